@@ -1,0 +1,43 @@
+# Everything a newcomer needs is python3 (3.11 or newer) and make.
+PYTHON ?= python3
+VENV   := .venv
+PY     := $(VENV)/bin/python
+READY  := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow lint references bench clean
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+# Set-up runs once, and again only when the dependencies change.
+$(READY): pyproject.toml constraints.txt
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt "pip>=25.1"
+	$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		--editable ".[files,examples]" --group dev
+	touch $(READY)
+
+demo: $(READY)  ## run the three analyses and write reports/generated/index.html
+	$(PY) -m analyses
+
+test: $(READY)  ## prove the package right (the ordinary suite)
+	$(PY) -m pytest
+
+test-slow: $(READY)  ## the long simulations: coverage, type I error, recovery of truth
+	$(PY) -m pytest -m slow
+
+lint: $(READY)  ## ruff, mypy --strict, import contracts
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+references: $(READY)  ## remake tests/parity/reference/*.json with R (needs Rscript)
+	$(PY) -m tests.parity.make_references
+
+bench: $(READY)  ## side-by-side timings (beside R where Rscript is installed)
+	$(PY) -m benchmarks
+
+clean:  ## remove the virtual environment and generated reports
+	rm -rf $(VENV) reports/generated

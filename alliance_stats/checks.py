@@ -1,0 +1,171 @@
+"""What a frame must fulfil at the door.
+
+Each function looks at one thing, raises a :class:`~alliance_stats.errors.DataError` that names the
+column and the rows, and gives back what the caller needs next. Nothing here changes a frame.
+"""
+
+import difflib
+from collections.abc import Hashable, Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from alliance_stats.errors import DataError
+
+__all__ = [
+    "check_choice",
+    "check_conf_level",
+    "check_frame",
+    "check_not_empty",
+    "describe_rows",
+    "did_you_mean",
+    "finite_or_missing",
+    "group_codes",
+    "require_columns",
+    "require_present",
+]
+
+_ROWS_SHOWN = 5
+
+
+def did_you_mean(name: object, candidates: Iterable[object]) -> str:
+    """Return a sentence that proposes the nearest name, or lists what there is.
+
+    Parameters
+    ----------
+    name
+        The name that was not found.
+    candidates
+        The names that exist.
+
+    Returns
+    -------
+    str
+        ``"Did you mean 'alliance'?"``, or ``"There are: 'a', 'b'."`` where nothing is near.
+    """
+    names = [str(candidate) for candidate in candidates]
+    lowered = {candidate.lower(): candidate for candidate in reversed(names)}
+    near = difflib.get_close_matches(str(name).lower(), list(lowered), n=1, cutoff=0.6)
+    if near:
+        return f"Did you mean '{lowered[near[0]]}'?"
+    return "There are: " + ", ".join(f"'{candidate}'" for candidate in names) + "."
+
+
+def describe_rows(mask: npt.ArrayLike, index: pd.Index) -> str:
+    """Name the rows a boolean mask picks, by the frame's own index labels.
+
+    Returns
+    -------
+    str
+        ``"row 3"``, ``"rows 3, 4"``, or the first five ``"and 12 more rows"``.
+    """
+    labels = list(index[np.asarray(mask, dtype=bool)])
+    shown = ", ".join(str(label) for label in labels[:_ROWS_SHOWN])
+    more = len(labels) - _ROWS_SHOWN
+    if more > 0:
+        return f"rows {shown} and {more} more row{'s' if more > 1 else ''}"
+    return f"row{'s' if len(labels) != 1 else ''} {shown}"
+
+
+def check_frame(data: object, *, what: str = "data") -> pd.DataFrame:
+    """Return `data` if it is a DataFrame with unique column names and at least one row."""
+    if not isinstance(data, pd.DataFrame):
+        raise DataError(
+            f"{what} must be a pandas DataFrame; got {type(data).__name__}. "
+            "A file is read with Study.from_file; a Study gives study.sessions, "
+            "study.persons and study.families."
+        )
+    twice = data.columns[data.columns.duplicated()]
+    if len(twice):
+        raise DataError(f"Column '{twice[0]}' stands more than once in {what}; rename one of them.")
+    return check_not_empty(data, what=what)
+
+
+def check_not_empty(data: pd.DataFrame, *, what: str = "data") -> pd.DataFrame:
+    """Return `data` if it has a row, else raise."""
+    if len(data) == 0:
+        raise DataError(f"{what} has no rows: there is nothing to compute from.")
+    return data
+
+
+def require_columns(
+    data: pd.DataFrame, columns: Sequence[Hashable | None], *, what: str = "data"
+) -> None:
+    """Raise, with the nearest name, for the first of `columns` that `data` does not have.
+
+    ``None`` entries (roles that were not given) are passed over.
+    """
+    for column in columns:
+        if column is not None and column not in data.columns:
+            raise DataError(
+                f"{what} has no column '{column}'. {did_you_mean(column, data.columns)}"
+            )
+
+
+def require_present(data: pd.DataFrame, column: Hashable, *, why: str) -> None:
+    """Raise if `column` has a missing value; `why` ends the sentence with what it is needed for."""
+    missing = data[column].isna().to_numpy()
+    if missing.any():
+        raise DataError(
+            f"Column '{column}' is missing in {describe_rows(missing, data.index)}, "
+            f"but it is needed {why}. Fill it in, or leave those rows out yourself."
+        )
+
+
+def finite_or_missing(data: pd.DataFrame, column: Hashable) -> npt.NDArray[np.float64]:
+    """Return a numeric column as floats, NaN where it is missing.
+
+    Raises
+    ------
+    DataError
+        If the column is not numeric, or holds an infinite value.
+    """
+    values = data[column]
+    numeric = pd.api.types.is_numeric_dtype(values.dtype)
+    if not numeric or pd.api.types.is_complex_dtype(values.dtype):
+        raise DataError(
+            f"Column '{column}' must be numeric; its values are of type {values.dtype}. "
+            "Convert it first (pandas.to_numeric names what it cannot read)."
+        )
+    floats = values.to_numpy(dtype=np.float64, na_value=np.nan)
+    infinite = np.isinf(floats)
+    if infinite.any():
+        raise DataError(
+            f"Column '{column}' is infinite in {describe_rows(infinite, data.index)}. "
+            "Correct the values, or set them to missing."
+        )
+    return floats
+
+
+def group_codes(values: pd.Series) -> tuple[npt.NDArray[np.int64], pd.Index]:
+    """Number the groups of a column in sorted order; -1 where the value is missing.
+
+    Strings, integers and categories are all read by value; unused categories do not count.
+
+    Returns
+    -------
+    codes, labels
+        ``labels[codes]`` gives the values back.
+    """
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        values = values.cat.remove_unused_categories()
+    codes, labels = pd.factorize(values, sort=True)
+    return codes.astype(np.int64), pd.Index(labels)
+
+
+def check_conf_level(conf_level: float) -> float:
+    """Return `conf_level` if it lies strictly between 0 and 1."""
+    if not 0.0 < conf_level < 1.0:
+        raise ValueError(
+            f"conf_level must lie between 0 and 1 (0.95 for a 95% interval); got {conf_level}."
+        )
+    return conf_level
+
+
+def check_choice(value: str, choices: Sequence[str], *, name: str) -> str:
+    """Return `value` if it is one of `choices`, else raise naming the argument and the choices."""
+    if value not in choices:
+        listed = ", ".join(f"'{choice}'" for choice in choices)
+        raise ValueError(f"{name} must be one of {listed}; got {value!r}.")
+    return value

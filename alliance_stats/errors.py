@@ -1,0 +1,37 @@
+"""What can go wrong, named.
+
+Every error says what was found, where (column, rows, unit) and what to do about it.
+"""
+
+__all__ = [
+    "AllianceStatsError",
+    "AllianceStatsWarning",
+    "ConvergenceWarning",
+    "DataError",
+    "FormulaError",
+    "NotIdentifiedError",
+]
+
+
+class AllianceStatsError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class DataError(AllianceStatsError, ValueError):
+    """The data cannot be what they claim to be: a missing column, an impossible value, a clash."""
+
+
+class FormulaError(AllianceStatsError, ValueError):
+    """The formula cannot be read, or names something that the data do not have."""
+
+
+class NotIdentifiedError(AllianceStatsError, ValueError):
+    """The data hold no information on a quantity that was asked for."""
+
+
+class AllianceStatsWarning(UserWarning):
+    """Base of every warning that this package gives."""
+
+
+class ConvergenceWarning(AllianceStatsWarning):
+    """An iterative fit stopped before its criterion was flat."""

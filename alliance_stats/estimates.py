@@ -1,0 +1,118 @@
+"""What every result has in common: column names, the result protocol, interval algebra.
+
+The column names are broom's in snake_case. A column means the same thing wherever it stands;
+:data:`GLOSSARY` says what, and on which scale.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+from alliance_stats.checks import check_conf_level
+from alliance_stats.ledger import RowLedger
+
+__all__ = ["GLOSSARY", "Array", "Result", "two_sided_p", "wald_interval"]
+
+Array = npt.NDArray[np.float64]
+
+GLOSSARY: Mapping[str, str] = MappingProxyType(
+    {
+        "effect": "fixed (a coefficient), ran_pars (an SD or correlation of random effects) or "
+        "ran_vals (a predicted random effect)",
+        "group": "grouping factor of a random effect; 'Residual' for the residual",
+        "level": "unit within a grouping factor",
+        "term": "name of a coefficient, a random-effects parameter or a variable",
+        "outcome": "name of the compared outcome column",
+        "contrast": "what is subtracted from what, as 'A - B'",
+        "estimate": "point estimate, on the scale the method's docstring states",
+        "std_error": "standard error of the estimate, on the same scale as the estimate",
+        "statistic": "test statistic (t, z, F, chi-squared or U, as `method` or the docstring says)",
+        "df": "degrees of freedom of the statistic; infinite for z",
+        "df1": "numerator degrees of freedom of an F statistic",
+        "df2": "denominator degrees of freedom of an F statistic",
+        "p_value": "two-sided p-value unless the docstring says otherwise",
+        "conf_low": "lower limit of the confidence interval, on the scale of the estimate",
+        "conf_high": "upper limit of the confidence interval, on the scale of the estimate",
+        "strata": "group whose curve it is",
+        "time": "time since start, in the caller's unit",
+        "state": "ending whose cumulative incidence it is",
+        "n_risk": "units at risk just before `time`",
+        "n_event": "units with the event at `time`",
+        "n_censor": "units censored at `time`",
+        "nobs": "rows used",
+        "sigma": "residual SD, in units of the outcome",
+        "log_lik": "log-likelihood (restricted where `reml` is true)",
+        "deviance": "-2 log-likelihood (restricted where `reml` is true)",
+        "aic": "Akaike's information criterion, from `log_lik`",
+        "bic": "Bayesian information criterion, from `log_lik` and `nobs`",
+        "reml": "whether variances were estimated by restricted maximum likelihood",
+        "converged": "whether the optimiser's criterion was flat where it stopped",
+        "singular": "whether a variance or a correlation sits on its boundary",
+        "hedges_g": "standardised mean difference, small-sample corrected (Hedges 1981)",
+        "method": "name of the test or estimator",
+    }
+)
+
+
+@runtime_checkable
+class Result(Protocol):
+    """What every result of this package can do.
+
+    ``tidy`` has a row an estimate, ``glance`` a row a fit, ``summary`` is text that opens with any
+    warning, and ``rows`` tells what happened to the data's rows.
+    """
+
+    @property
+    def rows(self) -> RowLedger:
+        """The row ledger."""
+        ...
+
+    def tidy(self) -> pd.DataFrame:
+        """Return one row per estimate."""
+        ...
+
+    def glance(self) -> pd.DataFrame:
+        """Return one row per fit."""
+        ...
+
+    def summary(self) -> str:
+        """Return the result in words and numbers."""
+        ...
+
+
+def wald_interval(
+    estimate: npt.ArrayLike,
+    std_error: npt.ArrayLike,
+    *,
+    df: npt.ArrayLike = np.inf,
+    conf_level: float = 0.95,
+) -> tuple[Array, Array]:
+    """Return ``estimate -+ t(1 - alpha/2; df) * std_error`` (normal where ``df`` is infinite).
+
+    Parameters
+    ----------
+    estimate, std_error, df
+        Broadcast against one another; the interval is on the scale of the estimate.
+    conf_level
+        Coverage of the interval, between 0 and 1.
+
+    Returns
+    -------
+    low, high
+        Arrays of the broadcast shape.
+    """
+    alpha = 1.0 - check_conf_level(conf_level)
+    centre = np.asarray(estimate, dtype=np.float64)
+    # stats.t handles df = inf as the normal distribution
+    half = stats.t.isf(alpha / 2.0, np.asarray(df, dtype=np.float64)) * np.asarray(std_error)
+    return np.asarray(centre - half), np.asarray(centre + half)
+
+
+def two_sided_p(statistic: npt.ArrayLike, *, df: npt.ArrayLike = np.inf) -> Array:
+    """Return ``P(|T| >= |statistic|)`` for Student's t with `df` (normal where infinite)."""
+    return np.asarray(2.0 * stats.t.sf(np.abs(statistic), np.asarray(df, dtype=np.float64)))

@@ -1,0 +1,96 @@
+"""Numbers into words, in APA style. The only place in the package that rounds.
+
+Minus signs are true minus signs (U+2212); numbers that cannot exceed 1 in absolute value (p, r)
+carry no leading zero; a missing number is an en dash. Rounding is half-even on the shortest decimal
+that represents the double, so 0.125 at two digits is 0.12 and 2.675 is 2.68.
+"""
+
+import math
+from decimal import ROUND_HALF_EVEN, Decimal
+
+__all__ = [
+    "MISSING",
+    "format_bounded",
+    "format_count",
+    "format_df",
+    "format_interval",
+    "format_number",
+    "format_p",
+    "format_percent",
+    "p_phrase",
+    "plural",
+    "t_phrase",
+]
+
+MISSING = "–"
+_MINUS = "−"
+
+
+def format_number(value: float, digits: int = 2) -> str:
+    """Return `value` with `digits` decimals: ``-0.214`` -> ``"−0.21"``; never ``"−0.00"``."""
+    if math.isnan(value):
+        return MISSING
+    if math.isinf(value):
+        return "∞" if value > 0 else f"{_MINUS}∞"
+    rounded = Decimal(repr(float(value))).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_EVEN)
+    text = f"{abs(rounded):f}"
+    return f"{_MINUS}{text}" if rounded < 0 else text
+
+
+def format_bounded(value: float, digits: int = 2) -> str:
+    """Return a number that cannot exceed 1 (p, r, a proportion): ``0.34`` -> ``".34"``."""
+    text = format_number(value, digits)
+    return text.replace("0.", ".", 1) if text.lstrip(_MINUS).startswith("0.") else text
+
+
+def format_p(p_value: float) -> str:
+    """Return a p-value as tables print it: ``"< .001"`` or three decimals, ``".034"``."""
+    if math.isnan(p_value):
+        return MISSING
+    if p_value < 0.001:
+        return "< .001"
+    if p_value > 0.999:
+        return "> .999"
+    return format_bounded(p_value, 3)
+
+
+def p_phrase(p_value: float) -> str:
+    """Return a p-value as a sentence prints it: ``"p = .034"`` or ``"p < .001"``."""
+    text = format_p(p_value)
+    return f"p {text}" if text[0] in "<>" else f"p = {text}"
+
+
+def format_interval(low: float, high: float, digits: int = 2) -> str:
+    """Return ``"[0.12, 0.30]"``."""
+    return f"[{format_number(low, digits)}, {format_number(high, digits)}]"
+
+
+def format_df(df: float) -> str:
+    """Return degrees of freedom: whole ones without decimals, others with one."""
+    if math.isfinite(df) and float(df).is_integer():
+        return str(int(df))
+    return format_number(df, 1)
+
+
+def t_phrase(statistic: float, df: float, p_value: float) -> str:
+    """Return ``"t(43.2) = 4.61, p < .001"``, or ``"z = ..."`` where `df` is infinite."""
+    name = "z" if math.isinf(df) else f"t({format_df(df)})"
+    return f"{name} = {format_number(statistic)}, {p_phrase(p_value)}"
+
+
+def format_count(value: float) -> str:
+    """Return a whole number with thousands separated: ``6000`` -> ``"6,000"``."""
+    return MISSING if math.isnan(value) else f"{int(value):,}".replace("-", _MINUS)
+
+
+def format_percent(proportion: float, digits: int = 0) -> str:
+    """Return a proportion as a percentage: ``0.197`` at one digit -> ``"19.7%"``."""
+    if math.isnan(proportion):
+        return MISSING
+    return f"{format_number(100.0 * proportion, digits)}%"
+
+
+def plural(count: int, noun: str, plural_noun: str | None = None) -> str:
+    """Return ``"1 family"`` or ``"1,240 families"``."""
+    word = noun if count == 1 else (plural_noun or f"{noun}s")
+    return f"{format_count(count)} {word}"
