@@ -128,7 +128,7 @@ def finite_or_missing(data: pd.DataFrame, column: Hashable) -> npt.NDArray[np.fl
             f"Column '{column}' must be numeric; its values are of type {values.dtype}. "
             "Convert it first (pandas.to_numeric names what it cannot read)."
         )
-    floats = values.to_numpy(dtype=np.float64, na_value=np.nan)
+    floats: npt.NDArray[np.float64] = values.to_numpy(dtype=np.float64, na_value=np.nan)
     infinite = np.isinf(floats)
     if infinite.any():
         raise DataError(
@@ -139,7 +139,7 @@ def finite_or_missing(data: pd.DataFrame, column: Hashable) -> npt.NDArray[np.fl
 
 
 def group_codes(values: pd.Series) -> tuple[npt.NDArray[np.int64], pd.Index]:
-    """Number the groups of a column in sorted order; -1 where the value is missing.
+    """Give each group of a column its number in sorted order, -1 where the value is missing.
 
     Strings, integers and categories are all read by value; unused categories do not count.
 

@@ -31,7 +31,7 @@ GLOSSARY: Mapping[str, str] = MappingProxyType(
         "contrast": "what is subtracted from what, as 'A - B'",
         "estimate": "point estimate, on the scale the method's docstring states",
         "std_error": "standard error of the estimate, on the same scale as the estimate",
-        "statistic": "test statistic (t, z, F, chi-squared or U, as `method` or the docstring says)",
+        "statistic": "test statistic (t, z, F, chi-squared, U: `method` or the docstring says)",
         "df": "degrees of freedom of the statistic; infinite for z",
         "df1": "numerator degrees of freedom of an F statistic",
         "df2": "denominator degrees of freedom of an F statistic",

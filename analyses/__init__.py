@@ -1,0 +1,1 @@
+"""Research questions: one short script each, `main(data, out)`; nothing runs at import."""
