@@ -5,7 +5,9 @@ carry no leading zero; a missing number is an en dash. Rounding is half-even on 
 that represents the double, so 0.125 at two digits is 0.12 and 2.675 is 2.68.
 """
 
+import html
 import math
+import re
 from decimal import ROUND_HALF_EVEN, Decimal
 
 __all__ = [
@@ -20,10 +22,16 @@ __all__ = [
     "p_phrase",
     "plural",
     "t_phrase",
+    "to_html",
+    "to_markdown",
 ]
 
 MISSING = "–"
 _MINUS = "−"
+# A statistic's symbol is one only in front of its sign or its degrees of freedom: n = 12, t(43.2) =
+_STATISTIC = re.compile(
+    r"(?<![\w.])(SD|SE|df|[bdgkMNnprtUzF])(?=\([\d., ∞]+\) [=<>]| (?:[=<>]|&[lg]t;|\\[=<>]) )"
+)
 
 
 def format_number(value: float, digits: int = 2) -> str:
@@ -94,3 +102,21 @@ def plural(count: int, noun: str, plural_noun: str | None = None) -> str:
     """Return ``"1 family"`` or ``"1,240 families"``."""
     word = noun if count == 1 else (plural_noun or f"{noun}s")
     return f"{format_count(count)} {word}"
+
+
+def to_html(text: str, *, italics: bool = False) -> str:
+    """Return plain text as HTML: special signs escaped and, on wish, statistics in italics.
+
+    With `italics`, ``"p < .001"`` becomes ``"<em>p</em> &lt; .001"``.
+    """
+    escaped = html.escape(text)
+    return _STATISTIC.sub(r"<em>\1</em>", escaped) if italics else escaped
+
+
+def to_markdown(text: str) -> str:
+    """Return plain text as Pandoc Markdown: special signs escaped, statistics in italics.
+
+    ``"p < .001"`` becomes ``"*p* \\< .001"``; an ``@`` in a name does not become a citation.
+    """
+    escaped = re.sub(r"([\\`*_{}\[\]<>#$@^~|\"'])", r"\\\1", text)
+    return _STATISTIC.sub(r"*\1*", escaped)
