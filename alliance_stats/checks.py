@@ -24,6 +24,7 @@ __all__ = [
     "group_codes",
     "require_columns",
     "require_present",
+    "units_with_several",
 ]
 
 _ROWS_SHOWN = 5
@@ -169,3 +170,13 @@ def check_choice(value: str, choices: Sequence[str], *, name: str) -> str:
         listed = ", ".join(f"'{choice}'" for choice in choices)
         raise ValueError(f"{name} must be one of {listed}; got {value!r}.")
     return value
+
+
+def units_with_several(data: pd.DataFrame, *, unit: str, column: str) -> pd.Index:
+    """Return the units in which `column` takes more than one value, in order of appearance.
+
+    A missing value counts as a value of its own; rows with a missing unit are passed over.
+    """
+    pairs = data[[unit, column]].drop_duplicates()
+    pairs = pairs[pairs[unit].notna()]
+    return pd.Index(pairs.loc[pairs[unit].duplicated(), unit].unique())

@@ -1,0 +1,176 @@
+"""What a study holds, counted."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+
+from alliance_stats.formatting import format_count, format_number, format_percent, plural
+from alliance_stats.ledger import RowLedger
+
+__all__ = ["StudyDescription", "describe_study"]
+
+_LEVELS = ("person", "family", "therapist")
+_PLURALS = {"person": "persons", "family": "families", "therapist": "therapists"}
+_NUMBERS = ("mean", "sd", "minimum", "median", "maximum")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StudyDescription:
+    """Units per level, sizes, missingness by role, scores and endings of a study.
+
+    Attributes
+    ----------
+    rows
+        The study's row ledger.
+    notes
+        What was changed at the door, in sentences (ids made globally unique, codes read as
+        missing, ...).
+    unit
+        ``"family"`` or ``"person"``: whose endings are counted.
+    """
+
+    _table: pd.DataFrame
+    rows: RowLedger
+    notes: tuple[str, ...]
+    unit: str
+
+    def tidy(self) -> pd.DataFrame:
+        """Return one row per thing counted.
+
+        Returns
+        -------
+        DataFrame
+            ``about`` (units | size | missing | score | ending), ``term`` (what is counted),
+            ``n`` (count), ``of`` (out of how many, NaN where that makes no sense), and ``mean,
+            sd, minimum, median, maximum`` (of sizes and scores; NaN elsewhere). An SD divides by
+            n - 1.
+        """
+        return self._table.copy()
+
+    def glance(self) -> pd.DataFrame:
+        """Return one row: ``n_rows`` and the number of units at each level."""
+        units = self._table[self._table["about"] == "units"]
+        return pd.DataFrame(
+            [{f"n_{term}": int(n) for term, n in zip(units["term"], units["n"], strict=True)}]
+        )
+
+    def summary(self) -> str:
+        """Return the description as text, notes first; roles with nothing missing are left out."""
+        lines = [f"Note: {note}" for note in self.notes]
+        shown = self._table[(self._table["about"] != "missing") | (self._table["n"] > 0)]
+        lines.extend(_line(row, self.unit) for row in shown.to_dict("records"))
+        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        return self.summary()
+
+
+def describe_study(
+    frame: pd.DataFrame,
+    roles: Mapping[str, str],
+    *,
+    unit: str,
+    rows: RowLedger,
+    notes: tuple[str, ...],
+) -> StudyDescription:
+    """Count what there is."""
+    records = [
+        *_units(frame, roles),
+        *_sizes(frame, roles),
+        *_missing(frame, roles),
+        *_scores(frame, roles),
+        *_endings(frame, roles, unit),
+    ]
+    table = pd.DataFrame(records, columns=["about", "term", "n", "of", *_NUMBERS])
+    return StudyDescription(table, rows, notes, unit)
+
+
+_Records = Iterator[dict[str, object]]
+
+
+def _units(frame: pd.DataFrame, roles: Mapping[str, str]) -> _Records:
+    yield {"about": "units", "term": "rows", "n": len(frame)}
+    for level in _LEVELS:
+        if level in roles:
+            n = frame[roles[level]].nunique()
+            yield {"about": "units", "term": _PLURALS[level], "n": n}
+
+
+def _sizes(frame: pd.DataFrame, roles: Mapping[str, str]) -> _Records:
+    moment = next((role for role in ("session", "time") if role in roles), None)
+    person = roles["person"]
+    if moment:
+        pairs = frame[[person, roles[moment]]].drop_duplicates()
+        yield _size(f"{moment}s per person", pairs.groupby(person).size())
+    else:
+        yield _size("rows per person", frame.groupby(person).size())
+    levels = [level for level in _LEVELS if level in roles]
+    for inner, outer in pairwise(levels):
+        pairs = frame[[roles[inner], roles[outer]]].drop_duplicates()
+        yield _size(f"{_PLURALS[inner]} per {outer}", pairs.groupby(roles[outer]).size())
+
+
+def _size(term: str, values: pd.Series) -> dict[str, object]:
+    return {"about": "size", "term": term, "n": len(values), **_moments(values)}
+
+
+def _moments(values: pd.Series) -> dict[str, float]:
+    numbers = values.dropna().to_numpy(dtype=np.float64)
+    if not len(numbers):
+        return dict.fromkeys(_NUMBERS, np.nan)
+    sd = float(numbers.std(ddof=1)) if len(numbers) > 1 else np.nan
+    low, middle, high = (float(f(numbers)) for f in (np.min, np.median, np.max))
+    return dict(zip(_NUMBERS, (float(numbers.mean()), sd, low, middle, high), strict=True))
+
+
+def _missing(frame: pd.DataFrame, roles: Mapping[str, str]) -> _Records:
+    for role, column in roles.items():
+        n = int(frame[column].isna().sum())
+        yield {"about": "missing", "term": role, "n": n, "of": len(frame)}
+
+
+def _scores(frame: pd.DataFrame, roles: Mapping[str, str]) -> _Records:
+    for role in ("alliance", "outcome"):
+        if role in roles:
+            values = frame[roles[role]]
+            yield {
+                "about": "score",
+                "term": role,
+                "n": int(values.notna().sum()),
+                "of": len(frame),
+                **_moments(values),
+            }
+
+
+def _endings(frame: pd.DataFrame, roles: Mapping[str, str], unit: str) -> _Records:
+    if "ending" not in roles:
+        return
+    endings = frame.drop_duplicates(roles[unit])[roles["ending"]]
+    for ending, n in endings.astype(object).fillna("missing").value_counts().items():
+        yield {"about": "ending", "term": ending, "n": int(n), "of": len(endings)}
+
+
+def _line(row: Mapping[str, object], unit: str) -> str:
+    n, of = float(str(row["n"])), float(str(row["of"]))
+    mean, sd, low, _, high = (float(str(row[name])) for name in _NUMBERS)
+    spread = (
+        f"mean {format_number(mean)} (SD {format_number(sd)}), "
+        f"{format_number(low)} to {format_number(high)}"
+    )
+    match row["about"]:
+        case "units":
+            return f"{row['term']}: {format_count(n)}"
+        case "size":
+            return f"{row['term']}: {spread}"
+        case "missing":
+            return (
+                f"missing {row['term']}: {format_count(n)} of {plural(int(of), 'row')} "
+                f"({format_percent(n / of, 1)})"
+            )
+        case "score":
+            return f"{row['term']}: {spread}, n = {format_count(n)}"
+    units = plural(int(of), unit, _PLURALS[unit])
+    return f"ending {row['term']}: {format_count(n)} of {units} ({format_percent(n / of, 1)})"

@@ -1,0 +1,149 @@
+"""How treatment ended, for whom, and that nothing happens after it."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from alliance_stats.checks import describe_rows, did_you_mean, units_with_several
+from alliance_stats.errors import AllianceStatsWarning, DataError
+from alliance_stats.study.ratings import scores
+
+__all__ = ["ENDINGS", "check_endings", "check_known_endings", "check_rows_after", "ending_unit"]
+
+ENDINGS = ("ongoing", "dropout", "planned", "transferred")
+"""How a unit's treatment stands: still going on, or ended in one of three ways."""
+
+_PADDED = 2  # trailing sessions without any score that look like rows filled in after the ending
+
+
+def ending_unit(unit: str | None, roles: Mapping[str, str]) -> str:
+    """Return ``"family"`` or ``"person"``: which of them ends treatment."""
+    if unit is None:
+        return "family" if "family" in roles else "person"
+    if unit not in ("family", "person"):
+        raise DataError(f"unit must be 'family' or 'person'; got {unit!r}.")
+    if unit not in roles:
+        raise DataError(
+            f"unit='{unit}' says that the {unit} is what ends treatment, but no column was given "
+            f"as {unit}=. Name it, or say unit='person'."
+        )
+    return unit
+
+
+def check_known_endings(frame: pd.DataFrame, column: str) -> None:
+    """Refuse an ending that is none of :data:`ENDINGS` (missing ones pass)."""
+    values = frame[column].astype(object)
+    unknown = (values.notna() & ~values.isin(ENDINGS)).to_numpy()
+    if unknown.any():
+        first = values[unknown].iloc[0]
+        same = unknown & (values == first).to_numpy()
+        raise DataError(
+            f"Column '{column}' holds the unknown ending {first!r} in "
+            f"{describe_rows(same, frame.index)}. {did_you_mean(first, ENDINGS)} "
+            f"Endings are {', '.join(ENDINGS)}; rename yours before."
+        )
+
+
+def check_endings(
+    frame: pd.DataFrame, *, ending: str, unit: str, unit_column: str, session: str | None = None
+) -> None:
+    """Refuse unknown endings, and a unit whose rows do not all name the same ending."""
+    check_known_endings(frame, ending)
+    clash = units_with_several(frame, unit=unit_column, column=ending)
+    if not len(clash):
+        return
+    rows = frame[frame[unit_column] == clash[0]]
+    _refuse_rows_after_an_ending_row(rows, ending=ending, session=session, unit=unit)
+    named_endings = rows[ending].astype(object).fillna("missing")
+    named = ", ".join(
+        f"{value} in {describe_rows(named_endings == value, rows.index)}"
+        for value in named_endings.unique()
+    )
+    advice = "Write the final ending in every row of the unit."
+    if unit == "family":
+        advice = (
+            "unit='family' says that a family ends as one: write its final ending in every row, or "
+            "say unit='person' if members end separately."
+        )
+    more = f" ({len(clash) - 1} more likewise)" if len(clash) > 1 else ""
+    raise DataError(
+        f"{unit.capitalize()} '{clash[0]}' has different endings in column '{ending}': "
+        f"{named}{more}. {advice}"
+    )
+
+
+def check_rows_after(
+    frame: pd.DataFrame, *, session: str, ending_session: str, unit: str, unit_column: str
+) -> None:
+    """Refuse sessions later than the unit's declared last session."""
+    last = scores(frame, ending_session)
+    odd = ~np.isnan(last) & ((last < 0) | (last != np.floor(last)))
+    if odd.any():
+        raise DataError(
+            f"Column '{ending_session}' (ending_session) must hold whole session numbers; see "
+            f"{describe_rows(odd, frame.index)}."
+        )
+    clash = units_with_several(frame, unit=unit_column, column=ending_session)
+    if len(clash):
+        mask = frame[unit_column] == clash[0]
+        raise DataError(
+            f"{unit.capitalize()} '{clash[0]}' has several values of '{ending_session}' in "
+            f"{describe_rows(mask, frame.index)}. The last session before the ending is one number "
+            "per unit: write it in every row."
+        )
+    after = frame[session].to_numpy(dtype=np.float64) > last
+    if after.any():
+        units = frame.loc[after, unit_column].unique()
+        raise DataError(
+            f"Sessions after the ending: {describe_rows(after, frame.index)} "
+            f"({unit} '{units[0]}'{' and others' if len(units) > 1 else ''}) have a '{session}' "
+            f"later than '{ending_session}'. Correct the numbers; keep follow-up ratings in a "
+            "frame of their own, and leave out rows that were only filled in."
+        )
+
+
+def warn_of_padded_rows(
+    frame: pd.DataFrame, *, ending: str, session: str, unit_column: str, scored: Sequence[str]
+) -> None:
+    """Warn where units that left still have sessions at the end in which nothing was scored."""
+    empty = frame[list(scored)].isna().all(axis=1)
+    sessions = frame.assign(**{"": empty}).groupby([unit_column, session], observed=True)[""].all()
+    unscored = sessions.reset_index()
+    # trailing: no scored session at or after this one
+    trailing = unscored.groupby(unit_column, observed=True)[""].transform(
+        lambda blank: blank[::-1].cumprod()[::-1]
+    )
+    n_trailing = trailing.groupby(unscored[unit_column], observed=True).sum()
+    ended = frame.loc[frame[ending].notna() & (frame[ending] != "ongoing"), unit_column].unique()
+    padded = n_trailing[n_trailing.index.isin(ended) & (n_trailing >= _PADDED)]
+    if len(padded):
+        warnings.warn(
+            f"In {len(padded)} unit(s) that ended treatment ('{padded.index[0]}'...), the last "
+            f"{_PADDED} or more sessions hold no score at all. A row counts as an attended "
+            "session: if those rows were filled in after the ending, leave them out; if they were "
+            "attended, name the last one with ending_session= to say so.",
+            AllianceStatsWarning,
+            stacklevel=4,
+        )
+
+
+def _refuse_rows_after_an_ending_row(
+    rows: pd.DataFrame, *, ending: str, session: str | None, unit: str
+) -> None:
+    """Where endings were written as they happened, refuse rows later than the ending's own."""
+    if session is None:
+        return
+    ended = rows[ending].notna() & (rows[ending] != "ongoing")
+    if not ended.any() or len(rows.loc[ended, ending].unique()) > 1:
+        return
+    first = rows.loc[ended, session].min()
+    after = ((rows[session] > first) & ~ended).to_numpy()
+    if after.any():
+        raise DataError(
+            f"Sessions after the ending: a {unit} has '{ending}' = "
+            f"'{rows.loc[ended, ending].iloc[0]}' at session {first}, but later sessions in "
+            f"{describe_rows(after, rows.index)}. Write the final ending in every row of the "
+            f"{unit}, and leave out rows later than it."
+        )

@@ -1,0 +1,169 @@
+"""What a rating may be: when it was given, once per person, session and rater, on which scale."""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from alliance_stats.checks import describe_rows, finite_or_missing, require_present
+from alliance_stats.errors import DataError
+
+__all__ = [
+    "check_one_rating_each",
+    "check_order",
+    "check_range",
+    "check_time",
+    "named_ranges",
+    "scores",
+    "whole_sessions",
+]
+
+_VALUES_SHOWN = 3
+
+
+def whole_sessions(frame: pd.DataFrame, column: str) -> pd.Series:
+    """Return the session numbers as integers; refuse missing, fractional and negative ones."""
+    require_present(frame, column, why="to know which session a row belongs to")
+    numbers = scores(frame, column)
+    _refuse(
+        frame,
+        column,
+        numbers != np.floor(numbers),
+        found="is not a whole number",
+        advice="Sessions are counted 1, 2, 3, ...; a continuous time goes to time= instead.",
+    )
+    _refuse(
+        frame,
+        column,
+        numbers < 0,
+        found="is negative",
+        advice="Count sessions from 0 (intake) or 1; correct or leave out those rows.",
+    )
+    return pd.Series(numbers.astype(np.int64), index=frame.index)
+
+
+def check_time(frame: pd.DataFrame, column: str) -> None:
+    """Refuse a missing or negative time."""
+    require_present(frame, column, why="to know when a row was recorded")
+    _refuse(
+        frame,
+        column,
+        scores(frame, column) < 0,
+        found="is negative",
+        advice="Time is counted from the first assessment; move its origin there.",
+    )
+
+
+def check_order(
+    frame: pd.DataFrame, *, person: str, session: str, time: str, rater: str | None = None
+) -> None:
+    """Refuse a later session that took place at an earlier time (within a rater's ratings)."""
+    series = [person, rater] if rater else [person]
+    ordered = frame.sort_values([*series, session], kind="stable")
+    back = (ordered.groupby(series, observed=True)[time].diff() < 0).to_numpy()
+    if back.any():
+        row = ordered.loc[back].iloc[0]
+        raise DataError(
+            f"Time runs backwards for '{row[person]}': session {row[session]} (column "
+            f"'{session}') has '{time}' = {row[time]:g}, earlier than the session before it, in "
+            f"{describe_rows(back, ordered.index)}. Correct one of the two columns."
+        )
+
+
+def check_one_rating_each(frame: pd.DataFrame, roles: Mapping[str, str]) -> None:
+    """Refuse two rows of the same person, session (or time) and rater."""
+    moments = [role for role in ("session", "time") if role in roles][:1]
+    key = ["person", *moments, *(["rater"] if "rater" in roles else [])]
+    columns = [roles[role] for role in key]
+    if "rater" in roles:
+        require_present(frame, roles["rater"], why="to know who rated")
+    twice = frame.duplicated(columns, keep=False).to_numpy()
+    if not twice.any():
+        return
+    first = frame.loc[twice, columns].iloc[0]
+    same = twice & (frame[columns] == first).all(axis=1).to_numpy()
+    where = ", ".join(f"{column} = {first[column]}" for column in columns)
+    pairs = int((~frame.loc[twice, columns].duplicated()).sum())
+    more = f" ({pairs - 1} more such duplicates)" if pairs > 1 else ""
+    advice = ["Keep one of them"]
+    if not moments:
+        advice.append("or name the column that tells them apart: session= (whole numbers) or time=")
+    if "rater" not in roles:
+        advice.append("or, if they come from several raters, name that column with rater=")
+    raise DataError(
+        f"{' x '.join(key).capitalize()} is not unique: {describe_rows(same, frame.index)} all "
+        f"have {where}{more}. {'; '.join(advice)}."
+    )
+
+
+def scores(frame: pd.DataFrame, column: str) -> npt.NDArray[np.float64]:
+    """Return a numeric column as floats, NaN where missing, refusing text, truth values and inf."""
+    values = frame[column]
+    if pd.api.types.is_bool_dtype(values.dtype):
+        raise DataError(
+            f"Column '{column}' holds true/false, not numbers. Name the column with the score, or "
+            "convert it with .astype(int) if 0 and 1 are the score."
+        )
+    if not pd.api.types.is_numeric_dtype(values.dtype):
+        text = pd.to_numeric(values.astype(object), errors="coerce").isna() & values.notna()
+        if text.any():
+            shown = ", ".join(repr(value) for value in values[text].unique()[:_VALUES_SHOWN])
+            comma = values[text].astype(str).str.fullmatch(r"\s*-?\d+,\d+\s*").all()
+            raise DataError(
+                f"Column '{column}' must be numeric, but holds {shown} in "
+                f"{describe_rows(text, frame.index)}. "
+                + (
+                    "Those are decimal commas: read the file with decimal=','."
+                    if comma
+                    else "Correct those values, or set them to missing."
+                )
+            )
+    return finite_or_missing(frame, column)
+
+
+def named_ranges(
+    score_range: tuple[float, float] | Mapping[str, tuple[float, float]] | None,
+    roles: Mapping[str, str],
+) -> dict[str, tuple[float, float]]:
+    """Return role -> (low, high); a bare pair is the range of the alliance."""
+    if score_range is None:
+        return {}
+    ranges = dict(score_range) if isinstance(score_range, Mapping) else {"alliance": score_range}
+    for role, pair in ranges.items():
+        if role not in ("alliance", "outcome") or role not in roles:
+            raise DataError(
+                f"score_range names '{role}', but no column was given as {role}=. "
+                "It may name 'alliance' and 'outcome'."
+            )
+        low, high = pair
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise DataError(f"score_range of {role} must be (low, high) with low < high; {pair!r}.")
+    return ranges
+
+
+def check_range(frame: pd.DataFrame, column: str, *, low: float, high: float) -> None:
+    """Refuse scores outside the scale's declared range."""
+    values = scores(frame, column)
+    _refuse(
+        frame,
+        column,
+        (values < low) | (values > high),
+        found=f"is outside its declared range {low:g} to {high:g}",
+        advice="Correct them; a code for a missing rating (such as 9 or 99) must be set to "
+        "missing first.",
+    )
+
+
+def _refuse(
+    frame: pd.DataFrame, column: str, bad: npt.NDArray[np.bool_], *, found: str, advice: str
+) -> None:
+    if bad.any():
+        values = frame.loc[bad, column].unique()
+        shown = ", ".join(f"{float(value):g}" for value in values[:_VALUES_SHOWN])
+        more = ", ..." if len(values) > _VALUES_SHOWN else ""
+        raise DataError(
+            f"Column '{column}' {found} in {describe_rows(bad, frame.index)} ({shown}{more}). "
+            f"{advice}"
+        )

@@ -1,0 +1,294 @@
+"""A study: a long table that was checked once and knows the roles of its columns."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from alliance_stats.checks import check_frame, require_columns, units_with_several
+from alliance_stats.errors import DataError
+from alliance_stats.formatting import plural
+from alliance_stats.ledger import RowLedger
+from alliance_stats.study.checking import checked, distinct_roles
+from alliance_stats.study.description import StudyDescription, describe_study
+from alliance_stats.study.endings import ending_unit
+from alliance_stats.study.ids import LEVELS
+from alliance_stats.study.ratings import named_ranges
+from alliance_stats.study.readers import read_table
+
+__all__ = ["Study"]
+
+_Range = tuple[float, float] | Mapping[str, tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Study:
+    """A validated long table of sessions and the roles of its columns.
+
+    Made by :meth:`from_frame` and :meth:`from_file` only. The table is never changed afterwards:
+    every property returns a frame of its own, to be passed to the estimating functions.
+
+    Attributes
+    ----------
+    unit
+        ``"family"`` or ``"person"``: which of them ends treatment.
+    rows
+        The row ledger: what came in, and what :meth:`keep` set aside, and why.
+    notes
+        What was changed at the door, in sentences.
+    """
+
+    _data: pd.DataFrame
+    _roles: Mapping[str, str]
+    unit: str
+    rows: RowLedger
+    notes: tuple[str, ...]
+
+    @classmethod
+    def from_frame(
+        cls,
+        data: pd.DataFrame,
+        *,
+        person: str,
+        family: str | None = None,
+        therapist: str | None = None,
+        session: str | None = None,
+        time: str | None = None,
+        role: str | None = None,
+        rater: str | None = None,
+        alliance: str | None = None,
+        outcome: str | None = None,
+        ending: str | None = None,
+        ending_session: str | None = None,
+        unit: str | None = None,
+        score_range: _Range | None = None,
+        local_ids: Sequence[str] = (),
+    ) -> "Study":
+        """Check a long table, one row per person x session (x rater), and keep a copy of it.
+
+        Parameters
+        ----------
+        data
+            The table. It is copied, never changed; its row labels are kept.
+        person, family, therapist
+            Columns of ids: text, whole numbers or categories. Only `person` is required. In the
+            study they are plain values (a column that mixes numbers and text becomes text).
+        session, time
+            Session number (whole, not negative; 0 is an intake) and continuous time since start
+            (not negative). With neither, each person (and rater) has one row.
+        role
+            Place in the family (mother, father, child, partner, ...); one per person.
+        rater
+            Who gave the rating, where a person x session was rated by several.
+        alliance, outcome
+            Numeric scores. Missing ones are legal and counted.
+        ending
+            How treatment stands: ongoing, dropout, planned or transferred (missing if unknown),
+            the same in all rows of a unit.
+        ending_session
+            Last session that the unit attended, the same in all its rows (missing if unknown).
+            Later rows are refused.
+        unit
+            Which one ends treatment, ``"family"`` or ``"person"``. By default the family where a
+            family column is given, else the person.
+        score_range
+            ``(low, high)`` of the alliance scale, or ``{"alliance": ..., "outcome": ...}``; scores
+            outside are refused.
+        local_ids
+            Of ``"family"`` and ``"person"``, those whose ids are numbered anew in each parent
+            (family in therapist; person in family, or in therapist where there is no family).
+            The study then carries ``"<parent>/<id>"`` in those columns and notes it.
+
+        Returns
+        -------
+        Study
+
+        Raises
+        ------
+        DataError
+            For anything that cannot be; the message names the column and the rows, and says what
+            to do.
+
+        Warns
+        -----
+        AllianceStatsWarning
+            If units that ended treatment have two or more last sessions without any score, and
+            no `ending_session` vouches for them: a row counts as an attended session.
+        """
+        given = {
+            "person": person,
+            "family": family,
+            "therapist": therapist,
+            "session": session,
+            "time": time,
+            "role": role,
+            "rater": rater,
+            "alliance": alliance,
+            "outcome": outcome,
+            "ending": ending,
+            "ending_session": ending_session,
+        }
+        roles = distinct_roles(given)
+        require_columns(check_frame(data), list(roles.values()))
+        settled_unit = ending_unit(unit, roles)
+        frame, notes = checked(
+            data.copy(),
+            roles,
+            unit=settled_unit,
+            ranges=named_ranges(score_range, roles),
+            local_ids=local_ids,
+        )
+        levels = {level: (roles[level],) for level in LEVELS if level in roles}
+        return cls(frame, roles, settled_unit, RowLedger.start(frame, levels), notes)
+
+    @classmethod
+    def from_file(
+        cls,
+        path: str | Path,
+        *,
+        person: str,
+        family: str | None = None,
+        therapist: str | None = None,
+        session: str | None = None,
+        time: str | None = None,
+        role: str | None = None,
+        rater: str | None = None,
+        alliance: str | None = None,
+        outcome: str | None = None,
+        ending: str | None = None,
+        ending_session: str | None = None,
+        unit: str | None = None,
+        score_range: _Range | None = None,
+        local_ids: Sequence[str] = (),
+        sheet: str | None = None,
+    ) -> "Study":
+        """Read a file and check it as :meth:`from_frame` does.
+
+        The suffix says the format: ``.csv`` (UTF-8, commas, decimal points), ``.tsv``, ``.xlsx``,
+        ``.parquet``, ``.sav`` / ``.zsav`` (SPSS), ``.dta`` (Stata), ``.sas7bdat`` (SAS). See
+        :func:`~alliance_stats.study.readers.read_table` for what each reader does with ids, row
+        labels, value labels and user-missing codes; what it changed is in ``study.notes``.
+
+        Parameters
+        ----------
+        path
+            The file.
+        sheet
+            Sheet of an Excel file; needed where it has more than one.
+        person, family, therapist, session, time, role, rater, alliance, outcome, ending, \
+        ending_session, unit, score_range, local_ids
+            As in :meth:`from_frame`.
+
+        Raises
+        ------
+        DataError
+            If the file cannot be read as what its suffix says, or its data cannot be.
+        ImportError
+            If the format needs the optional extra ``files``; the message names it.
+        """
+        table = read_table(
+            path,
+            ids=[column for column in (person, family, therapist) if column],
+            labelled=[column for column in (role, rater, ending) if column],
+            sheet=sheet,
+        )
+        study = cls.from_frame(
+            table.frame,
+            person=person,
+            family=family,
+            therapist=therapist,
+            session=session,
+            time=time,
+            role=role,
+            rater=rater,
+            alliance=alliance,
+            outcome=outcome,
+            ending=ending,
+            ending_session=ending_session,
+            unit=unit,
+            score_range=score_range,
+            local_ids=local_ids,
+        )
+        return replace(study, notes=(*table.notes, *study.notes))
+
+    @property
+    def roles(self) -> dict[str, str]:
+        """Role -> column, for the roles that were given."""
+        return dict(self._roles)
+
+    @property
+    def sessions(self) -> pd.DataFrame:
+        """The whole table, a row per person x session (x rater), under the caller's names."""
+        return self._data.copy()
+
+    @property
+    def persons(self) -> pd.DataFrame:
+        """A row per person; see :meth:`families` for which columns it has."""
+        return self._one_row_per("person")
+
+    @property
+    def families(self) -> pd.DataFrame:
+        """A row per family, with the columns that are constant within every family.
+
+        A column that varies within any family (a missing value counts as a value) has no single
+        value to show and is left out: summarise it first (``decompose``, ``last_session``,
+        ``groupby``) to bring it to this level. Rows stand in order of first appearance.
+        """
+        return self._one_row_per("family")
+
+    @property
+    def therapists(self) -> pd.DataFrame:
+        """A row per therapist; see :meth:`families` for which columns it has."""
+        return self._one_row_per("therapist")
+
+    def keep(self, kept: npt.ArrayLike, *, reason: str) -> "Study":
+        """Return the study with only the rows where `kept` is true; the ledger says why.
+
+        Parameters
+        ----------
+        kept
+            One truth value per row of :attr:`sessions`, in its order.
+        reason
+            Why the other rows were set aside, as it shall stand in the participant flow.
+        """
+        mask = np.asarray(kept)
+        if mask.shape != (len(self._data),) or mask.dtype != np.bool_:
+            raise DataError(
+                f"kept must hold one true/false per row ({len(self._data)}); got shape "
+                f"{mask.shape} of type {mask.dtype}."
+            )
+        if not mask.any():
+            raise DataError(f"No row is left after: {reason}.")
+        frame, rows = self.rows.keep(self._data, mask, reason=reason)
+        return replace(self, _data=frame, rows=rows)
+
+    def describe(self) -> StudyDescription:
+        """Return units per level, sizes, missingness by role, scores and endings."""
+        return describe_study(
+            self._data, self._roles, unit=self.unit, rows=self.rows, notes=self.notes
+        )
+
+    def __repr__(self) -> str:
+        names = {"person": "persons", "family": "families", "therapist": "therapists"}
+        units = [
+            plural(self.rows.units(level), level, names[level])
+            for level in LEVELS
+            if level in self._roles
+        ]
+        return f"<Study: {plural(len(self._data), 'row')}, {', '.join(units)}>"
+
+    def _one_row_per(self, level: str) -> pd.DataFrame:
+        if level not in self._roles:
+            raise DataError(
+                f"This study has no {level} column; give {level}= when the study is made."
+            )
+        column = self._roles[level]
+        constant = [
+            name
+            for name in self._data.columns
+            if name == column or not len(units_with_several(self._data, unit=column, column=name))
+        ]
+        return self._data.drop_duplicates(column)[constant].reset_index(drop=True)
