@@ -1,0 +1,298 @@
+"""Rows of a frame as intervals of time at risk: the door of every survival function.
+
+A row says that someone was under observation on the half-open interval ``(entry, time]`` and
+whether an event closed it. Who enters at t is not at risk at t; who leaves at t still is.
+"""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from alliance_stats.checks import (
+    check_frame,
+    describe_rows,
+    finite_or_missing,
+    group_codes,
+    require_columns,
+)
+from alliance_stats.errors import DataError
+from alliance_stats.estimates import Array
+from alliance_stats.ledger import RowLedger
+
+__all__ = [
+    "WHOLE_SAMPLE",
+    "IntArray",
+    "Intervals",
+    "Spells",
+    "read_intervals",
+    "read_labels",
+]
+
+IntArray = npt.NDArray[np.int64]
+
+WHOLE_SAMPLE = "all"
+"""Label of the one stratum where no strata were asked for."""
+
+# Times nearer than this (absolutely, or relative to the mean time) are one time: 0.1 + 0.2 and 0.3
+# must tie. The square root of the double's precision, as in R's survival::aeqSurv.
+_SAME_TIME = float(np.sqrt(np.finfo(np.float64).eps))
+
+_CENSORED_LABELS = ("ongoing", "censored")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Spells:
+    """Times at risk as arrays of length n; what the pure functions work on.
+
+    Attributes
+    ----------
+    entry, exit
+        The interval ``(entry, exit]``; ``entry`` is 0 without delay.
+    event
+        0 where the spell is censored, else the number of its ending, from 1.
+    cluster
+        Number of each spell's cluster; None where no clusters were given.
+    """
+
+    entry: Array
+    exit: Array
+    event: IntArray
+    cluster: IntArray | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Intervals:
+    """Checked rows as arrays, all of length n.
+
+    Attributes
+    ----------
+    entry, exit
+        The interval ``(entry, exit]`` in the caller's time unit; ``entry`` is 0 without delay.
+    event
+        0 where the row is censored, else the number of its ending, from 1.
+    states
+        Names of the endings; ``states[event - 1]`` names a row's.
+    stratum, strata
+        Number of each row's stratum, and the strata's names.
+    cluster, n_clusters
+        Number of each row's cluster; None and 0 where no clusters were given.
+    frame
+        The rows that were kept, with all columns the caller's frame has.
+    rows
+        What happened to the rows.
+    """
+
+    entry: Array
+    exit: Array
+    event: IntArray
+    states: tuple[str, ...]
+    stratum: IntArray
+    strata: tuple[str, ...]
+    cluster: IntArray | None
+    n_clusters: int
+    frame: pd.DataFrame
+    rows: RowLedger
+
+    def spells(self, number: int) -> Spells:
+        """Return the spells of one stratum."""
+        pick = self.stratum == number
+        return Spells(
+            entry=self.entry[pick],
+            exit=self.exit[pick],
+            event=self.event[pick],
+            cluster=None if self.cluster is None else self.cluster[pick],
+        )
+
+
+def read_intervals(
+    data: pd.DataFrame,
+    *,
+    time: Hashable,
+    event: Hashable,
+    entry: Hashable | None = None,
+    strata: Hashable | Sequence[Hashable] | None = None,
+    cluster: Hashable | None = None,
+    also: Sequence[Hashable] = (),
+    competing: bool = False,
+    censored: object | None = None,
+) -> Intervals:
+    """Check the columns that survival functions share and turn them into arrays.
+
+    Parameters
+    ----------
+    data
+        A row an interval.
+    time, event, entry, strata, cluster
+        Columns; `strata` may be several.
+    also
+        Further columns that must be present in every row that is kept.
+    competing
+        Whether `event` tells several endings apart.
+    censored
+        With `competing`: the value of `event` that means "not ended".
+
+    Raises
+    ------
+    DataError
+        A column that is not there, an interval of no or negative length, a negative time, an
+        event that is neither 0 nor 1, or no rows left.
+    """
+    data = check_frame(data)
+    strata_columns = _as_columns(data, strata)
+    columns = [time, event, entry, *strata_columns, cluster, *also]
+    require_columns(data, columns)
+    levels = {str(cluster): (cluster,)} if cluster is not None else {}
+    rows = RowLedger.start(data, levels)  # type: ignore[arg-type]
+    for column in dict.fromkeys(column for column in columns if column is not None):
+        data, rows = rows.keep(data, data[column].notna(), reason=f"'{column}' missing")
+    if not len(data):
+        raise DataError(f"No row has all of the columns it needs. {rows}")
+
+    start, stop = _times(data, time, entry)
+    if competing:
+        codes, states = _endings(data, event, censored)
+    else:
+        codes, states = _binary_event(data, event), (str(event),)
+    stratum: IntArray = np.zeros(len(data), dtype=np.int64)
+    strata_labels: tuple[str, ...] = (WHOLE_SAMPLE,)
+    if strata_columns:
+        stratum, strata_labels = read_labels(data, strata_columns)
+    clusters, cluster_labels = (None, pd.Index([]))
+    if cluster is not None:
+        clusters, cluster_labels = group_codes(data[cluster])
+    return Intervals(
+        entry=start,
+        exit=stop,
+        event=codes,
+        states=states,
+        stratum=stratum,
+        strata=strata_labels,
+        cluster=clusters,
+        n_clusters=len(cluster_labels),
+        frame=data,
+        rows=rows,
+    )
+
+
+def _as_columns(
+    data: pd.DataFrame, columns: Hashable | Sequence[Hashable] | None
+) -> tuple[Hashable, ...]:
+    """Return one column or several as a tuple (a tuple that names a column is one column)."""
+    if columns is None:
+        return ()
+    if isinstance(columns, str) or not isinstance(columns, Sequence):
+        return (columns,)
+    if isinstance(columns, tuple) and columns in data.columns:
+        return (columns,)
+    return tuple(columns)
+
+
+def _times(data: pd.DataFrame, time: Hashable, entry: Hashable | None) -> tuple[Array, Array]:
+    stop = finite_or_missing(data, time)
+    start = np.zeros_like(stop) if entry is None else finite_or_missing(data, entry)
+    for column, values in ((time, stop), (entry, start)):
+        if (values < 0).any():
+            raise DataError(
+                f"Column '{column}' is negative in {describe_rows(values < 0, data.index)}. "
+                "Time counts from the start of treatment, which is 0."
+            )
+    start, stop = _merge_near_ties(start, stop)
+    empty = stop <= start
+    if empty.any():
+        found = describe_rows(empty, data.index)
+        if entry is None:
+            raise DataError(
+                f"Column '{time}' is 0 in {found}: nobody is at risk for no time at all. "
+                "Count those who never began apart, and say so, or start the clock earlier."
+            )
+        raise DataError(
+            f"'{time}' does not come after '{entry}' in {found}: an interval has an end "
+            "later than its start. Correct the dates, or leave those rows out yourself."
+        )
+    return start, stop
+
+
+def _merge_near_ties(start: Array, stop: Array) -> tuple[Array, Array]:
+    """Give times that differ by floating-point dust the earlier one's value."""
+    distinct = np.sort(np.union1d(pd.unique(start), pd.unique(stop)))
+    gaps = np.diff(distinct)
+    near = (gaps <= _SAME_TIME) | (gaps <= _SAME_TIME * np.mean(np.abs(distinct)))
+    if not near.any():
+        return start, stop
+    kept = distinct[np.concatenate(([True], ~near))]
+    return (
+        kept[np.searchsorted(kept, start, side="right") - 1],
+        kept[np.searchsorted(kept, stop, side="right") - 1],
+    )
+
+
+def _binary_event(data: pd.DataFrame, event: Hashable) -> IntArray:
+    values = data[event]
+    allowed = values.isin([0, 1]).to_numpy()
+    if not allowed.all():
+        found = ", ".join(repr(value) for value in pd.unique(values[~allowed])[:5].tolist())
+        raise DataError(
+            f"Column '{event}' must be 0 (censored) or 1 (event), or boolean; it holds {found} "
+            f"in {describe_rows(~allowed, data.index)}. Say which value is the event, as in "
+            f"data.assign(left=data['{event}'] == value) and event='left'."
+        )
+    return np.asarray(values.to_numpy(), dtype=np.int64)
+
+
+def _endings(
+    data: pd.DataFrame, event: Hashable, censored: object | None
+) -> tuple[IntArray, tuple[str, ...]]:
+    codes, labels = group_codes(data[event])
+    if censored is None:
+        censored = _censored_value(event, labels)
+    ends = [k for k, label in enumerate(labels) if label != censored]
+    if not ends:
+        raise DataError(f"Column '{event}' holds no ending: every row is {censored!r} (censored).")
+    number = np.zeros(len(labels), dtype=np.int64)
+    number[ends] = np.arange(1, len(ends) + 1)
+    return number[codes], tuple(str(_plain(labels[k])) for k in ends)
+
+
+def _censored_value(event: Hashable, labels: pd.Index) -> object:
+    if pd.api.types.is_bool_dtype(labels):
+        return False
+    if pd.api.types.is_numeric_dtype(labels):
+        return 0
+    found = [label for label in _CENSORED_LABELS if label in labels]
+    if len(found) == 1:
+        return found[0]
+    shown = ", ".join(repr(label) for label in labels[:6].tolist())
+    raise DataError(
+        f"Column '{event}' holds the labels {shown}. Say which of them means that treatment had "
+        "not ended, as in censored='ongoing'."
+    )
+
+
+def _plain(label: object) -> object:
+    """Return a whole float as an integer, so that ending 1.0 is called '1'."""
+    if isinstance(label, float | np.floating) and float(label).is_integer():
+        return int(label)
+    return label
+
+
+def read_labels(
+    data: pd.DataFrame, columns: Hashable | Sequence[Hashable]
+) -> tuple[IntArray, tuple[str, ...]]:
+    """Return the number of each row's group, as one column or several together make them.
+
+    Returns
+    -------
+    codes, labels
+        (n,) numbers from 0 in sorted order, and the groups' names (``"a, b"`` for several columns).
+    """
+    first, *others = _as_columns(data, columns)
+    codes, labels = group_codes(data[first])
+    names = [str(_plain(label)) for label in labels]
+    for column in others:
+        more, further = group_codes(data[column])
+        joint, codes = np.unique(codes * len(further) + more, return_inverse=True)
+        names = [f"{names[j // len(further)]}, {_plain(further[j % len(further)])}" for j in joint]
+    return codes.astype(np.int64), tuple(names)

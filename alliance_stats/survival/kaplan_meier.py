@@ -1,0 +1,330 @@
+"""Kaplan-Meier curves of time to an ending."""
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from alliance_stats.errors import DataError
+from alliance_stats.estimates import Array
+from alliance_stats.formatting import (
+    format_count,
+    format_interval,
+    format_number,
+    format_percent,
+    plural,
+)
+from alliance_stats.ledger import RowLedger
+from alliance_stats.survival.curve_intervals import crossing_time, probability_interval
+from alliance_stats.survival.intervals import IntArray, Spells, read_intervals
+from alliance_stats.survival.life_table import (
+    LifeTable,
+    at_risk,
+    cluster_blocks,
+    greenwood,
+    life_table,
+)
+from alliance_stats.survival.product_limit import product_limit
+
+__all__ = ["KaplanMeier", "SurvivalCurve", "kaplan_meier", "survival_influence"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SurvivalCurve:
+    """One stratum's curve.
+
+    Attributes
+    ----------
+    label
+        The stratum's name.
+    table
+        Counts at each time.
+    survival, std_error
+        (k,) S(t) and its standard error, both on the probability scale; the error is NaN once S
+        is 0 (without clusters), where Greenwood's formula has no value.
+    entries, exits
+        (n,) sorted, for the number at risk at any time.
+    """
+
+    label: str
+    table: LifeTable
+    survival: Array
+    std_error: Array
+    entries: Array
+    exits: Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KaplanMeier:
+    """Kaplan-Meier curves, one a stratum.
+
+    Attributes
+    ----------
+    curves
+        The curves in the strata's sorted order.
+    n_clusters
+        Clusters behind the standard errors; None where they are Greenwood's.
+    rows
+        What happened to the rows.
+    """
+
+    curves: tuple[SurvivalCurve, ...]
+    n_clusters: int | None
+    rows: RowLedger
+
+    def tidy(self, *, conf_level: float = 0.95, conf_type: str = "log-log") -> pd.DataFrame:
+        """Return one row a stratum and time at which a row ended.
+
+        Parameters
+        ----------
+        conf_level
+            Pointwise coverage.
+        conf_type
+            ``"log-log"``, ``"log"`` (R's default) or ``"plain"``.
+
+        Returns
+        -------
+        DataFrame
+            ``strata, time, n_risk, n_event, n_censor, estimate, std_error, conf_low, conf_high``:
+            `estimate` is S(time), the probability of an ending later than `time`; `std_error` is
+            on that scale.
+        """
+        return pd.concat(
+            [_tidy_curve(curve, conf_level, conf_type) for curve in self.curves],
+            ignore_index=True,
+        )
+
+    def at_risk(self, times: Sequence[float]) -> pd.DataFrame:
+        """Return the risk table: rows with ``entry < t <= exit`` at each of `times`.
+
+        At a time of :meth:`tidy` this is its ``n_risk``; at 0, all who were there from the start.
+
+        Returns
+        -------
+        DataFrame
+            ``strata, time, n_risk``, a row a stratum and time.
+        """
+        ticks = np.asarray(times, dtype=np.float64)
+        return pd.concat(
+            [
+                pd.DataFrame(
+                    {
+                        "strata": curve.label,
+                        "time": ticks,
+                        "n_risk": at_risk(curve.entries, curve.exits, ticks),
+                    }
+                )
+                for curve in self.curves
+            ],
+            ignore_index=True,
+        )
+
+    def quantiles(
+        self, probability: float = 0.5, *, conf_level: float = 0.95, conf_type: str = "log-log"
+    ) -> pd.DataFrame:
+        """Return the time by which `probability` of each stratum has ended.
+
+        The limits are the times at which the curve's pointwise limits cross ``1 - probability``
+        (Brookmeyer & Crowley 1982, doi:10.2307/2530286). Where a curve runs flat on that level,
+        the middle of the flat piece is given. NaN: never reached.
+
+        Returns
+        -------
+        DataFrame
+            ``strata, nobs, n_event, estimate, conf_low, conf_high``, in the caller's time unit.
+        """
+        if not 0.0 < probability < 1.0:
+            raise ValueError(f"probability must lie between 0 and 1; got {probability}.")
+        level = 1.0 - probability
+        records = []
+        for curve in self.curves:
+            low, high = probability_interval(
+                curve.survival, curve.std_error, conf_level=conf_level, conf_type=conf_type
+            )
+            time = curve.table.time
+            records.append(
+                {
+                    "strata": curve.label,
+                    "nobs": len(curve.exits),
+                    "n_event": int(curve.table.n_event.sum()),
+                    "estimate": crossing_time(time, curve.survival, level),
+                    "conf_low": crossing_time(time, low, level),
+                    "conf_high": crossing_time(time, high, level),
+                }
+            )
+        return pd.DataFrame.from_records(records)
+
+    def medians(self, *, conf_level: float = 0.95, conf_type: str = "log-log") -> pd.DataFrame:
+        """Return each stratum's median time; see :meth:`quantiles`."""
+        return self.quantiles(0.5, conf_level=conf_level, conf_type=conf_type)
+
+    def glance(self) -> pd.DataFrame:
+        """Return ``nobs, n_event, n_strata, n_clusters`` in one row."""
+        return pd.DataFrame(
+            {
+                "nobs": [self.rows.n_used],
+                "n_event": [sum(int(curve.table.n_event.sum()) for curve in self.curves)],
+                "n_strata": [len(self.curves)],
+                "n_clusters": [self.n_clusters],
+            }
+        )
+
+    def summary(self) -> str:
+        """Return the curves in words: warnings, medians, standard errors, rows."""
+        medians = self.medians()
+        lines = [*self._warnings(), "Kaplan-Meier estimate"]
+        for curve, (_, median) in zip(self.curves, medians.iterrows(), strict=True):
+            at_last = f"{format_percent(curve.survival[-1], 1)} after {curve.table.time[-1]:g}"
+            lines.append(
+                f"{curve.label}: {plural(len(curve.exits), 'row')}, "
+                f"{plural(int(median['n_event']), 'event')}; {_median_phrase(median)}; "
+                f"not ended: {at_last}"
+            )
+        if self.n_clusters is not None:
+            lines.append(f"Standard errors over {format_count(self.n_clusters)} clusters.")
+        return "\n".join([*lines, str(self.rows)])
+
+    def _warnings(self) -> Iterator[str]:
+        for curve in self.curves:
+            emptied = np.flatnonzero(curve.survival == 0)
+            if len(emptied) and emptied[0] < len(curve.survival) - 1:
+                yield (
+                    f"WARNING: the curve of '{curve.label}' falls to 0 at time "
+                    f"{curve.table.time[emptied[0]]:g}, when the few at risk so early all had the "
+                    "event, and stays there although others enter later."
+                )
+        if self.n_clusters is not None and self.n_clusters < 10:
+            yield (
+                f"WARNING: {plural(self.n_clusters, 'cluster')} only: standard errors over so few "
+                "are too small."
+            )
+
+
+def kaplan_meier(
+    data: pd.DataFrame,
+    *,
+    time: Hashable,
+    event: Hashable,
+    entry: Hashable | None = None,
+    strata: Hashable | Sequence[Hashable] | None = None,
+    cluster: Hashable | None = None,
+) -> KaplanMeier:
+    """Estimate the probability of not having ended by each time.
+
+    ``S(t) = prod over s <= t of (1 - d(s) / n(s))`` with d(s) events among n(s) at risk (Kaplan &
+    Meier 1958, doi:10.1080/01621459.1958.10501452). The standard error is Greenwood's, or, with
+    `cluster`, from the summed influence of each cluster (infinitesimal jackknife), with no
+    small-sample factor.
+
+    Parameters
+    ----------
+    data
+        A row a unit that can end (or, with `entry`, a row an interval at risk).
+    time
+        Column: time of the event or of the last observation, above 0.
+    event
+        Column: 1 or True for the event, 0 or False for censored.
+    entry
+        Column: time from which the row was at risk (delayed entry); who enters at t is not at risk
+        at t.
+    strata
+        Column or columns: one curve a value.
+    cluster
+        Column: units that are not independent, such as a therapist's families.
+
+    Returns
+    -------
+    KaplanMeier
+
+    Raises
+    ------
+    DataError
+        Impossible times, an event that is not 0 or 1, a column that is not there.
+    """
+    intervals = read_intervals(
+        data, time=time, event=event, entry=entry, strata=strata, cluster=cluster
+    )
+    if intervals.cluster is not None and intervals.n_clusters < 2:
+        raise DataError(
+            f"Column '{cluster}' holds one cluster: a standard error over clusters needs at least "
+            "two. Leave out cluster=, and say that the rows were taken as independent."
+        )
+    curves = tuple(
+        _curve(intervals.spells(number), label) for number, label in enumerate(intervals.strata)
+    )
+    return KaplanMeier(
+        curves=curves,
+        n_clusters=None if cluster is None else intervals.n_clusters,
+        rows=intervals.rows,
+    )
+
+
+def _curve(spells: Spells, label: str) -> SurvivalCurve:
+    table = life_table(spells)
+    survival = product_limit(spells, table)
+    if spells.cluster is None:
+        with np.errstate(invalid="ignore"):  # 0 * infinity once S is 0: undefined, hence NaN
+            std_error = survival * np.sqrt(np.cumsum(greenwood(table.n_risk, table.n_event)))
+    else:
+        squares = np.zeros(len(table.time))
+        for _, influence in survival_influence(spells, table, survival):
+            squares += (influence**2).sum(axis=0)
+        std_error = np.sqrt(squares)
+    return SurvivalCurve(
+        label=label,
+        table=table,
+        survival=survival,
+        std_error=std_error,
+        entries=np.sort(spells.entry),
+        exits=np.sort(spells.exit),
+    )
+
+
+def survival_influence(
+    spells: Spells, table: LifeTable, survival: Array
+) -> Iterator[tuple[IntArray, Array]]:
+    """Yield the derivative of S(t) with respect to the weight of each cluster, in blocks.
+
+    ``dS(t)/dw = S(t) * sum over s <= t of (y(s) d(s) / n(s) - e(s)) / (n(s) - d(s))`` for a
+    cluster with y(s) at risk and e(s) events. Where all at risk end (n = d), S is 0 whatever the
+    weights are, and so is its derivative.
+
+    Yields
+    ------
+    clusters, influence
+        (c,) cluster numbers and (c, k) derivatives.
+    """
+    remaining = (table.n_risk - table.n_event).astype(np.float64)
+    alive = (remaining > 0) & (survival > 0)
+    share = table.n_event / table.n_risk
+    for clusters, n_risk, n_event in cluster_blocks(spells, table.time):
+        step = n_risk * share - n_event[0]
+        step = np.divide(step, remaining, out=np.zeros_like(step), where=alive)
+        yield clusters, np.where(alive, survival, 0.0) * np.cumsum(step, axis=1)
+
+
+def _tidy_curve(curve: SurvivalCurve, conf_level: float, conf_type: str) -> pd.DataFrame:
+    low, high = probability_interval(
+        curve.survival, curve.std_error, conf_level=conf_level, conf_type=conf_type
+    )
+    return pd.DataFrame(
+        {
+            "strata": curve.label,
+            "time": curve.table.time,
+            "n_risk": curve.table.n_risk,
+            "n_event": curve.table.n_event,
+            "n_censor": curve.table.n_censor,
+            "estimate": curve.survival,
+            "std_error": curve.std_error,
+            "conf_low": low,
+            "conf_high": high,
+        }
+    )
+
+
+def _median_phrase(median: pd.Series) -> str:
+    if np.isnan(median["estimate"]):
+        return "median not reached"
+    interval = format_interval(median["conf_low"], median["conf_high"], 1)
+    return f"median {format_number(median['estimate'], 1)}, 95% CI {interval}"
