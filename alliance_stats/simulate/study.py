@@ -1,0 +1,257 @@
+"""A whole simulated study: sessions, endings and interviews, with the truth behind them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from alliance_stats.errors import DataError
+from alliance_stats.estimates import Array
+from alliance_stats.simulate.draws import (
+    SCORE_RANGE,
+    Courses,
+    Ratings,
+    Units,
+    draw_courses,
+    draw_ratings,
+    draw_symptoms,
+    draw_units,
+)
+from alliance_stats.simulate.naming import truth_of
+from alliance_stats.simulate.truth import (
+    ALLIANCE_CENTRE,
+    AllianceTruth,
+    EndingTruth,
+    InterviewTruth,
+    SymptomTruth,
+)
+from alliance_stats.study import Study
+
+__all__ = ["SimulatedStudy", "simulate_study"]
+
+_PARENTS = ("mother", "father")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SimulatedStudy:
+    """A simulated study and what it was made from.
+
+    Attributes
+    ----------
+    study
+        The study as an analyst gets it: a row a person and session.
+    truth
+        Parameter name (``model.term``) -> true value; scales in
+        :data:`~alliance_stats.simulate.TRUTH_SCALES`.
+    themes
+        A row an interviewed parent: ``family, person, parent_alliance`` and ``theme_*`` columns
+        of 0 and 1.
+    latent
+        A row a person and session, as in ``study.sessions``, of what no analyst sees:
+        ``family, person, session, level`` (expected rating at session 0), ``alliance`` (the rating
+        before it may have gone missing), ``apart`` (whether the person stands apart from a split
+        family) and ``rupture``.
+    """
+
+    study: Study
+    truth: Mapping[str, float]
+    themes: pd.DataFrame
+    latent: pd.DataFrame
+
+
+def simulate_study(
+    *,
+    n_therapists: int = 30,
+    n_families: int = 240,
+    n_interviewed: int = 26,
+    missing_rating: float = 0.08,
+    alliance: AllianceTruth | None = None,
+    symptoms: SymptomTruth | None = None,
+    endings: EndingTruth | None = None,
+    interviews: InterviewTruth | None = None,
+    seed: int | np.random.Generator,
+) -> SimulatedStudy:
+    """Simulate a study of the alliance in family treatment, with known truth.
+
+    Families of two to four members come to their therapist together, session by session; every
+    member rates the alliance and their symptoms each time. After each attended session the family
+    may drop out, end as planned, be transferred, or go on; the odds of dropping out follow the
+    family's alliance so far, the barriers (parents' investment, parental trauma, the therapist's
+    emotion) and the therapist. A whole family ends together.
+
+    Parameters
+    ----------
+    n_therapists, n_families
+        At least two families each.
+    n_interviewed
+        How many families have one parent interviewed about the alliance, half of them with a
+        successful and half with an unsuccessful one as far as there are enough.
+    missing_rating
+        Chance that an alliance rating after the first session is missing, whatever its value.
+    alliance, symptoms, endings, interviews
+        The true parameters; the defaults are those of the example study.
+    seed
+        Seed or generator of everything that is drawn.
+
+    Returns
+    -------
+    SimulatedStudy
+        Columns of its sessions: ``therapist, family, person, role, session, alliance`` (1-7),
+        ``symptoms``, ``ending``, ``experience`` (years), ``framework``, ``investment``,
+        ``parent_trauma``, ``therapist_emotion``, ``parent_alliance``.
+
+    Raises
+    ------
+    DataError
+        If the sizes or probabilities are impossible.
+    """
+    if not 0.0 <= missing_rating < 1.0:
+        raise DataError(f"missing_rating must lie in [0, 1); got {missing_rating}.")
+    if not 0 <= n_interviewed <= n_families:
+        raise DataError(
+            "n_interviewed families are chosen among the n_families, so it must lie between 0 and "
+            f"{n_families}; got {n_interviewed}."
+        )
+    alliance, symptoms = alliance or AllianceTruth(), symptoms or SymptomTruth()
+    endings, interviews = endings or EndingTruth(), interviews or InterviewTruth()
+    rng = np.random.default_rng(seed)
+    units = draw_units(n_therapists, n_families, rng)
+    ratings = draw_ratings(
+        units,
+        alliance,
+        n_sessions=endings.available_sessions[1],
+        missing_rating=missing_rating,
+        rng=rng,
+    )
+    scores = draw_symptoms(units, ratings, symptoms, rng)
+    courses = draw_courses(units, ratings, endings, rng)
+    parent_alliance = _draw_parent_alliance(units, ratings, interviews, rng)
+    themes = _draw_themes(units, parent_alliance, n_interviewed, interviews, rng)
+    sessions, latent = _assemble(units, ratings, scores, courses, parent_alliance)
+    study = Study.from_frame(
+        sessions,
+        person="person",
+        family="family",
+        therapist="therapist",
+        session="session",
+        role="role",
+        alliance="alliance",
+        outcome="symptoms",
+        ending="ending",
+        score_range=SCORE_RANGE,
+    )
+    return SimulatedStudy(study, truth_of(alliance, symptoms, endings, interviews), themes, latent)
+
+
+def _assemble(
+    units: Units,
+    ratings: Ratings,
+    scores: Array,
+    courses: Courses,
+    parent_alliance: pd.Series,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Lay out a row a person and attended session: what is recorded, and what lies behind it."""
+    n_sessions = courses.n_sessions[units.family_of]
+    row = np.repeat(np.arange(len(n_sessions)), n_sessions)
+    column = np.arange(len(row)) - np.repeat(np.cumsum(n_sessions) - n_sessions, n_sessions)
+    family = units.family_of[row]
+    families = units.families.assign(
+        ending=courses.ending, parent_alliance=parent_alliance.to_numpy()
+    )
+    of_therapist = units.therapists.iloc[units.therapist_of[family]].reset_index(drop=True)
+    of_family = families.iloc[family].reset_index(drop=True)
+    of_person = units.persons.iloc[row].reset_index(drop=True)
+    keys = {
+        "family": of_family["family"],
+        "person": of_person["person"],
+        "session": column + 1,
+    }
+    sessions = pd.DataFrame(
+        {
+            "therapist": of_therapist["therapist"],
+            "family": keys["family"],
+            "person": keys["person"],
+            "role": of_person["role"],
+            "session": keys["session"],
+            "alliance": ratings.recorded[row, column],
+            "symptoms": scores[row, column],
+            "ending": of_family["ending"],
+            "experience": of_therapist["experience"],
+            "framework": of_therapist["framework"],
+            "investment": of_family["investment"],
+            "parent_trauma": of_family["parent_trauma"],
+            "therapist_emotion": of_family["therapist_emotion"],
+            "parent_alliance": of_family["parent_alliance"],
+        }
+    )
+    latent = pd.DataFrame(
+        {
+            **keys,
+            "level": ratings.level[row],
+            "alliance": ratings.complete[row, column],
+            "apart": ratings.apart[row],
+            "rupture": ratings.rupture[row, column],
+        }
+    )
+    return sessions, latent
+
+
+def _draw_parent_alliance(
+    units: Units, ratings: Ratings, truth: InterviewTruth, rng: np.random.Generator
+) -> pd.Series:
+    """Describe each family's parent alliance as successful or not, by its parents' mean level."""
+    parents = units.persons["role"].isin(_PARENTS).to_numpy()
+    level = pd.Series(ratings.level[parents]).groupby(units.family_of[parents]).mean()
+    log_odds = truth.successful + truth.parent_level * (level.to_numpy() - ALLIANCE_CENTRE)
+    successful = rng.random(len(log_odds)) < 1.0 / (1.0 + np.exp(-log_odds))
+    return pd.Series(np.where(successful, "successful", "unsuccessful"))
+
+
+def _draw_themes(
+    units: Units,
+    parent_alliance: pd.Series,
+    n_interviewed: int,
+    truth: InterviewTruth,
+    rng: np.random.Generator,
+) -> pd.DataFrame:
+    """Interview one parent in some families, as evenly over the two groups as can be."""
+    order = pd.Series(rng.permutation(len(parent_alliance)))
+    groups = parent_alliance.to_numpy()[order.to_numpy()]
+    # the k-th of either group is asked before the (k+1)-th of the other
+    turn = order.groupby(groups).cumcount()
+    chosen = np.sort(order.iloc[np.argsort(turn, kind="stable")[:n_interviewed]].to_numpy())
+    parents = units.persons.assign(family_of=units.family_of)
+    parents = parents[parents["role"].isin(_PARENTS)].drop_duplicates("family_of")
+    asked = parents.set_index("family_of").loc[chosen]
+    group = parent_alliance.to_numpy()[chosen]
+    voiced = _voice(truth.themes, group == "successful", rng)
+    return pd.DataFrame(
+        {
+            "family": units.families["family"].to_numpy()[chosen],
+            "person": asked["person"].to_numpy(),
+            "parent_alliance": group,
+            **{f"theme_{theme}": values.astype(np.int64) for theme, values in voiced.items()},
+        }
+    )
+
+
+def _voice(
+    themes: Mapping[str, tuple[float, float]],
+    successful: npt.NDArray[np.bool_],
+    rng: np.random.Generator,
+) -> dict[str, npt.NDArray[np.bool_]]:
+    """Draw who voices which theme; one uniform number decides what an early problem became."""
+    chance = {theme: np.where(successful, *pair) for theme, pair in themes.items()}
+    draw = {theme: rng.random(len(successful)) for theme in themes}
+    voiced = {theme: draw[theme] < chance[theme] for theme in themes}
+    if "became_rupture" in themes and "became_strength" in themes:
+        rupture, turn = chance["became_rupture"], draw["became_rupture"]
+        strength = (turn >= rupture) & (turn < rupture + chance["became_strength"])
+        voiced["became_strength"] = strength
+    early = voiced.get("early_problem", np.ones(len(successful), dtype=bool))
+    for theme in ("became_rupture", "became_strength"):
+        if theme in voiced:
+            voiced[theme] = voiced[theme] & early
+    return voiced

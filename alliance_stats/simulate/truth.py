@@ -1,0 +1,225 @@
+"""The parameters of a simulated study, on their scales."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+
+from alliance_stats.errors import DataError
+
+__all__ = [
+    "ALLIANCE_CENTRE",
+    "COMPOSITIONS",
+    "EXPERIENCE_YEARS",
+    "FRAMEWORK_SHARE",
+    "TRAUMA_SHARE",
+    "AllianceTruth",
+    "EndingTruth",
+    "InterviewTruth",
+    "SymptomTruth",
+]
+
+ALLIANCE_CENTRE = 5.0
+"""Alliance score at which the intercepts of the symptom and ending models stand."""
+
+COMPOSITIONS: Mapping[tuple[str, ...], float] = MappingProxyType(
+    {
+        ("mother", "child"): 0.28,
+        ("father", "child"): 0.07,
+        ("mother", "partner"): 0.10,
+        ("mother", "father", "child"): 0.30,
+        ("mother", "partner", "child"): 0.12,
+        ("mother", "father", "partner", "child"): 0.13,
+    }
+)
+"""Who comes to treatment together, and how often."""
+
+EXPERIENCE_YEARS = (1, 25)
+"""Range of the therapists' experience, whole years, evenly drawn."""
+
+TRAUMA_SHARE = 0.4
+"""Share of families with a traumatised parent."""
+
+FRAMEWORK_SHARE = 0.5
+"""Share of therapists who work within a trauma-informed framework."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllianceTruth:
+    """How ratings of the alliance come about, in points of the 1-7 score.
+
+    ``alliance = intercept + fixed effects + u_therapist + u_family + u_person + split
+    + (session + g_person) * session number + rupture + e``, all random terms independent and of
+    mean zero. Mother, no experience, usual framework and no barrier are the reference.
+
+    Attributes
+    ----------
+    split_probability, split_size
+        Share of families in which one member, drawn at random, stands apart from the others for
+        the whole course, and by how much (up or down with equal chance).
+    rupture_rate, rupture_depth
+        Chance of a rupture at each session from the second on, and the drop of that session's
+        rating; the next rating is back. Ratings are raised by ``rate * depth`` from the second
+        session on, so that growth stays the stated line.
+    sd_growth
+        SD between persons of the growth per session.
+    """
+
+    intercept: float = 4.5
+    session: float = 0.03
+    father: float = -0.20
+    child: float = -0.35
+    partner: float = -0.10
+    experience: float = 0.01
+    trauma_informed: float = 0.10
+    investment: float = 0.15
+    parent_trauma: float = -0.35
+    therapist_emotion: float = -0.10
+    parent_trauma_by_trauma_informed: float = 0.25
+    sd_therapist: float = 0.20
+    sd_family: float = 0.30
+    sd_person: float = 0.30
+    sd_growth: float = 0.0
+    sd_residual: float = 0.40
+    split_probability: float = 0.15
+    split_size: float = 1.0
+    rupture_rate: float = 0.03
+    rupture_depth: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse negative SDs and impossible probabilities."""
+        _check_fields(self, probabilities=("split_probability", "rupture_rate"))
+
+    def role(self, role: str) -> float:
+        """Return the effect of a role against mothers."""
+        effects = {
+            "mother": 0.0,
+            "father": self.father,
+            "child": self.child,
+            "partner": self.partner,
+        }
+        return effects[role]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SymptomTruth:
+    """How symptoms follow the alliance, in points of the symptom score (higher is worse).
+
+    ``symptoms = intercept + session * session number + within * (rating - level)
+    + between * (level - 5) + v_therapist + v_family + v_person + e``; a person's level is the
+    expected rating at session 0. The rating that acts is the one that would have been recorded,
+    whether or not it is missing.
+    """
+
+    intercept: float = 55.0
+    session: float = -0.6
+    within: float = -2.5
+    between: float = -5.0
+    sd_therapist: float = 2.0
+    sd_family: float = 4.0
+    sd_person: float = 6.0
+    sd_residual: float = 5.0
+
+    def __post_init__(self) -> None:
+        """Refuse negative SDs."""
+        _check_fields(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndingTruth:
+    """How treatments end, as competing log odds against going on after an attended session.
+
+    After session t the chances of dropout, planned ending, transfer and going on are
+    ``exp(eta_k) / (1 + sum exp(eta))``, so that among families that either dropped out or went on
+    the dropout follows a logistic regression with exactly these coefficients. ``alliance_so_far``
+    acts on the running mean, over sessions 1..t, of the family's mean recorded rating. A family
+    that has come `available_sessions` times is still in treatment when the study ends; that number
+    is drawn evenly from the stated range.
+    """
+
+    dropout: float = -3.9
+    session: float = -0.04
+    alliance_so_far: float = -0.9
+    investment: float = -0.25
+    parent_trauma: float = 0.35
+    therapist_emotion: float = 0.20
+    sd_therapist: float = 0.30
+    planned: float = -5.5
+    planned_session: float = 0.27
+    transferred: float = -5.8
+    available_sessions: tuple[int, int] = (8, 24)
+
+    def __post_init__(self) -> None:
+        """Refuse a negative SD and an empty range of sessions."""
+        _check_fields(self)
+        low, high = self.available_sessions
+        if not 1 <= low <= high:
+            raise DataError(
+                "available_sessions must be a range of at least one session, lowest first; "
+                f"got {self.available_sessions}."
+            )
+
+
+def _default_themes() -> Mapping[str, tuple[float, float]]:
+    return MappingProxyType(
+        {
+            "early_problem": (0.70, 0.70),
+            "became_rupture": (0.10, 0.65),
+            "became_strength": (0.65, 0.10),
+            "positive_aspects": (0.85, 0.30),
+            "unresolved_issues": (0.50, 0.55),
+        }
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InterviewTruth:
+    """What interviewed parents say.
+
+    Attributes
+    ----------
+    successful, parent_level
+        Log odds that a family's parent alliance is described as successful, at a mean true level
+        of its parents of 5, and per point of that level.
+    themes
+        Theme -> probabilities among (successful, unsuccessful). The two ``became_`` themes exclude
+        one another and are voiced only where an early problem was.
+    """
+
+    successful: float = 1.4
+    parent_level: float = 3.0
+    themes: Mapping[str, tuple[float, float]] = field(default_factory=_default_themes)
+
+    def __post_init__(self) -> None:
+        """Refuse impossible probabilities."""
+        for theme, pair in self.themes.items():
+            for probability in pair:
+                _check_probability(f"theme '{theme}'", probability)
+        became = [self.themes.get(f"became_{what}", (0.0, 0.0)) for what in ("rupture", "strength")]
+        if any(a + b > 1.0 for a, b in zip(*became, strict=True)):
+            raise DataError(
+                "became_rupture and became_strength exclude one another, so their probabilities "
+                f"must sum to at most 1 in each group; got {became[0]} and {became[1]}."
+            )
+
+
+def _check_probability(name: str, value: float) -> None:
+    if not 0.0 <= value <= 1.0:
+        raise DataError(f"The probability of {name} must lie between 0 and 1; got {value}.")
+
+
+def _check_fields(
+    truth: AllianceTruth | SymptomTruth | EndingTruth, probabilities: tuple[str, ...] = ()
+) -> None:
+    for item in fields(truth):
+        value = getattr(truth, item.name)
+        if isinstance(value, tuple):
+            continue
+        if not math.isfinite(value):
+            raise DataError(f"{type(truth).__name__}.{item.name} must be finite; got {value}.")
+        if item.name.startswith("sd_") and value < 0:
+            raise DataError(
+                f"{type(truth).__name__}.{item.name} is an SD and cannot be negative; got {value}."
+            )
+        if item.name in probabilities:
+            _check_probability(item.name, value)
