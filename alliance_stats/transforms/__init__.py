@@ -1,0 +1,15 @@
+"""New columns and new shapes of a long table: plain frames in, a new frame out."""
+
+from alliance_stats.transforms.decomposition import decompose
+from alliance_stats.transforms.history import baseline, lag, running_mean
+from alliance_stats.transforms.periods import ENDING_CODES, last_session, person_period
+
+__all__ = [
+    "ENDING_CODES",
+    "baseline",
+    "decompose",
+    "lag",
+    "last_session",
+    "person_period",
+    "running_mean",
+]

@@ -1,0 +1,284 @@
+"""Who was at risk when: person-period tables and last sessions.
+
+**The clock.** A unit that attended sessions 1..T and then left has its event in the interval after
+session T. What was recorded at session T is known before that event; anything later is not.
+"""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from alliance_stats.checks import (
+    check_choice,
+    check_frame,
+    describe_rows,
+    finite_or_missing,
+    require_columns,
+    require_present,
+    units_with_several,
+)
+from alliance_stats.errors import DataError
+from alliance_stats.study.endings import ENDINGS, check_endings, check_rows_after
+from alliance_stats.study.ratings import whole_sessions
+from alliance_stats.transforms.columns import require_new
+
+__all__ = ["ENDING_CODES", "last_session", "person_period"]
+
+ENDING_CODES: Mapping[str, int] = MappingProxyType(
+    {ending: code for code, ending in enumerate(ENDINGS)}
+)
+"""Ending -> its code as a competing event: ongoing 0, dropout 1, planned 2, transferred 3."""
+
+
+def last_session(
+    data: pd.DataFrame,
+    *,
+    unit: str,
+    session: str,
+    ending: str | None = None,
+    event: str = "dropout",
+    ending_session: str | None = None,
+    attended: str | None = None,
+) -> pd.DataFrame:
+    """Return one row per unit: its first and last attended session, and how it ended.
+
+    Such a row is what survival methods take: ``time="last_session", event="event"``.
+
+    Parameters
+    ----------
+    data
+        Long table, in any order; not changed.
+    unit
+        Id column of what ends treatment: the family where its members leave together, the person
+        where they leave one by one. Members' rows that share one ending are copies of one event;
+        take the family then.
+    session
+        Column of whole session numbers. A row is an attended session, rated or not.
+    ending
+        Column of endings (ongoing, dropout, planned, transferred), the same in all rows of a unit.
+    event
+        The ending that counts as the event; every other is not the event.
+    ending_session
+        Column with the last session that the unit attended, where it may be later than its last
+        row (an attended session of which no row was kept).
+    attended
+        Column of true/false (or 1/0) that says which rows are attended sessions, for tables that
+        have a row for every planned session. The last session is then the last attended one.
+
+    Returns
+    -------
+    DataFrame
+        The columns that are constant within every unit, then ``first_session``, ``last_session``,
+        ``n_sessions`` (sessions with an attended row) and, where `ending` is given, ``event`` (1 or
+        0), ``ending_code`` (:data:`ENDING_CODES`) and ``last_interval``: the last interval between
+        sessions whose outcome was observed, which is the last session T for a unit that ended and
+        T - 1 for one that is still in treatment (whether it comes back after T is not known yet).
+        Units stand in order of first appearance.
+
+    Raises
+    ------
+    DataError
+        If an ending is missing or unknown, differs within a unit, or a session is later than it.
+    """
+    frame = _course(
+        data,
+        unit=unit,
+        session=session,
+        ending=ending,
+        ending_session=ending_session,
+        attended=attended,
+    )
+    check_choice(event, ENDINGS[1:], name="event")
+    kept = [
+        name
+        for name in data.columns
+        if name not in (session, attended)
+        and (name == unit or not len(units_with_several(data, unit=unit, column=name)))
+    ]
+    new = ["first_session", "last_session", "n_sessions"]
+    new += ["event", "ending_code", "last_interval"] if ending else []
+    require_new(data[kept], new)
+    went = frame[frame["attended"]]
+    by_unit = went.groupby(unit, observed=True, sort=False)[session]
+    found = by_unit.agg(first_session="min", last_session="max", n_sessions="nunique")
+    if ending_session is not None:
+        stated = frame.groupby(unit, observed=True, sort=False)[ending_session].first()
+        found["last_session"] = stated.fillna(found["last_session"]).astype(np.int64)
+    units = data.drop_duplicates(unit)[kept].merge(
+        found, left_on=unit, right_index=True, how="left", validate="one_to_one"
+    )
+    if ending is not None:
+        units["event"] = (units[ending] == event).astype(np.int64)
+        units["ending_code"] = units[ending].astype(object).map(ENDING_CODES).astype(np.int64)
+        units["last_interval"] = units["last_session"] - (units["ending_code"] == 0)
+    return units.reset_index(drop=True)
+
+
+def person_period(
+    data: pd.DataFrame,
+    *,
+    unit: str,
+    session: str,
+    ending: str,
+    event: str = "dropout",
+    scores: Sequence[str] = (),
+    ending_session: str | None = None,
+    attended: str | None = None,
+) -> pd.DataFrame:
+    """Return one row per unit and interval between sessions in which it was at risk of ending.
+
+    The row of session t stands for the interval after it. A unit has a row for every session from
+    its first to its last attended one, also where it has no row of a session in between: it was
+    still in treatment then.
+
+    Running means of a family are taken on this table, which has one row a family x session:
+    ``running_mean(periods, "alliance", person="family", session="session")``.
+
+    Parameters
+    ----------
+    data, unit, session, ending, event, ending_session, attended
+        As in :func:`last_session`.
+    scores
+        Numeric columns that change from session to session and shall be carried; each is the mean
+        of the unit's ratings at the session (over members, where the unit is a family; choose
+        among raters before). A full-course mean among them would know the future.
+
+    Returns
+    -------
+    DataFrame
+        The columns that are constant within every unit (but not `ending`, which is known only
+        afterwards), `session`, and per score its mean and ``<score>_n``, how many ratings it is
+        the mean of. Then
+
+        ``observed``
+            whether the unit has a row of that session;
+        ``event``
+            1.0 if the ending named by `event` came in the interval after the session, else 0.0
+            (planned endings and transfers are not dropout). At the last session of a unit that is
+            still in treatment it is NaN: that interval has not been observed, and a model leaves
+            the row out and counts it.
+        ``ending_code``
+            which ending came in the interval (:data:`ENDING_CODES`; 0.0 none), NaN as above.
+
+        Units stand in order of first appearance, sessions ascending.
+
+    Raises
+    ------
+    DataError
+        As :func:`last_session`, and if a score is not numeric.
+
+    References
+    ----------
+    Singer & Willett (1993), doi:10.3102/10769986018002155 (person-period data).
+    """
+    require_columns(check_frame(data), [unit, session, ending, *scores])
+    units = last_session(
+        data,
+        unit=unit,
+        session=session,
+        ending=ending,
+        event=event,
+        ending_session=ending_session,
+        attended=attended,
+    )
+    n_rows = (units["last_session"] - units["first_session"] + 1).to_numpy()
+    repeated = np.repeat(np.arange(len(units)), n_rows)
+    within = np.arange(n_rows.sum()) - np.repeat(np.cumsum(n_rows) - n_rows, n_rows)
+    periods = units.iloc[repeated].reset_index(drop=True)
+    periods[session] = periods["first_session"] + within
+
+    ratings = _ratings(data, unit=unit, session=session, scores=scores)
+    last = (periods[session] == periods["last_session"]).to_numpy()
+    unobserved = last & (periods["ending_code"] == 0).to_numpy()
+    outcome = {
+        name: np.where(unobserved, np.nan, np.where(last, periods[name], 0.0))
+        for name in ("event", "ending_code")
+    }
+    constant = [
+        name
+        for name in data.columns
+        if name in units.columns and name not in (ending, ending_session, *scores)
+    ]
+    require_new(data[constant], [*ratings.columns.difference(scores), *outcome])
+    table = periods[[*constant, session]].merge(
+        ratings, left_on=[unit, session], right_index=True, how="left", validate="one_to_one"
+    )
+    table["observed"] = table["observed"].notna()
+    counts = [f"{score}_n" for score in scores]
+    table[counts] = table[counts].fillna(0).astype(np.int64)
+    return table.assign(**outcome)
+
+
+def _ratings(data: pd.DataFrame, *, unit: str, session: str, scores: Sequence[str]) -> pd.DataFrame:
+    """Return mean and number of ratings per unit x session."""
+    numbers = pd.DataFrame({score: finite_or_missing(data, score) for score in scores})
+    numbers["observed"] = True
+    cells = [data[unit].to_numpy(dtype=object), whole_sessions(data, session).to_numpy()]
+    grouped = numbers.groupby(cells, sort=False)
+    columns = {"observed": grouped["observed"].first()}
+    for score in scores:
+        columns[score] = grouped[score].mean()
+        columns[f"{score}_n"] = grouped[score].count()
+    order = [name for score in scores for name in (score, f"{score}_n")]
+    return pd.DataFrame(columns)[[*order, "observed"]]
+
+
+def _course(
+    data: pd.DataFrame,
+    *,
+    unit: str,
+    session: str,
+    ending: str | None,
+    ending_session: str | None,
+    attended: str | None,
+) -> pd.DataFrame:
+    """Return the checked rows with whole sessions and a column ``attended`` of truth values."""
+    require_columns(check_frame(data), [unit, session, ending, ending_session, attended])
+    require_present(data, unit, why="to know which unit a row belongs to")
+    numbers = whole_sessions(data, session)
+    frame = data.assign(**{session: numbers})
+    went = np.ones(len(data), dtype=bool)
+    if attended is not None:
+        went = _truth(data, attended)
+        never = ~pd.Series(went).groupby(data[unit].to_numpy(dtype=object)).any()
+        if never.any():
+            raise DataError(
+                f"'{never.index[never][0]}' attended no session (column '{attended}'), so it has "
+                "no last one. Leave out units that never began."
+            )
+    if ending is not None:
+        _check_endings_known(data, ending)
+        check_endings(frame, ending=ending, unit=unit, unit_column=unit, session=session)
+    if ending_session is not None:
+        check_rows_after(
+            frame.loc[went],
+            session=session,
+            ending_session=ending_session,
+            unit=unit,
+            unit_column=unit,
+        )
+    return frame.assign(attended=went)
+
+
+def _check_endings_known(data: pd.DataFrame, ending: str) -> None:
+    missing = data[ending].isna().to_numpy()
+    if missing.any():
+        raise DataError(
+            f"Column '{ending}' is missing in {describe_rows(missing, data.index)}. A unit that "
+            "is still in treatment is 'ongoing'; leave out units whose ending is not known, and "
+            "say how many."
+        )
+
+
+def _truth(data: pd.DataFrame, column: str) -> npt.NDArray[np.bool_]:
+    values = finite_or_missing(data, column)
+    odd = ~np.isin(values, (0.0, 1.0))
+    if odd.any():
+        raise DataError(
+            f"Column '{column}' must say true or false (or 1 or 0) in every row; see "
+            f"{describe_rows(odd, data.index)}."
+        )
+    return np.asarray(values == 1.0)
