@@ -7,6 +7,7 @@ that represents the double, so 0.125 at two digits is 0.12 and 2.675 is 2.68.
 
 import html
 import math
+from collections.abc import Sequence
 import re
 from decimal import ROUND_HALF_EVEN, Decimal
 
@@ -22,6 +23,7 @@ __all__ = [
     "p_phrase",
     "plural",
     "t_phrase",
+    "text_table",
     "to_html",
     "to_markdown",
 ]
@@ -118,5 +120,18 @@ def to_markdown(text: str) -> str:
 
     ``"p < .001"`` becomes ``"*p* \\< .001"``; an ``@`` in a name does not become a citation.
     """
-    escaped = re.sub(r"([\\`*_{}\[\]<>#$@^~|\"'])", r"\\\1", text)
+    escaped = re.sub(r"([\\`*_{}\[\]<>#$@^~|])", r"\\\1", text)
     return _STATISTIC.sub(r"*\1*", escaped)
+
+
+def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Set cells in aligned columns: the first flush left, the others flush right."""
+    lines = [list(header), *[list(row) for row in rows]]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )

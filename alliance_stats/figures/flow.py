@@ -1,0 +1,194 @@
+"""Participant flow: what came in, what was set aside and why, what was used."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
+
+from alliance_stats.figures.report import ReportFigure
+from alliance_stats.figures.style import (
+    BODY,
+    COLUMN_AND_HALF,
+    GREY,
+    INK,
+    RULE,
+    SMALL,
+    add_axes,
+    font,
+    height_in_points,
+    house_style,
+    lines_height,
+    new_figure,
+    width_in_points,
+    wrap,
+)
+from alliance_stats.formatting import format_count, plural
+from alliance_stats.ledger import LedgerStep, RowLedger
+
+__all__ = ["draw_flow", "flow_figure", "flow_height"]
+
+_PAD = 6.0  # pt, between a box and its text
+_GAP = 12.0  # pt, least distance between boxes
+_MAIN, _ASIDE = 0.44, 0.46  # shares of the width
+
+
+@dataclass(frozen=True, slots=True)
+class _Box:
+    """A box with its heading and lines; all lengths in points, `top` from the upper edge."""
+
+    heading: tuple[str, ...]
+    lines: tuple[str, ...]
+    left: float
+    width: float
+    top: float
+
+    @property
+    def height(self) -> float:
+        heading = lines_height(len(self.heading), BODY)
+        return heading + lines_height(len(self.lines)) + 2 * _PAD
+
+    @property
+    def bottom(self) -> float:
+        return self.top + self.height
+
+    @property
+    def middle(self) -> float:
+        return self.left + self.width / 2
+
+
+def flow_height(rows: RowLedger, width: float) -> float:
+    """Return how many inches of height the flow needs at a width of `width` inches."""
+    main, aside = _boxes(rows, 72.0 * width)
+    return (max(box.bottom for box in (*main, *aside)) + 2.0) / 72.0
+
+
+def draw_flow(ax: Axes, rows: RowLedger) -> None:
+    """Draw the flow on `ax`, from its upper edge down.
+
+    Raises
+    ------
+    ValueError
+        If the axes are lower than :func:`flow_height`: boxes would lie over one another.
+    """
+    width, height = width_in_points(ax), height_in_points(ax)
+    main, aside = _boxes(rows, width)
+    needed = max(box.bottom for box in (*main, *aside))
+    if needed > height + 0.5:
+        raise ValueError(
+            f"The flow needs axes {needed / 72:.2f} in high at this width; these are "
+            f"{height / 72:.2f} in. Make them higher (see flow_height)."
+        )
+    ax.set_xlim(0.0, width)
+    ax.set_ylim(height, 0.0)
+    ax.set_axis_off()
+    for (above, below), side in zip(pairwise(main), aside, strict=True):
+        _arrow(ax, (above.middle, above.bottom), (below.middle, below.top))
+        turn = side.top + side.height / 2
+        _arrow(ax, (above.middle, turn), (side.left, turn))
+    for box in main:
+        _draw_box(ax, box, edge=INK)
+    for box in aside:
+        _draw_box(ax, box, edge=RULE)
+
+
+def flow_figure(rows: RowLedger, *, label: str = "fig-flow") -> ReportFigure:
+    """Show a row ledger as a participant flow; steps that set nothing aside are passed over.
+
+    Returns
+    -------
+    ReportFigure
+        ``data`` is :meth:`RowLedger.tidy`.
+    """
+    height = flow_height(rows, COLUMN_AND_HALF - 0.1)
+    with house_style():
+        figure = new_figure(COLUMN_AND_HALF, height + 0.1, placed_by_hand=True)
+        draw_flow(add_axes(figure, 3.6, 3.6, 72 * COLUMN_AND_HALF - 7.2, 72 * height), rows)
+    aside = _asides(rows)
+    share = f"{plural(rows.n_used, 'row')} of {format_count(rows.n_in)} were used"
+    reasons = "; ".join(f"{format_count(s.rows_set_aside)} {s.reason}" for s in aside)
+    return ReportFigure(
+        figure,
+        label=label,
+        caption=f"Flow of rows and units: {share}"
+        + (f", {plural(rows.n_set_aside, 'row')} set aside ({reasons})." if aside else "."),
+        alt=f"Flow chart from top to bottom. {rows}",
+        note=(
+            "A unit is counted at a step while it has at least one row left; "
+            "a minus says how many units lost their last row."
+        ),
+        data=rows.tidy(),
+    )
+
+
+def _asides(rows: RowLedger) -> list[LedgerStep]:
+    return [step for step in rows.steps[1:] if step.rows_set_aside]
+
+
+def _boxes(rows: RowLedger, width: float) -> tuple[list[_Box], list[_Box]]:
+    """Place the boxes: one below the other at the left, what was set aside between at the right."""
+    wide, narrow = _MAIN * width, _ASIDE * width
+    steps = [rows.steps[0], *_asides(rows)]
+    main = [_state_box("Came in", steps[0], wide, top=1.0)]
+    aside: list[_Box] = []
+    for before, step in pairwise(steps):
+        side = _aside_box(
+            before, step, narrow, left=width - narrow - 1.0, top=main[-1].bottom + _GAP
+        )
+        name = "Used" if step is steps[-1] else "Remaining"
+        main.append(_state_box(name, step, wide, top=side.bottom + _GAP))
+        aside.append(side)
+    return main, aside
+
+
+def _state_box(name: str, step: LedgerStep, width: float, *, top: float) -> _Box:
+    heading = f"{name}: {plural(step.rows_left, 'row')}"
+    units = [f"{level}: {format_count(count)}" for level, count in step.units_left.items()]
+    return _box(heading, units, left=1.0, width=width, top=top)
+
+
+def _aside_box(
+    before: LedgerStep, step: LedgerStep, width: float, *, left: float, top: float
+) -> _Box:
+    lost = {level: count - step.units_left[level] for level, count in before.units_left.items()}
+    units = [f"{level}: −{format_count(count)}" for level, count in lost.items() if count]
+    heading = f"Set aside: {plural(step.rows_set_aside, 'row')}"
+    return _box(heading, [step.reason, *units], left=left, width=width, top=top)
+
+
+def _box(heading: str, lines: Sequence[str], *, left: float, width: float, top: float) -> _Box:
+    room = width - 2 * _PAD
+    wrapped = [piece for line in lines for piece in wrap(line, room)]
+    return _Box(tuple(wrap(heading, room, BODY)), tuple(wrapped), left, width, top)
+
+
+def _draw_box(ax: Axes, box: _Box, *, edge: str) -> None:
+    ax.add_patch(
+        Rectangle(
+            (box.left, box.top), box.width, box.height, facecolor="white", edgecolor=edge, lw=0.8
+        )
+    )
+    top = box.top + _PAD
+    for line in box.heading:
+        ax.text(box.left + _PAD, top, line, va="top", **font(BODY))
+        top += lines_height(1, BODY)
+    for line in box.lines:
+        ax.text(box.left + _PAD, top, line, va="top", **font(SMALL, colour=GREY))
+        top += lines_height(1)
+
+
+def _arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
+    ax.annotate(
+        "",
+        end,
+        start,
+        arrowprops={
+            "arrowstyle": "-|>",
+            "color": INK,
+            "lw": 0.8,
+            "mutation_scale": 7,
+            "shrinkA": 0,
+            "shrinkB": 0,
+        },
+    )

@@ -1,0 +1,154 @@
+"""A figure as a report takes it: drawn once, captioned, described in words, with its numbers."""
+
+import base64
+import io
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.figure import Figure
+
+from alliance_stats.figures.style import house_style
+from alliance_stats.formatting import to_html, to_markdown
+
+__all__ = ["PRINT_DPI", "ReportFigure"]
+
+PRINT_DPI = 300
+_LABEL = re.compile(r"fig-[a-z0-9]+(-[a-z0-9]+)*")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReportFigure:
+    """A figure with its label, caption, alternative text, note and numbers.
+
+    Attributes
+    ----------
+    figure
+        A ``matplotlib.figure.Figure`` that pyplot does not know, so that it shows exactly once.
+    label
+        Cross-reference label: ``fig-`` and lower-case words joined by hyphens.
+    caption
+        What is drawn, from the numbers; plain text.
+    alt
+        What a reader who cannot see the figure is told; plain text.
+    note
+        How it was computed: intervals and their method, n, what was set aside; plain text.
+    data
+        Every number drawn, tidy.
+    """
+
+    figure: Figure
+    label: str
+    caption: str
+    alt: str
+    note: str
+    data: pd.DataFrame
+
+    def __post_init__(self) -> None:
+        if not _LABEL.fullmatch(self.label):
+            raise ValueError(
+                f"label must be 'fig-' and lower-case words joined by hyphens, such as "
+                f"'fig-trajectories' (Quarto resolves no other); got {self.label!r}."
+            )
+        for name, text in (("caption", self.caption), ("alt", self.alt), ("note", self.note)):
+            if not text.strip():
+                raise ValueError(f"{self.label} has an empty {name}: say what the figure shows.")
+        if self.data.empty:
+            raise ValueError(f"{self.label} has no data: give a frame of the numbers drawn.")
+        if getattr(self.figure.canvas, "manager", None) is not None:
+            raise ValueError(
+                f"{self.label} holds a pyplot figure, which notebooks show twice; "
+                "make it with matplotlib.figure.Figure(...)."
+            )
+
+    def svg(self) -> str:
+        """Return the figure as SVG text, the same bytes each time, its text left as text."""
+        buffer = io.StringIO()
+        with house_style(), mpl.rc_context({"svg.hashsalt": self.label}):
+            no_dates = {"Date": None, "Creator": None}
+            self.figure.savefig(buffer, format="svg", metadata=no_dates)
+        text = buffer.getvalue()
+        # A reader's machine may lack DejaVu Sans; Verdana is of the same widths
+        text = re.sub(r"(font: [^;\"]*'DejaVu Sans')(?!,)", r"\1, Verdana, sans-serif", text)
+        return text.replace("<svg ", f'<svg role="img" aria-label="{to_html(self.alt)}" ', 1)
+
+    def png(self, *, dpi: float = PRINT_DPI) -> bytes:
+        """Return the figure as PNG, the same bytes each time."""
+        buffer = io.BytesIO()
+        with house_style():
+            self.figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+        return buffer.getvalue()
+
+    def pdf(self) -> bytes:
+        """Return the figure as PDF, the same bytes each time, fonts embedded as text."""
+        buffer = io.BytesIO()
+        no_dates = {"CreationDate": None, "Creator": None, "Producer": None}
+        with house_style():
+            self.figure.savefig(buffer, format="pdf", metadata=no_dates)
+        return buffer.getvalue()
+
+    def html(self) -> str:
+        """Return an HTML ``<figure>`` that holds the SVG, the caption and the note."""
+        svg = self.svg()
+        return (
+            f'<figure id="{self.label}">\n{svg[svg.index("<svg ") :]}'
+            f"<figcaption>{to_html(self.caption, italics=True)} "
+            f"<em>Note.</em> {to_html(self.note, italics=True)}</figcaption>\n</figure>\n"
+        )
+
+    def markdown(self, image: str) -> str:
+        """Return the Quarto fragment that shows the file `image` under this label.
+
+        The div form is used because it keeps the label where Quarto rewrites the image.
+        """
+        alt = self.alt.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
+        return (
+            f'::: {{#{self.label}}}\n\n![]({image}){{fig-alt="{alt}"}}\n\n'
+            f"{to_markdown(self.caption)} *Note.* {to_markdown(self.note)}\n\n:::\n"
+        )
+
+    def save(self, folder: str | Path, *, included_from: str | Path | None = None) -> Path:
+        """Write ``<label>.svg``, ``.pdf``, ``.png`` (300 dpi), ``.csv`` and ``_<label>.qmd``.
+
+        Two runs write the same bytes.
+
+        Parameters
+        ----------
+        folder
+            Where to; made if it is not there.
+        included_from
+            Folder of the document that will include the fragment; Quarto reads an image's path
+            from there. The folder itself, if not given.
+
+        Returns
+        -------
+        Path
+            The fragment, for ``{{< include ... >}}``. Its name starts with an underscore so that
+            Quarto does not take it for a document of its own.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        svg = folder / f"{self.label}.svg"
+        svg.write_text(self.svg(), encoding="utf-8", newline="\n")
+        (folder / f"{self.label}.pdf").write_bytes(self.pdf())
+        (folder / f"{self.label}.png").write_bytes(self.png())
+        self.data.to_csv(folder / f"{self.label}.csv", index=False, lineterminator="\n")
+        image = os.path.relpath(svg, included_from or folder)
+        fragment = folder / f"_{self.label}.qmd"
+        fragment.write_text(self.markdown(Path(image).as_posix()), encoding="utf-8", newline="\n")
+        return fragment
+
+    def _repr_mimebundle_(
+        self, include: object = None, exclude: object = None
+    ) -> tuple[dict[str, str], dict[str, dict[str, object]]]:
+        """Show the figure once, as SVG or PNG, whichever the front end takes."""
+        del include, exclude  # the front end picks; both are cheap
+        width, height = (round(96 * inches) for inches in self.figure.get_size_inches())
+        data = {
+            "image/svg+xml": self.svg(),
+            "image/png": base64.b64encode(self.png()).decode("ascii"),
+        }
+        return data, {"image/png": {"width": width, "height": height, "alt": self.alt}}

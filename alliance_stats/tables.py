@@ -1,0 +1,233 @@
+"""Tables as papers print them: cells already in words, with a label, a caption and a note.
+
+Numbers become cells through :mod:`alliance_stats.formatting` and nowhere else; a
+:class:`ReportTable` refuses a cell that is still a number.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from alliance_stats.errors import DataError
+from alliance_stats.formatting import (
+    format_count,
+    format_df,
+    format_number,
+    format_p,
+    to_html,
+    to_markdown,
+)
+
+__all__ = ["ReportTable", "tidy_table"]
+
+_LABEL = re.compile(r"tbl-[a-z0-9]+(-[a-z0-9]+)*")
+# Headings that are symbols of statistics stand in italics, as APA style asks
+_SYMBOL = re.compile(r"(?<![\w.])(SD|SE|df|[bdgkMNnprtUzF])(?![\w.'’-])")
+_NUMERIC_CELL = re.compile(r"[<> −–∞.,%\[\]()\d]*")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReportTable:
+    """A table of words, with its label, caption and note.
+
+    Attributes
+    ----------
+    frame
+        The cells, every one a string; column names are the headings. Never changed.
+    label
+        Cross-reference label: ``tbl-`` and lower-case words joined by hyphens.
+    caption, note
+        What the table holds, and how it was computed; plain text.
+    sections
+        Name of the section each row stands in (one per row), or empty for none. A heading row is
+        printed where the section changes.
+    """
+
+    frame: pd.DataFrame
+    label: str
+    caption: str
+    note: str
+    sections: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not _LABEL.fullmatch(self.label):
+            raise ValueError(
+                f"label must be 'tbl-' and lower-case words joined by hyphens, such as "
+                f"'tbl-models' (Quarto resolves no other); got {self.label!r}."
+            )
+        for name, text in (("caption", self.caption), ("note", self.note)):
+            if not text.strip():
+                raise ValueError(f"{self.label} has an empty {name}.")
+        if self.frame.empty:
+            raise DataError(f"{self.label} has no rows: there is nothing to print.")
+        for column in self.frame.columns:
+            odd = [cell for cell in self.frame[column] if not isinstance(cell, str)]
+            if odd:
+                raise DataError(
+                    f"{self.label}, column '{column}' holds {odd[0]!r}, which is not text. "
+                    "Numbers become cells through alliance_stats.formatting (or tidy_table)."
+                )
+        if self.sections and len(self.sections) != len(self.frame):
+            raise ValueError(
+                f"{self.label} has {len(self.frame)} rows but {len(self.sections)} section names."
+            )
+
+    def html(self) -> str:
+        """Return an HTML table (escaped, captioned, right-aligned numbers) and its note."""
+        right = self._numeric()
+        head = "".join(
+            f'<th scope="col"{_align(right[i])}>{_heading(name, "<em>", "</em>", to_html)}</th>'
+            for i, name in enumerate(self.frame.columns)
+        )
+        body: list[str] = []
+        for section, cells in self._rows():
+            if section:
+                body.append(
+                    f'<tr><th scope="rowgroup" colspan="{len(right)}" '
+                    f'style="text-align: left">{to_html(section)}</th></tr>'
+                )
+            row = "".join(
+                f"<td{_align(right[i])}>{to_html(cell)}</td>" for i, cell in enumerate(cells)
+            )
+            body.append(f"<tr>{row}</tr>")
+        rows = "\n".join(body)
+        return (
+            f'<table id="{self.label}">\n<caption>{to_html(self.caption, italics=True)}</caption>\n'
+            f"<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>\n"
+            f'<p class="table-note"><em>Note.</em> {to_html(self.note, italics=True)}</p>\n'
+        )
+
+    def markdown(self) -> str:
+        """Return the Quarto fragment: a labelled div (pipe table, caption) and the note."""
+        return (
+            f"::: {{#{self.label}}}\n\n{self._pipes()}\n\n{to_markdown(self.caption)}\n\n:::\n\n"
+            f"*Note.* {to_markdown(self.note)}\n"
+        )
+
+    def save(self, folder: str | Path) -> Path:
+        """Write ``<label>.html``, ``.csv`` (the cells) and ``_<label>.qmd``; return the fragment.
+
+        Two runs write the same bytes.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{self.label}.html").write_text(self.html(), encoding="utf-8", newline="\n")
+        self.frame.to_csv(folder / f"{self.label}.csv", index=False, lineterminator="\n")
+        fragment = folder / f"_{self.label}.qmd"
+        fragment.write_text(self.markdown(), encoding="utf-8", newline="\n")
+        return fragment
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        """Show the table once, as HTML or Markdown, whichever the front end takes."""
+        del include, exclude  # the front end picks
+        return {"text/html": self.html(), "text/markdown": self.markdown()}
+
+    def _numeric(self) -> list[bool]:
+        """Say of each column whether its cells are numbers (and stand to the right)."""
+        return [
+            all(_NUMERIC_CELL.fullmatch(cell) for cell in self.frame.iloc[:, i])
+            for i in range(self.frame.shape[1])
+        ]
+
+    def _rows(self) -> list[tuple[str, list[str]]]:
+        """Return each row's cells, with the section's name in front where it changes."""
+        names = self.sections or ("",) * len(self.frame)
+        before = ("", *names[:-1])
+        opened = [name if name != last else "" for name, last in zip(names, before, strict=True)]
+        return list(zip(opened, self.frame.to_numpy().tolist(), strict=True))
+
+    def _pipes(self) -> str:
+        """Return the pipe table; rules are as long as the cells, which sets relative widths."""
+        right = self._numeric()
+        lines = [[_heading(name, "*", "*", to_markdown) for name in self.frame.columns]]
+        for section, cells in self._rows():
+            if section:
+                lines.append([f"**{to_markdown(section)}**", *[""] * (len(cells) - 1)])
+            lines.append([_one_line(to_markdown(cell)) for cell in cells])
+        widths = [max(3, *(len(line[i]) for line in lines)) for i in range(len(right))]
+        rule = [
+            "-" * (width - 1) + ":" if numeric else "-" * width
+            for width, numeric in zip(widths, right, strict=True)
+        ]
+        padded = [
+            [cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines
+        ]
+        return "\n".join("| " + " | ".join(line) + " |" for line in [padded[0], rule, *padded[1:]])
+
+
+def tidy_table(
+    tidy: pd.DataFrame,
+    headings: Mapping[str, str],
+    *,
+    label: str,
+    caption: str,
+    note: str,
+    digits: int = 2,
+) -> ReportTable:
+    """Print some columns of a tidy frame, each in the way its name asks for.
+
+    Parameters
+    ----------
+    tidy
+        A row an estimate, columns named as in :data:`alliance_stats.estimates.GLOSSARY`.
+    headings
+        Column -> heading, in the order to print. The name ``"conf_low"`` stands for the interval
+        ``[conf_low, conf_high]``.
+    digits
+        Decimals of estimates, standard errors, statistics and limits.
+
+    Returns
+    -------
+    ReportTable
+        p-values as ``< .001``, degrees of freedom, counts (``n``, ``n_*``, ``nobs``) and other
+        numbers in APA style; text as it is.
+
+    Raises
+    ------
+    DataError
+        If a column is not there.
+    """
+    missing = [name for name in headings if name not in tidy.columns]
+    if missing:
+        raise DataError(f"The tidy frame has no column '{missing[0]}': {list(tidy.columns)}.")
+    cells = {heading: _cells(tidy, name, digits) for name, heading in headings.items()}
+    return ReportTable(pd.DataFrame(cells), label=label, caption=caption, note=note)
+
+
+def _cells(tidy: pd.DataFrame, name: str, digits: int) -> list[str]:
+    """Return one column's cells in words."""
+    values = tidy[name]
+    if name == "conf_low":
+        low, high = values.tolist(), tidy["conf_high"].tolist()
+        return [
+            f"[{format_number(a, digits)}, {format_number(b, digits)}]"
+            for a, b in zip(low, high, strict=True)
+        ]
+    if not pd.api.types.is_numeric_dtype(values.dtype) or values.dtype == bool:
+        return ["–" if pd.isna(value) else str(value) for value in values]
+    return [_formatter(name, digits)(float(value)) for value in values]
+
+
+def _formatter(name: str, digits: int) -> Callable[[float], str]:
+    if name.startswith("p_value") or name == "p":
+        return format_p
+    if name in {"df", "df1", "df2"}:
+        return format_df
+    if name in {"n", "nobs"} or name.startswith("n_"):
+        return format_count
+    return lambda value: format_number(value, digits)
+
+
+def _heading(name: object, opens: str, closes: str, escape: Callable[[str], str]) -> str:
+    return _SYMBOL.sub(rf"{opens}\1{closes}", escape(str(name)))
+
+
+def _align(right: bool) -> str:
+    return ' style="text-align: right"' if right else ""
+
+
+def _one_line(cell: str) -> str:
+    return " ".join(cell.split())
