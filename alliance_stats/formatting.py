@@ -7,8 +7,8 @@ that represents the double, so 0.125 at two digits is 0.12 and 2.675 is 2.68.
 
 import html
 import math
-from collections.abc import Sequence
 import re
+from collections.abc import Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
 
 __all__ = [
@@ -116,7 +116,7 @@ def to_html(text: str, *, italics: bool = False) -> str:
 
 
 def to_markdown(text: str) -> str:
-    """Return plain text as Pandoc Markdown: special signs escaped, statistics in italics.
+    r"""Return plain text as Pandoc Markdown: special signs escaped, statistics in italics.
 
     ``"p < .001"`` becomes ``"*p* \\< .001"``; an ``@`` in a name does not become a citation.
     """

@@ -1,0 +1,245 @@
+"""Cross-products of the rows, unit by unit: all that the criterion ever sees of the data.
+
+The grouping factors form a *chain* (session rows < person < family < therapist), every unit lying
+within one unit of the next level, and possibly some *crossed* factors, whose random effects are
+kept together in one dense block. For level ``k`` of the chain and each of its units ``u``
+
+    A_k[u] = Z_k' W Z_k               (q_k x q_k)
+    C_k[u] = Z_k' W [Z_above X y]     (q_k x m_k)
+
+where ``W`` holds the row weights and ``Z_above`` the columns of the unit's ancestors, nearest
+first. Once these are summed, evaluating the criterion costs nothing per row. Arrays have the unit
+index last, so that small matrices are worked on for all units at once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from alliance_stats.estimates import Array
+
+__all__ = ["CrossProducts", "Layout", "Level", "RowArrays", "cross_products", "lay_out"]
+
+Index = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Level:
+    """One level of the chain.
+
+    Attributes
+    ----------
+    factor
+        Position of the grouping factor in the design.
+    q
+        Random effects a unit.
+    units
+        Old unit number of each unit, in the chain's order.
+    row_starts
+        First sorted row of each unit.
+    parent
+        Unit of the next level that each unit lies in (empty for the top level).
+    starts_above
+        For each higher level, the first of this level's units in each of its units.
+    """
+
+    factor: int
+    q: int
+    units: Index
+    row_starts: Index
+    parent: Index
+    starts_above: tuple[Index, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layout:
+    """How rows and random effects are arranged for elimination.
+
+    Attributes
+    ----------
+    order
+        Permutation that puts the rows of one unit beside one another, at every level.
+    levels
+        The chain, leaf first.
+    crossed
+        Positions of the crossed factors in the design.
+    crossed_q, crossed_n
+        Their random effects a unit, and their numbers of units.
+    """
+
+    order: Index
+    levels: tuple[Level, ...]
+    crossed: tuple[int, ...]
+    crossed_q: tuple[int, ...]
+    crossed_n: tuple[int, ...]
+
+    @property
+    def n_crossed(self) -> int:
+        """Columns of the dense block."""
+        return sum(q * n for q, n in zip(self.crossed_q, self.crossed_n, strict=True))
+
+    def above(self, k: int) -> int:
+        """Return how many random-effects columns the ancestors of level `k` have."""
+        return sum(level.q for level in self.levels[k + 1 :])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RowArrays:
+    """Sorted, weighted rows.
+
+    Attributes
+    ----------
+    Z
+        For each level of the chain, its random-effects columns, ``(q, n_rows)``.
+    crossed_Z, crossed_codes
+        The same for the crossed factors, with the unit of each row.
+    Xy
+        Fixed-effects columns and the outcome, ``(p + 1, n_rows)``.
+    """
+
+    Z: tuple[Array, ...]
+    crossed_Z: tuple[Array, ...]
+    crossed_codes: tuple[Index, ...]
+    Xy: Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CrossProducts:
+    """Sums over rows: ``A[k]`` is (q, q, units), ``C[k]`` is (q, m, units), ``R`` is square.
+
+    The columns of ``C[k]`` are those of the ancestors, of the crossed factors (unit by unit), and
+    of ``[X y]``; those of ``R`` are the crossed factors' and ``[X y]``.
+    """
+
+    A: tuple[Array, ...]
+    C: tuple[Array, ...]
+    R: Array
+
+
+def lay_out(codes: Sequence[Index], q: Sequence[int]) -> Layout:
+    """Find the chain of nested factors and the order of rows that keeps its units together.
+
+    The factor with the most units is the leaf; the chain is then the longest run of factors that
+    each contain the one before; what is left over is crossed.
+
+    Parameters
+    ----------
+    codes
+        For each grouping factor, the unit (0, 1, ...) of each row.
+    q
+        For each grouping factor, its random effects a unit.
+    """
+    counts = [int(code.max()) + 1 for code in codes]
+    by_size = sorted(range(len(codes)), key=lambda f: -counts[f])
+    chain = [by_size[0]] if by_size else []
+    crossed = []
+    for factor in by_size[1:]:
+        if _is_nested(codes[chain[-1]], codes[factor], counts[chain[-1]]):
+            chain.append(factor)
+        else:
+            crossed.append(factor)
+    order = np.lexsort([codes[f] for f in chain]) if chain else np.arange(0)
+    starts, units = [], []
+    for factor in chain:
+        sorted_codes = codes[factor][order]
+        first = np.flatnonzero(np.r_[True, sorted_codes[1:] != sorted_codes[:-1]])
+        starts.append(first)
+        units.append(sorted_codes[first])
+    levels = []
+    for k, factor in enumerate(chain):
+        above = tuple(np.searchsorted(starts[k], starts[g]) for g in range(k + 1, len(chain)))
+        parent = (
+            np.searchsorted(starts[k + 1], starts[k], side="right") - 1
+            if k + 1 < len(chain)
+            else np.empty(0, dtype=np.int64)
+        )
+        levels.append(Level(factor, q[factor], units[k], starts[k], parent, above))
+    return Layout(
+        order.astype(np.int64),
+        tuple(levels),
+        tuple(crossed),
+        tuple(q[f] for f in crossed),
+        tuple(counts[f] for f in crossed),
+    )
+
+
+def cross_products(layout: Layout, rows: RowArrays) -> CrossProducts:
+    """Sum the products of columns over the rows of each unit.
+
+    Parameters
+    ----------
+    layout
+        From :func:`lay_out`.
+    rows
+        Columns in the layout's order of rows, each already multiplied by the square root of the
+        row's weight.
+    """
+    A, C = [], []
+    for k, level in enumerate(layout.levels):
+        columns = np.concatenate([*rows.Z[k:], rows.Xy])
+        sums = np.empty((level.q, len(columns), len(level.row_starts)))
+        for a in range(level.q):
+            for b in range(len(columns)):
+                if b < a:
+                    sums[a, b] = sums[b, a]
+                else:
+                    np.add.reduceat(columns[a] * columns[b], level.row_starts, out=sums[a, b])
+        A.append(np.ascontiguousarray(sums[:, : level.q]))
+        dense = _times_crossed(layout, rows, k)
+        above = level.q + layout.above(k)
+        C.append(np.concatenate([sums[:, level.q : above], dense, sums[:, above:]], axis=1))
+    return CrossProducts(tuple(A), tuple(C), _root(layout, rows))
+
+
+def _is_nested(inner: Index, outer: Index, n_inner: int) -> bool:
+    """Whether every unit of `inner` lies in one unit of `outer`."""
+    home = np.empty(n_inner, dtype=np.int64)
+    home[inner] = outer
+    return bool(np.array_equal(home[inner], outer))
+
+
+def _times_crossed(layout: Layout, rows: RowArrays, k: int) -> Array:
+    """``Z_k' Z_crossed`` for each unit of level `k`: (q, crossed columns, units)."""
+    level = layout.levels[k]
+    n_units, n_rows = len(level.row_starts), rows.Xy.shape[1]
+    out = np.zeros((level.q, layout.n_crossed, n_units))
+    if not layout.crossed:
+        return out
+    unit = np.repeat(np.arange(n_units), np.diff(np.r_[level.row_starts, n_rows]))
+    for a in range(level.q):
+        for column, values in _crossed_columns(layout, rows):
+            flat = np.bincount(
+                column * n_units + unit,
+                weights=rows.Z[k][a] * values,
+                minlength=layout.n_crossed * n_units,
+            )
+            out[a] += flat.reshape(layout.n_crossed, n_units)
+    return out
+
+
+def _crossed_columns(layout: Layout, rows: RowArrays) -> list[tuple[Index, Array]]:
+    """For each crossed random effect of a row: its column in the dense block, and its value."""
+    found, offset = [], 0
+    for f, (q, n) in enumerate(zip(layout.crossed_q, layout.crossed_n, strict=True)):
+        found += [(offset + rows.crossed_codes[f] * q + j, rows.crossed_Z[f][j]) for j in range(q)]
+        offset += q * n
+    return found
+
+
+def _root(layout: Layout, rows: RowArrays) -> Array:
+    """``[Z_crossed X y]' [Z_crossed X y]``."""
+    c, width = layout.n_crossed, len(rows.Xy)
+    R = np.empty((c + width, c + width))
+    R[c:, c:] = rows.Xy @ rows.Xy.T
+    columns = _crossed_columns(layout, rows)
+    R[:c, :] = 0.0
+    for column, values in columns:
+        for other, other_values in columns:
+            flat = np.bincount(column * c + other, weights=values * other_values, minlength=c * c)
+            R[:c, :c] += flat.reshape(c, c)
+        for b in range(width):
+            R[:c, c + b] += np.bincount(column, weights=values * rows.Xy[b], minlength=c)
+    R[c:, :c] = R[:c, c:].T
+    return R

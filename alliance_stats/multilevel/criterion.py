@@ -1,0 +1,230 @@
+"""The profiled (restricted) deviance and its gradient, as a function of theta.
+
+``theta`` holds the lower triangles of the relative covariance factors: the random effects of one
+unit have covariance ``sigma^2 Lambda Lambda'``. With ``R = [X y]'V^-1[X y]``, ``rss`` the
+generalised residual sum of squares and ``N`` the residual degrees of freedom (``n`` for ML,
+``n - p`` for REML), the deviance profiled over the coefficients and sigma is
+
+    log|V| + [REML] log|X'V^-1X| + N (1 + log(2 pi rss / N))
+
+(Bates, Maechler, Bolker & Walker 2015, doi:10.18637/jss.v067.i01, eqs 34 and 41). Where the
+residual variance is known it is not profiled: ``log|V| + [REML] log|X'V^-1X| + N log 2 pi + rss``.
+"""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import linalg
+
+from alliance_stats.estimates import Array
+from alliance_stats.multilevel.blocks import CrossProducts, Layout
+from alliance_stats.multilevel.elimination import (
+    Descent,
+    Elimination,
+    LevelPosterior,
+    descend,
+    eliminate,
+)
+
+__all__ = ["Problem", "Solution", "Template", "deviance", "deviance_and_gradient", "solve"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Template:
+    """Which entries of the covariance factors are free.
+
+    Attributes
+    ----------
+    blocks
+        For each grouping factor, the sizes of its terms: a factor's Lambda is block-diagonal.
+    ranks
+        For each term, how many columns of its triangle are free (all of them, unless the
+        covariance was found to be singular).
+    entries
+        Columns ``factor, row, column`` of each element of theta.
+    """
+
+    blocks: tuple[tuple[int, ...], ...]
+    ranks: tuple[tuple[int, ...], ...]
+    entries: npt.NDArray[np.int64]
+
+    @classmethod
+    def full(cls, blocks: Sequence[Sequence[int]]) -> "Template":
+        """Leave every lower triangle free."""
+        return cls.of_rank(blocks, blocks)
+
+    @classmethod
+    def of_rank(cls, blocks: Sequence[Sequence[int]], ranks: Sequence[Sequence[int]]) -> "Template":
+        """Leave the first `ranks` columns of each lower triangle free."""
+        entries = []
+        for f, (sizes, free) in enumerate(zip(blocks, ranks, strict=True)):
+            offset = 0
+            for size, rank in zip(sizes, free, strict=True):
+                entries += [
+                    (f, offset + i, offset + j) for j in range(rank) for i in range(j, size)
+                ]
+                offset += size
+        return cls(
+            tuple(tuple(sizes) for sizes in blocks),
+            tuple(tuple(free) for free in ranks),
+            np.array(entries, dtype=np.int64).reshape(-1, 3),
+        )
+
+    @property
+    def n_theta(self) -> int:
+        """Length of theta."""
+        return len(self.entries)
+
+    def factors(self, theta: Array) -> list[Array]:
+        """Return Lambda of each grouping factor."""
+        Lambda = [np.zeros((sum(sizes), sum(sizes))) for sizes in self.blocks]
+        for (f, i, j), value in zip(self.entries, theta, strict=True):
+            Lambda[f][i, j] = value
+        return Lambda
+
+    def theta(self, Lambda: Sequence[Array]) -> Array:
+        """Read theta off the factors."""
+        return np.array([Lambda[f][i, j] for f, i, j in self.entries], dtype=np.float64)
+
+    def terms(self) -> list[tuple[int, slice]]:
+        """Return the factor and the rows of each term."""
+        found = []
+        for f, sizes in enumerate(self.blocks):
+            edges = np.cumsum([0, *sizes])
+            found += [(f, slice(int(a), int(b))) for a, b in itertools.pairwise(edges)]
+        return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Problem:
+    """All that the deviance needs besides theta.
+
+    Attributes
+    ----------
+    layout, products
+        From :mod:`alliance_stats.multilevel.blocks`.
+    template
+        The shape of theta.
+    n, p
+        Rows and fixed-effects columns.
+    reml
+        Whether the deviance is restricted.
+    known
+        Whether the residual variance is known (1 on the scale of the weighted rows).
+    constant
+        Added to the deviance: minus the log weights, and what the change of basis of X costs.
+    """
+
+    layout: Layout
+    products: CrossProducts
+    template: Template
+    n: int
+    p: int
+    reml: bool
+    known: bool
+    constant: float
+
+    @property
+    def N(self) -> int:
+        """Residual degrees of freedom of the criterion."""
+        return self.n - self.p if self.reml else self.n
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Solution:
+    """The linear algebra at one theta.
+
+    Attributes
+    ----------
+    deviance
+        -2 (restricted) log-likelihood.
+    beta
+        Coefficients in the working basis, (p,).
+    XX_factor
+        Lower Cholesky factor of ``X'V^-1X``, (p, p).
+    rss
+        Generalised residual sum of squares.
+    up
+        The upward pass.
+    """
+
+    deviance: float
+    beta: Array
+    XX_factor: Array
+    rss: float
+    up: Elimination
+
+
+def _by_factor(problem: Problem, Lambda: Sequence[Array]) -> tuple[list[Array], list[Array]]:
+    layout = problem.layout
+    return [Lambda[level.factor] for level in layout.levels], [Lambda[f] for f in layout.crossed]
+
+
+def solve(problem: Problem, Lambda: Sequence[Array]) -> Solution:
+    """Eliminate the random effects, solve for the coefficients, and evaluate the deviance."""
+    up = eliminate(problem.layout, problem.products, *_by_factor(problem, Lambda))
+    p, N = problem.p, problem.N
+    factor = linalg.cholesky(up.R[:p, :p], lower=True) if p else np.empty((0, 0))
+    half = linalg.solve_triangular(factor, up.R[:p, p], lower=True) if p else np.empty(0)
+    rss = float(up.R[p, p] - half @ half)
+    beta = linalg.solve_triangular(factor.T, half, lower=False) if p else half
+    value = up.log_det + problem.constant
+    if problem.reml:
+        value += 2.0 * float(np.log(np.diag(factor)).sum())
+    value += (
+        N * np.log(2.0 * np.pi) + rss
+        if problem.known
+        else N * (1.0 + np.log(2.0 * np.pi * rss / N))
+    )
+    return Solution(float(value), beta, factor, rss, up)
+
+
+def posteriors(problem: Problem, down: Descent) -> list[LevelPosterior]:
+    """Put the downward pass into the order of the grouping factors."""
+    found: dict[int, LevelPosterior] = {
+        level.factor: post for level, post in zip(problem.layout.levels, down.levels, strict=True)
+    }
+    found.update(zip(problem.layout.crossed, down.crossed, strict=True))
+    return [found[f] for f in range(len(found))]
+
+
+def covariance_slopes(problem: Problem, solution: Solution, down: Descent) -> list[Array]:
+    """Return ``d deviance / d D`` of each grouping factor, a symmetric (q, q) matrix.
+
+    The entry for a pair counts once, as if ``D_ab`` and ``D_ba`` were free of one another.
+    """
+    p = problem.p
+    weight = 1.0 if problem.known else problem.N / solution.rss
+    slopes = []
+    for post in posteriors(problem, down):
+        H_X, h_y = post.H[:, :p], post.H[:, p]
+        e = h_y - np.einsum("qpn,p->qn", H_X, solution.beta)
+        slope = post.S - weight * (e @ e.T)
+        if problem.reml and p:
+            q = len(H_X)
+            wide = H_X.swapaxes(0, 1).reshape(p, -1)
+            half = linalg.solve_triangular(solution.XX_factor, wide, lower=True)
+            half = half.reshape(p, q, -1).swapaxes(0, 1).reshape(q, -1)
+            slope = slope - half @ half.T
+        slopes.append(slope)
+    return slopes
+
+
+def deviance(problem: Problem, theta: Array) -> float:
+    """Return the profiled deviance at `theta`."""
+    return solve(problem, problem.template.factors(theta)).deviance
+
+
+def deviance_and_gradient(problem: Problem, theta: Array) -> tuple[float, Array]:
+    """Return the profiled deviance at `theta` and its gradient.
+
+    By the chain rule, with ``D = Lambda Lambda'``: ``d/dLambda = 2 (d/dD) Lambda``.
+    """
+    Lambda = problem.template.factors(theta)
+    solution = solve(problem, Lambda)
+    slopes = covariance_slopes(problem, solution, descend(problem.layout, solution.up))
+    by_factor = [2.0 * slope @ factor for slope, factor in zip(slopes, Lambda, strict=True)]
+    return solution.deviance, problem.template.theta(by_factor)

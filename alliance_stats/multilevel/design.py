@@ -1,0 +1,479 @@
+"""From a formula and a frame to arrays: outcome, fixed-effects columns, random-effects columns.
+
+Rows that cannot be used are counted in the ledger. The fixed columns are replaced by an orthonormal
+basis and the outcome by its residual on it (what ordinary least squares leaves), and the columns of
+each random term by a basis of their own; coefficients and covariances are taken back at the end.
+So an outcome of 1e7 plus noise, or a calendar year with its square, loses nothing that a QR-based
+fit would keep, although the engine works on cross-products.
+"""
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from formulaic import Formula, ModelSpec
+from formulaic.errors import DataMismatchWarning, FormulaicError
+from scipy import linalg
+
+from alliance_stats.checks import check_frame, describe_rows, did_you_mean, group_codes
+from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
+from alliance_stats.estimates import Array
+from alliance_stats.ledger import RowLedger
+from alliance_stats.multilevel.formula import (
+    INTERCEPT,
+    MixedFormula,
+    RandomTerm,
+    parse_formula,
+    read_terms,
+    variables_of,
+)
+
+__all__ = ["Design", "FixedBasis", "Grouping", "TermBasis", "build_design", "fixed_columns"]
+
+# A column whose part not explained by the columns before it is relatively smaller is aliased.
+ALIASED = 1e-9
+# An outcome whose residual is relatively smaller than this is explained without error.
+EXACT_FIT = 1e-12
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TermBasis:
+    """One random term's columns and their working basis: ``columns = basis @ R``.
+
+    Attributes
+    ----------
+    term
+        The term.
+    names
+        Names of its columns, ``"(Intercept)"`` first where there is one.
+    spec
+        formulaic's record of their coding.
+    R
+        (q, q) upper triangular; effects b of the columns are ``R^-1`` times those of the basis.
+    """
+
+    term: RandomTerm
+    names: tuple[str, ...]
+    spec: ModelSpec
+    R: Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Grouping:
+    """A grouping factor with the terms that vary over it.
+
+    Attributes
+    ----------
+    name
+        As in ``"therapist:family"``.
+    columns
+        The columns that name a unit together.
+    labels
+        One label a unit; joined by ``":"`` where several columns name it.
+    codes
+        The unit of each row.
+    Z
+        Working columns of all its terms, (q, n).
+    terms
+        The terms, in the order of the columns.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    labels: pd.Index
+    codes: npt.NDArray[np.int64]
+    Z: Array
+    terms: tuple[TermBasis, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the random-effects columns."""
+        return tuple(name for basis in self.terms for name in basis.names)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FixedBasis:
+    """The fixed columns and their working basis.
+
+    Attributes
+    ----------
+    names
+        All coefficients, aliased ones included.
+    kept
+        Positions of those that are estimated.
+    R
+        ``X[:, kept] = sqrt(n) Q R`` on the weighted rows, (p, p).
+    offset
+        Ordinary (weighted) least-squares coefficients; the engine estimates what is added to them.
+    spec
+        formulaic's record of the coding.
+    """
+
+    names: tuple[str, ...]
+    kept: npt.NDArray[np.int64]
+    R: Array
+    offset: Array
+    spec: ModelSpec
+
+    @property
+    def aliased(self) -> tuple[str, ...]:
+        """Names of the coefficients that other columns determine."""
+        return tuple(name for i, name in enumerate(self.names) if i not in set(self.kept.tolist()))
+
+    @property
+    def log_det(self) -> float:
+        """``log|X'X|`` of the raw columns minus that of the working ones."""
+        return 2.0 * float(np.log(np.abs(np.diag(self.R))).sum())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Design:
+    """Everything a fit needs, on the rows that are used.
+
+    Attributes
+    ----------
+    formula
+        The parsed formula.
+    index
+        Index labels of the rows used, in the caller's order.
+    y
+        The outcome as given.
+    X
+        Estimated fixed columns as given, (n, p).
+    Q
+        Working basis of the weighted fixed columns, (p, n).
+    residual
+        What the weighted outcome leaves on that basis, (n,).
+    root_weights
+        Square roots of the row weights, (n,).
+    groupings
+        The grouping factors.
+    fixed
+        How the fixed columns were coded.
+    rows
+        The row ledger.
+    """
+
+    formula: MixedFormula
+    index: pd.Index
+    y: Array
+    X: Array
+    Q: Array
+    residual: Array
+    root_weights: Array
+    groupings: tuple[Grouping, ...]
+    fixed: FixedBasis
+    rows: RowLedger
+
+
+def build_design(
+    formula: str,
+    data: pd.DataFrame,
+    *,
+    weights: str | None = None,
+    known_variance: str | None = None,
+) -> tuple[Design, pd.DataFrame]:
+    """Read the formula, set unusable rows aside, and build the arrays.
+
+    Parameters
+    ----------
+    formula
+        lme4's language.
+    data
+        One row an observation.
+    weights
+        Column of row weights.
+    known_variance
+        Column of known residual variances; the weights are then their reciprocals.
+
+    Returns
+    -------
+    design, used
+        The arrays, and the rows used with all the caller's columns.
+
+    Raises
+    ------
+    FormulaError, DataError, NotIdentifiedError
+        See :func:`alliance_stats.multilevel.lmm`.
+    """
+    check_frame(data)
+    parsed = parse_formula(formula)
+    fixed = read_terms(f"{parsed.response} ~ {parsed.fixed}", formula)
+    by_group = _by_group(parsed.random)
+    for grouping in by_group:
+        for column in grouping:
+            if column not in data.columns:
+                raise FormulaError(
+                    f"The formula groups by '{column}', but the data have no such column. "
+                    f"{did_you_mean(column, data.columns)}"
+                )
+    needed = _needed_columns(parsed, fixed, data)
+    used, rows = _usable_rows(
+        data, [*needed, *(c for c in (weights, known_variance) if c)], by_group
+    )
+    root_weights = _positive_roots(used, weights)
+    if known_variance is not None:
+        root_weights = 1.0 / _positive_roots(used, known_variance)
+    free_residual = known_variance is None
+    y, X_all, spec = _fixed_arrays(fixed, used, parsed)
+    kept, X, Q, R = _orthonormal(X_all, root_weights)
+    offset, residual = _least_squares(Q, R, y * root_weights, parsed.response)
+    groupings = tuple(
+        _grouping(columns, terms, used, root_weights, free_residual=free_residual)
+        for columns, terms in by_group.items()
+    )
+    basis = FixedBasis(_named(spec), kept, R, offset, spec)
+    design = Design(parsed, used.index, y, X, Q, residual, root_weights, groupings, basis, rows)
+    return design, used
+
+
+def fixed_columns(design: Design, newdata: pd.DataFrame) -> Array:
+    """Code new rows as the fit's were: the estimated fixed columns, (n, p)."""
+    return _coded(design.fixed.spec, newdata)[:, design.fixed.kept]
+
+
+def random_columns(basis: TermBasis, newdata: pd.DataFrame) -> Array:
+    """Code new rows of one random term as given (not in the working basis), (n, q)."""
+    return _coded(basis.spec, newdata)
+
+
+def unit_labels(columns: tuple[str, ...], data: pd.DataFrame) -> tuple[np.ndarray, pd.Index]:
+    """Give each row's unit a number and each unit a label."""
+    if len(columns) == 1:
+        return group_codes(data[columns[0]])
+    parts = [group_codes(data[column]) for column in columns]
+    stacked = np.column_stack([codes for codes, _ in parts])
+    combos, codes = np.unique(stacked, axis=0, return_inverse=True)
+    labels = [
+        ":".join(str(names[c]) for c, (_, names) in zip(combo, parts, strict=True))
+        for combo in combos
+    ]
+    return codes.ravel().astype(np.int64), pd.Index(labels)
+
+
+def _by_group(random: tuple[RandomTerm, ...]) -> dict[tuple[str, ...], list[RandomTerm]]:
+    found: dict[tuple[str, ...], list[RandomTerm]] = {}
+    for term in random:
+        same = next((g for g in found if set(g) == set(term.grouping)), term.grouping)
+        found.setdefault(same, []).append(term)
+    return found
+
+
+def _needed_columns(parsed: MixedFormula, fixed: Any, data: pd.DataFrame) -> list[str]:
+    needed = dict.fromkeys([*variables_of(fixed.lhs, data), *variables_of(fixed.rhs, data)])
+    for term in parsed.random:
+        needed.update(dict.fromkeys(variables_of(read_terms(term.columns, parsed.text), data)))
+        needed.update(dict.fromkeys(term.grouping))
+    return list(needed)
+
+
+def _usable_rows(
+    data: pd.DataFrame, needed: list[str], by_group: dict[tuple[str, ...], list[RandomTerm]]
+) -> tuple[pd.DataFrame, RowLedger]:
+    """Set aside rows in which a needed column is missing, column by column."""
+    rows = RowLedger.start(data, {":".join(columns): columns for columns in by_group})
+    used = data
+    for column in dict.fromkeys(needed):
+        missing = used[column].isna().to_numpy()
+        if missing.any():
+            used, rows = rows.keep(used, ~missing, reason=f"'{column}' is missing")
+    if len(used) == 0:
+        raise DataError(f"No row has all of {', '.join(repr(c) for c in needed)}: {rows}")
+    return used, rows
+
+
+def _positive_roots(used: pd.DataFrame, weights: str | None) -> Array:
+    if weights is None:
+        return np.ones(len(used))
+    values = used[weights].to_numpy(dtype=np.float64)
+    bad = ~(values > 0) | np.isinf(values)
+    if bad.any():
+        raise DataError(
+            f"Column '{weights}' must be positive and finite; it is not in "
+            f"{describe_rows(bad, used.index)}. Leave rows of no weight out yourself."
+        )
+    return np.sqrt(values)
+
+
+def _evaluate(text: Any, used: pd.DataFrame, formula: str) -> Any:
+    try:
+        return text.get_model_matrix(used, context={}, na_action="ignore", output="pandas")
+    except FormulaicError as complaint:
+        first_line = str(complaint).splitlines()[0]
+        raise FormulaError(f"Cannot evaluate {formula!r}: {first_line}") from complaint
+
+
+def _fixed_arrays(
+    fixed: Any, used: pd.DataFrame, parsed: MixedFormula
+) -> tuple[Array, Array, ModelSpec]:
+    matrices = _evaluate(fixed, used, parsed.text)
+    if matrices.lhs.shape[1] != 1:
+        raise DataError(
+            f"The outcome '{parsed.response}' must be one numeric column; it was read as "
+            f"{matrices.lhs.shape[1]} ({', '.join(map(str, matrices.lhs.columns[:3]))}...). "
+            "Text cannot be an outcome of a linear model."
+        )
+    _check_finite(matrices.lhs, used)
+    _check_finite(matrices.rhs, used)
+    y = matrices.lhs.to_numpy(dtype=np.float64)[:, 0]
+    if np.ptp(y) == 0.0:
+        raise NotIdentifiedError(
+            f"The outcome '{parsed.response}' is {y[0]:g} in all {len(y)} rows used: "
+            "there is no variance to model."
+        )
+    _check_levels(matrices.rhs.model_spec, used)
+    return y, matrices.rhs.to_numpy(dtype=np.float64), matrices.rhs.model_spec
+
+
+def _check_finite(matrix: pd.DataFrame, used: pd.DataFrame) -> None:
+    for name in matrix.columns:
+        bad = ~np.isfinite(matrix[name].to_numpy(dtype=np.float64))
+        if bad.any():
+            raise DataError(
+                f"'{name}' is not a finite number in {describe_rows(bad, used.index)}. "
+                "Correct those values, or set them to missing."
+            )
+
+
+def _check_levels(spec: ModelSpec, used: pd.DataFrame) -> None:
+    """Refuse a categorical predictor with a single level: its effect is not in the data."""
+    for term in spec.terms:
+        for factor in term.factors:
+            column = factor.expr
+            if column in used.columns and not pd.api.types.is_numeric_dtype(used[column]):
+                seen = used[column].dropna().unique()
+                if len(seen) < 2:
+                    raise NotIdentifiedError(
+                        f"'{column}' has one level in the rows used ('{seen[0]}'): its effect "
+                        "cannot be estimated. Leave it out of the formula."
+                    )
+
+
+def _named(spec: ModelSpec) -> tuple[str, ...]:
+    return tuple(INTERCEPT if name == "Intercept" else name for name in spec.column_names)
+
+
+def _coded(spec: ModelSpec, newdata: pd.DataFrame) -> Array:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DataMismatchWarning)
+        try:
+            matrix = spec.get_model_matrix(newdata, context={}, na_action="ignore", output="pandas")
+        except DataMismatchWarning as unseen:
+            raise DataError(
+                f"The new data hold a category that the fit has not seen: {unseen}"
+            ) from unseen
+        except FormulaicError as complaint:
+            raise DataError(
+                f"Cannot code the new data: {str(complaint).splitlines()[0]}"
+            ) from complaint
+    return matrix.to_numpy(dtype=np.float64)
+
+
+def _orthonormal(
+    X_all: Array, root_weights: Array
+) -> tuple[npt.NDArray[np.int64], Array, Array, Array]:
+    """Find the estimable columns and a basis ``Q`` with ``Q'Q = n I`` of the weighted ones."""
+    n = len(X_all)
+    weighted = X_all * root_weights[:, None]
+    kept = _independent(weighted)
+    if len(kept) >= n:
+        raise NotIdentifiedError(
+            f"There are {len(kept)} fixed effects but only {n} rows: nothing is left to "
+            "estimate a variance from."
+        )
+    if len(kept) == 0:
+        return kept, X_all[:, kept], np.empty((0, n)), np.empty((0, 0))
+    Q, R = linalg.qr(weighted[:, kept], mode="economic", check_finite=False)
+    scale = np.sqrt(n)
+    return kept, X_all[:, kept], np.ascontiguousarray(Q.T) * scale, R / scale
+
+
+def _independent(X: Array) -> npt.NDArray[np.int64]:
+    """Positions of the columns that are not combinations of the columns before them.
+
+    As in R, the first of a dependent set stays. The triangle of a QR decomposition has the same
+    inner products as X, so the columns are compared there.
+    """
+    if X.shape[1] == 0:
+        return np.empty(0, dtype=np.int64)
+    triangle = linalg.qr(X, mode="r", check_finite=False)[0][: X.shape[1]]
+    basis: list[Array] = []
+    kept = []
+    for j in range(X.shape[1]):
+        column = triangle[:, j].copy()
+        length = float(np.linalg.norm(column))
+        for _ in range(2):  # twice is enough
+            for direction in basis:
+                column -= (direction @ column) * direction
+        left = float(np.linalg.norm(column))
+        if length > 0 and left > ALIASED * length:
+            basis.append(column / left)
+            kept.append(j)
+    return np.array(kept, dtype=np.int64)
+
+
+def _least_squares(Q: Array, R: Array, y: Array, response: str) -> tuple[Array, Array]:
+    n = len(y)
+    first = Q @ y / n
+    residual = y - Q.T @ first
+    again = Q @ residual / n
+    residual -= Q.T @ again
+    if np.linalg.norm(residual) <= EXACT_FIT * np.linalg.norm(y):
+        raise NotIdentifiedError(
+            f"The fixed effects explain '{response}' without error: no variance is left to model."
+        )
+    offset = linalg.solve_triangular(R, first + again) if len(first) else first
+    return offset, residual
+
+
+def _grouping(
+    columns: tuple[str, ...],
+    terms: list[RandomTerm],
+    used: pd.DataFrame,
+    root_weights: Array,
+    *,
+    free_residual: bool,
+) -> Grouping:
+    name = ":".join(columns)
+    codes, labels = unit_labels(columns, used)
+    n, n_units = len(used), len(labels)
+    if n_units < 2:
+        raise NotIdentifiedError(
+            f"'{name}' has one unit in the rows used ('{labels[0]}'): a variance between units "
+            "cannot be estimated. Leave the term out."
+        )
+    bases, Z = [], []
+    for term in terms:
+        basis, columns_of_term = _term_basis(term, used, root_weights)
+        q = len(basis.names)
+        if free_residual and q * n_units >= n:
+            raise NotIdentifiedError(
+                f"{term} asks for {q * n_units} random effects ({n_units} units of '{name}') "
+                f"from {n} rows: they cannot be told from the residual. Leave the term out, or "
+                "fix the residual variance with known_variance=."
+            )
+        bases.append(basis)
+        Z.append(columns_of_term)
+    return Grouping(name, columns, labels, codes, np.concatenate(Z), tuple(bases))
+
+
+def _term_basis(
+    term: RandomTerm, used: pd.DataFrame, root_weights: Array
+) -> tuple[TermBasis, Array]:
+    matrix = _evaluate(Formula(term.columns), used, str(term))
+    _check_finite(matrix, used)
+    raw = matrix.to_numpy(dtype=np.float64)
+    if raw.shape[1] == 0:
+        raise FormulaError(f"{term} has no random effect; write '(1 | {term.group})'.")
+    if len(_independent(raw)) < raw.shape[1]:
+        raise NotIdentifiedError(
+            f"The columns of {term} ({', '.join(map(str, matrix.columns))}) are not independent "
+            "of one another in the rows used."
+        )
+    Q, R = linalg.qr(raw, mode="economic", check_finite=False)
+    scale = np.sqrt(len(raw))
+    basis = TermBasis(term, _named(matrix.model_spec), matrix.model_spec, R / scale)
+    return basis, np.ascontiguousarray(Q.T) * scale * root_weights

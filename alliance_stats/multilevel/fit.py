@@ -1,0 +1,222 @@
+"""Finding theta: quasi-Newton steps, honest about boundaries.
+
+The deviance is even in every column of Lambda, so a zero variance is always a stationary point and
+a bound at zero can trap an optimiser. Theta is therefore left unbounded. A stop near a singular
+covariance is put exactly onto it, and then judged by the first-order condition of the covariance
+itself: at a minimum over positive semi-definite ``D``, the slope of the deviance in every direction
+that ``D`` leaves out must be upward. Where it is downward, the search goes on from a step in that
+direction.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import linalg, optimize
+
+from alliance_stats.estimates import Array
+from alliance_stats.multilevel.criterion import (
+    Problem,
+    Template,
+    covariance_slopes,
+    deviance_and_gradient,
+    solve,
+)
+from alliance_stats.multilevel.elimination import descend
+
+__all__ = ["Convergence", "Fit", "minimise"]
+
+# A relative SD under this is tried at zero; it stays there if the deviance does not mind.
+NEARLY_ZERO = 1e-3
+# By how much the deviance may rise when a nearly singular covariance is made singular.
+SAME_DEVIANCE = 1e-7
+# Slopes of the deviance (per unit of relative variance) that count as flat, per unit of the group.
+FLAT_SLOPE = 1e-8
+# Gradient norm per square root of the deviance's scale under which the fit has converged.
+FLAT_GRADIENT = 1e-3
+# Sizes (relative SD) at which a variance that went to zero is tried again.
+RESTART_SIZES = (0.05, 0.3, 1.0)
+MAX_RESTARTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Convergence:
+    """How the optimiser got where it stopped.
+
+    Attributes
+    ----------
+    converged
+        Whether the gradient of the deviance is flat there.
+    evaluations
+        How often the deviance and its gradient were computed.
+    gradient_norm
+        Largest absolute element of the gradient with respect to theta.
+    restarts
+        How often the search went on from another start.
+    message
+        The optimiser's own words.
+    """
+
+    converged: bool
+    evaluations: int
+    gradient_norm: float
+    restarts: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fit:
+    """The minimum: covariance factors of possibly reduced rank, and how it was found."""
+
+    template: Template
+    Lambda: tuple[Array, ...]
+    deviance: float
+    convergence: Convergence
+
+    @property
+    def singular(self) -> bool:
+        """Whether any term's covariance lost rank."""
+        return self.template.ranks != self.template.blocks
+
+
+@dataclass(slots=True)
+class _Tally:
+    evaluations: int = 0
+    restarts: int = 0
+    message: str = ""
+
+
+def minimise(problem: Problem, start: Sequence[Array] | None = None) -> Fit:
+    """Minimise the profiled deviance over positive semi-definite covariances.
+
+    Parameters
+    ----------
+    problem
+        The deviance; its template is of full rank.
+    start
+        Covariance factors to start from; unit variances if not given.
+    """
+    full = problem.template
+    tally = _Tally()
+    if full.n_theta == 0:
+        value = solve(problem, full.factors(np.empty(0))).deviance
+        return Fit(full, tuple(full.factors(np.empty(0))), value, Convergence(True, 1, 0.0, 0, ""))
+    first = full.factors(np.zeros(full.n_theta)) if start is None else [x.copy() for x in start]
+    if start is None:
+        for factor in first:
+            np.fill_diagonal(factor, 1.0)
+    best = _descend_from(problem, first, tally)
+    tried: set[tuple[int, int]] = set()
+    for _ in range(MAX_RESTARTS):
+        better = _try_directions_left_out(problem, best, tally, tried)
+        if better is None:
+            break
+        best = better
+    theta = best.template.theta(best.Lambda)
+    gradient = (
+        deviance_and_gradient(replace(problem, template=best.template), theta)[1]
+        if len(theta)
+        else np.zeros(1)
+    )
+    norm = float(np.abs(gradient).max())
+    flat = norm < FLAT_GRADIENT * max(1.0, np.sqrt(problem.n))
+    record = Convergence(flat, tally.evaluations, norm, tally.restarts, tally.message)
+    return replace(best, convergence=record)
+
+
+def _descend_from(problem: Problem, start: Sequence[Array], tally: _Tally) -> Fit:
+    """Run the optimiser, then put nearly singular covariances onto their boundary."""
+    template = problem.template
+    Lambda, value = _run(problem, template, start, tally)
+    while True:
+        smaller, reduced = _reduce(template, Lambda)
+        if smaller.ranks == template.ranks:
+            break
+        at_boundary, lower = _run(problem, smaller, reduced, tally)
+        if lower > value + SAME_DEVIANCE:
+            break
+        template, Lambda, value = smaller, at_boundary, lower
+    return Fit(template, tuple(Lambda), value, Convergence(False, 0, np.inf, 0, ""))
+
+
+def _run(
+    problem: Problem, template: Template, start: Sequence[Array], tally: _Tally
+) -> tuple[list[Array], float]:
+    """L-BFGS over the free entries of `template`."""
+    if template.n_theta == 0:
+        Lambda = template.factors(np.empty(0))
+        return Lambda, solve(problem, Lambda).deviance
+    inner = replace(problem, template=template)
+    found = optimize.minimize(
+        lambda theta: deviance_and_gradient(inner, theta),
+        template.theta(start),
+        jac=True,
+        method="L-BFGS-B",
+        options={"ftol": 1e-15, "gtol": 1e-7, "maxiter": 500, "maxcor": 20},
+    )
+    tally.evaluations += int(found.nfev)
+    tally.message = str(found.message)
+    return template.factors(found.x), float(found.fun)
+
+
+def _reduce(template: Template, Lambda: Sequence[Array]) -> tuple[Template, list[Array]]:
+    """Drop the nearly zero dimensions of every term's covariance."""
+    ranks = [list(free) for free in template.ranks]
+    reduced = [factor.copy() for factor in Lambda]
+    position = dict.fromkeys(range(len(ranks)), 0)
+    for f, rows in template.terms():
+        t = position[f]
+        position[f] += 1
+        block = Lambda[f][rows, rows]
+        U, s, _ = linalg.svd(block)
+        rank = min(ranks[f][t], int((s > NEARLY_ZERO).sum()))
+        if rank < ranks[f][t]:
+            ranks[f][t] = rank
+            reduced[f][rows, rows] = trapezoid(U[:, :rank] * s[:rank])
+    return Template.of_rank(template.blocks, ranks), reduced
+
+
+def trapezoid(B: Array) -> Array:
+    """Return the lower-trapezoidal square ``Lambda`` with ``Lambda Lambda' = B B'``."""
+    q, r = B.shape
+    out = np.zeros((q, q))
+    if r:
+        upper = linalg.qr(B.T, mode="r")[0]
+        signs = np.where(np.diag(upper[:, :r]) < 0, -1.0, 1.0)
+        out[:, : len(upper)] = (signs[:, None] * upper).T
+    return out
+
+
+def _try_directions_left_out(
+    problem: Problem, best: Fit, tally: _Tally, tried: set[tuple[int, int]]
+) -> Fit | None:
+    """Look for a lower deviance off the boundary: by slope, and once from afar for each term."""
+    if not best.singular:
+        return None
+    solution = solve(problem, best.Lambda)
+    slopes = covariance_slopes(problem, solution, descend(problem.layout, solution.up))
+    full = problem.template
+    for number, (f, rows) in enumerate(full.terms()):
+        block = best.Lambda[f][rows, rows]
+        U, s, _ = linalg.svd(block)
+        null = U[:, s <= NEARLY_ZERO]
+        if null.shape[1] == 0:
+            continue
+        slope = null.T @ slopes[f][rows, rows] @ null
+        values, vectors = linalg.eigh(slope)
+        downhill = values[0] < -FLAT_SLOPE * problem.n
+        key = (f, number)
+        if not downhill and key in tried:
+            continue
+        tried.add(key)
+        direction = null @ vectors[:, :1]
+        for size in RESTART_SIZES:
+            start = [factor.copy() for factor in best.Lambda]
+            start[f][rows, rows] = trapezoid(
+                np.c_[U[:, s > NEARLY_ZERO] * s[s > NEARLY_ZERO], size * direction]
+            )
+            tally.restarts += 1
+            other = _descend_from(problem, start, tally)
+            if other.deviance < best.deviance - SAME_DEVIANCE:
+                return other
+    return None

@@ -1,0 +1,331 @@
+"""What a fitted linear mixed model says: tidy frames and text, derived from the fit."""
+
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import pandas as pd
+from scipy import linalg
+
+from alliance_stats.checks import check_choice
+from alliance_stats.estimates import Array, two_sided_p, wald_interval
+from alliance_stats.formatting import (
+    format_bounded,
+    format_count,
+    format_df,
+    format_interval,
+    format_number,
+    format_p,
+    text_table,
+)
+from alliance_stats.multilevel.criterion import posteriors
+from alliance_stats.multilevel.curvature import Curvature, curvature
+from alliance_stats.multilevel.degrees_of_freedom import (
+    KenwardRoger,
+    Satterthwaite,
+    kenward_roger,
+    satterthwaite,
+)
+
+if TYPE_CHECKING:
+    from alliance_stats.multilevel.lmm import LinearMixedModel
+
+__all__ = [
+    "covariances",
+    "fixed_table",
+    "glance_table",
+    "ran_pars_table",
+    "ran_vals_table",
+    "small_sample",
+    "summary_text",
+]
+
+DF_METHODS = ("satterthwaite", "kenward-roger", "normal")
+
+# The curvature costs some evaluations of the criterion; a model is asked for it many times.
+_CURVATURES: "WeakKeyDictionary[LinearMixedModel, Curvature]" = WeakKeyDictionary()
+
+
+def curvature_of(model: "LinearMixedModel") -> Curvature:
+    """Return the likelihood's curvature at the fit, computed once a model."""
+    found = _CURVATURES.get(model)
+    if found is None:
+        found = curvature(model.problem, model.fit.Lambda, model.sigma)
+        _CURVATURES[model] = found
+    return found
+
+
+def small_sample(model: "LinearMixedModel", df_method: str) -> Satterthwaite | KenwardRoger | None:
+    """Prepare a df method for the model; ``None`` for the normal approximation."""
+    check_choice(df_method, DF_METHODS, name="df_method")
+    if df_method == "normal":
+        return None
+    if df_method == "satterthwaite":
+        return satterthwaite(curvature_of(model), reml=model.reml)
+    if not model.reml:
+        raise ValueError(
+            "Kenward-Roger inference is defined for REML fits; this one is ML. "
+            "Fit again with reml=True, or use df_method='satterthwaite'."
+        )
+    return kenward_roger(curvature_of(model))
+
+
+def working_contrasts(model: "LinearMixedModel", C: Array) -> Array:
+    """Turn contrasts of the given coefficients into contrasts of the working ones."""
+    return np.asarray(linalg.solve_triangular(model.design.fixed.R.T, C.T, lower=True).T)
+
+
+def fixed_table(model: "LinearMixedModel", *, df_method: str, conf_level: float) -> pd.DataFrame:
+    """Coefficients with standard errors, df, tests and intervals."""
+    method = small_sample(model, df_method)
+    fixed = model.design.fixed
+    C = working_contrasts(model, np.eye(len(fixed.kept)))
+    if method is None:
+        variances, df = np.diag(model.vcov()), np.full(len(C), np.inf)
+    else:
+        Phi = method.adjusted if isinstance(method, KenwardRoger) else method.Phi
+        variances, df = model.sigma**2 * np.einsum("rp,pq,rq->r", C, Phi, C), method.df(C)
+    estimate = model.beta.to_numpy()
+    std_error, all_df = np.full((2, len(estimate)), np.nan)
+    std_error[fixed.kept], all_df[fixed.kept] = np.sqrt(variances), df
+    statistic = estimate / std_error
+    low, high = wald_interval(estimate, std_error, df=all_df, conf_level=conf_level)
+    return _frame(
+        effect="fixed",
+        term=list(fixed.names),
+        estimate=estimate,
+        std_error=std_error,
+        statistic=statistic,
+        df=all_df,
+        p_value=two_sided_p(statistic, df=all_df),
+        conf_low=low,
+        conf_high=high,
+    )
+
+
+def covariances(model: "LinearMixedModel") -> dict[str, pd.DataFrame]:
+    """Covariance of each grouping factor's random effects, in the columns as given."""
+    found = {}
+    for grouping, Lambda in zip(model.design.groupings, model.fit.Lambda, strict=True):
+        T = back_transform(grouping.terms)
+        half = T @ Lambda * model.sigma
+        found[grouping.name] = pd.DataFrame(
+            half @ half.T, index=list(grouping.names), columns=list(grouping.names)
+        )
+    return found
+
+
+def back_transform(terms: tuple) -> Array:
+    """Matrix that takes effects of the working columns to effects of the columns as given."""
+    return np.asarray(linalg.block_diag(*(linalg.inv(basis.R) for basis in terms)))
+
+
+def ran_pars_table(model: "LinearMixedModel") -> pd.DataFrame:
+    """SDs and correlations of the random effects, and the residual SD."""
+    frames = []
+    for grouping, covariance in zip(
+        model.design.groupings, covariances(model).values(), strict=True
+    ):
+        names, values = [], []
+        start = 0
+        for basis in grouping.terms:
+            own = slice(start, start + len(basis.names))
+            start = own.stop
+            term_names, term_values = _sds_and_correlations(
+                basis.names, covariance.to_numpy()[own, own]
+            )
+            names += term_names
+            values += term_values
+        frames.append(_frame(effect="ran_pars", group=grouping.name, term=names, estimate=values))
+    if not model.problem.known:
+        frames.append(
+            _frame(
+                effect="ran_pars",
+                group="Residual",
+                term=["sd__Observation"],
+                estimate=[model.sigma],
+            )
+        )
+    return pd.concat(frames, ignore_index=True)
+
+
+def _sds_and_correlations(
+    names: tuple[str, ...], covariance: Array
+) -> tuple[list[str], list[float]]:
+    sds = np.sqrt(np.diag(covariance))
+    terms = [f"sd__{name}" for name in names]
+    values = [float(sd) for sd in sds]
+    for j in range(len(names)):
+        for i in range(j + 1, len(names)):
+            terms.append(f"cor__{names[j]}.{names[i]}")
+            product = sds[i] * sds[j]
+            defined = product > 0
+            values.append(
+                float(np.clip(covariance[i, j] / product, -1.0, 1.0)) if defined else np.nan
+            )
+    return terms, values
+
+
+def ran_vals_table(model: "LinearMixedModel", *, conf_level: float) -> pd.DataFrame:
+    """Predicted random effects of every unit, with conditional SDs."""
+    v = np.append(-model.solution.beta, 1.0)
+    frames = []
+    for grouping, post, units in _posteriors_with_units(model):
+        T = back_transform(grouping.terms)
+        b = T @ np.einsum("qrn,r->qn", post.B, v)
+        spread = np.einsum("ij,jkn,ik->in", T, post.K, T)
+        labels = grouping.labels[units]
+        for i, name in enumerate(grouping.names):
+            sd = model.sigma * np.sqrt(np.maximum(spread[i], 0.0))
+            low, high = wald_interval(b[i], sd, conf_level=conf_level)
+            frames.append(
+                _frame(
+                    effect="ran_vals",
+                    group=grouping.name,
+                    level=list(labels),
+                    term=name,
+                    estimate=b[i],
+                    std_error=sd,
+                    conf_low=low,
+                    conf_high=high,
+                ).iloc[np.argsort(units)]
+            )
+    return pd.concat(frames, ignore_index=True)
+
+
+def _posteriors_with_units(model: "LinearMixedModel") -> list:
+    units = {level.factor: level.units for level in model.problem.layout.levels}
+    return [
+        (grouping, post, units.get(f, np.arange(len(grouping.labels))))
+        for f, (grouping, post) in enumerate(
+            zip(model.design.groupings, posteriors(model.problem, model.descent), strict=True)
+        )
+    ]
+
+
+def glance_table(model: "LinearMixedModel") -> pd.DataFrame:
+    """Sizes, fit statistics and convergence in one row."""
+    problem = model.problem
+    n_parameters = problem.p + problem.template.n_theta + (0 if problem.known else 1)
+    return pd.DataFrame(
+        [
+            {
+                "nobs": model.nobs,
+                **{f"n_{g.name}": len(g.labels) for g in model.design.groupings},
+                "sigma": model.sigma,
+                "log_lik": model.log_lik,
+                "deviance": model.fit.deviance,
+                "aic": model.fit.deviance + 2.0 * n_parameters,
+                "bic": model.fit.deviance + np.log(model.nobs) * n_parameters,
+                "n_parameters": n_parameters,
+                "reml": model.reml,
+                "converged": model.convergence.converged,
+                "singular": model.singular,
+            }
+        ]
+    )
+
+
+def boundary_sentences(model: "LinearMixedModel") -> list[str]:
+    """Say, term by term, what sits on its boundary."""
+    sentences = []
+    ranks = [rank for ranks in model.fit.template.ranks for rank in ranks]
+    bases = [(g.name, basis) for g in model.design.groupings for basis in g.terms]
+    for rank, (group, basis) in zip(ranks, bases, strict=True):
+        q = len(basis.names)
+        names = ", ".join(basis.names)
+        if rank == 0:
+            many = "the variances are" if q > 1 else "the variance is"
+            sentences.append(f"{many} zero for {names} of '{group}'")
+        elif rank < q:
+            sentences.append(
+                f"the {q} random effects {names} of '{group}' vary in {rank} "
+                f"direction{'s' if rank > 1 else ''} only"
+                + (" (a correlation is at -1 or +1, or a variance at zero)" if q == 2 else "")
+            )
+    return sentences
+
+
+def summary_text(model: "LinearMixedModel") -> str:
+    """Text: warnings first, then what was fitted, fixed effects, random effects, rows."""
+    lines = []
+    if not model.convergence.converged:
+        lines.append(
+            "NOT CONVERGED: the gradient's largest element is "
+            f"{format_number(model.convergence.gradient_norm, 4)}; do not use these numbers."
+        )
+    if model.singular:
+        lines.append("Boundary (singular) fit: " + "; ".join(boundary_sentences(model)) + ".")
+    if model.design.fixed.aliased:
+        lines.append(
+            "Not estimable, since other columns determine them: "
+            + ", ".join(model.design.fixed.aliased)
+            + "."
+        )
+    method = "REML" if model.reml else "maximum likelihood"
+    lines.append(f"Linear mixed model fitted by {method}: {model.formula}")
+    table = model.tidy()
+    lines.append(
+        text_table(
+            ["Fixed effects", "b", "SE", "df", "t", "p", "95% CI"],
+            [
+                [
+                    str(row.term),
+                    format_number(row.estimate, 3),
+                    format_number(row.std_error, 3),
+                    format_df(row.df),
+                    format_number(row.statistic),
+                    format_p(row.p_value),
+                    format_interval(row.conf_low, row.conf_high, 3),
+                ]
+                for row in table.itertuples()
+            ],
+        )
+    )
+    pars = model.tidy(effects="ran_pars")
+    lines.append(
+        text_table(
+            ["Random effects", "parameter", "estimate"],
+            [
+                [
+                    str(row.group),
+                    str(row.term),
+                    format_bounded(row.estimate)
+                    if row.term.startswith("cor__")
+                    else format_number(row.estimate, 3),
+                ]
+                for row in pars.itertuples()
+            ],
+        )
+    )
+    fit = model.glance().iloc[0]
+    units = ", ".join(f"{format_count(len(g.labels))} {g.name}" for g in model.design.groupings)
+    lines.append(
+        f"{format_count(model.nobs)} rows; units: {units}. "
+        f"{'Restricted log' if model.reml else 'Log'}-likelihood "
+        f"{format_number(fit.log_lik)}, AIC {format_number(fit.aic)}. "
+        "df by Satterthwaite's method."
+    )
+    lines.append(str(model.rows))
+    return "\n\n".join(lines)
+
+
+def _frame(**columns: object) -> pd.DataFrame:
+    """Put columns into the shared order, filling those that do not apply."""
+    shared = [
+        "effect",
+        "group",
+        "level",
+        "term",
+        "estimate",
+        "std_error",
+        "statistic",
+        "df",
+        "p_value",
+        "conf_low",
+        "conf_high",
+    ]
+    n = max(len(c) for c in columns.values() if isinstance(c, list | np.ndarray))
+    texts = {"effect", "group", "level", "term"}
+    empty: dict[str, object] = {c: [None if c in texts else np.nan] * n for c in shared}
+    return pd.DataFrame({**empty, **columns})[shared]
