@@ -119,7 +119,7 @@ def _first_order(
     directions: Sequence[_Direction],
     step: Array,
 ) -> tuple[Array, Array, Array]:
-    """Derivatives of ``log|V|`` and ``R``, and ``R``, at ``M = I + step`` and residual SD 1."""
+    """Differentiate ``log|V|`` and ``R``, and give ``R``, at ``M = I + step``, residual SD 1."""
     Lambda = [np.zeros((sum(sizes), sum(sizes))) for sizes in problem.template.blocks]
     position = 0
     for f, rows, L in bases:

@@ -51,7 +51,7 @@ class Satterthwaite:
         """
         variance = np.einsum("rp,pq,rq->r", C, self.Phi, C)
         slopes = np.einsum("rp,kpq,rq->rk", C, self.Phi_1, C)
-        return 2.0 * variance**2 / np.einsum("rk,kl,rl->r", slopes, self.W, slopes)
+        return np.asarray(2.0 * variance**2 / np.einsum("rk,kl,rl->r", slopes, self.W, slopes))
 
     def f_test(self, C: Array, beta: Array) -> FTest:
         """Test ``C beta = 0`` jointly, by the eigenvectors of its covariance.
@@ -92,7 +92,7 @@ class KenwardRoger:
         return np.array([self._scale_and_df(row[None])[1] for row in C])
 
     def f_test(self, C: Array, beta: Array) -> FTest:
-        """Test ``C beta = 0`` jointly; the statistic is scaled (Kenward & Roger 1997, section 4)."""
+        """Test ``C beta = 0`` jointly; the statistic is scaled (Kenward & Roger 1997)."""
         C = _row_basis(C, self.adjusted)
         scale, df = self._scale_and_df(C)
         estimate = C @ beta
@@ -162,7 +162,7 @@ def kenward_roger(curve: Curvature) -> KenwardRoger:
 def _row_basis(C: Array, covariance: Array) -> Array:
     """Independent combinations of the rows of `C`, so that their covariance can be inverted."""
     values, vectors = linalg.eigh(C @ covariance @ C.T)
-    return vectors[:, values > values.max() * 1e-10].T @ C
+    return np.asarray(vectors[:, values > values.max() * 1e-10].T @ C)
 
 
 def _pooled_df(dfs: Array) -> float:

@@ -288,14 +288,14 @@ def _usable_rows(
 def _positive_roots(used: pd.DataFrame, weights: str | None) -> Array:
     if weights is None:
         return np.ones(len(used))
-    values = used[weights].to_numpy(dtype=np.float64)
+    values: Array = used[weights].to_numpy(dtype=np.float64)
     bad = ~(values > 0) | np.isinf(values)
     if bad.any():
         raise DataError(
             f"Column '{weights}' must be positive and finite; it is not in "
             f"{describe_rows(bad, used.index)}. Leave rows of no weight out yourself."
         )
-    return np.sqrt(values)
+    return np.asarray(np.sqrt(values))
 
 
 def _evaluate(text: Any, used: pd.DataFrame, formula: str) -> Any:
@@ -369,7 +369,8 @@ def _coded(spec: ModelSpec, newdata: pd.DataFrame) -> Array:
             raise DataError(
                 f"Cannot code the new data: {str(complaint).splitlines()[0]}"
             ) from complaint
-    return matrix.to_numpy(dtype=np.float64)
+    coded: Array = matrix.to_numpy(dtype=np.float64)
+    return coded
 
 
 def _orthonormal(

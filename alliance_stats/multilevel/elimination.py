@@ -108,7 +108,11 @@ def eliminate(
     numpy.linalg.LinAlgError
         If a block is not positive definite, which finite input rules out.
     """
-    log_det, As, Cs, Gs, Ws = 0.0, [], [], [], []
+    log_det = 0.0
+    As: list[Array] = []
+    Cs: list[Array] = []
+    Gs: list[Array] = []
+    Ws: list[Array] = []
     for k, _level in enumerate(layout.levels):
         A, C = products.A[k], products.C[k]
         if k:

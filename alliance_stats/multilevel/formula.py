@@ -7,8 +7,6 @@ Table 2).
 """
 
 import ast
-import functools
-import operator
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -192,9 +190,7 @@ def _expand(bar: str, formula: str) -> list[RandomTerm]:
             f"Cannot read the random term '({bar})' in {formula!r}; write '(1 + x | group)'."
         )
     nested = [[name.strip() for name in part.split(":")] for part in grouping.split("/")]
-    chain = [
-        functools.reduce(operator.iadd, nested[: depth + 1], []) for depth in range(len(nested))
-    ]
+    chain = [[n for part in nested[: depth + 1] for n in part] for depth in range(len(nested))]
     names = [tuple(name.strip("`") for name in units) for units in chain]
     for name in names[-1]:
         if not name or re.search(r"[()*+|]", name):

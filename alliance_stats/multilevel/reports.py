@@ -1,9 +1,11 @@
 """What a fitted linear mixed model says: tidy frames and text, derived from the fit."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy import linalg
 
@@ -26,6 +28,8 @@ from alliance_stats.multilevel.degrees_of_freedom import (
     kenward_roger,
     satterthwaite,
 )
+from alliance_stats.multilevel.design import Grouping, TermBasis
+from alliance_stats.multilevel.elimination import LevelPosterior
 
 if TYPE_CHECKING:
     from alliance_stats.multilevel.lmm import LinearMixedModel
@@ -40,6 +44,19 @@ __all__ = [
     "summary_text",
 ]
 
+COLUMNS = (
+    "effect",
+    "group",
+    "level",
+    "term",
+    "estimate",
+    "std_error",
+    "statistic",
+    "df",
+    "p_value",
+    "conf_low",
+    "conf_high",
+)
 DF_METHODS = ("satterthwaite", "kenward-roger", "normal")
 
 # The curvature costs some evaluations of the criterion; a model is asked for it many times.
@@ -115,7 +132,7 @@ def covariances(model: "LinearMixedModel") -> dict[str, pd.DataFrame]:
     return found
 
 
-def back_transform(terms: tuple) -> Array:
+def back_transform(terms: Sequence[TermBasis]) -> Array:
     """Matrix that takes effects of the working columns to effects of the columns as given."""
     return np.asarray(linalg.block_diag(*(linalg.inv(basis.R) for basis in terms)))
 
@@ -193,7 +210,9 @@ def ran_vals_table(model: "LinearMixedModel", *, conf_level: float) -> pd.DataFr
     return pd.concat(frames, ignore_index=True)
 
 
-def _posteriors_with_units(model: "LinearMixedModel") -> list:
+def _posteriors_with_units(
+    model: "LinearMixedModel",
+) -> list[tuple[Grouping, LevelPosterior, npt.NDArray[np.int64]]]:
     units = {level.factor: level.units for level in model.problem.layout.levels}
     return [
         (grouping, post, units.get(f, np.arange(len(grouping.labels))))
@@ -312,20 +331,7 @@ def summary_text(model: "LinearMixedModel") -> str:
 
 def _frame(**columns: object) -> pd.DataFrame:
     """Put columns into the shared order, filling those that do not apply."""
-    shared = [
-        "effect",
-        "group",
-        "level",
-        "term",
-        "estimate",
-        "std_error",
-        "statistic",
-        "df",
-        "p_value",
-        "conf_low",
-        "conf_high",
-    ]
     n = max(len(c) for c in columns.values() if isinstance(c, list | np.ndarray))
     texts = {"effect", "group", "level", "term"}
-    empty: dict[str, object] = {c: [None if c in texts else np.nan] * n for c in shared}
-    return pd.DataFrame({**empty, **columns})[shared]
+    empty: dict[str, object] = {c: [None if c in texts else np.nan] * n for c in COLUMNS}
+    return pd.DataFrame({**empty, **columns})[list(COLUMNS)]
