@@ -55,6 +55,14 @@ GLOSSARY: Mapping[str, str] = MappingProxyType(
         "singular": "whether a variance or a correlation sits on its boundary",
         "hedges_g": "standardised mean difference, small-sample corrected (Hedges 1981)",
         "method": "name of the test or estimator",
+        "about": "what a row of a description speaks of (units, size, missing, score, ending)",
+        "n": "how many",
+        "of": "out of how many",
+        "mean": "arithmetic mean, in units of the variable",
+        "sd": "standard deviation (n - 1 in the denominator), in units of the variable",
+        "minimum": "smallest value",
+        "median": "middle value",
+        "maximum": "largest value",
     }
 )
 

@@ -30,6 +30,8 @@ __all__ = [
 
 MISSING = "–"
 _MINUS = "−"
+_SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+_LARGEST_WRITTEN_OUT = 1e15  # a double's digits beyond it are not the number's
 # A statistic's symbol is one only in front of its sign or its degrees of freedom: n = 12, t(43.2) =
 _STATISTIC = re.compile(
     r"(?<![\w.])(SD|SE|df|[bdgkMNnprtUzF])(?=\([\d., ∞]+\) [=<>]| (?:[=<>]|&[lg]t;|\\[=<>]) )"
@@ -37,11 +39,18 @@ _STATISTIC = re.compile(
 
 
 def format_number(value: float, digits: int = 2) -> str:
-    """Return `value` with `digits` decimals: ``-0.214`` -> ``"−0.21"``; never ``"−0.00"``."""
+    """Return `value` with `digits` decimals: ``-0.214`` -> ``"−0.21"``; never ``"−0.00"``.
+
+    Numbers of 10^15 and more, as a diverged fit gives them, read ``"1.50 × 10²⁰"``.
+    """
     if math.isnan(value):
         return MISSING
     if math.isinf(value):
         return "∞" if value > 0 else f"{_MINUS}∞"
+    if abs(value) >= _LARGEST_WRITTEN_OUT:
+        mantissa, exponent = f"{abs(value):.{digits}e}".split("e+")
+        sign = _MINUS if value < 0 else ""
+        return f"{sign}{mantissa} × 10{exponent.translate(_SUPERSCRIPTS)}"
     rounded = Decimal(repr(float(value))).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_EVEN)
     text = f"{abs(rounded):f}"
     return f"{_MINUS}{text}" if rounded < 0 else text
@@ -90,7 +99,9 @@ def t_phrase(statistic: float, df: float, p_value: float) -> str:
 
 def format_count(value: float) -> str:
     """Return a whole number with thousands separated: ``6000`` -> ``"6,000"``."""
-    return MISSING if math.isnan(value) else f"{int(value):,}".replace("-", _MINUS)
+    if not math.isfinite(value):
+        return format_number(value)
+    return f"{int(value):,}".replace("-", _MINUS)
 
 
 def format_percent(proportion: float, digits: int = 0) -> str:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from alliance_stats.formatting import format_count, format_number, format_percent, plural
 from alliance_stats.ledger import RowLedger
+from alliance_stats.study.endings import ENDINGS
 
 __all__ = ["StudyDescription", "describe_study"]
 
@@ -148,9 +149,11 @@ def _scores(frame: pd.DataFrame, roles: Mapping[str, str]) -> _Records:
 def _endings(frame: pd.DataFrame, roles: Mapping[str, str], unit: str) -> _Records:
     if "ending" not in roles:
         return
-    endings = frame.drop_duplicates(roles[unit])[roles["ending"]]
-    for ending, n in endings.astype(object).fillna("missing").value_counts().items():
-        yield {"about": "ending", "term": ending, "n": int(n), "of": len(endings)}
+    endings = frame.drop_duplicates(roles[unit])[roles["ending"]].astype(object).fillna("missing")
+    for ending in (*ENDINGS, "missing"):
+        n = int((endings == ending).sum())
+        if n:
+            yield {"about": "ending", "term": ending, "n": n, "of": len(endings)}
 
 
 def _line(row: Mapping[str, object], unit: str) -> str:

@@ -1,0 +1,132 @@
+"""The checks at the door: each names the column and the rows."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from alliance_stats import checks
+from alliance_stats.errors import DataError
+
+
+@pytest.fixture
+def frame() -> pd.DataFrame:
+    return pd.DataFrame(
+        {"alliance": [1.0, np.nan, 3.0], "family": ["b", "a", "b"]}, index=[10, 20, 30]
+    )
+
+
+def test_nearest_name_is_proposed_whatever_the_case():
+    assert checks.did_you_mean("Aliance", ["alliance", "family"]) == "Did you mean 'alliance'?"
+    assert checks.did_you_mean("FAMILY", ["alliance", "Family"]) == "Did you mean 'Family'?"
+
+
+def test_names_are_listed_where_none_is_near():
+    assert checks.did_you_mean("zzz", ["a", "b"]) == "There are: 'a', 'b'."
+
+
+@pytest.mark.parametrize(
+    ("n_bad", "text"),
+    [
+        (1, "row 0"),
+        (2, "rows 0, 1"),
+        (5, "rows 0, 1, 2, 3, 4"),
+        (6, "rows 0, 1, 2, 3, 4 and 1 more row"),
+        (8, "rows 0, 1, 2, 3, 4 and 3 more rows"),
+    ],
+)
+def test_rows_are_named_up_to_five(n_bad: int, text: str):
+    mask = np.arange(9) < n_bad
+    assert checks.describe_rows(mask, pd.RangeIndex(9)) == text
+
+
+def test_rows_are_named_by_the_callers_labels(frame: pd.DataFrame):
+    assert checks.describe_rows([False, True, True], frame.index) == "rows 20, 30"
+
+
+def test_what_is_not_a_frame_is_refused():
+    with pytest.raises(DataError, match=r"must be a pandas DataFrame; got list\. A file is read"):
+        checks.check_frame([1, 2])
+
+
+def test_a_column_that_stands_twice_is_refused():
+    with pytest.raises(DataError, match="Column 'a' stands more than once in data; rename one"):
+        checks.check_frame(pd.DataFrame([[1, 2]], columns=["a", "a"]))
+
+
+def test_an_empty_frame_is_refused(frame: pd.DataFrame):
+    with pytest.raises(DataError, match="ratings has no rows: there is nothing to compute from"):
+        checks.check_frame(frame.iloc[:0], what="ratings")
+
+
+def test_a_good_frame_passes_as_the_same_object(frame: pd.DataFrame):
+    assert checks.check_frame(frame) is frame
+
+
+def test_a_missing_column_is_named_with_its_neighbour(frame: pd.DataFrame):
+    checks.require_columns(frame, ["alliance", None])
+    with pytest.raises(DataError, match="data has no column 'familly'. Did you mean 'family'?"):
+        checks.require_columns(frame, ["alliance", "familly"])
+
+
+def test_a_needed_value_that_is_missing_is_refused(frame: pd.DataFrame):
+    checks.require_present(frame, "family", why="to know the family")
+    message = "Column 'alliance' is missing in row 20, but it is needed to fit. Fill it in"
+    with pytest.raises(DataError, match=message):
+        checks.require_present(frame, "alliance", why="to fit")
+
+
+def test_numbers_come_back_as_floats_with_nan(frame: pd.DataFrame):
+    values = checks.finite_or_missing(frame, "alliance")
+    np.testing.assert_array_equal(values, [1.0, np.nan, 3.0])
+    nullable = pd.DataFrame({"x": pd.array([1, None], dtype="Int64")})
+    np.testing.assert_array_equal(checks.finite_or_missing(nullable, "x"), [1.0, np.nan])
+
+
+def test_text_is_not_a_number(frame: pd.DataFrame):
+    with pytest.raises(DataError, match="Column 'family' must be numeric; its values are of type"):
+        checks.finite_or_missing(frame, "family")
+
+
+def test_infinity_is_refused(frame: pd.DataFrame):
+    with pytest.raises(DataError, match="Column 'alliance' is infinite in rows 10, 30"):
+        checks.finite_or_missing(frame.assign(alliance=[np.inf, 1, -np.inf]), "alliance")
+
+
+def test_groups_are_numbered_in_sorted_order_and_missing_is_minus_one():
+    codes, labels = checks.group_codes(pd.Series(["b", None, "a", "b"]))
+    assert codes.tolist() == [1, -1, 0, 1]
+    assert labels.tolist() == ["a", "b"]
+
+
+def test_unused_categories_do_not_count():
+    values = pd.Series(pd.Categorical(["y", "x"], categories=["z", "y", "x"]))
+    codes, labels = checks.group_codes(values)
+    assert labels.tolist() == ["y", "x"]
+    assert codes.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, 95, -0.1, float("nan")])
+def test_a_confidence_level_lies_between_0_and_1(level: float):
+    with pytest.raises(ValueError, match="conf_level must lie between 0 and 1"):
+        checks.check_conf_level(level)
+    assert checks.check_conf_level(0.9) == 0.9
+
+
+def test_a_choice_is_refused_with_the_choices():
+    assert checks.check_choice("a", ("a", "b"), name="how") == "a"
+    with pytest.raises(ValueError, match=re.escape("how must be one of 'a', 'b'; got 'c'.")):
+        checks.check_choice("c", ("a", "b"), name="how")
+
+
+def test_units_with_several_values_come_in_order_of_appearance():
+    data = pd.DataFrame(
+        {"unit": ["z", "a", "z", "b", "b", None, None], "x": [1, 1, 2, 5, np.nan, 1, 2]}
+    )
+    assert checks.units_with_several(data, unit="unit", column="x").tolist() == ["z", "b"]
+
+
+def test_units_all_missing_are_constant():
+    data = pd.DataFrame({"unit": ["a", "a"], "x": [np.nan, np.nan]})
+    assert not len(checks.units_with_several(data, unit="unit", column="x"))
