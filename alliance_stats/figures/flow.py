@@ -18,9 +18,9 @@ from alliance_stats.figures.style import (
     add_axes,
     font,
     height_in_points,
-    house_style,
     lines_height,
     new_figure,
+    styled,
     width_in_points,
     wrap,
 )
@@ -93,6 +93,7 @@ def draw_flow(ax: Axes, rows: RowLedger) -> None:
         _draw_box(ax, box, edge=RULE)
 
 
+@styled
 def flow_figure(rows: RowLedger, *, label: str = "fig-flow") -> ReportFigure:
     """Show a row ledger as a participant flow; steps that set nothing aside are passed over.
 
@@ -102,9 +103,8 @@ def flow_figure(rows: RowLedger, *, label: str = "fig-flow") -> ReportFigure:
         ``data`` is :meth:`RowLedger.tidy`.
     """
     height = flow_height(rows, COLUMN_AND_HALF - 0.1)
-    with house_style():
-        figure = new_figure(COLUMN_AND_HALF, height + 0.1, placed_by_hand=True)
-        draw_flow(add_axes(figure, 3.6, 3.6, 72 * COLUMN_AND_HALF - 7.2, 72 * height), rows)
+    figure = new_figure(COLUMN_AND_HALF, height + 0.1, placed_by_hand=True)
+    draw_flow(add_axes(figure, 3.6, 3.6, 72 * COLUMN_AND_HALF - 7.2, 72 * height), rows)
     aside = _asides(rows)
     share = f"{plural(rows.n_used, 'row')} of {format_count(rows.n_in)} were used"
     reasons = "; ".join(f"{format_count(s.rows_set_aside)} {s.reason}" for s in aside)

@@ -6,11 +6,11 @@ blindness; the text variants are darkened until they reach a contrast of 4.5:1 o
 No group is told by colour alone: a :class:`Look` has a dash and a marker too.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
+from functools import lru_cache, wraps
+from typing import Any, ParamSpec, TypeVar
 
 import matplotlib as mpl
 import matplotlib.style
@@ -46,10 +46,14 @@ __all__ = [
     "plain",
     "settle",
     "spread",
+    "styled",
     "text_width",
     "width_in_points",
     "wrap",
 ]
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 FAMILY = "DejaVu Sans"  # ships with matplotlib: there on every machine
 BODY = 9.0  # pt, axis labels and headings
@@ -115,6 +119,17 @@ def house_style() -> Iterator[None]:
     }
     with matplotlib.style.context(["default", settings]):
         yield
+
+
+def styled(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Make a figure function run within :func:`house_style`."""
+
+    @wraps(function)
+    def within(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        with house_style():
+            return function(*args, **kwargs)
+
+    return within
 
 
 def new_figure(width: float, height: float, *, placed_by_hand: bool = False) -> Figure:

@@ -19,11 +19,11 @@ from alliance_stats.figures.style import (
     dress,
     font,
     height_in_points,
-    house_style,
     lines_height,
     look,
     new_figure,
     spread,
+    styled,
     text_width,
     width_in_points,
     wrap,
@@ -155,6 +155,7 @@ def draw_risk_table(
         top += lines_height(len(lines)) + _ROW_GAP
 
 
+@styled
 def kaplan_meier_figure(
     result: KaplanMeier,
     *,
@@ -192,17 +193,16 @@ def kaplan_meier_figure(
     table = risk_table(result, times)
     curve_height = max(_CURVE_HEIGHT, _labels_height(names, medians))
     table_height = _table_height(names)
-    with house_style():
-        figure = new_figure(
-            FULL_WIDTH, (curve_height + _AXIS_ROOM + table_height + 14.0) / 72, placed_by_hand=True
-        )
-        ax = add_axes(figure, left, 8.0, width, curve_height)
-        draw_kaplan_meier(ax, curves, medians, looks=looks)
-        dress(ax, x_label=time_label, y_label=f"Probability of not\nhaving {event_label} (0–1)")
-        ax.set_xticks(times)
-        below = add_axes(figure, left, 8.0 + curve_height + _AXIS_ROOM, width, table_height)
-        heading = f"At risk (censored; {event_label}) before that time"
-        draw_risk_table(below, table, looks=looks, heading=heading, limits=ax.get_xlim())
+    figure = new_figure(
+        FULL_WIDTH, (curve_height + _AXIS_ROOM + table_height + 14.0) / 72, placed_by_hand=True
+    )
+    ax = add_axes(figure, left, 8.0, width, curve_height)
+    draw_kaplan_meier(ax, curves, medians, looks=looks)
+    dress(ax, x_label=time_label, y_label=f"Probability of not\nhaving {event_label} (0–1)")
+    ax.set_xticks(times)
+    below = add_axes(figure, left, 8.0 + curve_height + _AXIS_ROOM, width, table_height)
+    heading = f"At risk (censored; {event_label}) before that time"
+    draw_risk_table(below, table, looks=looks, heading=heading, limits=ax.get_xlim())
     return ReportFigure(
         figure,
         label=label,

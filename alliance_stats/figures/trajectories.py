@@ -23,11 +23,11 @@ from alliance_stats.figures.style import (
     Look,
     dress,
     font,
-    house_style,
     integer_ticks,
     look,
     new_figure,
     settle,
+    styled,
     wrap,
 )
 from alliance_stats.formatting import format_interval, format_number, format_percent, plural
@@ -143,6 +143,7 @@ def draw_trajectories(
     _label_sessions(ax, means, most_ticks)
 
 
+@styled
 def trajectory_figure(
     data: pd.DataFrame,
     *,
@@ -198,37 +199,34 @@ def trajectory_figure(
         for name, part in panels.items()
     }
     names = list(panels)
-    with house_style():
-        columns = min(len(names), _COLUMNS)
-        rows = -(-len(names) // columns)
-        figure = new_figure(FULL_WIDTH if columns > 1 else 5.0, 0.4 + 2.9 * rows)
-        axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-        for place, ax in enumerate(axes.flat):
-            if place >= len(names):
-                ax.remove()
-                continue
-            name = names[place]
-            draw_trajectories(
-                ax,
-                panels[name],
-                means[name],
-                session=session,
-                score=score,
-                person=person,
-                style=look(place),
-                most_ticks={1: 12, 2: 8}.get(columns, 5),
-            )
-            dress(ax, y_label=score_label if place % columns == 0 else "", grid="y")
-            persons = plural(panels[name][person].nunique(), "person")
-            width = 72 * (_PANEL_WIDTH if columns == _COLUMNS else 5.4 / columns)
-            heading = [*wrap(name, width, BODY, bold=True), persons] if name else [persons]
-            ax.set_title(
-                "\n".join(heading), loc="left", pad=6, **font(BODY, colour=look(place).text)
-            )
-            ax.tick_params(labelbottom=True)
-        _set_limits(axes[0, 0], rated, session=session, score=score)
-        figure.supxlabel(r"Session number, and under it the number of ratings", **font(BODY))
-        settle(figure)
+    columns = min(len(names), _COLUMNS)
+    rows = -(-len(names) // columns)
+    figure = new_figure(FULL_WIDTH if columns > 1 else 5.0, 0.4 + 2.9 * rows)
+    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for place, ax in enumerate(axes.flat):
+        if place >= len(names):
+            ax.remove()
+            continue
+        name = names[place]
+        draw_trajectories(
+            ax,
+            panels[name],
+            means[name],
+            session=session,
+            score=score,
+            person=person,
+            style=look(place),
+            most_ticks={1: 12, 2: 8}.get(columns, 5),
+        )
+        dress(ax, y_label=score_label if place % columns == 0 else "", grid="y")
+        persons = plural(panels[name][person].nunique(), "person")
+        width = 72 * (_PANEL_WIDTH if columns == _COLUMNS else 5.4 / columns)
+        heading = [*wrap(name, width, BODY, bold=True), persons] if name else [persons]
+        ax.set_title("\n".join(heading), loc="left", pad=6, **font(BODY, colour=look(place).text))
+        ax.tick_params(labelbottom=True)
+    _set_limits(axes[0, 0], rated, session=session, score=score)
+    figure.supxlabel(r"Session number, and under it the number of ratings", **font(BODY))
+    settle(figure)
     return ReportFigure(
         figure,
         label=label,

@@ -1,0 +1,319 @@
+"""Estimation plot: every value, and beside it the difference with its interval."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from alliance_stats.errors import DataError
+from alliance_stats.estimates import Array
+from alliance_stats.figures.report import ReportFigure
+from alliance_stats.figures.style import (
+    FULL_WIDTH,
+    INK,
+    RULE,
+    Look,
+    dress,
+    look,
+    new_figure,
+    plain,
+    settle,
+    styled,
+    wrap,
+)
+from alliance_stats.formatting import (
+    format_count,
+    format_interval,
+    format_number,
+    format_percent,
+    plural,
+)
+from alliance_stats.groups.comparison import GroupComparison, OutcomeComparison
+from alliance_stats.groups.finding import Finding, TestOptions
+from alliance_stats.groups.registry import choose_test
+from alliance_stats.groups.samples import Outcome
+
+__all__ = ["draw_differences", "draw_groups", "estimation_figure", "swarm"]
+
+_BESIDE = 0.42  # where mean and SD stand, in units of the distance between groups
+_PANELS_WIDTH = 72 * FULL_WIDTH - 110.0  # pt, without axes' labels
+
+
+def swarm(values: Array, *, bins: int = 40, widest: float = 0.3) -> Array:
+    """Return sideways offsets that set near values side by side instead of over one another.
+
+    Values are taken in `bins` bands of their range; in each band they stand symmetrically around
+    0, the fullest band reaching at most `widest` to either side. Nothing is random.
+    """
+    offsets = np.zeros(len(values))
+    if len(values) == 0:
+        return offsets
+    span = float(np.ptp(values)) or 1.0
+    band = np.minimum(((values - values.min()) / span * bins).astype(int), bins - 1)
+    fullest = int(np.bincount(band).max())
+    step = min(0.07, 2 * widest / max(fullest - 1, 1))
+    for number in np.unique(band):
+        members = np.flatnonzero(band == number)
+        members = members[np.argsort(values[members], kind="stable")]
+        offsets[members] = (np.arange(len(members)) - (len(members) - 1) / 2.0) * step
+    return offsets
+
+
+def draw_groups(ax: Axes, outcome: Outcome, *, name_width: float = 90.0) -> None:
+    """Draw every value of each group; beside them mean and one SD (median, where ordinal).
+
+    Matched pairs are joined by thin lines.
+
+    Parameters
+    ----------
+    ax
+        Axes to draw on; nothing else is touched.
+    outcome
+        Complete cases of one outcome.
+    name_width
+        Points that a group's name may take before it is wrapped.
+    """
+    offsets = [swarm(outcome.of(place)) for place in range(len(outcome.labels))]
+    if outcome.design == "paired":
+        ends = np.column_stack([offsets[0], 1.0 + offsets[1]]).T
+        ax.plot(
+            ends, np.vstack([outcome.of(0), outcome.of(1)]), color=RULE, lw=0.5, alpha=0.5, zorder=1
+        )
+    for place in range(len(outcome.labels)):
+        own, style = outcome.of(place), look(place)
+        size = float(np.clip(900.0 / max(len(own), 1), 5.0, 18.0))
+        ax.scatter(
+            place + offsets[place],
+            own,
+            s=size,
+            color=style.colour,
+            alpha=0.6,
+            lw=0,
+            marker=style.marker,
+            gid=f"values {outcome.labels[place]}",
+        )
+        _draw_centre(ax, outcome, place, style)
+    names = [
+        "\n".join([*wrap(name, name_width), f"$n$ = {format_count(n)}"])
+        for name, n in zip(outcome.labels, outcome.n, strict=True)
+    ]
+    ax.set_xticks(range(len(names)), names)
+    ax.set_xlim(-0.5, len(names) - 0.35)
+    if outcome.categories:
+        ax.set_yticks(
+            range(len(outcome.categories)),
+            ["\n".join(wrap(name, name_width)) for name in outcome.categories],
+        )
+
+
+def draw_differences(ax: Axes, differences: pd.DataFrame, *, name_width: float = 90.0) -> None:
+    """Draw each difference with its interval around a line at 0.
+
+    Parameters
+    ----------
+    differences
+        ``contrast, estimate, conf_low, conf_high``, a row a contrast.
+    name_width
+        Points that a contrast's name may take before it is wrapped.
+    """
+    ax.axhline(0.0, color=RULE, lw=0.8, zorder=1)
+    for place, row in enumerate(differences.itertuples()):
+        ax.plot([place, place], [row.conf_low, row.conf_high], color=INK, lw=1.6, gid="interval")
+        ax.plot(place, row.estimate, marker="o", color=INK, markersize=5.5, gid="difference")
+    names = ["\n".join(wrap(name, name_width)) for name in differences["contrast"]]
+    ax.set_xticks(range(len(names)), names)
+    ax.set_xlim(-0.6, len(names) - 0.4)
+
+
+@styled
+def estimation_figure(
+    comparison: GroupComparison,
+    *,
+    outcome: str,
+    outcome_label: str = "",
+    conf_level: float = 0.95,
+    label: str = "fig-estimation",
+) -> ReportFigure:
+    """Show every value of each group and, beside them, the difference with its interval.
+
+    With two groups the axis of a mean difference has the scale of the values, its 0 at the mean
+    of the group that is subtracted (Gardner & Altman 1986, doi:10.1136/bmj.292.6522.746). With
+    more groups the last one is subtracted from each of the others, by the design's own test and
+    without correction for their number.
+
+    Parameters
+    ----------
+    comparison
+        From :func:`~alliance_stats.groups.compare_groups`; it holds the values.
+    outcome
+        Which of its outcomes.
+    outcome_label
+        Quantity, unit and range; the column's name, if not given.
+
+    Returns
+    -------
+    ReportFigure
+        ``data`` has the values (``part = "value"``), means and SDs (``"group"``) and differences
+        (``"difference"``).
+
+    Raises
+    ------
+    DataError
+        If the comparison has no such outcome, or more than two groups that are clustered.
+    """
+    record = comparison[outcome]
+    values = record.outcome
+    differences = _differences(record, conf_level)
+    words = outcome_label or outcome
+    slots = len(values.labels) + 0.9 * len(differences)
+    name_width = _PANELS_WIDTH / slots - 6.0
+    lines = max(len(wrap(n, name_width)) for n in (*values.labels, *differences["contrast"]))
+    figure = new_figure(FULL_WIDTH, 3.1 + 0.14 * lines)
+    ratios = (len(values.labels) + 0.15, 0.9 * len(differences))
+    left, right = figure.subplots(1, 2, width_ratios=ratios)
+    draw_groups(left, values, name_width=name_width)
+    draw_differences(right, differences, name_width=name_width)
+    dress(left, y_label=plain(words))
+    estimand = differences["estimand"].iloc[0]
+    dress(right, y_label=f"{estimand[:1].upper()}{estimand[1:]}")
+    if len(values.labels) == 2 and values.kind != "ordinal":
+        _align(left, right, values, differences)
+    settle(figure)
+    groups = _groups(values)
+    found = _phrases(groups, differences, conf_level)
+    return ReportFigure(
+        figure,
+        label=label,
+        caption=f"{words} by {comparison.group}: every value, and the {estimand} with its "
+        f"{format_percent(conf_level)} confidence interval. {found}",
+        alt=f"Strips of points of {words} for {plural(len(values.labels), 'group')}; beside them "
+        f"the {estimand}. {found}",
+        note=_note(record, differences, conf_level),
+        data=_numbers(values, groups, differences),
+    )
+
+
+def _draw_centre(ax: Axes, outcome: Outcome, place: int, style: Look) -> None:
+    own, where = outcome.of(place), place + _BESIDE
+    if len(own) == 0:
+        return
+    centre = float(np.median(own)) if outcome.kind == "ordinal" else float(own.mean())
+    if outcome.kind == "continuous" and len(own) > 1:
+        sd = float(own.std(ddof=1))
+        ax.plot([where, where], [centre - sd, centre + sd], color=style.text, lw=1.4, gid="sd")
+    ax.plot(where, centre, marker=style.marker, color=style.text, markersize=5.5, gid="centre")
+
+
+def _align(left: Axes, right: Axes, outcome: Outcome, differences: pd.DataFrame) -> None:
+    """Put 0 of the difference at the mean of the second group, on the same scale."""
+    zero = float(outcome.of(1).mean())
+    limits = zero + differences[["conf_low", "conf_high", "estimate"]].to_numpy().ravel()
+    seen = np.concatenate([outcome.values, limits[np.isfinite(limits)], [zero]])
+    pad = 0.06 * (float(np.ptp(seen)) or 1.0)
+    low, high = seen.min() - pad, seen.max() + pad
+    left.set_ylim(low, high)
+    right.set_ylim(low - zero, high - zero)
+    edge = left.get_xlim()[1]
+    for place in range(2):
+        mean = float(outcome.of(place).mean())
+        start = place + _BESIDE
+        left.plot([start, edge], [mean, mean], color=look(place).text, lw=0.7, dashes=(2, 2))
+
+
+def _differences(record: OutcomeComparison, conf_level: float) -> pd.DataFrame:
+    outcome = record.outcome
+    if len(outcome.labels) == 2:
+        return pd.DataFrame([_difference(outcome, record.finding, conf_level)])
+    if outcome.design not in {"independent", "covariate"}:
+        raise DataError(
+            f"Outcome '{outcome.name}' is compared between {len(outcome.labels)} groups in a "
+            f"{outcome.design} design, which has no pairwise differences here. Compare two groups "
+            "at a time."
+        )
+    last = len(outcome.labels) - 1
+    pairs = [outcome.between(place, last) for place in range(last)]
+    return pd.DataFrame(
+        [
+            _difference(pair, choose_test(pair, "auto")[1].run(pair, TestOptions()), conf_level)
+            for pair in pairs
+        ]
+    )
+
+
+def _difference(outcome: Outcome, finding: Finding, conf_level: float) -> dict[str, object]:
+    low, high = finding.interval(conf_level)
+    return {
+        "contrast": f"{outcome.labels[0]} − {outcome.labels[1]}",
+        "estimand": finding.estimand,
+        "estimate": finding.estimate,
+        "conf_low": low,
+        "conf_high": high,
+        "p_value": finding.p_value,
+        "method": finding.method,
+        "interval_method": finding.interval_method,
+        "note": finding.note,
+    }
+
+
+def _groups(outcome: Outcome) -> pd.DataFrame:
+    parts = [outcome.of(place) for place in range(len(outcome.labels))]
+    metric = outcome.kind != "ordinal"
+    return pd.DataFrame(
+        {
+            "group": outcome.labels,
+            "n": outcome.n,
+            "mean": [float(own.mean()) if metric and len(own) else np.nan for own in parts],
+            "median": [float(np.median(own)) if len(own) else np.nan for own in parts],
+            "sd": [float(own.std(ddof=1)) if metric and len(own) > 1 else np.nan for own in parts],
+        }
+    )
+
+
+def _numbers(outcome: Outcome, groups: pd.DataFrame, differences: pd.DataFrame) -> pd.DataFrame:
+    names = np.asarray(outcome.labels, dtype=object)[outcome.group]
+    values = pd.DataFrame({"part": "value", "group": names, "value": outcome.values})
+    parts = [values, groups.assign(part="group"), differences.assign(part="difference")]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _phrases(groups: pd.DataFrame, differences: pd.DataFrame, conf_level: float) -> str:
+    means = "; ".join(_group_phrase(row) for _, row in groups.iterrows())
+    return f"{means}. {'; '.join(_difference_phrases(differences, conf_level))}."
+
+
+def _group_phrase(row: pd.Series) -> str:
+    if not np.isnan(row["sd"]):
+        centre = f"M = {format_number(row['mean'])}, SD = {format_number(row['sd'])}, "
+    elif not np.isnan(row["mean"]):
+        centre = f"M = {format_number(row['mean'])}, "
+    else:
+        centre = f"median category {format_number(row['median'], 1)}, "
+    return f"{row['group']}: {centre}n = {format_count(row['n'])}"
+
+
+def _difference_phrases(differences: pd.DataFrame, conf_level: float) -> Sequence[str]:
+    phrases = []
+    for _, row in differences.iterrows():
+        words = f"{row['contrast']}: {format_number(row['estimate'])}"
+        if np.isnan(row["conf_low"]):
+            phrases.append(f"{words} (no interval)")
+        else:
+            interval = format_interval(row["conf_low"], row["conf_high"])
+            phrases.append(f"{words}, {format_percent(conf_level)} CI {interval}")
+    return phrases
+
+
+def _note(record: OutcomeComparison, differences: pd.DataFrame, conf_level: float) -> str:
+    first = differences.iloc[0]
+    interval = f" ({first['interval_method']} interval)" if first["interval_method"] else ""
+    parts = [f"{format_percent(conf_level)} CI by {first['method']}{interval}."]
+    if record.outcome.kind == "continuous":
+        parts.insert(0, "Beside the points: mean and one SD to either side.")
+    if len(differences) > 1:
+        parts.append(f"The {len(differences)} intervals are not corrected for their number.")
+    missing = sum(record.outcome.n_missing)
+    if missing:
+        parts.append(f"{plural(missing, 'missing value')} not drawn.")
+    parts += [f"{note}." for note in dict.fromkeys(differences["note"]) if note]
+    return " ".join(parts)
