@@ -14,6 +14,7 @@ import pandas as pd
 from alliance_stats.checks import (
     check_frame,
     describe_rows,
+    did_you_mean,
     finite_or_missing,
     group_codes,
     require_columns,
@@ -248,6 +249,11 @@ def _endings(
     codes, labels = group_codes(data[event])
     if censored is None:
         censored = _censored_value(event, labels)
+    elif censored != () and censored not in labels:
+        raise DataError(
+            f"Column '{event}' does not hold {censored!r}, the value that means censored. "
+            f"{did_you_mean(censored, labels)} If nobody is censored, give censored=()."
+        )
     ends = [k for k, label in enumerate(labels) if label != censored]
     if not ends:
         raise DataError(f"Column '{event}' holds no ending: every row is {censored!r} (censored).")

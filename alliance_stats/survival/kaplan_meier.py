@@ -17,17 +17,17 @@ from alliance_stats.formatting import (
 )
 from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.curve_intervals import crossing_time, probability_interval
-from alliance_stats.survival.intervals import IntArray, Spells, read_intervals
+from alliance_stats.survival.influence import survival_influence
+from alliance_stats.survival.intervals import Spells, read_intervals
 from alliance_stats.survival.life_table import (
     LifeTable,
     at_risk,
-    cluster_blocks,
     greenwood,
     life_table,
 )
 from alliance_stats.survival.product_limit import product_limit
 
-__all__ = ["KaplanMeier", "SurvivalCurve", "kaplan_meier", "survival_influence"]
+__all__ = ["KaplanMeier", "SurvivalCurve", "kaplan_meier"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -279,29 +279,6 @@ def _curve(spells: Spells, label: str) -> SurvivalCurve:
         entries=np.sort(spells.entry),
         exits=np.sort(spells.exit),
     )
-
-
-def survival_influence(
-    spells: Spells, table: LifeTable, survival: Array
-) -> Iterator[tuple[IntArray, Array]]:
-    """Yield the derivative of S(t) with respect to the weight of each cluster, in blocks.
-
-    ``dS(t)/dw = S(t) * sum over s <= t of (y(s) d(s) / n(s) - e(s)) / (n(s) - d(s))`` for a
-    cluster with y(s) at risk and e(s) events. Where all at risk end (n = d), S is 0 whatever the
-    weights are, and so is its derivative.
-
-    Yields
-    ------
-    clusters, influence
-        (c,) cluster numbers and (c, k) derivatives.
-    """
-    remaining = (table.n_risk - table.n_event).astype(np.float64)
-    alive = (remaining > 0) & (survival > 0)
-    share = table.n_event / table.n_risk
-    for clusters, n_risk, n_event in cluster_blocks(spells, table.time):
-        step = n_risk * share - n_event[0]
-        step = np.divide(step, remaining, out=np.zeros_like(step), where=alive)
-        yield clusters, np.where(alive, survival, 0.0) * np.cumsum(step, axis=1)
 
 
 def _tidy_curve(curve: SurvivalCurve, conf_level: float, conf_type: str) -> pd.DataFrame:

@@ -1,6 +1,5 @@
-"""Counts at each time, and what one cluster contributes to a curve. Arrays in, arrays out."""
+"""Who was at risk, who ended and who was censored at each time. Arrays in, arrays out."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,10 +7,7 @@ import numpy as np
 from alliance_stats.estimates import Array
 from alliance_stats.survival.intervals import IntArray, Spells
 
-__all__ = ["LifeTable", "at_risk", "cluster_blocks", "greenwood", "life_table"]
-
-# Cells of a clusters-by-times table held at once while a robust variance is summed.
-_CELLS_AT_ONCE = 4_000_000
+__all__ = ["LifeTable", "at_risk", "greenwood", "life_table"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,44 +58,3 @@ def greenwood(n_risk: IntArray, n_event: IntArray) -> Array:
     """Return the steps d / (n (n - d)) of Var(log S) (Greenwood 1926), infinite where n = d."""
     with np.errstate(divide="ignore"):
         return np.asarray(n_event / (n_risk * (n_risk - n_event).astype(np.float64)))
-
-
-def cluster_blocks(spells: Spells, time: Array) -> Iterator[tuple[IntArray, Array, Array]]:
-    """Yield, block by block of clusters, who of each cluster was at risk and who ended at `time`.
-
-    Without clusters each spell is its own.
-
-    Yields
-    ------
-    clusters, n_risk, n_event
-        The clusters' numbers (c,), and the counts (c, k) at each of the k times. `n_event` is
-        (states, c, k) with one slice for each ending number from 1.
-    """
-    n_states = int(spells.event.max(initial=1))
-    own = np.arange(len(spells.exit)) if spells.cluster is None else spells.cluster
-    present, codes = np.unique(own, return_inverse=True)
-    order = np.argsort(codes, kind="stable")
-    bounds = np.searchsorted(codes[order], np.arange(len(present) + 1))
-    per_block = max(1, _CELLS_AT_ONCE // (len(time) * (n_states + 1)))
-    for first in range(0, len(present), per_block):
-        last = min(first + per_block, len(present))
-        pick = order[bounds[first] : bounds[last]]
-        shape = (last - first, len(time) + 1)
-        row = codes[pick] - first
-        event = spells.event[pick]
-        leaves = np.searchsorted(time, spells.exit[pick], side="right")
-        enters = np.searchsorted(time, spells.entry[pick], side="right")
-        change = _count(row, enters, shape) - _count(row, leaves, shape)
-        n_risk = np.cumsum(change, axis=1)[:, :-1]
-        n_event = np.stack(
-            [
-                _count(row[event == state], leaves[event == state] - 1, shape)[:, :-1]
-                for state in range(1, n_states + 1)
-            ]
-        )
-        yield present[first:last], n_risk, n_event
-
-
-def _count(row: IntArray, column: IntArray, shape: tuple[int, int]) -> Array:
-    flat = np.bincount(row * shape[1] + column, minlength=shape[0] * shape[1])
-    return flat.reshape(shape).astype(np.float64)

@@ -92,7 +92,7 @@ def permute_clusters(
         Needed where allocations are drawn at random.
     """
     owner = _group_of_cluster(group, cluster, names)
-    scores = np.bincount(cluster, weights=row_score, minlength=len(owner))
+    scores: Array = np.bincount(cluster, weights=row_score, minlength=len(owner)).astype(np.float64)
     sizes: Array = np.bincount(owner).astype(np.float64)
     scale = (len(owner) - 1) / (scores @ scores)
     n_possible = factorial(len(owner)) // prod(factorial(int(size)) for size in sizes)
