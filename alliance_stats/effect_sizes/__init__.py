@@ -1,0 +1,50 @@
+"""Closed-form effect sizes and their intervals.
+
+Every function takes samples, summaries or counts and gives back an :class:`EffectSize`. The first
+argument minus the second: a positive effect means that the first group is higher.
+"""
+
+from alliance_stats.effect_sizes.clustered import ClusteredEffect, anova_icc, cluster_corrected_g
+from alliance_stats.effect_sizes.dominance import cliffs_delta, probability_of_superiority
+from alliance_stats.effect_sizes.proportions import (
+    clopper_pearson,
+    newcombe_difference,
+    newcombe_paired_difference,
+    odds_ratio,
+    wilson,
+)
+from alliance_stats.effect_sizes.record import EffectSize
+from alliance_stats.effect_sizes.standardised import (
+    cohens_d,
+    covariate_adjusted_g,
+    hedges_correction,
+    hedges_g,
+    hedges_g_from_summary,
+    hedges_g_paired,
+    noncentral_t_cdf,
+    noncentral_t_interval,
+    pooled_sd,
+)
+
+__all__ = [
+    "ClusteredEffect",
+    "EffectSize",
+    "anova_icc",
+    "cliffs_delta",
+    "clopper_pearson",
+    "cluster_corrected_g",
+    "cohens_d",
+    "covariate_adjusted_g",
+    "hedges_correction",
+    "hedges_g",
+    "hedges_g_from_summary",
+    "hedges_g_paired",
+    "newcombe_difference",
+    "newcombe_paired_difference",
+    "noncentral_t_cdf",
+    "noncentral_t_interval",
+    "odds_ratio",
+    "pooled_sd",
+    "probability_of_superiority",
+    "wilson",
+]

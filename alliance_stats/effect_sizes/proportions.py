@@ -1,0 +1,109 @@
+"""Proportions, their differences and odds ratios."""
+
+import math
+
+from scipy import stats
+
+from alliance_stats.checks import check_conf_level
+from alliance_stats.effect_sizes.record import EffectSize
+from alliance_stats.errors import DataError
+
+__all__ = [
+    "clopper_pearson",
+    "newcombe_difference",
+    "newcombe_paired_difference",
+    "odds_ratio",
+    "wilson",
+]
+
+
+def clopper_pearson(count: int, n: int, *, conf_level: float = 0.95) -> EffectSize:
+    """Return a proportion with its exact interval (Clopper & Pearson 1934, doi:10.2307/2331986)."""
+    alpha = 1.0 - check_conf_level(conf_level)
+    _check_count(count, n)
+    low = float(stats.beta.ppf(alpha / 2.0, count, n - count + 1)) if count > 0 else 0.0
+    high = float(stats.beta.isf(alpha / 2.0, count + 1, n - count)) if count < n else 1.0
+    return EffectSize(count / n, low, high, conf_level)
+
+
+def wilson(count: int, n: int, *, conf_level: float = 0.95) -> EffectSize:
+    """Return a proportion with its score interval (Wilson 1927, doi:10.2307/2276774)."""
+    alpha = 1.0 - check_conf_level(conf_level)
+    _check_count(count, n)
+    z = float(stats.norm.isf(alpha / 2.0))
+    p = count / n
+    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
+    return EffectSize(p, max(0.0, centre - half), min(1.0, centre + half), conf_level)
+
+
+def newcombe_difference(
+    count_1: int, n_1: int, count_2: int, n_2: int, *, conf_level: float = 0.95
+) -> EffectSize:
+    """Return the difference of two independent proportions with Newcombe's interval.
+
+    Hybrid of two Wilson intervals (method 10 of Newcombe 1998,
+    doi:10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I).
+    """
+    one = wilson(count_1, n_1, conf_level=conf_level)
+    two = wilson(count_2, n_2, conf_level=conf_level)
+    difference = one.estimate - two.estimate
+    below = math.hypot(one.estimate - one.conf_low, two.conf_high - two.estimate)
+    above = math.hypot(one.conf_high - one.estimate, two.estimate - two.conf_low)
+    return EffectSize(difference, difference - below, difference + above, conf_level)
+
+
+def newcombe_paired_difference(
+    both: int, first_only: int, second_only: int, neither: int, *, conf_level: float = 0.95
+) -> EffectSize:
+    """Return the difference of two proportions on matched cases with Newcombe's interval.
+
+    Hybrid of two Wilson intervals with the phi correlation, continuity-corrected where positive
+    (method 10 of Newcombe 1998,
+    doi:10.1002/(SICI)1097-0258(19981130)17:22<2635::AID-SIM954>3.0.CO;2-C).
+    """
+    n = both + first_only + second_only + neither
+    one = wilson(both + first_only, n, conf_level=conf_level)
+    two = wilson(both + second_only, n, conf_level=conf_level)
+    margins = (
+        (both + first_only)
+        * (second_only + neither)
+        * (both + second_only)
+        * (first_only + neither)
+    )
+    cross = both * neither - first_only * second_only
+    phi = 0.0
+    if margins > 0:
+        phi = (max(cross - n / 2.0, 0.0) if cross > 0 else cross) / math.sqrt(margins)
+    difference = one.estimate - two.estimate
+    low_1, high_1 = one.estimate - one.conf_low, one.conf_high - one.estimate
+    low_2, high_2 = two.estimate - two.conf_low, two.conf_high - two.estimate
+    below = math.sqrt(max(0.0, low_1**2 - 2 * phi * low_1 * high_2 + high_2**2))
+    above = math.sqrt(max(0.0, high_1**2 - 2 * phi * high_1 * low_2 + low_2**2))
+    return EffectSize(difference, difference - below, difference + above, conf_level)
+
+
+def odds_ratio(
+    count_1: int, n_1: int, count_2: int, n_2: int, *, conf_level: float = 0.95
+) -> EffectSize:
+    """Return the conditional maximum-likelihood odds ratio with its exact interval.
+
+    The estimate and interval of R's ``fisher.test`` (0 or infinity where a cell is empty; NaN where
+    a margin is empty: no odds to compare).
+    """
+    check_conf_level(conf_level)
+    _check_count(count_1, n_1)
+    _check_count(count_2, n_2)
+    if count_1 + count_2 in (0, n_1 + n_2):
+        return EffectSize(math.nan, 0.0, math.inf, conf_level)
+    table = [[count_1, n_1 - count_1], [count_2, n_2 - count_2]]
+    result = stats.contingency.odds_ratio(table, kind="conditional")
+    interval = result.confidence_interval(confidence_level=conf_level)
+    return EffectSize(
+        float(result.statistic), float(interval.low), float(interval.high), conf_level
+    )
+
+
+def _check_count(count: int, n: int) -> None:
+    if n < 1 or not 0 <= count <= n:
+        raise DataError(f"A proportion needs 0 <= count <= n and n >= 1; got {count} of {n}.")

@@ -1,0 +1,267 @@
+"""Compare two or more groups on several outcomes: effects first, then the design's test."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from alliance_stats.checks import check_conf_level, did_you_mean
+from alliance_stats.errors import DataError
+from alliance_stats.groups.effects import effect_columns
+from alliance_stats.groups.finding import Finding, Seed, TestOptions, not_tested
+from alliance_stats.groups.multiplicity import adjusted_p
+from alliance_stats.groups.registry import choose_test
+from alliance_stats.groups.report import comparison_text
+from alliance_stats.groups.samples import Outcome, read_outcome, read_samples
+from alliance_stats.ledger import RowLedger
+
+__all__ = ["GroupComparison", "OutcomeComparison", "compare_groups"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OutcomeComparison:
+    """One outcome's complete cases and what its test found."""
+
+    outcome: Outcome
+    finding: Finding
+
+    @property
+    def contrast(self) -> str:
+        """Return what is subtracted from what."""
+        labels = self.outcome.labels
+        return f"{labels[0]} - {labels[1]}" if len(labels) == 2 else "all groups"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GroupComparison:
+    """Groups compared on several outcomes; made by :func:`compare_groups`.
+
+    Attributes
+    ----------
+    group, labels
+        The grouping column and its groups in order; differences are first minus second.
+    comparisons
+        A record an outcome.
+    rows
+        With one outcome its ledger; with several, the rows that have any of them: each outcome's
+        own is ``comparison["outcome"].outcome.rows``.
+    """
+
+    group: str
+    labels: tuple[str, ...]
+    comparisons: tuple[OutcomeComparison, ...]
+    rows: RowLedger
+
+    def __getitem__(self, outcome: str) -> OutcomeComparison:
+        """Return one outcome's record."""
+        for comparison in self.comparisons:
+            if comparison.outcome.name == outcome:
+                return comparison
+        names = [comparison.outcome.name for comparison in self.comparisons]
+        raise DataError(f"'{outcome}' was not compared. {did_you_mean(outcome, names)}")
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Return what a reader must know before the numbers."""
+        return tuple(
+            f"{comparison.outcome.name}: {comparison.finding.note}"
+            for comparison in self.comparisons
+            if comparison.finding.note
+        )
+
+    def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return one row an outcome.
+
+        Columns: ``outcome, contrast, estimand, estimate, std_error, conf_low, conf_high,
+        interval_method, method, statistic_name, statistic, df, df1, df2, p_value, p_holm, p_fdr,
+        smallest_p``; with two groups ``hedges_g, hedges_g_low, hedges_g_high, hedges_g_scale, icc,
+        superiority(_low, _high), odds_ratio(_low, _high), detectable, detectable_scale``; then per
+        group i ``group_i, n_i, missing_i, mean_i, sd_i`` (the mean of a 0/1 outcome is its
+        proportion), and ``note``. ``p_holm`` and ``p_fdr`` correct over the rows of this table.
+        """
+        check_conf_level(conf_level)
+        frame = pd.DataFrame([_row(c, conf_level) for c in self.comparisons])
+        p = frame["p_value"].to_numpy()
+        after = int(frame.columns.get_indexer(["p_value"])[0]) + 1
+        frame.insert(after, "p_holm", adjusted_p(p, method="holm"))
+        frame.insert(after + 1, "p_fdr", adjusted_p(p, method="fdr"))
+        return frame
+
+    def describe(self) -> pd.DataFrame:
+        """Return one row an outcome and group.
+
+        ``outcome, kind, group, n, n_missing, mean, sd, median, q1, q3, minimum, maximum, count``:
+        quartiles by linear interpolation (R's type 7); ``count`` is the number of ones of a 0/1
+        outcome; ordinal outcomes are summarised by category number from 0, without mean and SD.
+        """
+        return pd.DataFrame(
+            [
+                _describe(c.outcome, g)
+                for c in self.comparisons
+                for g in range(len(c.outcome.labels))
+            ]
+        )
+
+    def glance(self) -> pd.DataFrame:
+        """Return one row: design, groups, outcomes, rows used, clusters."""
+        first = self.comparisons[0].outcome
+        return pd.DataFrame(
+            {
+                "design": [first.design],
+                "n_groups": [len(self.labels)],
+                "n_outcomes": [len(self.comparisons)],
+                "nobs": [self.rows.n_used],
+                "n_set_aside": [self.rows.n_set_aside],
+            }
+        )
+
+    def summary(self) -> str:
+        """Return the comparison in words, opening with any warning."""
+        return comparison_text(
+            self.tidy(), warnings=self.warnings, rows=self.rows, labels=self.labels
+        )
+
+
+def compare_groups(
+    data: pd.DataFrame,
+    *,
+    outcomes: Sequence[str] | str,
+    group: str,
+    cluster: str | None = None,
+    baseline: str | None = None,
+    paired: str | None = None,
+    test: str | Mapping[str, str] = "auto",
+    n_permutations: int = 9999,
+    seed: Seed = None,
+) -> GroupComparison:
+    """Compare groups on one or more outcomes.
+
+    Parameters
+    ----------
+    data
+        One row a case (a member where `cluster` is given). It is not changed.
+    outcomes
+        Numeric columns (continuous; binary where they hold 0 and 1 only) or ordered categories.
+        Each outcome uses its own complete cases.
+    group
+        Column of group labels. Differences are first minus second in sorted order; a categorical
+        column's order is kept, so that is how to turn a contrast round.
+    cluster
+        Column of the cluster (family, therapist) that members are nested in.
+    baseline
+        Numeric column of the outcome's baseline: analysis of covariance.
+    paired
+        Column that says which two cases are matched.
+    test
+        ``"auto"``, the name of a test, or a mapping from outcome to name. The default follows
+        from the outcome's type and the design and is named in the row.
+    n_permutations, seed
+        Monte Carlo permutation tests: draws, and the seed or generator they need.
+
+    Returns
+    -------
+    GroupComparison
+
+    Raises
+    ------
+    DataError
+        If a column is missing or of the wrong type, there are fewer than two groups, labels differ
+        only by case or space, an outcome is constant, or the test does not fit.
+    NotIdentifiedError
+        If the data hold no information on what the test needs, as a variance.
+    """
+    names = [outcomes] if isinstance(outcomes, str) else list(outcomes)
+    samples = read_samples(
+        data, outcomes=names, group=group, cluster=cluster, baseline=baseline, paired=paired
+    )
+    options = TestOptions(n_permutations=n_permutations, seed=seed)
+    asked = dict.fromkeys(names, test) if isinstance(test, str) else dict(test)
+    unknown = next((name for name in asked if name not in names), None)
+    if unknown is not None:
+        raise DataError(
+            f"test= names '{unknown}', which is not an outcome. {did_you_mean(unknown, names)}"
+        )
+    comparisons = tuple(
+        _compare(read_outcome(samples, name), asked.get(name, "auto"), options) for name in names
+    )
+    rows = comparisons[0].outcome.rows
+    if len(names) > 1:
+        observed = samples.data[names].notna().any(axis=1)
+        _, rows = samples.rows.keep(samples.data, observed, reason="every outcome is missing")
+    return GroupComparison(group, samples.labels, comparisons, rows)
+
+
+def _compare(outcome: Outcome, asked: str, options: TestOptions) -> OutcomeComparison:
+    _, chosen = choose_test(outcome, asked)
+    small = next((g for g, n in enumerate(outcome.n) if n < 2), None)
+    if small is None:
+        return OutcomeComparison(outcome, chosen.run(outcome, options))
+    n = outcome.n[small]
+    found = "no case" if n == 0 else "one case"
+    note = f"group '{outcome.labels[small]}' has {found}: described, not tested"
+    difference = math.nan
+    if len(outcome.labels) == 2 and min(outcome.n) == 1:
+        difference = float(outcome.of(0).mean() - outcome.of(1).mean())
+    estimand = "risk difference" if outcome.kind == "binary" else "mean difference"
+    if outcome.kind == "ordinal":
+        difference, estimand = math.nan, "Cliff's delta"
+    return OutcomeComparison(outcome, not_tested(estimand, difference, note))
+
+
+def _row(comparison: OutcomeComparison, conf_level: float) -> dict[str, object]:
+    outcome, finding = comparison.outcome, comparison.finding
+    low, high = finding.interval(conf_level)
+    row: dict[str, object] = {
+        "outcome": outcome.name,
+        "contrast": comparison.contrast,
+        "estimand": finding.estimand,
+        "estimate": finding.estimate,
+        "std_error": finding.std_error,
+        "conf_low": low,
+        "conf_high": high,
+        "interval_method": finding.interval_method,
+        "method": finding.method,
+        "statistic_name": finding.statistic_name,
+        "statistic": finding.statistic,
+        "df": finding.df,
+        "df1": finding.df1,
+        "df2": finding.df2,
+        "p_value": finding.p_value,
+        "smallest_p": finding.smallest_p,
+    }
+    if len(outcome.labels) == 2:
+        row |= effect_columns(outcome, finding, conf_level)
+    for g in range(len(outcome.labels)):
+        described = _describe(outcome, g)
+        row |= {
+            f"group_{g + 1}": outcome.labels[g],
+            f"n_{g + 1}": described["n"],
+            f"missing_{g + 1}": described["n_missing"],
+            f"mean_{g + 1}": described["mean"],
+            f"sd_{g + 1}": described["sd"],
+        }
+    return row | {"note": finding.note}
+
+
+def _describe(outcome: Outcome, group: int) -> dict[str, object]:
+    values = outcome.of(group)
+    n = values.size
+    quartiles = np.quantile(values, [0.25, 0.5, 0.75]) if n else np.full(3, math.nan)
+    metric = outcome.kind != "ordinal" and n > 0
+    return {
+        "outcome": outcome.name,
+        "kind": outcome.kind,
+        "group": outcome.labels[group],
+        "n": n,
+        "n_missing": outcome.n_missing[group],
+        "mean": float(values.mean()) if metric else math.nan,
+        "sd": float(values.std(ddof=1)) if metric and n > 1 else math.nan,
+        "median": float(quartiles[1]),
+        "q1": float(quartiles[0]),
+        "q3": float(quartiles[2]),
+        "minimum": float(values.min()) if n else math.nan,
+        "maximum": float(values.max()) if n else math.nan,
+        "count": float(values.sum()) if outcome.kind == "binary" else math.nan,
+    }

@@ -1,0 +1,115 @@
+"""Effect-size columns of a comparison's rows."""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from alliance_stats.effect_sizes import (
+    EffectSize,
+    cluster_corrected_g,
+    covariate_adjusted_g,
+    hedges_g,
+    hedges_g_paired,
+    odds_ratio,
+    pooled_sd,
+    probability_of_superiority,
+)
+from alliance_stats.errors import NotIdentifiedError
+from alliance_stats.groups.finding import Finding
+from alliance_stats.groups.power import detectable_g, detectable_h
+from alliance_stats.groups.samples import Outcome
+
+__all__ = ["effect_columns"]
+
+_NONE = EffectSize(math.nan, math.nan, math.nan)
+
+
+def effect_columns(
+    outcome: Outcome, finding: Finding, conf_level: float
+) -> Mapping[str, float | str]:
+    """Return g, probability of superiority, odds ratio and detectable effect of two groups.
+
+    What the outcome's type or the design does not support is NaN: no interval that takes the
+    members of a cluster for independent is ever given.
+    """
+    g, scale, icc = _g(outcome, finding, conf_level)
+    superiority = _superiority(outcome, conf_level)
+    odds = _odds(outcome, conf_level)
+    detectable, detectable_scale = _detectable(outcome)
+    return {
+        **_columns("hedges_g", g),
+        "hedges_g_scale": scale,
+        "icc": icc,
+        **_columns("superiority", superiority),
+        **_columns("odds_ratio", odds),
+        "detectable": detectable,
+        "detectable_scale": detectable_scale,
+    }
+
+
+def _columns(name: str, effect: EffectSize) -> dict[str, float | str]:
+    return {
+        name: effect.estimate,
+        f"{name}_low": effect.conf_low,
+        f"{name}_high": effect.conf_high,
+    }
+
+
+def _g(outcome: Outcome, finding: Finding, conf_level: float) -> tuple[EffectSize, str, float]:
+    if outcome.kind != "continuous" or not _describable(outcome):
+        return _NONE, "", math.nan
+    x, y = outcome.of(0), outcome.of(1)
+    try:
+        if outcome.design == "paired":
+            return hedges_g_paired(x, y, conf_level=conf_level), "SD of differences", math.nan
+        if outcome.design == "clustered":
+            return _clustered_g(outcome, conf_level)
+        if finding.test == "ancova":
+            sd = pooled_sd(float(x.std(ddof=1)), float(y.std(ddof=1)), x.size, y.size)
+            adjusted = covariate_adjusted_g(
+                finding.estimate, finding.std_error, sd, finding.df, conf_level=conf_level
+            )
+            return adjusted, "pooled SD, baseline-adjusted", math.nan
+        return hedges_g(x, y, conf_level=conf_level), "pooled SD", math.nan
+    except NotIdentifiedError:  # no variance to standardise by: the raw difference stands alone
+        return _NONE, "", math.nan
+
+
+def _clustered_g(outcome: Outcome, conf_level: float) -> tuple[EffectSize, str, float]:
+    assert outcome.cluster is not None  # design is clustered
+    if outcome.clusters_cross:
+        return _NONE, "", math.nan
+    effect = cluster_corrected_g(
+        outcome.values, outcome.group, outcome.cluster, conf_level=conf_level
+    )
+    return effect, "total SD, cluster-corrected", effect.icc
+
+
+def _superiority(outcome: Outcome, conf_level: float) -> EffectSize:
+    if outcome.kind == "binary" or outcome.design == "paired" or min(outcome.n) < 1:
+        return _NONE
+    effect = probability_of_superiority(outcome.of(0), outcome.of(1), conf_level=conf_level)
+    if outcome.design == "clustered":
+        return EffectSize(effect.estimate, math.nan, math.nan, conf_level)
+    return effect
+
+
+def _odds(outcome: Outcome, conf_level: float) -> EffectSize:
+    if outcome.kind != "binary" or outcome.design != "independent" or min(outcome.n) < 1:
+        return _NONE
+    (n_1, n_2), (x, y) = outcome.n, (outcome.of(0), outcome.of(1))
+    return odds_ratio(int(x.sum()), n_1, int(y.sum()), n_2, conf_level=conf_level)
+
+
+def _detectable(outcome: Outcome) -> tuple[float, str]:
+    n_1, n_2 = outcome.n
+    if outcome.design != "independent" or not _describable(outcome):
+        return math.nan, ""
+    if outcome.kind == "binary":
+        return detectable_h(n_1, n_2), "Cohen's h"
+    return detectable_g(n_1, n_2), "SD"
+
+
+def _describable(outcome: Outcome) -> bool:
+    return min(outcome.n) >= 2 and bool(np.ptp(outcome.values) > 0)

@@ -1,0 +1,287 @@
+"""From a frame to what a test sees: one outcome, its groups, its design."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from alliance_stats.checks import (
+    check_frame,
+    describe_rows,
+    finite_or_missing,
+    group_codes,
+    require_columns,
+)
+from alliance_stats.errors import DataError
+from alliance_stats.estimates import Array
+from alliance_stats.ledger import RowLedger
+
+__all__ = ["Codes", "Design", "Kind", "Outcome", "Samples", "read_outcome", "read_samples"]
+
+Codes = npt.NDArray[np.int64]
+Kind = Literal["continuous", "ordinal", "binary"]
+Design = Literal["independent", "covariate", "paired", "clustered"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Samples:
+    """The rows whose group is known, and how they hang together.
+
+    Attributes
+    ----------
+    data
+        The kept rows of the caller's frame.
+    group, labels
+        Group of each row as a number, and the groups' names in order.
+    cluster, pair
+        Cluster and matched pair of each row as numbers, or None.
+    baseline
+        Name of the baseline column, or None.
+    rows
+        Ledger up to here.
+    """
+
+    data: pd.DataFrame
+    group_column: str
+    group: Codes
+    labels: tuple[str, ...]
+    cluster: Codes | None
+    pair: Codes | None
+    baseline: str | None
+    rows: RowLedger
+
+    @property
+    def design(self) -> Design:
+        """Return which family of tests this design needs."""
+        if self.pair is not None:
+            return "paired"
+        if self.cluster is not None:
+            return "clustered"
+        return "covariate" if self.baseline is not None else "independent"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """One outcome's complete cases.
+
+    Attributes
+    ----------
+    values, group
+        Outcome (category numbers where ordinal, 0/1 where binary) and group, one entry a row.
+        In a paired design rows are sorted by pair, each pair's first group first.
+    n_missing
+        Per group, rows without this outcome (or without its baseline).
+    categories
+        Names of an ordinal outcome's categories, in order; empty otherwise.
+    """
+
+    name: str
+    kind: Kind
+    design: Design
+    labels: tuple[str, ...]
+    values: Array
+    group: Codes
+    n_missing: tuple[int, ...]
+    baseline: Array | None
+    cluster: Codes | None
+    categories: tuple[str, ...]
+    rows: RowLedger
+
+    @property
+    def n(self) -> tuple[int, ...]:
+        """Complete cases per group."""
+        return tuple(int((self.group == g).sum()) for g in range(len(self.labels)))
+
+    def of(self, group: int) -> Array:
+        """Return the values of one group (in pair order where paired)."""
+        values: Array = self.values[self.group == group]
+        return values
+
+    def between(self, first: int, second: int) -> "Outcome":
+        """Return the same outcome for two of the groups."""
+        chosen = (first, second)
+        kept = np.isin(self.group, chosen)
+        return replace(
+            self,
+            labels=tuple(self.labels[g] for g in chosen),
+            values=self.values[kept],
+            group=np.where(self.group[kept] == first, 0, 1).astype(np.int64),
+            n_missing=tuple(self.n_missing[g] for g in chosen),
+            baseline=None if self.baseline is None else self.baseline[kept],
+            cluster=None if self.cluster is None else self.cluster[kept],
+        )
+
+    @property
+    def clusters_cross(self) -> bool:
+        """Whether a cluster has members in more than one group."""
+        if self.cluster is None:
+            return False
+        seen = pd.DataFrame({"cluster": self.cluster, "group": self.group}).drop_duplicates()
+        return bool(seen["cluster"].duplicated().any())
+
+
+def read_samples(
+    data: pd.DataFrame,
+    *,
+    outcomes: Sequence[str],
+    group: str,
+    cluster: str | None = None,
+    baseline: str | None = None,
+    paired: str | None = None,
+) -> Samples:
+    """Check the frame, number its groups, and set aside rows whose group is not known."""
+    check_frame(data)
+    require_columns(data, [*outcomes, group, cluster, baseline, paired])
+    _check_roles(outcomes, group, cluster, baseline, paired)
+    levels = {name: (name,) for name in (cluster, paired) if name is not None}
+    rows = RowLedger.start(data, levels)
+    data, rows = rows.keep(data, data[group].notna(), reason=f"'{group}' is missing")
+    if cluster is not None:
+        data, rows = rows.keep(data, data[cluster].notna(), reason=f"'{cluster}' is missing")
+    if paired is not None:
+        data, rows = rows.keep(data, data[paired].notna(), reason=f"'{paired}' is missing")
+    codes, index = group_codes(data[group])
+    labels = tuple(str(label) for label in index)
+    _check_labels(group, labels)
+    return Samples(
+        data=data,
+        group_column=group,
+        group=codes,
+        labels=labels,
+        cluster=None if cluster is None else group_codes(data[cluster])[0],
+        pair=None if paired is None else _pair_codes(data, paired, codes, labels),
+        baseline=baseline,
+        rows=rows,
+    )
+
+
+def read_outcome(samples: Samples, name: str) -> Outcome:
+    """Take one outcome's complete cases and count what is missing in each group."""
+    values, kind, categories = _read_values(samples.data, name)
+    complete = ~np.isnan(values)
+    baseline = None
+    reason = f"'{name}' is missing"
+    if samples.baseline is not None:
+        baseline = finite_or_missing(samples.data, samples.baseline)
+        complete &= ~np.isnan(baseline)
+        reason = f"'{name}' or '{samples.baseline}' is missing"
+    observed = complete
+    if samples.pair is not None:
+        full = np.bincount(samples.pair, weights=complete) == len(samples.labels)
+        complete = complete & full[samples.pair]
+        reason = f"'{name}' is missing in one or both of a pair"
+    _, rows = samples.rows.keep(samples.data, complete, reason=reason)
+    order = np.flatnonzero(complete)
+    if samples.pair is not None:
+        order = order[np.lexsort((samples.group[order], samples.pair[order]))]
+    outcome = Outcome(
+        name=name,
+        kind=kind,
+        design=samples.design,
+        labels=samples.labels,
+        values=values[order],
+        group=samples.group[order],
+        n_missing=tuple(
+            int((~observed[samples.group == g]).sum()) for g in range(len(samples.labels))
+        ),
+        baseline=None if baseline is None else baseline[order],
+        cluster=None if samples.cluster is None else samples.cluster[order],
+        categories=categories,
+        rows=rows,
+    )
+    _check_varies(outcome)
+    return outcome
+
+
+def _read_values(data: pd.DataFrame, name: str) -> tuple[Array, Kind, tuple[str, ...]]:
+    column = data[name]
+    if isinstance(column.dtype, pd.CategoricalDtype) and column.cat.ordered:
+        codes = column.cat.codes.to_numpy().astype(float)
+        codes[codes < 0] = np.nan
+        return codes, "ordinal", tuple(str(label) for label in column.cat.categories)
+    if not pd.api.types.is_numeric_dtype(column.dtype):
+        raise DataError(
+            f"Outcome '{name}' is not numeric; its values are of type {column.dtype}. Give a "
+            "numeric column, a 0/1 column, or an ordered category "
+            "(pandas.Categorical(..., ordered=True))."
+        )
+    values = finite_or_missing(data, name)
+    observed = values[~np.isnan(values)]
+    binary = bool(np.isin(observed, (0.0, 1.0)).all())
+    return values, "binary" if binary else "continuous", ()
+
+
+def _check_varies(outcome: Outcome) -> None:
+    if outcome.values.size == 0:
+        raise DataError(
+            f"Outcome '{outcome.name}' has no complete case: it is missing in every row "
+            f"({outcome.rows})."
+        )
+    if np.ptp(outcome.values) == 0:
+        value = outcome.values[0]
+        shown = outcome.categories[int(value)] if outcome.categories else f"{value:g}"
+        raise DataError(
+            f"Outcome '{outcome.name}' is constant: all {outcome.values.size} values are {shown}. "
+            "There is nothing to compare; leave it out."
+        )
+
+
+def _check_roles(
+    outcomes: Sequence[str],
+    group: str,
+    cluster: str | None,
+    baseline: str | None,
+    paired: str | None,
+) -> None:
+    if not outcomes:
+        raise DataError("outcomes is empty: name at least one outcome column.")
+    named = [*outcomes, group, *(c for c in (cluster, baseline, paired) if c is not None)]
+    twice = next((name for name in named if named.count(name) > 1), None)
+    if twice is not None:
+        raise DataError(
+            f"Column '{twice}' is given twice; outcomes, group, cluster, baseline and paired "
+            "must be different columns."
+        )
+    if paired is not None and (cluster is not None or baseline is not None):
+        other = "cluster" if cluster is not None else "baseline"
+        raise DataError(
+            f"paired= cannot be combined with {other}=: compare the pairs' differences, or fit a "
+            "mixed model with lmm."
+        )
+
+
+def _check_labels(group: str, labels: tuple[str, ...]) -> None:
+    if len(labels) < 2:
+        found = f"only the group '{labels[0]}'" if labels else "no group at all"
+        raise DataError(f"Column '{group}' holds {found}; a comparison needs at least two groups.")
+    seen: dict[str, str] = {}
+    for label in labels:
+        plain = re.sub(r"\s+", " ", label).strip().casefold()
+        if plain in seen:
+            raise DataError(
+                f"Column '{group}' has labels that differ only by case or space: "
+                f"{seen[plain]!r} and {label!r}. Write them alike if they are one group, or rename "
+                "one."
+            )
+        seen[plain] = label
+
+
+def _pair_codes(data: pd.DataFrame, paired: str, group: Codes, labels: tuple[str, ...]) -> Codes:
+    if len(labels) != 2:
+        raise DataError(
+            f"paired='{paired}' needs exactly two groups to match; got {len(labels)}: "
+            + ", ".join(labels)
+            + "."
+        )
+    pairs = group_codes(data[paired])[0]
+    twice = pd.DataFrame({"pair": pairs, "group": group}).duplicated(keep=False).to_numpy()
+    if twice.any():
+        raise DataError(
+            f"A pair of '{paired}' has more than one row in the same group, in "
+            f"{describe_rows(twice, data.index)}; a pair is one case of each group."
+        )
+    return pairs
