@@ -106,6 +106,8 @@ def scores(frame: pd.DataFrame, column: str) -> npt.NDArray[np.float64]:
             f"Column '{column}' holds true/false, not numbers. Name the column with the score, or "
             "convert it with .astype(int) if 0 and 1 are the score."
         )
+    if pd.api.types.is_object_dtype(values.dtype):
+        values = values.where(values.notna(), np.nan).infer_objects()
     if not pd.api.types.is_numeric_dtype(values.dtype):
         text = pd.to_numeric(values.astype(object), errors="coerce").isna() & values.notna()
         if text.any():
@@ -120,7 +122,7 @@ def scores(frame: pd.DataFrame, column: str) -> npt.NDArray[np.float64]:
                     else "Correct those values, or set them to missing."
                 )
             )
-    return finite_or_missing(frame, column)
+    return finite_or_missing(values.to_frame(), column)
 
 
 def named_ranges(
@@ -139,7 +141,9 @@ def named_ranges(
             )
         low, high = pair
         if not (math.isfinite(low) and math.isfinite(high) and low < high):
-            raise DataError(f"score_range of {role} must be (low, high) with low < high; {pair!r}.")
+            raise DataError(
+                f"score_range of {role} must be (low, high) with low < high; got {pair!r}."
+            )
     return ranges
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from zipfile import BadZipFile
 
 import pandas as pd
 
@@ -154,7 +155,7 @@ def _read_excel(file: Path, ids: Sequence[str], sheet: str | None) -> pd.DataFra
     _extra("openpyxl", file)
     try:
         book = pd.ExcelFile(file, engine="openpyxl")
-    except (ValueError, KeyError, OSError) as error:
+    except (BadZipFile, ValueError, KeyError, OSError) as error:
         raise DataError(f"'{file.name}' cannot be read as an Excel file: {error}.") from error
     with book:
         names = [str(name) for name in book.sheet_names]
@@ -219,7 +220,7 @@ def _with_labels(frame: pd.DataFrame, column: str, labels: dict[object, str]) ->
     if unlabelled.any():
         first = frame.loc[unlabelled, column].iloc[0]
         raise DataError(
-            f"Column '{column}' has value labels, but none for {first!r} "
+            f"Column '{column}' has value labels, but none for {first} "
             f"in {describe_rows(unlabelled, frame.index)}. Label that value in the file, or set it "
             "to missing."
         )

@@ -66,7 +66,7 @@ def test_a_good_frame_passes_as_the_same_object(frame: pd.DataFrame):
 
 def test_a_missing_column_is_named_with_its_neighbour(frame: pd.DataFrame):
     checks.require_columns(frame, ["alliance", None])
-    with pytest.raises(DataError, match="data has no column 'familly'. Did you mean 'family'?"):
+    with pytest.raises(DataError, match=r"data has no column 'familly'\. Did you mean 'family'\?"):
         checks.require_columns(frame, ["alliance", "familly"])
 
 

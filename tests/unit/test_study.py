@@ -1,0 +1,196 @@
+"""What a study gives back."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from alliance_stats.datasets import example_study, example_themes
+from alliance_stats.errors import DataError
+from alliance_stats.estimates import GLOSSARY, Result
+from alliance_stats.study import Study
+
+ROLES = {
+    "person": "who",
+    "family": "fam",
+    "therapist": "ther",
+    "session": "s",
+    "role": "role",
+    "alliance": "wai",
+    "ending": "end",
+}
+
+
+@pytest.fixture
+def data() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "ther": ["T1"] * 5 + ["T2"],
+            "fam": ["F1"] * 3 + ["F2"] * 2 + ["F3"],
+            "who": ["a", "a", "b", "c", "c", "d"],
+            "s": [1, 2, 1, 1, 2, 1],
+            "role": ["mother", "mother", "child", "mother", "mother", "father"],
+            "wai": [4.0, np.nan, 6.0, 2.0, 3.0, np.nan],
+            "end": ["dropout"] * 3 + ["planned"] * 2 + ["dropout"],
+            "barrier": [1.0, 1.0, 1.0, np.nan, np.nan, 0.5],
+            "partly": [1.0, np.nan, 1.0, 1.0, 1.0, 1.0],
+        },
+        index=list("uvwxyz"),
+    )
+
+
+@pytest.fixture
+def study(data: pd.DataFrame) -> Study:
+    return Study.from_frame(data, **ROLES)
+
+
+def test_sessions_are_the_table_under_the_callers_names(data: pd.DataFrame, study: Study):
+    pd.testing.assert_frame_equal(study.sessions, data)
+    assert study.roles == ROLES
+
+
+def test_neither_the_callers_frame_nor_the_study_can_be_changed(data: pd.DataFrame, study: Study):
+    before = data.copy(deep=True)
+    study.sessions["wai"] = 0.0
+    study.roles["person"] = "x"
+    data["wai"] = 7.0
+    pd.testing.assert_frame_equal(study.sessions, before)
+    assert study.roles["person"] == "who"
+    with pytest.raises(AttributeError):
+        study.unit = "person"  # type: ignore[misc]
+
+
+def test_persons_have_the_columns_that_are_constant_in_every_person(study: Study):
+    assert study.persons.columns.tolist() == ["ther", "fam", "who", "role", "end", "barrier"]
+    assert study.persons["who"].tolist() == ["a", "b", "c", "d"]
+    assert study.persons["role"].tolist() == ["mother", "child", "mother", "father"]
+
+
+def test_families_and_therapists_likewise(study: Study):
+    expected = pd.DataFrame(
+        {
+            "ther": ["T1", "T1", "T2"],
+            "fam": ["F1", "F2", "F3"],
+            "end": ["dropout", "planned", "dropout"],
+            "barrier": [1.0, np.nan, 0.5],
+        }
+    )
+    pd.testing.assert_frame_equal(study.families, expected)
+    assert study.therapists.columns.tolist() == ["ther"]
+
+
+def test_a_level_that_was_not_given_is_refused(data: pd.DataFrame):
+    study = Study.from_frame(data.drop_duplicates("who"), person="who")
+    with pytest.raises(DataError, match="This study has no family column; give family= when"):
+        _ = study.families
+    assert len(study.persons) == 4
+    assert repr(study) == "<Study: 4 rows, 4 persons>"
+
+
+def test_the_ledger_counts_units_and_what_was_set_aside(study: Study):
+    rated = study.keep(study.sessions["wai"].notna(), reason="alliance not rated")
+    assert str(rated.rows) == (
+        "6 rows came in (person: 4, family: 3, therapist: 2). 2 set aside: alliance not rated. "
+        "4 used (person: 3, family: 2, therapist: 1)."
+    )
+    assert repr(rated) == "<Study: 4 rows, 3 persons, 2 families, 1 therapist>"
+    assert len(study.sessions) == 6
+
+
+@pytest.mark.parametrize("kept", [[True], [1, 1, 1, 1, 1, 1], True])
+def test_keep_wants_one_truth_value_a_row(study: Study, kept: object):
+    with pytest.raises(DataError, match=r"kept must hold one true/false per row \(6\); got shape"):
+        study.keep(kept, reason="x")
+
+
+def test_keep_refuses_to_leave_nothing(study: Study):
+    with pytest.raises(DataError, match="No row is left after: too short"):
+        study.keep(np.zeros(6, dtype=bool), reason="too short")
+
+
+def test_description_counts_by_hand(study: Study):
+    table = study.describe().tidy().set_index(["about", "term"])
+    assert table["n"].to_dict() == {
+        ("units", "rows"): 6,
+        ("units", "persons"): 4,
+        ("units", "families"): 3,
+        ("units", "therapists"): 2,
+        ("size", "sessions per person"): 4,
+        ("size", "persons per family"): 3,
+        ("size", "families per therapist"): 2,
+        ("missing", "person"): 0,
+        ("missing", "family"): 0,
+        ("missing", "therapist"): 0,
+        ("missing", "session"): 0,
+        ("missing", "role"): 0,
+        ("missing", "alliance"): 2,
+        ("missing", "ending"): 0,
+        ("score", "alliance"): 4,
+        ("ending", "dropout"): 2,
+        ("ending", "planned"): 1,
+    }
+    numbers = ["mean", "sd", "minimum", "median", "maximum"]
+    assert table.loc[("size", "sessions per person"), numbers].tolist() == pytest.approx(
+        [1.5, np.sqrt(1 / 3), 1, 1.5, 2]
+    )
+    assert table.loc[("score", "alliance"), numbers].tolist() == pytest.approx(
+        [3.75, np.sqrt((0.25**2 + 2.25**2 + 1.75**2 + 0.75**2) / 3), 2, 3.5, 6]
+    )
+
+
+def test_description_is_a_result_with_glossed_columns(study: Study):
+    description = study.describe()
+    assert isinstance(description, Result)
+    assert set(description.tidy().columns) <= set(GLOSSARY)
+    assert description.glance().iloc[0].to_dict() == {
+        "n_rows": 6,
+        "n_persons": 4,
+        "n_families": 3,
+        "n_therapists": 2,
+    }
+
+
+def test_description_in_words(study: Study):
+    assert study.describe().summary() == (
+        "rows: 6\n"
+        "persons: 4\n"
+        "families: 3\n"
+        "therapists: 2\n"
+        "sessions per person: mean 1.50 (SD 0.58), 1.00 to 2.00\n"
+        "persons per family: mean 1.33 (SD 0.58), 1.00 to 2.00\n"
+        "families per therapist: mean 1.50 (SD 0.71), 1.00 to 2.00\n"
+        "missing alliance: 2 of 6 rows (33.3%)\n"
+        "alliance: mean 3.75 (SD 1.71), 2.00 to 6.00, n = 4\n"
+        "ending dropout: 2 of 3 families (66.7%)\n"
+        "ending planned: 1 of 3 families (33.3%)"
+    )
+
+
+def test_a_study_of_unrated_rows_can_be_described(data: pd.DataFrame):
+    study = Study.from_frame(data.assign(wai=np.nan), **{**ROLES, "ending": None})
+    assert "alliance: mean – (SD –), – to –, n = 0" in study.describe().summary()
+
+
+def test_a_study_can_be_sent_to_another_process(study: Study):
+    again = pickle.loads(pickle.dumps(study))
+    pd.testing.assert_frame_equal(again.sessions, study.sessions)
+    assert again.roles == study.roles
+    assert again.rows == study.rows
+
+
+def test_row_labels_may_repeat(data: pd.DataFrame):
+    data.index = [0] * len(data)
+    study = Study.from_frame(data, **ROLES)
+    assert study.families["fam"].tolist() == ["F1", "F2", "F3"]
+
+
+def test_the_example_study_is_there():
+    study = example_study()
+    families = study.families
+    assert study.unit == "family"
+    assert set(families["ending"]) <= {"dropout", "planned", "ongoing", "transferred"}
+    assert {"experience", "framework", "parent_trauma"} <= set(families.columns)
+    assert study.sessions["alliance"].between(1, 7).sum() == study.sessions["alliance"].count()
+    themes = example_themes()
+    assert set(themes["person"]) <= set(study.persons["person"])
