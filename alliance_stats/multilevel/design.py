@@ -8,6 +8,7 @@ fit would keep, although the engine works on cross-products.
 """
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -175,6 +176,8 @@ def build_design(
     *,
     weights: str | None = None,
     known_variance: str | None = None,
+    also: Sequence[str] = (),
+    residual_variance: bool = True,
 ) -> tuple[Design, pd.DataFrame]:
     """Read the formula, set unusable rows aside, and build the arrays.
 
@@ -188,6 +191,11 @@ def build_design(
         Column of row weights.
     known_variance
         Column of known residual variances; the weights are then their reciprocals.
+    also
+        Further columns that a row needs (an offset, trials).
+    residual_variance
+        Whether the outcome has a residual variance of its own; if not (a count, a yes or no), an
+        outcome without one is left to the caller to judge, and `residual` to ignore.
 
     Returns
     -------
@@ -212,15 +220,19 @@ def build_design(
                 )
     needed = _needed_columns(parsed, fixed, data)
     used, rows = _usable_rows(
-        data, [*needed, *(c for c in (weights, known_variance) if c)], by_group
+        data, [*needed, *(c for c in (weights, known_variance) if c), *also], by_group
     )
     root_weights = _positive_roots(used, weights)
     if known_variance is not None:
         root_weights = 1.0 / _positive_roots(used, known_variance)
-    free_residual = known_variance is None
+    free_residual = known_variance is None and residual_variance
     y, X_all, spec = _fixed_arrays(fixed, used, parsed)
     kept, X, Q, R = _orthonormal(X_all, root_weights)
-    offset, residual = _least_squares(Q, R, y * root_weights, parsed.response)
+    if residual_variance:
+        _check_varies(y, parsed.response)
+    offset, residual = _least_squares(Q, R, y * root_weights)
+    if residual_variance:
+        _check_not_explained(residual, y * root_weights, parsed.response)
     groupings = tuple(
         _grouping(columns, terms, used, root_weights, free_residual=free_residual)
         for columns, terms in by_group.items()
@@ -319,13 +331,23 @@ def _fixed_arrays(
     _check_finite(matrices.lhs, used)
     _check_finite(matrices.rhs, used)
     y = matrices.lhs.to_numpy(dtype=np.float64)[:, 0]
-    if np.ptp(y) == 0.0:
-        raise NotIdentifiedError(
-            f"The outcome '{parsed.response}' is {y[0]:g} in all {len(y)} rows used: "
-            "there is no variance to model."
-        )
     _check_levels(matrices.rhs.model_spec, used)
     return y, matrices.rhs.to_numpy(dtype=np.float64), matrices.rhs.model_spec
+
+
+def _check_varies(y: Array, response: str) -> None:
+    if np.ptp(y) == 0.0:
+        raise NotIdentifiedError(
+            f"The outcome '{response}' is {y[0]:g} in all {len(y)} rows used: "
+            "there is no variance to model."
+        )
+
+
+def _check_not_explained(residual: Array, y: Array, response: str) -> None:
+    if np.linalg.norm(residual) <= EXACT_FIT * np.linalg.norm(y):
+        raise NotIdentifiedError(
+            f"The fixed effects explain '{response}' without error: no variance is left to model."
+        )
 
 
 def _check_finite(matrix: pd.DataFrame, used: pd.DataFrame) -> None:
@@ -416,16 +438,12 @@ def _independent(X: Array) -> npt.NDArray[np.int64]:
     return np.array(kept, dtype=np.int64)
 
 
-def _least_squares(Q: Array, R: Array, y: Array, response: str) -> tuple[Array, Array]:
+def _least_squares(Q: Array, R: Array, y: Array) -> tuple[Array, Array]:
     n = len(y)
     first = Q @ y / n
     residual = y - Q.T @ first
     again = Q @ residual / n
     residual -= Q.T @ again
-    if np.linalg.norm(residual) <= EXACT_FIT * np.linalg.norm(y):
-        raise NotIdentifiedError(
-            f"The fixed effects explain '{response}' without error: no variance is left to model."
-        )
     offset = linalg.solve_triangular(R, first + again) if len(first) else first
     return offset, residual
 
