@@ -1,0 +1,313 @@
+"""A correlation, its n, interval and p; differences of correlations; r, d and odds ratio."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from alliance_stats.errors import NotIdentifiedError
+from alliance_stats.evidence.catalogue.core import (
+    Box,
+    Image,
+    Relation,
+    Setting,
+    no_df,
+    p_relations,
+)
+from alliance_stats.evidence.catalogue.wald import critical_value, midpoint_relations
+from alliance_stats.evidence.enclosure import Span, enclose
+from alliance_stats.evidence.intervals import Interval, corners, point, quotient
+
+__all__ = ["RELATIONS"]
+
+_FISHER = "Fisher 1921, Metron 1:3-32"
+_STUDENT = "Student 1908, doi:10.1093/biomet/6.2-3.302"
+_BORENSTEIN = "Borenstein et al. 2009, doi:10.1002/9780470743386, ch. 7"
+_THREE_LEVEL = "Assink & Wibbelink 2016, doi:10.20982/tqmp.12.3.p154"
+_WILLIAMS = "Williams 1959, as recommended by Steiger 1980, doi:10.1037/0033-2909.87.2.245"
+
+
+def _left(n: Interval, taken: int, *, of: str = "r") -> Interval:
+    left = corners(lambda count: count - taken, n)
+    if left.low <= 0.0:
+        more = " Any two points lie on a line." if n.low == 2 and of == "r" else ""
+        raise NotIdentifiedError(
+            f"n = {n.low:.0f} leaves no degrees of freedom (n - {taken} must be positive).{more}"
+        )
+    return left
+
+
+def _fisher(r: Interval) -> Interval:
+    return corners(np.arctanh, r)
+
+
+def _t_of_r(box: Box, _: Setting) -> Interval:
+    left = _left(box["n"], 2)
+    return corners(lambda r, df: r * np.sqrt(df) / np.sqrt(1.0 - r * r), box["r"], left)
+
+
+def _r_of_t(box: Box, _: Setting) -> Interval:
+    return corners(lambda t, df: t / np.hypot(t, np.sqrt(df)), box["t"], box["df"])
+
+
+def _df_of_n(box: Box) -> Interval:
+    return _left(box["n"], 2)
+
+
+def _z_of_r(box: Box, _: Setting) -> Interval:
+    left = _left(box["n"], 3)
+    return corners(lambda z, free: z * np.sqrt(free), _fisher(box["r"]), left)
+
+
+def _limit_of_r(side: int) -> Image:
+    def image(box: Box, setting: Setting) -> Interval:
+        critical = critical_value(None, setting)
+        return corners(
+            lambda r, free, q: np.tanh(np.arctanh(r) + side * q / np.sqrt(free)),
+            box["r"],
+            _left(box["n"], 3),
+            critical,
+        )
+
+    return image
+
+
+def _effects_df(box: Box) -> Interval | None:
+    return _left(box["n_effects"], 1, of="the pooled estimate") if "n_effects" in box else None
+
+
+def _pooled_statistic(box: Box, _: Setting) -> Interval:
+    return quotient(_fisher(box["r"]), box["se_z"])
+
+
+def _pooled_limit(side: int, df: Callable[[Box], Interval | None]) -> Image:
+    def image(box: Box, setting: Setting) -> Interval:
+        critical = critical_value(df(box), setting)
+        return corners(
+            lambda r, se, q: np.tanh(np.arctanh(r) + side * q * se), box["r"], box["se_z"], critical
+        )
+
+    return image
+
+
+def _limit_from_z(side: int, *, fisher: bool) -> Image:
+    """Limits where r and its z statistic are printed: SE = (r or Fisher's z of r) / z."""
+
+    def image(box: Box, setting: Setting) -> Interval:
+        if box["z"].low <= 0.0 <= box["z"].high:
+            raise NotIdentifiedError("z may be 0, which leaves the standard error open")
+        q = critical_value(None, setting)
+        size = box["r"] if not fisher else _fisher(box["r"])
+        limit = corners(
+            lambda x, z, c: x + side * c * abs(x / z), size, box["z"], q, turns=((0.0,),)
+        )
+        return corners(np.tanh, limit) if fisher else limit
+
+    return image
+
+
+def _fisher_midpoint(box: Box, _: Setting) -> Interval:
+    low, high = (_as_correlation(box[name]) for name in ("conf_low", "conf_high"))
+    return corners(lambda a, b: np.tanh((np.arctanh(a) + np.arctanh(b)) / 2.0), low, high)
+
+
+def _fisher_mirror(other: str) -> Image:
+    return lambda box, _: corners(
+        lambda r, limit: np.tanh(2.0 * np.arctanh(r) - np.arctanh(limit)),
+        box["r"],
+        _as_correlation(box[other]),
+    )
+
+
+def _as_correlation(limit: Interval) -> Interval:
+    inside = limit.within(-1.0, 1.0)
+    if inside is None:
+        raise NotIdentifiedError("a limit outside -1 to 1 has no Fisher z")
+    return inside
+
+
+def _independent(box: Box, _: Setting) -> Interval:
+    return corners(
+        lambda r1, r2, f1, f2: (np.arctanh(r1) - np.arctanh(r2)) / np.sqrt(1 / f1 + 1 / f2),
+        box["r1"],
+        box["r2"],
+        _left(box["n1"], 3),
+        _left(box["n2"], 3),
+    )
+
+
+def williams_t(r12: Span, r13: Span, r23: Span, n: Span) -> Span:
+    """Return Williams' t for r12 - r13, enclosed (numbers in, number out, for spans of width 0).
+
+    ``t = (r12 - r13) sqrt((n - 1)(1 + r23) / (2 |R| (n - 1)/(n - 3) + m^2 (1 - r23)^3))`` with
+    ``m = (r12 + r13) / 2`` and ``|R| = 1 - r12^2 - r13^2 - r23^2 + 2 r12 r13 r23``.
+    """
+    # |R| written so that each correlation stands in squares of differences, which enclose closely
+    determinant = (1.0 - r12.square()) * (1.0 - r23.square()) - (r13 - r12 * r23).square()
+    mean = (r12 + r13) * 0.5
+    spread = determinant.at_least(0.0) * 2.0 * ((n - 1.0) / (n - 3.0))
+    below = spread + mean.square() * (1.0 - r23).cube()
+    return (r12 - r13) * ((n - 1.0) * (1.0 + r23) / below).root()
+
+
+def _dependent(box: Box, _: Setting) -> Interval:
+    _left(box["n"], 3)
+    return enclose(williams_t, box["r12"], box["r13"], box["r23"], box["n"])
+
+
+def _dependent_df(box: Box) -> Interval:
+    return _left(box["n"], 3)
+
+
+def _groups_factor(box: Box) -> Interval:
+    """Return a = (n1 + n2)^2 / (n1 n2), which is least where the groups are equal."""
+    return corners(
+        lambda n1, n2: (n1 + n2) ** 2 / (n1 * n2),
+        box["n1"],
+        box["n2"],
+        turns=((box["n2"].low,), (box["n1"].low,)),
+    )
+
+
+def _to_d(r: Interval, a: Interval) -> Interval:
+    return corners(lambda x, factor: x * np.sqrt(factor) / np.sqrt(1.0 - x * x), r, a)
+
+
+def _to_r(d: Interval, a: Interval) -> Interval:
+    return corners(lambda x, factor: x / np.hypot(x, np.sqrt(factor)), d, a)
+
+
+def _d_of_r(box: Box, _: Setting) -> Interval:
+    return _to_d(box["r"], point(4.0))
+
+
+def _r_of_d(box: Box, _: Setting) -> Interval:
+    return _to_r(box["d"], point(4.0))
+
+
+def _d_of_r_sized(box: Box, _: Setting) -> Interval:
+    return _to_d(box["r"], _groups_factor(box))
+
+
+def _r_of_d_sized(box: Box, _: Setting) -> Interval:
+    return _to_r(box["d"], _groups_factor(box))
+
+
+def _d_of_odds_ratio(box: Box, _: Setting) -> Interval:
+    return corners(lambda ratio: np.log(ratio) * np.sqrt(3.0) / np.pi, box["odds_ratio"])
+
+
+def _odds_ratio_of_d(box: Box, _: Setting) -> Interval:
+    return corners(lambda d: np.exp(d * np.pi / np.sqrt(3.0)), box["d"])
+
+
+_N = ("r", "n")
+_T_OF_R = Relation(
+    "t_r", "t", _N, _t_of_r, "t = r sqrt(n - 2) / sqrt(1 - r^2)", _STUDENT, path="r n"
+)
+_Z_OF_R = Relation(
+    "z_r", "z", _N, _z_of_r, "z = atanh(r) sqrt(n - 3)", _FISHER, path="r n"
+)  # fmt: skip
+_POOLED_T = Relation(
+    "", "t", ("r", "se_z", "n_effects"), _pooled_statistic,
+    "t = atanh(r) / SE on n_effects - 1", _THREE_LEVEL, path="pooled",
+)  # fmt: skip
+_POOLED_Z = Relation(
+    "z_pooled", "z", ("r", "se_z"), _pooled_statistic, "z = atanh(r) / SE", _FISHER, path="pooled"
+)
+_INDEPENDENT = Relation(
+    "z_two_r", "z", ("r1", "n1", "r2", "n2"), _independent,
+    "z = (atanh r1 - atanh r2) / sqrt(1/(n1 - 3) + 1/(n2 - 3))", _FISHER, path="two r",
+)  # fmt: skip
+_DEPENDENT = Relation(
+    "t_williams", "t", ("r12", "r13", "r23", "n"), _dependent,
+    "Williams' t for r12 - r13 on n - 3 df", _WILLIAMS, path="dependent r", exact=False,
+)  # fmt: skip
+_LIMITS = (("conf_low", -1), ("conf_high", 1))
+
+
+def _limits() -> tuple[Relation, ...]:
+    found: list[Relation] = []
+    for limit, side in _LIMITS:
+        sign = "-" if side < 0 else "+"
+        found += [
+            Relation(
+                f"{limit}_r", limit, _N, _limit_of_r(side),
+                f"tanh(atanh r {sign} z / sqrt(n - 3))", _FISHER, path="r n",
+            ),
+            Relation(
+                f"{limit}_pooled_t", limit, ("r", "se_z", "n_effects"),
+                _pooled_limit(side, _effects_df), f"tanh(atanh r {sign} t(n_effects - 1) SE)",
+                _THREE_LEVEL, path="pooled",
+            ),
+            Relation(
+                f"{limit}_pooled_z", limit, ("r", "se_z"), _pooled_limit(side, no_df),
+                f"tanh(atanh r {sign} z SE)", _FISHER, path="pooled",
+            ),
+            Relation(
+                f"{limit}_from_z", limit, ("r", "z"), _limit_from_z(side, fisher=True),
+                f"tanh(atanh r {sign} 1.96 SE), SE = atanh(r) / z", _BORENSTEIN, path="r z",
+            ),
+            Relation(
+                f"{limit}_from_z_raw", limit, ("r", "z"), _limit_from_z(side, fisher=False),
+                f"r {sign} 1.96 SE, SE = r / z", _BORENSTEIN, path="r z",
+            ),
+        ]  # fmt: skip
+    return tuple(found)
+
+
+def _between_limits() -> tuple[Relation, ...]:
+    raw = midpoint_relations("r")
+    fisher = (
+        Relation(
+            "midpoint_fisher", "r", ("conf_low", "conf_high"), _fisher_midpoint,
+            "r in the middle of its interval on Fisher's z scale", _FISHER, path="midpoint r",
+        ),
+        Relation(
+            "mirror_low_fisher", "conf_low", ("r", "conf_high"), _fisher_mirror("conf_high"),
+            "low = 2 r - high on Fisher's z scale", _FISHER, path="mirror", fallback=True,
+        ),
+        Relation(
+            "mirror_high_fisher", "conf_high", ("r", "conf_low"), _fisher_mirror("conf_low"),
+            "high = 2 r - low on Fisher's z scale", _FISHER, path="mirror", fallback=True,
+        ),
+    )  # fmt: skip
+    return (*fisher, *raw)
+
+
+def _conversions() -> tuple[Relation, ...]:
+    equal, sized = "for groups of equal size", "for groups of n1 and n2"
+    chinn = "Chinn 2000, doi:10.1002/1097-0258(20001130)19:22<3127::AID-SIM784>3.0.CO;2-M"
+    return (
+        Relation("d_r", "d", ("r",), _d_of_r,
+                 f"d = 2 r / sqrt(1 - r^2) {equal}", _BORENSTEIN, "d r"),
+        Relation("r_d", "r", ("d",), _r_of_d,
+                 f"r = d / sqrt(d^2 + 4) {equal}", _BORENSTEIN, "d r"),
+        Relation("d_r_sized", "d", ("r", "n1", "n2"), _d_of_r_sized,
+                 f"d = r sqrt(a) / sqrt(1 - r^2) {sized}, a = (n1 + n2)^2 / (n1 n2)", _BORENSTEIN,
+                 "d r"),
+        Relation("r_d_sized", "r", ("d", "n1", "n2"), _r_of_d_sized,
+                 f"r = d / sqrt(d^2 + a) {sized}, a = (n1 + n2)^2 / (n1 n2)", _BORENSTEIN, "d r"),
+        Relation("d_odds_ratio", "d", ("odds_ratio",), _d_of_odds_ratio,
+                 "d = ln(OR) sqrt(3) / pi", chinn, "d or"),
+        Relation("odds_ratio_d", "odds_ratio", ("d",), _odds_ratio_of_d,
+                 "OR = exp(d pi / sqrt(3))", chinn, "d or"),
+        Relation("r_t", "r", ("t", "df"), _r_of_t, "r = t / sqrt(t^2 + df)", _STUDENT, "r t"),
+    )  # fmt: skip
+
+
+RELATIONS: tuple[Relation, ...] = (
+    _T_OF_R,
+    _Z_OF_R,
+    *p_relations(_T_OF_R, name="p_r", df=_df_of_n),
+    *p_relations(_Z_OF_R, name="p_r_fisher", df=no_df),
+    _POOLED_Z,
+    *p_relations(_POOLED_T, name="p_pooled_t", df=_effects_df),
+    *p_relations(_POOLED_Z, name="p_pooled_z", df=no_df),
+    _INDEPENDENT,
+    *p_relations(_INDEPENDENT, name="p_two_r", df=no_df),
+    _DEPENDENT,
+    *p_relations(_DEPENDENT, name="p_williams", df=_dependent_df),
+    *_limits(),
+    *_between_limits(),
+    *_conversions(),
+)

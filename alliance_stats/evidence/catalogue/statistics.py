@@ -1,0 +1,110 @@
+"""Test statistic and degrees of freedom -> p."""
+
+import numpy as np
+from scipy import stats
+
+from alliance_stats.errors import NotIdentifiedError
+from alliance_stats.evidence.catalogue.core import Box, Image, Relation, Setting, stars_twin
+from alliance_stats.evidence.intervals import Interval, corners, point, tail_probability
+
+__all__ = ["RELATIONS"]
+
+_SOURCE = "distribution function"
+
+# F's tail is not monotone in its degrees of freedom. A df printed with decimals is narrow, so the
+# tail is smooth across it: this many places and this much to spare enclose what lies between.
+_DF_PLACES = 33
+_TO_SPARE = 1e-6
+
+
+def _t(box: Box, setting: Setting) -> Interval:
+    return tail_probability(box["t"], box["df"], setting.tails)
+
+
+def _z(box: Box, setting: Setting) -> Interval:
+    return tail_probability(box["z"], None, setting.tails)
+
+
+def _places(df: Interval) -> np.ndarray:
+    if df.high <= 0.0:
+        raise NotIdentifiedError("no degrees of freedom are left")
+    return np.unique(np.linspace(max(df.low, np.finfo(float).tiny), df.high, _DF_PLACES))
+
+
+def f_tail(f: Interval, df1: Interval, df2: Interval) -> Interval:
+    """Return the feasible set of ``P(F(df1, df2) > f)``."""
+    grid1, grid2 = np.meshgrid(_places(df1), _places(df2))
+    low = float(np.min(stats.f.sf(f.high, grid1, grid2)))
+    high = float(np.max(stats.f.sf(f.low, grid1, grid2)))
+    spare = 0.0 if grid1.size == 1 else _TO_SPARE
+    return Interval(low * (1.0 - spare), min(1.0, high * (1.0 + spare)))
+
+
+def _f(box: Box, _: Setting) -> Interval:
+    return f_tail(box["f"], box["df1"], box["df2"])
+
+
+def chi2_tail(chi2: Interval, df: Interval) -> Interval:
+    """Return the feasible set of ``P(chi2(df) > x)``, which rises with df and falls with x."""
+    if df.low <= 0.0:
+        raise NotIdentifiedError("no degrees of freedom are left")
+    return corners(stats.chi2.sf, chi2, df)
+
+
+def _chi2(box: Box, _: Setting) -> Interval:
+    return chi2_tail(box["chi2"], box["df"])
+
+
+def _wald(box: Box, _: Setting) -> Interval:
+    return chi2_tail(box["wald"], box.get("df", point(1.0)))
+
+
+_MOST_DF = 100_000
+
+
+def _any_df(box: Box, setting: Setting) -> Interval:
+    return tail_probability(box["t"], Interval(1.0, np.inf), setting.tails)
+
+
+def agreeing_df(box: Box, setting: Setting) -> str:
+    """Say for which whole df the printed t and p agree.
+
+    Both ends of p's feasible set fall as df grows, so the df that agree are a run of numbers.
+    """
+    grid = np.arange(1, _MOST_DF + 1, dtype=np.float64)
+    factor = 2.0 if setting.tails == "two" else 1.0
+    size = corners(abs, box["t"], turns=((0.0,),))
+    agree = grid[
+        (factor * stats.t.sf(size.low, grid) >= box["p_value"].low)
+        & (factor * stats.t.sf(size.high, grid) <= box["p_value"].high)
+    ]
+    if not len(agree):
+        return f"df not printed; t and p agree only above {_MOST_DF} df (normal)"
+    last = "or more" if agree[-1] == _MOST_DF else f"to {agree[-1]:.0f}"
+    return f"df not printed; t and p agree for df {agree[0]:.0f} {last}"
+
+
+def _p(box: Box, _: Setting) -> Interval:
+    return box["p_value"]
+
+
+def _p_and_stars(
+    name: str, inputs: tuple[str, ...], image: Image, formula: str
+) -> tuple[Relation, Relation]:
+    relation = Relation(name, "p_value", inputs, image, formula, _SOURCE, path=name)
+    return relation, stars_twin(relation)
+
+
+RELATIONS: tuple[Relation, ...] = (
+    *_p_and_stars("p_t", ("t", "df"), _t, "p from t on df degrees of freedom"),
+    *_p_and_stars("p_z", ("z",), _z, "p from z"),
+    *_p_and_stars("p_f", ("f", "df1", "df2"), _f, "p from F on df1 and df2 degrees of freedom"),
+    *_p_and_stars("p_chi2", ("chi2", "df"), _chi2, "p from chi-squared on df degrees of freedom"),
+    *_p_and_stars("p_wald", ("wald",), _wald, "p from Wald chi-squared (1 df if none printed)"),
+    Relation(
+        "p_t_any_df", "p_value", ("t",), _any_df, "p from t on some df", _SOURCE,
+        path="t without df", fallback=True, leaves_open=agreeing_df,
+    ),
+    Relation("stars_p", "stars", ("p_value",), _p, "stars for the printed p",
+             "the table's legend", "p"),
+)  # fmt: skip

@@ -1,0 +1,233 @@
+"""Check every printed number of a table against the numbers printed beside it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from alliance_stats.checks import check_choice, check_conf_level, check_frame, require_columns
+from alliance_stats.errors import DataError
+from alliance_stats.evidence.catalogue import Setting
+from alliance_stats.evidence.printed import CONVENTIONS, STAR_LEVELS
+from alliance_stats.evidence.quantities import QUANTITIES, SETTINGS
+from alliance_stats.evidence.reading import cells_of, read_row
+from alliance_stats.evidence.verdicts import (
+    NOT_CHECKABLE,
+    NOT_REPRODUCED,
+    REPRODUCED,
+    Verdict,
+    judge,
+)
+from alliance_stats.formatting import plural
+from alliance_stats.ledger import RowLedger
+
+__all__ = ["ROUNDINGS", "ConsistencyCheck", "consistency_check", "conventions_of"]
+
+ROUNDINGS = ("either", *CONVENTIONS)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ConsistencyCheck:
+    """Which printed numbers follow from the numbers printed beside them.
+
+    Attributes
+    ----------
+    labels
+        For each verdict, the index label of its row.
+    verdicts
+        A verdict for each printed number, row by row.
+    not_read
+        Columns that hold no quantity known here.
+    rows
+        How many rows came in and held a printed number.
+    """
+
+    labels: tuple[object, ...]
+    verdicts: tuple[Verdict, ...]
+    not_read: tuple[str, ...]
+    rows: RowLedger
+
+    def tidy(self) -> pd.DataFrame:
+        """Return a row for each printed number.
+
+        Returns
+        -------
+        DataFrame
+            ``row`` (index label), ``quantity`` (column), ``relation``, ``printed`` (text),
+            ``feasible_low`` and ``feasible_high`` (what the relation allows, NaN where there is
+            none), ``verdict``, ``reason``, ``gap`` (distance of what was printed from what is
+            feasible, 0 where they meet) and ``rounding`` (how the texts were read). For stars the
+            feasible set is one of p-values.
+        """
+        return pd.DataFrame(
+            [
+                {"row": label, **verdict_columns(verdict)}
+                for label, verdict in zip(self.labels, self.verdicts, strict=True)
+            ],
+            columns=["row", *_COLUMNS],
+        )
+
+    def glance(self) -> pd.DataFrame:
+        """Return one row: how many printed numbers there are, and how many have each verdict."""
+        return pd.DataFrame([count_verdicts(self.verdicts)])
+
+    def summary(self) -> str:
+        """Say how many numbers follow, and name each that does not, with the relation."""
+        lines = [verdict_sentence(self.verdicts)]
+        lines += [
+            f"Row {label}, {verdict.quantity} {verdict.printed}: not reproduced under "
+            f"{verdict.relation}. {verdict.reason}"
+            for label, verdict in zip(self.labels, self.verdicts, strict=True)
+            if verdict.verdict == NOT_REPRODUCED
+        ]
+        if self.not_read:
+            lines.append(f"Columns without a known quantity: {', '.join(self.not_read)}.")
+        return "\n".join(lines)
+
+
+_COLUMNS = (
+    "quantity",
+    "relation",
+    "printed",
+    "feasible_low",
+    "feasible_high",
+    "verdict",
+    "reason",
+    "gap",
+    "rounding",
+)
+
+
+def verdict_columns(verdict: Verdict) -> dict[str, object]:
+    """Return a verdict as the columns of a tidy row."""
+    feasible = verdict.feasible
+    return {
+        "quantity": verdict.quantity,
+        "relation": verdict.relation,
+        "printed": verdict.printed,
+        "feasible_low": np.nan if feasible is None else feasible.low,
+        "feasible_high": np.nan if feasible is None else feasible.high,
+        "verdict": verdict.verdict,
+        "reason": verdict.reason,
+        "gap": verdict.gap,
+        "rounding": verdict.rounding,
+    }
+
+
+def count_verdicts(verdicts: Sequence[Verdict]) -> dict[str, int]:
+    """Return ``n_printed, n_reproduced, n_not_reproduced, n_not_checkable``."""
+    counts = {
+        f"n_{kind.replace(' ', '_')}": sum(verdict.verdict == kind for verdict in verdicts)
+        for kind in (REPRODUCED, NOT_REPRODUCED, NOT_CHECKABLE)
+    }
+    return {"n_printed": len(verdicts), **counts}
+
+
+def verdict_sentence(verdicts: Sequence[Verdict]) -> str:
+    """Return ``"12 printed numbers: 9 reproduced, 1 not reproduced, 2 not checkable."``."""
+    counts = count_verdicts(verdicts)
+    return (
+        f"{plural(counts['n_printed'], 'printed number')}: {counts['n_reproduced']} reproduced, "
+        f"{counts['n_not_reproduced']} not reproduced, {counts['n_not_checkable']} not checkable."
+    )
+
+
+def conventions_of(rounding: str) -> tuple[str, ...]:
+    """Return the conventions of rounding that an argument admits, the usual one first."""
+    check_choice(rounding, ROUNDINGS, name="rounding")
+    return CONVENTIONS if rounding == "either" else (rounding,)
+
+
+def consistency_check(
+    table: pd.DataFrame,
+    *,
+    assumed: Sequence[str] = (),
+    rounding: str = "either",
+    tails: str = "two",
+    conf_level: float = 0.95,
+    star_levels: Mapping[str, float] = STAR_LEVELS,
+) -> ConsistencyCheck:
+    """Say of each printed number whether it follows from the numbers printed beside it.
+
+    Parameters
+    ----------
+    table
+        Printed numbers as text, a row for each set that belongs together. Columns go by the names
+        of the quantities (`estimate`, `std_error`, `p_value`, `conf_low`, `r`, `n`, ...); other
+        columns are not read, and are listed in the summary. Empty cells were not printed; a
+        number printed without a star has ``"none"`` in `stars`. The columns `tails`, `conf_level`,
+        `interval_of` and `relation` set how a row is read. `statistic` is F beside df1 and df2,
+        t beside df, else z.
+    assumed
+        Columns that were not printed but are supposed; they serve as inputs and get no verdict.
+    rounding
+        ``"nearest"``: a printed .03 stands for [.025, .035], ends included. ``"truncated"``: for
+        [.03, .04]. ``"either"`` (default): a number is called not reproduced only if it is so when
+        all of its row's numbers were rounded and also when all were cut off.
+    tails, conf_level
+        Of rows that do not say otherwise.
+    star_levels
+        Symbol -> the level it stands for.
+
+    Returns
+    -------
+    ConsistencyCheck
+
+    Raises
+    ------
+    DataError
+        If a cell is not a printed number, if a column holds numbers where text is needed, or if no
+        column goes by a known name. The message names row and column.
+
+    Notes
+    -----
+    A verdict speaks of a relation. *Reproduced* says that some exact numbers behind the printed
+    ones satisfy it. *Not reproduced* says that none do; transcription, rounding of the inputs or
+    an unstated method may be the reason. Feasible sets are exact where the formula is monotone in
+    each input, and otherwise enclose the exact set, so rounding alone never makes a number "not
+    reproduced". The idea of recomputing p from t and df is that of Nuijten et al. (2016,
+    doi:10.3758/s13428-015-0664-2).
+    """
+    check_frame(table, what="table")
+    require_columns(table, list(assumed), what="table")
+    check_choice(tails, ("two", "one"), name="tails")
+    conventions = conventions_of(rounding)
+    setting = Setting(check_conf_level(conf_level), tails)
+    known = _known_columns(table)
+    text = table[known]
+    printed = [name for name in known if name in QUANTITIES and name not in assumed]
+    has_any = (text[printed].fillna("").astype(str).apply(lambda c: c.str.strip()) != "").any(
+        axis=1
+    )
+    used, rows = RowLedger.start(text).keep(text, has_any, reason="no printed number in the row")
+    labels: list[object] = []
+    verdicts: list[Verdict] = []
+    for label, series in used.iterrows():
+        row = read_row(
+            cells_of(series), where=f"Row {label}", setting=setting, star_levels=star_levels
+        )
+        for name in row.texts:
+            if row.shown[name] not in assumed:
+                labels.append(label)
+                verdicts.append(judge(row, name, conventions=conventions))
+    not_read = tuple(str(name) for name in table.columns if name not in known)
+    return ConsistencyCheck(tuple(labels), tuple(verdicts), not_read, rows)
+
+
+def _known_columns(table: pd.DataFrame) -> list[str]:
+    known = [name for name in table.columns if name in QUANTITIES or name in SETTINGS]
+    if not any(name in QUANTITIES for name in known):
+        raise DataError(
+            "No column of the table goes by the name of a printed quantity. Known are: "
+            f"{', '.join(QUANTITIES)}."
+        )
+    for name in known:
+        dtype = table[name].dtype
+        whole = pd.api.types.is_integer_dtype(dtype)
+        if pd.api.types.is_numeric_dtype(dtype) and not whole:
+            raise DataError(
+                f"Column '{name}' holds numbers ({dtype}), not the text that was printed: .10 and "
+                ".1 cannot be told apart any more. Read the table with dtype=str."
+            )
+    return known

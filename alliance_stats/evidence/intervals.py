@@ -1,0 +1,122 @@
+"""Intervals of real numbers, and what a formula makes of them.
+
+A printed number stands for an interval, so a formula of printed numbers has a *feasible set*: every
+value it takes while each input runs through its interval. The functions here give that set.
+Where the formula is monotone in each input while the others are held (at any values), its least
+and greatest value lie at corners of the box of inputs, and :func:`corners` is exact. Elsewhere
+:mod:`alliance_stats.evidence.enclosure` gives a set that is never too narrow.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from scipy import stats
+
+from alliance_stats.errors import NotIdentifiedError
+
+__all__ = ["Interval", "corners", "magnitude", "point", "quotient", "tail_probability"]
+
+# Two ends that agree to this relative difference are the same end: double arithmetic in the
+# formulas is good to about 1e-14, and no printed number has ten digits.
+_SLACK = 1e-10
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """All numbers from `low` to `high`, ends included; ``low == high`` is a single number."""
+
+    low: float
+    high: float
+
+    def meets(self, other: "Interval") -> bool:
+        """Say whether the two intervals have a number in common (ends count)."""
+        return self.gap(other) == 0.0
+
+    def gap(self, other: "Interval") -> float:
+        """Return the distance between the nearest ends, 0 where the intervals meet."""
+        if self.low > other.high:
+            near, far = other.high, self.low
+        elif other.low > self.high:
+            near, far = self.high, other.low
+        else:
+            return 0.0
+        return 0.0 if far - near <= _SLACK * max(abs(near), abs(far)) else far - near
+
+    def within(self, low: float, high: float) -> "Interval | None":
+        """Return the part between `low` and `high`; ``None`` where there is none."""
+        if self.low > high or self.high < low:
+            return None
+        return Interval(max(self.low, low), min(self.high, high))
+
+
+def point(value: float) -> Interval:
+    """Return the interval that holds only `value`."""
+    return Interval(value, value)
+
+
+def corners(
+    formula: Callable[..., float], *inputs: Interval, turns: Sequence[Sequence[float]] = ()
+) -> Interval:
+    """Return the exact feasible set of a formula that is monotone in each input.
+
+    Parameters
+    ----------
+    formula
+        Takes as many numbers as there are inputs; continuous, and monotone in each while the
+        others are held.
+    inputs
+        The intervals.
+    turns
+        For each input, places where the direction changes whatever the other inputs are; those
+        inside the interval are evaluated as well.
+
+    Raises
+    ------
+    NotIdentifiedError
+        If the formula has no value at a corner.
+    """
+    ends = []
+    for position, interval in enumerate(inputs):
+        inside = turns[position] if position < len(turns) else ()
+        extra = [turn for turn in inside if interval.low < turn < interval.high]
+        ends.append(sorted({interval.low, interval.high, *extra}))
+    # as numpy numbers, so that an end at a pole gives infinity
+    with np.errstate(all="ignore"):
+        values = [float(formula(*map(np.float64, corner))) for corner in product(*ends)]
+    if any(np.isnan(value) for value in values):
+        raise NotIdentifiedError(
+            "the relation has no value at an end of what the printed numbers stand for"
+        )
+    return Interval(min(values), max(values))
+
+
+def quotient(numerator: Interval, denominator: Interval) -> Interval:
+    """Return the feasible set of a ratio whose denominator is not negative (0 at most an end)."""
+    if denominator.high <= 0.0:
+        raise NotIdentifiedError("the relation divides by a number printed as zero")
+    if denominator.low > 0.0:
+        return corners(lambda a, b: a / b, numerator, denominator)
+    low = numerator.low / denominator.high if numerator.low >= 0.0 else -np.inf
+    high = numerator.high / denominator.high if numerator.high <= 0.0 else np.inf
+    return Interval(low, high)
+
+
+def magnitude(interval: Interval) -> Interval:
+    """Return the absolute values of an interval."""
+    return corners(abs, interval, turns=((0.0,),))
+
+
+def tail_probability(statistic: Interval, df: Interval | None, tails: str) -> Interval:
+    """Return the feasible p of a t statistic (normal where `df` is ``None``).
+
+    ``tails="two"`` is ``2 P(T > |t|)``; ``"one"`` is ``P(T > |t|)``, the tail on the side of the
+    estimate. Both fall as |t| grows and as df grows, so corners are exact.
+    """
+    factor = 2.0 if tails == "two" else 1.0
+    size = magnitude(statistic)
+    degrees = df or point(np.inf)
+    if degrees.low <= 0.0:
+        raise NotIdentifiedError("no degrees of freedom are left")
+    return corners(lambda t, nu: factor * stats.t.sf(t, nu), size, degrees)
