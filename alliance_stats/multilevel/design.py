@@ -32,7 +32,15 @@ from alliance_stats.multilevel.formula import (
     variables_of,
 )
 
-__all__ = ["Design", "FixedBasis", "Grouping", "TermBasis", "build_design", "fixed_columns"]
+__all__ = [
+    "Design",
+    "FixedBasis",
+    "Grouping",
+    "TermBasis",
+    "all_fixed_columns",
+    "build_design",
+    "fixed_columns",
+]
 
 # A column whose part not explained by the columns before it is relatively smaller is aliased.
 ALIASED = 1e-9
@@ -74,6 +82,8 @@ class Grouping:
         The columns that name a unit together.
     labels
         One label a unit; joined by ``":"`` where several columns name it.
+    keys
+        What identifies each unit: its value, or the tuple of its values.
     codes
         The unit of each row.
     Z
@@ -85,6 +95,7 @@ class Grouping:
     name: str
     columns: tuple[str, ...]
     labels: pd.Index
+    keys: pd.Index
     codes: npt.NDArray[np.int64]
     Z: Array
     terms: tuple[TermBasis, ...]
@@ -156,6 +167,8 @@ class Design:
         How the fixed columns were coded.
     rows
         The row ledger.
+    frame
+        The columns that the formula names, on the rows used, as the caller gave them.
     """
 
     formula: MixedFormula
@@ -168,6 +181,7 @@ class Design:
     groupings: tuple[Grouping, ...]
     fixed: FixedBasis
     rows: RowLedger
+    frame: pd.DataFrame
 
 
 def build_design(
@@ -238,7 +252,9 @@ def build_design(
         for columns, terms in by_group.items()
     )
     basis = FixedBasis(_named(spec), kept, R, offset, spec)
-    design = Design(parsed, used.index, y, X, Q, residual, root_weights, groupings, basis, rows)
+    design = Design(
+        parsed, used.index, y, X, Q, residual, root_weights, groupings, basis, rows, used[needed]
+    )
     return design, used
 
 
@@ -247,23 +263,49 @@ def fixed_columns(design: Design, newdata: pd.DataFrame) -> Array:
     return _coded(design.fixed.spec, newdata)[:, design.fixed.kept]
 
 
+def all_fixed_columns(design: Design, newdata: pd.DataFrame) -> Array:
+    """Code new rows as the fit's were, aliased columns included, (n, all)."""
+    return _coded(design.fixed.spec, newdata)
+
+
 def random_columns(basis: TermBasis, newdata: pd.DataFrame) -> Array:
     """Code new rows of one random term as given (not in the working basis), (n, q)."""
     return _coded(basis.spec, newdata)
 
 
-def unit_labels(columns: tuple[str, ...], data: pd.DataFrame) -> tuple[np.ndarray, pd.Index]:
-    """Give each row's unit a number and each unit a label."""
-    if len(columns) == 1:
-        return group_codes(data[columns[0]])
+def unit_labels(
+    columns: tuple[str, ...], data: pd.DataFrame
+) -> tuple[npt.NDArray[np.int64], pd.Index, pd.Index]:
+    """Give each row's unit a number and each unit a label and a key.
+
+    Returns
+    -------
+    codes, labels, keys
+        The unit of each row; text for tables, ``"T01:F1"``; and what identifies the unit, the
+        value itself or a tuple of values.
+    """
     parts = [group_codes(data[column]) for column in columns]
+    if len(parts) == 1:
+        codes, labels = parts[0]
+        return codes, labels, labels
     stacked = np.column_stack([codes for codes, _ in parts])
     combos, codes = np.unique(stacked, axis=0, return_inverse=True)
-    labels = [
-        ":".join(str(names[c]) for c, (_, names) in zip(combo, parts, strict=True))
-        for combo in combos
-    ]
-    return codes.ravel().astype(np.int64), pd.Index(labels)
+    keys = pd.MultiIndex.from_arrays(
+        [names[combos[:, i]] for i, (_, names) in enumerate(parts)], names=columns
+    )
+    labels = pd.Index([":".join(str(part) for part in key) for key in keys])
+    return codes.ravel().astype(np.int64), labels, keys
+
+
+def units_of(grouping: Grouping, data: pd.DataFrame) -> npt.NDArray[np.int64]:
+    """Return the fitted unit of each row of new data; -1 for a unit that the fit has not seen."""
+    columns = list(grouping.columns)
+    wanted = (
+        pd.Index(data[columns[0]].astype(object))
+        if len(columns) == 1
+        else pd.MultiIndex.from_frame(data[columns].astype(object))
+    )
+    return grouping.keys.get_indexer(wanted).astype(np.int64)
 
 
 def _by_group(random: tuple[RandomTerm, ...]) -> dict[tuple[str, ...], list[RandomTerm]]:
@@ -457,7 +499,7 @@ def _grouping(
     free_residual: bool,
 ) -> Grouping:
     name = ":".join(columns)
-    codes, labels = unit_labels(columns, used)
+    codes, labels, keys = unit_labels(columns, used)
     n, n_units = len(used), len(labels)
     if n_units < 2:
         raise NotIdentifiedError(
@@ -476,7 +518,7 @@ def _grouping(
             )
         bases.append(basis)
         Z.append(columns_of_term)
-    return Grouping(name, columns, labels, codes, np.concatenate(Z), tuple(bases))
+    return Grouping(name, columns, labels, keys, codes, np.concatenate(Z), tuple(bases))
 
 
 def _term_basis(
