@@ -69,7 +69,7 @@ def check_endings(
         )
     more = f" ({len(clash) - 1} more likewise)" if len(clash) > 1 else ""
     raise DataError(
-        f"{unit.capitalize()} '{clash[0]}' has different endings in column '{ending}': "
+        f"{unit[:1].upper()}{unit[1:]} '{clash[0]}' has different endings in column '{ending}': "
         f"{named}{more}. {advice}"
     )
 
@@ -89,9 +89,9 @@ def check_rows_after(
     if len(clash):
         mask = frame[unit_column] == clash[0]
         raise DataError(
-            f"{unit.capitalize()} '{clash[0]}' has several values of '{ending_session}' in "
-            f"{describe_rows(mask, frame.index)}. The last session before the ending is one number "
-            "per unit: write it in every row."
+            f"{unit[:1].upper()}{unit[1:]} '{clash[0]}' has several values of '{ending_session}' "
+            f"in {describe_rows(mask, frame.index)}. The last session before the ending is one "
+            "number per unit: write it in every row."
         )
     after = frame[session].to_numpy(dtype=np.float64) > last
     if after.any():

@@ -214,7 +214,9 @@ def person_period(
 
 def _ratings(data: pd.DataFrame, *, unit: str, session: str, scores: Sequence[str]) -> pd.DataFrame:
     """Return mean and number of ratings per unit x session."""
-    numbers = pd.DataFrame({score: finite_or_missing(data, score) for score in scores})
+    numbers = pd.DataFrame(
+        {score: finite_or_missing(data, score) for score in scores}, index=range(len(data))
+    )
     numbers["observed"] = True
     cells = [data[unit].to_numpy(dtype=object), whole_sessions(data, session).to_numpy()]
     grouped = numbers.groupby(cells, sort=False)

@@ -1,0 +1,370 @@
+"""Transforms on a few rows, worked out by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from alliance_stats.errors import DataError
+from alliance_stats.transforms import (
+    ENDING_CODES,
+    baseline,
+    decompose,
+    lag,
+    last_session,
+    person_period,
+    running_mean,
+)
+
+NAN = np.nan
+
+
+def refused(transform, *arguments: object, **options: object) -> str:
+    with pytest.raises(DataError) as error:
+        transform(*arguments, **options)
+    return str(error.value)
+
+
+# ---- decompose -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def nested() -> pd.DataFrame:
+    """Two families under one therapist; in the first, `a` has three rows and `b` one."""
+    return pd.DataFrame(
+        {
+            "therapist": "T",
+            "family": ["F"] * 4 + ["G"] * 2,
+            "person": ["a", "a", "a", "b", "c", "c"],
+            "x": [1.0, 2.0, 3.0, 6.0, 4.0, NAN],
+        },
+        index=[9, 8, 7, 6, 5, 4],
+    )
+
+
+def test_means_over_rows(nested: pd.DataFrame):
+    parts = decompose(nested, "x", levels=["person", "family", "therapist"])
+    assert parts.columns.tolist() == [
+        *nested.columns,
+        "x_within_person",
+        "x_person_in_family",
+        "x_family_in_therapist",
+        "x_therapist_mean",
+    ]
+    np.testing.assert_allclose(parts["x_within_person"], [-1, 0, 1, 0, 0, NAN])
+    np.testing.assert_allclose(parts["x_person_in_family"], [-1, -1, -1, 3, 0, 0])
+    np.testing.assert_allclose(parts["x_family_in_therapist"], [-0.2] * 4 + [0.8] * 2)
+    np.testing.assert_allclose(parts["x_therapist_mean"], 16 / 5)
+
+
+def test_means_over_units(nested: pd.DataFrame):
+    parts = decompose(nested, "x", levels=["person", "family", "therapist"], mean_of="units")
+    np.testing.assert_allclose(parts["x_person_in_family"], [-2, -2, -2, 2, 0, 0])
+    np.testing.assert_allclose(parts["x_family_in_therapist"], 0)  # (2 + 6) / 2 = 4 and 4
+    np.testing.assert_allclose(parts["x_therapist_mean"], 4)
+
+
+def test_any_subset_of_levels(nested: pd.DataFrame):
+    parts = decompose(nested, "x", levels=["family"])
+    np.testing.assert_allclose(parts["x_within_family"], [-2, -1, 0, 3, 0, NAN])
+    np.testing.assert_allclose(parts["x_family_mean"], [3] * 4 + [4] * 2)
+    assert "x_person_in_therapist" in decompose(nested, "x", levels=["person", "therapist"])
+
+
+def test_the_callers_frame_and_row_labels_stay(nested: pd.DataFrame):
+    before = nested.copy(deep=True)
+    parts = decompose(nested, "x", levels=["person"])
+    pd.testing.assert_frame_equal(nested, before)
+    pd.testing.assert_frame_equal(parts[before.columns], before)
+
+
+def test_a_unit_with_no_score_has_no_mean(nested: pd.DataFrame):
+    parts = decompose(nested.assign(x=[NAN] * 4 + [4.0, 5.0]), "x", levels=["person", "family"])
+    assert parts.loc[[9, 8, 7, 6], "x_family_mean"].isna().all()
+    assert parts.loc[[5, 4], "x_family_mean"].tolist() == [4.5, 4.5]
+
+
+@pytest.mark.parametrize("mean_of", ["rows", "units"])
+def test_ids_may_be_categories(nested: pd.DataFrame, mean_of: str):
+    levels = ["person", "family", "therapist"]
+    categories = nested.astype(dict.fromkeys(levels, "category"))
+    new = [column for column in decompose(nested, "x", levels=levels) if column not in nested]
+    pd.testing.assert_frame_equal(
+        decompose(categories, "x", levels=levels, mean_of=mean_of)[new],
+        decompose(nested, "x", levels=levels, mean_of=mean_of)[new],
+    )
+
+
+def test_levels_that_are_not_nested_are_refused(nested: pd.DataFrame):
+    assert refused(decompose, nested, "x", levels=["family", "person"]) == (
+        "'family' is not nested in 'person': 'F' stands under 'a', 'b' in rows 9, 8, 7, 6. levels "
+        "go from the innermost to the outermost; ids that are numbered anew in each parent are "
+        "made unique by Study.from_frame(..., local_ids=...)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (
+            {"levels": "person"},
+            "levels must be a list of id columns, innermost first, as in ['person', 'family']; "
+            "got 'person'.",
+        ),
+        (
+            {"levels": []},
+            "levels must be a list of id columns, innermost first, as in ['person', 'family']; "
+            "got [].",
+        ),
+        (
+            {"levels": ["person", "person"]},
+            "levels names a column twice: ['person', 'person'].",
+        ),
+        ({"levels": ["persn"]}, "data has no column 'persn'. Did you mean 'person'?"),
+    ],
+)
+def test_levels_that_make_no_sense_are_refused(nested: pd.DataFrame, options: dict, text: str):
+    assert refused(decompose, nested, "x", **options) == text
+
+
+def test_other_bad_input_to_decompose_is_refused(nested: pd.DataFrame):
+    assert refused(decompose, nested, "y", levels=["person"]).startswith("data has no column 'y'.")
+    assert "infinite in row 9" in refused(
+        decompose, nested.assign(x=[np.inf, 1, 1, 1, 1, 1]), "x", levels=["person"]
+    )
+    missing = nested.assign(person=["a", None, "a", "b", "c", "c"])
+    assert refused(decompose, missing, "x", levels=["person"]).startswith(
+        "Column 'person' is missing in row 8, but it is needed to know which unit a row belongs to."
+    )
+    with pytest.raises(ValueError, match="mean_of must be one of 'rows', 'units'; got 'cells'"):
+        decompose(nested, "x", levels=["person"], mean_of="cells")
+
+
+def test_nothing_is_written_over(nested: pd.DataFrame):
+    twice = decompose(nested, "x", levels=["person"])
+    assert refused(decompose, twice, "x", levels=["person"]) == (
+        "A new column 'x_within_person' would be written over the one that is there. Drop or "
+        "rename that one first."
+    )
+
+
+# ---- running mean, baseline, lag -----------------------------------------------------------------
+
+
+@pytest.fixture
+def course() -> pd.DataFrame:
+    """Out of order; `a` misses session 3, and its first rating."""
+    return pd.DataFrame(
+        {
+            "who": ["a", "b", "a", "a", "b", "a"],
+            "s": [4, 2, 1, 2, 1, 5],
+            "x": [6.0, 3.0, NAN, 2.0, 5.0, NAN],
+        },
+        index=list("uvwxyz"),
+    )
+
+
+def test_running_mean_uses_nothing_later(course: pd.DataFrame):
+    new = running_mean(course, "x", person="who", session="s")
+    np.testing.assert_allclose(new["x_running_mean"], [4, 4, NAN, 2, 5, 4])
+    np.testing.assert_allclose(new["x_deviation"], [2, -1, NAN, 0, 0, NAN])
+    assert new.index.tolist() == list("uvwxyz")
+
+
+def test_baseline_is_the_first_rating_there_is(course: pd.DataFrame):
+    new = baseline(course, "x", person="who", session="s")
+    np.testing.assert_allclose(new["x_baseline"], [2, 5, NAN, 2, 5, 2])
+    np.testing.assert_allclose(new["x_change"], [4, -2, NAN, 0, 0, NAN])
+
+
+def test_lag_does_not_bridge_gaps(course: pd.DataFrame):
+    new = lag(course, "x", person="who", session="s")
+    np.testing.assert_allclose(new["x_lag1"], [NAN, 5, NAN, NAN, NAN, 6])
+
+
+def test_lag_bridges_gaps_and_missing_ratings_when_asked(course: pd.DataFrame):
+    new = lag(course, "x", person="who", session="s", bridge_gaps=True)
+    np.testing.assert_allclose(new["x_lag1"], [2, 5, NAN, NAN, NAN, 6])
+    later = pd.DataFrame({"who": "a", "s": [1, 2, 3], "x": [1.0, NAN, 3.0]})
+    kept = lag(later, "x", person="who", session="s", bridge_gaps=True)
+    np.testing.assert_allclose(kept["x_lag1"], [NAN, 1, 1])
+
+
+@pytest.mark.parametrize("transform", [running_mean, baseline, lag])
+def test_raters_have_histories_of_their_own(transform):
+    rated = pd.DataFrame(
+        {"who": "a", "rater": ["p", "q"] * 2, "s": [1, 1, 2, 2], "x": [1.0, 10.0, 3.0, 30.0]}
+    )
+    assert refused(transform, rated, "x", person="who", session="s") == (
+        "'a' has several rows of session 1 (of rows 0, 1, 2, 3): the order in time is not defined. "
+        "Name the column that tells raters apart with rater=, or average them first."
+    )
+    both = transform(rated, "x", person="who", session="s", rater="rater")
+    alone = transform(rated[rated["rater"] == "q"], "x", person="who", session="s")
+    pd.testing.assert_frame_equal(both[both["rater"] == "q"], alone)
+
+
+@pytest.mark.parametrize("transform", [running_mean, baseline, lag])
+def test_histories_refuse_what_has_no_order(transform, course: pd.DataFrame):
+    text = refused(transform, course.assign(s=[4, 2, 1, 2.5, 1, 5]), "x", person="who", session="s")
+    assert text.startswith("Column 's' is not a whole number in row x (2.5).")
+    missing = course.assign(who=["a", None, "a", "a", "b", "a"])
+    assert refused(transform, missing, "x", person="who", session="s").startswith(
+        "Column 'who' is missing in row v, but it is needed to know whose rating a row is."
+    )
+    before = course.copy(deep=True)
+    transform(course, "x", person="who", session="s")
+    pd.testing.assert_frame_equal(course, before)
+
+
+# ---- last session and person-period --------------------------------------------------------------
+
+
+@pytest.fixture
+def treatment() -> pd.DataFrame:
+    """Family D drops out after 3 (no row of session 2), P ends as planned after 2, O goes on."""
+    return pd.DataFrame(
+        {
+            "fam": ["D"] * 4 + ["P"] * 2 + ["O"] * 2,
+            "who": ["m", "c", "m", "c", "p", "p", "o", "o"],
+            "s": [1, 1, 3, 3, 1, 2, 1, 2],
+            "wai": [4.0, 6.0, NAN, 3.0, 5.0, NAN, 2.0, 1.0],
+            "end": ["dropout"] * 4 + ["planned"] * 2 + ["ongoing"] * 2,
+            "site": ["x"] * 4 + ["y"] * 4,
+        }
+    )
+
+
+ROLES = {"unit": "fam", "session": "s", "ending": "end"}
+
+
+def test_one_row_a_unit_with_its_last_session(treatment: pd.DataFrame):
+    expected = pd.DataFrame(
+        {
+            "fam": ["D", "P", "O"],
+            "end": ["dropout", "planned", "ongoing"],
+            "site": ["x", "y", "y"],
+            "first_session": [1, 1, 1],
+            "last_session": [3, 2, 2],
+            "n_sessions": [2, 2, 2],
+            "event": [1, 0, 0],
+            "ending_code": [1, 2, 0],
+            "last_interval": [3, 2, 1],  # whether O comes back after session 2 is not known
+        }
+    )
+    pd.testing.assert_frame_equal(last_session(treatment, **ROLES), expected)
+
+
+def test_last_session_without_endings(treatment: pd.DataFrame):
+    units = last_session(treatment, unit="fam", session="s")
+    assert units.columns[-3:].tolist() == ["first_session", "last_session", "n_sessions"]
+    assert "event" not in units
+
+
+def test_person_period_by_hand(treatment: pd.DataFrame):
+    expected = pd.DataFrame(
+        {
+            "fam": ["D", "D", "D", "P", "P", "O", "O"],
+            "site": ["x", "x", "x", "y", "y", "y", "y"],
+            "s": [1, 2, 3, 1, 2, 1, 2],
+            "wai": [5.0, NAN, 3.0, 5.0, NAN, 2.0, 1.0],
+            "wai_n": [2, 0, 1, 1, 0, 1, 1],
+            "observed": [True, False, True, True, True, True, True],
+            "event": [0.0, 0.0, 1.0, 0.0, 0.0, 0.0, NAN],
+            "ending_code": [0.0, 0.0, 1.0, 0.0, 2.0, 0.0, NAN],
+        }
+    )
+    pd.testing.assert_frame_equal(person_period(treatment, **ROLES, scores=["wai"]), expected)
+
+
+def test_another_ending_may_be_the_event(treatment: pd.DataFrame):
+    periods = person_period(treatment, **ROLES, event="planned")
+    np.testing.assert_array_equal(periods["event"], [0, 0, 0, 0, 1, 0, NAN])
+    assert last_session(treatment, **ROLES, event="planned")["event"].tolist() == [0, 1, 0]
+    with pytest.raises(
+        ValueError, match="event must be one of 'dropout', 'planned', 'transferred'"
+    ):
+        person_period(treatment, **ROLES, event="ongoing")
+
+
+def test_codes_of_the_endings():
+    assert dict(ENDING_CODES) == {"ongoing": 0, "dropout": 1, "planned": 2, "transferred": 3}
+
+
+def test_persons_may_end_separately(treatment: pd.DataFrame):
+    treatment["end"] = ["planned", "dropout"] * 2 + ["planned"] * 2 + ["ongoing"] * 2
+    periods = person_period(treatment, unit="who", session="s", ending="end", scores=["wai"])
+    assert periods["who"].tolist() == ["m"] * 3 + ["c"] * 3 + ["p"] * 2 + ["o"] * 2
+    np.testing.assert_array_equal(periods["ending_code"], [0, 0, 2, 0, 0, 1, 0, 2, 0, NAN])
+    assert periods.columns[:3].tolist() == ["fam", "who", "site"]
+    assert refused(person_period, treatment, **ROLES).startswith(
+        "Fam 'D' has different endings in column 'end': planned in rows 0, 2, dropout in rows 1, 3."
+    )
+
+
+def test_the_last_session_may_be_stated(treatment: pd.DataFrame):
+    treatment["stated"] = [4] * 4 + [2] * 2 + [NAN] * 2
+    units = last_session(treatment, **ROLES, ending_session="stated")
+    assert units["last_session"].tolist() == [4, 2, 2]
+    periods = person_period(treatment, **ROLES, ending_session="stated")
+    first = periods[periods["fam"] == "D"]
+    assert first["s"].tolist() == [1, 2, 3, 4]
+    assert first["event"].tolist() == [0, 0, 0, 1]
+    assert first["observed"].tolist() == [True, False, True, False]
+    assert refused(
+        person_period, treatment.assign(stated=[2] * 8), **ROLES, ending_session="stated"
+    ).startswith("Sessions after the ending: rows 2, 3 (fam 'D') have a 's' later than 'stated'.")
+
+
+def test_planned_sessions_that_were_not_attended_do_not_count(treatment: pd.DataFrame):
+    treatment["came"] = [1, 1, 0, 0, 1, 1, 0, 1]
+    units = last_session(treatment, **ROLES, attended="came")
+    assert units["last_session"].tolist() == [1, 2, 2]
+    assert units["first_session"].tolist() == [1, 1, 2]
+    assert units["n_sessions"].tolist() == [1, 2, 1]
+    periods = person_period(treatment, **ROLES, attended="came", scores=["wai"])
+    assert periods["fam"].tolist() == ["D", "P", "P", "O"]
+    np.testing.assert_array_equal(periods["event"], [1, 0, 0, NAN])
+
+
+def test_attended_says_yes_or_no_and_each_unit_came_once(treatment: pd.DataFrame):
+    odd = treatment.assign(came=[1, 1, NAN, 2, 1, 1, 1, 1])
+    assert refused(last_session, odd, **ROLES, attended="came") == (
+        "Column 'came' must say true or false (or 1 or 0) in every row; see rows 2, 3."
+    )
+    never = treatment.assign(came=[True] * 6 + [False] * 2)
+    assert refused(last_session, never, **ROLES, attended="came") == (
+        "'O' attended no session (column 'came'), so it has no last one. Leave out units that "
+        "never began."
+    )
+
+
+@pytest.mark.parametrize("transform", [last_session, person_period])
+def test_bad_endings_are_refused(transform, treatment: pd.DataFrame):
+    missing = treatment.assign(end=["dropout"] * 4 + [None] * 2 + ["ongoing"] * 2)
+    assert refused(transform, missing, **ROLES) == (
+        "Column 'end' is missing in rows 4, 5. A unit that is still in treatment is 'ongoing'; "
+        "leave out units whose ending is not known, and say how many."
+    )
+    unknown = treatment.replace({"end": {"planned": "completed"}})
+    assert "unknown ending 'completed' in rows 4, 5" in refused(transform, unknown, **ROLES)
+    negative = treatment.assign(s=[1, 1, 3, 3, -1, 2, 1, 2])
+    assert "Column 's' is negative in row 4" in refused(transform, negative, **ROLES)
+
+
+@pytest.mark.parametrize("transform", [last_session, person_period])
+def test_units_may_be_categories_and_the_frame_is_not_changed(transform, treatment: pd.DataFrame):
+    categories = treatment.astype({"fam": "category", "end": "category"})
+    before = categories.copy(deep=True)
+    result = transform(categories, **ROLES)
+    pd.testing.assert_frame_equal(categories, before)
+    pd.testing.assert_frame_equal(
+        result.astype({"fam": object, "end": object} if "end" in result else {"fam": object}),
+        transform(treatment, **ROLES),
+    )
+
+
+def test_existing_columns_are_not_written_over(treatment: pd.DataFrame):
+    text = refused(last_session, treatment.assign(event=1), **ROLES)
+    assert text.startswith("A new column 'event' would be written over the one that is there.")
+    text = refused(person_period, treatment.assign(observed=1), **ROLES)
+    assert text.startswith("A new column 'observed' would be written over the one that is there.")
