@@ -17,7 +17,6 @@ from alliance_stats.figures.style import (
     dress,
     look,
     new_figure,
-    plain,
     settle,
     styled,
     wrap,
@@ -56,7 +55,9 @@ def swarm(values: Array, *, bins: int = 40, widest: float = 0.3) -> Array:
     for number in np.unique(band):
         members = np.flatnonzero(band == number)
         members = members[np.argsort(values[members], kind="stable")]
-        offsets[members] = (np.arange(len(members)) - (len(members) - 1) / 2.0) * step
+        places = (np.arange(len(members)) - (len(members) - 1) / 2.0) * step
+        # neighbours in value go to far places (golden ratio), else bands look like slanted lines
+        offsets[members[np.argsort(np.arange(len(members)) * 0.618034 % 1.0)]] = places
     return offsets
 
 
@@ -74,7 +75,9 @@ def draw_groups(ax: Axes, outcome: Outcome, *, name_width: float = 90.0) -> None
     name_width
         Points that a group's name may take before it is wrapped.
     """
-    offsets = [swarm(outcome.of(place)) for place in range(len(outcome.labels))]
+    size = float(np.clip(900.0 / max(outcome.n), 5.0, 18.0))
+    bins = int(170.0 / np.sqrt(size))  # bands about as high as a mark
+    offsets = [swarm(outcome.of(place), bins=bins) for place in range(len(outcome.labels))]
     if outcome.design == "paired":
         ends = np.column_stack([offsets[0], 1.0 + offsets[1]]).T
         ax.plot(
@@ -82,7 +85,6 @@ def draw_groups(ax: Axes, outcome: Outcome, *, name_width: float = 90.0) -> None
         )
     for place in range(len(outcome.labels)):
         own, style = outcome.of(place), look(place)
-        size = float(np.clip(900.0 / max(len(own), 1), 5.0, 18.0))
         ax.scatter(
             place + offsets[place],
             own,
@@ -166,17 +168,17 @@ def estimation_figure(
     values = record.outcome
     differences = _differences(record, conf_level)
     words = outcome_label or outcome
-    slots = len(values.labels) + 0.9 * len(differences)
-    name_width = _PANELS_WIDTH / slots - 6.0
+    ratios = (len(values.labels) + 0.15, len(differences) + 0.2)  # as wide as the axes' ranges
+    name_width = _PANELS_WIDTH / sum(ratios) - 8.0
     lines = max(len(wrap(n, name_width)) for n in (*values.labels, *differences["contrast"]))
     figure = new_figure(FULL_WIDTH, 3.1 + 0.14 * lines)
-    ratios = (len(values.labels) + 0.15, 0.9 * len(differences))
     left, right = figure.subplots(1, 2, width_ratios=ratios)
     draw_groups(left, values, name_width=name_width)
     draw_differences(right, differences, name_width=name_width)
-    dress(left, y_label=plain(words))
+    dress(left, y_label=words)
     estimand = differences["estimand"].iloc[0]
-    dress(right, y_label=f"{estimand[:1].upper()}{estimand[1:]}")
+    unit = f", {words}" if values.kind == "continuous" else ""
+    dress(right, y_label=f"{estimand[:1].upper()}{estimand[1:]}{unit}")
     if len(values.labels) == 2 and values.kind != "ordinal":
         _align(left, right, values, differences)
     settle(figure)

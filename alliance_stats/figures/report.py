@@ -71,8 +71,6 @@ class ReportFigure:
             no_dates = {"Date": None, "Creator": None}
             self.figure.savefig(buffer, format="svg", metadata=no_dates)
         text = buffer.getvalue()
-        # A reader's machine may lack DejaVu Sans; Verdana is of the same widths
-        text = re.sub(r"(font: [^;\"]*'DejaVu Sans')(?!,)", r"\1, Verdana, sans-serif", text)
         return text.replace("<svg ", f'<svg role="img" aria-label="{to_html(self.alt)}" ', 1)
 
     def png(self, *, dpi: float = PRINT_DPI) -> bytes:

@@ -111,6 +111,7 @@ def house_style() -> Iterator[None]:
     """Shut the caller's rcParams out while a figure is made or written."""
     settings = {
         "font.family": [FAMILY],
+        "font.sans-serif": [FAMILY, "Verdana"],  # named in the SVG: of the same widths
         "font.size": SMALL,
         "mathtext.fontset": "dejavusans",
         "svg.fonttype": "none",  # text stays text
@@ -175,7 +176,8 @@ def dress(ax: Axes, *, x_label: str = "", y_label: str = "", grid: str = "") -> 
     Parameters
     ----------
     x_label, y_label
-        Quantity, unit and scale range in words, as in ``"WAI mean item score (1–7)"``.
+        Quantity, unit and scale range in words, as in ``"WAI mean item score (1–7)"``; broken
+        into lines where longer than the axis.
     grid
         ``"x"`` or ``"y"`` for faint lines along that axis' ticks; empty for none.
     """
@@ -196,20 +198,24 @@ def dress(ax: Axes, *, x_label: str = "", y_label: str = "", grid: str = "") -> 
     )
     ax.tick_params(which="minor", length=0)
     if x_label:
-        ax.set_xlabel(x_label, labelpad=4, **font(BODY))
+        lines = _balanced(x_label, width_in_points(ax))
+        ax.set_xlabel("\n".join(lines), labelpad=4, **font(BODY))
     if y_label:
-        ax.set_ylabel(y_label, labelpad=4, **font(BODY))
+        lines = _balanced(y_label, height_in_points(ax))
+        ax.set_ylabel("\n".join(lines), labelpad=4, **font(BODY))
     if grid in {"x", "y"}:
         ax.grid(visible=True, axis="x" if grid == "x" else "y", color="#e6e6e6", linewidth=0.6)
         ax.set_axisbelow(True)
 
 
 def integer_ticks(low: float, high: float, *, most: int = 8) -> list[int]:
-    """Return at most about `most` whole-number ticks from `low` to `high`, both kept in view."""
+    """Return about `most` whole-number ticks: `low`, and round ones up to `high`."""
     if high <= low:
         return [round(low)]
     found = MaxNLocator(nbins=most, integer=True, steps=[1, 2, 4, 5, 10]).tick_values(low, high)
-    return [int(tick) for tick in found if low <= tick <= high and float(tick).is_integer()]
+    step = float(found[1] - found[0])
+    inside = [round(tick) for tick in found if low + 0.6 * step < tick <= high]
+    return [round(low), *inside]
 
 
 @lru_cache(maxsize=4096)
@@ -243,6 +249,16 @@ def wrap(text: object, width: float, size: float = SMALL, *, bold: bool = False)
             lines.append("")
         lines.pop()
     return [plain(line) for line in lines]
+
+
+def _balanced(text: str, width: float) -> list[str]:
+    """Wrap an axis' label into as few lines as needed, about equally long."""
+    lines = wrap(text, width, BODY)
+    for share in np.linspace(1.0 / len(lines), 1.0, 12):
+        narrower = wrap(text, share * width, BODY)
+        if len(narrower) == len(lines):
+            return narrower
+    return lines
 
 
 def _pieces(word: str, width: float, size: float, *, bold: bool) -> list[str]:

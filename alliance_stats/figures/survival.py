@@ -198,7 +198,7 @@ def kaplan_meier_figure(
     )
     ax = add_axes(figure, left, 8.0, width, curve_height)
     draw_kaplan_meier(ax, curves, medians, looks=looks)
-    dress(ax, x_label=time_label, y_label=f"Probability of not\nhaving {event_label} (0–1)")
+    dress(ax, x_label=time_label, y_label=f"Probability of not having {event_label} (0–1)")
     ax.set_xticks(times)
     below = add_axes(figure, left, 8.0 + curve_height + _AXIS_ROOM, width, table_height)
     heading = f"At risk (censored; {event_label}) before that time"
@@ -303,10 +303,11 @@ def _label_lines(name: str, median: pd.Series) -> list[str]:
 def _median_words(median: pd.Series) -> str:
     if np.isnan(median["estimate"]):
         return "median not reached"
+    digits = max(1, 1 - int(np.floor(np.log10(median["estimate"]))))  # two figures at least
     if np.isnan(median["conf_low"]) and np.isnan(median["conf_high"]):
-        return f"median {format_number(median['estimate'], 1)}"
-    interval = format_interval(median["conf_low"], median["conf_high"], 1)
-    return f"median {format_number(median['estimate'], 1)} {interval}"
+        return f"median {format_number(median['estimate'], digits)}"
+    interval = format_interval(median["conf_low"], median["conf_high"], digits)
+    return f"median {format_number(median['estimate'], digits)} {interval}"
 
 
 def _labels_height(names: Sequence[str], medians: pd.DataFrame) -> float:

@@ -247,8 +247,6 @@ def _label_sessions(ax: Axes, means: pd.DataFrame, most_ticks: int) -> None:
     sessions = means["session"].to_numpy(dtype=float)
     counts = dict(zip(sessions, means["n_ratings"].astype(int), strict=True))
     ticks = integer_ticks(sessions.min(), sessions.max(), most=most_ticks)
-    if sessions.min() not in ticks:
-        ticks = [int(sessions.min()), *ticks]
     ax.set_xticks(ticks, [f"{tick}\n{counts.get(float(tick), 0)}" for tick in ticks])
 
 

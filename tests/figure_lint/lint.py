@@ -1,0 +1,272 @@
+"""What is wrong with a figure, found from its artists as they stand on the page."""
+
+from collections.abc import Iterator
+from itertools import combinations
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.collections import Collection, LineCollection, PathCollection
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.path import Path
+from matplotlib.spines import Spine
+from matplotlib.text import Annotation, Text
+from matplotlib.transforms import Affine2D, Bbox
+
+from alliance_stats.figures.report import ReportFigure
+from alliance_stats.figures.style import FAMILY
+
+SMALLEST, LARGEST = 8.0, 14.0  # pt at print width
+LEAST_CONTRAST = 4.5  # WCAG 2.1, AA for small text
+TOUCH = 1.0  # px at 100 dpi: what two boxes may share, since a box is wider than its ink
+WIDTHS = (3.5, 5.0, 6.5)  # in, the print widths
+
+
+def lint(report: ReportFigure) -> list[str]:
+    """Return every finding, an empty list for a figure that may be printed."""
+    figure = report.figure
+    figure.draw_without_rendering()
+    texts = list(visible_texts(figure))
+    return [
+        *fields(report),
+        *sizes(texts),
+        *clipped(texts, figure),
+        *overlaps(texts),
+        *struck(texts, figure),
+        *contrast(texts, figure),
+        *axis_labels(figure),
+    ]
+
+
+def fields(report: ReportFigure) -> Iterator[str]:
+    for name in ("label", "caption", "alt", "note"):
+        if not getattr(report, name).strip():
+            yield f"no {name}"
+    if len(report.alt) < 40:
+        yield f"alt text says too little: {report.alt!r}"
+    if not any(sign.isdigit() for sign in report.caption):
+        yield "the caption holds no number"
+    if report.data.empty:
+        yield "no data"
+    width = report.figure.get_size_inches()[0]
+    if width not in WIDTHS:
+        yield f"width {width} in is no print width"
+    text = f"{report.caption} {report.alt} {report.note}"
+    if "nan" in text.replace("dominan", "").split() or " nan" in text or "None" in text:
+        yield f"a missing number in words: {text}"
+
+
+def drawn(artist: Artist) -> Iterator[Artist]:
+    """Yield what is drawn below `artist`; of ticks, only the labels of those in view."""
+    for child in artist.get_children():
+        if not child.get_visible():
+            continue
+        if isinstance(artist, Axes) and not artist.axison and isinstance(child, Axis | Spine):
+            continue
+        if isinstance(child, Axis):
+            yield from _axis_texts(child)
+            continue
+        yield child
+        yield from drawn(child)
+
+
+def _axis_texts(axis: Axis) -> Iterator[Text]:
+    labels = [label for tick in axis._update_ticks() for label in (tick.label1, tick.label2)]
+    for text in (*labels, axis.label, axis.offsetText):
+        if text.get_visible():
+            yield text
+
+
+def visible_texts(figure: Figure) -> Iterator[Text]:
+    for artist in drawn(figure):
+        if isinstance(artist, Text) and artist.get_text().strip():
+            yield artist
+
+
+def box(text: Text) -> Bbox:
+    """Return where the words stand, without an annotation's arrow or a background's padding."""
+    return Text.get_window_extent(text)
+
+
+def sizes(texts: list[Text]) -> Iterator[str]:
+    for text in texts:
+        if not SMALLEST - 1e-9 <= text.get_fontsize() <= LARGEST:
+            yield f"{_words(text)} is {text.get_fontsize()} pt"
+        if text.get_fontfamily() != [FAMILY]:
+            yield f"{_words(text)} is set in {text.get_fontfamily()}"
+
+
+def clipped(texts: list[Text], figure: Figure) -> Iterator[str]:
+    page = figure.bbox
+    for text in texts:
+        at = box(text)
+        if (
+            at.x0 < page.x0 - TOUCH
+            or at.y0 < page.y0 - TOUCH
+            or at.x1 > page.x1 + TOUCH
+            or at.y1 > page.y1 + TOUCH
+        ):
+            yield f"{_words(text)} is cut off at the page's edge"
+        if text.get_clip_on() and text.axes is not None:
+            inside = text.axes.bbox
+            if not (inside.x0 - TOUCH <= at.x0 and at.x1 <= inside.x1 + TOUCH):
+                yield f"{_words(text)} is cut off at the axes' edge"
+
+
+def overlaps(texts: list[Text]) -> Iterator[str]:
+    boxes = [(text, box(text)) for text in texts]
+    for (one, a), (other, b) in combinations(boxes, 2):
+        wide = min(a.x1, b.x1) - max(a.x0, b.x0)
+        high = min(a.y1, b.y1) - max(a.y0, b.y0)
+        if wide > TOUCH and high > TOUCH + 1.0:
+            yield f"{_words(one)} and {_words(other)} lie over one another"
+
+
+def struck(texts: list[Text], figure: Figure) -> Iterator[str]:
+    """Find lines, markers and patch edges that run through words."""
+    paths = list(_drawn_paths(figure))
+    for text in texts:
+        if _has_background(text):
+            continue
+        at = box(text)
+        inner = Bbox.from_extents(at.x0 + 1.0, at.y0 + 2.0, at.x1 - 1.0, at.y1 - 2.0)
+        if inner.width <= 0 or inner.height <= 0:
+            continue
+        for name, path, filled, clip in paths:
+            seen = inner if clip is None else Bbox.intersection(inner, clip)
+            if (
+                seen is not None
+                and len(path.vertices)
+                and path.intersects_bbox(seen, filled=filled)
+            ):
+                yield f"{_words(text)} is struck through by {name}"
+                break
+
+
+def _has_background(text: Text) -> bool:
+    patch = text.get_bbox_patch()
+    return patch is not None and patch.get_facecolor()[3] > 0.75
+
+
+def _drawn_paths(figure: Figure) -> Iterator[tuple[str, Path, bool, Bbox | None]]:
+    for artist in drawn(figure):
+        if isinstance(artist, Line2D):
+            yield from _line_paths(artist, figure)
+        elif isinstance(artist, Collection):
+            yield from _collection_paths(artist, figure)
+        elif isinstance(artist, Patch) and not isinstance(artist, Spine):
+            whole = artist.axes is None or artist is artist.axes.patch
+            if not whole and artist.get_edgecolor()[3] > 0 and artist.get_linewidth() > 0:
+                path = artist.get_transform().transform_path(artist.get_path())
+                yield f"edge of {type(artist).__name__}", path, False, None
+
+
+def _line_paths(line: Line2D, figure: Figure) -> Iterator[tuple[str, Path, bool, Bbox | None]]:
+    clip = line.axes.bbox if line.axes is not None and line.get_clip_on() else None
+    points = line.get_transform().transform_path(line.get_path())
+    name = line.get_gid() or line.get_label()
+    if line.get_linestyle() not in {"None", "", " "} and line.get_linewidth() > 0:
+        yield f"line {name}", points, False, clip
+    if line.get_marker() not in {"None", "", " ", None}:
+        half = line.get_markersize() * figure.dpi / 72 / 2
+        for x, y in points.vertices:
+            if np.isfinite([x, y]).all():
+                yield f"marker {name}", _square(x, y, half), True, clip
+
+
+def _collection_paths(
+    collection: Collection, figure: Figure
+) -> Iterator[tuple[str, Path, bool, Bbox | None]]:
+    clip = collection.axes.bbox if collection.get_clip_on() else None
+    name = f"{type(collection).__name__} {collection.get_gid() or ''}".strip()
+    if isinstance(collection, PathCollection):
+        offsets = collection.get_offset_transform().transform(collection.get_offsets())
+        sizes = collection.get_sizes()
+        for i, (x, y) in enumerate(np.atleast_2d(offsets)):
+            half = np.sqrt(sizes[i % len(sizes)]) * figure.dpi / 72 / 2
+            yield name, _square(x, y, half), True, clip
+    elif isinstance(collection, LineCollection):
+        for path in collection.get_paths():
+            yield name, collection.get_transform().transform_path(path), False, clip
+
+
+def _square(x: float, y: float, half: float) -> Path:
+    return Path.unit_rectangle().transformed(
+        Affine2D().scale(2 * half).translate(x - half, y - half)
+    )
+
+
+def contrast(texts: list[Text], figure: Figure) -> Iterator[str]:
+    for text in texts:
+        ground = np.array(to_rgba(_background(text, figure))[:3])
+        ink = np.array(to_rgba(text.get_color()))
+        alpha = ink[3] * (1.0 if text.get_alpha() is None else text.get_alpha())
+        seen = alpha * ink[:3] + (1 - alpha) * ground
+        ratio = contrast_ratio(seen, ground)
+        if ratio < LEAST_CONTRAST:
+            yield f"{_words(text)} has a contrast of {ratio:.2f}:1"
+
+
+def _background(text: Text, figure: Figure) -> object:
+    """Return the colour of the smallest filled patch around the words, else the page's."""
+    patch = text.get_bbox_patch()
+    if patch is not None and patch.get_facecolor()[3] > 0.75:
+        return patch.get_facecolor()
+    at = box(text)
+    found: list[tuple[float, object]] = []
+    for other in drawn(figure):
+        if (
+            not isinstance(other, Patch)
+            or other is patch
+            or not other.get_visible()
+            or other.get_facecolor()[3] < 0.05
+        ):
+            continue
+        extent = other.get_window_extent()
+        if extent.x0 <= at.x0 and extent.x1 >= at.x1 and extent.y0 <= at.y0 and extent.y1 >= at.y1:
+            face = np.array(other.get_facecolor())
+            found.append((extent.width * extent.height, tuple(face[3] * face[:3] + 1 - face[3])))
+    return min(found, default=(0.0, figure.get_facecolor()), key=lambda item: item[0])[1]
+
+
+def contrast_ratio(one: np.ndarray, other: np.ndarray) -> float:
+    """Return the contrast of two sRGB colours (WCAG 2.1)."""
+    light, dark = sorted((_luminance(one), _luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def _luminance(rgb: np.ndarray) -> float:
+    rgb = np.asarray(rgb, dtype=float)[:3]
+    linear = np.where(rgb <= 0.03928, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    return float(linear @ np.array([0.2126, 0.7152, 0.0722]))
+
+
+def axis_labels(figure: Figure) -> Iterator[str]:
+    """Find axes whose ticks carry numbers that no label names."""
+    whole_x = bool(figure.get_supxlabel())
+    whole_y = bool(figure.get_supylabel())
+    for axes in figure.findobj(Axes):
+        if not axes.get_visible() or not axes.axison:
+            continue
+        for name, axis, named in (("x", axes.xaxis, whole_x), ("y", axes.yaxis, whole_y)):
+            numbers = [t.get_text() for t in axis.get_ticklabels() if t.get_visible()]
+            numeric = [n for n in numbers if n.strip("−-0123456789., ×%\n$") == "" and n.strip()]
+            if numeric and not axis.label.get_text() and not named and not _shares(axes, axis):
+                yield f"the {name} axis has numbers and no label"
+
+
+def _shares(axes: Axes, axis: object) -> bool:
+    """Say whether a neighbour on the same scale carries the label."""
+    group = axes.get_shared_x_axes() if axis is axes.xaxis else axes.get_shared_y_axes()
+    siblings = group.get_siblings(axes)
+    get = (lambda a: a.xaxis) if axis is axes.xaxis else (lambda a: a.yaxis)
+    return any(get(other).label.get_text() for other in siblings if other is not axes)
+
+
+def _words(text: Text) -> str:
+    kind = "annotation" if isinstance(text, Annotation) else "text"
+    return f"{kind} {text.get_text()[:40]!r}"

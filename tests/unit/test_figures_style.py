@@ -1,0 +1,95 @@
+"""Looks, widths and places of text."""
+
+import itertools
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+
+from alliance_stats.figures.style import (
+    SMALL,
+    integer_ticks,
+    look,
+    new_figure,
+    spread,
+    text_width,
+    wrap,
+)
+from tests.figure_lint.lint import contrast_ratio
+
+WHITE = np.ones(3)
+
+
+def test_text_colours_are_readable_on_white() -> None:
+    for place in range(7):
+        assert contrast_ratio(np.array(to_rgb(look(place).text)), WHITE) >= 4.5
+
+
+def test_contrast_of_black_and_of_blue() -> None:
+    assert contrast_ratio(np.zeros(3), WHITE) == pytest.approx(21.0)
+    # WCAG contrast of #0072B2, as web checkers print it
+    assert contrast_ratio(np.array(to_rgb("#0072B2")), WHITE) == pytest.approx(5.19, abs=0.01)
+
+
+def test_no_two_of_forty_groups_look_the_same() -> None:
+    looks = [look(place) for place in range(40)]
+    assert len({(x.colour, str(x.dash), x.marker) for x in looks}) == 40
+    # without colour the first seven still differ
+    assert len({str(x.dash) for x in looks[:7]}) == len({x.marker for x in looks[:7]}) == 7
+
+
+def test_wrap_keeps_every_character_and_the_width() -> None:
+    text = "a short one, then " + "x" * 90 + " and Größe $5"
+    lines = wrap(text, 100.0)
+    assert all(text_width(line) <= 100.0 for line in lines)
+    assert "".join(lines).replace(" ", "") == text.replace(" ", "").replace("$", r"\$")
+    assert wrap("", 100.0) == [""]
+    assert wrap("two words", 1000.0) == ["two words"]
+
+
+def test_text_width_grows_with_text_and_size() -> None:
+    assert text_width("ab") < text_width("abc") < text_width("abc", 2 * SMALL)
+    assert text_width("abc", 2 * SMALL) == pytest.approx(2 * text_width("abc"), rel=0.02)
+    assert text_width("   ") == 0.0
+
+
+def test_spread_moves_labels_apart_and_keeps_their_order() -> None:
+    wanted, heights = [0.5, 0.52, 0.1, 0.51], [0.1, 0.2, 0.1, 0.1]
+    placed = spread(wanted, heights, 0.0, 1.0)
+    order = np.argsort(wanted)
+    for below, above in itertools.pairwise(order):
+        gap = (heights[below] + heights[above]) / 2
+        assert placed[above] - placed[below] >= gap - 1e-12
+    assert placed[2] == pytest.approx(0.1)  # nothing is in its way
+    assert min(placed) >= 0.05 - 1e-12
+    assert max(placed) <= 0.95 + 1e-12
+
+
+def test_spread_leaves_labels_that_have_room() -> None:
+    assert spread([0.2, 0.8], [0.1, 0.1], 0.0, 1.0) == pytest.approx([0.2, 0.8])
+    assert spread([1.0], [0.2], 0.0, 1.0) == pytest.approx([0.9])
+
+
+def test_spread_of_too_many_labels_stands_around_the_middle() -> None:
+    placed = spread([0.0, 0.0, 0.0], [0.5, 0.5, 0.5], 0.0, 1.0)
+    assert placed == pytest.approx([0.0, 0.5, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        (1, 1, [1]),
+        (1, 3, [1, 2, 3]),
+        (1, 24, [1, 4, 8, 12, 16, 20, 24]),
+        (1, 60, [1, 10, 20, 30, 40, 50, 60]),
+    ],
+)
+def test_sessions_are_labelled_in_whole_numbers(low: int, high: int, ticks: list[int]) -> None:
+    assert integer_ticks(low, high, most=7) == ticks
+
+
+def test_figures_are_not_pyplots() -> None:
+    figure = new_figure(3.5, 2.0)
+    assert isinstance(figure.add_subplot(), Axes)
+    assert getattr(figure.canvas, "manager", None) is None

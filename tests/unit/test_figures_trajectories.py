@@ -1,0 +1,133 @@
+"""Trajectories: the means are right and what is drawn is what was computed."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.formula.api as smf
+from matplotlib.figure import Figure
+from scipy import stats
+
+from alliance_stats.errors import DataError
+from alliance_stats.figures.trajectories import (
+    draw_trajectories,
+    session_means,
+    trajectory_figure,
+)
+from tests.figure_lint.cases import WAI, ratings
+
+SOLVER = 1e-12  # both sides are a mean and a sum of squares; only the order of summing differs
+
+FOUR = pd.DataFrame(
+    {
+        "person": ["a", "b", "c", "d", "a"],
+        "therapist": ["T1", "T1", "T2", "T2", "T1"],
+        "session": [1, 1, 1, 1, 2],
+        "score": [1.0, 2.0, 4.0, 5.0, 3.0],
+    }
+)
+
+
+def means(cluster: str = "person", conf_level: float = 0.95) -> pd.DataFrame:
+    return session_means(
+        FOUR, session="session", score="score", cluster=cluster, conf_level=conf_level
+    )
+
+
+def test_mean_of_persons_has_the_t_interval() -> None:
+    first = means().iloc[0]
+    error = np.std([1, 2, 4, 5], ddof=1) / 2
+    assert first["estimate"] == 3.0
+    assert first["std_error"] == pytest.approx(error, rel=SOLVER)
+    low, high = stats.t.interval(0.95, 3, loc=3.0, scale=error)
+    assert (first["conf_low"], first["conf_high"]) == pytest.approx((low, high), rel=SOLVER)
+    assert (first["n_ratings"], first["n_clusters"], first["df"]) == (4, 4, 3)
+
+
+def test_mean_over_therapists_by_hand() -> None:
+    # residuals -2 -1 | 1 2: cluster sums -3 and 3; 2/1 * 18 / 16 = 2.25
+    first = means("therapist").iloc[0]
+    assert first["std_error"] == pytest.approx(1.5, rel=SOLVER)
+    assert first["df"] == 1
+
+
+def test_mean_over_therapists_is_statsmodels_cluster_robust() -> None:
+    data = ratings().dropna().query("session == 2")
+    ours = session_means(data, session="session", score="alliance", cluster="therapist")
+    codes = data["therapist"].astype("category").cat.codes
+    fit = smf.ols("alliance ~ 1", data).fit(cov_type="cluster", cov_kwds={"groups": codes})
+    assert ours["std_error"].iloc[0] == pytest.approx(fit.bse["Intercept"], rel=1e-10)
+
+
+def test_one_cluster_has_no_interval() -> None:
+    second = means().iloc[1]
+    assert second["estimate"] == 3.0
+    assert np.isnan(second[["std_error", "conf_low", "conf_high"]].astype(float)).all()
+
+
+def test_conf_level_widens() -> None:
+    wide, narrow = means(conf_level=0.99).iloc[0], means(conf_level=0.9).iloc[0]
+    assert wide["conf_high"] > narrow["conf_high"]
+    with pytest.raises(ValueError, match="conf_level must lie between 0 and 1"):
+        means(conf_level=95)
+
+
+def test_drawn_mean_and_lines_are_the_numbers() -> None:
+    ax = Figure().add_subplot()
+    table = means()
+    draw_trajectories(ax, FOUR, table, session="session", score="score", person="person")
+    drawn = next(line for line in ax.lines if line.get_gid() == "mean")
+    np.testing.assert_array_equal(drawn.get_ydata(), table["estimate"])
+    np.testing.assert_array_equal(drawn.get_xdata(), [1, 2])
+    tracks = ax.collections[0].get_segments()
+    np.testing.assert_array_equal(tracks[0], [[1, 1], [2, 3]])  # person a is the only line
+    labels = [label.get_text() for label in ax.get_xticklabels()]
+    assert labels == ["1\n4", "2\n1"]
+
+
+def test_words_and_data_hold_the_numbers() -> None:
+    data = ratings().rename(columns={"alliance": "a b"})
+    before = data.copy()
+    report = trajectory_figure(
+        data,
+        session="session",
+        score="a b",
+        person="person",
+        role="role",
+        cluster="therapist",
+        score_label=WAI,
+    )
+    pd.testing.assert_frame_equal(data, before)
+    rated = data.dropna()
+    for role, part in rated.groupby("role"):
+        first = part.loc[part["session"] == 1, "a b"].mean()
+        assert f"{role}: {first:.2f} at session 1" in report.caption
+        assert f"{role}, {part['person'].nunique()} persons: mean {first:.2f}" in report.alt
+    assert "cluster-robust (CR1) over 'therapist'" in report.note
+    assert f"{data['a b'].isna().sum()} rows without a score" in report.note
+    drawn = report.data.query("part == 'rating'")
+    assert sorted(drawn["estimate"]) == sorted(rated["a b"])
+
+
+def test_row_order_does_not_matter() -> None:
+    def draw(data: pd.DataFrame) -> str:
+        return trajectory_figure(
+            data, session="session", score="alliance", person="person", role="role"
+        ).svg()
+
+    data = ratings()
+    assert draw(data.sample(frac=1, random_state=1)) == draw(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (FOUR.assign(score=np.nan), "'score' has no value that is not missing"),
+        (FOUR.drop(columns="score"), "data has no column 'score'"),
+        (FOUR.assign(score=[1, 2, np.inf, 3, 4]), "'score' is infinite in row 2"),
+        (FOUR.assign(session=[1, 2, None, 3, 4]), "'session' is missing in row 2"),
+        (FOUR.assign(score=list("abcde")), "'score' must be numeric"),
+    ],
+)
+def test_refuses(data: pd.DataFrame, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        trajectory_figure(data, session="session", score="score", person="person")
