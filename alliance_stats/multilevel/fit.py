@@ -24,7 +24,7 @@ from alliance_stats.multilevel.criterion import (
 )
 from alliance_stats.multilevel.elimination import descend
 
-__all__ = ["Convergence", "Fit", "minimise"]
+__all__ = ["Convergence", "Fit", "minimise", "reduce_rank", "trapezoid"]
 
 # A relative SD under this is tried at zero; it stays there if the deviance does not mind.
 NEARLY_ZERO = 1e-3
@@ -129,7 +129,7 @@ def _descend_from(problem: Problem, start: Sequence[Array], tally: _Tally) -> Fi
     template = problem.template
     Lambda, value = _run(problem, template, start, tally)
     while True:
-        smaller, reduced = _reduce(template, Lambda)
+        smaller, reduced = reduce_rank(template, Lambda)
         if smaller.ranks == template.ranks:
             break
         at_boundary, lower = _run(problem, smaller, reduced, tally)
@@ -152,14 +152,14 @@ def _run(
         template.theta(start),
         jac=True,
         method="L-BFGS-B",
-        options={"ftol": 1e-15, "gtol": 1e-7, "maxiter": 500, "maxcor": 20},
+        options={"ftol": 1e-13, "gtol": 1e-7, "maxiter": 500, "maxcor": 20},
     )
     tally.evaluations += int(found.nfev)
     tally.message = str(found.message)
     return template.factors(found.x), float(found.fun)
 
 
-def _reduce(template: Template, Lambda: Sequence[Array]) -> tuple[Template, list[Array]]:
+def reduce_rank(template: Template, Lambda: Sequence[Array]) -> tuple[Template, list[Array]]:
     """Drop the nearly zero dimensions of every term's covariance."""
     ranks = [list(free) for free in template.ranks]
     reduced = [factor.copy() for factor in Lambda]
