@@ -20,7 +20,15 @@ import numpy.typing as npt
 
 from alliance_stats.estimates import Array
 
-__all__ = ["CrossProducts", "Layout", "Level", "RowArrays", "cross_products", "lay_out"]
+__all__ = [
+    "CrossProducts",
+    "Layout",
+    "Level",
+    "RowArrays",
+    "cross_products",
+    "lay_out",
+    "with_outcome",
+]
 
 Index = npt.NDArray[np.int64]
 
@@ -191,6 +199,23 @@ def cross_products(layout: Layout, rows: RowArrays) -> CrossProducts:
         above = level.q + layout.above(k)
         C.append(np.concatenate([sums[:, level.q : above], dense, sums[:, above:]], axis=1))
     return CrossProducts(tuple(A), tuple(C), _root(layout, rows))
+
+
+def with_outcome(layout: Layout, products: CrossProducts, rows: RowArrays) -> CrossProducts:
+    """Put another outcome (the last of ``rows.Xy``) into the cross-products."""
+    y = rows.Xy[-1]
+    C = []
+    for k, level in enumerate(layout.levels):
+        column = np.add.reduceat(rows.Z[k] * y, level.row_starts, axis=1)
+        C.append(np.concatenate([products.C[k][:, :-1], column[:, None]], axis=1))
+    c = layout.n_crossed
+    R = products.R.copy()
+    R[c:, -1] = rows.Xy @ y
+    R[:c, -1] = 0.0
+    for column, values in _crossed_columns(layout, rows):
+        R[:c, -1] += np.bincount(column, weights=values * y, minlength=c)
+    R[-1, :] = R[:, -1]
+    return CrossProducts(products.A, tuple(C), R)
 
 
 def _is_nested(inner: Index, outer: Index, n_inner: int) -> bool:

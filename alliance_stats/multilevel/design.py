@@ -305,7 +305,8 @@ def units_of(grouping: Grouping, data: pd.DataFrame) -> npt.NDArray[np.int64]:
         if len(columns) == 1
         else pd.MultiIndex.from_frame(data[columns].astype(object))
     )
-    return grouping.keys.get_indexer(wanted).astype(np.int64)
+    found: npt.NDArray[np.int64] = grouping.keys.get_indexer(wanted).astype(np.int64)
+    return found
 
 
 def _by_group(random: tuple[RandomTerm, ...]) -> dict[tuple[str, ...], list[RandomTerm]]:

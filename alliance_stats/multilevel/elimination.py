@@ -45,6 +45,8 @@ class Elimination:
         Per level, ``G'G = P = Lambda (Lambda' A Lambda + I)^-1 Lambda'``.
     dense_A, dense_C, dense_G
         The same for the crossed block (no unit index).
+    Lambda, crossed_Lambda
+        The relative covariance factors it was done with.
     """
 
     log_det: float
@@ -55,6 +57,8 @@ class Elimination:
     dense_A: Array
     dense_C: Array
     dense_G: Array
+    Lambda: tuple[Array, ...]
+    crossed_Lambda: tuple[Array, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,20 +67,33 @@ class LevelPosterior:
 
     Attributes
     ----------
-    B
-        Best linear predictors of the effects for each column of ``[X y]``: (q, p + 1, n).
-    K
-        Posterior covariance of the effects given fixed effects, relative: (q, q, n).
+    D
+        Covariance of a unit's effects, relative to the residual variance: (q, q).
+    P
+        Their posterior covariance given the effects of the unit's ancestors: (q, q, n).
+    spread
+        Covariance that the ancestors' effects lend to that residual: (q, q, n).
     H
         ``Z_u' V^-1 [X y]``: (q, p + 1, n).
     S
         ``Z_u' V^-1 Z_u`` summed over units: (q, q).
     """
 
-    B: Array
-    K: Array
+    D: Array
+    P: Array
+    spread: Array
     H: Array
     S: Array
+
+    @property
+    def B(self) -> Array:
+        """Best linear predictors of the effects for each column of ``[X y]``: (q, p + 1, n)."""
+        return np.asarray(np.einsum("ij,jrn->irn", self.D, self.H))
+
+    @property
+    def K(self) -> Array:
+        """Posterior covariance of the effects given the coefficients, relative: (q, q, n)."""
+        return self.P + multiply(multiply(self.P, self.spread), self.P)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,15 +165,23 @@ def eliminate(
         log_det += log_det_c
         root = dense_G @ dense_C
         R = R - root.T @ root
-    return Elimination(log_det, R, tuple(As), tuple(Cs), tuple(Gs), dense_A, dense_C, dense_G)
+    return Elimination(
+        log_det,
+        R,
+        tuple(As),
+        tuple(Cs),
+        tuple(Gs),
+        dense_A,
+        dense_C,
+        dense_G,
+        tuple(Lambda),
+        tuple(crossed_Lambda),
+    )
 
 
 def multiply(left: Array, right: Array) -> Array:
     """Matrix product for every unit: (i, j, n) times (j, k, n) -> (i, k, n)."""
-    out = left[:, 0, None, :] * right[None, 0]
-    for j in range(1, left.shape[1]):
-        out += left[:, j, None, :] * right[None, j]
-    return out
+    return np.asarray(np.einsum("ijn,jkn->ikn", left, right))
 
 
 def _subtract_schur(A: Array, C: Array, W: Array, starts: np.ndarray) -> None:
@@ -233,17 +258,19 @@ def descend(layout: Layout, up: Elimination) -> Descent:
             spread += np.einsum("qcn,rcn->qrn", T_dense, C_dense, optimize=True)
 
         E_t = np.swapaxes(E, 0, 1)
-        B = multiply(P, residual)
-        K = P + multiply(multiply(P, spread), P)
-        S = (multiply(A, E) - multiply(multiply(E_t, spread), E)).sum(axis=-1)
-        levels.append(LevelPosterior(B, K, multiply(E_t, residual), S))
+        S = multiply(A, E).sum(axis=-1)  # numpy's sum is pairwise, einsum's is not
+        if a or c:
+            S -= multiply(multiply(E_t, spread), E).sum(axis=-1)
+        D = up.Lambda[k] @ up.Lambda[k].T
+        own = LevelPosterior(D, P, spread, multiply(E_t, residual), S)
+        levels.append(own)
 
         if k:
             to_above, to_dense = -multiply(P, T_above) if a else T_above, T_dense
             if c:
                 to_dense = -multiply(P, T_dense)
-            B_above = np.concatenate([B, np.broadcast_to(B_above, (a, *B.shape[1:]))])
-            K_above = _bordered(K, to_above, K_above)
+            B_above = np.concatenate([own.B, np.broadcast_to(B_above, (a, *own.B.shape[1:]))])
+            K_above = _bordered(own.K, to_above, K_above)
             K_cross = np.concatenate([to_dense, K_cross]) if a else to_dense
     return Descent(tuple(reversed(levels)), crossed)
 
@@ -266,7 +293,7 @@ def _dense_posterior(
     H = up.dense_C - up.dense_A @ B
     AK = up.dense_A @ K
     pieces, offset = [], 0
-    for q, n in zip(layout.crossed_q, layout.crossed_n, strict=True):
+    for q, n, factor in zip(layout.crossed_q, layout.crossed_n, up.crossed_Lambda, strict=True):
         own = np.arange(offset, offset + q * n).reshape(n, q).T
         S = np.empty((q, q))
         K_own = np.empty((q, q, n))
@@ -279,8 +306,9 @@ def _dense_posterior(
         width = B.shape[1]
         pieces.append(
             LevelPosterior(
-                B[own.ravel()].reshape(q, n, width).swapaxes(1, 2),
+                factor @ factor.T,
                 K_own,
+                np.zeros_like(K_own),
                 H[own.ravel()].reshape(q, n, width).swapaxes(1, 2),
                 S,
             )

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy import linalg
 
@@ -11,11 +12,15 @@ from alliance_stats.checks import check_choice, require_columns
 from alliance_stats.errors import DataError, FormulaError
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import reports
-from alliance_stats.multilevel.blocks import RowArrays, cross_products, lay_out
-from alliance_stats.multilevel.criterion import Problem, Solution, Template, solve
+from alliance_stats.multilevel.anova import anova_table
+from alliance_stats.multilevel.cluster_robust import CR2
+from alliance_stats.multilevel.criterion import Problem, Solution, solve
 from alliance_stats.multilevel.design import Design, build_design
 from alliance_stats.multilevel.elimination import Descent, descend
 from alliance_stats.multilevel.fit import Convergence, Fit, minimise
+from alliance_stats.multilevel.influence import cooks_distances
+from alliance_stats.multilevel.prediction import augmented, predicted, simulated
+from alliance_stats.multilevel.problem import make_problem, refitted
 
 __all__ = ["LinearMixedModel", "lmm"]
 
@@ -120,6 +125,106 @@ class LinearMixedModel:
         """Return, for each grouping factor, the covariance of its random effects (as given)."""
         return reports.covariances(self)
 
+    def anova(
+        self,
+        *,
+        kind: Literal["marginal", "sequential"] = "marginal",
+        df_method: DfMethod = "satterthwaite",
+    ) -> pd.DataFrame:
+        """Return joint F tests, one row a term: ``term, statistic, df1, df2, p_value``.
+
+        Parameters
+        ----------
+        kind
+            ``"marginal"``: all coefficients of the term are zero, given all others (with
+            treatment coding and an interaction, a main effect is then the effect at the
+            reference). ``"sequential"``: each term given those before it (R's type I).
+        df_method
+            As in :meth:`tidy`.
+        """
+        return anova_table(self, kind=kind, df_method=df_method)
+
+    def predict(
+        self,
+        newdata: pd.DataFrame,
+        *,
+        level: Literal["population", "conditional"] = "population",
+        interval: Literal["confidence", "prediction"] | None = None,
+        df_method: DfMethod = "satterthwaite",
+        conf_level: float = 0.95,
+    ) -> pd.DataFrame:
+        """Return the expected outcome of new rows.
+
+        Parameters
+        ----------
+        newdata
+            Rows with the predictors; at the conditional level with the grouping columns too.
+        level
+            ``"population"``: over units (``X beta``). ``"conditional"``: for the units of the fit
+            (``X beta + Z b``); an unknown unit is refused.
+        interval
+            ``"confidence"`` for the expected outcome, ``"prediction"`` for a new observation
+            (of a new unit at the population level; residual weight 1; normal quantiles, theta
+            taken as known). At the conditional level both take theta as known.
+        df_method
+            Of the population-level confidence interval.
+        conf_level
+            Coverage of the interval.
+
+        Returns
+        -------
+        DataFrame
+            ``estimate`` and, with an interval, ``std_error, df, conf_low, conf_high``, in units
+            of the outcome, indexed as `newdata`.
+        """
+        check_choice(level, ("population", "conditional"), name="level")
+        if interval is not None:
+            check_choice(interval, ("confidence", "prediction"), name="interval")
+        return predicted(
+            self,
+            newdata,
+            level=level,
+            interval=interval,
+            df_method=df_method,
+            conf_level=conf_level,
+        )
+
+    def augment(self) -> pd.DataFrame:
+        """Return the rows used with fitted values and residuals, in units of the outcome.
+
+        Columns ``outcome, fitted, fitted_marginal, residual, residual_marginal,
+        residual_standardised``: fitted with and without the predicted random effects; the
+        standardised residual is the conditional one over its SD. Indexed as the caller's rows.
+        """
+        return augmented(self)
+
+    def cooks_distance(self, cluster: str) -> pd.DataFrame:
+        """Return how far the coefficients move when a cluster is left out, theta held.
+
+        Parameters
+        ----------
+        cluster
+            A grouping factor of the model.
+
+        Returns
+        -------
+        DataFrame
+            ``group, level, n, cooks_distance``, a row a cluster. The distance is
+            ``d' V(beta)^-1 d / p`` for the change ``d`` (Demidenko & Stukel 2005,
+            doi:10.1002/sim.1974).
+        """
+        return cooks_distances(self, cluster)
+
+    def simulate(self, seed: int | np.random.Generator, *, n: int = 1) -> pd.DataFrame:
+        """Draw new outcomes for the rows used, new random effects each time: (rows, n)."""
+        rng = np.random.default_rng(seed)
+        draws = np.column_stack([simulated(self, rng) for _ in range(n)])
+        return pd.DataFrame(draws, index=self.design.index)
+
+    def refit(self, y: npt.ArrayLike) -> "LinearMixedModel":
+        """Fit the same model to another outcome of the same rows, from the present theta."""
+        return refitted(self, np.asarray(y, dtype=np.float64))
+
     def random_effects(self) -> pd.DataFrame:
         """Return the predicted random effects: ``tidy(effects="ran_vals")``."""
         return self.tidy(effects="ran_vals")
@@ -131,6 +236,7 @@ class LinearMixedModel:
         *,
         effects: Effects = "fixed",
         df_method: DfMethod = "satterthwaite",
+        vcov: CR2 | None = None,
         conf_level: float = 0.95,
     ) -> pd.DataFrame:
         """Return one row an estimate.
@@ -144,6 +250,9 @@ class LinearMixedModel:
         df_method
             ``"satterthwaite"`` (as lmerTest), ``"kenward-roger"`` (as pbkrtest; it corrects the
             standard errors too, and needs a REML fit), or ``"normal"`` (infinite df).
+        vcov
+            ``CR2("therapist")`` for cluster-robust standard errors with their own Satterthwaite
+            df (Pustejovsky & Tipton 2018); `df_method` is then not used.
         conf_level
             Coverage of the Wald intervals.
 
@@ -155,7 +264,7 @@ class LinearMixedModel:
         """
         check_choice(effects, ("fixed", "ran_pars", "ran_vals"), name="effects")
         if effects == "fixed":
-            return reports.fixed_table(self, df_method=df_method, conf_level=conf_level)
+            return reports.fixed_table(self, df_method=df_method, vcov=vcov, conf_level=conf_level)
         if effects == "ran_pars":
             return reports.ran_pars_table(self)
         return reports.ran_vals_table(self, conf_level=conf_level)
@@ -231,22 +340,3 @@ def lmm(
         )
     problem = make_problem(design, reml=reml, known=known_variance is not None)
     return LinearMixedModel(design, problem, minimise(problem))
-
-
-def make_problem(design: Design, *, reml: bool, known: bool) -> Problem:
-    """Arrange the design's rows for elimination and sum their products."""
-    groupings = design.groupings
-    layout = lay_out([g.codes for g in groupings], [len(g.Z) for g in groupings])
-    order = layout.order
-    rows = RowArrays(
-        tuple(groupings[level.factor].Z[:, order] for level in layout.levels),
-        tuple(groupings[f].Z[:, order] for f in layout.crossed),
-        tuple(groupings[f].codes[order] for f in layout.crossed),
-        np.concatenate([design.Q, design.residual[None]])[:, order],
-    )
-    constant = -2.0 * float(np.log(design.root_weights).sum())
-    if reml:
-        constant += design.fixed.log_det
-    template = Template.full([[len(basis.names) for basis in g.terms] for g in groupings])
-    n, p = len(design.y), len(design.fixed.kept)
-    return Problem(layout, cross_products(layout, rows), template, n, p, reml, known, constant)

@@ -1,15 +1,11 @@
 """What a fitted linear mixed model says: tidy frames and text, derived from the fit."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import linalg
 
-from alliance_stats.checks import check_choice
 from alliance_stats.estimates import Array, two_sided_p, wald_interval
 from alliance_stats.formatting import (
     format_bounded,
@@ -20,16 +16,12 @@ from alliance_stats.formatting import (
     format_p,
     text_table,
 )
+from alliance_stats.multilevel.cluster_robust import CR2, cluster_robust
 from alliance_stats.multilevel.criterion import posteriors
-from alliance_stats.multilevel.curvature import Curvature, curvature
-from alliance_stats.multilevel.degrees_of_freedom import (
-    KenwardRoger,
-    Satterthwaite,
-    kenward_roger,
-    satterthwaite,
-)
-from alliance_stats.multilevel.design import Grouping, TermBasis
+from alliance_stats.multilevel.degrees_of_freedom import KenwardRoger
+from alliance_stats.multilevel.design import Grouping
 from alliance_stats.multilevel.elimination import LevelPosterior
+from alliance_stats.multilevel.inference import back_transform, small_sample, working_contrasts
 
 if TYPE_CHECKING:
     from alliance_stats.multilevel.lmm import LinearMixedModel
@@ -40,7 +32,6 @@ __all__ = [
     "glance_table",
     "ran_pars_table",
     "ran_vals_table",
-    "small_sample",
     "summary_text",
 ]
 
@@ -57,51 +48,14 @@ COLUMNS = (
     "conf_low",
     "conf_high",
 )
-DF_METHODS = ("satterthwaite", "kenward-roger", "normal")
-
-# The curvature costs some evaluations of the criterion; a model is asked for it many times.
-_CURVATURES: "WeakKeyDictionary[LinearMixedModel, Curvature]" = WeakKeyDictionary()
 
 
-def curvature_of(model: "LinearMixedModel") -> Curvature:
-    """Return the likelihood's curvature at the fit, computed once a model."""
-    found = _CURVATURES.get(model)
-    if found is None:
-        found = curvature(model.problem, model.fit.Lambda, model.sigma)
-        _CURVATURES[model] = found
-    return found
-
-
-def small_sample(model: "LinearMixedModel", df_method: str) -> Satterthwaite | KenwardRoger | None:
-    """Prepare a df method for the model; ``None`` for the normal approximation."""
-    check_choice(df_method, DF_METHODS, name="df_method")
-    if df_method == "normal":
-        return None
-    if df_method == "satterthwaite":
-        return satterthwaite(curvature_of(model), reml=model.reml)
-    if not model.reml:
-        raise ValueError(
-            "Kenward-Roger inference is defined for REML fits; this one is ML. "
-            "Fit again with reml=True, or use df_method='satterthwaite'."
-        )
-    return kenward_roger(curvature_of(model))
-
-
-def working_contrasts(model: "LinearMixedModel", C: Array) -> Array:
-    """Turn contrasts of the given coefficients into contrasts of the working ones."""
-    return np.asarray(linalg.solve_triangular(model.design.fixed.R.T, C.T, lower=True).T)
-
-
-def fixed_table(model: "LinearMixedModel", *, df_method: str, conf_level: float) -> pd.DataFrame:
+def fixed_table(
+    model: "LinearMixedModel", *, df_method: str, vcov: CR2 | None, conf_level: float
+) -> pd.DataFrame:
     """Coefficients with standard errors, df, tests and intervals."""
-    method = small_sample(model, df_method)
     fixed = model.design.fixed
-    C = working_contrasts(model, np.eye(len(fixed.kept)))
-    if method is None:
-        variances, df = np.diag(model.vcov()), np.full(len(C), np.inf)
-    else:
-        Phi = method.adjusted if isinstance(method, KenwardRoger) else method.Phi
-        variances, df = model.sigma**2 * np.einsum("rp,pq,rq->r", C, Phi, C), method.df(C)
+    variances, df = coefficient_variances(model, df_method=df_method, vcov=vcov)
     estimate = model.beta.to_numpy()
     std_error, all_df = np.full((2, len(estimate)), np.nan)
     std_error[fixed.kept], all_df[fixed.kept] = np.sqrt(variances), df
@@ -120,6 +74,21 @@ def fixed_table(model: "LinearMixedModel", *, df_method: str, conf_level: float)
     )
 
 
+def coefficient_variances(
+    model: "LinearMixedModel", *, df_method: str, vcov: CR2 | None
+) -> tuple[Array, Array]:
+    """Squared standard errors and df of the estimated coefficients."""
+    if vcov is not None:
+        robust = cluster_robust(model, vcov)
+        return np.diag(robust.vcov), robust.df(np.eye(len(robust.M)))
+    method = small_sample(model, df_method)
+    C = working_contrasts(model, np.eye(len(model.design.fixed.kept)))
+    if method is None:
+        return np.diag(model.vcov()), np.full(len(C), np.inf)
+    Phi = method.adjusted if isinstance(method, KenwardRoger) else method.Phi
+    return model.sigma**2 * np.einsum("rp,pq,rq->r", C, Phi, C), method.df(C)
+
+
 def covariances(model: "LinearMixedModel") -> dict[str, pd.DataFrame]:
     """Covariance of each grouping factor's random effects, in the columns as given."""
     found = {}
@@ -130,11 +99,6 @@ def covariances(model: "LinearMixedModel") -> dict[str, pd.DataFrame]:
             half @ half.T, index=list(grouping.names), columns=list(grouping.names)
         )
     return found
-
-
-def back_transform(terms: Sequence[TermBasis]) -> Array:
-    """Matrix that takes effects of the working columns to effects of the columns as given."""
-    return np.asarray(linalg.block_diag(*(linalg.inv(basis.R) for basis in terms)))
 
 
 def ran_pars_table(model: "LinearMixedModel") -> pd.DataFrame:

@@ -1,0 +1,63 @@
+"""Inference on a fitted model's coefficients: which method, on which scale."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from scipy import linalg
+
+from alliance_stats.checks import check_choice
+from alliance_stats.estimates import Array
+from alliance_stats.multilevel.curvature import Curvature, curvature
+from alliance_stats.multilevel.degrees_of_freedom import (
+    KenwardRoger,
+    Satterthwaite,
+    kenward_roger,
+    satterthwaite,
+)
+from alliance_stats.multilevel.design import TermBasis
+
+if TYPE_CHECKING:
+    from alliance_stats.multilevel.lmm import LinearMixedModel
+
+__all__ = ["back_transform", "curvature_of", "small_sample", "working_contrasts"]
+
+DF_METHODS = ("satterthwaite", "kenward-roger", "normal")
+
+# The curvature costs some evaluations of the criterion; a model is asked for it many times.
+_CURVATURES: "WeakKeyDictionary[LinearMixedModel, Curvature]" = WeakKeyDictionary()
+
+
+def curvature_of(model: "LinearMixedModel") -> Curvature:
+    """Return the likelihood's curvature at the fit, computed once a model."""
+    found = _CURVATURES.get(model)
+    if found is None:
+        found = curvature(model.problem, model.fit.Lambda, model.sigma)
+        _CURVATURES[model] = found
+    return found
+
+
+def small_sample(model: "LinearMixedModel", df_method: str) -> Satterthwaite | KenwardRoger | None:
+    """Prepare a df method for the model; ``None`` for the normal approximation."""
+    check_choice(df_method, DF_METHODS, name="df_method")
+    if df_method == "normal":
+        return None
+    if df_method == "satterthwaite":
+        return satterthwaite(curvature_of(model), reml=model.reml)
+    if not model.reml:
+        raise ValueError(
+            "Kenward-Roger inference is defined for REML fits; this one is ML. "
+            "Fit again with reml=True, or use df_method='satterthwaite'."
+        )
+    return kenward_roger(curvature_of(model))
+
+
+def working_contrasts(model: "LinearMixedModel", C: Array) -> Array:
+    """Turn contrasts of the given coefficients into contrasts of the working ones."""
+    return np.asarray(linalg.solve_triangular(model.design.fixed.R.T, C.T, lower=True).T)
+
+
+def back_transform(terms: Sequence[TermBasis]) -> Array:
+    """Matrix that takes effects of the working columns to effects of the columns as given."""
+    return np.asarray(linalg.block_diag(*(linalg.inv(basis.R) for basis in terms)))

@@ -1,0 +1,232 @@
+"""What the model expects: fitted values, predictions with intervals, residuals, new outcomes."""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import linalg
+
+from alliance_stats.checks import check_frame, describe_rows, require_columns
+from alliance_stats.errors import DataError
+from alliance_stats.estimates import Array, wald_interval
+from alliance_stats.multilevel.criterion import posteriors
+from alliance_stats.multilevel.degrees_of_freedom import KenwardRoger
+from alliance_stats.multilevel.design import (
+    Grouping,
+    fixed_columns,
+    random_columns,
+    units_of,
+)
+from alliance_stats.multilevel.formula import variables_of
+from alliance_stats.multilevel.inference import back_transform, small_sample, working_contrasts
+
+if TYPE_CHECKING:
+    from alliance_stats.multilevel.lmm import LinearMixedModel
+
+__all__ = ["augmented", "predicted", "random_parts", "simulated"]
+
+
+class NewRows(NamedTuple):
+    """New data coded as the fit's were.
+
+    Attributes
+    ----------
+    X
+        Estimated fixed columns, (n, p).
+    Z
+        For each grouping factor, its random columns as given, (n, q).
+    units
+        For each grouping factor, the fitted unit of each row, -1 where unknown.
+    """
+
+    X: Array
+    Z: list[Array]
+    units: list[npt.NDArray[np.int64]]
+
+
+def predicted(
+    model: "LinearMixedModel",
+    newdata: pd.DataFrame,
+    *,
+    level: str,
+    interval: str | None,
+    df_method: str,
+    conf_level: float,
+) -> pd.DataFrame:
+    """See :meth:`LinearMixedModel.predict`."""
+    rows = _code(model, newdata, with_units=level == "conditional")
+    beta = model.beta.to_numpy()[model.design.fixed.kept]
+    estimate = rows.X @ beta
+    if level == "conditional":
+        for b, Z, units in zip(random_parts(model), rows.Z, rows.units, strict=True):
+            estimate = estimate + np.einsum("nq,qn->n", Z, b[:, units])
+    table = pd.DataFrame({"estimate": estimate}, index=newdata.index)
+    if interval is None:
+        return table
+    variance, df = (
+        _population_variance(model, rows, df_method=df_method)
+        if level == "population"
+        else _conditional_variance(model, rows)
+    )
+    if interval == "prediction":
+        variance = variance + model.sigma**2
+        if level == "population":
+            for covariance, Z in zip(model.covariances().values(), rows.Z, strict=True):
+                variance = variance + np.einsum("ni,ij,nj->n", Z, covariance.to_numpy(), Z)
+            df = np.full(len(estimate), np.inf)
+    std_error = np.sqrt(variance)
+    low, high = wald_interval(estimate, std_error, df=df, conf_level=conf_level)
+    return table.assign(std_error=std_error, df=df, conf_low=low, conf_high=high)
+
+
+def augmented(model: "LinearMixedModel") -> pd.DataFrame:
+    """See :meth:`LinearMixedModel.augment`."""
+    design = model.design
+    beta = model.beta.to_numpy()[design.fixed.kept]
+    marginal = design.X @ beta
+    fitted = marginal.copy()
+    for grouping, b in zip(design.groupings, _working_effects(model), strict=True):
+        # Z carries the root weights of the criterion; fitted values are on the outcome's scale
+        fitted += (grouping.Z * b[:, grouping.codes]).sum(axis=0) / design.root_weights
+    return pd.DataFrame(
+        {
+            "outcome": design.y,
+            "fitted": fitted,
+            "fitted_marginal": marginal,
+            "residual": design.y - fitted,
+            "residual_marginal": design.y - marginal,
+            "residual_standardised": (design.y - fitted) * design.root_weights / model.sigma,
+        },
+        index=design.index,
+    )
+
+
+def simulated(
+    model: "LinearMixedModel", rng: np.random.Generator, *, conditional: bool = False
+) -> Array:
+    """Draw one new outcome for the rows used: (n,)."""
+    design = model.design
+    beta = model.beta.to_numpy()[design.fixed.kept]
+    y = design.X @ beta
+    for grouping, Lambda, b in zip(
+        design.groupings, model.fit.Lambda, _working_effects(model), strict=True
+    ):
+        effects = b
+        if not conditional:
+            effects = (
+                model.sigma * Lambda @ rng.standard_normal((len(Lambda), len(grouping.labels)))
+            )
+        y = y + (grouping.Z * effects[:, grouping.codes]).sum(axis=0) / design.root_weights
+    return np.asarray(y + model.sigma * rng.standard_normal(len(y)) / design.root_weights)
+
+
+def random_parts(model: "LinearMixedModel") -> list[Array]:
+    """Predicted effects of each grouping factor's columns as given: (q, units), by label."""
+    return [
+        back_transform(grouping.terms) @ b
+        for grouping, b in zip(model.design.groupings, _working_effects(model), strict=True)
+    ]
+
+
+def _working_effects(model: "LinearMixedModel") -> list[Array]:
+    """Predicted effects of the working columns, units in the order of the labels."""
+    v = np.append(-model.solution.beta, 1.0)
+    units = {level.factor: level.units for level in model.problem.layout.levels}
+    found = []
+    for f, post in enumerate(posteriors(model.problem, model.descent)):
+        b = np.einsum("qrn,r->qn", post.B, v)
+        ordered = np.empty_like(b)
+        ordered[:, units.get(f, np.arange(b.shape[1]))] = b
+        found.append(ordered)
+    return found
+
+
+def _code(model: "LinearMixedModel", newdata: pd.DataFrame, *, with_units: bool) -> NewRows:
+    """Code new rows; refuse missing values and, if units are asked for, unknown units."""
+    design = model.design
+    check_frame(newdata, what="newdata")
+    specs = [design.fixed.spec, *(b.spec for g in design.groupings for b in g.terms)]
+    for spec in specs:
+        for column in variables_of(spec.terms, newdata):
+            missing = newdata[column].isna().to_numpy()
+            if missing.any():
+                raise DataError(
+                    f"newdata: '{column}' is missing in {describe_rows(missing, newdata.index)}; "
+                    "a prediction needs it."
+                )
+    X = fixed_columns(design, newdata)
+    Z = [np.hstack([random_columns(b, newdata) for b in g.terms]) for g in design.groupings]
+    units = [_known_units(g, newdata) for g in design.groupings] if with_units else []
+    return NewRows(X, Z, units)
+
+
+def _known_units(grouping: Grouping, newdata: pd.DataFrame) -> npt.NDArray[np.int64]:
+    require_columns(newdata, grouping.columns, what="newdata")
+    units = units_of(grouping, newdata)
+    unknown = units < 0
+    if unknown.any():
+        names = newdata.loc[unknown, list(grouping.columns)].drop_duplicates()
+        shown = ", ".join(":".join(map(str, row)) for row in names.head(5).to_numpy())
+        raise DataError(
+            f"newdata has {len(names)} unit(s) of '{grouping.name}' that the fit has not seen "
+            f"({shown}), in {describe_rows(unknown, newdata.index)}. Their own effects are "
+            "unknown: predict with level='population'."
+        )
+    return units
+
+
+def _population_variance(
+    model: "LinearMixedModel", rows: NewRows, *, df_method: str
+) -> tuple[Array, Array]:
+    method = small_sample(model, df_method)
+    if method is None:
+        V = model.vcov().to_numpy()
+        return np.einsum("np,pq,nq->n", rows.X, V, rows.X), np.full(len(rows.X), np.inf)
+    C = working_contrasts(model, rows.X)
+    Phi = method.adjusted if isinstance(method, KenwardRoger) else method.Phi
+    return model.sigma**2 * np.einsum("np,pq,nq->n", C, Phi, C), method.df(C)
+
+
+def _conditional_variance(model: "LinearMixedModel", rows: NewRows) -> tuple[Array, Array]:
+    """Variance of the error of ``x'beta + z'b`` for known units, by the mixed-model equations.
+
+    With M the inverse of Henderson's coefficient matrix, the variance is ``sigma^2 c'Mc`` for
+    ``c = (x, z)`` (Henderson 1975, doi:10.2307/2529430). Theta is taken as known.
+    """
+    design = model.design
+    p = len(design.fixed.kept)
+    widths = [len(g.labels) * len(g.Z) for g in design.groupings]
+    if p + sum(widths) > _DENSE_LIMIT:
+        raise DataError(
+            f"Conditional intervals need a dense matrix of {p + sum(widths)} effects, more than "
+            f"{_DENSE_LIMIT}. Ask for level='population', or for no interval."
+        )
+    effects = [np.asarray(design.Q.T)]
+    c = [working_contrasts(model, rows.X)]
+    for grouping, Lambda, Z, units in zip(
+        design.groupings, model.fit.Lambda, rows.Z, rows.units, strict=True
+    ):
+        n_units = len(grouping.labels)
+        working = Z @ back_transform(grouping.terms)
+        effects.append(_spread(Lambda.T @ grouping.Z, grouping.codes, n_units))
+        c.append(_spread(Lambda.T @ working.T, units, n_units))
+    W = np.hstack(effects)
+    coefficient = W.T @ W
+    coefficient[np.arange(p, len(coefficient)), np.arange(p, len(coefficient))] += 1.0
+    factor = linalg.cholesky(coefficient, lower=True)
+    half = linalg.solve_triangular(factor, np.hstack(c).T, lower=True)
+    return model.sigma**2 * (half**2).sum(axis=0), np.full(len(rows.X), np.inf)
+
+
+# Henderson's matrix is kept dense for conditional intervals.
+_DENSE_LIMIT = 6000
+
+
+def _spread(Z: Array, units: npt.NDArray[np.int64], n_units: int) -> Array:
+    """Spherical random-effects columns, one block a unit: (n, q * units)."""
+    q, n = Z.shape
+    out = np.zeros((n, n_units, q))
+    for j in range(q):
+        out[np.arange(n), units, j] = Z[j]
+    return out.reshape(n, n_units * q)

@@ -1,0 +1,74 @@
+"""From a design to the criterion's arrays, and to a fit of another outcome."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import linalg
+
+from alliance_stats.errors import DataError
+from alliance_stats.estimates import Array
+from alliance_stats.multilevel.blocks import RowArrays, cross_products, lay_out, with_outcome
+from alliance_stats.multilevel.criterion import Problem, Template
+from alliance_stats.multilevel.design import Design
+from alliance_stats.multilevel.fit import minimise
+
+if TYPE_CHECKING:
+    from alliance_stats.multilevel.lmm import LinearMixedModel
+
+__all__ = ["make_problem", "refitted"]
+
+
+def make_problem(design: Design, *, reml: bool, known: bool) -> Problem:
+    """Arrange the design's rows for elimination and sum their products."""
+    groupings = design.groupings
+    layout = lay_out([g.codes for g in groupings], [len(g.Z) for g in groupings])
+    rows = _sorted_rows(
+        design, layout.order, [level.factor for level in layout.levels], layout.crossed
+    )
+    constant = -2.0 * float(np.log(design.root_weights).sum())
+    if reml:
+        constant += design.fixed.log_det
+    template = Template.full([[len(basis.names) for basis in g.terms] for g in groupings])
+    n, p = len(design.y), len(design.fixed.kept)
+    return Problem(layout, cross_products(layout, rows), template, n, p, reml, known, constant)
+
+
+def refitted(model: "LinearMixedModel", y: Array) -> "LinearMixedModel":
+    """Fit `y` on the same rows with the same model, starting from the fitted theta."""
+    design = model.design
+    if y.shape != design.y.shape:
+        raise DataError(
+            f"The new outcome has shape {y.shape}; the model used {len(design.y)} rows."
+        )
+    if not np.isfinite(y).all():
+        raise DataError("The new outcome has missing or infinite values.")
+    weighted = y * design.root_weights
+    on_basis = design.Q @ weighted / len(y)
+    residual = weighted - design.Q.T @ on_basis
+    offset = linalg.solve_triangular(design.fixed.R, on_basis) if len(on_basis) else on_basis
+    new_design = replace(design, y=y, residual=residual, fixed=replace(design.fixed, offset=offset))
+    layout = model.problem.layout
+    rows = _sorted_rows(
+        new_design, layout.order, [level.factor for level in layout.levels], layout.crossed
+    )
+    products = with_outcome(layout, model.problem.products, rows)
+    problem = replace(model.problem, products=products)
+    # a start on a boundary could not leave it
+    start = [
+        factor + 1e-2 * np.eye(len(factor)) if model.singular else factor
+        for factor in model.fit.Lambda
+    ]
+    return replace(model, design=new_design, problem=problem, fit=minimise(problem, start))
+
+
+def _sorted_rows(
+    design: Design, order: np.ndarray, chain: list[int], crossed: tuple[int, ...]
+) -> RowArrays:
+    groupings = design.groupings
+    return RowArrays(
+        tuple(groupings[f].Z[:, order] for f in chain),
+        tuple(groupings[f].Z[:, order] for f in crossed),
+        tuple(groupings[f].codes[order] for f in crossed),
+        np.concatenate([design.Q, design.residual[None]])[:, order],
+    )
