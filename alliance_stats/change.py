@@ -1,1 +1,264 @@
-"""Reliable and clinically significant change."""
+"""Reliable and clinically significant change of single cases.
+
+Reliable change asks whether a case moved by more than measurement error; clinically significant
+change asks whether it moved from the range of a clinical to that of a functional population.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+
+from alliance_stats.checks import check_choice
+from alliance_stats.errors import DataError, NotIdentifiedError
+from alliance_stats.estimates import Array
+
+__all__ = [
+    "CRITICAL_VALUES",
+    "ChangeReference",
+    "classify_change",
+    "cut_off",
+    "least_reliable_change",
+    "reliable_change_index",
+]
+
+CRITICAL_VALUES: Mapping[str, float] = MappingProxyType(
+    {
+        "jacobson-truax": 1.96,
+        "gulliksen-lord-novick": 1.96,
+        "edwards-nunnally": 2.0,
+        "hageman-arrindell": 1.65,
+    }
+)
+"""Method -> the absolute index from which its authors call change reliable."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeReference:
+    """Moments of the sample that the cases are held against, in units of the scale.
+
+    Attributes
+    ----------
+    mean_before, sd_before
+        Before treatment: all methods need the SD, all but Jacobson-Truax the mean.
+    mean_after, sd_after, correlation
+        After treatment, and the correlation of before with after: Hageman-Arrindell alone.
+    """
+
+    sd_before: float
+    mean_before: float = math.nan
+    mean_after: float = math.nan
+    sd_after: float = math.nan
+    correlation: float = math.nan
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.sd_before) and self.sd_before > 0):
+            raise DataError(
+                f"The SD before treatment must be a positive number; got {self.sd_before}."
+            )
+
+    @classmethod
+    def from_sample(cls, before: npt.ArrayLike, after: npt.ArrayLike) -> "ChangeReference":
+        """Return the moments of the cases that have both scores."""
+        x, y = _scores(before, "before"), _scores(after, "after")
+        both = ~(np.isnan(x) | np.isnan(y))
+        x, y = x[both], y[both]
+        if x.size < 3 or np.ptp(x) == 0:
+            raise NotIdentifiedError(
+                f"{x.size} cases with both scores, SD before "
+                f"{float(x.std(ddof=1)) if x.size > 1 else math.nan:g}: too little to take the "
+                "reference moments from. Give reference= from a larger sample."
+            )
+        varies = np.ptp(y) > 0
+        return cls(
+            sd_before=float(x.std(ddof=1)),
+            mean_before=float(x.mean()),
+            mean_after=float(y.mean()),
+            sd_after=float(y.std(ddof=1)),
+            correlation=float(np.corrcoef(x, y)[0, 1]) if varies else math.nan,
+        )
+
+
+def reliable_change_index(
+    before: npt.ArrayLike,
+    after: npt.ArrayLike,
+    *,
+    reliability: float,
+    reference: ChangeReference | None = None,
+    method: str = "jacobson-truax",
+) -> Array:
+    """Return each case's index of reliable change, positive where the score rose.
+
+    With ``E = s sqrt(1 - r)``, s and M the SD and mean before, r the reliability, x1 and x2 a case:
+
+    - ``"jacobson-truax"``: ``(x2 - x1) / (sqrt(2) E)`` (Jacobson & Truax 1991,
+      doi:10.1037/0022-006X.59.1.12);
+    - ``"gulliksen-lord-novick"``: ``(x2 - M - r (x1 - M)) / (s sqrt(1 - r^2))`` (Hsu 1989; Bauer,
+      Lambert & Nielsen 2004, doi:10.1207/s15327752jpa8201_11);
+    - ``"edwards-nunnally"``: ``(x2 - M - r (x1 - M)) / E`` (Speer 1992,
+      doi:10.1037/0022-006X.60.3.402);
+    - ``"hageman-arrindell"``: ``[(x2 - x1) r_d + (M2 - M1)(1 - r_d)] / (sqrt(2 r_d) E)`` with r_d
+      the reliability of difference scores (Hageman & Arrindell 1999,
+      doi:10.1016/S0005-7967(98)00032-7).
+
+    Parameters
+    ----------
+    before, after
+        Scores of the cases; NaN where missing.
+    reliability
+        Reliability of the scale, strictly between 0 and 1; which coefficient is the caller's
+        choice, and there is no default.
+    reference
+        Moments to hold the cases against; those of the cases themselves if not given.
+    method
+        One of :data:`CRITICAL_VALUES`.
+
+    Returns
+    -------
+    ndarray
+        NaN where a score is missing. Reliable from ``CRITICAL_VALUES[method]`` on.
+    """
+    check_choice(method, list(CRITICAL_VALUES), name="method")
+    x, y = _scores(before, "before"), _scores(after, "after")
+    if x.shape != y.shape:
+        raise DataError(f"before has {x.size} scores and after {y.size}; one of each a case.")
+    r = _check_reliability(reliability)
+    moments = reference or ChangeReference.from_sample(x, y)
+    s, mean = moments.sd_before, moments.mean_before
+    error = s * math.sqrt(1.0 - r)
+    if method == "jacobson-truax":
+        return np.asarray((y - x) / (math.sqrt(2.0) * error))
+    if math.isnan(mean):
+        raise DataError(f"method='{method}' needs mean_before in the reference.")
+    if method == "hageman-arrindell":
+        return _hageman_arrindell(x, y, error, moments)
+    regressed = y - mean - r * (x - mean)
+    if method == "gulliksen-lord-novick":
+        return np.asarray(regressed / (s * math.sqrt(1.0 - r**2)))
+    return np.asarray(regressed / error)
+
+
+def _hageman_arrindell(x: Array, y: Array, error: float, moments: ChangeReference) -> Array:
+    s1, s2, correlation = moments.sd_before, moments.sd_after, moments.correlation
+    if math.isnan(moments.mean_after) or math.isnan(s2) or math.isnan(correlation):
+        raise DataError(
+            "method='hageman-arrindell' needs mean_after, sd_after and correlation in the "
+            "reference."
+        )
+    covariance = s1 * s2 * correlation
+    true_variance = s1**2 + s2**2 - 2.0 * error**2 - 2.0 * covariance
+    reliability = true_variance / (s1**2 + s2**2 - 2.0 * covariance)
+    if not reliability > 0:
+        raise NotIdentifiedError(
+            "The differences vary no more than measurement error alone would make them "
+            f"(reliability of the difference {reliability:.3g}): Hageman and Arrindell's index has "
+            "no denominator."
+        )
+    shift = (moments.mean_after - moments.mean_before) * (1.0 - reliability)
+    return np.asarray(((y - x) * reliability + shift) / (math.sqrt(2.0 * reliability) * error))
+
+
+def least_reliable_change(
+    *, sd: float, reliability: float, critical: float = CRITICAL_VALUES["jacobson-truax"]
+) -> float:
+    """Return the smallest raw difference that is reliable: ``critical sd sqrt(2 (1 - r))``."""
+    return critical * sd * math.sqrt(2.0 * (1.0 - _check_reliability(reliability)))
+
+
+def cut_off(
+    criterion: str,
+    *,
+    better: str,
+    clinical: tuple[float, float] | None = None,
+    functional: tuple[float, float] | None = None,
+) -> float:
+    """Return Jacobson and Truax's cut-off between the clinical and the functional range.
+
+    - ``"a"``: two clinical SDs beyond the clinical mean, in the functional direction;
+    - ``"b"``: two functional SDs short of the functional mean;
+    - ``"c"``: where both are as near in their own SDs, ``(s0 M1 + s1 M0) / (s0 + s1)``.
+
+    Jacobson & Truax (1991), doi:10.1037/0022-006X.59.1.12; `clinical` and `functional` are
+    ``(mean, SD)`` and `better` (``"higher"`` or ``"lower"``) says which scores are functional.
+    """
+    check_choice(criterion, ("a", "b", "c"), name="criterion")
+    sign = _sign(better)
+    needs = {"a": {"clinical": clinical}, "b": {"functional": functional}}
+    for name, given in needs.get(
+        criterion, {"clinical": clinical, "functional": functional}
+    ).items():
+        if given is None or not given[1] > 0:
+            raise DataError(
+                f"Cut-off {criterion} needs {name}=(mean, SD) with a positive SD; got {given}."
+            )
+    if clinical is not None and functional is not None:
+        if sign * (functional[0] - clinical[0]) <= 0:
+            raise DataError(
+                f"better='{better}', but the functional mean {functional[0]:g} is not on that side "
+                f"of the clinical mean {clinical[0]:g}."
+            )
+        if criterion == "c":
+            (m1, s1), (m0, s0) = clinical, functional
+            return (s0 * m1 + s1 * m0) / (s0 + s1)
+    if criterion == "a" and clinical is not None:
+        return clinical[0] + sign * 2.0 * clinical[1]
+    assert functional is not None  # checked above
+    return functional[0] - sign * 2.0 * functional[1]
+
+
+def classify_change(
+    before: npt.ArrayLike,
+    after: npt.ArrayLike,
+    *,
+    reliability: float,
+    better: str,
+    cut: float | None = None,
+    reference: ChangeReference | None = None,
+    method: str = "jacobson-truax",
+) -> npt.NDArray[np.object_]:
+    """Return each case's change in words.
+
+    ``"recovered"`` (reliably better, and across `cut` from the clinical side), ``"improved"``
+    (reliably better), ``"unchanged"``, ``"deteriorated"`` (reliably worse), or None where a score
+    is missing. Without `cut` nobody is called recovered. Reliable means that the absolute index is
+    **above** ``CRITICAL_VALUES[method]``.
+    """
+    sign = _sign(better)
+    x, y = _scores(before, "before"), _scores(after, "after")
+    index = sign * reliable_change_index(
+        x, y, reliability=reliability, reference=reference, method=method
+    )
+    critical = CRITICAL_VALUES[method]
+    labels = np.full(x.shape, "unchanged", dtype=object)
+    labels[index > critical] = "improved"
+    labels[index < -critical] = "deteriorated"
+    if cut is not None:
+        crossed = (sign * x < sign * cut) & (sign * y > sign * cut)
+        labels[(index > critical) & crossed] = "recovered"
+    labels[np.isnan(index)] = None
+    return labels
+
+
+def _sign(better: str) -> float:
+    return 1.0 if check_choice(better, ("higher", "lower"), name="better") == "higher" else -1.0
+
+
+def _check_reliability(reliability: float) -> float:
+    if not 0.0 < reliability < 1.0:
+        raise DataError(
+            f"reliability must lie strictly between 0 and 1; got {reliability}. At 1 any change "
+            "would be reliable, at 0 none could be."
+        )
+    return reliability
+
+
+def _scores(values: npt.ArrayLike, name: str) -> Array:
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 1:
+        raise DataError(f"{name} must be one-dimensional; it has {array.ndim} dimensions.")
+    if np.isinf(array).any():
+        raise DataError(f"{name} holds an infinite score; correct it or set it to missing.")
+    return array

@@ -11,6 +11,7 @@ from alliance_stats.effect_sizes.proportions import (
     newcombe_difference,
     newcombe_paired_difference,
     odds_ratio,
+    tango_difference,
     wilson,
 )
 from alliance_stats.effect_sizes.record import EffectSize
@@ -46,5 +47,6 @@ __all__ = [
     "odds_ratio",
     "pooled_sd",
     "probability_of_superiority",
+    "tango_difference",
     "wilson",
 ]

@@ -2,7 +2,7 @@
 
 import math
 
-from scipy import stats
+from scipy import optimize, stats
 
 from alliance_stats.checks import check_conf_level
 from alliance_stats.effect_sizes.record import EffectSize
@@ -13,6 +13,7 @@ __all__ = [
     "newcombe_difference",
     "newcombe_paired_difference",
     "odds_ratio",
+    "tango_difference",
     "wilson",
 ]
 
@@ -81,6 +82,36 @@ def newcombe_paired_difference(
     below = math.sqrt(max(0.0, low_1**2 - 2 * phi * low_1 * high_2 + high_2**2))
     above = math.sqrt(max(0.0, high_1**2 - 2 * phi * high_1 * low_2 + low_2**2))
     return EffectSize(difference, difference - below, difference + above, conf_level)
+
+
+def tango_difference(
+    first_only: int, second_only: int, n: int, *, conf_level: float = 0.95
+) -> EffectSize:
+    """Return ``(first_only - second_only) / n`` of n matched pairs with Tango's score interval.
+
+    The limits solve ``|b - c - n D| = z sqrt(n (2 q + D (1 - D)))``, q the restricted
+    maximum-likelihood probability of a `second_only` pair; pairs that do not differ count in n
+    alone (Tango 1998, doi:10.1002/(SICI)1097-0258(19980430)17:8<891::AID-SIM780>3.0.CO;2-B).
+    """
+    alpha = 1.0 - check_conf_level(conf_level)
+    b, c = first_only, second_only
+    if min(b, c) < 0 or b + c > n or n < 1:
+        raise DataError(f"{b} and {c} differing pairs cannot be had from {n} pairs.")
+    z = float(stats.norm.isf(alpha / 2.0))
+    estimate = (b - c) / n
+
+    def excess(difference: float) -> float:
+        linear = (2 * n - b + c) * difference - b - c
+        product = -c * difference * (1.0 - difference)
+        root = math.sqrt(max(0.0, linear**2 - 8 * n * product))
+        q = (root - linear) / (4 * n)
+        variance = max(0.0, n * (2.0 * q + difference * (1.0 - difference)))
+        return (b - c - n * difference) ** 2 - z**2 * variance
+
+    # at -1 and 1 the variance is 0, at the estimate the distance is: a root lies between
+    low = -1.0 if excess(-1.0) <= 0 else float(optimize.brentq(excess, -1.0, estimate, xtol=1e-14))
+    high = 1.0 if excess(1.0) <= 0 else float(optimize.brentq(excess, estimate, 1.0, xtol=1e-14))
+    return EffectSize(estimate, low, high, conf_level)
 
 
 def odds_ratio(

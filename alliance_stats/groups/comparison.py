@@ -10,8 +10,10 @@ import pandas as pd
 from alliance_stats.checks import check_conf_level, did_you_mean
 from alliance_stats.errors import DataError
 from alliance_stats.groups.effects import effect_columns
+from alliance_stats.groups.evidence_for_null import bayes_factor_row, equivalence_row
 from alliance_stats.groups.finding import Finding, Seed, TestOptions, not_tested
 from alliance_stats.groups.multiplicity import adjusted_p
+from alliance_stats.groups.pairwise import pairwise_table
 from alliance_stats.groups.registry import choose_test
 from alliance_stats.groups.report import comparison_text
 from alliance_stats.groups.samples import Outcome, read_outcome, read_samples
@@ -104,6 +106,43 @@ class GroupComparison:
             ]
         )
 
+    def pairwise(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return one row an outcome and pair of groups, for more than two groups.
+
+        Games-Howell after Welch's analysis of variance, Tukey-Kramer after analysis of variance
+        and covariance (simultaneous intervals), Mann-Whitney or Fisher with Holm's correction else.
+        """
+        tables = [pairwise_table(c.outcome, c.finding, conf_level) for c in self.comparisons]
+        return pd.concat(tables, ignore_index=True)
+
+    def equivalence(
+        self, *, margin: float | Mapping[str, float], scale: str = "raw", alpha: float = 0.05
+    ) -> pd.DataFrame:
+        """Return two one-sided tests of each outcome against a margin that would matter.
+
+        Parameters
+        ----------
+        margin
+            In units of the outcome (``scale="raw"``) or in pooled SDs (``scale="sd"``); one for
+            all outcomes, or a mapping that names those to test.
+        alpha
+            Level of each one-sided test; the interval shown is the ``1 - 2 alpha`` one.
+        """
+        names = [c.outcome.name for c in self.comparisons]
+        margins = margin if isinstance(margin, Mapping) else dict.fromkeys(names, margin)
+        rows = []
+        for name, value in margins.items():
+            one = self[name]
+            rows.append(equivalence_row(one.outcome, one.finding, value, scale=scale, alpha=alpha))
+        return pd.DataFrame(rows)
+
+    def bayes_factors(self, *, prior_scale: float = math.sqrt(0.5)) -> pd.DataFrame:
+        """Return the JZS Bayes factor of each outcome's t test: ``bf10`` for a difference.
+
+        `prior_scale` is the scale of the Cauchy prior on the standardised difference.
+        """
+        return pd.DataFrame([bayes_factor_row(c.outcome, prior_scale) for c in self.comparisons])
+
     def glance(self) -> pd.DataFrame:
         """Return one row: design, groups, outcomes, rows used, clusters."""
         first = self.comparisons[0].outcome
@@ -195,19 +234,33 @@ def compare_groups(
 
 def _compare(outcome: Outcome, asked: str, options: TestOptions) -> OutcomeComparison:
     _, chosen = choose_test(outcome, asked)
-    small = next((g for g, n in enumerate(outcome.n) if n < 2), None)
-    if small is None:
+    note = _too_few(outcome)
+    if not note:
         return OutcomeComparison(outcome, chosen.run(outcome, options))
-    n = outcome.n[small]
-    found = "no case" if n == 0 else "one case"
-    note = f"group '{outcome.labels[small]}' has {found}: described, not tested"
     difference = math.nan
-    if len(outcome.labels) == 2 and min(outcome.n) == 1:
+    if len(outcome.labels) == 2 and min(outcome.n) > 0:
         difference = float(outcome.of(0).mean() - outcome.of(1).mean())
     estimand = "risk difference" if outcome.kind == "binary" else "mean difference"
     if outcome.kind == "ordinal":
         difference, estimand = math.nan, "Cliff's delta"
     return OutcomeComparison(outcome, not_tested(estimand, difference, note))
+
+
+def _too_few(outcome: Outcome) -> str:
+    """Return why a group is too small to be tested, or nothing."""
+    units, unit = outcome.n, "case"
+    if outcome.cluster is not None and not outcome.clusters_cross:
+        # whole clusters are in one group or the other: they, not members, are what is compared
+        units = tuple(
+            int(np.unique(outcome.cluster[outcome.group == g]).size)
+            for g in range(len(outcome.labels))
+        )
+        unit = "cluster"
+    small = next((g for g, n in enumerate(units) if n < 2), None)
+    if small is None:
+        return ""
+    found = f"one {unit}" if units[small] else f"no {unit}"
+    return f"group '{outcome.labels[small]}' has {found}: described, not tested"
 
 
 def _row(comparison: OutcomeComparison, conf_level: float) -> dict[str, object]:

@@ -12,6 +12,7 @@ from alliance_stats.groups.finding import Finding, TestOptions, t_interval
 from alliance_stats.groups.samples import Outcome
 
 __all__ = [
+    "adjusted_means",
     "ancova",
     "anova",
     "paired_t",
@@ -58,36 +59,48 @@ def paired_t(outcome: Outcome, options: TestOptions) -> Finding:  # noqa: ARG001
 
 def ancova(outcome: Outcome, options: TestOptions) -> Finding:  # noqa: ARG001
     """Analysis of covariance: groups compared at the same baseline, common slope."""
+    means, covariance, df = adjusted_means(outcome)
+    k = means.size
+    contrasts = np.column_stack([np.eye(k - 1), -np.ones(k - 1)])
+    b, V = contrasts @ means, contrasts @ covariance @ contrasts.T
+    if k == 2:
+        return _t_finding(
+            "ancova",
+            "analysis of covariance",
+            float(b[0]),
+            math.sqrt(V[0, 0]),
+            df,
+            estimand="adjusted mean difference",
+        )
+    f = float(b @ np.linalg.solve(V, b)) / (k - 1)
+    return _f_finding("ancova", "analysis of covariance", f, k - 1.0, df)
+
+
+def adjusted_means(outcome: Outcome) -> tuple[Array, Array, float]:
+    """Return the groups' means at the mean baseline, their covariance matrix and residual df."""
     assert outcome.baseline is not None  # the registry asks for this design only with a baseline
-    k = len(outcome.labels)
     if np.ptp(outcome.baseline) == 0:
         raise NotIdentifiedError(
             f"Outcome '{outcome.name}': the baseline is constant, so it adjusts nothing. "
             "Leave baseline= out."
         )
-    dummies = np.column_stack([outcome.group == g for g in range(k - 1)]).astype(float)
-    X = np.column_stack([dummies, np.ones(outcome.values.size), outcome.baseline])
+    k = len(outcome.labels)
+    dummies = [(outcome.group == g).astype(float) for g in range(k)]
+    X = np.column_stack([*dummies, outcome.baseline - outcome.baseline.mean()])
     df = float(X.shape[0] - X.shape[1])
     if df < 1 or np.linalg.matrix_rank(X) < X.shape[1]:
         raise NotIdentifiedError(
             f"Outcome '{outcome.name}': {X.shape[0]} cases cannot carry an analysis of covariance "
-            f"with {X.shape[1]} coefficients."
+            f"with {X.shape[1]} coefficients (the baseline may not vary within the groups)."
         )
-    beta, covariance, rss = _least_squares(X, outcome.values, df)
+    q, r = np.linalg.qr(X)
+    beta = np.linalg.solve(r, q.T @ outcome.values)
+    residual = outcome.values - X @ beta
+    rss = float(residual @ residual)
     if rss <= np.finfo(float).eps * float(np.sum(outcome.values**2)):
         raise _constant_within(outcome)
-    if k == 2:
-        return _t_finding(
-            "ancova",
-            "analysis of covariance",
-            float(beta[0]),
-            math.sqrt(covariance[0, 0]),
-            df,
-            estimand="adjusted mean difference",
-        )
-    b = beta[: k - 1]
-    f = float(b @ np.linalg.solve(covariance[: k - 1, : k - 1], b)) / (k - 1)
-    return _f_finding("ancova", "analysis of covariance", f, k - 1.0, df)
+    inverse = np.linalg.inv(r)
+    return beta[:k], (rss / df * (inverse @ inverse.T))[:k, :k], df
 
 
 def anova(outcome: Outcome, options: TestOptions) -> Finding:  # noqa: ARG001
@@ -129,16 +142,6 @@ def welch_df(x: Array, y: Array) -> tuple[float, float]:
     if total == 0:
         return 0.0, math.nan
     return math.sqrt(total), total**2 / (v_x**2 / (x.size - 1) + v_y**2 / (y.size - 1))
-
-
-def _least_squares(X: Array, y: Array, df: float) -> tuple[Array, Array, float]:
-    """Return coefficients, their covariance and the residual sum of squares, by QR."""
-    q, r = np.linalg.qr(X)
-    beta = np.linalg.solve(r, q.T @ y)
-    residual = y - X @ beta
-    rss = float(residual @ residual)
-    inverse = np.linalg.inv(r)
-    return beta, rss / df * (inverse @ inverse.T), rss
 
 
 def _t_finding(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from alliance_stats.checks import did_you_mean
 from alliance_stats.errors import DataError
-from alliance_stats.groups import means
+from alliance_stats.groups import clustered, contingency, means, permutation, ranks
 from alliance_stats.groups.finding import Finding, TestOptions
 from alliance_stats.groups.samples import Design, Kind, Outcome
 
@@ -49,25 +49,53 @@ class GroupTest:
 
 
 _NUMBERS: frozenset[Kind] = frozenset({"continuous"})
+_RANKS: frozenset[Kind] = frozenset({"continuous", "ordinal"})
+_BINARY: frozenset[Kind] = frozenset({"binary"})
+_MEANS: frozenset[Kind] = frozenset({"continuous", "binary"})
+_ANY: frozenset[Kind] = frozenset({"continuous", "ordinal", "binary"})
 _INDEPENDENT: frozenset[Design] = frozenset({"independent"})
 _PAIRED: frozenset[Design] = frozenset({"paired"})
+_CLUSTERED: frozenset[Design] = frozenset({"clustered"})
 
 TESTS: Mapping[str, GroupTest] = {
     "welch": GroupTest(means.welch, _NUMBERS, _INDEPENDENT),
     "student": GroupTest(means.student, _NUMBERS, _INDEPENDENT),
-    "paired_t": GroupTest(means.paired_t, _NUMBERS, _PAIRED),
+    "mann_whitney": GroupTest(ranks.mann_whitney, _RANKS, _INDEPENDENT),
+    "fisher": GroupTest(contingency.fisher, _BINARY, _INDEPENDENT),
+    "boschloo": GroupTest(contingency.boschloo, _BINARY, _INDEPENDENT),
+    "fisher_mid_p": GroupTest(contingency.fisher_mid_p, _BINARY, _INDEPENDENT),
     "ancova": GroupTest(means.ancova, _NUMBERS, frozenset({"covariate"}), "any"),
     "welch_anova": GroupTest(means.welch_anova, _NUMBERS, _INDEPENDENT, "many"),
     "anova": GroupTest(means.anova, _NUMBERS, _INDEPENDENT, "many"),
+    "kruskal_wallis": GroupTest(ranks.kruskal_wallis, _RANKS, _INDEPENDENT, "many"),
+    "permutation": GroupTest(
+        permutation.permutation, _ANY, frozenset({"independent", "clustered", "paired"}), "any"
+    ),
+    "paired_t": GroupTest(means.paired_t, _NUMBERS, _PAIRED),
+    "wilcoxon": GroupTest(ranks.wilcoxon, _NUMBERS, _PAIRED),
+    "sign": GroupTest(ranks.sign_test, _RANKS, _PAIRED),
+    "mcnemar": GroupTest(contingency.mcnemar, _BINARY, _PAIRED),
+    "mcnemar_mid_p": GroupTest(contingency.mcnemar_mid_p, _BINARY, _PAIRED),
+    "mixed_model": GroupTest(clustered.mixed_model, _NUMBERS, _CLUSTERED),
+    "cluster_robust": GroupTest(clustered.cluster_robust, _MEANS, _CLUSTERED),
 }
 
 # (design, outcome type, more than two groups) -> name
 _DEFAULTS: Mapping[tuple[Design, Kind, bool], str] = {
     ("independent", "continuous", False): "welch",
     ("independent", "continuous", True): "welch_anova",
+    ("independent", "ordinal", False): "mann_whitney",
+    ("independent", "ordinal", True): "kruskal_wallis",
+    ("independent", "binary", False): "fisher",
+    ("independent", "binary", True): "permutation",
     ("covariate", "continuous", False): "ancova",
     ("covariate", "continuous", True): "ancova",
     ("paired", "continuous", False): "paired_t",
+    ("paired", "ordinal", False): "sign",
+    ("paired", "binary", False): "mcnemar",
+    ("clustered", "continuous", False): "mixed_model",
+    ("clustered", "ordinal", False): "permutation",
+    ("clustered", "binary", False): "cluster_robust",
 }
 
 

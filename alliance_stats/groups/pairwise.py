@@ -1,0 +1,148 @@
+"""Which of more than two groups differ: simultaneous intervals, corrected p-values."""
+
+import math
+from collections.abc import Callable
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from alliance_stats.checks import check_conf_level
+from alliance_stats.effect_sizes import hedges_g
+from alliance_stats.errors import DataError
+from alliance_stats.groups.contingency import fisher
+from alliance_stats.groups.finding import Finding, TestOptions
+from alliance_stats.groups.means import adjusted_means, welch_df
+from alliance_stats.groups.multiplicity import adjusted_p
+from alliance_stats.groups.ranks import mann_whitney
+from alliance_stats.groups.samples import Outcome
+
+__all__ = ["pairwise_table"]
+
+
+def pairwise_table(outcome: Outcome, finding: Finding, conf_level: float) -> pd.DataFrame:
+    """Return one row a pair of groups, by the method that goes with the test of all groups.
+
+    Welch's analysis of variance: Games & Howell (1976), doi:10.3102/10769986001002113. Analysis of
+    (co)variance: Tukey-Kramer. Kruskal-Wallis and permutation: Mann-Whitney, Fisher for 0/1
+    outcomes, with Holm's correction; their intervals are not simultaneous, and `method` says so.
+    """
+    check_conf_level(conf_level)
+    if len(outcome.labels) < 3:
+        raise DataError(
+            f"Outcome '{outcome.name}' has two groups: its one pair stands in tidy() already."
+        )
+    if finding.test == "none":
+        raise DataError(f"Outcome '{outcome.name}': {finding.note}.")
+    rows = _METHODS.get(finding.test, _by_ranks)(outcome, conf_level)
+    frame = pd.DataFrame(rows)
+    if "p_holm" not in frame:
+        return frame
+    return frame.assign(p_holm=adjusted_p(frame["p_value"], method="holm"))
+
+
+def _games_howell(outcome: Outcome, conf_level: float) -> list[dict[str, object]]:
+    rows = []
+    for i, j in combinations(range(len(outcome.labels)), 2):
+        x, y = outcome.of(i), outcome.of(j)
+        error, df = welch_df(x, y)
+        rows.append(
+            _studentised(outcome, (i, j), (float(x.mean() - y.mean()), error, df), conf_level)
+            | {"method": "Games-Howell"}
+        )
+    return rows
+
+
+def _tukey(outcome: Outcome, conf_level: float) -> list[dict[str, object]]:
+    groups = [outcome.of(g) for g in range(len(outcome.labels))]
+    df = float(outcome.values.size - len(groups))
+    mean_square = sum(float(((g - g.mean()) ** 2).sum()) for g in groups) / df
+    rows = []
+    for i, j in combinations(range(len(groups)), 2):
+        x, y = groups[i], groups[j]
+        error = math.sqrt(mean_square * (1.0 / x.size + 1.0 / y.size))
+        rows.append(
+            _studentised(outcome, (i, j), (float(x.mean() - y.mean()), error, df), conf_level)
+            | {"method": "Tukey-Kramer"}
+        )
+    return rows
+
+
+def _tukey_adjusted(outcome: Outcome, conf_level: float) -> list[dict[str, object]]:
+    means, covariance, df = adjusted_means(outcome)
+    rows = []
+    for i, j in combinations(range(len(outcome.labels)), 2):
+        error = math.sqrt(covariance[i, i] + covariance[j, j] - 2.0 * covariance[i, j])
+        rows.append(
+            _studentised(outcome, (i, j), (float(means[i] - means[j]), error, df), conf_level)
+            | {"method": "Tukey-Kramer, baseline-adjusted"}
+        )
+    return rows
+
+
+def _by_ranks(outcome: Outcome, conf_level: float) -> list[dict[str, object]]:
+    test, name = (mann_whitney, "Mann-Whitney with Holm's correction")
+    if outcome.kind == "binary":
+        test, name = fisher, "Fisher with Holm's correction"
+    rows = []
+    for i, j in combinations(range(len(outcome.labels)), 2):
+        pair = outcome.between(i, j)
+        if np.ptp(pair.values) == 0:
+            raise DataError(
+                f"Outcome '{outcome.name}' is the same for every case of '{pair.labels[0]}' and "
+                f"'{pair.labels[1]}'; that pair cannot be tested."
+            )
+        finding = test(pair, TestOptions())
+        low, high = finding.interval(conf_level)
+        rows.append(
+            _names(outcome, (i, j))
+            | {
+                "estimand": finding.estimand,
+                "estimate": finding.estimate,
+                "conf_low": low,
+                "conf_high": high,
+                "p_value": finding.p_value,
+                "p_holm": math.nan,
+                "method": f"{name}; interval of one pair",
+            }
+        )
+    return rows
+
+
+def _studentised(
+    outcome: Outcome,
+    pair: tuple[int, int],
+    estimate: tuple[float, float, float],
+    conf_level: float,
+) -> dict[str, object]:
+    """Return a difference (with its error and df) held against the studentised range of all."""
+    difference, error, df = estimate
+    k = len(outcome.labels)
+    q = abs(difference) / error * math.sqrt(2.0)
+    half = float(stats.studentized_range.ppf(conf_level, k, df)) * error / math.sqrt(2.0)
+    g = hedges_g(outcome.of(pair[0]), outcome.of(pair[1]), conf_level=conf_level)
+    return _names(outcome, pair) | {
+        "estimand": "mean difference",
+        "estimate": difference,
+        "std_error": error,
+        "df": df,
+        "conf_low": difference - half,
+        "conf_high": difference + half,
+        "p_value": float(stats.studentized_range.sf(q, k, df)),
+        "hedges_g": g.estimate,
+        "hedges_g_low": g.conf_low,
+        "hedges_g_high": g.conf_high,
+    }
+
+
+def _names(outcome: Outcome, pair: tuple[int, int]) -> dict[str, object]:
+    first, second = outcome.labels[pair[0]], outcome.labels[pair[1]]
+    return {"outcome": outcome.name, "contrast": f"{first} - {second}"}
+
+
+_METHODS: dict[str, Callable[[Outcome, float], list[dict[str, object]]]] = {
+    "welch_anova": _games_howell,
+    "anova": _tukey,
+    "ancova": _tukey_adjusted,
+}
