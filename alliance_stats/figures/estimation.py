@@ -1,12 +1,12 @@
 """Estimation plot: every value, and beside it the difference with its interval."""
 
 from collections.abc import Sequence
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
 from alliance_stats.figures.report import ReportFigure
 from alliance_stats.figures.style import (
@@ -29,8 +29,8 @@ from alliance_stats.formatting import (
     plural,
 )
 from alliance_stats.groups.comparison import GroupComparison, OutcomeComparison
-from alliance_stats.groups.finding import Finding, TestOptions
-from alliance_stats.groups.registry import choose_test
+from alliance_stats.groups.finding import Finding
+from alliance_stats.groups.pairwise import pairwise_table
 from alliance_stats.groups.samples import Outcome
 
 __all__ = ["draw_differences", "draw_groups", "estimation_figure", "swarm"]
@@ -140,9 +140,9 @@ def estimation_figure(
     """Show every value of each group and, beside them, the difference with its interval.
 
     With two groups the axis of a mean difference has the scale of the values, its 0 at the mean
-    of the group that is subtracted (Gardner & Altman 1986, doi:10.1136/bmj.292.6522.746). With
-    more groups the last one is subtracted from each of the others, by the design's own test and
-    without correction for their number.
+    of the group that is subtracted (Gardner & Altman 1986, doi:10.1136/bmj.292.6522.746). More
+    groups are compared as :meth:`GroupComparison.pairwise` does; with more than three, the last
+    one is subtracted from each of the others.
 
     Parameters
     ----------
@@ -162,7 +162,7 @@ def estimation_figure(
     Raises
     ------
     DataError
-        If the comparison has no such outcome, or more than two groups that are clustered.
+        If the comparison has no such outcome, or has more than two groups and could not be tested.
     """
     record = comparison[outcome]
     values = record.outcome
@@ -224,23 +224,16 @@ def _align(left: Axes, right: Axes, outcome: Outcome, differences: pd.DataFrame)
 
 
 def _differences(record: OutcomeComparison, conf_level: float) -> pd.DataFrame:
-    outcome = record.outcome
-    if len(outcome.labels) == 2:
-        return pd.DataFrame([_difference(outcome, record.finding, conf_level)])
-    if outcome.design not in {"independent", "covariate"}:
-        raise DataError(
-            f"Outcome '{outcome.name}' is compared between {len(outcome.labels)} groups in a "
-            f"{outcome.design} design, which has no pairwise differences here. Compare two groups "
-            "at a time."
-        )
-    last = len(outcome.labels) - 1
-    pairs = [outcome.between(place, last) for place in range(last)]
-    return pd.DataFrame(
-        [
-            _difference(pair, choose_test(pair, "auto")[1].run(pair, TestOptions()), conf_level)
-            for pair in pairs
-        ]
-    )
+    labels = record.outcome.labels
+    if len(labels) == 2:
+        return pd.DataFrame([_difference(record.outcome, record.finding, conf_level)])
+    table = pairwise_table(record.outcome, record.finding, conf_level)
+    pairs = list(combinations(labels, 2))
+    kept = [len(labels) == 3 or second == labels[-1] for _, second in pairs]
+    words = [f"{first} − {second}" for first, second in pairs]
+    known = {"estimand": "difference", "interval_method": "", "note": ""}
+    absent = {name: value for name, value in known.items() if name not in table}
+    return table.assign(contrast=words, **absent).loc[kept].reset_index(drop=True)
 
 
 def _difference(outcome: Outcome, finding: Finding, conf_level: float) -> dict[str, object]:
@@ -312,8 +305,6 @@ def _note(record: OutcomeComparison, differences: pd.DataFrame, conf_level: floa
     parts = [f"{format_percent(conf_level)} CI by {first['method']}{interval}."]
     if record.outcome.kind == "continuous":
         parts.insert(0, "Beside the points: mean and one SD to either side.")
-    if len(differences) > 1:
-        parts.append(f"The {len(differences)} intervals are not corrected for their number.")
     missing = sum(record.outcome.n_missing)
     if missing:
         parts.append(f"{plural(missing, 'missing value')} not drawn.")

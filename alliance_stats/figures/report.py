@@ -70,7 +70,8 @@ class ReportFigure:
         with house_style(), mpl.rc_context({"svg.hashsalt": self.label}):
             no_dates = {"Date": None, "Creator": None}
             self.figure.savefig(buffer, format="svg", metadata=no_dates)
-        text = buffer.getvalue()
+        # Nothing refers to groups, and their names would repeat on a page of several figures
+        text = re.sub(r'<g id="[^"]*"', "<g", buffer.getvalue())
         return text.replace("<svg ", f'<svg role="img" aria-label="{to_html(self.alt)}" ', 1)
 
     def png(self, *, dpi: float = PRINT_DPI) -> bytes:

@@ -55,17 +55,23 @@ def test_words_are_the_comparisons() -> None:
     assert (report.data["part"] == "value").sum() == 60
 
 
-def test_more_groups_are_compared_with_the_last() -> None:
-    data = scores(("a", "b", "c"))
-    three = compare_groups(data, outcomes="alliance", group="group")
+def test_more_groups_have_the_comparisons_pairwise_differences() -> None:
+    three = compare_groups(scores(("a", "b", "c")), outcomes="alliance", group="group")
     report = estimation_figure(three, outcome="alliance")
-    found = report.data.query("part == 'difference'").set_index("contrast")
-    for name in ("a", "b"):
-        two = data[data["group"].isin([name, "c"])]
-        alone = compare_groups(two, outcomes="alliance", group="group").tidy().iloc[0]
-        for column in ("estimate", "conf_low", "conf_high"):
-            assert found.loc[f"{name} − c", column] == pytest.approx(alone[column], rel=1e-12)
-    assert "The 2 intervals are not corrected for their number" in report.note
+    found = report.data.query("part == 'difference'")
+    assert found["contrast"].tolist() == ["a − b", "a − c", "b − c"]
+    pairwise = three.pairwise()
+    for column in ("estimate", "conf_low", "conf_high"):
+        np.testing.assert_array_equal(found[column], pairwise[column])
+    assert pairwise["method"].iloc[0] in report.note
+
+
+def test_many_groups_are_compared_with_the_last() -> None:
+    four = compare_groups(scores(("a", "b", "c", "d")), outcomes="alliance", group="group")
+    found = estimation_figure(four, outcome="alliance").data.query("part == 'difference'")
+    assert found["contrast"].tolist() == ["a − d", "b − d", "c − d"]
+    pairwise = four.pairwise().set_index("contrast")["estimate"]
+    np.testing.assert_array_equal(found["estimate"], pairwise[["a - d", "b - d", "c - d"]])
 
 
 def test_pairs_are_joined() -> None:

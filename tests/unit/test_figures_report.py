@@ -1,6 +1,7 @@
 """A ReportFigure shows once, says what it is, and writes the same bytes each time."""
 
 import base64
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -82,6 +83,16 @@ def test_svg_holds_text_without_dates_and_with_a_fallback_font() -> None:
     assert "<dc:date>" not in svg
     assert "font-family: 'DejaVu Sans', 'Verdana', sans-serif" in svg
     assert 'role="img" aria-label="A line rises from 0 to 1 by &quot;role&quot;."' in svg
+
+
+@pytest.mark.parametrize("name", ["survival", "trajectories", "estimation"])
+def test_several_figures_can_stand_on_one_page(name: str) -> None:
+    svg, other = CASES[name]().svg(), CASES["flow"]().svg()
+    ids = re.findall(r'\bid="([^"]*)"', svg)
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r'href="#([^"]*)"', svg)) <= set(ids)
+    assert set(re.findall(r"url\(#([^)]*)\)", svg)) <= set(ids)
+    assert not set(ids) & set(re.findall(r'\bid="([^"]*)"', other))
 
 
 def test_pdf_has_no_date_and_embeds_true_type() -> None:
