@@ -125,7 +125,7 @@ def warn_of_padded_rows(
             "session: if those rows were filled in after the ending, leave them out; if they were "
             "attended, name the last one with ending_session= to say so.",
             AllianceStatsWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
 
 

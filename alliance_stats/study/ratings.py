@@ -47,6 +47,11 @@ def whole_sessions(frame: pd.DataFrame, column: str) -> pd.Series:
 def check_time(frame: pd.DataFrame, column: str) -> None:
     """Refuse a missing or negative time."""
     require_present(frame, column, why="to know when a row was recorded")
+    if pd.api.types.is_datetime64_any_dtype(frame[column].dtype):
+        raise DataError(
+            f"Column '{column}' holds dates, but time= is a number counted from the first "
+            "assessment. Subtract each unit's first date, as in (date - first_date).dt.days."
+        )
     _refuse(
         frame,
         column,
@@ -139,7 +144,7 @@ def named_ranges(
                 f"score_range names '{role}', but no column was given as {role}=. "
                 "It may name 'alliance' and 'outcome'."
             )
-        low, high = pair
+        low, high = pair if len(pair) == 2 else (math.nan, math.nan)
         if not (math.isfinite(low) and math.isfinite(high) and low < high):
             raise DataError(
                 f"score_range of {role} must be (low, high) with low < high; got {pair!r}."

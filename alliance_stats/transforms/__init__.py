@@ -1,6 +1,7 @@
 """New columns and new shapes of a long table: plain frames in, a new frame out."""
 
 from alliance_stats.transforms.decomposition import decompose
+from alliance_stats.transforms.future import whole_course_means
 from alliance_stats.transforms.history import baseline, lag, running_mean
 from alliance_stats.transforms.periods import ENDING_CODES, last_session, person_period
 
@@ -12,4 +13,5 @@ __all__ = [
     "last_session",
     "person_period",
     "running_mean",
+    "whole_course_means",
 ]

@@ -24,6 +24,7 @@ from alliance_stats.errors import DataError
 from alliance_stats.study.endings import ENDINGS, check_endings, check_rows_after
 from alliance_stats.study.ratings import whole_sessions
 from alliance_stats.transforms.columns import require_new
+from alliance_stats.transforms.future import refuse_the_future
 
 __all__ = ["ENDING_CODES", "last_session", "person_period"]
 
@@ -144,7 +145,7 @@ def person_period(
     scores
         Numeric columns that change from session to session and shall be carried; each is the mean
         of the unit's ratings at the session (over members, where the unit is a family; choose
-        among raters before). A full-course mean among them would know the future.
+        among raters before).
 
     Returns
     -------
@@ -168,7 +169,8 @@ def person_period(
     Raises
     ------
     DataError
-        As :func:`last_session`, and if a score is not numeric.
+        As :func:`last_session`; if a score is not numeric; and if a column to be carried is a mean
+        over the whole course or comes from one (see :func:`whole_course_means`).
 
     References
     ----------
@@ -202,6 +204,7 @@ def person_period(
         for name in data.columns
         if name in units.columns and name not in (ending, ending_session, *scores)
     ]
+    refuse_the_future(data, [*constant, *scores], unit=unit, session=session)
     require_new(data[constant], [*ratings.columns.difference(scores), *outcome])
     table = periods[[*constant, session]].merge(
         ratings, left_on=[unit, session], right_index=True, how="left", validate="one_to_one"

@@ -70,6 +70,14 @@ def test_a_negative_or_missing_time_is_refused(data: pd.DataFrame):
     assert text.startswith("Column 'days' is missing in row 1, but it is needed to know when")
 
 
+def test_dates_are_no_time(data: pd.DataFrame):
+    text = message(data.assign(day=pd.Timestamp("2024-01-01")), session=None, time="day")
+    assert text == (
+        "Column 'day' holds dates, but time= is a number counted from the first assessment. "
+        "Subtract each unit's first date, as in (date - first_date).dt.days."
+    )
+
+
 def test_time_that_runs_backwards_is_refused(data: pd.DataFrame):
     assert message(data.assign(days=[7.0, 0.0, 0.0, 7.0]), time="days") == (
         "Time runs backwards for 'a': session 2 (column 'session') has 'days' = 0, earlier than "
@@ -134,6 +142,7 @@ def test_a_range_may_be_declared_for_each_score(data: pd.DataFrame):
     ("score_range", "text"),
     [
         ((7, 1), "score_range of alliance must be (low, high) with low < high; got (7, 1)."),
+        ((1, 2, 7), "score_range of alliance must be (low, high) with low < high; got (1, 2, 7)."),
         (
             (1, np.inf),
             "score_range of alliance must be (low, high) with low < high; got (1, inf).",

@@ -13,6 +13,7 @@ from alliance_stats.transforms import (
     last_session,
     person_period,
     running_mean,
+    whole_course_means,
 )
 
 NAN = np.nan
@@ -368,3 +369,54 @@ def test_existing_columns_are_not_written_over(treatment: pd.DataFrame):
     assert text.startswith("A new column 'event' would be written over the one that is there.")
     text = refused(person_period, treatment.assign(observed=1), **ROLES)
     assert text.startswith("A new column 'observed' would be written over the one that is there.")
+
+
+# ---- means that know the future ------------------------------------------------------------------
+
+
+@pytest.fixture
+def courses() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "fam": ["A"] * 4 + ["B"] * 4 + ["C"] * 2,
+            "who": ["a", "b"] * 2 + ["c", "d"] * 2 + ["e"] * 2,
+            "s": [1, 1, 2, 2, 1, 1, 2, 2, 1, 2],
+            "wai": [1.0, 4.0, 2.0, 8.0, 3.0, 3.0, 5.0, 6.0, 4.0, NAN],
+            "age": [40, 10, 40, 10, 35, 8, 35, 8, 50, 50],
+            "end": ["dropout"] * 4 + ["planned"] * 4 + ["ongoing"] * 2,
+        }
+    )
+
+
+FUTURE = "comes from a mean over the whole course. It knows when the unit left"
+
+
+def test_components_of_decompose_are_recognised_by_name(courses: pd.DataFrame):
+    parts = decompose(courses, "wai", levels=["who", "fam"], mean_of="units")
+    assert whole_course_means(parts, unit="fam", session="s") == [
+        "wai_within_who",
+        "wai_who_in_fam",
+        "wai_fam_mean",
+    ]
+    text = refused(person_period, parts, **ROLES)
+    assert text.startswith(f"Column 'wai_fam_mean' {FUTURE}")
+    assert "Column 'wai_within_who'" in refused(
+        person_period, parts.drop(columns="wai_fam_mean"), **ROLES, scores=["wai_within_who"]
+    )
+
+
+def test_a_mean_of_the_callers_own_is_recognised_by_its_values(courses: pd.DataFrame):
+    own = courses.assign(level=courses.groupby("fam")["wai"].transform("mean"))
+    assert whole_course_means(own, unit="fam", session="s") == ["level"]
+    assert refused(person_period, own, **ROLES).startswith(f"Column 'level' {FUTURE}")
+
+
+def test_what_was_known_in_time_is_not_taken_for_the_future(courses: pd.DataFrame):
+    known = running_mean(courses, "wai", person="who", session="s")
+    known = baseline(known, "wai", person="who", session="s")
+    known["mean_age"] = courses.groupby("fam")["age"].transform("mean")  # does not move with time
+    known["intake"] = courses.groupby("fam")["wai"].transform("first")
+    assert whole_course_means(known, unit="fam", session="s") == []
+    carried = ["wai", "wai_running_mean", "wai_change"]
+    periods = person_period(known, **ROLES, scores=carried)
+    assert {"mean_age", "intake"} <= set(periods.columns)
