@@ -126,7 +126,7 @@ class CrossProducts:
     R: Array
 
 
-def lay_out(codes: Sequence[Index], q: Sequence[int]) -> Layout:
+def lay_out(codes: Sequence[Index], q: Sequence[int], n_rows: int) -> Layout:
     """Find the chain of nested factors and the order of rows that keeps its units together.
 
     The factor with the most units is the leaf; the chain is then the longest run of factors that
@@ -138,6 +138,8 @@ def lay_out(codes: Sequence[Index], q: Sequence[int]) -> Layout:
         For each grouping factor, the unit (0, 1, ...) of each row.
     q
         For each grouping factor, its random effects a unit.
+    n_rows
+        Number of rows (there may be no grouping factor).
     """
     counts = [int(code.max()) + 1 for code in codes]
     by_size = sorted(range(len(codes)), key=lambda f: -counts[f])
@@ -148,7 +150,7 @@ def lay_out(codes: Sequence[Index], q: Sequence[int]) -> Layout:
             chain.append(factor)
         else:
             crossed.append(factor)
-    order = np.lexsort([codes[f] for f in chain]) if chain else np.arange(0)
+    order = np.lexsort([codes[f] for f in chain]) if chain else np.arange(n_rows)
     starts, units = [], []
     for factor in chain:
         sorted_codes = codes[factor][order]

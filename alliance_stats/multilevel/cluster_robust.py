@@ -138,7 +138,11 @@ def _clusters(model: "LinearMixedModel", name: str) -> npt.NDArray[np.int64]:
 def _covariance(model: "LinearMixedModel", own: npt.NDArray[np.intp]) -> Array:
     """Fitted covariance of the outcomes in some rows, on the outcome's scale squared."""
     roots = model.design.root_weights[own]
-    V = np.diag(model.sigma**2 / roots**2)
+    shape, order = model.problem.shape, model.problem.layout.order
+    V = np.eye(len(own))
+    if shape is not None:
+        V = shape.covariance(np.argsort(order)[own], model.fit.eta)
+    V = V * model.sigma**2 / np.outer(roots, roots)
     for grouping, Lambda in zip(model.design.groupings, model.fit.Lambda, strict=True):
         V += _shared(grouping, Lambda, own, model.sigma) / np.outer(roots, roots)
     return V

@@ -13,14 +13,14 @@ residual variance is known it is not profiled: ``log|V| + [REML] log|X'V^-1X| + 
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 from scipy import linalg
 
 from alliance_stats.estimates import Array
-from alliance_stats.multilevel.blocks import CrossProducts, Layout
+from alliance_stats.multilevel.blocks import CrossProducts, Layout, RowArrays, cross_products
 from alliance_stats.multilevel.elimination import (
     Descent,
     Elimination,
@@ -28,6 +28,7 @@ from alliance_stats.multilevel.elimination import (
     descend,
     eliminate,
 )
+from alliance_stats.multilevel.residual import ResidualShape
 
 __all__ = ["Problem", "Solution", "Template", "deviance", "deviance_and_gradient", "solve"]
 
@@ -115,7 +116,13 @@ class Problem:
     known
         Whether the residual variance is known (1 on the scale of the weighted rows).
     constant
-        Added to the deviance: minus the log weights, and what the change of basis of X costs.
+        Added to the deviance: minus the log weights, what the change of basis of X costs, and the
+        log-determinant of the residual shape.
+    shape, rows
+        A residual covariance to be estimated and the unwhitened rows it acts on, in the layout's
+        order; None for residuals that are alike.
+    eta
+        Parameters of the shape at which `products` were summed.
     """
 
     layout: Layout
@@ -126,6 +133,9 @@ class Problem:
     reml: bool
     known: bool
     constant: float
+    shape: ResidualShape | None = None
+    rows: RowArrays | None = None
+    eta: Array | None = None
 
     @property
     def N(self) -> int:
@@ -180,6 +190,20 @@ def solve(problem: Problem, Lambda: Sequence[Array]) -> Solution:
         else N * (1.0 + np.log(2.0 * np.pi * rss / N))
     )
     return Solution(float(value), beta, factor, rss, up)
+
+
+def at_eta(problem: Problem, eta: Array) -> Problem:
+    """Whiten the rows at `eta` and sum their products anew."""
+    shape, rows = problem.shape, problem.rows
+    if shape is None or rows is None:
+        return problem
+    before = 0.0 if problem.eta is None else shape.log_det(problem.eta)
+    return replace(
+        problem,
+        products=cross_products(problem.layout, shape.whiten_rows(rows, eta)),
+        constant=problem.constant - before + shape.log_det(eta),
+        eta=eta,
+    )
 
 
 def posteriors(problem: Problem, down: Descent) -> list[LevelPosterior]:

@@ -7,6 +7,9 @@ is 1. Where a fitted covariance is singular, ``L`` has as many columns as its ra
 effects are reduced to the directions that vary, taken as known, and inference is that of the
 reduced model.
 
+Parameters of a residual shape (relative SDs, a correlation) stand behind those of ``D``; they do
+not enter linearly.
+
 All that Satterthwaite's and Kenward and Roger's methods need are ``log|V|`` and
 ``G = [X y]'V^-1[X y]`` with their derivatives. The first are analytic (one pass up and one down the
 levels), the second central differences of the first.
@@ -19,7 +22,7 @@ import numpy as np
 from scipy import linalg
 
 from alliance_stats.estimates import Array
-from alliance_stats.multilevel.criterion import Problem, posteriors, solve
+from alliance_stats.multilevel.criterion import Problem, at_eta, posteriors, solve
 from alliance_stats.multilevel.elimination import descend
 
 __all__ = ["Curvature", "curvature"]
@@ -28,11 +31,14 @@ __all__ = ["Curvature", "curvature"]
 STEP = 1e-4
 # A direction in which the relative SD is smaller than this has left the model.
 NO_VARIANCE = 1e-9
+# Step in a residual shape's parameters, which are differentiated twice by differences: rounding
+# of the second difference about 1e-13 / step^2 of the criterion's scale.
+ETA_STEP = 1e-3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Curvature:
-    """``G`` and ``log|V|`` with derivatives in k linear covariance parameters, at residual SD 1.
+    """``G`` and ``log|V|`` with derivatives in k covariance parameters, at residual SD 1.
 
     Attributes
     ----------
@@ -42,6 +48,8 @@ class Curvature:
         Its first (k, p + 1, p + 1) and second (k, k, p + 1, p + 1) derivatives.
     log_det_1, log_det_2
         Those of ``log|V|``: (k,) and (k, k).
+    linear
+        Whether every parameter enters V linearly.
     """
 
     G: Array
@@ -49,6 +57,7 @@ class Curvature:
     G_2: Array
     log_det_1: Array
     log_det_2: Array
+    linear: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,24 +87,61 @@ def curvature(problem: Problem, Lambda: Sequence[Array], sigma: float) -> Curvat
     scale = np.ones(problem.p + 1)
     scale[-1] = 1.0 / sigma
     k = len(directions)
-    log_det_1, R_1, R = _first_order(problem, bases, directions, np.zeros(k))
-    log_det_2 = np.empty((k, k))
-    R_2 = np.empty((k, k, *R.shape))
-    for j in range(k):
-        step = np.zeros(k)
-        step[j] = STEP
-        ahead = _first_order(problem, bases, directions, step)
-        behind = _first_order(problem, bases, directions, -step)
-        log_det_2[:, j] = (ahead[0] - behind[0]) / (2.0 * STEP)
-        R_2[:, j] = (ahead[1] - behind[1]) / (2.0 * STEP)
+
+    def first_order(step: Array) -> tuple[Array, Array]:
+        moved = _moved(problem, step[k:])
+        log_det_1, R_1 = _first_order(moved, bases, directions, step[:k])
+        slopes = _eta_slopes(moved, _factors_at(problem, bases, step[:k]))
+        return np.append(log_det_1, slopes[0]), np.concatenate([R_1, slopes[1]])
+
+    n_eta = 0 if problem.eta is None else len(problem.eta)
+    log_det_1, R_1 = first_order(np.zeros(k + n_eta))
+    log_det_2 = np.empty((k + n_eta, k + n_eta))
+    R_2 = np.empty((k + n_eta, *R_1.shape))
+    for j in range(k + n_eta):
+        step = np.zeros(k + n_eta)
+        step[j] = STEP if j < k else ETA_STEP
+        ahead, behind = first_order(step), first_order(-step)
+        log_det_2[:, j] = (ahead[0] - behind[0]) / (2.0 * step[j])
+        R_2[:, j] = (ahead[1] - behind[1]) / (2.0 * step[j])
     log_det_2 = (log_det_2 + log_det_2.T) / 2.0
     R_2 = (R_2 + R_2.swapaxes(0, 1)) / 2.0
     outer = np.outer(scale, scale)
-    relative = Curvature(R * outer, R_1 * outer, R_2 * outer, log_det_1, log_det_2)
+    R = solve(problem, _factors_at(problem, bases, np.zeros(k))).up.R
+    relative = Curvature(
+        R * outer, R_1 * outer, R_2 * outer, log_det_1, log_det_2, linear=n_eta == 0
+    )
     if problem.known:
         return relative
-    at_fit = np.array([float(d.a == d.b) for d in directions])
-    return _with_residual_variance(relative, at_fit, problem.n)
+    at_fit = np.append([float(d.a == d.b) for d in directions], np.zeros(n_eta))
+    scales = np.append(np.ones(k), np.zeros(n_eta))
+    return _with_residual_variance(relative, at_fit, scales, problem.n)
+
+
+def _moved(problem: Problem, step: Array) -> Problem:
+    """Move the residual shape's parameters; nothing is summed anew where they stay."""
+    if problem.eta is None or not step.any():
+        return problem
+    return at_eta(problem, problem.eta + step)
+
+
+def _eta_slopes(problem: Problem, Lambda: Sequence[Array]) -> tuple[Array, Array]:
+    """Central differences of ``log|V|`` and ``R`` in the residual shape's parameters."""
+    width = problem.p + 1
+    if problem.eta is None or problem.shape is None:
+        return np.empty(0), np.empty((0, width, width))
+    log_det, R = np.empty(len(problem.eta)), np.empty((len(problem.eta), width, width))
+    for j in range(len(problem.eta)):
+        step = np.zeros(len(problem.eta))
+        step[j] = ETA_STEP
+        ends = []
+        for sign in (1.0, -1.0):
+            moved = at_eta(problem, problem.eta + sign * step)
+            up = solve(moved, Lambda).up
+            ends.append((up.log_det + problem.shape.log_det(problem.eta + sign * step), up.R))
+        log_det[j] = (ends[0][0] - ends[1][0]) / (2.0 * ETA_STEP)
+        R[j] = (ends[0][1] - ends[1][1]) / (2.0 * ETA_STEP)
+    return log_det, R
 
 
 def _directions(
@@ -113,13 +159,10 @@ def _directions(
     return directions, bases
 
 
-def _first_order(
-    problem: Problem,
-    bases: Sequence[tuple[int, slice, Array]],
-    directions: Sequence[_Direction],
-    step: Array,
-) -> tuple[Array, Array, Array]:
-    """Differentiate ``log|V|`` and ``R``, and give ``R``, at ``M = I + step``, residual SD 1."""
+def _factors_at(
+    problem: Problem, bases: Sequence[tuple[int, slice, Array]], step: Array
+) -> list[Array]:
+    """Covariance factors at ``M = I + step``."""
     Lambda = [np.zeros((sum(sizes), sum(sizes))) for sizes in problem.template.blocks]
     position = 0
     for f, rows, L in bases:
@@ -133,7 +176,17 @@ def _first_order(
                 position += 1
         if r:
             Lambda[f][rows, rows.start : rows.start + r] = L @ linalg.cholesky(M, lower=True)
-    solution = solve(problem, Lambda)
+    return Lambda
+
+
+def _first_order(
+    problem: Problem,
+    bases: Sequence[tuple[int, slice, Array]],
+    directions: Sequence[_Direction],
+    step: Array,
+) -> tuple[Array, Array]:
+    """Differentiate ``log|V|`` and ``R`` at ``M = I + step`` and residual SD 1."""
+    solution = solve(problem, _factors_at(problem, bases, step))
     found = posteriors(problem, descend(problem.layout, solution.up))
     log_det = np.empty(len(directions))
     R_1 = np.empty((len(directions), *solution.up.R.shape))
@@ -147,22 +200,23 @@ def _first_order(
             log_det[i], R_1[i] = S[d.a, d.a], -product
         else:
             log_det[i], R_1[i] = 2.0 * S[d.a, d.b], -(product + product.T)
-    return log_det, R_1, solution.up.R
+    return log_det, R_1
 
 
-def _with_residual_variance(rel: Curvature, M: Array, n: int) -> Curvature:
+def _with_residual_variance(rel: Curvature, M: Array, scales: Array, n: int) -> Curvature:
     """Add the residual variance s as the last parameter, at s = 1.
 
-    ``G(M, s) = F(M / s) / s`` and ``log|V| = n log s + ld(M / s)``, differentiated at s = 1.
+    ``G(M, s) = F(M / s) / s`` and ``log|V| = n log s + ld(M / s)``, differentiated at s = 1;
+    `scales` is 1 for the parameters that are divided by s and 0 for those of the residual shape.
     """
     F_M = np.tensordot(M, rel.G_1, axes=1)
     F_jM = np.tensordot(M, rel.G_2, axes=1)
     F_MM = np.tensordot(M, F_jM, axes=1)
     G_s = -rel.G - F_M
-    G_js = -2.0 * rel.G_1 - F_jM
+    G_js = -(1.0 + scales)[:, None, None] * rel.G_1 - F_jM
     G_ss = 2.0 * rel.G + 4.0 * F_M + F_MM
     ld_M = float(M @ rel.log_det_1)
-    ld_js = -rel.log_det_1 - rel.log_det_2 @ M
+    ld_js = -scales * rel.log_det_1 - rel.log_det_2 @ M
     ld_ss = -n + 2.0 * ld_M + float(M @ rel.log_det_2 @ M)
     k = len(M)
     G_2 = np.empty((k + 1, k + 1, *rel.G.shape))
@@ -176,4 +230,5 @@ def _with_residual_variance(rel: Curvature, M: Array, n: int) -> Curvature:
         G_2,
         np.append(rel.log_det_1, n - ld_M),
         log_det_2,
+        rel.linear,
     )

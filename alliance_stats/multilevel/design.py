@@ -206,6 +206,8 @@ def build_design(
     known_variance
         Column of known residual variances; the weights are then their reciprocals.
     also
+        Further columns without which a row is not used.
+    also
         Further columns that a row needs (an offset, trials).
     residual_variance
         Whether the outcome has a residual variance of its own; if not (a count, a yes or no), an
@@ -234,7 +236,7 @@ def build_design(
                 )
     needed = _needed_columns(parsed, fixed, data)
     used, rows = _usable_rows(
-        data, [*needed, *(c for c in (weights, known_variance) if c), *also], by_group
+        data, [*needed, *(c for c in (weights, known_variance, *also) if c), *also], by_group
     )
     root_weights = _positive_roots(used, weights)
     if known_variance is not None:

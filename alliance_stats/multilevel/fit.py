@@ -18,7 +18,9 @@ from alliance_stats.estimates import Array
 from alliance_stats.multilevel.criterion import (
     Problem,
     Template,
+    at_eta,
     covariance_slopes,
+    deviance,
     deviance_and_gradient,
     solve,
 )
@@ -37,6 +39,8 @@ FLAT_GRADIENT = 1e-3
 # Sizes (relative SD) at which a variance that went to zero is tried again.
 RESTART_SIZES = (0.05, 0.3, 1.0)
 MAX_RESTARTS = 5
+# Step of the central differences in eta: error of the difference and of rounding about 1e-8.
+ETA_STEP = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +70,25 @@ class Convergence:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fit:
-    """The minimum: covariance factors of possibly reduced rank, and how it was found."""
+    """The minimum and how it was found.
+
+    Attributes
+    ----------
+    template
+        Which entries of the factors are free; of reduced rank where the fit is singular.
+    Lambda
+        Relative covariance factor of each grouping factor.
+    eta
+        Parameters of the residual shape (empty where residuals are alike).
+    deviance
+        -2 (restricted) log-likelihood.
+    convergence
+        The optimiser's record.
+    """
 
     template: Template
     Lambda: tuple[Array, ...]
+    eta: Array
     deviance: float
     convergence: Convergence
 
@@ -86,7 +105,9 @@ class _Tally:
     message: str = ""
 
 
-def minimise(problem: Problem, start: Sequence[Array] | None = None) -> Fit:
+def minimise(
+    problem: Problem, start: Sequence[Array] | None = None, eta: Array | None = None
+) -> Fit:
     """Minimise the profiled deviance over positive semi-definite covariances.
 
     Parameters
@@ -95,17 +116,18 @@ def minimise(problem: Problem, start: Sequence[Array] | None = None) -> Fit:
         The deviance; its template is of full rank.
     start
         Covariance factors to start from; unit variances if not given.
+    eta
+        Parameters of the residual shape to start from.
     """
     full = problem.template
     tally = _Tally()
-    if full.n_theta == 0:
-        value = solve(problem, full.factors(np.empty(0))).deviance
-        return Fit(full, tuple(full.factors(np.empty(0))), value, Convergence(True, 1, 0.0, 0, ""))
+    if eta is None:
+        eta = np.empty(0) if problem.shape is None else problem.shape.start
     first = full.factors(np.zeros(full.n_theta)) if start is None else [x.copy() for x in start]
     if start is None:
         for factor in first:
             np.fill_diagonal(factor, 1.0)
-    best = _descend_from(problem, first, tally)
+    best = _descend_from(problem, first, eta, tally)
     tried: set[tuple[int, int]] = set()
     for _ in range(MAX_RESTARTS):
         better = _try_directions_left_out(problem, best, tally, tried)
@@ -113,50 +135,62 @@ def minimise(problem: Problem, start: Sequence[Array] | None = None) -> Fit:
             break
         best = better
     theta = best.template.theta(best.Lambda)
-    gradient = (
-        deviance_and_gradient(replace(problem, template=best.template), theta)[1]
-        if len(theta)
-        else np.zeros(1)
+    _, gradient = _objective(
+        replace(problem, template=best.template), np.concatenate([theta, best.eta])
     )
-    norm = float(np.abs(gradient).max())
+    norm = float(np.abs(gradient).max(initial=0.0))
     flat = norm < FLAT_GRADIENT * max(1.0, np.sqrt(problem.n))
     record = Convergence(flat, tally.evaluations, norm, tally.restarts, tally.message)
     return replace(best, convergence=record)
 
 
-def _descend_from(problem: Problem, start: Sequence[Array], tally: _Tally) -> Fit:
+def _descend_from(problem: Problem, start: Sequence[Array], eta: Array, tally: _Tally) -> Fit:
     """Run the optimiser, then put nearly singular covariances onto their boundary."""
     template = problem.template
-    Lambda, value = _run(problem, template, start, tally)
+    Lambda, eta, value = _run(problem, template, start, eta, tally)
     while True:
         smaller, reduced = reduce_rank(template, Lambda)
         if smaller.ranks == template.ranks:
             break
-        at_boundary, lower = _run(problem, smaller, reduced, tally)
+        at_boundary, eta_there, lower = _run(problem, smaller, reduced, eta, tally)
         if lower > value + SAME_DEVIANCE:
             break
-        template, Lambda, value = smaller, at_boundary, lower
-    return Fit(template, tuple(Lambda), value, Convergence(False, 0, np.inf, 0, ""))
+        template, Lambda, eta, value = smaller, at_boundary, eta_there, lower
+    return Fit(template, tuple(Lambda), eta, value, Convergence(False, 0, np.inf, 0, ""))
+
+
+def _objective(problem: Problem, x: Array) -> tuple[float, Array]:
+    """Deviance and gradient in theta (analytic) and eta (central differences)."""
+    k = problem.template.n_theta
+    theta, eta = x[:k], x[k:]
+    value, gradient = deviance_and_gradient(at_eta(problem, eta), theta)
+    slopes = np.empty(len(eta))
+    for j in range(len(eta)):
+        step = np.zeros(len(eta))
+        step[j] = ETA_STEP
+        ahead = deviance(at_eta(problem, eta + step), theta)
+        slopes[j] = (ahead - deviance(at_eta(problem, eta - step), theta)) / (2.0 * ETA_STEP)
+    return value, np.concatenate([gradient, slopes])
 
 
 def _run(
-    problem: Problem, template: Template, start: Sequence[Array], tally: _Tally
-) -> tuple[list[Array], float]:
-    """L-BFGS over the free entries of `template`."""
-    if template.n_theta == 0:
-        Lambda = template.factors(np.empty(0))
-        return Lambda, solve(problem, Lambda).deviance
+    problem: Problem, template: Template, start: Sequence[Array], eta: Array, tally: _Tally
+) -> tuple[list[Array], Array, float]:
+    """L-BFGS over the free entries of `template` and the residual shape's parameters."""
+    k = template.n_theta
     inner = replace(problem, template=template)
+    if k + len(eta) == 0:
+        return template.factors(eta), eta, deviance(inner, eta)
     found = optimize.minimize(
-        lambda theta: deviance_and_gradient(inner, theta),
-        template.theta(start),
+        lambda x: _objective(inner, x),
+        np.concatenate([template.theta(start), eta]),
         jac=True,
         method="L-BFGS-B",
         options={"ftol": 1e-13, "gtol": 1e-7, "maxiter": 500, "maxcor": 20},
     )
     tally.evaluations += int(found.nfev)
     tally.message = str(found.message)
-    return template.factors(found.x), float(found.fun)
+    return template.factors(found.x[:k]), found.x[k:], float(found.fun)
 
 
 def reduce_rank(template: Template, Lambda: Sequence[Array]) -> tuple[Template, list[Array]]:
@@ -193,6 +227,7 @@ def _try_directions_left_out(
     """Look for a lower deviance off the boundary: by slope, and once from afar for each term."""
     if not best.singular:
         return None
+    problem = at_eta(problem, best.eta)
     solution = solve(problem, best.Lambda)
     slopes = covariance_slopes(problem, solution, descend(problem.layout, solution.up))
     full = problem.template
@@ -216,7 +251,7 @@ def _try_directions_left_out(
                 np.c_[U[:, s > NEARLY_ZERO] * s[s > NEARLY_ZERO], size * direction]
             )
             tally.restarts += 1
-            other = _descend_from(problem, start, tally)
+            other = _descend_from(problem, start, best.eta, tally)
             if other.deviance < best.deviance - SAME_DEVIANCE:
                 return other
     return None

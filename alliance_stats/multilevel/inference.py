@@ -50,7 +50,13 @@ def small_sample(model: "LinearMixedModel", df_method: str) -> Satterthwaite | K
             "Kenward-Roger inference is defined for REML fits; this one is ML. "
             "Fit again with reml=True, or use df_method='satterthwaite'."
         )
-    return kenward_roger(curvature_of(model))
+    curve = curvature_of(model)
+    if not curve.linear:
+        raise ValueError(
+            "Kenward-Roger inference needs a covariance that is linear in its parameters; a "
+            "residual structure is not. Use df_method='satterthwaite'."
+        )
+    return kenward_roger(curve)
 
 
 def working_contrasts(model: "LinearMixedModel", C: Array) -> Array:

@@ -10,7 +10,7 @@ import pandas as pd
 from alliance_stats.checks import did_you_mean
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
-from alliance_stats.multilevel.criterion import solve
+from alliance_stats.multilevel.criterion import at_eta, solve
 from alliance_stats.multilevel.problem import make_problem
 
 if TYPE_CHECKING:
@@ -58,5 +58,9 @@ def _beta_without(model: "LinearMixedModel", kept: npt.NDArray[np.bool_]) -> Arr
         root_weights=design.root_weights[kept],
         groupings=groupings,
     )
-    problem = make_problem(part, reml=False, known=model.problem.known)
-    return solve(problem, model.fit.Lambda).beta
+    shape = model.problem.shape
+    if shape is not None:
+        back = np.argsort(model.problem.layout.order)
+        shape = shape.sorted(back).keep(kept)
+    problem = make_problem(part, reml=False, known=model.problem.known, shape=shape)
+    return solve(at_eta(problem, model.fit.eta), model.fit.Lambda).beta

@@ -1,5 +1,6 @@
 """Linear mixed models: the fit, and what one asks of it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,13 +15,18 @@ from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import reports
 from alliance_stats.multilevel.anova import anova_table
 from alliance_stats.multilevel.cluster_robust import CR2
-from alliance_stats.multilevel.criterion import Problem, Solution, solve
+from alliance_stats.multilevel.criterion import Problem, Solution, at_eta, solve
 from alliance_stats.multilevel.design import Design, build_design
 from alliance_stats.multilevel.elimination import Descent, descend
 from alliance_stats.multilevel.fit import Convergence, Fit, minimise
 from alliance_stats.multilevel.influence import cooks_distances
 from alliance_stats.multilevel.prediction import augmented, predicted, simulated
 from alliance_stats.multilevel.problem import make_problem, refitted
+from alliance_stats.multilevel.residual import (
+    ResidualStructure,
+    columns_of,
+    read_structure,
+)
 
 __all__ = ["LinearMixedModel", "lmm"]
 
@@ -284,6 +290,7 @@ def lmm(
     *,
     reml: bool = True,
     weights: str | None = None,
+    residual: ResidualStructure | Sequence[ResidualStructure] | None = None,
     known_variance: str | None = None,
 ) -> LinearMixedModel:
     """Fit a linear mixed model.
@@ -302,6 +309,10 @@ def lmm(
         Restricted (default) or ordinary maximum likelihood.
     weights
         Column of precision weights as in lme4: row i has residual variance ``sigma^2 / w_i``.
+    residual
+        ``VarianceBy("role")``: a residual SD a stratum; ``AR1("session", within="person")`` or
+        ``CAR1("time", within="person")``: correlation that fades with distance; or one of each in
+        a list. With a structure the formula may do without a random term.
     known_variance
         Column of known sampling variances (meta-analysis); the residual variance is then not
         estimated. Not together with `weights`.
@@ -331,12 +342,19 @@ def lmm(
     """
     if weights is not None and known_variance is not None:
         raise DataError("Give weights= or known_variance=, not both: they say the same thing.")
-    require_columns(data, [weights, known_variance])
-    design, _ = build_design(formula, data, weights=weights, known_variance=known_variance)
-    if not design.groupings:
+    named = columns_of(residual)
+    if named and known_variance is not None:
+        raise DataError("known_variance= fixes the residuals; residual= cannot estimate them too.")
+    require_columns(data, [weights, known_variance, *named])
+    design, used = build_design(
+        formula, data, weights=weights, known_variance=known_variance, also=named
+    )
+    shape = read_structure(residual, design, used)
+    if not design.groupings and shape is None:
         raise FormulaError(
             f"{formula!r} has no random term such as '(1 | person)'; without one it is an ordinary "
             "regression (statsmodels' ols)."
         )
-    problem = make_problem(design, reml=reml, known=known_variance is not None)
-    return LinearMixedModel(design, problem, minimise(problem))
+    problem = make_problem(design, reml=reml, known=known_variance is not None, shape=shape)
+    fit = minimise(problem)
+    return LinearMixedModel(design, at_eta(problem, fit.eta), fit)

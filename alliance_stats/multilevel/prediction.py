@@ -1,5 +1,6 @@
 """What the model expects: fitted values, predictions with intervals, residuals, new outcomes."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -70,7 +71,7 @@ def predicted(
         else _conditional_variance(model, rows)
     )
     if interval == "prediction":
-        variance = variance + model.sigma**2
+        variance = variance + _new_residual_variance(model, newdata)
         if level == "population":
             for covariance, Z in zip(model.covariances().values(), rows.Z, strict=True):
                 variance = variance + np.einsum("ni,ij,nj->n", Z, covariance.to_numpy(), Z)
@@ -96,7 +97,7 @@ def augmented(model: "LinearMixedModel") -> pd.DataFrame:
             "fitted_marginal": marginal,
             "residual": design.y - fitted,
             "residual_marginal": design.y - marginal,
-            "residual_standardised": (design.y - fitted) * design.root_weights / model.sigma,
+            "residual_standardised": (design.y - fitted) / residual_sd(model),
         },
         index=design.index,
     )
@@ -109,6 +110,7 @@ def simulated(
     design = model.design
     beta = model.beta.to_numpy()[design.fixed.kept]
     y = design.X @ beta
+    shape, order = model.problem.shape, model.problem.layout.order
     for grouping, Lambda, b in zip(
         design.groupings, model.fit.Lambda, _working_effects(model), strict=True
     ):
@@ -118,7 +120,36 @@ def simulated(
                 model.sigma * Lambda @ rng.standard_normal((len(Lambda), len(grouping.labels)))
             )
         y = y + (grouping.Z * effects[:, grouping.codes]).sum(axis=0) / design.root_weights
-    return np.asarray(y + model.sigma * rng.standard_normal(len(y)) / design.root_weights)
+    residual = rng.standard_normal(len(y))
+    if shape is not None:
+        residual[order] = shape.colour(residual[order], model.fit.eta)
+    return np.asarray(y + model.sigma * residual / design.root_weights)
+
+
+def residual_sd(model: "LinearMixedModel") -> Array:
+    """Residual SD of each row used, in units of the outcome."""
+    sd = model.sigma / model.design.root_weights
+    shape, order = model.problem.shape, model.problem.layout.order
+    if shape is not None:
+        sd[order] *= shape.relative_sd(model.fit.eta)[shape.strata]
+    return np.asarray(sd)
+
+
+def _new_residual_variance(model: "LinearMixedModel", newdata: pd.DataFrame) -> Array:
+    """Residual variance of new rows of weight 1."""
+    shape = model.problem.shape
+    variance = np.full(len(newdata), model.sigma**2)
+    if shape is None or shape.column is None:
+        return variance
+    require_columns(newdata, [shape.column], what="newdata")
+    strata = shape.labels.get_indexer(newdata[shape.column].astype(object))
+    if (strata < 0).any():
+        raise DataError(
+            f"newdata: '{shape.column}' has a value whose residual variance is unknown in "
+            f"{describe_rows(strata < 0, newdata.index)}. "
+            f"Known are {', '.join(map(str, shape.labels))}."
+        )
+    return np.asarray(variance * shape.relative_sd(model.fit.eta)[strata] ** 2)
 
 
 def random_parts(model: "LinearMixedModel") -> list[Array]:
@@ -202,14 +233,15 @@ def _conditional_variance(model: "LinearMixedModel", rows: NewRows) -> tuple[Arr
             f"Conditional intervals need a dense matrix of {p + sum(widths)} effects, more than "
             f"{_DENSE_LIMIT}. Ask for level='population', or for no interval."
         )
-    effects = [np.asarray(design.Q.T)]
+    whiten = _whitener(model)
+    effects = [whiten(design.Q).T]
     c = [working_contrasts(model, rows.X)]
     for grouping, Lambda, Z, units in zip(
         design.groupings, model.fit.Lambda, rows.Z, rows.units, strict=True
     ):
         n_units = len(grouping.labels)
         working = Z @ back_transform(grouping.terms)
-        effects.append(_spread(Lambda.T @ grouping.Z, grouping.codes, n_units))
+        effects.append(_spread(Lambda.T @ whiten(grouping.Z), grouping.codes, n_units))
         c.append(_spread(Lambda.T @ working.T, units, n_units))
     W = np.hstack(effects)
     coefficient = W.T @ W
@@ -217,6 +249,19 @@ def _conditional_variance(model: "LinearMixedModel", rows: NewRows) -> tuple[Arr
     factor = linalg.cholesky(coefficient, lower=True)
     half = linalg.solve_triangular(factor, np.hstack(c).T, lower=True)
     return model.sigma**2 * (half**2).sum(axis=0), np.full(len(rows.X), np.inf)
+
+
+def _whitener(model: "LinearMixedModel") -> Callable[[Array], Array]:
+    """Return a function that whitens columns (m, n) in the design's order of rows."""
+    shape, order = model.problem.shape, model.problem.layout.order
+    if shape is None:
+        return lambda columns: columns
+    back = np.argsort(order)
+
+    def whiten(columns: Array) -> Array:
+        return shape.whiten(columns[:, order], model.fit.eta)[:, back]
+
+    return whiten
 
 
 # Henderson's matrix is kept dense for conditional intervals.

@@ -9,9 +9,10 @@ from scipy import linalg
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
 from alliance_stats.multilevel.blocks import RowArrays, cross_products, lay_out, with_outcome
-from alliance_stats.multilevel.criterion import Problem, Template
+from alliance_stats.multilevel.criterion import Problem, Template, at_eta
 from alliance_stats.multilevel.design import Design
 from alliance_stats.multilevel.fit import minimise
+from alliance_stats.multilevel.residual import ResidualShape
 
 if TYPE_CHECKING:
     from alliance_stats.multilevel.lmm import LinearMixedModel
@@ -19,10 +20,13 @@ if TYPE_CHECKING:
 __all__ = ["make_problem", "refitted"]
 
 
-def make_problem(design: Design, *, reml: bool, known: bool) -> Problem:
+def make_problem(
+    design: Design, *, reml: bool, known: bool, shape: ResidualShape | None = None
+) -> Problem:
     """Arrange the design's rows for elimination and sum their products."""
     groupings = design.groupings
-    layout = lay_out([g.codes for g in groupings], [len(g.Z) for g in groupings])
+    codes, q = [g.codes for g in groupings], [len(g.Z) for g in groupings]
+    layout = lay_out(codes, q, len(design.y))
     rows = _sorted_rows(
         design, layout.order, [level.factor for level in layout.levels], layout.crossed
     )
@@ -31,7 +35,10 @@ def make_problem(design: Design, *, reml: bool, known: bool) -> Problem:
         constant += design.fixed.log_det
     template = Template.full([[len(basis.names) for basis in g.terms] for g in groupings])
     n, p = len(design.y), len(design.fixed.kept)
-    return Problem(layout, cross_products(layout, rows), template, n, p, reml, known, constant)
+    problem = Problem(layout, cross_products(layout, rows), template, n, p, reml, known, constant)
+    if shape is None:
+        return problem
+    return replace(problem, shape=shape.sorted(layout.order), rows=rows)
 
 
 def refitted(model: "LinearMixedModel", y: Array) -> "LinearMixedModel":
@@ -52,14 +59,18 @@ def refitted(model: "LinearMixedModel", y: Array) -> "LinearMixedModel":
     rows = _sorted_rows(
         new_design, layout.order, [level.factor for level in layout.levels], layout.crossed
     )
-    products = with_outcome(layout, model.problem.products, rows)
-    problem = replace(model.problem, products=products)
+    problem = (
+        replace(model.problem, products=with_outcome(layout, model.problem.products, rows))
+        if model.problem.shape is None
+        else replace(model.problem, rows=rows)
+    )
     # a start on a boundary could not leave it
     start = [
         factor + 1e-2 * np.eye(len(factor)) if model.singular else factor
         for factor in model.fit.Lambda
     ]
-    return replace(model, design=new_design, problem=problem, fit=minimise(problem, start))
+    fit = minimise(problem, start, model.fit.eta)
+    return replace(model, design=new_design, problem=at_eta(problem, fit.eta), fit=fit)
 
 
 def _sorted_rows(

@@ -119,15 +119,26 @@ def ran_pars_table(model: "LinearMixedModel") -> pd.DataFrame:
             values += term_values
         frames.append(_frame(effect="ran_pars", group=grouping.name, term=names, estimate=values))
     if not model.problem.known:
-        frames.append(
-            _frame(
-                effect="ran_pars",
-                group="Residual",
-                term=["sd__Observation"],
-                estimate=[model.sigma],
-            )
-        )
+        frames.append(_residual_pars(model))
     return pd.concat(frames, ignore_index=True)
+
+
+def _residual_pars(model: "LinearMixedModel") -> pd.DataFrame:
+    """Residual SD, a row a stratum where there are strata, and the residual correlation."""
+    shape, eta = model.problem.shape, model.fit.eta
+    if shape is None:
+        return _frame(
+            effect="ran_pars", group="Residual", term=["sd__Observation"], estimate=[model.sigma]
+        )
+    sds = model.sigma * shape.relative_sd(eta)
+    terms, levels, values = ["sd__Observation"] * len(sds), list(map(str, shape.labels)), list(sds)
+    if shape.column is None:
+        levels = [""] * len(sds)
+    if shape.correlation is not None:
+        terms.append(f"phi__{type(shape.correlation).__name__}({shape.correlation.time})")
+        levels.append("")
+        values.append(shape.phi(eta))
+    return _frame(effect="ran_pars", group="Residual", level=levels, term=terms, estimate=values)
 
 
 def _sds_and_correlations(
@@ -189,7 +200,9 @@ def _posteriors_with_units(
 def glance_table(model: "LinearMixedModel") -> pd.DataFrame:
     """Sizes, fit statistics and convergence in one row."""
     problem = model.problem
-    n_parameters = problem.p + problem.template.n_theta + (0 if problem.known else 1)
+    n_parameters = (
+        problem.p + problem.template.n_theta + len(model.fit.eta) + (0 if problem.known else 1)
+    )
     return pd.DataFrame(
         [
             {
