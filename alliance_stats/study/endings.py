@@ -108,16 +108,13 @@ def warn_of_padded_rows(
     frame: pd.DataFrame, *, ending: str, session: str, unit_column: str, scored: Sequence[str]
 ) -> None:
     """Warn where units that left still have sessions at the end in which nothing was scored."""
-    empty = frame[list(scored)].isna().all(axis=1)
-    sessions = frame.assign(**{"": empty}).groupby([unit_column, session], observed=True)[""].all()
-    unscored = sessions.reset_index()
-    # trailing: no scored session at or after this one
-    trailing = unscored.groupby(unit_column, observed=True)[""].transform(
-        lambda blank: blank[::-1].cumprod()[::-1]
-    )
-    n_trailing = trailing.groupby(unscored[unit_column], observed=True).sum()
-    ended = frame.loc[frame[ending].notna() & (frame[ending] != "ongoing"), unit_column].unique()
-    padded = n_trailing[n_trailing.index.isin(ended) & (n_trailing >= _PADDED)]
+    rated = frame[list(scored)].notna().any(axis=1)
+    last_rated = frame[rated].groupby(unit_column, observed=True)[session].max()
+    ended = frame[ending].notna() & (frame[ending] != "ongoing")
+    # -1 where nothing was ever rated: every session is then later than the last rated one
+    later = ended & (frame[session] > frame[unit_column].map(last_rated).fillna(-1))
+    n_later = frame[later].groupby(unit_column, observed=True)[session].nunique()
+    padded = n_later[n_later >= _PADDED]
     if len(padded):
         warnings.warn(
             f"In {len(padded)} unit(s) that ended treatment ('{padded.index[0]}'...), the last "

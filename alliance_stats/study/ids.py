@@ -34,6 +34,8 @@ def plain_ids(frame: pd.DataFrame, column: str, *, role: str) -> pd.Series:
         If an id is missing or blank, or is neither text nor a whole number.
     """
     require_present(frame, column, why=f"to know the {role}")
+    if pd.api.types.is_signed_integer_dtype(frame[column].dtype):
+        return frame[column].astype(np.int64)
     values = frame[column].astype(object)
     blank = np.array([isinstance(value, str) and not value.strip() for value in values])
     if blank.any():
@@ -141,26 +143,24 @@ def _canonical(identifier: object) -> str:
 
 def _check_look_alikes(frame: pd.DataFrame, column: str, parent: pd.Series | None) -> None:
     """Refuse two spellings that are probably one unit (within one parent, where ids are local)."""
-    values = frame[column].astype(object)
-    spelled = {value: _canonical(value) for value in values.unique()}
     seen = pd.DataFrame(
         {
             "parent": 0 if parent is None else parent.to_numpy(),
-            "canonical": [spelled[value] for value in values],
-            "value": values.to_numpy(),
-            # 1 and "1" are told apart by their representation
-            "spelling": [repr(value) for value in values.map(_plain_number)],
+            "value": frame[column].astype(object).to_numpy(),
         }
     )
-    distinct = seen.drop_duplicates(["parent", "canonical", "spelling"])
+    distinct = seen.drop_duplicates()
+    distinct = distinct.assign(canonical=[_canonical(value) for value in distinct["value"]])
     twice = distinct.duplicated(["parent", "canonical"], keep=False)
     if not twice.any():
         return
-    first = distinct.loc[twice].iloc[0]
-    same = (seen["parent"] == first["parent"]) & (seen["canonical"] == first["canonical"])
+    first = distinct[twice].iloc[0]
+    within = seen["parent"] == first["parent"]
+    same = (distinct["parent"] == first["parent"]) & (distinct["canonical"] == first["canonical"])
     spellings = [
-        f"{spelling} ({describe_rows(same & (seen['spelling'] == spelling), frame.index)})"
-        for spelling in seen.loc[same, "spelling"].unique()
+        f"{_plain_number(value)!r} "
+        f"({describe_rows(within & (seen['value'] == value), frame.index)})"
+        for value in distinct.loc[same, "value"]
     ]
     raise DataError(
         f"Column '{column}' spells what looks like one unit in {len(spellings)} ways: "

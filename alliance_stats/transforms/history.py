@@ -54,9 +54,8 @@ def running_mean(
         If a column is not there, an id or session is missing, or a session stands twice.
     """
     table = _ordered(data, column, person=person, session=session, rater=rater)
-    by_series = table.groupby(_SERIES)[_SCORE]
     total = table[_SCORE].fillna(0.0).groupby(table[_SERIES]).cumsum()
-    n = by_series.transform(lambda scores: scores.notna().cumsum())
+    n = table[_SCORE].notna().groupby(table[_SERIES]).cumsum()
     mean = (total / n.where(n > 0)).sort_index()
     return with_columns(
         data,

@@ -170,6 +170,12 @@ def test_ids_of_every_legal_kind(ids: object):
     pd.testing.assert_frame_equal(data, before)
 
 
+def test_numbers_too_long_for_an_integer_are_refused():
+    data = pd.DataFrame({"person": pd.Series([2**63 + 1, 1], dtype="uint64")})
+    text = message(data, person="person")
+    assert text.startswith("Column 'person' (person) holds 9223372036854775809 in row 0. Ids must")
+
+
 def test_mixed_ids_become_text_and_the_study_says_so():
     study = Study.from_frame(pd.DataFrame({"person": [1, "b", 3.0]}), person="person")
     assert study.persons["person"].tolist() == ["1", "b", "3"]
