@@ -1,0 +1,70 @@
+"""Run every analysis and put what they show on one page: ``python -m analyses``."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from alliance_stats.figures.report import ReportFigure
+from alliance_stats.formatting import format_number, plural
+from analyses import beat_the_blues, family_alliance, family_therapy
+from analyses.chapter import Chapter
+from analyses.page import page_html
+
+GENERATED = Path(__file__).parents[1] / "reports" / "generated"
+
+
+class Analysis(NamedTuple):
+    """One script: its name and how to run it into a folder."""
+
+    name: str
+    run: Callable[[Path], Chapter]
+
+
+ANALYSES = (
+    Analysis(family_alliance.NAME, lambda out: family_alliance.main(family_alliance.load(), out)),
+    Analysis(beat_the_blues.NAME, lambda out: beat_the_blues.main(beat_the_blues.load(), out)),
+    Analysis(family_therapy.NAME, lambda out: family_therapy.main(family_therapy.load(), out)),
+)
+
+
+def main(folder: Path = GENERATED, console: Console | None = None) -> Path:
+    """Run all analyses into `folder`, write ``index.html`` there and return its path."""
+    console = console or Console()
+    started = time.perf_counter()
+    chapters: list[Chapter] = []
+    columns = (
+        TextColumn("{task.description}", style="bold"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("", total=len(ANALYSES) + 1)
+        for analysis in ANALYSES:
+            progress.update(task, description=analysis.name.replace("_", " "))
+            chapters.append(analysis.run(folder / analysis.name))
+            progress.advance(task)
+        progress.update(task, description="page")
+        page = folder / "index.html"
+        page.write_text(page_html(chapters), encoding="utf-8", newline="\n")
+        progress.update(task, advance=1, description="done")
+    for chapter in chapters:
+        console.print(_summary(chapter), soft_wrap=True, highlight=False)
+    seconds = format_number(time.perf_counter() - started, 1)
+    console.print(f"{seconds} s. Open [bold]{page}[/bold] in a browser.", soft_wrap=True)
+    return page
+
+
+def _summary(chapter: Chapter) -> str:
+    parts = list(chapter.parts)
+    figures = sum(isinstance(part, ReportFigure) for part in parts)
+    counts = f"{plural(figures, 'figure')}, {plural(len(parts) - figures, 'table')}"
+    return f"[bold]{chapter.title}[/bold] ({chapter.data} data; {counts})\n  {chapter.headline}"
+
+
+if __name__ == "__main__":
+    main()

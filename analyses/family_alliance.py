@@ -1,0 +1,297 @@
+"""How the alliance grows in families, who drops out, and how alliances differ in the end.
+
+On the example study, which is simulated.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from alliance_stats.datasets import example_study
+from alliance_stats.figures.estimation import estimation_figure
+from alliance_stats.figures.flow import flow_figure
+from alliance_stats.figures.survival import kaplan_meier_figure
+from alliance_stats.figures.trajectories import trajectory_figure
+from alliance_stats.formatting import (
+    format_count,
+    format_interval,
+    format_number,
+    format_percent,
+    p_phrase,
+    plural,
+)
+from alliance_stats.groups import compare_groups
+from alliance_stats.multilevel import LinearMixedModel, lmm
+from alliance_stats.study import Study
+from alliance_stats.survival import cumulative_incidence, kaplan_meier, log_rank
+from alliance_stats.tables import ReportTable, tidy_table
+from alliance_stats.transforms import last_session
+from analyses.chapter import Chapter, Section
+from analyses.model_table import model_table
+from analyses.simulated import called_simulated
+
+NAME = "family_alliance"
+ROLES = {"mother": "Mother", "father": "Father", "child": "Child", "partner": "Partner"}
+LEVELS = {
+    "therapist": "Therapists",
+    "therapist:family": "Families of a therapist",
+    "therapist:family:person": "Members of a family",
+    "Residual": "Sessions of a person",
+}
+SCORE = "Alliance, mean item score (1–7)"
+
+
+def load() -> Study:
+    """Return the simulated example study."""
+    return example_study()
+
+
+def main(data: Study, out: Path) -> Chapter:
+    """Analyse `data`, write everything into `out` and return what the page shows."""
+    growth, growth_numbers = alliance_growth(data)
+    leaving, leaving_numbers = dropout(data)
+    groups, group_numbers = success(data)
+    chapter = Chapter(
+        name=NAME,
+        title="The alliance in families",
+        data="simulated",
+        source=(
+            "The example study is simulated: no person in it exists, and its effects are those "
+            "that were built in (data/example/truth.csv). It shows what the methods do with "
+            "sessions nested in persons, families and therapists; it is evidence of nothing about "
+            "treatment."
+        ),
+        sections=(sample(data), growth, leaving, groups),
+        numbers={**growth_numbers, **leaving_numbers, **group_numbers},
+        headline=(
+            f"alliance {format_number(growth_numbers['growth_per_session'], 3)} a session; "
+            f"{format_percent(leaving_numbers['dropout_by_end'], 0)} dropped out by session "
+            f"{format_count(leaving_numbers['last_session'])} (simulated)"
+        ),
+    )
+    chapter.save(out)
+    return chapter
+
+
+def sample(data: Study) -> Section:
+    """Say who took part."""
+    counts = data.describe().tidy()
+    units = counts[counts["about"] == "units"].set_index("term")["n"]
+    sizes = counts[counts["about"] == "size"]
+    table = tidy_table(
+        sizes,
+        {
+            "term": "Size",
+            "n": "n",
+            "mean": "Mean",
+            "sd": "SD",
+            "minimum": "Minimum",
+            "maximum": "Maximum",
+        },
+        label="tbl-alliance-sample",
+        caption="Sessions, members and families of the simulated study.",
+        note="n counts the units that the mean is taken over.",
+        digits=1,
+    )
+    text = (
+        f"{plural(int(units['therapists']), 'therapist')} saw "
+        f"{plural(int(units['families']), 'family', 'families')} with "
+        f"{plural(int(units['persons']), 'member')}; @tbl-alliance-sample gives their sizes. Every "
+        "member rated the alliance after each attended session; some ratings are missing, and "
+        "@fig-alliance-flow follows them to the model below."
+    )
+    flow = flow_figure(rated(data).rows, label="fig-alliance-flow")
+    return Section("sec-alliance-sample", "Who took part", text, (table, called_simulated(flow)))
+
+
+def rated(data: Study) -> Study:
+    """Return the study without the rows whose alliance rating is missing."""
+    present = data.sessions["alliance"].notna().to_numpy()
+    return data.keep(present, reason="alliance rating missing")
+
+
+def growth_model(data: Study) -> LinearMixedModel:
+    """Fit the alliance over sessions by role, mothers first."""
+    sessions = rated(data).sessions
+    return lmm(
+        "alliance ~ session + role + (1 | therapist/family/person)",
+        sessions.assign(role=pd.Categorical(sessions["role"], list(ROLES))),
+    )
+
+
+def alliance_growth(data: Study) -> tuple[Section, dict[str, float]]:
+    """Model the alliance over sessions, by role."""
+    fit = growth_model(data)
+    fixed = fit.tidy().set_index("term")
+    variances = fit.tidy(effects="ran_pars").set_index("group")["estimate"] ** 2
+    share = variances / variances.sum()
+    slope, child = fixed.loc["session"], fixed.loc["role[T.child]"]
+    text = (
+        f"The alliance rose by {format_number(slope['estimate'], 3)} points a session, 95% CI "
+        f"{format_interval(slope['conf_low'], slope['conf_high'], 3)}. Children rated it "
+        f"{format_number(abs(child['estimate']))} points "
+        f"{'lower' if child['estimate'] < 0 else 'higher'} than mothers, 95% CI of the difference "
+        f"{format_interval(child['conf_low'], child['conf_high'])} (@fig-alliance-trajectories, "
+        "@tbl-alliance-model).\n\n"
+        f"Of the variance around these means, {format_percent(share['therapist'])} lay between "
+        f"therapists, {format_percent(share['therapist:family'])} between the families of a "
+        f"therapist, {format_percent(share['therapist:family:person'])} between the members of a "
+        f"family and {format_percent(share['Residual'])} between the sessions of a person."
+    )
+    figure = trajectory_figure(
+        data.sessions.assign(
+            role=lambda d: pd.Categorical(d["role"].map(ROLES), list(ROLES.values()))
+        ),
+        session="session",
+        score="alliance",
+        person="person",
+        role="role",
+        cluster="therapist",
+        score_label=SCORE,
+        label="fig-alliance-trajectories",
+    )
+    table = model_table(
+        fit,
+        terms={
+            "(Intercept)": "Mother, session 0",
+            "session": "Session",
+            **{f"role[T.{role}]": f"{name} − mother" for role, name in ROLES.items()},
+        },
+        levels=LEVELS,
+        label="tbl-alliance-model",
+        caption="Linear mixed model of the alliance in the simulated study.",
+        note=(
+            "REML; points of the 1–7 score. Sessions nested in persons, families and therapists; "
+            "df by Satterthwaite. Standard deviations carry no interval here."
+        ),
+        digits=3,
+    )
+    numbers = {
+        "growth_per_session": slope["estimate"],
+        "growth_low": slope["conf_low"],
+        "growth_high": slope["conf_high"],
+        "child_against_mother": child["estimate"],
+        **{f"share_{LEVELS[group].split()[0].lower()}": part for group, part in share.items()},
+    }
+    parts = (called_simulated(figure), table)
+    return Section("sec-alliance-growth", "The alliance over sessions", text, parts), numbers
+
+
+def dropout(data: Study) -> tuple[Section, dict[str, float]]:
+    """Follow families to their ending; families of a therapist are not independent."""
+    families = families_of(data)
+    curves = kaplan_meier(
+        families, time="last_session", event="event", strata="barrier", cluster="therapist"
+    )
+    test = log_rank(
+        families, time="last_session", event="event", group="barrier", strata="therapist"
+    )
+    incidence = cumulative_incidence(
+        families, time="last_session", event="ending", cluster="therapist"
+    ).tidy()
+    end = incidence[incidence["state"] == "dropout"].iloc[-1]
+    pooled = kaplan_meier(families, time="last_session", event="event").tidy()["estimate"].iloc[-1]
+    observed = test.tidy().set_index("level")
+    left = {
+        name: observed.loc[name, "n_event"] / observed.loc[name, "nobs"] for name in observed.index
+    }
+    text = (
+        f"By session {format_count(end['time'])}, {format_percent(end['estimate'])} of the "
+        f"families had dropped out, 95% CI {format_percent(end['conf_low'])} to "
+        f"{format_percent(end['conf_high'])} (cumulative incidence beside planned endings and "
+        "transfers; interval over therapists). One minus Kaplan-Meier, which asks how many would "
+        f"have dropped out had no one ended otherwise, gives {format_percent(1 - pooled)}.\n\n"
+        "@fig-alliance-dropout compares families with and without a traumatised parent: "
+        + " and ".join(
+            f"{format_percent(left[name])} of the {format_count(observed.loc[name, 'nobs'])} "
+            f"families with {name.lower()}"
+            for name in observed.index
+        )
+        + " dropped out; log-rank test within therapists: "
+        f"chi-squared({test.df}) = {format_number(test.statistic)}, {p_phrase(test.p_value)}."
+    )
+    figure = kaplan_meier_figure(
+        curves, time_label="Attended sessions", label="fig-alliance-dropout"
+    )
+    numbers = {
+        "dropout_by_end": end["estimate"],
+        "last_session": end["time"],
+        "one_minus_kaplan_meier": 1 - pooled,
+        "log_rank_statistic": test.statistic,
+        "log_rank_p": test.p_value,
+    }
+    section = Section(
+        "sec-alliance-dropout", "Who drops out, and when", text, (called_simulated(figure),)
+    )
+    return section, numbers
+
+
+def success(data: Study) -> tuple[Section, dict[str, float]]:
+    """Compare families with successful and unsuccessful parent alliances."""
+    families = families_of(data)
+    comparison = compare_groups(
+        families, outcomes="symptom_change", group="parent_alliance", cluster="therapist"
+    )
+    found = comparison.tidy().iloc[0]
+    text = (
+        "Families whose parent alliance was described as successful changed in symptoms by "
+        f"{format_number(found['mean_1'])} points on average (n = {format_count(found['n_1'])}), "
+        f"those with an unsuccessful one by {format_number(found['mean_2'])} "
+        f"(n = {format_count(found['n_2'])}); difference "
+        f"{format_number(found['estimate'])}, 95% CI "
+        f"{format_interval(found['conf_low'], found['conf_high'])}, {p_phrase(found['p_value'])} "
+        "(@fig-alliance-success, @tbl-alliance-success). Which alliances are called successful was "
+        "drawn from the parents’ alliance, so that a difference is built in."
+    )
+    figure = estimation_figure(
+        comparison,
+        outcome="symptom_change",
+        outcome_label="Change in symptoms, last − first session (points)",
+        label="fig-alliance-success",
+    )
+    numbers = {
+        "symptom_change_difference": found["estimate"],
+        "symptom_change_low": found["conf_low"],
+        "symptom_change_high": found["conf_high"],
+    }
+    section = Section(
+        "sec-alliance-success",
+        "Successful and unsuccessful alliances",
+        text,
+        (called_simulated(figure), _success_table(comparison.tidy())),
+    )
+    return section, numbers
+
+
+def _success_table(found: pd.DataFrame) -> ReportTable:
+    return tidy_table(
+        found.assign(outcome="Change in symptoms"),
+        {
+            "outcome": "Outcome",
+            "mean_1": "Successful",
+            "mean_2": "Unsuccessful",
+            "estimate": "Difference",
+            "conf_low": "95% CI",
+            "p_value": "p",
+        },
+        label="tbl-alliance-success",
+        caption="Mean change by parent alliance in the simulated study.",
+        note=f"Families are clustered in therapists: {found['method'].iloc[0]}, whose difference "
+        "need not be that of the raw means. Negative: symptoms fell more where the alliance was "
+        "successful. With both groups under most therapists there is no standardised difference "
+        "that takes the clusters into account.",
+    )
+
+
+def families_of(data: Study) -> pd.DataFrame:
+    """Return a row a family: its ending, and its change in symptoms where it came twice or more."""
+    sessions = data.sessions
+    families = last_session(sessions, unit="family", session="session", ending="ending")
+    means = sessions.groupby(["family", "session"])["symptoms"].mean()
+    first = means.loc[pd.MultiIndex.from_frame(families[["family", "first_session"]])].to_numpy()
+    last = means.loc[pd.MultiIndex.from_frame(families[["family", "last_session"]])].to_numpy()
+    barrier = families["parent_trauma"].map({0: "No parental trauma", 1: "Parental trauma"})
+    change = pd.Series(last - first, index=families.index)
+    return families.assign(
+        barrier=barrier, symptom_change=change.where(families["last_session"] > 1)
+    )

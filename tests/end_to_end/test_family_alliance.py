@@ -1,0 +1,85 @@
+"""The example study, from its file to what the report shows."""
+
+import math
+
+import pytest
+
+from alliance_stats.datasets import example_study
+from alliance_stats.simulate import simulate_study
+from analyses import family_alliance
+from tests.end_to_end.fragments import check_document, check_figures, numbers_of, rows_of
+
+NAME = "family_alliance"
+
+
+@pytest.fixture(scope="module")
+def numbers(demo):
+    return numbers_of(demo.folder / NAME)
+
+
+def test_every_figure_is_written_with_its_numbers(demo):
+    check_figures(
+        demo.folder / NAME,
+        {
+            "fig-alliance-flow",
+            "fig-alliance-trajectories",
+            "fig-alliance-dropout",
+            "fig-alliance-success",
+        },
+    )
+
+
+def test_the_document_shows_every_fragment_and_every_reference_resolves(demo):
+    whole = check_document(NAME, demo.folder)
+    assert "The example study is simulated" in whole
+
+
+def test_every_caption_says_that_the_data_are_simulated(demo):
+    fragments = sorted((demo.folder / NAME).glob("_fig-*.qmd"))
+    fragments += sorted((demo.folder / NAME).glob("_tbl-*.qmd"))
+    assert len(fragments) == 7
+    for fragment in fragments:
+        assert "simulated" in fragment.read_text(encoding="utf-8").lower(), fragment.name
+
+
+def test_the_growth_interval_holds_what_was_built_in(numbers):
+    truth = simulate_study(seed=1).truth["alliance.session"]
+    assert numbers["growth_low"] <= truth <= numbers["growth_high"]
+
+
+def test_variance_shares_sum_to_one(numbers):
+    shares = [value for name, value in numbers.items() if name.startswith("share_")]
+    assert len(shares) == 4
+    assert math.isclose(sum(shares), 1.0)
+
+
+def test_dropout_is_below_one_minus_kaplan_meier_and_counts_families_once(demo, numbers):
+    assert 0 < numbers["dropout_by_end"] < numbers["one_minus_kaplan_meier"] < 1
+    drawn = rows_of(demo.folder / NAME / "fig-alliance-dropout.csv")
+    events = sum(float(row["n_event"]) for row in drawn if row["part"] == "curve")
+    families = example_study().families
+    assert events == (families["ending"] == "dropout").sum()
+
+
+def test_the_flow_ends_in_the_rows_of_the_model():
+    study = family_alliance.load()
+    fit = family_alliance.growth_model(study)
+    assert family_alliance.rated(study).rows.n_used == fit.nobs
+    assert fit.rows.n_set_aside == 0
+
+
+def test_families_that_came_once_have_no_change():
+    families = family_alliance.families_of(family_alliance.load())
+    once = families["last_session"] == 1
+    assert once.any()
+    assert families.loc[once, "symptom_change"].isna().all()
+    assert families.loc[~once, "symptom_change"].notna().all()
+
+
+def test_change_is_last_less_first_session_by_hand():
+    study = family_alliance.load()
+    row = family_alliance.families_of(study).iloc[0]
+    own = study.sessions[study.sessions["family"] == row["family"]]
+    first = own.loc[own["session"] == own["session"].min(), "symptoms"].mean()
+    last = own.loc[own["session"] == own["session"].max(), "symptoms"].mean()
+    assert row["symptom_change"] == pytest.approx(last - first)
