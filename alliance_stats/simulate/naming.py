@@ -89,15 +89,15 @@ def _alliance_terms(truth: AllianceTruth) -> dict[str, float]:
     return {
         "(Intercept)": truth.intercept,
         "session": truth.session,
-        "role[father]": truth.father,
-        "role[child]": truth.child,
-        "role[partner]": truth.partner,
+        "role[T.father]": truth.father,
+        "role[T.child]": truth.child,
+        "role[T.partner]": truth.partner,
         "experience": truth.experience,
-        "framework[trauma-informed]": truth.trauma_informed,
+        "framework[T.trauma-informed]": truth.trauma_informed,
         "investment": truth.investment,
         "parent_trauma": truth.parent_trauma,
         "therapist_emotion": truth.therapist_emotion,
-        "parent_trauma:framework[trauma-informed]": truth.parent_trauma_by_trauma_informed,
+        "parent_trauma:framework[T.trauma-informed]": truth.parent_trauma_by_trauma_informed,
         "sd__therapist": truth.sd_therapist,
         "sd__family": truth.sd_family,
         "sd__person": math.sqrt(truth.sd_person**2 + split),
@@ -132,7 +132,7 @@ def _plain_terms(truth: AllianceTruth) -> dict[str, float]:
         + truth.therapist_emotion**2
         + trauma * (1 - trauma) * trauma_effects
     )
-    kept = ("session", "role[father]", "role[child]", "role[partner]")
+    kept = ("session", "role[T.father]", "role[T.child]", "role[T.partner]")
     return {
         "(Intercept)": intercept,
         **{term: full[term] for term in kept},

@@ -60,7 +60,8 @@ class AllianceTruth:
     rupture_rate, rupture_depth
         Chance of a rupture at each session from the second on, and the drop of that session's
         rating; the next rating is back. Ratings are raised by ``rate * depth`` from the second
-        session on, so that growth stays the stated line.
+        session on, so that growth stays the stated line. First ratings, which hold no rupture,
+        spread a little less than ``sd__Observation`` says.
     sd_growth
         SD between persons of the growth per session.
     """
@@ -113,8 +114,8 @@ class SymptomTruth:
 
     intercept: float = 55.0
     session: float = -0.6
-    within: float = -2.5
-    between: float = -5.0
+    within: float = -3.0
+    between: float = -4.5
     sd_therapist: float = 2.0
     sd_family: float = 4.0
     sd_person: float = 6.0
