@@ -281,7 +281,10 @@ _FAMILIES = (
     ),
 )  # fmt: skip
 
-LINKS: dict[str, tuple[str, ...]] = {"binomial": ("logit", "cloglog", "probit"), "poisson": ("log",)}
+LINKS: dict[str, tuple[str, ...]] = {
+    "binomial": ("logit", "cloglog", "probit"),
+    "poisson": ("log",),
+}
 
 
 def family_of(name: str, link: str | None) -> Family:

@@ -14,6 +14,7 @@ from alliance_stats.estimates import Array, wald_interval
 from alliance_stats.multilevel.criterion import posteriors
 from alliance_stats.multilevel.degrees_of_freedom import KenwardRoger
 from alliance_stats.multilevel.design import (
+    Design,
     Grouping,
     fixed_columns,
     random_columns,
@@ -25,7 +26,7 @@ from alliance_stats.multilevel.inference import back_transform, small_sample, wo
 if TYPE_CHECKING:
     from alliance_stats.multilevel.lmm import LinearMixedModel
 
-__all__ = ["augmented", "predicted", "random_parts", "simulated"]
+__all__ = ["NewRows", "augmented", "code_new_rows", "predicted", "random_parts", "simulated"]
 
 
 class NewRows(NamedTuple):
@@ -56,7 +57,7 @@ def predicted(
     conf_level: float,
 ) -> pd.DataFrame:
     """See :meth:`LinearMixedModel.predict`."""
-    rows = _code(model, newdata, with_units=level == "conditional")
+    rows = code_new_rows(model.design, newdata, with_units=level == "conditional")
     beta = model.beta.to_numpy()[model.design.fixed.kept]
     estimate = rows.X @ beta
     if level == "conditional":
@@ -173,9 +174,8 @@ def _working_effects(model: "LinearMixedModel") -> list[Array]:
     return found
 
 
-def _code(model: "LinearMixedModel", newdata: pd.DataFrame, *, with_units: bool) -> NewRows:
+def code_new_rows(design: Design, newdata: pd.DataFrame, *, with_units: bool) -> NewRows:
     """Code new rows; refuse missing values and, if units are asked for, unknown units."""
-    design = model.design
     check_frame(newdata, what="newdata")
     specs = [design.fixed.spec, *(b.spec for g in design.groupings for b in g.terms)]
     for spec in specs:

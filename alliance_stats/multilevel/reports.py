@@ -22,6 +22,12 @@ from alliance_stats.multilevel.degrees_of_freedom import KenwardRoger
 from alliance_stats.multilevel.design import Grouping
 from alliance_stats.multilevel.elimination import LevelPosterior
 from alliance_stats.multilevel.inference import back_transform, small_sample, working_contrasts
+from alliance_stats.multilevel.tidy_frames import (
+    boundary_sentences,
+    effect_covariances,
+    random_effect_pars,
+    tidy_frame,
+)
 
 if TYPE_CHECKING:
     from alliance_stats.multilevel.lmm import LinearMixedModel
@@ -35,20 +41,6 @@ __all__ = [
     "summary_text",
 ]
 
-COLUMNS = (
-    "effect",
-    "group",
-    "level",
-    "term",
-    "estimate",
-    "std_error",
-    "statistic",
-    "df",
-    "p_value",
-    "conf_low",
-    "conf_high",
-)
-
 
 def fixed_table(
     model: "LinearMixedModel", *, df_method: str, vcov: CR2 | None, conf_level: float
@@ -61,7 +53,7 @@ def fixed_table(
     std_error[fixed.kept], all_df[fixed.kept] = np.sqrt(variances), df
     statistic = estimate / std_error
     low, high = wald_interval(estimate, std_error, df=all_df, conf_level=conf_level)
-    return _frame(
+    return tidy_frame(
         effect="fixed",
         term=list(fixed.names),
         estimate=estimate,
@@ -91,33 +83,12 @@ def coefficient_variances(
 
 def covariances(model: "LinearMixedModel") -> dict[str, pd.DataFrame]:
     """Covariance of each grouping factor's random effects, in the columns as given."""
-    found = {}
-    for grouping, Lambda in zip(model.design.groupings, model.fit.Lambda, strict=True):
-        T = back_transform(grouping.terms)
-        half = T @ Lambda * model.sigma
-        found[grouping.name] = pd.DataFrame(
-            half @ half.T, index=list(grouping.names), columns=list(grouping.names)
-        )
-    return found
+    return effect_covariances(model.design.groupings, model.fit.Lambda, model.sigma)
 
 
 def ran_pars_table(model: "LinearMixedModel") -> pd.DataFrame:
     """SDs and correlations of the random effects, and the residual SD."""
-    frames = []
-    for grouping, covariance in zip(
-        model.design.groupings, covariances(model).values(), strict=True
-    ):
-        names, values = [], []
-        start = 0
-        for basis in grouping.terms:
-            own = slice(start, start + len(basis.names))
-            start = own.stop
-            term_names, term_values = _sds_and_correlations(
-                basis.names, covariance.to_numpy()[own, own]
-            )
-            names += term_names
-            values += term_values
-        frames.append(_frame(effect="ran_pars", group=grouping.name, term=names, estimate=values))
+    frames = random_effect_pars(model.design.groupings, covariances(model))
     if not model.problem.known:
         frames.append(_residual_pars(model))
     return pd.concat(frames, ignore_index=True)
@@ -127,7 +98,7 @@ def _residual_pars(model: "LinearMixedModel") -> pd.DataFrame:
     """Residual SD, a row a stratum where there are strata, and the residual correlation."""
     shape, eta = model.problem.shape, model.fit.eta
     if shape is None:
-        return _frame(
+        return tidy_frame(
             effect="ran_pars", group="Residual", term=["sd__Observation"], estimate=[model.sigma]
         )
     sds = model.sigma * shape.relative_sd(eta)
@@ -138,24 +109,9 @@ def _residual_pars(model: "LinearMixedModel") -> pd.DataFrame:
         terms.append(f"phi__{type(shape.correlation).__name__}({shape.correlation.time})")
         levels.append("")
         values.append(shape.phi(eta))
-    return _frame(effect="ran_pars", group="Residual", level=levels, term=terms, estimate=values)
-
-
-def _sds_and_correlations(
-    names: tuple[str, ...], covariance: Array
-) -> tuple[list[str], list[float]]:
-    sds = np.sqrt(np.diag(covariance))
-    terms = [f"sd__{name}" for name in names]
-    values = [float(sd) for sd in sds]
-    for j in range(len(names)):
-        for i in range(j + 1, len(names)):
-            terms.append(f"cor__{names[j]}.{names[i]}")
-            product = sds[i] * sds[j]
-            defined = product > 0
-            values.append(
-                float(np.clip(covariance[i, j] / product, -1.0, 1.0)) if defined else np.nan
-            )
-    return terms, values
+    return tidy_frame(
+        effect="ran_pars", group="Residual", level=levels, term=terms, estimate=values
+    )
 
 
 def ran_vals_table(model: "LinearMixedModel", *, conf_level: float) -> pd.DataFrame:
@@ -171,7 +127,7 @@ def ran_vals_table(model: "LinearMixedModel", *, conf_level: float) -> pd.DataFr
             sd = model.sigma * np.sqrt(np.maximum(spread[i], 0.0))
             low, high = wald_interval(b[i], sd, conf_level=conf_level)
             frames.append(
-                _frame(
+                tidy_frame(
                     effect="ran_vals",
                     group=grouping.name,
                     level=list(labels),
@@ -222,26 +178,6 @@ def glance_table(model: "LinearMixedModel") -> pd.DataFrame:
     )
 
 
-def boundary_sentences(model: "LinearMixedModel") -> list[str]:
-    """Say, term by term, what sits on its boundary."""
-    sentences = []
-    ranks = [rank for ranks in model.fit.template.ranks for rank in ranks]
-    bases = [(g.name, basis) for g in model.design.groupings for basis in g.terms]
-    for rank, (group, basis) in zip(ranks, bases, strict=True):
-        q = len(basis.names)
-        names = ", ".join(basis.names)
-        if rank == 0:
-            many = "the variances are" if q > 1 else "the variance is"
-            sentences.append(f"{many} zero for {names} of '{group}'")
-        elif rank < q:
-            sentences.append(
-                f"the {q} random effects {names} of '{group}' vary in {rank} "
-                f"direction{'s' if rank > 1 else ''} only"
-                + (" (a correlation is at -1 or +1, or a variance at zero)" if q == 2 else "")
-            )
-    return sentences
-
-
 def summary_text(model: "LinearMixedModel") -> str:
     """Text: warnings first, then what was fitted, fixed effects, random effects, rows."""
     lines = []
@@ -251,7 +187,8 @@ def summary_text(model: "LinearMixedModel") -> str:
             f"{format_number(model.convergence.gradient_norm, 4)}; do not use these numbers."
         )
     if model.singular:
-        lines.append("Boundary (singular) fit: " + "; ".join(boundary_sentences(model)) + ".")
+        sentences = boundary_sentences(model.design.groupings, model.fit.template)
+        lines.append("Boundary (singular) fit: " + "; ".join(sentences) + ".")
     if model.design.fixed.aliased:
         lines.append(
             "Not estimable, since other columns determine them: "
@@ -304,11 +241,3 @@ def summary_text(model: "LinearMixedModel") -> str:
     )
     lines.append(str(model.rows))
     return "\n\n".join(lines)
-
-
-def _frame(**columns: object) -> pd.DataFrame:
-    """Put columns into the shared order, filling those that do not apply."""
-    n = max(len(c) for c in columns.values() if isinstance(c, list | np.ndarray))
-    texts = {"effect", "group", "level", "term"}
-    empty: dict[str, object] = {c: [None if c in texts else np.nan] * n for c in COLUMNS}
-    return pd.DataFrame({**empty, **columns})[list(COLUMNS)]

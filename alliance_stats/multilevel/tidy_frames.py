@@ -1,0 +1,106 @@
+"""Frames and sentences that every mixed model's report is made of."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from alliance_stats.estimates import Array
+from alliance_stats.multilevel.criterion import Template
+from alliance_stats.multilevel.design import Grouping
+from alliance_stats.multilevel.inference import back_transform
+
+__all__ = ["boundary_sentences", "effect_covariances", "random_effect_pars", "tidy_frame"]
+
+COLUMNS = (
+    "effect",
+    "group",
+    "level",
+    "term",
+    "estimate",
+    "std_error",
+    "statistic",
+    "df",
+    "p_value",
+    "conf_low",
+    "conf_high",
+)
+
+
+def tidy_frame(**columns: object) -> pd.DataFrame:
+    """Put columns into the shared order, filling those that do not apply."""
+    n = max(len(c) for c in columns.values() if isinstance(c, list | np.ndarray))
+    texts = {"effect", "group", "level", "term"}
+    empty: dict[str, object] = {c: [None if c in texts else np.nan] * n for c in COLUMNS}
+    return pd.DataFrame({**empty, **columns})[list(COLUMNS)]
+
+
+def effect_covariances(
+    groupings: Sequence[Grouping], Lambda: Sequence[Array], sigma: float
+) -> dict[str, pd.DataFrame]:
+    """Covariance of each grouping factor's random effects, in the columns as given."""
+    found = {}
+    for grouping, factor in zip(groupings, Lambda, strict=True):
+        half = back_transform(grouping.terms) @ factor * sigma
+        found[grouping.name] = pd.DataFrame(
+            half @ half.T, index=list(grouping.names), columns=list(grouping.names)
+        )
+    return found
+
+
+def random_effect_pars(
+    groupings: Sequence[Grouping], covariances: dict[str, pd.DataFrame]
+) -> list[pd.DataFrame]:
+    """SDs and correlations of the random effects, a frame a grouping factor."""
+    frames = []
+    for grouping in groupings:
+        covariance = covariances[grouping.name].to_numpy()
+        names, values = [], []
+        start = 0
+        for basis in grouping.terms:
+            own = slice(start, start + len(basis.names))
+            start = own.stop
+            term_names, term_values = _sds_and_correlations(basis.names, covariance[own, own])
+            names += term_names
+            values += term_values
+        frames.append(
+            tidy_frame(effect="ran_pars", group=grouping.name, term=names, estimate=values)
+        )
+    return frames
+
+
+def _sds_and_correlations(
+    names: tuple[str, ...], covariance: Array
+) -> tuple[list[str], list[float]]:
+    sds = np.sqrt(np.diag(covariance))
+    terms = [f"sd__{name}" for name in names]
+    values = [float(sd) for sd in sds]
+    for j in range(len(names)):
+        for i in range(j + 1, len(names)):
+            terms.append(f"cor__{names[j]}.{names[i]}")
+            product = sds[i] * sds[j]
+            defined = product > 0
+            values.append(
+                float(np.clip(covariance[i, j] / product, -1.0, 1.0)) if defined else np.nan
+            )
+    return terms, values
+
+
+def boundary_sentences(groupings: Sequence[Grouping], template: Template) -> list[str]:
+    """Say, term by term, what sits on its boundary."""
+    sentences = []
+    ranks = [rank for ranks in template.ranks for rank in ranks]
+    bases = [(g.name, basis) for g in groupings for basis in g.terms]
+    for rank, (group, basis) in zip(ranks, bases, strict=True):
+        q = len(basis.names)
+        names = ", ".join(basis.names)
+        if rank == 0:
+            many = "the variances are" if q > 1 else "the variance is"
+            sentences.append(f"{many} zero for {names} of '{group}'")
+        elif rank < q:
+            sentences.append(
+                f"the {q} random effects {names} of '{group}' vary in {rank} "
+                f"direction{'s' if rank > 1 else ''} only"
+                + (" (a correlation is at -1 or +1, or a variance at zero)" if q == 2 else "")
+            )
+    return sentences
