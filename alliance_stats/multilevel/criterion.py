@@ -17,7 +17,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy import linalg
 
 from alliance_stats.estimates import Array
 from alliance_stats.multilevel.blocks import CrossProducts, Layout, RowArrays, cross_products
@@ -177,10 +176,11 @@ def solve(problem: Problem, Lambda: Sequence[Array]) -> Solution:
     """Eliminate the random effects, solve for the coefficients, and evaluate the deviance."""
     up = eliminate(problem.layout, problem.products, *_by_factor(problem, Lambda))
     p, N = problem.p, problem.N
-    factor = linalg.cholesky(up.R[:p, :p], lower=True) if p else np.empty((0, 0))
-    half = linalg.solve_triangular(factor, up.R[:p, p], lower=True) if p else np.empty(0)
-    rss = float(up.R[p, p] - half @ half)
-    beta = linalg.solve_triangular(factor.T, half, lower=False) if p else half
+    whole = np.asarray(
+        np.linalg.cholesky(up.R), dtype=np.float64
+    )  # of [X y]'V^-1[X y]: its corner is the root of the rss
+    factor, half, rss = whole[:p, :p], whole[p, :p], float(whole[p, p] ** 2)
+    beta = np.linalg.solve(factor.T, half)
     value = up.log_det + problem.constant
     if problem.reml:
         value += 2.0 * float(np.log(np.diag(factor)).sum())
@@ -230,7 +230,7 @@ def covariance_slopes(problem: Problem, solution: Solution, down: Descent) -> li
         if problem.reml and p:
             q = len(H_X)
             wide = H_X.swapaxes(0, 1).reshape(p, -1)
-            half = linalg.solve_triangular(solution.XX_factor, wide, lower=True)
+            half = np.linalg.inv(solution.XX_factor) @ wide
             half = half.reshape(p, q, -1).swapaxes(0, 1).reshape(q, -1)
             slope = slope - half @ half.T
         slopes.append(slope)

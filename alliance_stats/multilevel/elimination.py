@@ -204,7 +204,8 @@ def _precision_factor(A: Array, Lambda: Array) -> tuple[Array, float]:
         factor = linalg.cholesky(Lambda.T @ A[:, :, 0] @ Lambda + np.eye(q), lower=True)
         G = linalg.solve_triangular(factor, Lambda.T, lower=True)
         return G[:, :, None], 2.0 * float(np.log(np.diag(factor)).sum())
-    inner = np.einsum("ji,jkn,kl->iln", Lambda, A, Lambda, optimize=True)
+    half = (Lambda.T @ A.reshape(q, -1)).reshape(A.shape)
+    inner = np.einsum("ikn,kl->iln", half, Lambda)
     inner[np.arange(q), np.arange(q)] += 1.0
     L = np.zeros_like(inner)
     G = np.empty_like(inner)

@@ -17,6 +17,7 @@ from scipy import linalg, optimize
 from alliance_stats.estimates import Array
 from alliance_stats.multilevel.criterion import (
     Problem,
+    Solution,
     Template,
     at_eta,
     covariance_slopes,
@@ -26,7 +27,7 @@ from alliance_stats.multilevel.criterion import (
 )
 from alliance_stats.multilevel.elimination import descend
 
-__all__ = ["Convergence", "Fit", "minimise", "reduce_rank", "trapezoid"]
+__all__ = ["Convergence", "Fit", "minimise", "newton_scaling", "reduce_rank", "trapezoid"]
 
 # A relative SD under this is tried at zero; it stays there if the deviance does not mind.
 NEARLY_ZERO = 1e-3
@@ -41,6 +42,8 @@ RESTART_SIZES = (0.05, 0.3, 1.0)
 MAX_RESTARTS = 5
 # Step of the central differences in eta: error of the difference and of rounding about 1e-8.
 ETA_STEP = 1e-4
+# Step of the differences of the gradient that scale a warm start; 3 digits are plenty there.
+HESSIAN_STEP = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,8 @@ class Fit:
         -2 (restricted) log-likelihood.
     convergence
         The optimiser's record.
+    solution
+        The linear algebra at the minimum.
     """
 
     template: Template
@@ -91,6 +96,7 @@ class Fit:
     eta: Array
     deviance: float
     convergence: Convergence
+    solution: Solution | None
 
     @property
     def singular(self) -> bool:
@@ -106,7 +112,11 @@ class _Tally:
 
 
 def minimise(
-    problem: Problem, start: Sequence[Array] | None = None, eta: Array | None = None
+    problem: Problem,
+    start: Sequence[Array] | None = None,
+    eta: Array | None = None,
+    *,
+    scaling: Array | None = None,
 ) -> Fit:
     """Minimise the profiled deviance over positive semi-definite covariances.
 
@@ -118,6 +128,10 @@ def minimise(
         Covariance factors to start from; unit variances if not given.
     eta
         Parameters of the residual shape to start from.
+    scaling
+        Square matrix P: the search runs over z in ``(theta, eta) = start + P z``. With
+        ``P P'`` near the inverse Hessian (see :func:`newton_scaling`) a few steps are enough; a
+        variance found at zero is then tried again only if the deviance falls that way.
     """
     full = problem.template
     tally = _Tally()
@@ -127,8 +141,8 @@ def minimise(
     if start is None:
         for factor in first:
             np.fill_diagonal(factor, 1.0)
-    best = _descend_from(problem, first, eta, tally)
-    tried: set[tuple[int, int]] = set()
+    best = _descend_from(problem, first, eta, tally, scaling)
+    tried = set() if scaling is None else {(f, i) for i, (f, _) in enumerate(full.terms())}
     for _ in range(MAX_RESTARTS):
         better = _try_directions_left_out(problem, best, tally, tried)
         if better is None:
@@ -140,14 +154,43 @@ def minimise(
     )
     norm = float(np.abs(gradient).max(initial=0.0))
     flat = norm < FLAT_GRADIENT * max(1.0, np.sqrt(problem.n))
-    record = Convergence(flat, tally.evaluations, norm, tally.restarts, tally.message)
-    return replace(best, convergence=record)
+    record = Convergence(bool(flat), tally.evaluations, norm, tally.restarts, tally.message)
+    solution = solve(at_eta(problem, best.eta), best.Lambda)
+    return replace(best, convergence=record, solution=solution)
 
 
-def _descend_from(problem: Problem, start: Sequence[Array], eta: Array, tally: _Tally) -> Fit:
+def newton_scaling(problem: Problem, fit: Fit) -> Array | None:
+    """Factor P of the inverse Hessian of the deviance at a regular fit, ``P P' = H^-1``.
+
+    None for a singular fit, or where the Hessian is not positive definite.
+    """
+    theta = np.concatenate([fit.template.theta(fit.Lambda), fit.eta])
+    k = len(theta)
+    if fit.singular or k == 0:
+        return None
+    hessian = np.empty((k, k))
+    for j in range(k):
+        step = np.zeros(k)
+        step[j] = HESSIAN_STEP * max(1.0, abs(theta[j]))
+        ahead = _objective(problem, theta + step)[1]
+        hessian[:, j] = (ahead - _objective(problem, theta - step)[1]) / (2.0 * step[j])
+    try:
+        factor = linalg.cholesky((hessian + hessian.T) / 2.0, lower=True)
+    except linalg.LinAlgError:
+        return None
+    return np.asarray(linalg.inv(factor).T)
+
+
+def _descend_from(
+    problem: Problem,
+    start: Sequence[Array],
+    eta: Array,
+    tally: _Tally,
+    scaling: Array | None = None,
+) -> Fit:
     """Run the optimiser, then put nearly singular covariances onto their boundary."""
     template = problem.template
-    Lambda, eta, value = _run(problem, template, start, eta, tally)
+    Lambda, eta, value = _run(problem, template, start, eta, tally, scaling)
     while True:
         smaller, reduced = reduce_rank(template, Lambda)
         if smaller.ranks == template.ranks:
@@ -156,7 +199,8 @@ def _descend_from(problem: Problem, start: Sequence[Array], eta: Array, tally: _
         if lower > value + SAME_DEVIANCE:
             break
         template, Lambda, eta, value = smaller, at_boundary, eta_there, lower
-    return Fit(template, tuple(Lambda), eta, value, Convergence(False, 0, np.inf, 0, ""))
+    unknown = Convergence(False, 0, np.inf, 0, "")
+    return Fit(template, tuple(Lambda), eta, value, unknown, None)
 
 
 def _objective(problem: Problem, x: Array) -> tuple[float, Array]:
@@ -173,24 +217,37 @@ def _objective(problem: Problem, x: Array) -> tuple[float, Array]:
     return value, np.concatenate([gradient, slopes])
 
 
-def _run(
-    problem: Problem, template: Template, start: Sequence[Array], eta: Array, tally: _Tally
+def _run(  # noqa: PLR0917
+    problem: Problem,
+    template: Template,
+    start: Sequence[Array],
+    eta: Array,
+    tally: _Tally,
+    scaling: Array | None = None,
 ) -> tuple[list[Array], Array, float]:
     """L-BFGS over the free entries of `template` and the residual shape's parameters."""
     k = template.n_theta
     inner = replace(problem, template=template)
     if k + len(eta) == 0:
         return template.factors(eta), eta, deviance(inner, eta)
+    origin = np.concatenate([template.theta(start), eta])
+    P = np.eye(len(origin)) if scaling is None else scaling
+
+    def scaled(z: Array) -> tuple[float, Array]:
+        value, gradient = _objective(inner, origin + P @ z)
+        return value, P.T @ gradient
+
     found = optimize.minimize(
-        lambda x: _objective(inner, x),
-        np.concatenate([template.theta(start), eta]),
+        scaled,
+        np.zeros(len(origin)),
         jac=True,
         method="L-BFGS-B",
         options={"ftol": 1e-13, "gtol": 1e-7, "maxiter": 500, "maxcor": 20},
     )
     tally.evaluations += int(found.nfev)
     tally.message = str(found.message)
-    return template.factors(found.x[:k]), found.x[k:], float(found.fun)
+    best = origin + P @ found.x
+    return template.factors(best[:k]), best[k:], float(found.fun)
 
 
 def reduce_rank(template: Template, Lambda: Sequence[Array]) -> tuple[Template, list[Array]]:

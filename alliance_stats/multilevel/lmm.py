@@ -85,7 +85,9 @@ class LinearMixedModel:
     @property
     def solution(self) -> Solution:
         """The linear algebra at the fit."""
-        return solve(self.problem, self.fit.Lambda)
+        if self.fit.solution is None:  # a fit on its way; minimise always ends with one
+            return solve(self.problem, self.fit.Lambda)
+        return self.fit.solution
 
     @property
     def descent(self) -> Descent:

@@ -104,22 +104,15 @@ def augmented(model: "LinearMixedModel") -> pd.DataFrame:
     )
 
 
-def simulated(
-    model: "LinearMixedModel", rng: np.random.Generator, *, conditional: bool = False
-) -> Array:
+def simulated(model: "LinearMixedModel", rng: np.random.Generator) -> Array:
     """Draw one new outcome for the rows used: (n,)."""
     design = model.design
     beta = model.beta.to_numpy()[design.fixed.kept]
     y = design.X @ beta
     shape, order = model.problem.shape, model.problem.layout.order
-    for grouping, Lambda, b in zip(
-        design.groupings, model.fit.Lambda, _working_effects(model), strict=True
-    ):
-        effects = b
-        if not conditional:
-            effects = (
-                model.sigma * Lambda @ rng.standard_normal((len(Lambda), len(grouping.labels)))
-            )
+    for grouping, Lambda in zip(design.groupings, model.fit.Lambda, strict=True):
+        spherical = rng.standard_normal((len(Lambda), len(grouping.labels)))
+        effects = model.sigma * Lambda @ spherical
         y = y + (grouping.Z * effects[:, grouping.codes]).sum(axis=0) / design.root_weights
     residual = rng.standard_normal(len(y))
     if shape is not None:

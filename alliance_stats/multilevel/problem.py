@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from scipy import linalg
@@ -11,7 +12,7 @@ from alliance_stats.estimates import Array
 from alliance_stats.multilevel.blocks import RowArrays, cross_products, lay_out, with_outcome
 from alliance_stats.multilevel.criterion import Problem, Template, at_eta
 from alliance_stats.multilevel.design import Design
-from alliance_stats.multilevel.fit import minimise
+from alliance_stats.multilevel.fit import minimise, newton_scaling
 from alliance_stats.multilevel.residual import ResidualShape
 
 if TYPE_CHECKING:
@@ -69,8 +70,18 @@ def refitted(model: "LinearMixedModel", y: Array) -> "LinearMixedModel":
         factor + 1e-2 * np.eye(len(factor)) if model.singular else factor
         for factor in model.fit.Lambda
     ]
-    fit = minimise(problem, start, model.fit.eta)
+    fit = minimise(problem, start, model.fit.eta, scaling=_scaling_of(model))
     return replace(model, design=new_design, problem=at_eta(problem, fit.eta), fit=fit)
+
+
+# A model is refitted many times from the same place.
+_SCALINGS: "WeakKeyDictionary[LinearMixedModel, Array | None]" = WeakKeyDictionary()
+
+
+def _scaling_of(model: "LinearMixedModel") -> Array | None:
+    if model not in _SCALINGS:
+        _SCALINGS[model] = newton_scaling(model.problem, model.fit)
+    return _SCALINGS[model]
 
 
 def _sorted_rows(

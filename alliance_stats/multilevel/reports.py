@@ -96,22 +96,27 @@ def ran_pars_table(model: "LinearMixedModel") -> pd.DataFrame:
 
 def _residual_pars(model: "LinearMixedModel") -> pd.DataFrame:
     """Residual SD, a row a stratum where there are strata, and the residual correlation."""
-    shape, eta = model.problem.shape, model.fit.eta
-    if shape is None:
-        return tidy_frame(
-            effect="ran_pars", group="Residual", term=["sd__Observation"], estimate=[model.sigma]
-        )
-    sds = model.sigma * shape.relative_sd(eta)
-    terms, levels, values = ["sd__Observation"] * len(sds), list(map(str, shape.labels)), list(sds)
-    if shape.column is None:
-        levels = [""] * len(sds)
-    if shape.correlation is not None:
-        terms.append(f"phi__{type(shape.correlation).__name__}({shape.correlation.time})")
-        levels.append("")
-        values.append(shape.phi(eta))
+    terms, levels, values = residual_values(model)
     return tidy_frame(
         effect="ran_pars", group="Residual", level=levels, term=terms, estimate=values
     )
+
+
+def residual_values(
+    model: "LinearMixedModel",
+) -> tuple[list[str], list[str | None], list[float]]:
+    """Terms, strata and values of the residual's parameters; no stratum where there is one."""
+    shape, eta = model.problem.shape, model.fit.eta
+    if shape is None:
+        return ["sd__Observation"], [None], [model.sigma]
+    sds = model.sigma * shape.relative_sd(eta)
+    terms, values = ["sd__Observation"] * len(sds), [float(sd) for sd in sds]
+    levels: list[str | None] = [None if shape.column is None else str(s) for s in shape.labels]
+    if shape.correlation is not None:
+        terms.append(f"phi__{type(shape.correlation).__name__}({shape.correlation.time})")
+        levels.append(None)
+        values.append(shape.phi(eta))
+    return terms, levels, values
 
 
 def ran_vals_table(model: "LinearMixedModel", *, conf_level: float) -> pd.DataFrame:

@@ -54,24 +54,28 @@ def random_effect_pars(
     """SDs and correlations of the random effects, a frame a grouping factor."""
     frames = []
     for grouping in groupings:
-        covariance = covariances[grouping.name].to_numpy()
-        names, values = [], []
-        start = 0
-        for basis in grouping.terms:
-            own = slice(start, start + len(basis.names))
-            start = own.stop
-            term_names, term_values = _sds_and_correlations(basis.names, covariance[own, own])
-            names += term_names
-            values += term_values
+        names, values = sds_and_correlations(grouping, covariances[grouping.name].to_numpy())
         frames.append(
             tidy_frame(effect="ran_pars", group=grouping.name, term=names, estimate=values)
         )
     return frames
 
 
-def _sds_and_correlations(
-    names: tuple[str, ...], covariance: Array
-) -> tuple[list[str], list[float]]:
+def sds_and_correlations(grouping: Grouping, covariance: Array) -> tuple[list[str], list[float]]:
+    """Names and values of a grouping factor's SDs and correlations, term by term."""
+    names: list[str] = []
+    values: list[float] = []
+    start = 0
+    for basis in grouping.terms:
+        own = slice(start, start + len(basis.names))
+        start = own.stop
+        found = _of_one_term(basis.names, covariance[own, own])
+        names += found[0]
+        values += found[1]
+    return names, values
+
+
+def _of_one_term(names: tuple[str, ...], covariance: Array) -> tuple[list[str], list[float]]:
     sds = np.sqrt(np.diag(covariance))
     terms = [f"sd__{name}" for name in names]
     values = [float(sd) for sd in sds]

@@ -1,0 +1,266 @@
+"""Which of two models: likelihood-ratio tests that know their boundary; AIC and BIC."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+from alliance_stats.errors import DataError
+from alliance_stats.estimates import Array
+from alliance_stats.formatting import format_df, format_number, p_phrase
+from alliance_stats.ledger import RowLedger
+from alliance_stats.multilevel.criterion import at_eta
+from alliance_stats.multilevel.fit import minimise
+from alliance_stats.multilevel.lmm import LinearMixedModel
+from alliance_stats.multilevel.prediction import simulated
+
+__all__ = ["LikelihoodRatioTest", "compare_models", "likelihood_ratio_test", "ml_refit"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LikelihoodRatioTest:
+    """A likelihood-ratio test of two nested models.
+
+    Attributes
+    ----------
+    small, large
+        Formulas of the models.
+    statistic
+        Twice the difference of the log-likelihoods.
+    df
+        Difference in the number of parameters.
+    p_value
+        Under the reference distribution that `reference` names.
+    reference
+        What the statistic was referred to.
+    refitted
+        Whether REML fits were refitted by ML because their fixed effects differ.
+    null
+        Simulated statistics, if a bootstrap was asked for.
+    rows
+        The row ledger, the same for both.
+    """
+
+    small: str
+    large: str
+    statistic: float
+    df: int
+    p_value: float
+    reference: str
+    refitted: bool
+    null: Array
+    rows: RowLedger
+
+    def tidy(self) -> pd.DataFrame:
+        """Return one row: ``term, statistic, df, p_value, method``."""
+        return pd.DataFrame(
+            [
+                {
+                    "term": f"{self.large} v {self.small}",
+                    "statistic": self.statistic,
+                    "df": self.df,
+                    "p_value": self.p_value,
+                    "method": self.reference,
+                }
+            ]
+        )
+
+    def glance(self) -> pd.DataFrame:
+        """Return the same row as :meth:`tidy`, with what was done."""
+        return self.tidy().assign(refitted=self.refitted, n_simulated=len(self.null))
+
+    def summary(self) -> str:
+        """Return the test in a sentence."""
+        refit = " Both were refitted by maximum likelihood." if self.refitted else ""
+        return (
+            f"Likelihood-ratio test of {self.large} against {self.small}: "
+            f"χ²({format_df(self.df)}) = {format_number(self.statistic)}, "
+            f"{p_phrase(self.p_value)} ({self.reference}).{refit}"
+        )
+
+
+def ml_refit(model: LinearMixedModel) -> LinearMixedModel:
+    """Fit the same model by maximum likelihood."""
+    if not model.reml:
+        return model
+    problem = replace(
+        model.problem, reml=False, constant=model.problem.constant - model.design.fixed.log_det
+    )
+    fit = minimise(problem, None, model.fit.eta)
+    return replace(model, problem=at_eta(problem, fit.eta), fit=fit)
+
+
+def likelihood_ratio_test(
+    model: LinearMixedModel,
+    other: LinearMixedModel,
+    *,
+    bootstrap: int = 0,
+    seed: int | np.random.Generator | None = None,
+) -> LikelihoodRatioTest:
+    """Test the smaller of two nested models against the larger.
+
+    Parameters
+    ----------
+    model, other
+        Fits to the same rows, in either order.
+    bootstrap
+        Simulate the null distribution from the smaller model this many times.
+    seed
+        Seed of the simulation; required with `bootstrap`.
+
+    Returns
+    -------
+    LikelihoodRatioTest
+        If the models differ by one random effect (its variance and its k covariances), the
+        statistic is referred to the equal mixture of chi-squared with k and k + 1 df (Self & Liang
+        1987, doi:10.1080/01621459.1987.10478472; Stram & Lee 1994, doi:10.2307/2533455); the plain
+        chi-squared would be conservative. With several variances at once the plain chi-squared is
+        used and called conservative: ask for a bootstrap.
+
+    Raises
+    ------
+    DataError
+        If the models used different rows or outcomes, or neither is larger.
+
+    Notes
+    -----
+    REML likelihoods of models with different fixed effects cannot be compared: such fits are
+    refitted by maximum likelihood, and the result says so. That the models are nested is the
+    caller's to know; a larger model that fits worse is refused.
+    """
+    small, large = sorted((model, other), key=_n_parameters)
+    _same_rows([small, large])
+    if _n_parameters(small) == _n_parameters(large):
+        raise DataError(
+            f"Both models have {_n_parameters(small)} parameters: neither is larger, so there is "
+            "nothing to test. compare_models sets their AIC side by side."
+        )
+    fixed_differ = _span_differs(small.design.X, large.design.X)
+    refitted = (fixed_differ and (small.reml or large.reml)) or small.reml != large.reml
+    if refitted:
+        small, large = ml_refit(small), ml_refit(large)
+    statistic = small.fit.deviance - large.fit.deviance
+    if statistic < -1e-6 * max(1.0, abs(small.fit.deviance)):
+        raise DataError(
+            f"{large.formula} has more parameters but fits worse than {small.formula}: "
+            "the models are not nested."
+        )
+    statistic = max(statistic, 0.0)
+    df = _n_parameters(large) - _n_parameters(small)
+    if bootstrap:
+        null = _simulated_null(small, large, bootstrap, seed)
+        p_value = float((1 + (null >= statistic).sum()) / (1 + bootstrap))
+        reference = f"null distribution from {bootstrap} simulated data sets"
+    else:
+        null = np.empty(0)
+        p_value, reference = _refer(statistic, df, small, large, fixed_differ=fixed_differ)
+    return LikelihoodRatioTest(
+        small.formula,
+        large.formula,
+        float(statistic),
+        df,
+        p_value,
+        reference,
+        refitted,
+        null,
+        small.rows,
+    )
+
+
+def compare_models(*models: LinearMixedModel) -> pd.DataFrame:
+    """Set models of the same rows side by side.
+
+    Returns
+    -------
+    DataFrame
+        A row a model: ``formula, n_parameters, log_lik, aic, delta_aic, bic, delta_bic, reml,
+        singular``, best AIC first. REML fits whose fixed effects differ are refitted by maximum
+        likelihood (``reml`` is then False).
+
+    Raises
+    ------
+    DataError
+        If the models used different rows or outcomes.
+    """
+    _same_rows(models)
+    differ = any(_span_differs(models[0].design.X, m.design.X) for m in models)
+    mixed = len({m.reml for m in models}) > 1
+    fits = [ml_refit(m) for m in models] if differ or mixed else list(models)
+    table = pd.concat([m.glance().assign(formula=m.formula) for m in fits], ignore_index=True)
+    table["delta_aic"] = table["aic"] - table["aic"].min()
+    table["delta_bic"] = table["bic"] - table["bic"].min()
+    columns = "formula n_parameters log_lik aic delta_aic bic delta_bic reml singular".split()  # noqa: SIM905
+    return table[columns].sort_values("aic", ignore_index=True)
+
+
+def _n_parameters(model: LinearMixedModel) -> int:
+    problem = model.problem
+    return problem.p + problem.template.n_theta + len(model.fit.eta) + (not problem.known)
+
+
+def _same_rows(models: Sequence[LinearMixedModel]) -> None:
+    first = models[0]
+    for other in models[1:]:
+        if not first.design.index.equals(other.design.index) or not np.array_equal(
+            first.design.y, other.design.y
+        ):
+            raise DataError(
+                f"The models did not use the same rows and outcome: {first.formula} used "
+                f"{first.nobs}, {other.formula} used {other.nobs}. Leave out rows with missing "
+                "predictors first, and fit both to what remains."
+            )
+
+
+def _span_differs(X: Array, other: Array) -> bool:
+    """Whether two sets of fixed columns span different spaces."""
+    if X.shape[1] != other.shape[1]:
+        return True
+    left = other - X @ np.linalg.lstsq(X, other, rcond=None)[0]
+    return bool(np.abs(left).max(initial=0.0) > 1e-7 * max(1.0, np.abs(other).max(initial=0.0)))
+
+
+def _refer(
+    statistic: float,
+    df: int,
+    small: LinearMixedModel,
+    large: LinearMixedModel,
+    *,
+    fixed_differ: bool,
+) -> tuple[float, str]:
+    """p-value and name of the reference distribution."""
+    variances = _n_variances(large) - _n_variances(small)
+    if variances == 0 or (fixed_differ and variances == 0):
+        return float(stats.chi2.sf(statistic, df)), f"chi-squared with {df} df"
+    if variances == 1 and not fixed_differ and len(small.fit.eta) == len(large.fit.eta):
+        k = df - 1
+        upper = stats.chi2.sf(statistic, k) if k else float(statistic <= 0.0)
+        p_value = 0.5 * upper + 0.5 * stats.chi2.sf(statistic, df)
+        return float(p_value), f"equal mixture of chi-squared with {k} and {df} df"
+    return (
+        float(stats.chi2.sf(statistic, df)),
+        f"chi-squared with {df} df, conservative since {variances} variances are tested at their "
+        "boundary",
+    )
+
+
+def _n_variances(model: LinearMixedModel) -> int:
+    return sum(sum(sizes) for sizes in model.problem.template.blocks)
+
+
+def _simulated_null(
+    small: LinearMixedModel,
+    large: LinearMixedModel,
+    n: int,
+    seed: int | np.random.Generator | None,
+) -> npt.NDArray[np.float64]:
+    if seed is None:
+        raise ValueError("A bootstrap needs seed=, so that it can be repeated.")
+    rng = np.random.default_rng(seed)
+    found = np.empty(n)
+    for i in range(n):
+        y = simulated(small, rng)
+        found[i] = small.refit(y).fit.deviance - large.refit(y).fit.deviance
+    return np.maximum(found, 0.0)
