@@ -61,6 +61,9 @@ def corners(
 ) -> Interval:
     """Return the exact feasible set of a formula that is monotone in each input.
 
+    Where a corner is indeterminate (0/0, a difference of infinities) the printed digits leave the
+    result open, and the set is the whole line.
+
     Parameters
     ----------
     formula
@@ -71,11 +74,6 @@ def corners(
     turns
         For each input, places where the direction changes whatever the other inputs are; those
         inside the interval are evaluated as well.
-
-    Raises
-    ------
-    NotIdentifiedError
-        If the formula has no value at a corner.
     """
     ends = []
     for position, interval in enumerate(inputs):
@@ -86,9 +84,7 @@ def corners(
     with np.errstate(all="ignore"):
         values = [float(formula(*map(np.float64, corner))) for corner in product(*ends)]
     if any(np.isnan(value) for value in values):
-        raise NotIdentifiedError(
-            "the relation has no value at an end of what the printed numbers stand for"
-        )
+        return Interval(-np.inf, np.inf)
     return Interval(min(values), max(values))
 
 

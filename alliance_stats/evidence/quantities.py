@@ -79,6 +79,7 @@ QUANTITIES: Mapping[str, Quantity] = MappingProxyType(
         "mean_n": _positive("mean sample size over studies"),
         "q": _positive("Cochran's Q"),
         "i_squared": _share("I squared, as a proportion or with a percent sign"),
+        "icc": _correlation("an intraclass correlation"),
         "r1": _correlation("correlation in the first sample"),
         "r2": _correlation("correlation in the second sample"),
         "n1": _count("size of the first sample or group"),

@@ -144,7 +144,7 @@ def _disordered(numbers: Mapping[str, Printed], impossible: Mapping[str, str]) -
     if not all(name in numbers and name not in impossible for name in limits):
         return {}
     low, high = (numbers[name] for name in limits)
-    if low.stands_for().low <= high.stands_for().high:
+    if any(low.stands_for(how).low <= high.stands_for(how).high for how in CONVENTIONS):
         return {}
     reason = f"the lower limit {low.text} lies above the upper limit {high.text}"
     return dict.fromkeys(limits, reason)

@@ -8,6 +8,7 @@ import numpy as np
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.evidence.catalogue import YIELDING, Relation, Setting
 from alliance_stats.evidence.intervals import Interval, point
+from alliance_stats.evidence.quantities import QUANTITIES
 from alliance_stats.evidence.reading import OWNERS, PrintedRow
 from alliance_stats.formatting import format_interval, format_number
 
@@ -121,7 +122,7 @@ def _judge_path(
             try:
                 verdict = _compare(row, target, relation, rounding)
             except NotIdentifiedError as refusal:
-                refused = str(refusal)
+                refused = refused or str(refusal)
                 continue
             if verdict.verdict != NOT_REPRODUCED:
                 return verdict
@@ -157,6 +158,10 @@ def _compare(
     if not printed.meets(feasible):
         reason = _how_far(row, target, relation, (printed, feasible))
         return replace(verdict, verdict=NOT_REPRODUCED, reason=reason)
+    whole = QUANTITIES[target]
+    if feasible.low <= whole.low and feasible.high >= whole.high:
+        reason = f"the printed digits are too few: {relation.formula} allows any value"
+        return replace(verdict, verdict=NOT_CHECKABLE, reason=reason)
     if relation.leaves_open is not None:
         return replace(
             verdict, verdict=NOT_CHECKABLE, reason=relation.leaves_open(box, row.setting)
@@ -254,6 +259,15 @@ def _unchecked(row: PrintedRow, target: str, reason: str) -> Verdict:
 def _why_nothing_applies(row: PrintedRow, target: str) -> str:
     if target in _LIMITS and not row.interval_of:
         return "an interval is printed without the estimate it belongs to"
+    follow = [
+        row.shown[other]
+        for other in row.texts
+        if any(target in relation.inputs for relation in _applicable(row, other))
+    ]
+    if follow:
+        return f"taken as given: {', '.join(follow)} can be computed from it"
+    if row.relations:
+        return "none of the relations named for this row yields it"
     yielding = YIELDING.get(target, ())
     blocked = sorted(
         {name for relation in yielding for name in relation.inputs if name in row.impossible}
@@ -261,11 +275,11 @@ def _why_nothing_applies(row: PrintedRow, target: str) -> str:
     if blocked:
         return f"{', '.join(blocked)} cannot be what it is called, so nothing follows from it"
     if not yielding:
-        return "no relation yields this quantity; others may follow from it"
+        return "no relation yields this quantity"
     needs = min(
         (set(relation.inputs) - set(row.texts) - {target} for relation in yielding),
         key=lambda names: (len(names), sorted(names)),
     )
     if needs:
         return f"no printed number yields it; with {', '.join(sorted(needs))} it could be checked"
-    return "none of the relations named for this row yields it"
+    return "it could belong to several estimates; say which in a column 'interval_of'"

@@ -141,16 +141,21 @@ def williams_t(r12: Span, r13: Span, r23: Span, n: Span) -> Span:
     ``t = (r12 - r13) sqrt((n - 1)(1 + r23) / (2 |R| (n - 1)/(n - 3) + m^2 (1 - r23)^3))`` with
     ``m = (r12 + r13) / 2`` and ``|R| = 1 - r12^2 - r13^2 - r23^2 + 2 r12 r13 r23``.
     """
-    # |R| written so that each correlation stands in squares of differences, which enclose closely
-    determinant = (1.0 - r12.square()) * (1.0 - r23.square()) - (r13 - r12 * r23).square()
     mean = (r12 + r13) * 0.5
-    spread = determinant.at_least(0.0) * 2.0 * ((n - 1.0) / (n - 3.0))
+    spread = determinant(r12, r13, r23).at_least(0.0) * 2.0 * ((n - 1.0) / (n - 3.0))
     below = spread + mean.square() * (1.0 - r23).cube()
     return (r12 - r13) * ((n - 1.0) * (1.0 + r23) / below).root()
 
 
+def determinant(r12: Span, r13: Span, r23: Span) -> Span:
+    """Return |R|, written so that few terms share a correlation and the enclosure is close."""
+    return (1.0 - r12.square()) * (1.0 - r23.square()) - (r13 - r12 * r23).square()
+
+
 def _dependent(box: Box, _: Setting) -> Interval:
     _left(box["n"], 3)
+    if enclose(determinant, box["r12"], box["r13"], box["r23"]).high < 0.0:
+        raise NotIdentifiedError("no three variables can have these three correlations")
     return enclose(williams_t, box["r12"], box["r13"], box["r23"], box["n"])
 
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-from scipy import special
 
+from alliance_stats.effect_sizes import hedges_correction
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.evidence.catalogue.core import Box, Image, Relation, Setting, p_relations
 from alliance_stats.evidence.intervals import Interval, corners, point, quotient
@@ -75,11 +75,6 @@ def _welch_df(box: Box) -> Interval:
     return corners(
         lambda s: 1.0 / (s**2 / (n1 - 1.0) + (1.0 - s) ** 2 / (n2 - 1.0)), share, turns=((turn,),)
     )
-
-
-def hedges_correction(df: float) -> float:
-    """Return J(df) = Gamma(df/2) / (sqrt(df/2) Gamma((df - 1)/2))."""
-    return float(np.exp(special.gammaln(df / 2) - special.gammaln((df - 1) / 2)) / np.sqrt(df / 2))
 
 
 def approximate_correction(df: float) -> float:

@@ -2,6 +2,7 @@
 
 from scipy import stats
 
+from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.evidence.catalogue.core import (
     Box,
     Image,
@@ -24,6 +25,8 @@ def critical_value(df: Interval | None, setting: Setting) -> Interval:
     upper = (1.0 - setting.conf_level) / 2.0
     if df is None:
         return point(float(stats.norm.isf(upper)))
+    if df.low <= 0.0:
+        raise NotIdentifiedError("no degrees of freedom are left")
     return corners(lambda nu: float(stats.t.isf(upper, nu)), df)
 
 

@@ -1,0 +1,335 @@
+"""An analyst's own estimate beside published ones, on one effect-size scale."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+import pandas as pd
+
+from alliance_stats.checks import check_choice, check_conf_level, did_you_mean, require_columns
+from alliance_stats.errors import DataError, NotIdentifiedError
+from alliance_stats.estimates import Result, wald_interval
+from alliance_stats.evidence.printed import read_printed
+from alliance_stats.evidence.registry import PublishedRecord, load_registry
+from alliance_stats.formatting import format_interval, format_number
+
+__all__ = ["SCALES", "Comparison", "compare_with", "published_effects"]
+
+_LOGIT_PER_D = np.pi / np.sqrt(3.0)
+
+Conversion = Callable[[float], float]
+
+
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """A scale: its family, and the way to and from the family's common scale.
+
+    Common to r, d and odds ratios is d (groups of equal size); common to hazard ratios is their
+    logarithm. Each step is increasing, so the ends of an interval convert one by one.
+    """
+
+    family: str
+    to_common: Conversion
+    from_common: Conversion
+
+
+def _identity(value: float) -> float:
+    return value
+
+
+# r = d / sqrt(d^2 + 4), atanh r = asinh(d / 2), ln OR = d pi / sqrt(3)
+SCALES: Mapping[str, _Scale] = MappingProxyType(
+    {
+        "r": _Scale("d", lambda r: 2.0 * r / np.sqrt(1.0 - r * r), lambda d: d / np.hypot(d, 2.0)),
+        "fisher_z": _Scale("d", lambda z: 2.0 * np.sinh(z), lambda d: np.arcsinh(d / 2.0)),
+        "d": _Scale("d", _identity, _identity),
+        "g": _Scale("d", _identity, _identity),
+        "log_odds_ratio": _Scale("d", lambda b: b / _LOGIT_PER_D, lambda d: d * _LOGIT_PER_D),
+        "odds_ratio": _Scale(
+            "d", lambda x: np.log(x) / _LOGIT_PER_D, lambda d: np.exp(d * _LOGIT_PER_D)
+        ),
+        "log_hazard_ratio": _Scale("hazard", _identity, _identity),
+        "hazard_ratio": _Scale("hazard", np.log, np.exp),
+        "exp_b": _Scale("hazard", np.log, np.exp),
+    }
+)
+
+# where estimates are near normal, and differences are taken: Fisher's z, d, logarithms
+_STABLE = MappingProxyType({"d": "fisher_z", "hazard": "log_hazard_ratio"})
+_COLUMNS = ("label", "origin", "about", "sample", "design", "estimate", "conf_low", "conf_high",
+            "interval", "doi")  # fmt: skip
+_NUMBERS = ("estimate", "conf_low", "conf_high")
+OWN, PUBLISHED = "own", "published"
+INTERVAL_PRINTED, NO_INTERVAL = "printed", "none on the page that was read"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Comparison:
+    """One estimate among published ones.
+
+    Attributes
+    ----------
+    on
+        The scale on which all are shown.
+    conf_level
+        Of the own interval and of the differences.
+    frame
+        What :meth:`tidy` returns.
+    """
+
+    on: str
+    conf_level: float
+    frame: pd.DataFrame
+
+    def tidy(self) -> pd.DataFrame:
+        """Return a row for each estimate, the own one first.
+
+        Returns
+        -------
+        DataFrame
+            ``label, origin`` ("own" or "published"), ``about, sample, design``, then ``estimate,
+            conf_low, conf_high`` on the scale of the comparison, ``interval`` (whether one was
+            printed) and ``doi``; ``difference, difference_low, difference_high`` are the own
+            estimate minus the published one, on Fisher's z scale (log for hazard ratios), with
+            the interval of two independent estimates, NaN where no interval was printed.
+        """
+        return self.frame.copy()
+
+    def glance(self) -> pd.DataFrame:
+        """Return one row: scale, number of published estimates, and how many have an interval."""
+        others = self.frame[self.frame["origin"] == PUBLISHED]
+        with_interval = int((others["interval"] == INTERVAL_PRINTED).sum())
+        return pd.DataFrame(
+            [{"on": self.on, "n_published": len(others), "n_with_interval": with_interval}]
+        )
+
+    def summary(self) -> str:
+        """Say where the own estimate stands; a difference is judged by its own interval."""
+        own, others = self.frame.iloc[0], self.frame.iloc[1:]
+        level = format_number(100.0 * self.conf_level, 0)
+        lines = [
+            f"{own['label']}: {self.on} = {format_number(own['estimate'])}, {level}% interval "
+            f"{format_interval(own['conf_low'], own['conf_high'])}."
+        ]
+        lines += [_sentence(own, other) for _, other in others.iterrows()]
+        lines.append(
+            "That one estimate differs from zero and another does not is no sign that they differ "
+            "from one another: read the interval of the difference."
+        )
+        if SCALES[self.on].family == "hazard":
+            lines.append("Hazard ratios are per unit of each study's own predictor.")
+        return "\n".join(lines)
+
+
+def _sentence(own: pd.Series, other: pd.Series) -> str:
+    estimate = format_number(other["estimate"])
+    if other["interval"] == NO_INTERVAL:
+        inside = own["conf_low"] <= other["estimate"] <= own["conf_high"]
+        verb = "contains" if inside else "does not contain"
+        return f"{other['label']}: {estimate}, {NO_INTERVAL}; the own interval {verb} it."
+    return (
+        f"{other['label']}: {estimate} "
+        f"{format_interval(other['conf_low'], other['conf_high'])}; difference "
+        f"{format_number(other['difference'])} "
+        f"{format_interval(other['difference_low'], other['difference_high'])} on the scale of "
+        "Fisher's z or of logarithms."
+    )
+
+
+def published_effects(
+    *, on: str = "r", records: Sequence[str] | None = None, folder: str | Path | None = None
+) -> pd.DataFrame:
+    """Return published effect sizes on one scale.
+
+    Parameters
+    ----------
+    on
+        ``"r"``, ``"fisher_z"``, ``"d"``, ``"g"``, ``"odds_ratio"``, ``"log_odds_ratio"``,
+        ``"hazard_ratio"``, ``"log_hazard_ratio"`` or ``"exp_b"``. r, d and odds ratios convert
+        into one another for groups of equal size (Borenstein et al. 2009, ch. 7; Chinn 2000);
+        hazard ratios do not convert into any of them.
+    records
+        Records, sources or files to take; every one with an effect on this scale where none is
+        given.
+    folder
+        Where the records lie; the package's own where none is given.
+
+    Returns
+    -------
+    DataFrame
+        ``label, origin, about, sample, design, estimate, conf_low, conf_high, interval, doi``.
+
+    Raises
+    ------
+    DataError
+        If a named record does not exist.
+    NotIdentifiedError
+        If no record has an effect on this scale, or a named one has none.
+    """
+    check_choice(on, tuple(SCALES), name="on")
+    found = [
+        _published_row(record, on)
+        for record in _chosen(load_registry(folder), records)
+        if _comparable(record, on, named=records is not None)
+    ]
+    if not found:
+        raise NotIdentifiedError(f"No published record has an effect size on the scale of {on}.")
+    return pd.DataFrame(found, columns=list(_COLUMNS))
+
+
+def compare_with(
+    result: Result,
+    *,
+    scale: str,
+    term: str | None = None,
+    on: str = "r",
+    label: str = "This study",
+    records: Sequence[str] | None = None,
+    folder: str | Path | None = None,
+    conf_level: float = 0.95,
+) -> Comparison:
+    """Set an own estimate beside published ones, on one effect-size scale.
+
+    Parameters
+    ----------
+    result
+        A result whose ``tidy`` has ``term, estimate, conf_low, conf_high``.
+    scale
+        The scale of that estimate (as for `on`). It is never guessed: a coefficient in units of
+        the outcome is not an effect size.
+    term
+        Which row of the result; may be left out where there is one.
+    on
+        The scale of the comparison.
+    label
+        What to call the own estimate.
+    records, folder
+        As in :func:`published_effects`.
+    conf_level
+        Of the own interval and of the difference. Printed intervals are taken as 95%.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    DataError
+        If the result has no such term or no such columns.
+    NotIdentifiedError
+        If the two scales do not convert into one another.
+    """
+    check_choice(scale, tuple(SCALES), name="scale")
+    check_choice(on, tuple(SCALES), name="on")
+    check_conf_level(conf_level)
+    if SCALES[scale].family != SCALES[on].family:
+        raise NotIdentifiedError(
+            f"An effect on the scale of {scale} does not convert to {on}: hazard ratios stand "
+            "apart from r, d and odds ratios."
+        )
+    own = _own_row(result, term, conf_level)
+    values = {
+        name: _convert(own[name], scale, on) for name in ("estimate", "conf_low", "conf_high")
+    }
+    first = {
+        "label": label, "origin": OWN, "about": str(own.get("term", "")), "sample": "",
+        "design": "", **values, "interval": "computed", "doi": "",
+    }  # fmt: skip
+    others = published_effects(on=on, records=records, folder=folder)
+    frame = pd.concat([pd.DataFrame([first], columns=list(_COLUMNS)), others], ignore_index=True)
+    return Comparison(on, conf_level, _with_differences(frame, on, conf_level))
+
+
+def _own_row(result: Result, term: str | None, conf_level: float) -> pd.Series:
+    if not isinstance(result, Result):
+        raise DataError(
+            f"result must be a result of this package (with tidy); got {type(result).__name__}."
+        )
+    tidy = result.tidy(conf_level=conf_level)  # type: ignore[call-arg]
+    require_columns(tidy, ["term", "estimate", "conf_low", "conf_high"], what="result.tidy()")
+    chosen = tidy if term is None else tidy[tidy["term"] == term]
+    if len(chosen) != 1:
+        terms = list(tidy["term"])
+        found = "stands in several rows" if len(chosen) else "is not in the result"
+        raise DataError(
+            "The result has several terms; name one with term=. " + did_you_mean("", terms)
+            if term is None
+            else f"The term '{term}' {found}. {did_you_mean(term, terms)}"
+        )
+    return chosen.iloc[0]
+
+
+def _chosen(
+    records: Sequence[PublishedRecord], names: Sequence[str] | None
+) -> Sequence[PublishedRecord]:
+    if names is None:
+        return records
+    for name in names:
+        if not any(name in record.names for record in records):
+            known = [record.key for record in records]
+            raise DataError(f"The registry has no record '{name}'. {did_you_mean(name, known)}")
+    return [record for record in records if set(names) & set(record.names)]
+
+
+def _comparable(record: PublishedRecord, on: str, *, named: bool) -> bool:
+    fits = record.effect in SCALES and SCALES[record.effect].family == SCALES[on].family
+    if named and not fits:
+        raise NotIdentifiedError(
+            f"Record '{record.key}' has no effect size that converts to {on}"
+            + (f" (its effect is {record.effect})." if record.effect else ".")
+        )
+    return fits
+
+
+def _published_row(record: PublishedRecord, on: str) -> dict[str, object]:
+    owns = record.row.interval_of == (record.effect,)
+    limits = {
+        name: _convert(_value(record, name), record.effect, on)
+        if owns and name in record.texts
+        else np.nan
+        for name in ("conf_low", "conf_high")
+    }
+    return {
+        "label": record.key,
+        "origin": PUBLISHED,
+        "about": record.about,
+        "sample": record.sample,
+        "design": record.source.design,
+        "estimate": _convert(_value(record, record.effect), record.effect, on),
+        **limits,
+        "interval": NO_INTERVAL if np.isnan(limits["conf_low"]) else INTERVAL_PRINTED,
+        "doi": record.source.doi,
+    }
+
+
+def _value(record: PublishedRecord, name: str) -> float:
+    return float(read_printed(record.texts[name]).first)
+
+
+def _convert(value: float, scale: str, on: str) -> float:
+    if scale == on:
+        return float(value)
+    with np.errstate(divide="ignore", over="ignore"):
+        return float(SCALES[on].from_common(SCALES[scale].to_common(float(value))))
+
+
+def _with_differences(frame: pd.DataFrame, on: str, conf_level: float) -> pd.DataFrame:
+    """Add the own estimate minus each published one, both taken as independent and normal.
+
+    Standard errors come from the widths of the intervals on the stable scale.
+    """
+    stable = _STABLE[SCALES[on].family]
+    at = {name: np.array([_convert(x, on, stable) for x in frame[name]]) for name in _NUMBERS}
+    levels = np.where(frame["origin"] == OWN, conf_level, 0.95)
+    unit = [wald_interval(0.0, 1.0, conf_level=level)[1] for level in levels]
+    std_error = (at["conf_high"] - at["conf_low"]) / (2.0 * np.array(unit, dtype=np.float64))
+    difference = at["estimate"][0] - at["estimate"]
+    low, high = wald_interval(difference, np.hypot(std_error[0], std_error), conf_level=conf_level)
+    is_own = (frame["origin"] == OWN).to_numpy()
+    return frame.assign(
+        difference=np.where(is_own, np.nan, difference),
+        difference_low=np.where(is_own, np.nan, low),
+        difference_high=np.where(is_own, np.nan, high),
+    )

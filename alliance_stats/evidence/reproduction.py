@@ -1,0 +1,181 @@
+"""Recompute the registry: a verdict a printed number."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from alliance_stats.checks import did_you_mean
+from alliance_stats.errors import DataError
+from alliance_stats.evidence.consistency import (
+    conventions_of,
+    count_verdicts,
+    verdict_columns,
+    verdict_sentence,
+)
+from alliance_stats.evidence.registry import PublishedRecord, load_registry
+from alliance_stats.evidence.verdicts import NOT_REPRODUCED, Verdict, judge
+from alliance_stats.formatting import plural
+from alliance_stats.ledger import RowLedger
+
+__all__ = ["Reproduction", "published", "reproduce"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reproduction:
+    """Which printed numbers of the registry follow from those printed beside them.
+
+    Attributes
+    ----------
+    records
+        The records that were looked at.
+    verdicts
+        For each record, a verdict for each of its printed numbers.
+    rows
+        How many records there are, and how many hold a printed number.
+    """
+
+    records: tuple[PublishedRecord, ...]
+    verdicts: tuple[tuple[Verdict, ...], ...]
+    rows: RowLedger
+
+    @property
+    def all_follow(self) -> bool:
+        """Whether no printed number is called not reproduced."""
+        return not any(verdict.verdict == NOT_REPRODUCED for verdict in self._flat())
+
+    def tidy(self) -> pd.DataFrame:
+        """Return a row for each printed number.
+
+        Returns
+        -------
+        DataFrame
+            ``record``, then as in :meth:`ConsistencyCheck.tidy`: ``quantity, relation, printed,
+            feasible_low, feasible_high, verdict, reason, gap, rounding``; then ``because`` (what
+            was assumed and why) and ``doi``.
+        """
+        rows = [
+            {
+                "record": record.key,
+                **verdict_columns(verdict),
+                "because": record.because,
+                "doi": record.source.doi,
+            }
+            for record, verdicts in zip(self.records, self.verdicts, strict=True)
+            for verdict in verdicts
+        ]
+        return pd.DataFrame(rows)
+
+    def glance(self) -> pd.DataFrame:
+        """Return one row: records, printed numbers, and how many have each verdict."""
+        return pd.DataFrame([{"n_records": len(self.records), **count_verdicts(self._flat())}])
+
+    def summary(self) -> str:
+        """Say how many numbers follow, and name each that does not, with relation and source."""
+        lines = [f"{plural(len(self.records), 'record')}, {verdict_sentence(self._flat())}"]
+        for record, verdicts in zip(self.records, self.verdicts, strict=True):
+            lines += [
+                f"{record.key}, {verdict.quantity} {verdict.printed}: not reproduced under "
+                f"{verdict.relation}. {verdict.reason} ({record.source.citation}; "
+                f"{record.source.where})"
+                for verdict in verdicts
+                if verdict.verdict == NOT_REPRODUCED
+            ]
+        return "\n".join(lines)
+
+    def _flat(self) -> Sequence[Verdict]:
+        return [verdict for verdicts in self.verdicts for verdict in verdicts]
+
+
+def published(*, folder: str | Path | None = None) -> pd.DataFrame:
+    """List the published comparisons.
+
+    Parameters
+    ----------
+    folder
+        Where the records lie; the package's own where none is given.
+
+    Returns
+    -------
+    DataFrame
+        A row a record: ``record`` (source/name), ``about``, ``sample``, ``design``, ``effect`` (the
+        quantity that is its effect size), ``printed`` (all its printed numbers), ``citation``,
+        ``doi``, ``edition``, ``where``, ``note``, ``file``.
+
+    Raises
+    ------
+    DataError
+        If a record is not valid; the message names file, record and field.
+    """
+    return pd.DataFrame([_listed(record) for record in load_registry(folder)])
+
+
+def _listed(record: PublishedRecord) -> dict[str, str]:
+    source = record.source
+    return {
+        "record": record.key,
+        "about": record.about,
+        "sample": record.sample,
+        "design": source.design,
+        "effect": record.effect,
+        "printed": record.printed_as(),
+        "citation": source.citation,
+        "doi": source.doi,
+        "edition": source.edition,
+        "where": source.where,
+        "note": record.note,
+        "file": source.file,
+    }
+
+
+def reproduce(
+    name: str | None = None, *, folder: str | Path | None = None, rounding: str = "either"
+) -> Reproduction:
+    """Recompute the printed numbers of the registry from the numbers printed beside them.
+
+    Parameters
+    ----------
+    name
+        A record (``"welmers2018/level"``), a source (``"welmers2018"``) or a file
+        (``"welmers2018_overall"``); all where none is given.
+    folder
+        Where the records lie; the package's own where none is given.
+    rounding
+        As in :func:`consistency_check`.
+
+    Returns
+    -------
+    Reproduction
+
+    Raises
+    ------
+    DataError
+        If a record is not valid, or nothing goes by `name`.
+    """
+    conventions = conventions_of(rounding)
+    records = _chosen(load_registry(folder), name)
+    listed = pd.DataFrame({"record": [record.key for record in records]})
+    has_number = [bool(record.printed_as()) for record in records]
+    _, rows = RowLedger.start(listed).keep(listed, has_number, reason="no number was printed")
+    verdicts = tuple(
+        tuple(
+            judge(record.row, quantity, conventions=conventions)
+            for quantity in record.row.texts
+            if record.row.shown[quantity] not in record.assumed
+        )
+        for record in records
+    )
+    return Reproduction(records, verdicts, rows)
+
+
+def _chosen(records: Sequence[PublishedRecord], name: str | None) -> tuple[PublishedRecord, ...]:
+    if name is None:
+        return tuple(records)
+    chosen = tuple(record for record in records if name in record.names)
+    if not chosen:
+        known = dict.fromkeys(part for record in records for part in record.names[1:])
+        raise DataError(
+            f"The registry has no record, source or file '{name}'. {did_you_mean(name, known)}"
+        )
+    return chosen
