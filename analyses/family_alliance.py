@@ -230,29 +230,30 @@ def success(data: Study) -> tuple[Section, dict[str, float]]:
     """Compare families with successful and unsuccessful parent alliances."""
     families = families_of(data)
     comparison = compare_groups(
-        families, outcomes="symptom_change", group="parent_alliance", cluster="therapist"
+        families, outcomes="last_symptoms", group="parent_alliance", cluster="therapist"
     )
     found = comparison.tidy().iloc[0]
     text = (
-        "Families whose parent alliance was described as successful changed in symptoms by "
-        f"{format_number(found['mean_1'])} points on average (n = {format_count(found['n_1'])}), "
-        f"those with an unsuccessful one by {format_number(found['mean_2'])} "
-        f"(n = {format_count(found['n_2'])}); difference "
-        f"{format_number(found['estimate'])}, 95% CI "
-        f"{format_interval(found['conf_low'], found['conf_high'])}, {p_phrase(found['p_value'])} "
-        "(@fig-alliance-success, @tbl-alliance-success). Which alliances are called successful was "
-        "drawn from the parents’ alliance, so that a difference is built in."
+        "In their last session, families whose parent alliance was described as successful had a "
+        f"mean symptom score of {format_number(found['mean_1'], 1)} (n = "
+        f"{format_count(found['n_1'])}), those with an unsuccessful one "
+        f"{format_number(found['mean_2'], 1)} (n = {format_count(found['n_2'])}); difference "
+        f"{format_number(found['estimate'], 1)}, 95% CI "
+        f"{format_interval(found['conf_low'], found['conf_high'], 1)}, "
+        f"{p_phrase(found['p_value'])} (@fig-alliance-success, @tbl-alliance-success). Which "
+        "alliances are called successful was drawn from the parents’ alliance, and a better "
+        "alliance goes with fewer symptoms here: a difference was built in."
     )
     figure = estimation_figure(
         comparison,
-        outcome="symptom_change",
-        outcome_label="Change in symptoms, last − first session (points)",
+        outcome="last_symptoms",
+        outcome_label="Symptom score in the last session (points)",
         label="fig-alliance-success",
     )
     numbers = {
-        "symptom_change_difference": found["estimate"],
-        "symptom_change_low": found["conf_low"],
-        "symptom_change_high": found["conf_high"],
+        "last_symptoms_difference": found["estimate"],
+        "last_symptoms_low": found["conf_low"],
+        "last_symptoms_high": found["conf_high"],
     }
     section = Section(
         "sec-alliance-success",
@@ -265,7 +266,7 @@ def success(data: Study) -> tuple[Section, dict[str, float]]:
 
 def _success_table(found: pd.DataFrame) -> ReportTable:
     return tidy_table(
-        found.assign(outcome="Change in symptoms"),
+        found.assign(outcome="Symptoms, last session"),
         {
             "outcome": "Outcome",
             "mean_1": "Successful",
@@ -275,23 +276,19 @@ def _success_table(found: pd.DataFrame) -> ReportTable:
             "p_value": "p",
         },
         label="tbl-alliance-success",
-        caption="Mean change by parent alliance in the simulated study.",
+        caption="Mean symptoms by parent alliance in the simulated study.",
         note=f"Families are clustered in therapists: {found['method'].iloc[0]}, whose difference "
-        "need not be that of the raw means. Negative: symptoms fell more where the alliance was "
-        "successful. With both groups under most therapists there is no standardised difference "
-        "that takes the clusters into account.",
+        "need not be that of the raw means. Higher scores are worse. With both groups under most "
+        "therapists there is no standardised difference that takes the clusters into account.",
     )
 
 
 def families_of(data: Study) -> pd.DataFrame:
-    """Return a row a family: its ending, and its change in symptoms where it came twice or more."""
-    sessions = data.sessions
-    families = last_session(sessions, unit="family", session="session", ending="ending")
-    means = sessions.groupby(["family", "session"])["symptoms"].mean()
-    first = means.loc[pd.MultiIndex.from_frame(families[["family", "first_session"]])].to_numpy()
-    last = means.loc[pd.MultiIndex.from_frame(families[["family", "last_session"]])].to_numpy()
-    barrier = families["parent_trauma"].map({0: "No parental trauma", 1: "Parental trauma"})
-    change = pd.Series(last - first, index=families.index)
+    """Return a row a family: its ending, and its members' mean symptoms in the last session."""
+    families = last_session(data.sessions, unit="family", session="session", ending="ending")
+    means = data.sessions.groupby(["family", "session"])["symptoms"].mean()
+    last = pd.MultiIndex.from_frame(families[["family", "last_session"]])
     return families.assign(
-        barrier=barrier, symptom_change=change.where(families["last_session"] > 1)
+        barrier=families["parent_trauma"].map({0: "No parental trauma", 1: "Parental trauma"}),
+        last_symptoms=means.loc[last].to_numpy(),
     )

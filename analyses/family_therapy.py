@@ -97,7 +97,8 @@ def weight_change(data: pd.DataFrame) -> tuple[Section, dict[str, float]]:
         "more than in the control condition, 95% CI "
         f"{format_interval(cognitive['conf_low'], cognitive['conf_high'], 1)}, "
         f"{p_phrase(cognitive['p_value'])} (@fig-anorexia-change). "
-        "@tbl-anorexia-change gives both comparisons also with the weight before as a covariate."
+        "@tbl-anorexia-change gives both comparisons also with the weight before as a covariate; "
+        "the intervals of the figure hold for all pairs together and are wider."
     )
     figure = estimation_figure(
         every, outcome="change", outcome_label=CHANGE, label="fig-anorexia-change"

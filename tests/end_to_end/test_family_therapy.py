@@ -41,3 +41,15 @@ def test_the_table_prints_both_comparisons_twice(demo):
     rows = rows_of(demo.folder / NAME / "tbl-anorexia-change.csv")
     assert [row["Weight"] for row in rows] == ["Change", "After, given weight before"] * 2
     assert [row["n treated"] for row in rows] == ["17", "17", "29", "29"]
+
+
+def test_the_figures_intervals_are_the_joint_ones_that_the_text_says_they_are(demo):
+    note = (demo.folder / NAME / "_fig-anorexia-change.qmd").read_text(encoding="utf-8")
+    assert "Games-Howell" in note
+    drawn = rows_of(demo.folder / NAME / "fig-anorexia-change.csv")
+    own = [
+        row for row in drawn if "Family therapy" in row["contrast"] and "Cont" in row["contrast"]
+    ]
+    numbers = numbers_of(demo.folder / NAME)
+    assert float(own[0]["conf_low"]) < numbers["family_therapy_low"]
+    assert float(own[0]["conf_high"]) > numbers["family_therapy_high"]
