@@ -1,0 +1,235 @@
+"""Estimated marginal means: what the model expects over a reference grid."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from alliance_stats.checks import check_choice
+from alliance_stats.errors import FormulaError, NotIdentifiedError
+from alliance_stats.estimates import Array
+from alliance_stats.formatting import format_df, format_interval, format_number, text_table
+from alliance_stats.ledger import RowLedger
+from alliance_stats.multilevel.fitted_model import FittedModel, link_of
+from alliance_stats.multilevel.linear_functions import (
+    DfMethod,
+    Inference,
+    LinearEstimates,
+    infer,
+)
+from alliance_stats.multilevel.reference_grid import (
+    At,
+    Weights,
+    grid_columns,
+    names_of,
+    reference_grid,
+)
+
+__all__ = ["EstimatedMeans", "estimated_means"]
+
+Scale = Literal["link", "response"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EstimatedMeans:
+    """Means that a model expects, made by :func:`estimated_means`.
+
+    Attributes
+    ----------
+    model
+        The fitted model.
+    inference
+        Its coefficients and df method.
+    labels
+        What each mean is of: a column a predictor shown, those of `by` first.
+    by
+        The predictors within whose levels one compares.
+    estimates
+        The means on the scale of the linear predictor.
+    notes
+        What to know before reading.
+    """
+
+    model: FittedModel
+    inference: Inference
+    labels: pd.DataFrame
+    by: tuple[str, ...]
+    estimates: LinearEstimates
+    notes: tuple[str, ...]
+
+    @property
+    def rows(self) -> RowLedger:
+        """The ledger of the fit's rows."""
+        return self.model.rows
+
+    @property
+    def not_estimable(self) -> pd.DataFrame:
+        """Combinations whose mean the data do not determine."""
+        return self.labels[~self.estimates.estimable].reset_index(drop=True)
+
+    def tidy(self, *, scale: Scale = "link", conf_level: float = 0.95) -> pd.DataFrame:
+        """Return one row a mean.
+
+        Parameters
+        ----------
+        scale
+            ``"link"``: the scale of the linear predictor (that of the outcome for a linear model).
+            ``"response"``: the expected response at random effects of zero; the limits are those of
+            the link scale transformed, the standard error is the delta method's.
+        conf_level
+            Coverage of each interval by itself.
+
+        Returns
+        -------
+        DataFrame
+            The predictors shown, then ``estimate, std_error, df, conf_low, conf_high``. NaN where
+            the data do not determine the mean.
+        """
+        check_choice(scale, ("link", "response"), name="scale")
+        table = self.estimates.columns(conf_level=conf_level)
+        if scale == "response":
+            table = _on_response_scale(self.model, table)
+        shown = ["estimate", "std_error", "df", "conf_low", "conf_high"]
+        return pd.concat([self.labels, table[shown]], axis=1)
+
+    def glance(self) -> pd.DataFrame:
+        """Return one row: how many means, how many not estimable, the df method, the scale."""
+        return pd.DataFrame(
+            [
+                {
+                    "n_means": len(self.labels),
+                    "n_not_estimable": int((~self.estimates.estimable).sum()),
+                    "df_method": self.inference.df_method,
+                    "link": link_of(self.model).name,
+                }
+            ]
+        )
+
+    def summary(self) -> str:
+        """Return the means as text, opening with what is not estimable or extrapolated."""
+        lines = [*naming(self.not_estimable, "mean"), *self.notes]
+        table = self.tidy()
+        names = list(self.labels.columns)
+        link = link_of(self.model).name
+        lines.append(
+            "Estimated means"
+            + ("" if link == "identity" else f" on the {link} scale, random effects at zero")
+        )
+        lines.append(
+            text_table(
+                [*(names or ["mean"]), "estimate", "SE", "df", "95% CI"],
+                [
+                    [
+                        *([cell(row[name]) for name in names] or ["overall"]),
+                        format_number(row["estimate"], 3),
+                        format_number(row["std_error"], 3),
+                        format_df(row["df"]),
+                        format_interval(row["conf_low"], row["conf_high"], 3),
+                    ]
+                    for row in table.to_dict("records")
+                ],
+            )
+        )
+        lines.append(str(self.rows))
+        return "\n\n".join(lines)
+
+
+def estimated_means(
+    model: FittedModel,
+    variables: str | Sequence[str],
+    *,
+    by: str | Sequence[str] | None = None,
+    at: At | None = None,
+    weights: Weights = "equal",
+    df_method: DfMethod | None = None,
+) -> EstimatedMeans:
+    """Estimate the means that a model expects at combinations of predictor values.
+
+    Parameters
+    ----------
+    model
+        A fitted ``lmm`` or ``glmm``.
+    variables
+        Predictors whose values are told apart; an empty sequence gives the overall mean.
+    by
+        Predictors within whose values one wants to compare.
+    at
+        Predictor -> a value or several. Numeric predictors that are not named stand at their mean
+        over the rows used; numeric ones in `variables` or `by` need values here, unless the data
+        have just two.
+    weights
+        How to average over the factors that are not shown: ``"equal"`` (every combination of
+        levels alike, as if the design were balanced), ``"proportional"`` (by its frequency in the
+        rows used) or ``"cells"`` (by its frequency among the rows of the shown combination).
+    df_method
+        ``"satterthwaite"`` (default for a linear mixed model), ``"kenward-roger"`` or ``"normal"``.
+
+    Returns
+    -------
+    EstimatedMeans
+        With ``tidy()``, ``glance()``, ``summary()``; ask :func:`contrasts` for differences.
+
+    Raises
+    ------
+    FormulaError
+        A name that is not a predictor of the fixed effects.
+    DataError
+        A level that the data do not have, or values that are not numbers.
+    NotIdentifiedError
+        A numeric predictor with no values, or none of the means is determined by the data.
+
+    Notes
+    -----
+    A mean is ``L beta`` with L the average of the grid's rows (Searle, Speed & Milliken 1980,
+    doi:10.1080/00031305.1980.10483031). Where an empty cell or an aliased column leaves L outside
+    the row space of the design, the mean is not estimable: it is NaN in ``tidy()``, listed in
+    ``not_estimable``, and named first in ``summary()``. As in R's emmeans, except that a numeric
+    predictor with two values stands at its mean unless it is shown.
+    """
+    within, names = names_of(by), names_of(variables)
+    shared = sorted(set(within) & set(names))
+    if shared:
+        raise FormulaError(f"'{shared[0]}' cannot be in variables and in by.")
+    grid = reference_grid(model.design, [*within, *names], at)
+    inference = infer(model, df_method)
+    L = grid.average(grid_columns(model.design, grid), weights)
+    estimates = inference.of(L)
+    if not estimates.estimable.any():
+        raise NotIdentifiedError(
+            "None of these means is determined by the data: in each, a combination of predictors "
+            "that no row has (or a column that others determine) is averaged in. Use "
+            "weights='cells', fix predictors with at=, or leave the interaction out."
+        )
+    return EstimatedMeans(model, inference, grid.labels, within, estimates, grid.notes)
+
+
+def _on_response_scale(model: FittedModel, table: pd.DataFrame) -> pd.DataFrame:
+    link = link_of(model)
+    eta: Array = table["estimate"].to_numpy()
+    return table.assign(
+        estimate=link.mean(eta),
+        std_error=table["std_error"] * link.mean_slope(eta),
+        conf_low=link.mean(table["conf_low"].to_numpy()),
+        conf_high=link.mean(table["conf_high"].to_numpy()),
+    )
+
+
+def naming(labels: pd.DataFrame, what: str) -> list[str]:
+    """Say which combinations are not estimable; nothing where all are."""
+    if len(labels) == 0:
+        return []
+    named = "; ".join(
+        ", ".join(f"{name} = {cell(value)}" for name, value in row.items())
+        for row in labels.to_dict("records")
+    )
+    return [f"Not estimable from these data ({what} left empty): {named}."]
+
+
+def cell(value: object) -> str:
+    """Write a predictor's value for people: numbers without needless decimals."""
+    if isinstance(value, float | np.floating):
+        number = float(value)
+        return str(int(number)) if number.is_integer() else format_number(number, 2)
+    return str(value)

@@ -1,0 +1,84 @@
+"""What a fitted model must offer to be asked for means, contrasts, slopes, regions and R2."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import pandas as pd
+
+from alliance_stats.estimates import Array
+from alliance_stats.ledger import RowLedger
+from alliance_stats.multilevel.design import Design
+from alliance_stats.multilevel.families import Family
+
+__all__ = ["FittedModel", "GeneralizedModel", "Link", "link_of"]
+
+
+class FittedModel(Protocol):
+    """What a model must offer to be asked anything after its fit."""
+
+    @property
+    def design(self) -> Design:
+        """Arrays, coding and frame of the rows used."""
+        ...
+
+    @property
+    def beta(self) -> pd.Series:
+        """All coefficients on the scale of the linear predictor; aliased ones are NaN."""
+        ...
+
+    @property
+    def rows(self) -> RowLedger:
+        """The row ledger."""
+        ...
+
+    def vcov(self) -> pd.DataFrame:
+        """Return the covariance matrix of the estimated coefficients."""
+        ...
+
+    def covariances(self) -> dict[str, pd.DataFrame]:
+        """Return, for each grouping factor, the covariance of its random effects."""
+        ...
+
+
+@runtime_checkable
+class GeneralizedModel(FittedModel, Protocol):
+    """A fitted model whose expected response is a function of its linear predictor."""
+
+    @property
+    def family(self) -> Family:
+        """The family with its link."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """From linear predictor to response.
+
+    Attributes
+    ----------
+    name
+        ``"identity"``, ``"logit"``, ``"cloglog"``, ``"probit"`` or ``"log"``.
+    mean, mean_slope
+        ``eta`` -> expected response, and its derivative.
+    ratio
+        What ``exp`` of a difference in ``eta`` is (``"odds ratio"``); ``None`` if nothing.
+    """
+
+    name: str
+    mean: Callable[[Array], Array]
+    mean_slope: Callable[[Array], Array]
+    ratio: str | None
+
+
+IDENTITY = Link("identity", np.asarray, np.ones_like, None)
+_RATIOS = {"logit": "odds ratio", "cloglog": "hazard ratio", "log": "rate ratio"}
+
+
+def link_of(model: FittedModel) -> Link:
+    """Return the link of a model: the identity for a linear one."""
+    if not isinstance(model, GeneralizedModel):
+        return IDENTITY
+    family = model.family
+    return Link(family.link, family.mean, family.mean_slope, _RATIOS.get(family.link))

@@ -1,0 +1,284 @@
+"""The reference grid: combinations of predictor values at which a model is asked.
+
+A factor takes its levels, a numeric predictor its mean, and the values that the caller gives
+override both (Searle, Speed & Milliken 1980, doi:10.1080/00031305.1980.10483031; Lenth's R package
+emmeans uses the same grid, except that it also splits numeric predictors with two values).
+"""
+
+import itertools
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from formulaic.parser.types import Term
+
+from alliance_stats.checks import check_choice, did_you_mean
+from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
+from alliance_stats.estimates import GLOSSARY, Array
+from alliance_stats.formatting import format_number
+from alliance_stats.multilevel.design import Design, all_fixed_columns
+from alliance_stats.multilevel.formula import variables_of
+
+__all__ = [
+    "At",
+    "Predictor",
+    "ReferenceGrid",
+    "Weights",
+    "names_of",
+    "predictors",
+    "reference_grid",
+]
+
+At = Mapping[str, Any]
+Weights = Literal["equal", "proportional", "cells"]
+
+WEIGHTS = ("equal", "proportional", "cells")
+LARGEST_GRID = 100_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Predictor:
+    """A column of the fixed effects.
+
+    Attributes
+    ----------
+    name
+        The column.
+    levels
+        Its observed levels in order if it is a factor (text, categories, yes-or-no, or wrapped in
+        ``C()``), else ``None``.
+    values
+        The column on the rows used.
+    """
+
+    name: str
+    levels: tuple[Hashable, ...] | None
+    values: pd.Series
+
+    @property
+    def numeric(self) -> bool:
+        """Whether it is a number rather than a factor."""
+        return self.levels is None
+
+    def column(self, values: Sequence[Any]) -> pd.Series:
+        """Return values as a column that the fit's coding reads."""
+        if self.numeric:
+            return pd.Series(values, dtype=np.float64, name=self.name)
+        if isinstance(self.values.dtype, pd.CategoricalDtype):
+            return pd.Series(pd.Categorical(values, dtype=self.values.dtype), name=self.name)
+        return pd.Series(values, dtype=self.values.dtype, name=self.name)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReferenceGrid:
+    """Combinations of predictor values: the shown predictors vary slowest.
+
+    Attributes
+    ----------
+    frame
+        A row a combination, a column a predictor.
+    shown
+        The predictors that are told apart; over the others one averages.
+    labels
+        The combinations of the shown predictors, a row each.
+    counts
+        How many rows of the data each combination of factor levels has, (shown, averaged).
+    notes
+        What to know before reading: values beyond the data.
+    """
+
+    frame: pd.DataFrame
+    shown: tuple[str, ...]
+    labels: pd.DataFrame
+    counts: Array
+    notes: tuple[str, ...]
+
+    def average(self, rows: Array, weights: Weights) -> Array:
+        """Average functions at the grid's rows over what is not shown: (shown, columns).
+
+        Parameters
+        ----------
+        rows
+            One function a row of the grid, (grid, columns).
+        weights
+            ``"equal"``: every combination alike. ``"proportional"``: by its frequency in the data.
+            ``"cells"``: by its frequency within the shown combination; where that has no row the
+            average is NaN.
+        """
+        check_choice(weights, WEIGHTS, name="weights")
+        w = np.ones_like(self.counts)
+        if weights == "proportional":
+            w = w * self.counts.sum(axis=0)
+        elif weights == "cells":
+            w = self.counts
+        total = w.sum(axis=1, keepdims=True)
+        share = np.divide(w, total, out=np.full_like(w, np.nan), where=total > 0)
+        blocks = rows.reshape(*self.counts.shape, rows.shape[1])
+        return np.asarray(np.einsum("sa,sap->sp", share, blocks))
+
+
+def predictors(design: Design) -> dict[str, Predictor]:
+    """Return the predictors of the fixed effects, in the order of the formula."""
+    spec, frame = design.fixed.spec, design.frame
+    factors: dict[str, bool] = {}
+    for term in spec.terms:
+        for factor in term.factors:
+            state = spec.encoder_state.get(factor.expr)
+            coded = state is not None and state[0].value == "categorical"
+            for name in variables_of([Term([factor])], frame):
+                dtype = frame[name].dtype
+                text = not pd.api.types.is_numeric_dtype(dtype) or dtype.kind == "b"
+                factors[name] = factors.get(name, False) or coded or text
+    return {
+        name: Predictor(name, _levels(frame[name]) if is_factor else None, frame[name])
+        for name, is_factor in factors.items()
+    }
+
+
+def reference_grid(design: Design, shown: Sequence[str], at: At | None = None) -> ReferenceGrid:
+    """Lay out the grid.
+
+    Parameters
+    ----------
+    design
+        Of the fitted model.
+    shown
+        Predictors to tell apart. A numeric one needs values in `at`, unless it has two.
+    at
+        Predictor -> a value, or several.
+
+    Raises
+    ------
+    FormulaError
+        If a name is not a predictor of the fixed effects.
+    DataError
+        If a level is not in the data, a value is not a finite number, or the grid is too large.
+    NotIdentifiedError
+        If a numeric predictor is to be shown and it is not said where.
+    """
+    known = predictors(design)
+    at = dict(at or {})
+    for name in [*shown, *at]:
+        require_predictor(name, known)
+    for name in shown:
+        if name in GLOSSARY:
+            raise DataError(
+                f"The column '{name}' has the name of a column of results; rename it in the data."
+            )
+    order = [*shown, *(name for name in known if name not in shown)]
+    values = {
+        name: _values(known[name], at.get(name), is_shown=name in shown, given=name in at)
+        for name in order
+    }
+    size = math.prod(len(v) for v in values.values())
+    if size > LARGEST_GRID:
+        raise DataError(
+            f"The reference grid would have {size} combinations of {', '.join(order)}; "
+            "fix some of them with at=."
+        )
+    rows = list(itertools.product(*values.values()))
+    frame = pd.DataFrame(
+        {name: known[name].column([row[i] for row in rows]) for i, name in enumerate(order)},
+        index=range(len(rows)),
+    )
+    n_shown = math.prod(len(values[name]) for name in shown)
+    labels = frame.loc[:: max(len(rows) // n_shown, 1), list(shown)].reset_index(drop=True)
+    counts = _counts(known, values, order).reshape(n_shown, -1)
+    return ReferenceGrid(frame, tuple(shown), labels, counts, _beyond(known, values))
+
+
+def grid_columns(design: Design, grid: ReferenceGrid) -> Array:
+    """Code the grid's rows: all fixed columns, aliased ones included."""
+    if grid.frame.shape[1] == 0:  # an intercept alone; formulaic reads the number of rows
+        return np.ones((1, len(design.fixed.names)))
+    return all_fixed_columns(design, grid.frame)
+
+
+def names_of(given: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Read one name or several; refuse one that stands twice."""
+    names = (given,) if isinstance(given, str) else tuple(given or ())
+    for name in names:
+        if names.count(name) > 1:
+            raise FormulaError(f"'{name}' is given twice.")
+    return names
+
+
+def require_predictor(name: str, known: Mapping[str, Predictor]) -> Predictor:
+    """Return the predictor of that name, or raise with the nearest one."""
+    if name not in known:
+        raise FormulaError(
+            f"'{name}' is not among the fixed effects of the model. {did_you_mean(name, known)}"
+        )
+    return known[name]
+
+
+def _levels(values: pd.Series) -> tuple[Hashable, ...]:
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        return tuple(values.cat.remove_unused_categories().cat.categories)
+    return tuple(sorted(values.unique()))
+
+
+def _values(predictor: Predictor, wanted: Any, *, is_shown: bool, given: bool) -> list[Any]:
+    name = predictor.name
+    if given:
+        listed = [wanted] if isinstance(wanted, str) or not np.iterable(wanted) else list(wanted)
+        if not listed or len(set(listed)) < len(listed):
+            raise DataError(f"at= must give '{name}' one or more different values; got {wanted!r}.")
+        return _checked(predictor, listed)
+    if predictor.levels is not None:
+        return list(predictor.levels)
+    if not is_shown:
+        return [float(predictor.values.mean())]
+    seen = sorted(predictor.values.unique())
+    if len(seen) > 2:
+        raise NotIdentifiedError(
+            f"'{name}' is numeric ({len(seen)} values from {seen[0]:g} to {seen[-1]:g}): say where "
+            f"to look with at={{'{name}': [...]}}."
+        )
+    return seen
+
+
+def _checked(predictor: Predictor, listed: list[Any]) -> list[Any]:
+    name, levels = predictor.name, predictor.levels
+    for value in listed:
+        if levels is not None and value not in levels:
+            raise DataError(
+                f"'{name}' has no level {value!r} in the rows used. {did_you_mean(value, levels)}"
+            )
+        if levels is None and (isinstance(value, str) or not np.isfinite(value)):
+            raise DataError(f"'{name}' is numeric; at= gave {value!r}.")
+    return listed
+
+
+def _counts(
+    known: Mapping[str, Predictor], values: Mapping[str, list[Any]], order: Sequence[str]
+) -> Array:
+    """Rows of the data in each combination of factor levels of the grid."""
+    factors = [name for name in order if known[name].levels is not None]
+    sizes = [len(values[name]) for name in factors]
+    table = np.ones(())
+    if factors:
+        codes = [pd.Index(values[name]).get_indexer(known[name].values) for name in factors]
+        inside = np.all([code >= 0 for code in codes], axis=0)
+        cell = np.ravel_multi_index([code[inside] for code in codes], sizes)
+        table = np.bincount(cell, minlength=math.prod(sizes)).reshape(sizes).astype(np.float64)
+    full = [len(values[name]) for name in order]
+    shape = [len(values[name]) if known[name].levels is not None else 1 for name in order]
+    return np.broadcast_to(table.reshape(shape), full).ravel()
+
+
+def _beyond(known: Mapping[str, Predictor], values: Mapping[str, list[Any]]) -> tuple[str, ...]:
+    notes = []
+    for name, listed in values.items():
+        if known[name].numeric:
+            low, high = float(known[name].values.min()), float(known[name].values.max())
+            out = [format_number(value) for value in listed if not low <= value <= high]
+            if out:
+                notes.append(
+                    f"Extrapolation: {name} = {', '.join(out)} lies outside the data "
+                    f"({format_number(low)} to {format_number(high)})."
+                )
+    return tuple(notes)

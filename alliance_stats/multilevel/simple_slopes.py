@@ -1,0 +1,258 @@
+"""Simple slopes: how steep a predictor is at given values of its moderators."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from alliance_stats.checks import require_columns, units_with_several
+from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
+from alliance_stats.estimates import Array
+from alliance_stats.formatting import (
+    format_df,
+    format_interval,
+    format_number,
+    format_p,
+    text_table,
+)
+from alliance_stats.ledger import RowLedger
+from alliance_stats.multilevel.design import Design, all_fixed_columns
+from alliance_stats.multilevel.estimated_means import cell, naming
+from alliance_stats.multilevel.fitted_model import FittedModel, link_of
+from alliance_stats.multilevel.linear_functions import (
+    DfMethod,
+    Inference,
+    LinearEstimates,
+    infer,
+)
+from alliance_stats.multilevel.reference_grid import (
+    At,
+    Predictor,
+    Weights,
+    names_of,
+    predictors,
+    reference_grid,
+    require_predictor,
+)
+
+__all__ = ["SimpleSlopes", "numeric_predictor", "simple_slopes", "slope_rows", "values_by_unit"]
+
+# Steps of the five-point difference, in SDs of the predictor. It is exact for polynomials up to
+# the fourth degree; for smooth others the error is of the order of the step's fourth power.
+STEP = 1e-3
+STENCIL = ((-2.0, 1.0 / 12.0), (-1.0, -2.0 / 3.0), (1.0, 2.0 / 3.0), (2.0, -1.0 / 12.0))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SimpleSlopes:
+    """Slopes of a predictor, made by :func:`simple_slopes`.
+
+    Attributes
+    ----------
+    model
+        The fitted model.
+    inference
+        Its coefficients and df method.
+    variable
+        The predictor whose slope it is.
+    labels
+        Values of the moderators, a column each.
+    estimates
+        The slopes, in units of the linear predictor per unit of the predictor.
+    notes
+        What to know before reading.
+    """
+
+    model: FittedModel
+    inference: Inference
+    variable: str
+    labels: pd.DataFrame
+    estimates: LinearEstimates
+    notes: tuple[str, ...]
+
+    @property
+    def rows(self) -> RowLedger:
+        """The ledger of the fit's rows."""
+        return self.model.rows
+
+    def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return one row a slope.
+
+        Returns
+        -------
+        DataFrame
+            The moderators' columns, then ``term, estimate, std_error, statistic, df, p_value,
+            conf_low, conf_high``: change of the linear predictor (of the outcome for a linear
+            model) per unit of `term`; tests and intervals are each slope's own.
+        """
+        table = self.estimates.columns(conf_level=conf_level)
+        table.insert(0, "term", self.variable)
+        return pd.concat([self.labels, table], axis=1)
+
+    def differences(self) -> LinearEstimates:
+        """Every slope minus every later one: the interaction, in the order of pairs."""
+        i, j = np.triu_indices(len(self.labels), k=1)
+        return self.inference.of(self.estimates.L[i] - self.estimates.L[j])
+
+    def glance(self) -> pd.DataFrame:
+        """Return one row: how many slopes, how many not estimable, the df method, the scale."""
+        return pd.DataFrame(
+            [
+                {
+                    "term": self.variable,
+                    "n_slopes": len(self.labels),
+                    "n_not_estimable": int((~self.estimates.estimable).sum()),
+                    "df_method": self.inference.df_method,
+                    "link": link_of(self.model).name,
+                }
+            ]
+        )
+
+    def summary(self) -> str:
+        """Return the slopes as text, opening with what is not estimable or extrapolated."""
+        names = list(self.labels.columns)
+        link = link_of(self.model).name
+        lines = [*naming(self.labels[~self.estimates.estimable], "slope"), *self.notes]
+        lines.append(
+            f"Slopes of {self.variable}" + ("" if link == "identity" else f" on the {link} scale")
+        )
+        lines.append(
+            text_table(
+                [*(names or ["at"]), "estimate", "SE", "df", "t", "p", "95% CI"],
+                [
+                    [
+                        *([cell(row[name]) for name in names] or ["overall"]),
+                        format_number(row["estimate"], 3),
+                        format_number(row["std_error"], 3),
+                        format_df(row["df"]),
+                        format_number(row["statistic"]),
+                        format_p(row["p_value"]),
+                        format_interval(row["conf_low"], row["conf_high"], 3),
+                    ]
+                    for row in self.tidy().to_dict("records")
+                ],
+            )
+        )
+        lines.append(str(self.rows))
+        return "\n\n".join(lines)
+
+
+def simple_slopes(
+    model: FittedModel,
+    variable: str,
+    *,
+    by: str | Sequence[str] | None = None,
+    at: At | None = None,
+    unit: str | None = None,
+    weights: Weights = "equal",
+    df_method: DfMethod | None = None,
+) -> SimpleSlopes:
+    """Estimate how steep a numeric predictor is at values of its moderators.
+
+    Parameters
+    ----------
+    model
+        A fitted ``lmm`` or ``glmm``.
+    variable
+        The numeric predictor.
+    by
+        Its moderators.
+    at
+        Moderator (or any other predictor) -> a value, or several. A factor in `by` takes its
+        levels; a numeric moderator without values takes its two values where it has two, else its
+        mean and one SD to either side (Aiken & West 1991).
+    unit
+        Grouping column over whose units that mean and SD are taken, as ``"therapist"`` for a
+        therapist's experience; by default over the rows used.
+    weights
+        How to average over factors that are not in `by`; see :func:`estimated_means`.
+    df_method
+        See :func:`estimated_means`.
+
+    Returns
+    -------
+    SimpleSlopes
+        With ``tidy()``, ``glance()``, ``summary()``.
+
+    Raises
+    ------
+    FormulaError
+        A name that is not a predictor of the fixed effects, or a predictor that is no number.
+    DataError
+        A moderator that varies within `unit`.
+    NotIdentifiedError
+        None of the slopes is determined by the data.
+
+    Notes
+    -----
+    The slope is the derivative of the linear predictor by `variable`, other predictors held where
+    the reference grid has them; with transforms (``np.log(x)``, ``poly(x, 2)``) it is the slope at
+    the value of `variable` itself, which stands at its mean unless `at` or `by` says otherwise.
+    """
+    known = predictors(model.design)
+    numeric_predictor(known, variable)
+    moderators, values = names_of(by), dict(at or {})
+    for name in moderators:
+        moderator = require_predictor(name, known)
+        if moderator.numeric and name not in values and moderator.values.nunique() > 2:
+            center, spread = _center_and_spread(model.design, name, unit)
+            values[name] = [center - spread, center, center + spread]
+    grid = reference_grid(model.design, moderators, values)
+    inference = infer(model, df_method)
+    L = grid.average(slope_rows(model.design, grid.frame, known[variable]), weights)
+    estimates = inference.of(L)
+    if not estimates.estimable.any():
+        raise NotIdentifiedError(
+            f"The data determine no slope of '{variable}' here: other columns determine it, or it "
+            "is averaged over combinations that no row has."
+        )
+    return SimpleSlopes(model, inference, variable, grid.labels, estimates, grid.notes)
+
+
+def slope_rows(design: Design, frame: pd.DataFrame, predictor: Predictor) -> Array:
+    """Differentiate the fixed columns by a numeric predictor at each row of `frame`."""
+    step = STEP * (float(predictor.values.std(ddof=0)) or 1.0)
+    total = np.zeros((len(frame), len(design.fixed.names)))
+    for shift, weight in STENCIL:
+        moved = frame.assign(**{predictor.name: frame[predictor.name] + shift * step})
+        total += (weight / step) * all_fixed_columns(design, moved)
+    return total
+
+
+def numeric_predictor(known: dict[str, Predictor], name: str) -> Predictor:
+    """Return the numeric predictor of that name, or raise saying what to do for a factor."""
+    predictor = require_predictor(name, known)
+    if not predictor.numeric:
+        raise FormulaError(
+            f"'{name}' is a factor and has no slope: compare its levels with "
+            f"contrasts(estimated_means(model, '{name}', by=...))."
+        )
+    return predictor
+
+
+def values_by_unit(design: Design, name: str, unit: str | None) -> Array:
+    """Return a numeric column's values: one a row used, or one a unit of a grouping column.
+
+    Raises
+    ------
+    DataError
+        If there is no such column in the model, or the values vary within a unit.
+    """
+    frame = design.frame
+    if unit is None:
+        return np.asarray(frame[name].to_numpy(dtype=np.float64))
+    require_columns(frame, [unit], what="the model's data")
+    varying = units_with_several(frame, unit=unit, column=name)
+    if len(varying):
+        raise DataError(
+            f"'{name}' varies within '{unit}' ('{varying[0]}'"
+            + (f" and {len(varying) - 1} more" if len(varying) > 1 else "")
+            + f"): it is not a property of the {unit}. Name another unit, or leave unit= out."
+        )
+    return np.asarray(frame.groupby(unit, observed=True)[name].first().to_numpy(dtype=np.float64))
+
+
+def _center_and_spread(design: Design, name: str, unit: str | None) -> tuple[float, float]:
+    values = values_by_unit(design, name, unit)
+    return float(values.mean()), float(values.std(ddof=1))
