@@ -180,7 +180,7 @@ def solve(problem: Problem, Lambda: Sequence[Array]) -> Solution:
         np.linalg.cholesky(up.R), dtype=np.float64
     )  # of [X y]'V^-1[X y]: its corner is the root of the rss
     factor, half, rss = whole[:p, :p], whole[p, :p], float(whole[p, p] ** 2)
-    beta = np.linalg.solve(factor.T, half)
+    beta = np.asarray(np.linalg.solve(factor.T, half), dtype=np.float64)
     value = up.log_det + problem.constant
     if problem.reml:
         value += 2.0 * float(np.log(np.diag(factor)).sum())
