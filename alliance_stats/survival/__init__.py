@@ -1,20 +1,53 @@
 """Time to an ending: who leaves, when, and what foretells it."""
 
+from alliance_stats.survival.concordance import Concordance, concordance
+from alliance_stats.survival.cox import CoxModel, cox_ph
 from alliance_stats.survival.cumulative_incidence import CumulativeIncidence, cumulative_incidence
+from alliance_stats.survival.endings import (
+    BeforeReliableChange,
+    CodedEnding,
+    Endings,
+    FewerSessionsThan,
+    MissedLastScheduled,
+    endings,
+    under_definitions,
+)
+from alliance_stats.survival.fine_gray import FineGrayModel, fine_gray
 from alliance_stats.survival.gray_test import GrayTest, gray_test
 from alliance_stats.survival.kaplan_meier import KaplanMeier, kaplan_meier
 from alliance_stats.survival.log_rank import LogRank, log_rank
+from alliance_stats.survival.proportional_hazards import (
+    ProportionalHazardsTest,
+    proportional_hazards_test,
+    schoenfeld_residuals,
+)
 from alliance_stats.survival.restricted_mean import RestrictedMean, restricted_mean
 
 __all__ = [
+    "BeforeReliableChange",
+    "CodedEnding",
+    "Concordance",
+    "CoxModel",
     "CumulativeIncidence",
+    "Endings",
+    "FewerSessionsThan",
+    "FineGrayModel",
     "GrayTest",
     "KaplanMeier",
     "LogRank",
+    "MissedLastScheduled",
+    "ProportionalHazardsTest",
     "RestrictedMean",
+    "concordance",
+    "cox_ph",
     "cumulative_incidence",
+    "endings",
+    "fine_gray",
     "gray_test",
     "kaplan_meier",
     "log_rank",
+    "proportional_hazards_test",
     "restricted_mean",
+    "schoenfeld_residuals",
+    "under_definitions",
 ]

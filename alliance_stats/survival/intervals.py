@@ -4,7 +4,7 @@ A row says that someone was under observation on the half-open interval ``(entry
 whether an event closed it. Who enters at t is not at risk at t; who leaves at t still is.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +28,7 @@ __all__ = [
     "IntArray",
     "Intervals",
     "Spells",
+    "few_clusters_warning",
     "read_intervals",
     "read_labels",
 ]
@@ -40,6 +41,9 @@ WHOLE_SAMPLE = "all"
 # Times nearer than this (absolutely, or relative to the mean time) are one time: 0.1 + 0.2 and 0.3
 # must tie. The square root of the double's precision, as in R's survival::aeqSurv.
 _SAME_TIME = float(np.sqrt(np.finfo(np.float64).eps))
+
+# Below this, standard errors over clusters are known to be too small (Cameron & Miller 2015).
+_FEW_CLUSTERS = 40
 
 _CENSORED_LABELS = ("ongoing", "censored")
 
@@ -78,6 +82,8 @@ class Intervals:
         Names of the endings; ``states[event - 1]`` names a row's.
     stratum, strata
         Number of each row's stratum, and the strata's names.
+    strata_columns
+        The columns that make the strata.
     cluster, n_clusters
         Number of each row's cluster; None and 0 where no clusters were given.
     frame
@@ -92,6 +98,7 @@ class Intervals:
     states: tuple[str, ...]
     stratum: IntArray
     strata: tuple[str, ...]
+    strata_columns: tuple[Hashable, ...]
     cluster: IntArray | None
     n_clusters: int
     frame: pd.DataFrame
@@ -148,7 +155,9 @@ def read_intervals(
     levels = {str(cluster): (cluster,)} if cluster is not None else {}
     rows = RowLedger.start(data, levels)  # type: ignore[arg-type]
     for column in dict.fromkeys(column for column in columns if column is not None):
-        data, rows = rows.keep(data, data[column].notna(), reason=f"'{column}' missing")
+        present = data[column].notna().to_numpy()
+        if not present.all():
+            data, rows = rows.keep(data, present, reason=f"'{column}' missing")
     if not len(data):
         raise DataError(f"No row has all of the columns it needs. {rows}")
 
@@ -171,11 +180,21 @@ def read_intervals(
         states=states,
         stratum=stratum,
         strata=strata_labels,
+        strata_columns=strata_columns,
         cluster=clusters,
         n_clusters=len(cluster_labels),
         frame=data,
         rows=rows,
     )
+
+
+def few_clusters_warning(n_clusters: int) -> Iterator[str]:
+    """Yield a warning where standard errors rest on few clusters."""
+    if n_clusters < _FEW_CLUSTERS:
+        yield (
+            f"WARNING: standard errors over {n_clusters} clusters: below about {_FEW_CLUSTERS} "
+            "they tend to be too small."
+        )
 
 
 def _as_columns(

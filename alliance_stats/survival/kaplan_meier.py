@@ -18,7 +18,7 @@ from alliance_stats.formatting import (
 from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.curve_intervals import crossing_time, probability_interval
 from alliance_stats.survival.influence import survival_influence
-from alliance_stats.survival.intervals import Spells, read_intervals
+from alliance_stats.survival.intervals import Spells, few_clusters_warning, read_intervals
 from alliance_stats.survival.life_table import (
     LifeTable,
     at_risk,
@@ -194,11 +194,8 @@ class KaplanMeier:
                     f"{curve.table.time[emptied[0]]:g}, when the few at risk so early all had the "
                     "event, and stays there although others enter later."
                 )
-        if self.n_clusters is not None and self.n_clusters < 10:
-            yield (
-                f"WARNING: {plural(self.n_clusters, 'cluster')} only: standard errors over so few "
-                "are too small."
-            )
+        if self.n_clusters is not None:
+            yield from few_clusters_warning(self.n_clusters)
 
 
 def kaplan_meier(

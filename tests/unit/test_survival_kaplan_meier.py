@@ -74,7 +74,7 @@ def test_summary_and_glance() -> None:
         {"nobs": 4, "n_event": 3, "n_strata": 1, "n_clusters": 2}
     ]
     assert result.summary().splitlines() == [
-        "WARNING: 2 clusters only: standard errors over so few are too small.",
+        "WARNING: standard errors over 2 clusters: below about 40 they tend to be too small.",
         "Kaplan-Meier estimate",
         "all: 4 rows, 3 events; median 3.0, 95% CI [1.0, –]; not ended: 0.0% after 4",
         "Standard errors over 2 clusters.",

@@ -1,0 +1,309 @@
+"""Shared frailty: how far groups' hazards differ beyond their covariates."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import optimize, special, stats
+
+from alliance_stats.checks import check_conf_level, group_codes
+from alliance_stats.errors import NotIdentifiedError
+from alliance_stats.estimates import Array
+from alliance_stats.formatting import format_interval, format_number, p_phrase, plural
+from alliance_stats.survival.cox_fit import Convergence, CoxFit, fit_cox
+from alliance_stats.survival.intervals import Intervals
+from alliance_stats.survival.penalised import (
+    FrailtyState,
+    gamma_penalty,
+    maximise,
+    normal_penalty,
+)
+from alliance_stats.survival.risk_sets import RiskSets
+
+__all__ = ["FrailtyFit", "fit_frailty"]
+
+_SMALLEST, _LARGEST = 1e-7, 1e3  # variances between which the estimate is looked for
+_FACTOR = 4.0  # step of the bracketing search
+_LOG_TOLERANCE = 1e-10  # of log variance, at the root
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrailtyFit:
+    """The estimated spread of a shared frailty.
+
+    Attributes
+    ----------
+    group
+        Name of the grouping column.
+    distribution
+        ``"gamma"`` or ``"lognormal"``.
+    variance
+        Of the frailty (gamma, mean 1), or of its logarithm (lognormal).
+    levels, b
+        (q,) the groups, and their log frailties.
+    log_lik
+        Gamma: log-likelihood with the frailties integrated out. Lognormal: its Laplace
+        approximation.
+    log_lik_without
+        Log partial likelihood without frailty.
+    profile
+        Variance -> the criterion by which intervals are made, up to a constant: the gamma
+        log-likelihood, or the restricted Laplace log-likelihood.
+    """
+
+    group: str
+    distribution: str
+    variance: float
+    levels: pd.Index
+    b: Array
+    log_lik: float
+    log_lik_without: float
+    profile: Callable[[float], float]
+
+    def interval(self, *, conf_level: float = 0.95) -> tuple[float, float]:
+        """Return the variance's profile-likelihood interval (from 0 where it reaches so far)."""
+        drop = stats.chi2.isf(1.0 - check_conf_level(conf_level), 1) / 2.0
+        best = max(self.variance, 10.0 * _SMALLEST)
+        if self.distribution == "lognormal" or self.variance == 0.0:
+            best = _peak(self.profile, best)
+        target = self.profile(best) - drop
+        return _crossing(self.profile, target, best, 1.0 / _FACTOR), _crossing(
+            self.profile, target, best, _FACTOR
+        )
+
+    def tidy_spread(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return the spread with its profile interval.
+
+        Returns
+        -------
+        DataFrame
+            ``effect, group, term, estimate, conf_low, conf_high``: ``var__frailty`` (gamma) or
+            ``sd__(Intercept)`` of the log hazard (lognormal), and ``median_hazard_ratio``: of two
+            units alike from two groups drawn at random, the median ratio of the higher hazard to
+            the lower.
+        """
+        low, high = self.interval(conf_level=conf_level)
+        values = np.array([self.variance, low, high])
+        name, spread = "var__frailty", values
+        if self.distribution == "lognormal":
+            name, spread = "sd__(Intercept)", np.sqrt(values)
+        ratios = [median_hazard_ratio(value, self.distribution) for value in values]
+        return pd.DataFrame(
+            {
+                "effect": "ran_pars",
+                "group": self.group,
+                "term": [name, "median_hazard_ratio"],
+                "estimate": [spread[0], ratios[0]],
+                "conf_low": [spread[1], ratios[1]],
+                "conf_high": [spread[2], ratios[2]],
+            }
+        )
+
+    def tidy_groups(self) -> pd.DataFrame:
+        """Return ``effect, group, level, term, estimate``: each group's log frailty."""
+        return pd.DataFrame(
+            {
+                "effect": "ran_vals",
+                "group": self.group,
+                "level": self.levels,
+                "term": "(Intercept)",
+                "estimate": self.b,
+            }
+        )
+
+    def summary(self) -> str:
+        """Return the spread in words, with the test against none (half a chi-squared(1))."""
+        spread, ratio = (row for _, row in self.tidy_spread().iterrows())
+        what = "variance" if self.distribution == "gamma" else "SD of the log hazard"
+        interval = format_interval(spread["conf_low"], spread["conf_high"])
+        ratios = format_interval(ratio["conf_low"], ratio["conf_high"])
+        text = (
+            f"{self.distribution} frailty over {plural(len(self.levels), 'group')} of "
+            f"{self.group}: {what} {format_number(spread['estimate'])}, 95% CI {interval}; "
+            f"median hazard ratio {format_number(ratio['estimate'])}, 95% CI {ratios}"
+        )
+        if self.variance == 0.0:
+            return f"{text}. The estimate is at its lower bound: no spread was found."
+        gain = 2.0 * max(self.log_lik - self.log_lik_without, 0.0)
+        return f"{text}; against none: {p_phrase(float(stats.chi2.sf(gain, 1)) / 2.0)}"
+
+
+def median_hazard_ratio(variance: float, distribution: str) -> float:
+    """Return the median ratio of the higher to the lower hazard of two random groups.
+
+    Lognormal: ``exp(sqrt(2 variance) z(.75))`` (Larsen & Merlo 2005, doi:10.1093/aje/kwi017);
+    gamma: the upper quartile of F(2/variance, 2/variance), the ratio of two such frailties.
+    """
+    if variance == 0.0:
+        return 1.0
+    if distribution == "lognormal":
+        return float(np.exp(np.sqrt(2.0 * variance) * stats.norm.ppf(0.75)))
+    return float(stats.f.ppf(0.75, 2.0 / variance, 2.0 / variance))
+
+
+def fit_frailty(
+    X: Array,
+    sets: RiskSets,
+    intervals: Intervals,
+    terms: tuple[str, ...],
+    frailty: tuple[str, str],
+) -> tuple[CoxFit, Array, FrailtyFit]:
+    """Fit a Cox model with one random effect per group.
+
+    Gamma: the variance maximises the likelihood with the frailties integrated out (Nielsen et al.
+    1992; Therneau, Grambsch & Pankratz 2003, doi:10.1198/1061860031365). Lognormal: restricted
+    maximum likelihood, ``variance = (b'b + trace of their posterior covariance) / groups``
+    (McGilchrist 1993, doi:10.2307/2532615), as in R's ``frailty.gaussian``.
+
+    Returns
+    -------
+    fit, covariance, result
+        The covariates' fit, their covariance (p, p) with the frailties allowed for, the spread.
+    """
+    group, distribution = frailty
+    plain = fit_cox(X, sets, terms)
+    problem = _Problem(X, sets, intervals.n_clusters, distribution, plain)
+    variance = _solve_variance(problem)
+    levels = group_codes(intervals.frame[group])[1]
+    if variance == 0.0:
+        b = np.zeros(len(levels))
+        fit, covariance, log_lik = plain, _inverse(plain.information), plain.at.log_lik
+    else:
+        state = problem.state(variance)
+        b = state.b
+        covariance = _inverse(state.arrow.schur)
+        log_lik = problem.log_lik(variance)
+        fit = CoxFit(
+            beta=state.beta,
+            information=state.arrow.schur,
+            at=state.at,
+            log_lik_null=plain.log_lik_null,
+            convergence=Convergence(state.steps, state.gradient, converged=True),
+        )
+    result = FrailtyFit(
+        group=group,
+        distribution=distribution,
+        variance=variance,
+        levels=levels,
+        b=b,
+        log_lik=log_lik,
+        log_lik_without=plain.at.log_lik,
+        profile=problem.profile,
+    )
+    return fit, covariance, result
+
+
+def _inverse(matrix: Array) -> Array:
+    return np.asarray(np.linalg.inv(matrix), dtype=np.float64)
+
+
+class _Problem:
+    """One frailty model; remembers the last maximum, from which the next search starts."""
+
+    def __init__(
+        self, X: Array, sets: RiskSets, n_groups: int, distribution: str, plain: CoxFit
+    ) -> None:
+        self._X, self._sets, self._plain = X, sets, plain
+        self._penalty = gamma_penalty if distribution == "gamma" else normal_penalty
+        self._gamma = distribution == "gamma"
+        self._start = (plain.beta, np.zeros(n_groups))
+        self._known: dict[float, FrailtyState] = {}
+
+    def state(self, variance: float) -> FrailtyState:
+        """Return the penalised maximum at this variance."""
+        if variance not in self._known:
+            state = maximise(self._X, self._sets, self._penalty(variance), self._start)
+            self._start = (state.beta, state.b)
+            self._known = {variance: state}
+        return self._known[variance]
+
+    def slope(self, variance: float) -> float:
+        """Return a function of the variance that falls through 0 at the estimate."""
+        state = self.state(variance)
+        if not self._gamma:
+            fixed_point = (state.b @ state.b + state.arrow.trace) / len(state.b)
+            return float(fixed_point / variance - 1.0)
+        nu, d = 1.0 / variance, state.n_event
+        gain = state.b + special.digamma(nu + d) - special.digamma(nu) - np.log1p(d / nu)
+        return float(-gain.sum() * nu)
+
+    def log_lik(self, variance: float) -> float:
+        """Return the log-likelihood with the frailties integrated out (lognormal: Laplace's)."""
+        state = self.state(variance)
+        value = state.at.log_lik - state.penalty
+        if self._gamma:
+            return value + _gamma_correction(state.n_event, 1.0 / variance)
+        q = len(state.b)
+        return float(value - (q * np.log(variance) + state.arrow.log_det_groups) / 2.0)
+
+    def profile(self, variance: float) -> float:
+        """Return the criterion whose drop makes the interval."""
+        variance = max(_SMALLEST, variance)
+        if self._gamma:
+            return self.log_lik(variance)
+        log_det = float(np.linalg.slogdet(self.state(variance).arrow.schur)[1])
+        return self.log_lik(variance) - log_det / 2.0
+
+
+def _gamma_correction(d: Array, nu: float) -> float:
+    """Return what the integral over gamma frailties adds to the penalised likelihood.
+
+    ``sum over groups of d - (nu + d) log(1 + d/nu) + sum over i < d of log(1 + i/nu)``.
+    """
+    counts = d.astype(np.int64)
+    rising = np.concatenate(([0.0], np.cumsum(np.log1p(np.arange(counts.max()) / nu))))
+    return float((d - (nu + d) * np.log1p(d / nu) + rising[counts]).sum())
+
+
+def _solve_variance(problem: _Problem) -> float:
+    """Return the variance at which the slope is 0; 0 where it falls from the start."""
+    here = 0.25
+    there = here
+    rising = problem.slope(here) > 0
+    while (problem.slope(there) > 0) == rising:
+        here, there = there, there * (_FACTOR if rising else 1.0 / _FACTOR)
+        if there < _SMALLEST:
+            return 0.0
+        if there > _LARGEST:
+            raise NotIdentifiedError(
+                f"The frailty's variance runs past {_LARGEST:g}: groups differ without bound, as "
+                "where each group has only events or none. Use strata= instead."
+            )
+    root = optimize.brentq(
+        lambda log_variance: problem.slope(float(np.exp(log_variance))),
+        np.log(min(here, there)),
+        np.log(max(here, there)),
+        xtol=_LOG_TOLERANCE,
+    )
+    return float(np.exp(root))
+
+
+def _peak(profile: Callable[[float], float], near: float) -> float:
+    found = optimize.minimize_scalar(
+        lambda log_variance: -profile(float(np.exp(log_variance))),
+        bounds=(max(np.log(near) - 6.0, np.log(_SMALLEST)), np.log(max(near, 0.1)) + 3.0),
+        method="bounded",
+        options={"xatol": 1e-5},
+    )
+    return float(np.exp(found.x))
+
+
+def _crossing(
+    profile: Callable[[float], float], target: float, start: float, factor: float
+) -> float:
+    """Return the variance beyond `start` at which the profile falls to `target`."""
+    here, there = start, start * factor
+    while profile(there) > target:
+        here, there = there, there * factor
+        if there < _SMALLEST:
+            return 0.0
+        if there > _LARGEST:
+            return float("inf")
+    root = optimize.brentq(
+        lambda log_variance: profile(float(np.exp(log_variance))) - target,
+        np.log(min(here, there)),
+        np.log(max(here, there)),
+        xtol=1e-8,
+    )
+    return float(np.exp(root))
