@@ -151,7 +151,9 @@ def _materialise(parsed: object, frame: pd.DataFrame, formula: str) -> pd.DataFr
     from formulaic.errors import FactorEncodingError, FactorEvaluationError
 
     try:
-        return parsed.get_model_matrix(frame)  # type: ignore[attr-defined]
+        # what a logarithm of 0 makes of a row is refused by name afterwards
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return parsed.get_model_matrix(frame)  # type: ignore[attr-defined]
     except (FactorEvaluationError, FactorEncodingError) as error:
         unknown = re.search(r"NameError: `(.+?)` is not present", str(error))
         if unknown:

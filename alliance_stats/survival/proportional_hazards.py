@@ -131,6 +131,8 @@ def schoenfeld_residuals(model: "CoxModel", *, transform: str = "km") -> pd.Data
         the caller's rows.
     """
     check_choice(transform, ("km", "rank", "identity", "log"), name="transform")
+    if model.frailty is not None:
+        raise ValueError("The residuals need a model without frailty; fit with cluster= instead.")
     sets = model.sets
     X = standardised_rows(model)
     risk, tied = covariate_sums(X, model.fit.at, sets)

@@ -1,0 +1,150 @@
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_array_equal
+
+from alliance_stats.errors import DataError
+from alliance_stats.study import Study
+from alliance_stats.survival import (
+    BeforeReliableChange,
+    CodedEnding,
+    FewerSessionsThan,
+    MissedLastScheduled,
+    cox_ph,
+    endings,
+    kaplan_meier,
+    under_definitions,
+)
+
+# family: sessions attended, ending
+COURSES = {"F1": (3, "dropout"), "F2": (4, "planned"), "F3": (2, "ongoing"), "F4": (1, "ongoing")}
+
+
+def study(unit: str = "family") -> Study:
+    rows = [
+        {
+            "family": family,
+            "person": f"{family}-{role}",
+            "session": session,
+            "alliance": 5.0 + 0.1 * session,
+            "symptoms": 60.0 - 5.0 * session * (family == "F2"),
+            "attended": True,
+            "ending": ending,
+        }
+        for family, (sessions, ending) in COURSES.items()
+        for role in ("mother", "father")
+        for session in range(1, sessions + 1)
+    ]
+    return Study.from_frame(
+        pd.DataFrame(rows),
+        person="person",
+        family="family",
+        session="session",
+        alliance="alliance",
+        outcome="symptoms",
+        ending="ending",
+        unit=unit,
+    )
+
+
+def test_one_row_a_family_on_the_clock() -> None:
+    found = endings(study())
+    units = found.units.set_index("family")
+    assert_array_equal(units.index, ["F1", "F2", "F3"])
+    # F3 is still in treatment after session 2: only the interval after session 1 was observed
+    assert_array_equal(units["time"], [3.0, 4.0, 1.0])
+    assert_array_equal(units["event"], [1, 0, 0])
+    assert_array_equal(units["state"], ["dropout", "other ending", "ongoing"])
+    assert "1 set aside: still in treatment after the first session" in str(found.rows)
+    assert found.summary().splitlines()[0] == (
+        "Dropout: the ending is coded 'dropout'. 1 of 3 families (33.3%)."
+    )
+    assert found.glance().loc[0, "n_event"] == 1
+    assert found.tidy()["n"].tolist() == [1, 1, 1]
+
+
+def test_periods_agree_with_units() -> None:
+    found = endings(study())
+    periods = found.periods(scores=("alliance",))
+    rows = periods[["family", "start", "stop", "event"]]
+    assert_array_equal(rows.loc[rows["family"] == "F1", "event"], [0, 0, 1])
+    assert_array_equal(rows.loc[rows["family"] == "F2", "event"], [0, 0, 0, 0])
+    assert_array_equal(rows.loc[rows["family"] == "F3", "event"], [0, np.nan])
+    whole = kaplan_meier(found.units, time="time", event="event").tidy()
+    split = kaplan_meier(periods, time="stop", event="event", entry="start").tidy()
+    split = split[split["time"].isin(whole["time"])]
+    assert_array_equal(whole["n_risk"], split["n_risk"])
+    assert_array_equal(whole["estimate"], split["estimate"])
+
+
+def test_definitions_differ() -> None:
+    one = study(unit="person")
+    coded = endings(one).units.set_index("person")["event"]
+    few = endings(one, FewerSessionsThan(5)).units.set_index("person")["event"]
+    change = BeforeReliableChange(sd_before=10.0, reliability=0.9)
+    unchanged = endings(one, change).units.set_index("person")["event"]
+    assert_array_equal(coded[["F1-mother", "F2-mother", "F3-mother"]], [1, 0, 0])
+    assert_array_equal(few[["F1-mother", "F2-mother", "F3-mother"]], [1, 1, 0])
+    # F2 gained 15 points, more than 1.96 * 10 * sqrt(0.2) = 8.8
+    assert_array_equal(unchanged[["F1-mother", "F2-mother", "F3-mother"]], [1, 0, 0])
+
+
+def test_missed_last_scheduled_session() -> None:
+    frame = study().sessions
+    frame["attended"] = ~((frame["family"] == "F2") & (frame["session"] == 4))
+    one = Study.from_frame(
+        frame, person="person", family="family", session="session", ending="ending"
+    )
+    units = endings(one, MissedLastScheduled("attended")).units.set_index("family")
+    assert_array_equal(units.loc[["F1", "F2"], "event"], [0, 1])
+    assert units.loc["F2", "time"] == 3.0
+
+
+def test_one_analysis_under_several_definitions() -> None:
+    table = under_definitions(
+        study(),
+        {"coded": CodedEnding(), "fewer than 5": FewerSessionsThan(5)},
+        lambda units: kaplan_meier(units, time="time", event="event").glance(),
+    )
+    assert table["definition"].tolist() == ["coded", "fewer than 5"]
+    assert table["n_dropout"].tolist() == table["n_event"].tolist() == [1, 2]
+
+
+def test_refusals() -> None:
+    with pytest.raises(DataError, match="members' rows are copies of one event"):
+        endings(study(), unit="person")
+    with pytest.raises(DataError, match="Reliable change is a person's"):
+        endings(study(), BeforeReliableChange(10.0, 0.9))
+    with pytest.raises(ValueError, match="unit must be 'family' or 'person'"):
+        endings(study(), unit="couple")
+    with pytest.raises(ValueError, match="sessions must be at least 2"):
+        endings(study(), FewerSessionsThan(1))
+    with pytest.raises(ValueError, match="reliability between 0 and 1"):
+        endings(study("person"), BeforeReliableChange(10.0, 1.0))
+    with pytest.raises(ValueError, match="improvement must be"):
+        endings(study("person"), BeforeReliableChange(10.0, 0.9, improvement="down"))
+    frame = study().sessions.drop(columns="ending")
+    bare = Study.from_frame(frame, person="person", family="family", session="session")
+    with pytest.raises(DataError, match="has no ending column: give ending="):
+        endings(bare)
+    lost = study().sessions.assign(ending=lambda d: d["ending"].where(d["family"] != "F1"))
+    unknown = Study.from_frame(
+        lost, person="person", family="family", session="session", ending="ending"
+    )
+    with pytest.raises(DataError, match="'ending' is missing"):
+        endings(unknown)
+
+
+def test_a_therapist_seen_once_is_kept() -> None:
+    rng = np.random.default_rng(3)
+    units = pd.DataFrame(
+        {
+            "time": rng.integers(1, 9, 41).astype(float),
+            "event": rng.integers(0, 2, 41),
+            "x": rng.normal(size=41),
+            "therapist": [*(np.arange(40) % 5), 99],
+        }
+    )
+    fit = cox_ph("x", units, time="time", event="event", frailty="therapist")
+    assert fit.rows.units("therapist") == 6
+    assert len(fit.tidy(effects="ran_vals")) == 6
