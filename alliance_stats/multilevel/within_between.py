@@ -1,0 +1,229 @@
+"""The effect of one predictor at each level: within a person, and between persons and families."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+
+from alliance_stats.checks import check_frame, require_columns
+from alliance_stats.errors import DataError
+from alliance_stats.estimates import Array, two_sided_p, wald_interval
+from alliance_stats.formatting import (
+    format_bounded,
+    format_df,
+    format_interval,
+    format_number,
+    format_p,
+    text_table,
+)
+from alliance_stats.ledger import RowLedger
+from alliance_stats.multilevel.degrees_of_freedom import KenwardRoger
+from alliance_stats.multilevel.inference import small_sample, working_contrasts
+from alliance_stats.multilevel.lmm import LinearMixedModel, lmm
+from alliance_stats.transforms import decompose
+
+__all__ = ["WithinBetween", "within_between"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WithinBetween:
+    """The effect of one predictor at each level.
+
+    Attributes
+    ----------
+    model
+        The mixed model of the outcome on the components.
+    levels
+        The levels, innermost first.
+    components
+        The components' columns, innermost first.
+    reliability
+        For each level, ``level, n_units, mean, lowest``: how reliable the units' observed means
+        are (0 to 1).
+    """
+
+    model: LinearMixedModel
+    levels: tuple[str, ...]
+    components: tuple[str, ...]
+    reliability: pd.DataFrame
+
+    @property
+    def rows(self) -> RowLedger:
+        """What happened to the rows."""
+        return self.model.rows
+
+    def tidy(self, *, df_method: str = "satterthwaite", conf_level: float = 0.95) -> pd.DataFrame:
+        """Return the effects: ``effect, term, estimate, std_error, statistic, df, ...``.
+
+        Rows ``within``, then ``between <level>`` for each level, then ``contextual <level>``: the
+        effect of the level's mean over and above what the units below already say (between minus
+        the effect one level below). Units of the outcome per unit of the predictor.
+        """
+        C, names, kinds = self._contrasts()
+        fixed = self.model.design.fixed
+        estimate = C @ self.model.beta.to_numpy()[fixed.kept]
+        method = small_sample(self.model, df_method)
+        if method is None:
+            variance = np.einsum("rp,pq,rq->r", C, self.model.vcov().to_numpy(), C)
+            df = np.full(len(C), np.inf)
+        else:
+            W = working_contrasts(self.model, C)
+            Phi = method.adjusted if isinstance(method, KenwardRoger) else method.Phi
+            variance = self.model.sigma**2 * np.einsum("rp,pq,rq->r", W, Phi, W)
+            df = method.df(W)
+        std_error = np.sqrt(variance)
+        low, high = wald_interval(estimate, std_error, df=df, conf_level=conf_level)
+        return pd.DataFrame(
+            {
+                "effect": kinds,
+                "term": names,
+                "estimate": estimate,
+                "std_error": std_error,
+                "statistic": estimate / std_error,
+                "df": df,
+                "p_value": two_sided_p(estimate / std_error, df=df),
+                "conf_low": low,
+                "conf_high": high,
+            }
+        )
+
+    def glance(self) -> pd.DataFrame:
+        """Return the model's one row."""
+        return self.model.glance()
+
+    def summary(self) -> str:
+        """Return the effects and the reliabilities as text."""
+        rows = [
+            [
+                str(row.term),
+                format_number(row.estimate, 3),
+                format_number(row.std_error, 3),
+                format_df(row.df),
+                format_p(row.p_value),
+                format_interval(row.conf_low, row.conf_high, 3),
+            ]
+            for row in self.tidy().itertuples()
+        ]
+        reliable = "; ".join(
+            f"{row.level} {format_bounded(row.mean)} (lowest {format_bounded(row.lowest)})"
+            for row in self.reliability.itertuples(index=False)
+        )
+        return "\n\n".join(
+            [
+                text_table(["Effect", "b", "SE", "df", "p", "95% CI"], rows),
+                f"Reliability of observed means: {reliable}. Unreliable means pull a between "
+                "effect towards the effect below it.",
+                str(self.rows),
+            ]
+        )
+
+    def _contrasts(self) -> tuple[Array, list[str], list[str]]:
+        fixed = self.model.design.fixed
+        positions = {fixed.names[column]: i for i, column in enumerate(fixed.kept)}
+        for component in self.components:
+            if component not in positions:
+                raise DataError(
+                    f"The component '{component}' does not vary in the rows used (or other "
+                    "predictors determine it), so it has no effect to estimate. Leave its level "
+                    "out of levels=."
+                )
+        own = [np.eye(len(positions))[positions[name]] for name in self.components]
+        contextual = [outer - inner for inner, outer in pairwise(own)]
+        names = [
+            f"within {self.levels[0]}",
+            *(f"between {level}" for level in self.levels),
+            *(f"contextual {level}" for level in self.levels),
+        ]
+        kinds = ["within"] + ["between"] * len(self.levels) + ["contextual"] * len(self.levels)
+        return np.array([*own, *contextual]), names, kinds
+
+
+def within_between(
+    data: pd.DataFrame,
+    *,
+    outcome: str,
+    predictor: str,
+    levels: Sequence[str],
+    covariates: str | None = None,
+    reml: bool = True,
+) -> WithinBetween:
+    """Split a predictor into levels and estimate the effect of each part.
+
+    Parameters
+    ----------
+    data
+        Long table; not changed.
+    outcome, predictor
+        Numeric columns. For a lagged predictor make it first with ``transforms.lag``.
+    levels
+        Id columns from the innermost to the outermost, ``["person", "family", "therapist"]``; each
+        also gets a random intercept.
+    covariates
+        Further fixed effects, as a formula's right-hand side: ``"session + role"``.
+    reml
+        As in :func:`lmm`.
+
+    Returns
+    -------
+    WithinBetween
+        Within, between and contextual effects, and the reliability of each level's observed means.
+
+    Notes
+    -----
+    The components are those of ``transforms.decompose``: deviation from the person's mean, person
+    mean minus family mean, and so on. The reliability of unit u's mean is
+    ``tau^2 / (tau^2 + v_u)`` with ``tau^2`` the predictor's variance at that level and ``v_u`` the
+    sampling variance of the mean given the numbers of units and rows below it, from a variance
+    components model of the predictor (Luedtke et al. 2008, doi:10.1037/a0012869). A mean over the
+    whole course knows the future: these effects belong to models of outcome, never of dropout.
+    """
+    check_frame(data)
+    require_columns(data, [outcome, predictor, *levels])
+    if not levels:
+        raise DataError("levels= needs at least one id column, as in levels=['person'].")
+    split = decompose(data, predictor, levels=levels)
+    components = [str(name) for name in split.columns if name not in data.columns]
+    nested = "/".join(f"`{level}`" for level in reversed(levels))
+    parts = [f"`{name}`" for name in components] + ([covariates] if covariates else [])
+    model = lmm(f"`{outcome}` ~ {' + '.join(parts)} + (1 | {nested})", split, reml=reml)
+    return WithinBetween(
+        model, tuple(levels), tuple(components), _reliability(data, predictor, levels, nested)
+    )
+
+
+def _reliability(
+    data: pd.DataFrame, predictor: str, levels: Sequence[str], nested: str
+) -> pd.DataFrame:
+    """Reliability of each level's observed means of the predictor, mean and lowest over units."""
+    used = data.dropna(subset=[predictor, *levels])
+    model = lmm(f"`{predictor}` ~ 1 + (1 | {nested})", used)
+    variances = {
+        len(grouping.columns): float(covariance.iloc[0, 0])
+        for grouping, covariance in zip(
+            model.design.groupings, model.covariances().values(), strict=True
+        )
+    }
+    found = []
+    depth = len(levels)
+    for position in range(depth):
+        path = list(levels[position:])
+        units = used.groupby(path, observed=True, sort=False)
+        n_rows = units.size()
+        sampling = model.sigma**2 / n_rows
+        for below in range(position):
+            inner = used.groupby(list(levels[below:]), observed=True, sort=False).size()
+            squares = (inner**2).groupby(level=path, observed=True, sort=False).sum()
+            sampling = sampling + variances[depth - below] * squares / n_rows**2
+        own = variances[depth - position]
+        reliability = own / (own + sampling)
+        found.append(
+            {
+                "level": levels[position],
+                "n_units": len(n_rows),
+                "mean": float(reliability.mean()),
+                "lowest": float(reliability.min()),
+            }
+        )
+    return pd.DataFrame(found)
