@@ -7,20 +7,20 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from alliance_stats.estimates import Array
+from alliance_stats.figures.axes import dress
 from alliance_stats.figures.report import ReportFigure
 from alliance_stats.figures.style import (
     FULL_WIDTH,
     INK,
     RULE,
     Look,
-    dress,
     look,
     new_figure,
     settle,
     styled,
-    wrap,
 )
+from alliance_stats.figures.swarm import swarm
+from alliance_stats.figures.text import wrap
 from alliance_stats.formatting import (
     format_count,
     format_interval,
@@ -33,32 +33,10 @@ from alliance_stats.groups.finding import Finding
 from alliance_stats.groups.pairwise import pairwise_table
 from alliance_stats.groups.samples import Outcome
 
-__all__ = ["draw_differences", "draw_groups", "estimation_figure", "swarm"]
+__all__ = ["draw_differences", "draw_groups", "estimation_figure"]
 
 _BESIDE = 0.42  # where mean and SD stand, in units of the distance between groups
 _PANELS_WIDTH = 72 * FULL_WIDTH - 110.0  # pt, without axes' labels
-
-
-def swarm(values: Array, *, bins: int = 40, widest: float = 0.3) -> Array:
-    """Return sideways offsets that set near values side by side instead of over one another.
-
-    Values are taken in `bins` bands of their range; in each band they stand symmetrically around
-    0, the fullest band reaching at most `widest` to either side. Nothing is random.
-    """
-    offsets = np.zeros(len(values))
-    if len(values) == 0:
-        return offsets
-    span = float(np.ptp(values)) or 1.0
-    band = np.minimum(((values - values.min()) / span * bins).astype(int), bins - 1)
-    fullest = int(np.bincount(band).max())
-    step = min(0.07, 2 * widest / max(fullest - 1, 1))
-    for number in np.unique(band):
-        members = np.flatnonzero(band == number)
-        members = members[np.argsort(values[members], kind="stable")]
-        places = (np.arange(len(members)) - (len(members) - 1) / 2.0) * step
-        # neighbours in value go to far places (golden ratio), else bands look like slanted lines
-        offsets[members[np.argsort(np.arange(len(members)) * 0.618034 % 1.0)]] = places
-    return offsets
 
 
 def draw_groups(ax: Axes, outcome: Outcome, *, name_width: float = 90.0) -> None:

@@ -7,6 +7,7 @@ from itertools import pairwise
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
+from alliance_stats.figures.axes import add_axes, height_in_points, width_in_points
 from alliance_stats.figures.report import ReportFigure
 from alliance_stats.figures.style import (
     BODY,
@@ -15,15 +16,11 @@ from alliance_stats.figures.style import (
     INK,
     RULE,
     SMALL,
-    add_axes,
     font,
-    height_in_points,
-    lines_height,
     new_figure,
     styled,
-    width_in_points,
-    wrap,
 )
+from alliance_stats.figures.text import lines_height, wrap
 from alliance_stats.formatting import format_count, plural
 from alliance_stats.ledger import LedgerStep, RowLedger
 

@@ -5,29 +5,32 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 
 from alliance_stats.estimates import Array
-from alliance_stats.figures.report import ReportFigure
-from alliance_stats.figures.style import (
-    FULL_WIDTH,
-    GREY,
-    RULE,
-    SMALL,
-    Look,
+from alliance_stats.figures.axes import (
     add_axes,
     dress,
-    font,
     height_in_points,
-    lines_height,
+    label_line,
+)
+from alliance_stats.figures.report import ReportFigure
+from alliance_stats.figures.risk_table import (
+    GUTTER,
+    NAME_WIDTH,
+    cell_width,
+    draw_risk_table,
+    risk_table,
+    risk_table_height,
+)
+from alliance_stats.figures.style import (
+    FULL_WIDTH,
+    RULE,
+    Look,
     look,
     new_figure,
-    spread,
     styled,
-    text_width,
-    width_in_points,
-    wrap,
 )
+from alliance_stats.figures.text import lines_height, spread, text_width, wrap
 from alliance_stats.formatting import (
     format_count,
     format_interval,
@@ -37,37 +40,12 @@ from alliance_stats.formatting import (
 )
 from alliance_stats.survival.kaplan_meier import KaplanMeier
 
-__all__ = ["draw_kaplan_meier", "draw_risk_table", "kaplan_meier_figure", "risk_table"]
+__all__ = ["draw_kaplan_meier", "kaplan_meier_figure"]
 
 _LABEL_WIDTH = 104.0  # pt, at the right of the curves
-_NAME_WIDTH = 92.0  # pt, at the left of the risk table
 _CURVE_HEIGHT = 190.0  # pt, at the least
-_GUTTER = 8.0  # pt, between the names and the first column
 _AXIS_ROOM = 40.0  # pt, for the time axis' ticks and label
 _ROW_GAP = 3.0  # pt, between rows of the risk table and between labels
-
-
-def risk_table(result: KaplanMeier, times: Sequence[float]) -> pd.DataFrame:
-    """Return who was at risk, censored and dropped out at each of `times`, in each stratum.
-
-    Returns
-    -------
-    DataFrame
-        ``strata, time, n_risk, n_censor, n_event``: at risk just before `time`, and all who were
-        censored or had the event before it. Without delayed entry the three add up to the stratum.
-    """
-    table = result.at_risk(times)
-    tidy = result.tidy()
-    before = {
-        (name, time): part.loc[part["time"] < time, ["n_censor", "n_event"]].sum()
-        for name, part in tidy.groupby("strata", sort=False)
-        for time in times
-    }
-    keys = list(zip(table["strata"], table["time"], strict=True))
-    return table.assign(
-        n_censor=[int(before[key]["n_censor"]) for key in keys],
-        n_event=[int(before[key]["n_event"]) for key in keys],
-    )
 
 
 def draw_kaplan_meier(
@@ -106,55 +84,6 @@ def draw_kaplan_meier(
     _label_curves(ax, names, ends, median, looks)
 
 
-def draw_risk_table(
-    ax: Axes,
-    table: pd.DataFrame,
-    *,
-    looks: Mapping[str, Look],
-    heading: str,
-    limits: tuple[float, float],
-) -> None:
-    """Write the risk table on `ax`, its columns at the times, a row a stratum.
-
-    Parameters
-    ----------
-    table
-        From :func:`risk_table`.
-    limits
-        Limits of the time axis above it, which this one shares.
-    """
-    ax.set_xlim(*limits)
-    ax.set_ylim(_table_height(list(looks)), 0.0)
-    ax.set_axis_off()
-    across = ax.get_yaxis_transform()
-    half = _cell_width(table) / 2
-    left = -(half + _GUTTER) / width_in_points(ax)
-    ax.text(
-        -half / width_in_points(ax),
-        0.0,
-        heading,
-        va="top",
-        transform=across,
-        **font(SMALL, colour=GREY),
-    )
-    top = lines_height(1) + _ROW_GAP
-    for name, style in looks.items():
-        lines = wrap(name, _NAME_WIDTH)
-        ax.text(
-            left,
-            top,
-            "\n".join(lines),
-            ha="right",
-            va="top",
-            transform=across,
-            **font(SMALL, colour=style.text),
-        )
-        for row in table.loc[table["strata"] == name].itertuples():
-            words = _cell(row.n_risk, row.n_censor, row.n_event)
-            ax.text(row.time, top, words, ha="center", va="top", **font())
-        top += lines_height(len(lines)) + _ROW_GAP
-
-
 @styled
 def kaplan_meier_figure(
     result: KaplanMeier,
@@ -185,14 +114,14 @@ def kaplan_meier_figure(
     names = list(dict.fromkeys(curves["strata"]))
     looks = {name: look(place) for place, name in enumerate(names)}
     last = float(curves["time"].max())
-    cell = _cell_width(risk_table(result, [0.0, last]))
-    named = max(text_width(line) for name in names for line in wrap(name, _NAME_WIDTH))
-    left = max(58.0, named + cell / 2 + _GUTTER + 6.0)
+    cell = cell_width(risk_table(result, [0.0, last]))
+    named = max(text_width(line) for name in names for line in wrap(name, NAME_WIDTH))
+    left = max(58.0, named + cell / 2 + GUTTER + 6.0)
     width = 72 * FULL_WIDTH - left - _LABEL_WIDTH - 40.0
     times = _ticks(curves["time"].to_numpy(dtype=float), int(width / (cell + 10.0)))
     table = risk_table(result, times)
     curve_height = max(_CURVE_HEIGHT, _labels_height(names, medians))
-    table_height = _table_height(names)
+    table_height = risk_table_height(names)
     figure = new_figure(
         FULL_WIDTH, (curve_height + _AXIS_ROOM + table_height + 14.0) / 72, placed_by_hand=True
     )
@@ -271,29 +200,8 @@ def _label_curves(
     texts = [_label_lines(name, median.loc[name]) for name in names]
     room = [(lines_height(len(lines)) + 2 * _ROW_GAP) * per_point for lines in texts]
     centres = spread(ends, room, low, high)
-    across = ax.get_yaxis_transform()
-    wide = width_in_points(ax)
     for name, lines, centre in zip(names, texts, centres, strict=True):
-        style = looks[name]
-        first = centre + lines_height(len(lines) - 1) * per_point / 2
-        key = Line2D(
-            [1 + 6 / wide, 1 + 26 / wide],
-            [first, first],
-            transform=across,
-            color=style.colour,
-            ls=style.dash,
-            lw=1.6,
-            clip_on=False,
-        )
-        ax.add_line(key)
-        ax.text(
-            1 + 31 / wide,
-            centre,
-            "\n".join(lines),
-            transform=across,
-            va="center",
-            **font(SMALL, colour=style.text),
-        )
+        label_line(ax, lines, centre, looks[name])
 
 
 def _label_lines(name: str, median: pd.Series) -> list[str]:
@@ -316,17 +224,6 @@ def _labels_height(names: Sequence[str], medians: pd.DataFrame) -> float:
     return sum(lines_height(len(text)) + 2 * _ROW_GAP for text in lines)
 
 
-def _table_height(names: Sequence[str]) -> float:
-    rows = [lines_height(len(wrap(name, _NAME_WIDTH))) + _ROW_GAP for name in names]
-    return lines_height(1) + _ROW_GAP + sum(rows)
-
-
-def _cell_width(table: pd.DataFrame) -> float:
-    return max(
-        text_width(_cell(row.n_risk, row.n_censor, row.n_event)) for row in table.itertuples()
-    )
-
-
 def _ticks(time: Array, most: int) -> list[float]:
     """Return at most `most` times to label, from 0, whole where the clock runs in whole numbers."""
     last = float(time.max())
@@ -341,10 +238,6 @@ def _ticks(time: Array, most: int) -> list[float]:
     fits = [step for step in allowed if last / step < max(most, 2)]
     step = min(fits, default=last)
     return [step * count for count in range(int(last / step + 1e-9) + 1)]
-
-
-def _cell(n_risk: int, n_censor: int, n_event: int) -> str:
-    return f"{format_count(n_risk)} ({format_count(n_censor)}; {format_count(n_event)})"
 
 
 def _final(curves: pd.DataFrame, name: str) -> str:

@@ -111,7 +111,8 @@ def clipped(texts: list[Text], figure: Figure) -> Iterator[str]:
             or at.y1 > page.y1 + TOUCH
         ):
             yield f"{_words(text)} is cut off at the page's edge"
-        if text.get_clip_on() and text.axes is not None:
+        clips = text.get_clip_path() is not None or text.get_clip_box() is not None
+        if text.get_clip_on() and clips and text.axes is not None:
             inside = text.axes.bbox
             if not (inside.x0 - TOUCH <= at.x0 and at.x1 <= inside.x1 + TOUCH):
                 yield f"{_words(text)} is cut off at the axes' edge"

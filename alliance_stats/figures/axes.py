@@ -1,0 +1,122 @@
+"""Axes as the house draws them: spines, ticks, labels, and lines labelled where they end."""
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from alliance_stats.figures.style import BODY, FAMILY, INK, RULE, SMALL, Look, font
+from alliance_stats.figures.text import balanced, lines_height
+
+__all__ = [
+    "add_axes",
+    "dress",
+    "height_in_points",
+    "integer_ticks",
+    "label_line",
+    "width_in_points",
+]
+
+
+def dress(ax: Axes, *, x_label: str = "", y_label: str = "", grid: str = "") -> None:
+    """Give `ax` the house's spines, ticks and labels.
+
+    Parameters
+    ----------
+    x_label, y_label
+        Quantity, unit and scale range in words, as in ``"WAI mean item score (1–7)"``; broken
+        into lines where longer than the axis.
+    grid
+        ``"x"`` or ``"y"`` for faint lines along that axis' ticks; empty for none.
+    """
+    ax.set_facecolor("white")
+    ax.grid(visible=False)
+    for side, spine in ax.spines.items():
+        spine.set_visible(side in {"left", "bottom"})
+        spine.set_color(RULE)
+        spine.set_linewidth(0.8)
+    ax.tick_params(
+        labelsize=SMALL,
+        labelfontfamily=FAMILY,
+        labelcolor=INK,
+        color=RULE,
+        length=3,
+        width=0.8,
+        which="major",
+    )
+    ax.tick_params(which="minor", length=0)
+    if x_label:
+        lines = balanced(x_label, width_in_points(ax))
+        ax.set_xlabel("\n".join(lines), labelpad=4, **font(BODY))
+    if y_label:
+        lines = balanced(y_label, height_in_points(ax))
+        ax.set_ylabel("\n".join(lines), labelpad=4, **font(BODY))
+    if grid in {"x", "y"}:
+        ax.grid(visible=True, axis="x" if grid == "x" else "y", color="#e6e6e6", linewidth=0.6)
+        ax.set_axisbelow(True)
+
+
+def integer_ticks(low: float, high: float, *, most: int = 8) -> list[int]:
+    """Return about `most` whole-number ticks: `low`, and round ones up to `high`."""
+    if high <= low:
+        return [round(low)]
+    found = MaxNLocator(nbins=most, integer=True, steps=[1, 2, 4, 5, 10]).tick_values(low, high)
+    step = float(found[1] - found[0])
+    inside = [round(tick) for tick in found if low + 0.6 * step < tick <= high]
+    return [round(low), *inside]
+
+
+def add_axes(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
+    """Add axes at a place given in points from the figure's upper left corner."""
+    wide, high = (72.0 * inches for inches in figure.get_size_inches())
+    return figure.add_axes((left / wide, 1.0 - (top + height) / high, width / wide, height / high))
+
+
+def height_in_points(ax: Axes) -> float:
+    """Return how high `ax` stands now, in points."""
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    return float(ax.get_position().height * figure.bbox.height / figure.dpi * 72.0)
+
+
+def width_in_points(ax: Axes) -> float:
+    """Return how wide `ax` stands now, in points."""
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    return float(ax.get_position().width * figure.bbox.width / figure.dpi * 72.0)
+
+
+def label_line(ax: Axes, lines: Sequence[str], centre: float, style: Look) -> None:
+    """Write a line's label at the right of `ax`, with a piece of the line as its key.
+
+    Parameters
+    ----------
+    lines
+        The label's lines; the key stands before the first.
+    centre
+        Height of the label's middle, in the units of the vertical axis.
+    """
+    low, high = ax.get_ylim()
+    per_point = (high - low) / height_in_points(ax)
+    first = centre + lines_height(len(lines) - 1) * per_point / 2
+    across, wide = ax.get_yaxis_transform(), width_in_points(ax)
+    key = Line2D(
+        [1 + 6 / wide, 1 + 26 / wide],
+        [first, first],
+        transform=across,
+        color=style.colour,
+        ls=style.dash,
+        lw=1.6,
+        clip_on=False,
+    )
+    ax.add_line(key)
+    ax.text(
+        1 + 31 / wide,
+        centre,
+        "\n".join(lines),
+        transform=across,
+        va="center",
+        **font(SMALL, colour=style.text),
+    )

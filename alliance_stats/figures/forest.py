@@ -1,0 +1,244 @@
+"""Forest plots: ratios on a log axis with a line at 1, or differences with a line at 0."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.patches import Polygon
+from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
+
+from alliance_stats.checks import check_choice, check_frame, require_columns, require_present
+from alliance_stats.errors import DataError
+from alliance_stats.estimates import Array
+from alliance_stats.figures.axes import add_axes, dress, width_in_points
+from alliance_stats.figures.intervals import draw_intervals, row_heights, write_rows
+from alliance_stats.figures.report import ReportFigure
+from alliance_stats.figures.style import FULL_WIDTH, INK, new_figure, styled
+from alliance_stats.figures.text import text_width, wrap
+from alliance_stats.formatting import format_number, format_percent, plural
+
+__all__ = ["draw_forest", "forest_figure"]
+
+Scale = Literal["ratio", "difference"]
+
+_NAME_WIDTH = 150.0  # pt
+_WIDEST_RATIO = 64.0  # the axis goes no further than this from 1; longer intervals end in arrows
+_TICKS = (  # from fine to coarse
+    (0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.4),
+    (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0),
+    (0.06, 0.12, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0),
+    (0.01, 0.1, 1.0, 10.0, 100.0),
+)
+_TICK_ROOM = 24.0  # pt, between labels of ticks
+
+
+def draw_forest(ax: Axes, estimates: pd.DataFrame, *, scale: Scale = "ratio") -> None:
+    """Draw a row an estimate, from the top down; names at the left, numbers at the right.
+
+    Parameters
+    ----------
+    ax
+        Axes to draw on; nothing else is touched.
+    estimates
+        ``term, estimate, conf_low, conf_high``, ratios as ratios (not as logarithms). With a
+        column ``weight``, squares have areas in proportion. With a column ``kind``, rows that are
+        ``"pooled"`` are drawn as diamonds and ``"prediction"`` as bars without a centre.
+    scale
+        ``"ratio"``: logarithmic axis, line at 1. ``"difference"``: line at 0.
+    """
+    names = [str(name) for name in estimates["term"]]
+    heights = row_heights(names, _NAME_WIDTH)
+    centres = np.cumsum(heights) - heights / 2.0
+    low, high = _limits(estimates, scale)
+    if scale == "ratio":
+        ax.set_xscale("log")
+        ax.xaxis.set_major_locator(FixedLocator(_ratio_ticks(low, high, width_in_points(ax))))
+        ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        ax.xaxis.set_minor_locator(NullLocator())
+        ax.xaxis.set_minor_formatter(NullFormatter())
+    ax.set_xlim(low, high)
+    ax.set_ylim(float(heights.sum()), 0.0)
+    ax.set_yticks([])
+    kinds = _kinds(estimates)
+    single = kinds == "study"
+    seen = estimates.assign(
+        conf_low=estimates["conf_low"].clip(lower=low),
+        conf_high=estimates["conf_high"].clip(upper=high),
+    )
+    draw_intervals(
+        ax,
+        seen.loc[single],
+        centres[single],
+        reference=1.0 if scale == "ratio" else 0.0,
+        sizes=_sides(estimates.loc[single]),
+    )
+    for place in np.flatnonzero(~single):
+        _draw_summary(ax, seen.iloc[place], centres[place], kind=str(kinds[place]))
+    beyond = [(estimates["conf_low"] < low, low, "<"), (estimates["conf_high"] > high, high, ">")]
+    for mask, edge, arrow in beyond:
+        for centre in centres[mask.to_numpy()]:
+            ax.plot(
+                edge, centre, marker=arrow, markersize=4, color=INK, clip_on=False, gid="beyond"
+            )
+    write_rows(ax, names, centres, x=-8.0, ha="right", width=_NAME_WIDTH)
+    write_rows(ax, _numbers(estimates, scale), centres, x=10.0, ha="left", width=200.0)
+
+
+@styled
+def forest_figure(
+    estimates: pd.DataFrame,
+    *,
+    estimate_label: str,
+    method: str,
+    scale: Scale = "ratio",
+    conf_level: float = 0.95,
+    label: str = "fig-forest",
+) -> ReportFigure:
+    """Show estimates with their intervals, a row each.
+
+    Parameters
+    ----------
+    estimates
+        ``term, estimate, conf_low, conf_high`` and, if there are, ``weight`` and ``kind``; see
+        :func:`draw_forest`. :meth:`CoxModel.hazard_ratios` gives such a frame.
+    estimate_label
+        What the estimates are, in words: ``"Hazard ratio of dropout"``.
+    method
+        What model and interval they come from, for the note.
+    scale
+        ``"ratio"`` or ``"difference"``.
+    conf_level
+        Coverage of the intervals in `estimates`.
+
+    Returns
+    -------
+    ReportFigure
+        ``data`` is `estimates`.
+
+    Raises
+    ------
+    DataError
+        If a column or an estimate is missing, or a ratio is not above 0.
+    """
+    check_frame(estimates, what="estimates")
+    check_choice(scale, ("ratio", "difference"), name="scale")
+    columns = ["term", "estimate", "conf_low", "conf_high"]
+    require_columns(estimates, columns, what="estimates")
+    require_present(estimates, "estimate", why="to draw it")
+    if scale == "ratio" and (estimates[columns[1:]] <= 0).to_numpy().any():
+        raise DataError(
+            "A ratio or a limit of it is not above 0, and has no place on a log axis. Give ratios, "
+            "not their logarithms, or scale='difference'."
+        )
+    names = [str(name) for name in estimates["term"]]
+    left = 14.0 + max(text_width(line) for name in names for line in wrap(name, _NAME_WIDTH))
+    right = 18.0 + max(text_width(words) for words in _numbers(estimates, scale))
+    height = float(row_heights(names, _NAME_WIDTH).sum())
+    figure = new_figure(FULL_WIDTH, (height + 50.0) / 72, placed_by_hand=True)
+    ax = add_axes(figure, left, 8.0, 72 * FULL_WIDTH - left - right, height)
+    draw_forest(ax, estimates, scale=scale)
+    axis = "log scale" if scale == "ratio" else "0: none"
+    dress(ax, x_label=f"{estimate_label} ({format_percent(conf_level)} CI; {axis})")
+    ax.spines["left"].set_visible(False)
+    line = "1" if scale == "ratio" else "0"
+    found = "; ".join(
+        f"{name}: {words}" for name, words in zip(names, _numbers(estimates, scale), strict=True)
+    )
+    return ReportFigure(
+        figure,
+        label=label,
+        caption=f"{estimate_label} with {format_percent(conf_level)} CI. {found}.",
+        alt=f"Forest plot of {plural(len(names), 'row')}, with a line at {line}. {found}.",
+        note=_note(estimates, method),
+        data=estimates.reset_index(drop=True),
+    )
+
+
+def _kinds(estimates: pd.DataFrame) -> npt.NDArray[np.str_]:
+    if "kind" not in estimates:
+        return np.full(len(estimates), "study")
+    kinds = [str(kind) for kind in estimates["kind"]]
+    for kind in kinds:
+        check_choice(kind, ("study", "pooled", "prediction"), name="kind")
+    return np.array(kinds)
+
+
+def _limits(estimates: pd.DataFrame, scale: Scale) -> tuple[float, float]:
+    """Return limits that show every estimate, and every interval that is not endless."""
+    values = estimates[["estimate", "conf_low", "conf_high"]].to_numpy(dtype=float)
+    if scale == "ratio":
+        logs = np.log(values[np.isfinite(values) & (values > 0)])
+        far = np.abs(np.log(estimates["estimate"].to_numpy(dtype=float))).max()
+        widest = max(np.log(_WIDEST_RATIO), 1.1 * far)
+        low, high = max(logs.min(), -widest), min(logs.max(), widest)
+        pad = max(0.06 * (high - low), 0.05)
+        return float(np.exp(min(low, 0.0) - pad)), float(np.exp(max(high, 0.0) + pad))
+    finite = values[np.isfinite(values)]
+    low, high = min(finite.min(), 0.0), max(finite.max(), 0.0)
+    pad = 0.06 * (high - low) or 0.5
+    return float(low - pad), float(high + pad)
+
+
+def _ratio_ticks(low: float, high: float, width: float) -> Sequence[float]:
+    """Return the finest set of round ratios that reaches far enough and can be read."""
+    for ticks in _TICKS:
+        inside = [tick for tick in ticks if low <= tick <= high]
+        apart = np.diff(np.log(inside)) / np.log(high / low) * width
+        reaches = low >= 0.75 * ticks[0] and high <= ticks[-1] / 0.75
+        if reaches and len(inside) > 1 and apart.min() >= _TICK_ROOM:
+            return inside
+    return [10.0**power for power in range(-9, 10) if low <= 10.0**power <= high]
+
+
+def _sides(estimates: pd.DataFrame) -> Array:
+    """Return the side of each square in points, its area in proportion to the weight."""
+    if "weight" not in estimates:
+        return np.full(len(estimates), 4.5)
+    weight = estimates["weight"].to_numpy(dtype=float)
+    return np.asarray(np.maximum(9.0 * np.sqrt(weight / weight.max()), 2.0))
+
+
+def _draw_summary(ax: Axes, row: pd.Series, centre: float, *, kind: str) -> None:
+    if kind == "prediction":
+        ax.plot(
+            [row["conf_low"], row["conf_high"]], [centre] * 2, color=INK, lw=3.5, gid="prediction"
+        )
+        return
+    corners = [
+        (row["conf_low"], centre),
+        (row["estimate"], centre - 4.0),
+        (row["conf_high"], centre),
+        (row["estimate"], centre + 4.0),
+    ]
+    ax.add_patch(Polygon(corners, facecolor=INK, edgecolor=INK, lw=0.5, gid="pooled"))
+
+
+def _numbers(estimates: pd.DataFrame, scale: Scale) -> list[str]:
+    words = []
+    for kind, row in zip(_kinds(estimates), estimates.itertuples(), strict=True):
+        number = "" if kind == "prediction" else f"{_number(row.estimate, scale)} "
+        limits = f"[{_number(row.conf_low, scale)}, {_number(row.conf_high, scale)}]"
+        words.append(f"{number}{limits}")
+    return words
+
+
+def _number(value: float, scale: Scale) -> str:
+    """Return a number in words; a ratio above 0 is never printed as 0.00."""
+    if scale == "ratio" and value < 0.005:
+        return "< 0.01"
+    return format_number(value)
+
+
+def _note(estimates: pd.DataFrame, method: str) -> str:
+    parts = [f"{method.rstrip('.')}."]
+    if "weight" in estimates:
+        parts.append("Areas of the squares are in proportion to the weights.")
+    kinds = set(_kinds(estimates))
+    if "pooled" in kinds:
+        parts.append("Diamonds: pooled estimates, as wide as their intervals.")
+    if "prediction" in kinds:
+        parts.append("Bar without a centre: prediction interval for a new study.")
+    return " ".join(parts)

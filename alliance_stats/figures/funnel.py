@@ -1,0 +1,114 @@
+"""Funnel plots: effects of studies against their standard errors."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from scipy import stats
+
+from alliance_stats.checks import (
+    check_conf_level,
+    check_frame,
+    finite_or_missing,
+    require_columns,
+    require_present,
+)
+from alliance_stats.errors import DataError
+from alliance_stats.figures.axes import dress
+from alliance_stats.figures.report import ReportFigure
+from alliance_stats.figures.style import COLUMN_AND_HALF, RULE, look, new_figure, settle, styled
+from alliance_stats.formatting import format_count, format_number, format_percent, plural
+
+__all__ = ["draw_funnel", "funnel_figure"]
+
+
+def draw_funnel(
+    ax: Axes, studies: pd.DataFrame, *, pooled: float, conf_level: float = 0.95
+) -> None:
+    """Draw each study at its effect and standard error (downwards), within pseudo limits.
+
+    Parameters
+    ----------
+    studies
+        ``estimate, std_error``.
+    pooled
+        The pooled effect; the limits are ``pooled -+ z * std_error``, what sampling error alone
+        would leave with one true effect.
+    """
+    lowest = 1.08 * float(studies["std_error"].max())
+    half = stats.norm.isf((1.0 - conf_level) / 2.0) * lowest
+    ax.plot([pooled - half, pooled, pooled + half], [lowest, 0.0, lowest], color=RULE, lw=0.8)
+    ax.plot([pooled, pooled], [0.0, lowest], color=RULE, lw=0.8, dashes=(4, 2), gid="pooled")
+    style = look(0)
+    ax.plot(
+        studies["estimate"],
+        studies["std_error"],
+        ls="",
+        marker=style.marker,
+        ms=5,
+        mec="white",
+        mew=0.4,
+        color=style.text,
+        alpha=0.8,
+        gid="studies",
+    )
+    ax.set_ylim(lowest, 0.0)
+
+
+@styled
+def funnel_figure(
+    studies: pd.DataFrame,
+    *,
+    pooled: float,
+    effect_label: str,
+    method: str,
+    conf_level: float = 0.95,
+    label: str = "fig-funnel",
+) -> ReportFigure:
+    """Show whether small studies differ from large ones.
+
+    Parameters
+    ----------
+    studies
+        ``estimate, std_error``, a row a study, on the scale the pooling was done on.
+    pooled
+        The pooled effect on that scale.
+    effect_label
+        The effect and its scale: ``"Correlation (Fisher z)"``.
+    method
+        How the effect was pooled.
+
+    Raises
+    ------
+    DataError
+        If a number is missing, or a standard error is not above 0.
+    """
+    check_conf_level(conf_level)
+    check_frame(studies, what="studies")
+    require_columns(studies, ["estimate", "std_error"], what="studies")
+    for column in ("estimate", "std_error"):
+        require_present(studies, column, why="to place a study")
+        finite_or_missing(studies, column)
+    if (studies["std_error"] <= 0).any():
+        raise DataError("Column 'std_error' must be above 0 in every study.")
+    figure = new_figure(COLUMN_AND_HALF, 3.6)
+    ax = figure.subplots()
+    draw_funnel(ax, studies, pooled=pooled, conf_level=conf_level)
+    dress(ax, x_label=effect_label, y_label="Standard error (precise studies on top)")
+    settle(figure)
+    half = stats.norm.isf((1.0 - conf_level) / 2.0) * studies["std_error"].to_numpy()
+    outside = int((np.abs(studies["estimate"].to_numpy() - pooled) > half).sum())
+    level = format_percent(conf_level)
+    found = (
+        f"Pooled effect {format_number(pooled)}; {format_count(outside)} of "
+        f"{plural(len(studies), 'study', 'studies')} outside the {level} limits."
+    )
+    return ReportFigure(
+        figure,
+        label=label,
+        caption=f"Funnel plot of {effect_label}. {found}",
+        alt=f"Points of studies around a vertical line, precise ones on top. {found}",
+        note=f"{method.rstrip('.')}. Limits: pooled effect and sampling error alone; with "
+        "heterogeneity more studies lie outside. An uneven funnel has other reasons than "
+        "publication too.",
+        data=studies.reset_index(drop=True),
+    )

@@ -1,0 +1,192 @@
+"""Competing endings: the cumulative incidence of each, a panel a group."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from alliance_stats.estimates import Array
+from alliance_stats.figures.axes import add_axes, dress, height_in_points, label_line
+from alliance_stats.figures.report import ReportFigure
+from alliance_stats.figures.style import BODY, FULL_WIDTH, font, look, new_figure, styled
+from alliance_stats.figures.text import lines_height, spread, wrap
+from alliance_stats.formatting import (
+    format_count,
+    format_interval,
+    format_number,
+    format_percent,
+    plural,
+)
+from alliance_stats.survival import CumulativeIncidence
+
+__all__ = ["cumulative_incidence_figure", "draw_cumulative_incidence"]
+
+_LABEL_WIDTH = 116.0  # pt
+_PANEL_HEIGHT = 130.0  # pt
+_BELOW = 48.0  # pt, two lines of tick labels and the axis' label
+
+
+def draw_cumulative_incidence(ax: Axes, curves: pd.DataFrame) -> None:
+    """Draw one group's curves from (0, 0) with bands, labelled at the right, n under the ticks.
+
+    Parameters
+    ----------
+    ax
+        Axes to draw on.
+    curves
+        One stratum of :meth:`CumulativeIncidence.tidy`.
+    """
+    states = list(dict.fromkeys(curves["state"]))
+    for place, state in enumerate(states):
+        style = look(place)
+        own = curves.loc[curves["state"] == state]
+        time = np.concatenate([[0.0], own["time"].to_numpy(dtype=float)])
+        lines = {
+            name: np.concatenate([[0.0], own[name].to_numpy(dtype=float)])
+            for name in ("estimate", "conf_low", "conf_high")
+        }
+        band = (lines["conf_low"], lines["conf_high"])
+        ax.fill_between(time, *band, step="post", color=style.colour, alpha=0.16, lw=0)
+        ax.step(
+            time,
+            lines["estimate"],
+            where="post",
+            color=style.colour,
+            ls=style.dash,
+            lw=1.6,
+            gid=f"incidence {state}",
+        )
+    ax.set_ylim(0.0, 1.0)
+    per_point = 1.0 / height_in_points(ax)
+    texts = [_label(curves, state) for state in states]
+    room = [(lines_height(len(lines)) + 4.0) * per_point for lines in texts]
+    ends = [float(_last(curves, state)["estimate"]) for state in states]
+    for place, centre in enumerate(spread(ends, room, 0.0, 1.0)):
+        label_line(ax, texts[place], centre, look(place))
+    first = curves.loc[curves["state"] == states[0]]
+    ticks = _ticks(first["time"].to_numpy(dtype=float))
+    ax.set_xlim(0.0, float(first["time"].max()) * 1.02)
+    counts = [f"\n{format_count(_at_risk(first, tick))}" for tick in ticks]
+    if _enters_late(curves):
+        counts = [""] * len(ticks)
+    ax.set_xticks(ticks, [f"{tick:g}{n}" for tick, n in zip(ticks, counts, strict=True)])
+
+
+@styled
+def cumulative_incidence_figure(
+    result: CumulativeIncidence,
+    *,
+    time_label: str = "Sessions since start",
+    conf_level: float = 0.95,
+    label: str = "fig-cumulative-incidence",
+) -> ReportFigure:
+    """Show the probability of each ending by each time, a panel a group.
+
+    Parameters
+    ----------
+    result
+        From :func:`~alliance_stats.survival.cumulative_incidence`.
+    time_label
+        The clock and its unit.
+
+    Returns
+    -------
+    ReportFigure
+        ``data`` is ``result.tidy()``.
+    """
+    curves = result.tidy(conf_level=conf_level)
+    groups = list(dict.fromkeys(curves["strata"]))
+    late = any(_enters_late(curves.loc[curves["strata"] == group]) for group in groups)
+    labels = [sum(len(_label(curves, state)) for state in result.states) for _ in groups]
+    height = max(_PANEL_HEIGHT, lines_height(max(labels)) + 6.0 * len(result.states))
+    headings = [wrap(group, 300.0, BODY) if len(groups) > 1 else [] for group in groups]
+    tops = [lines_height(len(lines), BODY) + 8.0 for lines in headings]
+    whole = sum(tops) + len(groups) * (height + _BELOW) + 6.0
+    figure = new_figure(FULL_WIDTH, whole / 72, placed_by_hand=True)
+    top = 0.0
+    width = 72 * FULL_WIDTH - 54.0 - _LABEL_WIDTH - 40.0
+    for group, heading, above in zip(groups, headings, tops, strict=True):
+        ax = add_axes(figure, 54.0, top + above, width, height)
+        draw_cumulative_incidence(ax, curves.loc[curves["strata"] == group])
+        clock = time_label if late else f"{time_label}; under it, number at risk"
+        dress(ax, x_label=clock, y_label="Cumulative incidence (0–1)")
+        if heading:
+            ax.set_title("\n".join(heading), loc="left", pad=5, **font(BODY))
+        top += above + height + _BELOW
+    found = "; ".join(_found(curves, group, result.states) for group in groups)
+    return ReportFigure(
+        figure,
+        label=label,
+        caption=f"Cumulative incidence of competing endings by {time_label.lower()}, with "
+        f"pointwise {format_percent(conf_level)} confidence bands. {found}.",
+        alt=f"{plural(len(groups), 'panel')} of step curves that rise from 0, one an ending. "
+        f"{found}.",
+        note=_note(result, conf_level),
+        data=curves,
+    )
+
+
+def _last(curves: pd.DataFrame, state: str) -> pd.Series:
+    return curves.loc[curves["state"] == state].iloc[-1]
+
+
+def _label(curves: pd.DataFrame, state: str) -> list[str]:
+    row = _last(curves, state)
+    return [*wrap(state, _LABEL_WIDTH), f"{_interval(row)} at {row['time']:g}"]
+
+
+def _interval(row: pd.Series) -> str:
+    if np.isnan(row["conf_low"]):
+        return format_number(row["estimate"])
+    interval = format_interval(row["conf_low"], row["conf_high"])
+    return f"{format_number(row['estimate'])} {interval}"
+
+
+def _found(curves: pd.DataFrame, group: str, states: tuple[str, ...]) -> str:
+    own = curves.loc[curves["strata"] == group]
+    size = "" if _enters_late(own) else f" (n = {format_count(own['n_risk'].max())})"
+    words = ", ".join(
+        f"{state} {_interval(_last(own, state))} "
+        f"({format_count(own.loc[own['state'] == state, 'n_event'].sum())} units)"
+        for state in states
+    )
+    return f"{group}{size}, by {own['time'].max():g}: {words}"
+
+
+def _ticks(time: Array) -> list[float]:
+    """Return about six round times from 0."""
+    step = 10.0 ** np.floor(np.log10(time.max()))
+    for size in (0.1, 0.2, 0.4, 0.5, 1.0, 2.0, 5.0):
+        if time.max() / (size * step) < 6.5:
+            break
+    whole = bool(np.all(time == np.round(time)))
+    apart = max(1.0, round(size * step)) if whole else size * step
+    return [apart * count for count in range(int(time.max() / apart + 1e-9) + 1)]
+
+
+def _enters_late(curves: pd.DataFrame) -> bool:
+    """Say whether the number at risk changes otherwise than by endings and censoring.
+
+    Then the counts at the endings do not tell how many were at risk at other times.
+    """
+    gone = curves.groupby("time")["n_event"].sum().to_numpy()
+    first = curves.loc[curves["state"] == curves["state"].iloc[0]]
+    gone = gone + first["n_censor"].to_numpy()
+    at_risk = first["n_risk"].to_numpy()
+    return bool((at_risk[1:] != at_risk[:-1] - gone[:-1]).any())
+
+
+def _at_risk(curve: pd.DataFrame, time: float) -> int:
+    """Return who is at risk just before `time`, 0 after the last."""
+    later = curve.loc[curve["time"] >= time, "n_risk"]
+    return int(later.iloc[0]) if len(later) else 0
+
+
+def _note(result: CumulativeIncidence, conf_level: float) -> str:
+    over = "rows" if result.n_clusters is None else plural(result.n_clusters, "cluster")
+    aside = result.rows.n_set_aside
+    left_out = f" {plural(aside, 'row')} set aside." if aside else ""
+    return (
+        f"Aalen-Johansen estimate: the endings of a group and 'not ended' add up to 1. Pointwise "
+        f"{format_percent(conf_level)} CI, log-log transformed, infinitesimal jackknife standard "
+        f"errors over {over}.{left_out}"
+    )

@@ -1,0 +1,194 @@
+"""Checks of a linear mixed model: residuals against fitted values, and quantile plots."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from scipy import stats
+
+from alliance_stats.checks import check_conf_level
+from alliance_stats.errors import NotIdentifiedError
+from alliance_stats.estimates import Array
+from alliance_stats.figures.axes import dress
+from alliance_stats.figures.report import ReportFigure
+from alliance_stats.figures.style import (
+    BODY,
+    FULL_WIDTH,
+    RULE,
+    Look,
+    font,
+    look,
+    new_figure,
+    settle,
+    styled,
+)
+from alliance_stats.figures.text import wrap
+from alliance_stats.formatting import format_count, format_percent, plural
+from alliance_stats.multilevel import LinearMixedModel
+
+__all__ = ["draw_quantiles", "draw_residuals", "normal_quantiles", "residual_figure"]
+
+_COLUMNS = 3
+
+
+def normal_quantiles(values: Array, *, conf_level: float = 0.95) -> pd.DataFrame:
+    """Return sorted standardised values beside the normal quantiles they should lie on.
+
+    The i-th of n values stands at the median of its order statistic, the normal quantile of
+    ``Beta(i, n + 1 - i)`` at 1/2; `conf_low` and `conf_high` are those of its pointwise interval
+    (David & Nagaraja 2003, Order Statistics, sec. 2.5).
+
+    Returns
+    -------
+    DataFrame
+        ``theoretical, estimate, conf_low, conf_high``, in SDs.
+    """
+    tail = (1.0 - check_conf_level(conf_level)) / 2.0
+    n = len(values)
+    rank = np.arange(1, n + 1)
+    low, middle, high = (
+        stats.norm.ppf(stats.beta.ppf(p, rank, n + 1 - rank)) for p in (tail, 0.5, 1.0 - tail)
+    )
+    return pd.DataFrame(
+        {
+            "theoretical": middle,
+            "estimate": np.sort(values),
+            "conf_low": low,
+            "conf_high": high,
+        }
+    )
+
+
+def draw_quantiles(ax: Axes, quantiles: pd.DataFrame, *, style: Look | None = None) -> None:
+    """Draw values against normal quantiles, with the band they should stay in.
+
+    Parameters
+    ----------
+    quantiles
+        From :func:`normal_quantiles`.
+    """
+    style = style or look(0)
+    across = quantiles["theoretical"].to_numpy()
+    low, high = quantiles["conf_low"], quantiles["conf_high"]
+    ax.fill_between(across, low, high, color=RULE, alpha=0.25, lw=0)
+    ax.plot(across, across, color=RULE, lw=0.8, gid="line")
+    ax.plot(
+        across,
+        quantiles["estimate"],
+        ls="",
+        marker=style.marker,
+        ms=_mark_size(len(across)),
+        mec="none",
+        color=style.text,
+        alpha=0.6,
+        gid="values",
+    )
+
+
+def draw_residuals(ax: Axes, fitted: Array, residual: Array, *, style: Look | None = None) -> None:
+    """Draw standardised residuals against fitted values, with their mean in ten equal parts."""
+    style = style or look(0)
+    size = _mark_size(len(fitted))
+    ax.axhline(0.0, color=RULE, lw=0.8)
+    ax.plot(
+        fitted,
+        residual,
+        ls="",
+        marker=style.marker,
+        ms=size,
+        mec="none",
+        color=style.colour,
+        alpha=0.35,
+        gid="values",
+    )
+    parts = np.array_split(np.argsort(fitted, kind="stable"), min(10, len(fitted)))
+    middle = [float(np.mean(fitted[part])) for part in parts]
+    ax.plot(middle, [float(np.mean(residual[part])) for part in parts], color="black", lw=1.4)
+
+
+@styled
+def residual_figure(
+    model: LinearMixedModel, *, outcome_label: str, label: str = "fig-residuals"
+) -> ReportFigure:
+    """Show whether residuals and random effects of a model look as the model takes them to be.
+
+    Returns
+    -------
+    ReportFigure
+        ``data`` has the points of every panel.
+
+    Raises
+    ------
+    NotIdentifiedError
+        If all residuals are alike.
+    """
+    rows = model.augment()
+    residual = rows["residual_standardised"].to_numpy(dtype=float)
+    if not np.ptp(residual) > 0:
+        raise NotIdentifiedError("All residuals of the model are alike: nothing to check.")
+    panels = {"Residuals": _standardised(residual)} | _effects(model)
+    cells = 1 + len(panels)
+    columns = min(cells, _COLUMNS)
+    down = -(-cells // columns)
+    figure = new_figure(FULL_WIDTH, 2.7 * down)
+    axes = figure.subplots(down, columns, squeeze=False)
+    for spare in axes.flat[cells:]:
+        spare.remove()
+    first, *others = axes.flat[:cells]
+    draw_residuals(first, rows["fitted"].to_numpy(dtype=float), residual)
+    dress(first, x_label=f"Fitted {outcome_label}", y_label="Standardised residual (SD)")
+    found = []
+    for place, (ax, (name, values)) in enumerate(zip(others, panels.items(), strict=True)):
+        quantiles = normal_quantiles(values)
+        draw_quantiles(ax, quantiles, style=look(place))
+        dress(ax, x_label="Normal quantile (SD)", y_label="Observed quantile (SD)")
+        heading = "\n".join(wrap(name, 130.0, BODY))
+        ax.set_title(heading, loc="left", pad=6, **font(BODY, colour=look(place).text))
+        found.append((name, quantiles))
+    settle(figure)
+    words = "; ".join(_outside(name, quantiles) for name, quantiles in found)
+    return ReportFigure(
+        figure,
+        label=label,
+        caption=f"Checks of the model of {outcome_label}: residuals against fitted values (black: "
+        f"means of ten equal parts), and quantiles against the normal's. {words}.",
+        alt=f"{plural(cells, 'panel')} of points: residuals against fitted values, and quantile "
+        f"plots with their band. {words}.",
+        note=f"{model.formula}, {plural(model.nobs, 'row')}. Grey: pointwise 95% band of a normal "
+        "sample of independent values; residuals and predicted random effects are neither "
+        "independent nor (being shrunk) of full variance, so each set is divided by its own SD.",
+        data=pd.concat(
+            [
+                pd.DataFrame({"part": "residual", "fitted": rows["fitted"], "estimate": residual}),
+                *(quantiles.assign(part=name) for name, quantiles in found),
+            ],
+            ignore_index=True,
+        ),
+    )
+
+
+def _effects(model: LinearMixedModel) -> dict[str, Array]:
+    """Return each grouping's predicted effects in SDs; those that do not vary are left out."""
+    table = model.tidy(effects="ran_vals")
+    found = {}
+    for (group, term), part in table.groupby(["group", "term"], sort=False):
+        values = part["estimate"].to_numpy(dtype=float)
+        if len(values) > 2 and values.std() > 1e-10 * max(model.sigma, 1e-300):
+            own = "" if term == "(Intercept)" else f", {term}"
+            found[f"{group}{own} (n = {format_count(len(values))})"] = _standardised(values)
+    return found
+
+
+def _standardised(values: Array) -> Array:
+    return np.asarray((values - values.mean()) / values.std(ddof=1))
+
+
+def _outside(name: str, quantiles: pd.DataFrame) -> str:
+    out = (quantiles["estimate"] < quantiles["conf_low"]) | (
+        quantiles["estimate"] > quantiles["conf_high"]
+    )
+    share = format_percent(float(out.mean()))
+    return f"{name}: {share} of {format_count(len(quantiles))} outside the band"
+
+
+def _mark_size(n: int) -> float:
+    return float(np.clip(60.0 / np.sqrt(max(n, 1)), 1.2, 4.0))

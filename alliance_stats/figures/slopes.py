@@ -1,0 +1,120 @@
+"""Slopes at several levels on one scale: within persons, between persons, between families."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from alliance_stats.checks import check_frame, require_columns, require_present
+from alliance_stats.errors import DataError
+from alliance_stats.figures.axes import add_axes, dress, height_in_points, label_line
+from alliance_stats.figures.report import ReportFigure
+from alliance_stats.figures.style import COLUMN_AND_HALF, RULE, look, new_figure, styled
+from alliance_stats.figures.text import lines_height, spread, wrap
+from alliance_stats.formatting import format_interval, format_number, format_percent, plural
+
+__all__ = ["draw_slopes", "slopes_figure"]
+
+_LABEL_WIDTH = 104.0  # pt
+
+
+def draw_slopes(ax: Axes, slopes: pd.DataFrame) -> None:
+    """Draw each slope through the origin, as far as its predictor reaches, labelled at the right.
+
+    Parameters
+    ----------
+    ax
+        Axes to draw on.
+    slopes
+        ``term, estimate, conf_low, conf_high, reach``: change of the outcome per unit of the
+        predictor, and how far from its mean the predictor is drawn to either side (one SD of that
+        level's part of it shows how much there is of it).
+    """
+    ax.axhline(0.0, color=RULE, lw=0.7, zorder=1)
+    ax.axvline(0.0, color=RULE, lw=0.7, zorder=1)
+    for place, row in enumerate(slopes.itertuples()):
+        style = look(place)
+        across = np.array([-row.reach, 0.0, row.reach])
+        edges = np.sort(np.outer([row.conf_low, row.conf_high], across), axis=0)
+        ax.fill_between(across, edges[0], edges[1], color=style.colour, alpha=0.18, lw=0)
+        ax.plot(
+            across,
+            row.estimate * across,
+            color=style.colour,
+            ls=style.dash,
+            lw=1.8,
+            gid=f"slope {row.term}",
+        )
+    low, high = ax.get_ylim()
+    per_point = (high - low) / height_in_points(ax)
+    texts = [_lines(row) for _, row in slopes.iterrows()]
+    room = [(lines_height(len(lines)) + 5.0) * per_point for lines in texts]
+    ends = [float(row.estimate * row.reach) for row in slopes.itertuples()]
+    right = float(slopes["reach"].max()) * 1.04
+    ax.set_xlim(-right, right)
+    ax.set_ylim(low, high)
+    for place, centre in enumerate(spread(ends, room, low, high)):
+        label_line(ax, texts[place], centre, look(place))
+
+
+@styled
+def slopes_figure(
+    slopes: pd.DataFrame,
+    *,
+    predictor_label: str,
+    outcome_label: str,
+    method: str,
+    conf_level: float = 0.95,
+    label: str = "fig-slopes",
+) -> ReportFigure:
+    """Show what the same difference in a predictor goes with at each level.
+
+    Parameters
+    ----------
+    slopes
+        See :func:`draw_slopes`; :meth:`LinearMixedModel.tidy` gives all columns but ``reach``.
+    predictor_label, outcome_label
+        Quantities with their units: ``"Alliance (WAI points)"``.
+    method
+        The model and its intervals.
+
+    Raises
+    ------
+    DataError
+        If a column or a slope is missing, or a reach is not above 0.
+    """
+    check_frame(slopes, what="slopes")
+    columns = ["estimate", "conf_low", "conf_high", "reach"]
+    require_columns(slopes, ["term", *columns], what="slopes")
+    for column in columns:
+        require_present(slopes, column, why="to draw the slope")
+    if (slopes["reach"] <= 0).any():
+        raise DataError("Column 'reach' must be above 0: how far the predictor is drawn.")
+    lines = sum(len(_lines(row)) for _, row in slopes.iterrows())
+    height = max(190.0, lines_height(lines) + 8.0 * len(slopes))
+    figure = new_figure(COLUMN_AND_HALF, (height + 52.0) / 72, placed_by_hand=True)
+    ax = add_axes(figure, 54.0, 8.0, 72 * COLUMN_AND_HALF - 54.0 - _LABEL_WIDTH - 40.0, height)
+    draw_slopes(ax, slopes)
+    dress(
+        ax,
+        x_label=f"Difference in {predictor_label}",
+        y_label=f"Difference in {outcome_label}",
+    )
+    found = "; ".join(f"{row['term']}: {_number(row)}" for _, row in slopes.iterrows())
+    return ReportFigure(
+        figure,
+        label=label,
+        caption=f"{outcome_label} per unit of {predictor_label} at each level, with "
+        f"{format_percent(conf_level)} confidence bands. {found}.",
+        alt=f"{plural(len(slopes), 'line')} through the origin, one a level. {found}.",
+        note=f"{method.rstrip('.')}. Each line reaches as far as its part of the predictor does.",
+        data=slopes.reset_index(drop=True),
+    )
+
+
+def _lines(row: pd.Series) -> list[str]:
+    return [*wrap(row["term"], _LABEL_WIDTH), _number(row)]
+
+
+def _number(row: pd.Series) -> str:
+    interval = format_interval(row["conf_low"], row["conf_high"])
+    return f"{format_number(row['estimate'])} {interval}"

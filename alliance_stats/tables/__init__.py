@@ -1,0 +1,8 @@
+"""Tables as papers print them. Numbers become cells through formatting and nowhere else."""
+
+from alliance_stats.tables.groups import group_table
+from alliance_stats.tables.models import model_table
+from alliance_stats.tables.report import ReportTable
+from alliance_stats.tables.tidy import tidy_table
+
+__all__ = ["ReportTable", "group_table", "model_table", "tidy_table"]
