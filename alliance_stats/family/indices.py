@@ -1,0 +1,379 @@
+"""Family indices of the alliance: level, weakest link, spread, differences between roles."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from alliance_stats.checks import check_choice, did_you_mean
+from alliance_stats.errors import DataError
+from alliance_stats.estimates import Array, wald_interval
+from alliance_stats.family.members import cell_codes, read_members
+from alliance_stats.family.reliability import Reliability, order_errors
+from alliance_stats.formatting import plural
+from alliance_stats.ledger import RowLedger
+
+__all__ = ["INDEX_RULES", "FamilyIndices", "RoleDifference", "family_indices"]
+
+INDEX_RULES = {
+    "level": "mean of the members present",
+    "weakest": "lowest member present",
+    "strongest": "highest member present",
+    "range": "highest less lowest: the most discrepant pair",
+    "sd": "SD of the members present (n - 1)",
+}
+"""Index -> its rule in words."""
+
+_NORMAL = ("level",)  # indices that are linear in the ratings, with differences between roles
+
+
+@dataclass(frozen=True, slots=True)
+class RoleDifference:
+    """First less second role, signed and absolute.
+
+    Attributes
+    ----------
+    first, second
+        A role, or several roles whose members' mean is meant: ``("mother", "father")``.
+    several
+        What is done where two members have one named role: ``"refuse"`` or take their ``"mean"``.
+    """
+
+    first: str | tuple[str, ...]
+    second: str | tuple[str, ...]
+    several: Literal["refuse", "mean"] = "refuse"
+
+    def __post_init__(self) -> None:
+        check_choice(self.several, ("refuse", "mean"), name="several")
+        both = set(self.sides[0]) & set(self.sides[1])
+        if both:
+            raise DataError(f"Role '{min(both)}' stands on both sides of a difference.")
+
+    @property
+    def sides(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Roles of each side."""
+        return _roles(self.first), _roles(self.second)
+
+    @property
+    def name(self) -> str:
+        """Column of the signed difference: ``difference_mother_child``."""
+        return "difference_" + "_".join("_and_".join(side) for side in self.sides)
+
+    @property
+    def rule(self) -> str:
+        """The rule in words."""
+        return " less ".join(
+            side[0] if len(side) == 1 else f"mean of {' and '.join(side)} present"
+            for side in self.sides
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FamilyIndices:
+    """Indices of every family at every session. Made by :func:`family_indices`.
+
+    Attributes
+    ----------
+    table
+        A row a family x session (x kind of rater), in the score's points: the caller's family and
+        session columns, ``rater``, ``members`` (who is in the indices), ``n_members``, ``changed``
+        (others present than at the family's last rated session), ``n_absent`` (seen before, not
+        present now), the indices, ``pair`` (lowest and highest member), and ``<index>_se`` where a
+        reliability was given. Nothing in a row depends on a later session.
+    scores, errors
+        Members' ratings and their standard errors of measurement, cells x members sorted within a
+        cell; NaN beyond the last member.
+    family, session, score
+        The caller's names.
+    rules
+        Index -> its rule in words.
+    min_members
+        Fewest members that an index is made of.
+    rows
+        The row ledger.
+    """
+
+    table: pd.DataFrame
+    scores: Array
+    errors: Array
+    family: str
+    session: str
+    score: str
+    rules: dict[str, str]
+    min_members: int
+    rows: RowLedger
+
+    def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return a row a family x session x index.
+
+        Columns: family, session, ``rater, term, rule, members, n_members, changed, estimate,
+        std_error, conf_low, conf_high``. The normal interval is for what measurement error leaves
+        open on the true index; it is given for the level and signed differences alone, since the
+        other indices are moved upwards (downwards for the weakest) by error and have no such one.
+        """
+        keys = [self.family, self.session, "rater", "members", "n_members", "changed"]
+        frames = []
+        for term, rule in self.rules.items():
+            own = self.table[keys].assign(term=term, rule=rule, estimate=self.table[term])
+            error = self.table.get(f"{term}_se", pd.Series(np.nan, index=self.table.index))
+            linear = term in _NORMAL or term.startswith("difference_")
+            low, high = wald_interval(
+                own["estimate"], error if linear else np.nan, conf_level=conf_level
+            )
+            frames.append(own.assign(std_error=error, conf_low=low, conf_high=high))
+        order = [*keys[:3], "term", "rule", *keys[3:], "estimate"]
+        order += ["std_error", "conf_low", "conf_high"]
+        return pd.concat(frames, ignore_index=True)[order]
+
+    def glance(self) -> pd.DataFrame:
+        """Return one row: families, sessions, and how many have no index or changed members."""
+        counts = self.table["n_members"]
+        most = self.table.groupby(self.family)["n_members"].max()
+        return pd.DataFrame(
+            [
+                {
+                    "n_families": len(most),
+                    "n_cells": len(self.table),
+                    "n_undefined": int((counts < self.min_members).sum()),
+                    "n_families_undefined": int((most < self.min_members).sum()),
+                    "n_single_member": int((most == 1).sum()),
+                    "n_changed": int(self.table["changed"].sum()),
+                }
+            ]
+        )
+
+    def summary(self) -> str:
+        """Return the counts in words and the mean of each index."""
+        g = self.glance().iloc[0]
+        lines = []
+        if g["n_changed"]:
+            lines.append(
+                f"In {plural(int(g['n_changed']), 'family session')} other members were present "
+                "than at the family's rated session before: compare these indices with care."
+            )
+        lines.append(
+            f"Family indices of '{self.score}': "
+            f"{plural(int(g['n_families']), 'family', 'families')}, "
+            f"{plural(int(g['n_cells']), 'family session')}; {int(g['n_undefined'])} with fewer "
+            f"than {self.min_members} members rated have no index "
+            f"({plural(int(g['n_families_undefined']), 'family', 'families')} never had one)."
+        )
+        means = self.table[list(self.rules)].mean()
+        lines.append(means.to_frame("mean").assign(rule=pd.Series(self.rules)).to_string())
+        lines.append(str(self.rows))
+        return "\n\n".join(lines)
+
+
+def family_indices(
+    data: pd.DataFrame,
+    *,
+    family: str,
+    person: str,
+    session: str,
+    score: str,
+    role: str | None = None,
+    rater: str | None = None,
+    raters: Sequence[str] | None = None,
+    differences: Sequence[RoleDifference] = (),
+    reliability: Reliability | None = None,
+    min_members: int = 2,
+) -> FamilyIndices:
+    """Return the alliance of each family at each session as a system's.
+
+    Parameters
+    ----------
+    data
+        Long table, a row a member x session (x rater), in any order; not changed.
+    family, person, session, score
+        Id columns, whole session numbers, and the rating (NaN where missing).
+    role
+        Column of roles (mother, child, ...), needed for `differences`.
+    rater
+        Column that says who rated: ``"self"`` or the member's own id is a self-rating, another
+        member's id is a rating by a ``"member"``, anything else is a kind of its own
+        (``"observer"``). Without it every row is a self-rating.
+    raters
+        Kinds to use, each for itself; needed as soon as there are several, since self-ratings and
+        observers are never mixed.
+    differences
+        Differences between named roles.
+    reliability
+        The scale's reliability, for standard errors from measurement error alone: of the level
+        ``sqrt(sum s_i^2) / m``, of a difference ``sqrt(s_1^2 + s_2^2)``, that is ``SD sqrt(2 - r1 -
+        r2)`` for one SD (with means of members in place of single ones where several stand on a
+        side); of the order statistics (weakest, strongest, range, SD) by seeded simulation, see
+        :func:`~alliance_stats.family.reliability.order_errors`.
+    min_members
+        Fewest rated members an index is made of; families below it are kept, their indices NaN.
+
+    Returns
+    -------
+    FamilyIndices
+        ``table``, ``tidy()``, ``glance()``, ``summary()``, ``rows``.
+
+    Raises
+    ------
+    DataError
+        See :func:`~alliance_stats.family.members.read_members`; a role that no one has; two members
+        in one role where a difference needs one.
+    """
+    if min_members < 1:
+        raise DataError(f"min_members counts members and is at least 1; got {min_members}.")
+    if differences and role is None:
+        raise DataError("differences= compares roles: name the column of roles with role=.")
+    members = read_members(
+        data,
+        family=family,
+        person=person,
+        session=session,
+        score=score,
+        role=role,
+        rater=rater,
+        raters=raters,
+    )
+    frame = members.frame
+    for difference in differences:
+        _require_roles(difference, frame)
+    codes, cells = cell_codes(frame)
+    rated, rows = members.rows.keep(
+        frame, frame["score"].notna(), reason=f"'{score}' missing (the member counts as absent)"
+    )
+    codes = codes[frame["score"].notna().to_numpy()]
+    errors = np.full(len(rated), np.nan)
+    if reliability is not None:
+        errors = reliability.errors_of(rated["role"].to_numpy(dtype=object))
+    rated = rated.assign(error=errors)
+    scores, sems, persons = _matrices(rated, codes, len(cells))
+    table = _indices(cells, scores, persons)
+    table = table.assign(**_attendance(cells, persons))
+    rules = dict(INDEX_RULES)
+    for difference in differences:
+        table = table.assign(**_difference(difference, rated, codes, len(cells)))
+        rules[difference.name] = difference.rule
+        rules[f"abs_{difference.name}"] = f"absolute {difference.rule}"
+    if reliability is not None:
+        table["level_se"] = np.sqrt(np.nansum(sems**2, axis=1)) / table["n_members"].replace(
+            0, np.nan
+        )
+        simulated = order_errors(scores, sems, seed=reliability.seed, draws=reliability.draws)
+        table = table.assign(**{f"{name}_se": se for name, se in simulated.items()})
+    few = (table["n_members"] < min_members).to_numpy()
+    numbers = [c for c in table.columns if c in rules or c.endswith("_se")]
+    table.loc[few, numbers] = np.nan
+    table.loc[few, "pair"] = None
+    table = table.rename(columns={"family": family, "session": session})
+    return FamilyIndices(table, scores, sems, family, session, score, rules, min_members, rows)
+
+
+def _roles(side: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (side,) if isinstance(side, str) else tuple(side)
+
+
+def _require_roles(difference: RoleDifference, frame: pd.DataFrame) -> None:
+    found = sorted({str(role) for role in frame["role"]})
+    for side in difference.sides:
+        for role in side:
+            if role not in found:
+                raise DataError(f"No member has the role '{role}'. {did_you_mean(role, found)}")
+
+
+def _matrices(
+    rated: pd.DataFrame, codes: npt.NDArray[np.int64], n_cells: int
+) -> tuple[Array, Array, npt.NDArray[np.object_]]:
+    """Lay members beside each other, lowest first, ties by error and then by id."""
+    names = rated["person"].astype(str).to_numpy()
+    error = rated["error"].to_numpy()
+    order = np.lexsort([names, error, rated["score"].to_numpy(), codes])
+    own = codes[order]
+    place = np.arange(len(own)) - np.searchsorted(own, own)
+    shape = (n_cells, int(place.max(initial=0)) + 1)
+    scores, sems = np.full(shape, np.nan), np.full(shape, np.nan)
+    persons = np.full(shape, None, dtype=object)
+    scores[own, place] = rated["score"].to_numpy()[order]
+    sems[own, place] = error[order]
+    persons[own, place] = rated["person"].to_numpy(dtype=object)[order]
+    return scores, sems, persons
+
+
+def _indices(cells: pd.DataFrame, scores: Array, persons: npt.NDArray[np.object_]) -> pd.DataFrame:
+    m = np.isfinite(scores).sum(axis=1)
+    some, several = m > 0, m > 1
+    last = np.maximum(m - 1, 0)
+    at = np.arange(len(m))
+    low, high = scores[:, 0], scores[at, last]
+    level = np.divide(np.nansum(scores, axis=1), m, out=np.full(len(m), np.nan), where=some)
+    squares = np.nansum((scores - level[:, None]) ** 2, axis=1)
+    variance = np.divide(squares, m - 1, out=np.full(len(m), np.nan), where=several)
+    pair = [
+        f"{persons[i, 0]} / {persons[i, last[i]]}" if several[i] else None for i in range(len(m))
+    ]
+    return cells.assign(
+        n_members=m,
+        level=level,
+        weakest=low,
+        strongest=high,
+        range=np.where(several, high - low, np.nan),
+        sd=np.sqrt(variance),
+        pair=pd.Series(pair, index=cells.index, dtype=object),
+    )
+
+
+def _attendance(
+    cells: pd.DataFrame, persons: npt.NDArray[np.object_]
+) -> dict[str, list[str] | list[bool] | list[int]]:
+    """Say who is in each cell, and how that differs from what was seen of the family before."""
+    names: list[str] = []
+    changed: list[bool] = []
+    absent: list[int] = []
+    series: tuple[object, object] | None = None
+    before: frozenset[object] = frozenset()
+    seen: set[object] = set()
+    for unit, row in zip(zip(cells["rater"], cells["family"], strict=True), persons, strict=True):
+        if unit != series:
+            series, before, seen = unit, frozenset(), set()
+        present = frozenset(name for name in row if name is not None)
+        seen |= present
+        names.append(", ".join(sorted(str(name) for name in present)))
+        changed.append(bool(before and present and present != before))
+        absent.append(len(seen) - len(present))
+        before = present or before
+    return {"members": names, "changed": changed, "n_absent": absent}
+
+
+def _difference(
+    difference: RoleDifference, rated: pd.DataFrame, codes: npt.NDArray[np.int64], n_cells: int
+) -> dict[str, Array]:
+    """Signed and absolute difference of two sides, with the standard error of the signed one."""
+    means, variances = [], []
+    for side in difference.sides:
+        own = rated["role"].isin(side).to_numpy()
+        _refuse_several(difference, rated.loc[own], codes[own])
+        n = np.bincount(codes[own], minlength=n_cells).astype(float)
+        total = np.bincount(codes[own], rated["score"].to_numpy()[own], minlength=n_cells)
+        squares = np.bincount(codes[own], rated["error"].to_numpy()[own] ** 2, minlength=n_cells)
+        n[n == 0] = np.nan
+        means.append(total / n)
+        variances.append(squares / n**2)
+    signed = means[0] - means[1]
+    error = np.sqrt(variances[0] + variances[1])
+    name = difference.name
+    found = {name: signed, f"abs_{name}": np.abs(signed)}
+    return {**found, f"{name}_se": error} if np.isfinite(rated["error"]).all() else found
+
+
+def _refuse_several(
+    difference: RoleDifference, own: pd.DataFrame, codes: npt.NDArray[np.int64]
+) -> None:
+    if difference.several == "mean":
+        return
+    twice = pd.DataFrame({"cell": codes, "role": own["role"].to_numpy()}).duplicated(keep=False)
+    if twice.any():
+        first = own.loc[twice.to_numpy()].iloc[0]
+        raise DataError(
+            f"Family '{first['family']}' has several members in the role '{first['role']}' at "
+            f"session {first['session']}: {difference.rule} is not defined. Ask for their mean "
+            "with RoleDifference(..., several='mean'), or leave some of them out."
+        )
