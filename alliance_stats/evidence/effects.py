@@ -1,0 +1,190 @@
+"""From a frame of estimates to arrays: what a meta-analysis is fitted to."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from formulaic import Formula
+from formulaic.errors import FormulaicError
+
+from alliance_stats.checks import (
+    check_frame,
+    describe_rows,
+    did_you_mean,
+    finite_or_missing,
+    group_codes,
+    require_columns,
+)
+from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
+from alliance_stats.estimates import Array
+from alliance_stats.ledger import RowLedger
+
+__all__ = ["Columns", "Effects", "read_effects"]
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The columns a meta-analysis reads, and the formula of its moderators."""
+
+    estimate: str | None
+    variance: str | None
+    r: str | None
+    n: str | None
+    study: str | None
+    moderators: str | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Effects:
+    """Estimates with known sampling variances.
+
+    Attributes
+    ----------
+    y, v
+        Estimates and sampling variances, (k,).
+    X, terms
+        Moderators with the intercept, (k, p), and their names.
+    index
+        Row labels of the frame.
+    studies, study_labels
+        Code of each effect's study and the studies' names; ``None`` and empty without `study`.
+    measure
+        ``"fisher_z"`` for correlations given as r and n, else ``"estimate"``.
+    rows
+        What happened to the frame's rows.
+    """
+
+    y: Array
+    v: Array
+    X: Array
+    terms: tuple[str, ...]
+    index: pd.Index
+    studies: npt.NDArray[np.int64] | None
+    study_labels: tuple[object, ...]
+    measure: str
+    rows: RowLedger
+
+    def without(self, left_out: int) -> "Effects":
+        """Return the effects without one of them (its ledger is that of the whole)."""
+        keep = np.arange(len(self.y)) != left_out
+        studies = None if self.studies is None else self.studies[keep]
+        return Effects(
+            self.y[keep], self.v[keep], self.X[keep], self.terms, self.index[keep], studies,
+            self.study_labels, self.measure, self.rows,
+        )  # fmt: skip
+
+
+def read_effects(data: pd.DataFrame, columns: Columns) -> Effects:
+    """Check the frame, set unusable rows aside, and build the arrays.
+
+    Raises
+    ------
+    DataError, FormulaError, NotIdentifiedError
+        See :func:`meta_analysis`.
+    """
+    check_frame(data)
+    measure, numbers = _measure(columns)
+    formula, wanted = _moderators(columns.moderators, data)
+    require_columns(data, [*numbers, columns.study])
+    levels = {} if columns.study is None else {"study": (columns.study,)}
+    rows = RowLedger.start(data, levels)
+    used = data
+    for name in (*numbers, columns.study, *wanted):
+        if name is not None:
+            used, rows = rows.keep(used, used[name].notna(), reason=f"'{name}' is missing")
+    if len(used) == 0:
+        raise DataError(f"No row has all of {', '.join(map(repr, (*numbers, *wanted)))}.")
+    y, v = _fisher_z(used, *numbers) if measure == "fisher_z" else _as_given(used, *numbers)
+    X, terms = _design(used, formula)
+    _check_identified(X, terms)
+    codes, labels = (
+        (None, pd.Index([])) if columns.study is None else group_codes(used[columns.study])
+    )
+    return Effects(y, v, X, terms, used.index, codes, tuple(labels), measure, rows)
+
+
+def _measure(columns: Columns) -> tuple[str, tuple[str, str]]:
+    given = (columns.estimate, columns.variance), (columns.r, columns.n)
+    complete = [pair for pair in given if None not in pair]
+    if len(complete) != 1 or sum(name is not None for pair in given for name in pair) != 2:
+        raise DataError(
+            "Give either estimate= and variance= (a column of estimates and one of their sampling "
+            "variances, squared standard errors) or r= and n= (correlations and sample sizes)."
+        )
+    first, second = complete[0]
+    assert first is not None
+    assert second is not None
+    return ("fisher_z" if complete[0] is given[1] else "estimate"), (first, second)
+
+
+def _as_given(used: pd.DataFrame, estimate: str, variance: str) -> tuple[Array, Array]:
+    y, v = finite_or_missing(used, estimate), finite_or_missing(used, variance)
+    if (v <= 0.0).any():
+        raise DataError(
+            f"Column '{variance}' must be above zero (squared standard errors); it is not in "
+            f"{describe_rows(v <= 0.0, used.index)}."
+        )
+    return y, v
+
+
+def _fisher_z(used: pd.DataFrame, r: str, n: str) -> tuple[Array, Array]:
+    """Return ``atanh r`` and ``1 / (n - 3)`` (Fisher 1921)."""
+    correlations, sizes = finite_or_missing(used, r), finite_or_missing(used, n)
+    impossible = np.abs(correlations) >= 1.0
+    if impossible.any():
+        raise DataError(
+            f"Column '{r}' must lie between -1 and 1, ends excluded; it does not in "
+            f"{describe_rows(impossible, used.index)}."
+        )
+    small = sizes <= 3.0
+    if small.any():
+        raise DataError(
+            f"Column '{n}' must be above 3 (the variance of Fisher's z is 1/(n - 3)); it is not "
+            f"in {describe_rows(small, used.index)}."
+        )
+    return np.arctanh(correlations), 1.0 / (sizes - 3.0)
+
+
+def _moderators(moderators: str | None, data: pd.DataFrame) -> tuple[Formula, list[str]]:
+    text = moderators or "1"
+    if "~" in text:
+        raise FormulaError(
+            f"moderators={moderators!r} must be a right-hand side such as 'year + design', "
+            "without '~'."
+        )
+    try:
+        formula = Formula(text)
+        wanted = sorted(map(str, formula.required_variables))
+    except FormulaicError as complaint:
+        raise FormulaError(
+            f"Cannot read moderators={moderators!r}: {str(complaint).splitlines()[0]}"
+        ) from complaint
+    for name in wanted:
+        if name not in data.columns:
+            raise FormulaError(
+                f"moderators={moderators!r} names '{name}', but the data have no such column. "
+                f"{did_you_mean(name, data.columns)}"
+            )
+    return formula, wanted
+
+
+def _design(used: pd.DataFrame, formula: Formula) -> tuple[Array, tuple[str, ...]]:
+    for name in map(str, formula.required_variables):
+        if pd.api.types.is_numeric_dtype(used[name].dtype):
+            finite_or_missing(used, name)
+    matrix = formula.get_model_matrix(used, context={}, output="pandas")
+    terms = tuple("(Intercept)" if name == "Intercept" else str(name) for name in matrix.columns)
+    return matrix.to_numpy(dtype=np.float64), terms
+
+
+def _check_identified(X: Array, terms: tuple[str, ...]) -> None:
+    k, p = X.shape
+    rank = int(np.linalg.matrix_rank(X))
+    if rank < p:
+        raise NotIdentifiedError(
+            f"The {p} coefficients ({', '.join(terms)}) cannot be told apart: the moderators are "
+            "constant or depend on one another. Leave one out."
+        )
+    if k < p:
+        raise NotIdentifiedError(f"{k} estimates cannot give {p} coefficients.")

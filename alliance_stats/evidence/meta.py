@@ -1,0 +1,145 @@
+"""Meta-analysis: fixed and random effects, effects in studies, meta-regression."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import numpy as np
+import pandas as pd
+
+from alliance_stats.checks import check_choice
+from alliance_stats.errors import NotIdentifiedError
+from alliance_stats.estimates import Array
+from alliance_stats.evidence.effects import Columns, Effects, read_effects
+from alliance_stats.evidence.meta_result import MetaAnalysis
+from alliance_stats.evidence.pooling import dersimonian_laird, fit_gls, paule_mandel, reml
+from alliance_stats.evidence.three_level import estimate_components
+
+__all__ = ["METHODS", "TESTS", "meta_analysis"]
+
+METHODS: Mapping[str, Callable[[Array, Array, Array], float]] = MappingProxyType(
+    {
+        "REML": reml,
+        "DL": dersimonian_laird,
+        "PM": paule_mandel,
+        "fixed": lambda y, v, X: 0.0,  # noqa: ARG005
+    }
+)
+TESTS = ("knapp-hartung", "knapp-hartung-adhoc", "t", "normal")
+
+
+def meta_analysis(
+    data: pd.DataFrame,
+    *,
+    estimate: str | None = None,
+    variance: str | None = None,
+    r: str | None = None,
+    n: str | None = None,
+    study: str | None = None,
+    moderators: str | None = None,
+    method: str = "REML",
+    test: str | None = None,
+) -> MetaAnalysis:
+    """Pool estimates whose sampling variances are known.
+
+    Parameters
+    ----------
+    data
+        A row an estimate. Rows in which a needed column is missing are set aside and counted.
+    estimate, variance
+        Columns of estimates (on a scale where they are near normal: Fisher's z, d, log odds) and
+        of their sampling variances.
+    r, n
+        Instead: columns of correlations and sample sizes. They are pooled on Fisher's z scale,
+        with variance ``1/(n - 3)``; ``tidy(on="r")`` turns the pooled value back.
+    study
+        Column naming the study of each estimate. Given, the model has three levels: estimates
+        within studies share what is theirs (Konstantopoulos 2011, doi:10.1002/jrsm.35).
+    moderators
+        Right-hand side of a formula, ``"year + design"``: meta-regression.
+    method
+        How the variance between effects is estimated: ``"REML"``, ``"DL"`` (DerSimonian & Laird
+        1986), ``"PM"`` (Paule & Mandel 1982), or ``"fixed"``: none. With `study` only REML.
+    test
+        ``"knapp-hartung"`` (Knapp & Hartung 2003, doi:10.1002/sim.1482; the default with two
+        levels), ``"knapp-hartung-adhoc"`` (the same, never narrower than the normal interval),
+        ``"t"`` (k - p df; the default with `study`) or ``"normal"`` (the default for fixed
+        effects).
+
+    Returns
+    -------
+    MetaAnalysis
+
+    Raises
+    ------
+    DataError
+        If columns are missing or not numeric, a variance is not above zero, ``|r|`` is not below
+        1, n is not above 3, or neither or both of the pairs of columns are given.
+    FormulaError
+        If the moderators cannot be read.
+    NotIdentifiedError
+        If there are too few estimates or studies for the model, moderators depend on one another,
+        or all estimates are equal under Knapp-Hartung (whose standard error is then zero).
+    ValueError
+        If method and test do not go together.
+    """
+    check_choice(method, tuple(METHODS), name="method")
+    test = _test(test, method, three_level=study is not None)
+    effects = read_effects(data, Columns(estimate, variance, r, n, study, moderators))
+    return fit_effects(effects, method, test)
+
+
+def _test(test: str | None, method: str, *, three_level: bool) -> str:
+    if three_level and method != "REML":
+        raise ValueError(
+            f"With study= the variances are estimated by REML; method={method!r} is for "
+            "estimates that are independent. Leave study= out, or keep method='REML'."
+        )
+    if test is None:
+        usual = "normal" if method == "fixed" else "knapp-hartung"
+        return "t" if three_level else usual
+    check_choice(test, TESTS, name="test")
+    if test.startswith("knapp-hartung") and (three_level or method == "fixed"):
+        instead = "'t', or robust_tests(result)" if three_level else "'normal'"
+        raise ValueError(f"test={test!r} is for random effects at two levels; use test={instead}.")
+    return test
+
+
+def fit_effects(effects: Effects, method: str, test: str) -> MetaAnalysis:
+    """Fit the model that `method` and `test` name to effects that were read."""
+    k, p = effects.X.shape
+    if method != "fixed" and k - p < 1:
+        raise NotIdentifiedError(
+            f"{k} estimate{'s' if k > 1 else ''} and {p} coefficient{'s' if p > 1 else ''} leave "
+            "nothing to estimate the variance between effects from. Use method='fixed'."
+        )
+    if test != "normal" and k - p < 1:
+        raise NotIdentifiedError(f"{k} estimates leave no degrees of freedom for test={test!r}.")
+    if effects.studies is None:
+        components = {"effect": METHODS[method](effects.y, effects.v, effects.X)}
+        converged = True
+    else:
+        components, converged = estimate_components(effects)
+    fit = fit_gls(effects.y, effects.X, marginal(effects, components))
+    factor = _knapp_hartung(fit.quadratic / (k - p), test) if test.startswith("knapp") else 1.0
+    return MetaAnalysis(effects, method, test, components, fit, factor, converged)
+
+
+def _knapp_hartung(ratio: float, test: str) -> float:
+    """Return the factor on the covariance, the weighted residual variance."""
+    if test == "knapp-hartung-adhoc":
+        return max(1.0, ratio)
+    if ratio <= np.finfo(np.float64).eps:
+        raise NotIdentifiedError(
+            "All estimates are equal, so the Knapp-Hartung standard error is zero. Use "
+            "test='normal' or test='knapp-hartung-adhoc'."
+        )
+    return ratio
+
+
+def marginal(effects: Effects, components: Mapping[str, float]) -> Array:
+    """Return the marginal covariance: (k,) at two levels, (k, k) with effects in studies."""
+    own = effects.v + components["effect"]
+    if effects.studies is None:
+        return own
+    same = effects.studies[:, None] == effects.studies[None, :]
+    return np.asarray(np.diag(own) + components["study"] * same)

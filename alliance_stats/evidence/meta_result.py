@@ -1,0 +1,345 @@
+"""What a meta-analysis found."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from alliance_stats.checks import check_choice, check_conf_level
+from alliance_stats.errors import NotIdentifiedError
+from alliance_stats.estimates import Array, two_sided_p, wald_interval
+from alliance_stats.evidence.effects import Effects
+from alliance_stats.evidence.pooling import Gls, fit_gls, profile_interval, typical_variance
+from alliance_stats.formatting import format_interval, format_number, p_phrase, plural, t_phrase
+from alliance_stats.ledger import RowLedger
+
+__all__ = ["MetaAnalysis"]
+
+_SCALES = ("fitted", "r")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MetaAnalysis:
+    """Pooled estimates, with how much the effects differ.
+
+    Attributes
+    ----------
+    effects
+        What was pooled.
+    method, test
+        As asked for.
+    components
+        Variance between effects (``"effect"``) and, with three levels, between studies
+        (``"study"``), on the squared scale of the estimates.
+    fit
+        The generalised least-squares fit at these variances.
+    factor
+        What the covariance of the coefficients is multiplied by (Knapp-Hartung; else 1).
+    converged
+        Whether the criterion of the variances was flat where its search stopped.
+    """
+
+    effects: Effects
+    method: str
+    test: str
+    components: Mapping[str, float]
+    fit: Gls
+    factor: float
+    converged: bool
+
+    @property
+    def rows(self) -> RowLedger:
+        """What happened to the rows of the frame."""
+        return self.effects.rows
+
+    @property
+    def tau2(self) -> float:
+        """Total variance between true effects, over all levels."""
+        return float(sum(self.components.values()))
+
+    @property
+    def df(self) -> float:
+        """Degrees of freedom of the coefficients' tests; infinite where they are normal."""
+        k, p = self.effects.X.shape
+        return np.inf if self.test == "normal" else float(k - p)
+
+    @property
+    def is_pooled(self) -> bool:
+        """Whether the model has an intercept only, so that there is one pooled estimate."""
+        return self.effects.terms == ("(Intercept)",)
+
+    def vcov(self) -> Array:
+        """Return the covariance of the coefficients, (p, p)."""
+        return np.asarray(self.factor * self.fit.vcov)
+
+    def tidy(self, *, conf_level: float = 0.95, on: str = "fitted") -> pd.DataFrame:
+        """Return a row for each coefficient.
+
+        Parameters
+        ----------
+        conf_level
+            Coverage of the intervals.
+        on
+            ``"fitted"``: the scale that was pooled. ``"r"``: a pooled Fisher z turned back into a
+            correlation; ``std_error`` is then NaN, as the interval is not symmetric.
+
+        Returns
+        -------
+        DataFrame
+            ``term, estimate, std_error, statistic, df, p_value, conf_low, conf_high``. A pooled
+            estimate has the term ``(Intercept)``.
+        """
+        check_conf_level(conf_level)
+        std_error = np.sqrt(np.diag(self.vcov()))
+        low, high = wald_interval(self.fit.beta, std_error, df=self.df, conf_level=conf_level)
+        statistic = self.fit.beta / std_error
+        frame = pd.DataFrame(
+            {
+                "term": self.effects.terms,
+                "estimate": self.fit.beta,
+                "std_error": std_error,
+                "statistic": statistic,
+                "df": self.df,
+                "p_value": two_sided_p(statistic, df=self.df),
+                "conf_low": low,
+                "conf_high": high,
+            }
+        )
+        return self._turned_back(frame, on)
+
+    def prediction(self, *, conf_level: float = 0.95, on: str = "fitted") -> pd.DataFrame:
+        """Return the interval in which the true effect of a new study is expected.
+
+        ``estimate -+ q sqrt(SE^2 + tau2)``, q normal or t on the model's df as for the interval
+        of the estimate (Higgins, Thompson & Spiegelhalter 2009,
+        doi:10.1111/j.1467-985X.2008.00552.x, take k - 2). With three levels the new effect is one
+        of a new study.
+
+        Returns
+        -------
+        DataFrame
+            One row: ``estimate, conf_low, conf_high``.
+
+        Raises
+        ------
+        NotIdentifiedError
+            For a meta-regression, which has no single pooled estimate, and for fixed effects.
+        """
+        self._require_pooled("A prediction interval")
+        if self.method == "fixed":
+            raise NotIdentifiedError("A fixed-effect model has no effects of other studies.")
+        spread = np.sqrt(self.vcov()[0, 0] + self.tau2)
+        low, high = wald_interval(self.fit.beta, spread, df=self.df, conf_level=conf_level)
+        frame = pd.DataFrame({"estimate": self.fit.beta, "conf_low": low, "conf_high": high})
+        return self._turned_back(frame, on)
+
+    def heterogeneity(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return how much the true effects differ, level by level.
+
+        Returns
+        -------
+        DataFrame
+            ``level`` (effect; study and total with three levels), ``tau2`` with ``tau2_low`` and
+            ``tau2_high`` (Q-profile, two levels only; NaN where the set is empty or with three
+            levels), ``tau`` and ``i_squared`` (per cent of the variance of a typical estimate:
+            ``100 tau2 / (tau2 + typical sampling variance)``).
+        """
+        check_conf_level(conf_level)
+        effects = self.effects
+        typical = self._typical()
+        low, high = np.nan, np.nan
+        if effects.studies is None and self.method != "fixed":
+            low, high = profile_interval(effects.y, effects.v, effects.X, conf_level)
+        parts = dict(self.components)
+        if len(parts) > 1:
+            parts["total"] = self.tau2
+        return pd.DataFrame(
+            [
+                {
+                    "level": level,
+                    "tau2": tau2,
+                    "tau2_low": low,
+                    "tau2_high": high,
+                    "tau": np.sqrt(tau2),
+                    "i_squared": 100.0 * tau2 / (self.tau2 + typical),
+                }
+                for level, tau2 in parts.items()
+            ]
+        )
+
+    def glance(self) -> pd.DataFrame:
+        """Return one row about the fit.
+
+        Returns
+        -------
+        DataFrame
+            ``nobs, n_studies`` (NaN without `study`), ``method, test, tau2`` (total), ``i_squared``
+            (per cent), ``h_squared, q, q_df, q_p`` (Cochran's Q of the residuals), ``qm, qm_df1,
+            qm_df2, qm_p`` (all moderators together: F, or chi-squared with infinite ``qm_df2``;
+            NaN without), ``log_lik`` (restricted for REML, as in metafor with ``log|X'X|/2``),
+            ``aic, bic, converged``.
+        """
+        q, q_df, q_p = self._cochran()
+        k, p = self.effects.X.shape
+        restricted = self.method == "REML"
+        log_lik = self.fit.log_likelihood(self.effects.X, restricted=restricted)
+        parameters = p + (0 if self.method == "fixed" else len(self.components))
+        n_studies = len(self.effects.study_labels) or np.nan
+        i_squared, h_squared = self._shares(q, q_df)
+        return pd.DataFrame(
+            [
+                {
+                    "nobs": k,
+                    "n_studies": n_studies,
+                    "method": self.method,
+                    "test": self.test,
+                    "tau2": self.tau2,
+                    "i_squared": i_squared,
+                    "h_squared": h_squared,
+                    "q": q,
+                    "q_df": q_df,
+                    "q_p": q_p,
+                    **self._moderators(),
+                    "log_lik": log_lik,
+                    "aic": -2.0 * log_lik + 2.0 * parameters,
+                    "bic": -2.0 * log_lik + parameters * np.log(k - p if restricted else k),
+                    "converged": self.converged,
+                }
+            ]
+        )
+
+    def augment(self, *, conf_level: float = 0.95, on: str = "fitted") -> pd.DataFrame:
+        """Return a row for each effect, as a forest plot shows them.
+
+        Returns
+        -------
+        DataFrame
+            Indexed as the data: ``study`` (with three levels), ``estimate, std_error`` (from the
+            sampling variance; NaN on r), ``conf_low, conf_high, fitted, residual`` and ``weight``
+            (per cent of the sum of inverse marginal variances).
+        """
+        effects = self.effects
+        own = effects.v + self.tau2
+        root = np.sqrt(effects.v)
+        low, high = wald_interval(effects.y, root, conf_level=conf_level)
+        frame = pd.DataFrame(
+            {
+                "estimate": effects.y,
+                "std_error": root,
+                "conf_low": low,
+                "conf_high": high,
+                "fitted": effects.X @ self.fit.beta,
+                "residual": self.fit.residual,
+                "weight": 100.0 / own / (1.0 / own).sum(),
+            },
+            index=effects.index,
+        )
+        if effects.studies is not None:
+            frame.insert(0, "study", np.array(effects.study_labels, dtype=object)[effects.studies])
+        return self._turned_back(frame, on)
+
+    def summary(self) -> str:
+        """Say what was found in words; anything to beware of comes first."""
+        return "\n".join([*self._warnings(), *self._sentences()])
+
+    def _sentences(self) -> list[str]:
+        tidy, glance = self.tidy(), self.glance().iloc[0]
+        studies = (
+            f" of {plural(int(glance['n_studies']), 'study', 'studies')}"
+            if self.effects.studies is not None
+            else ""
+        )
+        lines = [f"{plural(int(glance['nobs']), 'estimate')}{studies}; {self.method}, {self.test}."]
+        for _, row in tidy.iterrows():
+            told = format_interval(row["conf_low"], row["conf_high"])
+            tested = t_phrase(row["statistic"], row["df"], row["p_value"])
+            lines.append(f"{row['term']}: {format_number(row['estimate'])} {told}, {tested}.")
+        if self.is_pooled and self.effects.measure == "fisher_z":
+            r = self.tidy(on="r").iloc[0]
+            lines.append(
+                f"As a correlation: {format_number(r['estimate'])} "
+                f"{format_interval(r['conf_low'], r['conf_high'])}."
+            )
+        if self.is_pooled and self.method != "fixed":
+            expected = self.prediction().iloc[0]
+            lines.append(
+                "A new effect is expected in "
+                f"{format_interval(expected['conf_low'], expected['conf_high'])}."
+            )
+        lines.append(
+            f"tau2 = {format_number(self.tau2, 3)}, I2 = {format_number(glance['i_squared'], 1)}%, "
+            f"Q({int(glance['q_df'])}) = {format_number(glance['q'])}, {p_phrase(glance['q_p'])}."
+        )
+        return lines
+
+    def _warnings(self) -> list[str]:
+        found = []
+        if not self.converged:
+            found.append("WARNING: the search for the variances did not end in a flat place.")
+        zero = [level for level, tau2 in self.components.items() if tau2 == 0.0]
+        if zero and self.method != "fixed":
+            found.append(f"NOTE: the variance at level {' and '.join(zero)} is at zero.")
+        if self.test == "knapp-hartung" and self.factor < 1.0:
+            found.append(
+                "NOTE: the Knapp-Hartung standard errors are smaller than the model's own; "
+                "test='knapp-hartung-adhoc' keeps them from being so."
+            )
+        return found
+
+    def _cochran(self) -> tuple[float, int, float]:
+        k, p = self.effects.X.shape
+        q = fit_gls(self.effects.y, self.effects.X, self.effects.v).quadratic
+        return q, k - p, float(stats.chi2.sf(q, k - p)) if k > p else np.nan
+
+    def _typical(self) -> float:
+        k, p = self.effects.X.shape
+        return typical_variance(self.effects.v, self.effects.X) if k > p else np.nan
+
+    def _shares(self, q: float, q_df: int) -> tuple[float, float]:
+        if q_df == 0:
+            return np.nan, np.nan
+        if self.method == "fixed":
+            return max(0.0, 100.0 * (q - q_df) / q) if q > 0.0 else 0.0, q / q_df
+        typical = self._typical()
+        return 100.0 * self.tau2 / (self.tau2 + typical), self.tau2 / typical + 1.0
+
+    def _moderators(self) -> dict[str, float]:
+        tested = [j for j, term in enumerate(self.effects.terms) if term != "(Intercept)"]
+        if not tested:
+            return dict.fromkeys(("qm", "qm_df1", "qm_df2", "qm_p"), np.nan)
+        beta, covariance = self.fit.beta[tested], self.vcov()[np.ix_(tested, tested)]
+        wald, m = float(beta @ np.linalg.solve(covariance, beta)), len(tested)
+        if np.isinf(self.df):
+            return {
+                "qm": wald,
+                "qm_df1": m,
+                "qm_df2": np.inf,
+                "qm_p": float(stats.chi2.sf(wald, m)),
+            }
+        p_value = float(stats.f.sf(wald / m, m, self.df))
+        return {"qm": wald / m, "qm_df1": m, "qm_df2": self.df, "qm_p": p_value}
+
+    def _turned_back(self, frame: pd.DataFrame, on: str) -> pd.DataFrame:
+        check_choice(on, _SCALES, name="on")
+        if on == "fitted":
+            return frame
+        if self.effects.measure != "fisher_z":
+            raise NotIdentifiedError(
+                "Only a meta-analysis of r= and n= can be turned back into correlations."
+            )
+        self._require_pooled("A correlation")
+        turned = [c for c in ("estimate", "conf_low", "conf_high", "fitted") if c in frame]
+        frame = frame.assign(**{column: np.tanh(frame[column]) for column in turned})
+        for column in ("std_error", "residual"):
+            if column in frame:
+                frame[column] = np.nan
+        return frame
+
+    def _require_pooled(self, what: str) -> None:
+        if not self.is_pooled:
+            raise NotIdentifiedError(
+                f"{what} needs one pooled estimate; this model has moderators "
+                f"({', '.join(self.effects.terms)})."
+            )
