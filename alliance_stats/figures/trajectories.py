@@ -150,7 +150,8 @@ def trajectory_figure(
     columns = min(len(names), _COLUMNS)
     rows = -(-len(names) // columns)
     figure = new_figure(FULL_WIDTH if columns > 1 else 5.0, 0.4 + 2.9 * rows)
-    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    # not sharex: shared axes share their tick labels, and each panel has its own n under them
+    axes = figure.subplots(rows, columns, sharey=True, squeeze=False)
     for place, ax in enumerate(axes.flat):
         if place >= len(names):
             ax.remove()
@@ -171,8 +172,7 @@ def trajectory_figure(
         width = 72 * (_PANEL_WIDTH if columns == _COLUMNS else 5.4 / columns)
         heading = [*wrap(name, width, BODY, bold=True), persons] if name else [persons]
         ax.set_title("\n".join(heading), loc="left", pad=6, **font(BODY, colour=look(place).text))
-        ax.tick_params(labelbottom=True)
-    _set_limits(axes[0, 0], rated, session=session, score=score)
+        _set_limits(ax, rated, session=session, score=score)
     figure.supxlabel(r"Session number, and under it the number of ratings", **font(BODY))
     settle(figure)
     return ReportFigure(

@@ -131,3 +131,29 @@ def test_row_order_does_not_matter() -> None:
 def test_refuses(data: pd.DataFrame, message: str) -> None:
     with pytest.raises(DataError, match=message):
         trajectory_figure(data, session="session", score="score", person="person")
+
+
+def test_each_panel_prints_its_own_number_of_ratings() -> None:
+    data = ratings().dropna(subset=["alliance"])
+    figure = trajectory_figure(
+        data, session="session", score="alliance", person="person", role="role", score_label=WAI
+    )
+    roles = sorted(data["role"].unique())
+    assert data.groupby("role").size().nunique() == len(roles)
+    for ax, role in zip(figure.figure.axes, roles, strict=True):
+        counts = data[data["role"] == role].groupby("session").size()
+        printed = [label.get_text().split("\n") for label in ax.get_xticklabels()]
+        assert len(printed) > 3
+        assert {int(when): int(n) for when, n in printed} == {
+            int(when): counts.get(int(when), 0) for when, _ in printed
+        }
+
+
+def test_panels_keep_one_scale() -> None:
+    figure = trajectory_figure(
+        ratings(), session="session", score="alliance", person="person", role="role"
+    )
+    first, *others = figure.figure.axes
+    for ax in others:
+        assert ax.get_xlim() == first.get_xlim()
+        assert ax.get_ylim() == first.get_ylim()
