@@ -253,6 +253,7 @@ def build_design(
         _grouping(columns, terms, used, root_weights, free_residual=free_residual)
         for columns, terms in by_group.items()
     )
+    _check_distinct(groupings)
     basis = FixedBasis(_named(spec), kept, R, offset, spec)
     design = Design(
         parsed, used.index, y, X, Q, residual, root_weights, groupings, basis, rows, used[needed]
@@ -357,7 +358,8 @@ def _positive_roots(used: pd.DataFrame, weights: str | None) -> Array:
 
 def _evaluate(text: Any, used: pd.DataFrame, formula: str) -> Any:
     try:
-        return text.get_model_matrix(used, context={}, na_action="ignore", output="pandas")
+        with np.errstate(all="ignore"):  # log(-1) and its like are named by _check_finite
+            return text.get_model_matrix(used, context={}, na_action="ignore", output="pandas")
     except FormulaicError as complaint:
         first_line = str(complaint).splitlines()[0]
         raise FormulaError(f"Cannot evaluate {formula!r}: {first_line}") from complaint
@@ -428,13 +430,9 @@ def _coded(spec: ModelSpec, newdata: pd.DataFrame) -> Array:
         warnings.simplefilter("error", DataMismatchWarning)
         try:
             matrix = spec.get_model_matrix(newdata, context={}, na_action="ignore", output="pandas")
-        except DataMismatchWarning as unseen:
+        except (DataMismatchWarning, FormulaicError) as complaint:
             raise DataError(
-                f"The new data hold a category that the fit has not seen: {unseen}"
-            ) from unseen
-        except FormulaicError as complaint:
-            raise DataError(
-                f"Cannot code the new data: {str(complaint).splitlines()[0]}"
+                f"Cannot code the new data as the fit's: {str(complaint).splitlines()[0]}"
             ) from complaint
     coded: Array = matrix.to_numpy(dtype=np.float64)
     return coded
@@ -522,6 +520,20 @@ def _grouping(
         bases.append(basis)
         Z.append(columns_of_term)
     return Grouping(name, columns, labels, keys, codes, np.concatenate(Z), tuple(bases))
+
+
+def _check_distinct(groupings: tuple[Grouping, ...]) -> None:
+    """Refuse two names for the same units: their variances cannot be told apart."""
+    for i, one in enumerate(groupings):
+        for other in groupings[i + 1 :]:
+            if len(one.labels) != len(other.labels):
+                continue
+            pairs = np.unique(np.column_stack([one.codes, other.codes]), axis=0)
+            if len(pairs) == len(one.labels) and set(one.names) & set(other.names):
+                raise NotIdentifiedError(
+                    f"'{one.name}' and '{other.name}' group the rows in the same way, so that "
+                    "their variances cannot be told apart. Leave one of them out."
+                )
 
 
 def _term_basis(

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import linalg
 
 from alliance_stats.checks import check_choice, require_columns
-from alliance_stats.errors import DataError, FormulaError
+from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import reports
 from alliance_stats.multilevel.anova import anova_table
@@ -32,6 +32,9 @@ __all__ = ["LinearMixedModel", "lmm"]
 
 DfMethod = Literal["satterthwaite", "kenward-roger", "normal"]
 Effects = Literal["fixed", "ran_pars", "ran_vals"]
+
+# Share of the outcome's (ordinary) residual variance below which nothing is left to the residual.
+NO_RESIDUAL = 1e-10
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -358,5 +361,24 @@ def lmm(
             "regression (statsmodels' ols)."
         )
     problem = make_problem(design, reml=reml, known=known_variance is not None, shape=shape)
-    fit = minimise(problem)
+    try:
+        fit = minimise(problem)
+    except np.linalg.LinAlgError as breakdown:
+        raise _no_residual(design) from breakdown
+    if fit.solution is not None and _explained(problem, fit.solution.rss):
+        raise _no_residual(design)
     return LinearMixedModel(design, at_eta(problem, fit.eta), fit)
+
+
+def _explained(problem: Problem, rss: float) -> bool:
+    """Whether the random effects leave (numerically) nothing of the ordinary residual."""
+    return not problem.known and rss <= NO_RESIDUAL * float(problem.products.R[-1, -1])
+
+
+def _no_residual(design: Design) -> NotIdentifiedError:
+    names = " or ".join(f"'{grouping.name}'" for grouping in design.groupings)
+    return NotIdentifiedError(
+        f"The fixed effects and the units of {names} explain '{design.formula.response}' without "
+        "error, so that the residual variance is zero and no variance can be set against it. Does "
+        "the outcome vary within units?"
+    )

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import linalg
 
-from alliance_stats.checks import check_frame, describe_rows, require_columns
+from alliance_stats.checks import check_frame, describe_rows, did_you_mean, require_columns
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, wald_interval
 from alliance_stats.multilevel.criterion import posteriors
@@ -171,18 +171,34 @@ def code_new_rows(design: Design, newdata: pd.DataFrame, *, with_units: bool) ->
     """Code new rows; refuse missing values and, if units are asked for, unknown units."""
     check_frame(newdata, what="newdata")
     specs = [design.fixed.spec, *(b.spec for g in design.groupings for b in g.terms)]
-    for spec in specs:
-        for column in variables_of(spec.terms, newdata):
-            missing = newdata[column].isna().to_numpy()
-            if missing.any():
-                raise DataError(
-                    f"newdata: '{column}' is missing in {describe_rows(missing, newdata.index)}; "
-                    "a prediction needs it."
-                )
+    needed = dict.fromkeys(
+        name for spec in specs for name in variables_of(spec.terms, design.frame)
+    )
+    require_columns(newdata, list(needed), what="newdata")
+    for column in needed:
+        _check_values(design.frame[column], newdata[column])
     X = fixed_columns(design, newdata)
     Z = [np.hstack([random_columns(b, newdata) for b in g.terms]) for g in design.groupings]
     units = [_known_units(g, newdata) for g in design.groupings] if with_units else []
     return NewRows(X, Z, units)
+
+
+def _check_values(seen: pd.Series, new: pd.Series) -> None:
+    """Refuse missing predictors and categories that the fit has not seen."""
+    missing = new.isna().to_numpy()
+    if missing.any():
+        raise DataError(
+            f"newdata: '{new.name}' is missing in {describe_rows(missing, new.index)}; "
+            "a prediction needs it."
+        )
+    if not pd.api.types.is_numeric_dtype(seen):
+        unseen = ~new.astype(object).isin(set(seen.dropna().unique())).to_numpy()
+        if unseen.any():
+            raise DataError(
+                f"newdata: '{new.name}' is '{new[unseen].iloc[0]}' in "
+                f"{describe_rows(unseen, new.index)}, which the fit has not seen. "
+                f"{did_you_mean(new[unseen].iloc[0], sorted(map(str, seen.dropna().unique())))}"
+            )
 
 
 def _known_units(grouping: Grouping, newdata: pd.DataFrame) -> npt.NDArray[np.int64]:
