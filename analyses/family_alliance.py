@@ -21,6 +21,7 @@ from alliance_stats.formatting import (
     plural,
 )
 from alliance_stats.groups import compare_groups
+from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import LinearMixedModel, lmm
 from alliance_stats.study import Study
 from alliance_stats.survival import cumulative_incidence, kaplan_meier, log_rank
@@ -179,24 +180,27 @@ def alliance_growth(data: Study) -> tuple[Section, dict[str, float]]:
 
 def dropout(data: Study) -> tuple[Section, dict[str, float]]:
     """Follow families to their ending; families of a therapist are not independent."""
-    families = families_of(data)
-    curves = kaplan_meier(
-        families, time="last_session", event="event", strata="barrier", cluster="therapist"
-    )
-    test = log_rank(
-        families, time="last_session", event="event", group="barrier", strata="therapist"
-    )
+    families, rows = at_risk(families_of(data))
+    time = "last_interval"
+    curves = kaplan_meier(families, time=time, event="event", strata="barrier", cluster="therapist")
+    test = log_rank(families, time=time, event="event", group="barrier", strata="therapist")
     incidence = cumulative_incidence(
-        families, time="last_session", event="ending", cluster="therapist"
+        families, time=time, event="ending", cluster="therapist"
     ).tidy()
     end = incidence[incidence["state"] == "dropout"].iloc[-1]
-    pooled = kaplan_meier(families, time="last_session", event="event").tidy()["estimate"].iloc[-1]
+    pooled = kaplan_meier(families, time=time, event="event").tidy()["estimate"].iloc[-1]
     observed = test.tidy().set_index("level")
     left = {
         name: observed.loc[name, "n_event"] / observed.loc[name, "nobs"] for name in observed.index
     }
+    ongoing = int((families["ending"] == "ongoing").sum())
     text = (
-        f"By session {format_count(end['time'])}, {format_percent(end['estimate'])} of the "
+        f"{plural(rows.n_used, 'family', 'families')} were at risk of dropping out "
+        "(@fig-alliance-families). Who attended T sessions and left has left in the interval after "
+        f"session T. Of the {format_count(ongoing)} families still in treatment it is not known "
+        "whether they come back after their last session: they count as at risk up to the interval "
+        "before it, and one that was seen once would count in none.\n\n"
+        f"After session {format_count(end['time'])}, {format_percent(end['estimate'])} of the "
         f"families had dropped out, 95% CI {format_percent(end['conf_low'])} to "
         f"{format_percent(end['conf_high'])} (cumulative incidence beside planned endings and "
         "transfers; interval over therapists). One minus Kaplan-Meier, which asks how many would "
@@ -211,26 +215,26 @@ def dropout(data: Study) -> tuple[Section, dict[str, float]]:
         f"chi-squared({test.df}) = {format_number(test.statistic)}, {p_phrase(test.p_value)}."
     )
     figure = kaplan_meier_figure(
-        curves, time_label="Attended sessions", label="fig-alliance-dropout"
+        curves, time_label="Session after which a family left", label="fig-alliance-dropout"
     )
+    flow = flow_figure(rows, label="fig-alliance-families")
     numbers = {
+        "families_at_risk": rows.n_used,
         "dropout_by_end": end["estimate"],
         "last_session": end["time"],
         "one_minus_kaplan_meier": 1 - pooled,
         "log_rank_statistic": test.statistic,
         "log_rank_p": test.p_value,
     }
-    section = Section(
-        "sec-alliance-dropout", "Who drops out, and when", text, (called_simulated(figure),)
-    )
-    return section, numbers
+    parts = (called_simulated(flow), called_simulated(figure))
+    return Section("sec-alliance-dropout", "Who drops out, and when", text, parts), numbers
 
 
 def success(data: Study) -> tuple[Section, dict[str, float]]:
     """Compare families with successful and unsuccessful parent alliances."""
-    families = families_of(data)
+    families = families_of(data).rename(columns={"parent_alliance": "parent alliance"})
     comparison = compare_groups(
-        families, outcomes="last_symptoms", group="parent_alliance", cluster="therapist"
+        families, outcomes="last_symptoms", group="parent alliance", cluster="therapist"
     )
     found = comparison.tidy().iloc[0]
     text = (
@@ -291,4 +295,14 @@ def families_of(data: Study) -> pd.DataFrame:
     return families.assign(
         barrier=families["parent_trauma"].map({0: "No parental trauma", 1: "Parental trauma"}),
         last_symptoms=means.loc[last].to_numpy(),
+    )
+
+
+def at_risk(families: pd.DataFrame) -> tuple[pd.DataFrame, RowLedger]:
+    """Return the families of which at least one interval between sessions was observed."""
+    rows = RowLedger.start(families, {"therapist": ("therapist",), "family": ("family",)})
+    return rows.keep(
+        families,
+        families["last_interval"] > 0,
+        reason="still in treatment and seen once: no interval observed",
     )

@@ -61,7 +61,7 @@ def chapter(*parts: ReportTable, text: str = "See @tbl-x.") -> Chapter:
 def test_every_figure_and_table_of_every_analysis_is_on_the_page(demo, outline):
     saved = {path.stem for path in demo.folder.glob("*/fig-*.svg")}
     saved |= {path.stem for path in demo.folder.glob("*/tbl-*.html")}
-    assert len(saved) == 14
+    assert len(saved) == 15
     assert saved <= set(outline.ids)
 
 
@@ -83,7 +83,7 @@ def test_tags_are_balanced_ids_are_unique_and_links_lead_somewhere(outline):
 def test_drawings_of_different_figures_share_no_id(demo):
     """Ids that clip or mark in one drawing must not act in another."""
     drawings = re.findall(r"<svg .*?</svg>", demo.html, flags=re.S)
-    assert len(drawings) == 9
+    assert len(drawings) == 10
     used = [set(re.findall(r"url\(#([^)]+)\)|xlink:href=\"#([^\"]+)\"", svg)) for svg in drawings]
     ids = [{name for pair in pairs for name in pair if name} for pairs in used]
     for i, mine in enumerate(ids):
@@ -101,7 +101,7 @@ def test_simulated_and_real_are_told_apart(demo):
     assert demo.html.count("The trial holds no alliance ratings") == 2
     simulated = demo.html[: demo.html.index('<article id="beat_the_blues">')]
     captions = re.findall(r"<figcaption>(.*?)</figcaption>", simulated, flags=re.S)
-    assert len(captions) == 7
+    assert len(captions) == 8
     assert all("simulated" in caption.lower() for caption in captions)
 
 
@@ -111,7 +111,7 @@ def test_no_reference_is_left_unresolved(demo):
 
 def test_the_path_and_a_summary_are_printed(demo):
     assert str(demo.folder / "index.html") in demo.printed
-    assert "The alliance in families (simulated data; 4 figures, 3 tables)" in demo.printed
+    assert "The alliance in families (simulated data; 5 figures, 3 tables)" in demo.printed
     assert "Beat the Blues: computerised CBT for depression (real data" in demo.printed
 
 

@@ -2,6 +2,7 @@
 
 import math
 
+import pandas as pd
 import pytest
 
 from alliance_stats.datasets import example_study
@@ -22,6 +23,7 @@ def test_every_figure_is_written_with_its_numbers(demo):
         demo.folder / NAME,
         {
             "fig-alliance-flow",
+            "fig-alliance-families",
             "fig-alliance-trajectories",
             "fig-alliance-dropout",
             "fig-alliance-success",
@@ -37,7 +39,7 @@ def test_the_document_shows_every_fragment_and_every_reference_resolves(demo):
 def test_every_caption_says_that_the_data_are_simulated(demo):
     fragments = sorted((demo.folder / NAME).glob("_fig-*.qmd"))
     fragments += sorted((demo.folder / NAME).glob("_tbl-*.qmd"))
-    assert len(fragments) == 7
+    assert len(fragments) == 8
     for fragment in fragments:
         assert "simulated" in fragment.read_text(encoding="utf-8").lower(), fragment.name
 
@@ -76,3 +78,34 @@ def test_last_symptoms_are_the_members_mean_by_hand():
         own = study.sessions[study.sessions["family"] == row.family]
         last = own.loc[own["session"] == own["session"].max(), "symptoms"].mean()
         assert row.last_symptoms == pytest.approx(last)
+
+
+def test_families_still_in_treatment_leave_the_risk_set_before_their_last_session(demo):
+    families = family_alliance.families_of(family_alliance.load())
+    drawn = rows_of(demo.folder / NAME / "fig-alliance-dropout.csv")
+    curve = [row for row in drawn if row["part"] == "curve"]
+    for stratum in {row["strata"] for row in curve}:
+        own = families[families["barrier"] == stratum]
+        ongoing = own["ending"] == "ongoing"
+        for row in (row for row in curve if row["strata"] == stratum):
+            when = float(row["time"])
+            # who attended session t and is not known to come back is not at risk after it
+            expected = (own["last_session"] >= when).sum() - (
+                ongoing & (own["last_session"] == when)
+            ).sum()
+            assert float(row["n_risk"]) == expected
+
+
+def test_a_family_still_in_treatment_and_seen_once_is_left_out_and_named():
+    families = family_alliance.families_of(family_alliance.load())
+    once = families.iloc[[0]].assign(ending="ongoing", event=0, last_session=1, last_interval=0)
+    more = pd.concat([families, once.assign(family="F999")], ignore_index=True)
+    kept, rows = family_alliance.at_risk(more)
+    assert kept["family"].tolist() == families["family"].tolist()
+    assert rows.steps[-1].rows_set_aside == 1
+    assert "seen once" in rows.steps[-1].reason
+
+
+def test_no_caption_names_a_raw_column(demo):
+    for fragment in (demo.folder / NAME).glob("_*.qmd"):
+        assert "\\_" not in fragment.read_text(encoding="utf-8"), fragment.name
