@@ -16,10 +16,10 @@ from alliance_stats.groups.multiplicity import adjusted_p
 from alliance_stats.groups.pairwise import pairwise_table
 from alliance_stats.groups.registry import choose_test
 from alliance_stats.groups.report import comparison_text
-from alliance_stats.groups.samples import Outcome, read_outcome, read_samples
+from alliance_stats.groups.samples import Outcome, check_varies, read_outcome, read_samples
 from alliance_stats.ledger import RowLedger
 
-__all__ = ["GroupComparison", "OutcomeComparison", "compare_groups"]
+__all__ = ["GroupComparison", "OutcomeComparison", "compare_groups", "compare_outcomes"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -211,25 +211,50 @@ def compare_groups(
     NotIdentifiedError
         If the data hold no information on what the test needs, as a variance.
     """
-    names = [outcomes] if isinstance(outcomes, str) else list(outcomes)
-    samples = read_samples(
-        data, outcomes=names, group=group, cluster=cluster, baseline=baseline, paired=paired
+    return compare_outcomes(
+        data,
+        [outcomes] if isinstance(outcomes, str) else list(outcomes),
+        {"group": group, "cluster": cluster, "baseline": baseline, "paired": paired},
+        test=test,
+        options=TestOptions(n_permutations=n_permutations, seed=seed),
     )
-    options = TestOptions(n_permutations=n_permutations, seed=seed)
+
+
+def compare_outcomes(
+    data: pd.DataFrame,
+    names: list[str],
+    roles: Mapping[str, str | None],
+    *,
+    test: str | Mapping[str, str],
+    options: TestOptions,
+    describe_constant: bool = False,
+) -> GroupComparison:
+    """Compare groups on `names`; a constant outcome is an error unless it may be described."""
+    samples = read_samples(
+        data,
+        outcomes=names,
+        group=str(roles["group"]),
+        cluster=roles.get("cluster"),
+        baseline=roles.get("baseline"),
+        paired=roles.get("paired"),
+    )
     asked = dict.fromkeys(names, test) if isinstance(test, str) else dict(test)
     unknown = next((name for name in asked if name not in names), None)
     if unknown is not None:
         raise DataError(
             f"test= names '{unknown}', which is not an outcome. {did_you_mean(unknown, names)}"
         )
-    comparisons = tuple(
-        _compare(read_outcome(samples, name), asked.get(name, "auto"), options) for name in names
-    )
+    comparisons = []
+    for name in names:
+        outcome = read_outcome(samples, name)
+        if not (describe_constant and outcome.values.size):
+            check_varies(outcome)
+        comparisons.append(_compare(outcome, asked.get(name, "auto"), options))
     rows = comparisons[0].outcome.rows
     if len(names) > 1:
         observed = samples.data[names].notna().any(axis=1)
         _, rows = samples.rows.keep(samples.data, observed, reason="every outcome is missing")
-    return GroupComparison(group, samples.labels, comparisons, rows)
+    return GroupComparison(samples.group_column, samples.labels, tuple(comparisons), rows)
 
 
 def _compare(outcome: Outcome, asked: str, options: TestOptions) -> OutcomeComparison:
@@ -247,7 +272,9 @@ def _compare(outcome: Outcome, asked: str, options: TestOptions) -> OutcomeCompa
 
 
 def _too_few(outcome: Outcome) -> str:
-    """Return why a group is too small to be tested, or nothing."""
+    """Return why an outcome can be described only, or nothing."""
+    if np.ptp(outcome.values) == 0:
+        return f"all {outcome.values.size} values are {outcome.values[0]:g}: described, not tested"
     units, unit = outcome.n, "case"
     if outcome.cluster is not None and not outcome.clusters_cross:
         # whole clusters are in one group or the other: they, not members, are what is compared

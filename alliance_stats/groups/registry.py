@@ -8,7 +8,14 @@ from dataclasses import dataclass
 
 from alliance_stats.checks import did_you_mean
 from alliance_stats.errors import DataError
-from alliance_stats.groups import clustered, contingency, means, permutation, ranks
+from alliance_stats.groups import (
+    clustered,
+    contingency,
+    freeman_halton,
+    means,
+    permutation,
+    ranks,
+)
 from alliance_stats.groups.finding import Finding, TestOptions
 from alliance_stats.groups.samples import Design, Kind, Outcome
 
@@ -71,6 +78,7 @@ TESTS: Mapping[str, GroupTest] = {
     "permutation": GroupTest(
         permutation.permutation, _ANY, frozenset({"independent", "clustered", "paired"}), "any"
     ),
+    "freeman_halton": GroupTest(freeman_halton.freeman_halton, _BINARY, _INDEPENDENT, "many"),
     "paired_t": GroupTest(means.paired_t, _NUMBERS, _PAIRED),
     "wilcoxon": GroupTest(ranks.wilcoxon, _NUMBERS, _PAIRED),
     "sign": GroupTest(ranks.sign_test, _RANKS, _PAIRED),
@@ -87,7 +95,7 @@ _DEFAULTS: Mapping[tuple[Design, Kind, bool], str] = {
     ("independent", "ordinal", False): "mann_whitney",
     ("independent", "ordinal", True): "kruskal_wallis",
     ("independent", "binary", False): "fisher",
-    ("independent", "binary", True): "permutation",
+    ("independent", "binary", True): "freeman_halton",
     ("covariate", "continuous", False): "ancova",
     ("covariate", "continuous", True): "ancova",
     ("paired", "continuous", False): "paired_t",

@@ -20,7 +20,17 @@ from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
 from alliance_stats.ledger import RowLedger
 
-__all__ = ["Codes", "Design", "Kind", "Outcome", "Samples", "read_outcome", "read_samples"]
+__all__ = [
+    "Codes",
+    "Design",
+    "Kind",
+    "Outcome",
+    "Samples",
+    "check_group_labels",
+    "check_varies",
+    "read_outcome",
+    "read_samples",
+]
 
 Codes = npt.NDArray[np.int64]
 Kind = Literal["continuous", "ordinal", "binary"]
@@ -146,7 +156,7 @@ def read_samples(
         data, rows = rows.keep(data, data[paired].notna(), reason=f"'{paired}' is missing")
     codes, index = group_codes(data[group])
     labels = tuple(str(label) for label in index)
-    _check_labels(group, labels)
+    check_group_labels(group, labels)
     return Samples(
         data=data,
         group_column=group,
@@ -193,7 +203,6 @@ def read_outcome(samples: Samples, name: str) -> Outcome:
         categories=categories,
         rows=rows,
     )
-    _check_varies(outcome)
     return outcome
 
 
@@ -215,7 +224,8 @@ def _read_values(data: pd.DataFrame, name: str) -> tuple[Array, Kind, tuple[str,
     return values, "binary" if binary else "continuous", ()
 
 
-def _check_varies(outcome: Outcome) -> None:
+def check_varies(outcome: Outcome) -> None:
+    """Raise if the outcome has no complete case or one value throughout."""
     if outcome.values.size == 0:
         raise DataError(
             f"Outcome '{outcome.name}' has no complete case: it is missing in every row "
@@ -254,7 +264,8 @@ def _check_roles(
         )
 
 
-def _check_labels(group: str, labels: tuple[str, ...]) -> None:
+def check_group_labels(group: str, labels: tuple[str, ...]) -> None:
+    """Raise unless there are two groups whose names differ by more than case or space."""
     if len(labels) < 2:
         found = f"only the group '{labels[0]}'" if labels else "no group at all"
         raise DataError(f"Column '{group}' holds {found}; a comparison needs at least two groups.")

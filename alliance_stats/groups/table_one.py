@@ -1,0 +1,307 @@
+"""A paper's first table: who was in each group, and how unlike the groups were to start with."""
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from alliance_stats.checks import check_frame, finite_or_missing, group_codes, require_columns
+from alliance_stats.errors import DataError
+from alliance_stats.estimates import Array
+from alliance_stats.formatting import MISSING, format_count, format_number, format_percent
+from alliance_stats.groups.samples import Codes, check_group_labels
+from alliance_stats.ledger import RowLedger
+
+__all__ = ["TableOne", "standardised_difference", "table_one"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TableOne:
+    """Baseline characteristics by group; made by :func:`table_one`.
+
+    Attributes
+    ----------
+    unit
+        What a row of the counted frame is, in words (``"family"``).
+    labels, sizes
+        Groups and how many units each has.
+    statistics
+        One row a variable, level and group; see :meth:`tidy`.
+    rows
+        Ledger of the caller's rows, down to units.
+    """
+
+    unit: str
+    labels: tuple[str, ...]
+    sizes: tuple[int, ...]
+    statistics: pd.DataFrame
+    rows: RowLedger
+
+    def tidy(self) -> pd.DataFrame:
+        """Return one row a variable, level and group.
+
+        ``variable, kind`` (continuous | binary | categorical), ``level`` (of a categorical one),
+        ``group, n`` (units with a value), ``n_missing, mean, sd, median, q1, q3, count``, ``share``
+        (of n), and
+        ``smd``: the variable's standardised difference, the largest over pairs of groups, in SDs
+        (absolute; the same in all rows of a variable).
+        """
+        return self.statistics.copy()
+
+    def glance(self) -> pd.DataFrame:
+        """Return one row: the unit, groups, units, variables, the largest SMD."""
+        return pd.DataFrame(
+            {
+                "unit": [self.unit],
+                "n_groups": [len(self.labels)],
+                "nobs": [sum(self.sizes)],
+                "n_variables": [self.statistics["variable"].nunique()],
+                "largest_smd": [self.statistics["smd"].max()],
+            }
+        )
+
+    def frame(self) -> pd.DataFrame:
+        """Return the table as it is printed: strings, a row a variable or level, a column a group.
+
+        Continuous variables as mean (SD), the others as count (percentage); the last column
+        is the standardised difference.
+        """
+        heads = [f"{g} (n = {n})" for g, n in zip(self.labels, self.sizes, strict=True)]
+        lines: list[dict[str, str]] = []
+        for variable, rows in self.statistics.groupby("variable", sort=False):
+            smd = format_number(float(rows["smd"].iloc[0]))
+            if rows["kind"].iloc[0] == "continuous":
+                cells = [_mean_cell(row) for _, row in rows.iterrows()]
+                lines.append(_line(f"{variable}, mean (SD)", heads, cells, smd))
+                continue
+            if rows["kind"].iloc[0] == "binary":
+                cells = [_count_cell(row) for _, row in rows.iterrows()]
+                lines.append(_line(f"{variable}, n (%)", heads, cells, smd))
+                continue
+            lines.append(_line(f"{variable}, n (%)", heads, [""] * len(heads), smd))
+            for level, part in rows.groupby("level", sort=False):
+                cells = [_count_cell(row) for _, row in part.iterrows()]
+                lines.append(_line(f"  {level}", heads, cells, ""))
+        return pd.DataFrame(lines)
+
+    def footnotes(self) -> tuple[str, ...]:
+        """Return what must stand under the table."""
+        notes = [f"The unit is the {self.unit}: each counts once."]
+        pairs = "the largest over pairs of groups; " if len(self.labels) > 2 else ""
+        notes.append(
+            f"SMD: absolute standardised difference ({pairs}means in SDs, categories by their "
+            "Mahalanobis distance); it describes balance and is not a test."
+        )
+        missing = self.statistics.drop_duplicates(["variable", "group"])
+        missing = missing[missing["n_missing"] > 0]
+        notes += [
+            f"{variable}: missing for "
+            + ", ".join(f"{r['n_missing']} in {r['group']}" for _, r in rows.iterrows())
+            + "; percentages are of those known."
+            for variable, rows in missing.groupby("variable", sort=False)
+        ]
+        return tuple(notes)
+
+    def summary(self) -> str:
+        """Return the table and its footnotes as text."""
+        return "\n".join([self.frame().to_string(index=False), *self.footnotes(), str(self.rows)])
+
+
+def table_one(
+    data: pd.DataFrame,
+    *,
+    variables: Sequence[str],
+    group: str,
+    unit: str | None = None,
+    unit_name: str | None = None,
+) -> TableOne:
+    """Describe groups at baseline, each unit counted once.
+
+    Parameters
+    ----------
+    data
+        One row a unit; or, with `unit`, one row a member of a unit.
+    variables
+        Numeric columns (mean and SD; counts where they hold 0 and 1 only) or text, categories and
+        booleans (counts). A numeric column that stands for categories must be made one.
+    group
+        Column of group labels.
+    unit
+        Column that identifies the unit (family, therapist). Group and variables must then be the
+        same in all rows of a unit: which member's value speaks for a family is not for a table to
+        decide.
+    unit_name
+        The unit in words; the column's name if not given, ``"row"`` without `unit`.
+
+    Raises
+    ------
+    DataError
+        If a variable differs within a unit or is missing everywhere, a column is not there, or
+        there are fewer than two groups.
+    """
+    check_frame(data)
+    if not variables:
+        raise DataError("variables is empty: name at least one.")
+    require_columns(data, [*variables, group, unit])
+    levels = {} if unit is None else {unit_name or unit: (unit,)}
+    rows = RowLedger.start(data, levels)
+    data, rows = rows.keep(data, data[group].notna(), reason=f"'{group}' is missing")
+    if unit is not None:
+        data, rows = _one_row_a_unit(data, [group, *variables], unit, rows)
+    codes, index = group_codes(data[group])
+    labels = tuple(str(label) for label in index)
+    check_group_labels(group, labels)
+    tables = [_describe(data, variable, codes, labels) for variable in variables]
+    sizes = tuple(int((codes == g).sum()) for g in range(len(labels)))
+    name = unit_name or unit or "row"
+    return TableOne(name, labels, sizes, pd.concat(tables, ignore_index=True), rows)
+
+
+def standardised_difference(first: tuple[Array, Array], second: tuple[Array, Array]) -> float:
+    """Return ``sqrt(d' [(S_1 + S_2)/2]^-1 d)`` of two groups' means and covariance matrices.
+
+    One variable: the absolute mean difference over the root mean variance; a proportion's variance
+    is p(1 - p). k categories: their k - 1 first proportions with multinomial covariance (Yang &
+    Dalton 2012, SAS Global Forum 335; Austin 2009, doi:10.1002/sim.3697). Infinite where the groups
+    differ and neither varies, 0 where both are one and the same constant.
+    """
+    (mean_1, cov_1), (mean_2, cov_2) = first, second
+    d = np.atleast_1d(mean_1 - mean_2)
+    S = np.atleast_2d((np.asarray(cov_1) + np.asarray(cov_2)) / 2.0)
+    values, vectors = np.linalg.eigh(S)
+    known = values > 1e-12 * max(1.0, float(values.max()))
+    along = vectors.T @ d
+    if (np.abs(along[~known]) > 1e-12).any():
+        return math.inf
+    return float(math.sqrt(np.sum(along[known] ** 2 / values[known])))
+
+
+def _one_row_a_unit(
+    data: pd.DataFrame, columns: list[str], unit: str, rows: RowLedger
+) -> tuple[pd.DataFrame, RowLedger]:
+    data, rows = rows.keep(data, data[unit].notna(), reason=f"'{unit}' is missing")
+    for column in columns:
+        different = data.groupby(unit, observed=True)[column].nunique(dropna=False)
+        if (different > 1).any():
+            where = different.index[different > 1][0]
+            raise DataError(
+                f"'{column}' differs within {unit} '{where}'. A table of {unit} units needs one "
+                f"value each: summarise it first (the mother's, the mean), or leave unit= out."
+            )
+    return rows.keep(data, ~data[unit].duplicated(), reason=f"further rows of the same {unit}")
+
+
+def _describe(
+    data: pd.DataFrame, variable: str, codes: Codes, labels: tuple[str, ...]
+) -> pd.DataFrame:
+    column = data[variable]
+    numeric = pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(
+        column.dtype
+    )
+    if numeric:
+        values = finite_or_missing(data, variable)
+        if np.isin(values[~np.isnan(values)], (0.0, 1.0)).all():
+            return _binary(values, variable, codes, labels)
+        return _continuous(values, variable, codes, labels)
+    return _categorical(column, variable, codes, labels)
+
+
+def _continuous(
+    values: Array, variable: str, codes: Codes, labels: tuple[str, ...]
+) -> pd.DataFrame:
+    rows, moments = [], []
+    for g, label in enumerate(labels):
+        own = values[codes == g]
+        known = own[~np.isnan(own)]
+        quartiles = np.quantile(known, [0.25, 0.5, 0.75]) if known.size else [math.nan] * 3
+        sd = float(known.std(ddof=1)) if known.size > 1 else math.nan
+        mean = float(known.mean()) if known.size else math.nan
+        moments.append((np.array([mean]), np.array([[sd**2]])))
+        rows.append(
+            _row(variable, "continuous", "", label)
+            | {
+                "n": known.size,
+                "n_missing": own.size - known.size,
+                "mean": mean,
+                "sd": sd,
+                "q1": float(quartiles[0]),
+                "median": float(quartiles[1]),
+                "q3": float(quartiles[2]),
+                "count": math.nan,
+                "share": math.nan,
+            }
+        )
+    return pd.DataFrame(rows).assign(smd=_largest(moments))
+
+
+def _binary(values: Array, variable: str, codes: Codes, labels: tuple[str, ...]) -> pd.DataFrame:
+    """Describe a 0/1 column by its ones."""
+    frame = _continuous(values, variable, codes, labels)
+    share = frame["mean"].to_numpy()
+    moments = [(np.array([p]), np.array([[p * (1.0 - p)]])) for p in share]
+    unused = dict.fromkeys(["mean", "sd", "q1", "median", "q3"], math.nan)
+    return frame.assign(
+        kind="binary", count=share * frame["n"], share=share, smd=_largest(moments), **unused
+    )
+
+
+def _categorical(
+    column: pd.Series, variable: str, codes: Codes, labels: tuple[str, ...]
+) -> pd.DataFrame:
+    level_codes, levels = group_codes(column)
+    if len(levels) == 0:
+        raise DataError(f"'{variable}' is missing in every row.")
+    rows, moments = [], []
+    for k, level in enumerate(levels):
+        for g, label in enumerate(labels):
+            own = level_codes[codes == g]
+            n = int((own >= 0).sum())
+            count = int((own == k).sum())
+            rows.append(
+                _row(variable, "categorical", str(level), label)
+                | {"n": n, "n_missing": own.size - n}
+                | dict.fromkeys(["mean", "sd", "q1", "median", "q3"], math.nan)
+                | {"count": count, "share": count / n if n else math.nan}
+            )
+    for g in range(len(labels)):
+        own = level_codes[(codes == g) & (level_codes >= 0)]
+        p = np.array(
+            [float((own == k).mean()) if own.size else math.nan for k in range(len(levels))]
+        )
+        p = p[: max(1, len(levels) - 1)]
+        moments.append((p, np.diag(p) - np.outer(p, p)))
+    return pd.DataFrame(rows).assign(smd=_largest(moments))
+
+
+def _row(variable: str, kind: str, level: str, group: str) -> dict[str, object]:
+    return {"variable": variable, "kind": kind, "level": level, "group": group}
+
+
+def _largest(moments: list[tuple[Array, Array]]) -> float:
+    """Return the largest standardised difference over pairs of groups that have one."""
+    found = [
+        standardised_difference(a, b)
+        for a, b in itertools.combinations(moments, 2)
+        if all(np.isfinite(part).all() for part in (*a, *b))
+    ]
+    return max(found, default=math.nan)
+
+
+def _line(name: str, heads: list[str], cells: list[str], smd: str) -> dict[str, str]:
+    return {"Variable": name, **dict(zip(heads, cells, strict=True)), "SMD": smd}
+
+
+def _mean_cell(row: pd.Series) -> str:
+    if row["n"] == 0:
+        return MISSING
+    spread = MISSING if math.isnan(row["sd"]) else format_number(row["sd"])
+    return f"{format_number(row['mean'])} ({spread})"
+
+
+def _count_cell(row: pd.Series) -> str:
+    if row["n"] == 0:
+        return MISSING
+    return f"{format_count(row['count'])} ({format_percent(row['share'])})"

@@ -1,0 +1,165 @@
+"""Coded interview themes by group: prevalence, differences, exact tests."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from alliance_stats.checks import check_conf_level, check_frame, describe_rows, require_columns
+from alliance_stats.effect_sizes import clopper_pearson
+from alliance_stats.errors import DataError
+from alliance_stats.groups.comparison import GroupComparison, compare_outcomes
+from alliance_stats.groups.finding import TestOptions
+from alliance_stats.ledger import RowLedger
+
+__all__ = ["ThemeComparison", "binary_theme", "compare_themes"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ThemeComparison:
+    """Themes compared between groups; made by :func:`compare_themes`.
+
+    Attributes
+    ----------
+    comparison
+        The comparison of the themes as 0/1 outcomes.
+    """
+
+    comparison: GroupComparison
+
+    @property
+    def rows(self) -> RowLedger:
+        """Ledger of the cases."""
+        return self.comparison.rows
+
+    def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return one row a theme.
+
+        Columns: ``theme``, then per group ``group_i, count_i, n_i, missing_i, prevalence_i`` with
+        exact limits ``prevalence_i_low, prevalence_i_high``; with two groups ``contrast, estimate,
+        conf_low, conf_high`` (difference of proportions, Newcombe) and ``odds_ratio(_low, _high)``;
+        ``p_value, smallest_p`` (with these group sizes and this many cases), ``p_holm, p_fdr``
+        over the themes of this table, ``method, note``.
+        """
+        tidy = self.comparison.tidy(conf_level=conf_level)
+        return pd.DataFrame([self._row(row, conf_level) for _, row in tidy.iterrows()])
+
+    def prevalence(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return a row a theme and group: ``theme, group, count, n, estimate`` and exact limits."""
+        check_conf_level(conf_level)
+        described = self.comparison.describe()
+        rows = []
+        for _, row in described.iterrows():
+            share = _share(row["count"], row["n"], conf_level)
+            rows.append(
+                {
+                    "theme": row["outcome"],
+                    "group": row["group"],
+                    "count": int(row["count"]),
+                    "n": int(row["n"]),
+                    "estimate": share[0],
+                    "conf_low": share[1],
+                    "conf_high": share[2],
+                }
+            )
+        return pd.DataFrame(rows)
+
+    def glance(self) -> pd.DataFrame:
+        """Return one row: design, groups, themes, cases."""
+        return self.comparison.glance().rename(columns={"n_outcomes": "n_themes"})
+
+    def summary(self) -> str:
+        """Return the themes in words."""
+        return self.comparison.summary()
+
+    def _row(self, row: pd.Series, conf_level: float) -> dict[str, object]:
+        out: dict[str, object] = {"theme": row["outcome"]}
+        for i in range(1, len(self.comparison.labels) + 1):
+            n = int(row[f"n_{i}"])
+            count = round(row[f"mean_{i}"] * n) if n else 0
+            share, low, high = _share(count, n, conf_level)
+            out |= {
+                f"group_{i}": row[f"group_{i}"],
+                f"count_{i}": count,
+                f"n_{i}": n,
+                f"missing_{i}": row[f"missing_{i}"],
+                f"prevalence_{i}": share,
+                f"prevalence_{i}_low": low,
+                f"prevalence_{i}_high": high,
+            }
+        kept = ["contrast", "estimate", "conf_low", "conf_high", "odds_ratio", "odds_ratio_low"]
+        kept += ["odds_ratio_high", "p_value", "smallest_p", "p_holm", "p_fdr", "method", "note"]
+        return out | {name: row[name] for name in kept if name in row.index}
+
+
+def compare_themes(
+    data: pd.DataFrame,
+    *,
+    themes: Sequence[str],
+    group: str,
+    paired: str | None = None,
+    test: str | Mapping[str, str] = "auto",
+) -> ThemeComparison:
+    """Compare how often themes were coded in two or more groups.
+
+    Parameters
+    ----------
+    data
+        One row an interviewed case.
+    themes
+        Columns of 0 and 1 (or booleans); missing where a case was not coded.
+    group
+        Column of group labels.
+    paired
+        Column that says which two cases are matched: McNemar's test then.
+    test
+        ``"auto"`` (Fisher; McNemar where matched), ``"fisher"``, ``"boschloo"``,
+        ``"fisher_mid_p"``, ``"mcnemar"``, ``"mcnemar_mid_p"``, or a mapping from theme to one.
+
+    Returns
+    -------
+    ThemeComparison
+        A theme that all or none of the cases have is described and not tested.
+
+    Raises
+    ------
+    DataError
+        If a theme is not 0/1, or as :func:`compare_groups`.
+    """
+    check_frame(data)
+    require_columns(data, [*themes, group])
+    coded = data.assign(**{theme: binary_theme(data, theme) for theme in themes})
+    return ThemeComparison(
+        compare_outcomes(
+            coded,
+            list(themes),
+            {"group": group, "paired": paired},
+            test=test,
+            options=TestOptions(),
+            describe_constant=True,
+        )
+    )
+
+
+def binary_theme(data: pd.DataFrame, theme: str) -> pd.Series:
+    """Return a theme as 0.0 / 1.0 / NaN, or raise naming what else was found."""
+    column = data[theme]
+    if pd.api.types.is_bool_dtype(column.dtype) or column.dropna().map(type).eq(bool).all():
+        return column.map({True: 1.0, False: 0.0}).astype(float)
+    numbers = pd.to_numeric(column, errors="coerce")
+    strange = column.notna() & ~numbers.isin([0, 1])
+    if strange.any():
+        raise DataError(
+            f"Theme '{theme}' is not 0/1: it holds {column[strange].iloc[0]!r} in "
+            f"{describe_rows(strange, data.index)}. Code absent as 0, present as 1, not coded as "
+            "missing."
+        )
+    return numbers.astype(float)
+
+
+def _share(count: float, n: float, conf_level: float) -> tuple[float, float, float]:
+    if n == 0:
+        return math.nan, math.nan, math.nan
+    effect = clopper_pearson(int(count), int(n), conf_level=conf_level)
+    return effect.estimate, effect.conf_low, effect.conf_high
