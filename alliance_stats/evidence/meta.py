@@ -78,7 +78,7 @@ def meta_analysis(
         If the moderators cannot be read.
     NotIdentifiedError
         If there are too few estimates or studies for the model, moderators depend on one another,
-        or all estimates are equal under Knapp-Hartung (whose standard error is then zero).
+        or the model fits all estimates exactly under Knapp-Hartung (whose SE is then zero).
     ValueError
         If method and test do not go together.
     """
@@ -130,8 +130,8 @@ def _knapp_hartung(ratio: float, test: str) -> float:
         return max(1.0, ratio)
     if ratio <= np.finfo(np.float64).eps:
         raise NotIdentifiedError(
-            "All estimates are equal, so the Knapp-Hartung standard error is zero. Use "
-            "test='normal' or test='knapp-hartung-adhoc'."
+            "The estimates are all equal, or lie exactly on the moderators' line, so the "
+            "Knapp-Hartung standard error is zero. Use test='normal' or 'knapp-hartung-adhoc'."
         )
     return ratio
 
