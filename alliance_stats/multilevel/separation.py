@@ -1,0 +1,140 @@
+"""Separation: fixed effects that tell the outcome without error have no finite estimate.
+
+A direction ``d`` of the coefficients separates if no row's likelihood falls along it and some row's
+rises: ``x'd >= 0`` where every trial succeeded, ``<= 0`` where none did, ``= 0`` otherwise (for
+counts: ``<= 0`` where the count is 0, else ``= 0``), not all equal to 0 (Albert & Anderson 1984,
+doi:10.1093/biomet/71.1.1; for counts Correia, Guimaraes & Zylkin 2019, arXiv:1903.01633). Whether
+there is one does not depend on the random effects. A linear programme decides (Konis 2007, DPhil
+thesis, University of Oxford); it is asked only where a fit without random effects leaves a
+direction about which next to nothing is known.
+"""
+
+import numpy as np
+import pandas as pd
+from scipy import linalg, optimize
+
+from alliance_stats.checks import describe_rows
+from alliance_stats.errors import NotIdentifiedError
+from alliance_stats.estimates import Array
+from alliance_stats.multilevel.design import Design
+from alliance_stats.multilevel.laplace import GeneralizedProblem
+
+__all__ = ["check_not_separated"]
+
+# A direction whose standard error exceeds this, for a change of 1 in the predictor of the rows it
+# moves most, is suspicious (a cell of ten rows with one event in 100 comes to about 3).
+SUSPICIOUS = 3.0
+# What counts as moved, for coefficients of a direction scaled to at most 1.
+MOVED = 1e-6
+CELLS_SHOWN = 4
+
+
+def check_not_separated(design: Design, problem: GeneralizedProblem, eta: Array) -> None:
+    """Raise, naming the terms and cells, if the outcome is separated.
+
+    Parameters
+    ----------
+    design, problem
+        The data.
+    eta
+        Linear predictors of a fit without random effects, in the layout's order.
+    """
+    if problem.p == 0 or not _is_suspicious(problem, eta):
+        return
+    outcome, order = problem.outcome, problem.layout.order
+    all_hit, none_hit = np.zeros((2, problem.n), dtype=bool)
+    none_hit[order] = outcome.y == 0
+    if problem.family.name == "binomial":
+        all_hit[order] = outcome.y == outcome.trials
+    direction = _separating_direction(design.X, all_hit, none_hit)
+    if direction is None:
+        return
+    raise NotIdentifiedError(_message(design, direction, all_hit, none_hit))
+
+
+def _is_suspicious(problem: GeneralizedProblem, eta: Array) -> bool:
+    _, _, weight = problem.family.slopes(eta, problem.outcome)
+    values, vectors = linalg.eigh((problem.Q * weight) @ problem.Q.T)
+    most = np.abs(vectors.T @ problem.Q).max(axis=1)
+    return bool((most / np.sqrt(np.maximum(values, 1e-300)) > SUSPICIOUS).any())
+
+
+def _separating_direction(X: Array, all_hit: np.ndarray, none_hit: np.ndarray) -> Array | None:
+    """Find a direction by linear programming; ``None`` if there is none.
+
+    Rows that are alike count once, and columns are scaled to at most 1.
+    """
+    scale = np.abs(X).max(axis=0)
+    sign = all_hit.astype(np.float64) - none_hit
+    rows = np.unique(np.column_stack([X / scale, sign]), axis=0)
+    scaled, sign = rows[:, :-1], rows[:, -1]
+    pushed = scaled[sign != 0] * sign[sign != 0, None]
+    if len(pushed) == 0:
+        return None
+    level = scaled[sign == 0]
+    found = optimize.linprog(
+        -pushed.sum(axis=0) / len(pushed),
+        A_ub=-pushed,
+        b_ub=np.zeros(len(pushed)),
+        A_eq=level if len(level) else None,
+        b_eq=np.zeros(len(level)) if len(level) else None,
+        bounds=(-1.0, 1.0),
+        method="highs",
+    )
+    if found.status != 0 or (pushed @ found.x).max() <= MOVED:
+        return None
+    return np.asarray(found.x / scale)
+
+
+def _message(design: Design, direction: Array, all_hit: np.ndarray, none_hit: np.ndarray) -> str:
+    moved = np.abs(design.X @ direction) > MOVED
+    cells = _one_sided_cells(design, moved, all_hit, none_hit)
+    name = design.formula.response
+    opening = (
+        f"Separation: '{name}' is told without error by the fixed effects, whose estimates would "
+        "run to infinity."
+    )
+    if cells:
+        more = len(cells) - CELLS_SHOWN
+        shown = "; ".join(cells[:CELLS_SHOWN]) + (f"; and {more} more" if more > 0 else "")
+        return (
+            f"{opening} Cells in which it never varies: {shown}. Join such a category with "
+            "another, or leave the term out."
+        )
+    involved = np.abs(direction) * np.abs(design.X).max(axis=0) > MOVED
+    names = [design.fixed.names[i] for i in design.fixed.kept[involved]]
+    return (
+        f"{opening} A combination of {', '.join(names)} does so in "
+        f"{describe_rows(moved, design.index)}. Leave one of these terms out, or make it coarser."
+    )
+
+
+def _one_sided_cells(
+    design: Design, moved: np.ndarray, all_hit: np.ndarray, none_hit: np.ndarray
+) -> list[str]:
+    """Cells of the categorical terms, among the rows moved, in which the outcome never varies."""
+    found: list[str] = []
+    known: list[np.ndarray] = []
+    for term in design.fixed.spec.terms:
+        columns = [str(factor.expr) for factor in term.factors]
+        if not columns or not all(_is_categorical(design.frame, column) for column in columns):
+            continue
+        for cell, positions in design.frame.groupby(
+            columns, observed=True, sort=True
+        ).indices.items():
+            rows = np.zeros(len(moved), dtype=bool)
+            rows[positions] = True
+            one_sided = all_hit[rows].all() or none_hit[rows].all()
+            inside = any((rows <= other).all() for other in known)
+            if one_sided and moved[rows].any() and not inside:
+                known.append(rows)
+                values = cell if isinstance(cell, tuple) else (cell,)
+                where = ", ".join(f"{c} = {v}" for c, v in zip(columns, values, strict=True))
+                what = "no event" if none_hit[rows].all() else "nothing but events"
+                count = int(rows.sum())
+                found.append(f"{where} ({what} in {count} row{'s' if count > 1 else ''})")
+    return found
+
+
+def _is_categorical(frame: pd.DataFrame, column: str) -> bool:
+    return column in frame.columns and not pd.api.types.is_numeric_dtype(frame[column])
