@@ -14,7 +14,7 @@ from alliance_stats.checks import (
     require_present,
 )
 from alliance_stats.errors import DataError
-from alliance_stats.figures.axes import dress, integer_ticks
+from alliance_stats.figures.axes import dress, integer_ticks, width_in_points
 from alliance_stats.figures.report import ReportFigure
 from alliance_stats.figures.session_means import session_means
 from alliance_stats.figures.style import (
@@ -27,13 +27,14 @@ from alliance_stats.figures.style import (
     settle,
     styled,
 )
-from alliance_stats.figures.text import wrap
+from alliance_stats.figures.text import text_width, wrap
 from alliance_stats.formatting import format_interval, format_number, format_percent, plural
 
 __all__ = ["draw_trajectories", "trajectory_figure"]
 
 _COLUMNS = 4  # panels side by side
 _MOST_MARKERS = 14  # sessions; with more, markers hide the line
+_BETWEEN_LABELS = 4.0  # pt
 _PANEL_WIDTH = 1.35  # in, the room a panel's heading has at four panels
 
 
@@ -149,6 +150,7 @@ def trajectory_figure(
     names = list(panels)
     columns = min(len(names), _COLUMNS)
     rows = -(-len(names) // columns)
+    most_ticks = {1: 12, 2: 8}.get(columns, 5)
     figure = new_figure(FULL_WIDTH if columns > 1 else 5.0, 0.4 + 2.9 * rows)
     # not sharex: shared axes share their tick labels, and each panel has its own n under them
     axes = figure.subplots(rows, columns, sharey=True, squeeze=False)
@@ -157,6 +159,7 @@ def trajectory_figure(
             ax.remove()
             continue
         name = names[place]
+        _set_limits(ax, rated, session=session, score=score)
         draw_trajectories(
             ax,
             panels[name],
@@ -165,16 +168,17 @@ def trajectory_figure(
             score=score,
             person=person,
             style=look(place),
-            most_ticks={1: 12, 2: 8}.get(columns, 5),
+            most_ticks=most_ticks,
         )
         dress(ax, y_label=score_label if place % columns == 0 else "", grid="y")
         persons = plural(panels[name][person].nunique(), "person")
         width = 72 * (_PANEL_WIDTH if columns == _COLUMNS else 5.4 / columns)
         heading = [*wrap(name, width, BODY, bold=True), persons] if name else [persons]
         ax.set_title("\n".join(heading), loc="left", pad=6, **font(BODY, colour=look(place).text))
-        _set_limits(ax, rated, session=session, score=score)
     figure.supxlabel(r"Session number, and under it the number of ratings", **font(BODY))
     settle(figure)
+    for ax, name in zip(figure.axes, names, strict=True):  # now that the panels' width is known
+        _label_sessions(ax, means[name], most_ticks)
     return ReportFigure(
         figure,
         label=label,
@@ -194,8 +198,18 @@ def _panels(rated: pd.DataFrame, role: Hashable | None) -> dict[str, pd.DataFram
 def _label_sessions(ax: Axes, means: pd.DataFrame, most_ticks: int) -> None:
     sessions = means["session"].to_numpy(dtype=float)
     counts = dict(zip(sessions, means["n_ratings"].astype(int), strict=True))
-    ticks = integer_ticks(sessions.min(), sessions.max(), most=most_ticks)
-    ax.set_xticks(ticks, [f"{tick}\n{counts.get(float(tick), 0)}" for tick in ticks])
+    low, high = ax.get_xlim()
+    per_session = width_in_points(ax) / (high - low)
+    labels: dict[int, str] = {}
+    edge = -np.inf
+    for tick in integer_ticks(sessions.min(), sessions.max(), most=most_ticks):
+        n = str(counts.get(float(tick), 0))
+        half = max(text_width(n), text_width(str(tick))) / 2.0
+        if tick * per_session - half < edge + _BETWEEN_LABELS:
+            continue  # two numbers that touch read as one
+        labels[tick] = f"{tick}\n{n}"
+        edge = tick * per_session + half
+    ax.set_xticks(list(labels), list(labels.values()))
 
 
 def _set_limits(ax: Axes, rated: pd.DataFrame, *, session: Hashable, score: Hashable) -> None:

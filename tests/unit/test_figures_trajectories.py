@@ -1,5 +1,7 @@
 """Trajectories: the means are right and what is drawn is what was computed."""
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -147,6 +149,22 @@ def test_each_panel_prints_its_own_number_of_ratings() -> None:
         assert {int(when): int(n) for when, n in printed} == {
             int(when): counts.get(int(when), 0) for when, _ in printed
         }
+
+
+def test_numbers_under_neighbouring_sessions_do_not_touch() -> None:
+    data = pd.concat(
+        [ratings(("child",)).assign(role=role) for role in ("a", "b", "c", "d") for _ in range(30)]
+    )
+    data["person"] = np.arange(len(data))
+    figure = trajectory_figure(
+        data, session="session", score="alliance", person="person", role="role"
+    )
+    figure.figure.draw_without_rendering()
+    for ax in figure.figure.axes:
+        boxes = [label.get_window_extent() for label in ax.get_xticklabels()]
+        assert len(boxes) >= 3
+        assert max(len(label.get_text().split("\n")[1]) for label in ax.get_xticklabels()) == 4
+        assert all(left.x1 + 2 < right.x0 for left, right in pairwise(boxes))
 
 
 def test_panels_keep_one_scale() -> None:
