@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Polygon
-from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter, NullLocator
 
 from alliance_stats.checks import check_choice, check_frame, require_columns, require_present
 from alliance_stats.errors import DataError
@@ -27,10 +27,11 @@ Scale = Literal["ratio", "difference"]
 _NAME_WIDTH = 150.0  # pt
 _WIDEST_RATIO = 64.0  # the axis goes no further than this from 1; longer intervals end in arrows
 _TICKS = (  # from fine to coarse
-    (0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.4),
+    (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.4, 1.6),
     (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0),
     (0.06, 0.12, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0),
-    (0.01, 0.1, 1.0, 10.0, 100.0),
+    tuple(round(m * 10.0**power, 9) for power in range(-4, 5) for m in (1, 2, 5)),
+    tuple(10.0**power for power in range(-9, 10)),
 )
 _TICK_ROOM = 24.0  # pt, between labels of ticks
 
@@ -56,7 +57,7 @@ def draw_forest(ax: Axes, estimates: pd.DataFrame, *, scale: Scale = "ratio") ->
     if scale == "ratio":
         ax.set_xscale("log")
         ax.xaxis.set_major_locator(FixedLocator(_ratio_ticks(low, high, width_in_points(ax))))
-        ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        ax.xaxis.set_major_formatter(lambda value, _: f"{value:.4g}")
         ax.xaxis.set_minor_locator(NullLocator())
         ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set_xlim(low, high)
@@ -183,14 +184,17 @@ def _limits(estimates: pd.DataFrame, scale: Scale) -> tuple[float, float]:
 
 
 def _ratio_ticks(low: float, high: float, width: float) -> Sequence[float]:
-    """Return the finest set of round ratios that reaches far enough and can be read."""
+    """Return the finest round ratios that span the axis and can be read."""
+    if high / low < 1.5:
+        near = MaxNLocator(nbins=5, steps=[1, 2, 5, 10]).tick_values(low, high)
+        return [float(tick) for tick in near if low <= tick <= high]
     for ticks in _TICKS:
         inside = [tick for tick in ticks if low <= tick <= high]
         apart = np.diff(np.log(inside)) / np.log(high / low) * width
-        reaches = low >= 0.75 * ticks[0] and high <= ticks[-1] / 0.75
-        if reaches and len(inside) > 1 and apart.min() >= _TICK_ROOM:
+        spans = ticks[0] / 1.3 <= low and high <= ticks[-1] * 1.3
+        if spans and len(inside) > 1 and apart.min() >= _TICK_ROOM:
             return inside
-    return [10.0**power for power in range(-9, 10) if low <= 10.0**power <= high]
+    return [1.0]
 
 
 def _sides(estimates: pd.DataFrame) -> Array:

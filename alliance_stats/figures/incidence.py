@@ -65,9 +65,7 @@ def draw_cumulative_incidence(ax: Axes, curves: pd.DataFrame) -> None:
     first = curves.loc[curves["state"] == states[0]]
     ticks = _ticks(first["time"].to_numpy(dtype=float))
     ax.set_xlim(0.0, float(first["time"].max()) * 1.02)
-    counts = [f"\n{format_count(_at_risk(first, tick))}" for tick in ticks]
-    if _enters_late(curves):
-        counts = [""] * len(ticks)
+    counts = ["" if _enters_late(curves) else f"\n{_at_risk(first, tick)}" for tick in ticks]
     ax.set_xticks(ticks, [f"{tick:g}{n}" for tick, n in zip(ticks, counts, strict=True)])
 
 
@@ -98,7 +96,9 @@ def cumulative_incidence_figure(
     late = any(_enters_late(curves.loc[curves["strata"] == group]) for group in groups)
     labels = [sum(len(_label(curves, state)) for state in result.states) for _ in groups]
     height = max(_PANEL_HEIGHT, lines_height(max(labels)) + 6.0 * len(result.states))
-    headings = [wrap(group, 300.0, BODY) if len(groups) > 1 else [] for group in groups]
+    headings = [
+        wrap(_sized(curves.loc[curves["strata"] == group], group), 300.0, BODY) for group in groups
+    ]
     tops = [lines_height(len(lines), BODY) + 8.0 for lines in headings]
     whole = sum(tops) + len(groups) * (height + _BELOW) + 6.0
     figure = new_figure(FULL_WIDTH, whole / 72, placed_by_hand=True)
@@ -109,8 +109,7 @@ def cumulative_incidence_figure(
         draw_cumulative_incidence(ax, curves.loc[curves["strata"] == group])
         clock = time_label if late else f"{time_label}; under it, number at risk"
         dress(ax, x_label=clock, y_label="Cumulative incidence (0–1)")
-        if heading:
-            ax.set_title("\n".join(heading), loc="left", pad=5, **font(BODY))
+        ax.set_title("\n".join(heading), loc="left", pad=5, **font(BODY))
         top += above + height + _BELOW
     found = "; ".join(_found(curves, group, result.states) for group in groups)
     return ReportFigure(
@@ -143,13 +142,12 @@ def _interval(row: pd.Series) -> str:
 
 def _found(curves: pd.DataFrame, group: str, states: tuple[str, ...]) -> str:
     own = curves.loc[curves["strata"] == group]
-    size = "" if _enters_late(own) else f" (n = {format_count(own['n_risk'].max())})"
     words = ", ".join(
         f"{state} {_interval(_last(own, state))} "
         f"({format_count(own.loc[own['state'] == state, 'n_event'].sum())} units)"
         for state in states
     )
-    return f"{group}{size}, by {own['time'].max():g}: {words}"
+    return f"{_sized(own, group)}, by {own['time'].max():g}: {words}"
 
 
 def _ticks(time: Array) -> list[float]:
@@ -161,6 +159,12 @@ def _ticks(time: Array) -> list[float]:
     whole = bool(np.all(time == np.round(time)))
     apart = max(1.0, round(size * step)) if whole else size * step
     return [apart * count for count in range(int(time.max() / apart + 1e-9) + 1)]
+
+
+def _sized(curves: pd.DataFrame, group: str) -> str:
+    if _enters_late(curves):
+        return group
+    return f"{group} (n = {format_count(curves['n_risk'].max())})"
 
 
 def _enters_late(curves: pd.DataFrame) -> bool:
@@ -175,10 +179,15 @@ def _enters_late(curves: pd.DataFrame) -> bool:
     return bool((at_risk[1:] != at_risk[:-1] - gone[:-1]).any())
 
 
-def _at_risk(curve: pd.DataFrame, time: float) -> int:
-    """Return who is at risk just before `time`, 0 after the last."""
+def _at_risk(curve: pd.DataFrame, time: float) -> str:
+    """Return who is at risk just before `time`, where the curve's own times tell.
+
+    Before the first of them rows may still have entered: nothing is said.
+    """
+    if time < curve["time"].iloc[0]:
+        return ""
     later = curve.loc[curve["time"] >= time, "n_risk"]
-    return int(later.iloc[0]) if len(later) else 0
+    return format_count(later.iloc[0]) if len(later) else "0"
 
 
 def _note(result: CumulativeIncidence, conf_level: float) -> str:

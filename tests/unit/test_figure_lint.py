@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 
+from alliance_stats.figures.axes import add_axes, dress
 from alliance_stats.figures.report import ReportFigure
-from alliance_stats.figures.style import add_axes, dress, font, new_figure
+from alliance_stats.figures.style import font, new_figure
 from tests.figure_lint.cases import CASES
 from tests.figure_lint.lint import lint
 

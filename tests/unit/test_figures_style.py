@@ -7,15 +7,9 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 
-from alliance_stats.figures.style import (
-    SMALL,
-    integer_ticks,
-    look,
-    new_figure,
-    spread,
-    text_width,
-    wrap,
-)
+from alliance_stats.figures.axes import integer_ticks
+from alliance_stats.figures.style import SMALL, look, new_figure
+from alliance_stats.figures.text import spread, text_width, wrap
 from tests.figure_lint.lint import contrast_ratio
 
 WHITE = np.ones(3)

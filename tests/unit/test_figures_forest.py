@@ -1,0 +1,128 @@
+"""Forest and funnel plots: what is drawn is what was given, on a scale that fits."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.patches import Polygon
+
+from alliance_stats.errors import DataError
+from alliance_stats.figures.forest import draw_forest, forest_figure
+from alliance_stats.figures.funnel import funnel_figure
+from alliance_stats.survival.cox import cox_ph
+from tests.figure_lint.cases import CASES, endings, hazard_ratios
+
+THREE = hazard_ratios("a", "b", "c")
+STUDIES = pd.DataFrame({"estimate": [0.0, 0.5, 0.26], "std_error": [0.1, 0.1, 0.3]})
+
+
+def report(estimates: pd.DataFrame, scale: str = "ratio") -> Figure:
+    return forest_figure(
+        estimates,
+        estimate_label="Hazard ratio",
+        method="Cox",
+        scale=scale,  # type: ignore[arg-type]
+    )
+
+
+def test_rows_intervals_and_line_are_where_the_numbers_are() -> None:
+    ax = Figure().add_subplot()
+    draw_forest(ax, THREE)
+    assert ax.get_xscale() == "log"
+    drawn = [line.get_xdata() for line in ax.lines if line.get_gid() == "interval"]
+    np.testing.assert_array_equal(drawn, THREE[["conf_low", "conf_high"]])
+    marks = [line for line in ax.lines if line.get_gid() == "estimate"]
+    assert [float(mark.get_xdata()[0]) for mark in marks] == THREE["estimate"].tolist()
+    heights = [float(mark.get_ydata()[0]) for mark in marks]
+    assert heights == sorted(heights)
+    assert ax.yaxis_inverted()  # the first row stands on top
+    assert any(np.all(np.asarray(line.get_xdata()) == 1.0) for line in ax.lines)
+
+
+def test_words_hold_every_number() -> None:
+    made = report(THREE)
+    for row in THREE.itertuples():
+        words = f"{row.term}: {row.estimate:.2f} [{row.conf_low:.2f}, {row.conf_high:.2f}]"
+        assert words in made.caption
+        assert words in made.alt
+    pd.testing.assert_frame_equal(made.data, THREE)
+
+
+def test_endless_intervals_end_in_arrows_and_are_not_printed_as_zero() -> None:
+    made = report(THREE.assign(conf_low=[1e-6, 0.5, 0.8], conf_high=[2.0, np.inf, 3.0]))
+    ax = made.figure.axes[0]
+    assert sum(line.get_gid() == "beyond" for line in ax.lines) == 2
+    assert "0.60 [< 0.01, 2.00]" in made.caption
+    assert "∞]" in made.caption
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [(0.99, 1.03, 3), (0.8, 1.2, 3), (0.5, 2.0, 3), (0.01, 30.0, 3), (0.3, 0.9, 2), (1.2, 9.0, 2)],
+)
+def test_ratio_axis_has_round_ticks_and_one(low: float, high: float, ticks: int) -> None:
+    middle = (low * high) ** 0.5
+    frame = pd.DataFrame({"term": ["a"], "estimate": middle, "conf_low": low, "conf_high": high})
+    ax = report(frame).figure.axes[0]
+    inside = [tick for tick in ax.get_xticks() if ax.get_xlim()[0] <= tick <= ax.get_xlim()[1]]
+    assert len(inside) >= ticks
+    assert 1.0 in inside
+
+
+def test_pooled_rows_are_diamonds_as_wide_as_their_interval() -> None:
+    made = CASES["forest, pooled"]()
+    ax = made.figure.axes[0]
+    diamond = next(patch for patch in ax.patches if isinstance(patch, Polygon))
+    across = diamond.get_xy()[:, 0]
+    assert (across.min(), across.max()) == (0.18, 0.32)
+    squares = [line for line in ax.lines if line.get_gid() == "estimate"]
+    weights = made.data.query("kind == 'study'")["weight"]
+    sides = np.maximum(9.0 * np.sqrt(weights / weights.max()), 2.0)
+    np.testing.assert_allclose([line.get_markersize() for line in squares], sides)
+
+
+def test_hazard_ratios_of_a_cox_model_can_be_given_as_they_are() -> None:
+    data = endings(("a", "b"))
+    data["x"] = (data["group"] == "b").astype(float)
+    ratios = cox_ph("x", data, time="time", event="event").hazard_ratios()
+    made = report(ratios)
+    assert f"{ratios['estimate'].iloc[0]:.2f}" in made.caption
+
+
+@pytest.mark.parametrize(
+    ("frame", "scale", "message"),
+    [
+        (THREE.drop(columns="conf_low"), "ratio", "estimates has no column 'conf_low'"),
+        (THREE.assign(estimate=[1, np.nan, 2]), "ratio", "'estimate' is missing in row 1"),
+        (THREE.assign(conf_low=-0.2), "ratio", "is not above 0, and has no place on a log axis"),
+        (THREE.assign(kind="total"), "ratio", "kind must be one of 'study'"),
+        (THREE, "logs", "scale must be one of 'ratio', 'difference'"),
+        (THREE.head(0), "ratio", "estimates has no rows"),
+    ],
+)
+def test_forest_refuses(frame: pd.DataFrame, scale: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        report(frame, scale)
+
+
+def test_funnel_counts_who_is_outside() -> None:
+    # limits of the first two: 0.25 -+ 0.196, of the third 0.25 -+ 0.588
+    made = funnel_figure(STUDIES, pooled=0.25, effect_label="Fisher z", method="REML")
+    assert "2 of 3 studies outside the 95% limits" in made.caption
+    ax = made.figure.axes[0]
+    drawn = next(line for line in ax.lines if line.get_gid() == "studies")
+    np.testing.assert_array_equal(drawn.get_xydata(), STUDIES.to_numpy())
+    assert ax.yaxis_inverted()
+
+
+@pytest.mark.parametrize(
+    ("studies", "message"),
+    [
+        (STUDIES.assign(std_error=[0.1, 0.0, 0.2]), "'std_error' must be above 0"),
+        (STUDIES.assign(estimate=[np.nan, 0, 1]), "'estimate' is missing in row 0"),
+        (STUDIES[["estimate"]], "studies has no column 'std_error'"),
+    ],
+)
+def test_funnel_refuses(studies: pd.DataFrame, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        funnel_figure(studies, pooled=0.0, effect_label="z", method="REML")

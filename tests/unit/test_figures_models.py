@@ -1,0 +1,137 @@
+"""Figures of mixed models: caterpillar, residual checks, variance shares, slopes."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from alliance_stats.errors import DataError
+from alliance_stats.figures.caterpillar import caterpillar_figure
+from alliance_stats.figures.residuals import normal_quantiles, residual_figure
+from alliance_stats.figures.slopes import slopes_figure
+from alliance_stats.figures.variance_partition import variance_partition_figure
+from tests.figure_lint.cases import CASES, fitted
+
+MODEL = fitted()
+SHARES = pd.DataFrame(
+    {"group": ["a", "b"], "estimate": [0.25, 0.75], "conf_low": 0.1, "conf_high": 0.9}
+)
+SLOPES = pd.DataFrame(
+    {"term": ["a", "b"], "estimate": [1.0, -2.0], "conf_low": -3.0, "conf_high": 3.0, "reach": 0.5}
+)
+
+
+def test_caterpillar_draws_the_predicted_effects_in_order() -> None:
+    report = caterpillar_figure(MODEL, group="therapist", conf_level=0.9)
+    table = MODEL.tidy(effects="ran_vals", conf_level=0.9)
+    own = table[table["group"] == "therapist"].sort_values("estimate")
+    ax = report.figure.axes[0]
+    drawn = [line for line in ax.lines if line.get_gid() == "estimate"]
+    assert [float(line.get_xdata()[0]) for line in drawn] == own["estimate"].tolist()
+    limits = [line.get_xdata() for line in ax.lines if line.get_gid() == "interval"]
+    np.testing.assert_array_equal(limits, own[["conf_low", "conf_high"]])
+    assert [text.get_text() for text in ax.texts] == own["level"].tolist()
+    sd = MODEL.tidy(effects="ran_pars").query("group == 'therapist'")["estimate"].iloc[0]
+    apart = ((own["conf_low"] > 0) | (own["conf_high"] < 0)).sum()
+    assert f"Estimated SD between them {sd:.2f}" in report.caption
+    assert f"{apart} of 8 intervals leave out 0" in report.alt
+
+
+def test_caterpillar_of_many_therapists_leaves_their_names_to_the_data() -> None:
+    report = CASES["caterpillar, 200 therapists"]()
+    assert len(report.figure.axes[0].texts) == 0
+    assert "200 therapists" in report.caption
+    assert report.data["level"].nunique() == 200
+
+
+@pytest.mark.parametrize(
+    ("group", "term", "message"),
+    [
+        ("therapists", "(Intercept)", "no grouping factor 'therapists'. Did you mean 'therapist'"),
+        ("therapist", "session", "'therapist' has no random effect 'session'"),
+    ],
+)
+def test_caterpillar_refuses(group: str, term: str, message: str) -> None:
+    with pytest.raises(DataError, match=message.replace(".", r"\.")):
+        caterpillar_figure(MODEL, group=group, term=term)
+
+
+def test_normal_quantiles_of_three_values() -> None:
+    table = normal_quantiles(np.array([3.0, 1.0, 2.0]))
+    assert table["estimate"].tolist() == [1.0, 2.0, 3.0]
+    # medians of uniform order statistics of three: 1 - 2^(-1/3), 1/2, 2^(-1/3)
+    expected = stats.norm.ppf([1 - 0.5 ** (1 / 3), 0.5, 0.5 ** (1 / 3)])
+    np.testing.assert_allclose(table["theoretical"], expected, atol=1e-12)
+    # the largest of three lies below x with probability Phi(x)^3
+    np.testing.assert_allclose(stats.norm.cdf(table["conf_high"].iloc[2]) ** 3, 0.975)
+    np.testing.assert_allclose(stats.norm.cdf(table["conf_low"].iloc[2]) ** 3, 0.025)
+
+
+def test_band_holds_its_share_of_normal_samples() -> None:
+    rng = np.random.default_rng(5)
+    tables = [normal_quantiles(rng.normal(size=25)) for _ in range(400)]
+    outside = np.mean(
+        [((t["estimate"] < t["conf_low"]) | (t["estimate"] > t["conf_high"])) for t in tables]
+    )
+    # 10,000 draws; neighbours go together, so that the error is some 0.005
+    assert outside == pytest.approx(0.05, abs=0.02)
+
+
+def test_residual_panels_hold_the_models_values() -> None:
+    report = residual_figure(MODEL, outcome_label="alliance")
+    rows = MODEL.augment()
+    first, second, *_ = report.figure.axes
+    points = next(line for line in first.lines if line.get_gid() == "values")
+    np.testing.assert_array_equal(points.get_xdata(), rows["fitted"])
+    np.testing.assert_array_equal(points.get_ydata(), rows["residual_standardised"])
+    drawn = next(line for line in second.lines if line.get_gid() == "values")
+    values = np.sort(rows["residual_standardised"])
+    np.testing.assert_allclose(drawn.get_ydata(), (values - values.mean()) / values.std(ddof=1))
+    assert "outside the band; therapist (n = 8)" in report.caption
+    assert f"{len(rows)} rows" in report.note
+
+
+def test_variance_bars_and_words() -> None:
+    report = variance_partition_figure(SHARES, outcome_label="alliance", method="REML")
+    assert [bar.get_width() for bar in report.figure.axes[0].patches] == [0.25, 0.75]
+    assert "a: 25% [10, 90]; b: 75% [10, 90]" in report.caption
+
+
+@pytest.mark.parametrize(
+    ("shares", "message"),
+    [
+        (SHARES.assign(estimate=[0.2, 0.7]), "add up to 0.9"),
+        (SHARES.assign(estimate=[-0.5, 1.5]), "not below 0 and add up to 1"),
+        (SHARES.assign(estimate=[np.nan, 1.0]), "'estimate' is missing in row 0"),
+    ],
+)
+def test_variance_refuses(shares: pd.DataFrame, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        variance_partition_figure(shares, outcome_label="alliance", method="REML")
+
+
+def slopes(frame: pd.DataFrame) -> object:
+    return slopes_figure(frame, predictor_label="alliance", outcome_label="symptoms", method="lmm")
+
+
+def test_slopes_run_through_the_origin_as_far_as_they_reach() -> None:
+    report = slopes(SLOPES)
+    ax = report.figure.axes[0]  # type: ignore[attr-defined]
+    lines = [line for line in ax.lines if str(line.get_gid()).startswith("slope")]
+    for line, row in zip(lines, SLOPES.itertuples(), strict=True):
+        np.testing.assert_array_equal(line.get_xdata(), [-row.reach, 0, row.reach])
+        np.testing.assert_array_equal(line.get_ydata(), row.estimate * line.get_xdata())
+    assert "a: 1.00 [−3.00, 3.00]; b: −2.00 [−3.00, 3.00]" in report.caption  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        (SLOPES.assign(reach=0.0), "'reach' must be above 0"),
+        (SLOPES.drop(columns="reach"), "slopes has no column 'reach'"),
+        (SLOPES.assign(conf_low=np.nan), "'conf_low' is missing"),
+    ],
+)
+def test_slopes_refuse(frame: pd.DataFrame, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        slopes(frame)
