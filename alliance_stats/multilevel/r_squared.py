@@ -1,0 +1,299 @@
+"""R-squared of mixed models: never one number, each with its name.
+
+Marginal and conditional R2 of Nakagawa & Schielzeth (2013, doi:10.1111/j.2041-210x.2012.00261.x)
+with random slopes by Johnson (2014, doi:10.1111/2041-210X.12225), and the partition of the
+model-implied variance by source of Rights & Sterba (2019, doi:10.1037/met0000184), whole and within
+and between the units of a grouping factor.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from alliance_stats.checks import did_you_mean
+from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
+from alliance_stats.estimates import Array
+from alliance_stats.formatting import format_bounded, format_number, format_percent, text_table
+from alliance_stats.ledger import RowLedger
+from alliance_stats.multilevel.design import Grouping, fixed_columns, random_columns
+from alliance_stats.multilevel.fitted_model import FittedModel, GeneralizedModel
+from alliance_stats.multilevel.lmm import LinearMixedModel
+
+__all__ = ["RSquared", "r_squared"]
+
+NAKAGAWA = "Nakagawa & Schielzeth 2013; Johnson 2014"
+RIGHTS = "Rights & Sterba 2019"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RSquared:
+    """Explained variance, made by :func:`r_squared`.
+
+    Attributes
+    ----------
+    marginal, conditional
+        Nakagawa and Schielzeth's R2.
+    sources
+        Rights and Sterba's partition: ``source`` (``"fixed"``, ``"slopes"``: variation of random
+        slopes, ``"means"``: variation of units' means, ``"residual"``), ``group`` (grouping factor
+        of the random ones), ``scope`` (``"within"`` and ``"between"`` the units of `cluster`, or
+        ``"total"``) and ``variance``, in squared units of the linear predictor.
+    cluster
+        The grouping factor whose units part within from between, if one was named.
+    scale
+        The scale of the variances in words.
+    rows
+        The ledger of the fit's rows.
+    """
+
+    marginal: float
+    conditional: float
+    sources: pd.DataFrame
+    cluster: str | None
+    scale: str
+    rows: RowLedger
+
+    def tidy(self) -> pd.DataFrame:
+        """Return one row a measure.
+
+        Returns
+        -------
+        DataFrame
+            ``measure, scope, estimate, method``. Of Nakagawa and Schielzeth ``marginal`` and
+            ``conditional``; of Rights and Sterba the share of the variance in `scope` that comes
+            from ``f`` (fixed effects), ``fv`` (and random slopes), ``fvm`` (and units' means); with
+            a cluster also within (``f1``, ``f1v``) and between (``f2``) its units.
+        """
+        found = [
+            ("marginal", "total", self.marginal, NAKAGAWA),
+            ("conditional", "total", self.conditional, NAKAGAWA),
+        ]
+        sums = [("f", "total", ["fixed"]), ("fv", "total", ["fixed", "slopes"])]
+        sums.append(("fvm", "total", ["fixed", "slopes", "means"]))
+        if self.cluster is not None:
+            sums += [
+                ("f1", "within", ["fixed"]),
+                ("f1v", "within", ["fixed", "slopes"]),
+                ("f2", "between", ["fixed"]),
+            ]
+        found += [(name, scope, self._share(scope, of), RIGHTS) for name, scope, of in sums]
+        return pd.DataFrame(found, columns=["measure", "scope", "estimate", "method"])
+
+    def partition(self) -> pd.DataFrame:
+        """Return one row a source: ``source, group, scope, variance, share``.
+
+        ``share`` is of the total model-implied variance; the shares sum to 1.
+        """
+        return self.sources.assign(share=self.sources["variance"] / self.sources["variance"].sum())
+
+    def glance(self) -> pd.DataFrame:
+        """Return one row: both of Nakagawa and Schielzeth's, total variance, cluster and scale."""
+        return pd.DataFrame(
+            [
+                {
+                    "r2_marginal": self.marginal,
+                    "r2_conditional": self.conditional,
+                    "total_variance": float(self.sources["variance"].sum()),
+                    "cluster": self.cluster,
+                    "scale": self.scale,
+                }
+            ]
+        )
+
+    def summary(self) -> str:
+        """Return the measures and the partition as text."""
+        lines = [f"Explained variance on {self.scale}"]
+        lines.append(
+            text_table(
+                ["measure", "of", "R2", "after"],
+                [
+                    [
+                        row["measure"],
+                        row["scope"],
+                        format_bounded(row["estimate"], 3),
+                        row["method"],
+                    ]
+                    for row in self.tidy().to_dict("records")
+                ],
+            )
+        )
+        lines.append(
+            text_table(
+                ["source", "group", "scope", "variance", "share"],
+                [
+                    [
+                        row["source"],
+                        row["group"] or "",
+                        row["scope"],
+                        format_number(row["variance"], 3),
+                        format_percent(row["share"], 1),
+                    ]
+                    for row in self.partition().to_dict("records")
+                ],
+            )
+        )
+        lines.append(str(self.rows))
+        return "\n\n".join(lines)
+
+    def _share(self, scope: str, of: list[str]) -> float:
+        inside = self.sources if scope == "total" else self.sources.query("scope == @scope")
+        total = inside["variance"].sum()
+        part = inside.loc[inside["source"].isin(of), "variance"].sum()
+        return float(part / total) if total > 0 else np.nan
+
+
+def r_squared(model: FittedModel, *, cluster: str | None = None) -> RSquared:
+    """Say how much variance a mixed model explains, by whom and from which source.
+
+    Parameters
+    ----------
+    model
+        A fitted ``lmm`` or ``glmm``.
+    cluster
+        Grouping factor whose units part the variance into within and between, ``"therapist"``.
+
+    Returns
+    -------
+    RSquared
+        ``tidy()`` gives the measures by name, ``partition()`` the variances by source.
+
+    Raises
+    ------
+    FormulaError
+        A `cluster` that is not a grouping factor of the model.
+    DataError
+        A `cluster` that is crossed with another grouping factor.
+    NotIdentifiedError
+        Residual variances that differ between rows (weights, strata) or are known beforehand: there
+        is then no one variance to take a share of.
+
+    Notes
+    -----
+    With ``s_f`` the variance of the fixed part over the rows, z a row's random-effects columns, T
+    their covariance and ``s_e`` the residual variance, marginal R2 is
+    ``s_f / (s_f + mean z'Tz + s_e)`` and conditional R2 has ``mean z'Tz`` in the numerator too.
+
+    Rights and Sterba part ``E z'Tz`` into ``tr(T cov(z))`` (slopes) and ``m'Tm`` with m the mean of
+    z (means). The fixed part's deviations from the units' means vary within, those means between.
+    So do z's for a factor that is constant in the cluster's units; a factor nested in them varies
+    within as a whole. Where predictors are centred within the cluster this is their 2019
+    partition; for others, slopes have a part between as well (Rights & Sterba 2021,
+    doi:10.1080/00273171.2021.1985948, on any centring and more levels). Variances over rows divide
+    by n - 1, as theirs do; Johnson's mean divides by n.
+
+    For a generalized model all is on the scale of the link, with the variance that the family
+    implies there as the residual: pi^2/3 (logit), 1 (probit), pi^2/6 (cloglog), and
+    ``log(1 + 1 / mean count)`` for counts (Nakagawa, Johnson & Schielzeth 2017,
+    doi:10.1098/rsif.2017.0213).
+    """
+    residual, scale = _residual(model)
+    design = model.design
+    beta = model.beta.to_numpy()[design.fixed.kept]
+    fixed = fixed_columns(design, design.frame) @ beta
+    columns = [
+        np.hstack([random_columns(basis, design.frame) for basis in grouping.terms])
+        for grouping in design.groupings
+    ]
+    covariances = [model.covariances()[g.name].to_numpy() for g in design.groupings]
+    s_f = float(fixed.var(ddof=1))
+    s_random = sum(
+        float(np.einsum("ni,ij,nj->", Z, T, Z)) / len(Z)
+        for Z, T in zip(columns, covariances, strict=True)
+    )
+    total = s_f + s_random + residual
+    codes = None if cluster is None else _cluster(design.groupings, cluster).codes
+    lines = _fixed_sources(fixed, codes)
+    for grouping, Z, T in zip(design.groupings, columns, covariances, strict=True):
+        lines += _random_sources(grouping, Z, T, codes)
+    lines.append(("residual", None, "total" if codes is None else "within", residual))
+    sources = pd.DataFrame(lines, columns=["source", "group", "scope", "variance"])
+    return RSquared(s_f / total, (s_f + s_random) / total, sources, cluster, scale, model.rows)
+
+
+Source = tuple[str, str | None, str, float]
+Codes = npt.NDArray[np.int64]
+
+
+def _fixed_sources(fixed: Array, codes: Codes | None) -> list[Source]:
+    if codes is None:
+        return [("fixed", None, "total", float(fixed.var(ddof=1)))]
+    means = _unit_means(fixed[:, None], codes)[:, 0]
+    return [
+        ("fixed", None, "within", float((fixed - means).var(ddof=1))),
+        ("fixed", None, "between", float(means.var(ddof=1))),
+    ]
+
+
+def _random_sources(grouping: Grouping, Z: Array, T: Array, codes: Codes | None) -> list[Source]:
+    name = grouping.name
+    middle = Z.mean(axis=0)
+    of_means = float(middle @ T @ middle)
+    if codes is None:
+        return [
+            ("slopes", name, "total", _trace(T, Z)),
+            ("means", name, "total", of_means),
+        ]
+    if not _nested(codes, grouping.codes):  # units within the cluster's: all of it varies within
+        return [("slopes", name, "within", _trace(T, Z)), ("means", name, "within", of_means)]
+    averages = _unit_means(Z, codes)
+    return [
+        ("slopes", name, "within", _trace(T, Z - averages)),
+        ("slopes", name, "between", _trace(T, averages)),
+        ("means", name, "between", of_means),
+    ]
+
+
+def _trace(T: Array, Z: Array) -> float:
+    return float(np.trace(T @ np.atleast_2d(np.cov(Z, rowvar=False))))
+
+
+def _unit_means(values: Array, codes: Codes) -> Array:
+    counts = np.bincount(codes).astype(np.float64)
+    means = np.column_stack([np.bincount(codes, weights=v) / counts for v in values.T])
+    return np.asarray(means[codes])
+
+
+def _nested(inner: Codes, outer: Codes) -> bool:
+    """Whether every unit of `inner` lies in one unit of `outer`."""
+    pairs = np.unique(np.column_stack([inner, outer]), axis=0)
+    return len(pairs) == len(np.unique(inner))
+
+
+def _cluster(groupings: tuple[Grouping, ...], cluster: str) -> Grouping:
+    names = [grouping.name for grouping in groupings]
+    if cluster not in names:
+        raise FormulaError(
+            f"'{cluster}' is not a grouping factor of the model. {did_you_mean(cluster, names)}"
+        )
+    found = groupings[names.index(cluster)]
+    for other in groupings:
+        if not (_nested(found.codes, other.codes) or _nested(other.codes, found.codes)):
+            raise DataError(
+                f"'{cluster}' and '{other.name}' are crossed: the variance of '{other.name}' lies "
+                f"neither within nor between the units of '{cluster}'. Leave cluster= out."
+            )
+    return found
+
+
+def _residual(model: FittedModel) -> tuple[float, str]:
+    """Residual variance, and the scale it is on."""
+    if isinstance(model, LinearMixedModel):
+        shape = model.problem.shape
+        uneven = np.ptp(model.design.root_weights) > 0 or (shape is not None and shape.column)
+        if model.problem.known or uneven:
+            raise NotIdentifiedError(
+                "The residual variance differs between rows (weights, strata, or known sampling "
+                "variances), so that there is no single variance to explain. Fit without them for "
+                "R2, or report the variances themselves."
+            )
+        return model.sigma**2, "the scale of the outcome"
+    if not isinstance(model, GeneralizedModel):
+        raise TypeError(f"{type(model).__name__} has no residual variance and no family.")
+    link = model.family.link
+    implied = {"logit": np.pi**2 / 3.0, "probit": 1.0, "cloglog": np.pi**2 / 6.0}
+    if link in implied:
+        return float(implied[link]), f"the {link} scale (residual variance implied by the link)"
+    mean = float(model.design.y.mean())
+    return float(np.log1p(1.0 / mean)), f"the log scale (residual variance at a mean of {mean:.3g})"
