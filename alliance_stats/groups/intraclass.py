@@ -161,7 +161,7 @@ def _two_way(model: LinearMixedModel) -> tuple[float, float, float]:
 def _fit(formula: str, ratings: Array) -> LinearMixedModel:
     case, coder = np.nonzero(~np.isnan(ratings))
     values = ratings[case, coder]
-    if np.ptp(values) == 0 or not _differ_within(ratings):
+    if not (np.nanmax(ratings, axis=1) > np.nanmin(ratings, axis=1)).any():
         raise NotIdentifiedError(
             "The coders give the same rating to each case: with no error variance the mixed model "
             "has nothing to estimate the intraclass correlations from."
@@ -173,10 +173,3 @@ def _variances(model: LinearMixedModel) -> dict[str, float]:
     """Return group -> variance."""
     table = model.tidy(effects="ran_pars")
     return {str(g): float(sd) ** 2 for g, sd in zip(table["group"], table["estimate"], strict=True)}
-
-
-def _differ_within(ratings: Array) -> bool:
-    """Return whether the ratings differ within a case by more than a constant of the coder."""
-    centred = ratings - np.nanmean(ratings, axis=0)
-    spread = np.nanmax(centred, axis=1) - np.nanmin(centred, axis=1)
-    return bool((spread > 1e-9 * np.nanmax(np.abs(ratings))).any())

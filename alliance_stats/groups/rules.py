@@ -165,7 +165,7 @@ def _by_value(
         won, lost = values.isin(list(success)), values.isin(list(failure))
         known = won | lost | values.isin(list(undecided)) | values.isna()
         if not known.all():
-            strange = values[~known].iloc[0]
+            strange = values[~known].tolist()[0]
             raise DataError(
                 f"Column '{column}' holds {strange!r} in {describe_rows(~known, data.index)}, "
                 "which the rule does not know; say whether it is success, failure or undecided."

@@ -151,7 +151,7 @@ def binary_theme(data: pd.DataFrame, theme: str) -> pd.Series:
     strange = column.notna() & ~numbers.isin([0, 1])
     if strange.any():
         raise DataError(
-            f"Theme '{theme}' is not 0/1: it holds {column[strange].iloc[0]!r} in "
+            f"Theme '{theme}' is not 0/1: it holds {column[strange].tolist()[0]!r} in "
             f"{describe_rows(strange, data.index)}. Code absent as 0, present as 1, not coded as "
             "missing."
         )
