@@ -1,17 +1,16 @@
 """Time to an ending: who leaves, when, and what foretells it."""
 
 from alliance_stats.survival.concordance import Concordance, concordance
-from alliance_stats.survival.cox import CoxModel, cox_ph
+from alliance_stats.survival.cox import cox_ph
+from alliance_stats.survival.cox_model import CoxModel
 from alliance_stats.survival.cumulative_incidence import CumulativeIncidence, cumulative_incidence
-from alliance_stats.survival.endings import (
+from alliance_stats.survival.ending_definitions import (
     BeforeReliableChange,
     CodedEnding,
-    Endings,
     FewerSessionsThan,
     MissedLastScheduled,
-    endings,
-    under_definitions,
 )
+from alliance_stats.survival.endings import Endings, endings, under_definitions
 from alliance_stats.survival.fine_gray import FineGrayModel, fine_gray
 from alliance_stats.survival.gray_test import GrayTest, gray_test
 from alliance_stats.survival.kaplan_meier import KaplanMeier, kaplan_meier

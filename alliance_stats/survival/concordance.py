@@ -13,7 +13,7 @@ from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.intervals import IntArray, Spells
 
 if TYPE_CHECKING:
-    from alliance_stats.survival.cox import CoxModel
+    from alliance_stats.survival.cox_model import CoxModel
 
 __all__ = ["Concordance", "concordance"]
 

@@ -69,7 +69,7 @@ def cox_design(formula: str, intervals: Intervals) -> tuple[CoxDesign, Intervals
         A covariate that does not vary within strata, or is a combination of others.
     """
     parsed = _parse(formula)
-    frame = intervals.frame.set_axis(pd.RangeIndex(len(intervals.frame)), axis=0)
+    frame = intervals.frame.set_axis(pd.RangeIndex(len(intervals.frame)), axis=0, copy=False)
     matrix = _materialise(parsed, frame, formula)
     spec = matrix.model_spec
     named = _named(spec, formula)
@@ -82,7 +82,9 @@ def cox_design(formula: str, intervals: Intervals) -> tuple[CoxDesign, Intervals
             f"The formula {formula!r} names no covariate. For the baseline hazard alone use "
             "kaplan_meier."
         )
-    X = np.ascontiguousarray(matrix.to_numpy(dtype=np.float64).T[columns])
+    X = np.empty((len(columns), len(matrix)))
+    for row, k in zip(X, columns, strict=True):
+        row[:] = matrix.iloc[:, k]
     terms = tuple(str(matrix.columns[k]) for k in columns)
     _refuse_infinite(X, terms, intervals)
     centre, scale = _standardise(X, terms, intervals)
@@ -213,8 +215,8 @@ def _term_columns(spec: object, columns: Sequence[int]) -> dict[str, tuple[int, 
 
 def _refuse_infinite(X: Array, terms: Sequence[str], intervals: Intervals) -> None:
     for name, values in zip(terms, X, strict=True):
-        odd = ~np.isfinite(values)
-        if odd.any():
+        if not np.isfinite(values.sum()):
+            odd = ~np.isfinite(values)
             raise DataError(
                 f"Covariate '{name}' is infinite or undefined in "
                 f"{describe_rows(odd, intervals.frame.index)}. Correct the values, or set them to "
@@ -225,7 +227,7 @@ def _refuse_infinite(X: Array, terms: Sequence[str], intervals: Intervals) -> No
 def _standardise(X: Array, terms: Sequence[str], intervals: Intervals) -> tuple[Array, Array]:
     """Centre X within strata and scale it to SD 1, in place; refuse what cannot be estimated."""
     n_strata = len(intervals.strata)
-    size = np.abs(X).max(axis=1)
+    size = np.maximum(X.max(axis=1), -X.min(axis=1))
     if n_strata == 1:
         centre = X.mean(axis=1)[None, :]
         X -= centre.T

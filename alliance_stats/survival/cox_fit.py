@@ -11,7 +11,7 @@ from alliance_stats.survival.cox_design import CoxDesign
 from alliance_stats.survival.intervals import IntArray, Intervals
 from alliance_stats.survival.partial_likelihood import (
     RiskWeights,
-    information,
+    derivatives,
     log_likelihood,
     risk_weights,
     score_sums,
@@ -80,25 +80,22 @@ def fit_cox(X: Array, sets: RiskSets, terms: tuple[str, ...]) -> CoxFit:
     NotIdentifiedError
         If the likelihood rises for ever in some direction (separation).
     """
-    dead = np.zeros(X.shape[1])
-    dead[sets.dead] = 1.0
     beta = np.zeros(len(X))
     at = risk_weights(beta @ X, sets)
     log_lik_null = at.log_lik
-    at_zero = information(X, at, sets)
+    score, at_zero = derivatives(X, at, sets)
     curvature = at_zero
     refuse_flat(at_zero, terms)
     converged = False
     steps = 0
     while not converged and steps < _MAX_STEPS:
         steps += 1
-        score = X @ (dead - at.expected)
         step: Array = np.asarray(np.linalg.solve(curvature, score), dtype=np.float64)
         converged = bool(score @ step < _CONVERGED)
         beta, at = _climb(X, sets, beta, step, at)
-        curvature = information(X, at, sets)
+        score, curvature = derivatives(X, at, sets)
         refuse_separated(curvature, at_zero, terms)
-    gradient = float(np.abs(X @ (dead - at.expected)).max())
+    gradient = float(np.abs(score).max())
     return CoxFit(beta, curvature, at, log_lik_null, Convergence(steps, gradient, converged))
 
 
@@ -164,7 +161,7 @@ def refuse_without_events(design: CoxDesign, intervals: Intervals) -> None:
         if len(intervals.strata) > 1:
             break
         low, high = values.min(), values.max()
-        if not np.isin(values, (low, high)).all():
+        if not ((values == low) | (values == high)).all():
             continue
         for value, side in ((high, "1"), (low, "0")):
             if not (values[dead] == value).any():

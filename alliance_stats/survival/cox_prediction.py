@@ -15,7 +15,7 @@ from alliance_stats.survival.intervals import IntArray, read_labels
 from alliance_stats.survival.partial_likelihood import covariate_sums, score_residuals
 
 if TYPE_CHECKING:
-    from alliance_stats.survival.cox import CoxModel
+    from alliance_stats.survival.cox_model import CoxModel
 
 __all__ = [
     "augmented",
@@ -131,7 +131,7 @@ def _cumulative_hazard(model: "CoxModel", x: Array, number: int) -> tuple[Array,
 
 def standardised_rows(model: "CoxModel") -> Array:
     """Return the standardised covariates (p, r) in the order of the risk sets."""
-    return np.ascontiguousarray(model.design.X[:, model.sets.order])
+    return model.design.X.take(model.sets.order, axis=1)
 
 
 def _strata_of(model: "CoxModel", newdata: pd.DataFrame) -> IntArray:

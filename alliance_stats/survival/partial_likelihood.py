@@ -76,10 +76,11 @@ def risk_weights(eta: Array, sets: RiskSets) -> RiskWeights:
     hazard, tied_hazard = over_steps(inverse), over_steps(f * inverse)
     lived = sets.to_rows(sets.over_time(hazard))
     lived[sets.dead] -= tied_hazard[sets.dead_at]
+    lived *= weight
     return RiskWeights(
         log_lik=float(eta[sets.dead].sum() + np.log(inverse).sum()),
         weight=weight,
-        expected=weight * lived,
+        expected=lived,
         hazard=hazard,
         tied_hazard=tied_hazard,
         squares=np.stack([over_steps(f**power * inverse**2) for power in range(3)]),
@@ -105,13 +106,33 @@ def information(
         lived = sets.to_rows(sets.over_time(per_time * at.hazard))
         lived[sets.dead] -= (per_time * at.tied_hazard)[sets.dead_at]
         expected, squares = at.weight * lived, squares * per_time
+    _, gram = _expected_moments(X, expected, sets)
+    return gram - _between_means(X, at, sets, squares)
+
+
+def derivatives(X: Array, at: RiskWeights, sets: RiskSets) -> tuple[Array, Array]:
+    """Return the score (p,) and the information (p, p) in one pass over the rows."""
+    total, gram = _expected_moments(X, at.expected, sets)
+    score = X[:, sets.dead].sum(axis=1) - total
+    return score, gram - _between_means(X, at, sets, at.squares)
+
+
+def _expected_moments(X: Array, expected: Array, sets: RiskSets) -> tuple[Array, Array]:
+    """Return the sums of X (p,) and of its products (p, p), weighted by expected events."""
+    total, gram = np.zeros(len(X)), np.zeros((len(X), len(X)))
+    for rows in sets.blocks():
+        part = X[:, rows] * expected[rows]
+        total += part.sum(axis=1)
+        gram += part @ X[:, rows].T
+    return total, gram
+
+
+def _between_means(X: Array, at: RiskWeights, sets: RiskSets, squares: Array) -> Array:
+    """Return the steps' sum of outer products (p, p) of risk-set means."""
     risk, tied = covariate_sums(X, at, sets)
     outer = (risk * squares[0][:, None]).T @ risk + (tied * squares[2][:, None]).T @ tied
     cross = (risk * squares[1][:, None]).T @ tied
-    gram = np.zeros((len(X), len(X)))
-    for rows in sets.blocks():
-        gram += (X[:, rows] * expected[rows]) @ X[:, rows].T
-    return np.asarray(gram - outer + cross + cross.T)
+    return np.asarray(outer - cross - cross.T)
 
 
 def covariate_sums(X: Array, at: RiskWeights, sets: RiskSets) -> tuple[Array, Array]:

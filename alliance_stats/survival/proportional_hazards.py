@@ -17,7 +17,7 @@ from alliance_stats.survival.life_table import life_table
 from alliance_stats.survival.partial_likelihood import covariate_sums, information
 
 if TYPE_CHECKING:
-    from alliance_stats.survival.cox import CoxModel
+    from alliance_stats.survival.cox_model import CoxModel
 
 __all__ = ["ProportionalHazardsTest", "proportional_hazards_test", "schoenfeld_residuals"]
 

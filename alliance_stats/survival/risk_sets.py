@@ -137,11 +137,13 @@ def risk_sets(intervals: Intervals, *, ties: str, group: IntArray | None = None)
     n_times = len(time)
     own = np.zeros(len(first), dtype=np.int64) if group is None else group
     key = (own * (n_times + 1) + last) * (n_times + 1) + first
-    present = np.flatnonzero(last > first)
-    key = key[present]
-    small = not len(key) or key.max() < _RADIX_LIMIT
-    by_cell = np.argsort(key.astype(np.uint16) if small else key, kind="stable")
-    order, key = present[by_cell], key[by_cell]
+    if key.max() < _RADIX_LIMIT:
+        key = key.astype(np.uint16)
+    order = np.argsort(key, kind="stable")
+    absent = np.count_nonzero(last == first)
+    if absent:
+        order = order[(last > first)[order]]
+    key = key[order]
     start = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1])))
     head = order[start]
     first_of_cell, last_of_cell = first[head], last[head]

@@ -115,6 +115,8 @@ def test_refusals() -> None:
         endings(study(), unit="person")
     with pytest.raises(DataError, match="Reliable change is a person's"):
         endings(study(), BeforeReliableChange(10.0, 0.9))
+    shared = endings(study(), BeforeReliableChange(10.0, 0.9), unit="person")
+    assert shared.summary().startswith("WARNING: members of a family share its ending")
     with pytest.raises(ValueError, match="unit must be 'family' or 'person'"):
         endings(study(), unit="couple")
     with pytest.raises(ValueError, match="sessions must be at least 2"):

@@ -1,0 +1,123 @@
+"""The frailty likelihoods against integrals done by brute force on small data."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose
+from scipy import integrate, stats
+
+from alliance_stats.survival import cox_ph
+from alliance_stats.survival.cox_design import cox_design
+from alliance_stats.survival.intervals import read_intervals
+from alliance_stats.survival.partial_likelihood import log_likelihood
+from alliance_stats.survival.penalised import maximise, normal_penalty
+from alliance_stats.survival.risk_sets import RiskSets, risk_sets
+
+# Laplace's method leaves a relative error of order 1 / events per group (here some 25).
+LAPLACE_TOLERANCE = 0.02
+QUADRATURE_TOLERANCE = 1e-6  # 40 nodes a dimension: doubling them moves the eighth digit
+
+
+def small(n_groups: int = 3, per_group: int = 30) -> pd.DataFrame:
+    rng = np.random.default_rng(8)
+    group = np.repeat(np.arange(n_groups), per_group)
+    x = rng.normal(size=len(group)).round(3)
+    rate = np.exp(0.5 * x + np.array([-0.6, 0.1, 0.7])[group])
+    time = rng.exponential(1 / rate).round(4) + 0.001
+    return pd.DataFrame(
+        {"time": time, "left": (rng.random(len(group)) < 0.85) * 1, "x": x, "therapist": group}
+    )
+
+
+def arrays(data: pd.DataFrame) -> tuple[np.ndarray, RiskSets]:
+    intervals = read_intervals(data, time="time", event="left", cluster="therapist")
+    design, intervals = cox_design("x", intervals)
+    sets = risk_sets(intervals, ties="breslow", group=intervals.cluster)
+    return design.X[:, sets.order], sets
+
+
+@pytest.mark.parametrize("theta", [0.1, 0.5, 1.5])
+def test_laplace_equals_the_integral_over_normal_frailties(theta: float) -> None:
+    X, sets = arrays(small())
+    state = maximise(X, sets, normal_penalty(theta), (np.zeros(1), np.zeros(3)))
+    laplace = state.at.log_lik - state.penalty
+    laplace -= (3 * np.log(theta) + state.arrow.log_det_groups) / 2.0
+
+    nodes, weights = np.polynomial.hermite_e.hermegauss(40)
+    grid = np.stack(np.meshgrid(nodes, nodes, nodes, indexing="ij"), axis=-1).reshape(-1, 3)
+    mass = np.einsum("i,j,k->ijk", weights, weights, weights).ravel() / (2 * np.pi) ** 1.5
+    fixed = state.beta @ X
+    keep = mass > mass.max() * 1e-14
+    values = np.array(
+        [
+            log_likelihood(fixed + sets.to_rows((np.sqrt(theta) * node)[sets.group]), sets)
+            for node in grid[keep]
+        ]
+    )
+    exact = np.log(mass[keep] @ np.exp(values - values.max())) + values.max()
+    assert_allclose(laplace, exact, atol=LAPLACE_TOLERANCE)
+
+
+def test_the_groups_block_is_the_second_derivative() -> None:
+    X, sets = arrays(small())
+    penalty = normal_penalty(0.7)
+    state = maximise(X, sets, penalty, (np.zeros(1), np.zeros(3)))
+
+    def objective(b: np.ndarray) -> float:
+        eta = state.beta @ X + sets.to_rows(b[sets.group])
+        return log_likelihood(eta, sets) - penalty(b)[0]
+
+    h = 1e-3
+    hessian = np.zeros((3, 3))
+    for i in range(3):
+        for j in range(3):
+            ei, ej = h * np.eye(3)[i], h * np.eye(3)[j]
+            hessian[i, j] = (
+                objective(state.b + ei + ej)
+                - objective(state.b + ei - ej)
+                - objective(state.b - ei + ej)
+                + objective(state.b - ei - ej)
+            ) / (4 * h * h)
+    assert_allclose(state.arrow.solve(np.eye(3)), np.linalg.inv(-hessian), rtol=1e-4)
+    assert_allclose(state.arrow.log_det_groups, np.linalg.slogdet(-hessian)[1], rtol=1e-4)
+
+
+def test_the_gamma_likelihood_is_the_integral_given_the_baseline() -> None:
+    """With the fitted baseline hazard fixed, each group's frailty is integrated by quadrature."""
+    data = small()
+    fit = cox_ph("x", data, time="time", event="left", frailty="therapist", ties="breslow")
+    assert fit.frailty is not None
+    theta = fit.frailty.variance
+    baseline = fit.baseline()
+    step = np.searchsorted(baseline["time"], data["time"], side="right")
+    cumulative = np.concatenate(([0.0], baseline["cumulative_hazard"]))[step]
+    relative = np.exp(fit.beta[0] * data["x"].to_numpy())
+    lived = np.bincount(data["therapist"], weights=cumulative * relative)
+    events = np.bincount(data["therapist"], weights=data["left"])
+    total = 0.0
+    for d, burden in zip(events, lived, strict=True):
+        value, _ = integrate.quad(
+            lambda z, d=d, burden=burden: (
+                z**d * np.exp(-z * burden) * stats.gamma.pdf(z, 1 / theta, scale=theta)
+            ),
+            0.0,
+            np.inf,
+        )
+        total += np.log(value)
+    hazards = baseline["hazard"].to_numpy()[np.searchsorted(baseline["time"], data["time"])]
+    dead = data["left"] == 1
+    total += np.log(hazards[dead] * relative[dead]).sum()
+    # the partial likelihood leaves out the constant -events of Breslow's baseline
+    assert_allclose(fit.frailty.log_lik, total + events.sum(), rtol=QUADRATURE_TOLERANCE)
+
+
+def test_profile_limits_lie_where_the_likelihood_has_dropped() -> None:
+    data = small()
+    fit = cox_ph("x", data, time="time", event="left", frailty="therapist")
+    assert fit.frailty is not None
+    low, high = fit.frailty.interval(conf_level=0.9)
+    drop = stats.chi2.isf(0.1, 1) / 2
+    top = fit.frailty.profile(fit.frailty.variance)
+    for limit in (low, high):
+        assert_allclose(top - fit.frailty.profile(limit), drop, rtol=1e-5)
+    assert low < fit.frailty.variance < high
