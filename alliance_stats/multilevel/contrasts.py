@@ -149,7 +149,7 @@ class Contrasts:
 
     def summary(self) -> str:
         """Return the contrasts as text, opening with what is not estimable or extrapolated."""
-        lines = [*naming(self.not_estimable, "contrast"), *self.means.notes]
+        lines = [*self.means.notes, *naming(self.not_estimable, "contrast")]
         names = list(self.labels.columns)
         link = link_of(self.means.model).name
         lines.append(

@@ -12,7 +12,7 @@ from alliance_stats.errors import FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array
 from alliance_stats.formatting import format_df, format_interval, format_number, text_table
 from alliance_stats.ledger import RowLedger
-from alliance_stats.multilevel.fitted_model import FittedModel, link_of
+from alliance_stats.multilevel.fitted_model import FittedModel, GeneralizedModel, caveats, link_of
 from alliance_stats.multilevel.linear_functions import (
     DfMethod,
     Inference,
@@ -109,7 +109,7 @@ class EstimatedMeans:
 
     def summary(self) -> str:
         """Return the means as text, opening with what is not estimable or extrapolated."""
-        lines = [*naming(self.not_estimable, "mean"), *self.notes]
+        lines = [*self.notes, *naming(self.not_estimable, "mean")]
         table = self.tidy()
         names = list(self.labels.columns)
         link = link_of(self.model).name
@@ -185,8 +185,8 @@ def estimated_means(
     A mean is ``L beta`` with L the average of the grid's rows (Searle, Speed & Milliken 1980,
     doi:10.1080/00031305.1980.10483031). Where an empty cell or an aliased column leaves L outside
     the row space of the design, the mean is not estimable: it is NaN in ``tidy()``, listed in
-    ``not_estimable``, and named first in ``summary()``. As in R's emmeans, except that a numeric
-    predictor with two values stands at its mean unless it is shown.
+    ``not_estimable``, and named first in ``summary()``. An offset stands at zero. As in R's
+    emmeans, except that a numeric predictor with two values stands at its mean unless it is shown.
     """
     within, names = names_of(by), names_of(variables)
     shared = sorted(set(within) & set(names))
@@ -202,7 +202,8 @@ def estimated_means(
             "that no row has (or a column that others determine) is averaged in. Use "
             "weights='cells', fix predictors with at=, or leave the interaction out."
         )
-    return EstimatedMeans(model, inference, grid.labels, within, estimates, grid.notes)
+    notes = (*caveats(model), *grid.notes, *offset_note(model))
+    return EstimatedMeans(model, inference, grid.labels, within, estimates, notes)
 
 
 def _on_response_scale(model: FittedModel, table: pd.DataFrame) -> pd.DataFrame:
@@ -214,6 +215,13 @@ def _on_response_scale(model: FittedModel, table: pd.DataFrame) -> pd.DataFrame:
         conf_low=link.mean(table["conf_low"].to_numpy()),
         conf_high=link.mean(table["conf_high"].to_numpy()),
     )
+
+
+def offset_note(model: FittedModel) -> tuple[str, ...]:
+    """Say where the offset stands, for a model that has one."""
+    if isinstance(model, GeneralizedModel) and model.offset is not None:
+        return (f"The offset '{model.offset}' stands at 0: rates are per unit of exposure.",)
+    return ()
 
 
 def naming(labels: pd.DataFrame, what: str) -> list[str]:

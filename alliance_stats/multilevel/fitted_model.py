@@ -11,8 +11,9 @@ from alliance_stats.estimates import Array
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.design import Design
 from alliance_stats.multilevel.families import Family
+from alliance_stats.multilevel.fit import Convergence
 
-__all__ = ["FittedModel", "GeneralizedModel", "Link", "link_of"]
+__all__ = ["FittedModel", "GeneralizedModel", "Link", "caveats", "link_of"]
 
 
 class FittedModel(Protocol):
@@ -33,6 +34,11 @@ class FittedModel(Protocol):
         """The row ledger."""
         ...
 
+    @property
+    def convergence(self) -> Convergence:
+        """How the optimiser got where it stopped."""
+        ...
+
     def vcov(self) -> pd.DataFrame:
         """Return the covariance matrix of the estimated coefficients."""
         ...
@@ -49,6 +55,11 @@ class GeneralizedModel(FittedModel, Protocol):
     @property
     def family(self) -> Family:
         """The family with its link."""
+        ...
+
+    @property
+    def offset(self) -> str | None:
+        """Column added to the linear predictor, if any."""
         ...
 
 
@@ -82,3 +93,10 @@ def link_of(model: FittedModel) -> Link:
         return IDENTITY
     family = model.family
     return Link(family.link, family.mean, family.mean_slope, _RATIOS.get(family.link))
+
+
+def caveats(model: FittedModel) -> tuple[str, ...]:
+    """Say what every reader of this model's numbers must know first."""
+    if model.convergence.converged:
+        return ()
+    return ("NOT CONVERGED: the fit stopped before its optimum; do not use these numbers.",)

@@ -14,7 +14,7 @@ from alliance_stats.formatting import format_count, format_interval, format_numb
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.design import Design
 from alliance_stats.multilevel.estimated_means import cell
-from alliance_stats.multilevel.fitted_model import FittedModel, link_of
+from alliance_stats.multilevel.fitted_model import FittedModel, caveats, link_of
 from alliance_stats.multilevel.linear_functions import (
     DfMethod,
     Inference,
@@ -187,10 +187,11 @@ class JohnsonNeyman:
         link = link_of(self.model).name
         controlled = "; false discovery rate controlled" if self.control == "fdr" else ""
         lines = [
+            *caveats(self.model),
             f"Effect of {self.effect_name} along {self.moderator}"
             + ("" if link == "identity" else f" ({link} scale)")
             + f", {format_percent(conf_level)} intervals{controlled}; data from "
-            f"{format_number(self.support[0])} to {format_number(self.support[-1])}."
+            f"{format_number(self.support[0])} to {format_number(self.support[-1])}.",
         ]
         units = "the rows" if self.unit == "row" else f"the units of '{self.unit}'"
         for row in self.tidy(conf_level=conf_level).to_dict("records"):

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import linalg
 
+from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array, two_sided_p, wald_interval
 from alliance_stats.multilevel.degrees_of_freedom import FTest, KenwardRoger, Satterthwaite
 from alliance_stats.multilevel.design import Design, FixedBasis, all_fixed_columns
@@ -172,10 +173,17 @@ def infer(model: FittedModel, df_method: DfMethod | None = None) -> Inference:
     ------
     ValueError
         If the method is unknown, or not defined for this model.
+    NotIdentifiedError
+        If the coefficients have no covariance, since the fit did not converge.
     """
     fixed = model.design.fixed
     beta = model.beta.to_numpy()[fixed.kept]
     covariance = model.vcov().to_numpy()
+    if not np.isfinite(covariance).all():
+        raise NotIdentifiedError(
+            "The coefficients of this fit have no covariance: it stopped where the likelihood is "
+            "not at a maximum. Simplify the model, or look at what its summary names."
+        )
     lengths, null = _lengths_and_null_space(model.design)
     if not isinstance(model, LinearMixedModel):
         if df_method not in (None, "normal"):

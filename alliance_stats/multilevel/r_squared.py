@@ -18,7 +18,7 @@ from alliance_stats.estimates import Array
 from alliance_stats.formatting import format_bounded, format_number, format_percent, text_table
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.design import Grouping, fixed_columns, random_columns
-from alliance_stats.multilevel.fitted_model import FittedModel, GeneralizedModel
+from alliance_stats.multilevel.fitted_model import FittedModel, GeneralizedModel, caveats
 from alliance_stats.multilevel.lmm import LinearMixedModel
 
 __all__ = ["RSquared", "r_squared"]
@@ -44,6 +44,8 @@ class RSquared:
         The grouping factor whose units part within from between, if one was named.
     scale
         The scale of the variances in words.
+    notes
+        What to know before reading.
     rows
         The ledger of the fit's rows.
     """
@@ -53,6 +55,7 @@ class RSquared:
     sources: pd.DataFrame
     cluster: str | None
     scale: str
+    notes: tuple[str, ...]
     rows: RowLedger
 
     def tidy(self) -> pd.DataFrame:
@@ -104,7 +107,7 @@ class RSquared:
 
     def summary(self) -> str:
         """Return the measures and the partition as text."""
-        lines = [f"Explained variance on {self.scale}"]
+        lines = [*self.notes, f"Explained variance on {self.scale}"]
         lines.append(
             text_table(
                 ["measure", "of", "R2", "after"],
@@ -209,7 +212,9 @@ def r_squared(model: FittedModel, *, cluster: str | None = None) -> RSquared:
         lines += _random_sources(grouping, Z, T, codes)
     lines.append(("residual", None, "total" if codes is None else "within", residual))
     sources = pd.DataFrame(lines, columns=["source", "group", "scope", "variance"])
-    return RSquared(s_f / total, (s_f + s_random) / total, sources, cluster, scale, model.rows)
+    return RSquared(
+        s_f / total, (s_f + s_random) / total, sources, cluster, scale, caveats(model), model.rows
+    )
 
 
 Source = tuple[str, str | None, str, float]

@@ -27,6 +27,7 @@ __all__ = [
     "Predictor",
     "ReferenceGrid",
     "Weights",
+    "levels_of",
     "names_of",
     "predictors",
     "reference_grid",
@@ -133,7 +134,7 @@ def predictors(design: Design) -> dict[str, Predictor]:
                 text = not pd.api.types.is_numeric_dtype(dtype) or dtype.kind == "b"
                 factors[name] = factors.get(name, False) or coded or text
     return {
-        name: Predictor(name, _levels(frame[name]) if is_factor else None, frame[name])
+        name: Predictor(name, levels_of(frame[name]) if is_factor else None, frame[name])
         for name, is_factor in factors.items()
     }
 
@@ -215,7 +216,8 @@ def require_predictor(name: str, known: Mapping[str, Predictor]) -> Predictor:
     return known[name]
 
 
-def _levels(values: pd.Series) -> tuple[Hashable, ...]:
+def levels_of(values: pd.Series) -> tuple[Hashable, ...]:
+    """Return a column's observed values in the order of its categories, or sorted."""
     if isinstance(values.dtype, pd.CategoricalDtype):
         return tuple(values.cat.remove_unused_categories().cat.categories)
     return tuple(sorted(values.unique()))

@@ -19,7 +19,7 @@ from alliance_stats.formatting import (
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.design import Design, all_fixed_columns
 from alliance_stats.multilevel.estimated_means import cell, naming
-from alliance_stats.multilevel.fitted_model import FittedModel, link_of
+from alliance_stats.multilevel.fitted_model import FittedModel, caveats, link_of
 from alliance_stats.multilevel.linear_functions import (
     DfMethod,
     Inference,
@@ -113,7 +113,7 @@ class SimpleSlopes:
         """Return the slopes as text, opening with what is not estimable or extrapolated."""
         names = list(self.labels.columns)
         link = link_of(self.model).name
-        lines = [*naming(self.labels[~self.estimates.estimable], "slope"), *self.notes]
+        lines = [*self.notes, *naming(self.labels[~self.estimates.estimable], "slope")]
         lines.append(
             f"Slopes of {self.variable}" + ("" if link == "identity" else f" on the {link} scale")
         )
@@ -207,7 +207,8 @@ def simple_slopes(
             f"The data determine no slope of '{variable}' here: other columns determine it, or it "
             "is averaged over combinations that no row has."
         )
-    return SimpleSlopes(model, inference, variable, grid.labels, estimates, grid.notes)
+    notes = (*caveats(model), *grid.notes)
+    return SimpleSlopes(model, inference, variable, grid.labels, estimates, notes)
 
 
 def slope_rows(design: Design, frame: pd.DataFrame, predictor: Predictor) -> Array:

@@ -1,0 +1,356 @@
+"""Comparisons on the response scale: what a predictor changes in the expected outcome."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from alliance_stats.checks import check_choice, check_conf_level, require_columns
+from alliance_stats.errors import DataError, NotIdentifiedError
+from alliance_stats.estimates import GLOSSARY, Array, two_sided_p
+from alliance_stats.formatting import format_interval, format_number, format_p, text_table
+from alliance_stats.ledger import RowLedger
+from alliance_stats.multilevel.estimated_means import cell
+from alliance_stats.multilevel.expected_responses import ExpectedResponses, Level, Rows
+from alliance_stats.multilevel.fitted_model import (
+    FittedModel,
+    link_of,
+)
+from alliance_stats.multilevel.linear_functions import DfMethod, Inference, infer
+from alliance_stats.multilevel.reference_grid import (
+    Predictor,
+    levels_of,
+    names_of,
+    predictors,
+    require_predictor,
+)
+
+__all__ = ["Comparisons", "comparisons"]
+
+Compare = Literal["difference", "ratio"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Comparisons:
+    """Comparisons of expected responses, made by :func:`comparisons`.
+
+    Attributes
+    ----------
+    model
+        The fitted model.
+    inference
+        Its coefficients and df method.
+    labels
+        The columns of `by`, ``term`` and ``contrast``.
+    compare
+        ``"difference"`` or ``"ratio"``.
+    level
+        ``"population"`` or ``"typical"``.
+    expected
+        Mean expected responses before and after, (k, 2).
+    gradient
+        Derivatives of the comparison (of its log for a ratio) by all coefficients, (k, all).
+    draws
+        Simulated comparisons, (k, draws); empty with the delta method.
+    """
+
+    model: FittedModel
+    inference: Inference
+    labels: pd.DataFrame
+    compare: Compare
+    level: Level
+    expected: Array
+    gradient: Array
+    draws: Array
+
+    @property
+    def rows(self) -> RowLedger:
+        """The ledger of the fit's rows."""
+        return self.model.rows
+
+    def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return one row a comparison.
+
+        Returns
+        -------
+        DataFrame
+            The columns of `by`, ``term, contrast, expected_from, expected_to`` (mean expected
+            responses), ``estimate`` (their difference or ratio), ``std_error`` (of the estimate),
+            ``statistic, df, p_value`` (of a zero difference, or of a ratio of 1 by its log),
+            ``conf_low, conf_high`` (of a ratio symmetric on the log scale). With simulation the
+            standard error is the SD of the draws, the limits are their quantiles, and there is no
+            test.
+        """
+        before, after = self.expected.T
+        estimate = after - before if self.compare == "difference" else after / before
+        table = self.labels.assign(expected_from=before, expected_to=after, estimate=estimate)
+        alpha = 1.0 - check_conf_level(conf_level)
+        if self.draws.shape[1]:
+            low, high = np.quantile(self.draws, [alpha / 2.0, 1.0 - alpha / 2.0], axis=1)
+            return table.assign(
+                std_error=self.draws.std(axis=1, ddof=1),
+                statistic=np.nan,
+                df=np.nan,
+                p_value=np.nan,
+                conf_low=low,
+                conf_high=high,
+            )
+        found = self.inference.of(self.gradient)
+        error, df = found.std_error, found.df
+        ratio = self.compare == "ratio"
+        centre = np.log(estimate) if ratio else estimate
+        half = stats.t.isf(alpha / 2.0, df) * error
+        low, high = centre - half, centre + half
+        with np.errstate(divide="ignore", invalid="ignore"):
+            statistic = centre / error
+        return table.assign(
+            std_error=error * estimate if ratio else error,
+            statistic=statistic,
+            df=df,
+            p_value=two_sided_p(statistic, df=df),
+            conf_low=np.exp(low) if ratio else low,
+            conf_high=np.exp(high) if ratio else high,
+        )
+
+    def glance(self) -> pd.DataFrame:
+        """Return one row: what was compared, at which level, how uncertainty was got."""
+        return pd.DataFrame(
+            [
+                {
+                    "n_comparisons": len(self.labels),
+                    "compare": self.compare,
+                    "level": self.level,
+                    "n_draws": self.draws.shape[1],
+                    "df_method": self.inference.df_method,
+                    "link": link_of(self.model).name,
+                }
+            ]
+        )
+
+    def summary(self) -> str:
+        """Return the comparisons as text."""
+        names = list(self.labels.columns)
+        sort = {"difference": "Differences", "ratio": "Ratios"}[self.compare]
+        how = f"{self.draws.shape[1]} simulated draws" if self.draws.shape[1] else "delta method"
+        linear = link_of(self.model).name == "identity"
+        where = "" if linear else f" at the {self.level} level"
+        lines = list(caveats(self.model))
+        lines.append(f"{sort} in the expected response{where}, averaged over the rows used ({how})")
+        lines.append(
+            text_table(
+                [*names, "from", "to", self.compare, "SE", "p", "95% CI"],
+                [
+                    [
+                        *(cell(row[name]) for name in names),
+                        format_number(row["expected_from"], 3),
+                        format_number(row["expected_to"], 3),
+                        format_number(row["estimate"], 3),
+                        format_number(row["std_error"], 3),
+                        format_p(row["p_value"]),
+                        format_interval(row["conf_low"], row["conf_high"], 3),
+                    ]
+                    for row in self.tidy().to_dict("records")
+                ],
+            )
+        )
+        lines.append(str(self.rows))
+        return "\n\n".join(lines)
+
+
+def comparisons(
+    model: FittedModel,
+    variable: str,
+    *,
+    values: tuple[object, object] | None = None,
+    by: str | Sequence[str] | None = None,
+    compare: Compare = "difference",
+    level: Level = "population",
+    df_method: DfMethod | None = None,
+    draws: int = 0,
+    seed: int | np.random.Generator | None = None,
+) -> Comparisons:
+    """Compare the expected response under two values of a predictor, all else as observed.
+
+    Every row used is given the first value, then the second; the model's expected responses are
+    averaged over the rows and compared: a risk difference or a risk ratio for a binomial model.
+
+    Parameters
+    ----------
+    model
+        A fitted ``lmm`` or ``glmm``.
+    variable
+        A predictor of the fixed effects.
+    values
+        ``(a, b)``: from a to b. By default every later level of a factor with its first, and for a
+        numeric predictor each row's own value with one unit more.
+    by
+        Columns of the model within whose groups one averages.
+    compare
+        ``"difference"`` (b minus a) or ``"ratio"`` (b over a) of the averages.
+    level
+        ``"population"``: random effects integrated out, as in ``glmm``'s predictions (what is seen
+        in the share of a population). ``"typical"``: random effects zero. No difference for a
+        linear model.
+    df_method
+        See :func:`estimated_means`.
+    draws
+        0 for the delta method; otherwise so many draws of the coefficients from their normal
+        distribution, needing a `seed`.
+    seed
+        Of the simulation.
+
+    Returns
+    -------
+    Comparisons
+        With ``tidy()``, ``glance()``, ``summary()``.
+
+    Raises
+    ------
+    FormulaError
+        A name that is not a predictor.
+    DataError
+        A value that the data do not have, or a ratio of averages that are not positive.
+    NotIdentifiedError
+        Rows would be moved to combinations whose mean the data do not determine.
+    ValueError
+        Draws without a seed, or fewer than 100 of them.
+
+    Notes
+    -----
+    The delta method takes the gradient of the averages by the coefficients (of the log for a
+    ratio; Oehlert 1992, doi:10.1080/00031305.1992.10475842). Variances of random effects are taken
+    as known in both methods, and the rows as given. A model with an offset is asked at each row's
+    own. For a discrete-time hazard this compares hazards of a session, not of a whole treatment.
+    """
+    check_choice(compare, ("difference", "ratio"), name="compare")
+    check_choice(level, ("population", "typical"), name="level")
+    rng = _rng(draws, seed)
+    known = predictors(model.design)
+    predictor = require_predictor(variable, known)
+    inference = infer(model, df_method)
+    groups = _groups(model.design.frame, names_of(by))
+    lines, expected, gradient, simulated = [], [], [], []
+    betas = _draw(inference, draws, rng)
+    linear = link_of(model).name == "identity"
+    for name, (before, after) in _scenarios(model.design.frame, predictor, values).items():
+        arms = [ExpectedResponses.of(model, inference, frame, level) for frame in (before, after)]
+        for label, rows in groups:
+            _check_estimable(inference, arms, rows, variable, linear=linear)
+            means, slopes = zip(
+                *(arm.mean_and_gradient(inference.beta, rows) for arm in arms), strict=True
+            )
+            sampled = [arm.sampled(betas, rows) for arm in arms]
+            if compare == "ratio":
+                if min(means) <= 0:
+                    raise DataError(
+                        f"The expected responses {means[0]:g} and {means[1]:g} have no ratio: both "
+                        "must be positive. Compare by difference."
+                    )
+                gradient.append(slopes[1] / means[1] - slopes[0] / means[0])
+                simulated.append(sampled[1] / sampled[0])
+            else:
+                gradient.append(slopes[1] - slopes[0])
+                simulated.append(sampled[1] - sampled[0])
+            expected.append(means)
+            lines.append({**label, "term": variable, "contrast": _named(name, compare)})
+    return Comparisons(
+        model,
+        inference,
+        pd.DataFrame(lines),
+        compare,
+        level,
+        np.array(expected),
+        np.array(gradient),
+        np.array(simulated).reshape(len(lines), draws),
+    )
+
+
+def _scenarios(
+    frame: pd.DataFrame, predictor: Predictor, values: tuple[object, object] | None
+) -> dict[tuple[str, str] | str, tuple[pd.DataFrame, pd.DataFrame]]:
+    """Name -> the frame before and after."""
+    name, levels = predictor.name, predictor.levels
+
+    def at(value: object) -> pd.DataFrame:
+        column = predictor.column([value] * len(frame))
+        return frame.assign(**{name: column.set_axis(frame.index)})
+
+    if values is None and levels is None:
+        return {"+1": (frame, frame.assign(**{name: frame[name] + 1.0}))}
+    if values is not None:
+        if len(values) != 2 or values[0] == values[1]:
+            raise DataError(f"values= must be two different values (a, b); got {values!r}.")
+        unknown = [v for v in values if levels is not None and v not in levels]
+        if unknown:
+            raise DataError(
+                f"'{name}' has no level {unknown[0]!r} in the rows used; it has "
+                f"{', '.join(map(str, levels or ()))}."
+            )
+        if levels is None and not all(isinstance(v, int | float) for v in values):
+            raise DataError(f"'{name}' is numeric; values= gave {values!r}.")
+        pairs = [values]
+    else:
+        pairs = [(levels[0], level) for level in levels[1:]] if levels else []
+    return {(cell(a), cell(b)): (at(a), at(b)) for a, b in pairs}
+
+
+def _groups(frame: pd.DataFrame, by: tuple[str, ...]) -> list[tuple[dict[str, object], Rows]]:
+    if not by:
+        return [({}, np.ones(len(frame), dtype=bool))]
+    require_columns(frame, by, what="the model's data")
+    clash = [name for name in by if name in GLOSSARY]
+    if clash:
+        raise DataError(f"The column '{clash[0]}' has the name of a column of results; rename it.")
+    found = []
+    levels = [levels_of(frame[name]) for name in by]
+    for combination in itertools.product(*levels):
+        rows = np.ones(len(frame), dtype=bool)
+        for name, value in zip(by, combination, strict=True):
+            rows &= (frame[name] == value).to_numpy()
+        if rows.any():
+            found.append((dict(zip(by, combination, strict=True)), rows))
+    return found
+
+
+def _check_estimable(
+    inference: Inference, arms: list[ExpectedResponses], rows: Rows, variable: str, *, linear: bool
+) -> None:
+    """Refuse rows whose mean is not determined; in a linear model only their average counts."""
+    X = [arm.X[rows] for arm in arms]
+    if linear:
+        fine = bool(inference.estimable((X[1] - X[0]).mean(axis=0)[None]).all())
+    else:
+        fine = all(bool(inference.estimable(part).all()) for part in X)
+    if not fine:
+        raise NotIdentifiedError(
+            f"Changing '{variable}' takes rows to combinations of predictors whose mean these data "
+            "do not determine (no row has them, or other columns determine them). Choose other "
+            "values=, or leave the interaction out."
+        )
+
+
+def _rng(draws: int, seed: int | np.random.Generator | None) -> np.random.Generator | None:
+    if draws == 0:
+        return None
+    if draws < 100 or seed is None:
+        raise ValueError(
+            f"Simulation needs a seed= and at least 100 draws; got draws={draws}, seed={seed}."
+        )
+    return np.random.default_rng(seed)
+
+
+def _draw(inference: Inference, draws: int, rng: np.random.Generator | None) -> Array:
+    if rng is None:
+        return np.empty((0, len(inference.beta)))
+    return rng.multivariate_normal(inference.beta, inference.covariance, size=draws, method="eigh")
+
+
+def _named(name: tuple[str, str] | str, compare: Compare) -> str:
+    if isinstance(name, str):
+        return name
+    sign = "-" if compare == "difference" else "/"
+    return f"{name[1]} {sign} {name[0]}"
