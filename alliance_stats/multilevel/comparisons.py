@@ -18,6 +18,7 @@ from alliance_stats.multilevel.estimated_means import cell
 from alliance_stats.multilevel.expected_responses import ExpectedResponses, Level, Rows
 from alliance_stats.multilevel.fitted_model import (
     FittedModel,
+    caveats,
     link_of,
 )
 from alliance_stats.multilevel.linear_functions import DfMethod, Inference, infer
