@@ -1,17 +1,37 @@
 """The alliance as a family system: indices, splits, balance, dyads, rupture and repair."""
 
 from alliance_stats.family.agreement import RuleAgreement, rule_agreement
+from alliance_stats.family.drops import ControlChart, DropBelowRunningMean, VShape
+from alliance_stats.family.episodes import Repair
+from alliance_stats.family.false_alarms import FalseAlarms, expected_false_alarms
 from alliance_stats.family.indices import FamilyIndices, RoleDifference, family_indices
 from alliance_stats.family.reliability import Reliability
+from alliance_stats.family.rule import RuptureRule
+from alliance_stats.family.ruptures import Ruptures, ruptures
 from alliance_stats.family.splits import SplitAlliance, split_alliance
+from alliance_stats.family.sudden_change import SuddenGain, SuddenLoss
+from alliance_stats.family.together import FamilyRuptures, family_ruptures
 
 __all__ = [
+    "ControlChart",
+    "DropBelowRunningMean",
+    "FalseAlarms",
     "FamilyIndices",
+    "FamilyRuptures",
     "Reliability",
+    "Repair",
     "RoleDifference",
     "RuleAgreement",
+    "RuptureRule",
+    "Ruptures",
     "SplitAlliance",
+    "SuddenGain",
+    "SuddenLoss",
+    "VShape",
+    "expected_false_alarms",
     "family_indices",
+    "family_ruptures",
     "rule_agreement",
+    "ruptures",
     "split_alliance",
 ]

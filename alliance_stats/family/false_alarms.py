@@ -1,0 +1,169 @@
+"""How often a rule would fire if nothing but measurement error moved the ratings."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from alliance_stats.errors import DataError
+from alliance_stats.estimates import Array
+from alliance_stats.family.ruptures import Ruptures
+from alliance_stats.formatting import format_number, format_percent
+from alliance_stats.ledger import RowLedger
+
+__all__ = ["FalseAlarms", "expected_false_alarms"]
+
+_CHUNK = 2_000_000  # simulated ratings held at once
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FalseAlarms:
+    """Expected false alarms of a rule beside what it found. Made by :func:`expected_false_alarms`.
+
+    Attributes
+    ----------
+    rule
+        The rule in words.
+    error
+        Standard error of measurement, in points.
+    of
+        Sessions at which the rule could be applied, with those after a last session at which a
+        rule that waits would have said so.
+    observed, expected
+        Flagged sessions: found, and expected from measurement error alone.
+    std_error
+        Monte Carlo error of `expected`; 0 for a closed form.
+    method
+        ``"closed form"`` or ``"Monte Carlo"``.
+    rows
+        The row ledger.
+    """
+
+    rule: str
+    error: float
+    of: int
+    observed: int
+    expected: float
+    std_error: float
+    method: str
+    rows: RowLedger
+
+    def tidy(self) -> pd.DataFrame:
+        """Return ``term, n, of, estimate, std_error, method``: shares of sessions judged.
+
+        ``std_error`` is Monte Carlo error alone.
+        """
+        share = self.expected / self.of
+        ratio = self.expected / self.observed if self.observed else math.nan
+        columns = ["term", "n", "of", "estimate", "std_error", "method"]
+        rows = [
+            ("found", self.observed, self.of, self.observed / self.of, math.nan, "rule"),
+            (
+                "expected from measurement error",
+                self.expected,
+                self.of,
+                share,
+                self.std_error / self.of,
+                self.method,
+            ),
+            ("expected / found", math.nan, math.nan, ratio, math.nan, self.method),
+        ]
+        return pd.DataFrame(rows, columns=columns)
+
+    def glance(self) -> pd.DataFrame:
+        """Return one row: the rule, the error and both counts."""
+        return pd.DataFrame(
+            [
+                {
+                    "rule": self.rule,
+                    "error": self.error,
+                    "of": self.of,
+                    "observed": self.observed,
+                    "expected": self.expected,
+                    "method": self.method,
+                }
+            ]
+        )
+
+    def summary(self) -> str:
+        """Return both counts in a sentence."""
+        return (
+            f"{self.rule}: {self.observed} of {self.of} sessions flagged "
+            f"({format_percent(self.observed / self.of, 1)}); measurement error of "
+            f"{format_number(self.error)} points alone would flag "
+            f"{format_number(self.expected, 1)} ({format_percent(self.expected / self.of, 1)}; "
+            f"{self.method})."
+        )
+
+
+def expected_false_alarms(
+    found: Ruptures, *, error: float, seed: int | None = None, draws: int = 500
+) -> FalseAlarms:
+    """Return how many flags a constant alliance, measured with error, would have given.
+
+    Each person's true alliance is held constant, at the person's mean, over the sessions that were
+    rated; the error is normal and independent from session to session; SDs that all persons share
+    are held at what they were in the data. Rounding of ratings is not imitated.
+
+    Parameters
+    ----------
+    found
+        From :func:`~alliance_stats.family.ruptures.ruptures`.
+    error
+        Standard error of measurement in points: ``SD sqrt(1 - reliability)``.
+    seed, draws
+        Of the Monte Carlo for rules without a closed form; the seed is needed there.
+
+    Returns
+    -------
+    FalseAlarms
+        ``tidy()``, ``glance()``, ``summary()``.
+
+    Raises
+    ------
+    DataError
+        An error that is not positive, no session that could be judged, or no seed where one is
+        needed.
+    """
+    if not (math.isfinite(error) and error > 0):
+        raise DataError(
+            f"error is the standard error of measurement, a positive number; got {error}."
+        )
+    rule, scores, shared = found.rule_object, found.scores, found.shared
+    flag = rule.scan(scores, shared).flag
+    judged = np.isfinite(flag)
+    of = int(judged.sum())
+    if of == 0:
+        raise DataError(f"No session could be judged by the rule ({rule.words}).")
+    closed = rule.false_alarms(scores, shared, error)
+    if closed is not None:
+        expected, std_error, method = float(closed[judged].sum()), 0.0, "closed form"
+    else:
+        if seed is None:
+            raise DataError("This rule has no closed form: give seed= for the Monte Carlo.")
+        totals = _simulate(found, error, np.random.default_rng(seed), draws)
+        expected, method = float(totals.mean()), "Monte Carlo"
+        std_error = float(totals.std(ddof=1) / math.sqrt(draws))
+    observed = int((flag == 1.0).sum())
+    return FalseAlarms(rule.words, error, of, observed, expected, std_error, method, found.rows)
+
+
+def _simulate(found: Ruptures, error: float, rng: np.random.Generator, draws: int) -> Array:
+    """Return how many flags all persons' errors give, a number a draw."""
+    scores, shared = found.scores, found.shared
+    rated = np.isfinite(scores)
+    some = rated.any(axis=1)
+    scores, shared, rated = scores[some], shared[some], rated[some]
+    level = np.where(rated, scores, 0.0).sum(axis=1) / rated.sum(axis=1)
+    still = np.where(rated, level[:, None], np.nan)
+    totals = np.empty(draws)
+    step = max(1, _CHUNK // scores.size)
+    for start in range(0, draws, step):
+        n = min(step, draws - start)
+        drawn = np.tile(still, (n, 1))
+        drawn += error * rng.standard_normal(drawn.shape)
+        drawn = np.maximum(drawn, found.rule_object.lowest)
+        flag = found.rule_object.scan(drawn, np.tile(shared, (n, 1))).flag
+        totals[start : start + n] = np.nansum(flag.reshape(n, -1), axis=1)
+    return totals

@@ -1,0 +1,129 @@
+"""What was known of a series before each session: counts, means, SDs, moving ranges.
+
+Arrays are series x sessions, a column a session number, NaN where there is no rating. Nothing in a
+column of a result depends on that column or a later one.
+"""
+
+from typing import Literal
+
+import numpy as np
+
+from alliance_stats.errors import DataError
+from alliance_stats.estimates import Array
+
+__all__ = [
+    "SDKind",
+    "check_sd",
+    "last_before",
+    "mean_before",
+    "moving_range_before",
+    "n_before",
+    "own_sd_before",
+    "shared_sd_before",
+]
+
+SDKind = float | Literal["own", "within", "between"]
+"""A number of points, or which SD is taken from the ratings before the session."""
+
+
+def check_sd(sd: SDKind) -> None:
+    """Refuse an SD that is neither a kind nor a positive number."""
+    if isinstance(sd, str):
+        if sd not in ("own", "within", "between"):
+            raise DataError(
+                f"sd must be 'own', 'within', 'between' or a positive number; got {sd!r}."
+            )
+    elif not (np.isfinite(sd) and sd > 0):
+        raise DataError(f"sd must be 'own', 'within', 'between' or a positive number; got {sd}.")
+
+
+def n_before(scores: Array) -> Array:
+    """Return how many ratings a series had before each session."""
+    return _before(np.cumsum(np.isfinite(scores), axis=1).astype(np.float64), 0.0)
+
+
+def mean_before(scores: Array) -> Array:
+    """Return the mean of the ratings before each session; NaN before the first."""
+    n, total, _ = _sums_before(scores)
+    return np.asarray(_first(scores) + _ratio(total, n))
+
+
+def own_sd_before(scores: Array) -> Array:
+    """Return the SD (n - 1) of a series' own ratings before each session; NaN where not above 0."""
+    n, total, squares = _sums_before(scores)
+    variance = _ratio(squares - _ratio(total**2, n), n - 1)
+    return _positive(np.sqrt(np.maximum(variance, 0.0)), scores)
+
+
+def shared_sd_before(scores: Array, kind: Literal["within", "between"]) -> Array:
+    """Return an SD of all series' ratings before each session; one value a column.
+
+    ``"within"``: of ratings around the own mean of their series, pooled (n - 1 a series).
+    ``"between"``: of the series' means.
+    """
+    n, total, squares = _sums_before(scores)
+    if kind == "within":
+        own = np.nan_to_num(squares - _ratio(total**2, n))
+        df = np.maximum(n - 1, 0).sum(axis=0)
+        variance = _ratio(own.sum(axis=0), df)
+    else:
+        means = mean_before(scores)
+        there = np.isfinite(means)
+        # centred on the earliest ratings, so that no later one moves a digit
+        centre = np.nanmean(means[:, int(there.any(axis=0).argmax())]) if there.any() else 0.0
+        centred = np.where(there, means - centre, 0.0)
+        count, sums = there.sum(axis=0), centred.sum(axis=0)
+        variance = _ratio((centred**2).sum(axis=0) - _ratio(sums**2, count), count - 1.0)
+    value = _positive(np.sqrt(np.maximum(variance, 0.0)), scores)
+    return np.broadcast_to(value, scores.shape)
+
+
+def last_before(scores: Array) -> Array:
+    """Return the latest rating before each session; NaN before the first."""
+    place = np.where(np.isfinite(scores), np.arange(scores.shape[1]), -1)
+    latest = np.maximum.accumulate(place, axis=1)
+    filled = np.take_along_axis(scores, np.maximum(latest, 0), axis=1)
+    return _before(np.where(latest >= 0, filled, np.nan), np.nan)
+
+
+def moving_range_before(scores: Array) -> Array:
+    """Return the mean absolute step between successive ratings before each session."""
+    steps = np.abs(scores - last_before(scores))
+    known = np.isfinite(steps)
+    total = np.cumsum(np.where(known, steps, 0.0), axis=1)
+    mean = _ratio(_before(total, 0.0), _before(np.cumsum(known, axis=1).astype(float), 0.0))
+    return _positive(mean, scores)
+
+
+def _first(scores: Array) -> Array:
+    """First rating of each series (0 if none), shape (series, 1): a centre that is always known."""
+    known = np.isfinite(scores)
+    first = np.take_along_axis(scores, known.argmax(axis=1)[:, None], axis=1)
+    return np.asarray(np.where(np.isfinite(first), first, 0.0))
+
+
+def _sums_before(scores: Array) -> tuple[Array, Array, Array]:
+    """Count, sum and sum of squares before each session, around the first rating."""
+    centred = np.nan_to_num(scores - _first(scores))
+    n = n_before(scores)
+    total = _before(np.cumsum(centred, axis=1), 0.0)
+    return n, total, _before(np.cumsum(centred**2, axis=1), 0.0)
+
+
+def _before(values: Array, start: float) -> Array:
+    """Shift columns by one session."""
+    shifted = np.full_like(values, start)
+    shifted[:, 1:] = values[:, :-1]
+    return shifted
+
+
+def _ratio(top: Array, bottom: Array) -> Array:
+    return np.asarray(
+        np.divide(top, bottom, out=np.full(np.shape(top), np.nan), where=np.asarray(bottom) > 0)
+    )
+
+
+def _positive(value: Array, scores: Array) -> Array:
+    """Put NaN where a spread is zero up to rounding: nothing can be held against it."""
+    size = np.nanmax(np.abs(scores), initial=0.0)
+    return np.asarray(np.where(value > 1e-9 * max(size, 1e-300), value, np.nan))
