@@ -29,17 +29,9 @@ from alliance_stats.tables import ReportTable, tidy_table
 from alliance_stats.transforms import last_session
 from analyses.chapter import Chapter, Section
 from analyses.model_table import model_table
-from analyses.simulated import called_simulated
+from analyses.simulated import ALLIANCE, LEVELS, ROLES, SOURCE, called_simulated
 
 NAME = "family_alliance"
-ROLES = {"mother": "Mother", "father": "Father", "child": "Child", "partner": "Partner"}
-LEVELS = {
-    "therapist": "Therapists",
-    "therapist:family": "Families of a therapist",
-    "therapist:family:person": "Members of a family",
-    "Residual": "Sessions of a person",
-}
-SCORE = "Alliance, mean item score (1–7)"
 
 
 def load() -> Study:
@@ -57,8 +49,7 @@ def main(data: Study, out: Path) -> Chapter:
         title="The alliance in families",
         data="simulated",
         source=(
-            "The example study is simulated: no person in it exists, and its effects are those "
-            "that were built in (data/example/truth.csv). It shows what the methods do with "
+            f"{SOURCE} It shows what the methods do with "
             "sessions nested in persons, families and therapists; it is evidence of nothing about "
             "treatment."
         ),
@@ -148,7 +139,7 @@ def alliance_growth(data: Study) -> tuple[Section, dict[str, float]]:
         person="person",
         role="role",
         cluster="therapist",
-        score_label=SCORE,
+        score_label=ALLIANCE,
         label="fig-alliance-trajectories",
     )
     table = model_table(
