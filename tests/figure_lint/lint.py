@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.collections import Collection, LineCollection, PathCollection
+from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 from matplotlib.path import Path
 from matplotlib.spines import Spine
 from matplotlib.text import Annotation, Text
-from matplotlib.transforms import Affine2D, Bbox
+from matplotlib.transforms import Bbox
 
 from alliance_stats.figures.report import ReportFigure
 from alliance_stats.figures.style import FAMILY
@@ -129,7 +129,7 @@ def overlaps(texts: list[Text]) -> Iterator[str]:
 
 def struck(texts: list[Text], figure: Figure) -> Iterator[str]:
     """Find lines, markers and patch edges that run through words."""
-    paths = list(_drawn_paths(figure))
+    paths, marks = list(_drawn_paths(figure)), list(_drawn_marks(figure))
     for text in texts:
         if _has_background(text):
             continue
@@ -137,15 +137,28 @@ def struck(texts: list[Text], figure: Figure) -> Iterator[str]:
         inner = Bbox.from_extents(at.x0 + 1.0, at.y0 + 2.0, at.x1 - 1.0, at.y1 - 2.0)
         if inner.width <= 0 or inner.height <= 0:
             continue
-        for name, path, filled, clip in paths:
-            seen = inner if clip is None else Bbox.intersection(inner, clip)
-            if (
-                seen is not None
-                and len(path.vertices)
-                and path.intersects_bbox(seen, filled=filled)
-            ):
-                yield f"{_words(text)} is struck through by {name}"
-                break
+        hits = [name for name, path, clip in paths if _meets(path, inner, clip)]
+        hits += [name for name, centres, half, clip in marks if _covers(centres, half, inner, clip)]
+        if hits:
+            yield f"{_words(text)} is struck through by {hits[0]}"
+
+
+def _meets(path: Path, words: Bbox, clip: Bbox | None) -> bool:
+    seen = words if clip is None else Bbox.intersection(words, clip)
+    return (
+        seen is not None
+        and len(path.vertices) > 0
+        and bool(path.intersects_bbox(seen, filled=False))
+    )
+
+
+def _covers(centres: np.ndarray, half: np.ndarray, words: Bbox, clip: Bbox | None) -> bool:
+    seen = words if clip is None else Bbox.intersection(words, clip)
+    if seen is None:
+        return False
+    x, y = centres.T
+    across = (x + half > seen.x0) & (x - half < seen.x1)
+    return bool(np.any(across & (y + half > seen.y0) & (y - half < seen.y1)))
 
 
 def _has_background(text: Text) -> bool:
@@ -153,52 +166,41 @@ def _has_background(text: Text) -> bool:
     return patch is not None and patch.get_facecolor()[3] > 0.75
 
 
-def _drawn_paths(figure: Figure) -> Iterator[tuple[str, Path, bool, Bbox | None]]:
+def _clip(artist: Artist) -> Bbox | None:
+    return artist.axes.bbox if artist.axes is not None and artist.get_clip_on() else None
+
+
+def _drawn_paths(figure: Figure) -> Iterator[tuple[str, Path, Bbox | None]]:
+    """Yield every stroke with its name and what it is clipped to."""
     for artist in drawn(figure):
         if isinstance(artist, Line2D):
-            yield from _line_paths(artist, figure)
-        elif isinstance(artist, Collection):
-            yield from _collection_paths(artist, figure)
+            if artist.get_linestyle() not in {"None", "", " "} and artist.get_linewidth() > 0:
+                path = artist.get_transform().transform_path(artist.get_path())
+                yield f"line {artist.get_gid() or artist.get_label()}", path, _clip(artist)
+        elif isinstance(artist, LineCollection):
+            for path in artist.get_paths():
+                whole = artist.get_transform().transform_path(path)
+                yield f"LineCollection {artist.get_gid() or ''}", whole, _clip(artist)
         elif isinstance(artist, Patch) and not isinstance(artist, Spine):
             whole = artist.axes is None or artist is artist.axes.patch
             if not whole and artist.get_edgecolor()[3] > 0 and artist.get_linewidth() > 0:
                 path = artist.get_transform().transform_path(artist.get_path())
-                yield f"edge of {type(artist).__name__}", path, False, None
+                yield f"edge of {type(artist).__name__}", path, None
 
 
-def _line_paths(line: Line2D, figure: Figure) -> Iterator[tuple[str, Path, bool, Bbox | None]]:
-    clip = line.axes.bbox if line.axes is not None and line.get_clip_on() else None
-    points = line.get_transform().transform_path(line.get_path())
-    name = line.get_gid() or line.get_label()
-    if line.get_linestyle() not in {"None", "", " "} and line.get_linewidth() > 0:
-        yield f"line {name}", points, False, clip
-    if line.get_marker() not in {"None", "", " ", None}:
-        half = line.get_markersize() * figure.dpi / 72 / 2
-        for x, y in points.vertices:
-            if np.isfinite([x, y]).all():
-                yield f"marker {name}", _square(x, y, half), True, clip
-
-
-def _collection_paths(
-    collection: Collection, figure: Figure
-) -> Iterator[tuple[str, Path, bool, Bbox | None]]:
-    clip = collection.axes.bbox if collection.get_clip_on() else None
-    name = f"{type(collection).__name__} {collection.get_gid() or ''}".strip()
-    if isinstance(collection, PathCollection):
-        offsets = collection.get_offset_transform().transform(collection.get_offsets())
-        sizes = collection.get_sizes()
-        for i, (x, y) in enumerate(np.atleast_2d(offsets)):
-            half = np.sqrt(sizes[i % len(sizes)]) * figure.dpi / 72 / 2
-            yield name, _square(x, y, half), True, clip
-    elif isinstance(collection, LineCollection):
-        for path in collection.get_paths():
-            yield name, collection.get_transform().transform_path(path), False, clip
-
-
-def _square(x: float, y: float, half: float) -> Path:
-    return Path.unit_rectangle().transformed(
-        Affine2D().scale(2 * half).translate(x - half, y - half)
-    )
+def _drawn_marks(figure: Figure) -> Iterator[tuple[str, np.ndarray, np.ndarray, Bbox | None]]:
+    """Yield the centres and half widths (px) of every set of marks."""
+    per_point = figure.dpi / 72
+    for artist in drawn(figure):
+        if isinstance(artist, Line2D) and artist.get_marker() not in {"None", "", " ", None}:
+            centres = artist.get_transform().transform(artist.get_xydata())
+            half = np.full(len(centres), artist.get_markersize() * per_point / 2)
+            yield f"marker {artist.get_gid() or artist.get_label()}", centres, half, _clip(artist)
+        elif isinstance(artist, PathCollection):
+            centres = artist.get_offset_transform().transform(artist.get_offsets())
+            if len(centres):
+                half = np.sqrt(np.resize(artist.get_sizes(), len(centres))) * per_point / 2
+                yield f"PathCollection {artist.get_gid() or ''}", centres, half, _clip(artist)
 
 
 def contrast(texts: list[Text], figure: Figure) -> Iterator[str]:
