@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alliance_stats.estimates import Array
+from alliance_stats.multilevel.crossing import Crossing
 
 __all__ = [
     "CrossProducts",
@@ -118,12 +119,14 @@ class CrossProducts:
     """Sums over rows: ``A[k]`` is (q, q, units), ``C[k]`` is (q, m, units), ``R`` is square.
 
     The columns of ``C[k]`` are those of the ancestors, of the crossed factors (unit by unit), and
-    of ``[X y]``; those of ``R`` are the crossed factors' and ``[X y]``.
+    of ``[X y]``; those of ``R`` are the crossed factors' and ``[X y]``. Where `crossing` is given,
+    it holds the leaf's products with the crossed factors, and ``C[0]`` does not.
     """
 
     A: tuple[Array, ...]
     C: tuple[Array, ...]
     R: Array
+    crossing: Crossing | None = None
 
 
 def lay_out(codes: Sequence[Index], q: Sequence[int], n_rows: int) -> Layout:
@@ -197,10 +200,13 @@ def cross_products(layout: Layout, rows: RowArrays) -> CrossProducts:
                 else:
                     np.add.reduceat(columns[a] * columns[b], level.row_starts, out=sums[a, b])
         A.append(np.ascontiguousarray(sums[:, : level.q]))
-        dense = _times_crossed(layout, rows, k)
+        if k == 0:  # the leaf's are kept sparse
+            dense = np.empty((level.q, 0, len(level.row_starts)))
+        else:
+            dense = _times_crossed(layout, rows, k)
         above = level.q + layout.above(k)
         C.append(np.concatenate([sums[:, level.q : above], dense, sums[:, above:]], axis=1))
-    return CrossProducts(tuple(A), tuple(C), _root(layout, rows))
+    return CrossProducts(tuple(A), tuple(C), _root(layout, rows), _crossing(layout, rows))
 
 
 def with_outcome(layout: Layout, products: CrossProducts, rows: RowArrays) -> CrossProducts:
@@ -217,7 +223,7 @@ def with_outcome(layout: Layout, products: CrossProducts, rows: RowArrays) -> Cr
     for column, values in _crossed_columns(layout, rows):
         R[:c, -1] += np.bincount(column, weights=values * y, minlength=c)
     R[-1, :] = R[:, -1]
-    return CrossProducts(products.A, tuple(C), R)
+    return CrossProducts(products.A, tuple(C), R, products.crossing)
 
 
 def _is_nested(inner: Index, outer: Index, n_inner: int) -> bool:
@@ -227,6 +233,19 @@ def _is_nested(inner: Index, outer: Index, n_inner: int) -> bool:
     return bool(np.array_equal(home[inner], outer))
 
 
+def _crossing(layout: Layout, rows: RowArrays) -> Crossing | None:
+    """Sum the leaf's products with the crossed factors."""
+    if not layout.crossed or not layout.levels:
+        return None
+    unit = _unit_of_row(layout, 0, rows.Xy.shape[1])
+    return Crossing.build(unit, _crossed_columns(layout, rows), rows.Z[0], layout.n_crossed)
+
+
+def _unit_of_row(layout: Layout, k: int, n_rows: int) -> Index:
+    starts = layout.levels[k].row_starts
+    return np.repeat(np.arange(len(starts)), np.diff(np.r_[starts, n_rows]))
+
+
 def _times_crossed(layout: Layout, rows: RowArrays, k: int) -> Array:
     """``Z_k' Z_crossed`` for each unit of level `k`: (q, crossed columns, units)."""
     level = layout.levels[k]
@@ -234,7 +253,7 @@ def _times_crossed(layout: Layout, rows: RowArrays, k: int) -> Array:
     out = np.zeros((level.q, layout.n_crossed, n_units))
     if not layout.crossed:
         return out
-    unit = np.repeat(np.arange(n_units), np.diff(np.r_[level.row_starts, n_rows]))
+    unit = _unit_of_row(layout, k, n_rows)
     for a in range(level.q):
         for column, values in _crossed_columns(layout, rows):
             flat = np.bincount(

@@ -19,12 +19,19 @@ Arrays have the unit index last.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-from scipy import linalg
+import numpy.typing as npt
+from scipy import linalg, sparse
 
 from alliance_stats.estimates import Array
 from alliance_stats.multilevel.blocks import CrossProducts, Layout
+from alliance_stats.multilevel.crossing import Crossing
+
+Index = npt.NDArray[np.int64]
+# Smallest singular value of a relative factor by which one may divide twice: 1e-16 / 1e-6.
+WELL_CONDITIONED = 1e-3
 
 __all__ = ["Descent", "Elimination", "LevelPosterior", "descend", "eliminate"]
 
@@ -43,8 +50,14 @@ class Elimination:
         Per level of the chain, the cross-products with all lower levels integrated out.
     G
         Per level, ``G'G = P = Lambda (Lambda' A Lambda + I)^-1 Lambda'``.
-    dense_A, dense_C, dense_G
+    dense_A, dense_C
         The same for the crossed block (no unit index).
+    dense_L
+        Lower Cholesky factor of ``Lambda' A Lambda + I`` of the crossed block.
+    dense_Lambda
+        Covariance factor of the whole crossed block.
+    crossing
+        The leaf's products with the crossed block, if they are kept sparse.
     Lambda, crossed_Lambda
         The relative covariance factors it was done with.
     """
@@ -56,9 +69,19 @@ class Elimination:
     G: tuple[Array, ...]
     dense_A: Array
     dense_C: Array
-    dense_G: Array
+    dense_L: Array
+    dense_Lambda: sparse.csr_array
+    crossing: Crossing | None
     Lambda: tuple[Array, ...]
     crossed_Lambda: tuple[Array, ...]
+
+    @property
+    def dense_G(self) -> Array:
+        """``G'G`` is the posterior covariance of the crossed effects given the coefficients."""
+        if not len(self.dense_L):
+            return self.dense_L
+        transposed = self.dense_Lambda.T.toarray()
+        return np.asarray(linalg.solve_triangular(self.dense_L, transposed, lower=True))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,7 +160,15 @@ def eliminate(
         for d in range(k):
             first = sum(layout.levels[j].q for j in range(d + 1, k))
             starts = layout.levels[d].starts_above[k - d - 1]
-            _subtract_schur(A, C, Ws[d][:, first:], starts)
+            W = Ws[d][:, first:]
+            if d == 0 and products.crossing is not None:
+                dense = slice(layout.above(k), layout.above(k) + layout.n_crossed)
+                thin = np.delete(np.arange(C.shape[1]), dense)
+                _subtract_schur(A, C, W, starts, thin)
+                Y = multiply(np.swapaxes(Gs[0], 0, 1), W[:, : len(A)])
+                _subtract_crossing(C[:, dense], products.crossing, Y, starts)
+            else:
+                _subtract_schur(A, C, W, starts, np.arange(C.shape[1]))
         G, log_det_k = _precision_factor(A, Lambda[k])
         log_det += log_det_k
         As.append(A)
@@ -145,25 +176,25 @@ def eliminate(
         Gs.append(G)
         Ws.append(multiply(G, C))
     R = products.R.copy()
+    c = layout.n_crossed
     for k, W in enumerate(Ws):
         root = W[:, layout.above(k) :]
+        crossing = products.crossing if k == 0 else None
+        corner = R if crossing is None else R[c:, c:]
         for row in root:
-            R -= row @ row.T
-    c = layout.n_crossed
+            corner -= row @ row.T
+        if crossing is not None:
+            _subtract_sparse_leaf(R, crossing, Gs[0], root)
     dense_A, dense_C = R[:c, :c], R[:c, c:]
-    dense_G = np.empty((0, 0))
+    dense_L = np.empty((0, 0))
     R = R[c:, c:]
+    wide = _block_diagonal(layout, crossed_Lambda)
     if c:
-        wide = linalg.block_diag(
-            *(
-                np.kron(np.eye(n), factor)
-                for n, factor in zip(layout.crossed_n, crossed_Lambda, strict=True)
-            )
-        )
-        dense_G, log_det_c = _precision_factor(dense_A[:, :, None], wide)
-        dense_G = dense_G[:, :, 0]
-        log_det += log_det_c
-        root = dense_G @ dense_C
+        inner = wide.T @ (wide.T @ dense_A).T
+        inner[np.arange(c), np.arange(c)] += 1.0
+        dense_L = linalg.cholesky(inner, lower=True, overwrite_a=True, check_finite=False)
+        log_det += 2.0 * float(np.log(np.diag(dense_L)).sum())
+        root = linalg.solve_triangular(dense_L, wide.T @ dense_C, lower=True, check_finite=False)
         R = R - root.T @ root
     return Elimination(
         log_det,
@@ -173,7 +204,9 @@ def eliminate(
         tuple(Gs),
         dense_A,
         dense_C,
-        dense_G,
+        dense_L,
+        wide,
+        products.crossing,
         tuple(Lambda),
         tuple(crossed_Lambda),
     )
@@ -184,26 +217,58 @@ def multiply(left: Array, right: Array) -> Array:
     return np.asarray(np.einsum("ijn,jkn->ikn", left, right))
 
 
-def _subtract_schur(A: Array, C: Array, W: Array, starts: np.ndarray) -> None:
-    """Take a descendant's ``W'W`` out of an ancestor's ``A`` and ``C``, in place."""
+def _subtract_schur(A: Array, C: Array, W: Array, starts: Index, columns: Index) -> None:
+    """Take a descendant's ``W'W`` out of an ancestor's ``A`` and ``C``, in place.
+
+    `columns` are the places in ``C`` of W's columns beyond the ancestor's own.
+    """
     q = len(A)
     for a in range(q):
         product = (W[:, a, None, :] * W).sum(axis=0)
         summed = np.add.reduceat(product, starts, axis=-1)
         A[a] -= summed[:q]
-        C[a] -= summed[q:]
+        C[a, columns] -= summed[q:]
+
+
+def _subtract_crossing(C_dense: Array, crossing: Crossing, Y: Array, starts: Index) -> None:
+    """Take the leaf's part out of an ancestor's products with the crossed columns, in place.
+
+    `Y` is ``P C_a`` of the leaf for the ancestor's effects a: (q, ancestor's q, leaf units).
+    """
+    n_homes = len(starts)
+    home = np.repeat(np.arange(n_homes), np.diff(np.r_[starts, Y.shape[-1]]))
+    for a in range(len(C_dense)):
+        C_dense[a] -= crossing.gathered(Y[:, a], home, n_homes)
+
+
+def _subtract_sparse_leaf(R: Array, crossing: Crossing, G: Array, root: Array) -> None:
+    """Take the leaf's part out of the crossed block and its products with ``[X y]``, in place."""
+    c = crossing.C[0].shape[1]
+    R[:c, :c] -= crossing.gram(multiply(np.swapaxes(G, 0, 1), G))
+    R[:c, c:] -= crossing.back(multiply(np.swapaxes(G, 0, 1), root))
+    R[c:, :c] = R[:c, c:].T
+
+
+def _block_diagonal(layout: Layout, crossed_Lambda: Sequence[Array]) -> sparse.csr_array:
+    """Covariance factor of all crossed effects: each factor's, once a unit."""
+    if not layout.crossed:
+        return sparse.csr_array((0, 0))
+    return sparse.csr_array(
+        sparse.block_diag(
+            [
+                sparse.kron(sparse.eye_array(n), factor)
+                for n, factor in zip(layout.crossed_n, crossed_Lambda, strict=True)
+            ]
+        )
+    )
 
 
 def _precision_factor(A: Array, Lambda: Array) -> tuple[Array, float]:
     """``G`` with ``G'G = Lambda (Lambda'A Lambda + I)^-1 Lambda'`` and the log-determinant."""
-    q, _, n = A.shape
+    q = len(A)
     if q == 1:
         scaled = Lambda[0, 0] ** 2 * A + 1.0
         return Lambda[0, 0] / np.sqrt(scaled), float(np.log(scaled).sum())
-    if n == 1:
-        factor = linalg.cholesky(Lambda.T @ A[:, :, 0] @ Lambda + np.eye(q), lower=True)
-        G = linalg.solve_triangular(factor, Lambda.T, lower=True)
-        return G[:, :, None], 2.0 * float(np.log(np.diag(factor)).sum())
     half = (Lambda.T @ A.reshape(q, -1)).reshape(A.shape)
     inner = np.einsum("ikn,kl->iln", half, Lambda)
     inner[np.arange(q), np.arange(q)] += 1.0
@@ -220,90 +285,172 @@ def _precision_factor(A: Array, Lambda: Array) -> tuple[Array, float]:
     return G, log_det
 
 
+class _Above(NamedTuple):
+    """What a unit needs of its ancestors (a effects, nearest first): predictors and covariances.
+
+    ``B`` is (a, p + 1, n), ``K`` (a, a, n), ``K_cross`` (a, crossed columns, n).
+    """
+
+    B: Array
+    K: Array
+    K_cross: Array
+
+
+class _Dense(NamedTuple):
+    """Predictors (c, p + 1) and posterior covariance (c, c) of the crossed block."""
+
+    B: Array
+    K: Array
+
+
+class _Pull(NamedTuple):
+    """What ancestors and crossed effects do to a level's units.
+
+    ``residual`` (q, p + 1, n) is what they leave of the columns, ``spread`` (q, q, n) the
+    covariance they lend to it, ``T_above`` and ``T_dense`` the level's products with their covariance.
+    """
+
+    residual: Array
+    spread: Array
+    T_above: Array
+    T_dense: Array
+
+
 def descend(layout: Layout, up: Elimination) -> Descent:
     """Go back from the top: predictors, posterior covariances and derivatives for every unit."""
-    c = layout.n_crossed
-    dense_B, dense_K, crossed = _dense_posterior(layout, up)
+    dense, crossed = _dense_posterior(layout, up)
     levels: list[LevelPosterior] = []
-    # what a unit's children need: predictors and covariances of the unit and all its ancestors
-    B_above = np.empty((0, up.R.shape[0], 1))
-    K_above = np.empty((0, 0, 1))
-    K_cross = np.empty((0, c, 1))
+    above = _Above(
+        np.empty((0, up.R.shape[0], 1)), np.empty((0, 0, 1)), np.empty((0, layout.n_crossed, 1))
+    )
     for k in reversed(range(len(layout.levels))):
-        parent = layout.levels[k].parent
-        if len(parent):
-            B_above, K_above, K_cross = (x[..., parent] for x in (B_above, K_above, K_cross))
-        a = layout.above(k)
-        G, A, C = up.G[k], up.A[k], up.C[k]
-        C_above, C_dense, C_root = C[:, :a], C[:, a : a + c], C[:, a + c :]
+        parent, G, A = layout.levels[k].parent, up.G[k], up.A[k]
         P = multiply(np.swapaxes(G, 0, 1), G)
         E = -multiply(P, A)
         E[np.arange(len(E)), np.arange(len(E))] += 1.0
-
-        residual = C_root.copy()
-        T_above, T_dense = np.zeros_like(C_above), np.zeros_like(C_dense)
-        if a:
-            residual -= multiply(C_above, B_above)
-            T_above += multiply(C_above, K_above)
-            if c:
-                T_dense += multiply(C_above, K_cross)
-        if c:
-            residual -= np.einsum("qcn,cr->qrn", C_dense, dense_B, optimize=True)
-            T_dense += np.einsum("qcn,cd->qdn", C_dense, dense_K, optimize=True)
-            if a:
-                T_above += np.einsum("qcn,acn->qan", C_dense, K_cross, optimize=True)
-        spread = np.zeros_like(A)
-        if a:
-            spread += multiply(T_above, np.swapaxes(C_above, 0, 1))
-        if c:
-            spread += np.einsum("qcn,rcn->qrn", T_dense, C_dense, optimize=True)
-
         E_t = np.swapaxes(E, 0, 1)
+        if k == 0 and up.crossing is not None:
+            pull = _sparse_pull(up.C[0], up.crossing, above, parent, dense)
+        else:
+            if len(parent):
+                above = _Above(*(x[..., parent] for x in above))
+            pull = _dense_pull(up.C[k], above, dense)
         S = multiply(A, E).sum(axis=-1)  # numpy's sum is pairwise, einsum's is not
-        if a or c:
-            S -= multiply(multiply(E_t, spread), E).sum(axis=-1)
+        S -= multiply(multiply(E_t, pull.spread), E).sum(axis=-1)
         D = up.Lambda[k] @ up.Lambda[k].T
-        own = LevelPosterior(D, P, spread, multiply(E_t, residual), S)
+        own = LevelPosterior(D, P, pull.spread, multiply(E_t, pull.residual), S)
         levels.append(own)
-
         if k:
-            to_above, to_dense = -multiply(P, T_above) if a else T_above, T_dense
-            if c:
-                to_dense = -multiply(P, T_dense)
-            B_above = np.concatenate([own.B, np.broadcast_to(B_above, (a, *own.B.shape[1:]))])
-            K_above = _bordered(own.K, to_above, K_above)
-            K_cross = np.concatenate([to_dense, K_cross]) if a else to_dense
+            above = _stacked(own, above, pull)
     return Descent(tuple(reversed(levels)), crossed)
+
+
+def _dense_pull(C: Array, above: _Above, dense: _Dense) -> _Pull:
+    """Pull on a level whose products with the crossed block are kept dense."""
+    a, c = len(above.K), len(dense.K)
+    C_above, C_dense = C[:, :a], C[:, a : a + c]
+    residual = C[:, a + c :].copy()
+    spread = np.zeros((len(C), len(C), C.shape[-1]))
+    T_above, T_dense = np.zeros_like(C_above), np.zeros_like(C_dense)
+    if a:
+        residual -= multiply(C_above, above.B)
+        T_above += multiply(C_above, above.K)
+    if c:
+        residual -= np.einsum("qcn,cr->qrn", C_dense, dense.B, optimize=True)
+        T_dense += np.einsum("qcn,cd->qdn", C_dense, dense.K, optimize=True)
+    if a and c:
+        T_above += np.einsum("qcn,acn->qan", C_dense, above.K_cross, optimize=True)
+        T_dense += multiply(C_above, above.K_cross)
+    if a:
+        spread += multiply(T_above, np.swapaxes(C_above, 0, 1))
+    if c:
+        spread += np.einsum("qcn,rcn->qrn", T_dense, C_dense, optimize=True)
+    return _Pull(residual, spread, T_above, T_dense)
+
+
+def _sparse_pull(
+    C: Array, crossing: Crossing, above: _Above, parent: Index, dense: _Dense
+) -> _Pull:
+    """Pull on the leaf; it has no children, so products with covariances are not kept."""
+    a = len(above.K)
+    residual = C[:, a:] - crossing.times(dense.B)
+    spread = crossing.quadratic(dense.K)
+    if a:
+        C_above = C[:, :a]
+        residual -= multiply(C_above, above.B[..., parent])
+        side = multiply(C_above, crossing.against(above.K_cross, parent))
+        spread += side + np.swapaxes(side, 0, 1)
+        inner = multiply(C_above, above.K[..., parent])
+        spread += multiply(inner, np.swapaxes(C_above, 0, 1))
+    return _Pull(residual, spread, C[:, :0], C[:, :0])
+
+
+def _stacked(own: LevelPosterior, above: _Above, pull: _Pull) -> _Above:
+    """Put a level on top of its ancestors, for its children."""
+    n = own.P.shape[-1]
+    B = np.concatenate([own.B, np.broadcast_to(above.B, (*above.B.shape[:2], n))])
+    to_dense = -multiply(own.P, pull.T_dense) if pull.T_dense.shape[1] else pull.T_dense
+    if not len(above.K):
+        return _Above(B, own.K, to_dense)
+    K = _bordered(own.K, -multiply(own.P, pull.T_above), above.K)
+    return _Above(B, K, np.concatenate([to_dense, above.K_cross]))
 
 
 def _bordered(K: Array, side: Array, corner: Array) -> Array:
     """Stack ``[[K, side], [side', corner]]`` for every unit."""
-    if side.shape[1] == 0:
-        return K
     top = np.concatenate([K, side], axis=1)
     bottom = np.concatenate([np.swapaxes(side, 0, 1), corner], axis=1)
     return np.concatenate([top, bottom])
 
 
-def _dense_posterior(
-    layout: Layout, up: Elimination
-) -> tuple[Array, Array, tuple[LevelPosterior, ...]]:
+def _inverse(L: Array) -> Array:
+    """Inverse of ``L L'``."""
+    lower, info = linalg.lapack.dpotri(L, lower=1)
+    if info:
+        raise np.linalg.LinAlgError(f"LAPACK dpotri: {info}")
+    lower = np.tril(lower)
+    return np.asarray(lower + np.tril(lower, -1).T)
+
+
+def _crossed_S(up: Elimination, K: Array, own: Index, factor: Array, shrunk: Array) -> Array:
+    """``Z_u'V^-1 Z_u`` summed over the units of one crossed factor.
+
+    As ``Lambda' Z_u'V^-1 Z_u Lambda = I - (Lambda'A Lambda + I)^-1`` unit by unit, nothing of the
+    size of the block is multiplied, unless Lambda is nearly singular.
+    """
+    if np.linalg.svd(factor, compute_uv=False).min() > WELL_CONDITIONED:
+        half = np.linalg.solve(factor.T, shrunk)
+        return np.asarray(np.linalg.solve(factor.T, half.T).T)
+    S = np.empty_like(factor)
+    for a in range(len(factor)):
+        AK = up.dense_A[own[a]] @ K
+        for b in range(len(factor)):
+            S[a, b] = up.dense_A[own[a], own[b]].sum() - np.einsum(
+                "ij,ij->", AK, up.dense_A[own[b]]
+            )
+    return S
+
+
+def _dense_posterior(layout: Layout, up: Elimination) -> tuple[_Dense, tuple[LevelPosterior, ...]]:
     """Predictors and covariance of the crossed block, and its pieces factor by factor."""
-    K = up.dense_G.T @ up.dense_G
+    if not layout.crossed:
+        return _Dense(np.empty((0, up.R.shape[0])), np.empty((0, 0))), ()
+    wide = up.dense_Lambda
+    inverse = _inverse(up.dense_L)
+    K = wide @ (wide @ inverse).T
     B = K @ up.dense_C
     H = up.dense_C - up.dense_A @ B
-    AK = up.dense_A @ K
     pieces, offset = [], 0
     for q, n, factor in zip(layout.crossed_q, layout.crossed_n, up.crossed_Lambda, strict=True):
         own = np.arange(offset, offset + q * n).reshape(n, q).T
         S = np.empty((q, q))
         K_own = np.empty((q, q, n))
+        shrunk = np.empty((q, q))
         for a in range(q):
             for b in range(q):
                 K_own[a, b] = K[own[a], own[b]]
-                S[a, b] = up.dense_A[own[a], own[b]].sum() - np.einsum(
-                    "ij,ij->", AK[own[a]], up.dense_A[own[b]]
-                )
+                shrunk[a, b] = (n if a == b else 0.0) - inverse[own[a], own[b]].sum()
+        S = _crossed_S(up, K, own, factor, shrunk)
         width = B.shape[1]
         pieces.append(
             LevelPosterior(
@@ -315,4 +462,4 @@ def _dense_posterior(
             )
         )
         offset += q * n
-    return B, K, tuple(pieces)
+    return _Dense(B, K), tuple(pieces)

@@ -40,6 +40,8 @@ FLAT_GRADIENT = 1e-3
 # Sizes (relative SD) at which a variance that went to zero is tried again.
 RESTART_SIZES = (0.05, 0.3, 1.0)
 MAX_RESTARTS = 5
+# Relative variances between which the search starts.
+START_LOW, START_HIGH = 0.05**2, 2.0**2
 # Step of the central differences in eta: error of the difference and of rounding about 1e-8.
 ETA_STEP = 1e-4
 # Step of the differences of the gradient that scale a warm start; 3 digits are plenty there.
@@ -125,7 +127,7 @@ def minimise(
     problem
         The deviance; its template is of full rank.
     start
-        Covariance factors to start from; unit variances if not given.
+        Covariance factors to start from; :func:`moment_start` if not given.
     eta
         Parameters of the residual shape to start from.
     scaling
@@ -137,10 +139,7 @@ def minimise(
     tally = _Tally()
     if eta is None:
         eta = np.empty(0) if problem.shape is None else problem.shape.start
-    first = full.factors(np.zeros(full.n_theta)) if start is None else [x.copy() for x in start]
-    if start is None:
-        for factor in first:
-            np.fill_diagonal(factor, 1.0)
+    first = moment_start(problem) if start is None else [x.copy() for x in start]
     best = _descend_from(problem, first, eta, tally, scaling)
     tried = set() if scaling is None else {(f, i) for i, (f, _) in enumerate(full.terms())}
     for _ in range(MAX_RESTARTS):
@@ -157,6 +156,33 @@ def minimise(
     record = Convergence(bool(flat), tally.evaluations, norm, tally.restarts, tally.message)
     solution = solve(at_eta(problem, best.eta), best.Lambda)
     return replace(best, convergence=record, solution=solution)
+
+
+def moment_start(problem: Problem) -> list[Array]:
+    """Diagonal relative factors from how far each effect's unit sums spread.
+
+    With one effect alone, ``E (z'y)^2 / (z'z s^2)`` is about ``1 + theta^2 z'z``. The start only
+    has to be of the right order: it is kept between 0.05 and 2.
+    """
+    layout, products = problem.layout, problem.products
+    s2 = products.R[-1, -1] / problem.n
+    sums: dict[int, tuple[Array, Array]] = {}
+    for k, level in enumerate(layout.levels):
+        squares = products.A[k][np.arange(level.q), np.arange(level.q)]
+        sums[level.factor] = squares, products.C[k][:, -1]
+    offset = 0
+    for f, q, n in zip(layout.crossed, layout.crossed_q, layout.crossed_n, strict=True):
+        own = slice(offset, offset + q * n)
+        squares = np.diag(products.R)[own].reshape(n, q).T
+        sums[f] = squares, products.R[own, -1].reshape(n, q).T
+        offset += q * n
+    found = []
+    for f in range(len(sums)):
+        squares, pulls = sums[f]
+        weight = np.maximum(squares.mean(axis=1), 1e-12)
+        ratio = (pulls**2).mean(axis=1) / (weight * s2)
+        found.append(np.diag(np.sqrt(np.clip((ratio - 1.0) / weight, START_LOW, START_HIGH))))
+    return found
 
 
 def newton_scaling(problem: Problem, fit: Fit) -> Array | None:
