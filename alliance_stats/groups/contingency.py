@@ -4,7 +4,8 @@ import math
 from functools import partial
 
 import numpy as np
-from scipy import optimize, stats
+import numpy.typing as npt
+from scipy import optimize, special, stats
 
 from alliance_stats.effect_sizes import newcombe_difference, newcombe_paired_difference
 from alliance_stats.estimates import Array
@@ -112,7 +113,13 @@ def mcnemar_p(first_only: int, second_only: int, *, mid: bool = False) -> float:
 def _margin_pmf(n_1: int, n_2: int, total: int) -> Array:
     """Return the probabilities of the first group's counts given `total` successes in all."""
     counts = np.arange(max(0, total - n_2), min(n_1, total) + 1)
-    return np.asarray(stats.hypergeom.pmf(counts, n_1 + n_2, total, n_1), dtype=np.float64)
+    logs = _log_choose(n_1, counts) + _log_choose(n_2, total - counts)
+    return np.asarray(np.exp(logs - _log_choose(n_1 + n_2, total)))
+
+
+def _log_choose(n: int, k: npt.ArrayLike) -> Array:
+    k = np.asarray(k, dtype=np.float64)
+    return np.asarray(special.gammaln(n + 1) - special.gammaln(k + 1) - special.gammaln(n - k + 1))
 
 
 def _fisher_all(pmf: Array) -> Array:
@@ -131,13 +138,18 @@ def _largest_over_nuisance(
             for pmf, values in zip(margins, fisher_values, strict=True)
         ]
     )
-    successes = np.arange(n + 1)
+    if inside.min() > 1.0 - 1e-12:  # every table is as extreme
+        return 1.0
+    successes = np.arange(n + 1.0)
+    log_choose = _log_choose(n, successes)
 
-    def missed(pi: float) -> float:
-        return -float(inside @ stats.binom.pmf(successes, n, pi))
+    def reached(pi: npt.ArrayLike) -> Array:
+        at = np.asarray(pi, dtype=np.float64)[..., None]
+        log_pmf = log_choose + special.xlogy(successes, at) + special.xlog1py(n - successes, -at)
+        return np.asarray(np.exp(log_pmf) @ inside)
 
     grid = np.linspace(0.0, 1.0, _GRID)
-    heights = inside @ stats.binom.pmf(successes[:, None], n, grid[None, :])
+    heights = reached(grid)
     best = float(heights.max())
     # every local maximum within 1% of the grid's best may hide the true one between grid points
     padded = np.concatenate([[-1.0], heights, [-1.0]])
@@ -145,7 +157,10 @@ def _largest_over_nuisance(
     for i in np.flatnonzero(peaks).tolist():
         bounds = (grid[max(i - 1, 0)], grid[min(i + 1, _GRID - 1)])
         peak = optimize.minimize_scalar(
-            missed, bounds=bounds, method="bounded", options={"xatol": 1e-10}
+            lambda pi: -float(reached(pi)),
+            bounds=bounds,
+            method="bounded",
+            options={"xatol": 1e-10},
         )
         best = max(best, -float(peak.fun))
     return min(best, 1.0)

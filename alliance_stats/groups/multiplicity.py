@@ -2,14 +2,13 @@
 
 import numpy as np
 import numpy.typing as npt
-from statsmodels.stats.multitest import multipletests
+from scipy import stats
 
 from alliance_stats.checks import check_choice
 from alliance_stats.estimates import Array
+from alliance_stats.multilevel.multiplicity import holm
 
 __all__ = ["adjusted_p"]
-
-_METHODS = {"holm": "holm", "fdr": "fdr_bh"}
 
 
 def adjusted_p(p_values: npt.ArrayLike, *, method: str = "holm") -> Array:
@@ -18,10 +17,12 @@ def adjusted_p(p_values: npt.ArrayLike, *, method: str = "holm") -> Array:
     ``"holm"`` holds the familywise error rate (Holm 1979), ``"fdr"`` the false discovery rate
     (Benjamini & Hochberg 1995, doi:10.1111/j.2517-6161.1995.tb02031.x).
     """
-    check_choice(method, list(_METHODS), name="method")
+    check_choice(method, ("holm", "fdr"), name="method")
     p = np.asarray(p_values, dtype=np.float64)
+    if method == "holm":
+        return holm(p)
     corrected = np.full(p.shape, np.nan)
     tested = ~np.isnan(p)
     if tested.any():
-        corrected[tested] = multipletests(p[tested], method=_METHODS[method])[1]
+        corrected[tested] = stats.false_discovery_control(p[tested])
     return corrected
