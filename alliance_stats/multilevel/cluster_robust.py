@@ -17,7 +17,7 @@ from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array
 
 if TYPE_CHECKING:
-    from alliance_stats.multilevel.design import Grouping
+    from alliance_stats.multilevel.groupings import Grouping
     from alliance_stats.multilevel.lmm import LinearMixedModel
 
 __all__ = ["CR2", "ClusterRobust", "cluster_robust"]

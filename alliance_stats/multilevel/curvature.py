@@ -23,7 +23,7 @@ from scipy import linalg
 
 from alliance_stats.estimates import Array
 from alliance_stats.multilevel.criterion import Problem, at_eta, posteriors, solve
-from alliance_stats.multilevel.elimination import descend
+from alliance_stats.multilevel.descent import descend
 
 __all__ = ["Curvature", "curvature"]
 

@@ -7,7 +7,6 @@ So an outcome of 1e7 plus noise, or a calendar year with its square, loses nothi
 fit would keep, although the engine works on cross-products.
 """
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,95 +14,33 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from formulaic import Formula, ModelSpec
-from formulaic.errors import DataMismatchWarning, FormulaicError
+from formulaic import ModelSpec
 from scipy import linalg
 
-from alliance_stats.checks import check_frame, describe_rows, did_you_mean, group_codes
+from alliance_stats.checks import check_frame, describe_rows, did_you_mean
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array
 from alliance_stats.ledger import RowLedger
+from alliance_stats.multilevel.coding import (
+    check_finite,
+    coded_columns,
+    column_names,
+    evaluate,
+    independent_columns,
+)
 from alliance_stats.multilevel.formula import (
-    INTERCEPT,
     MixedFormula,
     RandomTerm,
     parse_formula,
     read_terms,
     variables_of,
 )
+from alliance_stats.multilevel.groupings import Grouping, build_grouping, check_distinct
 
-__all__ = [
-    "Design",
-    "FixedBasis",
-    "Grouping",
-    "TermBasis",
-    "all_fixed_columns",
-    "build_design",
-    "fixed_columns",
-]
+__all__ = ["Design", "FixedBasis", "all_fixed_columns", "build_design", "fixed_columns"]
 
-# A column whose part not explained by the columns before it is relatively smaller is aliased.
-ALIASED = 1e-9
 # An outcome whose residual is relatively smaller than this is explained without error.
 EXACT_FIT = 1e-12
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TermBasis:
-    """One random term's columns and their working basis: ``columns = basis @ R``.
-
-    Attributes
-    ----------
-    term
-        The term.
-    names
-        Names of its columns, ``"(Intercept)"`` first where there is one.
-    spec
-        formulaic's record of their coding.
-    R
-        (q, q) upper triangular; effects b of the columns are ``R^-1`` times those of the basis.
-    """
-
-    term: RandomTerm
-    names: tuple[str, ...]
-    spec: ModelSpec
-    R: Array
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Grouping:
-    """A grouping factor with the terms that vary over it.
-
-    Attributes
-    ----------
-    name
-        As in ``"therapist:family"``.
-    columns
-        The columns that name a unit together.
-    labels
-        One label a unit; joined by ``":"`` where several columns name it.
-    keys
-        What identifies each unit: its value, or the tuple of its values.
-    codes
-        The unit of each row.
-    Z
-        Working columns of all its terms, (q, n).
-    terms
-        The terms, in the order of the columns.
-    """
-
-    name: str
-    columns: tuple[str, ...]
-    labels: pd.Index
-    keys: pd.Index
-    codes: npt.NDArray[np.int64]
-    Z: Array
-    terms: tuple[TermBasis, ...]
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the random-effects columns."""
-        return tuple(name for basis in self.terms for name in basis.names)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -250,11 +187,11 @@ def build_design(
     if residual_variance:
         _check_not_explained(residual, y * root_weights, parsed.response)
     groupings = tuple(
-        _grouping(columns, terms, used, root_weights, free_residual=free_residual)
+        build_grouping(columns, terms, used, root_weights, free_residual=free_residual)
         for columns, terms in by_group.items()
     )
-    _check_distinct(groupings)
-    basis = FixedBasis(_named(spec), kept, R, offset, spec)
+    check_distinct(groupings)
+    basis = FixedBasis(column_names(spec), kept, R, offset, spec)
     design = Design(
         parsed, used.index, y, X, Q, residual, root_weights, groupings, basis, rows, used[needed]
     )
@@ -263,53 +200,12 @@ def build_design(
 
 def fixed_columns(design: Design, newdata: pd.DataFrame) -> Array:
     """Code new rows as the fit's were: the estimated fixed columns, (n, p)."""
-    return _coded(design.fixed.spec, newdata)[:, design.fixed.kept]
+    return coded_columns(design.fixed.spec, newdata)[:, design.fixed.kept]
 
 
 def all_fixed_columns(design: Design, newdata: pd.DataFrame) -> Array:
     """Code new rows as the fit's were, aliased columns included, (n, all)."""
-    return _coded(design.fixed.spec, newdata)
-
-
-def random_columns(basis: TermBasis, newdata: pd.DataFrame) -> Array:
-    """Code new rows of one random term as given (not in the working basis), (n, q)."""
-    return _coded(basis.spec, newdata)
-
-
-def unit_labels(
-    columns: tuple[str, ...], data: pd.DataFrame
-) -> tuple[npt.NDArray[np.int64], pd.Index, pd.Index]:
-    """Give each row's unit a number and each unit a label and a key.
-
-    Returns
-    -------
-    codes, labels, keys
-        The unit of each row; text for tables, ``"T01:F1"``; and what identifies the unit, the
-        value itself or a tuple of values.
-    """
-    parts = [group_codes(data[column]) for column in columns]
-    if len(parts) == 1:
-        codes, labels = parts[0]
-        return codes, labels, labels
-    stacked = np.column_stack([codes for codes, _ in parts])
-    combos, codes = np.unique(stacked, axis=0, return_inverse=True)
-    keys = pd.MultiIndex.from_arrays(
-        [names[combos[:, i]] for i, (_, names) in enumerate(parts)], names=columns
-    )
-    labels = pd.Index([":".join(str(part) for part in key) for key in keys])
-    return codes.ravel().astype(np.int64), labels, keys
-
-
-def units_of(grouping: Grouping, data: pd.DataFrame) -> npt.NDArray[np.int64]:
-    """Return the fitted unit of each row of new data; -1 for a unit that the fit has not seen."""
-    columns = list(grouping.columns)
-    wanted = (
-        pd.Index(data[columns[0]].astype(object))
-        if len(columns) == 1
-        else pd.MultiIndex.from_frame(data[columns].astype(object))
-    )
-    found: npt.NDArray[np.int64] = grouping.keys.get_indexer(wanted).astype(np.int64)
-    return found
+    return coded_columns(design.fixed.spec, newdata)
 
 
 def _by_group(random: tuple[RandomTerm, ...]) -> dict[tuple[str, ...], list[RandomTerm]]:
@@ -356,27 +252,18 @@ def _positive_roots(used: pd.DataFrame, weights: str | None) -> Array:
     return np.asarray(np.sqrt(values))
 
 
-def _evaluate(text: Any, used: pd.DataFrame, formula: str) -> Any:
-    try:
-        with np.errstate(all="ignore"):  # log(-1) and its like are named by _check_finite
-            return text.get_model_matrix(used, context={}, na_action="ignore", output="pandas")
-    except FormulaicError as complaint:
-        first_line = str(complaint).splitlines()[0]
-        raise FormulaError(f"Cannot evaluate {formula!r}: {first_line}") from complaint
-
-
 def _fixed_arrays(
     fixed: Any, used: pd.DataFrame, parsed: MixedFormula
 ) -> tuple[Array, Array, ModelSpec]:
-    matrices = _evaluate(fixed, used, parsed.text)
+    matrices = evaluate(fixed, used, parsed.text)
     if matrices.lhs.shape[1] != 1:
         raise DataError(
             f"The outcome '{parsed.response}' must be one numeric column; it was read as "
             f"{matrices.lhs.shape[1]} ({', '.join(map(str, matrices.lhs.columns[:3]))}...). "
             "Text cannot be an outcome of a linear model."
         )
-    _check_finite(matrices.lhs, used)
-    _check_finite(matrices.rhs, used)
+    check_finite(matrices.lhs, used)
+    check_finite(matrices.rhs, used)
     y = matrices.lhs.to_numpy(dtype=np.float64)[:, 0]
     _check_levels(matrices.rhs.model_spec, used)
     return y, matrices.rhs.to_numpy(dtype=np.float64), matrices.rhs.model_spec
@@ -397,16 +284,6 @@ def _check_not_explained(residual: Array, y: Array, response: str) -> None:
         )
 
 
-def _check_finite(matrix: pd.DataFrame, used: pd.DataFrame) -> None:
-    for name in matrix.columns:
-        bad = ~np.isfinite(matrix[name].to_numpy(dtype=np.float64))
-        if bad.any():
-            raise DataError(
-                f"'{name}' is not a finite number in {describe_rows(bad, used.index)}. "
-                "Correct those values, or set them to missing."
-            )
-
-
 def _check_levels(spec: ModelSpec, used: pd.DataFrame) -> None:
     """Refuse a categorical predictor with a single level: its effect is not in the data."""
     for term in spec.terms:
@@ -421,30 +298,13 @@ def _check_levels(spec: ModelSpec, used: pd.DataFrame) -> None:
                     )
 
 
-def _named(spec: ModelSpec) -> tuple[str, ...]:
-    return tuple(INTERCEPT if name == "Intercept" else name for name in spec.column_names)
-
-
-def _coded(spec: ModelSpec, newdata: pd.DataFrame) -> Array:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", DataMismatchWarning)
-        try:
-            matrix = spec.get_model_matrix(newdata, context={}, na_action="ignore", output="pandas")
-        except (DataMismatchWarning, FormulaicError) as complaint:
-            raise DataError(
-                f"Cannot code the new data as the fit's: {str(complaint).splitlines()[0]}"
-            ) from complaint
-    coded: Array = matrix.to_numpy(dtype=np.float64)
-    return coded
-
-
 def _orthonormal(
     X_all: Array, root_weights: Array
 ) -> tuple[npt.NDArray[np.int64], Array, Array, Array]:
     """Find the estimable columns and a basis ``Q`` with ``Q'Q = n I`` of the weighted ones."""
     n = len(X_all)
     weighted = X_all * root_weights[:, None]
-    kept = _independent(weighted)
+    kept = independent_columns(weighted)
     if len(kept) >= n:
         raise NotIdentifiedError(
             f"There are {len(kept)} fixed effects but only {n} rows: nothing is left to "
@@ -457,30 +317,6 @@ def _orthonormal(
     return kept, X_all[:, kept], np.ascontiguousarray(Q.T) * scale, R / scale
 
 
-def _independent(X: Array) -> npt.NDArray[np.int64]:
-    """Positions of the columns that are not combinations of the columns before them.
-
-    As in R, the first of a dependent set stays. The triangle of a QR decomposition has the same
-    inner products as X, so the columns are compared there.
-    """
-    if X.shape[1] == 0:
-        return np.empty(0, dtype=np.int64)
-    triangle = linalg.qr(X, mode="r", check_finite=False)[0][: X.shape[1]]
-    basis: list[Array] = []
-    kept = []
-    for j in range(X.shape[1]):
-        column = triangle[:, j].copy()
-        length = float(np.linalg.norm(column))
-        for _ in range(2):  # twice is enough
-            for direction in basis:
-                column -= (direction @ column) * direction
-        left = float(np.linalg.norm(column))
-        if length > 0 and left > ALIASED * length:
-            basis.append(column / left)
-            kept.append(j)
-    return np.array(kept, dtype=np.int64)
-
-
 def _least_squares(Q: Array, R: Array, y: Array) -> tuple[Array, Array]:
     n = len(y)
     first = Q @ y / n
@@ -489,67 +325,3 @@ def _least_squares(Q: Array, R: Array, y: Array) -> tuple[Array, Array]:
     residual -= Q.T @ again
     offset = linalg.solve_triangular(R, first + again) if len(first) else first
     return offset, residual
-
-
-def _grouping(
-    columns: tuple[str, ...],
-    terms: list[RandomTerm],
-    used: pd.DataFrame,
-    root_weights: Array,
-    *,
-    free_residual: bool,
-) -> Grouping:
-    name = ":".join(columns)
-    codes, labels, keys = unit_labels(columns, used)
-    n, n_units = len(used), len(labels)
-    if n_units < 2:
-        raise NotIdentifiedError(
-            f"'{name}' has one unit in the rows used ('{labels[0]}'): a variance between units "
-            "cannot be estimated. Leave the term out."
-        )
-    bases, Z = [], []
-    for term in terms:
-        basis, columns_of_term = _term_basis(term, used, root_weights)
-        q = len(basis.names)
-        if free_residual and q * n_units >= n:
-            raise NotIdentifiedError(
-                f"{term} asks for {q * n_units} random effects ({n_units} units of '{name}') "
-                f"from {n} rows: they cannot be told from the residual. Leave the term out, or "
-                "fix the residual variance with known_variance=."
-            )
-        bases.append(basis)
-        Z.append(columns_of_term)
-    return Grouping(name, columns, labels, keys, codes, np.concatenate(Z), tuple(bases))
-
-
-def _check_distinct(groupings: tuple[Grouping, ...]) -> None:
-    """Refuse two names for the same units: their variances cannot be told apart."""
-    for i, one in enumerate(groupings):
-        for other in groupings[i + 1 :]:
-            if len(one.labels) != len(other.labels):
-                continue
-            pairs = np.unique(np.column_stack([one.codes, other.codes]), axis=0)
-            if len(pairs) == len(one.labels) and set(one.names) & set(other.names):
-                raise NotIdentifiedError(
-                    f"'{one.name}' and '{other.name}' group the rows in the same way, so that "
-                    "their variances cannot be told apart. Leave one of them out."
-                )
-
-
-def _term_basis(
-    term: RandomTerm, used: pd.DataFrame, root_weights: Array
-) -> tuple[TermBasis, Array]:
-    matrix = _evaluate(Formula(term.columns), used, str(term))
-    _check_finite(matrix, used)
-    raw = matrix.to_numpy(dtype=np.float64)
-    if raw.shape[1] == 0:
-        raise FormulaError(f"{term} has no random effect; write '(1 | {term.group})'.")
-    if len(_independent(raw)) < raw.shape[1]:
-        raise NotIdentifiedError(
-            f"The columns of {term} ({', '.join(map(str, matrix.columns))}) are not independent "
-            "of one another in the rows used."
-        )
-    Q, R = linalg.qr(raw, mode="economic", check_finite=False)
-    scale = np.sqrt(len(raw))
-    basis = TermBasis(term, _named(matrix.model_spec), matrix.model_spec, R / scale)
-    return basis, np.ascontiguousarray(Q.T) * scale * root_weights

@@ -25,7 +25,7 @@ from alliance_stats.multilevel.criterion import (
     deviance_and_gradient,
     solve,
 )
-from alliance_stats.multilevel.elimination import descend
+from alliance_stats.multilevel.descent import descend
 
 __all__ = ["Convergence", "Fit", "minimise", "newton_scaling", "reduce_rank", "trapezoid"]
 

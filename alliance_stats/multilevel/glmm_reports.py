@@ -15,7 +15,7 @@ from alliance_stats.formatting import (
     format_p,
     text_table,
 )
-from alliance_stats.multilevel.elimination import descend
+from alliance_stats.multilevel.descent import descend
 from alliance_stats.multilevel.formula import INTERCEPT
 from alliance_stats.multilevel.inference import back_transform
 from alliance_stats.multilevel.laplace import find_mode

@@ -16,7 +16,7 @@ from alliance_stats.multilevel.degrees_of_freedom import (
     kenward_roger,
     satterthwaite,
 )
-from alliance_stats.multilevel.design import TermBasis
+from alliance_stats.multilevel.groupings import TermBasis
 
 if TYPE_CHECKING:
     from alliance_stats.multilevel.lmm import LinearMixedModel

@@ -27,7 +27,8 @@ from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array
 from alliance_stats.multilevel.blocks import CrossProducts, Layout
 from alliance_stats.multilevel.criterion import Template
-from alliance_stats.multilevel.elimination import Elimination, descend, eliminate
+from alliance_stats.multilevel.descent import descend
+from alliance_stats.multilevel.elimination import Elimination, eliminate
 from alliance_stats.multilevel.families import Family, Outcome
 from alliance_stats.multilevel.row_posterior import predictors, row_variances
 from alliance_stats.multilevel.row_sums import Rows, random_part, weighted_products

@@ -16,8 +16,8 @@ from alliance_stats.multilevel import reports
 from alliance_stats.multilevel.anova import anova_table
 from alliance_stats.multilevel.cluster_robust import CR2
 from alliance_stats.multilevel.criterion import Problem, Solution, at_eta, solve
+from alliance_stats.multilevel.descent import Descent, descend
 from alliance_stats.multilevel.design import Design, build_design
-from alliance_stats.multilevel.elimination import Descent, descend
 from alliance_stats.multilevel.fit import Convergence, Fit, minimise
 from alliance_stats.multilevel.influence import cooks_distances
 from alliance_stats.multilevel.prediction import augmented, predicted, simulated

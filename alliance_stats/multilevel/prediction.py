@@ -13,14 +13,9 @@ from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, wald_interval
 from alliance_stats.multilevel.criterion import posteriors
 from alliance_stats.multilevel.degrees_of_freedom import KenwardRoger
-from alliance_stats.multilevel.design import (
-    Design,
-    Grouping,
-    fixed_columns,
-    random_columns,
-    units_of,
-)
+from alliance_stats.multilevel.design import Design, fixed_columns
 from alliance_stats.multilevel.formula import variables_of
+from alliance_stats.multilevel.groupings import Grouping, random_columns, units_of
 from alliance_stats.multilevel.inference import back_transform, small_sample, working_contrasts
 
 if TYPE_CHECKING:

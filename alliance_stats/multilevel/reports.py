@@ -19,8 +19,8 @@ from alliance_stats.formatting import (
 from alliance_stats.multilevel.cluster_robust import CR2, cluster_robust
 from alliance_stats.multilevel.criterion import posteriors
 from alliance_stats.multilevel.degrees_of_freedom import KenwardRoger
-from alliance_stats.multilevel.design import Grouping
-from alliance_stats.multilevel.elimination import LevelPosterior
+from alliance_stats.multilevel.descent import LevelPosterior
+from alliance_stats.multilevel.groupings import Grouping
 from alliance_stats.multilevel.inference import back_transform, small_sample, working_contrasts
 from alliance_stats.multilevel.tidy_frames import (
     boundary_sentences,

@@ -18,7 +18,8 @@ from alliance_stats.checks import describe_rows, finite_or_missing
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array
 from alliance_stats.multilevel.blocks import RowArrays
-from alliance_stats.multilevel.design import Design, unit_labels
+from alliance_stats.multilevel.design import Design
+from alliance_stats.multilevel.groupings import unit_labels
 
 __all__ = [
     "AR1",

@@ -13,7 +13,8 @@ import numpy as np
 from scipy import linalg
 
 from alliance_stats.estimates import Array
-from alliance_stats.multilevel.elimination import descend, eliminate
+from alliance_stats.multilevel.descent import descend
+from alliance_stats.multilevel.elimination import eliminate
 from alliance_stats.multilevel.laplace import GeneralizedProblem
 from alliance_stats.multilevel.row_posterior import predictors
 from alliance_stats.multilevel.row_sums import random_part, weighted_products

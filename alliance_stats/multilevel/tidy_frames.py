@@ -7,7 +7,7 @@ import pandas as pd
 
 from alliance_stats.estimates import Array
 from alliance_stats.multilevel.criterion import Template
-from alliance_stats.multilevel.design import Grouping
+from alliance_stats.multilevel.groupings import Grouping
 from alliance_stats.multilevel.inference import back_transform
 
 __all__ = ["boundary_sentences", "effect_covariances", "random_effect_pars", "tidy_frame"]

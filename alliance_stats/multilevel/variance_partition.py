@@ -12,8 +12,8 @@ from alliance_stats.errors import DataError
 from alliance_stats.formatting import format_percent
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.bootstrap import Bootstrap, parametric_bootstrap
-from alliance_stats.multilevel.design import random_columns
 from alliance_stats.multilevel.formula import variables_of
+from alliance_stats.multilevel.groupings import random_columns
 from alliance_stats.multilevel.lmm import LinearMixedModel
 
 __all__ = ["VariancePartition", "variance_partition"]

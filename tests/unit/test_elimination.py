@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from alliance_stats.multilevel.blocks import RowArrays, cross_products, lay_out
-from alliance_stats.multilevel.elimination import descend, eliminate
+from alliance_stats.multilevel.descent import descend
+from alliance_stats.multilevel.elimination import eliminate
 
 # Double precision on matrices of order 300 with condition numbers of a few hundred.
 DENSE = 1e-10

@@ -1,0 +1,85 @@
+"""Columns of a formula: evaluated, checked, and coded again for new rows."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from formulaic import ModelSpec
+from formulaic.errors import DataMismatchWarning, FormulaicError
+from scipy import linalg
+
+from alliance_stats.checks import describe_rows
+from alliance_stats.errors import DataError, FormulaError
+from alliance_stats.estimates import Array
+from alliance_stats.multilevel.formula import INTERCEPT
+
+__all__ = ["check_finite", "coded_columns", "column_names", "evaluate", "independent_columns"]
+
+# A column whose part not explained by the columns before it is relatively smaller is aliased.
+ALIASED = 1e-9
+
+
+def evaluate(text: Any, used: pd.DataFrame, formula: str) -> Any:
+    """Build a model matrix; an expression that fails becomes a :class:`FormulaError`."""
+    try:
+        with np.errstate(all="ignore"):  # log(-1) and its like are named by _check_finite
+            return text.get_model_matrix(used, context={}, na_action="ignore", output="pandas")
+    except FormulaicError as complaint:
+        first_line = str(complaint).splitlines()[0]
+        raise FormulaError(f"Cannot evaluate {formula!r}: {first_line}") from complaint
+
+
+def check_finite(matrix: pd.DataFrame, used: pd.DataFrame) -> None:
+    """Refuse columns that are not finite numbers, naming the rows."""
+    for name in matrix.columns:
+        bad = ~np.isfinite(matrix[name].to_numpy(dtype=np.float64))
+        if bad.any():
+            raise DataError(
+                f"'{name}' is not a finite number in {describe_rows(bad, used.index)}. "
+                "Correct those values, or set them to missing."
+            )
+
+
+def column_names(spec: ModelSpec) -> tuple[str, ...]:
+    """Return the names of the coded columns, the intercept as ``(Intercept)``."""
+    return tuple(INTERCEPT if name == "Intercept" else name for name in spec.column_names)
+
+
+def coded_columns(spec: ModelSpec, newdata: pd.DataFrame) -> Array:
+    """Code new rows as `spec` did the fitted ones, (n, columns)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DataMismatchWarning)
+        try:
+            matrix = spec.get_model_matrix(newdata, context={}, na_action="ignore", output="pandas")
+        except (DataMismatchWarning, FormulaicError) as complaint:
+            raise DataError(
+                f"Cannot code the new data as the fit's: {str(complaint).splitlines()[0]}"
+            ) from complaint
+    coded: Array = matrix.to_numpy(dtype=np.float64)
+    return coded
+
+
+def independent_columns(X: Array) -> npt.NDArray[np.int64]:
+    """Positions of the columns that are not combinations of the columns before them.
+
+    As in R, the first of a dependent set stays. The triangle of a QR decomposition has the same
+    inner products as X, so the columns are compared there.
+    """
+    if X.shape[1] == 0:
+        return np.empty(0, dtype=np.int64)
+    triangle = linalg.qr(X, mode="r", check_finite=False)[0][: X.shape[1]]
+    basis: list[Array] = []
+    kept = []
+    for j in range(X.shape[1]):
+        column = triangle[:, j].copy()
+        length = float(np.linalg.norm(column))
+        for _ in range(2):  # twice is enough
+            for direction in basis:
+                column -= (direction @ column) * direction
+        left = float(np.linalg.norm(column))
+        if length > 0 and left > ALIASED * length:
+            basis.append(column / left)
+            kept.append(j)
+    return np.array(kept, dtype=np.int64)

@@ -1,0 +1,251 @@
+"""The downward pass: predictors, posterior covariances and derivatives for every unit, top first.
+
+For each unit :func:`descend` gives the best linear predictor of its effects for each column of
+``[X y]``, their posterior covariance, and ``Z'V^-1[X y]`` and ``Z'V^-1Z``. The last two are the
+derivatives: ``d log|V| / dD = sum_u (Z'V^-1Z)_uu``, ``dR / dD_ab = -sum_u h_a h_b'`` with
+``h = Z_u'V^-1[X y]`` (Harville 1977, doi:10.1080/01621459.1977.10480998). Arrays have the unit
+index last.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy import linalg
+
+from alliance_stats.estimates import Array
+from alliance_stats.multilevel.blocks import Layout
+from alliance_stats.multilevel.crossing import Crossing
+from alliance_stats.multilevel.elimination import Elimination, multiply
+
+__all__ = ["Descent", "LevelPosterior", "descend"]
+
+Index = npt.NDArray[np.int64]
+
+# Smallest singular value of a relative factor by which one may divide twice: 1e-16 / 1e-6.
+WELL_CONDITIONED = 1e-3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LevelPosterior:
+    """One factor's units after the downward pass (q effects, p + 1 columns, n units).
+
+    Attributes
+    ----------
+    D
+        Covariance of a unit's effects, relative to the residual variance: (q, q).
+    P
+        Their posterior covariance given the effects of the unit's ancestors: (q, q, n).
+    spread
+        Covariance that the ancestors' effects lend to that residual: (q, q, n).
+    H
+        ``Z_u' V^-1 [X y]``: (q, p + 1, n).
+    S
+        ``Z_u' V^-1 Z_u`` summed over units: (q, q).
+    """
+
+    D: Array
+    P: Array
+    spread: Array
+    H: Array
+    S: Array
+
+    @property
+    def B(self) -> Array:
+        """Best linear predictors of the effects for each column of ``[X y]``: (q, p + 1, n)."""
+        return np.asarray(np.einsum("ij,jrn->irn", self.D, self.H))
+
+    @property
+    def K(self) -> Array:
+        """Posterior covariance of the effects given the coefficients, relative: (q, q, n)."""
+        return self.P + multiply(multiply(self.P, self.spread), self.P)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Descent:
+    """The downward pass: a posterior per level of the chain and per crossed factor."""
+
+    levels: tuple[LevelPosterior, ...]
+    crossed: tuple[LevelPosterior, ...]
+
+
+class _Above(NamedTuple):
+    """What a unit needs of its ancestors (a effects, nearest first): predictors and covariances.
+
+    ``B`` is (a, p + 1, n), ``K`` (a, a, n), ``K_cross`` (a, crossed columns, n).
+    """
+
+    B: Array
+    K: Array
+    K_cross: Array
+
+
+class _Dense(NamedTuple):
+    """Predictors (c, p + 1) and posterior covariance (c, c) of the crossed block."""
+
+    B: Array
+    K: Array
+
+
+class _Pull(NamedTuple):
+    """What ancestors and crossed effects do to a level's units.
+
+    ``residual`` (q, p + 1, n) is what they leave of the columns, ``spread`` (q, q, n) the
+    covariance they lend to it, ``T_above`` and ``T_dense`` the level's products with their
+    covariance.
+    """
+
+    residual: Array
+    spread: Array
+    T_above: Array
+    T_dense: Array
+
+
+def descend(layout: Layout, up: Elimination) -> Descent:
+    """Go back from the top: predictors, posterior covariances and derivatives for every unit."""
+    dense, crossed = _dense_posterior(layout, up)
+    levels: list[LevelPosterior] = []
+    above = _Above(
+        np.empty((0, up.R.shape[0], 1)), np.empty((0, 0, 1)), np.empty((0, layout.n_crossed, 1))
+    )
+    for k in reversed(range(len(layout.levels))):
+        parent, G, A = layout.levels[k].parent, up.G[k], up.A[k]
+        P = multiply(np.swapaxes(G, 0, 1), G)
+        E = -multiply(P, A)
+        E[np.arange(len(E)), np.arange(len(E))] += 1.0
+        E_t = np.swapaxes(E, 0, 1)
+        if k == 0 and up.crossing is not None:
+            pull = _sparse_pull(up.C[0], up.crossing, above, parent, dense)
+        else:
+            if len(parent):
+                above = _Above(*(x[..., parent] for x in above))
+            pull = _dense_pull(up.C[k], above, dense)
+        S = multiply(A, E).sum(axis=-1)  # numpy's sum is pairwise, einsum's is not
+        S -= multiply(multiply(E_t, pull.spread), E).sum(axis=-1)
+        D = up.Lambda[k] @ up.Lambda[k].T
+        own = LevelPosterior(D, P, pull.spread, multiply(E_t, pull.residual), S)
+        levels.append(own)
+        if k:
+            above = _stacked(own, above, pull)
+    return Descent(tuple(reversed(levels)), crossed)
+
+
+def _dense_pull(C: Array, above: _Above, dense: _Dense) -> _Pull:
+    """Pull on a level whose products with the crossed block are kept dense."""
+    a, c = len(above.K), len(dense.K)
+    C_above, C_dense = C[:, :a], C[:, a : a + c]
+    residual = C[:, a + c :].copy()
+    spread = np.zeros((len(C), len(C), C.shape[-1]))
+    T_above, T_dense = np.zeros_like(C_above), np.zeros_like(C_dense)
+    if a:
+        residual -= multiply(C_above, above.B)
+        T_above += multiply(C_above, above.K)
+    if c:
+        residual -= np.einsum("qcn,cr->qrn", C_dense, dense.B, optimize=True)
+        T_dense += np.einsum("qcn,cd->qdn", C_dense, dense.K, optimize=True)
+    if a and c:
+        T_above += np.einsum("qcn,acn->qan", C_dense, above.K_cross, optimize=True)
+        T_dense += multiply(C_above, above.K_cross)
+    if a:
+        spread += multiply(T_above, np.swapaxes(C_above, 0, 1))
+    if c:
+        spread += np.einsum("qcn,rcn->qrn", T_dense, C_dense, optimize=True)
+    return _Pull(residual, spread, T_above, T_dense)
+
+
+def _sparse_pull(
+    C: Array, crossing: Crossing, above: _Above, parent: Index, dense: _Dense
+) -> _Pull:
+    """Pull on the leaf; it has no children, so products with covariances are not kept."""
+    a = len(above.K)
+    residual = C[:, a:] - crossing.times(dense.B)
+    spread = crossing.quadratic(dense.K)
+    if a:
+        C_above = C[:, :a]
+        residual -= multiply(C_above, above.B[..., parent])
+        side = multiply(C_above, crossing.against(above.K_cross, parent))
+        spread += side + np.swapaxes(side, 0, 1)
+        inner = multiply(C_above, above.K[..., parent])
+        spread += multiply(inner, np.swapaxes(C_above, 0, 1))
+    return _Pull(residual, spread, C[:, :0], C[:, :0])
+
+
+def _stacked(own: LevelPosterior, above: _Above, pull: _Pull) -> _Above:
+    """Put a level on top of its ancestors, for its children."""
+    n = own.P.shape[-1]
+    B = np.concatenate([own.B, np.broadcast_to(above.B, (*above.B.shape[:2], n))])
+    to_dense = -multiply(own.P, pull.T_dense) if pull.T_dense.shape[1] else pull.T_dense
+    if not len(above.K):
+        return _Above(B, own.K, to_dense)
+    K = _bordered(own.K, -multiply(own.P, pull.T_above), above.K)
+    return _Above(B, K, np.concatenate([to_dense, above.K_cross]))
+
+
+def _bordered(K: Array, side: Array, corner: Array) -> Array:
+    """Stack ``[[K, side], [side', corner]]`` for every unit."""
+    top = np.concatenate([K, side], axis=1)
+    bottom = np.concatenate([np.swapaxes(side, 0, 1), corner], axis=1)
+    return np.concatenate([top, bottom])
+
+
+def _inverse(L: Array) -> Array:
+    """Inverse of ``L L'``."""
+    lower, info = linalg.lapack.dpotri(L, lower=1)
+    if info:
+        raise np.linalg.LinAlgError(f"LAPACK dpotri: {info}")
+    lower = np.tril(lower)
+    return np.asarray(lower + np.tril(lower, -1).T)
+
+
+def _crossed_S(up: Elimination, K: Array, own: Index, factor: Array, shrunk: Array) -> Array:
+    """``Z_u'V^-1 Z_u`` summed over the units of one crossed factor.
+
+    As ``Lambda' Z_u'V^-1 Z_u Lambda = I - (Lambda'A Lambda + I)^-1`` unit by unit, nothing of the
+    size of the block is multiplied, unless Lambda is nearly singular.
+    """
+    if np.linalg.svd(factor, compute_uv=False).min() > WELL_CONDITIONED:
+        half = np.linalg.solve(factor.T, shrunk)
+        return np.asarray(np.linalg.solve(factor.T, half.T).T)
+    S = np.empty_like(factor)
+    for a in range(len(factor)):
+        AK = up.dense_A[own[a]] @ K
+        for b in range(len(factor)):
+            S[a, b] = up.dense_A[own[a], own[b]].sum() - np.einsum(
+                "ij,ij->", AK, up.dense_A[own[b]]
+            )
+    return S
+
+
+def _dense_posterior(layout: Layout, up: Elimination) -> tuple[_Dense, tuple[LevelPosterior, ...]]:
+    """Predictors and covariance of the crossed block, and its pieces factor by factor."""
+    if not layout.crossed:
+        return _Dense(np.empty((0, up.R.shape[0])), np.empty((0, 0))), ()
+    wide = up.dense_Lambda
+    inverse = _inverse(up.dense_L)
+    K = wide @ (wide @ inverse).T
+    B = K @ up.dense_C
+    H = up.dense_C - up.dense_A @ B
+    pieces, offset = [], 0
+    for q, n, factor in zip(layout.crossed_q, layout.crossed_n, up.crossed_Lambda, strict=True):
+        own = np.arange(offset, offset + q * n).reshape(n, q).T
+        S = np.empty((q, q))
+        K_own = np.empty((q, q, n))
+        shrunk = np.empty((q, q))
+        for a in range(q):
+            for b in range(q):
+                K_own[a, b] = K[own[a], own[b]]
+                shrunk[a, b] = (n if a == b else 0.0) - inverse[own[a], own[b]].sum()
+        S = _crossed_S(up, K, own, factor, shrunk)
+        width = B.shape[1]
+        pieces.append(
+            LevelPosterior(
+                factor @ factor.T,
+                K_own,
+                np.zeros_like(K_own),
+                H[own.ravel()].reshape(q, n, width).swapaxes(1, 2),
+                S,
+            )
+        )
+        offset += q * n
+    return _Dense(B, K), tuple(pieces)

@@ -1,0 +1,195 @@
+"""Grouping factors: units, labels, and the random-effects columns that vary over them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from formulaic import Formula, ModelSpec
+from scipy import linalg
+
+from alliance_stats.checks import group_codes
+from alliance_stats.errors import FormulaError, NotIdentifiedError
+from alliance_stats.estimates import Array
+from alliance_stats.multilevel.coding import (
+    check_finite,
+    coded_columns,
+    column_names,
+    evaluate,
+    independent_columns,
+)
+from alliance_stats.multilevel.formula import RandomTerm
+
+__all__ = [
+    "Grouping",
+    "TermBasis",
+    "build_grouping",
+    "check_distinct",
+    "random_columns",
+    "unit_labels",
+    "units_of",
+]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TermBasis:
+    """One random term's columns and their working basis: ``columns = basis @ R``.
+
+    Attributes
+    ----------
+    term
+        The term.
+    names
+        Names of its columns, ``"(Intercept)"`` first where there is one.
+    spec
+        formulaic's record of their coding.
+    R
+        (q, q) upper triangular; effects b of the columns are ``R^-1`` times those of the basis.
+    """
+
+    term: RandomTerm
+    names: tuple[str, ...]
+    spec: ModelSpec
+    R: Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Grouping:
+    """A grouping factor with the terms that vary over it.
+
+    Attributes
+    ----------
+    name
+        As in ``"therapist:family"``.
+    columns
+        The columns that name a unit together.
+    labels
+        One label a unit; joined by ``":"`` where several columns name it.
+    keys
+        What identifies each unit: its value, or the tuple of its values.
+    codes
+        The unit of each row.
+    Z
+        Working columns of all its terms, (q, n).
+    terms
+        The terms, in the order of the columns.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    labels: pd.Index
+    keys: pd.Index
+    codes: npt.NDArray[np.int64]
+    Z: Array
+    terms: tuple[TermBasis, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the random-effects columns."""
+        return tuple(name for basis in self.terms for name in basis.names)
+
+
+def random_columns(basis: TermBasis, newdata: pd.DataFrame) -> Array:
+    """Code new rows of one random term as given (not in the working basis), (n, q)."""
+    return coded_columns(basis.spec, newdata)
+
+
+def unit_labels(
+    columns: tuple[str, ...], data: pd.DataFrame
+) -> tuple[npt.NDArray[np.int64], pd.Index, pd.Index]:
+    """Give each row's unit a number and each unit a label and a key.
+
+    Returns
+    -------
+    codes, labels, keys
+        The unit of each row; text for tables, ``"T01:F1"``; and what identifies the unit, the
+        value itself or a tuple of values.
+    """
+    parts = [group_codes(data[column]) for column in columns]
+    if len(parts) == 1:
+        codes, labels = parts[0]
+        return codes, labels, labels
+    stacked = np.column_stack([codes for codes, _ in parts])
+    combos, codes = np.unique(stacked, axis=0, return_inverse=True)
+    keys = pd.MultiIndex.from_arrays(
+        [names[combos[:, i]] for i, (_, names) in enumerate(parts)], names=columns
+    )
+    labels = pd.Index([":".join(str(part) for part in key) for key in keys])
+    return codes.ravel().astype(np.int64), labels, keys
+
+
+def units_of(grouping: Grouping, data: pd.DataFrame) -> npt.NDArray[np.int64]:
+    """Return the fitted unit of each row of new data; -1 for a unit that the fit has not seen."""
+    columns = list(grouping.columns)
+    wanted = (
+        pd.Index(data[columns[0]].astype(object))
+        if len(columns) == 1
+        else pd.MultiIndex.from_frame(data[columns].astype(object))
+    )
+    found: npt.NDArray[np.int64] = grouping.keys.get_indexer(wanted).astype(np.int64)
+    return found
+
+
+def build_grouping(
+    columns: tuple[str, ...],
+    terms: list[RandomTerm],
+    used: pd.DataFrame,
+    root_weights: Array,
+    *,
+    free_residual: bool,
+) -> Grouping:
+    """Read the units of a grouping factor and the columns of its terms."""
+    name = ":".join(columns)
+    codes, labels, keys = unit_labels(columns, used)
+    n, n_units = len(used), len(labels)
+    if n_units < 2:
+        raise NotIdentifiedError(
+            f"'{name}' has one unit in the rows used ('{labels[0]}'): a variance between units "
+            "cannot be estimated. Leave the term out."
+        )
+    bases, Z = [], []
+    for term in terms:
+        basis, columns_of_term = _term_basis(term, used, root_weights)
+        q = len(basis.names)
+        if free_residual and q * n_units >= n:
+            raise NotIdentifiedError(
+                f"{term} asks for {q * n_units} random effects ({n_units} units of '{name}') "
+                f"from {n} rows: they cannot be told from the residual. Leave the term out, or "
+                "fix the residual variance with known_variance=."
+            )
+        bases.append(basis)
+        Z.append(columns_of_term)
+    return Grouping(name, columns, labels, keys, codes, np.concatenate(Z), tuple(bases))
+
+
+def check_distinct(groupings: tuple[Grouping, ...]) -> None:
+    """Refuse two names for the same units: their variances cannot be told apart."""
+    for i, one in enumerate(groupings):
+        for other in groupings[i + 1 :]:
+            if len(one.labels) != len(other.labels):
+                continue
+            pairs = np.unique(np.column_stack([one.codes, other.codes]), axis=0)
+            if len(pairs) == len(one.labels) and set(one.names) & set(other.names):
+                raise NotIdentifiedError(
+                    f"'{one.name}' and '{other.name}' group the rows in the same way, so that "
+                    "their variances cannot be told apart. Leave one of them out."
+                )
+
+
+def _term_basis(
+    term: RandomTerm, used: pd.DataFrame, root_weights: Array
+) -> tuple[TermBasis, Array]:
+    matrix = evaluate(Formula(term.columns), used, str(term))
+    check_finite(matrix, used)
+    raw = matrix.to_numpy(dtype=np.float64)
+    if raw.shape[1] == 0:
+        raise FormulaError(f"{term} has no random effect; write '(1 | {term.group})'.")
+    if len(independent_columns(raw)) < raw.shape[1]:
+        raise NotIdentifiedError(
+            f"The columns of {term} ({', '.join(map(str, matrix.columns))}) are not independent "
+            "of one another in the rows used."
+        )
+    Q, R = linalg.qr(raw, mode="economic", check_finite=False)
+    scale = np.sqrt(len(raw))
+    basis = TermBasis(term, column_names(matrix.model_spec), matrix.model_spec, R / scale)
+    return basis, np.ascontiguousarray(Q.T) * scale * root_weights
