@@ -24,7 +24,7 @@ __all__ = ["LINKS", "Family", "Outcome", "family_of"]
 # Below this hazard, x / expm1(x) - 1 + x is summed as a series (next term under 1e-17 relative).
 SMALL_HAZARD = 0.1
 # Beyond this predictor exp() stays as it is, so that squares stay finite; no fit ends there.
-LARGEST_PREDICTOR = 300.0
+LARGEST_PREDICTOR = 100.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,11 +141,9 @@ def _event_parts(hazard: Array) -> tuple[Array, Array]:
         growth = np.expm1(hazard)
     tiny = hazard == 0.0
     q = np.where(tiny, 1.0, hazard / np.where(tiny, 1.0, growth))
-    x2 = hazard * hazard
-    series = hazard * (
-        0.5 + hazard / 12.0 - hazard * x2 / 720.0 + hazard * x2 * x2 / 30240.0
-        - hazard * x2 * x2 * x2 / 1209600.0
-    )  # fmt: skip
+    x = np.minimum(hazard, SMALL_HAZARD)
+    x2 = x * x
+    series = x * (0.5 + x * (1 / 12 - x2 * (1 / 720 - x2 * (1 / 30240 - x2 / 1209600))))
     return q, np.where(hazard < SMALL_HAZARD, series, q + hazard - 1.0)
 
 

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["augmented", "linear_predictors", "population_mean", "predicted", "simulated"]
 
-# Points of the trapezoidal rule over +-9 SDs: its error for these smooth integrands is below 1e-10
-# for SDs on the link's scale up to 10.
+# Points of the trapezoidal rule over +-9 SDs: its error for these smooth integrands is below 1e-9
+# for SDs on the link's scale up to 6.
 POINTS = 241
 REACH = 9.0
 

@@ -9,6 +9,8 @@ thesis, University of Oxford); it is asked only where a fit without random effec
 direction about which next to nothing is known.
 """
 
+import re
+
 import numpy as np
 import pandas as pd
 from scipy import linalg, optimize
@@ -27,6 +29,8 @@ SUSPICIOUS = 3.0
 # What counts as moved, for coefficients of a direction scaled to at most 1.
 MOVED = 1e-6
 CELLS_SHOWN = 4
+# A column that the formula codes as categorical, ``C(session)``.
+_CODED = re.compile(r"C\(\s*`?([^,`()]+?)`?\s*(?:,.*)?\)")
 
 
 def check_not_separated(design: Design, problem: GeneralizedProblem, eta: Array) -> None:
@@ -116,8 +120,12 @@ def _one_sided_cells(
     found: list[str] = []
     known: list[np.ndarray] = []
     for term in design.fixed.spec.terms:
-        columns = [str(factor.expr) for factor in term.factors]
-        if not columns or not all(_is_categorical(design.frame, column) for column in columns):
+        columns = [_CODED.sub(r"\1", str(factor.expr)) for factor in term.factors]
+        coded = [_CODED.fullmatch(str(factor.expr)) is not None for factor in term.factors]
+        if not columns or not all(
+            c in design.frame and (is_coded or _is_categorical(design.frame[c]))
+            for c, is_coded in zip(columns, coded, strict=True)
+        ):
             continue
         for cell, positions in design.frame.groupby(
             columns, observed=True, sort=True
@@ -136,5 +144,6 @@ def _one_sided_cells(
     return found
 
 
-def _is_categorical(frame: pd.DataFrame, column: str) -> bool:
-    return column in frame.columns and not pd.api.types.is_numeric_dtype(frame[column])
+def _is_categorical(values: pd.Series) -> bool:
+    """Whether a column makes cells: text, categories, or two numbers."""
+    return not pd.api.types.is_numeric_dtype(values) or values.nunique() <= 2
