@@ -1,0 +1,212 @@
+"""Johnson-Neyman plots: an effect along its moderator, its band, and where the data lie."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from alliance_stats.estimates import Array
+from alliance_stats.figures.axes import add_axes, dress, label_line, width_in_points
+from alliance_stats.figures.report import ReportFigure
+from alliance_stats.figures.style import (
+    COLUMN_AND_HALF,
+    GREY,
+    RULE,
+    SMALL,
+    Look,
+    font,
+    look,
+    new_figure,
+    styled,
+)
+from alliance_stats.figures.text import spread, text_width, wrap
+from alliance_stats.formatting import (
+    format_count,
+    format_interval,
+    format_number,
+    format_percent,
+    plural,
+)
+from alliance_stats.multilevel import JohnsonNeyman
+
+__all__ = ["draw_johnson_neyman", "johnson_neyman_figure"]
+
+_KEY_WIDTH = 84.0  # pt
+_HEIGHT = 200.0  # pt
+_POINTS = 201
+_TOLD = look(0)
+_NOT_TOLD = Look(RULE, GREY, (0, (4, 2)), "o")
+_METHODS = {
+    "satterthwaite": "t intervals with Satterthwaite df",
+    "kenward-roger": "Kenward-Roger intervals",
+    "normal": "normal intervals",
+}
+
+
+def draw_johnson_neyman(
+    ax: Axes, band: pd.DataFrame, regions: pd.DataFrame, support: Array
+) -> None:
+    """Draw the effect, its band and a rug of the moderator's values, apart by region.
+
+    Parameters
+    ----------
+    ax
+        Axes to draw on; bounds stand above, keys at its right.
+    band
+        ``value, estimate, conf_low, conf_high``, as :meth:`JohnsonNeyman.band` gives them.
+    regions
+        ``region_low, region_high, direction``, as :meth:`JohnsonNeyman.tidy` gives them.
+    support
+        The moderator's observed values.
+    """
+    ax.axhline(0.0, color=RULE, lw=0.8, zorder=1)
+    for row in regions.itertuples():
+        style = _NOT_TOLD if row.direction == "undetermined" else _TOLD
+        across, middle, low, high = _stretch(band, row.region_low, row.region_high)
+        ax.fill_between(across, low, high, color=style.colour, alpha=0.22, lw=0)
+        ax.plot(across, middle, color=style.text, ls=style.dash, lw=1.8, gid=row.direction)
+    first, last = float(band["value"].iloc[0]), float(band["value"].iloc[-1])
+    room = 0.03 * (last - first)
+    ax.set_xlim(first - room, last + room)
+    bottom = min(float(band["conf_low"].min()), 0.0)
+    top = max(float(band["conf_high"].max()), 0.0)
+    ax.set_ylim(bottom - 0.14 * (top - bottom), top + 0.05 * (top - bottom))
+    ax.vlines(
+        support,
+        0.0,
+        0.05,
+        transform=ax.get_xaxis_transform(),
+        color=GREY,
+        lw=0.7,
+        alpha=float(np.clip(40.0 / len(support), 0.08, 0.8)),
+        gid="rug",
+    )
+    _write_bounds(ax, regions["region_high"].to_numpy(dtype=float)[:-1])
+    kinds = [kind for kind in ("told", "not told") if kind in set(_kinds(regions))]
+    bottom, top = ax.get_ylim()
+    for place, kind in enumerate(kinds):
+        words = "interval leaves out 0" if kind == "told" else "interval holds 0"
+        style = _TOLD if kind == "told" else _NOT_TOLD
+        centre = top - (0.1 + 0.18 * place) * (top - bottom)
+        label_line(ax, wrap(words, _KEY_WIDTH), centre, style)
+
+
+@styled
+def johnson_neyman_figure(
+    result: JohnsonNeyman,
+    *,
+    effect_label: str,
+    moderator_label: str,
+    units: str = "",
+    conf_level: float = 0.95,
+    label: str = "fig-johnson-neyman",
+) -> ReportFigure:
+    """Show for which values of a moderator an effect can be told from zero.
+
+    Parameters
+    ----------
+    result
+        From :func:`~alliance_stats.multilevel.johnson_neyman`.
+    effect_label
+        What the effect is, with its unit: ``"Symptoms per point of alliance"``.
+    moderator_label
+        The moderator and its unit: ``"Therapist's experience (years)"``.
+    units
+        Whom the moderator belongs to, in the plural: ``"therapists"``.
+
+    Returns
+    -------
+    ReportFigure
+        ``data`` has the effect with its band (``part = "effect"``), the regions (``"region"``)
+        and the moderator's values (``"unit"``).
+    """
+    band = result.band(points=_POINTS, conf_level=conf_level)
+    regions = result.tidy(conf_level=conf_level)
+    figure = new_figure(COLUMN_AND_HALF, (_HEIGHT + 66.0) / 72, placed_by_hand=True)
+    wide = 72 * COLUMN_AND_HALF - 58.0 - _KEY_WIDTH - 40.0
+    ax = add_axes(figure, 58.0, 22.0, wide, _HEIGHT)
+    draw_johnson_neyman(ax, band, regions, result.support)
+    dress(ax, x_label=moderator_label, y_label=effect_label)
+    units = units or ("rows" if result.unit == "row" else f"units of '{result.unit}'")
+    found = "; ".join(_region_words(row, units) for _, row in regions.iterrows())
+    parts = [
+        band.assign(part="effect"),
+        regions.assign(part="region"),
+        pd.DataFrame({"part": "unit", "value": result.support}),
+    ]
+    return ReportFigure(
+        figure,
+        label=label,
+        caption=f"{effect_label} along {_inside(moderator_label)}, with its "
+        f"{format_percent(conf_level)} confidence band: {found}.",
+        alt=f"A line with its band against {_inside(moderator_label)}, from "
+        f"{_at(band.iloc[0])} to {_at(band.iloc[-1])}: {found}.",
+        note=_note(result, units, conf_level),
+        data=pd.concat(parts, ignore_index=True),
+    )
+
+
+def _kinds(regions: pd.DataFrame) -> list[str]:
+    return ["not told" if d == "undetermined" else "told" for d in regions["direction"]]
+
+
+def _stretch(band: pd.DataFrame, low: float, high: float) -> tuple[Array, Array, Array, Array]:
+    """Return the band between two bounds, both ends included."""
+    value = band["value"].to_numpy(dtype=float)
+    across = np.concatenate([[low], value[(value > low) & (value < high)], [high]])
+    middle, lower, upper = (
+        np.interp(across, value, band[name].to_numpy(dtype=float))
+        for name in ("estimate", "conf_low", "conf_high")
+    )
+    return across, middle, lower, upper
+
+
+def _write_bounds(ax: Axes, bounds: Array) -> None:
+    """Draw a line at each bound and write its value above, moved aside where two are close."""
+    if len(bounds) == 0:
+        return
+    for bound in bounds:
+        ax.axvline(bound, color=GREY, lw=0.8, ls=(0, (1, 1.5)), zorder=1, gid="bound")
+    low, high = ax.get_xlim()
+    per_point = (high - low) / width_in_points(ax)
+    words = [format_number(float(bound)) for bound in bounds]
+    room = [(text_width(word, SMALL) + 6.0) * per_point for word in words]
+    for word, place in zip(words, spread(list(bounds), room, low, high), strict=True):
+        ax.text(
+            place, 1.02, word, transform=ax.get_xaxis_transform(), ha="center", va="bottom",
+            **font(SMALL, colour=GREY),
+        )  # fmt: skip
+
+
+def _region_words(row: pd.Series, units: str) -> str:
+    undetermined = row["direction"] == "undetermined"
+    finding = "it cannot be told from 0" if undetermined else f"it is {row['direction']}"
+    return (
+        f"at {format_interval(row['region_low'], row['region_high'])} {finding} "
+        f"(n = {format_count(row['n'])}, {format_percent(row['share'])} of {units})"
+    )
+
+
+def _at(row: pd.Series) -> str:
+    interval = format_interval(row["conf_low"], row["conf_high"])
+    return f"{format_number(row['estimate'])} {interval} at {format_number(row['value'])}"
+
+
+def _inside(label: str) -> str:
+    """Return a label as it stands inside of a sentence."""
+    return f"{label[:1].lower()}{label[1:]}"
+
+
+def _note(result: JohnsonNeyman, units: str, conf_level: float) -> str:
+    method = _METHODS.get(result.inference.df_method, result.inference.df_method)
+    which = (
+        "false discovery rate controlled over the observed values of the moderator"
+        if result.control == "fdr"
+        else "each value for itself"
+    )
+    beyond = int((~result.boundaries(conf_level=conf_level)["within_data"]).sum())
+    outside = f" {plural(beyond, 'further bound')} outside of the data not drawn." if beyond else ""
+    boundary = " The fit is on its boundary." if getattr(result.model, "singular", False) else ""
+    return (
+        f"Johnson-Neyman: {method}, {which}. Ticks at the bottom: observed values of the "
+        f"moderator, {units} (n = {format_count(len(result.support))}).{outside}{boundary}"
+    )
