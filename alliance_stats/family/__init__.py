@@ -1,10 +1,12 @@
 """The alliance as a family system: indices, splits, balance, dyads, rupture and repair."""
 
 from alliance_stats.family.agreement import RuleAgreement, rule_agreement
+from alliance_stats.family.apim import APIM, apim
 from alliance_stats.family.drops import ControlChart, DropBelowRunningMean, VShape
 from alliance_stats.family.episodes import Repair
 from alliance_stats.family.false_alarms import FalseAlarms, expected_false_alarms
 from alliance_stats.family.indices import FamilyIndices, RoleDifference, family_indices
+from alliance_stats.family.one_with_many import OneWithMany, one_with_many
 from alliance_stats.family.reliability import Reliability
 from alliance_stats.family.rule import RuptureRule
 from alliance_stats.family.ruptures import Ruptures, ruptures
@@ -13,11 +15,13 @@ from alliance_stats.family.sudden_change import SuddenGain, SuddenLoss
 from alliance_stats.family.together import FamilyRuptures, family_ruptures
 
 __all__ = [
+    "APIM",
     "ControlChart",
     "DropBelowRunningMean",
     "FalseAlarms",
     "FamilyIndices",
     "FamilyRuptures",
+    "OneWithMany",
     "Reliability",
     "Repair",
     "RoleDifference",
@@ -28,9 +32,11 @@ __all__ = [
     "SuddenGain",
     "SuddenLoss",
     "VShape",
+    "apim",
     "expected_false_alarms",
     "family_indices",
     "family_ruptures",
+    "one_with_many",
     "rule_agreement",
     "ruptures",
     "split_alliance",

@@ -139,12 +139,13 @@ def _repaired(
 ) -> tuple[int, bool | None]:
     """Last column of the episode (of the repair, if it was), and whether it was repaired.
 
-    `later` are the rated columns in the criterion's time. `gap` is the distance from the level before; it must shrink to what the criterion leaves of it.
+    `later` are the rated columns in the criterion's time; without any it cannot be said. `gap` is
+    the distance from the level before, which must shrink to what the criterion leaves of it.
     """
     left = (1.0 - repair.share + _ROUNDING) * gap[onset]
     for t in later:
         if gap[t] <= left:
             return t, True
-    if last >= onset + repair.within:
+    if later and last >= onset + repair.within:
         return onset + repair.within, False
     return max([onset, *later]), None

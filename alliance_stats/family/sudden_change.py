@@ -25,8 +25,8 @@ class SuddenGain:
     by more than ``t sqrt(((n1 - 1) s1^2 + (n2 - 1) s2^2) / (n1 + n2 - 2))``, with at least two
     values on each side and t = 2.776, 3.182 or 4.303 for 6, 5 or 4 values. It is known, and
     flagged, at session n + 3; its onset is n + 1. (Tang & DeRubeis 1999,
-    doi:10.1037/0022-006X.67.6.894; critical values as in Lutz et al. 2013,
-    doi:10.1037/a0031927, and in the R package suddengains.)
+    doi:10.1037/0022-006X.67.6.894; critical values for missing sessions after Lutz et al. 2013, and
+    the third criterion's formula, as the R package suddengains has them.)
 
     Attributes
     ----------

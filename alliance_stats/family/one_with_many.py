@@ -1,0 +1,248 @@
+"""One with many: a therapist and several clients rate each other."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from alliance_stats.checks import (
+    check_frame,
+    describe_rows,
+    finite_or_missing,
+    require_columns,
+    require_present,
+)
+from alliance_stats.errors import DataError, NotIdentifiedError
+from alliance_stats.formatting import format_bounded, format_number, format_percent, p_phrase
+from alliance_stats.ledger import RowLedger
+from alliance_stats.multilevel import AR1, LinearMixedModel, VarianceBy, lmm
+from alliance_stats.multilevel.bootstrap import Bootstrap, parametric_bootstrap
+from alliance_stats.multilevel.comparison import LikelihoodRatioTest, likelihood_ratio_test
+
+__all__ = ["OneWithMany", "one_with_many"]
+
+_FIXED = "rating ~ 0 + client_rates + therapist_rates"
+_PARTS = {
+    ("client", "therapist"): "partner: therapists whom all clients rate alike",
+    ("client", "dyad"): "perceiver (client), relationship and error",
+    ("therapist", "therapist"): "perceiver: therapists who rate all clients alike",
+    ("therapist", "dyad"): "partner (client), relationship and error",
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OneWithMany:
+    """A fitted reciprocal one-with-many model. Made by :func:`one_with_many`.
+
+    Attributes
+    ----------
+    model
+        The mixed model of both ratings, stacked.
+    stacked
+        Its data: ``rating, source, client_rates, therapist_rates, position`` and the ids.
+    therapist, dyad
+        The caller's columns.
+    rows
+        The row ledger: rows are ratings, two a dyad.
+    """
+
+    model: LinearMixedModel
+    stacked: pd.DataFrame
+    therapist: str
+    dyad: str
+
+    @property
+    def rows(self) -> RowLedger:
+        """What happened to the ratings."""
+        return self.model.rows
+
+    def tidy(self) -> pd.DataFrame:
+        """Return variances and reciprocities.
+
+        A row a source and level: ``source`` (whose ratings), ``level`` (therapist or dyad),
+        ``term`` (what the variance is of), ``estimate`` (variance, points squared) and ``share`` of
+        the source's variance; then ``generalized reciprocity`` (correlation over therapists of how
+        they are rated with how they rate) and ``dyadic reciprocity`` (correlation over dyads of the
+        two ratings within a therapist). Where ``boundary`` is true, a variance of therapists is
+        zero (the correlation is then NaN) or their correlation is at -1 or 1: that is where the
+        search ended, not a finding. Intervals: :meth:`bootstrap`.
+        """
+        found = _parameters(self.model)
+        rows: list[dict[str, object]] = []
+        for (source, level), words in _PARTS.items():
+            total = found[f"{source}|therapist"] + found[f"{source}|dyad"]
+            value = found[f"{source}|{level}"]
+            rows.append(
+                {
+                    "source": source,
+                    "level": level,
+                    "term": words,
+                    "estimate": value,
+                    "share": value / total,
+                }
+            )
+        for level in ("therapist", "dyad"):
+            term = f"{'generalized' if level == 'therapist' else 'dyadic'} reciprocity"
+            rows.append({"source": "both", "level": level, "term": term, "estimate": found[term]})
+        frame = pd.DataFrame(rows)
+        return frame.assign(boundary=self.model.singular & (frame["level"] == "therapist"))
+
+    def bootstrap(self, *, seed: int, n: int = 1000, n_jobs: int | None = None) -> Bootstrap:
+        """Draw and refit: intervals of variances, shares and reciprocities (percentile).
+
+        Terms are ``<source>|<level>``, ``<source>|share`` (of the therapist level), ``generalized
+        reciprocity`` and ``dyadic reciprocity``. Draws in which a variance is zero have no
+        generalized reciprocity.
+        """
+        return parametric_bootstrap(self.model, _parameters, n=n, seed=seed, n_jobs=n_jobs)
+
+    def generalized_reciprocity_test(self) -> LikelihoodRatioTest:
+        """Test whether therapists' partner and perceiver effects are uncorrelated."""
+        without = lmm(
+            f"{_FIXED} + (0 + client_rates | `{self.therapist}`) "
+            f"+ (0 + therapist_rates | `{self.therapist}`)",
+            self.stacked,
+            reml=self.model.reml,
+            residual=[VarianceBy("source"), AR1("position", within=self.dyad)],
+        )
+        return likelihood_ratio_test(self.model, without)
+
+    def dyadic_reciprocity_test(self) -> LikelihoodRatioTest:
+        """Test whether the two ratings of a dyad are uncorrelated within therapists."""
+        without = lmm(
+            self.model.formula, self.stacked, reml=self.model.reml, residual=VarianceBy("source")
+        )
+        return likelihood_ratio_test(self.model, without)
+
+    def glance(self) -> pd.DataFrame:
+        """Return one row: the model's, with the number of dyads."""
+        used = self.stacked.dropna(subset=["rating"])
+        return self.model.glance().assign(n_dyads=int(used[self.dyad].nunique()))
+
+    def summary(self) -> str:
+        """Return shares and reciprocities in words."""
+        t = self.tidy()
+        lines = []
+        if self.model.singular or not self.model.convergence.converged:
+            lines.append(self.model.summary().split("\n\n")[0])
+        lines.append("Reciprocal one-with-many model of clients' and therapists' ratings.")
+        lines += [
+            f"{row.source}'s ratings, {row.term}: variance {format_number(row.estimate, 3)} "
+            f"({format_percent(row.share)})"
+            for row in t[t["source"] != "both"].itertuples()
+        ]
+        for row in t[t["source"] == "both"].itertuples():
+            test = (
+                self.generalized_reciprocity_test()
+                if row.level == "therapist"
+                else self.dyadic_reciprocity_test()
+            )
+            lines.append(f"{row.term}: {format_bounded(row.estimate)}, {p_phrase(test.p_value)}")
+        lines.append(str(self.rows))
+        return "\n".join(lines)
+
+
+def one_with_many(
+    data: pd.DataFrame,
+    *,
+    therapist: str,
+    client: str,
+    by_client: str,
+    by_therapist: str,
+    reml: bool = True,
+) -> OneWithMany:
+    """Fit the reciprocal one-with-many model.
+
+    ``y_c = mu_c + t_c + e_c`` and ``y_t = mu_t + t_t + e_t`` for the rating that a client gives and
+    the one that the therapist gives of that client; ``cor(t_c, t_t)`` over therapists is the
+    generalized and ``cor(e_c, e_t)`` over dyads the dyadic reciprocity (Marcus, Kashy & Baldwin
+    2009, Journal of Counseling Psychology 56, 537-548; Kenny, Kashy & Cook 2006, ch. 10). With one
+    rating each a dyad, relationship and error are not told apart.
+
+    Parameters
+    ----------
+    data
+        A row a client (or family) with both ratings; NaN where one is missing, which sets that
+        rating aside and keeps the other.
+    therapist, client
+        Id columns; a client has one therapist.
+    by_client, by_therapist
+        Columns of the rating that the client gives and of the one that the therapist gives.
+    reml
+        Restricted or ordinary maximum likelihood.
+
+    Returns
+    -------
+    OneWithMany
+        ``tidy()``, ``bootstrap(seed=)``, ``generalized_reciprocity_test()``,
+        ``dyadic_reciprocity_test()``, ``glance()``, ``summary()``, ``rows``.
+
+    Raises
+    ------
+    DataError
+        A client with several rows, a missing id.
+    NotIdentifiedError
+        Every therapist has one client: the levels cannot be told apart.
+    """
+    check_frame(data)
+    require_columns(data, [therapist, client, by_client, by_therapist])
+    require_present(data, therapist, why="to know who treats whom")
+    require_present(data, client, why="to know who is treated")
+    twice = data[client].duplicated(keep=False).to_numpy()
+    if twice.any():
+        raise DataError(
+            f"'{data.loc[twice, client].iloc[0]}' (column '{client}') has several rows "
+            f"({describe_rows(twice, data.index)}). One row a client: choose a session or average "
+            "them first; clients of several therapists need another model."
+        )
+    if data[therapist].nunique() == len(data):
+        raise NotIdentifiedError(
+            f"Every '{therapist}' has one client: what belongs to the therapist and what to the "
+            "dyad cannot be told apart."
+        )
+    parts = []
+    for position, (source, column) in enumerate(
+        (("client", by_client), ("therapist", by_therapist)), 1
+    ):
+        parts.append(
+            pd.DataFrame(
+                {
+                    therapist: data[therapist].to_numpy(),
+                    client: data[client].to_numpy(),
+                    "source": source,
+                    "position": position,
+                    "client_rates": float(source == "client"),
+                    "therapist_rates": float(source == "therapist"),
+                    "rating": finite_or_missing(data, column),
+                }
+            )
+        )
+    stacked = pd.concat(parts, ignore_index=True)
+    model = lmm(
+        f"{_FIXED} + (0 + client_rates + therapist_rates | `{therapist}`)",
+        stacked,
+        reml=reml,
+        residual=[VarianceBy("source"), AR1("position", within=client)],
+    )
+    return OneWithMany(model, stacked, therapist, client)
+
+
+def _parameters(model: LinearMixedModel) -> Mapping[str, float]:
+    """Variances, the therapists' shares and the reciprocities of a fit."""
+    between = next(iter(model.covariances().values())).to_numpy()
+    pars = model.tidy(effects="ran_pars")
+    residual = pars[pars["group"] == "Residual"].set_index("level")["estimate"]
+    phi = float(pars.loc[pars["term"].str.startswith("phi__"), "estimate"].iloc[0])
+    found: dict[str, float] = {}
+    for i, source in enumerate(("client", "therapist")):
+        found[f"{source}|therapist"] = float(between[i, i])
+        found[f"{source}|dyad"] = float(residual[source] ** 2)
+        found[f"{source}|share"] = float(between[i, i] / (between[i, i] + residual[source] ** 2))
+    scale = np.sqrt(between[0, 0] * between[1, 1])
+    defined = scale > 1e-10 * (residual["client"] * residual["therapist"])
+    found["generalized reciprocity"] = (
+        float(np.clip(between[0, 1] / scale, -1.0, 1.0)) if defined else np.nan
+    )
+    found["dyadic reciprocity"] = phi
+    return found
