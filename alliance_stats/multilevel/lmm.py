@@ -32,6 +32,7 @@ __all__ = ["LinearMixedModel", "lmm"]
 
 DfMethod = Literal["satterthwaite", "kenward-roger", "normal"]
 Effects = Literal["fixed", "ran_pars", "ran_vals"]
+CiMethod = Literal["wald", "profile", "bootstrap"]
 
 # Share of the outcome's (ordinary) residual variance below which nothing is left to the residual.
 NO_RESIDUAL = 1e-10
@@ -248,7 +249,9 @@ class LinearMixedModel:
         effects: Effects = "fixed",
         df_method: DfMethod = "satterthwaite",
         vcov: CR2 | None = None,
+        ci_method: CiMethod = "wald",
         conf_level: float = 0.95,
+        seed: int | None = None,
     ) -> pd.DataFrame:
         """Return one row an estimate.
 
@@ -264,8 +267,15 @@ class LinearMixedModel:
         vcov
             ``CR2("therapist")`` for cluster-robust standard errors with their own Satterthwaite
             df (Pustejovsky & Tipton 2018); `df_method` is then not used.
+        ci_method
+            ``"wald"``; ``"profile"`` (see :func:`~alliance_stats.multilevel.profile.profile`; ML
+            for coefficients, the fit's own likelihood for SDs and correlations); ``"bootstrap"``
+            (parametric, percentile, 1,000 draws from `seed`). SDs and correlations have no Wald
+            interval.
         conf_level
-            Coverage of the Wald intervals.
+            Coverage of the intervals.
+        seed
+            Of the bootstrap.
 
         Returns
         -------
@@ -274,11 +284,20 @@ class LinearMixedModel:
             conf_low, conf_high``, in units of the outcome per unit of the predictor.
         """
         check_choice(effects, ("fixed", "ran_pars", "ran_vals"), name="effects")
-        if effects == "fixed":
-            return reports.fixed_table(self, df_method=df_method, vcov=vcov, conf_level=conf_level)
-        if effects == "ran_pars":
-            return reports.ran_pars_table(self)
-        return reports.ran_vals_table(self, conf_level=conf_level)
+        check_choice(ci_method, ("wald", "profile", "bootstrap"), name="ci_method")
+        if effects == "ran_vals":
+            return reports.ran_vals_table(self, conf_level=conf_level)
+        table = (
+            reports.fixed_table(self, df_method=df_method, vcov=vcov, conf_level=conf_level)
+            if effects == "fixed"
+            else reports.ran_pars_table(self)
+        )
+        if ci_method == "wald":
+            return table
+        # profiles and bootstraps refit the model, and so stand above it
+        from alliance_stats.multilevel.intervals import with_intervals
+
+        return with_intervals(self, table, ci_method, conf_level=conf_level, seed=seed)
 
     def glance(self) -> pd.DataFrame:
         """Return one row: sizes, fit statistics, convergence."""
