@@ -42,6 +42,8 @@ class Interval:
             near, far = self.high, other.low
         else:
             return 0.0
+        if np.isinf(far - near):
+            return np.inf
         return 0.0 if far - near <= _SLACK * max(abs(near), abs(far)) else far - near
 
     def within(self, low: float, high: float) -> "Interval | None":

@@ -72,6 +72,7 @@ def test_intervals_that_share_an_end_meet() -> None:
     assert Interval(0.025, 0.035).meets(Interval(0.035, 1.0))
     assert Interval(0.025, 0.035).gap(Interval(0.045, 1.0)) == pytest.approx(0.01)
     assert Interval(0.045, 1.0).gap(Interval(0.025, 0.035)) == pytest.approx(0.01)
+    assert Interval(np.inf, np.inf).gap(point(1.0)) == np.inf
     assert Interval(0.0, 1.0).within(0.5, 2.0) == Interval(0.5, 1.0)
     assert Interval(0.0, 1.0).within(1.5, 2.0) is None
 
