@@ -2,45 +2,46 @@
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import two_sided_p
 from alliance_stats.groups.cluster_robust import cluster_robust_difference
 from alliance_stats.groups.finding import Finding, TestOptions, t_interval
 from alliance_stats.groups.samples import Outcome
-from alliance_stats.multilevel import lmm
+from alliance_stats.multilevel import LinearMixedModel, lmm
+from alliance_stats.multilevel.linear_functions import infer
 
-__all__ = ["cluster_robust", "mixed_model"]
+__all__ = ["cluster_robust", "fit_mixed_model", "mixed_model"]
 
 
 def mixed_model(outcome: Outcome, options: TestOptions) -> Finding:  # noqa: ARG001
     """Difference of groups from ``outcome ~ group [+ baseline] + (1 | cluster)``, by REML.
 
+    More than two groups are tested jointly by F.
     Standard error and df of Kenward & Roger (1997), doi:10.2307/2533558. A cluster with members in
     both groups is compared within itself too, and the row says so.
     """
-    assert outcome.cluster is not None  # asked for only where the design is clustered
-    n_clusters = np.unique(outcome.cluster).size
-    if n_clusters == outcome.values.size:
-        raise NotIdentifiedError(
-            f"Outcome '{outcome.name}': every cluster has one member, so cluster= says nothing. "
-            "Leave it out."
+    model = fit_mixed_model(outcome)
+    note = _cluster_note(outcome, singular=model.singular)
+    k = len(outcome.labels)
+    inference = infer(model, "kenward-roger")
+    if k > 2:
+        test = inference.joint_test(np.eye(len(model.beta))[1:k])
+        return Finding(
+            test="mixed_model",
+            method="mixed model (Kenward-Roger)",
+            estimand="differences among means",
+            statistic_name="F",
+            statistic=test.statistic,
+            df1=test.df1,
+            df2=test.df2,
+            p_value=float(stats.f.sf(test.statistic, test.df1, test.df2)),
+            note=note,
         )
-    frame = pd.DataFrame(
-        {
-            "outcome": outcome.values,
-            "first": (outcome.group == 0).astype(float),
-            "cluster": outcome.cluster,
-        }
-    )
-    formula = "outcome ~ first + (1 | cluster)"
-    if outcome.baseline is not None:
-        frame["baseline"] = outcome.baseline
-        formula = "outcome ~ first + baseline + (1 | cluster)"
-    model = lmm(formula, frame)
-    row = model.tidy(df_method="kenward-roger").set_index("term").loc["first"]
+    row = inference.of(np.eye(len(model.beta))[1:2])
+    estimate, error, df = float(row.estimate[0]), float(row.std_error[0]), float(row.df[0])
     adjusted = "adjusted " if outcome.baseline is not None else ""
-    estimate, error, df = (float(row[c]) for c in ("estimate", "std_error", "df"))
     return Finding(
         test="mixed_model",
         method="mixed model (Kenward-Roger)",
@@ -53,8 +54,30 @@ def mixed_model(outcome: Outcome, options: TestOptions) -> Finding:  # noqa: ARG
         p_value=float(two_sided_p(estimate / error, df=df)),
         interval=t_interval(estimate, error, df),
         interval_method="t (Kenward-Roger)",
-        note=_cluster_note(outcome, singular=model.singular),
+        note=note,
     )
+
+
+def fit_mixed_model(outcome: Outcome) -> LinearMixedModel:
+    """Fit ``outcome ~ group [+ baseline] + (1 | cluster)``; the last group is the reference.
+
+    Coefficients: intercept, one indicator for each group but the last, the baseline.
+    """
+    assert outcome.cluster is not None  # asked for only where the design is clustered
+    if np.unique(outcome.cluster).size == outcome.values.size:
+        raise NotIdentifiedError(
+            f"Outcome '{outcome.name}': every cluster has one member, so cluster= says nothing. "
+            "Leave it out."
+        )
+    indicators = [f"group{g}" for g in range(len(outcome.labels) - 1)]
+    frame = pd.DataFrame({"outcome": outcome.values, "cluster": outcome.cluster})
+    for g, name in enumerate(indicators):
+        frame[name] = (outcome.group == g).astype(float)
+    terms = list(indicators)
+    if outcome.baseline is not None:
+        frame["baseline"] = outcome.baseline
+        terms.append("baseline")
+    return lmm(f"outcome ~ {' + '.join(terms)} + (1 | cluster)", frame)
 
 
 def cluster_robust(outcome: Outcome, options: TestOptions) -> Finding:  # noqa: ARG001

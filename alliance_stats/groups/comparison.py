@@ -9,14 +9,20 @@ import pandas as pd
 
 from alliance_stats.checks import check_conf_level, did_you_mean
 from alliance_stats.errors import DataError
-from alliance_stats.groups.effects import effect_columns
 from alliance_stats.groups.evidence_for_null import bayes_factor_row, equivalence_row
 from alliance_stats.groups.finding import Finding, Seed, TestOptions, not_tested
 from alliance_stats.groups.multiplicity import adjusted_p
 from alliance_stats.groups.pairwise import pairwise_table
 from alliance_stats.groups.registry import choose_test
 from alliance_stats.groups.report import comparison_text
-from alliance_stats.groups.samples import Outcome, check_varies, read_outcome, read_samples
+from alliance_stats.groups.rows import comparison_row, contrast_of, describe_group
+from alliance_stats.groups.samples import (
+    CLUSTERS,
+    Outcome,
+    check_varies,
+    read_outcome,
+    read_samples,
+)
 from alliance_stats.ledger import RowLedger
 
 __all__ = ["GroupComparison", "OutcomeComparison", "compare_groups", "compare_outcomes"]
@@ -32,8 +38,7 @@ class OutcomeComparison:
     @property
     def contrast(self) -> str:
         """Return what is subtracted from what."""
-        labels = self.outcome.labels
-        return f"{labels[0]} - {labels[1]}" if len(labels) == 2 else "all groups"
+        return contrast_of(self.outcome)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,10 +86,13 @@ class GroupComparison:
         smallest_p``; with two groups ``hedges_g, hedges_g_low, hedges_g_high, hedges_g_scale, icc,
         superiority(_low, _high), odds_ratio(_low, _high), detectable, detectable_scale``; then per
         group i ``group_i, n_i, missing_i, mean_i, sd_i`` (the mean of a 0/1 outcome is its
-        proportion), and ``note``. ``p_holm`` and ``p_fdr`` correct over the rows of this table.
+        proportion) and, with `cluster`, ``clusters_i``; and ``note``. ``p_holm`` and ``p_fdr``
+        correct over the rows of this table.
         """
         check_conf_level(conf_level)
-        frame = pd.DataFrame([_row(c, conf_level) for c in self.comparisons])
+        frame = pd.DataFrame(
+            [comparison_row(c.outcome, c.finding, conf_level) for c in self.comparisons]
+        )
         p = frame["p_value"].to_numpy()
         after = int(frame.columns.get_indexer(["p_value"])[0]) + 1
         frame.insert(after, "p_holm", adjusted_p(p, method="holm"))
@@ -94,13 +102,14 @@ class GroupComparison:
     def describe(self) -> pd.DataFrame:
         """Return one row an outcome and group.
 
-        ``outcome, kind, group, n, n_missing, mean, sd, median, q1, q3, minimum, maximum, count``:
+        ``outcome, kind, group, n, n_missing, mean, sd, median, q1, q3, minimum, maximum, count,
+        n_clusters``:
         quartiles by linear interpolation (R's type 7); ``count`` is the number of ones of a 0/1
         outcome; ordinal outcomes are summarised by category number from 0, without mean and SD.
         """
         return pd.DataFrame(
             [
-                _describe(c.outcome, g)
+                describe_group(c.outcome, g)
                 for c in self.comparisons
                 for g in range(len(c.outcome.labels))
             ]
@@ -153,6 +162,7 @@ class GroupComparison:
                 "n_outcomes": [len(self.comparisons)],
                 "nobs": [self.rows.n_used],
                 "n_set_aside": [self.rows.n_set_aside],
+                "n_clusters": [self.rows.steps[-1].units_left.get(CLUSTERS, math.nan)],
             }
         )
 
@@ -278,70 +288,9 @@ def _too_few(outcome: Outcome) -> str:
     units, unit = outcome.n, "case"
     if outcome.cluster is not None and not outcome.clusters_cross:
         # whole clusters are in one group or the other: they, not members, are what is compared
-        units = tuple(
-            int(np.unique(outcome.cluster[outcome.group == g]).size)
-            for g in range(len(outcome.labels))
-        )
-        unit = "cluster"
+        units, unit = outcome.n_clusters, "cluster"
     small = next((g for g, n in enumerate(units) if n < 2), None)
     if small is None:
         return ""
     found = f"one {unit}" if units[small] else f"no {unit}"
     return f"group '{outcome.labels[small]}' has {found}: described, not tested"
-
-
-def _row(comparison: OutcomeComparison, conf_level: float) -> dict[str, object]:
-    outcome, finding = comparison.outcome, comparison.finding
-    low, high = finding.interval(conf_level)
-    row: dict[str, object] = {
-        "outcome": outcome.name,
-        "contrast": comparison.contrast,
-        "estimand": finding.estimand,
-        "estimate": finding.estimate,
-        "std_error": finding.std_error,
-        "conf_low": low,
-        "conf_high": high,
-        "interval_method": finding.interval_method,
-        "method": finding.method,
-        "statistic_name": finding.statistic_name,
-        "statistic": finding.statistic,
-        "df": finding.df,
-        "df1": finding.df1,
-        "df2": finding.df2,
-        "p_value": finding.p_value,
-        "smallest_p": finding.smallest_p,
-    }
-    if len(outcome.labels) == 2:
-        row |= effect_columns(outcome, finding, conf_level)
-    for g in range(len(outcome.labels)):
-        described = _describe(outcome, g)
-        row |= {
-            f"group_{g + 1}": outcome.labels[g],
-            f"n_{g + 1}": described["n"],
-            f"missing_{g + 1}": described["n_missing"],
-            f"mean_{g + 1}": described["mean"],
-            f"sd_{g + 1}": described["sd"],
-        }
-    return row | {"note": finding.note}
-
-
-def _describe(outcome: Outcome, group: int) -> dict[str, object]:
-    values = outcome.of(group)
-    n = values.size
-    quartiles = np.quantile(values, [0.25, 0.5, 0.75]) if n else np.full(3, math.nan)
-    metric = outcome.kind != "ordinal" and n > 0
-    return {
-        "outcome": outcome.name,
-        "kind": outcome.kind,
-        "group": outcome.labels[group],
-        "n": n,
-        "n_missing": outcome.n_missing[group],
-        "mean": float(values.mean()) if metric else math.nan,
-        "sd": float(values.std(ddof=1)) if metric and n > 1 else math.nan,
-        "median": float(quartiles[1]),
-        "q1": float(quartiles[0]),
-        "q3": float(quartiles[2]),
-        "minimum": float(values.min()) if n else math.nan,
-        "maximum": float(values.max()) if n else math.nan,
-        "count": float(values.sum()) if outcome.kind == "binary" else math.nan,
-    }

@@ -11,12 +11,14 @@ from scipy import stats
 from alliance_stats.checks import check_conf_level
 from alliance_stats.effect_sizes import hedges_g
 from alliance_stats.errors import DataError
+from alliance_stats.groups.clustered import fit_mixed_model
 from alliance_stats.groups.contingency import fisher
 from alliance_stats.groups.finding import Finding, TestOptions
 from alliance_stats.groups.means import adjusted_means, welch_df
 from alliance_stats.groups.multiplicity import adjusted_p
 from alliance_stats.groups.ranks import mann_whitney
 from alliance_stats.groups.samples import Outcome
+from alliance_stats.multilevel.linear_functions import infer
 
 __all__ = ["pairwise_table"]
 
@@ -26,7 +28,8 @@ def pairwise_table(outcome: Outcome, finding: Finding, conf_level: float) -> pd.
 
     Welch's analysis of variance: Games & Howell (1976), doi:10.3102/10769986001002113. Analysis of
     (co)variance: Tukey-Kramer. Kruskal-Wallis and permutation: Mann-Whitney, Fisher for 0/1
-    outcomes, with Holm's correction; their intervals are not simultaneous, and `method` says so.
+    outcomes; the mixed model: its own contrasts. The latter three with Holm's correction; their
+    intervals are not simultaneous, and `method` says so.
     """
     check_conf_level(conf_level)
     if len(outcome.labels) < 3:
@@ -35,7 +38,7 @@ def pairwise_table(outcome: Outcome, finding: Finding, conf_level: float) -> pd.
         )
     if finding.test == "none":
         raise DataError(f"Outcome '{outcome.name}': {finding.note}.")
-    rows = _METHODS.get(finding.test, _by_ranks)(outcome, conf_level)
+    rows = _METHODS[finding.test](outcome, conf_level)
     frame = pd.DataFrame(rows)
     if "p_holm" not in frame:
         return frame
@@ -110,6 +113,26 @@ def _by_ranks(outcome: Outcome, conf_level: float) -> list[dict[str, object]]:
     return rows
 
 
+def _by_mixed_model(outcome: Outcome, conf_level: float) -> list[dict[str, object]]:
+    model = fit_mixed_model(outcome)
+    pairs = list(combinations(range(len(outcome.labels)), 2))
+    # columns: intercept, an indicator for each group but the last, perhaps the baseline
+    L = np.zeros((len(pairs), len(model.beta)))
+    for place, (i, j) in enumerate(pairs):
+        L[place, 1 + i] = 1.0
+        if j < len(outcome.labels) - 1:
+            L[place, 1 + j] = -1.0
+    found = infer(model, "kenward-roger").of(L).columns(conf_level=conf_level)
+    kept = ["estimate", "std_error", "df", "conf_low", "conf_high", "p_value"]
+    return [
+        _names(outcome, pair)
+        | {"estimand": "mean difference"}
+        | {name: float(row[name]) for name in kept}
+        | {"p_holm": math.nan, "method": "mixed model with Holm's correction; interval of one pair"}
+        for pair, (_, row) in zip(pairs, found.iterrows(), strict=True)
+    ]
+
+
 def _studentised(
     outcome: Outcome,
     pair: tuple[int, int],
@@ -145,4 +168,8 @@ _METHODS: dict[str, Callable[[Outcome, float], list[dict[str, object]]]] = {
     "welch_anova": _games_howell,
     "anova": _tukey,
     "ancova": _tukey_adjusted,
+    "kruskal_wallis": _by_ranks,
+    "permutation": _by_ranks,
+    "freeman_halton": _by_ranks,
+    "mixed_model": _by_mixed_model,
 }

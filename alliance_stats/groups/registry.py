@@ -84,7 +84,7 @@ TESTS: Mapping[str, GroupTest] = {
     "sign": GroupTest(ranks.sign_test, _RANKS, _PAIRED),
     "mcnemar": GroupTest(contingency.mcnemar, _BINARY, _PAIRED),
     "mcnemar_mid_p": GroupTest(contingency.mcnemar_mid_p, _BINARY, _PAIRED),
-    "mixed_model": GroupTest(clustered.mixed_model, _NUMBERS, _CLUSTERED),
+    "mixed_model": GroupTest(clustered.mixed_model, _NUMBERS, _CLUSTERED, "any"),
     "cluster_robust": GroupTest(clustered.cluster_robust, _MEANS, _CLUSTERED),
 }
 
@@ -102,6 +102,7 @@ _DEFAULTS: Mapping[tuple[Design, Kind, bool], str] = {
     ("paired", "ordinal", False): "sign",
     ("paired", "binary", False): "mcnemar",
     ("clustered", "continuous", False): "mixed_model",
+    ("clustered", "continuous", True): "mixed_model",
     ("clustered", "ordinal", False): "permutation",
     ("clustered", "binary", False): "cluster_robust",
 }

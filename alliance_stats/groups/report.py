@@ -14,9 +14,12 @@ from alliance_stats.formatting import (
     plural,
     t_phrase,
 )
+from alliance_stats.groups.power import smallest_p_of_design
 from alliance_stats.ledger import RowLedger
 
 __all__ = ["comparison_text"]
+
+_WORTH_SAYING = 1e-4  # a smallest p below this limits nobody
 
 
 def comparison_text(
@@ -54,6 +57,13 @@ def _outcome_text(row: pd.Series, n_groups: int) -> str:
         parts.append(f"{_capital(row['method'])}: {_test_text(row)}.")
     if not math.isnan(row["smallest_p"]):
         parts.append(f"The smallest p it could have given is {_small(row['smallest_p'])}.")
+    elif n_groups == 2 and not math.isnan(row.get("detectable", math.nan)):
+        least = smallest_p_of_design(row["n_1"], row["n_2"])
+        if least > _WORTH_SAYING:
+            parts.append(
+                f"No exact test of {row['n_1']} against {row['n_2']} can give a p below "
+                f"{_small(least)}."
+            )
     if not math.isnan(row.get("detectable", math.nan)):
         parts.append(
             f"Effect detected with 80% power: {format_number(row['detectable'])} "
@@ -65,6 +75,8 @@ def _outcome_text(row: pd.Series, n_groups: int) -> str:
 def _group_text(row: pd.Series, i: int) -> str:
     missing = f", {row[f'missing_{i}']} missing" if row[f"missing_{i}"] else ""
     size = f"n = {row[f'n_{i}']}{missing}"
+    if not math.isnan(row.get(f"clusters_{i}", math.nan)):
+        size += f" in {plural(int(row[f'clusters_{i}']), 'cluster')}"
     mean, sd = row[f"mean_{i}"], row[f"sd_{i}"]
     if math.isnan(mean):
         return f"{row[f'group_{i}']} ({size})"

@@ -21,6 +21,7 @@ from alliance_stats.estimates import Array
 from alliance_stats.ledger import RowLedger
 
 __all__ = [
+    "CLUSTERS",
     "Codes",
     "Design",
     "Kind",
@@ -31,6 +32,8 @@ __all__ = [
     "read_outcome",
     "read_samples",
 ]
+
+CLUSTERS = "cluster"  # the ledger's name of the level that members are nested in
 
 Codes = npt.NDArray[np.int64]
 Kind = Literal["continuous", "ordinal", "binary"]
@@ -106,6 +109,15 @@ class Outcome:
         """Complete cases per group."""
         return tuple(int((self.group == g).sum()) for g in range(len(self.labels)))
 
+    @property
+    def n_clusters(self) -> tuple[int, ...]:
+        """Clusters with a complete case per group (zeros without clusters)."""
+        if self.cluster is None:
+            return (0,) * len(self.labels)
+        return tuple(
+            int(np.unique(self.cluster[self.group == g]).size) for g in range(len(self.labels))
+        )
+
     def of(self, group: int) -> Array:
         """Return the values of one group (in pair order where paired)."""
         values: Array = self.values[self.group == group]
@@ -147,7 +159,11 @@ def read_samples(
     check_frame(data)
     require_columns(data, [*outcomes, group, cluster, baseline, paired])
     _check_roles(outcomes, group, cluster, baseline, paired)
-    levels = {name: (name,) for name in (cluster, paired) if name is not None}
+    levels = {
+        level: (name,)
+        for level, name in ((CLUSTERS, cluster), ("pair", paired))
+        if name is not None
+    }
     rows = RowLedger.start(data, levels)
     data, rows = rows.keep(data, data[group].notna(), reason=f"'{group}' is missing")
     if cluster is not None:

@@ -56,6 +56,23 @@ def test_mixed_model_difference_is_lmer_tests(name, frame, options):
         assert ours[column] == pytest.approx(value, rel=MIXED_DF if column == "df" else MIXED)
 
 
+def test_mixed_model_of_three_groups_is_lmer_tests_and_emmeans():
+    comparison = compare_groups(data("three"), outcomes="y", group="g", cluster="cl")
+    ours = comparison.tidy().iloc[0]
+    for column, value in REFERENCE["kr_three"].items():
+        assert ours[column] == pytest.approx(value, rel=MIXED_DF), column
+    pairs, reference = comparison.pairwise(), REFERENCE["kr_pairs"]
+    assert pairs["contrast"].tolist() == reference["contrast"]
+    for column, name, tolerance in (
+        ("estimate", "estimate", MIXED),
+        ("std_error", "SE", MIXED),
+        ("df", "df", MIXED_DF),
+        ("conf_low", "lower.CL", MIXED_DF),
+        ("p_value", "p.value", MIXED_DF),
+    ):
+        assert pairs[column].tolist() == pytest.approx(reference[name], rel=tolerance), column
+
+
 def test_cluster_corrected_g_is_hedges_2007_in_matrices():
     ours = row(data("nested"))
     reference = REFERENCE["g"]

@@ -312,3 +312,18 @@ def test_odds_ratio_and_newcombe_stand_in_a_binary_row(members):
 def test_a_test_that_does_not_fit_is_refused(members, outcome, options, message):
     with pytest.raises(DataError, match=message):
         first(members, outcome, **options)
+
+
+def test_a_clustered_row_counts_its_clusters(members):
+    comparison = compare_groups(members, outcomes="score", group="group", cluster="family")
+    row = comparison.tidy().iloc[0]
+    assert (row["n_1"], row["clusters_1"], row["n_2"], row["clusters_2"]) == (10, 4, 10, 4)
+    assert comparison.glance().loc[0, "n_clusters"] == 8
+    assert "n = 10 in 4 clusters" in comparison.summary()
+    assert comparison.rows.units("cluster") == 8
+
+
+def test_small_designs_say_what_no_exact_test_can_go_below():
+    data = pd.DataFrame({"group": ["a"] * 6 + ["b"] * 7, "score": np.arange(13.0) ** 2})
+    text = compare_groups(data, outcomes="score", group="group").summary()
+    assert "No exact test of 6 against 7 can give a p below .00058." in text

@@ -47,6 +47,12 @@ cluster_g <- function(d, icc = NULL) {
   list(icc = icc, estimate = J * dd, std_error = se, conf_low = J * dd - qt(0.975, df) * se, conf_high = J * dd + qt(0.975, df) * se)
 }
 
+three <- transform(nested, g = c("a", "b", "c")[1 + (cl %% 3)])
+fit3 <- lmer(y ~ g + (1 | cl), three, control = lmerControl(optimizer = "bobyqa", optCtrl = list(rhoend = 1e-10)))
+f3 <- anova(fit3, ddf = "Kenward-Roger")
+emm_options(lmer.df = "kenward-roger")
+pairs3 <- as.data.frame(summary(pairs(emmeans(fit3, "g"), adjust = "none"), infer = TRUE))
+
 data(anorexia, package = "MASS")
 adj <- pairs(emmeans(lm(Postwt ~ Treat + Prewt, anorexia), "Treat"))
 adj_s <- as.data.frame(summary(adj, infer = TRUE))
@@ -59,6 +65,8 @@ write_reference(list(
   cr2_binary = cr2(z ~ g, first(nested)),
   kr_nested = kr(y ~ g + (1 | cl), first(nested)), kr_crossed = kr(y ~ g + (1 | cl), first(crossed)), kr_baseline = kr(y ~ g + base + (1 | cl), first(nested)),
   g = cluster_g(nested), g_known = cluster_g(nested, 0.25),
+  three = as.list(three), kr_three = list(statistic = f3[["F value"]], df1 = f3[["NumDF"]], df2 = f3[["DenDF"]], p_value = f3[["Pr(>F)"]]),
+  kr_pairs = as.list(pairs3[, c("contrast", "estimate", "SE", "df", "lower.CL", "upper.CL", "p.value")]),
   adjusted_pairs = as.list(adj_s[, c("contrast", "estimate", "SE", "df", "lower.CL", "upper.CL", "p.value")]),
   bayes = list(list(t = 2.1, n_1 = 6, n_2 = 7, r = sqrt(0.5), bf = bf(2.1, 6, 7, sqrt(0.5))),
                list(t = 0.3, n_1 = 40, n_2 = 30, r = 1, bf = bf(0.3, 40, 30, 1)),
