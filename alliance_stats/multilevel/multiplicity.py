@@ -8,7 +8,8 @@ its own, and ``|Z|^2 / (r s^2)`` is F(r, df). So
 
 which needs an average over directions only, holds for linearly dependent statistics (all pairwise
 differences have r = k - 1), and keeps its relative accuracy far in the tail. The directions are a
-fixed point set, so the same question has the same answer.
+fixed point set, so the same question has the same answer: exact for two means or three, and good to
+a few parts in ten thousand of the p-value for more.
 """
 
 from dataclasses import dataclass
