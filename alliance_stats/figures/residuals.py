@@ -141,7 +141,7 @@ def residual_figure(
         quantiles = normal_quantiles(values)
         draw_quantiles(ax, quantiles, style=look(place))
         dress(ax, x_label="Normal quantile (SD)", y_label="Observed quantile (SD)")
-        heading = "\n".join(wrap(name, 130.0, BODY))
+        heading = "\n".join([*wrap(name, 130.0, BODY), f"n = {format_count(len(values))}"])
         ax.set_title(heading, loc="left", pad=6, **font(BODY, colour=look(place).text))
         found.append((name, quantiles))
     settle(figure)
@@ -174,7 +174,7 @@ def _effects(model: LinearMixedModel) -> dict[str, Array]:
         values = part["estimate"].to_numpy(dtype=float)
         if len(values) > 2 and values.std() > 1e-10 * max(model.sigma, 1e-300):
             own = "" if term == "(Intercept)" else f", {term}"
-            found[f"{group}{own} (n = {format_count(len(values))})"] = _standardised(values)
+            found[f"{group}{own}"] = _standardised(values)
     return found
 
 

@@ -12,17 +12,13 @@ from alliance_stats.formatting import format_count
 from alliance_stats.survival.kaplan_meier import KaplanMeier
 
 __all__ = [
-    "GUTTER",
-    "NAME_WIDTH",
     "cell_width",
     "draw_risk_table",
     "risk_table",
     "risk_table_height",
 ]
 
-NAME_WIDTH = 92.0  # pt, at the left of the table
-GUTTER = 8.0  # pt, between the names and the first column
-_ROW_GAP = 3.0  # pt
+_ROW_GAP = 4.0  # pt
 
 
 def risk_table(result: KaplanMeier, times: Sequence[float]) -> pd.DataFrame:
@@ -65,41 +61,28 @@ def draw_risk_table(
     limits
         Limits of the time axis above it, which this one shares.
     """
+    width = width_in_points(ax)
     ax.set_xlim(*limits)
-    ax.set_ylim(risk_table_height(list(looks)), 0.0)
+    ax.set_ylim(risk_table_height(list(looks), width), 0.0)
     ax.set_axis_off()
     across = ax.get_yaxis_transform()
-    half = cell_width(table) / 2
-    left = -(half + GUTTER) / width_in_points(ax)
-    ax.text(
-        -half / width_in_points(ax),
-        0.0,
-        heading,
-        va="top",
-        transform=across,
-        **font(SMALL, colour=GREY),
-    )
+    left = -cell_width(table) / 2.0 / width
+    ax.text(left, 0.0, heading, va="top", transform=across, **font(SMALL, colour=GREY))
     top = lines_height(1) + _ROW_GAP
     for name, style in looks.items():
-        lines = wrap(name, NAME_WIDTH)
-        ax.text(
-            left,
-            top,
-            "\n".join(lines),
-            ha="right",
-            va="top",
-            transform=across,
-            **font(SMALL, colour=style.text),
-        )
+        lines = wrap(name, width)
+        words = "\n".join(lines)
+        ax.text(left, top, words, va="top", transform=across, **font(SMALL, colour=style.text))
+        top += lines_height(len(lines))
         for row in table.loc[table["strata"] == name].itertuples():
-            words = _cell(row.n_risk, row.n_censor, row.n_event)
-            ax.text(row.time, top, words, ha="center", va="top", **font())
-        top += lines_height(len(lines)) + _ROW_GAP
+            cell = _cell(row.n_risk, row.n_censor, row.n_event)
+            ax.text(row.time, top, cell, ha="center", va="top", **font())
+        top += lines_height(1) + _ROW_GAP
 
 
-def risk_table_height(names: Sequence[str]) -> float:
-    """Return the height, in points, of the table with a row for each of `names`."""
-    rows = [lines_height(len(wrap(name, NAME_WIDTH))) + _ROW_GAP for name in names]
+def risk_table_height(names: Sequence[str], width: float) -> float:
+    """Return the height, in points, of a table `width` points wide with these strata."""
+    rows = [lines_height(len(wrap(name, width)) + 1) + _ROW_GAP for name in names]
     return lines_height(1) + _ROW_GAP + sum(rows)
 
 

@@ -15,8 +15,6 @@ from alliance_stats.figures.axes import (
 )
 from alliance_stats.figures.report import ReportFigure
 from alliance_stats.figures.risk_table import (
-    GUTTER,
-    NAME_WIDTH,
     cell_width,
     draw_risk_table,
     risk_table,
@@ -30,7 +28,7 @@ from alliance_stats.figures.style import (
     new_figure,
     styled,
 )
-from alliance_stats.figures.text import lines_height, spread, text_width, wrap
+from alliance_stats.figures.text import lines_height, spread, wrap
 from alliance_stats.formatting import (
     format_count,
     format_interval,
@@ -115,13 +113,12 @@ def kaplan_meier_figure(
     looks = {name: look(place) for place, name in enumerate(names)}
     last = float(curves["time"].max())
     cell = cell_width(risk_table(result, [0.0, last]))
-    named = max(text_width(line) for name in names for line in wrap(name, NAME_WIDTH))
-    left = max(58.0, named + cell / 2 + GUTTER + 6.0)
+    left = max(58.0, cell / 2.0 + 4.0)
     width = 72 * FULL_WIDTH - left - _LABEL_WIDTH - 40.0
     times = _ticks(curves["time"].to_numpy(dtype=float), int(width / (cell + 10.0)))
     table = risk_table(result, times)
     curve_height = max(_CURVE_HEIGHT, _labels_height(names, medians))
-    table_height = risk_table_height(names)
+    table_height = risk_table_height(names, width)
     figure = new_figure(
         FULL_WIDTH, (curve_height + _AXIS_ROOM + table_height + 14.0) / 72, placed_by_hand=True
     )

@@ -204,8 +204,9 @@ def _drawn_marks(figure: Figure) -> Iterator[tuple[str, np.ndarray, np.ndarray, 
 
 
 def contrast(texts: list[Text], figure: Figure) -> Iterator[str]:
+    filled = [a for a in drawn(figure) if isinstance(a, Patch) and a.get_facecolor()[3] >= 0.05]
     for text in texts:
-        ground = np.array(to_rgba(_background(text, figure))[:3])
+        ground = np.array(to_rgba(_background(text, filled, figure))[:3])
         ink = np.array(to_rgba(text.get_color()))
         alpha = ink[3] * (1.0 if text.get_alpha() is None else text.get_alpha())
         seen = alpha * ink[:3] + (1 - alpha) * ground
@@ -214,20 +215,15 @@ def contrast(texts: list[Text], figure: Figure) -> Iterator[str]:
             yield f"{_words(text)} has a contrast of {ratio:.2f}:1"
 
 
-def _background(text: Text, figure: Figure) -> object:
+def _background(text: Text, filled: list[Patch], figure: Figure) -> object:
     """Return the colour of the smallest filled patch around the words, else the page's."""
     patch = text.get_bbox_patch()
     if patch is not None and patch.get_facecolor()[3] > 0.75:
         return patch.get_facecolor()
     at = box(text)
     found: list[tuple[float, object]] = []
-    for other in drawn(figure):
-        if (
-            not isinstance(other, Patch)
-            or other is patch
-            or not other.get_visible()
-            or other.get_facecolor()[3] < 0.05
-        ):
+    for other in filled:
+        if other is patch:
             continue
         extent = other.get_window_extent()
         if extent.x0 <= at.x0 and extent.x1 >= at.x1 and extent.y0 <= at.y0 and extent.y1 >= at.y1:
