@@ -225,14 +225,16 @@ def _curves(spells: Spells, label: str, n_states: int) -> IncidenceCurves:
     before = np.concatenate(([1.0], survival[:-1]))
     hazard = n_event / table.n_risk
     squares = np.zeros((n_states + 1, len(table.time)))
-    for _, n_risk, ended in cluster_blocks(spells, table.time, n_states=n_states):
+    units, copies = _units(spells)
+    for numbers, n_risk, ended in cluster_blocks(units, table.time, n_states=n_states):
+        weight = copies[numbers]
         lost = survival_steps(n_risk, ended.sum(axis=0), table, survival)
-        squares[0] += (lost**2).sum(axis=0)
+        squares[0] += weight @ lost**2
         lost_before = np.concatenate((np.zeros((len(lost), 1)), lost[:, :-1]), axis=1)
         for state in range(n_states):
             own = before * (ended[state] - n_risk * hazard[state]) / table.n_risk
             influence = np.cumsum(lost_before * hazard[state] + own, axis=1)
-            squares[state + 1] += (influence**2).sum(axis=0)
+            squares[state + 1] += weight @ influence**2
     std_error = np.sqrt(squares)
     return IncidenceCurves(
         label=label,
@@ -243,3 +245,17 @@ def _curves(spells: Spells, label: str, n_states: int) -> IncidenceCurves:
         survival=survival,
         survival_std_error=std_error[0],
     )
+
+
+def _units(spells: Spells) -> tuple[Spells, Array]:
+    """Return the independent units and how many times each stands for one alike.
+
+    Without clusters every row is a unit, and rows with the same interval and ending (many, where
+    time counts sessions) have the same influence.
+    """
+    if spells.cluster is not None:
+        return spells, np.ones(int(spells.cluster.max()) + 1)
+    rows = np.stack((spells.entry, spells.exit, spells.event.astype(np.float64)), axis=1)
+    alike, copies = np.unique(rows, axis=0, return_counts=True)
+    units = Spells(alike[:, 0], alike[:, 1], alike[:, 2].astype(np.int64), np.arange(len(alike)))
+    return units, copies.astype(np.float64)

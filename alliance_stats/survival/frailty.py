@@ -284,7 +284,7 @@ def _peak(profile: Callable[[float], float], near: float) -> float:
         lambda log_variance: -profile(float(np.exp(log_variance))),
         bounds=(max(np.log(near) - 6.0, np.log(_SMALLEST)), np.log(max(near, 0.1)) + 3.0),
         method="bounded",
-        options={"xatol": 1e-5},
+        options={"xatol": 1e-3},
     )
     return float(np.exp(found.x))
 

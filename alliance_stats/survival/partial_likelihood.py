@@ -165,15 +165,12 @@ def score_sums(
     mean_tied_hazard = squares[1] * risk - squares[2] * tied
     mean = (at.hazard[:, None] * risk - at.tied_hazard[:, None] * tied) / sets.n_event[:, None]
     lived = sets.over_time(mean_hazard).T
-    total = np.zeros((len(X), n_clusters))
-    for rows in sets.blocks():
-        cells = sets.cells(rows)
-        share = at.weight[rows] * lived[:, cells] - X[:, rows] * at.expected[rows]
-        total += _summed(share, cluster[rows], n_clusters)
+    total = np.empty((len(X), n_clusters))
+    for own, x, past in zip(total, X, lived, strict=True):
+        share = at.weight * sets.to_rows(past) - x * at.expected
+        own[:] = np.bincount(cluster, weights=share, minlength=n_clusters)
     at_event = X[:, sets.dead] - mean[sets.dead_at].T
     at_event -= at.weight[sets.dead] * mean_tied_hazard[sets.dead_at].T
-    return total + _summed(at_event, cluster[sets.dead], n_clusters)
-
-
-def _summed(values: Array, codes: IntArray, n: int) -> Array:
-    return np.stack([np.bincount(codes, weights=row, minlength=n) for row in values])
+    for own, share in zip(total, at_event, strict=True):
+        np.add.at(own, cluster[sets.dead], share)
+    return total

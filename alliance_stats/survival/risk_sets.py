@@ -99,13 +99,6 @@ class RiskSets:
             np.cumsum(change[start:stop][::-1], axis=0, out=total[start:stop][::-1])
         return total
 
-    def cells(self, rows: slice) -> IntArray:
-        """Return the number of the cell of each row of a slice."""
-        first = int(np.searchsorted(self.cell_start, rows.start, side="right")) - 1
-        last = int(np.searchsorted(self.cell_start, rows.stop, side="left"))
-        edges = np.clip(np.append(self.cell_start[first:last], rows.stop), rows.start, rows.stop)
-        return np.repeat(np.arange(first, last), np.diff(edges))
-
     def to_rows(self, cell_values: Array) -> Array:
         """Give each of the r rows its cell's value."""
         return np.repeat(cell_values, self.cell_size, axis=0)
