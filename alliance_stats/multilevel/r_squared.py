@@ -233,22 +233,20 @@ def _fixed_sources(fixed: Array, codes: Codes | None) -> list[Source]:
 
 
 def _random_sources(grouping: Grouping, Z: Array, T: Array, codes: Codes | None) -> list[Source]:
-    name = grouping.name
-    middle = Z.mean(axis=0)
+    name, middle = grouping.name, Z.mean(axis=0)
     of_means = float(middle @ T @ middle)
-    if codes is None:
-        return [
-            ("slopes", name, "total", _trace(T, Z)),
-            ("means", name, "total", of_means),
-        ]
-    if not _nested(codes, grouping.codes):  # units within the cluster's: all of it varies within
-        return [("slopes", name, "within", _trace(T, Z)), ("means", name, "within", of_means)]
+    slopes = np.ptp(Z, axis=0).any()
+    if codes is None or not _nested(codes, grouping.codes):
+        # units within the cluster's: all that they differ in varies within
+        scope = "total" if codes is None else "within"
+        found = [("slopes", name, scope, _trace(T, Z))] if slopes else []
+        return [*found, ("means", name, scope, of_means)]
     averages = _unit_means(Z, codes)
-    return [
+    found = [
         ("slopes", name, "within", _trace(T, Z - averages)),
         ("slopes", name, "between", _trace(T, averages)),
-        ("means", name, "between", of_means),
     ]
+    return [*(found if slopes else []), ("means", name, "between", of_means)]
 
 
 def _trace(T: Array, Z: Array) -> float:
