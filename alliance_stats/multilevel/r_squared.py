@@ -17,9 +17,9 @@ from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array
 from alliance_stats.formatting import format_bounded, format_number, format_percent, text_table
 from alliance_stats.ledger import RowLedger
-from alliance_stats.multilevel.groupings import Grouping, random_columns
 from alliance_stats.multilevel.design import fixed_columns
 from alliance_stats.multilevel.fitted_model import FittedModel, GeneralizedModel, caveats
+from alliance_stats.multilevel.groupings import Grouping, random_columns
 from alliance_stats.multilevel.lmm import LinearMixedModel
 
 __all__ = ["RSquared", "r_squared"]
