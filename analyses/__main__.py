@@ -10,7 +10,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from alliance_stats.figures.report import ReportFigure
 from alliance_stats.formatting import format_number, plural
-from analyses import alliance_outcome, beat_the_blues, family_alliance, family_therapy
+from analyses import (
+    alliance_outcome,
+    beat_the_blues,
+    family_alliance,
+    family_therapy,
+    therapist_experience,
+)
 from analyses.chapter import Chapter
 from analyses.page import page_html
 
@@ -28,6 +34,10 @@ ANALYSES = (
     Analysis(family_alliance.NAME, lambda out: family_alliance.main(family_alliance.load(), out)),
     Analysis(
         alliance_outcome.NAME, lambda out: alliance_outcome.main(alliance_outcome.load(), out)
+    ),
+    Analysis(
+        therapist_experience.NAME,
+        lambda out: therapist_experience.main(therapist_experience.load(), out),
     ),
     Analysis(beat_the_blues.NAME, lambda out: beat_the_blues.main(beat_the_blues.load(), out)),
     Analysis(family_therapy.NAME, lambda out: family_therapy.main(family_therapy.load(), out)),

@@ -277,8 +277,8 @@ def _slopes(effects: WithinBetween) -> ReportFigure:
         predictor_label="alliance at the session before (points)",
         outcome_label="symptoms (points)",
         method="Linear mixed model by REML with session and role as covariates, df by "
-        "Satterthwaite. The line within persons is biased by centring, as the text says. Lines "
-        "reach one SD of each level’s part of the alliance",
+        "Satterthwaite. The line within persons is biased by centring, as the text says. Reach: "
+        "one SD of each level’s part of the alliance",
         label="fig-outcome-slopes",
     )
 

@@ -29,7 +29,7 @@ from alliance_stats.tables import ReportTable, tidy_table
 from alliance_stats.transforms import last_session
 from analyses.chapter import Chapter, Section
 from analyses.model_table import model_table
-from analyses.simulated import ALLIANCE, LEVELS, ROLES, SOURCE, called_simulated
+from analyses.simulated import ALLIANCE, LEVELS, ROLES, SOURCE, called_simulated, rated
 
 NAME = "family_alliance"
 
@@ -94,12 +94,6 @@ def sample(data: Study) -> Section:
     )
     flow = flow_figure(rated(data).rows, label="fig-alliance-flow")
     return Section("sec-alliance-sample", "Who took part", text, (table, called_simulated(flow)))
-
-
-def rated(data: Study) -> Study:
-    """Return the study without the rows whose alliance rating is missing."""
-    present = data.sessions["alliance"].notna().to_numpy()
-    return data.keep(present, reason="alliance rating missing")
 
 
 def growth_model(data: Study) -> LinearMixedModel:

@@ -27,7 +27,7 @@ def model_table(
     ----------
     terms, levels
         Coefficient -> row heading; grouping factor -> row heading. All must be named: a table that
-        left one out would mislead.
+        left one out would mislead. Uncorrelated random slopes stand under both.
     digits
         Decimals of estimates, standard errors and limits.
     """
@@ -50,10 +50,26 @@ def model_table(
     ]
     blank = dict.fromkeys(("SE", "95% CI", "df", "t", "p"), "")
     rows += [
-        {"Term": levels[row.group], "Estimate": format_number(row.estimate, digits), **blank}
+        {
+            "Term": _spread_heading(row.group, row.term, terms, levels),
+            "Estimate": format_number(row.estimate, digits),
+            **blank,
+        }
         for row in spread.itertuples()
     ]
     sections = ("Coefficients",) * len(fixed) + ("Standard deviations",) * len(spread)
     return ReportTable(
         pd.DataFrame(rows), label=label, caption=caption, note=note, sections=sections
     )
+
+
+def _spread_heading(
+    group: str, term: str, terms: Mapping[str, str], levels: Mapping[str, str]
+) -> str:
+    """Return the heading of one standard deviation or correlation of a level."""
+    kind, _, names = term.partition("__")
+    if names in {"(Intercept)", "Observation"}:
+        return levels[group]
+    if kind == "sd":
+        return f"{levels[group]}, slope: {terms[names]}"
+    raise ValueError(f"No heading for '{term}' of '{group}': correlations are not printed here.")

@@ -3,8 +3,9 @@
 from dataclasses import replace
 
 from alliance_stats.figures.report import ReportFigure
+from alliance_stats.study import Study
 
-__all__ = ["ALLIANCE", "LEVELS", "ROLES", "SOURCE", "SYMPTOMS", "called_simulated"]
+__all__ = ["ALLIANCE", "LEVELS", "ROLES", "SOURCE", "SYMPTOMS", "called_simulated", "rated"]
 
 ROLES = {"mother": "Mother", "father": "Father", "child": "Child", "partner": "Partner"}
 LEVELS = {
@@ -24,3 +25,9 @@ SOURCE = (
 def called_simulated(figure: ReportFigure) -> ReportFigure:
     """Return the figure with "Simulated data." in front of its caption."""
     return replace(figure, caption=f"Simulated data. {figure.caption}")
+
+
+def rated(data: Study) -> Study:
+    """Return the study without the rows whose alliance rating is missing."""
+    present = data.sessions["alliance"].notna().to_numpy()
+    return data.keep(present, reason="alliance rating missing")

@@ -103,9 +103,9 @@ def slopes_figure(
     return ReportFigure(
         figure,
         label=label,
-        caption=f"{outcome_label[:1].upper()}{outcome_label[1:]} per unit of {predictor_label} at "
-        f"each level, with {format_percent(conf_level)} confidence bands. {found}.",
-        alt=f"{plural(len(slopes), 'line')} through the origin, one a level. {found}.",
+        caption=f"{outcome_label[:1].upper()}{outcome_label[1:]} per unit of {predictor_label}, "
+        f"with {format_percent(conf_level)} confidence bands. {found}.",
+        alt=f"{plural(len(slopes), 'line')} through the origin. {found}.",
         note=f"{method.rstrip('.')}. Each line reaches as far as its part of the predictor does.",
         data=slopes.reset_index(drop=True),
     )

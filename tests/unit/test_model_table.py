@@ -51,3 +51,15 @@ def test_a_coefficient_without_a_heading_is_refused(fit):
 def test_a_level_without_a_heading_is_refused(fit):
     with pytest.raises(ValueError, match="tbl-model has no heading for 'group'"):
         table(fit, levels={"Residual": "Rows"})
+
+
+def test_random_slopes_are_named_by_level_and_coefficient():
+    rng = np.random.default_rng(4)
+    group = np.repeat(np.arange(12), 8)
+    x = rng.normal(size=96)
+    y = (0.5 + rng.normal(size=12)[group]) * x + rng.normal(size=12)[group] + rng.normal(size=96)
+    data = pd.DataFrame({"y": y, "x": x, "group": group})
+    printed = table(lmm("y ~ x + (1 + x || group)", data)).frame["Term"].tolist()
+    assert printed == ["Start", "Slope", "Groups", "Groups, slope: Slope", "Rows"]
+    with pytest.raises(ValueError, match="correlations are not printed here"):
+        table(lmm("y ~ x + (1 + x | group)", data))
