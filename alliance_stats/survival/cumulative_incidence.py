@@ -6,13 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
 from alliance_stats.formatting import format_count, format_percent, plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.curve_intervals import probability_interval
 from alliance_stats.survival.influence import cluster_blocks, survival_steps
-from alliance_stats.survival.intervals import IntArray, Spells, read_intervals
+from alliance_stats.survival.intervals import (
+    IntArray,
+    Spells,
+    read_intervals,
+    refuse_single_clusters,
+)
 from alliance_stats.survival.life_table import LifeTable, life_table
 
 __all__ = ["CumulativeIncidence", "IncidenceCurves", "cumulative_incidence"]
@@ -195,11 +199,7 @@ def cumulative_incidence(
         competing=True,
         censored=censored,
     )
-    if intervals.cluster is not None and intervals.n_clusters < 2:
-        raise DataError(
-            f"Column '{cluster}' holds one cluster: a standard error over clusters needs at least "
-            "two. Leave out cluster=, and say that the rows were taken as independent."
-        )
+    refuse_single_clusters(intervals, cluster)
     n_states = len(intervals.states)
     return CumulativeIncidence(
         states=intervals.states,

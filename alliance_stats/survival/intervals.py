@@ -31,6 +31,7 @@ __all__ = [
     "few_clusters_warning",
     "read_intervals",
     "read_labels",
+    "refuse_single_clusters",
 ]
 
 IntArray = npt.NDArray[np.int64]
@@ -186,6 +187,21 @@ def read_intervals(
         frame=data,
         rows=rows,
     )
+
+
+def refuse_single_clusters(intervals: Intervals, cluster: Hashable | None) -> None:
+    """Refuse a curve whose rows all belong to one cluster: its standard error would come out 0."""
+    if intervals.cluster is None:
+        return
+    for number, label in enumerate(intervals.strata):
+        own = intervals.cluster[intervals.stratum == number]
+        if (own == own[0]).all():
+            where = "" if label == WHOLE_SAMPLE else f" in stratum '{label}'"
+            raise DataError(
+                f"Column '{cluster}' holds one cluster{where}: a standard error over clusters "
+                "needs at least two. Leave out cluster=, and say that the rows were taken as "
+                "independent."
+            )
 
 
 def few_clusters_warning(n_clusters: int) -> Iterator[str]:

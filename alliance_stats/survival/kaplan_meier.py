@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
 from alliance_stats.formatting import (
     format_count,
@@ -18,7 +17,12 @@ from alliance_stats.formatting import (
 from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.curve_intervals import crossing_time, probability_interval
 from alliance_stats.survival.influence import survival_influence
-from alliance_stats.survival.intervals import Spells, few_clusters_warning, read_intervals
+from alliance_stats.survival.intervals import (
+    Spells,
+    few_clusters_warning,
+    read_intervals,
+    refuse_single_clusters,
+)
 from alliance_stats.survival.life_table import (
     LifeTable,
     at_risk,
@@ -242,11 +246,7 @@ def kaplan_meier(
     intervals = read_intervals(
         data, time=time, event=event, entry=entry, strata=strata, cluster=cluster
     )
-    if intervals.cluster is not None and intervals.n_clusters < 2:
-        raise DataError(
-            f"Column '{cluster}' holds one cluster: a standard error over clusters needs at least "
-            "two. Leave out cluster=, and say that the rows were taken as independent."
-        )
+    refuse_single_clusters(intervals, cluster)
     curves = tuple(
         _curve(intervals.spells(number), label) for number, label in enumerate(intervals.strata)
     )

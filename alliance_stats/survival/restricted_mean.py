@@ -12,7 +12,7 @@ from alliance_stats.estimates import Array, two_sided_p, wald_interval
 from alliance_stats.formatting import format_interval, format_number, p_phrase
 from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.influence import survival_influence
-from alliance_stats.survival.intervals import IntArray, read_intervals
+from alliance_stats.survival.intervals import IntArray, read_intervals, refuse_single_clusters
 from alliance_stats.survival.life_table import LifeTable, greenwood, life_table
 from alliance_stats.survival.product_limit import product_limit
 
@@ -156,6 +156,7 @@ def restricted_mean(
     intervals = read_intervals(
         data, time=time, event=event, entry=entry, strata=strata, cluster=cluster
     )
+    refuse_single_clusters(intervals, cluster)
     n_strata = len(intervals.strata)
     estimate = np.zeros(n_strata)
     covariance = np.zeros((n_strata, n_strata))

@@ -84,6 +84,10 @@ def test_restricted_mean_is_not_extrapolated() -> None:
         restricted_mean(data, time="time", event="left", strata="g", until=5)
     with pytest.raises(ValueError, match="until must be above 0"):
         restricted_mean(data, time="time", event="left", until=0)
+    with pytest.raises(DataError, match="'g' holds one cluster in stratum 'a'"):
+        restricted_mean(data, time="time", event="left", strata="g", until=2, cluster="g")
+    with pytest.raises(DataError, match="'g' holds one cluster in stratum 'a'"):
+        cumulative_incidence(data, time="time", event="left", strata="g", cluster="g")
     # a curve that reached 0 is known for ever
     ended = restricted_mean(data.iloc[:2], time="time", event="left", until=5)
     assert_allclose(ended.estimate, 3 / 2)

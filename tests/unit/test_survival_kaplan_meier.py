@@ -130,6 +130,8 @@ def test_missing_columns_are_named() -> None:
         kaplan_meier(FOUR, time="time", event="lefft")
     with pytest.raises(DataError, match="holds one cluster"):
         kaplan_meier(FOUR.assign(therapist="T1"), **COLUMNS, cluster="therapist")
+    with pytest.raises(DataError, match="holds one cluster in stratum 'T1'"):
+        kaplan_meier(FOUR, **COLUMNS, cluster="therapist", strata="therapist")
 
 
 def test_wrong_questions_are_refused() -> None:
