@@ -1,9 +1,8 @@
 """An analyst's own estimate beside published ones, on one effect-size scale."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -13,51 +12,11 @@ from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Result, wald_interval
 from alliance_stats.evidence.printed import read_printed
 from alliance_stats.evidence.registry import PublishedRecord, load_registry
+from alliance_stats.evidence.scales import SCALES, STABLE, convert
 from alliance_stats.formatting import format_interval, format_number
 
-__all__ = ["SCALES", "Comparison", "compare_with", "published_effects"]
+__all__ = ["Comparison", "compare_with", "published_effects"]
 
-_LOGIT_PER_D = np.pi / np.sqrt(3.0)
-
-Conversion = Callable[[float], float]
-
-
-@dataclass(frozen=True, slots=True)
-class _Scale:
-    """A scale: its family, and the way to and from the family's common scale.
-
-    Common to r, d and odds ratios is d (groups of equal size); common to hazard ratios is their
-    logarithm. Each step is increasing, so the ends of an interval convert one by one.
-    """
-
-    family: str
-    to_common: Conversion
-    from_common: Conversion
-
-
-def _identity(value: float) -> float:
-    return value
-
-
-# r = d / sqrt(d^2 + 4), atanh r = asinh(d / 2), ln OR = d pi / sqrt(3)
-SCALES: Mapping[str, _Scale] = MappingProxyType(
-    {
-        "r": _Scale("d", lambda r: 2.0 * r / np.sqrt(1.0 - r * r), lambda d: d / np.hypot(d, 2.0)),
-        "fisher_z": _Scale("d", lambda z: 2.0 * np.sinh(z), lambda d: np.arcsinh(d / 2.0)),
-        "d": _Scale("d", _identity, _identity),
-        "g": _Scale("d", _identity, _identity),
-        "log_odds_ratio": _Scale("d", lambda b: b / _LOGIT_PER_D, lambda d: d * _LOGIT_PER_D),
-        "odds_ratio": _Scale(
-            "d", lambda x: np.log(x) / _LOGIT_PER_D, lambda d: np.exp(d * _LOGIT_PER_D)
-        ),
-        "log_hazard_ratio": _Scale("hazard", _identity, _identity),
-        "hazard_ratio": _Scale("hazard", np.log, np.exp),
-        "exp_b": _Scale("hazard", np.log, np.exp),
-    }
-)
-
-# where estimates are near normal, and differences are taken: Fisher's z, d, logarithms
-_STABLE = MappingProxyType({"d": "fisher_z", "hazard": "log_hazard_ratio"})
 _COLUMNS = ("label", "origin", "about", "sample", "design", "estimate", "conf_low", "conf_high",
             "interval", "doi")  # fmt: skip
 _NUMBERS = ("estimate", "conf_low", "conf_high")
@@ -230,9 +189,7 @@ def compare_with(
             "apart from r, d and odds ratios."
         )
     own = _own_row(result, term, conf_level)
-    values = {
-        name: _convert(own[name], scale, on) for name in ("estimate", "conf_low", "conf_high")
-    }
+    values = {name: convert(own[name], scale, on) for name in ("estimate", "conf_low", "conf_high")}
     first = {
         "label": label, "origin": OWN, "about": str(own.get("term", "")), "sample": "",
         "design": "", **values, "interval": "computed", "doi": "",
@@ -286,7 +243,7 @@ def _comparable(record: PublishedRecord, on: str, *, named: bool) -> bool:
 def _published_row(record: PublishedRecord, on: str) -> dict[str, object]:
     owns = record.row.interval_of == (record.effect,)
     limits = {
-        name: _convert(_value(record, name), record.effect, on)
+        name: convert(_value(record, name), record.effect, on)
         if owns and name in record.texts
         else np.nan
         for name in ("conf_low", "conf_high")
@@ -297,7 +254,7 @@ def _published_row(record: PublishedRecord, on: str) -> dict[str, object]:
         "about": record.about,
         "sample": record.sample,
         "design": record.source.design,
-        "estimate": _convert(_value(record, record.effect), record.effect, on),
+        "estimate": convert(_value(record, record.effect), record.effect, on),
         **limits,
         "interval": NO_INTERVAL if np.isnan(limits["conf_low"]) else INTERVAL_PRINTED,
         "doi": record.source.doi,
@@ -308,20 +265,13 @@ def _value(record: PublishedRecord, name: str) -> float:
     return float(read_printed(record.texts[name]).first)
 
 
-def _convert(value: float, scale: str, on: str) -> float:
-    if scale == on:
-        return float(value)
-    with np.errstate(divide="ignore", over="ignore"):
-        return float(SCALES[on].from_common(SCALES[scale].to_common(float(value))))
-
-
 def _with_differences(frame: pd.DataFrame, on: str, conf_level: float) -> pd.DataFrame:
     """Add the own estimate minus each published one, both taken as independent and normal.
 
     Standard errors come from the widths of the intervals on the stable scale.
     """
-    stable = _STABLE[SCALES[on].family]
-    at = {name: np.array([_convert(x, on, stable) for x in frame[name]]) for name in _NUMBERS}
+    stable = STABLE[SCALES[on].family]
+    at = {name: np.array([convert(x, on, stable) for x in frame[name]]) for name in _NUMBERS}
     levels = np.where(frame["origin"] == OWN, conf_level, 0.95)
     unit = [wald_interval(0.0, 1.0, conf_level=level)[1] for level in levels]
     std_error = (at["conf_high"] - at["conf_low"]) / (2.0 * np.array(unit, dtype=np.float64))

@@ -215,6 +215,10 @@ def consistency_check(
     return ConsistencyCheck(tuple(labels), tuple(verdicts), not_read, rows)
 
 
+def _is_float(value: object) -> bool:
+    return isinstance(value, (float, np.floating)) and not np.isnan(value)
+
+
 def _known_columns(table: pd.DataFrame) -> list[str]:
     known = [name for name in table.columns if name in QUANTITIES or name in SETTINGS]
     if not any(name in QUANTITIES for name in known):
@@ -225,7 +229,8 @@ def _known_columns(table: pd.DataFrame) -> list[str]:
     for name in known:
         dtype = table[name].dtype
         whole = pd.api.types.is_integer_dtype(dtype)
-        if pd.api.types.is_numeric_dtype(dtype) and not whole:
+        numeric = pd.api.types.is_numeric_dtype(dtype) and not whole
+        if numeric or table[name].map(_is_float).any():
             raise DataError(
                 f"Column '{name}' holds numbers ({dtype}), not the text that was printed: .10 and "
                 ".1 cannot be told apart any more. Read the table with dtype=str."

@@ -5,8 +5,8 @@ value the formula takes. It is too wide where an input stands more than once; cu
 inputs into small cells and joining the cells' results makes the excess shrink with the cell size.
 
 Guarantee: the set is never too narrow, so a number it excludes cannot have come from the printed
-ones. It is too wide by less than the tests allow (a hundredth of its width where correlations are
-printed with two decimals).
+ones. It is too wide by about a hundredth of its width where correlations are printed with two
+decimals, by a tenth where they hardly fit together.
 """
 
 from collections.abc import Callable

@@ -11,8 +11,8 @@ from alliance_stats.checks import check_choice, check_conf_level
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array, two_sided_p, wald_interval
 from alliance_stats.evidence.effects import Effects
+from alliance_stats.evidence.meta_report import cautions, sentences
 from alliance_stats.evidence.pooling import Gls, fit_gls, profile_interval, typical_variance
-from alliance_stats.formatting import format_interval, format_number, p_phrase, plural, t_phrase
 from alliance_stats.ledger import RowLedger
 
 __all__ = ["MetaAnalysis"]
@@ -242,51 +242,7 @@ class MetaAnalysis:
 
     def summary(self) -> str:
         """Say what was found in words; anything to beware of comes first."""
-        return "\n".join([*self._warnings(), *self._sentences()])
-
-    def _sentences(self) -> list[str]:
-        tidy, glance = self.tidy(), self.glance().iloc[0]
-        studies = (
-            f" of {plural(int(glance['n_studies']), 'study', 'studies')}"
-            if self.effects.studies is not None
-            else ""
-        )
-        lines = [f"{plural(int(glance['nobs']), 'estimate')}{studies}; {self.method}, {self.test}."]
-        for _, row in tidy.iterrows():
-            told = format_interval(row["conf_low"], row["conf_high"])
-            tested = t_phrase(row["statistic"], row["df"], row["p_value"])
-            lines.append(f"{row['term']}: {format_number(row['estimate'])} {told}, {tested}.")
-        if self.is_pooled and self.effects.measure == "fisher_z":
-            r = self.tidy(on="r").iloc[0]
-            lines.append(
-                f"As a correlation: {format_number(r['estimate'])} "
-                f"{format_interval(r['conf_low'], r['conf_high'])}."
-            )
-        if self.is_pooled and self.method != "fixed":
-            expected = self.prediction().iloc[0]
-            lines.append(
-                "A new effect is expected in "
-                f"{format_interval(expected['conf_low'], expected['conf_high'])}."
-            )
-        lines.append(
-            f"tau2 = {format_number(self.tau2, 3)}, I2 = {format_number(glance['i_squared'], 1)}%, "
-            f"Q({int(glance['q_df'])}) = {format_number(glance['q'])}, {p_phrase(glance['q_p'])}."
-        )
-        return lines
-
-    def _warnings(self) -> list[str]:
-        found = []
-        if not self.converged:
-            found.append("WARNING: the search for the variances did not end in a flat place.")
-        zero = [level for level, tau2 in self.components.items() if tau2 == 0.0]
-        if zero and self.method != "fixed":
-            found.append(f"NOTE: the variance at level {' and '.join(zero)} is at zero.")
-        if self.test == "knapp-hartung" and self.factor < 1.0:
-            found.append(
-                "NOTE: the Knapp-Hartung standard errors are smaller than the model's own; "
-                "test='knapp-hartung-adhoc' keeps them from being so."
-            )
-        return found
+        return "\n".join([*cautions(self), *sentences(self)])
 
     def _cochran(self) -> tuple[float, int, float]:
         k, p = self.effects.X.shape

@@ -233,7 +233,7 @@ def printed_rows(draw: st.DrawFn, case: Callable[[st.DrawFn], Numbers]) -> dict[
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
 def test_a_number_that_follows_is_never_called_not_reproduced(case) -> None:
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=40, deadline=None)
     @given(printed_rows(case))
     def check(row: dict[str, str]) -> None:
         verdicts = consistency_check(pd.DataFrame([row])).tidy()
@@ -249,7 +249,7 @@ OUTSIDE = 1e-6
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
 def test_a_number_moved_outside_its_feasible_set_is_always_called_so(case) -> None:
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=25, deadline=None)
     @given(printed_rows(case), st.data())
     def check(row: dict[str, str], data: st.DataObject) -> None:
         before = consistency_check(pd.DataFrame([row])).tidy()

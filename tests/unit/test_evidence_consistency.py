@@ -196,6 +196,7 @@ def test_rows_without_a_printed_number_are_counted() -> None:
     ("table", "options", "message"),
     [
         ({"r": [0.3]}, {}, r"Column 'r' holds numbers \(float64\), not the text that was printed"),
+        ({"r": [0.3, ".30"]}, {}, r"Column 'r' holds numbers \(object\), not the text"),
         ({"r": ["about .3"]}, {}, r"Row 0, field 'r': 'about .3' is not a printed number"),
         (
             {"n": ["50.5"]},

@@ -3,7 +3,15 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from alliance_stats.evidence.catalogue import correlations, counts, means, ratios, statistics, wald
+from alliance_stats.evidence.catalogue import (
+    conversions,
+    correlations,
+    counts,
+    means,
+    ratios,
+    statistics,
+    wald,
+)
 from alliance_stats.evidence.catalogue.core import Box, Relation, Setting
 
 __all__ = ["CATALOGUE", "YIELDING", "Box", "Relation", "Setting"]
@@ -11,7 +19,7 @@ __all__ = ["CATALOGUE", "YIELDING", "Box", "Relation", "Setting"]
 CATALOGUE: Mapping[str, Relation] = MappingProxyType(
     {
         relation.name: relation
-        for module in (statistics, wald, correlations, means, ratios, counts)
+        for module in (statistics, wald, correlations, means, ratios, conversions, counts)
         for relation in module.RELATIONS
     }
 )

@@ -1,4 +1,4 @@
-"""A correlation, its n, interval and p; differences of correlations; r, d and odds ratio."""
+"""A correlation, its n, interval and p; pooled correlations; differences of correlations."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,7 @@ from alliance_stats.evidence.catalogue.core import (
 )
 from alliance_stats.evidence.catalogue.wald import critical_value, midpoint_relations
 from alliance_stats.evidence.enclosure import Span, enclose
-from alliance_stats.evidence.intervals import Interval, corners, point, quotient
+from alliance_stats.evidence.intervals import Interval, corners, quotient
 
 __all__ = ["RELATIONS"]
 
@@ -43,10 +43,6 @@ def _fisher(r: Interval) -> Interval:
 def _t_of_r(box: Box, _: Setting) -> Interval:
     left = _left(box["n"], 2)
     return corners(lambda r, df: r * np.sqrt(df) / np.sqrt(1.0 - r * r), box["r"], left)
-
-
-def _r_of_t(box: Box, _: Setting) -> Interval:
-    return corners(lambda t, df: t / np.hypot(t, np.sqrt(df)), box["t"], box["df"])
 
 
 def _df_of_n(box: Box) -> Interval:
@@ -163,48 +159,6 @@ def _dependent_df(box: Box) -> Interval:
     return _left(box["n"], 3)
 
 
-def _groups_factor(box: Box) -> Interval:
-    """Return a = (n1 + n2)^2 / (n1 n2), which is least where the groups are equal."""
-    return corners(
-        lambda n1, n2: (n1 + n2) ** 2 / (n1 * n2),
-        box["n1"],
-        box["n2"],
-        turns=((box["n2"].low,), (box["n1"].low,)),
-    )
-
-
-def _to_d(r: Interval, a: Interval) -> Interval:
-    return corners(lambda x, factor: x * np.sqrt(factor) / np.sqrt(1.0 - x * x), r, a)
-
-
-def _to_r(d: Interval, a: Interval) -> Interval:
-    return corners(lambda x, factor: x / np.hypot(x, np.sqrt(factor)), d, a)
-
-
-def _d_of_r(box: Box, _: Setting) -> Interval:
-    return _to_d(box["r"], point(4.0))
-
-
-def _r_of_d(box: Box, _: Setting) -> Interval:
-    return _to_r(box["d"], point(4.0))
-
-
-def _d_of_r_sized(box: Box, _: Setting) -> Interval:
-    return _to_d(box["r"], _groups_factor(box))
-
-
-def _r_of_d_sized(box: Box, _: Setting) -> Interval:
-    return _to_r(box["d"], _groups_factor(box))
-
-
-def _d_of_odds_ratio(box: Box, _: Setting) -> Interval:
-    return corners(lambda ratio: np.log(ratio) * np.sqrt(3.0) / np.pi, box["odds_ratio"])
-
-
-def _odds_ratio_of_d(box: Box, _: Setting) -> Interval:
-    return corners(lambda d: np.exp(d * np.pi / np.sqrt(3.0)), box["d"])
-
-
 _N = ("r", "n")
 _T_OF_R = Relation(
     "t_r", "t", _N, _t_of_r, "t = r sqrt(n - 2) / sqrt(1 - r^2)", _STUDENT, path="r n"
@@ -279,27 +233,6 @@ def _between_limits() -> tuple[Relation, ...]:
     return (*fisher, *raw)
 
 
-def _conversions() -> tuple[Relation, ...]:
-    equal, sized = "for groups of equal size", "for groups of n1 and n2"
-    chinn = "Chinn 2000, doi:10.1002/1097-0258(20001130)19:22<3127::AID-SIM784>3.0.CO;2-M"
-    return (
-        Relation("d_r", "d", ("r",), _d_of_r,
-                 f"d = 2 r / sqrt(1 - r^2) {equal}", _BORENSTEIN, "d r"),
-        Relation("r_d", "r", ("d",), _r_of_d,
-                 f"r = d / sqrt(d^2 + 4) {equal}", _BORENSTEIN, "d r"),
-        Relation("d_r_sized", "d", ("r", "n1", "n2"), _d_of_r_sized,
-                 f"d = r sqrt(a) / sqrt(1 - r^2) {sized}, a = (n1 + n2)^2 / (n1 n2)", _BORENSTEIN,
-                 "d r"),
-        Relation("r_d_sized", "r", ("d", "n1", "n2"), _r_of_d_sized,
-                 f"r = d / sqrt(d^2 + a) {sized}, a = (n1 + n2)^2 / (n1 n2)", _BORENSTEIN, "d r"),
-        Relation("d_odds_ratio", "d", ("odds_ratio",), _d_of_odds_ratio,
-                 "d = ln(OR) sqrt(3) / pi", chinn, "d or"),
-        Relation("odds_ratio_d", "odds_ratio", ("d",), _odds_ratio_of_d,
-                 "OR = exp(d pi / sqrt(3))", chinn, "d or"),
-        Relation("r_t", "r", ("t", "df"), _r_of_t, "r = t / sqrt(t^2 + df)", _STUDENT, "r t"),
-    )  # fmt: skip
-
-
 RELATIONS: tuple[Relation, ...] = (
     _T_OF_R,
     _Z_OF_R,
@@ -314,5 +247,4 @@ RELATIONS: tuple[Relation, ...] = (
     *p_relations(_DEPENDENT, name="p_williams", df=_dependent_df),
     *_limits(),
     *_between_limits(),
-    *_conversions(),
 )
