@@ -2,6 +2,8 @@
 
 from alliance_stats.family.agreement import RuleAgreement, rule_agreement
 from alliance_stats.family.apim import APIM, apim
+from alliance_stats.family.balance import FamilyBalance, family_balance
+from alliance_stats.family.coherence import WithinFamilyICC, within_family_icc
 from alliance_stats.family.drops import ControlChart, DropBelowRunningMean, VShape
 from alliance_stats.family.episodes import Repair
 from alliance_stats.family.false_alarms import FalseAlarms, expected_false_alarms
@@ -19,6 +21,7 @@ __all__ = [
     "ControlChart",
     "DropBelowRunningMean",
     "FalseAlarms",
+    "FamilyBalance",
     "FamilyIndices",
     "FamilyRuptures",
     "OneWithMany",
@@ -32,12 +35,15 @@ __all__ = [
     "SuddenGain",
     "SuddenLoss",
     "VShape",
+    "WithinFamilyICC",
     "apim",
     "expected_false_alarms",
+    "family_balance",
     "family_indices",
     "family_ruptures",
     "one_with_many",
     "rule_agreement",
     "ruptures",
     "split_alliance",
+    "within_family_icc",
 ]

@@ -1,0 +1,219 @@
+"""Balance within families, modelled member by member and without difference scores."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from alliance_stats.checks import (
+    check_frame,
+    group_codes,
+    require_columns,
+    require_present,
+    units_with_several,
+)
+from alliance_stats.errors import DataError, NotIdentifiedError
+from alliance_stats.formatting import format_number, plural
+from alliance_stats.ledger import RowLedger
+from alliance_stats.multilevel import LinearMixedModel, VarianceBy, lmm
+from alliance_stats.multilevel.bootstrap import Bootstrap, parametric_bootstrap
+from alliance_stats.multilevel.comparison import LikelihoodRatioTest, likelihood_ratio_test
+
+__all__ = ["FamilyBalance", "family_balance"]
+
+_STRATUM = "stratum_"
+_MOST_STRATA = 10
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FamilyBalance:
+    """Level and spread of families' alliances in one model. Made by :func:`family_balance`.
+
+    Attributes
+    ----------
+    model
+        The mixed model with a spread of its own in every stratum.
+    equal
+        The same model with one spread for all.
+    strata
+        Values of the column that the spread was split by.
+    lasting
+        Whether a lasting spread (of members' own levels) is told from a momentary one.
+    """
+
+    model: LinearMixedModel
+    equal: LinearMixedModel
+    strata: tuple[str, ...]
+    lasting: bool
+
+    @property
+    def rows(self) -> RowLedger:
+        """What happened to the rows."""
+        return self.model.rows
+
+    def tidy(self) -> pd.DataFrame:
+        """Return a row a kind of spread and stratum: ``term, level, estimate``.
+
+        ``lasting``: SD of members' own levels around their family's, over the whole course.
+        ``momentary``: SD of a member's rating around that level (with measurement error). Both in
+        points, given the fixed effects. ``lasting ratio`` and ``momentary ratio``: of each
+        stratum's SD to the first's. Intervals: :meth:`bootstrap`; effects on the level and on gaps
+        between roles: ``model.tidy()``.
+        """
+        found = _spreads(self.model, strata=self.strata, lasting=self.lasting)
+        names = [name.split("|") for name in found]
+        return pd.DataFrame(
+            {
+                "term": [term for term, _ in names],
+                "level": [level for _, level in names],
+                "estimate": list(found.values()),
+            }
+        )
+
+    def test(self) -> LikelihoodRatioTest:
+        """Test whether all strata have the same spread, lasting and momentary.
+
+        Likelihood-ratio test; equal variances lie inside the parameter space, so that chi-squared
+        is its reference (as long as no variance is zero).
+        """
+        found = likelihood_ratio_test(self.model, self.equal)
+        return replace(
+            found,
+            p_value=float(stats.chi2.sf(found.statistic, found.df)),
+            reference=f"chi-squared with {found.df} df",
+        )
+
+    def bootstrap(self, *, seed: int, n: int = 1000, n_jobs: int | None = None) -> Bootstrap:
+        """Draw and refit: percentile intervals of the SDs and their ratios (``term|level``)."""
+        measure = partial(_spreads, strata=self.strata, lasting=self.lasting)
+        return parametric_bootstrap(self.model, measure, n=n, seed=seed, n_jobs=n_jobs)
+
+    def glance(self) -> pd.DataFrame:
+        """Return one row: the model's, with the test of equal spread."""
+        test = self.test()
+        return self.model.glance().assign(
+            spread_statistic=test.statistic, spread_df=test.df, spread_p_value=test.p_value
+        )
+
+    def summary(self) -> str:
+        """Return the spreads and the test, then the model."""
+        lines = []
+        if self.model.singular or not self.model.convergence.converged:
+            lines.append(self.model.summary().split("\n\n")[0])
+        spread = self.tidy()
+        for row in spread[~spread["term"].str.endswith("ratio")].itertuples():
+            lines.append(f"{row.term} spread, {row.level}: SD {format_number(row.estimate, 3)}")
+        lines.append(f"Equal spread in {plural(len(self.strata), 'stratum', 'strata')}:")
+        lines.append(self.test().summary())
+        return "\n".join([*lines, "", self.model.summary()])
+
+
+def family_balance(
+    fixed: str,
+    data: pd.DataFrame,
+    *,
+    family: str,
+    person: str,
+    spread_by: str,
+    therapist: str | None = None,
+    reml: bool = True,
+) -> FamilyBalance:
+    """Model members' ratings, with a within-family spread of its own in every stratum.
+
+    The cross-level effect of experience on the level is its coefficient in `fixed`, that on the
+    balance between roles is its product with role, and that on the spread between members is told
+    by the strata. No score is subtracted from another, so that no difference carries the error of
+    two.
+
+    Parameters
+    ----------
+    fixed
+        Outcome and fixed effects: ``"alliance ~ session + role * experience"``. Role belongs in it:
+        lasting differences between roles are otherwise counted as spread.
+    data
+        Long table, a row a member (x session); not changed.
+    family, person
+        Id columns.
+    spread_by
+        Column of strata, constant within a family (a framework, or experience in groups of the
+        caller's making); ratios are to the first (of a Categorical's order, else sorted).
+    therapist
+        Column of the therapist, for a random effect above the families.
+    reml
+        Restricted or ordinary maximum likelihood.
+
+    Returns
+    -------
+    FamilyBalance
+        ``model`` with its ``tidy()``, and ``tidy()``, ``test()``, ``bootstrap(seed=)`` of the
+        spread. Persons with several rows have a level of their own, so that lasting and momentary
+        spread are told apart; with one row a person there is one spread.
+
+    Raises
+    ------
+    DataError
+        A stratum that is missing or differs within a family.
+    NotIdentifiedError
+        Fewer than two strata.
+    """
+    check_frame(data)
+    require_columns(data, [family, person, spread_by, therapist])
+    require_present(data, spread_by, why="to know which spread a row belongs to")
+    several = units_with_several(data, unit=family, column=spread_by)
+    if len(several):
+        raise DataError(
+            f"'{spread_by}' differs within '{family}' '{several[0]}'; the spread within a family "
+            "can only be split by what the family has as a whole."
+        )
+    moved = units_with_several(data, unit=person, column=family)
+    if len(moved):
+        raise DataError(
+            f"'{moved[0]}' (column '{person}') is in more than one '{family}'. Give persons ids "
+            "that are unique over families."
+        )
+    codes, values = group_codes(data[spread_by])
+    strata = tuple(str(value) for value in values)
+    if len(strata) > _MOST_STRATA:
+        raise DataError(
+            f"'{spread_by}' has {len(strata)} values; the spread is split by groups, at most "
+            f"{_MOST_STRATA}. Cut it into groups (pandas.cut) in a column of its own."
+        )
+    if len(strata) < 2:
+        raise NotIdentifiedError(
+            f"'{spread_by}' has the one value '{strata[0]}'; a spread can be split by two or more."
+        )
+    lasting = bool(data.duplicated(person).any())
+    columns = [f"in_{number}" for number in range(1, len(strata) + 1)]
+    labels = np.asarray(strata, dtype=object)[codes]
+    table = data.assign(
+        **{c: (codes == i).astype(np.float64) for i, c in enumerate(columns)}, **{_STRATUM: labels}
+    )
+    above = f"`{therapist}`/`{family}`" if therapist is not None else f"`{family}`"
+    random = f"{fixed} + (1 | {above})"
+    own = "".join(f" + (0 + {column} | `{person}`)" for column in columns) if lasting else ""
+    model = lmm(random + own, table, reml=reml, residual=VarianceBy(_STRATUM))
+    equal = lmm(random + (f" + (1 | `{person}`)" if lasting else ""), table, reml=reml)
+    return FamilyBalance(model, equal, strata, lasting)
+
+
+def _spreads(
+    model: LinearMixedModel, *, strata: Sequence[str], lasting: bool
+) -> Mapping[str, float]:
+    """SDs by stratum and their ratios to the first's, named ``term|stratum``."""
+    pars = model.tidy(effects="ran_pars")
+    residual = pars[pars["group"] == "Residual"].set_index("level")["estimate"]
+    kinds = {"momentary": [float(residual[stratum]) for stratum in strata]}
+    if lasting:
+        own = pars.set_index("term")["estimate"]
+        kinds = {"lasting": [float(own[f"sd__in_{i}"]) for i in range(1, len(strata) + 1)], **kinds}
+    found = {
+        f"{kind}|{s}": v for kind, sds in kinds.items() for s, v in zip(strata, sds, strict=True)
+    }
+    for kind, sds in kinds.items():
+        for stratum, sd in zip(strata[1:], sds[1:], strict=True):
+            ratio = sd / sds[0] if sds[0] > 0 else np.nan
+            found[f"{kind} ratio|{stratum} / {strata[0]}"] = ratio
+    return found

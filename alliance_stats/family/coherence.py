@@ -1,0 +1,145 @@
+"""How alike members of a family are at each session: the within-family intraclass correlation."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from alliance_stats.checks import check_conf_level
+from alliance_stats.family.members import read_members
+from alliance_stats.formatting import format_bounded
+from alliance_stats.ledger import RowLedger
+
+__all__ = ["WithinFamilyICC", "within_family_icc"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WithinFamilyICC:
+    """Intraclass correlations by session. Made by :func:`within_family_icc`.
+
+    Attributes
+    ----------
+    squares
+        A row a session: ``session, n_families, n_members, size`` (n0), ``between, within`` (mean
+        squares) and ``df1, df2``.
+    balanced
+        Whether all families had one size in every session and no role was taken out: the interval
+        is exact then.
+    rows
+        The row ledger.
+    """
+
+    squares: pd.DataFrame
+    balanced: bool
+    rows: RowLedger
+
+    def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return ``session, n_families, n_members, estimate, conf_low, conf_high``.
+
+        ``(MSB - MSW) / (MSB + (n0 - 1) MSW)``, the ICC of a single rating, with the interval of the
+        F distribution (Shrout & Fleiss 1979, doi:10.1037/0033-2909.86.2.420, case 1; n0 in place of
+        the size where sizes differ, which makes it an approximation). Negative where members of a
+        family are less alike than strangers.
+        """
+        alpha = 1.0 - check_conf_level(conf_level)
+        s = self.squares
+        F, n0 = s["between"] / s["within"], s["size"]
+        low = F / stats.f.isf(alpha / 2, s["df1"], s["df2"])
+        high = F * stats.f.isf(alpha / 2, s["df2"], s["df1"])
+        limits = {
+            name: (value - 1.0) / (value + n0 - 1.0)
+            for name, value in (("estimate", F), ("conf_low", low), ("conf_high", high))
+        }
+        return s[["session", "n_families", "n_members"]].assign(**limits)
+
+    def glance(self) -> pd.DataFrame:
+        """Return one row: sessions, and whether the intervals are exact."""
+        return pd.DataFrame(
+            [
+                {
+                    "n_sessions": len(self.squares),
+                    "n_undefined": int(self.squares["between"].isna().sum()),
+                    "balanced": self.balanced,
+                }
+            ]
+        )
+
+    def summary(self) -> str:
+        """Return the correlation of each session."""
+        lines = [
+            f"session {row.session}: ICC {format_bounded(row.estimate)} "
+            f"[{format_bounded(row.conf_low)}, {format_bounded(row.conf_high)}], "
+            f"{row.n_families} families"
+            for row in self.tidy().itertuples()
+        ]
+        kind = (
+            "exact" if self.balanced else "approximate: family sizes differ or roles were taken out"
+        )
+        return "\n".join([f"Within-family ICC by session ({kind}).", *lines, str(self.rows)])
+
+
+def within_family_icc(
+    data: pd.DataFrame,
+    *,
+    family: str,
+    person: str,
+    session: str,
+    score: str,
+    role: str | None = None,
+    min_families: int = 3,
+) -> WithinFamilyICC:
+    """Return how alike the members of a family are at each session.
+
+    Parameters
+    ----------
+    data, family, person, session, score
+        As in :func:`~alliance_stats.family.indices.family_indices`, one kind of rater.
+    role
+        Column of roles, whose means in a session are taken out first (the degrees of freedom
+        within families shrink by the number of roles less one).
+    min_families
+        Fewest families with two rated members; sessions with fewer are NaN.
+
+    Returns
+    -------
+    WithinFamilyICC
+        ``tidy()``, ``glance()``, ``summary()``, ``rows``. Families with one rated member at a
+        session say nothing about it and are set aside there, and counted.
+    """
+    table = read_members(
+        data, family=family, person=person, session=session, score=score, role=role
+    )
+    frame, rows = table.rows.keep(
+        table.frame, table.frame["score"].notna(), reason=f"'{score}' missing"
+    )
+    size = frame.groupby(["session", "family"])["score"].transform("size")
+    frame, rows = rows.keep(frame, size > 1, reason="the only member rated at the session")
+    found, balanced = [], role is None
+    for when, own in frame.groupby("session", sort=True):
+        values, roles = own["score"], 0
+        if role is not None:
+            values = values - own.groupby("role")["score"].transform("mean")
+            roles = own["role"].nunique() - 1
+        by = values.groupby(own["family"])
+        n, means = by.size(), by.mean()
+        N, k = int(n.sum()), len(n)
+        df2 = N - k - roles
+        enough = k >= max(min_families, 2) and df2 > 0
+        between = float((n * (means - values.mean()) ** 2).sum() / (k - 1)) if enough else np.nan
+        within = float(((values - by.transform("mean")) ** 2).sum() / df2) if enough else np.nan
+        balanced = balanced and n.min() == n.max()
+        found.append(
+            {
+                "session": when,
+                "n_families": k,
+                "n_members": N,
+                "size": (N - float((n**2).sum()) / N) / max(k - 1, 1),
+                "between": between,
+                "within": within if within > 0 else np.nan,
+                "df1": k - 1,
+                "df2": df2,
+            }
+        )
+    columns = ["session", "n_families", "n_members", "size", "between", "within", "df1", "df2"]
+    return WithinFamilyICC(pd.DataFrame(found, columns=columns), bool(balanced), rows)
