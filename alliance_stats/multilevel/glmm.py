@@ -29,6 +29,7 @@ from alliance_stats.multilevel.laplace import GeneralizedProblem, laplace
 from alliance_stats.multilevel.quadrature import adaptive_quadrature, check_scalar
 from alliance_stats.multilevel.separation import check_not_separated
 from alliance_stats.multilevel.starting import glm_coefficients
+from alliance_stats.multilevel.threads import one_blas_thread
 from alliance_stats.multilevel.tidy_frames import effect_covariances
 
 __all__ = ["GeneralizedLinearMixedModel", "glmm"]
@@ -392,10 +393,11 @@ def _fitted(
         check_scalar(design, nodes)
     known = np.zeros(len(trials)) if offset is None else numbers(design.frame, offset)
     problem = make_generalized_problem(design, family, trials, known)
-    gamma, eta = glm_coefficients(problem)
-    check_not_separated(design, problem, eta)
     criterion = laplace if nodes == 1 else adaptive_quadrature(nodes)
-    fit = minimise_jointly(problem, criterion, gamma)
+    with one_blas_thread():
+        gamma, eta = glm_coefficients(problem)
+        check_not_separated(design, problem, eta)
+        fit = minimise_jointly(problem, criterion, gamma)
     check_not_runaway(design, fit)
     if not fit.convergence.converged:
         warnings.warn(

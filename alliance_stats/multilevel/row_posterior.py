@@ -7,6 +7,7 @@ follow as one dense block.
 """
 
 import numpy as np
+from scipy import linalg
 
 from alliance_stats.estimates import Array
 from alliance_stats.multilevel.blocks import Layout
@@ -22,7 +23,10 @@ def predictors(layout: Layout, up: Elimination) -> list[Array]:
     The downward pass without its covariances: what a step towards the mode needs.
     """
     c = layout.n_crossed
-    dense_B = up.dense_G.T @ (up.dense_G @ up.dense_C) if c else np.empty((0, up.R.shape[0]))
+    dense_B = np.empty((0, up.R.shape[0]))
+    if c:
+        spherical = linalg.cho_solve((up.dense_L, True), up.dense_Lambda.T @ up.dense_C)
+        dense_B = up.dense_Lambda @ spherical
     dense_H = up.dense_C - up.dense_A @ dense_B if c else dense_B
     found: list[Array] = []
     B_above = np.empty((0, up.R.shape[0], 1))
@@ -79,7 +83,8 @@ def _joint_covariance(layout: Layout, up: Elimination) -> tuple[Array, Array, Ar
         (Q, Q, leaf units) with Q the effects of a whole chain, (Q, c, leaf units) and (c, c).
     """
     c = layout.n_crossed
-    dense_K = up.dense_G.T @ up.dense_G
+    dense_G = up.dense_G
+    dense_K = dense_G.T @ dense_G
     K = np.empty((0, 0, 1))
     K_cross = np.empty((0, c, 1))
     for k in reversed(range(len(layout.levels))):
