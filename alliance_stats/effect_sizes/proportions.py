@@ -108,9 +108,13 @@ def tango_difference(
         variance = max(0.0, n * (2.0 * q + difference * (1.0 - difference)))
         return (b - c - n * difference) ** 2 - z**2 * variance
 
-    # at -1 and 1 the variance is 0, at the estimate the distance is: a root lies between
-    low = -1.0 if excess(-1.0) <= 0 else float(optimize.brentq(excess, -1.0, estimate, xtol=1e-14))
-    high = 1.0 if excess(1.0) <= 0 else float(optimize.brentq(excess, estimate, 1.0, xtol=1e-14))
+    # the excess is positive at -1 and 1 and negative beside the estimate; at the estimate itself
+    # it is 0 where no pair differs or all do, hence the step aside
+    low = high = estimate
+    if estimate > -1.0:
+        low = float(optimize.brentq(excess, -1.0, estimate - 1e-10, xtol=1e-14))
+    if estimate < 1.0:
+        high = float(optimize.brentq(excess, estimate + 1e-10, 1.0, xtol=1e-14))
     return EffectSize(estimate, low, high, conf_level)
 
 

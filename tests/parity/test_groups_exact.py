@@ -4,7 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from alliance_stats.effect_sizes import clopper_pearson, odds_ratio, wilson
+from alliance_stats.effect_sizes import (
+    clopper_pearson,
+    odds_ratio,
+    probability_of_superiority,
+    tango_difference,
+    wilson,
+)
 from alliance_stats.groups import compare_groups
 from alliance_stats.groups.contingency import boschloo_p, fisher_p, mcnemar_p
 from tests.parity.reference import load_reference
@@ -138,3 +144,17 @@ def test_intervals_of_one_proportion_are_base_rs(reference):
     np.testing.assert_allclose(
         ours, [*reference["ci"], *reference["wilson"]], rtol=CLOSED_FORM, atol=1e-12
     )
+
+
+@pytest.mark.parametrize("reference", REFERENCE["tango"], ids=lambda r: str(r["k"]))
+def test_tango_interval_is_the_restricted_likelihoods(reference):
+    ours = tango_difference(*reference["k"])
+    assert [ours.conf_low, ours.conf_high] == pytest.approx(reference["ci"], rel=CLOSED_FORM)
+
+
+@pytest.mark.parametrize("name", ["no_ties", "ties", "big"])
+def test_probability_of_superiority_is_newcombes_method_5(name):
+    samples = REFERENCE["mann_whitney"][name]
+    ours = probability_of_superiority(samples["x"], samples["y"])
+    found = [ours.estimate, ours.conf_low, ours.conf_high]
+    assert found == pytest.approx(REFERENCE["superiority"][name], rel=CLOSED_FORM)

@@ -23,6 +23,7 @@ from alliance_stats.effect_sizes import (
     odds_ratio,
     pooled_sd,
     probability_of_superiority,
+    tango_difference,
     wilson,
 )
 from alliance_stats.errors import DataError, NotIdentifiedError
@@ -133,6 +134,18 @@ def test_newcombe_paired_difference_without_discordance_keeps_a_width():
     effect = newcombe_paired_difference(5, 0, 0, 5)
     assert effect.estimate == 0
     assert effect.conf_high > 0.05
+
+
+def test_tango_difference_at_its_ends():
+    # without discordance the limits are z^2 / (n + z^2), as Wilson's of nothing in n
+    none = tango_difference(0, 0, 10)
+    assert none.conf_high == pytest.approx(1.959963985**2 / (10 + 1.959963985**2), rel=1e-7)
+    assert none.conf_low == pytest.approx(-none.conf_high, rel=1e-7)
+    every = tango_difference(10, 0, 10)
+    assert every.estimate == every.conf_high == 1.0
+    assert 0 < every.conf_low < 1
+    with pytest.raises(DataError, match="6 and 5 differing pairs cannot be had from 10 pairs"):
+        tango_difference(6, 5, 10)
 
 
 def test_proportions_at_their_ends():

@@ -74,6 +74,23 @@ table_row <- function(t) {
        fisher_or = format(unname(f$estimate), digits = 17), odds = or_tight(t[1], t[2], t[3], t[4]),
        boschloo = bo[["p"]], boschloo_smallest = bo[["smallest"]])
 }
+# Tango (1998): the restricted likelihood's root written out, not his closed form
+tango <- function(b, c, n) {
+  q_at <- function(D) { lo <- max(0, -D); hi <- (1 - D) / 2
+    score <- function(q) b / (q + D) + c / q - 2 * (n - b - c) / (1 - 2 * q - D)
+    uniroot(score, c(lo + 1e-12, hi - 1e-12), tol = 1e-15)$root }
+  T <- function(D) { q <- q_at(D); (b - c - n * D) / sqrt(n * (2 * q + D * (1 - D))) }
+  z <- qnorm(0.975); est <- (b - c) / n
+  c(uniroot(function(D) T(D) - z, c(-0.999, est - 1e-9), tol = 1e-13)$root, uniroot(function(D) T(D) + z, c(est + 1e-9, 0.999), tol = 1e-13)$root)
+}
+tangos <- lapply(list(c(5, 2, 20), c(9, 1, 13), c(30, 41, 200)), function(k) list(k = k, ci = tango(k[1], k[2], k[3])))
+# Newcombe (2006), method 5
+newcombe5 <- function(x, y) {
+  m <- length(x); n <- length(y); th <- mean(outer(x, y, ">") + 0.5 * outer(x, y, "==")); N <- (m + n) / 2 - 1; z <- qnorm(0.975)
+  V <- function(t) t * (1 - t) * (1 + N * (1 - t) / (2 - t) + N * t / (1 + t)) / (m * n)
+  c(th, uniroot(function(t) th - t - z * sqrt(V(t)), c(0, th), tol = 1e-14)$root, uniroot(function(t) t - th - z * sqrt(V(t)), c(th, 1), tol = 1e-14)$root)
+}
+
 discordant <- list(c(1, 8), c(5, 5), c(0, 6), c(12, 4))
 clop <- lapply(list(c(0, 13), c(4, 13), c(13, 13), c(120, 400)), function(k) list(k = k, ci = binom.test(k[1], k[2])$conf.int[1:2], wilson = prop.test(k[1], k[2], correct = FALSE)$conf.int[1:2]))
 
@@ -91,5 +108,5 @@ write_reference(list(
   tables = lapply(tables, table_row),
   mcnemar = lapply(discordant, function(d) list(b = d[1], c = d[2], p_value = binom.test(d[1], sum(d))$p.value,
     mid = if (d[1] == d[2]) 1 - dbinom(d[1], sum(d), 0.5) / 2 else 2 * pbinom(min(d), sum(d), 0.5) - dbinom(d[1], sum(d), 0.5))),
-  proportions = clop
+  proportions = clop, tango = tangos, superiority = list(no_ties = newcombe5(no_ties$x, no_ties$y), ties = newcombe5(ties$x, ties$y), big = newcombe5(big$x, big$y))
 ), packages = c("coin"))
