@@ -221,6 +221,8 @@ def compare_groups(
     NotIdentifiedError
         If the data hold no information on what the test needs, as a variance.
     """
+    if n_permutations < 1:
+        raise ValueError(f"n_permutations must be at least 1; got {n_permutations}.")
     return compare_outcomes(
         data,
         [outcomes] if isinstance(outcomes, str) else list(outcomes),

@@ -131,6 +131,8 @@ def test_monte_carlo_needs_a_seed_and_repeats_with_it():
     data = pd.DataFrame({"group": ["a", "b"] * 30, "score": rng.normal(size=60)})
     with pytest.raises(DataError, match="More than 200,000 arrangements.*Give seed="):
         first(data, test="permutation")
+    with pytest.raises(ValueError, match="n_permutations must be at least 1; got 0"):
+        first(data, test="permutation", seed=4, n_permutations=0)
     one = first(data, test="permutation", seed=4, n_permutations=4999)
     two = first(data, test="permutation", seed=4, n_permutations=4999)
     assert one["p_value"] == two["p_value"]
