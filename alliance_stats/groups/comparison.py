@@ -83,7 +83,7 @@ class GroupComparison:
 
         Columns: ``outcome, contrast, estimand, estimate, std_error, conf_low, conf_high,
         interval_method, method, statistic_name, statistic, df, df1, df2, p_value, p_holm, p_fdr,
-        smallest_p``; with two groups ``hedges_g, hedges_g_low, hedges_g_high, hedges_g_scale, icc,
+        p_smallest``; with two groups ``hedges_g, hedges_g_low, hedges_g_high, hedges_g_scale, icc,
         superiority(_low, _high), odds_ratio(_low, _high), detectable, detectable_scale``; then per
         group i ``group_i, n_i, missing_i, mean_i, sd_i`` (the mean of a 0/1 outcome is its
         proportion) and, with `cluster`, ``clusters_i``; and ``note``. ``p_holm`` and ``p_fdr``

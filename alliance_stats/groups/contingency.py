@@ -183,7 +183,7 @@ def _risk_finding(
         p_value=p_value,
         interval=partial(_newcombe_limits, a, n_1, b, n_2),
         interval_method="Newcombe",
-        smallest_p=smallest,
+        p_smallest=smallest,
     )
 
 
@@ -207,7 +207,7 @@ def _paired_finding(outcome: Outcome, test: str, method: str, *, mid: bool) -> F
         p_value=mcnemar_p(first_only, second_only, mid=mid),
         interval=partial(_paired_limits, *cells),
         interval_method="Newcombe (paired)",
-        smallest_p=smallest if discordant else math.nan,
+        p_smallest=smallest if discordant else math.nan,
         note="" if discordant else "no pair differs",
     )
 

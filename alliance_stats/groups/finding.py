@@ -68,7 +68,7 @@ class Finding:
         The test; p is two-sided.
     interval, interval_method
         From a confidence level to the limits, and by which method: not always the test's own.
-    smallest_p
+    p_smallest
         The smallest p that this exact test could have given with these group sizes and margins;
         NaN for tests that are not exact.
     note
@@ -88,7 +88,7 @@ class Finding:
     p_value: float = math.nan
     interval: Callable[[float], tuple[float, float]] = no_interval
     interval_method: str = ""
-    smallest_p: float = math.nan
+    p_smallest: float = math.nan
     note: str = ""
 
 

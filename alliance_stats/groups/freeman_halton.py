@@ -26,7 +26,7 @@ def freeman_halton(outcome: Outcome, options: TestOptions) -> Finding:  # noqa: 
         method="Fisher exact test (Freeman-Halton)",
         estimand="differences among proportions",
         p_value=p_value,
-        smallest_p=smallest,
+        p_smallest=smallest,
     )
 
 

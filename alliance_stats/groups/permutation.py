@@ -127,7 +127,7 @@ def _of_many(outcome: Outcome, options: TestOptions) -> Finding:
         statistic_name="SS between",
         statistic=observed,
         p_value=(count + 1.0) / (options.n_permutations + 1.0),
-        smallest_p=1.0 / (options.n_permutations + 1.0),
+        p_smallest=1.0 / (options.n_permutations + 1.0),
     )
 
 
@@ -229,7 +229,7 @@ def _difference_finding(outcome: Outcome, method: str, p_value: float, smallest:
         p_value=p_value,
         interval=t_interval(difference, error, df) if known else no_interval,
         interval_method=interval_method if known else "",
-        smallest_p=smallest,
+        p_smallest=smallest,
     )
 
 

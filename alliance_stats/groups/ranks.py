@@ -50,7 +50,7 @@ def mann_whitney(outcome: Outcome, options: TestOptions) -> Finding:  # noqa: AR
         p_value=p_value,
         interval=_cliff_interval(x, y),
         interval_method="Newcombe (2006), method 5",
-        smallest_p=smallest,
+        p_smallest=smallest,
     )
 
 
@@ -121,7 +121,7 @@ def _signed_finding(
         p_value=p_value,
         interval=partial(_tango_limits, above, below, n),
         interval_method="Tango score",
-        smallest_p=smallest,
+        p_smallest=smallest,
         note=f"{tied} of {n} pairs do not differ" if tied else "",
     )
 

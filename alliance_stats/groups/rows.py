@@ -36,7 +36,7 @@ def comparison_row(outcome: Outcome, finding: Finding, conf_level: float) -> dic
         "df1": finding.df1,
         "df2": finding.df2,
         "p_value": finding.p_value,
-        "smallest_p": finding.smallest_p,
+        "p_smallest": finding.p_smallest,
     }
     if len(outcome.labels) == 2:
         row |= effect_columns(outcome, finding, conf_level)

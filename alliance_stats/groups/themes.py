@@ -39,7 +39,7 @@ class ThemeComparison:
         Columns: ``theme``, then per group ``group_i, count_i, n_i, missing_i, prevalence_i`` with
         exact limits ``prevalence_i_low, prevalence_i_high``; with two groups ``contrast, estimate,
         conf_low, conf_high`` (difference of proportions, Newcombe) and ``odds_ratio(_low, _high)``;
-        ``p_value, smallest_p`` (with these group sizes and this many cases), ``p_holm, p_fdr``
+        ``p_value, p_smallest`` (with these group sizes and this many cases), ``p_holm, p_fdr``
         over the themes of this table, ``method, note``.
         """
         tidy = self.comparison.tidy(conf_level=conf_level)
@@ -89,7 +89,7 @@ class ThemeComparison:
                 f"prevalence_{i}_high": high,
             }
         kept = ["contrast", "estimate", "conf_low", "conf_high", "odds_ratio", "odds_ratio_low"]
-        kept += ["odds_ratio_high", "p_value", "smallest_p", "p_holm", "p_fdr", "method", "note"]
+        kept += ["odds_ratio_high", "p_value", "p_smallest", "p_holm", "p_fdr", "method", "note"]
         return out | {name: row[name] for name in kept if name in row.index}
 
 

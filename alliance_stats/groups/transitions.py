@@ -74,7 +74,7 @@ class ThemeTransitions:
     def glance(self) -> pd.DataFrame:
         """Return one row an early state: cases, and the exact test that groups do not differ.
 
-        ``early, n, p_value, smallest_p, method``: Fisher's exact test of groups by later states
+        ``early, n, p_value, p_smallest, method``: Fisher's exact test of groups by later states
         (Freeman & Halton 1951, doi:10.1093/biomet/38.1-2.141); NaN where nobody or one group only
         was in that early state.
         """
@@ -90,7 +90,7 @@ class ThemeTransitions:
                     "early": bool(early),
                     "n": int(table.sum()),
                     "p_value": p_value,
-                    "smallest_p": smallest,
+                    "p_smallest": smallest,
                     "method": "Fisher exact test (Freeman-Halton)",
                 }
             )

@@ -47,7 +47,7 @@ def test_exact_mann_whitney_is_wilcox_test_without_ties():
     reference = REFERENCE["mann_whitney"]["no_ties"]
     ours = row(two_samples(reference), test="mann_whitney")
     assert ours["p_value"] == pytest.approx(reference["wilcox"], rel=CLOSED_FORM)
-    assert ours["smallest_p"] == pytest.approx(2 / 1716, rel=CLOSED_FORM)
+    assert ours["p_smallest"] == pytest.approx(2 / 1716, rel=CLOSED_FORM)
 
 
 def test_kruskal_wallis_is_kruskal_test():
@@ -81,7 +81,7 @@ def test_permutation_of_cases_is_enumeration_and_coin(name):
     ours = row(two_samples(REFERENCE["mann_whitney"][name]), test="permutation")
     assert ours["p_value"] == pytest.approx(reference["p_value"], rel=CLOSED_FORM)
     assert ours["p_value"] == pytest.approx(reference["coin"], rel=CLOSED_FORM)
-    assert ours["smallest_p"] == pytest.approx(reference["smallest"], rel=CLOSED_FORM)
+    assert ours["p_smallest"] == pytest.approx(reference["smallest"], rel=CLOSED_FORM)
 
 
 def test_permutation_of_signs_is_enumeration():
@@ -94,7 +94,7 @@ def test_permutation_of_whole_clusters_is_enumeration():
     data = pd.DataFrame({name: reference[name] for name in ("v", "cl", "g")})
     ours = row(data, cluster="cl", test="permutation")
     assert ours["p_value"] == pytest.approx(reference["p_value"], rel=CLOSED_FORM)
-    assert ours["smallest_p"] == pytest.approx(reference["smallest"], rel=CLOSED_FORM)
+    assert ours["p_smallest"] == pytest.approx(reference["smallest"], rel=CLOSED_FORM)
 
 
 TABLES = REFERENCE["tables"]

@@ -104,7 +104,7 @@ def test_mann_whitney_of_three_against_three():
     row = first(data, test="mann_whitney")
     assert row["statistic"] == 9
     assert row["p_value"] == pytest.approx(2 / 20, rel=EXACT)
-    assert row["smallest_p"] == pytest.approx(2 / 20, rel=EXACT)
+    assert row["p_smallest"] == pytest.approx(2 / 20, rel=EXACT)
     assert row["estimate"] == 1.0  # Cliff's delta
 
 
@@ -137,7 +137,7 @@ def test_monte_carlo_needs_a_seed_and_repeats_with_it():
     two = first(data, test="permutation", seed=4, n_permutations=4999)
     assert one["p_value"] == two["p_value"]
     assert one["method"] == "permutation test (Monte Carlo, 4999 draws)"
-    assert one["smallest_p"] == pytest.approx(1 / 5000, rel=EXACT)
+    assert one["p_smallest"] == pytest.approx(1 / 5000, rel=EXACT)
 
 
 def test_monte_carlo_agrees_with_enumeration_within_its_own_error():
@@ -169,7 +169,7 @@ def test_three_groups_are_permuted_by_monte_carlo():
 
 def test_whole_clusters_are_never_split(members):
     row = first(members, cluster="family", test="permutation")
-    assert row["smallest_p"] >= 1 / 70
+    assert row["p_smallest"] >= 1 / 70
     assert row["method"] == "permutation of 8 whole clusters (exact)"
     assert row["interval_method"] == "cluster-robust t (CR2)"
 

@@ -43,7 +43,7 @@ def interviews():
 def test_four_against_four_reaches_its_smallest_p(interviews):
     row = compare_themes(interviews, themes=["yes"], group="side").tidy().iloc[0]
     assert row["p_value"] == pytest.approx(2 / 70, rel=1e-10)
-    assert row["smallest_p"] == pytest.approx(2 / 70, rel=1e-10)
+    assert row["p_smallest"] == pytest.approx(2 / 70, rel=1e-10)
     assert (row["count_1"], row["count_2"]) == (4, 0)
     assert row["prevalence_1_low"] == pytest.approx(0.025**0.25, rel=1e-10)
     assert row["prevalence_2_high"] == pytest.approx(1 - 0.025**0.25, rel=1e-10)
