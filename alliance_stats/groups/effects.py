@@ -17,7 +17,7 @@ from alliance_stats.effect_sizes import (
 )
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.groups.finding import Finding
-from alliance_stats.groups.power import detectable_g, detectable_h
+from alliance_stats.groups.power import detectable_g, detectable_h, detectable_ratio
 from alliance_stats.groups.samples import Outcome
 
 __all__ = ["effect_columns"]
@@ -36,7 +36,7 @@ def effect_columns(
     g, scale, icc = _g(outcome, finding, conf_level)
     superiority = _superiority(outcome, conf_level)
     odds = _odds(outcome, conf_level)
-    detectable, detectable_scale = _detectable(outcome)
+    detectable, detectable_scale = _detectable(outcome, icc)
     return {
         **_columns("hedges_g", g),
         "hedges_g_scale": scale,
@@ -102,13 +102,28 @@ def _odds(outcome: Outcome, conf_level: float) -> EffectSize:
     return odds_ratio(int(x.sum()), n_1, int(y.sum()), n_2, conf_level=conf_level)
 
 
-def _detectable(outcome: Outcome) -> tuple[float, str]:
+def _detectable(outcome: Outcome, icc: float) -> tuple[float, str]:
+    """Return the effect detected with 80% power and its scale, where the design has one."""
     n_1, n_2 = outcome.n
-    if outcome.design != "independent" or not _describable(outcome):
+    if not _describable(outcome) or outcome.kind == "ordinal":
         return math.nan, ""
-    if outcome.kind == "binary":
-        return detectable_h(n_1, n_2), "Cohen's h"
-    return detectable_g(n_1, n_2), "SD"
+    if outcome.design == "independent":
+        if outcome.kind == "binary":
+            return detectable_h(n_1, n_2), "Cohen's h"
+        return detectable_g(n_1, n_2), "SD"
+    if outcome.kind != "continuous":
+        return math.nan, ""
+    if outcome.design == "paired":
+        return detectable_ratio(n_1 - 1.0) / math.sqrt(n_1), "SD of differences"
+    if outcome.design == "clustered" and not math.isnan(icc):
+        assert outcome.cluster is not None  # design is clustered
+        variance = 0.0
+        for g, n in enumerate(outcome.n):
+            sizes = np.unique(outcome.cluster[outcome.group == g], return_counts=True)[1]
+            variance += icc * float((sizes**2).sum()) / n**2 + (1.0 - icc) / n
+        ratio = detectable_ratio(sum(outcome.n_clusters) - 2.0)
+        return ratio * math.sqrt(variance), "total SD, at the estimated icc"
+    return math.nan, ""
 
 
 def _describable(outcome: Outcome) -> bool:

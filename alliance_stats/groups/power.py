@@ -7,7 +7,7 @@ from scipy import optimize, special, stats
 from alliance_stats.effect_sizes import noncentral_t_cdf
 from alliance_stats.errors import DataError
 
-__all__ = ["detectable_g", "detectable_h", "smallest_p_of_design"]
+__all__ = ["detectable_g", "detectable_h", "detectable_ratio", "smallest_p_of_design"]
 
 
 def smallest_p_of_design(n_1: int, n_2: int) -> float:
@@ -30,17 +30,25 @@ def detectable_g(n_1: int, n_2: int, *, power: float = 0.8, alpha: float = 0.05)
     ``n_1 + n_2 - 2`` df and noncentrality ``delta / sqrt(1/n_1 + 1/n_2)``
     (Cohen 1988, Statistical power analysis, ch. 2; as R's ``power.t.test(strict = TRUE)``).
     """
-    df = n_1 + n_2 - 2
     if min(n_1, n_2) < 2:
         return math.nan
+    root = math.sqrt(1.0 / n_1 + 1.0 / n_2)
+    return detectable_ratio(n_1 + n_2 - 2.0, power=power, alpha=alpha) * root
+
+
+def detectable_ratio(df: float, *, power: float = 0.8, alpha: float = 0.05) -> float:
+    """Return the ratio of a true effect to its standard error that a two-sided t test detects.
+
+    The noncentrality at which ``P(|T| > t_crit) = power``. Times the standard error that a design
+    gives to an estimate, it is the effect which that design detects.
+    """
     critical = float(stats.t.isf(alpha / 2.0, df))
 
     def shortfall(ncp: float) -> float:
         missed = noncentral_t_cdf(critical, df, ncp) - noncentral_t_cdf(-critical, df, ncp)
         return 1.0 - missed - power
 
-    ncp = optimize.brentq(shortfall, 0.0, critical + 20.0, xtol=1e-12)
-    return float(ncp) * math.sqrt(1.0 / n_1 + 1.0 / n_2)
+    return float(optimize.brentq(shortfall, 0.0, critical + 20.0, xtol=1e-12))
 
 
 def detectable_h(n_1: int, n_2: int, *, power: float = 0.8, alpha: float = 0.05) -> float:

@@ -57,7 +57,7 @@ def _outcome_text(row: pd.Series, n_groups: int) -> str:
         parts.append(f"{_capital(row['method'])}: {_test_text(row)}.")
     if not math.isnan(row["p_smallest"]):
         parts.append(f"The smallest p it could have given is {_small(row['p_smallest'])}.")
-    elif n_groups == 2 and not math.isnan(row.get("detectable", math.nan)):
+    elif row.get("detectable_scale") in {"SD", "Cohen's h"}:  # two independent groups
         least = smallest_p_of_design(row["n_1"], row["n_2"])
         if least > _WORTH_SAYING:
             parts.append(

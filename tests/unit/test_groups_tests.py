@@ -201,8 +201,9 @@ def test_clustered_rows_give_no_interval_that_takes_members_for_independent(memb
     assert row["hedges_g_scale"] == "total SD, cluster-corrected"
     assert 0 <= row["icc"] <= 1
     assert math.isnan(row["superiority_low"])
-    assert math.isnan(row["detectable"])
     plain = first(members)
+    assert row["detectable"] > plain["detectable"]
+    assert row["detectable_scale"] == "total SD, at the estimated icc"
     assert (
         row["hedges_g_high"] - row["hedges_g_low"] > plain["hedges_g_high"] - plain["hedges_g_low"]
     )
@@ -329,3 +330,21 @@ def test_small_designs_say_what_no_exact_test_can_go_below():
     data = pd.DataFrame({"group": ["a"] * 6 + ["b"] * 7, "score": np.arange(13.0) ** 2})
     text = compare_groups(data, outcomes="score", group="group").summary()
     assert "No exact test of 6 against 7 can give a p below .00058." in text
+
+
+def test_detectable_effect_of_whole_clusters_is_that_of_their_means():
+    # five families of two a group whose members are copies: ten cases, not twenty
+    data = pd.DataFrame(
+        {
+            "group": np.repeat(["a", "b"], 10),
+            "family": np.repeat(np.arange(10), 2),
+            "score": np.repeat([1.0, 4, 2, 8, 5, 3, 9, 2, 7, 6], 2),
+        }
+    )
+    row = first(data, cluster="family", test="cluster_robust")
+    assert row["icc"] == pytest.approx(1.0, rel=EXACT)
+    assert row["detectable"] == pytest.approx(detectable_g(5, 5), rel=1e-9)
+
+
+def test_an_ordinal_outcome_has_no_detectable_difference_in_sds(members):
+    assert math.isnan(first(members, "level")["detectable"])
