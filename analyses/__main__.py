@@ -15,6 +15,7 @@ from analyses import (
     beat_the_blues,
     family_alliance,
     family_therapy,
+    published_comparisons,
     therapist_experience,
 )
 from analyses.chapter import Chapter
@@ -41,6 +42,10 @@ ANALYSES = (
     ),
     Analysis(beat_the_blues.NAME, lambda out: beat_the_blues.main(beat_the_blues.load(), out)),
     Analysis(family_therapy.NAME, lambda out: family_therapy.main(family_therapy.load(), out)),
+    Analysis(
+        published_comparisons.NAME,
+        lambda out: published_comparisons.main(published_comparisons.load(), out),
+    ),
 )
 
 
@@ -76,7 +81,8 @@ def _summary(chapter: Chapter) -> str:
     parts = list(chapter.parts)
     figures = sum(isinstance(part, ReportFigure) for part in parts)
     counts = f"{plural(figures, 'figure')}, {plural(len(parts) - figures, 'table')}"
-    return f"[bold]{chapter.title}[/bold] ({chapter.data} data; {counts})\n  {chapter.headline}"
+    kind = "published numbers" if chapter.data == "published" else f"{chapter.data} data"
+    return f"[bold]{chapter.title}[/bold] ({kind}; {counts})\n  {chapter.headline}"
 
 
 if __name__ == "__main__":

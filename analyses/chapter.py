@@ -53,7 +53,7 @@ class Chapter:
     title
         The research question in a few words.
     data
-        ``"simulated"`` or ``"real"``.
+        ``"simulated"``, ``"real"``, or ``"published"`` where printed numbers are the data.
     source
         Where the data come from and what they do not hold, in plain words.
     sections
@@ -66,7 +66,7 @@ class Chapter:
 
     name: str
     title: str
-    data: Literal["simulated", "real"]
+    data: Literal["simulated", "real", "published"]
     source: str
     sections: tuple[Section, ...]
     numbers: Mapping[str, float]

@@ -5,14 +5,15 @@ from pathlib import Path
 
 from alliance_stats import __version__
 from alliance_stats.figures.report import ReportFigure
-from alliance_stats.formatting import to_html
+from alliance_stats.formatting import plural, to_html
 from alliance_stats.tables import ReportTable
 from analyses.chapter import REFERENCE, Chapter, Part, Section
 
 __all__ = ["page_html"]
 
 _STYLE = Path(__file__).with_name("page.css")
-_BADGES = {"simulated": "Simulated data", "real": "Real trial"}
+_BADGES = {"simulated": "Simulated data", "real": "Real trial", "published": "Published numbers"}
+_LONG = 30  # rows of a table that is folded
 
 
 def page_html(chapters: Sequence[Chapter]) -> str:
@@ -38,9 +39,9 @@ def page_html(chapters: Sequence[Chapter]) -> str:
 <header>
 <p class="package">alliance_stats {to_html(__version__)}</p>
 <h1>The alliance in nested treatment</h1>
-<p>Multilevel models, dropout and group comparisons, on one simulated study and two real trials.
-Every number on this page was computed by the package from data that come with it or with its
-dependencies.</p>
+<p>Multilevel models, dropout and group comparisons, on one simulated study and two real trials,
+and the field’s printed numbers recomputed. Every number on this page was computed by the package
+from data that come with it or with its dependencies.</p>
 </header>
 <nav aria-label="Contents">
 <h2>Contents</h2>
@@ -125,6 +126,9 @@ def _part(part: Part, name: str) -> str:
     caption = f"<b>{name}.</b> {to_html(part.caption, italics=True)}"
     note = f'<p class="note"><em>Note.</em> {to_html(part.note, italics=True)}</p>'
     scroll = f'<div class="scroll" tabindex="0" role="group" aria-label="{name}">{shown}</div>'
+    if isinstance(part, ReportTable) and len(part.frame) > _LONG:
+        rows = plural(len(part.frame), "row")
+        scroll = f"<details><summary>Show {rows}</summary>\n{scroll}\n</details>"
     inside = (
         f"<figcaption>{caption}</figcaption>\n{scroll}\n{note}"
         if kind == "table"

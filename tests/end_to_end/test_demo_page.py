@@ -149,3 +149,9 @@ def test_two_sections_of_one_label_are_refused():
     other = replace(chapter(table("tbl-y"), text="@tbl-y"), name="y")
     with pytest.raises(ValueError, match="Two sections of the page are labelled 'sec-x'"):
         page_html([chapter(table()), other])
+
+
+def test_a_long_table_is_folded_and_a_short_one_is_not():
+    long = replace(table(), frame=pd.DataFrame({"a": ["1"] * 31}))
+    assert "<details><summary>Show 31 rows</summary>" in page_html([chapter(long)])
+    assert "<details>" not in page_html([chapter(table())])
