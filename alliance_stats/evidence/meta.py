@@ -1,7 +1,6 @@
 """Meta-analysis: fixed and random effects, effects in studies, meta-regression."""
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -11,19 +10,11 @@ from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array
 from alliance_stats.evidence.effects import Columns, Effects, read_effects
 from alliance_stats.evidence.meta_result import MetaAnalysis
-from alliance_stats.evidence.pooling import dersimonian_laird, fit_gls, paule_mandel, reml
+from alliance_stats.evidence.pooling import ESTIMATORS, fit_gls
 from alliance_stats.evidence.three_level import estimate_components
 
-__all__ = ["METHODS", "TESTS", "meta_analysis"]
+__all__ = ["TESTS", "meta_analysis"]
 
-METHODS: Mapping[str, Callable[[Array, Array, Array], float]] = MappingProxyType(
-    {
-        "REML": reml,
-        "DL": dersimonian_laird,
-        "PM": paule_mandel,
-        "fixed": lambda y, v, X: 0.0,  # noqa: ARG005
-    }
-)
 TESTS = ("knapp-hartung", "knapp-hartung-adhoc", "t", "normal")
 
 
@@ -82,7 +73,7 @@ def meta_analysis(
     ValueError
         If method and test do not go together.
     """
-    check_choice(method, tuple(METHODS), name="method")
+    check_choice(method, tuple(ESTIMATORS), name="method")
     test = _test(test, method, three_level=study is not None)
     effects = read_effects(data, Columns(estimate, variance, r, n, study, moderators))
     return fit_effects(effects, method, test)
@@ -115,7 +106,7 @@ def fit_effects(effects: Effects, method: str, test: str) -> MetaAnalysis:
     if test != "normal" and k - p < 1:
         raise NotIdentifiedError(f"{k} estimates leave no degrees of freedom for test={test!r}.")
     if effects.studies is None:
-        components = {"effect": METHODS[method](effects.y, effects.v, effects.X)}
+        components = {"effect": ESTIMATORS[method](effects.y, effects.v, effects.X)}
         converged = True
     else:
         components, converged = estimate_components(effects)

@@ -12,7 +12,13 @@ from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array, two_sided_p, wald_interval
 from alliance_stats.evidence.effects import Effects
 from alliance_stats.evidence.meta_report import cautions, sentences
-from alliance_stats.evidence.pooling import Gls, fit_gls, profile_interval, typical_variance
+from alliance_stats.evidence.pooling import (
+    ESTIMATORS,
+    Gls,
+    fit_gls,
+    profile_interval,
+    typical_variance,
+)
 from alliance_stats.ledger import RowLedger
 
 __all__ = ["MetaAnalysis"]
@@ -178,8 +184,9 @@ class MetaAnalysis:
             ``nobs, n_studies`` (NaN without `study`), ``method, test, tau2`` (total), ``i_squared``
             (per cent), ``h_squared, q, q_df, q_p`` (Cochran's Q of the residuals), ``qm, qm_df1,
             qm_df2, qm_p`` (all moderators together: F, or chi-squared with infinite ``qm_df2``;
-            NaN without), ``log_lik`` (restricted for REML, as in metafor with ``log|X'X|/2``),
-            ``aic, bic, converged``.
+            NaN without), ``r_squared`` (per cent of tau2 that the moderators account for, 0 where
+            they leave more; NaN without moderators and with three levels), ``log_lik`` (restricted
+            for REML, as in metafor with ``log|X'X|/2``), ``aic, bic, converged``.
         """
         q, q_df, q_p = self._cochran()
         k, p = self.effects.X.shape
@@ -202,6 +209,7 @@ class MetaAnalysis:
                     "q_df": q_df,
                     "q_p": q_p,
                     **self._moderators(),
+                    "r_squared": self._explained(),
                     "log_lik": log_lik,
                     "aic": -2.0 * log_lik + 2.0 * parameters,
                     "bic": -2.0 * log_lik + parameters * np.log(k - p if restricted else k),
@@ -276,6 +284,14 @@ class MetaAnalysis:
             }
         p_value = float(stats.f.sf(wald / m, m, self.df))
         return {"qm": wald / m, "qm_df1": m, "qm_df2": self.df, "qm_p": p_value}
+
+    def _explained(self) -> float:
+        effects = self.effects
+        moderated = "(Intercept)" in effects.terms and not self.is_pooled
+        if not moderated or effects.studies is not None or self.method == "fixed":
+            return np.nan
+        without = ESTIMATORS[self.method](effects.y, effects.v, np.ones((len(effects.y), 1)))
+        return max(0.0, 100.0 * (1.0 - self.tau2 / without)) if without > 0.0 else np.nan
 
     def _turned_back(self, frame: pd.DataFrame, on: str) -> pd.DataFrame:
         check_choice(on, _SCALES, name="on")

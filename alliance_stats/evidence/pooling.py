@@ -5,16 +5,25 @@ moderators with the intercept. The marginal covariance is ``M = diag(v + tau2)``
 in studies, a variance shared by the effects of a study.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from scipy import linalg, optimize, stats
 
 from alliance_stats.estimates import Array
 
-__all__ = ["Gls", "dersimonian_laird", "fit_gls", "paule_mandel", "profile_interval", "reml",
-           "typical_variance"]  # fmt: skip
+__all__ = [
+    "ESTIMATORS",
+    "Gls",
+    "dersimonian_laird",
+    "fit_gls",
+    "paule_mandel",
+    "profile_interval",
+    "reml",
+    "typical_variance",
+]
 
 # tau2 is sought up to this multiple of the estimates' variance plus the mean sampling variance,
 # from this fraction of it on: beyond, one of the two variances is nothing beside the other.
@@ -152,6 +161,17 @@ def reml(y: Array, v: Array, X: Array) -> float:
         if at_left > 0.0 >= at_right
     ]
     return max(maxima, key=height)
+
+
+# how the variance between effects is estimated
+ESTIMATORS: Mapping[str, Callable[[Array, Array, Array], float]] = MappingProxyType(
+    {
+        "REML": reml,
+        "DL": dersimonian_laird,
+        "PM": paule_mandel,
+        "fixed": lambda y, v, X: 0.0,  # noqa: ARG005
+    }
+)
 
 
 def _scale(y: Array, v: Array) -> float:

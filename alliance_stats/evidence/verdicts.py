@@ -116,17 +116,23 @@ def _judge_path(
     row: PrintedRow, target: str, alternatives: Sequence[Relation], conventions: Sequence[str]
 ) -> Verdict:
     failed: Verdict | None = None
-    refused = ""
+    refused, open_if_cut = "", False
+    computed: set[str] = set()
     for rounding in conventions:
         for relation in alternatives:
             try:
                 verdict = _compare(row, target, relation, rounding)
             except NotIdentifiedError as refusal:
                 refused = refused or str(refusal)
+                open_if_cut |= relation.name in computed
                 continue
+            computed.add(relation.name)
             if verdict.verdict != NOT_REPRODUCED:
                 return verdict
             failed = failed or verdict
+    if open_if_cut:
+        reason = "it does not follow if digits were rounded; if they were cut off, it is left open"
+        return replace(_unchecked(row, target, reason), relation=alternatives[0].name)
     if failed is None:
         return replace(_unchecked(row, target, refused), relation=alternatives[0].name)
     hints = _hints(row, target, alternatives, failed)

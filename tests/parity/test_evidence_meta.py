@@ -63,6 +63,8 @@ def check_fit(model: MetaAnalysis, expected: dict[str, Any], tolerance: float) -
     if not model.is_pooled:
         close(glance["qm"], expected["qm"], tolerance)
         close(glance["qm_p"], expected["qm_p"], tolerance)
+        if model.method != "fixed":
+            close(glance["r_squared"], expected["r_squared"], tolerance)
     elif model.method != "fixed":
         interval = model.prediction().iloc[0]
         close(interval["conf_low"], expected["pi_low"], tolerance)

@@ -65,6 +65,8 @@ def test_wald_chi_squared_is_on_one_df_unless_printed_otherwise() -> None:
         ("two_r", "p_two_r", "p"),
         ("dependent", "t_williams", "t"),
         ("dependent", "p_williams", "p"),
+        ("four", "z_steiger", "z"),
+        ("four", "p_steiger", "p"),
         ("means", "t_welch", "welch"),
         ("means", "p_welch", "welch_p"),
         ("means", "t_pooled", "pooled"),

@@ -23,6 +23,7 @@ _FISHER = "Fisher 1921, Metron 1:3-32"
 _STUDENT = "Student 1908, doi:10.1093/biomet/6.2-3.302"
 _BORENSTEIN = "Borenstein et al. 2009, doi:10.1002/9780470743386, ch. 7"
 _THREE_LEVEL = "Assink & Wibbelink 2016, doi:10.20982/tqmp.12.3.p154"
+_STEIGER_1980 = "Steiger 1980, doi:10.1037/0033-2909.87.2.245"
 _WILLIAMS = "Williams 1959, as recommended by Steiger 1980, doi:10.1037/0033-2909.87.2.245"
 
 
@@ -159,6 +160,37 @@ def _dependent_df(box: Box) -> Interval:
     return _left(box["n"], 3)
 
 
+def steiger_z(*spans: Span) -> Span:
+    """Return Steiger's Z for r12 - r34, from ``r12, r34, r13, r14, r23, r24, n``, enclosed.
+
+    ``Z = (atanh r12 - atanh r34) sqrt(n - 3) / sqrt(2 - 2 s)``, s the correlation of the two
+    Fisher z's with both r at their mean m:
+    ``s = ((r13 - m r23)(r24 - r23 m) + (r14 - r13 m)(r23 - m r13) + (r13 - r14 m)(r24 - m r14)
+    + (r14 - m r24)(r23 - r24 m)) / (2 (1 - m^2)^2)``.
+    """
+    r12, r34, r13, r14, r23, r24, n = spans
+    m = (r12 + r34) * 0.5
+    covariance = (
+        (r13 - m * r23) * (r24 - r23 * m)
+        + (r14 - r13 * m) * (r23 - m * r13)
+        + (r13 - r14 * m) * (r24 - m * r14)
+        + (r14 - m * r24) * (r23 - r24 * m)
+    )
+    s = covariance * 0.5 / (1.0 - m.square()).square()
+    difference = r12.increasing(np.arctanh) - r34.increasing(np.arctanh)
+    return difference * ((n - 3.0) / (2.0 - s * 2.0)).root()
+
+
+_FOUR = ("r12", "r34", "r13", "r14", "r23", "r24", "n")
+
+
+def _four_variables(box: Box, _: Setting) -> Interval:
+    _left(box["n"], 3)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = enclose(steiger_z, *(box[name] for name in _FOUR))
+    return Interval(-np.inf, np.inf) if np.isnan([found.low, found.high]).any() else found
+
+
 _N = ("r", "n")
 _T_OF_R = Relation(
     "t_r", "t", _N, _t_of_r, "t = r sqrt(n - 2) / sqrt(1 - r^2)", _STUDENT, path="r n"
@@ -180,6 +212,10 @@ _INDEPENDENT = Relation(
 _DEPENDENT = Relation(
     "t_williams", "t", ("r12", "r13", "r23", "n"), _dependent,
     "Williams' t for r12 - r13 on n - 3 df", _WILLIAMS, path="dependent r", exact=False,
+)  # fmt: skip
+_STEIGER = Relation(
+    "z_steiger", "z", _FOUR, _four_variables, "Steiger's Z for r12 - r34", _STEIGER_1980,
+    path="dependent r", exact=False,
 )  # fmt: skip
 _LIMITS = (("conf_low", -1), ("conf_high", 1))
 
@@ -245,6 +281,8 @@ RELATIONS: tuple[Relation, ...] = (
     *p_relations(_INDEPENDENT, name="p_two_r", df=no_df),
     _DEPENDENT,
     *p_relations(_DEPENDENT, name="p_williams", df=_dependent_df),
+    _STEIGER,
+    *p_relations(_STEIGER, name="p_steiger", df=no_df),
     *_limits(),
     *_between_limits(),
 )

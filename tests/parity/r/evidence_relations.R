@@ -36,6 +36,13 @@ dependent <- cbind(dependent, t(mapply(function(r12, r13, r23, n) {
   d <- r.test(n = n, r12 = r12, r13 = r13, r23 = r23); c(t = d$t, p = d$p)
 }, dependent$r12, dependent$r13, dependent$r23, dependent$n)))
 
+four <- expand.grid(r12 = c(-.1, .4), r34 = c(.2, .6), r13 = .3, r14 = c(.05, .35), r23 = .15,
+                    r24 = .4, n = c(20, 150))
+four$z <- with(four, sign(r12 - r34)) * mapply(function(r12, r34, r13, r14, r23, r24, n)
+  abs(r.test(n = n, r12 = r12, r34 = r34, r13 = r13, r14 = r14, r23 = r23, r24 = r24)$z),
+  four$r12, four$r34, four$r13, four$r14, four$r23, four$r24, four$n)
+four$p <- 2 * pnorm(-abs(four$z))
+
 # samples with exactly the mean and SD
 sample_of <- function(m, s, n) m + s * as.numeric(scale(sin(7 * seq_len(n)) + seq_len(n)))
 means <- expand.grid(mean1 = c(5.25, -1), sd1 = c(.82, 3), mean2 = 4.4, sd2 = c(.6, 2.5),
@@ -77,6 +84,6 @@ regression <- list(r_squared = summary(fit)$r.squared, k = 3, n = nrow(mtcars), 
                    conf_low = confint(fit)[, 1], conf_high = confint(fit)[, 2])
 
 write_reference(list(tests = tests, correlations = correlations, two_r = two_r,
-                     dependent = dependent, means = means, paired = paired,
+                     dependent = dependent, four = four, means = means, paired = paired,
                      conversions = conversions, tables = tables, regression = regression),
                 packages = c("psych", "metafor"))
