@@ -4,6 +4,7 @@ The registry holds what was printed, with its source. Verdicts are computed here
 speak of relations between numbers: not of authors.
 """
 
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -122,9 +123,10 @@ def _forest(found: pd.DataFrame) -> ReportFigure:
             ["term", "estimate", "conf_low", "conf_high", "sample", "interval", "doi"]
         ],
         estimate_label="Published correlation of alliance and outcome (r)",
-        method="Estimates and intervals as printed, – where no interval stood on the page that "
-        "was read. The studies behind these meta-analyses overlap in part",
+        method="Estimates and intervals as printed; no interval: none stood on the page that was "
+        "read. The studies behind these meta-analyses overlap in part",
         scale="difference",
+        in_words=partial(format_bounded, digits=3),
         label="fig-published-families",
     )
 

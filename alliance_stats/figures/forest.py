@@ -1,6 +1,6 @@
 """Forest plots: ratios on a log axis with a line at 1, or differences with a line at 0."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -23,6 +23,7 @@ from alliance_stats.formatting import format_number, format_percent, plural
 __all__ = ["draw_forest", "forest_figure"]
 
 Scale = Literal["ratio", "difference"]
+InWords = Callable[[float], str]
 
 _NAME_WIDTH = 150.0  # pt
 _WIDEST_RATIO = 64.0  # the axis goes no further than this from 1; longer intervals end in arrows
@@ -36,7 +37,13 @@ _TICKS = (  # from fine to coarse
 _TICK_ROOM = 24.0  # pt, between labels of ticks
 
 
-def draw_forest(ax: Axes, estimates: pd.DataFrame, *, scale: Scale = "ratio") -> None:
+def draw_forest(
+    ax: Axes,
+    estimates: pd.DataFrame,
+    *,
+    scale: Scale = "ratio",
+    in_words: InWords = format_number,
+) -> None:
     """Draw a row an estimate, from the top down; names at the left, numbers at the right.
 
     Parameters
@@ -49,6 +56,8 @@ def draw_forest(ax: Axes, estimates: pd.DataFrame, *, scale: Scale = "ratio") ->
         ``"pooled"`` are drawn as diamonds and ``"prediction"`` as bars without a centre.
     scale
         ``"ratio"``: logarithmic axis, line at 1. ``"difference"``: line at 0.
+    in_words
+        How estimates and limits are written; from :mod:`alliance_stats.formatting`.
     """
     names = [str(name) for name in estimates["term"]]
     heights = row_heights(names, _NAME_WIDTH)
@@ -85,7 +94,7 @@ def draw_forest(ax: Axes, estimates: pd.DataFrame, *, scale: Scale = "ratio") ->
                 edge, centre, marker=arrow, markersize=4, color=INK, clip_on=False, gid="beyond"
             )
     write_rows(ax, names, centres, x=-8.0, ha="right", width=_NAME_WIDTH)
-    write_rows(ax, _numbers(estimates, scale), centres, x=10.0, ha="left", width=200.0)
+    write_rows(ax, _numbers(estimates, scale, in_words), centres, x=10.0, ha="left", width=200.0)
 
 
 @styled
@@ -96,6 +105,7 @@ def forest_figure(
     method: str,
     scale: Scale = "ratio",
     conf_level: float = 0.95,
+    in_words: InWords = format_number,
     label: str = "fig-forest",
 ) -> ReportFigure:
     """Show estimates with their intervals, a row each.
@@ -113,6 +123,8 @@ def forest_figure(
         ``"ratio"`` or ``"difference"``.
     conf_level
         Coverage of the intervals in `estimates`.
+    in_words
+        How estimates and limits are written: ``format_bounded`` for correlations.
 
     Returns
     -------
@@ -135,19 +147,18 @@ def forest_figure(
             "not their logarithms, or scale='difference'."
         )
     names = [str(name) for name in estimates["term"]]
+    numbers = _numbers(estimates, scale, in_words)
     left = 14.0 + max(text_width(line) for name in names for line in wrap(name, _NAME_WIDTH))
-    right = 18.0 + max(text_width(words) for words in _numbers(estimates, scale))
+    right = 18.0 + max(text_width(words) for words in numbers)
     height = float(row_heights(names, _NAME_WIDTH).sum())
     figure = new_figure(FULL_WIDTH, (height + 50.0) / 72, placed_by_hand=True)
     ax = add_axes(figure, left, 8.0, 72 * FULL_WIDTH - left - right, height)
-    draw_forest(ax, estimates, scale=scale)
+    draw_forest(ax, estimates, scale=scale, in_words=in_words)
     axis = "log scale" if scale == "ratio" else "0: none"
     dress(ax, x_label=f"{estimate_label} ({format_percent(conf_level)} CI; {axis})")
     ax.spines["left"].set_visible(False)
     line = "1" if scale == "ratio" else "0"
-    found = "; ".join(
-        f"{name}: {words}" for name, words in zip(names, _numbers(estimates, scale), strict=True)
-    )
+    found = "; ".join(f"{name}: {words}" for name, words in zip(names, numbers, strict=True))
     return ReportFigure(
         figure,
         label=label,
@@ -220,20 +231,21 @@ def _draw_summary(ax: Axes, row: pd.Series, centre: float, *, kind: str) -> None
     ax.add_patch(Polygon(corners, facecolor=INK, edgecolor=INK, lw=0.5, gid="pooled"))
 
 
-def _numbers(estimates: pd.DataFrame, scale: Scale) -> list[str]:
+def _numbers(estimates: pd.DataFrame, scale: Scale, in_words: InWords) -> list[str]:
     words = []
     for kind, row in zip(_kinds(estimates), estimates.itertuples(), strict=True):
-        number = "" if kind == "prediction" else f"{_number(row.estimate, scale)} "
-        limits = f"[{_number(row.conf_low, scale)}, {_number(row.conf_high, scale)}]"
-        words.append(f"{number}{limits}")
+        number = "" if kind == "prediction" else f"{_number(row.estimate, scale, in_words)} "
+        limits = [_number(limit, scale, in_words) for limit in (row.conf_low, row.conf_high)]
+        known = not (np.isnan(row.conf_low) and np.isnan(row.conf_high))
+        words.append(f"{number}[{', '.join(limits)}]" if known else f"{number}(no interval)")
     return words
 
 
-def _number(value: float, scale: Scale) -> str:
+def _number(value: float, scale: Scale, in_words: InWords) -> str:
     """Return a number in words; a ratio above 0 is never printed as 0.00."""
     if scale == "ratio" and value < 0.005:
         return "< 0.01"
-    return format_number(value)
+    return in_words(value)
 
 
 def _note(estimates: pd.DataFrame, method: str) -> str:

@@ -1,5 +1,7 @@
 """Forest and funnel plots: what is drawn is what was given, on a scale that fits."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +11,7 @@ from matplotlib.patches import Polygon
 from alliance_stats.errors import DataError
 from alliance_stats.figures.forest import draw_forest, forest_figure
 from alliance_stats.figures.funnel import funnel_figure
+from alliance_stats.formatting import format_bounded
 from alliance_stats.survival.cox import cox_ph
 from tests.figure_lint.cases import CASES, endings, hazard_ratios
 
@@ -46,6 +49,22 @@ def test_words_hold_every_number() -> None:
         assert words in made.caption
         assert words in made.alt
     pd.testing.assert_frame_equal(made.data, THREE)
+
+
+def test_a_row_without_an_interval_says_so_and_words_are_the_callers() -> None:
+    frame = pd.DataFrame(
+        {"term": ["a", "b"], "estimate": [0.265, 0.3], "conf_low": [0.1, np.nan]}
+    ).assign(conf_high=[0.4, np.nan])
+    made = forest_figure(
+        frame,
+        estimate_label="Correlation (r)",
+        method="as printed",
+        scale="difference",
+        in_words=partial(format_bounded, digits=3),
+    )
+    assert "a: .265 [.100, .400]; b: .300 (no interval)" in made.caption
+    drawn = {text.get_text() for text in made.figure.axes[0].texts}
+    assert {".265 [.100, .400]", ".300 (no interval)"} <= drawn
 
 
 def test_endless_intervals_end_in_arrows_and_are_not_printed_as_zero() -> None:
