@@ -1,0 +1,188 @@
+"""Dyads: actor and partner effects, and whose variance the alliance is."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from alliance_stats.family import APIM, OneWithMany
+from alliance_stats.figures.axes import add_axes, dress
+from alliance_stats.figures.forest import forest_figure
+from alliance_stats.figures.report import ReportFigure
+from alliance_stats.figures.style import FULL_WIDTH, INK, font, look, new_figure, styled
+from alliance_stats.figures.text import lines_height, text_width, wrap
+from alliance_stats.formatting import format_bounded, format_percent, plural
+from alliance_stats.multilevel.bootstrap import Bootstrap
+
+__all__ = ["actor_partner_figure", "draw_variance_bars", "one_with_many_figure"]
+
+_NAME_WIDTH = 96.0  # pt
+_ROW = 46.0  # pt
+_SOURCES = ("client", "therapist")
+
+
+def actor_partner_figure(
+    model: APIM,
+    *,
+    outcome_label: str,
+    conf_level: float = 0.95,
+    label: str = "fig-actor-partner",
+) -> ReportFigure:
+    """Show actor and partner effects with their intervals, a row each.
+
+    Parameters
+    ----------
+    model
+        From :func:`~alliance_stats.family.apim.apim`.
+    outcome_label
+        What an effect is in, ``"Symptom points per alliance point"``.
+    """
+    tidy = model.tidy(conf_level=conf_level)
+    tidy = tidy[tidy["effect"] != "mean"]
+    kinds = {"actor": "own", "partner": "partner’s"}
+    terms = [
+        f"{kinds[str(row.effect)]} {row.predictor}" + (f", {row.role}" if row.role else "")
+        for row in tidy.itertuples()
+    ]
+    rows = tidy[["estimate", "conf_low", "conf_high"]].assign(term=terms)
+    who = "members told apart by role" if model.members else "members not told apart"
+    n = int(model.glance()["n_dyads"].iloc[0])
+    together = format_bounded(model.residual_correlation)
+    return forest_figure(
+        rows[["term", "estimate", "conf_low", "conf_high"]].reset_index(drop=True),
+        estimate_label=outcome_label,
+        method=f"Actor-partner interdependence model of {plural(n, 'dyad')}, {who}; REML, df by "
+        f"Satterthwaite; residuals of a dyad correlate {together}",
+        scale="difference",
+        conf_level=conf_level,
+        label=label,
+    )
+
+
+def draw_variance_bars(ax: Axes, shares: pd.DataFrame) -> None:
+    """Draw a bar a source, from 0 to 1, split into its parts; whiskers on the first part.
+
+    Parameters
+    ----------
+    ax
+        Axes to draw on.
+    shares
+        A row a source: ``share`` (the therapists' part), ``conf_low, conf_high`` (may be missing).
+    """
+    first, second = look(0), look(1)
+    for place, row in enumerate(shares.itertuples()):
+        ax.barh(
+            place, row.share, height=0.36, color=first.colour, alpha=0.75, lw=0, gid="therapist"
+        )
+        ax.barh(
+            place,
+            1.0 - row.share,
+            left=row.share,
+            height=0.36,
+            color=second.colour,
+            alpha=0.45,
+            lw=0,
+            hatch="///",
+            edgecolor="white",
+            gid="dyad",
+        )
+        if np.isfinite(row.conf_low):
+            ax.plot([row.conf_low, row.conf_high], [place] * 2, color=INK, lw=1.6, gid="interval")
+    ax.set_xlim(0.0, 1.0)
+    ax.set_ylim(len(shares) - 0.5, -0.5)
+    ax.set_yticks([])
+    ticks = np.linspace(0, 1, 6)
+    ax.set_xticks(ticks, [format_percent(tick) for tick in ticks])
+
+
+@styled
+def one_with_many_figure(
+    found: OneWithMany,
+    *,
+    intervals: Bootstrap | None = None,
+    conf_level: float = 0.95,
+    label: str = "fig-one-with-many",
+) -> ReportFigure:
+    """Show which share of either side's ratings belongs to the therapist.
+
+    Parameters
+    ----------
+    found
+        From :func:`~alliance_stats.family.one_with_many.one_with_many`.
+    intervals
+        ``found.bootstrap(seed=...)``; without it the bars have no whiskers, and the note says so.
+    """
+    tidy = found.tidy()
+    shares = _shares(tidy, intervals, conf_level)
+    width = 72 * FULL_WIDTH - _NAME_WIDTH - 28.0
+    parts = [_parts(tidy, source, width) for source in _SOURCES]
+    figure = new_figure(FULL_WIDTH, (2 * _ROW + 60.0) / 72, placed_by_hand=True)
+    ax = add_axes(figure, _NAME_WIDTH + 16.0, 8.0, width, 2 * _ROW)
+    draw_variance_bars(ax, shares)
+    for place, source in enumerate(_SOURCES):
+        name = "\n".join(wrap(f"{source.capitalize()}s’ ratings", _NAME_WIDTH))
+        across = ax.get_yaxis_transform()
+        ax.annotate(
+            name, (0, place), xycoords=across, xytext=(-8, 0), textcoords="offset points",
+            ha="right", va="center", annotation_clip=False, **font(),
+        )  # fmt: skip
+        for end, words in zip((0.0, 1.0), parts[place], strict=True):
+            ax.text(
+                end,
+                place - 0.22,
+                words,
+                ha="left" if end == 0 else "right",
+                va="bottom",
+                transform=across,
+                **font(colour=look(int(end)).text),
+            )
+    dress(ax, x_label="Share of the variance of the ratings")
+    ax.spines["left"].set_visible(False)
+    both = tidy[tidy["source"] == "both"].set_index("term")["estimate"]
+    reciprocity = "; ".join(f"{term} {format_bounded(value)}" for term, value in both.items())
+    said = "; ".join(
+        f"{row.source}s’ ratings {format_percent(row.share)}{_limits(row)}"
+        for row in shares.itertuples()
+    )
+    how = (
+        f"Whiskers: {format_percent(conf_level)} percentile interval of the therapists’ share from "
+        f"{len(intervals.draws)} parametric bootstrap draws."
+        if intervals is not None
+        else "No intervals were drawn."
+    )
+    n = int(found.glance()["n_dyads"].iloc[0])
+    return ReportFigure(
+        figure,
+        label=label,
+        caption=f"Share of the alliance that belongs to therapists: {said}. {reciprocity}.",
+        alt=f"Two bars, one for clients’ and one for therapists’ ratings, each split at the "
+        f"therapists’ share: {said}.",
+        note=f"Reciprocal one-with-many model of {plural(n, 'dyad')}. {how} The rest holds "
+        "relationship and error, which one rating a dyad cannot tell apart.",
+        data=shares,
+    )
+
+
+def _shares(tidy: pd.DataFrame, intervals: Bootstrap | None, conf_level: float) -> pd.DataFrame:
+    shares = tidy[(tidy["level"] == "therapist") & (tidy["source"] != "both")][["source", "share"]]
+    if intervals is None:
+        return shares.assign(conf_low=np.nan, conf_high=np.nan).reset_index(drop=True)
+    limits = intervals.tidy(conf_level=conf_level).set_index("term")
+    limits = limits.loc[[f"{source}|share" for source in shares["source"]]]
+    return shares.assign(
+        conf_low=limits["conf_low"].to_numpy(), conf_high=limits["conf_high"].to_numpy()
+    ).reset_index(drop=True)
+
+
+def _parts(tidy: pd.DataFrame, source: str, width: float) -> tuple[str, str]:
+    """Words above the two ends of a bar."""
+    own = tidy[tidy["source"] == source].set_index("level")["share"]
+    role = "partner" if source == "client" else "perceiver"
+    left = f"Therapist ({role}) {format_percent(own['therapist'])}"
+    right = f"Client, relationship and error {format_percent(own['dyad'])}"
+    assert text_width(left) + text_width(right) < width - lines_height(1)
+    return left, right
+
+
+def _limits(row: object) -> str:
+    low, high = getattr(row, "conf_low", np.nan), getattr(row, "conf_high", np.nan)
+    return f" [{format_percent(low)}, {format_percent(high)}]" if np.isfinite(low) else ""

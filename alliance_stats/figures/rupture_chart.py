@@ -1,0 +1,157 @@
+"""The control chart of one person's alliance: ratings, own level, limit, ruptures and repair."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from alliance_stats.checks import did_you_mean
+from alliance_stats.errors import DataError
+from alliance_stats.family import Ruptures
+from alliance_stats.figures.axes import add_axes, dress, integer_ticks, label_line
+from alliance_stats.figures.report import ReportFigure
+from alliance_stats.figures.style import COLUMN_AND_HALF, INK, look, new_figure, styled
+from alliance_stats.figures.text import lines_height, spread, wrap
+from alliance_stats.formatting import format_number, plural
+
+__all__ = ["draw_rupture_chart", "rupture_chart_figure"]
+
+_LABEL_WIDTH = 92.0  # pt
+_HEIGHT = 170.0
+
+
+def draw_rupture_chart(ax: Axes, ratings: pd.DataFrame, episodes: pd.DataFrame) -> None:
+    """Draw a series with its level, its limit and its episodes.
+
+    Parameters
+    ----------
+    ax
+        Axes to draw on.
+    ratings
+        ``session, score, rupture, level, limit`` of one person, in order.
+    episodes
+        ``onset, end`` of the person's episodes.
+    """
+    for row in episodes.itertuples():
+        ax.axvspan(row.onset - 0.3, row.end + 0.3, color="#f3e3d7", lw=0, zorder=0.4, gid="episode")
+    level, limit = look(0), look(1)
+    ax.plot(
+        ratings["session"], ratings["level"], color=level.colour, ls=level.dash, lw=1.4, gid="level"
+    )
+    ax.plot(
+        ratings["session"], ratings["limit"], color=limit.colour, ls=limit.dash, lw=1.4, gid="limit"
+    )
+    rated = ratings[ratings["score"].notna()]
+    ax.plot(rated["session"], rated["score"], color=INK, lw=0.9, zorder=3)
+    judged = rated["rupture"].notna()
+    for own, face, name in (
+        (rated[judged], INK, "judged"),
+        (rated[~judged], "white", "not judged"),
+    ):
+        ax.scatter(
+            own["session"],
+            own["score"],
+            s=16,
+            color=face,
+            edgecolor=INK,
+            lw=0.8,
+            zorder=4,
+            gid=name,
+        )
+    hit = rated[rated["rupture"] == 1.0]
+    ax.scatter(
+        hit["session"], hit["score"], s=70, marker="v", color=limit.text, zorder=5, gid="rupture"
+    )
+
+
+@styled
+def rupture_chart_figure(
+    found: Ruptures, *, person: object, score_label: str, label: str = "fig-rupture-chart"
+) -> ReportFigure:
+    """Show one person's ratings as a control chart.
+
+    Parameters
+    ----------
+    found
+        From :func:`~alliance_stats.family.ruptures.ruptures`.
+    person
+        Whose ratings.
+    score_label
+        Quantity, unit and range.
+
+    Raises
+    ------
+    DataError
+        If the person is not there or has no rating.
+    """
+    own = found.table[found.table[found.person] == person]
+    if own[found.score].notna().sum() == 0:
+        names = found.table.loc[found.table[found.score].notna(), found.person].unique()
+        raise DataError(f"No rating of '{person}'. {did_you_mean(person, names)}")
+    columns = {found.session: "session", found.score: "score"}
+    ratings = own.rename(columns=columns)[["session", "score", "rupture", "level", "limit"]]
+    ratings = ratings.sort_values("session").reset_index(drop=True)
+    if not ratings["limit"].notna().any():
+        ratings[["level", "limit"]] = np.nan  # rules without a limit have no running level either
+    episodes = found.episodes[found.episodes[found.person] == person]
+    figure = new_figure(COLUMN_AND_HALF, (_HEIGHT + 50.0) / 72, placed_by_hand=True)
+    right = _LABEL_WIDTH + 36.0 if ratings["limit"].notna().any() else 12.0
+    ax = add_axes(figure, 46.0, 10.0, 72 * COLUMN_AND_HALF - 46.0 - right, _HEIGHT)
+    draw_rupture_chart(ax, ratings, episodes)
+    first, last = int(ratings["session"].min()), int(ratings["session"].max())
+    ax.set_xlim(first - 0.6, last + 0.6)
+    values = ratings[["score", "level", "limit"]].to_numpy(dtype=float)
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    pad = 0.08 * (high - low) or 0.5
+    ax.set_ylim(low - pad, high + pad)
+    ax.set_xticks(integer_ticks(first, last, most=10))
+    _label_lines(ax, ratings)
+    dress(ax, x_label="Session", y_label=score_label)
+    flagged = ratings.loc[ratings["rupture"] == 1.0, "session"]
+    judged = int(ratings["rupture"].notna().sum())
+    words = (
+        f"{plural(len(flagged), 'rupture')} in {plural(judged, 'session')} that could be judged"
+        + (f" (at session {', '.join(str(s) for s in flagged)})" if len(flagged) else "")
+    )
+    repaired = episodes["repaired"].map({True: "repaired", False: "not repaired"})
+    depths = "; ".join(
+        f"session {row.onset}: {format_number(row.depth)} points deep"
+        + (f", {fate}" if isinstance(fate, str) else "")
+        for row, fate in zip(episodes.itertuples(), repaired, strict=True)
+    )
+    rule = found.rule + (f"; repair: {found.repair.words}" if found.repair else "")
+    sessions = plural(int(ratings["score"].notna().sum()), "rated session")
+    limited = bool(ratings["limit"].notna().any())
+    known = ", with the own level and limit known before each" if limited else ""
+    return ReportFigure(
+        figure,
+        label=label,
+        caption=f"{score_label} of {person} over {sessions}{known}: {words}."
+        + (f" Episodes from {depths}." if depths else ""),
+        alt=f"Ratings of one person over sessions {first} to {last} as a control chart: {words}.",
+        note=f"Rule: {rule}. Triangles: ruptures, flagged at the session where they are known. "
+        "Open circles: too few ratings before. Shaded: episodes, which look back.",
+        data=ratings,
+    )
+
+
+def _label_lines(ax: Axes, ratings: pd.DataFrame) -> None:
+    """Name the level and the limit at the right, where there are such lines."""
+    drawn = [
+        (name, words, style)
+        for name, words, style in (
+            ("level", "Mean of the ratings before", look(0)),
+            ("limit", "Limit", look(1)),
+        )
+        if ratings[name].notna().any()
+    ]
+    if not drawn:
+        return
+    low, high = ax.get_ylim()
+    per_point = (high - low) / _HEIGHT
+    lines = [wrap(words, _LABEL_WIDTH) for _, words, _ in drawn]
+    wanted = [float(ratings[name].dropna().iloc[-1]) for name, _, _ in drawn]
+    room = [(lines_height(len(own)) + 6.0) * per_point for own in lines]
+    for own, centre, (_, _, style) in zip(
+        lines, spread(wanted, room, low, high), drawn, strict=True
+    ):
+        label_line(ax, own, centre, style)
