@@ -15,6 +15,10 @@ from alliance_stats.multilevel.curvature import Curvature
 __all__ = ["FTest", "KenwardRoger", "Satterthwaite", "kenward_roger", "satterthwaite"]
 
 
+# Degrees of freedom beyond which t is the normal distribution to double precision.
+LARGE_DF = 1e10
+
+
 @dataclass(frozen=True, slots=True)
 class FTest:
     """A joint test: F statistic with its two degrees of freedom."""
@@ -51,7 +55,8 @@ class Satterthwaite:
         """
         variance = np.einsum("rp,pq,rq->r", C, self.Phi, C)
         slopes = np.einsum("rp,kpq,rq->rk", C, self.Phi_1, C)
-        return np.asarray(2.0 * variance**2 / np.einsum("rk,kl,rl->r", slopes, self.W, slopes))
+        spread = np.einsum("rk,kl,rl->r", slopes, self.W, slopes)
+        return _finite_df(2.0 * variance**2, spread)
 
     def f_test(self, C: Array, beta: Array) -> FTest:
         """Test ``C beta = 0`` jointly, by the eigenvectors of its covariance.
@@ -103,10 +108,12 @@ class KenwardRoger:
         """Scale factor and denominator df that match the F's first two moments."""
         ell = len(C)
         Theta = C.T @ linalg.solve(C @ self.Phi @ C.T, C)
-        TPPP = np.array([Theta @ self.Phi @ P @ self.Phi for P in self.P])
+        TPPP = np.einsum("pq,kqr,rs->kps", Theta @ self.Phi, self.P, self.Phi)
         traces = np.trace(TPPP, axis1=1, axis2=2)
         A1 = float(traces @ self.W @ traces)
         A2 = float(np.einsum("kl,kpq,lqp->", self.W, TPPP, TPPP))
+        if A2 < 2.0 / LARGE_DF:  # the covariance of C beta is known: F is chi-squared over ell
+            return 1.0, float("inf")
         B = (A1 + 6.0 * A2) / (2.0 * ell)
         g = ((ell + 1.0) * A1 - (ell + 4.0) * A2) / ((ell + 2.0) * A2)
         denominator = 3.0 * ell + 2.0 * (1.0 - g)
@@ -135,9 +142,9 @@ def satterthwaite(curve: Curvature, *, reml: bool) -> Satterthwaite:
     hessian = curve.log_det_2 + np.einsum("klij,i,j->kl", curve.G_2, v, v)
     hessian -= 2.0 * pulled @ Phi @ pulled.T
     if reml:
-        Phi_F = np.array([Phi @ slope for slope in F_1])
+        Phi_F = np.einsum("pq,kqr->kpr", Phi, F_1)
         hessian += np.einsum("pq,klqp->kl", Phi, F_2) - np.einsum("kpq,lqp->kl", Phi_F, Phi_F)
-    Phi_1 = -np.array([Phi @ slope @ Phi for slope in F_1])
+    Phi_1 = -np.einsum("pq,kqr,rs->kps", Phi, F_1, Phi)
     return Satterthwaite(Phi, Phi_1, 2.0 * linalg.inv(hessian))
 
 
@@ -151,12 +158,18 @@ def kenward_roger(curve: Curvature) -> KenwardRoger:
     p = len(curve.G) - 1
     Phi = linalg.inv(curve.G[:p, :p])
     P, Q = curve.G_1[:, :p, :p], curve.G_2[:, :, :p, :p] / 2.0
-    PhiP = np.array([Phi @ slope for slope in P])
+    PhiP = np.einsum("pq,kqr->kpr", Phi, P)
     crossed = np.einsum("kpq,lqp->kl", PhiP, PhiP)
     information = -curve.log_det_2 - 2.0 * np.einsum("pq,klqp->kl", Phi, Q) + crossed
     W = 2.0 * linalg.inv(information)
     inner = np.einsum("kl,klpq->pq", W, Q) - np.einsum("kl,kpq,lqr->pr", W, P, PhiP)
     return KenwardRoger(Phi, Phi + 2.0 * Phi @ inner @ Phi, P, W)
+
+
+def _finite_df(numerator: Array, spread: Array) -> Array:
+    """Quotient, infinite where nothing of the variance had to be estimated."""
+    known = spread <= numerator / LARGE_DF
+    return np.where(known, np.inf, numerator / np.where(known, 1.0, spread))
 
 
 def _row_basis(C: Array, covariance: Array) -> Array:
@@ -169,9 +182,11 @@ def _pooled_df(dfs: Array) -> float:
     """Denominator df whose F has the mean of the average of independent t-squares."""
     if len(dfs) == 1:
         return float(dfs[0])
-    if np.ptp(dfs) < 1e-8:
+    if np.isinf(dfs).all():
+        return float("inf")
+    if np.isfinite(dfs).all() and np.ptp(dfs) < 1e-8:
         return float(dfs.mean())
     if (dfs <= 2.0).any():
         return 2.0
-    mean = float((dfs / (dfs - 2.0)).sum())
+    mean = float((1.0 / (1.0 - 2.0 / dfs)).sum())
     return 2.0 * mean / (mean - len(dfs))

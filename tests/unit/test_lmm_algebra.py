@@ -232,3 +232,26 @@ def test_simulated_null_agrees_with_the_mixture(data):
     again = likelihood_ratio_test(large, small, bootstrap=99, seed=1)
     np.testing.assert_array_equal(simulated.null, again.null)
     assert (simulated.null == 0).mean() == pytest.approx(0.5, abs=0.2)  # the boundary's half
+
+
+def test_known_variances_without_heterogeneity_leave_nothing_to_estimate():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"g": np.repeat(np.arange(6), 5), "arm": np.tile(list("abcde"), 6)})
+    frame["y"] = rng.normal(size=30)
+    frame["y"] -= frame.groupby("g")["y"].transform("mean")
+    frame["v"] = 1.0
+    model = lmm("y ~ arm + (1 | g)", frame, known_variance="v")
+    assert model.singular
+    for method in ("satterthwaite", "kenward-roger"):
+        table = model.tidy(df_method=method)
+        assert np.isinf(table["df"]).all()
+        # the inverse of X'X, since every variance is 1
+        X = np.column_stack([np.ones(30), *(frame["arm"] == a for a in "bcde")])
+        np.testing.assert_allclose(
+            table["std_error"], np.sqrt(np.diag(np.linalg.inv(X.T @ X))), rtol=1e-9
+        )
+    assert np.isinf(model.anova()["df2"]).all()
+    frame["y"] += np.repeat(rng.normal(size=6), 5)  # balanced: within-g contrasts need no tau2
+    balanced = lmm("y ~ arm + (1 | g)", frame, known_variance="v").tidy()
+    assert np.isinf(balanced["df"].iloc[1:]).all()
+    assert np.isfinite(balanced["df"].iloc[0])

@@ -1,0 +1,7 @@
+"""All side-by-side timings: ``python -m benchmarks`` (or ``make bench``)."""
+
+import runpy
+
+for room in ("multilevel", "glmm", "survival"):
+    print(f"== {room}")
+    runpy.run_module(f"benchmarks.{room}", run_name="__main__")
