@@ -199,7 +199,7 @@ class RuleAgreement:
         self,
         *,
         outcomes: Sequence[str] | str,
-        cluster: str | None = None,
+        cluster: str | Sequence[str] | None = None,
         baseline: str | None = None,
         test: str | Mapping[str, str] = "auto",
         n_permutations: int = 9999,

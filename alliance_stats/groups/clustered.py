@@ -59,7 +59,7 @@ def mixed_model(outcome: Outcome, options: TestOptions) -> Finding:  # noqa: ARG
 
 
 def fit_mixed_model(outcome: Outcome) -> LinearMixedModel:
-    """Fit ``outcome ~ group [+ baseline] + (1 | cluster)``; the last group is the reference.
+    """Fit ``outcome ~ group [+ baseline] + (1 | cluster/...)``; the last group is the reference.
 
     Coefficients: intercept, one indicator for each group but the last, the baseline.
     """
@@ -77,7 +77,13 @@ def fit_mixed_model(outcome: Outcome) -> LinearMixedModel:
     if outcome.baseline is not None:
         frame["baseline"] = outcome.baseline
         terms.append("baseline")
-    return lmm(f"outcome ~ {' + '.join(terms)} + (1 | cluster)", frame)
+    terms.append("(1 | cluster)")
+    path = "cluster"
+    for i, codes in enumerate(outcome.inner):
+        frame[f"inner{i}"] = codes
+        path += f":inner{i}"
+        terms.append(f"(1 | {path})")
+    return lmm(f"outcome ~ {' + '.join(terms)}", frame)
 
 
 def cluster_robust(outcome: Outcome, options: TestOptions) -> Finding:  # noqa: ARG001
@@ -113,6 +119,8 @@ def _cluster_note(outcome: Outcome, *, singular: bool) -> str:
             "clusters lie in both groups: they are compared within and between clusters, and no "
             "cluster-corrected g is given"
         )
+    elif outcome.inner:
+        notes.append("no cluster-corrected g is given for several levels of clusters")
     if singular:
         notes.append("the variance between clusters was estimated as 0")
     return "; ".join(notes)

@@ -25,7 +25,7 @@ from alliance_stats.groups.samples import (
 )
 from alliance_stats.ledger import RowLedger
 
-__all__ = ["GroupComparison", "OutcomeComparison", "compare_groups", "compare_outcomes"]
+__all__ = ["GroupComparison", "OutcomeComparison", "Roles", "compare_groups", "compare_outcomes"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -173,12 +173,22 @@ class GroupComparison:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """Which column plays which part."""
+
+    group: str
+    cluster: str | Sequence[str] | None = None
+    baseline: str | None = None
+    paired: str | None = None
+
+
 def compare_groups(
     data: pd.DataFrame,
     *,
     outcomes: Sequence[str] | str,
     group: str,
-    cluster: str | None = None,
+    cluster: str | Sequence[str] | None = None,
     baseline: str | None = None,
     paired: str | None = None,
     test: str | Mapping[str, str] = "auto",
@@ -198,7 +208,9 @@ def compare_groups(
         Column of group labels. Differences are first minus second in sorted order; a categorical
         column's order is kept, so that is how to turn a contrast round.
     cluster
-        Column of the cluster (family, therapist) that members are nested in.
+        Column of the cluster (family) that members are nested in; or several, outermost first
+        (``["therapist", "family"]``), inner ids being read within outer ones. The mixed model has
+        an intercept for each; all else goes by the outermost, and g is given for one level only.
     baseline
         Numeric column of the outcome's baseline: analysis of covariance.
     paired
@@ -226,7 +238,7 @@ def compare_groups(
     return compare_outcomes(
         data,
         [outcomes] if isinstance(outcomes, str) else list(outcomes),
-        {"group": group, "cluster": cluster, "baseline": baseline, "paired": paired},
+        Roles(group, cluster, baseline, paired),
         test=test,
         options=TestOptions(n_permutations=n_permutations, seed=seed),
     )
@@ -235,7 +247,7 @@ def compare_groups(
 def compare_outcomes(
     data: pd.DataFrame,
     names: list[str],
-    roles: Mapping[str, str | None],
+    roles: Roles,
     *,
     test: str | Mapping[str, str],
     options: TestOptions,
@@ -245,10 +257,10 @@ def compare_outcomes(
     samples = read_samples(
         data,
         outcomes=names,
-        group=str(roles["group"]),
-        cluster=roles.get("cluster"),
-        baseline=roles.get("baseline"),
-        paired=roles.get("paired"),
+        group=roles.group,
+        cluster=roles.cluster,
+        baseline=roles.baseline,
+        paired=roles.paired,
     )
     asked = dict.fromkeys(names, test) if isinstance(test, str) else dict(test)
     unknown = next((name for name in asked if name not in names), None)

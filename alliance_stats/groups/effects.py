@@ -78,7 +78,7 @@ def _g(outcome: Outcome, finding: Finding, conf_level: float) -> tuple[EffectSiz
 
 def _clustered_g(outcome: Outcome, conf_level: float) -> tuple[EffectSize, str, float]:
     assert outcome.cluster is not None  # design is clustered
-    if outcome.clusters_cross:
+    if outcome.clusters_cross or outcome.inner:
         return _NONE, "", math.nan
     effect = cluster_corrected_g(
         outcome.values, outcome.group, outcome.cluster, conf_level=conf_level

@@ -50,8 +50,9 @@ class Samples:
         The kept rows of the caller's frame.
     group, labels
         Group of each row as a number, and the groups' names in order.
-    cluster, pair
-        Cluster and matched pair of each row as numbers, or None.
+    cluster, inner, pair
+        Outermost cluster of each row, clusters nested in it from outer to inner (each numbered
+        within its outer one), and matched pair, as numbers; None (empty) where not given.
     baseline
         Name of the baseline column, or None.
     rows
@@ -63,6 +64,7 @@ class Samples:
     group: Codes
     labels: tuple[str, ...]
     cluster: Codes | None
+    inner: tuple[Codes, ...]
     pair: Codes | None
     baseline: str | None
     rows: RowLedger
@@ -101,6 +103,7 @@ class Outcome:
     n_missing: tuple[int, ...]
     baseline: Array | None
     cluster: Codes | None
+    inner: tuple[Codes, ...]
     categories: tuple[str, ...]
     rows: RowLedger
 
@@ -135,6 +138,7 @@ class Outcome:
             n_missing=tuple(self.n_missing[g] for g in chosen),
             baseline=None if self.baseline is None else self.baseline[kept],
             cluster=None if self.cluster is None else self.cluster[kept],
+            inner=tuple(codes[kept] for codes in self.inner),
         )
 
     @property
@@ -151,25 +155,23 @@ def read_samples(
     *,
     outcomes: Sequence[str],
     group: str,
-    cluster: str | None = None,
+    cluster: str | Sequence[str] | None = None,
     baseline: str | None = None,
     paired: str | None = None,
 ) -> Samples:
     """Check the frame, number its groups, and set aside rows whose group is not known."""
     check_frame(data)
-    require_columns(data, [*outcomes, group, cluster, baseline, paired])
-    _check_roles(outcomes, group, cluster, baseline, paired)
-    levels = {
-        level: (name,)
-        for level, name in ((CLUSTERS, cluster), ("pair", paired))
-        if name is not None
-    }
+    nesting = [cluster] if isinstance(cluster, str) else list(cluster or ())
+    require_columns(data, [*outcomes, group, *nesting, baseline, paired])
+    _check_roles(outcomes, group, nesting, baseline, paired)
+    units = [*nesting, *([] if paired is None else [paired])]
+    levels: dict[str, tuple[str, ...]] = {} if paired is None else {"pair": (paired,)}
+    if nesting:
+        levels[CLUSTERS] = (nesting[0],)
+    levels |= {name: tuple(nesting[: i + 1]) for i, name in enumerate(nesting) if i > 0}
     rows = RowLedger.start(data, levels)
-    data, rows = rows.keep(data, data[group].notna(), reason=f"'{group}' is missing")
-    if cluster is not None:
-        data, rows = rows.keep(data, data[cluster].notna(), reason=f"'{cluster}' is missing")
-    if paired is not None:
-        data, rows = rows.keep(data, data[paired].notna(), reason=f"'{paired}' is missing")
+    for column in [group, *units]:
+        data, rows = rows.keep(data, data[column].notna(), reason=f"'{column}' is missing")
     codes, index = group_codes(data[group])
     labels = tuple(str(label) for label in index)
     check_group_labels(group, labels)
@@ -178,7 +180,8 @@ def read_samples(
         group_column=group,
         group=codes,
         labels=labels,
-        cluster=None if cluster is None else group_codes(data[cluster])[0],
+        cluster=group_codes(data[nesting[0]])[0] if nesting else None,
+        inner=tuple(_within(data, nesting[: i + 1]) for i in range(1, len(nesting))),
         pair=None if paired is None else _pair_codes(data, paired, codes, labels),
         baseline=baseline,
         rows=rows,
@@ -216,6 +219,7 @@ def read_outcome(samples: Samples, name: str) -> Outcome:
         ),
         baseline=None if baseline is None else baseline[order],
         cluster=None if samples.cluster is None else samples.cluster[order],
+        inner=tuple(codes[order] for codes in samples.inner),
         categories=categories,
         rows=rows,
     )
@@ -259,21 +263,21 @@ def check_varies(outcome: Outcome) -> None:
 def _check_roles(
     outcomes: Sequence[str],
     group: str,
-    cluster: str | None,
+    nesting: Sequence[str],
     baseline: str | None,
     paired: str | None,
 ) -> None:
     if not outcomes:
         raise DataError("outcomes is empty: name at least one outcome column.")
-    named = [*outcomes, group, *(c for c in (cluster, baseline, paired) if c is not None)]
+    named = [*outcomes, group, *nesting, *(c for c in (baseline, paired) if c is not None)]
     twice = next((name for name in named if named.count(name) > 1), None)
     if twice is not None:
         raise DataError(
             f"Column '{twice}' is given twice; outcomes, group, cluster, baseline and paired "
             "must be different columns."
         )
-    if paired is not None and (cluster is not None or baseline is not None):
-        other = "cluster" if cluster is not None else "baseline"
+    if paired is not None and (nesting or baseline is not None):
+        other = "cluster" if nesting else "baseline"
         raise DataError(
             f"paired= cannot be combined with {other}=: compare the pairs' differences, or fit a "
             "mixed model with lmm."
@@ -295,6 +299,11 @@ def check_group_labels(group: str, labels: tuple[str, ...]) -> None:
                 "one."
             )
         seen[plain] = label
+
+
+def _within(data: pd.DataFrame, columns: list[str]) -> Codes:
+    """Return the number of each row's unit, units being what the columns together identify."""
+    return np.asarray(data.groupby(columns, observed=True, sort=True).ngroup(), dtype=np.int64)
 
 
 def _pair_codes(data: pd.DataFrame, paired: str, group: Codes, labels: tuple[str, ...]) -> Codes:

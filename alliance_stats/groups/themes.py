@@ -9,7 +9,7 @@ import pandas as pd
 from alliance_stats.checks import check_conf_level, check_frame, describe_rows, require_columns
 from alliance_stats.effect_sizes import clopper_pearson
 from alliance_stats.errors import DataError
-from alliance_stats.groups.comparison import GroupComparison, compare_outcomes
+from alliance_stats.groups.comparison import GroupComparison, Roles, compare_outcomes
 from alliance_stats.groups.finding import TestOptions
 from alliance_stats.ledger import RowLedger
 
@@ -134,7 +134,7 @@ def compare_themes(
         compare_outcomes(
             coded,
             list(themes),
-            {"group": group, "paired": paired},
+            Roles(group, paired=paired),
             test=test,
             options=TestOptions(),
             describe_constant=True,

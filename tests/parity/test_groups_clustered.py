@@ -56,6 +56,20 @@ def test_mixed_model_difference_is_lmer_tests(name, frame, options):
         assert ours[column] == pytest.approx(value, rel=MIXED_DF if column == "df" else MIXED)
 
 
+def test_mixed_model_of_two_levels_is_lmer_tests():
+    frame = data("two_levels")
+    # inner ids local to their outer cluster must not matter
+    local = frame.assign(cl=frame["cl"] % 2)
+    for levels in (frame, local):
+        comparison = compare_groups(levels, outcomes="y", group="g", cluster=["top", "cl"])
+        ours = comparison.tidy().iloc[0]
+        for column, value in REFERENCE["kr_two_levels"].items():
+            tolerance = MIXED_DF if column == "df" else MIXED
+            assert ours[column] == pytest.approx(value, rel=tolerance), column
+        assert comparison.rows.units("cl") == 14
+        assert "clusters lie in both groups" in ours["note"]
+
+
 def test_mixed_model_of_three_groups_is_lmer_tests_and_emmeans():
     comparison = compare_groups(data("three"), outcomes="y", group="g", cluster="cl")
     ours = comparison.tidy().iloc[0]

@@ -47,6 +47,9 @@ cluster_g <- function(d, icc = NULL) {
   list(icc = icc, estimate = J * dd, std_error = se, conf_low = J * dd - qt(0.975, df) * se, conf_high = J * dd + qt(0.975, df) * se)
 }
 
+two_levels <- transform(nested, top = (cl - 1) %/% 2)   # the group lies in the inner clusters
+two_levels$g <- c("a", "b")[1 + (two_levels$cl %% 2)]
+two_levels$y <- round(two_levels$y + c(0.9, -0.6, 0.2, 1.1, -0.8, 0.4, -0.3)[1 + two_levels$top], 3)
 three <- transform(nested, g = c("a", "b", "c")[1 + (cl %% 3)])
 fit3 <- lmer(y ~ g + (1 | cl), three, control = lmerControl(optimizer = "bobyqa", optCtrl = list(rhoend = 1e-10)))
 f3 <- anova(fit3, ddf = "Kenward-Roger")
@@ -65,6 +68,7 @@ write_reference(list(
   cr2_binary = cr2(z ~ g, first(nested)),
   kr_nested = kr(y ~ g + (1 | cl), first(nested)), kr_crossed = kr(y ~ g + (1 | cl), first(crossed)), kr_baseline = kr(y ~ g + base + (1 | cl), first(nested)),
   g = cluster_g(nested), g_known = cluster_g(nested, 0.25),
+  two_levels = as.list(two_levels), kr_two_levels = kr(y ~ g + (1 | top / cl), first(two_levels)),
   three = as.list(three), kr_three = list(statistic = f3[["F value"]], df1 = f3[["NumDF"]], df2 = f3[["DenDF"]], p_value = f3[["Pr(>F)"]]),
   kr_pairs = as.list(pairs3[, c("contrast", "estimate", "SE", "df", "lower.CL", "upper.CL", "p.value")]),
   adjusted_pairs = as.list(adj_s[, c("contrast", "estimate", "SE", "df", "lower.CL", "upper.CL", "p.value")]),
