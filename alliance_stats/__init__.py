@@ -1,3 +1,127 @@
-"""Statistics of the therapeutic alliance in nested treatment."""
+"""Statistics of the therapeutic alliance in nested treatment.
+
+The public names. Figures and tables are imported from their own rooms,
+``alliance_stats.figures`` and ``alliance_stats.tables``, since drawing needs matplotlib.
+"""
+
+from alliance_stats.datasets import example_study, example_themes
+from alliance_stats.evidence import (
+    compare_with,
+    consistency_check,
+    meta_analysis,
+    published,
+    recompute,
+    reproduce,
+)
+from alliance_stats.family import (
+    apim,
+    family_balance,
+    family_indices,
+    one_with_many,
+    ruptures,
+    split_alliance,
+)
+from alliance_stats.groups import (
+    classify,
+    classify_many,
+    coder_agreement,
+    compare_groups,
+    compare_themes,
+    compare_trajectories,
+    table_one,
+    theme_transitions,
+)
+from alliance_stats.multilevel import (
+    AR1,
+    CAR1,
+    CR2,
+    VarianceBy,
+    compare_models,
+    comparisons,
+    contrasts,
+    estimated_means,
+    glmm,
+    johnson_neyman,
+    likelihood_ratio_test,
+    lmm,
+    parametric_bootstrap,
+    profile,
+    r_squared,
+    simple_slopes,
+    variance_partition,
+    within_between,
+)
+from alliance_stats.simulate import simulate_study
+from alliance_stats.study import Study
+from alliance_stats.survival import (
+    cox_ph,
+    cumulative_incidence,
+    endings,
+    fine_gray,
+    gray_test,
+    kaplan_meier,
+    log_rank,
+    restricted_mean,
+)
+from alliance_stats.transforms import decompose, lag, last_session, person_period, running_mean
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "AR1",
+    "CAR1",
+    "CR2",
+    "Study",
+    "VarianceBy",
+    "__version__",
+    "apim",
+    "classify",
+    "classify_many",
+    "coder_agreement",
+    "compare_groups",
+    "compare_models",
+    "compare_themes",
+    "compare_trajectories",
+    "compare_with",
+    "comparisons",
+    "consistency_check",
+    "contrasts",
+    "cox_ph",
+    "cumulative_incidence",
+    "decompose",
+    "endings",
+    "estimated_means",
+    "example_study",
+    "example_themes",
+    "family_balance",
+    "family_indices",
+    "fine_gray",
+    "glmm",
+    "gray_test",
+    "johnson_neyman",
+    "kaplan_meier",
+    "lag",
+    "last_session",
+    "likelihood_ratio_test",
+    "lmm",
+    "log_rank",
+    "meta_analysis",
+    "one_with_many",
+    "parametric_bootstrap",
+    "person_period",
+    "profile",
+    "published",
+    "r_squared",
+    "recompute",
+    "reproduce",
+    "restricted_mean",
+    "running_mean",
+    "ruptures",
+    "simple_slopes",
+    "simulate_study",
+    "split_alliance",
+    "table_one",
+    "theme_transitions",
+    "variance_partition",
+    "within_between",
+]
