@@ -17,7 +17,7 @@ from alliance_stats.multilevel import glmm_prediction, glmm_reports
 from alliance_stats.multilevel.design import Design, build_design
 from alliance_stats.multilevel.families import Family, family_of
 from alliance_stats.multilevel.fit import Convergence
-from alliance_stats.multilevel.glmm_fit import GeneralizedFit, minimise_jointly
+from alliance_stats.multilevel.glmm_fit import Criterion, GeneralizedFit, minimise_jointly
 from alliance_stats.multilevel.glmm_problem import (
     check_not_runaway,
     check_outcome,
@@ -25,8 +25,8 @@ from alliance_stats.multilevel.glmm_problem import (
     make_generalized_problem,
     numbers,
 )
-from alliance_stats.multilevel.laplace import GeneralizedProblem, laplace
-from alliance_stats.multilevel.quadrature import adaptive_quadrature, check_scalar
+from alliance_stats.multilevel.laplace import GeneralizedProblem
+from alliance_stats.multilevel.quadrature import check_scalar, criterion_of
 from alliance_stats.multilevel.separation import check_not_separated
 from alliance_stats.multilevel.starting import glm_coefficients
 from alliance_stats.multilevel.threads import one_blas_thread
@@ -77,6 +77,11 @@ class GeneralizedLinearMixedModel:
     def family(self) -> Family:
         """The family with its link."""
         return self.problem.family
+
+    @property
+    def criterion(self) -> Criterion:
+        """The deviance with its slopes, as a function of covariances and coefficients."""
+        return criterion_of(self.nodes)
 
     @property
     def rows(self) -> RowLedger:
@@ -135,7 +140,9 @@ class GeneralizedLinearMixedModel:
         """Return the predicted random effects: ``tidy(effects="ran_vals")``."""
         return self.tidy(effects="ran_vals")
 
-    def median_ratios(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+    def median_ratios(
+        self, *, method: Literal["profile", "wald"] = "profile", conf_level: float = 0.95
+    ) -> pd.DataFrame:
         """Return how much units differ, as a ratio of odds, hazards or rates.
 
         Of two units drawn at random, with everything else equal, the higher odds (logit), hazard
@@ -146,9 +153,12 @@ class GeneralizedLinearMixedModel:
 
         Parameters
         ----------
+        method
+            ``"profile"``: limits of the SD's profile likelihood, for grouping factors with a single
+            random effect; it takes some refits, and has an upper limit where the SD is estimated as
+            zero too. ``"wald"``: symmetric on the log SD (as glmmTMB); NaN where the SD is zero.
         conf_level
-            Coverage of the interval, a Wald interval of the log SD carried over; NaN limits where
-            the SD is zero.
+            Coverage of the interval.
 
         Returns
         -------
@@ -160,9 +170,10 @@ class GeneralizedLinearMixedModel:
         Raises
         ------
         ValueError
-            If the link has no ratio (probit).
+            If the link has no ratio (probit), or profile limits are asked for with slopes.
         """
-        return glmm_reports.median_ratio_table(self, conf_level=conf_level)
+        check_choice(method, ("profile", "wald"), name="method")
+        return glmm_reports.median_ratio_table(self, method=method, conf_level=conf_level)
 
     # -- predictions -------------------------------------------------------------------------
 
@@ -393,11 +404,10 @@ def _fitted(
         check_scalar(design, nodes)
     known = np.zeros(len(trials)) if offset is None else numbers(design.frame, offset)
     problem = make_generalized_problem(design, family, trials, known)
-    criterion = laplace if nodes == 1 else adaptive_quadrature(nodes)
     with one_blas_thread():
         gamma, eta = glm_coefficients(problem)
         check_not_separated(design, problem, eta)
-        fit = minimise_jointly(problem, criterion, gamma)
+        fit = minimise_jointly(problem, criterion_of(nodes), gamma)
     check_not_runaway(design, fit)
     if not fit.convergence.converged:
         warnings.warn(

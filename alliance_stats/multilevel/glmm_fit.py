@@ -29,7 +29,13 @@ from alliance_stats.multilevel.fit import (
 from alliance_stats.multilevel.laplace import GeneralizedProblem, Slopes
 from alliance_stats.multilevel.starting import Start, joint_mode
 
-__all__ = ["Criterion", "GeneralizedFit", "minimise_jointly"]
+__all__ = [
+    "Coordinates",
+    "Criterion",
+    "GeneralizedFit",
+    "coordinates_at",
+    "minimise_jointly",
+]
 
 Criterion = Callable[[GeneralizedProblem, Sequence[Array], Array, Sequence[Array]], Slopes]
 
@@ -108,7 +114,7 @@ class _Search:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Coordinates:
+class Coordinates:
     """``(theta, gamma) = origin + scale @ x``: the deviance then curves about like |x|^2 / 2."""
 
     template: Template
@@ -116,11 +122,13 @@ class _Coordinates:
     scale: Array = field(repr=False)
 
     def split(self, x: Array) -> tuple[list[Array], Array]:
+        """Return covariance factors and working coefficients at a point."""
         values = self.origin + self.scale @ x
         k = self.template.n_theta
         return self.template.factors(values[:k]), values[k:]
 
     def gradient(self, Lambda: Sequence[Array], slopes: Slopes) -> Array:
+        """Return the deviance's gradient in these coordinates."""
         by_factor = [2.0 * D @ L for D, L in zip(slopes.D, Lambda, strict=True)]
         return np.asarray(self.scale.T @ np.r_[self.template.theta(by_factor), slopes.gamma])
 
@@ -163,7 +171,7 @@ class _Stop:
     gamma: Array
     u: list[Array]
     deviance: float
-    coordinates: _Coordinates
+    coordinates: Coordinates
 
 
 def _descend_from(search: _Search, Lambda: Sequence[Array], gamma: Array) -> _Stop:
@@ -183,7 +191,7 @@ def _run(search: _Search, template: Template, Lambda: Sequence[Array], gamma: Ar
     """L-BFGS over the free entries of `template` and the coefficients."""
     begin = joint_mode(search.problem, Lambda, gamma, search.u)
     search.u = begin.u
-    coordinates = _coordinates(template, Lambda, begin)
+    coordinates = coordinates_at(template, Lambda, begin)
     best: _Stop | None = None
 
     def objective(x: Array) -> tuple[float, Array]:
@@ -212,7 +220,7 @@ def _run(search: _Search, template: Template, Lambda: Sequence[Array], gamma: Ar
     return best
 
 
-def _coordinates(template: Template, Lambda: Sequence[Array], begin: Start) -> _Coordinates:
+def coordinates_at(template: Template, Lambda: Sequence[Array], begin: Start) -> Coordinates:
     """Scale theta by its expected information at the start, beta by its covariance there.
 
     For one unit with information S on its relative variance D, -2 log-likelihood curves like S^2
@@ -227,7 +235,7 @@ def _coordinates(template: Template, Lambda: Sequence[Array], begin: Start) -> _
     if p:
         factor = linalg.cholesky(2.0 * begin.XX, lower=True)
         scale[k:, k:] = linalg.solve_triangular(factor, np.eye(p), lower=True).T
-    return _Coordinates(template, np.r_[template.theta(Lambda), begin.gamma], scale)
+    return Coordinates(template, np.r_[template.theta(Lambda), begin.gamma], scale)
 
 
 def _try_directions_left_out(search: _Search, best: _Stop, tried: set[int]) -> _Stop | None:
@@ -272,7 +280,7 @@ def _polished(search: _Search, stop: _Stop) -> GeneralizedFit:
     for _ in range(MAX_NEWTON):
         if not definite or len(x) == 0 or np.abs(gradient).max() < FLAT:
             break
-        step = linalg.solve(hessian, gradient, assume_a="pos")
+        step = linalg.cho_solve(linalg.cho_factor(hessian), gradient)
         Lambda_new, gamma_new = coordinates.split(x - step)
         new = search.evaluate(Lambda_new, gamma_new)
         if new.deviance > slopes.deviance + SAME_DEVIANCE:
@@ -299,7 +307,7 @@ def _polished(search: _Search, stop: _Stop) -> GeneralizedFit:
     )
 
 
-def _hessian(search: _Search, coordinates: _Coordinates, gradient: Array) -> Array:
+def _hessian(search: _Search, coordinates: Coordinates, gradient: Array) -> Array:
     """Forward differences of the gradient, from its value at the origin."""
     size = len(gradient)
     out = np.empty((size, size))

@@ -17,6 +17,7 @@ from alliance_stats.formatting import (
 )
 from alliance_stats.multilevel.descent import descend
 from alliance_stats.multilevel.formula import INTERCEPT
+from alliance_stats.multilevel.glmm_profile import profile_limits
 from alliance_stats.multilevel.inference import back_transform
 from alliance_stats.multilevel.laplace import find_mode
 from alliance_stats.multilevel.tidy_frames import (
@@ -114,7 +115,9 @@ def by_label(model: "GeneralizedLinearMixedModel", factor: int, values: Array) -
     return values
 
 
-def median_ratio_table(model: "GeneralizedLinearMixedModel", *, conf_level: float) -> pd.DataFrame:
+def median_ratio_table(
+    model: "GeneralizedLinearMixedModel", *, method: str, conf_level: float
+) -> pd.DataFrame:
     """See :meth:`GeneralizedLinearMixedModel.median_ratios`."""
     link = model.family.link
     if link not in RATIOS:
@@ -123,22 +126,28 @@ def median_ratio_table(model: "GeneralizedLinearMixedModel", *, conf_level: floa
             "(odds), cloglog (hazards) and log (rates)."
         )
     quartile = np.sqrt(2.0) * stats.norm.ppf(0.75)
-    z = stats.norm.isf((1.0 - conf_level) / 2.0)
     rows = []
     for f, grouping in enumerate(model.design.groupings):
         if INTERCEPT not in grouping.names:
             continue
         position = grouping.names.index(INTERCEPT)
         sd, log_sd_error = _sd_with_error(model, f, position)
-        limits = sd * np.exp(np.array([-z, z]) * log_sd_error)
-        low, high = np.exp(quartile * limits)
+        if method == "wald":
+            low, high = (sd * np.exp(x) for x in wald_interval(0.0, log_sd_error,
+                                                               conf_level=conf_level))  # fmt: skip
+        else:
+            unit = abs(float(back_transform(grouping.terms)[0, 0]))
+            relative = profile_limits(
+                model.problem, model.criterion, model.fit, f, conf_level=conf_level
+            )
+            low, high = (unit * limit for limit in relative)
         rows.append(
             {
                 "group": grouping.name,
                 "term": f"median {RATIOS[link]}",
                 "estimate": np.exp(quartile * sd),
-                "conf_low": low,
-                "conf_high": high,
+                "conf_low": np.exp(quartile * low),
+                "conf_high": np.exp(quartile * high),
             }
         )
     return pd.DataFrame(rows, columns=["group", "term", "estimate", "conf_low", "conf_high"])
@@ -174,7 +183,7 @@ def glance_table(model: "GeneralizedLinearMixedModel") -> pd.DataFrame:
             {
                 "nobs": model.nobs,
                 **{f"n_{g.name}": len(g.labels) for g in model.design.groupings},
-                "family": model.family.name,
+                "distribution": model.family.name,
                 "link": model.family.link,
                 "nodes": model.nodes,
                 "log_lik": model.log_lik,

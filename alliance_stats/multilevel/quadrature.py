@@ -19,9 +19,9 @@ from scipy import special
 
 from alliance_stats.estimates import Array
 from alliance_stats.multilevel.design import Design
-from alliance_stats.multilevel.laplace import GeneralizedProblem, Mode, Slopes, find_mode
+from alliance_stats.multilevel.laplace import GeneralizedProblem, Mode, Slopes, find_mode, laplace
 
-__all__ = ["adaptive_quadrature", "check_scalar"]
+__all__ = ["adaptive_quadrature", "check_scalar", "criterion_of"]
 
 MOST_NODES = 100
 # A relative SD under which the unit's integral is that of a constant.
@@ -38,6 +38,13 @@ def check_scalar(design: Design, nodes: int) -> None:
             f"nodes={nodes} is for one grouping factor with one random effect; the formula has "
             f"{', '.join(terms)}. Use nodes=1 (the Laplace approximation), or leave terms out."
         )
+
+
+def criterion_of(
+    nodes: int,
+) -> Callable[[GeneralizedProblem, Sequence[Array], Array, Sequence[Array]], Slopes]:
+    """Return the Laplace approximation for one node, quadrature for more."""
+    return laplace if nodes == 1 else adaptive_quadrature(nodes)
 
 
 def adaptive_quadrature(

@@ -76,7 +76,7 @@ def glm_coefficients(problem: GeneralizedProblem) -> tuple[Array, Array]:
     for _ in range(GLM_STEPS):
         XX = (problem.Q * weight) @ problem.Q.T
         try:
-            step = linalg.solve(XX, problem.Q @ score, assume_a="pos")
+            step = linalg.cho_solve(linalg.cho_factor(XX), problem.Q @ score)
         except linalg.LinAlgError:  # separated so far that nothing is known any more
             break
         share = 1.0
@@ -124,7 +124,9 @@ def joint_mode(
         up = eliminate(problem.layout, products, factors[:depth], factors[depth:])
         if step == steps:
             break
-        target = linalg.solve(up.R[:p, :p], up.R[:p, p], assume_a="pos") if p else np.empty(0)
+        target = (
+            linalg.cho_solve(linalg.cho_factor(up.R[:p, :p]), up.R[:p, p]) if p else np.empty(0)
+        )
         v = np.append(-target, 1.0)
         target_u = [
             L.T @ np.einsum("qrn,r->qn", H, v)

@@ -67,8 +67,25 @@ def test_one_unit_of_many_rows_is_a_plain_mean_where_units_agree():
     expected = 6 * stats.binom.logpmf(3, 10, 0.3)
     assert model.log_lik == pytest.approx(expected, abs=1e-8)
     assert model.summary().startswith("Boundary (singular) fit: the variance is zero")
-    ratio = model.median_ratios().iloc[0]
-    assert (ratio.estimate, np.isnan(ratio.conf_low)) == (1.0, True)
+    wald = model.median_ratios(method="wald").iloc[0]
+    assert (wald.estimate, np.isnan(wald.conf_low)) == (1.0, True)
+    profile = model.median_ratios().iloc[0]
+    assert (profile.estimate, profile.conf_low) == (1.0, 1.0)
+    # the upper limit: the deviance with the SD held there, units of 10 trials with 3 successes
+    sd = np.log(profile.conf_high) / (np.sqrt(2.0) * stats.norm.ppf(0.75))
+
+    def held(b):
+        found = optimize.minimize_scalar(
+            lambda u: -(3 * (b + sd * u) - 10 * np.log1p(np.exp(b + sd * u))) + u * u / 2,
+            bracket=(-1.0, 1.0),
+            tol=1e-12,
+        )
+        p = special.expit(b + sd * found.x)
+        return 6 * (2 * found.fun + np.log(1 + 10 * sd**2 * p * (1 - p)))
+
+    rise = optimize.minimize_scalar(held, bracket=(-1.0, -0.5)).fun
+    rise -= 2 * 6 * special.gammaln([11, 4, 8]) @ [1, -1, -1] - 2 * model.log_lik
+    assert rise == pytest.approx(stats.chi2.ppf(0.95, 1), abs=1e-4)
 
 
 def test_poisson_rate_with_exposure():
@@ -83,7 +100,7 @@ def test_poisson_rate_with_exposure():
 def test_median_ratio(sessions):
     model = glmm("dropout ~ alliance + (1 | therapist)", sessions)
     sd = model.tidy(effects="ran_pars").estimate[0]
-    row = model.median_ratios().iloc[0]
+    row = model.median_ratios(method="wald").iloc[0]
     assert row.term == "median odds ratio"
     assert row.estimate == pytest.approx(np.exp(0.67449 * np.sqrt(2 * sd**2)), rel=1e-5)
     assert 1.0 < row.conf_low < row.estimate < row.conf_high

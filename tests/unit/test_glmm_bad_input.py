@@ -222,3 +222,10 @@ def test_what_cannot_be_asked(data):
         model.predict(data, level="conditional", interval="confidence")
     with pytest.raises(DataError, match=r"shape \(3,\); the model used 120 rows"):
         model.refit([0, 1, 0])
+
+
+def test_profile_limits_of_a_term_with_slopes(data):
+    model = glmm("event ~ x + (1 + x | therapist)", data)
+    with pytest.raises(ValueError, match="with slopes use method='wald'"):
+        model.median_ratios()
+    assert len(model.median_ratios(method="wald")) == 1
