@@ -109,13 +109,14 @@ def unit_labels(
     if len(parts) == 1:
         codes, labels = parts[0]
         return codes, labels, labels
-    stacked = np.column_stack([codes for codes, _ in parts])
-    combos, codes = np.unique(stacked, axis=0, return_inverse=True)
-    keys = pd.MultiIndex.from_arrays(
-        [names[combos[:, i]] for i, (_, names) in enumerate(parts)], names=columns
-    )
-    labels = pd.Index([":".join(str(part) for part in key) for key in keys])
-    return codes.ravel().astype(np.int64), labels, keys
+    codes = parts[0][0]
+    for more, names in parts[1:]:  # numbered anew each time, so that no product overflows
+        codes = group_codes(pd.Series(codes * len(names) + more))[0]
+    first = np.empty(codes.max() + 1, dtype=np.int64)
+    first[codes[::-1]] = np.arange(len(codes))[::-1]
+    keys = pd.MultiIndex.from_arrays([names[own[first]] for own, names in parts], names=columns)
+    labels = pd.Index([":".join(map(str, key)) for key in keys])
+    return codes, labels, keys
 
 
 def units_of(grouping: Grouping, data: pd.DataFrame) -> npt.NDArray[np.int64]:
