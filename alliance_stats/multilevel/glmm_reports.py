@@ -133,14 +133,14 @@ def median_ratio_table(
         position = grouping.names.index(INTERCEPT)
         sd, log_sd_error = _sd_with_error(model, f, position)
         if method == "wald":
-            low, high = (sd * np.exp(x) for x in wald_interval(0.0, log_sd_error,
-                                                               conf_level=conf_level))  # fmt: skip
+            limits = np.ravel(wald_interval(0.0, log_sd_error, conf_level=conf_level))
+            low, high = sd * np.exp(limits)
         else:
             unit = abs(float(back_transform(grouping.terms)[0, 0]))
             relative = profile_limits(
                 model.problem, model.criterion, model.fit, f, conf_level=conf_level
             )
-            low, high = (unit * limit for limit in relative)
+            low, high = unit * np.array(relative)
         rows.append(
             {
                 "group": grouping.name,
