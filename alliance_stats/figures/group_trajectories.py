@@ -1,0 +1,196 @@
+"""Trajectories of two groups: their model means, and their difference with a simultaneous band."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from alliance_stats.figures.axes import dress, integer_ticks
+from alliance_stats.figures.report import ReportFigure
+from alliance_stats.figures.style import (
+    BODY,
+    FULL_WIDTH,
+    GREY,
+    RULE,
+    SMALL,
+    font,
+    look,
+    new_figure,
+    settle,
+    styled,
+)
+from alliance_stats.figures.text import wrap
+from alliance_stats.formatting import (
+    format_count,
+    format_interval,
+    format_number,
+    format_percent,
+    plural,
+)
+from alliance_stats.groups import TrajectoryComparison
+
+__all__ = ["draw_difference_over_time", "draw_group_means", "group_trajectory_figure"]
+
+_DIFFERENCE = look(6)
+
+
+def draw_group_means(ax: Axes, means: pd.DataFrame) -> None:
+    """Draw each group's model mean over time with its pointwise band.
+
+    Parameters
+    ----------
+    means
+        ``group, time, estimate, conf_low, conf_high``, as :meth:`TrajectoryComparison.means`
+        gives them.
+    """
+    for place, (name, own) in enumerate(means.groupby("group", sort=False)):
+        style = look(place)
+        ax.fill_between(
+            own["time"], own["conf_low"], own["conf_high"], color=style.colour, alpha=0.2, lw=0
+        )
+        ax.plot(
+            own["time"],
+            own["estimate"],
+            color=style.text,
+            ls=style.dash,
+            lw=1.8,
+            gid=f"mean {name}",
+        )
+
+
+def draw_difference_over_time(ax: Axes, differences: pd.DataFrame) -> None:
+    """Draw the difference with its pointwise interval inside its simultaneous band.
+
+    Parameters
+    ----------
+    differences
+        ``time, estimate, conf_low, conf_high, band_low, band_high``, as
+        :meth:`TrajectoryComparison.differences` gives them.
+    """
+    time = differences["time"]
+    ax.axhline(0.0, color=RULE, lw=0.8, zorder=1)
+    ax.fill_between(
+        time, differences["band_low"], differences["band_high"], color=RULE, alpha=0.3, lw=0
+    )
+    for end in ("conf_low", "conf_high"):
+        ax.plot(time, differences[end], color=GREY, lw=0.8, ls=(0, (3, 2)), gid=end)
+    ax.plot(time, differences["estimate"], color=_DIFFERENCE.text, lw=1.8, gid="difference")
+
+
+@styled
+def group_trajectory_figure(
+    comparison: TrajectoryComparison,
+    *,
+    outcome_label: str,
+    time_label: str = "Session number",
+    conf_level: float = 0.95,
+    label: str = "fig-group-trajectories",
+) -> ReportFigure:
+    """Show how two groups change, and from when on they differ.
+
+    Parameters
+    ----------
+    comparison
+        From :func:`~alliance_stats.groups.compare_trajectories`.
+    outcome_label
+        Quantity, unit and range.
+    time_label
+        The clock and its unit.
+
+    Returns
+    -------
+    ReportFigure
+        ``data`` has the means (``part = "mean"``) and the differences (``"difference"``).
+    """
+    means = comparison.means(times=comparison.times, conf_level=conf_level)
+    differences = comparison.differences(conf_level=conf_level)
+    sizes = _persons(comparison)
+    figure = new_figure(FULL_WIDTH, 3.5)
+    left, right = figure.subplots(1, 2)
+    draw_group_means(left, means)
+    draw_difference_over_time(right, differences)
+    dress(left, x_label=time_label, y_label=outcome_label, grid="y")
+    dress(right, x_label=time_label, y_label=f"Difference ({' − '.join(comparison.labels)})")
+    ticks = integer_ticks(float(comparison.times.min()), float(comparison.times.max()))
+    for ax in (left, right):
+        ax.set_xticks(ticks)
+        ax.margins(x=0.02)
+    _write_names(left, sizes)
+    settle(figure)
+    found = _found(comparison, differences, conf_level)
+    counts = "; ".join(
+        f"{name}: {plural(n, 'person')}"
+        for name, n in zip(comparison.labels, sizes.values(), strict=True)
+    )
+    level = format_percent(conf_level)
+    return ReportFigure(
+        figure,
+        label=label,
+        caption=f"{outcome_label} of two groups over time, model means with pointwise {level} CI, "
+        f"and their difference with its simultaneous {level} band (grey) around the pointwise CI "
+        f"(dashed). {counts}. {found}",
+        alt=f"Two lines with bands against {time_label.lower()}, and beside them their "
+        f"difference. {counts}. {found}",
+        note=_note(comparison),
+        data=pd.concat(
+            [means.assign(part="mean"), differences.assign(part="difference")], ignore_index=True
+        ),
+    )
+
+
+def _persons(comparison: TrajectoryComparison) -> dict[str, int]:
+    """Return how many persons of each group are in the model."""
+    frame = comparison.model.design.frame
+    levels = [name for name in frame.columns if str(name).startswith("level")]
+    counted = frame.drop_duplicates(levels)["first"].value_counts()
+    first, second = comparison.labels
+    return {first: int(counted.get(1.0, 0)), second: int(counted.get(0.0, 0))}
+
+
+def _write_names(ax: Axes, sizes: dict[str, int]) -> None:
+    """Write the groups above the panel, each after a piece of its line, so that nothing is hit."""
+    looks = [look(place) for place in range(len(sizes))]
+    lines = [Line2D([], [], color=style.text, ls=style.dash, lw=1.8) for style in looks]
+    names = ["\n".join(wrap(f"{name} (n = {format_count(n)})", 150.0)) for name, n in sizes.items()]
+    legend = ax.legend(
+        lines,
+        names,
+        loc="lower left",
+        bbox_to_anchor=(0.0, 1.0),
+        frameon=False,
+        handlelength=2.6,
+        borderaxespad=0.2,
+        prop={"family": font(BODY)["fontfamily"], "size": SMALL},
+    )
+    for style, text in zip(looks, legend.get_texts(), strict=True):
+        text.set_color(style.text)
+
+
+def _found(comparison: TrajectoryComparison, differences: pd.DataFrame, conf_level: float) -> str:
+    slope = comparison.tidy(conf_level=conf_level).iloc[-1]
+    start = comparison.differ_from(conf_level=conf_level)
+    first, last = differences.iloc[0], differences.iloc[-1]
+    since = (
+        "At no stretch up to the last time does the simultaneous band leave out 0"
+        if np.isnan(start)
+        else f"From {start:g} on the simultaneous band leaves out 0"
+    )
+    return (
+        f"Difference {_at(first)} and {_at(last)}; difference of slopes "
+        f"{format_number(slope['estimate'], 3)} "
+        f"{format_interval(slope['conf_low'], slope['conf_high'], 3)}. {since}."
+    )
+
+
+def _at(row: pd.Series) -> str:
+    band = format_interval(row["band_low"], row["band_high"])
+    return f"{format_number(row['estimate'])} {band} at {row['time']:g}"
+
+
+def _note(comparison: TrajectoryComparison) -> str:
+    boundary = " The fit is on its boundary." if comparison.model.singular else ""
+    return (
+        "Linear mixed model with straight trajectories, by REML; brackets at a time are the "
+        "simultaneous band (maximum of correlated t statistics). A straight line is drawn through "
+        f"what the model has; {plural(comparison.model.nobs, 'rating')}.{boundary}"
+    )
