@@ -48,7 +48,7 @@ def test_residual_structures(case):
     else:
         assert model.sigma == pytest.approx(case["sigma"], rel=SIGMA)
     if case["phi"] is not None:
-        phi = pars["estimate"][[t for t, _ in pars.index if t.startswith("phi__")][0]].iloc[0]
+        phi = pars["estimate"][next(t for t, _ in pars.index if t.startswith("phi__"))].iloc[0]
         assert phi == pytest.approx(case["phi"], rel=SHAPE)
 
 
