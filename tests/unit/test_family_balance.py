@@ -48,6 +48,22 @@ def test_one_row_a_person_has_one_spread():
     assert found.test().df == 1
 
 
+def test_absolute_deviations_compare_strata_without_normality():
+    data = families(60)
+    found = family_balance("y ~ role", data.set_index(np.zeros(len(data), dtype=int)), **NAMES)
+    table = found.deviations().set_index("term")
+    assert table["contrast"].tolist() == ["wide - narrow"] * 2
+    # what a member's own level is apart from the family's, by hand
+    residual = found.equal.augment()["residual"].abs()
+    by = residual.groupby(data["framework"]).mean()
+    difference = by["wide"] - by["narrow"]
+    # families have equally many rows, so that the model's means are plain ones
+    assert table.loc["momentary", "estimate"] == pytest.approx(difference, rel=1e-6)
+    assert (table["conf_low"] > 0).all()
+    once = family_balance("y ~ role", families(sessions=1), therapist="therapist", **NAMES)
+    assert once.deviations()["term"].tolist() == ["momentary"]
+
+
 def test_bootstrap_names_the_spreads():
     found = family_balance("y ~ role", families(), **NAMES)
     drawn = found.bootstrap(seed=1, n=10).tidy()
