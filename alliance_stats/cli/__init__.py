@@ -1,0 +1,5 @@
+"""The `alliance-stats` command: check a table, start a study folder, recompute the published."""
+
+from alliance_stats.cli.app import app
+
+__all__ = ["app"]

@@ -1,0 +1,141 @@
+"""Check a user's table and print what was found."""
+
+import shlex
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from alliance_stats.checks import require_columns
+from alliance_stats.cli.terminal import Refusal, heading, print_error, refusing, say
+from alliance_stats.formatting import plural
+from alliance_stats.ledger import RowLedger
+from alliance_stats.study import Study
+from alliance_stats.study.joining import join_families
+from alliance_stats.study.readers import TableFile, read_table
+
+__all__ = ["Question", "check_table"]
+
+_IDS = ("person", "family", "therapist")
+_WORDS = ("role", "rater", "ending")
+_ROLES = (*_IDS, "session", "time", *_WORDS, "alliance", "outcome", "ending_session")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is to be checked: the files, and role -> column for each role that was named."""
+
+    file: Path
+    roles: Mapping[str, str]
+    unit: str | None
+    ranges: Mapping[str, tuple[float, float]]
+    local_ids: tuple[str, ...]
+    sheet: str | None
+    families: Path | None
+
+
+def check_table(question: Question) -> int:
+    """Print the ledger, the description and notes, or the error; return the exit code."""
+    try:
+        with refusing(), warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            sessions = _read(question, question.file, sheet=question.sheet)
+            if "person" not in question.roles:
+                _ask_for_roles(question, sessions.frame)
+                return 1
+            frame, joined = _joined(question, sessions.frame)
+            study = Study.from_frame(
+                frame,
+                person=question.roles["person"],
+                family=question.roles.get("family"),
+                therapist=question.roles.get("therapist"),
+                session=question.roles.get("session"),
+                time=question.roles.get("time"),
+                role=question.roles.get("role"),
+                rater=question.roles.get("rater"),
+                alliance=question.roles.get("alliance"),
+                outcome=question.roles.get("outcome"),
+                ending=question.roles.get("ending"),
+                ending_session=question.roles.get("ending_session"),
+                unit=question.unit,
+                score_range=dict(question.ranges) or None,
+                local_ids=question.local_ids,
+            )
+    except Refusal:
+        return 1
+    _print_study(study, sessions.notes, joined)
+    for warning in caught:
+        say(f"Warning: {warning.message}", style="yellow")
+    return 0
+
+
+def _read(question: Question, path: Path, *, sheet: str | None = None) -> TableFile:
+    return read_table(
+        path,
+        ids=[question.roles[role] for role in _IDS if role in question.roles],
+        labelled=[question.roles[role] for role in _WORDS if role in question.roles],
+        sheet=sheet,
+    )
+
+
+def _joined(question: Question, sessions: pd.DataFrame) -> tuple[pd.DataFrame, RowLedger | None]:
+    if question.families is None:
+        require_columns(sessions, list(question.roles.values()), what=f"'{question.file.name}'")
+        return sessions, None
+    if "family" not in question.roles:
+        print_error("--families needs --family: name the column of family ids in both files.")
+        raise Refusal
+    families = _read(question, question.families).frame
+    frame, rows = join_families(sessions, families, family=question.roles["family"])
+    both = f"'{question.file.name}' with '{question.families.name}'"
+    require_columns(frame, list(question.roles.values()), what=both)
+    return frame, rows
+
+
+def _ask_for_roles(question: Question, frame: pd.DataFrame) -> None:
+    """Say which columns there are; columns named like a role make a proposal, never a guess."""
+    columns = ", ".join(f"'{name}'" for name in frame.columns)
+    print_error(
+        "Nothing says which column holds the person: name it with --person, and each other role "
+        f"that the table has with its own option. '{question.file.name}' has the columns {columns}."
+    )
+    like = [role for role in _ROLES if role in frame.columns]
+    if like:
+        options = " ".join(f"--{role.replace('_', '-')} {role}" for role in like)
+        person = "" if "person" in like else "--person COLUMN "
+        say("If the columns are what their names say, ask:")
+        say(f"  alliance-stats check {shlex.quote(str(question.file))} {person}{options}")
+
+
+def _print_study(study: Study, notes: tuple[str, ...], joined: RowLedger | None) -> None:
+    say("The table can be used.", style="bold green")
+    heading("Rows")
+    say(str(study.rows))
+    if joined is not None:
+        say(f"Families' table: {joined}")
+    heading("What it holds")
+    for note in notes:
+        say(f"Note: {note}")
+    say(study.describe().summary())
+    lines = list(_unasked(study))
+    if lines:
+        heading("To know")
+        for line in lines:
+            say(line)
+
+
+def _unasked(study: Study) -> Iterator[str]:
+    """Yield what no error says, but an analysis would trip over."""
+    frame = study.sessions
+    given = set(study.roles.values())
+    others = [f"'{name}'" for name in frame.columns if name not in given]
+    if others:
+        yield f"{plural(len(others), 'column')} without a role, not checked: {', '.join(others)}."
+    for name in frame.columns:
+        values = frame[name].dropna().unique()
+        if not len(values):
+            yield f"Column '{name}' is empty."
+        elif len(values) == 1 and len(frame) > 1:
+            yield f"Column '{name}' has one value only ({values[0]}): nothing can vary with it."

@@ -1,0 +1,43 @@
+"""Recompute the registry and print a verdict a number."""
+
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from alliance_stats.cli.terminal import Refusal, heading, refusing, say
+from alliance_stats.evidence import reproduce
+
+__all__ = ["print_reproduction"]
+
+_STYLES = {"reproduced": "green", "not reproduced": "bold red", "not checkable": "dim"}
+
+
+def print_reproduction(name: str | None, *, strict: bool, folder: Path | None) -> int:
+    """Print every verdict and a summary; return the exit code."""
+    try:
+        with refusing():
+            found = reproduce(name, folder=folder)
+    except Refusal:
+        return 1
+    _print_verdicts(found.tidy())
+    heading("Summary")
+    say(found.summary())
+    return int(strict and not found.all_follow)
+
+
+def _print_verdicts(verdicts: pd.DataFrame) -> None:
+    table = Table(box=None, pad_edge=False)
+    for column in ("Record", "Number", "Printed", "Verdict", "Rests on"):
+        table.add_column(column, overflow="fold")
+    for row in verdicts.to_dict("records"):
+        verdict = str(row["verdict"])
+        cells = [str(row[name] or "") for name in ("record", "quantity", "printed")]
+        table.add_row(
+            *(Text(cell) for cell in cells),
+            Text(verdict, style=_STYLES.get(verdict, "")),
+            Text(str(row["relation"] or row["reason"])),
+        )
+    Console().print(table)

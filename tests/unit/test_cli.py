@@ -1,0 +1,232 @@
+"""The command line: what it prints, where to, and its exit codes."""
+
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from alliance_stats.cli import app
+from alliance_stats.cli.terminal import in_options
+from alliance_stats.errors import DataError
+from alliance_stats.evidence import reproduce
+from alliance_stats.study import Study
+
+SESSIONS = """\
+family,person,role,session,alliance,symptoms
+F1,F1-m,mother,1,4.0,60
+F1,F1-m,mother,2,4.5,
+F1,F1-f,father,1,3.5,50
+F2,F2-m,mother,1,,55
+"""
+FAMILIES = """\
+family,therapist,ending,group
+F1,T1,planned,usual
+F2,T1,dropout,usual
+F3,T2,dropout,usual
+"""
+ROLES = [
+    *("--person", "person", "--family", "family", "--session", "session"),
+    *("--role", "role", "--alliance", "alliance", "--outcome", "symptoms"),
+]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "sessions.csv").write_text(SESSIONS, encoding="utf-8")
+    (tmp_path / "families.csv").write_text(FAMILIES, encoding="utf-8")
+    return tmp_path
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def check(path, *options):
+    return run("check", path, *(options or ROLES))
+
+
+def refused(result) -> str:
+    assert result.exit_code == 1
+    assert "can be used" not in result.stdout
+    assert result.stderr.startswith("Error: ")
+    return result.stderr
+
+
+def test_check_prints_the_ledger_and_the_whole_description(folder):
+    result = check(folder / "sessions.csv")
+    assert result.exit_code == 0
+    assert "4 rows came in (person: 3, family: 2). 4 used (person: 3, family: 2)." in result.stdout
+    study = Study.from_file(
+        folder / "sessions.csv",
+        **{name[2:]: column for name, column in zip(ROLES[::2], ROLES[1::2], strict=True)},
+    )
+    assert study.describe().summary() in result.stdout
+    assert "missing alliance: 1 of 4 rows (25.0%)" in result.stdout
+    assert result.stderr == ""
+
+
+def test_check_guesses_no_role_and_proposes_what_to_ask(folder):
+    result = check(folder / "sessions.csv", "--family", "family")
+    message = refused(result)
+    assert "name it with --person" in message
+    assert "'family', 'person', 'role', 'session', 'alliance', 'symptoms'" in message
+    proposal = result.stdout.splitlines()[-1]
+    assert proposal.endswith(
+        "--person person --family family --session session --role role --alliance alliance"
+    )
+
+
+def test_the_proposal_leaves_open_which_column_holds_the_person(tmp_path):
+    path = tmp_path / "my sessions.csv"
+    path.write_text("client,session,wai\nA,1,4\n", encoding="utf-8")
+    result = check(path, "--session", "session")
+    assert refused(result)
+    assert f"check '{path}' --person COLUMN --session session" in result.stdout
+
+
+def test_check_names_what_an_analysis_would_trip_over(folder):
+    path = folder / "sessions.csv"
+    path.write_text("person,alliance,site,notes\nA,4,Bern,\nB,5,Bern,\n", encoding="utf-8")
+    result = check(path, "--person", "person", "--alliance", "alliance")
+    assert "2 columns without a role, not checked: 'site', 'notes'." in result.stdout
+    assert "Column 'site' has one value only (Bern): nothing can vary with it." in result.stdout
+    assert "Column 'notes' is empty." in result.stdout
+
+
+def test_check_prints_warnings_and_does_not_fail(folder):
+    rows = [f"F1,{s},{4 if s < 3 else ''},dropout" for s in range(1, 6)]
+    path = folder / "padded.csv"
+    path.write_text("person,session,alliance,ending\n" + "\n".join(rows), encoding="utf-8")
+    options = ["--session", "session", "--alliance", "alliance", "--ending", "ending"]
+    result = check(path, "--person", "person", *options)
+    assert result.exit_code == 0
+    assert "Warning: " in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--person", "persn"], "'sessions.csv' has no column 'persn'. Did you mean 'person'?"),
+        ([*ROLES, "--alliance-range", "1", "4"], "'alliance' is outside"),
+        (["--person", "person", "--family", "person"], "both --person and --family"),
+        (["--person", "person"], "--session"),
+        (["--person", "person", "--families", "families.csv"], "--families needs --family"),
+    ],
+)
+def test_check_refuses_in_the_words_of_the_command_line(folder, options, message):
+    assert message in refused(check(folder / "sessions.csv", *options))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is empty: it has no header row"),
+        ("person,session\n", "has no rows"),
+        ("person;session\nA;1\n", "separates its columns by ';'"),
+        ("person,session\nF 1,1\nF  1,2\n", "spells what looks like one unit in 2 ways"),
+        ("person,session\nA,1\n,2\n", "missing in row 3"),
+    ],
+)
+def test_check_refuses_files_that_are_no_table(tmp_path, text, message):
+    path = tmp_path / "x.csv"
+    path.write_text(text, encoding="utf-8")
+    assert message in refused(check(path, "--person", "person", "--session", "session"))
+
+
+def test_check_says_which_file_is_not_there(folder):
+    message = refused(check(folder / "sesions.csv"))
+    assert "There is no file" in message
+    assert "Did you mean 'sessions.csv'?" in message
+
+
+def test_check_joins_the_table_of_families_and_counts_those_without_sessions(folder):
+    options = [*ROLES, "--therapist", "therapist", "--ending", "ending"]
+    result = check(folder / "sessions.csv", *options, "--families", folder / "families.csv")
+    assert result.exit_code == 0
+    assert "Families' table: 3 rows came in (family: 3). 1 set aside: family without a session" in (
+        result.stdout
+    )
+    assert "ending dropout: 1 of 2 families (50.0%)" in result.stdout
+
+
+def test_messages_of_the_package_read_as_options():
+    message = "name one with sheet=; declare local_ids=('person',). ending_session= needs session=."
+    assert in_options(message) == (
+        "name one with --sheet; declare --local-ids person. --ending-session needs --session."
+    )
+    assert in_options("pandas.read_csv(x, sep=';')") == "pandas.read_csv(x, sep=';')"
+
+
+def test_reproduce_prints_each_verdict_and_the_summary():
+    found = reproduce("welmers2018")
+    result = run("reproduce", "welmers2018")
+    assert result.exit_code == 0
+    assert found.summary() in result.stdout
+    counts = found.glance().iloc[0]
+    table = result.stdout.split("Summary")[0]
+    assert len(re.findall(r"^welmers2018/", table, re.MULTILINE)) == counts["n_printed"]
+    assert len(re.findall(r"\breproduced", table)) == counts["n_reproduced"]
+
+
+def test_strict_fails_only_where_a_number_is_not_reproduced():
+    verdicts = reproduce().tidy()
+    bad = verdicts.loc[verdicts["verdict"] == "not reproduced", "record"].iloc[0]
+    assert run("reproduce", "welmers2018", "--strict").exit_code == 0
+    assert run("reproduce", bad).exit_code == 0
+    strict = run("reproduce", bad, "--strict")
+    assert strict.exit_code == 1
+    assert f"{bad}, " in strict.stdout
+
+
+def test_reproduce_refuses_a_name_it_does_not_know():
+    assert "Did you mean 'welmers2018'?" in refused(run("reproduce", "welmers2081"))
+
+
+def test_the_help_loads_no_room_beyond_the_package_itself():
+    code = (
+        "import sys\n"
+        "import alliance_stats\n"
+        "before = set(sys.modules)\n"
+        "from typer.testing import CliRunner\n"
+        "from alliance_stats.cli import app\n"
+        "assert CliRunner().invoke(app, ['check', '--help']).exit_code == 0\n"
+        "print(*sorted(m for m in set(sys.modules) - before if m.startswith('alliance_stats')))\n"
+        "assert 'matplotlib' not in sys.modules\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == ["alliance_stats.cli", "alliance_stats.cli.app"]
+
+
+def test_check_reads_excel(folder):
+    path = folder / "s.xlsx"
+    with pd.ExcelWriter(path) as book:
+        for sheet in ("one", "two"):
+            pd.DataFrame({"person": ["A", "B"], "x": np.arange(2)}).to_excel(
+                book, sheet_name=sheet, index=False
+            )
+    assert "name one with --sheet" in refused(check(path, "--person", "person"))
+    assert check(path, "--person", "person", "--sheet", "two").exit_code == 0
+
+
+def test_an_error_of_the_program_itself_is_not_swallowed(monkeypatch, folder):
+    def broken(*_, **__):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Study, "describe", broken)
+    result = check(folder / "sessions.csv")
+    assert isinstance(result.exception, ZeroDivisionError)
+
+
+def test_data_errors_are_the_ones_turned_into_exit_codes(monkeypatch, folder):
+    def refuse(*_, **__):
+        raise DataError("nothing will do")
+
+    monkeypatch.setattr(Study, "from_frame", refuse)
+    assert "nothing will do" in refused(check(folder / "sessions.csv"))
