@@ -177,6 +177,8 @@ def test_result_protocol_and_columns(sessions):
     assert isinstance(model, Result)
     for table in (model.tidy(), model.tidy(effects="ran_vals"), model.tidy(effects="ran_pars")):
         assert set(table.columns) <= set(GLOSSARY)
+    own = {"n_therapist", "n_parameters"}
+    assert set(model.glance().columns) - own <= set(GLOSSARY)
     assert list(model.tidy(effects="ran_pars").term) == ["sd__(Intercept)"]
     assert len(model.random_effects()) == 12
     assert (model.tidy().df == np.inf).all()
