@@ -16,6 +16,8 @@ from analyses import (
     family_alliance,
     family_therapy,
     published_comparisons,
+    successful_alliance,
+    systemic_alliance,
     therapist_experience,
 )
 from analyses.chapter import Chapter
@@ -37,8 +39,15 @@ ANALYSES = (
         alliance_outcome.NAME, lambda out: alliance_outcome.main(alliance_outcome.load(), out)
     ),
     Analysis(
+        systemic_alliance.NAME, lambda out: systemic_alliance.main(systemic_alliance.load(), out)
+    ),
+    Analysis(
         therapist_experience.NAME,
         lambda out: therapist_experience.main(therapist_experience.load(), out),
+    ),
+    Analysis(
+        successful_alliance.NAME,
+        lambda out: successful_alliance.main(successful_alliance.load(), out),
     ),
     Analysis(beat_the_blues.NAME, lambda out: beat_the_blues.main(beat_the_blues.load(), out)),
     Analysis(family_therapy.NAME, lambda out: family_therapy.main(family_therapy.load(), out)),
