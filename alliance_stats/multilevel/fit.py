@@ -8,11 +8,13 @@ that ``D`` leaves out must be upward. Where it is downward, the search goes on f
 direction.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import linalg, optimize
+from threadpoolctl import ThreadpoolController
 
 from alliance_stats.estimates import Array
 from alliance_stats.multilevel.criterion import (
@@ -46,6 +48,10 @@ START_LOW, START_HIGH = 0.05**2, 2.0**2
 ETA_STEP = 1e-4
 # Step of the differences of the gradient that scale a warm start; 3 digits are plenty there.
 HESSIAN_STEP = 1e-4
+# Columns of a dense block from which on several BLAS threads help.
+LARGE_BLOCK = 300
+
+_BLAS = ThreadpoolController()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +141,23 @@ def minimise(
         ``P P'`` near the inverse Hessian (see :func:`newton_scaling`) a few steps are enough; a
         variance found at zero is then tried again only if the deviance falls that way.
     """
+    with one_blas_thread(problem):
+        return _minimise(problem, start, eta, scaling)
+
+
+@contextmanager
+def one_blas_thread(problem: Problem) -> Iterator[None]:
+    """Keep BLAS to one thread while blocks are small: two cost more than they save."""
+    if problem.layout.n_crossed > LARGE_BLOCK:
+        yield
+        return
+    with _BLAS.limit(limits=1):
+        yield
+
+
+def _minimise(
+    problem: Problem, start: Sequence[Array] | None, eta: Array | None, scaling: Array | None
+) -> Fit:
     full = problem.template
     tally = _Tally()
     if eta is None:
