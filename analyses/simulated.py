@@ -2,10 +2,22 @@
 
 from dataclasses import replace
 
+import pandas as pd
+
 from alliance_stats.figures.report import ReportFigure
 from alliance_stats.study import Study
+from alliance_stats.transforms import last_session
 
-__all__ = ["ALLIANCE", "LEVELS", "ROLES", "SOURCE", "SYMPTOMS", "called_simulated", "rated"]
+__all__ = [
+    "ALLIANCE",
+    "LEVELS",
+    "ROLES",
+    "SOURCE",
+    "SYMPTOMS",
+    "called_simulated",
+    "families_of",
+    "rated",
+]
 
 ROLES = {"mother": "Mother", "father": "Father", "child": "Child", "partner": "Partner"}
 LEVELS = {
@@ -31,3 +43,20 @@ def rated(data: Study) -> Study:
     """Return the study without the rows whose alliance rating is missing."""
     present = data.sessions["alliance"].notna().to_numpy()
     return data.keep(present, reason="alliance rating missing")
+
+
+def families_of(data: Study) -> pd.DataFrame:
+    """Return a row a family: its ending, and its members' means in the first and last session."""
+    families = last_session(data.sessions, unit="family", session="session", ending="ending")
+    scores = data.sessions.groupby(["family", "session"])[["symptoms", "alliance"]].mean()
+    first, last = (
+        scores.loc[pd.MultiIndex.from_frame(families[["family", session]])]
+        for session in ("first_session", "last_session")
+    )
+    return families.assign(
+        barrier=families["parent_trauma"].map({0: "No parental trauma", 1: "Parental trauma"}),
+        first_symptoms=first["symptoms"].to_numpy(),
+        last_symptoms=last["symptoms"].to_numpy(),
+        first_alliance=first["alliance"].to_numpy(),
+        last_alliance=last["alliance"].to_numpy(),
+    )

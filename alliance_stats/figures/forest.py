@@ -155,14 +155,16 @@ def forest_figure(
     ax = add_axes(figure, left, 8.0, 72 * FULL_WIDTH - left - right, height)
     draw_forest(ax, estimates, scale=scale, in_words=in_words)
     axis = "log scale" if scale == "ratio" else "0: none"
-    dress(ax, x_label=f"{estimate_label} ({format_percent(conf_level)} CI; {axis})")
+    drawn = bool(estimates["conf_low"].notna().any())
+    level = f"{format_percent(conf_level)} CI" if drawn else "no intervals"
+    dress(ax, x_label=f"{estimate_label} ({level + '; ' if drawn else ''}{axis})")
     ax.spines["left"].set_visible(False)
     line = "1" if scale == "ratio" else "0"
     found = "; ".join(f"{name}: {words}" for name, words in zip(names, numbers, strict=True))
     return ReportFigure(
         figure,
         label=label,
-        caption=f"{estimate_label} with {format_percent(conf_level)} CI. {found}.",
+        caption=f"{estimate_label} with {level}. {found}.",
         alt=f"Forest plot of {plural(len(names), 'row')}, with a line at {line}. {found}.",
         note=_note(estimates, method),
         data=estimates.reset_index(drop=True),
@@ -233,11 +235,12 @@ def _draw_summary(ax: Axes, row: pd.Series, centre: float, *, kind: str) -> None
 
 def _numbers(estimates: pd.DataFrame, scale: Scale, in_words: InWords) -> list[str]:
     words = []
+    missing = " (no interval)" if estimates["conf_low"].notna().any() else ""
     for kind, row in zip(_kinds(estimates), estimates.itertuples(), strict=True):
-        number = "" if kind == "prediction" else f"{_number(row.estimate, scale, in_words)} "
+        number = "" if kind == "prediction" else _number(row.estimate, scale, in_words)
         limits = [_number(limit, scale, in_words) for limit in (row.conf_low, row.conf_high)]
         known = not (np.isnan(row.conf_low) and np.isnan(row.conf_high))
-        words.append(f"{number}[{', '.join(limits)}]" if known else f"{number}(no interval)")
+        words.append(f"{number} [{', '.join(limits)}]".strip() if known else f"{number}{missing}")
     return words
 
 

@@ -9,7 +9,13 @@ NAME = "family_therapy"
 
 
 def test_every_figure_is_written_with_its_numbers(demo):
-    check_figures(demo.folder / NAME, {"fig-anorexia-flow", "fig-anorexia-change"})
+    names = ("flow", "change", "spread")
+    check_figures(demo.folder / NAME, {f"fig-anorexia-{name}" for name in names})
+
+
+def test_change_differs_more_within_arms_than_between_them_as_the_text_says():
+    change = family_therapy.load().groupby("treatment", observed=True)["change"]
+    assert change.std().min() > change.mean().std()
 
 
 def test_the_document_shows_every_fragment_and_every_reference_resolves(demo):

@@ -67,6 +67,15 @@ def test_a_row_without_an_interval_says_so_and_words_are_the_callers() -> None:
     assert {".265 [.100, .400]", ".300 (no interval)"} <= drawn
 
 
+def test_without_any_interval_none_is_named() -> None:
+    frame = pd.DataFrame(
+        {"term": ["a"], "estimate": [0.3], "conf_low": np.nan, "conf_high": np.nan}
+    )
+    made = report(frame, "difference")
+    assert made.caption == "Hazard ratio with no intervals. a: 0.30."
+    assert made.figure.axes[0].get_xlabel() == "Hazard ratio (0: none)"
+
+
 def test_endless_intervals_end_in_arrows_and_are_not_printed_as_zero() -> None:
     made = report(THREE.assign(conf_low=[1e-6, 0.5, 0.8], conf_high=[2.0, np.inf, 3.0]))
     ax = made.figure.axes[0]
