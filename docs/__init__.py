@@ -1,0 +1,1 @@
+"""Documentation: pages, tables kept from simulations, and the pictures of the README."""
