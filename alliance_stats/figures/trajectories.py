@@ -33,6 +33,8 @@ from alliance_stats.formatting import format_interval, format_number, format_per
 __all__ = ["draw_trajectories", "trajectory_figure"]
 
 _COLUMNS = 4  # panels side by side
+# A t interval with one df is wider than any scale: the data have it, the picture does not.
+_FEWEST_FOR_BAND = 3
 _MOST_MARKERS = 14  # sessions; with more, markers hide the line
 _BETWEEN_LABELS = 4.0  # pt
 _PANEL_WIDTH = 1.35  # in, the room a panel's heading has at four panels
@@ -74,7 +76,8 @@ def draw_trajectories(
     ax.scatter(alone[:, 0], alone[:, 1], s=5, color=style.colour, alpha=max(faint, 0.3), lw=0)
     when = means["session"].to_numpy(dtype=float)
     low, high = means["conf_low"].to_numpy(), means["conf_high"].to_numpy()
-    ax.fill_between(when, low, high, color=style.colour, alpha=0.3, lw=0, zorder=3)
+    banded = means["n_clusters"].to_numpy() >= _FEWEST_FOR_BAND
+    ax.fill_between(when, low, high, where=banded, color=style.colour, alpha=0.3, lw=0, zorder=3)
     ax.plot(when, means["estimate"], color="white", lw=3.2, zorder=3.5, gid="halo")
     ax.plot(
         when,
@@ -304,7 +307,8 @@ def _note(
     left_out = len(data) - len(rated)
     missing = f" {plural(left_out, 'row')} without a score not drawn." if left_out else ""
     return (
-        f"{format_percent(conf_level)} CI of the mean: {robust}. A mean is over those still in "
+        f"{format_percent(conf_level)} CI of the mean: {robust}; bands where there are "
+        f"{_FEWEST_FOR_BAND} or more. A mean is over those still in "
         "treatment and rated, so that who left no longer counts in it: a rising mean can be "
         f"persons leaving as much as persons changing.{missing}"
     )
