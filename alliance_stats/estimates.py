@@ -79,6 +79,8 @@ GLOSSARY: Mapping[str, str] = MappingProxyType(
         "minimum": "smallest value",
         "median": "middle value",
         "maximum": "largest value",
+        "rule": "the rule that an index or a flag was made by, in words",
+        "share": "part of a whole, from 0 to 1; the docstring says of which",
     }
 )
 

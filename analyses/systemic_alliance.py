@@ -27,10 +27,11 @@ from alliance_stats.family import (
     split_alliance,
 )
 from alliance_stats.figures.dyads import actor_partner_figure
-from alliance_stats.figures.family import family_strips_figure, split_map_figure
+from alliance_stats.figures.family_strips import family_strips_figure
 from alliance_stats.figures.forest import forest_figure
 from alliance_stats.figures.report import ReportFigure
 from alliance_stats.figures.rupture_chart import rupture_chart_figure
+from alliance_stats.figures.split_map import split_map_figure
 from alliance_stats.formatting import (
     format_bounded,
     format_count,

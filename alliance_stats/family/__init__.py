@@ -7,9 +7,10 @@ from alliance_stats.family.coherence import WithinFamilyICC, within_family_icc
 from alliance_stats.family.drops import ControlChart, DropBelowRunningMean, VShape
 from alliance_stats.family.episodes import Repair
 from alliance_stats.family.false_alarms import FalseAlarms, expected_false_alarms
-from alliance_stats.family.indices import FamilyIndices, RoleDifference, family_indices
+from alliance_stats.family.indices import FamilyIndices, family_indices
 from alliance_stats.family.one_with_many import OneWithMany, one_with_many
 from alliance_stats.family.reliability import Reliability
+from alliance_stats.family.role_differences import RoleDifference
 from alliance_stats.family.rule import RuptureRule
 from alliance_stats.family.ruptures import Ruptures, ruptures
 from alliance_stats.family.splits import SplitAlliance, split_alliance

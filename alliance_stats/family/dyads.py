@@ -84,7 +84,7 @@ def stack_dyads(
             )
         values = (found[0], found[1])
     frame = data[[dyad, member, *others]].assign(**{outcome: finite_or_missing(data, outcome)})
-    order = data.groupby(dyad, observed=True)[member].rank(method="first")
+    order = data.groupby(dyad, observed=True).cumcount() + 1
     if distinguishable:
         order = data[member].astype(str).map({v: i for i, v in enumerate(values, 1)})
     frame[POSITION] = order.to_numpy(dtype=np.float64)

@@ -2,21 +2,24 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from alliance_stats.checks import check_choice, did_you_mean
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, wald_interval
+from alliance_stats.family.cells import attendance, index_columns, member_matrices
 from alliance_stats.family.members import cell_codes, read_members
 from alliance_stats.family.reliability import Reliability, order_errors
+from alliance_stats.family.role_differences import (
+    RoleDifference,
+    require_roles,
+    role_difference,
+)
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 
-__all__ = ["INDEX_RULES", "FamilyIndices", "RoleDifference", "family_indices"]
+__all__ = ["INDEX_RULES", "FamilyIndices", "family_indices"]
 
 INDEX_RULES = {
     "level": "mean of the members present",
@@ -28,47 +31,6 @@ INDEX_RULES = {
 """Index -> its rule in words."""
 
 _NORMAL = ("level",)  # indices that are linear in the ratings, with differences between roles
-
-
-@dataclass(frozen=True, slots=True)
-class RoleDifference:
-    """First less second role, signed and absolute.
-
-    Attributes
-    ----------
-    first, second
-        A role, or several roles whose members' mean is meant: ``("mother", "father")``.
-    several
-        What is done where two members have one named role: ``"refuse"`` or take their ``"mean"``.
-    """
-
-    first: str | tuple[str, ...]
-    second: str | tuple[str, ...]
-    several: Literal["refuse", "mean"] = "refuse"
-
-    def __post_init__(self) -> None:
-        check_choice(self.several, ("refuse", "mean"), name="several")
-        both = set(self.sides[0]) & set(self.sides[1])
-        if both:
-            raise DataError(f"Role '{min(both)}' stands on both sides of a difference.")
-
-    @property
-    def sides(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Roles of each side."""
-        return _roles(self.first), _roles(self.second)
-
-    @property
-    def name(self) -> str:
-        """Column of the signed difference: ``difference_mother_child``."""
-        return "difference_" + "_".join("_and_".join(side) for side in self.sides)
-
-    @property
-    def rule(self) -> str:
-        """The rule in words."""
-        return " less ".join(
-            side[0] if len(side) == 1 else f"mean of {' and '.join(side)} present"
-            for side in self.sides
-        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -236,144 +198,38 @@ def family_indices(
     )
     frame = members.frame
     for difference in differences:
-        _require_roles(difference, frame)
+        require_roles(difference, frame)
     codes, cells = cell_codes(frame)
+    present = frame["score"].notna()
     rated, rows = members.rows.keep(
-        frame, frame["score"].notna(), reason=f"'{score}' missing (the member counts as absent)"
+        frame, present, reason=f"'{score}' missing (the member counts as absent)"
     )
-    codes = codes[frame["score"].notna().to_numpy()]
-    errors = np.full(len(rated), np.nan)
-    if reliability is not None:
-        errors = reliability.errors_of(rated["role"].to_numpy(dtype=object))
-    rated = rated.assign(error=errors)
-    scores, sems, persons = _matrices(rated, codes, len(cells))
-    table = _indices(cells, scores, persons)
-    table = table.assign(**_attendance(cells, persons))
+    errors = (
+        np.full(len(rated), np.nan)
+        if reliability is None
+        else reliability.errors_of(rated["role"].to_numpy(dtype=object))
+    )
+    rated, codes = rated.assign(error=errors), codes[present.to_numpy()]
+    scores, sems, persons = member_matrices(rated, codes, len(cells))
+    table = index_columns(cells, scores, persons).assign(**attendance(cells, persons))
     rules = dict(INDEX_RULES)
     for difference in differences:
-        table = table.assign(**_difference(difference, rated, codes, len(cells)))
+        table = table.assign(**role_difference(difference, rated, codes, len(cells)))
         rules[difference.name] = difference.rule
         rules[f"abs_{difference.name}"] = f"absolute {difference.rule}"
     if reliability is not None:
-        table["level_se"] = np.sqrt(np.nansum(sems**2, axis=1)) / table["n_members"].replace(
-            0, np.nan
-        )
-        simulated = order_errors(scores, sems, seed=reliability.seed, draws=reliability.draws)
-        table = table.assign(**{f"{name}_se": se for name, se in simulated.items()})
+        table = table.assign(**_standard_errors(scores, sems, reliability))
     few = (table["n_members"] < min_members).to_numpy()
-    numbers = [c for c in table.columns if c in rules or c.endswith("_se")]
-    table.loc[few, numbers] = np.nan
+    table.loc[few, [c for c in table.columns if c in rules or c.endswith("_se")]] = np.nan
     table.loc[few, "pair"] = None
     table = table.rename(columns={"family": family, "session": session})
     return FamilyIndices(table, scores, sems, family, session, score, rules, min_members, rows)
 
 
-def _roles(side: str | tuple[str, ...]) -> tuple[str, ...]:
-    return (side,) if isinstance(side, str) else tuple(side)
-
-
-def _require_roles(difference: RoleDifference, frame: pd.DataFrame) -> None:
-    found = sorted({str(role) for role in frame["role"]})
-    for side in difference.sides:
-        for role in side:
-            if role not in found:
-                raise DataError(f"No member has the role '{role}'. {did_you_mean(role, found)}")
-
-
-def _matrices(
-    rated: pd.DataFrame, codes: npt.NDArray[np.int64], n_cells: int
-) -> tuple[Array, Array, npt.NDArray[np.object_]]:
-    """Lay members beside each other, lowest first, ties by error and then by id."""
-    names = rated["person"].astype(str).to_numpy()
-    error = rated["error"].to_numpy()
-    order = np.lexsort([names, error, rated["score"].to_numpy(), codes])
-    own = codes[order]
-    place = np.arange(len(own)) - np.searchsorted(own, own)
-    shape = (n_cells, int(place.max(initial=0)) + 1)
-    scores, sems = np.full(shape, np.nan), np.full(shape, np.nan)
-    persons = np.full(shape, None, dtype=object)
-    scores[own, place] = rated["score"].to_numpy()[order]
-    sems[own, place] = error[order]
-    persons[own, place] = rated["person"].to_numpy(dtype=object)[order]
-    return scores, sems, persons
-
-
-def _indices(cells: pd.DataFrame, scores: Array, persons: npt.NDArray[np.object_]) -> pd.DataFrame:
-    m = np.isfinite(scores).sum(axis=1)
-    some, several = m > 0, m > 1
-    last = np.maximum(m - 1, 0)
-    at = np.arange(len(m))
-    low, high = scores[:, 0], scores[at, last]
-    level = np.divide(np.nansum(scores, axis=1), m, out=np.full(len(m), np.nan), where=some)
-    squares = np.nansum((scores - level[:, None]) ** 2, axis=1)
-    variance = np.divide(squares, m - 1, out=np.full(len(m), np.nan), where=several)
-    pair = [
-        f"{persons[i, 0]} / {persons[i, last[i]]}" if several[i] else None for i in range(len(m))
-    ]
-    return cells.assign(
-        n_members=m,
-        level=level,
-        weakest=low,
-        strongest=high,
-        range=np.where(several, high - low, np.nan),
-        sd=np.sqrt(variance),
-        pair=pd.Series(pair, index=cells.index, dtype=object),
-    )
-
-
-def _attendance(
-    cells: pd.DataFrame, persons: npt.NDArray[np.object_]
-) -> dict[str, list[str] | list[bool] | list[int]]:
-    """Say who is in each cell, and how that differs from what was seen of the family before."""
-    names: list[str] = []
-    changed: list[bool] = []
-    absent: list[int] = []
-    series: tuple[object, object] | None = None
-    before: frozenset[object] = frozenset()
-    seen: set[object] = set()
-    for unit, row in zip(zip(cells["rater"], cells["family"], strict=True), persons, strict=True):
-        if unit != series:
-            series, before, seen = unit, frozenset(), set()
-        present = frozenset(name for name in row if name is not None)
-        seen |= present
-        names.append(", ".join(sorted(str(name) for name in present)))
-        changed.append(bool(before and present and present != before))
-        absent.append(len(seen) - len(present))
-        before = present or before
-    return {"members": names, "changed": changed, "n_absent": absent}
-
-
-def _difference(
-    difference: RoleDifference, rated: pd.DataFrame, codes: npt.NDArray[np.int64], n_cells: int
-) -> dict[str, Array]:
-    """Signed and absolute difference of two sides, with the standard error of the signed one."""
-    means, variances = [], []
-    for side in difference.sides:
-        own = rated["role"].isin(side).to_numpy()
-        _refuse_several(difference, rated.loc[own], codes[own])
-        n = np.bincount(codes[own], minlength=n_cells).astype(float)
-        total = np.bincount(codes[own], rated["score"].to_numpy()[own], minlength=n_cells)
-        squares = np.bincount(codes[own], rated["error"].to_numpy()[own] ** 2, minlength=n_cells)
-        n[n == 0] = np.nan
-        means.append(total / n)
-        variances.append(squares / n**2)
-    signed = means[0] - means[1]
-    error = np.sqrt(variances[0] + variances[1])
-    name = difference.name
-    found = {name: signed, f"abs_{name}": np.abs(signed)}
-    return {**found, f"{name}_se": error} if np.isfinite(rated["error"]).all() else found
-
-
-def _refuse_several(
-    difference: RoleDifference, own: pd.DataFrame, codes: npt.NDArray[np.int64]
-) -> None:
-    if difference.several == "mean":
-        return
-    twice = pd.DataFrame({"cell": codes, "role": own["role"].to_numpy()}).duplicated(keep=False)
-    if twice.any():
-        first = own.loc[twice.to_numpy()].iloc[0]
-        raise DataError(
-            f"Family '{first['family']}' has several members in the role '{first['role']}' at "
-            f"session {first['session']}: {difference.rule} is not defined. Ask for their mean "
-            "with RoleDifference(..., several='mean'), or leave some of them out."
-        )
+def _standard_errors(scores: Array, sems: Array, reliability: Reliability) -> dict[str, Array]:
+    """Return the level's standard error in closed form, the others' by simulation."""
+    m = np.isfinite(scores).sum(axis=1).astype(np.float64)
+    m[m == 0] = np.nan
+    simulated = order_errors(scores, sems, seed=reliability.seed, draws=reliability.draws)
+    level = np.sqrt(np.nansum(sems**2, axis=1)) / m
+    return {"level_se": level, **{f"{name}_se": se for name, se in simulated.items()}}

@@ -171,17 +171,7 @@ def split_alliance(
     NotIdentifiedError
         The ratings do not vary, so that there is no SD to hold them against.
     """
-    check_choice(sd, ("sample", "within", "norm"), name="sd")
-    check_choice(reference, ("so far", "course"), name="reference")
-    if not (math.isfinite(threshold) and threshold > 0):
-        raise DataError(f"threshold counts SDs and is above 0; got {threshold}.")
-    if (sd == "norm") != (norm_sd is not None):
-        raise DataError("norm_sd= goes with sd='norm' and with that alone.")
-    if norm_sd is not None and not (math.isfinite(norm_sd) and norm_sd > 0):
-        raise DataError(f"norm_sd must be a positive number; got {norm_sd}.")
-    widths = [name for name in indices.rules if name == "range" or name.startswith("abs_")]
-    if on not in widths:
-        raise DataError(f"No distance '{on}' among the indices. {did_you_mean(on, widths)}")
+    _check_rule(indices, threshold=threshold, sd=sd, norm_sd=norm_sd, on=on, reference=reference)
     table = indices.table
     scale = np.full(len(table), norm_sd if norm_sd is not None else np.nan)
     if norm_sd is None:
@@ -195,18 +185,43 @@ def split_alliance(
     so_far = pd.Series(split).groupby(keys, sort=False).cummax()
     so_far = so_far.groupby(keys, sort=False).ffill()
     chance = np.where(known, _chance(indices, on, limit), np.nan)
-    words = {"sample": "all ratings", "within": "members around their family's mean"}
-    own = f"SD {format_number(norm_sd)} of the norm" if norm_sd is not None else ""
-    rule = (
-        f"{indices.rules[on]} ≥ {threshold:g} × "
-        + (own or f"SD of {words[sd]}")
-        + (f" ({'up to the session' if reference == 'so far' else 'whole course'})" * (not own))
-    )
+    rule = _words(indices.rules[on], threshold, sd, norm_sd, so_far=reference == "so far")
     flagged = table[[indices.family, indices.session, "rater", "pair"]].assign(
         width=width, limit=limit, split=split, split_so_far=so_far.to_numpy(), chance=chance
     )
     known_then = sd == "norm" or reference == "so far"
     return SplitAlliance(flagged, rule, indices.family, indices.session, known_then, indices.rows)
+
+
+def _check_rule(
+    indices: FamilyIndices,
+    *,
+    threshold: float,
+    sd: str,
+    norm_sd: float | None,
+    on: str,
+    reference: str,
+) -> None:
+    check_choice(sd, ("sample", "within", "norm"), name="sd")
+    check_choice(reference, ("so far", "course"), name="reference")
+    if not (math.isfinite(threshold) and threshold > 0):
+        raise DataError(f"threshold counts SDs and is above 0; got {threshold}.")
+    if (sd == "norm") != (norm_sd is not None):
+        raise DataError("norm_sd= goes with sd='norm' and with that alone.")
+    if norm_sd is not None and not (math.isfinite(norm_sd) and norm_sd > 0):
+        raise DataError(f"norm_sd must be a positive number; got {norm_sd}.")
+    widths = [name for name in indices.rules if name == "range" or name.startswith("abs_")]
+    if on not in widths:
+        raise DataError(f"No distance '{on}' among the indices. {did_you_mean(on, widths)}")
+
+
+def _words(index: str, threshold: float, sd: str, norm_sd: float | None, *, so_far: bool) -> str:
+    """Say the rule."""
+    if norm_sd is not None:
+        return f"{index} ≥ {threshold:g} × SD {format_number(norm_sd)} of the norm"
+    whose = {"sample": "all ratings", "within": "members around their family's mean"}[sd]
+    until = "up to the session" if so_far else "whole course"
+    return f"{index} ≥ {threshold:g} × SD of {whose} ({until})"
 
 
 def _scale(indices: FamilyIndices, sd: str, *, so_far: bool) -> Array:

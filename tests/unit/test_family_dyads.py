@@ -129,7 +129,7 @@ def test_bad_dyads_are_refused(data, message):
 
 
 def test_people_without_roles_have_no_test_of_distinguishability():
-    data = couples().assign(role=lambda d: d.index)
+    data = couples().assign(role=lambda d: "member " + d.index.astype(str))
     with pytest.raises(DataError, match="no roles that could make a difference"):
         apim(data, distinguishable=False, **NAMES).distinguishability()
 

@@ -203,6 +203,8 @@ def test_repair_is_unknown_where_the_course_ends_before_it_could_be_said():
     stayed = ruptures(course(5.0, 5.0, 3.0, 3.2, 3.1), rule=rule, repair=repair, **NAMES).episodes
     assert stayed["repaired"].tolist() == [False]
     assert stayed["length"].tolist() == [3]
+    unseen = ruptures(course(5.0, 5.0, 3.0, NAN, NAN, 4.9), rule=rule, repair=repair, **NAMES)
+    assert unseen.episodes["repaired"].tolist() == [None]
     without = ruptures(course(5.0, 5.0, 3.0, 3.2, 5.0), rule=rule, **NAMES).episodes
     assert without["repaired"].tolist() == [None]
     assert without["length"].tolist() == [2]

@@ -18,8 +18,9 @@ from alliance_stats.family import (
     split_alliance,
 )
 from alliance_stats.figures.dyads import actor_partner_figure, one_with_many_figure
-from alliance_stats.figures.family import draw_split_map, family_strips_figure, split_map_figure
+from alliance_stats.figures.family_strips import family_strips_figure
 from alliance_stats.figures.rupture_chart import rupture_chart_figure
+from alliance_stats.figures.split_map import draw_split_map, split_map_figure
 from tests.figure_lint.cases import LONG, WAI
 from tests.figure_lint.lint import lint
 

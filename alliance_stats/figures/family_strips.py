@@ -1,14 +1,11 @@
-"""Families as systems: strips of members' alliances, and which families were split when."""
+"""Families as systems: the alliances of all their members, a strip a family."""
 
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Rectangle
 
 from alliance_stats.checks import (
     check_frame,
@@ -18,21 +15,18 @@ from alliance_stats.checks import (
     require_present,
 )
 from alliance_stats.errors import DataError
-from alliance_stats.family import SplitAlliance
 from alliance_stats.figures.axes import add_axes, dress, integer_ticks
 from alliance_stats.figures.report import ReportFigure
-from alliance_stats.figures.style import BODY, FULL_WIDTH, INK, Look, font, look, new_figure, styled
+from alliance_stats.figures.style import BODY, FULL_WIDTH, Look, font, look, new_figure, styled
 from alliance_stats.figures.text import lines_height, text_width, wrap
-from alliance_stats.formatting import format_number, format_percent, plural
+from alliance_stats.formatting import format_number, plural
 
-__all__ = ["draw_family_strip", "draw_split_map", "family_strips_figure", "split_map_figure"]
+__all__ = ["draw_family_strip", "family_strips_figure"]
 
 _COLUMNS = 3
 _MOST_FAMILIES = 12
 _MOST_ROLES = 6
 _LEFT, _GAP, _PANEL = 48.0, 14.0, 92.0  # pt
-_STATES = {0.0: "#d9d9d9", 1.0: "#B84A00", -1.0: "#ffffff"}
-_WORDS = {0.0: "not split", 1.0: "split", -1.0: "could not be judged"}
 
 
 def draw_family_strip(
@@ -103,27 +97,8 @@ def family_strips_figure(
     DataError
         If a column is missing, a family is not there or has no rating, or there are too many.
     """
-    check_frame(data)
-    require_columns(data, [family, person, session, score, role])
-    for column in (family, person, session, role):
-        require_present(data, column, why="to place a rating in the figure")
-    if not 0 < len(families) <= _MOST_FAMILIES:
-        raise DataError(f"From 1 to {_MOST_FAMILIES} families can be drawn; got {len(families)}.")
-    rated = pd.DataFrame(
-        {
-            "family": data[family].to_numpy(dtype=object),
-            "person": data[person].astype(str).to_numpy(),
-            "role": data[role].astype(str).to_numpy(),
-            "session": data[session].to_numpy(),
-            "score": finite_or_missing(data, score),
-        }
-    ).dropna(subset=["score"])
-    for name in families:
-        if name not in set(rated["family"]):
-            raise DataError(
-                f"No rating of '{family}' '{name}'. {did_you_mean(name, rated['family'].unique())}"
-            )
-    rated = rated[rated["family"].isin(list(families))].reset_index(drop=True)
+    names = {"family": family, "person": person, "session": session, "role": role}
+    rated = _ratings(data, names, score=score, families=families)
     roles = sorted(rated["role"].unique())
     if len(roles) > _MOST_ROLES:
         raise DataError(f"{len(roles)} roles cannot be told apart; at most {_MOST_ROLES}.")
@@ -184,123 +159,31 @@ def family_strips_figure(
     )
 
 
-def draw_split_map(ax: Axes, states: pd.DataFrame) -> None:
-    """Draw a row a family and a column a session: split, not split, could not be judged.
-
-    Parameters
-    ----------
-    ax
-        Axes to draw on.
-    states
-        Families x sessions: 1 split, 0 not, -1 could not be judged, NaN where there was no session.
-    """
-    order = sorted(_STATES)
-    codes = states.replace({state: place for place, state in enumerate(order)}).to_numpy(float)
-    cmap = ListedColormap([_STATES[state] for state in order]).with_extremes(bad="white")
-    sessions = states.columns.to_numpy(dtype=float)
-    extent = (sessions[0] - 0.5, sessions[-1] + 0.5, len(states), 0.0)
-    ax.imshow(
-        np.ma.masked_invalid(codes),
-        cmap=cmap,
-        vmin=-0.5,
-        vmax=2.5,
-        aspect="auto",
-        interpolation="nearest",
-        extent=extent,
-    )
-    down, across = np.nonzero(states.to_numpy() == -1.0)
-    ax.scatter(sessions[across], down + 0.5, s=3, marker="x", color=INK, lw=0.5, gid="unjudged")
-    ax.set_ylim(len(states), 0)
-
-
-@styled
-def split_map_figure(split: SplitAlliance, *, label: str = "fig-split-map") -> ReportFigure:
-    """Show which families were split at which session.
-
-    Parameters
-    ----------
-    split
-        From :func:`~alliance_stats.family.splits.split_alliance`, of one kind of rater.
-
-    Raises
-    ------
-    DataError
-        If there are several kinds of raters, or no family session could be judged.
-    """
-    table = split.table
-    if len(table["rater"].unique()) > 1:
-        raise DataError("Splits of several kinds of raters do not fit into one map; choose one.")
-    if not table["split"].notna().any():
-        raise DataError("No family session could be judged: there is no split to show.")
-    share = table.groupby(split.family)["split"].mean().fillna(-1.0)
-    length = table.groupby(split.family)[split.session].max()
-    order = pd.DataFrame({"share": share, "length": length}).sort_values(
-        ["share", "length"], ascending=False, kind="stable"
-    )
-    wide = table.assign(state=table["split"].fillna(-1.0)).pivot_table(
-        index=split.family, columns=split.session, values="state"
-    )
-    sessions = range(int(table[split.session].min()), int(table[split.session].max()) + 1)
-    wide = wide.reindex(index=order.index, columns=list(sessions))
-    n = len(wide)
-    height = float(np.clip(9.0 * n, 60.0, 420.0))
-    figure = new_figure(FULL_WIDTH, (height + 74.0) / 72, placed_by_hand=True)
-    ax = add_axes(figure, 44.0, 26.0, 72 * FULL_WIDTH - 56.0, height)
-    draw_split_map(ax, wide)
-    dress(
-        ax,
-        x_label="Session",
-        y_label=f"{plural(n, 'family', 'families')}, most often split first",
-    )
-    ax.set_yticks([])
-    ax.set_xticks(integer_ticks(sessions[0], sessions[-1], most=14))
-    _state_key(figure)
-    tidy = split.tidy().set_index("term")
-    observed, expected = tidy.loc["split"], tidy.loc["expected from measurement error"]
-    ever = split.glance().iloc[0]
-    error = (
-        f" Measurement error alone would split {format_percent(expected['estimate'], 1)}."
-        if np.isfinite(expected["estimate"])
-        else ""
-    )
-    words = (
-        f"{format_percent(observed['estimate'], 1)} of {int(observed['of'])} family sessions that "
-        f"could be judged were split, and {ever['n_ever_split']} of {n} families at least once."
-    )
-    return ReportFigure(
-        figure,
-        label=label,
-        caption=f"Split alliances by family and session: {words}{error}",
-        alt=f"Map of {plural(n, 'row')}, one a family, over sessions {sessions[0]} to "
-        f"{sessions[-1]}; dark cells are split. {words}",
-        note=f"Rule: {split.rule}. Crosses: fewer members rated than the rule needs; no cell: no "
-        "session.",
-        data=table.drop(columns="pair").reset_index(drop=True),
-    )
-
-
-def _state_key(figure: Figure) -> None:
-    wide, high = (72.0 * inches for inches in figure.get_size_inches())
-    x = 44.0
-    for state, words in _WORDS.items():
-        box = Rectangle(
-            (x / wide, 1 - 17.0 / high),
-            10.0 / wide,
-            9.0 / high,
-            facecolor=_STATES[state],
-            edgecolor="#8c8c8c",
-            lw=0.6,
-            transform=figure.transFigure,
-        )
-        figure.add_artist(box)
-        if state < 0:
-            middle = Line2D(
-                [(x + 5) / wide], [1 - 12.5 / high], marker="x", color=INK, markersize=3, mew=0.6
+def _ratings(
+    data: pd.DataFrame, names: dict[str, str], *, score: str, families: Sequence[object]
+) -> pd.DataFrame:
+    """Return the families' ratings as ``family, person, role, session, score``."""
+    check_frame(data)
+    require_columns(data, [*names.values(), score])
+    for column in names.values():
+        require_present(data, column, why="to place a rating in the figure")
+    if not 0 < len(families) <= _MOST_FAMILIES:
+        raise DataError(f"From 1 to {_MOST_FAMILIES} families can be drawn; got {len(families)}.")
+    rated = pd.DataFrame(
+        {
+            "family": data[names["family"]].to_numpy(dtype=object),
+            "person": data[names["person"]].astype(str).to_numpy(),
+            "role": data[names["role"]].astype(str).to_numpy(),
+            "session": data[names["session"]].to_numpy(),
+            "score": finite_or_missing(data, score),
+        }
+    ).dropna(subset=["score"])
+    for name in families:
+        if name not in set(rated["family"]):
+            raise DataError(
+                f"No rating of '{names['family']}' '{name}'. {did_you_mean(name, rated['family'].unique())}"
             )
-            middle.set_transform(figure.transFigure)
-            figure.add_artist(middle)
-        figure.text((x + 14.0) / wide, 1 - 12.5 / high, words, va="center", **font())
-        x += 14.0 + text_width(words) + 18.0
+    return rated[rated["family"].isin(list(families))].reset_index(drop=True)
 
 
 def _key_lines(roles: Sequence[str]) -> list[list[tuple[str, str]]]:
