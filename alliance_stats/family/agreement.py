@@ -11,6 +11,8 @@ import pandas as pd
 from alliance_stats.checks import check_conf_level
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
+from alliance_stats.formatting import format_bounded
+from alliance_stats.ledger import RowLedger
 
 __all__ = ["Flagged", "RuleAgreement", "rule_agreement"]
 
@@ -30,6 +32,11 @@ class Flagged(Protocol):
         """``unit, session, rater, cluster, flag``."""
         ...
 
+    @property
+    def rows(self) -> RowLedger:
+        """The row ledger."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RuleAgreement:
@@ -41,10 +48,13 @@ class RuleAgreement:
         A row a pair: ``first, second, of, n_first, n_second, n_both, agreement, estimate``.
     draws
         Bootstrap values of kappa, pairs x draws.
+    rows
+        The row ledger of the first result.
     """
 
     pairs: pd.DataFrame
     draws: Array
+    rows: RowLedger
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return a row a pair of rules: the counts, ``agreement`` and kappa as ``estimate``.
@@ -62,6 +72,28 @@ class RuleAgreement:
             low.append(float(limits[0]))
             high.append(float(limits[1]))
         return self.pairs.assign(conf_low=low, conf_high=high)
+
+    def glance(self) -> pd.DataFrame:
+        """Return one row: pairs, bootstrap draws, and draws without a kappa."""
+        return pd.DataFrame(
+            [
+                {
+                    "n_pairs": len(self.pairs),
+                    "n_draws": self.draws.shape[1],
+                    "n_undefined": int((~np.isfinite(self.draws)).sum()),
+                }
+            ]
+        )
+
+    def summary(self) -> str:
+        """Return each pair's kappa in words."""
+        lines = [
+            f"{row.first} | {row.second}: kappa {format_bounded(row.estimate)} "
+            f"[{format_bounded(row.conf_low)}, {format_bounded(row.conf_high)}], "
+            f"{row.n_first} and {row.n_second} of {row.of} flagged, {row.n_both} by both"
+            for row in self.tidy().itertuples()
+        ]
+        return "\n".join([*lines, str(self.rows)])
 
 
 def rule_agreement(*results: Flagged, seed: int, n: int = 2000) -> RuleAgreement:
@@ -107,7 +139,7 @@ def rule_agreement(*results: Flagged, seed: int, n: int = 2000) -> RuleAgreement
                 "estimate": float(_kappa(total[None])[0]),
             }
         )
-    return RuleAgreement(pd.DataFrame(rows), np.asarray(draws))
+    return RuleAgreement(pd.DataFrame(rows), np.asarray(draws), results[0].rows)
 
 
 def _counts(first: Flagged, second: Flagged) -> Array:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.checks import check_conf_level, require_columns
-from alliance_stats.errors import DataError
+from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array
 from alliance_stats.family.dyads import POSITION, stack_dyads
 from alliance_stats.formatting import format_bounded, format_interval, format_number, p_phrase
@@ -231,6 +231,8 @@ def apim(
     DataError
         A dyad with more than two rows or two of one role; more than two roles; a therapist that
         differs in a dyad.
+    NotIdentifiedError
+        A predictor that is the same for both members.
     """
     chosen = (predictors,) if isinstance(predictors, str) else tuple(predictors)
     roles = data[member].astype(str).unique() if member in data else []
@@ -265,6 +267,12 @@ def apim(
     else:
         model, names = fit(alike, alike_columns, varied=False), alike_names
         alternative = fit(apart, apart_columns, varied=True) if two_roles else None
+    if model.design.fixed.aliased:
+        raise NotIdentifiedError(
+            f"Effects of {', '.join(model.design.fixed.aliased)} cannot be told from others. A "
+            "predictor that is the same for both members of a dyad has no actor and partner "
+            "effect of its own: give it with covariates=."
+        )
     needed = [outcome, *covariates, *frame.columns[frame.columns.get_loc(POSITION) + 1 :]]
     n_dyads = int(frame.dropna(subset=list(dict.fromkeys(needed)))[dyad].nunique())
     return APIM(model, alternative, members if distinguishable else (), chosen, names, n_dyads)

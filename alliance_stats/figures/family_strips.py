@@ -180,9 +180,8 @@ def _ratings(
     ).dropna(subset=["score"])
     for name in families:
         if name not in set(rated["family"]):
-            raise DataError(
-                f"No rating of '{names['family']}' '{name}'. {did_you_mean(name, rated['family'].unique())}"
-            )
+            near = did_you_mean(name, rated["family"].unique())
+            raise DataError(f"No rating of '{names['family']}' '{name}'. {near}")
     return rated[rated["family"].isin(list(families))].reset_index(drop=True)
 
 

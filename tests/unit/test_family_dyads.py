@@ -128,6 +128,12 @@ def test_bad_dyads_are_refused(data, message):
         apim(data.reset_index(drop=True), therapist="therapist", **NAMES)
 
 
+def test_a_predictor_of_the_dyad_has_no_actor_and_partner_effect():
+    data = couples().assign(x=lambda d: np.cos(d["dyad"]))
+    with pytest.raises(NotIdentifiedError, match=r"partner_x.*give it with covariates="):
+        apim(data, **NAMES)
+
+
 def test_people_without_roles_have_no_test_of_distinguishability():
     data = couples().assign(role=lambda d: "member " + d.index.astype(str))
     with pytest.raises(DataError, match="no roles that could make a difference"):
