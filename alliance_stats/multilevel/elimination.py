@@ -10,6 +10,7 @@ the unit index last.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -93,60 +94,25 @@ def eliminate(
     numpy.linalg.LinAlgError
         If a block is not positive definite, which finite input rules out.
     """
-    log_det = 0.0
-    As: list[Array] = []
-    Cs: list[Array] = []
-    Gs: list[Array] = []
-    Ws: list[Array] = []
-    for k, _level in enumerate(layout.levels):
-        A, C = products.A[k], products.C[k]
-        if k:
-            A, C = A.copy(), C.copy()
-        for d in range(k):
-            first = sum(layout.levels[j].q for j in range(d + 1, k))
-            starts = layout.levels[d].starts_above[k - d - 1]
-            W = Ws[d][:, first:]
-            if d == 0 and products.crossing is not None:
-                dense = slice(layout.above(k), layout.above(k) + layout.n_crossed)
-                thin = np.delete(np.arange(C.shape[1]), dense)
-                _subtract_schur(A, C, W, starts, thin)
-                Y = multiply(np.swapaxes(Gs[0], 0, 1), W[:, : len(A)])
-                _subtract_crossing(C[:, dense], products.crossing, Y, starts)
-            else:
-                _subtract_schur(A, C, W, starts, np.arange(C.shape[1]))
-        G, log_det_k = _precision_factor(A, Lambda[k])
-        log_det += log_det_k
-        As.append(A)
-        Cs.append(C)
-        Gs.append(G)
-        Ws.append(multiply(G, C))
-    R = products.R.copy()
+    chain = _eliminate_chain(layout, products, Lambda)
+    R = _root_after_chain(layout, products, chain)
     c = layout.n_crossed
-    for k, W in enumerate(Ws):
-        root = W[:, layout.above(k) :]
-        crossing = products.crossing if k == 0 else None
-        corner = R if crossing is None else R[c:, c:]
-        for row in root:
-            corner -= row @ row.T
-        if crossing is not None:
-            _subtract_sparse_leaf(R, crossing, Gs[0], root)
-    dense_A, dense_C = R[:c, :c], R[:c, c:]
-    dense_L = np.empty((0, 0))
-    R = R[c:, c:]
+    dense_A, dense_C, corner = R[:c, :c], R[:c, c:], R[c:, c:]
     wide = _block_diagonal(layout, crossed_Lambda)
+    dense_L, log_det = np.empty((0, 0)), chain.log_det
     if c:
         inner = wide.T @ (wide.T @ dense_A).T
         inner[np.arange(c), np.arange(c)] += 1.0
         dense_L = linalg.cholesky(inner, lower=True, overwrite_a=True, check_finite=False)
         log_det += 2.0 * float(np.log(np.diag(dense_L)).sum())
         root = linalg.solve_triangular(dense_L, wide.T @ dense_C, lower=True, check_finite=False)
-        R = R - root.T @ root
+        corner = corner - root.T @ root
     return Elimination(
         log_det,
-        R,
-        tuple(As),
-        tuple(Cs),
-        tuple(Gs),
+        corner,
+        tuple(chain.A),
+        tuple(chain.C),
+        tuple(chain.G),
         dense_A,
         dense_C,
         dense_L,
@@ -155,6 +121,53 @@ def eliminate(
         tuple(Lambda),
         tuple(crossed_Lambda),
     )
+
+
+class _Chain(NamedTuple):
+    """The chain's levels eliminated: as in :class:`Elimination`, with ``W = G C``."""
+
+    log_det: float
+    A: list[Array]
+    C: list[Array]
+    G: list[Array]
+    W: list[Array]
+
+
+def _eliminate_chain(layout: Layout, products: CrossProducts, Lambda: Sequence[Array]) -> _Chain:
+    """Go up the chain: what every level's descendants explain is taken out of it first."""
+    done = _Chain(0.0, [], [], [], [])
+    for k, factor in enumerate(Lambda):
+        A, C = products.A[k].copy(), products.C[k].copy()
+        for d in range(k):
+            first = sum(layout.levels[j].q for j in range(d + 1, k))
+            starts = layout.levels[d].starts_above[k - d - 1]
+            W = done.W[d][:, first:]
+            columns = np.arange(C.shape[1])
+            if d == 0 and products.crossing is not None:
+                dense = slice(layout.above(k), layout.above(k) + layout.n_crossed)
+                columns = np.delete(columns, dense)
+                Y = multiply(np.swapaxes(done.G[0], 0, 1), W[:, : len(A)])
+                _subtract_crossing(C[:, dense], products.crossing, Y, starts)
+            _subtract_schur(A, C, W, starts, columns)
+        G, log_det = _precision_factor(A, factor)
+        done = done._replace(log_det=done.log_det + log_det)
+        for store, value in zip(done[1:], (A, C, G, multiply(G, C)), strict=True):
+            store.append(value)
+    return done
+
+
+def _root_after_chain(layout: Layout, products: CrossProducts, chain: _Chain) -> Array:
+    """Take what the chain explains out of the products of the crossed columns and ``[X y]``."""
+    R, c = products.R.copy(), layout.n_crossed
+    for k, W in enumerate(chain.W):
+        root = W[:, layout.above(k) :]
+        crossing = products.crossing if k == 0 else None
+        corner = R if crossing is None else R[c:, c:]
+        for row in root:
+            corner -= row @ row.T
+        if crossing is not None:
+            _subtract_sparse_leaf(R, crossing, chain.G[0], root)
+    return R
 
 
 def multiply(left: Array, right: Array) -> Array:

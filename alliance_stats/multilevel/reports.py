@@ -185,64 +185,70 @@ def glance_table(model: "LinearMixedModel") -> pd.DataFrame:
 
 def summary_text(model: "LinearMixedModel") -> str:
     """Text: warnings first, then what was fitted, fixed effects, random effects, rows."""
-    lines = []
+    method = "REML" if model.reml else "maximum likelihood"
+    fit = model.glance().iloc[0]
+    units = "; ".join(
+        f"{format_count(len(g.labels))} units of {g.name}" for g in model.design.groupings
+    )
+    size = (
+        f"{format_count(model.nobs)} rows{'; ' if units else ''}{units}. "
+        f"{'Restricted log' if model.reml else 'Log'}-likelihood {format_number(fit.log_lik)}, "
+        f"AIC {format_number(fit.aic)}. df by Satterthwaite's method."
+    )
+    return "\n\n".join(
+        [
+            *_warnings(model),
+            f"Linear mixed model fitted by {method}: {model.formula}",
+            _fixed_text(model.tidy()),
+            _random_text(model.tidy(effects="ran_pars")),
+            size,
+            str(model.rows),
+        ]
+    )
+
+
+def _warnings(model: "LinearMixedModel") -> list[str]:
+    """What a reader must know before any number."""
+    found = []
     if not model.convergence.converged:
-        lines.append(
+        found.append(
             "NOT CONVERGED: the gradient's largest element is "
             f"{format_number(model.convergence.gradient_norm, 4)}; do not use these numbers."
         )
     if model.singular:
         sentences = boundary_sentences(model.design.groupings, model.fit.template)
-        lines.append("Boundary (singular) fit: " + "; ".join(sentences) + ".")
+        found.append("Boundary (singular) fit: " + "; ".join(sentences) + ".")
     if model.design.fixed.aliased:
-        lines.append(
-            "Not estimable, since other columns determine them: "
-            + ", ".join(model.design.fixed.aliased)
-            + "."
-        )
-    method = "REML" if model.reml else "maximum likelihood"
-    lines.append(f"Linear mixed model fitted by {method}: {model.formula}")
-    table = model.tidy()
-    lines.append(
-        text_table(
-            ["Fixed effects", "b", "SE", "df", "t", "p", "95% CI"],
-            [
-                [
-                    str(row.term),
-                    format_number(row.estimate, 3),
-                    format_number(row.std_error, 3),
-                    format_df(row.df),
-                    format_number(row.statistic),
-                    format_p(row.p_value),
-                    format_interval(row.conf_low, row.conf_high, 3),
-                ]
-                for row in table.itertuples()
-            ],
-        )
-    )
-    pars = model.tidy(effects="ran_pars")
-    lines.append(
-        text_table(
-            ["Random effects", "parameter", "estimate"],
-            [
-                [
-                    str(row.group),
-                    str(row.term),
-                    format_bounded(row.estimate)
-                    if row.term.startswith("cor__")
-                    else format_number(row.estimate, 3),
-                ]
-                for row in pars.itertuples()
-            ],
-        )
-    )
-    fit = model.glance().iloc[0]
-    units = ", ".join(f"{format_count(len(g.labels))} {g.name}" for g in model.design.groupings)
-    lines.append(
-        f"{format_count(model.nobs)} rows; units: {units}. "
-        f"{'Restricted log' if model.reml else 'Log'}-likelihood "
-        f"{format_number(fit.log_lik)}, AIC {format_number(fit.aic)}. "
-        "df by Satterthwaite's method."
-    )
-    lines.append(str(model.rows))
-    return "\n\n".join(lines)
+        names = ", ".join(model.design.fixed.aliased)
+        found.append(f"Not estimable, since other columns determine them: {names}.")
+    return found
+
+
+def _fixed_text(table: pd.DataFrame) -> str:
+    cells = [
+        [
+            str(row.term),
+            format_number(row.estimate, 3),
+            format_number(row.std_error, 3),
+            format_df(row.df),
+            format_number(row.statistic),
+            format_p(row.p_value),
+            format_interval(row.conf_low, row.conf_high, 3),
+        ]
+        for row in table.itertuples()
+    ]
+    return text_table(["Fixed effects", "b", "SE", "df", "t", "p", "95% CI"], cells)
+
+
+def _random_text(table: pd.DataFrame) -> str:
+    cells = [
+        [
+            str(row.group),
+            str(row.term) if row.level is None else f"{row.term} ({row.level})",
+            format_bounded(row.estimate)
+            if row.term.startswith(("cor__", "phi__"))
+            else format_number(row.estimate, 3),
+        ]
+        for row in table.itertuples()
+    ]
+    return text_table(["Random effects", "parameter", "estimate"], cells)
