@@ -1,9 +1,12 @@
 """Time to an ending: who leaves, when, and what foretells it."""
 
+from alliance_stats.survival.competing_hazards import CompetingHazards, competing_hazards
 from alliance_stats.survival.concordance import Concordance, concordance
 from alliance_stats.survival.cox import cox_ph
 from alliance_stats.survival.cox_model import CoxModel
 from alliance_stats.survival.cumulative_incidence import CumulativeIncidence, cumulative_incidence
+from alliance_stats.survival.discrete_hazard import discrete_hazard
+from alliance_stats.survival.discrete_hazard_model import DiscreteHazard
 from alliance_stats.survival.ending_definitions import (
     BeforeReliableChange,
     CodedEnding,
@@ -25,9 +28,11 @@ from alliance_stats.survival.restricted_mean import RestrictedMean, restricted_m
 __all__ = [
     "BeforeReliableChange",
     "CodedEnding",
+    "CompetingHazards",
     "Concordance",
     "CoxModel",
     "CumulativeIncidence",
+    "DiscreteHazard",
     "Endings",
     "FewerSessionsThan",
     "FineGrayModel",
@@ -37,9 +42,11 @@ __all__ = [
     "MissedLastScheduled",
     "ProportionalHazardsTest",
     "RestrictedMean",
+    "competing_hazards",
     "concordance",
     "cox_ph",
     "cumulative_incidence",
+    "discrete_hazard",
     "endings",
     "fine_gray",
     "gray_test",

@@ -106,7 +106,7 @@ def cox_ph(
         )
     if person is not None:
         refuse_overlaps(intervals, person)
-        refuse_the_future(intervals, formula_variables(formula), person=person, session=exit_)
+        refuse_the_future(intervals.frame, formula_variables(formula), person=person, session=exit_)
     design, intervals = cox_design(formula, intervals)
     refuse_without_events(design, intervals)
     if frailty is not None:

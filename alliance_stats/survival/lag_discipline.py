@@ -37,7 +37,7 @@ def refuse_overlaps(intervals: Intervals, person: Hashable) -> None:
 
 
 def refuse_the_future(
-    intervals: Intervals, variables: set[str], *, person: Hashable, session: Hashable
+    frame: pd.DataFrame, variables: set[str], *, person: Hashable, session: Hashable
 ) -> None:
     """Refuse a covariate that is a person's mean over the whole course, or centred on one.
 
@@ -46,7 +46,6 @@ def refuse_the_future(
     covariate that equals every person's mean of a column that changes over the person's rows, or
     that changes over them and sums to zero for everyone.
     """
-    frame = intervals.frame
     if not frame[person].duplicated().any():
         return
     means = whole_course_means(frame, unit=str(person), session=str(session))

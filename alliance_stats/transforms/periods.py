@@ -46,7 +46,10 @@ def last_session(
 ) -> pd.DataFrame:
     """Return one row per unit: its first and last attended session, and how it ended.
 
-    Such a row is what survival methods take: ``time="last_session", event="event"``.
+    Survival methods take such rows with ``time="last_interval", event="event"``: of a unit that is
+    still in treatment after session T it is not known yet whether it comes back, so that the last
+    interval that was observed is the one before T. Units with a ``last_interval`` of 0 (still in
+    treatment and seen once) have no interval yet; leave them out and count them.
 
     Parameters
     ----------
