@@ -26,7 +26,7 @@ from alliance_stats.multilevel.fit import (
     reduce_rank,
     trapezoid,
 )
-from alliance_stats.multilevel.laplace import GeneralizedProblem, Slopes
+from alliance_stats.multilevel.laplace import RAN_AWAY, GeneralizedProblem, Slopes
 from alliance_stats.multilevel.starting import Start, joint_mode
 
 __all__ = [
@@ -48,6 +48,8 @@ FLAT = 1e-6
 # beside the rounding of the gradient (1e-11).
 STEP = 5e-5
 MAX_NEWTON = 10
+# What a point costs at which the deviance cannot be computed.
+TOO_FAR = 1e6
 # First relative SD of every random effect.
 FIRST_SD = 0.5
 
@@ -107,8 +109,15 @@ class _Search:
     message: str = ""
 
     def evaluate(self, Lambda: Sequence[Array], gamma: Array) -> Slopes:
+        """Evaluate; far out, where the numbers break down, say that there is no fit there."""
         self.evaluations += 1
-        slopes = self.criterion(self.problem, Lambda, gamma, self.u)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            try:
+                slopes = self.criterion(self.problem, Lambda, gamma, self.u)
+            except linalg.LinAlgError as broken:
+                raise NotIdentifiedError(RAN_AWAY) from broken
+        if not (np.isfinite(slopes.deviance) and np.isfinite(slopes.gamma).all()):
+            raise NotIdentifiedError(RAN_AWAY)
         self.u = slopes.mode.u
         return slopes
 
@@ -197,7 +206,13 @@ def _run(search: _Search, template: Template, Lambda: Sequence[Array], gamma: Ar
     def objective(x: Array) -> tuple[float, Array]:
         nonlocal best
         Lambda, gamma = coordinates.split(x)
-        slopes = search.evaluate(Lambda, gamma)
+        try:
+            slopes = search.evaluate(Lambda, gamma)
+        except NotIdentifiedError:
+            if best is None:
+                raise
+            # a step of the line search went too far: make it come back
+            return best.deviance + TOO_FAR, np.zeros(len(x))
         if best is None or slopes.deviance < best.deviance:
             best = _Stop(template, Lambda, gamma, slopes.mode.u, slopes.deviance, coordinates)
         return slopes.deviance, coordinates.gradient(Lambda, slopes)

@@ -42,6 +42,10 @@ LAST_STEP = 1e-8
 ROUNDING = 1e-12
 MAX_STEPS = 100
 MAX_HALVINGS = 40
+RAN_AWAY = (
+    "The random effects have no finite mode: the linear predictor ran beyond all bounds. Look for "
+    "a predictor or a group in which the outcome never varies."
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -225,10 +229,7 @@ def find_mode(
             for factor, H in zip(factors, predictors(problem.layout, up), strict=True)
         ]
         state, length = _step(problem, factors, fixed, state, target)
-    raise NotIdentifiedError(
-        "The random effects have no finite mode: the linear predictor ran beyond all bounds. "
-        "Look for a predictor or a group in which the outcome never varies."
-    )
+    raise NotIdentifiedError(RAN_AWAY)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -278,7 +279,10 @@ def _step(
             # a step cut short says nothing of how near the mode is
             return new, length if share == 1.0 else np.inf
         share /= 2.0
-    return state, 0.0
+    full = sum(float((d * d).sum()) for d in move)
+    if full < LAST_STEP:  # at the mode, up to rounding
+        return state, full
+    raise NotIdentifiedError(RAN_AWAY)
 
 
 def _split(

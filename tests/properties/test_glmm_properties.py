@@ -5,14 +5,16 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import linalg
+from scipy import linalg, optimize
 
+from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.multilevel import glmm
 from alliance_stats.multilevel.design import build_design
 from alliance_stats.multilevel.families import family_of
 from alliance_stats.multilevel.glmm_problem import make_generalized_problem
 from alliance_stats.multilevel.laplace import GeneralizedProblem, laplace
 from alliance_stats.multilevel.quadrature import adaptive_quadrature
+from alliance_stats.multilevel.row_sums import random_part
 
 # Central differences with step 1e-5: rounding of the deviance over the step.
 GRADIENT = 1e-6
@@ -208,3 +210,49 @@ def test_trials_are_rows(seed):
     constant = together.problem.outcome.constant
     assert together.log_lik - constant == pytest.approx(apart.log_lik, abs=SAME_FIT)
     assert together.beta.to_numpy() == pytest.approx(apart.beta.to_numpy(), abs=1e-4)
+
+
+@pytest.mark.parametrize(("family", "link"), LINKS)
+def test_far_out_there_is_a_number_or_a_refusal(family, link):
+    # what a line search may try: never a finite deviance that is not the dense one
+    problem = _problem(_data(12), "(1 | therapist/family)", family, link)
+    for size in (5.0, 50.0, 500.0):
+        at = np.array([size, size, 2.0 * size, -size])
+        try:
+            with np.errstate(all="ignore"):
+                value, _ = _value_and_gradient(problem, laplace, at)
+        except (NotIdentifiedError, linalg.LinAlgError):
+            continue
+        if size == 5.0 and np.isfinite(value):
+            assert value == pytest.approx(_climbed(problem, at), rel=1e-9)
+
+
+def _climbed(problem: GeneralizedProblem, at: np.ndarray) -> float:
+    """The Laplace deviance from the mode that a general-purpose minimiser finds."""
+    k = problem.template.n_theta
+    Lambda = problem.arranged(problem.template.factors(at[:k]))
+    shapes = [x.shape for x in problem.no_effects()]
+    sizes = [int(np.prod(shape)) for shape in shapes]
+    fixed = problem.offset + at[k:] @ problem.Q
+
+    def split(flat):
+        parts = np.split(flat, np.cumsum(sizes)[:-1])
+        return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
+
+    def eta_of(flat):
+        effects = [L @ x for L, x in zip(Lambda, split(flat), strict=True)]
+        return fixed + random_part(problem.layout, problem.rows, effects)
+
+    ZL = np.column_stack([eta_of(e) - fixed for e in np.eye(sum(sizes))])
+
+    def objective(flat):
+        density, score, _ = problem.family.slopes(fixed + ZL @ flat, problem.outcome)
+        return -2.0 * density.sum() + flat @ flat, -2.0 * ZL.T @ score + 2.0 * flat
+
+    found = optimize.minimize(
+        objective, np.zeros(sum(sizes)), jac=True, method="L-BFGS-B",
+        options={"maxiter": 20_000, "maxfun": 40_000, "ftol": 1e-15, "gtol": 1e-9},
+    )  # fmt: skip
+    _, _, weight = problem.family.slopes(fixed + ZL @ found.x, problem.outcome)
+    M = ZL.T @ (weight[:, None] * ZL) + np.eye(len(found.x))
+    return float(found.fun - 2.0 * problem.outcome.constant + np.linalg.slogdet(M)[1])

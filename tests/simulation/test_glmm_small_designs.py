@@ -115,7 +115,11 @@ def _best_of_many_starts(model: GeneralizedLinearMixedModel) -> float:
 
     def objective(v: np.ndarray) -> tuple[float, np.ndarray]:
         Lambda = template.factors(v[:k])
-        slopes = laplace(problem, Lambda, v[k:], problem.no_effects())
+        try:
+            with np.errstate(all="ignore"):
+                slopes = laplace(problem, Lambda, v[k:], problem.no_effects())
+        except NotIdentifiedError:  # a line search's step into nowhere
+            return 1e10, np.zeros(len(v))
         in_theta = [2.0 * D @ L for D, L in zip(slopes.D, Lambda, strict=True)]
         return slopes.deviance, np.r_[template.theta(in_theta), slopes.gamma]
 
