@@ -177,6 +177,8 @@ def units_with_several(data: pd.DataFrame, *, unit: str, column: str) -> pd.Inde
 
     A missing value counts as a value of its own; rows with a missing unit are passed over.
     """
+    if unit == column:
+        return pd.Index([])
     pairs = data[[unit, column]].drop_duplicates()
     pairs = pairs[pairs[unit].notna()]
     return pd.Index(pairs.loc[pairs[unit].duplicated(), unit].unique())

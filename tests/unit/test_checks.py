@@ -130,3 +130,8 @@ def test_units_with_several_values_come_in_order_of_appearance():
 def test_units_all_missing_are_constant():
     data = pd.DataFrame({"unit": ["a", "a"], "x": [np.nan, np.nan]})
     assert not len(checks.units_with_several(data, unit="unit", column="x"))
+
+
+def test_a_column_never_varies_within_itself():
+    data = pd.DataFrame({"family": ["a", "a", "b"]})
+    assert len(checks.units_with_several(data, unit="family", column="family")) == 0
