@@ -13,7 +13,7 @@ __all__ = ["page_html"]
 
 _STYLE = Path(__file__).with_name("page.css")
 _BADGES = {"simulated": "Simulated data", "real": "Real trial", "published": "Published numbers"}
-_LONG = 30  # rows of a table that is folded
+_LONG = 40  # rows of a table that is folded
 
 
 def page_html(chapters: Sequence[Chapter]) -> str:
@@ -39,7 +39,7 @@ def page_html(chapters: Sequence[Chapter]) -> str:
 <header>
 <p class="package">alliance_stats {to_html(__version__)}</p>
 <h1>The alliance in nested treatment</h1>
-<p>Multilevel models, dropout and group comparisons, on one simulated study and two real trials,
+<p>Multilevel models, dropout and group comparisons, on simulated studies and two real trials,
 and the field’s printed numbers recomputed. Every number on this page was computed by the package
 from data that come with it or with its dependencies.</p>
 </header>

@@ -4,12 +4,14 @@ The registry holds what was printed, with its source. Verdicts are computed here
 speak of relations between numbers: not of authors.
 """
 
+import re
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from alliance_stats.evidence import Reproduction, published_effects, reproduce
+from alliance_stats.evidence.registry import Source
 from alliance_stats.figures.forest import forest_figure
 from alliance_stats.figures.report import ReportFigure
 from alliance_stats.formatting import (
@@ -32,6 +34,18 @@ FAMILIES = {
     "fluckiger2018/overall": "Alliance, adults (Flückiger et al. 2018)",
 }
 REPRODUCED, NOT_REPRODUCED, NOT_CHECKABLE = "reproduced", "not reproduced", "not checkable"
+NAMES = {
+    "conf_low": "lower limit",
+    "conf_high": "upper limit",
+    "p_value": "p",
+    "std_error": "SE",
+    "se_z": "SE of z",
+    "exp_b": "exp(b)",
+    "k_studies": "studies",
+    "n_effects": "effect sizes",
+    "n_total": "persons",
+}
+MINUS = re.compile(r"(?<![\w.\])])-(?=[.\d])")
 CAUSES = "Transcription, rounding of the inputs or an unstated method may be the reason."
 
 
@@ -124,7 +138,7 @@ def _forest(found: pd.DataFrame) -> ReportFigure:
         ],
         estimate_label="Published correlation of alliance and outcome (r)",
         method="Estimates and intervals as printed; no interval: none stood on the page that was "
-        "read. The studies behind these meta-analyses overlap in part",
+        "read. The studies behind these meta-analyses may overlap",
         scale="difference",
         in_words=partial(format_bounded, digits=3),
         label="fig-published-families",
@@ -177,19 +191,19 @@ def registry(data: Reproduction) -> tuple[Section, dict[str, float]]:
 def _source_table(data: Reproduction, verdicts: pd.DataFrame) -> ReportTable:
     sources = {record.source.key: record.source for record in data.records}
     keys = verdicts["record"].str.split("/").str[0]
+    cited = [source.citation for source in sources.values()]
     rows = []
     for key, source in sources.items():
         own = verdicts.loc[keys == key, "verdict"]
         n_records = sum(record.source.key == key for record in data.records)
         rows.append(
             {
-                "Source": source.citation,
+                "Source": _cited(source, place=cited.count(source.citation) > 1),
                 "Records": format_count(n_records),
                 **{
                     words.capitalize(): format_count((own == words).sum())
                     for words in (REPRODUCED, NOT_REPRODUCED, NOT_CHECKABLE)
                 },
-                "DOI": source.doi,
             }
         )
     return ReportTable(
@@ -200,12 +214,19 @@ def _source_table(data: Reproduction, verdicts: pd.DataFrame) -> ReportTable:
     )
 
 
+def _cited(source: Source, *, place: bool) -> str:
+    """Return a citation with its DOI; with the place, where another source is cited alike."""
+    where = f", {source.where}" if place else ""
+    doi = f", doi:{source.doi}" if source.doi.startswith("10.") else ""
+    return f"{source.citation}{where}{doi}"
+
+
 def _failed_table(failed: pd.DataFrame) -> ReportTable:
     return ReportTable(
         pd.DataFrame(
             {
                 "Record": failed["record"],
-                "Number": failed["quantity"],
+                "Number": [_named(quantity) for quantity in failed["quantity"]],
                 "Printed": [_as_printed(text) for text in failed["printed"]],
                 "The relation allows": [
                     format_interval(low, high, 4)
@@ -230,7 +251,7 @@ def _registry_table(verdicts: pd.DataFrame) -> ReportTable:
     return ReportTable(
         pd.DataFrame(
             {
-                "Number": verdicts["quantity"],
+                "Number": [_named(quantity) for quantity in verdicts["quantity"]],
                 "Printed": [_as_printed(text) for text in verdicts["printed"]],
                 "Verdict": verdicts["verdict"],
                 "Rests on": because,
@@ -244,10 +265,14 @@ def _registry_table(verdicts: pd.DataFrame) -> ReportTable:
     )
 
 
+def _named(quantity: str) -> str:
+    return NAMES.get(quantity, quantity.replace("_", " "))
+
+
 def _as_printed(text: str) -> str:
-    """Return a printed text with a true minus."""
-    return text.replace("-", "−")
+    """Return a text with a true minus before its numbers."""
+    return MINUS.sub("−", text)
 
 
 def _reason(text: str) -> str:
-    return text.removesuffix(CAUSES).strip().rstrip(".")
+    return _as_printed(text.removesuffix(CAUSES).strip().rstrip("."))

@@ -21,7 +21,6 @@ from alliance_stats.figures.report import ReportFigure
 from alliance_stats.figures.themes import theme_figure
 from alliance_stats.figures.transitions import transition_figure
 from alliance_stats.formatting import (
-    MISSING,
     format_bounded,
     format_count,
     format_interval,
@@ -171,8 +170,9 @@ def followed_up() -> tuple[Section, dict[str, float]]:
         f"{format_count(largest['count_2'])} of {format_count(largest['n_2'])}, "
         f"{p_phrase(largest['p_value'])}, and {p_phrase(largest['p_holm'])} when Holm’s correction "
         "counts all themes. With so few families each proportion is known within a wide interval, "
-        "and a test could not have given less than the p in the last column, whatever the "
-        "parents had said. A theme that is absent from an interview may have been felt.\n\n"
+        "and with as many parents voicing a theme no test could have given less than the p in "
+        "the last column of the table, however they fell into the groups. A theme that is absent "
+        "from an interview may have been felt.\n\n"
         f"@fig-small-transitions shows what early problems became; between the groups "
         f"{p_phrase(test['p_value'])} (exact test; the least it could give was "
         f"{_exact(test['p_smallest'])})."
@@ -220,9 +220,9 @@ def _theme_table(compared: ThemeComparison) -> ReportTable:
                 f"{format_count(row.count_2)} of {format_count(row.n_2)}"
                 for row in themes.itertuples()
             ],
-            "Difference": [_percent(value) for value in themes["estimate"]],
+            "Difference (%)": [format_number(100 * value, 0) for value in themes["estimate"]],
             "95% CI": [
-                f"[{_percent(low)}, {_percent(high)}]"
+                format_interval(100 * low, 100 * high, 0)
                 for low, high in zip(themes["conf_low"], themes["conf_high"], strict=True)
             ],
             "p": [_exact(value) for value in themes["p_value"]],
@@ -238,10 +238,6 @@ def _theme_table(compared: ThemeComparison) -> ReportTable:
         "Smallest p: the least that the test could give with these group sizes and this many "
         "parents who voiced the theme.",
     )
-
-
-def _percent(value: float) -> str:
-    return MISSING if np.isnan(value) else format_percent(value)
 
 
 def whole_study(data: Study) -> tuple[Section, dict[str, float]]:

@@ -152,6 +152,6 @@ def test_two_sections_of_one_label_are_refused():
 
 
 def test_a_long_table_is_folded_and_a_short_one_is_not():
-    long = replace(table(), frame=pd.DataFrame({"a": ["1"] * 31}))
-    assert "<details><summary>Show 31 rows</summary>" in page_html([chapter(long)])
+    long = replace(table(), frame=pd.DataFrame({"a": ["1"] * 41}))
+    assert "<details><summary>Show 41 rows</summary>" in page_html([chapter(long)])
     assert "<details>" not in page_html([chapter(table())])
