@@ -7,6 +7,7 @@ from alliance_stats.survival.cox_model import CoxModel
 from alliance_stats.survival.cumulative_incidence import CumulativeIncidence, cumulative_incidence
 from alliance_stats.survival.discrete_hazard import discrete_hazard
 from alliance_stats.survival.discrete_hazard_model import DiscreteHazard
+from alliance_stats.survival.dropout_sensitivity import DropoutSensitivity, dropout_sensitivity
 from alliance_stats.survival.ending_definitions import (
     BeforeReliableChange,
     CodedEnding,
@@ -18,6 +19,7 @@ from alliance_stats.survival.fine_gray import FineGrayModel, fine_gray
 from alliance_stats.survival.gray_test import GrayTest, gray_test
 from alliance_stats.survival.kaplan_meier import KaplanMeier, kaplan_meier
 from alliance_stats.survival.log_rank import LogRank, log_rank
+from alliance_stats.survival.pattern_mixture import PatternMixture, pattern_mixture
 from alliance_stats.survival.proportional_hazards import (
     ProportionalHazardsTest,
     proportional_hazards_test,
@@ -33,6 +35,7 @@ __all__ = [
     "CoxModel",
     "CumulativeIncidence",
     "DiscreteHazard",
+    "DropoutSensitivity",
     "Endings",
     "FewerSessionsThan",
     "FineGrayModel",
@@ -40,6 +43,7 @@ __all__ = [
     "KaplanMeier",
     "LogRank",
     "MissedLastScheduled",
+    "PatternMixture",
     "ProportionalHazardsTest",
     "RestrictedMean",
     "competing_hazards",
@@ -47,11 +51,13 @@ __all__ = [
     "cox_ph",
     "cumulative_incidence",
     "discrete_hazard",
+    "dropout_sensitivity",
     "endings",
     "fine_gray",
     "gray_test",
     "kaplan_meier",
     "log_rank",
+    "pattern_mixture",
     "proportional_hazards_test",
     "restricted_mean",
     "schoenfeld_residuals",

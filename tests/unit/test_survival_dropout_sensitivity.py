@@ -1,0 +1,215 @@
+"""Imputation under the nested model, shifts, tipping points and pattern mixtures."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose
+
+from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
+from alliance_stats.multilevel import AR1, LinearMixedModel, lmm
+from alliance_stats.multilevel.inference import back_transform
+from alliance_stats.survival import dropout_sensitivity, pattern_mixture
+from alliance_stats.survival.dropout_sensitivity import DropoutSensitivity, _first_crossing
+from alliance_stats.survival.outcome_imputation import OutcomeImputer, imputations
+from alliance_stats.survival.rubin import pool
+from tests.parity.reference import load_reference
+
+MICE = load_reference("survival_pooling")["pooled"]
+FORMULA = "y ~ time * arm + (1 | therapist/person)"
+
+
+def study(seed: int = 4) -> pd.DataFrame:
+    """12 therapists x 5 persons x 5 times; who does badly tends to leave."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for t in range(12):
+        v = rng.normal(0, 1.0)
+        for i in range(5):
+            u, arm, gone = rng.normal(0, 1.5), i % 2, False
+            for time in range(5):
+                y = 10 - 0.5 * time - 0.8 * arm * time + v + u + rng.normal(0, 1.5)
+                rows.append((f"T{t}", f"T{t}-{i}", arm, time, np.nan if gone else y))
+                gone = gone or rng.random() < 1 / (1 + np.exp(4.0 - 0.25 * y))
+    return pd.DataFrame(rows, columns=["therapist", "person", "arm", "time", "y"])
+
+
+@pytest.fixture(scope="module")
+def data() -> pd.DataFrame:
+    return study()
+
+
+@pytest.fixture(scope="module")
+def model(data: pd.DataFrame) -> LinearMixedModel:
+    return lmm(FORMULA, data.dropna())
+
+
+@pytest.fixture(scope="module")
+def unseen(data: pd.DataFrame) -> pd.DataFrame:
+    return data[data["y"].isna()].drop(columns="y")
+
+
+@pytest.fixture(scope="module")
+def found(model: LinearMixedModel, unseen: pd.DataFrame) -> DropoutSensitivity:
+    return dropout_sensitivity(
+        model, unseen, term="time:arm", deltas=np.arange(-8, 9, 2), seed=7, m=40, shift="arm"
+    )
+
+
+def test_effects_are_drawn_from_their_exact_posterior(
+    model: LinearMixedModel, unseen: pd.DataFrame
+) -> None:
+    imputer = OutcomeImputer(model, unseen)
+    rng = np.random.default_rng(1)
+    draws = [imputer._posterior_draw(model.fit.Lambda, model.sigma, rng) for _ in range(3000)]
+    beta = np.array([b for b, _ in draws])
+    errors = np.sqrt(np.diag(model.vcov()))
+    # 4 Monte Carlo standard errors
+    assert_allclose((beta.mean(axis=0) - model.beta) / errors, 0.0, atol=4 / np.sqrt(3000))
+    covariance = np.cov(beta.T) / np.outer(errors, errors)
+    assert_allclose(covariance, model.vcov() / np.outer(errors, errors), atol=0.1)
+    # predicted effects with the SDs of Henderson's equations: those of X beta + Z b
+    rows = unseen.iloc[:8]
+    expected = model.predict(rows, level="conditional", interval="confidence")
+    part = OutcomeImputer(model, rows)
+    values = []
+    for b, effects in draws:
+        y = part.rows.X @ b
+        for f in range(2):
+            back = back_transform(model.design.groupings[f].terms)[0, 0]
+            y = y + back * effects[f][0, part.units[f]]
+        values.append(y)
+    assert_allclose(np.mean(values, axis=0), expected["estimate"], atol=0.1)
+    assert_allclose(np.std(values, axis=0), expected["std_error"], rtol=0.06)
+
+
+def test_imputations_are_seeded_and_hold_the_residual(
+    model: LinearMixedModel, unseen: pd.DataFrame
+) -> None:
+    first = list(imputations(model, unseen, m=3, seed=5))
+    again = list(imputations(model, unseen, m=2, seed=5))
+    assert_allclose(first[:2], again)
+    assert np.abs(first[0] - first[1]).mean() > 0.5
+
+
+def test_a_unit_that_was_never_seen_gets_an_effect_of_its_own(model: LinearMixedModel) -> None:
+    new = pd.DataFrame(
+        {"therapist": "T0", "person": ["new"] * 2 + ["other"] * 2, "arm": 0, "time": [0, 1] * 2}
+    )
+    drawn = np.array(list(imputations(model, new, m=300, seed=1)))
+    same = np.corrcoef(drawn[:, 0], drawn[:, 1])[0, 1]
+    between = np.corrcoef(drawn[:, 0], drawn[:, 2])[0, 1]
+    assert same > between + 0.2
+
+
+def test_without_a_shift_it_is_the_complete_likelihood(found: DropoutSensitivity) -> None:
+    at_zero = found.tidy().query("delta == 0").iloc[0]
+    monte_carlo = np.sqrt(found.estimates[found.deltas == 0].var(ddof=1) / found.estimates.shape[1])
+    assert abs(at_zero["estimate"] - found.seen["estimate"]) < 3 * monte_carlo
+    assert_allclose(at_zero["std_error"], found.seen["std_error"], rtol=0.12)
+    assert at_zero["df"] < found.df_complete[found.deltas == 0].item()
+    assert 0 < at_zero["missing_information"] < 1
+
+
+def test_shifts_move_the_estimate_in_a_line_and_the_tipping_point_is_where_the_limit_is_zero(
+    found: DropoutSensitivity, model: LinearMixedModel, unseen: pd.DataFrame
+) -> None:
+    table = found.tidy()
+    assert found.seen["conf_high"] < 0
+    steps = np.diff(table["estimate"])
+    assert (steps > 0).all()
+    assert_allclose(steps, steps.mean(), rtol=0.15)
+    tips = found.tipping_points().set_index("direction")["delta"]
+    assert np.isnan(tips["below 0"])
+    at_tip = dropout_sensitivity(
+        model, unseen, term="time:arm", deltas=[tips["above 0"]], seed=7, m=40, shift="arm"
+    ).tidy()
+    assert abs(at_tip["conf_high"].iloc[-1]) < 0.03
+    assert "Shifts below 0: not overturned up to −8.00" in found.summary()
+    assert "Shifts above 0: overturned from" in found.summary()
+
+
+def test_pooling_equals_mice() -> None:
+    """Five estimates pooled by mice: ``pool.scalar(Q, U, n = 41, k = 1)``: 40 df complete."""
+    Q = np.array([[1.2, 1.5, 0.9, 1.4, 1.1]])
+    U = np.array([[0.20, 0.22, 0.18, 0.21, 0.19]])
+    pooled = pool(Q, U, np.array([40.0]))
+    reference = MICE
+    assert_allclose(pooled.estimate, reference["qbar"], rtol=1e-12)
+    assert_allclose(pooled.std_error**2, reference["t"], rtol=1e-12)
+    assert_allclose(pooled.df, reference["df"], rtol=1e-12)
+    assert_allclose(pooled.missing_information, reference["fmi"], rtol=1e-12)
+
+
+def test_crossings_by_hand() -> None:
+    assert _first_crossing(np.array([0.0, 1.0, 2.0]), np.array([2.0, 1.0, -1.0])) == 1.5
+    assert np.isnan(_first_crossing(np.array([0.0, -1.0]), np.array([2.0, 1.0])))
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "error", "message"),
+    [
+        (lambda d: d.assign(y=1.0), {}, DataError, "the outcome 'y' is there in rows"),
+        (lambda d: d.drop(columns="arm"), {}, DataError, "unseen has no column 'arm'"),
+        (lambda d: d.assign(arm=np.nan), {}, DataError, "'arm' is missing in rows"),
+        (lambda d: d.assign(time=0), {}, DataError, "equal rows whose outcome was seen"),
+        (lambda d: d, {"term": "arms"}, FormulaError, "no coefficient 'arms'. Did you mean 'arm'"),
+        (lambda d: d, {"m": 1}, ValueError, "at least 2 imputations"),
+        (lambda d: d, {"deltas": [np.inf]}, ValueError, "deltas must be finite"),
+        (lambda d: d, {"shift": "years"}, DataError, "unseen has no column 'years'"),
+    ],
+)
+def test_what_cannot_be_imputed_is_refused(model, unseen, change, options, error, message) -> None:  # noqa: PLR0917 - parametrised
+    with pytest.raises(error, match=message):
+        dropout_sensitivity(
+            model,
+            change(unseen),
+            **{"term": "time:arm", "deltas": [1.0], "seed": 1, "m": 2} | options,
+        )
+
+
+def test_residual_structures_are_refused(data: pd.DataFrame, unseen: pd.DataFrame) -> None:
+    fading = lmm("y ~ time + (1 | person)", data.dropna(), residual=AR1("time", within="person"))
+    with pytest.raises(DataError, match="equal, independent residuals"):
+        dropout_sensitivity(fading, unseen, term="time", deltas=[1.0], seed=1)
+
+
+def test_pattern_mixture_by_hand(data: pd.DataFrame) -> None:
+    """With patterns fully apart, the averages are those of separate coefficients."""
+    seen = data.dropna()
+    last = seen.groupby("person")["time"].transform("max")
+    seen = seen[last > 0].assign(when=np.where(last[last > 0] < 4, "left", "stayed"))
+    found = pattern_mixture("y ~ time + (1 | person)", seen, pattern="when", unit="person")
+    own = lmm("y ~ 0 + when + when:time + (1 | person)", seen)
+    by = found.by_pattern().set_index(["pattern", "term"])
+    slopes = own.tidy().set_index("term")
+    for name in ("left", "stayed"):
+        reference = slopes.loc[
+            f"when[{name}]:time" if f"when[{name}]:time" in slopes.index else f"when[T.{name}]:time"
+        ]
+        assert_allclose(by.loc[(name, "time"), "estimate"], reference["estimate"], rtol=1e-6)
+        assert_allclose(by.loc[(name, "time"), "std_error"], reference["std_error"], rtol=1e-5)
+    share = found.patterns.set_index("pattern")["share"]
+    b1, b2 = by.loc[("left", "time"), "estimate"], by.loc[("stayed", "time"), "estimate"]
+    row = found.tidy().set_index("term").loc["time"]
+    assert_allclose(row["estimate"], share["left"] * b1 + share["stayed"] * b2)
+    s1, s2 = by.loc[("left", "time"), "std_error"], by.loc[("stayed", "time"), "std_error"]
+    n = found.patterns["n_units"].sum()
+    between = share["left"] * share["stayed"] * (b1 - b2) ** 2 / n
+    V = own.vcov()
+    cross = V.to_numpy()[-2, -1]
+    expected = share["left"] ** 2 * s1**2 + share["stayed"] ** 2 * s2**2 + between
+    expected += 2 * share["left"] * share["stayed"] * cross
+    assert_allclose(row["std_error"], np.sqrt(expected), rtol=1e-5)
+
+
+def test_pattern_mixture_refusals(data: pd.DataFrame) -> None:
+    seen = data.dropna()
+    last = seen.groupby("person")["time"].transform("max")
+    by_last = seen.assign(when=last.astype(str), one="all", moving=seen["time"].astype(str))
+    formula = "y ~ time + (1 | person)"
+    with pytest.raises(NotIdentifiedError, match="someone who left after one session has no slope"):
+        pattern_mixture(formula, by_last, pattern="when", unit="person")
+    with pytest.raises(NotIdentifiedError, match="'one' has one value"):
+        pattern_mixture(formula, by_last, pattern="one", unit="person")
+    with pytest.raises(DataError, match="has several values of 'moving': a unit leaves once"):
+        pattern_mixture(formula, by_last, pattern="moving", unit="person")
