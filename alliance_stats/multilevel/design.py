@@ -144,8 +144,6 @@ def build_design(
         Column of known residual variances; the weights are then their reciprocals.
     also
         Further columns without which a row is not used.
-    also
-        Further columns that a row needs (an offset, trials).
     residual_variance
         Whether the outcome has a residual variance of its own; if not (a count, a yes or no), an
         outcome without one is left to the caller to judge, and `residual` to ignore.
@@ -173,7 +171,7 @@ def build_design(
                 )
     needed = _needed_columns(parsed, fixed, data)
     used, rows = _usable_rows(
-        data, [*needed, *(c for c in (weights, known_variance, *also) if c), *also], by_group
+        data, [*needed, *(c for c in (weights, known_variance, *also) if c)], by_group
     )
     root_weights = _positive_roots(used, weights)
     if known_variance is not None:

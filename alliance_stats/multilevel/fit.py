@@ -8,13 +8,12 @@ that ``D`` leaves out must be upward. Where it is downward, the search goes on f
 direction.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import linalg, optimize
-from threadpoolctl import ThreadpoolController
 
 from alliance_stats.estimates import Array
 from alliance_stats.multilevel.criterion import (
@@ -28,6 +27,7 @@ from alliance_stats.multilevel.criterion import (
     solve,
 )
 from alliance_stats.multilevel.descent import descend
+from alliance_stats.multilevel.threads import one_blas_thread
 
 __all__ = ["Convergence", "Fit", "minimise", "newton_scaling", "reduce_rank", "trapezoid"]
 
@@ -50,8 +50,6 @@ ETA_STEP = 1e-4
 HESSIAN_STEP = 1e-4
 # Columns of a dense block from which on several BLAS threads help.
 LARGE_BLOCK = 300
-
-_BLAS = ThreadpoolController()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,18 +139,9 @@ def minimise(
         ``P P'`` near the inverse Hessian (see :func:`newton_scaling`) a few steps are enough; a
         variance found at zero is then tried again only if the deviance falls that way.
     """
-    with one_blas_thread(problem):
+    large = problem.layout.n_crossed > LARGE_BLOCK
+    with nullcontext() if large else one_blas_thread():
         return _minimise(problem, start, eta, scaling)
-
-
-@contextmanager
-def one_blas_thread(problem: Problem) -> Iterator[None]:
-    """Keep BLAS to one thread while blocks are small: two cost more than they save."""
-    if problem.layout.n_crossed > LARGE_BLOCK:
-        yield
-        return
-    with _BLAS.limit(limits=1):
-        yield
 
 
 def _minimise(

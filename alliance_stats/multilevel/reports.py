@@ -208,7 +208,7 @@ def summary_text(model: "LinearMixedModel") -> str:
 
 
 def _warnings(model: "LinearMixedModel") -> list[str]:
-    """What a reader must know before any number."""
+    """Say what a reader must know before any number."""
     found = []
     if not model.convergence.converged:
         found.append(
