@@ -5,7 +5,7 @@ PY     := $(VENV)/bin/python
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint references bench clean
+.PHONY: help demo test test-slow lint report docs references bench clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -32,6 +32,13 @@ lint: $(READY)  ## ruff, mypy --strict, import contracts
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+
+report: demo  ## render reports/ with Quarto (needs quarto on the PATH)
+	@command -v quarto >/dev/null || { echo "quarto is not on the PATH; the page of make demo needs none"; exit 1; }
+	QUARTO_PYTHON=$(PY) quarto render reports
+
+docs: $(READY)  ## build docs/methods, examples executed
+	$(PY) -m docs.build
 
 references: $(READY)  ## remake tests/parity/reference/*.json with R (needs Rscript)
 	$(PY) -m tests.parity.make_references
