@@ -9,6 +9,7 @@ import pandas as pd
 
 from alliance_stats.datasets import example_study
 from alliance_stats.figures.flow import flow_figure
+from alliance_stats.figures.incidence import cumulative_incidence_figure
 from alliance_stats.figures.survival import kaplan_meier_figure
 from alliance_stats.figures.trajectories import trajectory_figure
 from alliance_stats.formatting import (
@@ -165,9 +166,8 @@ def dropout(data: Study) -> tuple[Section, dict[str, float]]:
     time = "last_interval"
     curves = kaplan_meier(families, time=time, event="event", strata="barrier", cluster="therapist")
     test = log_rank(families, time=time, event="event", group="barrier", strata="therapist")
-    incidence = cumulative_incidence(
-        families, time=time, event="ending", cluster="therapist"
-    ).tidy()
+    endings = cumulative_incidence(families, time=time, event="ending", cluster="therapist")
+    incidence = endings.tidy()
     end = incidence[incidence["state"] == "dropout"].iloc[-1]
     pooled = kaplan_meier(families, time=time, event="event").tidy()["estimate"].iloc[-1]
     observed = test.tidy().set_index("level")
@@ -185,8 +185,9 @@ def dropout(data: Study) -> tuple[Section, dict[str, float]]:
         f"After session {format_count(end['time'])}, {format_percent(end['estimate'])} of the "
         f"families had dropped out, 95% CI {format_percent(end['conf_low'])} to "
         f"{format_percent(end['conf_high'])} (cumulative incidence beside planned endings and "
-        "transfers; interval over therapists). One minus Kaplan-Meier, which asks how many would "
-        f"have dropped out had no one ended otherwise, gives {format_percent(1 - pooled)}.\n\n"
+        "transfers, @fig-alliance-endings; interval over therapists). One minus Kaplan-Meier, "
+        "which asks how many would have dropped out had no one ended otherwise, gives "
+        f"{format_percent(1 - pooled)}.\n\n"
         "@fig-alliance-dropout compares families with and without a traumatised parent: "
         + " and ".join(
             f"{format_percent(left[name])} of the {format_count(observed.loc[name, 'nobs'])} "
@@ -208,7 +209,12 @@ def dropout(data: Study) -> tuple[Section, dict[str, float]]:
         "log_rank_statistic": test.statistic,
         "log_rank_p": test.p_value,
     }
-    parts = (called_simulated(flow), called_simulated(figure))
+    competing = cumulative_incidence_figure(
+        endings,
+        time_label="Session after which a family left",
+        label="fig-alliance-endings",
+    )
+    parts = tuple(called_simulated(part) for part in (flow, competing, figure))
     return Section("sec-alliance-dropout", "Who drops out, and when", text, parts), numbers
 
 

@@ -24,6 +24,7 @@ def test_every_figure_is_written_with_its_numbers(demo):
         {
             "fig-alliance-flow",
             "fig-alliance-families",
+            "fig-alliance-endings",
             "fig-alliance-trajectories",
             "fig-alliance-dropout",
         },
@@ -38,7 +39,7 @@ def test_the_document_shows_every_fragment_and_every_reference_resolves(demo):
 def test_every_caption_says_that_the_data_are_simulated(demo):
     fragments = sorted((demo.folder / NAME).glob("_fig-*.qmd"))
     fragments += sorted((demo.folder / NAME).glob("_tbl-*.qmd"))
-    assert len(fragments) == 6
+    assert len(fragments) == 7
     for fragment in fragments:
         assert "simulated" in fragment.read_text(encoding="utf-8").lower(), fragment.name
 
@@ -98,3 +99,12 @@ def test_a_family_still_in_treatment_and_seen_once_is_left_out_and_named():
 def test_no_caption_names_a_raw_column(demo):
     for fragment in (demo.folder / NAME).glob("_*.qmd"):
         assert "\\_" not in fragment.read_text(encoding="utf-8"), fragment.name
+
+
+def test_the_incidences_drawn_sum_with_those_still_in_treatment_to_one_at_most(demo, numbers):
+    drawn = rows_of(demo.folder / NAME / "fig-alliance-endings.csv")
+    last = max(float(row["time"]) for row in drawn)
+    ends = {row["state"]: float(row["estimate"]) for row in drawn if float(row["time"]) == last}
+    assert set(ends) == {"dropout", "planned", "transferred"}
+    assert sum(ends.values()) <= 1.0
+    assert ends["dropout"] == pytest.approx(numbers["dropout_by_end"])
