@@ -1,0 +1,112 @@
+"""How results were computed: the methods paragraph."""
+
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+
+from alliance_stats.checks import check_choice
+from alliance_stats.formatting import plural
+from alliance_stats.groups import GroupComparison
+from alliance_stats.multilevel import GeneralizedLinearMixedModel, LinearMixedModel
+from alliance_stats.sentences.wording import DF_WORDS, DfMethod
+from alliance_stats.survival import CoxModel, KaplanMeier, LogRank
+
+__all__ = ["Reportable", "method_of", "methods_paragraph"]
+
+Reportable = (
+    LinearMixedModel
+    | GeneralizedLinearMixedModel
+    | KaplanMeier
+    | LogRank
+    | CoxModel
+    | GroupComparison
+)
+"""What :func:`report` and :func:`methods_paragraph` can put into sentences."""
+
+_PACKAGES = ("alliance-stats", "numpy", "scipy", "pandas")
+
+
+def methods_paragraph(
+    results: Mapping[str, Reportable],
+    *,
+    df_method: DfMethod = "satterthwaite",
+    seed: int | None = None,
+) -> str:
+    """Say how results were computed: software with versions, methods, rows, seed.
+
+    Parameters
+    ----------
+    results
+        What each was for -> result, in the order of the paper.
+    df_method
+        As was given to :func:`report` for the linear mixed models.
+    seed
+        Seed of the random numbers; needed where a result drew some.
+
+    Raises
+    ------
+    ValueError
+        If a result rests on random permutations and no seed is given.
+    """
+    check_choice(df_method, tuple(DF_WORDS), name="df_method")
+    drew = [name for name, result in results.items() if _is_random(result)]
+    if drew and seed is None:
+        raise ValueError(f"{drew[0]} rests on random permutations; give the seed= it was run with.")
+    versions = ", ".join(f"{package} {version(package)}" for package in _PACKAGES)
+    said = [f"Analyses were run in Python {platform.python_version()} with {versions}."]
+    said += [
+        f"{name}: {method_of(result, df_method)}. {result.rows}" for name, result in results.items()
+    ]
+    if seed is not None:
+        said.append(f"Random numbers were drawn with seed {seed}.")
+    return " ".join(said)
+
+
+def _is_random(result: Reportable) -> bool:
+    if isinstance(result, LogRank):
+        return result.permutation is not None and not result.permutation.exact
+    if isinstance(result, GroupComparison):
+        return bool(result.tidy()["method"].str.contains("Monte Carlo").any())
+    return False
+
+
+def method_of(result: Reportable, df_method: DfMethod) -> str:
+    """Return the method in a phrase."""
+    match result:
+        case LinearMixedModel():
+            fitted = "REML" if result.reml else "maximum likelihood"
+            return (
+                f"linear mixed model fitted by {fitted} ({result.formula}), t tests with "
+                f"{DF_WORDS[df_method]}"
+            )
+        case GeneralizedLinearMixedModel():
+            family = f"{result.family.name}, {result.family.link} link"
+            approximation = (
+                "the Laplace approximation"
+                if result.nodes == 1
+                else f"adaptive Gauss-Hermite quadrature with {result.nodes} nodes"
+            )
+            return (
+                f"generalized linear mixed model ({family}) fitted by maximum likelihood with "
+                f"{approximation} ({result.formula}), Wald z tests"
+            )
+        case KaplanMeier():
+            return f"Kaplan-Meier estimate, {_errors(result.n_clusters, 'Greenwood')}"
+        case LogRank():
+            return result.method
+        case CoxModel():
+            frailty = result.frailty
+            shared = f"{frailty.distribution} frailty of {frailty.group}, " if frailty else ""
+            return (
+                f"Cox model with {result.ties.capitalize()}'s method for ties, {shared}"
+                f"{_errors(result.n_clusters, 'model-based')}"
+            )
+        case GroupComparison():
+            methods = dict.fromkeys(str(method) for method in result.tidy()["method"])
+            return f"comparison of groups by {', '.join(methods)}"
+
+
+def _errors(n_clusters: int | None, otherwise: str) -> str:
+    if n_clusters is None:
+        return f"{otherwise} standard errors"
+    return f"standard errors over {plural(n_clusters, 'cluster')}"

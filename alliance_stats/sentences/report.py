@@ -1,0 +1,97 @@
+"""Any result in sentences."""
+
+from collections.abc import Mapping
+
+from alliance_stats.checks import check_choice, check_conf_level
+from alliance_stats.groups import GroupComparison
+from alliance_stats.multilevel import GeneralizedLinearMixedModel, LinearMixedModel
+from alliance_stats.sentences.groups import group_sentences
+from alliance_stats.sentences.methods import Reportable
+from alliance_stats.sentences.models import generalized_sentences, mixed_sentences
+from alliance_stats.sentences.survival import cox_sentences, curve_sentences, log_rank_sentences
+from alliance_stats.sentences.wording import DF_WORDS, DfMethod, Wording
+from alliance_stats.survival import CoxModel, KaplanMeier, LogRank
+
+__all__ = ["report"]
+
+
+def report(
+    result: Reportable,
+    *,
+    words: Mapping[str, str] | None = None,
+    df_method: DfMethod = "satterthwaite",
+    conf_level: float = 0.95,
+) -> str:
+    """Put a result into sentences: warnings, what was fitted to how many, every estimate.
+
+    Parameters
+    ----------
+    result
+        Of ``lmm``, ``glmm``, ``kaplan_meier``, ``log_rank``, ``cox_ph`` or ``compare_groups``.
+    words
+        Name of a coefficient, level, stratum, group or outcome -> words for it; others stand under
+        their own names, so that none is left out.
+    df_method
+        Of a linear mixed model, as in :meth:`LinearMixedModel.tidy`; others have none to choose.
+    conf_level
+        Coverage of the intervals.
+
+    Returns
+    -------
+    str
+        Plain text such as ``"session: b = 0.21, 95% CI [0.12, 0.30], t(43.2) = 4.61, p < .001."``
+        Coefficients of generalized models are on the link scale, with their exponential beside
+        them where it is a ratio; those of a Cox model are given as hazard ratios.
+
+    Raises
+    ------
+    TypeError
+        If there are no sentences for such a result.
+    ValueError
+        If `df_method` is not known, or was chosen for a result that has none.
+    """
+    check_conf_level(conf_level)
+    check_choice(df_method, tuple(DF_WORDS), name="df_method")
+    if df_method != "satterthwaite" and not isinstance(result, LinearMixedModel):
+        raise ValueError(f"df_method is for linear mixed models; got {type(result).__name__}.")
+    wording = Wording(dict(words or {}), df_method, conf_level)
+    match result:
+        case LinearMixedModel():
+            said = mixed_sentences(result, wording)
+        case GeneralizedLinearMixedModel():
+            said = generalized_sentences(result, wording)
+        case KaplanMeier():
+            said = curve_sentences(result, wording)
+        case LogRank():
+            said = log_rank_sentences(result, wording)
+        case CoxModel():
+            said = cox_sentences(result, wording)
+        case GroupComparison():
+            said = group_sentences(result, wording)
+        case _:
+            raise TypeError(f"report() has no sentences for {type(result).__name__}.")
+    return " ".join([*warnings_of(result), *said])
+
+
+def warnings_of(result: Reportable) -> list[str]:
+    """Return what the summary says before anything else."""
+    if isinstance(result, GroupComparison):
+        return [f"Warning: {warning}." for warning in result.warnings]
+    opening = _opening(result)
+    before = result.summary().partition(opening)[0]
+    return [line for line in before.splitlines() if line]
+
+
+def _opening(result: Reportable) -> str:
+    """Return how a summary goes on after its warnings."""
+    match result:
+        case LinearMixedModel():
+            return "Linear mixed model fitted"
+        case GeneralizedLinearMixedModel():
+            return "Generalized linear mixed model ("
+        case LogRank():
+            return result.method
+        case CoxModel():
+            return "Cox model of"
+        case _:
+            return "Kaplan-Meier estimate"
