@@ -58,7 +58,7 @@ def methods_paragraph(
         f"{name}: {method_of(result, df_method)}. {result.rows}" for name, result in results.items()
     ]
     if seed is not None:
-        said.append(f"Random numbers were drawn with seed {seed}.")
+        said.append(f"Seed of random numbers: {seed}.")
     return " ".join(said)
 
 

@@ -262,8 +262,8 @@ def test_the_methods_paragraph_has_versions_methods_rows_and_seed(model, endings
     assert str(model.rows) in text
     assert "set aside: 'alliance' is missing" in text
     assert f"Dropout: {test.method}. {test.rows}" in text
-    assert text.endswith("Random numbers were drawn with seed 4.")
-    assert "seed" not in methods_paragraph({"Alliance": model})
+    assert text.endswith("Seed of random numbers: 4.")
+    assert "Seed" not in methods_paragraph({"Alliance": model})
 
 
 def test_random_permutations_without_a_seed_are_refused(endings):

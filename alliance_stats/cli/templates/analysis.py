@@ -8,6 +8,7 @@ which writes page.html; or render report.qmd with Quarto. Both show the same par
 """
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -18,13 +19,14 @@ from alliance_stats.figures.estimation import estimation_figure
 from alliance_stats.figures.flow import flow_figure
 from alliance_stats.figures.survival import kaplan_meier_figure
 from alliance_stats.figures.trajectories import trajectory_figure
-from alliance_stats.groups import compare_groups
+from alliance_stats.groups import GroupComparison, compare_groups
 from alliance_stats.ledger import RowLedger
-from alliance_stats.multilevel import lmm
+from alliance_stats.multilevel import LinearMixedModel, lmm
+from alliance_stats.sentences import methods_paragraph, report
 from alliance_stats.study import Study
 from alliance_stats.study.joining import join_families
 from alliance_stats.study.readers import read_table
-from alliance_stats.survival import kaplan_meier
+from alliance_stats.survival import KaplanMeier, LogRank, kaplan_meier, log_rank
 from alliance_stats.tables import group_table, model_table
 from alliance_stats.transforms import last_session
 
@@ -35,24 +37,49 @@ TITLE = "A study of the alliance"
 SOURCE = "The data of this page are simulated: they came with the templates and show nothing."
 
 SESSIONS = HERE / "data" / "sessions.csv"  # a row per person x session
-PERSON, ROLE, SESSION = "person", "role", "session"  # ROLE may be None
+PERSON = "person"
+ROLE: str | None = "role"  # None where there are no roles
+SESSION = "session"
 ALLIANCE, ALLIANCE_RANGE, ALLIANCE_LABEL = "alliance", (1, 7), "Alliance, mean item score (1–7)"
 OUTCOME, OUTCOME_LABEL = "symptoms", "Symptoms (points, higher is worse)"
 
 FAMILIES = HERE / "data" / "families.csv"  # a row per family
-FAMILY, THERAPIST, ENDING = "family", "therapist", "ending"  # THERAPIST may be None
-GROUP = "parent_alliance"  # two groups of families
+FAMILY = "family"
+THERAPIST: str | None = "therapist"  # None where you do not know who treated whom
+ENDING = "ending"
+GROUP = "parent_alliance"  # the groups of families to compare
 
-FIXED = " + ".join(f"`{name}`" for name in (SESSION, ROLE) if name)
-LEVELS = "/".join(f"`{name}`" for name in (THERAPIST, FAMILY, PERSON) if name)
-MODEL = f"`{ALLIANCE}` ~ {FIXED} + (1 | {LEVELS})"
+SEED = 1  # of random numbers, where a test draws some
+WORDS: dict[str, str] = {}  # name in the model -> words for it, as {"session": "Session"}
 # ----------------------------------------------------------------------------------------------
 
+
+def quoted(name: str) -> str:
+    """Return a column name as a formula takes it: in backticks where it has a space, say."""
+    return name if name.isidentifier() else f"`{name}`"
+
+
+FIXED = " + ".join(quoted(name) for name in (SESSION, ROLE) if name)
+LEVELS = "/".join(quoted(name) for name in (THERAPIST, FAMILY, PERSON) if name)
+MODEL = f"{quoted(ALLIANCE)} ~ {FIXED} + (1 | {LEVELS})"
 LAST = f"{OUTCOME} in the last session"
 
 
-def study() -> tuple[Study, RowLedger]:
-    """Read the two files and check everything; return the study and the ledger of families."""
+@dataclass(frozen=True)
+class Results:
+    """What was computed: the data, and one result a question."""
+
+    data: Study
+    rated: Study
+    families: RowLedger
+    model: LinearMixedModel
+    curves: KaplanMeier
+    test: LogRank
+    comparison: GroupComparison
+
+
+def analyse() -> Results:
+    """Read the two files, check everything, and compute what the page shows."""
     sessions = read_table(SESSIONS, ids=[PERSON, FAMILY]).frame
     families = read_table(FAMILIES, ids=[name for name in (FAMILY, THERAPIST) if name]).frame
     joined, rows = join_families(sessions, families, family=FAMILY)
@@ -68,36 +95,24 @@ def study() -> tuple[Study, RowLedger]:
         ending=ENDING,
         score_range=ALLIANCE_RANGE,
     )
-    return data, rows
-
-
-def rated(data: Study) -> Study:
-    """Keep the sessions in which the alliance was rated."""
-    return data.keep(data.sessions[ALLIANCE].notna(), reason="alliance not rated")
-
-
-def sample(data: Study) -> list[Part]:
-    """Show who took part."""
-    return [flow_figure(rated(data).rows, label="fig-flow")]
-
-
-def course(data: Study) -> list[Part]:
-    """Show the alliance over sessions and its model."""
-    figure = trajectory_figure(
-        data.sessions,
-        session=SESSION,
-        score=ALLIANCE,
-        person=PERSON,
-        role=ROLE,
-        cluster=THERAPIST,
-        score_label=ALLIANCE_LABEL,
-        label="fig-trajectories",
+    rated = data.keep(data.sessions[ALLIANCE].notna(), reason="alliance not rated")
+    treated = families_of(data)
+    at_risk, rows = rows.keep(
+        treated,
+        treated["last_interval"] > 0,
+        reason="still in treatment and seen once: no interval observed",
     )
-    fit = lmm(MODEL, rated(data).sessions)
-    table = model_table(
-        {"Alliance": fit}, label="tbl-model", caption="Linear mixed model of the alliance."
+    return Results(
+        data=data,
+        rated=rated,
+        families=rows,
+        model=lmm(MODEL, rated.sessions),
+        curves=kaplan_meier(
+            at_risk, time="last_interval", event="event", strata=GROUP, cluster=THERAPIST
+        ),
+        test=dropout_test(at_risk),
+        comparison=compare_groups(treated, outcomes=LAST, group=GROUP, cluster=THERAPIST),
     )
-    return [figure, table]
 
 
 def families_of(data: Study) -> pd.DataFrame:
@@ -108,43 +123,114 @@ def families_of(data: Study) -> pd.DataFrame:
     return families.assign(**{LAST: means.loc[last].to_numpy()})
 
 
-def dropout(data: Study, rows: RowLedger) -> list[Part]:
-    """Show after which session families dropped out; `rows` is the ledger of families."""
-    families = families_of(data)
-    at_risk, rows = rows.keep(
+def dropout_test(families: pd.DataFrame) -> LogRank:
+    """Compare dropout: within therapists, or by whole therapists where each has one group."""
+    whole = THERAPIST is not None and families.groupby(THERAPIST)[GROUP].nunique().max() == 1
+    return log_rank(
         families,
-        families["last_interval"] > 0,
-        reason="still in treatment and seen once: no interval observed",
+        time="last_interval",
+        event="event",
+        group=GROUP,
+        strata=None if whole else THERAPIST,
+        cluster=THERAPIST if whole else None,
+        seed=SEED if whole else None,
     )
-    curves = kaplan_meier(
-        at_risk, time="last_interval", event="event", strata=GROUP, cluster=THERAPIST
+
+
+def sample(results: Results) -> list[Part]:
+    """Show who took part."""
+    text = "@fig-flow follows the sessions to the model, @fig-families the families to the curves."
+    return [
+        text,
+        flow_figure(results.rated.rows, label="fig-flow"),
+        flow_figure(results.families, label="fig-families"),
+    ]
+
+
+def course(results: Results, *, conf_level: float = 0.95) -> list[Part]:
+    """Show the alliance over sessions and its model."""
+    said = report(results.model, words=WORDS, conf_level=conf_level)
+    figure = trajectory_figure(
+        results.data.sessions,
+        session=SESSION,
+        score=ALLIANCE,
+        person=PERSON,
+        role=ROLE,
+        cluster=THERAPIST,
+        score_label=ALLIANCE_LABEL,
+        conf_level=conf_level,
+        label="fig-trajectories",
     )
+    table = model_table(
+        {"Alliance": results.model},
+        label="tbl-model",
+        caption="Linear mixed model of the alliance.",
+        terms=WORDS,
+        conf_level=conf_level,
+    )
+    return [f"@fig-trajectories shows every rating, @tbl-model the model. {said}", figure, table]
+
+
+def dropout(results: Results, *, conf_level: float = 0.95) -> list[Part]:
+    """Show after which session families dropped out."""
     figure = kaplan_meier_figure(
-        curves, time_label="Session after which a family left", label="fig-dropout"
+        results.curves,
+        time_label="Session after which a family left",
+        conf_level=conf_level,
+        label="fig-dropout",
     )
-    return [flow_figure(rows, label="fig-families"), figure]
+    curves = report(results.curves, words=WORDS, conf_level=conf_level)
+    return [f"@fig-dropout shows the curves. {curves} {report(results.test, words=WORDS)}", figure]
 
 
-def groups(data: Study) -> list[Part]:
+def groups(results: Results, *, conf_level: float = 0.95) -> list[Part]:
     """Compare the groups in their last session."""
-    found = compare_groups(families_of(data), outcomes=LAST, group=GROUP, cluster=THERAPIST)
-    figure = estimation_figure(found, outcome=LAST, outcome_label=OUTCOME_LABEL, label="fig-groups")
-    table = group_table(found, label="tbl-groups", caption="Outcome in the last session by group.")
-    return [figure, table]
+    found = results.comparison
+    said = report(found, words=WORDS, conf_level=conf_level)
+    figure = estimation_figure(
+        found,
+        outcome=LAST,
+        outcome_label=OUTCOME_LABEL,
+        conf_level=conf_level,
+        label="fig-groups",
+    )
+    table = group_table(
+        found,
+        label="tbl-groups",
+        caption="Outcome in the last session by group.",
+        conf_level=conf_level,
+    )
+    return [f"@fig-groups shows every family, @tbl-groups the comparison. {said}", figure, table]
+
+
+def methods(results: Results) -> list[Part]:
+    """Say how it was computed."""
+    return [
+        methods_paragraph(
+            {
+                "Alliance": results.model,
+                "Dropout curves": results.curves,
+                "Dropout by group": results.test,
+                "Last session": results.comparison,
+            },
+            seed=SEED,
+        )
+    ]
 
 
 def main() -> None:
     """Analyse the study and write the page."""
-    data, families = study()
+    results = analyse()
     write_page(
         HERE / "page.html",
         title=TITLE,
         source=SOURCE,
         sections={
-            "Who took part": sample(data),
-            "The alliance over sessions": course(data),
-            "Who drops out, and when": dropout(data, families),
-            "The groups compared": groups(data),
+            "Who took part": sample(results),
+            "The alliance over sessions": course(results),
+            "Who drops out, and when": dropout(results),
+            "The groups compared": groups(results),
+            "How it was computed": methods(results),
         },
     )
 
