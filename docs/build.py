@@ -1,0 +1,108 @@
+"""Builds the pages of methods: ``python -m docs.build [page ...]``.
+
+Each Markdown page of ``docs/pages`` is copied to ``docs/methods``. Its python blocks are executed in
+order, in one namespace a page, and what they print is put beneath them; a block that raises or
+warns ends the build, with the page and its line in the traceback. Two marks are replaced, so that
+what a page says of proofs is what the tests hold:
+
+``[[test_lmm_lme4.LOG_LIK]]``
+    the value of a named tolerance of a module in ``tests/parity``;
+``[[lmm_lme4]]``
+    the R packages, with versions, behind a reference of ``tests/parity/reference``.
+"""
+
+import ast
+import contextlib
+import io
+import json
+import re
+import sys
+import warnings
+from pathlib import Path
+
+import pandas as pd
+
+FOLDER = Path(__file__).parent
+PAGES, METHODS = FOLDER / "pages", FOLDER / "methods"
+PARITY = FOLDER.parent / "tests" / "parity"
+BLOCK = re.compile(r"^```python\n(.*?)^```\n", flags=re.M | re.S)
+MARK = re.compile(r"\[\[([a-z0-9_]+)(?:\.([A-Z0-9_]+))?\]\]")
+# Printed frames must not depend on the terminal.
+DISPLAY = (
+    "display.width", 110, "display.max_columns", 20, "display.max_rows", 40,
+    "display.max_colwidth", 60, "display.precision", 3,
+)  # fmt: skip
+
+
+def main(names: list[str]) -> None:
+    """Write the named pages, or all."""
+    METHODS.mkdir(exist_ok=True)
+    for path in sorted(PAGES.glob("*.md")):
+        if not names or path.stem in names:
+            (METHODS / path.name).write_text(built(path), encoding="utf-8")
+
+
+def built(path: Path) -> str:
+    """Return the finished page."""
+    text = MARK.sub(_proof, path.read_text(encoding="utf-8"))
+    namespace: dict[str, object] = {"__name__": path.stem}
+
+    def shown(block: re.Match[str]) -> str:
+        # Blank lines before the code make line numbers those of the page.
+        code = "\n" * text.count("\n", 0, block.start(1)) + block[1]
+        printed = _printed(compile(code, str(path), "exec"), namespace)
+        return block[0] + (f"\n```text\n{printed}\n```\n" if printed else "")
+
+    return BLOCK.sub(shown, text)
+
+
+def _printed(code: object, namespace: dict[str, object]) -> str:
+    """Return what the code prints, without spaces at the ends of lines."""
+    with (
+        contextlib.redirect_stdout(io.StringIO()) as out,
+        pd.option_context(*DISPLAY),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("error")
+        exec(code, namespace)  # type: ignore[arg-type]
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n")
+
+
+def _proof(mark: re.Match[str]) -> str:
+    module, constant = mark.groups()
+    if constant is None:
+        return _packages(json.loads((PARITY / "reference" / f"{module}.json").read_text("utf-8")))
+    return _number(_constants(PARITY / f"{module}.py")[constant])
+
+
+def _constants(path: Path) -> dict[str, float]:
+    """Return the numbers that a module gives to names in capitals."""
+    found = {}
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign):
+            target, value = node.targets[0], node.value
+            pairs = (
+                zip(target.elts, value.elts, strict=True)
+                if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple)
+                else [(target, value)]
+            )
+            for name, number in pairs:
+                match name, number:
+                    case ast.Name(id=known), ast.Constant(value=float(constant)):
+                        found[known] = constant
+    return found
+
+
+def _number(value: float) -> str:
+    """Return 1e-7 for 1e-07."""
+    mantissa, exponent = f"{value:e}".split("e")
+    return f"{float(mantissa):g}e{int(exponent)}"
+
+
+def _packages(reference: dict[str, dict[str, str]]) -> str:
+    """Return "R 4.2.2, lme4 1.1.31": what made a reference."""
+    return ", ".join(f"{name} {version}" for name, version in reference["made_with"].items())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
