@@ -18,7 +18,7 @@ $(READY): pyproject.toml constraints.txt
 		--editable ".[files,examples]" --group dev
 	touch $(READY)
 
-demo: $(READY)  ## run the three analyses and write reports/generated/index.html
+demo: $(READY)  ## run every analysis and write reports/generated/index.html
 	$(PY) -m analyses
 
 test: $(READY)  ## prove the package right (the ordinary suite)

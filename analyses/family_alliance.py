@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from alliance_stats.datasets import example_study
+from alliance_stats.figures.estimation import estimation_figure
 from alliance_stats.figures.flow import flow_figure
 from alliance_stats.figures.incidence import cumulative_incidence_figure
 from alliance_stats.figures.survival import kaplan_meier_figure
@@ -20,6 +21,7 @@ from alliance_stats.formatting import (
     p_phrase,
     plural,
 )
+from alliance_stats.groups import compare_groups
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import LinearMixedModel, lmm
 from alliance_stats.study import Study
@@ -41,6 +43,7 @@ def main(data: Study, out: Path) -> Chapter:
     """Analyse `data`, write everything into `out` and return what the page shows."""
     growth, growth_numbers = alliance_growth(data)
     leaving, leaving_numbers = dropout(data)
+    groups, group_numbers = last_alliance(data)
     chapter = Chapter(
         name=NAME,
         title="The alliance in families",
@@ -50,8 +53,8 @@ def main(data: Study, out: Path) -> Chapter:
             "sessions nested in persons, families and therapists; it is evidence of nothing about "
             "treatment."
         ),
-        sections=(sample(data), growth, leaving),
-        numbers={**growth_numbers, **leaving_numbers},
+        sections=(sample(data), growth, leaving, groups),
+        numbers={**growth_numbers, **leaving_numbers, **group_numbers},
         headline=(
             f"alliance {format_number(growth_numbers['growth_per_session'], 3)} a session; "
             f"{format_percent(leaving_numbers['dropout_by_end'], 0)} dropped out by session "
@@ -216,6 +219,36 @@ def dropout(data: Study) -> tuple[Section, dict[str, float]]:
     )
     parts = tuple(called_simulated(part) for part in (flow, competing, figure))
     return Section("sec-alliance-dropout", "Who drops out, and when", text, parts), numbers
+
+
+def last_alliance(data: Study) -> tuple[Section, dict[str, float]]:
+    """Compare the alliance that families with and without a traumatised parent ended with."""
+    comparison = compare_groups(
+        families_of(data), outcomes="last_alliance", group="barrier", cluster="therapist"
+    )
+    found = comparison.tidy().iloc[0]
+    text = (
+        "In the last session they attended, families without parental trauma rated the alliance "
+        f"{format_number(found['mean_1'])} on average (n = {format_count(found['n_1'])}), those "
+        f"with it {format_number(found['mean_2'])} (n = {format_count(found['n_2'])}): a difference "
+        f"of {format_number(found['estimate'])} points, 95% CI "
+        f"{format_interval(found['conf_low'], found['conf_high'])}, {p_phrase(found['p_value'])}, "
+        "by a mixed model, since families of one therapist are not independent "
+        "(@fig-alliance-last). The last session is an early one for those who dropped out."
+    )
+    figure = estimation_figure(
+        comparison,
+        outcome="last_alliance",
+        outcome_label="Alliance in the last session, mean item score (1–7)",
+        label="fig-alliance-last",
+    )
+    numbers = {
+        "last_alliance_difference": found["estimate"],
+        "last_alliance_low": found["conf_low"],
+        "last_alliance_high": found["conf_high"],
+    }
+    title = "How families with and without parental trauma end"
+    return Section("sec-alliance-last", title, text, (called_simulated(figure),)), numbers
 
 
 def at_risk(families: pd.DataFrame) -> tuple[pd.DataFrame, RowLedger]:

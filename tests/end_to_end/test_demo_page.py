@@ -116,7 +116,7 @@ def test_no_reference_is_left_unresolved(demo):
 
 def test_the_path_and_a_summary_are_printed(demo):
     assert str(demo.folder / "index.html") in demo.printed
-    assert "The alliance in families (simulated data; 5 figures, 2 tables)" in demo.printed
+    assert "The alliance in families (simulated data; 6 figures, 2 tables)" in demo.printed
     assert "Beat the Blues: computerised CBT for depression (real data" in demo.printed
 
 

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from alliance_stats.datasets import example_study
+from alliance_stats.multilevel import lmm
 from alliance_stats.simulate import simulate_study
 from analyses import family_alliance
 from tests.end_to_end.fragments import check_document, check_figures, numbers_of, rows_of
@@ -27,6 +28,7 @@ def test_every_figure_is_written_with_its_numbers(demo):
             "fig-alliance-endings",
             "fig-alliance-trajectories",
             "fig-alliance-dropout",
+            "fig-alliance-last",
         },
     )
 
@@ -39,7 +41,7 @@ def test_the_document_shows_every_fragment_and_every_reference_resolves(demo):
 def test_every_caption_says_that_the_data_are_simulated(demo):
     fragments = sorted((demo.folder / NAME).glob("_fig-*.qmd"))
     fragments += sorted((demo.folder / NAME).glob("_tbl-*.qmd"))
-    assert len(fragments) == 7
+    assert len(fragments) == 8
     for fragment in fragments:
         assert "simulated" in fragment.read_text(encoding="utf-8").lower(), fragment.name
 
@@ -108,3 +110,14 @@ def test_the_incidences_drawn_sum_with_those_still_in_treatment_to_one_at_most(d
     assert set(ends) == {"dropout", "planned", "transferred"}
     assert sum(ends.values()) <= 1.0
     assert ends["dropout"] == pytest.approx(numbers["dropout_by_end"])
+
+
+def test_the_last_alliance_is_compared_by_the_mixed_model(numbers):
+    families = family_alliance.families_of(example_study())
+    model = lmm(
+        "last_alliance ~ trauma + (1 | therapist)",
+        families.assign(trauma=-families["parent_trauma"]),
+    )
+    row = model.tidy(df_method="kenward-roger").iloc[1]
+    assert numbers["last_alliance_difference"] == pytest.approx(row["estimate"], rel=1e-6)
+    assert numbers["last_alliance_low"] == pytest.approx(row["conf_low"], rel=1e-6)
