@@ -1,6 +1,8 @@
 """Columns of a formula: evaluated, checked, and coded again for new rows."""
 
+import re
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,10 +17,18 @@ from alliance_stats.errors import DataError, FormulaError
 from alliance_stats.estimates import Array
 from alliance_stats.multilevel.formula import INTERCEPT
 
-__all__ = ["check_finite", "coded_columns", "column_names", "evaluate", "independent_columns"]
+__all__ = [
+    "check_finite",
+    "coded_columns",
+    "column_names",
+    "columns_as_read",
+    "evaluate",
+    "independent_columns",
+]
 
 # A column whose part not explained by the columns before it is relatively smaller is aliased.
 ALIASED = 1e-9
+_DECIMAL = re.compile(r"[-+−]?\d*[.,]?\d+")
 
 
 def evaluate(text: Any, used: pd.DataFrame, formula: str) -> Any:
@@ -83,3 +93,43 @@ def independent_columns(X: Array) -> npt.NDArray[np.int64]:
             basis.append(column / left)
             kept.append(j)
     return np.array(kept, dtype=np.int64)
+
+
+def columns_as_read(used: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Bring a formula's columns to what formulaic reads rightly; the caller's frame stays.
+
+    Categories that no row has are dropped (as R does), so that an absent one is never the
+    reference; pandas' nullable types become numpy's.
+
+    Raises
+    ------
+    DataError
+        If a column holds decimal numbers written as text, which would be read as categories.
+    """
+    changed = {}
+    for name in names:
+        column = used[name]
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            changed[name] = column.cat.remove_unused_categories()
+            continue
+        if pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_bool_dtype(column.dtype):
+            plain = getattr(column.dtype, "numpy_dtype", None)  # of pandas' nullable types
+            if plain is not None and not column.isna().any():
+                changed[name] = column.astype(plain)
+        elif pd.api.types.is_string_dtype(column.dtype):
+            changed[name] = column.astype(object)
+            _check_not_numbers_as_text(changed[name])
+    return used.assign(**{str(name): column for name, column in changed.items()})
+
+
+def _check_not_numbers_as_text(column: pd.Series) -> None:
+    values = pd.unique(column)
+    texts = [str(value).strip() for value in values]
+    if all(_DECIMAL.fullmatch(text) for text in texts) and any(
+        "." in text or "," in text for text in texts
+    ):
+        raise DataError(
+            f"Column '{column.name}' holds numbers written as text ('{texts[0]}'): each would be "
+            "a category of its own. Convert it first (pandas.to_numeric; for a decimal comma "
+            "replace it by a point before)."
+        )

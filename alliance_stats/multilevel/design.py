@@ -25,6 +25,7 @@ from alliance_stats.multilevel.coding import (
     check_finite,
     coded_columns,
     column_names,
+    columns_as_read,
     evaluate,
     independent_columns,
 )
@@ -173,6 +174,8 @@ def build_design(
     used, rows = _usable_rows(
         data, [*needed, *(c for c in (weights, known_variance, *also) if c)], by_group
     )
+    predictors = _predictors(parsed, fixed, data)
+    used = columns_as_read(used, predictors)
     root_weights = _positive_roots(used, weights)
     if known_variance is not None:
         root_weights = 1.0 / _positive_roots(used, known_variance)
@@ -215,11 +218,16 @@ def _by_group(random: tuple[RandomTerm, ...]) -> dict[tuple[str, ...], list[Rand
 
 
 def _needed_columns(parsed: MixedFormula, fixed: Any, data: pd.DataFrame) -> list[str]:
-    needed = dict.fromkeys([*variables_of(fixed.lhs, data), *variables_of(fixed.rhs, data)])
+    groups = [column for term in parsed.random for column in term.grouping]
+    return list(dict.fromkeys([*_predictors(parsed, fixed, data), *groups]))
+
+
+def _predictors(parsed: MixedFormula, fixed: Any, data: pd.DataFrame) -> list[str]:
+    """Columns that the outcome, the fixed part and the random columns use."""
+    found = [*variables_of(fixed.lhs, data), *variables_of(fixed.rhs, data)]
     for term in parsed.random:
-        needed.update(dict.fromkeys(variables_of(read_terms(term.columns, parsed.text), data)))
-        needed.update(dict.fromkeys(term.grouping))
-    return list(needed)
+        found += variables_of(read_terms(term.columns, parsed.text), data)
+    return list(dict.fromkeys(found))
 
 
 def _usable_rows(

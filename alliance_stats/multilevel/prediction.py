@@ -11,6 +11,7 @@ from scipy import linalg
 from alliance_stats.checks import check_frame, describe_rows, did_you_mean, require_columns
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, wald_interval
+from alliance_stats.multilevel.coding import columns_as_read
 from alliance_stats.multilevel.criterion import posteriors
 from alliance_stats.multilevel.degrees_of_freedom import KenwardRoger
 from alliance_stats.multilevel.design import Design, fixed_columns
@@ -172,6 +173,7 @@ def code_new_rows(design: Design, newdata: pd.DataFrame, *, with_units: bool) ->
     require_columns(newdata, list(needed), what="newdata")
     for column in needed:
         _check_values(design.frame[column], newdata[column])
+    newdata = columns_as_read(newdata, list(needed))
     X = fixed_columns(design, newdata)
     Z = [np.hstack([random_columns(b, newdata) for b in g.terms]) for g in design.groupings]
     units = [_known_units(g, newdata) for g in design.groupings] if with_units else []

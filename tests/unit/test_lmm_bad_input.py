@@ -194,3 +194,30 @@ def test_the_callers_frame_is_not_changed(data):
     before = data.copy(deep=True)
     lmm("y ~ x + role + (1 + x | g)", data, weights="weight").augment()
     pd.testing.assert_frame_equal(data, before)
+
+
+def test_an_absent_category_is_never_the_reference(data):
+    held = data.assign(role=pd.Categorical(data["role"]))
+    some = held[held["role"] != "child"]
+    model = lmm("y ~ role + (1 | g)", some)
+    assert list(model.beta.index) == ["(Intercept)", "role[T.mother]"]
+    means = some.groupby("role", observed=True)["y"].mean()
+    assert model.beta["role[T.mother]"] == pytest.approx(
+        means["mother"] - means["father"], abs=1e-8
+    )
+
+
+def test_pandas_nullable_types_are_read_like_numpys(data):
+    plain = lmm("y ~ x + role + (1 | g)", data)
+    nullable = lmm("y ~ x + role + (1 | g)", data.convert_dtypes())
+    pd.testing.assert_frame_equal(plain.tidy(), nullable.tidy())
+    new = data.convert_dtypes().head(4)
+    np.testing.assert_allclose(
+        nullable.predict(new)["estimate"], plain.predict(data.head(4))["estimate"]
+    )
+
+
+def test_numbers_written_as_text_are_not_categories(data):
+    data["investment"] = [f"{value:.2f}".replace(".", ",") for value in data["x"]]
+    with pytest.raises(DataError, match="'investment' holds numbers written as text"):
+        lmm("y ~ investment + (1 | g)", data)
