@@ -84,7 +84,8 @@ def _check_all_known(
         names = list(dict.fromkeys(inner[unknown]))
         listed = ", ".join(f"'{name}'" for name in names[:_SHOWN])
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-        near = did_you_mean(names[0], outer)
+        # the nearest number is another family; the nearest spelling may be the same one
+        near = did_you_mean(names[0], outer) if isinstance(names[0], str) else ""
         hint = f" {near}" if near.startswith("Did") else ""
         raise DataError(
             f"The table of families has no row for {listed}{more} (column '{family}', "

@@ -56,6 +56,13 @@ def test_a_misspelt_family_gets_the_nearest_name(sessions, families):
         join_families(sessions, families, family="family")
 
 
+def test_no_other_number_is_proposed_for_a_number(sessions, families):
+    sessions["family"], families["family"] = [3, 1, 3], [1, 13, 2]
+    with pytest.raises(DataError, match="no row for '3' ") as raised:
+        join_families(sessions, families, family="family")
+    assert "Did you mean" not in str(raised.value)
+
+
 def test_an_empty_or_headless_table_is_refused(sessions, families):
     with pytest.raises(DataError, match="families has no rows"):
         join_families(sessions, families.head(0), family="family")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from alliance_stats.checks import require_columns
 from alliance_stats.cli.page import Part, write_page
 from alliance_stats.errors import AllianceStatsError
 from alliance_stats.figures.estimation import estimation_figure
@@ -38,7 +39,7 @@ SOURCE = "The data of this page are simulated: they came with the templates and 
 
 SESSIONS = HERE / "data" / "sessions.csv"  # a row per person x session
 PERSON = "person"
-ROLE: str | None = "role"  # None where there are no roles
+ROLE: str | None = "role"  # None where there are no roles, or only one
 SESSION = "session"
 ALLIANCE, ALLIANCE_RANGE, ALLIANCE_LABEL = "alliance", (1, 7), "Alliance, mean item score (1–7)"
 OUTCOME, OUTCOME_LABEL = "symptoms", "Symptoms (points, higher is worse)"
@@ -53,15 +54,10 @@ SEED = 1  # of random numbers, where a test draws some
 WORDS: dict[str, str] = {}  # name in the model -> words for it, as {"session": "Session"}
 # ----------------------------------------------------------------------------------------------
 
-
-def quoted(name: str) -> str:
-    """Return a column name as a formula takes it: in backticks where it has a space, say."""
-    return name if name.isidentifier() else f"`{name}`"
-
-
-FIXED = " + ".join(quoted(name) for name in (SESSION, ROLE) if name)
-LEVELS = "/".join(quoted(name) for name in (THERAPIST, FAMILY, PERSON) if name)
-MODEL = f"{quoted(ALLIANCE)} ~ {FIXED} + (1 | {LEVELS})"
+# The model names columns by their roles, whatever they are called in the files
+FIXED = "session + role" if ROLE else "session"
+LEVELS = "therapist/family/person" if THERAPIST else "family/person"
+MODEL = f"alliance ~ {FIXED} + (1 | {LEVELS})"
 LAST = f"{OUTCOME} in the last session"
 
 
@@ -97,22 +93,32 @@ def analyse() -> Results:
     )
     rated = data.keep(data.sessions[ALLIANCE].notna(), reason="alliance not rated")
     treated = families_of(data)
+    require_columns(treated, [GROUP], what="The table of families")
+    grouped, rows = rows.keep(treated, treated[GROUP].notna(), reason=f"{GROUP} not known")
     at_risk, rows = rows.keep(
-        treated,
-        treated["last_interval"] > 0,
+        grouped,
+        grouped["last_interval"] > 0,
         reason="still in treatment and seen once: no interval observed",
     )
     return Results(
         data=data,
         rated=rated,
         families=rows,
-        model=lmm(MODEL, rated.sessions),
+        model=lmm(MODEL, by_role(rated)),
         curves=kaplan_meier(
             at_risk, time="last_interval", event="event", strata=GROUP, cluster=THERAPIST
         ),
         test=dropout_test(at_risk),
         comparison=compare_groups(treated, outcomes=LAST, group=GROUP, cluster=THERAPIST),
     )
+
+
+def by_role(data: Study) -> pd.DataFrame:
+    """Return the sessions with the columns named by their roles; other columns keep theirs."""
+    names = {column: role for role, column in data.roles.items()}
+    frame = data.sessions
+    others = [name for name in frame.columns if name in data.roles and name not in names]
+    return frame.drop(columns=others).rename(columns=names)
 
 
 def families_of(data: Study) -> pd.DataFrame:

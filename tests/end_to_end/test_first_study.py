@@ -1,0 +1,127 @@
+"""A user's own two files, under their own names, from `new` to the page."""
+
+import re
+import runpy
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from alliance_stats.cli import app
+from alliance_stats.formatting import to_html
+from alliance_stats.groups import compare_groups
+from alliance_stats.multilevel import lmm
+from alliance_stats.sentences import report
+from alliance_stats.simulate import simulate_study
+
+MINE = {
+    '"sessions.csv"': '"my sessions.csv"',
+    '"families.csv"': '"my families.csv"',
+    'PERSON = "person"': 'PERSON = "Client"',
+    '"role"  #': '"Parent"  #',
+    'SESSION = "session"': 'SESSION = "session-no"',
+    '"alliance", (1, 7), "Alliance,': '"WAI-S", (1, 7), "WAI-S,',
+    '"symptoms", "Symptoms (points, higher is worse)"': '"OQ-45", "OQ-45 total"',
+    'FAMILY = "family"': 'FAMILY = "Family ID"',
+    '"therapist"  #': '"Clinician"  #',
+    'ENDING = "ending"': 'ENDING = "How ended"',
+    'GROUP = "parent_alliance"': 'GROUP = "Arm & site"',
+}
+
+
+@pytest.fixture(scope="module")
+def tables():
+    data = simulate_study(n_therapists=14, n_families=60, seed=99).study.sessions
+    data = data[data["role"] != "partner"]
+    number = data["family"].map({name: i for i, name in enumerate(data["family"].unique(), 1)})
+    data = data.assign(
+        **{
+            "Family ID": number,
+            "Client": number.map("Fam {:02d} ".format) + data["role"],
+            "Clinician": "Dr " + data["therapist"],
+            "session": "a column whose name is a role's",
+        },
+        **{"session-no": data["session"], "Parent": data["role"], "WAI-S": data["alliance"]},
+        **{"OQ-45": data["symptoms"], "How ended": data["ending"], "Arm & site": data["framework"]},
+    )
+    sessions = data[["Family ID", "Client", "Parent", "session-no", "session", "WAI-S", "OQ-45"]]
+    families = data.drop_duplicates("Family ID")[
+        ["Family ID", "Clinician", "How ended", "Arm & site"]
+    ].copy()
+    families.loc[families["Family ID"] == 4, "Arm & site"] = None
+    extra = pd.DataFrame([[999, "Dr T01", "dropout", "usual"]], columns=families.columns)
+    return sessions, pd.concat([families, extra], ignore_index=True)
+
+
+@pytest.fixture
+def folder(tmp_path, tables):
+    CliRunner().invoke(app, ["new", str(tmp_path)])
+    for name, table in zip(("my sessions.csv", "my families.csv"), tables, strict=True):
+        table.to_csv(tmp_path / "data" / name, index=False)
+    script = tmp_path / "analysis.py"
+    text = script.read_text(encoding="utf-8")
+    for old, new in MINE.items():
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    script.write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+def page_of(folder) -> str:
+    runpy.run_path(str(folder / "analysis.py"), run_name="__main__")
+    return (folder / "page.html").read_text(encoding="utf-8")
+
+
+def test_the_page_shows_the_users_own_numbers(folder, tables):
+    page = page_of(folder)
+    sessions, families = tables
+    joined = sessions.merge(families, on="Family ID")
+    names = {"WAI-S": "alliance", "session-no": "session", "Parent": "role", "Client": "person"}
+    names |= {"Clinician": "therapist", "Family ID": "family"}
+    rated = joined.drop(columns="session").rename(columns=names).dropna(subset="alliance")
+    model = lmm("alliance ~ session + role + (1 | therapist/family/person)", rated)
+    assert to_html(report(model), italics=True) in page
+
+    last = joined["session-no"] == joined.groupby("Family ID")["session-no"].transform("max")
+    means = joined[last].groupby("Family ID")["OQ-45"].mean().rename("OQ-45 in the last session")
+    compared = compare_groups(
+        families.merge(means, left_on="Family ID", right_index=True),
+        outcomes=means.name,
+        group="Arm & site",
+        cluster="Clinician",
+    )
+    difference = compared.tidy().iloc[0]
+    shown = re.search(r"mean difference \(trauma-informed . usual\) = ([−\d.]+)", page)[1]
+    assert abs(float(shown.replace("−", "-")) - difference["estimate"]) < 0.005 + 1e-9
+
+    missing = int(sessions["WAI-S"].isna().sum())
+    assert f"{missing} set aside: alliance not rated" in page
+    assert "1 set aside: family without a session" in page
+    assert "1 set aside: Arm &amp; site not known" in page
+    assert page.count("<svg ") == 5
+    assert page.count("<table ") == 2
+
+
+@pytest.mark.parametrize("off", ["ROLE", "THERAPIST"])
+def test_a_study_without_roles_or_therapists_has_a_page_too(folder, off):
+    script = folder / "analysis.py"
+    text = script.read_text(encoding="utf-8")
+    script.write_text(re.sub(rf"^{off}: .*$", f"{off} = None", text, flags=re.M), encoding="utf-8")
+    page = page_of(folder)
+    assert ("role[" in page) == (off != "ROLE")
+    assert ("therapist/family" in page) == (off != "THERAPIST")
+
+
+def test_an_error_is_said_without_a_traceback(folder):
+    script = folder / "analysis.py"
+    text = script.read_text(encoding="utf-8")
+    script.write_text(text.replace('"Arm & site"', '"Arm and site"'), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: The table of families has no column 'Arm and site'.")
+    assert "Did you mean 'Arm & site'?" in done.stderr
+    assert not (folder / "page.html").exists()
