@@ -1,7 +1,7 @@
 """Builds the pages of methods: ``python -m docs.build [page ...]``.
 
-Each Markdown page of ``docs/pages`` is copied to ``docs/methods``. Its python blocks are executed in
-order, in one namespace a page, and what they print is put beneath them; a block that raises or
+Each Markdown page of ``docs/pages`` is copied to ``docs/methods``. Its python blocks are executed
+in order, in one namespace a page, and what they print is put beneath them; a block that raises or
 warns ends the build, with the page and its line in the traceback. Two marks are replaced, so that
 what a page says of proofs is what the tests hold:
 
