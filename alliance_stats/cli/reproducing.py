@@ -12,6 +12,7 @@ from alliance_stats.evidence import reproduce
 
 __all__ = ["print_reproduction"]
 
+_WIDTH_IN_A_FILE = 200  # a record's name stays on one line
 _STYLES = {"reproduced": "green", "not reproduced": "bold red", "not checkable": "dim"}
 
 
@@ -40,4 +41,7 @@ def _print_verdicts(verdicts: pd.DataFrame) -> None:
             Text(verdict, style=_STYLES.get(verdict, "")),
             Text(str(row["relation"] or row["reason"])),
         )
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal:
+        console.width = _WIDTH_IN_A_FILE
+    console.print(table)

@@ -57,3 +57,6 @@ def refusing() -> Iterator[None]:
     except (AllianceStatsError, ImportError) as error:
         print_error(str(error))
         raise Refusal from error
+    except OSError as error:
+        print_error(f"'{error.filename}' cannot be read: {error.strerror}.")
+        raise Refusal from error

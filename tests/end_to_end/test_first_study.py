@@ -30,6 +30,12 @@ MINE = {
     'GROUP = "parent_alliance"': 'GROUP = "Arm & site"',
 }
 
+WORDS = {
+    "therapist": "therapists",
+    "therapist:family": "families",
+    "therapist:family:person": "persons",
+}
+
 
 @pytest.fixture(scope="module")
 def tables():
@@ -82,7 +88,7 @@ def test_the_page_shows_the_users_own_numbers(folder, tables):
     names |= {"Clinician": "therapist", "Family ID": "family"}
     rated = joined.drop(columns="session").rename(columns=names).dropna(subset="alliance")
     model = lmm("alliance ~ session + role + (1 | therapist/family/person)", rated)
-    assert to_html(report(model), italics=True) in page
+    assert to_html(report(model, words=WORDS), italics=True) in page
 
     last = joined["session-no"] == joined.groupby("Family ID")["session-no"].transform("max")
     means = joined[last].groupby("Family ID")["OQ-45"].mean().rename("OQ-45 in the last session")
@@ -112,6 +118,7 @@ def test_a_study_without_roles_or_therapists_has_a_page_too(folder, off):
     page = page_of(folder)
     assert ("role[" in page) == (off != "ROLE")
     assert ("therapist/family" in page) == (off != "THERAPIST")
+    assert ("14 therapists, 60 families, " in page) == (off != "THERAPIST")
 
 
 def test_an_error_is_said_without_a_traceback(folder):

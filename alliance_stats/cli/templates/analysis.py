@@ -51,7 +51,13 @@ ENDING = "ending"
 GROUP = "parent_alliance"  # the groups of families to compare
 
 SEED = 1  # of random numbers, where a test draws some
-WORDS: dict[str, str] = {}  # name in the model -> words for it, as {"session": "Session"}
+WORDS = {  # name in the results -> words for it; add your own, as "session": "Session"
+    "therapist": "therapists",
+    "therapist:family": "families",
+    "therapist:family:person": "persons",
+    "family": "families",
+    "family:person": "persons",
+}
 # ----------------------------------------------------------------------------------------------
 
 # The model names columns by their roles, whatever they are called in the files
