@@ -230,8 +230,8 @@ def last_alliance(data: Study) -> tuple[Section, dict[str, float]]:
     text = (
         "In the last session they attended, families without parental trauma rated the alliance "
         f"{format_number(found['mean_1'])} on average (n = {format_count(found['n_1'])}), those "
-        f"with it {format_number(found['mean_2'])} (n = {format_count(found['n_2'])}): a difference "
-        f"of {format_number(found['estimate'])} points, 95% CI "
+        f"with it {format_number(found['mean_2'])} (n = {format_count(found['n_2'])}): a "
+        f"difference of {format_number(found['estimate'])} points, 95% CI "
         f"{format_interval(found['conf_low'], found['conf_high'])}, {p_phrase(found['p_value'])}, "
         "by a mixed model, since families of one therapist are not independent "
         "(@fig-alliance-last). The last session is an early one for those who dropped out."
