@@ -76,8 +76,8 @@ def method_of(result: Reportable, df_method: DfMethod) -> str:
         case LinearMixedModel():
             fitted = "REML" if result.reml else "maximum likelihood"
             return (
-                f"linear mixed model fitted by {fitted} ({result.formula}), t tests with "
-                f"{DF_WORDS[df_method]}"
+                f"linear mixed model fitted by {fitted} ({result.formula}){_residual(result)}, "
+                f"t tests with {DF_WORDS[df_method]}"
             )
         case GeneralizedLinearMixedModel():
             family = f"{result.family.name}, {result.family.link} link"
@@ -104,6 +104,20 @@ def method_of(result: Reportable, df_method: DfMethod) -> str:
         case GroupComparison():
             methods = dict.fromkeys(str(method) for method in result.tidy()["method"])
             return f"comparison of groups by {', '.join(methods)}"
+
+
+def _residual(model: LinearMixedModel) -> str:
+    """Return what was said of the residual, if anything."""
+    parts = []
+    if model.problem.known:
+        parts.append("known sampling variances")
+    shape = model.problem.shape
+    if shape is not None and shape.column is not None:
+        parts.append(f"residual variance by {shape.column}")
+    if shape is not None and shape.correlation is not None:
+        kind, time = type(shape.correlation).__name__, shape.correlation.time
+        parts.append(f"{kind} residuals over {time}")
+    return f" with {' and '.join(parts)}" if parts else ""
 
 
 def _errors(n_clusters: int | None, otherwise: str) -> str:

@@ -13,8 +13,15 @@ from alliance_stats.formatting import (
 from alliance_stats.sentences.methods import method_of
 from alliance_stats.sentences.wording import Wording, decimals
 from alliance_stats.survival import CoxModel, KaplanMeier, LogRank
+from alliance_stats.survival.frailty import FrailtyFit
 
 __all__ = ["cox_sentences", "curve_sentences", "log_rank_sentences"]
+
+_SPREADS = {
+    "var__frailty": "variance",
+    "sd__(Intercept)": "SD of the log hazard",
+    "median_hazard_ratio": "median hazard ratio",
+}
 
 
 def curve_sentences(result: KaplanMeier, wording: Wording) -> list[str]:
@@ -71,7 +78,21 @@ def cox_sentences(model: CoxModel, wording: Wording) -> list[str]:
             f"{wording.of(row['term'])}: hazard ratio {format_number(row['estimate'], digits)}, "
             f"{wording.interval(row, digits)}, {t_phrase(statistic, math.inf, row['p_value'])}."
         )
-    return said if model.frailty is None else [*said, f"{model.frailty.summary().rstrip('.')}."]
+    return said if model.frailty is None else [*said, *_frailty(model, model.frailty, wording)]
+
+
+def _frailty(model: CoxModel, frailty: FrailtyFit, wording: Wording) -> list[str]:
+    """Return the frailty's spread with its profile interval, and whether it is at its bound."""
+    parts = [
+        f"{_SPREADS.get(row['term'], row['term'])} = {format_number(row['estimate'])}, "
+        f"{wording.interval(row)}"
+        for _, row in model.tidy(effects="ran_pars", conf_level=wording.conf_level).iterrows()
+    ]
+    said = [f"Frailty of {plural(len(frailty.levels), 'group')} ({wording.of(frailty.group)}): "]
+    said[0] += f"{'; '.join(parts)}."
+    if frailty.variance == 0.0:
+        said.append("The frailty's variance is at its lower bound: no spread was found.")
+    return said
 
 
 def _time(value: float) -> str:

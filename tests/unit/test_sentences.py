@@ -8,7 +8,7 @@ import pytest
 
 from alliance_stats.formatting import p_phrase
 from alliance_stats.groups import compare_groups
-from alliance_stats.multilevel import glmm, lmm
+from alliance_stats.multilevel import AR1, VarianceBy, glmm, lmm
 from alliance_stats.sentences import methods_paragraph, report
 from alliance_stats.sentences.wording import decimals, spread_decimals
 from alliance_stats.survival import cox_ph, kaplan_meier, log_rank
@@ -277,6 +277,41 @@ def test_random_permutations_without_a_seed_are_refused(endings):
     )
     with pytest.raises(ValueError, match="give the seed="):
         methods_paragraph({"Groups": few})
+
+
+def test_a_frailty_is_said_at_the_level_asked_for(endings):
+    model = cox_ph("years", endings, time="time", event="event", frailty="therapist")
+    text = report(model, conf_level=0.9)
+    assert "95%" not in text
+    for row, name in zip(
+        model.tidy(effects="ran_pars", conf_level=0.9).itertuples(),
+        ("variance", "median hazard ratio"),
+        strict=True,
+    ):
+        parts = re.search(rf"{name} = {N}, {INTERVAL}", text).groups()
+        wanted = (row.estimate, row.conf_low, row.conf_high)
+        for part, value in zip((parts[0], *parts[2:]), wanted, strict=True):
+            printed(part, value)
+    assert "gamma frailty of therapist" in methods_paragraph({"Dropout": model})
+
+
+def test_what_is_assumed_of_the_residual_is_said(ratings):
+    by = lmm("alliance ~ session + (1 | family)", ratings, residual=VarianceBy("role"))
+    assert "with residual variance by role, t tests" in report(by)
+    assert re.search(rf"residual \(child\) {N}; residual \(mother\) {N}\.$", report(by))
+    serial = lmm("alliance ~ 1 + (1 | family)", ratings, residual=AR1("session", within="family"))
+    assert "with AR1 residuals over session, t tests" in report(serial)
+    means = ratings.groupby("family", as_index=False)["alliance"].mean().assign(v=0.03)
+    means["site"] = np.arange(len(means)) % 6
+    known = lmm("alliance ~ 1 + (1 | site)", means, known_variance="v")
+    assert "with known sampling variances, t tests" in report(known)
+    assert "residual" not in report(known)
+
+
+def test_a_rate_ratio_is_called_one(ratings):
+    counts = ratings.assign(k=np.arange(len(ratings)) % 5)
+    model = glmm("k ~ session + (1 | family)", counts, family="poisson")
+    assert "(rate ratio " in report(model)
 
 
 def test_what_cannot_be_said_is_refused(model, endings):
