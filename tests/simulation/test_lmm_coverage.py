@@ -64,9 +64,9 @@ def as_markdown(found: dict[int, pd.DataFrame]) -> str:
         "# Type I error of a therapist-level effect",
         "",
         f"{REPLICATES} simulated studies each: 3 to 9 families a therapist, 2 to 6 ratings a "
-        "family, SDs 0.5 (therapists), 0.7 (families) and 1 (residual), no effect of the therapist's "
-        "covariate. Share of p < .05 (coverage of the 95% interval is 1 minus it); Monte Carlo "
-        "standard error .007. Written by `tests/simulation/test_lmm_coverage.py`.",
+        "family, SDs 0.5 (therapists), 0.7 (families) and 1 (residual), no effect of the "
+        "therapist's covariate. Share of p < .05 (coverage of the 95% interval is 1 minus it); "
+        "Monte Carlo standard error .007. Written by `tests/simulation/test_lmm_coverage.py`.",
         "",
         "| therapists | Satterthwaite | Kenward-Roger | normal | CR2 | median df "
         "(Satterthwaite, Kenward-Roger, CR2) | singular fits |",
