@@ -1,0 +1,77 @@
+"""The pages of methods run without error or warning, and the committed ones are what they print."""
+
+import re
+
+import pytest
+
+import alliance_stats
+from docs import build
+
+PAGES = sorted(build.PAGES.glob("*.md"))
+INDEX = build.METHODS / "README.md"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_committed_page_is_what_a_build_gives(page):
+    committed = (build.METHODS / page.name).read_text(encoding="utf-8")
+    assert build.built(page) == committed, "run `make docs`"
+
+
+def test_no_page_is_left_over():
+    assert {page.name for page in build.METHODS.glob("*")} == {page.name for page in PAGES}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_what_a_page_points_to_exists(page):
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)", text):
+        if not target.startswith("http"):
+            assert (build.METHODS / target).exists(), target
+    folder = build.FOLDER.parent / "tests"
+    for name in re.findall(r"(?:tests/\w+/)?(test_\w+\.py)", text):
+        assert list(folder.rglob(name)), name
+
+
+def test_the_index_names_every_page():
+    linked = set(re.findall(r"\]\((\w+\.md)", INDEX.read_text(encoding="utf-8")))
+    assert linked == {page.name for page in PAGES} - {"README.md"}
+
+
+def test_every_public_name_stands_on_a_page():
+    text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    missing = [name for name in alliance_stats.__all__ if not re.search(rf"\b{name}\b", text)]
+    assert missing == ["__version__"]
+
+
+def page_of(tmp_path, text):
+    path = tmp_path / "page.md"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_blocks_share_a_namespace_and_prints_stand_beneath(tmp_path):
+    page = page_of(
+        tmp_path, "```python\na = 2\n```\n\nText.\n\n```python\nprint(a, ' ')\n```\nEnd.\n"
+    )
+    assert build.built(page) == (
+        "```python\na = 2\n```\n\nText.\n\n```python\nprint(a, ' ')\n```\n\n```text\n2\n```\nEnd.\n"
+    )
+
+
+@pytest.mark.parametrize("code", ["1 / 0", "import warnings; warnings.warn('x')"])
+def test_a_block_that_raises_or_warns_ends_the_build(tmp_path, code):
+    page = page_of(tmp_path, f"# Title\n\n```python\n{code}\n```\n")
+    with pytest.raises((ZeroDivisionError, UserWarning)) as caught:
+        build.built(page)
+    frame = caught.traceback[-1]
+    assert (str(frame.path), frame.lineno + 1) == (str(page), 4)
+
+
+def test_marks_are_read_from_the_tests(tmp_path):
+    page = page_of(tmp_path, "[[test_lmm_lme4.STD_ERROR]] [[survival_curves]]\n")
+    assert build.built(page) == "1e-4 R 4.2.2, survival 3.5.3\n"
+
+
+def test_a_mark_of_nothing_ends_the_build(tmp_path):
+    with pytest.raises(KeyError, match="NOTHING"):
+        build.built(page_of(tmp_path, "[[test_lmm_lme4.NOTHING]]"))
