@@ -1,1 +1,91 @@
-"""."""
+"""Figures for reports: each ``*_figure`` returns a :class:`ReportFigure`, ready to save.
+
+``x_figure(result, ..., label=)`` returns a :class:`ReportFigure`: the picture with its label,
+caption, text alternative, note and the numbers drawn. ``draw_x(ax, ...)`` puts the same marks on
+Axes of the caller's own and returns nothing. Importing this room loads matplotlib.
+"""
+
+from alliance_stats.figures.caterpillar import caterpillar_figure, draw_caterpillar
+from alliance_stats.figures.dyads import (
+    actor_partner_figure,
+    draw_variance_bars,
+    one_with_many_figure,
+)
+from alliance_stats.figures.estimation import draw_differences, draw_groups, estimation_figure
+from alliance_stats.figures.family_strips import draw_family_strip, family_strips_figure
+from alliance_stats.figures.flow import draw_flow, flow_figure
+from alliance_stats.figures.forest import draw_forest, forest_figure
+from alliance_stats.figures.funnel import draw_funnel, funnel_figure
+from alliance_stats.figures.group_trajectories import (
+    draw_difference_over_time,
+    draw_group_means,
+    group_trajectory_figure,
+)
+from alliance_stats.figures.incidence import cumulative_incidence_figure, draw_cumulative_incidence
+from alliance_stats.figures.intervals import draw_intervals
+from alliance_stats.figures.johnson_neyman import draw_johnson_neyman, johnson_neyman_figure
+from alliance_stats.figures.raincloud import draw_raincloud, raincloud_figure
+from alliance_stats.figures.report import ReportFigure
+from alliance_stats.figures.residuals import draw_quantiles, draw_residuals, residual_figure
+from alliance_stats.figures.risk_table import draw_risk_table
+from alliance_stats.figures.rupture_chart import draw_rupture_chart, rupture_chart_figure
+from alliance_stats.figures.slopes import draw_slopes, slopes_figure
+from alliance_stats.figures.split_map import draw_split_map, split_map_figure
+from alliance_stats.figures.survival import draw_kaplan_meier, kaplan_meier_figure
+from alliance_stats.figures.themes import draw_themes, theme_figure
+from alliance_stats.figures.trajectories import draw_trajectories, trajectory_figure
+from alliance_stats.figures.transitions import draw_transitions, transition_figure
+from alliance_stats.figures.variance_partition import (
+    draw_variance_partition,
+    variance_partition_figure,
+)
+
+__all__ = [
+    "ReportFigure",
+    "actor_partner_figure",
+    "caterpillar_figure",
+    "cumulative_incidence_figure",
+    "draw_caterpillar",
+    "draw_cumulative_incidence",
+    "draw_difference_over_time",
+    "draw_differences",
+    "draw_family_strip",
+    "draw_flow",
+    "draw_forest",
+    "draw_funnel",
+    "draw_group_means",
+    "draw_groups",
+    "draw_intervals",
+    "draw_johnson_neyman",
+    "draw_kaplan_meier",
+    "draw_quantiles",
+    "draw_raincloud",
+    "draw_residuals",
+    "draw_risk_table",
+    "draw_rupture_chart",
+    "draw_slopes",
+    "draw_split_map",
+    "draw_themes",
+    "draw_trajectories",
+    "draw_transitions",
+    "draw_variance_bars",
+    "draw_variance_partition",
+    "estimation_figure",
+    "family_strips_figure",
+    "flow_figure",
+    "forest_figure",
+    "funnel_figure",
+    "group_trajectory_figure",
+    "johnson_neyman_figure",
+    "kaplan_meier_figure",
+    "one_with_many_figure",
+    "raincloud_figure",
+    "residual_figure",
+    "rupture_chart_figure",
+    "slopes_figure",
+    "split_map_figure",
+    "theme_figure",
+    "trajectory_figure",
+    "transition_figure",
+    "variance_partition_figure",
+]
