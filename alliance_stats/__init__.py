@@ -51,6 +51,7 @@ from alliance_stats.multilevel import (
     variance_partition,
     within_between,
 )
+from alliance_stats.sentences import methods_paragraph, report
 from alliance_stats.simulate import simulate_study
 from alliance_stats.study import Study
 from alliance_stats.survival import (
@@ -106,6 +107,7 @@ __all__ = [
     "lmm",
     "log_rank",
     "meta_analysis",
+    "methods_paragraph",
     "one_with_many",
     "parametric_bootstrap",
     "person_period",
@@ -113,6 +115,7 @@ __all__ = [
     "published",
     "r_squared",
     "recompute",
+    "report",
     "reproduce",
     "restricted_mean",
     "running_mean",

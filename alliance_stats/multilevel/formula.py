@@ -110,6 +110,9 @@ def variables_of(terms: Iterable[Term], data: pd.DataFrame) -> list[str]:
     found: dict[str, None] = {}
     for term in terms:
         for factor in term.factors:
+            if factor.expr in data.columns:  # a back-ticked name may hold any character
+                found[factor.expr] = None
+                continue
             for name in _names_in(factor.expr, literal=factor.eval_method.value == "literal"):
                 if name in data.columns:
                     found[name] = None

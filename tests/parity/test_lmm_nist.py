@@ -6,7 +6,7 @@ model is ordinary least squares.
 """
 
 import numpy as np
-import statsmodels.datasets.longley as longley
+from statsmodels.datasets import longley
 
 from alliance_stats.multilevel import lmm
 

@@ -221,3 +221,14 @@ def test_numbers_written_as_text_are_not_categories(data):
     data["investment"] = [f"{value:.2f}".replace(".", ",") for value in data["x"]]
     with pytest.raises(DataError, match="'investment' holds numbers written as text"):
         lmm("y ~ investment + (1 | g)", data)
+
+
+def test_names_that_are_not_pythons(data):
+    odd = data.rename(columns={"y": "WAI-S", "x": "score.2", "g": "fam id 2"})
+    model = lmm("`WAI-S` ~ `score.2` + (1 + `score.2` | `fam id 2`)", odd)
+    plain = lmm("y ~ x + (1 + x | g)", data)
+    np.testing.assert_allclose(model.beta, plain.beta)
+    np.testing.assert_allclose(
+        model.predict(odd.head(3), level="conditional")["estimate"],
+        plain.predict(data.head(3), level="conditional")["estimate"],
+    )
