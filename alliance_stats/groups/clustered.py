@@ -6,6 +6,7 @@ from scipy import stats
 
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import two_sided_p
+from alliance_stats.formatting import format_number
 from alliance_stats.groups.cluster_robust import cluster_robust_difference
 from alliance_stats.groups.finding import Finding, TestOptions, t_interval
 from alliance_stats.groups.samples import Outcome
@@ -14,13 +15,17 @@ from alliance_stats.multilevel.linear_functions import infer
 
 __all__ = ["cluster_robust", "fit_mixed_model", "mixed_model"]
 
+_APART = 0.25  # of the larger difference: beyond it, a reader must know which of two is meant
+
 
 def mixed_model(outcome: Outcome, options: TestOptions) -> Finding:  # noqa: ARG001
     """Difference of groups from ``outcome ~ group [+ baseline] + (1 | cluster)``, by REML.
 
     More than two groups are tested jointly by F.
     Standard error and df of Kenward & Roger (1997), doi:10.2307/2533558. A cluster with members in
-    both groups is compared within itself too, and the row says so.
+    both groups is compared within itself too, and the row says so. Means and g weigh members, the
+    model weighs clusters: where the differences are of opposite sign or more than a quarter of the
+    larger apart, the row's note gives both.
     """
     model = fit_mixed_model(outcome)
     note = _cluster_note(outcome, singular=model.singular)
@@ -54,7 +59,7 @@ def mixed_model(outcome: Outcome, options: TestOptions) -> Finding:  # noqa: ARG
         p_value=float(two_sided_p(estimate / error, df=df)),
         interval=t_interval(estimate, error, df),
         interval_method="t (Kenward-Roger)",
-        note=note,
+        note=_joined(_disagreement(outcome, estimate, weighs_clusters=True), note),
     )
 
 
@@ -108,7 +113,10 @@ def cluster_robust(outcome: Outcome, options: TestOptions) -> Finding:  # noqa: 
         p_value=float(two_sided_p(t, df=fit.df)),
         interval=t_interval(fit.estimate, fit.std_error, fit.df),
         interval_method="cluster-robust t (CR2)",
-        note=_cluster_note(outcome, singular=False),
+        note=_joined(
+            _disagreement(outcome, fit.estimate, weighs_clusters=False),
+            _cluster_note(outcome, singular=False),
+        ),
     )
 
 
@@ -124,3 +132,24 @@ def _cluster_note(outcome: Outcome, *, singular: bool) -> str:
     if singular:
         notes.append("the variance between clusters was estimated as 0")
     return "; ".join(notes)
+
+
+def _disagreement(outcome: Outcome, estimate: float, *, weighs_clusters: bool) -> str:
+    """Say where the model's difference is not the one that means and g show, or nothing."""
+    raw = float(outcome.of(0).mean() - outcome.of(1).mean())
+    opposite = raw * estimate < 0
+    if not opposite and abs(raw - estimate) <= _APART * max(abs(raw), abs(estimate)):
+        return ""
+    has_g = outcome.kind == "continuous" and not outcome.clusters_cross and not outcome.inner
+    does = ["weighs clusters"] if weighs_clusters else []
+    does += ["adjusts for the baseline"] if outcome.baseline is not None else []
+    return (
+        f"the model's difference, {format_number(estimate)}, is "
+        f"{'of the opposite sign to' if opposite else 'far from'} the difference of the members' "
+        f"means, {format_number(raw)}: the model {' and '.join(does)}, the "
+        f"means{' and hedges_g' if has_g else ''} do not"
+    )
+
+
+def _joined(*notes: str) -> str:
+    return "; ".join(note for note in notes if note)
