@@ -6,14 +6,21 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from alliance_stats.checks import check_conf_level, check_frame, describe_rows, require_columns
+from alliance_stats.checks import (
+    check_conf_level,
+    check_frame,
+    describe_rows,
+    require_columns,
+    require_present,
+)
 from alliance_stats.effect_sizes import clopper_pearson
 from alliance_stats.errors import DataError
+from alliance_stats.formatting import plural
 from alliance_stats.groups.comparison import GroupComparison, Roles, compare_outcomes
 from alliance_stats.groups.finding import TestOptions
 from alliance_stats.ledger import RowLedger
 
-__all__ = ["ThemeComparison", "binary_theme", "compare_themes"]
+__all__ = ["ThemeComparison", "binary_theme", "check_one_row_a_unit", "compare_themes"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,6 +106,7 @@ def compare_themes(
     themes: Sequence[str],
     group: str,
     paired: str | None = None,
+    unit: str | None = None,
     test: str | Mapping[str, str] = "auto",
 ) -> ThemeComparison:
     """Compare how often themes were coded in two or more groups.
@@ -113,6 +121,9 @@ def compare_themes(
         Column of group labels.
     paired
         Column that says which two cases are matched: McNemar's test then.
+    unit
+        Column of the case's id (person or family). The exact tests take rows for independent, so
+        a unit that stands in more than one row is refused; with `paired`, in one group.
     test
         ``"auto"`` (Fisher; McNemar where matched), ``"fisher"``, ``"boschloo"``,
         ``"fisher_mid_p"``, ``"mcnemar"``, ``"mcnemar_mid_p"``, or a mapping from theme to one.
@@ -125,10 +136,12 @@ def compare_themes(
     Raises
     ------
     DataError
-        If a theme is not 0/1, or as :func:`compare_groups`.
+        If a theme is not 0/1, a unit stands more than once, or as :func:`compare_groups`.
     """
     check_frame(data)
-    require_columns(data, [*themes, group])
+    require_columns(data, [*themes, group, *([] if unit is None else [unit])])
+    if unit is not None:
+        check_one_row_a_unit(data, unit, within=() if paired is None else (group,))
     coded = data.assign(**{theme: binary_theme(data, theme) for theme in themes})
     return ThemeComparison(
         compare_outcomes(
@@ -139,6 +152,22 @@ def compare_themes(
             options=TestOptions(),
             describe_constant=True,
         )
+    )
+
+
+def check_one_row_a_unit(data: pd.DataFrame, unit: str, *, within: Sequence[str] = ()) -> None:
+    """Raise if a unit stands in more than one row (of one value of the columns `within`)."""
+    require_present(data, unit, why="to tell which rows are one case's")
+    twice = data.duplicated([unit, *within], keep=False).to_numpy()
+    if not twice.any():
+        return
+    units = data.loc[twice, unit].unique()
+    first = twice & (data[unit] == units[0]).to_numpy()
+    more = f" ({plural(len(units), 'such unit')} in all)" if len(units) > 1 else ""
+    raise DataError(
+        f"'{unit}' {units[0]} stands in {describe_rows(first, data.index)}{more}, and the exact "
+        "tests take every row for another case. Keep one row a unit (as one parent a family), or "
+        "code each theme as present where any of the unit's rows has it."
     )
 
 

@@ -15,7 +15,7 @@ from alliance_stats.estimates import Array
 from alliance_stats.formatting import format_count, format_percent, p_phrase
 from alliance_stats.groups.freeman_halton import freeman_halton_p
 from alliance_stats.groups.samples import check_group_labels
-from alliance_stats.groups.themes import binary_theme
+from alliance_stats.groups.themes import binary_theme, check_one_row_a_unit
 from alliance_stats.ledger import RowLedger
 
 __all__ = ["ThemeTransitions", "theme_transitions"]
@@ -122,7 +122,12 @@ def _state_words(row: pd.Series) -> str:
 
 
 def theme_transitions(
-    data: pd.DataFrame, *, early: str, later: Mapping[str, str] | str, group: str
+    data: pd.DataFrame,
+    *,
+    early: str,
+    later: Mapping[str, str] | str,
+    group: str,
+    unit: str | None = None,
 ) -> ThemeTransitions:
     """Count what an early theme turned into, by group.
 
@@ -139,15 +144,20 @@ def theme_transitions(
         names the later state.
     group
         Column of group labels.
+    unit
+        Column of the case's id (person or family): a unit that stands in more than one row is
+        refused, since the exact tests take rows for independent.
 
     Raises
     ------
     DataError
-        If a theme is not 0/1, or a column is not there.
+        If a theme is not 0/1, a unit stands more than once, or a column is not there.
     """
     check_frame(data)
     columns = list(later.values()) if isinstance(later, Mapping) else [later]
-    require_columns(data, [early, *columns, group])
+    require_columns(data, [early, *columns, group, *([] if unit is None else [unit])])
+    if unit is not None:
+        check_one_row_a_unit(data, unit)
     before = binary_theme(data, early)
     after, states = _later_states(data, later)
     rows = RowLedger.start(data)
