@@ -13,6 +13,7 @@ from alliance_stats.formatting import format_number, plural
 from analyses import (
     alliance_outcome,
     beat_the_blues,
+    dropout,
     family_alliance,
     family_therapy,
     published_comparisons,
@@ -49,6 +50,7 @@ ANALYSES = (
         successful_alliance.NAME,
         lambda out: successful_alliance.main(successful_alliance.load(), out),
     ),
+    Analysis(dropout.NAME, lambda out: dropout.main(dropout.load(), out)),
     Analysis(beat_the_blues.NAME, lambda out: beat_the_blues.main(beat_the_blues.load(), out)),
     Analysis(family_therapy.NAME, lambda out: family_therapy.main(family_therapy.load(), out)),
     Analysis(
