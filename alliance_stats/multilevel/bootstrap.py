@@ -11,6 +11,7 @@ from rich.progress import Progress
 from threadpoolctl import threadpool_limits
 
 from alliance_stats.checks import check_conf_level
+from alliance_stats.estimates import one_line
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.inference import back_transform
 from alliance_stats.multilevel.lmm import LinearMixedModel
@@ -26,7 +27,7 @@ Statistic = Callable[[LinearMixedModel], Mapping[str, float]]
 CHUNK = 25
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Bootstrap:
     """Draws of statistics under the fitted model.
 
@@ -46,6 +47,8 @@ class Bootstrap:
     draws: pd.DataFrame
     n_singular: int
     rows: RowLedger
+
+    __repr__ = one_line
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return ``term, estimate, std_error, bias, conf_low, conf_high``, a row a statistic.

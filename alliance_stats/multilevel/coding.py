@@ -108,7 +108,9 @@ def columns_as_read(used: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     """
     changed = {}
     for name in names:
-        column = used[name]
+        column = used[name].infer_objects()
+        if column.dtype != used[name].dtype:
+            changed[name] = column
         if isinstance(column.dtype, pd.CategoricalDtype):
             changed[name] = column.cat.remove_unused_categories()
             continue

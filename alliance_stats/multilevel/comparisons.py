@@ -11,7 +11,7 @@ from scipy import stats
 
 from alliance_stats.checks import check_choice, check_conf_level, require_columns
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import GLOSSARY, Array, two_sided_p
+from alliance_stats.estimates import GLOSSARY, Array, one_line, two_sided_p
 from alliance_stats.formatting import format_interval, format_number, format_p, text_table
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.estimated_means import cell
@@ -35,7 +35,7 @@ __all__ = ["Comparisons", "comparisons"]
 Compare = Literal["difference", "ratio"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Comparisons:
     """Comparisons of expected responses, made by :func:`comparisons`.
 
@@ -67,6 +67,8 @@ class Comparisons:
     expected: Array
     gradient: Array
     draws: Array
+
+    __repr__ = one_line
 
     @property
     def rows(self) -> RowLedger:

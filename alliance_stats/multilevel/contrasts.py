@@ -11,7 +11,7 @@ from scipy import stats
 
 from alliance_stats.checks import check_choice, check_conf_level
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
-from alliance_stats.estimates import Array, two_sided_p
+from alliance_stats.estimates import Array, one_line, two_sided_p
 from alliance_stats.formatting import (
     format_df,
     format_interval,
@@ -48,7 +48,7 @@ _IN_WORDS = {
 }
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Contrasts:
     """Contrasts of estimated means, made by :func:`contrasts`.
 
@@ -71,6 +71,8 @@ class Contrasts:
     families: tuple[Rows, ...]
     estimates: LinearEstimates
     adjust: Adjust
+
+    __repr__ = one_line
 
     @property
     def rows(self) -> RowLedger:

@@ -17,6 +17,8 @@ __all__ = ["FTest", "KenwardRoger", "Satterthwaite", "kenward_roger", "satterthw
 
 # Degrees of freedom beyond which t is the normal distribution to double precision.
 LARGE_DF = 1e10
+# Relative curvature under which a covariance parameter is not determined at all.
+FLAT = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +147,7 @@ def satterthwaite(curve: Curvature, *, reml: bool) -> Satterthwaite:
         Phi_F = np.einsum("pq,kqr->kpr", Phi, F_1)
         hessian += np.einsum("pq,klqp->kl", Phi, F_2) - np.einsum("kpq,lqp->kl", Phi_F, Phi_F)
     Phi_1 = -np.einsum("pq,kqr,rs->kps", Phi, F_1, Phi)
-    return Satterthwaite(Phi, Phi_1, 2.0 * linalg.inv(hessian))
+    return Satterthwaite(Phi, Phi_1, 2.0 * _inverse_where_curved(hessian))
 
 
 def kenward_roger(curve: Curvature) -> KenwardRoger:
@@ -164,6 +166,20 @@ def kenward_roger(curve: Curvature) -> KenwardRoger:
     W = 2.0 * linalg.inv(information)
     inner = np.einsum("kl,klpq->pq", W, Q) - np.einsum("kl,kpq,lqr->pr", W, P, PhiP)
     return KenwardRoger(Phi, Phi + 2.0 * Phi @ inner @ Phi, P, W)
+
+
+def _inverse_where_curved(hessian: Array) -> Array:
+    """Inverse over the directions in which the deviance curves upward.
+
+    A flat direction (a correlation at its boundary) says nothing, and a downward one is rounding.
+    """
+    if not len(hessian):
+        return hessian
+    scale = np.sqrt(np.maximum(np.abs(np.diag(hessian)), 1e-300))
+    values, vectors = linalg.eigh(hessian / np.outer(scale, scale))
+    curved = values > FLAT * values.max()
+    half = vectors[:, curved] / np.sqrt(values[curved])
+    return np.asarray(half @ half.T / np.outer(scale, scale))
 
 
 def _finite_df(numerator: Array, spread: Array) -> Array:

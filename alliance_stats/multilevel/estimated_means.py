@@ -9,7 +9,7 @@ import pandas as pd
 
 from alliance_stats.checks import check_choice
 from alliance_stats.errors import FormulaError, NotIdentifiedError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import format_df, format_interval, format_number, text_table
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.fitted_model import FittedModel, GeneralizedModel, caveats, link_of
@@ -32,7 +32,7 @@ __all__ = ["EstimatedMeans", "estimated_means"]
 Scale = Literal["link", "response"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class EstimatedMeans:
     """Means that a model expects, made by :func:`estimated_means`.
 
@@ -58,6 +58,8 @@ class EstimatedMeans:
     by: tuple[str, ...]
     estimates: LinearEstimates
     notes: tuple[str, ...]
+
+    __repr__ = one_line
 
     @property
     def rows(self) -> RowLedger:

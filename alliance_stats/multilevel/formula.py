@@ -24,6 +24,7 @@ __all__ = ["MixedFormula", "RandomTerm", "parse_formula", "variables_of"]
 
 INTERCEPT = "(Intercept)"
 _BACKTICKED = re.compile(r"`([^`]*)`")
+_OUTSIDE = r"(?=(?:[^`]*`[^`]*`)*[^`]*$)"  # an even number of back-ticks follows
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ def parse_formula(formula: str, *, needs_response: bool = True) -> MixedFormula:
     """
     if not isinstance(formula, str):
         raise FormulaError(f"The formula must be text; got {type(formula).__name__}.")
-    response, tilde, right = formula.partition("~")
+    response, tilde, right = _partition(formula, "~")
     if needs_response and (not tilde or not response.strip() or not right.strip()):
         raise FormulaError(
             f"The formula {formula!r} needs an outcome, a '~' and a right-hand side, "
@@ -185,24 +186,37 @@ def _split_random(right: str, formula: str) -> tuple[str, list[str]]:
 
 def _expand(bar: str, formula: str) -> list[RandomTerm]:
     """Write out ``||`` and ``/`` of one random term."""
-    columns, correlated, grouping = bar.partition("||")
+    columns, correlated, grouping = _partition(bar, "||")
     if not correlated:
-        columns, _, grouping = bar.partition("|")
-    if not columns.strip() or not grouping.strip() or "|" in grouping:
+        columns, _, grouping = _partition(bar, "|")
+    if not columns.strip() or not grouping.strip() or "|" in _BACKTICKED.sub("", grouping):
         raise FormulaError(
             f"Cannot read the random term '({bar})' in {formula!r}; write '(1 + x | group)'."
         )
-    nested = [[name.strip() for name in part.split(":")] for part in grouping.split("/")]
+    nested = [[name.strip() for name in _split(part, ":")] for part in _split(grouping, "/")]
     chain = [[n for part in nested[: depth + 1] for n in part] for depth in range(len(nested))]
     names = [tuple(name.strip("`") for name in units) for units in chain]
-    for name in names[-1]:
-        if not name or re.search(r"[()*+|]", name):
+    for name in chain[-1]:
+        if not name or re.search(r"[()*+|]", _BACKTICKED.sub("", name)):
             raise FormulaError(
                 f"Cannot read the grouping '{grouping.strip()}' in {formula!r}; groupings are "
                 "column names joined by ':' or '/'."
             )
     pieces = _uncorrelated(columns, formula) if correlated else [columns.strip()]
     return [RandomTerm(piece, units) for units in names for piece in pieces]
+
+
+def _split(text: str, mark: str) -> list[str]:
+    """Split at a mark that stands outside back-ticks."""
+    return re.split(f"{re.escape(mark)}{_OUTSIDE}", text)
+
+
+def _partition(text: str, mark: str) -> tuple[str, str, str]:
+    """Partition at the first mark that stands outside back-ticks."""
+    found = re.search(f"{re.escape(mark)}{_OUTSIDE}", text)
+    if found is None:
+        return text, "", ""
+    return text[: found.start()], mark, text[found.end() :]
 
 
 def _uncorrelated(columns: str, formula: str) -> list[str]:

@@ -11,7 +11,7 @@ from scipy import linalg
 
 from alliance_stats.checks import check_choice, require_columns
 from alliance_stats.errors import ConvergenceWarning, DataError, FormulaError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, one_line
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import glmm_prediction, glmm_reports
 from alliance_stats.multilevel.design import Design, build_design
@@ -38,7 +38,7 @@ Effects = Literal["fixed", "ran_pars", "ran_vals"]
 PredictionLevel = Literal["population", "typical", "conditional"]
 
 
-@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False, weakref_slot=True)
 class GeneralizedLinearMixedModel:
     """A fitted generalized linear mixed model.
 
@@ -65,6 +65,8 @@ class GeneralizedLinearMixedModel:
     nodes: int
     weights: str | None
     offset: str | None
+
+    __repr__ = one_line
 
     # -- what was fitted ---------------------------------------------------------------------
 

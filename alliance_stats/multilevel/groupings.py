@@ -160,6 +160,13 @@ def build_grouping(
             )
         bases.append(basis)
         Z.append(columns_of_term)
+    own = [column for basis in bases for column in basis.names]
+    twice = {column for column in own if own.count(column) > 1}
+    if twice:
+        raise FormulaError(
+            f"'{min(twice)}' varies over '{name}' in two terms, so that its variances cannot be "
+            "told apart. Write (0 + x | g) beside (1 | g), or (1 + x || g)."
+        )
     return Grouping(name, columns, labels, keys, codes, np.concatenate(Z), tuple(bases))
 
 

@@ -1,4 +1,4 @@
-"""How much single clusters decide."""
+"""How much single clusters decide; NaN where a coefficient rests on one cluster alone."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -31,7 +31,10 @@ def cooks_distances(model: "LinearMixedModel", cluster: str) -> pd.DataFrame:
     p = model.problem.p
     distances = np.full(len(grouping.labels), np.nan)
     for unit in range(len(grouping.labels)):
-        change = full.beta - _beta_without(model, grouping.codes != unit)
+        try:
+            change = full.beta - _beta_without(model, grouping.codes != unit)
+        except np.linalg.LinAlgError:  # the unit alone determines a coefficient
+            continue
         distances[unit] = ((full.XX_factor.T @ change) ** 2).sum() / (p * model.sigma**2)
     return pd.DataFrame(
         {

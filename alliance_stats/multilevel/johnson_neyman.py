@@ -9,7 +9,7 @@ import pandas as pd
 
 from alliance_stats.checks import check_choice, check_conf_level
 from alliance_stats.errors import FormulaError, NotIdentifiedError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import format_count, format_interval, format_number, format_percent
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.design import Design
@@ -43,7 +43,7 @@ Effect = Callable[[Array], Array]
 STRAIGHT = 1e-9
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class JohnsonNeyman:
     """An effect along a moderator, made by :func:`johnson_neyman`.
 
@@ -78,6 +78,8 @@ class JohnsonNeyman:
     support: Array
     unit: str
     control: Control
+
+    __repr__ = one_line
 
     @property
     def rows(self) -> RowLedger:

@@ -14,7 +14,7 @@ from alliance_stats.estimates import Array, wald_interval
 from alliance_stats.multilevel.coding import columns_as_read
 from alliance_stats.multilevel.criterion import posteriors
 from alliance_stats.multilevel.degrees_of_freedom import KenwardRoger
-from alliance_stats.multilevel.design import Design, fixed_columns
+from alliance_stats.multilevel.design import Design, all_fixed_columns, fixed_columns
 from alliance_stats.multilevel.formula import variables_of
 from alliance_stats.multilevel.groupings import Grouping, random_columns, units_of
 from alliance_stats.multilevel.inference import back_transform, small_sample, working_contrasts
@@ -128,6 +128,8 @@ def residual_sd(model: "LinearMixedModel") -> Array:
 def _new_residual_variance(model: "LinearMixedModel", newdata: pd.DataFrame) -> Array:
     """Residual variance of new rows of weight 1."""
     shape = model.problem.shape
+    if model.problem.known:  # a new unit's true effect: its sampling variance is not in newdata
+        return np.zeros(len(newdata))
     variance = np.full(len(newdata), model.sigma**2)
     if shape is None or shape.column is None:
         return variance
@@ -174,10 +176,29 @@ def code_new_rows(design: Design, newdata: pd.DataFrame, *, with_units: bool) ->
     for column in needed:
         _check_values(design.frame[column], newdata[column])
     newdata = columns_as_read(newdata, list(needed))
-    X = fixed_columns(design, newdata)
+    X = _estimable_columns(design, newdata)
     Z = [np.hstack([random_columns(b, newdata) for b in g.terms]) for g in design.groupings]
     units = [_known_units(g, newdata) for g in design.groupings] if with_units else []
     return NewRows(X, Z, units)
+
+
+def _estimable_columns(design: Design, newdata: pd.DataFrame) -> Array:
+    """Code the estimated fixed columns; refuse rows on which an aliased coefficient bears."""
+    X = fixed_columns(design, newdata)
+    if not design.fixed.aliased:
+        return X
+    fitted = all_fixed_columns(design, design.frame)
+    aliased = np.setdiff1d(np.arange(len(design.fixed.names)), design.fixed.kept)
+    rule = np.linalg.lstsq(design.X, fitted[:, aliased], rcond=None)[0]
+    off = np.abs(all_fixed_columns(design, newdata)[:, aliased] - X @ rule)
+    bad = (off > 1e-7 * np.abs(fitted[:, aliased]).max(axis=0)).any(axis=1)
+    if bad.any():
+        raise DataError(
+            f"newdata: {describe_rows(bad, newdata.index)} cannot be predicted, since the fit's "
+            f"data do not determine {', '.join(design.fixed.aliased)}: the combination does not "
+            "occur there."
+        )
+    return X
 
 
 def _check_values(seen: pd.Series, new: pd.Series) -> None:

@@ -7,7 +7,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from scipy import linalg
 
-from alliance_stats.errors import DataError
+from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array
 from alliance_stats.multilevel.blocks import RowArrays, cross_products, lay_out, with_outcome
 from alliance_stats.multilevel.criterion import Problem, Template, at_eta
@@ -45,6 +45,8 @@ def make_problem(
 def refitted(model: "LinearMixedModel", y: Array) -> "LinearMixedModel":
     """Fit `y` on the same rows with the same model, starting from the fitted theta."""
     design = model.design
+    if np.ptp(y) == 0.0:
+        raise NotIdentifiedError("The new outcome is the same in all rows: no variance to model.")
     if y.shape != design.y.shape:
         raise DataError(
             f"The new outcome has shape {y.shape}; the model used {len(design.y)} rows."

@@ -14,7 +14,7 @@ from scipy import linalg, optimize, stats
 
 from alliance_stats.checks import check_conf_level, did_you_mean
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, one_line
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.comparison import ml_refit
 from alliance_stats.multilevel.criterion import Problem, solve
@@ -28,7 +28,7 @@ __all__ = ["Profile", "profile"]
 END_TOLERANCE = 1e-6
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Profile:
     """Profiles of some parameters of a model.
 
@@ -49,6 +49,8 @@ class Profile:
     estimates: pd.Series
     curves: dict[str, tuple[Callable[[float], float], float, float]]
     rows: RowLedger
+
+    __repr__ = one_line
 
     def rise(self, term: str, values: Sequence[float]) -> Array:
         """Return by how much the deviance rises at each of `values` of a parameter."""
@@ -236,7 +238,8 @@ def _coefficient_curve(
     problem, fixed = model.problem, model.design.fixed
     c = linalg.solve_triangular(fixed.R.T, np.eye(len(fixed.kept))[column], lower=True)
     offset = fixed.offset[column]
-    theta_hat = problem.template.theta(model.fit.Lambda)
+    Lambda = model.fit.Lambda
+    theta_hat = problem.template.theta(Lambda)
     lowest = model.fit.deviance
 
     def rise(value: float) -> float:
@@ -247,8 +250,13 @@ def _coefficient_curve(
             grown = 1.0 + distance**2 / (half @ half) / solution.rss
             return float(solution.deviance + problem.N * np.log(grown))
 
-        found = optimize.minimize(objective, theta_hat, method="L-BFGS-B", options={"ftol": 1e-13})
-        return max(float(found.fun) - lowest, 0.0)
+        # zero variances are always stationary: the search also starts away from them
+        away = problem.template.theta([factor + 0.3 * np.eye(len(factor)) for factor in Lambda])
+        ends = [
+            optimize.minimize(objective, start, method="L-BFGS-B", options={"ftol": 1e-13}).fun
+            for start in (theta_hat, away)
+        ]
+        return max(float(min(ends)) - lowest, 0.0)
 
     return rise, -np.inf, np.inf
 

@@ -14,7 +14,7 @@ import pandas as pd
 
 from alliance_stats.checks import did_you_mean
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import format_bounded, format_number, format_percent, text_table
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.design import fixed_columns
@@ -28,7 +28,7 @@ NAKAGAWA = "Nakagawa & Schielzeth 2013; Johnson 2014"
 RIGHTS = "Rights & Sterba 2019"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class RSquared:
     """Explained variance, made by :func:`r_squared`.
 
@@ -58,6 +58,8 @@ class RSquared:
     scale: str
     notes: tuple[str, ...]
     rows: RowLedger
+
+    __repr__ = one_line
 
     def tidy(self) -> pd.DataFrame:
         """Return one row a measure.

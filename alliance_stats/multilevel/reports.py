@@ -115,7 +115,7 @@ def residual_values(
     if shape.correlation is not None:
         terms.append(f"phi__{type(shape.correlation).__name__}({shape.correlation.time})")
         levels.append(None)
-        values.append(shape.phi(eta))
+        values.append(shape.phi_per_unit(eta))
     return terms, levels, values
 
 
@@ -217,7 +217,11 @@ def _warnings(model: "LinearMixedModel") -> list[str]:
         )
     if model.singular:
         sentences = boundary_sentences(model.design.groupings, model.fit.template)
-        found.append("Boundary (singular) fit: " + "; ".join(sentences) + ".")
+        found.append(
+            "Boundary (singular) fit: "
+            + "; ".join(sentences)
+            + ". Standard errors and df are those of the model without it."
+        )
     if model.design.fixed.aliased:
         names = ", ".join(model.design.fixed.aliased)
         found.append(f"Not estimable, since other columns determine them: {names}.")

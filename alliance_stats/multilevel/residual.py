@@ -99,6 +99,9 @@ class ResidualShape:
         Unit and time of each row for the correlation.
     before
         Position of the row before in the same unit, -1 for the first.
+    step
+        The caller's time units in one unit of `times`: the search for phi needs rows that are about
+        1 apart.
     """
 
     strata: npt.NDArray[np.int64]
@@ -108,6 +111,7 @@ class ResidualShape:
     units: npt.NDArray[np.int64]
     times: Array
     before: npt.NDArray[np.int64]
+    step: float = 1.0
 
     @property
     def n_eta(self) -> int:
@@ -134,6 +138,11 @@ class ResidualShape:
         if isinstance(self.correlation, AR1):
             return float(np.tanh(eta[-1]))
         return float(1.0 / (1.0 + np.exp(-eta[-1])))
+
+    def phi_per_unit(self, eta: Array) -> float:
+        """Correlation at a distance of 1 in the caller's units of time."""
+        phi = self.phi(eta)
+        return float(np.sign(phi) * np.abs(phi) ** (1.0 / self.step))
 
     def log_det(self, eta: Array) -> float:
         """Return ``log|S C S|``."""
@@ -187,6 +196,7 @@ class ResidualShape:
             self.units[order],
             self.times[order],
             np.where(before >= 0, position[before], -1),
+            self.step,
         )
 
     def keep(self, kept: npt.NDArray[np.bool_]) -> "ResidualShape":
@@ -201,6 +211,7 @@ class ResidualShape:
             self.units[kept],
             self.times[kept],
             np.where(before >= 0, position[before], -1),
+            self.step,
         )
 
     def whiten_rows(self, rows: RowArrays, eta: Array) -> RowArrays:
@@ -283,16 +294,19 @@ def read_structure(
                 f"each; '{few}' has {counts.min()} of {n} rows."
             )
     units, times, before = np.zeros(n, dtype=np.int64), np.zeros(n), np.full(n, -1)
+    step = 1.0
     if correlations:
         units, times, before = _series(correlations[0], design, used)
+        step = _step(correlations[0], times, before)
     return ResidualShape(
         strata,
         labels,
         variances[0].by if variances else None,
         correlations[0] if correlations else None,
         units,
-        times,
+        times / step,
         before.astype(np.int64),
+        step,
     )
 
 
@@ -334,6 +348,14 @@ def _series(
     before = np.full(len(units), -1)
     before[order[same]] = order[np.flatnonzero(same) - 1]
     return units, times, before
+
+
+def _step(structure: AR1 | CAR1, times: Array, before: npt.NDArray[np.int64]) -> float:
+    """Distance to count as 1: what all gaps are multiples of (AR1), or the median gap (CAR1)."""
+    gaps = (times - times[before])[before >= 0]
+    if isinstance(structure, AR1):
+        return float(np.gcd.reduce(gaps.astype(np.int64)))
+    return float(np.median(gaps))
 
 
 def _logit(p: float) -> float:

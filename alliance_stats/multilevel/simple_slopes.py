@@ -8,7 +8,7 @@ import pandas as pd
 
 from alliance_stats.checks import require_columns, units_with_several
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import (
     format_df,
     format_interval,
@@ -44,7 +44,7 @@ STEP = 1e-3
 STENCIL = ((-2.0, 1.0 / 12.0), (-1.0, -2.0 / 3.0), (1.0, 2.0 / 3.0), (2.0, -1.0 / 12.0))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class SimpleSlopes:
     """Slopes of a predictor, made by :func:`simple_slopes`.
 
@@ -70,6 +70,8 @@ class SimpleSlopes:
     labels: pd.DataFrame
     estimates: LinearEstimates
     notes: tuple[str, ...]
+
+    __repr__ = one_line
 
     @property
     def rows(self) -> RowLedger:

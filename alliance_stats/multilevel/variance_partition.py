@@ -9,6 +9,7 @@ import pandas as pd
 
 from alliance_stats.checks import check_choice, did_you_mean
 from alliance_stats.errors import DataError
+from alliance_stats.estimates import one_line
 from alliance_stats.formatting import format_percent
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.bootstrap import Bootstrap, parametric_bootstrap
@@ -19,7 +20,7 @@ from alliance_stats.multilevel.lmm import LinearMixedModel
 __all__ = ["VariancePartition", "variance_partition"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class VariancePartition:
     """Variance of each level, and its share of the sum.
 
@@ -40,6 +41,8 @@ class VariancePartition:
     at: Mapping[str, object]
     bootstrap: Bootstrap | None
     rows: RowLedger
+
+    __repr__ = one_line
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return ``group, variance, estimate, conf_low, conf_high``, a row a level.
@@ -112,6 +115,11 @@ def variance_partition(
         If a covariate with a random slope has no value in `at`.
     """
     at = dict(at or {})
+    if model.problem.known:
+        raise DataError(
+            "With known_variance= every row has a residual variance of its own, so there is no one "
+            "share of the levels. meta_analysis gives I2 by level for a typical sampling variance."
+        )
     variances = _variances(model, at)
     draws = None
     if ci_method is not None:

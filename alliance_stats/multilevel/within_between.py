@@ -9,7 +9,7 @@ import pandas as pd
 
 from alliance_stats.checks import check_frame, require_columns
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import Array, two_sided_p, wald_interval
+from alliance_stats.estimates import Array, one_line, two_sided_p, wald_interval
 from alliance_stats.formatting import (
     format_bounded,
     format_df,
@@ -27,7 +27,7 @@ from alliance_stats.transforms import decompose
 __all__ = ["WithinBetween", "within_between"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class WithinBetween:
     """The effect of one predictor at each level.
 
@@ -48,6 +48,8 @@ class WithinBetween:
     levels: tuple[str, ...]
     components: tuple[str, ...]
     reliability: pd.DataFrame
+
+    __repr__ = one_line
 
     @property
     def rows(self) -> RowLedger:
