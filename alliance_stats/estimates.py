@@ -14,9 +14,10 @@ import pandas as pd
 from scipy import stats
 
 from alliance_stats.checks import check_conf_level
+from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 
-__all__ = ["GLOSSARY", "Array", "Result", "two_sided_p", "wald_interval"]
+__all__ = ["GLOSSARY", "Array", "Result", "one_line", "two_sided_p", "wald_interval"]
 
 Array = npt.NDArray[np.float64]
 
@@ -109,6 +110,27 @@ class Result(Protocol):
     def summary(self) -> str:
         """Return the result in words and numbers."""
         ...
+
+
+_LONGEST_FORMULA = 100  # characters of a one-line repr
+
+
+def one_line(result: object) -> str:
+    """Return ``<Class: formula, n rows>``: what a result shows of itself at a prompt.
+
+    A result stands for arrays and ledgers whose own text fills pages. In a class body,
+    ``__repr__ = one_line``. What a result does not have (formula, rows) is left out.
+    """
+    parts = []
+    formula = getattr(result, "formula", None)
+    if isinstance(formula, str):
+        cut = len(formula) > _LONGEST_FORMULA
+        parts.append(formula[: _LONGEST_FORMULA - 1] + "…" if cut else formula)
+    rows = getattr(result, "rows", None)
+    if isinstance(rows, RowLedger):
+        parts.append(plural(rows.n_used, "row"))
+    name = type(result).__name__
+    return f"<{name}: {', '.join(parts)}>" if parts else f"<{name}>"
 
 
 def wald_interval(

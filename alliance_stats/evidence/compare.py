@@ -9,7 +9,7 @@ import pandas as pd
 
 from alliance_stats.checks import check_choice, check_conf_level, did_you_mean, require_columns
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Result, wald_interval
+from alliance_stats.estimates import Result, one_line, wald_interval
 from alliance_stats.evidence.printed import read_printed
 from alliance_stats.evidence.registry import PublishedRecord, load_registry
 from alliance_stats.evidence.scales import SCALES, STABLE, convert
@@ -24,7 +24,7 @@ OWN, PUBLISHED = "own", "published"
 INTERVAL_PRINTED, NO_INTERVAL = "printed", "none on the page that was read"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Comparison:
     """One estimate among published ones.
 
@@ -41,6 +41,8 @@ class Comparison:
     on: str
     conf_level: float
     frame: pd.DataFrame
+
+    __repr__ = one_line
 
     def tidy(self) -> pd.DataFrame:
         """Return a row for each estimate, the own one first.

@@ -8,6 +8,7 @@ import pandas as pd
 
 from alliance_stats.checks import check_choice, check_conf_level, check_frame, require_columns
 from alliance_stats.errors import DataError
+from alliance_stats.estimates import one_line
 from alliance_stats.evidence.catalogue import Setting
 from alliance_stats.evidence.printed import CONVENTIONS, STAR_LEVELS
 from alliance_stats.evidence.quantities import QUANTITIES, SETTINGS
@@ -27,7 +28,7 @@ __all__ = ["ROUNDINGS", "ConsistencyCheck", "consistency_check", "conventions_of
 ROUNDINGS = ("either", *CONVENTIONS)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ConsistencyCheck:
     """Which printed numbers follow from the numbers printed beside them.
 
@@ -47,6 +48,8 @@ class ConsistencyCheck:
     verdicts: tuple[Verdict, ...]
     not_read: tuple[str, ...]
     rows: RowLedger
+
+    __repr__ = one_line
 
     def tidy(self) -> pd.DataFrame:
         """Return a row for each printed number.

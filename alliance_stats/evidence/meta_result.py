@@ -9,7 +9,7 @@ from scipy import stats
 
 from alliance_stats.checks import check_choice, check_conf_level
 from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.estimates import Array, two_sided_p, wald_interval
+from alliance_stats.estimates import Array, one_line, two_sided_p, wald_interval
 from alliance_stats.evidence.effects import Effects
 from alliance_stats.evidence.meta_report import cautions, sentences
 from alliance_stats.evidence.pooling import (
@@ -26,7 +26,7 @@ __all__ = ["MetaAnalysis"]
 _SCALES = ("fitted", "r")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class MetaAnalysis:
     """Pooled estimates, with how much the effects differ.
 
@@ -54,6 +54,8 @@ class MetaAnalysis:
     fit: Gls
     factor: float
     converged: bool
+
+    __repr__ = one_line
 
     @property
     def rows(self) -> RowLedger:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from alliance_stats.checks import did_you_mean
 from alliance_stats.errors import DataError
+from alliance_stats.estimates import one_line
 from alliance_stats.evidence.consistency import (
     conventions_of,
     count_verdicts,
@@ -22,7 +23,7 @@ from alliance_stats.ledger import RowLedger
 __all__ = ["Reproduction", "published", "reproduce"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Reproduction:
     """Which printed numbers of the registry follow from those printed beside them.
 
@@ -39,6 +40,8 @@ class Reproduction:
     records: tuple[PublishedRecord, ...]
     verdicts: tuple[tuple[Verdict, ...], ...]
     rows: RowLedger
+
+    __repr__ = one_line
 
     @property
     def all_follow(self) -> bool:

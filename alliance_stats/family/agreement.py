@@ -10,7 +10,7 @@ import pandas as pd
 
 from alliance_stats.checks import check_conf_level
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import format_bounded
 from alliance_stats.ledger import RowLedger
 
@@ -38,7 +38,7 @@ class Flagged(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class RuleAgreement:
     """Agreement of every pair of rules. Made by :func:`rule_agreement`.
 
@@ -55,6 +55,8 @@ class RuleAgreement:
     pairs: pd.DataFrame
     draws: Array
     rows: RowLedger
+
+    __repr__ = one_line
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return a row a pair of rules: the counts, ``agreement`` and kappa as ``estimate``.

@@ -8,7 +8,7 @@ import pandas as pd
 
 from alliance_stats.checks import check_conf_level, require_columns
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, one_line
 from alliance_stats.family.dyads import POSITION, stack_dyads
 from alliance_stats.formatting import format_bounded, format_interval, format_number, p_phrase
 from alliance_stats.ledger import RowLedger
@@ -19,7 +19,7 @@ from alliance_stats.multilevel.lmm import DfMethod
 __all__ = ["APIM", "apim"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class APIM:
     """A fitted actor-partner interdependence model. Made by :func:`apim`.
 
@@ -45,6 +45,8 @@ class APIM:
     predictors: tuple[str, ...]
     names: dict[tuple[str, str, str], str]
     n_dyads: int
+
+    __repr__ = one_line
 
     @property
     def rows(self) -> RowLedger:

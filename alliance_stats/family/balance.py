@@ -16,6 +16,7 @@ from alliance_stats.checks import (
     units_with_several,
 )
 from alliance_stats.errors import DataError, NotIdentifiedError
+from alliance_stats.estimates import one_line
 from alliance_stats.formatting import format_interval, format_number, p_phrase, plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import LinearMixedModel, VarianceBy, lmm
@@ -28,7 +29,7 @@ _STRATUM = "stratum_"
 _MOST_STRATA = 10
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class FamilyBalance:
     """Level and spread of families' alliances in one model. Made by :func:`family_balance`.
 
@@ -51,6 +52,8 @@ class FamilyBalance:
     strata: tuple[str, ...]
     lasting: bool
     ids: pd.DataFrame
+
+    __repr__ = one_line
 
     @property
     def rows(self) -> RowLedger:

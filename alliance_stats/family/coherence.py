@@ -7,6 +7,7 @@ import pandas as pd
 from scipy import stats
 
 from alliance_stats.checks import check_conf_level
+from alliance_stats.estimates import one_line
 from alliance_stats.family.members import read_members
 from alliance_stats.formatting import format_bounded
 from alliance_stats.ledger import RowLedger
@@ -14,7 +15,7 @@ from alliance_stats.ledger import RowLedger
 __all__ = ["WithinFamilyICC", "within_family_icc"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class WithinFamilyICC:
     """Intraclass correlations by session. Made by :func:`within_family_icc`.
 
@@ -33,6 +34,8 @@ class WithinFamilyICC:
     squares: pd.DataFrame
     balanced: bool
     rows: RowLedger
+
+    __repr__ = one_line
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return ``session, n_families, n_members, estimate, conf_low, conf_high``.

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, one_line
 from alliance_stats.family.ruptures import Ruptures
 from alliance_stats.formatting import format_number, format_percent
 from alliance_stats.ledger import RowLedger
@@ -17,7 +17,7 @@ __all__ = ["FalseAlarms", "expected_false_alarms"]
 _CHUNK = 2_000_000  # simulated ratings held at once
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class FalseAlarms:
     """Expected false alarms of a rule beside what it found. Made by :func:`expected_false_alarms`.
 
@@ -48,6 +48,8 @@ class FalseAlarms:
     std_error: float
     method: str
     rows: RowLedger
+
+    __repr__ = one_line
 
     def tidy(self) -> pd.DataFrame:
         """Return ``term, n, of, estimate, std_error, method``: shares of sessions judged.

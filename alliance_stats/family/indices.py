@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import Array, wald_interval
+from alliance_stats.estimates import Array, one_line, wald_interval
 from alliance_stats.family.cells import attendance, index_columns, member_matrices
 from alliance_stats.family.members import cell_codes, read_members
 from alliance_stats.family.reliability import Reliability, order_errors
@@ -33,7 +33,7 @@ INDEX_RULES = {
 _NORMAL = ("level",)  # indices that are linear in the ratings, with differences between roles
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class FamilyIndices:
     """Indices of every family at every session. Made by :func:`family_indices`.
 
@@ -67,6 +67,8 @@ class FamilyIndices:
     rules: dict[str, str]
     min_members: int
     rows: RowLedger
+
+    __repr__ = one_line
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return a row a family x session x index.

@@ -14,6 +14,7 @@ from alliance_stats.checks import (
     require_present,
 )
 from alliance_stats.errors import DataError, NotIdentifiedError
+from alliance_stats.estimates import one_line
 from alliance_stats.formatting import format_bounded, format_number, format_percent, p_phrase
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import AR1, LinearMixedModel, VarianceBy, lmm
@@ -31,7 +32,7 @@ _PARTS = {
 }
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class OneWithMany:
     """A fitted reciprocal one-with-many model. Made by :func:`one_with_many`.
 
@@ -51,6 +52,8 @@ class OneWithMany:
     stacked: pd.DataFrame
     therapist: str
     dyad: str
+
+    __repr__ = one_line
 
     @property
     def rows(self) -> RowLedger:

@@ -15,7 +15,7 @@ from alliance_stats.checks import (
     units_with_several,
 )
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, one_line
 from alliance_stats.family.episodes import Repair, find_episodes
 from alliance_stats.family.history import shared_sd_before
 from alliance_stats.family.rule import RuptureRule, Scan
@@ -27,7 +27,7 @@ from alliance_stats.study.ratings import whole_sessions
 __all__ = ["Ruptures", "ruptures"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Ruptures:
     """Ruptures of every person. Made by :func:`ruptures`.
 
@@ -73,6 +73,8 @@ class Ruptures:
     shared: Array
     persons: npt.NDArray[np.object_]
     rows: RowLedger
+
+    __repr__ = one_line
 
     @property
     def rule(self) -> str:

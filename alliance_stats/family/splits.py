@@ -10,7 +10,7 @@ import pandas as pd
 
 from alliance_stats.checks import check_choice, did_you_mean
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, one_line
 from alliance_stats.family.indices import FamilyIndices
 from alliance_stats.family.reliability import chance_of_range
 from alliance_stats.family.shares import clustered_share
@@ -22,7 +22,7 @@ __all__ = ["SplitAlliance", "split_alliance"]
 _ROUNDING = 1e-9
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class SplitAlliance:
     """Which families were split at which session. Made by :func:`split_alliance`.
 
@@ -49,6 +49,8 @@ class SplitAlliance:
     session: str
     known_at_session: bool
     rows: RowLedger
+
+    __repr__ = one_line
 
     @property
     def flags(self) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, one_line
 from alliance_stats.family.ruptures import Ruptures
 from alliance_stats.formatting import format_number, p_phrase
 from alliance_stats.ledger import RowLedger
@@ -17,7 +17,7 @@ PATTERNS = ("none", "alone", "together", "one member judged")
 """No member flagged; one of several judged; two or more; fewer than two members judged."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class FamilyRuptures:
     """Ruptures by family and session. Made by :func:`family_ruptures`.
 
@@ -41,6 +41,8 @@ class FamilyRuptures:
     rule: str
     family: str
     rows: RowLedger
+
+    __repr__ = one_line
 
     @property
     def n_together(self) -> int:

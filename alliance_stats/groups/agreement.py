@@ -10,7 +10,7 @@ import pandas as pd
 
 from alliance_stats.checks import check_choice, check_conf_level, check_frame, require_columns
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import format_interval, format_number, plural
 from alliance_stats.groups.finding import Seed
 from alliance_stats.groups.intraclass import (
@@ -29,7 +29,7 @@ _DRAWN = {"Fleiss kappa": "resamples of cases", "alpha": "resamples of cases"}
 _LEVELS = ("nominal", "ordinal", "interval")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class CoderAgreement:
     """Agreement of coders; made by :func:`coder_agreement`.
 
@@ -50,6 +50,8 @@ class CoderAgreement:
     ratings: Array
     draws: dict[str, Array]
     rows: RowLedger
+
+    __repr__ = one_line
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return one row a coefficient: ``term, coders, n, estimate, conf_low, conf_high, method``.

@@ -11,6 +11,7 @@ import pandas as pd
 from alliance_stats.checks import check_conf_level, check_frame
 from alliance_stats.effect_sizes import clopper_pearson
 from alliance_stats.errors import DataError
+from alliance_stats.estimates import one_line
 from alliance_stats.formatting import format_interval, format_percent
 from alliance_stats.groups.comparison import GroupComparison, compare_groups
 from alliance_stats.groups.finding import Seed
@@ -23,7 +24,7 @@ __all__ = ["Classification", "Multiverse", "RuleAgreement", "classify", "classif
 LABELS = ("successful", "unsuccessful")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Classification:
     """Cases sorted by a rule; made by :func:`classify`.
 
@@ -40,6 +41,8 @@ class Classification:
     rule: str
     column: pd.Series
     rows: RowLedger
+
+    __repr__ = one_line
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return ``label, n, share, conf_low, conf_high``: labels and, last, the undecided.
@@ -122,7 +125,7 @@ def classify(
     return Classification(rule.name, column, rows)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class RuleAgreement:
     """The same cases under several rules; made by :func:`classify_many`.
 
@@ -136,6 +139,8 @@ class RuleAgreement:
 
     data: pd.DataFrame
     classifications: Mapping[str, Classification]
+
+    __repr__ = one_line
 
     @property
     def rows(self) -> RowLedger:
@@ -222,11 +227,13 @@ class RuleAgreement:
         return Multiverse(results)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Multiverse:
     """One comparison under several definitions of success."""
 
     comparisons: Mapping[str, GroupComparison]
+
+    __repr__ = one_line
 
     @property
     def rows(self) -> RowLedger:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from alliance_stats.checks import check_conf_level, did_you_mean
 from alliance_stats.errors import DataError
+from alliance_stats.estimates import one_line
 from alliance_stats.groups.evidence_for_null import bayes_factor_row, equivalence_row
 from alliance_stats.groups.finding import Finding, Seed, TestOptions, not_tested
 from alliance_stats.groups.multiplicity import adjusted_p
@@ -41,7 +42,7 @@ class OutcomeComparison:
         return contrast_of(self.outcome)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class GroupComparison:
     """Groups compared on several outcomes; made by :func:`compare_groups`.
 
@@ -60,6 +61,8 @@ class GroupComparison:
     labels: tuple[str, ...]
     comparisons: tuple[OutcomeComparison, ...]
     rows: RowLedger
+
+    __repr__ = one_line
 
     def __getitem__(self, outcome: str) -> OutcomeComparison:
         """Return one outcome's record."""

@@ -10,7 +10,7 @@ import pandas as pd
 
 from alliance_stats.checks import check_frame, finite_or_missing, group_codes, require_columns
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import MISSING, format_count, format_number, format_percent
 from alliance_stats.groups.samples import Codes, check_group_labels
 from alliance_stats.ledger import RowLedger
@@ -18,7 +18,7 @@ from alliance_stats.ledger import RowLedger
 __all__ = ["TableOne", "standardised_difference", "table_one"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class TableOne:
     """Baseline characteristics by group; made by :func:`table_one`.
 
@@ -39,6 +39,8 @@ class TableOne:
     sizes: tuple[int, ...]
     statistics: pd.DataFrame
     rows: RowLedger
+
+    __repr__ = one_line
 
     def tidy(self) -> pd.DataFrame:
         """Return one row a variable, level and group.

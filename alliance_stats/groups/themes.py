@@ -15,6 +15,7 @@ from alliance_stats.checks import (
 )
 from alliance_stats.effect_sizes import clopper_pearson
 from alliance_stats.errors import DataError
+from alliance_stats.estimates import one_line
 from alliance_stats.formatting import plural
 from alliance_stats.groups.comparison import GroupComparison, Roles, compare_outcomes
 from alliance_stats.groups.finding import TestOptions
@@ -23,7 +24,7 @@ from alliance_stats.ledger import RowLedger
 __all__ = ["ThemeComparison", "binary_theme", "check_one_row_a_unit", "compare_themes"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ThemeComparison:
     """Themes compared between groups; made by :func:`compare_themes`.
 
@@ -34,6 +35,8 @@ class ThemeComparison:
     """
 
     comparison: GroupComparison
+
+    __repr__ = one_line
 
     @property
     def rows(self) -> RowLedger:

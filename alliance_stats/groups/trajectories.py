@@ -16,7 +16,7 @@ from alliance_stats.checks import (
     require_columns,
 )
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import format_interval, format_number, t_phrase
 from alliance_stats.groups.samples import Codes, check_group_labels
 from alliance_stats.ledger import RowLedger
@@ -27,7 +27,7 @@ from alliance_stats.multilevel.multiplicity import JointT
 __all__ = ["TrajectoryComparison", "compare_trajectories"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class TrajectoryComparison:
     """Straight trajectories of two groups; made by :func:`compare_trajectories`.
 
@@ -53,6 +53,8 @@ class TrajectoryComparison:
     df_method: DfMethod
     times: Array
     rows: RowLedger
+
+    __repr__ = one_line
 
     @property
     def contrast(self) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 from alliance_stats.checks import check_conf_level, check_frame, group_codes, require_columns
 from alliance_stats.effect_sizes import clopper_pearson
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import format_count, format_percent, p_phrase
 from alliance_stats.groups.freeman_halton import freeman_halton_p
 from alliance_stats.groups.samples import check_group_labels
@@ -21,7 +21,7 @@ from alliance_stats.ledger import RowLedger
 __all__ = ["ThemeTransitions", "theme_transitions"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ThemeTransitions:
     """Transitions from an early theme to later states; made by :func:`theme_transitions`.
 
@@ -42,6 +42,8 @@ class ThemeTransitions:
     states: tuple[str, ...]
     counts: Array
     rows: RowLedger
+
+    __repr__ = one_line
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return one row a group, early state and later state.

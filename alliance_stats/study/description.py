@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
+from alliance_stats.estimates import one_line
 from alliance_stats.formatting import format_count, format_number, format_percent, plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.study.endings import ENDINGS
@@ -18,7 +19,7 @@ _PLURALS = {"person": "persons", "family": "families", "therapist": "therapists"
 _NUMBERS = ("mean", "sd", "minimum", "median", "maximum")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class StudyDescription:
     """Units per level, sizes, missingness by role, scores and endings of a study.
 
@@ -37,6 +38,8 @@ class StudyDescription:
     rows: RowLedger
     notes: tuple[str, ...]
     unit: str
+
+    __repr__ = one_line
 
     def tidy(self) -> pd.DataFrame:
         """Return one row per thing counted.

@@ -9,7 +9,7 @@ import pandas as pd
 
 from alliance_stats.checks import check_choice, require_columns, require_present
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array, two_sided_p, wald_interval
+from alliance_stats.estimates import Array, one_line, two_sided_p, wald_interval
 from alliance_stats.formatting import format_interval, format_number, p_phrase, plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.design import Design, build_design
@@ -24,7 +24,7 @@ __all__ = ["CompetingHazards", "competing_hazards"]
 _OUTCOME = "ending in the interval"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class CompetingHazards:
     """Hazards of competing endings that sum to at most one.
 
@@ -55,6 +55,8 @@ class CompetingHazards:
     formula: str
     baseline: str
     n_clusters: int | None
+
+    __repr__ = one_line
 
     @property
     def rows(self) -> RowLedger:

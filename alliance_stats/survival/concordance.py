@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.estimates import Array, wald_interval
+from alliance_stats.estimates import Array, one_line, wald_interval
 from alliance_stats.formatting import format_bounded, format_interval
 from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.intervals import IntArray, Spells
@@ -21,7 +21,7 @@ __all__ = ["Concordance", "concordance"]
 _SAME_SCORE = 1e-12
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Concordance:
     """Concordance of predicted hazard with the order of events.
 
@@ -44,6 +44,8 @@ class Concordance:
     discordant: int
     tied: int
     rows: RowLedger
+
+    __repr__ = one_line
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return ``term, estimate, std_error, conf_low, conf_high`` (normal theory)."""

@@ -8,7 +8,7 @@ import pandas as pd
 from scipy import stats
 
 from alliance_stats.checks import check_choice
-from alliance_stats.estimates import Array, two_sided_p, wald_interval
+from alliance_stats.estimates import Array, one_line, two_sided_p, wald_interval
 from alliance_stats.formatting import format_interval, format_number, p_phrase, plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.cox_design import CoxDesign
@@ -27,7 +27,7 @@ from alliance_stats.survival.risk_sets import RiskSets
 __all__ = ["CoxModel"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class CoxModel:
     """A fitted Cox model.
 
@@ -56,6 +56,8 @@ class CoxModel:
     model_covariance: Array
     ties: str
     frailty: FrailtyFit | None
+
+    __repr__ = one_line
 
     @property
     def rows(self) -> RowLedger:

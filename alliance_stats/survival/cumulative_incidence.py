@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import format_count, format_percent, plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.curve_intervals import probability_interval
@@ -49,7 +49,7 @@ class IncidenceCurves:
     survival_std_error: Array
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class CumulativeIncidence:
     """Cumulative incidence of competing endings (Aalen-Johansen).
 
@@ -69,6 +69,8 @@ class CumulativeIncidence:
     curves: tuple[IncidenceCurves, ...]
     n_clusters: int | None
     rows: RowLedger
+
+    __repr__ = one_line
 
     def tidy(self, *, conf_level: float = 0.95, conf_type: str = "log-log") -> pd.DataFrame:
         """Return one row a stratum, ending and time.

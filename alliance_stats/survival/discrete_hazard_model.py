@@ -8,7 +8,7 @@ from scipy import special, stats
 
 from alliance_stats.checks import check_choice, check_conf_level, require_columns
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import Array, two_sided_p, wald_interval
+from alliance_stats.estimates import Array, one_line, two_sided_p, wald_interval
 from alliance_stats.formatting import (
     format_interval,
     format_number,
@@ -28,7 +28,7 @@ _RATIOS = {"cloglog": "hazard ratio", "logit": "odds ratio"}
 _FEW_EVENTS = 10  # events a covariate below which estimates are unreliable
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class DiscreteHazard:
     """A hazard model in discrete time.
 
@@ -48,6 +48,8 @@ class DiscreteHazard:
     periods: Periods
     formula: str
     baseline: str
+
+    __repr__ = one_line
 
     @property
     def rows(self) -> RowLedger:

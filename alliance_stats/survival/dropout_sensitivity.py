@@ -14,7 +14,7 @@ from alliance_stats.checks import (
     require_columns,
 )
 from alliance_stats.errors import DataError, FormulaError
-from alliance_stats.estimates import Array, two_sided_p, wald_interval
+from alliance_stats.estimates import Array, one_line, two_sided_p, wald_interval
 from alliance_stats.formatting import format_interval, format_number, p_phrase, plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import LinearMixedModel, lmm
@@ -24,7 +24,7 @@ from alliance_stats.survival.rubin import pool
 __all__ = ["DropoutSensitivity", "dropout_sensitivity"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class DropoutSensitivity:
     """A coefficient under shifts of the outcomes that were not seen.
 
@@ -55,6 +55,8 @@ class DropoutSensitivity:
     n_seen: int
     n_unseen: int
     rows: RowLedger
+
+    __repr__ = one_line
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return one row a shift.

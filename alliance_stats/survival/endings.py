@@ -8,6 +8,7 @@ import pandas as pd
 
 from alliance_stats.checks import finite_or_missing, require_columns
 from alliance_stats.errors import DataError
+from alliance_stats.estimates import one_line
 from alliance_stats.formatting import format_percent, plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.study import Study
@@ -23,7 +24,7 @@ from alliance_stats.transforms import last_session, person_period
 __all__ = ["Endings", "endings", "under_definitions"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Endings:
     """One row a unit: when it ended, and whether that was dropout as defined.
 
@@ -55,6 +56,8 @@ class Endings:
     rows: RowLedger
     _study: Study
     _attended: str | None
+
+    __repr__ = one_line
 
     def tidy(self) -> pd.DataFrame:
         """Return ``state, n, share``, a row a state (the share is not a rate: see curves)."""

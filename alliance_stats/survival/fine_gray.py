@@ -8,7 +8,7 @@ import pandas as pd
 
 from alliance_stats.checks import check_frame, describe_rows, did_you_mean, require_columns
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array, two_sided_p, wald_interval
+from alliance_stats.estimates import Array, one_line, two_sided_p, wald_interval
 from alliance_stats.formatting import format_interval, format_number, p_phrase, plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.cox_design import CoxDesign, cox_design
@@ -24,7 +24,7 @@ _MAX_STEPS = 60
 _MAX_HALVINGS = 30
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class FineGrayModel:
     """A fitted Fine-Gray model.
 
@@ -54,6 +54,8 @@ class FineGrayModel:
     time: Array
     hazard: Array
     convergence: Convergence
+
+    __repr__ = one_line
 
     @property
     def rows(self) -> RowLedger:

@@ -9,7 +9,7 @@ from scipy import optimize, special, stats
 
 from alliance_stats.checks import check_conf_level, group_codes
 from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import format_interval, format_number, p_phrase, plural
 from alliance_stats.survival.cox_fit import Convergence, CoxFit, fit_cox
 from alliance_stats.survival.intervals import Intervals
@@ -28,7 +28,7 @@ _FACTOR = 4.0  # step of the bracketing search
 _LOG_TOLERANCE = 1e-10  # of log variance, at the root
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class FrailtyFit:
     """The estimated spread of a shared frailty.
 
@@ -60,6 +60,8 @@ class FrailtyFit:
     log_lik: float
     log_lik_without: float
     profile: Callable[[float], float]
+
+    __repr__ = one_line
 
     def interval(self, *, conf_level: float = 0.95) -> tuple[float, float]:
         """Return the variance's profile-likelihood interval (from 0 where it reaches so far)."""

@@ -8,7 +8,7 @@ import pandas as pd
 from scipy import stats
 
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import format_number, p_phrase
 from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.intervals import IntArray, Spells, read_intervals, read_labels
@@ -16,7 +16,7 @@ from alliance_stats.survival.intervals import IntArray, Spells, read_intervals, 
 __all__ = ["GrayTest", "gray_test"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class GrayTest:
     """Gray's test, one for each ending.
 
@@ -37,6 +37,8 @@ class GrayTest:
     score: Array
     covariance: Array
     rows: RowLedger
+
+    __repr__ = one_line
 
     def tidy(self) -> pd.DataFrame:
         """Return ``state, statistic, df, p_value``, a row an ending; chi-squared statistics."""

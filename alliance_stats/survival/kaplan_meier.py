@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import (
     format_count,
     format_interval,
@@ -59,7 +59,7 @@ class SurvivalCurve:
     exits: Array
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class KaplanMeier:
     """Kaplan-Meier curves, one a stratum.
 
@@ -76,6 +76,8 @@ class KaplanMeier:
     curves: tuple[SurvivalCurve, ...]
     n_clusters: int | None
     rows: RowLedger
+
+    __repr__ = one_line
 
     def tidy(self, *, conf_level: float = 0.95, conf_type: str = "log-log") -> pd.DataFrame:
         """Return one row a stratum and time at which a row ended.

@@ -8,7 +8,7 @@ import pandas as pd
 from scipy import stats
 
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import format_number, p_phrase, plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.intervals import (
@@ -23,7 +23,7 @@ from alliance_stats.survival.permutation import PermutationTest, permute_cluster
 __all__ = ["LogRank", "log_rank"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class LogRank:
     """A log-rank test of equal hazards.
 
@@ -52,6 +52,8 @@ class LogRank:
     method: str
     permutation: PermutationTest | None
     rows: RowLedger
+
+    __repr__ = one_line
 
     @property
     def statistic(self) -> float:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from alliance_stats.checks import check_frame, require_columns, require_present, units_with_several
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array, two_sided_p, wald_interval
+from alliance_stats.estimates import Array, one_line, two_sided_p, wald_interval
 from alliance_stats.formatting import format_interval, format_number, p_phrase, plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import LinearMixedModel, lmm
@@ -17,7 +17,7 @@ from alliance_stats.multilevel.formula import parse_formula
 __all__ = ["PatternMixture", "pattern_mixture"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class PatternMixture:
     """Coefficients within patterns of leaving and averaged over them.
 
@@ -40,6 +40,8 @@ class PatternMixture:
     patterns: pd.DataFrame
     within: Array
     within_covariance: Array
+
+    __repr__ = one_line
 
     @property
     def rows(self) -> RowLedger:

@@ -8,7 +8,7 @@ import pandas as pd
 from scipy import stats
 
 from alliance_stats.checks import check_choice
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import format_number, p_phrase
 from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.cox_prediction import standardised_rows
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["ProportionalHazardsTest", "proportional_hazards_test", "schoenfeld_residuals"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ProportionalHazardsTest:
     """Score tests that no hazard ratio changes with (a function of) time.
 
@@ -43,6 +43,8 @@ class ProportionalHazardsTest:
     df: Array
     transform: str
     rows: RowLedger
+
+    __repr__ = one_line
 
     def tidy(self) -> pd.DataFrame:
         """Return ``term, statistic, df, p_value``, a row a term and one for all together."""

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import Array, two_sided_p, wald_interval
+from alliance_stats.estimates import Array, one_line, two_sided_p, wald_interval
 from alliance_stats.formatting import format_interval, format_number, p_phrase
 from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.influence import survival_influence
@@ -19,7 +19,7 @@ from alliance_stats.survival.product_limit import product_limit
 __all__ = ["RestrictedMean", "restricted_mean"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class RestrictedMean:
     """Area under each stratum's Kaplan-Meier curve up to a horizon.
 
@@ -44,6 +44,8 @@ class RestrictedMean:
     covariance: Array
     until: float
     rows: RowLedger
+
+    __repr__ = one_line
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return ``strata, nobs, estimate, std_error, conf_low, conf_high``, a row a stratum.
