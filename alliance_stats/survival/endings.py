@@ -19,7 +19,7 @@ from alliance_stats.survival.ending_definitions import (
     MissedLastScheduled,
     ended,
 )
-from alliance_stats.transforms import last_session, person_period
+from alliance_stats.transforms import last_session, person_period, session_origin
 
 __all__ = ["Endings", "endings", "under_definitions"]
 
@@ -35,9 +35,10 @@ class Endings:
         ``n_sessions``, and
 
         ``time``
-            number of the last session after which it is known whether the unit left: the last
-            attended session T for a unit that ended, T - 1 for one still in treatment (whether it
-            comes back after T is not known yet). The clock of curves and hazards;
+            number of the last interval of which it is known whether the unit left in it, counted
+            from the study's first session (0 if any session is 0, else 1): with sessions 1, 2, ...
+            the last attended session T for a unit that ended, T - 1 for one still in treatment
+            (whether it comes back after T is not known yet). The clock of curves and hazards;
         ``event``
             1 for dropout as defined, else 0;
         ``state``
@@ -88,8 +89,9 @@ class Endings:
     def periods(self, scores: tuple[str, ...] = ()) -> pd.DataFrame:
         """Return one row per unit and session, as intervals ``(start, stop]`` for hazards.
 
-        The row of session t stands for the interval after it, on the clock ``(t - 1, t]``: a unit
-        that left after session T has its event at T, and what was rated at T is known before it.
+        The row of session t stands for the interval after it, on the clock ``(t - 1, t]`` (one
+        later where the study has a session 0): a unit that left after session T has its event at
+        ``stop`` of that row, and what was rated at T is known before it.
 
         Parameters
         ----------
@@ -116,9 +118,17 @@ class Endings:
             attended=self._attended,
         )
         facts = self.units.set_index(column)
+        stray = ~table[column].isin(facts.index) & table["event"].notna()
+        if stray.any():
+            raise DataError(
+                f"'{table.loc[stray, column].iloc[0]}' is not among the units, but has intervals "
+                "at risk: without its ending they would all count as no event. Make the endings "
+                "from the study that holds the units to be analysed."
+            )
         last = table[roles["session"]] == table[column].map(facts["last_session"])
         left = table[column].map(facts["event"]) == 1
-        stop = table[roles["session"]].astype(np.float64)
+        origin = session_origin(study.sessions, roles["session"])
+        stop = table[roles["session"]].astype(np.float64) - origin + 1.0
         event = np.where(table["event"].isna(), np.nan, (last & left).astype(np.float64))
         return table.drop(columns=["ending_code"]).assign(start=stop - 1.0, stop=stop, event=event)
 
@@ -196,15 +206,16 @@ def endings(
     )
     dropped = definition(units, study, roles[unit]).to_numpy(dtype=bool)
     state = np.where(ended(units, study), "other ending", "ongoing")
+    state = np.where(dropped, "dropout", state)
     units = units.assign(
         time=units["last_interval"].astype(np.float64),
         event=dropped.astype(np.int64),
-        state=np.where(dropped, "dropout", state),
+        state=state,
     ).drop(columns=["ending_code", "last_interval"])
     rows = RowLedger.start(units, {unit: (roles[unit],)})
     units, rows = rows.keep(
         units,
-        units["time"] > 0,
+        (state != "ongoing") | (units["last_session"] > units["first_session"]),
         reason="still in treatment after the first session, no interval observed yet",
     )
     return Endings(units.reset_index(drop=True), unit, definition.words, rows, study, attended)

@@ -3,7 +3,12 @@
 from alliance_stats.transforms.decomposition import decompose
 from alliance_stats.transforms.future import whole_course_means
 from alliance_stats.transforms.history import baseline, lag, running_mean
-from alliance_stats.transforms.periods import ENDING_CODES, last_session, person_period
+from alliance_stats.transforms.periods import (
+    ENDING_CODES,
+    last_session,
+    person_period,
+    session_origin,
+)
 
 __all__ = [
     "ENDING_CODES",
@@ -13,5 +18,6 @@ __all__ = [
     "last_session",
     "person_period",
     "running_mean",
+    "session_origin",
     "whole_course_means",
 ]

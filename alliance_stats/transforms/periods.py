@@ -2,6 +2,8 @@
 
 **The clock.** A unit that attended sessions 1..T and then left has its event in the interval after
 session T. What was recorded at session T is known before that event; anything later is not.
+Intervals are counted from the study's first session number, 0 where any session is 0 (an intake),
+else 1: whoever left after it has its event in interval 1.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +28,7 @@ from alliance_stats.study.ratings import whole_sessions
 from alliance_stats.transforms.columns import require_new
 from alliance_stats.transforms.future import refuse_the_future
 
-__all__ = ["ENDING_CODES", "last_session", "person_period"]
+__all__ = ["ENDING_CODES", "last_session", "person_period", "session_origin"]
 
 ENDING_CODES: Mapping[str, int] = MappingProxyType(
     {ending: code for code, ending in enumerate(ENDINGS)}
@@ -48,8 +50,8 @@ def last_session(
 
     Survival methods take such rows with ``time="last_interval", event="event"``: of a unit that is
     still in treatment after session T it is not known yet whether it comes back, so that the last
-    interval that was observed is the one before T. Units with a ``last_interval`` of 0 (still in
-    treatment and seen once) have no interval yet; leave them out and count them.
+    interval that was observed is the one before T. Units that are still in treatment and were seen
+    once have no interval yet; leave them out and count them.
 
     Parameters
     ----------
@@ -78,8 +80,10 @@ def last_session(
         The columns that are constant within every unit, then ``first_session``, ``last_session``,
         ``n_sessions`` (sessions with an attended row) and, where `ending` is given, ``event`` (1 or
         0), ``ending_code`` (:data:`ENDING_CODES`) and ``last_interval``: the last interval between
-        sessions whose outcome was observed, which is the last session T for a unit that ended and
-        T - 1 for one that is still in treatment (whether it comes back after T is not known yet).
+        sessions whose outcome was observed, counted from 1 (see :func:`session_origin`): with
+        sessions 1, 2, ... the last session T for a unit that ended and T - 1 for one that is still
+        in treatment (whether it comes back after T is not known yet); with an intake numbered 0,
+        one more.
         Units stand in order of first appearance.
 
     Raises
@@ -117,8 +121,19 @@ def last_session(
     if ending is not None:
         units["event"] = (units[ending] == event).astype(np.int64)
         units["ending_code"] = units[ending].astype(object).map(ENDING_CODES).astype(np.int64)
-        units["last_interval"] = units["last_session"] - (units["ending_code"] == 0)
+        origin = session_origin(data, session)
+        interval = units["last_session"] - origin + 1
+        units["last_interval"] = interval - (units["ending_code"] == 0)
     return units.reset_index(drop=True)
+
+
+def session_origin(data: pd.DataFrame, session: str) -> int:
+    """Return the number from which a study counts its sessions: 0 if any session is 0, else 1.
+
+    The interval after session t is ``(t - origin, t - origin + 1]``. Ask a whole study: of some of
+    its rows the intake may be missing.
+    """
+    return 0 if bool((whole_sessions(data, session) == 0).any()) else 1
 
 
 def person_period(

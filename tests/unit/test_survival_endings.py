@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -150,3 +152,48 @@ def test_a_therapist_seen_once_is_kept() -> None:
     fit = cox_ph("x", units, time="time", event="event", frailty="therapist")
     assert fit.rows.units("therapist") == 6
     assert len(fit.tidy(effects="ran_vals")) == 6
+
+
+def courses(*spec: tuple[str, list[int], str]) -> Study:
+    """Persons with the session numbers at which they were rated."""
+    rows = [
+        {"person": person, "session": session, "ending": ending}
+        for person, sessions, ending in spec
+        for session in sessions
+    ]
+    return Study.from_frame(pd.DataFrame(rows), person="person", session="session", ending="ending")
+
+
+def test_leaving_after_the_intake_is_an_event() -> None:
+    found = endings(
+        courses(
+            ("a", [0], "dropout"),
+            ("b", [0, 1], "dropout"),
+            ("c", [0, 1], "planned"),
+            ("d", [0], "ongoing"),
+            ("e", [0, 1], "ongoing"),
+        )
+    )
+    units = found.units.set_index("person")
+    assert_array_equal(units.index, ["a", "b", "c", "e"])
+    # the clock starts at session 0: the interval after it is the first
+    assert_array_equal(units["time"], [1.0, 2.0, 2.0, 1.0])
+    assert_array_equal(units["event"], [1, 1, 0, 0])
+    periods = found.periods()
+    own = periods.set_index(["person", "session"])
+    assert own.loc[("a", 0), "event"] == 1.0
+    assert_array_equal(own.loc[("a", 0), ["start", "stop"]].astype(float), [0.0, 1.0])
+    assert_array_equal(own.loc["b", "event"], [0.0, 1.0])
+    assert_array_equal(own.loc["e", "event"], [0.0, np.nan])
+    whole = kaplan_meier(found.units, time="time", event="event").tidy()
+    split = kaplan_meier(periods, time="stop", event="event", entry="start").tidy()
+    assert_array_equal(whole["n_risk"], split["n_risk"])
+    # 4 at risk of leaving after the intake, one did
+    assert whole.loc[0, "estimate"] == pytest.approx(0.75, abs=1e-15)
+
+
+def test_periods_of_a_unit_that_is_not_among_the_units_are_refused() -> None:
+    found = endings(study())
+    fewer = dataclasses.replace(found, units=found.units[found.units["family"] != "F1"])
+    with pytest.raises(DataError, match="'F1' is not among the units"):
+        fewer.periods()
