@@ -140,11 +140,12 @@ def likelihood_ratio_test(
             f"Both models have {_n_parameters(small)} parameters: neither is larger, so there is "
             "nothing to test. compare_models sets their AIC side by side."
         )
-    fixed_differ = _span_differs(small.design.X, large.design.X)
+    _nested(small, large)
+    fixed_differ = _span_differs(small, large)
     refitted = (fixed_differ and (small.reml or large.reml)) or small.reml != large.reml
     if refitted:
         small, large = ml_refit(small), ml_refit(large)
-    statistic = small.fit.deviance - large.fit.deviance
+    statistic = _deviance(small) - _deviance(large)
     if statistic < -1e-6 * max(1.0, abs(small.fit.deviance)):
         raise DataError(
             f"{large.formula} has more parameters but fits worse than {small.formula}: "
@@ -188,10 +189,12 @@ def compare_models(*models: LinearMixedModel) -> pd.DataFrame:
         If the models used different rows or outcomes.
     """
     _same_rows(models)
-    differ = any(_span_differs(models[0].design.X, m.design.X) for m in models)
+    differ = any(_span_differs(models[0], m) for m in models)
     mixed = len({m.reml for m in models}) > 1
     fits = [ml_refit(m) for m in models] if differ or mixed else list(models)
     table = pd.concat([m.glance().assign(formula=m.formula) for m in fits], ignore_index=True)
+    for column in ("aic", "bic"):  # on a footing that no coding of the fixed effects changes
+        table[column] += [_deviance(m) - m.fit.deviance for m in fits]
     table["delta_aic"] = table["aic"] - table["aic"].min()
     table["delta_bic"] = table["bic"] - table["bic"].min()
     columns = "formula n_parameters log_lik aic delta_aic bic delta_bic reml singular".split()  # noqa: SIM905
@@ -216,12 +219,50 @@ def _same_rows(models: Sequence[LinearMixedModel]) -> None:
             )
 
 
-def _span_differs(X: Array, other: Array) -> bool:
-    """Whether two sets of fixed columns span different spaces."""
-    if X.shape[1] != other.shape[1]:
+def _deviance(model: LinearMixedModel) -> float:
+    """Deviance without ``log|X'X|``, which a restricted likelihood takes from the coding of X."""
+    return model.fit.deviance - (model.design.fixed.log_det if model.reml else 0.0)
+
+
+def _within(inner: Array, outer: Array) -> bool:
+    """Whether the columns that `inner` holds as rows lie in the span of `outer`'s."""
+    if not len(inner):
         return True
-    left = other - X @ np.linalg.lstsq(X, other, rcond=None)[0]
-    return bool(np.abs(left).max(initial=0.0) > 1e-7 * max(1.0, np.abs(other).max(initial=0.0)))
+    if not len(outer):
+        return False
+    fitted = np.linalg.lstsq(outer.T, inner.T, rcond=None)[0]
+    left = inner.T - outer.T @ fitted
+    return bool((np.linalg.norm(left, axis=0) < 1e-7 * np.linalg.norm(inner, axis=1)).all())
+
+
+def _span_differs(model: LinearMixedModel, other: LinearMixedModel) -> bool:
+    """Whether the fixed columns of two models span different spaces, whatever their scale."""
+    Q, other_Q = model.design.Q, other.design.Q
+    return len(Q) != len(other_Q) or not _within(Q, other_Q)
+
+
+def _nested(small: LinearMixedModel, large: LinearMixedModel) -> None:
+    """Refuse models of which the smaller is not a special case of the larger."""
+    what = None
+    large_groups = {frozenset(g.columns): g for g in large.design.groupings}
+    if small.problem.known != large.problem.known or not np.allclose(
+        small.design.root_weights, large.design.root_weights, rtol=1e-12
+    ):
+        what = "their weights or known variances differ"
+    elif not _within(small.design.Q, large.design.Q):
+        what = "its fixed effects are not among the larger model's"
+    elif len(small.fit.eta) > len(large.fit.eta):
+        what = "its residuals have a structure that the larger model's have not"
+    else:
+        for grouping in small.design.groupings:
+            other = large_groups.get(frozenset(grouping.columns))
+            if other is None or not _within(grouping.Z, other.Z):
+                what = f"its random effects of '{grouping.name}' are not among the larger model's"
+    if what is not None:
+        raise DataError(
+            f"{small.formula} is not nested in {large.formula}: {what}. compare_models sets models "
+            "that are not nested side by side."
+        )
 
 
 def _refer(

@@ -179,7 +179,8 @@ class LinearMixedModel:
             (``X beta + Z b``); an unknown unit is refused.
         interval
             ``"confidence"`` for the expected outcome, ``"prediction"`` for a new observation
-            (of a new unit at the population level; residual weight 1; normal quantiles, theta
+            (of a new unit at the population level; residual weight 1, or with known variances the
+            true effect without sampling error; normal quantiles, theta
             taken as known). At the conditional level both take theta as known.
         df_method
             Of the population-level confidence interval.
@@ -237,7 +238,16 @@ class LinearMixedModel:
         return pd.DataFrame(draws, index=self.design.index)
 
     def refit(self, y: npt.ArrayLike) -> "LinearMixedModel":
-        """Fit the same model to another outcome of the same rows, from the present theta."""
+        """Fit the same model to another outcome of the same rows, from the present theta.
+
+        A Series must have the index of the rows used (as :meth:`simulate` gives it); an array
+        stands in their order.
+        """
+        if isinstance(y, pd.Series) and not y.index.equals(self.design.index):
+            raise DataError(
+                "The new outcome's index is not that of the rows used, in their order; align it "
+                "first, or give an array."
+            )
         return refitted(self, np.asarray(y, dtype=np.float64))
 
     def random_effects(self) -> pd.DataFrame:

@@ -238,7 +238,8 @@ def _coefficient_curve(
     problem, fixed = model.problem, model.design.fixed
     c = linalg.solve_triangular(fixed.R.T, np.eye(len(fixed.kept))[column], lower=True)
     offset = fixed.offset[column]
-    theta_hat = problem.template.theta(model.fit.Lambda)
+    Lambda = model.fit.Lambda
+    theta_hat = problem.template.theta(Lambda)
     lowest = model.fit.deviance
 
     def rise(value: float) -> float:
@@ -249,8 +250,13 @@ def _coefficient_curve(
             grown = 1.0 + distance**2 / (half @ half) / solution.rss
             return float(solution.deviance + problem.N * np.log(grown))
 
-        found = optimize.minimize(objective, theta_hat, method="L-BFGS-B", options={"ftol": 1e-13})
-        return max(float(found.fun) - lowest, 0.0)
+        # zero variances are always stationary: the search also starts away from them
+        away = problem.template.theta([factor + 0.3 * np.eye(len(factor)) for factor in Lambda])
+        ends = [
+            optimize.minimize(objective, start, method="L-BFGS-B", options={"ftol": 1e-13}).fun
+            for start in (theta_hat, away)
+        ]
+        return max(float(min(ends)) - lowest, 0.0)
 
     return rise, -np.inf, np.inf
 

@@ -115,6 +115,11 @@ def variance_partition(
         If a covariate with a random slope has no value in `at`.
     """
     at = dict(at or {})
+    if model.problem.known:
+        raise DataError(
+            "With known_variance= every row has a residual variance of its own, so there is no one "
+            "share of the levels. meta_analysis gives I2 by level for a typical sampling variance."
+        )
     variances = _variances(model, at)
     draws = None
     if ci_method is not None:
