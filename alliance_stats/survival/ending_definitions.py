@@ -55,20 +55,24 @@ class CodedEnding:
 
 @dataclass(frozen=True, slots=True)
 class FewerSessionsThan:
-    """Dropout is to have ended, however it is coded, after fewer than `sessions` sessions."""
+    """Dropout is to have ended, however it is coded, before the session numbered `sessions`.
+
+    Sessions are counted by their numbers, not by the rows of the table: where every fourth session
+    is rated, rows 1, 5, 9, 13 are thirteen sessions. An intake numbered 0 is not one of them.
+    """
 
     sessions: int
 
     @property
     def words(self) -> str:
         """The definition as a sentence's end."""
-        return f"treatment ended after fewer than {self.sessions} sessions"
+        return f"treatment ended before session number {self.sessions}"
 
     def __call__(self, units: pd.DataFrame, study: Study, unit: str) -> "pd.Series[bool]":  # noqa: ARG002
         """Return whether each unit ended before its session number `sessions`."""
         if self.sessions < 2:
             raise ValueError(f"sessions must be at least 2; got {self.sessions}.")
-        return ended(units, study) & (units["n_sessions"] < self.sessions)
+        return ended(units, study) & (units["last_session"] < self.sessions)
 
 
 @dataclass(frozen=True, slots=True)

@@ -197,3 +197,12 @@ def test_periods_of_a_unit_that_is_not_among_the_units_are_refused() -> None:
     fewer = dataclasses.replace(found, units=found.units[found.units["family"] != "F1"])
     with pytest.raises(DataError, match="'F1' is not among the units"):
         fewer.periods()
+
+
+def test_fewer_sessions_goes_by_the_number_of_the_last_one() -> None:
+    # rated at every fourth session only: four ratings, thirteen sessions
+    rated = courses(("a", [1, 5, 9, 13], "planned"), ("b", [1, 2], "dropout"))
+    definition = FewerSessionsThan(6)
+    units = endings(rated, definition).units.set_index("person")
+    assert_array_equal(units.loc[["a", "b"], "event"], [0, 1])
+    assert definition.words == "treatment ended before session number 6"
