@@ -26,6 +26,7 @@ from alliance_stats.survival.proportional_hazards import (
     schoenfeld_residuals,
 )
 from alliance_stats.survival.restricted_mean import RestrictedMean, restricted_mean
+from alliance_stats.survival.shared_parameter import SharedParameterModel, shared_parameter
 
 __all__ = [
     "BeforeReliableChange",
@@ -46,6 +47,7 @@ __all__ = [
     "PatternMixture",
     "ProportionalHazardsTest",
     "RestrictedMean",
+    "SharedParameterModel",
     "competing_hazards",
     "concordance",
     "cox_ph",
@@ -61,5 +63,6 @@ __all__ = [
     "proportional_hazards_test",
     "restricted_mean",
     "schoenfeld_residuals",
+    "shared_parameter",
     "under_definitions",
 ]
