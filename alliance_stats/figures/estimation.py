@@ -286,5 +286,6 @@ def _note(record: OutcomeComparison, differences: pd.DataFrame, conf_level: floa
     missing = sum(record.outcome.n_missing)
     if missing:
         parts.append(f"{plural(missing, 'missing value')} not drawn.")
-    parts += [f"{note}." for note in dict.fromkeys(differences["note"]) if note]
+    notes = [note for note in dict.fromkeys(differences["note"]) if note]
+    parts += [f"{note[0].upper()}{note[1:]}." for note in notes]
     return " ".join(parts)

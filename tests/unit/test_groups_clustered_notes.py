@@ -58,3 +58,11 @@ def test_families_of_one_size_need_no_note():
     row = compare_groups(frame, outcomes="score", group="group", cluster="family").tidy().iloc[0]
     assert row["estimate"] == pytest.approx(row["mean_1"] - row["mean_2"])
     assert row["note"] == ""
+
+
+def test_a_note_under_the_estimation_figure_opens_with_a_capital():
+    frame = families({"a": [2, 4], "b": [2, 4]}, {"a": [4.0, 4.5], "b": [3.0, 3.4]})
+    frame["family"] = np.tile([f"F{i}" for i in range(6)], 2)
+    comparison = compare_groups(frame, outcomes="score", group="group", cluster="family")
+    figure = estimation_figure(comparison, outcome="score", label="fig-x")
+    assert "Clusters lie in both groups" in figure.note
