@@ -21,6 +21,7 @@ from alliance_stats.figures.group_trajectories import (
     draw_group_means,
     group_trajectory_figure,
 )
+from alliance_stats.figures.hazard import draw_hazard, hazard_figure
 from alliance_stats.figures.incidence import cumulative_incidence_figure, draw_cumulative_incidence
 from alliance_stats.figures.intervals import draw_intervals
 from alliance_stats.figures.johnson_neyman import draw_johnson_neyman, johnson_neyman_figure
@@ -33,6 +34,7 @@ from alliance_stats.figures.slopes import draw_slopes, slopes_figure
 from alliance_stats.figures.split_map import draw_split_map, split_map_figure
 from alliance_stats.figures.survival import draw_kaplan_meier, kaplan_meier_figure
 from alliance_stats.figures.themes import draw_themes, theme_figure
+from alliance_stats.figures.tipping_point import draw_tipping_point, tipping_point_figure
 from alliance_stats.figures.trajectories import draw_trajectories, trajectory_figure
 from alliance_stats.figures.transitions import draw_transitions, transition_figure
 from alliance_stats.figures.variance_partition import (
@@ -55,6 +57,7 @@ __all__ = [
     "draw_funnel",
     "draw_group_means",
     "draw_groups",
+    "draw_hazard",
     "draw_intervals",
     "draw_johnson_neyman",
     "draw_kaplan_meier",
@@ -66,6 +69,7 @@ __all__ = [
     "draw_slopes",
     "draw_split_map",
     "draw_themes",
+    "draw_tipping_point",
     "draw_trajectories",
     "draw_transitions",
     "draw_variance_bars",
@@ -76,6 +80,7 @@ __all__ = [
     "forest_figure",
     "funnel_figure",
     "group_trajectory_figure",
+    "hazard_figure",
     "johnson_neyman_figure",
     "kaplan_meier_figure",
     "one_with_many_figure",
@@ -85,6 +90,7 @@ __all__ = [
     "slopes_figure",
     "split_map_figure",
     "theme_figure",
+    "tipping_point_figure",
     "trajectory_figure",
     "transition_figure",
     "variance_partition_figure",
