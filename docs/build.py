@@ -2,13 +2,15 @@
 
 Each Markdown page of ``docs/pages`` is copied to ``docs/methods``. Its python blocks are executed
 in order, in one namespace a page, and what they print is put beneath them; a block that raises or
-warns ends the build, with the page and its line in the traceback. Two marks are replaced, so that
-what a page says of proofs is what the tests hold:
+warns ends the build, with the page and its line in the traceback. Marks are replaced, so that what
+a page says of proofs is what the tests hold:
 
 ``[[test_lmm_lme4.LOG_LIK]]``
     the value of a named tolerance of a module in ``tests/parity``;
 ``[[lmm_lme4]]``
-    the R packages, with versions, behind a reference of ``tests/parity/reference``.
+    the R packages, with versions, behind a reference of ``tests/parity/reference``;
+``[[coverage/therapist_effect#1]]``
+    the first table of a page of ``docs``.
 """
 
 import ast
@@ -21,12 +23,14 @@ import warnings
 from pathlib import Path
 
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 FOLDER = Path(__file__).parent
 PAGES, METHODS = FOLDER / "pages", FOLDER / "methods"
 PARITY = FOLDER.parent / "tests" / "parity"
 BLOCK = re.compile(r"^```python\n(.*?)^```\n", flags=re.M | re.S)
-MARK = re.compile(r"\[\[([a-z0-9_]+)(?:\.([A-Z0-9_]+))?\]\]")
+MARK = re.compile(r"\[\[([a-z0-9_/]+)(?:\.([A-Z0-9_]+)|#(\d))?\]\]")
+TABLE = re.compile(r"(?:^\|.*\n)+", flags=re.M)
 # Printed frames must not depend on the terminal.
 DISPLAY = (
     "display.width", 110, "display.max_columns", 20, "display.max_rows", 40,
@@ -62,6 +66,7 @@ def _printed(code: object, namespace: dict[str, object]) -> str:
         contextlib.redirect_stdout(io.StringIO()) as out,
         pd.option_context(*DISPLAY),
         warnings.catch_warnings(),
+        threadpool_limits(1),  # many small matrices: threads would only wait for one another
     ):
         warnings.simplefilter("error")
         exec(code, namespace)  # type: ignore[arg-type]
@@ -69,10 +74,15 @@ def _printed(code: object, namespace: dict[str, object]) -> str:
 
 
 def _proof(mark: re.Match[str]) -> str:
-    module, constant = mark.groups()
-    if constant is None:
-        return _packages(json.loads((PARITY / "reference" / f"{module}.json").read_text("utf-8")))
-    return _number(_constants(PARITY / f"{module}.py")[constant])
+    name, constant, table = mark.groups()
+    if table:
+        page = (FOLDER / f"{name}.md").read_text(encoding="utf-8")
+        tables: list[str] = TABLE.findall(page)
+        return tables[int(table) - 1].rstrip("\n")
+    if constant:
+        return _number(_constants(PARITY / f"{name}.py")[constant])
+    reference = json.loads((PARITY / "reference" / f"{name}.json").read_text(encoding="utf-8"))
+    return ", ".join(f"{made} {version}" for made, version in reference["made_with"].items())
 
 
 def _constants(path: Path) -> dict[str, float]:
@@ -97,11 +107,6 @@ def _number(value: float) -> str:
     """Return 1e-7 for 1e-07."""
     mantissa, exponent = f"{value:e}".split("e")
     return f"{float(mantissa):g}e{int(exponent)}"
-
-
-def _packages(reference: dict[str, dict[str, str]]) -> str:
-    """Return "R 4.2.2, lme4 1.1.31": what made a reference."""
-    return ", ".join(f"{name} {version}" for name, version in reference["made_with"].items())
 
 
 if __name__ == "__main__":

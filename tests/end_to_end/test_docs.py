@@ -72,6 +72,12 @@ def test_marks_are_read_from_the_tests(tmp_path):
     assert build.built(page) == "1e-4 R 4.2.2, survival 3.5.3\n"
 
 
+def test_tables_are_read_from_their_pages(tmp_path):
+    found = build.built(page_of(tmp_path, "A\n\n[[coverage/therapist_effect#1]]\n"))
+    table = (build.FOLDER / "coverage" / "therapist_effect.md").read_text(encoding="utf-8")
+    assert found.splitlines()[2:] == [row for row in table.splitlines() if row.startswith("|")]
+
+
 def test_a_mark_of_nothing_ends_the_build(tmp_path):
     with pytest.raises(KeyError, match="NOTHING"):
         build.built(page_of(tmp_path, "[[test_lmm_lme4.NOTHING]]"))
