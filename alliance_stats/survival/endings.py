@@ -1,5 +1,6 @@
 """Who ended, when, and what counts as dropout: one row a unit, under a stated definition."""
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -7,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.checks import finite_or_missing, require_columns
-from alliance_stats.errors import DataError
+from alliance_stats.errors import AllianceStatsWarning, DataError
 from alliance_stats.estimates import one_line
 from alliance_stats.formatting import format_percent, plural
 from alliance_stats.ledger import RowLedger
@@ -20,8 +21,11 @@ from alliance_stats.survival.ending_definitions import (
     ended,
 )
 from alliance_stats.transforms import last_session, person_period, session_origin
+from alliance_stats.transforms.columns import require_new
 
 __all__ = ["Endings", "endings", "under_definitions"]
+
+_NOUNS = {"family": ("family", "families"), "person": ("person", "persons")}
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -39,6 +43,10 @@ class Endings:
             from the study's first session (0 if any session is 0, else 1): with sessions 1, 2, ...
             the last attended session T for a unit that ended, T - 1 for one still in treatment
             (whether it comes back after T is not known yet). The clock of curves and hazards;
+        ``entry``
+            time from which the unit was seen: its first session's number less the study's first.
+            Above 0, it could not have been seen to leave before: give ``entry="entry"`` (Cox:
+            ``start="entry", stop="time"``);
         ``event``
             1 for dropout as defined, else 0;
         ``state``
@@ -134,7 +142,7 @@ class Endings:
 
     def summary(self) -> str:
         """Return the endings in words."""
-        noun = ("family", "families") if self.unit == "family" else ("person", "persons")
+        noun = _NOUNS[self.unit]
         dropped = int(self.units["event"].sum())
         share = format_percent(dropped / len(self.units), 1)
         shared = (
@@ -142,9 +150,11 @@ class Endings:
             if self.unit == "person" and self._study.unit == "family"
             else ""
         )
+        late = _late_entry(self.units, self.unit)
+        late = f"WARNING: {late}\n" if late else ""
         return (
-            f"{shared}Dropout: {self.definition}. {dropped} of {plural(len(self.units), *noun)} "
-            f"({share}).\n{self.rows}"
+            f"{shared}{late}Dropout: {self.definition}. "
+            f"{dropped} of {plural(len(self.units), *noun)} ({share}).\n{self.rows}"
         )
 
 
@@ -167,6 +177,11 @@ def endings(
     Returns
     -------
     Endings
+
+    Warns
+    -----
+    AllianceStatsWarning
+        If units were first seen at different sessions: they are at risk from ``entry`` on.
 
     Raises
     ------
@@ -207,7 +222,10 @@ def endings(
     dropped = definition(units, study, roles[unit]).to_numpy(dtype=bool)
     state = np.where(ended(units, study), "other ending", "ongoing")
     state = np.where(dropped, "dropout", state)
+    require_new(units, ["entry"])
+    origin = session_origin(data, roles["session"])
     units = units.assign(
+        entry=units["first_session"].astype(np.float64) - origin,
         time=units["last_interval"].astype(np.float64),
         event=dropped.astype(np.int64),
         state=state,
@@ -218,7 +236,22 @@ def endings(
         (state != "ongoing") | (units["last_session"] > units["first_session"]),
         reason="still in treatment after the first session, no interval observed yet",
     )
+    if late := _late_entry(units, unit):
+        warnings.warn(late, AllianceStatsWarning, stacklevel=2)
     return Endings(units.reset_index(drop=True), unit, definition.words, rows, study, attended)
+
+
+def _late_entry(units: pd.DataFrame, unit: str) -> str:
+    """Return what to say of units that were first seen later than others, if any."""
+    first = units["first_session"]
+    late = int((first > first.min()).sum())
+    if not late:
+        return ""
+    return (
+        f"{late} of {plural(len(units), *_NOUNS[unit])} were first seen after session "
+        f"{first.min()}, and could not have been seen to leave before: give entry='entry' (Cox: "
+        "start='entry', stop='time'), or they count as at risk from the start."
+    )
 
 
 def under_definitions(

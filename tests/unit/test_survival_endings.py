@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
 
-from alliance_stats.errors import DataError
+from alliance_stats.errors import AllianceStatsWarning, DataError
 from alliance_stats.study import Study
 from alliance_stats.survival import (
     BeforeReliableChange,
@@ -206,3 +206,24 @@ def test_fewer_sessions_goes_by_the_number_of_the_last_one() -> None:
     units = endings(rated, definition).units.set_index("person")
     assert_array_equal(units.loc[["a", "b"], "event"], [0, 1])
     assert definition.words == "treatment ended before session number 6"
+
+
+def test_units_first_seen_later_enter_later() -> None:
+    late = courses(("a", [1, 2], "dropout"), ("b", [5, 6], "dropout"), ("c", [1, 2, 3], "planned"))
+    with pytest.warns(AllianceStatsWarning, match="1 of 3 persons were first seen after session 1"):
+        found = endings(late)
+    units = found.units
+    assert_array_equal(units.set_index("person").loc[["a", "b", "c"], "entry"], [0.0, 4.0, 0.0])
+    assert found.summary().startswith("WARNING: 1 of 3 persons were first seen after session 1")
+    whole = kaplan_meier(units, time="time", event="event", entry="entry").tidy()
+    # b was not at risk before session 5: two at risk after session 2, not three
+    assert whole.set_index("time").loc[2.0, "n_risk"] == 2
+    split = kaplan_meier(found.periods(), time="stop", event="event", entry="start").tidy()
+    split = split[split["time"].isin(whole["time"])]
+    assert_array_equal(whole["n_risk"], split["n_risk"])
+
+
+def test_no_word_of_late_entry_where_all_begin_together() -> None:
+    found = endings(study())
+    assert_array_equal(found.units["entry"], [0.0, 0.0, 0.0])
+    assert "first seen" not in found.summary()
