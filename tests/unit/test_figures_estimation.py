@@ -95,7 +95,7 @@ def test_a_group_of_one_has_no_interval() -> None:
     compared = compare_groups(TWO.iloc[29:], outcomes="alliance", group="group")
     report = estimation_figure(compared, outcome="alliance")
     assert "(no interval)" in report.caption
-    assert "group 'a' has one case" in report.note
+    assert "Group 'a' has one case" in report.note
 
 
 def test_refuses_another_outcome() -> None:
