@@ -181,11 +181,16 @@ class KaplanMeier:
         medians = self.medians()
         lines = [*self._warnings(), "Kaplan-Meier estimate"]
         for curve, (_, median) in zip(self.curves, medians.iterrows(), strict=True):
-            at_last = f"{format_percent(curve.survival[-1], 1)} after {curve.table.time[-1]:g}"
+            at_last = f"{curve.table.time[-1]:g}: {format_percent(curve.survival[-1], 1)}"
             lines.append(
                 f"{curve.label}: {plural(len(curve.exits), 'row')}, "
                 f"{plural(int(median['n_event']), 'event')}; {_median_phrase(median)}; "
-                f"not ended: {at_last}"
+                f"no event by {at_last}"
+            )
+        if any(curve.table.n_censor.any() for curve in self.curves):
+            lines.append(
+                "Censored rows, however they ended, are treated as if they could still have the "
+                "event."
             )
         if self.n_clusters is not None:
             lines.append(f"Standard errors over {format_count(self.n_clusters)} clusters.")
@@ -213,7 +218,11 @@ def kaplan_meier(
     strata: Hashable | Sequence[Hashable] | None = None,
     cluster: Hashable | None = None,
 ) -> KaplanMeier:
-    """Estimate the probability of not having ended by each time.
+    """Estimate the probability of no event by each time.
+
+    Censored rows are treated as if they could still have the event. Where some ended otherwise
+    (planned endings, when the event is dropout), the curve speaks of a world in which no one could:
+    the share that does have the event is :func:`cumulative_incidence`'s.
 
     ``S(t) = prod over s <= t of (1 - d(s) / n(s))`` with d(s) events among n(s) at risk (Kaplan &
     Meier 1958, doi:10.1080/01621459.1958.10501452). The standard error is Greenwood's, or, with

@@ -76,7 +76,8 @@ def test_summary_and_glance() -> None:
     assert result.summary().splitlines() == [
         "WARNING: standard errors over 2 clusters: below about 40 they tend to be too small.",
         "Kaplan-Meier estimate",
-        "all: 4 rows, 3 events; median 3.0, 95% CI [1.0, –]; not ended: 0.0% after 4",
+        "all: 4 rows, 3 events; median 3.0, 95% CI [1.0, –]; no event by 4: 0.0%",
+        "Censored rows, however they ended, are treated as if they could still have the event.",
         "Standard errors over 2 clusters.",
         "4 rows came in (therapist: 2). 4 used (therapist: 2).",
     ]
