@@ -6,12 +6,16 @@ import numpy as np
 import pandas as pd
 import scipy.stats
 
+from alliance_stats.evidence import MetaAnalysis, compare_with, meta_analysis
 from alliance_stats.figures.caterpillar import caterpillar_figure
 from alliance_stats.figures.estimation import estimation_figure
+from alliance_stats.figures.evidence import comparison_figure
 from alliance_stats.figures.flow import flow_figure
 from alliance_stats.figures.forest import forest_figure
 from alliance_stats.figures.funnel import funnel_figure
 from alliance_stats.figures.incidence import cumulative_incidence_figure
+from alliance_stats.figures.meta_forest import meta_forest_figure
+from alliance_stats.figures.meta_funnel import meta_funnel_figure
 from alliance_stats.figures.raincloud import raincloud_figure
 from alliance_stats.figures.report import ReportFigure
 from alliance_stats.figures.residuals import residual_figure
@@ -121,7 +125,7 @@ def forest(estimates: pd.DataFrame) -> ReportFigure:
     )
 
 
-def meta_analysis() -> pd.DataFrame:
+def studies_of_alliance() -> pd.DataFrame:
     rng = np.random.default_rng(23)
     error = rng.uniform(0.05, 0.3, 12)
     effect = 0.25 + rng.normal(0, 0.1, 12) + error * rng.normal(size=12)
@@ -132,7 +136,7 @@ def meta_analysis() -> pd.DataFrame:
 
 
 def pooled_forest() -> ReportFigure:
-    studies = meta_analysis().assign(kind="study", weight=lambda d: 1 / d["std_error"] ** 2)
+    studies = studies_of_alliance().assign(kind="study", weight=lambda d: 1 / d["std_error"] ** 2)
     last = pd.DataFrame(
         {
             "term": ["Pooled", "New study"],
@@ -152,8 +156,22 @@ def pooled_forest() -> ReportFigure:
 
 def funnel() -> ReportFigure:
     return funnel_figure(
-        meta_analysis(), pooled=0.25, effect_label="Correlation (Fisher z)", method="REML"
+        studies_of_alliance(), pooled=0.25, effect_label="Correlation (Fisher z)", method="REML"
     )
+
+
+def pooled(k: int, **options: str) -> MetaAnalysis:
+    """Return a meta-analysis of `k` invented correlations, four to a study."""
+    rng = np.random.default_rng(24)
+    data = pd.DataFrame(
+        {"r": rng.normal(0.25, 0.2, k).clip(-0.9, 0.9), "n": rng.integers(9, 300, k)}
+    )
+    data["study"] = [f"Study {i // 4}" for i in range(k)]
+    return meta_analysis(data, r="r", n="n", **options)
+
+
+def long_names(k: int) -> pd.Series:
+    return pd.Series([(LONG, *OTHER_SCRIPTS)[i % 4] if i % 3 == 0 else f"{i}" for i in range(k)])
 
 
 def shares(*groups: str) -> ReportFigure:
@@ -267,6 +285,20 @@ CASES: Mapping[str, Callable[[], ReportFigure]] = {
     ),
     "forest, pooled": pooled_forest,
     "funnel": funnel,
+    "comparison": lambda: comparison_figure(compare_with(pooled(12), scale="fisher_z")),
+    "comparison, odds ratios and a long name": lambda: comparison_figure(
+        compare_with(pooled(12), scale="fisher_z", on="odds_ratio", label=LONG)
+    ),
+    "meta-analysis": lambda: meta_forest_figure(pooled(12), on="r"),
+    "meta-analysis, 40 studies and long names": lambda: meta_forest_figure(
+        pooled(40), names=long_names(40), effect_label=LONG
+    ),
+    "meta-analysis, three levels": lambda: meta_forest_figure(pooled(16, study="study")),
+    "meta-analysis, one study": lambda: meta_forest_figure(pooled(1, method="fixed"), on="r"),
+    "meta-analysis, funnel": lambda: meta_funnel_figure(pooled(12)),
+    "meta-analysis, funnel of 40 and a long label": lambda: meta_funnel_figure(
+        pooled(40, study="study"), effect_label=LONG
+    ),
     "variance": lambda: shares("therapist", "family", "person", "session (residual)"),
     "variance, long and other names": lambda: shares(LONG, *OTHER_SCRIPTS),
     "slopes": lambda: slopes("within persons", "between persons"),
