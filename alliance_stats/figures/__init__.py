@@ -12,6 +12,7 @@ from alliance_stats.figures.dyads import (
     one_with_many_figure,
 )
 from alliance_stats.figures.estimation import draw_differences, draw_groups, estimation_figure
+from alliance_stats.figures.evidence import comparison_figure
 from alliance_stats.figures.family_strips import draw_family_strip, family_strips_figure
 from alliance_stats.figures.flow import draw_flow, flow_figure
 from alliance_stats.figures.forest import draw_forest, forest_figure
@@ -25,6 +26,8 @@ from alliance_stats.figures.hazard import draw_hazard, hazard_figure
 from alliance_stats.figures.incidence import cumulative_incidence_figure, draw_cumulative_incidence
 from alliance_stats.figures.intervals import draw_intervals
 from alliance_stats.figures.johnson_neyman import draw_johnson_neyman, johnson_neyman_figure
+from alliance_stats.figures.meta_forest import meta_forest_figure
+from alliance_stats.figures.meta_funnel import meta_funnel_figure
 from alliance_stats.figures.raincloud import draw_raincloud, raincloud_figure
 from alliance_stats.figures.report import ReportFigure
 from alliance_stats.figures.residuals import draw_quantiles, draw_residuals, residual_figure
@@ -46,6 +49,7 @@ __all__ = [
     "ReportFigure",
     "actor_partner_figure",
     "caterpillar_figure",
+    "comparison_figure",
     "cumulative_incidence_figure",
     "draw_caterpillar",
     "draw_cumulative_incidence",
@@ -83,6 +87,8 @@ __all__ = [
     "hazard_figure",
     "johnson_neyman_figure",
     "kaplan_meier_figure",
+    "meta_forest_figure",
+    "meta_funnel_figure",
     "one_with_many_figure",
     "raincloud_figure",
     "residual_figure",
