@@ -233,7 +233,11 @@ def _chosen(
 
 
 def _comparable(record: PublishedRecord, on: str, *, named: bool) -> bool:
-    fits = record.effect in SCALES and SCALES[record.effect].family == SCALES[on].family
+    fits = (
+        record.effect in SCALES
+        and SCALES[record.effect].family == SCALES[on].family
+        and not record.key.endswith("intercept")  # the level at zero of all predictors, no effect
+    )
     if named and not fits:
         raise NotIdentifiedError(
             f"Record '{record.key}' has no effect size that converts to {on}"
