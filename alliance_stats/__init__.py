@@ -55,14 +55,19 @@ from alliance_stats.sentences import methods_paragraph, report
 from alliance_stats.simulate import simulate_study
 from alliance_stats.study import Study
 from alliance_stats.survival import (
+    competing_hazards,
     cox_ph,
     cumulative_incidence,
+    discrete_hazard,
+    dropout_sensitivity,
     endings,
     fine_gray,
     gray_test,
     kaplan_meier,
     log_rank,
+    pattern_mixture,
     restricted_mean,
+    shared_parameter,
 )
 from alliance_stats.transforms import decompose, lag, last_session, person_period, running_mean
 
@@ -85,11 +90,14 @@ __all__ = [
     "compare_trajectories",
     "compare_with",
     "comparisons",
+    "competing_hazards",
     "consistency_check",
     "contrasts",
     "cox_ph",
     "cumulative_incidence",
     "decompose",
+    "discrete_hazard",
+    "dropout_sensitivity",
     "endings",
     "estimated_means",
     "example_study",
@@ -110,6 +118,7 @@ __all__ = [
     "methods_paragraph",
     "one_with_many",
     "parametric_bootstrap",
+    "pattern_mixture",
     "person_period",
     "profile",
     "published",
@@ -120,6 +129,7 @@ __all__ = [
     "restricted_mean",
     "running_mean",
     "ruptures",
+    "shared_parameter",
     "simple_slopes",
     "simulate_study",
     "split_alliance",
