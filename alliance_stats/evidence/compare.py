@@ -233,17 +233,14 @@ def _chosen(
 
 
 def _comparable(record: PublishedRecord, on: str, *, named: bool) -> bool:
-    fits = (
-        record.effect in SCALES
-        and SCALES[record.effect].family == SCALES[on].family
-        and not record.key.endswith("intercept")  # the level at zero of all predictors, no effect
-    )
+    fits = record.effect in SCALES and SCALES[record.effect].family == SCALES[on].family
     if named and not fits:
         raise NotIdentifiedError(
             f"Record '{record.key}' has no effect size that converts to {on}"
             + (f" (its effect is {record.effect})." if record.effect else ".")
         )
-    return fits
+    # an intercept is the level where all predictors are zero, not an effect
+    return fits and not record.key.endswith("intercept")
 
 
 def _published_row(record: PublishedRecord, on: str) -> dict[str, object]:
