@@ -62,6 +62,11 @@ class DiscreteHazard:
         return self.fit.family.link
 
     @property
+    def nodes(self) -> int:
+        """Quadrature nodes; 1 is the Laplace approximation, or no integral at all."""
+        return self.fit.nodes if isinstance(self.fit, GeneralizedLinearMixedModel) else 1
+
+    @property
     def n_event(self) -> int:
         """Events in the rows used."""
         return int(self.periods.sessions["n_event"].sum()) - self._certain_events()
@@ -287,6 +292,7 @@ class DiscreteHazard:
                 "n_units": [self.rows.units(self.periods.unit)],
                 "n_event": [self.n_event],
                 "link": [self.link],
+                "nodes": [self.nodes],
                 "baseline": [self.baseline],
                 "log_lik": [self.fit.log_lik],
                 "n_parameters": [n_parameters],
@@ -311,11 +317,12 @@ class DiscreteHazard:
                 f"{interval}, {p_phrase(row.p_value)}"
             )
         if isinstance(self.fit, GeneralizedLinearMixedModel):
+            integral = "Laplace" if self.nodes == 1 else f"quadrature with {self.nodes} nodes"
             for row in self.median_ratios().itertuples():
                 interval = format_interval(row.conf_low, row.conf_high)
                 lines.append(
                     f"Between units of '{row.group}': {row.term} {format_number(row.estimate)}, "
-                    f"95% CI {interval} (per session)"
+                    f"95% CI {interval} (per session; {integral})"
                 )
         return "\n".join([*lines, str(self.rows)])
 

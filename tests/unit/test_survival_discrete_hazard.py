@@ -201,10 +201,24 @@ def test_summary_says_what_the_median_ratio_is(periods: pd.DataFrame) -> None:
     assert text.startswith("WARNING: a variance of random effects is at zero (boundary fit).")
     assert "alliance: hazard ratio 0.56" in text
     assert "median hazard ratio 1.00, 95% CI [1.00, " in text
-    assert "(per session)" in text
+    assert "(per session; Laplace)" in text
     assert "4 set aside: 'alliance' is missing" in text
     with pytest.raises(ValueError, match="no random effects"):
         discrete_hazard("alliance", periods, **COLUMNS, random=None).median_ratios()
+
+
+def test_quadrature_is_for_one_random_effect(periods: pd.DataFrame) -> None:
+    fit = discrete_hazard("alliance", periods, **COLUMNS, nodes=7)
+    assert fit.nodes == 7
+    assert "(per session; quadrature with 7 nodes)" in fit.summary()
+    with pytest.raises(ValueError, match="random=None leaves none"):
+        discrete_hazard("alliance", periods, **COLUMNS, random=None, nodes=7)
+    with pytest.raises(
+        ValueError, match=r"nodes=7 is for one grouping.*\(1 \+ session \| therapist"
+    ):
+        discrete_hazard("alliance", periods, **COLUMNS, random="(1 + session | therapist)", nodes=7)
+    with pytest.raises(ValueError, match="nodes must be a whole number from 1 to 100"):
+        discrete_hazard("alliance", periods, **COLUMNS, nodes=0)
 
 
 def test_competing_hazards_sum_to_at_most_one_and_relabelled_endings_permute(
