@@ -13,6 +13,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 
 __all__ = [
     "MISSING",
+    "decimals_needed",
     "format_bounded",
     "format_count",
     "format_df",
@@ -54,6 +55,30 @@ def format_number(value: float, digits: int = 2) -> str:
     rounded = Decimal(repr(float(value))).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_EVEN)
     text = f"{abs(rounded):f}"
     return f"{_MINUS}{text}" if rounded < 0 else text
+
+
+def decimals_needed(
+    values: Sequence[float],
+    *,
+    null: float = 0.0,
+    std_error: float = math.nan,
+    at_least: int = 2,
+    at_most: int = 6,
+) -> int:
+    """Return how many decimals an estimate and its limits need.
+
+    Enough to show one digit of the standard error, and never so few that a value that is not
+    `null` prints as `null`: an interval that ends at 0.004 shall not end at 0.00.
+    """
+    digits = at_least
+    if math.isfinite(std_error) and std_error > 0.0:
+        digits = max(at_least, min(at_most, -math.floor(math.log10(std_error))))
+    others = [value for value in values if value != null]
+    while digits < at_most and any(
+        format_number(value, digits) == format_number(null, digits) for value in others
+    ):
+        digits += 1
+    return digits
 
 
 def format_bounded(value: float, digits: int = 2) -> str:

@@ -23,6 +23,7 @@ from analyses import (
 )
 from analyses.chapter import Chapter
 from analyses.page import page_html
+from analyses.variables import write_variables
 
 GENERATED = Path(__file__).parents[1] / "reports" / "generated"
 
@@ -61,7 +62,10 @@ ANALYSES = (
 
 
 def main(folder: Path = GENERATED, console: Console | None = None) -> Path:
-    """Run all analyses into `folder`, write ``index.html`` there and return its path."""
+    """Run all analyses into `folder`, write ``index.html`` there and return its path.
+
+    The numbers that the Quarto documents name go beside `folder`, into ``_variables.yml``.
+    """
     console = console or Console()
     started = time.perf_counter()
     chapters: list[Chapter] = []
@@ -80,6 +84,7 @@ def main(folder: Path = GENERATED, console: Console | None = None) -> Path:
         progress.update(task, description="page")
         page = folder / "index.html"
         page.write_text(page_html(chapters), encoding="utf-8", newline="\n")
+        write_variables(folder.parent / "_variables.yml", chapters)
         progress.update(task, advance=1, description="done")
     for chapter in chapters:
         console.print(_summary(chapter), soft_wrap=True, highlight=False)

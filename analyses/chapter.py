@@ -59,7 +59,8 @@ class Chapter:
     sections
         What was done and found.
     numbers
-        Name -> every number the text is made of.
+        Name -> every number the text is made of. The name says how it is printed where a Quarto
+        document asks for it (see :func:`analyses.variables.in_words`).
     headline
         One sentence for the terminal.
     """

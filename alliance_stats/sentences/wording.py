@@ -7,7 +7,7 @@ from typing import Literal
 
 import pandas as pd
 
-from alliance_stats.formatting import format_interval, format_number, format_percent
+from alliance_stats.formatting import decimals_needed, format_interval, format_percent
 
 __all__ = ["DF_WORDS", "DfMethod", "Wording", "decimals", "spread_decimals"]
 
@@ -43,20 +43,9 @@ class Wording:
 
 
 def decimals(row: pd.Series, *, null: float = 0.0, std_error: float = math.nan) -> int:
-    """Return how many decimals (2 to 6) an estimate and its limits need.
-
-    Enough to show one digit of the standard error, and never so few that an estimate or a limit
-    that is not `null` prints as `null`: an interval that ends at 0.004 shall not end at 0.00.
-    """
-    digits = 2
-    if math.isfinite(std_error) and std_error > 0.0:
-        digits = max(2, min(_MOST, -math.floor(math.log10(std_error))))
-    values = [row[name] for name in ("estimate", "conf_low", "conf_high") if row[name] != null]
-    while digits < _MOST and any(
-        format_number(value, digits) == format_number(null, digits) for value in values
-    ):
-        digits += 1
-    return digits
+    """Return how many decimals (2 to 6) the estimate and the limits of a row need."""
+    values = [float(row[name]) for name in ("estimate", "conf_low", "conf_high")]
+    return decimals_needed(values, null=null, std_error=std_error)
 
 
 def spread_decimals(value: float) -> int:

@@ -1,0 +1,74 @@
+"""Numbers for the prose of the Quarto documents: ``{{< var chapter.name >}}``.
+
+Quarto reads them from ``_variables.yml`` at the root of its project. A chapter's floats become
+words here, in the way their names ask for, so that no document holds a typed number.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from numbers import Integral
+from pathlib import Path
+
+from alliance_stats.formatting import (
+    format_count,
+    format_interval,
+    format_number,
+    format_percent,
+    p_phrase,
+    to_markdown,
+)
+from analyses.chapter import Chapter
+
+__all__ = ["in_words", "write_variables"]
+
+_SMALL = 0.1  # a number below it has three decimals, so that two of its digits are seen
+
+
+def write_variables(path: Path, chapters: Sequence[Chapter]) -> None:
+    """Write the numbers of all chapters: chapter -> name -> text, as Markdown."""
+    lines: list[str] = []
+    for chapter in chapters:
+        lines.append(f"{chapter.name}:")
+        # A quoted string of JSON is one of YAML
+        lines += [
+            f"  {name}: {json.dumps(to_markdown(text), ensure_ascii=False)}"
+            for name, text in in_words(chapter.numbers).items()
+        ]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+
+
+def in_words(numbers: Mapping[str, float]) -> dict[str, str]:
+    """Return every number as a text prints it, sorted by name.
+
+    Whole numbers are counts; names that hold ``share`` are proportions, printed in percent; names
+    that hold ``p`` are p-values, printed as ``p = .034``. All others have two decimals, three
+    where the estimate is below 0.1; ``x_low`` and ``x_high`` have as many as their estimate ``x``,
+    and stand together as ``x_ci``: ``95% CI [0.12, 0.30]``.
+    """
+    return dict(sorted(_all(numbers)))
+
+
+def _all(numbers: Mapping[str, float]) -> Iterator[tuple[str, str]]:
+    for name, value in numbers.items():
+        estimate = numbers.get(name.removesuffix("_low").removesuffix("_high"), value)
+        yield name, _one(name, value, _digits(estimate))
+        low, high = numbers.get(f"{name}_low"), numbers.get(f"{name}_high")
+        if low is not None and high is not None and math.isfinite(low) and math.isfinite(high):
+            if "share" in name.split("_"):
+                limits = f"[{_one(name, low, 0)}, {_one(name, high, 0)}]"
+            else:
+                limits = format_interval(low, high, _digits(value))
+            yield f"{name}_ci", f"95% CI {limits}"
+
+
+def _one(name: str, value: float, digits: int) -> str:
+    if isinstance(value, Integral):
+        return format_count(value)
+    if "share" in name.split("_"):
+        return format_percent(value)
+    return p_phrase(value) if "p" in name.split("_") else format_number(value, digits)
+
+
+def _digits(estimate: float) -> int:
+    return 3 if 0 < abs(estimate) < _SMALL else 2
