@@ -117,15 +117,17 @@ def scores(frame: pd.DataFrame, column: str) -> npt.NDArray[np.float64]:
         text = pd.to_numeric(values.astype(object), errors="coerce").isna() & values.notna()
         if text.any():
             shown = ", ".join(repr(value) for value in values[text].unique()[:_VALUES_SHOWN])
-            comma = values[text].astype(str).str.fullmatch(r"\s*-?\d+,\d+\s*").all()
+            written = values[text].astype(str)
+            comma = written.str.fullmatch(r"\s*-?\d+,\d+\s*").all()
+            thousands = written.str.fullmatch(r"\s*-?\d{1,3},\d{3}\s*").all()
+            advice = "Correct those values, or set them to missing."
+            if thousands:
+                advice = "Their comma may separate decimals or thousands: write them without it."
+            elif comma:
+                advice = "Those are decimal commas: read the file with decimal=','."
             raise DataError(
                 f"Column '{column}' must be numeric, but holds {shown} in "
-                f"{describe_rows(text, frame.index)}. "
-                + (
-                    "Those are decimal commas: read the file with decimal=','."
-                    if comma
-                    else "Correct those values, or set them to missing."
-                )
+                f"{describe_rows(text, frame.index)}. {advice}"
             )
     return finite_or_missing(values.to_frame(), column)
 
@@ -160,8 +162,8 @@ def check_range(frame: pd.DataFrame, column: str, *, low: float, high: float) ->
         column,
         (values < low) | (values > high),
         found=f"is outside its declared range {low:g} to {high:g}",
-        advice="Correct them; a code for a missing rating (such as 9 or 99) must be set to "
-        "missing first.",
+        advice="Correct them; a code for a missing rating (such as 9, 99 or -99) must be set to "
+        f"missing first, as in data['{column}'].replace(-99, float('nan')).",
     )
 
 

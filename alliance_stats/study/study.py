@@ -164,11 +164,15 @@ class Study:
         score_range: _Range | None = None,
         local_ids: Sequence[str] = (),
         sheet: str | None = None,
+        separator: str | None = None,
+        decimal: str = ".",
+        encoding: str = "utf-8",
     ) -> "Study":
         """Read a file and check it as :meth:`from_frame` does.
 
-        The suffix says the format: ``.csv`` (UTF-8, commas, decimal points), ``.tsv``, ``.xlsx``,
-        ``.parquet``, ``.sav`` / ``.zsav`` (SPSS), ``.dta`` (Stata), ``.sas7bdat`` (SAS). See
+        The suffix says the format: ``.csv`` (UTF-8, commas, decimal points, unless said
+        otherwise), ``.tsv``, ``.xlsx``, ``.parquet``, ``.sav`` / ``.zsav`` (SPSS), ``.dta``
+        (Stata), ``.sas7bdat`` (SAS). See
         :func:`~alliance_stats.study.readers.read_table` for what each reader does with ids, row
         labels, value labels and user-missing codes; what it changed is in ``study.notes``.
 
@@ -178,6 +182,10 @@ class Study:
             The file.
         sheet
             Sheet of an Excel file; needed where it has more than one.
+        separator, decimal, encoding
+            How a text file is written, as in ``separator=";", decimal=",", encoding="cp1252"`` of
+            German, Dutch or Swedish Excel. Never guessed: by default comma (tab in .tsv), point
+            and UTF-8, and a file that is written otherwise is refused.
         person, family, therapist, session, time, role, rater, alliance, outcome, ending, \
         ending_session, unit, score_range, local_ids
             As in :meth:`from_frame`.
@@ -194,6 +202,9 @@ class Study:
             ids=[column for column in (person, family, therapist) if column],
             labelled=[column for column in (role, rater, ending) if column],
             sheet=sheet,
+            separator=separator,
+            decimal=decimal,
+            encoding=encoding,
         )
         study = cls.from_frame(
             table.frame,

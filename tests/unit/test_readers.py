@@ -96,28 +96,199 @@ def test_an_empty_file_is_refused(tmp_path: Path):
     assert refused(header_only) == "data has no rows: there is nothing to compute from."
 
 
-def test_another_encoding_is_refused_with_what_to_do(tmp_path: Path):
-    path = written(tmp_path, "person,family\nJosé,1\n", encoding="cp1252")
+HEADER = "person,family,session,alliance\n"
+EXCEL_EUROPE = {"separator": ";", "decimal": ",", "encoding": "cp1252"}
+
+
+def test_european_excel_is_read_when_declared(tmp_path: Path):
+    text = (
+        "person;family;session;alliance;Größe;Datum;Notiz\r\n"
+        "José;1;1;4,5;1,75;12.03.2024;kam zu spät; 10 min\r\n"
+        "Ána;1;1;-0,5;;;\r\n"
+        "007;2;1;3;1,60;13.03.2024;\r\n"
+    ).replace("spät; 10", "spät, 10")
+    path = written(tmp_path, text, encoding="cp1252")
+    study = Study.from_file(path, **ROLES, **EXCEL_EUROPE)
+    assert study.persons["person"].tolist() == ["José", "Ána", "007"]
+    assert study.sessions["alliance"].tolist() == [4.5, -0.5, 3.0]
+    np.testing.assert_array_equal(study.sessions["Größe"], [1.75, np.nan, 1.6])
+    assert study.sessions["Datum"].tolist()[0] == "12.03.2024"
+    assert study.notes == ()
+
+
+def test_european_excel_is_refused_with_the_arguments_to_pass(tmp_path: Path):
+    text = "person;family;session;alliance\nJosé;1;1;4,5\n"
+    path = written(tmp_path, text, encoding="cp1252")
     assert refused(path).startswith(
-        "'study.csv' is not UTF-8 text (byte 17). Save it as UTF-8, or read it yourself: "
-        "Study.from_frame(pandas.read_csv('study.csv', encoding='cp1252'), ...)"
+        "'study.csv' is not UTF-8 text (byte 34). Pass the encoding it was saved in: Excel on "
+        "Windows writes encoding='cp1252' as 'CSV', on a Mac 'mac_roman'. "
+    )
+    assert refused(path, encoding="cp1252") == (
+        "'study.csv' separates its columns by ';', not ','. Pass separator=';', decimal=',' if "
+        "commas such as in '4,5' separate decimals."
+    )
+    assert refused(path, encoding="cp1252", separator=";") == (
+        "Column 'alliance' of 'study.csv' holds '4,5' in row 2, whose comma may separate decimals "
+        "or thousands. If decimals, pass decimal=',' (text files) or store them as numbers "
+        "(Excel); if thousands, take the commas out of the file; if it is text, read the file "
+        "yourself and use Study.from_frame."
     )
 
 
-def test_semicolons_are_refused_with_the_line_to_run(tmp_path: Path):
-    path = written(tmp_path, "person;family;session;alliance\na;1;1;4,5\n")
-    assert refused(path).startswith(
-        "'study.csv' separates its columns by ';', not ','. Read it yourself: Study.from_frame("
-        "pandas.read_csv('study.csv', sep=';', decimal=','), ...)"
-    )
-
-
-def test_decimal_commas_in_quotes_are_recognised(tmp_path: Path):
-    path = written(tmp_path, 'person,family,session,alliance\na,1,1,"4,5"\nb,1,1,3\n')
+def test_another_separator_without_decimals_is_named_alone(tmp_path: Path):
+    path = written(tmp_path, "person\tfamily\tsession\talliance\na\t1\t1\t4\n")
     assert refused(path) == (
-        "Column 'alliance' must be numeric, but holds '4,5' in row 2. Those are decimal commas: "
-        "read the file with decimal=','."
+        "'study.csv' separates its columns by '\\t', not ','. Pass separator='\\t'."
     )
+
+
+@pytest.mark.parametrize("cell", ["1.234", "1.234,5", "4.5", "1 234,5", "1\u00a0234", "1'234,5"])
+def test_a_mark_of_two_meanings_is_refused_under_decimal_commas(tmp_path: Path, cell: str):
+    text = f"person;family;session;alliance\na;1;1;4,5\nb;1;1;{cell}\n"
+    path = written(tmp_path, text)
+    assert refused(path, separator=";", decimal=",") == (
+        f"Column 'alliance' of 'study.csv' holds '{cell}' in row 3, which under decimal=',' could "
+        "be read in two ways: its mark may separate thousands or decimals. Write the column with "
+        "decimal commas and without thousands separators."
+    )
+
+
+@pytest.mark.parametrize("cell", ["1,234.5", "1 234", "1.234.567"])
+def test_thousands_are_refused_under_decimal_points(tmp_path: Path, cell: str):
+    path = written(tmp_path, HEADER + f'a,1,1,"{cell}"\n')
+    assert refused(path) == (
+        f"Column 'alliance' of 'study.csv' holds '{cell}' in row 2, which seems to separate "
+        "thousands. Take the separators out of the file; if it is text, read the file yourself "
+        "and use Study.from_frame."
+    )
+
+
+def test_quoted_decimal_commas_are_read_when_declared(tmp_path: Path):
+    path = written(tmp_path, HEADER + 'a,1,1,"4,5"\nb,1,1,3\n')
+    assert "holds '4,5' in row 2, whose comma may separate decimals or thousands." in refused(path)
+    study = Study.from_file(path, **ROLES, decimal=",")
+    assert study.sessions["alliance"].tolist() == [4.5, 3.0]
+
+
+def test_numbers_are_read_as_python_reads_them(tmp_path: Path):
+    path = written(tmp_path, HEADER + "a,1,1, 0.1\nb,1,1,1e-3\nc,1,1,.30000000000000004\n")
+    assert Study.from_file(path, **ROLES).sessions["alliance"].tolist() == [
+        0.1,
+        1e-3,
+        0.30000000000000004,
+    ]
+    path = written(tmp_path, HEADER + "a,1,1,inf\n")
+    assert refused(path).startswith("Column 'alliance' is infinite in row 2.")
+
+
+def test_truth_values_and_words_keep_their_kind(tmp_path: Path):
+    path = written(tmp_path, "person,left,seen,why\na,TRUE,True,None\nb,FALSE,,moved\n")
+    frame = read_table(path, ids=["person"]).frame
+    assert frame["left"].dtype == bool
+    assert frame["seen"].tolist()[0] is True
+    assert frame["seen"].isna().tolist() == [False, True]
+    assert frame["why"].tolist() == ["None", "moved"]
+
+
+def test_words_for_missing_are_counted(tmp_path: Path):
+    path = written(tmp_path, HEADER + "a,1,1,NA\nb,1,1,4\nc,1,1,n/a\nd,1,1,  \n")
+    study = Study.from_file(path, **ROLES)
+    np.testing.assert_array_equal(study.sessions["alliance"], [np.nan, 4.0, np.nan, np.nan])
+    assert study.notes == ("Read as missing: 'NA', 'n/a' (alliance 2).",)
+
+
+def test_a_code_for_missing_is_never_guessed(tmp_path: Path):
+    path = written(tmp_path, HEADER + "a,1,1,4\nb,1,1,-99\n")
+    assert refused(path, score_range=(1, 7)) == (
+        "Column 'alliance' is outside its declared range 1 to 7 in row 3 (-99). Correct them; a "
+        "code for a missing rating (such as 9, 99 or -99) must be set to missing first, as in "
+        "data['alliance'].replace(-99, float('nan'))."
+    )
+
+
+def test_a_word_among_scores_is_refused(tmp_path: Path):
+    path = written(tmp_path, HEADER + "a,1,1,4\nb,1,1,absent\n")
+    assert refused(path) == (
+        "Column 'alliance' must be numeric, but holds 'absent' in row 3. Correct those values, or "
+        "set them to missing."
+    )
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-8-sig"])
+def test_marked_and_wide_text_is_read_when_declared(tmp_path: Path, encoding: str):
+    path = written(tmp_path, HEADER + "José,1,1,4\n", encoding=encoding)
+    study = Study.from_file(path, **ROLES, encoding=encoding)
+    assert study.persons["person"].tolist() == ["José"]
+
+
+def test_wide_text_is_refused_with_its_encoding(tmp_path: Path):
+    path = written(tmp_path, HEADER, encoding="utf-16")
+    assert refused(path) == "'study.csv' is UTF-16 text: pass encoding='utf-16'."
+    path = written(tmp_path, HEADER + "a,1,1,4\n", encoding="utf-16-le")
+    assert refused(path) == (
+        "'study.csv' holds NUL bytes (the first in line 1): it is damaged, not a text file, or "
+        "UTF-16 without a mark (then pass encoding='utf-16-le')."
+    )
+    path = written(tmp_path, HEADER + "a,1,1,4\nb,1,\0,4\n")
+    assert "holds NUL bytes (the first in line 3)" in refused(path)
+
+
+def test_utf8_under_another_name_is_refused(tmp_path: Path):
+    path = written(tmp_path, HEADER + "José,1,1,4\n")
+    assert refused(path, encoding="cp1252") == (
+        "'study.csv' is UTF-8 text, and encoding='cp1252' would garble its letters. Leave "
+        "encoding= out."
+    )
+
+
+def test_declarations_are_checked(tmp_path: Path, data: pd.DataFrame):
+    path = written(tmp_path, HEADER + "a,1,1,4\n")
+    for option, value, message in [
+        ("separator", ";;", "separator must be one mark"),
+        ("separator", "a", "separator must be one mark"),
+        ("decimal", ";", "decimal must be one of '.', ','"),
+        ("encoding", "cp0", "encoding='cp0' is unknown."),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            Study.from_file(path, **ROLES, **{option: value})
+    data.to_parquet(tmp_path / "study.parquet")
+    assert refused(tmp_path / "study.parquet", decimal=",") == (
+        "separator=, decimal= and encoding= say how a text file is written; 'study.parquet' is "
+        "none. Leave them out."
+    )
+
+
+def test_a_folder_is_refused(tmp_path: Path):
+    folder = tmp_path / "study.csv"
+    folder.mkdir()
+    assert refused(folder) == f"'{folder}' is a folder, not a file. Name a file in it."
+
+
+def test_excels_empty_columns_and_short_rows_are_passed_over_and_said(tmp_path: Path):
+    path = written(tmp_path, "person,family,session,alliance,,\na,1,1,4,,\nb,1,1\n,,,,,\n")
+    study = Study.from_file(path, **ROLES)
+    assert study.sessions.columns.tolist() == ["person", "family", "session", "alliance"]
+    np.testing.assert_array_equal(study.sessions["alliance"], [4.0, np.nan])
+    assert study.notes == ("1 row ended before the last column: the rest was read as missing.",)
+    path = written(tmp_path, "person,family,session,alliance,\na,1,1,4,x\n")
+    assert read_table(path).frame["Unnamed: 4"].tolist() == ["x"]
+
+
+def test_a_first_row_without_names_is_refused(tmp_path: Path):
+    path = written(tmp_path, ",,\n" + HEADER + "a,1,1,4\n")
+    assert refused(path) == (
+        "The first row of 'study.csv' is blank. Names of columns stand in the first row; delete "
+        "what is above them."
+    )
+    path = written(tmp_path, "sep=;\n" + HEADER.replace(",", ";") + "a;1;1;4\n")
+    assert refused(path, separator=";") == (
+        "Delete the first line of 'study.csv' ('sep='), which is for Excel only."
+    )
+
+
+def test_an_open_quotation_mark_is_refused(tmp_path: Path):
+    path = written(tmp_path, HEADER + '"a,1,1,4\nb,1,1,4\n')
+    assert refused(path).startswith("'study.csv' is not a table: unexpected end of data (line 3).")
 
 
 def test_a_name_that_stands_twice_is_refused(tmp_path: Path):
@@ -128,7 +299,10 @@ def test_a_name_that_stands_twice_is_refused(tmp_path: Path):
 @pytest.mark.parametrize("row", ["a,1,1,4,5\n", "a,1,1,4\nb,1,1,4,5\n"])
 def test_a_row_longer_than_the_header_is_refused(tmp_path: Path, row: str):
     path = written(tmp_path, "person,family,session,alliance\n" + row)
-    assert "is not a table: some row has more values than the header has names" in refused(path)
+    assert refused(path) == (
+        f"'study.csv' is not a table: row {1 + row.count(chr(10))} has 5 values, but the header "
+        "has 4 names. Put text that contains the separator in quotes."
+    )
 
 
 def test_leading_zeros_are_not_lost(tmp_path: Path):
@@ -196,6 +370,28 @@ def test_excel_refuses_an_empty_sheet_and_a_name_that_stands_twice(tmp_path: Pat
     assert refused(path) == "Sheet 'ratings' of 'study.xlsx' is empty: it has no header row."
     pd.DataFrame([["person", "person"], [1, 2]]).to_excel(path, index=False, header=False)
     assert refused(path) == "'study.xlsx' names the column 'person' twice; rename one of them."
+
+
+def test_excel_cells_are_read_as_text_files_are(tmp_path: Path):
+    path = tmp_path / "study.xlsx"
+    rows = [
+        ["person", "family", "session", "alliance", "why", None],
+        ["a", 1, 1, "4.5", "None", None],
+        ["b", 1, 1, "NA", "moved", None],
+        ["c", 1, 1, 3, " ", None],
+    ]
+    pd.DataFrame(rows).to_excel(path, index=False, header=False)
+    table = read_table(path, ids=["person", "family"])
+    np.testing.assert_array_equal(table.frame["alliance"], [4.5, np.nan, 3.0])
+    assert table.frame["why"].tolist()[:2] == ["None", "moved"]
+    assert table.frame["why"].isna().tolist() == [False, False, True]
+    assert table.frame.columns.tolist() == ["person", "family", "session", "alliance", "why"]
+    assert table.notes == ("Read as missing: 'NA' (alliance 1).",)
+    rows[1][3] = "4,5"
+    pd.DataFrame(rows).to_excel(path, index=False, header=False)
+    assert "holds '4,5' in row 2, whose comma may separate decimals or thousands." in refused(path)
+    pd.DataFrame([[None, None], ["person", "family"]]).to_excel(path, index=False, header=False)
+    assert refused(path).startswith("The first row of sheet 'Sheet1' of 'study.xlsx' is blank.")
 
 
 @pytest.mark.parametrize(

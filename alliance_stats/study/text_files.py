@@ -1,0 +1,156 @@
+"""CSV and TSV: text that has to be told how it writes its columns, numbers and letters."""
+
+import codecs
+import csv
+import io
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from alliance_stats.checks import check_choice
+from alliance_stats.errors import DataError
+from alliance_stats.formatting import plural
+from alliance_stats.study.cells import TableFile, refuse_repeated_names, settled
+
+__all__ = ["SEPARATORS", "read_text"]
+
+SEPARATORS = {".csv": ",", ".tsv": "\t"}
+"""The separator that a suffix stands for."""
+
+_OTHERS = (";", "\t", ",", "|")
+_UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+def read_text(
+    file: Path,
+    *,
+    ids: Sequence[str],
+    separator: str | None = None,
+    decimal: str = ".",
+    encoding: str = "utf-8",
+) -> TableFile:
+    """Read a text table as it is declared to be written; see ``read_table``."""
+    check_choice(decimal, (".", ","), name="decimal")
+    mark = SEPARATORS[file.suffix.lower()] if separator is None else separator
+    if len(mark) != 1 or mark in "\"'\r\n. " or mark.isalnum():
+        raise ValueError(f"separator must be one mark, such as ';' or '\\t'; got {separator!r}.")
+    records = _records(_decoded(file, encoding), file, mark)
+    header = _header(records, file, mark)
+    body, notes = _evened(records[1:], header, file)
+    raw = pd.DataFrame(
+        body,
+        columns=[name or f"Unnamed: {place}" for place, name in enumerate(header)],
+        index=pd.RangeIndex(2, 2 + len(body)),  # the row numbers that a spreadsheet shows
+        dtype=object,
+    )
+    nameless = [f"Unnamed: {place}" for place, name in enumerate(header) if not name]
+    empty = [column for column in nameless if not raw[column].str.strip().any()]
+    table = settled(raw.drop(columns=empty), ids=ids, file_name=file.name, decimal=decimal)
+    return TableFile(table.frame, (*notes, *table.notes))
+
+
+def _decoded(file: Path, encoding: str) -> str:
+    raw = file.read_bytes()
+    name = _codec(encoding)
+    if raw.startswith(_UTF16_MARKS) and not name.startswith("utf-16"):
+        raise DataError(f"'{file.name}' is UTF-16 text: pass encoding='utf-16'.")
+    if not name.startswith("utf") and not raw.isascii() and _is_utf8(raw):
+        raise DataError(
+            f"'{file.name}' is UTF-8 text, and encoding='{encoding}' would garble its letters. "
+            "Leave encoding= out."
+        )
+    try:
+        text = raw.decode("utf-8-sig" if name == "utf-8" else encoding)
+    except UnicodeError as error:
+        where = f" (byte {error.start})" if isinstance(error, UnicodeDecodeError) else ""
+        advice = "Excel on Windows writes encoding='cp1252' as 'CSV', on a Mac 'mac_roman'."
+        raise DataError(
+            f"'{file.name}' is not {name.upper()} text{where}. Pass the encoding it was saved in: "
+            f"{advice} Look at names with accents afterwards, or save it as 'CSV UTF-8'."
+        ) from error
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise DataError(
+            f"'{file.name}' holds NUL bytes (the first in line {line}): it is damaged, not a text "
+            "file, or UTF-16 without a mark (then pass encoding='utf-16-le')."
+        )
+    return text
+
+
+def _codec(encoding: str) -> str:
+    try:
+        return codecs.lookup(encoding).name
+    except LookupError as error:
+        raise ValueError(
+            f"encoding={encoding!r} is unknown. Most text files are 'utf-8', 'cp1252' or 'utf-16'."
+        ) from error
+
+
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _records(text: str, file: Path, separator: str) -> list[list[str]]:
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    try:
+        return list(lines)
+    except csv.Error as error:
+        raise DataError(
+            f"'{file.name}' is not a table: {error} (line {lines.line_num}). A quotation mark "
+            "opens text that the same mark must close; inside it, write the mark twice."
+        ) from error
+
+
+def _header(records: list[list[str]], file: Path, separator: str) -> list[str]:
+    if not any(any(cell.strip() for cell in record) for record in records):
+        raise DataError(f"'{file.name}' is empty: it has no header row.")
+    header = records[0]
+    if not any(cell.strip() for cell in header):
+        raise DataError(
+            f"The first row of '{file.name}' is blank. Names of columns stand in the first row; "
+            "delete what is above them."
+        )
+    if re.fullmatch("sep=.?", separator.join(header).strip()):
+        raise DataError(
+            f"Delete the first line of '{file.name}' ('sep='), which is for Excel only."
+        )
+    if len(header) == 1:
+        for other in _OTHERS:
+            if other in header[0] and other != separator:
+                raise DataError(_other_separator(records, file, separator, other))
+    refuse_repeated_names(header, file.name)
+    return header
+
+
+def _other_separator(records: list[list[str]], file: Path, separator: str, other: str) -> str:
+    cells = [cell for record in records[1:] for cell in separator.join(record).split(other)]
+    commas = other != "," and any(re.fullmatch(r"\s*-?[0-9]+,[0-9]+\s*", cell) for cell in cells)
+    advice = f"separator={other!r}" + (", decimal=','" if commas else "")
+    return f"'{file.name}' separates its columns by {other!r}, not {separator!r}. Pass {advice}" + (
+        " if commas such as in '4,5' separate decimals." if commas else "."
+    )
+
+
+def _evened(
+    records: list[list[str]], header: list[str], file: Path
+) -> tuple[list[list[str]], tuple[str, ...]]:
+    """Give every row as many cells as the header; a row that holds more values is refused."""
+    width = len(header)
+    short = 0
+    evened = []
+    for number, record in enumerate(records, start=2):
+        if any(cell.strip() for cell in record[width:]):
+            raise DataError(
+                f"'{file.name}' is not a table: row {number} has {len(record)} values, but the "
+                f"header has {width} names. Put text that contains the separator in quotes."
+            )
+        short += 0 < len(record) < width
+        evened.append((record + [""] * width)[:width])
+    note = f"{plural(short, 'row')} ended before the last column: the rest was read as missing."
+    return evened, ((note,) if short else ())
