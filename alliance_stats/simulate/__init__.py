@@ -7,6 +7,7 @@ from alliance_stats.simulate.truth import (
     EndingTruth,
     InterviewTruth,
     SymptomTruth,
+    TherapistRatingTruth,
 )
 
 __all__ = [
@@ -16,5 +17,6 @@ __all__ = [
     "InterviewTruth",
     "SimulatedStudy",
     "SymptomTruth",
+    "TherapistRatingTruth",
     "simulate_study",
 ]

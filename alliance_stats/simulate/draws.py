@@ -1,66 +1,30 @@
-"""The draws behind a simulated study: arrays in, arrays out, one generator for all of them."""
+"""The draws behind a simulated study: ratings, symptoms and endings, arrays in, arrays out."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
-from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
+from alliance_stats.simulate.levels import Levels, draw_levels
+from alliance_stats.simulate.therapist_ratings import draw_therapist_ratings
 from alliance_stats.simulate.truth import (
     ALLIANCE_CENTRE,
-    COMPOSITIONS,
-    EXPERIENCE_YEARS,
-    FRAMEWORK_SHARE,
-    TRAUMA_SHARE,
+    SCORE_DECIMALS,
+    SCORE_RANGE,
     AllianceTruth,
     EndingTruth,
     SymptomTruth,
 )
+from alliance_stats.simulate.units import Bools, Ints, Units
 
 __all__ = [
     "Courses",
     "Ratings",
-    "Units",
     "draw_courses",
     "draw_ratings",
     "draw_symptoms",
-    "draw_units",
 ]
-
-SCORE_RANGE = (1.0, 7.0)
-"""Lowest and highest possible rating."""
-
-_SCORE_DECIMALS = 2
-_FEWEST_FAMILIES_EACH = 2
-
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Units:
-    """Who takes part: three frames, each naming its parent by position.
-
-    Attributes
-    ----------
-    therapists
-        ``therapist, experience, framework``.
-    families
-        ``family, investment, parent_trauma, therapist_emotion``.
-    persons
-        ``person, role``.
-    therapist_of, family_of
-        Position of each family's therapist, shape (families,); of each person's family, shape
-        (persons,), not decreasing.
-    """
-
-    therapists: pd.DataFrame
-    families: pd.DataFrame
-    persons: pd.DataFrame
-    therapist_of: Ints
-    family_of: Ints
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,10 +33,8 @@ class Ratings:
 
     Attributes
     ----------
-    level
-        Expected rating at session 0 given every random effect but growth, shape (persons,).
-    apart
-        Whether the person stands apart from a split family, shape (persons,).
+    levels
+        Expected ratings at session 0, and the parts they are made of.
     rupture
         Whether the session is a rupture, shape (persons, sessions).
     complete
@@ -80,13 +42,15 @@ class Ratings:
         shape (persons, sessions).
     recorded
         The same with missing ratings as NaN.
+    by_therapist
+        The therapist's ratings of the alliance with each person, shape (persons, sessions).
     """
 
-    level: Array
-    apart: Bools
+    levels: Levels
     rupture: Bools
     complete: Array
     recorded: Array
+    by_therapist: Array
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,39 +69,6 @@ class Courses:
     ending: npt.NDArray[np.str_]
 
 
-def draw_units(n_therapists: int, n_families: int, rng: np.random.Generator) -> Units:
-    """Draw therapists, their families and the families' members."""
-    fewest = _FEWEST_FAMILIES_EACH * n_therapists
-    if n_therapists < 2 or n_families < fewest:
-        raise DataError(
-            "A study needs at least 2 therapists and 2 families for each of them; "
-            f"got {n_therapists} therapists and {n_families} families."
-        )
-    extra = rng.integers(n_therapists, size=n_families - fewest)
-    every = np.repeat(np.arange(n_therapists), _FEWEST_FAMILIES_EACH)
-    therapist_of = np.sort(np.concatenate([every, extra]))
-    informed = np.zeros(n_therapists, dtype=bool)
-    informed[: round(FRAMEWORK_SHARE * n_therapists)] = True
-    low, high = EXPERIENCE_YEARS
-    therapists = pd.DataFrame(
-        {
-            "therapist": _ids("T", n_therapists),
-            "experience": rng.integers(low, high + 1, size=n_therapists),
-            "framework": np.where(rng.permutation(informed), "trauma-informed", "usual"),
-        }
-    )
-    families = pd.DataFrame(
-        {
-            "family": _ids("F", n_families),
-            "investment": rng.standard_normal(n_families).round(2),
-            "parent_trauma": (rng.random(n_families) < TRAUMA_SHARE).astype(np.int64),
-            "therapist_emotion": rng.standard_normal(n_families).round(2),
-        }
-    )
-    persons, family_of = _draw_persons(families["family"].to_list(), rng)
-    return Units(therapists, families, persons, therapist_of, family_of)
-
-
 def draw_ratings(
     units: Units,
     truth: AllianceTruth,
@@ -145,23 +76,32 @@ def draw_ratings(
     n_sessions: int,
     missing_rating: float,
     rng: np.random.Generator,
+    rng_of_therapists: np.random.Generator,
 ) -> Ratings:
     """Draw the alliance of every person over `n_sessions` sessions, as `truth` says.
 
     A first rating is never missing; each later one is, with chance `missing_rating`, whatever its
     value.
     """
-    level, apart = _draw_levels(units, truth, rng)
-    shape = (len(level), n_sessions)
+    levels = draw_levels(units, truth, rng)
+    shape = (len(levels.expected), n_sessions)
     session = np.arange(1, n_sessions + 1)
     growth = truth.session + truth.sd_growth * rng.standard_normal(shape[0])
     rupture = (rng.random(shape) < truth.rupture_rate) & (session > 1)
     shift = truth.rupture_depth * (truth.rupture_rate * (session > 1) - rupture)
     noise = truth.sd_residual * rng.standard_normal(shape)
-    raw = level[:, None] + growth[:, None] * session + shift + noise
-    complete = np.clip(raw.round(_SCORE_DECIMALS), *SCORE_RANGE)
+    raw = levels.expected[:, None] + growth[:, None] * session + shift + noise
+    complete = np.clip(raw.round(SCORE_DECIMALS), *SCORE_RANGE)
     missing = (rng.random(shape) < missing_rating) & (session > 1)
-    return Ratings(level, apart, rupture, complete, np.where(missing, np.nan, complete))
+    return Ratings(
+        levels,
+        rupture,
+        complete,
+        recorded=np.where(missing, np.nan, complete),
+        by_therapist=draw_therapist_ratings(
+            units, levels, truth, n_sessions=n_sessions, rng=rng_of_therapists
+        ),
+    )
 
 
 def draw_symptoms(
@@ -173,7 +113,7 @@ def draw_symptoms(
     person = truth.sd_person * rng.standard_normal(len(units.persons))
     stable = person + (family + therapist[units.therapist_of])[units.family_of]
     session = np.arange(1, ratings.complete.shape[1] + 1)
-    level = ratings.level[:, None]
+    level = ratings.levels.expected[:, None]
     expected = (
         truth.intercept
         + truth.session * session
@@ -235,66 +175,3 @@ def alliance_so_far(recorded: Array, family_of: Ints, n_families: int) -> Array:
     mean = np.divide(total, count, out=np.zeros_like(total), where=count > 0)
     so_far: Array = mean.cumsum(axis=1) / (count > 0).cumsum(axis=1)
     return so_far
-
-
-def _draw_persons(families: list[str], rng: np.random.Generator) -> tuple[pd.DataFrame, Ints]:
-    shares = np.array(list(COMPOSITIONS.values()))
-    drawn = rng.choice(len(COMPOSITIONS), size=len(families), p=shares / shares.sum())
-    compositions = list(COMPOSITIONS)
-    members = [
-        (position, f"{family}-{role}", role)
-        for position, (family, which) in enumerate(zip(families, drawn, strict=True))
-        for role in compositions[which]
-    ]
-    frame = pd.DataFrame(members, columns=["position", "person", "role"])
-    return frame[["person", "role"]], frame["position"].to_numpy(dtype=np.int64)
-
-
-def _draw_levels(
-    units: Units, truth: AllianceTruth, rng: np.random.Generator
-) -> tuple[Array, Bools]:
-    """Draw every person's expected rating at session 0, and who stands apart in a split family."""
-    informed = (units.therapists["framework"] == "trauma-informed").to_numpy().astype(float)
-    therapist = (
-        truth.experience * units.therapists["experience"].to_numpy()
-        + truth.trauma_informed * informed
-        + truth.sd_therapist * rng.standard_normal(len(informed))
-    )
-    barriers = units.families
-    trauma_effect = (
-        truth.parent_trauma + truth.parent_trauma_by_trauma_informed * informed[units.therapist_of]
-    )
-    family = (
-        therapist[units.therapist_of]
-        + truth.investment * barriers["investment"].to_numpy()
-        + trauma_effect * barriers["parent_trauma"].to_numpy()
-        + truth.therapist_emotion * barriers["therapist_emotion"].to_numpy()
-        + truth.sd_family * rng.standard_normal(len(barriers))
-    )
-    apart, shift = _draw_splits(units, truth, rng)
-    role = np.array([truth.role(role) for role in units.persons["role"]])
-    person = truth.sd_person * rng.standard_normal(len(role))
-    level: Array = truth.intercept + role + family[units.family_of] + person + shift
-    return level, apart
-
-
-def _draw_splits(
-    units: Units, truth: AllianceTruth, rng: np.random.Generator
-) -> tuple[Bools, Array]:
-    """Let one member of some families stand apart, up or down."""
-    n_families = len(units.families)
-    split = rng.random(n_families) < truth.split_probability
-    sizes = np.bincount(units.family_of, minlength=n_families)
-    first = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    chosen = first + rng.integers(sizes)
-    direction = np.where(rng.random(n_families) < 0.5, -1.0, 1.0)
-    apart = np.zeros(len(units.family_of), dtype=bool)
-    apart[chosen[split]] = True
-    shift = np.where(apart, truth.split_size * direction[units.family_of], 0.0)
-    return apart, shift
-
-
-def _ids(letter: str, count: int) -> list[str]:
-    width = 2 if letter == "T" else 3
-    width = max(width, len(str(count)))
-    return [f"{letter}{number:0{width}d}" for number in range(1, count + 1)]

@@ -15,7 +15,7 @@ from alliance_stats.simulate.truth import (
     SymptomTruth,
 )
 
-__all__ = ["TRUTH_SCALES", "truth_of"]
+__all__ = ["TRUTH_SCALES", "plain_terms", "truth_of"]
 
 TRUTH_SCALES: Mapping[str, str] = MappingProxyType(
     {
@@ -23,6 +23,12 @@ TRUTH_SCALES: Mapping[str, str] = MappingProxyType(
         "session 0, mother, experience 0, usual framework and no barrier; sd__ are SDs",
         "alliance_plain": "points of the 1-7 alliance score, for alliance ~ session + role: the "
         "predictors left out are averaged over in the intercept and stand in the SDs",
+        "therapist_alliance": "points of the therapist's 1-7 rating of the alliance with a member, "
+        "intercept at session 0; sd__ are SDs; the reciprocities are correlations with the "
+        "therapist's, family's and person's part of the member's own alliance",
+        "one_with_many": "variances in squared points, and correlations, of mothers' and their "
+        "therapists' ratings at the first session, with no predictor: named as one_with_many() "
+        "names them",
         "symptoms": "points of the symptom score; within: per point of a rating's deviation from "
         "the person's true level; between: per point of that level; intercept at session 0 and "
         "a level of 5 with no deviation; sd__ are SDs",
@@ -52,7 +58,9 @@ def truth_of(
     ``alliance ~ session + ...``, ``alliance.sd__family`` beside the SD of the family effect.
     """
     named = {f"alliance.{term}": value for term, value in _alliance_terms(alliance).items()}
-    named |= {f"alliance_plain.{term}": value for term, value in _plain_terms(alliance).items()}
+    named |= {f"alliance_plain.{term}": value for term, value in plain_terms(alliance).items()}
+    named |= {f"therapist_alliance.{term}": v for term, v in _therapist_terms(alliance).items()}
+    named |= {f"one_with_many.{term}": v for term, v in _first_ratings_of_mothers(alliance).items()}
     named |= {
         "symptoms.(Intercept)": symptoms.intercept,
         "symptoms.session": symptoms.session,
@@ -106,8 +114,11 @@ def _alliance_terms(truth: AllianceTruth) -> dict[str, float]:
     }
 
 
-def _plain_terms(truth: AllianceTruth) -> dict[str, float]:
-    """Average over the predictors left out: means to the intercept, variances to their level."""
+def plain_terms(truth: AllianceTruth) -> dict[str, float]:
+    """Return the terms of ``alliance ~ session + role``, averaged over the predictors left out.
+
+    Their means are in the intercept, their variances in the SD of their level.
+    """
     low, high = EXPERIENCE_YEARS
     share, trauma = FRAMEWORK_SHARE, TRAUMA_SHARE
     moderation = truth.parent_trauma_by_trauma_informed
@@ -140,6 +151,49 @@ def _plain_terms(truth: AllianceTruth) -> dict[str, float]:
         "sd__family": math.sqrt(family),
         "sd__person": full["sd__person"],
         "sd__Observation": full["sd__Observation"],
+    }
+
+
+def _therapist_terms(truth: AllianceTruth) -> dict[str, float]:
+    own = truth.by_therapist
+    return {
+        "(Intercept)": own.intercept,
+        "session": own.session,
+        "sd__therapist": own.sd_therapist,
+        "sd__family": own.sd_family,
+        "sd__person": own.sd_person,
+        "sd__Observation": own.sd_residual,
+        "generalized_reciprocity": own.generalized_reciprocity,
+        "dyadic_reciprocity": own.dyadic_reciprocity,
+    }
+
+
+def _first_ratings_of_mothers(truth: AllianceTruth) -> dict[str, float]:
+    """Return what a one-with-many model of one mother a family finds at the first session."""
+    own, plain = truth.by_therapist, plain_terms(truth)
+    mothers = {roles: share for roles, share in COMPOSITIONS.items() if "mother" in roles}
+    # which member stands apart is drawn evenly, so a mother does in one of as many families as
+    # it has members; first ratings hold no rupture
+    apart = sum(share / len(roles) for roles, share in mothers.items()) / sum(mothers.values())
+    client = (
+        plain["sd__family"] ** 2
+        + truth.sd_person**2
+        + truth.sd_growth**2
+        + truth.split_probability * truth.split_size**2 * apart
+        + truth.sd_residual**2
+    )
+    therapist = own.sd_family**2 + own.sd_person**2 + own.sd_residual**2
+    shared = own.dyadic_reciprocity * (
+        plain["sd__family"] * own.sd_family + truth.sd_person * own.sd_person
+    )
+    defined = plain["sd__therapist"] > 0.0 and own.sd_therapist > 0.0
+    return {
+        "client|therapist": plain["sd__therapist"] ** 2,
+        "client|dyad": client,
+        "therapist|therapist": own.sd_therapist**2,
+        "therapist|dyad": therapist,
+        "generalized reciprocity": own.generalized_reciprocity if defined else math.nan,
+        "dyadic reciprocity": shared / math.sqrt(client * therapist),
     }
 
 

@@ -10,23 +10,22 @@ import pandas as pd
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
 from alliance_stats.simulate.draws import (
-    SCORE_RANGE,
     Courses,
     Ratings,
-    Units,
     draw_courses,
     draw_ratings,
     draw_symptoms,
-    draw_units,
 )
 from alliance_stats.simulate.naming import truth_of
 from alliance_stats.simulate.truth import (
     ALLIANCE_CENTRE,
+    SCORE_RANGE,
     AllianceTruth,
     EndingTruth,
     InterviewTruth,
     SymptomTruth,
 )
+from alliance_stats.simulate.units import Units, draw_units
 from alliance_stats.study import Study
 
 __all__ = ["SimulatedStudy", "simulate_study"]
@@ -76,7 +75,8 @@ def simulate_study(
     """Simulate a study of the alliance in family treatment, with known truth.
 
     Families of two to four members come to their therapist together, session by session; every
-    member rates the alliance and their symptoms each time. After each attended session the family
+    member rates the alliance and their symptoms each time, and the therapist rates the alliance
+    with each member. After each attended session the family
     may drop out, end as planned, be transferred, or go on; the odds of dropping out follow the
     family's alliance so far, the barriers (parents' investment, parental trauma, the therapist's
     emotion) and the therapist. A whole family ends together.
@@ -100,7 +100,8 @@ def simulate_study(
     SimulatedStudy
         Columns of its sessions: ``therapist, family, person, role, session, alliance`` (1-7),
         ``symptoms``, ``ending``, ``experience`` (years), ``framework``, ``investment``,
-        ``parent_trauma``, ``therapist_emotion``, ``parent_alliance``.
+        ``parent_trauma``, ``therapist_emotion``, ``parent_alliance``, ``therapist_alliance``
+        (1-7, the therapist's rating of the alliance with this member).
 
     Raises
     ------
@@ -117,6 +118,8 @@ def simulate_study(
     alliance, symptoms = alliance or AllianceTruth(), symptoms or SymptomTruth()
     endings, interviews = endings or EndingTruth(), interviews or InterviewTruth()
     rng = np.random.default_rng(seed)
+    # a stream of its own: whatever therapists' ratings draw, the rest of the study stays as it is
+    of_therapists = rng.spawn(1)[0]
     units = draw_units(n_therapists, n_families, rng)
     ratings = draw_ratings(
         units,
@@ -124,6 +127,7 @@ def simulate_study(
         n_sessions=endings.available_sessions[1],
         missing_rating=missing_rating,
         rng=rng,
+        rng_of_therapists=of_therapists,
     )
     scores = draw_symptoms(units, ratings, symptoms, rng)
     courses = draw_courses(units, ratings, endings, rng)
@@ -184,14 +188,15 @@ def _assemble(
             "parent_trauma": of_family["parent_trauma"],
             "therapist_emotion": of_family["therapist_emotion"],
             "parent_alliance": of_family["parent_alliance"],
+            "therapist_alliance": ratings.by_therapist[row, column],
         }
     )
     latent = pd.DataFrame(
         {
             **keys,
-            "level": ratings.level[row],
+            "level": ratings.levels.expected[row],
             "alliance": ratings.complete[row, column],
-            "apart": ratings.apart[row],
+            "apart": ratings.levels.apart[row],
             "rupture": ratings.rupture[row, column],
         }
     )
@@ -203,7 +208,7 @@ def _draw_parent_alliance(
 ) -> pd.Series:
     """Describe each family's parent alliance as successful or not, by its parents' mean level."""
     parents = units.persons["role"].isin(_PARENTS).to_numpy()
-    level = pd.Series(ratings.level[parents]).groupby(units.family_of[parents]).mean()
+    level = pd.Series(ratings.levels.expected[parents]).groupby(units.family_of[parents]).mean()
     log_odds = truth.successful + truth.parent_level * (level.to_numpy() - ALLIANCE_CENTRE)
     successful = rng.random(len(log_odds)) < 1.0 / (1.0 + np.exp(-log_odds))
     return pd.Series(np.where(successful, "successful", "unsuccessful"))

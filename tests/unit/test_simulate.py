@@ -13,6 +13,7 @@ from alliance_stats.simulate import (
     EndingTruth,
     InterviewTruth,
     SymptomTruth,
+    TherapistRatingTruth,
     simulate_study,
 )
 from alliance_stats.simulate.draws import alliance_so_far
@@ -227,6 +228,72 @@ def test_ratings_have_the_stated_spread_and_growth():
     assert person.std() < sqrt(simulated.truth["alliance.sd__person"] ** 2 + roles)
 
 
+def test_whatever_therapists_rate_the_rest_of_the_study_stays():
+    harsh = AllianceTruth(by_therapist=TherapistRatingTruth(intercept=3.0, sd_person=0.0))
+    mine = simulate_study(seed=7).study.sessions
+    theirs = simulate_study(seed=7, alliance=harsh).study.sessions
+    column = "therapist_alliance"
+    pd.testing.assert_frame_equal(mine.drop(columns=column), theirs.drop(columns=column))
+    assert theirs[column].mean() == pytest.approx(mine[column].mean() - 1.4, abs=0.05)
+
+
+def test_therapists_rate_every_member_at_every_session_on_the_same_scale(simulated):
+    rated = simulated.study.sessions["therapist_alliance"]
+    assert rated.notna().all()
+    assert rated.between(1, 7).all()
+    assert rated.isin([1.0, 7.0]).mean() < 0.005
+
+
+def many_therapists(alliance: AllianceTruth) -> tuple[pd.DataFrame, dict[str, float]]:
+    endings = EndingTruth(available_sessions=(2, 2))
+    made = simulate_study(
+        n_therapists=1500, n_families=6000, alliance=alliance, endings=endings, seed=11
+    )
+    return made.study.sessions.query("session == 1 and role == 'mother'"), dict(made.truth)
+
+
+def test_mothers_and_therapists_agree_as_the_stated_reciprocities_say():
+    mothers, truth = many_therapists(AllianceTruth())
+    pairs = mothers[["alliance", "therapist_alliance"]]
+    therapists = mothers["therapist"]
+    n = therapists.value_counts()
+    within = pairs - pairs.groupby(therapists).transform("mean")
+    # one-way analysis of (co)variance: unbiased moments within and between therapists
+    dyad = within.T @ within / (len(pairs) - len(n))
+    means = pairs.groupby(therapists).mean() - pairs.mean()
+    between = (means.T * n.loc[means.index].to_numpy()) @ means / (len(n) - 1)
+    size = (n.sum() - (n**2).sum() / n.sum()) / (len(n) - 1)
+    therapist = ((between - dyad) / size).to_numpy()
+    dyad = dyad.to_numpy()
+    found = {
+        "client|therapist": therapist[0, 0],
+        "client|dyad": dyad[0, 0],
+        "therapist|therapist": therapist[1, 1],
+        "therapist|dyad": dyad[1, 1],
+        "generalized reciprocity": therapist[0, 1] / sqrt(therapist[0, 0] * therapist[1, 1]),
+        "dyadic reciprocity": dyad[0, 1] / sqrt(dyad[0, 0] * dyad[1, 1]),
+    }
+    # 1,500 therapists: a correlation's standard error is about .03 where effects are estimated
+    # from four clients each, a variance's below .015
+    for name, value in found.items():
+        margin = 0.12 if name == "generalized reciprocity" else 0.05
+        assert value == pytest.approx(truth[f"one_with_many.{name}"], abs=margin), name
+
+
+def test_without_reciprocity_the_two_ratings_of_a_dyad_are_unrelated():
+    alone = TherapistRatingTruth(generalized_reciprocity=0.0, dyadic_reciprocity=0.0)
+    mothers, truth = many_therapists(AllianceTruth(by_therapist=alone))
+    # some 5,600 pairs: four standard errors
+    assert abs(mothers["alliance"].corr(mothers["therapist_alliance"])) < 0.055
+    assert truth["one_with_many.dyadic reciprocity"] == 0.0
+
+
+def test_where_members_do_not_differ_there_is_nothing_to_return():
+    flat = AllianceTruth(sd_person=0.0, split_probability=0.0)
+    made = simulate_study(alliance=flat, seed=3)
+    assert made.study.sessions["therapist_alliance"].notna().all()
+
+
 def test_interviewed_parents_come_from_both_groups_evenly(simulated):
     themes = simulated.themes
     assert len(themes) == 26
@@ -279,6 +346,11 @@ def test_impossible_sizes_are_refused(arguments, message):
         (lambda: AllianceTruth(sd_family=-0.1), "AllianceTruth.sd_family is an SD"),
         (lambda: AllianceTruth(rupture_rate=1.2), "rupture_rate must lie between 0 and 1; got 1.2"),
         (lambda: SymptomTruth(within=float("nan")), "SymptomTruth.within must be finite"),
+        (lambda: TherapistRatingTruth(sd_family=-1.0), "TherapistRatingTruth.sd_family is an SD"),
+        (
+            lambda: TherapistRatingTruth(dyadic_reciprocity=1.2),
+            "dyadic_reciprocity is a correlation and must lie between -1 and 1; got 1.2",
+        ),
         (lambda: EndingTruth(available_sessions=(9, 8)), "lowest first; got \\(9, 8\\)"),
         (
             lambda: InterviewTruth(themes={"x": (0.5, 1.5)}),
