@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import optimize, special, stats
+from scipy import optimize, stats
 
 from alliance_stats.checks import check_conf_level, group_codes
 from alliance_stats.errors import NotIdentifiedError
@@ -227,7 +227,7 @@ class _Problem:
             fixed_point = (state.b @ state.b + state.arrow.trace) / len(state.b)
             return float(fixed_point / variance - 1.0)
         nu, d = 1.0 / variance, state.n_event
-        gain = state.b + special.digamma(nu + d) - special.digamma(nu) - np.log1p(d / nu)
+        gain = state.b + _summed(1.0 / (nu + _before(d)), d) - np.log1p(d / nu)
         return float(-gain.sum() * nu)
 
     def log_lik(self, variance: float) -> float:
@@ -253,9 +253,22 @@ def _gamma_correction(d: Array, nu: float) -> float:
 
     ``sum over groups of d - (nu + d) log(1 + d/nu) + sum over i < d of log(1 + i/nu)``.
     """
-    counts = d.astype(np.int64)
-    rising = np.concatenate(([0.0], np.cumsum(np.log1p(np.arange(counts.max()) / nu))))
-    return float((d - (nu + d) * np.log1p(d / nu) + rising[counts]).sum())
+    rising = _summed(np.log1p(_before(d) / nu), d)
+    return float((d - (nu + d) * np.log1p(d / nu) + rising).sum())
+
+
+def _before(d: Array) -> Array:
+    """Return 0, 1, ..., the largest of the counts d less one."""
+    return np.arange(d.max(), dtype=np.float64)
+
+
+def _summed(values: Array, d: Array) -> Array:
+    """Return, for each of the counts d, the sum of the first d values.
+
+    With ``1 / (nu + i)`` it is digamma(nu + d) - digamma(nu), whose own difference loses every
+    digit where the variance is small and nu large.
+    """
+    return np.concatenate(([0.0], np.cumsum(values)))[d.astype(np.int64)]
 
 
 def _solve_variance(problem: _Problem) -> float:

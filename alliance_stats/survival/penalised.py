@@ -37,8 +37,9 @@ def gamma_penalty(theta: float) -> Penalty:
     """Return ``sum(exp(b) - 1 - b) / theta``: frailties exp(b) gamma, mean 1, variance theta."""
 
     def penalty(b: Array) -> tuple[float, Array, Array]:
-        w = np.exp(b)
-        return float((w - 1.0 - b).sum()) / theta, (w - 1.0) / theta, w / theta
+        # b shrinks with theta: exp(b) - 1 would lose the digits that the division brings up
+        excess = np.expm1(b)
+        return float((excess - b).sum()) / theta, excess / theta, (excess + 1.0) / theta
 
     return penalty
 
