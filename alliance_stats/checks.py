@@ -5,6 +5,8 @@ column and the rows, and gives back what the caller needs next. Nothing here cha
 """
 
 import difflib
+import re
+import unicodedata
 from collections.abc import Hashable, Iterable, Sequence
 
 import numpy as np
@@ -18,6 +20,7 @@ __all__ = [
     "check_conf_level",
     "check_frame",
     "check_not_empty",
+    "check_spelling",
     "describe_rows",
     "did_you_mean",
     "finite_or_missing",
@@ -153,6 +156,82 @@ def group_codes(values: pd.Series) -> tuple[npt.NDArray[np.int64], pd.Index]:
         values = values.cat.remove_unused_categories()
     codes, labels = pd.factorize(values, sort=True)
     return codes.astype(np.int64), pd.Index(labels)
+
+
+def check_spelling(
+    values: pd.Series, *, kind: str = "label", within: pd.Series | None = None
+) -> None:
+    """Refuse a blank label, and two spellings that are probably one.
+
+    Labels look alike that differ by case, spaces (also non-breaking or invisible ones), composed
+    or separate accents, kinds of dashes, leading zeros, or being a number or text. To be called
+    wherever a column's values say which group, unit or role a row belongs to; numbers and missing
+    values pass.
+
+    Parameters
+    ----------
+    values
+        The column, under its name and with the frame's row labels.
+    kind
+        What a value stands for, in the message (``"label"``, ``"unit"``).
+    within
+        Column of equal length: only spellings that share its value are held against each other.
+    """
+    if pd.api.types.is_numeric_dtype(values.dtype):  # booleans too
+        return
+    seen = pd.DataFrame(
+        {"within": 0 if within is None else within.to_numpy(), "value": values.to_numpy(object)}
+    )
+    distinct = seen[seen["value"].notna()].drop_duplicates()
+    distinct = distinct.assign(plain=[_plain_spelling(value) for value in distinct["value"]])
+    blank = distinct.loc[distinct["plain"] == "", "value"]
+    if len(blank):
+        raise DataError(
+            f"Column '{values.name}' is blank in "
+            f"{describe_rows(seen['value'].isin(list(blank)), values.index)}, and a blank is no "
+            f"{kind}. Fill it in, or set it to missing."
+        )
+    twice = distinct.duplicated(["within", "plain"], keep=False)
+    if not twice.any():
+        return
+    first = distinct[twice].iloc[0]
+    alike = distinct.loc[
+        (distinct["within"] == first["within"]) & (distinct["plain"] == first["plain"]), "value"
+    ]
+    here = seen["within"] == first["within"]
+    spellings = [
+        f"{shown} ({describe_rows(here & (seen['value'] == value), values.index)})"
+        for value, shown in zip(alike, _told_apart(list(alike)), strict=True)
+    ]
+    raise DataError(
+        f"Column '{values.name}' spells what looks like one {kind} in {len(spellings)} ways: "
+        f"{', '.join(spellings)}. Spell it in one way; if they are different {kind}s, rename one."
+    )
+
+
+def _plain_spelling(value: object) -> str:
+    """Return what a careless eye takes a label for: no case, spare spaces or leading zeros."""
+    text = unicodedata.normalize("NFKC", str(value))
+    kinds = {character: unicodedata.category(character) for character in set(text)}
+    text = "".join("-" if kinds[c] == "Pd" else c for c in text if kinds[c] != "Cf")
+    text = " ".join(text.split()).casefold()
+    text = re.sub(r"(?<![\d.])0+(?=\d)", "", text)
+    return re.sub(r"^(\d+)\.0*$", r"\1", text)
+
+
+def _told_apart(values: list[object]) -> list[str]:
+    """Return each value as Python writes it, in ASCII where signs would look the same."""
+    plain = [
+        int(value) if isinstance(value, float) and value.is_integer() else value for value in values
+    ]
+    shown = [repr(value) for value in plain]
+    plain_letters = all(c.isascii() or c.isalpha() for text in shown for c in text)
+    if (
+        len({unicodedata.normalize("NFC", text) for text in shown}) < len(shown)
+        or not plain_letters
+    ):
+        return [ascii(value) for value in plain]
+    return shown
 
 
 def check_conf_level(conf_level: float) -> float:

@@ -8,7 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from alliance_stats.checks import check_choice, check_conf_level, check_frame, require_columns
+from alliance_stats.checks import (
+    check_choice,
+    check_conf_level,
+    check_frame,
+    check_spelling,
+    require_columns,
+)
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import format_interval, format_number, plural
@@ -251,6 +257,7 @@ def _numbers(data: pd.DataFrame, coders: Sequence[str], level: str) -> Array:
             f"coders; '{coders[0]}' is of type {columns[0].dtype}."
         )
     stacked = pd.concat([c.astype(object) for c in columns], ignore_index=True)
+    check_spelling(stacked.rename(", ".join(map(str, coders))), kind="code")
     codes = pd.factorize(stacked, sort=False)[0].astype(float)
     return np.where(codes < 0, math.nan, codes).reshape(len(columns), len(data)).T
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from alliance_stats.checks import check_conf_level, check_frame
+from alliance_stats.checks import check_conf_level, check_frame, check_spelling
 from alliance_stats.effect_sizes import clopper_pearson
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import one_line
@@ -112,6 +112,7 @@ def classify(
     check_frame(data)
     if len(set(labels)) != 2:
         raise DataError(f"labels must be two different names; got {labels}.")
+    check_spelling(pd.Series(labels, name="labels", dtype=object))
     verdict = rule(data)
     codes = np.where(verdict.isna(), -1, np.where(verdict.fillna(value=False), 0, 1))
     column = pd.Series(

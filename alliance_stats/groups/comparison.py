@@ -231,8 +231,8 @@ def compare_groups(
     Raises
     ------
     DataError
-        If a column is missing or of the wrong type, there are fewer than two groups, labels differ
-        only by case or space, an outcome is constant, or the test does not fit.
+        If a column is missing or of the wrong type, there are fewer than two groups, labels look
+        alike or are blank, an outcome is constant, or the test does not fit.
     NotIdentifiedError
         If the data hold no information on what the test needs, as a variance.
     """

@@ -1,6 +1,5 @@
 """From a frame to what a test sees: one outcome, its groups, its design."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -11,6 +10,7 @@ import pandas as pd
 
 from alliance_stats.checks import (
     check_frame,
+    check_spelling,
     describe_rows,
     finite_or_missing,
     group_codes,
@@ -27,8 +27,8 @@ __all__ = [
     "Kind",
     "Outcome",
     "Samples",
-    "check_group_labels",
     "check_varies",
+    "grouped",
     "read_outcome",
     "read_samples",
 ]
@@ -172,9 +172,10 @@ def read_samples(
     rows = RowLedger.start(data, levels)
     for column in [group, *units]:
         data, rows = rows.keep(data, data[column].notna(), reason=f"'{column}' is missing")
-    codes, index = group_codes(data[group])
-    labels = tuple(str(label) for label in index)
-    check_group_labels(group, labels)
+    codes, labels = grouped(data, group)
+    for i, column in enumerate(nesting):
+        outer = pd.Series(_within(data, nesting[:i]), index=data.index) if i else None
+        check_spelling(data[column], kind="cluster", within=outer)
     return Samples(
         data=data,
         group_column=group,
@@ -229,6 +230,7 @@ def read_outcome(samples: Samples, name: str) -> Outcome:
 def _read_values(data: pd.DataFrame, name: str) -> tuple[Array, Kind, tuple[str, ...]]:
     column = data[name]
     if isinstance(column.dtype, pd.CategoricalDtype) and column.cat.ordered:
+        check_spelling(column)
         codes = column.cat.codes.to_numpy().astype(float)
         codes[codes < 0] = np.nan
         return codes, "ordinal", tuple(str(label) for label in column.cat.categories)
@@ -284,21 +286,15 @@ def _check_roles(
         )
 
 
-def check_group_labels(group: str, labels: tuple[str, ...]) -> None:
-    """Raise unless there are two groups whose names differ by more than case or space."""
+def grouped(data: pd.DataFrame, group: str) -> tuple[Codes, tuple[str, ...]]:
+    """Return each row's group as a number (-1 where missing), and at least two groups' names."""
+    check_spelling(data[group])
+    codes, index = group_codes(data[group])
+    labels = tuple(str(label) for label in index)
     if len(labels) < 2:
         found = f"only the group '{labels[0]}'" if labels else "no group at all"
         raise DataError(f"Column '{group}' holds {found}; a comparison needs at least two groups.")
-    seen: dict[str, str] = {}
-    for label in labels:
-        plain = re.sub(r"\s+", " ", label).strip().casefold()
-        if plain in seen:
-            raise DataError(
-                f"Column '{group}' has labels that differ only by case or space: "
-                f"{seen[plain]!r} and {label!r}. Write them alike if they are one group, or rename "
-                "one."
-            )
-        seen[plain] = label
+    return codes, labels
 
 
 def _within(data: pd.DataFrame, columns: list[str]) -> Codes:
@@ -313,6 +309,7 @@ def _pair_codes(data: pd.DataFrame, paired: str, group: Codes, labels: tuple[str
             + ", ".join(labels)
             + "."
         )
+    check_spelling(data[paired], kind="pair")
     pairs = group_codes(data[paired])[0]
     twice = pd.DataFrame({"pair": pairs, "group": group}).duplicated(keep=False).to_numpy()
     if twice.any():

@@ -8,11 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from alliance_stats.checks import check_frame, finite_or_missing, group_codes, require_columns
+from alliance_stats.checks import (
+    check_frame,
+    check_spelling,
+    finite_or_missing,
+    group_codes,
+    require_columns,
+)
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import MISSING, format_count, format_number, format_percent
-from alliance_stats.groups.samples import Codes, check_group_labels
+from alliance_stats.groups.samples import Codes, grouped
 from alliance_stats.ledger import RowLedger
 
 __all__ = ["TableOne", "standardised_difference", "table_one"]
@@ -153,9 +159,7 @@ def table_one(
     data, rows = rows.keep(data, data[group].notna(), reason=f"'{group}' is missing")
     if unit is not None:
         data, rows = _one_row_a_unit(data, [group, *variables], unit, rows)
-    codes, index = group_codes(data[group])
-    labels = tuple(str(label) for label in index)
-    check_group_labels(group, labels)
+    codes, labels = grouped(data, group)
     tables = [_describe(data, variable, codes, labels) for variable in variables]
     sizes = tuple(int((codes == g).sum()) for g in range(len(labels)))
     name = unit_name or unit or "row"
@@ -185,6 +189,7 @@ def _one_row_a_unit(
     data: pd.DataFrame, columns: list[str], unit: str, rows: RowLedger
 ) -> tuple[pd.DataFrame, RowLedger]:
     data, rows = rows.keep(data, data[unit].notna(), reason=f"'{unit}' is missing")
+    check_spelling(data[unit], kind="unit")
     for column in columns:
         different = data.groupby(unit, observed=True)[column].nunique(dropna=False)
         if (different > 1).any():
@@ -253,6 +258,7 @@ def _binary(values: Array, variable: str, codes: Codes, labels: tuple[str, ...])
 def _categorical(
     column: pd.Series, variable: str, codes: Codes, labels: tuple[str, ...]
 ) -> pd.DataFrame:
+    check_spelling(column, kind="category")
     level_codes, levels = group_codes(column)
     if len(levels) == 0:
         raise DataError(f"'{variable}' is missing in every row.")

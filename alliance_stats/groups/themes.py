@@ -9,6 +9,7 @@ import pandas as pd
 from alliance_stats.checks import (
     check_conf_level,
     check_frame,
+    check_spelling,
     describe_rows,
     require_columns,
     require_present,
@@ -161,6 +162,7 @@ def compare_themes(
 def check_one_row_a_unit(data: pd.DataFrame, unit: str, *, within: Sequence[str] = ()) -> None:
     """Raise if a unit stands in more than one row (of one value of the columns `within`)."""
     require_present(data, unit, why="to tell which rows are one case's")
+    check_spelling(data[unit], kind="unit")
     twice = data.duplicated([unit, *within], keep=False).to_numpy()
     if not twice.any():
         return

@@ -11,6 +11,7 @@ import pandas as pd
 from alliance_stats.checks import (
     check_choice,
     check_frame,
+    check_spelling,
     finite_or_missing,
     group_codes,
     require_columns,
@@ -18,7 +19,7 @@ from alliance_stats.checks import (
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import format_interval, format_number, t_phrase
-from alliance_stats.groups.samples import Codes, check_group_labels
+from alliance_stats.groups.samples import Codes, grouped
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import LinearMixedModel, lmm
 from alliance_stats.multilevel.linear_functions import DfMethod, LinearEstimates, infer
@@ -192,9 +193,7 @@ def compare_trajectories(
     check_frame(data)
     require_columns(data, [outcome, time, group, person, *nested_in])
     check_choice(df_method, ("satterthwaite", "kenward-roger", "normal"), name="df_method")
-    codes, index = group_codes(data[group])
-    labels = tuple(str(label) for label in index)
-    check_group_labels(group, labels)
+    codes, labels = grouped(data, group)
     if len(labels) != 2:
         raise DataError(
             f"compare_trajectories compares two groups; '{group}' holds {len(labels)}: "
@@ -229,6 +228,10 @@ def _numbered(
         index=data.index,
     )
     for i, column in enumerate(levels):
+        outer = [f"level{k}" for k in range(i)]
+        check_spelling(
+            data[column], kind="unit", within=frame.groupby(outer).ngroup() if outer else None
+        )
         numbers = group_codes(data[column])[0]
         frame[f"level{i}"] = np.where(numbers >= 0, numbers, np.nan)
     return frame

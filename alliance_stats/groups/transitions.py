@@ -8,13 +8,19 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from alliance_stats.checks import check_conf_level, check_frame, group_codes, require_columns
+from alliance_stats.checks import (
+    check_conf_level,
+    check_frame,
+    check_spelling,
+    group_codes,
+    require_columns,
+)
 from alliance_stats.effect_sizes import clopper_pearson
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import format_count, format_percent, p_phrase
 from alliance_stats.groups.freeman_halton import freeman_halton_p
-from alliance_stats.groups.samples import check_group_labels
+from alliance_stats.groups.samples import grouped
 from alliance_stats.groups.themes import binary_theme, check_one_row_a_unit
 from alliance_stats.ledger import RowLedger
 
@@ -170,9 +176,7 @@ def theme_transitions(
     )
     if kept.empty:
         raise NotIdentifiedError(f"No case has its group, '{early}' and its later state.")
-    codes, index = group_codes(kept[group])
-    labels = tuple(str(label) for label in index)
-    check_group_labels(group, labels)
+    codes, labels = grouped(kept, group)
     used = (data[group].notna() & complete).to_numpy()
     counts = np.zeros((len(labels), 2, len(states)))
     np.add.at(counts, (codes, before[used].to_numpy(int), after[used].to_numpy(int)), 1.0)
@@ -184,6 +188,7 @@ def _later_states(
 ) -> tuple[pd.Series, tuple[str, ...]]:
     """Return each case's later state as a number (-1 where missing), and the states' names."""
     if isinstance(later, str):
+        check_spelling(data[later])
         codes, index = group_codes(data[later])
         return pd.Series(codes, index=data.index), tuple(str(label) for label in index)
     if not later:

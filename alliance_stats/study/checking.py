@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from alliance_stats.checks import units_with_several
+from alliance_stats.checks import check_spelling, units_with_several
 from alliance_stats.errors import DataError
 from alliance_stats.study.endings import check_endings, check_rows_after, warn_of_padded_rows
 from alliance_stats.study.ids import check_nesting, global_ids
@@ -47,6 +47,9 @@ def checked(
     """Return the frame with plain ids, whole sessions and numeric scores, and notes on changes."""
     frame, notes = global_ids(frame, roles, local_ids)
     check_nesting(frame, roles)
+    for role in ("role", "rater"):
+        if role in roles:
+            check_spelling(frame[roles[role]], kind=role)
     frame = _checked_ratings(frame, roles, ranges)
     _check_constant_role(frame, roles)
     _check_course(frame, roles, unit)

@@ -1,7 +1,5 @@
 """Who is who: ids that can be told apart, made globally unique, and properly nested."""
 
-import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from numbers import Integral, Real
@@ -10,7 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from alliance_stats.checks import describe_rows, require_present, units_with_several
+from alliance_stats.checks import (
+    check_spelling,
+    describe_rows,
+    require_present,
+    units_with_several,
+)
 from alliance_stats.errors import DataError
 
 __all__ = ["LEVELS", "check_nesting", "global_ids", "plain_ids"]
@@ -78,7 +81,7 @@ def global_ids(
         column = roles[level]
         local = level in local_ids
         own = plain_ids(frame, column, role=level)
-        _check_look_alikes(frame, column, ids[parent] if local and parent else None)
+        check_spelling(frame[column], kind="unit", within=ids[parent] if local and parent else None)
         ids[level] = own
         if local and parent is not None:
             ids[level] = _joined(ids[parent], own, column=column, parent_column=roles[parent])
@@ -132,44 +135,6 @@ def _as_text(value: object) -> str:
 
 def _all_text(values: pd.Series) -> bool:
     return all(isinstance(value, str) for value in values.astype(object))
-
-
-def _canonical(identifier: object) -> str:
-    """Return what a careless eye takes an id for: no case, no spare spaces or leading zeros."""
-    text = " ".join(unicodedata.normalize("NFKC", str(identifier)).split()).casefold()
-    text = re.sub(r"(?<![\d.])0+(?=\d)", "", text)
-    return re.sub(r"^(\d+)\.0*$", r"\1", text)
-
-
-def _check_look_alikes(frame: pd.DataFrame, column: str, parent: pd.Series | None) -> None:
-    """Refuse two spellings that are probably one unit (within one parent, where ids are local)."""
-    seen = pd.DataFrame(
-        {
-            "parent": 0 if parent is None else parent.to_numpy(),
-            "value": frame[column].astype(object).to_numpy(),
-        }
-    )
-    distinct = seen.drop_duplicates()
-    distinct = distinct.assign(canonical=[_canonical(value) for value in distinct["value"]])
-    twice = distinct.duplicated(["parent", "canonical"], keep=False)
-    if not twice.any():
-        return
-    first = distinct[twice].iloc[0]
-    within = seen["parent"] == first["parent"]
-    same = (distinct["parent"] == first["parent"]) & (distinct["canonical"] == first["canonical"])
-    spellings = [
-        f"{_plain_number(value)!r} "
-        f"({describe_rows(within & (seen['value'] == value), frame.index)})"
-        for value in distinct.loc[same, "value"]
-    ]
-    raise DataError(
-        f"Column '{column}' spells what looks like one unit in {len(spellings)} ways: "
-        f"{', '.join(spellings)}. Spell it in one way; if they are different units, rename one."
-    )
-
-
-def _plain_number(value: object) -> object:
-    return value if isinstance(value, str) else int(value)  # type: ignore[call-overload]
 
 
 def _joined(parent: pd.Series, own: pd.Series, *, column: str, parent_column: str) -> pd.Series:

@@ -135,3 +135,65 @@ def test_units_all_missing_are_constant():
 def test_a_column_never_varies_within_itself():
     data = pd.DataFrame({"family": ["a", "a", "b"]})
     assert len(checks.units_with_several(data, unit="family", column="family")) == 0
+
+
+# ---- spelling ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("usual", "usual "),
+        ("usual", "Usual"),
+        ("as usual", "as\u00a0usual"),
+        ("as usual", "as  usual"),
+        ("usual", "\u200busual"),
+        ("José", "Jose\u0301"),
+        ("trauma-informed", "trauma\u2013informed"),
+        (1, "1"),
+        (1.0, "01"),
+    ],
+)
+def test_look_alikes_are_refused(one: object, other: object):
+    values = pd.Series([one, other, None, "else"], index=[4, 5, 6, 7], name="arm", dtype=object)
+    write = repr if other == "José" else ascii
+    shown = f"{write(int(one) if isinstance(one, float) else one)} (row 4), {write(other)} (row 5)"
+    with pytest.raises(DataError) as error:
+        checks.check_spelling(values)
+    assert str(error.value) == (
+        f"Column 'arm' spells what looks like one label in 2 ways: {shown}. Spell it in one way; "
+        "if they are different labels, rename one."
+    )
+
+
+@pytest.mark.parametrize("blank", ["", "  ", "\u00a0", "\u200b"])
+def test_a_blank_is_no_label(blank: str):
+    values = pd.Series(["a", blank, "b", blank], name="arm")
+    with pytest.raises(DataError) as error:
+        checks.check_spelling(values, kind="role")
+    assert str(error.value) == (
+        "Column 'arm' is blank in rows 1, 3, and a blank is no role. Fill it in, or set it to "
+        "missing."
+    )
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pd.Series([1, 1.0, 2, np.nan]),
+        pd.Series([True, False]),
+        pd.Series(["1", "10", "-1", "0.5", "0.05", "v1.10", "v1.1"]),
+        pd.Series(["a", "b", None], dtype="category"),
+        pd.Series(["a", None, "b"], dtype="string"),
+        pd.Series([None, None], dtype=object),
+    ],
+)
+def test_what_differs_passes(values: pd.Series):
+    checks.check_spelling(values)
+
+
+def test_spellings_are_held_against_each_other_within_one_unit():
+    values, within = pd.Series(["a", "A", "a"], name="id"), pd.Series([1, 2, 2])
+    checks.check_spelling(values[:2], within=within[:2])
+    with pytest.raises(DataError, match=re.escape("2 ways: 'A' (row 1), 'a' (row 2)")):
+        checks.check_spelling(values, within=within)

@@ -121,7 +121,27 @@ def test_an_unknown_outcome_of_the_result_is_named(four):
         (
             lambda d: d.assign(group=["Good", "good ", "bad", "bad"]),
             {},
-            "labels that differ only by case or space: 'Good' and 'good '",
+            "'group' spells what looks like one label in 2 ways: 'Good' .row 0., 'good ' .row 1.",
+        ),
+        (
+            lambda d: d.assign(group=["good", "good", " ", "bad"]),
+            {},
+            "'group' is blank in row 2, and a blank is no label.",
+        ),
+        (
+            lambda d: d.assign(family=["F1", "f1", "F2", "F2"]),
+            {"cluster": "family"},
+            "'family' spells what looks like one cluster in 2 ways: 'F1' .row 0., 'f1' .row 1.",
+        ),
+        (
+            lambda d: d.assign(site=["a", "a", "b", "b"], family=["1", "01", "1", "2"]),
+            {"cluster": ["site", "family"]},
+            "'family' spells what looks like one cluster in 2 ways: '1' .row 0., '01' .row 1.",
+        ),
+        (
+            lambda d: d.assign(match=["1", "2", "1", "2 "]),
+            {"paired": "match"},
+            "'match' spells what looks like one pair in 2 ways: '2' .row 1., '2 ' .row 3.",
         ),
         (lambda d: d, {"outcomes": ["scroe"]}, "no column 'scroe'. Did you mean 'score'"),
         (lambda d: d, {"outcomes": []}, "outcomes is empty"),

@@ -8,10 +8,12 @@ import pytest
 
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.groups import (
+    classify,
     coder_agreement,
     cohen_kappa,
     compare_themes,
     compare_trajectories,
+    judged,
     krippendorff_alpha,
     table_one,
     theme_transitions,
@@ -293,7 +295,7 @@ def test_table_one_names_what_is_wrong(study):
         table_one(study, variables=[], group="side")
     with pytest.raises(DataError, match="'school' is missing in every row"):
         table_one(study.assign(school=None), variables=["school"], group="side")
-    with pytest.raises(DataError, match="differ only by case or space"):
+    with pytest.raises(DataError, match="'side' spells what looks like one label"):
         table_one(study.assign(side=["A", "a"] * 3), variables=["age"], group="side")
 
 
@@ -377,3 +379,56 @@ def test_missing_outcomes_are_counted_under_the_callers_names(sessions):
 def test_trajectories_that_cannot_be_compared(sessions, change, error, message):
     with pytest.raises(error, match=message):
         trajectories(change(sessions))
+
+
+@pytest.mark.parametrize(
+    ("call", "column"),
+    [
+        (lambda d: compare_themes(d, themes=["early"], group="side"), "side"),
+        (lambda d: compare_themes(d, themes=["early"], group="known", unit="side"), "side"),
+        (lambda d: table_one(d, variables=["side"], group="known"), "side"),
+        (lambda d: table_one(d, variables=["early"], group="known", unit="side"), "side"),
+        (lambda d: theme_transitions(d, early="early", later="side", group="known"), "side"),
+        (lambda d: theme_transitions(d, early="early", later="known", group="side"), "side"),
+        (
+            lambda d: coder_agreement(d, coders=["side", "known"], level="nominal", n_bootstrap=0),
+            "",
+        ),
+        (lambda d: classify(d, judged("early"), labels=("good", "Good ")), "labels"),
+        (
+            lambda d: compare_trajectories(
+                d, outcome="early", time="early", group="side", person="known"
+            ),
+            "side",
+        ),
+        (
+            lambda d: compare_trajectories(
+                d, outcome="early", time="early", group="known", person="side"
+            ),
+            "side",
+        ),
+    ],
+)
+def test_look_alikes_are_refused_wherever_labels_enter(call, column):
+    data = pd.DataFrame(
+        {"early": [0, 1, 0, 1], "known": list("abab"), "side": ["usual", "usual\u00a0", "b", "b"]}
+    )
+    with pytest.raises(DataError, match=f"{column}.* spells what looks like one"):
+        call(data)
+
+
+def test_units_are_told_apart_within_their_own_parent_only():
+    data = pd.DataFrame(
+        {
+            "therapist": ["T1"] * 8 + ["T2"] * 8,
+            "person": ["a", "b", "c", "d"] * 2 + ["A", "B", "C", "D"] * 2,
+            "time": [0, 0, 0, 0, 1, 1, 1, 1] * 2,
+            "score": [1.0, 2, 3, 4, 3, 3, 5, 5, 2, 2, 4, 3, 4, 2, 6, 5],
+            "side": ["x", "x", "y", "y"] * 4,
+        }
+    )
+    roles = {"outcome": "score", "time": "time", "group": "side", "person": "person"}
+    result = compare_trajectories(data, **roles, nested_in=["therapist"], random_slope=False)
+    assert result.rows.n_used == 16
+    with pytest.raises(DataError, match="'person' spells what looks like one unit in 2 ways"):
+        compare_trajectories(data, **roles, random_slope=False)

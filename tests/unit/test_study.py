@@ -194,3 +194,12 @@ def test_the_example_study_is_there():
     assert study.sessions["alliance"].between(1, 7).sum() == study.sessions["alliance"].count()
     themes = example_themes()
     assert set(themes["person"]) <= set(study.persons["person"])
+
+
+@pytest.mark.parametrize("name", ["role", "rater"])
+def test_roles_that_look_alike_or_are_blank_are_refused(name: str):
+    data = pd.DataFrame({"person": [1, 2, 3], "who": ["mother", "Mother", "child"]})
+    with pytest.raises(DataError, match=f"'who' spells what looks like one {name} in 2 ways"):
+        Study.from_frame(data, person="person", **{name: "who"})
+    with pytest.raises(DataError, match=f"'who' is blank in row 1, and a blank is no {name}"):
+        Study.from_frame(data.assign(who=["a", " ", "b"]), person="person", **{name: "who"})

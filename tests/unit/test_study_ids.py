@@ -131,7 +131,7 @@ def test_a_person_under_two_therapists_is_refused_where_there_is_no_family():
 def test_two_spellings_of_what_looks_like_one_unit_are_refused(one: object, other: object):
     data = pd.DataFrame({"person": pd.Series([one, "zz", other], dtype=object)})
     assert message(data, person="person") == (
-        f"Column 'person' spells what looks like one unit in 2 ways: {one!r} (row 0), {other!r} "
+        f"Column 'person' spells what looks like one unit in 2 ways: {one!a} (row 0), {other!a} "
         "(row 2). Spell it in one way; if they are different units, rename one."
     )
 
