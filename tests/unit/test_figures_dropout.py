@@ -63,7 +63,7 @@ def test_hazard_figure_shows_the_curve_and_the_shares() -> None:
     np.testing.assert_allclose(line.get_ydata(), report.data["hazard"])
     seen = next(c for c in ax.collections if c.get_gid() == "seen").get_offsets()
     np.testing.assert_allclose(seen[:, 1], report.data["n_event"] / report.data["n_risk"])
-    assert "75 events in 2,237 rows, 63 rows set aside" in report.note
+    assert "74 events in 2,252 rows, 60 rows set aside" in report.note
 
 
 def test_tipping_point_stands_where_the_limit_meets_zero() -> None:

@@ -7,6 +7,7 @@ from numpy.testing import assert_allclose
 
 from alliance_stats.datasets import example_study
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
+from alliance_stats.simulate import EndingTruth, simulate_study
 from alliance_stats.survival import competing_hazards, discrete_hazard, endings
 from alliance_stats.transforms import person_period
 
@@ -198,13 +199,21 @@ def test_a_smooth_baseline_cannot_have_more_columns_than_sessions() -> None:
 def test_summary_says_what_the_median_ratio_is(periods: pd.DataFrame) -> None:
     fit = discrete_hazard("alliance + parent_trauma", periods, **COLUMNS)
     text = fit.summary()
-    assert text.startswith("WARNING: a variance of random effects is at zero (boundary fit).")
-    assert "alliance: hazard ratio 0.56" in text
-    assert "median hazard ratio 1.00, 95% CI [1.00, " in text
+    assert text.startswith("Discrete-time hazard of 'event'")
+    assert "alliance: hazard ratio 0.61" in text
+    assert "median hazard ratio 1.46, 95% CI [1.00, 2.10]" in text
     assert "(per session; Laplace)" in text
-    assert "4 set aside: 'alliance' is missing" in text
+    assert "3 set aside: 'alliance' is missing" in text
     with pytest.raises(ValueError, match="no random effects"):
         discrete_hazard("alliance", periods, **COLUMNS, random=None).median_ratios()
+
+
+def test_a_variance_of_zero_opens_the_summary() -> None:
+    alike = simulate_study(endings=EndingTruth(sd_therapist=0.0), seed=2025).study
+    fit = discrete_hazard("alliance", endings(alike).periods(("alliance",)), **COLUMNS)
+    text = fit.summary()
+    assert text.startswith("WARNING: a variance of random effects is at zero (boundary fit).")
+    assert "median hazard ratio 1.00, 95% CI [1.00, " in text
 
 
 def test_quadrature_is_for_one_random_effect(periods: pd.DataFrame) -> None:
