@@ -14,6 +14,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 __all__ = [
     "MISSING",
     "decimals_needed",
+    "decimals_of_spread",
     "format_bounded",
     "format_count",
     "format_df",
@@ -79,6 +80,13 @@ def decimals_needed(
     ):
         digits += 1
     return digits
+
+
+def decimals_of_spread(value: float, *, at_least: int = 2, at_most: int = 6) -> int:
+    """Return how many decimals show two digits of a standard deviation."""
+    if not math.isfinite(value) or value <= 0.0:
+        return at_least
+    return max(at_least, min(at_most, 1 - math.floor(math.log10(value))))
 
 
 def format_bounded(value: float, digits: int = 2) -> str:

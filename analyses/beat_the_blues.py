@@ -26,8 +26,8 @@ from alliance_stats.formatting import (
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import LinearMixedModel, lmm
 from alliance_stats.survival import kaplan_meier, log_rank
+from alliance_stats.tables import model_table
 from analyses.chapter import Chapter, Section
-from analyses.model_table import model_table
 
 NAME = "beat_the_blues"
 MONTHS = {"bdi.pre": 0, "bdi.2m": 2, "bdi.4m": 3, "bdi.6m": 5, "bdi.8m": 8}
@@ -132,7 +132,7 @@ def depression(data: pd.DataFrame) -> tuple[Section, dict[str, float]]:
     )
     table = model_table(
         fit,
-        terms={
+        words={
             "(Intercept)": "Usual treatment, no drug, under 6 months, month 8",
             "bdi_before": "Score before treatment",
             "since": "Month, usual treatment",
@@ -140,12 +140,13 @@ def depression(data: pd.DataFrame) -> tuple[Section, dict[str, float]]:
             "drug[T.Yes]": "Antidepressant taken",
             "length[T.>6m]": "Episode longer than 6 months",
             "since:treatment[T.Beat the Blues]": "Month × Beat the Blues",
+            "patient": "Patients",
+            "Residual": "Visits of a patient",
         },
-        levels={"patient": "Patients", "Residual": "Visits of a patient"},
         label="tbl-blues-model",
         caption="Linear mixed model of depression over the follow-up in the Beat the Blues trial.",
-        note="REML; points of the Beck Depression Inventory II; df by Satterthwaite. Month counts "
-        "from 8, so that the treatment row is the difference at the end.",
+        note="Points of the Beck Depression Inventory II. Month counts from 8, "
+        "so that the treatment row is the difference at the end.",
     )
     numbers = {
         "difference_after_treatment": early["estimate"],

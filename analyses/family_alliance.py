@@ -26,9 +26,8 @@ from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import LinearMixedModel, lmm
 from alliance_stats.study import Study
 from alliance_stats.survival import cumulative_incidence, kaplan_meier, log_rank
-from alliance_stats.tables import tidy_table
+from alliance_stats.tables import model_table, tidy_table
 from analyses.chapter import Chapter, Section
-from analyses.model_table import model_table
 from analyses.simulated import ALLIANCE, LEVELS, ROLES, SOURCE, called_simulated, families_of, rated
 
 NAME = "family_alliance"
@@ -138,18 +137,15 @@ def alliance_growth(data: Study) -> tuple[Section, dict[str, float]]:
     )
     table = model_table(
         fit,
-        terms={
+        words={
             "(Intercept)": "Mother, session 0",
             "session": "Session",
             **{f"role[T.{role}]": f"{name} − mother" for role, name in ROLES.items()},
+            **LEVELS,
         },
-        levels=LEVELS,
         label="tbl-alliance-model",
         caption="Linear mixed model of the alliance in the simulated study.",
-        note=(
-            "REML; points of the 1–7 score. Sessions nested in persons, families and therapists; "
-            "df by Satterthwaite. Standard deviations carry no interval here."
-        ),
+        note="Points of the 1–7 score. Standard deviations carry no interval here.",
         digits=3,
     )
     numbers = {

@@ -36,8 +36,8 @@ from alliance_stats.groups import (
     table_one,
 )
 from alliance_stats.study import Study
-from alliance_stats.tables import ReportTable
-from analyses.chapter import Chapter, Section
+from alliance_stats.tables import ReportTable, sample_table
+from analyses.chapter import Chapter, Part, Section
 from analyses.interviews import GROUP, followed_up
 from analyses.simulated import SOURCE, SYMPTOMS, called_simulated, families_of
 
@@ -168,19 +168,18 @@ def whole_study(data: Study) -> tuple[Section, dict[str, float]]:
         "slope_difference": slope["estimate"],
         "largest_smd": first.glance()["largest_smd"].iloc[0],
     }
-    parts = (_first_table(first), *(called_simulated(figure) for figure in figures))
+    parts: tuple[Part, ...] = (
+        _first_table(first),
+        *(called_simulated(figure) for figure in figures),
+    )
     return Section("sec-success-whole", "The whole study", text, parts), numbers
 
 
 def _first_table(first: TableOne) -> ReportTable:
-    frame = first.frame()
-    indented = frame["Variable"].str.startswith("  ")
-    frame["Variable"] = frame["Variable"].where(~indented, "– " + frame["Variable"].str.strip())
-    return ReportTable(
-        frame,
+    return sample_table(
+        first,
         label="tbl-success-first",
         caption="Families at the start of the simulated study, by parent alliance.",
-        note=" ".join(first.footnotes()),
     )
 
 

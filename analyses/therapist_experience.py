@@ -33,10 +33,9 @@ from alliance_stats.multilevel import (
 )
 from alliance_stats.simulate import AllianceTruth, SymptomTruth
 from alliance_stats.study import Study
-from alliance_stats.tables import ReportTable
+from alliance_stats.tables import ReportTable, model_table
 from alliance_stats.transforms import decompose
 from analyses.chapter import Chapter, Section
-from analyses.model_table import model_table
 from analyses.simulated import LEVELS, ROLES, SOURCE, called_simulated, rated
 
 NAME = "therapist_experience"
@@ -335,7 +334,7 @@ def _barrier_table(fit: LinearMixedModel) -> ReportTable:
     other = "trauma-informed"
     return model_table(
         fit,
-        terms={
+        words={
             "(Intercept)": "Mother, session 0, usual, all else 0",
             **BARRIERS,
             "framework[T.trauma-informed]": "Trauma-informed − usual",
@@ -344,12 +343,12 @@ def _barrier_table(fit: LinearMixedModel) -> ReportTable:
             "experience": "Therapist’s experience (year)",
             "session": "Session",
             **{f"role[T.{role}]": f"{name} − mother" for role, name in ROLES.items()},
+            **LEVELS,
         },
-        levels=LEVELS,
         label="tbl-barrier-model",
         caption="Linear mixed model of the alliance with barriers and framework in the simulated "
         "study.",
-        note="REML; points of the 1–7 score. Barriers without an interaction term beside them are "
-        f"those of usual treatment. df by Satterthwaite. {_boundary(fit)}".strip(),
+        note="Points of the 1–7 score. Barriers without an interaction term beside them are "
+        f"those of usual treatment. {_boundary(fit)}".strip(),
         digits=3,
     )  # fmt: skip

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.formatting import (
+    decimals_of_spread,
     format_bounded,
     format_count,
     format_number,
@@ -13,7 +14,7 @@ from alliance_stats.formatting import (
 )
 from alliance_stats.multilevel import GeneralizedLinearMixedModel, LinearMixedModel
 from alliance_stats.sentences.methods import method_of
-from alliance_stats.sentences.wording import Wording, decimals, spread_decimals
+from alliance_stats.sentences.wording import Wording, decimals
 
 __all__ = ["generalized_sentences", "mixed_sentences"]
 
@@ -83,7 +84,7 @@ def _random_effects(model: LinearMixedModel | GeneralizedLinearMixedModel, wordi
         stratum = "" if row["level"] is None else f" ({row['level']})"
         if kind == "sd":
             what = "residual" if row["group"] == "Residual" else f"SD of {wording.of(names)}"
-            number = format_number(row["estimate"], spread_decimals(row["estimate"]))
+            number = format_number(row["estimate"], decimals_of_spread(row["estimate"]))
         else:
             pair = " and ".join(wording.of(name) for name in names.split(".", 1))
             what = f"correlation of {pair}" if kind == "cor" else names

@@ -9,7 +9,7 @@ import pandas as pd
 
 from alliance_stats.formatting import decimals_needed, format_interval, format_percent
 
-__all__ = ["DF_WORDS", "DfMethod", "Wording", "decimals", "spread_decimals"]
+__all__ = ["DF_WORDS", "DfMethod", "Wording", "decimals"]
 
 DfMethod = Literal["satterthwaite", "kenward-roger", "normal"]
 DF_WORDS = {
@@ -17,7 +17,6 @@ DF_WORDS = {
     "kenward-roger": "Kenward-Roger standard errors and df",
     "normal": "the normal distribution",
 }
-_MOST = 6  # decimals
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +45,3 @@ def decimals(row: pd.Series, *, null: float = 0.0, std_error: float = math.nan) 
     """Return how many decimals (2 to 6) the estimate and the limits of a row need."""
     values = [float(row[name]) for name in ("estimate", "conf_low", "conf_high")]
     return decimals_needed(values, null=null, std_error=std_error)
-
-
-def spread_decimals(value: float) -> int:
-    """Return how many decimals (2 to 6) show two digits of a standard deviation."""
-    if not math.isfinite(value) or value <= 0.0:
-        return 2
-    return max(2, min(_MOST, 1 - math.floor(math.log10(value))))

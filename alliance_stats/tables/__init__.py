@@ -1,8 +1,17 @@
 """Tables as papers print them. Numbers become cells through formatting and nowhere else."""
 
 from alliance_stats.tables.groups import group_table
+from alliance_stats.tables.hazards import hazard_table
 from alliance_stats.tables.models import model_table
 from alliance_stats.tables.report import ReportTable
+from alliance_stats.tables.sample import sample_table
 from alliance_stats.tables.tidy import tidy_table
 
-__all__ = ["ReportTable", "group_table", "model_table", "tidy_table"]
+__all__ = [
+    "ReportTable",
+    "group_table",
+    "hazard_table",
+    "model_table",
+    "sample_table",
+    "tidy_table",
+]

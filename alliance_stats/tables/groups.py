@@ -7,6 +7,7 @@ import pandas as pd
 
 from alliance_stats.formatting import (
     MISSING,
+    decimals_needed,
     format_count,
     format_interval,
     format_number,
@@ -25,7 +26,7 @@ def group_table(
     label: str,
     caption: str,
     note: str = "",
-    outcomes: Mapping[str, str] | None = None,
+    words: Mapping[str, str] | None = None,
     conf_level: float = 0.95,
 ) -> ReportTable:
     """Print a comparison of groups: means, differences, effect sizes, tests.
@@ -36,20 +37,22 @@ def group_table(
         From :func:`~alliance_stats.groups.compare_groups`.
     note
         What to say beside the methods, which are always said.
-    outcomes
-        Outcome -> words for it; others stand under their own names.
+    words
+        Outcome or group -> words for it; others stand under their own names.
 
     Returns
     -------
     ReportTable
         A row an outcome; with two groups the difference and Hedges' g with intervals.
     """
+    names = dict(words or {})
+    labels = [names.get(label, label) for label in comparison.labels]
     tidy = comparison.tidy(conf_level=conf_level)
     level = format_percent(conf_level)
     rows = []
     for _, row in tidy.iterrows():
-        cells = {"Outcome": str((outcomes or {}).get(row["outcome"], row["outcome"]))}
-        for place, name in enumerate(comparison.labels, start=1):
+        cells = {"Outcome": str(names.get(row["outcome"], row["outcome"]))}
+        for place, name in enumerate(labels, start=1):
             cells[f"{name}: M (SD), n"] = _group_cell(row, place)
         if len(comparison.labels) == 2:
             cells[f"Difference [{level} CI]"] = _effect_cell(
@@ -63,7 +66,7 @@ def group_table(
     estimands = dict.fromkeys(str(estimand) for estimand in tidy["estimand"])
     said = f"Tests: {', '.join(methods)}. Differences: {', '.join(estimands)}"
     if len(comparison.labels) == 2:
-        said += f", {comparison.labels[0]} minus {comparison.labels[1]}"
+        said += f", {labels[0]} minus {labels[1]}"
     warned = " ".join(f"{warning}." for warning in comparison.warnings)
     return ReportTable(
         pd.DataFrame(rows), label, caption, " ".join(f"{said}. {note} {warned}".split())
@@ -84,4 +87,5 @@ def _effect_cell(value: float, low: float, high: float) -> str:
         return MISSING
     if pd.isna(low):
         return format_number(value)
-    return f"{format_number(value)} {format_interval(low, high)}"
+    digits = decimals_needed((value, low, high))
+    return f"{format_number(value, digits)} {format_interval(low, high, digits)}"

@@ -1,138 +1,233 @@
-"""Linear mixed models side by side, as papers print them."""
+"""Mixed models as papers print them, linear and generalized: one, or several side by side."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
+from alliance_stats.checks import check_choice
 from alliance_stats.errors import DataError
-from alliance_stats.formatting import (
-    format_bounded,
-    format_count,
-    format_interval,
-    format_number,
-    format_p,
-    format_percent,
+from alliance_stats.formatting import decimals_of_spread, format_bounded, format_number
+from alliance_stats.multilevel import GeneralizedLinearMixedModel, LinearMixedModel
+from alliance_stats.tables.lines import (
+    SIZES,
+    Line,
+    Printed,
+    alone,
+    estimate_line,
+    side_by_side,
+    size_lines,
 )
-from alliance_stats.multilevel import LinearMixedModel
 from alliance_stats.tables.report import ReportTable
 
 __all__ = ["model_table"]
 
+Model = LinearMixedModel | GeneralizedLinearMixedModel
 DfMethod = Literal["satterthwaite", "kenward-roger", "normal"]
+Scale = Literal["link", "ratio"]
 _DF_WORDS = {
     "satterthwaite": "Satterthwaite df",
     "kenward-roger": "Kenward-Roger standard errors and df",
     "normal": "normal quantiles",
 }
-_RESIDUAL = "Residual SD"
-Key = tuple[str, str]  # section, row
-Cells = tuple[str, str]  # number, p
-_SECTIONS = ("Fixed effects", "Random effects", "Sizes", "Fit")
+_FIXED, _RANDOM, _FIT = "Fixed effects", "Random effects", "Fit"
+_SECTIONS = (_FIXED, _RANDOM, SIZES, _FIT)
+_RATIOS = {
+    "logit": ("OR", "odds ratios"),
+    "cloglog": ("HR", "hazard ratios"),
+    "log": ("IRR", "rate ratios"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """How the caller wants it printed."""
+
+    words: Mapping[str, str]
+    df_method: DfMethod
+    conf_level: float
+    digits: int
+    scale: Scale
+
+    def of(self, name: object) -> str:
+        return self.words.get(str(name), str(name))
 
 
 def model_table(
-    models: Mapping[str, LinearMixedModel],
+    models: Model | Mapping[str, Model],
     *,
     label: str,
     caption: str,
     note: str = "",
-    terms: Mapping[str, str] | None = None,
+    words: Mapping[str, str] | None = None,
     df_method: DfMethod = "satterthwaite",
     conf_level: float = 0.95,
     digits: int = 2,
+    scale: Scale = "link",
 ) -> ReportTable:
-    """Print linear mixed models side by side: coefficients, SDs by level, sizes, fit.
+    """Print mixed models: coefficients, SDs by level, sizes at each level, fit.
 
     Parameters
     ----------
     models
-        Heading -> fitted model, in the order to print.
+        A fitted model; or heading -> fitted model, to stand side by side in that order. Linear and
+        generalized ones may stand together.
     note
-        What to say beside the estimator, the df method and the interval, which are always said.
-    terms
-        Coefficient -> words for it; others stand under their own names, so that none is left out.
+        What to say beside estimator, df method, interval and scale, which are always said.
+    words
+        Name of a coefficient or a grouping factor -> words for it; others stand under their own
+        names, so that none is left out.
     df_method
-        As in :meth:`LinearMixedModel.tidy`.
+        Of linear models, as in :meth:`LinearMixedModel.tidy`; generalized ones have z tests.
     digits
-        Decimals of coefficients, their limits, and SDs.
+        Decimals of coefficients, their limits, and SDs. A coefficient has more where its standard
+        error would print as 0, or a limit that is not 0 would print as 0.
+    scale
+        Of generalized models: ``"link"`` for coefficients (log odds, log rates); ``"ratio"`` for
+        their exponentials (odds, hazard, risk or rate ratios) with intervals. An intercept is no
+        ratio and is then left out of that model.
 
     Returns
     -------
     ReportTable
-        Two columns a model: estimate with its interval, and p. A coefficient that a model does
-        not have is left blank. AIC is printed for maximum-likelihood fits only: restricted
-        likelihoods of different fixed parts do not compare.
+        One model: estimate, SE, interval, df, test, p. Several: two columns each, estimate with
+        interval, and p; a coefficient that a model does not have is left blank. AIC is printed for
+        maximum-likelihood fits only: restricted likelihoods of different fixed parts do not
+        compare.
+
+    Raises
+    ------
+    DataError
+        If there is no model, or two rows of one would have the same name.
+    ValueError
+        If ratios are asked of a link that has none (probit).
     """
-    if not models:
+    check_choice(scale, ("link", "ratio"), name="scale")
+    asked = _Asked(dict(words or {}), df_method, conf_level, digits, scale)
+    named = dict(models) if isinstance(models, Mapping) else {"": models}
+    if not named:
         raise DataError("models is empty: name at least one model.")
-    words = dict(terms or {})
-    parts = [
-        _fixed_cells(model.tidy(df_method=df_method, conf_level=conf_level), words, digits)
-        | _random_cells(model.tidy(effects="ran_pars"), words, digits)
-        | _fit_cells(model)
-        for model in models.values()
-    ]
-    keys = list(dict.fromkeys(key for part in parts for key in part))
-    keys.sort(key=_order)  # stable: within a section rows keep their order
-    columns: dict[str, list[str]] = {"": [row for _, row in keys]}
-    for name, part in zip(models, parts, strict=True):
-        found = [part.get(key, ("", "")) for key in keys]
-        columns[f"{name}: b [{format_percent(conf_level)} CI]"] = [cell for cell, _ in found]
-        columns[f"{name}: p"] = [p for _, p in found]
-    methods = {"REML" if model.reml else "maximum likelihood" for model in models.values()}
-    said = (
-        f"Linear mixed models fitted by {' and '.join(sorted(methods))}; t tests and intervals "
-        f"with {_DF_WORDS[df_method]}. Random effects as standard deviations and correlations."
-    )
+    printed = [_printed(name, model, asked) for name, model in named.items()]
+    if isinstance(models, Mapping):
+        frame, sections = side_by_side(printed, sections=_SECTIONS, conf_level=conf_level)
+    else:
+        frame, sections = alone(printed[0], sections=_SECTIONS, conf_level=conf_level)
+    said = " ".join([*_methods(named, asked), note])
+    return ReportTable(frame, label, caption, said.strip(), sections)
+
+
+def _printed(name: str, model: Model, asked: _Asked) -> Printed:
+    linear = isinstance(model, LinearMixedModel)
+    lines = (*_fixed(model, asked), *_random(model, asked), *_sizes_and_fit(model, asked))
+    return Printed(name, _measure(model, asked), "t" if linear else "z", lines)
+
+
+def _measure(model: Model, asked: _Asked) -> str:
+    """Return what a coefficient is printed as: ``b``, or the name of its ratio."""
+    if isinstance(model, LinearMixedModel) or asked.scale == "link":
+        return "b"
+    if model.family.link not in _RATIOS:
+        raise ValueError(f"The {model.family.link} link has no ratio: ask for scale='link'.")
+    return _RATIOS[model.family.link][0]
+
+
+def _fixed(model: Model, asked: _Asked) -> Iterator[Line]:
+    ratio = _measure(model, asked) != "b"
+    if isinstance(model, LinearMixedModel):
+        tidy = model.tidy(df_method=asked.df_method, conf_level=asked.conf_level)
+        if asked.df_method == "normal":
+            tidy = tidy.drop(columns="df")
+    else:
+        tidy = model.tidy(conf_level=asked.conf_level).drop(columns="df")
+    if ratio:
+        tidy = _exponentials(tidy)
+    for _, row in tidy.iterrows():
+        yield estimate_line(
+            row, _FIXED, asked.of(row["term"]), digits=asked.digits, null=1.0 if ratio else 0.0
+        )
+
+
+def _exponentials(tidy: pd.DataFrame) -> pd.DataFrame:
+    """Return coefficients as ratios; the SE of a logarithm is not that of its ratio."""
+    own = tidy[tidy["term"] != "(Intercept)"].drop(columns="std_error")
+    columns = ["estimate", "conf_low", "conf_high"]
+    with np.errstate(over="ignore"):  # a separated outcome's ratio is infinite
+        return own.assign(**{name: np.exp(own[name].astype(float)) for name in columns})
+
+
+def _random(model: Model, asked: _Asked) -> Iterator[Line]:
+    """Yield the line of every SD and correlation; a stratum's is named by its level."""
+    for _, row in model.tidy(effects="ran_pars").iterrows():
+        kind, _, names = str(row["term"]).partition("__")
+        what = {"sd": "SD", "cor": "correlation"}.get(kind, kind)
+        effects = [_effect(name, asked) for name in names.split(".", 1 if kind == "cor" else 0)]
+        if names not in ("", "Observation"):
+            what += f" of {' and '.join(effects)}"
+        name = f"{asked.of(row['group'])}: {what}"
+        if row["level"] is not None:
+            name += f" ({asked.of(row['level'])})"
+        value = float(row["estimate"])
+        digits = decimals_of_spread(value, at_least=asked.digits)
+        number = format_number(value, digits) if kind == "sd" else format_bounded(value)
+        yield Line(_RANDOM, name, number, last=row["group"] == "Residual")
+
+
+def _effect(name: str, asked: _Asked) -> str:
+    return "intercept" if name == "(Intercept)" else f"slope of {asked.of(name)}"
+
+
+def _sizes_and_fit(model: Model, asked: _Asked) -> Iterator[Line]:
+    fit = model.glance().iloc[0]
+    units = {
+        f"Units: {asked.of(name[2:])}": fit[name]
+        for name in fit.index
+        if name.startswith("n_") and name != "n_parameters"
+    }
+    yield from size_lines({"Observations": fit["nobs"], **units})
+    restricted = isinstance(model, LinearMixedModel) and model.reml
+    criterion = "Log-likelihood, restricted" if restricted else "Log-likelihood"
+    yield Line(_FIT, criterion, format_number(fit["log_lik"]))
+    if not restricted:
+        yield Line(_FIT, "AIC", format_number(fit["aic"]))
+
+
+def _methods(models: Mapping[str, Model], asked: _Asked) -> Iterator[str]:
+    """Yield the sentences of the note."""
+    linear = [model for model in models.values() if isinstance(model, LinearMixedModel)]
+    if linear:
+        methods = sorted({"REML" if model.reml else "maximum likelihood" for model in linear})
+        subject = "Linear mixed model" if len(linear) == 1 else "Linear mixed models"
+        yield (
+            f"{subject} fitted by {' and '.join(methods)}; t tests and intervals with "
+            f"{_DF_WORDS[asked.df_method]}."
+        )
+    for name, model in models.items():
+        if isinstance(model, GeneralizedLinearMixedModel):
+            yield _generalized(f"{name}: " if name else "", model, asked)
+    yield "Random effects as standard deviations and correlations."
     flat = [name for name, model in models.items() if model.singular]
     if flat:
-        said += f" Boundary (singular) fit: {', '.join(flat)}."
-    sections = tuple(section for section, _ in keys)
-    return ReportTable(pd.DataFrame(columns), label, caption, f"{said} {note}".strip(), sections)
+        which = f": {', '.join(flat)}" if any(flat) else ""
+        yield f"Boundary (singular) fit{which}."
+    lost = [name for name, model in models.items() if not model.convergence.converged]
+    if lost:
+        which = f": {', '.join(lost)}" if any(lost) else ""
+        yield f"Not converged{which}."
 
 
-def _order(key: Key) -> tuple[int, bool]:
-    """Order rows by section, the residual after all other SDs."""
-    return _SECTIONS.index(key[0]), key[1] == _RESIDUAL
-
-
-def _fixed_cells(tidy: pd.DataFrame, words: Mapping[str, str], digits: int) -> dict[Key, Cells]:
-    """Return (section, row) -> (estimate with interval, p)."""
-    cells = {
-        (_SECTIONS[0], words.get(row.term, row.term)): (
-            f"{format_number(row.estimate, digits)} "
-            f"{format_interval(row.conf_low, row.conf_high, digits)}",
-            format_p(row.p_value),
+def _generalized(heading: str, model: GeneralizedLinearMixedModel, asked: _Asked) -> str:
+    how = "Laplace" if model.nodes == 1 else f"quadrature with {model.nodes} nodes"
+    text = (
+        f"{heading}generalized linear mixed model ({model.family.name}, {model.family.link} link), "
+        f"maximum likelihood ({how}), Wald z tests and intervals; coefficients "
+    )
+    if _measure(model, asked) == "b":
+        text += f"on the {model.family.link} scale"
+    else:
+        text += (
+            f"as {_RATIOS[model.family.link][1]}, for units with the same random effects; "
+            "intercepts, which are no ratios, are left out"
         )
-        for row in tidy.itertuples()
-    }
-    if len(cells) != len(tidy):
-        raise DataError("Two coefficients have the same name in terms=; each needs its own row.")
-    return cells
-
-
-def _random_cells(tidy: pd.DataFrame, words: Mapping[str, str], digits: int) -> dict[Key, Cells]:
-    cells: dict[Key, Cells] = {}
-    for row in tidy.itertuples():
-        kind, _, names = row.term.partition("__")
-        if kind == "cor":
-            pair = " and ".join(words.get(name, name) for name in names.split(".", 1))
-            name, number = f"{row.group}: correlation of {pair}", format_bounded(row.estimate)
-        else:
-            name = f"{row.group}: SD of {words.get(names, names)}"
-            number = format_number(row.estimate, digits)
-        cells[_SECTIONS[1], _RESIDUAL if row.group == "Residual" else name] = (number, "")
-    return cells
-
-
-def _fit_cells(model: LinearMixedModel) -> dict[Key, Cells]:
-    fit = model.glance().iloc[0]
-    cells: dict[Key, Cells] = {(_SECTIONS[2], "Observations"): (format_count(fit["nobs"]), "")}
-    for name in fit.index[fit.index.str.startswith("n_") & (fit.index != "n_parameters")]:
-        cells[_SECTIONS[2], f"Units: {name[2:]}"] = (format_count(fit[name]), "")
-    criterion = "Log-likelihood, restricted" if model.reml else "Log-likelihood"
-    cells[_SECTIONS[3], criterion] = (format_number(fit["log_lik"]), "")
-    if not model.reml:
-        cells[_SECTIONS[3], "AIC"] = (format_number(fit["aic"]), "")
-    return cells
+    return f"{text[:1].upper()}{text[1:]}."

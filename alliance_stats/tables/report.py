@@ -17,7 +17,8 @@ __all__ = ["ReportTable"]
 
 _LABEL = re.compile(r"tbl-[a-z0-9]+(-[a-z0-9]+)*")
 # Headings that are symbols of statistics stand in italics, as APA style asks
-_SYMBOL = re.compile(r"(?<![\w.])(SD|SE|df|[bdgkMNnprtUzF])(?![\w.'’:-])")
+# (those in front of a sign, as in n = 12, are so already).
+_SYMBOL = re.compile(r"(?<![\w.*])(SD|SE|df|[bdgkMNnprtUzF])(?![\w.'’:*-])")
 _NUMERIC_CELL = re.compile(r"[<> −–∞.,%\[\]()\d]*")
 
 

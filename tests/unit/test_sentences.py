@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from alliance_stats.formatting import p_phrase
+from alliance_stats.formatting import decimals_of_spread, p_phrase
 from alliance_stats.groups import compare_groups
 from alliance_stats.multilevel import AR1, VarianceBy, glmm, lmm
 from alliance_stats.sentences import methods_paragraph, report
-from alliance_stats.sentences.wording import decimals, spread_decimals
+from alliance_stats.sentences.wording import decimals
 from alliance_stats.survival import cox_ph, kaplan_meier, log_rank
 
 N = r"([−\d.,]+|∞)"
@@ -247,7 +247,7 @@ def test_enough_decimals_that_no_limit_prints_as_what_it_is_not():
     assert decimals(ratio, null=1.0) == 3
     assert decimals(ratio.replace(0.998, 1 - 1e-12), null=1.0) == 6
     assert decimals(row.replace(0.0004, 0.04), std_error=0.0034) == 3
-    assert [spread_decimals(v) for v in (0.0, 0.38, 0.013, 0.00064, 12.0)] == [2, 2, 3, 5, 2]
+    assert [decimals_of_spread(v) for v in (0.0, 0.38, 0.013, 0.00064, 12.0)] == [2, 2, 3, 5, 2]
 
 
 def test_the_methods_paragraph_has_versions_methods_rows_and_seed(model, endings):

@@ -9,9 +9,7 @@ import pytest
 from alliance_stats.errors import DataError
 from alliance_stats.formatting import format_interval, format_number, format_p
 from alliance_stats.groups import compare_groups
-from alliance_stats.multilevel import lmm
-from alliance_stats.tables import ReportTable, group_table, model_table, tidy_table
-from tests.figure_lint.cases import ratings, scores
+from alliance_stats.tables import ReportTable, group_table, tidy_table
 
 TIDY = pd.DataFrame(
     {
@@ -24,6 +22,15 @@ TIDY = pd.DataFrame(
         "n_obs": [6000, 12, 3],
     }
 )
+
+
+def scores() -> pd.DataFrame:
+    """Return invented scores of thirty units in each of two groups."""
+    rng = np.random.default_rng(22)
+    group = np.repeat(np.array(["a", "b"], dtype=object), 30)
+    return pd.DataFrame({"group": group, "alliance": rng.normal(4.8, 0.9, 60)})
+
+
 HEADINGS = {
     "term": "Term",
     "estimate": "b",
@@ -97,6 +104,13 @@ def test_sections_are_headed_where_they_change() -> None:
     assert made.html().count('scope="rowgroup" colspan="2"') == 2
 
 
+def test_symbols_in_headings_are_in_italics_once() -> None:
+    frame = pd.DataFrame({"a (n = 12)": ["1"], "b, M": ["2"]})
+    pipes = ReportTable(frame, "tbl-x", "c", "n").markdown().splitlines()[2]
+    assert "a (*n* = 12)" in pipes
+    assert "*b*, *M*" in pipes
+
+
 def test_shows_once_as_html_or_markdown() -> None:
     assert set(table()._repr_mimebundle_()) == {"text/html", "text/markdown"}
     assert not hasattr(table(), "_repr_html_")
@@ -142,70 +156,27 @@ def test_tidy_table_refuses_a_column_that_is_not_there() -> None:
         tidy_table(TIDY, {"pvalue": "p"}, label="tbl-x", caption="c", note="n")
 
 
-def test_models_stand_side_by_side() -> None:
-    data = ratings()
-    empty = lmm("alliance ~ 1 + (1 | therapist/person)", data)
-    growth = lmm("alliance ~ session + (1 + session | therapist)", data, reml=False)
-    made = model_table(
-        {"Empty": empty, "Growth": growth},
-        label="tbl-models",
-        caption="Models.",
-        terms={"(Intercept)": "Intercept"},
-    )
-    cells = made.frame.set_index("")
-    row = growth.tidy().set_index("term").loc["session"]
-    words = f"{row['estimate']:.2f} [{row['conf_low']:.2f}, {row['conf_high']:.2f}]"
-    assert cells.loc["session", "Growth: b [95% CI]"] == words.replace("-", "−")
-    assert cells.loc["session", "Empty: b [95% CI]"] == ""
-    assert cells.loc["Observations", "Empty: b [95% CI]"] == str(empty.nobs)
-    assert cells.loc["Units: therapist", "Empty: b [95% CI]"] == "8"
-    assert cells.loc["Residual SD", "Empty: b [95% CI]"] == f"{empty.sigma:.2f}"
-    # a restricted likelihood has no AIC that compares
-    assert cells.loc["AIC", "Empty: b [95% CI]"] == ""
-    assert cells.loc["AIC", "Growth: b [95% CI]"] == f"{growth.glance()['aic'].iloc[0]:.2f}"
-    assert list(dict.fromkeys(made.sections)) == ["Fixed effects", "Random effects", "Sizes", "Fit"]
-    assert "REML and maximum likelihood" in made.note
-    assert "Satterthwaite df" in made.note
-    assert len(made.frame) == len(set(made.frame[""]))
-
-
-def test_a_singular_model_is_said_to_be_one() -> None:
-    data = ratings().assign(alliance=lambda d: np.arange(len(d)) % 7 + 0.0)
-    flat = lmm("alliance ~ 1 + (1 | therapist)", data)
-    assert flat.singular
-    made = model_table({"Flat": flat}, label="tbl-x", caption="c")
-    assert "Boundary (singular) fit: Flat." in made.note
-
-
-def test_model_table_loses_no_coefficient() -> None:
-    model = lmm("alliance ~ session + (1 | therapist)", ratings())
-    with pytest.raises(DataError, match="Two coefficients have the same name"):
-        model_table(
-            {"M": model}, label="tbl-x", caption="c", terms={"(Intercept)": "x", "session": "x"}
-        )
-    with pytest.raises(DataError, match="models is empty"):
-        model_table({}, label="tbl-x", caption="c")
-
-
 def test_groups_as_a_table() -> None:
-    compared = compare_groups(scores(("a", "b")), outcomes="alliance", group="group")
+    compared = compare_groups(scores(), outcomes="alliance", group="group")
     row = compared.tidy().iloc[0]
-    made = group_table(compared, label="tbl-g", caption="c", outcomes={"alliance": "WAI"})
+    made = group_table(
+        compared, label="tbl-g", caption="c", words={"alliance": "WAI", "a": "First"}
+    )
     cells = made.frame.iloc[0]
     assert cells["Outcome"] == "WAI"
-    assert cells["a: M (SD), n"] == f"{row['mean_1']:.2f} ({row['sd_1']:.2f}), 30"
+    assert cells["First: M (SD), n"] == f"{row['mean_1']:.2f} ({row['sd_1']:.2f}), 30"
     assert cells["Difference [95% CI]"] == (
         f"{format_number(row['estimate'])} {format_interval(row['conf_low'], row['conf_high'])}"
     )
     assert cells["g [95% CI]"].startswith(format_number(row["hedges_g"]))
     assert cells["p"] == format_p(row["p_value"])
     assert "Welch t test" in made.note
-    assert "a minus b" in made.note
-    assert "a: *M* (*SD*), *n*" in made.markdown()
+    assert "First minus b" in made.note
+    assert "First: *M* (*SD*), *n*" in made.markdown()
 
 
 def test_a_group_of_one_is_described_and_not_tested() -> None:
-    compared = compare_groups(scores(("a", "b")).iloc[29:], outcomes="alliance", group="group")
+    compared = compare_groups(scores().iloc[29:], outcomes="alliance", group="group")
     made = group_table(compared, label="tbl-g", caption="c")
     assert made.frame["p"].iloc[0] == "–"
     assert "described, not tested" in made.note

@@ -177,7 +177,7 @@ def course(results: Results, *, conf_level: float = 0.95) -> list[Part]:
         {"Alliance": results.model},
         label="tbl-model",
         caption="Linear mixed model of the alliance.",
-        terms=WORDS,
+        words=WORDS,
         conf_level=conf_level,
     )
     return [f"@fig-trajectories shows every rating, @tbl-model the model. {said}", figure, table]
@@ -210,6 +210,7 @@ def groups(results: Results, *, conf_level: float = 0.95) -> list[Part]:
         found,
         label="tbl-groups",
         caption="Outcome in the last session by group.",
+        words=WORDS,
         conf_level=conf_level,
     )
     return [f"@fig-groups shows every family, @tbl-groups the comparison. {said}", figure, table]

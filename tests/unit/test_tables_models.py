@@ -1,0 +1,185 @@
+"""Mixed models as tables: every number the model's own, every row named, nothing left out."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from alliance_stats.errors import DataError
+from alliance_stats.formatting import format_df, format_interval, format_number, format_p
+from alliance_stats.multilevel import VarianceBy, glmm, lmm
+from alliance_stats.tables import model_table
+
+
+@pytest.fixture(scope="module")
+def grouped():
+    rng = np.random.default_rng(4)
+    group = np.repeat(np.arange(12), 8)
+    x = rng.normal(size=96)
+    y = (0.5 + rng.normal(size=12)[group]) * x + rng.normal(size=12)[group] + rng.normal(size=96)
+    left = rng.binomial(1, 1.0 / (1.0 + np.exp(-x - rng.normal(size=12)[group])))
+    return pd.DataFrame({"y": y, "x": x, "group": group, "left": left})
+
+
+@pytest.fixture(scope="module")
+def logistic(grouped):
+    return glmm("left ~ x + (1 | group)", grouped, family="binomial")
+
+
+def ratings():
+    """Return invented ratings of persons of eight therapists over eight sessions."""
+    rng = np.random.default_rng(20)
+    therapist, person, session = (
+        place.ravel() for place in np.meshgrid(range(8), range(6), range(1, 9), indexing="ij")
+    )
+    own = rng.normal(0, 0.4, 8)[therapist]
+    return pd.DataFrame(
+        {
+            "therapist": therapist,
+            "person": person,
+            "session": session,
+            "alliance": 4.6 + 0.04 * session + own + rng.normal(0, 0.8, len(own)),
+        }
+    )
+
+
+def table(models, **given):
+    return model_table(models, **({"label": "tbl-x", "caption": "c"} | given))
+
+
+def cells(models, **given):
+    return table(models, **given).frame.set_index("Term")
+
+
+def interval(row, digits=2):
+    return format_interval(row["conf_low"], row["conf_high"], digits)
+
+
+def test_one_model_has_a_column_for_all_that_is_known(grouped):
+    fit = lmm("y ~ x + (1 | group)", grouped)
+    made = table(fit, words={"(Intercept)": "Start", "x": "Slope", "group": "Groups"})
+    assert made.frame["Term"].tolist()[:4] == [
+        "Start", "Slope", "Groups: SD of intercept", "Residual: SD",
+    ]  # fmt: skip
+    row = fit.tidy().set_index("term").loc["x"]
+    shown = made.frame.set_index("Term").loc["Slope"]
+    assert shown["Estimate"] == format_number(row["estimate"])
+    assert shown["SE"] == format_number(row["std_error"])
+    assert shown["95% CI"] == interval(row)
+    assert shown["df"] == format_df(row["df"])
+    assert shown["t"] == format_number(row["statistic"])
+    assert shown["p"] == format_p(row["p_value"])
+    assert made.frame.set_index("Term").loc["Residual: SD", "Estimate"] == format_number(fit.sigma)
+    assert made.frame.set_index("Term").loc["Units: Groups", "Estimate"] == "12"
+
+
+def test_models_stand_side_by_side():
+    data = ratings()
+    empty = lmm("alliance ~ 1 + (1 | therapist/person)", data)
+    growth = lmm("alliance ~ session + (1 + session | therapist)", data, reml=False)
+    made = table({"Empty": empty, "Growth": growth}, words={"(Intercept)": "Intercept"})
+    shown = made.frame.set_index("Term")
+    row = growth.tidy().set_index("term").loc["session"]
+    b = "Growth: b [95% CI]"
+    assert shown.loc["session", b] == f"{format_number(row['estimate'])} {interval(row)}"
+    assert shown.loc["session", "Growth: p"] == format_p(row["p_value"])
+    assert shown.loc["session", "Empty: b [95% CI]"] == ""
+    assert shown.loc["Observations", "Empty: b [95% CI]"] == str(empty.nobs)
+    assert shown.loc["Units: therapist", "Empty: b [95% CI]"] == "8"
+    assert shown.loc["Residual: SD", "Empty: b [95% CI]"] == format_number(empty.sigma)
+    # a restricted likelihood has no AIC that compares
+    assert shown.loc["AIC", "Empty: b [95% CI]"] == ""
+    assert shown.loc["AIC", b] == format_number(growth.glance()["aic"].iloc[0])
+    assert list(dict.fromkeys(made.sections)) == ["Fixed effects", "Random effects", "Sizes", "Fit"]
+    random = [term for term, part in zip(made.frame["Term"], made.sections, strict=True)
+              if part == "Random effects"]  # fmt: skip
+    assert random[-1] == "Residual: SD"
+    assert "therapist: correlation of intercept and slope of session" in random
+    assert "REML and maximum likelihood" in made.note
+    assert "Satterthwaite df" in made.note
+    assert len(made.frame) == len(set(made.frame["Term"]))
+
+
+def test_linear_and_generalized_models_stand_side_by_side(grouped, logistic):
+    made = table({"Score": lmm("y ~ x + (1 | group)", grouped), "Left": logistic}, scale="ratio")
+    shown = made.frame.set_index("Term")
+    row = logistic.tidy().set_index("term").loc["x"]
+    ratios = np.exp(row[["estimate", "conf_low", "conf_high"]].astype(float))
+    words = f"{format_number(ratios['estimate'])} {interval(ratios)}"
+    assert shown.loc["x", "Left: OR [95% CI]"] == words
+    assert shown.loc["x", "Left: p"] == format_p(row["p_value"])
+    assert shown.loc["(Intercept)", "Left: OR [95% CI]"] == ""
+    assert shown.loc["(Intercept)", "Score: b [95% CI]"] != ""
+    spread = logistic.tidy(effects="ran_pars")["estimate"].iloc[0]
+    assert shown.loc["group: SD of intercept", "Left: OR [95% CI]"] == format_number(spread)
+    assert shown.loc["Residual: SD", "Left: OR [95% CI]"] == ""
+    log_lik = format_number(logistic.log_lik)
+    assert shown.loc["Log-likelihood", "Left: OR [95% CI]"] == log_lik
+    assert "Linear mixed model fitted by REML" in made.note
+    assert "Left: generalized linear mixed model (binomial, logit link)" in made.note
+    assert "odds ratios, for units with the same random effects; intercepts" in made.note
+
+
+def test_a_generalized_model_is_printed_on_its_link_unless_asked(logistic):
+    made = table(logistic)
+    row = logistic.tidy().set_index("term").loc["(Intercept)"]
+    shown = made.frame.set_index("Term").loc["(Intercept)"]
+    assert shown["Estimate"] == format_number(row["estimate"])
+    assert shown["SE"] == format_number(row["std_error"])
+    assert "z" in made.frame.columns
+    assert "df" not in made.frame.columns
+    assert "coefficients on the logit scale" in made.note
+    ratio = table(logistic, scale="ratio").frame
+    assert list(ratio.columns) == ["Term", "OR", "95% CI", "z", "p"]
+
+
+def test_a_link_without_ratio_is_refused(grouped):
+    probit = glmm("left ~ x + (1 | group)", grouped, family="binomial", link="probit")
+    with pytest.raises(ValueError, match="probit link has no ratio: ask for scale='link'"):
+        table(probit, scale="ratio")
+
+
+def test_residual_strata_have_a_row_each(grouped):
+    halves = grouped.assign(half=np.where(np.arange(96) % 2, "odd", "even"))
+    fit = lmm("y ~ x + (1 | group)", halves, residual=VarianceBy("half"))
+    shown = cells(fit)
+    strata = fit.tidy(effects="ran_pars").query("group == 'Residual'").set_index("level")
+    for level in ("even", "odd"):
+        number = format_number(strata.loc[level, "estimate"])
+        assert shown.loc[f"Residual: SD ({level})", "Estimate"] == number
+
+
+def test_decimals_are_the_callers_and_more_where_a_number_needs_them(grouped):
+    fit = lmm("y ~ x + (1 | group)", grouped)
+    slope = fit.tidy().set_index("term").loc["x", "estimate"]
+    assert cells(fit, digits=3).loc["x", "Estimate"] == format_number(slope, 3)
+    coarse = lmm("y ~ k + (1 | group)", grouped.assign(k=grouped["x"] * 1000))
+    row = coarse.tidy().set_index("term").loc["k"]
+    digits = -math.floor(math.log10(row["std_error"]))
+    shown = cells(coarse).loc["k"]
+    assert digits > 2
+    assert shown["Estimate"] == format_number(row["estimate"], digits)
+    assert shown["95% CI"] == interval(row, digits)
+
+
+def test_normal_quantiles_have_no_df(grouped):
+    made = table(lmm("y ~ x + (1 | group)", grouped), df_method="normal")
+    assert "df" not in made.frame.columns
+    assert "normal quantiles" in made.note
+
+
+def test_a_singular_model_is_said_to_be_one():
+    data = ratings().assign(alliance=lambda d: np.arange(len(d)) % 7 + 0.0)
+    flat = lmm("alliance ~ 1 + (1 | therapist)", data)
+    assert flat.singular
+    assert "Boundary (singular) fit: Flat." in table({"Flat": flat}).note
+    assert "Boundary (singular) fit." in table(flat).note
+
+
+def test_no_row_is_lost(grouped):
+    fit = lmm("y ~ x + (1 | group)", grouped)
+    with pytest.raises(DataError, match="Two rows of one model are named 'x' in words="):
+        table({"M": fit}, words={"(Intercept)": "x"})
+    with pytest.raises(DataError, match="models is empty"):
+        table({})
