@@ -11,8 +11,12 @@ from alliance_stats.estimates import one_line
 from alliance_stats.formatting import format_count, format_number, format_percent, plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.study.endings import ENDINGS
+from alliance_stats.study.levels import n_completed, n_without, one_row_per
 
-__all__ = ["StudyDescription", "describe_study"]
+__all__ = ["MEASURED", "StudyDescription", "describe_study"]
+
+MEASURED = ("session", "time", "alliance", "outcome")
+"""The roles whose columns belong to a row, and never to a person, family or therapist."""
 
 _LEVELS = ("person", "family", "therapist")
 _PLURALS = {"person": "persons", "family": "families", "therapist": "therapists"}
@@ -47,7 +51,10 @@ class StudyDescription:
         Returns
         -------
         DataFrame
-            ``about`` (units | size | missing | score | ending), ``term`` (what is counted),
+            ``about`` (units | size | missing | completed | left out | score | ending), ``term``
+            (what is counted; completed: rows that lack what other rows of their person, family
+            or therapist say, so that it still stands in ``study.families`` and the like; left
+            out: persons or families without any value, for which it does not),
             ``n`` (count), ``of`` (out of how many, NaN where that makes no sense), and ``mean,
             sd, minimum, median, maximum`` (of sizes and scores; NaN elsewhere). An SD divides by
             n - 1.
@@ -85,6 +92,7 @@ def describe_study(
         *_units(frame, roles),
         *_sizes(frame, roles),
         *_missing(frame, roles),
+        *_shared(frame, roles),
         *_scores(frame, roles),
         *_endings(frame, roles, unit),
     ]
@@ -136,6 +144,24 @@ def _missing(frame: pd.DataFrame, roles: Mapping[str, str]) -> _Records:
         yield {"about": "missing", "term": role, "n": n, "of": len(frame)}
 
 
+def _shared(frame: pd.DataFrame, roles: Mapping[str, str]) -> _Records:
+    """Count gaps in columns that units agree on: completed by other rows, or too wide for that."""
+    measured = [roles[role] for role in MEASURED if role in roles]
+    gaps = [name for name in frame.columns if name not in measured and frame[name].isna().any()]
+    levels = [level for level in _LEVELS if level in roles]
+    for inner, level in zip([None, *levels], levels, strict=False):
+        ids = [roles[name] for name in (inner, level) if name is not None]
+        shown = one_row_per(frame[[*ids, *gaps]], ids[-1], inner=roles[inner] if inner else None)
+        for name in gaps:
+            n = n_completed(frame, ids[-1], name) if name in shown else 0
+            if n:
+                yield {"about": "completed", "term": f"{level} {name}", "n": n, "of": len(frame)}
+            lacking = n_without(frame, ids[-1], ids[0], name) if inner else 0
+            if lacking:
+                total = frame[ids[0]].nunique()
+                yield {"about": "left out", "term": f"{level} {name}", "n": lacking, "of": total}
+
+
 def _scores(frame: pd.DataFrame, roles: Mapping[str, str]) -> _Records:
     for role in ("alliance", "outcome"):
         if role in roles:
@@ -175,6 +201,18 @@ def _line(row: Mapping[str, object], unit: str) -> str:
             return (
                 f"missing {row['term']}: {format_count(n)} of {plural(int(of), 'row')} "
                 f"({format_percent(n / of, 1)})"
+            )
+        case "completed":
+            level, name = str(row["term"]).split(" ", 1)
+            return (
+                f"{name} of the {level}: missing in {format_count(n)} of {plural(int(of), 'row')}, "
+                f"where other rows of the {level} have it"
+            )
+        case "left out":
+            level, name = str(row["term"]).split(" ", 1)
+            return (
+                f"{name} is left out of the table of {_PLURALS[level]}: {format_count(n)} of "
+                f"{plural(int(of), 'unit')} below the {level} without any value, the others agree"
             )
         case "score":
             return f"{row['term']}: {spread}, n = {format_count(n)}"

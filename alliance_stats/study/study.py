@@ -8,14 +8,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from alliance_stats.checks import check_frame, require_columns, units_with_several
+from alliance_stats.checks import check_frame, require_columns
 from alliance_stats.errors import DataError
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.study.checking import checked, distinct_roles
-from alliance_stats.study.description import StudyDescription, describe_study
+from alliance_stats.study.description import MEASURED, StudyDescription, describe_study
 from alliance_stats.study.endings import ending_unit
 from alliance_stats.study.ids import LEVELS
+from alliance_stats.study.levels import one_row_per
 from alliance_stats.study.ratings import named_ranges
 from alliance_stats.study.readers import read_table
 
@@ -244,9 +245,12 @@ class Study:
     def families(self) -> pd.DataFrame:
         """A row per family, with the columns that are constant within every family.
 
-        A column that varies within any family (a missing value counts as a value) has no single
-        value to show and is left out: summarise it first (``decompose``, ``last_session``,
-        ``groupby``) to bring it to this level. Rows stand in order of first appearance.
+        A column that varies within any family has no single value to show and is left out:
+        summarise it first (``decompose``, ``last_session``, ``groupby``) to bring it to this
+        level. Rows that lack what other rows of the same person say do no harm, and
+        ``describe()`` counts them; a column that a person lacks altogether is left out where
+        others of the family have a value, and ``describe()`` says so; of scores and moments a
+        missing value counts as a value. Rows stand in order of first appearance.
         """
         return self._one_row_per("family")
 
@@ -296,10 +300,10 @@ class Study:
             raise DataError(
                 f"This study has no {level} column; give {level}= when the study is made."
             )
-        column = self._roles[level]
-        constant = [
-            name
-            for name in self._data.columns
-            if name == column or not len(units_with_several(self._data, unit=column, column=name))
-        ]
-        return self._data.drop_duplicates(column)[constant].reset_index(drop=True)
+        below = [self._roles[name] for name in LEVELS[: LEVELS.index(level)] if name in self._roles]
+        return one_row_per(
+            self._data,
+            self._roles[level],
+            inner=below[-1] if below else None,
+            measured=[self._roles[role] for role in MEASURED if role in self._roles],
+        )

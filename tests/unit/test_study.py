@@ -62,7 +62,15 @@ def test_neither_the_callers_frame_nor_the_study_can_be_changed(data: pd.DataFra
 
 
 def test_persons_have_the_columns_that_are_constant_in_every_person(study: Study):
-    assert study.persons.columns.tolist() == ["ther", "fam", "who", "role", "end", "barrier"]
+    assert study.persons.columns.tolist() == [
+        "ther",
+        "fam",
+        "who",
+        "role",
+        "end",
+        "barrier",
+        "partly",
+    ]
     assert study.persons["who"].tolist() == ["a", "b", "c", "d"]
     assert study.persons["role"].tolist() == ["mother", "child", "mother", "father"]
 
@@ -74,10 +82,51 @@ def test_families_and_therapists_likewise(study: Study):
             "fam": ["F1", "F2", "F3"],
             "end": ["dropout", "planned", "dropout"],
             "barrier": [1.0, np.nan, 0.5],
+            "partly": [1.0, 1.0, 1.0],
         }
     )
     pd.testing.assert_frame_equal(study.families, expected)
-    assert study.therapists.columns.tolist() == ["ther"]
+    assert study.therapists.columns.tolist() == ["ther", "partly"]
+
+
+def test_a_value_that_one_row_lacks_is_not_lost_to_the_family(study: Study):
+    table = study.describe().tidy()
+    completed = table[table["about"] == "completed"]
+    assert completed[["term", "n", "of"]].to_numpy().tolist() == [
+        ["person partly", 1, 6],
+        ["family partly", 1, 6],
+        ["therapist partly", 1, 6],
+    ]
+    assert (
+        "partly of the family: missing in 1 of 6 rows, where other rows of the family have it"
+        in study.describe().summary()
+    )
+
+
+def test_a_value_that_a_whole_person_or_family_lacks_is_left_out_and_said(data: pd.DataFrame):
+    study = Study.from_frame(data.assign(site=["x", "x", None, "y", "y", "z"]), **ROLES)
+    assert study.persons["site"].fillna("?").tolist() == ["x", "?", "y", "z"]
+    assert "site" not in study.families  # is it the mother's, or the family's?
+    assert "barrier" not in study.therapists  # one family's is not another's
+    summary = study.describe().summary()
+    assert (
+        "site is left out of the table of families: 1 of 4 units below the family without any "
+        "value, the others agree" in summary
+    )
+    assert (
+        "barrier is left out of the table of therapists: 1 of 3 units below the therapist without "
+        "any value, the others agree" in summary
+    )
+
+
+def test_a_score_is_never_taken_for_the_persons_own():
+    data = pd.DataFrame(
+        {"who": ["a", "a", "b"], "s": [1, 2, 1], "wai": [4.0, np.nan, 5.0], "pre": [1, np.nan, 2]}
+    )
+    study = Study.from_frame(data, person="who", session="s", alliance="wai")
+    assert study.persons.columns.tolist() == ["who", "pre"]
+    assert study.persons["pre"].tolist() == [1.0, 2.0]
+    assert Study.from_frame(data[:1], person="who", alliance="wai").persons["wai"].tolist() == [4.0]
 
 
 def test_a_level_that_was_not_given_is_refused(data: pd.DataFrame):
@@ -126,6 +175,10 @@ def test_description_counts_by_hand(study: Study):
         ("missing", "role"): 0,
         ("missing", "alliance"): 2,
         ("missing", "ending"): 0,
+        ("completed", "person partly"): 1,
+        ("completed", "family partly"): 1,
+        ("left out", "therapist barrier"): 1,
+        ("completed", "therapist partly"): 1,
         ("score", "alliance"): 4,
         ("ending", "dropout"): 2,
         ("ending", "planned"): 1,
@@ -161,6 +214,12 @@ def test_description_in_words(study: Study):
         "persons per family: mean 1.33 (SD 0.58), 1.00 to 2.00\n"
         "families per therapist: mean 1.50 (SD 0.71), 1.00 to 2.00\n"
         "missing alliance: 2 of 6 rows (33.3%)\n"
+        "partly of the person: missing in 1 of 6 rows, where other rows of the person have it\n"
+        "partly of the family: missing in 1 of 6 rows, where other rows of the family have it\n"
+        "barrier is left out of the table of therapists: 1 of 3 units below the therapist without "
+        "any value, the others agree\n"
+        "partly of the therapist: missing in 1 of 6 rows, where other rows of the therapist have "
+        "it\n"
         "alliance: mean 3.75 (SD 1.71), 2.00 to 6.00, n = 4\n"
         "ending dropout: 2 of 3 families (66.7%)\n"
         "ending planned: 1 of 3 families (33.3%)"
