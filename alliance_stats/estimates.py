@@ -76,7 +76,7 @@ GLOSSARY: Mapping[str, str] = MappingProxyType(
         "p_fdr": "p-value corrected over the table's rows to hold the false discovery rate (BH)",
         "detectable": "effect detected with 80% power at .05, on `detectable_scale`",
         "method": "name of the test or estimator",
-        "about": "what a row of a description speaks of (units, size, missing, left out, score, ...)",
+        "about": "what a row of a description speaks of (units, size, missing, left out, score...)",
         "n": "how many",
         "of": "out of how many",
         "mean": "arithmetic mean, in units of the variable",
