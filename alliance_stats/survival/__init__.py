@@ -1,6 +1,7 @@
 """Time to an ending: who leaves, when, and what foretells it."""
 
-from alliance_stats.survival.competing_hazards import CompetingHazards, competing_hazards
+from alliance_stats.survival.competing_hazards import competing_hazards
+from alliance_stats.survival.competing_hazards_model import CompetingHazards
 from alliance_stats.survival.concordance import Concordance, concordance
 from alliance_stats.survival.cox import cox_ph
 from alliance_stats.survival.cox_model import CoxModel

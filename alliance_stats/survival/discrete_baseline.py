@@ -6,9 +6,11 @@ import numpy as np
 from scipy import stats
 
 from alliance_stats.estimates import Array
+from alliance_stats.multilevel.design import Design
 from alliance_stats.multilevel.families import Family
+from alliance_stats.survival.person_periods import Periods
 
-__all__ = ["Curve", "baseline_formula", "population_curve"]
+__all__ = ["Curve", "baseline_columns", "baseline_formula", "population_curve"]
 
 # Points of the trapezoidal rule over +-9 SDs: its error for these smooth integrands is below 1e-9
 # for SDs up to 6 on the link's scale (Trefethen & Weideman 2014, doi:10.1137/130932132).
@@ -16,7 +18,7 @@ _POINTS = 241
 _REACH = 9.0
 
 
-def baseline_formula(kind: str, session: str, df: int) -> str:
+def baseline_formula(kind: str, periods: Periods, df: int) -> str:
     """Return the terms of a baseline: its columns hold the constant.
 
     Parameters
@@ -24,17 +26,24 @@ def baseline_formula(kind: str, session: str, df: int) -> str:
     kind
         ``"dummies"`` (a level each session), ``"spline"`` (natural cubic spline) or
         ``"polynomial"`` (orthogonal).
-    session
-        Column.
+    periods
+        Rows to be modelled. Of one session there is one level: a constant.
     df
         Columns beside the constant, of a spline or a polynomial.
     """
+    session = periods.session
     name = session if session.isidentifier() else f"`{session}`"
     if kind == "dummies":
-        return f"0 + C({name})"
+        return f"0 + C({name})" if periods.frame[session].nunique() > 1 else "1"
     if kind == "spline":
         return f"0 + cr({name}, df={df + 1})"
     return f"1 + poly({name}, {df})"
+
+
+def baseline_columns(design: Design, kind: str) -> int:
+    """Return how many leading columns are the baseline's, in a formula that begins with it."""
+    terms = list(design.fixed.spec.term_slices.values())
+    return int(terms[1 if kind == "polynomial" else 0].stop)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

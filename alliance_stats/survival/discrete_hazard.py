@@ -111,7 +111,7 @@ def discrete_hazard(
     if baseline == "dummies":
         periods = periods.without_certain_sessions()
     covariates = "" if formula.strip() == "1" else f" + {formula}"
-    whole = f"{quoted(event)} ~ {baseline_formula(baseline, session, df)}{covariates}"
+    whole = f"{quoted(event)} ~ {baseline_formula(baseline, periods, df)}{covariates}"
     fit = (
         binomial_regression(whole, periods.frame, link=link, unit=unit)
         if random is None

@@ -18,7 +18,7 @@ from alliance_stats.formatting import (
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import GeneralizedLinearMixedModel
 from alliance_stats.multilevel.prediction import code_new_rows
-from alliance_stats.survival.discrete_baseline import population_curve
+from alliance_stats.survival.discrete_baseline import baseline_columns, population_curve
 from alliance_stats.survival.hazard_without_effects import BinomialRegression
 from alliance_stats.survival.person_periods import Periods
 
@@ -76,23 +76,6 @@ class DiscreteHazard:
             return 0
         table = self.periods.sessions
         return int(table.loc[table["n_event"] == table["n_risk"], "n_event"].sum())
-
-    @property
-    def _n_baseline(self) -> int:
-        """How many leading coefficients are the baseline's."""
-        slices = self.fit.design.fixed.spec.term_slices
-        name = self.periods.session
-        own = [
-            where.stop
-            for term, where in slices.items()
-            if str(term) == "1"
-            or (
-                len(term.factors) == 1
-                and str(term).partition("(")[0] in ("C", "cr", "poly")
-                and name in str(term)
-            )
-        ]
-        return int(max(own))
 
     def tidy(self, *, effects: str = "fixed", conf_level: float = 0.95) -> pd.DataFrame:
         """Return one row an estimate, on the scale of the link.
@@ -157,7 +140,11 @@ class DiscreteHazard:
 
         Hazard ratios (cloglog) or odds ratios (logit), for units with the same random effects.
         """
-        table = self.tidy(conf_level=conf_level).iloc[self._n_baseline :].reset_index(drop=True)
+        table = (
+            self.tidy(conf_level=conf_level)
+            .iloc[baseline_columns(self.fit.design, self.baseline) :]
+            .reset_index(drop=True)
+        )
         ratios = table[["term", "estimate", "conf_low", "conf_high", "p_value"]].copy()
         columns = ["estimate", "conf_low", "conf_high"]
         ratios[columns] = np.exp(table[columns])
@@ -333,7 +320,7 @@ class DiscreteHazard:
                 found.append(f"WARNING: the fit did not converge ({self.fit.convergence.message}).")
             if self.fit.singular:
                 found.append("WARNING: a variance of random effects is at zero (boundary fit).")
-        n_covariates = len(self.fit.vcov()) - self._n_baseline
+        n_covariates = len(self.fit.vcov()) - baseline_columns(self.fit.design, self.baseline)
         if n_covariates > 0 and self.n_event / n_covariates < _FEW_EVENTS:
             few = format_number(self.n_event / n_covariates, 1)
             found.append(

@@ -10,7 +10,7 @@ from scipy import linalg, optimize, special
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array
 
-__all__ = ["MultinomialFit", "fit_multinomial", "probabilities"]
+__all__ = ["EndingRows", "MultinomialFit", "fit_multinomial", "probabilities"]
 
 _STEPS = 60
 _HALVINGS = 40
@@ -20,6 +20,33 @@ _DONE = 1e-20
 _SUSPICIOUS = 3.0
 # What counts as moved along a direction scaled to at most 1.
 _MOVED = 1e-6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EndingRows:
+    """Rows at risk of several endings.
+
+    Attributes
+    ----------
+    X
+        (n, p) columns, the same for all endings.
+    ending
+        (n,) 0 for none, 1, 2, ... for the endings.
+    counts
+        (endings, p): whether the ending has a coefficient of that column.
+    possible
+        (n, endings): whether that ending can come in that row; its probability is 0 otherwise.
+    """
+
+    X: Array
+    ending: npt.NDArray[np.int64]
+    counts: npt.NDArray[np.bool_]
+    possible: npt.NDArray[np.bool_]
+
+    @property
+    def came(self) -> Array:
+        """(n, endings + 1): 1 where it came so, none first."""
+        return np.asarray(np.eye(len(self.counts) + 1)[self.ending])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,86 +81,81 @@ def probabilities(X: Array, beta: Array, possible: npt.NDArray[np.bool_]) -> Arr
     beta
         (endings, p), NaN taken as 0.
     possible
-        (n, endings): whether that ending can come in that row; its probability is 0 otherwise.
+        (n, endings), see :class:`EndingRows`.
     """
     eta = np.where(possible, X @ np.nan_to_num(beta).T, -np.inf)
     whole = np.column_stack([np.zeros(len(X)), eta])
     return np.asarray(special.softmax(whole, axis=1))
 
 
-def fit_multinomial(
-    X: Array,
-    ending: npt.NDArray[np.int64],
-    counts: npt.NDArray[np.bool_],
-    possible: npt.NDArray[np.bool_],
-    *,
-    names: Sequence[str],
-) -> MultinomialFit:
+def fit_multinomial(rows: EndingRows, *, names: Sequence[str]) -> MultinomialFit:
     """Fit ``log P(k) / P(none) = x beta_k`` by Newton's method.
 
     Parameters
     ----------
-    X
-        (n, p) columns, the same for all endings.
-    ending
-        (n,) 0 for none, 1, 2, ... for the endings.
-    counts
-        (endings, p): whether the ending has a coefficient of that column.
-    possible
-        (n, endings), see :func:`probabilities`.
+    rows
+        The data.
     names
-        Of coefficients, ending by ending, for the message of separation.
+        Of the coefficients that count, ending by ending, for the message of separation.
+
+    Raises
+    ------
+    NotIdentifiedError
+        Separation, with the coefficients; or no maximum.
     """
-    n, p = X.shape
-    n_endings = len(counts)
-    free = counts.ravel()
-    observed = np.zeros((n, n_endings + 1))
-    observed[np.arange(n), ending] = 1.0
-    beta = np.zeros(n_endings * p)
-
-    def log_likelihood(at: Array) -> tuple[float, Array]:
-        P = probabilities(X, at.reshape(n_endings, p), possible)
-        return float(np.log(P[np.arange(n), ending]).sum()), P
-
-    value, P = log_likelihood(beta)
-    done = suspicious = False
-    for _ in range(_STEPS):
-        off = (observed - P)[:, 1:]
-        slope = np.concatenate([off[:, k] @ X for k in range(n_endings)])[free]
-        information = _information(X, P[:, 1:])[np.ix_(free, free)]
-        step = np.zeros_like(beta)
-        try:
-            step[free] = linalg.cho_solve(linalg.cho_factor(information), slope)
-        except linalg.LinAlgError:
-            break
-        share = 1.0
-        for _ in range(_HALVINGS):
-            new, new_P = log_likelihood(beta + share * step)
-            if new >= value - 1e-12 * (1.0 + abs(value)):
-                break
-            share /= 2.0
-        beta, value, P = beta + share * step, new, new_P
-        if float(step[free] @ slope) < _DONE:
-            done = True
-            break
-    information = _information(X, P[:, 1:])[np.ix_(free, free)]
-    scale = np.tile(np.sqrt((X**2).mean(axis=0)), n_endings)[free]
-    try:
-        covariance = linalg.cho_solve(linalg.cho_factor(information), np.eye(len(information)))
-        suspicious = (np.sqrt(np.diag(covariance)) * scale > _SUSPICIOUS).any()
-    except linalg.LinAlgError:
-        done = False
-    if not done or suspicious:
-        _refuse_separation(X, ending, free, possible, names)
-    if not done:
+    beta, log_lik, found = _newton(rows)
+    P = probabilities(rows.X, beta, rows.possible)
+    free = rows.counts.ravel()
+    covariance = _inverse(_information(rows.X, P[:, 1:])[np.ix_(free, free)]) if found else None
+    if covariance is None or _suspicious(rows, covariance):
+        _refuse_separation(rows, names)
+    if covariance is None:
         raise NotIdentifiedError(
             f"The likelihood of the competing endings did not reach its maximum in {_STEPS} Newton "
             "steps. Leave a term out, or make it coarser."
         )
-    off = (observed - P)[:, 1:]
-    scores = np.concatenate([(off[:, [k]] * X).T for k in range(n_endings)])[free]
-    shown = np.where(free, beta, np.nan).reshape(n_endings, p)
-    return MultinomialFit(shown, covariance, scores, value)
+    off = (rows.came - P)[:, 1:]
+    scores = np.concatenate([(column[:, None] * rows.X).T for column in off.T])[free]
+    return MultinomialFit(np.where(rows.counts, beta, np.nan), covariance, scores, log_lik)
+
+
+def _newton(rows: EndingRows) -> tuple[Array, float, bool]:
+    """Return coefficients, log-likelihood, and whether they are the maximum."""
+    free, came = rows.counts.ravel(), rows.came
+    each = np.arange(len(came))
+    beta = np.zeros(rows.counts.shape)
+
+    def log_likelihood(at: Array) -> tuple[float, Array]:
+        P = probabilities(rows.X, at, rows.possible)
+        return float(np.log(P[each, rows.ending]).sum()), P
+
+    value, P = log_likelihood(beta)
+    for _ in range(_STEPS):
+        slope = ((came - P)[:, 1:].T @ rows.X).ravel()[free]
+        inverse = _inverse(_information(rows.X, P[:, 1:])[np.ix_(free, free)])
+        if inverse is None:
+            return beta, value, False
+        step = np.zeros(beta.size)
+        step[free] = inverse @ slope
+        share = 1.0
+        for _ in range(_HALVINGS):
+            new, new_P = log_likelihood(beta + share * step.reshape(beta.shape))
+            if new >= value - 1e-12 * (1.0 + abs(value)):
+                break
+            share /= 2.0
+        beta, value, P = beta + share * step.reshape(beta.shape), new, new_P
+        if float(step[free] @ slope) < _DONE:
+            return beta, value, True
+    return beta, value, False
+
+
+def _inverse(information: Array) -> Array | None:
+    try:
+        return np.asarray(
+            linalg.cho_solve(linalg.cho_factor(information), np.eye(len(information)))
+        )
+    except linalg.LinAlgError:
+        return None
 
 
 def _information(X: Array, P: Array) -> Array:
@@ -146,33 +168,17 @@ def _information(X: Array, P: Array) -> Array:
     return whole
 
 
-def _refuse_separation(
-    X: Array,
-    ending: npt.NDArray[np.int64],
-    free: npt.NDArray[np.bool_],
-    possible: npt.NDArray[np.bool_],
-    names: Sequence[str],
-) -> None:
+def _suspicious(rows: EndingRows, covariance: Array) -> bool:
+    size = np.tile(np.sqrt((rows.X**2).mean(axis=0)), len(rows.counts))[rows.counts.ravel()]
+    return bool((np.sqrt(np.diag(covariance)) * size > _SUSPICIOUS).any())
+
+
+def _refuse_separation(rows: EndingRows, names: Sequence[str]) -> None:
     """Raise if a direction of the coefficients lowers no row's likelihood and raises some.
 
     (Albert & Anderson 1984, doi:10.1093/biomet/71.1.1), by a linear programme.
     """
-    n_endings, p = possible.shape[1], X.shape[1]
-    scaled = X / np.maximum(np.abs(X).max(axis=0), 1e-300)
-    rows = []
-    for came in range(n_endings + 1):
-        own = ending == came
-        for other in range(n_endings + 1):
-            if other == came:
-                continue
-            mine = own if other == 0 else own & possible[:, other - 1]
-            block = np.zeros((int(mine.sum()), n_endings * p))
-            if came > 0:
-                block[:, (came - 1) * p : came * p] += scaled[mine]
-            if other > 0:
-                block[:, (other - 1) * p : other * p] -= scaled[mine]
-            rows.append(np.unique(block[:, free], axis=0))
-    pushed = np.vstack(rows)
+    pushed = _pushes(rows)
     found = optimize.linprog(
         -pushed.sum(axis=0) / len(pushed),
         A_ub=-pushed,
@@ -187,3 +193,23 @@ def _refuse_separation(
             f"would run to infinity ({', '.join(involved[:6])}). Join a category in which an "
             "ending never (or always) comes with another, or leave the term out."
         )
+
+
+def _pushes(rows: EndingRows) -> Array:
+    """How each row's log odds, of what came against each other ending, move with coefficients."""
+    n_endings, p = rows.counts.shape
+    scaled = rows.X / np.maximum(np.abs(rows.X).max(axis=0), 1e-300)
+    blocks = []
+    for came in range(n_endings + 1):
+        own = rows.ending == came
+        for other in range(n_endings + 1):
+            if other == came:
+                continue
+            mine = own if other == 0 else own & rows.possible[:, other - 1]
+            block = np.zeros((int(mine.sum()), n_endings * p))
+            if came > 0:
+                block[:, (came - 1) * p : came * p] += scaled[mine]
+            if other > 0:
+                block[:, (other - 1) * p : other * p] -= scaled[mine]
+            blocks.append(np.unique(block[:, rows.counts.ravel()], axis=0))
+    return np.vstack(blocks)

@@ -90,7 +90,7 @@ def test_competing_hazards_equal_multinom() -> None:
     )
     r = REFERENCE["competing"]
     tidy = fit.tidy()
-    assert_allclose(fit.fit.log_lik, r["log_lik"], rtol=1e-11)
+    assert_allclose(fit.log_lik, r["log_lik"], rtol=1e-11)
     assert_allclose(tidy["estimate"], np.ravel(r["beta"]), rtol=MULTINOM, atol=MULTINOM)
     assert_allclose(tidy["std_error"], np.ravel(r["se"]), rtol=MULTINOM)
 

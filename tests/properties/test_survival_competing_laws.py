@@ -1,0 +1,93 @@
+"""What must hold of competing hazards, whatever the data."""
+
+import numpy as np
+import pandas as pd
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+
+from alliance_stats.errors import NotIdentifiedError
+from alliance_stats.survival import CompetingHazards, competing_hazards
+
+# Where two searches for one maximum stop: 1e-6 standard errors, on both sides.
+SAME = 1e-4
+COLUMNS = {"session": "session", "event": "ending", "unit": "family", "none": "none"}
+
+seeds = st.integers(0, 2**32 - 1)
+terms = st.sampled_from([None, "(1 | therapist)", "(1 || therapist)"])
+
+
+def courses(seed: int) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    n_therapists = int(rng.integers(8, 14))
+    b = rng.normal(0.0, 0.7, (n_therapists, 2))
+    rows = []
+    for family in range(6 * n_therapists):
+        x = round(float(rng.normal()), 2)
+        for session in range(1, 5):
+            odds = np.exp(b[family // 6] + [-1.8 + 0.3 * x, -2.0])
+            code = rng.choice(3, p=np.r_[1.0, odds] / (1.0 + odds.sum()))
+            rows.append(
+                (
+                    f"T{family // 6:02}",
+                    f"F{family:03}",
+                    session,
+                    x,
+                    ("none", "dropout", "planned")[code],
+                )
+            )
+            if code:
+                break
+    return pd.DataFrame(rows, columns=["therapist", "family", "session", "x", "ending"])
+
+
+def fit(data: pd.DataFrame, random: str | None) -> CompetingHazards:
+    try:
+        model = competing_hazards("x", data, **COLUMNS, random=random)
+    except NotIdentifiedError:
+        assume(False)
+        raise
+    return model
+
+
+@settings(deadline=None, max_examples=12)
+@given(seeds, terms, st.floats(-30, 30), st.sampled_from(["population", "typical"]))
+def test_incidences_and_the_share_still_there_sum_to_one(
+    seed: int, random: str | None, x: float, level: str
+) -> None:
+    curve = fit(courses(seed), random).curve(pd.DataFrame({"x": [x]}), level=level)
+    hazard = curve.groupby("time")["hazard"].sum(min_count=2)
+    ended = curve.groupby("time")["estimate"].sum()
+    assert (curve["estimate"] >= 0.0).all()
+    assert (hazard.dropna() <= 1.0 + 1e-12).all()
+    # what is left is what the hazards leave over, session by session
+    there = (1.0 - hazard.fillna(1.0)).cumprod()
+    assert_allclose(ended + there, 1.0, atol=1e-9)
+    assert (curve.groupby("state")["estimate"].diff().dropna() >= -1e-15).all()
+
+
+@settings(deadline=None, max_examples=6)
+@given(seeds, terms)
+def test_relabelled_endings_permute(seed: int, random: str | None) -> None:
+    data = courses(seed)
+    names = {"none": "none", "dropout": "z left", "planned": "a planned"}
+    one, other = fit(data, random), fit(data.assign(ending=data["ending"].map(names)), random)
+    assert_allclose(one.log_lik, other.log_lik, atol=1e-6)
+    keys = ["state", "term"]
+    mine = one.tidy().replace({"state": names}).set_index(keys)[["estimate", "std_error"]]
+    theirs = other.tidy().set_index(keys)[["estimate", "std_error"]]
+    assert_allclose(mine, theirs.loc[mine.index], rtol=SAME, atol=SAME)
+    if random is not None:
+        assert_allclose(one.effects.covariance, other.effects.covariance[::-1, ::-1], atol=SAME)
+
+
+@settings(deadline=None, max_examples=6)
+@given(seeds, terms)
+def test_order_of_rows_and_names_of_therapists_do_not_matter(seed: int, random: str | None) -> None:
+    data = courses(seed)
+    shuffled = data.sample(frac=1.0, random_state=seed % 1000).reset_index(drop=True)
+    shuffled["therapist"] = shuffled["therapist"].map(lambda name: f"Ä{99 - int(name[1:])}")
+    one, other = fit(data, random), fit(shuffled, random)
+    assert_allclose(one.log_lik, other.log_lik, atol=1e-7)
+    assert_allclose(one.beta, other.beta, atol=SAME)
+    assert_allclose(np.diag(one.covariance), np.diag(other.covariance), rtol=1e-3)
