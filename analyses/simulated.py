@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pandas as pd
 
+from alliance_stats.datasets import example_folder
 from alliance_stats.figures.report import ReportFigure
 from alliance_stats.study import Study
 from alliance_stats.transforms import last_session
@@ -14,6 +15,7 @@ __all__ = [
     "ROLES",
     "SOURCE",
     "SYMPTOMS",
+    "built_in",
     "called_simulated",
     "families_of",
     "rated",
@@ -32,6 +34,13 @@ SOURCE = (
     "The example study is simulated: no person in it exists, and its effects are those that were "
     "built in (data/example/truth.csv)."
 )
+
+
+def built_in(model: str) -> pd.Series:
+    """Return the true parameters of a model of the example study: term -> value."""
+    truth = pd.read_csv(example_folder() / "truth.csv").set_index("parameter")["value"]
+    own = truth[truth.index.str.startswith(f"{model}.")]
+    return own.rename(lambda name: name.removeprefix(f"{model}."))
 
 
 def called_simulated(figure: ReportFigure) -> ReportFigure:

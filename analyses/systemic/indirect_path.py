@@ -1,0 +1,91 @@
+"""From parental trauma by way of the alliance to dropout, under each framework."""
+
+import numpy as np
+import pandas as pd
+
+from alliance_stats.formatting import format_count, format_number
+from alliance_stats.multilevel import LinearMixedModel, lmm
+from alliance_stats.survival import DiscreteHazard
+from alliance_stats.tables import ReportTable, tidy_table
+from analyses.chapter import Section
+from analyses.systemic.balance import BARRIERS, FRAMEWORKS
+from analyses.systemic.wording import limits, with_limits
+
+__all__ = ["indirect_effects", "indirect_path", "mediator"]
+
+DRAWS = 50_000
+TRAUMA = ["parent_trauma", "parent_trauma:framework[T.trauma-informed]"]
+
+
+def mediator(periods: pd.DataFrame) -> LinearMixedModel:
+    """Model the family's mean alliance so far on the barriers, in the intervals at risk."""
+    return lmm(
+        f"alliance_running_mean ~ session + {BARRIERS} + (1 | therapist/family)",
+        periods[periods["event"].notna()],
+    )
+
+
+def indirect_effects(
+    first: LinearMixedModel, second: DiscreteHazard, *, seed: int, draws: int = DRAWS
+) -> pd.DataFrame:
+    """Return parental trauma -> alliance -> dropout under each framework, log hazard.
+
+    The product of both paths, with quantiles over normal draws of either (the Monte Carlo method:
+    MacKinnon, Lockwood & Williams 2004, doi:10.1207/s15327906mbr3901_4), the two models' errors
+    taken as independent.
+    """
+    rng = np.random.default_rng(seed)
+    a = rng.multivariate_normal(first.beta[TRAUMA], first.vcov().loc[TRAUMA, TRAUMA], size=draws)
+    path = second.tidy().set_index("term").loc["alliance_running_mean"]
+    b = rng.normal(path["estimate"], path["std_error"], size=draws)
+    rows = []
+    for framework, weights in zip(FRAMEWORKS, ([1.0, 0.0], [1.0, 1.0]), strict=True):
+        drawn = a @ np.asarray(weights) * b
+        to_alliance = float(first.beta[TRAUMA].to_numpy() @ weights)
+        low, high = np.quantile(drawn, [0.025, 0.975])
+        rows.append(
+            {
+                "term": framework,
+                "to_alliance": to_alliance,
+                "estimate": to_alliance * path["estimate"],
+                "conf_low": float(low),
+                "conf_high": float(high),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def indirect_path(periods: pd.DataFrame, fit: DiscreteHazard) -> tuple[Section, dict[str, float]]:
+    """Show the path from parental trauma by way of the alliance to dropout."""
+    indirect = indirect_effects(mediator(periods), fit, seed=5)
+    usual, informed = (row for _, row in indirect.iterrows())
+    text = (
+        "Parental trauma may lower the alliance, and a lower alliance raise the hazard of dropout: "
+        f"this indirect path was {format_number(usual['estimate'])} on the scale of log hazards, "
+        f"{limits(usual)}, under the usual framework and {format_number(informed['estimate'])}, "
+        f"{limits(informed)}, under the trauma-informed one (@tbl-systemic-indirect). It is a path "
+        "of a model: that nothing else moves alliance and dropout both is assumed, not shown."
+    )
+    numbers = {
+        **with_limits("indirect_usual", usual),
+        **with_limits("indirect_informed", informed),
+    }
+    title = "From parental trauma by way of the alliance"
+    return Section("sec-systemic-indirect", title, text, (_table(indirect),)), numbers
+
+
+def _table(indirect: pd.DataFrame) -> ReportTable:
+    return tidy_table(
+        indirect.assign(term=indirect["term"].str.capitalize()),
+        {
+            "term": "Framework",
+            "to_alliance": "Trauma → alliance",
+            "estimate": "Indirect, log hazard",
+            "conf_low": "95% CI",
+        },
+        label="tbl-systemic-indirect",
+        caption="Parental trauma, alliance and dropout by framework in the simulated study.",
+        note="Trauma → alliance: points of the family’s mean alliance so far (linear mixed model). "
+        "Indirect: that times the log hazard ratio of dropout per point of alliance; Monte Carlo "
+        f"interval of {format_count(DRAWS)} draws, both models’ errors taken as independent.",
+    )

@@ -1,0 +1,42 @@
+"""What the parts say alike."""
+
+import pandas as pd
+
+from alliance_stats.formatting import format_interval, format_number, p_phrase
+
+__all__ = ["chance", "limits", "points", "times", "with_limits"]
+
+
+def points(row: pd.Series, digits: int = 2) -> str:
+    """Say an estimate in points, with its interval."""
+    return f"{format_number(row['estimate'], digits)} points ({limits(row, digits)})"
+
+
+def times(row: pd.Series) -> str:
+    """Say a ratio, with its interval and p."""
+    ratio = format_number(row["estimate"])
+    return f"{ratio} times ({limits(row)}, {p_phrase(row['p_value'])})"
+
+
+def limits(row: pd.Series, digits: int = 2) -> str:
+    """Say an interval."""
+    return f"95% CI {format_interval(row['conf_low'], row['conf_high'], digits)}"
+
+
+def chance(*rows: pd.Series, nothing: float = 0.0) -> str:
+    """Say so where an interval leaves out `nothing`, which is what was built in."""
+    missed = any(row["conf_low"] > nothing or row["conf_high"] < nothing for row in rows)
+    return (
+        " (an interval that leaves out no effect all the same is what chance gives one time in 20)"
+        if missed
+        else ""
+    )
+
+
+def with_limits(name: str, row: pd.Series) -> dict[str, float]:
+    """Return an estimate and its limits as numbers of a chapter."""
+    return {
+        name: row["estimate"],
+        f"{name}_low": row["conf_low"],
+        f"{name}_high": row["conf_high"],
+    }
