@@ -1,7 +1,7 @@
 """A table as papers print it: cells already in words, with a label, a caption and a note."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,9 @@ _LABEL = re.compile(r"tbl-[a-z0-9]+(-[a-z0-9]+)*")
 # Headings that are symbols of statistics stand in italics, as APA style asks
 # (those in front of a sign, as in n = 12, are so already).
 _SYMBOL = re.compile(r"(?<![\w.*])(SD|SE|df|[bdgkMNnprtUzF])(?![\w.'’:*-])")
+_LINE = 84  # characters of print on a line of a page
+_GUTTER = 4  # characters that a cell's margins take
+_BREAKS = re.compile(r"[\s/–-]+")
 _NUMERIC_CELL = re.compile(r"[<> −–∞.,%\[\]()\d]*")
 
 
@@ -133,7 +136,7 @@ class ReportTable:
         return list(zip(opened, self.frame.to_numpy().tolist(), strict=True))
 
     def _pipes(self) -> str:
-        """Return the pipe table; rules are as long as the cells, which sets relative widths."""
+        """Return the pipe table; the dashes of its rule set the columns' relative widths."""
         right = self._numeric()
         lines = [[_heading(name, "*", "*", to_markdown) for name in self.frame.columns]]
         for section, cells in self._rows():
@@ -141,14 +144,37 @@ class ReportTable:
                 lines.append([f"**{to_markdown(section)}**", *[""] * (len(cells) - 1)])
             lines.append([_one_line(to_markdown(cell)) for cell in cells])
         widths = [max(3, *(len(line[i]) for line in lines)) for i in range(len(right))]
-        rule = [
-            "-" * (width - 1) + ":" if numeric else "-" * width
-            for width, numeric in zip(widths, right, strict=True)
-        ]
         padded = [
             [cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines
         ]
+        rule = [
+            "-" * width + ":" if numeric else ":" + "-" * width
+            for width, numeric in zip(self._widths(right), right, strict=True)
+        ]
         return "\n".join("| " + " | ".join(line) + " |" for line in [padded[0], rule, *padded[1:]])
+
+    def _widths(self, right: list[bool]) -> list[int]:
+        """Return the width of each column in characters of print.
+
+        Pandoc gives a table that is wider than 72 characters the whole page and divides it by
+        these. Numbers must not break: their columns have what they need, and columns of words
+        share the rest of the line, never less than their longest word.
+        """
+        full, least = [], []
+        for i, name in enumerate(self.frame.columns):
+            cells = [" ".join(cell.split()) for cell in self.frame.iloc[:, i]]
+            words = _words([str(name), *(self.sections if i == 0 else ())])
+            words += cells if right[i] else _words(cells)
+            least.append(_GUTTER + max(map(len, words), default=0))
+            full.append(max(least[i], _GUTTER + max(len(text) for text in (str(name), *cells))))
+        spare, wanted = _LINE - sum(least), sum(full) - sum(least)
+        share = 1.0 if spare >= wanted else max(spare, 0) / wanted
+        return [a + int(share * (b - a)) for a, b in zip(least, full, strict=True)]
+
+
+def _words(texts: Sequence[str]) -> list[str]:
+    """Return what a line is not broken within."""
+    return [word for text in texts for word in _BREAKS.split(text)]
 
 
 def _heading(name: object, opens: str, closes: str, escape: Callable[[str], str]) -> str:

@@ -61,10 +61,11 @@ def test_markdown_is_a_labelled_pipe_table() -> None:
     assert lines[0] == "::: {#tbl-model}"
     pipes = [line for line in lines if line.startswith("|")]
     assert len(pipes) == 5
-    assert len({len(line) for line in pipes}) == 1
+    assert len({len(line) for line in [pipes[0], *pipes[2:]]}) == 1
     assert "*b*" in pipes[0]
     assert "*p*" in pipes[0]
     assert pipes[1].count("-:") == 5  # numbers stand to the right
+    assert pipes[1].startswith("| :-")  # words to the left, in every format
     assert r"\< .001" in pipes[2]
     assert r"role\[mother\]" in pipes[3]
     assert r"a\|b\*c" in pipes[4]
@@ -98,8 +99,8 @@ def test_sections_are_headed_where_they_change() -> None:
     frame = pd.DataFrame({"Term": ["a", "b", "c"], "M": ["1", "2", "3"]})
     made = ReportTable(frame, "tbl-x", "c", "n", sections=("Fixed", "Fixed", "Fit"))
     pipes = [line for line in made.markdown().splitlines() if line.startswith("|")]
-    assert [line.split("|")[1].strip() for line in pipes] == [
-        "Term", "---------", "**Fixed**", "a", "b", "**Fit**", "c",
+    assert [line.split("|")[1].strip() for line in [pipes[0], *pipes[2:]]] == [
+        "Term", "**Fixed**", "a", "b", "**Fit**", "c",
     ]  # fmt: skip
     assert made.html().count('scope="rowgroup" colspan="2"') == 2
 
@@ -109,6 +110,17 @@ def test_symbols_in_headings_are_in_italics_once() -> None:
     pipes = ReportTable(frame, "tbl-x", "c", "n").markdown().splitlines()[2]
     assert "a (*n* = 12)" in pipes
     assert "*b*, *M*" in pipes
+
+
+def test_numbers_keep_their_width_where_words_share_the_line() -> None:
+    frame = pd.DataFrame(
+        {"What was asked": ["several words " * 20, "few"], "95% CI": ["[−10.12, 12.30]", "–"]}
+    )
+    rule = ReportTable(frame, "tbl-x", "c", "n").markdown().splitlines()[3]
+    words, numbers = (len(cell.strip()) - 1 for cell in rule.strip("|").split("|"))
+    assert numbers >= len("[−10.12, 12.30]")
+    assert words + numbers <= 84  # a line of print
+    assert words > 3 * numbers
 
 
 def test_shows_once_as_html_or_markdown() -> None:
