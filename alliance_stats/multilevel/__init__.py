@@ -10,9 +10,11 @@ from alliance_stats.multilevel.comparison import (
 from alliance_stats.multilevel.comparisons import Comparisons, comparisons
 from alliance_stats.multilevel.contrasts import Contrasts, contrasts
 from alliance_stats.multilevel.estimated_means import EstimatedMeans, estimated_means
-from alliance_stats.multilevel.glmm import GeneralizedLinearMixedModel, glmm
+from alliance_stats.multilevel.generalized_mixed_model import GeneralizedLinearMixedModel
+from alliance_stats.multilevel.glmm import glmm
 from alliance_stats.multilevel.johnson_neyman import JohnsonNeyman, johnson_neyman
-from alliance_stats.multilevel.lmm import LinearMixedModel, lmm
+from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel
+from alliance_stats.multilevel.lmm import lmm
 from alliance_stats.multilevel.profile import Profile, profile
 from alliance_stats.multilevel.r_squared import RSquared, r_squared
 from alliance_stats.multilevel.residual import AR1, CAR1, VarianceBy

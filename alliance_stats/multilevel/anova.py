@@ -12,7 +12,7 @@ from alliance_stats.multilevel.degrees_of_freedom import FTest
 from alliance_stats.multilevel.inference import small_sample, working_contrasts
 
 if TYPE_CHECKING:
-    from alliance_stats.multilevel.lmm import LinearMixedModel
+    from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel
 
 __all__ = ["anova_table", "f_test"]
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,9 +13,10 @@ from threadpoolctl import threadpool_limits
 
 from alliance_stats.checks import check_conf_level
 from alliance_stats.estimates import one_line
+from alliance_stats.formatting import format_count, format_percent
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.inference import back_transform
-from alliance_stats.multilevel.lmm import LinearMixedModel
+from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel, require_linear
 from alliance_stats.multilevel.prediction import simulated
 from alliance_stats.multilevel.reports import residual_values
 from alliance_stats.multilevel.tidy_frames import sds_and_correlations
@@ -39,6 +41,9 @@ class Bootstrap:
         A row a simulated data set, a column a statistic.
     n_singular
         How many refits ended on a boundary (they count like the others).
+    n_unconverged
+        How many refits stopped before their optimum (they count like the others, and
+        ``summary()`` opens with them).
     rows
         The fit's row ledger.
     """
@@ -46,15 +51,20 @@ class Bootstrap:
     observed: pd.Series
     draws: pd.DataFrame
     n_singular: int
+    n_unconverged: int
     rows: RowLedger
 
     __repr__ = one_line
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return ``term, estimate, std_error, bias, conf_low, conf_high``, a row a statistic.
+        """Return one row a statistic.
 
-        ``std_error`` is the SD of the draws, ``bias`` their mean minus the estimate, and the
-        interval is the percentile interval.
+        Returns
+        -------
+        DataFrame
+            ``term, estimate, std_error`` (SD of the draws), ``bias`` (their mean minus the
+            estimate), ``conf_low, conf_high`` (percentile interval), ``n_draws`` (those in which
+            the statistic is defined: a correlation is not where a variance is zero) and ``note``.
         """
         alpha = 1.0 - check_conf_level(conf_level)
         return pd.DataFrame(
@@ -65,18 +75,56 @@ class Bootstrap:
                 "bias": (self.draws.mean() - self.observed).to_numpy(),
                 "conf_low": self.draws.quantile(alpha / 2.0).to_numpy(),
                 "conf_high": self.draws.quantile(1.0 - alpha / 2.0).to_numpy(),
+                "n_draws": self.draws.notna().sum().to_numpy(),
+                "note": [self._undefined(str(term)) for term in self.draws.columns],
             }
         )
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know before reading: refits that did not converge, numbers that do not exist."""
+        n = len(self.draws)
+        found = []
+        if self.n_unconverged:
+            found.append(
+                f"NOT CONVERGED: {_of(self.n_unconverged, n, 'refit')} stopped before the optimum; "
+                "they count like the others."
+            )
+        undefined = [(str(t), self._undefined(str(t))) for t in self.draws.columns]
+        return (*found, *(f"{term}: {note}." for term, note in undefined if note))
+
     def glance(self) -> pd.DataFrame:
-        """Return one row: number of draws and of singular refits."""
-        return pd.DataFrame([{"n_draws": len(self.draws), "n_singular": self.n_singular}])
+        """Return one row: number of draws, and of singular and unconverged refits."""
+        return pd.DataFrame(
+            [
+                {
+                    "n_draws": len(self.draws),
+                    "n_singular": self.n_singular,
+                    "n_unconverged": self.n_unconverged,
+                }
+            ]
+        )
 
     def summary(self) -> str:
-        """Return what was done, and the table."""
+        """Return what was done, and the table; what to know comes first."""
+        n = len(self.draws)
+        table = self.tidy().drop(columns="note").to_string(index=False)
+        return "\n\n".join(
+            [
+                *self.notes,
+                f"Parametric bootstrap: {format_count(n)} simulated data sets, "
+                f"{_of(self.n_singular, n, 'refit')} on a boundary.",
+                table,
+            ]
+        )
+
+    def _undefined(self, term: str) -> str:
+        missing = int(self.draws[term].isna().sum())
+        if not missing:
+            return ""
         return (
-            f"Parametric bootstrap: {len(self.draws)} simulated data sets, {self.n_singular} "
-            f"refits on a boundary.\n\n{self.tidy().to_string(index=False)}"
+            f"undefined in {_of(missing, len(self.draws), 'draw')} (a variance is zero there); the "
+            "interval is over the others"
         )
 
 
@@ -113,21 +161,32 @@ def parametric_bootstrap(
     Bootstrap
         Draws, with ``tidy(conf_level=...)`` for percentile intervals.
     """
+    require_linear(model, asked="parametric_bootstrap simulates from")
+    if not isinstance(n, int) or n < 2:
+        raise ValueError(f"n must be a whole number of data sets, at least 2; got {n!r}.")
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
+        raise TypeError(f"seed must be a whole number; got {seed!r}.")
     measure = all_parameters if statistic is None else statistic
     seeds = np.random.SeedSequence(seed).spawn(n)
     chunks = [seeds[i : i + CHUNK] for i in range(0, n, CHUNK)]
     parallel = Parallel(n_jobs=n_jobs)
     batch = max(1, len(chunks) // 20) if progress else max(1, len(chunks))
-    found: list[tuple[list[Mapping[str, float]], int]] = []
+    found: list[_Chunk] = []
     with Progress(console=Console(stderr=True), disable=not progress, transient=True) as bar:
         task = bar.add_task("Parametric bootstrap", total=n)
         for start in range(0, len(chunks), batch):
             own = chunks[start : start + batch]
             found += parallel(delayed(_refit_chunk)(model, measure, chunk) for chunk in own)
             bar.advance(task, sum(len(chunk) for chunk in own))
-    draws = pd.DataFrame([row for rows, _ in found for row in rows])
+    draws = pd.DataFrame([row for chunk in found for row in chunk.draws])
     observed = pd.Series(dict(measure(model)), dtype=np.float64)[draws.columns]
-    return Bootstrap(observed, draws, sum(singular for _, singular in found), model.rows)
+    return Bootstrap(
+        observed,
+        draws,
+        sum(chunk.n_singular for chunk in found),
+        sum(chunk.n_unconverged for chunk in found),
+        model.rows,
+    )
 
 
 def all_parameters(model: LinearMixedModel) -> dict[str, float]:
@@ -143,14 +202,29 @@ def all_parameters(model: LinearMixedModel) -> dict[str, float]:
     return values
 
 
+class _Chunk(NamedTuple):
+    """Statistics of some simulated data sets, and how their refits ended."""
+
+    draws: list[Mapping[str, float]]
+    n_singular: int
+    n_unconverged: int
+
+
 def _refit_chunk(
     model: LinearMixedModel, measure: Statistic, seeds: list[np.random.SeedSequence]
-) -> tuple[list[Mapping[str, float]], int]:
+) -> _Chunk:
     """Refit one chunk of simulated data sets, on one BLAS thread."""
-    rows, singular = [], 0
+    draws, singular, unconverged = [], 0, 0
     with threadpool_limits(limits=1):
         for seed in seeds:
             again = model.refit(simulated(model, np.random.default_rng(seed)))
-            rows.append(measure(again))
+            draws.append(measure(again))
             singular += again.singular
-    return rows, singular
+            unconverged += not again.convergence.converged
+    return _Chunk(draws, singular, unconverged)
+
+
+def _of(count: int, n: int, what: str) -> str:
+    """``"12 of 1,000 refits (1.2%)"``."""
+    share = format_percent(count / n, 1) if n else "–"
+    return f"{format_count(count)} of {format_count(n)} {what}s ({share})"

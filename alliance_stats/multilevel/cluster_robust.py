@@ -15,10 +15,11 @@ from scipy import linalg
 from alliance_stats.checks import did_you_mean
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array
+from alliance_stats.multilevel.threads import one_blas_thread
 
 if TYPE_CHECKING:
     from alliance_stats.multilevel.groupings import Grouping
-    from alliance_stats.multilevel.lmm import LinearMixedModel
+    from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel
 
 __all__ = ["CR2", "ClusterRobust", "cluster_robust"]
 
@@ -86,7 +87,11 @@ def cluster_robust(model: "LinearMixedModel", request: CR2) -> ClusterRobust:
     NotIdentifiedError
         If there are fewer than two clusters.
     """
-    clusters = _clusters(model, request.cluster)
+    with one_blas_thread():  # clusters are small: threads would cost more than they bring
+        return _cluster_robust(model, _clusters(model, request.cluster))
+
+
+def _cluster_robust(model: "LinearMixedModel", clusters: npt.NDArray[np.int64]) -> ClusterRobust:
     design = model.design
     X_all = design.X
     residual = design.y - X_all @ model.beta.to_numpy()[design.fixed.kept]

@@ -2,7 +2,7 @@
 
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,12 +13,14 @@ from formulaic.errors import DataMismatchWarning, FormulaicError
 from scipy import linalg
 
 from alliance_stats.checks import describe_rows
-from alliance_stats.errors import DataError, FormulaError
+from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array
 from alliance_stats.multilevel.formula import INTERCEPT
 
 __all__ = [
     "check_finite",
+    "check_hashable",
+    "check_levels",
     "coded_columns",
     "column_names",
     "columns_as_read",
@@ -34,7 +36,7 @@ _DECIMAL = re.compile(r"[-+−]?\d*[.,]?\d+")
 def evaluate(text: Any, used: pd.DataFrame, formula: str) -> Any:
     """Build a model matrix; an expression that fails becomes a :class:`FormulaError`."""
     try:
-        with np.errstate(all="ignore"):  # log(-1) and its like are named by _check_finite
+        with np.errstate(all="ignore"):  # log(-1) and its like are named by check_finite
             return text.get_model_matrix(used, context={}, na_action="ignore", output="pandas")
     except FormulaicError as complaint:
         first_line = str(complaint).splitlines()[0]
@@ -43,12 +45,28 @@ def evaluate(text: Any, used: pd.DataFrame, formula: str) -> Any:
 
 def check_finite(matrix: pd.DataFrame, used: pd.DataFrame) -> None:
     """Refuse columns that are not finite numbers, naming the rows."""
+    found = _not_finite(matrix, used)
+    if found is not None:
+        raise DataError(f"{found}. Correct those values, or set them to missing.")
+
+
+def _not_finite(matrix: pd.DataFrame, frame: pd.DataFrame) -> str | None:
+    """Name the first column that is not a finite number everywhere, and its rows."""
     for name in matrix.columns:
         bad = ~np.isfinite(matrix[name].to_numpy(dtype=np.float64))
         if bad.any():
-            raise DataError(
-                f"'{name}' is not a finite number in {describe_rows(bad, used.index)}. "
-                "Correct those values, or set them to missing."
+            return f"'{name}' is not a finite number in {describe_rows(bad, frame.index)}"
+    return None
+
+
+def check_levels(spec: ModelSpec) -> None:
+    """Refuse a factor with a single level: its effect is not in the data."""
+    for factor, state in spec.factor_contrasts.items():
+        if len(state.levels) < 2:
+            seen = ", ".join(map(str, state.levels))
+            raise NotIdentifiedError(
+                f"'{factor.expr}' has one level in the rows used ('{seen}'): its effect cannot be "
+                "estimated. Leave it out of the formula."
             )
 
 
@@ -58,8 +76,14 @@ def column_names(spec: ModelSpec) -> tuple[str, ...]:
 
 
 def coded_columns(spec: ModelSpec, newdata: pd.DataFrame) -> Array:
-    """Code new rows as `spec` did the fitted ones, (n, columns)."""
-    with warnings.catch_warnings():
+    """Code new rows as `spec` did the fitted ones, (n, columns).
+
+    Raises
+    ------
+    DataError
+        New values of another kind than the fit's, or such as give no finite number (``log(0)``).
+    """
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("error", DataMismatchWarning)
         try:
             matrix = spec.get_model_matrix(newdata, context={}, na_action="ignore", output="pandas")
@@ -67,6 +91,9 @@ def coded_columns(spec: ModelSpec, newdata: pd.DataFrame) -> Array:
             raise DataError(
                 f"Cannot code the new data as the fit's: {str(complaint).splitlines()[0]}"
             ) from complaint
+    found = _not_finite(matrix, newdata)
+    if found is not None:
+        raise DataError(f"newdata: {found}, so that nothing can be predicted there.")
     coded: Array = matrix.to_numpy(dtype=np.float64)
     return coded
 
@@ -104,11 +131,14 @@ def columns_as_read(used: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     Raises
     ------
     DataError
-        If a column holds decimal numbers written as text, which would be read as categories.
+        If a column holds what is neither a number nor a category: decimal numbers written as text
+        (each would be a category), dates and time spans (their unit would be a nanosecond), complex
+        numbers, lists.
     """
     changed = {}
     for name in names:
         column = used[name].infer_objects()
+        _check_readable(column)
         if column.dtype != used[name].dtype:
             changed[name] = column
         if isinstance(column.dtype, pd.CategoricalDtype):
@@ -122,6 +152,34 @@ def columns_as_read(used: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
             changed[name] = column.astype(object)
             _check_not_numbers_as_text(changed[name])
     return used.assign(**{str(name): column for name, column in changed.items()})
+
+
+def _check_readable(column: pd.Series) -> None:
+    """Refuse what a model cannot take as a number or a category."""
+    kind = column.dtype.kind
+    if kind in "mM" or isinstance(column.dtype, pd.PeriodDtype | pd.IntervalDtype):
+        raise DataError(
+            f"Column '{column.name}' holds {column.dtype} values, which have no unit in a formula. "
+            "Make a number of them first, in the unit you want to report: days are "
+            "(data['date'] - data['date'].min()).dt.days."
+        )
+    if kind == "c":
+        raise DataError(f"Column '{column.name}' holds complex numbers; a model takes real ones.")
+    if column.dtype == object:
+        check_hashable(column)
+
+
+def check_hashable(column: pd.Series) -> None:
+    """Refuse cells that hold lists or the like: they are neither numbers nor categories."""
+    if all(issubclass(kind, Hashable) for kind in set(map(type, column))):
+        return
+    bad = np.array([not isinstance(value, Hashable) for value in column], dtype=bool)
+    if bad.any():
+        what = type(column[bad].iloc[0]).__name__
+        raise DataError(
+            f"Column '{column.name}' holds a {what} in {describe_rows(bad, column.index)}; a cell "
+            "must be one number or one category."
+        )
 
 
 def _check_not_numbers_as_text(column: pd.Series) -> None:

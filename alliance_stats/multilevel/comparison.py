@@ -14,8 +14,9 @@ from alliance_stats.formatting import format_df, format_number, p_phrase
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.criterion import at_eta
 from alliance_stats.multilevel.fit import minimise
-from alliance_stats.multilevel.lmm import LinearMixedModel
+from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel, require_linear
 from alliance_stats.multilevel.prediction import simulated
+from alliance_stats.multilevel.residual import VarianceBy
 
 __all__ = ["LikelihoodRatioTest", "compare_models", "likelihood_ratio_test", "ml_refit"]
 
@@ -27,7 +28,7 @@ class LikelihoodRatioTest:
     Attributes
     ----------
     small, large
-        Formulas of the models.
+        Formulas of the models, with their residual structures.
     statistic
         Twice the difference of the log-likelihoods.
     df
@@ -133,6 +134,10 @@ def likelihood_ratio_test(
     refitted by maximum likelihood, and the result says so. That the models are nested is the
     caller's to know; a larger model that fits worse is refused.
     """
+    for one in (model, other):
+        require_linear(one, asked="likelihood_ratio_test compares")
+    if bootstrap < 0:
+        raise ValueError(f"bootstrap must be a number of simulated data sets; got {bootstrap}.")
     small, large = sorted((model, other), key=_n_parameters)
     _same_rows([small, large])
     if _n_parameters(small) == _n_parameters(large):
@@ -154,15 +159,17 @@ def likelihood_ratio_test(
     statistic = max(statistic, 0.0)
     df = _n_parameters(large) - _n_parameters(small)
     if bootstrap:
-        null = _simulated_null(small, large, bootstrap, seed)
+        null, stopped = _simulated_null(small, large, bootstrap, seed)
         p_value = float((1 + (null >= statistic).sum()) / (1 + bootstrap))
         reference = f"null distribution from {bootstrap} simulated data sets"
+        if stopped:
+            reference += f", NOT CONVERGED in {stopped} of them"
     else:
         null = np.empty(0)
         p_value, reference = _refer(statistic, df, small, large, fixed_differ=fixed_differ)
     return LikelihoodRatioTest(
-        small.formula,
-        large.formula,
+        _described(small),
+        _described(large),
         float(statistic),
         df,
         p_value,
@@ -179,26 +186,42 @@ def compare_models(*models: LinearMixedModel) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row a model: ``formula, n_parameters, log_lik, aic, delta_aic, bic, delta_bic, reml,
-        singular``, best AIC first. REML fits whose fixed effects differ are refitted by maximum
-        likelihood (``reml`` is then False).
+        A row a model: ``formula`` (with its residual structure), ``n_parameters, log_lik, aic,
+        delta_aic, bic, delta_bic, reml, singular``, best AIC first. REML fits whose fixed effects
+        differ are refitted by maximum likelihood (``reml`` is then False).
 
     Raises
     ------
     DataError
-        If the models used different rows or outcomes.
+        If there is no model, one was not fitted by ``lmm``, or they used different rows or
+        outcomes.
     """
+    if not models:
+        raise DataError("compare_models needs fitted models, as in compare_models(one, other).")
+    for model in models:
+        require_linear(model, asked="compare_models compares")
     _same_rows(models)
     differ = any(_span_differs(models[0], m) for m in models)
     mixed = len({m.reml for m in models}) > 1
     fits = [ml_refit(m) for m in models] if differ or mixed else list(models)
-    table = pd.concat([m.glance().assign(formula=m.formula) for m in fits], ignore_index=True)
+    table = pd.concat([m.glance().assign(formula=_described(m)) for m in fits], ignore_index=True)
     for column in ("aic", "bic"):  # on a footing that no coding of the fixed effects changes
         table[column] += [_deviance(m) - m.fit.deviance for m in fits]
     table["delta_aic"] = table["aic"] - table["aic"].min()
     table["delta_bic"] = table["bic"] - table["bic"].min()
     columns = "formula n_parameters log_lik aic delta_aic bic delta_bic reml singular".split()  # noqa: SIM905
     return table[columns].sort_values("aic", ignore_index=True)
+
+
+def _described(model: LinearMixedModel) -> str:
+    """Write the formula, and the residual structure that it does not show."""
+    shape = model.problem.shape
+    if shape is None:
+        return model.formula
+    structures: list[object] = [] if shape.column is None else [VarianceBy(shape.column)]
+    structures += [] if shape.correlation is None else [shape.correlation]
+    written = ", ".join(map(str, structures))
+    return f"{model.formula}, residual={written if len(structures) == 1 else f'[{written}]'}"
 
 
 def _n_parameters(model: LinearMixedModel) -> int:
@@ -298,12 +321,15 @@ def _simulated_null(
     large: LinearMixedModel,
     n: int,
     seed: int | np.random.Generator | None,
-) -> npt.NDArray[np.float64]:
+) -> tuple[npt.NDArray[np.float64], int]:
+    """Return simulated statistics, and in how many data sets a refit stopped before its optimum."""
     if seed is None:
         raise ValueError("A bootstrap needs seed=, so that it can be repeated.")
     rng = np.random.default_rng(seed)
-    found = np.empty(n)
+    found, stopped = np.empty(n), 0
     for i in range(n):
         y = simulated(small, rng)
-        found[i] = small.refit(y).fit.deviance - large.refit(y).fit.deviance
-    return np.maximum(found, 0.0)
+        fits = small.refit(y).fit, large.refit(y).fit
+        found[i] = fits[0].deviance - fits[1].deviance
+        stopped += not all(fit.convergence.converged for fit in fits)
+    return np.maximum(found, 0.0), stopped

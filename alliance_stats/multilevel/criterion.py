@@ -22,7 +22,7 @@ from alliance_stats.estimates import Array
 from alliance_stats.multilevel.blocks import CrossProducts, Layout, RowArrays, cross_products
 from alliance_stats.multilevel.descent import Descent, LevelPosterior, descend
 from alliance_stats.multilevel.elimination import Elimination, eliminate
-from alliance_stats.multilevel.residual import ResidualShape
+from alliance_stats.multilevel.residual_shape import ResidualShape
 
 __all__ = ["Problem", "Solution", "Template", "deviance", "deviance_and_gradient", "solve"]
 

@@ -17,12 +17,15 @@ import pandas as pd
 from formulaic import ModelSpec
 from scipy import linalg
 
-from alliance_stats.checks import check_frame, describe_rows, did_you_mean
+from alliance_stats.checks import check_frame, describe_rows, did_you_mean, finite_or_missing
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array
+from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.coding import (
     check_finite,
+    check_hashable,
+    check_levels,
     coded_columns,
     column_names,
     columns_as_read,
@@ -38,7 +41,14 @@ from alliance_stats.multilevel.formula import (
 )
 from alliance_stats.multilevel.groupings import Grouping, build_grouping, check_distinct
 
-__all__ = ["Design", "FixedBasis", "all_fixed_columns", "build_design", "fixed_columns"]
+__all__ = [
+    "Design",
+    "FixedBasis",
+    "all_fixed_columns",
+    "build_design",
+    "check_column_names",
+    "fixed_columns",
+]
 
 # An outcome whose residual is relatively smaller than this is explained without error.
 EXACT_FIT = 1e-12
@@ -160,6 +170,7 @@ def build_design(
         See :func:`alliance_stats.multilevel.lmm`.
     """
     check_frame(data)
+    _check_plain_names(data)
     parsed = parse_formula(formula)
     fixed = read_terms(f"{parsed.response} ~ {parsed.fixed}", formula)
     by_group = _by_group(parsed.random)
@@ -170,6 +181,8 @@ def build_design(
                     f"The formula groups by '{column}', but the data have no such column. "
                     f"{did_you_mean(column, data.columns)}"
                 )
+            if data[column].dtype == object:
+                check_hashable(data[column])
     needed = _needed_columns(parsed, fixed, data)
     used, rows = _usable_rows(
         data, [*needed, *(c for c in (weights, known_variance, *also) if c)], by_group
@@ -199,6 +212,16 @@ def build_design(
     return design, used
 
 
+def check_column_names(**names: object) -> None:
+    """Refuse a Series, an array or a number where the name of a column belongs."""
+    for argument, name in names.items():
+        if name is not None and not isinstance(name, str):
+            raise DataError(
+                f"{argument}= takes the name of a column of data; got {type(name).__name__}. "
+                "Put the values into a column first."
+            )
+
+
 def fixed_columns(design: Design, newdata: pd.DataFrame) -> Array:
     """Code new rows as the fit's were: the estimated fixed columns, (n, p)."""
     return coded_columns(design.fixed.spec, newdata)[:, design.fixed.kept]
@@ -207,6 +230,15 @@ def fixed_columns(design: Design, newdata: pd.DataFrame) -> Array:
 def all_fixed_columns(design: Design, newdata: pd.DataFrame) -> Array:
     """Code new rows as the fit's were, aliased columns included, (n, all)."""
     return coded_columns(design.fixed.spec, newdata)
+
+
+def _check_plain_names(data: pd.DataFrame) -> None:
+    if isinstance(data.columns, pd.MultiIndex):
+        raise DataError(
+            f"data has column names of {data.columns.nlevels} parts, as {data.columns[0]!r}; a "
+            "formula needs single names. Join them first: "
+            "data.columns = ['_'.join(map(str, name)) for name in data.columns]."
+        )
 
 
 def _by_group(random: tuple[RandomTerm, ...]) -> dict[tuple[str, ...], list[RandomTerm]]:
@@ -248,8 +280,8 @@ def _usable_rows(
 def _positive_roots(used: pd.DataFrame, weights: str | None) -> Array:
     if weights is None:
         return np.ones(len(used))
-    values: Array = used[weights].to_numpy(dtype=np.float64)
-    bad = ~(values > 0) | np.isinf(values)
+    values = finite_or_missing(used, weights)
+    bad = ~(values > 0)
     if bad.any():
         raise DataError(
             f"Column '{weights}' must be positive and finite; it is not in "
@@ -271,7 +303,7 @@ def _fixed_arrays(
     check_finite(matrices.lhs, used)
     check_finite(matrices.rhs, used)
     y = matrices.lhs.to_numpy(dtype=np.float64)[:, 0]
-    _check_levels(matrices.rhs.model_spec, used)
+    check_levels(matrices.rhs.model_spec)
     return y, matrices.rhs.to_numpy(dtype=np.float64), matrices.rhs.model_spec
 
 
@@ -290,20 +322,6 @@ def _check_not_explained(residual: Array, y: Array, response: str) -> None:
         )
 
 
-def _check_levels(spec: ModelSpec, used: pd.DataFrame) -> None:
-    """Refuse a categorical predictor with a single level: its effect is not in the data."""
-    for term in spec.terms:
-        for factor in term.factors:
-            column = factor.expr
-            if column in used.columns and not pd.api.types.is_numeric_dtype(used[column]):
-                seen = used[column].dropna().unique()
-                if len(seen) < 2:
-                    raise NotIdentifiedError(
-                        f"'{column}' has one level in the rows used ('{seen[0]}'): its effect "
-                        "cannot be estimated. Leave it out of the formula."
-                    )
-
-
 def _orthonormal(
     X_all: Array, root_weights: Array
 ) -> tuple[npt.NDArray[np.int64], Array, Array, Array]:
@@ -313,8 +331,8 @@ def _orthonormal(
     kept = independent_columns(weighted)
     if len(kept) >= n:
         raise NotIdentifiedError(
-            f"There are {len(kept)} fixed effects but only {n} rows: nothing is left to "
-            "estimate a variance from."
+            f"{plural(len(kept), 'fixed effect')} (the intercept counts) from {plural(n, 'row')}: "
+            "nothing is left to estimate a variance from."
         )
     if len(kept) == 0:
         return kept, X_all[:, kept], np.empty((0, n)), np.empty((0, 0))

@@ -8,6 +8,7 @@ is the block form of Bates, Maechler, Bolker & Walker 2015 (doi:10.18637/jss.v06
 the unit index last.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -211,14 +212,26 @@ def _block_diagonal(layout: Layout, crossed_Lambda: Sequence[Array]) -> sparse.c
     """Covariance factor of all crossed effects: each factor's, once a unit."""
     if not layout.crossed:
         return sparse.csr_array((0, 0))
-    return sparse.csr_array(
-        sparse.block_diag(
-            [
-                sparse.kron(sparse.eye_array(n), factor)
-                for n, factor in zip(layout.crossed_n, crossed_Lambda, strict=True)
-            ]
-        )
+    indices, indptr = _block_pattern(tuple(layout.crossed_q), tuple(layout.crossed_n))
+    data = np.concatenate(
+        [
+            np.tile(factor.ravel(), n)
+            for n, factor in zip(layout.crossed_n, crossed_Lambda, strict=True)
+        ]
     )
+    return sparse.csr_array((data, indices, indptr), shape=(layout.n_crossed, layout.n_crossed))
+
+
+@functools.lru_cache(maxsize=8)
+def _block_pattern(sizes: tuple[int, ...], counts: tuple[int, ...]) -> tuple[Index, Index]:
+    """Column of each entry, and where each row begins: the same at every evaluation."""
+    indices, widths, offset = [], [], 0
+    for q, n in zip(sizes, counts, strict=True):
+        first = offset + q * np.arange(n)
+        indices.append((first[:, None, None] + np.arange(q)).repeat(q, axis=1).ravel())
+        widths.append(np.full(q * n, q))
+        offset += q * n
+    return np.concatenate(indices), np.concatenate([[0], np.cumsum(np.concatenate(widths))])
 
 
 def _precision_factor(A: Array, Lambda: Array) -> tuple[Array, float]:

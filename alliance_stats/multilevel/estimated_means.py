@@ -12,7 +12,13 @@ from alliance_stats.errors import FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import format_df, format_interval, format_number, text_table
 from alliance_stats.ledger import RowLedger
-from alliance_stats.multilevel.fitted_model import FittedModel, GeneralizedModel, caveats, link_of
+from alliance_stats.multilevel.fitted_model import (
+    FittedModel,
+    GeneralizedModel,
+    caveats,
+    link_of,
+    require_fitted,
+)
 from alliance_stats.multilevel.linear_functions import (
     DfMethod,
     Inference,
@@ -194,6 +200,7 @@ def estimated_means(
     shared = sorted(set(within) & set(names))
     if shared:
         raise FormulaError(f"'{shared[0]}' cannot be in variables and in by.")
+    require_fitted(model)
     grid = reference_grid(model.design, [*within, *names], at)
     inference = infer(model, df_method)
     L = grid.average(grid_columns(model.design, grid), weights)

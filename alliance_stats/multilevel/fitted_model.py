@@ -7,13 +7,14 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import pandas as pd
 
+from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.design import Design
 from alliance_stats.multilevel.families import Family
 from alliance_stats.multilevel.fit import Convergence
 
-__all__ = ["FittedModel", "GeneralizedModel", "Link", "caveats", "link_of"]
+__all__ = ["FittedModel", "GeneralizedModel", "Link", "caveats", "link_of", "require_fitted"]
 
 
 class FittedModel(Protocol):
@@ -93,6 +94,12 @@ def link_of(model: FittedModel) -> Link:
         return IDENTITY
     family = model.family
     return Link(family.link, family.mean, family.mean_slope, _RATIOS.get(family.link))
+
+
+def require_fitted(model: object) -> None:
+    """Refuse what was not fitted by ``lmm`` or ``glmm``."""
+    if not hasattr(model, "design") or not hasattr(model, "convergence"):
+        raise DataError(f"A model fitted by lmm or glmm is needed; got {type(model).__name__}.")
 
 
 def caveats(model: FittedModel) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from alliance_stats.multilevel.inference import back_transform
 from alliance_stats.multilevel.prediction import NewRows, code_new_rows
 
 if TYPE_CHECKING:
-    from alliance_stats.multilevel.glmm import GeneralizedLinearMixedModel
+    from alliance_stats.multilevel.generalized_mixed_model import GeneralizedLinearMixedModel
 
 __all__ = ["augmented", "linear_predictors", "population_mean", "predicted", "simulated"]
 

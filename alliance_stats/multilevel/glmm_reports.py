@@ -27,7 +27,7 @@ from alliance_stats.multilevel.tidy_frames import (
 )
 
 if TYPE_CHECKING:
-    from alliance_stats.multilevel.glmm import GeneralizedLinearMixedModel
+    from alliance_stats.multilevel.generalized_mixed_model import GeneralizedLinearMixedModel
 
 __all__ = [
     "fixed_table",

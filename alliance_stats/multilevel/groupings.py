@@ -13,6 +13,7 @@ from alliance_stats.errors import FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array
 from alliance_stats.multilevel.coding import (
     check_finite,
+    check_levels,
     coded_columns,
     column_names,
     evaluate,
@@ -189,6 +190,7 @@ def _term_basis(
 ) -> tuple[TermBasis, Array]:
     matrix = evaluate(Formula(term.columns), used, str(term))
     check_finite(matrix, used)
+    check_levels(matrix.model_spec)
     raw = matrix.to_numpy(dtype=np.float64)
     if raw.shape[1] == 0:
         raise FormulaError(f"{term} has no random effect; write '(1 | {term.group})'.")

@@ -14,7 +14,7 @@ from alliance_stats.multilevel.criterion import at_eta, solve
 from alliance_stats.multilevel.problem import make_problem
 
 if TYPE_CHECKING:
-    from alliance_stats.multilevel.lmm import LinearMixedModel
+    from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel
 
 __all__ = ["cooks_distances"]
 

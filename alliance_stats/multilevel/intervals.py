@@ -1,14 +1,16 @@
 """Profile and bootstrap intervals put into a model's tidy frame."""
 
+import warnings
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from alliance_stats.multilevel.bootstrap import parametric_bootstrap
+from alliance_stats.errors import AllianceStatsWarning, ConvergenceWarning
+from alliance_stats.multilevel.bootstrap import Bootstrap, parametric_bootstrap
 from alliance_stats.multilevel.profile import profile
 
 if TYPE_CHECKING:
-    from alliance_stats.multilevel.lmm import LinearMixedModel
+    from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel
 
 __all__ = ["with_intervals"]
 
@@ -33,11 +35,21 @@ def with_intervals(
     else:
         if seed is None:
             raise ValueError("A bootstrap needs seed=, so that it can be repeated.")
-        found = parametric_bootstrap(model, n=DRAWS, seed=seed).tidy(conf_level=conf_level)
+        draws = parametric_bootstrap(model, n=DRAWS, seed=seed)
+        found = draws.tidy(conf_level=conf_level)
+        _warn(draws, found.set_index("term")["note"].reindex(names).dropna())
     limits = found.set_index("term").reindex(names)
     return table.assign(
         conf_low=limits["conf_low"].to_numpy(), conf_high=limits["conf_high"].to_numpy()
     )
+
+
+def _warn(draws: Bootstrap, notes: pd.Series) -> None:
+    """Say what a frame of estimates has no column for."""
+    if draws.n_unconverged:
+        warnings.warn(draws.notes[0], ConvergenceWarning, stacklevel=5)
+    for term, note in notes[notes != ""].items():
+        warnings.warn(f"Bootstrap: {term} is {note}.", AllianceStatsWarning, stacklevel=5)
 
 
 def _name(row: object) -> str:

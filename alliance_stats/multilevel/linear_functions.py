@@ -16,9 +16,9 @@ from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array, two_sided_p, wald_interval
 from alliance_stats.multilevel.degrees_of_freedom import FTest, KenwardRoger, Satterthwaite
 from alliance_stats.multilevel.design import Design, FixedBasis, all_fixed_columns
-from alliance_stats.multilevel.fitted_model import FittedModel
+from alliance_stats.multilevel.fitted_model import FittedModel, require_fitted
 from alliance_stats.multilevel.inference import small_sample
-from alliance_stats.multilevel.lmm import LinearMixedModel
+from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel
 
 __all__ = ["DfMethod", "Inference", "LinearEstimates", "infer"]
 
@@ -176,6 +176,7 @@ def infer(model: FittedModel, df_method: DfMethod | None = None) -> Inference:
     NotIdentifiedError
         If the coefficients have no covariance, since the fit did not converge.
     """
+    require_fitted(model)
     fixed = model.design.fixed
     beta = model.beta.to_numpy()[fixed.kept]
     covariance = model.vcov().to_numpy()

@@ -1,324 +1,24 @@
-"""Linear mixed models: the fit, and what one asks of it."""
+"""Linear mixed models: from a formula and a frame to a fit."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
-from scipy import linalg
 
-from alliance_stats.checks import check_choice, require_columns
+from alliance_stats.checks import check_frame, require_columns
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
-from alliance_stats.estimates import one_line
-from alliance_stats.ledger import RowLedger
-from alliance_stats.multilevel import reports
-from alliance_stats.multilevel.anova import anova_table
-from alliance_stats.multilevel.cluster_robust import CR2
-from alliance_stats.multilevel.criterion import Problem, Solution, at_eta, solve
-from alliance_stats.multilevel.descent import Descent, descend
-from alliance_stats.multilevel.design import Design, build_design
-from alliance_stats.multilevel.fit import Convergence, Fit, minimise
-from alliance_stats.multilevel.influence import cooks_distances
-from alliance_stats.multilevel.prediction import augmented, predicted, simulated
-from alliance_stats.multilevel.problem import make_problem, refitted
-from alliance_stats.multilevel.residual import (
-    ResidualStructure,
-    columns_of,
-    read_structure,
-)
+from alliance_stats.multilevel.criterion import Problem, at_eta
+from alliance_stats.multilevel.design import Design, build_design, check_column_names
+from alliance_stats.multilevel.fit import minimise
+from alliance_stats.multilevel.linear_mixed_model import DfMethod, LinearMixedModel
+from alliance_stats.multilevel.problem import make_problem
+from alliance_stats.multilevel.residual import ResidualStructure, columns_of
+from alliance_stats.multilevel.residual_shape import read_structure
 
-__all__ = ["LinearMixedModel", "lmm"]
-
-DfMethod = Literal["satterthwaite", "kenward-roger", "normal"]
-Effects = Literal["fixed", "ran_pars", "ran_vals"]
-CiMethod = Literal["wald", "profile", "bootstrap"]
+__all__ = ["DfMethod", "LinearMixedModel", "lmm"]
 
 # Share of the outcome's (ordinary) residual variance below which nothing is left to the residual.
 NO_RESIDUAL = 1e-10
-
-
-@dataclass(frozen=True, slots=True, eq=False, repr=False, weakref_slot=True)
-class LinearMixedModel:
-    """A fitted linear mixed model.
-
-    Made by :func:`lmm`. What is stored is what was read (`design`), the arrays of the criterion
-    (`problem`) and where its minimum lies (`fit`); everything else is derived.
-
-    Attributes
-    ----------
-    design
-        Arrays, names and the row ledger.
-    problem
-        The deviance as a function of theta.
-    fit
-        The minimum and how it was found.
-    """
-
-    design: Design
-    problem: Problem
-    fit: Fit
-
-    __repr__ = one_line
-
-    # -- what was fitted ---------------------------------------------------------------------
-
-    @property
-    def formula(self) -> str:
-        """The formula as the caller wrote it."""
-        return self.design.formula.text
-
-    @property
-    def reml(self) -> bool:
-        """Whether variances were estimated by restricted maximum likelihood."""
-        return self.problem.reml
-
-    @property
-    def rows(self) -> RowLedger:
-        """What happened to the rows."""
-        return self.design.rows
-
-    @property
-    def convergence(self) -> Convergence:
-        """How the optimiser got where it stopped."""
-        return self.fit.convergence
-
-    @property
-    def singular(self) -> bool:
-        """Whether a variance or a correlation sits on its boundary."""
-        return self.fit.singular
-
-    @property
-    def solution(self) -> Solution:
-        """The linear algebra at the fit."""
-        if self.fit.solution is None:  # a fit on its way; minimise always ends with one
-            return solve(self.problem, self.fit.Lambda)
-        return self.fit.solution
-
-    @property
-    def descent(self) -> Descent:
-        """Predictors and posterior covariances of all random effects at the fit."""
-        return descend(self.problem.layout, self.solution.up)
-
-    # -- estimates ---------------------------------------------------------------------------
-
-    @property
-    def nobs(self) -> int:
-        """Rows used."""
-        return self.problem.n
-
-    @property
-    def sigma(self) -> float:
-        """Residual SD, in units of the outcome (1 where the residual variances are known)."""
-        if self.problem.known:
-            return 1.0
-        return float(np.sqrt(self.solution.rss / self.problem.N))
-
-    @property
-    def beta(self) -> pd.Series:
-        """Coefficients; aliased ones are NaN."""
-        fixed = self.design.fixed
-        values = np.full(len(fixed.names), np.nan)
-        values[fixed.kept] = fixed.offset + linalg.solve_triangular(fixed.R, self.solution.beta)
-        return pd.Series(values, index=list(fixed.names), name="estimate")
-
-    @property
-    def log_lik(self) -> float:
-        """Log-likelihood (restricted where `reml` is true)."""
-        return -self.fit.deviance / 2.0
-
-    def vcov(self) -> pd.DataFrame:
-        """Return the covariance matrix of the estimated coefficients, ``sigma^2 (X'V^-1X)^-1``."""
-        names = [self.design.fixed.names[i] for i in self.design.fixed.kept]
-        half = linalg.solve_triangular(
-            self.solution.XX_factor, linalg.inv(self.design.fixed.R).T, lower=True
-        )
-        return pd.DataFrame(self.sigma**2 * half.T @ half, index=names, columns=names)
-
-    def covariances(self) -> dict[str, pd.DataFrame]:
-        """Return, for each grouping factor, the covariance of its random effects (as given)."""
-        return reports.covariances(self)
-
-    def anova(
-        self,
-        *,
-        kind: Literal["marginal", "sequential"] = "marginal",
-        df_method: DfMethod = "satterthwaite",
-    ) -> pd.DataFrame:
-        """Return joint F tests, one row a term: ``term, statistic, df1, df2, p_value``.
-
-        Parameters
-        ----------
-        kind
-            ``"marginal"``: all coefficients of the term are zero, given all others (with
-            treatment coding and an interaction, a main effect is then the effect at the
-            reference). ``"sequential"``: each term given those before it (R's type I).
-        df_method
-            As in :meth:`tidy`.
-        """
-        return anova_table(self, kind=kind, df_method=df_method)
-
-    def predict(
-        self,
-        newdata: pd.DataFrame,
-        *,
-        level: Literal["population", "conditional"] = "population",
-        interval: Literal["confidence", "prediction"] | None = None,
-        df_method: DfMethod = "satterthwaite",
-        conf_level: float = 0.95,
-    ) -> pd.DataFrame:
-        """Return the expected outcome of new rows.
-
-        Parameters
-        ----------
-        newdata
-            Rows with the predictors; at the conditional level with the grouping columns too.
-        level
-            ``"population"``: over units (``X beta``). ``"conditional"``: for the units of the fit
-            (``X beta + Z b``); an unknown unit is refused.
-        interval
-            ``"confidence"`` for the expected outcome, ``"prediction"`` for a new observation
-            (of a new unit at the population level; residual weight 1, or with known variances the
-            true effect without sampling error; normal quantiles, theta
-            taken as known). At the conditional level both take theta as known.
-        df_method
-            Of the population-level confidence interval.
-        conf_level
-            Coverage of the interval.
-
-        Returns
-        -------
-        DataFrame
-            ``estimate`` and, with an interval, ``std_error, df, conf_low, conf_high``, in units
-            of the outcome, indexed as `newdata`.
-        """
-        check_choice(level, ("population", "conditional"), name="level")
-        if interval is not None:
-            check_choice(interval, ("confidence", "prediction"), name="interval")
-        return predicted(
-            self,
-            newdata,
-            level=level,
-            interval=interval,
-            df_method=df_method,
-            conf_level=conf_level,
-        )
-
-    def augment(self) -> pd.DataFrame:
-        """Return the rows used with fitted values and residuals, in units of the outcome.
-
-        Columns ``outcome, fitted, fitted_marginal, residual, residual_marginal,
-        residual_standardised``: fitted with and without the predicted random effects; the
-        standardised residual is the conditional one over its SD. Indexed as the caller's rows.
-        """
-        return augmented(self)
-
-    def cooks_distance(self, cluster: str) -> pd.DataFrame:
-        """Return how far the coefficients move when a cluster is left out, theta held.
-
-        Parameters
-        ----------
-        cluster
-            A grouping factor of the model.
-
-        Returns
-        -------
-        DataFrame
-            ``group, level, n, cooks_distance``, a row a cluster. The distance is
-            ``d' V(beta)^-1 d / p`` for the change ``d`` (Demidenko & Stukel 2005,
-            doi:10.1002/sim.1974).
-        """
-        return cooks_distances(self, cluster)
-
-    def simulate(self, seed: int | np.random.Generator, *, n: int = 1) -> pd.DataFrame:
-        """Draw new outcomes for the rows used, new random effects each time: (rows, n)."""
-        rng = np.random.default_rng(seed)
-        draws = np.column_stack([simulated(self, rng) for _ in range(n)])
-        return pd.DataFrame(draws, index=self.design.index)
-
-    def refit(self, y: npt.ArrayLike) -> "LinearMixedModel":
-        """Fit the same model to another outcome of the same rows, from the present theta.
-
-        A Series must have the index of the rows used (as :meth:`simulate` gives it); an array
-        stands in their order.
-        """
-        if isinstance(y, pd.Series) and not y.index.equals(self.design.index):
-            raise DataError(
-                "The new outcome's index is not that of the rows used, in their order; align it "
-                "first, or give an array."
-            )
-        return refitted(self, np.asarray(y, dtype=np.float64))
-
-    def random_effects(self) -> pd.DataFrame:
-        """Return the predicted random effects: ``tidy(effects="ran_vals")``."""
-        return self.tidy(effects="ran_vals")
-
-    # -- the result protocol -----------------------------------------------------------------
-
-    def tidy(
-        self,
-        *,
-        effects: Effects = "fixed",
-        df_method: DfMethod = "satterthwaite",
-        vcov: CR2 | None = None,
-        ci_method: CiMethod = "wald",
-        conf_level: float = 0.95,
-        seed: int | None = None,
-    ) -> pd.DataFrame:
-        """Return one row an estimate.
-
-        Parameters
-        ----------
-        effects
-            ``"fixed"``: coefficients with t tests. ``"ran_pars"``: SDs (``sd__``) and correlations
-            (``cor__``) of random effects, and the residual SD. ``"ran_vals"``: predicted random
-            effects with their conditional SDs (given theta and beta, as lme4's ``condVar``).
-        df_method
-            ``"satterthwaite"`` (as lmerTest), ``"kenward-roger"`` (as pbkrtest; it corrects the
-            standard errors too, and needs a REML fit), or ``"normal"`` (infinite df).
-        vcov
-            ``CR2("therapist")`` for cluster-robust standard errors with their own Satterthwaite
-            df (Pustejovsky & Tipton 2018); `df_method` is then not used.
-        ci_method
-            ``"wald"``; ``"profile"`` (see :func:`~alliance_stats.multilevel.profile.profile`; ML
-            for coefficients, the fit's own likelihood for SDs and correlations); ``"bootstrap"``
-            (parametric, percentile, 1,000 draws from `seed`). SDs and correlations have no Wald
-            interval.
-        conf_level
-            Coverage of the intervals.
-        seed
-            Of the bootstrap.
-
-        Returns
-        -------
-        DataFrame
-            Columns ``effect, group, level, term, estimate, std_error, statistic, df, p_value,
-            conf_low, conf_high``, in units of the outcome per unit of the predictor.
-        """
-        check_choice(effects, ("fixed", "ran_pars", "ran_vals"), name="effects")
-        check_choice(ci_method, ("wald", "profile", "bootstrap"), name="ci_method")
-        if effects == "ran_vals":
-            return reports.ran_vals_table(self, conf_level=conf_level)
-        table = (
-            reports.fixed_table(self, df_method=df_method, vcov=vcov, conf_level=conf_level)
-            if effects == "fixed"
-            else reports.ran_pars_table(self)
-        )
-        if ci_method == "wald":
-            return table
-        # profiles and bootstraps refit the model, and so stand above it
-        from alliance_stats.multilevel.intervals import with_intervals
-
-        return with_intervals(self, table, ci_method, conf_level=conf_level, seed=seed)
-
-    def glance(self) -> pd.DataFrame:
-        """Return one row: sizes, fit statistics, convergence."""
-        return reports.glance_table(self)
-
-    def summary(self) -> str:
-        """Return the fit in words and numbers; a boundary or a failed convergence comes first."""
-        return reports.summary_text(self)
 
 
 def lmm(
@@ -364,7 +64,8 @@ def lmm(
     FormulaError
         The formula cannot be read, has no random term, or names an unknown column.
     DataError
-        No usable row, an infinite or non-numeric outcome, weights that are not positive.
+        No usable row, an infinite or non-numeric outcome, weights that are not positive, dates or
+        lists among the predictors, a `residual` that is no structure.
     NotIdentifiedError
         A constant outcome, a factor with one level, a grouping with one unit, as many random
         effects as rows.
@@ -377,6 +78,10 @@ def lmm(
     L-BFGS with analytic gradients. Linearly dependent fixed columns are dropped as in R (the first
     of a set stays) and reported with NaN estimates.
     """
+    if not isinstance(reml, bool):
+        raise TypeError(f"reml must be True or False; got {reml!r}.")
+    check_frame(data)
+    check_column_names(weights=weights, known_variance=known_variance)
     if weights is not None and known_variance is not None:
         raise DataError("Give weights= or known_variance=, not both: they say the same thing.")
     named = columns_of(residual)

@@ -20,7 +20,7 @@ from alliance_stats.multilevel.groupings import Grouping, random_columns, units_
 from alliance_stats.multilevel.inference import back_transform, small_sample, working_contrasts
 
 if TYPE_CHECKING:
-    from alliance_stats.multilevel.lmm import LinearMixedModel
+    from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel
 
 __all__ = ["NewRows", "augmented", "code_new_rows", "predicted", "random_parts", "simulated"]
 
@@ -208,6 +208,13 @@ def _check_values(seen: pd.Series, new: pd.Series) -> None:
         raise DataError(
             f"newdata: '{new.name}' is missing in {describe_rows(missing, new.index)}; "
             "a prediction needs it."
+        )
+    if pd.api.types.is_numeric_dtype(seen) and not pd.api.types.is_numeric_dtype(
+        new.infer_objects()
+    ):
+        raise DataError(
+            f"newdata: '{new.name}' must be numeric, as in the fit; its values are of type "
+            f"{new.dtype}. Convert it first."
         )
     if not pd.api.types.is_numeric_dtype(seen):
         unseen = ~new.astype(object).isin(set(seen.dropna().unique())).to_numpy()

@@ -13,10 +13,10 @@ from alliance_stats.multilevel.blocks import RowArrays, cross_products, lay_out,
 from alliance_stats.multilevel.criterion import Problem, Template, at_eta
 from alliance_stats.multilevel.design import Design
 from alliance_stats.multilevel.fit import minimise, newton_scaling
-from alliance_stats.multilevel.residual import ResidualShape
+from alliance_stats.multilevel.residual_shape import ResidualShape
 
 if TYPE_CHECKING:
-    from alliance_stats.multilevel.lmm import LinearMixedModel
+    from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel
 
 __all__ = ["make_problem", "refitted"]
 

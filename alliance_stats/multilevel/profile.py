@@ -12,14 +12,14 @@ import numpy as np
 import pandas as pd
 from scipy import linalg, optimize, stats
 
-from alliance_stats.checks import check_conf_level, did_you_mean
+from alliance_stats.checks import check_choice, check_conf_level, did_you_mean
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.comparison import ml_refit
 from alliance_stats.multilevel.criterion import Problem, solve
 from alliance_stats.multilevel.inference import back_transform
-from alliance_stats.multilevel.lmm import LinearMixedModel
+from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel, require_linear
 from alliance_stats.multilevel.tidy_frames import sds_and_correlations
 
 __all__ = ["Profile", "profile"]
@@ -121,6 +121,11 @@ def profile(
         A model with a residual structure, known variances, or a term of three or more correlated
         effects: ask for a parametric bootstrap.
     """
+    require_linear(model, asked="profile takes")
+    if likelihood is not None:
+        check_choice(likelihood, ("ML", "REML"), name="likelihood")
+    if isinstance(terms, str):
+        raise TypeError(f"terms takes a list of names, as [{terms!r}]; got {terms!r}.")
     if model.problem.shape is not None or model.problem.known:
         raise NotIdentifiedError(
             "Profiles are made for models whose residuals are alike and of unknown variance; "

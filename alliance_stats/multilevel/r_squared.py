@@ -18,9 +18,14 @@ from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import format_bounded, format_number, format_percent, text_table
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.design import fixed_columns
-from alliance_stats.multilevel.fitted_model import FittedModel, GeneralizedModel, caveats
+from alliance_stats.multilevel.fitted_model import (
+    FittedModel,
+    GeneralizedModel,
+    caveats,
+    require_fitted,
+)
 from alliance_stats.multilevel.groupings import Grouping, random_columns
-from alliance_stats.multilevel.lmm import LinearMixedModel
+from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel
 
 __all__ = ["RSquared", "r_squared"]
 
@@ -194,6 +199,7 @@ def r_squared(model: FittedModel, *, cluster: str | None = None) -> RSquared:
     ``log(1 + 1 / mean count)`` for counts (Nakagawa, Johnson & Schielzeth 2017,
     doi:10.1098/rsif.2017.0213).
     """
+    require_fitted(model)
     residual, scale = _residual(model)
     design = model.design
     beta = model.beta.to_numpy()[design.fixed.kept]

@@ -27,6 +27,7 @@ __all__ = [
     "Predictor",
     "ReferenceGrid",
     "Weights",
+    "check_at",
     "levels_of",
     "names_of",
     "predictors",
@@ -161,7 +162,7 @@ def reference_grid(design: Design, shown: Sequence[str], at: At | None = None) -
         If a numeric predictor is to be shown and it is not said where.
     """
     known = predictors(design)
-    at = dict(at or {})
+    at = dict(check_at(at) or {})
     for name in [*shown, *at]:
         require_predictor(name, known)
     for name in shown:
@@ -189,6 +190,15 @@ def reference_grid(design: Design, shown: Sequence[str], at: At | None = None) -
     labels = frame.loc[:: max(len(rows) // n_shown, 1), list(shown)].reset_index(drop=True)
     counts = _counts(known, values, order).reshape(n_shown, -1)
     return ReferenceGrid(frame, tuple(shown), labels, counts, _beyond(known, values))
+
+
+def check_at(at: At | None) -> At | None:
+    """Refuse what does not say which predictor stands where."""
+    if at is not None and not isinstance(at, Mapping):
+        raise DataError(
+            f"at= takes a dictionary, as in at={{'session': 4}}; got {type(at).__name__} {at!r}."
+        )
+    return at
 
 
 def grid_columns(design: Design, grid: ReferenceGrid) -> Array:

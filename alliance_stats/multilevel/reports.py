@@ -30,7 +30,7 @@ from alliance_stats.multilevel.tidy_frames import (
 )
 
 if TYPE_CHECKING:
-    from alliance_stats.multilevel.lmm import LinearMixedModel
+    from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel
 
 __all__ = [
     "covariances",

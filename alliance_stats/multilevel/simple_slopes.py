@@ -19,7 +19,7 @@ from alliance_stats.formatting import (
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.design import Design, all_fixed_columns
 from alliance_stats.multilevel.estimated_means import cell, naming
-from alliance_stats.multilevel.fitted_model import FittedModel, caveats, link_of
+from alliance_stats.multilevel.fitted_model import FittedModel, caveats, link_of, require_fitted
 from alliance_stats.multilevel.linear_functions import (
     DfMethod,
     Inference,
@@ -192,6 +192,7 @@ def simple_slopes(
     the reference grid has them; with transforms (``np.log(x)``, ``poly(x, 2)``) it is the slope at
     the value of `variable` itself, which stands at its mean unless `at` or `by` says otherwise.
     """
+    require_fitted(model)
     known = predictors(model.design)
     numeric_predictor(known, variable)
     moderators, values = names_of(by), dict(at or {})

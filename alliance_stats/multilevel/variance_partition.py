@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from alliance_stats.checks import check_choice, did_you_mean
+from alliance_stats.checks import check_choice, check_conf_level, did_you_mean
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import one_line
 from alliance_stats.formatting import format_percent
@@ -15,9 +16,14 @@ from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.bootstrap import Bootstrap, parametric_bootstrap
 from alliance_stats.multilevel.formula import variables_of
 from alliance_stats.multilevel.groupings import random_columns
-from alliance_stats.multilevel.lmm import LinearMixedModel
+from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel, require_linear
+from alliance_stats.multilevel.profile import Profile
+from alliance_stats.multilevel.reference_grid import check_at
+from alliance_stats.multilevel.share_profile import profile_shares
 
 __all__ = ["VariancePartition", "variance_partition"]
+
+AT_WEIGHT_ONE = "at weight 1: a row of weight w has the residual variance over w"
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -31,26 +37,34 @@ class VariancePartition:
         of the outcome.
     at
         Covariate values at which random slopes were evaluated.
-    bootstrap
-        Draws of the shares, or None.
+    intervals
+        Draws or profiles of the shares, or None.
+    weighted
+        Whether rows have weights; the residual variance is then that of a row of weight 1.
     rows
         The fit's row ledger.
     """
 
     variances: pd.Series
     at: Mapping[str, object]
-    bootstrap: Bootstrap | None
+    intervals: Bootstrap | Profile | None
+    weighted: bool
     rows: RowLedger
 
     __repr__ = one_line
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return ``group, variance, estimate, conf_low, conf_high``, a row a level.
+        """Return one row a level.
 
-        ``estimate`` is the share (0 to 1) of the variance that the fixed effects leave; the
-        interval is the bootstrap's percentile interval (NaN if none was asked for).
+        Returns
+        -------
+        DataFrame
+            ``group, variance, estimate`` (share, 0 to 1, of the variance that the fixed effects
+            leave), ``conf_low, conf_high`` (NaN if none were asked for) and ``note``.
         """
+        check_conf_level(conf_level)
         share = self.variances / self.variances.sum()
+        note = f"shares are {AT_WEIGHT_ONE}" if self.weighted else ""
         table = pd.DataFrame(
             {
                 "group": list(self.variances.index),
@@ -58,33 +72,55 @@ class VariancePartition:
                 "estimate": share.to_numpy(),
                 "conf_low": np.nan,
                 "conf_high": np.nan,
+                "note": note,
             }
         )
-        if self.bootstrap is not None:
-            intervals = self.bootstrap.tidy(conf_level=conf_level).set_index("term")
+        if self.intervals is not None:
+            found = self.intervals.tidy(conf_level=conf_level).set_index("term")
             for end in ("conf_low", "conf_high"):
-                table[end] = intervals.loc[table["group"], end].to_numpy()
+                table[end] = found.loc[table["group"], end].to_numpy()
         return table
 
     def glance(self) -> pd.DataFrame:
-        """Return one row: the total variance and the number of bootstrap draws."""
-        draws = 0 if self.bootstrap is None else len(self.bootstrap.draws)
-        return pd.DataFrame([{"total_variance": self.variances.sum(), "n_draws": draws}])
+        """Return one row: the total variance, how intervals were made, number of draws."""
+        boot = self.intervals if isinstance(self.intervals, Bootstrap) else None
+        method = "none" if self.intervals is None else "bootstrap"
+        if isinstance(self.intervals, Profile):
+            method = f"profile ({self.intervals.likelihood})"
+        return pd.DataFrame(
+            [
+                {
+                    "total_variance": self.variances.sum(),
+                    "method": method,
+                    "n_draws": 0 if boot is None else len(boot.draws),
+                }
+            ]
+        )
 
     def summary(self) -> str:
-        """Return the shares in words."""
+        """Return the shares in words; what went wrong in a bootstrap comes first."""
+        warning = self.intervals.notes if isinstance(self.intervals, Bootstrap) else ()
         parts = [
-            f"{row.group} {format_percent(row.estimate, 1)}" for row in self.tidy().itertuples()
+            f"{row.group} {format_percent(row.estimate, 1)}"
+            + (
+                ""
+                if np.isnan(row.conf_low)
+                else f" [{format_percent(row.conf_low, 1)}, {format_percent(row.conf_high, 1)}]"
+            )
+            for row in self.tidy().itertuples()
         ]
         at = "".join(f", at {name} = {value}" for name, value in self.at.items())
-        return "Share of the variance that the fixed effects leave: " + "; ".join(parts) + at + "."
+        weight = f" (shares are {AT_WEIGHT_ONE})" if self.weighted else ""
+        shares = "; ".join(parts)
+        said = f"Share of the variance that the fixed effects leave: {shares}{at}{weight}."
+        return "\n\n".join([*warning, said])
 
 
 def variance_partition(
     model: LinearMixedModel,
     *,
     at: Mapping[str, object] | None = None,
-    ci_method: str | None = None,
+    ci_method: Literal["profile", "bootstrap"] | None = None,
     n: int = 1000,
     seed: int | None = None,
     n_jobs: int | None = None,
@@ -99,7 +135,8 @@ def variance_partition(
         Values of the covariates with random slopes, and of the column of ``VarianceBy``: the
         variance of a level depends on them.
     ci_method
-        None or ``"bootstrap"`` (parametric, percentile intervals).
+        None, ``"profile"`` (of the fit's own likelihood; for models of random intercepts) or
+        ``"bootstrap"`` (parametric, percentile intervals; for any model).
     n, seed, n_jobs
         Of the bootstrap.
 
@@ -107,27 +144,38 @@ def variance_partition(
     -------
     VariancePartition
         With ``tidy(conf_level=...)``. For a model of random intercepts the shares are the
-        intraclass correlations of each level (Raudenbush & Bryk 2002).
+        intraclass correlations of each level (Raudenbush & Bryk 2002). With weights the residual
+        variance, and so every share, is that of a row of weight 1, and the result says so.
 
     Raises
     ------
     DataError
-        If a covariate with a random slope has no value in `at`.
+        If a covariate with a random slope has no value in `at`, or `at` names what the variances do
+        not depend on.
+    NotIdentifiedError
+        If profiles are asked of a model with random slopes or a residual structure.
     """
-    at = dict(at or {})
+    require_linear(model, asked="variance_partition takes")
+    at = dict(check_at(at) or {})
     if model.problem.known:
         raise DataError(
             "With known_variance= every row has a residual variance of its own, so there is no one "
             "share of the levels. meta_analysis gives I2 by level for a typical sampling variance."
         )
+    _check_values(model, at)
     variances = _variances(model, at)
-    draws = None
+    intervals: Bootstrap | Profile | None = None
     if ci_method is not None:
-        check_choice(ci_method, ("bootstrap",), name="ci_method")
+        check_choice(ci_method, ("profile", "bootstrap"), name="ci_method")
+    if ci_method == "profile":
+        intervals = profile_shares(model)
+    if ci_method == "bootstrap":
         if seed is None:
             raise ValueError("A bootstrap needs seed=, so that it can be repeated.")
-        draws = parametric_bootstrap(model, partial(_shares, at=at), n=n, seed=seed, n_jobs=n_jobs)
-    return VariancePartition(variances, at, draws, model.rows)
+        shares = partial(_shares, at=at)
+        intervals = parametric_bootstrap(model, shares, n=n, seed=seed, n_jobs=n_jobs)
+    weighted = bool(np.ptp(model.design.root_weights) > 0)
+    return VariancePartition(variances, at, intervals, weighted, model.rows)
 
 
 def _shares(model: LinearMixedModel, at: Mapping[str, object]) -> Mapping[str, float]:
@@ -142,22 +190,40 @@ def _variances(model: LinearMixedModel, at: Mapping[str, object]) -> pd.Series:
     for grouping, covariance in zip(
         model.design.groupings, model.covariances().values(), strict=True
     ):
-        columns = []
-        for basis in grouping.terms:
-            _require_values(basis.spec, model, at)
-            columns.append(random_columns(basis, point)[0])
-        z = np.concatenate(columns)
+        z = np.concatenate([random_columns(basis, point)[0] for basis in grouping.terms])
         found[grouping.name] = float(z @ covariance.to_numpy() @ z)
     found["Residual"] = _residual(model, at)
     return pd.Series(found)
 
 
-def _require_values(spec: object, model: LinearMixedModel, at: Mapping[str, object]) -> None:
-    for name in variables_of(spec.terms, model.design.frame):  # type: ignore[attr-defined]
+def _check_values(model: LinearMixedModel, at: Mapping[str, object]) -> None:
+    """Refuse covariates without a value, values without a covariate, and more than one value."""
+    shape = model.problem.shape
+    slopes = {
+        name: None
+        for grouping in model.design.groupings
+        for basis in grouping.terms
+        for name in variables_of(basis.spec.terms, model.design.frame)
+    }
+    for name in slopes:
         if name not in at:
             raise DataError(
                 f"The variance of a level depends on '{name}', which has a random slope: say at "
                 f"which value, at={{'{name}': ...}}."
+            )
+    depends = [*slopes, *([shape.column] if shape is not None and shape.column else [])]
+    for name, value in at.items():
+        if name not in depends:
+            raise DataError(
+                f"at= names '{name}', on which no variance of this model depends. "
+                + (did_you_mean(name, depends) if depends else "Leave at= out.")
+            )
+        numeric = (
+            pd.api.types.is_numeric_dtype(model.design.frame[name]) if name in slopes else False
+        )
+        if not np.isscalar(value) or (numeric and isinstance(value, str)):
+            raise DataError(
+                f"at= must give '{name}' one {'number' if numeric else 'value'}; got {value!r}."
             )
 
 

@@ -21,7 +21,8 @@ from alliance_stats.formatting import (
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.degrees_of_freedom import KenwardRoger
 from alliance_stats.multilevel.inference import small_sample, working_contrasts
-from alliance_stats.multilevel.lmm import LinearMixedModel, lmm
+from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel
+from alliance_stats.multilevel.lmm import lmm
 from alliance_stats.transforms import decompose
 
 __all__ = ["WithinBetween", "within_between"]

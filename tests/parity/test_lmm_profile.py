@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.multilevel import VarianceBy, lmm
+from alliance_stats.multilevel import VarianceBy, lmm, variance_partition
 from alliance_stats.multilevel.profile import profile
 from tests.parity.reference import load_reference, r_data
 
@@ -79,3 +79,40 @@ def test_refusals():
     )
     with pytest.raises(NotIdentifiedError, match="parametric_bootstrap"):
         profile(structured)
+
+
+SHARES = {
+    "dyestuff": ("Dyestuff", "Yield ~ 1 + (1 | Batch)", ["Batch", "Residual"]),
+    "dyestuff2": ("Dyestuff2", "Yield ~ 1 + (1 | Batch)", ["Batch", "Residual"]),
+    "pastes": (
+        "Pastes", "strength ~ 1 + (1 | batch/cask)", ["batch:cask", "batch", "Residual"]
+    ),
+}  # fmt: skip
+# Both sides solve for the end of the interval on one deviance function, to 1e-6 and 1e-10.
+SHARE = 1e-5
+
+
+@pytest.mark.parametrize("name", SHARES)
+def test_shares_against_lme4s_deviance_function(name):
+    data, formula, groups = SHARES[name]
+    shares = variance_partition(lmm(formula, r_data("lme4", data)), ci_method="profile")
+    table = shares.tidy().set_index("group")
+    for group, (estimate, low, high) in zip(groups, REFERENCE["shares"][name], strict=True):
+        ours = table.loc[group]
+        assert ours["estimate"] == pytest.approx(estimate, abs=SHARE)
+        # where the deviance never rises enough on a side, the share's own limit is the end
+        assert ours["conf_low"] == pytest.approx(0.0 if low is None else low, abs=SHARE)
+        assert ours["conf_high"] == pytest.approx(1.0 if high is None else high, abs=SHARE)
+    assert shares.glance()["method"].iloc[0] == "profile (REML)"
+    assert "[" in shares.summary()
+
+
+def test_shares_sum_to_one_along_their_profiles():
+    # with one level the residual's share is what the level leaves, and so is its profile
+    model = lmm("Yield ~ 1 + (1 | Batch)", r_data("lme4", "Dyestuff"), reml=False)
+    found = variance_partition(model, ci_method="profile").intervals
+    values = np.array([0.1, 0.3, 0.7])
+    np.testing.assert_allclose(
+        found.rise("Batch", values), found.rise("Residual", 1.0 - values), rtol=1e-9
+    )
+    assert found.likelihood == "ML"

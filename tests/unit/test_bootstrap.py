@@ -2,10 +2,12 @@
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 
-from alliance_stats.multilevel import lmm
-from alliance_stats.multilevel.bootstrap import parametric_bootstrap
+from alliance_stats.errors import AllianceStatsWarning, NotIdentifiedError
+from alliance_stats.multilevel import intervals, lmm
+from alliance_stats.multilevel.bootstrap import Bootstrap, parametric_bootstrap
 from alliance_stats.multilevel.variance_partition import variance_partition
 from tests.parity.reference import r_data
 
@@ -97,3 +99,55 @@ def test_variance_partition_asks_for_the_covariate_of_a_random_slope():
     z = np.array([1.0, 4.0])
     found = variance_partition(model, at={"Days": 4.0}).variances
     assert found["Subject"] == pytest.approx(z @ D @ z, rel=1e-12)
+
+
+def test_refits_that_failed_and_numbers_that_do_not_exist_are_counted(model):
+    draws = pd.DataFrame({"sigma": [1.0, 2.0, 3.0, 4.0], "cor": [0.5, np.nan, 0.1, np.nan]})
+    observed = pd.Series({"sigma": 2.0, "cor": 0.3})
+    found = Bootstrap(observed, draws, 2, 1, model.rows)
+    table = found.tidy().set_index("term")
+    assert table["n_draws"].to_dict() == {"sigma": 4, "cor": 2}
+    note = "undefined in 2 of 4 draws (50.0%) (a variance is zero there); the interval is over the "
+    assert table["note"].to_dict() == {"sigma": "", "cor": note + "others"}
+    assert found.glance().iloc[0].to_dict() == {
+        "n_draws": 4, "n_singular": 2, "n_unconverged": 1,
+    }  # fmt: skip
+    text = found.summary()
+    assert text.startswith("NOT CONVERGED: 1 of 4 refits (25.0%) stopped before the optimum")
+    assert f"cor: {note}others." in text
+    assert "4 simulated data sets, 2 of 4 refits (50.0%) on a boundary" in text
+
+
+def test_a_frame_of_bootstrap_limits_warns_of_undefined_draws(monkeypatch):
+    monkeypatch.setattr(intervals, "DRAWS", 40)
+    data = r_data("lme4", "sleepstudy")
+    rng = np.random.default_rng(4)
+    flat = data.assign(y=rng.normal(size=len(data)) + 0.25 * rng.normal(size=18).repeat(10))
+    model = lmm("y ~ Days + (1 + Days | Subject)", flat)
+    draws = parametric_bootstrap(model, n=40, seed=2)
+    missing = draws.draws["Subject|cor__(Intercept).Days"].isna().sum()
+    assert missing > 0  # the seed was chosen so
+    with pytest.warns(AllianceStatsWarning, match=rf"undefined in {missing} of 40 draws"):
+        model.tidy(effects="ran_pars", ci_method="bootstrap", seed=2)
+
+
+def test_shares_of_weighted_rows_say_at_which_weight(model):
+    data = model.design.frame.assign(w=np.linspace(1.0, 2.0, model.nobs))
+    plain, weighted = (
+        variance_partition(lmm("strength ~ 1 + (1 | batch/cask)", data, weights=w))
+        for w in (None, "w")
+    )
+    assert (plain.tidy()["note"] == "").all()
+    assert "weight" not in plain.summary()
+    assert weighted.tidy()["note"].str.startswith("shares are at weight 1").all()
+    assert weighted.summary().endswith(
+        "(shares are at weight 1: a row of weight w has the residual variance over w)."
+    )
+
+
+def test_shares_are_profiled_in_models_of_intercepts_only():
+    model = lmm("Reaction ~ Days + (1 + Days | Subject)", r_data("lme4", "sleepstudy"))
+    with pytest.raises(NotIdentifiedError, match="models of random intercepts"):
+        variance_partition(model, at={"Days": 4.0}, ci_method="profile")
+    with pytest.raises(ValueError, match="ci_method must be one of 'profile', 'bootstrap'"):
+        variance_partition(model, at={"Days": 4.0}, ci_method="profil")

@@ -1,0 +1,283 @@
+"""The residual covariance of the rows as the engine sees it.
+
+The residual covariance is ``sigma^2 S C S`` with ``S`` the diagonal of relative SDs and ``C`` the
+correlation ``phi^|t - t'|`` within a unit (Pinheiro & Bates 2000, doi:10.1007/b98882, chapter 5).
+Rows are brought to independent unit variance by dividing by their relative SD and subtracting what
+the row before foretells, so that the engine sees an ordinary model at every value of the
+parameters ``eta``: log relative SDs, then a transformed ``phi``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from alliance_stats.checks import describe_rows, finite_or_missing
+from alliance_stats.errors import DataError, NotIdentifiedError
+from alliance_stats.estimates import Array
+from alliance_stats.multilevel.blocks import RowArrays
+from alliance_stats.multilevel.design import Design
+from alliance_stats.multilevel.groupings import unit_labels
+from alliance_stats.multilevel.residual import (
+    AR1,
+    CAR1,
+    ResidualStructure,
+    VarianceBy,
+    as_structures,
+)
+
+__all__ = ["ResidualShape", "read_structure"]
+
+# Correlation at which the search for phi starts.
+START_PHI = 0.2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ResidualShape:
+    """The residual covariance of the rows used, as a function of ``eta``.
+
+    Attributes
+    ----------
+    strata, labels
+        Stratum of each row and names of the strata; one stratum where variances are alike.
+    column
+        Column of the strata, or None.
+    correlation
+        The correlation structure, or None.
+    units, times
+        Unit and time of each row for the correlation.
+    before
+        Position of the row before in the same unit, -1 for the first.
+    step
+        The caller's time units in one unit of `times`: the search for phi needs rows that are about
+        1 apart.
+    """
+
+    strata: npt.NDArray[np.int64]
+    labels: pd.Index
+    column: str | None
+    correlation: AR1 | CAR1 | None
+    units: npt.NDArray[np.int64]
+    times: Array
+    before: npt.NDArray[np.int64]
+    step: float = 1.0
+
+    @property
+    def n_eta(self) -> int:
+        """Number of parameters."""
+        return len(self.labels) - 1 + (self.correlation is not None)
+
+    @property
+    def start(self) -> Array:
+        """Where the search starts: equal variances, a small correlation."""
+        eta = np.zeros(self.n_eta)
+        if self.correlation is not None:
+            at = np.arctanh(START_PHI) if isinstance(self.correlation, AR1) else _logit(START_PHI)
+            eta[-1] = at
+        return eta
+
+    def relative_sd(self, eta: Array) -> Array:
+        """Residual SD of each stratum relative to the first's."""
+        return np.asarray(np.exp(np.concatenate([[0.0], eta[: len(self.labels) - 1]])))
+
+    def phi(self, eta: Array) -> float:
+        """Correlation at distance 1 (0 where there is none)."""
+        if self.correlation is None:
+            return 0.0
+        if isinstance(self.correlation, AR1):
+            return float(np.tanh(eta[-1]))
+        return float(1.0 / (1.0 + np.exp(-eta[-1])))
+
+    def phi_per_unit(self, eta: Array) -> float:
+        """Correlation at a distance of 1 in the caller's units of time."""
+        phi = self.phi(eta)
+        return float(np.sign(phi) * np.abs(phi) ** (1.0 / self.step))
+
+    def log_det(self, eta: Array) -> float:
+        """Return ``log|S C S|``."""
+        value = 2.0 * float(np.log(self.relative_sd(eta))[self.strata].sum())
+        foretold = self._foretold(eta)
+        return value + float(np.log1p(-(foretold**2)).sum())
+
+    def whiten(self, columns: Array, eta: Array) -> Array:
+        """Bring columns (m, n) to independent residuals of unit variance."""
+        scaled = columns / self.relative_sd(eta)[self.strata]
+        if self.correlation is None:
+            return scaled
+        foretold = self._foretold(eta)
+        # the first row of a unit has nothing before it: foretold is 0 there
+        return np.asarray((scaled - foretold * scaled[:, self.before]) / np.sqrt(1.0 - foretold**2))
+
+    def colour(self, white: Array, eta: Array) -> Array:
+        """Give independent draws (n,) the residual covariance: the inverse of whitening."""
+        coloured = np.asarray(white, dtype=np.float64).copy()
+        foretold = self._foretold(eta)
+        if self.correlation is not None:
+            for row in np.lexsort([self.times, self.units]):
+                if self.before[row] >= 0:
+                    coloured[row] = (
+                        foretold[row] * coloured[self.before[row]]
+                        + np.sqrt(1.0 - foretold[row] ** 2) * white[row]
+                    )
+        return np.asarray(coloured * self.relative_sd(eta)[self.strata])
+
+    def covariance(self, own: npt.NDArray[np.intp], eta: Array) -> Array:
+        """``S C S`` of some rows, dense."""
+        sd = self.relative_sd(eta)[self.strata[own]]
+        C = np.eye(len(own))
+        if self.correlation is not None:
+            same = self.units[own][:, None] == self.units[own][None]
+            distance = np.abs(self.times[own][:, None] - self.times[own][None])
+            phi = self.phi(eta)
+            C = np.where(same, np.sign(phi) ** distance * np.abs(phi) ** distance, 0.0)
+        return np.asarray(sd[:, None] * C * sd[None])
+
+    def sorted(self, order: npt.NDArray[np.int64]) -> "ResidualShape":
+        """Return the shape of the rows in another order."""
+        position = np.empty_like(order)
+        position[order] = np.arange(len(order))
+        before = self.before[order]
+        return ResidualShape(
+            self.strata[order],
+            self.labels,
+            self.column,
+            self.correlation,
+            self.units[order],
+            self.times[order],
+            np.where(before >= 0, position[before], -1),
+            self.step,
+        )
+
+    def keep(self, kept: npt.NDArray[np.bool_]) -> "ResidualShape":
+        """Return the shape of some rows, whole units of the correlation kept together."""
+        position = np.cumsum(kept) - 1
+        before = self.before[kept]
+        return ResidualShape(
+            self.strata[kept],
+            self.labels,
+            self.column,
+            self.correlation,
+            self.units[kept],
+            self.times[kept],
+            np.where(before >= 0, position[before], -1),
+            self.step,
+        )
+
+    def whiten_rows(self, rows: RowArrays, eta: Array) -> RowArrays:
+        """Whiten all columns of the engine's rows."""
+        return RowArrays(
+            tuple(self.whiten(Z, eta) for Z in rows.Z),
+            tuple(self.whiten(Z, eta) for Z in rows.crossed_Z),
+            rows.crossed_codes,
+            self.whiten(rows.Xy, eta),
+        )
+
+    def _foretold(self, eta: Array) -> Array:
+        """Correlation of each row with the row before it, 0 where there is none."""
+        if self.correlation is None:
+            return np.zeros(len(self.strata))
+        gap = np.where(self.before >= 0, self.times - self.times[self.before], 1.0)
+        phi = self.phi(eta)
+        return np.where(self.before >= 0, np.sign(phi) ** gap * np.abs(phi) ** gap, 0.0)
+
+
+def read_structure(
+    structures: ResidualStructure | Sequence[ResidualStructure] | None,
+    design: Design,
+    used: pd.DataFrame,
+) -> ResidualShape | None:
+    """Read the columns that the structures name.
+
+    Raises
+    ------
+    DataError
+        Times that are missing, not whole (AR1) or stand twice in a
+        unit; a unit whose rows lie in several units of a grouping factor.
+    NotIdentifiedError
+        A stratum with a single row, or a unit for correlation that never has two rows.
+    """
+    asked = as_structures(structures)
+    if not asked:
+        return None
+    variances = [s for s in asked if isinstance(s, VarianceBy)]
+    correlations = [s for s in asked if isinstance(s, AR1 | CAR1)]
+    n = len(used)
+    strata, labels = np.zeros(n, dtype=np.int64), pd.Index(["all"])
+    if variances:
+        strata, labels, _ = unit_labels((variances[0].by,), used)
+        counts = np.bincount(strata)
+        if len(labels) < 2 or counts.min() < 2:
+            few = labels[int(counts.argmin())]
+            raise NotIdentifiedError(
+                f"VarianceBy('{variances[0].by}') needs two or more values with two or more rows "
+                f"each; '{few}' has {counts.min()} of {n} rows."
+            )
+    units, times, before = np.zeros(n, dtype=np.int64), np.zeros(n), np.full(n, -1)
+    step = 1.0
+    if correlations:
+        units, times, before = _series(correlations[0], design, used)
+        step = _step(correlations[0], times, before)
+    return ResidualShape(
+        strata,
+        labels,
+        variances[0].by if variances else None,
+        correlations[0] if correlations else None,
+        units,
+        times / step,
+        before.astype(np.int64),
+        step,
+    )
+
+
+def _series(
+    structure: AR1 | CAR1, design: Design, used: pd.DataFrame
+) -> tuple[npt.NDArray[np.int64], Array, npt.NDArray[np.int64]]:
+    """Find the unit and time of each row, and the row before it."""
+    name = type(structure).__name__
+    units, labels, _ = unit_labels((structure.within,), used)
+    times = finite_or_missing(used, structure.time)
+    if isinstance(structure, AR1) and (times != np.round(times)).any():
+        bad = times != np.round(times)
+        raise DataError(
+            f"AR1 counts whole steps, but '{structure.time}' is not a whole number in "
+            f"{describe_rows(bad, used.index)}. Use CAR1 for continuous time."
+        )
+    order = np.lexsort([times, units])
+    same = np.r_[False, units[order][1:] == units[order][:-1]]
+    twice = same & np.r_[False, times[order][1:] == times[order][:-1]]
+    if twice.any():
+        mask = np.zeros(len(units), dtype=bool)
+        mask[order[twice]] = True
+        raise DataError(
+            f"{name} needs one row a '{structure.within}' and '{structure.time}'; the same time "
+            f"stands again in {describe_rows(mask, used.index)}."
+        )
+    if not same.any():
+        raise NotIdentifiedError(
+            f"{name} needs units with two or more rows; every '{structure.within}' has one."
+        )
+    for grouping in design.groupings:
+        home = np.full(len(labels), -1)
+        home[units] = grouping.codes
+        if not np.array_equal(home[units], grouping.codes):
+            raise DataError(
+                f"The rows of one '{structure.within}' lie in several units of '{grouping.name}'; "
+                f"{name} needs them in one."
+            )
+    before = np.full(len(units), -1)
+    before[order[same]] = order[np.flatnonzero(same) - 1]
+    return units, times, before
+
+
+def _step(structure: AR1 | CAR1, times: Array, before: npt.NDArray[np.int64]) -> float:
+    """Distance to count as 1: what all gaps are multiples of (AR1), or the median gap (CAR1)."""
+    gaps = (times - times[before])[before >= 0]
+    if isinstance(structure, AR1):
+        return float(np.gcd.reduce(gaps.astype(np.int64)))
+    return float(np.median(gaps))
+
+
+def _logit(p: float) -> float:
+    return float(np.log(p / (1.0 - p)))
