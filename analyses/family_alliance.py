@@ -25,10 +25,19 @@ from alliance_stats.groups import compare_groups
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import LinearMixedModel, lmm
 from alliance_stats.study import Study
-from alliance_stats.survival import cumulative_incidence, kaplan_meier, log_rank
+from alliance_stats.survival import cumulative_incidence, endings, kaplan_meier, log_rank
 from alliance_stats.tables import model_table, tidy_table
 from analyses.chapter import Chapter, Section
-from analyses.simulated import ALLIANCE, LEVELS, ROLES, SOURCE, called_simulated, families_of, rated
+from analyses.simulated import (
+    ALLIANCE,
+    LEVELS,
+    PARENTAL_TRAUMA,
+    ROLES,
+    SOURCE,
+    called_simulated,
+    families_of,
+    rated,
+)
 
 NAME = "family_alliance"
 
@@ -112,7 +121,8 @@ def alliance_growth(data: Study) -> tuple[Section, dict[str, float]]:
     share = variances / variances.sum()
     slope, child = fixed.loc["session"], fixed.loc["role[T.child]"]
     text = (
-        f"The alliance rose by {format_number(slope['estimate'], 3)} points a session, 95% CI "
+        f"The alliance {'rose' if slope['estimate'] > 0 else 'fell'} by "
+        f"{format_number(abs(slope['estimate']), 3)} points a session, 95% CI of the change "
         f"{format_interval(slope['conf_low'], slope['conf_high'], 3)}. Children rated it "
         f"{format_number(abs(child['estimate']))} points "
         f"{'lower' if child['estimate'] < 0 else 'higher'} than mothers, 95% CI of the difference "
@@ -161,14 +171,20 @@ def alliance_growth(data: Study) -> tuple[Section, dict[str, float]]:
 
 def dropout(data: Study) -> tuple[Section, dict[str, float]]:
     """Follow families to their ending; families of a therapist are not independent."""
-    families, rows = at_risk(families_of(data))
-    time = "last_interval"
-    curves = kaplan_meier(families, time=time, event="event", strata="barrier", cluster="therapist")
-    test = log_rank(families, time=time, event="event", group="barrier", strata="therapist")
-    endings = cumulative_incidence(families, time=time, event="ending", cluster="therapist")
-    incidence = endings.tidy()
+    families, rows = at_risk(data)
+    curves = kaplan_meier(
+        families, time="time", event="event", entry="entry", strata="barrier", cluster="therapist"
+    )
+    test = log_rank(
+        families, time="time", event="event", entry="entry", group="barrier", strata="therapist"
+    )
+    competing = cumulative_incidence(
+        families, time="time", event="ending", entry="entry", cluster="therapist"
+    )
+    incidence = competing.tidy()
     end = incidence[incidence["state"] == "dropout"].iloc[-1]
-    pooled = kaplan_meier(families, time=time, event="event").tidy()["estimate"].iloc[-1]
+    together = kaplan_meier(families, time="time", event="event", entry="entry")
+    pooled = together.tidy()["estimate"].iloc[-1]
     observed = test.tidy().set_index("level")
     left = {
         name: observed.loc[name, "n_event"] / observed.loc[name, "nobs"] for name in observed.index
@@ -208,12 +224,12 @@ def dropout(data: Study) -> tuple[Section, dict[str, float]]:
         "log_rank_statistic": test.statistic,
         "log_rank_p": test.p_value,
     }
-    competing = cumulative_incidence_figure(
-        endings,
+    incidences = cumulative_incidence_figure(
+        competing,
         time_label="Session after which a family left",
         label="fig-alliance-endings",
     )
-    parts = tuple(called_simulated(part) for part in (flow, competing, figure))
+    parts = tuple(called_simulated(part) for part in (flow, incidences, figure))
     return Section("sec-alliance-dropout", "Who drops out, and when", text, parts), numbers
 
 
@@ -247,11 +263,11 @@ def last_alliance(data: Study) -> tuple[Section, dict[str, float]]:
     return Section("sec-alliance-last", title, text, (called_simulated(figure),)), numbers
 
 
-def at_risk(families: pd.DataFrame) -> tuple[pd.DataFrame, RowLedger]:
-    """Return the families of which at least one interval between sessions was observed."""
-    rows = RowLedger.start(families, {"therapist": ("therapist",), "family": ("family",)})
-    return rows.keep(
-        families,
-        families["last_interval"] > 0,
-        reason="still in treatment and seen once: no interval observed",
-    )
+def at_risk(data: Study) -> tuple[pd.DataFrame, RowLedger]:
+    """Return the families of which at least one interval between sessions was observed.
+
+    A family that was first seen late is at risk from then on (``entry``), and not before.
+    """
+    found = endings(data)
+    barrier = found.units["parent_trauma"].map(PARENTAL_TRAUMA)
+    return found.units.assign(barrier=barrier), found.rows

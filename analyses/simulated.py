@@ -12,6 +12,7 @@ from alliance_stats.transforms import last_session
 __all__ = [
     "ALLIANCE",
     "LEVELS",
+    "PARENTAL_TRAUMA",
     "ROLES",
     "SOURCE",
     "SYMPTOMS",
@@ -22,6 +23,7 @@ __all__ = [
 ]
 
 ROLES = {"mother": "Mother", "father": "Father", "child": "Child", "partner": "Partner"}
+PARENTAL_TRAUMA = {0: "No parental trauma", 1: "Parental trauma"}
 LEVELS = {
     "therapist": "Therapists",
     "therapist:family": "Families of a therapist",
@@ -63,7 +65,7 @@ def families_of(data: Study) -> pd.DataFrame:
         for session in ("first_session", "last_session")
     )
     return families.assign(
-        barrier=families["parent_trauma"].map({0: "No parental trauma", 1: "Parental trauma"}),
+        barrier=families["parent_trauma"].map(PARENTAL_TRAUMA),
         first_symptoms=first["symptoms"].to_numpy(),
         last_symptoms=last["symptoms"].to_numpy(),
         first_alliance=first["alliance"].to_numpy(),

@@ -8,6 +8,7 @@ import pytest
 from alliance_stats.datasets import example_study
 from alliance_stats.multilevel import lmm
 from alliance_stats.simulate import simulate_study
+from alliance_stats.study import Study
 from analyses import family_alliance
 from tests.end_to_end.fragments import check_document, check_figures, numbers_of, rows_of
 
@@ -88,14 +89,38 @@ def test_families_still_in_treatment_leave_the_risk_set_before_their_last_sessio
             assert float(row["n_risk"]) == expected
 
 
+def study_of(sessions: pd.DataFrame) -> Study:
+    return Study.from_frame(sessions, **example_study().roles, unit="family")
+
+
 def test_a_family_still_in_treatment_and_seen_once_is_left_out_and_named():
-    families = family_alliance.families_of(family_alliance.load())
-    once = families.iloc[[0]].assign(ending="ongoing", event=0, last_session=1, last_interval=0)
-    more = pd.concat([families, once.assign(family="F999")], ignore_index=True)
-    kept, rows = family_alliance.at_risk(more)
-    assert kept["family"].tolist() == families["family"].tolist()
+    sessions = example_study().sessions
+    once = sessions.iloc[[0]].assign(family="F999", person="F999-mother", ending="ongoing")
+    kept, rows = family_alliance.at_risk(study_of(pd.concat([sessions, once], ignore_index=True)))
+    assert len(kept) == 240
+    assert "F999" not in set(kept["family"])
     assert rows.steps[-1].rows_set_aside == 1
-    assert "seen once" in rows.steps[-1].reason
+    assert "after the first session" in rows.steps[-1].reason
+
+
+@pytest.mark.filterwarnings(
+    "ignore:.*first seen after session 1:alliance_stats.errors.AllianceStatsWarning"
+)
+def test_a_family_first_seen_late_is_not_at_risk_before():
+    sessions = example_study().sessions
+    late = sessions["family"].isin([f"F{number:03d}" for number in range(1, 61)])
+    seen = study_of(sessions[~late | (sessions["session"] >= 4)])
+    section, numbers = family_alliance.dropout(seen)
+    families, _ = family_alliance.at_risk(seen)
+    curve = section.parts[2].data
+    curve = curve[curve["part"] == "curve"]
+    first, entry = families.set_index("family")["first_session"], families["entry"]
+    assert (entry.to_numpy() == first.to_numpy() - 1).all()
+    for row in curve.itertuples():
+        own = families[families["barrier"] == row.strata]
+        at_risk = ((own["entry"] < row.time) & (own["time"] >= row.time)).sum()
+        assert row.n_risk == at_risk
+    assert numbers["families_at_risk"] == len(families)
 
 
 def test_no_caption_names_a_raw_column(demo):
