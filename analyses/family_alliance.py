@@ -11,6 +11,7 @@ from alliance_stats.datasets import example_study
 from alliance_stats.figures.estimation import estimation_figure
 from alliance_stats.figures.flow import flow_figure
 from alliance_stats.figures.incidence import cumulative_incidence_figure
+from alliance_stats.figures.report import ReportFigure
 from alliance_stats.figures.survival import kaplan_meier_figure
 from alliance_stats.figures.trajectories import trajectory_figure
 from alliance_stats.formatting import (
@@ -25,8 +26,8 @@ from alliance_stats.groups import compare_groups
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import LinearMixedModel, lmm
 from alliance_stats.study import Study
-from alliance_stats.survival import cumulative_incidence, endings, kaplan_meier, log_rank
-from alliance_stats.tables import model_table, tidy_table
+from alliance_stats.survival import LogRank, cumulative_incidence, endings, kaplan_meier, log_rank
+from alliance_stats.tables import ReportTable, model_table, tidy_table
 from analyses.chapter import Chapter, Section
 from analyses.simulated import (
     ALLIANCE,
@@ -133,7 +134,19 @@ def alliance_growth(data: Study) -> tuple[Section, dict[str, float]]:
         f"therapist, {format_percent(share['therapist:family:person'])} between the members of a "
         f"family and {format_percent(share['Residual'])} between the sessions of a person."
     )
-    figure = trajectory_figure(
+    numbers = {
+        "growth_per_session": slope["estimate"],
+        "growth_low": slope["conf_low"],
+        "growth_high": slope["conf_high"],
+        "child_against_mother": child["estimate"],
+        **{f"share_{LEVELS[group].split()[0].lower()}": part for group, part in share.items()},
+    }
+    parts = (called_simulated(_trajectories(data)), _growth_table(fit))
+    return Section("sec-alliance-growth", "The alliance over sessions", text, parts), numbers
+
+
+def _trajectories(data: Study) -> ReportFigure:
+    return trajectory_figure(
         data.sessions.assign(
             role=lambda d: pd.Categorical(d["role"].map(ROLES), list(ROLES.values()))
         ),
@@ -145,7 +158,10 @@ def alliance_growth(data: Study) -> tuple[Section, dict[str, float]]:
         score_label=ALLIANCE,
         label="fig-alliance-trajectories",
     )
-    table = model_table(
+
+
+def _growth_table(fit: LinearMixedModel) -> ReportTable:
+    return model_table(
         fit,
         words={
             "(Intercept)": "Mother, session 0",
@@ -158,15 +174,6 @@ def alliance_growth(data: Study) -> tuple[Section, dict[str, float]]:
         note="Points of the 1–7 score. Standard deviations carry no interval here.",
         digits=3,
     )
-    numbers = {
-        "growth_per_session": slope["estimate"],
-        "growth_low": slope["conf_low"],
-        "growth_high": slope["conf_high"],
-        "child_against_mother": child["estimate"],
-        **{f"share_{LEVELS[group].split()[0].lower()}": part for group, part in share.items()},
-    }
-    parts = (called_simulated(figure), table)
-    return Section("sec-alliance-growth", "The alliance over sessions", text, parts), numbers
 
 
 def dropout(data: Study) -> tuple[Section, dict[str, float]]:
@@ -185,32 +192,15 @@ def dropout(data: Study) -> tuple[Section, dict[str, float]]:
     end = incidence[incidence["state"] == "dropout"].iloc[-1]
     together = kaplan_meier(families, time="time", event="event", entry="entry")
     pooled = together.tidy()["estimate"].iloc[-1]
-    observed = test.tidy().set_index("level")
-    left = {
-        name: observed.loc[name, "n_event"] / observed.loc[name, "nobs"] for name in observed.index
-    }
-    ongoing = int((families["ending"] == "ongoing").sum())
     text = (
-        f"{plural(rows.n_used, 'family', 'families')} were at risk of dropping out "
-        "(@fig-alliance-families). Who attended T sessions and left has left in the interval after "
-        f"session T. Of the {format_count(ongoing)} families still in treatment it is not known "
-        "whether they come back after their last session: they count as at risk up to the interval "
-        "before it, and one that was seen once counts in none and is left out "
-        f"({plural(rows.n_set_aside, 'family', 'families')} here).\n\n"
+        f"{_at_risk_words(data, rows)}\n\n"
         f"After session {format_count(end['time'])}, {format_percent(end['estimate'])} of the "
         f"families had dropped out, 95% CI {format_percent(end['conf_low'])} to "
         f"{format_percent(end['conf_high'])} (cumulative incidence beside planned endings and "
         "transfers, @fig-alliance-endings; interval over therapists). One minus Kaplan-Meier, "
         "which asks how many would have dropped out had no one ended otherwise, gives "
         f"{format_percent(1 - pooled)}.\n\n"
-        "@fig-alliance-dropout compares families with and without a traumatised parent: "
-        + " and ".join(
-            f"{format_percent(left[name])} of the {format_count(observed.loc[name, 'nobs'])} "
-            f"families with {name.lower()}"
-            for name in observed.index
-        )
-        + " dropped out; log-rank test within therapists: "
-        f"chi-squared({test.df}) = {format_number(test.statistic)}, {p_phrase(test.p_value)}."
+        f"{_comparison_words(test)}"
     )
     figure = kaplan_meier_figure(
         curves, time_label="Session after which a family left", label="fig-alliance-dropout"
@@ -231,6 +221,33 @@ def dropout(data: Study) -> tuple[Section, dict[str, float]]:
     )
     parts = tuple(called_simulated(part) for part in (flow, incidences, figure))
     return Section("sec-alliance-dropout", "Who drops out, and when", text, parts), numbers
+
+
+def _at_risk_words(data: Study, rows: RowLedger) -> str:
+    ongoing = int((data.families["ending"] == "ongoing").sum())
+    return (
+        f"{plural(rows.n_used, 'family', 'families')} were at risk of dropping out "
+        "(@fig-alliance-families). Who attended T sessions and left has left in the interval after "
+        f"session T. Of the {format_count(ongoing)} families still in treatment it is not known "
+        "whether they come back after their last session: they count as at risk up to the interval "
+        "before it, and one that was seen once counts in none and is left out "
+        f"({plural(rows.n_set_aside, 'family', 'families')} here)."
+    )
+
+
+def _comparison_words(test: LogRank) -> str:
+    observed = test.tidy().set_index("level")
+    left = observed["n_event"] / observed["nobs"]
+    return (
+        "@fig-alliance-dropout compares families with and without a traumatised parent: "
+        + " and ".join(
+            f"{format_percent(left[name])} of the {format_count(observed.loc[name, 'nobs'])} "
+            f"families with {name.lower()}"
+            for name in observed.index
+        )
+        + " dropped out; log-rank test within therapists: "
+        f"chi-squared({test.df}) = {format_number(test.statistic)}, {p_phrase(test.p_value)}."
+    )
 
 
 def last_alliance(data: Study) -> tuple[Section, dict[str, float]]:
