@@ -18,7 +18,11 @@ from alliance_stats.survival.cox_fit import (
 from alliance_stats.survival.cox_model import CoxModel
 from alliance_stats.survival.frailty import FrailtyFit, fit_frailty
 from alliance_stats.survival.intervals import Intervals, read_intervals
-from alliance_stats.survival.lag_discipline import refuse_overlaps, refuse_the_future
+from alliance_stats.survival.lag_discipline import (
+    refuse_outcomes,
+    refuse_overlaps,
+    refuse_the_future,
+)
 from alliance_stats.survival.risk_sets import RiskSets, risk_sets
 
 __all__ = ["cox_ph"]
@@ -54,7 +58,9 @@ def cox_ph(
         Columns; either `time` alone, or both others. Who starts at t is not at risk at t.
     person
         Column: whose rows they are. With it, overlapping rows of one person and covariates that
-        know the future (a mean over the whole course) are refused.
+        know the future (a mean over the whole course) are refused. In a table of one row a unit
+        such a mean looks like any fixed covariate: there,
+        :func:`~alliance_stats.transforms.whole_course_means` has to be asked of the sessions.
     strata
         Column or columns: each value has a baseline hazard of its own.
     cluster
@@ -76,7 +82,8 @@ def cox_ph(
     Raises
     ------
     DataError
-        Impossible or overlapping intervals, a covariate that knows the future.
+        Impossible or overlapping intervals, a covariate that knows the future, or that is the
+        outcome itself (the event, its time, and what `endings` makes of them).
     FormulaError
         A formula that cannot be read.
     NotIdentifiedError
@@ -90,6 +97,7 @@ def cox_ph(
             "standard errors allow for. Choose one."
         )
     entry, exit_ = _clock(time, start, stop)
+    variables = formula_variables(formula)
     intervals = read_intervals(
         data,
         time=exit_,
@@ -99,6 +107,7 @@ def cox_ph(
         cluster=frailty if cluster is None else cluster,
         also=[] if person is None else [person],
     )
+    refuse_outcomes(intervals.frame.columns, variables, outcomes=(exit_, event))
     if intervals.cluster is not None and intervals.n_clusters < 2:
         raise DataError(
             f"Column '{frailty if cluster is None else cluster}' holds one value: clusters and "
@@ -106,7 +115,7 @@ def cox_ph(
         )
     if person is not None:
         refuse_overlaps(intervals, person)
-        refuse_the_future(intervals.frame, formula_variables(formula), person=person, session=exit_)
+        refuse_the_future(intervals.frame, variables, person=person, session=exit_)
     design, intervals = cox_design(formula, intervals)
     refuse_without_events(design, intervals)
     if frailty is not None:

@@ -21,7 +21,8 @@ from alliance_stats.survival.ending_definitions import (
     ended,
 )
 from alliance_stats.transforms import last_session, person_period, session_origin
-from alliance_stats.transforms.columns import require_new
+from alliance_stats.transforms.columns import with_columns
+from alliance_stats.transforms.future import refuse_the_future
 
 __all__ = ["Endings", "endings", "under_definitions"]
 
@@ -36,7 +37,7 @@ class Endings:
     ----------
     units
         The study's columns that are constant within a unit, ``first_session``, ``last_session``,
-        ``n_sessions``, and
+        ``n_sessions`` (these say when the unit ended, and are refused as covariates of that), and
 
         ``time``
             number of the last interval of which it is known whether the unit left in it, counted
@@ -186,16 +187,44 @@ def endings(
     Raises
     ------
     DataError
-        If the study lacks sessions or endings, an ending is missing, or member rows would be copies
-        of one event.
+        If the study lacks sessions or endings, an ending is missing, member rows would be copies of
+        one event, or a column that is constant within units is a mean over the whole course
+        (:func:`~alliance_stats.transforms.whole_course_means`; one that is merged into ``units``
+        afterwards can no longer be told from a fixed covariate).
     """
     definition = CodedEnding() if definition is None else definition
     unit = study.unit if unit is None else unit
-    roles = study.roles
+    _check_unit(study, unit, definition)
+    attended = definition.attended if isinstance(definition, MissedLastScheduled) else None
+    units = _last_sessions(study, unit, attended)
+    dropped = definition(units, study, study.roles[unit]).to_numpy(dtype=bool)
+    state = np.where(ended(units, study), "other ending", "ongoing")
+    state = np.where(dropped, "dropout", state)
+    origin = session_origin(study.sessions, study.roles["session"])
+    new = {
+        "entry": units["first_session"].astype(np.float64) - origin,
+        "time": units["last_interval"].astype(np.float64),
+        "event": dropped.astype(np.int64),
+        "state": state,
+    }
+    units = with_columns(units.drop(columns=["event", "ending_code", "last_interval"]), new)
+    rows = RowLedger.start(units, {unit: (study.roles[unit],)})
+    units, rows = rows.keep(
+        units,
+        (state != "ongoing") | (units["last_session"] > units["first_session"]),
+        reason="still in treatment after the first session, no interval observed yet",
+    )
+    if late := _late_entry(units, unit):
+        warnings.warn(late, AllianceStatsWarning, stacklevel=2)
+    return Endings(units.reset_index(drop=True), unit, definition.words, rows, study, attended)
+
+
+def _check_unit(study: Study, unit: str, definition: Definition) -> None:
+    """Refuse a study without endings of this unit, and rows that would be copies of one event."""
     if unit not in ("family", "person"):
         raise ValueError(f"unit must be 'family' or 'person'; got {unit!r}.")
     for role in (unit, "session", "ending"):
-        if role not in roles:
+        if role not in study.roles:
             raise DataError(f"This study has no {role} column: give {role}= when it is made.")
     if (
         unit == "person"
@@ -206,8 +235,11 @@ def endings(
             "In this study a family ends as one: its members' rows are copies of one event and "
             "would be counted as many. Use unit='family', or make the study with unit='person'."
         )
-    attended = definition.attended if isinstance(definition, MissedLastScheduled) else None
-    data = study.sessions
+
+
+def _last_sessions(study: Study, unit: str, attended: str | None) -> pd.DataFrame:
+    """Return :func:`last_session` of the units, refusing columns that know when they left."""
+    data, roles = study.sessions, study.roles
     if attended is not None:
         require_columns(data, [attended])
         finite_or_missing(data, attended)
@@ -219,26 +251,10 @@ def endings(
         ending_session=roles.get("ending_session"),
         attended=attended,
     )
-    dropped = definition(units, study, roles[unit]).to_numpy(dtype=bool)
-    state = np.where(ended(units, study), "other ending", "ongoing")
-    state = np.where(dropped, "dropout", state)
-    require_new(units, ["entry"])
-    origin = session_origin(data, roles["session"])
-    units = units.assign(
-        entry=units["first_session"].astype(np.float64) - origin,
-        time=units["last_interval"].astype(np.float64),
-        event=dropped.astype(np.int64),
-        state=state,
-    ).drop(columns=["ending_code", "last_interval"])
-    rows = RowLedger.start(units, {unit: (roles[unit],)})
-    units, rows = rows.keep(
-        units,
-        (state != "ongoing") | (units["last_session"] > units["first_session"]),
-        reason="still in treatment after the first session, no interval observed yet",
-    )
-    if late := _late_entry(units, unit):
-        warnings.warn(late, AllianceStatsWarning, stacklevel=2)
-    return Endings(units.reset_index(drop=True), unit, definition.words, rows, study, attended)
+    known_to_end = (roles[unit], roles["ending"], roles.get("ending_session"))
+    carried = [name for name in data if name in units and name not in known_to_end]
+    refuse_the_future(data, carried, unit=roles[unit], session=roles["session"])
+    return units
 
 
 def _late_entry(units: pd.DataFrame, unit: str) -> str:

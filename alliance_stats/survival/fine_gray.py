@@ -11,9 +11,10 @@ from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line, two_sided_p, wald_interval
 from alliance_stats.formatting import format_interval, format_number, p_phrase, plural
 from alliance_stats.ledger import RowLedger
-from alliance_stats.survival.cox_design import CoxDesign, cox_design
+from alliance_stats.survival.cox_design import CoxDesign, cox_design, formula_variables
 from alliance_stats.survival.cox_fit import Convergence, refuse_flat, refuse_separated
 from alliance_stats.survival.intervals import Intervals, few_clusters_warning, read_intervals
+from alliance_stats.survival.lag_discipline import refuse_outcomes
 from alliance_stats.survival.subdistribution import Subdistribution, subdistribution
 
 __all__ = ["FineGrayModel", "fine_gray"]
@@ -185,7 +186,8 @@ def fine_gray(
     Raises
     ------
     DataError
-        Several rows of a person (time-varying covariates), an unknown cause, impossible times.
+        Several rows of a person (time-varying covariates), an unknown cause, impossible times, a
+        covariate that is the outcome itself (as in :func:`cox_ph`).
     NotIdentifiedError
         No ending of this cause, separation, covariates that do not vary.
     """
@@ -194,6 +196,7 @@ def fine_gray(
     intervals = read_intervals(
         data, time=time, event=event, cluster=cluster, competing=True, censored=censored
     )
+    refuse_outcomes(intervals.frame.columns, formula_variables(formula), outcomes=(time, event))
     name = str(int(cause)) if isinstance(cause, float) and cause.is_integer() else str(cause)
     if name not in intervals.states:
         raise DataError(

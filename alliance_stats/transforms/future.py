@@ -1,25 +1,47 @@
 """What must not predict an ending: means that were taken over the whole course."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.checks import require_columns
 from alliance_stats.errors import DataError
+from alliance_stats.estimates import Array
 
 __all__ = ["refuse_the_future", "whole_course_means"]
 
 _SAME = 1e-6  # a mean that was written to a file and read again is still that mean
+# A rescaled mean is a straight line of the mean, up to its rounding: one decimal of a score whose
+# units' means have an SD of 0.7 leaves .0017 of its variance. (2e-3 is a correlation of .999.)
+_ROUNDED = 2e-3
+_UNITS_NEEDED = 10
+# In fewer units a high correlation says little; an exact line through four still does.
+_EXACT = 1e-10
+_UNITS_FOR_A_LINE = 4
+# What was known at the first session is no leak: the mean must leave at most a quarter of what the
+# first session's value leaves.
+_CLOSER = 4.0
 
 
 def whole_course_means(data: pd.DataFrame, *, unit: str, session: str) -> list[str]:
     """Return the columns that are, or were made from, a mean over each unit's whole course.
 
-    Such a column knows when the unit left and must not predict it. Found are the components that
-    :func:`decompose` made (by their names) and any numeric column that equals the units' means of a
-    score that changes from session to session (by its values, to a relative 1e-6, where the score
-    changes in at least two units).
+    Such a column knows when the unit left and must not predict it. Found are
+
+    - the components that :func:`decompose` made, by their names;
+    - a numeric column, constant within units, that equals the units' means of a score that changes
+      from session to session (to a relative 1e-6, where it changes in at least two units);
+    - one that is such a mean centred, z-scored, rescaled or rounded: over the units in which the
+      score changes it correlates with their means (of rows, or of sessions) at .999 or above (at
+      least ten units; an exact line in four to nine), and the score's first value explains it less.
+
+    Not found are a mean that was split at a cut-point, rounded to few values or standardised within
+    groups, and other summaries of a whole course (a last value, a maximum, a slope): leave them out
+    of hazard models yourself. A table without the sessions cannot be asked: join it to them first,
+    as in ``whole_course_means(study.sessions.merge(units), unit="family", session="session")``.
 
     Parameters
     ----------
@@ -31,17 +53,13 @@ def whole_course_means(data: pd.DataFrame, *, unit: str, session: str) -> list[s
     require_columns(data, [unit, session])
     names = [str(name) for name in data.columns]
     made = [name for name in names if _made_by_decompose(name, names)]
-    numbers = data.select_dtypes("number")
-    units = data[unit].to_numpy(dtype=object)
-    means = numbers.groupby(units).mean()
-    level = numbers.groupby([units, data[session].to_numpy()]).mean().groupby(level=0)
-    moves = (level.max() - level.min()) > _SAME * means.abs()
-    by_unit = numbers.groupby(units)
-    constant = ((by_unit.max() == by_unit.min()) | means.isna()).all()
-    own = by_unit.first().loc[:, constant]
-    scores = [name for name in numbers if moves[name].sum() >= 2]
-    equal = [name for name in own if any(_equal(means[score], own[name]) for score in scores)]
-    return [name for name in names if name in made or name in equal]
+    constants, scores = _courses(data, unit, session)
+    found = {
+        name
+        for name, values in constants.items()
+        if any(score.is_behind(values) for score in scores)
+    }
+    return [name for name in names if name in made or name in found]
 
 
 def _made_by_decompose(name: str, names: Sequence[str]) -> bool:
@@ -51,7 +69,7 @@ def _made_by_decompose(name: str, names: Sequence[str]) -> bool:
             continue
         inner, between, outer = rest.partition("_in_")
         if (
-            rest.removeprefix("within_") in names
+            (rest.startswith("within_") and rest.removeprefix("within_") in names)
             or (rest.endswith("_mean") and rest.removesuffix("_mean") in names)
             or (between and inner in names and outer in names)
         ):
@@ -59,9 +77,80 @@ def _made_by_decompose(name: str, names: Sequence[str]) -> bool:
     return False
 
 
-def _equal(means: pd.Series, constants: pd.Series) -> bool:
-    both = means.notna() & constants.notna()
+@dataclass(frozen=True, slots=True, eq=False)
+class _Score:
+    """A column that changes from session to session, over the u units.
+
+    Attributes
+    ----------
+    means
+        Two (u,) means: of the rows, and of the sessions' means.
+    first
+        (u,) the mean at the first session at which the unit has a value.
+    moves
+        (u,) whether it changes within the unit.
+    """
+
+    means: tuple[Array, Array]
+    first: Array
+    moves: npt.NDArray[np.bool_]
+
+    def is_behind(self, constant: Array) -> bool:
+        """Return whether a constant (u,) is the mean of this score, as it is or rescaled."""
+        return any(
+            _equal(mean, constant)
+            or _rescaled(constant[self.moves], mean[self.moves], self.first[self.moves])
+            for mean in self.means
+        )
+
+
+def _courses(data: pd.DataFrame, unit: str, session: str) -> tuple[dict[str, Array], list[_Score]]:
+    """Return the columns that are constant within units, and those that move in two or more."""
+    numbers = data.drop(columns=unit).select_dtypes("number").astype(np.float64)
+    units = data[unit].to_numpy(dtype=object)
+    by_unit = numbers.groupby(units)
+    means, least, most = by_unit.mean(), by_unit.min(), by_unit.max()
+    by_session = numbers.groupby([units, data[session].to_numpy()]).mean().groupby(level=0)
+    moves = (by_session.max() - by_session.min()) > _SAME * means.abs()
+    level, first = by_session.mean(), by_session.first()
+    constants = {
+        str(name): means[name].to_numpy()
+        for name in numbers
+        if ((least[name] == most[name]) | means[name].isna()).all()
+    }
+    scores = [
+        _Score(
+            means=(means[name].to_numpy(), level[name].to_numpy()),
+            first=first[name].to_numpy(),
+            moves=moves[name].to_numpy(),
+        )
+        for name in numbers
+        if moves[name].sum() >= 2
+    ]
+    return constants, scores
+
+
+def _equal(means: Array, constants: Array) -> bool:
+    both = ~np.isnan(means) & ~np.isnan(constants)
     return bool(both.sum() >= 2 and np.allclose(means[both], constants[both], rtol=_SAME, atol=0))
+
+
+def _rescaled(constants: Array, means: Array, first: Array) -> bool:
+    known = ~np.isnan(constants) & ~np.isnan(means)
+    values = constants[known]
+    if len(values) < _UNITS_FOR_A_LINE or len(np.unique(values)) < 3:
+        return False
+    left = _unexplained(values, means[known])
+    left_by_first = _unexplained(values, first[known])
+    limit = _ROUNDED if len(values) >= _UNITS_NEEDED else _EXACT
+    return left <= limit and left_by_first >= _CLOSER * left + _EXACT
+
+
+def _unexplained(values: Array, by: Array) -> float:
+    """Return the share of the values' variance that a straight line leaves."""
+    x, y = by - by.mean(), values - values.mean()
+    size = float((x @ x) * (y @ y))
+    return 1.0 - float(x @ y) ** 2 / size if size > 0.0 else 1.0
 
 
 def refuse_the_future(
