@@ -68,7 +68,7 @@ GLOSSARY: Mapping[str, str] = MappingProxyType(
         "converged": "whether the optimiser's criterion was flat where it stopped",
         "singular": "whether a variance or a correlation sits on its boundary",
         "hedges_g": "standardised mean difference, small-sample corrected (Hedges 1981)",
-        "hedges_g_scale": "the SD that `hedges_g` is in: pooled, of differences, total of clusters",
+        "hedges_g_scale": "the SD that `hedges_g` is in: pooled, of differences, total",
         "estimand": "what `estimate` estimates: mean difference, risk difference, Cliff's delta",
         "superiority": "P(first > second) + P(equal)/2 of one random case of each group",
         "icc": "intraclass correlation: share of variance between clusters, inside groups",

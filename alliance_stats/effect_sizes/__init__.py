@@ -6,6 +6,7 @@ argument minus the second: a positive effect means that the first group is highe
 
 from alliance_stats.effect_sizes.clustered import ClusteredEffect, anova_icc, cluster_corrected_g
 from alliance_stats.effect_sizes.dominance import cliffs_delta, probability_of_superiority
+from alliance_stats.effect_sizes.model_based import model_based_g, total_variance_df
 from alliance_stats.effect_sizes.proportions import (
     clopper_pearson,
     newcombe_difference,
@@ -40,6 +41,7 @@ __all__ = [
     "hedges_g",
     "hedges_g_from_summary",
     "hedges_g_paired",
+    "model_based_g",
     "newcombe_difference",
     "newcombe_paired_difference",
     "noncentral_t_cdf",
@@ -48,5 +50,6 @@ __all__ = [
     "pooled_sd",
     "probability_of_superiority",
     "tango_difference",
+    "total_variance_df",
     "wilson",
 ]

@@ -1,9 +1,13 @@
 """Tests for members nested in clusters: the mixed model, the cluster-robust difference."""
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 from scipy import stats
 
+from alliance_stats.effect_sizes import ClusteredEffect, model_based_g, total_variance_df
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import two_sided_p
 from alliance_stats.formatting import format_number
@@ -23,12 +27,13 @@ def mixed_model(outcome: Outcome, options: TestOptions) -> Finding:  # noqa: ARG
 
     More than two groups are tested jointly by F.
     Standard error and df of Kenward & Roger (1997), doi:10.2307/2533558. A cluster with members in
-    both groups is compared within itself too, and the row says so. Means and g weigh members, the
-    model weighs clusters: where the differences are of opposite sign or more than a quarter of the
+    both groups is compared within itself too, and the row says so. The row's g is
+    this difference in total SDs of the model. Means weigh members, the model weighs clusters:
+    where the differences are of opposite sign or more than a quarter of the
     larger apart, the row's note gives both.
     """
     model = fit_mixed_model(outcome)
-    note = _cluster_note(outcome, singular=model.singular)
+    note = _cluster_note(outcome, singular=model.singular, model_g=True)
     k = len(outcome.labels)
     inference = infer(model, "kenward-roger")
     if k > 2:
@@ -47,6 +52,7 @@ def mixed_model(outcome: Outcome, options: TestOptions) -> Finding:  # noqa: ARG
     row = inference.of(np.eye(len(model.beta))[1:2])
     estimate, error, df = float(row.estimate[0]), float(row.std_error[0]), float(row.df[0])
     adjusted = "adjusted " if outcome.baseline is not None else ""
+    standardised = _standardised(outcome, model, (estimate, error, df))
     return Finding(
         test="mixed_model",
         method="mixed model (Kenward-Roger)",
@@ -59,6 +65,8 @@ def mixed_model(outcome: Outcome, options: TestOptions) -> Finding:  # noqa: ARG
         p_value=float(two_sided_p(estimate / error, df=df)),
         interval=t_interval(estimate, error, df),
         interval_method="t (Kenward-Roger)",
+        standardised=standardised,
+        standardised_by="" if standardised is None else f"total SD of the {_model_of(outcome)}",
         note=_joined(_disagreement(outcome, estimate, weighs_clusters=True), note),
     )
 
@@ -91,6 +99,42 @@ def fit_mixed_model(outcome: Outcome) -> LinearMixedModel:
     return lmm(f"outcome ~ {' + '.join(terms)}", frame)
 
 
+def _standardised(
+    outcome: Outcome, model: LinearMixedModel, found: tuple[float, float, float]
+) -> Callable[[float], ClusteredEffect] | None:
+    """Return the model's difference in total SDs; None for several levels of clusters.
+
+    With a baseline the SDs are those of the model without it: the effect is then on the scale of
+    the outcome, however much of its variance the baseline explains.
+    """
+    assert outcome.cluster is not None  # asked for only where the design is clustered
+    if outcome.inner:
+        return None
+    cluster = outcome.cluster
+    estimate, error, df = found
+    raw = model if outcome.baseline is None else fit_mixed_model(replace(outcome, baseline=None))
+    between, within = float(raw.covariances()["cluster"].iloc[0, 0]), raw.sigma**2
+    X = np.column_stack([np.ones(outcome.values.size), outcome.group == 0]).astype(float)
+
+    def standardised(conf_level: float) -> ClusteredEffect:
+        h = total_variance_df(X, cluster, between=between, within=within)
+        return model_based_g(
+            estimate,
+            error,
+            between=between,
+            within=within,
+            variance_df=h,
+            df=df,
+            conf_level=conf_level,
+        )
+
+    return standardised
+
+
+def _model_of(outcome: Outcome) -> str:
+    return "mixed model" if outcome.baseline is None else "mixed model without the baseline"
+
+
 def cluster_robust(outcome: Outcome, options: TestOptions) -> Finding:  # noqa: ARG001
     """Least-squares difference with CR2 standard error and Satterthwaite df."""
     fit = cluster_robust_difference(outcome)
@@ -115,20 +159,20 @@ def cluster_robust(outcome: Outcome, options: TestOptions) -> Finding:  # noqa: 
         interval_method="cluster-robust t (CR2)",
         note=_joined(
             _disagreement(outcome, fit.estimate, weighs_clusters=False),
-            _cluster_note(outcome, singular=False),
+            _cluster_note(outcome, singular=False, model_g=False),
         ),
     )
 
 
-def _cluster_note(outcome: Outcome, *, singular: bool) -> str:
+def _cluster_note(outcome: Outcome, *, singular: bool, model_g: bool) -> str:
     notes = []
     if outcome.clusters_cross:
         notes.append(
-            "clusters lie in both groups: they are compared within and between clusters, and no "
-            "cluster-corrected g is given"
+            "clusters lie in both groups: they are compared within and between clusters"
+            + ("" if model_g else ", and no cluster-corrected g is given")
         )
-    elif outcome.inner:
-        notes.append("no cluster-corrected g is given for several levels of clusters")
+    if outcome.inner:
+        notes.append("no g is given for several levels of clusters")
     if singular:
         notes.append("the variance between clusters was estimated as 0")
     return "; ".join(notes)
@@ -140,14 +184,15 @@ def _disagreement(outcome: Outcome, estimate: float, *, weighs_clusters: bool) -
     opposite = raw * estimate < 0
     if not opposite and abs(raw - estimate) <= _APART * max(abs(raw), abs(estimate)):
         return ""
-    has_g = outcome.kind == "continuous" and not outcome.clusters_cross and not outcome.inner
+    members_g = outcome.kind == "continuous" and not outcome.clusters_cross and not outcome.inner
+    shows_g = members_g and not weighs_clusters  # g of the mixed model is in step with it
     does = ["weighs clusters"] if weighs_clusters else []
     does += ["adjusts for the baseline"] if outcome.baseline is not None else []
     return (
         f"the model's difference, {format_number(estimate)}, is "
         f"{'of the opposite sign to' if opposite else 'far from'} the difference of the members' "
         f"means, {format_number(raw)}: the model {' and '.join(does)}, the "
-        f"means{' and hedges_g' if has_g else ''} do not"
+        f"means{' and hedges_g' if shows_g else ''} do not"
     )
 
 

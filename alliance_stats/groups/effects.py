@@ -61,6 +61,9 @@ def _g(outcome: Outcome, finding: Finding, conf_level: float) -> tuple[EffectSiz
         return _NONE, "", math.nan
     x, y = outcome.of(0), outcome.of(1)
     try:
+        if finding.standardised is not None:
+            effect = finding.standardised(conf_level)
+            return effect, finding.standardised_by, effect.icc
         if outcome.design == "paired":
             return hedges_g_paired(x, y, conf_level=conf_level), "SD of differences", math.nan
         if outcome.design == "clustered":
@@ -83,7 +86,7 @@ def _clustered_g(outcome: Outcome, conf_level: float) -> tuple[EffectSize, str, 
     effect = cluster_corrected_g(
         outcome.values, outcome.group, outcome.cluster, conf_level=conf_level
     )
-    return effect, "total SD, cluster-corrected", effect.icc
+    return effect, "total SD of members, cluster-corrected", effect.icc
 
 
 def _superiority(outcome: Outcome, conf_level: float) -> EffectSize:
@@ -115,7 +118,7 @@ def _detectable(outcome: Outcome, icc: float) -> tuple[float, str]:
         return math.nan, ""
     if outcome.design == "paired":
         return detectable_ratio(n_1 - 1.0) / math.sqrt(n_1), "SD of differences"
-    if outcome.design == "clustered" and not math.isnan(icc):
+    if outcome.design == "clustered" and not math.isnan(icc) and not outcome.clusters_cross:
         assert outcome.cluster is not None  # design is clustered
         variance = 0.0
         for g, n in enumerate(outcome.n):

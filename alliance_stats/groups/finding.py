@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 
+from alliance_stats.effect_sizes import ClusteredEffect
 from alliance_stats.estimates import wald_interval
 
 __all__ = ["Finding", "TestOptions", "no_interval", "not_tested", "t_interval"]
@@ -71,6 +72,9 @@ class Finding:
     p_smallest
         The smallest p that this exact test could have given with these group sizes and margins;
         NaN for tests that are not exact.
+    standardised, standardised_by
+        From a confidence level to the estimate in SDs of the test's own model, and which SDs;
+        None where g comes from the groups' members.
     note
         What a reader must know about this row.
     """
@@ -89,6 +93,8 @@ class Finding:
     interval: Callable[[float], tuple[float, float]] = no_interval
     interval_method: str = ""
     p_smallest: float = math.nan
+    standardised: Callable[[float], ClusteredEffect] | None = None
+    standardised_by: str = ""
     note: str = ""
 
 

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from alliance_stats.effect_sizes import anova_icc, cluster_corrected_g
+from alliance_stats.effect_sizes import anova_icc, cluster_corrected_g, hedges_correction
 from alliance_stats.groups import compare_groups
 from tests.parity.reference import load_reference, r_data
 
@@ -88,13 +88,36 @@ def test_mixed_model_of_three_groups_is_lmer_tests_and_emmeans():
 
 
 def test_cluster_corrected_g_is_hedges_2007_in_matrices():
-    ours = row(data("nested"))
+    ours = row(data("nested"), test="cluster_robust")
     reference = REFERENCE["g"]
     assert ours["icc"] == pytest.approx(reference["icc"], rel=CLOSED_FORM)
     assert ours["hedges_g"] == pytest.approx(reference["estimate"], rel=CLOSED_FORM)
     assert ours["hedges_g_low"] == pytest.approx(reference["conf_low"], rel=CLOSED_FORM)
     assert ours["hedges_g_high"] == pytest.approx(reference["conf_high"], rel=CLOSED_FORM)
-    assert ours["hedges_g_scale"] == "total SD, cluster-corrected"
+    assert ours["hedges_g_scale"] == "total SD of members, cluster-corrected"
+
+
+@pytest.mark.parametrize("name", ["nested", "crossed", "balanced", "baseline"])
+def test_g_of_the_mixed_model_is_lmers_by_matrices(name):
+    options = {"baseline": "base"} if name == "baseline" else {}
+    ours = row(data("nested" if name == "baseline" else name), **options)
+    reference = REFERENCE[f"model_g_{name}"]
+    for column in ("icc", "hedges_g", "hedges_g_low", "hedges_g_high"):
+        assert ours[column] == pytest.approx(reference[column], rel=MIXED_DF), column
+    assert ours["hedges_g"] / hedges_correction(reference["h"]) == pytest.approx(
+        reference["d"], rel=MIXED
+    )
+    assert ours["hedges_g_scale"].startswith("total SD of the mixed model")
+    assert ("without the baseline" in ours["hedges_g_scale"]) == (name == "baseline")
+
+
+def test_with_equal_clusters_both_gs_are_hedges_2007():
+    frame, reference = data("balanced"), REFERENCE["hedges_2007"]
+    model, members = row(frame), row(frame, test="cluster_robust")
+    assert model["icc"] == pytest.approx(reference["icc"], rel=MIXED)
+    assert members["icc"] == pytest.approx(reference["icc"], rel=CLOSED_FORM)
+    h = REFERENCE["model_g_balanced"]["h"]
+    assert model["hedges_g"] / hedges_correction(h) == pytest.approx(reference["d"], rel=MIXED)
 
 
 def test_cluster_corrected_g_with_a_known_icc():

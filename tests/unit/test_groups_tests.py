@@ -179,7 +179,11 @@ def test_clusters_that_lie_in_both_groups_are_said_so(members):
     row = first(crossed, cluster="family")
     assert row["method"] == "mixed model (Kenward-Roger)"
     assert "clusters lie in both groups" in row["note"]
-    assert math.isnan(row["hedges_g"])
+    assert row["hedges_g"] * row["estimate"] > 0  # the model's own difference, standardised
+    assert math.isnan(row["detectable"])
+    robust = first(crossed, cluster="family", test="cluster_robust")
+    assert math.isnan(robust["hedges_g"])
+    assert "no cluster-corrected g is given" in robust["note"]
     with pytest.raises(DataError, match="a cluster lies in both groups, so whole clusters cannot"):
         first(crossed, cluster="family", test="permutation")
 
@@ -198,7 +202,9 @@ def test_clusters_of_one_say_nothing(members):
 
 def test_clustered_rows_give_no_interval_that_takes_members_for_independent(members):
     row = first(members, cluster="family")
-    assert row["hedges_g_scale"] == "total SD, cluster-corrected"
+    assert row["hedges_g_scale"] == "total SD of the mixed model"
+    robust = first(members, cluster="family", test="cluster_robust")
+    assert robust["hedges_g_scale"] == "total SD of members, cluster-corrected"
     assert 0 <= row["icc"] <= 1
     assert math.isnan(row["superiority_low"])
     plain = first(members)

@@ -47,6 +47,29 @@ cluster_g <- function(d, icc = NULL) {
   list(icc = icc, estimate = J * dd, std_error = se, conf_low = J * dd - qt(0.975, df) * se, conf_high = J * dd + qt(0.975, df) * se)
 }
 
+# a mixed model's difference in SDs of its total variance; information by dense matrices (Searle, Casella & McCulloch 1992, 6.6)
+model_g <- function(formula, d, raw = formula) {
+  tight <- lmerControl(optimizer = "bobyqa", optCtrl = list(rhoend = 1e-10))
+  fit <- lmer(formula, d, control = tight); s <- coef(summary(fit, ddf = "Kenward-Roger"))["ga", ]
+  v <- as.data.frame(VarCorr(lmer(raw, d, control = tight)))$vcov
+  X <- model.matrix(~ g, d); B <- outer(d$cl, d$cl, "=="); I <- diag(nrow(d))
+  Vi <- solve(v[1] * B + v[2] * I); P <- Vi - Vi %*% X %*% solve(t(X) %*% Vi %*% X) %*% t(X) %*% Vi
+  parts <- list(B, I); info <- matrix(0, 2, 2)
+  for (i in 1:2) for (j in 1:2) info[i, j] <- sum(diag(P %*% parts[[i]] %*% P %*% parts[[j]])) / 2
+  h <- 2 * sum(v)^2 / sum(solve(info)); J <- exp(lgamma(h / 2) - lgamma((h - 1) / 2) - log(h / 2) / 2)
+  dd <- s[["Estimate"]] / sqrt(sum(v)); se <- J * sqrt(s[["Std. Error"]]^2 / sum(v) + dd^2 / (2 * h)); half <- qt(0.975, s[["df"]]) * se
+  list(d = dd, h = h, icc = v[1] / sum(v), hedges_g = J * dd, hedges_g_low = J * dd - half, hedges_g_high = J * dd + half)
+}
+# Hedges (2007), equation 15 for equal clusters: both roads to d must meet
+balanced <- nested[ave(nested$cl, nested$cl, FUN = seq_along) <= 2, ]
+balanced$y <- round(balanced$y + c(1.5, -1.5, 0.8, -0.6, 1.1, -1.3, 0.9, -1.2, 1.6, -0.7, 0.3, -1.4, 1.2, -0.5)[balanced$cl], 3)   # a variance between clusters above 0
+hedges_2007 <- function(d, n) {
+  a <- anova(lm(y ~ g + factor(cl), d)); msb <- a["factor(cl)", "Mean Sq"]; msw <- a["Residuals", "Mean Sq"]
+  icc <- (msb - msw) / (msb + (n - 1) * msw); N <- nrow(d); m <- tapply(d$y, d$g, mean)
+  s <- sqrt(sum((d$y - m[d$g])^2) / (N - 2))
+  list(icc = icc, d = (m[["a"]] - m[["b"]]) / s * sqrt(1 - 2 * (n - 1) * icc / (N - 2)))
+}
+
 two_levels <- transform(nested, top = (cl - 1) %/% 2)   # the group lies in the inner clusters
 two_levels$g <- c("a", "b")[1 + (two_levels$cl %% 2)]
 two_levels$y <- round(two_levels$y + c(0.9, -0.6, 0.2, 1.1, -0.8, 0.4, -0.3)[1 + two_levels$top], 3)
@@ -67,6 +90,9 @@ write_reference(list(
   cr2_nested = cr2(y ~ g, first(nested)), cr2_crossed = cr2(y ~ g, first(crossed)), cr2_baseline = cr2(y ~ g + base, first(nested)),
   cr2_binary = cr2(z ~ g, first(nested)),
   kr_nested = kr(y ~ g + (1 | cl), first(nested)), kr_crossed = kr(y ~ g + (1 | cl), first(crossed)), kr_baseline = kr(y ~ g + base + (1 | cl), first(nested)),
+  balanced = as.list(balanced), hedges_2007 = hedges_2007(balanced, 2), model_g_balanced = model_g(y ~ g + (1 | cl), first(balanced)),
+  model_g_nested = model_g(y ~ g + (1 | cl), first(nested)), model_g_crossed = model_g(y ~ g + (1 | cl), first(crossed)),
+  model_g_baseline = model_g(y ~ g + base + (1 | cl), first(nested), y ~ g + (1 | cl)),
   g = cluster_g(nested), g_known = cluster_g(nested, 0.25),
   two_levels = as.list(two_levels), kr_two_levels = kr(y ~ g + (1 | top / cl), first(two_levels)),
   three = as.list(three), kr_three = list(statistic = f3[["F value"]], df1 = f3[["NumDF"]], df2 = f3[["DenDF"]], p_value = f3[["Pr(>F)"]]),
