@@ -23,6 +23,10 @@ from alliance_stats.figures.group_trajectories import (
     group_trajectory_figure,
 )
 from alliance_stats.figures.hazard import draw_hazard, hazard_figure
+from alliance_stats.figures.hazard_caterpillar import (
+    draw_hazard_caterpillar,
+    hazard_caterpillar_figure,
+)
 from alliance_stats.figures.incidence import cumulative_incidence_figure, draw_cumulative_incidence
 from alliance_stats.figures.intervals import draw_intervals
 from alliance_stats.figures.johnson_neyman import draw_johnson_neyman, johnson_neyman_figure
@@ -62,6 +66,7 @@ __all__ = [
     "draw_group_means",
     "draw_groups",
     "draw_hazard",
+    "draw_hazard_caterpillar",
     "draw_intervals",
     "draw_johnson_neyman",
     "draw_kaplan_meier",
@@ -84,6 +89,7 @@ __all__ = [
     "forest_figure",
     "funnel_figure",
     "group_trajectory_figure",
+    "hazard_caterpillar_figure",
     "hazard_figure",
     "johnson_neyman_figure",
     "kaplan_meier_figure",

@@ -1,0 +1,95 @@
+"""Therapists' hazards in order: what is drawn, counted, said and refused."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose
+
+from alliance_stats.errors import DataError
+from alliance_stats.figures import hazard_caterpillar_figure
+from alliance_stats.survival import DiscreteHazard, discrete_hazard
+from tests.figure_lint.cases.data import LONG, OTHER_SCRIPTS
+from tests.figure_lint.lint import lint
+
+COLUMNS = {"session": "session", "event": "event", "unit": "family"}
+
+
+def courses(
+    n_therapists: int = 20, *, sd: float = 0.9, names: tuple[str, ...] = ()
+) -> pd.DataFrame:
+    rng = np.random.default_rng(8)
+    rows = []
+    for t in range(n_therapists):
+        chance = -np.expm1(-np.exp(-1.5 + sd * rng.normal()))
+        name = names[t] if t < len(names) else f"T{t:03}"
+        for i in range(8):
+            for session in range(1, 6):
+                left = float(rng.random() < chance)
+                rows.append((name, f"F{t}-{i}", session, left))
+                if left:
+                    break
+    return pd.DataFrame(rows, columns=["therapist", "family", "session", "event"])
+
+
+def fitted(data: pd.DataFrame, **options: object) -> DiscreteHazard:
+    return discrete_hazard("1", data, **COLUMNS, **options)
+
+
+def test_it_draws_the_predicted_effects_as_ratios_with_what_was_seen() -> None:
+    data = courses()
+    model = fitted(data)
+    report = hazard_caterpillar_figure(model, group="therapist", units_label="families")
+    drawn = report.data.set_index("level")
+    effects = model.tidy(effects="ran_vals").set_index("level")
+    for column in ("estimate", "conf_low", "conf_high"):
+        assert_allclose(drawn[column], np.exp(effects.loc[drawn.index, column].astype(float)))
+    assert drawn["estimate"].is_monotonic_increasing
+    by_therapist = data.groupby("therapist")
+    assert_allclose(drawn["n_event"], by_therapist["event"].sum()[drawn.index])
+    assert (drawn["n_units"] == 8).all()
+    ax = report.figure.axes[0]
+    squares = [line for line in ax.get_lines() if line.get_gid() == "estimate"]
+    assert_allclose([line.get_xdata()[0] for line in squares], drawn["estimate"])
+    first = drawn.index[0]
+    assert f"Lowest {first} (" in report.caption
+    assert f"{drawn['n_event'].iloc[0]} of 8 families" in report.caption
+    assert "Median hazard ratio between two drawn at random" in report.caption
+    assert f"{first} ({drawn['n_event'].iloc[0]} of 8)" in [text.get_text() for text in ax.texts]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [courses(), courses(200), courses(names=(LONG, *OTHER_SCRIPTS)), courses(6), courses(46)],
+    ids=["twenty", "two hundred", "hard names", "six", "nameless"],
+)
+def test_it_has_no_finding(data: pd.DataFrame) -> None:
+    report = hazard_caterpillar_figure(fitted(data), group="therapist", units_label="families")
+    assert lint(report) == []
+
+
+def test_odds_are_called_odds_and_nodes_are_named() -> None:
+    model = fitted(courses(), link="logit", nodes=5)
+    report = hazard_caterpillar_figure(model, group="therapist", event_label="dropping out")
+    assert report.caption.startswith("Odds ratio of dropping out of 20 therapists")
+    assert "logit link, 5 quadrature nodes" in report.note
+
+
+def test_groups_of_several_columns() -> None:
+    data = courses().assign(site=lambda d: np.where(d["therapist"] < "T010", "north", "south"))
+    model = fitted(data, random="(1 | site:therapist)")
+    drawn = hazard_caterpillar_figure(model, group="site:therapist").data
+    assert set(drawn["level"].str.partition(":")[0]) == {"north", "south"}
+    assert drawn["n_units"].sum() == data["family"].nunique()
+
+
+def test_an_order_of_chance_is_refused() -> None:
+    data = courses()
+    last = data.groupby("family").tail(1).sort_values(["session", "event", "family"])
+    dealt = {family: f"T{i % 20:02}" for i, family in enumerate(last["family"])}
+    alike = fitted(data.assign(therapist=data["family"].map(dealt)))
+    with pytest.raises(DataError, match="estimated as zero: .* an order of them would be one of"):
+        hazard_caterpillar_figure(alike, group="therapist")
+    with pytest.raises(DataError, match="no random intercept of 'therpist'. Did you mean"):
+        hazard_caterpillar_figure(fitted(data), group="therpist")
+    with pytest.raises(DataError, match="no random effects"):
+        hazard_caterpillar_figure(fitted(data, random=None), group="therapist")
