@@ -19,89 +19,82 @@ app = typer.Typer(
 )
 
 
+def _column(text: str) -> typer.models.OptionInfo:
+    option: typer.models.OptionInfo = typer.Option(metavar="COLUMN", help=text)
+    return option
+
+
+def _limits(text: str) -> typer.models.OptionInfo:
+    option: typer.models.OptionInfo = typer.Option(metavar="LOW HIGH", help=text)
+    return option
+
+
+Name = str | None
+Limits = tuple[float, float] | None
+
+
 @app.command()
 def check(
     file: Annotated[Path, typer.Argument(help="A row per person x session; the suffix says how.")],
     *,
-    person: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Column of person ids (needed).")
-    ] = None,
-    family: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Column of family ids.")
-    ] = None,
-    therapist: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Column of therapist ids.")
-    ] = None,
-    session: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Session number: whole, 0 or more.")
-    ] = None,
-    time: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Continuous time since start.")
-    ] = None,
-    role: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Place in the family: mother, child, ...")
-    ] = None,
-    rater: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Who rated, where several did.")
-    ] = None,
-    alliance: Annotated[str | None, typer.Option(metavar="COLUMN", help="Alliance score.")] = None,
-    outcome: Annotated[str | None, typer.Option(metavar="COLUMN", help="Outcome score.")] = None,
-    ending: Annotated[
-        str | None,
-        typer.Option(metavar="COLUMN", help="ongoing, dropout, planned or transferred."),
-    ] = None,
-    ending_session: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Last attended session.")
-    ] = None,
+    person: Annotated[Name, _column("Column of person ids (needed).")] = None,
+    family: Annotated[Name, _column("Column of family ids.")] = None,
+    therapist: Annotated[Name, _column("Column of therapist ids.")] = None,
+    session: Annotated[Name, _column("Session number: whole, 0 or more.")] = None,
+    time: Annotated[Name, _column("Continuous time since start.")] = None,
+    role: Annotated[Name, _column("Place in the family: mother, child, ...")] = None,
+    rater: Annotated[Name, _column("Who rated, where several did.")] = None,
+    alliance: Annotated[Name, _column("Alliance score.")] = None,
+    outcome: Annotated[Name, _column("Outcome score.")] = None,
+    ending: Annotated[Name, _column("ongoing, dropout, planned or transferred.")] = None,
+    ending_session: Annotated[Name, _column("Last attended session.")] = None,
+    alliance_range: Annotated[Limits, _limits("Limits of the alliance scale.")] = None,
+    outcome_range: Annotated[Limits, _limits("Limits of the outcome scale.")] = None,
     unit: Annotated[
-        str | None, typer.Option(metavar="LEVEL", help="Who ends treatment: family or person.")
-    ] = None,
-    alliance_range: Annotated[
-        tuple[float, float] | None,
-        typer.Option(metavar="LOW HIGH", help="Limits of the alliance scale."),
-    ] = None,
-    outcome_range: Annotated[
-        tuple[float, float] | None,
-        typer.Option(metavar="LOW HIGH", help="Limits of the outcome scale."),
+        Name, typer.Option(metavar="LEVEL", help="Who ends treatment: family or person.")
     ] = None,
     local_ids: Annotated[
         list[str] | None,
         typer.Option(metavar="LEVEL", help="family or person, if numbered anew in each parent."),
     ] = None,
-    sheet: Annotated[str | None, typer.Option(help="Sheet of an Excel file.")] = None,
     families: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="A second table, a row per family, to be joined."),
     ] = None,
+    sheet: Annotated[Name, typer.Option(help="Sheet of an Excel file.")] = None,
+    separator: Annotated[
+        Name, typer.Option(metavar="MARK", help="Between columns of a text file, such as ';'.")
+    ] = None,
+    decimal: Annotated[str, typer.Option(metavar="MARK", help="Decimal mark: . or ,")] = ".",
+    encoding: Annotated[str, typer.Option(help="Of a text file, such as cp1252.")] = "utf-8",
 ) -> None:
     """Check a table and count what it holds. Exit code 1 where it cannot be used.
 
     No column is guessed: name each role that the table has.
     """
-    from alliance_stats.cli.checking import Question, check_table
+    from alliance_stats.cli.checking import Question, TextFormat, check_table
 
-    roles = {
-        "person": person,
-        "family": family,
-        "therapist": therapist,
-        "session": session,
-        "time": time,
-        "role": role,
-        "rater": rater,
-        "alliance": alliance,
-        "outcome": outcome,
-        "ending": ending,
-        "ending_session": ending_session,
-    }
-    limits = {"alliance": alliance_range, "outcome": outcome_range}
     question = Question(
         file=file,
-        roles={name: column for name, column in roles.items() if column is not None},
+        families=families,
+        person=person,
+        roles={
+            "family": family,
+            "therapist": therapist,
+            "session": session,
+            "time": time,
+            "role": role,
+            "rater": rater,
+            "alliance": alliance,
+            "outcome": outcome,
+            "ending": ending,
+            "ending_session": ending_session,
+        },
+        ranges={"alliance": alliance_range, "outcome": outcome_range},
         unit=unit,
-        ranges={name: pair for name, pair in limits.items() if pair is not None},
         local_ids=tuple(local_ids or ()),
         sheet=sheet,
-        families=families,
+        written=TextFormat(separator, decimal, encoding),
     )
     raise typer.Exit(check_table(question))
 

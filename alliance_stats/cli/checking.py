@@ -16,7 +16,7 @@ from alliance_stats.study import Study
 from alliance_stats.study.joining import join_families
 from alliance_stats.study.readers import TableFile, read_table
 
-__all__ = ["Question", "check_table"]
+__all__ = ["Question", "TextFormat", "check_table"]
 
 _IDS = ("person", "family", "therapist")
 _WORDS = ("role", "rater", "ending")
@@ -24,16 +24,33 @@ _ROLES = (*_IDS, "session", "time", *_WORDS, "alliance", "outcome", "ending_sess
 
 
 @dataclass(frozen=True, slots=True)
+class TextFormat:
+    """How the text files are written."""
+
+    separator: str | None
+    decimal: str
+    encoding: str
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
-    """What is to be checked: the files, and role -> column for each role that was named."""
+    """What is to be checked: the files, and role -> column (None where the table has no such)."""
 
     file: Path
-    roles: Mapping[str, str]
+    families: Path | None
+    person: str | None
+    roles: Mapping[str, str | None]
+    ranges: Mapping[str, tuple[float, float] | None]
     unit: str | None
-    ranges: Mapping[str, tuple[float, float]]
     local_ids: tuple[str, ...]
     sheet: str | None
-    families: Path | None
+    written: TextFormat
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Role -> column, for the roles that were named."""
+        named = {"person": self.person, **self.roles}
+        return {role: column for role, column in named.items() if column is not None}
 
 
 def check_table(question: Question) -> int:
@@ -42,56 +59,60 @@ def check_table(question: Question) -> int:
         with refusing(), warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             sessions = _read(question, question.file, sheet=question.sheet)
-            if "person" not in question.roles:
+            if question.person is None:
                 _ask_for_roles(question, sessions.frame)
                 return 1
-            frame, joined = _joined(question, sessions.frame)
+            frame, joined, more = _joined(question, sessions.frame)
+            ranges = {name: pair for name, pair in question.ranges.items() if pair is not None}
             study = Study.from_frame(
                 frame,
-                person=question.roles["person"],
-                family=question.roles.get("family"),
-                therapist=question.roles.get("therapist"),
-                session=question.roles.get("session"),
-                time=question.roles.get("time"),
-                role=question.roles.get("role"),
-                rater=question.roles.get("rater"),
-                alliance=question.roles.get("alliance"),
-                outcome=question.roles.get("outcome"),
-                ending=question.roles.get("ending"),
-                ending_session=question.roles.get("ending_session"),
+                person=question.person,
+                **question.roles,
                 unit=question.unit,
-                score_range=dict(question.ranges) or None,
+                score_range=ranges or None,
                 local_ids=question.local_ids,
             )
     except Refusal:
         return 1
-    _print_study(study, sessions.notes, joined)
+    _print_study(study, (*sessions.notes, *more), joined)
     for warning in caught:
         say(f"Warning: {warning.message}", style="yellow")
     return 0
 
 
 def _read(question: Question, path: Path, *, sheet: str | None = None) -> TableFile:
-    return read_table(
-        path,
-        ids=[question.roles[role] for role in _IDS if role in question.roles],
-        labelled=[question.roles[role] for role in _WORDS if role in question.roles],
-        sheet=sheet,
-    )
+    """Read a table; what is not there as a mark or an encoding is refused as data are."""
+    columns, written = question.columns, question.written
+    try:
+        return read_table(
+            path,
+            ids=[columns[role] for role in _IDS if role in columns],
+            labelled=[columns[role] for role in _WORDS if role in columns],
+            sheet=sheet,
+            separator=None if written.separator is None else written.separator.replace("\\t", "\t"),
+            decimal=written.decimal,
+            encoding=written.encoding,
+        )
+    except ValueError as error:  # marks and encodings that are none
+        print_error(str(error))
+        raise Refusal from error
 
 
-def _joined(question: Question, sessions: pd.DataFrame) -> tuple[pd.DataFrame, RowLedger | None]:
+def _joined(
+    question: Question, sessions: pd.DataFrame
+) -> tuple[pd.DataFrame, RowLedger | None, tuple[str, ...]]:
+    """Return the sessions with the families' columns, the families' ledger and their notes."""
     if question.families is None:
-        require_columns(sessions, list(question.roles.values()), what=f"'{question.file.name}'")
-        return sessions, None
-    if "family" not in question.roles:
+        require_columns(sessions, list(question.columns.values()), what=f"'{question.file.name}'")
+        return sessions, None, ()
+    if question.roles["family"] is None:
         print_error("--families needs --family: name the column of family ids in both files.")
         raise Refusal
-    families = _read(question, question.families).frame
-    frame, rows = join_families(sessions, families, family=question.roles["family"])
+    families = _read(question, question.families)
+    frame, rows = join_families(sessions, families.frame, family=question.roles["family"])
     both = f"'{question.file.name}' with '{question.families.name}'"
-    require_columns(frame, list(question.roles.values()), what=both)
-    return frame, rows
+    require_columns(frame, list(question.columns.values()), what=both)
+    return frame, rows, families.notes
 
 
 def _ask_for_roles(question: Question, frame: pd.DataFrame) -> None:

@@ -13,10 +13,10 @@ __all__ = ["Refusal", "heading", "in_options", "print_error", "refusing", "say"]
 
 _ROLES = (
     "person|family|therapist|session|time|role|rater|alliance|outcome|ending|ending_session|unit|"
-    "sheet"
+    "sheet|separator|decimal|encoding"
 )
 _LOCAL_IDS = re.compile(r"local_ids=\('(\w+)',\)")
-_KEYWORD = re.compile(rf"\b({_ROLES})=(?!\w)")
+_KEYWORD = re.compile(rf"\b({_ROLES})=(?!\w)(?P<value>(?=['\"]))?")
 _RANGE = re.compile(r"\bscore_range\b")
 
 
@@ -46,7 +46,12 @@ def in_options(text: str) -> str:
     """Return a message of the package with its keywords written as options: ``--ending``."""
     text = _LOCAL_IDS.sub(r"--local-ids \1", text)
     text = _RANGE.sub("--alliance-range or --outcome-range", text)
-    return _KEYWORD.sub(lambda found: "--" + found[1].replace("_", "-"), text)
+    return _KEYWORD.sub(_option, text)
+
+
+def _option(keyword: re.Match[str]) -> str:
+    """Return ``--name``, and a space before its value where there is one."""
+    return f"--{keyword[1].replace('_', '-')}" + ("" if keyword["value"] is None else " ")
 
 
 @contextmanager

@@ -121,6 +121,37 @@ def test_a_study_without_roles_or_therapists_has_a_page_too(folder, off):
     assert ("14 therapists, 60 families, " in page) == (off != "THERAPIST")
 
 
+def test_files_of_german_excel_give_the_same_page(folder):
+    page = page_of(folder)
+    for name in ("my sessions.csv", "my families.csv"):
+        path = folder / "data" / name
+        table = pd.read_csv(path, dtype={"Family ID": str})
+        table.to_csv(path, index=False, sep=";", decimal=",", encoding="cp1252")
+    script = folder / "analysis.py"
+    text = script.read_text(encoding="utf-8")
+    text = text.replace("SEPARATOR: str | None = None", 'SEPARATOR: str | None = ";"')
+    text = text.replace('DECIMAL = "."', 'DECIMAL = ","').replace('= "utf-8"', '= "cp1252"')
+    script.write_text(text, encoding="utf-8")
+    assert page_of(folder) == page
+
+
+def test_families_seen_late_are_at_risk_from_then_on(folder, tables):
+    sessions, families = tables
+    path = folder / "data" / "my sessions.csv"
+    last = sessions.groupby("Family ID")["session-no"].transform("max")
+    known = families.dropna(subset=["Arm & site"])["Family ID"]
+    late = sessions["Family ID"].isin([name for name in known if name % 3 == 0]) & (last >= 3)
+    sessions[~(late & (sessions["session-no"] < 3))].to_csv(path, index=False)
+    count = sessions.loc[late, "Family ID"].nunique()
+    page = page_of(folder)
+    assert count > 5
+    assert f"{count} families first seen after the first session of the study count as" in page
+    results = runpy.run_path(str(folder / "analysis.py"))["analyse"]()
+    assert results.late == count
+    at_risk = results.curves.tidy().groupby("strata")["n_risk"].first().sum()
+    assert at_risk == results.curves.rows.n_used - count
+
+
 def test_an_error_is_said_without_a_traceback(folder):
     script = folder / "analysis.py"
     text = script.read_text(encoding="utf-8")

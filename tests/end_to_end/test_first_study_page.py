@@ -20,6 +20,7 @@ def test_the_documented_commands_run_as_written(tmp_path, monkeypatch):
         ["cd", "my-study"],
         ["python", "analysis.py"],
         ["alliance-stats", "check"],
+        ["alliance-stats", "check"],  # files that come with no template
         ["python", "analysis.py"],
     ]
     monkeypatch.chdir(tmp_path)

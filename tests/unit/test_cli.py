@@ -137,6 +137,52 @@ def test_check_refuses_files_that_are_no_table(tmp_path, text, message):
     assert message in refused(check(path, "--person", "person", "--session", "session"))
 
 
+def german(folder):
+    """Write the two files as German Excel does."""
+    for name, text in (("sessions.csv", SESSIONS), ("families.csv", FAMILIES)):
+        written = text.replace(",", ";").replace(".", ",").replace("T1", "Müller")
+        (folder / name).write_bytes(written.encode("cp1252"))
+    return [*ROLES, "--therapist", "therapist", "--families", folder / "families.csv"]
+
+
+def test_check_reads_both_files_as_they_are_said_to_be_written(folder):
+    options = german(folder)
+    marks = ["--separator", ";", "--decimal", ",", "--encoding", "cp1252"]
+    result = check(folder / "sessions.csv", *options, *marks)
+    assert result.exit_code == 0
+    assert "alliance: mean 4.00 (SD 0.50), 3.50 to 4.50, n = 3" in result.stdout
+    message = refused(check(folder / "sessions.csv", *options))
+    assert "Pass --separator ';', --decimal ',' if commas" in message
+    assert "--encoding" in refused(check(folder / "sessions.csv", *options, *marks[:4]))
+
+
+def test_check_takes_a_tab_as_it_is_typed(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("person\tsession\nA\t1\n", encoding="utf-8")
+    options = ["--person", "person", "--session", "session", "--separator", r"\t"]
+    assert check(path, *options).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--separator", ";;"], "separator must be one mark"),
+        (["--decimal", ";"], "decimal must be one of"),
+        (["--encoding", "klingon"], "--encoding 'klingon' is unknown"),
+    ],
+)
+def test_marks_that_are_none_are_refused(folder, options, message):
+    assert message in refused(check(folder / "sessions.csv", *ROLES, *options))
+
+
+def test_notes_on_the_table_of_families_are_printed(folder):
+    path = folder / "families.csv"
+    path.write_text(FAMILIES.replace("planned,usual", "planned,NA"), encoding="utf-8")
+    result = check(folder / "sessions.csv", *ROLES, "--families", path)
+    assert result.exit_code == 0
+    assert "Note: " in result.stdout
+
+
 def test_check_says_which_file_is_not_there(folder):
     message = refused(check(folder / "sesions.csv"))
     assert "There is no file" in message
@@ -158,6 +204,7 @@ def test_messages_of_the_package_read_as_options():
     assert in_options(message) == (
         "name one with --sheet; declare --local-ids person. --ending-session needs --session."
     )
+    assert in_options("Pass separator=';'.") == "Pass --separator ';'."
     assert in_options("pandas.read_csv(x, sep=';')") == "pandas.read_csv(x, sep=';')"
 
 

@@ -8,6 +8,7 @@ which writes page.html; or render report.qmd with Quarto. Both show the same par
 """
 
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,11 +16,12 @@ import pandas as pd
 
 from alliance_stats.checks import require_columns
 from alliance_stats.cli.page import Part, write_page
-from alliance_stats.errors import AllianceStatsError
+from alliance_stats.errors import AllianceStatsError, AllianceStatsWarning
 from alliance_stats.figures.estimation import estimation_figure
 from alliance_stats.figures.flow import flow_figure
 from alliance_stats.figures.survival import kaplan_meier_figure
 from alliance_stats.figures.trajectories import trajectory_figure
+from alliance_stats.formatting import plural
 from alliance_stats.groups import GroupComparison, compare_groups
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import LinearMixedModel, lmm
@@ -27,7 +29,7 @@ from alliance_stats.sentences import methods_paragraph, report
 from alliance_stats.study import Study
 from alliance_stats.study.joining import join_families
 from alliance_stats.study.readers import read_table
-from alliance_stats.survival import KaplanMeier, LogRank, kaplan_meier, log_rank
+from alliance_stats.survival import Endings, KaplanMeier, LogRank, endings, kaplan_meier, log_rank
 from alliance_stats.tables import group_table, model_table
 from alliance_stats.transforms import last_session
 
@@ -37,7 +39,10 @@ HERE = Path(__file__).parent
 TITLE = "A study of the alliance"
 SOURCE = "The data of this page are simulated: they came with the templates and show nothing."
 
-SESSIONS = HERE / "data" / "sessions.csv"  # a row per person x session
+SESSIONS = HERE / "data" / "sessions.csv"  # a row per person x session (or .xlsx, .sav, ...)
+SEPARATOR: str | None = None  # of CSV files: None for commas; German, Dutch or Swedish Excel: ";"
+DECIMAL = "."  # ... and there ","
+ENCODING = "utf-8"  # ... and there mostly "cp1252"
 PERSON = "person"
 ROLE: str | None = "role"  # None where there are no roles, or only one
 SESSION = "session"
@@ -74,6 +79,7 @@ class Results:
     data: Study
     rated: Study
     families: RowLedger
+    late: int  # families first seen after the study's first session
     model: LinearMixedModel
     curves: KaplanMeier
     test: LogRank
@@ -82,8 +88,8 @@ class Results:
 
 def analyse() -> Results:
     """Read the two files, check everything, and compute what the page shows."""
-    sessions = read_table(SESSIONS, ids=[PERSON, FAMILY]).frame
-    families = read_table(FAMILIES, ids=[name for name in (FAMILY, THERAPIST) if name]).frame
+    sessions = table(SESSIONS, ids=[PERSON, FAMILY])
+    families = table(FAMILIES, ids=[name for name in (FAMILY, THERAPIST) if name])
     joined, rows = join_families(sessions, families, family=FAMILY)
     data = Study.from_frame(
         joined,
@@ -100,23 +106,39 @@ def analyse() -> Results:
     rated = data.keep(data.sessions[ALLIANCE].notna(), reason="alliance not rated")
     treated = families_of(data)
     require_columns(treated, [GROUP], what="The table of families")
-    grouped, rows = rows.keep(treated, treated[GROUP].notna(), reason=f"{GROUP} not known")
-    at_risk, rows = rows.keep(
-        grouped,
-        grouped["last_interval"] > 0,
-        reason="still in treatment and seen once: no interval observed",
+    ended = endings_of(data)
+    _, rows = rows.keep(
+        treated,
+        treated[FAMILY].isin(ended.units[FAMILY]),
+        reason="still in treatment after the first session, no interval observed yet",
     )
+    at_risk, rows = rows.keep(ended.units, ended.units[GROUP].notna(), reason=f"{GROUP} not known")
     return Results(
         data=data,
         rated=rated,
         families=rows,
+        late=int((at_risk["entry"] > 0).sum()),
         model=lmm(MODEL, by_role(rated)),
         curves=kaplan_meier(
-            at_risk, time="last_interval", event="event", strata=GROUP, cluster=THERAPIST
+            at_risk, time="time", event="event", entry="entry", strata=GROUP, cluster=THERAPIST
         ),
         test=dropout_test(at_risk),
         comparison=compare_groups(treated, outcomes=LAST, group=GROUP, cluster=THERAPIST),
     )
+
+
+def table(path: Path, *, ids: list[str]) -> pd.DataFrame:
+    """Read a file: ids as text, text files as they are written."""
+    if path.suffix.lower() not in (".csv", ".tsv"):
+        return read_table(path, ids=ids).frame
+    return read_table(path, ids=ids, separator=SEPARATOR, decimal=DECIMAL, encoding=ENCODING).frame
+
+
+def endings_of(data: Study) -> Endings:
+    """Return when each family was first and last at risk of dropping out, and whether it did."""
+    with warnings.catch_warnings():  # late entry is allowed for: entry="entry" below
+        warnings.simplefilter("ignore", AllianceStatsWarning)
+        return endings(data)
 
 
 def by_role(data: Study) -> pd.DataFrame:
@@ -140,8 +162,9 @@ def dropout_test(families: pd.DataFrame) -> LogRank:
     whole = THERAPIST is not None and families.groupby(THERAPIST)[GROUP].nunique().max() == 1
     return log_rank(
         families,
-        time="last_interval",
+        time="time",
         event="event",
+        entry="entry",
         group=GROUP,
         strata=None if whole else THERAPIST,
         cluster=THERAPIST if whole else None,
@@ -173,14 +196,14 @@ def course(results: Results, *, conf_level: float = 0.95) -> list[Part]:
         conf_level=conf_level,
         label="fig-trajectories",
     )
-    table = model_table(
-        {"Alliance": results.model},
+    model = model_table(
+        results.model,
         label="tbl-model",
         caption="Linear mixed model of the alliance.",
         words=WORDS,
         conf_level=conf_level,
     )
-    return [f"@fig-trajectories shows every rating, @tbl-model the model. {said}", figure, table]
+    return [f"@fig-trajectories shows every rating, @tbl-model the model. {said}", figure, model]
 
 
 def dropout(results: Results, *, conf_level: float = 0.95) -> list[Part]:
@@ -192,7 +215,13 @@ def dropout(results: Results, *, conf_level: float = 0.95) -> list[Part]:
         label="fig-dropout",
     )
     curves = report(results.curves, words=WORDS, conf_level=conf_level)
-    return [f"@fig-dropout shows the curves. {curves} {report(results.test, words=WORDS)}", figure]
+    said = f"@fig-dropout shows the curves. {curves} {report(results.test, words=WORDS)}"
+    if results.late:
+        said += (
+            f" {plural(results.late, 'family', 'families')} first seen after the first session of "
+            "the study count as at risk from then on."
+        )
+    return [said, figure]
 
 
 def groups(results: Results, *, conf_level: float = 0.95) -> list[Part]:
@@ -206,14 +235,14 @@ def groups(results: Results, *, conf_level: float = 0.95) -> list[Part]:
         conf_level=conf_level,
         label="fig-groups",
     )
-    table = group_table(
+    compared = group_table(
         found,
         label="tbl-groups",
         caption="Outcome in the last session by group.",
         words=WORDS,
         conf_level=conf_level,
     )
-    return [f"@fig-groups shows every family, @tbl-groups the comparison. {said}", figure, table]
+    return [f"@fig-groups shows every family, @tbl-groups the comparison. {said}", figure, compared]
 
 
 def methods(results: Results) -> list[Part]:
