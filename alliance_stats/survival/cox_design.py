@@ -5,12 +5,14 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.checks import describe_rows, did_you_mean
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array
-from alliance_stats.survival.intervals import IntArray, Intervals
+from alliance_stats.multilevel.coding import columns_as_read
+from alliance_stats.survival.intervals import Intervals, missing_reason
 
 __all__ = ["CoxDesign", "cox_design", "formula_variables", "new_covariates"]
 
@@ -69,13 +71,14 @@ def cox_design(formula: str, intervals: Intervals) -> tuple[CoxDesign, Intervals
         A covariate that does not vary within strata, or is a combination of others.
     """
     parsed = _parse(formula)
+    named = _named(parsed, formula)
+    variables = [name for name in intervals.frame.columns if name in named]
+    intervals = _keep_complete(intervals, variables)
     frame = intervals.frame.set_axis(pd.RangeIndex(len(intervals.frame)), axis=0, copy=False)
-    matrix = _materialise(parsed, frame, formula)
+    matrix = _materialise(parsed, columns_as_read(frame, variables), formula)
     spec = matrix.model_spec
-    named = _named(spec, formula)
-    intervals = _keep_complete(
-        intervals, [name for name in frame.columns if name in named], matrix.index.to_numpy()
-    )
+    valued = np.isin(np.arange(len(frame)), matrix.index)
+    intervals = _keep(intervals, valued, "a term of the formula has no value")
     columns = [k for k, name in enumerate(matrix.columns) if name != "Intercept"]
     if not columns:
         raise FormulaError(
@@ -123,9 +126,12 @@ def new_covariates(design: CoxDesign, newdata: pd.DataFrame) -> Array:
             raise DataError(
                 f"newdata has no column '{variable}'. {did_you_mean(variable, frame.columns)}"
             )
-    matrix = spec.get_model_matrix(frame)  # type: ignore[attr-defined]
     X = np.full((len(frame), len(design.terms)), np.nan)
-    X[matrix.index] = matrix[list(design.terms)].to_numpy(dtype=np.float64)
+    variables = sorted(design.variables)
+    frame = columns_as_read(frame[frame[variables].notna().all(axis=1)], variables)
+    if len(frame):
+        matrix = spec.get_model_matrix(frame, context={})  # type: ignore[attr-defined]
+        X[matrix.index] = matrix[list(design.terms)].to_numpy(dtype=np.float64)
     return X
 
 
@@ -155,7 +161,7 @@ def _materialise(parsed: object, frame: pd.DataFrame, formula: str) -> pd.DataFr
     try:
         # what a logarithm of 0 makes of a row is refused by name afterwards
         with np.errstate(divide="ignore", invalid="ignore"):
-            return parsed.get_model_matrix(frame)  # type: ignore[attr-defined]
+            return parsed.get_model_matrix(frame, context={})  # type: ignore[attr-defined]
     except (FactorEvaluationError, FactorEncodingError) as error:
         unknown = re.search(r"NameError: `(.+?)` is not present", str(error))
         if unknown:
@@ -167,30 +173,22 @@ def _materialise(parsed: object, frame: pd.DataFrame, formula: str) -> pd.DataFr
         raise FormulaError(f"The formula {formula!r} cannot be evaluated: {error}") from error
 
 
-def _keep_complete(
-    intervals: Intervals, variables: Sequence[Hashable], used: IntArray
-) -> Intervals:
-    """Keep the rows (their positions) that formulaic used, saying which variable others lacked."""
-    frame, rows = intervals.frame, intervals.rows
-    kept = np.ones(len(frame), dtype=bool)
+def _keep_complete(intervals: Intervals, variables: Sequence[Hashable]) -> Intervals:
+    """Keep the rows that have every variable, saying of each how many rows and events it cost."""
     for variable in variables:
-        present = frame[variable].notna().to_numpy()
-        if present.all():
-            continue
-        _, rows = rows.keep(
-            frame.loc[kept] if not kept.all() else frame,
-            present[kept],
-            reason=f"'{variable}' missing",
-        )
-        kept &= present
-    if kept.sum() != len(used):
-        still = np.isin(np.flatnonzero(kept), used)
-        _, rows = rows.keep(frame.loc[kept], still, reason="a term of the formula has no value")
-        kept = np.isin(np.arange(len(frame)), used)
+        present = intervals.frame[variable].notna().to_numpy()
+        lost = int((intervals.event[~present] > 0).sum())
+        what = "an ending" if len(intervals.states) > 1 else "the event"
+        intervals = _keep(intervals, present, missing_reason(variable, lost, event=what))
+    return intervals
+
+
+def _keep(intervals: Intervals, kept: npt.NDArray[np.bool_], reason: str) -> Intervals:
+    if kept.all():
+        return intervals
+    frame, rows = intervals.rows.keep(intervals.frame, kept, reason=reason)
     if not kept.any():
         raise DataError(f"No row has all of the formula's variables. {rows}")
-    if kept.all():
-        return replace(intervals, rows=rows)
     return replace(
         intervals,
         entry=intervals.entry[kept],
@@ -198,7 +196,7 @@ def _keep_complete(
         event=intervals.event[kept],
         stratum=intervals.stratum[kept],
         cluster=None if intervals.cluster is None else intervals.cluster[kept],
-        frame=frame.loc[kept],
+        frame=frame,
         rows=rows,
     )
 

@@ -11,7 +11,7 @@ from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
 from alliance_stats.survival.cox_design import new_covariates
 from alliance_stats.survival.curve_intervals import probability_interval
-from alliance_stats.survival.intervals import IntArray, read_labels
+from alliance_stats.survival.interval_columns import IntArray, read_labels
 from alliance_stats.survival.partial_likelihood import covariate_sums, score_residuals
 
 if TYPE_CHECKING:

@@ -8,20 +8,24 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.checks import (
     check_frame,
-    describe_rows,
-    did_you_mean,
-    finite_or_missing,
     group_codes,
     require_columns,
 )
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
 from alliance_stats.ledger import RowLedger
+from alliance_stats.survival.interval_columns import (
+    IntArray,
+    as_columns,
+    read_endings,
+    read_event,
+    read_labels,
+    read_times,
+)
 
 __all__ = [
     "WHOLE_SAMPLE",
@@ -29,24 +33,16 @@ __all__ = [
     "Intervals",
     "Spells",
     "few_clusters_warning",
+    "missing_reason",
     "read_intervals",
-    "read_labels",
     "refuse_single_clusters",
 ]
-
-IntArray = npt.NDArray[np.int64]
 
 WHOLE_SAMPLE = "all"
 """Label of the one stratum where no strata were asked for."""
 
-# Times nearer than this (absolutely, or relative to the mean time) are one time: 0.1 + 0.2 and 0.3
-# must tie. The square root of the double's precision, as in R's survival::aeqSurv.
-_SAME_TIME = float(np.sqrt(np.finfo(np.float64).eps))
-
 # Below this, standard errors over clusters are known to be too small (Cameron & Miller 2015).
 _FEW_CLUSTERS = 40
-
-_CENSORED_LABELS = ("ongoing", "censored")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,7 +146,7 @@ def read_intervals(
         event that is neither 0 nor 1, or no rows left.
     """
     data = check_frame(data)
-    strata_columns = _as_columns(data, strata)
+    strata_columns = as_columns(data, strata)
     columns = [time, event, entry, *strata_columns, cluster, *also]
     require_columns(data, columns)
     levels = {str(cluster): (cluster,)} if cluster is not None else {}
@@ -158,15 +154,19 @@ def read_intervals(
     for column in dict.fromkeys(column for column in columns if column is not None):
         present = data[column].notna().to_numpy()
         if not present.all():
-            data, rows = rows.keep(data, present, reason=f"'{column}' missing")
+            happened = np.zeros(len(data), dtype=bool)
+            if not competing:
+                happened = data[event].isin([1]).to_numpy()
+            reason = missing_reason(column, int((happened & ~present).sum()))
+            data, rows = rows.keep(data, present, reason=reason)
     if not len(data):
         raise DataError(f"No row has all of the columns it needs. {rows}")
 
-    start, stop = _times(data, time, entry)
+    start, stop = read_times(data, time, entry)
     if competing:
-        codes, states = _endings(data, event, censored)
+        codes, states = read_endings(data, event, censored)
     else:
-        codes, states = _binary_event(data, event), (str(event),)
+        codes, states = read_event(data, event), (str(event),)
     stratum: IntArray = np.zeros(len(data), dtype=np.int64)
     strata_labels: tuple[str, ...] = (WHOLE_SAMPLE,)
     if strata_columns:
@@ -187,6 +187,12 @@ def read_intervals(
         frame=data,
         rows=rows,
     )
+
+
+def missing_reason(column: Hashable, n_event: int, *, event: str = "the event") -> str:
+    """Return why rows were set aside, with the events that went with them."""
+    lost = f", {n_event} of them with {event}" if n_event else ""
+    return f"'{column}' missing{lost}"
 
 
 def refuse_single_clusters(intervals: Intervals, cluster: Hashable | None) -> None:
@@ -211,129 +217,3 @@ def few_clusters_warning(n_clusters: int) -> Iterator[str]:
             f"WARNING: standard errors over {n_clusters} clusters: below about {_FEW_CLUSTERS} "
             "they tend to be too small."
         )
-
-
-def _as_columns(
-    data: pd.DataFrame, columns: Hashable | Sequence[Hashable] | None
-) -> tuple[Hashable, ...]:
-    """Return one column or several as a tuple (a tuple that names a column is one column)."""
-    if columns is None:
-        return ()
-    if isinstance(columns, str) or not isinstance(columns, Sequence):
-        return (columns,)
-    if isinstance(columns, tuple) and columns in data.columns:
-        return (columns,)
-    return tuple(columns)
-
-
-def _times(data: pd.DataFrame, time: Hashable, entry: Hashable | None) -> tuple[Array, Array]:
-    stop = finite_or_missing(data, time)
-    start = np.zeros_like(stop) if entry is None else finite_or_missing(data, entry)
-    for column, values in ((time, stop), (entry, start)):
-        if (values < 0).any():
-            raise DataError(
-                f"Column '{column}' is negative in {describe_rows(values < 0, data.index)}. "
-                "Time counts from the start of treatment, which is 0."
-            )
-    start, stop = _merge_near_ties(start, stop)
-    empty = stop <= start
-    if empty.any():
-        found = describe_rows(empty, data.index)
-        if entry is None:
-            raise DataError(
-                f"Column '{time}' is 0 in {found}: nobody is at risk for no time at all. "
-                "Count those who never began apart, and say so, or start the clock earlier."
-            )
-        raise DataError(
-            f"'{time}' does not come after '{entry}' in {found}: an interval has an end "
-            "later than its start. Correct the dates, or leave those rows out yourself."
-        )
-    return start, stop
-
-
-def _merge_near_ties(start: Array, stop: Array) -> tuple[Array, Array]:
-    """Give times that differ by floating-point dust the earlier one's value."""
-    distinct = np.sort(np.union1d(pd.unique(start), pd.unique(stop)))
-    gaps = np.diff(distinct)
-    near = (gaps <= _SAME_TIME) | (gaps <= _SAME_TIME * np.mean(np.abs(distinct)))
-    if not near.any():
-        return start, stop
-    kept = distinct[np.concatenate(([True], ~near))]
-    return (
-        kept[np.searchsorted(kept, start, side="right") - 1],
-        kept[np.searchsorted(kept, stop, side="right") - 1],
-    )
-
-
-def _binary_event(data: pd.DataFrame, event: Hashable) -> IntArray:
-    values = data[event]
-    allowed = values.isin([0, 1]).to_numpy()
-    if not allowed.all():
-        found = ", ".join(repr(value) for value in pd.unique(values[~allowed])[:5].tolist())
-        raise DataError(
-            f"Column '{event}' must be 0 (censored) or 1 (event), or boolean; it holds {found} "
-            f"in {describe_rows(~allowed, data.index)}. Say which value is the event, as in "
-            f"data.assign(left=data['{event}'] == value) and event='left'."
-        )
-    return np.asarray(values.to_numpy(), dtype=np.int64)
-
-
-def _endings(
-    data: pd.DataFrame, event: Hashable, censored: object | None
-) -> tuple[IntArray, tuple[str, ...]]:
-    codes, labels = group_codes(data[event])
-    if censored is None:
-        censored = _censored_value(event, labels)
-    elif censored != () and censored not in labels:
-        raise DataError(
-            f"Column '{event}' does not hold {censored!r}, the value that means censored. "
-            f"{did_you_mean(censored, labels)} If nobody is censored, give censored=()."
-        )
-    ends = [k for k, label in enumerate(labels) if label != censored]
-    if not ends:
-        raise DataError(f"Column '{event}' holds no ending: every row is {censored!r} (censored).")
-    number = np.zeros(len(labels), dtype=np.int64)
-    number[ends] = np.arange(1, len(ends) + 1)
-    return number[codes], tuple(str(_plain(labels[k])) for k in ends)
-
-
-def _censored_value(event: Hashable, labels: pd.Index) -> object:
-    if pd.api.types.is_bool_dtype(labels):
-        return False
-    if pd.api.types.is_numeric_dtype(labels):
-        return 0
-    found = [label for label in _CENSORED_LABELS if label in labels]
-    if len(found) == 1:
-        return found[0]
-    shown = ", ".join(repr(label) for label in labels[:6].tolist())
-    raise DataError(
-        f"Column '{event}' holds the labels {shown}. Say which of them means that treatment had "
-        "not ended, as in censored='ongoing'."
-    )
-
-
-def _plain(label: object) -> object:
-    """Return a whole float as an integer, so that ending 1.0 is called '1'."""
-    if isinstance(label, float | np.floating) and float(label).is_integer():
-        return int(label)
-    return label
-
-
-def read_labels(
-    data: pd.DataFrame, columns: Hashable | Sequence[Hashable]
-) -> tuple[IntArray, tuple[str, ...]]:
-    """Return the number of each row's group, as one column or several together make them.
-
-    Returns
-    -------
-    codes, labels
-        (n,) numbers from 0 in sorted order, and the groups' names (``"a, b"`` for several columns).
-    """
-    first, *others = _as_columns(data, columns)
-    codes, labels = group_codes(data[first])
-    names = [str(_plain(label)) for label in labels]
-    for column in others:
-        more, further = group_codes(data[column])
-        joint, codes = np.unique(codes * len(further) + more, return_inverse=True)
-        names = [f"{names[j // len(further)]}, {_plain(further[j % len(further)])}" for j in joint]
-    return codes.astype(np.int64), tuple(names)

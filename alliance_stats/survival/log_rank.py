@@ -11,12 +11,12 @@ from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import format_number, p_phrase, plural
 from alliance_stats.ledger import RowLedger
+from alliance_stats.survival.interval_columns import read_labels
 from alliance_stats.survival.intervals import (
     IntArray,
     Intervals,
     Spells,
     read_intervals,
-    read_labels,
 )
 from alliance_stats.survival.permutation import PermutationTest, permute_clusters
 

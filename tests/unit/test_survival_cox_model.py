@@ -80,7 +80,7 @@ def test_the_callers_frame_is_not_changed_and_missing_rows_are_counted() -> None
     before = holed.copy()
     fit = cox_ph("alliance + role", holed, **COLUMNS)
     pd.testing.assert_frame_equal(holed, before)
-    assert "1 set aside: 'role' missing." in str(fit.rows)
+    assert "1 set aside: 'role' missing, 1 of them with the event." in str(fit.rows)
     assert len(fit.augment()) == 79
     assert 3 not in fit.dfbeta().index
 

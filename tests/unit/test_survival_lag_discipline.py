@@ -23,9 +23,7 @@ def courses(seed: int, families: int = 40, drift: float = 0.1) -> pd.DataFrame:
     rows = pd.DataFrame(
         {
             "family": np.repeat(np.arange(families), 2 * lengths),
-            "person": np.concatenate(
-                [np.tile([2 * f, 2 * f + 1], t) for f, t in enumerate(lengths)]
-            ),
+            "person": np.concatenate(pairs),
             "session": np.concatenate([np.repeat(np.arange(1, t + 1), 2) for t in lengths]),
         }
     )

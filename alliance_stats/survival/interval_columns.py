@@ -1,0 +1,150 @@
+"""Columns of a survival table, read: times, events, endings, groups. A frame in, arrays out."""
+
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from alliance_stats.checks import describe_rows, did_you_mean, finite_or_missing, group_codes
+from alliance_stats.errors import DataError
+from alliance_stats.estimates import Array
+
+__all__ = ["IntArray", "as_columns", "read_endings", "read_event", "read_labels", "read_times"]
+
+IntArray = npt.NDArray[np.int64]
+
+# Times nearer than this (absolutely, or relative to the mean time) are one time: 0.1 + 0.2 and 0.3
+# must tie. The square root of the double's precision, as in R's survival::aeqSurv.
+_SAME_TIME = float(np.sqrt(np.finfo(np.float64).eps))
+
+_CENSORED_LABELS = ("ongoing", "censored")
+
+
+def as_columns(
+    data: pd.DataFrame, columns: Hashable | Sequence[Hashable] | None
+) -> tuple[Hashable, ...]:
+    """Return one column or several as a tuple (a tuple that names a column is one column)."""
+    if columns is None:
+        return ()
+    if isinstance(columns, str) or not isinstance(columns, Sequence):
+        return (columns,)
+    if isinstance(columns, tuple) and columns in data.columns:
+        return (columns,)
+    return tuple(columns)
+
+
+def read_times(data: pd.DataFrame, time: Hashable, entry: Hashable | None) -> tuple[Array, Array]:
+    """Return entry and exit, refusing intervals that are no time at all or lie before 0."""
+    stop = finite_or_missing(data, time)
+    start = np.zeros_like(stop) if entry is None else finite_or_missing(data, entry)
+    for column, values in ((time, stop), (entry, start)):
+        if (values < 0).any():
+            raise DataError(
+                f"Column '{column}' is negative in {describe_rows(values < 0, data.index)}. "
+                "Time counts from the start of treatment, which is 0."
+            )
+    start, stop = _merge_near_ties(start, stop)
+    empty = stop <= start
+    if empty.any():
+        found = describe_rows(empty, data.index)
+        if entry is None:
+            raise DataError(
+                f"Column '{time}' is 0 in {found}: nobody is at risk for no time at all. "
+                "Count those who never began apart, and say so, or start the clock earlier."
+            )
+        raise DataError(
+            f"'{time}' does not come after '{entry}' in {found}: an interval has an end "
+            "later than its start. Correct the dates, or leave those rows out yourself."
+        )
+    return start, stop
+
+
+def _merge_near_ties(start: Array, stop: Array) -> tuple[Array, Array]:
+    """Give times that differ by floating-point dust the earlier one's value."""
+    distinct = np.sort(np.union1d(pd.unique(start), pd.unique(stop)))
+    gaps = np.diff(distinct)
+    near = (gaps <= _SAME_TIME) | (gaps <= _SAME_TIME * np.mean(np.abs(distinct)))
+    if not near.any():
+        return start, stop
+    kept = distinct[np.concatenate(([True], ~near))]
+    return (
+        kept[np.searchsorted(kept, start, side="right") - 1],
+        kept[np.searchsorted(kept, stop, side="right") - 1],
+    )
+
+
+def read_event(data: pd.DataFrame, event: Hashable) -> IntArray:
+    """Return 0 for censored and 1 for the event, refusing anything else."""
+    values = data[event]
+    allowed = values.isin([0, 1]).to_numpy()
+    if not allowed.all():
+        found = ", ".join(repr(value) for value in pd.unique(values[~allowed])[:5].tolist())
+        raise DataError(
+            f"Column '{event}' must be 0 (censored) or 1 (event), or boolean; it holds {found} "
+            f"in {describe_rows(~allowed, data.index)}. Say which value is the event, as in "
+            f"data.assign(left=data['{event}'] == value) and event='left'."
+        )
+    return np.asarray(values.to_numpy(), dtype=np.int64)
+
+
+def read_endings(
+    data: pd.DataFrame, event: Hashable, censored: object | None
+) -> tuple[IntArray, tuple[str, ...]]:
+    """Return each row's ending (0 for censored, else from 1), and the endings' names."""
+    codes, labels = group_codes(data[event])
+    if censored is None:
+        censored = _censored_value(event, labels)
+    elif censored != () and censored not in labels:
+        raise DataError(
+            f"Column '{event}' does not hold {censored!r}, the value that means censored. "
+            f"{did_you_mean(censored, labels)} If nobody is censored, give censored=()."
+        )
+    ends = [k for k, label in enumerate(labels) if label != censored]
+    if not ends:
+        raise DataError(f"Column '{event}' holds no ending: every row is {censored!r} (censored).")
+    number = np.zeros(len(labels), dtype=np.int64)
+    number[ends] = np.arange(1, len(ends) + 1)
+    return number[codes], tuple(str(_plain(labels[k])) for k in ends)
+
+
+def _censored_value(event: Hashable, labels: pd.Index) -> object:
+    if pd.api.types.is_bool_dtype(labels):
+        return False
+    if pd.api.types.is_numeric_dtype(labels):
+        return 0
+    found = [label for label in _CENSORED_LABELS if label in labels]
+    if len(found) == 1:
+        return found[0]
+    shown = ", ".join(repr(label) for label in labels[:6].tolist())
+    raise DataError(
+        f"Column '{event}' holds the labels {shown}. Say which of them means that treatment had "
+        "not ended, as in censored='ongoing'."
+    )
+
+
+def _plain(label: object) -> object:
+    """Return a whole float as an integer, so that ending 1.0 is called '1'."""
+    if isinstance(label, float | np.floating) and float(label).is_integer():
+        return int(label)
+    return label
+
+
+def read_labels(
+    data: pd.DataFrame, columns: Hashable | Sequence[Hashable]
+) -> tuple[IntArray, tuple[str, ...]]:
+    """Return the number of each row's group, as one column or several together make them.
+
+    Returns
+    -------
+    codes, labels
+        (n,) numbers from 0 in sorted order, and the groups' names (``"a, b"`` for several columns).
+    """
+    first, *others = as_columns(data, columns)
+    codes, labels = group_codes(data[first])
+    names = [str(_plain(label)) for label in labels]
+    for column in others:
+        more, further = group_codes(data[column])
+        joint, codes = np.unique(codes * len(further) + more, return_inverse=True)
+        names = [f"{names[j // len(further)]}, {_plain(further[j % len(further)])}" for j in joint]
+    return codes.astype(np.int64), tuple(names)

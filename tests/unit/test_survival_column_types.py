@@ -1,0 +1,113 @@
+"""Text, nullable and categorical columns give the numbers that plain ones give."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose
+
+from alliance_stats.errors import DataError
+from alliance_stats.survival import (
+    cox_ph,
+    cumulative_incidence,
+    fine_gray,
+    gray_test,
+    kaplan_meier,
+    log_rank,
+)
+
+RNG = np.random.default_rng(1)
+N = 120
+PLAIN = pd.DataFrame(
+    {
+        "time": RNG.integers(1, 10, N),
+        "event": RNG.integers(0, 2, N),
+        "alliance": RNG.normal(5.0, 1.0, N).round(2),
+        "barriers": RNG.integers(0, 3, N),
+        "late": RNG.integers(0, 2, N).astype(bool),
+        "role": RNG.choice(["child", "father", "mother"], N),
+        "therapist": RNG.integers(0, 12, N),
+        "state": RNG.choice(["ongoing", "dropout", "planned"], N),
+    }
+)
+FORMULA = "alliance + barriers + late + role"
+WHEN = {"time": "time", "event": "event"}
+ENDED = {"time": "time", "event": "state"}
+
+TYPES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
+    "nullable": lambda d: d.convert_dtypes(dtype_backend="numpy_nullable"),
+    "text": lambda d: d.assign(role=d["role"].astype("string"), state=d["state"].astype("string")),
+    "category": lambda d: d.astype(
+        {"role": "category", "state": "category", "therapist": "category"}
+    ),
+    "unused category": lambda d: d.assign(
+        role=pd.Categorical(d["role"], ["aunt", "child", "father", "mother", "uncle"])
+    ),
+    "nullable event": lambda d: d.astype({"event": "boolean"}),
+    "float event": lambda d: d.astype({"event": float}),
+    "numbers of type object": lambda d: d.astype({"alliance": object, "barriers": object}),
+}
+
+ANALYSES: dict[str, Callable[[pd.DataFrame], object]] = {
+    "cox": lambda d: cox_ph(FORMULA, d, **WHEN, cluster="therapist").tidy()["std_error"],
+    "cox by strata": lambda d: cox_ph("alliance", d, **WHEN, strata="role").beta,
+    "frailty": lambda d: cox_ph("alliance", d, **WHEN, frailty="therapist").beta,
+    "prediction": lambda d: cox_ph(FORMULA, d, **WHEN).predict(d),
+    "curve": lambda d: kaplan_meier(d, **WHEN, strata="role", cluster="therapist").tidy()[
+        "std_error"
+    ],
+    "log-rank": lambda d: log_rank(d, **WHEN, group="role", strata="barriers").statistic,
+    "fine-gray": lambda d: fine_gray(FORMULA, d, **ENDED, cause="dropout").tidy()["std_error"],
+    "incidence": lambda d: cumulative_incidence(d, **ENDED, strata="role").tidy()["std_error"],
+    "gray": lambda d: gray_test(d, **ENDED, group="role").tidy()["statistic"],
+}
+
+
+@pytest.mark.parametrize("analysis", ANALYSES)
+@pytest.mark.parametrize("kind", TYPES)
+def test_a_columns_type_changes_no_number(kind: str, analysis: str) -> None:
+    run = ANALYSES[analysis]
+    # the same arithmetic on the same values
+    assert_allclose(run(TYPES[kind](PLAIN)), run(PLAIN), rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["nullable", "text", "unused category"])
+@pytest.mark.parametrize("column", ["alliance", "role", "event", "time", "therapist"])
+def test_missing_values_of_any_type_are_rows_set_aside(kind: str, column: str) -> None:
+    holes = TYPES[kind](PLAIN)
+    if holes[column].dtype in (np.dtype(int), np.dtype(bool)):
+        holes[column] = holes[column].astype("float64")
+    holes.loc[[3, 50], column] = None
+    run = ANALYSES["cox"]
+    assert_allclose(run(holes), run(PLAIN.drop(index=[3, 50])), rtol=1e-12)
+    predicted = cox_ph(FORMULA, PLAIN, **WHEN).predict(holes)
+    lost = np.isnan(predicted)
+    assert lost.sum() == (2 if column in FORMULA else 0)
+
+
+def test_the_ledger_says_how_many_events_went_with_the_missing_values() -> None:
+    with_event, without = PLAIN.index[PLAIN["event"] == 1], PLAIN.index[PLAIN["event"] == 0]
+    data = PLAIN.copy()
+    data.loc[[*with_event[:2], without[0]], "alliance"] = np.nan
+    data["therapist"] = data["therapist"].astype(float)
+    data.loc[[with_event[5], without[5]], "therapist"] = np.nan
+    fit = cox_ph("alliance", data, **WHEN, cluster="therapist")
+    assert "3 set aside: 'alliance' missing, 2 of them with the event." in fit.summary()
+    assert "2 set aside: 'therapist' missing, 1 of them with the event." in fit.summary()
+    curve = kaplan_meier(data, **WHEN, cluster="therapist")
+    assert "2 set aside: 'therapist' missing, 1 of them with the event." in str(curve.rows)
+    data.loc[without[:4], "barriers"] = None
+    assert "4 set aside: 'barriers' missing." in cox_ph("barriers", data, **WHEN).summary()
+    ended = PLAIN.assign(alliance=PLAIN["alliance"].where(PLAIN["state"] != "planned"))
+    ended.loc[ended.index[ended["state"] == "planned"][0], "alliance"] = 5.0
+    model = fine_gray("alliance", ended, **ENDED, cause="dropout")
+    assert f"missing, {model.rows.n_set_aside} of them with an ending." in model.summary()
+
+
+def test_numbers_written_as_text_are_refused() -> None:
+    text = PLAIN.assign(alliance=PLAIN["alliance"].astype(str))
+    with pytest.raises(DataError, match="'alliance' holds numbers written as text"):
+        cox_ph("alliance", text, **WHEN)
+    with pytest.raises(DataError, match="'time' must be numeric"):
+        kaplan_meier(PLAIN.assign(time=PLAIN["time"].astype(str)), **WHEN)
