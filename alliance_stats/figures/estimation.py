@@ -20,7 +20,7 @@ from alliance_stats.figures.style import (
     styled,
 )
 from alliance_stats.figures.swarm import swarm
-from alliance_stats.figures.text import wrap
+from alliance_stats.figures.text import in_sentence, wrap
 from alliance_stats.formatting import (
     format_count,
     format_interval,
@@ -155,7 +155,7 @@ def estimation_figure(
     draw_differences(right, differences, name_width=name_width)
     dress(left, y_label=words)
     estimand = differences["estimand"].iloc[0]
-    unit = f", {words}" if values.kind == "continuous" else ""
+    unit = f", {in_sentence(words)}" if values.kind == "continuous" else ""
     dress(right, y_label=f"{estimand[:1].upper()}{estimand[1:]}{unit}")
     if len(values.labels) == 2 and values.kind != "ordinal":
         _align(left, right, values, differences)
@@ -189,7 +189,8 @@ def _align(left: Axes, right: Axes, outcome: Outcome, differences: pd.DataFrame)
     """Put 0 of the difference at the mean of the second group, on the same scale."""
     zero = float(outcome.of(1).mean())
     limits = zero + differences[["conf_low", "conf_high", "estimate"]].to_numpy().ravel()
-    seen = np.concatenate([outcome.values, limits[np.isfinite(limits)], [zero]])
+    drawn = np.concatenate([line.get_ydata() for line in left.lines])  # the SDs among them
+    seen = np.concatenate([outcome.values, drawn, limits[np.isfinite(limits)], [zero]])
     pad = 0.06 * (float(np.ptp(seen)) or 1.0)
     low, high = seen.min() - pad, seen.max() + pad
     left.set_ylim(low, high)

@@ -9,12 +9,12 @@ from matplotlib.figure import Figure
 
 from alliance_stats.errors import DataError
 from alliance_stats.evidence.compare import NO_INTERVAL, OWN, Comparison
-from alliance_stats.figures.axes import add_axes, dress
+from alliance_stats.figures.axes import add_axes, dress, room_below
 from alliance_stats.figures.forest import Scale, draw_forest
 from alliance_stats.figures.intervals import row_heights, write_rows
 from alliance_stats.figures.report import ReportFigure
 from alliance_stats.figures.style import FULL_WIDTH, RULE, look, new_figure, plain, styled
-from alliance_stats.figures.text import balanced, text_width, wrap
+from alliance_stats.figures.text import text_width, wrap
 from alliance_stats.formatting import (
     format_bounded,
     format_number,
@@ -116,16 +116,13 @@ def forest_page(
         right += _GAP + max(text_width(text) for text in ["Weight", *weights])
     width = 72 * FULL_WIDTH - left - right - 8.0
     below = f"{x_label} ({'log scale' if scale == 'ratio' else '0: none'})"
-    foot = 26.0 + 13.0 * len(balanced(below, width))
-    figure = new_figure(FULL_WIDTH, (_HEAD + height + foot) / 72, placed_by_hand=True)
+    whole = _HEAD + height + room_below(below, width)
+    figure = new_figure(FULL_WIDTH, whole / 72, placed_by_hand=True)
     ax = add_axes(figure, left, _HEAD, width, height)
     draw_forest(ax, frame, scale=scale)
     # draw_forest writes the numbers last; here they say more
     for text, told in zip(ax.texts[-len(words) :], words, strict=True):
         text.set_text(plain(told))
-    for line in ax.lines:
-        if line.get_gid() == "prediction":  # square ends would reach beyond the limits
-            line.set_solid_capstyle("butt")
     above = np.array([-0.5 * _HEAD])
     write_rows(ax, [heading], above, x=_GAP, ha="left", width=200.0)
     if weights:

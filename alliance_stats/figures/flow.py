@@ -80,8 +80,9 @@ def draw_flow(ax: Axes, rows: RowLedger) -> None:
     ax.set_xlim(0.0, width)
     ax.set_ylim(height, 0.0)
     ax.set_axis_off()
-    for (above, below), side in zip(pairwise(main), aside, strict=True):
+    for above, below in pairwise(main):
         _arrow(ax, (above.middle, above.bottom), (below.middle, below.top))
+    for above, side in zip(main, aside, strict=False):  # none where nothing was set aside
         turn = side.top + side.height / 2
         _arrow(ax, (above.middle, turn), (side.left, turn))
     for box in main:
@@ -104,12 +105,13 @@ def flow_figure(rows: RowLedger, *, label: str = "fig-flow") -> ReportFigure:
     draw_flow(add_axes(figure, 3.6, 3.6, 72 * COLUMN_AND_HALF - 7.2, 72 * height), rows)
     aside = _asides(rows)
     share = f"{plural(rows.n_used, 'row')} of {format_count(rows.n_in)} were used"
+    lost = plural(rows.n_set_aside, "row") if aside else "none"
     reasons = "; ".join(f"{format_count(s.rows_set_aside)} {s.reason}" for s in aside)
+    reasons = f" ({reasons})" if aside else ""
     return ReportFigure(
         figure,
         label=label,
-        caption=f"Flow of rows and units: {share}"
-        + (f", {plural(rows.n_set_aside, 'row')} set aside ({reasons})." if aside else "."),
+        caption=f"Flow of rows and units: {share}, {lost} set aside{reasons}.",
         alt=f"Flow chart from top to bottom. {rows}",
         note=(
             "A unit is counted at a step while it has at least one row left; "
@@ -124,7 +126,10 @@ def _asides(rows: RowLedger) -> list[LedgerStep]:
 
 
 def _boxes(rows: RowLedger, width: float) -> tuple[list[_Box], list[_Box]]:
-    """Place the boxes: one below the other at the left, what was set aside between at the right."""
+    """Place the boxes: one below the other at the left, what was set aside between at the right.
+
+    Where nothing was, the rows used stand right below those that came in.
+    """
     wide, narrow = _MAIN * width, _ASIDE * width
     steps = [rows.steps[0], *_asides(rows)]
     main = [_state_box("Came in", steps[0], wide, top=1.0)]
@@ -136,6 +141,8 @@ def _boxes(rows: RowLedger, width: float) -> tuple[list[_Box], list[_Box]]:
         name = "Used" if step is steps[-1] else "Remaining"
         main.append(_state_box(name, step, wide, top=side.bottom + _GAP))
         aside.append(side)
+    if not aside:
+        main.append(_state_box("Used", steps[0], wide, top=main[0].bottom + 2 * _GAP))
     return main, aside
 
 

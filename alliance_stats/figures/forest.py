@@ -13,17 +13,17 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter, NullLoca
 from alliance_stats.checks import check_choice, check_frame, require_columns, require_present
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
-from alliance_stats.figures.axes import add_axes, dress, width_in_points
+from alliance_stats.figures.axes import add_axes, dress, room_below, width_in_points
 from alliance_stats.figures.intervals import draw_intervals, row_heights, write_rows
 from alliance_stats.figures.report import ReportFigure
 from alliance_stats.figures.style import FULL_WIDTH, INK, new_figure, styled
 from alliance_stats.figures.text import text_width, wrap
-from alliance_stats.formatting import format_number, format_percent, plural
+from alliance_stats.formatting import decimals_needed, format_number, format_percent, plural
 
 __all__ = ["draw_forest", "forest_figure"]
 
 Scale = Literal["ratio", "difference"]
-InWords = Callable[[float], str]
+InWords = Callable[[float, int], str]
 
 _NAME_WIDTH = 150.0  # pt
 _WIDEST_RATIO = 64.0  # the axis goes no further than this from 1; longer intervals end in arrows
@@ -43,6 +43,7 @@ def draw_forest(
     *,
     scale: Scale = "ratio",
     in_words: InWords = format_number,
+    digits: int = 2,
 ) -> None:
     """Draw a row an estimate, from the top down; names at the left, numbers at the right.
 
@@ -57,7 +58,9 @@ def draw_forest(
     scale
         ``"ratio"``: logarithmic axis, line at 1. ``"difference"``: line at 0.
     in_words
-        How estimates and limits are written; from :mod:`alliance_stats.formatting`.
+        How a number is written with so many decimals; from :mod:`alliance_stats.formatting`.
+    digits
+        Decimals; a row whose numbers would print as no effect without being none has more.
     """
     names = [str(name) for name in estimates["term"]]
     heights = row_heights(names, _NAME_WIDTH)
@@ -94,7 +97,9 @@ def draw_forest(
                 edge, centre, marker=arrow, markersize=4, color=INK, clip_on=False, gid="beyond"
             )
     write_rows(ax, names, centres, x=-8.0, ha="right", width=_NAME_WIDTH)
-    write_rows(ax, _numbers(estimates, scale, in_words), centres, x=10.0, ha="left", width=200.0)
+    write_rows(
+        ax, _numbers(estimates, scale, in_words, digits), centres, x=10.0, ha="left", width=200.0
+    )
 
 
 @styled
@@ -106,6 +111,7 @@ def forest_figure(
     scale: Scale = "ratio",
     conf_level: float = 0.95,
     in_words: InWords = format_number,
+    digits: int = 2,
     label: str = "fig-forest",
 ) -> ReportFigure:
     """Show estimates with their intervals, a row each.
@@ -125,6 +131,8 @@ def forest_figure(
         Coverage of the intervals in `estimates`.
     in_words
         How estimates and limits are written: ``format_bounded`` for correlations.
+    digits
+        See :func:`draw_forest`.
 
     Returns
     -------
@@ -147,17 +155,20 @@ def forest_figure(
             "not their logarithms, or scale='difference'."
         )
     names = [str(name) for name in estimates["term"]]
-    numbers = _numbers(estimates, scale, in_words)
+    numbers = _numbers(estimates, scale, in_words, digits)
     left = 14.0 + max(text_width(line) for name in names for line in wrap(name, _NAME_WIDTH))
     right = 18.0 + max(text_width(words) for words in numbers)
     height = float(row_heights(names, _NAME_WIDTH).sum())
-    figure = new_figure(FULL_WIDTH, (height + 50.0) / 72, placed_by_hand=True)
-    ax = add_axes(figure, left, 8.0, 72 * FULL_WIDTH - left - right, height)
-    draw_forest(ax, estimates, scale=scale, in_words=in_words)
     axis = "log scale" if scale == "ratio" else "0: none"
     drawn = bool(estimates["conf_low"].notna().any())
     level = f"{format_percent(conf_level)} CI" if drawn else "no intervals"
-    dress(ax, x_label=f"{estimate_label} ({level + '; ' if drawn else ''}{axis})")
+    x_label = f"{estimate_label} ({level + '; ' if drawn else ''}{axis})"
+    wide = 72 * FULL_WIDTH - left - right
+    whole = 8.0 + height + room_below(x_label, wide)
+    figure = new_figure(FULL_WIDTH, whole / 72, placed_by_hand=True)
+    ax = add_axes(figure, left, 8.0, wide, height)
+    draw_forest(ax, estimates, scale=scale, in_words=in_words, digits=digits)
+    dress(ax, x_label=x_label)
     ax.spines["left"].set_visible(False)
     line = "1" if scale == "ratio" else "0"
     found = "; ".join(f"{name}: {words}" for name, words in zip(names, numbers, strict=True))
@@ -220,9 +231,8 @@ def _sides(estimates: pd.DataFrame) -> Array:
 
 def _draw_summary(ax: Axes, row: pd.Series, centre: float, *, kind: str) -> None:
     if kind == "prediction":
-        ax.plot(
-            [row["conf_low"], row["conf_high"]], [centre] * 2, color=INK, lw=3.5, gid="prediction"
-        )
+        ends = [row["conf_low"], row["conf_high"]]  # butt: no end reaches beyond its limit
+        ax.plot(ends, [centre] * 2, color=INK, lw=3.5, solid_capstyle="butt", gid="prediction")
         return
     corners = [
         (row["conf_low"], centre),
@@ -233,22 +243,26 @@ def _draw_summary(ax: Axes, row: pd.Series, centre: float, *, kind: str) -> None
     ax.add_patch(Polygon(corners, facecolor=INK, edgecolor=INK, lw=0.5, gid="pooled"))
 
 
-def _numbers(estimates: pd.DataFrame, scale: Scale, in_words: InWords) -> list[str]:
+def _numbers(estimates: pd.DataFrame, scale: Scale, in_words: InWords, least: int) -> list[str]:
     words = []
+    null = 1.0 if scale == "ratio" else 0.0
     missing = " (no interval)" if estimates["conf_low"].notna().any() else ""
     for kind, row in zip(_kinds(estimates), estimates.itertuples(), strict=True):
-        number = "" if kind == "prediction" else _number(row.estimate, scale, in_words)
-        limits = [_number(limit, scale, in_words) for limit in (row.conf_low, row.conf_high)]
+        drawn = [row.estimate, row.conf_low, row.conf_high]
+        digits = decimals_needed(drawn, null=null, at_least=least)
+        number, *limits = (_number(value, scale, in_words, digits) for value in drawn)
+        number = "" if kind == "prediction" else number
         known = not (np.isnan(row.conf_low) and np.isnan(row.conf_high))
         words.append(f"{number} [{', '.join(limits)}]".strip() if known else f"{number}{missing}")
     return words
 
 
-def _number(value: float, scale: Scale, in_words: InWords) -> str:
+def _number(value: float, scale: Scale, in_words: InWords, digits: int) -> str:
     """Return a number in words; a ratio above 0 is never printed as 0.00."""
-    if scale == "ratio" and value < 0.005:
-        return "< 0.01"
-    return in_words(value)
+    least = 10.0**-digits
+    if scale == "ratio" and value < 0.5 * least:
+        return f"< {in_words(least, digits)}"
+    return in_words(value, digits)
 
 
 def _note(estimates: pd.DataFrame, method: str) -> str:

@@ -159,7 +159,7 @@ def _write_names(ax: Axes, sizes: dict[str, int]) -> None:
         bbox_to_anchor=(0.0, 1.0),
         frameon=False,
         handlelength=2.6,
-        borderaxespad=0.2,
+        borderaxespad=1.2,  # above the power of ten of an axis of very large numbers
         prop={"family": font(BODY)["fontfamily"], "size": SMALL},
     )
     for style, text in zip(looks, legend.get_texts(), strict=True):

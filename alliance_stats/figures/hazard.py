@@ -4,7 +4,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from alliance_stats.figures.axes import add_axes, dress, integer_ticks, label_line
+from alliance_stats.figures.axes import (
+    add_axes,
+    dress,
+    integer_ticks,
+    label_line,
+    room_below,
+    room_beside,
+)
 from alliance_stats.figures.report import ReportFigure
 from alliance_stats.figures.style import FULL_WIDTH, GREY, Look, look, new_figure, styled
 from alliance_stats.figures.text import wrap
@@ -99,18 +106,21 @@ def hazard_figure(
         ``data`` is ``model.curve(newdata)``.
     """
     curve = model.curve(newdata, conf_level=conf_level)
-    figure = new_figure(FULL_WIDTH, (_HEIGHT + 62.0) / 72, placed_by_hand=True)
-    ax = add_axes(figure, 56.0, 8.0, 72 * FULL_WIDTH - 56.0 - _KEY_WIDTH - 44.0, _HEIGHT)
+    x_label = f"{time_label}; under it, number at risk"
+    y_label = f"Hazard of {event_label} (0–1)"
+    left = room_beside(y_label, _HEIGHT)
+    wide = 72 * FULL_WIDTH - left - _KEY_WIDTH - 44.0
+    height = 8.0 + _HEIGHT + room_below(x_label, wide, tick_lines=2)
+    figure = new_figure(FULL_WIDTH, height / 72, placed_by_hand=True)
+    ax = add_axes(figure, left, 8.0, wide, _HEIGHT)
     draw_hazard(ax, curve)
-    dress(
-        ax,
-        x_label=f"{time_label}; under it, number at risk",
-        y_label=f"Hazard of {event_label} (0–1)",
-    )
+    dress(ax, x_label=x_label, y_label=y_label)
     found = _found(curve)
     whose = f" of {of}" if of else ""
     hidden = curve["hazard_high"] > ax.get_ylim()[1]
     cut = " Intervals that reach above the axis are cut." if hidden.any() else ""
+    if curve["hazard_low"].isna().any():
+        cut += " No interval where the model puts the hazard at 0."
     aside = plural(model.rows.n_set_aside, "row")
     return ReportFigure(
         figure,

@@ -42,7 +42,8 @@ def draw_intervals(
     sides = np.full(len(estimates), 4.5) if sizes is None else sizes
     width = 1.2 if len(estimates) < 60 else 0.7
     for centre, side, row in zip(centres, sides, estimates.itertuples(), strict=True):
-        ax.plot([row.conf_low, row.conf_high], [centre] * 2, color=colour, lw=width, gid="interval")
+        ends = [row.conf_low, row.conf_high]  # butt: no end reaches beyond its limit
+        ax.plot(ends, [centre] * 2, color=colour, lw=width, solid_capstyle="butt", gid="interval")
         ax.plot(
             row.estimate, centre, marker="s", markersize=side, color=colour, ls="", gid="estimate"
         )

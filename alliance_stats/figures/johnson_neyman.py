@@ -5,7 +5,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from alliance_stats.estimates import Array
-from alliance_stats.figures.axes import add_axes, dress, label_line, width_in_points
+from alliance_stats.figures.axes import (
+    add_axes,
+    dress,
+    label_line,
+    room_below,
+    room_beside,
+    width_in_points,
+)
 from alliance_stats.figures.report import ReportFigure
 from alliance_stats.figures.style import (
     COLUMN_AND_HALF,
@@ -18,8 +25,9 @@ from alliance_stats.figures.style import (
     new_figure,
     styled,
 )
-from alliance_stats.figures.text import spread, text_width, wrap
+from alliance_stats.figures.text import in_sentence, spread, text_width, wrap
 from alliance_stats.formatting import (
+    decimals_needed,
     format_count,
     format_interval,
     format_number,
@@ -121,9 +129,11 @@ def johnson_neyman_figure(
     """
     band = result.band(points=_POINTS, conf_level=conf_level)
     regions = result.tidy(conf_level=conf_level)
-    figure = new_figure(COLUMN_AND_HALF, (_HEIGHT + 66.0) / 72, placed_by_hand=True)
-    wide = 72 * COLUMN_AND_HALF - 58.0 - _KEY_WIDTH - 40.0
-    ax = add_axes(figure, 58.0, 22.0, wide, _HEIGHT)
+    left = room_beside(effect_label, _HEIGHT)
+    wide = 72 * COLUMN_AND_HALF - left - _KEY_WIDTH - 40.0
+    height = 22.0 + _HEIGHT + room_below(moderator_label, wide)
+    figure = new_figure(COLUMN_AND_HALF, height / 72, placed_by_hand=True)
+    ax = add_axes(figure, left, 22.0, wide, _HEIGHT)
     draw_johnson_neyman(ax, band, regions, result.support)
     dress(ax, x_label=moderator_label, y_label=effect_label)
     units = units or ("rows" if result.unit == "row" else f"units of '{result.unit}'")
@@ -136,9 +146,9 @@ def johnson_neyman_figure(
     return ReportFigure(
         figure,
         label=label,
-        caption=f"{effect_label} along {_inside(moderator_label)}, with its "
+        caption=f"{effect_label} along {in_sentence(moderator_label)}, with its "
         f"{format_percent(conf_level)} confidence band: {found}.",
-        alt=f"A line with its band against {_inside(moderator_label)}, from "
+        alt=f"A line with its band against {in_sentence(moderator_label)}, from "
         f"{_at(band.iloc[0])} to {_at(band.iloc[-1])}: {found}.",
         note=_note(result, units, conf_level),
         data=pd.concat(parts, ignore_index=True),
@@ -168,7 +178,7 @@ def _write_bounds(ax: Axes, bounds: Array) -> None:
         ax.axvline(bound, color=GREY, lw=0.8, ls=(0, (1, 1.5)), zorder=1, gid="bound")
     low, high = ax.get_xlim()
     per_point = (high - low) / width_in_points(ax)
-    words = [format_number(float(bound)) for bound in bounds]
+    words = [format_number(bound, decimals_needed([bound])) for bound in bounds]
     room = [(text_width(word, SMALL) + 6.0) * per_point for word in words]
     for word, place in zip(words, spread(list(bounds), room, low, high), strict=True):
         ax.text(
@@ -189,11 +199,6 @@ def _region_words(row: pd.Series, units: str) -> str:
 def _at(row: pd.Series) -> str:
     interval = format_interval(row["conf_low"], row["conf_high"])
     return f"{format_number(row['estimate'])} {interval} at {format_number(row['value'])}"
-
-
-def _inside(label: str) -> str:
-    """Return a label as it stands inside of a sentence."""
-    return f"{label[:1].lower()}{label[1:]}"
 
 
 def _note(result: JohnsonNeyman, units: str, conf_level: float) -> str:

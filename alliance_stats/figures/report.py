@@ -4,6 +4,7 @@ import base64
 import io
 import os
 import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,12 +12,15 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
+from alliance_stats.errors import AllianceStatsWarning
+from alliance_stats.figures.fonts import FAMILY, glyphless, missing_glyphs
 from alliance_stats.figures.style import house_style
 from alliance_stats.formatting import to_html, to_markdown
 
 __all__ = ["PRINT_DPI", "ReportFigure"]
 
 PRINT_DPI = 300
+_SVG_FONTS = f"'{FAMILY}', Verdana, sans-serif"  # Verdana has nearly the same widths
 _LABEL = re.compile(r"fig-[a-z0-9]+(-[a-z0-9]+)*")
 
 
@@ -66,28 +70,40 @@ class ReportFigure:
 
     def svg(self) -> str:
         """Return the figure as SVG text, the same bytes each time, its text left as text."""
-        buffer = io.StringIO()
-        with house_style(), mpl.rc_context({"svg.hashsalt": self.label}):
-            no_dates = {"Date": None, "Creator": None}
-            self.figure.savefig(buffer, format="svg", metadata=no_dates)
+        no_dates = {"Date": None, "Creator": None}
+        drawn = _written(self.figure, "svg", no_dates, salt=self.label).decode("utf-8")
         # Nothing refers to groups, and their names would repeat on a page of several figures
-        text = re.sub(r'<g id="[^"]*"', "<g", buffer.getvalue())
+        text = re.sub(r'<g id="[^"]*"', "<g", drawn)
+        text = re.sub(rf"font-family: '{FAMILY}'[^;\"]*", f"font-family: {_SVG_FONTS}", text)
         return text.replace("<svg ", f'<svg role="img" aria-label="{to_html(self.alt)}" ', 1)
 
     def png(self, *, dpi: float = PRINT_DPI) -> bytes:
-        """Return the figure as PNG, the same bytes each time."""
-        buffer = io.BytesIO()
-        with house_style():
-            self.figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
-        return buffer.getvalue()
+        """Return the figure as PNG, the same bytes each time.
+
+        Warns
+        -----
+        AllianceStatsWarning
+            If no installed font has some of the figure's characters.
+        """
+        self._warn_of_missing_glyphs()
+        return _png(self.figure, dpi)
 
     def pdf(self) -> bytes:
-        """Return the figure as PDF, the same bytes each time, fonts embedded as text."""
-        buffer = io.BytesIO()
-        no_dates = {"CreationDate": None, "Creator": None, "Producer": None}
-        with house_style():
-            self.figure.savefig(buffer, format="pdf", metadata=no_dates)
-        return buffer.getvalue()
+        """Return the figure as PDF, the same bytes each time, fonts embedded as text.
+
+        Warns
+        -----
+        AllianceStatsWarning
+            If no installed font has some of the figure's characters.
+        """
+        self._warn_of_missing_glyphs()
+        return _pdf(self.figure)
+
+    def _warn_of_missing_glyphs(self) -> None:
+        missing = glyphless(self.figure)
+        if missing:
+            told = missing_glyphs(missing, label=self.label)
+            warnings.warn(told, AllianceStatsWarning, stacklevel=3)
 
     def html(self) -> str:
         """Return an HTML ``<figure>`` that holds the SVG, the caption and the note."""
@@ -112,7 +128,7 @@ class ReportFigure:
     def save(self, folder: str | Path, *, included_from: str | Path | None = None) -> Path:
         """Write ``<label>.svg``, ``.pdf``, ``.png`` (300 dpi), ``.csv`` and ``_<label>.qmd``.
 
-        Two runs write the same bytes.
+        Two runs on one machine write the same bytes.
 
         Parameters
         ----------
@@ -127,13 +143,20 @@ class ReportFigure:
         Path
             The fragment, for ``{{< include ... >}}``. Its name starts with an underscore so that
             Quarto does not take it for a document of its own.
+
+        Warns
+        -----
+        AllianceStatsWarning
+            If no installed font has some of the figure's characters: says which, and what to
+            install.
         """
+        self._warn_of_missing_glyphs()
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         svg = folder / f"{self.label}.svg"
         svg.write_text(self.svg(), encoding="utf-8", newline="\n")
-        (folder / f"{self.label}.pdf").write_bytes(self.pdf())
-        (folder / f"{self.label}.png").write_bytes(self.png())
+        (folder / f"{self.label}.pdf").write_bytes(_pdf(self.figure))
+        (folder / f"{self.label}.png").write_bytes(_png(self.figure, PRINT_DPI))
         self.data.to_csv(folder / f"{self.label}.csv", index=False, lineterminator="\n")
         image = os.path.relpath(svg, included_from or folder)
         fragment = folder / f"_{self.label}.qmd"
@@ -151,3 +174,26 @@ class ReportFigure:
             "image/png": base64.b64encode(self.png()).decode("ascii"),
         }
         return data, {"image/png": {"width": width, "height": height, "alt": self.alt}}
+
+
+def _png(figure: Figure, dpi: float) -> bytes:
+    return _written(figure, "png", {"Software": None}, dpi=dpi)
+
+
+def _pdf(figure: Figure) -> bytes:
+    return _written(figure, "pdf", {"CreationDate": None, "Creator": None, "Producer": None})
+
+
+def _written(
+    figure: Figure,
+    kind: str,
+    metadata: dict[str, None],
+    *,
+    dpi: float | str = "figure",
+    salt: str = "",
+) -> bytes:
+    """Return the figure as a file of that kind without dates; `salt` makes an SVG's ids."""
+    buffer = io.BytesIO()
+    with house_style(), mpl.rc_context({"svg.hashsalt": salt}):
+        figure.savefig(buffer, format=kind, dpi=dpi, metadata=metadata)
+    return buffer.getvalue()

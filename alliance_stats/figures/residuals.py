@@ -1,8 +1,11 @@
 """Checks of a linear mixed model: residuals against fitted values, and quantile plots."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from scipy import stats
 
 from alliance_stats.checks import check_conf_level
@@ -21,7 +24,7 @@ from alliance_stats.figures.style import (
     settle,
     styled,
 )
-from alliance_stats.figures.text import wrap
+from alliance_stats.figures.text import in_sentence, wrap
 from alliance_stats.formatting import format_count, format_percent, plural
 from alliance_stats.multilevel import LinearMixedModel
 
@@ -107,9 +110,23 @@ def draw_residuals(ax: Axes, fitted: Array, residual: Array, *, style: Look | No
 
 @styled
 def residual_figure(
-    model: LinearMixedModel, *, outcome_label: str, label: str = "fig-residuals"
+    model: LinearMixedModel,
+    *,
+    outcome_label: str,
+    levels: Mapping[str, str] | None = None,
+    label: str = "fig-residuals",
 ) -> ReportFigure:
     """Show whether residuals and random effects of a model look as the model takes them to be.
+
+    Parameters
+    ----------
+    model
+        A fitted linear mixed model.
+    outcome_label
+        The outcome and its unit: ``"alliance (WAI points)"``.
+    levels
+        What to call the groupings: ``{"therapist:family": "Families of a therapist"}``. Those not
+        named are called "family of therapist".
 
     Returns
     -------
@@ -125,56 +142,64 @@ def residual_figure(
     residual = rows["residual_standardised"].to_numpy(dtype=float)
     if not np.ptp(residual) > 0:
         raise NotIdentifiedError("All residuals of the model are alike: nothing to check.")
-    panels = {"Residuals": _standardised(residual)} | _effects(model)
-    cells = 1 + len(panels)
-    columns = min(cells, _COLUMNS)
-    down = -(-cells // columns)
-    figure = new_figure(FULL_WIDTH, 2.7 * down)
-    axes = figure.subplots(down, columns, squeeze=False)
-    for spare in axes.flat[cells:]:
-        spare.remove()
-    first, *others = axes.flat[:cells]
-    draw_residuals(first, rows["fitted"].to_numpy(dtype=float), residual)
-    dress(first, x_label=f"Fitted {outcome_label}", y_label="Standardised residual (SD)")
-    found = []
-    for place, (ax, (name, values)) in enumerate(zip(others, panels.items(), strict=True)):
-        quantiles = normal_quantiles(values)
-        draw_quantiles(ax, quantiles, style=look(place))
-        dress(ax, x_label="Normal quantile (SD)", y_label="Observed quantile (SD)")
-        heading = "\n".join([*wrap(name, 130.0, BODY), f"n = {format_count(len(values))}"])
-        ax.set_title(heading, loc="left", pad=6, **font(BODY, colour=look(place).text))
-        found.append((name, quantiles))
-    settle(figure)
-    words = "; ".join(_outside(name, quantiles) for name, quantiles in found)
+    fitted = rows["fitted"].to_numpy(dtype=float)
+    values = {"Residuals": _standardised(residual)} | _effects(model, levels or {})
+    quantiles = {name: normal_quantiles(own) for name, own in values.items()}
+    words = "; ".join(_outside(name, own) for name, own in quantiles.items())
+    residuals = pd.DataFrame({"part": "residual", "fitted": fitted, "estimate": residual})
     return ReportFigure(
-        figure,
+        _page(fitted, residual, quantiles, outcome_label=outcome_label),
         label=label,
         caption=f"Checks of the model of {outcome_label}: residuals against fitted values (black: "
         f"means of ten equal parts), and quantiles against the normal's. {words}.",
-        alt=f"{plural(cells, 'panel')} of points: residuals against fitted values, and quantile "
-        f"plots with their band. {words}.",
+        alt=f"{plural(1 + len(quantiles), 'panel')} of points: residuals against fitted values, "
+        f"and quantile plots with their band. {words}.",
         note=f"{model.formula}, {plural(model.nobs, 'row')}. Grey: pointwise 95% band of a normal "
         "sample of independent values; residuals and predicted random effects are neither "
         "independent nor (being shrunk) of full variance, so each set is divided by its own SD.",
         data=pd.concat(
-            [
-                pd.DataFrame({"part": "residual", "fitted": rows["fitted"], "estimate": residual}),
-                *(quantiles.assign(part=name) for name, quantiles in found),
-            ],
+            [residuals, *(own.assign(part=name) for name, own in quantiles.items())],
             ignore_index=True,
         ),
     )
 
 
-def _effects(model: LinearMixedModel) -> dict[str, Array]:
+def _page(
+    fitted: Array, residual: Array, quantiles: Mapping[str, pd.DataFrame], *, outcome_label: str
+) -> Figure:
+    """Return the panel of residuals, and one for each set of quantiles."""
+    cells = 1 + len(quantiles)
+    columns = 2 if cells in (2, 4) else _COLUMNS
+    down = -(-cells // columns)
+    figure = new_figure(FULL_WIDTH, 2.7 * down)
+    axes = figure.subplots(down, columns, squeeze=False)
+    for spare in axes.flat[cells:]:
+        spare.remove()
+    draw_residuals(axes.flat[0], fitted, residual)
+    dress(
+        axes.flat[0],
+        x_label=f"Fitted {in_sentence(outcome_label)}",
+        y_label="Standardised residual (SD)",
+    )
+    for place, (name, own) in enumerate(quantiles.items()):
+        ax = axes.flat[1 + place]
+        draw_quantiles(ax, own, style=look(place))
+        dress(ax, x_label="Normal quantile (SD)", y_label="Observed quantile (SD)")
+        heading = "\n".join([*wrap(name, 130.0, BODY), f"n = {format_count(len(own))}"])
+        ax.set_title(heading, loc="left", pad=6, **font(BODY, colour=look(place).text))
+    return settle(figure)
+
+
+def _effects(model: LinearMixedModel, levels: Mapping[str, str]) -> dict[str, Array]:
     """Return each grouping's predicted effects in SDs; those that do not vary are left out."""
     table = model.tidy(effects="ran_vals")
     found = {}
     for (group, term), part in table.groupby(["group", "term"], sort=False):
         values = part["estimate"].to_numpy(dtype=float)
         if len(values) > 2 and values.std() > 1e-10 * max(model.sigma, 1e-300):
-            own = "" if term == "(Intercept)" else f", {term}"
-            found[f"{group}{own}"] = _standardised(values)
+            unit = levels.get(group, " of ".join(reversed(str(group).split(":"))))
+            own = "" if term == "(Intercept)" else f", slope of {term}"
+            found[f"{unit[:1].upper()}{unit[1:]}{own}"] = _standardised(values)
     return found
 
 

@@ -6,15 +6,29 @@ from matplotlib.axes import Axes
 
 from alliance_stats.checks import check_frame, require_columns, require_present
 from alliance_stats.errors import DataError
-from alliance_stats.figures.axes import add_axes, dress, height_in_points, label_line
+from alliance_stats.figures.axes import (
+    add_axes,
+    dress,
+    height_in_points,
+    label_line,
+    room_below,
+    room_beside,
+)
 from alliance_stats.figures.report import ReportFigure
 from alliance_stats.figures.style import COLUMN_AND_HALF, RULE, look, new_figure, styled
 from alliance_stats.figures.text import lines_height, spread, wrap
-from alliance_stats.formatting import format_interval, format_number, format_percent, plural
+from alliance_stats.formatting import (
+    decimals_needed,
+    format_interval,
+    format_number,
+    format_percent,
+    plural,
+)
 
 __all__ = ["draw_slopes", "slopes_figure"]
 
 _LABEL_WIDTH = 104.0  # pt
+_ABOVE = 14.0  # pt, for the power of ten of an axis of very large or small numbers
 
 
 def draw_slopes(ax: Axes, slopes: pd.DataFrame) -> None:
@@ -91,14 +105,14 @@ def slopes_figure(
         raise DataError("Column 'reach' must be above 0: how far the predictor is drawn.")
     lines = sum(len(_lines(row)) for _, row in slopes.iterrows())
     height = max(190.0, lines_height(lines) + 8.0 * len(slopes))
-    figure = new_figure(COLUMN_AND_HALF, (height + 52.0) / 72, placed_by_hand=True)
-    ax = add_axes(figure, 54.0, 8.0, 72 * COLUMN_AND_HALF - 54.0 - _LABEL_WIDTH - 40.0, height)
+    x_label, y_label = f"Difference in {predictor_label}", f"Difference in {outcome_label}"
+    left = room_beside(y_label, height)
+    wide = 72 * COLUMN_AND_HALF - left - _LABEL_WIDTH - 40.0
+    whole = _ABOVE + height + room_below(x_label, wide)
+    figure = new_figure(COLUMN_AND_HALF, whole / 72, placed_by_hand=True)
+    ax = add_axes(figure, left, _ABOVE, wide, height)
     draw_slopes(ax, slopes)
-    dress(
-        ax,
-        x_label=f"Difference in {predictor_label}",
-        y_label=f"Difference in {outcome_label}",
-    )
+    dress(ax, x_label=x_label, y_label=y_label)
     found = "; ".join(f"{row['term']}: {_number(row)}" for _, row in slopes.iterrows())
     return ReportFigure(
         figure,
@@ -112,9 +126,10 @@ def slopes_figure(
 
 
 def _lines(row: pd.Series) -> list[str]:
-    return [*wrap(row["term"], _LABEL_WIDTH), _number(row)]
+    return [*wrap(row["term"], _LABEL_WIDTH), *wrap(_number(row), _LABEL_WIDTH)]
 
 
 def _number(row: pd.Series) -> str:
-    interval = format_interval(row["conf_low"], row["conf_high"])
-    return f"{format_number(row['estimate'])} {interval}"
+    low, high = row["conf_low"], row["conf_high"]
+    digits = decimals_needed([row["estimate"], low, high])
+    return f"{format_number(row['estimate'], digits)} {format_interval(low, high, digits)}"

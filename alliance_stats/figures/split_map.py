@@ -10,7 +10,7 @@ from matplotlib.patches import Rectangle
 
 from alliance_stats.errors import DataError
 from alliance_stats.family import SplitAlliance
-from alliance_stats.figures.axes import add_axes, dress, integer_ticks
+from alliance_stats.figures.axes import add_axes, dress, height_in_points, integer_ticks
 from alliance_stats.figures.report import ReportFigure
 from alliance_stats.figures.style import FULL_WIDTH, INK, font, new_figure, styled
 from alliance_stats.figures.text import text_width
@@ -47,7 +47,11 @@ def draw_split_map(ax: Axes, states: pd.DataFrame) -> None:
         extent=extent,
     )
     down, across = np.nonzero(states.to_numpy() == -1.0)
-    ax.scatter(sessions[across], down + 0.5, s=3, marker="x", color=INK, lw=0.5, gid="unjudged")
+    # Crosses that fill half of their rows at most: in low rows, larger ones would run together
+    side = min(1.8, 0.5 * height_in_points(ax) / len(states))
+    places = (sessions[across], down + 0.5)
+    width = min(0.5, 0.35 * side)
+    ax.scatter(*places, s=side**2, marker="x", color=INK, lw=width, gid="unjudged")
     ax.set_ylim(len(states), 0)
 
 

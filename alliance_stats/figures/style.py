@@ -6,20 +6,21 @@ blindness; the text variants are darkened until they reach a contrast of 4.5:1 o
 No group is told by colour alone: a :class:`Look` has a dash and a marker too.
 """
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import matplotlib.style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from alliance_stats.figures.fonts import families, quiet
+
 __all__ = [
     "BODY",
     "COLUMN_AND_HALF",
-    "FAMILY",
     "FULL_WIDTH",
     "GREY",
     "INK",
@@ -36,10 +37,6 @@ __all__ = [
     "styled",
 ]
 
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
-
-FAMILY = "DejaVu Sans"  # ships with matplotlib: there on every machine
 BODY = 9.0  # pt, axis labels and headings
 SMALL = 8.0  # pt, tick labels and notes: the smallest text there is
 INK = "#1a1a1a"  # text
@@ -49,6 +46,10 @@ RULE = "#8c8c8c"  # axes, reference lines
 SINGLE_COLUMN = 3.5  # in
 COLUMN_AND_HALF = 5.0
 FULL_WIDTH = 6.5
+
+_LEFT_TO_RIGHT_MARK = "\u200e"
+_RIGHT = "\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff"  # Hebrew to Arabic Extended, their forms
+_RIGHT_TO_LEFT = re.compile(f"[{_RIGHT}](?:[^A-Za-z0-9]*[{_RIGHT}])*")
 
 _DASHES: tuple[Any, ...] = (
     "-",
@@ -91,29 +92,20 @@ def look(position: int) -> Look:
 
 @contextmanager
 def house_style() -> Iterator[None]:
-    """Shut the caller's rcParams out while a figure is made or written."""
+    """Shut the caller's rcParams out while a figure is made or written, and fonts' log."""
     settings = {
-        "font.family": [FAMILY],
-        "font.sans-serif": [FAMILY, "Verdana"],  # named in the SVG: of the same widths
+        "font.family": families(),
         "font.size": SMALL,
         "mathtext.fontset": "dejavusans",
         "svg.fonttype": "none",  # text stays text
         "pdf.fonttype": 42,
         "path.simplify": False,
     }
-    with matplotlib.style.context(["default", settings]):
+    with quiet(), matplotlib.style.context(["default", settings]):
         yield
 
 
-def styled(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Make a figure function run within :func:`house_style`."""
-
-    @wraps(function)
-    def within(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-        with house_style():
-            return function(*args, **kwargs)
-
-    return within
+styled = house_style()  # as a decorator: the function runs within the style
 
 
 def new_figure(width: float, height: float, *, placed_by_hand: bool = False) -> Figure:
@@ -140,7 +132,7 @@ def settle(figure: Figure) -> Figure:
 def font(size: float = SMALL, *, colour: str = INK, bold: bool = False) -> dict[str, Any]:
     """Return the text properties of the house."""
     return {
-        "fontfamily": FAMILY,
+        "fontfamily": families(),
         "fontsize": size,
         "color": colour,
         "fontweight": "bold" if bold else "normal",
@@ -149,5 +141,11 @@ def font(size: float = SMALL, *, colour: str = INK, bold: bool = False) -> dict[
 
 
 def plain(text: object) -> str:
-    """Return a caller's text so that a dollar sign in it does not open mathematics."""
-    return str(text).replace("$", r"\$")
+    """Return a caller's text as it is to be read on the page.
+
+    A dollar sign in it does not open mathematics. What reads from right to left (Arabic, Hebrew)
+    stands between left-to-right marks: without them it would draw the numbers beside it to its
+    other side, and "1 of 7" after an Arabic name would read "of 7 1" (Unicode Standard Annex 9).
+    """
+    marked = _RIGHT_TO_LEFT.sub(f"{_LEFT_TO_RIGHT_MARK}\\g<0>{_LEFT_TO_RIGHT_MARK}", str(text))
+    return marked.replace("$", r"\$")

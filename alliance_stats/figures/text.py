@@ -1,18 +1,21 @@
 """The room that text takes: its width, its lines, and places that do not overlap."""
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-import matplotlib as mpl
 import numpy as np
+from matplotlib import cbook
 from matplotlib.font_manager import FontProperties
-from matplotlib.textpath import TextPath
+from matplotlib.textpath import text_to_path
 
-from alliance_stats.figures.style import BODY, FAMILY, SMALL, plain
+from alliance_stats.figures.fonts import families, quiet
+from alliance_stats.figures.style import BODY, SMALL, plain
 
 __all__ = [
     "LEADING",
     "balanced",
+    "in_sentence",
     "lines_height",
     "spread",
     "text_width",
@@ -20,20 +23,30 @@ __all__ = [
 ]
 
 LEADING = 1.25  # line height over font size
+_WORD = re.compile(r"(?:[^\s]|\u00a0)+")
+
+
+def text_width(text: str, size: float = SMALL, *, bold: bool = False) -> float:
+    """Return how wide one line of text is, in points."""
+    return _width(text, size, "bold" if bold else "normal", tuple(families()))
 
 
 @lru_cache(maxsize=4096)
-def text_width(text: str, size: float = SMALL, *, bold: bool = False) -> float:
-    """Return how wide one line of text is, in points."""
+def _width(text: str, size: float, weight: str, family: tuple[str, ...]) -> float:
     if not text.strip():
         return 0.0
-    properties = FontProperties(family=FAMILY, weight="bold" if bold else "normal")
-    with mpl.rc_context({"text.usetex": False}):
-        return float(TextPath((0, 0), text, size=size, prop=properties).get_extents().width)
+    properties = FontProperties(family=list(family), size=size, weight=weight)
+    math = cbook.is_math_text(text)
+    words = text if math else text.replace(r"\$", "$")
+    with quiet():
+        width, _, _ = text_to_path.get_text_width_height_descent(words, properties, math)
+    return float(width)
 
 
 def wrap(text: object, width: float, size: float = SMALL, *, bold: bool = False) -> list[str]:
     """Break text into lines no wider than `width` points, inside a word only where it must.
+
+    A no-break space holds two words together.
 
     Returns
     -------
@@ -41,7 +54,7 @@ def wrap(text: object, width: float, size: float = SMALL, *, bold: bool = False)
         The lines, dollar signs made safe; at least one.
     """
     lines = [""]
-    for word in str(text).split():
+    for word in _WORD.findall(str(text)):
         joined = f"{lines[-1]} {word}".strip()
         if text_width(plain(joined), size, bold=bold) <= width:
             lines[-1] = joined
@@ -63,6 +76,11 @@ def balanced(text: str, width: float) -> list[str]:
         if len(narrower) == len(lines):
             return narrower
     return lines
+
+
+def in_sentence(label: str) -> str:
+    """Return a label as it stands inside of a sentence: "Alliance" small, "WAI score" as it is."""
+    return label if label[1:2].isupper() else f"{label[:1].lower()}{label[1:]}"
 
 
 def _pieces(word: str, width: float, size: float, *, bold: bool) -> list[str]:

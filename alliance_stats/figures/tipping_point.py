@@ -4,7 +4,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from alliance_stats.figures.axes import add_axes, dress, width_in_points
+from alliance_stats.figures.axes import (
+    add_axes,
+    dress,
+    room_below,
+    room_beside,
+    width_in_points,
+)
 from alliance_stats.figures.report import ReportFigure
 from alliance_stats.figures.style import (
     COLUMN_AND_HALF,
@@ -16,7 +22,7 @@ from alliance_stats.figures.style import (
     new_figure,
     styled,
 )
-from alliance_stats.figures.text import spread, text_width
+from alliance_stats.figures.text import in_sentence, spread, text_width
 from alliance_stats.formatting import (
     format_count,
     format_interval,
@@ -98,8 +104,11 @@ def tipping_point_figure(
     """
     table = result.tidy(conf_level=conf_level)
     tips = result.tipping_points(conf_level=conf_level)
-    figure = new_figure(COLUMN_AND_HALF, (_HEIGHT + 66.0) / 72, placed_by_hand=True)
-    ax = add_axes(figure, 62.0, 20.0, 72 * COLUMN_AND_HALF - 62.0 - 18.0, _HEIGHT)
+    left = max(62.0, room_beside(estimate_label, _HEIGHT))
+    wide = 72 * COLUMN_AND_HALF - left - 18.0
+    height = 20.0 + _HEIGHT + room_below(shift_label, wide)
+    figure = new_figure(COLUMN_AND_HALF, height / 72, placed_by_hand=True)
+    ax = add_axes(figure, left, 20.0, wide, _HEIGHT)
     draw_tipping_point(ax, table, tips)
     dress(ax, x_label=shift_label, y_label=estimate_label)
     row = table.loc[table["delta"] == 0.0].iloc[0]
@@ -114,7 +123,7 @@ def tipping_point_figure(
     return ReportFigure(
         figure,
         label=label,
-        caption=f"{estimate_label} by {shift_label[:1].lower()}{shift_label[1:]}, with the "
+        caption=f"{estimate_label} by {in_sentence(shift_label)}, with the "
         f"{format_percent(conf_level)} confidence band. {found}.",
         alt=f"A line with its band over shifts from {format_number(table['delta'].iloc[0], 1)} to "
         f"{format_number(table['delta'].iloc[-1], 1)}, and a line at 0. {found}.",

@@ -31,7 +31,7 @@ def test_the_axis_holds_months_and_the_words_say_so(demo):
     assert "session" not in fragment
     assert "month 8" in fragment
     svg = (folder / "fig-blues-course.svg").read_text(encoding="utf-8")
-    assert "Months since start" in svg
+    assert "Month, and under it the number of ratings" in svg
     assert "Session" not in svg
 
 

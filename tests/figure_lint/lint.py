@@ -17,8 +17,9 @@ from matplotlib.spines import Spine
 from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
 
+from alliance_stats.figures.fonts import families, glyphless
 from alliance_stats.figures.report import ReportFigure
-from alliance_stats.figures.style import FAMILY
+from alliance_stats.figures.style import house_style
 
 SMALLEST, LARGEST = 8.0, 14.0  # pt at print width
 LEAST_CONTRAST = 4.5  # WCAG 2.1, AA for small text
@@ -29,11 +30,13 @@ WIDTHS = (3.5, 5.0, 6.5)  # in, the print widths
 def lint(report: ReportFigure) -> list[str]:
     """Return every finding, an empty list for a figure that may be printed."""
     figure = report.figure
-    figure.draw_without_rendering()
+    with house_style():
+        figure.draw_without_rendering()
     texts = list(visible_texts(figure))
     return [
         *fields(report),
         *sizes(texts),
+        *glyphs(figure),
         *clipped(texts, figure),
         *overlaps(texts),
         *struck(texts, figure),
@@ -96,8 +99,14 @@ def sizes(texts: list[Text]) -> Iterator[str]:
     for text in texts:
         if not SMALLEST - 1e-9 <= text.get_fontsize() <= LARGEST:
             yield f"{_words(text)} is {text.get_fontsize()} pt"
-        if text.get_fontfamily() != [FAMILY]:
+        if text.get_fontfamily() != families():
             yield f"{_words(text)} is set in {text.get_fontfamily()}"
+
+
+def glyphs(figure: Figure) -> Iterator[str]:
+    missing = glyphless(figure)
+    if missing:
+        yield f"no font has {missing!r}"
 
 
 def clipped(texts: list[Text], figure: Figure) -> Iterator[str]:

@@ -1,22 +1,72 @@
 """Every figure passes the lint, and the lint finds what it is there to find."""
 
+import inspect
 from collections.abc import Callable
+from pathlib import Path
 
 import matplotlib.text
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.font_manager import fontManager
 
+from alliance_stats import figures
+from alliance_stats.figures import fonts
 from alliance_stats.figures.axes import add_axes, dress
 from alliance_stats.figures.report import ReportFigure
 from alliance_stats.figures.style import font, new_figure
-from tests.figure_lint.cases import CASES
+from tests.figure_lint.cases import BY_FIGURE, CASES
+from tests.figure_lint.cases.data import EASTERN
 from tests.figure_lint.lint import lint
+from tests.figure_lint.squares import write_square_font
+
+DEFAULT_LABELS = {
+    name: inspect.signature(figure).parameters["label"].default
+    for figure, cases in BY_FIGURE.items()
+    for name in cases
+}
+
+
+@pytest.fixture(autouse=True)
+def eastern_font(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have one and the same font of the eastern names on every machine."""
+    signs = {*"".join(EASTERN), *"家庭张伟"}
+    path = write_square_font(tmp_path / "s.ttf", family="Squares", characters="".join(signs))
+    monkeypatch.setattr(fonts, "FALLBACKS", ("Squares",))
+    monkeypatch.setattr(fontManager, "ttflist", [*fontManager.ttflist])
+    fontManager.addfont(path)
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_figure_has_no_finding(name: str) -> None:
-    assert lint(CASES[name]()) == []
+    report = CASES[name]()
+    assert report.label == DEFAULT_LABELS[name]  # it is a case of the figure it stands under
+    assert lint(report) == []
+
+
+def test_no_public_figure_is_without_cases() -> None:
+    public = {name for name in figures.__all__ if name.endswith("_figure")}
+    assert {figure.__name__ for figure in BY_FIGURE} == public
+    assert all(len(cases) > 1 for cases in BY_FIGURE.values())  # a plain one and a hard one
+
+
+def test_no_name_of_a_case_is_given_twice() -> None:
+    assert len(CASES) == sum(map(len, BY_FIGURE.values()))
+
+
+@pytest.mark.parametrize("draw", [name for name in figures.__all__ if name.startswith("draw_")])
+def test_every_drawing_is_part_of_a_figure(draw: str) -> None:
+    sources = [path.read_text("utf-8") for path in Path(figures.__path__[0]).glob("*.py")]
+    calls = sum(source.count(f"{draw}(") - source.count(f"def {draw}(") for source in sources)
+    assert calls > 0
+
+
+def test_arabic_names_do_not_turn_the_numbers_beside_them() -> None:
+    texts = CASES["themes, eastern names"]().figure.findobj(matplotlib.text.Text)
+    counts = [text.get_text() for text in texts if " of 7" in text.get_text()]
+    arabic = [words for words in counts if EASTERN[1] in words]
+    assert len(arabic) == 4
+    assert all(words.startswith(f"\u200e{EASTERN[1]}\u200e: ") for words in arabic)
 
 
 def bad(draw: Callable[[Axes], object]) -> list[str]:
@@ -58,6 +108,7 @@ def test_plain_figure_passes() -> None:
         (lambda ax: ax.text(0.9, 0.3, "far too long to stay on the page", **font()), "page's edge"),
         (lambda ax: ax.text(0.05, 0.8, "serif", fontsize=9, family="DejaVu Serif"), "set in"),
         (lambda ax: ax.set_xlabel(""), "x axis has numbers and no label"),
+        (lambda ax: ax.text(0.05, 0.8, "\u0915", **font()), "no font has '\u0915'"),
     ],
 )
 def test_lint_finds(draw: Callable[[Axes], object], finding: str) -> None:

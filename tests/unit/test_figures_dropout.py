@@ -1,61 +1,17 @@
-"""Hazards by session and tipping points: what is drawn, said and lint-free."""
+"""Hazards by session and tipping points: what is drawn and said."""
 
 import numpy as np
 import pandas as pd
-import pytest
 
-from alliance_stats.datasets import example_study
 from alliance_stats.figures.caterpillar import caterpillar_figure
 from alliance_stats.figures.hazard import hazard_figure
-from alliance_stats.figures.tipping_point import tipping_point_figure
-from alliance_stats.ledger import RowLedger
-from alliance_stats.survival import DropoutSensitivity, discrete_hazard, endings
+from alliance_stats.survival import discrete_hazard
+from tests.figure_lint.cases.survival import hazard, sensitivity, tipping
 from tests.figure_lint.lint import lint
 
 
-def model(baseline: str = "dummies"):
-    rows = endings(example_study()).periods()
-    return discrete_hazard(
-        "1", rows, session="session", event="event", unit="family", baseline=baseline
-    )
-
-
-def sensitivity(slope: float = 0.1) -> DropoutSensitivity:
-    deltas = np.array([-10.0, -5.0, 0.0, 5.0, 10.0])
-    rng = np.random.default_rng(1)
-    return DropoutSensitivity(
-        term="arm",
-        deltas=deltas,
-        estimates=-1.0 + slope * deltas[:, None] + rng.normal(0, 0.1, 20),
-        variances=np.full((5, 20), 0.09),
-        df_complete=np.full(5, 60.0),
-        seen=pd.Series({"estimate": -1.0}),
-        n_seen=200,
-        n_unseen=40,
-        rows=RowLedger.start(pd.DataFrame({"x": [1]})),
-    )
-
-
-def tipping(slope: float = 0.1):
-    return tipping_point_figure(
-        sensitivity(slope),
-        estimate_label="Arms apart (points)",
-        shift_label="Shift of unseen scores (points)",
-    )
-
-
-@pytest.mark.parametrize("baseline", ["dummies", "spline"])
-def test_hazard_figure_has_no_finding(baseline: str) -> None:
-    assert lint(hazard_figure(model(baseline))) == []
-
-
-@pytest.mark.parametrize("slope", [0.1, 0.0])
-def test_tipping_point_figure_has_no_finding(slope: float) -> None:
-    assert lint(tipping(slope)) == []
-
-
 def test_hazard_figure_shows_the_curve_and_the_shares() -> None:
-    fit = model("spline")
+    fit = hazard("spline")
     report = hazard_figure(fit)
     pd.testing.assert_frame_equal(report.data, fit.curve())
     ax = report.figure.axes[0]
@@ -67,13 +23,13 @@ def test_hazard_figure_shows_the_curve_and_the_shares() -> None:
 
 
 def test_tipping_point_stands_where_the_limit_meets_zero() -> None:
-    report = tipping()
+    report = tipping(sensitivity())
     tips = sensitivity().tipping_points().set_index("direction")["delta"]
     assert np.isnan(tips["below 0"])
     drawn = [line for line in report.figure.axes[0].lines if line.get_gid() == "tipping point"]
     assert [line.get_xdata()[0] for line in drawn] == [tips["above 0"]]
     assert "no shift downwards to −10.0 overturns that; a shift upwards of" in report.caption
-    assert "no shift upwards to 10.0" in tipping(0.0).caption
+    assert "no shift upwards to 10.0" in tipping(sensitivity(0.0)).caption
 
 
 def test_therapists_on_the_hazard_scale_make_a_caterpillar() -> None:

@@ -11,7 +11,8 @@ from alliance_stats.figures.estimation import draw_groups, estimation_figure
 from alliance_stats.figures.swarm import swarm
 from alliance_stats.formatting import format_interval, format_number
 from alliance_stats.groups import compare_groups
-from tests.figure_lint.cases import scores
+from tests.figure_lint.cases import CASES
+from tests.figure_lint.cases.data import scores
 
 TWO = scores(("a", "b"))
 
@@ -126,3 +127,11 @@ def test_ordinal_outcomes_keep_their_categories() -> None:
     left = report.figure.axes[0]
     assert [label.get_text() for label in left.get_yticklabels()] == ["low", "mid", "high"]
     assert "median category" in report.caption
+
+
+def test_the_axis_holds_means_and_sds_that_reach_beyond_the_values() -> None:
+    ax = CASES["estimation, nearly equal"]().figure.axes[0]
+    low, high = ax.get_ylim()
+    sds = [line.get_ydata() for line in ax.lines if line.get_gid() == "sd"]
+    assert len(sds) == 2
+    assert all(low < start and end < high for start, end in sds)

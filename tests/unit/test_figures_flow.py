@@ -9,7 +9,7 @@ from matplotlib.patches import Rectangle
 
 from alliance_stats.figures.flow import draw_flow, flow_figure, flow_height
 from alliance_stats.ledger import RowLedger
-from tests.figure_lint.cases import LONG, ledger
+from tests.figure_lint.cases.data import LONG, ledger
 
 
 def boxes(report_figure: Figure) -> list[Rectangle]:
@@ -42,8 +42,10 @@ def test_steps_that_set_nothing_aside_are_passed_over() -> None:
     data = pd.DataFrame({"x": [1, 2]})
     _, rows = RowLedger.start(data).keep(data, [True, True], reason="nothing")
     report = flow_figure(rows)
-    assert len(boxes(report.figure)) == 1
-    assert "2 rows of 2 were used." in report.caption
+    assert len(boxes(report.figure)) == 2
+    words = [text.get_text() for text in report.figure.axes[0].texts]
+    assert words == ["", "Came in: 2 rows", "Used: 2 rows"]  # the arrow has no words
+    assert "2 rows of 2 were used, none set aside." in report.caption
 
 
 def test_boxes_never_overlap_and_hold_their_text() -> None:

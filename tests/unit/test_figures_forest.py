@@ -1,7 +1,5 @@
 """Forest and funnel plots: what is drawn is what was given, on a scale that fits."""
 
-from functools import partial
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,7 +11,8 @@ from alliance_stats.figures.forest import draw_forest, forest_figure
 from alliance_stats.figures.funnel import funnel_figure
 from alliance_stats.formatting import format_bounded
 from alliance_stats.survival.cox import cox_ph
-from tests.figure_lint.cases import CASES, endings, hazard_ratios
+from tests.figure_lint.cases import CASES
+from tests.figure_lint.cases.data import endings, hazard_ratios
 
 THREE = hazard_ratios("a", "b", "c")
 STUDIES = pd.DataFrame({"estimate": [0.0, 0.5, 0.26], "std_error": [0.1, 0.1, 0.3]})
@@ -60,11 +59,28 @@ def test_a_row_without_an_interval_says_so_and_words_are_the_callers() -> None:
         estimate_label="Correlation (r)",
         method="as printed",
         scale="difference",
-        in_words=partial(format_bounded, digits=3),
+        in_words=format_bounded,
+        digits=3,
     )
     assert "a: .265 [.100, .400]; b: .300 (no interval)" in made.caption
     drawn = {text.get_text() for text in made.figure.axes[0].texts}
     assert {".265 [.100, .400]", ".300 (no interval)"} <= drawn
+
+
+def test_small_numbers_are_not_printed_as_no_effect() -> None:
+    frame = pd.DataFrame({"term": ["a", "b"], "estimate": [0.0004, 0.3]})
+    frame = frame.assign(conf_low=[0.00021, 0.004], conf_high=[0.00059, 0.6])
+    caption = report(frame, "difference").caption
+    assert "a: 0.0004 [0.0002, 0.0006]; b: 0.300 [0.004, 0.600]." in caption
+    ratios = pd.DataFrame({"term": ["a"], "estimate": [1.2], "conf_low": [1.004]})
+    assert "a: 1.200 [1.004, 1.400]" in report(ratios.assign(conf_high=1.4)).caption
+
+
+def test_no_end_of_an_interval_reaches_beyond_its_limit() -> None:
+    ax = CASES["forest, pooled"]().figure.axes[0]
+    lines = [line for line in ax.lines if line.get_gid() in {"interval", "prediction"}]
+    assert len(lines) == 13
+    assert {line.get_solid_capstyle() for line in lines} == {"butt"}
 
 
 def test_without_any_interval_none_is_named() -> None:

@@ -11,7 +11,8 @@ from alliance_stats.figures.raincloud import raincloud_figure
 from alliance_stats.figures.themes import theme_figure
 from alliance_stats.groups import compare_groups
 from alliance_stats.survival import cumulative_incidence
-from tests.figure_lint.cases import competing, prevalence, scores
+from tests.figure_lint.cases.data import competing, scores
+from tests.figure_lint.cases.groups import prevalence
 
 PREVALENCE = prevalence(("heard", "told"))
 

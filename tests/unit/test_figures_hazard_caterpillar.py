@@ -1,38 +1,13 @@
 """Therapists' hazards in order: what is drawn, counted, said and refused."""
 
 import numpy as np
-import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 
 from alliance_stats.errors import DataError
 from alliance_stats.figures import hazard_caterpillar_figure
-from alliance_stats.survival import DiscreteHazard, discrete_hazard
-from tests.figure_lint.cases.data import LONG, OTHER_SCRIPTS
-from tests.figure_lint.lint import lint
-
-COLUMNS = {"session": "session", "event": "event", "unit": "family"}
-
-
-def courses(
-    n_therapists: int = 20, *, sd: float = 0.9, names: tuple[str, ...] = ()
-) -> pd.DataFrame:
-    rng = np.random.default_rng(8)
-    rows = []
-    for t in range(n_therapists):
-        chance = -np.expm1(-np.exp(-1.5 + sd * rng.normal()))
-        name = names[t] if t < len(names) else f"T{t:03}"
-        for i in range(8):
-            for session in range(1, 6):
-                left = float(rng.random() < chance)
-                rows.append((name, f"F{t}-{i}", session, left))
-                if left:
-                    break
-    return pd.DataFrame(rows, columns=["therapist", "family", "session", "event"])
-
-
-def fitted(data: pd.DataFrame, **options: object) -> DiscreteHazard:
-    return discrete_hazard("1", data, **COLUMNS, **options)
+from tests.figure_lint.cases.survival import courses
+from tests.figure_lint.cases.survival import hazard_of_therapists as fitted
 
 
 def test_it_draws_the_predicted_effects_as_ratios_with_what_was_seen() -> None:
@@ -55,16 +30,6 @@ def test_it_draws_the_predicted_effects_as_ratios_with_what_was_seen() -> None:
     assert f"{drawn['n_event'].iloc[0]} of 8 families" in report.caption
     assert "Median hazard ratio between two drawn at random" in report.caption
     assert f"{first} ({drawn['n_event'].iloc[0]} of 8)" in [text.get_text() for text in ax.texts]
-
-
-@pytest.mark.parametrize(
-    "data",
-    [courses(), courses(200), courses(names=(LONG, *OTHER_SCRIPTS)), courses(6), courses(46)],
-    ids=["twenty", "two hundred", "hard names", "six", "nameless"],
-)
-def test_it_has_no_finding(data: pd.DataFrame) -> None:
-    report = hazard_caterpillar_figure(fitted(data), group="therapist", units_label="families")
-    assert lint(report) == []
 
 
 def test_odds_are_called_odds_and_nodes_are_named() -> None:

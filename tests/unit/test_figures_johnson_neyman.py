@@ -1,34 +1,11 @@
 """Johnson-Neyman plots draw the band, the bounds and the data, and say the regions."""
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from alliance_stats.figures.johnson_neyman import johnson_neyman_figure
-from alliance_stats.figures.report import ReportFigure
-from alliance_stats.multilevel import JohnsonNeyman, johnson_neyman, lmm
+from tests.figure_lint.cases.models import moderated
+from tests.figure_lint.cases.models import regions as figure
 from tests.figure_lint.lint import lint
-
-
-def moderated(interaction: float = 0.5, *, control: str = "none") -> JohnsonNeyman:
-    rng = np.random.default_rng(4)
-    unit = np.repeat(np.arange(24), 8)
-    m = np.round(rng.normal(size=24), 1)[unit]
-    x = rng.normal(size=len(unit))
-    y = interaction * x * m + rng.normal(size=24)[unit] + rng.normal(size=len(unit))
-    data = pd.DataFrame({"y": y, "x": x, "m": m, "unit": unit})
-    fit = lmm("y ~ x * m + (1 | unit)", data)
-    return johnson_neyman(fit, "x", moderator="m", unit="unit", control=control)
-
-
-def figure(result: JohnsonNeyman, moderator: str = "Experience (years)") -> ReportFigure:
-    return johnson_neyman_figure(
-        result,
-        effect_label="Symptoms per point of alliance",
-        moderator_label=moderator,
-        units="therapists",
-    )
-
 
 RESULT = moderated()
 

@@ -10,7 +10,8 @@ from alliance_stats.figures.caterpillar import caterpillar_figure
 from alliance_stats.figures.residuals import normal_quantiles, residual_figure
 from alliance_stats.figures.slopes import slopes_figure
 from alliance_stats.figures.variance_partition import variance_partition_figure
-from tests.figure_lint.cases import CASES, fitted
+from tests.figure_lint.cases import CASES
+from tests.figure_lint.cases.models import fitted
 
 MODEL = fitted()
 SHARES = pd.DataFrame(
@@ -87,7 +88,8 @@ def test_residual_panels_hold_the_models_values() -> None:
     drawn = next(line for line in second.lines if line.get_gid() == "values")
     values = np.sort(rows["residual_standardised"])
     np.testing.assert_allclose(drawn.get_ydata(), (values - values.mean()) / values.std(ddof=1))
-    assert "outside the band; therapist: " in report.caption
+    assert "outside the band; Therapist: " in report.caption
+    assert "outside the band; Person of therapist: " in report.caption
     assert f"{len(rows)} rows" in report.note
 
 

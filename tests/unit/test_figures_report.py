@@ -75,7 +75,7 @@ def test_svg_holds_text_without_dates_and_with_a_fallback_font() -> None:
     assert ">Session<" in svg
     assert "costs $5, then $6" in svg
     assert "<dc:date>" not in svg
-    assert "font-family: 'DejaVu Sans', 'Verdana', sans-serif" in svg
+    assert "font-family: 'DejaVu Sans', Verdana, sans-serif" in svg
     assert 'role="img" aria-label="A line rises from 0 to 1 by &quot;role&quot;."' in svg
 
 

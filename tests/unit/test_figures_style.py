@@ -2,14 +2,15 @@
 
 import itertools
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 
 from alliance_stats.figures.axes import integer_ticks
-from alliance_stats.figures.style import SMALL, look, new_figure
-from alliance_stats.figures.text import spread, text_width, wrap
+from alliance_stats.figures.style import SMALL, look, new_figure, plain, styled
+from alliance_stats.figures.text import in_sentence, spread, text_width, wrap
 from tests.figure_lint.lint import contrast_ratio
 
 WHITE = np.ones(3)
@@ -87,3 +88,48 @@ def test_figures_are_not_pyplots() -> None:
     figure = new_figure(3.5, 2.0)
     assert isinstance(figure.add_subplot(), Axes)
     assert getattr(figure.canvas, "manager", None) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Alliance 5", "Alliance 5"),
+        ("costs $5", r"costs \$5"),
+        ("\u0639\u0627 (n = 3)", "\u200e\u0639\u0627\u200e (n = 3)"),
+        ("\u0639 \u0627: 1 of 7", "\u200e\u0639 \u0627\u200e: 1 of 7"),
+        ("no \u05d0 1 \u05d0", "no \u200e\u05d0\u200e 1 \u200e\u05d0\u200e"),
+    ],
+)
+def test_names_read_from_right_to_left_stand_between_marks(text: str, shown: str) -> None:
+    assert plain(text) == shown
+
+
+def test_marks_take_no_room() -> None:
+    assert text_width(plain("\u0639\u0627")) == pytest.approx(text_width("\u0639\u0627"), abs=0.1)
+
+
+def test_a_no_break_space_holds_words_together() -> None:
+    assert wrap("one two", text_width("one t")) == ["one", "two"]
+    assert wrap("a one\u00a0two", text_width("one two")) == ["a", "one\u00a0two"]
+
+
+@pytest.mark.parametrize(
+    ("label", "inside"),
+    [("Alliance (1–7)", "alliance (1–7)"), ("WAI score", "WAI score"), ("x", "x"), ("", "")],
+)
+def test_labels_inside_of_sentences(label: str, inside: str) -> None:
+    assert in_sentence(label) == inside
+
+
+def test_the_style_holds_within_a_function_and_leaves_the_callers_alone() -> None:
+    @styled
+    def family() -> list[str]:
+        """Return the family."""
+        return list(mpl.rcParams["font.family"])
+
+    with mpl.rc_context({"font.family": "serif"}):
+        assert family()[0] == "DejaVu Sans"
+        assert family()[0] == "DejaVu Sans"  # and once more
+        assert mpl.rcParams["font.family"] == ["serif"]
+    assert family.__name__ == "family"
+    assert family.__doc__ == "Return the family."

@@ -11,7 +11,7 @@ from alliance_stats.figures.survival import (
     kaplan_meier_figure,
 )
 from alliance_stats.survival.kaplan_meier import KaplanMeier, kaplan_meier
-from tests.figure_lint.cases import endings
+from tests.figure_lint.cases.data import endings
 from tests.parity.reference import r_data
 
 FOUR = pd.DataFrame({"time": [2.0, 3.0, 3.0, 5.0], "event": [1, 0, 1, 1]})

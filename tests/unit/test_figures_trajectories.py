@@ -15,7 +15,7 @@ from alliance_stats.figures.trajectories import (
     draw_trajectories,
     trajectory_figure,
 )
-from tests.figure_lint.cases import WAI, ratings
+from tests.figure_lint.cases.data import WAI, ratings
 
 SOLVER = 1e-12  # both sides are a mean and a sum of squares; only the order of summing differs
 
@@ -165,6 +165,23 @@ def test_numbers_under_neighbouring_sessions_do_not_touch() -> None:
         assert len(boxes) >= 3
         assert max(len(label.get_text().split("\n")[1]) for label in ax.get_xticklabels()) == 4
         assert all(left.x1 + 2 < right.x0 for left, right in pairwise(boxes))
+
+
+def test_the_clock_is_the_callers_and_its_few_times_are_the_ticks() -> None:
+    data = ratings(("child",), sessions=5)
+    data["session"] = data["session"].map({1: 0, 2: 2, 3: 3, 4: 5, 5: 8})
+    report = trajectory_figure(
+        data, session="session", score="alliance", person="person", session_label="Month"
+    )
+    first = data.loc[data["session"] == 0, "alliance"].mean()
+    assert "by month. Thin lines are persons" in report.caption
+    assert f"Mean {first:.2f} at month 0 and" in report.caption
+    assert "rated at that month" in report.caption
+    assert "against month" in report.alt
+    assert "session" not in f"{report.caption} {report.alt} {report.note}"
+    assert report.figure.get_supxlabel() == "Month, and under it the number of ratings"
+    ticks = [label.get_text().split("\n")[0] for label in report.figure.axes[0].get_xticklabels()]
+    assert ticks == ["0", "2", "3", "5", "8"]
 
 
 def test_panels_keep_one_scale() -> None:

@@ -1,0 +1,172 @@
+"""What a fitted model says: effects, variances, units, regions, checks."""
+
+import numpy as np
+import pandas as pd
+
+from alliance_stats.family import APIM, OneWithMany, apim, one_with_many
+from alliance_stats.figures import (
+    ReportFigure,
+    actor_partner_figure,
+    caterpillar_figure,
+    johnson_neyman_figure,
+    one_with_many_figure,
+    residual_figure,
+    slopes_figure,
+    variance_partition_figure,
+)
+from alliance_stats.multilevel import JohnsonNeyman, LinearMixedModel, johnson_neyman, lmm
+from tests.figure_lint.cases.data import EASTERN, LONG, OTHER_SCRIPTS, ratings
+
+
+def fitted(
+    *, therapists: int = 8, random: str = "(1 | therapist/person)", times: float = 1.0
+) -> LinearMixedModel:
+    data = ratings(therapists=therapists)
+    data["alliance"] *= times
+    return lmm(f"alliance ~ session + {random}", data)
+
+
+def shares(*groups: str) -> ReportFigure:
+    share = np.arange(1, len(groups) + 1) / np.arange(1, len(groups) + 1).sum()
+    frame = pd.DataFrame({"group": groups, "estimate": share})
+    frame["conf_low"], frame["conf_high"] = share / 2, np.minimum(share * 1.4, 1.0)
+    frame.loc[0, ["conf_low", "conf_high"]] = np.nan
+    return variance_partition_figure(
+        frame, outcome_label="alliance", method="REML; parametric bootstrap, 1,000 draws, seed 1"
+    )
+
+
+def slopes(*terms: str, times: float = 1.0) -> ReportFigure:
+    slope = times * np.linspace(-0.4, -1.1, len(terms))
+    frame = pd.DataFrame({"term": terms, "estimate": slope, "reach": 0.4 + (slope / times) ** 2})
+    frame["conf_low"], frame["conf_high"] = slope - 0.3 * times, slope + 0.3 * times
+    return slopes_figure(
+        frame,
+        predictor_label="alliance (WAI points)",
+        outcome_label="symptoms (0–100)",
+        method="Linear mixed model, Satterthwaite df",
+    )
+
+
+def moderated(
+    interaction: float = 0.5, *, control: str = "none", times: float = 1.0
+) -> JohnsonNeyman:
+    """Return where an invented effect can be told from zero, its moderator multiplied."""
+    rng = np.random.default_rng(4)
+    unit = np.repeat(np.arange(24), 8)
+    m = np.round(rng.normal(size=24), 1)[unit]
+    x = rng.normal(size=len(unit))
+    y = interaction * x * m + rng.normal(size=24)[unit] + rng.normal(size=len(unit))
+    data = pd.DataFrame({"y": y, "x": x, "m": times * m, "unit": unit})
+    fit = lmm("y ~ x * m + (1 | unit)", data)
+    return johnson_neyman(fit, "x", moderator="m", unit="unit", control=control)
+
+
+def regions(result: JohnsonNeyman, moderator: str = "Experience (years)") -> ReportFigure:
+    return johnson_neyman_figure(
+        result,
+        effect_label="Symptoms per point of alliance",
+        moderator_label=moderator,
+        units="therapists",
+    )
+
+
+def therapists(n: int = 12) -> pd.DataFrame:
+    """Return invented ratings by clients and their therapists, a row a dyad."""
+    rng = np.random.default_rng(2)
+    t = rng.multivariate_normal([0, 0], [[0.5, 0.2], [0.2, 0.5]], n)
+    y = 5 + t[:, None] + rng.normal(0, 1, (n, 4, 2)) + rng.normal(0, 0.6, (n, 4, 1))
+    y = y.reshape(-1, 2)
+    return pd.DataFrame(
+        {"t": np.repeat(np.arange(n), 4), "c": np.arange(4 * n), "by_c": y[:, 0], "by_t": y[:, 1]}
+    )
+
+
+def many() -> OneWithMany:
+    return one_with_many(
+        therapists(), therapist="t", client="c", by_client="by_c", by_therapist="by_t"
+    )
+
+
+def couples(roles: tuple[str, str] = ("child", "mother")) -> APIM:
+    rng = np.random.default_rng(4)
+    data = pd.DataFrame({"dyad": np.repeat(np.arange(30), 2), "role": list(roles) * 30})
+    data["x"] = rng.normal(size=60)
+    data["y"] = 0.5 * data["x"] + rng.normal(size=60)
+    return apim(data, dyad="dyad", member="role", outcome="y", predictors="x")
+
+
+def named(units: str) -> LinearMixedModel:
+    """Fit a model whose therapists bear the name `units`, their number in it."""
+    data = ratings(therapists=4)
+    number = data["therapist"].str[1:]
+    return lmm(
+        "alliance ~ session + (1 | therapist)",
+        data.assign(therapist=[units.format(n) for n in number]),
+    )
+
+
+CASES = {
+    caterpillar_figure: {
+        "caterpillar": lambda: caterpillar_figure(fitted(), group="therapist"),
+        "caterpillar, 200 therapists": lambda: caterpillar_figure(
+            fitted(therapists=200, random="(1 | therapist)"), group="therapist"
+        ),
+        "caterpillar, long names": lambda: caterpillar_figure(
+            named(LONG + " {}"), group="therapist", effect_label=LONG
+        ),
+        "caterpillar, eastern names": lambda: caterpillar_figure(
+            named(EASTERN[0] + "{}"), group="therapist"
+        ),
+        "caterpillar, huge": lambda: caterpillar_figure(fitted(times=1e7), group="therapist"),
+        "caterpillar, tiny": lambda: caterpillar_figure(fitted(times=1e-5), group="therapist"),
+    },
+    residual_figure: {
+        "residuals": lambda: residual_figure(fitted(), outcome_label="alliance (WAI points)"),
+        "residuals, slopes": lambda: residual_figure(
+            fitted(random="(1 + session | therapist) + (1 | person)"),
+            outcome_label="alliance (WAI)",
+        ),
+        "residuals, long label": lambda: residual_figure(fitted(), outcome_label=LONG),
+        "residuals, huge": lambda: residual_figure(fitted(times=1e7), outcome_label="alliance"),
+    },
+    variance_partition_figure: {
+        "variance": lambda: shares("therapist", "family", "person", "session (residual)"),
+        "variance, one level": lambda: shares("residual"),
+        "variance, long and other names": lambda: shares(LONG, *OTHER_SCRIPTS),
+        "variance, eastern names": lambda: shares(*EASTERN),
+    },
+    slopes_figure: {
+        "slopes": lambda: slopes("within persons", "between persons"),
+        "slopes, many": lambda: slopes("a", LONG, *OTHER_SCRIPTS, "b"),
+        "slopes, eastern names": lambda: slopes(*EASTERN),
+        "slopes, huge": lambda: slopes("within", "between", times=1e7),
+        "slopes, tiny": lambda: slopes("within", "between", times=1e-5),
+    },
+    johnson_neyman_figure: {
+        "regions": lambda: regions(moderated()),
+        "regions, none": lambda: regions(moderated(0.0)),
+        "regions, strong": lambda: regions(moderated(3.0, control="fdr")),
+        "regions, long name": lambda: regions(moderated(), LONG),
+        "regions, eastern name": lambda: regions(moderated(3.0), EASTERN[3]),
+        "regions, huge": lambda: regions(moderated(times=1e7)),
+        "regions, tiny": lambda: regions(moderated(times=1e-5)),
+    },
+    one_with_many_figure: {
+        "one with many": lambda: one_with_many_figure(many()),
+        "one with many, intervals": lambda: one_with_many_figure(
+            many(), intervals=many().bootstrap(seed=1, n=20)
+        ),
+    },
+    actor_partner_figure: {
+        "actor and partner": lambda: actor_partner_figure(
+            couples(), outcome_label="Points per point"
+        ),
+        "actor and partner, long roles": lambda: actor_partner_figure(
+            couples((LONG, "x")), outcome_label="Points per point"
+        ),
+        "actor and partner, eastern roles": lambda: actor_partner_figure(
+            couples(EASTERN[:2]), outcome_label=EASTERN[3]
+        ),
+    },
+}

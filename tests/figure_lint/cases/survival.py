@@ -1,0 +1,152 @@
+"""Time to an ending: curves, competing endings, hazards, tipping points."""
+
+import numpy as np
+import pandas as pd
+
+from alliance_stats.datasets import example_study
+from alliance_stats.figures import (
+    ReportFigure,
+    cumulative_incidence_figure,
+    hazard_caterpillar_figure,
+    hazard_figure,
+    kaplan_meier_figure,
+    tipping_point_figure,
+)
+from alliance_stats.ledger import RowLedger
+from alliance_stats.survival import (
+    DiscreteHazard,
+    DropoutSensitivity,
+    cumulative_incidence,
+    discrete_hazard,
+    kaplan_meier,
+)
+from alliance_stats.survival import endings as endings_of
+from tests.figure_lint.cases.data import EASTERN, LONG, OTHER_SCRIPTS, competing, endings
+
+FOUR = ("a", LONG, "usual", OTHER_SCRIPTS[0])
+
+
+def survival(data: pd.DataFrame, *, strata: str | None = "group") -> ReportFigure:
+    return kaplan_meier_figure(kaplan_meier(data, time="time", event="event", strata=strata))
+
+
+def incidence(data: pd.DataFrame) -> ReportFigure:
+    return cumulative_incidence_figure(
+        cumulative_incidence(data, time="time", event="ending", strata="group")
+    )
+
+
+def hazard(baseline: str = "dummies") -> DiscreteHazard:
+    rows = endings_of(example_study()).periods()
+    return discrete_hazard(
+        "1", rows, session="session", event="event", unit="family", baseline=baseline
+    )
+
+
+def courses(
+    n_therapists: int = 20, *, sd: float = 0.9, names: tuple[str, ...] = ()
+) -> pd.DataFrame:
+    """Return invented courses of eight families a therapist, a row a family and session."""
+    rng = np.random.default_rng(8)
+    rows = []
+    for t in range(n_therapists):
+        chance = -np.expm1(-np.exp(-1.5 + sd * rng.normal()))
+        name = names[t] if t < len(names) else f"T{t:03}"
+        for i in range(8):
+            for session in range(1, 6):
+                left = float(rng.random() < chance)
+                rows.append((name, f"F{t}-{i}", session, left))
+                if left:
+                    break
+    return pd.DataFrame(rows, columns=["therapist", "family", "session", "event"])
+
+
+def hazard_of_therapists(data: pd.DataFrame, **options: object) -> DiscreteHazard:
+    return discrete_hazard("1", data, session="session", event="event", unit="family", **options)
+
+
+def hazards(data: pd.DataFrame) -> ReportFigure:
+    model = hazard_of_therapists(data)
+    return hazard_caterpillar_figure(model, group="therapist", units_label="families")
+
+
+def sensitivity(slope: float = 0.1, *, times: float = 1.0) -> DropoutSensitivity:
+    """Return an invented sensitivity analysis, estimates multiplied by `times`."""
+    deltas = np.array([-10.0, -5.0, 0.0, 5.0, 10.0])
+    rng = np.random.default_rng(1)
+    return DropoutSensitivity(
+        term="arm",
+        deltas=deltas,
+        estimates=times * (-1.0 + slope * deltas[:, None] + rng.normal(0, 0.1, 20)),
+        variances=np.full((5, 20), 0.09) * times**2,
+        df_complete=np.full(5, 60.0),
+        seen=pd.Series({"estimate": -1.0 * times}),
+        n_seen=200,
+        n_unseen=40,
+        rows=RowLedger.start(pd.DataFrame({"x": [1]})),
+    )
+
+
+def tipping(
+    result: DropoutSensitivity,
+    *,
+    estimate_label: str = "Arms apart (points)",
+    shift_label: str = "Shift of unseen scores (points)",
+) -> ReportFigure:
+    return tipping_point_figure(result, estimate_label=estimate_label, shift_label=shift_label)
+
+
+CASES = {
+    kaplan_meier_figure: {
+        "survival": lambda: survival(endings(("trauma-informed", "usual"))),
+        "survival, one group": lambda: survival(endings(("all",)), strata=None),
+        "survival, all censored": lambda: survival(endings(("a", "b")).assign(event=0)),
+        "survival, none censored": lambda: survival(endings(("a", "b")).assign(event=1)),
+        "survival, n = 1": lambda: survival(endings(("a",)).head(1)),
+        "survival, thousands": lambda: survival(endings(("a", "b"), 3000)),
+        "survival, eight groups": lambda: survival(endings((*FOUR, *OTHER_SCRIPTS[1:], "y", "z"))),
+        "survival, eastern names": lambda: survival(endings(EASTERN)),
+        "survival, all leave at once": lambda: survival(
+            endings(("a", "b")).assign(time=3.0, event=1)
+        ),
+        "survival, short clock": lambda: survival(
+            endings(("a", "b")).assign(time=lambda d: d.time / 90)
+        ),
+        "survival, long clock": lambda: survival(
+            endings(("a", "b")).assign(time=lambda d: d.time * 1000)
+        ),
+    },
+    cumulative_incidence_figure: {
+        "incidence": lambda: incidence(competing(("trauma-informed", "usual"))),
+        "incidence, one group": lambda: incidence(competing(("all",))),
+        "incidence, long and other names": lambda: incidence(
+            competing(FOUR, (LONG, OTHER_SCRIPTS[1]))
+        ),
+        "incidence, eastern names": lambda: incidence(competing(EASTERN[:2], EASTERN[2:])),
+    },
+    hazard_figure: {
+        "hazard": lambda: hazard_figure(hazard()),
+        "hazard, spline": lambda: hazard_figure(hazard("spline")),
+        "hazard, long labels": lambda: hazard_figure(hazard(), time_label=LONG, event_label=LONG),
+        "hazard, eastern labels": lambda: hazard_figure(
+            hazard(), time_label=EASTERN[1], event_label=EASTERN[0]
+        ),
+    },
+    hazard_caterpillar_figure: {
+        "hazards of twenty therapists": lambda: hazards(courses()),
+        "hazards of two hundred therapists": lambda: hazards(courses(200)),
+        "hazards, long and other names": lambda: hazards(courses(names=(LONG, *OTHER_SCRIPTS))),
+        "hazards, eastern names": lambda: hazards(courses(names=EASTERN)),
+        "hazards of six therapists": lambda: hazards(courses(6)),
+        "hazards of too many to name": lambda: hazards(courses(46)),
+    },
+    tipping_point_figure: {
+        "tipping point": lambda: tipping(sensitivity()),
+        "no tipping point": lambda: tipping(sensitivity(0.0)),
+        "tipping point, long labels": lambda: tipping(
+            sensitivity(), estimate_label=LONG, shift_label=EASTERN[3]
+        ),
+        "tipping point, huge": lambda: tipping(sensitivity(times=1e7)),
+        "tipping point, tiny": lambda: tipping(sensitivity(times=1e-5)),
+    },
+}
