@@ -53,8 +53,8 @@ class GroupComparison:
     comparisons
         A record an outcome.
     rows
-        With one outcome its ledger; with several, the rows that have any of them: each outcome's
-        own is ``comparison["outcome"].outcome.rows``.
+        With one outcome its ledger; with several, the rows that any of them uses: each outcome's
+        own steps are in :meth:`ledgers`.
     """
 
     group: str
@@ -118,11 +118,22 @@ class GroupComparison:
             ]
         )
 
+    def ledgers(self) -> pd.DataFrame:
+        """Return one row an outcome and step: ``outcome, reason, rows_set_aside, rows_left``...
+
+        Each outcome uses its own complete cases (complete pairs, where they are matched).
+        """
+        tables = [c.outcome.rows.tidy().assign(outcome=c.outcome.name) for c in self.comparisons]
+        frame = pd.concat(tables, ignore_index=True)
+        return frame[["outcome", *(c for c in frame.columns if c != "outcome")]]
+
     def pairwise(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return one row an outcome and pair of groups, for more than two groups.
 
         Games-Howell after Welch's analysis of variance, Tukey-Kramer after analysis of variance
-        and covariance (simultaneous intervals), Mann-Whitney or Fisher with Holm's correction else.
+        and covariance: ``p_value`` and interval hold for all pairs together. Else Mann-Whitney,
+        Fisher or the mixed model: those of one pair, with ``p_holm`` for all. No p-value here is
+        corrected for several outcomes.
         """
         tables = [pairwise_table(c.outcome, c.finding, conf_level) for c in self.comparisons]
         return pd.concat(tables, ignore_index=True)
@@ -279,8 +290,10 @@ def compare_outcomes(
         comparisons.append(_compare(outcome, asked.get(name, "auto"), options))
     rows = comparisons[0].outcome.rows
     if len(names) > 1:
-        observed = samples.data[names].notna().any(axis=1)
-        _, rows = samples.rows.keep(samples.data, observed, reason="every outcome is missing")
+        used = np.zeros(len(samples.data), dtype=bool)
+        for one in comparisons:
+            used[one.outcome.places] = True
+        _, rows = samples.rows.keep(samples.data, used, reason="complete for none of the outcomes")
     return GroupComparison(samples.group_column, samples.labels, tuple(comparisons), rows)
 
 

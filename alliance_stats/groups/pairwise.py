@@ -28,8 +28,9 @@ def pairwise_table(outcome: Outcome, finding: Finding, conf_level: float) -> pd.
 
     Welch's analysis of variance: Games & Howell (1976), doi:10.3102/10769986001002113. Analysis of
     (co)variance: Tukey-Kramer. Kruskal-Wallis and permutation: Mann-Whitney, Fisher for 0/1
-    outcomes; the mixed model: its own contrasts. The latter three with Holm's correction; their
-    intervals are not simultaneous, and `method` says so.
+    outcomes; the mixed model: its own contrasts. Of the latter three, ``p_value`` and the interval
+    are those of one pair and ``p_holm`` is corrected over the outcome's pairs; of the former,
+    both hold for all pairs together and there is no ``p_holm``. `method` says which.
     """
     check_conf_level(conf_level)
     if len(outcome.labels) < 3:
@@ -52,7 +53,7 @@ def _games_howell(outcome: Outcome, conf_level: float) -> list[dict[str, object]
         error, df = welch_df(x, y)
         rows.append(
             _studentised(outcome, (i, j), (float(x.mean() - y.mean()), error, df), conf_level)
-            | {"method": "Games-Howell"}
+            | {"method": _jointly("Games-Howell", outcome)}
         )
     return rows
 
@@ -67,7 +68,7 @@ def _tukey(outcome: Outcome, conf_level: float) -> list[dict[str, object]]:
         error = math.sqrt(mean_square * (1.0 / x.size + 1.0 / y.size))
         rows.append(
             _studentised(outcome, (i, j), (float(x.mean() - y.mean()), error, df), conf_level)
-            | {"method": "Tukey-Kramer"}
+            | {"method": _jointly("Tukey-Kramer", outcome)}
         )
     return rows
 
@@ -79,15 +80,13 @@ def _tukey_adjusted(outcome: Outcome, conf_level: float) -> list[dict[str, objec
         error = math.sqrt(covariance[i, i] + covariance[j, j] - 2.0 * covariance[i, j])
         rows.append(
             _studentised(outcome, (i, j), (float(means[i] - means[j]), error, df), conf_level)
-            | {"method": "Tukey-Kramer, baseline-adjusted"}
+            | {"method": _jointly("Tukey-Kramer, baseline-adjusted", outcome)}
         )
     return rows
 
 
 def _by_ranks(outcome: Outcome, conf_level: float) -> list[dict[str, object]]:
-    test, name = (mann_whitney, "Mann-Whitney with Holm's correction")
-    if outcome.kind == "binary":
-        test, name = fisher, "Fisher with Holm's correction"
+    test, name = (fisher, "Fisher") if outcome.kind == "binary" else (mann_whitney, "Mann-Whitney")
     rows = []
     for i, j in combinations(range(len(outcome.labels)), 2):
         pair = outcome.between(i, j)
@@ -107,7 +106,7 @@ def _by_ranks(outcome: Outcome, conf_level: float) -> list[dict[str, object]]:
                 "conf_high": high,
                 "p_value": finding.p_value,
                 "p_holm": math.nan,
-                "method": f"{name}; interval of one pair",
+                "method": _singly(name, outcome),
             }
         )
     return rows
@@ -128,7 +127,7 @@ def _by_mixed_model(outcome: Outcome, conf_level: float) -> list[dict[str, objec
         _names(outcome, pair)
         | {"estimand": "mean difference"}
         | {name: float(row[name]) for name in kept}
-        | {"p_holm": math.nan, "method": "mixed model with Holm's correction; interval of one pair"}
+        | {"p_holm": math.nan, "method": _singly("mixed model", outcome)}
         for pair, (_, row) in zip(pairs, found.iterrows(), strict=True)
     ]
 
@@ -157,6 +156,18 @@ def _studentised(
         "hedges_g_low": g.conf_low,
         "hedges_g_high": g.conf_high,
     }
+
+
+def _jointly(name: str, outcome: Outcome) -> str:
+    return f"{name} (p and interval hold for all {_n_pairs(outcome)} pairs together)"
+
+
+def _singly(name: str, outcome: Outcome) -> str:
+    return f"{name} (p and interval of one pair; p_holm for all {_n_pairs(outcome)})"
+
+
+def _n_pairs(outcome: Outcome) -> int:
+    return math.comb(len(outcome.labels), 2)
 
 
 def _names(outcome: Outcome, pair: tuple[int, int]) -> dict[str, object]:

@@ -85,9 +85,10 @@ class Outcome:
 
     Attributes
     ----------
-    values, group
-        Outcome (category numbers where ordinal, 0/1 where binary) and group, one entry a row.
-        In a paired design rows are sorted by pair, each pair's first group first.
+    values, group, places
+        Outcome (category numbers where ordinal, 0/1 where binary), group, and place among the
+        sample's rows, one entry a row. In a paired design rows are sorted by pair, each pair's
+        first group first.
     n_missing
         Per group, rows without this outcome (or without its baseline).
     categories
@@ -100,6 +101,7 @@ class Outcome:
     labels: tuple[str, ...]
     values: Array
     group: Codes
+    places: Codes
     n_missing: tuple[int, ...]
     baseline: Array | None
     cluster: Codes | None
@@ -135,6 +137,7 @@ class Outcome:
             labels=tuple(self.labels[g] for g in chosen),
             values=self.values[kept],
             group=np.where(self.group[kept] == first, 0, 1).astype(np.int64),
+            places=self.places[kept],
             n_missing=tuple(self.n_missing[g] for g in chosen),
             baseline=None if self.baseline is None else self.baseline[kept],
             cluster=None if self.cluster is None else self.cluster[kept],
@@ -176,6 +179,10 @@ def read_samples(
     for i, column in enumerate(nesting):
         outer = pd.Series(_within(data, nesting[:i]), index=data.index) if i else None
         check_spelling(data[column], kind="cluster", within=outer)
+    if paired is not None:
+        whole = _in_whole_pairs(data, paired, codes, labels)
+        data, rows = rows.keep(data, whole, reason="its pair has no case in the other group")
+        codes = codes[whole]
     return Samples(
         data=data,
         group_column=group,
@@ -183,7 +190,7 @@ def read_samples(
         labels=labels,
         cluster=group_codes(data[nesting[0]])[0] if nesting else None,
         inner=tuple(_within(data, nesting[: i + 1]) for i in range(1, len(nesting))),
-        pair=None if paired is None else _pair_codes(data, paired, codes, labels),
+        pair=None if paired is None else group_codes(data[paired])[0],
         baseline=baseline,
         rows=rows,
     )
@@ -215,6 +222,7 @@ def read_outcome(samples: Samples, name: str) -> Outcome:
         labels=samples.labels,
         values=values[order],
         group=samples.group[order],
+        places=order,
         n_missing=tuple(
             int((~observed[samples.group == g]).sum()) for g in range(len(samples.labels))
         ),
@@ -302,7 +310,10 @@ def _within(data: pd.DataFrame, columns: list[str]) -> Codes:
     return np.asarray(data.groupby(columns, observed=True, sort=True).ngroup(), dtype=np.int64)
 
 
-def _pair_codes(data: pd.DataFrame, paired: str, group: Codes, labels: tuple[str, ...]) -> Codes:
+def _in_whole_pairs(
+    data: pd.DataFrame, paired: str, group: Codes, labels: tuple[str, ...]
+) -> npt.NDArray[np.bool_]:
+    """Return which rows have their match in the other group; refuse what are no pairs."""
     if len(labels) != 2:
         raise DataError(
             f"paired='{paired}' needs exactly two groups to match; got {len(labels)}: "
@@ -317,4 +328,10 @@ def _pair_codes(data: pd.DataFrame, paired: str, group: Codes, labels: tuple[str
             f"A pair of '{paired}' has more than one row in the same group, in "
             f"{describe_rows(twice, data.index)}; a pair is one case of each group."
         )
-    return pairs
+    whole: npt.NDArray[np.bool_] = (np.bincount(pairs) == 2)[pairs]
+    if not whole.any():
+        raise DataError(
+            f"No value of '{paired}' stands in both groups, so nothing is matched. Give both cases "
+            "of a pair the same value, or leave paired= out."
+        )
+    return whole

@@ -216,6 +216,48 @@ def test_welch_anova_names_the_group_that_does_not_vary():
         compare_groups(data, outcomes="y", group="g")
 
 
+def test_several_outcomes_have_a_ledger_each_and_rows_that_any_uses():
+    data = pd.DataFrame(
+        {
+            "x": [1.0, 2, 4, 3, np.nan, 5, 7, 9],
+            "y": [1.0, np.nan, 4, 3, np.nan, 6, 7, 9],
+            "g": list("abababab"),
+            "pair": [1, 1, 2, 2, 3, 3, 4, 5],
+        }
+    )
+    comparison = compare_groups(data, outcomes=["x", "y"], group="g", paired="pair")
+    ledgers = comparison.ledgers()
+    last = ledgers.groupby("outcome").tail(1)
+    assert last[["outcome", "reason", "rows_set_aside", "rows_left"]].to_numpy().tolist() == [
+        ["x", "'x' is missing in one or both of a pair", 2, 4],
+        ["y", "'y' is missing in one or both of a pair", 4, 2],
+    ]
+    steps = comparison.rows.tidy().set_index("reason")["rows_set_aside"]
+    assert steps["its pair has no case in the other group"] == 2  # nothing is missing there
+    assert steps["complete for none of the outcomes"] == 2
+    assert comparison.rows.n_used == 4
+
+
+def test_several_outcomes_with_a_baseline_count_the_rows_used():
+    data = pd.DataFrame(
+        {
+            "x": [1.0, 2, 4, 3, 5, np.nan],
+            "y": [2.0, 2, 5, np.nan, 5, 1],
+            "base": [1.0, 2, 2, 1, np.nan, 1],
+            "g": list("aaabbb"),
+        }
+    )
+    assert (
+        compare_groups(data, outcomes=["x", "y"], group="g", baseline="base", test={}).rows.n_used
+        == 5
+    )
+
+
+def test_pairs_that_match_nothing_are_refused(four):
+    with pytest.raises(DataError, match="No value of 'id' stands in both groups"):
+        compare_groups(four.assign(id=range(4)), outcomes="score", group="group", paired="id")
+
+
 def test_incomplete_pairs_are_set_aside_and_counted():
     data = pd.DataFrame(
         {

@@ -277,13 +277,14 @@ def test_bayes_factors_of_t_tests(members):
 def test_pairs_of_three_groups(members):
     three = members.assign(group=["a", "b", "c", "b"] * 5)
     for outcome, method in (
-        ("score", "Games-Howell"),
-        ("level", "Mann-Whitney with Holm's correction; interval of one pair"),
-        ("kept", "Fisher with Holm's correction; interval of one pair"),
+        ("score", "Games-Howell (p and interval hold for all 3 pairs together)"),
+        ("level", "Mann-Whitney (p and interval of one pair; p_holm for all 3)"),
+        ("kept", "Fisher (p and interval of one pair; p_holm for all 3)"),
     ):
         pairs = compare_groups(three, outcomes=outcome, group="group").pairwise()
         assert pairs["contrast"].tolist() == ["a - b", "a - c", "b - c"]
         assert (pairs["method"] == method).all()
+        assert ("p_holm" in pairs) == (outcome != "score")
     with pytest.raises(DataError, match="has two groups: its one pair stands in tidy"):
         compare_groups(members, outcomes="score", group="group").pairwise()
 
