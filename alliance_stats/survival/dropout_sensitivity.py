@@ -98,7 +98,8 @@ class DropoutSensitivity:
         -------
         DataFrame
             ``direction`` ("below 0", "above 0"), ``delta`` (NaN where the grid ends before the
-            finding is overturned) and ``searched_to``, the grid's end.
+            finding is overturned) and ``searched_to``, the grid's end (0 where no shift of that
+            direction was asked for).
         """
         table = self.tidy(conf_level=conf_level)
         at_zero = int(np.flatnonzero(self.deltas == 0.0)[0])
@@ -145,12 +146,7 @@ class DropoutSensitivity:
                 f"shift {format_number(row.delta)}: {format_number(row.estimate)}, 95% CI "
                 f"{interval}, {p_phrase(row.p_value)}"
             )
-        for row in self.tipping_points().itertuples():
-            lines.append(
-                f"Shifts {row.direction}: not overturned up to {format_number(row.searched_to)}"
-                if np.isnan(row.delta)
-                else f"Shifts {row.direction}: overturned from {format_number(row.delta)}"
-            )
+        lines += [_tip_in_words(*row) for row in self.tipping_points().to_numpy().tolist()]
         return "\n".join([*lines, str(self.rows)])
 
 
@@ -282,6 +278,14 @@ def _refuse_seen(model: LinearMixedModel, unseen: pd.DataFrame, response: str) -
             f"unseen: {describe_rows(twice, unseen.index)} equal rows whose outcome was seen; only "
             "what was not seen is imputed."
         )
+
+
+def _tip_in_words(direction: str, delta: float, searched_to: float) -> str:
+    if searched_to == 0.0:
+        return f"Shifts {direction}: none was tried"
+    if np.isnan(delta):
+        return f"Shifts {direction}: not overturned up to {format_number(searched_to)}"
+    return f"Shifts {direction}: overturned from {format_number(delta)}"
 
 
 def _first_crossing(deltas: Array, margin: Array) -> float:

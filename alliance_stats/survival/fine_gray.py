@@ -6,14 +6,24 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from alliance_stats.checks import check_frame, describe_rows, did_you_mean, require_columns
+from alliance_stats.checks import (
+    check_frame,
+    describe_rows,
+    did_you_mean,
+    require_columns,
+)
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line, two_sided_p, wald_interval
 from alliance_stats.formatting import format_interval, format_number, p_phrase, plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.cox_design import CoxDesign, cox_design, formula_variables
 from alliance_stats.survival.cox_fit import Convergence, refuse_flat, refuse_separated
-from alliance_stats.survival.intervals import Intervals, few_clusters_warning, read_intervals
+from alliance_stats.survival.intervals import (
+    Intervals,
+    few_clusters_warning,
+    read_intervals,
+    refuse_late_entry,
+)
 from alliance_stats.survival.lag_discipline import refuse_outcomes
 from alliance_stats.survival.subdistribution import Subdistribution, subdistribution
 
@@ -148,6 +158,7 @@ def fine_gray(
     event: Hashable,
     cause: object,
     censored: object | None = None,
+    entry: Hashable | None = None,
     cluster: Hashable | None = None,
     person: Hashable | None = None,
 ) -> FineGrayModel:
@@ -173,6 +184,11 @@ def fine_gray(
         As in :func:`cumulative_incidence`.
     cause
         The ending to model, a value of `event`.
+    entry
+        Column that is 0 throughout, as of :func:`endings` where all were seen from the start: units
+        seen from later on are refused, for their weights would need a model of entering as well
+        (Geskus 2011, doi:10.1111/j.1541-0420.2010.01420.x). Use :func:`cox_ph` with ``start=`` and
+        ``stop=`` for the hazard of the ending, :func:`cumulative_incidence` for its curve.
     cluster
         Column: units that are not independent.
     person
@@ -186,13 +202,14 @@ def fine_gray(
     Raises
     ------
     DataError
-        Several rows of a person (time-varying covariates), an unknown cause, impossible times, a
-        covariate that is the outcome itself (as in :func:`cox_ph`).
+        Several rows of a person (time-varying covariates), delayed entry, an unknown cause,
+        impossible times, a covariate that is the outcome itself (as in :func:`cox_ph`).
     NotIdentifiedError
         No ending of this cause, separation, covariates that do not vary.
     """
     if person is not None:
         _refuse_several_rows(data, person)
+    refuse_late_entry(data, entry, method="the Fine-Gray model")
     intervals = read_intervals(
         data, time=time, event=event, cluster=cluster, competing=True, censored=censored
     )

@@ -12,7 +12,12 @@ from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import format_number, p_phrase
 from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.interval_columns import read_labels
-from alliance_stats.survival.intervals import IntArray, Spells, read_intervals
+from alliance_stats.survival.intervals import (
+    IntArray,
+    Spells,
+    read_intervals,
+    refuse_late_entry,
+)
 
 __all__ = ["GrayTest", "gray_test"]
 
@@ -99,7 +104,8 @@ def gray_test(
     Parameters
     ----------
     data
-        A row a unit that can end.
+        A row a unit that can end, seen from the start (delayed entry is not allowed for, and units
+        of :func:`endings` with an ``entry`` above 0 are refused).
     time, event, censored
         As in :func:`cumulative_incidence`.
     group
@@ -116,12 +122,13 @@ def gray_test(
     Raises
     ------
     DataError
-        Fewer than two groups, impossible times, no ending at all.
+        Fewer than two groups, impossible times, delayed entry, no ending at all.
     NotIdentifiedError
         An ending for which the groups were never at risk together.
     """
     if rho < 0:
         raise ValueError(f"rho must be 0 or above; got {rho}.")
+    refuse_late_entry(data, None, method="Gray's test")
     intervals = read_intervals(
         data,
         time=time,

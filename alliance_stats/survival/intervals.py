@@ -12,6 +12,8 @@ import pandas as pd
 
 from alliance_stats.checks import (
     check_frame,
+    describe_rows,
+    finite_or_missing,
     group_codes,
     require_columns,
 )
@@ -35,6 +37,7 @@ __all__ = [
     "few_clusters_warning",
     "missing_reason",
     "read_intervals",
+    "refuse_late_entry",
     "refuse_single_clusters",
 ]
 
@@ -193,6 +196,23 @@ def missing_reason(column: Hashable, n_event: int, *, event: str = "the event") 
     """Return why rows were set aside, with the events that went with them."""
     lost = f", {n_event} of them with {event}" if n_event else ""
     return f"'{column}' missing{lost}"
+
+
+def refuse_late_entry(data: pd.DataFrame, entry: Hashable | None, *, method: str) -> None:
+    """Refuse units seen from later on, also where `endings` says so and nobody asked."""
+    if entry is None and {"first_session", "entry"} <= set(check_frame(data).columns):
+        entry = "entry"
+    if entry is None:
+        return
+    require_columns(check_frame(data), [entry])
+    late = finite_or_missing(data, entry) > 0.0
+    if late.any():
+        raise DataError(
+            f"Column '{entry}' is above 0 in {describe_rows(late, data.index)}: {method} takes "
+            "units seen from the start, and these could not have been seen to leave before. For "
+            "the hazard of the ending use cox_ph with start= and stop=; for its curve, "
+            "cumulative_incidence with entry=."
+        )
 
 
 def refuse_single_clusters(intervals: Intervals, cluster: Hashable | None) -> None:

@@ -8,6 +8,7 @@ from alliance_stats.survival import (
     concordance,
     cox_ph,
     fine_gray,
+    gray_test,
     proportional_hazards_test,
     schoenfeld_residuals,
 )
@@ -265,6 +266,23 @@ def test_fine_gray_refuses() -> None:
     holed = data.assign(alliance=data["alliance"].where(data["ending"] != 1))
     with pytest.raises(NotIdentifiedError, match="ended as '1'"):
         fine_gray("alliance", holed, **columns, cause=1)
+
+
+def test_units_seen_later_are_refused_where_the_method_has_no_entry() -> None:
+    data = PERSONS.assign(
+        ending=np.where(PERSONS["left"] == 1, PERSONS["time"] % 2 + 1, 0), entry=0.0
+    )
+    columns = {"time": "time", "event": "ending"}
+    known = fine_gray("alliance", data, **columns, cause=1)
+    assert_allclose(fine_gray("alliance", data, **columns, cause=1, entry="entry").beta, known.beta)
+    late = data.assign(entry=np.where(data.index == 3, 0.5, 0.0))
+    with pytest.raises(DataError, match="'entry' is above 0 in row 3: the Fine-Gray model takes"):
+        fine_gray("alliance", late, **columns, cause=1, entry="entry")
+    # as `endings` makes them, nobody has to ask
+    with pytest.raises(DataError, match="units seen from the start"):
+        fine_gray("alliance", late.assign(first_session=1), **columns, cause=1)
+    with pytest.raises(DataError, match="Gray's test takes units seen from the start"):
+        gray_test(late.assign(first_session=1), **columns, group="role")
 
 
 def test_fine_gray_speaks() -> None:

@@ -128,6 +128,20 @@ def test_shifts_move_the_estimate_in_a_line_and_the_tipping_point_is_where_the_l
     assert "Shifts above 0: overturned from" in found.summary()
 
 
+def test_a_direction_that_was_not_asked_for_is_not_said_to_hold(
+    model: LinearMixedModel, unseen: pd.DataFrame
+) -> None:
+    one_sided = dropout_sensitivity(
+        model, unseen, term="time:arm", deltas=[1, 2], seed=7, m=2, shift="arm"
+    )
+    lines = one_sided.summary().splitlines()
+    assert "Shifts below 0: none was tried" in lines
+    assert any(line.startswith("Shifts above 0: ") for line in lines)
+    below = one_sided.tipping_points().set_index("direction").loc["below 0"]
+    assert np.isnan(below["delta"])
+    assert below["searched_to"] == 0.0
+
+
 def test_pooling_equals_mice() -> None:
     """Five estimates pooled by mice: ``pool.scalar(Q, U, n = 41, k = 1)``: 40 df complete."""
     Q = np.array([[1.2, 1.5, 0.9, 1.4, 1.1]])
