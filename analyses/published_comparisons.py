@@ -132,7 +132,7 @@ def _limits(row: pd.Series) -> str:
 
 def _forest(found: pd.DataFrame) -> ReportFigure:
     return forest_figure(
-        found.assign(term=found["label"].map(FAMILIES))[
+        found.assign(term=found["label"].map(FAMILIES).str.replace(" 2018", "\u00a02018"))[
             ["term", "estimate", "conf_low", "conf_high", "sample", "interval", "doi"]
         ],
         estimate_label="Published correlation of alliance and outcome (r)",

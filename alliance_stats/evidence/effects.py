@@ -1,6 +1,7 @@
 """From a frame of estimates to arrays: what a meta-analysis is fitted to."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import compress
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,7 @@ from alliance_stats.checks import (
     finite_or_missing,
     group_codes,
     require_columns,
+    require_present,
 )
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array
@@ -32,6 +34,7 @@ class Columns:
     r: str | None
     n: str | None
     study: str | None
+    label: str | None
     moderators: str | None
 
 
@@ -47,6 +50,8 @@ class Effects:
         Moderators with the intercept, (k, p), and their names.
     index
         Row labels of the frame.
+    labels
+        What each effect is called; empty where no column was named.
     studies, study_labels
         Code of each effect's study and the studies' names; ``None`` and empty without `study`.
     measure
@@ -60,6 +65,7 @@ class Effects:
     X: Array
     terms: tuple[str, ...]
     index: pd.Index
+    labels: tuple[str, ...]
     studies: npt.NDArray[np.int64] | None
     study_labels: tuple[object, ...]
     measure: str
@@ -68,11 +74,15 @@ class Effects:
     def without(self, left_out: int) -> "Effects":
         """Return the effects without one of them (its ledger is that of the whole)."""
         keep = np.arange(len(self.y)) != left_out
-        studies = None if self.studies is None else self.studies[keep]
-        return Effects(
-            self.y[keep], self.v[keep], self.X[keep], self.terms, self.index[keep], studies,
-            self.study_labels, self.measure, self.rows,
-        )  # fmt: skip
+        return replace(
+            self,
+            y=self.y[keep],
+            v=self.v[keep],
+            X=self.X[keep],
+            index=self.index[keep],
+            labels=tuple(compress(self.labels, keep)),
+            studies=None if self.studies is None else self.studies[keep],
+        )
 
 
 def read_effects(data: pd.DataFrame, columns: Columns) -> Effects:
@@ -86,7 +96,7 @@ def read_effects(data: pd.DataFrame, columns: Columns) -> Effects:
     check_frame(data)
     measure, numbers = _measure(columns)
     formula, wanted = _moderators(columns.moderators, data)
-    require_columns(data, [*numbers, columns.study])
+    require_columns(data, [*numbers, columns.study, columns.label])
     levels = {} if columns.study is None else {"study": (columns.study,)}
     rows = RowLedger.start(data, levels)
     used = data
@@ -101,7 +111,25 @@ def read_effects(data: pd.DataFrame, columns: Columns) -> Effects:
     codes, labels = (
         (None, pd.Index([])) if columns.study is None else group_codes(used[columns.study])
     )
-    return Effects(y, v, X, terms, used.index, codes, tuple(labels), measure, rows)
+    return Effects(
+        y=y,
+        v=v,
+        X=X,
+        terms=terms,
+        index=used.index,
+        labels=_labels(used, columns.label),
+        studies=codes,
+        study_labels=tuple(labels),
+        measure=measure,
+        rows=rows,
+    )
+
+
+def _labels(used: pd.DataFrame, column: str | None) -> tuple[str, ...]:
+    if column is None:
+        return ()
+    require_present(used, column, why="to name the estimate")
+    return tuple(map(str, used[column]))
 
 
 def _measure(columns: Columns) -> tuple[str, tuple[str, str]]:

@@ -26,6 +26,7 @@ def meta_analysis(
     r: str | None = None,
     n: str | None = None,
     study: str | None = None,
+    label: str | None = None,
     moderators: str | None = None,
     method: str = "REML",
     test: str | None = None,
@@ -45,6 +46,9 @@ def meta_analysis(
     study
         Column naming the study of each estimate. Given, the model has three levels: estimates
         within studies share what is theirs (Konstantopoulos 2011, doi:10.1002/jrsm.35).
+    label
+        Column with what each estimate is called ("Smith 1998"): kept for figures and tables, not
+        for the model.
     moderators
         Right-hand side of a formula, ``"year + design"``: meta-regression.
     method
@@ -63,8 +67,9 @@ def meta_analysis(
     Raises
     ------
     DataError
-        If columns are missing or not numeric, a variance is not above zero, ``|r|`` is not below
-        1, n is not above 3, or neither or both of the pairs of columns are given.
+        If columns or labels are missing, a column is not numeric, a variance is not above zero,
+        ``|r|`` is not below 1, n is not above 3, or neither or both of the pairs of columns are
+        given.
     FormulaError
         If the moderators cannot be read.
     NotIdentifiedError
@@ -75,7 +80,7 @@ def meta_analysis(
     """
     check_choice(method, tuple(ESTIMATORS), name="method")
     test = _test(test, method, three_level=study is not None)
-    effects = read_effects(data, Columns(estimate, variance, r, n, study, moderators))
+    effects = read_effects(data, Columns(estimate, variance, r, n, study, label, moderators))
     return fit_effects(effects, method, test)
 
 

@@ -226,9 +226,9 @@ class MetaAnalysis:
         Returns
         -------
         DataFrame
-            Indexed as the data: ``study`` (with three levels), ``estimate, std_error`` (from the
-            sampling variance; NaN on r), ``conf_low, conf_high, fitted, residual`` and ``weight``
-            (per cent of the sum of inverse marginal variances).
+            Indexed as the data: ``label`` (where given), ``study`` (with three levels),
+            ``estimate, std_error`` (from the sampling variance; NaN on r), ``conf_low, conf_high,
+            fitted, residual`` and ``weight`` (per cent of the sum of inverse marginal variances).
         """
         effects = self.effects
         own = effects.v + self.tau2
@@ -248,6 +248,8 @@ class MetaAnalysis:
         )
         if effects.studies is not None:
             frame.insert(0, "study", np.array(effects.study_labels, dtype=object)[effects.studies])
+        if effects.labels:
+            frame.insert(0, "label", effects.labels)
         return self._turned_back(frame, on)
 
     def summary(self) -> str:

@@ -10,6 +10,7 @@ from alliance_stats.estimates import Array, two_sided_p, wald_interval
 from alliance_stats.evidence.meta import fit_effects, marginal
 from alliance_stats.evidence.meta_result import MetaAnalysis
 from alliance_stats.evidence.pooling import fit_gls, reml
+from alliance_stats.multilevel.cluster_robust import ClusterRobust
 
 __all__ = ["funnel_asymmetry", "leave_one_out", "robust_tests"]
 
@@ -25,8 +26,8 @@ def leave_one_out(
     Returns
     -------
     DataFrame
-        A row for each effect left out, indexed as the data: the columns of ``tidy()``, then ``tau2,
-        i_squared, q, q_p``.
+        A row for each effect left out, indexed as the data: ``label`` (where given), the columns of
+        ``tidy()`` without ``term``, then ``tau2, i_squared, q, q_p``.
 
     Raises
     ------
@@ -40,7 +41,10 @@ def leave_one_out(
         again = fit_effects(model.effects.without(position), model.method, model.test)
         told = again.glance().iloc[0][["tau2", "i_squared", "q", "q_p"]]
         rows.append({**again.tidy(conf_level=conf_level, on=on).iloc[0], **told})
-    return pd.DataFrame(rows, index=model.effects.index).drop(columns="term")
+    frame = pd.DataFrame(rows, index=model.effects.index).drop(columns="term")
+    if model.effects.labels:
+        frame.insert(0, "label", model.effects.labels)
+    return frame
 
 
 def funnel_asymmetry(
@@ -151,16 +155,14 @@ def robust_tests(
     effects, M = model.effects, marginal(model.effects, model.components)
     M = np.diag(M) if M.ndim == 1 else M
     parts = [np.flatnonzero(codes == c) for c in range(int(codes.max()) + 1)]
-    blocks = [(own, M[np.ix_(own, own)], effects.X[own]) for own in parts]
-    halves = [_adjusted(V, X, model.fit.vcov) for _, V, X in blocks]
-    scores = np.array([h.T @ model.fit.residual[b[0]] for h, b in zip(halves, blocks, strict=True)])
-    std_error = np.sqrt((scores**2).sum(axis=0))
-    # E e e' = V - X M X', so E of each score's product over clusters needs both parts
-    pulled = np.array([h.T @ X for h, (_, _, X) in zip(halves, blocks, strict=True)])
-    own = np.array(
-        [np.einsum("ij,ik,kj->j", h, V, h) for h, (_, V, _) in zip(halves, blocks, strict=True)]
-    )
-    df = np.array([_df(pulled[:, j], own[:, j], model.fit.vcov) for j in range(len(std_error))])
+    X = tuple(effects.X[own] for own in parts)
+    covariances = [M[np.ix_(own, own)] for own in parts]
+    halves = tuple(_adjusted(V, x, model.fit.vcov) for V, x in zip(covariances, X, strict=True))
+    scores = np.array([h.T @ model.fit.residual[o] for h, o in zip(halves, parts, strict=True)])
+    weighted = tuple(V @ half for V, half in zip(covariances, halves, strict=True))
+    robust = ClusterRobust(scores.T @ scores, halves, weighted, X, model.fit.vcov)
+    std_error = np.sqrt(np.diag(robust.vcov))
+    df = robust.df(np.eye(len(std_error)))
     low, high = wald_interval(model.fit.beta, std_error, df=df, conf_level=conf_level)
     statistic = model.fit.beta / std_error
     return pd.DataFrame(
@@ -185,13 +187,6 @@ def _adjusted(V: Array, X: Array, bread: Array) -> Array:
     root = (vectors[:, kept] / np.sqrt(values[kept])) @ vectors[:, kept].T
     A = D.T @ root @ D
     return np.asarray(A.T @ linalg.solve(V, X @ bread, assume_a="pos"))
-
-
-def _df(pulled: Array, own: Array, bread: Array) -> float:
-    """Satterthwaite df: moments of the sum of squared scores under the working covariance."""
-    products = -pulled @ bread @ pulled.T
-    products[np.diag_indices_from(products)] += own
-    return float(np.trace(products) ** 2 / (products**2).sum())
 
 
 def _clusters(model: MetaAnalysis, cluster: pd.Series | None) -> np.ndarray:

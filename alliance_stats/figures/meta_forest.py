@@ -58,8 +58,9 @@ def meta_forest_figure(
     meta
         A meta-analysis without moderators.
     names
-        What to call each estimate, indexed as the data: ``data["author"]``. Row labels of the
-        data (after the study, if there are studies) where not given.
+        What to call each estimate, indexed as the data: ``data["author"]``. Where not given, the
+        labels of the meta-analysis, or else row labels of the data (after the study, if there are
+        studies).
     effect_label
         The effect and its scale in words.
     on
@@ -126,7 +127,7 @@ def check_pooled(meta: MetaAnalysis) -> None:
 
 
 def effect_names(meta: MetaAnalysis, names: pd.Series | None) -> list[str]:
-    """Return what to call each estimate: a name, or study and row label of the data.
+    """Return what to call each estimate: a name, its label, or study and row label of the data.
 
     Raises
     ------
@@ -143,6 +144,8 @@ def effect_names(meta: MetaAnalysis, names: pd.Series | None) -> list[str]:
             where = describe_rows(missing, found.index)
             raise DataError(f"names has none for the estimate in {where}.")
         return [str(name) for name in found]
+    if effects.labels:
+        return list(effects.labels)
     if effects.studies is None:
         bare = pd.api.types.is_numeric_dtype(effects.index)
         return [f"row {i}" if bare else str(i) for i in effects.index]

@@ -51,6 +51,23 @@ def test_equal_variances_make_reml_the_sample_variance_less_sampling() -> None:
     assert reml(y, v, np.ones((4, 1))) == pytest.approx(np.var(y, ddof=1) - 0.25, rel=1e-10)
 
 
+def test_labels_are_kept_where_rows_and_effects_are_left_out() -> None:
+    data = FOUR.assign(author=["Ng 1998", "Ng 1998", None, "Øst 2004"], v=[0.04, 0.02, np.nan, 0.1])
+    model = meta_analysis(data, estimate="y", variance="v", label="author")
+    assert model.effects.labels == ("Ng 1998", "Ng 1998", "Øst 2004")
+    assert model.augment()["label"].tolist() == ["Ng 1998", "Ng 1998", "Øst 2004"]
+    assert model.effects.without(1).labels == ("Ng 1998", "Øst 2004")
+    assert leave_one_out(model)["label"].tolist() == ["Ng 1998", "Ng 1998", "Øst 2004"]
+    plain = meta_analysis(data, estimate="y", variance="v")
+    pd.testing.assert_frame_equal(model.tidy(), plain.tidy())
+    assert "label" not in plain.augment()
+    complete = data.assign(v=FOUR["v"])
+    with pytest.raises(DataError, match=r"'author' is missing in row y"):
+        meta_analysis(complete, estimate="y", variance="v", label="author")
+    with pytest.raises(DataError, match="no column 'auhtor'. Did you mean 'author'"):
+        meta_analysis(data, estimate="y", variance="v", label="auhtor")
+
+
 def test_the_result_speaks_the_house_language() -> None:
     model = pooled()
     assert isinstance(model, Result)

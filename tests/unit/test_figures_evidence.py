@@ -114,6 +114,15 @@ def test_forest_of_bcg_shows_what_metafor_computes() -> None:
     assert f"I² = {fit['i_squared']:.1f}%, {q}" in made.note
 
 
+def test_labels_of_the_meta_analysis_name_the_rows_and_names_go_before_them() -> None:
+    data = BCG.assign(trial="Trial " + BCG["year"].astype(str))
+    model = meta_analysis(data, estimate="estimate", variance="variance", label="trial")
+    assert meta_forest_figure(model).data["term"].tolist()[:13] == data["trial"].tolist()
+    assert meta_funnel_figure(model).data["term"].tolist() == data["trial"].tolist()
+    other = meta_forest_figure(model, names=BCG["year"]).data["term"]
+    assert other.tolist()[:13] == BCG["year"].astype(str).tolist()
+
+
 def test_prediction_interval_is_a_bar_of_its_own_and_in_words() -> None:
     model = bcg()
     made = meta_forest_figure(model)
