@@ -42,7 +42,7 @@ def draw_hazard_caterpillar(ax: Axes, ratios: pd.DataFrame) -> None:
         ``term, estimate, conf_low, conf_high``, a row a unit, in order.
     """
     if len(ratios) <= _MOST_NAMES:
-        draw_forest(ax, ratios)
+        draw_forest(ax, ratios, in_words=lambda value, _: format_number(value))
         return
     ax.set_xscale("log")
     places = np.arange(len(ratios), dtype=float)
@@ -104,7 +104,7 @@ def hazard_caterpillar_figure(
     left, right, height = 30.0, 14.0, max(2.0 * len(ratios), _TALLEST)
     if named:
         left = 14.0 + max(text_width(name) for name in ratios["term"])
-        left, right = min(left, 14.0 + _NAMES), 18.0 + text_width("0.000 [0.000, 00.000]")
+        left, right = min(left, 14.0 + _NAMES), 18.0 + text_width("0.00 [0.00, 00.00]")
         height = float(row_heights([*ratios["term"]], _NAMES).sum())
     what = _RATIO[model.link]
     x_label = (

@@ -1,0 +1,1 @@
+"""The parts of the analysis of dropout: a module a question."""
