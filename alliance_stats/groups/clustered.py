@@ -10,7 +10,7 @@ from scipy import stats
 from alliance_stats.effect_sizes import ClusteredEffect, model_based_g, total_variance_df
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import two_sided_p
-from alliance_stats.formatting import format_number
+from alliance_stats.formatting import format_df, format_number
 from alliance_stats.groups.cluster_robust import cluster_robust_difference
 from alliance_stats.groups.finding import Finding, TestOptions, t_interval
 from alliance_stats.groups.samples import Outcome
@@ -19,7 +19,9 @@ from alliance_stats.multilevel.linear_functions import infer
 
 __all__ = ["cluster_robust", "fit_mixed_model", "mixed_model"]
 
+_FEW_DF = 3.0  # below, the test's level was measured at .00 (docs/coverage/mixed_difference.md)
 _APART = 0.25  # of the larger difference: beyond it, a reader must know which of two is meant
+_NEGLIGIBLE = 0.02  # SDs: differences this near to each other are one, whatever their signs
 
 
 def mixed_model(outcome: Outcome, options: TestOptions) -> Finding:  # noqa: ARG001
@@ -47,7 +49,7 @@ def mixed_model(outcome: Outcome, options: TestOptions) -> Finding:  # noqa: ARG
             df1=test.df1,
             df2=test.df2,
             p_value=float(stats.f.sf(test.statistic, test.df1, test.df2)),
-            note=note,
+            note=_joined(note, _few_df(outcome, test.df2)),
         )
     row = inference.of(np.eye(len(model.beta))[1:2])
     estimate, error, df = float(row.estimate[0]), float(row.std_error[0]), float(row.df[0])
@@ -67,7 +69,9 @@ def mixed_model(outcome: Outcome, options: TestOptions) -> Finding:  # noqa: ARG
         interval_method="t (Kenward-Roger)",
         standardised=standardised,
         standardised_by="" if standardised is None else f"total SD of the {_model_of(outcome)}",
-        note=_joined(_disagreement(outcome, estimate, weighs_clusters=True), note),
+        note=_joined(
+            _disagreement(outcome, estimate, weighs_clusters=True), note, _few_df(outcome, df)
+        ),
     )
 
 
@@ -174,13 +178,29 @@ def _cluster_note(outcome: Outcome, *, singular: bool, model_g: bool) -> str:
     if outcome.inner:
         notes.append("no g is given for several levels of clusters")
     if singular:
-        notes.append("the variance between clusters was estimated as 0")
+        notes.append("the variance between clusters was estimated as 0 (and counts as estimated)")
     return "; ".join(notes)
+
+
+def _few_df(outcome: Outcome, df: float) -> str:
+    """Say where a test on so few degrees of freedom hardly ever rejects, or nothing."""
+    if df >= _FEW_DF:
+        return ""
+    permutable = (
+        len(outcome.labels) == 2 and outcome.baseline is None and not outcome.clusters_cross
+    )
+    advice = ": a permutation of whole clusters (test='permutation') needs none"
+    return (
+        f"with {format_df(df)} degrees of freedom the model can hardly tell anything"
+        f"{advice if permutable else ''}"
+    )
 
 
 def _disagreement(outcome: Outcome, estimate: float, *, weighs_clusters: bool) -> str:
     """Say where the model's difference is not the one that means and g show, or nothing."""
     raw = float(outcome.of(0).mean() - outcome.of(1).mean())
+    if abs(raw - estimate) <= _NEGLIGIBLE * float(outcome.values.std()):
+        return ""
     opposite = raw * estimate < 0
     if not opposite and abs(raw - estimate) <= _APART * max(abs(raw), abs(estimate)):
         return ""

@@ -66,3 +66,21 @@ def test_a_note_under_the_estimation_figure_opens_with_a_capital():
     comparison = compare_groups(frame, outcomes="score", group="group", cluster="family")
     figure = estimation_figure(comparison, outcome="score", label="fig-x")
     assert "Clusters lie in both groups" in figure.note
+
+
+def test_a_test_on_hardly_any_degrees_of_freedom_says_so():
+    sizes = [1, 2, 4, 30]
+    frame = families({"a": sizes, "b": sizes}, {"a": [1.0] * 4, "b": [1.0] * 4})
+    row = compare_groups(frame, outcomes="score", group="group", cluster="family").tidy().iloc[0]
+    assert row["df"] < 1
+    assert (
+        "the variance between clusters was estimated as 0 (and counts as estimated)" in row["note"]
+    )
+    assert row["note"].endswith(
+        "with 0.2 degrees of freedom the model can hardly tell anything: a permutation of whole "
+        "clusters (test='permutation') needs none"
+    )
+    assert NOTED not in row["note"]  # 0.00 is not far from 0.00
+    crossed = frame.assign(group=np.resize(["a", "b"], len(frame)))
+    row = compare_groups(crossed, outcomes="score", group="group", cluster="family").tidy().iloc[0]
+    assert "permutation" not in row["note"]
