@@ -122,6 +122,8 @@ def rule_agreement(*results: Flagged, seed: int, n: int = 2000) -> RuleAgreement
     """
     if len(results) < 2:
         raise DataError(f"Agreement needs two rules or more; got {len(results)}.")
+    if n < 1:
+        raise DataError(f"n counts bootstrap draws and is at least 1; got {n}.")
     rng = np.random.default_rng(seed)
     rows, draws = [], []
     for first, second in combinations(results, 2):

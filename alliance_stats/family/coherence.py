@@ -7,6 +7,7 @@ import pandas as pd
 from scipy import stats
 
 from alliance_stats.checks import check_conf_level
+from alliance_stats.errors import DataError
 from alliance_stats.estimates import one_line
 from alliance_stats.family.members import read_members
 from alliance_stats.formatting import format_bounded
@@ -62,7 +63,7 @@ class WithinFamilyICC:
             [
                 {
                     "n_sessions": len(self.squares),
-                    "n_undefined": int(self.squares["between"].isna().sum()),
+                    "n_undefined": int(self.tidy()["estimate"].isna().sum()),
                     "balanced": self.balanced,
                 }
             ]
@@ -102,13 +103,20 @@ def within_family_icc(
         Column of roles, whose means in a session are taken out first (the degrees of freedom
         within families shrink by the number of roles less one).
     min_families
-        Fewest families with two rated members; sessions with fewer are NaN.
+        Fewest families with two rated members; sessions with fewer are NaN, as are those in which
+        no two members of a family differ.
 
     Returns
     -------
     WithinFamilyICC
         ``tidy()``, ``glance()``, ``summary()``, ``rows``. Families with one rated member at a
         session say nothing about it and are set aside there, and counted.
+
+    Raises
+    ------
+    DataError
+        See :func:`~alliance_stats.family.members.read_members`; no family with two members rated
+        at one session.
     """
     table = read_members(
         data, family=family, person=person, session=session, score=score, role=role
@@ -118,6 +126,8 @@ def within_family_icc(
     )
     size = frame.groupby(["session", "family"])["score"].transform("size")
     frame, rows = rows.keep(frame, size > 1, reason="the only member rated at the session")
+    if frame.empty:
+        raise DataError(f"No family has two members rated at one session. {rows}")
     found, balanced = [], role is None
     for when, own in frame.groupby("session", sort=True):
         values, roles = own["score"], 0

@@ -132,6 +132,8 @@ def expected_false_alarms(
         raise DataError(
             f"error is the standard error of measurement, a positive number; got {error}."
         )
+    if draws < 2:
+        raise DataError(f"draws simulates ratings and is at least 2; got {draws}.")
     rule, scores, shared = found.rule_object, found.scores, found.shared
     flag = rule.scan(scores, shared).flag
     judged = np.isfinite(flag)

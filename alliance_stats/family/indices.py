@@ -18,6 +18,7 @@ from alliance_stats.family.role_differences import (
 )
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
+from alliance_stats.transforms.columns import require_new
 
 __all__ = ["INDEX_RULES", "FamilyIndices", "family_indices"]
 
@@ -188,6 +189,9 @@ def family_indices(
         raise DataError(f"min_members counts members and is at least 1; got {min_members}.")
     if differences and role is None:
         raise DataError("differences= compares roles: name the column of roles with role=.")
+    for difference in differences:
+        if [other.name for other in differences].count(difference.name) > 1:
+            raise DataError(f"Two differences are called '{difference.name}': ask for one of them.")
     members = read_members(
         data,
         family=family,
@@ -224,6 +228,8 @@ def family_indices(
     few = (table["n_members"] < min_members).to_numpy()
     table.loc[few, [c for c in table.columns if c in rules or c.endswith("_se")]] = np.nan
     table.loc[few, "pair"] = None
+    own = table.drop(columns=["family", "session"])
+    require_new(own, [family, session])
     table = table.rename(columns={"family": family, "session": session})
     return FamilyIndices(table, scores, sems, family, session, score, rules, min_members, rows)
 

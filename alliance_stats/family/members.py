@@ -59,8 +59,9 @@ def read_members(
     Raises
     ------
     DataError
-        A missing column, id or role; a person in two families; a person rated twice at a session
-        by one kind of rater; a rater from another family; several kinds of raters and none chosen.
+        A missing column, id or role; a person in two families or roles; a person rated twice at a
+        session by one kind of rater; a rater from another family; several kinds of raters and none
+        chosen.
     """
     check_frame(data)
     require_columns(data, [family, person, session, score, role, rater])
@@ -78,6 +79,13 @@ def read_members(
             f"'{moved[0]}' (column '{person}') is in more than one '{family}'. Give persons ids "
             "that are unique over families, such as 'F001-mother'."
         )
+    if role is not None:
+        several = units_with_several(data, unit=person, column=role)
+        if len(several):
+            raise DataError(
+                f"'{several[0]}' (column '{person}') has more than one '{role}'. A member keeps "
+                "one role in the family: correct it, or give the two members ids of their own."
+            )
     frame = pd.DataFrame(
         {
             "family": data[family].to_numpy(dtype=object),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.checks import (
@@ -20,6 +21,7 @@ from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import AR1, LinearMixedModel, VarianceBy, lmm
 from alliance_stats.multilevel.bootstrap import Bootstrap, parametric_bootstrap
 from alliance_stats.multilevel.comparison import LikelihoodRatioTest, likelihood_ratio_test
+from alliance_stats.transforms.columns import with_columns
 
 __all__ = ["OneWithMany", "one_with_many"]
 
@@ -166,8 +168,9 @@ def one_with_many(
     Parameters
     ----------
     data
-        A row a client (or family) with both ratings; NaN where one is missing, which sets that
-        rating aside and keeps the other.
+        A row a client with both ratings; NaN where one is missing, which sets that rating aside
+        and keeps the other. Clients are taken as independent given their therapist: of a family,
+        one member or the family's mean.
     therapist, client
         Id columns; a client has one therapist.
     by_client, by_therapist
@@ -184,9 +187,10 @@ def one_with_many(
     Raises
     ------
     DataError
-        A client with several rows, a missing id.
+        A client with several rows, a missing id, one column for both ratings or no rating in one.
     NotIdentifiedError
-        Every therapist has one client: the levels cannot be told apart.
+        One therapist; or every therapist has one client with a rating of a kind: the levels cannot
+        be told apart.
     """
     check_frame(data)
     require_columns(data, [therapist, client, by_client, by_therapist])
@@ -199,29 +203,7 @@ def one_with_many(
             f"({describe_rows(twice, data.index)}). One row a client: choose a session or average "
             "them first; clients of several therapists need another model."
         )
-    if data[therapist].nunique() == len(data):
-        raise NotIdentifiedError(
-            f"Every '{therapist}' has one client: what belongs to the therapist and what to the "
-            "dyad cannot be told apart."
-        )
-    parts = []
-    for position, (source, column) in enumerate(
-        (("client", by_client), ("therapist", by_therapist)), 1
-    ):
-        parts.append(
-            pd.DataFrame(
-                {
-                    therapist: data[therapist].to_numpy(),
-                    client: data[client].to_numpy(),
-                    "source": source,
-                    "position": position,
-                    "client_rates": float(source == "client"),
-                    "therapist_rates": float(source == "therapist"),
-                    "rating": finite_or_missing(data, column),
-                }
-            )
-        )
-    stacked = pd.concat(parts, ignore_index=True)
+    stacked = _stacked(data, therapist, client, {"client": by_client, "therapist": by_therapist})
     model = lmm(
         f"{_FIXED} + (0 + client_rates + therapist_rates | `{therapist}`)",
         stacked,
@@ -229,6 +211,46 @@ def one_with_many(
         residual=[VarianceBy("source"), AR1("position", within=client)],
     )
     return OneWithMany(model, stacked, therapist, client)
+
+
+def _stacked(
+    data: pd.DataFrame, therapist: str, client: str, ratings: Mapping[str, str]
+) -> pd.DataFrame:
+    """Lay the two ratings of each dyad below one another, clients' first."""
+    if ratings["client"] == ratings["therapist"]:
+        raise DataError(
+            f"Column '{ratings['client']}' is named for both sides: give the clients' rating with "
+            "by_client= and the therapists' with by_therapist=."
+        )
+    parts = []
+    for position, (source, column) in enumerate(ratings.items(), 1):
+        rating = finite_or_missing(data, column)
+        _require_several(data.loc[np.isfinite(rating), therapist], column, therapist)
+        fixed: dict[str, npt.ArrayLike] = {
+            "source": source,
+            "position": position,
+            "client_rates": float(source == "client"),
+            "therapist_rates": float(source == "therapist"),
+        }
+        own = data[[therapist, client]].reset_index(drop=True)
+        parts.append(with_columns(own, {**fixed, "rating": rating}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _require_several(rated: pd.Series, column: str, therapist: str) -> None:
+    """Refuse ratings that cannot tell what belongs to the therapist from what to the dyad."""
+    if rated.empty:
+        raise DataError(f"Column '{column}' has no rating.")
+    if rated.nunique() < 2:
+        raise NotIdentifiedError(
+            f"The ratings in '{column}' are of one '{therapist}': there is no variance between "
+            "therapists to be had."
+        )
+    if not rated.duplicated().any():
+        raise NotIdentifiedError(
+            f"Every '{therapist}' has one client with a rating in '{column}': what belongs to the "
+            "therapist and what to the dyad cannot be told apart."
+        )
 
 
 def _parameters(model: LinearMixedModel) -> Mapping[str, float]:

@@ -50,6 +50,8 @@ class Reliability:
         for sd in _values(self.sd):
             if not (math.isfinite(sd) and sd > 0):
                 raise DataError(f"The SD of a scale must be a positive number; got {sd}.")
+        if self.draws < 2:
+            raise DataError(f"draws simulates errors and is at least 2; got {self.draws}.")
 
     def errors_of(self, roles: npt.NDArray[np.object_]) -> Array:
         """Return each rating's standard error of measurement, in points of the score."""

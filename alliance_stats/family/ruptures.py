@@ -6,23 +6,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from alliance_stats.checks import (
-    check_frame,
-    describe_rows,
-    finite_or_missing,
-    require_columns,
-    require_present,
-    units_with_several,
-)
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.family.episodes import Repair, find_episodes
 from alliance_stats.family.history import shared_sd_before
 from alliance_stats.family.rule import RuptureRule, Scan
+from alliance_stats.family.series import by_session, read_series
 from alliance_stats.family.shares import clustered_share
 from alliance_stats.formatting import format_percent, plural
 from alliance_stats.ledger import RowLedger
-from alliance_stats.study.ratings import whole_sessions
 
 __all__ = ["Ruptures", "ruptures"]
 
@@ -110,7 +102,7 @@ class Ruptures:
         be said); columns ``term, n, of, estimate, std_error, conf_low, conf_high``.
         """
         flags = self.flags.assign(flag=self.table["rupture"])
-        ever = flags.groupby("unit", sort=False).agg(
+        ever = flags.groupby("unit", sort=False, observed=True).agg(
             flag=("flag", "max"), cluster=("cluster", "first")
         )
         repaired = self.episodes["repaired"].map({True: 1.0, False: 0.0}).astype(float)
@@ -208,14 +200,11 @@ def ruptures(
         A missing column or id; a person with two rows of one session, or in two families; no
         rating at all.
     """
-    frame, rows = _read(data, person=person, session=session, score=score, family=family)
+    frame, rows = read_series(data, person=person, session=session, score=score, family=family)
     codes, labels = pd.factorize(frame[person].to_numpy(dtype=object))
     first = int(frame[session].min())
     place = frame[session].to_numpy() - first
-    # room behind the last session, where a rule may still recognise what happened in it
-    width = int(place.max()) + 1 + rule.looks_ahead
-    scores = np.full((len(labels), width), np.nan)
-    scores[codes, place] = frame[score].to_numpy()
+    scores = by_session(frame[score].to_numpy(), codes, place, looks_ahead=rule.looks_ahead)
     if not np.isfinite(scores).any():
         raise DataError(f"Column '{score}' has no rating: there is nothing to find ruptures in.")
     if np.nanmin(scores) < rule.lowest:
@@ -241,36 +230,6 @@ def ruptures(
         table, episodes, rule, repair, person, session, score, family, first, scores, shared,
         np.asarray(labels, dtype=object), rows,
     )  # fmt: skip
-
-
-def _read(
-    data: pd.DataFrame, *, person: str, session: str, score: str, family: str | None
-) -> tuple[pd.DataFrame, RowLedger]:
-    check_frame(data)
-    require_columns(data, [person, session, score, family])
-    require_present(data, person, why="to know whose rating a row is")
-    columns = [*([family] if family else []), person, session, score]
-    frame = data[columns].assign(
-        **{session: whole_sessions(data, session), score: finite_or_missing(data, score)}
-    )
-    twice = frame.duplicated([person, session], keep=False)
-    if twice.any():
-        row = frame.loc[twice.to_numpy()].iloc[0]
-        raise DataError(
-            f"'{row[person]}' has several rows of session {row[session]} (of "
-            f"{describe_rows(twice, data.index)}). Choose one rater, or average them first."
-        )
-    levels = {"person": (person,)}
-    if family is not None:
-        require_present(data, family, why="to know whose family a person is in")
-        moved = units_with_several(data, unit=person, column=family)
-        if len(moved):
-            raise DataError(
-                f"'{moved[0]}' (column '{person}') is in more than one '{family}'. Give persons "
-                "ids that are unique over families."
-            )
-        levels = {"family": (family,), **levels}
-    return frame, RowLedger.start(data, levels)
 
 
 def _shared(rule: RuptureRule, scores: Array) -> Array:

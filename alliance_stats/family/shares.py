@@ -29,7 +29,8 @@ def clustered_share(
     -------
     dict
         ``n`` (flagged), ``of`` (cells), ``estimate, std_error, conf_low, conf_high`` (limits cut at
-        0 and 1; NaN with fewer than two clusters).
+        0 and 1). Error and limits are NaN with fewer than two clusters, and where all or no cells
+        are flagged: clusters that do not differ leave nothing to judge their spread by.
     """
     known = np.isfinite(flags)
     y, of = float(flags[known].sum()), int(known.sum())
@@ -41,7 +42,7 @@ def clustered_share(
     _, codes = np.unique(clusters[known].astype(str), return_inverse=True)
     C = int(codes.max()) + 1
     found["estimate"] = share
-    if C < 2:
+    if C < 2 or y in (0.0, of):
         return found
     left = np.bincount(codes, flags[known] - share, minlength=C)
     found["std_error"] = math.sqrt(C / (C - 1) * float(left @ left)) / of

@@ -30,9 +30,10 @@ class SplitAlliance:
     ----------
     table
         A row a family x session (x kind of rater): the caller's family and session columns,
-        ``rater, pair, width`` (points), ``limit`` (points), ``split`` (1, 0, NaN where it could not
-        be said), ``split_so_far`` (1 from the first split on), ``chance`` (that measurement error
-        alone would split a family whose members are alike; NaN without a reliability).
+        ``rater, pair`` (whose distance it is; None for a difference between roles), ``width`` and
+        ``limit`` (points), ``split`` (1, 0, NaN where it could not be said), ``split_so_far`` (1
+        from the first split on), ``chance`` (that measurement error alone would split a family
+        whose members are alike; NaN without a reliability).
     rule
         The rule in words.
     family, session
@@ -189,7 +190,12 @@ def split_alliance(
     chance = np.where(known, _chance(indices, on, limit), np.nan)
     rule = _words(indices.rules[on], threshold, sd, norm_sd, so_far=reference == "so far")
     flagged = table[[indices.family, indices.session, "rater", "pair"]].assign(
-        width=width, limit=limit, split=split, split_so_far=so_far.to_numpy(), chance=chance
+        pair=table["pair"] if on == "range" else None,
+        width=width,
+        limit=limit,
+        split=split,
+        split_so_far=so_far.to_numpy(),
+        chance=chance,
     )
     known_then = sd == "norm" or reference == "so far"
     return SplitAlliance(flagged, rule, indices.family, indices.session, known_then, indices.rows)

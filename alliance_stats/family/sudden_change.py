@@ -1,7 +1,7 @@
 """Sudden gains and losses: large, lasting changes from one session to the next."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -17,7 +17,62 @@ _SUDDEN_CRITICAL = {6: 2.776, 5: 3.182, 4: 4.303}
 
 
 @dataclass(frozen=True, slots=True)
-class SuddenGain:
+class _SuddenChange:
+    """What sudden gains and losses share; a subclass says which way it looks."""
+
+    cut_off: float
+    better: Literal["lower", "higher"]
+    share: float = 0.25
+
+    _kind: ClassVar[Literal["gain", "loss"]]
+
+    def __post_init__(self) -> None:
+        """Refuse constants that no change could be held against."""
+        check_positive(self.cut_off, "cut_off")
+        check_choice(self.better, ("lower", "higher"), name="better")
+        if not 0.0 <= self.share < 1.0:
+            raise DataError(f"share lies from 0 up to below 1; got {self.share}.")
+
+    @property
+    def words(self) -> str:
+        """The rule in words."""
+        return (
+            f"sudden {self._kind} of at least {self.cut_off:g} points and {self.share:.0%}, lasting"
+        )
+
+    @property
+    def sign(self) -> int:
+        """1 where the score falls: gains where lower is better, losses where higher is."""
+        return 1 if (self.better == "lower") == (self._kind == "gain") else -1
+
+    @property
+    def shared_sd(self) -> Literal["within", "between"] | float | None:
+        """No SD is shared."""
+        return None
+
+    @property
+    def looks_ahead(self) -> int:
+        """Sessions n + 2 and n + 3 are waited for."""
+        return 2
+
+    @property
+    def lowest(self) -> float:
+        """A share of the score before needs a zero."""
+        return 0.0
+
+    def scan(self, scores: Array, shared: Array) -> Scan:
+        """Apply the rule."""
+        del shared
+        return _sudden(scores, self.sign, self.cut_off, self.share)
+
+    def false_alarms(self, scores: Array, shared: Array, error: float) -> Array | None:
+        """Return None: there is no closed form."""
+        del scores, shared, error
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class SuddenGain(_SuddenChange):
     """A large, lasting improvement from one session to the next, by three criteria.
 
     Between sessions n and n + 1: (1) the improvement is at least `cut_off`; (2) at least `share` of
@@ -39,51 +94,11 @@ class SuddenGain:
         Of the score before; it means something on scales with a zero alone.
     """
 
-    cut_off: float
-    better: Literal["lower", "higher"]
-    share: float = 0.25
-
-    def __post_init__(self) -> None:
-        _check_sudden(self.cut_off, self.better, self.share)
-
-    @property
-    def words(self) -> str:
-        """The rule in words."""
-        return f"sudden gain of at least {self.cut_off:g} points and {self.share:.0%}, lasting"
-
-    @property
-    def sign(self) -> int:
-        """Falls of a score of which lower is better."""
-        return 1 if self.better == "lower" else -1
-
-    @property
-    def shared_sd(self) -> Literal["within", "between"] | float | None:
-        """No SD is shared."""
-        return None
-
-    @property
-    def looks_ahead(self) -> int:
-        """Sessions n + 2 and n + 3 are waited for."""
-        return 2
-
-    @property
-    def lowest(self) -> float:
-        """A share of the score before needs a zero."""
-        return 0.0
-
-    def scan(self, scores: Array, shared: Array) -> Scan:
-        """Apply the rule."""
-        del shared
-        return _sudden(scores, self.sign, self.cut_off, self.share)
-
-    def false_alarms(self, scores: Array, shared: Array, error: float) -> Array | None:
-        """Return None: there is no closed form."""
-        del scores, shared, error
-        return None
+    _kind: ClassVar[Literal["gain", "loss"]] = "gain"
 
 
 @dataclass(frozen=True, slots=True)
-class SuddenLoss:
+class SuddenLoss(_SuddenChange):
     """A large, lasting worsening from one session to the next: :class:`SuddenGain` turned round.
 
     The second criterion asks for a worsening of at least `share` of the score before.
@@ -95,47 +110,7 @@ class SuddenLoss:
         other way.
     """
 
-    cut_off: float
-    better: Literal["lower", "higher"]
-    share: float = 0.25
-
-    def __post_init__(self) -> None:
-        _check_sudden(self.cut_off, self.better, self.share)
-
-    @property
-    def words(self) -> str:
-        """The rule in words."""
-        return f"sudden loss of at least {self.cut_off:g} points and {self.share:.0%}, lasting"
-
-    @property
-    def sign(self) -> int:
-        """Falls of a score of which higher is better."""
-        return 1 if self.better == "higher" else -1
-
-    @property
-    def shared_sd(self) -> Literal["within", "between"] | float | None:
-        """No SD is shared."""
-        return None
-
-    @property
-    def looks_ahead(self) -> int:
-        """Sessions n + 2 and n + 3 are waited for."""
-        return 2
-
-    @property
-    def lowest(self) -> float:
-        """A share of the score before needs a zero."""
-        return 0.0
-
-    def scan(self, scores: Array, shared: Array) -> Scan:
-        """Apply the rule."""
-        del shared
-        return _sudden(scores, self.sign, self.cut_off, self.share)
-
-    def false_alarms(self, scores: Array, shared: Array, error: float) -> Array | None:
-        """Return None: there is no closed form."""
-        del scores, shared, error
-        return None
+    _kind: ClassVar[Literal["gain", "loss"]] = "loss"
 
 
 def _sudden(scores: Array, sign: int, cut_off: float, share: float) -> Scan:
@@ -171,10 +146,3 @@ def _moments(values: Array) -> tuple[Array, Array, Array]:
     mean = np.where(known, values, 0.0).sum(axis=1) / np.maximum(n, 1)
     squares = np.where(known, (values - mean[:, None]) ** 2, 0.0).sum(axis=1)
     return n, mean, squares
-
-
-def _check_sudden(cut_off: float, better: str, share: float) -> None:
-    check_positive(cut_off, "cut_off")
-    check_choice(better, ("lower", "higher"), name="better")
-    if not 0.0 <= share < 1.0:
-        raise DataError(f"share lies from 0 up to below 1; got {share}.")

@@ -106,15 +106,17 @@ def family_ruptures(found: Ruptures, *, seed: int, shuffles: int = 1000) -> Fami
     DataError
         If the ruptures know no family, or no family session has two members judged.
     """
+    if shuffles < 1:
+        raise DataError(f"shuffles counts shuffles and is at least 1; got {shuffles}.")
     if found.family is None:
         raise DataError("These ruptures know no family: name its column with ruptures(family=...).")
     own = found.table[[found.family, found.person, found.session, "rupture"]]
     keys = [found.family, found.session]
     judged = own["rupture"].notna()
     hit = own["rupture"] == 1.0
-    grouped = own.assign(judged=judged, hit=hit).groupby(keys, sort=True)
+    grouped = own.assign(judged=judged, hit=hit).groupby(keys, sort=True, observed=True)
     table = grouped.agg(n_judged=("judged", "sum"), n_ruptured=("hit", "sum")).reset_index()
-    names = own[hit].groupby(keys)[found.person].agg(lambda p: ", ".join(sorted(map(str, p))))
+    names = own[hit].groupby(keys, observed=True)[found.person].agg(_listed)
     table["who"] = names.reindex(pd.MultiIndex.from_frame(table[keys])).fillna("").to_numpy()
     table["pattern"] = np.select(
         [table["n_judged"] < 2, table["n_ruptured"] == 0, table["n_ruptured"] == 1],
@@ -132,6 +134,10 @@ def family_ruptures(found: Ruptures, *, seed: int, shuffles: int = 1000) -> Fami
         shuffles,
     )
     return FamilyRuptures(table, null, found.rule, found.family, found.rows)
+
+
+def _listed(persons: pd.Series) -> str:
+    return ", ".join(sorted(map(str, persons)))
 
 
 def _shuffled(

@@ -4,10 +4,9 @@ from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
-import statsmodels.api as sm
-from scipy import stats
 
-from alliance_stats.multilevel import lmm
+from alliance_stats.family import one_with_many
+from alliance_stats.multilevel import glmm, lmm
 from alliance_stats.simulate import AllianceTruth, SimulatedStudy, simulate_study
 from alliance_stats.transforms import decompose, person_period, running_mean
 
@@ -39,6 +38,8 @@ def estimates(simulated: SimulatedStudy) -> pd.DataFrame:
             ),
             _symptoms("symptoms", sessions.assign(**_true_parts(simulated))),
             _symptoms("symptoms_observed", sessions.assign(**_observed_parts(sessions))),
+            _mixed("therapist_alliance", f"therapist_alliance ~ session + {NESTED}", sessions),
+            _both_sides(sessions),
             _dropout(sessions),
         ],
         ignore_index=True,
@@ -74,8 +75,23 @@ def _observed_parts(sessions: pd.DataFrame) -> dict[str, pd.Series]:
     }
 
 
+def _both_sides(sessions: pd.DataFrame) -> pd.DataFrame:
+    """Fit one with many to mothers' and therapists' first ratings: one member a family."""
+    fit = one_with_many(
+        sessions[(sessions["session"] == 1) & (sessions["role"] == "mother")],
+        therapist="therapist",
+        client="person",
+        by_client="alliance",
+        by_therapist="therapist_alliance",
+    )
+    found = fit.tidy()
+    variance = found["source"] + "|" + found["level"]
+    term = found["term"].where(found["source"] == "both", variance)
+    return pd.DataFrame({"parameter": "one_with_many." + term, "estimate": found["estimate"]})
+
+
 def _dropout(sessions: pd.DataFrame) -> pd.DataFrame:
-    """Fit the dropout's log odds against going on, standard errors clustered by therapist."""
+    """Fit the dropout's log odds against going on, therapists random."""
     periods = person_period(
         sessions, unit="family", session="session", ending="ending", scores=["alliance"]
     )
@@ -85,27 +101,20 @@ def _dropout(sessions: pd.DataFrame) -> pd.DataFrame:
     used = periods[periods["event"].notna() & ~competing].assign(
         alliance_so_far=lambda d: d["alliance_running_mean"] - CENTRE
     )
-    fit = sm.GLM(used["event"], sm.add_constant(used[HAZARD]), family=sm.families.Binomial()).fit(
-        cov_type="cluster", cov_kwds={"groups": pd.factorize(used["therapist"])[0]}
-    )
-    half = stats.t.isf(0.025, used["therapist"].nunique() - 1) * fit.bse
-    terms = ["(Intercept)", *HAZARD]
-    return pd.DataFrame(
-        {
-            "parameter": [f"dropout.{term}" for term in terms],
-            "estimate": fit.params.to_numpy(),
-            "std_error": fit.bse.to_numpy(),
-            "conf_low": (fit.params - half).to_numpy(),
-            "conf_high": (fit.params + half).to_numpy(),
-        }
-    )
+    fit = glmm(f"event ~ {' + '.join(HAZARD)} + (1 | therapist)", used, family="binomial")
+    fixed, spread = fit.tidy(), fit.tidy(effects="ran_pars").assign(term="sd__therapist")
+    both = pd.concat([fixed, spread], ignore_index=True)
+    return both.assign(parameter="dropout." + both["term"])[
+        ["parameter", "estimate", "std_error", "conf_low", "conf_high"]
+    ]
 
 
 def recover(seeds: Iterable[int], alliance: AllianceTruth | None = None) -> pd.DataFrame:
     """Simulate and fit once a seed; return one row a parameter.
 
-    ``parameter, truth, n, mean, bias, bias_error`` (Monte Carlo SE of the bias), ``sd`` (of the
-    estimates), ``std_error`` (mean reported one), ``coverage`` (of 95% intervals; NaN for SDs).
+    Columns ``parameter, truth, n`` (estimates; a correlation at a variance of zero is none),
+    ``mean, median, bias, bias_error`` (Monte Carlo SE of the bias), ``sd`` (of the estimates),
+    ``std_error`` (mean reported one) and ``coverage`` (of 95% intervals; NaN where none was given).
     """
     runs, truth = [], {}
     for seed in seeds:
@@ -119,12 +128,13 @@ def recover(seeds: Iterable[int], alliance: AllianceTruth | None = None) -> pd.D
     every["covered"] = covered.astype(float).where(every["conf_low"].notna())
     table = every.groupby("parameter", sort=False).agg(
         truth=("truth", "first"),
-        n=("estimate", "size"),
+        n=("estimate", "count"),
         mean=("estimate", "mean"),
+        median=("estimate", "median"),
         sd=("estimate", "std"),
         std_error=("std_error", "mean"),
         coverage=("covered", "mean"),
     )
-    table.insert(3, "bias", table["mean"] - table["truth"])
-    table.insert(4, "bias_error", table["sd"] / np.sqrt(table["n"]))
+    table.insert(4, "bias", table["mean"] - table["truth"])
+    table.insert(5, "bias_error", table["sd"] / np.sqrt(table["n"]))
     return table.reset_index()
