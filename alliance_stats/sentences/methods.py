@@ -6,10 +6,12 @@ from importlib.metadata import version
 
 from alliance_stats.checks import check_choice
 from alliance_stats.formatting import plural
-from alliance_stats.groups import GroupComparison
+from alliance_stats.groups import CoderAgreement, GroupComparison
 from alliance_stats.multilevel import GeneralizedLinearMixedModel, LinearMixedModel
+from alliance_stats.sentences.estimates import Estimates, method_of_estimates
+from alliance_stats.sentences.summaries import Summarised, method_of_summary
 from alliance_stats.sentences.wording import DF_WORDS, DfMethod
-from alliance_stats.survival import CoxModel, KaplanMeier, LogRank
+from alliance_stats.survival import CoxModel, DropoutSensitivity, KaplanMeier, LogRank
 
 __all__ = ["Reportable", "method_of", "methods_paragraph"]
 
@@ -20,6 +22,8 @@ Reportable = (
     | LogRank
     | CoxModel
     | GroupComparison
+    | Estimates
+    | Summarised
 )
 """What :func:`report` and :func:`methods_paragraph` can put into sentences."""
 
@@ -46,16 +50,17 @@ def methods_paragraph(
     Raises
     ------
     ValueError
-        If a result rests on random permutations and no seed is given.
+        If a result rests on random numbers and no seed is given.
     """
     check_choice(df_method, tuple(DF_WORDS), name="df_method")
     drew = [name for name, result in results.items() if _is_random(result)]
     if drew and seed is None:
-        raise ValueError(f"{drew[0]} rests on random permutations; give the seed= it was run with.")
+        raise ValueError(f"{drew[0]} rests on random numbers; give the seed= it was run with.")
     versions = ", ".join(f"{package} {version(package)}" for package in _PACKAGES)
     said = [f"Analyses were run in Python {platform.python_version()} with {versions}."]
     said += [
-        f"{name}: {method_of(result, df_method)}. {result.rows}" for name, result in results.items()
+        f"{name}: {method_of(result, df_method)}. {getattr(result, 'rows', '')}".strip()
+        for name, result in results.items()
     ]
     if seed is not None:
         said.append(f"Seed of random numbers: {seed}.")
@@ -67,7 +72,9 @@ def _is_random(result: Reportable) -> bool:
         return result.permutation is not None and not result.permutation.exact
     if isinstance(result, GroupComparison):
         return bool(result.tidy()["method"].str.contains("Monte Carlo").any())
-    return False
+    if isinstance(result, CoderAgreement):
+        return bool(result.draws)
+    return isinstance(result, DropoutSensitivity)
 
 
 def method_of(result: Reportable, df_method: DfMethod) -> str:
@@ -104,6 +111,10 @@ def method_of(result: Reportable, df_method: DfMethod) -> str:
         case GroupComparison():
             methods = dict.fromkeys(str(method) for method in result.tidy()["method"])
             return f"comparison of groups by {', '.join(methods)}"
+        case _ if isinstance(result, Estimates):
+            return method_of_estimates(result)
+        case _:
+            return method_of_summary(result)
 
 
 def _residual(model: LinearMixedModel) -> str:

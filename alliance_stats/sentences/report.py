@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from alliance_stats.checks import check_choice, check_conf_level
 from alliance_stats.groups import GroupComparison
 from alliance_stats.multilevel import GeneralizedLinearMixedModel, LinearMixedModel
+from alliance_stats.sentences.estimates import Estimates, estimate_sentences
 from alliance_stats.sentences.groups import group_sentences
 from alliance_stats.sentences.methods import Reportable
 from alliance_stats.sentences.models import generalized_sentences, mixed_sentences
+from alliance_stats.sentences.summaries import Summarised, summary_sentences
 from alliance_stats.sentences.survival import cox_sentences, curve_sentences, log_rank_sentences
 from alliance_stats.sentences.wording import DF_WORDS, DfMethod, Wording
 from alliance_stats.survival import CoxModel, KaplanMeier, LogRank
@@ -27,7 +29,9 @@ def report(
     Parameters
     ----------
     result
-        Of ``lmm``, ``glmm``, ``kaplan_meier``, ``log_rank``, ``cox_ph`` or ``compare_groups``.
+        Of a model, a test or a comparison of this package: all whose class is in
+        :data:`Reportable`. Some of them have sentences of their own (their ``summary()``), which
+        are passed on as they are: at 95% and without `words`.
     words
         Name of a coefficient, level, stratum, group or outcome -> words for it; others stand under
         their own names, so that none is left out.
@@ -48,7 +52,8 @@ def report(
     TypeError
         If there are no sentences for such a result.
     ValueError
-        If `df_method` is not known, or was chosen for a result that has none.
+        If `df_method` is not known, or was chosen for a result that has none; or if `words` or
+        another `conf_level` are asked of a result that is reported by its summary.
     """
     check_conf_level(conf_level)
     check_choice(df_method, tuple(DF_WORDS), name="df_method")
@@ -68,8 +73,20 @@ def report(
             said = cox_sentences(result, wording)
         case GroupComparison():
             said = group_sentences(result, wording)
+        case _ if isinstance(result, Estimates):
+            said = estimate_sentences(result, wording)
+        case _ if isinstance(result, Summarised):
+            if words or conf_level != 0.95:
+                raise ValueError(
+                    f"A {type(result).__name__} is reported by its summary, at 95% and in its own "
+                    "words: leave words= and conf_level= out, or print its tidy()."
+                )
+            return " ".join(summary_sentences(result))
         case _:
-            raise TypeError(f"report() has no sentences for {type(result).__name__}.")
+            raise TypeError(
+                f"report() has no sentences for {type(result).__name__}: see its summary(), or "
+                "print its tidy() with tables.tidy_table."
+            )
     return " ".join([*warnings_of(result), *said])
 
 
@@ -77,6 +94,9 @@ def warnings_of(result: Reportable) -> list[str]:
     """Return what the summary says before anything else."""
     if isinstance(result, GroupComparison):
         return [f"Warning: {warning}." for warning in result.warnings]
+    if isinstance(result, Estimates):
+        lines = result.summary().splitlines()
+        return [line for line in lines if line.upper().startswith(("WARNING", "NOTE"))]
     opening = _opening(result)
     before = result.summary().partition(opening)[0]
     return [line for line in before.splitlines() if line]

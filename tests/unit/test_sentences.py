@@ -270,7 +270,7 @@ def test_random_permutations_without_a_seed_are_refused(endings):
     test = log_rank(
         endings, time="time", event="event", group="framework", cluster="therapist", seed=4
     )
-    with pytest.raises(ValueError, match="Dropout rests on random permutations; give the seed="):
+    with pytest.raises(ValueError, match="Dropout rests on random numbers; give the seed="):
         methods_paragraph({"Dropout": test})
     few = compare_groups(
         endings, outcomes="score", group="framework", test="permutation", seed=1, n_permutations=99

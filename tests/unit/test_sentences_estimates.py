@@ -1,0 +1,222 @@
+"""Results of rows of estimates in sentences: each number is that of the result's own table."""
+
+import inspect
+import math
+import pkgutil
+import types
+from importlib import import_module
+from typing import get_args
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import alliance_stats
+from alliance_stats.evidence import meta_analysis
+from alliance_stats.family import apim
+from alliance_stats.formatting import format_interval, format_number, format_percent, t_phrase
+from alliance_stats.groups import compare_trajectories
+from alliance_stats.multilevel import (
+    comparisons,
+    contrasts,
+    estimated_means,
+    glmm,
+    lmm,
+    parametric_bootstrap,
+    simple_slopes,
+    variance_partition,
+    within_between,
+)
+from alliance_stats.sentences import Reportable, methods_paragraph, report
+from alliance_stats.survival import competing_hazards, discrete_hazard, fine_gray, gray_test
+
+# Results that are tables or pictures of numbers: print their tidy().
+NOT_SAID = {
+    "Bootstrap", "FamilyBalance", "FamilyIndices", "FamilyRuptures", "JohnsonNeyman", "Multiverse",
+    "Profile", "RSquared", "RuleAgreement", "StudyDescription", "TableOne",
+}  # fmt: skip
+
+
+def result_classes() -> set[str]:
+    found = set()
+    for module in pkgutil.walk_packages(alliance_stats.__path__, "alliance_stats."):
+        if any(room in module.name for room in (".figures", ".cli", ".tables", ".sentences")):
+            continue
+        for name, thing in vars(import_module(module.name)).items():
+            result = inspect.isclass(thing) and thing.__module__ == module.name
+            if result and name[0] != "_" and name not in ("Result", "RowLedger"):
+                has = all(hasattr(thing, method) for method in ("tidy", "glance", "summary"))
+                found |= {name} if has else set()
+    return found
+
+
+def test_every_result_has_sentences_or_is_known_to_have_none():
+    said = {one.__name__ for one in get_args(Reportable)}
+    assert not said & NOT_SAID
+    assert said | NOT_SAID == result_classes()
+
+
+@pytest.fixture(scope="module")
+def ratings():
+    rng = np.random.default_rng(11)
+    therapist = np.repeat(np.arange(10), 48)
+    person = np.repeat(np.arange(60), 8)
+    session = np.tile(np.arange(1, 9), 60)
+    x = rng.normal(size=480) + rng.normal(size=60)[person]
+    role = np.where(person % 2, "mother", "child")
+    arm = np.where(therapist % 2, "a", "b")
+    y = 4 + 0.2 * x + 0.05 * session + (role == "mother") * 0.3
+    y = y + rng.normal(scale=0.4, size=60)[person] + rng.normal(size=480)
+    low = (y < np.median(y)).astype(int)
+    columns = {"therapist": therapist, "person": person, "session": session, "x": x, "y": y}
+    return pd.DataFrame(columns | {"role": role, "arm": arm, "low": low})
+
+
+@pytest.fixture(scope="module")
+def model(ratings):
+    return lmm("y ~ session + role * x + (1 | therapist/person)", ratings)
+
+
+@pytest.fixture(scope="module")
+def units():
+    rng = np.random.default_rng(8)
+    n = 160
+    therapist = np.repeat(np.arange(20), 8)
+    x = rng.normal(size=n)
+    rate = 0.15 * np.exp(0.5 * x + rng.normal(scale=0.4, size=20)[therapist])
+    time = np.minimum(np.ceil(rng.exponential(1.0 / rate)), 8).astype(int)
+    state = np.where(time == 8, "ongoing", np.where(rng.random(n) < 0.7, "dropout", "planned"))
+    return pd.DataFrame(
+        {"unit": np.arange(n), "therapist": therapist, "x": x, "time": time, "state": state}
+    ).assign(event=lambda d: (d["state"] == "dropout").astype(int))
+
+
+@pytest.fixture(scope="module")
+def periods(units):
+    long = units.loc[units.index.repeat(units["time"])].reset_index(drop=True)
+    long["session"] = long.groupby("unit").cumcount() + 1
+    last = long["session"] == long["time"]
+    ending = {"dropout": 1, "planned": 2, "ongoing": 0}
+    return long.assign(
+        event=np.where(last, long["event"], 0), code=np.where(last, long["state"].map(ending), 0)
+    )
+
+
+def said(row, measure, level="95%"):
+    """Return how a row must read, at two decimals."""
+    limits = format_interval(row["conf_low"], row["conf_high"])
+    text = f"{measure} = {format_number(row['estimate'])}, {level} CI {limits}"
+    if "statistic" not in row:
+        return text
+    return f"{text}, {t_phrase(row['statistic'], row.get('df', math.inf), row['p_value'])}"
+
+
+def exponentials(tidy):
+    columns = ["estimate", "conf_low", "conf_high"]
+    return tidy.assign(**{name: np.exp(tidy[name].astype(float)) for name in columns})
+
+
+@pytest.mark.parametrize("conf_level", [0.95, 0.9])
+def test_hazards_are_said_as_the_ratios_they_are(units, periods, conf_level):
+    level = f"{conf_level:.0%}"
+    fine = fine_gray("x", units, time="time", event="state", cause="dropout", censored="ongoing")
+    text = report(fine, words={"x": "Predictor"}, conf_level=conf_level)
+    row = exponentials(fine.tidy(conf_level=conf_level)).iloc[0]
+    assert f"dropout, Predictor: {said(row, 'subdistribution hazard ratio', level)}." in text
+    assert f"n = 160, {units['event'].sum()} events" in text
+
+    names = {"session": "session", "event": "event", "unit": "unit"}
+    for link, ratio in (("cloglog", "hazard ratio"), ("logit", "odds ratio")):
+        hazard = discrete_hazard("x", periods, link=link, **names)
+        text = report(hazard, conf_level=conf_level)
+        own = hazard.hazard_ratios(conf_level=conf_level).iloc[0]
+        tidy = hazard.tidy(conf_level=conf_level).iloc[-1]
+        row = pd.Series({**own, "statistic": tidy["statistic"]})
+        assert f"x: {said(row, ratio, level)}." in text
+        assert "C(session)" not in text
+        spread = hazard.median_ratios(conf_level=conf_level).iloc[0]
+        limits = format_interval(spread["conf_low"], spread["conf_high"])
+        shown = f"{spread['term']} {format_number(spread['estimate'])}, {level} CI {limits}"
+        assert f"Between units of therapist: {shown}." in text
+
+    both = competing_hazards("x", periods, session="session", event="code", unit="unit")
+    text = report(both, words={"1": "dropout", "2": "planned"}, conf_level=conf_level)
+    tidy = exponentials(both.tidy(conf_level=conf_level))
+    for state, name in (("1", "dropout"), ("2", "planned")):
+        row = tidy[(tidy["state"] == state) & (tidy["term"] == "x")].iloc[0]
+        assert f"{name}, x: {said(row, 'odds ratio', level)}." in text
+
+
+def test_what_follows_a_model_is_said_row_by_row(ratings, model):
+    means = estimated_means(model, "role")
+    _, row = next(means.tidy().iterrows())
+    assert f"child: {said(row, 'mean')}." in report(means)
+    between = contrasts(means)
+    row = between.tidy().iloc[0]
+    assert f"{row['contrast']}: {said(row, 'difference')}." in report(between)
+    slopes = simple_slopes(model, "x", by="role", unit="person")
+    row = slopes.tidy(conf_level=0.9).iloc[1]
+    assert said(row, "slope", "90%") in report(slopes, conf_level=0.9)
+    logistic = glmm("low ~ x + (1 | person)", ratings, family="binomial")
+    change = comparisons(logistic, "x")
+    row = change.tidy().iloc[0]
+    assert said(row, "difference") in report(change)
+    assert "Differences in the expected response" in report(change)
+
+
+def test_an_adjustment_of_several_contrasts_is_said(ratings):
+    thirds = ratings.assign(third=np.array(["p", "q", "r"])[ratings["person"] % 3])
+    several = contrasts(estimated_means(lmm("y ~ third + (1 | person)", thirds), "third"))
+    assert "adjusted jointly by the multivariate t distribution" in report(several)
+
+
+def test_shares_and_levels_are_said(ratings, model):
+    shares = variance_partition(model, ci_method="bootstrap", n=20, seed=1)
+    text = report(shares, words={"therapist": "Between therapists"})
+    row = shares.tidy().iloc[0]
+    limits = ", ".join(format_percent(row[name], 1) for name in ("conf_low", "conf_high"))
+    share = f"share = {format_percent(row['estimate'], 1)}"
+    assert f"Between therapists: {share}, 95% CI [{limits}]." in text
+    levels = within_between(
+        ratings, outcome="y", predictor="x", levels=["person", "therapist"], covariates="session"
+    )
+    row = levels.tidy().set_index("term").loc["within person"]
+    assert f"within person: {said(row, 'b')}." in report(levels)
+    paths = compare_trajectories(ratings, outcome="y", time="session", group="arm", person="person")
+    row = paths.tidy().set_index("contrast").loc["a - b"]
+    digits = max(2, -math.floor(math.log10(row["std_error"])))
+    assert f"slope, a - b: estimate = {format_number(row['estimate'], digits)}" in report(paths)
+
+
+def test_dyads_are_said(ratings):
+    pairs = ratings.assign(dyad=ratings["person"] // 2).groupby(["dyad", "role"]).head(1)
+    model = apim(pairs, dyad="dyad", member="role", outcome="y", predictors="x")
+    row = model.tidy().set_index("term").loc["actor_x_child"]
+    assert f"x, child, actor_x_child: {said(row, 'b')}." in report(model)
+
+
+def test_a_summary_that_is_sentences_is_passed_on(units):
+    studies = pd.DataFrame({"r": [0.19, 0.30, 0.05, 0.41, 0.22], "n": [60, 45, 120, 38, 80]})
+    pooled = meta_analysis(studies, r="r", n="n")
+    text = report(pooled)
+    row = pooled.tidy().iloc[0]
+    limits = format_interval(row["conf_low"], row["conf_high"])
+    test = t_phrase(row["statistic"], row["df"], row["p_value"])
+    assert f"{format_number(row['estimate'])} {limits}, {test}." in text
+    gray = gray_test(units, time="time", event="state", group="therapist", censored="ongoing")
+    assert "\n" not in report(gray)
+    assert "rows came in" not in report(gray)
+    with pytest.raises(ValueError, match="A MetaAnalysis is reported by its summary, at 95%"):
+        report(pooled, conf_level=0.9)
+    with pytest.raises(ValueError, match="leave words="):
+        report(pooled, words={"r": "x"})
+    paragraph = methods_paragraph({"Pooled": pooled, "Endings": gray})
+    assert "Pooled: meta-analysis." in paragraph
+    assert f"Endings: Gray's test. {gray.rows}" in paragraph
+
+
+def test_a_result_without_sentences_is_refused(model):
+    drawn = parametric_bootstrap(model, n=2, seed=1)
+    with pytest.raises(TypeError, match=r"no sentences for Bootstrap: see its summary\(\)"):
+        report(drawn)
+    assert isinstance(Reportable, types.UnionType)
