@@ -38,9 +38,8 @@ def actor_partner_figure(
     """
     tidy = model.tidy(conf_level=conf_level)
     tidy = tidy[tidy["effect"] != "mean"]
-    kinds = {"actor": "own", "partner": "partner’s"}
     terms = [
-        f"{kinds[str(row.effect)]} {row.predictor}" + (f", {row.role}" if row.role else "")
+        _whose(str(row.effect), str(row.predictor), row.role, model.members)
         for row in tidy.itertuples()
     ]
     rows = tidy[["estimate", "conf_low", "conf_high"]].assign(term=terms)
@@ -56,6 +55,14 @@ def actor_partner_figure(
         conf_level=conf_level,
         label=label,
     )
+
+
+def _whose(effect: str, predictor: str, role: str | None, members: tuple[str, ...]) -> str:
+    """Say whose predictor goes with whose outcome."""
+    if not members:
+        return f"{'Own' if effect == 'actor' else 'The other’s'} {predictor}"
+    other = next(member for member in members if member != role)
+    return f"{role}: {'own' if effect == 'actor' else f'{other}’s'} {predictor}"
 
 
 def draw_variance_bars(ax: Axes, shares: pd.DataFrame) -> None:
@@ -138,7 +145,9 @@ def one_with_many_figure(
     dress(ax, x_label="Share of the variance of the ratings")
     ax.spines["left"].set_visible(False)
     both = tidy[tidy["source"] == "both"].set_index("term")["estimate"]
-    reciprocity = "; ".join(f"{term} {format_bounded(value)}" for term, value in both.items())
+    reciprocity = "; ".join(
+        f"{str(term).capitalize()} {format_bounded(value)}" for term, value in both.items()
+    )
     said = "; ".join(
         f"{row.source}s’ ratings {format_percent(row.share)}{_limits(row)}"
         for row in shares.itertuples()

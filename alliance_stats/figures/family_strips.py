@@ -1,6 +1,7 @@
 """Families as systems: the alliances of all their members, a strip a family."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -26,7 +27,7 @@ __all__ = ["draw_family_strip", "family_strips_figure"]
 _COLUMNS = 3
 _MOST_FAMILIES = 12
 _MOST_ROLES = 6
-_LEFT, _GAP, _PANEL = 48.0, 14.0, 92.0  # pt
+_LEFT, _GAP, _PANEL, _BETWEEN = 48.0, 14.0, 92.0, 16.0  # pt
 
 
 def draw_family_strip(
@@ -95,7 +96,8 @@ def family_strips_figure(
     Raises
     ------
     DataError
-        If a column is missing, a family is not there or has no rating, or there are too many.
+        If a column is missing, a family is not there or has no rating, there are too many, or a
+        member has several ratings of one session.
     """
     names = {"family": family, "person": person, "session": session, "role": role}
     rated = _ratings(data, names, score=score, families=families)
@@ -103,49 +105,13 @@ def family_strips_figure(
     if len(roles) > _MOST_ROLES:
         raise DataError(f"{len(roles)} roles cannot be told apart; at most {_MOST_ROLES}.")
     looks = {name: look(place) for place, name in enumerate(roles)}
-    columns = min(_COLUMNS, len(families))
-    rows = -(-len(families) // columns)
-    width = (72 * FULL_WIDTH - _LEFT - columns * _GAP) / columns
-    headings = [wrap(name, width - 8, BODY, bold=True) for name in families]
-    above = lines_height(max(len(lines) for lines in headings), BODY) + 6.0
-    key_lines = _key_lines(roles)
-    top = 6.0 + 15.0 * len(key_lines)
-    height = top + rows * (_PANEL + above) + (rows - 1) * 16.0 + 40.0
-    figure = new_figure(FULL_WIDTH, height / 72, placed_by_hand=True)
-    _write_key(figure, key_lines, looks)
-    low, high = rated["score"].min(), rated["score"].max()
-    pad = 0.06 * (high - low) or 0.5
-    first, last = float(rated["session"].min()), float(rated["session"].max())
-    for place, name in enumerate(families):
-        down, across = divmod(place, columns)
-        ax = add_axes(
-            figure,
-            _LEFT + across * (width + _GAP),
-            top + above + down * (_PANEL + above + 16.0),
-            width,
-            _PANEL,
-        )
-        draw_family_strip(ax, rated[rated["family"] == name], looks, first=first, last=last)
-        ax.set_ylim(low - pad, high + pad)
-        ticks = integer_ticks(first, last, most=6)
-        ax.set_xticks(ticks)
-        dress(ax, grid="y")
-        if across:
-            ax.set_yticklabels([])
-        ax.set_title("\n".join(headings[place]), loc="left", pad=4, **font(BODY, bold=True))
-    wide = 72 * FULL_WIDTH
-    middle = (_LEFT + 0.5 * (wide - _LEFT)) / wide
-    figure.supxlabel("Session", x=middle, y=8.0 / height, ha="center", va="bottom", **font(BODY))
-    side = "\n".join(wrap(score_label, height - top - 40.0, BODY))
-    centre = 1 - (top + (height - top - 30.0) / 2) / height
-    figure.supylabel(side, x=6.0 / wide, y=centre, ha="left", va="center", **font(BODY))
-    ranges = rated.groupby(["family", "session"])["score"].agg(["min", "max", "size"])
-    several = ranges[ranges["size"] > 1]
-    spread = (several["max"] - several["min"]).groupby("family").mean()
-    found = "; ".join(
-        f"{name}: {format_number(spread[name])}" for name in families if name in spread.index
-    )
-    apart = f" Mean distance between highest and lowest member: {found}." if found else ""
+    grid = _grid(families, _key_lines(roles))
+    figure = new_figure(FULL_WIDTH, grid.height / 72, placed_by_hand=True)
+    _write_key(figure, grid.key_lines, looks)
+    _draw_panels(figure, grid, rated, families, looks)
+    _write_sides(figure, grid, score_label)
+    first, last = rated["session"].min(), rated["session"].max()
+    apart = _distances(rated, families)
     return ReportFigure(
         figure,
         label=label,
@@ -157,6 +123,87 @@ def family_strips_figure(
         "across sessions without a rating.",
         data=rated.rename(columns={"score": "estimate"}),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Grid:
+    """Where the panels stand, in points from the figure's upper left corner."""
+
+    columns: int
+    width: float
+    headings: list[list[str]]
+    above: float
+    key_lines: list[list[tuple[str, str]]]
+
+    @property
+    def rows(self) -> int:
+        return -(-len(self.headings) // self.columns)
+
+    @property
+    def top(self) -> float:
+        return 6.0 + 15.0 * len(self.key_lines)
+
+    @property
+    def height(self) -> float:
+        below = 40.0
+        return self.top + self.rows * (_PANEL + self.above) + (self.rows - 1) * _BETWEEN + below
+
+    def corner(self, place: int) -> tuple[float, float]:
+        down, across = divmod(place, self.columns)
+        left = _LEFT + across * (self.width + _GAP)
+        return left, self.top + self.above + down * (_PANEL + self.above + _BETWEEN)
+
+
+def _grid(families: Sequence[object], key_lines: list[list[tuple[str, str]]]) -> _Grid:
+    columns = min(_COLUMNS, len(families))
+    width = (72 * FULL_WIDTH - _LEFT - columns * _GAP) / columns
+    headings = [wrap(name, width - 8, BODY, bold=True) for name in families]
+    above = lines_height(max(len(lines) for lines in headings), BODY) + 6.0
+    return _Grid(columns, width, headings, above, key_lines)
+
+
+def _draw_panels(
+    figure: Figure,
+    grid: _Grid,
+    rated: pd.DataFrame,
+    families: Sequence[object],
+    looks: dict[str, Look],
+) -> None:
+    """Draw a strip a family, all on the same two axes."""
+    low, high = rated["score"].min(), rated["score"].max()
+    pad = 0.06 * (high - low) or 0.5
+    first, last = float(rated["session"].min()), float(rated["session"].max())
+    for place, name in enumerate(families):
+        ax = add_axes(figure, *grid.corner(place), grid.width, _PANEL)
+        draw_family_strip(ax, rated[rated["family"] == name], looks, first=first, last=last)
+        ax.set_ylim(low - pad, high + pad)
+        ax.set_xticks(integer_ticks(first, last, most=6))
+        dress(ax, grid="y")
+        if place % grid.columns:
+            ax.set_yticklabels([])
+        heading = "\n".join(grid.headings[place])
+        ax.set_title(heading, loc="left", pad=4, **font(BODY, bold=True))
+
+
+def _write_sides(figure: Figure, grid: _Grid, score_label: str) -> None:
+    """Name the two axes once for all panels."""
+    wide, height = 72 * FULL_WIDTH, grid.height
+    middle = (_LEFT + 0.5 * (wide - _LEFT)) / wide
+    figure.supxlabel("Session", x=middle, y=8.0 / height, ha="center", va="bottom", **font(BODY))
+    side = "\n".join(wrap(score_label, height - grid.top - 40.0, BODY))
+    centre = 1 - (grid.top + (height - grid.top - 30.0) / 2) / height
+    figure.supylabel(side, x=6.0 / wide, y=centre, ha="left", va="center", **font(BODY))
+
+
+def _distances(rated: pd.DataFrame, families: Sequence[object]) -> str:
+    """Say how far the members of each family lie apart on average."""
+    ranges = rated.groupby(["family", "session"])["score"].agg(["min", "max", "size"])
+    several = ranges[ranges["size"] > 1]
+    spread = (several["max"] - several["min"]).groupby("family").mean()
+    found = "; ".join(
+        f"{name}: {format_number(spread[name])}" for name in families if name in spread.index
+    )
+    return f" Mean distance between highest and lowest member: {found}." if found else ""
 
 
 def _ratings(
@@ -178,6 +225,13 @@ def _ratings(
             "score": finite_or_missing(data, score),
         }
     ).dropna(subset=["score"])
+    twice = rated.duplicated(["family", "person", "session"])
+    if twice.any():
+        row = rated[twice].iloc[0]
+        raise DataError(
+            f"'{row['person']}' has several ratings of session {row['session']}, and a line can "
+            "show one: choose one rater, or average them first."
+        )
     for name in families:
         if name not in set(rated["family"]):
             near = did_you_mean(name, rated["family"].unique())

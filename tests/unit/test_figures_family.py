@@ -77,10 +77,10 @@ def test_bars_and_whiskers_are_the_shares_and_their_intervals():
 def test_a_row_an_effect_in_the_forest():
     made = CASES["actor and partner"]()
     assert made.data["term"].tolist() == [
-        "own x, child",
-        "partner’s x, child",
-        "own x, mother",
-        "partner’s x, mother",
+        "child: own x",
+        "child: mother’s x",
+        "mother: own x",
+        "mother: child’s x",
     ]
 
 
@@ -88,6 +88,8 @@ def test_what_cannot_be_drawn_is_refused():
     data = members()
     with pytest.raises(DataError, match=r"No rating of 'family' 'F3'. Did you mean 'F03'"):
         strips(data, ["F3"])
+    with pytest.raises(DataError, match="several ratings of session 1, and a line can show one"):
+        strips(pd.concat([data, data]).dropna(), ["F03"])
     with pytest.raises(DataError, match="From 1 to 12 families can be drawn; got 0"):
         strips(data, [])
     with pytest.raises(DataError, match="7 roles cannot be told apart"):
