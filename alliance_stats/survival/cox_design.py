@@ -149,6 +149,17 @@ def _parse(formula: str) -> object:
             f"The formula {formula!r} has a bar. A random effect on the hazard is asked for with "
             "frailty='therapist', not with (1 | therapist)."
         )
+    if re.search(r"\blag\s*\(", formula):
+        raise FormulaError(
+            f"The formula {formula!r} has lag(), which takes the row before, whoever's it is. "
+            "Make a column with alliance_stats.lag(data, column, person=, session=) instead."
+        )
+    argument = re.search(r"\b(strata|cluster|frailty)\s*\(", formula)
+    if argument:
+        name = argument.group(1)
+        raise FormulaError(
+            f"The formula {formula!r} has {name}(): give {name}='column' as an argument of its own."
+        )
     try:
         return formulaic.Formula(formula)
     except FormulaParsingError as error:

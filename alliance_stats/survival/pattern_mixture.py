@@ -16,6 +16,8 @@ from alliance_stats.multilevel.formula import parse_formula
 
 __all__ = ["PatternMixture", "pattern_mixture"]
 
+_PATTERN = "time_of_leaving"  # the column that the formula is crossed with
+
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class PatternMixture:
@@ -131,6 +133,9 @@ def pattern_mixture(formula: str, data: pd.DataFrame, *, pattern: str, unit: str
     """
     require_columns(check_frame(data), [pattern, unit])
     require_present(data, pattern, why="to know when the unit left")
+    require_present(data, unit, why="to count the units of each pattern")
+    if not data.index.is_unique:  # rows are found again by their labels
+        data = data.reset_index(drop=True)
     several = units_with_several(data, unit=unit, column=pattern)
     if len(several):
         raise DataError(f"'{several[0]}' has several values of '{pattern}': a unit leaves once.")
@@ -138,15 +143,19 @@ def pattern_mixture(formula: str, data: pd.DataFrame, *, pattern: str, unit: str
     simple = lmm(formula, data)
     if pattern in simple.design.frame.columns:
         raise DataError(f"'{pattern}' stands in the formula already; it is added to every term.")
+    if _PATTERN in simple.design.frame.columns:
+        raise DataError(
+            f"The formula names '{_PATTERN}', which is added to it: rename that column."
+        )
     frame = data.loc[simple.design.index]
     labels = frame[pattern].astype(object).astype(str)
-    name = "time_of_leaving"
     names = sorted(labels.unique())
     if len(names) < 2:
         raise NotIdentifiedError(f"'{pattern}' has one value: there is nothing to average over.")
     random = " + ".join(str(term) for term in parsed.random)
     fit = lmm(
-        f"{parsed.response} ~ ({parsed.fixed}) * {name} + {random}", frame.assign(**{name: labels})
+        f"{parsed.response} ~ ({parsed.fixed}) * {_PATTERN} + {random}",
+        frame.assign(**{_PATTERN: labels}),
     )
     if fit.beta.isna().any():
         missing = ", ".join(fit.beta.index[fit.beta.isna()][:4])
@@ -154,23 +163,21 @@ def pattern_mixture(formula: str, data: pd.DataFrame, *, pattern: str, unit: str
             f"Within a pattern of '{pattern}' the rows do not hold every coefficient ({missing} "
             "cannot be estimated): someone who left after one session has no slope. Join patterns."
         )
-    maps = [_coefficients_of(simple, fit, frame.assign(**{name: level})) for level in names]
+    maps = [_coefficients_of(simple, fit, frame.assign(**{_PATTERN: level})) for level in names]
     stacked = np.vstack(maps)
-    beta = fit.beta.to_numpy()
     counts = labels.groupby(frame[unit].to_numpy()).first().value_counts().reindex(names)
-    patterns = pd.DataFrame(
-        {
-            "pattern": names,
-            "n_units": counts.to_numpy(),
-            "share": (counts / counts.sum()).to_numpy(),
-        }
-    )
     return PatternMixture(
-        fit,
-        tuple(str(term) for term in simple.beta.index[simple.beta.notna()]),
-        patterns,
-        (stacked @ beta).reshape(len(names), -1),
-        stacked @ fit.vcov().to_numpy() @ stacked.T,
+        fit=fit,
+        terms=tuple(str(term) for term in simple.beta.index[simple.beta.notna()]),
+        patterns=pd.DataFrame(
+            {
+                "pattern": names,
+                "n_units": counts.to_numpy(),
+                "share": (counts / counts.sum()).to_numpy(),
+            }
+        ),
+        within=(stacked @ fit.beta.to_numpy()).reshape(len(names), -1),
+        within_covariance=stacked @ fit.vcov().to_numpy() @ stacked.T,
     )
 
 

@@ -119,6 +119,9 @@ def test_prediction_needs_the_columns_and_known_strata() -> None:
         ("alliance + (", "cannot be read"),
         ("1", "names no covariate"),
         ("alliance.foo", "names|cannot be evaluated"),
+        ("lag(alliance)", "takes the row before, whoever's it is"),
+        ("alliance + strata(site)", "give strata='column' as an argument of its own"),
+        ("alliance + cluster(therapist)", "give cluster='column' as an argument of its own"),
     ],
 )
 def test_formulas_are_refused(formula: str, message: str) -> None:

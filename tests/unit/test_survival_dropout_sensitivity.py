@@ -227,3 +227,23 @@ def test_pattern_mixture_refusals(data: pd.DataFrame) -> None:
         pattern_mixture(formula, by_last, pattern="one", unit="person")
     with pytest.raises(DataError, match="has several values of 'moving': a unit leaves once"):
         pattern_mixture(formula, by_last, pattern="moving", unit="person")
+    nameless = by_last.assign(person=by_last["person"].where(by_last["person"] != "T0-1"))
+    with pytest.raises(DataError, match="'person' is missing in"):
+        pattern_mixture(formula, nameless, pattern="when", unit="person")
+    taken = by_last.assign(time_of_leaving=last, half=np.where(last < 4, "early", "stayed"))
+    with pytest.raises(DataError, match="The formula names 'time_of_leaving'"):
+        pattern_mixture(
+            "y ~ time + time_of_leaving + (1 | person)", taken, pattern="half", unit="person"
+        )
+
+
+def test_row_labels_that_repeat_do_not_multiply_a_pattern_mixtures_rows(data: pd.DataFrame) -> None:
+    seen = data.dropna()
+    last = seen.groupby("person")["time"].transform("max")
+    seen = seen.assign(half=np.where(last < 4, "early", "stayed"))
+    repeated = seen.set_axis(np.arange(len(seen)) // 2)
+    options = {"pattern": "half", "unit": "person"}
+    one = pattern_mixture("y ~ time + (1 | person)", seen, **options)
+    other = pattern_mixture("y ~ time + (1 | person)", repeated, **options)
+    pd.testing.assert_frame_equal(one.tidy(), other.tidy())
+    assert other.rows.n_used == len(seen)

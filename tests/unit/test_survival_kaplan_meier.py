@@ -60,6 +60,14 @@ def test_times_that_differ_by_floating_dust_tie() -> None:
     assert_array_equal(kaplan_meier(dusty, **COLUMNS).tidy()["n_event"], [2, 0])
 
 
+def test_large_whole_times_do_not_tie() -> None:
+    data = pd.DataFrame({"time": [1.0, 2.0, 4.0, 5.0], "left": [1, 0, 1, 0]})
+    late = data.assign(time=data["time"] + 1.7e9)  # seconds since 1970
+    near, far = (kaplan_meier(d, time="time", event="left").tidy() for d in (data, late))
+    assert_allclose(far["estimate"], near["estimate"], rtol=1e-15)
+    assert len(far) == 4
+
+
 def test_missing_values_are_set_aside_and_counted() -> None:
     holed = FOUR.assign(time=[1, 2, np.nan, 4])
     result = kaplan_meier(holed, **COLUMNS, strata="framework")
