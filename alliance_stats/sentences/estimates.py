@@ -9,6 +9,7 @@ import pandas as pd
 
 from alliance_stats.family import APIM
 from alliance_stats.formatting import (
+    format_bounded,
     format_count,
     format_number,
     format_percent,
@@ -192,13 +193,28 @@ def _sizes(result: Estimates) -> str:
 
 
 def _spread(result: Estimates, wording: Wording) -> Iterator[str]:
-    """Yield the median ratio between units, where a hazard has random effects."""
-    if not isinstance(result, DiscreteHazard):
+    """Yield the median ratios between units, where a hazard has random effects."""
+    spread: pd.DataFrame | None = None
+    if isinstance(result, DiscreteHazard) and isinstance(result.fit, GeneralizedLinearMixedModel):
+        spread = result.median_ratios(conf_level=wording.conf_level)
+    if isinstance(result, CompetingHazards) and result.effects is not None:
+        spread = result.median_ratios(conf_level=wording.conf_level)
+    if spread is None:
         return
-    if isinstance(result.fit, GeneralizedLinearMixedModel):
-        for _, row in result.median_ratios(conf_level=wording.conf_level).iterrows():
-            digits = decimals(row, null=1.0)
-            yield (
-                f"Between units of {wording.of(row['group'])}: {row['term']} "
-                f"{format_number(row['estimate'], digits)}, {wording.interval(row, digits)}."
-            )
+    for _, row in spread.iterrows():
+        digits = decimals(row, null=1.0)
+        state = f", {wording.of(row['state'])}" if "state" in row else ""
+        yield (
+            f"Between units of {wording.of(row['group'])}{state}: {row['term']} "
+            f"{format_number(row['estimate'], digits)}, {wording.interval(row, digits)}."
+        )
+    if isinstance(result, CompetingHazards):
+        yield from _correlations(result, wording)
+
+
+def _correlations(result: CompetingHazards, wording: Wording) -> Iterator[str]:
+    """Yield how the effects on two endings go together; an estimate without an interval."""
+    spread = result.tidy(effects="ran_pars")
+    for _, row in spread[spread["term"].str.startswith("cor__")].iterrows():
+        endings = " and ".join(wording.of(name) for name in row["term"][5:].split(".", 1))
+        yield f"Correlation of the effects on {endings}: {format_bounded(row['estimate'])}."

@@ -1,7 +1,6 @@
 """Models of leaving as papers print them: ratios, sizes, events, spread between therapists."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -12,6 +11,7 @@ from alliance_stats.multilevel import GeneralizedLinearMixedModel
 from alliance_stats.survival import CompetingHazards, CoxModel, DiscreteHazard, FineGrayModel
 from alliance_stats.tables.lines import (
     SIZES,
+    Asked,
     Line,
     Printed,
     alone,
@@ -28,18 +28,6 @@ __all__ = ["hazard_table"]
 Model = CoxModel | FineGrayModel | DiscreteHazard | CompetingHazards
 _RATIOS, _SPREAD, _ENDINGS = "Predictors", "Spread between units", "Endings"
 _SECTIONS = (_RATIOS, _SPREAD, SIZES, _ENDINGS)
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """How the caller wants it printed."""
-
-    words: Mapping[str, str]
-    conf_level: float
-    digits: int
-
-    def of(self, name: object) -> str:
-        return self.words.get(str(name), str(name))
 
 
 def hazard_table(
@@ -82,7 +70,7 @@ def hazard_table(
     DataError
         If there is no model, or two rows of one would have the same name.
     """
-    asked = _Asked(dict(words or {}), conf_level, digits)
+    asked = Asked(dict(words or {}), conf_level, digits)
     named = dict(models) if isinstance(models, Mapping) else {"": models}
     if not named:
         raise DataError("models is empty: name at least one model.")
@@ -95,7 +83,7 @@ def hazard_table(
     return ReportTable(frame, label, caption, " ".join([*said, note]).strip(), sections)
 
 
-def _printed(name: str, model: Model, asked: _Asked) -> Iterator[Printed]:
+def _printed(name: str, model: Model, asked: Asked) -> Iterator[Printed]:
     """Yield a model's columns: one, or one an ending."""
     if not isinstance(model, CompetingHazards):
         lines = (
@@ -109,7 +97,11 @@ def _printed(name: str, model: Model, asked: _Asked) -> Iterator[Printed]:
     for state in model.states:
         own = ratios[ratios["state"] == state]
         heading = ", ".join(part for part in (name, asked.of(state)) if part)
-        lines = (*_ratios(own, asked), *_sizes(model, asked, state))
+        lines = (
+            *_ratios(own, asked),
+            *_spread(model, asked, state),
+            *_sizes(model, asked, state),
+        )
         yield Printed(heading, "OR", "z", lines)
 
 
@@ -125,7 +117,7 @@ def _measure(model: Model) -> str:
             return "OR"
 
 
-def _tidy(model: Model, asked: _Asked) -> pd.DataFrame:
+def _tidy(model: Model, asked: Asked) -> pd.DataFrame:
     """Return the predictors' ratios: ``(state,) term, estimate, conf_low, ..., statistic``."""
     tidy = model.tidy(conf_level=asked.conf_level)
     if isinstance(model, DiscreteHazard):
@@ -140,36 +132,43 @@ def _tidy(model: Model, asked: _Asked) -> pd.DataFrame:
     return ratios.drop(columns=["std_error", "df"], errors="ignore")
 
 
-def _ratios(ratios: pd.DataFrame, asked: _Asked) -> Iterator[Line]:
+def _ratios(ratios: pd.DataFrame, asked: Asked) -> Iterator[Line]:
     for _, row in ratios.iterrows():
         yield estimate_line(row, _RATIOS, asked.of(row["term"]), digits=asked.digits, null=1.0)
 
 
-def _spread(model: Model, asked: _Asked) -> Iterator[Line]:
-    """Yield the median ratio of each grouping factor with its interval."""
+def _spread(model: Model, asked: Asked, state: str | None = None) -> Iterator[Line]:
+    """Yield the median ratio of each grouping factor (of one ending) with its interval."""
     spread = _median_ratios(model, asked)
+    if state is not None and len(spread):
+        spread = spread[spread["state"] == state]
     for _, row in spread.iterrows():
         what = str(row["term"]).replace("_", " ")
         name = f"{asked.of(row['group'])}: {what}"
         yield estimate_line(row, _SPREAD, name, digits=asked.digits, null=1.0)
 
 
-def _median_ratios(model: Model, asked: _Asked) -> pd.DataFrame:
+def _median_ratios(model: Model, asked: Asked) -> pd.DataFrame:
     columns = ["group", "term", "estimate", "conf_low", "conf_high"]
     if isinstance(model, CoxModel) and model.frailty is not None:
         tidy = model.tidy(effects="ran_pars", conf_level=asked.conf_level)
         return tidy.loc[tidy["term"] == "median_hazard_ratio", columns]
     if isinstance(model, DiscreteHazard) and isinstance(model.fit, GeneralizedLinearMixedModel):
         return model.median_ratios(conf_level=asked.conf_level)[columns]
+    if isinstance(model, CompetingHazards) and model.effects is not None:
+        return model.median_ratios(conf_level=asked.conf_level)[["state", *columns]]
     return pd.DataFrame(columns=columns)
 
 
-def _sizes(model: Model, asked: _Asked, state: str | None = None) -> list[Line]:
+def _sizes(model: Model, asked: Asked, state: str | None = None) -> list[Line]:
     fit = model.glance().iloc[0]
     units = units_used(model.rows, asked.words)
+    groups = fit
     if isinstance(model, DiscreteHazard) and isinstance(model.fit, GeneralizedLinearMixedModel):
         groups = model.fit.glance().iloc[0]
-        units |= {f"Units: {asked.of(name)}": groups[f"n_{name}"] for name in _groups(model)}
+    for name in _groups(model):
+        if f"n_{name}" in groups:
+            units[f"Units: {asked.of(name)}"] = groups[f"n_{name}"]
     endings: dict[str, float] = {}
     if isinstance(model, CompetingHazards):
         endings["Events"] = float(model.observed[state].sum())
@@ -180,7 +179,7 @@ def _sizes(model: Model, asked: _Asked, state: str | None = None) -> list[Line]:
     return [*size_lines({"Rows": fit["nobs"], **units}), *size_lines(endings, _ENDINGS)]
 
 
-def _method(name: str, model: Model, asked: _Asked) -> str:
+def _method(name: str, model: Model, asked: Asked) -> str:
     """Return what the ratio of a model is, how its error was found, and any warning."""
     match model:
         case CoxModel():
@@ -208,4 +207,6 @@ def _groups(model: Model) -> list[str]:
         return [model.frailty.group]
     if isinstance(model, DiscreteHazard) and isinstance(model.fit, GeneralizedLinearMixedModel):
         return [grouping.name for grouping in model.fit.design.groupings]
+    if isinstance(model, CompetingHazards) and model.effects is not None:
+        return [model.effects.group]
     return []

@@ -19,6 +19,7 @@ from alliance_stats.ledger import RowLedger
 
 __all__ = [
     "SIZES",
+    "Asked",
     "Line",
     "Printed",
     "alone",
@@ -30,6 +31,19 @@ __all__ = [
 ]
 
 SIZES = "Sizes"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How the caller wants it printed."""
+
+    words: Mapping[str, str]
+    conf_level: float
+    digits: int
+
+    def of(self, name: object) -> str:
+        """Return the caller's words for `name`, or the name itself."""
+        return self.words.get(str(name), str(name))
 
 
 @dataclass(frozen=True, slots=True)

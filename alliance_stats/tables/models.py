@@ -13,6 +13,7 @@ from alliance_stats.formatting import decimals_of_spread, format_bounded, format
 from alliance_stats.multilevel import GeneralizedLinearMixedModel, LinearMixedModel
 from alliance_stats.tables.lines import (
     SIZES,
+    Asked,
     Line,
     Printed,
     alone,
@@ -42,17 +43,11 @@ _RATIOS = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _Asked(Asked):
     """How the caller wants it printed."""
 
-    words: Mapping[str, str]
     df_method: DfMethod
-    conf_level: float
-    digits: int
     scale: Scale
-
-    def of(self, name: object) -> str:
-        return self.words.get(str(name), str(name))
 
 
 def model_table(
@@ -105,7 +100,7 @@ def model_table(
         If ratios are asked of a link that has none (probit).
     """
     check_choice(scale, ("link", "ratio"), name="scale")
-    asked = _Asked(dict(words or {}), df_method, conf_level, digits, scale)
+    asked = _Asked(dict(words or {}), conf_level, digits, df_method, scale)
     named = dict(models) if isinstance(models, Mapping) else {"": models}
     if not named:
         raise DataError("models is empty: name at least one model.")

@@ -14,7 +14,13 @@ import pytest
 import alliance_stats
 from alliance_stats.evidence import meta_analysis
 from alliance_stats.family import apim
-from alliance_stats.formatting import format_interval, format_number, format_percent, t_phrase
+from alliance_stats.formatting import (
+    format_bounded,
+    format_interval,
+    format_number,
+    format_percent,
+    t_phrase,
+)
 from alliance_stats.groups import compare_trajectories
 from alliance_stats.multilevel import (
     comparisons,
@@ -145,6 +151,20 @@ def test_hazards_are_said_as_the_ratios_they_are(units, periods, conf_level):
     for state, name in (("1", "dropout"), ("2", "planned")):
         row = tidy[(tidy["state"] == state) & (tidy["term"] == "x")].iloc[0]
         assert f"{name}, x: {said(row, 'odds ratio', level)}." in text
+
+
+def test_spread_on_each_ending_is_said(periods):
+    names = {"session": "session", "event": "code", "unit": "unit", "baseline": "polynomial"}
+    both = competing_hazards("x", periods, random="(1 | therapist)", **names)
+    text = report(both, words={"1": "dropout", "2": "planned"})
+    for _, row in both.median_ratios().iterrows():
+        limits = format_interval(row["conf_low"], row["conf_high"])
+        shown = f"median odds ratio {format_number(row['estimate'])}, 95% CI {limits}"
+        name = {"1": "dropout", "2": "planned"}[row["state"]]
+        assert f"Between units of therapist, {name}: {shown}." in text
+    spread = both.tidy(effects="ran_pars").set_index("term")
+    correlation = format_bounded(spread.loc["cor__1.2", "estimate"])
+    assert f"Correlation of the effects on dropout and planned: {correlation}." in text
 
 
 def test_what_follows_a_model_is_said_row_by_row(ratings, model):

@@ -99,6 +99,20 @@ def test_spread_is_the_median_ratio(models):
     assert spread["Cox: HR [95% CI]"] == ""
 
 
+def test_therapists_may_differ_in_each_ending(periods):
+    model = competing_hazards(
+        "x", periods, session="session", event="code", unit="unit", baseline="polynomial",
+        random="(1 || therapist)",
+    )  # fmt: skip
+    made = table({"Both": model})
+    shown = made.frame.set_index("Term")
+    for _, own in model.median_ratios().iterrows():
+        cell = shown.loc["therapist: median odds ratio", f"Both, {own['state']}: OR [95% CI]"]
+        assert cell == ratio(own)
+    assert shown.loc["Units: therapist", "Both, 1: OR [95% CI]"] == "20"
+    assert "for units of the same therapist" in made.note
+
+
 def test_sizes_and_endings_are_counted(models, units):
     made = table(models)
     shown = made.frame.set_index("Term")
