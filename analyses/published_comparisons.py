@@ -132,9 +132,11 @@ def _limits(row: pd.Series) -> str:
 
 def _forest(found: pd.DataFrame) -> ReportFigure:
     return forest_figure(
-        found.assign(term=found["label"].map(FAMILIES).str.replace(" 2018", "\u00a02018"))[
-            ["term", "estimate", "conf_low", "conf_high", "sample", "interval", "doi"]
-        ],
+        found.assign(
+            term=found["label"]
+            .map(FAMILIES)
+            .str.replace(" et al. 2018", "\u00a0et\u00a0al.\u00a02018")
+        )[["term", "estimate", "conf_low", "conf_high", "sample", "interval", "doi"]],
         estimate_label="Published correlation of alliance and outcome (r)",
         method="Estimates and intervals as printed; no interval: none stood on the page that was "
         "read. The studies behind these meta-analyses may overlap",

@@ -115,7 +115,7 @@ def kaplan_meier_figure(
     cell = cell_width(risk_table(result, [0.0, last]))
     left = max(58.0, cell / 2.0 + 4.0)
     width = 72 * FULL_WIDTH - left - _LABEL_WIDTH - 40.0
-    times = _ticks(curves["time"].to_numpy(dtype=float), int(width / (cell + 10.0)))
+    times = _ticks(curves["time"].to_numpy(dtype=float), int(width / (cell + 8.5)))
     table = risk_table(result, times)
     curve_height = max(_CURVE_HEIGHT, _labels_height(names, medians))
     table_height = risk_table_height(names, width)
