@@ -205,8 +205,6 @@ def dropout_sensitivity(
     Carpenter & Kenward (2013), doi:10.1002/9781119942283, chapter 10 (delta adjustment). Crameri
     et al. (2015), doi:10.1080/10503307.2014.963730 (nested psychotherapy outcomes).
     """
-    response = model.design.formula.response
-    check_frame(unseen, what="unseen")
     if m < 2:
         raise ValueError(f"m must be at least 2 imputations; got {m}.")
     grid = np.unique([0.0, *(float(delta) for delta in deltas)])
@@ -215,24 +213,8 @@ def dropout_sensitivity(
     terms = list(model.beta.index[model.beta.notna()])
     if term not in terms:
         raise FormulaError(f"The model has no coefficient '{term}'. {did_you_mean(term, terms)}")
-    if response not in model.design.frame.columns:
-        raise FormulaError(
-            f"The outcome '{response}' is computed in the formula: make it a column of its own, so "
-            "that a shift is in its units."
-        )
-    if response in unseen.columns and unseen[response].notna().any():
-        known = unseen[response].notna().to_numpy()
-        raise DataError(
-            f"unseen: the outcome '{response}' is there in {describe_rows(known, unseen.index)}; "
-            "only rows without it are imputed."
-        )
-    _refuse_seen(model, unseen, response)
-    times = np.ones(len(unseen))
-    if shift is not None:
-        require_columns(unseen, [shift], what="unseen")
-        times = finite_or_missing(unseen, shift)
-        if np.isnan(times).any():
-            raise DataError(f"unseen: '{shift}' is missing; a shift needs it in every row.")
+    _check_unseen(model, unseen)
+    times = _times_shifted(unseen, shift)
     estimates, variances = np.empty((2, len(grid), m))
     df_complete = np.empty(len(grid))
     completed: LinearMixedModel | None = None
@@ -255,6 +237,35 @@ def dropout_sensitivity(
         n_unseen=len(unseen),
         rows=model.rows,
     )
+
+
+def _check_unseen(model: LinearMixedModel, unseen: pd.DataFrame) -> None:
+    """Refuse rows whose outcome is there, and outcomes that have no column to be shifted in."""
+    check_frame(unseen, what="unseen")
+    response = model.design.formula.response
+    if response not in model.design.frame.columns:
+        raise FormulaError(
+            f"The outcome '{response}' is computed in the formula: make it a column of its own, so "
+            "that a shift is in its units."
+        )
+    if response in unseen.columns and unseen[response].notna().any():
+        known = unseen[response].notna().to_numpy()
+        raise DataError(
+            f"unseen: the outcome '{response}' is there in {describe_rows(known, unseen.index)}; "
+            "only rows without it are imputed."
+        )
+    _refuse_seen(model, unseen, response)
+
+
+def _times_shifted(unseen: pd.DataFrame, shift: str | None) -> Array:
+    """Return by what the shift is multiplied in each unseen row."""
+    if shift is None:
+        return np.ones(len(unseen))
+    require_columns(unseen, [shift], what="unseen")
+    times = finite_or_missing(unseen, shift)
+    if np.isnan(times).any():
+        raise DataError(f"unseen: '{shift}' is missing; a shift needs it in every row.")
+    return times
 
 
 def _complete(model: LinearMixedModel, unseen: pd.DataFrame, y: Array) -> LinearMixedModel:

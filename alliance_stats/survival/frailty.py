@@ -5,27 +5,24 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import optimize, stats
+from scipy import stats
 
 from alliance_stats.checks import check_conf_level, group_codes
-from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import format_interval, format_number, p_phrase, plural
 from alliance_stats.survival.cox_fit import Convergence, CoxFit, fit_cox
-from alliance_stats.survival.intervals import Intervals
-from alliance_stats.survival.penalised import (
-    FrailtyState,
-    gamma_penalty,
-    maximise,
-    normal_penalty,
+from alliance_stats.survival.frailty_likelihood import (
+    FACTOR,
+    SMALLEST,
+    FrailtyProblem,
+    crossing,
+    peak,
+    solve_variance,
 )
+from alliance_stats.survival.intervals import Intervals
 from alliance_stats.survival.risk_sets import RiskSets
 
 __all__ = ["FrailtyFit", "fit_frailty"]
-
-_SMALLEST, _LARGEST = 1e-7, 1e3  # variances between which the estimate is looked for
-_FACTOR = 4.0  # step of the bracketing search
-_LOG_TOLERANCE = 1e-10  # of log variance, at the root
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -66,12 +63,12 @@ class FrailtyFit:
     def interval(self, *, conf_level: float = 0.95) -> tuple[float, float]:
         """Return the variance's profile-likelihood interval (from 0 where it reaches so far)."""
         drop = stats.chi2.isf(1.0 - check_conf_level(conf_level), 1) / 2.0
-        best = max(self.variance, 10.0 * _SMALLEST)
+        best = max(self.variance, 10.0 * SMALLEST)
         if self.distribution == "lognormal" or self.variance == 0.0:
-            best = _peak(self.profile, best)
+            best = peak(self.profile, best)
         target = self.profile(best) - drop
-        return _crossing(self.profile, target, best, 1.0 / _FACTOR), _crossing(
-            self.profile, target, best, _FACTOR
+        return crossing(self.profile, target, best, 1.0 / FACTOR), crossing(
+            self.profile, target, best, FACTOR
         )
 
     def tidy_spread(self, *, conf_level: float = 0.95) -> pd.DataFrame:
@@ -165,8 +162,8 @@ def fit_frailty(
     """
     group, distribution = frailty
     plain = fit_cox(X, sets, terms)
-    problem = _Problem(X, sets, intervals.n_clusters, distribution, plain)
-    variance = _solve_variance(problem)
+    problem = FrailtyProblem(X, sets, intervals.n_clusters, distribution, plain)
+    variance = solve_variance(problem)
     levels = group_codes(intervals.frame[group])[1]
     if variance == 0.0:
         b = np.zeros(len(levels))
@@ -198,127 +195,3 @@ def fit_frailty(
 
 def _inverse(matrix: Array) -> Array:
     return np.asarray(np.linalg.inv(matrix), dtype=np.float64)
-
-
-class _Problem:
-    """One frailty model; remembers the last maximum, from which the next search starts."""
-
-    def __init__(
-        self, X: Array, sets: RiskSets, n_groups: int, distribution: str, plain: CoxFit
-    ) -> None:
-        self._X, self._sets, self._plain = X, sets, plain
-        self._penalty = gamma_penalty if distribution == "gamma" else normal_penalty
-        self._gamma = distribution == "gamma"
-        self._start = (plain.beta, np.zeros(n_groups))
-        self._known: dict[float, FrailtyState] = {}
-
-    def state(self, variance: float) -> FrailtyState:
-        """Return the penalised maximum at this variance."""
-        if variance not in self._known:
-            state = maximise(self._X, self._sets, self._penalty(variance), self._start)
-            self._start = (state.beta, state.b)
-            self._known = {variance: state}
-        return self._known[variance]
-
-    def slope(self, variance: float) -> float:
-        """Return a function of the variance that falls through 0 at the estimate."""
-        state = self.state(variance)
-        if not self._gamma:
-            fixed_point = (state.b @ state.b + state.arrow.trace) / len(state.b)
-            return float(fixed_point / variance - 1.0)
-        nu, d = 1.0 / variance, state.n_event
-        gain = state.b + _summed(1.0 / (nu + _before(d)), d) - np.log1p(d / nu)
-        return float(-gain.sum() * nu)
-
-    def log_lik(self, variance: float) -> float:
-        """Return the log-likelihood with the frailties integrated out (lognormal: Laplace's)."""
-        state = self.state(variance)
-        value = state.at.log_lik - state.penalty
-        if self._gamma:
-            return value + _gamma_correction(state.n_event, 1.0 / variance)
-        q = len(state.b)
-        return float(value - (q * np.log(variance) + state.arrow.log_det_groups) / 2.0)
-
-    def profile(self, variance: float) -> float:
-        """Return the criterion whose drop makes the interval."""
-        variance = max(_SMALLEST, variance)
-        if self._gamma:
-            return self.log_lik(variance)
-        log_det = float(np.linalg.slogdet(self.state(variance).arrow.schur)[1])
-        return self.log_lik(variance) - log_det / 2.0
-
-
-def _gamma_correction(d: Array, nu: float) -> float:
-    """Return what the integral over gamma frailties adds to the penalised likelihood.
-
-    ``sum over groups of d - (nu + d) log(1 + d/nu) + sum over i < d of log(1 + i/nu)``.
-    """
-    rising = _summed(np.log1p(_before(d) / nu), d)
-    return float((d - (nu + d) * np.log1p(d / nu) + rising).sum())
-
-
-def _before(d: Array) -> Array:
-    """Return 0, 1, ..., the largest of the counts d less one."""
-    return np.arange(d.max(), dtype=np.float64)
-
-
-def _summed(values: Array, d: Array) -> Array:
-    """Return, for each of the counts d, the sum of the first d values.
-
-    With ``1 / (nu + i)`` it is digamma(nu + d) - digamma(nu), whose own difference loses every
-    digit where the variance is small and nu large.
-    """
-    return np.concatenate(([0.0], np.cumsum(values)))[d.astype(np.int64)]
-
-
-def _solve_variance(problem: _Problem) -> float:
-    """Return the variance at which the slope is 0; 0 where it falls from the start."""
-    here = 0.25
-    there = here
-    rising = problem.slope(here) > 0
-    while (problem.slope(there) > 0) == rising:
-        here, there = there, there * (_FACTOR if rising else 1.0 / _FACTOR)
-        if there < _SMALLEST:
-            return 0.0
-        if there > _LARGEST:
-            raise NotIdentifiedError(
-                f"The frailty's variance runs past {_LARGEST:g}: groups differ without bound, as "
-                "where each group has only events or none. Use strata= instead."
-            )
-    root = optimize.brentq(
-        lambda log_variance: problem.slope(float(np.exp(log_variance))),
-        np.log(min(here, there)),
-        np.log(max(here, there)),
-        xtol=_LOG_TOLERANCE,
-    )
-    return float(np.exp(root))
-
-
-def _peak(profile: Callable[[float], float], near: float) -> float:
-    found = optimize.minimize_scalar(
-        lambda log_variance: -profile(float(np.exp(log_variance))),
-        bounds=(max(np.log(near) - 6.0, np.log(_SMALLEST)), np.log(max(near, 0.1)) + 3.0),
-        method="bounded",
-        options={"xatol": 1e-3},
-    )
-    return float(np.exp(found.x))
-
-
-def _crossing(
-    profile: Callable[[float], float], target: float, start: float, factor: float
-) -> float:
-    """Return the variance beyond `start` at which the profile falls to `target`."""
-    here, there = start, start * factor
-    while profile(there) > target:
-        here, there = there, there * factor
-        if there < _SMALLEST:
-            return 0.0
-        if there > _LARGEST:
-            return float("inf")
-    root = optimize.brentq(
-        lambda log_variance: profile(float(np.exp(log_variance))) - target,
-        np.log(min(here, there)),
-        np.log(max(here, there)),
-        xtol=1e-8,
-    )
-    return float(np.exp(root))

@@ -187,12 +187,7 @@ def shared_parameter(
     doi:10.2307/2533322.
     """
     require_columns(check_frame(data), [unit])
-    random = parse_formula(outcome).random
-    if len(random) != 1 or random[0].grouping != (unit,):
-        raise DataError(
-            f"The outcome needs one random term, of '{unit}', whose effects are shared with the "
-            f"hazard; {outcome!r} has {', '.join(map(str, random)) or 'none'}."
-        )
+    _check_random(outcome, unit)
     growth = lmm(outcome, data, reml=False)
     leaving = discrete_hazard(
         hazard,
@@ -206,8 +201,41 @@ def shared_parameter(
     )
     arrays = shared_data(growth, leaving, unit=unit, nodes=nodes)
     start = _start(growth, leaving)
-    separate = float(log_likelihoods(start, arrays).sum())
-    scale = _scales(start, growth, leaving, arrays)
+    found = _maximise(start, _scales(start, growth, leaving, arrays), arrays)
+    return SharedParameterModel(
+        outcome=growth,
+        hazard=leaving,
+        names=_names(growth, leaving),
+        parameters=found.parameters,
+        covariance=found.covariance,
+        log_lik=found.log_lik,
+        log_lik_separate=float(log_likelihoods(start, arrays).sum()),
+        gradient=found.gradient,
+        nodes=nodes,
+    )
+
+
+def _check_random(outcome: str, unit: str) -> None:
+    random = parse_formula(outcome).random
+    if len(random) != 1 or random[0].grouping != (unit,):
+        raise DataError(
+            f"The outcome needs one random term, of '{unit}', whose effects are shared with the "
+            f"hazard; {outcome!r} has {', '.join(map(str, random)) or 'none'}."
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Maximum:
+    """Where the joint likelihood is largest: parameters, inverse information, slope left."""
+
+    parameters: Array
+    covariance: Array
+    log_lik: float
+    gradient: float
+
+
+def _maximise(start: Array, scale: Array, arrays: SharedData) -> _Maximum:
+    """Climb from the separate fits, with about a standard error as the unit of each parameter."""
 
     def minus(at: Array) -> float:
         return -float(log_likelihoods(start + scale * at, arrays).sum())
@@ -225,17 +253,11 @@ def shared_parameter(
             "Take fewer random effects or a simpler baseline."
         ) from error
     slope = _slope(minus, found.x)
-    left = float(np.sqrt(max(slope @ inverse @ slope, 0.0)))
-    return SharedParameterModel(
-        growth,
-        leaving,
-        _names(growth, leaving),
-        start + scale * found.x,
-        inverse * np.outer(scale, scale),
-        -float(found.fun),
-        separate,
-        left,
-        nodes,
+    return _Maximum(
+        parameters=start + scale * found.x,
+        covariance=inverse * np.outer(scale, scale),
+        log_lik=-float(found.fun),
+        gradient=float(np.sqrt(max(slope @ inverse @ slope, 0.0))),
     )
 
 
