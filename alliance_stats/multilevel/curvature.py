@@ -5,7 +5,9 @@ The covariance of the outcome is ``V = s I + Z D Z'``. Every term's ``D`` is wri
 the entries of ``M`` and the residual variance ``s``, in units in which the fitted residual variance
 is 1. Where a fitted covariance is singular, ``L`` has as many columns as its rank: the random
 effects are reduced to the directions that vary, taken as known, and inference is that of the
-reduced model.
+reduced model. Kenward and Roger's method can instead be asked to go on counting what was estimated
+at its boundary: the parameters of such a term are then weights of rank-one matrices ``u u'`` that
+span its covariances, and differences run forward only, since ``D`` cannot go below zero.
 
 Parameters of a residual shape (relative SDs, a correlation) stand behind those of ``D``; they do
 not enter linearly.
@@ -17,6 +19,7 @@ levels), the second central differences of the first.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy import linalg
@@ -24,11 +27,16 @@ from scipy import linalg
 from alliance_stats.estimates import Array
 from alliance_stats.multilevel.criterion import Problem, at_eta, posteriors, solve
 from alliance_stats.multilevel.descent import descend
+from alliance_stats.multilevel.fit import trapezoid
 
 __all__ = ["Curvature", "curvature"]
 
 # Step in M (whose fitted value is I): error of the difference 1e-8, of rounding about 1e-10.
 STEP = 1e-4
+# Forward step of a covariance at its boundary, in units in which it doubles what it adds to V; the
+# difference of four points errs by 1e-9, rounding about 1e-10.
+BOUNDARY_STEP = 1e-3
+FORWARD = np.array([-11.0, 18.0, -9.0, 2.0]) / 6.0
 # A direction in which the relative SD is smaller than this has left the model.
 NO_VARIANCE = 1e-9
 # Step in a residual shape's parameters, which are differentiated twice by differences: rounding
@@ -60,18 +68,34 @@ class Curvature:
     linear: bool
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Direction:
-    """One parameter: entry (a, b) of M of one term, whose columns of L are `L`."""
+class _Direction(NamedTuple):
+    """One parameter: how far D of one term has gone along ``u v' + v u'`` (``u u'`` if alike)."""
+
+    factor: int
+    rows: slice
+    u: Array
+    v: Array
+
+    @property
+    def alike(self) -> bool:
+        """Whether it is ``u u'``."""
+        return self.u is self.v
+
+
+class _Term(NamedTuple):
+    """A term's factor ``L`` (q, rank) of its fitted D, its parameters, and their values there."""
 
     factor: int
     rows: slice
     L: Array
-    a: int
-    b: int
+    directions: tuple[_Direction, ...]
+    at_fit: Array
+    boundary: bool
 
 
-def curvature(problem: Problem, Lambda: Sequence[Array], sigma: float) -> Curvature:
+def curvature(
+    problem: Problem, Lambda: Sequence[Array], sigma: float, *, boundary: bool = False
+) -> Curvature:
     """Differentiate at the fit.
 
     Parameters
@@ -82,38 +106,48 @@ def curvature(problem: Problem, Lambda: Sequence[Array], sigma: float) -> Curvat
         Relative covariance factors at the fit.
     sigma
         Residual SD at the fit (1 where it is known).
+    boundary
+        Whether variances estimated as zero (and correlations of -1 or 1) still count as
+        estimated; if not, the random effects are reduced to what varies.
     """
-    directions, bases = _directions(problem, Lambda)
-    scale = np.ones(problem.p + 1)
-    scale[-1] = 1.0 / sigma
-    k = len(directions)
+    terms = _terms(problem, Lambda, boundary=boundary)
+    k = sum(len(term.directions) for term in terms)
+    forward = np.array([term.boundary for term in terms for _ in term.directions], dtype=bool)
+    n_eta = 0 if problem.eta is None else len(problem.eta)
 
     def first_order(step: Array) -> tuple[Array, Array]:
         moved = _moved(problem, step[k:])
-        log_det_1, R_1 = _first_order(moved, bases, directions, step[:k])
-        slopes = _eta_slopes(moved, _factors_at(problem, bases, step[:k]))
+        factors = _factors_at(problem, terms, step[:k])
+        log_det_1, R_1 = _first_order(moved, terms, factors)
+        slopes = _eta_slopes(moved, factors)
         return np.append(log_det_1, slopes[0]), np.concatenate([R_1, slopes[1]])
 
-    n_eta = 0 if problem.eta is None else len(problem.eta)
-    log_det_1, R_1 = first_order(np.zeros(k + n_eta))
+    origin = first_order(np.zeros(k + n_eta))
+    log_det_1, R_1 = origin
     log_det_2 = np.empty((k + n_eta, k + n_eta))
     R_2 = np.empty((k + n_eta, *R_1.shape))
     for j in range(k + n_eta):
-        step = np.zeros(k + n_eta)
-        step[j] = STEP if j < k else ETA_STEP
-        ahead, behind = first_order(step), first_order(-step)
-        log_det_2[:, j] = (ahead[0] - behind[0]) / (2.0 * step[j])
-        R_2[:, j] = (ahead[1] - behind[1]) / (2.0 * step[j])
+        unit = np.eye(k + n_eta)[j]
+        if j < k and forward[j]:
+            points = [origin, *(first_order(i * BOUNDARY_STEP * unit) for i in (1, 2, 3))]
+            weights = FORWARD / BOUNDARY_STEP
+        else:
+            step = STEP if j < k else ETA_STEP
+            points = [first_order(-step * unit), first_order(step * unit)]
+            weights = np.array([-0.5, 0.5]) / step
+        log_det_2[:, j] = sum(w * point[0] for w, point in zip(weights, points, strict=True))
+        R_2[:, j] = sum(w * point[1] for w, point in zip(weights, points, strict=True))
     log_det_2 = (log_det_2 + log_det_2.T) / 2.0
     R_2 = (R_2 + R_2.swapaxes(0, 1)) / 2.0
+    scale = np.append(np.ones(problem.p), 1.0 / sigma)
     outer = np.outer(scale, scale)
-    R = solve(problem, _factors_at(problem, bases, np.zeros(k))).up.R
+    R = solve(problem, Lambda).up.R
     relative = Curvature(
         R * outer, R_1 * outer, R_2 * outer, log_det_1, log_det_2, linear=n_eta == 0
     )
     if problem.known:
         return relative
-    at_fit = np.append([float(d.a == d.b) for d in directions], np.zeros(n_eta))
+    at_fit = np.concatenate([*(term.at_fit for term in terms), np.zeros(n_eta)])
     scales = np.append(np.ones(k), np.zeros(n_eta))
     return _with_residual_variance(relative, at_fit, scales, problem.n)
 
@@ -144,62 +178,86 @@ def _eta_slopes(problem: Problem, Lambda: Sequence[Array]) -> tuple[Array, Array
     return log_det, R
 
 
-def _directions(
-    problem: Problem, Lambda: Sequence[Array]
-) -> tuple[list[_Direction], list[tuple[int, slice, Array]]]:
-    directions, bases = [], []
+def _terms(problem: Problem, Lambda: Sequence[Array], *, boundary: bool) -> list[_Term]:
+    """Choose each term's parameters."""
+    posterior = (
+        posteriors(problem, descend(problem.layout, solve(problem, Lambda).up)) if boundary else []
+    )
+    found = []
     for f, rows in problem.template.terms():
         U, s, _ = linalg.svd(Lambda[f][rows, rows])
         varies = s > NO_VARIANCE
         L = U[:, varies] * s[varies]
-        bases.append((f, rows, L))
-        directions += [
-            _Direction(f, rows, L, a, b) for b in range(L.shape[1]) for a in range(b, L.shape[1])
-        ]
-    return directions, bases
+        if boundary and not varies.all():
+            n_units = posterior[f].H.shape[-1]
+            found.append(_whole_term(f, rows, L, posterior[f].S[rows, rows] / n_units))
+            continue
+        columns = [L[:, a] for a in range(L.shape[1])]
+        pairs = [(a, b) for b in range(len(columns)) for a in range(b, len(columns))]
+        directions = tuple(_Direction(f, rows, columns[a], columns[b]) for a, b in pairs)
+        at_fit = np.array([float(a == b) for a, b in pairs])
+        found.append(_Term(f, rows, L, directions, at_fit, boundary=False))
+    return found
 
 
-def _factors_at(
-    problem: Problem, bases: Sequence[tuple[int, slice, Array]], step: Array
-) -> list[Array]:
-    """Covariance factors at ``M = I + step``."""
+def _whole_term(f: int, rows: slice, L: Array, S: Array) -> _Term:
+    """Span all covariances of a term by ``u u'`` of a size that tells in V: ``u'Su`` is about 1."""
+    T = linalg.inv(linalg.cholesky(S))
+    q = len(T)
+    u = [T[:, a] for a in range(q)]
+    u += [T[:, a] + T[:, b] for a in range(q) for b in range(a)]
+    lower = np.tril_indices(q)
+    spanned = np.column_stack([np.outer(x, x)[lower] for x in u])
+    at_fit = linalg.solve(spanned, (L @ L.T)[lower])
+    return _Term(f, rows, L, tuple(_Direction(f, rows, x, x) for x in u), at_fit, boundary=True)
+
+
+def _factors_at(problem: Problem, terms: Sequence[_Term], step: Array) -> list[Array]:
+    """Covariance factors a step away from the fit."""
     Lambda = [np.zeros((sum(sizes), sum(sizes))) for sizes in problem.template.blocks]
     position = 0
-    for f, rows, L in bases:
-        r = L.shape[1]
-        M = np.eye(r)
-        for b in range(r):
-            for a in range(b, r):
-                M[a, b] += step[position]
-                if a != b:
-                    M[b, a] = M[a, b]
-                position += 1
-        if r:
-            Lambda[f][rows, rows.start : rows.start + r] = L @ linalg.cholesky(M, lower=True)
+    for term in terms:
+        own = step[position : position + len(term.directions)]
+        position += len(own)
+        half = _boundary_factor(term, own) if term.boundary else _interior_factor(term, own)
+        Lambda[term.factor][term.rows, term.rows][:, : half.shape[1]] = half
     return Lambda
 
 
+def _interior_factor(term: _Term, step: Array) -> Array:
+    """``L`` times the root of ``M = I + step``."""
+    r = term.L.shape[1]
+    M = np.eye(r)
+    pairs = [(a, b) for b in range(r) for a in range(b, r)]
+    for (a, b), moved in zip(pairs, step, strict=True):
+        M[a, b] += moved
+        M[b, a] = M[a, b]
+    return term.L @ linalg.cholesky(M, lower=True) if r else term.L
+
+
+def _boundary_factor(term: _Term, step: Array) -> Array:
+    """Lower-triangular root of ``D`` plus the steps along ``u u'``."""
+    more = [np.sqrt(t) * d.u for t, d in zip(step, term.directions, strict=True) if t > 0.0]
+    return trapezoid(np.column_stack([term.L, *more]))
+
+
 def _first_order(
-    problem: Problem,
-    bases: Sequence[tuple[int, slice, Array]],
-    directions: Sequence[_Direction],
-    step: Array,
+    problem: Problem, terms: Sequence[_Term], Lambda: Sequence[Array]
 ) -> tuple[Array, Array]:
-    """Differentiate ``log|V|`` and ``R`` at ``M = I + step`` and residual SD 1."""
-    solution = solve(problem, _factors_at(problem, bases, step))
+    """Differentiate ``log|V|`` and ``R`` at some covariances and residual SD 1."""
+    solution = solve(problem, Lambda)
     found = posteriors(problem, descend(problem.layout, solution.up))
+    directions = [direction for term in terms for direction in term.directions]
     log_det = np.empty(len(directions))
     R_1 = np.empty((len(directions), *solution.up.R.shape))
     for i, d in enumerate(directions):
         post = found[d.factor]
-        S = d.L.T @ post.S[d.rows, d.rows] @ d.L
-        h_a = np.einsum("q,qrn->rn", d.L[:, d.a], post.H[d.rows])
-        h_b = np.einsum("q,qrn->rn", d.L[:, d.b], post.H[d.rows]) if d.a != d.b else h_a
-        product = h_a @ h_b.T
-        if d.a == d.b:
-            log_det[i], R_1[i] = S[d.a, d.a], -product
-        else:
-            log_det[i], R_1[i] = 2.0 * S[d.a, d.b], -(product + product.T)
+        S = float(d.u @ post.S[d.rows, d.rows] @ d.v)
+        h_u = np.einsum("q,qrn->rn", d.u, post.H[d.rows])
+        h_v = h_u if d.alike else np.einsum("q,qrn->rn", d.v, post.H[d.rows])
+        product = h_u @ h_v.T
+        log_det[i] = S if d.alike else 2.0 * S
+        R_1[i] = -product if d.alike else -(product + product.T)
     return log_det, R_1
 
 

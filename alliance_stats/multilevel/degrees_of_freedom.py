@@ -163,7 +163,7 @@ def kenward_roger(curve: Curvature) -> KenwardRoger:
     PhiP = np.einsum("pq,kqr->kpr", Phi, P)
     crossed = np.einsum("kpq,lqp->kl", PhiP, PhiP)
     information = -curve.log_det_2 - 2.0 * np.einsum("pq,klqp->kl", Phi, Q) + crossed
-    W = 2.0 * linalg.inv(information)
+    W = 2.0 * _inverse_where_curved(information)
     inner = np.einsum("kl,klpq->pq", W, Q) - np.einsum("kl,kpq,lqr->pr", W, P, PhiP)
     return KenwardRoger(Phi, Phi + 2.0 * Phi @ inner @ Phi, P, W)
 

@@ -19,23 +19,26 @@ from alliance_stats.multilevel.degrees_of_freedom import (
 from alliance_stats.multilevel.groupings import TermBasis
 
 if TYPE_CHECKING:
-    from alliance_stats.multilevel.lmm import LinearMixedModel
+    from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel
 
 __all__ = ["back_transform", "curvature_of", "small_sample", "working_contrasts"]
 
 DF_METHODS = ("satterthwaite", "kenward-roger", "normal")
 
 # The curvature costs some evaluations of the criterion; a model is asked for it many times.
-_CURVATURES: "WeakKeyDictionary[LinearMixedModel, Curvature]" = WeakKeyDictionary()
+_CURVATURES: "WeakKeyDictionary[LinearMixedModel, dict[bool, Curvature]]" = WeakKeyDictionary()
 
 
-def curvature_of(model: "LinearMixedModel") -> Curvature:
-    """Return the likelihood's curvature at the fit, computed once a model."""
-    found = _CURVATURES.get(model)
-    if found is None:
-        found = curvature(model.problem, model.fit.Lambda, model.sigma)
-        _CURVATURES[model] = found
-    return found
+def curvature_of(model: "LinearMixedModel", *, boundary: bool = False) -> Curvature:
+    """Return the likelihood's curvature at the fit, computed once a model.
+
+    With `boundary`, variances estimated as zero count as estimated (see
+    :func:`~alliance_stats.multilevel.curvature.curvature`).
+    """
+    known = _CURVATURES.setdefault(model, {})
+    if boundary not in known:
+        known[boundary] = curvature(model.problem, model.fit.Lambda, model.sigma, boundary=boundary)
+    return known[boundary]
 
 
 def small_sample(model: "LinearMixedModel", df_method: str) -> Satterthwaite | KenwardRoger | None:
@@ -50,7 +53,8 @@ def small_sample(model: "LinearMixedModel", df_method: str) -> Satterthwaite | K
             "Kenward-Roger inference is defined for REML fits; this one is ML. "
             "Fit again with reml=True, or use df_method='satterthwaite'."
         )
-    curve = curvature_of(model)
+    # pbkrtest keeps every variance among those that were estimated, those at zero too
+    curve = curvature_of(model, boundary=model.singular)
     if not curve.linear:
         raise ValueError(
             "Kenward-Roger inference needs a covariance that is linear in its parameters; a "

@@ -270,7 +270,10 @@ class LinearMixedModel:
             effects with their conditional SDs (given theta and beta, as lme4's ``condVar``).
         df_method
             ``"satterthwaite"`` (as lmerTest), ``"kenward-roger"`` (as pbkrtest; it corrects the
-            standard errors too, and needs a REML fit), or ``"normal"`` (infinite df).
+            standard errors too, and needs a REML fit), or ``"normal"`` (infinite df). On a
+            boundary (singular) fit Satterthwaite's method is that of the model without what is at
+            zero, and Kenward and Roger's goes on counting it as estimated: with few units far
+            fewer df, and the safer test (see the page on lmm).
         vcov
             ``CR2("therapist")`` for cluster-robust standard errors with their own Satterthwaite
             df (Pustejovsky & Tipton 2018) in place of `df_method`; for ``effects="fixed"``.

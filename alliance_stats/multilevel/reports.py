@@ -42,6 +42,10 @@ __all__ = [
 ]
 
 
+# Share of Satterthwaite's df below which Kenward and Roger's are said beside them.
+MUCH_FEWER = 0.5
+
+
 def fixed_table(
     model: "LinearMixedModel", *, df_method: str, vcov: CR2 | None, conf_level: float
 ) -> pd.DataFrame:
@@ -220,12 +224,35 @@ def _warnings(model: "LinearMixedModel") -> list[str]:
         found.append(
             "Boundary (singular) fit: "
             + "; ".join(sentences)
-            + ". Standard errors and df are those of the model without it."
+            + ". Standard errors and df (Satterthwaite) are those of the model without it."
+            + _kept_at_boundary(model)
         )
     if model.design.fixed.aliased:
         names = ", ".join(model.design.fixed.aliased)
         found.append(f"Not estimable, since other columns determine them: {names}.")
     return found
+
+
+def _kept_at_boundary(model: "LinearMixedModel") -> str:
+    """Name the coefficients whose df shrink when variances at zero count as estimated."""
+    if not model.reml or model.problem.shape is not None or model.problem.p == 0:
+        return ""
+    names = [model.design.fixed.names[i] for i in model.design.fixed.kept]
+    ours, kept = (
+        coefficient_variances(model, df_method=method, vcov=None)[1]
+        for method in ("satterthwaite", "kenward-roger")
+    )
+    fewer = [
+        f"{name} {format_df(few)} instead of {format_df(many)}"
+        for name, many, few in zip(names, ours, kept, strict=True)
+        if few < MUCH_FEWER * many
+    ]
+    if not fewer:
+        return ""
+    return (
+        " Kenward-Roger's (df_method='kenward-roger', as pbkrtest) count it as estimated, with far "
+        f"fewer df: {'; '.join(fewer)}. With few units that is the safer test."
+    )
 
 
 def _fixed_text(table: pd.DataFrame) -> str:

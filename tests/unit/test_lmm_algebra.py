@@ -172,10 +172,9 @@ def test_singular_fit_has_the_inference_of_the_reduced_model():
     assert not reduced.singular
     assert model.glance()["singular"].iloc[0]
     assert model.summary().startswith("Boundary (singular) fit: the variance is zero for")
-    for method in ("satterthwaite", "kenward-roger"):
-        ours, theirs = model.tidy(df_method=method), reduced.tidy(df_method=method)
-        np.testing.assert_allclose(ours["std_error"], theirs["std_error"], rtol=1e-5)
-        np.testing.assert_allclose(ours["df"], theirs["df"], rtol=1e-4)
+    ours, theirs = model.tidy(), reduced.tidy()
+    np.testing.assert_allclose(ours["std_error"], theirs["std_error"], rtol=1e-5)
+    np.testing.assert_allclose(ours["df"], theirs["df"], rtol=1e-4)
 
 
 def test_correlation_at_its_boundary_is_one_dimension():
@@ -191,11 +190,65 @@ def test_correlation_at_its_boundary_is_one_dimension():
     D = model.covariances()["g"].to_numpy()
     direction = D[:, 0] / np.sqrt(D[0, 0])
     reduced = lmm("y ~ x + (0 + z | g)", frame.assign(z=direction[0] + direction[1] * frame["x"]))
-    for method in ("satterthwaite", "kenward-roger"):
-        ours, theirs = model.tidy(df_method=method), reduced.tidy(df_method=method)
-        np.testing.assert_allclose(ours["std_error"], theirs["std_error"], rtol=1e-4)
-        np.testing.assert_allclose(ours["df"], theirs["df"], rtol=1e-3)
+    ours, theirs = model.tidy(), reduced.tidy()
+    np.testing.assert_allclose(ours["std_error"], theirs["std_error"], rtol=1e-4)
+    np.testing.assert_allclose(ours["df"], theirs["df"], rtol=1e-3)
     assert "vary in 1 direction only" in model.summary()
+
+
+def dense_kenward_roger(X, V, derivatives):
+    """Adjusted covariance and df of each coefficient, by the formulas on matrices of size n."""
+    inverse = np.linalg.inv(V)
+    Phi = np.linalg.inv(X.T @ inverse @ X)
+    half = inverse @ X
+    P = [-half.T @ D @ half for D in derivatives]
+    Q = [[half.T @ D @ inverse @ E @ half for E in derivatives] for D in derivatives]
+    solved = [inverse @ D for D in derivatives]
+    k = len(derivatives)
+    information = np.array(
+        [
+            [
+                np.sum(solved[i] * solved[j].T) - 2 * np.trace(Phi @ Q[i][j])
+                + np.trace(Phi @ P[i] @ Phi @ P[j])
+                for j in range(k)
+            ]
+            for i in range(k)
+        ]
+    )  # fmt: skip
+    W = 2.0 * np.linalg.inv(information)
+    inner = sum(W[i, j] * (Q[i][j] - P[i] @ Phi @ P[j]) for i in range(k) for j in range(k))
+    slopes = np.array([np.diag(Phi @ p @ Phi) for p in P])
+    return Phi + 2 * Phi @ inner @ Phi, 2 * np.diag(Phi) ** 2 / np.diag(slopes.T @ W @ slopes)
+
+
+def test_kenward_roger_counts_what_is_at_its_boundary():
+    rng = np.random.default_rng(5)
+    n_g, n_h, per = 7, 14, 6
+    h = np.repeat(np.arange(n_h), per)
+    frame = pd.DataFrame({"h": h, "g": h // 2, "t": np.tile(np.arange(per), n_h)})
+    frame["x"] = rng.normal(size=n_g)[frame["g"]]
+    e = rng.normal(size=len(frame))
+    # nothing between g in level or slope: each g's residuals are made orthogonal to both
+    Z = np.column_stack([np.ones(len(e)), frame["t"]])
+    for unit in range(n_g):
+        own = (frame["g"] == unit).to_numpy()
+        e[own] -= Z[own] @ np.linalg.lstsq(Z[own], e[own], rcond=None)[0]
+    frame["y"] = e + 0.8 * np.tile([1.0, -1.0], n_g)[h] * (1 + 0.1 * rng.normal(size=n_h))[h]
+    model = lmm("y ~ x + t + (1 + t | g) + (1 | h)", frame)
+    assert model.fit.template.ranks == ((0,), (1,))
+    in_g = np.equal.outer(frame["g"].to_numpy(), frame["g"].to_numpy()).astype(float)
+    in_h = np.equal.outer(h, h).astype(float)
+    t = frame["t"].to_numpy(dtype=float)
+    derivatives = [
+        in_g, in_g * np.outer(t, t), in_g * (t[:, None] + t[None]), in_h, np.eye(len(t)),
+    ]  # fmt: skip
+    V = model.sigma**2 * np.eye(len(t)) + model.covariances()["h"].iloc[0, 0] * in_h
+    covariance, df = dense_kenward_roger(model.design.X, V, derivatives)
+    table = model.tidy(df_method="kenward-roger")
+    np.testing.assert_allclose(table["std_error"], np.sqrt(np.diag(covariance)), rtol=ALGEBRA)
+    np.testing.assert_allclose(table["df"], df, rtol=1e-6)  # forward differences
+    assert f"x {table['df'].iloc[1]:.1f} instead of" in model.summary()
+    assert (table["df"].iloc[:2] < 0.5 * model.tidy()["df"].iloc[:2]).all()
 
 
 def test_likelihood_ratio_tests(data):
@@ -242,14 +295,17 @@ def test_known_variances_without_heterogeneity_leave_nothing_to_estimate():
     frame["v"] = 1.0
     model = lmm("y ~ arm + (1 | g)", frame, known_variance="v")
     assert model.singular
-    for method in ("satterthwaite", "kenward-roger"):
-        table = model.tidy(df_method=method)
-        assert np.isinf(table["df"]).all()
-        # the inverse of X'X, since every variance is 1
-        X = np.column_stack([np.ones(30), *(frame["arm"] == a for a in "bcde")])
-        np.testing.assert_allclose(
-            table["std_error"], np.sqrt(np.diag(np.linalg.inv(X.T @ X))), rtol=1e-9
-        )
+    table = model.tidy()
+    assert np.isinf(table["df"]).all()
+    # the inverse of X'X, since every variance is 1
+    X = np.column_stack([np.ones(30), *(frame["arm"] == a for a in "bcde")])
+    np.testing.assert_allclose(
+        table["std_error"], np.sqrt(np.diag(np.linalg.inv(X.T @ X))), rtol=1e-9
+    )
+    # Kenward and Roger's method counts the variance at zero; contrasts within g do not need it
+    counted = model.tidy(df_method="kenward-roger")["df"]
+    assert np.isinf(counted.iloc[1:]).all()
+    assert np.isfinite(counted.iloc[0])
     assert np.isinf(model.anova()["df2"]).all()
     frame["y"] += np.repeat(rng.normal(size=6), 5)  # balanced: within-g contrasts need no tau2
     balanced = lmm("y ~ arm + (1 | g)", frame, known_variance="v").tidy()
