@@ -13,6 +13,7 @@ from alliance_stats.checks import (
     check_conf_level,
     check_frame,
     check_spelling,
+    finite_or_missing,
     require_columns,
 )
 from alliance_stats.errors import DataError, NotIdentifiedError
@@ -215,8 +216,8 @@ def coder_agreement(
     """
     check_frame(data)
     check_choice(level, _LEVELS, name="level")
-    if len(set(coders)) < 2:
-        raise DataError(f"Agreement needs at least two coders; got {list(coders)}.")
+    if len(coders) < 2 or len(set(coders)) < len(coders):
+        raise DataError(f"Agreement needs at least two coders, each once; got {list(coders)}.")
     require_columns(data, list(coders))
     if n_bootstrap > 0 and seed is None:
         raise DataError(
@@ -250,7 +251,7 @@ def _numbers(data: pd.DataFrame, coders: Sequence[str], level: str) -> Array:
         codes = np.column_stack([c.cat.codes for c in columns]).astype(float)
         return np.where(codes < 0, math.nan, codes)
     if all(pd.api.types.is_numeric_dtype(c.dtype) for c in columns):
-        return np.column_stack([c.to_numpy(dtype=np.float64, na_value=np.nan) for c in columns])
+        return np.column_stack([finite_or_missing(data, coder) for coder in coders])
     if level != "nominal":
         raise DataError(
             f"{level} codes must be numbers, or ordered categories that are the same for all "

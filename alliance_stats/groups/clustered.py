@@ -86,6 +86,12 @@ def fit_mixed_model(outcome: Outcome) -> LinearMixedModel:
             f"Outcome '{outcome.name}': every cluster has one member, so cluster= says nothing. "
             "Leave it out."
         )
+    spread = pd.Series(outcome.values).groupby(outcome.cluster).agg(np.ptp)
+    if (spread == 0).all():
+        raise NotIdentifiedError(
+            f"Outcome '{outcome.name}' is the same for all members of every cluster: keep one row "
+            "a cluster and leave cluster= out."
+        )
     indicators = [f"group{g}" for g in range(len(outcome.labels) - 1)]
     frame = pd.DataFrame({"outcome": outcome.values, "cluster": outcome.cluster})
     for g, name in enumerate(indicators):

@@ -98,7 +98,10 @@ def adjusted_means(outcome: Outcome) -> tuple[Array, Array, float]:
     residual = outcome.values - X @ beta
     rss = float(residual @ residual)
     if rss <= np.finfo(float).eps * float(np.sum(outcome.values**2)):
-        raise _constant_within(outcome)
+        raise NotIdentifiedError(
+            f"Outcome '{outcome.name}': groups and baseline explain every value, so that nothing "
+            "is left to set a difference against. Is the baseline a copy of the outcome?"
+        )
     inverse = np.linalg.inv(r)
     return beta[:k], (rss / df * (inverse @ inverse.T))[:k, :k], df
 

@@ -121,7 +121,7 @@ class TableOne:
 def table_one(
     data: pd.DataFrame,
     *,
-    variables: Sequence[str],
+    variables: Sequence[str] | str,
     group: str,
     unit: str | None = None,
     unit_name: str | None = None,
@@ -147,12 +147,19 @@ def table_one(
     Raises
     ------
     DataError
-        If a variable differs within a unit or is missing everywhere, a column is not there, or
-        there are fewer than two groups.
+        If a variable differs within a unit, is missing everywhere or holds dates, a column is not
+        there or given twice, or there are fewer than two groups.
     """
     check_frame(data)
+    variables = [variables] if isinstance(variables, str) else list(variables)
     if not variables:
         raise DataError("variables is empty: name at least one.")
+    named = [*variables, group, *([] if unit is None else [unit])]
+    twice = next((name for name in named if named.count(name) > 1), None)
+    if twice is not None:
+        raise DataError(
+            f"Column '{twice}' is given twice; variables, group and unit must be different columns."
+        )
     require_columns(data, [*variables, group, unit])
     levels = {} if unit is None else {unit_name or unit: (unit,)}
     rows = RowLedger.start(data, levels)
@@ -205,6 +212,13 @@ def _describe(
     data: pd.DataFrame, variable: str, codes: Codes, labels: tuple[str, ...]
 ) -> pd.DataFrame:
     column = data[variable]
+    if column.isna().all():
+        raise DataError(f"'{variable}' is missing in every row.")
+    if column.dtype.kind in "mM":
+        raise DataError(
+            f"'{variable}' holds dates or durations. Make it a number (as age in years) or a "
+            "category first."
+        )
     numeric = pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(
         column.dtype
     )
@@ -260,8 +274,6 @@ def _categorical(
 ) -> pd.DataFrame:
     check_spelling(column, kind="category")
     level_codes, levels = group_codes(column)
-    if len(levels) == 0:
-        raise DataError(f"'{variable}' is missing in every row.")
     rows, moments = [], []
     for k, level in enumerate(levels):
         for g, label in enumerate(labels):

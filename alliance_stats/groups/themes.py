@@ -107,7 +107,7 @@ class ThemeComparison:
 def compare_themes(
     data: pd.DataFrame,
     *,
-    themes: Sequence[str],
+    themes: Sequence[str] | str,
     group: str,
     paired: str | None = None,
     unit: str | None = None,
@@ -143,6 +143,9 @@ def compare_themes(
         If a theme is not 0/1, a unit stands more than once, or as :func:`compare_groups`.
     """
     check_frame(data)
+    themes = [themes] if isinstance(themes, str) else list(themes)
+    if not themes:
+        raise DataError("themes is empty: name at least one theme's column.")
     require_columns(data, [*themes, group, *([] if unit is None else [unit])])
     if unit is not None:
         check_one_row_a_unit(data, unit, within=() if paired is None else (group,))

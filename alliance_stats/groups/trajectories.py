@@ -12,6 +12,7 @@ from alliance_stats.checks import (
     check_choice,
     check_frame,
     check_spelling,
+    describe_rows,
     finite_or_missing,
     group_codes,
     require_columns,
@@ -186,7 +187,7 @@ def compare_trajectories(
     Raises
     ------
     DataError
-        If there are not two groups, or a person is in both.
+        If there are not two groups, a person is in both, or has several rows at one time.
     NotIdentifiedError
         If a group has a single person or there is a single time.
     """
@@ -208,6 +209,7 @@ def compare_trajectories(
         frame = frame[present]
         kept, rows = rows.keep(kept, present, reason=f"'{column}' is missing")
     _check_persons(frame, group, labels)
+    _check_one_row_a_time(kept, frame, time)
     model = lmm(_formula(frame.shape[1] - 3, random_slope=random_slope), frame)
     times = np.unique(frame["time"])
     return TrajectoryComparison(
@@ -242,6 +244,17 @@ def _formula(n_levels: int, *, random_slope: bool) -> str:
     outer = [f"(1 | {':'.join(names[: i + 1])})" for i in range(n_levels - 1)]
     slope = "1 + time" if random_slope else "1"
     return " + ".join(["outcome ~ first * time", *outer, f"({slope} | {':'.join(names)})"])
+
+
+def _check_one_row_a_time(kept: pd.DataFrame, frame: pd.DataFrame, time: str) -> None:
+    """Refuse several rows of a person at one time: the model would count copies as evidence."""
+    twice = frame.duplicated([name for name in frame.columns if name not in ("outcome", "first")])
+    if twice.any():
+        raise DataError(
+            f"A person has several rows at one '{time}' ({describe_rows(twice, kept.index)} repeat "
+            "an earlier one). Keep or average one a person and time; for several raters fit lmm "
+            "with a random effect for them."
+        )
 
 
 def _check_persons(frame: pd.DataFrame, group: str, labels: tuple[str, ...]) -> None:

@@ -9,6 +9,7 @@ import pandas as pd
 from alliance_stats.checks import (
     check_choice,
     check_frame,
+    check_spelling,
     describe_rows,
     finite_or_missing,
     require_columns,
@@ -102,6 +103,7 @@ def _checked_levels(data: pd.DataFrame, levels: Sequence[str]) -> list[str]:
     require_columns(data, list(levels))
     for level in levels:
         require_present(data, level, why="to know which unit a row belongs to")
+        check_spelling(data[level], kind="unit")
     return list(levels)
 
 

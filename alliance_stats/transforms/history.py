@@ -5,6 +5,7 @@ import pandas as pd
 
 from alliance_stats.checks import (
     check_frame,
+    check_spelling,
     describe_rows,
     finite_or_missing,
     require_columns,
@@ -149,6 +150,7 @@ def _ordered(
     units = [person, *([rater] if rater else [])]
     for unit in units:
         require_present(data, unit, why="to know whose rating a row is")
+        check_spelling(data[unit], kind="unit")
     sessions = whole_sessions(data, session)
     twice = data.assign(**{session: sessions}).duplicated([*units, session], keep=False)
     if twice.any():

@@ -16,6 +16,7 @@ import pandas as pd
 from alliance_stats.checks import (
     check_choice,
     check_frame,
+    check_spelling,
     describe_rows,
     finite_or_missing,
     require_columns,
@@ -261,6 +262,7 @@ def _course(
     """Return the checked rows with whole sessions and a column ``attended`` of truth values."""
     require_columns(check_frame(data), [unit, session, ending, ending_session, attended])
     require_present(data, unit, why="to know which unit a row belongs to")
+    check_spelling(data[unit], kind="unit")
     numbers = whole_sessions(data, session)
     frame = data.assign(**{session: numbers})
     went = np.ones(len(data), dtype=bool)

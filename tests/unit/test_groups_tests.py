@@ -355,3 +355,14 @@ def test_detectable_effect_of_whole_clusters_is_that_of_their_means():
 
 def test_an_ordinal_outcome_has_no_detectable_difference_in_sds(members):
     assert math.isnan(first(members, "level")["detectable"])
+
+
+def test_an_outcome_that_its_baseline_copies_is_refused(members):
+    with pytest.raises(NotIdentifiedError, match="Is the baseline a copy of the outcome"):
+        first(members.assign(base=members["score"]), baseline="base")
+
+
+def test_an_outcome_of_clusters_and_not_of_members_is_refused(members):
+    whole = members.assign(score=members["family"].str[1:].astype(int) ** 2.0)
+    with pytest.raises(NotIdentifiedError, match="'score' is the same for all members of every"):
+        first(whole, cluster="family")

@@ -221,7 +221,7 @@ def test_incomplete_ratings_get_icc_through_the_mixed_model():
 @pytest.mark.parametrize(
     ("frame", "options", "error", "message"),
     [
-        ({"A": [1, 2]}, {"coders": ["A"]}, DataError, "at least two coders; got"),
+        ({"A": [1, 2]}, {"coders": ["A"]}, DataError, "at least two coders, each once; got"),
         ({"A": [1, 2], "B": [1, 2]}, {"seed": None}, DataError, "give seed="),
         ({"A": [1, 1], "B": [1, 1]}, {}, NotIdentifiedError, "1 different codes in use"),
         ({"A": [1, None], "B": [None, 2]}, {}, NotIdentifiedError, "0 cases with two codes"),
@@ -432,3 +432,50 @@ def test_units_are_told_apart_within_their_own_parent_only():
     assert result.rows.n_used == 16
     with pytest.raises(DataError, match="'person' spells what looks like one unit in 2 ways"):
         compare_trajectories(data, **roles, random_slope=False)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda d: table_one(d, variables=["x", "x"], group="g"), "'x' is given twice"),
+        (lambda d: table_one(d, variables=["g"], group="g"), "'g' is given twice"),
+        (
+            lambda d: table_one(d.assign(x=np.nan), variables="x", group="g"),
+            "'x' is missing in every row",
+        ),
+        (
+            lambda d: table_one(
+                d.assign(x=pd.date_range("2020-01-01", periods=len(d))), variables="x", group="g"
+            ),
+            "'x' holds dates or durations",
+        ),
+        (lambda d: compare_themes(d, themes=[], group="g"), "themes is empty"),
+        (
+            lambda d: coder_agreement(d, coders=["x", "x", "t"], level="nominal", n_bootstrap=0),
+            "at least two coders, each once",
+        ),
+        (
+            lambda d: coder_agreement(
+                d.assign(x=np.inf), coders=["x", "t"], level="interval", n_bootstrap=0
+            ),
+            "'x' is infinite in rows 0, 1",
+        ),
+        (
+            lambda d: compare_trajectories(
+                pd.concat([d, d]), outcome="x", time="t", group="g", person="p"
+            ),
+            "A person has several rows at one 't' .rows 0, 1, 2, 3, 4 and 3 more rows repeat",
+        ),
+    ],
+)
+def test_what_would_count_twice_or_says_nothing_is_refused(call, message):
+    data = pd.DataFrame(
+        {
+            "x": [1.0, 2, 3, 5, 4, 6, 2, 7],
+            "t": [0, 1] * 4,
+            "g": list("aaaabbbb"),
+            "p": [1, 1, 2, 2, 3, 3, 4, 4],
+        }
+    )
+    with pytest.raises(DataError, match=message):
+        call(data)

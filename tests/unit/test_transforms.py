@@ -420,3 +420,21 @@ def test_what_was_known_in_time_is_not_taken_for_the_future(courses: pd.DataFram
     carried = ["wai", "wai_running_mean", "wai_change"]
     periods = person_period(known, **ROLES, scores=carried)
     assert {"mean_age", "intake"} <= set(periods.columns)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda d: decompose(d, "x", levels=["person"]),
+        lambda d: lag(d, "x", person="person", session="session"),
+        lambda d: running_mean(d, "x", person="person", session="session"),
+        lambda d: last_session(d, unit="person", session="session"),
+        lambda d: person_period(d, unit="person", session="session", ending="ending"),
+    ],
+)
+def test_ids_that_look_alike_are_refused(call):
+    data = pd.DataFrame(
+        {"person": ["a", "a ", "b"], "session": [1, 2, 1], "x": [1.0, 2, 3], "ending": "planned"}
+    )
+    with pytest.raises(DataError, match="'person' spells what looks like one unit in 2 ways"):
+        call(data)
