@@ -1,7 +1,8 @@
 """The alliance as a family system: indices, splits, balance, dyads, rupture and repair."""
 
 from alliance_stats.family.agreement import RuleAgreement, rule_agreement
-from alliance_stats.family.apim import APIM, apim
+from alliance_stats.family.apim import apim
+from alliance_stats.family.apim_model import APIM
 from alliance_stats.family.balance import FamilyBalance, family_balance
 from alliance_stats.family.coherence import WithinFamilyICC, within_family_icc
 from alliance_stats.family.drops import ControlChart, DropBelowRunningMean, VShape

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
@@ -212,6 +213,32 @@ def family_balance(
     NotIdentifiedError
         Fewer than two strata.
     """
+    codes, strata = _strata(
+        data, family=family, person=person, spread_by=spread_by, therapist=therapist
+    )
+    lasting = bool(data.duplicated(person).any())
+    columns = [f"in_{number}" for number in range(1, len(strata) + 1)]
+    labels = np.asarray(strata, dtype=object)[codes]
+    data = data.reset_index(drop=True)  # rows of the fits are found again by their position
+    table = data.assign(
+        **{c: (codes == i).astype(np.float64) for i, c in enumerate(columns)}, **{_STRATUM: labels}
+    )
+    # private copies of the ids: a fit names its random effects by their columns
+    nested = {"therapist_": therapist, "family_": family, "person_": person}
+    ids = {name: column for name, column in nested.items() if column is not None}
+    table = table.assign(**{name: data[column].array for name, column in ids.items()})
+    random = f"{fixed} + (1 | {'therapist_/' if therapist is not None else ''}family_)"
+    own = "".join(f" + (0 + {column} | person_)" for column in columns) if lasting else ""
+    model = lmm(random + own, table, reml=reml, residual=VarianceBy(_STRATUM))
+    equal = lmm(random + (" + (1 | person_)" if lasting else ""), table, reml=reml)
+    used = table.loc[model.design.index, [_STRATUM, *ids]]
+    return FamilyBalance(model, equal, strata, lasting, used)
+
+
+def _strata(
+    data: pd.DataFrame, *, family: str, person: str, spread_by: str, therapist: str | None
+) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
+    """Return each row's stratum as a number, and the strata's names."""
     check_frame(data)
     require_columns(data, [family, person, spread_by, therapist])
     require_present(data, spread_by, why="to know which spread a row belongs to")
@@ -238,23 +265,7 @@ def family_balance(
         raise NotIdentifiedError(
             f"'{spread_by}' has the one value '{strata[0]}'; a spread can be split by two or more."
         )
-    lasting = bool(data.duplicated(person).any())
-    columns = [f"in_{number}" for number in range(1, len(strata) + 1)]
-    labels = np.asarray(strata, dtype=object)[codes]
-    data = data.reset_index(drop=True)  # rows of the fits are found again by their position
-    table = data.assign(
-        **{c: (codes == i).astype(np.float64) for i, c in enumerate(columns)}, **{_STRATUM: labels}
-    )
-    # private copies of the ids: a fit names its random effects by their columns
-    nested = {"therapist_": therapist, "family_": family, "person_": person}
-    ids = {name: column for name, column in nested.items() if column is not None}
-    table = table.assign(**{name: data[column].array for name, column in ids.items()})
-    random = f"{fixed} + (1 | {'therapist_/' if therapist is not None else ''}family_)"
-    own = "".join(f" + (0 + {column} | person_)" for column in columns) if lasting else ""
-    model = lmm(random + own, table, reml=reml, residual=VarianceBy(_STRATUM))
-    equal = lmm(random + (" + (1 | person_)" if lasting else ""), table, reml=reml)
-    used = table.loc[model.design.index, [_STRATUM, *ids]]
-    return FamilyBalance(model, equal, strata, lasting, used)
+    return codes, strata
 
 
 def _spreads(

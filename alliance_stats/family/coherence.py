@@ -128,31 +128,35 @@ def within_family_icc(
     frame, rows = rows.keep(frame, size > 1, reason="the only member rated at the session")
     if frame.empty:
         raise DataError(f"No family has two members rated at one session. {rows}")
-    found, balanced = [], role is None
-    for when, own in frame.groupby("session", sort=True):
-        values, roles = own["score"], 0
-        if role is not None:
-            values = values - own.groupby("role")["score"].transform("mean")
-            roles = own["role"].nunique() - 1
-        by = values.groupby(own["family"])
-        n, means = by.size(), by.mean()
-        N, k = int(n.sum()), len(n)
-        df2 = N - k - roles
-        enough = k >= max(min_families, 2) and df2 > 0
-        between = float((n * (means - values.mean()) ** 2).sum() / (k - 1)) if enough else np.nan
-        within = float(((values - by.transform("mean")) ** 2).sum() / df2) if enough else np.nan
-        balanced = balanced and n.min() == n.max()
-        found.append(
-            {
-                "session": when,
-                "n_families": k,
-                "n_members": N,
-                "size": (N - float((n**2).sum()) / N) / max(k - 1, 1),
-                "between": between,
-                "within": within if within > 0 else np.nan,
-                "df1": k - 1,
-                "df2": df2,
-            }
-        )
+    found = [
+        {"session": when, **_squares(own, by_role=role is not None, min_families=min_families)}
+        for when, own in frame.groupby("session", sort=True)
+    ]
+    sizes = frame.groupby(["session", "family"]).size().groupby("session")
+    balanced = role is None and bool((sizes.min() == sizes.max()).all())
     columns = ["session", "n_families", "n_members", "size", "between", "within", "df1", "df2"]
-    return WithinFamilyICC(pd.DataFrame(found, columns=columns), bool(balanced), rows)
+    return WithinFamilyICC(pd.DataFrame(found, columns=columns), balanced, rows)
+
+
+def _squares(own: pd.DataFrame, *, by_role: bool, min_families: int) -> dict[str, float]:
+    """Return one session's analysis of variance: sizes, mean squares, degrees of freedom."""
+    values, roles = own["score"], 0
+    if by_role:
+        values = values - own.groupby("role")["score"].transform("mean")
+        roles = own["role"].nunique() - 1
+    by = values.groupby(own["family"])
+    n, means = by.size(), by.mean()
+    N, k = int(n.sum()), len(n)
+    df2 = N - k - roles
+    enough = k >= max(min_families, 2) and df2 > 0
+    between = float((n * (means - values.mean()) ** 2).sum() / (k - 1)) if enough else np.nan
+    within = float(((values - by.transform("mean")) ** 2).sum() / df2) if enough else np.nan
+    return {
+        "n_families": k,
+        "n_members": N,
+        "size": (N - float((n**2).sum()) / N) / max(k - 1, 1),
+        "between": between,
+        "within": within if within > 0 else np.nan,
+        "df1": k - 1,
+        "df2": df2,
+    }

@@ -61,19 +61,7 @@ def stack_dyads(
         several = units_with_several(data, unit=dyad, column=column)
         if len(several):
             raise DataError(f"Column '{column}' differs within '{dyad}' '{several[0]}'.")
-    twice = data.duplicated([dyad, member], keep=False).to_numpy()
-    if twice.any():
-        row = data.loc[twice].iloc[0]
-        raise DataError(
-            f"'{row[dyad]}' has several rows of '{row[member]}' ({describe_rows(twice, data.index)}"
-            "). A dyad has one row a member: choose a session, or make dyad x session the dyad."
-        )
-    sizes = data.groupby(dyad, observed=True)[member].size()
-    if (sizes > 2).any():
-        big = sizes.index[sizes > 2][0]
-        raise DataError(
-            f"'{dyad}' '{big}' has {sizes[big]} members; a dyad has two. Choose a pair."
-        )
+    _refuse_more_than_two(data, dyad=dyad, member=member)
     values: tuple[str, ...] = ()
     if distinguishable:
         found = sorted(data[member].astype(str).unique())
@@ -94,3 +82,19 @@ def stack_dyads(
         own = frame.set_index([dyad, POSITION])[f"actor_{x}"]
         frame[f"partner_{x}"] = own.reindex(pd.MultiIndex.from_frame(partners)).to_numpy()
     return frame, values
+
+
+def _refuse_more_than_two(data: pd.DataFrame, *, dyad: str, member: str) -> None:
+    twice = data.duplicated([dyad, member], keep=False).to_numpy()
+    if twice.any():
+        row = data.loc[twice].iloc[0]
+        raise DataError(
+            f"'{row[dyad]}' has several rows of '{row[member]}' ({describe_rows(twice, data.index)}"
+            "). A dyad has one row a member: choose a session, or make dyad x session the dyad."
+        )
+    sizes = data.groupby(dyad, observed=True)[member].size()
+    if (sizes > 2).any():
+        big = sizes.index[sizes > 2][0]
+        raise DataError(
+            f"'{dyad}' '{big}' has {sizes[big]} members; a dyad has two. Choose a pair."
+        )

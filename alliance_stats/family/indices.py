@@ -185,13 +185,7 @@ def family_indices(
         See :func:`~alliance_stats.family.members.read_members`; a role that no one has; two members
         in one role where a difference needs one.
     """
-    if min_members < 1:
-        raise DataError(f"min_members counts members and is at least 1; got {min_members}.")
-    if differences and role is None:
-        raise DataError("differences= compares roles: name the column of roles with role=.")
-    for difference in differences:
-        if [other.name for other in differences].count(difference.name) > 1:
-            raise DataError(f"Two differences are called '{difference.name}': ask for one of them.")
+    _check_asked(differences, role=role, min_members=min_members)
     members = read_members(
         data,
         family=family,
@@ -225,13 +219,32 @@ def family_indices(
         rules[f"abs_{difference.name}"] = f"absolute {difference.rule}"
     if reliability is not None:
         table = table.assign(**_standard_errors(scores, sems, reliability))
-    few = (table["n_members"] < min_members).to_numpy()
-    table.loc[few, [c for c in table.columns if c in rules or c.endswith("_se")]] = np.nan
-    table.loc[few, "pair"] = None
-    own = table.drop(columns=["family", "session"])
-    require_new(own, [family, session])
+    table = _without_small(table, list(rules), min_members)
+    require_new(table.drop(columns=["family", "session"]), [family, session])
     table = table.rename(columns={"family": family, "session": session})
     return FamilyIndices(table, scores, sems, family, session, score, rules, min_members, rows)
+
+
+def _check_asked(
+    differences: Sequence[RoleDifference], *, role: str | None, min_members: int
+) -> None:
+    if min_members < 1:
+        raise DataError(f"min_members counts members and is at least 1; got {min_members}.")
+    if differences and role is None:
+        raise DataError("differences= compares roles: name the column of roles with role=.")
+    for difference in differences:
+        if [other.name for other in differences].count(difference.name) > 1:
+            raise DataError(f"Two differences are called '{difference.name}': ask for one of them.")
+
+
+def _without_small(table: pd.DataFrame, indices: list[str], min_members: int) -> pd.DataFrame:
+    """Leave no index where fewer members were rated than asked for."""
+    few = (table["n_members"] < min_members).to_numpy()
+    errors = [column for column in table.columns if column.endswith("_se")]
+    blank = table.copy()
+    blank.loc[few, [*indices, *errors]] = np.nan
+    blank.loc[few, "pair"] = None
+    return blank
 
 
 def _standard_errors(scores: Array, sems: Array, reliability: Reliability) -> dict[str, Array]:

@@ -65,6 +65,29 @@ def read_members(
     """
     check_frame(data)
     require_columns(data, [family, person, session, score, role, rater])
+    _check_ids(data, family=family, person=person, role=role, rater=rater)
+    frame = pd.DataFrame(
+        {
+            "family": data[family].to_numpy(dtype=object),
+            "person": data[person].to_numpy(dtype=object),
+            "session": whole_sessions(data, session).to_numpy(),
+            "score": finite_or_missing(data, score),
+            "role": data[role].to_numpy(dtype=object) if role is not None else None,
+            "rater": _kinds(data, family=family, person=person, rater=rater),
+        },
+        index=data.index,
+    )
+    rows = RowLedger.start(frame, {"family": ("family",), "person": ("person",)})
+    chosen = _choose(frame["rater"], raters, rater=rater)
+    frame, rows = rows.keep(frame, frame["rater"].isin(chosen), reason="rated by others")
+    _refuse_twice(frame, rater=rater)
+    return MemberTable(frame, rows)
+
+
+def _check_ids(
+    data: pd.DataFrame, *, family: str, person: str, role: str | None, rater: str | None
+) -> None:
+    """Refuse missing ids, persons in two families and persons in two roles."""
     for column, why in (
         (family, "to know whose family a rating is of"),
         (person, "to know which member a rating is of"),
@@ -86,22 +109,6 @@ def read_members(
                 f"'{several[0]}' (column '{person}') has more than one '{role}'. A member keeps "
                 "one role in the family: correct it, or give the two members ids of their own."
             )
-    frame = pd.DataFrame(
-        {
-            "family": data[family].to_numpy(dtype=object),
-            "person": data[person].to_numpy(dtype=object),
-            "session": whole_sessions(data, session).to_numpy(),
-            "score": finite_or_missing(data, score),
-            "role": data[role].to_numpy(dtype=object) if role is not None else None,
-            "rater": _kinds(data, family=family, person=person, rater=rater),
-        },
-        index=data.index,
-    )
-    rows = RowLedger.start(frame, {"family": ("family",), "person": ("person",)})
-    chosen = _choose(frame["rater"], raters, rater=rater)
-    frame, rows = rows.keep(frame, frame["rater"].isin(chosen), reason="rated by others")
-    _refuse_twice(frame, rater=rater)
-    return MemberTable(frame, rows)
 
 
 def _kinds(data: pd.DataFrame, *, family: str, person: str, rater: str | None) -> pd.Series:

@@ -108,13 +108,7 @@ def simulate_study(
     DataError
         If the sizes or probabilities are impossible.
     """
-    if not 0.0 <= missing_rating < 1.0:
-        raise DataError(f"missing_rating must lie in [0, 1); got {missing_rating}.")
-    if not 0 <= n_interviewed <= n_families:
-        raise DataError(
-            "n_interviewed families are chosen among the n_families, so it must lie between 0 and "
-            f"{n_families}; got {n_interviewed}."
-        )
+    _check_sizes(n_families, n_interviewed, missing_rating)
     alliance, symptoms = alliance or AllianceTruth(), symptoms or SymptomTruth()
     endings, interviews = endings or EndingTruth(), interviews or InterviewTruth()
     rng = np.random.default_rng(seed)
@@ -147,6 +141,16 @@ def simulate_study(
         score_range=SCORE_RANGE,
     )
     return SimulatedStudy(study, truth_of(alliance, symptoms, endings, interviews), themes, latent)
+
+
+def _check_sizes(n_families: int, n_interviewed: int, missing_rating: float) -> None:
+    if not 0.0 <= missing_rating < 1.0:
+        raise DataError(f"missing_rating must lie in [0, 1); got {missing_rating}.")
+    if not 0 <= n_interviewed <= n_families:
+        raise DataError(
+            "n_interviewed families are chosen among the n_families, so it must lie between 0 and "
+            f"{n_families}; got {n_interviewed}."
+        )
 
 
 def _assemble(
