@@ -2,6 +2,6 @@
 
 import runpy
 
-for room in ("multilevel", "glmm", "survival"):
+for room in ("multilevel", "glmm", "survival", "discrete_hazard"):
     print(f"== {room}")
     runpy.run_module(f"benchmarks.{room}", run_name="__main__")

@@ -103,7 +103,7 @@ def competing_hazards(
     coded, states = _coded(data, event, none, labels or {})
     also = [columns for columns in ((cluster,) if cluster else (), group) if columns]
     periods = hazard_periods(
-        formula, coded, session=session, event=_OUTCOME, unit=unit, also=also, causes=True
+        formula, coded, session=session, event=_OUTCOME, unit=unit, also=also, causes=event
     )
     if group:
         refuse_copies(periods, [group])

@@ -9,11 +9,12 @@ from alliance_stats.checks import check_choice
 from alliance_stats.errors import FormulaError
 from alliance_stats.multilevel import glmm
 from alliance_stats.multilevel.formula import parse_formula
+from alliance_stats.multilevel.threads import one_blas_thread
 from alliance_stats.survival.cox_design import formula_variables
 from alliance_stats.survival.discrete_baseline import baseline_formula
 from alliance_stats.survival.discrete_hazard_model import DiscreteHazard
 from alliance_stats.survival.hazard_without_effects import binomial_regression
-from alliance_stats.survival.lag_discipline import refuse_the_future
+from alliance_stats.survival.lag_discipline import refuse_outcomes, refuse_the_future
 from alliance_stats.survival.person_periods import Periods, read_periods, refuse_copies
 
 __all__ = ["discrete_hazard", "hazard_periods", "quoted"]
@@ -128,9 +129,19 @@ def hazard_periods(
     event: str,
     unit: str,
     also: Sequence[tuple[str, ...]] = (),
-    causes: bool = False,
+    causes: str | None = None,
 ) -> Periods:
-    """Read the rows of a hazard model and hold its covariates to what was known in time."""
+    """Read the rows of a hazard model and hold its covariates to what was known in time.
+
+    Parameters
+    ----------
+    formula, data, session, event, unit
+        As in :func:`discrete_hazard`.
+    also
+        Further columns without which a row is not used, a tuple each grouping factor.
+    causes
+        The caller's column of endings, where `event` holds several, coded from it.
+    """
     if "|" in formula:
         raise FormulaError(
             f"The formula {formula!r} has a bar. Random terms have an argument of their own: "
@@ -146,12 +157,14 @@ def hazard_periods(
     for group in also:
         needed += [column for column in group if column in data.columns]
     periods = read_periods(
-        data, session=session, event=event, unit=unit, needed=needed, causes=causes
+        data, session=session, event=event, unit=unit, needed=needed, causes=causes is not None
     )
+    refuse_outcomes(data.columns, named, outcomes=[event] if causes is None else [event, causes])
     known = named - {session}
-    refuse_the_future(data, known, person=unit, session=session)
-    refuse_the_future(periods.frame, known, person=unit, session=session)
-    _refuse_outcome(named, event)
+    with one_blas_thread():
+        refuse_the_future(data, known, person=unit, session=session)
+        if len(periods.frame) < len(data):  # a mean over the rows used knows the end as well
+            refuse_the_future(periods.frame, known, person=unit, session=session)
     return periods
 
 
@@ -160,11 +173,6 @@ def _groups(random: str | None) -> list[tuple[str, ...]]:
     if random is None:
         return []
     return list(dict.fromkeys(term.grouping for term in parse_formula(f"y ~ 1 + {random}").random))
-
-
-def _refuse_outcome(named: set[str], event: str) -> None:
-    if event in named:
-        raise FormulaError(f"The event '{event}' cannot be a covariate of its own hazard.")
 
 
 def quoted(column: str) -> str:

@@ -331,6 +331,11 @@ def test_what_is_not_for_this_model_is_refused(
         competing_hazards("x", data, **COLUMNS, none="none", **options)
 
 
+def test_the_ending_is_no_covariate_of_its_own(data: pd.DataFrame) -> None:
+    with pytest.raises(DataError, match="Covariate 'ending' says when or how the unit ended"):
+        competing_hazards("x + ending", data, **COLUMNS, none="none")
+
+
 def test_one_therapist_is_refused(data: pd.DataFrame) -> None:
     with pytest.raises(NotIdentifiedError, match="'therapist' has one unit in the rows used"):
         fitted(data.assign(therapist="T00"))
