@@ -1,12 +1,14 @@
 """From a formula and a frame to the covariates of a hazard model."""
 
 import re
+import warnings
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from formulaic.errors import DataMismatchWarning, FormulaicError
 
 from alliance_stats.checks import describe_rows, did_you_mean
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
@@ -75,7 +77,7 @@ def cox_design(formula: str, intervals: Intervals) -> tuple[CoxDesign, Intervals
     variables = [name for name in intervals.frame.columns if name in named]
     intervals = _keep_complete(intervals, variables)
     frame = intervals.frame.set_axis(pd.RangeIndex(len(intervals.frame)), axis=0, copy=False)
-    matrix = _materialise(parsed, columns_as_read(frame, variables), formula)
+    matrix = _materialise(parsed, _read(frame, variables), formula)
     spec = matrix.model_spec
     valued = np.isin(np.arange(len(frame)), matrix.index)
     intervals = _keep(intervals, valued, "a term of the formula has no value")
@@ -128,11 +130,30 @@ def new_covariates(design: CoxDesign, newdata: pd.DataFrame) -> Array:
             )
     X = np.full((len(frame), len(design.terms)), np.nan)
     variables = sorted(design.variables)
-    frame = columns_as_read(frame[frame[variables].notna().all(axis=1)], variables)
-    if len(frame):
-        matrix = spec.get_model_matrix(frame, context={})  # type: ignore[attr-defined]
-        X[matrix.index] = matrix[list(design.terms)].to_numpy(dtype=np.float64)
+    frame = _read(frame[frame[variables].notna().all(axis=1)], variables)
+    if not len(frame):
+        return X
+    with warnings.catch_warnings():
+        # formulaic would take a level that the fit has not seen for the reference
+        warnings.simplefilter("error", DataMismatchWarning)
+        try:
+            matrix = spec.get_model_matrix(frame, context={})  # type: ignore[attr-defined]
+        except (DataMismatchWarning, FormulaicError) as complaint:
+            raise DataError(
+                f"Cannot code newdata as the fit's rows: {str(complaint).splitlines()[0]}"
+            ) from complaint
+    X[matrix.index] = matrix[list(design.terms)].to_numpy(dtype=np.float64)
     return X
+
+
+def _read(frame: pd.DataFrame, variables: Sequence[Hashable]) -> pd.DataFrame:
+    """Return the columns as formulaic reads them rightly, in types that do not overflow."""
+    read = columns_as_read(frame, [str(name) for name in variables])
+    kinds = {name: read[name].dtype.kind for name in variables}
+    wide = {
+        name: {"i": np.int64, "u": np.int64, "f": np.float64}.get(kinds[name]) for name in kinds
+    }
+    return read.astype({name: kind for name, kind in wide.items() if kind is not None})
 
 
 def _parse(formula: str) -> object:

@@ -181,6 +181,8 @@ def log_rank(
     """
     if rho < 0 or gamma < 0:
         raise ValueError(f"rho and gamma must be 0 or above; got {rho} and {gamma}.")
+    if group in (time, event):
+        raise ValueError(f"group={group!r} is the outcome itself: it cannot be compared by it.")
     if cluster is not None and strata is not None:
         raise ValueError(
             "strata= and cluster= cannot go together: whole clusters are permuted over the whole "

@@ -114,3 +114,29 @@ def test_numbers_written_as_text_are_refused() -> None:
         cox_ph("alliance", text, **WHEN)
     with pytest.raises(DataError, match="'time' must be numeric"):
         kaplan_meier(PLAIN.assign(time=PLAIN["time"].astype(str)), **WHEN)
+
+
+@pytest.mark.parametrize("kind", ["int8", "uint8", "float16", "Int8"])
+def test_squares_of_small_integers_do_not_overflow(kind: str) -> None:
+    wide = PLAIN.assign(score=PLAIN["barriers"] * 60)
+    narrow = wide.assign(score=wide["score"].clip(upper=120).astype(kind))
+    expected = cox_ph("I(score * score)", wide.assign(score=wide["score"].clip(upper=120)), **WHEN)
+    fit = cox_ph("I(score * score)", narrow, **WHEN)
+    assert_allclose(fit.beta, expected.beta, rtol=1e-10)
+    assert_allclose(fit.predict(narrow), expected.predict(narrow), rtol=1e-10)
+    below = cox_ph("I(score - 100)", narrow, **WHEN)
+    assert_allclose(below.beta, cox_ph("score", narrow, **WHEN).beta, rtol=1e-10)
+
+
+def test_prediction_refuses_a_level_and_a_type_that_the_fit_has_not_seen() -> None:
+    fit = cox_ph(FORMULA, PLAIN, **WHEN)
+    with pytest.raises(DataError, match="Cannot code newdata as the fit's rows: Data has categ"):
+        fit.predict(PLAIN.assign(role="aunt"))
+    with pytest.raises(DataError, match="Cannot code newdata as the fit's rows"):
+        fit.survival(PLAIN.iloc[:1].assign(alliance="high"))
+
+
+def test_the_outcome_is_no_group() -> None:
+    for outcome in ("time", "event"):
+        with pytest.raises(ValueError, match=f"group='{outcome}' is the outcome itself"):
+            log_rank(PLAIN, **WHEN, group=outcome)
