@@ -119,10 +119,8 @@ def competing_hazards(
     )
     rows = _rows(design.X, frame, session, observed, states, smooth=baseline != "dummies")
     names = [design.fixed.names[i] for i in design.fixed.kept]
-    plain = fit_multinomial(
-        rows,
-        names=[f"{states[k]}: {names[j]}" for k, j in np.argwhere(rows.counts)],
-    )
+    named = [f"{states[k]}: {names[j]}" for k, j in np.argwhere(rows.counts)]
+    plain = fit_multinomial(rows, names=named)
     beta, covariance, log_lik, n_clusters = plain.beta, plain.covariance, plain.log_lik, None
     effects: EndingEffects | None = None
     if cluster is not None:

@@ -1,5 +1,6 @@
 """What groups add to each of several endings: spreads, correlations, predicted effects."""
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from alliance_stats.errors import NotIdentifiedError
+from alliance_stats.errors import ConvergenceWarning, NotIdentifiedError
 from alliance_stats.estimates import Array, wald_interval
 from alliance_stats.formatting import format_interval, format_number, plural
 from alliance_stats.multilevel.formula import INTERCEPT
@@ -15,9 +16,9 @@ from alliance_stats.multilevel.quadrature import MOST_NODES
 from alliance_stats.multilevel.threads import one_blas_thread
 from alliance_stats.multilevel.tidy_frames import tidy_frame
 from alliance_stats.survival.multinomial import EndingRows, MultinomialFit
-from alliance_stats.survival.multinomial_effects import GroupedRows, find_mode, group_rows
 from alliance_stats.survival.multinomial_effects_fit import EffectsFit, minimise_effects
 from alliance_stats.survival.multinomial_effects_profile import sd_limits
+from alliance_stats.survival.multinomial_modes import GroupedRows, find_mode, group_rows
 
 __all__ = ["EndingEffects", "fit_ending_effects"]
 
@@ -173,7 +174,7 @@ class EndingEffects:
             )
         return pd.concat(frames, ignore_index=True)
 
-    def warnings(self) -> list[str]:
+    def doubts(self) -> list[str]:
         """Say what has not converged, or sits on its boundary."""
         found = []
         if not self.fit.convergence.converged:
@@ -262,4 +263,11 @@ def fit_ending_effects(
     with one_blas_thread():
         grouped = group_rows(rows, codes)
         fit = minimise_effects(rows, grouped, plain, nodes=nodes, correlated=correlated)
+    if not fit.convergence.converged:
+        warnings.warn(
+            f"The fit of effects of '{':'.join(group)}' on competing endings has not converged "
+            f"({fit.convergence.message}); do not use its numbers.",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
     return EndingEffects(fit, grouped, rows.counts, states, ":".join(group), labels, n_units, unit)

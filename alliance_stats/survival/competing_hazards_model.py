@@ -241,7 +241,7 @@ class CompetingHazards:
     def summary(self) -> str:
         """Return the endings, odds ratios, differences between groups and rows in words."""
         counts = ", ".join(f"{state} {int(self.observed[state].sum())}" for state in self.states)
-        lines = [] if self.effects is None else self.effects.warnings()
+        lines = [] if self.effects is None else self.effects.doubts()
         head = f"Competing endings in discrete time (multinomial logit): {counts}"
         if self.n_clusters is not None:
             head += f", standard errors over {plural(self.n_clusters, 'cluster')}"

@@ -18,7 +18,8 @@ from alliance_stats.estimates import Array
 from alliance_stats.multilevel.criterion import Template
 from alliance_stats.multilevel.fit import Convergence, reduce_rank, trapezoid
 from alliance_stats.survival.multinomial import EndingRows, MultinomialFit
-from alliance_stats.survival.multinomial_effects import GroupedRows, Slopes, deviance
+from alliance_stats.survival.multinomial_effects import Slopes, deviance
+from alliance_stats.survival.multinomial_modes import GroupedRows
 
 __all__ = ["EffectsFit", "Point", "Search", "minimise_effects", "run"]
 

@@ -18,8 +18,8 @@ from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array
 from alliance_stats.multilevel.criterion import Template
 from alliance_stats.multilevel.fit import trapezoid
-from alliance_stats.survival.multinomial_effects import GroupedRows
 from alliance_stats.survival.multinomial_effects_fit import EffectsFit, Search, run
+from alliance_stats.survival.multinomial_modes import GroupedRows
 
 __all__ = ["sd_limits"]
 

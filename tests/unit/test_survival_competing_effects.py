@@ -11,9 +11,10 @@ from scipy import stats
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.survival import CompetingHazards, competing_hazards, discrete_hazard
 from alliance_stats.survival.multinomial import EndingRows, fit_multinomial
-from alliance_stats.survival.multinomial_effects import deviance, group_rows
+from alliance_stats.survival.multinomial_effects import deviance
 from alliance_stats.survival.multinomial_effects_fit import minimise_effects
 from alliance_stats.survival.multinomial_effects_profile import sd_limits
+from alliance_stats.survival.multinomial_modes import group_rows
 
 COLUMNS = {"session": "session", "event": "ending", "unit": "family"}
 # Central differences at 1e-5 of a deviance of some hundreds.
