@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from alliance_stats.simulate import SymptomTruth
-from analyses import alliance_outcome
+from analyses import alliance_outcome, session_before
 from tests.end_to_end.fragments import check_document, check_figures, numbers_of, rows_of
 
 NAME = "alliance_outcome"
@@ -41,8 +41,8 @@ def test_shares_sum_to_one_and_lie_in_their_intervals(numbers):
 
 
 def test_the_flow_ends_in_the_rows_of_the_model(numbers):
-    sessions, rows = alliance_outcome.with_the_session_before(alliance_outcome.load())
-    fit = alliance_outcome.effect_of(sessions, alliance_outcome.BEFORE)
+    sessions, rows = session_before.with_the_session_before(alliance_outcome.load())
+    fit = session_before.effect_of(sessions, session_before.BEFORE)
     assert rows.n_used == len(sessions) == fit.model.nobs == numbers["rows"]
     assert fit.rows.n_set_aside == 0
     first, unrated = (step.rows_set_aside for step in rows.steps[1:])
@@ -58,7 +58,7 @@ def test_centring_bias_is_the_exact_expectation():
         centre = np.eye(n) - 1.0 / n  # acts on ratings 1..n, which stand before sessions 2..n+1
         top += effect * np.trace(centre, offset=1)  # with the next rating; n+1 stands in no mean
         bottom += np.trace(centre)
-    found = alliance_outcome.centring_bias(pd.Series(lengths), effect)
+    found = session_before.centring_bias(pd.Series(lengths), effect)
     assert found == pytest.approx(top / bottom, rel=FLOATING)
 
 
