@@ -16,8 +16,9 @@ def example_study() -> Study:
     Returns
     -------
     Study
-        One row per person x session, with `alliance` (1 to 7), `symptoms` (higher is worse), the
-        family's `ending`, therapist's `experience` and `framework`, and the family's barriers.
+        One row per person x session, with the member's `alliance` and the therapist's
+        `therapist_alliance` (both 1 to 7), `symptoms` (higher is worse), the family's `ending`,
+        the therapist's `experience` and `framework`, and the family's barriers.
         ``data/README.md`` is its codebook.
 
     Raises
