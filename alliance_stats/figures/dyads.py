@@ -1,5 +1,7 @@
 """Dyads: actor and partner effects, and whose variance the alliance is."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -7,9 +9,10 @@ from matplotlib.axes import Axes
 from alliance_stats.family import APIM, OneWithMany
 from alliance_stats.figures.axes import add_axes, dress
 from alliance_stats.figures.forest import forest_figure
+from alliance_stats.figures.intervals import write_rows
 from alliance_stats.figures.report import ReportFigure
 from alliance_stats.figures.style import FULL_WIDTH, INK, font, look, new_figure, styled
-from alliance_stats.figures.text import lines_height, text_width, wrap
+from alliance_stats.figures.text import lines_height, text_width
 from alliance_stats.formatting import format_bounded, format_percent, plural
 from alliance_stats.multilevel.bootstrap import Bootstrap
 
@@ -121,27 +124,12 @@ def one_with_many_figure(
     tidy = found.tidy()
     shares = _shares(tidy, intervals, conf_level)
     width = 72 * FULL_WIDTH - _NAME_WIDTH - 28.0
-    parts = [_parts(tidy, source, width) for source in _SOURCES]
-    figure = new_figure(FULL_WIDTH, (2 * _ROW + 60.0) / 72, placed_by_hand=True)
+    figure = new_figure(FULL_WIDTH, (2 * _ROW + 46.0) / 72, placed_by_hand=True)
     ax = add_axes(figure, _NAME_WIDTH + 16.0, 8.0, width, 2 * _ROW)
     draw_variance_bars(ax, shares)
-    for place, source in enumerate(_SOURCES):
-        name = "\n".join(wrap(f"{source.capitalize()}s’ ratings", _NAME_WIDTH))
-        across = ax.get_yaxis_transform()
-        ax.annotate(
-            name, (0, place), xycoords=across, xytext=(-8, 0), textcoords="offset points",
-            ha="right", va="center", annotation_clip=False, **font(),
-        )  # fmt: skip
-        for end, words in zip((0.0, 1.0), parts[place], strict=True):
-            ax.text(
-                end,
-                place - 0.22,
-                words,
-                ha="left" if end == 0 else "right",
-                va="bottom",
-                transform=across,
-                **font(colour=look(int(end)).text),
-            )
+    names = [f"{source.capitalize()}s’ ratings" for source in _SOURCES]
+    write_rows(ax, names, np.array([0.0, 1.0]), x=-8.0, ha="right", width=_NAME_WIDTH)
+    _write_parts(ax, [_parts(tidy, source, width) for source in _SOURCES])
     dress(ax, x_label="Share of the variance of the ratings")
     ax.spines["left"].set_visible(False)
     both = tidy[tidy["source"] == "both"].set_index("term")["estimate"]
@@ -169,6 +157,21 @@ def one_with_many_figure(
         "relationship and error, which one rating a dyad cannot tell apart.",
         data=shares,
     )
+
+
+def _write_parts(ax: Axes, parts: Sequence[tuple[str, str]]) -> None:
+    """Write what either end of each bar is above it."""
+    for place, words in enumerate(parts):
+        for end, align in ((0, "left"), (1, "right")):
+            ax.text(
+                end,
+                place - 0.22,
+                words[end],
+                ha=align,
+                va="bottom",
+                transform=ax.get_yaxis_transform(),
+                **font(colour=look(end).text),
+            )
 
 
 def _shares(tidy: pd.DataFrame, intervals: Bootstrap | None, conf_level: float) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from alliance_stats.checks import did_you_mean
 from alliance_stats.errors import DataError
@@ -93,19 +94,8 @@ def rupture_chart_figure(
     if not ratings["limit"].notna().any():
         ratings[["level", "limit"]] = np.nan  # rules without a limit have no running level either
     episodes = found.episodes[found.episodes[found.person] == person]
-    figure = new_figure(COLUMN_AND_HALF, (_HEIGHT + 50.0) / 72, placed_by_hand=True)
-    right = _LABEL_WIDTH + 36.0 if ratings["limit"].notna().any() else 12.0
-    ax = add_axes(figure, 46.0, 10.0, 72 * COLUMN_AND_HALF - 46.0 - right, _HEIGHT)
-    draw_rupture_chart(ax, ratings, episodes)
+    figure = _page(ratings, episodes, score_label)
     first, last = int(ratings["session"].min()), int(ratings["session"].max())
-    ax.set_xlim(first - 0.6, last + 0.6)
-    values = ratings[["score", "level", "limit"]].to_numpy(dtype=float)
-    low, high = float(np.nanmin(values)), float(np.nanmax(values))
-    pad = 0.08 * (high - low) or 0.5
-    ax.set_ylim(low - pad, high + pad)
-    ax.set_xticks(integer_ticks(first, last, most=10))
-    _label_lines(ax, ratings)
-    dress(ax, x_label="Session", y_label=score_label)
     flagged = ratings.loc[ratings["rupture"] == 1.0, "session"]
     judged = int(ratings["rupture"].notna().sum())
     words = (
@@ -132,6 +122,24 @@ def rupture_chart_figure(
         "Open circles: too few ratings before. Shaded: episodes, which look back.",
         data=ratings,
     )
+
+
+def _page(ratings: pd.DataFrame, episodes: pd.DataFrame, score_label: str) -> Figure:
+    """Return the chart with its axis and labels."""
+    figure = new_figure(COLUMN_AND_HALF, (_HEIGHT + 50.0) / 72, placed_by_hand=True)
+    right = _LABEL_WIDTH + 36.0 if ratings["limit"].notna().any() else 12.0
+    ax = add_axes(figure, 46.0, 10.0, 72 * COLUMN_AND_HALF - 46.0 - right, _HEIGHT)
+    draw_rupture_chart(ax, ratings, episodes)
+    first, last = int(ratings["session"].min()), int(ratings["session"].max())
+    ax.set_xlim(first - 0.6, last + 0.6)
+    values = ratings[["score", "level", "limit"]].to_numpy(dtype=float)
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    pad = 0.08 * (high - low) or 0.5
+    ax.set_ylim(low - pad, high + pad)
+    ax.set_xticks(integer_ticks(first, last, most=10))
+    _label_lines(ax, ratings)
+    dress(ax, x_label="Session", y_label=score_label)
+    return figure
 
 
 def _label_lines(ax: Axes, ratings: pd.DataFrame) -> None:

@@ -74,17 +74,8 @@ def split_map_figure(split: SplitAlliance, *, label: str = "fig-split-map") -> R
         raise DataError("Splits of several kinds of raters do not fit into one map; choose one.")
     if not table["split"].notna().any():
         raise DataError("No family session could be judged: there is no split to show.")
-    share = table.groupby(split.family)["split"].mean().fillna(-1.0)
-    length = table.groupby(split.family)[split.session].max()
-    order = pd.DataFrame({"share": share, "length": length}).sort_values(
-        ["share", "length"], ascending=False, kind="stable"
-    )
-    wide = table.assign(state=table["split"].fillna(-1.0)).pivot_table(
-        index=split.family, columns=split.session, values="state"
-    )
-    sessions = range(int(table[split.session].min()), int(table[split.session].max()) + 1)
-    wide = wide.reindex(index=order.index, columns=list(sessions))
-    n = len(wide)
+    wide = _states(split)
+    sessions, n = wide.columns, len(wide)
     height = float(np.clip(9.0 * n, 60.0, 420.0))
     figure = new_figure(FULL_WIDTH, (height + 74.0) / 72, placed_by_hand=True)
     ax = add_axes(figure, 44.0, 26.0, 72 * FULL_WIDTH - 56.0, height)
@@ -119,6 +110,21 @@ def split_map_figure(split: SplitAlliance, *, label: str = "fig-split-map") -> R
         "session.",
         data=table.drop(columns="pair").reset_index(drop=True),
     )
+
+
+def _states(split: SplitAlliance) -> pd.DataFrame:
+    """Return families x sessions as drawn: those most often split, then the longest, first."""
+    table = split.table
+    share = table.groupby(split.family)["split"].mean().fillna(-1.0)
+    length = table.groupby(split.family)[split.session].max()
+    order = pd.DataFrame({"share": share, "length": length}).sort_values(
+        ["share", "length"], ascending=False, kind="stable"
+    )
+    wide = table.assign(state=table["split"].fillna(-1.0)).pivot_table(
+        index=split.family, columns=split.session, values="state"
+    )
+    sessions = range(int(table[split.session].min()), int(table[split.session].max()) + 1)
+    return wide.reindex(index=order.index, columns=list(sessions))
 
 
 def _state_key(figure: Figure) -> None:

@@ -100,6 +100,7 @@ def house_style() -> Iterator[None]:
         "svg.fonttype": "none",  # text stays text
         "pdf.fonttype": 42,
         "path.simplify": False,
+        "lines.solid_capstyle": "butt",  # no end of an interval reaches beyond its limit
     }
     with quiet(), matplotlib.style.context(["default", settings]):
         yield
