@@ -1,17 +1,13 @@
 """Two or more groups: effects before tests, and what the design can show at all."""
 
 from alliance_stats.groups.agreement import CoderAgreement, coder_agreement
-from alliance_stats.groups.classification import (
-    Classification,
-    Multiverse,
-    RuleAgreement,
-    classify,
-    classify_many,
-)
-from alliance_stats.groups.comparison import GroupComparison, OutcomeComparison, compare_groups
+from alliance_stats.groups.classification import Classification, classify
+from alliance_stats.groups.comparing import compare_groups
+from alliance_stats.groups.comparison import GroupComparison, OutcomeComparison
 from alliance_stats.groups.kappa import cohen_kappa, krippendorff_alpha
 from alliance_stats.groups.multiplicity import adjusted_p
 from alliance_stats.groups.power import detectable_g, detectable_h, smallest_p_of_design
+from alliance_stats.groups.rule_agreement import Multiverse, RuleAgreement, classify_many
 from alliance_stats.groups.rules import SuccessRule, cut_point, judged, reliable_change, retained
 from alliance_stats.groups.table_one import TableOne, table_one
 from alliance_stats.groups.themes import ThemeComparison, compare_themes

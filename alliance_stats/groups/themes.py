@@ -18,7 +18,8 @@ from alliance_stats.effect_sizes import clopper_pearson
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import one_line
 from alliance_stats.formatting import plural
-from alliance_stats.groups.comparison import GroupComparison, Roles, compare_outcomes
+from alliance_stats.groups.comparing import Roles, compare_outcomes
+from alliance_stats.groups.comparison import GroupComparison
 from alliance_stats.groups.finding import TestOptions
 from alliance_stats.ledger import RowLedger
 

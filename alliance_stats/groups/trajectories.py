@@ -20,7 +20,8 @@ from alliance_stats.checks import (
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import format_interval, format_number, t_phrase
-from alliance_stats.groups.samples import Codes, grouped
+from alliance_stats.groups.reading import grouped
+from alliance_stats.groups.samples import Codes
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import LinearMixedModel, lmm
 from alliance_stats.multilevel.linear_functions import DfMethod, LinearEstimates, infer

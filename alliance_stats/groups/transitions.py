@@ -20,7 +20,7 @@ from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import format_count, format_percent, p_phrase
 from alliance_stats.groups.freeman_halton import freeman_halton_p
-from alliance_stats.groups.samples import grouped
+from alliance_stats.groups.reading import grouped
 from alliance_stats.groups.themes import binary_theme, check_one_row_a_unit
 from alliance_stats.ledger import RowLedger
 

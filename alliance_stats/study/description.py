@@ -11,7 +11,7 @@ from alliance_stats.estimates import one_line
 from alliance_stats.formatting import format_count, format_number, format_percent, plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.study.endings import ENDINGS
-from alliance_stats.study.levels import n_completed, n_without, one_row_per
+from alliance_stats.study.levels import comparable, n_completed, n_without, one_row_per
 
 __all__ = ["MEASURED", "StudyDescription", "describe_study"]
 
@@ -147,7 +147,11 @@ def _missing(frame: pd.DataFrame, roles: Mapping[str, str]) -> _Records:
 def _shared(frame: pd.DataFrame, roles: Mapping[str, str]) -> _Records:
     """Count gaps in columns that units agree on: completed by other rows, or too wide for that."""
     measured = [roles[role] for role in MEASURED if role in roles]
-    gaps = [name for name in frame.columns if name not in measured and frame[name].isna().any()]
+    gaps = [
+        name
+        for name in frame.columns
+        if name not in measured and frame[name].isna().any() and comparable(frame[name])
+    ]
     levels = [level for level in _LEVELS if level in roles]
     for inner, level in zip([None, *levels], levels, strict=False):
         ids = [roles[name] for name in (inner, level) if name is not None]

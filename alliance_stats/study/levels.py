@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 import pandas as pd
 
-__all__ = ["n_completed", "n_without", "one_row_per"]
+__all__ = ["comparable", "n_completed", "n_without", "one_row_per"]
 
 
 def one_row_per(
@@ -26,9 +26,9 @@ def one_row_per(
     -------
     DataFrame
         `unit`, and each column whose known values are one and the same within every unit; missing
-        where none of the unit's rows knows it. A row may lack what the others of its inner unit
-        say; an inner unit that lacks it altogether may well be without it (a family's barrier is
-        not its therapist's), so that such a column is left out.
+        where none of the unit's rows knows it. Lists and dicts are left out. A row may lack what
+        the others of its inner unit say; an inner unit that lacks it altogether may well be without
+        it (a family's barrier is not its therapist's), so that such a column is left out.
     """
     units = pd.Index(frame[unit].drop_duplicates())
     columns = {}
@@ -36,10 +36,19 @@ def one_row_per(
         if name == unit:
             columns[name] = pd.Series(units, index=units)
             continue
+        if not comparable(frame[name]):
+            continue
         values = _distinct(frame, unit, name, strict=name in measured)
         if values.index.is_unique and not n_without(frame, unit, inner, name):
             columns[name] = values.reindex(units)
     return pd.DataFrame(columns).reset_index(drop=True)
+
+
+def comparable(values: pd.Series) -> bool:
+    """Tell whether values can be held against each other; lists and dicts cannot."""
+    if not pd.api.types.is_object_dtype(values.dtype):
+        return True
+    return all(pd.api.types.is_hashable(value) for value in values)
 
 
 def n_completed(frame: pd.DataFrame, unit: str, column: str) -> int:

@@ -262,3 +262,10 @@ def test_roles_that_look_alike_or_are_blank_are_refused(name: str):
         Study.from_frame(data, person="person", **{name: "who"})
     with pytest.raises(DataError, match=f"'who' is blank in row 1, and a blank is no {name}"):
         Study.from_frame(data.assign(who=["a", " ", "b"]), person="person", **{name: "who"})
+
+
+def test_a_column_of_lists_is_carried_and_left_out_of_the_tables_of_units(data: pd.DataFrame):
+    study = Study.from_frame(data.assign(notes=[["x"], None, {}, [], [], []]), **ROLES)
+    assert "notes" in study.sessions
+    assert "notes" not in study.families
+    assert "notes" not in study.describe().summary()
