@@ -98,14 +98,17 @@ class Ruptures:
         """Return shares with intervals over families (persons where no family was named).
 
         Rows ``sessions`` (flagged, of those that could be judged), ``persons`` (with a flag, of
-        those with a session that could be judged) and ``repaired`` (of episodes of which it could
-        be said); columns ``term, n, of, estimate, std_error, conf_low, conf_high``.
+        those with a session that could be judged) and ``repaired`` (of episodes whose person was
+        still seen when the criterion's time was over, repaired early or not: of one who left before
+        only a repair can be known, never that there was none); columns ``term, n, of, estimate,
+        std_error, conf_low, conf_high``.
         """
         flags = self.flags.assign(flag=self.table["rupture"])
         ever = flags.groupby("unit", sort=False, observed=True).agg(
             flag=("flag", "max"), cluster=("cluster", "first")
         )
         repaired = self.episodes["repaired"].map({True: 1.0, False: 0.0}).astype(float)
+        repaired = repaired.where(self._followed())
         clusters = self.episodes[self.family or self.person]
         parts = {
             "sessions": (flags["flag"], flags["cluster"]),
@@ -121,6 +124,12 @@ class Ruptures:
                 for term, (own, by) in parts.items()
             ]
         )
+
+    def _followed(self) -> pd.Series:
+        """Return of each episode whether the course lasted as long as the criterion's time."""
+        last = self.table.groupby(self.person, observed=True)[self.session].max()
+        within = self.repair.within if self.repair is not None else 0
+        return self.episodes[self.person].map(last) >= self.episodes["onset"] + within
 
     def glance(self) -> pd.DataFrame:
         """Return one row: the rule, sessions, persons and episodes."""
@@ -153,7 +162,8 @@ class Ruptures:
         if self.repair is not None:
             lines.append(
                 f"Repaired ({self.repair.words}): {int(t.loc['repaired', 'n'])} of "
-                f"{int(t.loc['repaired', 'of'])} episodes of which it could be said."
+                f"{plural(int(t.loc['repaired', 'of']), 'episode')} that could be followed for "
+                f"{plural(self.repair.within, 'session')}."
             )
         lines.append(str(self.rows))
         return "\n\n".join(lines)

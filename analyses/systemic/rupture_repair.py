@@ -11,7 +11,7 @@ from alliance_stats.family import (
     ruptures,
 )
 from alliance_stats.figures.rupture_chart import rupture_chart_figure
-from alliance_stats.formatting import format_count, format_number, format_percent, p_phrase
+from alliance_stats.formatting import format_count, format_number, format_percent, p_phrase, plural
 from alliance_stats.study import Study
 from analyses.chapter import Section
 from analyses.simulated import ALLIANCE, called_simulated
@@ -48,11 +48,11 @@ def rupture_and_repair(found: Ruptures) -> tuple[Section, dict[str, float]]:
         f"{format_count(sessions['of'])} ratings that could be judged "
         f"({format_percent(sessions['estimate'], 1)}). A constant alliance, measured with an error "
         f"of {format_number(error)} points, would have given "
-        f"{format_number(alarms.expected, 1)}. Of the {format_count(repaired['of'])} episodes of "
-        "which it could be said, "
+        f"{format_number(alarms.expected, 1)}. Of the {format_count(repaired['of'])} episodes that "
+        f"could be followed for {plural(REPAIR.within, 'session')}, "
         f"{format_percent(repaired['estimate'])} were repaired ({REPAIR.words}); "
         "@fig-systemic-rupture shows one person. Several members of a family ruptured at the same "
-        f"session {format_count(together['n_together'])} times, where shuffled sessions give "
+        f"session {plural(int(together['n_together']), 'time')}, where shuffled sessions give "
         f"{format_number(together['expected'], 1)} ({p_phrase(together['p_value'])}): in the "
         "simulation members rupture independently."
     )

@@ -210,6 +210,25 @@ def test_repair_is_unknown_where_the_course_ends_before_it_could_be_said():
     assert without["length"].tolist() == [2]
 
 
+def test_the_share_repaired_is_that_of_episodes_followed_long_enough():
+    # c is back at once and then leaves: had c not been back, no one would know whether c was later;
+    # counted in, who leaves early could only count as repaired
+    data = pd.concat(
+        [
+            course(5.0, 5.0, 3.0, 4.9, 5.0, person="a"),
+            course(5.0, 5.0, 3.0, 3.2, 3.1, person="b"),
+            course(5.0, 5.0, 3.0, 4.9, person="c"),
+        ]
+    )
+    found = ruptures(data, rule=HALF_POINT, repair=Repair(share=0.75, within=2), **NAMES)
+    assert found.episodes["repaired"].tolist() == [True, False, True]
+    assert found.tidy().set_index("term").loc["repaired", ["n", "of"]].tolist() == [1, 2]
+    assert (
+        "Repaired (75% of the fall regained within 2 sessions): 1 of 2 episodes that could be "
+        "followed for 2 sessions." in found.summary()
+    )
+
+
 def test_no_rupture_gives_an_empty_frame_of_episodes():
     found = ruptures(course(5.0, 5.0, 5.0), rule=HALF_POINT, **NAMES)
     assert len(found.episodes) == 0
