@@ -30,6 +30,7 @@ __all__ = [
 
 # A column whose part not explained by the columns before it is relatively smaller is aliased.
 ALIASED = 1e-9
+LARGE_INTEGER = 2**20  # whose cube is the largest that integers of 64 bits hold
 _DECIMAL = re.compile(r"[-+−]?\d*[.,]?\d+")
 
 
@@ -126,7 +127,8 @@ def columns_as_read(used: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     """Bring a formula's columns to what formulaic reads rightly; the caller's frame stays.
 
     Categories that no row has are dropped (as R does), so that an absent one is never the
-    reference; pandas' nullable types become numpy's.
+    reference; pandas' nullable types become numpy's, and narrow numbers wide ones, since 60 * 60
+    is 16 among integers of eight bits.
 
     Raises
     ------
@@ -145,13 +147,24 @@ def columns_as_read(used: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
             changed[name] = column.cat.remove_unused_categories()
             continue
         if pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_bool_dtype(column.dtype):
-            plain = getattr(column.dtype, "numpy_dtype", None)  # of pandas' nullable types
-            if plain is not None and not column.isna().any():
-                changed[name] = column.astype(plain)
+            plain = getattr(column.dtype, "numpy_dtype", column.dtype)  # of pandas' nullable types
+            changed[name] = column.astype(_wide(plain, column))
         elif pd.api.types.is_string_dtype(column.dtype):
             changed[name] = column.astype(object)
             _check_not_numbers_as_text(changed[name])
     return used.assign(**{str(name): column for name, column in changed.items()})
+
+
+def _wide(kind: np.dtype[Any], column: pd.Series) -> Any:
+    """Return the type in which squares and cubes of a column do not overflow."""
+    if kind.kind == "f":
+        return np.float64
+    if column.isna().any():  # of a nullable type, in rows to predict
+        return column.dtype if kind.kind == "b" else pd.Int64Dtype()
+    if kind.kind == "b":
+        return kind
+    small = max(abs(int(column.min())), abs(int(column.max()))) <= LARGE_INTEGER
+    return np.int64 if small else np.float64
 
 
 def _check_readable(column: pd.Series) -> None:

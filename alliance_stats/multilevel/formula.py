@@ -117,6 +117,11 @@ def variables_of(terms: Iterable[Term], data: pd.DataFrame) -> list[str]:
             for name in _names_in(factor.expr, literal=factor.eval_method.value == "literal"):
                 if name in data.columns:
                     found[name] = None
+                elif name == "lag":
+                    raise FormulaError(
+                        "lag() in a formula takes the row before, whoever's it is. Make a column "
+                        "with alliance_stats.lag(data, column, person=, session=) instead."
+                    )
                 elif name not in TRANSFORMS:
                     raise FormulaError(
                         f"The formula uses '{name}', but the data have no such column. "

@@ -77,7 +77,7 @@ def cox_design(formula: str, intervals: Intervals) -> tuple[CoxDesign, Intervals
     variables = [name for name in intervals.frame.columns if name in named]
     intervals = _keep_complete(intervals, variables)
     frame = intervals.frame.set_axis(pd.RangeIndex(len(intervals.frame)), axis=0, copy=False)
-    matrix = _materialise(parsed, _read(frame, variables), formula)
+    matrix = _materialise(parsed, columns_as_read(frame, variables), formula)
     spec = matrix.model_spec
     valued = np.isin(np.arange(len(frame)), matrix.index)
     intervals = _keep(intervals, valued, "a term of the formula has no value")
@@ -130,7 +130,7 @@ def new_covariates(design: CoxDesign, newdata: pd.DataFrame) -> Array:
             )
     X = np.full((len(frame), len(design.terms)), np.nan)
     variables = sorted(design.variables)
-    frame = _read(frame[frame[variables].notna().all(axis=1)], variables)
+    frame = columns_as_read(frame[frame[variables].notna().all(axis=1)], variables)
     if not len(frame):
         return X
     with warnings.catch_warnings():
@@ -144,16 +144,6 @@ def new_covariates(design: CoxDesign, newdata: pd.DataFrame) -> Array:
             ) from complaint
     X[matrix.index] = matrix[list(design.terms)].to_numpy(dtype=np.float64)
     return X
-
-
-def _read(frame: pd.DataFrame, variables: Sequence[Hashable]) -> pd.DataFrame:
-    """Return the columns as formulaic reads them rightly, in types that do not overflow."""
-    read = columns_as_read(frame, [str(name) for name in variables])
-    kinds = {name: read[name].dtype.kind for name in variables}
-    wide = {
-        name: {"i": np.int64, "u": np.int64, "f": np.float64}.get(kinds[name]) for name in kinds
-    }
-    return read.astype({name: kind for name, kind in wide.items() if kind is not None})
 
 
 def _parse(formula: str) -> object:

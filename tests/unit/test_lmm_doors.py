@@ -23,6 +23,8 @@ from alliance_stats.multilevel import (
 )
 
 FORMULA = "y ~ x + (1 | g)"
+# The same arithmetic on the same numbers.
+CLOSE = 1e-12
 
 
 @pytest.fixture(scope="module")
@@ -303,3 +305,27 @@ def test_comparisons_name_the_residual_structure(data):
     assert test.large == named
     assert test.small == FORMULA
     assert set(compare_models(plain, structured)["formula"]) == {FORMULA, named}
+
+
+@pytest.mark.parametrize("kind", ["int8", "uint8", "int16", "float16", "Int8", "UInt8"])
+@pytest.mark.parametrize("term", ["I(n * n)", "I(n ** 3)", "I(-n)", "I(n - 100)"])
+def test_narrow_numbers_do_not_overflow(data, kind, term):
+    wide = data.assign(n=10 * data["session"] + 60)
+    narrow = wide.astype({"n": kind})
+    expected = lmm(f"y ~ {term} + (1 | g)", wide)
+    found = lmm(f"y ~ {term} + (1 | g)", narrow)
+    pd.testing.assert_series_equal(found.beta, expected.beta, rtol=CLOSE)
+    np.testing.assert_allclose(found.predict(narrow), expected.predict(wide), rtol=CLOSE)
+
+
+def test_large_integers_do_not_overflow(data):
+    seconds = data.assign(n=1_700_000_000 + 604_800 * data["session"])
+    expected = lmm("y ~ I(n ** 3) + (1 | g)", seconds.astype({"n": float}))
+    found = lmm("y ~ I(n ** 3) + (1 | g)", seconds)
+    pd.testing.assert_series_equal(found.beta, expected.beta, rtol=CLOSE)
+
+
+@pytest.mark.parametrize("fit", [lmm, glmm])
+def test_the_row_before_may_be_another_persons(data, fit):
+    with pytest.raises(FormulaError, match="takes the row before, whoever's it is"):
+        fit("z ~ lag(x) + (1 | g)", data)
