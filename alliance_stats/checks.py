@@ -179,29 +179,30 @@ def check_spelling(
     """
     if pd.api.types.is_numeric_dtype(values.dtype):  # booleans too
         return
-    seen = pd.DataFrame(
-        {"within": 0 if within is None else within.to_numpy(), "value": values.to_numpy(object)}
-    )
-    distinct = seen[seen["value"].notna()].drop_duplicates()
-    distinct = distinct.assign(plain=[_plain_spelling(value) for value in distinct["value"]])
-    blank = distinct.loc[distinct["plain"] == "", "value"]
-    if len(blank):
+    codes, distinct = pd.factorize(values.to_numpy(dtype=object))  # a rule looks at a label once
+    plain = np.array([_plain_spelling(value) for value in distinct], dtype=object)
+    blank = np.isin(codes, np.flatnonzero(plain == ""))
+    if blank.any():
         raise DataError(
-            f"Column '{values.name}' is blank in "
-            f"{describe_rows(seen['value'].isin(list(blank)), values.index)}, and a blank is no "
-            f"{kind}. Fill it in, or set it to missing."
+            f"Column '{values.name}' is blank in {describe_rows(blank, values.index)}, and a blank "
+            f"is no {kind}. Fill it in, or set it to missing."
         )
-    twice = distinct.duplicated(["within", "plain"], keep=False)
+    if len(set(plain)) == len(plain):
+        return
+    groups = np.zeros(len(codes), dtype=np.int64) if within is None else pd.factorize(within)[0]
+    seen = pd.DataFrame({"within": groups, "code": codes})[codes >= 0].drop_duplicates()
+    seen = seen.assign(plain=plain[seen["code"]])
+    twice = seen.duplicated(["within", "plain"], keep=False)
     if not twice.any():
         return
-    first = distinct[twice].iloc[0]
-    alike = distinct.loc[
-        (distinct["within"] == first["within"]) & (distinct["plain"] == first["plain"]), "value"
-    ]
-    here = seen["within"] == first["within"]
+    first = seen[twice].iloc[0]
+    alike = seen.loc[
+        (seen["within"] == first["within"]) & (seen["plain"] == first["plain"]), "code"
+    ].to_numpy()
+    here = groups == first["within"]
     spellings = [
-        f"{shown} ({describe_rows(here & (seen['value'] == value), values.index)})"
-        for value, shown in zip(alike, _told_apart(list(alike)), strict=True)
+        f"{shown} ({describe_rows(here & (codes == code), values.index)})"
+        for code, shown in zip(alike, _told_apart(list(distinct[alike])), strict=True)
     ]
     raise DataError(
         f"Column '{values.name}' spells what looks like one {kind} in {len(spellings)} ways: "
@@ -211,9 +212,11 @@ def check_spelling(
 
 def _plain_spelling(value: object) -> str:
     """Return what a careless eye takes a label for: no case, spare spaces or leading zeros."""
-    text = unicodedata.normalize("NFKC", str(value))
-    kinds = {character: unicodedata.category(character) for character in set(text)}
-    text = "".join("-" if kinds[c] == "Pd" else c for c in text if kinds[c] != "Cf")
+    text = str(value)
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text)
+        kinds = {character: unicodedata.category(character) for character in set(text)}
+        text = "".join("-" if kinds[c] == "Pd" else c for c in text if kinds[c] != "Cf")
     text = " ".join(text.split()).casefold()
     text = re.sub(r"(?<![\d.])0+(?=\d)", "", text)
     return re.sub(r"^(\d+)\.0*$", r"\1", text)

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,13 +16,20 @@ __all__ = ["TableFile", "refuse_repeated_names", "settled"]
 
 _MISSING_WORDS = ("NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null")
 _TRUTH = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
-_INTEGER = r"\s*[-+]?[0-9]{1,18}\s*"
+_INTEGER = re.compile(r"\s*[-+]?[0-9]{1,18}\s*")
+_WHOLE = re.compile(r"\s*[-+]?[0-9]+\s*")
+_PLAIN_WHOLE = re.compile(r"0|-?[1-9][0-9]{0,14}")
 _NUMBER = {
-    mark: rf"\s*[-+]?(?:[0-9]+{m}?[0-9]*|{m}[0-9]+|(?i:inf|infinity))(?:[eE][-+]?[0-9]+)?\s*"
+    mark: re.compile(
+        rf"\s*[-+]?(?:[0-9]+{m}?[0-9]*|{m}[0-9]+|(?i:inf|infinity))(?:[eE][-+]?[0-9]+)?\s*"
+    )
     for mark, m in ((".", r"\."), (",", ","))
 }
 # one mark and digits, or digits in groups of three: a number in some country, but in which?
-_DOUBTFUL = r"\s*[-+]?(?:[0-9]+[.,][0-9]+|[0-9]{1,3}(?:[.,'’\s][0-9]{3})+(?:[.,][0-9]+)?)\s*"
+_DOUBTFUL = re.compile(
+    r"\s*[-+]?(?:[0-9]+[.,][0-9]+|[0-9]{1,3}(?:[.,'’\s][0-9]{3})+(?:[.,][0-9]+)?)\s*"
+)
+_LARGEST_EXACT = 2.0**53  # beyond it a float no longer tells neighbouring whole numbers apart
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,19 +61,71 @@ def settled(
     DataError
         If a column is all numbers, but some of them could be read in two ways.
     """
-    words: dict[str, Counter[str]] = {}
-    cells = {}
-    for column in raw.columns:
-        cells[column], words[str(column)] = _without_missing(raw[column].astype(object))
-    frame = pd.DataFrame(cells, index=raw.index)
-    filled = frame[frame.notna().any(axis="columns")]
+    columns = [_Cells.read(raw.iloc[:, place]) for place in range(raw.shape[1])]
+    filled = np.zeros(len(raw), dtype=bool)
+    for column in columns:
+        if not filled.all():
+            filled |= column.values.notna().to_numpy()
     values = {
-        column: _lossless_whole(filled[column])
-        if column in ids
-        else _typed(filled[column], decimal=decimal, file_name=file_name)
-        for column in filled.columns
+        column.values.name: _lossless_whole(column)
+        if column.values.name in ids
+        else _typed(column, decimal=decimal, file_name=file_name)
+        for column in (column.rows(filled) for column in columns)
     }
-    return TableFile(filled.assign(**values), _note_on_words(words))
+    frame = pd.DataFrame(values, index=raw.index[filled])
+    return TableFile(frame, _note_on_words({str(c.values.name): c.words for c in columns}))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Cells:
+    """Cells of a column, each distinct text among them once: a rule looks at it once.
+
+    Attributes
+    ----------
+    values
+        (n,) what the cells hold; NaN for blanks and words for missing.
+    is_text
+        (n,) whether a cell holds text.
+    codes, texts
+        ``texts[codes]`` are the texts, in the order of the cells that hold one.
+    words
+        How often each word for missing stood.
+    """
+
+    values: pd.Series
+    is_text: npt.NDArray[np.bool_]
+    codes: npt.NDArray[np.intp]
+    texts: npt.NDArray[np.object_]
+    words: Counter[str]
+
+    @classmethod
+    def read(cls, cells: pd.Series) -> "_Cells":
+        values = cells.to_numpy(dtype=object, copy=True)
+        is_text = _is_text(values)
+        codes, texts = pd.factorize(values[is_text])
+        counts = np.bincount(codes, minlength=len(texts))
+        kept = np.array([text not in _MISSING_WORDS and bool(text.strip()) for text in texts], bool)
+        words = {
+            texts[k]: int(counts[k]) for k in np.flatnonzero(~kept) if texts[k] in _MISSING_WORDS
+        }
+        if not kept.all():
+            left = kept[codes]
+            values[np.flatnonzero(is_text)[~left]] = np.nan
+            is_text[is_text] = left
+            codes, texts = (np.cumsum(kept) - 1)[codes[left]], texts[kept]
+        return cls(
+            pd.Series(values, index=cells.index, name=cells.name, dtype=object),
+            is_text,
+            codes,
+            texts,
+            Counter(words),
+        )
+
+    def rows(self, filled: npt.NDArray[np.bool_]) -> "_Cells":
+        """Return the cells of some rows; the other rows hold no text."""
+        if filled.all():
+            return self
+        return replace(self, values=self.values[filled], is_text=self.is_text[filled])
 
 
 def refuse_repeated_names(header: Sequence[object], file_name: str) -> None:
@@ -74,22 +133,6 @@ def refuse_repeated_names(header: Sequence[object], file_name: str) -> None:
     for name in header:
         if not pd.isna(name) and name != "" and list(header).count(name) > 1:
             raise DataError(f"'{file_name}' names the column '{name}' twice; rename one of them.")
-
-
-def _without_missing(cells: pd.Series) -> tuple[pd.Series, Counter[str]]:
-    """Return the cells with NaN for blanks and words for missing, and how often each word stood."""
-    is_text = _is_text(cells)
-    codes, distinct = pd.factorize(cells[is_text])
-    counts = np.bincount(codes, minlength=len(distinct))
-    gone = np.array([not text.strip() or text in _MISSING_WORDS for text in distinct], dtype=bool)
-    missing = is_text.copy()
-    missing[is_text] = gone[codes] if len(distinct) else False
-    words = {
-        str(text): int(n)
-        for text, n in zip(distinct, counts, strict=True)
-        if text in _MISSING_WORDS
-    }
-    return cells.mask(missing), Counter(words)
 
 
 def _note_on_words(words: Mapping[str, Counter[str]]) -> tuple[str, ...]:
@@ -101,31 +144,31 @@ def _note_on_words(words: Mapping[str, Counter[str]]) -> tuple[str, ...]:
     return (f"Read as missing: {texts} ({columns}).",)
 
 
-def _is_text(cells: pd.Series) -> npt.NDArray[np.bool_]:
+def _is_text(cells: npt.NDArray[np.object_]) -> npt.NDArray[np.bool_]:
+    if pd.api.types.infer_dtype(cells, skipna=False) == "string":
+        return np.ones(len(cells), dtype=bool)
     return np.fromiter((isinstance(cell, str) for cell in cells), dtype=bool, count=len(cells))
 
 
-def _typed(values: pd.Series, *, decimal: str, file_name: str) -> pd.Series:
+def _fit(pattern: re.Pattern[str], texts: npt.NDArray[np.object_]) -> npt.NDArray[np.bool_]:
+    match = pattern.fullmatch
+    return np.array([match(text) is not None for text in texts], dtype=bool)
+
+
+def _typed(column: _Cells, *, decimal: str, file_name: str) -> pd.Series:
     """Return numbers and truth values as such where all texts of a column are; else as they are."""
-    is_text = _is_text(values)
-    codes, distinct = pd.factorize(values[is_text])
-    if not len(distinct):
+    values, texts = column.values, column.texts
+    if not len(texts):
         return values.infer_objects()
-    texts = pd.Series(distinct, dtype=object)
-    only_text = bool((is_text == values.notna().to_numpy()).all())
-    if only_text and texts.isin(list(_TRUTH)).all():
-        return _replaced(values, is_text, texts.map(_TRUTH).to_numpy(dtype=object)[codes])
-    number = texts.str.fullmatch(_NUMBER[decimal])
+    only_text = bool((column.is_text == values.notna().to_numpy()).all())
+    if only_text and all(text in _TRUTH for text in texts):
+        return _replaced(column, np.array([_TRUTH[text] for text in texts], dtype=object))
+    number = _fit(_NUMBER[decimal], texts)
     if number.all():
-        if is_text.all() and texts.str.fullmatch(_INTEGER).all():
-            whole = texts.astype(np.int64).to_numpy()[codes]
-            return pd.Series(whole, index=values.index, name=values.name)
-        points = texts.str.replace(decimal, ".", regex=False).astype(float)
-        return _replaced(values, is_text, points.to_numpy(dtype=object)[codes])
-    doubtful = ~number & texts.str.fullmatch(_DOUBTFUL)
-    if (number | doubtful).all():
-        first = texts[doubtful].iloc[0]
-        where = describe_rows(values.isin(list(texts[doubtful])), values.index)
+        return _numbers(column, decimal, only_text=only_text)
+    if all(_DOUBTFUL.fullmatch(text) for text in texts[~number]):
+        first = texts[~number][0]
+        where = describe_rows(values.isin(list(texts[~number])), values.index)
         raise DataError(
             f"Column '{values.name}' of '{file_name}' holds '{first}' in {where}, "
             f"{_doubt(first, decimal)}"
@@ -133,12 +176,29 @@ def _typed(values: pd.Series, *, decimal: str, file_name: str) -> pd.Series:
     return values
 
 
-def _replaced(
-    values: pd.Series, is_text: npt.NDArray[np.bool_], new: npt.NDArray[np.object_]
-) -> pd.Series:
-    cells = values.to_numpy(dtype=object, copy=True)
-    cells[is_text] = new
-    return pd.Series(cells, index=values.index, name=values.name).infer_objects()
+def _numbers(column: _Cells, decimal: str, *, only_text: bool) -> pd.Series:
+    """Return the numbers that all texts of a column are, unless two codes would become one."""
+    values, texts = column.values, column.texts
+    if column.is_text.all() and _fit(_INTEGER, texts).all():
+        whole = np.array([int(text) for text in texts], dtype=np.int64)
+        return pd.Series(whole[column.codes], index=values.index, name=values.name)
+    points = np.array([float(text.replace(decimal, ".")) for text in texts], dtype=np.float64)
+    large = np.isfinite(points) & (np.abs(points) > _LARGEST_EXACT)
+    if _fit(_WHOLE, texts[large]).any():
+        return values
+    if not only_text:
+        return _replaced(column, points.astype(object))
+    floats = np.full(len(values), np.nan)
+    floats[column.is_text] = points[column.codes]
+    return pd.Series(floats, index=values.index, name=values.name)
+
+
+def _replaced(column: _Cells, new: npt.NDArray[np.object_]) -> pd.Series:
+    cells = column.values.to_numpy(dtype=object, copy=True)
+    cells[column.is_text] = new[column.codes]
+    return pd.Series(
+        cells, index=column.values.index, name=column.values.name, dtype=object
+    ).infer_objects()
 
 
 def _doubt(cell: str, decimal: str) -> str:
@@ -160,7 +220,10 @@ def _doubt(cell: str, decimal: str) -> str:
     )
 
 
-def _lossless_whole(values: pd.Series) -> pd.Series:
-    """Return ids as integers where each text is exactly how its integer is written."""
-    written = values.astype(str).str.fullmatch(r"0|-?[1-9]\d{0,14}")
-    return values.astype("int64") if len(values) and written.all() else values
+def _lossless_whole(column: _Cells) -> pd.Series:
+    """Return ids as integers where each is written exactly as its integer is."""
+    values = column.values
+    others = values[~column.is_text].astype(str).to_numpy(dtype=object)
+    if len(values) and _fit(_PLAIN_WHOLE, column.texts).all() and _fit(_PLAIN_WHOLE, others).all():
+        return values.astype(np.int64)
+    return values

@@ -40,12 +40,16 @@ def plain_ids(frame: pd.DataFrame, column: str, *, role: str) -> pd.Series:
     if pd.api.types.is_signed_integer_dtype(frame[column].dtype):
         return frame[column].astype(np.int64)
     values = frame[column].astype(object)
-    blank = np.array([isinstance(value, str) and not value.strip() for value in values])
+    blank = values.isin(
+        [value for value in values.unique() if isinstance(value, str) and not value.strip()]
+    )
     if blank.any():
         raise DataError(
             f"Column '{column}' is blank in {describe_rows(blank, frame.index)}, but it is needed "
             f"to know the {role}. Fill it in, or leave those rows out yourself."
         )
+    if _all_text(values):
+        return values.astype(str).astype(object)
     texts = np.array([isinstance(value, str) for value in values])
     whole = np.array([_is_whole(value) for value in values])
     odd = ~(texts | whole)
@@ -57,8 +61,6 @@ def plain_ids(frame: pd.DataFrame, column: str, *, role: str) -> pd.Series:
         )
     if whole.all():
         return values.astype(np.int64)
-    if texts.all():
-        return values.astype(str).astype(object)
     return values.map(_as_text)
 
 
@@ -134,7 +136,7 @@ def _as_text(value: object) -> str:
 
 
 def _all_text(values: pd.Series) -> bool:
-    return all(isinstance(value, str) for value in values.astype(object))
+    return bool(pd.api.types.infer_dtype(values.astype(object), skipna=False) == "string")
 
 
 def _joined(parent: pd.Series, own: pd.Series, *, column: str, parent_column: str) -> pd.Series:

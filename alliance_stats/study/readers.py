@@ -56,7 +56,8 @@ def read_table(
         the header); those of SPSS, Stata and SAS files the case number from 1. Of text files and
         Excel, wholly blank rows and wholly blank columns without a name are passed over, blank
         cells are missing, and so are ``NA, N/A, n/a, #N/A, <NA>, NaN, nan, NULL, null`` (a note
-        counts them; ``None`` stays the word that it is, a code such as -99 the number). In SPSS,
+        counts them; ``None`` stays the word that it is, a code such as -99 the number; whole
+        numbers of a text file too long to be told apart as numbers stay text). In SPSS,
         Stata and SAS files, values declared as user-missing are read as missing (a note counts
         them per column), and blank text is missing; labelled numbers of all other columns, ids
         among them, stay numbers.

@@ -20,6 +20,7 @@ SEPARATORS = {".csv": ",", ".tsv": "\t"}
 """The separator that a suffix stands for."""
 
 _OTHERS = (";", "\t", ",", "|")
+_Record = tuple[str, ...]
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -96,10 +97,12 @@ def _is_utf8(raw: bytes) -> bool:
     return True
 
 
-def _records(text: str, file: Path, separator: str) -> list[list[str]]:
+def _records(text: str, file: Path, separator: str) -> list[_Record]:
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
-        return list(lines)
+        return list(
+            map(tuple, lines)
+        )  # unlike lists, tuples of text cost garbage collection nothing
     except csv.Error as error:
         raise DataError(
             f"'{file.name}' is not a table: {error} (line {lines.line_num}). A quotation mark "
@@ -107,10 +110,10 @@ def _records(text: str, file: Path, separator: str) -> list[list[str]]:
         ) from error
 
 
-def _header(records: list[list[str]], file: Path, separator: str) -> list[str]:
-    if not any(any(cell.strip() for cell in record) for record in records):
+def _header(records: list[_Record], file: Path, separator: str) -> list[str]:
+    if not any(cell.strip() for record in records for cell in record):
         raise DataError(f"'{file.name}' is empty: it has no header row.")
-    header = records[0]
+    header = list(records[0])
     if not any(cell.strip() for cell in header):
         raise DataError(
             f"The first row of '{file.name}' is blank. Names of columns stand in the first row; "
@@ -128,7 +131,7 @@ def _header(records: list[list[str]], file: Path, separator: str) -> list[str]:
     return header
 
 
-def _other_separator(records: list[list[str]], file: Path, separator: str, other: str) -> str:
+def _other_separator(records: list[_Record], file: Path, separator: str, other: str) -> str:
     cells = [cell for record in records[1:] for cell in separator.join(record).split(other)]
     commas = other != "," and any(re.fullmatch(r"\s*-?[0-9]+,[0-9]+\s*", cell) for cell in cells)
     advice = f"separator={other!r}" + (", decimal=','" if commas else "")
@@ -138,19 +141,21 @@ def _other_separator(records: list[list[str]], file: Path, separator: str, other
 
 
 def _evened(
-    records: list[list[str]], header: list[str], file: Path
-) -> tuple[list[list[str]], tuple[str, ...]]:
+    records: list[_Record], header: list[str], file: Path
+) -> tuple[list[_Record], tuple[str, ...]]:
     """Give every row as many cells as the header; a row that holds more values is refused."""
     width = len(header)
+    evened = list(records)
     short = 0
-    evened = []
-    for number, record in enumerate(records, start=2):
+    for place, record in enumerate(records):
+        if len(record) == width:
+            continue
         if any(cell.strip() for cell in record[width:]):
             raise DataError(
-                f"'{file.name}' is not a table: row {number} has {len(record)} values, but the "
+                f"'{file.name}' is not a table: row {place + 2} has {len(record)} values, but the "
                 f"header has {width} names. Put text that contains the separator in quotes."
             )
         short += 0 < len(record) < width
-        evened.append((record + [""] * width)[:width])
+        evened[place] = (*record, *[""] * width)[:width]
     note = f"{plural(short, 'row')} ended before the last column: the rest was read as missing."
     return evened, ((note,) if short else ())

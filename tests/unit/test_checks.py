@@ -197,3 +197,17 @@ def test_spellings_are_held_against_each_other_within_one_unit():
     checks.check_spelling(values[:2], within=within[:2])
     with pytest.raises(DataError, match=re.escape("2 ways: 'A' (row 1), 'a' (row 2)")):
         checks.check_spelling(values, within=within)
+
+
+def test_spellings_under_a_missing_unit_are_named():
+    values = pd.Series(["a", "A", "a"], name="person", dtype=object)
+    within = pd.Series([np.nan, np.nan, 1.0])
+    with pytest.raises(DataError, match=r"in 2 ways: 'a' \(row 0\), 'A' \(row 1\)"):
+        checks.check_spelling(values, within=within)
+
+
+def test_a_spelling_is_looked_at_once(monkeypatch: pytest.MonkeyPatch):
+    looked_at: list[object] = []
+    monkeypatch.setattr(checks, "_plain_spelling", lambda value: looked_at.append(value) or value)
+    checks.check_spelling(pd.Series(["a", "b", "a", None, "b"], dtype=object))
+    assert looked_at == ["a", "b"]

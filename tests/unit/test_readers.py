@@ -326,6 +326,24 @@ def test_ids_too_long_for_a_number_stay_text(tmp_path: Path):
     assert Study.from_file(path, **ROLES).persons["person"].tolist() == ["12345678901234567890"]
 
 
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ("12345678901234567", "12345678901234568", "NA"),
+        ("1234567890123456788", "1234567890123456789"),
+    ],
+)
+def test_long_codes_that_would_become_one_number_stay_text(tmp_path: Path, cells: tuple[str, ...]):
+    path = written(tmp_path, "x,code\n" + "".join(f"1,{cell}\n" for cell in cells))
+    codes = read_table(path).frame["code"]
+    assert codes.dropna().tolist() == [cell for cell in cells if cell != "NA"]
+
+
+def test_long_decimals_and_large_powers_stay_numbers(tmp_path: Path):
+    path = written(tmp_path, "x\n0.12345678901234567890\n1e20\n1.234\n\n")
+    assert read_table(path).frame["x"].tolist() == [0.12345678901234568, 1e20, 1.234]
+
+
 def test_rows_carry_the_spreadsheets_numbers_and_blank_ones_are_passed_over(tmp_path: Path):
     path = written(tmp_path, "person,family,session,alliance\na,1,1,4\n\n,,,\nb,1,-1,4\n\n")
     assert refused(path).startswith("Column 'session' is negative in row 5 (-1).")
