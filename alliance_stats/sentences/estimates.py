@@ -3,12 +3,14 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import numpy as np
 import pandas as pd
 
 from alliance_stats.family import APIM
 from alliance_stats.formatting import (
+    decimals_needed,
     format_bounded,
     format_count,
     format_number,
@@ -58,6 +60,7 @@ Estimates = (
 
 _NOT_NAMES = {"effect", "variance", "expected_from", "expected_to"}
 _WARNINGS = ("WARNING", "Warning", "NOTE", "Note")
+_MOST = 6  # decimals
 _LINKS = {"cloglog": "hazard ratio", "logit": "odds ratio"}
 
 
@@ -101,6 +104,9 @@ def method_of_estimates(result: Estimates) -> str:
             return f"{kind.method} of '{result.cause}'"
         case DiscreteHazard():
             return f"{kind.method} ({result.link} link, {result.baseline} baseline)"
+        case SharedParameterModel():
+            link = result.hazard.link
+            return f"{kind.method}, hazard and association on the {link} scale"
         case Contrasts() | EstimatedMeans() | SimpleSlopes() | Comparisons():
             lines = [line for line in result.summary().splitlines() if line]
             headline = next(line for line in lines if not line.startswith(_WARNINGS))
@@ -117,9 +123,12 @@ def estimate_sentences(result: Estimates, wording: Wording) -> list[str]:
     said = [f"{method[:1].upper()}{method[1:]}{_sizes(result)}."]
     rows = _rows(result, wording)
     names = [name for name in _names(rows) if name not in _NOT_NAMES]
-    for _, row in rows.iterrows():
-        said.append(f"{_name(row, names, wording)}: {_estimate(row, measure, kind, wording)}.")
+    named = rows.assign(**{name: _told_apart(rows[name], wording) for name in names})
+    for (_, row), (_, cells) in zip(rows.iterrows(), named[names].iterrows(), strict=True):
+        name = ", ".join(cell for cell in cells if cell)
+        said.append(f"{name}: {_estimate(row, measure, kind, wording)}.")
     said += _spread(result, wording)
+    said += _tipping_points(result, wording)
     return said
 
 
@@ -146,16 +155,26 @@ def _names(rows: pd.DataFrame) -> list[str]:
     return [name for name in names[: names.index("estimate")] if rows[name].notna().any()]
 
 
-def _name(row: pd.Series, names: list[str], wording: Wording) -> str:
-    parts = []
-    for name in names:
-        value = row[name]
-        if pd.isna(value):
-            continue
-        number = isinstance(value, float | int | np.number) and not isinstance(value, bool)
-        shown = f"{wording.of(name)} = {format_number(float(value))}" if number else ""
-        parts.append(shown or wording.of(value))
-    return ", ".join(parts)
+def _told_apart(values: pd.Series, wording: Wording) -> list[str]:
+    """Return what names rows, in words; numbers with decimals enough to tell them apart."""
+    numbers = [float(value) for value in values if _is_number(value)]
+    digits = decimals_needed(numbers)
+    while digits < _MOST and len({format_number(x, digits) for x in numbers}) < len(set(numbers)):
+        digits += 1
+    return [_cell(value, str(values.name), digits, wording) for value in values]
+
+
+def _cell(value: object, column: str, digits: int, wording: Wording) -> str:
+    """Return one name of a row in words, nothing where it has none."""
+    if _is_number(value):
+        return f"{wording.of(column)} = {format_number(float(value), digits)}"
+    return "" if pd.api.types.is_scalar(value) and pd.isna(value) else wording.of(value)
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    if isinstance(value, bool) or not isinstance(value, float | int | np.number):
+        return False
+    return not math.isnan(float(value))
 
 
 def _estimate(row: pd.Series, measure: str, kind: _Kind, wording: Wording) -> str:
@@ -188,6 +207,20 @@ def _sizes(result: Estimates) -> str:
             fit = result.glance().iloc[0]
             events = plural(int(fit["n_event"]), "event")
             return f"; n = {format_count(fit['nobs'])}, {events}"
+        case SharedParameterModel():
+            events = plural(result.hazard.n_event, "event")
+            return f"; n = {plural(result.outcome.nobs, 'outcome')}, {events}"
+        case DropoutSensitivity():
+            n_times = plural(result.estimates.shape[1], "time")
+            seen = plural(result.n_seen, "seen outcome")
+            return f"; n = {seen}, {plural(result.n_unseen, 'unseen one')} imputed {n_times}"
+        case PatternMixture():
+            shares = ", ".join(
+                f"{row.pattern}: {plural(int(row.n_units), 'unit')} "
+                f"({format_percent(row.share, 1)})"
+                for row in result.patterns.itertuples()
+            )
+            return f"; n = {format_count(result.rows.n_used)} ({shares})"
         case _:
             return f"; n = {format_count(result.rows.n_used)}"
 
@@ -218,3 +251,21 @@ def _correlations(result: CompetingHazards, wording: Wording) -> Iterator[str]:
     for _, row in spread[spread["term"].str.startswith("cor__")].iterrows():
         endings = " and ".join(wording.of(name) for name in row["term"][5:].split(".", 1))
         yield f"Correlation of the effects on {endings}: {format_bounded(row['estimate'])}."
+
+
+def _tipping_points(result: Estimates, wording: Wording) -> Iterator[str]:
+    """Yield which shifts of unseen outcomes overturn the finding."""
+    if not isinstance(result, DropoutSensitivity):
+        return
+    for tip in result.tipping_points(conf_level=wording.conf_level).itertuples():
+        if tip.searched_to == 0.0:
+            found = "none was tried"
+        elif math.isnan(tip.delta):
+            found = f"not overturned up to {_shift(tip.searched_to)}"
+        else:
+            found = f"overturned from {_shift(tip.delta)}"
+        yield f"Shifts {tip.direction}: {found}."
+
+
+def _shift(value: float) -> str:
+    return format_number(value, decimals_needed((value,)))

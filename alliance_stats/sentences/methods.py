@@ -5,9 +5,15 @@ from collections.abc import Mapping
 from importlib.metadata import version
 
 from alliance_stats.checks import check_choice
+from alliance_stats.family import FalseAlarms
 from alliance_stats.formatting import plural
 from alliance_stats.groups import CoderAgreement, GroupComparison
-from alliance_stats.multilevel import GeneralizedLinearMixedModel, LinearMixedModel
+from alliance_stats.multilevel import (
+    Comparisons,
+    GeneralizedLinearMixedModel,
+    LinearMixedModel,
+    VariancePartition,
+)
 from alliance_stats.sentences.estimates import Estimates, method_of_estimates
 from alliance_stats.sentences.summaries import Summarised, method_of_summary
 from alliance_stats.sentences.wording import DF_WORDS, DfMethod
@@ -74,6 +80,10 @@ def _is_random(result: Reportable) -> bool:
         return bool(result.tidy()["method"].str.contains("Monte Carlo").any())
     if isinstance(result, CoderAgreement):
         return bool(result.draws)
+    if isinstance(result, Comparisons | VariancePartition):
+        return bool(result.glance()["n_draws"].iloc[0])
+    if isinstance(result, FalseAlarms):
+        return result.method == "Monte Carlo"
     return isinstance(result, DropoutSensitivity)
 
 

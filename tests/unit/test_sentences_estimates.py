@@ -13,7 +13,13 @@ import pytest
 
 import alliance_stats
 from alliance_stats.evidence import meta_analysis
-from alliance_stats.family import apim
+from alliance_stats.family import (
+    DropBelowRunningMean,
+    VShape,
+    apim,
+    expected_false_alarms,
+    ruptures,
+)
 from alliance_stats.formatting import (
     format_bounded,
     format_interval,
@@ -34,7 +40,15 @@ from alliance_stats.multilevel import (
     within_between,
 )
 from alliance_stats.sentences import Reportable, methods_paragraph, report
-from alliance_stats.survival import competing_hazards, discrete_hazard, fine_gray, gray_test
+from alliance_stats.survival import (
+    competing_hazards,
+    discrete_hazard,
+    dropout_sensitivity,
+    fine_gray,
+    gray_test,
+    pattern_mixture,
+    shared_parameter,
+)
 
 # Results that are tables or pictures of numbers: print their tidy().
 NOT_SAID = {
@@ -213,6 +227,93 @@ def test_dyads_are_said(ratings):
     model = apim(pairs, dyad="dyad", member="role", outcome="y", predictors="x")
     row = model.tidy().set_index("term").loc["actor_x_child"]
     assert f"x, child, actor_x_child: {said(row, 'b')}." in report(model)
+
+
+@pytest.fixture(scope="module")
+def course():
+    """Return outcomes of units of which some leave, and the intervals at risk."""
+    rng = np.random.default_rng(3)
+    level, outcomes, intervals = rng.normal(size=60), [], []
+    for unit in range(60):
+        for session in range(1, 6):
+            at = {"unit": f"unit {unit}", "session": session, "arm": "new" if unit % 2 else "old"}
+            outcomes.append(at | {"y": 10 + level[unit] - 0.5 * session + rng.normal()})
+            left = int(rng.random() < -np.expm1(-np.exp(-2 + 0.5 * level[unit])))
+            if session < 5:
+                intervals.append(at | {"left": left})
+            if left:
+                break
+    return pd.DataFrame(outcomes), pd.DataFrame(intervals)
+
+
+def test_shifts_of_unseen_outcomes_are_told_apart_and_their_tipping_points_said(course):
+    outcomes, _ = course
+    last = outcomes.groupby("unit").tail(1)
+    later = [last[last["session"] < session].assign(session=session) for session in range(2, 6)]
+    unseen = pd.concat(later).drop(columns="y")
+    found = dropout_sensitivity(
+        lmm("y ~ session + arm + (1 | unit)", outcomes),
+        unseen, term="session", deltas=[-1.5, 0.004, 6], seed=1, m=5,
+    )  # fmt: skip
+    for conf_level in (0.95, 0.9):
+        text = report(found, conf_level=conf_level)
+        for shift, (_, row) in zip(
+            ("−1.500", "0.000", "0.004", "6.000"),
+            found.tidy(conf_level=conf_level).iterrows(),
+            strict=True,
+        ):
+            number = said(row, "b", f"{conf_level:.0%}")
+            assert f"session, delta = {shift}: {number}." in text
+        below, above = found.tipping_points(conf_level=conf_level)["delta"]
+        assert math.isnan(below)
+        assert "Shifts below 0: not overturned up to −1.50." in text
+        assert f"Shifts above 0: overturned from {format_number(above)}." in text
+        assert (
+            f"n = {len(outcomes)} seen outcomes, {len(unseen)} unseen ones imputed 5 times" in text
+        )
+
+
+def test_outcome_and_leaving_are_said_with_their_sizes_and_scales(course):
+    outcomes, intervals = course
+    names = {"session": "session", "event": "left", "unit": "unit", "nodes": 5}
+    both = shared_parameter("y ~ session + (1 | unit)", "arm", outcomes, intervals, **names)
+    text = report(both, conf_level=0.9)
+    for _, row in both.tidy(conf_level=0.9).iterrows():
+        assert f"{row['part']}, {row['term']}: {said(row, 'b', '90%')}." in text
+    assert f"n = {len(outcomes)} outcomes, {intervals['left'].sum()} events" in text
+    assert "hazard and association on the cloglog scale" in text
+
+
+def test_averaged_patterns_are_said_with_their_shares(course):
+    outcomes, _ = course
+    length = outcomes.groupby("unit")["session"].transform("max")
+    patterns = outcomes.assign(when=np.where(length < 5, "left", "stayed"))
+    mixed = pattern_mixture("y ~ session + (1 | unit)", patterns, pattern="when", unit="unit")
+    text = report(mixed)
+    for _, row in mixed.tidy().iterrows():
+        assert f"{row['term']}: {said(row, 'b')}." in text
+    left = int((outcomes.groupby("unit")["session"].max() < 5).sum())
+    assert f"left: {left} units ({format_percent(left / 60, 1)})" in text
+    assert f"n = {len(outcomes)}" in text
+
+
+def test_whatever_drew_random_numbers_asks_for_its_seed(ratings, model):
+    logistic = glmm("low ~ x + (1 | person)", ratings, family="binomial")
+    rule = VShape(drop=1.0, back=1.0, within=2, sd="within")
+    found = ruptures(ratings, person="person", session="session", score="y", rule=rule)
+    drew = [
+        comparisons(logistic, "x", draws=100, seed=1),
+        variance_partition(model, ci_method="bootstrap", n=20, seed=1),
+        expected_false_alarms(found, error=0.5, seed=1, draws=10),
+    ]
+    for result in drew:
+        with pytest.raises(ValueError, match="rests on random numbers"):
+            methods_paragraph({"It": result})
+        assert "Seed of random numbers: 1." in methods_paragraph({"It": result}, seed=1)
+    below = DropBelowRunningMean(k=1.0, sd="within", min_before=2)
+    closed = ruptures(ratings, person="person", session="session", score="y", rule=below)
+    for result in (comparisons(logistic, "x"), expected_false_alarms(closed, error=0.5)):
+        assert "Seed" not in methods_paragraph({"It": result})
 
 
 def test_a_summary_that_is_sentences_is_passed_on(units):
