@@ -205,8 +205,8 @@ def dropout(data: pd.DataFrame) -> tuple[Section, dict[str, float]]:
         label="fig-blues-dropout",
     )
     numbers = {
-        "left": float(patients["left"].sum()),
-        "patients": float(len(patients)),
+        "left": int(patients["left"].sum()),
+        "patients": len(patients),
         "log_rank_statistic": test.statistic,
         "log_rank_p": test.p_value,
     }

@@ -209,7 +209,7 @@ def dropout(data: Study) -> tuple[Section, dict[str, float]]:
     numbers = {
         "families_at_risk": rows.n_used,
         "dropout_by_end": end["estimate"],
-        "last_session": end["time"],
+        "last_session": int(end["time"]),
         "one_minus_kaplan_meier": 1 - pooled,
         "log_rank_statistic": test.statistic,
         "log_rank_p": test.p_value,

@@ -113,7 +113,7 @@ def alliance_in_families() -> tuple[Section, dict[str, float]]:
         for label, row in found.iterrows()
         for end, name in (("", "estimate"), ("_low", "conf_low"), ("_high", "conf_high"))
     }
-    numbers["split_contains_the_other"] = float(inside)
+    numbers["split_contains_the_other"] = int(inside)
     title = "Level, split and change of the alliance in families"
     parts = (_forest(found.reset_index()), _effect_table(found.reset_index()))
     return Section("sec-published-families", title, text, parts), numbers
