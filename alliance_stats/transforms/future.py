@@ -24,6 +24,10 @@ _UNITS_FOR_A_LINE = 4
 # What was known at the first session is no leak: the mean must leave at most a quarter of what the
 # first session's value leaves.
 _CLOSER = 4.0
+# A column that tells members apart is about the same ones again in so many sessions on average,
+# and its values (mother, father, ...) are roles rather than persons where they are at most so many.
+_SESSIONS_AGAIN = 1.25
+_MOST_ROLES = 10
 
 
 def whole_course_means(data: pd.DataFrame, *, unit: str, session: str) -> list[str]:
@@ -36,7 +40,11 @@ def whole_course_means(data: pd.DataFrame, *, unit: str, session: str) -> list[s
       from session to session (to a relative 1e-6, where it changes in at least two units);
     - one that is such a mean centred, z-scored, rescaled or rounded: over the units in which the
       score changes it correlates with their means (of rows, or of sessions) at .999 or above (at
-      least ten units; an exact line in four to nine), and the score's first value explains it less.
+      least ten units; an exact line in four to nine), and the score's first value explains it less;
+    - the same of one role's rows (a mother's mean, constant in her family).
+
+    What members bring along is no score: their ages, ids or schooling, whose family mean changes
+    only with who came.
 
     Not found are a mean that was split at a cut-point, rounded to few values or standardised within
     groups, and other summaries of a whole course (a last value, a maximum, a slope): leave them out
@@ -98,7 +106,7 @@ class _Score:
     def is_behind(self, constant: Array) -> bool:
         """Return whether a constant (u,) is the mean of this score, as it is or rescaled."""
         return any(
-            _equal(mean, constant)
+            _equal(mean, constant, self.moves)
             or _rescaled(constant[self.moves], mean[self.moves], self.first[self.moves])
             for mean in self.means
         )
@@ -110,29 +118,91 @@ def _courses(data: pd.DataFrame, unit: str, session: str) -> tuple[dict[str, Arr
     units = data[unit].to_numpy(dtype=object)
     by_unit = numbers.groupby(units)
     means, least, most = by_unit.mean(), by_unit.min(), by_unit.max()
-    by_session = numbers.groupby([units, data[session].to_numpy()]).mean().groupby(level=0)
-    moves = (by_session.max() - by_session.min()) > _SAME * means.abs()
-    level, first = by_session.mean(), by_session.first()
     constants = {
         str(name): means[name].to_numpy()
         for name in numbers
         if ((least[name] == most[name]) | means[name].isna()).all()
     }
+    labels = _labels_of_members(data, unit, session)
+    changing = numbers.drop(columns=_brought_along(numbers, units, [data[c] for c in labels]))
+    parts = [np.ones(len(data), dtype=bool)]
+    for name in labels:
+        if data[name].nunique() <= _MOST_ROLES:
+            parts += [(data[name] == role).to_numpy(dtype=bool) for role in data[name].unique()]
+    sessions = data[session].to_numpy()
     scores = [
+        score
+        for own in parts
+        for score in _scores(changing[own], units[own], sessions[own], means.index)
+    ]
+    return constants, scores
+
+
+def _scores(
+    numbers: pd.DataFrame,
+    units: npt.NDArray[np.object_],
+    sessions: npt.NDArray[np.generic],
+    order: pd.Index,
+) -> list[_Score]:
+    """Return the columns that move in two or more units, with the units in this order."""
+    means = numbers.groupby(units).mean()
+    by_session = numbers.groupby([units, sessions]).mean().groupby(level=0)
+    moves = (by_session.max() - by_session.min()) > _SAME * means.abs()
+    level, first = by_session.mean().reindex(order), by_session.first().reindex(order)
+    moving = [name for name in numbers if moves[name].sum() >= 2]
+    means, moves = means.reindex(order), moves.reindex(order, fill_value=False)
+    return [
         _Score(
             means=(means[name].to_numpy(), level[name].to_numpy()),
             first=first[name].to_numpy(),
             moves=moves[name].to_numpy(),
         )
-        for name in numbers
-        if moves[name].sum() >= 2
+        for name in moving
     ]
-    return constants, scores
 
 
-def _equal(means: Array, constants: Array) -> bool:
+def _labels_of_members(data: pd.DataFrame, unit: str, session: str) -> list[str]:
+    """Return the columns that tell a unit's members apart: roles, and ids as text or numbers.
+
+    They differ within a session of a unit, and come again in its other sessions. Of numbers this
+    could be said of coarse ratings, which other units share as they do not share ids.
+    """
+    if not data.duplicated([unit, session]).any():
+        return []
+    found = []
+    for name in data.columns.difference([unit, session], sort=False):
+        values = data[name].dropna()
+        if pd.api.types.is_bool_dtype(values.dtype):
+            continue
+        cells = data[[unit, session, name]].dropna().drop_duplicates()
+        members = cells[[unit, name]].drop_duplicates()
+        if pd.api.types.is_numeric_dtype(values.dtype) and (
+            (values % 1 != 0).any() or members.duplicated(name).any()
+        ):
+            continue
+        again = len(cells) >= _SESSIONS_AGAIN * len(members)
+        if again and cells.duplicated([unit, session]).any():
+            found.append(str(name))
+    return found
+
+
+def _brought_along(
+    numbers: pd.DataFrame, units: npt.NDArray[np.object_], labels: Sequence[pd.Series]
+) -> list[str]:
+    """Return the columns that never change in any member, as some label tells members apart."""
+    found: set[str] = set()
+    for label in labels:
+        by_member = numbers.groupby([units, label.to_numpy(dtype=object)])
+        change = (by_member.max() - by_member.min()) > _SAME * by_member.mean().abs()
+        found |= {str(name) for name in numbers if not change[name].any()}
+    return [name for name in numbers if str(name) in found]
+
+
+def _equal(means: Array, constants: Array, moves: npt.NDArray[np.bool_]) -> bool:
     both = ~np.isnan(means) & ~np.isnan(constants)
-    return bool(both.sum() >= 2 and np.allclose(means[both], constants[both], rtol=_SAME, atol=0))
+    return bool(
+        (both & moves).sum() >= 2 and np.allclose(means[both], constants[both], rtol=_SAME, atol=0)
+    )
 
 
 def _rescaled(constants: Array, means: Array, first: Array) -> bool:

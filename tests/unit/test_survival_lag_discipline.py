@@ -184,3 +184,43 @@ def test_a_rounded_deviation_from_the_whole_course_is_refused(decimals: int) -> 
         cox_ph("deviation", rows, **options)
     for known in ("change", "step", "alliance"):
         assert cox_ph(known, rows, **options).rows.n_used == len(rows)
+
+
+def couples(seed: int, *, n_sessions: int) -> pd.DataFrame:
+    """Return ratings of couples of whom now one comes, now the other, now both."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for case in range(60):
+        age = 40.0 + 8.0 * rng.normal() + rng.normal(size=2)
+        for session in range(1, n_sessions + 1):
+            for member in np.flatnonzero(rng.random(2) < 0.7) if session > 1 else (0, 1):
+                rows.append((f"F{case}", case, 10 * case + member, "mf"[member], session))
+                rows[-1] += (age[member], age.mean(), rng.normal(4.0 + case % 3, 0.5))
+    names = ["family", "case", "person", "role", "session", "age", "mean_age", "alliance"]
+    return pd.DataFrame(rows, columns=names)
+
+
+@pytest.mark.parametrize("n_sessions", [2, 3, 8])
+def test_what_members_bring_along_is_no_rating(n_sessions: int) -> None:
+    # a couple's mean age, and the number of its case, against the ages and ids of who came
+    for seed in range(10):
+        rows = couples(seed, n_sessions=n_sessions)
+        assert whole_course_means(rows, unit="family", session="session") == []
+        no_role = rows.drop(columns="role")
+        assert whole_course_means(no_role, unit="family", session="session") == []
+
+
+def test_the_mean_of_one_member_is_a_mean_over_the_course() -> None:
+    rows = couples(1, n_sessions=6)
+    mothers = rows[rows["role"] == "m"].groupby("family")["alliance"].agg(["mean", "first"])
+    known = rows.assign(mothers=rows["family"].map(mothers["mean"]).round(2))
+    known["mothers_first"] = rows["family"].map(mothers["first"])
+    assert whole_course_means(known, unit="family", session="session") == ["mothers"]
+
+
+def test_what_is_known_of_single_sessions_is_no_mean_over_a_course() -> None:
+    rows = couples(2, n_sessions=4)
+    rows = rows[(rows["session"] == 1) | (rows["case"] > 20)]
+    level = rows.groupby("family")["alliance"].transform("mean").where(rows["case"] <= 20)
+    once = rows.assign(screening=level)
+    assert whole_course_means(once, unit="family", session="session") == []
