@@ -5,6 +5,7 @@ import math
 import pandas as pd
 
 from alliance_stats.formatting import (
+    decimals_of_spread,
     format_count,
     format_df,
     format_interval,
@@ -53,8 +54,9 @@ def _group(row: pd.Series, place: int, wording: Wording) -> str:
         return f"{name} {n}"
     if "proportion" in row["estimand"] or row["estimand"] == "risk difference":
         return f"{name} {format_percent(mean, 1)}, {n}"
-    spread = "" if math.isnan(sd) else f"SD = {format_number(sd)}, "
-    return f"{name} M = {format_number(mean)}, {spread}{n}"
+    digits = decimals_of_spread(sd)
+    spread = "" if math.isnan(sd) else f"SD = {format_number(sd, digits)}, "
+    return f"{name} M = {format_number(mean, digits)}, {spread}{n}"
 
 
 def _test(row: pd.Series) -> str:

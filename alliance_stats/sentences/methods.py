@@ -4,6 +4,8 @@ import platform
 from collections.abc import Mapping
 from importlib.metadata import version
 
+import numpy as np
+
 from alliance_stats.checks import check_choice
 from alliance_stats.family import FalseAlarms
 from alliance_stats.formatting import plural
@@ -115,7 +117,8 @@ def method_of(result: Reportable, df_method: DfMethod) -> str:
             frailty = result.frailty
             shared = f"{frailty.distribution} frailty of {frailty.group}, " if frailty else ""
             return (
-                f"Cox model with {result.ties.capitalize()}'s method for ties, {shared}"
+                f"Cox model with {result.ties.capitalize()}'s method for ties, "
+                f"{_strata(result)}{shared}"
                 f"{_errors(result.n_clusters, 'model-based')}"
             )
         case GroupComparison():
@@ -130,6 +133,8 @@ def method_of(result: Reportable, df_method: DfMethod) -> str:
 def _residual(model: LinearMixedModel) -> str:
     """Return what was said of the residual, if anything."""
     parts = []
+    if np.ptp(model.design.root_weights) > 0 and not model.problem.known:
+        parts.append("weighted rows (residual at weight 1)")
     if model.problem.known:
         parts.append("known sampling variances")
     shape = model.problem.shape
@@ -139,6 +144,13 @@ def _residual(model: LinearMixedModel) -> str:
         kind, time = type(shape.correlation).__name__, shape.correlation.time
         parts.append(f"{kind} residuals over {time}")
     return f" with {' and '.join(parts)}" if parts else ""
+
+
+def _strata(model: CoxModel) -> str:
+    """Return what the baseline hazards differ by, if anything."""
+    columns = " and ".join(str(name) for name in model.intervals.strata_columns)
+    n = plural(len(model.intervals.strata), "stratum", "strata")
+    return f"stratified by {columns} ({n}), " if columns else ""
 
 
 def _errors(n_clusters: int | None, otherwise: str) -> str:

@@ -8,6 +8,7 @@ import pandas as pd
 from alliance_stats.formatting import (
     MISSING,
     decimals_needed,
+    decimals_of_spread,
     format_count,
     format_interval,
     format_number,
@@ -79,7 +80,8 @@ def _group_cell(row: pd.Series, place: int) -> str:
         return f"{MISSING}, {format_count(n)}"
     if row["estimand"] == "risk difference":
         return f"{format_percent(mean)}, {format_count(n)}"
-    return f"{format_number(mean)} ({format_number(sd)}), {format_count(n)}"
+    digits = decimals_of_spread(sd)
+    return f"{format_number(mean, digits)} ({format_number(sd, digits)}), {format_count(n)}"
 
 
 def _effect_cell(value: float, low: float, high: float) -> str:

@@ -183,7 +183,7 @@ def _method(name: str, model: Model, asked: Asked) -> str:
     """Return what the ratio of a model is, how its error was found, and any warning."""
     match model:
         case CoxModel():
-            text = "hazard ratios of a Cox model"
+            text = f"hazard ratios of a Cox model{_strata(model, asked)}"
         case FineGrayModel():
             text = f"subdistribution hazard ratios of '{asked.of(model.cause)}' (Fine-Gray)"
         case DiscreteHazard():
@@ -199,6 +199,13 @@ def _method(name: str, model: Model, asked: Asked) -> str:
     heading = f"{name}: {text}" if name else f"{text[:1].upper()}{text[1:]}"
     warning = warned(model.summary())
     return f"{heading}. {warning}".strip()
+
+
+def _strata(model: CoxModel, asked: Asked) -> str:
+    """Return what the baseline hazards differ by, if anything."""
+    columns = " and ".join(asked.of(name) for name in model.intervals.strata_columns)
+    n = plural(len(model.intervals.strata), "stratum", "strata")
+    return f", stratified by {columns} ({n})" if columns else ""
 
 
 def _groups(model: Model) -> list[str]:

@@ -201,6 +201,9 @@ def _methods(models: Mapping[str, Model], asked: _Asked) -> Iterator[str]:
     for name, model in models.items():
         if isinstance(model, GeneralizedLinearMixedModel):
             yield _generalized(f"{name}: " if name else "", model, asked)
+        else:
+            heading = f"{name}: " if name else ""
+            yield from (_sentence(f"{heading}{said}") for said in _residual(model))
     yield "Random effects as standard deviations and correlations."
     flat = [name for name, model in models.items() if model.singular]
     if flat:
@@ -225,4 +228,20 @@ def _generalized(heading: str, model: GeneralizedLinearMixedModel, asked: _Asked
             f"as {_RATIOS[model.family.link][1]}, for units with the same random effects; "
             "intercepts, which are no ratios, are left out"
         )
+    return _sentence(text)
+
+
+def _residual(model: LinearMixedModel) -> Iterator[str]:
+    """Yield what was said of the residual that no line of the table shows."""
+    if model.problem.known:
+        yield "sampling variances of rows are known"
+    elif np.ptp(model.design.root_weights) > 0:
+        yield "rows are weighted; the residual SD is that of a row of weight 1"
+    shape = model.problem.shape
+    if shape is not None and shape.correlation is not None:
+        kind = type(shape.correlation).__name__
+        yield f"{kind} residuals over {shape.correlation.time}"
+
+
+def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}."

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from alliance_stats.formatting import decimals_of_spread, p_phrase
+from alliance_stats.formatting import decimals_of_spread, format_number, p_phrase
 from alliance_stats.groups import compare_groups
 from alliance_stats.multilevel import AR1, VarianceBy, glmm, lmm
 from alliance_stats.sentences import methods_paragraph, report
@@ -306,6 +306,25 @@ def test_what_is_assumed_of_the_residual_is_said(ratings):
     known = lmm("alliance ~ 1 + (1 | site)", means, known_variance="v")
     assert "with known sampling variances, t tests" in report(known)
     assert "residual" not in report(known)
+
+
+def test_weights_are_said_and_where_the_residual_stands(ratings):
+    weighted = ratings.assign(w=1.0 + np.arange(len(ratings)) % 3)
+    model = lmm("alliance ~ session + (1 | family)", weighted, weights="w")
+    assert "with weighted rows (residual at weight 1), t tests" in report(model)
+    assert "weighted" not in report(lmm("alliance ~ session + (1 | family)", weighted))
+
+
+def test_small_numbers_keep_two_digits_of_their_sd():
+    small = pd.DataFrame({"g": ["a", "b"] * 6, "y": [k * k * 1e-4 for k in range(12)]})
+    row = (found := compare_groups(small, outcomes="y", group="g")).tidy().iloc[0]
+    shown = f"M = {format_number(row['mean_1'], 4)}, SD = {format_number(row['sd_1'], 4)}"
+    assert shown in report(found)
+
+
+def test_strata_of_a_cox_model_are_said(endings):
+    model = cox_ph("years", endings, time="time", event="event", strata="framework")
+    assert "stratified by framework (2 strata), model-based" in report(model)
 
 
 def test_a_rate_ratio_is_called_one(ratings):

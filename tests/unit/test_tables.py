@@ -187,6 +187,14 @@ def test_groups_as_a_table() -> None:
     assert "First: *M* (*SD*), *n*" in made.markdown()
 
 
+def test_small_numbers_keep_two_digits_of_their_sd() -> None:
+    small = pd.DataFrame({"g": ["a", "b"] * 6, "y": [k * k * 1e-4 for k in range(12)]})
+    found = compare_groups(small, outcomes="y", group="g")
+    row = found.tidy().iloc[0]
+    cell = group_table(found, label="tbl-g", caption="c").frame.loc[0, "a: M (SD), n"]
+    assert cell == f"{format_number(row['mean_1'], 4)} ({format_number(row['sd_1'], 4)}), 6"
+
+
 def test_a_group_of_one_is_described_and_not_tested() -> None:
     compared = compare_groups(scores().iloc[29:], outcomes="alliance", group="group")
     made = group_table(compared, label="tbl-g", caption="c")

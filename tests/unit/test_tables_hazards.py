@@ -166,3 +166,9 @@ def test_refuses(models, units):
         table(two, words={"x": "z"})
     with pytest.raises(DataError, match="Two models have the heading 'A, B'"):
         table({"A, B": models["Logit"], "A": models["Competing"]}, words={"1": "B"})
+
+
+def test_the_note_says_the_strata_of_a_cox_model(units):
+    arms = units.assign(arm=np.where(units["unit"] % 2, "a", "b"))
+    model = cox_ph("x", arms, time="time", event="event", strata="arm")
+    assert table(model).note == "Hazard ratios of a Cox model, stratified by arm (2 strata)."

@@ -8,7 +8,7 @@ import pytest
 
 from alliance_stats.errors import DataError
 from alliance_stats.formatting import format_df, format_interval, format_number, format_p
-from alliance_stats.multilevel import VarianceBy, glmm, lmm
+from alliance_stats.multilevel import AR1, VarianceBy, glmm, lmm
 from alliance_stats.tables import model_table
 
 
@@ -183,3 +183,18 @@ def test_no_row_is_lost(grouped):
         table({"M": fit}, words={"(Intercept)": "x"})
     with pytest.raises(DataError, match="models is empty"):
         table({})
+
+
+def test_the_note_says_what_was_assumed_of_the_residual(grouped):
+    weighted = grouped.assign(w=1.0 + np.arange(96) % 3, v=0.5)
+    formula = "y ~ x + (1 | group)"
+    by_weight = table(lmm(formula, weighted, weights="w")).note
+    assert "Rows are weighted; the residual SD is that of a row of weight 1." in by_weight
+    assert "weight" not in table(lmm(formula, weighted)).note
+    both = table({"A": lmm(formula, weighted, weights="w"), "B": lmm(formula, weighted)}).note
+    assert "A: rows are weighted" in both
+    known = lmm("y ~ 1 + (1 | group)", weighted, known_variance="v")
+    assert "Sampling variances of rows are known." in table(known).note
+    order = weighted.assign(time=np.arange(96) % 8)
+    serial = lmm(formula, order, residual=AR1("time", within="group"))
+    assert "AR1 residuals over time." in table(serial).note
