@@ -122,11 +122,15 @@ def read_periods(
     frame, rows = rows.keep(
         frame, ~np.isnan(happened), reason="whether the unit came back is not known yet"
     )
+    ended = happened[~np.isnan(happened)]
     for column in dict.fromkeys(needed):
         present = frame[column].notna().to_numpy()
         if not present.all():
-            frame, rows = rows.keep(frame, present, reason=f"'{column}' is missing")
-    ended = pd.Series(happened, index=data.index).loc[frame.index].to_numpy()
+            lost = int(ended[~present].sum())
+            what = "an ending" if causes else "the event"
+            with_events = f", {lost} of them with {what}" if lost else ""
+            frame, rows = rows.keep(frame, present, reason=f"'{column}' is missing{with_events}")
+            ended = ended[present]
     if len(frame) == 0 or not ended.any():
         raise NotIdentifiedError(
             f"None of {plural(len(frame), 'row')} ends with the event '{event}': there is no "

@@ -281,3 +281,21 @@ def test_competing_hazards_refuse_what_they_cannot_tell(several: pd.DataFrame) -
     leaky = several.assign(kind=np.where(known == 1, "a", "b"))
     with pytest.raises(NotIdentifiedError, match="Separation: .*kind"):
         competing_hazards("kind", leaky, **columns, baseline="polynomial", df=2)
+
+
+def test_the_ledger_says_how_many_endings_missing_values_cost(several: pd.DataFrame) -> None:
+    came = several["ending_code"] > 0
+    dropped = several["event"] == 1
+    other = several.index[~came & several["event"].notna()]
+    holes = several.assign(x=np.arange(len(several)) % 7.0)
+    holes.loc[[*several.index[dropped][:3], *several.index[came & ~dropped][:2]], "x"] = np.nan
+    holes.loc[other[:4], "x"] = np.nan
+    one = discrete_hazard("x", holes, **COLUMNS, random=None)
+    assert "9 set aside: 'x' is missing, 3 of them with the event" in str(one.rows)
+    both = competing_hazards("x", holes, **COLUMNS | {"event": "ending_code"}, baseline="spline")
+    assert "9 set aside: 'x' is missing, 5 of them with an ending" in str(both.rows)
+    none = several.assign(x=np.arange(len(several)) % 7.0)
+    none.loc[other[:4], "x"] = np.nan
+    assert "4 set aside: 'x' is missing." in str(
+        discrete_hazard("x", none, **COLUMNS, random=None, baseline="spline").rows
+    )
