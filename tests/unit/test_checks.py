@@ -183,6 +183,7 @@ def test_a_blank_is_no_label(blank: str):
         pd.Series([1, 1.0, 2, np.nan]),
         pd.Series([True, False]),
         pd.Series(["1", "10", "-1", "0.5", "0.05", "v1.10", "v1.1"]),
+        pd.Series(["0,5 mg", "0,05 mg", "1,10", "1,1"]),
         pd.Series(["a", "b", None], dtype="category"),
         pd.Series(["a", None, "b"], dtype="string"),
         pd.Series([None, None], dtype=object),
