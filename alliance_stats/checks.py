@@ -218,7 +218,7 @@ def _plain_spelling(value: object) -> str:
         kinds = {character: unicodedata.category(character) for character in set(text)}
         text = "".join("-" if kinds[c] == "Pd" else c for c in text if kinds[c] != "Cf")
     text = " ".join(text.split()).casefold()
-    text = re.sub(r"(?<![\d.])0+(?=\d)", "", text)
+    text = re.sub(r"(?<![\d.,])0+(?=\d)", "", text)
     return re.sub(r"^(\d+)\.0*$", r"\1", text)
 
 
