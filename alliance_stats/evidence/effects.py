@@ -11,6 +11,7 @@ from formulaic.errors import FormulaicError
 
 from alliance_stats.checks import (
     check_frame,
+    check_spelling,
     describe_rows,
     did_you_mean,
     finite_or_missing,
@@ -105,6 +106,8 @@ def read_effects(data: pd.DataFrame, columns: Columns) -> Effects:
             used, rows = rows.keep(used, used[name].notna(), reason=f"'{name}' is missing")
     if len(used) == 0:
         raise DataError(f"No row has all of {', '.join(map(repr, (*numbers, *wanted)))}.")
+    if columns.study is not None:
+        check_spelling(used[columns.study], kind="study")
     y, v = _fisher_z(used, *numbers) if measure == "fisher_z" else _as_given(used, *numbers)
     X, terms = _design(used, formula)
     _check_identified(X, terms)
@@ -201,6 +204,8 @@ def _design(used: pd.DataFrame, formula: Formula) -> tuple[Array, tuple[str, ...
     for name in map(str, formula.required_variables):
         if pd.api.types.is_numeric_dtype(used[name].dtype):
             finite_or_missing(used, name)
+        else:
+            check_spelling(used[name], kind="category")
     matrix = formula.get_model_matrix(used, context={}, output="pandas")
     terms = tuple("(Intercept)" if name == "Intercept" else str(name) for name in matrix.columns)
     return matrix.to_numpy(dtype=np.float64), terms

@@ -4,7 +4,12 @@ import numpy as np
 import pandas as pd
 from scipy import linalg
 
-from alliance_stats.checks import check_choice, check_conf_level, group_codes
+from alliance_stats.checks import (
+    check_choice,
+    check_conf_level,
+    check_spelling,
+    group_codes,
+)
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, two_sided_p, wald_interval
 from alliance_stats.evidence.meta import fit_effects, marginal
@@ -207,6 +212,7 @@ def _clusters(model: MetaAnalysis, cluster: pd.Series | None) -> np.ndarray:
         if len(missing):
             shown = ", ".join(map(str, missing[:5]))
             raise DataError(f"cluster has no value for the effects in rows {shown}.")
+        check_spelling(cluster.loc[model.effects.index], kind="cluster")
         codes, _ = group_codes(cluster.loc[model.effects.index])
     if (
         studies is not None

@@ -11,6 +11,7 @@ from scipy import stats
 
 from alliance_stats.checks import (
     check_frame,
+    check_spelling,
     group_codes,
     require_columns,
     require_present,
@@ -254,6 +255,7 @@ def _strata(
             f"'{moved[0]}' (column '{person}') is in more than one '{family}'. Give persons ids "
             "that are unique over families."
         )
+    check_spelling(data[spread_by])
     codes, values = group_codes(data[spread_by])
     strata = tuple(str(value) for value in values)
     if len(strata) > _MOST_STRATA:

@@ -12,7 +12,7 @@ from formulaic import ModelSpec
 from formulaic.errors import DataMismatchWarning, FormulaicError
 from scipy import linalg
 
-from alliance_stats.checks import describe_rows
+from alliance_stats.checks import check_spelling, describe_rows
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array
 from alliance_stats.multilevel.formula import INTERCEPT
@@ -133,9 +133,9 @@ def columns_as_read(used: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     Raises
     ------
     DataError
-        If a column holds what is neither a number nor a category: decimal numbers written as text
-        (each would be a category), dates and time spans (their unit would be a nanosecond), complex
-        numbers, lists.
+        If two categories look alike or one is blank, as ``check_spelling`` says; if a column holds
+        what is neither a number nor a category: decimal numbers written as text (each would be a
+        category), dates and time spans (their unit would be a nanosecond), complex numbers, lists.
     """
     changed = {}
     for name in names:
@@ -145,6 +145,7 @@ def columns_as_read(used: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
             changed[name] = column
         if isinstance(column.dtype, pd.CategoricalDtype):
             changed[name] = column.cat.remove_unused_categories()
+            check_spelling(changed[name], kind="category")
             continue
         if pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_bool_dtype(column.dtype):
             plain = getattr(column.dtype, "numpy_dtype", column.dtype)  # of pandas' nullable types
@@ -152,6 +153,7 @@ def columns_as_read(used: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
         elif pd.api.types.is_string_dtype(column.dtype):
             changed[name] = column.astype(object)
             _check_not_numbers_as_text(changed[name])
+            check_spelling(changed[name], kind="category")
     return used.assign(**{str(name): column for name, column in changed.items()})
 
 

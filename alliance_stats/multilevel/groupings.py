@@ -8,7 +8,7 @@ import pandas as pd
 from formulaic import Formula, ModelSpec
 from scipy import linalg
 
-from alliance_stats.checks import group_codes
+from alliance_stats.checks import check_spelling, group_codes
 from alliance_stats.errors import FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array
 from alliance_stats.multilevel.coding import (
@@ -106,12 +106,15 @@ def unit_labels(
         The unit of each row; text for tables, ``"T01:F1"``; and what identifies the unit, the
         value itself or a tuple of values.
     """
+    check_spelling(data[columns[0]], kind="unit")
     parts = [group_codes(data[column]) for column in columns]
     if len(parts) == 1:
         codes, labels = parts[0]
         return codes, labels, labels
     codes = parts[0][0]
-    for more, names in parts[1:]:  # numbered anew each time, so that no product overflows
+    for column, (more, names) in zip(columns[1:], parts[1:], strict=True):
+        check_spelling(data[column], kind="unit", within=pd.Series(codes))
+        # numbered anew each time, so that no product overflows
         codes = group_codes(pd.Series(codes * len(names) + more))[0]
     first = np.empty(codes.max() + 1, dtype=np.int64)
     first[codes[::-1]] = np.arange(len(codes))[::-1]

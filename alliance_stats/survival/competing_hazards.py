@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from alliance_stats.checks import check_choice, require_columns, require_present
+from alliance_stats.checks import check_choice, check_spelling, require_columns, require_present
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array
 from alliance_stats.formatting import plural
@@ -234,6 +234,7 @@ def _robust(
     fit: MultinomialFit, frame: pd.DataFrame, cluster: str
 ) -> tuple[npt.NDArray[np.float64], int]:
     require_present(frame, cluster, why="for robust standard errors")
+    check_spelling(frame[cluster], kind="cluster")
     codes, labels = pd.factorize(frame[cluster])
     n = len(labels)
     if n < 2:

@@ -76,8 +76,9 @@ def cox_design(formula: str, intervals: Intervals) -> tuple[CoxDesign, Intervals
     named = _named(parsed, formula)
     variables = [name for name in intervals.frame.columns if name in named]
     intervals = _keep_complete(intervals, variables)
-    frame = intervals.frame.set_axis(pd.RangeIndex(len(intervals.frame)), axis=0, copy=False)
-    matrix = _materialise(parsed, columns_as_read(frame, variables), formula)
+    frame = columns_as_read(intervals.frame, variables)  # whose messages name the caller's rows
+    frame = frame.set_axis(pd.RangeIndex(len(frame)), axis=0, copy=False)
+    matrix = _materialise(parsed, frame, formula)
     spec = matrix.model_spec
     valued = np.isin(np.arange(len(frame)), matrix.index)
     intervals = _keep(intervals, valued, "a term of the formula has no value")

@@ -6,7 +6,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from alliance_stats.checks import describe_rows, did_you_mean, finite_or_missing, group_codes
+from alliance_stats.checks import (
+    check_spelling,
+    describe_rows,
+    did_you_mean,
+    finite_or_missing,
+    group_codes,
+)
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
 
@@ -94,6 +100,7 @@ def read_endings(
     data: pd.DataFrame, event: Hashable, censored: object | None
 ) -> tuple[IntArray, tuple[str, ...]]:
     """Return each row's ending (0 for censored, else from 1), and the endings' names."""
+    check_spelling(data[event], kind="ending")
     codes, labels = group_codes(data[event])
     if censored is None:
         censored = _censored_value(event, labels)
@@ -143,6 +150,8 @@ def read_labels(
         (n,) numbers from 0 in sorted order, and the groups' names (``"a, b"`` for several columns).
     """
     first, *others = as_columns(data, columns)
+    for column in (first, *others):
+        check_spelling(data[column], kind="group")
     codes, labels = group_codes(data[first])
     names = [str(_plain(label)) for label in labels]
     for column in others:

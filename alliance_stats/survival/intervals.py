@@ -12,6 +12,7 @@ import pandas as pd
 
 from alliance_stats.checks import (
     check_frame,
+    check_spelling,
     describe_rows,
     finite_or_missing,
     group_codes,
@@ -176,6 +177,7 @@ def read_intervals(
         stratum, strata_labels = read_labels(data, strata_columns)
     clusters, cluster_labels = (None, pd.Index([]))
     if cluster is not None:
+        check_spelling(data[cluster], kind="cluster")
         clusters, cluster_labels = group_codes(data[cluster])
     return Intervals(
         entry=start,
