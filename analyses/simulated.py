@@ -18,6 +18,7 @@ __all__ = [
     "SYMPTOMS",
     "built_in",
     "called_simulated",
+    "chance",
     "families_of",
     "rated",
 ]
@@ -48,6 +49,16 @@ def built_in(model: str) -> pd.Series:
 def called_simulated(figure: ReportFigure) -> ReportFigure:
     """Return the figure with "Simulated data." in front of its caption."""
     return replace(figure, caption=f"Simulated data. {figure.caption}")
+
+
+def chance(*rows: pd.Series, nothing: float = 0.0) -> str:
+    """Say so where an interval leaves out `nothing`, which is what was built in."""
+    missed = any(row["conf_low"] > nothing or row["conf_high"] < nothing for row in rows)
+    return (
+        " (an interval that leaves out no effect all the same is what chance gives one time in 20)"
+        if missed
+        else ""
+    )
 
 
 def rated(data: Study) -> Study:

@@ -36,7 +36,7 @@ from alliance_stats.study import Study
 from alliance_stats.tables import ReportTable, model_table
 from alliance_stats.transforms import decompose
 from analyses.chapter import Chapter, Section
-from analyses.simulated import LEVELS, ROLES, SOURCE, called_simulated, rated
+from analyses.simulated import LEVELS, ROLES, SOURCE, called_simulated, chance, rated
 
 NAME = "therapist_experience"
 NESTED = ["person", "family", "therapist"]
@@ -151,7 +151,7 @@ def experience_and_family(data: Study) -> tuple[Section, dict[str, float]]:
         f"what went with a member’s own part by {_per_year(interaction['own'])} "
         "(@tbl-experience-slopes). The simulation used "
         f"{format_number(SymptomTruth().within)} for both parts under every therapist: no "
-        "interaction was built in, and none should be found.\n\n"
+        f"interaction was built in{chance(*interaction.values())}.\n\n"
         "@fig-experience-region follows the effect over all years of experience in the study. An "
         "effect that can be told from zero in one region and not in another need not differ "
         "between them: whether it does is what the interaction says."
@@ -270,7 +270,8 @@ def barriers_and_framework(data: Study) -> tuple[Section, dict[str, float]]:
         f"{format_number(built.parent_trauma_by_trauma_informed)} was built in. For parents’ "
         "investment and the therapist’s emotion nothing was built in; found were "
         f"{_difference(interaction['investment'])}, and "
-        f"{_difference(interaction['therapist_emotion'])}.\n\n"
+        f"{_difference(interaction['therapist_emotion'])}"
+        f"{chance(interaction['investment'], interaction['therapist_emotion'])}.\n\n"
         "Framework is a property of therapists who chose it, not of families at random: in a real "
         "study this contrast would hold all else that sets these therapists apart. "
         "@fig-barrier-region shows where on parents’ investment the two frameworks can be told "

@@ -11,8 +11,8 @@ from numbers import Integral
 from pathlib import Path
 
 from alliance_stats.formatting import (
+    decimals_needed,
     format_count,
-    format_interval,
     format_number,
     format_percent,
     p_phrase,
@@ -44,31 +44,39 @@ def in_words(numbers: Mapping[str, float]) -> dict[str, str]:
     Whole numbers are counts; names that hold ``share`` are proportions, printed in percent; names
     that hold ``p`` are p-values, printed as ``p = .034``. All others have two decimals, three
     where the estimate is below 0.1; ``x_low`` and ``x_high`` have as many as their estimate ``x``,
-    and stand together as ``x_ci``: ``95% CI [0.12, 0.30]``.
+    and stand together as ``x_ci``: ``95% CI [0.12, 0.30]``. All of them have more where one that
+    is not 0 (1 where the name holds ``ratio``; 0% or 100%) would be printed as it.
     """
     return dict(sorted(_all(numbers)))
 
 
 def _all(numbers: Mapping[str, float]) -> Iterator[tuple[str, str]]:
     for name, value in numbers.items():
-        estimate = numbers.get(name.removesuffix("_low").removesuffix("_high"), value)
-        yield name, _one(name, value, _digits(estimate))
+        whole = name.removesuffix("_low").removesuffix("_high")
+        whole = whole if whole in numbers else name
+        digits = _digits(numbers, whole)
+        yield name, _one(name, value, digits)
         low, high = numbers.get(f"{name}_low"), numbers.get(f"{name}_high")
         if low is not None and high is not None and math.isfinite(low) and math.isfinite(high):
-            if "share" in name.split("_"):
-                limits = f"[{_one(name, low, 0)}, {_one(name, high, 0)}]"
-            else:
-                limits = format_interval(low, high, _digits(value))
-            yield f"{name}_ci", f"95% CI {limits}"
+            limits = [_one(name, limit, digits) for limit in (float(low), float(high))]
+            yield f"{name}_ci", f"95% CI [{', '.join(limits)}]"
 
 
 def _one(name: str, value: float, digits: int) -> str:
     if isinstance(value, Integral):
         return format_count(value)
     if "share" in name.split("_"):
-        return format_percent(value)
+        return format_percent(value, digits)
     return p_phrase(value) if "p" in name.split("_") else format_number(value, digits)
 
 
-def _digits(estimate: float) -> int:
-    return 3 if 0 < abs(estimate) < _SMALL else 2
+def _digits(numbers: Mapping[str, float], name: str) -> int:
+    """Return how many decimals an estimate and its limits, where it has some, need."""
+    found = (numbers.get(each) for each in (name, f"{name}_low", f"{name}_high"))
+    values = [float(value) for value in found if value is not None]
+    words = name.split("_")
+    if "share" in words:
+        percents = [100.0 * value for value in values]
+        return max(decimals_needed(percents, null=null, at_least=0) for null in (0.0, 100.0))
+    at_least = 3 if 0 < abs(values[0]) < _SMALL else 2
+    return decimals_needed(values, null=1.0 if "ratio" in words else 0.0, at_least=at_least)

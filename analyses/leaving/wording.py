@@ -38,7 +38,7 @@ def tips(found: DropoutSensitivity, unit: str) -> str:
             words.append(f"no shift up to {limit} {unit} {way} does")
         else:
             words.append(f"scores {format_number(abs(tip.delta), 1)} {unit} {way} would")
-    finding = "could not be told from 0" if holds else "can be told from 0"
+    finding = "cannot be told from 0" if holds else "can be told from 0"
     said = "; ".join(words)
     said = f"{said[:1].upper()}{said[1:]}."
-    return f"Would that overturn the finding, which is that it {finding}? {said}"
+    return f"Would that overturn what is found without a shift, that it {finding}? {said}"

@@ -8,8 +8,8 @@ from alliance_stats.formatting import format_number, p_phrase
 from alliance_stats.study import Study
 from alliance_stats.tables import ReportTable
 from analyses.chapter import Section
-from analyses.simulated import ROLES
-from analyses.systemic.wording import chance, points, with_limits
+from analyses.simulated import ROLES, chance
+from analyses.systemic.wording import points, with_limits
 
 __all__ = ["BARRIERS", "FRAMEWORKS", "balance", "balance_model"]
 

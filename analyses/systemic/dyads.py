@@ -13,7 +13,7 @@ from alliance_stats.formatting import (
 )
 from alliance_stats.study import Study
 from analyses.chapter import Section
-from analyses.simulated import built_in, called_simulated
+from analyses.simulated import built_in, called_simulated, chance
 from analyses.systemic.wording import points, with_limits
 
 __all__ = ["each_other", "therapists_and_mothers", "two_members"]
@@ -41,7 +41,10 @@ def two_members(data: Study) -> tuple[Section, dict[str, float]]:
         f"{points(own)} of the child’s symptoms, a point more of the mother’s with "
         f"{points(partner)} (@fig-systemic-dyads). Whether mothers and children differ in mean, "
         f"effects or spread: χ²({test.df}) = {format_number(test.statistic)}, "
-        f"{p_phrase(test.p_value)}. The simulation built in effects of one’s own alliance alone."
+        f"{p_phrase(test.p_value)}. The simulation built in effects of one’s own alliance alone"
+        f"{chance(partner)}; but symptoms follow a person’s lasting alliance more than a single "
+        "rating, and of that the other’s rating tells a little too, so that some tenths of a point "
+        "of a partner effect are to be expected."
     )
     figure = actor_partner_figure(
         model, outcome_label="Symptom points per alliance point", label="fig-systemic-dyads"

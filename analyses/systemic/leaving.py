@@ -11,9 +11,9 @@ from alliance_stats.study import Study
 from alliance_stats.survival import DiscreteHazard, discrete_hazard, endings
 from alliance_stats.transforms import running_mean
 from analyses.chapter import Section
-from analyses.simulated import called_simulated
+from analyses.simulated import called_simulated, chance
 from analyses.systemic.balance import BARRIERS, FRAMEWORKS
-from analyses.systemic.wording import chance, points, times, with_limits
+from analyses.systemic.wording import points, times, with_limits
 
 __all__ = ["SO_FAR", "hazard", "leaving", "outcome_model", "periods_of"]
 

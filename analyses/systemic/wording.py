@@ -4,7 +4,7 @@ import pandas as pd
 
 from alliance_stats.formatting import format_interval, format_number, p_phrase
 
-__all__ = ["chance", "limits", "points", "times", "with_limits"]
+__all__ = ["limits", "points", "times", "with_limits"]
 
 
 def points(row: pd.Series, digits: int = 2) -> str:
@@ -21,16 +21,6 @@ def times(row: pd.Series) -> str:
 def limits(row: pd.Series, digits: int = 2) -> str:
     """Say an interval."""
     return f"95% CI {format_interval(row['conf_low'], row['conf_high'], digits)}"
-
-
-def chance(*rows: pd.Series, nothing: float = 0.0) -> str:
-    """Say so where an interval leaves out `nothing`, which is what was built in."""
-    missed = any(row["conf_low"] > nothing or row["conf_high"] < nothing for row in rows)
-    return (
-        " (an interval that leaves out no effect all the same is what chance gives one time in 20)"
-        if missed
-        else ""
-    )
 
 
 def with_limits(name: str, row: pd.Series) -> dict[str, float]:

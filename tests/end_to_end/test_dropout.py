@@ -8,6 +8,7 @@ from alliance_stats.datasets import example_study
 from alliance_stats.errors import AllianceStatsWarning
 from alliance_stats.simulate import simulate_study
 from alliance_stats.study import Study
+from alliance_stats.survival import endings, log_rank
 from analyses import beat_the_blues, dropout
 from analyses.leaving.curves import who_leaves
 from analyses.leaving.finding import LAST, early_alliance
@@ -144,3 +145,11 @@ def test_patients_of_the_trial_leave_after_the_visit_seen_last():
         assert own["visit"].tolist() == list(range(1, min(last, 4) + 1))
         assert own["left"].sum() == float(last < 5)
     assert pd.notna(rows["last_score"]).all()
+
+
+def test_frameworks_of_therapists_are_compared_over_whole_therapists(numbers):
+    units = endings(example_study()).units
+    names = {"time": "time", "event": "event", "entry": "entry", "group": "framework"}
+    whole = log_rank(units, **names, cluster="therapist", seed=2024)
+    assert numbers["log_rank_p"] == whole.p_value
+    assert numbers["log_rank_p"] != log_rank(units, **names).p_value

@@ -1,10 +1,12 @@
 """Experience, barriers and framework, from the example study to what the report shows."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from alliance_stats.simulate import AllianceTruth, SymptomTruth
 from analyses import therapist_experience
+from analyses.simulated import chance
 from tests.end_to_end.fragments import check_document, check_figures, numbers_of, rows_of
 
 NAME = "therapist_experience"
@@ -74,3 +76,17 @@ def test_a_slope_variance_of_zero_is_said(demo):
 def test_the_rug_has_a_tick_a_therapist(demo):
     drawn = rows_of(demo.folder / NAME / "fig-experience-region.csv")
     assert sum(row["part"] == "unit" for row in drawn) == 30
+
+
+def test_an_interval_that_misses_what_was_built_in_is_called_chance():
+    holds = pd.Series({"conf_low": -0.1, "conf_high": 0.2})
+    misses = pd.Series({"conf_low": 0.01, "conf_high": 0.2})
+    assert chance(holds, holds) == ""
+    assert "what chance gives one time in 20" in chance(holds, misses)
+    assert chance(pd.Series({"conf_low": 0.8, "conf_high": 1.2}), nothing=1.0) == ""
+
+
+def test_the_text_promises_no_absence_of_an_interaction(demo):
+    text = (demo.folder / NAME / "_sec-experience-family.qmd").read_text(encoding="utf-8")
+    assert "no interaction was built in" in text
+    assert "should be found" not in text

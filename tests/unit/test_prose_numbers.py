@@ -60,3 +60,16 @@ def test_the_file_is_yaml_of_escaped_text(tmp_path) -> None:
 @pytest.mark.parametrize("name", ["one_share", "share_of_one"])
 def test_a_share_is_printed_in_percent(name: str) -> None:
     assert in_words({name: 0.045})[name] == "4%"
+
+
+def test_no_limit_prints_as_what_it_is_not():
+    found = in_words({"x": 0.5, "x_low": -0.0004, "x_high": 1.0})
+    assert found["x_ci"] == "95% CI [−0.0004, 1.0000]"
+    found = in_words({"hazard_ratio": 0.6, "hazard_ratio_low": 0.3, "hazard_ratio_high": 0.9986})
+    assert found["hazard_ratio_ci"] == "95% CI [0.300, 0.999]"
+    found = in_words({"split_share": 0.02, "split_share_low": 0.004, "split_share_high": 0.05})
+    assert found["split_share_ci"] == "95% CI [0.4%, 5.0%]"
+    assert found["split_share"] == "2.0%"
+    assert in_words({"all_share": 1.0, "most_share": 0.998}) == {
+        "all_share": "100%", "most_share": "99.8%",
+    }  # fmt: skip
