@@ -90,8 +90,9 @@ def hazard_caterpillar_figure(
     -------
     ReportFigure
         ``data``: ``level, term, estimate, conf_low, conf_high`` (ratios against a group whose
-        effect is 0) and ``n_event, n_units``, how many of its units left of those in the rows used;
-        in the order drawn.
+        effect is 0) and ``n_event, n_units``, how many of its units left of those in the rows used
+        (the caption says how many left after sessions after which everyone did, and are not
+        counted); in the order drawn.
 
     Raises
     ------
@@ -125,7 +126,9 @@ def hazard_caterpillar_figure(
         label=label,
         caption=f"{what} of {event_label} of {many} against the average one, in order, with "
         f"{format_percent(conf_level)} intervals"
-        + (f"; in brackets, how many of its {units_label} left. " if named else ". ")
+        + (f"; in brackets, how many of its {units_label} left" if named else "")
+        + _not_counted(model)
+        + ". "
         + found,
         alt=f"Caterpillar plot of {many} around a line at 1, on a log axis. {found}",
         note=_note(model, conf_level),
@@ -169,6 +172,14 @@ def _ratios(model: DiscreteHazard, group: str, conf_level: float) -> pd.DataFram
         [f"{row.level} ({row.n_event} of {row.n_units})" for row in table.itertuples()],
     )
     return table.sort_values(["estimate", "term"], kind="stable").reset_index(drop=True)
+
+
+def _not_counted(model: DiscreteHazard) -> str:
+    """Say how many left where everyone did: such sessions are not in the rows used."""
+    number = int(model.periods.sessions["n_event"].sum()) - model.n_event
+    if not number:
+        return ""
+    return f" (not counted: {format_count(number)} who left after a session after which all did)"
 
 
 def _singular(group: str) -> str:

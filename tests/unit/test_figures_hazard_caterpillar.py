@@ -58,3 +58,16 @@ def test_an_order_of_chance_is_refused() -> None:
         hazard_caterpillar_figure(fitted(data), group="therpist")
     with pytest.raises(DataError, match="no random effects"):
         hazard_caterpillar_figure(fitted(data, random=None), group="therapist")
+
+
+def test_who_left_where_everyone_did_is_said_not_to_be_counted() -> None:
+    data = courses(8)
+    data = data[data["session"] < 5]
+    data = data.assign(event=data["event"].where(data["session"] < 4, 1.0))
+    report = hazard_caterpillar_figure(fitted(data), group="therapist", units_label="families")
+    last = int((data["session"] == 4).sum())
+    assert report.data["n_event"].sum() == data["event"].sum() - last
+    said = f"how many of its families left (not counted: {last} who left after a session after"
+    assert said in report.caption
+    usual = hazard_caterpillar_figure(fitted(courses(8)), group="therapist")
+    assert "not counted" not in usual.caption
