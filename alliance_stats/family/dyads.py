@@ -7,6 +7,7 @@ import pandas as pd
 
 from alliance_stats.checks import (
     check_frame,
+    check_spelling,
     describe_rows,
     finite_or_missing,
     require_columns,
@@ -57,6 +58,8 @@ def stack_dyads(
     require_columns(data, [dyad, member, outcome, *predictors, *others])
     require_present(data, dyad, why="to know who belongs together")
     require_present(data, member, why="to tell the members of a dyad apart")
+    check_spelling(data[dyad], kind="dyad")
+    check_spelling(data[member], kind="member", within=None if distinguishable else data[dyad])
     for column in others:
         several = units_with_several(data, unit=dyad, column=column)
         if len(several):

@@ -9,6 +9,7 @@ import pandas as pd
 
 from alliance_stats.checks import (
     check_frame,
+    check_spelling,
     describe_rows,
     did_you_mean,
     finite_or_missing,
@@ -59,9 +60,9 @@ def read_members(
     Raises
     ------
     DataError
-        A missing column, id or role; a person in two families or roles; a person rated twice at a
-        session by one kind of rater; a rater from another family; several kinds of raters and none
-        chosen.
+        A missing column, id or role; one in two spellings; a person in two families or roles; a
+        person rated twice at a session by one kind of rater; a rater from another family; several
+        kinds of raters and none chosen.
     """
     check_frame(data)
     require_columns(data, [family, person, session, score, role, rater])
@@ -88,14 +89,15 @@ def _check_ids(
     data: pd.DataFrame, *, family: str, person: str, role: str | None, rater: str | None
 ) -> None:
     """Refuse missing ids, persons in two families and persons in two roles."""
-    for column, why in (
-        (family, "to know whose family a rating is of"),
-        (person, "to know which member a rating is of"),
-        (role, "to compare roles"),
-        (rater, "to know who rated"),
+    for column, kind, why in (
+        (family, "family", "to know whose family a rating is of"),
+        (person, "person", "to know which member a rating is of"),
+        (role, "role", "to compare roles"),
+        (rater, "rater", "to know who rated"),
     ):
         if column is not None:
             require_present(data, column, why=why)
+            check_spelling(data[column], kind=kind)
     moved = units_with_several(data, unit=person, column=family)
     if len(moved):
         raise DataError(

@@ -9,6 +9,7 @@ import pandas as pd
 
 from alliance_stats.checks import (
     check_frame,
+    check_spelling,
     describe_rows,
     finite_or_missing,
     require_columns,
@@ -196,6 +197,7 @@ def one_with_many(
     require_columns(data, [therapist, client, by_client, by_therapist])
     require_present(data, therapist, why="to know who treats whom")
     require_present(data, client, why="to know who is treated")
+    check_spelling(data[client], kind="client")
     twice = data[client].duplicated(keep=False).to_numpy()
     if twice.any():
         raise DataError(

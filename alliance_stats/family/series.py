@@ -6,6 +6,7 @@ import pandas as pd
 
 from alliance_stats.checks import (
     check_frame,
+    check_spelling,
     describe_rows,
     finite_or_missing,
     require_columns,
@@ -34,6 +35,7 @@ def read_series(
     check_frame(data)
     require_columns(data, [person, session, score, family])
     require_present(data, person, why="to know whose rating a row is")
+    check_spelling(data[person], kind="person")
     columns = [*([family] if family else []), person, session, score]
     require_new(data[columns], _NEW)
     frame = data[columns].assign(
@@ -50,6 +52,7 @@ def read_series(
     levels = {"person": (person,)}
     if family is not None:
         require_present(data, family, why="to know whose family a person is in")
+        check_spelling(data[family], kind="family")
         moved = units_with_several(data, unit=person, column=family)
         if len(moved):
             raise DataError(

@@ -8,7 +8,14 @@ import pytest
 
 from alliance_stats.errors import DataError
 from alliance_stats.evidence import meta_analysis
-from alliance_stats.family import family_balance
+from alliance_stats.family import (
+    VShape,
+    apim,
+    family_balance,
+    family_indices,
+    one_with_many,
+    ruptures,
+)
 from alliance_stats.multilevel import glmm, lmm
 from alliance_stats.survival import (
     competing_hazards,
@@ -165,4 +172,60 @@ def test_what_splits_the_spread_of_families_is_held_against_itself():
             family="family",
             person="person",
             spread_by="framework",
+        )
+
+
+@pytest.fixture
+def members() -> pd.DataFrame:
+    """Return mothers and children of six families over four sessions."""
+    rng = np.random.default_rng(5)
+    family = np.repeat([f"F{k}" for k in range(1, 7)], 8)
+    role = np.tile(np.repeat(["mother", "child"], 4), 6)
+    return pd.DataFrame(
+        {
+            "family": family,
+            "role": role,
+            "person": [f"{f}-{r}" for f, r in zip(family, role, strict=True)],
+            "session": np.tile([1, 2, 3, 4], 12),
+            "alliance": rng.normal(5.0, 1.0, len(family)),
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("column", "old", "new"),
+    [
+        ("person", "F2-child", "F02-child"),
+        ("role", "mother", "Mother"),
+        ("family", "F6", "F06"),
+    ],
+)
+def test_members_of_families_are_held_against_each_other(
+    members: pd.DataFrame, column: str, old: str, new: str
+):
+    columns = {"family": "family", "person": "person", "session": "session", "score": "alliance"}
+    assert family_indices(members, **columns, role="role").rows.n_used == len(members)
+    with pytest.raises(DataError, match=f"'{column}' spells .* in 2 ways: '{old}' .*'{new}'"):
+        family_indices(misspelt(members, column, old, new), **columns, role="role")
+
+
+def test_a_series_of_one_person_in_two_spellings_is_refused(members: pd.DataFrame):
+    columns = {"person": "person", "session": "session", "score": "alliance"}
+    rule = VShape(drop=1.0, back=0.5, within=2, sd="within")
+    with pytest.raises(DataError, match="'person' spells .* in 2 ways: 'F1-child' .*'f1-child'"):
+        ruptures(misspelt(members, "person", "F1-child", "f1-child"), **columns, rule=rule)
+
+
+def test_dyads_and_clients_are_held_against_each_other(members: pd.DataFrame):
+    pairs = members[members["session"] == 1].assign(x=lambda data: data["alliance"] ** 2)
+    columns = {"dyad": "family", "member": "role", "outcome": "alliance", "predictors": "x"}
+    with pytest.raises(DataError, match="'family' spells .* in 2 ways: 'F3' .*'F03'"):
+        apim(misspelt(pairs, "family", "F3", "F03"), **columns)
+    with pytest.raises(DataError, match="'person' spells .* in 2 ways: 'F1-child' .*'F1-CHILD'"):
+        one_with_many(
+            pairs.assign(person=["F1-child", "F1-CHILD", *pairs["person"][2:]]),
+            therapist="role",
+            client="person",
+            by_client="alliance",
+            by_therapist="x",
         )
