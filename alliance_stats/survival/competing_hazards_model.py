@@ -101,14 +101,20 @@ class CompetingHazards:
         return table[columns]
 
     def _fixed(self, conf_level: float) -> pd.DataFrame:
-        free = ~np.isnan(self.beta)
-        names = self._names()
-        estimate = self.beta[free]
-        std_error = np.sqrt(np.diag(self.covariance))
+        fixed = self.design.fixed
+        shown = np.zeros((len(self.states), len(fixed.names)), dtype=bool)
+        shown[:, fixed.kept] = ~np.isnan(self.beta)
+        estimate, std_error = np.full((2, *shown.shape), np.nan)
+        estimate[:, fixed.kept] = self.beta
+        std_error[shown] = np.sqrt(np.diag(self.covariance))
+        # a column that others determine has a row without an estimate
+        shown[:, np.delete(np.arange(len(fixed.names)), fixed.kept)] = True
+        names = np.broadcast_to(np.array(fixed.names, dtype=object), shown.shape)
+        estimate, std_error = estimate[shown], std_error[shown]
         low, high = wald_interval(estimate, std_error, conf_level=conf_level)
         return tidy_frame(
             effect="fixed",
-            term=np.concatenate([names[own] for own in free]),
+            term=names[shown],
             estimate=estimate,
             std_error=std_error,
             statistic=estimate / std_error,
@@ -116,7 +122,7 @@ class CompetingHazards:
             p_value=two_sided_p(estimate / std_error),
             conf_low=low,
             conf_high=high,
-        ).assign(state=np.repeat(np.array(self.states, dtype=object), free.sum(axis=1)))
+        ).assign(state=np.repeat(np.array(self.states, dtype=object), shown.sum(axis=1)))
 
     def odds_ratios(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return ``state, term, estimate, conf_low, conf_high, p_value`` of the covariates.
@@ -124,7 +130,7 @@ class CompetingHazards:
         With random effects: for units with the same effects.
         """
         table = self.tidy(conf_level=conf_level)
-        own = set(self._names()[baseline_columns(self.design, self.baseline) :])
+        own = set(self.design.fixed.names[baseline_columns(self.design, self.baseline) :])
         table = table[table["term"].isin(own)].reset_index(drop=True)
         columns = ["estimate", "conf_low", "conf_high"]
         return table[["state", "term", *columns, "p_value"]].assign(
@@ -255,7 +261,3 @@ class CompetingHazards:
         if self.effects is not None:
             lines += self.effects.sentences()
         return "\n".join([*lines, str(self.rows)])
-
-    def _names(self) -> npt.NDArray[np.object_]:
-        fixed = self.design.fixed
-        return np.array([fixed.names[i] for i in fixed.kept], dtype=object)

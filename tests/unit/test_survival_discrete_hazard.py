@@ -299,3 +299,20 @@ def test_the_ledger_says_how_many_endings_missing_values_cost(several: pd.DataFr
     assert "4 set aside: 'x' is missing." in str(
         discrete_hazard("x", none, **COLUMNS, random=None, baseline="spline").rows
     )
+
+
+def test_a_covariate_that_others_determine_has_a_row_without_an_estimate(
+    several: pd.DataFrame,
+) -> None:
+    twice = several.assign(x=np.arange(len(several)) % 7.0, y=lambda d: 14.0 - 2.0 * d["x"])
+    options = COLUMNS | {"event": "ending_code"}
+    model = competing_hazards("x + y", twice, **options, baseline="spline")
+    alone = competing_hazards("x", twice, **options, baseline="spline")
+    found = model.odds_ratios()
+    assert found["term"].tolist() == ["x", "y"] * len(model.states)
+    assert found.loc[found["term"] == "y", "estimate"].isna().all()
+    assert_allclose(found.loc[found["term"] == "x", "estimate"], alone.odds_ratios()["estimate"])
+    tidy = model.tidy().dropna(subset="estimate")
+    assert tidy["term"].tolist() == alone.tidy()["term"].tolist()
+    assert_allclose(tidy["std_error"], alone.tidy()["std_error"])
+    assert "odds ratio NaN" not in model.summary()
