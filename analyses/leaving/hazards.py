@@ -66,7 +66,7 @@ def what_foretells(table: pd.DataFrame, full: DiscreteHazard) -> tuple[Section, 
         f"hazard over sessions. Of the {format_count(full.rows.n_in)} family-sessions "
         f"{format_count(full.rows.n_set_aside)} say nothing about these ratios: "
         + "; ".join(
-            f"{format_count(step.rows_set_aside)}, {SAID.get(step.reason, step.reason)}"
+            f"{format_count(step.rows_set_aside)}, {_said(step.reason)}"
             for step in full.rows.steps[1:]
             if step.rows_set_aside
         )
@@ -94,3 +94,13 @@ def what_foretells(table: pd.DataFrame, full: DiscreteHazard) -> tuple[Section, 
     }
     parts = (called_simulated(hazard), called_simulated(forest))
     return Section("sec-dropout-hazard", "What foretells leaving", text, parts), numbers
+
+
+def _said(reason: str) -> str:
+    """Say in words why rows were set aside, and how many dropouts went with them."""
+    why, _, lost = reason.partition(", ")
+    if why not in SAID:
+        return reason
+    return SAID[why] + (
+        f" ({lost.replace('with the event', 'the last of a dropout')})" * bool(lost)
+    )
