@@ -33,6 +33,7 @@ __all__ = [
 MISSING = "–"
 _MINUS = "−"
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+_FLOATING = 1e-14  # a sum's error beside its largest term
 _LARGEST_WRITTEN_OUT = 1e15  # a double's digits beyond it are not the number's
 # A statistic's symbol is one only in front of its sign or its degrees of freedom: n = 12, t(43.2) =
 _STATISTIC = re.compile(
@@ -69,12 +70,14 @@ def decimals_needed(
     """Return how many decimals an estimate and its limits need.
 
     Enough to show one digit of the standard error, and never so few that a value that is not
-    `null` prints as `null`: an interval that ends at 0.004 shall not end at 0.00.
+    `null` prints as `null`: an interval that ends at 0.004 shall not end at 0.00. One that floating
+    point alone keeps from `null`, beside the largest of them, is `null`.
     """
     digits = at_least
     if math.isfinite(std_error) and std_error > 0.0:
         digits = max(at_least, min(at_most, -math.floor(math.log10(std_error))))
-    others = [value for value in values if value != null]
+    finite = [abs(value) for value in (*values, null) if math.isfinite(value)]
+    others = [value for value in values if abs(value - null) > _FLOATING * max(finite)]
     while digits < at_most and any(
         format_number(value, digits) == format_number(null, digits) for value in others
     ):

@@ -101,7 +101,9 @@ def method_of_estimates(result: Estimates) -> str:
     kind = _KINDS[type(result)]
     match result:
         case FineGrayModel():
-            return f"{kind.method} of '{result.cause}'"
+            return f"{kind.method} of '{result.cause}'{_clusters(result.n_clusters)}"
+        case CompetingHazards():
+            return f"{kind.method}{_clusters(result.n_clusters)}"
         case DiscreteHazard():
             return f"{kind.method} ({result.link} link, {result.baseline} baseline)"
         case SharedParameterModel():
@@ -113,6 +115,10 @@ def method_of_estimates(result: Estimates) -> str:
             return f"{headline[:1].lower()}{headline[1:].rstrip('.:')}"
         case _:
             return kind.method
+
+
+def _clusters(n_clusters: int | None) -> str:
+    return "" if n_clusters is None else f", standard errors over {plural(n_clusters, 'cluster')}"
 
 
 def estimate_sentences(result: Estimates, wording: Wording) -> list[str]:

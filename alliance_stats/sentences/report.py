@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from alliance_stats.checks import check_choice, check_conf_level
+from alliance_stats.family import APIM
 from alliance_stats.groups import GroupComparison
 from alliance_stats.multilevel import GeneralizedLinearMixedModel, LinearMixedModel
 from alliance_stats.sentences.estimates import Estimates, estimate_sentences
@@ -94,7 +95,7 @@ def warnings_of(result: Reportable) -> list[str]:
     """Return what the summary says before anything else."""
     if isinstance(result, GroupComparison):
         return [f"Warning: {warning}." for warning in result.warnings]
-    if isinstance(result, Estimates):
+    if isinstance(result, Estimates) and not isinstance(result, APIM):
         lines = result.summary().splitlines()
         return [line for line in lines if line.upper().startswith(("WARNING", "NOTE"))]
     opening = _opening(result)
@@ -113,5 +114,7 @@ def _opening(result: Reportable) -> str:
             return result.method
         case CoxModel():
             return "Cox model of"
+        case APIM():
+            return "Actor-partner interdependence model"
         case _:
             return "Kaplan-Meier estimate"

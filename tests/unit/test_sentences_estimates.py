@@ -316,6 +316,28 @@ def test_whatever_drew_random_numbers_asks_for_its_seed(ratings, model):
         assert "Seed" not in methods_paragraph({"It": result})
 
 
+def test_a_singular_fit_of_dyads_is_said_first(ratings):
+    flat = ratings.assign(dyad=ratings["person"] // 2).groupby(["dyad", "role"]).head(1)
+    flat = flat.assign(y=flat["y"] - flat.groupby("therapist")["y"].transform("mean"))
+    model = apim(
+        flat, dyad="dyad", member="role", outcome="y", predictors="x", therapist="therapist"
+    )
+    assert model.model.singular
+    assert report(model).startswith("Boundary (singular) fit: the variance is zero")
+
+
+def test_clusters_of_competing_models_are_said(units, periods):
+    fine = fine_gray(
+        "x", units, time="time", event="state", cause="dropout", censored="ongoing",
+        cluster="therapist",
+    )  # fmt: skip
+    assert "Fine-Gray model of 'dropout', standard errors over 20 clusters; n" in report(fine)
+    both = competing_hazards(
+        "x", periods, session="session", event="code", unit="unit", cluster="therapist"
+    )
+    assert "in one likelihood, standard errors over 20 clusters; n" in report(both)
+
+
 def test_a_summary_that_is_sentences_is_passed_on(units):
     studies = pd.DataFrame({"r": [0.19, 0.30, 0.05, 0.41, 0.22], "n": [60, 45, 120, 38, 80]})
     pooled = meta_analysis(studies, r="r", n="n")
