@@ -41,7 +41,8 @@ def whole_course_means(data: pd.DataFrame, *, unit: str, session: str) -> list[s
     - one that is such a mean centred, z-scored, rescaled or rounded: over the units in which the
       score changes it correlates with their means (of rows, or of sessions) at .999 or above (at
       least ten units; an exact line in four to nine), and the score's first value explains it less;
-    - the same of one role's rows (a mother's mean, constant in her family).
+    - the same of one role's rows (a mother's mean, constant in her family), and of each member's
+      own (a person's mean, where the unit is the family).
 
     What members bring along is no score: their ages, ids or schooling, whose family mean changes
     only with who came.
@@ -60,14 +61,23 @@ def whole_course_means(data: pd.DataFrame, *, unit: str, session: str) -> list[s
     """
     require_columns(data, [unit, session])
     names = [str(name) for name in data.columns]
-    made = [name for name in names if _made_by_decompose(name, names)]
-    constants, scores = _courses(data, unit, session)
-    found = {
+    made = {name for name in names if _made_by_decompose(name, names)}
+    labels = _labels_of_members(data, unit, session)
+    found = made | _found(data, unit, session, labels)
+    for label in labels:
+        own = data[data[label].notna()]
+        member = own.groupby([unit, label], observed=True).ngroup()
+        found |= _found(own.assign(**{unit: member}), unit, session, [])
+    return [name for name in names if name in found]
+
+
+def _found(data: pd.DataFrame, unit: str, session: str, labels: Sequence[str]) -> set[str]:
+    constants, scores = _courses(data, unit, session, labels)
+    return {
         name
         for name, values in constants.items()
         if any(score.is_behind(values) for score in scores)
     }
-    return [name for name in names if name in made or name in found]
 
 
 def _made_by_decompose(name: str, names: Sequence[str]) -> bool:
@@ -112,7 +122,9 @@ class _Score:
         )
 
 
-def _courses(data: pd.DataFrame, unit: str, session: str) -> tuple[dict[str, Array], list[_Score]]:
+def _courses(
+    data: pd.DataFrame, unit: str, session: str, labels: Sequence[str]
+) -> tuple[dict[str, Array], list[_Score]]:
     """Return the columns that are constant within units, and those that move in two or more."""
     numbers = data.drop(columns=unit).select_dtypes("number").astype(np.float64)
     units = data[unit].to_numpy(dtype=object)
@@ -123,7 +135,6 @@ def _courses(data: pd.DataFrame, unit: str, session: str) -> tuple[dict[str, Arr
         for name in numbers
         if ((least[name] == most[name]) | means[name].isna()).all()
     }
-    labels = _labels_of_members(data, unit, session)
     changing = numbers.drop(columns=_brought_along(numbers, units, [data[c] for c in labels]))
     parts = [np.ones(len(data), dtype=bool)]
     for name in labels:

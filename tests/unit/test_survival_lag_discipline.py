@@ -215,7 +215,10 @@ def test_the_mean_of_one_member_is_a_mean_over_the_course() -> None:
     mothers = rows[rows["role"] == "m"].groupby("family")["alliance"].agg(["mean", "first"])
     known = rows.assign(mothers=rows["family"].map(mothers["mean"]).round(2))
     known["mothers_first"] = rows["family"].map(mothers["first"])
-    assert whole_course_means(known, unit="family", session="session") == ["mothers"]
+    own = rows.groupby("person")["alliance"].transform("mean")
+    known["own"] = ((own - 5.0) / 2.0).round(2)
+    known["own_first"] = rows.groupby("person")["alliance"].transform("first")
+    assert whole_course_means(known, unit="family", session="session") == ["mothers", "own"]
 
 
 def test_what_is_known_of_single_sessions_is_no_mean_over_a_course() -> None:
