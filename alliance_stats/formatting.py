@@ -19,6 +19,7 @@ __all__ = [
     "format_count",
     "format_df",
     "format_interval",
+    "format_level",
     "format_number",
     "format_p",
     "format_percent",
@@ -145,6 +146,12 @@ def format_percent(proportion: float, digits: int = 0) -> str:
     if math.isnan(proportion):
         return MISSING
     return f"{format_number(100.0 * proportion, digits)}%"
+
+
+def format_level(conf_level: float) -> str:
+    """Return a confidence level with the decimals it has: ``"95%"``, ``"97.5%"``, ``"99.9%"``."""
+    exact = Decimal(repr(float(conf_level))) * 100
+    return f"{exact.normalize():f}%"
 
 
 def plural(count: int, noun: str, plural_noun: str | None = None) -> str:

@@ -7,7 +7,7 @@ from typing import Literal
 
 import pandas as pd
 
-from alliance_stats.formatting import decimals_needed, format_interval, format_percent
+from alliance_stats.formatting import decimals_needed, format_interval, format_level
 
 __all__ = ["DF_WORDS", "DfMethod", "Wording", "decimals"]
 
@@ -34,7 +34,7 @@ class Wording:
     @property
     def level(self) -> str:
         """The confidence level: ``"95%"``."""
-        return format_percent(self.conf_level)
+        return format_level(self.conf_level)
 
     def interval(self, row: pd.Series, digits: int = 2) -> str:
         """Return ``"95% CI [0.12, 0.30]"``."""

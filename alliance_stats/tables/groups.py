@@ -11,6 +11,7 @@ from alliance_stats.formatting import (
     decimals_of_spread,
     format_count,
     format_interval,
+    format_level,
     format_number,
     format_p,
     format_percent,
@@ -49,7 +50,7 @@ def group_table(
     names = dict(words or {})
     labels = [names.get(label, label) for label in comparison.labels]
     tidy = comparison.tidy(conf_level=conf_level)
-    level = format_percent(conf_level)
+    level = format_level(conf_level)
     rows = []
     for _, row in tidy.iterrows():
         cells = {"Outcome": str(names.get(row["outcome"], row["outcome"]))}

@@ -11,9 +11,9 @@ from alliance_stats.formatting import (
     format_count,
     format_df,
     format_interval,
+    format_level,
     format_number,
     format_p,
-    format_percent,
 )
 from alliance_stats.ledger import RowLedger
 
@@ -124,7 +124,7 @@ def alone(
         "Term": [line.name for line in lines],
         _upper(model.measure): [line.estimate for line in lines],
         "SE": [line.std_error for line in lines],
-        f"{format_percent(conf_level)} CI": [line.interval for line in lines],
+        f"{format_level(conf_level)} CI": [line.interval for line in lines],
         "df": [line.df for line in lines],
         model.statistic: [line.statistic for line in lines],
         "p": [line.p for line in lines],
@@ -139,7 +139,7 @@ def side_by_side(
     """Set models in two columns each: estimate with interval, and p."""
     order = _in_order(models, sections)
     keys = list(dict.fromkeys((line.section, line.name) for line in order))
-    level = format_percent(conf_level)
+    level = format_level(conf_level)
     columns: dict[str, list[str]] = {"Term": [name for _, name in keys]}
     for model in models:
         found = {(line.section, line.name): line for line in model.lines}

@@ -109,3 +109,11 @@ def test_a_zero_of_floating_point_asks_for_no_decimals() -> None:
     assert f.decimals_needed((1.0 + 1e-15, 0.5, 2.0), null=1.0) == 2
     assert f.decimals_needed((0.0004, -0.79, 0.79)) == 4
     assert f.decimals_needed((1e-9, -1e-8, 1e-8), std_error=5e-9) == 6
+
+
+@pytest.mark.parametrize(
+    ("level", "text"),
+    [(0.95, "95%"), (0.9, "90%"), (0.975, "97.5%"), (0.999, "99.9%"), (0.995, "99.5%")],
+)
+def test_a_level_is_never_rounded_to_another(level: float, text: str) -> None:
+    assert f.format_level(level) == text

@@ -9,6 +9,7 @@ import pytest
 from alliance_stats.errors import DataError
 from alliance_stats.formatting import format_df, format_interval, format_number, format_p
 from alliance_stats.multilevel import AR1, VarianceBy, glmm, lmm
+from alliance_stats.sentences import report
 from alliance_stats.tables import model_table
 
 
@@ -198,3 +199,10 @@ def test_the_note_says_what_was_assumed_of_the_residual(grouped):
     order = weighted.assign(time=np.arange(96) % 8)
     serial = lmm(formula, order, residual=AR1("time", within="group"))
     assert "AR1 residuals over time." in table(serial).note
+
+
+def test_the_heading_has_the_level_that_was_asked_for(grouped):
+    fit = lmm("y ~ x + (1 | group)", grouped)
+    assert "97.5% CI" in table(fit, conf_level=0.975).frame
+    assert "A: b [99.9% CI]" in table({"A": fit}, conf_level=0.999).frame
+    assert "97.5% CI [" in report(fit, conf_level=0.975)
