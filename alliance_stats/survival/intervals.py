@@ -4,6 +4,7 @@ A row says that someone was under observation on the half-open interval ``(entry
 whether an event closed it. Who enters at t is not at risk at t; who leaves at t still is.
 """
 
+import warnings
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -18,8 +19,9 @@ from alliance_stats.checks import (
     group_codes,
     require_columns,
 )
-from alliance_stats.errors import DataError
+from alliance_stats.errors import AllianceStatsWarning, DataError
 from alliance_stats.estimates import Array
+from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.interval_columns import (
     IntArray,
@@ -167,6 +169,8 @@ def read_intervals(
         raise DataError(f"No row has all of the columns it needs. {rows}")
 
     start, stop = read_times(data, time, entry)
+    if entry is None:
+        _warn_of_late_entry(data, time)
     if competing:
         codes, states = read_endings(data, event, censored)
     else:
@@ -214,6 +218,21 @@ def refuse_late_entry(data: pd.DataFrame, entry: Hashable | None, *, method: str
             "units seen from the start, and these could not have been seen to leave before. For "
             "the hazard of the ending use cox_ph with start= and stop=; for its curve, "
             "cumulative_incidence with entry=."
+        )
+
+
+def _warn_of_late_entry(data: pd.DataFrame, time: Hashable) -> None:
+    """Warn where `endings` knows that units were seen from later on, and nobody asked."""
+    if time != "time" or not {"first_session", "entry"} <= set(data.columns):
+        return
+    late = int((finite_or_missing(data, "entry") > 0.0).sum())
+    if late:
+        warnings.warn(
+            f"Column 'entry' is above 0 in {plural(late, 'row')}, which count as at risk from the "
+            "start although they could not have been seen to leave before: give entry='entry' "
+            "(Cox: start='entry', stop='time').",
+            AllianceStatsWarning,
+            stacklevel=4,
         )
 
 

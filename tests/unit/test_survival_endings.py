@@ -223,6 +223,21 @@ def test_units_first_seen_later_enter_later() -> None:
     assert_array_equal(whole["n_risk"], split["n_risk"])
 
 
+def test_late_entry_that_nobody_asked_for_is_said_again() -> None:
+    late = courses(("a", [1, 2], "dropout"), ("b", [5, 6], "dropout"), ("c", [1, 2, 3], "planned"))
+    with pytest.warns(AllianceStatsWarning, match="were first seen after session 1"):
+        units = endings(late).units
+    clock = {"time": "time", "event": "event"}
+    with pytest.warns(AllianceStatsWarning, match="above 0 in 1 row, .* give entry='entry'"):
+        ignored = kaplan_meier(units, **clock).tidy().set_index("time")
+    asked = kaplan_meier(units, **clock, entry="entry").tidy().set_index("time")
+    # after session 2 one left: of three, or of the two who could have been seen to
+    assert ignored.loc[2.0, "estimate"] == pytest.approx(2 / 3)
+    assert asked.loc[2.0, "estimate"] == pytest.approx(1 / 2)
+    own = units.rename(columns={"time": "until", "first_session": "began"})
+    kaplan_meier(own, time="until", event="event")  # a column of this name is no one's entry
+
+
 def test_no_word_of_late_entry_where_all_begin_together() -> None:
     found = endings(study())
     assert_array_equal(found.units["entry"], [0.0, 0.0, 0.0])
