@@ -173,7 +173,14 @@ def _coded(
             f"Column '{event}' is never {none!r}: rows in which no ending came must hold that "
             "value (or name another with none=)."
         )
-    found = sorted(values[values.notna() & (values != none)].unique().tolist())
+    found = values[values.notna() & (values != none)].unique().tolist()
+    kinds = {isinstance(value, str) for value in found}
+    if len(kinds) > 1:
+        raise DataError(
+            f"Column '{event}' holds both words and numbers ({', '.join(map(repr, found[:6]))}): "
+            "write each ending in one way."
+        )
+    found = sorted(found)
     if len(found) < 2:
         raise NotIdentifiedError(
             f"Column '{event}' holds {plural(len(found), 'ending')}: competing hazards need two or "

@@ -316,3 +316,11 @@ def test_a_covariate_that_others_determine_has_a_row_without_an_estimate(
     assert tidy["term"].tolist() == alone.tidy()["term"].tolist()
     assert_allclose(tidy["std_error"], alone.tidy()["std_error"])
     assert "odds ratio NaN" not in model.summary()
+
+
+def test_endings_as_words_and_numbers_are_refused(several: pd.DataFrame) -> None:
+    mixed = several.assign(
+        ending_code=several["ending_code"].astype(object).replace(2.0, "planned")
+    )
+    with pytest.raises(DataError, match="holds both words and numbers .*'planned'.*: write each"):
+        competing_hazards("1", mixed, **COLUMNS | {"event": "ending_code"})
