@@ -7,7 +7,7 @@ import numpy.typing as npt
 from scipy import optimize, special, stats
 
 from alliance_stats.checks import check_conf_level
-from alliance_stats.effect_sizes.record import EffectSize, finite_sample
+from alliance_stats.effect_sizes.record import DUST, EffectSize, finite_sample
 from alliance_stats.errors import DataError, NotIdentifiedError
 
 __all__ = [
@@ -155,7 +155,7 @@ def hedges_g_paired(x: npt.ArrayLike, y: npt.ArrayLike, *, conf_level: float = 0
             f"Paired samples must have one value a pair; got {first.size} and {second.size} values."
         )
     mean, sd, n = _moments(first - second, "the differences")
-    if sd == 0:
+    if sd <= DUST * float(max(np.abs(first).max(), np.abs(second).max())):
         raise NotIdentifiedError(
             "All paired differences are equal: their SD is 0 and g has no denominator."
         )
@@ -199,7 +199,7 @@ def _standardised(
 ) -> EffectSize:
     (mean_1, sd_1, n_1), (mean_2, sd_2, n_2) = first, second
     sd = pooled_sd(sd_1, sd_2, n_1, n_2)
-    if sd == 0:
+    if sd <= DUST * max(abs(mean_1), abs(mean_2)):
         raise NotIdentifiedError(
             "Neither group varies: the pooled SD is 0 and a standardised difference "
             "has no denominator."

@@ -27,7 +27,7 @@ def welch(outcome: Outcome, options: TestOptions) -> Finding:  # noqa: ARG001  r
     """Welch's t test (Welch 1947, doi:10.1093/biomet/34.1-2.28), unequal variances."""
     x, y = outcome.of(0), outcome.of(1)
     error, df = welch_df(x, y)
-    if error == 0:
+    if error <= outcome.dust:
         raise _constant_within(outcome)
     return _t_finding("welch", "Welch t test", float(x.mean() - y.mean()), error, df)
 
@@ -36,7 +36,7 @@ def student(outcome: Outcome, options: TestOptions) -> Finding:  # noqa: ARG001
     """Student's t test, equal variances assumed."""
     x, y = outcome.of(0), outcome.of(1)
     sd = pooled_sd(float(x.std(ddof=1)), float(y.std(ddof=1)), x.size, y.size)
-    if sd == 0:
+    if sd <= outcome.dust:
         raise _constant_within(outcome)
     error = sd * math.sqrt(1.0 / x.size + 1.0 / y.size)
     return _t_finding(
@@ -46,10 +46,10 @@ def student(outcome: Outcome, options: TestOptions) -> Finding:  # noqa: ARG001
 
 def paired_t(outcome: Outcome, options: TestOptions) -> Finding:  # noqa: ARG001
     """Student's t test of the differences within pairs."""
-    differences = outcome.of(0) - outcome.of(1)
+    differences = outcome.differences
     n = differences.size
     error = float(differences.std(ddof=1)) / math.sqrt(n)
-    if error == 0:
+    if error <= outcome.dust:
         raise NotIdentifiedError(
             f"Outcome '{outcome.name}': all {n} paired differences equal {differences[0]:g}, so "
             "they have no standard error. test='sign' or test='permutation' needs none."

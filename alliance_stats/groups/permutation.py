@@ -86,7 +86,7 @@ def _of_clusters(outcome: Outcome, options: TestOptions) -> Finding:
 
 
 def _of_signs(outcome: Outcome, options: TestOptions) -> Finding:
-    differences = outcome.of(0) - outcome.of(1)
+    differences = outcome.differences
     moved = differences[differences != 0]
 
     def distances(flipped: npt.NDArray[np.bool_]) -> Array:

@@ -75,7 +75,7 @@ def wilcoxon(outcome: Outcome, options: TestOptions) -> Finding:  # noqa: ARG001
     Exact given ties up to ``EXACT_RANKS`` differing pairs, else the normal approximation with tie
     and continuity correction (Wilcoxon 1945, doi:10.2307/3001968).
     """
-    differences = outcome.of(0) - outcome.of(1)
+    differences = outcome.differences
     moved = differences[differences != 0]
     ranks = stats.rankdata(np.abs(moved)) if moved.size else np.zeros(0)
     v = float(ranks[moved > 0].sum())
@@ -91,7 +91,7 @@ def wilcoxon(outcome: Outcome, options: TestOptions) -> Finding:  # noqa: ARG001
 
 def sign_test(outcome: Outcome, options: TestOptions) -> Finding:  # noqa: ARG001
     """Sign test: exact binomial test of the pairs that differ."""
-    differences = outcome.of(0) - outcome.of(1)
+    differences = outcome.differences
     above, below = int((differences > 0).sum()), int((differences < 0).sum())
     p_value = float(stats.binomtest(above, above + below).pvalue) if above + below else 1.0
     smallest = min(1.0, 2.0 * 0.5 ** (above + below))

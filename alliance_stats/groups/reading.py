@@ -14,9 +14,10 @@ from alliance_stats.checks import (
     group_codes,
     require_columns,
 )
+from alliance_stats.effect_sizes.record import DUST
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
-from alliance_stats.groups.samples import CLUSTERS, Codes, Kind, Outcome, Samples
+from alliance_stats.groups.samples import CLUSTERS, Codes, Kind, Outcome, Samples, tied
 from alliance_stats.ledger import RowLedger
 
 __all__ = ["check_varies", "grouped", "read_outcome", "read_samples"]
@@ -119,6 +120,7 @@ def _read_values(data: pd.DataFrame, name: str) -> tuple[Array, Kind, tuple[str,
         )
     values = finite_or_missing(data, name)
     observed = values[~np.isnan(values)]
+    values = tied(values, dust=DUST * float(np.abs(observed).max(initial=0.0)))
     binary = bool(np.isin(observed, (0.0, 1.0)).all())
     return values, "binary" if binary else "continuous", ()
 

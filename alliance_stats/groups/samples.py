@@ -7,10 +7,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from alliance_stats.effect_sizes.record import DUST
 from alliance_stats.estimates import Array
 from alliance_stats.ledger import RowLedger
 
-__all__ = ["CLUSTERS", "Codes", "Design", "Kind", "Outcome", "Samples"]
+__all__ = ["CLUSTERS", "Codes", "Design", "Kind", "Outcome", "Samples", "tied"]
 
 CLUSTERS = "cluster"  # the ledger's name of the level that members are nested in
 
@@ -56,6 +57,23 @@ class Samples:
         if self.cluster is not None:
             return "clustered"
         return "covariate" if self.baseline is not None else "independent"
+
+
+def tied(values: Array, *, dust: float) -> Array:
+    """Return `values`, neighbours no further apart than `dust` made one.
+
+    0.1 + 0.2 and 0.3, or 4.1 - 4.0 and 1.1 - 1.0, are one value: they have to tie where ranks are
+    given, and do not vary where nothing else does.
+    """
+    known = ~np.isnan(values)
+    distinct = np.unique(values[known])
+    apart = np.diff(distinct) > dust
+    if apart.all():
+        return values
+    kept = distinct[np.append(True, apart)]
+    merged = values.copy()
+    merged[known] = kept[np.searchsorted(kept, values[known], side="right") - 1]
+    return merged
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,6 +140,18 @@ class Outcome:
             cluster=None if self.cluster is None else self.cluster[kept],
             inner=tuple(codes[kept] for codes in self.inner),
         )
+
+    @property
+    def dust(self) -> float:
+        """What floating-point arithmetic alone can make of values of this size."""
+        return DUST * float(np.abs(self.values).max())
+
+    @property
+    def differences(self) -> Array:
+        """First group less second within pairs; equal ones are equal to the last digit."""
+        apart: Array = self.of(0) - self.of(1)
+        sizes = tied(np.append(np.abs(apart), 0.0), dust=self.dust)
+        return np.copysign(sizes[:-1], apart)
 
     @property
     def clusters_cross(self) -> bool:

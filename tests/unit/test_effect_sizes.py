@@ -257,3 +257,14 @@ def test_cluster_corrected_g_is_hedges_2007_with_equal_clusters():
 def test_what_cannot_be_computed_is_refused(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+DUSTY = ([4.1, 1.1, 2.3], [4.0, 1.0, 2.2])  # every difference 0.1, but not in binary
+
+
+@pytest.mark.parametrize(
+    "effect", [lambda: hedges_g([0.7] * 3, [0.1 + 0.2, 0.3, 0.3]), lambda: hedges_g_paired(*DUSTY)]
+)
+def test_floating_point_dust_is_no_standard_deviation(effect):
+    with pytest.raises(NotIdentifiedError, match="SD is 0"):
+        effect()

@@ -366,3 +366,61 @@ def test_an_outcome_of_clusters_and_not_of_members_is_refused(members):
     whole = members.assign(score=members["family"].str[1:].astype(int) ** 2.0)
     with pytest.raises(NotIdentifiedError, match="'score' is the same for all members of every"):
         first(whole, cluster="family")
+
+
+def pairs_in_tenths() -> pd.DataFrame:
+    """Whole numbers and the same as tenths, whose differences are not equal in binary."""
+    rng = np.random.default_rng(7)
+    before = rng.integers(10, 70, 14)
+    points = np.concatenate([before, before + rng.integers(-2, 4, 14)])
+    return pd.DataFrame(
+        {
+            "time": np.repeat(["after", "before"], 14),
+            "person": np.tile(np.arange(14), 2),
+            "points": points,
+            "tenths": points / 10 + 0.1,
+        }
+    )
+
+
+@pytest.mark.parametrize("test", ["wilcoxon", "sign", "permutation"])
+def test_equal_differences_of_decimals_tie(test: str):
+    data = pairs_in_tenths()
+    options = {"group": "time", "paired": "person", "test": test, "seed": 1}
+    whole, tenths = (
+        compare_groups(data, outcomes=[name], **options).tidy().iloc[0]
+        for name in ("points", "tenths")
+    )
+    assert tenths["p_value"] == whole["p_value"]
+    assert tenths["note"] == whole["note"]
+
+
+def test_equal_decimals_tie_however_they_were_computed():
+    scores = [0.1 + 0.2, 0.3, 0.5, 0.2, 0.3, 0.6, 0.7, 0.1 + 0.7 - 0.1]
+    data = pd.DataFrame({"group": list("aaaabbbb"), "score": scores})
+    data["exact"] = [3, 3, 5, 2, 3, 6, 7, 7]
+    found, exact = (
+        compare_groups(data, outcomes=[name], group="group", test="mann_whitney").tidy().iloc[0]
+        for name in ("score", "exact")
+    )
+    assert found["p_value"] == exact["p_value"]
+    assert found["estimate"] == exact["estimate"]
+
+
+@pytest.mark.parametrize("test", ["welch", "student"])
+def test_floating_point_dust_is_no_variance(test: str):
+    data = pd.DataFrame({"group": list("aaabbb"), "score": [0.1 + 0.2, 0.3, 0.3, 0.7, 0.7, 0.7]})
+    with pytest.raises(NotIdentifiedError, match="'score'"):
+        compare_groups(data, outcomes=["score"], group="group", test=test)
+
+
+def test_small_differences_about_a_large_number_are_kept():
+    data = pd.DataFrame(
+        {"group": list("aaabbb"), "score": 1e9 + np.array([1, 2, 3, 2, 3, 4]) / 1e4}
+    )
+    small = data.assign(score=[1, 2, 3, 2, 3, 4])
+    found, exact = (
+        compare_groups(table, outcomes=["score"], group="group", test="welch").tidy().iloc[0]
+        for table in (data, small)
+    )
+    assert found["p_value"] == pytest.approx(exact["p_value"], rel=1e-2)  # 1e9 has 1e-7 to a digit

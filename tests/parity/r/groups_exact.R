@@ -13,13 +13,14 @@ big_test <- wilcox.test(big$x, big$y, exact = FALSE, correct = TRUE)
 three <- list(a = c(1, 3, 4, 4, 7), b = c(2, 5, 6, 9, 9), c = c(8, 9, 10, 11))
 kw <- kruskal.test(three)
 
-pairs_no <- list(x = c(5.1, 4.2, 6.6, 3.9, 7.1, 6.2, 5.0), y = c(4.0, 4.9, 5.1, 3.2, 5.1, 6.7, 2.1))
+pairs_no <- list(x = c(5.1, 4.2, 6.6, 3.8, 7.1, 6.2, 5.0), y = c(4.0, 4.9, 5.1, 3.2, 5.1, 6.7, 2.1))
 pairs_ties <- list(x = c(5, 4, 6, 3, 7, 6, 5, 4), y = c(4, 4, 4, 4, 5, 6, 2, 3))
 w_no <- wilcox.test(pairs_no$x, pairs_no$y, paired = TRUE, exact = TRUE)
 w_ties <- wilcoxsign_test(x ~ y, as.data.frame(pairs_ties), distribution = "exact", zero.method = "Wilcoxon")
 set.seed(2)
 pairs_big <- list(x = round(rnorm(80, 0.3), 2), y = round(rnorm(80), 2))
-w_big <- wilcox.test(pairs_big$x, pairs_big$y, paired = TRUE, exact = FALSE, correct = TRUE)
+# differences of decimals that are equal must tie: digits.rank (R by default takes 4.1 - 4 for less than 1.1 - 1)
+w_big <- wilcox.test(pairs_big$x, pairs_big$y, paired = TRUE, exact = FALSE, correct = TRUE, digits.rank = 9)
 d_ties <- pairs_ties$x - pairs_ties$y
 
 # permutation -------------------------------------------------------------------------------------
