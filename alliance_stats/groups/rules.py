@@ -17,6 +17,7 @@ from alliance_stats.checks import (
     finite_or_missing,
     require_columns,
 )
+from alliance_stats.effect_sizes.record import DUST
 from alliance_stats.errors import DataError
 
 __all__ = ["SuccessRule", "cut_point", "judged", "reliable_change", "retained"]
@@ -82,7 +83,8 @@ def cut_point(column: str, at: float, *, better: str, inclusive: bool = True) ->
 
     def decide(data: pd.DataFrame) -> pd.Series:
         values = finite_or_missing(data, column)
-        return _verdicts(compare(values, at), ~np.isnan(values), data.index)
+        at_cut = np.abs(values - at) <= DUST * abs(at)  # 0.7 + 0.1 is 0.8
+        return _verdicts(compare(np.where(at_cut, at, values), at), ~np.isnan(values), data.index)
 
     return SuccessRule(f"{column} {sign} {at:g}", (column,), decide)
 

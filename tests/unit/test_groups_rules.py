@@ -207,3 +207,12 @@ def test_the_callers_frame_is_not_changed(families):
     )
     many.compare(outcomes="later")
     pd.testing.assert_frame_equal(families, before)
+
+
+@pytest.mark.parametrize(
+    ("better", "inclusive", "passes"), [("higher", True, True), ("lower", False, False)]
+)
+def test_a_mean_that_is_the_cut_but_for_its_last_digit_is_the_cut(better, inclusive, passes):
+    data = pd.DataFrame({"score": [0.7 + 0.1, 0.8, 0.8 + 1e-9 * (1 if passes else -1)]})
+    rule = cut_point("score", 0.8, better=better, inclusive=inclusive)
+    assert rule(data).tolist() == [passes, passes, True]
