@@ -149,9 +149,9 @@ def format_percent(proportion: float, digits: int = 0) -> str:
 
 
 def format_level(conf_level: float) -> str:
-    """Return a confidence level with the decimals it has: ``"95%"``, ``"97.5%"``, ``"99.9%"``."""
-    exact = Decimal(repr(float(conf_level))) * 100
-    return f"{exact.normalize():f}%"
+    """Return a level with up to three decimals: ``"95%"``, ``"97.5%"``, ``"98.333%"``."""
+    percent = Decimal(repr(round(100 * float(conf_level), 3)))
+    return f"{percent.normalize():f}%"
 
 
 def plural(count: int, noun: str, plural_noun: str | None = None) -> str:

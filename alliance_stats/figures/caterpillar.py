@@ -14,8 +14,8 @@ from alliance_stats.figures.text import lines_height, text_width, wrap
 from alliance_stats.formatting import (
     format_count,
     format_interval,
+    format_level,
     format_number,
-    format_percent,
     plural,
 )
 from alliance_stats.multilevel import LinearMixedModel
@@ -98,7 +98,7 @@ def caterpillar_figure(
         left = 16.0 + max(text_width(line) for words in lines for line in words)
         row = lines_height(max(map(len, lines))) + 4.0
     height, wide = max(row * (len(effects) + 0.6), 40.0), 72 * COLUMN_AND_HALF - left - 14.0
-    x_label = f"{effect_label}, {format_percent(conf_level)} interval"
+    x_label = f"{effect_label}, {format_level(conf_level)} interval"
     whole = 8.0 + height + room_below(x_label, wide)
     figure = new_figure(COLUMN_AND_HALF, whole / 72, placed_by_hand=True)
     ax = add_axes(figure, left, 8.0, wide, height)
@@ -112,7 +112,7 @@ def caterpillar_figure(
     return ReportFigure(
         figure,
         label=label,
-        caption=f"{effect_label} of {units}, in order, with {format_percent(conf_level)} "
+        caption=f"{effect_label} of {units}, in order, with {format_level(conf_level)} "
         f"intervals. {found}",
         alt=f"Caterpillar plot of {units} around a line at 0. {found}",
         note=_note(model, conf_level),
@@ -174,7 +174,7 @@ def _note(model: LinearMixedModel, conf_level: float) -> str:
     )
     return (
         f"Predicted random effects (conditional modes) of {model.formula}, shrunk towards 0, "
-        f"{plural(model.nobs, 'row')}. {format_percent(conf_level)} intervals from conditional SDs "
+        f"{plural(model.nobs, 'row')}. {format_level(conf_level)} intervals from conditional SDs "
         "that take the variances and coefficients as known. Neighbours whose intervals overlap "
         f"are not told apart, and an order among many is uncertain.{boundary}"
     )

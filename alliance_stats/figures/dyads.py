@@ -13,7 +13,7 @@ from alliance_stats.figures.intervals import write_rows
 from alliance_stats.figures.report import ReportFigure
 from alliance_stats.figures.style import FULL_WIDTH, INK, font, look, new_figure, styled
 from alliance_stats.figures.text import lines_height, text_width
-from alliance_stats.formatting import format_bounded, format_percent, plural
+from alliance_stats.formatting import format_bounded, format_level, format_percent, plural
 from alliance_stats.multilevel.bootstrap import Bootstrap
 
 __all__ = ["actor_partner_figure", "draw_variance_bars", "one_with_many_figure"]
@@ -141,7 +141,7 @@ def one_with_many_figure(
         for row in shares.itertuples()
     )
     how = (
-        f"Whiskers: {format_percent(conf_level)} percentile interval of the therapists’ share from "
+        f"Whiskers: {format_level(conf_level)} percentile interval of the therapists’ share from "
         f"{len(intervals.draws)} parametric bootstrap draws."
         if intervals is not None
         else "No intervals were drawn."

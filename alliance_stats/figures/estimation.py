@@ -24,8 +24,8 @@ from alliance_stats.figures.text import in_sentence, wrap
 from alliance_stats.formatting import (
     format_count,
     format_interval,
+    format_level,
     format_number,
-    format_percent,
     plural,
 )
 from alliance_stats.groups.comparison import GroupComparison, OutcomeComparison
@@ -166,7 +166,7 @@ def estimation_figure(
         figure,
         label=label,
         caption=f"{words} by {comparison.group}: every value, and the {estimand} with its "
-        f"{format_percent(conf_level)} confidence interval. {found}",
+        f"{format_level(conf_level)} confidence interval. {found}",
         alt=f"Strips of points of {words} for {plural(len(values.labels), 'group')}; beside them "
         f"the {estimand}. {found}",
         note=_note(record, differences, conf_level),
@@ -274,14 +274,14 @@ def _difference_phrases(differences: pd.DataFrame, conf_level: float) -> Sequenc
             phrases.append(f"{words} (no interval)")
         else:
             interval = format_interval(row["conf_low"], row["conf_high"])
-            phrases.append(f"{words}, {format_percent(conf_level)} CI {interval}")
+            phrases.append(f"{words}, {format_level(conf_level)} CI {interval}")
     return phrases
 
 
 def _note(record: OutcomeComparison, differences: pd.DataFrame, conf_level: float) -> str:
     first = differences.iloc[0]
     interval = f" ({first['interval_method']} interval)" if first["interval_method"] else ""
-    parts = [f"{format_percent(conf_level)} CI by {first['method']}{interval}."]
+    parts = [f"{format_level(conf_level)} CI by {first['method']}{interval}."]
     if record.outcome.kind == "continuous":
         parts.insert(0, "Beside the points: mean and one SD to either side.")
     missing = sum(record.outcome.n_missing)

@@ -17,6 +17,7 @@ from alliance_stats.figures.style import FULL_WIDTH, RULE, look, new_figure, pla
 from alliance_stats.figures.text import text_width, wrap
 from alliance_stats.formatting import (
     format_bounded,
+    format_level,
     format_number,
     format_percent,
     plural,
@@ -74,7 +75,7 @@ def comparison_figure(
     _check_places(frame, scale)
     frame.insert(0, "term", [_name(row) for _, row in frame.iterrows()])
     words = [_comparison_words(row, on, digits) for _, row in frame.iterrows()]
-    level, own = format_percent(comparison.conf_level), frame.iloc[0]
+    level, own = format_level(comparison.conf_level), frame.iloc[0]
     figure = forest_page(frame, words, heading="Estimate [CI]", scale=scale, x_label=_SCALES[on])
     _mark_own(figure.axes[0])
     others = frame[frame["origin"] != OWN]

@@ -18,7 +18,7 @@ from alliance_stats.figures.intervals import draw_intervals, row_heights, write_
 from alliance_stats.figures.report import ReportFigure
 from alliance_stats.figures.style import FULL_WIDTH, INK, new_figure, styled
 from alliance_stats.figures.text import text_width, wrap
-from alliance_stats.formatting import decimals_needed, format_number, format_percent, plural
+from alliance_stats.formatting import decimals_needed, format_level, format_number, plural
 
 __all__ = ["draw_forest", "forest_figure"]
 
@@ -161,7 +161,7 @@ def forest_figure(
     height = float(row_heights(names, _NAME_WIDTH).sum())
     axis = "log scale" if scale == "ratio" else "0: none"
     drawn = bool(estimates["conf_low"].notna().any())
-    level = f"{format_percent(conf_level)} CI" if drawn else "no intervals"
+    level = f"{format_level(conf_level)} CI" if drawn else "no intervals"
     x_label = f"{estimate_label} ({level + '; ' if drawn else ''}{axis})"
     wide = 72 * FULL_WIDTH - left - right
     whole = 8.0 + height + room_below(x_label, wide)

@@ -16,7 +16,7 @@ from alliance_stats.errors import DataError
 from alliance_stats.figures.axes import dress
 from alliance_stats.figures.report import ReportFigure
 from alliance_stats.figures.style import COLUMN_AND_HALF, RULE, look, new_figure, settle, styled
-from alliance_stats.formatting import format_count, format_number, format_percent, plural
+from alliance_stats.formatting import format_count, format_level, format_number, plural
 
 __all__ = ["draw_funnel", "funnel_figure"]
 
@@ -97,7 +97,7 @@ def funnel_figure(
     settle(figure)
     half = stats.norm.isf((1.0 - conf_level) / 2.0) * studies["std_error"].to_numpy()
     outside = int((np.abs(studies["estimate"].to_numpy() - pooled) > half).sum())
-    level = format_percent(conf_level)
+    level = format_level(conf_level)
     found = (
         f"Pooled effect {format_number(pooled)}; {format_count(outside)} of "
         f"{plural(len(studies), 'study', 'studies')} outside the {level} limits."

@@ -23,8 +23,8 @@ from alliance_stats.figures.text import wrap
 from alliance_stats.formatting import (
     format_count,
     format_interval,
+    format_level,
     format_number,
-    format_percent,
     plural,
 )
 from alliance_stats.groups import TrajectoryComparison
@@ -122,7 +122,7 @@ def group_trajectory_figure(
         f"{name}: {plural(n, 'person')}"
         for name, n in zip(comparison.labels, sizes.values(), strict=True)
     )
-    level = format_percent(conf_level)
+    level = format_level(conf_level)
     return ReportFigure(
         figure,
         label=label,

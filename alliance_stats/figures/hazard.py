@@ -19,7 +19,7 @@ from alliance_stats.formatting import (
     format_bounded,
     format_count,
     format_interval,
-    format_percent,
+    format_level,
     plural,
 )
 from alliance_stats.survival import DiscreteHazard
@@ -126,7 +126,7 @@ def hazard_figure(
         figure,
         label=label,
         caption=f"Hazard of {event_label}{whose} by session, with the pointwise "
-        f"{format_percent(conf_level)} confidence band: {found}.",
+        f"{format_level(conf_level)} confidence band: {found}.",
         alt=f"A line with its band over {plural(len(curve), 'session')}, and a circle for the "
         f"share observed at each: {found}.",
         note=f"Discrete-time hazard model ({model.link} link, {model.baseline} baseline), the mean "

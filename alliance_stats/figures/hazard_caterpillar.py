@@ -16,8 +16,8 @@ from alliance_stats.figures.text import text_width
 from alliance_stats.formatting import (
     format_count,
     format_interval,
+    format_level,
     format_number,
-    format_percent,
     plural,
 )
 from alliance_stats.multilevel import GeneralizedLinearMixedModel
@@ -110,7 +110,7 @@ def hazard_caterpillar_figure(
     what = _RATIO[model.link]
     x_label = (
         f"{what} of {event_label} against the average {_singular(group)} "
-        f"({format_percent(conf_level)} interval; log scale)"
+        f"({format_level(conf_level)} interval; log scale)"
     )
     wide = 72 * FULL_WIDTH - left - right
     whole = 8.0 + height + room_below(x_label, wide)
@@ -125,7 +125,7 @@ def hazard_caterpillar_figure(
         figure,
         label=label,
         caption=f"{what} of {event_label} of {many} against the average one, in order, with "
-        f"{format_percent(conf_level)} intervals"
+        f"{format_level(conf_level)} intervals"
         + (f"; in brackets, how many of its {units_label} left" if named else "")
         + _not_counted(model)
         + ". "
@@ -209,7 +209,7 @@ def _note(model: DiscreteHazard, conf_level: float) -> str:
         f"Predicted random effects (conditional modes) of a discrete-time hazard model "
         f"({model.link} link, {integral}), {plural(model.n_event, 'event')} in "
         f"{plural(model.rows.n_used, 'row')}; covariates: {model.formula}. Shrunk towards 1, the "
-        f"more so the fewer were seen. {format_percent(conf_level)} intervals from conditional SDs "
+        f"more so the fewer were seen. {format_level(conf_level)} intervals from conditional SDs "
         "that take the variance and coefficients as known. Neighbours whose intervals overlap are "
         "not told apart, and an order among many is uncertain."
     )

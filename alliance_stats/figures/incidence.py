@@ -12,8 +12,8 @@ from alliance_stats.figures.text import lines_height, spread, wrap
 from alliance_stats.formatting import (
     format_count,
     format_interval,
+    format_level,
     format_number,
-    format_percent,
     plural,
 )
 from alliance_stats.survival import CumulativeIncidence
@@ -116,7 +116,7 @@ def cumulative_incidence_figure(
         figure,
         label=label,
         caption=f"Cumulative incidence of competing endings by {time_label.lower()}, with "
-        f"pointwise {format_percent(conf_level)} confidence bands. {found}.",
+        f"pointwise {format_level(conf_level)} confidence bands. {found}.",
         alt=f"{plural(len(groups), 'panel')} of step curves that rise from 0, one an ending. "
         f"{found}.",
         note=_note(result, conf_level),
@@ -196,6 +196,6 @@ def _note(result: CumulativeIncidence, conf_level: float) -> str:
     left_out = f" {plural(aside, 'row')} set aside." if aside else ""
     return (
         f"Aalen-Johansen estimate: the endings of a group and 'not ended' add up to 1. Pointwise "
-        f"{format_percent(conf_level)} CI, log-log transformed, infinitesimal jackknife standard "
+        f"{format_level(conf_level)} CI, log-log transformed, infinitesimal jackknife standard "
         f"errors over {over}.{left_out}"
     )

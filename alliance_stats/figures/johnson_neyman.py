@@ -30,6 +30,7 @@ from alliance_stats.formatting import (
     decimals_needed,
     format_count,
     format_interval,
+    format_level,
     format_number,
     format_percent,
     plural,
@@ -147,7 +148,7 @@ def johnson_neyman_figure(
         figure,
         label=label,
         caption=f"{effect_label} along {in_sentence(moderator_label)}, with its "
-        f"{format_percent(conf_level)} confidence band: {found}.",
+        f"{format_level(conf_level)} confidence band: {found}.",
         alt=f"A line with its band against {in_sentence(moderator_label)}, from "
         f"{_at(band.iloc[0])} to {_at(band.iloc[-1])}: {found}.",
         note=_note(result, units, conf_level),

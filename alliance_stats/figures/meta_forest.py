@@ -14,6 +14,7 @@ from alliance_stats.figures.style import styled
 from alliance_stats.formatting import (
     format_df,
     format_interval,
+    format_level,
     format_number,
     format_percent,
     p_phrase,
@@ -88,7 +89,7 @@ def meta_forest_figure(
     frame = _meta_rows(meta, names, on, conf_level)
     scale: Scale = "ratio" if on == "ratio" else "difference"
     words = [_meta_words(row, on) for _, row in frame.iterrows()]
-    level, what = format_percent(conf_level), effect_label or effect_in_words(meta, on)
+    level, what = format_level(conf_level), effect_label or effect_in_words(meta, on)
     figure = forest_page(frame, words, heading=f"Estimate [{level} CI]", scale=scale, x_label=what)
     single = frame[frame["kind"] == "study"]
     found = "; ".join(
@@ -218,7 +219,7 @@ def _meta_note(meta: MetaAnalysis, conf_level: float) -> str:
     parts.append("Diamond: pooled estimate, as wide as its interval.")
     if meta.method != "fixed":
         parts.append(
-            f"Bar without a centre: {format_percent(conf_level)} prediction interval, for the true "
+            f"Bar without a centre: {format_level(conf_level)} prediction interval, for the true "
             "effect of a new study (Higgins et al., 2009)."
         )
     return " ".join(parts)

@@ -18,13 +18,7 @@ from alliance_stats.figures.meta_forest import (
 )
 from alliance_stats.figures.report import ReportFigure
 from alliance_stats.figures.style import COLUMN_AND_HALF, new_figure, settle, styled
-from alliance_stats.formatting import (
-    format_count,
-    format_number,
-    format_percent,
-    plural,
-    t_phrase,
-)
+from alliance_stats.formatting import format_count, format_level, format_number, plural, t_phrase
 
 __all__ = ["meta_funnel_figure"]
 
@@ -80,7 +74,7 @@ def meta_funnel_figure(
     beyond = (data["estimate"] < data["limit_low"]) | (data["estimate"] > data["limit_high"])
     found = (
         f"Pooled estimate {format_number(pooled)}; {format_count(int(beyond.sum()))} of "
-        f"{plural(len(data), 'estimate')} outside the {format_percent(conf_level)} limits."
+        f"{plural(len(data), 'estimate')} outside the {format_level(conf_level)} limits."
     )
     return ReportFigure(
         figure,

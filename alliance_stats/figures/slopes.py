@@ -20,8 +20,8 @@ from alliance_stats.figures.text import lines_height, spread, wrap
 from alliance_stats.formatting import (
     decimals_needed,
     format_interval,
+    format_level,
     format_number,
-    format_percent,
     plural,
 )
 
@@ -118,7 +118,7 @@ def slopes_figure(
         figure,
         label=label,
         caption=f"{outcome_label[:1].upper()}{outcome_label[1:]} per unit of {predictor_label}, "
-        f"with {format_percent(conf_level)} confidence bands. {found}.",
+        f"with {format_level(conf_level)} confidence bands. {found}.",
         alt=f"{plural(len(slopes), 'line')} through the origin. {found}.",
         note=f"{method.rstrip('.')}. Each line reaches as far as its part of the predictor does.",
         data=slopes.reset_index(drop=True),

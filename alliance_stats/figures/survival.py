@@ -32,8 +32,8 @@ from alliance_stats.figures.text import lines_height, spread, wrap
 from alliance_stats.formatting import (
     format_count,
     format_interval,
+    format_level,
     format_number,
-    format_percent,
     plural,
 )
 from alliance_stats.survival.kaplan_meier import KaplanMeier
@@ -262,7 +262,7 @@ def _caption(
 ) -> str:
     return (
         f"Kaplan-Meier probability of not having {event_label}, by {time_label.lower()}, with "
-        f"pointwise {format_percent(conf_level)} confidence bands; ticks are censored units. "
+        f"pointwise {format_level(conf_level)} confidence bands; ticks are censored units. "
         "Median time and probability at the last observed time: "
         f"{_each(medians, curves, event_label)}."
     )
@@ -285,7 +285,7 @@ def _note(result: KaplanMeier, event_label: str, conf_level: float) -> str:
     aside = result.rows.n_set_aside
     left_out = f" {plural(aside, 'row')} set aside." if aside else ""
     return (
-        f"Pointwise {format_percent(conf_level)} CI, log-log transformed, {errors}; CI of the "
+        f"Pointwise {format_level(conf_level)} CI, log-log transformed, {errors}; CI of the "
         "median after Brookmeyer and Crowley (– where not reached). Table: at risk just before "
         f"that time, and in brackets all censored and all who had {event_label} before it. Other "
         "endings that are censored here (such as planned ones) are treated as if those units could "

@@ -12,7 +12,7 @@ from alliance_stats.figures.intervals import write_rows
 from alliance_stats.figures.report import ReportFigure
 from alliance_stats.figures.style import FULL_WIDTH, SMALL, font, look, new_figure, styled
 from alliance_stats.figures.text import lines_height, text_width, wrap
-from alliance_stats.formatting import format_count, format_percent, plural
+from alliance_stats.formatting import format_count, format_level, format_percent, plural
 
 __all__ = ["draw_themes", "theme_figure"]
 
@@ -118,13 +118,13 @@ def theme_figure(
     figure = new_figure(FULL_WIDTH, (height + 50.0) / 72, placed_by_hand=True)
     ax = add_axes(figure, left, 8.0, 72 * FULL_WIDTH - left - right, height)
     draw_themes(ax, prevalence)
-    dress(ax, x_label=f"Share of {unit} who voiced the theme ({format_percent(conf_level)} CI)")
+    dress(ax, x_label=f"Share of {unit} who voiced the theme ({format_level(conf_level)} CI)")
     ax.spines["left"].set_visible(False)
     found = "; ".join(_theme_words(prevalence, theme) for theme in themes)
     return ReportFigure(
         figure,
         label=label,
-        caption=f"Themes by group, with {format_percent(conf_level)} CI. {found}.",
+        caption=f"Themes by group, with {format_level(conf_level)} CI. {found}.",
         alt=f"Dots of the share of {unit} for {plural(len(themes), 'theme')} in "
         f"{plural(len(groups), 'group')}. {found}.",
         note=f"Intervals: {method.rstrip('.')}. A theme that was not voiced may have been felt.",

@@ -26,8 +26,8 @@ from alliance_stats.figures.text import in_sentence, spread, text_width
 from alliance_stats.formatting import (
     format_count,
     format_interval,
+    format_level,
     format_number,
-    format_percent,
     plural,
 )
 from alliance_stats.survival import DropoutSensitivity
@@ -116,7 +116,7 @@ def tipping_point_figure(
     zero_in = row["conf_low"] <= 0.0 <= row["conf_high"]
     found = (
         f"Without a shift it is {format_number(row['estimate'], digits)}, "
-        f"{format_percent(conf_level)} CI {interval}, which "
+        f"{format_level(conf_level)} CI {interval}, which "
         f"{'holds' if zero_in else 'leaves out'} 0; " + _tips_in_words(tips)
     )
     m = result.estimates.shape[1]
@@ -124,7 +124,7 @@ def tipping_point_figure(
         figure,
         label=label,
         caption=f"{estimate_label} by {in_sentence(shift_label)}, with the "
-        f"{format_percent(conf_level)} confidence band. {found}.",
+        f"{format_level(conf_level)} confidence band. {found}.",
         alt=f"A line with its band over shifts from {format_number(table['delta'].iloc[0], 1)} to "
         f"{format_number(table['delta'].iloc[-1], 1)}, and a line at 0. {found}.",
         note=f"{plural(result.n_unseen, 'unseen outcome')} imputed {format_count(m)} times under "

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.figures.text import in_sentence
-from alliance_stats.formatting import format_interval, format_number, format_percent, plural
+from alliance_stats.formatting import format_interval, format_level, format_number, plural
 
 __all__ = ["FEWEST_FOR_BAND", "Panel", "Words"]
 
@@ -51,7 +51,7 @@ class Words:
         return (
             f"{self.score_label} by {self.clock}. Thin lines are persons "
             f"(n = {sum(panel.n_persons for panel in panels)}), thick lines means of those who "
-            f"were rated at that {self.clock}, bands their {format_percent(self.conf_level)} "
+            f"were rated at that {self.clock}, bands their {format_level(self.conf_level)} "
             f"confidence intervals. Mean {each}."
         )
 
@@ -72,7 +72,7 @@ class Words:
             robust = "t interval over persons, which takes persons as independent"
         missing = f" {plural(n_left_out, 'row')} without a score not drawn." if n_left_out else ""
         return (
-            f"{format_percent(self.conf_level)} CI of the mean: {robust}; bands where there are "
+            f"{format_level(self.conf_level)} CI of the mean: {robust}; bands where there are "
             f"{FEWEST_FOR_BAND} or more. A mean is over those still in "
             "treatment and rated, so that who left no longer counts in it: a rising mean can be "
             f"persons leaving as much as persons changing.{missing}"

@@ -11,7 +11,13 @@ from alliance_stats.figures.intervals import row_heights, write_rows
 from alliance_stats.figures.report import ReportFigure
 from alliance_stats.figures.style import COLUMN_AND_HALF, INK, look, new_figure, styled
 from alliance_stats.figures.text import text_width, wrap
-from alliance_stats.formatting import format_interval, format_number, format_percent, plural
+from alliance_stats.formatting import (
+    format_interval,
+    format_level,
+    format_number,
+    format_percent,
+    plural,
+)
 
 __all__ = ["draw_variance_partition", "variance_partition_figure"]
 
@@ -92,14 +98,14 @@ def variance_partition_figure(
     figure = new_figure(COLUMN_AND_HALF, (height + 50.0) / 72, placed_by_hand=True)
     ax = add_axes(figure, left, 8.0, 72 * COLUMN_AND_HALF - left - right, height)
     draw_variance_partition(ax, shares)
-    dress(ax, x_label=f"Share of variance ({format_percent(conf_level)} CI)")
+    dress(ax, x_label=f"Share of variance ({format_level(conf_level)} CI)")
     found = "; ".join(
         f"{name}: {words}" for name, words in zip(names, _numbers(shares), strict=True)
     )
     return ReportFigure(
         figure,
         label=label,
-        caption=f"Variance of {outcome_label} by level, with {format_percent(conf_level)} CI: "
+        caption=f"Variance of {outcome_label} by level, with {format_level(conf_level)} CI: "
         f"{found}.",
         alt=f"Bars of the share of variance at {plural(len(names), 'level')}. {found}.",
         note=f"{method.rstrip('.')}. Shares add up to 100%; – where there is no interval.",

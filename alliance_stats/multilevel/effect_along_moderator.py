@@ -9,7 +9,13 @@ import pandas as pd
 
 from alliance_stats.checks import check_conf_level
 from alliance_stats.estimates import Array, one_line
-from alliance_stats.formatting import format_count, format_interval, format_number, format_percent
+from alliance_stats.formatting import (
+    format_count,
+    format_interval,
+    format_level,
+    format_number,
+    format_percent,
+)
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.fitted_model import FittedModel, caveats, link_of
 from alliance_stats.multilevel.linear_functions import Inference, LinearEstimates
@@ -171,7 +177,7 @@ class JohnsonNeyman:
             *caveats(self.model),
             f"Effect of {self.effect_name} along {self.moderator}"
             + ("" if link == "identity" else f" ({link} scale)")
-            + f", {format_percent(conf_level)} intervals{controlled}; data from "
+            + f", {format_level(conf_level)} intervals{controlled}; data from "
             f"{format_number(self.support[0])} to {format_number(self.support[-1])}.",
         ]
         units = "the rows" if self.unit == "row" else f"the units of '{self.unit}'"

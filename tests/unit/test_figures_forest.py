@@ -50,6 +50,12 @@ def test_words_hold_every_number() -> None:
     pd.testing.assert_frame_equal(made.data, THREE)
 
 
+def test_a_level_is_not_rounded() -> None:
+    made = forest_figure(THREE, estimate_label="Hazard ratio", method="Cox", conf_level=0.975)
+    assert "97.5% CI" in made.caption
+    assert "98%" not in made.caption + made.alt + made.figure.axes[0].get_xlabel()
+
+
 def test_a_row_without_an_interval_says_so_and_words_are_the_callers() -> None:
     frame = pd.DataFrame(
         {"term": ["a", "b"], "estimate": [0.265, 0.3], "conf_low": [0.1, np.nan]}
