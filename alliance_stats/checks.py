@@ -8,6 +8,7 @@ import difflib
 import re
 import unicodedata
 from collections.abc import Hashable, Iterable, Sequence
+from numbers import Real
 
 import numpy as np
 import numpy.typing as npt
@@ -239,9 +240,9 @@ def _told_apart(values: list[object]) -> list[str]:
 
 def check_conf_level(conf_level: float) -> float:
     """Return `conf_level` if it lies strictly between 0 and 1."""
-    if not 0.0 < conf_level < 1.0:
+    if not isinstance(conf_level, Real) or not 0.0 < conf_level < 1.0:
         raise ValueError(
-            f"conf_level must lie between 0 and 1 (0.95 for a 95% interval); got {conf_level}."
+            f"conf_level must lie between 0 and 1 (0.95 for a 95% interval); got {conf_level!r}."
         )
     return conf_level
 

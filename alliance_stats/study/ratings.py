@@ -1,7 +1,8 @@
 """What a rating may be: when it was given, once per person, session and rater, on which scale."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from numbers import Real
 
 import numpy as np
 import numpy.typing as npt
@@ -146,8 +147,11 @@ def named_ranges(
                 f"score_range names '{role}', but no column was given as {role}=. "
                 "It may name 'alliance' and 'outcome'."
             )
-        low, high = pair if len(pair) == 2 else (math.nan, math.nan)
-        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        limits = tuple(pair) if isinstance(pair, Sequence) else ()
+        numbers = len(limits) == 2 and all(
+            isinstance(limit, Real) and math.isfinite(limit) for limit in limits
+        )
+        if not numbers or not limits[0] < limits[1]:
             raise DataError(
                 f"score_range of {role} must be (low, high) with low < high; got {pair!r}."
             )

@@ -107,8 +107,8 @@ def test_unused_categories_do_not_count():
     assert codes.tolist() == [0, 1]
 
 
-@pytest.mark.parametrize("level", [0.0, 1.0, 95, -0.1, float("nan")])
-def test_a_confidence_level_lies_between_0_and_1(level: float):
+@pytest.mark.parametrize("level", [0.0, 1.0, 95, -0.1, float("nan"), "95", None, [0.9]])
+def test_a_confidence_level_lies_between_0_and_1(level: object):
     with pytest.raises(ValueError, match="conf_level must lie between 0 and 1"):
         checks.check_conf_level(level)
     assert checks.check_conf_level(0.9) == 0.9

@@ -142,6 +142,11 @@ def test_a_range_may_be_declared_for_each_score(data: pd.DataFrame):
 @pytest.mark.parametrize(
     ("score_range", "text"),
     [
+        (
+            ("1", "7"),
+            "score_range of alliance must be (low, high) with low < high; got ('1', '7').",
+        ),
+        (7, "score_range of alliance must be (low, high) with low < high; got 7."),
         ((7, 1), "score_range of alliance must be (low, high) with low < high; got (7, 1)."),
         ((1, 2, 7), "score_range of alliance must be (low, high) with low < high; got (1, 2, 7)."),
         (
