@@ -149,11 +149,15 @@ def columns_as_read(used: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
             continue
         if pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_bool_dtype(column.dtype):
             plain = getattr(column.dtype, "numpy_dtype", column.dtype)  # of pandas' nullable types
-            changed[name] = column.astype(_wide(plain, column))
+            wide = _wide(plain, column)
+            if wide != column.dtype:
+                changed[name] = column.astype(wide)
         elif pd.api.types.is_string_dtype(column.dtype):
             changed[name] = column.astype(object)
             _check_not_numbers_as_text(changed[name])
             check_spelling(changed[name], kind="category")
+    if not changed:
+        return used
     return used.assign(**{str(name): column for name, column in changed.items()})
 
 
