@@ -48,9 +48,10 @@ def whole_course_means(data: pd.DataFrame, *, unit: str, session: str) -> list[s
     only with who came.
 
     Not found are a mean that was split at a cut-point, rounded to few values or standardised within
-    groups, and other summaries of a whole course (a last value, a maximum, a slope): leave them out
-    of hazard models yourself. A table without the sessions cannot be asked: join it to them first,
-    as in ``whole_course_means(study.sessions.merge(units), unit="family", session="session")``.
+    groups, a mean over a therapist's whole courses, and other summaries of a whole course (a last
+    value, a maximum, a slope): leave them out of hazard models yourself. A table without the
+    sessions cannot be asked: join it to them first, as in
+    ``whole_course_means(study.sessions.merge(units), unit="family", session="session")``.
 
     Parameters
     ----------
