@@ -22,6 +22,7 @@ from alliance_stats.multilevel.inference import back_transform
 from alliance_stats.multilevel.laplace import find_mode
 from alliance_stats.multilevel.tidy_frames import (
     boundary_sentences,
+    decimals_of,
     random_effect_pars,
     tidy_frame,
 )
@@ -240,13 +241,14 @@ def _fixed_text(model: "GeneralizedLinearMixedModel") -> str:
         [
             [
                 str(row.term),
-                format_number(row.estimate, 3),
-                format_number(row.std_error, 3),
+                format_number(row.estimate, digits),
+                format_number(row.std_error, digits),
                 format_number(row.statistic),
                 format_p(row.p_value),
-                format_interval(row.conf_low, row.conf_high, 3),
+                format_interval(row.conf_low, row.conf_high, digits),
             ]
             for row in model.tidy().itertuples()
+            for digits in [decimals_of(row)]
         ],
     )
 

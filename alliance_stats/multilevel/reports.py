@@ -24,6 +24,7 @@ from alliance_stats.multilevel.groupings import Grouping
 from alliance_stats.multilevel.inference import back_transform, small_sample, working_contrasts
 from alliance_stats.multilevel.tidy_frames import (
     boundary_sentences,
+    decimals_of,
     effect_covariances,
     random_effect_pars,
     tidy_frame,
@@ -259,14 +260,15 @@ def _fixed_text(table: pd.DataFrame) -> str:
     cells = [
         [
             str(row.term),
-            format_number(row.estimate, 3),
-            format_number(row.std_error, 3),
+            format_number(row.estimate, digits),
+            format_number(row.std_error, digits),
             format_df(row.df),
             format_number(row.statistic),
             format_p(row.p_value),
-            format_interval(row.conf_low, row.conf_high, 3),
+            format_interval(row.conf_low, row.conf_high, digits),
         ]
         for row in table.itertuples()
+        for digits in [decimals_of(row)]
     ]
     return text_table(["Fixed effects", "b", "SE", "df", "t", "p", "95% CI"], cells)
 

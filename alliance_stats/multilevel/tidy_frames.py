@@ -1,16 +1,24 @@
 """Frames and sentences that every mixed model's report is made of."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from alliance_stats.estimates import Array
+from alliance_stats.formatting import decimals_needed
 from alliance_stats.multilevel.criterion import Template
 from alliance_stats.multilevel.groupings import Grouping
 from alliance_stats.multilevel.inference import back_transform
 
-__all__ = ["boundary_sentences", "effect_covariances", "random_effect_pars", "tidy_frame"]
+__all__ = [
+    "boundary_sentences",
+    "decimals_of",
+    "effect_covariances",
+    "random_effect_pars",
+    "tidy_frame",
+]
 
 COLUMNS = (
     "effect",
@@ -108,3 +116,9 @@ def boundary_sentences(groupings: Sequence[Grouping], template: Template) -> lis
                 + (" (a correlation is at -1 or +1, or a variance at zero)" if q == 2 else "")
             )
     return sentences
+
+
+def decimals_of(row: Any) -> int:
+    """Return how many decimals a row of fixed effects needs, so that no number prints as 0."""
+    limits = (row.estimate, row.conf_low, row.conf_high)
+    return decimals_needed(limits, std_error=row.std_error, at_least=3)

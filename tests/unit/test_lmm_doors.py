@@ -329,3 +329,10 @@ def test_large_integers_do_not_overflow(data):
 def test_the_row_before_may_be_another_persons(data, fit):
     with pytest.raises(FormulaError, match="takes the row before, whoever's it is"):
         fit("z ~ lag(x) + (1 | g)", data)
+
+
+@pytest.mark.parametrize(("fit", "outcome"), [(lmm, "y"), (glmm, "z")])
+def test_no_small_effect_is_printed_as_none(data, fit, outcome):
+    text = fit(f"{outcome} ~ x + (1 | g)", data.assign(x=1000 * data["x"])).summary()
+    line = next(line for line in text.splitlines() if line.startswith("x "))
+    assert " 0.000 " not in line.replace("−", " ")
