@@ -165,9 +165,7 @@ def _wide(kind: np.dtype[Any], column: pd.Series) -> Any:
     """Return the type in which squares and cubes of a column do not overflow."""
     if kind.kind == "f":
         return np.float64
-    if column.isna().any():  # of a nullable type, in rows to predict
-        return column.dtype if kind.kind == "b" else pd.Int64Dtype()
-    if kind.kind == "b":
+    if kind.kind not in "iu":
         return kind
     small = max(abs(int(column.min())), abs(int(column.max()))) <= LARGE_INTEGER
     return np.int64 if small else np.float64

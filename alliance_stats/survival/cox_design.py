@@ -131,9 +131,10 @@ def new_covariates(design: CoxDesign, newdata: pd.DataFrame) -> Array:
             )
     X = np.full((len(frame), len(design.terms)), np.nan)
     variables = sorted(design.variables)
-    frame = columns_as_read(frame[frame[variables].notna().all(axis=1)], variables)
+    frame = frame[frame[variables].notna().all(axis=1)]
     if not len(frame):
         return X
+    frame = columns_as_read(frame, variables)
     with warnings.catch_warnings():
         # formulaic would take a level that the fit has not seen for the reference
         warnings.simplefilter("error", DataMismatchWarning)

@@ -140,3 +140,10 @@ def test_the_outcome_is_no_group() -> None:
     for outcome in ("time", "event"):
         with pytest.raises(ValueError, match=f"group='{outcome}' is the outcome itself"):
             log_rank(PLAIN, **WHEN, group=outcome)
+
+
+@pytest.mark.parametrize("kind", ["Int8", "Float32"])
+def test_rows_to_predict_may_all_lack_a_value(kind: str) -> None:
+    fit = cox_ph("barriers", PLAIN, **WHEN)
+    nothing = pd.DataFrame({"barriers": pd.array([None, None], dtype=kind)})
+    assert np.isnan(fit.predict(nothing)).all()
