@@ -9,7 +9,7 @@ from scipy import stats
 from alliance_stats.checks import check_conf_level
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import one_line
-from alliance_stats.family.members import read_members
+from alliance_stats.family.family_members import read_members
 from alliance_stats.formatting import format_bounded
 from alliance_stats.ledger import RowLedger
 
@@ -98,7 +98,7 @@ def within_family_icc(
     Parameters
     ----------
     data, family, person, session, score
-        As in :func:`~alliance_stats.family.indices.family_indices`, one kind of rater.
+        As in :func:`~alliance_stats.family.family_indices`, one kind of rater.
     role
         Column of roles, whose means in a session are taken out first (the degrees of freedom
         within families shrink by the number of roles less one).
@@ -115,7 +115,7 @@ def within_family_icc(
     Raises
     ------
     DataError
-        See :func:`~alliance_stats.family.members.read_members`; no family with two members rated
+        See :func:`~alliance_stats.family.read_members`; no family with two members rated
         at one session.
     """
     table = read_members(

@@ -11,9 +11,9 @@ import pandas as pd
 from alliance_stats.checks import check_choice, did_you_mean
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
+from alliance_stats.family.flagged_sessions import clustered_share
 from alliance_stats.family.indices import FamilyIndices
-from alliance_stats.family.reliability import chance_of_range
-from alliance_stats.family.shares import clustered_share
+from alliance_stats.family.measurement_error import chance_of_range
 from alliance_stats.formatting import format_number, format_percent
 from alliance_stats.ledger import RowLedger
 
@@ -70,7 +70,7 @@ class SplitAlliance:
         """Return shares of family sessions: ``term, n, of, estimate, std_error, conf_low, ...``.
 
         ``split``: observed, its interval over families (see
-        :func:`~alliance_stats.family.shares.clustered_share`). ``expected from measurement error``:
+        :func:`~alliance_stats.family.clustered_share`). ``expected from measurement error``:
         the mean chance of a split in families whose members all had the same true alliance.
         ``expected / observed``: how much of the observed share that alone would give.
         """
@@ -147,7 +147,7 @@ def split_alliance(
     Parameters
     ----------
     indices
-        From :func:`~alliance_stats.family.indices.family_indices`.
+        From :func:`~alliance_stats.family.family_indices`.
     threshold
         How many SDs; a family at exactly that distance is split.
     sd

@@ -35,7 +35,7 @@ def actor_partner_figure(
     Parameters
     ----------
     model
-        From :func:`~alliance_stats.family.apim.apim`.
+        From :func:`~alliance_stats.family.apim`.
     outcome_label
         What an effect is in, ``"Symptom points per alliance point"``.
     """
@@ -117,7 +117,7 @@ def one_with_many_figure(
     Parameters
     ----------
     found
-        From :func:`~alliance_stats.family.one_with_many.one_with_many`.
+        From :func:`~alliance_stats.family.one_with_many`.
     intervals
         ``found.bootstrap(seed=...)``; without it the bars have no whiskers, and the note says so.
     """

@@ -28,10 +28,10 @@ from alliance_stats.formatting import (
     format_number,
     plural,
 )
-from alliance_stats.groups.comparison import GroupComparison, OutcomeComparison
-from alliance_stats.groups.finding import Finding
-from alliance_stats.groups.pairwise import pairwise_table
-from alliance_stats.groups.samples import Outcome
+from alliance_stats.groups.comparing.finding import Finding
+from alliance_stats.groups.comparing.group_comparison import GroupComparison, OutcomeComparison
+from alliance_stats.groups.comparing.group_samples import Outcome
+from alliance_stats.groups.comparing.pairwise import pairwise_table
 
 __all__ = ["draw_differences", "draw_groups", "estimation_figure"]
 

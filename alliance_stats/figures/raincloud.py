@@ -14,7 +14,7 @@ from alliance_stats.figures.swarm import swarm
 from alliance_stats.figures.text import lines_height, text_width, wrap
 from alliance_stats.formatting import format_count, format_number, plural
 from alliance_stats.groups import GroupComparison
-from alliance_stats.groups.samples import Outcome
+from alliance_stats.groups.comparing.group_samples import Outcome
 
 __all__ = ["draw_raincloud", "raincloud_figure"]
 

@@ -73,7 +73,7 @@ def rupture_chart_figure(
     Parameters
     ----------
     found
-        From :func:`~alliance_stats.family.ruptures.ruptures`.
+        From :func:`~alliance_stats.family.ruptures`.
     person
         Whose ratings.
     score_label

@@ -62,7 +62,7 @@ def split_map_figure(split: SplitAlliance, *, label: str = "fig-split-map") -> R
     Parameters
     ----------
     split
-        From :func:`~alliance_stats.family.splits.split_alliance`, of one kind of rater.
+        From :func:`~alliance_stats.family.split_alliance`, of one kind of rater.
 
     Raises
     ------

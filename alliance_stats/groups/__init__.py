@@ -1,18 +1,38 @@
 """Two or more groups: effects before tests, and what the design can show at all."""
 
-from alliance_stats.groups.agreement import CoderAgreement, coder_agreement
-from alliance_stats.groups.classification import Classification, classify
-from alliance_stats.groups.comparing import compare_groups
-from alliance_stats.groups.comparison import GroupComparison, OutcomeComparison
-from alliance_stats.groups.kappa import cohen_kappa, krippendorff_alpha
-from alliance_stats.groups.multiplicity import adjusted_p
-from alliance_stats.groups.power import detectable_g, detectable_h, smallest_p_of_design
-from alliance_stats.groups.rule_agreement import Multiverse, RuleAgreement, classify_many
-from alliance_stats.groups.rules import SuccessRule, cut_point, judged, reliable_change, retained
+from alliance_stats.groups.comparing import (
+    GroupComparison,
+    OutcomeComparison,
+    adjusted_p,
+    compare_groups,
+    detectable_g,
+    detectable_h,
+    smallest_p_of_design,
+)
+from alliance_stats.groups.success import (
+    Classification,
+    Multiverse,
+    RuleAgreement,
+    SuccessRule,
+    classify,
+    classify_many,
+    cut_point,
+    judged,
+    reliable_change,
+    retained,
+)
 from alliance_stats.groups.table_one import TableOne, table_one
-from alliance_stats.groups.themes import ThemeComparison, compare_themes
-from alliance_stats.groups.trajectories import TrajectoryComparison, compare_trajectories
-from alliance_stats.groups.transitions import ThemeTransitions, theme_transitions
+from alliance_stats.groups.themes import (
+    CoderAgreement,
+    ThemeComparison,
+    ThemeTransitions,
+    coder_agreement,
+    cohen_kappa,
+    compare_themes,
+    krippendorff_alpha,
+    theme_transitions,
+)
+from alliance_stats.groups.trajectory_comparison import TrajectoryComparison, compare_trajectories
 
 __all__ = [
     "Classification",

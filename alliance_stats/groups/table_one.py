@@ -18,8 +18,7 @@ from alliance_stats.checks import (
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import MISSING, format_count, format_number, format_percent
-from alliance_stats.groups.reading import grouped
-from alliance_stats.groups.samples import Codes
+from alliance_stats.groups.comparing.group_samples import Codes, grouped
 from alliance_stats.ledger import RowLedger
 
 __all__ = ["TableOne", "standardised_difference", "table_one"]

@@ -179,7 +179,7 @@ def test_equivalence_is_two_t_tests(margin, name):
 
 @pytest.mark.parametrize("reference", REFERENCE["bayes"], ids=lambda r: f"t={r['t']:.1f}")
 def test_bayes_factor_is_that_of_the_bayes_factor_package(reference):
-    from alliance_stats.groups.evidence_for_null import jzs_bayes_factor
+    from alliance_stats.groups.comparing.no_difference import jzs_bayes_factor
 
     ours = jzs_bayes_factor(
         reference["t"],

@@ -12,7 +12,7 @@ from alliance_stats.effect_sizes import (
     wilson,
 )
 from alliance_stats.groups import compare_groups
-from alliance_stats.groups.contingency import boschloo_p, fisher_p, mcnemar_p
+from alliance_stats.groups.comparing.count_tests import boschloo_p, fisher_p, mcnemar_p
 from tests.parity.reference import load_reference
 
 CLOSED_FORM = 1e-7  # same formula or the same enumeration on both sides

@@ -16,7 +16,7 @@ from alliance_stats.effect_sizes import (
     probability_of_superiority,
 )
 from alliance_stats.groups import adjusted_p, compare_groups, krippendorff_alpha
-from alliance_stats.groups.contingency import boschloo_p, fisher_p
+from alliance_stats.groups.comparing.count_tests import boschloo_p, fisher_p
 from alliance_stats.multilevel import lmm
 
 ROUNDING = 1e-8  # arithmetic on values of order 1 to 100

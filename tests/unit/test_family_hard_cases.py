@@ -24,7 +24,7 @@ from alliance_stats.family import (
     split_alliance,
     within_family_icc,
 )
-from alliance_stats.family.shares import clustered_share
+from alliance_stats.family.flagged_sessions import clustered_share
 
 NAMES = {"family": "family", "person": "person", "session": "session", "score": "alliance"}
 SERIES = {"person": "person", "session": "session", "score": "alliance", "family": "family"}

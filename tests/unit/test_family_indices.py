@@ -15,7 +15,7 @@ from alliance_stats.family import (
     rule_agreement,
     split_alliance,
 )
-from alliance_stats.family.reliability import chance_of_range, order_errors
+from alliance_stats.family.measurement_error import chance_of_range, order_errors
 
 NAMES = {"family": "family", "person": "person", "session": "session", "score": "alliance"}
 ERROR = 0.3  # standard error of measurement of SCALE: 1 * sqrt(1 - .91)

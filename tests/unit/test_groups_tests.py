@@ -13,7 +13,7 @@ from alliance_stats.groups import (
     detectable_h,
     smallest_p_of_design,
 )
-from alliance_stats.groups.contingency import fisher_p, mcnemar_p
+from alliance_stats.groups.comparing.count_tests import fisher_p, mcnemar_p
 
 EXACT = 1e-12  # hand arithmetic in doubles
 PRINTED = 5e-4  # printed digits
@@ -141,8 +141,8 @@ def test_monte_carlo_needs_a_seed_and_repeats_with_it():
 
 
 def test_monte_carlo_agrees_with_enumeration_within_its_own_error():
-    from alliance_stats.groups import permutation
-    from alliance_stats.groups.finding import TestOptions
+    from alliance_stats.groups.comparing import permutation_tests
+    from alliance_stats.groups.comparing.finding import TestOptions
 
     rng = np.random.default_rng(3)
     y, chosen = rng.normal(size=13), np.arange(13) < 6
@@ -151,11 +151,11 @@ def test_monte_carlo_agrees_with_enumeration_within_its_own_error():
     def distances(arrangements):
         return np.abs(arrangements @ y - centre)
 
-    exact, _, _ = permutation._two_sample_p(distances, chosen, TestOptions())
+    exact, _, _ = permutation_tests._two_sample_p(distances, chosen, TestOptions())
     m = 20_000
     draws = [np.random.default_rng(9).permuted(np.tile(chosen, (m, 1)), axis=1)]
     options = TestOptions(n_permutations=m, seed=9)
-    drawn, _ = permutation._monte_carlo_p(distances, chosen, draws, options)
+    drawn, _ = permutation_tests._monte_carlo_p(distances, chosen, draws, options)
     assert drawn == pytest.approx(exact, abs=4 * math.sqrt(exact * (1 - exact) / m))
 
 

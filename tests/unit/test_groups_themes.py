@@ -18,7 +18,7 @@ from alliance_stats.groups import (
     table_one,
     theme_transitions,
 )
-from alliance_stats.groups.freeman_halton import freeman_halton_p
+from alliance_stats.groups.comparing.count_tests import freeman_halton_p
 
 EXACT = 1e-12  # hand arithmetic in doubles
 

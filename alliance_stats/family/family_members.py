@@ -1,0 +1,249 @@
+"""The members' table at the door: who rated whom, in which family, at which session."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from alliance_stats.checks import (
+    check_frame,
+    check_spelling,
+    describe_rows,
+    did_you_mean,
+    finite_or_missing,
+    require_columns,
+    require_present,
+    units_with_several,
+)
+from alliance_stats.errors import DataError
+from alliance_stats.estimates import Array
+from alliance_stats.ledger import RowLedger
+from alliance_stats.study.ratings import whole_sessions
+
+__all__ = [
+    "SELF",
+    "MemberTable",
+    "attendance",
+    "cell_codes",
+    "index_columns",
+    "member_matrices",
+    "read_members",
+]
+
+SELF = "self"
+"""Kind of a rating that a member gave for himself or herself."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MemberTable:
+    """Checked ratings under fixed names, a row a member x session x kind of rater.
+
+    Attributes
+    ----------
+    frame
+        ``family, person, session, score, role, rater``; score NaN where the rating is missing,
+        role None where no role was named.
+    rows
+        Rows that came in, and those rated by others than were asked for.
+    """
+
+    frame: pd.DataFrame
+    rows: RowLedger
+
+
+def read_members(
+    data: pd.DataFrame,
+    *,
+    family: str,
+    person: str,
+    session: str,
+    score: str,
+    role: str | None = None,
+    rater: str | None = None,
+    raters: Sequence[str] | None = None,
+) -> MemberTable:
+    """Check a long table of members' ratings and bring it under fixed names.
+
+    Raises
+    ------
+    DataError
+        A missing column, id or role; one in two spellings; a person in two families or roles; a
+        person rated twice at a session by one kind of rater; a rater from another family; several
+        kinds of raters and none chosen.
+    """
+    check_frame(data)
+    require_columns(data, [family, person, session, score, role, rater])
+    _check_ids(data, family=family, person=person, role=role, rater=rater)
+    frame = pd.DataFrame(
+        {
+            "family": data[family].to_numpy(dtype=object),
+            "person": data[person].to_numpy(dtype=object),
+            "session": whole_sessions(data, session).to_numpy(),
+            "score": finite_or_missing(data, score),
+            "role": data[role].to_numpy(dtype=object) if role is not None else None,
+            "rater": _kinds(data, family=family, person=person, rater=rater),
+        },
+        index=data.index,
+    )
+    rows = RowLedger.start(frame, {"family": ("family",), "person": ("person",)})
+    chosen = _choose(frame["rater"], raters, rater=rater)
+    frame, rows = rows.keep(frame, frame["rater"].isin(chosen), reason="rated by others")
+    _refuse_twice(frame, rater=rater)
+    return MemberTable(frame, rows)
+
+
+def _check_ids(
+    data: pd.DataFrame, *, family: str, person: str, role: str | None, rater: str | None
+) -> None:
+    """Refuse missing ids, persons in two families and persons in two roles."""
+    for column, kind, why in (
+        (family, "family", "to know whose family a rating is of"),
+        (person, "person", "to know which member a rating is of"),
+        (role, "role", "to compare roles"),
+        (rater, "rater", "to know who rated"),
+    ):
+        if column is not None:
+            require_present(data, column, why=why)
+            check_spelling(data[column], kind=kind)
+    moved = units_with_several(data, unit=person, column=family)
+    if len(moved):
+        raise DataError(
+            f"'{moved[0]}' (column '{person}') is in more than one '{family}'. Give persons ids "
+            "that are unique over families, such as 'F001-mother'."
+        )
+    if role is not None:
+        several = units_with_several(data, unit=person, column=role)
+        if len(several):
+            raise DataError(
+                f"'{several[0]}' (column '{person}') has more than one '{role}'. A member keeps "
+                "one role in the family: correct it, or give the two members ids of their own."
+            )
+
+
+def _kinds(data: pd.DataFrame, *, family: str, person: str, rater: str | None) -> pd.Series:
+    """Name the kind of rater of each row: ``"self"``, ``"member"``, or the rater column's value."""
+    if rater is None:
+        return pd.Series(SELF, index=data.index, dtype=object)
+    given = data[rater].astype(object)
+    homes = data.drop_duplicates(person).set_index(person)[family].astype(object)
+    home = given.map(homes)
+    known, own = home.notna(), given == data[person].astype(object)
+    strangers = (known & (home != data[family].astype(object))).to_numpy()
+    if strangers.any():
+        first = data.loc[strangers].iloc[0]
+        raise DataError(
+            f"'{first[rater]}' rates in '{family}' '{first[family]}' but is a member of "
+            f"'{homes[first[rater]]}' ({describe_rows(strangers, data.index)}). Correct the "
+            f"'{rater}' column; observers get a name that is no member's id."
+        )
+    return given.where(~known, "member").where(~own, SELF)
+
+
+def _choose(kinds: pd.Series, raters: Sequence[str] | None, *, rater: str | None) -> list[str]:
+    found = sorted({str(kind) for kind in kinds})
+    if raters is None:
+        if len(found) > 1:
+            raise DataError(
+                f"Column '{rater}' mixes ratings by {', '.join(repr(kind) for kind in found)}. "
+                "Indices of a family are made of one kind: choose it with raters=('self',), or "
+                "list several to get indices of each kind apart."
+            )
+        return found
+    if isinstance(raters, str):
+        raise DataError(f"raters= takes a sequence of names; write raters=({raters!r},).")
+    for kind in raters:
+        if kind not in found:
+            raise DataError(f"No rating is by '{kind}'. {did_you_mean(kind, found)}")
+    return list(raters)
+
+
+def _refuse_twice(frame: pd.DataFrame, *, rater: str | None) -> None:
+    twice = frame.duplicated(["person", "session", "rater"], keep=False).to_numpy()
+    if not twice.any():
+        return
+    first = frame.loc[twice].iloc[0]
+    advice = (
+        "Name the column that tells raters apart with rater=, or average them first."
+        if rater is None
+        else "Average the raters of one kind first."
+    )
+    raise DataError(
+        f"'{first['person']}' has several ratings by '{first['rater']}' at session "
+        f"{first['session']} (of {describe_rows(twice, frame.index)}). {advice}"
+    )
+
+
+def cell_codes(frame: pd.DataFrame) -> tuple[npt.NDArray[np.int64], pd.DataFrame]:
+    """Return each row's cell of rater x family x session, and a row a cell, in order."""
+    keys = ["rater", "family", "session"]
+    grouped = frame.groupby(keys, sort=True)
+    cells = grouped.size().reset_index()[keys]
+    return grouped.ngroup().to_numpy(dtype=np.int64), cells
+
+
+def member_matrices(
+    rated: pd.DataFrame, codes: npt.NDArray[np.int64], n_cells: int
+) -> tuple[Array, Array, npt.NDArray[np.object_]]:
+    """Lay members beside each other, lowest first, ties by error and then by id."""
+    names = rated["person"].astype(str).to_numpy()
+    error = rated["error"].to_numpy()
+    order = np.lexsort([names, error, rated["score"].to_numpy(), codes])
+    own = codes[order]
+    place = np.arange(len(own)) - np.searchsorted(own, own)
+    shape = (n_cells, int(place.max(initial=0)) + 1)
+    scores, sems = np.full(shape, np.nan), np.full(shape, np.nan)
+    persons = np.full(shape, None, dtype=object)
+    scores[own, place] = rated["score"].to_numpy()[order]
+    sems[own, place] = error[order]
+    persons[own, place] = rated["person"].to_numpy(dtype=object)[order]
+    return scores, sems, persons
+
+
+def index_columns(
+    cells: pd.DataFrame, scores: Array, persons: npt.NDArray[np.object_]
+) -> pd.DataFrame:
+    """Return the cells with their indices, NaN where too few members are there for one."""
+    m = np.isfinite(scores).sum(axis=1)
+    some, several = m > 0, m > 1
+    last = np.maximum(m - 1, 0)
+    at = np.arange(len(m))
+    low, high = scores[:, 0], scores[at, last]
+    level = np.divide(np.nansum(scores, axis=1), m, out=np.full(len(m), np.nan), where=some)
+    squares = np.nansum((scores - level[:, None]) ** 2, axis=1)
+    variance = np.divide(squares, m - 1, out=np.full(len(m), np.nan), where=several)
+    pair = [
+        f"{persons[i, 0]} / {persons[i, last[i]]}" if several[i] else None for i in range(len(m))
+    ]
+    return cells.assign(
+        n_members=m,
+        level=level,
+        weakest=low,
+        strongest=high,
+        range=np.where(several, high - low, np.nan),
+        sd=np.sqrt(variance),
+        pair=pd.Series(pair, index=cells.index, dtype=object),
+    )
+
+
+def attendance(
+    cells: pd.DataFrame, persons: npt.NDArray[np.object_]
+) -> dict[str, list[str] | list[bool] | list[int]]:
+    """Say who is in each cell, and how that differs from what was seen of the family before."""
+    names: list[str] = []
+    changed: list[bool] = []
+    absent: list[int] = []
+    series: tuple[object, object] | None = None
+    before: frozenset[object] = frozenset()
+    seen: set[object] = set()
+    for unit, row in zip(zip(cells["rater"], cells["family"], strict=True), persons, strict=True):
+        if unit != series:
+            series, before, seen = unit, frozenset(), set()
+        present = frozenset(name for name in row if name is not None)
+        seen |= present
+        names.append(", ".join(sorted(str(name) for name in present)))
+        changed.append(bool(before and present and present != before))
+        absent.append(len(seen) - len(present))
+        before = present or before
+    return {"members": names, "changed": changed, "n_absent": absent}

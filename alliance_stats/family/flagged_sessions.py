@@ -1,0 +1,218 @@
+"""Sessions that a rule flags: how many, and whether two rules flag the same."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from alliance_stats.checks import check_conf_level
+from alliance_stats.errors import DataError
+from alliance_stats.estimates import Array, one_line, wald_interval
+from alliance_stats.formatting import format_bounded
+from alliance_stats.ledger import RowLedger
+
+__all__ = ["Flagged", "RuleAgreement", "clustered_share", "rule_agreement"]
+
+
+def clustered_share(
+    flags: Array, clusters: npt.NDArray[np.generic], *, conf_level: float
+) -> dict[str, float]:
+    """Return a share of flagged cells with its interval over clusters.
+
+    ``p = sum y_c / sum n_c``; its variance is that of a ratio, ``C/(C - 1) sum (y_c - p n_c)^2 /
+    (sum n_c)^2`` (Cochran 1977, Sampling Techniques, 3rd ed., ch. 6), with t on C - 1 df.
+
+    Parameters
+    ----------
+    flags
+        1, 0, or NaN where the rule could not be applied (such cells do not count).
+    clusters
+        Family or person of each cell.
+
+    Returns
+    -------
+    dict
+        ``n`` (flagged), ``of`` (cells), ``estimate, std_error, conf_low, conf_high`` (limits cut at
+        0 and 1). Error and limits are NaN with fewer than two clusters, and where all or no cells
+        are flagged: clusters that do not differ leave nothing to judge their spread by.
+    """
+    known = np.isfinite(flags)
+    y, of = float(flags[known].sum()), int(known.sum())
+    found = {"n": int(y), "of": of, "estimate": math.nan, "std_error": math.nan}
+    found |= {"conf_low": math.nan, "conf_high": math.nan}
+    if of == 0:
+        return found
+    share = y / of
+    _, codes = np.unique(clusters[known].astype(str), return_inverse=True)
+    C = int(codes.max()) + 1
+    found["estimate"] = share
+    if C < 2 or y in (0.0, of):
+        return found
+    left = np.bincount(codes, flags[known] - share, minlength=C)
+    found["std_error"] = math.sqrt(C / (C - 1) * float(left @ left)) / of
+    low, high = wald_interval(share, found["std_error"], df=C - 1, conf_level=conf_level)
+    return {**found, "conf_low": max(float(low), 0.0), "conf_high": min(float(high), 1.0)}
+
+
+_KEYS = ["unit", "session", "rater"]
+
+
+class Flagged(Protocol):
+    """What has a rule and flags: split alliances and ruptures."""
+
+    @property
+    def rule(self) -> str:
+        """The rule in words."""
+        ...
+
+    @property
+    def flags(self) -> pd.DataFrame:
+        """``unit, session, rater, cluster, flag``."""
+        ...
+
+    @property
+    def rows(self) -> RowLedger:
+        """The row ledger."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class RuleAgreement:
+    """Agreement of every pair of rules. Made by :func:`rule_agreement`.
+
+    Attributes
+    ----------
+    pairs
+        A row a pair: ``first, second, of, n_first, n_second, n_both, agreement, estimate``.
+    draws
+        Bootstrap values of kappa, pairs x draws.
+    rows
+        The row ledger of the first result.
+    """
+
+    pairs: pd.DataFrame
+    draws: Array
+    rows: RowLedger
+
+    __repr__ = one_line
+
+    def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return a row a pair of rules: the counts, ``agreement`` and kappa as ``estimate``.
+
+        The percentile interval resamples whole clusters; draws in which a rule flags all or nothing
+        have no kappa and are left out.
+        """
+        alpha = 1.0 - check_conf_level(conf_level)
+        low, high = [], []
+        for own in self.draws:
+            defined = own[np.isfinite(own)]
+            limits = (
+                np.quantile(defined, [alpha / 2, 1 - alpha / 2]) if defined.size else [np.nan] * 2
+            )
+            low.append(float(limits[0]))
+            high.append(float(limits[1]))
+        return self.pairs.assign(conf_low=low, conf_high=high)
+
+    def glance(self) -> pd.DataFrame:
+        """Return one row: pairs, bootstrap draws, and draws without a kappa."""
+        return pd.DataFrame(
+            [
+                {
+                    "n_pairs": len(self.pairs),
+                    "n_draws": self.draws.shape[1],
+                    "n_undefined": int((~np.isfinite(self.draws)).sum()),
+                }
+            ]
+        )
+
+    def summary(self) -> str:
+        """Return each pair's kappa in words."""
+        lines = [
+            f"{row.first} | {row.second}: kappa {format_bounded(row.estimate)} "
+            f"[{format_bounded(row.conf_low)}, {format_bounded(row.conf_high)}], "
+            f"{row.n_first} and {row.n_second} of {row.of} flagged, {row.n_both} by both"
+            for row in self.tidy().itertuples()
+        ]
+        return "\n".join([*lines, str(self.rows)])
+
+
+def rule_agreement(*results: Flagged, seed: int, n: int = 2000) -> RuleAgreement:
+    """Compare rules that were applied to the same sessions.
+
+    Parameters
+    ----------
+    results
+        Two or more split alliances, or two or more ruptures.
+    seed, n
+        Of the bootstrap over clusters (families for splits; families where known, else persons, for
+        ruptures): a person's sessions are not independent.
+
+    Returns
+    -------
+    RuleAgreement
+        Cohen's kappa ``(p_o - p_e) / (1 - p_e)`` (Cohen 1960, doi:10.1177/001316446002000104) over
+        sessions that both rules could judge; NaN where neither tells sessions apart.
+
+    Raises
+    ------
+    DataError
+        Fewer than two results, or results of different sessions.
+    """
+    if len(results) < 2:
+        raise DataError(f"Agreement needs two rules or more; got {len(results)}.")
+    if n < 1:
+        raise DataError(f"n counts bootstrap draws and is at least 1; got {n}.")
+    rng = np.random.default_rng(seed)
+    rows, draws = [], []
+    for first, second in combinations(results, 2):
+        counts = _counts(first, second)
+        weights = rng.multinomial(len(counts), np.full(len(counts), 1 / len(counts)), size=n)
+        draws.append(_kappa(weights @ counts))
+        both, only_first, only_second, neither = total = counts.sum(axis=0)
+        rows.append(
+            {
+                "first": first.rule,
+                "second": second.rule,
+                "of": int(total.sum()),
+                "n_first": int(both + only_first),
+                "n_second": int(both + only_second),
+                "n_both": int(both),
+                "agreement": float((both + neither) / total.sum()),
+                "estimate": float(_kappa(total[None])[0]),
+            }
+        )
+    return RuleAgreement(pd.DataFrame(rows), np.asarray(draws), results[0].rows)
+
+
+def _counts(first: Flagged, second: Flagged) -> Array:
+    """Both, first only, second only, neither: a row a cluster."""
+    a, b = first.flags.set_index(_KEYS), second.flags.set_index(_KEYS)
+    if len(a) != len(b) or not a.index.isin(b.index).all():
+        raise DataError(
+            f"'{first.rule}' and '{second.rule}' were not applied to the same sessions "
+            f"({len(a)} and {len(b)}): apply both to one table."
+        )
+    x, y = a["flag"].to_numpy(), b["flag"].reindex(a.index).to_numpy()
+    known = np.isfinite(x) & np.isfinite(y)
+    if not known.any():
+        raise DataError("No session could be judged by both rules.")
+    x, y = x[known] == 1.0, y[known] == 1.0
+    _, codes = np.unique(a["cluster"].to_numpy()[known].astype(str), return_inverse=True)
+    cells: Sequence[Array] = (x & y, x & ~y, ~x & y, ~x & ~y)
+    return np.column_stack([np.bincount(codes, cell) for cell in cells]).astype(np.float64)
+
+
+def _kappa(counts: Array) -> Array:
+    both, first, second, neither = counts.T
+    n = counts.sum(axis=1)
+    observed = (both + neither) / n
+    p, q = (both + first) / n, (both + second) / n
+    expected = p * q + (1 - p) * (1 - q)
+    kappa = np.full(len(n), np.nan)
+    np.divide(observed - expected, 1 - expected, out=kappa, where=expected < 1 - 1e-12)
+    return kappa

@@ -1,0 +1,315 @@
+"""Ruptures beyond chance: false alarms of measurement error, members who rupture together."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from alliance_stats.errors import DataError
+from alliance_stats.estimates import Array, one_line
+from alliance_stats.family.ruptures.finding_ruptures import Ruptures
+from alliance_stats.formatting import format_number, format_percent, p_phrase
+from alliance_stats.ledger import RowLedger
+
+__all__ = ["FalseAlarms", "FamilyRuptures", "expected_false_alarms", "family_ruptures"]
+
+_CHUNK = 2_000_000  # simulated ratings held at once
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class FalseAlarms:
+    """Expected false alarms of a rule beside what it found. Made by :func:`expected_false_alarms`.
+
+    Attributes
+    ----------
+    rule
+        The rule in words.
+    error
+        Standard error of measurement, in points.
+    of
+        Sessions at which the rule could be applied, with those after a last session at which a
+        rule that waits would have said so.
+    observed, expected
+        Flagged sessions: found, and expected from measurement error alone.
+    std_error
+        Monte Carlo error of `expected`; 0 for a closed form.
+    method
+        ``"closed form"`` or ``"Monte Carlo"``.
+    rows
+        The row ledger.
+    """
+
+    rule: str
+    error: float
+    of: int
+    observed: int
+    expected: float
+    std_error: float
+    method: str
+    rows: RowLedger
+
+    __repr__ = one_line
+
+    def tidy(self) -> pd.DataFrame:
+        """Return ``term, n, of, estimate, std_error, method``: shares of sessions judged.
+
+        ``std_error`` is Monte Carlo error alone.
+        """
+        share = self.expected / self.of
+        ratio = self.expected / self.observed if self.observed else math.nan
+        columns = ["term", "n", "of", "estimate", "std_error", "method"]
+        rows = [
+            ("found", self.observed, self.of, self.observed / self.of, math.nan, "rule"),
+            (
+                "expected from measurement error",
+                self.expected,
+                self.of,
+                share,
+                self.std_error / self.of,
+                self.method,
+            ),
+            ("expected / found", math.nan, math.nan, ratio, math.nan, self.method),
+        ]
+        return pd.DataFrame(rows, columns=columns)
+
+    def glance(self) -> pd.DataFrame:
+        """Return one row: the rule, the error and both counts."""
+        return pd.DataFrame(
+            [
+                {
+                    "rule": self.rule,
+                    "error": self.error,
+                    "of": self.of,
+                    "observed": self.observed,
+                    "expected": self.expected,
+                    "method": self.method,
+                }
+            ]
+        )
+
+    def summary(self) -> str:
+        """Return both counts in a sentence."""
+        return (
+            f"{self.rule}: {self.observed} of {self.of} sessions flagged "
+            f"({format_percent(self.observed / self.of, 1)}); measurement error of "
+            f"{format_number(self.error)} points alone would flag "
+            f"{format_number(self.expected, 1)} ({format_percent(self.expected / self.of, 1)}; "
+            f"{self.method})."
+        )
+
+
+def expected_false_alarms(
+    found: Ruptures, *, error: float, seed: int | None = None, draws: int = 500
+) -> FalseAlarms:
+    """Return how many flags a constant alliance, measured with error, would have given.
+
+    Each person's true alliance is held constant, at the person's mean, over the sessions that were
+    rated; the error is normal and independent from session to session; SDs that all persons share
+    are held at what they were in the data. Rounding of ratings is not imitated.
+
+    Parameters
+    ----------
+    found
+        From :func:`~alliance_stats.family.ruptures`.
+    error
+        Standard error of measurement in points: ``SD sqrt(1 - reliability)``.
+    seed, draws
+        Of the Monte Carlo for rules without a closed form; the seed is needed there.
+
+    Returns
+    -------
+    FalseAlarms
+        ``tidy()``, ``glance()``, ``summary()``.
+
+    Raises
+    ------
+    DataError
+        An error that is not positive, no session that could be judged, or no seed where one is
+        needed.
+    """
+    if not (math.isfinite(error) and error > 0):
+        raise DataError(
+            f"error is the standard error of measurement, a positive number; got {error}."
+        )
+    if draws < 2:
+        raise DataError(f"draws simulates ratings and is at least 2; got {draws}.")
+    rule, scores, shared = found.rule_object, found.scores, found.shared
+    flag = rule.scan(scores, shared).flag
+    judged = np.isfinite(flag)
+    of = int(judged.sum())
+    if of == 0:
+        raise DataError(f"No session could be judged by the rule ({rule.words}).")
+    closed = rule.false_alarms(scores, shared, error)
+    if closed is not None:
+        expected, std_error, method = float(closed[judged].sum()), 0.0, "closed form"
+    else:
+        if seed is None:
+            raise DataError("This rule has no closed form: give seed= for the Monte Carlo.")
+        totals = _simulate(found, error, np.random.default_rng(seed), draws)
+        expected, method = float(totals.mean()), "Monte Carlo"
+        std_error = float(totals.std(ddof=1) / math.sqrt(draws))
+    observed = int((flag == 1.0).sum())
+    return FalseAlarms(rule.words, error, of, observed, expected, std_error, method, found.rows)
+
+
+def _simulate(found: Ruptures, error: float, rng: np.random.Generator, draws: int) -> Array:
+    """Return how many flags all persons' errors give, a number a draw."""
+    scores, shared = found.scores, found.shared
+    rated = np.isfinite(scores)
+    some = rated.any(axis=1)
+    scores, shared, rated = scores[some], shared[some], rated[some]
+    level = np.where(rated, scores, 0.0).sum(axis=1) / rated.sum(axis=1)
+    still = np.where(rated, level[:, None], np.nan)
+    totals = np.empty(draws)
+    step = max(1, _CHUNK // scores.size)
+    for start in range(0, draws, step):
+        n = min(step, draws - start)
+        drawn = np.tile(still, (n, 1))
+        drawn += error * rng.standard_normal(drawn.shape)
+        drawn = np.maximum(drawn, found.rule_object.lowest)
+        flag = found.rule_object.scan(drawn, np.tile(shared, (n, 1))).flag
+        totals[start : start + n] = np.nansum(flag.reshape(n, -1), axis=1)
+    return totals
+
+
+PATTERNS = ("none", "alone", "together", "one member judged")
+"""No member flagged; one of several judged; two or more; fewer than two members judged."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class FamilyRuptures:
+    """Ruptures by family and session. Made by :func:`family_ruptures`.
+
+    Attributes
+    ----------
+    table
+        A row a family x session: the caller's columns, ``n_judged``, ``n_ruptured``, ``who`` and
+        ``pattern`` (:data:`PATTERNS`). Nothing in a row depends on a later session.
+    null
+        Sessions with ruptures together in each shuffle.
+    rule
+        The rule in words.
+    family
+        The caller's column.
+    rows
+        The row ledger.
+    """
+
+    table: pd.DataFrame
+    null: Array
+    rule: str
+    family: str
+    rows: RowLedger
+
+    __repr__ = one_line
+
+    @property
+    def n_together(self) -> int:
+        """Family sessions in which two or more members ruptured."""
+        return int((self.table["pattern"] == "together").sum())
+
+    def tidy(self) -> pd.DataFrame:
+        """Return ``term, n, of, estimate``: family sessions by pattern.
+
+        Shares are of sessions with two or more members judged.
+        """
+        counts = self.table["pattern"].value_counts()
+        of = int(counts.drop(PATTERNS[3], errors="ignore").sum())
+        rows = [{"term": term, "n": int(counts.get(term, 0)), "of": of} for term in PATTERNS[:3]]
+        frame = pd.DataFrame(rows)
+        return frame.assign(estimate=frame["n"] / of if of else np.nan)
+
+    def glance(self) -> pd.DataFrame:
+        """Return one row: ruptures together, as many as shuffled sessions give, and p.
+
+        ``p_value``: one-sided, share of shuffles (the data among them) with as many or more.
+        """
+        n = self.n_together
+        return pd.DataFrame(
+            [
+                {
+                    "rule": self.rule,
+                    "n_together": n,
+                    "expected": float(self.null.mean()),
+                    "p_value": float((1 + (self.null >= n).sum()) / (1 + len(self.null))),
+                    "n_shuffles": len(self.null),
+                }
+            ]
+        )
+
+    def summary(self) -> str:
+        """Return the patterns, and whether members rupture together more than by chance."""
+        g = self.glance().iloc[0]
+        return (
+            f"{g['n_together']} family sessions with ruptures of several members; "
+            f"{format_number(g['expected'], 1)} expected if members ruptured independently "
+            f"(sessions shuffled within members, {p_phrase(g['p_value'])}, one-sided).\n\n"
+            f"{self.tidy().to_string(index=False)}"
+        )
+
+
+def family_ruptures(found: Ruptures, *, seed: int, shuffles: int = 1000) -> FamilyRuptures:
+    """Say for each family and session who ruptured, alone or together.
+
+    Parameters
+    ----------
+    found
+        From :func:`~alliance_stats.family.ruptures` with ``family=``.
+    seed, shuffles
+        Of the shuffles: each member's flags change places among the sessions that could be judged,
+        independently of the other members'. Where flags pile up early or late in all courses,
+        members coincide for that reason too.
+
+    Raises
+    ------
+    DataError
+        If the ruptures know no family, or no family session has two members judged.
+    """
+    if shuffles < 1:
+        raise DataError(f"shuffles counts shuffles and is at least 1; got {shuffles}.")
+    if found.family is None:
+        raise DataError("These ruptures know no family: name its column with ruptures(family=...).")
+    own = found.table[[found.family, found.person, found.session, "rupture"]]
+    keys = [found.family, found.session]
+    judged = own["rupture"].notna()
+    hit = own["rupture"] == 1.0
+    grouped = own.assign(judged=judged, hit=hit).groupby(keys, sort=True, observed=True)
+    table = grouped.agg(n_judged=("judged", "sum"), n_ruptured=("hit", "sum")).reset_index()
+    names = own[hit].groupby(keys, observed=True)[found.person].agg(_listed)
+    table["who"] = names.reindex(pd.MultiIndex.from_frame(table[keys])).fillna("").to_numpy()
+    table["pattern"] = np.select(
+        [table["n_judged"] < 2, table["n_ruptured"] == 0, table["n_ruptured"] == 1],
+        [PATTERNS[3], "none", "alone"],
+        "together",
+    )
+    if not (table["n_judged"] > 1).any():
+        raise DataError("In no family session could two members be judged by the rule.")
+    cells = grouped.ngroup()[judged].to_numpy()
+    null = _shuffled(
+        own.loc[judged, found.person].to_numpy(),
+        hit[judged].to_numpy(),
+        cells,
+        np.random.default_rng(seed),
+        shuffles,
+    )
+    return FamilyRuptures(table, null, found.rule, found.family, found.rows)
+
+
+def _listed(persons: pd.Series) -> str:
+    return ", ".join(sorted(map(str, persons)))
+
+
+def _shuffled(
+    persons: np.ndarray, hit: np.ndarray, cells: np.ndarray, rng: np.random.Generator, n: int
+) -> Array:
+    """Cells with two or more flags, a number a shuffle of the flags within persons."""
+    codes = pd.factorize(persons)[0]
+    order = np.argsort(codes, kind="stable")
+    codes, hit, cells = codes[order], hit[order], cells[order]
+    _, cells = np.unique(cells, return_inverse=True)
+    found = np.empty(n)
+    for i in range(n):
+        mixed = hit[np.lexsort([rng.random(len(codes)), codes])]
+        found[i] = (np.bincount(cells[mixed]) > 1).sum()
+    return found

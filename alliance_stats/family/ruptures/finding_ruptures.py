@@ -1,0 +1,267 @@
+"""Ruptures of the alliance and their repair, by a stated rule."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from alliance_stats.errors import DataError
+from alliance_stats.estimates import Array, one_line
+from alliance_stats.family.flagged_sessions import clustered_share
+from alliance_stats.family.ruptures.episodes import Repair, find_episodes
+from alliance_stats.family.ruptures.rating_history import by_session, read_series, shared_sd_before
+from alliance_stats.family.ruptures.rupture_rule import RuptureRule, Scan
+from alliance_stats.formatting import format_percent, plural
+from alliance_stats.ledger import RowLedger
+
+__all__ = ["Ruptures", "ruptures"]
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Ruptures:
+    """Ruptures of every person. Made by :func:`ruptures`.
+
+    Attributes
+    ----------
+    table
+        A row a person x session as given: the caller's person and session columns (and the
+        family's), the score, ``rupture`` (1, 0, NaN where the rule cannot be applied),
+        ``ruptures_so_far`` (flags up to and including the session), ``onset`` (session of the shift
+        that is recognised here), ``level`` and ``limit`` (points). Nothing in a row depends on a
+        later session: `rupture` and `ruptures_so_far` may predict dropout.
+    episodes
+        A row an episode, which looks back over the whole course: it describes, and predicts
+        nothing. Person (and family), ``onset``, ``known_at`` (session at which it was recognised;
+        NaN where that would have been after the last), ``end, length`` (sessions from the onset
+        until repair, or until the last one that belongs to it), ``n_flagged, level, extreme,
+        depth`` (points) and ``repaired`` (True, False, None where no criterion was given or the
+        course ended before it could be said).
+    rule_object, repair
+        The rule and the criterion of repair.
+    person, session, score, family
+        The caller's columns.
+    first_session
+        Session number of the first column of `scores`.
+    scores, shared
+        Ratings and shared SDs, persons x sessions; NaN where there is none.
+    persons
+        Person of each row of `scores`.
+    rows
+        The row ledger.
+    """
+
+    table: pd.DataFrame
+    episodes: pd.DataFrame
+    rule_object: RuptureRule
+    repair: Repair | None
+    person: str
+    session: str
+    score: str
+    family: str | None
+    first_session: int
+    scores: Array
+    shared: Array
+    persons: npt.NDArray[np.object_]
+    rows: RowLedger
+
+    __repr__ = one_line
+
+    @property
+    def rule(self) -> str:
+        """The rule in words."""
+        return self.rule_object.words
+
+    @property
+    def happened(self) -> pd.Series:
+        """Looking back, whether a shift happened at each row's session (1, 0, NaN)."""
+        scan = self.rule_object.scan(self.scores, self.shared)
+        series = pd.Index(self.persons).get_indexer(self.table[self.person].astype(object))
+        place = self.table[self.session].to_numpy() - self.first_session
+        return pd.Series(scan.happened[series, place], index=self.table.index, name="happened")
+
+    @property
+    def flags(self) -> pd.DataFrame:
+        """Shifts at their onset, under fixed names: ``unit, session, rater, cluster, flag``."""
+        return pd.DataFrame(
+            {
+                "unit": self.table[self.person],
+                "session": self.table[self.session],
+                "rater": "self",
+                "cluster": self.table[self.family or self.person],
+                "flag": self.happened,
+            }
+        )
+
+    def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return shares with intervals over families (persons where no family was named).
+
+        Rows ``sessions`` (flagged, of those that could be judged), ``persons`` (with a flag, of
+        those with a session that could be judged) and ``repaired`` (of episodes whose person was
+        still seen when the criterion's time was over, repaired early or not: of one who left before
+        only a repair can be known, never that there was none); columns ``term, n, of, estimate,
+        std_error, conf_low, conf_high``.
+        """
+        flags = self.flags.assign(flag=self.table["rupture"])
+        ever = flags.groupby("unit", sort=False, observed=True).agg(
+            flag=("flag", "max"), cluster=("cluster", "first")
+        )
+        repaired = self.episodes["repaired"].map({True: 1.0, False: 0.0}).astype(float)
+        repaired = repaired.where(self._followed())
+        clusters = self.episodes[self.family or self.person]
+        parts = {
+            "sessions": (flags["flag"], flags["cluster"]),
+            "persons": (ever["flag"], ever["cluster"]),
+            "repaired": (repaired, clusters),
+        }
+        return pd.DataFrame(
+            [
+                {
+                    "term": term,
+                    **clustered_share(own.to_numpy(), by.to_numpy(), conf_level=conf_level),
+                }
+                for term, (own, by) in parts.items()
+            ]
+        )
+
+    def _followed(self) -> pd.Series:
+        """Return of each episode whether the course lasted as long as the criterion's time."""
+        last = self.table.groupby(self.person, observed=True)[self.session].max()
+        within = self.repair.within if self.repair is not None else 0
+        return self.episodes[self.person].map(last) >= self.episodes["onset"] + within
+
+    def glance(self) -> pd.DataFrame:
+        """Return one row: the rule, sessions, persons and episodes."""
+        return pd.DataFrame(
+            [
+                {
+                    "rule": self.rule,
+                    "n_persons": len(self.persons),
+                    "n_sessions": len(self.table),
+                    "n_judged": int(self.table["rupture"].notna().sum()),
+                    "n_flagged": int((self.table["rupture"] == 1.0).sum()),
+                    "n_episodes": len(self.episodes),
+                    "n_known_after_the_last_session": int(
+                        self.episodes["known_at"].isna().sum() if len(self.episodes) else 0
+                    ),
+                }
+            ]
+        )
+
+    def summary(self) -> str:
+        """Return what was found, in words."""
+        g, t = self.glance().iloc[0], self.tidy().set_index("term")
+        lines = [
+            f"Ruptures of '{self.score}' ({self.rule}): {g['n_flagged']} of {g['n_judged']} "
+            f"sessions that could be judged "
+            f"({format_percent(t.loc['sessions', 'estimate'], 1)}), in "
+            f"{plural(int(t.loc['persons', 'n']), 'person')} of {int(t.loc['persons', 'of'])}; "
+            f"{plural(int(g['n_episodes']), 'episode')}."
+        ]
+        if self.repair is not None:
+            lines.append(
+                f"Repaired ({self.repair.words}): {int(t.loc['repaired', 'n'])} of "
+                f"{plural(int(t.loc['repaired', 'of']), 'episode')} that could be followed for "
+                f"{plural(self.repair.within, 'session')}."
+            )
+        lines.append(str(self.rows))
+        return "\n\n".join(lines)
+
+
+def ruptures(
+    data: pd.DataFrame,
+    *,
+    person: str,
+    session: str,
+    score: str,
+    rule: RuptureRule,
+    repair: Repair | None = None,
+    family: str | None = None,
+) -> Ruptures:
+    """Find ruptures by a rule, session by session, with what was known at each.
+
+    Parameters
+    ----------
+    data
+        Long table, a row a person x session, in any order; not changed.
+    person, session, score
+        Id column, whole session numbers, rating (NaN where missing).
+    rule
+        :class:`~alliance_stats.family.DropBelowRunningMean`,
+        :class:`~alliance_stats.family.VShape`,
+        :class:`~alliance_stats.family.ControlChart`,
+        :class:`~alliance_stats.family.SuddenGain` or
+        :class:`~alliance_stats.family.SuddenLoss`, with its constants.
+    repair
+        When an episode counts as repaired; without it no episode is called so or not so.
+    family
+        Column of the family, for :func:`~alliance_stats.family.family_ruptures` and for
+        intervals over families.
+
+    Returns
+    -------
+    Ruptures
+        ``table`` (known at each session), ``episodes`` (looking back), ``tidy()``, ``glance()``.
+
+    Raises
+    ------
+    DataError
+        A missing column or id; a person with two rows of one session, or in two families; no
+        rating at all.
+    """
+    frame, rows = read_series(data, person=person, session=session, score=score, family=family)
+    codes, labels = pd.factorize(frame[person].to_numpy(dtype=object))
+    first = int(frame[session].min())
+    place = frame[session].to_numpy() - first
+    scores = by_session(frame[score].to_numpy(), codes, place, looks_ahead=rule.looks_ahead)
+    if not np.isfinite(scores).any():
+        raise DataError(f"Column '{score}' has no rating: there is nothing to find ruptures in.")
+    if np.nanmin(scores) < rule.lowest:
+        raise DataError(
+            f"The rule ({rule.words}) has no meaning below {rule.lowest:g}; the lowest '{score}' "
+            f"is {np.nanmin(scores):g}."
+        )
+    shared = _shared(rule, scores)
+    scan = rule.scan(scores, shared)
+    table = _table(frame, scan, (codes, place), first)
+    last = np.full(len(labels), -1)
+    np.maximum.at(last, codes, place)
+    episodes = find_episodes(scores, scan, sign=rule.sign, repair=repair, last=last)
+    late = episodes["known_at"].to_numpy() > last[episodes["series"].to_numpy(dtype=int)]
+    episodes["known_at"] = episodes["known_at"].where(~late)
+    episodes.insert(0, person, labels[episodes.pop("series").to_numpy(dtype=int)])
+    for column in ("onset", "known_at", "end"):
+        episodes[column] += first
+    if family is not None:
+        homes = frame.drop_duplicates(person).set_index(person)[family]
+        episodes.insert(0, family, episodes[person].map(homes).to_numpy())
+    return Ruptures(
+        table, episodes, rule, repair, person, session, score, family, first, scores, shared,
+        np.asarray(labels, dtype=object), rows,
+    )  # fmt: skip
+
+
+def _shared(rule: RuptureRule, scores: Array) -> Array:
+    kind = rule.shared_sd
+    if kind is None:
+        return np.full(scores.shape, np.nan)
+    if isinstance(kind, str):
+        return np.asarray(shared_sd_before(scores, kind))
+    return np.full(scores.shape, float(kind))
+
+
+def _table(
+    frame: pd.DataFrame,
+    scan: Scan,
+    at: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]],
+    first: int,
+) -> pd.DataFrame:
+    onset = scan.onset[at].astype(np.float64)
+    so_far = np.cumsum(np.nan_to_num(scan.flag), axis=1)
+    return frame.assign(
+        rupture=scan.flag[at],
+        ruptures_so_far=so_far[at],
+        onset=np.where(onset >= 0, onset + first, np.nan),
+        level=scan.level[at],
+        limit=scan.limit[at],
+    )

@@ -1,0 +1,315 @@
+"""Sort cases by one rule of success, or by several, and compare groups under each."""
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from alliance_stats.checks import check_conf_level, check_frame, check_spelling
+from alliance_stats.effect_sizes import clopper_pearson
+from alliance_stats.errors import DataError
+from alliance_stats.estimates import one_line
+from alliance_stats.formatting import format_interval, format_percent
+from alliance_stats.groups.comparing.finding import Seed
+from alliance_stats.groups.comparing.group_comparison import GroupComparison, compare_groups
+from alliance_stats.groups.success.success_rules import SuccessRule
+from alliance_stats.groups.themes.agreement_coefficients import cohen_kappa
+from alliance_stats.ledger import RowLedger
+
+__all__ = ["LABELS", "Classification", "Multiverse", "RuleAgreement", "classify", "classify_many"]
+
+LABELS = ("successful", "unsuccessful")
+"""What cases are called that a rule calls a success, and the others."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Classification:
+    """Cases sorted by a rule; made by :func:`classify`.
+
+    Attributes
+    ----------
+    rule
+        The rule in words.
+    column
+        A categorical column, the success label first; undecided cases are missing in it.
+    rows
+        The undecided are set aside here, with the rule as the reason.
+    """
+
+    rule: str
+    column: pd.Series
+    rows: RowLedger
+
+    __repr__ = one_line
+
+    def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return ``label, n, share, conf_low, conf_high``: labels and, last, the undecided.
+
+        Shares are of the decided cases, with exact (Clopper-Pearson) intervals.
+        """
+        check_conf_level(conf_level)
+        decided = int(self.column.notna().sum())
+        rows: list[dict[str, object]] = []
+        for label in self.column.cat.categories:
+            n = int((self.column == label).sum())
+            if decided:
+                share = clopper_pearson(n, decided, conf_level=conf_level)
+                limits = (share.estimate, share.conf_low, share.conf_high)
+            else:
+                limits = (math.nan, math.nan, math.nan)
+            rows.append(_share_row(label, n, limits))
+        undecided = int(self.column.isna().sum())
+        rows.append(_share_row("undecided", undecided, (math.nan, math.nan, math.nan)))
+        return pd.DataFrame(rows)
+
+    def glance(self) -> pd.DataFrame:
+        """Return one row: the rule, cases decided and undecided."""
+        decided = int(self.column.notna().sum())
+        return pd.DataFrame(
+            {
+                "rule": [self.rule],
+                "nobs": [decided],
+                "n_undecided": [len(self.column) - decided],
+            }
+        )
+
+    def summary(self) -> str:
+        """Return the counts in words."""
+        tidy = self.tidy()
+        undecided = int(tidy["n"].iloc[-1])
+        lines = [f"Warning: the rule leaves {undecided} cases undecided."] if undecided else []
+        lines.append(f"Rule: {self.rule}.")
+        lines += [
+            f"{row['label']}: {row['n']} ({format_percent(row['share'])} of the decided, "
+            f"95% CI {format_interval(row['conf_low'], row['conf_high'])})."
+            for _, row in tidy.iloc[:-1].iterrows()
+            if not math.isnan(row["share"])
+        ]
+        return "\n".join(lines)
+
+
+def _share_row(label: str, n: int, limits: tuple[float, float, float]) -> dict[str, object]:
+    share, low, high = limits
+    return {"label": label, "n": n, "share": share, "conf_low": low, "conf_high": high}
+
+
+def classify(
+    data: pd.DataFrame,
+    rule: SuccessRule,
+    *,
+    labels: tuple[str, str] = LABELS,
+    name: str = "alliance_class",
+) -> Classification:
+    """Sort the rows of `data` by `rule`.
+
+    Returns
+    -------
+    Classification
+        Its ``column`` joins back to the data: ``data.assign(**{name: result.column})``.
+    """
+    check_frame(data)
+    if len(set(labels)) != 2:
+        raise DataError(f"labels must be two different names; got {labels}.")
+    check_spelling(pd.Series(labels, name="labels", dtype=object))
+    verdict = rule(data)
+    codes = np.where(verdict.isna(), -1, np.where(verdict.fillna(value=False), 0, 1))
+    column = pd.Series(
+        pd.Categorical.from_codes(codes.tolist(), categories=list(labels)),
+        index=data.index,
+        name=name,
+    )
+    _, rows = RowLedger.start(data).keep(
+        data, column.notna(), reason=f"undecided by the rule: {rule.name}"
+    )
+    return Classification(rule.name, column, rows)
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class RuleAgreement:
+    """The same cases under several rules; made by :func:`classify_many`.
+
+    Attributes
+    ----------
+    data
+        A copy of the cases, for :meth:`compare`.
+    classifications
+        Short name -> classification.
+    """
+
+    data: pd.DataFrame
+    classifications: Mapping[str, Classification]
+
+    __repr__ = one_line
+
+    @property
+    def rows(self) -> RowLedger:
+        """Cases that at least one rule decides."""
+        decided = np.column_stack([c.column.notna() for c in self.classifications.values()])
+        start = RowLedger.start(self.data)
+        return start.keep(self.data, decided.any(axis=1), reason="undecided by every rule")[1]
+
+    def counts(self) -> pd.DataFrame:
+        """Return one row a rule: its words, and how many it calls what."""
+        rows = []
+        for short, one in self.classifications.items():
+            counted = one.tidy().set_index("label")["n"]
+            rows.append({"rule": short, "in_words": one.rule} | counted.to_dict())
+        return pd.DataFrame(rows)
+
+    def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return one row a pair of rules: their 2 x 2 table, share agreed and Cohen's kappa.
+
+        Over the cases that both decide: ``rule_1, rule_2, n, both, first_only, second_only,
+        neither, agreement, kappa, kappa_low, kappa_high``. Kappa is NaN where a rule calls all
+        alike.
+        """
+        check_conf_level(conf_level)
+        pairs = itertools.combinations(self.classifications.items(), 2)
+        return pd.DataFrame(
+            [_pair(a, one.column, b, two.column, conf_level) for (a, one), (b, two) in pairs]
+        )
+
+    def glance(self) -> pd.DataFrame:
+        """Return one row: rules, cases, and cases that all rules call alike."""
+        codes = np.column_stack([c.column.cat.codes for c in self.classifications.values()])
+        alike = (codes == codes[:, :1]).all(axis=1) & (codes[:, 0] >= 0)
+        return pd.DataFrame(
+            {
+                "n_rules": [codes.shape[1]],
+                "nobs": [codes.shape[0]],
+                "n_alike": [int(alike.sum())],
+            }
+        )
+
+    def summary(self) -> str:
+        """Return how far the rules agree, in words."""
+        glance = self.glance().iloc[0]
+        lines = [
+            f"{glance['n_rules']} rules, {glance['nobs']} cases; all rules agree on "
+            f"{glance['n_alike']}."
+        ]
+        for _, row in self.tidy().iterrows():
+            kappa = ""
+            if not math.isnan(row["kappa"]):
+                interval = format_interval(row["kappa_low"], row["kappa_high"])
+                kappa = f", kappa {row['kappa']:.2f} {interval}"
+            lines.append(
+                f"{row['rule_1']} and {row['rule_2']}: {format_percent(row['agreement'])} of "
+                f"{row['n']} alike{kappa}."
+            )
+        return "\n".join(lines)
+
+    def compare(
+        self,
+        *,
+        outcomes: Sequence[str] | str,
+        cluster: str | Sequence[str] | None = None,
+        baseline: str | None = None,
+        test: str | Mapping[str, str] = "auto",
+        n_permutations: int = 9999,
+        seed: Seed = None,
+    ) -> "Multiverse":
+        """Run one comparison under each rule; arguments as in :func:`compare_groups`."""
+        results = {
+            short: compare_groups(
+                self.data.assign(**{"the rule": one.column}),
+                outcomes=outcomes,
+                group="the rule",
+                cluster=cluster,
+                baseline=baseline,
+                test=test,
+                n_permutations=n_permutations,
+                seed=seed,
+            )
+            for short, one in self.classifications.items()
+        }
+        return Multiverse(results)
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Multiverse:
+    """One comparison under several definitions of success."""
+
+    comparisons: Mapping[str, GroupComparison]
+
+    __repr__ = one_line
+
+    @property
+    def rows(self) -> RowLedger:
+        """Ledger of the first rule's comparison; each has its own."""
+        return next(iter(self.comparisons.values())).rows
+
+    def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return the rows of every comparison, ``rule`` first.
+
+        ``p_holm`` and ``p_fdr`` correct over the outcomes under one rule; over rules nothing is
+        corrected, for they are not several hypotheses but several definitions of one.
+        """
+        tables = [
+            one.tidy(conf_level=conf_level).assign(rule=short)
+            for short, one in self.comparisons.items()
+        ]
+        frame = pd.concat(tables, ignore_index=True)
+        return frame[["rule", *(c for c in frame.columns if c != "rule")]]
+
+    def glance(self) -> pd.DataFrame:
+        """Return one row an outcome: the range of its estimate over rules, and how many p < .05."""
+        grouped = self.tidy().groupby("outcome", sort=False)
+        return pd.DataFrame(
+            {
+                "n_rules": grouped.size(),
+                "estimate_min": grouped["estimate"].min(),
+                "estimate_max": grouped["estimate"].max(),
+                "n_p_below_05": grouped["p_value"].apply(lambda p: int((p < 0.05).sum())),
+            }
+        ).reset_index()
+
+    def summary(self) -> str:
+        """Return each rule's comparison in words."""
+        return "\n\n".join(f"Rule {s}:\n{one.summary()}" for s, one in self.comparisons.items())
+
+
+def classify_many(
+    data: pd.DataFrame, rules: Mapping[str, SuccessRule], *, labels: tuple[str, str] = LABELS
+) -> RuleAgreement:
+    """Sort the same rows by several rules: `rules` maps a short name to each.
+
+    Returns
+    -------
+    RuleAgreement
+        ``tidy()`` has agreement and kappa of each pair, ``counts()`` what each rule calls what,
+        ``compare(outcomes=...)`` runs one comparison under each.
+    """
+    if len(rules) < 2:
+        raise DataError(f"Agreement needs at least two rules; got {len(rules)}.")
+    classified = {short: classify(data, rule, labels=labels) for short, rule in rules.items()}
+    return RuleAgreement(data.copy(), classified)
+
+
+def _pair(
+    name_1: str, first: pd.Series, name_2: str, second: pd.Series, conf_level: float
+) -> dict[str, object]:
+    known = (first.notna() & second.notna()).to_numpy()
+    a = first.cat.codes.to_numpy()[known] == 0
+    b = second.cat.codes.to_numpy()[known] == 0
+    n = int(known.sum())
+    table = {
+        "both": int((a & b).sum()),
+        "first_only": int((a & ~b).sum()),
+        "second_only": int((~a & b).sum()),
+        "neither": int((~a & ~b).sum()),
+    }
+    kappa = cohen_kappa(a, b, conf_level=conf_level)
+    return {
+        "rule_1": name_1,
+        "rule_2": name_2,
+        "n": n,
+        **table,
+        "agreement": (table["both"] + table["neither"]) / n if n else math.nan,
+        "kappa": kappa.estimate,
+        "kappa_low": kappa.conf_low,
+        "kappa_high": kappa.conf_high,
+    }

@@ -1,0 +1,289 @@
+"""How far coders agree: kappas, Krippendorff's alpha, intraclass correlations."""
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from alliance_stats.checks import (
+    check_choice,
+    check_conf_level,
+    check_frame,
+    check_spelling,
+    finite_or_missing,
+    require_columns,
+)
+from alliance_stats.errors import DataError, NotIdentifiedError
+from alliance_stats.estimates import Array, one_line
+from alliance_stats.formatting import format_interval, format_number, plural
+from alliance_stats.groups.comparing.finding import Seed
+from alliance_stats.groups.themes.agreement_coefficients import (
+    FORMS,
+    anova_intervals,
+    cohen_kappa,
+    fleiss_kappa,
+    icc_estimates,
+    krippendorff_alpha,
+    simulated_estimates,
+    variance_components,
+)
+from alliance_stats.ledger import RowLedger
+
+__all__ = ["CoderAgreement", "coder_agreement"]
+
+_DRAWN = {"Fleiss kappa": "resamples of cases", "alpha": "resamples of cases"}
+_LEVELS = ("nominal", "ordinal", "interval")
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class CoderAgreement:
+    """Agreement of coders; made by :func:`coder_agreement`.
+
+    Attributes
+    ----------
+    coders, level
+        Coders' columns and the level of their codes.
+    ratings
+        Cases x coders as numbers (category ranks where codes are words); NaN where not coded.
+    draws
+        Coefficient -> its bootstrap values, for the coefficients without a closed interval.
+    rows
+        Cases with fewer than two codes are set aside here.
+    """
+
+    coders: tuple[str, ...]
+    level: str
+    ratings: Array
+    draws: dict[str, Array]
+    rows: RowLedger
+
+    __repr__ = one_line
+
+    def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return one row a coefficient: ``term, coders, n, estimate, conf_low, conf_high, method``.
+
+        ``n`` are the cases it could use: the kappas need both (all) coders' codes, alpha and the
+        intraclass correlations two of any. ``method`` names the interval.
+        """
+        check_conf_level(conf_level)
+        rows = [self._observed(), *self._cohen(conf_level)]
+        if self.level != "interval":
+            rows.append(self._fleiss(conf_level))
+        rows.append(self._alpha(conf_level))
+        if self.level != "nominal":
+            rows += self._icc(conf_level)
+        return pd.DataFrame(rows)
+
+    def glance(self) -> pd.DataFrame:
+        """Return one row: coders, cases, codes, and the share of codes that are missing."""
+        missing = float(np.isnan(self.ratings).mean())
+        return pd.DataFrame(
+            {
+                "n_coders": [len(self.coders)],
+                "nobs": [self.ratings.shape[0]],
+                "n_categories": [np.unique(self.ratings[~np.isnan(self.ratings)]).size],
+                "share_missing": [missing],
+            }
+        )
+
+    def summary(self) -> str:
+        """Return the coefficients in words."""
+        lines = [f"{plural(len(self.coders), 'coder')}, {self.level} codes. {self.rows}"]
+        for _, row in self.tidy().iterrows():
+            interval = ""
+            if not math.isnan(row["conf_low"]):
+                interval = f" {format_interval(row['conf_low'], row['conf_high'])}"
+            lines.append(
+                f"{row['term']} ({row['coders']}): {format_number(row['estimate'])}{interval}, "
+                f"{plural(row['n'], 'case')}."
+            )
+        return "\n".join(lines)
+
+    def _complete(self) -> Array:
+        complete: Array = self.ratings[~np.isnan(self.ratings).any(axis=1)]
+        return complete
+
+    def _row(self, term: str, coders: str, n: int, estimate: float) -> dict[str, object]:
+        return {"term": term, "coders": coders, "n": n, "estimate": estimate} | {
+            "conf_low": math.nan,
+            "conf_high": math.nan,
+            "method": "",
+        }
+
+    def _observed(self) -> dict[str, object]:
+        complete = self._complete()
+        share = (
+            float((complete == complete[:, :1]).all(axis=1).mean()) if len(complete) else math.nan
+        )
+        return self._row("share of cases that all code alike", "all", len(complete), share)
+
+    def _cohen(self, conf_level: float) -> list[dict[str, object]]:
+        rows = []
+        kinds = {"nominal": ["none"], "ordinal": ["none", "linear", "quadratic"], "interval": []}
+        categories = np.unique(self.ratings[~np.isnan(self.ratings)])
+        for i, j in itertools.combinations(range(len(self.coders)), 2):
+            both = ~np.isnan(self.ratings[:, [i, j]]).any(axis=1)
+            a, b = self.ratings[both, i], self.ratings[both, j]
+            for weights in kinds[self.level]:
+                kappa = cohen_kappa(
+                    a, b, weights=weights, categories=categories, conf_level=conf_level
+                )
+                name = "Cohen kappa" if weights == "none" else f"Cohen kappa, {weights} weights"
+                row = self._row(name, f"{self.coders[i]}, {self.coders[j]}", len(a), kappa.estimate)
+                rows.append(
+                    row
+                    | {
+                        "conf_low": kappa.conf_low,
+                        "conf_high": kappa.conf_high,
+                        "method": "normal, large-sample error",
+                    }
+                )
+        return rows
+
+    def _fleiss(self, conf_level: float) -> dict[str, object]:
+        complete = self._complete()
+        row = self._row("Fleiss kappa", "all", len(complete), _fleiss(self.ratings))
+        return row | self._percentiles("Fleiss kappa", conf_level)
+
+    def _alpha(self, conf_level: float) -> dict[str, object]:
+        term = f"Krippendorff alpha, {self.level}"
+        alpha = krippendorff_alpha(self.ratings, level=self.level)
+        row = self._row(term, "all", len(self.ratings), alpha)
+        return row | self._percentiles("alpha", conf_level)
+
+    def _icc(self, conf_level: float) -> list[dict[str, object]]:
+        k = len(self.coders)
+        estimates = icc_estimates(variance_components(self.ratings), k)
+        complete = not np.isnan(self.ratings).any()
+        closed = anova_intervals(self.ratings, conf_level) if complete else {}
+        rows = []
+        for form in FORMS:
+            row = self._row(form, "all", len(self.ratings), estimates[form])
+            if complete:
+                low, high = closed[form]
+                interval: dict[str, object] = {"conf_low": low, "conf_high": high, "method": "F"}
+            else:
+                interval = self._percentiles(form, conf_level)
+            rows.append(row | interval)
+        return rows
+
+    def _percentiles(self, name: str, conf_level: float) -> dict[str, object]:
+        draws = self.draws.get(name, np.zeros(0))
+        draws = draws[~np.isnan(draws)]
+        if draws.size == 0:
+            return {}
+        alpha = 1.0 - conf_level
+        low, high = np.quantile(draws, [alpha / 2.0, 1.0 - alpha / 2.0])
+        return {
+            "conf_low": float(low),
+            "conf_high": float(high),
+            "method": f"percentile, {draws.size} {_DRAWN.get(name, 'simulated ratings')}",
+        }
+
+
+def coder_agreement(
+    data: pd.DataFrame,
+    *,
+    coders: Sequence[str],
+    level: str,
+    n_bootstrap: int = 1000,
+    seed: Seed = None,
+) -> CoderAgreement:
+    """Measure the agreement of two or more coders of the same cases.
+
+    Parameters
+    ----------
+    data
+        One row a case, one column a coder; missing codes are legal.
+    coders
+        The coders' columns.
+    level
+        ``"nominal"`` (Cohen and Fleiss kappa, Krippendorff alpha), ``"ordinal"`` (weighted kappas
+        and intraclass correlations too) or ``"interval"`` (alpha and intraclass correlations).
+        Ordinal words come as ordered categories; nominal codes may be anything.
+    n_bootstrap, seed
+        Resamples of cases for the intervals of Fleiss' kappa and alpha; draws from the fitted
+        mixed models for intraclass correlations of incomplete ratings (some 0.1 s each). With
+        ``n_bootstrap=0`` these intervals are left out.
+
+    Raises
+    ------
+    DataError
+        Fewer than two coders, text codes at a numeric level, no seed for the draws.
+    NotIdentifiedError
+        No case with two codes, or one code used throughout.
+    """
+    check_frame(data)
+    check_choice(level, _LEVELS, name="level")
+    if len(coders) < 2 or len(set(coders)) < len(coders):
+        raise DataError(f"Agreement needs at least two coders, each once; got {list(coders)}.")
+    require_columns(data, list(coders))
+    if n_bootstrap > 0 and seed is None:
+        raise DataError(
+            "The intervals of Fleiss' kappa and Krippendorff's alpha are bootstrapped: give seed= "
+            "(a whole number), or n_bootstrap=0 to do without them."
+        )
+    ratings = _numbers(data, coders, level)
+    enough = (~np.isnan(ratings)).sum(axis=1) >= 2
+    start = RowLedger.start(data)
+    _, rows = start.keep(data, enough, reason="fewer than two coders coded it")
+    ratings = ratings[enough]
+    codes = np.unique(ratings[~np.isnan(ratings)])
+    if len(ratings) < 2 or codes.size < 2:
+        raise NotIdentifiedError(
+            f"{plural(len(ratings), 'case')} with two codes, {codes.size} different codes in use: "
+            "agreement beyond chance is not identified."
+        )
+    draws = _bootstrap(ratings, level, n_bootstrap, np.random.default_rng(seed))
+    return CoderAgreement(tuple(coders), level, ratings, draws, rows)
+
+
+def _numbers(data: pd.DataFrame, coders: Sequence[str], level: str) -> Array:
+    """Return the codes as numbers: themselves where numeric, ranks of ordered or nominal words."""
+    columns = [data[coder] for coder in coders]
+    ordered = [
+        tuple(c.cat.categories)
+        for c in columns
+        if isinstance(c.dtype, pd.CategoricalDtype) and c.cat.ordered
+    ]
+    if len(ordered) == len(columns) and len(set(ordered)) == 1:
+        codes = np.column_stack([c.cat.codes for c in columns]).astype(float)
+        return np.where(codes < 0, math.nan, codes)
+    if all(pd.api.types.is_numeric_dtype(c.dtype) for c in columns):
+        return np.column_stack([finite_or_missing(data, coder) for coder in coders])
+    if level != "nominal":
+        raise DataError(
+            f"{level} codes must be numbers, or ordered categories that are the same for all "
+            f"coders; '{coders[0]}' is of type {columns[0].dtype}."
+        )
+    stacked = pd.concat([c.astype(object) for c in columns], ignore_index=True)
+    check_spelling(stacked.rename(", ".join(map(str, coders))), kind="code")
+    codes = pd.factorize(stacked, sort=False)[0].astype(float)
+    return np.where(codes < 0, math.nan, codes).reshape(len(columns), len(data)).T
+
+
+def _fleiss(ratings: Array) -> float:
+    complete = ratings[~np.isnan(ratings).any(axis=1)]
+    if len(complete) < 2:
+        return math.nan
+    _, codes = np.unique(complete, return_inverse=True)
+    return fleiss_kappa(codes.reshape(complete.shape).astype(np.int64))
+
+
+def _bootstrap(
+    ratings: Array, level: str, n_bootstrap: int, rng: np.random.Generator
+) -> dict[str, Array]:
+    """Return bootstrap values of the coefficients that have no closed interval."""
+    fleiss, alpha = np.full(n_bootstrap, math.nan), np.full(n_bootstrap, math.nan)
+    for i in range(n_bootstrap):
+        sample = ratings[rng.integers(0, len(ratings), len(ratings))]
+        alpha[i] = krippendorff_alpha(sample, level=level)
+        if level != "interval":
+            fleiss[i] = _fleiss(sample)
+    draws = {"Fleiss kappa": fleiss, "alpha": alpha}
+    if level != "nominal" and n_bootstrap > 0 and np.isnan(ratings).any():
+        draws |= simulated_estimates(ratings, n_bootstrap, seed=int(rng.integers(2**32)))
+    return draws

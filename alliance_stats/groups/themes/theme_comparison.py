@@ -1,0 +1,206 @@
+"""Coded interview themes by group: prevalence, differences, exact tests."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from alliance_stats.checks import (
+    check_conf_level,
+    check_frame,
+    check_spelling,
+    describe_rows,
+    require_columns,
+    require_present,
+)
+from alliance_stats.effect_sizes import clopper_pearson
+from alliance_stats.errors import DataError
+from alliance_stats.estimates import one_line
+from alliance_stats.formatting import plural
+from alliance_stats.groups.comparing.finding import TestOptions
+from alliance_stats.groups.comparing.group_comparison import (
+    GroupComparison,
+    Roles,
+    compare_outcomes,
+)
+from alliance_stats.ledger import RowLedger
+
+__all__ = ["ThemeComparison", "binary_theme", "check_one_row_a_unit", "compare_themes"]
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class ThemeComparison:
+    """Themes compared between groups; made by :func:`compare_themes`.
+
+    Attributes
+    ----------
+    comparison
+        The comparison of the themes as 0/1 outcomes.
+    """
+
+    comparison: GroupComparison
+
+    __repr__ = one_line
+
+    @property
+    def rows(self) -> RowLedger:
+        """Ledger of the cases."""
+        return self.comparison.rows
+
+    def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return one row a theme.
+
+        Columns: ``theme``, then per group ``group_i, count_i, n_i, missing_i, prevalence_i`` with
+        exact limits ``prevalence_i_low, prevalence_i_high``; with two groups ``contrast, estimate,
+        conf_low, conf_high`` (difference of proportions, Newcombe) and ``odds_ratio(_low, _high)``;
+        ``p_value, p_smallest`` (with these group sizes and this many cases), ``p_holm, p_fdr``
+        over the themes of this table, ``method, note``.
+        """
+        tidy = self.comparison.tidy(conf_level=conf_level)
+        return pd.DataFrame([self._row(row, conf_level) for _, row in tidy.iterrows()])
+
+    def prevalence(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return a row a theme and group: ``theme, group, count, n, estimate`` and exact limits."""
+        check_conf_level(conf_level)
+        described = self.comparison.describe()
+        rows = []
+        for _, row in described.iterrows():
+            share = _share(row["count"], row["n"], conf_level)
+            rows.append(
+                {
+                    "theme": row["outcome"],
+                    "group": row["group"],
+                    "count": int(row["count"]),
+                    "n": int(row["n"]),
+                    "estimate": share[0],
+                    "conf_low": share[1],
+                    "conf_high": share[2],
+                }
+            )
+        return pd.DataFrame(rows)
+
+    def glance(self) -> pd.DataFrame:
+        """Return one row: design, groups, themes, cases."""
+        return self.comparison.glance().rename(columns={"n_outcomes": "n_themes"})
+
+    def summary(self) -> str:
+        """Return the themes in words."""
+        return self.comparison.summary()
+
+    def _row(self, row: pd.Series, conf_level: float) -> dict[str, object]:
+        out: dict[str, object] = {"theme": row["outcome"]}
+        for i in range(1, len(self.comparison.labels) + 1):
+            n = int(row[f"n_{i}"])
+            count = round(row[f"mean_{i}"] * n) if n else 0
+            share, low, high = _share(count, n, conf_level)
+            out |= {
+                f"group_{i}": row[f"group_{i}"],
+                f"count_{i}": count,
+                f"n_{i}": n,
+                f"missing_{i}": row[f"missing_{i}"],
+                f"prevalence_{i}": share,
+                f"prevalence_{i}_low": low,
+                f"prevalence_{i}_high": high,
+            }
+        kept = ["contrast", "estimate", "conf_low", "conf_high", "odds_ratio", "odds_ratio_low"]
+        kept += ["odds_ratio_high", "p_value", "p_smallest", "p_holm", "p_fdr", "method", "note"]
+        return out | {name: row[name] for name in kept if name in row.index}
+
+
+def compare_themes(
+    data: pd.DataFrame,
+    *,
+    themes: Sequence[str] | str,
+    group: str,
+    paired: str | None = None,
+    unit: str | None = None,
+    test: str | Mapping[str, str] = "auto",
+) -> ThemeComparison:
+    """Compare how often themes were coded in two or more groups.
+
+    Parameters
+    ----------
+    data
+        One row an interviewed case.
+    themes
+        Columns of 0 and 1 (or booleans); missing where a case was not coded.
+    group
+        Column of group labels.
+    paired
+        Column that says which two cases are matched: McNemar's test then.
+    unit
+        Column of the case's id (person or family). The exact tests take rows for independent, so
+        a unit that stands in more than one row is refused; with `paired`, in one group.
+    test
+        ``"auto"`` (Fisher; McNemar where matched), ``"fisher"``, ``"boschloo"``,
+        ``"fisher_mid_p"``, ``"mcnemar"``, ``"mcnemar_mid_p"``, or a mapping from theme to one.
+
+    Returns
+    -------
+    ThemeComparison
+        A theme that all or none of the cases have is described and not tested.
+
+    Raises
+    ------
+    DataError
+        If a theme is not 0/1, a unit stands more than once, or as :func:`compare_groups`.
+    """
+    check_frame(data)
+    themes = [themes] if isinstance(themes, str) else list(themes)
+    if not themes:
+        raise DataError("themes is empty: name at least one theme's column.")
+    require_columns(data, [*themes, group, *([] if unit is None else [unit])])
+    if unit is not None:
+        check_one_row_a_unit(data, unit, within=() if paired is None else (group,))
+    coded = data.assign(**{theme: binary_theme(data, theme) for theme in themes})
+    return ThemeComparison(
+        compare_outcomes(
+            coded,
+            list(themes),
+            Roles(group, paired=paired),
+            test=test,
+            options=TestOptions(),
+            describe_constant=True,
+        )
+    )
+
+
+def check_one_row_a_unit(data: pd.DataFrame, unit: str, *, within: Sequence[str] = ()) -> None:
+    """Raise if a unit stands in more than one row (of one value of the columns `within`)."""
+    require_present(data, unit, why="to tell which rows are one case's")
+    check_spelling(data[unit], kind="unit")
+    twice = data.duplicated([unit, *within], keep=False).to_numpy()
+    if not twice.any():
+        return
+    units = data.loc[twice, unit].unique()
+    first = twice & (data[unit] == units[0]).to_numpy()
+    more = f" ({plural(len(units), 'such unit')} in all)" if len(units) > 1 else ""
+    raise DataError(
+        f"'{unit}' {units[0]} stands in {describe_rows(first, data.index)}{more}, and the exact "
+        "tests take every row for another case. Keep one row a unit (as one parent a family), or "
+        "code each theme as present where any of the unit's rows has it."
+    )
+
+
+def binary_theme(data: pd.DataFrame, theme: str) -> pd.Series:
+    """Return a theme as 0.0 / 1.0 / NaN, or raise naming what else was found."""
+    column = data[theme]
+    if pd.api.types.is_bool_dtype(column.dtype) or column.dropna().map(type).eq(bool).all():
+        return column.map({True: 1.0, False: 0.0}).astype(float)
+    numbers = pd.to_numeric(column, errors="coerce")
+    strange = column.notna() & ~numbers.isin([0, 1])
+    if strange.any():
+        raise DataError(
+            f"Theme '{theme}' is not 0/1: it holds {column[strange].tolist()[0]!r} in "
+            f"{describe_rows(strange, data.index)}. Code absent as 0, present as 1, not coded as "
+            "missing."
+        )
+    return numbers.astype(float)
+
+
+def _share(count: float, n: float, conf_level: float) -> tuple[float, float, float]:
+    if n == 0:
+        return math.nan, math.nan, math.nan
+    effect = clopper_pearson(int(count), int(n), conf_level=conf_level)
+    return effect.estimate, effect.conf_low, effect.conf_high

@@ -1,0 +1,213 @@
+"""What became of an early problem: rupture, strength, both or neither, by group."""
+
+import itertools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from alliance_stats.checks import (
+    check_conf_level,
+    check_frame,
+    check_spelling,
+    group_codes,
+    require_columns,
+)
+from alliance_stats.effect_sizes import clopper_pearson
+from alliance_stats.errors import DataError, NotIdentifiedError
+from alliance_stats.estimates import Array, one_line
+from alliance_stats.formatting import format_count, format_percent, p_phrase
+from alliance_stats.groups.comparing.count_tests import freeman_halton_p
+from alliance_stats.groups.comparing.group_samples import grouped
+from alliance_stats.groups.themes.theme_comparison import binary_theme, check_one_row_a_unit
+from alliance_stats.ledger import RowLedger
+
+__all__ = ["ThemeTransitions", "theme_transitions"]
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class ThemeTransitions:
+    """Transitions from an early theme to later states; made by :func:`theme_transitions`.
+
+    Attributes
+    ----------
+    early
+        Name of the early theme.
+    labels, states
+        Groups and later states, in order.
+    counts
+        (groups, early absent / present, states).
+    rows
+        Ledger of the cases.
+    """
+
+    early: str
+    labels: tuple[str, ...]
+    states: tuple[str, ...]
+    counts: Array
+    rows: RowLedger
+
+    __repr__ = one_line
+
+    def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return one row a group, early state and later state.
+
+        ``group, early`` (whether the early theme was there), ``later, count, n`` (cases of that
+        group and early state), ``estimate, conf_low, conf_high``: the share of n, exact limits.
+        """
+        check_conf_level(conf_level)
+        rows = []
+        for g, early, s in np.ndindex(self.counts.shape):
+            count, n = int(self.counts[g, early, s]), int(self.counts[g, early].sum())
+            limits = (math.nan, math.nan, math.nan)
+            if n:
+                share = clopper_pearson(count, n, conf_level=conf_level)
+                limits = (share.estimate, share.conf_low, share.conf_high)
+            rows.append(
+                {
+                    "group": self.labels[g],
+                    "early": bool(early),
+                    "later": self.states[s],
+                    "count": count,
+                    "n": n,
+                    "estimate": limits[0],
+                    "conf_low": limits[1],
+                    "conf_high": limits[2],
+                }
+            )
+        return pd.DataFrame(rows)
+
+    def glance(self) -> pd.DataFrame:
+        """Return one row an early state: cases, and the exact test that groups do not differ.
+
+        ``early, n, p_value, p_smallest, method``: Fisher's exact test of groups by later states
+        (Freeman & Halton 1951, doi:10.1093/biomet/38.1-2.141); NaN where nobody or one group only
+        was in that early state.
+        """
+        rows = []
+        for early in (1, 0):
+            table = self.counts[:, early, :]
+            table = table[table.sum(axis=1) > 0][:, table.sum(axis=0) > 0]
+            p_value, smallest = math.nan, math.nan
+            if min(table.shape, default=0) >= 2:
+                p_value, smallest = freeman_halton_p(table)
+            rows.append(
+                {
+                    "early": bool(early),
+                    "n": int(table.sum()),
+                    "p_value": p_value,
+                    "p_smallest": smallest,
+                    "method": "Fisher exact test (Freeman-Halton)",
+                }
+            )
+        return pd.DataFrame(rows)
+
+    def summary(self) -> str:
+        """Return what became of the early theme, in words."""
+        lines = [str(self.rows)]
+        tidy, tests = self.tidy(), self.glance().set_index("early")
+        for early, words in ((True, "with"), (False, "without")):
+            part = tidy[(tidy["early"] == early) & (tidy["n"] > 0)]
+            if part.empty:
+                continue
+            found = "; ".join(
+                f"{group}: " + ", ".join(_state_words(row) for _, row in rows.iterrows())
+                for group, rows in part.groupby("group", sort=False)
+            )
+            p_value = float(tests.loc[early, "p_value"])
+            test = (
+                "" if math.isnan(p_value) else f" Exact test between groups: {p_phrase(p_value)}."
+            )
+            lines.append(f"Cases {words} {self.early}: {found}.{test}")
+        return "\n".join(lines)
+
+
+def _state_words(row: pd.Series) -> str:
+    counted = f"{format_count(row['count'])} of {format_count(row['n'])}"
+    return f"{row['later']} {counted} ({format_percent(row['estimate'])})"
+
+
+def theme_transitions(
+    data: pd.DataFrame,
+    *,
+    early: str,
+    later: Mapping[str, str] | str,
+    group: str,
+    unit: str | None = None,
+) -> ThemeTransitions:
+    """Count what an early theme turned into, by group.
+
+    Parameters
+    ----------
+    data
+        One row a case.
+    early
+        0/1 column of the early theme, as a problem early on.
+    later
+        A mapping from a state's name to its 0/1 column, as ``{"rupture": "theme_became_rupture",
+        "strength": "theme_became_strength"}``: cases with several are called "rupture and
+        strength", cases with none "neither" (or "not ..." for a single state). Or one column that
+        names the later state.
+    group
+        Column of group labels.
+    unit
+        Column of the case's id (person or family): a unit that stands in more than one row is
+        refused, since the exact tests take rows for independent.
+
+    Raises
+    ------
+    DataError
+        If a theme is not 0/1, a unit stands more than once, or a column is not there.
+    """
+    check_frame(data)
+    columns = list(later.values()) if isinstance(later, Mapping) else [later]
+    require_columns(data, [early, *columns, group, *([] if unit is None else [unit])])
+    if unit is not None:
+        check_one_row_a_unit(data, unit)
+    before = binary_theme(data, early)
+    after, states = _later_states(data, later)
+    rows = RowLedger.start(data)
+    kept, rows = rows.keep(data, data[group].notna(), reason=f"'{group}' is missing")
+    complete = before.notna() & (after >= 0)
+    kept, rows = rows.keep(
+        kept, complete[data[group].notna()], reason="the early theme or a later state is missing"
+    )
+    if kept.empty:
+        raise NotIdentifiedError(f"No case has its group, '{early}' and its later state.")
+    codes, labels = grouped(kept, group)
+    used = (data[group].notna() & complete).to_numpy()
+    counts = np.zeros((len(labels), 2, len(states)))
+    np.add.at(counts, (codes, before[used].to_numpy(int), after[used].to_numpy(int)), 1.0)
+    return ThemeTransitions(early, labels, states, counts, rows)
+
+
+def _later_states(
+    data: pd.DataFrame, later: Mapping[str, str] | str
+) -> tuple[pd.Series, tuple[str, ...]]:
+    """Return each case's later state as a number (-1 where missing), and the states' names."""
+    if isinstance(later, str):
+        check_spelling(data[later])
+        codes, index = group_codes(data[later])
+        return pd.Series(codes, index=data.index), tuple(str(label) for label in index)
+    if not later:
+        raise DataError("later is empty: name at least one later state and its column.")
+    names = list(later)
+    flags = np.column_stack([binary_theme(data, column) for column in later.values()])
+    combinations = list(itertools.product([1.0, 0.0], repeat=len(names)))
+    labels = [_combination(names, pattern) for pattern in combinations]
+    codes = np.full(len(data), -1)
+    for i, pattern in enumerate(combinations):
+        codes[(flags == pattern).all(axis=1)] = i
+    present = [i for i in range(len(labels)) if (codes == i).any()]
+    order = {old: new for new, old in enumerate(present)}
+    renumbered = [order.get(int(code), -1) for code in codes]
+    return pd.Series(renumbered, index=data.index), tuple(labels[i] for i in present)
+
+
+def _combination(names: list[str], pattern: tuple[float, ...]) -> str:
+    there = [name for name, flag in zip(names, pattern, strict=True) if flag]
+    if there:
+        return " and ".join(there)
+    return f"not {names[0]}" if len(names) == 1 else "neither" if len(names) == 2 else "none"

@@ -1,0 +1,276 @@
+"""How groups change over sessions, and from which session on they differ."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from alliance_stats.checks import (
+    check_choice,
+    check_frame,
+    check_spelling,
+    describe_rows,
+    finite_or_missing,
+    group_codes,
+    require_columns,
+)
+from alliance_stats.errors import DataError, NotIdentifiedError
+from alliance_stats.estimates import Array, one_line
+from alliance_stats.formatting import format_interval, format_number, t_phrase
+from alliance_stats.groups.comparing.group_samples import Codes, grouped
+from alliance_stats.ledger import RowLedger
+from alliance_stats.multilevel import LinearMixedModel, lmm
+from alliance_stats.multilevel.linear_functions import DfMethod, LinearEstimates, infer
+from alliance_stats.multilevel.multiplicity import JointT
+
+__all__ = ["TrajectoryComparison", "compare_trajectories"]
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class TrajectoryComparison:
+    """Straight trajectories of two groups; made by :func:`compare_trajectories`.
+
+    Attributes
+    ----------
+    outcome, time, labels
+        Columns compared, and the groups in order; differences are first minus second.
+    model
+        The mixed model, coefficients ``(Intercept), first, time, first:time`` with ``first`` 1 in
+        the first group.
+    df_method
+        Of all intervals.
+    times
+        The times at which the groups are compared: those that occur in the data.
+    rows
+        Ledger of the caller's rows.
+    """
+
+    outcome: str
+    time: str
+    labels: tuple[str, str]
+    model: LinearMixedModel
+    df_method: DfMethod
+    times: Array
+    rows: RowLedger
+
+    __repr__ = one_line
+
+    @property
+    def contrast(self) -> str:
+        """Return what is subtracted from what."""
+        return f"{self.labels[0]} - {self.labels[1]}"
+
+    def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return the simple slopes of both groups and their difference.
+
+        ``term`` is ``slope``, ``contrast`` a group or the difference; in units of the outcome per
+        unit of time.
+        """
+        L = np.array([[0.0, 0, 1, 1], [0.0, 0, 1, 0], [0.0, 0, 0, 1]])
+        frame = self._estimates(L).columns(conf_level=conf_level)
+        frame.insert(0, "term", "slope")
+        frame.insert(1, "contrast", [*self.labels, self.contrast])
+        return frame
+
+    def differences(
+        self, *, times: npt.ArrayLike | None = None, conf_level: float = 0.95
+    ) -> pd.DataFrame:
+        """Return the difference of the groups at each time.
+
+        ``conf_low, conf_high`` hold for one time; ``band_low, band_high`` for all the times asked
+        for at once (maximum of correlated t statistics, at the smallest of their df). The p-value
+        is that of one time.
+        """
+        at = self.times if times is None else np.asarray(times, dtype=np.float64)
+        zero, one = np.zeros(at.size), np.ones(at.size)
+        found = self._estimates(np.column_stack([zero, one, zero, at]))
+        frame = found.columns(conf_level=conf_level)
+        error = found.std_error
+        correlation = found.covariance / np.outer(error, error)
+        critical = JointT.of(correlation).critical(float(np.nanmin(found.df)), conf_level)
+        frame.insert(0, "time", at)
+        frame.insert(1, "contrast", self.contrast)
+        return frame.assign(
+            band_low=found.estimate - critical * error, band_high=found.estimate + critical * error
+        )
+
+    def means(
+        self, *, times: npt.ArrayLike | None = None, conf_level: float = 0.95
+    ) -> pd.DataFrame:
+        """Return each group's model mean at each time, with the interval of one time."""
+        at = self.times if times is None else np.asarray(times, dtype=np.float64)
+        tables = []
+        for place, label in enumerate(self.labels):
+            first = np.full(at.size, 1.0 - place)
+            L = np.column_stack([np.ones(at.size), first, at, first * at])
+            frame = self._estimates(L).columns(conf_level=conf_level)
+            kept = frame[["estimate", "std_error", "df", "conf_low", "conf_high"]]
+            tables.append(kept.assign(group=label, time=at))
+        return pd.concat(tables, ignore_index=True)
+
+    def differ_from(self, *, conf_level: float = 0.95) -> float:
+        """Return the first time from which on the simultaneous band excludes 0, NaN if none.
+
+        It must do so at every later time, up to the last that occurs in the data.
+        """
+        band = self.differences(conf_level=conf_level)
+        apart = ((band["band_low"] > 0) | (band["band_high"] < 0)).to_numpy()
+        if not apart[-1]:
+            return math.nan
+        # the run of excluded zeros that reaches the end
+        start = apart.size - int(np.argmin(apart[::-1])) if not apart.all() else 0
+        return float(self.times[start])
+
+    def glance(self) -> pd.DataFrame:
+        """Return one row: the model's glance."""
+        return self.model.glance()
+
+    def summary(self) -> str:
+        """Return slopes and their difference in words, opening with any warning."""
+        lines = []
+        if self.model.singular:
+            lines.append("Warning: a variance of the mixed model was estimated as 0.")
+        lines.append(str(self.rows))
+        for _, row in self.tidy().iterrows():
+            interval = format_interval(row["conf_low"], row["conf_high"], 3)
+            test = t_phrase(row["statistic"], row["df"], row["p_value"])
+            lines.append(
+                f"{self.outcome} per unit of {self.time}, {row['contrast']}: "
+                f"{format_number(row['estimate'], 3)} {interval}, {test}."
+            )
+        start = self.differ_from()
+        lines.append(
+            "At no stretch of time up to the last does the 95% simultaneous band exclude 0."
+            if math.isnan(start)
+            else f"From {self.time} {start:g} on the 95% simultaneous band of {self.contrast} "
+            "excludes 0."
+        )
+        return "\n".join(lines)
+
+    def _estimates(self, L: Array) -> LinearEstimates:
+        return infer(self.model, self.df_method).of(L)
+
+
+def compare_trajectories(
+    data: pd.DataFrame,
+    *,
+    outcome: str,
+    time: str,
+    group: str,
+    person: str,
+    nested_in: Sequence[str] = (),
+    random_slope: bool = True,
+    df_method: DfMethod = "satterthwaite",
+) -> TrajectoryComparison:
+    """Compare the straight trajectories of two groups by a mixed model.
+
+    ``outcome ~ first * time + (1 + time | person)`` and an intercept for each level that persons
+    are nested in, by REML.
+
+    Parameters
+    ----------
+    data
+        One row a person x time.
+    outcome, time, group, person
+        Columns; the group is constant in a person. Differences are first minus second group.
+    nested_in
+        Columns of the levels above the person, outermost first: ``("therapist", "family")``.
+    random_slope
+        Whether persons differ in their slopes; without it the slopes' standard errors take all
+        deviations from a straight line for independent, and are too small where persons differ.
+    df_method
+        ``"satterthwaite"`` or ``"kenward-roger"`` (slow in large studies).
+
+    Raises
+    ------
+    DataError
+        If there are not two groups, a person is in both, or has several rows at one time.
+    NotIdentifiedError
+        If a group has a single person or there is a single time.
+    """
+    check_frame(data)
+    require_columns(data, [outcome, time, group, person, *nested_in])
+    check_choice(df_method, ("satterthwaite", "kenward-roger", "normal"), name="df_method")
+    codes, labels = grouped(data, group)
+    if len(labels) != 2:
+        raise DataError(
+            f"compare_trajectories compares two groups; '{group}' holds {len(labels)}: "
+            + ", ".join(labels)
+            + ". Keep two of them, or fit lmm with the interaction."
+        )
+    frame = _numbered(data, outcome, time, codes, [*nested_in, person])
+    rows = RowLedger.start(data, {person: (*nested_in, person)})
+    kept = data
+    for name, column in zip(frame.columns, [outcome, group, time, *nested_in, person], strict=True):
+        present = frame[name].notna()
+        frame = frame[present]
+        kept, rows = rows.keep(kept, present, reason=f"'{column}' is missing")
+    _check_persons(frame, group, labels)
+    _check_one_row_a_time(kept, frame, time)
+    model = lmm(_formula(frame.shape[1] - 3, random_slope=random_slope), frame)
+    times = np.unique(frame["time"])
+    return TrajectoryComparison(
+        outcome, time, (labels[0], labels[1]), model, df_method, times, rows
+    )
+
+
+def _numbered(
+    data: pd.DataFrame, outcome: str, time: str, codes: Codes, levels: list[str]
+) -> pd.DataFrame:
+    """Return the columns of the model under its own names: outcome, first, time, level0, ..."""
+    frame = pd.DataFrame(
+        {
+            "outcome": finite_or_missing(data, outcome),
+            "first": np.where(codes < 0, np.nan, (codes == 0).astype(float)),
+            "time": finite_or_missing(data, time),
+        },
+        index=data.index,
+    )
+    for i, column in enumerate(levels):
+        outer = [f"level{k}" for k in range(i)]
+        check_spelling(
+            data[column], kind="unit", within=frame.groupby(outer).ngroup() if outer else None
+        )
+        numbers = group_codes(data[column])[0]
+        frame[f"level{i}"] = np.where(numbers >= 0, numbers, np.nan)
+    return frame
+
+
+def _formula(n_levels: int, *, random_slope: bool) -> str:
+    names = [f"level{i}" for i in range(n_levels)]
+    outer = [f"(1 | {':'.join(names[: i + 1])})" for i in range(n_levels - 1)]
+    slope = "1 + time" if random_slope else "1"
+    return " + ".join(["outcome ~ first * time", *outer, f"({slope} | {':'.join(names)})"])
+
+
+def _check_one_row_a_time(kept: pd.DataFrame, frame: pd.DataFrame, time: str) -> None:
+    """Refuse several rows of a person at one time: the model would count copies as evidence."""
+    twice = frame.duplicated([name for name in frame.columns if name not in ("outcome", "first")])
+    if twice.any():
+        raise DataError(
+            f"A person has several rows at one '{time}' ({describe_rows(twice, kept.index)} repeat "
+            "an earlier one). Keep or average one a person and time; for several raters fit lmm "
+            "with a random effect for them."
+        )
+
+
+def _check_persons(frame: pd.DataFrame, group: str, labels: tuple[str, ...]) -> None:
+    if frame["time"].nunique() < 2:
+        raise NotIdentifiedError("A trajectory needs at least two different times with an outcome.")
+    levels = [name for name in frame.columns if name.startswith("level")]
+    persons = frame.groupby(levels)["first"].agg(["nunique", "first"])
+    if (persons["nunique"] > 1).any():
+        count = int((persons["nunique"] > 1).sum())
+        raise DataError(
+            f"{count} persons are in both groups of '{group}'; a trajectory belongs to one. If "
+            "persons change group, fit lmm with the group as a time-varying predictor."
+        )
+    for code, label in ((1.0, labels[0]), (0.0, labels[1])):
+        if int((persons["first"] == code).sum()) < 2:
+            raise NotIdentifiedError(
+                f"Group '{label}' has fewer than two persons with an outcome: its trajectory "
+                "cannot be told from theirs."
+            )
