@@ -1,7 +1,8 @@
 """What a frame must fulfil at the door.
 
-Each function looks at one thing, raises a :class:`~alliance_stats.errors.DataError` that names the
-column and the rows, and gives back what the caller needs next. Nothing here changes a frame.
+:func:`check_frame` brings whatever table a caller has to plain columns, once. Each other function
+looks at one thing, raises a :class:`~alliance_stats.errors.DataError` that names the column and the
+rows, and gives back what the caller needs next. Nothing here changes the caller's frame.
 """
 
 import difflib
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from alliance_stats.door import has_surrogate, numbers_of_objects, plain_frame
 from alliance_stats.errors import DataError
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "check_frame",
     "check_not_empty",
     "check_spelling",
+    "comparable",
     "describe_rows",
     "did_you_mean",
     "finite_or_missing",
@@ -74,17 +77,33 @@ def describe_rows(mask: npt.ArrayLike, index: pd.Index) -> str:
 
 
 def check_frame(data: object, *, what: str = "data") -> pd.DataFrame:
-    """Return `data` if it is a DataFrame with unique column names and at least one row."""
-    if not isinstance(data, pd.DataFrame):
-        raise DataError(
-            f"{what} must be a pandas DataFrame; got {type(data).__name__}. "
-            "A file is read with Study.from_file; a Study gives study.sessions, "
-            "study.persons and study.families."
-        )
-    twice = data.columns[data.columns.duplicated()]
-    if len(twice):
-        raise DataError(f"Column '{twice[0]}' stands more than once in {what}; rename one of them.")
-    return check_not_empty(data, what=what)
+    """Return a table of any kind as a DataFrame of plain columns, ready to be computed with.
+
+    Parameters
+    ----------
+    data
+        A pandas DataFrame, or a table that can be turned into one (polars, Arrow). Never changed.
+    what
+        What the table is called in messages.
+
+    Returns
+    -------
+    DataFrame
+        `data` itself where nothing needs mending, so that a frame is looked at once. Else a frame
+        that shares what could be left alone, in which nullable, Arrow, sparse and big-endian
+        columns are numpy's (missing: NaN; whole numbers with gaps: floats, where those tell them
+        apart), columns of objects that are all numbers or truth values are numbers or truth values,
+        an index that shares a name with a column has none, repeated row labels are counted from 0
+        instead, several levels of row labels are one, and ``attrs`` are gone. Categories stay
+        categories.
+
+    Raises
+    ------
+    DataError
+        If it is no table, has no rows, its columns have several levels of names, or a name stands
+        twice or cannot be written as text.
+    """
+    return check_not_empty(plain_frame(data, what=what), what=what)
 
 
 def check_not_empty(data: pd.DataFrame, *, what: str = "data") -> pd.DataFrame:
@@ -102,7 +121,15 @@ def require_columns(
     ``None`` entries (roles that were not given) are passed over.
     """
     for column in columns:
+        if not isinstance(column, Hashable):
+            raise DataError(f"A column is called by one name; got {column!r}.")
         if column is not None and column not in data.columns:
+            name = data.index.name
+            if column == name or (isinstance(name, tuple) and column in name):
+                raise DataError(
+                    f"{what} has no column '{column}': it is the index. data.reset_index() makes "
+                    "it a column."
+                )
             raise DataError(
                 f"{what} has no column '{column}'. {did_you_mean(column, data.columns)}"
             )
@@ -127,10 +154,13 @@ def finite_or_missing(data: pd.DataFrame, column: Hashable) -> npt.NDArray[np.fl
         If the column is not numeric, or holds an infinite value.
     """
     values = data[column]
+    if values.dtype == object:
+        values = _as_truth_or_numbers(values)
     numeric = pd.api.types.is_numeric_dtype(values.dtype)
     if not numeric or pd.api.types.is_complex_dtype(values.dtype):
         raise DataError(
-            f"Column '{column}' must be numeric; its values are of type {values.dtype}. "
+            f"Column '{column}' must be numeric; its values are of type {values.dtype}"
+            f"{_not_a_number(values)}. "
             "Convert it first (pandas.to_numeric names what it cannot read)."
         )
     floats: npt.NDArray[np.float64] = values.to_numpy(dtype=np.float64, na_value=np.nan)
@@ -141,6 +171,44 @@ def finite_or_missing(data: pd.DataFrame, column: Hashable) -> npt.NDArray[np.fl
             "Correct the values, or set them to missing."
         )
     return floats
+
+
+def _as_truth_or_numbers(values: pd.Series) -> pd.Series:
+    """Return a column of objects as numbers where each is one; true is 1, false 0."""
+    if pd.api.types.infer_dtype(values, skipna=True) == "boolean":
+        return values.map({True: 1.0, False: 0.0}).astype(np.float64)
+    numbers = numbers_of_objects(values)
+    return values if numbers is None else numbers
+
+
+def _not_a_number(values: pd.Series) -> str:
+    """Name the first cell that keeps a column of objects from being numbers."""
+    if values.dtype != object:
+        return ""
+    texts = np.array([isinstance(value, str) for value in values])
+    if not texts.any():
+        return ""
+    first = values[texts].iloc[0]
+    return f", as {first!r} in {describe_rows((values == first).to_numpy(), values.index)}"
+
+
+def comparable(values: pd.Series) -> bool:
+    """Tell whether values can be held against each other; lists and dicts cannot."""
+    if not pd.api.types.is_object_dtype(values.dtype):
+        return True
+    if pd.api.types.infer_dtype(values, skipna=True) == "string":
+        return True
+    return all(pd.api.types.is_hashable(value) for value in values)
+
+
+def _check_comparable(values: pd.Series) -> None:
+    if not comparable(values):
+        odd = np.array([not pd.api.types.is_hashable(value) for value in values])
+        kind = type(values[odd].iloc[0]).__name__
+        raise DataError(
+            f"Column '{values.name}' holds a {kind} in {describe_rows(odd, values.index)}, where "
+            "one value is needed. Give each cell one value, text or a number."
+        )
 
 
 def group_codes(values: pd.Series) -> tuple[npt.NDArray[np.int64], pd.Index]:
@@ -155,6 +223,7 @@ def group_codes(values: pd.Series) -> tuple[npt.NDArray[np.int64], pd.Index]:
     """
     if isinstance(values.dtype, pd.CategoricalDtype):
         values = values.cat.remove_unused_categories()
+    _check_comparable(values)
     codes, labels = pd.factorize(values, sort=True)
     return codes.astype(np.int64), pd.Index(labels)
 
@@ -180,7 +249,15 @@ def check_spelling(
     """
     if pd.api.types.is_numeric_dtype(values.dtype):  # booleans too
         return
+    _check_comparable(values)
     codes, distinct = pd.factorize(values.to_numpy(dtype=object))  # a rule looks at a label once
+    for code, label in enumerate(distinct):
+        if isinstance(label, str) and not label.isascii() and has_surrogate(label):
+            raise DataError(
+                f"Column '{values.name}' holds half a character (a lone surrogate) in {label!a} "
+                f"({describe_rows(codes == code, values.index)}), which cannot be written as text. "
+                "Its file was read in a wrong encoding."
+            )
     plain = np.array([_plain_spelling(value) for value in distinct], dtype=object)
     blank = np.isin(codes, np.flatnonzero(plain == ""))
     if blank.any():

@@ -7,11 +7,12 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
+from alliance_stats.checks import comparable
 from alliance_stats.estimates import one_line
 from alliance_stats.formatting import format_count, format_number, format_percent, plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.study.endings import ENDINGS
-from alliance_stats.study.levels import comparable, n_completed, n_without, one_row_per
+from alliance_stats.study.levels import n_completed, n_without, one_row_per
 
 __all__ = ["MEASURED", "StudyDescription", "describe_study"]
 

@@ -38,8 +38,10 @@ def join_families(
         If a family has two rows in `families` or none, if ids are numbers in one table and text
         in the other, or if a column other than `family` stands in both tables.
     """
-    for what, table in (("sessions", sessions), ("families", families)):
-        require_columns(check_frame(table, what=what), [family], what=what)
+    sessions = check_frame(sessions, what="sessions")
+    families = check_frame(families, what="families")
+    require_columns(sessions, [family], what="sessions")
+    require_columns(families, [family], what="families")
     shared = [name for name in sessions.columns if name in families.columns and name != family]
     if shared:
         raise DataError(

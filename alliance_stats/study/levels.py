@@ -4,7 +4,9 @@ from collections.abc import Collection
 
 import pandas as pd
 
-__all__ = ["comparable", "n_completed", "n_without", "one_row_per"]
+from alliance_stats.checks import comparable
+
+__all__ = ["n_completed", "n_without", "one_row_per"]
 
 
 def one_row_per(
@@ -42,13 +44,6 @@ def one_row_per(
         if values.index.is_unique and not n_without(frame, unit, inner, name):
             columns[name] = values.reindex(units)
     return pd.DataFrame(columns).reset_index(drop=True)
-
-
-def comparable(values: pd.Series) -> bool:
-    """Tell whether values can be held against each other; lists and dicts cannot."""
-    if not pd.api.types.is_object_dtype(values.dtype):
-        return True
-    return all(pd.api.types.is_hashable(value) for value in values)
 
 
 def n_completed(frame: pd.DataFrame, unit: str, column: str) -> int:

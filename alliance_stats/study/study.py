@@ -133,10 +133,11 @@ class Study:
             "ending_session": ending_session,
         }
         roles = distinct_roles(given)
-        require_columns(check_frame(data), list(roles.values()))
+        table = check_frame(data)
+        require_columns(table, list(roles.values()))
         settled_unit = ending_unit(unit, roles)
         frame, notes = checked(
-            data.copy(),
+            table.copy(),
             roles,
             unit=settled_unit,
             ranges=named_ranges(score_range, roles),

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy.typing as npt
 import pandas as pd
 
+from alliance_stats.checks import check_frame
 from alliance_stats.errors import DataError
 
 __all__ = ["require_new", "with_columns"]
@@ -21,6 +22,10 @@ def require_new(data: pd.DataFrame, names: Sequence[str]) -> None:
 
 
 def with_columns(data: pd.DataFrame, new: Mapping[str, npt.ArrayLike]) -> pd.DataFrame:
-    """Return a copy of `data` with new columns at its end, row labels untouched."""
-    require_new(data, list(new))
-    return data.assign(**new)
+    """Return a copy of `data` with new columns at its end, row labels untouched.
+
+    A table that is none of pandas' comes back as one of pandas'.
+    """
+    frame = data if isinstance(data, pd.DataFrame) else check_frame(data)
+    require_new(frame, list(new))
+    return frame.assign(**new)

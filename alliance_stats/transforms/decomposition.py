@@ -77,13 +77,13 @@ def decompose(
     ----------
     Enders & Tofighi (2007), doi:10.1037/1082-989X.12.2.121 (centring).
     """
-    check_frame(data)
-    names = _checked_levels(data, levels)
-    require_columns(data, [column, *names])
+    frame = check_frame(data)
+    names = _checked_levels(frame, levels)
+    require_columns(frame, [column, *names])
     check_choice(mean_of, ("rows", "units"), name="mean_of")
-    _check_nested(data, names)
-    score = pd.Series(finite_or_missing(data, column))
-    means = _means(data, score, names, mean_of)
+    _check_nested(frame, names)
+    score = pd.Series(finite_or_missing(frame, column))
+    means = _means(frame, score, names, mean_of)
     components = {f"{column}_within_{names[0]}": score - means[0]}
     steps = zip(pairwise(names), pairwise(means), strict=True)
     for (inner, outer), (inner_mean, outer_mean) in steps:

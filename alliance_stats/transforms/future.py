@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from alliance_stats.checks import require_columns
+from alliance_stats.checks import check_frame, comparable, require_columns
+from alliance_stats.door import replaced
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
 
@@ -60,6 +61,7 @@ def whole_course_means(data: pd.DataFrame, *, unit: str, session: str) -> list[s
     unit, session
         Id column of what ends treatment, and column of session numbers.
     """
+    data = check_frame(data)
     require_columns(data, [unit, session])
     names = [str(name) for name in data.columns]
     made = {name for name in names if _made_by_decompose(name, names)}
@@ -68,7 +70,7 @@ def whole_course_means(data: pd.DataFrame, *, unit: str, session: str) -> list[s
     for label in labels:
         own = data[data[label].notna()]
         member = own.groupby([unit, label], observed=True).ngroup()
-        found |= _found(own.assign(**{unit: member}), unit, session, [])
+        found |= _found(replaced(own, {unit: member}), unit, session, [])
     return [name for name in names if name in found]
 
 
@@ -183,6 +185,8 @@ def _labels_of_members(data: pd.DataFrame, unit: str, session: str) -> list[str]
         return []
     found = []
     for name in data.columns.difference([unit, session], sort=False):
+        if not comparable(data[name]):
+            continue
         values = data[name].dropna()
         if pd.api.types.is_bool_dtype(values.dtype):
             continue

@@ -145,14 +145,15 @@ def _ordered(
     data: pd.DataFrame, column: str, *, person: str, session: str, rater: str | None
 ) -> pd.DataFrame:
     """Return series number, session and score in order of time, indexed by row position."""
-    check_frame(data)
+    data = check_frame(data)
     require_columns(data, [column, person, session, rater])
     units = [person, *([rater] if rater else [])]
     for unit in units:
         require_present(data, unit, why="to know whose rating a row is")
         check_spelling(data[unit], kind="unit")
     sessions = whole_sessions(data, session)
-    twice = data.assign(**{session: sessions}).duplicated([*units, session], keep=False)
+    series = data.groupby(units, observed=True, sort=False).ngroup().to_numpy()
+    twice = pd.DataFrame({_SERIES: series, _SESSION: sessions}).duplicated(keep=False)
     if twice.any():
         first = data.loc[twice.to_numpy()].iloc[0]
         raise DataError(
@@ -162,7 +163,7 @@ def _ordered(
         )
     table = pd.DataFrame(
         {
-            _SERIES: data.groupby(units, observed=True, sort=False).ngroup().to_numpy(),
+            _SERIES: series,
             _SESSION: sessions.to_numpy(),
             _SCORE: finite_or_missing(data, column),
         },

@@ -17,12 +17,14 @@ from alliance_stats.checks import (
     check_choice,
     check_frame,
     check_spelling,
+    comparable,
     describe_rows,
     finite_or_missing,
     require_columns,
     require_present,
     units_with_several,
 )
+from alliance_stats.door import replaced
 from alliance_stats.errors import DataError
 from alliance_stats.study.endings import ENDINGS, check_endings, check_rows_after
 from alliance_stats.study.ratings import whole_sessions
@@ -92,7 +94,8 @@ def last_session(
     DataError
         If an ending is missing or unknown, differs within a unit, or a session is later than it.
     """
-    frame = _course(
+    data = check_frame(data)
+    frame, went = _course(
         data,
         unit=unit,
         session=session,
@@ -104,14 +107,12 @@ def last_session(
     kept = [
         name
         for name in data.columns
-        if name not in (session, attended)
-        and (name == unit or not len(units_with_several(data, unit=unit, column=name)))
+        if name not in (session, attended) and (name == unit or _constant(data, name, unit=unit))
     ]
     new = ["first_session", "last_session", "n_sessions"]
     new += ["event", "ending_code", "last_interval"] if ending else []
     require_new(data[kept], new)
-    went = frame[frame["attended"]]
-    by_unit = went.groupby(unit, observed=True, sort=False)[session]
+    by_unit = frame[went].groupby(unit, observed=True, sort=False)[session]
     found = by_unit.agg(first_session="min", last_session="max", n_sessions="nunique")
     if ending_session is not None:
         stated = frame.groupby(unit, observed=True, sort=False)[ending_session].first()
@@ -126,6 +127,11 @@ def last_session(
         interval = units["last_session"] - origin + 1
         units["last_interval"] = interval - (units["ending_code"] == 0)
     return units.reset_index(drop=True)
+
+
+def _constant(data: pd.DataFrame, name: str, *, unit: str) -> bool:
+    """Tell whether a column has one value in each unit; lists and dicts have none to compare."""
+    return comparable(data[name]) and not len(units_with_several(data, unit=unit, column=name))
 
 
 def session_origin(data: pd.DataFrame, session: str) -> int:
@@ -195,7 +201,8 @@ def person_period(
     ----------
     Singer & Willett (1993), doi:10.3102/10769986018002155 (person-period data).
     """
-    require_columns(check_frame(data), [unit, session, ending, *scores])
+    data = check_frame(data)
+    require_columns(data, [unit, session, ending, *scores])
     units = last_session(
         data,
         unit=unit,
@@ -209,10 +216,10 @@ def person_period(
     repeated = np.repeat(np.arange(len(units)), n_rows)
     within = np.arange(n_rows.sum()) - np.repeat(np.cumsum(n_rows) - n_rows, n_rows)
     periods = units.iloc[repeated].reset_index(drop=True)
-    periods[session] = periods["first_session"] + within
+    moments = (periods["first_session"] + within).to_numpy()
 
     ratings = _ratings(data, unit=unit, session=session, scores=scores)
-    last = (periods[session] == periods["last_session"]).to_numpy()
+    last = moments == periods["last_session"].to_numpy()
     unobserved = last & (periods["ending_code"] == 0).to_numpy()
     outcome = {
         name: np.where(unobserved, np.nan, np.where(last, periods[name], 0.0))
@@ -224,12 +231,12 @@ def person_period(
         if name in units.columns and name not in (ending, ending_session, *scores)
     ]
     refuse_the_future(data, [*constant, *scores], unit=unit, session=session)
-    require_new(data[constant], [*ratings.columns.difference(scores), *outcome])
-    table = periods[[*constant, session]].merge(
+    counts = [f"{score}_n" for score in scores]
+    require_new(data[[*constant, session, *scores]], [*counts, "observed", *outcome])
+    table = replaced(periods[constant], {session: moments}).merge(
         ratings, left_on=[unit, session], right_index=True, how="left", validate="one_to_one"
     )
     table["observed"] = table["observed"].notna()
-    counts = [f"{score}_n" for score in scores]
     table[counts] = table[counts].fillna(0).astype(np.int64)
     return table.assign(**outcome)
 
@@ -258,13 +265,12 @@ def _course(
     ending: str | None,
     ending_session: str | None,
     attended: str | None,
-) -> pd.DataFrame:
-    """Return the checked rows with whole sessions and a column ``attended`` of truth values."""
-    require_columns(check_frame(data), [unit, session, ending, ending_session, attended])
+) -> tuple[pd.DataFrame, npt.NDArray[np.bool_]]:
+    """Return the checked rows with whole sessions, and whether each was attended."""
+    require_columns(data, [unit, session, ending, ending_session, attended])
     require_present(data, unit, why="to know which unit a row belongs to")
     check_spelling(data[unit], kind="unit")
-    numbers = whole_sessions(data, session)
-    frame = data.assign(**{session: numbers})
+    frame = replaced(data, {session: whole_sessions(data, session)})
     went = np.ones(len(data), dtype=bool)
     if attended is not None:
         went = _truth(data, attended)
@@ -285,7 +291,7 @@ def _course(
             unit=unit,
             unit_column=unit,
         )
-    return frame.assign(attended=went)
+    return frame, went
 
 
 def _check_endings_known(data: pd.DataFrame, ending: str) -> None:

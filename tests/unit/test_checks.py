@@ -212,3 +212,149 @@ def test_a_spelling_is_looked_at_once(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(checks, "_plain_spelling", lambda value: looked_at.append(value) or value)
     checks.check_spelling(pd.Series(["a", "b", "a", None, "b"], dtype=object))
     assert looked_at == ["a", "b"]
+
+
+# ---- the door: a table of any kind becomes plain columns -----------------------------------------
+
+
+def arrow(data: pd.DataFrame) -> pd.DataFrame:
+    return data.convert_dtypes(dtype_backend="pyarrow")
+
+
+@pytest.fixture
+def course() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "person": ["b", "b", "a", "a"],
+            "session": [1, 2, 1, 2],
+            "alliance": [4.5, np.nan, 3.0, 5.0],
+            "rated": [True, False, True, True],
+            "day": pd.to_datetime(["2024-01-01", "2024-01-08", None, "2024-02-01"]),
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        pytest.param(lambda data: data.convert_dtypes(), id="nullable"),
+        pytest.param(arrow, id="arrow"),
+        pytest.param(lambda data: data.astype(object), id="objects"),
+        pytest.param(
+            lambda data: data.assign(
+                session=pd.Series(data["session"].to_numpy().astype(">i8")),
+                alliance=pd.Series(data["alliance"].to_numpy().astype(">f8")),
+            ),
+            id="big endian",
+        ),
+        pytest.param(
+            lambda data: data.assign(alliance=data["alliance"].astype(pd.SparseDtype("float64"))),
+            id="sparse",
+        ),
+        pytest.param(lambda data: data.set_index(["person", "session"], drop=False), id="index"),
+        pytest.param(lambda data: data.set_axis([0, 0, 1, 1]), id="repeated labels"),
+    ],
+)
+def test_columns_of_every_kind_become_plain(course: pd.DataFrame, spelled):
+    data = spelled(course)
+    before = data.copy()
+    plain = checks.check_frame(data)
+    expected = course.astype({"day": object}) if data["day"].dtype == object else course
+    pd.testing.assert_frame_equal(plain.reset_index(drop=True), expected)
+    pd.testing.assert_frame_equal(data, before)
+    assert checks.check_frame(plain) is plain
+
+
+def test_whole_numbers_with_gaps_are_floats_where_floats_tell_them_apart():
+    data = pd.DataFrame({"n": pd.array([1, None], "Int64"), "id": pd.array([2**60, None], "Int64")})
+    plain = checks.check_frame(data)
+    assert plain["n"].dtype == np.float64
+    assert plain["id"].tolist()[0] == 2**60
+    ids = pd.DataFrame({"id": np.array([2**60, 2**60 + 1], dtype=object)})
+    assert checks.check_frame(ids)["id"].tolist() == [2**60, 2**60 + 1]
+
+
+def test_dictionaries_of_arrow_are_read_by_value():
+    pa = pytest.importorskip("pyarrow")
+    kind = pd.ArrowDtype(pa.dictionary(pa.int32(), pa.string()))
+    data = pd.DataFrame({"arm": pd.Series(["a", None, "b"], dtype=kind)})
+    assert checks.check_frame(data)["arm"].tolist()[0::2] == ["a", "b"]
+    assert checks.check_frame(data)["arm"].dtype == object
+
+
+def test_categories_stay_categories_of_plain_values():
+    arms = (
+        pd.Series(["x", "y"], dtype="string").astype("category").cat.reorder_categories(["y", "x"])
+    )
+    plain = checks.check_frame(pd.DataFrame({"arm": arms}))["arm"]
+    assert list(plain.cat.categories) == ["y", "x"]
+    assert plain.cat.categories.dtype == object
+    assert plain.tolist() == ["x", "y"]
+
+
+def test_true_false_and_missing_stay_and_count_as_one_and_zero():
+    data = checks.check_frame(pd.DataFrame({"left": [True, None, False]}))
+    assert data["left"].tolist()[0] is True
+    np.testing.assert_array_equal(checks.finite_or_missing(data, "left"), [1.0, np.nan, 0.0])
+
+
+def test_a_text_among_numbers_is_named():
+    data = pd.DataFrame({"alliance": [4, "n.a.", 5]}, index=[2, 3, 4])
+    with pytest.raises(DataError, match=r"of type object, as 'n\.a\.' in row 3"):
+        checks.finite_or_missing(checks.check_frame(data), "alliance")
+
+
+def test_attributes_are_left_at_the_door(frame: pd.DataFrame):
+    frame.attrs = {"labels": np.array([1, 2])}
+    assert checks.check_frame(frame).attrs == {}
+    assert "labels" in frame.attrs
+    careful = frame.rename_axis(None).set_flags(allows_duplicate_labels=False)
+    assert checks.check_frame(careful).flags.allows_duplicate_labels
+
+
+class _Polars:
+    def to_pandas(self) -> pd.DataFrame:
+        return pd.DataFrame({"a": [1]})
+
+
+def test_tables_of_other_makers_are_taken():
+    assert checks.check_frame(_Polars())["a"].tolist() == [1]
+    pa = pytest.importorskip("pyarrow")
+    assert checks.check_frame(pa.table({"a": [1, 2]}))["a"].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("data", [None, {"a": [1]}, pd.Series([1]), np.ones((2, 2)), "a.csv"])
+def test_what_is_no_table_is_refused(data: object):
+    with pytest.raises(DataError, match="data must be a pandas DataFrame; got"):
+        checks.check_frame(data)
+
+
+def test_names_of_several_parts_or_half_characters_are_refused(frame: pd.DataFrame):
+    parts = frame.set_axis(pd.MultiIndex.from_product([["x"], frame.columns]), axis="columns")
+    with pytest.raises(DataError, match=r"names of 2 parts, as \('x', 'alliance'\)"):
+        checks.check_frame(parts)
+    with pytest.raises(DataError, match=r"column name 'a\\ud800' of data holds half a character"):
+        checks.check_frame(pd.DataFrame({"a\ud800": [1]}))
+    with pytest.raises(DataError, match=r"'arm' holds half a character.*\(row 1\)"):
+        checks.check_spelling(pd.Series(["x", "\udc80"], name="arm"))
+
+
+def test_a_column_that_is_the_index_is_pointed_to(course: pd.DataFrame):
+    for keys in ("person", ["person", "session"]):
+        data = checks.check_frame(course.set_index(keys))
+        with pytest.raises(DataError, match=r"no column 'person': it is the index.*reset_index"):
+            checks.require_columns(data, ["person"])
+
+
+def test_lists_are_no_labels_and_no_names(frame: pd.DataFrame):
+    lists = pd.DataFrame({"arm": [["a"], ["b"]]}, index=[5, 6])
+    for ask in (
+        lambda: checks.check_spelling(lists["arm"]),
+        lambda: checks.group_codes(lists["arm"]),
+    ):
+        with pytest.raises(
+            DataError, match="Column 'arm' holds a list in rows 5, 6, where one value"
+        ):
+            ask()
+    with pytest.raises(DataError, match=r"called by one name; got \['family'\]"):
+        checks.require_columns(frame, [["family"]])

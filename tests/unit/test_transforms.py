@@ -438,3 +438,76 @@ def test_ids_that_look_alike_are_refused(call):
     )
     with pytest.raises(DataError, match="'person' spells what looks like one unit in 2 ways"):
         call(data)
+
+
+# ---- hard frames ---------------------------------------------------------------------------------
+
+
+COURSE = pd.DataFrame(
+    {
+        "person": ["a", "a", "b", "b"],
+        "session": [1, 2, 1, 2],
+        "alliance": [4.0, 5.0, 3.0, 2.0],
+        "ending": ["dropout", "dropout", "ongoing", "ongoing"],
+    }
+)
+
+
+@pytest.mark.parametrize(
+    "name", ["event", "ending_code", "observed", "alliance_n", "last_session", "attended", "self"]
+)
+def test_no_column_of_the_result_is_written_over_a_score(name: str):
+    data = COURSE.rename(columns={"alliance": name})
+    options = {"unit": "person", "session": "session", "ending": "ending", "scores": [name]}
+    if name in ("event", "ending_code", "observed"):
+        with pytest.raises(DataError, match=f"A new column '{name}' would be written over"):
+            person_period(data, **options)
+        return
+    assert person_period(data, **options)[name].tolist() == [4.0, 5.0, 3.0, 2.0]
+
+
+@pytest.mark.parametrize("name", ["last_session", "first_session", "n_sessions", "attended"])
+def test_the_session_may_have_any_name(name: str):
+    data = COURSE.rename(columns={"session": name})
+    periods = person_period(data, unit="person", session=name, ending="ending")
+    assert periods[name].tolist() == [1, 2, 1, 2]
+    np.testing.assert_array_equal(periods["event"], [0.0, 1.0, 0.0, np.nan])
+
+
+def test_a_session_named_as_a_new_column_is_refused():
+    data = COURSE.rename(columns={"session": "event"})
+    with pytest.raises(DataError, match="A new column 'event' would be written over"):
+        person_period(data, unit="person", session="event", ending="ending")
+
+
+def test_lists_in_a_column_nobody_asked_for_do_no_harm():
+    data = COURSE.assign(themes=[["a"]] * 4)
+    options = {"unit": "person", "session": "session", "ending": "ending"}
+    expected = person_period(COURSE, **options)
+    pd.testing.assert_frame_equal(person_period(data, **options), expected)
+    expected = last_session(COURSE, **options)
+    pd.testing.assert_frame_equal(last_session(data, **options), expected)
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        lambda data: data.set_index(["person", "session"], drop=False),
+        lambda data: data.convert_dtypes(dtype_backend="pyarrow"),
+        lambda data: data.set_axis([7, 7, 7, 7]),
+        lambda data: data.assign(session=pd.Series(data["session"].to_numpy().astype(">i8"))),
+    ],
+)
+def test_every_kind_of_frame_gives_what_a_plain_one_gives(spelled):
+    data = spelled(COURSE)
+    options = {"unit": "person", "session": "session", "ending": "ending", "scores": ["alliance"]}
+    pd.testing.assert_frame_equal(person_period(data, **options), person_period(COURSE, **options))
+    for add in (lag, running_mean, baseline):
+        found = add(data, "alliance", person="person", session="session")
+        expected = add(COURSE, "alliance", person="person", session="session")
+        new = expected.columns.difference(COURSE.columns)
+        np.testing.assert_array_equal(found[new], expected[new])
+        assert found.index.equals(data.index)
+    found = decompose(data, "alliance", levels=["person"])
+    expected = decompose(COURSE, "alliance", levels=["person"])
+    np.testing.assert_array_equal(found.iloc[:, -2:], expected.iloc[:, -2:])

@@ -1,0 +1,170 @@
+"""The door: a table of any kind becomes a DataFrame of plain columns."""
+
+import math
+from collections.abc import Hashable, Iterable, Mapping
+from numbers import Integral, Number
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from alliance_stats.errors import DataError
+
+__all__ = ["has_surrogate", "numbers_of_objects", "plain_frame", "replaced"]
+
+_LARGEST_EXACT = 2**53  # beyond it a float no longer tells neighbouring whole numbers apart
+_KEPT_TYPES = (pd.CategoricalDtype, pd.DatetimeTZDtype, pd.PeriodDtype, pd.IntervalDtype)
+
+
+def plain_frame(data: object, *, what: str) -> pd.DataFrame:
+    """Return a table as plain columns and row labels; see ``checks.check_frame``, which asks."""
+    frame = _as_frame(data, what)
+    _check_names(frame.columns, what)
+    columns = {
+        place: plain
+        for place, dtype in enumerate(frame.dtypes)
+        if not (isinstance(dtype, np.dtype) and dtype.kind != "O" and dtype.isnative)
+        and (plain := _plain_values(frame.iloc[:, place])) is not None
+    }
+    index = _plain_labels(frame.index, frame.columns)
+    flags = frame.flags.allows_duplicate_labels and not frame.attrs
+    if type(frame) is pd.DataFrame and flags and not columns and index is frame.index:
+        return frame
+    mended = pd.DataFrame(frame, copy=False).copy(deep=False)
+    mended.attrs = {}
+    mended.flags.allows_duplicate_labels = True
+    for place, values in columns.items():
+        mended.isetitem(place, values)
+    mended.index = index
+    return mended
+
+
+def replaced(frame: pd.DataFrame, columns: Mapping[Hashable, object]) -> pd.DataFrame:
+    """Return the frame with these columns set, whatever their names are; `frame` stays as it is."""
+    new = frame.copy(deep=False)
+    for name, values in columns.items():
+        new[name] = values
+    return new
+
+
+def _as_frame(data: object, what: str) -> pd.DataFrame:
+    if isinstance(data, pd.DataFrame):
+        return data
+    turned = getattr(data, "to_pandas", None)  # polars, Arrow and their like
+    frame = turned() if callable(turned) else None
+    if isinstance(frame, pd.DataFrame):
+        return frame
+    raise DataError(
+        f"{what} must be a pandas DataFrame; got {type(data).__name__}. "
+        "A file is read with Study.from_file; a Study gives study.sessions, "
+        "study.persons and study.families."
+    )
+
+
+def _check_names(names: pd.Index, what: str) -> None:
+    if isinstance(names, pd.MultiIndex):
+        raise DataError(
+            f"{what} has column names of {names.nlevels} parts, as {names[0]!r}. Give "
+            "each column one name, as in data.columns = ['_'.join(map(str, name)) for name in "
+            "data.columns]."
+        )
+    twice = names[names.duplicated()]
+    if len(twice):
+        raise DataError(f"Column '{twice[0]}' stands more than once in {what}; rename one of them.")
+    for name in names:
+        if isinstance(name, str) and not name.isascii() and has_surrogate(name):
+            raise DataError(
+                f"The column name {name!a} of {what} holds half a character (a lone surrogate), "
+                "which cannot be written as text. Rename it; its file was read in a wrong encoding."
+            )
+
+
+def has_surrogate(text: str) -> bool:
+    """Tell whether a text holds half a character, which no encoding can write."""
+    return any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _plain_labels(index: pd.Index, columns: pd.Index) -> pd.Index:
+    """Return row labels in one level, none of them twice, under no column's name."""
+    if isinstance(index, pd.MultiIndex):
+        names = tuple(index.names)
+        index = index.to_flat_index()
+        index.name = names
+    name = index.name if index.name is None or index.name not in columns else None
+    if not index.is_unique:
+        return pd.RangeIndex(len(index), name=name)
+    return index if name is index.name else index.rename(name)
+
+
+def _plain_values(values: pd.Series) -> pd.Series | None:
+    """Return a column as numpy has it, or None where it may stay as it is."""
+    dtype = values.dtype
+    plain: npt.NDArray[np.generic] | pd.Series | None
+    if isinstance(dtype, pd.CategoricalDtype):
+        categories = dtype.categories.to_series()
+        plain_categories = _plain_values(categories)
+        if plain_categories is None:
+            return None
+        return values.cat.rename_categories(
+            pd.Index(plain_categories, dtype=plain_categories.dtype)
+        )
+    if isinstance(dtype, _KEPT_TYPES):
+        return None
+    if isinstance(dtype, np.dtype):
+        if dtype.kind == "O":
+            return numbers_of_objects(values)
+        return None if dtype.isnative else values.astype(dtype.newbyteorder("="))
+    if isinstance(dtype, pd.SparseDtype):
+        plain = pd.Series(np.asarray(values), index=values.index)
+        further = numbers_of_objects(plain) if plain.dtype.kind == "O" else None
+        return plain if further is None else further
+    return _without_extension(values)
+
+
+def _without_extension(values: pd.Series) -> pd.Series:
+    """Return the values of a nullable, Arrow or text type as numpy's own."""
+    dtype, gaps = values.dtype, bool(values.isna().any())
+    kind = getattr(getattr(dtype, "numpy_dtype", None), "kind", "O")
+    if kind == "f":
+        return pd.Series(values.to_numpy(np.float64, na_value=np.nan), index=values.index)
+    if kind in "biu" and not gaps:
+        return pd.Series(values.to_numpy(dtype.numpy_dtype), index=values.index)
+    if kind in "iu" and not (values.abs() > _LARGEST_EXACT).any():
+        return pd.Series(values.to_numpy(np.float64, na_value=np.nan), index=values.index)
+    cells = pd.Series(values.to_numpy(object, na_value=np.nan), index=values.index, dtype=object)
+    if kind in "mM":
+        return cells.where(cells.notna(), None).infer_objects()
+    further = numbers_of_objects(cells)
+    return cells if further is None else further
+
+
+def numbers_of_objects(values: pd.Series) -> pd.Series | None:
+    """Return a column of objects as numbers or truth values if it holds nothing else, else None.
+
+    Whole numbers that floats could not tell apart, and truth values beside missing ones, stay.
+    """
+    cells = values.to_numpy()
+    if not isinstance(_first_present(cells), Number | np.bool_):
+        return None
+    kind = pd.api.types.infer_dtype(cells, skipna=True)
+    missing = pd.isna(cells)
+    if kind == "boolean":
+        return None if missing.any() else values.astype(bool)
+    if kind not in ("integer", "floating", "mixed-integer-float", "decimal"):
+        return None
+    known = cells[~missing]
+    if any(isinstance(cell, Integral) and abs(int(cell)) > _LARGEST_EXACT for cell in known):
+        return None
+    if kind == "integer" and not missing.any():
+        return values.astype(np.int64)
+    floats = np.full(len(cells), np.nan)
+    floats[~missing] = known.astype(np.float64)
+    return pd.Series(floats, index=values.index)
+
+
+def _first_present(cells: Iterable[object]) -> object:
+    for cell in cells:
+        absent = cell is None or cell is pd.NA or cell is pd.NaT
+        if not absent and not (isinstance(cell, float) and math.isnan(cell)):
+            return cell
+    return None
