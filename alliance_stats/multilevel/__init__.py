@@ -1,5 +1,6 @@
 """Multilevel models: formula and frame -> arrays -> criterion -> fit -> inference -> results."""
 
+from alliance_stats.design.residual import AR1, CAR1, VarianceBy
 from alliance_stats.multilevel.bootstrap import Bootstrap, parametric_bootstrap
 from alliance_stats.multilevel.cluster_robust import CR2
 from alliance_stats.multilevel.comparison import (
@@ -17,7 +18,6 @@ from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel
 from alliance_stats.multilevel.lmm import lmm
 from alliance_stats.multilevel.profile import Profile, profile
 from alliance_stats.multilevel.r_squared import RSquared, r_squared
-from alliance_stats.multilevel.residual import AR1, CAR1, VarianceBy
 from alliance_stats.multilevel.simple_slopes import SimpleSlopes, simple_slopes
 from alliance_stats.multilevel.variance_partition import VariancePartition, variance_partition
 from alliance_stats.multilevel.within_between import WithinBetween, within_between

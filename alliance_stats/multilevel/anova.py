@@ -7,8 +7,8 @@ import pandas as pd
 from scipy import linalg, stats
 
 from alliance_stats.checks import check_choice
+from alliance_stats.engine.degrees_of_freedom import FTest
 from alliance_stats.estimates import Array
-from alliance_stats.multilevel.degrees_of_freedom import FTest
 from alliance_stats.multilevel.inference import small_sample, working_contrasts
 
 if TYPE_CHECKING:

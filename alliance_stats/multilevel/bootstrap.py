@@ -12,10 +12,10 @@ from rich.progress import Progress
 from threadpoolctl import threadpool_limits
 
 from alliance_stats.checks import check_conf_level
+from alliance_stats.design.groupings import back_transform
 from alliance_stats.estimates import one_line
 from alliance_stats.formatting import format_count, format_percent
 from alliance_stats.ledger import RowLedger
-from alliance_stats.multilevel.inference import back_transform
 from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel, require_linear
 from alliance_stats.multilevel.prediction import simulated
 from alliance_stats.multilevel.reports import residual_values

@@ -13,12 +13,12 @@ import numpy.typing as npt
 from scipy import linalg
 
 from alliance_stats.checks import did_you_mean
+from alliance_stats.engine.threads import one_blas_thread
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array
-from alliance_stats.multilevel.threads import one_blas_thread
 
 if TYPE_CHECKING:
-    from alliance_stats.multilevel.groupings import Grouping
+    from alliance_stats.design.groupings import Grouping
     from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel
 
 __all__ = ["CR2", "ClusterRobust", "cluster_robust"]

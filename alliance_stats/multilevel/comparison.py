@@ -8,15 +8,15 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
+from alliance_stats.design.residual import VarianceBy
+from alliance_stats.engine.criterion import at_eta
+from alliance_stats.engine.search import minimise
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import format_df, format_number, p_phrase
 from alliance_stats.ledger import RowLedger
-from alliance_stats.multilevel.criterion import at_eta
-from alliance_stats.multilevel.fit import minimise
 from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel, require_linear
 from alliance_stats.multilevel.prediction import simulated
-from alliance_stats.multilevel.residual import VarianceBy
 
 __all__ = ["LikelihoodRatioTest", "compare_models", "likelihood_ratio_test", "ml_refit"]
 

@@ -10,6 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from alliance_stats.checks import check_choice, check_conf_level
+from alliance_stats.engine.degrees_of_freedom import FTest
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line, two_sided_p
 from alliance_stats.formatting import (
@@ -21,7 +22,6 @@ from alliance_stats.formatting import (
 )
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.contrast_coefficients import Method, coefficients_of, mean_name
-from alliance_stats.multilevel.degrees_of_freedom import FTest
 from alliance_stats.multilevel.estimated_means import EstimatedMeans, cell, naming
 from alliance_stats.multilevel.fitted_model import link_of
 from alliance_stats.multilevel.linear_functions import LinearEstimates

@@ -8,12 +8,12 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.interpolate import CubicHermiteSpline
 
+from alliance_stats.design.design import all_fixed_columns
+from alliance_stats.design.groupings import random_columns
+from alliance_stats.engine.families import Family
 from alliance_stats.estimates import Array
-from alliance_stats.multilevel.design import all_fixed_columns
-from alliance_stats.multilevel.families import Family
 from alliance_stats.multilevel.fitted_model import FittedModel, GeneralizedModel, Link, link_of
 from alliance_stats.multilevel.glmm_prediction import population_mean
-from alliance_stats.multilevel.groupings import random_columns
 from alliance_stats.multilevel.linear_functions import Inference
 
 __all__ = ["ExpectedResponses", "Level", "Rows"]

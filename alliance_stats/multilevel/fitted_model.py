@@ -7,12 +7,12 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import pandas as pd
 
+from alliance_stats.design.design import Design
+from alliance_stats.engine.families import Family
+from alliance_stats.engine.search import Convergence
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
 from alliance_stats.ledger import RowLedger
-from alliance_stats.multilevel.design import Design
-from alliance_stats.multilevel.families import Family
-from alliance_stats.multilevel.fit import Convergence
 
 __all__ = ["FittedModel", "GeneralizedModel", "Link", "caveats", "link_of", "require_fitted"]
 

@@ -10,26 +10,27 @@ import pandas as pd
 from scipy import linalg
 
 from alliance_stats.checks import check_choice
+from alliance_stats.design.design import Design
+from alliance_stats.engine.families import Family
+from alliance_stats.engine.generalized_search import Criterion, GeneralizedFit, minimise_jointly
+from alliance_stats.engine.laplace import GeneralizedProblem
+from alliance_stats.engine.quadrature import criterion_of
+from alliance_stats.engine.search import Convergence
+from alliance_stats.engine.starting import glm_coefficients
+from alliance_stats.engine.threads import one_blas_thread
 from alliance_stats.errors import ConvergenceWarning, DataError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import glmm_prediction, glmm_reports
-from alliance_stats.multilevel.design import Design
-from alliance_stats.multilevel.families import Family
-from alliance_stats.multilevel.fit import Convergence
-from alliance_stats.multilevel.glmm_fit import Criterion, GeneralizedFit, minimise_jointly
 from alliance_stats.multilevel.glmm_problem import (
     check_not_runaway,
     check_outcome,
+    check_scalar,
     check_units_vary,
     make_generalized_problem,
     numbers,
 )
-from alliance_stats.multilevel.laplace import GeneralizedProblem
-from alliance_stats.multilevel.quadrature import check_scalar, criterion_of
 from alliance_stats.multilevel.separation import check_not_separated
-from alliance_stats.multilevel.starting import glm_coefficients
-from alliance_stats.multilevel.threads import one_blas_thread
 from alliance_stats.multilevel.tidy_frames import effect_covariances
 
 __all__ = ["GeneralizedLinearMixedModel", "fit_design"]

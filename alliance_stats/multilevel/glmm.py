@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.checks import check_frame, require_columns
+from alliance_stats.design.design import build_design, check_column_names
+from alliance_stats.engine.families import family_of
 from alliance_stats.errors import FormulaError
-from alliance_stats.multilevel.design import build_design, check_column_names
-from alliance_stats.multilevel.families import family_of
 from alliance_stats.multilevel.generalized_mixed_model import (
     GeneralizedLinearMixedModel,
     fit_design,

@@ -13,13 +13,13 @@ from alliance_stats.checks import (
     describe_rows,
     require_columns,
 )
+from alliance_stats.design.groupings import back_transform
+from alliance_stats.design.new_rows import NewRows, code_new_rows
+from alliance_stats.engine.families import Family
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
-from alliance_stats.multilevel.families import Family
 from alliance_stats.multilevel.glmm_problem import numbers
 from alliance_stats.multilevel.glmm_reports import working_effects
-from alliance_stats.multilevel.inference import back_transform
-from alliance_stats.multilevel.prediction import NewRows, code_new_rows
 
 if TYPE_CHECKING:
     from alliance_stats.multilevel.generalized_mixed_model import GeneralizedLinearMixedModel

@@ -4,19 +4,21 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.checks import describe_rows, finite_or_missing
+from alliance_stats.design.design import Design
+from alliance_stats.engine.blocks import lay_out
+from alliance_stats.engine.criterion import Template
+from alliance_stats.engine.families import Family
+from alliance_stats.engine.generalized_search import GeneralizedFit
+from alliance_stats.engine.laplace import GeneralizedProblem
+from alliance_stats.engine.quadrature import MOST_NODES
+from alliance_stats.engine.row_sums import arrange_rows
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array
-from alliance_stats.multilevel.blocks import lay_out
-from alliance_stats.multilevel.criterion import Template
-from alliance_stats.multilevel.design import Design
-from alliance_stats.multilevel.families import Family
-from alliance_stats.multilevel.glmm_fit import GeneralizedFit
-from alliance_stats.multilevel.laplace import GeneralizedProblem
-from alliance_stats.multilevel.row_sums import arrange_rows
 
 __all__ = [
     "check_not_runaway",
     "check_outcome",
+    "check_scalar",
     "check_units_vary",
     "make_generalized_problem",
     "numbers",
@@ -126,3 +128,15 @@ def check_not_runaway(design: Design, fit: GeneralizedFit) -> None:
                     "holds the variance back. If rows of a unit are copies of one event, keep one; "
                     "otherwise leave the term out or use a coarser grouping."
                 )
+
+
+def check_scalar(design: Design, nodes: int) -> None:
+    """Refuse quadrature where there is more than one random effect a unit, or several factors."""
+    if not isinstance(nodes, int) or not 1 <= nodes <= MOST_NODES:
+        raise ValueError(f"nodes must be a whole number from 1 to {MOST_NODES}; got {nodes!r}.")
+    terms = [str(basis.term) for g in design.groupings for basis in g.terms]
+    if len(design.groupings) > 1 or len(design.groupings[0].names) > 1:
+        raise ValueError(
+            f"nodes={nodes} is for one grouping factor with one random effect; the formula has "
+            f"{', '.join(terms)}. Use nodes=1 (the Laplace approximation), or leave terms out."
+        )

@@ -14,11 +14,16 @@ import numpy as np
 from scipy import linalg, optimize, stats
 
 from alliance_stats.checks import check_conf_level
+from alliance_stats.engine.generalized_search import (
+    TOO_FAR,
+    Criterion,
+    GeneralizedFit,
+    coordinates_at,
+)
+from alliance_stats.engine.laplace import GeneralizedProblem, laplace
+from alliance_stats.engine.starting import joint_mode
 from alliance_stats.errors import AllianceStatsWarning, NotIdentifiedError
 from alliance_stats.estimates import Array
-from alliance_stats.multilevel.glmm_fit import TOO_FAR, Criterion, GeneralizedFit, coordinates_at
-from alliance_stats.multilevel.laplace import GeneralizedProblem, laplace
-from alliance_stats.multilevel.starting import joint_mode
 
 __all__ = ["profile_limits"]
 

@@ -6,6 +6,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from alliance_stats.design.formula import INTERCEPT
+from alliance_stats.design.groupings import back_transform
+from alliance_stats.engine.descent import descend
+from alliance_stats.engine.laplace import find_mode
 from alliance_stats.estimates import Array, two_sided_p, wald_interval
 from alliance_stats.formatting import (
     format_bounded,
@@ -15,11 +19,7 @@ from alliance_stats.formatting import (
     format_p,
     text_table,
 )
-from alliance_stats.multilevel.descent import descend
-from alliance_stats.multilevel.formula import INTERCEPT
 from alliance_stats.multilevel.glmm_profile import profile_limits
-from alliance_stats.multilevel.inference import back_transform
-from alliance_stats.multilevel.laplace import find_mode
 from alliance_stats.multilevel.tidy_frames import (
     boundary_sentences,
     decimals_of,

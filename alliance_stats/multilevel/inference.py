@@ -1,6 +1,5 @@
 """Inference on a fitted model's coefficients: which method, on which scale."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -8,20 +7,19 @@ import numpy as np
 from scipy import linalg
 
 from alliance_stats.checks import check_choice
-from alliance_stats.estimates import Array
-from alliance_stats.multilevel.curvature import Curvature, curvature
-from alliance_stats.multilevel.degrees_of_freedom import (
+from alliance_stats.engine.curvature import Curvature, curvature
+from alliance_stats.engine.degrees_of_freedom import (
     KenwardRoger,
     Satterthwaite,
     kenward_roger,
     satterthwaite,
 )
-from alliance_stats.multilevel.groupings import TermBasis
+from alliance_stats.estimates import Array
 
 if TYPE_CHECKING:
     from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel
 
-__all__ = ["back_transform", "curvature_of", "small_sample", "working_contrasts"]
+__all__ = ["curvature_of", "small_sample", "working_contrasts"]
 
 DF_METHODS = ("satterthwaite", "kenward-roger", "normal")
 
@@ -33,7 +31,7 @@ def curvature_of(model: "LinearMixedModel", *, boundary: bool = False) -> Curvat
     """Return the likelihood's curvature at the fit, computed once a model.
 
     With `boundary`, variances estimated as zero count as estimated (see
-    :func:`~alliance_stats.multilevel.curvature.curvature`).
+    :func:`~alliance_stats.engine.curvature.curvature`).
     """
     known = _CURVATURES.setdefault(model, {})
     if boundary not in known:
@@ -66,8 +64,3 @@ def small_sample(model: "LinearMixedModel", df_method: str) -> Satterthwaite | K
 def working_contrasts(model: "LinearMixedModel", C: Array) -> Array:
     """Turn contrasts of the given coefficients into contrasts of the working ones."""
     return np.asarray(linalg.solve_triangular(model.design.fixed.R.T, C.T, lower=True).T)
-
-
-def back_transform(terms: Sequence[TermBasis]) -> Array:
-    """Matrix that takes effects of the working columns to effects of the columns as given."""
-    return np.asarray(linalg.block_diag(*(linalg.inv(basis.R) for basis in terms)))

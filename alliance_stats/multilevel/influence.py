@@ -8,9 +8,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.checks import did_you_mean
+from alliance_stats.engine.criterion import at_eta, solve
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
-from alliance_stats.multilevel.criterion import at_eta, solve
 from alliance_stats.multilevel.problem import make_problem
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from alliance_stats.checks import check_choice
+from alliance_stats.design.design import Design
 from alliance_stats.errors import FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array
-from alliance_stats.multilevel.design import Design
 from alliance_stats.multilevel.effect_along_moderator import Control, Effect, JohnsonNeyman
 from alliance_stats.multilevel.estimated_means import cell
 from alliance_stats.multilevel.fitted_model import FittedModel, require_fitted

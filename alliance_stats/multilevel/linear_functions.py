@@ -12,10 +12,10 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import linalg
 
+from alliance_stats.design.design import Design, FixedBasis, all_fixed_columns
+from alliance_stats.engine.degrees_of_freedom import FTest, KenwardRoger, Satterthwaite
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array, two_sided_p, wald_interval
-from alliance_stats.multilevel.degrees_of_freedom import FTest, KenwardRoger, Satterthwaite
-from alliance_stats.multilevel.design import Design, FixedBasis, all_fixed_columns
 from alliance_stats.multilevel.fitted_model import FittedModel, require_fitted
 from alliance_stats.multilevel.inference import small_sample
 from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel

@@ -9,16 +9,16 @@ import pandas as pd
 from scipy import linalg
 
 from alliance_stats.checks import check_choice, check_conf_level
+from alliance_stats.design.design import Design
+from alliance_stats.engine.criterion import Problem, Solution, solve
+from alliance_stats.engine.descent import Descent, descend
+from alliance_stats.engine.search import Convergence, Fit
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import one_line
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import reports
 from alliance_stats.multilevel.anova import anova_table
 from alliance_stats.multilevel.cluster_robust import CR2
-from alliance_stats.multilevel.criterion import Problem, Solution, solve
-from alliance_stats.multilevel.descent import Descent, descend
-from alliance_stats.multilevel.design import Design
-from alliance_stats.multilevel.fit import Convergence, Fit
 from alliance_stats.multilevel.influence import cooks_distances
 from alliance_stats.multilevel.prediction import augmented, predicted, simulated
 from alliance_stats.multilevel.problem import refitted

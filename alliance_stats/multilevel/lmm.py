@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.checks import check_frame, require_columns
+from alliance_stats.design.design import Design, build_design, check_column_names
+from alliance_stats.design.residual import ResidualStructure, columns_of
+from alliance_stats.engine.criterion import Problem, at_eta
+from alliance_stats.engine.search import minimise
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
-from alliance_stats.multilevel.criterion import Problem, at_eta
-from alliance_stats.multilevel.design import Design, build_design, check_column_names
-from alliance_stats.multilevel.fit import minimise
 from alliance_stats.multilevel.linear_mixed_model import DfMethod, LinearMixedModel
 from alliance_stats.multilevel.problem import make_problem
-from alliance_stats.multilevel.residual import ResidualStructure, columns_of
-from alliance_stats.multilevel.residual_shape import read_structure
+from alliance_stats.multilevel.residual_structure import read_structure
 
 __all__ = ["DfMethod", "LinearMixedModel", "lmm"]
 

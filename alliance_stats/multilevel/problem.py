@@ -7,13 +7,13 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from scipy import linalg
 
+from alliance_stats.design.design import Design
+from alliance_stats.engine.blocks import RowArrays, cross_products, lay_out, with_outcome
+from alliance_stats.engine.criterion import Problem, Template, at_eta
+from alliance_stats.engine.residual_shape import ResidualShape
+from alliance_stats.engine.search import minimise, newton_scaling
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array
-from alliance_stats.multilevel.blocks import RowArrays, cross_products, lay_out, with_outcome
-from alliance_stats.multilevel.criterion import Problem, Template, at_eta
-from alliance_stats.multilevel.design import Design
-from alliance_stats.multilevel.fit import minimise, newton_scaling
-from alliance_stats.multilevel.residual_shape import ResidualShape
 
 if TYPE_CHECKING:
     from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel

@@ -13,12 +13,12 @@ import pandas as pd
 from scipy import linalg, optimize, stats
 
 from alliance_stats.checks import check_choice, check_conf_level, did_you_mean
+from alliance_stats.design.groupings import back_transform
+from alliance_stats.engine.criterion import Problem, solve
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.comparison import ml_refit
-from alliance_stats.multilevel.criterion import Problem, solve
-from alliance_stats.multilevel.inference import back_transform
 from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel, require_linear
 from alliance_stats.multilevel.tidy_frames import sds_and_correlations
 

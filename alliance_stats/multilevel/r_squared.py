@@ -13,18 +13,18 @@ import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.checks import did_you_mean
+from alliance_stats.design.design import fixed_columns
+from alliance_stats.design.groupings import Grouping, random_columns
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import format_bounded, format_number, format_percent, text_table
 from alliance_stats.ledger import RowLedger
-from alliance_stats.multilevel.design import fixed_columns
 from alliance_stats.multilevel.fitted_model import (
     FittedModel,
     GeneralizedModel,
     caveats,
     require_fitted,
 )
-from alliance_stats.multilevel.groupings import Grouping, random_columns
 from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel
 
 __all__ = ["RSquared", "r_squared"]

@@ -16,11 +16,11 @@ import pandas as pd
 from formulaic.parser.types import Term
 
 from alliance_stats.checks import check_choice, did_you_mean
+from alliance_stats.design.design import Design, all_fixed_columns
+from alliance_stats.design.formula import variables_of
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.estimates import GLOSSARY, Array
 from alliance_stats.formatting import format_number
-from alliance_stats.multilevel.design import Design, all_fixed_columns
-from alliance_stats.multilevel.formula import variables_of
 
 __all__ = [
     "At",

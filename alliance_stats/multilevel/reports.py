@@ -6,6 +6,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from alliance_stats.design.groupings import Grouping, back_transform
+from alliance_stats.engine.criterion import posteriors
+from alliance_stats.engine.degrees_of_freedom import KenwardRoger
+from alliance_stats.engine.descent import LevelPosterior
 from alliance_stats.estimates import Array, two_sided_p, wald_interval
 from alliance_stats.formatting import (
     format_bounded,
@@ -17,11 +21,7 @@ from alliance_stats.formatting import (
     text_table,
 )
 from alliance_stats.multilevel.cluster_robust import CR2, cluster_robust
-from alliance_stats.multilevel.criterion import posteriors
-from alliance_stats.multilevel.degrees_of_freedom import KenwardRoger
-from alliance_stats.multilevel.descent import LevelPosterior
-from alliance_stats.multilevel.groupings import Grouping
-from alliance_stats.multilevel.inference import back_transform, small_sample, working_contrasts
+from alliance_stats.multilevel.inference import small_sample, working_contrasts
 from alliance_stats.multilevel.tidy_frames import (
     boundary_sentences,
     decimals_of,

@@ -16,10 +16,10 @@ import pandas as pd
 from scipy import linalg, optimize
 
 from alliance_stats.checks import describe_rows
+from alliance_stats.design.design import Design
+from alliance_stats.engine.laplace import GeneralizedProblem
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array
-from alliance_stats.multilevel.design import Design
-from alliance_stats.multilevel.laplace import GeneralizedProblem
 
 __all__ = ["check_not_separated"]
 

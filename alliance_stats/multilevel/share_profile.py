@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 from scipy import optimize
 
+from alliance_stats.design.groupings import back_transform
+from alliance_stats.engine.criterion import deviance
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array
-from alliance_stats.multilevel.criterion import deviance
-from alliance_stats.multilevel.inference import back_transform
 from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel
 from alliance_stats.multilevel.profile import Profile
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.checks import require_columns, units_with_several
+from alliance_stats.design.design import Design, all_fixed_columns
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import (
@@ -17,7 +18,6 @@ from alliance_stats.formatting import (
     text_table,
 )
 from alliance_stats.ledger import RowLedger
-from alliance_stats.multilevel.design import Design, all_fixed_columns
 from alliance_stats.multilevel.estimated_means import cell, naming
 from alliance_stats.multilevel.fitted_model import FittedModel, caveats, link_of, require_fitted
 from alliance_stats.multilevel.linear_functions import (

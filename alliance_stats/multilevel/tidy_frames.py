@@ -6,11 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from alliance_stats.design.groupings import Grouping, back_transform
+from alliance_stats.engine.criterion import Template
 from alliance_stats.estimates import Array
 from alliance_stats.formatting import decimals_needed
-from alliance_stats.multilevel.criterion import Template
-from alliance_stats.multilevel.groupings import Grouping
-from alliance_stats.multilevel.inference import back_transform
 
 __all__ = [
     "boundary_sentences",

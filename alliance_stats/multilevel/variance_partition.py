@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.checks import check_choice, check_conf_level, did_you_mean
+from alliance_stats.design.formula import variables_of
+from alliance_stats.design.groupings import random_columns
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import one_line
 from alliance_stats.formatting import format_percent
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.bootstrap import Bootstrap, parametric_bootstrap
-from alliance_stats.multilevel.formula import variables_of
-from alliance_stats.multilevel.groupings import random_columns
 from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel, require_linear
 from alliance_stats.multilevel.profile import Profile
 from alliance_stats.multilevel.reference_grid import check_at

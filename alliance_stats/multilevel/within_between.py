@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.checks import check_frame, require_columns
+from alliance_stats.engine.degrees_of_freedom import KenwardRoger
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, one_line, two_sided_p, wald_interval
 from alliance_stats.formatting import (
@@ -19,7 +20,6 @@ from alliance_stats.formatting import (
     text_table,
 )
 from alliance_stats.ledger import RowLedger
-from alliance_stats.multilevel.degrees_of_freedom import KenwardRoger
 from alliance_stats.multilevel.inference import small_sample, working_contrasts
 from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel
 from alliance_stats.multilevel.lmm import lmm

@@ -7,11 +7,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.checks import check_choice, check_spelling, require_columns, require_present
+from alliance_stats.design.design import build_design
+from alliance_stats.design.formula import parse_formula
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array
 from alliance_stats.formatting import plural
-from alliance_stats.multilevel.design import build_design
-from alliance_stats.multilevel.formula import parse_formula
 from alliance_stats.survival.competing_hazards_effects import EndingEffects, fit_ending_effects
 from alliance_stats.survival.competing_hazards_model import CompetingHazards
 from alliance_stats.survival.discrete_baseline import baseline_formula

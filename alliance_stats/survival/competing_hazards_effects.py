@@ -8,12 +8,12 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
+from alliance_stats.design.formula import INTERCEPT
+from alliance_stats.engine.quadrature import MOST_NODES
+from alliance_stats.engine.threads import one_blas_thread
 from alliance_stats.errors import ConvergenceWarning, NotIdentifiedError
 from alliance_stats.estimates import Array, wald_interval
 from alliance_stats.formatting import format_interval, format_number, plural
-from alliance_stats.multilevel.formula import INTERCEPT
-from alliance_stats.multilevel.quadrature import MOST_NODES
-from alliance_stats.multilevel.threads import one_blas_thread
 from alliance_stats.multilevel.tidy_frames import tidy_frame
 from alliance_stats.survival.multinomial import EndingRows, MultinomialFit
 from alliance_stats.survival.multinomial_effects_fit import EffectsFit, minimise_effects

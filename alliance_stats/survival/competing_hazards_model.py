@@ -7,12 +7,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.checks import check_choice
+from alliance_stats.design.design import Design
+from alliance_stats.design.new_rows import code_new_rows
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, one_line, two_sided_p, wald_interval
 from alliance_stats.formatting import format_interval, format_number, p_phrase, plural
 from alliance_stats.ledger import RowLedger
-from alliance_stats.multilevel.design import Design
-from alliance_stats.multilevel.prediction import code_new_rows
 from alliance_stats.multilevel.tidy_frames import tidy_frame
 from alliance_stats.survival.competing_hazards_curve import incidence
 from alliance_stats.survival.competing_hazards_effects import EndingEffects

@@ -11,9 +11,9 @@ import pandas as pd
 from formulaic.errors import DataMismatchWarning, FormulaicError
 
 from alliance_stats.checks import describe_rows, did_you_mean
+from alliance_stats.design.coding import columns_as_read
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array
-from alliance_stats.multilevel.coding import columns_as_read
 from alliance_stats.survival.intervals import Intervals, missing_reason
 
 __all__ = ["CoxDesign", "cox_design", "formula_variables", "new_covariates"]

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from alliance_stats.design.design import Design
+from alliance_stats.engine.families import Family
 from alliance_stats.estimates import Array
-from alliance_stats.multilevel.design import Design
-from alliance_stats.multilevel.families import Family
 from alliance_stats.survival.person_periods import Periods
 
 __all__ = ["Curve", "baseline_columns", "baseline_formula", "population_curve"]

@@ -6,10 +6,10 @@ from typing import Literal
 import pandas as pd
 
 from alliance_stats.checks import check_choice
+from alliance_stats.design.formula import parse_formula
+from alliance_stats.engine.threads import one_blas_thread
 from alliance_stats.errors import FormulaError
 from alliance_stats.multilevel import glmm
-from alliance_stats.multilevel.formula import parse_formula
-from alliance_stats.multilevel.threads import one_blas_thread
 from alliance_stats.survival.cox_design import formula_variables
 from alliance_stats.survival.discrete_baseline import baseline_formula
 from alliance_stats.survival.discrete_hazard_model import DiscreteHazard

@@ -7,6 +7,7 @@ import pandas as pd
 from scipy import special, stats
 
 from alliance_stats.checks import check_choice, check_conf_level, require_columns
+from alliance_stats.design.new_rows import code_new_rows
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, one_line, two_sided_p, wald_interval
 from alliance_stats.formatting import (
@@ -17,7 +18,6 @@ from alliance_stats.formatting import (
 )
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import GeneralizedLinearMixedModel
-from alliance_stats.multilevel.prediction import code_new_rows
 from alliance_stats.survival.discrete_baseline import baseline_columns, population_curve
 from alliance_stats.survival.hazard_without_effects import BinomialRegression
 from alliance_stats.survival.person_periods import Periods

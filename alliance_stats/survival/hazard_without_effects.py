@@ -6,15 +6,15 @@ import numpy as np
 import pandas as pd
 from scipy import linalg
 
+from alliance_stats.design.design import Design, build_design
+from alliance_stats.design.new_rows import code_new_rows
+from alliance_stats.engine.families import Family, family_of
+from alliance_stats.engine.starting import glm_coefficients
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array
 from alliance_stats.ledger import RowLedger
-from alliance_stats.multilevel.design import Design, build_design
-from alliance_stats.multilevel.families import Family, family_of
 from alliance_stats.multilevel.glmm_problem import check_outcome, make_generalized_problem
-from alliance_stats.multilevel.prediction import code_new_rows
 from alliance_stats.multilevel.separation import check_not_separated
-from alliance_stats.multilevel.starting import glm_coefficients
 
 __all__ = ["BinomialRegression", "binomial_regression"]
 

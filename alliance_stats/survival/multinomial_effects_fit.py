@@ -4,7 +4,7 @@ Quasi-Newton steps in coordinates in which the deviance curves about equally in 
 Newton steps with the Hessian, taken by differences of the analytic gradient, which gives the
 standard errors too. A zero spread is always a stationary point: factors are unbounded, a nearly
 singular covariance is put onto its boundary, and left again if the deviance is lower elsewhere (as
-in :mod:`alliance_stats.multilevel.glmm_fit`).
+in :mod:`alliance_stats.engine.generalized_search`).
 """
 
 from dataclasses import dataclass, replace
@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import linalg, optimize
 
+from alliance_stats.engine.criterion import Template
+from alliance_stats.engine.search import Convergence, reduce_rank, trapezoid
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array
-from alliance_stats.multilevel.criterion import Template
-from alliance_stats.multilevel.fit import Convergence, reduce_rank, trapezoid
 from alliance_stats.survival.multinomial import EndingRows, MultinomialFit
 from alliance_stats.survival.multinomial_effects import Slopes, deviance
 from alliance_stats.survival.multinomial_modes import GroupedRows

@@ -14,10 +14,10 @@ import numpy.typing as npt
 from scipy import linalg, optimize, stats
 
 from alliance_stats.checks import check_conf_level
+from alliance_stats.engine.criterion import Template
+from alliance_stats.engine.search import trapezoid
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array
-from alliance_stats.multilevel.criterion import Template
-from alliance_stats.multilevel.fit import trapezoid
 from alliance_stats.survival.multinomial_effects_fit import EffectsFit, Search, run
 from alliance_stats.survival.multinomial_modes import GroupedRows
 

@@ -21,12 +21,11 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import linalg, sparse
 
+from alliance_stats.design.groupings import back_transform, unit_labels, units_of
+from alliance_stats.design.new_rows import code_new_rows
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
 from alliance_stats.multilevel import LinearMixedModel
-from alliance_stats.multilevel.groupings import unit_labels, units_of
-from alliance_stats.multilevel.inference import back_transform
-from alliance_stats.multilevel.prediction import code_new_rows
 
 __all__ = ["OutcomeImputer", "imputations"]
 

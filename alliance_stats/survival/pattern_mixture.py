@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.checks import check_frame, require_columns, require_present, units_with_several
+from alliance_stats.design.design import fixed_columns
+from alliance_stats.design.formula import parse_formula
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line, two_sided_p, wald_interval
 from alliance_stats.formatting import format_interval, format_number, p_phrase, plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import LinearMixedModel, lmm
-from alliance_stats.multilevel.design import fixed_columns
-from alliance_stats.multilevel.formula import parse_formula
 
 __all__ = ["PatternMixture", "pattern_mixture"]
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from alliance_stats.design.groupings import back_transform
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
 from alliance_stats.multilevel import LinearMixedModel
-from alliance_stats.multilevel.inference import back_transform
 from alliance_stats.survival.discrete_hazard_model import DiscreteHazard
 
 __all__ = ["SharedData", "log_likelihoods", "shared_data"]

@@ -8,12 +8,12 @@ import pandas as pd
 from scipy import linalg, optimize, stats
 
 from alliance_stats.checks import check_frame, require_columns
+from alliance_stats.design.formula import parse_formula
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line, two_sided_p, wald_interval
 from alliance_stats.formatting import format_interval, format_number, p_phrase, plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import LinearMixedModel, lmm
-from alliance_stats.multilevel.formula import parse_formula
 from alliance_stats.survival.discrete_hazard import discrete_hazard
 from alliance_stats.survival.discrete_hazard_model import DiscreteHazard
 from alliance_stats.survival.shared_likelihood import SharedData, log_likelihoods, shared_data

@@ -7,14 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import linalg, optimize
 
+from alliance_stats.design.design import build_design
+from alliance_stats.engine.families import family_of
+from alliance_stats.engine.laplace import GeneralizedProblem, laplace
+from alliance_stats.engine.quadrature import adaptive_quadrature
+from alliance_stats.engine.row_sums import random_part
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.multilevel import glmm
-from alliance_stats.multilevel.design import build_design
-from alliance_stats.multilevel.families import family_of
 from alliance_stats.multilevel.glmm_problem import make_generalized_problem
-from alliance_stats.multilevel.laplace import GeneralizedProblem, laplace
-from alliance_stats.multilevel.quadrature import adaptive_quadrature
-from alliance_stats.multilevel.row_sums import random_part
 
 # Central differences with step 1e-5: rounding of the deviance over the step.
 GRADIENT = 1e-6

@@ -14,7 +14,7 @@ import pandas as pd
 from scipy import stats
 
 from alliance_stats.effect_sizes import hedges_correction, total_variance_df
-from alliance_stats.multilevel.degrees_of_freedom import KenwardRoger
+from alliance_stats.engine.degrees_of_freedom import KenwardRoger
 
 RATIOS = np.concatenate([[0.0], np.geomspace(1e-4, 60.0, 400)])
 

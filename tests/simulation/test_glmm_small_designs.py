@@ -13,10 +13,10 @@ import pandas as pd
 import pytest
 from scipy import linalg, optimize
 
+from alliance_stats.engine.families import family_of
+from alliance_stats.engine.laplace import laplace
 from alliance_stats.errors import ConvergenceWarning, NotIdentifiedError
 from alliance_stats.multilevel import GeneralizedLinearMixedModel, glmm
-from alliance_stats.multilevel.families import family_of
-from alliance_stats.multilevel.laplace import laplace
 
 pytestmark = pytest.mark.slow
 

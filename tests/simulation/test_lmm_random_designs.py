@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from scipy import optimize
 
+from alliance_stats.engine.criterion import deviance_and_gradient
 from alliance_stats.multilevel import lmm
-from alliance_stats.multilevel.criterion import deviance_and_gradient
 
 # No start of an independent optimiser may find a deviance lower than this much below ours.
 WORSE = 1e-4

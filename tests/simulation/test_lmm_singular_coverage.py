@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from alliance_stats.engine.degrees_of_freedom import kenward_roger
 from alliance_stats.multilevel import LinearMixedModel, lmm
-from alliance_stats.multilevel.degrees_of_freedom import kenward_roger
 from alliance_stats.multilevel.inference import curvature_of, working_contrasts
 
 TABLE = Path(__file__).parents[2] / "docs" / "coverage" / "singular_fits.md"

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from alliance_stats.multilevel.blocks import RowArrays, cross_products, lay_out
-from alliance_stats.multilevel.descent import descend
-from alliance_stats.multilevel.elimination import eliminate
+from alliance_stats.engine.blocks import RowArrays, cross_products, lay_out
+from alliance_stats.engine.descent import descend
+from alliance_stats.engine.elimination import eliminate
 
 # Double precision on matrices of order 300 with condition numbers of a few hundred.
 DENSE = 1e-10

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 
+from alliance_stats.design.groupings import back_transform
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.multilevel import AR1, LinearMixedModel, lmm
-from alliance_stats.multilevel.inference import back_transform
 from alliance_stats.survival import dropout_sensitivity, pattern_mixture
 from alliance_stats.survival.dropout_sensitivity import DropoutSensitivity, _first_crossing
 from alliance_stats.survival.outcome_imputation import OutcomeImputer, imputations

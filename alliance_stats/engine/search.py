@@ -15,8 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import linalg, optimize
 
-from alliance_stats.estimates import Array
-from alliance_stats.multilevel.criterion import (
+from alliance_stats.engine.criterion import (
     Problem,
     Solution,
     Template,
@@ -26,8 +25,9 @@ from alliance_stats.multilevel.criterion import (
     deviance_and_gradient,
     solve,
 )
-from alliance_stats.multilevel.descent import descend
-from alliance_stats.multilevel.threads import one_blas_thread
+from alliance_stats.engine.descent import descend
+from alliance_stats.engine.threads import one_blas_thread
+from alliance_stats.estimates import Array
 
 __all__ = ["Convergence", "Fit", "minimise", "newton_scaling", "reduce_rank", "trapezoid"]
 

@@ -23,15 +23,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from alliance_stats.engine.blocks import CrossProducts, Layout
+from alliance_stats.engine.criterion import Template
+from alliance_stats.engine.descent import descend
+from alliance_stats.engine.elimination import Elimination, eliminate
+from alliance_stats.engine.families import Family, Outcome
+from alliance_stats.engine.row_posterior import predictors, row_variances
+from alliance_stats.engine.row_sums import Rows, random_part, weighted_products
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array
-from alliance_stats.multilevel.blocks import CrossProducts, Layout
-from alliance_stats.multilevel.criterion import Template
-from alliance_stats.multilevel.descent import descend
-from alliance_stats.multilevel.elimination import Elimination, eliminate
-from alliance_stats.multilevel.families import Family, Outcome
-from alliance_stats.multilevel.row_posterior import predictors, row_variances
-from alliance_stats.multilevel.row_sums import Rows, random_part, weighted_products
 
 __all__ = ["GeneralizedProblem", "Mode", "Slopes", "find_mode", "laplace"]
 

@@ -17,27 +17,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
+from alliance_stats.engine.laplace import GeneralizedProblem, Mode, Slopes, find_mode, laplace
 from alliance_stats.estimates import Array
-from alliance_stats.multilevel.design import Design
-from alliance_stats.multilevel.laplace import GeneralizedProblem, Mode, Slopes, find_mode, laplace
 
-__all__ = ["adaptive_quadrature", "check_scalar", "criterion_of"]
+__all__ = ["adaptive_quadrature", "criterion_of"]
 
 MOST_NODES = 100
 # A relative SD under which the unit's integral is that of a constant.
 NO_SPREAD = 1e-5
-
-
-def check_scalar(design: Design, nodes: int) -> None:
-    """Refuse quadrature where there is more than one random effect a unit, or several factors."""
-    if not isinstance(nodes, int) or not 1 <= nodes <= MOST_NODES:
-        raise ValueError(f"nodes must be a whole number from 1 to {MOST_NODES}; got {nodes!r}.")
-    terms = [str(basis.term) for g in design.groupings for basis in g.terms]
-    if len(design.groupings) > 1 or len(design.groupings[0].names) > 1:
-        raise ValueError(
-            f"nodes={nodes} is for one grouping factor with one random effect; the formula has "
-            f"{', '.join(terms)}. Use nodes=1 (the Laplace approximation), or leave terms out."
-        )
 
 
 def criterion_of(

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from alliance_stats.engine.blocks import CrossProducts, Layout
 from alliance_stats.estimates import Array
-from alliance_stats.multilevel.blocks import CrossProducts, Layout
 
 __all__ = ["Rows", "arrange_rows", "random_part", "weighted_products"]
 

@@ -13,9 +13,9 @@ from formulaic.errors import DataMismatchWarning, FormulaicError
 from scipy import linalg
 
 from alliance_stats.checks import check_spelling, describe_rows
+from alliance_stats.design.formula import INTERCEPT
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array
-from alliance_stats.multilevel.formula import INTERCEPT
 
 __all__ = [
     "check_finite",

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg
 
+from alliance_stats.engine.curvature import Curvature
 from alliance_stats.estimates import Array
-from alliance_stats.multilevel.curvature import Curvature
 
 __all__ = ["FTest", "KenwardRoger", "Satterthwaite", "kenward_roger", "satterthwaite"]
 

@@ -1,7 +1,7 @@
 """How residuals may differ: a variance a stratum, and correlation that fades with time.
 
 What a user writes as ``residual=``; the engine's side is
-:mod:`alliance_stats.multilevel.residual_shape`.
+:mod:`alliance_stats.engine.residual_shape`.
 """
 
 from collections.abc import Sequence

@@ -9,10 +9,10 @@ follow as one dense block.
 import numpy as np
 from scipy import linalg
 
+from alliance_stats.engine.blocks import Layout
+from alliance_stats.engine.elimination import Elimination, multiply
+from alliance_stats.engine.row_sums import Rows
 from alliance_stats.estimates import Array
-from alliance_stats.multilevel.blocks import Layout
-from alliance_stats.multilevel.elimination import Elimination, multiply
-from alliance_stats.multilevel.row_sums import Rows
 
 __all__ = ["predictors", "row_variances"]
 

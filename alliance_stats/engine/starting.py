@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg
 
+from alliance_stats.engine.descent import descend
+from alliance_stats.engine.elimination import eliminate
+from alliance_stats.engine.laplace import GeneralizedProblem
+from alliance_stats.engine.row_posterior import predictors
+from alliance_stats.engine.row_sums import random_part, weighted_products
 from alliance_stats.estimates import Array
-from alliance_stats.multilevel.descent import descend
-from alliance_stats.multilevel.elimination import eliminate
-from alliance_stats.multilevel.laplace import GeneralizedProblem
-from alliance_stats.multilevel.row_posterior import predictors
-from alliance_stats.multilevel.row_sums import random_part, weighted_products
 
 __all__ = ["Start", "glm_coefficients", "joint_mode"]
 

@@ -1,5 +1,6 @@
 """Grouping factors: units, labels, and the random-effects columns that vary over them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,9 +10,7 @@ from formulaic import Formula, ModelSpec
 from scipy import linalg
 
 from alliance_stats.checks import check_spelling, group_codes
-from alliance_stats.errors import FormulaError, NotIdentifiedError
-from alliance_stats.estimates import Array
-from alliance_stats.multilevel.coding import (
+from alliance_stats.design.coding import (
     check_finite,
     check_levels,
     coded_columns,
@@ -19,11 +18,14 @@ from alliance_stats.multilevel.coding import (
     evaluate,
     independent_columns,
 )
-from alliance_stats.multilevel.formula import RandomTerm
+from alliance_stats.design.formula import RandomTerm
+from alliance_stats.errors import FormulaError, NotIdentifiedError
+from alliance_stats.estimates import Array
 
 __all__ = [
     "Grouping",
     "TermBasis",
+    "back_transform",
     "build_grouping",
     "check_distinct",
     "random_columns",
@@ -88,6 +90,11 @@ class Grouping:
     def names(self) -> tuple[str, ...]:
         """Names of the random-effects columns."""
         return tuple(name for basis in self.terms for name in basis.names)
+
+
+def back_transform(terms: Sequence[TermBasis]) -> Array:
+    """Matrix that takes effects of the working columns to effects of the columns as given."""
+    return np.asarray(linalg.block_diag(*(linalg.inv(basis.R) for basis in terms)))
 
 
 def random_columns(basis: TermBasis, newdata: pd.DataFrame) -> Array:

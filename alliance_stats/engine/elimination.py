@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import linalg, sparse
 
+from alliance_stats.engine.blocks import CrossProducts, Layout
+from alliance_stats.engine.crossing import Crossing
 from alliance_stats.estimates import Array
-from alliance_stats.multilevel.blocks import CrossProducts, Layout
-from alliance_stats.multilevel.crossing import Crossing
 
 Index = npt.NDArray[np.int64]
 
@@ -85,7 +85,7 @@ def eliminate(
     Parameters
     ----------
     layout, products
-        From :mod:`alliance_stats.multilevel.blocks`.
+        From :mod:`alliance_stats.engine.blocks`.
     Lambda, crossed_Lambda
         Lower-triangular relative covariance factors of the chain's levels and of the crossed
         factors, each (q, q).

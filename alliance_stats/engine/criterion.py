@@ -18,11 +18,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from alliance_stats.engine.blocks import CrossProducts, Layout, RowArrays, cross_products
+from alliance_stats.engine.descent import Descent, LevelPosterior, descend
+from alliance_stats.engine.elimination import Elimination, eliminate
+from alliance_stats.engine.residual_shape import ResidualShape
 from alliance_stats.estimates import Array
-from alliance_stats.multilevel.blocks import CrossProducts, Layout, RowArrays, cross_products
-from alliance_stats.multilevel.descent import Descent, LevelPosterior, descend
-from alliance_stats.multilevel.elimination import Elimination, eliminate
-from alliance_stats.multilevel.residual_shape import ResidualShape
 
 __all__ = ["Problem", "Solution", "Template", "deviance", "deviance_and_gradient", "solve"]
 
@@ -100,7 +100,7 @@ class Problem:
     Attributes
     ----------
     layout, products
-        From :mod:`alliance_stats.multilevel.blocks`.
+        From :mod:`alliance_stats.engine.blocks`.
     template
         The shape of theta.
     n, p

@@ -4,7 +4,7 @@ Coefficients and covariance factors are searched jointly by quasi-Newton steps i
 which the deviance curves about equally in all directions; a Newton step with the Hessian, taken by
 differences of the analytic gradient, ends the search and gives the standard errors. A nearly
 singular covariance is put onto its boundary and left only where the deviance falls away from it
-(see :mod:`alliance_stats.multilevel.fit`).
+(see :mod:`alliance_stats.engine.search`).
 """
 
 from collections.abc import Callable, Sequence
@@ -13,10 +13,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy import linalg, optimize
 
-from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.estimates import Array
-from alliance_stats.multilevel.criterion import Template
-from alliance_stats.multilevel.fit import (
+from alliance_stats.engine.criterion import Template
+from alliance_stats.engine.laplace import RAN_AWAY, GeneralizedProblem, Slopes
+from alliance_stats.engine.search import (
     FLAT_SLOPE,
     MAX_RESTARTS,
     NEARLY_ZERO,
@@ -26,8 +25,9 @@ from alliance_stats.multilevel.fit import (
     reduce_rank,
     trapezoid,
 )
-from alliance_stats.multilevel.laplace import RAN_AWAY, GeneralizedProblem, Slopes
-from alliance_stats.multilevel.starting import Start, joint_mode
+from alliance_stats.engine.starting import Start, joint_mode
+from alliance_stats.errors import NotIdentifiedError
+from alliance_stats.estimates import Array
 
 __all__ = [
     "Coordinates",
@@ -152,7 +152,7 @@ def minimise_jointly(
     problem
         The data; its template is of full rank.
     criterion
-        :func:`~alliance_stats.multilevel.laplace.laplace` or adaptive quadrature.
+        :func:`~alliance_stats.engine.laplace.laplace` or adaptive quadrature.
     gamma
         Working coefficients to start from: those of a fit without random effects.
     """

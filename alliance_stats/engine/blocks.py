@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from alliance_stats.engine.crossing import Crossing
 from alliance_stats.estimates import Array
-from alliance_stats.multilevel.crossing import Crossing
 
 __all__ = [
     "CrossProducts",

@@ -18,11 +18,7 @@ from formulaic import ModelSpec
 from scipy import linalg
 
 from alliance_stats.checks import check_frame, describe_rows, did_you_mean, finite_or_missing
-from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
-from alliance_stats.estimates import Array
-from alliance_stats.formatting import plural
-from alliance_stats.ledger import RowLedger
-from alliance_stats.multilevel.coding import (
+from alliance_stats.design.coding import (
     check_finite,
     check_hashable,
     check_levels,
@@ -32,14 +28,18 @@ from alliance_stats.multilevel.coding import (
     evaluate,
     independent_columns,
 )
-from alliance_stats.multilevel.formula import (
+from alliance_stats.design.formula import (
     MixedFormula,
     RandomTerm,
     parse_formula,
     read_terms,
     variables_of,
 )
-from alliance_stats.multilevel.groupings import Grouping, build_grouping, check_distinct
+from alliance_stats.design.groupings import Grouping, build_grouping, check_distinct
+from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
+from alliance_stats.estimates import Array
+from alliance_stats.formatting import plural
+from alliance_stats.ledger import RowLedger
 
 __all__ = [
     "Design",

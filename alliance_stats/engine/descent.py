@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import linalg
 
+from alliance_stats.engine.blocks import Layout
+from alliance_stats.engine.crossing import Crossing
+from alliance_stats.engine.elimination import Elimination, multiply
 from alliance_stats.estimates import Array
-from alliance_stats.multilevel.blocks import Layout
-from alliance_stats.multilevel.crossing import Crossing
-from alliance_stats.multilevel.elimination import Elimination, multiply
 
 __all__ = ["Descent", "LevelPosterior", "descend"]
 

@@ -24,10 +24,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy import linalg
 
+from alliance_stats.engine.criterion import Problem, at_eta, posteriors, solve
+from alliance_stats.engine.descent import descend
+from alliance_stats.engine.search import trapezoid
 from alliance_stats.estimates import Array
-from alliance_stats.multilevel.criterion import Problem, at_eta, posteriors, solve
-from alliance_stats.multilevel.descent import descend
-from alliance_stats.multilevel.fit import trapezoid
 
 __all__ = ["Curvature", "curvature"]
 

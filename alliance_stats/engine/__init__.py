@@ -1,0 +1,1 @@
+"""The multilevel engine: arrays only. Blocks, elimination, criterion, search, curvature."""
