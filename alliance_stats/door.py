@@ -1,7 +1,7 @@
 """The door: a table of any kind becomes a DataFrame of plain columns."""
 
 import math
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from numbers import Integral, Number
 
 import numpy as np
@@ -10,7 +10,14 @@ import pandas as pd
 
 from alliance_stats.errors import DataError
 
-__all__ = ["has_surrogate", "numbers_of_objects", "plain_frame", "replaced"]
+__all__ = [
+    "has_surrogate",
+    "numbers_of_objects",
+    "plain_frame",
+    "replaced",
+    "require_new",
+    "with_columns",
+]
 
 _LARGEST_EXACT = 2**53  # beyond it a float no longer tells neighbouring whole numbers apart
 _KEPT_TYPES = (pd.CategoricalDtype, pd.DatetimeTZDtype, pd.PeriodDtype, pd.IntervalDtype)
@@ -37,6 +44,26 @@ def plain_frame(data: object, *, what: str) -> pd.DataFrame:
         mended.isetitem(place, values)
     mended.index = index
     return mended
+
+
+def require_new(data: pd.DataFrame, names: Sequence[str]) -> None:
+    """Refuse to write over a column that is already there."""
+    for name in names:
+        if name in data.columns:
+            raise DataError(
+                f"A new column '{name}' would be written over the one that is there. Drop or "
+                "rename that one first."
+            )
+
+
+def with_columns(data: pd.DataFrame, new: Mapping[str, npt.ArrayLike]) -> pd.DataFrame:
+    """Return a copy of `data` with new columns at its end, row labels untouched.
+
+    A table that is none of pandas' comes back as one of pandas'.
+    """
+    frame = data if isinstance(data, pd.DataFrame) else plain_frame(data, what="data")
+    require_new(frame, list(new))
+    return frame.assign(**new)
 
 
 def replaced(frame: pd.DataFrame, columns: Mapping[Hashable, object]) -> pd.DataFrame:

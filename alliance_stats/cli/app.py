@@ -72,7 +72,7 @@ def check(
 
     No column is guessed: name each role that the table has.
     """
-    from alliance_stats.cli.checking import Question, TextFormat, check_table
+    from alliance_stats.cli.check_command import Question, TextFormat, check_table
 
     question = Question(
         file=file,
@@ -112,7 +112,7 @@ def reproduce(
     ] = None,
 ) -> None:
     """Recompute published numbers from those printed beside them: a verdict a number."""
-    from alliance_stats.cli.reproducing import print_reproduction
+    from alliance_stats.cli.reproduce_command import print_reproduction
 
     raise typer.Exit(print_reproduction(name, strict=strict, folder=folder))
 
@@ -122,6 +122,6 @@ def new(
     folder: Annotated[Path, typer.Argument(help="Folder to make; it must be new or empty.")],
 ) -> None:
     """Make a study folder: two data files to replace, an analysis, a report."""
-    from alliance_stats.cli.starting import start_study
+    from alliance_stats.cli.new_command import start_study
 
     raise typer.Exit(start_study(folder))

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.checks import check_choice, did_you_mean
+from alliance_stats.door import require_new
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, one_line, wald_interval
 from alliance_stats.family.family_members import (
@@ -21,7 +22,6 @@ from alliance_stats.family.family_members import (
 from alliance_stats.family.measurement_error import Reliability, order_errors
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
-from alliance_stats.transforms.columns import require_new
 
 __all__ = [
     "INDEX_RULES",

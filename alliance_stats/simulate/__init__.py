@@ -1,7 +1,7 @@
 """Whole alliance studies with known truth."""
 
 from alliance_stats.simulate.naming import TRUTH_SCALES
-from alliance_stats.simulate.study import SimulatedStudy, simulate_study
+from alliance_stats.simulate.simulated_study import SimulatedStudy, simulate_study
 from alliance_stats.simulate.truth import (
     AllianceTruth,
     EndingTruth,

@@ -11,8 +11,8 @@ from alliance_stats.checks import comparable
 from alliance_stats.estimates import one_line
 from alliance_stats.formatting import format_count, format_number, format_percent, plural
 from alliance_stats.ledger import RowLedger
-from alliance_stats.study.endings import ENDINGS
-from alliance_stats.study.levels import n_completed, n_without, one_row_per
+from alliance_stats.study.courses import ENDINGS
+from alliance_stats.study.units import n_completed, n_without, one_row_per
 
 __all__ = ["MEASURED", "StudyDescription", "describe_study"]
 

@@ -1,22 +1,29 @@
 """Files into frames, with nothing lost on the way and every change said."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from zipfile import BadZipFile
 
 import pandas as pd
 
-from alliance_stats.checks import did_you_mean
+from alliance_stats.checks import describe_rows, did_you_mean
 from alliance_stats.errors import DataError
-from alliance_stats.study.cells import TableFile
-from alliance_stats.study.excel_files import read_excel
-from alliance_stats.study.statistics_files import STATISTICS_PACKAGES, read_statistics_package
+from alliance_stats.study.cells import TableFile, refuse_repeated_names, settled
 from alliance_stats.study.text_files import SEPARATORS, read_text
 
 __all__ = ["TableFile", "read_table"]
 
-_SUFFIXES = (*SEPARATORS, ".xlsx", ".parquet", *STATISTICS_PACKAGES)
+_STATISTICS_PACKAGES = {
+    ".sav": "read_sav",
+    ".zsav": "read_sav",
+    ".dta": "read_dta",
+    ".sas7bdat": "read_sas7bdat",
+}
+"""Suffix -> the function of pyreadstat that reads it."""
+
+_SUFFIXES = (*SEPARATORS, ".xlsx", ".parquet", *_STATISTICS_PACKAGES)
 
 
 def read_table(
@@ -87,10 +94,10 @@ def read_table(
         )
     if suffix == ".xlsx":
         _extra("openpyxl", file)
-        return read_excel(file, ids=ids, sheet=sheet)
+        return _read_excel(file, ids=ids, sheet=sheet)
     if suffix == ".parquet":
         return TableFile(_read_parquet(file))
-    return read_statistics_package(file, _extra("pyreadstat", file), labelled=labelled)
+    return _read_statistics_package(file, _extra("pyreadstat", file), labelled=labelled)
 
 
 def _check_is_file(file: Path) -> None:
@@ -128,3 +135,86 @@ def _extra(module: str, file: Path) -> ModuleType:
             f"Reading '{file.name}' needs the package {module}, which is not installed. "
             'Install the extra that brings it: pip install "alliance-stats[files]".'
         ) from error
+
+
+def _read_excel(file: Path, *, ids: Sequence[str], sheet: str | None) -> TableFile:
+    """Read one sheet of a workbook; see ``read_table``."""
+    try:
+        book = pd.ExcelFile(file, engine="openpyxl")
+    except (BadZipFile, ValueError, KeyError, OSError) as error:
+        raise DataError(f"'{file.name}' cannot be read as an Excel file: {error}.") from error
+    with book:
+        chosen = _sheet([str(name) for name in book.sheet_names], file, sheet)
+        cells = book.parse(chosen, header=None, dtype=object, keep_default_na=False)
+    cells = cells.mask(cells == "")
+    if not len(cells):
+        raise DataError(f"Sheet '{chosen}' of '{file.name}' is empty: it has no header row.")
+    header = cells.iloc[0]
+    if header.isna().all():
+        raise DataError(
+            f"The first row of sheet '{chosen}' of '{file.name}' is blank. Names of columns stand "
+            "in the first row; delete what is above them."
+        )
+    refuse_repeated_names(header.tolist(), file.name)
+    raw = cells.iloc[1:].set_axis(pd.RangeIndex(2, 1 + len(cells)), axis="index")
+    empty = header.isna() & raw.isna().all()
+    named = header.where(header.notna(), [f"Unnamed: {place}" for place in range(len(header))])
+    raw = raw.set_axis(pd.Index(named.tolist()), axis="columns").loc[:, ~empty.to_numpy()]
+    return settled(raw, ids=ids, file_name=file.name)
+
+
+def _sheet(names: Sequence[str], file: Path, sheet: str | None) -> str:
+    if sheet is None and len(names) > 1:
+        listed = ", ".join(f"'{name}'" for name in names)
+        raise DataError(f"'{file.name}' has several sheets ({listed}): name one with sheet=.")
+    if sheet is not None and sheet not in names:
+        raise DataError(f"'{file.name}' has no sheet '{sheet}'. {did_you_mean(sheet, names)}")
+    return sheet or names[0]
+
+
+def _read_statistics_package(
+    file: Path, pyreadstat: ModuleType, *, labelled: Sequence[str]
+) -> TableFile:
+    """Read a file with its value labels and user-missing codes; see ``read_table``."""
+    read: Callable[..., tuple[pd.DataFrame, object]] = getattr(
+        pyreadstat, _STATISTICS_PACKAGES[file.suffix.lower()]
+    )
+    try:
+        frame, meta = read(str(file))
+        with_codes, _ = read(str(file), user_missing=True)
+    except pyreadstat.ReadstatError as error:
+        raise DataError(f"'{file.name}' cannot be read: {error}.") from error
+    notes = []
+    for column in frame.columns:
+        n_codes = int((frame[column].isna() & with_codes[column].notna()).sum())
+        if n_codes:
+            codes = with_codes.loc[frame[column].isna(), column].dropna().unique()
+            shown = ", ".join(
+                f"{code:g}" if isinstance(code, float) else str(code) for code in codes
+            )
+            notes.append(
+                f"User-missing codes of '{column}' ({shown}) were read as missing: "
+                f"{n_codes} values."
+            )
+    frame.index = pd.RangeIndex(1, len(frame) + 1)
+    text = frame.select_dtypes(include="object").columns
+    frame[text] = frame[text].mask(frame[text] == "")
+    labels: dict[str, dict[object, str]] = getattr(meta, "variable_value_labels", {})
+    for column in labelled:
+        if column in labels and column in frame:
+            frame[column] = _with_labels(frame, column, labels[column])
+            notes.append(f"Codes of '{column}' were replaced by their value labels.")
+    return TableFile(frame, tuple(notes))
+
+
+def _with_labels(frame: pd.DataFrame, column: str, labels: dict[object, str]) -> pd.Series:
+    words = frame[column].map(labels)
+    unlabelled = (words.isna() & frame[column].notna()).to_numpy()
+    if unlabelled.any():
+        first = frame.loc[unlabelled, column].iloc[0]
+        raise DataError(
+            f"Column '{column}' has value labels, but none for {first} "
+            f"in {describe_rows(unlabelled, frame.index)}. Label that value in the file, or set it "
+            "to missing."
+        )
+    return words

@@ -12,13 +12,11 @@ from alliance_stats.checks import check_frame, require_columns
 from alliance_stats.errors import DataError
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
-from alliance_stats.study.checking import checked, distinct_roles
+from alliance_stats.study.courses import checked, distinct_roles, ending_unit
 from alliance_stats.study.description import MEASURED, StudyDescription, describe_study
-from alliance_stats.study.endings import ending_unit
-from alliance_stats.study.ids import LEVELS
-from alliance_stats.study.levels import one_row_per
 from alliance_stats.study.ratings import named_ranges
 from alliance_stats.study.readers import read_table
+from alliance_stats.study.units import LEVELS, one_row_per
 
 __all__ = ["Study"]
 

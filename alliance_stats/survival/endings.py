@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.checks import finite_or_missing, require_columns
+from alliance_stats.door import with_columns
 from alliance_stats.errors import AllianceStatsWarning, DataError
 from alliance_stats.estimates import one_line
 from alliance_stats.formatting import format_percent, plural
@@ -21,7 +22,6 @@ from alliance_stats.survival.ending_definitions import (
     ended,
 )
 from alliance_stats.transforms import last_session, person_period, session_origin
-from alliance_stats.transforms.columns import with_columns
 from alliance_stats.transforms.future import refuse_the_future
 
 __all__ = ["Endings", "endings", "under_definitions"]

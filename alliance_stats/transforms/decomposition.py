@@ -16,8 +16,8 @@ from alliance_stats.checks import (
     require_present,
     units_with_several,
 )
+from alliance_stats.door import with_columns
 from alliance_stats.errors import DataError
-from alliance_stats.transforms.columns import with_columns
 
 __all__ = ["decompose"]
 

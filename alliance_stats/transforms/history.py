@@ -11,9 +11,9 @@ from alliance_stats.checks import (
     require_columns,
     require_present,
 )
+from alliance_stats.door import with_columns
 from alliance_stats.errors import DataError
 from alliance_stats.study.ratings import whole_sessions
-from alliance_stats.transforms.columns import with_columns
 
 __all__ = ["baseline", "lag", "running_mean"]
 

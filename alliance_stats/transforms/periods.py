@@ -24,11 +24,10 @@ from alliance_stats.checks import (
     require_present,
     units_with_several,
 )
-from alliance_stats.door import replaced
+from alliance_stats.door import replaced, require_new
 from alliance_stats.errors import DataError
-from alliance_stats.study.endings import ENDINGS, check_endings, check_rows_after
+from alliance_stats.study.courses import ENDINGS, check_endings, check_rows_after
 from alliance_stats.study.ratings import whole_sessions
-from alliance_stats.transforms.columns import require_new
 from alliance_stats.transforms.future import refuse_the_future
 
 __all__ = ["ENDING_CODES", "last_session", "person_period", "session_origin"]

@@ -15,6 +15,7 @@ from alliance_stats.checks import (
     require_columns,
     require_present,
 )
+from alliance_stats.door import with_columns
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import one_line
 from alliance_stats.formatting import format_bounded, format_number, format_percent, p_phrase
@@ -22,7 +23,6 @@ from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import AR1, LinearMixedModel, VarianceBy, lmm
 from alliance_stats.multilevel.bootstrap import Bootstrap, parametric_bootstrap
 from alliance_stats.multilevel.comparison import LikelihoodRatioTest, likelihood_ratio_test
-from alliance_stats.transforms.columns import with_columns
 
 __all__ = ["OneWithMany", "one_with_many"]
 

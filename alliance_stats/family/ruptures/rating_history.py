@@ -19,11 +19,11 @@ from alliance_stats.checks import (
     require_present,
     units_with_several,
 )
+from alliance_stats.door import require_new
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
 from alliance_stats.ledger import RowLedger
 from alliance_stats.study.ratings import whole_sessions
-from alliance_stats.transforms.columns import require_new
 
 __all__ = [
     "SDKind",

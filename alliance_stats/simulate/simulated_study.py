@@ -17,6 +17,7 @@ from alliance_stats.simulate.draws import (
     draw_symptoms,
 )
 from alliance_stats.simulate.naming import truth_of
+from alliance_stats.simulate.participants import Units, draw_units
 from alliance_stats.simulate.truth import (
     ALLIANCE_CENTRE,
     SCORE_RANGE,
@@ -25,7 +26,6 @@ from alliance_stats.simulate.truth import (
     InterviewTruth,
     SymptomTruth,
 )
-from alliance_stats.simulate.units import Units, draw_units
 from alliance_stats.study import Study
 
 __all__ = ["SimulatedStudy", "simulate_study"]

@@ -13,8 +13,8 @@ from alliance_stats.cli.terminal import Refusal, heading, print_error, refusing,
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.study import Study
-from alliance_stats.study.joining import join_families
 from alliance_stats.study.readers import TableFile, read_table
+from alliance_stats.study.units import join_families
 
 __all__ = ["Question", "TextFormat", "check_table"]
 

@@ -1,6 +1,6 @@
-"""Who is who: ids that can be told apart, made globally unique, and properly nested."""
+"""Who is who: ids told apart and nested, what a unit's rows agree on, two tables joined."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 from numbers import Integral, Real
 
@@ -9,14 +9,28 @@ import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.checks import (
+    check_frame,
     check_spelling,
+    comparable,
     describe_rows,
+    did_you_mean,
+    require_columns,
     require_present,
     units_with_several,
 )
 from alliance_stats.errors import DataError
+from alliance_stats.ledger import RowLedger
 
-__all__ = ["LEVELS", "check_nesting", "global_ids", "plain_ids"]
+__all__ = [
+    "LEVELS",
+    "check_nesting",
+    "global_ids",
+    "join_families",
+    "n_completed",
+    "n_without",
+    "one_row_per",
+    "plain_ids",
+]
 
 LEVELS = ("person", "family", "therapist")
 """The levels that carry ids, innermost first."""
@@ -197,3 +211,158 @@ def _what_to_do(
         "'transferred', or treat the second course as a unit with an id of its own; if two "
         "therapists worked together (co-therapy), name the pair as one therapist, as in 'T1+T2'."
     )
+
+
+def one_row_per(
+    frame: pd.DataFrame, unit: str, *, inner: str | None = None, measured: Collection[str] = ()
+) -> pd.DataFrame:
+    """Return a row per unit, in order of first appearance, with the columns that fit.
+
+    Parameters
+    ----------
+    frame
+        Rows of units; ids are not missing.
+    unit, inner
+        Columns of the ids of the unit and of the level below it, if there is one.
+    measured
+        Columns that belong to a row and not to a unit (scores, moments): they are shown only where
+        every row of every unit has the same value, a missing one counting as a value.
+
+    Returns
+    -------
+    DataFrame
+        `unit`, and each column whose known values are one and the same within every unit; missing
+        where none of the unit's rows knows it. Lists and dicts are left out. A row may lack what
+        the others of its inner unit say; an inner unit that lacks it altogether may well be without
+        it (a family's barrier is not its therapist's), so that such a column is left out.
+    """
+    units = pd.Index(frame[unit].drop_duplicates())
+    columns = {}
+    for name in frame.columns:
+        if name == unit:
+            columns[name] = pd.Series(units, index=units)
+            continue
+        if not comparable(frame[name]):
+            continue
+        values = _distinct(frame, unit, name, strict=name in measured)
+        if values.index.is_unique and not n_without(frame, unit, inner, name):
+            columns[name] = values.reindex(units)
+    return pd.DataFrame(columns).reset_index(drop=True)
+
+
+def n_completed(frame: pd.DataFrame, unit: str, column: str) -> int:
+    """Return how many rows lack a value that other rows of the same unit have."""
+    return int((frame[column].isna() & _known_in(frame, unit, column)).sum())
+
+
+def n_without(frame: pd.DataFrame, unit: str, inner: str | None, column: str) -> int:
+    """Return how many inner units lack, in all rows, what their units agree on elsewhere.
+
+    None do where the rows of a unit disagree: the column is then none of the unit's.
+    """
+    if inner is None or column == inner or not frame[column].isna().any():
+        return 0
+    if not _distinct(frame, unit, column, strict=False).index.is_unique:
+        return 0
+    lacking = _known_in(frame, unit, column) & ~_known_in(frame, inner, column)
+    return int(frame.loc[lacking, inner].nunique())
+
+
+def _known_in(frame: pd.DataFrame, unit: str, column: str) -> pd.Series:
+    """Return, for each row, whether any row of its unit has a value."""
+    return frame[unit].isin(frame.loc[frame[column].notna(), unit].unique())
+
+
+def _distinct(frame: pd.DataFrame, unit: str, name: str, *, strict: bool) -> pd.Series:
+    """Return the different values of a column in each unit, under the unit's id."""
+    pairs = frame[[unit, name]].drop_duplicates()
+    if not strict:
+        pairs = pairs[pairs[name].notna()]
+    return pairs.set_index(unit)[name]
+
+
+_SHOWN = 5
+
+
+def join_families(
+    sessions: pd.DataFrame, families: pd.DataFrame, *, family: str
+) -> tuple[pd.DataFrame, RowLedger]:
+    """Put the columns of a family table beside the sessions of each family.
+
+    Parameters
+    ----------
+    sessions
+        A row per person x session.
+    families
+        A row per family: therapist, ending, groups, ...
+    family
+        Column of family ids, under this name in both tables.
+
+    Returns
+    -------
+    frame, rows
+        The sessions in their order and with their row labels, the other columns of `families`
+        added; and the ledger of `families`, which counts those without any session.
+
+    Raises
+    ------
+    DataError
+        If a family has two rows in `families` or none, if ids are numbers in one table and text
+        in the other, or if a column other than `family` stands in both tables.
+    """
+    sessions = check_frame(sessions, what="sessions")
+    families = check_frame(families, what="families")
+    require_columns(sessions, [family], what="sessions")
+    require_columns(families, [family], what="families")
+    shared = [name for name in sessions.columns if name in families.columns and name != family]
+    if shared:
+        raise DataError(
+            f"Column '{shared[0]}' stands in both tables. Keep it in one of them: in the families' "
+            "if it is the same in all rows of a family, else in the sessions'."
+        )
+    inner = plain_ids(sessions, family, role="family")
+    outer = plain_ids(families, family, role="family")
+    _check_one_row_each(families, outer, family)
+    _check_all_known(sessions, inner, outer, family)
+    _, rows = RowLedger.start(families, {"family": (family,)}).keep(
+        families, outer.isin(inner), reason="family without a session"
+    )
+    added = families.drop(columns=family).set_axis(pd.Index(outer), axis="index")
+    beside = added.reindex(pd.Index(inner)).set_axis(sessions.index, axis="index")
+    return pd.concat([sessions, beside], axis="columns"), rows
+
+
+def _check_one_row_each(families: pd.DataFrame, ids: pd.Series, family: str) -> None:
+    twice = ids[ids.duplicated()]
+    if len(twice):
+        same = (ids == twice.iloc[0]).to_numpy()
+        raise DataError(
+            f"Family '{twice.iloc[0]}' (column '{family}') has {int(same.sum())} rows in the table "
+            f"of families ({describe_rows(same, families.index)}). Keep one row per family."
+        )
+
+
+def _check_all_known(
+    sessions: pd.DataFrame, inner: pd.Series, outer: pd.Series, family: str
+) -> None:
+    if pd.api.types.is_object_dtype(inner) != pd.api.types.is_object_dtype(outer):
+        kinds = [
+            "text" if pd.api.types.is_object_dtype(ids) else "numbers" for ids in (inner, outer)
+        ]
+        raise DataError(
+            f"Column '{family}' holds {kinds[0]} in the sessions (as in {inner.iloc[0]!r}) and "
+            f"{kinds[1]} in the families (as in {outer.iloc[0]!r}). Spell the ids alike in both."
+        )
+    unknown = (~inner.isin(outer)).to_numpy()
+    if unknown.any():
+        names = list(dict.fromkeys(inner[unknown]))
+        listed = ", ".join(f"'{name}'" for name in names[:_SHOWN])
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        # the nearest number is another family; the nearest spelling may be the same one
+        near = did_you_mean(names[0], outer) if isinstance(names[0], str) else ""
+        hint = f" {near}" if near.startswith("Did") else ""
+        raise DataError(
+            f"The table of families has no row for {listed}{more} (column '{family}', "
+            f"{describe_rows(unknown, sessions.index)} of the sessions).{hint} Add the missing "
+            "families, or spell the ids alike in both tables."
+        )
