@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from alliance_stats.evidence import Reproduction, published_effects, reproduce
-from alliance_stats.evidence.registry import Source
+from alliance_stats.evidence.printed.published_records import Source
 from alliance_stats.figures.forest import forest_figure
 from alliance_stats.figures.report import ReportFigure
 from alliance_stats.formatting import (

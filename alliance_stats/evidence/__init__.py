@@ -1,12 +1,25 @@
 """Published comparisons: recomputation, registry, meta-analysis."""
 
-from alliance_stats.evidence.compare import Comparison, compare_with, published_effects
-from alliance_stats.evidence.consistency import ConsistencyCheck, consistency_check
-from alliance_stats.evidence.meta import meta_analysis
-from alliance_stats.evidence.meta_result import MetaAnalysis
-from alliance_stats.evidence.recompute import Recomputed, recompute, relations
-from alliance_stats.evidence.reproduction import Reproduction, published, reproduce
-from alliance_stats.evidence.sensitivity import funnel_asymmetry, leave_one_out, robust_tests
+from alliance_stats.evidence.meta import (
+    Comparison,
+    MetaAnalysis,
+    compare_with,
+    funnel_asymmetry,
+    leave_one_out,
+    meta_analysis,
+    published_effects,
+    robust_tests,
+)
+from alliance_stats.evidence.printed import (
+    ConsistencyCheck,
+    Recomputed,
+    Reproduction,
+    consistency_check,
+    published,
+    recompute,
+    relations,
+    reproduce,
+)
 
 __all__ = [
     "Comparison",

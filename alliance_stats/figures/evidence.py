@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from alliance_stats.errors import DataError
-from alliance_stats.evidence.compare import NO_INTERVAL, OWN, Comparison
+from alliance_stats.evidence.meta.beside_published import NO_INTERVAL, OWN, Comparison
 from alliance_stats.figures.axes import add_axes, dress, room_below
 from alliance_stats.figures.forest import Scale, draw_forest
 from alliance_stats.figures.intervals import row_heights, write_rows

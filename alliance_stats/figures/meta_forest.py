@@ -5,8 +5,7 @@ import pandas as pd
 
 from alliance_stats.checks import check_choice, check_conf_level, describe_rows
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.evidence.meta_report import cautions
-from alliance_stats.evidence.meta_result import MetaAnalysis
+from alliance_stats.evidence.meta.pooled_estimate import MetaAnalysis, cautions
 from alliance_stats.figures.evidence import forest_page, number_on
 from alliance_stats.figures.forest import Scale
 from alliance_stats.figures.report import ReportFigure

@@ -6,8 +6,8 @@ from scipy import stats
 
 from alliance_stats.checks import check_conf_level
 from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.evidence.meta_result import MetaAnalysis
-from alliance_stats.evidence.sensitivity import funnel_asymmetry
+from alliance_stats.evidence.meta.pooled_estimate import MetaAnalysis
+from alliance_stats.evidence.meta.robustness import funnel_asymmetry
 from alliance_stats.figures.axes import dress
 from alliance_stats.figures.funnel import draw_funnel
 from alliance_stats.figures.meta_forest import (

@@ -6,9 +6,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.evidence.catalogue.correlations import williams_t
-from alliance_stats.evidence.enclosure import Span, enclose
-from alliance_stats.evidence.intervals import Interval, point
+from alliance_stats.evidence.printed.correlation_relations import williams_t
+from alliance_stats.evidence.printed.feasible import Interval, Span, enclose, point
 
 # Of the width of the attained values: correlations printed with two decimals, cells 1/17 of that.
 # In 60 random triples the excess was .01 in the median and .2 at most; where the three hardly fit

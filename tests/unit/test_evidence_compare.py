@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.evidence.compare import compare_with, published_effects
+from alliance_stats.evidence.meta.beside_published import compare_with, published_effects
 from alliance_stats.ledger import RowLedger
 
 

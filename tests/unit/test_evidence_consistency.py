@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.evidence.consistency import consistency_check
-from alliance_stats.evidence.recompute import recompute, relations
+from alliance_stats.evidence.printed.consistency import consistency_check
+from alliance_stats.evidence.printed.recomputed import recompute, relations
 
 
 def check(row: dict[str, str], **options: object) -> pd.DataFrame:
@@ -56,7 +56,10 @@ def test_a_number_that_does_not_follow_is_told_with_its_distance_and_possible_re
 
 
 def test_the_other_tail_is_named_where_it_would_give_the_number() -> None:
-    two = check({"z": "1.533", "p_value": ".063"}).loc["p_value"]
+    open_tails = check({"z": "1.533", "p_value": ".063"}).loc["p_value"]
+    assert open_tails["verdict"] == "reproduced"
+    assert open_tails["reason"] == "p from z (read: a one-tailed p)"
+    two = check({"z": "1.533", "p_value": ".063"}, tails="two").loc["p_value"]
     assert two["verdict"] == "not reproduced"
     assert "It would be as a one-tailed p." in two["reason"]
     assert check({"z": "1.533", "p_value": ".063", "tails": "one"}).loc["p_value", "verdict"] == (
@@ -70,15 +73,18 @@ def test_the_other_tail_is_named_where_it_would_give_the_number() -> None:
 def test_a_t_distribution_on_unprinted_df_is_named_where_it_would_give_the_number() -> None:
     row = {"estimate": "1.00", "std_error": "0.50", "conf_high": "2.15"}
     high = check(row).loc["conf_high"]
-    assert high["verdict"] == "not reproduced"
-    assert "With a t distribution on some df (none is printed) it would be." in high["reason"]
+    assert high["verdict"] == "not checkable"
+    assert high["reason"] == (
+        "it does not follow under estimate + z SE; it could if it is one of t on few df, which are "
+        "not printed"
+    )
     assert check({**row, "df": "8"}).loc["conf_high", "verdict"] == "reproduced"
 
 
 def test_df_rounded_for_print_are_named_where_they_would_give_the_number() -> None:
     p = check({"t": "9.000", "df": "2", "p_value": ".008"}).loc["p_value"]
-    assert p["verdict"] == "not reproduced"
-    assert "With df that were rounded to a whole number it would be." in p["reason"]
+    assert p["verdict"] == "reproduced"
+    assert p["reason"].endswith("(read: with df that were rounded to a whole number)")
 
 
 def test_cut_off_digits_are_admitted_and_named() -> None:
@@ -161,7 +167,9 @@ def test_whose_interval_it_is_can_be_said() -> None:
     row = {"r": ".278", "d": ".579", "conf_low": ".256", "conf_high": ".299"}
     assert set(check(row)["verdict"]) == {"reproduced"}
     other = check({**row, "interval_of": "d"})
-    assert other.loc["conf_low", "verdict"] == "not reproduced"
+    assert other.loc["d", "verdict"] == "reproduced"  # it follows from r
+    limits = other.loc[["conf_low", "conf_high"], "verdict"]
+    assert sorted(limits) == ["not checkable", "not reproduced"]  # one finding
     with pytest.raises(DataError, match="field 'interval_of': 'n' cannot have an interval here"):
         check({**row, "interval_of": "n"})
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from alliance_stats.errors import DataError
-from alliance_stats.evidence.intervals import Interval, corners, magnitude, point, quotient
-from alliance_stats.evidence.printed import read_printed, read_stars
+from alliance_stats.evidence.printed.feasible import Interval, corners, magnitude, point, quotient
+from alliance_stats.evidence.printed.numerals import read_printed, read_stars
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from alliance_stats.errors import DataError
-from alliance_stats.evidence.registry import load_registry, registry_folder
-from alliance_stats.evidence.reproduction import published, reproduce
+from alliance_stats.evidence.printed.published_records import load_registry, registry_folder
+from alliance_stats.evidence.printed.reproduction import published, reproduce
 
 SOURCE = """
 [[source]]

@@ -7,6 +7,7 @@ that it names as its ``table``: a row a record, columns named as the fields.
 """
 
 import csv
+import io
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,10 +17,8 @@ from typing import Any
 
 from alliance_stats.checks import did_you_mean
 from alliance_stats.errors import DataError
-from alliance_stats.evidence.catalogue import Setting
-from alliance_stats.evidence.printed import STAR_LEVELS
-from alliance_stats.evidence.quantities import QUANTITIES, SETTINGS
-from alliance_stats.evidence.reading import PrintedRow, read_row
+from alliance_stats.evidence.printed.printed_row import PrintedRow, Rules, readings
+from alliance_stats.evidence.printed.quantities import QUANTITIES, SETTINGS
 
 __all__ = ["PublishedRecord", "Source", "load_registry", "registry_folder"]
 
@@ -82,7 +81,9 @@ class PublishedRecord:
     because, note
         Text.
     row
-        The printed numbers, read.
+        The printed numbers in their usual reading.
+    rules
+        How the source is read.
     """
 
     source: Source
@@ -95,6 +96,11 @@ class PublishedRecord:
     because: str
     note: str
     row: PrintedRow
+    rules: Rules
+
+    def readings(self) -> Iterator[PrintedRow]:
+        """Yield every way to read the record, the usual one first."""
+        return readings(self.texts, where=_where(self.source, self.name), rules=self.rules)
 
     @property
     def key(self) -> str:
@@ -117,7 +123,7 @@ class PublishedRecord:
 
 def registry_folder() -> Path:
     """Return where the records lie: in the installed package, or beside it in a checkout."""
-    package = Path(__file__).parent.parent
+    package = Path(__file__).parents[2]
     for folder in (package / "data" / "published", package.parent / "data" / "published"):
         if any(folder.glob("*.toml")):
             return folder
@@ -153,10 +159,23 @@ def load_registry(folder: str | Path | None = None) -> tuple[PublishedRecord, ..
     return records
 
 
+def _text_of(file: Path) -> str:
+    """Return a file's text; a byte-order mark, as spreadsheets write it, is no part of it."""
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{file.name} is not readable as UTF-8 text (byte {error.start}). Save it as UTF-8, "
+            "which spreadsheets call 'CSV UTF-8'."
+        ) from None
+    except OSError as error:
+        raise DataError(f"{file.name} cannot be read: {error.strerror}.") from None
+
+
 def _read_file(file: Path) -> Iterator[PublishedRecord]:
     try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        content = tomllib.loads(_text_of(file))
+    except tomllib.TOMLDecodeError as error:
         raise DataError(f"{file.name} is not a readable TOML file: {error}") from None
     _only_known(content, ("defaults", "source"), file.name)
     if not content.get("source"):
@@ -178,8 +197,15 @@ def _read_source(entry: Mapping[str, Any], file: Path) -> Iterator[PublishedReco
     found = [*entry.get("record", ()), *_table_records(entry, file, where)]
     if not found:
         raise DataError(f"{where}, field 'record': the source has neither a record nor a table.")
-    for record in found:
-        yield _read_record({**shared, **record}, source)
+    entries = [{**shared, **record} for record in found]
+    rules = Rules(legends=Rules.legends_of(_symbols(entries), None))
+    for record in entries:
+        yield _read_record(record, source, rules)
+
+
+def _symbols(entries: Sequence[Mapping[str, Any]]) -> list[str]:
+    tables = [entry["printed"] for entry in entries if isinstance(entry.get("printed"), dict)]
+    return [str(table["stars"]) for table in tables if "stars" in table]
 
 
 def _table_records(
@@ -187,30 +213,49 @@ def _table_records(
 ) -> Iterator[Mapping[str, object]]:
     if "table" not in entry:
         return
-    path = file.parent / str(entry["table"])
-    if not path.is_file():
-        raise DataError(f"{where}, field 'table': there is no file '{path.name}' beside it.")
-    with path.open(encoding="utf-8", newline="") as lines:
-        reader = csv.DictReader(lines)
+    path = _beside(file, entry["table"], where)
+    try:
+        reader = csv.DictReader(io.StringIO(_text_of(path), newline=""))
         for name in reader.fieldnames or ():
             if name not in _COLUMNS:
                 raise DataError(
                     f"{path.name}, field '{name}': unknown column. {did_you_mean(name, _COLUMNS)}"
                 )
-        for row in reader:
-            cells = {name: text for name, text in row.items() if name is not None and text}
-            if None in row or None in row.values():
-                raise DataError(
-                    f"{path.name}, record '{cells.get('record', '?')}': the row has another "
-                    "number of cells than the header. Quote cells that hold a comma."
-                )
-            printed = {name: cells.pop(name) for name in tuple(cells) if name in QUANTITIES}
-            yield {"name": cells.pop("record", ""), "about": "", **cells, "printed": printed}
+        rows = list(reader)
+    except csv.Error as error:
+        raise DataError(f"{path.name} is not a readable CSV file: {error}.") from None
+    for row in rows:
+        cells = {name: text for name, text in row.items() if name is not None and text}
+        if None in row or None in row.values():
+            raise DataError(
+                f"{path.name}, record '{cells.get('record', '?')}': the row has another "
+                "number of cells than the header. Quote cells that hold a comma."
+            )
+        printed = {name: cells.pop(name) for name in tuple(cells) if name in QUANTITIES}
+        yield {"name": cells.pop("record", ""), "about": "", **cells, "printed": printed}
 
 
-def _read_record(entry: Mapping[str, Any], source: Source) -> PublishedRecord:
+def _beside(file: Path, table: object, where: str) -> Path:
+    """Return the file that a source names, which must lie beside the registry file."""
+    name = str(table)
+    path = file.parent / name
+    if Path(name).name != name or "\\" in name or path.resolve().parent != file.parent.resolve():
+        raise DataError(
+            f"{where}, field 'table': {name!r} must be the name of a file beside {file.name}, "
+            "without a folder."
+        )
+    if not path.is_file():
+        raise DataError(f"{where}, field 'table': there is no file '{name}' beside it.")
+    return path
+
+
+def _where(source: Source, name: str) -> str:
+    return f"{source.file}, record '{source.key}/{name}'"
+
+
+def _read_record(entry: Mapping[str, Any], source: Source, rules: Rules) -> PublishedRecord:
     name = entry.get("name") or "?"
-    where = f"{source.file}, record '{source.key}/{name}'"
+    where = _where(source, name)
     _only_known(entry, _RECORD_FIELDS, where)
     for field in ("name", "sample"):
         _text(entry, field, where)
@@ -223,7 +268,7 @@ def _read_record(entry: Mapping[str, Any], source: Source) -> PublishedRecord:
         )
     settings = {field: _setting(entry, field, where) for field in SETTINGS if field in entry}
     texts = {**printed, **assumed, **settings}
-    row = read_row(texts, where=where, setting=Setting(), star_levels=STAR_LEVELS)
+    row = next(readings(texts, where=where, rules=rules))
     effect = str(entry.get("effect", ""))
     if effect and effect not in printed:
         raise DataError(
@@ -232,7 +277,7 @@ def _read_record(entry: Mapping[str, Any], source: Source) -> PublishedRecord:
         )
     return PublishedRecord(
         source, str(name), str(entry.get("about", "")), str(entry["sample"]), effect, texts,
-        tuple(assumed), str(entry.get("because", "")), str(entry.get("note", "")), row,
+        tuple(assumed), str(entry.get("because", "")), str(entry.get("note", "")), row, rules,
     )  # fmt: skip
 
 

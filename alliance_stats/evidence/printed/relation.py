@@ -3,9 +3,22 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from alliance_stats.evidence.intervals import Interval, tail_probability
+import numpy as np
 
-__all__ = ["Box", "Image", "Relation", "Setting", "no_df", "p_relations", "row_df", "stars_twin"]
+from alliance_stats.evidence.printed.feasible import Interval, tail_probability
+
+__all__ = [
+    "Box",
+    "Image",
+    "Relation",
+    "Setting",
+    "any_df",
+    "loosened",
+    "no_df",
+    "p_relations",
+    "row_df",
+    "stars_twin",
+]
 
 # quantity -> what its printed text stands for
 Box = Mapping[str, Interval]
@@ -13,7 +26,10 @@ Box = Mapping[str, Interval]
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """How a row is to be read: coverage of its interval and tails of its p-value."""
+    """How a row is read: coverage of its interval and tails of its p-value.
+
+    `tails` is ``"two"``, ``"one"`` (the tail on the side of the estimate) or ``"other"``.
+    """
 
     conf_level: float = 0.95
     tails: str = "two"
@@ -51,6 +67,10 @@ class Relation:
     leaves_open
         For a relation with something unprinted in it: says which values of that would agree.
         The printed number is then not checkable, though it can be found impossible.
+    unless
+        Quantities that must not be printed, because they would settle what is left open.
+    about_interval
+        Whether what is left open is how the interval was made.
     """
 
     name: str
@@ -63,6 +83,56 @@ class Relation:
     exact: bool = True
     fallback: bool = False
     leaves_open: Callable[[Box, Setting], str] | None = None
+    unless: tuple[str, ...] = ()
+    about_interval: bool = False
+
+    @property
+    def is_firm(self) -> bool:
+        """Whether the relation leaves nothing open."""
+        return self.leaves_open is None
+
+
+def loosened(
+    relation: Relation,
+    image: Image,
+    said: str,
+    *,
+    name: str,
+    also: tuple[str, ...] = (),
+    unless: tuple[str, ...] = (),
+    about_interval: bool = False,
+) -> Relation:
+    """Return a relation in which something is left open, said in words.
+
+    Parameters
+    ----------
+    relation
+        What it is an alternative to: it yields the same target on the same path.
+    image
+        What it allows.
+    said
+        What would have to be so for the printed number to follow.
+    name
+        Of the new relation.
+    also, unless
+        Quantities that must be printed too, and that must not be.
+    about_interval
+        Whether it is the making of the interval that is left open.
+    """
+    return replace(
+        relation,
+        name=name,
+        image=image,
+        inputs=(*relation.inputs, *also),
+        formula=f"{relation.formula} ({said})",
+        exact=False,
+        fallback=False,
+        leaves_open=lambda box, setting: (  # noqa: ARG005
+            f"it does not follow under {relation.formula}; it could if {said}"
+        ),
+        unless=unless,
+        about_interval=about_interval,
+    )
 
 
 def row_df(box: Box) -> Interval | None:
@@ -72,6 +142,11 @@ def row_df(box: Box) -> Interval | None:
 
 def no_df(_: Box) -> None:
     """Return ``None``: the statistic is read against the normal distribution."""
+
+
+def any_df(_: Box) -> Interval:
+    """Return all degrees of freedom: a t whose df are not printed."""
+    return Interval(1.0, np.inf)
 
 
 def p_relations(

@@ -3,26 +3,29 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from alliance_stats.evidence.catalogue import (
-    conversions,
-    correlations,
-    counts,
-    means,
-    ratios,
-    statistics,
-    wald,
+from alliance_stats.evidence.printed import (
+    correlation_relations,
+    count_relations,
+    mean_relations,
+    ratio_relations,
+    standardised_relations,
+    tail_relations,
+    wald_relations,
 )
-from alliance_stats.evidence.catalogue.core import Box, Relation, Setting
+from alliance_stats.evidence.printed.relation import Relation
 
-__all__ = ["CATALOGUE", "YIELDING", "Box", "Relation", "Setting"]
+__all__ = ["CATALOGUE", "YIELDING"]
 
 CATALOGUE: Mapping[str, Relation] = MappingProxyType(
     {
         relation.name: relation
-        for module in (statistics, wald, correlations, means, ratios, conversions, counts)
-        for relation in module.RELATIONS
+        for room in (
+            tail_relations, wald_relations, correlation_relations, mean_relations,
+            standardised_relations, ratio_relations, count_relations,
+        )
+        for relation in room.RELATIONS
     }
-)
+)  # fmt: skip
 
 # quantity -> the relations that yield it
 YIELDING: Mapping[str, tuple[Relation, ...]] = MappingProxyType(

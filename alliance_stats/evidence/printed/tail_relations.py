@@ -1,13 +1,21 @@
-"""Test statistic and degrees of freedom -> p."""
+"""Test statistic and degrees of freedom -> p; statistics that are squares of others."""
 
 import numpy as np
 from scipy import stats
 
 from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.evidence.catalogue.core import Box, Image, Relation, Setting, stars_twin
-from alliance_stats.evidence.intervals import Interval, corners, point, tail_probability
+from alliance_stats.evidence.printed.feasible import Interval, corners, point, tail_probability
+from alliance_stats.evidence.printed.relation import (
+    Box,
+    Image,
+    Relation,
+    Setting,
+    any_df,
+    loosened,
+    stars_twin,
+)
 
-__all__ = ["RELATIONS"]
+__all__ = ["RELATIONS", "chi2_tail", "f_tail"]
 
 _SOURCE = "distribution function"
 
@@ -46,9 +54,9 @@ def _f(box: Box, _: Setting) -> Interval:
 
 def chi2_tail(chi2: Interval, df: Interval) -> Interval:
     """Return the feasible set of ``P(chi2(df) > x)``, which rises with df and falls with x."""
-    if df.low <= 0.0:
+    if df.high <= 0.0:
         raise NotIdentifiedError("no degrees of freedom are left")
-    return corners(stats.chi2.sf, chi2, df)
+    return corners(stats.chi2.sf, chi2, Interval(max(df.low, np.finfo(float).tiny), df.high))
 
 
 def _chi2(box: Box, _: Setting) -> Interval:
@@ -63,25 +71,40 @@ _MOST_DF = 100_000
 
 
 def _any_df(box: Box, setting: Setting) -> Interval:
-    return tail_probability(box["t"], Interval(1.0, np.inf), setting.tails)
+    return tail_probability(box["t"], any_df(box), setting.tails)
 
 
 def agreeing_df(box: Box, setting: Setting) -> str:
     """Say for which whole df the printed t and p agree.
 
-    Both ends of p's feasible set fall as df grows, so the df that agree are a run of numbers.
+    Both ends of p's feasible set change one way as df grows, so the df that agree are a run of
+    numbers.
     """
     grid = np.arange(1, _MOST_DF + 1, dtype=np.float64)
-    factor = 2.0 if setting.tails == "two" else 1.0
     size = corners(abs, box["t"], turns=((0.0,),))
-    agree = grid[
-        (factor * stats.t.sf(size.low, grid) >= box["p_value"].low)
-        & (factor * stats.t.sf(size.high, grid) <= box["p_value"].high)
-    ]
+    p_value = box["p_value"]
+    if setting.tails == "other":
+        least, most = stats.t.cdf(size.low, grid), stats.t.cdf(size.high, grid)
+    else:
+        factor = 2.0 if setting.tails == "two" else 1.0
+        least, most = factor * stats.t.sf(size.high, grid), factor * stats.t.sf(size.low, grid)
+    agree = grid[(most >= p_value.low) & (least <= p_value.high)]
     if not len(agree):
         return f"df not printed; t and p agree only above {_MOST_DF} df (normal)"
     last = "or more" if agree[-1] == _MOST_DF else f"to {agree[-1]:.0f}"
     return f"df not printed; t and p agree for df {agree[0]:.0f} {last}"
+
+
+def _square(name: str) -> Image:
+    return lambda box, _: corners(lambda x: x * x, box[name], turns=((0.0,),))
+
+
+def _f_of_t(box: Box, setting: Setting) -> Interval:
+    if "df1" in box and not box["df1"].meets(point(1.0)):
+        raise NotIdentifiedError("F on more than one numerator df is no squared t")
+    if {"df", "df2"} <= set(box) and not box["df"].meets(box["df2"]):
+        raise NotIdentifiedError("t and F are on different degrees of freedom")
+    return _square("t")(box, setting)
 
 
 def _p(box: Box, _: Setting) -> Interval:
@@ -95,16 +118,36 @@ def _p_and_stars(
     return relation, stars_twin(relation)
 
 
+_SOME_DF = Relation(
+    "p_t_any_df", "p_value", ("t",), _any_df, "p from t on some df", _SOURCE,
+    path="t without df", leaves_open=agreeing_df, unless=("df",),
+)  # fmt: skip
+_F_T = Relation("f_t", "f", ("t", "df1"), _f_of_t, "F = t squared, on 1 and df", _SOURCE, "square")
+_CHI2_Z = Relation("chi2_z", "chi2", ("z",), _square("z"), "chi-squared = z squared", _SOURCE,
+                   "square")  # fmt: skip
+_ALL = Interval(0.0, np.inf)
+
+
+def _another(firm: Relation, said: str, name: str, *, unless: tuple[str, ...] = ()) -> Relation:
+    return loosened(firm, lambda box, setting: _ALL, said, name=name, unless=unless)  # noqa: ARG005
+
+
 RELATIONS: tuple[Relation, ...] = (
     *_p_and_stars("p_t", ("t", "df"), _t, "p from t on df degrees of freedom"),
     *_p_and_stars("p_z", ("z",), _z, "p from z"),
     *_p_and_stars("p_f", ("f", "df1", "df2"), _f, "p from F on df1 and df2 degrees of freedom"),
     *_p_and_stars("p_chi2", ("chi2", "df"), _chi2, "p from chi-squared on df degrees of freedom"),
     *_p_and_stars("p_wald", ("wald",), _wald, "p from Wald chi-squared (1 df if none printed)"),
-    Relation(
-        "p_t_any_df", "p_value", ("t",), _any_df, "p from t on some df", _SOURCE,
-        path="t without df", fallback=True, leaves_open=agreeing_df,
+    _SOME_DF,
+    loosened(
+        stars_twin(_SOME_DF), _any_df, "t is on some df, which are not printed",
+        name="stars_from_p_t_any_df", unless=("df",),
     ),
     Relation("stars_p", "stars", ("p_value",), _p, "stars for the printed p",
              "the table's legend", "p"),
+    _F_T,
+    _another(_F_T, "F and t are those of two tests", "f_another_test", unless=("df",)),
+    Relation("wald_z", "wald", ("z",), _square("z"), "Wald = z squared", _SOURCE, "square"),
+    _CHI2_Z,
+    _another(_CHI2_Z, "chi-squared and z are those of two tests", "chi2_another_test"),
 )  # fmt: skip

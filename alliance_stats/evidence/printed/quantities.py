@@ -57,7 +57,7 @@ QUANTITIES: Mapping[str, Quantity] = MappingProxyType(
     {
         "estimate": Quantity("a coefficient, on its own scale (log for odds and hazards)"),
         "std_error": _positive("its standard error, on the scale of the estimate"),
-        "statistic": Quantity("its test statistic: F with df1 and df2, t with df, else z"),
+        "statistic": Quantity("its test statistic: F with df1 and df2, t with df, else z or t"),
         "t": Quantity("a t statistic"),
         "z": Quantity("a z statistic"),
         "f": _positive("an F statistic"),
@@ -109,15 +109,18 @@ QUANTITIES: Mapping[str, Quantity] = MappingProxyType(
         "proportion": _share("share that had the event"),
         "events1": _count("events in the first group", low=0.0),
         "events2": _count("events in the second group", low=0.0),
+        "proportion1": _share("share of the first group that had the event"),
+        "proportion2": _share("share of the second group that had the event"),
     }
 )
 
 # Columns that say how a row's numbers are to be read.
 SETTINGS: Mapping[str, str] = MappingProxyType(
     {
-        "tails": "'two' or 'one': how the row's p-value was computed",
+        "tails": "'two', 'one' or 'either': how the row's p-value was computed",
         "conf_level": "coverage of the row's interval, as .95 or 95%",
         "interval_of": "the quantity the row's interval belongs to",
+        "interval_from": "'se': the interval is the estimate -+ q SE (Wald); empty: not said",
         "relation": "names of the relations to check, parted by blanks; empty for all that apply",
     }
 )

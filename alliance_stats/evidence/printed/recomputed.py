@@ -7,9 +7,9 @@ import pandas as pd
 
 from alliance_stats.checks import check_choice, check_conf_level, did_you_mean
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.evidence.catalogue import CATALOGUE, Setting
-from alliance_stats.evidence.printed import CONVENTIONS, STAR_LEVELS
-from alliance_stats.evidence.reading import read_row
+from alliance_stats.evidence.printed.catalogue import CATALOGUE
+from alliance_stats.evidence.printed.numerals import CONVENTIONS, DECIMALS
+from alliance_stats.evidence.printed.printed_row import Rules, readings
 
 __all__ = ["Recomputed", "recompute", "relations"]
 
@@ -44,6 +44,7 @@ def recompute(
     rounding: str = "nearest",
     tails: str = "two",
     conf_level: float = 0.95,
+    decimal: str = ".",
 ) -> Recomputed:
     """Return what a relation allows, given the printed numbers it starts from.
 
@@ -59,6 +60,8 @@ def recompute(
         ``"two"`` or ``"one"``, for relations that yield p.
     conf_level
         Coverage, for relations with an interval.
+    decimal
+        ``","`` where the texts have a decimal comma.
 
     Returns
     -------
@@ -81,8 +84,9 @@ def recompute(
     chosen = CATALOGUE[relation]
     check_choice(rounding, CONVENTIONS, name="rounding")
     check_choice(tails, ("two", "one"), name="tails")
-    setting = Setting(check_conf_level(conf_level), tails)
-    row = read_row(printed, where="Printed numbers", setting=setting, star_levels=STAR_LEVELS)
+    check_choice(decimal, DECIMALS, name="decimal")
+    rules = Rules(check_conf_level(conf_level), tails, decimal=decimal)
+    row = next(readings(printed, where="Printed numbers", rules=rules))
     for name in chosen.inputs:
         if name not in row.texts:
             raise DataError(
@@ -92,7 +96,7 @@ def recompute(
         if name in row.impossible:
             raise DataError(f"Printed numbers, field '{name}': {row.impossible[name]}.")
     try:
-        feasible = chosen.image(row.boxes[rounding], setting)
+        feasible = chosen.image(row.boxes[rounding], row.setting)
     except NotIdentifiedError as refusal:
         raise NotIdentifiedError(f"Relation '{relation}' ({chosen.formula}): {refusal}.") from None
     return Recomputed(

@@ -9,16 +9,15 @@ import pandas as pd
 from alliance_stats.checks import check_choice, check_conf_level, check_frame, require_columns
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import one_line
-from alliance_stats.evidence.catalogue import Setting
-from alliance_stats.evidence.printed import CONVENTIONS, STAR_LEVELS
-from alliance_stats.evidence.quantities import QUANTITIES, SETTINGS
-from alliance_stats.evidence.reading import cells_of, read_row
-from alliance_stats.evidence.verdicts import (
+from alliance_stats.evidence.printed.numerals import CONVENTIONS, DECIMALS, read_cell
+from alliance_stats.evidence.printed.printed_row import TAILS, Rules, cells_of, readings
+from alliance_stats.evidence.printed.quantities import QUANTITIES, SETTINGS
+from alliance_stats.evidence.printed.verdicts import (
     NOT_CHECKABLE,
     NOT_REPRODUCED,
     REPRODUCED,
     Verdict,
-    judge,
+    judge_row,
 )
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
@@ -147,31 +146,44 @@ def consistency_check(
     *,
     assumed: Sequence[str] = (),
     rounding: str = "either",
-    tails: str = "two",
+    tails: str = "either",
     conf_level: float = 0.95,
-    star_levels: Mapping[str, float] = STAR_LEVELS,
+    interval_from: str | None = None,
+    star_levels: Mapping[str, float] | None = None,
+    decimal: str = ".",
 ) -> ConsistencyCheck:
-    """Say of each printed number whether it follows from the numbers printed beside it.
+    """Say of every printed number whether it follows from the numbers printed beside it.
 
     Parameters
     ----------
     table
         Printed numbers as text, a row for each set that belongs together. Columns go by the names
         of the quantities (`estimate`, `std_error`, `p_value`, `conf_low`, `r`, `n`, ...); other
-        columns are not read, and are listed in the summary. Empty cells were not printed; a
-        number printed without a star has ``"none"`` in `stars`. The columns `tails`, `conf_level`,
-        `interval_of` and `relation` set how a row is read. `statistic` is F beside df1 and df2,
-        t beside df, else z.
+        columns are not read, and are listed in the summary. Cells that are empty or hold ``"NA"``
+        or a dash were not printed; a number printed without a star has ``"none"`` in `stars`.
+        ``".036*"``, ``"0.42 (0.15)"`` and ``"ns"`` are read as they are meant. The columns `tails`,
+        `conf_level`, `interval_of`, `interval_from` and `relation` set how a row is read.
+        `statistic` is F beside df1 and df2, t beside df, else z or t.
     assumed
         Columns that were not printed but are supposed; they serve as inputs and get no verdict.
     rounding
         ``"nearest"``: a printed .03 stands for [.025, .035], ends included. ``"truncated"``: for
         [.03, .04]. ``"either"`` (default): a number is called not reproduced only if it is so when
         all of its row's numbers were rounded and also when all were cut off.
-    tails, conf_level
+    tails
+        Of rows that do not say otherwise: ``"two"``, ``"one"``, or ``"either"`` (default): not
+        said, so that a p that holds for one tail is not called not reproduced.
+    conf_level
         Of rows that do not say otherwise.
+    interval_from
+        ``"se"`` where intervals are known to be the estimate -+ q SE. Otherwise an interval that
+        does not follow from the standard error may be a bootstrapped, profiled, exact or
+        cluster-robust one, and is called not checkable unless none of these could be so wide.
     star_levels
-        Symbol -> the level it stands for.
+        Symbol -> the level it stands for. Where none is given, every legend in use that holds the
+        table's symbols is admissible.
+    decimal
+        ``","`` where the table has decimal commas.
 
     Returns
     -------
@@ -186,19 +198,31 @@ def consistency_check(
     Notes
     -----
     A verdict speaks of a relation. *Reproduced* says that some exact numbers behind the printed
-    ones satisfy it. *Not reproduced* says that none do; transcription, rounding of the inputs or
-    an unstated method may be the reason. Feasible sets are exact where the formula is monotone in
-    each input, and otherwise enclose the exact set, so rounding alone never makes a number "not
-    reproduced". The idea of recomputing p from t and df is that of Nuijten et al. (2016,
-    doi:10.3758/s13428-015-0664-2).
+    ones satisfy it. *Not reproduced* says that none do under any admissible reading of the row
+    (one tail or two, partial or simple correlation, the legend of the stars, shares in per cent,
+    which mean was subtracted, df that are not printed or were rounded); the reading under which a
+    number holds is named where it is not the usual one. Feasible sets are exact where the formula
+    is monotone in each input, and otherwise enclose the exact set, so rounding alone never makes a
+    number "not reproduced". A misprint in a row is one finding: the number whose removal settles
+    every relation that fails. The idea of recomputing p from t and df is that of Nuijten et al.
+    (2016, doi:10.3758/s13428-015-0664-2).
     """
     check_frame(table, what="table")
     require_columns(table, list(assumed), what="table")
-    check_choice(tails, ("two", "one"), name="tails")
     conventions = conventions_of(rounding)
-    setting = Setting(check_conf_level(conf_level), tails)
     known = _known_columns(table)
     text = table[known]
+    check_choice(tails, TAILS, name="tails")
+    check_choice(decimal, DECIMALS, name="decimal")
+    if interval_from is not None:
+        check_choice(interval_from, ("se",), name="interval_from")
+    rules = Rules(
+        conf_level=check_conf_level(conf_level),
+        tails=tails,
+        interval_from=interval_from or "",
+        legends=Rules.legends_of(_symbols(text, decimal), star_levels),
+        decimal=decimal,
+    )
     printed = [name for name in known if name in QUANTITIES and name not in assumed]
     has_any = (text[printed].fillna("").astype(str).apply(lambda c: c.str.strip()) != "").any(
         axis=1
@@ -207,15 +231,29 @@ def consistency_check(
     labels: list[object] = []
     verdicts: list[Verdict] = []
     for label, series in used.iterrows():
-        row = read_row(
-            cells_of(series), where=f"Row {label}", setting=setting, star_levels=star_levels
-        )
-        for name in row.texts:
-            if row.shown[name] not in assumed:
-                labels.append(label)
-                verdicts.append(judge(row, name, conventions=conventions))
+        ways = readings(cells_of(series), where=f"Row {label}", rules=rules)
+        found = judge_row(ways, conventions=conventions, assumed=assumed)
+        labels += [label] * len(found)
+        verdicts += found
     not_read = tuple(str(name) for name in table.columns if name not in known)
     return ConsistencyCheck(tuple(labels), tuple(verdicts), not_read, rows)
+
+
+def _symbols(text: pd.DataFrame, decimal: str) -> list[str]:
+    """Return the significance symbols of a table, wherever they stand."""
+    found: list[str] = []
+    for name in text.columns:
+        if name in QUANTITIES:
+            for cell in text[name].dropna().astype(str):
+                try:
+                    found += [
+                        part
+                        for kind, part in read_cell(name, cell, decimal=decimal).items()
+                        if kind == "stars"
+                    ]
+                except DataError:
+                    continue  # told with its row when the row is read
+    return found
 
 
 def _is_float(value: object) -> bool:

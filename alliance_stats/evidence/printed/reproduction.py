@@ -9,14 +9,14 @@ import pandas as pd
 from alliance_stats.checks import did_you_mean
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import one_line
-from alliance_stats.evidence.consistency import (
+from alliance_stats.evidence.printed.consistency import (
     conventions_of,
     count_verdicts,
     verdict_columns,
     verdict_sentence,
 )
-from alliance_stats.evidence.registry import PublishedRecord, load_registry
-from alliance_stats.evidence.verdicts import NOT_REPRODUCED, Verdict, judge
+from alliance_stats.evidence.printed.published_records import PublishedRecord, load_registry
+from alliance_stats.evidence.printed.verdicts import NOT_REPRODUCED, Verdict, judge_row
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 
@@ -162,11 +162,7 @@ def reproduce(
     has_number = [bool(record.printed_as()) for record in records]
     _, rows = RowLedger.start(listed).keep(listed, has_number, reason="no number was printed")
     verdicts = tuple(
-        tuple(
-            judge(record.row, quantity, conventions=conventions)
-            for quantity in record.row.texts
-            if record.row.shown[quantity] not in record.assumed
-        )
+        tuple(judge_row(record.readings(), conventions=conventions, assumed=record.assumed))
         for record in records
     )
     return Reproduction(records, verdicts, rows)

@@ -1,0 +1,21 @@
+"""Meta-analysis, and an own estimate beside published ones."""
+
+from alliance_stats.evidence.meta.beside_published import (
+    Comparison,
+    compare_with,
+    published_effects,
+)
+from alliance_stats.evidence.meta.meta_analysis import meta_analysis
+from alliance_stats.evidence.meta.pooled_estimate import MetaAnalysis
+from alliance_stats.evidence.meta.robustness import funnel_asymmetry, leave_one_out, robust_tests
+
+__all__ = [
+    "Comparison",
+    "MetaAnalysis",
+    "compare_with",
+    "funnel_asymmetry",
+    "leave_one_out",
+    "meta_analysis",
+    "published_effects",
+    "robust_tests",
+]

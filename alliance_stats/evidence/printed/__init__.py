@@ -1,0 +1,16 @@
+"""Printed numbers: what a text stands for, what follows from what, and whether it does."""
+
+from alliance_stats.evidence.printed.consistency import ConsistencyCheck, consistency_check
+from alliance_stats.evidence.printed.recomputed import Recomputed, recompute, relations
+from alliance_stats.evidence.printed.reproduction import Reproduction, published, reproduce
+
+__all__ = [
+    "ConsistencyCheck",
+    "Recomputed",
+    "Reproduction",
+    "consistency_check",
+    "published",
+    "recompute",
+    "relations",
+    "reproduce",
+]

@@ -1,0 +1,422 @@
+"""Counts, proportions, means of whole numbers, R squared and heterogeneity."""
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy import special, stats
+
+from alliance_stats.errors import NotIdentifiedError
+from alliance_stats.evidence.printed.feasible import Interval, corners, point, tail_probability
+from alliance_stats.evidence.printed.relation import (
+    Box,
+    Image,
+    Relation,
+    Setting,
+    loosened,
+    stars_twin,
+)
+from alliance_stats.evidence.printed.tail_relations import chi2_tail, f_tail
+from alliance_stats.evidence.printed.wald_relations import OTHER_INTERVAL, critical_value
+
+__all__ = ["RELATIONS"]
+
+_GRIM = "Brown & Heathers 2017, doi:10.1177/1948550616673876"
+_DEFINITION = "definition"
+_COHEN = "Cohen et al. 2003, doi:10.4324/9780203774441"
+_HIGGINS = "Higgins & Thompson 2002, doi:10.1002/sim.1186"
+
+
+def lattice(step: float, near: Interval) -> Interval:
+    """Return what of ``0, 1/step, 2/step, ...`` lies in `near`, or else the nearest such number.
+
+    A mean of whole numbers can only be such a fraction; `near` is what the printed mean stands for.
+    """
+    first, last = np.ceil(near.low * step - 1e-9), np.floor(near.high * step + 1e-9)
+    if first <= last:
+        return Interval(float(first / step), float(last / step))
+    middle = (near.low + near.high) / 2.0
+    return point(float(np.round(middle * step) / step))
+
+
+def _exact(box: Box, name: str) -> float:
+    interval = box[name]
+    if interval.low != interval.high:
+        raise NotIdentifiedError(f"{name} is not printed as one whole number")
+    return interval.low
+
+
+def _grim(box: Box, _: Setting) -> Interval:
+    steps = _exact(box, "n") * _exact(box, "items")
+    return _fraction_of(steps, box["mean"], f"a sum of {steps:.0f} whole numbers")
+
+
+def _fraction_of(steps: float, near: Interval, what: str) -> Interval:
+    """Return the lattice near a printed number, unless its places are too few to miss one."""
+    if near.high - near.low >= (1.0 - 1e-9) / steps:
+        raise NotIdentifiedError(
+            f"{what} can give every number of so few decimals: the test has no power here"
+        )
+    return lattice(steps, near)
+
+
+def _proportion(events_name: str, n_name: str) -> Image:
+    def image(box: Box, _: Setting) -> Interval:
+        events, n = _exact(box, events_name), _exact(box, n_name)
+        if events > n:
+            raise NotIdentifiedError(f"{events:.0f} events among {n:.0f} is not a proportion")
+        return point(events / n)
+
+    return image
+
+
+def _some_count(box: Box, _: Setting) -> Interval:
+    n = _exact(box, "n")
+    return _fraction_of(n, box["proportion"], f"a count among {n:.0f}")
+
+
+def _cells(box: Box) -> tuple[float, float, float, float]:
+    a, n1, c, n2 = (_exact(box, name) for name in ("events1", "n1", "events2", "n2"))
+    if a > n1 or c > n2:
+        raise NotIdentifiedError("more events than members in a group")
+    return a, n1 - a, c, n2 - c
+
+
+def _odds_ratio(box: Box, _: Setting) -> Interval:
+    a, b, c, d = _cells(box)
+    if b * c == 0.0:
+        raise NotIdentifiedError("an empty cell leaves the odds ratio without a value")
+    return point(a * d / (b * c))
+
+
+def _pearson(*, yates: bool) -> Image:
+    def image(box: Box, _: Setting) -> Interval:
+        return point(_chi_squared(_cells(box), yates=yates))
+
+    return image
+
+
+def _chi_squared(cells: tuple[float, float, float, float], *, yates: bool) -> float:
+    a, b, c, d = cells
+    total, margins = a + b + c + d, (a + b) * (c + d) * (a + c) * (b + d)
+    if margins == 0.0:
+        raise NotIdentifiedError("an empty margin leaves chi-squared without a value")
+    gap = abs(a * d - b * c)
+    gap = max(gap - total / 2.0, 0.0) if yates else gap
+    return float(total * gap**2 / margins)
+
+
+def _likelihood_ratio(box: Box, _: Setting) -> Interval:
+    cells = np.array(_cells(box)).reshape(2, 2)
+    if not (cells.sum(axis=0) > 0.0).all() or not (cells.sum(axis=1) > 0.0).all():
+        raise NotIdentifiedError("an empty margin leaves chi-squared without a value")
+    expected = np.outer(cells.sum(axis=1), cells.sum(axis=0)) / cells.sum()
+    return point(float(2.0 * special.xlogy(cells, cells / expected).sum()))
+
+
+def _p_of_counts(chi_squared: Image) -> Image:
+    """Return p of a 2 x 2 table by its chi-squared (half of it, or the rest, for one tail)."""
+
+    def image(box: Box, setting: Setting) -> Interval:
+        z = float(np.sqrt(chi_squared(box, setting).low))
+        return tail_probability(point(z), None, setting.tails)
+
+    return image
+
+
+def _fisher_exact(box: Box, setting: Setting) -> Interval:
+    a, b, c, d = _cells(box)
+    first, second = a + b, c + d
+    if max(first, second) > _LARGEST_TABLE:
+        raise NotIdentifiedError("Fisher's p is not computed for groups of this size")
+    events = np.arange(max(0.0, a + c - second), min(first, a + c) + 1)
+    shares = stats.hypergeom.pmf(events, first + second, a + c, first)
+    if setting.tails == "two":
+        own = shares[np.flatnonzero(events == a)[0]]
+        return point(float(min(1.0, shares[shares <= own * (1.0 + 1e-7)].sum())))
+    sides = float(shares[events <= a].sum()), float(shares[events >= a].sum())
+    return point(min(1.0, min(sides) if setting.tails == "one" else max(sides)))
+
+
+# With more in a group Fisher's p and Pearson's agree to the printed digits.
+_LARGEST_TABLE = 100_000
+
+
+def _share(box: Box) -> Interval:
+    if "events" in box:
+        return _proportion("events", "n")(box, Setting())
+    return box["proportion"]
+
+
+# share, n, critical value, side (-1 or 1) -> limit
+Limit = Callable[[float, float, float, int], float]
+
+
+def _wald_limit(p: float, n: float, q: float, side: int) -> float:
+    return float(p + side * q * np.sqrt(p * (1.0 - p) / n))
+
+
+def _wilson_limit(p: float, n: float, q: float, side: int) -> float:
+    middle, reach = p + q * q / (2 * n), q * np.sqrt(p * (1 - p) / n + q * q / (4 * n * n))
+    return float((middle + side * reach) / (1.0 + q * q / n))
+
+
+def _exact_limit(p: float, n: float, q: float, side: int) -> float:
+    tail, x = stats.norm.sf(q), p * n
+    if side < 0:
+        return float(stats.beta.ppf(tail, x, n - x + 1)) if x > 0 else 0.0
+    return float(stats.beta.isf(tail, x + 1, n - x)) if x < n else 1.0
+
+
+def _limit_of_share(limit: Limit, side: int) -> Image:
+    def image(box: Box, setting: Setting) -> Interval:
+        n, q = _exact(box, "n"), critical_value(None, setting).low
+        # Wald's limit turns once within 0 to 1, where its slope in p is zero
+        turn = 0.5 + side * 0.5 * np.sqrt(n / (n + q * q))
+        turns = ((turn,),) if limit is _wald_limit else ()
+        return corners(lambda p: limit(p, n, q, side), _share(box), turns=turns)
+
+    return image
+
+
+def _limits_of_share() -> tuple[Relation, ...]:
+    """Return the intervals of a proportion: Wald, Wilson, exact."""
+    laws = (
+        ("wald", "Wald's limit of a proportion, p -+ z sqrt(p (1 - p) / n)", _wald_limit),
+        ("wilson", "Wilson's limit of a proportion", _wilson_limit),
+        ("exact", "the exact (Clopper-Pearson) limit of a proportion", _exact_limit),
+    )
+    found: list[Relation] = []
+    for name, side in (("conf_low", -1), ("conf_high", 1)):
+        own = [
+            Relation(
+                f"{name}_share_{law}", name, ("proportion", "n"), _limit_of_share(limit, side),
+                said, _SHARES, path="share",
+            )
+            for law, said, limit in laws
+        ]  # fmt: skip
+        other = loosened(
+            own[0], _some_limit(side), OTHER_INTERVAL, name=f"{name}_share_other",
+            about_interval=True,
+        )  # fmt: skip
+        found += [*own, other]
+    return tuple(found)
+
+
+def _some_limit(side: int) -> Image:
+    return lambda box, _: (
+        Interval(0.0, _share(box).high) if side < 0 else Interval(_share(box).low, 1.0)
+    )
+
+
+def _sum_of(total: str, first: str, second: str) -> Image:
+    def image(box: Box, _: Setting) -> Interval:
+        if total in box and (box[total].meets(box[first]) or box[total].meets(box[second])):
+            raise NotIdentifiedError(f"{total} is that of one group")
+        return corners(lambda a, b: a + b, box[first], box[second])
+
+    return image
+
+
+def _total_share(box: Box, _: Setting) -> Interval:
+    a, b, c, d = _cells(box)
+    total = a + b + c + d
+    if "n" in box and not box["n"].meets(point(total)):
+        raise NotIdentifiedError("n1 and n2 do not make up n")
+    return point((a + c) / total)
+
+
+def _f_of_r_squared(box: Box, _: Setting) -> Interval:
+    k, free = _exact(box, "k"), _free(box)
+    return corners(lambda r2: (r2 / k) / ((1.0 - r2) / free), box["r_squared"])
+
+
+def _free(box: Box) -> float:
+    n, k = _exact(box, "n"), _exact(box, "k")
+    if n - k - 1 <= 0:
+        raise NotIdentifiedError(f"n = {n:.0f} and k = {k:.0f} leave no degrees of freedom")
+    return n - k - 1.0
+
+
+def _p_of_r_squared(box: Box, setting: Setting) -> Interval:
+    f = _f_of_r_squared(box, setting)
+    return f_tail(f, point(_exact(box, "k")), point(_free(box)))
+
+
+def _f_on_df(box: Box, _: Setting) -> Interval:
+    if box["df1"].low <= 0.0:
+        raise NotIdentifiedError("no degrees of freedom are left")
+    return corners(
+        lambda r2, df1, df2: (r2 / df1) / ((1.0 - r2) / df2),
+        box["r_squared"], box["df1"], box["df2"],
+    )  # fmt: skip
+
+
+def _r_squared_of_f(box: Box, _: Setting) -> Interval:
+    return corners(lambda f, df1, df2: f * df1 / (f * df1 + df2), box["f"], box["df1"], box["df2"])
+
+
+def _p_on_df(box: Box, setting: Setting) -> Interval:
+    return f_tail(_f_on_df(box, setting), box["df1"], box["df2"])
+
+
+def _of_a_step(allowed: Interval) -> Image:
+    """Return what a test of the last step, not of the whole model, allows.
+
+    df1 = k says that it is the whole model's.
+    """
+
+    def image(box: Box, _: Setting) -> Interval:
+        if "k" in box and "df1" in box and box["df1"].meets(box["k"]):
+            raise NotIdentifiedError("df1 = k are those of the whole model")
+        return allowed
+
+    return image
+
+
+def _q_df(box: Box) -> list[Interval]:
+    """Return what the df of Q can be: printed, studies - 1, effects - 1."""
+    if "df" in box:
+        return [box["df"]]
+    named = ("k_studies", "n_effects")
+    return [point(_exact(box, name) - 1.0) for name in named if name in box]
+
+
+def _over_q_df(formula: Callable[[Interval, Interval], Interval], place: int) -> Image:
+    def image(box: Box, _: Setting) -> Interval:
+        df = _q_df(box)
+        return formula(box["q"], df[min(place, len(df) - 1)])
+
+    return image
+
+
+def _i_squared(q: Interval, df: Interval) -> Interval:
+    if q.high <= 0.0:
+        return point(0.0)
+    return corners(lambda x, nu: max(0.0, (x - nu) / x) if x > 0 else 0.0, q, df)
+
+
+def _of_q(
+    name: str, target: str, formula: Callable[[Interval, Interval], Interval], said: str
+) -> tuple[Relation, ...]:
+    """Return a relation of Q by each count that can give its df."""
+    df = (("k_studies", "studies - 1", ""), ("n_effects", "effects - 1", "_effects"),
+          ("df", "df", "_df"))  # fmt: skip
+    return tuple(
+        Relation(f"{name}{end}", target, ("q", count), _over_q_df(formula, int(end == "_effects")),
+                 f"{said} on {words}", _HIGGINS, path=said)
+        for count, words, end in df
+    )  # fmt: skip
+
+
+def _heterogeneity() -> tuple[Relation, ...]:
+    tau2 = "it was computed from an estimate of tau squared (REML, for one), not from Q"
+    share = _of_q("i_squared", "i_squared", _i_squared, "I2 = (Q - df) / Q")
+    p_value = _of_q("p_q", "p_value", chi2_tail, "p from Q")
+    return (
+        *share,
+        *(
+            loosened(r, lambda box, setting: Interval(0.0, 1.0), tau2,  # noqa: ARG005
+                     name=f"{r.name}_tau2")
+            for r in share
+        ),
+        *p_value,
+        *(stars_twin(r) for r in p_value),
+    )  # fmt: skip
+
+
+def _mean_n(box: Box, _: Setting) -> Interval:
+    return point(_exact(box, "n_total") / _exact(box, "k_studies"))
+
+
+def _whole_model() -> tuple[Relation, ...]:
+    """Return F and p of R squared: of the whole model, unless a step was tested."""
+    step = "the test is that of a step, and R2 that of the whole model"
+    said = "F = (R2 / k) / ((1 - R2) / (n - k - 1))"
+    on_df = "F = (R2 / df1) / ((1 - R2) / df2)"
+    f = Relation("f_r_squared", "f", ("r_squared", "k", "n"), _f_of_r_squared, said, _COHEN, "R2")
+    f_df = Relation("f_r_squared_df", "f", ("r_squared", "df1", "df2"), _f_on_df, on_df, _COHEN,
+                    "R2")  # fmt: skip
+    p = Relation("p_r_squared", "p_value", ("r_squared", "k", "n"), _p_of_r_squared,
+                 f"p from {said}", _COHEN, "R2")  # fmt: skip
+    p_df = Relation("p_r_squared_df", "p_value", ("r_squared", "df1", "df2"), _p_on_df,
+                    f"p from {on_df}", _COHEN, "R2")  # fmt: skip
+    back = Relation("r_squared_f", "r_squared", ("f", "df1", "df2"), _r_squared_of_f,
+                    "R2 = F df1 / (F df1 + df2)", _COHEN, "R2")  # fmt: skip
+    df1 = Relation("df1_k", "df1", ("r_squared", "k"), lambda box, _: box["k"], "df1 = k", _COHEN,
+                   path="df1")  # fmt: skip
+    df2 = Relation("df2_n_k", "df2", ("r_squared", "k", "n"), lambda box, _: point(_free(box)),
+                   "df2 = n - k - 1", _COHEN, path="df2")  # fmt: skip
+    firm = (f, f_df, p, p_df, stars_twin(p), stars_twin(p_df), back)
+    ends = {"f": Interval(0.0, np.inf)}
+    return (
+        *firm,
+        *(
+            loosened(r, _of_a_step(ends.get(r.target, Interval(0.0, 1.0))), step,
+                     name=f"{r.name}_step")
+            for r in firm
+        ),
+        df1,
+        loosened(df1, lambda box, _: Interval(0.0, box["k"].high), step, name="df1_step"),
+        df2,
+    )  # fmt: skip
+
+
+def _fourfold() -> tuple[Relation, ...]:
+    tables = (
+        ("", _pearson(yates=False), "Pearson's chi-squared",
+         "Pearson 1900, doi:10.1080/14786440009463897"),
+        ("_yates", _pearson(yates=True), "chi-squared with continuity correction",
+         "Yates 1934, doi:10.2307/2983604"),
+        ("_ratio", _likelihood_ratio, "likelihood-ratio chi-squared",
+         "Wilks 1938, doi:10.1214/aoms/1177732360"),
+    )  # fmt: skip
+    chi2 = tuple(
+        Relation(f"chi2_counts{end}", "chi2", _TABLE, image, said, source, path="counts")
+        for end, image, said, source in tables
+    )
+    p_value = (
+        *(
+            Relation(f"p_counts{end}", "p_value", _TABLE, _p_of_counts(image), f"p of {said}",
+                     source, path="p counts")
+            for end, image, said, source in tables
+        ),
+        Relation("p_counts_fisher", "p_value", _TABLE, _fisher_exact, "Fisher's exact p",
+                 "Fisher 1922, doi:10.2307/2340521", path="p counts"),
+    )  # fmt: skip
+    return (
+        Relation("odds_ratio_counts", "odds_ratio", _TABLE, _odds_ratio, "OR = a d / (b c)",
+                 _DEFINITION, path="counts"),
+        *chi2,
+        *p_value,
+        *(stars_twin(r) for r in p_value),
+    )  # fmt: skip
+
+
+_TABLE = ("events1", "n1", "events2", "n2")
+_SHARES = "Newcombe 1998, doi:10.1002/(SICI)1097-0258(19980430)17:8<857::AID-SIM777>3.0.CO;2-E"
+
+RELATIONS: tuple[Relation, ...] = (
+    Relation("grim", "mean", ("mean", "n", "items"), _grim,
+             "mean of n x items whole numbers", _GRIM, path="grim"),
+    Relation("proportion", "proportion", ("events", "n"), _proportion("events", "n"),
+             "proportion = events / n", _DEFINITION, path="proportion"),
+    Relation("proportion1", "proportion1", ("events1", "n1"), _proportion("events1", "n1"),
+             "proportion = events / n", _DEFINITION, path="proportion"),
+    Relation("proportion2", "proportion2", ("events2", "n2"), _proportion("events2", "n2"),
+             "proportion = events / n", _DEFINITION, path="proportion"),
+    Relation("proportion_total", "proportion", _TABLE, _total_share,
+             "proportion of both groups together", _DEFINITION, path="total"),
+    Relation("proportion_grim", "proportion", ("proportion", "n"), _some_count,
+             "proportion = a whole number of events / n", _GRIM, path="whole", fallback=True),
+    Relation("n_groups", "n", ("n1", "n2"), _sum_of("n", "n1", "n2"), "n = n1 + n2", _DEFINITION,
+             path="total"),
+    Relation("events_groups", "events", ("events1", "events2"),
+             _sum_of("events", "events1", "events2"), "events = events1 + events2",
+             _DEFINITION, path="total"),
+    *_limits_of_share(),
+    *_fourfold(),
+    *_whole_model(),
+    *_heterogeneity(),
+    Relation("mean_n", "mean_n", ("n_total", "k_studies"), _mean_n, "mean n = total n / studies",
+             _DEFINITION, path="mean n"),
+)  # fmt: skip
