@@ -9,7 +9,7 @@ from alliance_stats.figures.axes import width_in_points
 from alliance_stats.figures.style import GREY, SMALL, Look, font
 from alliance_stats.figures.text import lines_height, text_width, wrap
 from alliance_stats.formatting import format_count
-from alliance_stats.survival.kaplan_meier import KaplanMeier
+from alliance_stats.survival.curves.kaplan_meier import KaplanMeier
 
 __all__ = [
     "cell_width",

@@ -36,7 +36,7 @@ from alliance_stats.formatting import (
     format_number,
     plural,
 )
-from alliance_stats.survival.kaplan_meier import KaplanMeier
+from alliance_stats.survival.curves.kaplan_meier import KaplanMeier
 
 __all__ = ["draw_kaplan_meier", "kaplan_meier_figure"]
 

@@ -13,7 +13,7 @@ from alliance_stats.formatting import (
 from alliance_stats.sentences.methods import method_of
 from alliance_stats.sentences.wording import Wording, decimals
 from alliance_stats.survival import CoxModel, KaplanMeier, LogRank
-from alliance_stats.survival.frailty import FrailtyFit
+from alliance_stats.survival.cox.frailty import FrailtyFit
 
 __all__ = ["cox_sentences", "curve_sentences", "log_rank_sentences"]
 

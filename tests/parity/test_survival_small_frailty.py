@@ -6,7 +6,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from alliance_stats.survival import cox_ph
-from alliance_stats.survival.penalised import gamma_penalty
+from alliance_stats.survival.cox.frailty_likelihood import gamma_penalty
 from tests.parity.reference import load_reference
 
 REFERENCE = load_reference("survival_small_frailty")

@@ -10,7 +10,7 @@ from alliance_stats.errors import DataError
 from alliance_stats.figures.forest import draw_forest, forest_figure
 from alliance_stats.figures.funnel import funnel_figure
 from alliance_stats.formatting import format_bounded
-from alliance_stats.survival.cox import cox_ph
+from alliance_stats.survival.cox.cox_ph import cox_ph
 from tests.figure_lint.cases import CASES
 from tests.figure_lint.cases.data import endings, hazard_ratios
 

@@ -10,7 +10,7 @@ from alliance_stats.figures.survival import (
     draw_kaplan_meier,
     kaplan_meier_figure,
 )
-from alliance_stats.survival.kaplan_meier import KaplanMeier, kaplan_meier
+from alliance_stats.survival.curves.kaplan_meier import KaplanMeier, kaplan_meier
 from tests.figure_lint.cases.data import endings
 from tests.parity.reference import r_data
 

@@ -9,9 +9,8 @@ from alliance_stats.design.groupings import back_transform
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.multilevel import AR1, LinearMixedModel, lmm
 from alliance_stats.survival import dropout_sensitivity, pattern_mixture
-from alliance_stats.survival.dropout_sensitivity import DropoutSensitivity, _first_crossing
-from alliance_stats.survival.outcome_imputation import OutcomeImputer, imputations
-from alliance_stats.survival.rubin import pool
+from alliance_stats.survival.unseen.dropout_sensitivity import DropoutSensitivity, _first_crossing
+from alliance_stats.survival.unseen.outcome_imputation import OutcomeImputer, imputations, pool
 from tests.parity.reference import load_reference
 
 MICE = load_reference("survival_pooling")["pooled"]

@@ -7,11 +7,10 @@ from numpy.testing import assert_allclose
 from scipy import integrate, stats
 
 from alliance_stats.survival import cox_ph
-from alliance_stats.survival.cox_design import cox_design
-from alliance_stats.survival.intervals import read_intervals
-from alliance_stats.survival.partial_likelihood import log_likelihood
-from alliance_stats.survival.penalised import maximise, normal_penalty
-from alliance_stats.survival.risk_sets import RiskSets, risk_sets
+from alliance_stats.survival.cox.cox_design import cox_design
+from alliance_stats.survival.cox.frailty_likelihood import maximise, normal_penalty
+from alliance_stats.survival.cox.partial_likelihood import RiskSets, log_likelihood, risk_sets
+from alliance_stats.survival.rows.time_at_risk import read_intervals
 
 # Laplace's method leaves a relative error of order 1 / events per group (here some 25).
 LAPLACE_TOLERANCE = 0.02

@@ -9,8 +9,8 @@ from scipy import stats
 from alliance_stats.errors import DataError
 from alliance_stats.multilevel import lmm
 from alliance_stats.survival import discrete_hazard, shared_parameter
-from alliance_stats.survival.shared_likelihood import log_likelihoods, shared_data
-from alliance_stats.survival.shared_parameter import _start
+from alliance_stats.survival.unseen.shared_likelihood import log_likelihoods, shared_data
+from alliance_stats.survival.unseen.shared_parameter import _start
 
 COLUMNS = {"session": "session", "event": "event", "unit": "id"}
 GROWTH = "y ~ time + (1 + time | id)"

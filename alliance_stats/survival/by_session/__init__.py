@@ -1,0 +1,1 @@
+"""Hazards by session: one ending or several, with random effects."""

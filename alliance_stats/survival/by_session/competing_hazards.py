@@ -1,0 +1,255 @@
+"""Competing endings in discrete time: dropout, planned ending, ... in one likelihood."""
+
+from collections.abc import Hashable, Mapping
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from alliance_stats.checks import check_choice, check_spelling, require_columns, require_present
+from alliance_stats.design.design import build_design
+from alliance_stats.design.formula import parse_formula
+from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
+from alliance_stats.estimates import Array
+from alliance_stats.formatting import plural
+from alliance_stats.survival.by_session.competing_hazards_model import CompetingHazards
+from alliance_stats.survival.by_session.discrete_hazard import hazard_periods
+from alliance_stats.survival.by_session.ending_effects import EndingEffects, fit_ending_effects
+from alliance_stats.survival.by_session.ending_logit import (
+    EndingRows,
+    MultinomialFit,
+    fit_multinomial,
+)
+from alliance_stats.survival.by_session.session_baseline import baseline_formula
+from alliance_stats.survival.rows.person_periods import Periods, refuse_copies
+
+__all__ = ["competing_hazards"]
+
+_OUTCOME = "ending in the interval"
+
+
+def competing_hazards(
+    formula: str,
+    data: pd.DataFrame,
+    *,
+    session: str,
+    event: str,
+    unit: str,
+    none: Hashable = 0,
+    labels: Mapping[Hashable, str] | None = None,
+    cluster: str | None = None,
+    random: str | None = None,
+    nodes: int = 1,
+    baseline: str = "dummies",
+    df: int = 3,
+) -> CompetingHazards:
+    """Model the hazards of competing endings in discrete time, in one multinomial likelihood.
+
+    ``log(h_k / (1 - sum h)) = baseline_k(t) + x beta_k + b_k`` for each ending k: the hazards of
+    one session sum to at most 1, which separate binary models do not see to. Therapists come in by
+    `random` (an effect ``b_k`` of each on each ending) or, without effects, by `cluster`.
+
+    Parameters
+    ----------
+    formula
+        Covariates; ``"1"`` for none.
+    data
+        Rows a unit and session, as for :func:`discrete_hazard`.
+    session, unit
+        Columns.
+    event
+        Column: which ending came in the interval after the session; `none` where none did, missing
+        where that is not known yet (``ending_code`` of :func:`person_period`).
+    none
+        The value that says that no ending came.
+    labels
+        Words for the values of `event`, as in ``{1: "dropout", 2: "planned"}``; else the values.
+    cluster
+        Column: standard errors are robust, from scores summed over its values, times
+        ``G / (G - 1)``.
+    random
+        ``"(1 | therapist)"``: each therapist has an effect on each ending, with a variance for each
+        ending and a correlation for each pair. Whether those who lose many families also end few as
+        planned is a question about therapists, and the cumulative incidence depends on it: it is
+        asked of the data. ``"(1 || therapist)"``: the effects are independent, which is assumed;
+        with few therapists, or an ending that is rare, a correlation is hardly known, or runs to
+        its limit (the summary says so), and this is the model to fall back on.
+    nodes
+        1 for the Laplace approximation, more for adaptive Gauss-Hermite quadrature with so many
+        nodes for each ending.
+    baseline, df
+        As in :func:`discrete_hazard`. With dummies an ending has hazard 0 after sessions in which
+        it did not come; sessions after which nothing, or everything, ended are set aside and stand
+        in the ledger.
+
+    Returns
+    -------
+    CompetingHazards
+
+    Raises
+    ------
+    DataError, FormulaError, NotIdentifiedError
+        As :func:`discrete_hazard`; and if fewer than two endings occur, or `random` has fewer than
+        two units or ones that end once each.
+    ValueError
+        `cluster` together with `random`; `nodes` without `random`.
+
+    References
+    ----------
+    Tutz & Schmid (2016), doi:10.1007/978-3-319-28158-2, chapter 8 (competing risks in discrete
+    time). Allison (1982), doi:10.2307/270718. Hartzel, Agresti & Caffo (2001),
+    doi:10.1177/1471082X0100100201 (multinomial logit with random effects).
+    """
+    check_choice(baseline, ("dummies", "spline", "polynomial"), name="baseline")
+    _check_nesting(cluster, random, nodes)
+    group = _grouping(random)
+    require_columns(data, [event, cluster, *group])
+    coded, states = _coded(data, event, none, labels or {})
+    also = [columns for columns in ((cluster,) if cluster else (), group) if columns]
+    periods = hazard_periods(
+        formula, coded, session=session, event=_OUTCOME, unit=unit, also=also, causes=event
+    )
+    if group:
+        refuse_copies(periods, [group])
+    observed = _observed(periods, states)
+    if baseline == "dummies":
+        periods = periods.without_certain_sessions()
+    frame = periods.frame.assign(**{_OUTCOME: periods.frame[_OUTCOME].astype(np.int64)})
+    covariates = "" if formula.strip() == "1" else f" + {formula}"
+    design, frame = build_design(
+        f"`{_OUTCOME}` ~ {baseline_formula(baseline, periods, df)}{covariates} + (1 | `{unit}`)",
+        frame,
+        residual_variance=False,
+    )
+    rows = _rows(design.X, frame, session, observed, states, smooth=baseline != "dummies")
+    names = [design.fixed.names[i] for i in design.fixed.kept]
+    named = [f"{states[k]}: {names[j]}" for k, j in np.argwhere(rows.counts)]
+    plain = fit_multinomial(rows, names=named)
+    beta, covariance, log_lik, n_clusters = plain.beta, plain.covariance, plain.log_lik, None
+    effects: EndingEffects | None = None
+    if cluster is not None:
+        covariance, n_clusters = _robust(plain, frame, cluster)
+    if random is not None:
+        effects = fit_ending_effects(
+            rows, plain, frame, group=group, unit=unit, states=states, nodes=nodes,
+            correlated="||" not in random,
+        )  # fmt: skip
+        beta, covariance, log_lik = effects.fit.beta, effects.coefficients, effects.fit.log_lik
+    return CompetingHazards(
+        states, design, beta, covariance, log_lik, periods, observed, formula, baseline,
+        n_clusters, effects,
+    )  # fmt: skip
+
+
+def _check_nesting(cluster: str | None, random: str | None, nodes: int) -> None:
+    if cluster is not None and random is not None:
+        raise ValueError(
+            "cluster= gives robust standard errors of a model without effects, random= effects "
+            "whose standard errors allow for the nesting: give one of them."
+        )
+    if random is None and nodes != 1:
+        raise ValueError(
+            f"nodes={nodes} is for the integral over random effects, and there are none: give "
+            "random='(1 | therapist)', or leave nodes out."
+        )
+
+
+def _grouping(random: str | None) -> tuple[str, ...]:
+    """Return the columns that name a unit of the random term."""
+    if random is None:
+        return ()
+    terms = parse_formula(f"y ~ 1 + {random}").random
+    if len(terms) != 1 or terms[0].columns != "1":
+        raise FormulaError(
+            f"random={random!r}: competing hazards take one grouping whose units have an effect on "
+            "each ending, '(1 | therapist)', or '(1 || therapist)' for independent effects."
+        )
+    return terms[0].grouping
+
+
+def _coded(
+    data: pd.DataFrame, event: str, none: Hashable, labels: Mapping[Hashable, str]
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Give endings the numbers 1, 2, ... in sorted order, and none 0."""
+    values = data[event]
+    if not (values == none).any():
+        raise DataError(
+            f"Column '{event}' is never {none!r}: rows in which no ending came must hold that "
+            "value (or name another with none=)."
+        )
+    found = values[values.notna() & (values != none)].unique().tolist()
+    kinds = {isinstance(value, str) for value in found}
+    if len(kinds) > 1:
+        raise DataError(
+            f"Column '{event}' holds both words and numbers ({', '.join(map(repr, found[:6]))}): "
+            "write each ending in one way."
+        )
+    found = sorted(found)
+    if len(found) < 2:
+        raise NotIdentifiedError(
+            f"Column '{event}' holds {plural(len(found), 'ending')}: competing hazards need two or "
+            "more. With one, use discrete_hazard."
+        )
+    unknown = [value for value in found if labels and value not in labels]
+    if unknown:
+        raise DataError(
+            f"Column '{event}' holds {unknown[0]!r}, for which labels= has no word; it has "
+            f"{', '.join(map(repr, labels))}."
+        )
+    words = [labels.get(value, value) for value in found]
+    states = tuple(f"{word:g}" if isinstance(word, float) else str(word) for word in words)
+    if len(set(states)) < len(states):
+        raise DataError(f"labels= gives one word to several endings: {', '.join(states)}.")
+    codes = values.map({none: 0.0, **{value: k + 1.0 for k, value in enumerate(found)}})
+    return data.assign(**{_OUTCOME: codes.astype(np.float64)}), states
+
+
+def _observed(periods: Periods, states: tuple[str, ...]) -> pd.DataFrame:
+    frame = periods.frame
+    by_session = frame.groupby(periods.session)
+    counts = {
+        state: (frame[_OUTCOME] == k + 1).groupby(frame[periods.session]).sum().astype(np.int64)
+        for k, state in enumerate(states)
+    }
+    table = pd.DataFrame({"n_risk": by_session.size(), **counts})
+    never = [state for state in states if table[state].sum() == 0]
+    if never:
+        raise NotIdentifiedError(
+            f"Ending '{never[0]}' does not come in the rows used. {periods.rows}"
+        )
+    return table.reset_index(names="session")
+
+
+def _rows(
+    X: Array,
+    frame: pd.DataFrame,
+    session: str,
+    observed: pd.DataFrame,
+    states: tuple[str, ...],
+    *,
+    smooth: bool,
+) -> EndingRows:
+    """Say which columns count for which ending, and which endings can come in which row."""
+    counts = np.ones((len(states), X.shape[1]), dtype=bool)
+    possible = np.ones((len(X), len(states)), dtype=bool)
+    if not smooth:
+        came = observed.set_index("session")[list(states)]
+        numbers = frame[session].to_numpy()
+        possible = came.loc[numbers].to_numpy() > 0
+        for j, number in enumerate(np.unique(numbers)):
+            counts[:, j] = came.loc[number].to_numpy() > 0
+    return EndingRows(X, frame[_OUTCOME].to_numpy(dtype=np.int64), counts, possible)
+
+
+def _robust(
+    fit: MultinomialFit, frame: pd.DataFrame, cluster: str
+) -> tuple[npt.NDArray[np.float64], int]:
+    require_present(frame, cluster, why="for robust standard errors")
+    check_spelling(frame[cluster], kind="cluster")
+    codes, labels = pd.factorize(frame[cluster])
+    n = len(labels)
+    if n < 2:
+        raise DataError(f"Column '{cluster}' holds one value: clusters must be at least two.")
+    summed = np.stack([np.bincount(codes, weights=row, minlength=n) for row in fit.scores])
+    meat = summed @ summed.T * n / (n - 1.0)
+    return np.asarray(fit.covariance @ meat @ fit.covariance), n

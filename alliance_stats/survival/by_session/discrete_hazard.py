@@ -1,0 +1,182 @@
+"""Hazards in discrete time: the probability to leave after each session, of those still there."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import pandas as pd
+
+from alliance_stats.checks import check_choice
+from alliance_stats.design.formula import parse_formula
+from alliance_stats.engine.threads import one_blas_thread
+from alliance_stats.errors import FormulaError
+from alliance_stats.multilevel import glmm
+from alliance_stats.survival.by_session.discrete_hazard_model import DiscreteHazard
+from alliance_stats.survival.by_session.session_baseline import (
+    baseline_formula,
+    binomial_regression,
+)
+from alliance_stats.survival.cox.cox_design import formula_variables
+from alliance_stats.survival.rows.lag_discipline import refuse_outcomes, refuse_the_future
+from alliance_stats.survival.rows.person_periods import Periods, read_periods, refuse_copies
+
+__all__ = ["discrete_hazard", "hazard_periods", "quoted"]
+
+
+def discrete_hazard(
+    formula: str,
+    data: pd.DataFrame,
+    *,
+    session: str,
+    event: str,
+    unit: str,
+    random: str | None = "(1 | therapist)",
+    link: Literal["cloglog", "logit"] = "cloglog",
+    baseline: str = "dummies",
+    df: int = 3,
+    nodes: int = 1,
+) -> DiscreteHazard:
+    """Model the hazard of ending after each session.
+
+    ``g(h_it) = baseline(t) + x_it beta + u``, where ``h_it`` is the probability that unit i ends in
+    the interval after session t given that it was still there, and u are random effects.
+
+    Parameters
+    ----------
+    formula
+        Covariates, as in ``"alliance + parent_trauma"``; ``"1"`` for none.
+    data
+        Rows a unit and session: :func:`~alliance_stats.transforms.person_period` or
+        ``endings(...).periods()``. What stands in the row of session t must have been known by
+        session t.
+    session, event
+        Columns: session number; 1 where the unit ended in the interval after it, 0 where it came
+        back, NaN where that is not known yet (set aside and counted).
+    unit
+        Column: id of what ends. The family, where its members leave together; the person, where
+        they leave one by one.
+    random
+        Random terms, as in ``"(1 | therapist)"``; None for none.
+    link
+        ``"cloglog"``: coefficients are log hazard ratios, those of a Cox model whose times were
+        grouped by session (Prentice & Gloeckler 1978). ``"logit"``: log odds ratios of leaving.
+    baseline
+        ``"dummies"``: each session has a level of its own; sessions after which no one left have
+        hazard 0, are set aside and stand in the ledger. ``"spline"`` (natural cubic) or
+        ``"polynomial"``: smooth, with `df` columns beside the constant.
+    df
+        See `baseline`; not used by dummies.
+    nodes
+        1 for the Laplace approximation, which can misplace the variance of groups with few events;
+        more for adaptive Gauss-Hermite quadrature with so many nodes, for one grouping with one
+        random effect. Estimates that no longer move from, say, 7 nodes to 15 are those of the
+        likelihood itself.
+
+    Returns
+    -------
+    DiscreteHazard
+
+    Raises
+    ------
+    FormulaError
+        A formula that cannot be read, or that holds an outcome or a random term.
+    DataError
+        Impossible courses; covariates that know the future (a mean over the whole course); rows
+        that are copies of one ending.
+    NotIdentifiedError
+        No events; separation, with the cells; a random effect of groups that end once each.
+    ValueError
+        ``nodes`` above 1 without random effects, or with more than one.
+
+    References
+    ----------
+    Prentice & Gloeckler (1978), doi:10.2307/2529588. Singer & Willett (1993),
+    doi:10.3102/10769986018002155. Barber, Murphy, Axinn & Maples (2000),
+    doi:10.1111/0081-1750.00079 (multilevel).
+    """
+    check_choice(link, ("cloglog", "logit"), name="link")
+    check_choice(baseline, ("dummies", "spline", "polynomial"), name="baseline")
+    if baseline != "dummies" and df < 1:
+        raise ValueError(f"df must be at least 1; got {df}.")
+    if random is None and nodes != 1:
+        raise ValueError(
+            f"nodes={nodes} is for the integral over a random effect, and random=None leaves none: "
+            "without it the likelihood is exact."
+        )
+    groups = _groups(random)
+    periods = hazard_periods(formula, data, session=session, event=event, unit=unit, also=groups)
+    refuse_copies(periods, groups)
+    n_sessions = len(periods.sessions)
+    if baseline != "dummies" and df >= n_sessions:
+        raise ValueError(
+            f"df={df} columns beside the constant need more than {df} sessions; there are "
+            f"{n_sessions}. Lower df, or take baseline='dummies'."
+        )
+    if baseline == "dummies":
+        periods = periods.without_certain_sessions()
+    covariates = "" if formula.strip() == "1" else f" + {formula}"
+    whole = f"{quoted(event)} ~ {baseline_formula(baseline, periods, df)}{covariates}"
+    fit = (
+        binomial_regression(whole, periods.frame, link=link, unit=unit)
+        if random is None
+        else glmm(f"{whole} + {random}", periods.frame, family="binomial", link=link, nodes=nodes)
+    )
+    return DiscreteHazard(fit, periods, formula, baseline)
+
+
+def hazard_periods(
+    formula: str,
+    data: pd.DataFrame,
+    *,
+    session: str,
+    event: str,
+    unit: str,
+    also: Sequence[tuple[str, ...]] = (),
+    causes: str | None = None,
+) -> Periods:
+    """Read the rows of a hazard model and hold its covariates to what was known in time.
+
+    Parameters
+    ----------
+    formula, data, session, event, unit
+        As in :func:`discrete_hazard`.
+    also
+        Further columns without which a row is not used, a tuple each grouping factor.
+    causes
+        The caller's column of endings, where `event` holds several, coded from it.
+    """
+    if "|" in formula:
+        raise FormulaError(
+            f"The formula {formula!r} has a bar. Random terms have an argument of their own: "
+            "random='(1 | therapist)'."
+        )
+    if "~" in formula:
+        raise FormulaError(
+            f"The formula {formula!r} has a left-hand side. Write the covariates alone, as in "
+            "'alliance + role'; session and event are arguments of their own."
+        )
+    named = set() if formula.strip() == "1" else formula_variables(formula)
+    needed = [str(name) for name in data.columns if str(name) in named]
+    for group in also:
+        needed += [column for column in group if column in data.columns]
+    periods = read_periods(
+        data, session=session, event=event, unit=unit, needed=needed, causes=causes is not None
+    )
+    refuse_outcomes(data.columns, named, outcomes=[event] if causes is None else [event, causes])
+    known = named - {session}
+    with one_blas_thread():
+        refuse_the_future(data, known, person=unit, session=session)
+        if len(periods.frame) < len(data):  # a mean over the rows used knows the end as well
+            refuse_the_future(periods.frame, known, person=unit, session=session)
+    return periods
+
+
+def _groups(random: str | None) -> list[tuple[str, ...]]:
+    """Return the columns of each grouping factor of the random terms."""
+    if random is None:
+        return []
+    return list(dict.fromkeys(term.grouping for term in parse_formula(f"y ~ 1 + {random}").random))
+
+
+def quoted(column: str) -> str:
+    """Return a column's name as a formula writes it."""
+    return column if column.isidentifier() else f"`{column}`"

@@ -1,0 +1,352 @@
+"""A fitted hazard in discrete time, and what one asks of it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import special, stats
+
+from alliance_stats.checks import check_choice, check_conf_level, require_columns
+from alliance_stats.design.new_rows import code_new_rows
+from alliance_stats.errors import DataError
+from alliance_stats.estimates import Array, one_line, two_sided_p, wald_interval
+from alliance_stats.formatting import (
+    format_interval,
+    format_number,
+    p_phrase,
+    plural,
+)
+from alliance_stats.ledger import RowLedger
+from alliance_stats.multilevel import GeneralizedLinearMixedModel
+from alliance_stats.survival.by_session.session_baseline import (
+    BinomialRegression,
+    baseline_columns,
+    population_curve,
+)
+from alliance_stats.survival.rows.person_periods import Periods
+
+__all__ = ["DiscreteHazard"]
+
+_RATIOS = {"cloglog": "hazard ratio", "logit": "odds ratio"}
+_FEW_EVENTS = 10  # events a covariate below which estimates are unreliable
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class DiscreteHazard:
+    """A hazard model in discrete time.
+
+    Attributes
+    ----------
+    fit
+        The mixed model, or the regression where there are no random effects.
+    periods
+        The rows and what was observed at each session.
+    formula
+        The covariates as given.
+    baseline
+        ``"dummies"``, ``"spline"`` or ``"polynomial"``.
+    """
+
+    fit: GeneralizedLinearMixedModel | BinomialRegression
+    periods: Periods
+    formula: str
+    baseline: str
+
+    __repr__ = one_line
+
+    @property
+    def rows(self) -> RowLedger:
+        """What happened to the rows."""
+        return self.periods.rows
+
+    @property
+    def link(self) -> str:
+        """``"cloglog"`` or ``"logit"``."""
+        return self.fit.family.link
+
+    @property
+    def nodes(self) -> int:
+        """Quadrature nodes; 1 is the Laplace approximation, or no integral at all."""
+        return self.fit.nodes if isinstance(self.fit, GeneralizedLinearMixedModel) else 1
+
+    @property
+    def n_event(self) -> int:
+        """Events in the rows used."""
+        return int(self.periods.sessions["n_event"].sum()) - self._certain_events()
+
+    def _certain_events(self) -> int:
+        if self.baseline != "dummies":
+            return 0
+        table = self.periods.sessions
+        return int(table.loc[table["n_event"] == table["n_risk"], "n_event"].sum())
+
+    def tidy(self, *, effects: str = "fixed", conf_level: float = 0.95) -> pd.DataFrame:
+        """Return one row an estimate, on the scale of the link.
+
+        Parameters
+        ----------
+        effects
+            ``"fixed"``: coefficients, the baseline's first. ``"ran_pars"``: SDs of the random
+            effects, with the intervals of :meth:`median_ratios` for intercepts (NaN otherwise).
+            ``"ran_vals"``: predicted effects of each unit, with their intervals.
+        conf_level
+            Coverage of the intervals.
+
+        Returns
+        -------
+        DataFrame
+            ``effect, group, level, term, estimate, std_error, statistic, df, p_value, conf_low,
+            conf_high``; log hazard ratios (cloglog) or log odds ratios (logit) per unit of the
+            covariate.
+        """
+        check_choice(effects, ("fixed", "ran_pars", "ran_vals"), name="effects")
+        if isinstance(self.fit, BinomialRegression):
+            return self._fixed(conf_level) if effects == "fixed" else self._fixed(conf_level)[:0]
+        if effects != "ran_pars":
+            return self.fit.tidy(
+                effects="fixed" if effects == "fixed" else "ran_vals", conf_level=conf_level
+            )
+        table = self.fit.tidy(effects="ran_pars")
+        # exp(sqrt(2) q sd), read backwards
+        quartile = np.sqrt(2.0) * stats.norm.ppf(0.75)
+        ratios = self.median_ratios(conf_level=conf_level).set_index("group")
+        intercept = table["term"] == "sd__(Intercept)"
+        for column in ("conf_low", "conf_high"):
+            limits = np.log(table["group"].map(ratios[column]).astype(np.float64)) / quartile
+            table[column] = limits.where(intercept)
+        return table
+
+    def _fixed(self, conf_level: float) -> pd.DataFrame:
+        beta = self.fit.beta
+        std_error = np.sqrt(pd.Series(np.diag(self.fit.vcov()), index=self.fit.vcov().index))
+        std_error = std_error.reindex(beta.index).to_numpy()
+        estimate = beta.to_numpy()
+        low, high = wald_interval(estimate, std_error, conf_level=conf_level)
+        return pd.DataFrame(
+            {
+                "effect": "fixed",
+                "group": None,
+                "level": None,
+                "term": list(beta.index),
+                "estimate": estimate,
+                "std_error": std_error,
+                "statistic": estimate / std_error,
+                "df": np.inf,
+                "p_value": two_sided_p(estimate / std_error),
+                "conf_low": low,
+                "conf_high": high,
+            }
+        )
+
+    def hazard_ratios(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return the covariates' ratios: ``term, estimate, conf_low, conf_high, p_value``.
+
+        Hazard ratios (cloglog) or odds ratios (logit), for units with the same random effects.
+        """
+        table = (
+            self.tidy(conf_level=conf_level)
+            .iloc[baseline_columns(self.fit.design, self.baseline) :]
+            .reset_index(drop=True)
+        )
+        ratios = table[["term", "estimate", "conf_low", "conf_high", "p_value"]].copy()
+        columns = ["estimate", "conf_low", "conf_high"]
+        ratios[columns] = np.exp(table[columns])
+        return ratios
+
+    def median_ratios(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return the median hazard (or odds) ratio between two units of each grouping.
+
+        ``exp(.6745 sqrt(2) SD)`` (Larsen & Merlo 2005, doi:10.1093/aje/kwi017), with limits of the
+        SD's profile likelihood (of a Wald interval of its logarithm where a grouping has slopes).
+        The variance is per session: it is not on one footing with that of a model of the final
+        outcome.
+        """
+        if not isinstance(self.fit, GeneralizedLinearMixedModel):
+            message = "The model has no random effects: units do not differ in it."
+            raise ValueError(message)  # noqa: TRY004 - a question that this fit cannot answer
+        scalar = all(len(grouping.names) == 1 for grouping in self.fit.design.groupings)
+        return self.fit.median_ratios(method="profile" if scalar else "wald", conf_level=conf_level)
+
+    def curve(
+        self,
+        newdata: pd.DataFrame | None = None,
+        *,
+        level: str = "population",
+        conf_level: float = 0.95,
+    ) -> pd.DataFrame:
+        """Return hazard and survival by session.
+
+        Parameters
+        ----------
+        newdata
+            Covariates of the course: one row that holds at every session, or a row a session (with
+            the session column). Not needed by a model without covariates.
+        level
+            ``"population"``: over all units of the groupings, each of which keeps its effect over
+            the whole course (comparable with Kaplan-Meier: the hazard is that of those still
+            there). ``"typical"``: a unit whose random effects are 0.
+        conf_level
+            Coverage of the pointwise intervals: on the log(-log) scale for survival, the logit
+            scale for hazards; variances of random effects are taken as known.
+
+        Returns
+        -------
+        DataFrame
+            ``time, n_risk, n_event, hazard, hazard_low, hazard_high, survival, survival_low,
+            survival_high``, a row a session at which units were at risk; probabilities.
+            A hazard of exactly 0 or 1 (dummies) has no interval.
+        """
+        check_choice(level, ("population", "typical"), name="level")
+        check_conf_level(conf_level)
+        table = self.periods.sessions
+        course = self._course(newdata)
+        certain = {
+            session: (-np.inf if events == 0 else np.inf)
+            for session, risk, events in table.itertuples(index=False)
+            if self.baseline == "dummies" and events in (0, risk)
+        }
+        uncertain = ~table["session"].isin(list(certain)).to_numpy()
+        predictors = self.fit.linear_predictor(course.loc[uncertain])
+        eta = np.array([certain.get(session, np.nan) for session in table["session"]])
+        eta[uncertain] = predictors["estimate"]
+        sd = self._kept_sd(predictors) if level == "population" else 0.0
+        found = population_curve(self.fit.family, eta, sd)
+        covariance = np.zeros((len(eta), len(eta)))
+        X = self._columns(course.loc[uncertain])
+        covariance[np.ix_(uncertain, uncertain)] = X @ self.fit.vcov().to_numpy() @ X.T
+        hazard = _limits(found.hazard, found.hazard_slope, covariance, "logit", conf_level)
+        survival = _limits(found.survival, found.survival_slope, covariance, "loglog", conf_level)
+        return pd.DataFrame(
+            {
+                "time": table["session"].to_numpy(),
+                "n_risk": table["n_risk"].to_numpy(),
+                "n_event": table["n_event"].to_numpy(),
+                "hazard": found.hazard,
+                "hazard_low": hazard[0],
+                "hazard_high": hazard[1],
+                "survival": found.survival,
+                "survival_low": survival[0],
+                "survival_high": survival[1],
+            }
+        )
+
+    def _columns(self, course: pd.DataFrame) -> Array:
+        return code_new_rows(self.fit.design, course, with_units=False).X
+
+    def _kept_sd(self, predictors: pd.DataFrame) -> float:
+        """SD of what a unit keeps over all sessions."""
+        sds = predictors.drop(columns="estimate").to_numpy()
+        total = np.sqrt((sds**2).sum(axis=1))
+        if isinstance(self.fit, GeneralizedLinearMixedModel):
+            slopes = [g.name for g in self.fit.design.groupings if g.names != ("(Intercept)",)]
+            if slopes:
+                raise ValueError(
+                    f"'{slopes[0]}' has random slopes: its units do not keep one effect over the "
+                    "course. Ask for level='typical'."
+                )
+        return float(total[0]) if len(total) else 0.0
+
+    def _course(self, newdata: pd.DataFrame | None) -> pd.DataFrame:
+        """Return a row of covariates for every session of the fit."""
+        session = self.periods.session
+        numbers = self.periods.sessions["session"].to_numpy()
+        if newdata is None:
+            if self.formula.strip() != "1":
+                raise DataError(
+                    f"The hazard depends on {self.formula!r}: give newdata= with the covariates of "
+                    "the course, one row, or a row a session."
+                )
+            return pd.DataFrame({session: numbers})
+        if len(newdata) == 1:
+            repeated = newdata.iloc[np.zeros(len(numbers), dtype=int)].reset_index(drop=True)
+            return repeated.assign(**{session: numbers})
+        require_columns(newdata, [session], what="newdata")
+        missing = sorted(set(numbers) - set(newdata[session]))
+        if missing or newdata[session].duplicated().any():
+            raise DataError(
+                f"newdata must have one row, or one for each session of the fit ({numbers[0]} to "
+                f"{numbers[-1]}) in column '{session}'; it lacks {missing or 'none'} and has "
+                f"{plural(len(newdata), 'row')}."
+            )
+        return newdata.set_index(session, drop=False).loc[numbers].reset_index(drop=True)
+
+    def glance(self) -> pd.DataFrame:
+        """Return one row: sizes, events, link, log-likelihood, AIC, convergence."""
+        converged, singular, n_parameters = True, False, len(self.fit.vcov())
+        if isinstance(self.fit, GeneralizedLinearMixedModel):
+            converged, singular = self.fit.convergence.converged, self.fit.singular
+            n_parameters = int(self.fit.glance()["n_parameters"].iloc[0])
+        return pd.DataFrame(
+            {
+                "nobs": [self.rows.n_used],
+                "n_units": [self.rows.units(self.periods.unit)],
+                "n_event": [self.n_event],
+                "link": [self.link],
+                "nodes": [self.nodes],
+                "baseline": [self.baseline],
+                "log_lik": [self.fit.log_lik],
+                "n_parameters": [n_parameters],
+                "aic": [2.0 * n_parameters - 2.0 * self.fit.log_lik],
+                "converged": [converged],
+                "singular": [singular],
+            }
+        )
+
+    def summary(self) -> str:
+        """Return the model in words: warnings, ratios, units, rows."""
+        lines = list(self._warnings())
+        lines.append(
+            f"Discrete-time hazard of '{self.periods.event}' ({self.link} link, {self.baseline} "
+            f"baseline): {plural(self.n_event, 'event')} in {plural(self.rows.n_used, 'row')} of "
+            f"{plural(self.rows.units(self.periods.unit), 'unit')} ('{self.periods.unit}')."
+        )
+        for row in self.hazard_ratios().itertuples():
+            interval = format_interval(row.conf_low, row.conf_high)
+            lines.append(
+                f"{row.term}: {_RATIOS[self.link]} {format_number(row.estimate)}, 95% CI "
+                f"{interval}, {p_phrase(row.p_value)}"
+            )
+        if isinstance(self.fit, GeneralizedLinearMixedModel):
+            integral = "Laplace" if self.nodes == 1 else f"quadrature with {self.nodes} nodes"
+            for row in self.median_ratios().itertuples():
+                interval = format_interval(row.conf_low, row.conf_high)
+                lines.append(
+                    f"Between units of '{row.group}': {row.term} {format_number(row.estimate)}, "
+                    f"95% CI {interval} (per session; {integral})"
+                )
+        return "\n".join([*lines, str(self.rows)])
+
+    def _warnings(self) -> list[str]:
+        found = []
+        if isinstance(self.fit, GeneralizedLinearMixedModel):
+            if not self.fit.convergence.converged:
+                found.append(f"WARNING: the fit did not converge ({self.fit.convergence.message}).")
+            if self.fit.singular:
+                found.append("WARNING: a variance of random effects is at zero (boundary fit).")
+        n_covariates = len(self.fit.vcov()) - baseline_columns(self.fit.design, self.baseline)
+        if n_covariates > 0 and self.n_event / n_covariates < _FEW_EVENTS:
+            few = format_number(self.n_event / n_covariates, 1)
+            found.append(
+                f"WARNING: {few} events per covariate: estimates and intervals are unreliable "
+                f"below about {_FEW_EVENTS}."
+            )
+        return found
+
+
+def _limits(
+    value: Array, slope: Array, covariance: Array, scale: str, conf_level: float
+) -> tuple[Array, Array]:
+    """Delta-method limits on a scale that keeps probabilities inside 0 and 1; NaN at 0 and 1."""
+    error = np.sqrt(np.maximum(np.einsum("ts,su,tu->t", slope, covariance, slope), 0.0))
+    inside = (value > 0) & (value < 1) & (error > 0)
+    p, error = value[inside], error[inside]
+    low, high = np.full((2, len(value)), np.nan)
+    if scale == "logit":
+        limits = wald_interval(special.logit(p), error / (p * (1 - p)), conf_level=conf_level)
+        low[inside], high[inside] = special.expit(limits[0]), special.expit(limits[1])
+    else:
+        log_p = np.log(p)
+        limits = wald_interval(np.log(-log_p), error / (-p * log_p), conf_level=conf_level)
+        # a larger cumulative hazard is a smaller survival
+        low[inside], high[inside] = np.exp(-np.exp(limits[1])), np.exp(-np.exp(limits[0]))
+    return low, high

@@ -1,0 +1,277 @@
+"""What groups add to each of several endings: spreads, correlations, predicted effects."""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+from alliance_stats.design.formula import INTERCEPT
+from alliance_stats.engine.quadrature import MOST_NODES
+from alliance_stats.engine.threads import one_blas_thread
+from alliance_stats.errors import ConvergenceWarning, NotIdentifiedError
+from alliance_stats.estimates import Array, wald_interval
+from alliance_stats.formatting import format_interval, format_number, plural
+from alliance_stats.multilevel.tidy_frames import tidy_frame
+from alliance_stats.survival.by_session.ending_logit import (
+    EndingRows,
+    GroupedRows,
+    MultinomialFit,
+    find_mode,
+    group_rows,
+)
+from alliance_stats.survival.by_session.ending_search import EffectsFit, minimise_effects, sd_limits
+
+__all__ = ["EndingEffects", "fit_ending_effects"]
+
+# Points of the product rule beyond which an integral takes minutes.
+_MOST_POINTS = 20_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EndingEffects:
+    """Groups that differ in each ending.
+
+    Attributes
+    ----------
+    fit
+        Spreads and coefficients at the maximum of the likelihood.
+    rows
+        The data in the order of the groups.
+    counts
+        (endings, p): whether the ending has a coefficient of that column.
+    states
+        The endings.
+    group
+        Name of the grouping, and `labels` of its groups.
+    n_units
+        (groups,) how many units of each are in the rows used.
+    unit
+        Column of the units.
+    """
+
+    fit: EffectsFit
+    rows: GroupedRows
+    counts: npt.NDArray[np.bool_]
+    states: tuple[str, ...]
+    group: str
+    labels: tuple[object, ...]
+    n_units: npt.NDArray[np.int64]
+    unit: str
+
+    @property
+    def covariance(self) -> Array:
+        """Of a group's effects on the endings: log odds against no ending."""
+        return np.asarray(self.fit.Lambda @ self.fit.Lambda.T)
+
+    @property
+    def coefficients(self) -> Array:
+        """Covariance of the coefficients, which owns up to the spreads being estimated."""
+        k = self.fit.template.n_theta
+        return self.fit.covariance[k:, k:]
+
+    @property
+    def n_parameters(self) -> int:
+        """Spreads, correlations and coefficients."""
+        sizes = self.fit.template.blocks[0]
+        return sum(q * (q + 1) // 2 for q in sizes) + int(self.counts.sum())
+
+    def parameters(self, *, conf_level: float) -> pd.DataFrame:
+        """Return SDs with profile limits, and correlations with limits by Fisher's z."""
+        sds = np.sqrt(np.diag(self.covariance))
+        with one_blas_thread():
+            limits = np.array(
+                [
+                    sd_limits(self.rows, self.counts, self.fit, k, conf_level=conf_level)
+                    for k in range(len(sds))
+                ]
+            )
+        table = tidy_frame(
+            effect="ran_pars",
+            group=self.group,
+            term=[f"sd__{INTERCEPT}"] * len(sds),
+            estimate=sds,
+            conf_low=limits[:, 0],
+            conf_high=limits[:, 1],
+        ).assign(state=list(self.states))
+        found = [table]
+        if len(self.fit.template.blocks[0]) == 1:
+            found.append(self._correlations(sds, conf_level))
+        return pd.concat(found, ignore_index=True)
+
+    def _correlations(self, sds: Array, conf_level: float) -> pd.DataFrame:
+        names, estimates, limits = [], [], []
+        for i in range(len(sds)):
+            for j in range(i):
+                defined = sds[i] > 0.0 and sds[j] > 0.0
+                r = self.covariance[i, j] / (sds[i] * sds[j]) if defined else np.nan
+                r = float(np.clip(r, -1.0, 1.0))
+                error = self._z_error(i, j) if defined and abs(r) < 1.0 else np.nan
+                with np.errstate(divide="ignore"):
+                    limits.append(wald_interval(np.arctanh(r), error, conf_level=conf_level))
+                names.append(f"cor__{self.states[j]}.{self.states[i]}")
+                estimates.append(r)
+        low, high = np.tanh(np.array(limits, dtype=np.float64)).T
+        return tidy_frame(
+            effect="ran_pars",
+            group=self.group,
+            term=names,
+            estimate=np.array(estimates),
+            conf_low=low,
+            conf_high=high,
+        ).assign(state=None)
+
+    def _z_error(self, i: int, j: int) -> float:
+        """Return the standard error of a correlation's z; on the boundary it has none."""
+        if self.fit.singular:
+            return float("nan")
+        theta = self.fit.template.theta([self.fit.Lambda])
+
+        def z(values: Array) -> float:
+            a, b = self.fit.template.factors(values)[0][[i, j]]
+            return float(np.arctanh(a @ b / np.sqrt((a @ a) * (b @ b))))
+
+        step = 1e-6
+        slope = np.array(
+            [(z(theta + step * e) - z(theta - step * e)) / (2 * step) for e in np.eye(len(theta))]
+        )
+        k = len(theta)
+        return float(np.sqrt(slope @ self.fit.covariance[:k, :k] @ slope))
+
+    def median_ratios(self, *, conf_level: float) -> pd.DataFrame:
+        """Return ``group, state, term, estimate, conf_low, conf_high``: median odds ratios."""
+        return self._as_ratios(self.parameters(conf_level=conf_level))
+
+    def _as_ratios(self, parameters: pd.DataFrame) -> pd.DataFrame:
+        sds = parameters[: len(self.states)]
+        quartile = np.sqrt(2.0) * stats.norm.ppf(0.75)
+        columns = ["estimate", "conf_low", "conf_high"]
+        return sds.assign(
+            term="median odds ratio",
+            **{column: np.exp(quartile * sds[column]) for column in columns},
+        )[["group", "state", "term", *columns]]
+
+    def predicted(self, *, conf_level: float) -> pd.DataFrame:
+        """Return each group's effect on each ending, with its conditional SD."""
+        fixed = np.nan_to_num(self.fit.beta) @ self.rows.X.T + self.rows.blocked
+        with one_blas_thread():
+            mode = find_mode(self.rows, fixed, self.fit.Lambda, self.fit.u)
+            spread = self.fit.Lambda @ np.linalg.inv(mode.A) @ self.fit.Lambda.T
+        effects = mode.u @ self.fit.Lambda.T
+        frames = []
+        for k, state in enumerate(self.states):
+            std_error = np.sqrt(np.maximum(spread[:, k, k], 0.0))
+            low, high = wald_interval(effects[:, k], std_error, conf_level=conf_level)
+            frames.append(
+                tidy_frame(
+                    effect="ran_vals",
+                    group=self.group,
+                    level=list(self.labels),
+                    term=INTERCEPT,
+                    estimate=effects[:, k],
+                    std_error=std_error,
+                    conf_low=low,
+                    conf_high=high,
+                ).assign(state=state)
+            )
+        return pd.concat(frames, ignore_index=True)
+
+    def doubts(self) -> list[str]:
+        """Say what has not converged, or sits on its boundary."""
+        found = []
+        if not self.fit.convergence.converged:
+            found.append(f"WARNING: the fit did not converge ({self.fit.convergence.message}).")
+        sds = np.sqrt(np.diag(self.covariance))
+        zero = [state for state, sd in zip(self.states, sds, strict=True) if sd == 0.0]
+        if zero:
+            found.append(
+                f"WARNING: the variance between units of '{self.group}' is estimated as zero for "
+                f"{', '.join(zero)} (boundary fit)."
+            )
+        elif self.fit.singular:
+            found.append(
+                f"WARNING: the effects of '{self.group}' on the endings vary in "
+                f"{self.fit.template.ranks[0][0]} of {len(sds)} directions (boundary fit): the "
+                "data hardly know a correlation, which stands at its limit; independent effects "
+                f"are '(1 || {self.group})'."
+            )
+        return found
+
+    def sentences(self) -> list[str]:
+        """Say how much groups differ, and which were seen once."""
+        integral = "Laplace" if self.fit.nodes == 1 else f"{self.fit.nodes} nodes an ending"
+        table = self.parameters(conf_level=0.95)
+        lines = [
+            f"Between units of '{row.group}', {row.state}: median odds ratio "
+            f"{format_number(row.estimate)}, 95% CI "
+            f"{format_interval(row.conf_low, row.conf_high)} (per session; {integral})"
+            for row in self._as_ratios(table).itertuples()
+        ]
+        for row in table[table["state"].isna()].dropna(subset="estimate").itertuples():
+            one, other = row.term.removeprefix("cor__").split(".", 1)
+            known = np.isfinite(row.conf_low)
+            lines.append(
+                f"Correlation of effects on {one} and {other}: {format_number(row.estimate)}"
+                + (f", 95% CI {format_interval(row.conf_low, row.conf_high)}" if known else "")
+            )
+        once = int((self.n_units == 1).sum())
+        if once:
+            lines.append(
+                f"{once} of {plural(len(self.n_units), 'unit')} of '{self.group}' "
+                f"{'has' if once == 1 else 'have'} one '{self.unit}': kept."
+            )
+        return lines
+
+
+def fit_ending_effects(
+    rows: EndingRows,
+    plain: MultinomialFit,
+    frame: pd.DataFrame,
+    *,
+    group: tuple[str, ...],
+    unit: str,
+    states: tuple[str, ...],
+    nodes: int,
+    correlated: bool,
+) -> EndingEffects:
+    """Fit effects of groups on each ending.
+
+    Parameters
+    ----------
+    rows, plain, frame
+        Arrays, the fit without effects, and the rows with their columns.
+    group, unit
+        Columns that name a group, and a unit.
+    states, nodes, correlated
+        Names of the endings; quadrature nodes; whether effects may be correlated.
+    """
+    if not isinstance(nodes, int) or not 1 <= nodes <= MOST_NODES:
+        raise ValueError(f"nodes must be a whole number from 1 to {MOST_NODES}; got {nodes!r}.")
+    if nodes ** len(states) > _MOST_POINTS:
+        most = int(_MOST_POINTS ** (1.0 / len(states)))
+        raise ValueError(
+            f"nodes={nodes} for each of {len(states)} endings are {nodes ** len(states):,} points "
+            f"a group: give at most {most}."
+        )
+    keys = frame.groupby(list(group), sort=True, observed=True)
+    codes = keys.ngroup().to_numpy()
+    labels = tuple(":".join(map(str, key)) if len(key) > 1 else key[0] for key, _ in keys)
+    if len(labels) < 2:
+        raise NotIdentifiedError(
+            f"'{':'.join(group)}' has one unit in the rows used: how much units differ is not "
+            "known. Leave the random term out."
+        )
+    n_units = keys[unit].nunique().to_numpy()
+    with one_blas_thread():
+        grouped = group_rows(rows, codes)
+        fit = minimise_effects(rows, grouped, plain, nodes=nodes, correlated=correlated)
+    if not fit.convergence.converged:
+        warnings.warn(
+            f"The fit of effects of '{':'.join(group)}' on competing endings has not converged "
+            f"({fit.convergence.message}); do not use its numbers.",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
+    return EndingEffects(fit, grouped, rows.counts, states, ":".join(group), labels, n_units, unit)

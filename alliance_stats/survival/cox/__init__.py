@@ -1,0 +1,1 @@
+"""Hazard models in continuous time."""

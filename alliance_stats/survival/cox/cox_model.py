@@ -1,0 +1,416 @@
+"""What a fitted Cox model can say.
+
+What a Cox model says of a row: baseline hazard, survival, residuals.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from alliance_stats.checks import check_choice, check_frame, did_you_mean
+from alliance_stats.errors import DataError
+from alliance_stats.estimates import Array, one_line, two_sided_p, wald_interval
+from alliance_stats.formatting import format_interval, format_number, p_phrase, plural
+from alliance_stats.ledger import RowLedger
+from alliance_stats.survival.cox.cox_design import CoxDesign, new_covariates
+from alliance_stats.survival.cox.cox_fit import CoxFit
+from alliance_stats.survival.cox.frailty import FrailtyFit
+from alliance_stats.survival.cox.partial_likelihood import RiskSets, covariate_sums, score_residuals
+from alliance_stats.survival.curves.life_table import probability_interval
+from alliance_stats.survival.rows.clock_columns import IntArray, read_labels
+from alliance_stats.survival.rows.time_at_risk import Intervals, few_clusters_warning
+
+__all__ = [
+    "CoxModel",
+    "augmented",
+    "baseline_hazard",
+    "dfbeta",
+    "linear_predictor",
+    "predicted_survival",
+    "standardised_rows",
+]
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class CoxModel:
+    """A fitted Cox model.
+
+    Attributes
+    ----------
+    design, intervals, sets
+        Covariates, checked rows and risk sets.
+    fit
+        The maximum for standardised covariates.
+    beta, covariance
+        (p,) log hazard ratios and their (p, p) covariance: robust where clusters were given.
+    model_covariance
+        (p, p) the covariance under the model (the inverse information).
+    ties
+        ``"efron"`` or ``"breslow"``.
+    frailty
+        The frailty's fit; None without.
+    """
+
+    design: CoxDesign
+    intervals: Intervals
+    sets: RiskSets
+    fit: CoxFit
+    beta: Array
+    covariance: Array
+    model_covariance: Array
+    ties: str
+    frailty: FrailtyFit | None
+
+    __repr__ = one_line
+
+    @property
+    def rows(self) -> RowLedger:
+        """The row ledger."""
+        return self.intervals.rows
+
+    @property
+    def n_clusters(self) -> int | None:
+        """Clusters behind the standard errors; None where these are the model's."""
+        robust = self.intervals.cluster is not None and self.frailty is None
+        return self.intervals.n_clusters if robust else None
+
+    def vcov(self) -> pd.DataFrame:
+        """Return the covariance of the log hazard ratios, labelled by term."""
+        return pd.DataFrame(self.covariance, index=self.design.terms, columns=self.design.terms)
+
+    def tidy(self, *, effects: str = "fixed", conf_level: float = 0.95) -> pd.DataFrame:
+        """Return one row an estimate.
+
+        Parameters
+        ----------
+        effects
+            ``"fixed"``: log hazard ratios, with normal-theory tests and intervals.
+            ``"ran_pars"``: the frailty's spread, with its profile interval.
+            ``"ran_vals"``: each group's log frailty.
+        conf_level
+            Coverage of the intervals.
+
+        Returns
+        -------
+        DataFrame
+            fixed: ``effect, term, estimate, std_error, statistic, p_value, conf_low, conf_high``;
+            others: ``effect, group, (level,) term, estimate, ...``.
+        """
+        check_choice(effects, ("fixed", "ran_pars", "ran_vals"), name="effects")
+        if effects != "fixed":
+            if self.frailty is None:
+                raise ValueError(f"effects={effects!r} needs a model with frailty=.")
+            if effects == "ran_pars":
+                return self.frailty.tidy_spread(conf_level=conf_level)
+            return self.frailty.tidy_groups()
+        std_error = np.sqrt(np.diag(self.covariance))
+        low, high = wald_interval(self.beta, std_error, conf_level=conf_level)
+        return pd.DataFrame(
+            {
+                "effect": "fixed",
+                "term": self.design.terms,
+                "estimate": self.beta,
+                "std_error": std_error,
+                "statistic": self.beta / std_error,
+                "p_value": two_sided_p(self.beta / std_error),
+                "conf_low": low,
+                "conf_high": high,
+            }
+        )
+
+    def hazard_ratios(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return ``term, estimate, conf_low, conf_high, p_value`` on the hazard-ratio scale."""
+        tidy = self.tidy(conf_level=conf_level)
+        columns = ["estimate", "conf_low", "conf_high"]
+        return tidy[["term", *columns, "p_value"]].assign(
+            **{column: np.exp(tidy[column]) for column in columns}
+        )
+
+    def predict(self, newdata: pd.DataFrame, *, scale: str = "linear") -> Array:
+        """Return each row's log hazard ratio against a row of zeros (``"linear"``), or the ratio.
+
+        Parameters
+        ----------
+        newdata
+            Rows with the formula's columns; NaN is returned where one is missing.
+        scale
+            ``"linear"`` or ``"hazard_ratio"``. A frailty is not in it.
+        """
+        check_choice(scale, ("linear", "hazard_ratio"), name="scale")
+        linear = linear_predictor(self, newdata)
+        return linear if scale == "linear" else np.exp(linear)
+
+    def survival(
+        self,
+        newdata: pd.DataFrame,
+        *,
+        times: Sequence[float] | None = None,
+        conf_level: float = 0.95,
+        conf_type: str = "log-log",
+    ) -> pd.DataFrame:
+        """Return the survival of rows whose covariates stay as they are.
+
+        Returns
+        -------
+        DataFrame
+            ``row, time, estimate, std_error, conf_low, conf_high`` on the probability scale, at
+            `times` (or all event times) for each row of `newdata`.
+        """
+        return predicted_survival(self, newdata, times, conf_level=conf_level, conf_type=conf_type)
+
+    def baseline(self) -> pd.DataFrame:
+        """Return the baseline hazard; see :func:`baseline_hazard`."""
+        return baseline_hazard(self)
+
+    def augment(self) -> pd.DataFrame:
+        """Return the rows used with martingale and deviance residuals; see :func:`augmented`."""
+        return augmented(self)
+
+    def dfbeta(self) -> pd.DataFrame:
+        """Return each row's influence on the log hazard ratios; see :func:`dfbeta`."""
+        return dfbeta(self)
+
+    def glance(self) -> pd.DataFrame:
+        """Return one row a fit.
+
+        Returns
+        -------
+        DataFrame
+            ``nobs, n_event, n_clusters, ties, log_lik, log_lik_null, statistic, df, p_value, aic,
+            converged, n_steps, gradient``. ``log_lik`` is the log partial likelihood (integrated
+            over a frailty where there is one); ``statistic`` compares it with the model without
+            covariates (and without frailty: no p-value is given then). ``gradient`` is the largest
+            slope left, per covariate SD.
+        """
+        log_lik, df = self.fit.at.log_lik, float(len(self.beta))
+        if self.frailty is not None:
+            log_lik, df = self.frailty.log_lik, df + 1
+        statistic = 2.0 * (log_lik - self.fit.log_lik_null)
+        p_value = stats.chi2.sf(statistic, df) if self.frailty is None else np.nan
+        convergence = self.fit.convergence
+        return pd.DataFrame(
+            {
+                "nobs": [self.rows.n_used],
+                "n_event": [int(self.intervals.event.sum())],
+                "n_clusters": [self.n_clusters],
+                "ties": [self.ties],
+                "log_lik": [log_lik],
+                "log_lik_null": [self.fit.log_lik_null],
+                "statistic": [statistic],
+                "df": [df],
+                "p_value": [p_value],
+                "aic": [2.0 * (df - log_lik)],
+                "converged": [convergence.converged],
+                "n_steps": [convergence.steps],
+                "gradient": [convergence.gradient],
+            }
+        )
+
+    def summary(self) -> str:
+        """Return the model in words: warnings, hazard ratios, frailty, rows."""
+        lines = [
+            *self._warnings(),
+            f"Cox model of {plural(int(self.intervals.event.sum()), 'event')}",
+        ]
+        if self.n_clusters is not None:
+            lines[-1] += f", standard errors over {plural(self.n_clusters, 'cluster')}"
+        for _, row in self.hazard_ratios().iterrows():
+            interval = format_interval(row["conf_low"], row["conf_high"])
+            lines.append(
+                f"{row['term']}: hazard ratio {format_number(row['estimate'])}, 95% CI {interval}, "
+                f"{p_phrase(row['p_value'])}"
+            )
+        if self.frailty is not None:
+            lines.append(self.frailty.summary())
+        return "\n".join([*lines, str(self.rows)])
+
+    def _warnings(self) -> Iterator[str]:
+        if not self.fit.convergence.converged:
+            yield (
+                "WARNING: the fit did not converge; the largest slope left is "
+                f"{self.fit.convergence.gradient:.2g}."
+            )
+        if self.n_clusters is not None:
+            yield from few_clusters_warning(self.n_clusters)
+        empty = [self.intervals.strata[k] for k in np.flatnonzero(np.diff(self.sets.bounds) == 0)]
+        if empty:
+            yield (
+                f"WARNING: nobody had the event in {plural(len(empty), 'stratum', 'strata')} "
+                f"({', '.join(empty[:5])}): their rows say nothing about the hazard ratios."
+            )
+        few = int(self.intervals.event.sum()) / len(self.beta)
+        if few < 10:
+            yield (
+                f"WARNING: {format_number(few, 1)} events per covariate: estimates and intervals "
+                "are unreliable below about 10."
+            )
+
+
+def baseline_hazard(model: CoxModel) -> pd.DataFrame:
+    """Return the cumulative hazard of a row whose covariates are all 0.
+
+    Efron's estimate under Efron's ties (each tied event leaves the risk set in turn), Breslow's
+    under Breslow's.
+
+    Returns
+    -------
+    DataFrame
+        ``strata, time, n_event, hazard, cumulative_hazard, survival``, a row an event time.
+    """
+    frames = []
+    bounds = model.sets.bounds
+    for number, label in enumerate(model.intervals.strata):
+        at = slice(bounds[number], bounds[number + 1])
+        shift = float(np.exp(-model.design.centre[number] @ model.beta))
+        hazard = model.fit.at.hazard[at] * shift
+        frames.append(
+            pd.DataFrame(
+                {
+                    "strata": label,
+                    "time": model.sets.time[at],
+                    "n_event": model.sets.n_event[at],
+                    "hazard": hazard,
+                    "cumulative_hazard": np.cumsum(hazard),
+                    "survival": np.exp(-np.cumsum(hazard)),
+                }
+            )
+        )
+    return pd.concat(frames, ignore_index=True)
+
+
+def linear_predictor(model: CoxModel, newdata: pd.DataFrame) -> Array:
+    """Return the log hazard ratio of each row against a row of zeros, NaN where one is missing."""
+    return np.asarray(
+        new_covariates(model.design, check_frame(newdata, what="newdata")) @ model.beta
+    )
+
+
+def predicted_survival(
+    model: CoxModel,
+    newdata: pd.DataFrame,
+    times: Sequence[float] | None,
+    *,
+    conf_level: float,
+    conf_type: str,
+) -> pd.DataFrame:
+    """Return the survival of new rows whose covariates stay as they are.
+
+    ``exp(-H0(t) exp(x beta))``; its standard error follows Tsiatis (1981, doi:10.1214/aos/
+    1176345335), with Efron's sums under Efron's ties and the robust covariance where the model has
+    one.
+    """
+    if model.frailty is not None:
+        raise ValueError(
+            "Survival under a frailty model depends on the group's frailty, whose uncertainty this "
+            "method does not carry. Fit with cluster= instead, or use predict for hazard ratios."
+        )
+    X = new_covariates(model.design, check_frame(newdata, what="newdata"))
+    stratum = _strata_of(model, newdata)
+    frames = []
+    for row, (x, number) in enumerate(zip(X, stratum, strict=True)):
+        time, cumulative, variance = _cumulative_hazard(model, x, int(number))
+        at = time if times is None else np.asarray(times, dtype=np.float64)
+        place = np.searchsorted(time, at, side="right")
+        survival = np.exp(-np.concatenate(([0.0], cumulative))[place])
+        std_error = survival * np.sqrt(np.concatenate(([0.0], variance))[place])
+        low, high = probability_interval(
+            survival, std_error, conf_level=conf_level, conf_type=conf_type
+        )
+        frames.append(
+            pd.DataFrame(
+                {
+                    "row": newdata.index[row],
+                    "time": at,
+                    "estimate": survival,
+                    "std_error": std_error,
+                    "conf_low": low,
+                    "conf_high": high,
+                }
+            )
+        )
+    return pd.concat(frames, ignore_index=True)
+
+
+def _cumulative_hazard(model: CoxModel, x: Array, number: int) -> tuple[Array, Array, Array]:
+    """Return times, cumulative hazard and its variance (k,) for one row in one stratum."""
+    at = slice(model.sets.bounds[number], model.sets.bounds[number + 1])
+    weights, scale = model.fit.at, model.design.scale
+    z = (x - model.design.centre[number]) / scale
+    risk, tied = covariate_sums(standardised_rows(model), weights, model.sets)
+    q1, q2 = weights.squares[0][at, None], weights.squares[1][at, None]
+    mean_hazard = np.cumsum(q1 * risk[at] - q2 * tied[at], axis=0)
+    hazard = np.cumsum(weights.hazard[at])
+    slope = hazard[:, None] * z - mean_hazard
+    covariance = model.covariance * np.outer(scale, scale)
+    relative = float(np.exp(z @ model.fit.beta))
+    own = np.cumsum(weights.squares[0][at])
+    variance = relative**2 * (own + np.einsum("kp,pq,kq->k", slope, covariance, slope))
+    return model.sets.time[at], relative * hazard, variance
+
+
+def standardised_rows(model: CoxModel) -> Array:
+    """Return the standardised covariates (p, r) in the order of the risk sets."""
+    return model.design.X.take(model.sets.order, axis=1)
+
+
+def _strata_of(model: CoxModel, newdata: pd.DataFrame) -> IntArray:
+    columns = model.intervals.strata_columns
+    if not columns:
+        return np.zeros(len(newdata), dtype=np.int64)
+    for column in columns:
+        if column not in newdata.columns:
+            raise DataError(f"newdata has no column '{column}', whose strata the model has.")
+    codes, labels = read_labels(newdata, columns)
+    known = {label: number for number, label in enumerate(model.intervals.strata)}
+    for label in labels:
+        if label not in known:
+            raise DataError(
+                f"newdata holds the stratum '{label}', which the model was not fitted to. "
+                f"{did_you_mean(label, known)}"
+            )
+    return np.array([known[label] for label in labels])[codes]
+
+
+def augmented(model: CoxModel) -> pd.DataFrame:
+    """Return the rows used, with the model's linear predictor and residuals.
+
+    Returns
+    -------
+    DataFrame
+        The caller's columns and ``linear_predictor`` (log hazard ratio against a row of zeros),
+        ``expected`` (events expected of the row), ``martingale`` (event - expected) and
+        ``deviance_residual`` (Therneau, Grambsch & Fleming 1990, doi:10.1093/biomet/77.1.147).
+    """
+    intervals, design = model.intervals, model.design
+    expected = np.zeros(len(intervals.exit))
+    expected[model.sets.order] = model.fit.at.expected
+    event = intervals.event.astype(np.float64)
+    martingale = event - expected
+    log_part = event * np.log(np.where(event > 0, expected, 1.0))
+    size = np.sqrt(np.maximum(-2.0 * (martingale + log_part), 0.0))
+    centred = design.X.T @ model.fit.beta + (design.centre @ model.beta)[intervals.stratum]
+    return intervals.frame.assign(
+        linear_predictor=centred,
+        expected=expected,
+        martingale=martingale,
+        deviance_residual=np.sign(martingale) * size,
+    )
+
+
+def dfbeta(model: CoxModel) -> pd.DataFrame:
+    """Return how much each log hazard ratio would change, about, without each row.
+
+    Returns
+    -------
+    DataFrame
+        A row a row used (indexed as the caller's frame), a column a term.
+    """
+    if model.frailty is not None:
+        raise ValueError("dfbeta is not defined for a frailty model; fit with cluster= instead.")
+    score = score_residuals(standardised_rows(model), model.fit.at, model.sets)
+    change = np.zeros((len(model.intervals.exit), len(model.beta)))
+    change[model.sets.order] = np.linalg.solve(model.fit.information, score).T / model.design.scale
+    return pd.DataFrame(change, index=model.intervals.frame.index, columns=model.design.terms)

@@ -1,0 +1,175 @@
+"""Cox's proportional-hazards model of time to an ending."""
+
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from alliance_stats.checks import check_choice
+from alliance_stats.errors import DataError
+from alliance_stats.estimates import Array
+from alliance_stats.survival.cox.cox_design import CoxDesign, cox_design, formula_variables
+from alliance_stats.survival.cox.cox_fit import (
+    CoxFit,
+    cluster_covariance,
+    fit_cox,
+    refuse_without_events,
+)
+from alliance_stats.survival.cox.cox_model import CoxModel
+from alliance_stats.survival.cox.frailty import FrailtyFit, fit_frailty
+from alliance_stats.survival.cox.partial_likelihood import RiskSets, risk_sets
+from alliance_stats.survival.rows.lag_discipline import (
+    refuse_outcomes,
+    refuse_overlaps,
+    refuse_the_future,
+)
+from alliance_stats.survival.rows.time_at_risk import Intervals, read_intervals
+
+__all__ = ["cox_ph"]
+
+
+def cox_ph(
+    formula: str,
+    data: pd.DataFrame,
+    *,
+    event: Hashable,
+    time: Hashable | None = None,
+    start: Hashable | None = None,
+    stop: Hashable | None = None,
+    person: Hashable | None = None,
+    strata: Hashable | Sequence[Hashable] | None = None,
+    cluster: Hashable | None = None,
+    frailty: Hashable | None = None,
+    frailty_distribution: str = "gamma",
+    ties: str = "efron",
+) -> CoxModel:
+    """Fit ``hazard(t) = h0(t) exp(x(t) beta)``, the proportional-hazards model of Cox (1972).
+
+    Parameters
+    ----------
+    formula
+        The covariates, as in ``"alliance + role"``.
+    data
+        A row a unit (with `time`), or a row an interval ``(start, stop]`` (with `start` and
+        `stop`), on which the covariates are constant; a unit may have several, and several events.
+    event
+        Column: 1 or True where the row ends with the event.
+    time, start, stop
+        Columns; either `time` alone, or both others. Who starts at t is not at risk at t.
+    person
+        Column: whose rows they are. With it, overlapping rows of one person and covariates that
+        know the future (a mean over the whole course) are refused. In a table of one row a unit
+        such a mean looks like any fixed covariate: there,
+        :func:`~alliance_stats.transforms.whole_course_means` has to be asked of the sessions.
+    strata
+        Column or columns: each value has a baseline hazard of its own.
+    cluster
+        Column: standard errors are robust, from score residuals summed over its values
+        (Lin & Wei 1989).
+    frailty
+        Column: each of its values multiplies the hazard by a random effect of its own.
+    frailty_distribution
+        ``"gamma"`` (mean 1; integrated likelihood) or ``"lognormal"`` (log frailty normal with
+        mean 0; restricted maximum likelihood).
+    ties
+        ``"efron"`` or ``"breslow"``.
+
+    Returns
+    -------
+    CoxModel
+        Its estimates are log hazard ratios per unit of the covariate.
+
+    Raises
+    ------
+    DataError
+        Impossible or overlapping intervals, a covariate that knows the future, or that is the
+        outcome itself (the event, its time, and what `endings` makes of them).
+    FormulaError
+        A formula that cannot be read.
+    NotIdentifiedError
+        No events, a group without events, separation, covariates that do not vary.
+    """
+    check_choice(ties, ("efron", "breslow"), name="ties")
+    check_choice(frailty_distribution, ("gamma", "lognormal"), name="frailty_distribution")
+    if frailty is not None and cluster is not None:
+        raise ValueError(
+            "frailty= and cluster= cannot go together: a frailty models the dependence that robust "
+            "standard errors allow for. Choose one."
+        )
+    entry, exit_ = _clock(time, start, stop)
+    variables = formula_variables(formula)
+    intervals = read_intervals(
+        data,
+        time=exit_,
+        event=event,
+        entry=entry,
+        strata=strata,
+        cluster=frailty if cluster is None else cluster,
+        also=[] if person is None else [person],
+    )
+    refuse_outcomes(intervals.frame.columns, variables, outcomes=(exit_, event))
+    if intervals.cluster is not None and intervals.n_clusters < 2:
+        raise DataError(
+            f"Column '{frailty if cluster is None else cluster}' holds one value: clusters and "
+            "frailty groups must be at least two."
+        )
+    if person is not None:
+        refuse_overlaps(intervals, person)
+        refuse_the_future(intervals.frame, variables, person=person, session=exit_)
+    design, intervals = cox_design(formula, intervals)
+    refuse_without_events(design, intervals)
+    if frailty is not None:
+        return _with_frailty(design, intervals, ties, (str(frailty), frailty_distribution))
+    sets = risk_sets(intervals, ties=ties)
+    X = design.X.take(sets.order, axis=1)
+    fit = fit_cox(X, sets, design.terms)
+    model_covariance: Array = np.asarray(np.linalg.inv(fit.information), dtype=np.float64)
+    covariance = model_covariance
+    if intervals.cluster is not None:
+        covariance = cluster_covariance(X, fit, sets, intervals.cluster, intervals.n_clusters)
+    return _model((design, intervals, sets), fit, (covariance, model_covariance), ties=ties)
+
+
+def _clock(
+    time: Hashable | None, start: Hashable | None, stop: Hashable | None
+) -> tuple[Hashable | None, Hashable]:
+    if time is not None and start is None and stop is None:
+        return None, time
+    if time is None and start is not None and stop is not None:
+        return start, stop
+    raise ValueError("Give either time=, for a row a unit, or start= and stop=, for intervals.")
+
+
+def _model(
+    arrays: tuple[CoxDesign, Intervals, RiskSets],
+    fit: CoxFit,
+    covariances: tuple[Array, Array],
+    *,
+    ties: str,
+    frailty: FrailtyFit | None = None,
+) -> CoxModel:
+    design, intervals, sets = arrays
+    unscale = np.outer(design.scale, design.scale)
+    covariance, model_covariance = covariances
+    return CoxModel(
+        design=design,
+        intervals=intervals,
+        sets=sets,
+        fit=fit,
+        beta=fit.beta / design.scale,
+        covariance=covariance / unscale,
+        model_covariance=model_covariance / unscale,
+        ties=ties,
+        frailty=frailty,
+    )
+
+
+def _with_frailty(
+    design: CoxDesign, intervals: Intervals, ties: str, frailty: tuple[str, str]
+) -> CoxModel:
+    sets = risk_sets(intervals, ties=ties, group=intervals.cluster)
+    X = design.X.take(sets.order, axis=1)
+    fit, covariance, result = fit_frailty(X, sets, intervals, design.terms, frailty)
+    return _model(
+        (design, intervals, sets), fit, (covariance, covariance), ties=ties, frailty=result
+    )

@@ -1,0 +1,282 @@
+"""The Fine-Gray model: covariates of one ending's cumulative incidence."""
+
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from alliance_stats.checks import (
+    check_frame,
+    describe_rows,
+    did_you_mean,
+    require_columns,
+)
+from alliance_stats.errors import DataError, NotIdentifiedError
+from alliance_stats.estimates import Array, one_line, two_sided_p, wald_interval
+from alliance_stats.formatting import format_interval, format_number, p_phrase, plural
+from alliance_stats.ledger import RowLedger
+from alliance_stats.survival.cox.cox_design import CoxDesign, cox_design, formula_variables
+from alliance_stats.survival.cox.cox_fit import Convergence, refuse_flat, refuse_separated
+from alliance_stats.survival.cox.subdistribution import Subdistribution, subdistribution
+from alliance_stats.survival.rows.lag_discipline import refuse_outcomes
+from alliance_stats.survival.rows.time_at_risk import (
+    Intervals,
+    few_clusters_warning,
+    read_intervals,
+    refuse_late_entry,
+)
+
+__all__ = ["FineGrayModel", "fine_gray"]
+
+# As in cox_fit: twice the log-likelihood still to be gained.
+_CONVERGED = 1e-16
+_MAX_STEPS = 60
+_MAX_HALVINGS = 30
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class FineGrayModel:
+    """A fitted Fine-Gray model.
+
+    Attributes
+    ----------
+    design, intervals
+        Covariates and checked rows.
+    cause
+        The ending that is modelled.
+    beta, covariance
+        (p,) log subdistribution hazard ratios and their (p, p) robust covariance.
+    log_lik, log_lik_null
+        Log pseudo-likelihood at the estimate and at 0.
+    time, hazard
+        (k,) times of the ending, and the baseline subdistribution hazard (all covariates 0).
+    convergence
+        How Newton's method ended.
+    """
+
+    design: CoxDesign
+    intervals: Intervals
+    cause: str
+    beta: Array
+    covariance: Array
+    log_lik: float
+    log_lik_null: float
+    time: Array
+    hazard: Array
+    convergence: Convergence
+
+    __repr__ = one_line
+
+    @property
+    def rows(self) -> RowLedger:
+        """The row ledger."""
+        return self.intervals.rows
+
+    @property
+    def n_clusters(self) -> int | None:
+        """Clusters behind the standard errors; None where each row is its own."""
+        return None if self.intervals.cluster is None else self.intervals.n_clusters
+
+    def vcov(self) -> pd.DataFrame:
+        """Return the covariance of the estimates, labelled by term."""
+        return pd.DataFrame(self.covariance, index=self.design.terms, columns=self.design.terms)
+
+    def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return one row a term.
+
+        Returns
+        -------
+        DataFrame
+            ``effect, state, term, estimate, std_error, statistic, p_value, conf_low, conf_high``;
+            log subdistribution hazard ratios, normal theory.
+        """
+        std_error = np.sqrt(np.diag(self.covariance))
+        low, high = wald_interval(self.beta, std_error, conf_level=conf_level)
+        return pd.DataFrame(
+            {
+                "effect": "fixed",
+                "state": self.cause,
+                "term": self.design.terms,
+                "estimate": self.beta,
+                "std_error": std_error,
+                "statistic": self.beta / std_error,
+                "p_value": two_sided_p(self.beta / std_error),
+                "conf_low": low,
+                "conf_high": high,
+            }
+        )
+
+    def glance(self) -> pd.DataFrame:
+        """Return ``nobs, n_event, n_competing, n_clusters, log_lik, log_lik_null, converged``."""
+        number = self.intervals.states.index(self.cause) + 1
+        event = self.intervals.event
+        return pd.DataFrame(
+            {
+                "nobs": [self.rows.n_used],
+                "n_event": [int((event == number).sum())],
+                "n_competing": [int(((event > 0) & (event != number)).sum())],
+                "n_clusters": [self.n_clusters],
+                "log_lik": [self.log_lik],
+                "log_lik_null": [self.log_lik_null],
+                "converged": [self.convergence.converged],
+                "n_steps": [self.convergence.steps],
+                "gradient": [self.convergence.gradient],
+            }
+        )
+
+    def summary(self) -> str:
+        """Return the model in words."""
+        counts = self.glance().iloc[0]
+        lines = [
+            *self._warnings(),
+            f"Fine-Gray model of '{self.cause}': {plural(int(counts['n_event']), 'event')}, "
+            f"{plural(int(counts['n_competing']), 'competing ending')}",
+        ]
+        for _, row in self.tidy().iterrows():
+            interval = format_interval(*np.exp([row["conf_low"], row["conf_high"]]).tolist())
+            lines.append(
+                f"{row['term']}: subdistribution hazard ratio "
+                f"{format_number(float(np.exp(row['estimate'])))}, 95% CI {interval}, "
+                f"{p_phrase(row['p_value'])}"
+            )
+        return "\n".join([*lines, str(self.rows)])
+
+    def _warnings(self) -> Iterator[str]:
+        if not self.convergence.converged:
+            left = f"{self.convergence.gradient:.2g}"
+            yield f"WARNING: the fit did not converge (slope left: {left})."
+        if self.n_clusters is not None:
+            yield from few_clusters_warning(self.n_clusters)
+
+
+def fine_gray(
+    formula: str,
+    data: pd.DataFrame,
+    *,
+    time: Hashable,
+    event: Hashable,
+    cause: object,
+    censored: object | None = None,
+    entry: Hashable | None = None,
+    cluster: Hashable | None = None,
+    person: Hashable | None = None,
+) -> FineGrayModel:
+    """Fit the proportional subdistribution hazards model of Fine & Gray (1999).
+
+    ``1 - F(t | x) = (1 - F0(t))^exp(x beta)`` for the cumulative incidence F of one ending
+    (doi:10.1080/01621459.1999.10474144): who ended otherwise stays at risk, with the probability of
+    being uncensored by t given that at the own ending. Standard errors allow for that weight's
+    estimation; with `cluster` the contributions are summed over clusters first (Zhou et al. 2012,
+    doi:10.1093/biostatistics/kxr032). Ties are Breslow's, as in R's ``cmprsk::crr``.
+
+    Covariates must be fixed: after an ending, a time-varying one (the alliance of this session)
+    would need values that do not exist, yet whoever ended otherwise is still counted as at risk.
+    Use the value of the first session here, or :func:`cox_ph` for the hazard of the ending.
+
+    Parameters
+    ----------
+    formula
+        The covariates, as in ``"alliance + role"``.
+    data
+        A row a unit.
+    time, event, censored
+        As in :func:`cumulative_incidence`.
+    cause
+        The ending to model, a value of `event`.
+    entry
+        Column that is 0 throughout, as of :func:`endings` where all were seen from the start: units
+        seen from later on are refused, for their weights would need a model of entering as well
+        (Geskus 2011, doi:10.1111/j.1541-0420.2010.01420.x). Use :func:`cox_ph` with ``start=`` and
+        ``stop=`` for the hazard of the ending, :func:`cumulative_incidence` for its curve.
+    cluster
+        Column: units that are not independent.
+    person
+        Column: whose row it is; a second row of one person is refused.
+
+    Returns
+    -------
+    FineGrayModel
+        Its estimates are log subdistribution hazard ratios per unit of the covariate.
+
+    Raises
+    ------
+    DataError
+        Several rows of a person (time-varying covariates), delayed entry, an unknown cause,
+        impossible times, a covariate that is the outcome itself (as in :func:`cox_ph`).
+    NotIdentifiedError
+        No ending of this cause, separation, covariates that do not vary.
+    """
+    if person is not None:
+        _refuse_several_rows(data, person)
+    refuse_late_entry(data, entry, method="the Fine-Gray model")
+    intervals = read_intervals(
+        data, time=time, event=event, cluster=cluster, competing=True, censored=censored
+    )
+    refuse_outcomes(intervals.frame.columns, formula_variables(formula), outcomes=(time, event))
+    name = str(int(cause)) if isinstance(cause, float) and cause.is_integer() else str(cause)
+    if name not in intervals.states:
+        raise DataError(
+            f"Column '{event}' has no ending {cause!r}. {did_you_mean(name, intervals.states)}"
+        )
+    if intervals.cluster is not None and intervals.n_clusters < 2:
+        raise DataError(f"Column '{cluster}' holds one cluster; at least two are needed.")
+    design, intervals = cox_design(formula, intervals)
+    number = intervals.states.index(name) + 1
+    if not (intervals.event == number).any():
+        raise NotIdentifiedError(
+            f"None of {plural(len(intervals.event), 'row')} with all variables ended as '{name}'."
+        )
+    weights = subdistribution(intervals, number)
+    beta, curvature, log_liks, convergence = _fit(design, weights)
+    influence = np.linalg.solve(curvature, weights.influence(design.X, beta))
+    if intervals.cluster is not None:
+        influence = np.stack([np.bincount(intervals.cluster, weights=row) for row in influence])
+    unscaled = beta / design.scale
+    return FineGrayModel(
+        design=design,
+        intervals=intervals,
+        cause=name,
+        beta=unscaled,
+        covariance=(influence @ influence.T) / np.outer(design.scale, design.scale),
+        log_lik=log_liks[1],
+        log_lik_null=log_liks[0],
+        time=weights.time,
+        hazard=weights.hazard(design.X, beta) * float(np.exp(-design.centre[0] @ unscaled)),
+        convergence=convergence,
+    )
+
+
+def _fit(
+    design: CoxDesign, weights: Subdistribution
+) -> tuple[Array, Array, tuple[float, float], Convergence]:
+    beta = np.zeros(len(design.X))
+    value, score, curvature = weights.derivatives(design.X, beta)
+    null, at_zero = value, curvature
+    refuse_flat(at_zero, design.terms)
+    converged = False
+    steps = 0
+    while not converged and steps < _MAX_STEPS:
+        steps += 1
+        step = np.linalg.solve(curvature, score)
+        converged = bool(score @ step < _CONVERGED)
+        for _ in range(_MAX_HALVINGS):
+            new, score_new, curvature_new = weights.derivatives(design.X, beta + step)
+            if new >= value - 1e-12 * abs(value):
+                break
+            step = step / 2.0
+        beta, value, score, curvature = beta + step, new, score_new, curvature_new
+        refuse_separated(curvature, at_zero, design.terms)
+    return beta, curvature, (null, value), Convergence(steps, float(np.abs(score).max()), converged)
+
+
+def _refuse_several_rows(data: pd.DataFrame, person: Hashable) -> None:
+    require_columns(check_frame(data), [person])
+    again = data[person].duplicated(keep=False).to_numpy()
+    if again.any():
+        raise DataError(
+            f"Column '{person}' has several rows of one person ({describe_rows(again, data.index)})"
+            ": the Fine-Gray model takes fixed covariates only. Who ended otherwise stays in its "
+            "risk set, where an alliance that changes from session to session has no value. Use "
+            "the first session's alliance, or cox_ph for the hazard of the ending."
+        )

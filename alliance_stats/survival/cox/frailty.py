@@ -1,0 +1,197 @@
+"""Shared frailty: how far groups' hazards differ beyond their covariates."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from alliance_stats.checks import check_conf_level, group_codes
+from alliance_stats.estimates import Array, one_line
+from alliance_stats.formatting import format_interval, format_number, p_phrase, plural
+from alliance_stats.survival.cox.cox_fit import Convergence, CoxFit, fit_cox
+from alliance_stats.survival.cox.frailty_likelihood import (
+    FACTOR,
+    SMALLEST,
+    FrailtyProblem,
+    crossing,
+    peak,
+    solve_variance,
+)
+from alliance_stats.survival.cox.partial_likelihood import RiskSets
+from alliance_stats.survival.rows.time_at_risk import Intervals
+
+__all__ = ["FrailtyFit", "fit_frailty"]
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class FrailtyFit:
+    """The estimated spread of a shared frailty.
+
+    Attributes
+    ----------
+    group
+        Name of the grouping column.
+    distribution
+        ``"gamma"`` or ``"lognormal"``.
+    variance
+        Of the frailty (gamma, mean 1), or of its logarithm (lognormal).
+    levels, b
+        (q,) the groups, and their log frailties.
+    log_lik
+        Gamma: log-likelihood with the frailties integrated out. Lognormal: its Laplace
+        approximation.
+    log_lik_without
+        Log partial likelihood without frailty.
+    profile
+        Variance -> the criterion by which intervals are made, up to a constant: the gamma
+        log-likelihood, or the restricted Laplace log-likelihood.
+    """
+
+    group: str
+    distribution: str
+    variance: float
+    levels: pd.Index
+    b: Array
+    log_lik: float
+    log_lik_without: float
+    profile: Callable[[float], float]
+
+    __repr__ = one_line
+
+    def interval(self, *, conf_level: float = 0.95) -> tuple[float, float]:
+        """Return the variance's profile-likelihood interval (from 0 where it reaches so far)."""
+        drop = stats.chi2.isf(1.0 - check_conf_level(conf_level), 1) / 2.0
+        best = max(self.variance, 10.0 * SMALLEST)
+        if self.distribution == "lognormal" or self.variance == 0.0:
+            best = peak(self.profile, best)
+        target = self.profile(best) - drop
+        return crossing(self.profile, target, best, 1.0 / FACTOR), crossing(
+            self.profile, target, best, FACTOR
+        )
+
+    def tidy_spread(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return the spread with its profile interval.
+
+        Returns
+        -------
+        DataFrame
+            ``effect, group, term, estimate, conf_low, conf_high``: ``var__frailty`` (gamma) or
+            ``sd__(Intercept)`` of the log hazard (lognormal), and ``median_hazard_ratio``: of two
+            units alike from two groups drawn at random, the median ratio of the higher hazard to
+            the lower.
+        """
+        low, high = self.interval(conf_level=conf_level)
+        values = np.array([self.variance, low, high])
+        name, spread = "var__frailty", values
+        if self.distribution == "lognormal":
+            name, spread = "sd__(Intercept)", np.sqrt(values)
+        ratios = [median_hazard_ratio(value, self.distribution) for value in values]
+        return pd.DataFrame(
+            {
+                "effect": "ran_pars",
+                "group": self.group,
+                "term": [name, "median_hazard_ratio"],
+                "estimate": [spread[0], ratios[0]],
+                "conf_low": [spread[1], ratios[1]],
+                "conf_high": [spread[2], ratios[2]],
+            }
+        )
+
+    def tidy_groups(self) -> pd.DataFrame:
+        """Return ``effect, group, level, term, estimate``: each group's log frailty."""
+        return pd.DataFrame(
+            {
+                "effect": "ran_vals",
+                "group": self.group,
+                "level": self.levels,
+                "term": "(Intercept)",
+                "estimate": self.b,
+            }
+        )
+
+    def summary(self) -> str:
+        """Return the spread in words, with the test against none (half a chi-squared(1))."""
+        spread, ratio = (row for _, row in self.tidy_spread().iterrows())
+        what = "variance" if self.distribution == "gamma" else "SD of the log hazard"
+        interval = format_interval(spread["conf_low"], spread["conf_high"])
+        ratios = format_interval(ratio["conf_low"], ratio["conf_high"])
+        text = (
+            f"{self.distribution} frailty over {plural(len(self.levels), 'group')} of "
+            f"{self.group}: {what} {format_number(spread['estimate'])}, 95% CI {interval}; "
+            f"median hazard ratio {format_number(ratio['estimate'])}, 95% CI {ratios}"
+        )
+        if self.variance == 0.0:
+            return f"{text}. The estimate is at its lower bound: no spread was found."
+        gain = 2.0 * max(self.log_lik - self.log_lik_without, 0.0)
+        return f"{text}; against none: {p_phrase(float(stats.chi2.sf(gain, 1)) / 2.0)}"
+
+
+def median_hazard_ratio(variance: float, distribution: str) -> float:
+    """Return the median ratio of the higher to the lower hazard of two random groups.
+
+    Lognormal: ``exp(sqrt(2 variance) z(.75))`` (Larsen & Merlo 2005, doi:10.1093/aje/kwi017);
+    gamma: the upper quartile of F(2/variance, 2/variance), the ratio of two such frailties.
+    """
+    if variance == 0.0:
+        return 1.0
+    if distribution == "lognormal":
+        return float(np.exp(np.sqrt(2.0 * variance) * stats.norm.ppf(0.75)))
+    return float(stats.f.ppf(0.75, 2.0 / variance, 2.0 / variance))
+
+
+def fit_frailty(
+    X: Array,
+    sets: RiskSets,
+    intervals: Intervals,
+    terms: tuple[str, ...],
+    frailty: tuple[str, str],
+) -> tuple[CoxFit, Array, FrailtyFit]:
+    """Fit a Cox model with one random effect per group.
+
+    Gamma: the variance maximises the likelihood with the frailties integrated out (Nielsen et al.
+    1992; Therneau, Grambsch & Pankratz 2003, doi:10.1198/1061860031365). Lognormal: restricted
+    maximum likelihood, ``variance = (b'b + trace of their posterior covariance) / groups``
+    (McGilchrist 1993, doi:10.2307/2532615), as in R's ``frailty.gaussian``.
+
+    Returns
+    -------
+    fit, covariance, result
+        The covariates' fit, their covariance (p, p) with the frailties allowed for, the spread.
+    """
+    group, distribution = frailty
+    plain = fit_cox(X, sets, terms)
+    problem = FrailtyProblem(X, sets, intervals.n_clusters, distribution, plain)
+    variance = solve_variance(problem)
+    levels = group_codes(intervals.frame[group])[1]
+    if variance == 0.0:
+        b = np.zeros(len(levels))
+        fit, covariance, log_lik = plain, _inverse(plain.information), plain.at.log_lik
+    else:
+        state = problem.state(variance)
+        b = state.b
+        covariance = _inverse(state.arrow.schur)
+        log_lik = problem.log_lik(variance)
+        fit = CoxFit(
+            beta=state.beta,
+            information=state.arrow.schur,
+            at=state.at,
+            log_lik_null=plain.log_lik_null,
+            convergence=Convergence(state.steps, state.gradient, converged=True),
+        )
+    result = FrailtyFit(
+        group=group,
+        distribution=distribution,
+        variance=variance,
+        levels=levels,
+        b=b,
+        log_lik=log_lik,
+        log_lik_without=plain.at.log_lik,
+        profile=problem.profile,
+    )
+    return fit, covariance, result
+
+
+def _inverse(matrix: Array) -> Array:
+    return np.asarray(np.linalg.inv(matrix), dtype=np.float64)

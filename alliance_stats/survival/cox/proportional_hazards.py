@@ -1,0 +1,179 @@
+"""Does the hazard ratio stay the same over time? Tests and residuals."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from alliance_stats.checks import check_choice
+from alliance_stats.estimates import Array, one_line
+from alliance_stats.formatting import format_number, p_phrase
+from alliance_stats.ledger import RowLedger
+from alliance_stats.survival.cox.cox_model import CoxModel, standardised_rows
+from alliance_stats.survival.cox.partial_likelihood import covariate_sums, information
+from alliance_stats.survival.curves.life_table import life_table
+from alliance_stats.survival.rows.time_at_risk import Spells
+
+__all__ = ["ProportionalHazardsTest", "proportional_hazards_test", "schoenfeld_residuals"]
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class ProportionalHazardsTest:
+    """Score tests that no hazard ratio changes with (a function of) time.
+
+    Attributes
+    ----------
+    terms
+        Formula terms, then ``GLOBAL``.
+    statistic, df
+        Chi-squared statistics and their degrees of freedom.
+    transform
+        The function of time.
+    rows
+        What happened to the rows.
+    """
+
+    terms: tuple[str, ...]
+    statistic: Array
+    df: Array
+    transform: str
+    rows: RowLedger
+
+    __repr__ = one_line
+
+    def tidy(self) -> pd.DataFrame:
+        """Return ``term, statistic, df, p_value``, a row a term and one for all together."""
+        return pd.DataFrame(
+            {
+                "term": self.terms,
+                "statistic": self.statistic,
+                "df": self.df,
+                "p_value": stats.chi2.sf(self.statistic, self.df),
+            }
+        )
+
+    def glance(self) -> pd.DataFrame:
+        """Return ``transform, statistic, df, p_value`` of the global test, in one row."""
+        return (
+            self.tidy()
+            .iloc[[-1]][["statistic", "df", "p_value"]]
+            .assign(transform=self.transform)
+            .reset_index(drop=True)
+        )
+
+    def summary(self) -> str:
+        """Return the tests in words."""
+        lines = [f"Score tests of proportional hazards against {self.transform} time"]
+        for _, row in self.tidy().iterrows():
+            lines.append(
+                f"{row['term']}: chi-squared({row['df']:g}) = {format_number(row['statistic'])}, "
+                f"{p_phrase(row['p_value'])}"
+            )
+        return "\n".join([*lines, str(self.rows)])
+
+
+def proportional_hazards_test(model: CoxModel, *, transform: str = "km") -> ProportionalHazardsTest:
+    """Test each term's ``x * g(t)`` by the score at no such effect (Grambsch & Therneau 1994).
+
+    The exact score test of R's ``survival::cox.zph`` from version 3 on
+    (doi:10.1093/biomet/81.3.515), with the information under the model.
+
+    Parameters
+    ----------
+    model
+        A fitted :func:`cox_ph` without frailty.
+    transform
+        g(t): ``"km"`` (one minus the Kaplan-Meier curve just before t), ``"rank"``, ``"identity"``
+        or ``"log"``.
+    """
+    check_choice(transform, ("km", "rank", "identity", "log"), name="transform")
+    if model.frailty is not None:
+        raise ValueError("The test needs a model without frailty; fit with cluster= instead.")
+    sets, at = model.sets, model.fit.at
+    X = standardised_rows(model)
+    g = _transformed(model, transform)
+    g = g - np.average(g, weights=sets.n_event)
+    p = len(X)
+    blocks = [information(X, at, sets, per_time=g**power) for power in range(3)]
+    whole = np.block([[blocks[0], blocks[1]], [blocks[1], blocks[2]]])
+    score = np.concatenate((np.zeros(p), g @ _score_by_time(X, model)))
+    names = list(model.design.term_columns)
+    sets_of_columns = [list(columns) for columns in model.design.term_columns.values()]
+    names.append("GLOBAL")
+    sets_of_columns.append(list(range(p)))
+    statistic = []
+    for columns in sets_of_columns:
+        use = [*range(p), *(p + column for column in columns)]
+        statistic.append(score[use] @ np.linalg.solve(whole[np.ix_(use, use)], score[use]))
+    return ProportionalHazardsTest(
+        terms=tuple(names),
+        statistic=np.array(statistic),
+        df=np.array([len(columns) for columns in sets_of_columns], dtype=np.float64),
+        transform=transform,
+        rows=model.rows,
+    )
+
+
+def schoenfeld_residuals(model: CoxModel, *, transform: str = "km") -> pd.DataFrame:
+    """Return the events' scaled Schoenfeld residuals, whose trend over time shows a changing ratio.
+
+    Returns
+    -------
+    DataFrame
+        ``strata, time, transformed_time, term, residual, scaled``: `residual` is the covariate less
+        its risk-set mean; `scaled` is residual times events times covariance, plus the coefficient,
+        an estimate of the log hazard ratio at that time. A row an event and term; the index names
+        the caller's rows.
+    """
+    check_choice(transform, ("km", "rank", "identity", "log"), name="transform")
+    if model.frailty is not None:
+        raise ValueError("The residuals need a model without frailty; fit with cluster= instead.")
+    sets = model.sets
+    X = standardised_rows(model)
+    risk, tied = covariate_sums(X, model.fit.at, sets)
+    at = model.fit.at
+    mean = (at.hazard[:, None] * risk - at.tied_hazard[:, None] * tied) / sets.n_event[:, None]
+    order = np.lexsort((sets.order[sets.dead], sets.dead_at))
+    dead, when = sets.dead[order], sets.dead_at[order]
+    residual = (X[:, dead].T - mean[when]) * model.design.scale
+    scaled = len(dead) * residual @ model.model_covariance + model.beta
+    rows = sets.order[dead]
+    n, p = residual.shape
+    g = _transformed(model, transform)
+    return pd.DataFrame(
+        {
+            "strata": np.repeat(np.array(model.intervals.strata)[model.intervals.stratum[rows]], p),
+            "time": np.repeat(sets.time[when], p),
+            "transformed_time": np.repeat(g[when], p),
+            "term": np.tile(model.design.terms, n),
+            "residual": residual.ravel(),
+            "scaled": scaled.ravel(),
+        },
+        index=np.repeat(model.intervals.frame.index[rows], p),
+    )
+
+
+def _score_by_time(X: Array, model: CoxModel) -> Array:
+    """Return each event time's share (k, p) of the score."""
+    sets, at = model.sets, model.fit.at
+    risk, tied = covariate_sums(X, at, sets)
+    seen = np.stack([sets.dead_sums(row[sets.dead]) for row in X], axis=1)
+    return np.asarray(seen - at.hazard[:, None] * risk + at.tied_hazard[:, None] * tied)
+
+
+def _transformed(model: CoxModel, transform: str) -> Array:
+    time = model.sets.time
+    if transform == "identity":
+        return time
+    if transform == "log":
+        return np.log(time)
+    intervals = model.intervals
+    if transform == "rank":
+        ranks = stats.rankdata(intervals.exit)
+        position = np.searchsorted(np.sort(intervals.exit), time)
+        return np.sort(ranks)[position]
+    pooled = Spells(intervals.entry, intervals.exit, intervals.event, None)
+    table = life_table(pooled)
+    survival = np.concatenate(([1.0], np.cumprod(1.0 - table.n_event / table.n_risk)))
+    return np.asarray(1.0 - survival[np.searchsorted(table.time, time, side="left")])

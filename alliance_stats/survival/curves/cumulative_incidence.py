@@ -1,0 +1,267 @@
+"""Competing endings: the probability of each ending by each time."""
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from alliance_stats.estimates import Array, one_line
+from alliance_stats.formatting import format_count, format_percent, plural
+from alliance_stats.ledger import RowLedger
+from alliance_stats.survival.curves.life_table import (
+    LifeTable,
+    cluster_blocks,
+    life_table,
+    probability_interval,
+    survival_steps,
+)
+from alliance_stats.survival.rows.time_at_risk import (
+    IntArray,
+    Spells,
+    read_intervals,
+    refuse_single_clusters,
+)
+
+__all__ = ["CumulativeIncidence", "IncidenceCurves", "cumulative_incidence"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IncidenceCurves:
+    """One stratum's curves.
+
+    Attributes
+    ----------
+    label
+        The stratum's name.
+    table
+        Counts at each of k times, all endings together.
+    n_event
+        (states, k) events of each ending.
+    incidence, std_error
+        (states, k) probability of having ended so by each time, and its standard error.
+    survival, survival_std_error
+        (k,) probability of not having ended at all.
+    """
+
+    label: str
+    table: LifeTable
+    n_event: IntArray
+    incidence: Array
+    std_error: Array
+    survival: Array
+    survival_std_error: Array
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class CumulativeIncidence:
+    """Cumulative incidence of competing endings (Aalen-Johansen).
+
+    Attributes
+    ----------
+    states
+        Names of the endings.
+    curves
+        The strata's curves, in sorted order.
+    n_clusters
+        Clusters behind the standard errors; None where each row is its own.
+    rows
+        What happened to the rows.
+    """
+
+    states: tuple[str, ...]
+    curves: tuple[IncidenceCurves, ...]
+    n_clusters: int | None
+    rows: RowLedger
+
+    __repr__ = one_line
+
+    def tidy(self, *, conf_level: float = 0.95, conf_type: str = "log-log") -> pd.DataFrame:
+        """Return one row a stratum, ending and time.
+
+        Returns
+        -------
+        DataFrame
+            ``strata, state, time, n_risk, n_event, n_censor, estimate, std_error, conf_low,
+            conf_high``: `estimate` is the probability of having ended as `state` says by `time`;
+            `n_event` counts that ending; all on the probability scale. With ``conf_type="log"``
+            the limits are R's default.
+        """
+        frames = []
+        for curve in self.curves:
+            for number, state in enumerate(self.states):
+                estimate, std_error = curve.incidence[number], curve.std_error[number]
+                low, high = probability_interval(
+                    estimate, std_error, conf_level=conf_level, conf_type=conf_type
+                )
+                frames.append(
+                    pd.DataFrame(
+                        {
+                            "strata": curve.label,
+                            "state": state,
+                            "time": curve.table.time,
+                            "n_risk": curve.table.n_risk,
+                            "n_event": curve.n_event[number],
+                            "n_censor": curve.table.n_censor,
+                            "estimate": estimate,
+                            "std_error": std_error,
+                            "conf_low": low,
+                            "conf_high": high,
+                        }
+                    )
+                )
+        return pd.concat(frames, ignore_index=True)
+
+    def glance(self) -> pd.DataFrame:
+        """Return ``nobs, n_event, n_states, n_strata, n_clusters`` in one row."""
+        return pd.DataFrame(
+            {
+                "nobs": [self.rows.n_used],
+                "n_event": [sum(int(curve.n_event.sum()) for curve in self.curves)],
+                "n_states": [len(self.states)],
+                "n_strata": [len(self.curves)],
+                "n_clusters": [self.n_clusters],
+            }
+        )
+
+    def summary(self) -> str:
+        """Return the endings by the last time, in words."""
+        lines = [*self._warnings(), "Cumulative incidence of competing endings (Aalen-Johansen)"]
+        for curve in self.curves:
+            ended = "; ".join(
+                f"{state} {format_percent(curve.incidence[number, -1], 1)} "
+                f"({plural(int(curve.n_event[number].sum()), 'event')})"
+                for number, state in enumerate(self.states)
+            )
+            lines.append(
+                f"{curve.label}, by {curve.table.time[-1]:g}: {ended}; "
+                f"not ended {format_percent(curve.survival[-1], 1)}"
+            )
+        if self.n_clusters is not None:
+            lines.append(f"Standard errors over {format_count(self.n_clusters)} clusters.")
+        return "\n".join([*lines, str(self.rows)])
+
+    def _warnings(self) -> Iterator[str]:
+        for curve in self.curves:
+            for number, state in enumerate(self.states):
+                if not curve.n_event[number].any():
+                    yield f"WARNING: nobody of '{curve.label}' ended as '{state}'."
+            emptied = np.flatnonzero(curve.survival == 0)
+            if len(emptied) and emptied[0] < len(curve.survival) - 1:
+                yield (
+                    f"WARNING: all of '{curve.label}' at risk at time "
+                    f"{curve.table.time[emptied[0]]:g} ended then: the curves stay flat although "
+                    "others enter later."
+                )
+
+
+def cumulative_incidence(
+    data: pd.DataFrame,
+    *,
+    time: Hashable,
+    event: Hashable,
+    entry: Hashable | None = None,
+    strata: Hashable | Sequence[Hashable] | None = None,
+    cluster: Hashable | None = None,
+    censored: object | None = None,
+) -> CumulativeIncidence:
+    """Estimate the probability of each of several endings by each time.
+
+    ``F_j(t) = sum over s <= t of S(s-) d_j(s) / n(s)`` with S the probability of not having ended
+    at all (Aalen & Johansen 1978, doi:10.2307/4615704). One minus Kaplan-Meier with the other
+    endings censored answers another question: what if nobody ended otherwise.
+
+    The standard errors are those of the infinitesimal jackknife, the summed squared influence of
+    each row, or with `cluster` of each cluster, as in R's ``survival::survfit``.
+
+    Parameters
+    ----------
+    data
+        A row a unit that can end (or, with `entry`, a row an interval at risk).
+    time, entry, strata, cluster
+        Columns, as in :func:`kaplan_meier`.
+    event
+        Column: numbers, 0 for censored, or labels of the endings.
+    censored
+        The value of `event` that means "not ended"; found by itself where it is 0, False,
+        ``"ongoing"`` or ``"censored"``.
+
+    Returns
+    -------
+    CumulativeIncidence
+
+    Raises
+    ------
+    DataError
+        Impossible times, labels of which none is known to mean "not ended", no ending at all.
+    """
+    intervals = read_intervals(
+        data,
+        time=time,
+        event=event,
+        entry=entry,
+        strata=strata,
+        cluster=cluster,
+        competing=True,
+        censored=censored,
+    )
+    refuse_single_clusters(intervals, cluster)
+    n_states = len(intervals.states)
+    return CumulativeIncidence(
+        states=intervals.states,
+        curves=tuple(
+            _curves(intervals.spells(number), label, n_states)
+            for number, label in enumerate(intervals.strata)
+        ),
+        n_clusters=None if cluster is None else intervals.n_clusters,
+        rows=intervals.rows,
+    )
+
+
+def _curves(spells: Spells, label: str, n_states: int) -> IncidenceCurves:
+    table = life_table(spells)
+    position = np.searchsorted(table.time, spells.exit)
+    n_event = np.stack(
+        [
+            np.bincount(position[spells.event == state], minlength=len(table.time))
+            for state in range(1, n_states + 1)
+        ]
+    )
+    survival: Array = np.cumprod(1.0 - table.n_event / table.n_risk, dtype=np.float64)
+    before = np.concatenate(([1.0], survival[:-1]))
+    hazard = n_event / table.n_risk
+    squares = np.zeros((n_states + 1, len(table.time)))
+    units, copies = _units(spells)
+    for numbers, n_risk, ended in cluster_blocks(units, table.time, n_states=n_states):
+        weight = copies[numbers]
+        lost = survival_steps(n_risk, ended.sum(axis=0), table, survival)
+        squares[0] += weight @ lost**2
+        lost_before = np.concatenate((np.zeros((len(lost), 1)), lost[:, :-1]), axis=1)
+        for state in range(n_states):
+            own = before * (ended[state] - n_risk * hazard[state]) / table.n_risk
+            influence = np.cumsum(lost_before * hazard[state] + own, axis=1)
+            squares[state + 1] += weight @ influence**2
+    std_error = np.sqrt(squares)
+    return IncidenceCurves(
+        label=label,
+        table=table,
+        n_event=n_event,
+        incidence=np.cumsum(before * hazard, axis=1),
+        std_error=std_error[1:],
+        survival=survival,
+        survival_std_error=std_error[0],
+    )
+
+
+def _units(spells: Spells) -> tuple[Spells, Array]:
+    """Return the independent units and how many times each stands for one alike.
+
+    Without clusters every row is a unit, and rows with the same interval and ending (many, where
+    time counts sessions) have the same influence.
+    """
+    if spells.cluster is not None:
+        return spells, np.ones(int(spells.cluster.max()) + 1)
+    rows = np.stack((spells.entry, spells.exit, spells.event.astype(np.float64)), axis=1)
+    alike, copies = np.unique(rows, axis=0, return_counts=True)
+    units = Spells(alike[:, 0], alike[:, 1], alike[:, 2].astype(np.int64), np.arange(len(alike)))
+    return units, copies.astype(np.float64)

@@ -1,0 +1,316 @@
+"""Kaplan-Meier curves of time to an ending."""
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from alliance_stats.estimates import Array, one_line
+from alliance_stats.formatting import (
+    format_count,
+    format_interval,
+    format_number,
+    format_percent,
+    plural,
+)
+from alliance_stats.ledger import RowLedger
+from alliance_stats.survival.curves.life_table import (
+    LifeTable,
+    at_risk,
+    crossing_time,
+    greenwood,
+    life_table,
+    probability_interval,
+    product_limit,
+    survival_influence,
+)
+from alliance_stats.survival.rows.time_at_risk import (
+    Spells,
+    few_clusters_warning,
+    read_intervals,
+    refuse_single_clusters,
+)
+
+__all__ = ["KaplanMeier", "SurvivalCurve", "kaplan_meier"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SurvivalCurve:
+    """One stratum's curve.
+
+    Attributes
+    ----------
+    label
+        The stratum's name.
+    table
+        Counts at each time.
+    survival, std_error
+        (k,) S(t) and its standard error, both on the probability scale; the error is NaN once S
+        is 0 (without clusters), where Greenwood's formula has no value.
+    entries, exits
+        (n,) sorted, for the number at risk at any time.
+    """
+
+    label: str
+    table: LifeTable
+    survival: Array
+    std_error: Array
+    entries: Array
+    exits: Array
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class KaplanMeier:
+    """Kaplan-Meier curves, one a stratum.
+
+    Attributes
+    ----------
+    curves
+        The curves in the strata's sorted order.
+    n_clusters
+        Clusters behind the standard errors; None where they are Greenwood's.
+    rows
+        What happened to the rows.
+    """
+
+    curves: tuple[SurvivalCurve, ...]
+    n_clusters: int | None
+    rows: RowLedger
+
+    __repr__ = one_line
+
+    def tidy(self, *, conf_level: float = 0.95, conf_type: str = "log-log") -> pd.DataFrame:
+        """Return one row a stratum and time at which a row ended.
+
+        Parameters
+        ----------
+        conf_level
+            Pointwise coverage.
+        conf_type
+            ``"log-log"``, ``"log"`` (R's default) or ``"plain"``.
+
+        Returns
+        -------
+        DataFrame
+            ``strata, time, n_risk, n_event, n_censor, estimate, std_error, conf_low, conf_high``:
+            `estimate` is S(time), the probability of an ending later than `time`; `std_error` is
+            on that scale.
+        """
+        return pd.concat(
+            [_tidy_curve(curve, conf_level, conf_type) for curve in self.curves],
+            ignore_index=True,
+        )
+
+    def at_risk(self, times: Sequence[float]) -> pd.DataFrame:
+        """Return the risk table: rows with ``entry < t <= exit`` at each of `times`.
+
+        At a time of :meth:`tidy` this is its ``n_risk``; at 0, all who were there from the start.
+
+        Returns
+        -------
+        DataFrame
+            ``strata, time, n_risk``, a row a stratum and time.
+        """
+        ticks = np.asarray(times, dtype=np.float64)
+        return pd.concat(
+            [
+                pd.DataFrame(
+                    {
+                        "strata": curve.label,
+                        "time": ticks,
+                        "n_risk": at_risk(curve.entries, curve.exits, ticks),
+                    }
+                )
+                for curve in self.curves
+            ],
+            ignore_index=True,
+        )
+
+    def quantiles(
+        self, probability: float = 0.5, *, conf_level: float = 0.95, conf_type: str = "log-log"
+    ) -> pd.DataFrame:
+        """Return the time by which `probability` of each stratum has ended.
+
+        The limits are the times at which the curve's pointwise limits cross ``1 - probability``
+        (Brookmeyer & Crowley 1982, doi:10.2307/2530286). Where a curve runs flat on that level,
+        the middle of the flat piece is given. NaN: never reached.
+
+        Returns
+        -------
+        DataFrame
+            ``strata, nobs, n_event, estimate, conf_low, conf_high``, in the caller's time unit.
+        """
+        if not 0.0 < probability < 1.0:
+            raise ValueError(f"probability must lie between 0 and 1; got {probability}.")
+        level = 1.0 - probability
+        records = []
+        for curve in self.curves:
+            low, high = probability_interval(
+                curve.survival, curve.std_error, conf_level=conf_level, conf_type=conf_type
+            )
+            time = curve.table.time
+            records.append(
+                {
+                    "strata": curve.label,
+                    "nobs": len(curve.exits),
+                    "n_event": int(curve.table.n_event.sum()),
+                    "estimate": crossing_time(time, curve.survival, level),
+                    "conf_low": crossing_time(time, low, level),
+                    "conf_high": crossing_time(time, high, level),
+                }
+            )
+        return pd.DataFrame.from_records(records)
+
+    def medians(self, *, conf_level: float = 0.95, conf_type: str = "log-log") -> pd.DataFrame:
+        """Return each stratum's median time; see :meth:`quantiles`."""
+        return self.quantiles(0.5, conf_level=conf_level, conf_type=conf_type)
+
+    def glance(self) -> pd.DataFrame:
+        """Return ``nobs, n_event, n_strata, n_clusters`` in one row."""
+        return pd.DataFrame(
+            {
+                "nobs": [self.rows.n_used],
+                "n_event": [sum(int(curve.table.n_event.sum()) for curve in self.curves)],
+                "n_strata": [len(self.curves)],
+                "n_clusters": [self.n_clusters],
+            }
+        )
+
+    def summary(self) -> str:
+        """Return the curves in words: warnings, medians, standard errors, rows."""
+        medians = self.medians()
+        lines = [*self._warnings(), "Kaplan-Meier estimate"]
+        for curve, (_, median) in zip(self.curves, medians.iterrows(), strict=True):
+            at_last = f"{curve.table.time[-1]:g}: {format_percent(curve.survival[-1], 1)}"
+            lines.append(
+                f"{curve.label}: {plural(len(curve.exits), 'row')}, "
+                f"{plural(int(median['n_event']), 'event')}; {_median_phrase(median)}; "
+                f"no event by {at_last}"
+            )
+        if any(curve.table.n_censor.any() for curve in self.curves):
+            lines.append(
+                "Censored rows, however they ended, are treated as if they could still have the "
+                "event."
+            )
+        if self.n_clusters is not None:
+            lines.append(f"Standard errors over {format_count(self.n_clusters)} clusters.")
+        return "\n".join([*lines, str(self.rows)])
+
+    def _warnings(self) -> Iterator[str]:
+        for curve in self.curves:
+            emptied = np.flatnonzero(curve.survival == 0)
+            if len(emptied) and emptied[0] < len(curve.survival) - 1:
+                yield (
+                    f"WARNING: the curve of '{curve.label}' falls to 0 at time "
+                    f"{curve.table.time[emptied[0]]:g}, when the few at risk so early all had the "
+                    "event, and stays there although others enter later."
+                )
+        if self.n_clusters is not None:
+            yield from few_clusters_warning(self.n_clusters)
+
+
+def kaplan_meier(
+    data: pd.DataFrame,
+    *,
+    time: Hashable,
+    event: Hashable,
+    entry: Hashable | None = None,
+    strata: Hashable | Sequence[Hashable] | None = None,
+    cluster: Hashable | None = None,
+) -> KaplanMeier:
+    """Estimate the probability of no event by each time.
+
+    Censored rows are treated as if they could still have the event. Where some ended otherwise
+    (planned endings, when the event is dropout), the curve speaks of a world in which no one could:
+    the share that does have the event is :func:`cumulative_incidence`'s.
+
+    ``S(t) = prod over s <= t of (1 - d(s) / n(s))`` with d(s) events among n(s) at risk (Kaplan &
+    Meier 1958, doi:10.1080/01621459.1958.10501452). The standard error is Greenwood's, or, with
+    `cluster`, from the summed influence of each cluster (infinitesimal jackknife), with no
+    small-sample factor.
+
+    Parameters
+    ----------
+    data
+        A row a unit that can end (or, with `entry`, a row an interval at risk).
+    time
+        Column: time of the event or of the last observation, above 0.
+    event
+        Column: 1 or True for the event, 0 or False for censored.
+    entry
+        Column: time from which the row was at risk (delayed entry); who enters at t is not at risk
+        at t.
+    strata
+        Column or columns: one curve a value.
+    cluster
+        Column: units that are not independent, such as a therapist's families.
+
+    Returns
+    -------
+    KaplanMeier
+
+    Raises
+    ------
+    DataError
+        Impossible times, an event that is not 0 or 1, a column that is not there.
+    """
+    intervals = read_intervals(
+        data, time=time, event=event, entry=entry, strata=strata, cluster=cluster
+    )
+    refuse_single_clusters(intervals, cluster)
+    curves = tuple(
+        _curve(intervals.spells(number), label) for number, label in enumerate(intervals.strata)
+    )
+    return KaplanMeier(
+        curves=curves,
+        n_clusters=None if cluster is None else intervals.n_clusters,
+        rows=intervals.rows,
+    )
+
+
+def _curve(spells: Spells, label: str) -> SurvivalCurve:
+    table = life_table(spells)
+    survival = product_limit(spells, table)
+    if spells.cluster is None:
+        with np.errstate(invalid="ignore"):  # 0 * infinity once S is 0: undefined, hence NaN
+            std_error = survival * np.sqrt(np.cumsum(greenwood(table.n_risk, table.n_event)))
+    else:
+        squares = np.zeros(len(table.time))
+        for _, influence in survival_influence(spells, table, survival):
+            squares += (influence**2).sum(axis=0)
+        std_error = np.sqrt(squares)
+    return SurvivalCurve(
+        label=label,
+        table=table,
+        survival=survival,
+        std_error=std_error,
+        entries=np.sort(spells.entry),
+        exits=np.sort(spells.exit),
+    )
+
+
+def _tidy_curve(curve: SurvivalCurve, conf_level: float, conf_type: str) -> pd.DataFrame:
+    low, high = probability_interval(
+        curve.survival, curve.std_error, conf_level=conf_level, conf_type=conf_type
+    )
+    return pd.DataFrame(
+        {
+            "strata": curve.label,
+            "time": curve.table.time,
+            "n_risk": curve.table.n_risk,
+            "n_event": curve.table.n_event,
+            "n_censor": curve.table.n_censor,
+            "estimate": curve.survival,
+            "std_error": curve.std_error,
+            "conf_low": low,
+            "conf_high": high,
+        }
+    )
+
+
+def _median_phrase(median: pd.Series) -> str:
+    if np.isnan(median["estimate"]):
+        return "median not reached"
+    interval = format_interval(median["conf_low"], median["conf_high"], 1)
+    return f"median {format_number(median['estimate'], 1)}, 95% CI {interval}"

@@ -1,0 +1,243 @@
+"""Who was at risk, who ended and who was censored at each time. Arrays in, arrays out.
+
+The product-limit curve, by lifelines where it can: the one module that knows that package.
+
+Only the curve itself is taken from it. Counts at risk, medians, standard errors and restricted
+means are our own: lifelines' risk table is off by those who enter or leave at the tick, its median
+of a curve that is flat at one half depends on rounding, and it has no clustered standard errors.
+
+Confidence intervals for a probability that changes with time, and quantiles of a curve.
+
+What each cluster contributes to a curve (infinitesimal jackknife). Arrays in, arrays out.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from alliance_stats.checks import check_choice, check_conf_level
+from alliance_stats.estimates import Array
+from alliance_stats.survival.rows.time_at_risk import IntArray, Spells
+
+__all__ = [
+    "CONF_TYPES",
+    "LifeTable",
+    "at_risk",
+    "cluster_blocks",
+    "crossing_time",
+    "greenwood",
+    "life_table",
+    "probability_interval",
+    "product_limit",
+    "survival_influence",
+    "survival_steps",
+]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LifeTable:
+    """What happened at each distinct time at which a row ended.
+
+    Attributes
+    ----------
+    time
+        (k,) distinct exit times, ascending.
+    n_risk
+        (k,) rows with ``entry < time <= exit``.
+    n_event, n_censor
+        (k,) rows that end at `time` with an event, and without.
+    """
+
+    time: Array
+    n_risk: IntArray
+    n_event: IntArray
+    n_censor: IntArray
+
+
+def life_table(spells: Spells) -> LifeTable:
+    """Count rows at risk, with an event and censored at each distinct exit time."""
+    time, position = np.unique(spells.exit, return_inverse=True)
+    ended = np.bincount(position, minlength=len(time))
+    n_event = np.bincount(position[spells.event > 0], minlength=len(time))
+    return LifeTable(
+        time=time,
+        n_risk=at_risk(np.sort(spells.entry), np.sort(spells.exit), time),
+        n_event=n_event.astype(np.int64),
+        n_censor=(ended - n_event).astype(np.int64),
+    )
+
+
+def at_risk(entries: Array, exits: Array, times: Array) -> IntArray:
+    """Count rows with ``entry < t <= exit`` for each of `times`, from sorted entries and exits.
+
+    Who enters at 0 is there from the start, so that the count at 0 is the count that began.
+    """
+    entered = np.searchsorted(entries, times, side="left")
+    entered = np.maximum(entered, np.searchsorted(entries, 0.0, side="right"))
+    left = np.searchsorted(exits, times, side="left")
+    return (entered - left).astype(np.int64)
+
+
+def greenwood(n_risk: IntArray, n_event: IntArray) -> Array:
+    """Return the steps d / (n (n - d)) of Var(log S) (Greenwood 1926), infinite where n = d."""
+    with np.errstate(divide="ignore"):
+        return np.asarray(n_event / (n_risk * (n_risk - n_event).astype(np.float64)))
+
+
+def product_limit(spells: Spells, table: LifeTable) -> Array:
+    """Return the Kaplan-Meier estimate of S(t) (Kaplan & Meier 1958) at the table's times.
+
+    Parameters
+    ----------
+    spells
+        Times at risk and whether an event closed each.
+    table
+        Their life table.
+
+    Returns
+    -------
+    Array
+        (k,) survival just after each time of the table.
+    """
+    if spells.entry.any():
+        # lifelines refuses delayed entry wherever the risk set runs empty for a while
+        return np.asarray(np.cumprod(1.0 - table.n_event / table.n_risk))
+    from lifelines import KaplanMeierFitter
+
+    curve = KaplanMeierFitter().fit(spells.exit, spells.event).survival_function_["KM_estimate"]
+    position = np.searchsorted(curve.index.to_numpy(), table.time)
+    return np.asarray(curve.to_numpy()[position], dtype=np.float64)
+
+
+CONF_TYPES = ("log-log", "log", "plain")
+
+# A curve this near to the level counts as lying on it (R: the square root of the precision).
+_ON_THE_LEVEL = float(np.sqrt(np.finfo(np.float64).eps))
+
+
+def probability_interval(
+    probability: Array, std_error: Array, *, conf_level: float, conf_type: str
+) -> tuple[Array, Array]:
+    """Return pointwise limits of a survival probability or a cumulative incidence.
+
+    Parameters
+    ----------
+    probability, std_error
+        (k,) the estimate and its standard error, both on the probability scale.
+    conf_level
+        Pointwise coverage.
+    conf_type
+        ``"log-log"``: symmetric on log(-log p); stays between 0 and 1. ``"log"``: symmetric on
+        log p, cut at 1. ``"plain"``: symmetric on p, cut at 0 and 1.
+        (Kalbfleisch & Prentice 2002, section 1.4, doi:10.1002/9781118032985.)
+
+    Returns
+    -------
+    low, high
+        (k,) NaN where the scale is undefined: everywhere p is 0 with no standard error, and for
+        ``"log-log"`` also where p is 1.
+    """
+    check_choice(conf_type, CONF_TYPES, name="conf_type")
+    z = stats.norm.isf((1.0 - check_conf_level(conf_level)) / 2.0)
+    if conf_type == "plain":
+        half = z * std_error
+        return np.maximum(probability - half, 0.0), np.minimum(probability + half, 1.0)
+    inside = (probability > 0) & ((probability < 1) | (conf_type == "log"))
+    log_p = np.log(probability, out=np.full_like(probability, np.nan), where=inside)
+    relative = np.divide(std_error, probability, out=np.full_like(log_p, np.nan), where=inside)
+    if conf_type == "log":
+        return np.exp(log_p - z * relative), np.minimum(np.exp(log_p + z * relative), 1.0)
+    half = z * relative / log_p  # negative, as log p is
+    return np.exp(log_p * np.exp(-half)), np.exp(log_p * np.exp(half))
+
+
+def crossing_time(time: Array, curve: Array, level: float) -> float:
+    """Return the first time at which a falling curve lies below `level`, NaN if it never does.
+
+    Where the curve runs flat on the level, the middle of the flat piece is returned; a NaN in the
+    curve (an undefined limit) is passed over.
+    """
+    low = np.flatnonzero(curve < level + _ON_THE_LEVEL)
+    if not len(low):
+        return float("nan")
+    first = low[0]
+    if abs(curve[first] - level) < _ON_THE_LEVEL:
+        below = low[curve[low] < curve[first]]
+        if len(below):
+            return float((time[first] + time[below[0]]) / 2.0)
+    return float(time[first])
+
+
+# Cells of a clusters-by-times table held at once while a robust variance is summed.
+_CELLS_AT_ONCE = 4_000_000
+
+
+def survival_influence(
+    spells: Spells, table: LifeTable, survival: Array
+) -> Iterator[tuple[IntArray, Array]]:
+    """Yield the derivative of S(t) with respect to the weight of each cluster, in blocks.
+
+    ``dS(t)/dw = S(t) * sum over s <= t of (y(s) d(s) / n(s) - e(s)) / (n(s) - d(s))`` for a
+    cluster with y(s) at risk and e(s) events. Where all at risk end (n = d), S is 0 whatever the
+    weights are, and so is its derivative.
+
+    Yields
+    ------
+    clusters, influence
+        (c,) cluster numbers and (c, k) derivatives.
+    """
+    for clusters, n_risk, n_event in cluster_blocks(spells, table.time):
+        yield clusters, survival_steps(n_risk, n_event[0], table, survival)
+
+
+def survival_steps(n_risk: Array, n_event: Array, table: LifeTable, survival: Array) -> Array:
+    """Return the influence (c, k) on S(t) of clusters with `n_risk` and `n_event` (c, k)."""
+    remaining = (table.n_risk - table.n_event).astype(np.float64)
+    alive = (remaining > 0) & (survival > 0)
+    step = n_risk * (table.n_event / table.n_risk) - n_event
+    step = np.divide(step, remaining, out=np.zeros_like(step), where=alive)
+    return np.asarray(np.where(alive, survival, 0.0) * np.cumsum(step, axis=1))
+
+
+def cluster_blocks(
+    spells: Spells, time: Array, *, n_states: int = 1
+) -> Iterator[tuple[IntArray, Array, Array]]:
+    """Yield, block by block of clusters, who of each cluster was at risk and who ended at `time`.
+
+    Without clusters each spell is its own.
+
+    Yields
+    ------
+    clusters, n_risk, n_event
+        The clusters' numbers (c,), and the counts (c, k) at each of the k times. `n_event` is
+        (n_states, c, k) with one slice for each ending number from 1.
+    """
+    own = np.arange(len(spells.exit)) if spells.cluster is None else spells.cluster
+    present, codes = np.unique(own, return_inverse=True)
+    order = np.argsort(codes, kind="stable")
+    bounds = np.searchsorted(codes[order], np.arange(len(present) + 1))
+    per_block = max(1, _CELLS_AT_ONCE // (len(time) * (n_states + 1)))
+    for first in range(0, len(present), per_block):
+        last = min(first + per_block, len(present))
+        pick = order[bounds[first] : bounds[last]]
+        shape = (last - first, len(time) + 1)
+        row = codes[pick] - first
+        event = spells.event[pick]
+        leaves = np.searchsorted(time, spells.exit[pick], side="right")
+        enters = np.searchsorted(time, spells.entry[pick], side="right")
+        change = _count(row, enters, shape) - _count(row, leaves, shape)
+        n_risk = np.cumsum(change, axis=1)[:, :-1]
+        n_event = np.stack(
+            [
+                _count(row[event == state], leaves[event == state] - 1, shape)[:, :-1]
+                for state in range(1, n_states + 1)
+            ]
+        )
+        yield present[first:last], n_risk, n_event
+
+
+def _count(row: IntArray, column: IntArray, shape: tuple[int, int]) -> Array:
+    flat = np.bincount(row * shape[1] + column, minlength=shape[0] * shape[1])
+    return flat.reshape(shape).astype(np.float64)

@@ -1,0 +1,311 @@
+"""Do groups end at different rates? Log-rank tests, with the nesting kept."""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from alliance_stats.errors import DataError, NotIdentifiedError
+from alliance_stats.estimates import Array, one_line
+from alliance_stats.formatting import format_number, p_phrase, plural
+from alliance_stats.ledger import RowLedger
+from alliance_stats.survival.curves.cluster_permutation import PermutationTest, permute_clusters
+from alliance_stats.survival.rows.clock_columns import read_labels
+from alliance_stats.survival.rows.time_at_risk import (
+    IntArray,
+    Intervals,
+    Spells,
+    read_intervals,
+)
+
+__all__ = ["LogRank", "log_rank"]
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class LogRank:
+    """A log-rank test of equal hazards.
+
+    Attributes
+    ----------
+    groups
+        Names of the g groups.
+    nobs, observed, expected
+        (g,) rows, events, and events expected were the hazards equal (unweighted).
+    score, covariance
+        (g,) weighted observed - expected, and its (g, g) hypergeometric covariance.
+    method
+        Which test.
+    permutation
+        The permutation test where whole clusters were permuted, else None.
+    rows
+        What happened to the rows.
+    """
+
+    groups: tuple[str, ...]
+    nobs: IntArray
+    observed: Array
+    expected: Array
+    score: Array
+    covariance: Array
+    method: str
+    permutation: PermutationTest | None
+    rows: RowLedger
+
+    __repr__ = one_line
+
+    @property
+    def statistic(self) -> float:
+        """Chi-squared statistic; of the permutation test where clusters were permuted."""
+        if self.permutation is not None:
+            return self.permutation.statistic
+        # One group's score follows from the others', so the last is left out.
+        score, covariance = self.score[:-1], self.covariance[:-1, :-1]
+        return float(score @ np.linalg.solve(covariance, score))
+
+    @property
+    def df(self) -> int:
+        """Groups less one."""
+        return len(self.groups) - 1
+
+    @property
+    def p_value(self) -> float:
+        """P-value: from chi-squared(df), or the share of permutations at least as extreme."""
+        if self.permutation is not None:
+            return self.permutation.p_value
+        return float(stats.chi2.sf(self.statistic, self.df))
+
+    def tidy(self) -> pd.DataFrame:
+        """Return ``level, nobs, n_event, n_expected``, a row a group."""
+        return pd.DataFrame(
+            {
+                "level": self.groups,
+                "nobs": self.nobs,
+                "n_event": self.observed.astype(np.int64),
+                "n_expected": self.expected,
+            }
+        )
+
+    def glance(self) -> pd.DataFrame:
+        """Return ``method, statistic, df, p_value, p_smallest, nobs, n_event`` in one row.
+
+        ``p_smallest`` is the smallest p-value the design can reach (0 for the chi-squared test).
+        """
+        return pd.DataFrame(
+            {
+                "method": [self.method],
+                "statistic": [self.statistic],
+                "df": [self.df],
+                "p_value": [self.p_value],
+                "p_smallest": [0.0 if self.permutation is None else self.permutation.p_smallest],
+                "nobs": [self.rows.n_used],
+                "n_event": [int(self.observed.sum())],
+            }
+        )
+
+    def summary(self) -> str:
+        """Return the test in words: warnings, events by group, the test, rows."""
+        lines = [self.method]
+        if self.permutation is not None:
+            lines = [*self.permutation.warnings(), *lines]
+        for group, nobs, seen, expected in zip(
+            self.groups, self.nobs, self.observed, self.expected, strict=True
+        ):
+            lines.append(
+                f"{group}: {plural(int(nobs), 'row')}, {plural(int(seen), 'event')}, "
+                f"{format_number(expected, 1)} expected"
+            )
+        lines.append(
+            f"chi-squared({self.df}) = {format_number(self.statistic)}, {p_phrase(self.p_value)}"
+        )
+        if self.permutation is not None:
+            lines.append(str(self.permutation))
+        return "\n".join([*lines, str(self.rows)])
+
+
+def log_rank(
+    data: pd.DataFrame,
+    *,
+    time: Hashable,
+    event: Hashable,
+    group: Hashable,
+    entry: Hashable | None = None,
+    strata: Hashable | Sequence[Hashable] | None = None,
+    rho: float = 0.0,
+    gamma: float = 0.0,
+    cluster: Hashable | None = None,
+    n_permutations: int = 9999,
+    seed: int | np.random.Generator | None = None,
+) -> LogRank:
+    """Test whether groups share one hazard.
+
+    The score of a group is ``sum over t of w(t) (d_g(t) - d(t) n_g(t) / n(t))`` with its
+    hypergeometric covariance (Mantel 1966), summed over `strata`; ``w(t) = S(t-)^rho (1 -
+    S(t-))^gamma`` with S the Kaplan-Meier curve of all groups together within the stratum
+    (Fleming & Harrington 1991, doi:10.1002/9781118150672). ``rho=0, gamma=0`` is the log-rank
+    test; ``gamma=1`` looks at late differences, ``rho=1`` at early ones.
+
+    With `cluster`, the groups belong to whole clusters (the framework of a therapist, say), whose
+    members are not independent: the p-value comes from permuting the group labels of whole
+    clusters, all allocations where they are at most `n_permutations`, else `n_permutations` random
+    ones with the observed one counted in.
+
+    Parameters
+    ----------
+    data
+        A row a unit that can end (or, with `entry`, a row an interval at risk).
+    time, event, entry
+        Columns, as in :func:`kaplan_meier`.
+    group
+        Column: the groups to compare.
+    strata
+        Column or columns: the test compares within their values only.
+    rho, gamma
+        Exponents of the weights, 0 or above.
+    cluster
+        Column: whole clusters are permuted.
+    n_permutations, seed
+        For random permutations; `seed` is then required.
+
+    Returns
+    -------
+    LogRank
+
+    Raises
+    ------
+    DataError
+        Fewer than two groups, a cluster whose members are in several groups, impossible times.
+    NotIdentifiedError
+        No event at a time at which two groups were at risk.
+    """
+    if rho < 0 or gamma < 0:
+        raise ValueError(f"rho and gamma must be 0 or above; got {rho} and {gamma}.")
+    if group in (time, event):
+        raise ValueError(f"group={group!r} is the outcome itself: it cannot be compared by it.")
+    if cluster is not None and strata is not None:
+        raise ValueError(
+            "strata= and cluster= cannot go together: whole clusters are permuted over the whole "
+            "sample. Test within one stratum at a time, or without clusters."
+        )
+    intervals = read_intervals(
+        data, time=time, event=event, entry=entry, strata=strata, cluster=cluster, also=[group]
+    )
+    codes, labels = _groups(intervals, group)
+    n_groups = len(labels)
+    observed, expected, score = np.zeros((3, n_groups))
+    covariance = np.zeros((n_groups, n_groups))
+    row_score = np.zeros(len(codes))
+    for number in range(len(intervals.strata)):
+        pick = intervals.stratum == number
+        part = _stratum_score(intervals.spells(number), codes[pick], n_groups, (rho, gamma))
+        observed += part.observed
+        expected += part.expected
+        score += part.score
+        covariance += part.covariance
+        row_score[pick] = part.row_score
+    _refuse_no_comparison(covariance, group, labels)
+    permutation = None
+    if intervals.cluster is not None:
+        permutation = permute_clusters(
+            row_score,
+            codes,
+            intervals.cluster,
+            names=(str(group), str(cluster)),
+            n_permutations=n_permutations,
+            seed=seed,
+        )
+    return LogRank(
+        groups=labels,
+        nobs=np.bincount(codes, minlength=n_groups),
+        observed=observed,
+        expected=expected,
+        score=score,
+        covariance=covariance,
+        method=_method(rho, gamma, strata is not None, permutation is not None),
+        permutation=permutation,
+        rows=intervals.rows,
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _StratumScore:
+    observed: Array
+    expected: Array
+    score: Array
+    covariance: Array
+    row_score: Array
+
+
+def _stratum_score(
+    spells: Spells, group: IntArray, n_groups: int, exponents: tuple[float, float]
+) -> _StratumScore:
+    entry, exit_, event = spells.entry, spells.exit, spells.event > 0
+    times = np.unique(exit_[event])
+    n_group = np.zeros((n_groups, len(times)))
+    d_group = np.zeros((n_groups, len(times)))
+    for g in range(n_groups):
+        mine = group == g
+        entered = np.searchsorted(np.sort(entry[mine]), times, side="left")
+        left = np.searchsorted(np.sort(exit_[mine]), times, side="left")
+        n_group[g] = entered - left
+        position = np.searchsorted(times, exit_[mine & event])
+        d_group[g] = np.bincount(position, minlength=len(times))
+    n, d = n_group.sum(axis=0), d_group.sum(axis=0)
+    weight = _weights(n, d, *exponents)
+    share = n_group / n
+    # Hypergeometric variance of d_g given the margins; a single unit at risk leaves none.
+    spread = weight**2 * d * np.divide(n - d, n - 1, out=np.zeros_like(n), where=n > 1)
+    covariance = np.diag((share * spread).sum(axis=1)) - (share * spread) @ share.T
+    # What a row adds to the score of its group: its event, less its share of the hazard.
+    hazard = np.concatenate(([0.0], np.cumsum(weight * d / n)))
+    leaves = np.searchsorted(times, exit_, side="right")
+    row_score = hazard[np.searchsorted(times, entry, side="right")] - hazard[leaves]
+    row_score[event] += weight[leaves[event] - 1]
+    return _StratumScore(
+        observed=d_group.sum(axis=1),
+        expected=(share * d).sum(axis=1),
+        score=(weight * (d_group - share * d)).sum(axis=1),
+        covariance=covariance,
+        row_score=row_score,
+    )
+
+
+def _weights(n: Array, d: Array, rho: float, gamma: float) -> Array:
+    survival = np.cumprod(1.0 - d / n)
+    before = np.concatenate(([1.0], survival[:-1])) if len(n) else survival
+    return np.asarray(before**rho * (1.0 - before) ** gamma)
+
+
+def _groups(intervals: Intervals, group: Hashable) -> tuple[IntArray, tuple[str, ...]]:
+    codes, labels = read_labels(intervals.frame, group)
+    if len(labels) < 2:
+        raise DataError(
+            f"Column '{group}' holds one group ('{labels[0]}'): there is nothing to compare it to."
+        )
+    return codes, labels
+
+
+def _refuse_no_comparison(covariance: Array, group: Hashable, labels: tuple[str, ...]) -> None:
+    alone = np.flatnonzero(np.diag(covariance) <= 0)
+    if len(alone):
+        raise NotIdentifiedError(
+            f"Group '{labels[alone[0]]}' of column '{group}' was never at risk together with "
+            "another group when an event happened (with the weights asked for), so its hazard "
+            "cannot be compared."
+        )
+    if np.linalg.matrix_rank(covariance, hermitian=True) < len(labels) - 1:
+        raise NotIdentifiedError(
+            f"The groups of column '{group}' fall into sets that were never at risk together "
+            "(in the same stratum, at the time of an event): their hazards cannot be compared. "
+            "Test the sets apart."
+        )
+
+
+def _method(rho: float, gamma: float, stratified: bool, permuted: bool) -> str:
+    name = "log-rank test"
+    if rho or gamma:
+        name = f"Fleming-Harrington test (rho = {rho:g}, gamma = {gamma:g})"
+    if stratified:
+        name = f"stratified {name}"
+    return f"{name}, whole clusters permuted" if permuted else name

@@ -1,0 +1,220 @@
+"""Mean time until an ending, up to a horizon that everyone could have reached."""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from alliance_stats.errors import DataError
+from alliance_stats.estimates import Array, one_line, two_sided_p, wald_interval
+from alliance_stats.formatting import format_interval, format_number, p_phrase
+from alliance_stats.ledger import RowLedger
+from alliance_stats.survival.curves.life_table import (
+    LifeTable,
+    greenwood,
+    life_table,
+    product_limit,
+    survival_influence,
+)
+from alliance_stats.survival.rows.time_at_risk import (
+    IntArray,
+    read_intervals,
+    refuse_single_clusters,
+)
+
+__all__ = ["RestrictedMean", "restricted_mean"]
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class RestrictedMean:
+    """Area under each stratum's Kaplan-Meier curve up to a horizon.
+
+    Attributes
+    ----------
+    strata
+        Names of the s strata.
+    nobs
+        (s,) rows of each.
+    estimate, covariance
+        (s,) means, in the caller's time unit, and their (s, s) covariance (diagonal without
+        clusters that reach over strata).
+    until
+        The horizon.
+    rows
+        What happened to the rows.
+    """
+
+    strata: tuple[str, ...]
+    nobs: IntArray
+    estimate: Array
+    covariance: Array
+    until: float
+    rows: RowLedger
+
+    __repr__ = one_line
+
+    def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return ``strata, nobs, estimate, std_error, conf_low, conf_high``, a row a stratum.
+
+        Intervals are normal, in the caller's time unit.
+        """
+        std_error = np.sqrt(np.diag(self.covariance))
+        low, high = wald_interval(self.estimate, std_error, conf_level=conf_level)
+        return pd.DataFrame(
+            {
+                "strata": self.strata,
+                "nobs": self.nobs,
+                "estimate": self.estimate,
+                "std_error": std_error,
+                "conf_low": low,
+                "conf_high": high,
+            }
+        )
+
+    def differences(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return the difference of every pair of strata, later minus earlier in sorted order.
+
+        Returns
+        -------
+        DataFrame
+            ``contrast, estimate, std_error, statistic, p_value, conf_low, conf_high``; normal
+            theory.
+        """
+        if len(self.strata) < 2:
+            raise DataError("There is one stratum: a difference needs strata= with two or more.")
+        pairs = list(combinations(range(len(self.strata)), 2))
+        first, second = np.array(pairs).T
+        estimate = self.estimate[second] - self.estimate[first]
+        variance = np.diag(self.covariance)
+        std_error = np.sqrt(
+            variance[first] + variance[second] - 2.0 * self.covariance[first, second]
+        )
+        low, high = wald_interval(estimate, std_error, conf_level=conf_level)
+        return pd.DataFrame(
+            {
+                "contrast": [f"{self.strata[b]} - {self.strata[a]}" for a, b in pairs],
+                "estimate": estimate,
+                "std_error": std_error,
+                "statistic": estimate / std_error,
+                "p_value": two_sided_p(estimate / std_error),
+                "conf_low": low,
+                "conf_high": high,
+            }
+        )
+
+    def glance(self) -> pd.DataFrame:
+        """Return ``until, n_strata, nobs`` in one row."""
+        return pd.DataFrame(
+            {"until": [self.until], "n_strata": [len(self.strata)], "nobs": [self.rows.n_used]}
+        )
+
+    def summary(self) -> str:
+        """Return the means and their differences in words."""
+        lines = [f"Mean time up to {self.until:g} (area under the Kaplan-Meier curve)"]
+        for _, row in self.tidy().iterrows():
+            interval = format_interval(row["conf_low"], row["conf_high"])
+            lines.append(f"{row['strata']}: {format_number(row['estimate'])}, 95% CI {interval}")
+        if len(self.strata) > 1:
+            for _, row in self.differences().iterrows():
+                interval = format_interval(row["conf_low"], row["conf_high"])
+                lines.append(
+                    f"{row['contrast']}: {format_number(row['estimate'])}, 95% CI {interval}, "
+                    f"{p_phrase(row['p_value'])}"
+                )
+        return "\n".join([*lines, str(self.rows)])
+
+
+def restricted_mean(
+    data: pd.DataFrame,
+    *,
+    time: Hashable,
+    event: Hashable,
+    until: float,
+    entry: Hashable | None = None,
+    strata: Hashable | Sequence[Hashable] | None = None,
+    cluster: Hashable | None = None,
+) -> RestrictedMean:
+    """Estimate the mean of ``min(T, until)``: sessions attended out of the first so many, say.
+
+    The area under the Kaplan-Meier curve from 0 to `until`. Its variance is ``sum over t <= until
+    of A(t)^2 d(t) / (n(t) (n(t) - d(t)))`` with A(t) the area from t on (Irwin 1949; Royston &
+    Parmar 2013, doi:10.1186/1471-2288-13-152); with `cluster`, the summed squared influence of each
+    cluster, which also gives the covariance of strata that share clusters.
+
+    Parameters
+    ----------
+    data
+        A row a unit that can end (or, with `entry`, a row an interval at risk).
+    time, event, entry, strata, cluster
+        Columns, as in :func:`kaplan_meier`.
+    until
+        The horizon, in the unit of `time`; the same for all strata.
+
+    Returns
+    -------
+    RestrictedMean
+
+    Raises
+    ------
+    DataError
+        If a stratum's curve is not known up to `until`.
+    """
+    if not 0.0 < until < np.inf:
+        raise ValueError(f"until must be above 0 and finite; got {until}.")
+    intervals = read_intervals(
+        data, time=time, event=event, entry=entry, strata=strata, cluster=cluster
+    )
+    refuse_single_clusters(intervals, cluster)
+    n_strata = len(intervals.strata)
+    estimate = np.zeros(n_strata)
+    covariance = np.zeros((n_strata, n_strata))
+    influence = np.zeros((n_strata, intervals.n_clusters))
+    for number, label in enumerate(intervals.strata):
+        spells = intervals.spells(number)
+        table = life_table(spells)
+        survival = product_limit(spells, table)
+        _refuse_beyond(until, label, table, survival)
+        widths, first = _widths(table.time, until)
+        areas = survival * widths
+        estimate[number] = first + areas.sum()
+        if spells.cluster is None:
+            covariance[number, number] = _variance(table, areas, until)
+            continue
+        for clusters, part in survival_influence(spells, table, survival):
+            influence[number, clusters] = part @ widths
+    if intervals.cluster is not None:
+        covariance = influence @ influence.T
+    return RestrictedMean(
+        strata=intervals.strata,
+        nobs=np.bincount(intervals.stratum, minlength=n_strata),
+        estimate=estimate,
+        covariance=covariance,
+        until=float(until),
+        rows=intervals.rows,
+    )
+
+
+def _widths(time: Array, until: float) -> tuple[Array, float]:
+    """Return how long each step lasts before `until`, and the time before the first step."""
+    edges = np.minimum(np.concatenate((time, [until])), until)
+    return np.maximum(np.diff(edges), 0.0), float(edges[0])
+
+
+def _variance(table: LifeTable, areas: Array, until: float) -> float:
+    to_the_right = np.cumsum(areas[::-1])[::-1]
+    step = greenwood(table.n_risk, table.n_event)
+    # Where all at risk end, the curve is 0 from then on: no area is left to vary.
+    use = (table.time <= until) & np.isfinite(step)
+    return float((to_the_right[use] ** 2 * step[use]).sum())
+
+
+def _refuse_beyond(until: float, label: str, table: LifeTable, survival: Array) -> None:
+    last = table.time[-1]
+    if until > last and survival[-1] > 0:
+        raise DataError(
+            f"until={until:g} lies beyond the last time of stratum '{label}' ({last:g}), where "
+            f"{survival[-1]:.3f} had not ended: the curve is unknown there. Choose until={last:g} "
+            "or less."
+        )

@@ -1,0 +1,454 @@
+"""What counts as dropout: four definitions that the field uses, and that give different rates.
+
+Who ended, when, and what counts as dropout: one row a unit, under a stated definition.
+"""
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+
+from alliance_stats.checks import finite_or_missing, require_columns
+from alliance_stats.door import with_columns
+from alliance_stats.errors import AllianceStatsWarning, DataError
+from alliance_stats.estimates import one_line
+from alliance_stats.formatting import format_percent, plural
+from alliance_stats.ledger import RowLedger
+from alliance_stats.study import Study
+from alliance_stats.transforms import last_session, person_period, session_origin
+from alliance_stats.transforms.future import refuse_the_future
+
+__all__ = [
+    "BeforeReliableChange",
+    "CodedEnding",
+    "Definition",
+    "Endings",
+    "FewerSessionsThan",
+    "MissedLastScheduled",
+    "ended",
+    "endings",
+    "under_definitions",
+]
+
+
+def ended(units: pd.DataFrame, study: Study) -> "pd.Series[bool]":
+    """Return whether each unit's treatment had ended, in whatever way."""
+    return units[study.roles["ending"]].astype(object) != "ongoing"
+
+
+class Definition(Protocol):
+    """What counts as dropout: adds the column ``dropout`` (bool) to one row a unit."""
+
+    def __call__(self, units: pd.DataFrame, study: Study, unit: str) -> "pd.Series[bool]":
+        """Return, for each row of `units`, whether it dropped out."""
+        ...
+
+    @property
+    def words(self) -> str:
+        """The definition as a sentence's end."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CodedEnding:
+    """Dropout is what the study's ending column calls so (a therapist's judgement, as a rule)."""
+
+    ending: str = "dropout"
+
+    @property
+    def words(self) -> str:
+        """The definition as a sentence's end."""
+        return f"the ending is coded '{self.ending}'"
+
+    def __call__(self, units: pd.DataFrame, study: Study, unit: str) -> "pd.Series[bool]":  # noqa: ARG002
+        """Return whether each unit's ending is the one named."""
+        return units[study.roles["ending"]] == self.ending
+
+
+@dataclass(frozen=True, slots=True)
+class FewerSessionsThan:
+    """Dropout is to have ended, however it is coded, before the session numbered `sessions`.
+
+    Sessions are counted by their numbers, not by the rows of the table: where every fourth session
+    is rated, rows 1, 5, 9, 13 are thirteen sessions. An intake numbered 0 is not one of them.
+    """
+
+    sessions: int
+
+    @property
+    def words(self) -> str:
+        """The definition as a sentence's end."""
+        return f"treatment ended before session number {self.sessions}"
+
+    def __call__(self, units: pd.DataFrame, study: Study, unit: str) -> "pd.Series[bool]":  # noqa: ARG002
+        """Return whether each unit ended before its session number `sessions`."""
+        if self.sessions < 2:
+            raise ValueError(f"sessions must be at least 2; got {self.sessions}.")
+        return ended(units, study) & (units["last_session"] < self.sessions)
+
+
+@dataclass(frozen=True, slots=True)
+class MissedLastScheduled:
+    """Dropout is to have ended with a scheduled session that was missed.
+
+    Attributes
+    ----------
+    attended
+        Column of true/false that says which of the study's rows, one a scheduled session, were
+        attended.
+    """
+
+    attended: str
+
+    @property
+    def words(self) -> str:
+        """The definition as a sentence's end."""
+        return "the last scheduled session was missed"
+
+    def __call__(self, units: pd.DataFrame, study: Study, unit: str) -> "pd.Series[bool]":
+        """Return whether each unit's last scheduled session came after its last attended one."""
+        data, session = study.sessions, study.roles["session"]
+        scheduled = data.groupby(unit, observed=True)[session].max()
+        return ended(units, study) & (units[unit].map(scheduled) > units["last_session"])
+
+
+@dataclass(frozen=True, slots=True)
+class BeforeReliableChange:
+    """Dropout is to have ended before the outcome had improved reliably.
+
+    The improvement from the first to the last rating is reliable where it is larger than
+    ``criterion * sd_before * sqrt(2 (1 - reliability))`` (Jacobson & Truax 1991,
+    doi:10.1037/0022-006X.59.1.12). A unit without two ratings did not show one.
+
+    Attributes
+    ----------
+    sd_before, reliability
+        Of the outcome, before treatment.
+    improvement
+        ``"lower"`` where lower outcomes are better (symptoms), else ``"higher"``.
+    criterion
+        1.96 for a 5% two-sided error.
+    """
+
+    sd_before: float
+    reliability: float
+    improvement: str = "lower"
+    criterion: float = 1.96
+
+    @property
+    def words(self) -> str:
+        """The definition as a sentence's end."""
+        return "treatment ended before the outcome had improved reliably"
+
+    def __call__(self, units: pd.DataFrame, study: Study, unit: str) -> "pd.Series[bool]":
+        """Return whether each unit ended without reliable improvement."""
+        self._check()
+        if unit != study.roles["person"]:
+            raise DataError(
+                "Reliable change is a person's: a family has several outcomes. Use "
+                "endings(study, definition, unit='person'), or another definition."
+            )
+        roles = study.roles
+        if "outcome" not in roles:
+            raise DataError("This study has no outcome column: give outcome= when it is made.")
+        data = study.sessions.sort_values(roles["session"], kind="stable")
+        data = data[data[roles["outcome"]].notna()]
+        scores = data.groupby(unit, observed=True)[roles["outcome"]]
+        change = scores.last() - scores.first()
+        gain = -change if self.improvement == "lower" else change
+        least = self.criterion * self.sd_before * np.sqrt(2.0 * (1.0 - self.reliability))
+        improved = units[unit].map(gain > least).fillna(value=False).astype(bool)
+        return ended(units, study) & ~improved
+
+    def _check(self) -> None:
+        if not self.sd_before > 0 or not 0 < self.reliability < 1:
+            raise ValueError(
+                "sd_before must be above 0 and reliability between 0 and 1; got "
+                f"{self.sd_before} and {self.reliability}."
+            )
+        if self.improvement not in ("lower", "higher"):
+            raise ValueError(f"improvement must be 'lower' or 'higher'; got {self.improvement!r}.")
+
+
+_NOUNS = {"family": ("family", "families"), "person": ("person", "persons")}
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Endings:
+    """One row a unit: when it ended, and whether that was dropout as defined.
+
+    Attributes
+    ----------
+    units
+        The study's columns that are constant within a unit, ``first_session``, ``last_session``,
+        ``n_sessions`` (these say when the unit ended, and are refused as covariates of that), and
+
+        ``time``
+            number of the last interval of which it is known whether the unit left in it, counted
+            from the study's first session (0 if any session is 0, else 1): with sessions 1, 2, ...
+            the last attended session T for a unit that ended, T - 1 for one still in treatment
+            (whether it comes back after T is not known yet). The clock of curves and hazards;
+        ``entry``
+            time from which the unit was seen: its first session's number less the study's first.
+            Above 0, it could not have been seen to leave before: give ``entry="entry"`` (Cox:
+            ``start="entry", stop="time"``);
+        ``event``
+            1 for dropout as defined, else 0;
+        ``state``
+            ``"dropout"``, ``"other ending"`` or ``"ongoing"``: the competing endings.
+    unit
+        ``"family"`` or ``"person"``.
+    definition
+        What counted as dropout, in words.
+    rows
+        What happened to the units.
+    """
+
+    units: pd.DataFrame
+    unit: str
+    definition: str
+    rows: RowLedger
+    _study: Study
+    _attended: str | None
+
+    __repr__ = one_line
+
+    def tidy(self) -> pd.DataFrame:
+        """Return ``state, n, share``, a row a state (the share is not a rate: see curves)."""
+        counts = (
+            self.units["state"]
+            .value_counts()
+            .reindex(["dropout", "other ending", "ongoing"], fill_value=0)
+        )
+        return pd.DataFrame(
+            {
+                "state": counts.index,
+                "n": counts.to_numpy(),
+                "share": counts.to_numpy() / len(self.units),
+            }
+        )
+
+    def glance(self) -> pd.DataFrame:
+        """Return ``unit, definition, n_units, n_event`` in one row."""
+        return pd.DataFrame(
+            {
+                "unit": [self.unit],
+                "definition": [self.definition],
+                "n_units": [len(self.units)],
+                "n_event": [int(self.units["event"].sum())],
+            }
+        )
+
+    def periods(self, scores: tuple[str, ...] = ()) -> pd.DataFrame:
+        """Return one row per unit and session, as intervals ``(start, stop]`` for hazards.
+
+        The row of session t stands for the interval after it, on the clock ``(t - 1, t]`` (one
+        later where the study has a session 0): a unit that left after session T has its event at
+        ``stop`` of that row, and what was rated at T is known before it.
+
+        Parameters
+        ----------
+        scores
+            Columns that change from session to session: the unit's mean rating at each session.
+
+        Returns
+        -------
+        DataFrame
+            As :func:`~alliance_stats.transforms.person_period`, with ``start``, ``stop`` and
+            ``event``: 1 in the last row of a unit that dropped out as defined, NaN in the last row
+            of one still in treatment (models set it aside and count it), 0 elsewhere.
+        """
+        study = self._study
+        roles = study.roles
+        column = roles[self.unit]
+        table = person_period(
+            study.sessions,
+            unit=column,
+            session=roles["session"],
+            ending=roles["ending"],
+            scores=scores,
+            ending_session=roles.get("ending_session"),
+            attended=self._attended,
+        )
+        facts = self.units.set_index(column)
+        stray = ~table[column].isin(facts.index) & table["event"].notna()
+        if stray.any():
+            raise DataError(
+                f"'{table.loc[stray, column].iloc[0]}' is not among the units, but has intervals "
+                "at risk: without its ending they would all count as no event. Make the endings "
+                "from the study that holds the units to be analysed."
+            )
+        last = table[roles["session"]] == table[column].map(facts["last_session"])
+        left = table[column].map(facts["event"]) == 1
+        origin = session_origin(study.sessions, roles["session"])
+        stop = table[roles["session"]].astype(np.float64) - origin + 1.0
+        event = np.where(table["event"].isna(), np.nan, (last & left).astype(np.float64))
+        return table.drop(columns=["ending_code"]).assign(start=stop - 1.0, stop=stop, event=event)
+
+    def summary(self) -> str:
+        """Return the endings in words."""
+        noun = _NOUNS[self.unit]
+        dropped = int(self.units["event"].sum())
+        share = format_percent(dropped / len(self.units), 1)
+        shared = (
+            "WARNING: members of a family share its ending; give cluster= the family's column.\n"
+            if self.unit == "person" and self._study.unit == "family"
+            else ""
+        )
+        late = _late_entry(self.units, self.unit)
+        late = f"WARNING: {late}\n" if late else ""
+        return (
+            f"{shared}{late}Dropout: {self.definition}. "
+            f"{dropped} of {plural(len(self.units), *noun)} ({share}).\n{self.rows}"
+        )
+
+
+def endings(
+    study: Study, definition: Definition | None = None, *, unit: str | None = None
+) -> Endings:
+    """Return when each unit ended and whether that was dropout, under a stated definition.
+
+    Parameters
+    ----------
+    study
+        With sessions and endings.
+    definition
+        :class:`CodedEnding` (if None), :class:`FewerSessionsThan`, :class:`MissedLastScheduled` or
+        :class:`BeforeReliableChange`. Rates differ between them: name the one used.
+    unit
+        ``"family"`` or ``"person"``; the study's own unit if None. Where a family ends as one, its
+        members' rows are copies of one event: person rows of such a study are refused.
+
+    Returns
+    -------
+    Endings
+
+    Warns
+    -----
+    AllianceStatsWarning
+        If units were first seen at different sessions: they are at risk from ``entry`` on.
+
+    Raises
+    ------
+    DataError
+        If the study lacks sessions or endings, an ending is missing, member rows would be copies of
+        one event, or a column that is constant within units is a mean over the whole course
+        (:func:`~alliance_stats.transforms.whole_course_means`; one that is merged into ``units``
+        afterwards can no longer be told from a fixed covariate).
+    """
+    definition = CodedEnding() if definition is None else definition
+    unit = study.unit if unit is None else unit
+    _check_unit(study, unit, definition)
+    attended = definition.attended if isinstance(definition, MissedLastScheduled) else None
+    units = _last_sessions(study, unit, attended)
+    dropped = definition(units, study, study.roles[unit]).to_numpy(dtype=bool)
+    state = np.where(ended(units, study), "other ending", "ongoing")
+    state = np.where(dropped, "dropout", state)
+    origin = session_origin(study.sessions, study.roles["session"])
+    new = {
+        "entry": units["first_session"].astype(np.float64) - origin,
+        "time": units["last_interval"].astype(np.float64),
+        "event": dropped.astype(np.int64),
+        "state": state,
+    }
+    units = with_columns(units.drop(columns=["event", "ending_code", "last_interval"]), new)
+    rows = RowLedger.start(units, {unit: (study.roles[unit],)})
+    units, rows = rows.keep(
+        units,
+        (state != "ongoing") | (units["last_session"] > units["first_session"]),
+        reason="still in treatment after the first session, no interval observed yet",
+    )
+    if late := _late_entry(units, unit):
+        warnings.warn(late, AllianceStatsWarning, stacklevel=2)
+    return Endings(units.reset_index(drop=True), unit, definition.words, rows, study, attended)
+
+
+def _check_unit(study: Study, unit: str, definition: Definition) -> None:
+    """Refuse a study without endings of this unit, and rows that would be copies of one event."""
+    if unit not in ("family", "person"):
+        raise ValueError(f"unit must be 'family' or 'person'; got {unit!r}.")
+    for role in (unit, "session", "ending"):
+        if role not in study.roles:
+            raise DataError(f"This study has no {role} column: give {role}= when it is made.")
+    if (
+        unit == "person"
+        and study.unit == "family"
+        and not isinstance(definition, BeforeReliableChange)
+    ):
+        raise DataError(
+            "In this study a family ends as one: its members' rows are copies of one event and "
+            "would be counted as many. Use unit='family', or make the study with unit='person'."
+        )
+
+
+def _last_sessions(study: Study, unit: str, attended: str | None) -> pd.DataFrame:
+    """Return :func:`last_session` of the units, refusing columns that know when they left."""
+    data, roles = study.sessions, study.roles
+    if attended is not None:
+        require_columns(data, [attended])
+        finite_or_missing(data, attended)
+    units = last_session(
+        data,
+        unit=roles[unit],
+        session=roles["session"],
+        ending=roles["ending"],
+        ending_session=roles.get("ending_session"),
+        attended=attended,
+    )
+    known_to_end = (roles[unit], roles["ending"], roles.get("ending_session"))
+    carried = [name for name in data if name in units and name not in known_to_end]
+    refuse_the_future(data, carried, unit=roles[unit], session=roles["session"])
+    return units
+
+
+def _late_entry(units: pd.DataFrame, unit: str) -> str:
+    """Return what to say of units that were first seen later than others, if any."""
+    first = units["first_session"]
+    late = int((first > first.min()).sum())
+    if not late:
+        return ""
+    return (
+        f"{late} of {plural(len(units), *_NOUNS[unit])} were first seen after session "
+        f"{first.min()}, and could not have been seen to leave before: give entry='entry' (Cox: "
+        "start='entry', stop='time'), or they count as at risk from the start."
+    )
+
+
+def under_definitions(
+    study: Study,
+    definitions: Mapping[str, Definition],
+    analysis: Callable[[pd.DataFrame], pd.DataFrame],
+    *,
+    unit: str | None = None,
+) -> pd.DataFrame:
+    """Run one analysis under several definitions of dropout, into one table.
+
+    Parameters
+    ----------
+    study
+        With sessions and endings.
+    definitions
+        Name -> definition.
+    analysis
+        From :attr:`Endings.units` to a frame, such as ``lambda units: cox_ph("experience", units,
+        time="time", event="event").tidy()``.
+    unit
+        As in :func:`endings`.
+
+    Returns
+    -------
+    DataFrame
+        The analyses' rows below one another, led by ``definition, n_units, n_dropout``.
+    """
+    frames = []
+    for name, definition in definitions.items():
+        found = endings(study, definition, unit=unit)
+        table = analysis(found.units)
+        table.insert(0, "definition", name)
+        table.insert(1, "n_units", len(found.units))
+        table.insert(2, "n_dropout", int(found.units["event"].sum()))
+        frames.append(table)
+    return pd.concat(frames, ignore_index=True)

@@ -1,0 +1,1 @@
+"""The outcome model when leaving is informative: what was not seen."""

@@ -1,0 +1,335 @@
+"""A shared-parameter model: growth of the outcome and the hazard of leaving share unit effects."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import linalg, optimize, stats
+
+from alliance_stats.checks import check_frame, require_columns
+from alliance_stats.design.formula import parse_formula
+from alliance_stats.errors import DataError, NotIdentifiedError
+from alliance_stats.estimates import Array, one_line, two_sided_p, wald_interval
+from alliance_stats.formatting import format_interval, format_number, p_phrase, plural
+from alliance_stats.ledger import RowLedger
+from alliance_stats.multilevel import LinearMixedModel, lmm
+from alliance_stats.survival.by_session.discrete_hazard import discrete_hazard
+from alliance_stats.survival.by_session.discrete_hazard_model import DiscreteHazard
+from alliance_stats.survival.unseen.shared_likelihood import (
+    SharedData,
+    log_likelihoods,
+    shared_data,
+)
+
+__all__ = ["SharedParameterModel", "shared_parameter"]
+
+_STEP = 1e-4  # of central differences, on parameters of about unit scale
+_FLAT = 1e-3  # largest slope of the log-likelihood, in standard errors, of a converged fit
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class SharedParameterModel:
+    """Outcome and leaving, fitted together.
+
+    Attributes
+    ----------
+    outcome, hazard
+        The separate fits from which the joint one started.
+    names
+        (part, term) of each parameter.
+    parameters
+        Estimates: outcome coefficients; the Cholesky factor of the effects' covariance, its
+        diagonal in logarithms; log residual SD; hazard coefficients; one association an effect.
+    covariance
+        Inverse observed information.
+    log_lik, log_lik_separate
+        Log-likelihood, and that with no association (at its own maximum).
+    gradient
+        Largest slope left, per standard error.
+    nodes
+        Quadrature nodes per effect.
+    """
+
+    outcome: LinearMixedModel
+    hazard: DiscreteHazard
+    names: tuple[tuple[str, str], ...]
+    parameters: Array
+    covariance: Array
+    log_lik: float
+    log_lik_separate: float
+    gradient: float
+    nodes: int
+
+    __repr__ = one_line
+
+    @property
+    def rows(self) -> RowLedger:
+        """What happened to the outcome's rows; ``hazard.rows`` tells of the others."""
+        return self.outcome.rows
+
+    @property
+    def converged(self) -> bool:
+        """Whether the likelihood was flat where the search stopped."""
+        return self.gradient < _FLAT
+
+    def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return ``part, term, estimate, std_error, statistic, df, p_value, conf_low, conf_high``.
+
+        ``part`` is ``"outcome"`` (units of the outcome), ``"hazard"`` (scale of the link) or
+        ``"association"`` (change of the hazard on the scale of the link per unit of the effect: of
+        a deviation of one outcome unit, or one outcome unit per unit of time).
+        """
+        keep = [k for k, (part, _) in enumerate(self.names) if part != "spread"]
+        estimate = self.parameters[keep]
+        std_error = np.sqrt(np.diag(self.covariance))[keep]
+        low, high = wald_interval(estimate, std_error, conf_level=conf_level)
+        return pd.DataFrame(
+            {
+                "part": [self.names[k][0] for k in keep],
+                "term": [self.names[k][1] for k in keep],
+                "estimate": estimate,
+                "std_error": std_error,
+                "statistic": estimate / std_error,
+                "df": np.inf,
+                "p_value": two_sided_p(estimate / std_error),
+                "conf_low": low,
+                "conf_high": high,
+            }
+        )
+
+    def glance(self) -> pd.DataFrame:
+        """Return one row: sizes, likelihoods, and the test of no association."""
+        q = sum(part == "association" for part, _ in self.names)
+        statistic = 2.0 * (self.log_lik - self.log_lik_separate)
+        return pd.DataFrame(
+            {
+                "nobs": [self.outcome.nobs],
+                "n_units": [len(self.outcome.design.groupings[0].labels)],
+                "n_event": [self.hazard.n_event],
+                "log_lik": [self.log_lik],
+                "log_lik_separate": [self.log_lik_separate],
+                "statistic": [statistic],
+                "df": [float(q)],
+                "p_value": [stats.chi2.sf(statistic, q)],
+                "converged": [self.converged],
+                "gradient": [self.gradient],
+            }
+        )
+
+    def summary(self) -> str:
+        """Return the outcome's coefficients and the associations in words."""
+        lines = [] if self.converged else ["WARNING: the fit did not converge."]
+        lines.append(
+            f"Shared-parameter model: {plural(self.outcome.nobs, 'outcome')} and "
+            f"{plural(self.hazard.n_event, 'event')}."
+        )
+        for row in self.tidy().itertuples():
+            if row.part != "hazard":
+                interval = format_interval(row.conf_low, row.conf_high, 3)
+                lines.append(
+                    f"{row.part}, {row.term}: {format_number(row.estimate, 3)}, 95% CI {interval}, "
+                    f"{p_phrase(row.p_value)}"
+                )
+        return "\n".join([*lines, str(self.rows), str(self.hazard.rows)])
+
+
+def shared_parameter(
+    outcome: str,
+    hazard: str,
+    data: pd.DataFrame,
+    periods: pd.DataFrame,
+    *,
+    session: str,
+    event: str,
+    unit: str,
+    baseline: str = "polynomial",
+    df: int = 2,
+    nodes: int = 9,
+) -> SharedParameterModel:
+    """Fit the outcome's growth and the discrete hazard of leaving in one likelihood.
+
+    ``y = X beta + Z b + e`` and ``cloglog h(t) = baseline(t) + w gamma + alpha'b`` with the same
+    effects ``b ~ N(0, D)`` of each unit: units whose outcome starts worse, or gets better more
+    slowly, may leave earlier. Given b, outcomes and leaving are independent: that is the assumption
+    in place of missing at random, and it cannot be tested.
+
+    Parameters
+    ----------
+    outcome
+        A linear mixed model with one random term of `unit`: ``"y ~ time * arm + (1 + time | id)"``.
+    hazard
+        Covariates of the hazard; ``"1"`` for none.
+    data
+        Rows with outcomes.
+    periods
+        Rows a unit and session at risk (see :func:`discrete_hazard`).
+    session, event, unit
+        Columns of `periods`; `unit` is in both frames.
+    baseline, df
+        As in :func:`discrete_hazard`; smooth ones keep the number of parameters small.
+    nodes
+        Gauss-Hermite nodes per effect, set at each unit's effects given its outcomes.
+
+    Returns
+    -------
+    SharedParameterModel
+
+    Raises
+    ------
+    DataError
+        Units in one frame only; another random term than one of `unit`.
+    NotIdentifiedError
+        As the separate models.
+
+    Notes
+    -----
+    ``L_i = f(y_i) E[prod_t p(t | b) | y_i]``: the first factor is the mixed model's likelihood in
+    closed form, and the expectation is over the normal distribution of b given y_i, for which the
+    nodes are exact (Rizopoulos 2012, doi:10.1016/j.csda.2011.09.007). There are no further levels:
+    therapists do not enter. Source: Wu & Carroll 1988, doi:10.2307/2531905; Follmann & Wu 1995,
+    doi:10.2307/2533322.
+    """
+    require_columns(check_frame(data), [unit])
+    _check_random(outcome, unit)
+    growth = lmm(outcome, data, reml=False)
+    leaving = discrete_hazard(
+        hazard,
+        periods,
+        session=session,
+        event=event,
+        unit=unit,
+        random=None,
+        baseline=baseline,
+        df=df,
+    )
+    arrays = shared_data(growth, leaving, unit=unit, nodes=nodes)
+    start = _start(growth, leaving)
+    found = _maximise(start, _scales(start, growth, leaving, arrays), arrays)
+    return SharedParameterModel(
+        outcome=growth,
+        hazard=leaving,
+        names=_names(growth, leaving),
+        parameters=found.parameters,
+        covariance=found.covariance,
+        log_lik=found.log_lik,
+        log_lik_separate=float(log_likelihoods(start, arrays).sum()),
+        gradient=found.gradient,
+        nodes=nodes,
+    )
+
+
+def _check_random(outcome: str, unit: str) -> None:
+    random = parse_formula(outcome).random
+    if len(random) != 1 or random[0].grouping != (unit,):
+        raise DataError(
+            f"The outcome needs one random term, of '{unit}', whose effects are shared with the "
+            f"hazard; {outcome!r} has {', '.join(map(str, random)) or 'none'}."
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Maximum:
+    """Where the joint likelihood is largest: parameters, inverse information, slope left."""
+
+    parameters: Array
+    covariance: Array
+    log_lik: float
+    gradient: float
+
+
+def _maximise(start: Array, scale: Array, arrays: SharedData) -> _Maximum:
+    """Climb from the separate fits, with about a standard error as the unit of each parameter."""
+
+    def minus(at: Array) -> float:
+        return -float(log_likelihoods(start + scale * at, arrays).sum())
+
+    found = optimize.minimize(
+        minus, np.zeros(len(start)), jac=lambda at: _slope(minus, at), method="BFGS",
+        options={"gtol": 1e-4, "maxiter": 200},
+    )  # fmt: skip
+    H = _hessian(minus, found.x)
+    try:
+        inverse = linalg.cho_solve(linalg.cho_factor(H), np.eye(len(H)))
+    except linalg.LinAlgError as error:
+        raise NotIdentifiedError(
+            "The joint likelihood has no maximum here: its information is not positive definite. "
+            "Take fewer random effects or a simpler baseline."
+        ) from error
+    slope = _slope(minus, found.x)
+    return _Maximum(
+        parameters=start + scale * found.x,
+        covariance=inverse * np.outer(scale, scale),
+        log_lik=-float(found.fun),
+        gradient=float(np.sqrt(max(slope @ inverse @ slope, 0.0))),
+    )
+
+
+def _start(growth: LinearMixedModel, leaving: DiscreteHazard) -> Array:
+    """Return the separate fits' parameters, associations 0."""
+    covariance = next(iter(growth.covariances().values())).to_numpy()
+    if np.linalg.eigvalsh(covariance).min() <= 1e-8 * growth.sigma**2:
+        raise NotIdentifiedError(
+            "The outcome model's random effects are on their boundary: there is no effect to "
+            "share. Leave the random slope out."
+        )
+    L = np.linalg.cholesky(covariance)
+    q = len(L)
+    packed = L[np.tril_indices(q)].copy()
+    packed[[k * (k + 3) // 2 for k in range(q)]] = np.log(np.diag(L))
+    return np.concatenate(
+        [
+            growth.beta.dropna().to_numpy(),
+            packed,
+            [np.log(growth.sigma)],
+            leaving.fit.beta.dropna().to_numpy(),
+            np.zeros(q),
+        ]
+    )
+
+
+def _scales(
+    start: Array, growth: LinearMixedModel, leaving: DiscreteHazard, arrays: SharedData
+) -> Array:
+    """Return about a standard error of each parameter."""
+    scale = np.full(len(start), 0.1)
+    p, h, q = arrays.n_outcome, arrays.n_hazard, arrays.n_effects
+    scale[:p] = np.sqrt(np.diag(growth.vcov()))
+    scale[len(start) - q - h : len(start) - q] = np.sqrt(np.diag(leaving.fit.vcov()))
+    sds = np.sqrt(np.diag(next(iter(growth.covariances().values()))))
+    scale[len(start) - q :] = 0.1 / sds
+    for row in range(q):
+        for column in range(row):
+            scale[p + row * (row + 1) // 2 + column] = 0.1 * sds[row]
+    return scale
+
+
+def _names(growth: LinearMixedModel, leaving: DiscreteHazard) -> tuple[tuple[str, str], ...]:
+    effects = growth.design.groupings[0].names
+    spread = [f"chol__{i}.{j}" for i in range(len(effects)) for j in range(i + 1)]
+    return (
+        *(("outcome", str(name)) for name in growth.beta.dropna().index),
+        *(("spread", name) for name in spread),
+        ("spread", "log_sigma"),
+        *(("hazard", str(name)) for name in leaving.fit.beta.dropna().index),
+        *(("association", str(name)) for name in effects),
+    )
+
+
+def _slope(function: Callable[[Array], float], at: Array) -> Array:
+    slope = np.empty(len(at))
+    for k in range(len(at)):
+        step = np.zeros(len(at))
+        step[k] = _STEP
+        slope[k] = (function(at + step) - function(at - step)) / (2 * _STEP)
+    return slope
+
+
+def _hessian(function: Callable[[Array], float], at: Array) -> Array:
+    step = 1e-2
+    H = np.empty((len(at), len(at)))
+    for k in range(len(at)):
+        move = np.zeros(len(at))
+        move[k] = step
+        H[k] = (_slope(function, at + move) - _slope(function, at - move)) / (2 * step)
+    return np.asarray((H + H.T) / 2)
