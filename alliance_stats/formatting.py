@@ -1,18 +1,26 @@
 """Numbers into words, in APA style. The only place in the package that rounds.
 
 Minus signs are true minus signs (U+2212); numbers that cannot exceed 1 in absolute value (p, r)
-carry no leading zero; a missing number is an en dash. Rounding is half-even on the shortest decimal
-that represents the double, so 0.125 at two digits is 0.12 and 2.675 is 2.68.
+carry no leading zero; thousands are set off by commas; a missing number is an en dash. Rounding is
+half-even on the shortest decimal that represents the double, so 0.125 at two digits is 0.12 and
+2.675 is 2.68. How many decimals an estimate, its standard error and its limits get is decided in
+one place, :func:`write_estimate`.
 """
 
 import html
 import math
 import re
+import unicodedata
 from collections.abc import Sequence
+from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Literal, get_args
 
 __all__ = [
+    "KINDS",
     "MISSING",
+    "Kind",
+    "Written",
     "decimals_needed",
     "decimals_of_spread",
     "format_bounded",
@@ -23,19 +31,31 @@ __all__ = [
     "format_number",
     "format_p",
     "format_percent",
+    "localised",
     "p_phrase",
     "plural",
+    "printable",
     "t_phrase",
+    "term_parts",
     "text_table",
     "to_html",
     "to_markdown",
+    "write_estimate",
 ]
+
+Kind = Literal["number", "ratio", "share", "bounded", "count", "time", "p", "text"]
+"""How a number is written: ``number`` 0.42, ``ratio`` 0.42 (1 is no effect), ``share`` 42.0%,
+``bounded`` .42, ``count`` 1,240, ``time`` 12 or 12.50, ``p`` .042; ``text`` stands as it is."""
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 MISSING = "–"
 _MINUS = "−"
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 _FLOATING = 1e-14  # a sum's error beside its largest term
 _LARGEST_WRITTEN_OUT = 1e15  # a double's digits beyond it are not the number's
+_MOST_DECIMALS = 8  # beyond, numbers are written as powers of ten
+_MOST_OF_RATIOS = 4  # decimals that a small ratio may ask for
 # A statistic's symbol is one only in front of its sign or its degrees of freedom: n = 12, t(43.2) =
 _STATISTIC = re.compile(
     r"(?<![\w.])(SD|SE|df|[bdgkMNnprtUzF])(?=\([\d., ∞]+\) [=<>]| (?:[=<>]|&[lg]t;|\\[=<>]) )"
@@ -56,7 +76,7 @@ def format_number(value: float, digits: int = 2) -> str:
         sign = _MINUS if value < 0 else ""
         return f"{sign}{mantissa} × 10{exponent.translate(_SUPERSCRIPTS)}"
     rounded = Decimal(repr(float(value))).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_EVEN)
-    text = f"{abs(rounded):f}"
+    text = f"{abs(rounded):,f}"
     return f"{_MINUS}{text}" if rounded < 0 else text
 
 
@@ -141,6 +161,141 @@ def format_count(value: float) -> str:
     return f"{int(value):,}".replace("-", _MINUS)
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """An estimate in print, its standard error and its interval; what there is not is ``"–"``."""
+
+    estimate: str
+    std_error: str
+    interval: str
+
+
+def write_estimate(
+    estimate: float,
+    low: float = math.nan,
+    high: float = math.nan,
+    *,
+    std_error: float = math.nan,
+    kind: Kind = "number",
+    decimal: str = ".",
+) -> Written:
+    """Write an estimate with its interval, all with the decimals that the interval needs.
+
+    Numbers show the first digit of their standard error (where there is none, of half the
+    interval's width), two decimals at least where that is below 100; bounded numbers and those
+    that stand alone show two digits. No limit prints as a null value that it is not: 0.004
+    is never 0.00. A ratio too small for four decimals reads ``"< 0.0001"``.
+
+    Parameters
+    ----------
+    estimate, low, high, std_error
+        Missing (nan) where there is none. Shares from 0 to 1.
+    kind
+        See :data:`Kind`.
+    decimal
+        The decimal sign, ``"."`` or ``","``; with a comma, limits are parted by a semicolon.
+    """
+    scaled = 100.0 if kind == "share" else 1.0
+    numbers = [scaled * value for value in (estimate, low, high)]
+    digits = _decimals_for(numbers, scaled * std_error, kind)
+    point, first, last, error = (
+        localised(_write(value, digits, kind), decimal) for value in (*numbers, scaled * std_error)
+    )
+    parted = ", " if decimal == "." else "; "
+    if math.isnan(low) and math.isnan(high):
+        return Written(point, error, MISSING)
+    return Written(point, error, f"[{first}{parted}{last}]")
+
+
+def _decimals_for(numbers: Sequence[float], std_error: float, kind: Kind) -> int:
+    """Return how many decimals an estimate, its limits and its standard error share."""
+    estimate, low, high = numbers
+    if kind in ("count", "time"):
+        whole = all(float(x).is_integer() for x in numbers if math.isfinite(x))
+        return 0 if whole else 2
+    spread = std_error if math.isfinite(std_error) and std_error > 0.0 else (high - low) / 2.0
+    alone = not (math.isfinite(spread) and spread > 0.0)
+    if alone:
+        spread = abs(estimate)
+    two = kind == "bounded" or (alone and kind != "share")
+    needed = _first_digit(spread) + (1 if two else 0)
+    if kind == "number":
+        # numbers in the thousands and more need no decimals
+        least = 2 if spread < 100 or not math.isfinite(spread) else 1 if spread < 1000 else 0
+        return decimals_needed(numbers, at_least=max(least, needed))
+    if kind == "ratio":
+        known = [x for x in numbers if math.isfinite(x) and x > 0.0]
+        apart = [abs(x - estimate) for x in (low, high)]
+        digits = max(
+            0 if known and min(known) >= 100 else 2,
+            min(_MOST_OF_RATIOS, max(map(_first_digit, known), default=0)),
+            min(6, max(map(_first_digit, apart))),
+        )
+        return decimals_needed(numbers, null=1.0, at_least=digits)
+    least, most = (1, 3) if kind == "share" else (2, 4)
+    digits = max(least, min(most, needed))
+    top = 100.0 if kind == "share" else 1.0
+    for null in (0.0, top):
+        digits = decimals_needed(numbers, null=null, at_least=digits, at_most=most + 1)
+    return digits
+
+
+def _first_digit(value: float) -> int:
+    """Return the decimal place of a number's first digit: 0.034 -> 2, 34 -> 0 and below none."""
+    if not math.isfinite(value) or value == 0.0:
+        return 0
+    return max(0, -math.floor(math.log10(abs(value))))
+
+
+def _write(value: float, digits: int, kind: Kind) -> str:
+    if math.isnan(value):
+        return "not reached" if kind == "time" else MISSING
+    if kind == "count" and float(value).is_integer():
+        return format_count(value)
+    if kind == "share":
+        return f"{format_number(value, digits)}%"
+    if kind == "bounded":
+        return format_bounded(value, digits)
+    if digits > _MOST_DECIMALS:
+        if 0.0 < abs(value) < 1e-3:
+            mantissa, exponent = f"{abs(value):.2e}".split("e-")
+            sign = _MINUS if value < 0 else ""
+            power = f"⁻{exponent.lstrip('0').translate(_SUPERSCRIPTS)}"
+            return f"{sign}{mantissa} × 10{power}"
+        digits = 4
+    text = format_number(value, digits)
+    if kind == "ratio" and value > 0.0 and not text.strip("0."):
+        return f"< 0.{'0' * (digits - 1)}1"
+    return text
+
+
+def localised(number: str, decimal: str) -> str:
+    """Return a number in print with another decimal sign: ``"1,240.5"`` -> ``"1.240,5"``."""
+    if decimal == ".":
+        return number
+    if decimal != ",":
+        raise ValueError(f"decimal must be '.' or ','; got {decimal!r}.")
+    text = number.translate(str.maketrans(".,", ",."))
+    return re.sub(r"(?<!\d),(?=\d)", "0,", text)  # .042 has its zero again
+
+
+def printable(text: object) -> str:
+    """Return text in one line without characters that steer a terminal or a page.
+
+    Line breaks and tabs become spaces; control characters (an ESC, a NUL) and characters that
+    turn the direction of writing become U+FFFD, so that nothing is hidden.
+    """
+    spaced = " ".join(str(text).split())
+    if spaced.isascii() and spaced.isprintable():
+        return spaced
+    steering = ("Cc", "Cs")
+    turning = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+    return "".join(
+        "�" if unicodedata.category(sign) in steering or sign in turning else sign
+        for sign in spaced
+    )
+
+
 def format_percent(proportion: float, digits: int = 0) -> str:
     """Return a proportion as a percentage: ``0.197`` at one digit -> ``"19.7%"``."""
     if math.isnan(proportion):
@@ -176,6 +331,26 @@ def to_markdown(text: str) -> str:
     """
     escaped = re.sub(r"([\\`*_{}\[\]<>#$@^~|])", r"\\\1", text)
     return _STATISTIC.sub(r"*\1*", escaped)
+
+
+_TERM_PARTS = re.compile(r"(?:`[^`]*`|\[[^]]*\]|[^:`[])+")
+_LEVEL = re.compile(r"(?P<name>.+?)\[(?:T\.)?(?P<level>[^]]*)\]")
+
+
+def term_parts(term: str) -> list[tuple[str, ...]]:
+    """Return what a coefficient's name is made of, without the formula's signs.
+
+    ``"session:role[T.father]"`` -> ``[("session",), ("role", "father")]``; ``"`bdi pre`"`` ->
+    ``[("bdi pre",)]``.
+    """
+    parts: list[tuple[str, ...]] = []
+    for part in _TERM_PARTS.findall(term):
+        found = _LEVEL.fullmatch(part)
+        name, *level = found.group("name", "level") if found else (part,)
+        if found and name.startswith("C(") and name.endswith(")"):
+            name = name[2:-1]
+        parts.append((name.replace("`", ""), *level))
+    return parts
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from alliance_stats.formatting import format_count, plural
+
 __all__ = ["LedgerStep", "RowLedger"]
 
 
@@ -118,20 +120,23 @@ class RowLedger:
 
     def __str__(self) -> str:
         """Say in one paragraph what happened to the rows."""
-        parts = [f"{self.n_in} rows came in{_units_in_words(self.steps[0].units_left)}."]
+        came = plural(self.n_in, "row")
+        parts = [f"{came} came in{_units_in_words(self.steps[0].units_left)}."]
         parts += [
-            f"{step.rows_set_aside} set aside: {step.reason}."
+            f"{format_count(step.rows_set_aside)} set aside: {step.reason}."
             for step in self.steps[1:]
             if step.rows_set_aside
         ]
-        parts.append(f"{self.n_used} used{_units_in_words(self.steps[-1].units_left)}.")
+        parts.append(
+            f"{format_count(self.n_used)} used{_units_in_words(self.steps[-1].units_left)}."
+        )
         return " ".join(parts)
 
 
 def _units_in_words(units: Mapping[str, int]) -> str:
     if not units:
         return ""
-    return " (" + ", ".join(f"{level}: {n}" for level, n in units.items()) + ")"
+    return " (" + ", ".join(f"{level}: {format_count(n)}" for level, n in units.items()) + ")"
 
 
 def _count_units(data: pd.DataFrame, levels: Mapping[str, tuple[str, ...]]) -> Mapping[str, int]:

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import linalg
 
+from alliance_stats.account import Account, html_of, summary_of
 from alliance_stats.checks import check_choice, check_conf_level
 from alliance_stats.design.design import Design
 from alliance_stats.engine.criterion import Problem, Solution, solve
@@ -322,9 +323,25 @@ class LinearMixedModel:
         """Return one row: sizes, fit statistics, convergence."""
         return reports.glance_table(self)
 
-    def summary(self) -> str:
-        """Return the fit in words and numbers; a boundary or a failed convergence comes first."""
-        return reports.summary_text(self)
+    @property
+    def method(self) -> str:
+        """How the model was fitted, in a phrase."""
+        return reports.method_of(self)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know before any number: no convergence, a boundary, what is not estimable."""
+        return reports.notes_of(self)
+
+    def account(
+        self, *, df_method: DfMethod = "satterthwaite", conf_level: float = 0.95
+    ) -> Account:
+        """Return what the model says, as data; `df_method` and `conf_level` as in `tidy`."""
+        check_choice(df_method, tuple(reports.DF_WORDS), name="df_method")
+        return reports.account_of(self, df_method=df_method, conf_level=conf_level)
+
+    summary = summary_of
+    _repr_html_ = html_of
 
 
 def require_linear(model: object, *, asked: str) -> None:

@@ -6,27 +6,20 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from alliance_stats.account import Account, Phrase, Section
 from alliance_stats.design.groupings import Grouping, back_transform
 from alliance_stats.engine.criterion import posteriors
 from alliance_stats.engine.degrees_of_freedom import KenwardRoger
 from alliance_stats.engine.descent import LevelPosterior
 from alliance_stats.estimates import Array, two_sided_p, wald_interval
-from alliance_stats.formatting import (
-    format_bounded,
-    format_count,
-    format_df,
-    format_interval,
-    format_number,
-    format_p,
-    text_table,
-)
+from alliance_stats.formatting import format_df, format_number
 from alliance_stats.multilevel.cluster_robust import CR2, cluster_robust
 from alliance_stats.multilevel.inference import small_sample, working_contrasts
 from alliance_stats.multilevel.tidy_frames import (
     boundary_sentences,
-    decimals_of,
     effect_covariances,
     random_effect_pars,
+    random_section,
     tidy_frame,
 )
 
@@ -34,12 +27,14 @@ if TYPE_CHECKING:
     from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel
 
 __all__ = [
+    "account_of",
     "covariances",
     "fixed_table",
     "glance_table",
+    "method_of",
+    "notes_of",
     "ran_pars_table",
     "ran_vals_table",
-    "summary_text",
 ]
 
 
@@ -188,31 +183,67 @@ def glance_table(model: "LinearMixedModel") -> pd.DataFrame:
     )
 
 
-def summary_text(model: "LinearMixedModel") -> str:
-    """Text: warnings first, then what was fitted, fixed effects, random effects, rows."""
-    method = "REML" if model.reml else "maximum likelihood"
+DF_WORDS = {
+    "satterthwaite": "t tests with Satterthwaite df",
+    "kenward-roger": "t tests with Kenward-Roger standard errors and df",
+    "normal": "tests with the normal distribution",
+}
+
+
+def account_of(model: "LinearMixedModel", *, df_method: str, conf_level: float) -> Account:
+    """Return what the model says: coefficients, random effects, sizes, likelihood."""
     fit = model.glance().iloc[0]
-    units = "; ".join(
-        f"{format_count(len(g.labels))} units of {g.name}" for g in model.design.groupings
+    fixed = fixed_table(model, df_method=df_method, vcov=None, conf_level=conf_level)
+    sections = (
+        Section("Fixed effects", fixed, names=("term",), measure="b", conf_level=conf_level),
+        random_section(model.design.groupings, covariances(model), residual_phrases(model)),
     )
-    size = (
-        f"{format_count(model.nobs)} rows{'; ' if units else ''}{units}. "
-        f"{'Restricted log' if model.reml else 'Log'}-likelihood {format_number(fit.log_lik)}, "
-        f"AIC {format_number(fit.aic)}. df by Satterthwaite's method."
-    )
-    return "\n\n".join(
-        [
-            *_warnings(model),
-            f"Linear mixed model fitted by {method}: {model.formula}",
-            _fixed_text(model.tidy()),
-            _random_text(model.tidy(effects="ran_pars")),
-            size,
-            str(model.rows),
-        ]
+    fitted = "Restricted log" if model.reml else "Log"
+    return Account(
+        f"{model.method}, {DF_WORDS[df_method]}",
+        model.notes,
+        {"rows": model.nobs, **{g.name: len(g.labels) for g in model.design.groupings}},
+        sections,
+        (Phrase(f"{fitted}-likelihood {{}}, AIC {{}}.", ((fit.log_lik, 2), (fit.aic, 2))),),
+        model.rows,
     )
 
 
-def _warnings(model: "LinearMixedModel") -> list[str]:
+def method_of(model: "LinearMixedModel") -> str:
+    """Return how the model was fitted, with what was assumed of the residual."""
+    problem, parts = model.problem, []
+    if np.ptp(model.design.root_weights) > 0 and not problem.known:
+        parts.append("weighted rows (residual at weight 1)")
+    if problem.known:
+        parts.append("known sampling variances")
+    shape = problem.shape
+    if shape is not None and shape.column is not None:
+        parts.append(f"residual variance by {shape.column}")
+    if shape is not None and shape.correlation is not None:
+        kind, time = type(shape.correlation).__name__, shape.correlation.time
+        parts.append(f"{kind} residuals over {time}")
+    assumed = f" with {' and '.join(parts)}" if parts else ""
+    fitted = "REML" if model.reml else "maximum likelihood"
+    return f"linear mixed model fitted by {fitted} ({model.formula}){assumed}"
+
+
+def residual_phrases(model: "LinearMixedModel") -> list[tuple[Phrase, float, str]]:
+    """Return the residual's parameters in words: phrase, value, how it is written."""
+    if model.problem.known:
+        return []
+    found = []
+    for term, stratum, value in zip(*residual_values(model), strict=True):
+        if term.startswith("sd__"):
+            phrase = Phrase("residual" if stratum is None else "residual ({})", (stratum,))
+            found.append((phrase, value, "number"))
+        else:
+            found.append(
+                (Phrase("residual correlation {}", (term.removeprefix("phi__"),)), value, "bounded")
+            )
+    return found
+
+
+def notes_of(model: "LinearMixedModel") -> tuple[str, ...]:
     """Say what a reader must know before any number."""
     found = []
     if not model.convergence.converged:
@@ -231,7 +262,7 @@ def _warnings(model: "LinearMixedModel") -> list[str]:
     if model.design.fixed.aliased:
         names = ", ".join(model.design.fixed.aliased)
         found.append(f"Not estimable, since other columns determine them: {names}.")
-    return found
+    return tuple(found)
 
 
 def _kept_at_boundary(model: "LinearMixedModel") -> str:
@@ -254,34 +285,3 @@ def _kept_at_boundary(model: "LinearMixedModel") -> str:
         " Kenward-Roger's (df_method='kenward-roger', as pbkrtest) count it as estimated, with far "
         f"fewer df: {'; '.join(fewer)}. With few units that is the safer test."
     )
-
-
-def _fixed_text(table: pd.DataFrame) -> str:
-    cells = [
-        [
-            str(row.term),
-            format_number(row.estimate, digits),
-            format_number(row.std_error, digits),
-            format_df(row.df),
-            format_number(row.statistic),
-            format_p(row.p_value),
-            format_interval(row.conf_low, row.conf_high, digits),
-        ]
-        for row in table.itertuples()
-        for digits in [decimals_of(row)]
-    ]
-    return text_table(["Fixed effects", "b", "SE", "df", "t", "p", "95% CI"], cells)
-
-
-def _random_text(table: pd.DataFrame) -> str:
-    cells = [
-        [
-            str(row.group),
-            str(row.term) if row.level is None else f"{row.term} ({row.level})",
-            format_bounded(row.estimate)
-            if row.term.startswith(("cor__", "phi__"))
-            else format_number(row.estimate, 3),
-        ]
-        for row in table.itertuples()
-    ]
-    return text_table(["Random effects", "parameter", "estimate"], cells)

@@ -6,19 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.checks import require_columns, units_with_several
 from alliance_stats.design.design import Design, all_fixed_columns
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
-from alliance_stats.formatting import (
-    format_df,
-    format_interval,
-    format_number,
-    format_p,
-    text_table,
-)
 from alliance_stats.ledger import RowLedger
-from alliance_stats.multilevel.estimated_means import cell, naming
+from alliance_stats.multilevel.estimated_means import naming
 from alliance_stats.multilevel.fitted_model import FittedModel, caveats, link_of, require_fitted
 from alliance_stats.multilevel.linear_functions import (
     DfMethod,
@@ -111,33 +105,30 @@ class SimpleSlopes:
             ]
         )
 
-    def summary(self) -> str:
-        """Return the slopes as text, opening with what is not estimable or extrapolated."""
-        names = list(self.labels.columns)
+    @property
+    def method(self) -> str:
+        """What the slopes are, in a phrase."""
         link = link_of(self.model).name
-        lines = [*self.notes, *naming(self.labels[~self.estimates.estimable], "slope")]
-        lines.append(
-            f"Slopes of {self.variable}" + ("" if link == "identity" else f" on the {link} scale")
+        return f"slopes of {self.variable}" + (
+            "" if link == "identity" else f" on the {link} scale"
         )
-        lines.append(
-            text_table(
-                [*(names or ["at"]), "estimate", "SE", "df", "t", "p", "95% CI"],
-                [
-                    [
-                        *([cell(row[name]) for name in names] or ["overall"]),
-                        format_number(row["estimate"], 3),
-                        format_number(row["std_error"], 3),
-                        format_df(row["df"]),
-                        format_number(row["statistic"]),
-                        format_p(row["p_value"]),
-                        format_interval(row["conf_low"], row["conf_high"], 3),
-                    ]
-                    for row in self.tidy().to_dict("records")
-                ],
-            )
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return the slopes as data, opening with what is not estimable or extrapolated."""
+        names = tuple(self.labels.columns)
+        slopes = Section(
+            "" if names else f"Slope of {self.variable}",
+            self.tidy(conf_level=conf_level),
+            names=names,
+            measure="slope",
+            conf_level=conf_level,
         )
-        lines.append(str(self.rows))
-        return "\n\n".join(lines)
+        empty = naming(self.labels[~self.estimates.estimable], "slope")
+        notes = (*self.notes, *empty)
+        return Account(self.method, notes, {"rows": self.rows.n_used}, (slopes,), rows=self.rows)
+
+    summary = summary_of
+    _repr_html_ = html_of
 
 
 def simple_slopes(

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from alliance_stats.account import Phrase, Section
 from alliance_stats.design.groupings import Grouping, back_transform
 from alliance_stats.engine.criterion import Template
 from alliance_stats.estimates import Array
@@ -16,6 +17,7 @@ __all__ = [
     "decimals_of",
     "effect_covariances",
     "random_effect_pars",
+    "random_section",
     "tidy_frame",
 ]
 
@@ -95,6 +97,41 @@ def _of_one_term(names: tuple[str, ...], covariance: Array) -> tuple[list[str], 
                 float(np.clip(covariance[i, j] / product, -1.0, 1.0)) if defined else np.nan
             )
     return terms, values
+
+
+def random_section(
+    groupings: Sequence[Grouping],
+    covariances: dict[str, pd.DataFrame],
+    residual: Sequence[tuple[Phrase, float, str]] = (),
+) -> Section:
+    """Return the random effects in words: SDs and correlations by grouping, then the residual."""
+    rows: list[tuple[str | None, Phrase, float, str]] = []
+    for grouping in groupings:
+        _, values = sds_and_correlations(grouping, covariances[grouping.name].to_numpy())
+        named = [pair for basis in grouping.terms for pair in _phrases(basis.names)]
+        rows += [(grouping.name, *pair, value) for pair, value in zip(named, values, strict=True)]  # type: ignore[misc]
+    frame = pd.DataFrame(
+        [(group, phrase, value, kind) for group, phrase, kind, value in rows]
+        + [(None, *parameter) for parameter in residual],
+        columns=["group", "parameter", "estimate", "kind"],
+    )
+    return Section(
+        "Random effects",
+        frame,
+        names=("group", "parameter"),
+        measure="",
+        kind="kind",
+        lead="Random effects as standard deviations and correlations",
+    )
+
+
+def _phrases(names: tuple[str, ...]) -> list[tuple[Phrase, str]]:
+    """Return SDs and correlations of one term in words, in the order of `_of_one_term`."""
+    found = [(Phrase("SD of {}", (name,)), "number") for name in names]
+    for j in range(len(names)):
+        for i in range(j + 1, len(names)):
+            found.append((Phrase("correlation of {} and {}", (names[j], names[i])), "bounded"))
+    return found
 
 
 def boundary_sentences(groupings: Sequence[Grouping], template: Template) -> list[str]:

@@ -105,5 +105,6 @@ def test_gray_refuses() -> None:
 
 def test_gray_summary() -> None:
     lines = gray_test(FOUR, **COLUMNS, group="group").summary().splitlines()
-    assert lines[0] == "Gray's test of equal cumulative incidence in a, b"
-    assert lines[1].startswith("dropout: chi-squared(1) = ")
+    assert lines[0] == "Gray's test of equal cumulative incidence in a, b."
+    assert lines[2].split() == ["Ending", "df", "chi-squared", "p"]
+    assert lines[3].split()[:2] == ["dropout", "1"]

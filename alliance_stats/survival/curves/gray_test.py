@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
-from alliance_stats.formatting import format_number, p_phrase
 from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.rows.clock_columns import read_labels
 from alliance_stats.survival.rows.time_at_risk import (
@@ -75,15 +75,25 @@ class GrayTest:
             }
         )
 
-    def summary(self) -> str:
-        """Return the tests in words."""
-        lines = [f"Gray's test of equal cumulative incidence in {', '.join(self.groups)}"]
-        for _, row in self.tidy().iterrows():
-            lines.append(
-                f"{row['state']}: chi-squared({row['df']}) = {format_number(row['statistic'])}, "
-                f"{p_phrase(row['p_value'])}"
-            )
-        return "\n".join([*lines, str(self.rows)])
+    @property
+    def method(self) -> str:
+        """What was tested, in a phrase."""
+        return f"Gray's test of equal cumulative incidence in {', '.join(self.groups)}"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Nothing: what cannot be tested is refused."""
+        return ()
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return the tests as data; there are no intervals to have a level."""
+        del conf_level
+        tests = Section("Ending", self.tidy(), names=("state",), statistic="chi-squared")
+        sizes = {"rows": self.rows.n_used, "groups": len(self.groups)}
+        return Account(self.method, self.notes, sizes, (tests,), rows=self.rows)
+
+    summary = summary_of
+    _repr_html_ = html_of
 
 
 def gray_test(

@@ -1,0 +1,142 @@
+"""What a result says, as data: its method, notes, sizes, sections of numbers, remarks, rows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from alliance_stats.formatting import KINDS, Kind
+from alliance_stats.ledger import RowLedger
+
+__all__ = ["NOUNS", "Account", "Column", "Phrase", "Section"]
+
+NOUNS: Mapping[str, str] = {
+    "rows": "row",
+    "cases": "case",
+    "clusters": "cluster",
+    "coders": "coder",
+    "estimates": "estimate",
+    "events": "event",
+    "endings": "ending",
+    "competing endings": "competing ending",
+    "families": "family",
+    "groups": "group",
+    "imputations": "imputation",
+    "numbers": "number",
+    "observations": "observation",
+    "outcomes": "outcome",
+    "pairs": "pair",
+    "persons": "person",
+    "records": "record",
+    "rules": "rule",
+    "samples": "sample",
+    "sessions": "session",
+    "studies": "study",
+    "therapists": "therapist",
+    "units": "unit",
+    "unseen outcomes": "unseen outcome",
+}
+"""Keys of `Account.sizes` that are nouns -> the noun for one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """Words around names and numbers: ``Phrase("SD of {}", ("session",))``.
+
+    The names can be given other words, the numbers another decimal sign. A number is a float, or
+    a pair of it and its decimals (``(-12.3, 2)``) or its kind (``(0.4, "share")``).
+    """
+
+    text: str
+    parts: tuple[object, ...] = ()
+
+    def __str__(self) -> str:
+        """Return the phrase with its names as they are."""
+        return self.text.format(*self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A further column of a section: what it is called, how it is written, its interval."""
+
+    called: str
+    kind: Kind = "number"
+    low: str = ""
+    high: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Section:
+    """Rows of numbers: a tidy frame, and what its columns are in print.
+
+    Attributes
+    ----------
+    title
+        Heads the table ("Fixed effects").
+    frame
+        A row an estimate, a count or a test; columns as the glossary names them.
+    names
+        The columns that name a row. Numbers among them are told with their column: "session = 3".
+    measure
+        What `estimate` is called ("b", "hazard ratio"), or the column that says it row by row.
+    kind
+        How it is written, or the column that says it row by row.
+    statistic
+        What `statistic` is called, or the column that says it; a t with infinite df is a z.
+    columns
+        Further columns -> what they are.
+    conf_level
+        Level of ``conf_low`` and ``conf_high``.
+    lead
+        In sentences, the words before all rows as one sentence; empty for a sentence a row.
+    undefined
+        What is said of an estimate that is missing.
+    """
+
+    title: str
+    frame: pd.DataFrame
+    names: tuple[str, ...]
+    measure: str = "estimate"
+    kind: str = "number"
+    statistic: str = "t"
+    columns: Mapping[str, Column] = field(default_factory=dict)
+    conf_level: float = 0.95
+    lead: str = ""
+    undefined: str = "not estimable"
+
+    def __post_init__(self) -> None:
+        asked = [*self.names, *self.columns]
+        asked += [limit for c in self.columns.values() for limit in (c.low, c.high) if limit]
+        missing = [name for name in asked if name not in self.frame]
+        if missing:
+            raise KeyError(f"Section '{self.title}' has no column '{missing[0]}'.")
+        if self.kind not in KINDS and self.kind not in self.frame:
+            raise ValueError(f"kind is one of {KINDS} or a column; got {self.kind!r}.")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Account:
+    """What a result says of itself; see the module's docstring.
+
+    Attributes
+    ----------
+    method
+        How it was computed, a phrase.
+    notes
+        Whole sentences to know before any number, the worst first.
+    sizes
+        What was counted -> how many; the keys are of :data:`NOUNS` or columns.
+    sections
+        The numbers.
+    remarks
+        Further sentences computed from the data.
+    rows
+        The ledger, where the result has one.
+    """
+
+    method: str
+    notes: tuple[str, ...] = ()
+    sizes: Mapping[str, float] = field(default_factory=dict)
+    sections: tuple[Section, ...] = ()
+    remarks: tuple[str | Phrase, ...] = ()
+    rows: RowLedger | None = None
