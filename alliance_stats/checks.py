@@ -35,6 +35,8 @@ __all__ = [
 ]
 
 _ROWS_SHOWN = 5
+_LEADING_ZEROS = re.compile(r"(?<![\d.,])0+(?=\d)")
+_WHOLE = re.compile(r"^(\d+)\.0*$")
 
 
 def did_you_mean(name: object, candidates: Iterable[object]) -> str:
@@ -295,9 +297,12 @@ def _plain_spelling(value: object) -> str:
         text = unicodedata.normalize("NFKC", text)
         kinds = {character: unicodedata.category(character) for character in set(text)}
         text = "".join("-" if kinds[c] == "Pd" else c for c in text if kinds[c] != "Cf")
-    text = " ".join(text.split()).casefold()
-    text = re.sub(r"(?<![\d.,])0+(?=\d)", "", text)
-    return re.sub(r"^(\d+)\.0*$", r"\1", text)
+    text = text.casefold()
+    if not text.isalnum():
+        text = " ".join(text.split())
+    if "0" in text:
+        text = _LEADING_ZEROS.sub("", text)
+    return _WHOLE.sub(r"\1", text) if "." in text else text
 
 
 def _told_apart(values: list[object]) -> list[str]:
@@ -339,6 +344,9 @@ def units_with_several(data: pd.DataFrame, *, unit: str, column: str) -> pd.Inde
     """
     if unit == column:
         return pd.Index([])
-    pairs = data[[unit, column]].drop_duplicates()
-    pairs = pairs[pairs[unit].notna()]
-    return pd.Index(pairs.loc[pairs[unit].duplicated(), unit].unique())
+    units, _ = pd.factorize(data[unit])
+    values, _ = pd.factorize(data[column])
+    first = np.empty(units.max() + 2, dtype=np.int64)
+    first[units[::-1]] = values[::-1]  # of each unit, what its first row holds
+    other = (first[units] != values) & (units >= 0)
+    return pd.Index(data.loc[other, unit].unique() if other.any() else [])

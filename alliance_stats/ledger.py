@@ -141,6 +141,8 @@ def _units_in_words(units: Mapping[str, int]) -> str:
 
 def _count_units(data: pd.DataFrame, levels: Mapping[str, tuple[str, ...]]) -> Mapping[str, int]:
     return {
-        level: int((~data[list(columns)].dropna().duplicated()).sum())
+        level: data[columns[0]].nunique()
+        if len(columns) == 1
+        else int((~data[list(columns)].dropna().duplicated()).sum())
         for level, columns in levels.items()
     }

@@ -1,8 +1,7 @@
 """Cells as a file wrote them into values: what is missing, what is a number, what is an id."""
 
 import re
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,9 +11,12 @@ import pandas as pd
 from alliance_stats.checks import describe_rows
 from alliance_stats.errors import DataError
 
-__all__ = ["TableFile", "refuse_repeated_names", "settled"]
+__all__ = ["Cells", "TableFile", "refuse_repeated_names", "settled"]
 
 _MISSING_WORDS = ("NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null")
+_ERRORS = ("#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#NULL!", "#SPILL!", "#CALC!")
+_IMPORT_ID = '{"ImportId"'  # the third header row of a Qualtrics export
+_MOST_DIGITS = 10**15  # a spreadsheet keeps 15 digits of a number
 _TRUTH = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
 _INTEGER = re.compile(r"\s*[-+]?[0-9]{1,18}\s*")
 _WHOLE = re.compile(r"\s*[-+]?[0-9]+\s*")
@@ -40,165 +42,267 @@ class TableFile:
     notes: tuple[str, ...] = ()
 
 
-def settled(
-    raw: pd.DataFrame, *, ids: Sequence[str], file_name: str, decimal: str = "."
-) -> TableFile:
-    """Give text cells their values; rows without any value are passed over.
-
-    Parameters
-    ----------
-    raw
-        Cells as written (text, or values that the file itself has typed).
-    ids
-        Columns that stay text, unless all their texts are exactly how whole numbers are written.
-    file_name
-        For messages.
-    decimal
-        The decimal mark of numbers written as text.
-
-    Raises
-    ------
-    DataError
-        If a column is all numbers, but some of them could be read in two ways.
-    """
-    columns = [_Cells.read(raw.iloc[:, place]) for place in range(raw.shape[1])]
-    filled = np.zeros(len(raw), dtype=bool)
-    for column in columns:
-        if not filled.all():
-            filled |= column.values.notna().to_numpy()
-    values = {
-        column.values.name: _lossless_whole(column)
-        if column.values.name in ids
-        else _typed(column, decimal=decimal, file_name=file_name)
-        for column in (column.rows(filled) for column in columns)
-    }
-    frame = pd.DataFrame(values, index=raw.index[filled])
-    return TableFile(frame, _note_on_words({str(c.values.name): c.words for c in columns}))
-
-
 @dataclass(frozen=True, slots=True, eq=False)
-class _Cells:
+class Cells:
     """Cells of a column, each distinct text among them once: a rule looks at it once.
 
     Attributes
     ----------
-    values
-        (n,) what the cells hold; NaN for blanks and words for missing.
-    is_text
-        (n,) whether a cell holds text.
+    name
+        The column's name.
     codes, texts
-        ``texts[codes]`` are the texts, in the order of the cells that hold one.
-    words
-        How often each word for missing stood.
+        ``texts[codes]`` are the texts, (n,); a code of -1 is a cell without text.
+    others
+        (n,) what the cells without text hold, NaN where nothing; None where all cells are text
+        or blank, as in a text file.
     """
 
-    values: pd.Series
-    is_text: npt.NDArray[np.bool_]
-    codes: npt.NDArray[np.intp]
+    name: str
+    codes: npt.NDArray[np.int64]
     texts: npt.NDArray[np.object_]
-    words: Counter[str]
+    others: npt.NDArray[np.object_] | None = None
 
     @classmethod
-    def read(cls, cells: pd.Series) -> "_Cells":
-        values = cells.to_numpy(dtype=object, copy=True)
-        is_text = _is_text(values)
-        codes, texts = pd.factorize(values[is_text])
-        counts = np.bincount(codes, minlength=len(texts))
-        kept = np.array([text not in _MISSING_WORDS and bool(text.strip()) for text in texts], bool)
-        words = {
-            texts[k]: int(counts[k]) for k in np.flatnonzero(~kept) if texts[k] in _MISSING_WORDS
-        }
-        if not kept.all():
-            left = kept[codes]
-            values[np.flatnonzero(is_text)[~left]] = np.nan
-            is_text[is_text] = left
-            codes, texts = (np.cumsum(kept) - 1)[codes[left]], texts[kept]
-        return cls(
-            pd.Series(values, index=cells.index, name=cells.name, dtype=object),
-            is_text,
-            codes,
-            texts,
-            Counter(words),
+    def mixed(cls, name: str, values: npt.NDArray[np.object_]) -> "Cells":
+        """Take apart a column of texts and of values that the file itself has typed."""
+        is_text = np.fromiter((isinstance(v, str) for v in values), dtype=bool, count=len(values))
+        codes = np.full(len(values), -1, dtype=np.int64)
+        codes[is_text], texts = pd.factorize(values[is_text])
+        return cls(name, codes, texts, np.where(is_text, np.nan, values))
+
+    @property
+    def filled(self) -> npt.NDArray[np.bool_]:
+        """Which cells hold anything."""
+        text = self.codes >= 0
+        return text if self.others is None else text | ~pd.isna(self.others)
+
+    @property
+    def only_text(self) -> bool:
+        """Whether every cell that holds anything holds text."""
+        return self.others is None or bool(pd.isna(self.others).all())
+
+    def rows(self, kept: npt.NDArray[np.bool_]) -> "Cells":
+        """Return the cells of some rows, and of the texts those that stand in them."""
+        others = None if self.others is None else self.others[kept]
+        codes = self.codes[kept]
+        used = np.zeros(len(self.texts), dtype=bool)
+        used[codes[codes >= 0]] = True
+        renumbered = np.append(np.cumsum(used) - 1, -1)
+        return replace(self, codes=renumbered[codes], texts=self.texts[used], others=others)
+
+    def values(self) -> npt.NDArray[np.object_]:
+        """Return what the cells hold, NaN where nothing."""
+        return self.with_texts(self.texts)
+
+    def with_texts(self, new: npt.NDArray[np.generic]) -> npt.NDArray[np.object_]:
+        """Return the cells with `new` in the place of each distinct text."""
+        if self.others is None:
+            return np.append(new.astype(object), np.nan)[self.codes]
+        cells = self.others.copy()
+        text = self.codes >= 0
+        cells[text] = new.astype(object)[self.codes[text]]
+        return cells
+
+    def where(self, chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """Return which cells hold one of the chosen texts; `chosen` is as long as `texts`."""
+        return np.append(chosen, False)[self.codes]
+
+
+def settled(
+    columns: Sequence[Cells],
+    index: pd.Index,
+    *,
+    ids: Sequence[str],
+    labelled: Sequence[str] = (),
+    file_name: str,
+    decimal: str = ".",
+    header_rows: int = 1,
+) -> TableFile:
+    """Give cells their values; rows without any value are passed over.
+
+    Parameters
+    ----------
+    columns
+        Cells as written, column by column.
+    index
+        Row numbers, as a spreadsheet shows them.
+    ids
+        Columns that stay text, unless all their texts are exactly how whole numbers are written.
+    labelled
+        Columns of words; in them, as in ids, what a spreadsheet writes for an error is none.
+    file_name
+        For messages.
+    decimal
+        The decimal mark of numbers written as text.
+    header_rows
+        How many rows name the columns; those after the first are set aside.
+
+    Raises
+    ------
+    DataError
+        If a column is all numbers, but some of them could be read in two ways; if an id or label
+        is a spreadsheet's error, or a number with more digits than a spreadsheet keeps; or if
+        further rows of names stand under the header.
+    """
+    columns, index, notes = _under_the_header(columns, index, header_rows)
+    found = [_without_missing_words(cells, index) for cells in columns]
+    columns = [cells for cells, _ in found]
+    filled = np.zeros(len(index), dtype=bool)
+    for cells in columns:
+        filled |= cells.filled
+    if not filled.all():
+        columns, index = [cells.rows(filled) for cells in columns], index[filled]
+    if header_rows == 1:
+        _refuse_more_headers(columns, index, decimal, file_name)
+    values = {}
+    for cells in columns:
+        if cells.name in ids or cells.name in labelled:
+            _refuse_errors(cells, index, file_name)
+        values[cells.name] = (
+            _lossless_whole(cells, index, file_name)
+            if cells.name in ids
+            else _typed(cells, index, decimal=decimal, file_name=file_name)
         )
-
-    def rows(self, filled: npt.NDArray[np.bool_]) -> "_Cells":
-        """Return the cells of some rows; the other rows hold no text."""
-        if filled.all():
-            return self
-        return replace(self, values=self.values[filled], is_text=self.is_text[filled])
+    words = [part for _, part in found if part]
+    if words:
+        notes = (*notes, f"Read as missing: {'; '.join(words)}.")
+    return TableFile(pd.DataFrame(values, index=index), notes)
 
 
-def refuse_repeated_names(header: Sequence[object], file_name: str) -> None:
+def refuse_repeated_names(header: Sequence[str], file_name: str) -> None:
     """Refuse a header that names two columns alike."""
+    seen: set[str] = set()
     for name in header:
-        if not pd.isna(name) and name != "" and list(header).count(name) > 1:
+        if name in seen and name:
             raise DataError(f"'{file_name}' names the column '{name}' twice; rename one of them.")
+        seen.add(name)
 
 
-def _note_on_words(words: Mapping[str, Counter[str]]) -> tuple[str, ...]:
-    found = sum(words.values(), start=Counter())
-    if not found:
-        return ()
-    texts = ", ".join(f"'{text}'" for text in found)
-    columns = ", ".join(f"{column} {n.total()}" for column, n in words.items() if n)
-    return (f"Read as missing: {texts} ({columns}).",)
+def _under_the_header(
+    columns: Sequence[Cells], index: pd.Index, header_rows: int
+) -> tuple[Sequence[Cells], pd.Index, tuple[str, ...]]:
+    """Set aside the rows under the first that name columns too."""
+    if not isinstance(header_rows, int) or header_rows < 1:
+        raise ValueError(f"header_rows must be a whole number, 1 or more; got {header_rows!r}.")
+    more = header_rows - 1
+    if not more:
+        return columns, index, ()
+    body = np.arange(len(index)) >= more
+    note = f"Set aside as further header: {describe_rows(~body, index)}."
+    return [cells.rows(body) for cells in columns], index[body], (note,)
 
 
-def _is_text(cells: npt.NDArray[np.object_]) -> npt.NDArray[np.bool_]:
-    if pd.api.types.infer_dtype(cells, skipna=False) == "string":
-        return np.ones(len(cells), dtype=bool)
-    return np.fromiter((isinstance(cell, str) for cell in cells), dtype=bool, count=len(cells))
+def _without_missing_words(cells: Cells, index: pd.Index) -> tuple[Cells, str]:
+    """Return the cells without blanks and words for missing, and which words stood where."""
+    kept = np.array([t not in _MISSING_WORDS and bool(t.strip()) for t in cells.texts], dtype=bool)
+    if kept.all():
+        return cells, ""
+    parts = []
+    for place in np.flatnonzero(~kept):
+        here = cells.codes == place
+        if cells.texts[place] in _MISSING_WORDS and here.any():
+            parts.append(
+                f"{int(here.sum())} x '{cells.texts[place]}', {describe_rows(here, index)}"
+            )
+    renumbered = np.append(np.where(kept, np.cumsum(kept) - 1, -1), -1)
+    left = replace(cells, codes=renumbered[cells.codes], texts=cells.texts[kept])
+    return left, f"{cells.name} ({'; '.join(parts)})" if parts else ""
+
+
+def _refuse_more_headers(
+    columns: Sequence[Cells], index: pd.Index, decimal: str, file_name: str
+) -> None:
+    """Refuse a table in which the first rows are no data: names again, in other words."""
+    top = np.arange(len(index)) < 2  # rows
+    first = {cells.name: [str(v) for v in cells.rows(top).values()] for cells in columns}
+    qualtrics = any(text.startswith(_IMPORT_ID) for texts in first.values() for text in texts)
+    if qualtrics:
+        raise DataError(
+            f"Rows 2 and 3 of '{file_name}' are no data: Qualtrics writes the questions and its "
+            "import ids there. Pass header_rows=3 to set them aside."
+        )
+    for n_rows in (1, 2):
+        odd = [cells.name for cells in columns if _numbers_but_at_the_top(cells, n_rows, decimal)]
+        if len(odd) >= 2:
+            rows = np.arange(len(index)) < n_rows
+            found = f"{describe_rows(rows, index)} of '{file_name}'"
+            raise DataError(
+                f"Under the names of the columns, {found} seem{'s' if n_rows == 1 else ''} "
+                "to name them again: "
+                f"'{first[odd[0]][0]}' and '{first[odd[1]][0]}' stand above the numbers of "
+                f"'{odd[0]}' and '{odd[1]}'. Pass header_rows={n_rows + 1} to set such rows aside."
+            )
+
+
+def _numbers_but_at_the_top(cells: Cells, n_rows: int, decimal: str) -> bool:
+    """Tell whether all cells under the first `n_rows` are numbers and those at the top are text."""
+    top = cells.codes[:n_rows]
+    if (top < 0).any() or _fit(_NUMBER[decimal], cells.texts[top]).any():
+        return False
+    if len(cells.codes) <= n_rows + 1 or not (cells.codes[:n_rows] >= 0).all():
+        return False
+    is_number = (
+        _fit(_NUMBER[decimal], cells.texts) if len(cells.texts) <= len(cells.codes) else None
+    )
+    if is_number is None:
+        return False
+    text = np.append(~is_number, False)[cells.codes]
+    numbers = ~text & cells.filled
+    return bool(text[:n_rows].all() and not text[n_rows:].any() and numbers[n_rows:].any())
+
+
+def _refuse_errors(cells: Cells, index: pd.Index, file_name: str) -> None:
+    errors = np.isin(cells.texts, _ERRORS)
+    if errors.any():
+        raise DataError(
+            f"Column '{cells.name}' of '{file_name}' holds a spreadsheet's error, "
+            f"{cells.texts[errors][0]!r}, in {describe_rows(cells.where(errors), index)}. Correct "
+            "the formula, or clear the cell."
+        )
 
 
 def _fit(pattern: re.Pattern[str], texts: npt.NDArray[np.object_]) -> npt.NDArray[np.bool_]:
     match = pattern.fullmatch
-    return np.array([match(text) is not None for text in texts], dtype=bool)
+    return np.fromiter((match(text) is not None for text in texts), dtype=bool, count=len(texts))
 
 
-def _typed(column: _Cells, *, decimal: str, file_name: str) -> pd.Series:
+def _typed(
+    cells: Cells, index: pd.Index, *, decimal: str, file_name: str
+) -> npt.NDArray[np.generic] | pd.Series:
     """Return numbers and truth values as such where all texts of a column are; else as they are."""
-    values, texts = column.values, column.texts
+    texts = cells.texts
     if not len(texts):
-        return values.infer_objects()
-    only_text = bool((column.is_text == values.notna().to_numpy()).all())
-    if only_text and all(text in _TRUTH for text in texts):
-        return _replaced(column, np.array([_TRUTH[text] for text in texts], dtype=object))
+        return pd.Series(cells.values(), index=index, dtype=object).infer_objects()
+    if cells.only_text and all(text in _TRUTH for text in texts):
+        truth = cells.with_texts(np.array([_TRUTH[text] for text in texts], dtype=object))
+        return pd.Series(truth, index=index, dtype=object).infer_objects()
     number = _fit(_NUMBER[decimal], texts)
     if number.all():
-        return _numbers(column, decimal, only_text=only_text)
+        return _numbers(cells, index, decimal)
     if all(_DOUBTFUL.fullmatch(text) for text in texts[~number]):
+        where = describe_rows(cells.where(~number), index)
         first = texts[~number][0]
-        where = describe_rows(values.isin(list(texts[~number])), values.index)
         raise DataError(
-            f"Column '{values.name}' of '{file_name}' holds '{first}' in {where}, "
+            f"Column '{cells.name}' of '{file_name}' holds '{first}' in {where}, "
             f"{_doubt(first, decimal)}"
         )
-    return values
+    return cells.values()
 
 
-def _numbers(column: _Cells, decimal: str, *, only_text: bool) -> pd.Series:
+def _numbers(cells: Cells, index: pd.Index, decimal: str) -> npt.NDArray[np.generic] | pd.Series:
     """Return the numbers that all texts of a column are, unless two codes would become one."""
-    values, texts = column.values, column.texts
-    if column.is_text.all() and _fit(_INTEGER, texts).all():
+    texts = cells.texts
+    if (cells.codes >= 0).all() and _fit(_INTEGER, texts).all():
         whole = np.array([int(text) for text in texts], dtype=np.int64)
-        return pd.Series(whole[column.codes], index=values.index, name=values.name)
+        return whole[cells.codes]
     points = np.array([float(text.replace(decimal, ".")) for text in texts], dtype=np.float64)
     large = np.isfinite(points) & (np.abs(points) > _LARGEST_EXACT)
     if _fit(_WHOLE, texts[large]).any():
-        return values
-    if not only_text:
-        return _replaced(column, points.astype(object))
-    floats = np.full(len(values), np.nan)
-    floats[column.is_text] = points[column.codes]
-    return pd.Series(floats, index=values.index, name=values.name)
-
-
-def _replaced(column: _Cells, new: npt.NDArray[np.object_]) -> pd.Series:
-    cells = column.values.to_numpy(dtype=object, copy=True)
-    cells[column.is_text] = new[column.codes]
-    return pd.Series(
-        cells, index=column.values.index, name=column.values.name, dtype=object
-    ).infer_objects()
+        return cells.values()
+    if not cells.only_text:
+        mixed = cells.with_texts(points)
+        return pd.Series(mixed, index=index, dtype=object).infer_objects()
+    return np.append(points, np.nan)[cells.codes]
 
 
 def _doubt(cell: str, decimal: str) -> str:
@@ -220,10 +324,27 @@ def _doubt(cell: str, decimal: str) -> str:
     )
 
 
-def _lossless_whole(column: _Cells) -> pd.Series:
+def _lossless_whole(cells: Cells, index: pd.Index, file_name: str) -> npt.NDArray[np.generic]:
     """Return ids as integers where each is written exactly as its integer is."""
-    values = column.values
-    others = values[~column.is_text].astype(str).to_numpy(dtype=object)
-    if len(values) and _fit(_PLAIN_WHOLE, column.texts).all() and _fit(_PLAIN_WHOLE, others).all():
-        return values.astype(np.int64)
-    return values
+    typed = list(_typed_ids(cells, index, file_name))
+    if len(cells.codes) and _fit(_PLAIN_WHOLE, np.append(cells.texts, typed)).all():
+        if cells.only_text and (cells.codes >= 0).all():
+            return np.array([int(text) for text in cells.texts], dtype=np.int64)[cells.codes]
+        if cells.filled.all():
+            return cells.values().astype(np.int64)
+    return cells.values()
+
+
+def _typed_ids(cells: Cells, index: pd.Index, file_name: str) -> Iterator[str]:
+    """Yield the ids that the file has as numbers; refuse those it could not keep whole."""
+    if cells.others is None:
+        return
+    for place in np.flatnonzero(cells.codes < 0):
+        value = cells.others[place]
+        if isinstance(value, int | float) and abs(value) >= _MOST_DIGITS:
+            raise DataError(
+                f"Column '{cells.name}' of '{file_name}' holds the number {value:.0f} in row "
+                f"{index[place]}. A spreadsheet keeps at most 15 digits of a number, so that "
+                "longer ids can no longer be told apart: enter them as text, from the original."
+            )
+        yield str(value)

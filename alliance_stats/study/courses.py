@@ -6,7 +6,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from alliance_stats.checks import check_spelling, describe_rows, did_you_mean, units_with_several
+from alliance_stats.checks import (
+    check_spelling,
+    describe_rows,
+    did_you_mean,
+    group_codes,
+    units_with_several,
+)
+from alliance_stats.door import replaced
 from alliance_stats.errors import AllianceStatsWarning, DataError
 from alliance_stats.study.ratings import (
     check_one_rating_each,
@@ -50,11 +57,11 @@ def ending_unit(unit: str | None, roles: Mapping[str, str]) -> str:
 
 def check_known_endings(frame: pd.DataFrame, column: str) -> None:
     """Refuse an ending that is none of :data:`ENDINGS` (missing ones pass)."""
-    values = frame[column].astype(object)
-    unknown = (values.notna() & ~values.isin(ENDINGS)).to_numpy()
+    codes, distinct = group_codes(frame[column])
+    unknown = ~np.append(distinct.isin(ENDINGS), True)[codes]
     if unknown.any():
-        first = values[unknown].iloc[0]
-        same = unknown & (values == first).to_numpy()
+        first = distinct[codes[unknown][0]]
+        same = codes == codes[unknown][0]
         raise DataError(
             f"Column '{column}' holds the unknown ending {first!r} in "
             f"{describe_rows(same, frame.index)}. {did_you_mean(first, ENDINGS)} "
@@ -124,11 +131,15 @@ def warn_of_padded_rows(
     frame: pd.DataFrame, *, ending: str, session: str, unit_column: str, scored: Sequence[str]
 ) -> None:
     """Warn where units that left still have sessions at the end in which nothing was scored."""
-    rated = frame[list(scored)].notna().any(axis=1)
-    last_rated = frame[rated].groupby(unit_column, observed=True)[session].max()
-    ended = frame[ending].notna() & (frame[ending] != "ongoing")
+    rated = frame[list(scored)].notna().to_numpy().any(axis=1)
+    units, moments = pd.factorize(frame[unit_column])[0], frame[session].to_numpy()
     # -1 where nothing was ever rated: every session is then later than the last rated one
-    later = ended & (frame[session] > frame[unit_column].map(last_rated).fillna(-1))
+    last_rated = np.full(units.max() + 1, -1)
+    np.maximum.at(last_rated, units[rated], moments[rated])
+    later = moments > last_rated[units]
+    if not later.any():
+        return
+    later &= (frame[ending].notna() & (frame[ending] != "ongoing")).to_numpy()
     n_later = frame[later].groupby(unit_column, observed=True)[session].nunique()
     padded = n_later[n_later >= _PADDED]
     if len(padded):
@@ -202,7 +213,7 @@ def _checked_ratings(
     frame: pd.DataFrame, roles: Mapping[str, str], ranges: Mapping[str, tuple[float, float]]
 ) -> pd.DataFrame:
     if "session" in roles:
-        frame = frame.assign(**{roles["session"]: whole_sessions(frame, roles["session"])})
+        frame = replaced(frame, {roles["session"]: whole_sessions(frame, roles["session"])})
     if "time" in roles:
         check_time(frame, roles["time"])
     check_one_rating_each(frame, roles)
@@ -216,7 +227,7 @@ def _checked_ratings(
         )
     for role in ("alliance", "outcome"):
         if role in roles:
-            frame = frame.assign(**{roles[role]: scores(frame, roles[role])})
+            frame = replaced(frame, {roles[role]: scores(frame, roles[role])})
     for role, (low, high) in ranges.items():
         check_range(frame, roles[role], low=low, high=high)
     return frame

@@ -135,7 +135,7 @@ class Study:
         require_columns(table, list(roles.values()))
         settled_unit = ending_unit(unit, roles)
         frame, notes = checked(
-            table.copy(),
+            table.copy(),  # what the caller does to a frame later is no matter of the study
             roles,
             unit=settled_unit,
             ranges=named_ranges(score_range, roles),
@@ -167,6 +167,7 @@ class Study:
         separator: str | None = None,
         decimal: str = ".",
         encoding: str = "utf-8",
+        header_rows: int = 1,
     ) -> "Study":
         """Read a file and check it as :meth:`from_frame` does.
 
@@ -186,6 +187,9 @@ class Study:
             How a text file is written, as in ``separator=";", decimal=",", encoding="cp1252"`` of
             German, Dutch or Swedish Excel. Never guessed: by default comma (tab in .tsv), point
             and UTF-8, and a file that is written otherwise is refused.
+        header_rows
+            How many rows name the columns of a text or Excel file: 3 in a Qualtrics export. The
+            first has the names, the others are set aside with a note.
         person, family, therapist, session, time, role, rater, alliance, outcome, ending, \
         ending_session, unit, score_range, local_ids
             As in :meth:`from_frame`.
@@ -205,6 +209,7 @@ class Study:
             separator=separator,
             decimal=decimal,
             encoding=encoding,
+            header_rows=header_rows,
         )
         study = cls.from_frame(
             table.frame,

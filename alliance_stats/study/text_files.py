@@ -7,12 +7,13 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from alliance_stats.checks import check_choice
+from alliance_stats.checks import check_choice, describe_rows
 from alliance_stats.errors import DataError
 from alliance_stats.formatting import plural
-from alliance_stats.study.cells import TableFile, refuse_repeated_names, settled
+from alliance_stats.study.cells import Cells, TableFile, refuse_repeated_names, settled
 
 __all__ = ["SEPARATORS", "read_text"]
 
@@ -28,28 +29,112 @@ def read_text(
     file: Path,
     *,
     ids: Sequence[str],
+    labelled: Sequence[str] = (),
     separator: str | None = None,
     decimal: str = ".",
     encoding: str = "utf-8",
+    header_rows: int = 1,
 ) -> TableFile:
     """Read a text table as it is declared to be written; see ``read_table``."""
     check_choice(decimal, (".", ","), name="decimal")
     mark = SEPARATORS[file.suffix.lower()] if separator is None else separator
     if len(mark) != 1 or mark in "\"'\r\n. " or mark.isalnum():
         raise ValueError(f"separator must be one mark, such as ';' or '\\t'; got {separator!r}.")
-    records = _records(_decoded(file, encoding), file, mark)
+    text = _decoded(file, encoding).rstrip("\r\n")
+    notes: tuple[str, ...] = ()
+    columns = _even_columns(text, file, mark)
+    if columns is None:
+        columns, notes = _uneven_columns(text, file, mark)
+    table = settled(
+        columns,
+        pd.RangeIndex(2, 2 + len(columns[0].codes)),  # the row numbers that a spreadsheet shows
+        ids=ids,
+        labelled=labelled,
+        file_name=file.name,
+        decimal=decimal,
+        header_rows=header_rows,
+    )
+    return TableFile(table.frame, (*notes, *table.notes))
+
+
+def _even_columns(text: str, file: Path, mark: str) -> list[Cells] | None:
+    """Return the columns of a table whose every line has as many cells as the header.
+
+    None where a line does not, or quotation marks, line ends or the separator need a closer look.
+    """
+    first = text.partition("\n")[0]
+    raw = text.encode()
+    if not mark.isascii() or first.count('"') % 2 or not _is_even(raw, mark):
+        return None
+    header = _header(_records(first, file, mark), file, mark)
+    table = pd.read_csv(
+        io.BytesIO(raw),
+        sep=mark,
+        header=None,
+        names=list(range(len(header))),
+        skiprows=1,
+        dtype="category",
+        na_filter=False,
+        skip_blank_lines=False,
+        low_memory=False,
+        quoting=csv.QUOTE_MINIMAL,
+    )
+    columns = [
+        Cells(
+            name or f"Unnamed: {place}",
+            table[place].cat.codes.to_numpy(dtype=np.int64),
+            table[place].cat.categories.to_numpy(dtype=object),
+        )
+        for place, name in enumerate(header)
+    ]
+    return _without_empty(columns, header)
+
+
+def _is_even(raw: bytes, mark: str) -> bool:
+    """Tell whether a table's lines all have the same number of cells, by their bytes alone.
+
+    A quotation mark has to open a cell or close one (or be the half of a doubled one): anything
+    else is left to the closer look.
+    """
+    if b"\n" not in raw or raw.count(b"\r") != raw.count(b"\r\n"):
+        return False
+    signs = np.frombuffer(raw, dtype=np.uint8)
+    ends, marks = signs == ord("\n"), signs == ord(mark)
+    if b'"' in raw:
+        quotes = signs == ord('"')
+        inside = np.cumsum(quotes) % 2 == 1  # from an opening mark up to before the closing one
+        limit = ends | marks | quotes | (signs == ord("\r"))
+        before, after = np.append(True, limit[:-1]), np.append(limit[1:], True)
+        opening, closing = quotes & inside, quotes & ~inside
+        if inside[-1] or not before[opening].all() or not after[closing].all():
+            return False
+        ends, marks = ends & ~inside, marks & ~inside
+    lines = np.append(np.flatnonzero(ends), len(signs))
+    per_line = np.diff(np.searchsorted(np.flatnonzero(marks), lines), prepend=0)
+    blank = np.diff(lines, prepend=-1) <= 2
+    return bool(per_line[0] > 0 and (per_line == per_line[0]).all() and not blank.any())
+
+
+def _uneven_columns(text: str, file: Path, mark: str) -> tuple[list[Cells], tuple[str, ...]]:
+    """Return the columns of a table read line by line, with a note on lines that end early."""
+    records = _records(text, file, mark)
     header = _header(records, file, mark)
     body, notes = _evened(records[1:], header, file)
-    raw = pd.DataFrame(
-        body,
-        columns=[name or f"Unnamed: {place}" for place, name in enumerate(header)],
-        index=pd.RangeIndex(2, 2 + len(body)),  # the row numbers that a spreadsheet shows
-        dtype=object,
-    )
-    nameless = [f"Unnamed: {place}" for place, name in enumerate(header) if not name]
-    empty = [column for column in nameless if not raw[column].str.strip().any()]
-    table = settled(raw.drop(columns=empty), ids=ids, file_name=file.name, decimal=decimal)
-    return TableFile(table.frame, (*notes, *table.notes))
+    columns = []
+    for place, name in enumerate(header):
+        cells = np.array([record[place] for record in body], dtype=object)
+        codes, texts = pd.factorize(cells)
+        columns.append(Cells(name or f"Unnamed: {place}", codes.astype(np.int64), texts))
+    return _without_empty(columns, header), notes
+
+
+def _without_empty(columns: Sequence[Cells], header: Sequence[str]) -> list[Cells]:
+    """Leave out columns that have neither a name nor a value."""
+    return [
+        cells
+        for cells, name in zip(columns, header, strict=True)
+        if name or any(text.strip() for text in cells.texts)
+    ]
 
 
 def _decoded(file: Path, encoding: str) -> str:
@@ -146,7 +231,7 @@ def _evened(
     """Give every row as many cells as the header; a row that holds more values is refused."""
     width = len(header)
     evened = list(records)
-    short = 0
+    short = np.zeros(len(records), dtype=bool)
     for place, record in enumerate(records):
         if len(record) == width:
             continue
@@ -155,7 +240,10 @@ def _evened(
                 f"'{file.name}' is not a table: row {place + 2} has {len(record)} values, but the "
                 f"header has {width} names. Put text that contains the separator in quotes."
             )
-        short += 0 < len(record) < width
+        short[place] = 0 < len(record) < width
         evened[place] = (*record, *[""] * width)[:width]
-    note = f"{plural(short, 'row')} ended before the last column: the rest was read as missing."
-    return evened, ((note,) if short else ())
+    if not short.any():
+        return evened, ()
+    rows = describe_rows(short, pd.RangeIndex(2, 2 + len(records)))
+    note = f"{plural(int(short.sum()), 'row')} ended before the last column ({rows}): "
+    return evened, (f"{note}the rest was read as missing.",)

@@ -18,6 +18,7 @@ from alliance_stats.checks import (
     require_present,
     units_with_several,
 )
+from alliance_stats.door import replaced
 from alliance_stats.errors import DataError
 from alliance_stats.ledger import RowLedger
 
@@ -50,20 +51,13 @@ def plain_ids(frame: pd.DataFrame, column: str, *, role: str) -> pd.Series:
     DataError
         If an id is missing or blank, or is neither text nor a whole number.
     """
-    require_present(frame, column, why=f"to know the {role}")
     if pd.api.types.is_signed_integer_dtype(frame[column].dtype):
         return frame[column].astype(np.int64)
     values = frame[column].astype(object)
-    blank = values.isin(
-        [value for value in values.unique() if isinstance(value, str) and not value.strip()]
-    )
-    if blank.any():
-        raise DataError(
-            f"Column '{column}' is blank in {describe_rows(blank, frame.index)}, but it is needed "
-            f"to know the {role}. Fill it in, or leave those rows out yourself."
-        )
     if _all_text(values):
-        return values.astype(str).astype(object)
+        _refuse_blanks(values, role)
+        return values
+    require_present(frame, column, why=f"to know the {role}")
     texts = np.array([isinstance(value, str) for value in values])
     whole = np.array([_is_whole(value) for value in values])
     odd = ~(texts | whole)
@@ -75,7 +69,18 @@ def plain_ids(frame: pd.DataFrame, column: str, *, role: str) -> pd.Series:
         )
     if whole.all():
         return values.astype(np.int64)
+    _refuse_blanks(values, role)
     return values.map(_as_text)
+
+
+def _refuse_blanks(values: pd.Series, role: str) -> None:
+    blanks = [v for v in values.unique() if isinstance(v, str) and not v.strip()]
+    if blanks:
+        raise DataError(
+            f"Column '{values.name}' is blank in "
+            f"{describe_rows(values.isin(blanks), values.index)}, but it is needed "
+            f"to know the {role}. Fill it in, or leave those rows out yourself."
+        )
 
 
 def global_ids(
@@ -108,7 +113,7 @@ def global_ids(
         elif pd.api.types.is_object_dtype(own) and not _all_text(frame[column]):
             notes.append(f"Column '{column}' mixed numbers and text; its ids are all text now.")
         parent = level
-    return frame.assign(**{roles[level]: values for level, values in ids.items()}), tuple(notes)
+    return replaced(frame, {roles[level]: ids[level] for level in ids}), tuple(notes)
 
 
 def check_nesting(frame: pd.DataFrame, roles: Mapping[str, str]) -> None:

@@ -1,5 +1,7 @@
 """Files: what each reader keeps, says and refuses."""
 
+import csv
+import io
 import sys
 from pathlib import Path
 
@@ -194,7 +196,7 @@ def test_words_for_missing_are_counted(tmp_path: Path):
     path = written(tmp_path, HEADER + "a,1,1,NA\nb,1,1,4\nc,1,1,n/a\nd,1,1,  \n")
     study = Study.from_file(path, **ROLES)
     np.testing.assert_array_equal(study.sessions["alliance"], [np.nan, 4.0, np.nan, np.nan])
-    assert study.notes == ("Read as missing: 'NA', 'n/a' (alliance 2).",)
+    assert study.notes == ("Read as missing: alliance (1 x 'NA', row 2; 1 x 'n/a', row 4).",)
 
 
 def test_a_code_for_missing_is_never_guessed(tmp_path: Path):
@@ -269,7 +271,9 @@ def test_excels_empty_columns_and_short_rows_are_passed_over_and_said(tmp_path: 
     study = Study.from_file(path, **ROLES)
     assert study.sessions.columns.tolist() == ["person", "family", "session", "alliance"]
     np.testing.assert_array_equal(study.sessions["alliance"], [4.0, np.nan])
-    assert study.notes == ("1 row ended before the last column: the rest was read as missing.",)
+    assert study.notes == (
+        "1 row ended before the last column (row 3): the rest was read as missing.",
+    )
     path = written(tmp_path, "person,family,session,alliance,\na,1,1,4,x\n")
     assert read_table(path).frame["Unnamed: 4"].tolist() == ["x"]
 
@@ -404,7 +408,7 @@ def test_excel_cells_are_read_as_text_files_are(tmp_path: Path):
     assert table.frame["why"].tolist()[:2] == ["None", "moved"]
     assert table.frame["why"].isna().tolist() == [False, False, True]
     assert table.frame.columns.tolist() == ["person", "family", "session", "alliance", "why"]
-    assert table.notes == ("Read as missing: 'NA' (alliance 1).",)
+    assert table.notes == ("Read as missing: alliance (1 x 'NA', row 3).",)
     rows[1][3] = "4,5"
     pd.DataFrame(rows).to_excel(path, index=False, header=False)
     assert "holds '4,5' in row 2, whose comma may separate decimals or thousands." in refused(path)
@@ -459,7 +463,7 @@ def test_spss_codes_and_labels(tmp_path: Path, coded: pd.DataFrame):
     )
     study = Study.from_file(path, **ROLES, role="role", ending="ending", score_range=(1, 7))
     assert study.notes == (
-        "User-missing codes of 'alliance' (9) were read as missing: 1 values.",
+        "User-missing codes of 'alliance' (9) were read as missing: 1 value, row 2.",
         "Codes of 'role' were replaced by their value labels.",
         "Codes of 'ending' were replaced by their value labels.",
     )
@@ -494,14 +498,16 @@ def test_stata_user_missing_letters(tmp_path: Path):
     pyreadstat.write_dta(data, str(path), missing_user_values={"alliance": ["a"]})
     study = Study.from_file(path, person="person", alliance="alliance")
     np.testing.assert_array_equal(study.sessions["alliance"], [4.0, np.nan])
-    assert study.notes == ("User-missing codes of 'alliance' (a) were read as missing: 1 values.",)
+    assert study.notes == (
+        "User-missing codes of 'alliance' (a) were read as missing: 1 value, row 2.",
+    )
 
 
 def test_a_code_without_a_label_is_refused(tmp_path: Path, coded: pd.DataFrame):
     path = tmp_path / "study.sav"
     pyreadstat.write_sav(coded.assign(role=[1, 2, 3]), str(path), variable_value_labels=LABELS)
     assert refused(path, role="role") == (
-        "Column 'role' has value labels, but none for 3.0 in row 3. Label that value in the file, "
+        "Column 'role' has value labels, but none for 3 in row 3. Label that value in the file, "
         "or set it to missing."
     )
 
@@ -524,3 +530,180 @@ def test_a_missing_package_names_the_extra(
         f"Reading '{name}' needs the package {module}, which is not installed. "
         'Install the extra that brings it: pip install "alliance-stats[files]".'
     )
+
+
+# ---- nothing is lost in silence ------------------------------------------------------------------
+
+
+def workbook(folder: Path, rows: list[list[object]], *, merged: tuple[str, ...] = ()) -> Path:
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    for row in rows:
+        book.active.append(row)
+    for area in merged:
+        book.active.merge_cells(area)
+    book.save(folder / "study.xlsx")
+    return folder / "study.xlsx"
+
+
+HEAD = ["person", "family", "session", "alliance"]
+
+
+def test_the_errors_of_a_spreadsheet_are_no_missing_values(tmp_path: Path):
+    path = workbook(tmp_path, [HEAD, ["a", 1, 1, "#DIV/0!"], ["b", 1, 1, 4]])
+    assert "must be numeric, but holds '#DIV/0!' in row 2" in refused(path)
+    path = workbook(tmp_path, [HEAD, ["a", 1, 1, "#N/A"], ["b", 1, 1, 4]])
+    study = Study.from_file(path, **ROLES)
+    assert study.notes == ("Read as missing: alliance (1 x '#N/A', row 2).",)
+    path = workbook(tmp_path, [HEAD, ["#REF!", 1, 1, 3], ["b", 1, 1, 4]])
+    message = "Column 'person' of 'study.xlsx' holds a spreadsheet's error, '#REF!', in row 2."
+    assert message in refused(path)
+    path = written(tmp_path, "person,family,session,alliance\n#NAME?,1,1,4\n")
+    assert "holds a spreadsheet's error, '#NAME?', in row 2" in refused(path)
+
+
+def test_long_ids_that_a_spreadsheet_rounded_are_refused(tmp_path: Path):
+    path = workbook(tmp_path, [HEAD, [20240115000000017, 1, 1, 3], [20240115000000018, 1, 1, 4]])
+    assert "keeps at most 15 digits of a number" in refused(path)
+    path = workbook(
+        tmp_path, [HEAD, ["20240115000000017", 1, 1, 3], ["20240115000000018", 1, 1, 4]]
+    )
+    assert Study.from_file(path, **ROLES).rows.units("person") == 2
+
+
+def test_merged_cells_are_refused_with_the_rows_that_lack_a_value(tmp_path: Path):
+    rows = [HEAD, ["a", 1, 1, 3], ["a", 1, 2, 4], ["b", 1, 1, 4]]
+    message = refused(workbook(tmp_path, rows, merged=("A2:A3",)))
+    assert (
+        "are merged (A2:A3): only the first of them holds the value, so that row 3 lack" in message
+    )
+
+
+def test_formulas_without_a_saved_value_are_refused(tmp_path: Path):
+    path = workbook(tmp_path, [HEAD, ["a", 1, 1, "=1+2"], ["b", 1, 1, 4]])
+    assert "holds formulas whose values were not saved: D2." in refused(path)
+
+
+def test_a_cell_far_from_the_table_is_refused_and_formats_do_no_harm(tmp_path: Path):
+    openpyxl = pytest.importorskip("openpyxl")
+    path = workbook(tmp_path, [HEAD, ["a", 1, 1, 3], ["b", 1, 1, 4]])
+    book = openpyxl.load_workbook(path)
+    book.active["XFD1048576"].font = openpyxl.styles.Font(bold=True)
+    book.save(path)
+    assert len(Study.from_file(path, **ROLES).sessions) == 2
+    book.active["XFD1048576"] = "x"
+    book.save(path)
+    message = refused(path)
+    assert "9 filled cells in 1048576 rows and 16384 columns: a cell stands far" in message
+
+
+def test_names_of_columns_are_text_as_the_sheet_shows_them(tmp_path: Path):
+    path = workbook(tmp_path, [["person", "session", 2020, 7.5], ["a", 1, 4, 5]])
+    study = Study.from_file(
+        path, person="person", session="session", alliance="2020", outcome="7.5"
+    )
+    assert study.sessions.columns.tolist() == ["person", "session", "2020", "7.5"]
+
+
+def test_a_damaged_workbook_is_refused_in_words(tmp_path: Path):
+    good = workbook(tmp_path, [HEAD, ["a", 1, 1, 3], ["b", 1, 1, 4]]).read_bytes()
+    path = tmp_path / "damaged.xlsx"
+    draw = np.random.default_rng(5)
+    n_read = 0
+    for _ in range(60):
+        damaged = bytearray(good)
+        damaged[draw.integers(len(good))] ^= 1 << draw.integers(8)
+        path.write_bytes(damaged)
+        try:
+            n_read += len(Study.from_file(path, **ROLES).sessions) == 2
+        except DataError:
+            continue
+    assert n_read < 60  # where it is read (a bit of a date of saving), nothing is lost
+
+
+def test_two_codes_under_one_label_are_refused(tmp_path: Path):
+    path = tmp_path / "study.sav"
+    data = pd.DataFrame(
+        {"person": [1.0, 2.0, 3.0], "alliance": [4.0, 5.0, 3.0], "role": [1.0, 2.0, 3.0]}
+    )
+    labels = {"role": {1: "mother", 2: "mother", 3: "father"}}
+    pyreadstat.write_sav(data, str(path), variable_value_labels=labels)
+    with pytest.raises(DataError, match=r"one value label, 'mother': 1 \(row 1\), 2 \(row 2\)"):
+        Study.from_file(path, person="person", alliance="alliance", role="role")
+    one = data.assign(role=[1.0, 3.0, 3.0])  # the other code does not occur
+    pyreadstat.write_sav(one, str(path), variable_value_labels=labels)
+    study = Study.from_file(path, person="person", alliance="alliance", role="role")
+    assert study.sessions["role"].tolist() == ["mother", "father", "father"]
+
+
+@pytest.mark.parametrize("suffix", [".sav", ".dta"])
+def test_numbers_that_carry_a_label_of_their_own_are_noted(tmp_path: Path, suffix: str):
+    path = tmp_path / f"study{suffix}"
+    data = pd.DataFrame({"person": [1.0, 2.0, 3.0], "alliance": [4.0, 99.0, 3.0]})
+    write = pyreadstat.write_sav if suffix == ".sav" else pyreadstat.write_dta
+    write(data, str(path), variable_value_labels={"alliance": {99: "no answer"}})
+    study = Study.from_file(path, person="person", alliance="alliance")
+    assert len(study.notes) == 1
+    assert (
+        "declare as missing: 99 ('no answer') in row 2. They were read as the num" in study.notes[0]
+    )
+    anchors = {3: "never", 4: "often", 99: "sehr oft"}
+    write(data, str(path), variable_value_labels={"alliance": anchors})
+    assert Study.from_file(path, person="person", alliance="alliance").notes == ()
+    write(data, str(path), variable_value_labels={"alliance": anchors | {99: "keine Angabe"}})
+    assert (
+        "99 ('keine Angabe')"
+        in Study.from_file(path, person="person", alliance="alliance").notes[0]
+    )
+
+
+QUALTRICS = (
+    'person,family,session,alliance\nCode,Family,Session,"How well, on the whole?"\n'
+    '"{""ImportId"":""Q1""}","{""ImportId"":""Q2""}","{""ImportId"":""Q3""}","{""ImportId"":""Q4""}"\n'
+    "a,1,1,4\nb,1,1,5\n"
+)
+
+
+def test_further_header_rows_are_named_and_set_aside_when_asked(tmp_path: Path):
+    path = written(tmp_path, QUALTRICS)
+    assert "Rows 2 and 3 of 'study.csv' are no data: Qualtrics" in refused(path)
+    study = Study.from_file(path, **ROLES, header_rows=3)
+    assert study.sessions["alliance"].tolist() == [4.0, 5.0]
+    assert study.notes == ("Set aside as further header: rows 2, 3.",)
+    path = written(
+        tmp_path, "person,family,session,alliance\nWho,Which,No.,Score\na,1,1,4\nb,1,1,5\n"
+    )
+    assert "row 2 of 'study.csv' seems to name them again: 'Which' and 'No.' stand" in refused(path)
+    assert len(Study.from_file(path, **ROLES, header_rows=2).sessions) == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'person,note,alliance\r\n"a","x,y",4\r\nb,"he said ""no""",5\r\n',
+        'person,note,alliance\na,"two\nlines",4\nb,"",5\n',
+        'person,note,alliance\na,5\' 3" tall,4\nb,"x"y,5\n',
+        "person,note,alliance\n\na,x,4\nb,,5\n\n",
+        "person,note,alliance\ra,x,4\rb,y,5\r",
+        "person,note,alliance\na,x,4\nb, ,5",
+    ],
+)
+def test_the_quick_way_and_the_closer_look_read_alike(tmp_path: Path, text: str):
+    path = written(tmp_path, text)
+    try:
+        quick = read_table(path, ids=["person"]).frame
+    except DataError as error:
+        assert "delimiter expected" in str(error)
+        return
+    records = [row for row in csv.reader(io.StringIO(text, newline=""))]
+    body = [row for row in records[1:] if row]
+    assert quick["person"].tolist() == [row[0] for row in body]
+    expected = [row[1] if row[1].strip() else None for row in body]
+    assert quick["note"].astype(object).where(quick["note"].notna(), None).tolist() == expected
+    assert quick["alliance"].tolist() == [4, 5]
+
+
+def test_row_labels_of_parquet_that_were_columns_are_columns(tmp_path: Path, data: pd.DataFrame):
+    data.set_index("person").to_parquet(tmp_path / "study.parquet")
+    study = Study.from_file(tmp_path / "study.parquet", **ROLES)
+    assert study.sessions["person"].tolist() == ["Ána", "b", "c"]
