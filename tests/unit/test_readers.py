@@ -565,9 +565,8 @@ def test_the_errors_of_a_spreadsheet_are_no_missing_values(tmp_path: Path):
 def test_long_ids_that_a_spreadsheet_rounded_are_refused(tmp_path: Path):
     path = workbook(tmp_path, [HEAD, [20240115000000017, 1, 1, 3], [20240115000000018, 1, 1, 4]])
     assert "keeps at most 15 digits of a number" in refused(path)
-    path = workbook(
-        tmp_path, [HEAD, ["20240115000000017", 1, 1, 3], ["20240115000000018", 1, 1, 4]]
-    )
+    ids = ["20240115000000017", "20240115000000018"]
+    path = workbook(tmp_path, [HEAD, *([id_, 1, 1, 3] for id_ in ids)])
     assert Study.from_file(path, **ROLES).rows.units("person") == 2
 
 
@@ -594,7 +593,7 @@ def test_a_cell_far_from_the_table_is_refused_and_formats_do_no_harm(tmp_path: P
     book.active["XFD1048576"] = "x"
     book.save(path)
     message = refused(path)
-    assert "9 filled cells in 1048576 rows and 16384 columns: a cell stands far" in message
+    assert "13 filled cells in 1048576 rows and 16384 columns: a cell stands far" in message
 
 
 def test_names_of_columns_are_text_as_the_sheet_shows_them(tmp_path: Path):
@@ -682,7 +681,7 @@ def test_further_header_rows_are_named_and_set_aside_when_asked(tmp_path: Path):
     [
         'person,note,alliance\r\n"a","x,y",4\r\nb,"he said ""no""",5\r\n',
         'person,note,alliance\na,"two\nlines",4\nb,"",5\n',
-        'person,note,alliance\na,5\' 3" tall,4\nb,"x"y,5\n',
+        "person,note,alliance\na,5' 3\" tall,4\nb,y,5\n",
         "person,note,alliance\n\na,x,4\nb,,5\n\n",
         "person,note,alliance\ra,x,4\rb,y,5\r",
         "person,note,alliance\na,x,4\nb, ,5",
@@ -690,12 +689,8 @@ def test_further_header_rows_are_named_and_set_aside_when_asked(tmp_path: Path):
 )
 def test_the_quick_way_and_the_closer_look_read_alike(tmp_path: Path, text: str):
     path = written(tmp_path, text)
-    try:
-        quick = read_table(path, ids=["person"]).frame
-    except DataError as error:
-        assert "delimiter expected" in str(error)
-        return
-    records = [row for row in csv.reader(io.StringIO(text, newline=""))]
+    quick = read_table(path, ids=["person"]).frame
+    records = list(csv.reader(io.StringIO(text, newline="")))
     body = [row for row in records[1:] if row]
     assert quick["person"].tolist() == [row[0] for row in body]
     expected = [row[1] if row[1].strip() else None for row in body]
