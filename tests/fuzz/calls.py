@@ -1,0 +1,310 @@
+"""Every public function as a user calls it, on small frames that it takes."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+import alliance_stats as als
+from alliance_stats import figures, tables
+
+Call = Callable[[Any], object]
+DUE = {"time": "time", "event": "event"}
+CAUSES = {"time": "time", "event": "state", "censored": "none"}
+
+
+def frames(seed: int = 20) -> dict[str, pd.DataFrame]:
+    """Return the small frames that the calls are made on."""
+    rng = np.random.default_rng(seed)
+    rows = [
+        (f"T{t}", f"T{t}F{f}", f"T{t}F{f}{role[0]}", role, session)
+        for t in range(4)
+        for f in range(3)
+        for role in ("mother", "child")
+        for session in range(1, 6)
+    ]
+    sessions = pd.DataFrame(rows, columns=["therapist", "family", "person", "role", "session"])
+    n = len(sessions)
+    lift = sessions["person"].map({p: rng.normal() for p in sessions["person"].unique()})
+    sessions["alliance"] = (4.0 + lift + rng.normal(size=n)).round(2)
+    sessions["symptoms"] = (50.0 - 3.0 * sessions["alliance"] + rng.normal(size=n)).round(1)
+    sessions["felt"] = (sessions["alliance"] + rng.normal(size=n)).round(2)
+    sessions["missed"] = rng.poisson(1.0, size=n)
+    sessions["rupture"] = rng.integers(0, 2, size=n)
+    sessions["experience"] = sessions["therapist"].map({f"T{t}": 2.0 * t + 1.0 for t in range(4)})
+    units = pd.DataFrame(
+        {
+            "unit": [f"U{i}" for i in range(40)],
+            "time": rng.integers(1, 9, size=40),
+            "event": rng.integers(0, 2, size=40),
+            "state": rng.choice(["none", "dropout", "planned"], size=40),
+            "group": np.resize(["early", "late"], 40),
+            "therapist": np.resize([f"T{t}" for t in range(8)], 40),
+            "barriers": rng.normal(size=40).round(2),
+            "age": rng.integers(20, 60, size=40),
+        }
+    )
+    periods = units.loc[units.index.repeat(units["time"])].reset_index(drop=True)
+    periods["session"] = periods.groupby("unit").cumcount() + 1
+    last = periods["session"] == periods["time"]
+    periods["left"] = np.where(last, periods["event"], 0)
+    periods["ended"] = np.where(last, periods["state"], "none")
+    periods = periods[["unit", "therapist", "session", "left", "ended", "barriers", "group"]]
+    themes = pd.DataFrame(
+        {
+            "parent": [f"P{i}" for i in range(24)],
+            "group": np.resize(["success", "failure"], 24),
+            "trust": rng.integers(0, 2, size=24),
+            "blame": rng.integers(0, 2, size=24),
+            "early": rng.choice(["hope", "doubt"], size=24),
+            "later": rng.choice(["hope", "doubt"], size=24),
+            "coder_a": rng.integers(1, 4, size=24),
+            "coder_b": rng.integers(1, 4, size=24),
+            "before": rng.normal(20.0, 4.0, size=24).round(1),
+            "after": rng.normal(16.0, 4.0, size=24).round(1),
+        }
+    )
+    studies = pd.DataFrame(
+        {
+            "study": [f"S{i}" for i in range(9)],
+            "r": rng.uniform(0.1, 0.5, size=9).round(2),
+            "n": rng.integers(20, 200, size=9),
+            "yi": rng.normal(0.3, 0.1, size=9).round(3),
+            "vi": rng.uniform(0.01, 0.05, size=9).round(4),
+            "year": rng.integers(1990, 2020, size=9),
+        }
+    )
+    printed = pd.DataFrame(
+        {
+            "estimate": ["0.42", "0.30", "−0.21"],
+            "std_error": ["0.15", "0.10", "0.10"],
+            "t": ["2.80", "3.00", "−2.10"],
+            "df": ["28", "40", "100"],
+            "p": [".009", ".005", ".038"],
+        }
+    )
+    return {
+        "sessions": sessions,
+        "units": units,
+        "periods": periods,
+        "themes": themes,
+        "studies": studies,
+        "printed": printed,
+    }
+
+
+def _study(data: Any) -> Any:
+    return als.Study.from_frame(
+        data,
+        person="person",
+        family="family",
+        therapist="therapist",
+        session="session",
+        role="role",
+        alliance="alliance",
+        outcome="symptoms",
+    )
+
+
+def _first(data: Any) -> Any:
+    """Return the rows of the first session, where there are such."""
+    if not isinstance(data, pd.DataFrame) or list(data.columns).count("session") != 1:
+        return data
+    return data[(data["session"].astype(object) == 1).fillna(False).to_numpy(dtype=bool)]
+
+
+def _lmm(data: Any) -> Any:
+    return als.lmm("symptoms ~ alliance * role + session + (1 | therapist/person)", data)
+
+
+def _glmm(data: Any) -> Any:
+    return als.glmm("rupture ~ alliance + role + (1 | person)", data)
+
+
+def _indices(data: Any) -> Any:
+    return als.family_indices(
+        data, family="family", person="person", session="session", score="alliance", role="role"
+    )
+
+
+def _hazard(data: Any, random: str | None = None) -> Any:
+    return als.discrete_hazard(
+        "barriers",
+        data,
+        session="session",
+        event="left",
+        unit="unit",
+        random=random,
+        baseline="polynomial",
+        df=2,
+    )
+
+
+CALLS: dict[str, tuple[str, Call]] = {
+    "Study": ("sessions", _study),
+    "describe": ("sessions", lambda d: _study(d).describe()),
+    "decompose": ("sessions", lambda d: als.decompose(d, "alliance", levels=["person"])),
+    "running_mean": (
+        "sessions",
+        lambda d: als.running_mean(d, "alliance", person="person", session="session"),
+    ),
+    "lag": ("sessions", lambda d: als.lag(d, "alliance", person="person", session="session")),
+    "lmm": ("sessions", _lmm),
+    "lmm slope": (
+        "sessions",
+        lambda d: als.lmm("alliance ~ session + (1 + session | person)", d),
+    ),
+    "lmm weights": (
+        "sessions",
+        lambda d: als.lmm("alliance ~ role + (1 | person)", d, weights="experience"),
+    ),
+    "lmm AR1": (
+        "sessions",
+        lambda d: als.lmm(
+            "alliance ~ role + (1 | person)", d, residual=als.AR1("session", within="person")
+        ),
+    ),
+    "lmm strata": (
+        "sessions",
+        lambda d: als.lmm("alliance ~ session + (1 | person)", d, residual=als.VarianceBy("role")),
+    ),
+    "glmm": ("sessions", _glmm),
+    "glmm counts": (
+        "sessions",
+        lambda d: als.glmm("missed ~ session + (1 | person)", d, family="poisson"),
+    ),
+    "estimated_means": ("sessions", lambda d: als.estimated_means(_lmm(d), "role")),
+    "contrasts": (
+        "sessions",
+        lambda d: als.contrasts(als.estimated_means(_lmm(d), "role")),
+    ),
+    "simple_slopes": ("sessions", lambda d: als.simple_slopes(_lmm(d), "alliance", by="role")),
+    "comparisons": ("sessions", lambda d: als.comparisons(_glmm(d), "role")),
+    "r_squared": ("sessions", lambda d: als.r_squared(_lmm(d))),
+    "within_between": (
+        "sessions",
+        lambda d: als.within_between(
+            d, outcome="symptoms", predictor="alliance", levels=["person"]
+        ),
+    ),
+    "compare_trajectories": (
+        "sessions",
+        lambda d: als.compare_trajectories(
+            d, outcome="alliance", time="session", group="role", person="person"
+        ),
+    ),
+    "family_indices": ("sessions", _indices),
+    "split_alliance": (
+        "sessions",
+        lambda d: als.split_alliance(_indices(d), threshold=1.0, sd="sample"),
+    ),
+    "family_balance": (
+        "sessions",
+        lambda d: als.family_balance(
+            "alliance ~ session", d, family="family", person="person", spread_by="experience"
+        ),
+    ),
+    "apim": (
+        "sessions",
+        lambda d: als.apim(
+            _first(d),
+            dyad="family",
+            member="role",
+            outcome="symptoms",
+            predictors="alliance",
+        ),
+    ),
+    "one_with_many": (
+        "sessions",
+        lambda d: als.one_with_many(
+            _first(d),
+            therapist="therapist",
+            client="person",
+            by_client="alliance",
+            by_therapist="felt",
+        ),
+    ),
+    "kaplan_meier": ("units", lambda d: als.kaplan_meier(d, **DUE, strata="group")),
+    "log_rank": ("units", lambda d: als.log_rank(d, **DUE, group="group")),
+    "restricted_mean": ("units", lambda d: als.restricted_mean(d, **DUE, until=5, strata="group")),
+    "cox_ph": ("units", lambda d: als.cox_ph("barriers + group", d, **DUE)),
+    "cox_ph clusters": (
+        "units",
+        lambda d: als.cox_ph("barriers", d, **DUE, cluster="therapist"),
+    ),
+    "cox_ph frailty": (
+        "units",
+        lambda d: als.cox_ph("barriers", d, **DUE, frailty="therapist"),
+    ),
+    "cumulative_incidence": (
+        "units",
+        lambda d: als.cumulative_incidence(d, **CAUSES, strata="group"),
+    ),
+    "gray_test": ("units", lambda d: als.gray_test(d, **CAUSES, group="group")),
+    "fine_gray": ("units", lambda d: als.fine_gray("barriers", d, **CAUSES, cause="dropout")),
+    "discrete_hazard": ("periods", _hazard),
+    "discrete_hazard random": ("periods", lambda d: _hazard(d, "(1 | therapist)")),
+    "competing_hazards": (
+        "periods",
+        lambda d: als.competing_hazards(
+            "barriers", d, session="session", event="ended", unit="unit", none="none"
+        ),
+    ),
+    "compare_groups": (
+        "themes",
+        lambda d: als.compare_groups(d, outcomes=["before", "after", "trust"], group="group"),
+    ),
+    "compare_groups clusters": (
+        "units",
+        lambda d: als.compare_groups(d, outcomes=["barriers"], group="group", cluster="therapist"),
+    ),
+    "compare_themes": (
+        "themes",
+        lambda d: als.compare_themes(d, themes=["trust", "blame"], group="group"),
+    ),
+    "theme_transitions": (
+        "themes",
+        lambda d: als.theme_transitions(d, early="trust", later="blame", group="group"),
+    ),
+    "coder_agreement": (
+        "themes",
+        lambda d: als.coder_agreement(
+            d, coders=["coder_a", "coder_b"], level="ordinal", n_bootstrap=20, seed=1
+        ),
+    ),
+    "table_one": (
+        "themes",
+        lambda d: als.table_one(d, variables=["before", "early", "trust"], group="group"),
+    ),
+    "meta_analysis": (
+        "studies",
+        lambda d: als.meta_analysis(d, estimate="yi", variance="vi", moderators="year"),
+    ),
+    "meta_analysis r": ("studies", lambda d: als.meta_analysis(d, r="r", n="n", label="study")),
+    "consistency_check": ("printed", als.consistency_check),
+    "trajectory_figure": (
+        "sessions",
+        lambda d: figures.trajectory_figure(
+            d, session="session", score="alliance", person="person", role="role"
+        ),
+    ),
+    "kaplan_meier_figure": (
+        "units",
+        lambda d: figures.kaplan_meier_figure(als.kaplan_meier(d, **DUE, strata="group")),
+    ),
+    "model_table": (
+        "sessions",
+        lambda d: tables.model_table(_lmm(d), label="tbl-a", caption="A model"),
+    ),
+}
+
+
+def asked(result: object) -> None:
+    """Ask a result everything that it can be asked without arguments."""
+    for name in ("tidy", "glance", "summary", "_repr_html_"):
+        question = getattr(result, name, None)
+        if callable(question) and not isinstance(result, pd.DataFrame):
+            question()
+    if hasattr(result, "summary") and hasattr(result, "tidy"):
+        als.report(result)
