@@ -1,0 +1,571 @@
+"""Correlations of several variables, as papers print them."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from alliance_stats.association.correlation_estimates import (
+    CorrelationEstimate,
+    Method,
+    correlation,
+    difference_dependent,
+    difference_independent,
+    residuals_given,
+)
+from alliance_stats.checks import (
+    check_choice,
+    check_conf_level,
+    check_frame,
+    check_spelling,
+    finite_or_missing,
+    group_codes,
+    require_columns,
+)
+from alliance_stats.errors import DataError, NotIdentifiedError
+from alliance_stats.estimates import Array, one_line
+from alliance_stats.ledger import RowLedger
+
+__all__ = ["CorrelationDifference", "Correlations", "correlation_difference", "correlations"]
+
+Missing = Literal["pairwise", "listwise"]
+_FEW_CLUSTERS = 15
+_NAMES = {
+    "pearson": "Pearson correlations",
+    "spearman": "Spearman rank correlations",
+    "kendall": "Kendall rank correlations (tau-b)",
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Correlations:
+    """Correlations of every pair of some variables, made by :func:`correlations`.
+
+    Attributes
+    ----------
+    variables
+        The variables, in the caller's order.
+    pairs
+        Level (``""``, or within and between), two variables, and their correlation.
+    moments
+        A row a variable: ``term, n, mean, sd`` and, where given, ``reliability``.
+    how
+        What was computed, in a phrase.
+    notes
+        What to know before reading.
+    rows
+        What happened to the rows.
+    """
+
+    variables: tuple[str, ...]
+    pairs: tuple[tuple[str, str, str, CorrelationEstimate], ...]
+    moments: pd.DataFrame
+    how: str
+    notes: tuple[str, ...]
+    rows: RowLedger
+
+    __repr__ = one_line
+
+    def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return one row a pair.
+
+        Returns
+        -------
+        DataFrame
+            ``term, with, n, estimate, conf_low, conf_high, statistic, df, p_value`` (r; the test of
+            no correlation), ``p_holm`` over the pairs of a level, ``disattenuated`` (r divided by
+            the root of both reliabilities; NaN without them) with its limits ``disattenuated_low``
+            and ``disattenuated_high``; a column ``level`` in front where there are two.
+        """
+        check_conf_level(conf_level)
+        reliability = dict(zip(self.moments["term"], self.moments["reliability"], strict=True))
+        found = []
+        for level, one, other, r in self.pairs:
+            low, high = r.interval(conf_level)
+            root = float(np.sqrt(reliability[one] * reliability[other])) if level == "" else np.nan
+            found.append(
+                {
+                    "level": level,
+                    "term": one,
+                    "with": other,
+                    "n": r.n,
+                    "estimate": r.r,
+                    "conf_low": low,
+                    "conf_high": high,
+                    "statistic": r.statistic,
+                    "df": r.statistic_df,
+                    "p_value": r.p_value,
+                    "disattenuated": r.r / root,
+                    "disattenuated_low": low / root,
+                    "disattenuated_high": high / root,
+                }
+            )
+        table = pd.DataFrame(found)
+        place = list(table.columns).index("p_value") + 1
+        holm = table.groupby("level")["p_value"].transform(_holm)
+        table.insert(place, "p_holm", holm)
+        return table.drop(columns="level") if (table["level"] == "").all() else table
+
+    def matrix(self, *, level: str | None = None) -> pd.DataFrame:
+        """Return the correlations as a square frame, ones in the diagonal.
+
+        Parameters
+        ----------
+        level
+            Of correlations within and between: which of the two; not needed otherwise.
+        """
+        levels = list(dict.fromkeys(pair[0] for pair in self.pairs))
+        chosen = levels[0] if level is None and len(levels) == 1 else level
+        if chosen not in levels:
+            raise ValueError(f"level= must be one of {levels}; got {level!r}.")
+        names = list(self.variables)
+        square = pd.DataFrame(np.eye(len(names)), index=names, columns=names)
+        for own, one, other, r in self.pairs:
+            if own == chosen:
+                square.loc[one, other] = square.loc[other, one] = r.r
+        return square
+
+    def glance(self) -> pd.DataFrame:
+        """Return one row: ``nobs, n_variables, n_pairs, n_least`` (pairs of the sparsest one)."""
+        return pd.DataFrame(
+            [
+                {
+                    "nobs": self.rows.n_used,
+                    "n_variables": len(self.variables),
+                    "n_pairs": len(self.pairs),
+                    "n_least": min(pair[3].n for pair in self.pairs),
+                }
+            ]
+        )
+
+    @property
+    def method(self) -> str:
+        """What was computed, in a phrase."""
+        return self.how
+
+
+def correlations(
+    data: pd.DataFrame,
+    variables: Sequence[str],
+    *,
+    method: Method = "pearson",
+    partial: str | Sequence[str] | None = None,
+    within: str | None = None,
+    cluster: str | None = None,
+    reliability: Mapping[str, float] | None = None,
+    missing: Missing = "pairwise",
+) -> Correlations:
+    """Correlate every pair of some variables.
+
+    Parameters
+    ----------
+    data
+        One row a case (a person; with `within`, a person-session).
+    variables
+        Two or more numeric columns.
+    method
+        ``"pearson"``, ``"spearman"`` or ``"kendall"`` (tau-b).
+    partial
+        Numeric columns to hold constant: the correlation of what regressions on them leave (of the
+        ranks for Spearman's; not for Kendall's).
+    within
+        Column of persons (or other units) with several rows each: the correlation of deviations
+        from their means (the repeated-measures correlation of Bland & Altman 1995,
+        doi:10.1136/bmj.310.6977.446; Bakdash & Marusich 2017, doi:10.3389/fpsyg.2017.00456), and
+        that of the means. Pearson only.
+    cluster
+        Column of therapists or families: errors, tests and intervals allow for cases of one cluster
+        being alike. Pearson and Spearman only.
+    reliability
+        Variable -> its reliability (0 to 1): `tidy` then has the correlation of true scores.
+    missing
+        ``"pairwise"``: each pair on its own complete rows (its n stands beside it), or
+        ``"listwise"``: all on the rows that have every variable.
+
+    Returns
+    -------
+    Correlations
+        With ``tidy()``, ``matrix()``, ``glance()``, ``summary()``.
+
+    Raises
+    ------
+    DataError
+        A column that does not exist, is not numeric or infinite; the same variable twice.
+    NotIdentifiedError
+        A variable without variance, or fewer than four complete pairs.
+
+    Examples
+    --------
+    >>> from alliance_stats import correlations, example_study
+    >>> last = example_study().sessions.groupby("person").tail(1)
+    >>> found = correlations(last, ["alliance", "symptoms"], cluster="family")
+    >>> list(found.tidy()[["term", "with"]].iloc[0])
+    ['alliance', 'symptoms']
+    """
+    check_choice(method, tuple(_NAMES), name="method")
+    check_choice(missing, ("pairwise", "listwise"), name="missing")
+    data = check_frame(data)
+    names = [variables] if isinstance(variables, str) else list(variables)
+    given = [] if partial is None else [partial] if isinstance(partial, str) else list(partial)
+    _check_asked(names, given, method, within, cluster)
+    require_columns(data, [*names, *given, within, cluster])
+    columns = {name: finite_or_missing(data, name) for name in (*names, *given)}
+    groups = within or cluster
+    present = np.ones(len(data), dtype=bool)
+    for name in given if missing == "pairwise" else (*names, *given):
+        present &= ~np.isnan(columns[name])
+    levels = {} if groups is None else {groups: (groups,)}
+    used, rows = data, RowLedger.start(data, levels)
+    if groups is not None:
+        check_spelling(data[groups], kind="unit")
+        known = data[groups].notna().to_numpy()
+        used, rows = rows.keep(used, known, reason=f"'{groups}' is missing")
+        present = present[known]
+        columns = {name: values[known] for name, values in columns.items()}
+    _, rows = (
+        rows.keep(
+            used,
+            present,
+            reason="a variable is missing" if missing == "listwise" else "no covariate",
+        )
+        if not present.all()
+        else (used, rows)
+    )
+    kept = used[present]
+    columns = {name: values[present] for name, values in columns.items()}
+    codes = None if groups is None else group_codes(kept[groups])[0]
+    pairs: list[tuple[str, str, str, CorrelationEstimate]] = []
+    for one, other in itertools.combinations(names, 2):
+        both = ~(np.isnan(columns[one]) | np.isnan(columns[other]))
+        x, y = columns[one][both], columns[other][both]
+        _check_pair(x, y, one, other)
+        own = None if codes is None else pd.factorize(codes[both])[0].astype(np.int64)
+        if within is not None and own is not None:
+            pairs += _two_levels(x, y, own, one, other, within)
+            continue
+        held = np.column_stack([columns[name][both] for name in given]) if given else None
+        pairs.append(("", one, other, _one(x, y, held, method, own)))
+    moments = _moments({name: columns[name] for name in names}, reliability)
+    how = _how(method, given, within, cluster)
+    notes = _notes(pairs, cluster, codes)
+    return Correlations(tuple(names), tuple(pairs), moments, how, notes, rows)
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class CorrelationDifference:
+    """The difference of two correlations, made by :func:`correlation_difference`.
+
+    Attributes
+    ----------
+    first, second
+        What was correlated, as ``"alliance with symptoms (mothers)"``.
+    estimates
+        The two correlations.
+    z, z_error
+        Their difference in Fisher's z, and its standard error.
+    how
+        What was computed, in a phrase.
+    rows
+        What happened to the rows.
+    """
+
+    first: str
+    second: str
+    estimates: tuple[CorrelationEstimate, CorrelationEstimate]
+    z: float
+    z_error: float
+    how: str
+    rows: RowLedger
+
+    __repr__ = one_line
+
+    @property
+    def method(self) -> str:
+        """What was computed, in a phrase."""
+        return self.how
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know before reading."""
+        return ()
+
+    def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return one row: the difference of r with its interval, and the z test.
+
+        Returns
+        -------
+        DataFrame
+            ``contrast, estimate, conf_low, conf_high, statistic, p_value``: the difference of the
+            two r, its interval by Zou (2007, doi:10.1037/1082-989X.12.4.399) from the limits of
+            each, and the z test of equal correlations.
+        """
+        check_conf_level(conf_level)
+        (r1, r2), z = self.estimates, self.z / self.z_error
+        (l1, u1), (l2, u2) = r1.interval(conf_level), r2.interval(conf_level)
+        d = r1.r - r2.r
+        # the correlation of the two estimates, from the error of their difference
+        product = r1.z_error * r2.z_error
+        c = (r1.z_error**2 + r2.z_error**2 - self.z_error**2) / (2.0 * product)
+        low = _zou(r1.r - l1, u2 - r2.r, c)
+        high = _zou(u1 - r1.r, r2.r - l2, c)
+        return pd.DataFrame(
+            {
+                "contrast": [f"{self.first} - {self.second}"],
+                "estimate": [d],
+                "conf_low": [d - low],
+                "conf_high": [d + high],
+                "statistic": [z],
+                "p_value": [float(2.0 * stats.norm.sf(abs(z)))],
+            }
+        )
+
+    def glance(self) -> pd.DataFrame:
+        """Return one row: the two correlations and their n."""
+        r1, r2 = self.estimates
+        return pd.DataFrame([{"r_1": r1.r, "n_1": r1.n, "r_2": r2.r, "n_2": r2.n}])
+
+
+def correlation_difference(
+    data: pd.DataFrame,
+    first: tuple[str, str],
+    second: tuple[str, str] | None = None,
+    *,
+    group: str | None = None,
+) -> CorrelationDifference:
+    """Compare two correlations: of two groups, or of two pairs of variables of one sample.
+
+    Parameters
+    ----------
+    data
+        One row a case; rows without a needed value are set aside and counted.
+    first
+        Two variables.
+    second
+        Two variables of the same cases, one of which may be of the first pair.
+    group
+        Column with two groups, whose correlations of the first pair are compared instead.
+
+    Returns
+    -------
+    CorrelationDifference
+        With ``tidy()``, ``glance()``, ``summary()``; first minus second.
+
+    Raises
+    ------
+    DataError
+        Both or none of `second` and `group`; more or fewer than two groups.
+    NotIdentifiedError
+        A variable without variance, or fewer than four cases.
+
+    Notes
+    -----
+    Groups: Fisher's z test of independent correlations. One sample: Steiger's test (1980,
+    doi:10.1037/0033-2909.87.2.245) for dependent ones.
+
+    Examples
+    --------
+    >>> from alliance_stats import correlation_difference, example_study
+    >>> last = example_study().sessions.groupby("person").tail(1)
+    >>> last = last[last["role"].isin(["mother", "father"])]
+    >>> found = correlation_difference(last, ("alliance", "symptoms"), group="role")
+    >>> len(found.tidy())
+    1
+    """
+    if (second is None) == (group is None):
+        raise DataError("Give second= (two other variables) or group= (two groups), not both.")
+    data = check_frame(data)
+    pairs = [tuple(first), *([] if second is None else [tuple(second)])]
+    for pair in pairs:
+        if len(pair) != 2 or pair[0] == pair[1]:
+            raise DataError(f"A correlation is of two variables; got {pair!r}.")
+    names = list(dict.fromkeys(name for pair in pairs for name in pair))
+    require_columns(data, [*names, group])
+    columns = np.column_stack([finite_or_missing(data, name) for name in names])
+    kept = ~np.isnan(columns).any(axis=1)
+    if group is not None:
+        check_spelling(data[group], kind="group")
+        kept &= data[group].notna().to_numpy()
+    used, rows = RowLedger.start(data).keep(data, kept, reason="a needed value is missing")
+    columns = columns[kept]
+    text = [f"{a} with {b}" for a, b in pairs]
+    if group is not None:
+        codes, labels = group_codes(used[group])
+        if len(labels) != 2:
+            raise DataError(f"'{group}' must have two groups; it has {len(labels)}.")
+        parts = [columns[codes == code] for code in (0, 1)]
+        for part, label in zip(parts, labels, strict=True):
+            _check_pair(part[:, 0], part[:, 1], f"{names[0]} of {label}", f"{names[1]} of {label}")
+        estimates = [correlation(part[:, 0], part[:, 1]) for part in parts]
+        z, error = difference_independent(estimates[0], estimates[1])
+        said = [f"{text[0]} ({label})" for label in labels]
+        how = "difference of independent correlations (Fisher's z)"
+        both = estimates[0], estimates[1]
+        return CorrelationDifference(said[0], said[1], both, z, error, how, rows)
+    places = [(names.index(a), names.index(b)) for a, b in pairs]
+    for (i, j), (a, b) in zip(places, pairs, strict=True):
+        _check_pair(columns[:, i], columns[:, j], a, b)
+    if set(places[0]) == set(places[1]):
+        raise DataError(f"{text[0]} and {text[1]} are the same correlation.")
+    R = np.corrcoef(columns, rowvar=False)
+    z, error = difference_dependent(R, places[0], places[1], len(columns))
+    found = [correlation(columns[:, i], columns[:, j]) for i, j in places]
+    how = "difference of dependent correlations (Steiger's z)"
+    return CorrelationDifference(text[0], text[1], (found[0], found[1]), z, error, how, rows)
+
+
+def _zou(own: float, other: float, c: float) -> float:
+    return float(np.sqrt(max(0.0, own**2 + other**2 - 2.0 * c * own * other)))
+
+
+def _check_asked(
+    names: list[str], given: list[str], method: str, within: str | None, cluster: str | None
+) -> None:
+    if len(names) < 2:
+        raise DataError(f"A correlation needs two variables or more; got {names}.")
+    everything = [*names, *given]
+    twice = [name for name in everything if everything.count(name) > 1]
+    if twice:
+        raise DataError(f"'{twice[0]}' is named twice among variables= and partial=.")
+    if within is not None and (method != "pearson" or given or cluster is not None):
+        raise DataError("within= is for Pearson correlations, without partial= or cluster=.")
+    if method == "kendall" and (given or cluster is not None):
+        raise DataError("Kendall's tau has no partial= or cluster= here; use 'spearman'.")
+
+
+def _check_pair(x: Array, y: Array, one: str, other: str) -> None:
+    if len(x) < 4:
+        raise NotIdentifiedError(
+            f"'{one}' and '{other}' have {len(x)} complete pairs; a correlation with an interval "
+            "needs four or more."
+        )
+    for values, name in ((x, one), (y, other)):
+        if np.ptp(values) == 0.0:
+            raise NotIdentifiedError(
+                f"'{name}' is {values[0]:g} in all {len(values)} pairs with "
+                f"'{other if name == one else one}': it correlates with nothing."
+            )
+
+
+def _one(
+    x: Array, y: Array, held: Array | None, method: Method, clusters: Array | None
+) -> CorrelationEstimate:
+    if held is None:
+        return correlation(x, y, method=method, clusters=clusters)  # type: ignore[arg-type]
+    columns = np.column_stack([x, y])
+    if method == "spearman":
+        columns = np.apply_along_axis(stats.rankdata, 0, columns)
+        held = np.apply_along_axis(stats.rankdata, 0, held)
+    left = residuals_given(columns, held)
+    scale = columns.std(axis=0)
+    if (left.std(axis=0) <= 1e-10 * scale).any():
+        raise NotIdentifiedError(
+            "partial= determines a variable without error: nothing of it is left to correlate."
+        )
+    return correlation(
+        left[:, 0],
+        left[:, 1],
+        method=method,
+        given=held.shape[1],
+        clusters=clusters,  # type: ignore[arg-type]
+    )
+
+
+def _two_levels(
+    x: Array, y: Array, units: Array, one: str, other: str, within: str
+) -> list[tuple[str, str, str, CorrelationEstimate]]:
+    """Correlate deviations from the units' means, and the means."""
+    frame = pd.DataFrame({"unit": units, "x": x, "y": y})
+    means = frame.groupby("unit").mean()
+    deviations = frame[["x", "y"]].to_numpy() - means.loc[frame["unit"]].to_numpy()
+    u, v = deviations.T
+    small = [
+        name
+        for values, name in ((u, one), (v, other))
+        if np.abs(values).max() <= 1e-12 * np.abs(frame[["x", "y"]].to_numpy()).max()
+    ]
+    if small:
+        raise NotIdentifiedError(
+            f"'{small[0]}' does not vary within '{within}': there is no correlation within. "
+            "Correlate the means of the units without within=."
+        )
+    lost = len(means) - 1  # as in an analysis of covariance with a mean for each unit
+    inside = correlation(u, v, given=lost)
+    inside = CorrelationEstimate(
+        inside.r,
+        len(x),
+        inside.z_error,
+        np.inf,
+        inside.statistic,
+        inside.statistic_df,
+        inside.p_value,
+    )
+    _check_pair(means["x"].to_numpy(), means["y"].to_numpy(), f"mean {one}", f"mean {other}")
+    between = correlation(means["x"].to_numpy(), means["y"].to_numpy())
+    return [
+        (f"within {within}", one, other, inside),
+        (f"between {within}", one, other, between),
+    ]
+
+
+def _moments(columns: dict[str, Array], reliability: Mapping[str, float] | None) -> pd.DataFrame:
+    known = dict(reliability or {})
+    for name, value in known.items():
+        if name not in columns:
+            raise DataError(f"reliability= names '{name}', which is not among the variables.")
+        if not 0.0 < value <= 1.0:
+            raise DataError(f"The reliability of '{name}' must lie between 0 and 1; got {value}.")
+    return pd.DataFrame(
+        [
+            {
+                "term": name,
+                "n": int((~np.isnan(values)).sum()),
+                "mean": float(np.nanmean(values)),
+                "sd": float(np.nanstd(values, ddof=1)),
+                "reliability": known.get(name, np.nan),
+            }
+            for name, values in columns.items()
+        ]
+    )
+
+
+def _how(method: str, given: list[str], within: str | None, cluster: str | None) -> str:
+    text = _NAMES[method]
+    if given:
+        text += f" holding {', '.join(given)} constant"
+    if within is not None:
+        text += f" within and between units of {within} (repeated-measures correlation; means)"
+    if cluster is not None:
+        text += f", standard errors over clusters of {cluster}"
+    return text
+
+
+def _notes(
+    pairs: Sequence[tuple[str, str, str, CorrelationEstimate]],
+    cluster: str | None,
+    codes: Array | None,
+) -> tuple[str, ...]:
+    found = []
+    if cluster is not None and codes is not None:
+        n_clusters = int(codes.max()) + 1
+        if n_clusters < _FEW_CLUSTERS:
+            found.append(
+                f"There are {n_clusters} clusters of {cluster}: standard errors over so few "
+                "are too small more often than not."
+            )
+    if any(level.startswith("between") for level, *_ in pairs):
+        found.append(
+            "Correlations between units are those of observed means, which hold part of the "
+            "variation within; with few rows a unit they are drawn towards the one within."
+        )
+    return tuple(found)
+
+
+def _holm(p: pd.Series) -> pd.Series:
+    order = p.rank(method="first")
+    adjusted = (p * (p.notna().sum() + 1 - order)).clip(upper=1.0)
+    by_size = adjusted.iloc[np.argsort(order.to_numpy())].cummax()
+    return by_size.reindex(p.index)
