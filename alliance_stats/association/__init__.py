@@ -1,5 +1,6 @@
 """What goes with what: correlations, regression, analysis of variance."""
 
+from alliance_stats.association.anova import AnalysisOfVariance, anova
 from alliance_stats.association.correlations import (
     CorrelationDifference,
     Correlations,
@@ -7,4 +8,11 @@ from alliance_stats.association.correlations import (
     correlations,
 )
 
-__all__ = ["CorrelationDifference", "Correlations", "correlation_difference", "correlations"]
+__all__ = [
+    "AnalysisOfVariance",
+    "CorrelationDifference",
+    "Correlations",
+    "anova",
+    "correlation_difference",
+    "correlations",
+]

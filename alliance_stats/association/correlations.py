@@ -474,7 +474,7 @@ def _one(
     )
 
 
-def _two_levels(
+def _two_levels(  # noqa: PLR0917
     x: Array, y: Array, units: Array, one: str, other: str, within: str
 ) -> list[tuple[str, str, str, CorrelationEstimate]]:
     """Correlate deviations from the units' means, and the means."""

@@ -1,0 +1,251 @@
+"""Sums of squares of designs with factors between and within persons. Arrays only.
+
+A within effect is a set of orthonormal contrasts of each person's cells; what it does and how it
+depends on factors between persons is a regression of the contrasts' scores on the design between
+(the univariate view of a multivariate linear model; Maxwell, Delaney & Kelley 2018,
+doi:10.4324/9781315642956, chapters 11 to 14). The constant contrast gives the part between persons.
+"""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy import linalg, optimize, stats
+
+from alliance_stats.errors import NotIdentifiedError
+from alliance_stats.estimates import Array
+
+__all__ = ["Effect", "Kind", "between_columns", "eta_interval", "variance_analysis"]
+
+Kind = Literal["I", "II", "III"]
+Term = tuple[str, ...]
+_ESTIMABLE = 1e-9  # relative size under which a column is a combination of those before it
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """One line of an analysis of variance.
+
+    Attributes
+    ----------
+    between, within
+        The factors whose (inter)action it is.
+    ss, df
+        Sum of squares and degrees of freedom of the effect.
+    ss_error, df_error
+        Those of its error.
+    gg, hf
+        Greenhouse-Geisser's and Huynh-Feldt's epsilon; 1 where the effect has one contrast within.
+    mauchly_w, mauchly_p
+        Mauchly's test of sphericity; NaN where there is nothing to test.
+    """
+
+    between: Term
+    within: Term
+    ss: float
+    df: float
+    ss_error: float
+    df_error: float
+    gg: float
+    hf: float
+    mauchly_w: float
+    mauchly_p: float
+
+    @property
+    def f(self) -> float:
+        """The F statistic."""
+        return self.ss / self.df / (self.ss_error / self.df_error)
+
+
+def between_columns(
+    factors: Sequence[tuple[str, Array, int]], covariates: Sequence[tuple[str, Array]]
+) -> dict[Term, Array]:
+    """Return the columns of each term between persons: factors crossed, covariates added.
+
+    Parameters
+    ----------
+    factors
+        Name, code of each person and number of levels; coded to sum to zero.
+    covariates
+        Name and values, which are centred at their mean.
+    """
+    coded = {}
+    for name, codes, levels in factors:
+        contrasts = np.vstack([np.eye(levels - 1), -np.ones(levels - 1)])
+        coded[name] = contrasts[codes.astype(np.int64)]
+    found: dict[Term, Array] = {}
+    for name, values in covariates:
+        found[(name,)] = (values - values.mean())[:, None]
+    for size in range(1, len(factors) + 1):
+        for names in itertools.combinations(coded, size):
+            columns = coded[names[0]]
+            for name in names[1:]:
+                other = coded[name]
+                columns = (columns[:, :, None] * other[:, None, :]).reshape(len(columns), -1)
+            found[names] = columns
+    return found
+
+
+def variance_analysis(
+    Y: Array,
+    between: dict[Term, Array],
+    within: Sequence[tuple[str, int]],
+    *,
+    kind: Kind,
+) -> list[Effect]:
+    """Analyse the variance of persons' cells.
+
+    Parameters
+    ----------
+    Y
+        (persons, cells), cells in the order of the product of the within factors' levels.
+    between
+        Columns of the terms between persons (see :func:`between_columns`); without the constant.
+    within
+        Name and number of levels of the factors within.
+    kind
+        Sums of squares: I (each term after those before it), II (after all terms that do not hold
+        it), III (after all others).
+
+    Returns
+    -------
+    list
+        An effect each term between, then within effects and their interactions with those.
+    """
+    effects: list[Effect] = []
+    names = [name for name, _ in within]
+    for size in range(len(names) + 1):
+        for chosen in itertools.combinations(names, size):
+            M = np.ones((1, 1))
+            for name, levels in within:
+                M = np.kron(M, _orthonormal(levels) if name in chosen else _constant(levels))
+            effects += _of_contrasts(Y @ M, between, chosen, kind)
+    return effects
+
+
+def eta_interval(f: float, df: float, df_error: float, *, conf_level: float) -> tuple[float, float]:
+    """Return the limits of partial eta squared, from those of the noncentrality of F.
+
+    The noncentrality at which the observed F has probability alpha/2 to be exceeded, or not to be
+    reached (Steiger 2004, doi:10.1037/1082-989X.9.2.164), as ``ncp / (ncp + df_error)``.
+    """
+    if not np.isfinite(f):
+        return np.nan, np.nan
+    alpha = (1.0 - conf_level) / 2.0
+    limits = []
+    for probability in (1.0 - alpha, alpha):
+
+        def off(ncp: float, target: float = probability) -> float:
+            return (
+                float(stats.ncf.cdf(f, df, df_error, ncp) - target)
+                if ncp > 0
+                else (float(stats.f.cdf(f, df, df_error)) - target)
+            )
+
+        if off(0.0) <= 0.0:
+            limits.append(0.0)
+            continue
+        high = 10.0 + 2.0 * f * df
+        while off(high) > 0.0:
+            high *= 2.0
+        limits.append(float(optimize.brentq(off, 0.0, high, xtol=1e-10)))
+    return limits[0] / (limits[0] + df_error), limits[1] / (limits[1] + df_error)
+
+
+def _of_contrasts(U: Array, between: dict[Term, Array], chosen: Term, kind: Kind) -> list[Effect]:
+    n, k = U.shape
+    constant = np.ones((n, 1))
+    terms: dict[Term, Array] = {(): constant, **between}
+    full = _basis(np.column_stack(list(terms.values())))
+    expected = sum(columns.shape[1] for columns in terms.values())
+    if full.shape[1] < expected:
+        raise NotIdentifiedError(
+            "The factors and covariates between persons determine one another, or a combination of "
+            "levels has no person: their effects cannot be told apart. Leave one out, join levels, "
+            "or fit a mixed model without the interaction."
+        )
+    df_error = n - full.shape[1]
+    if df_error < 1:
+        raise NotIdentifiedError(
+            f"{n} complete persons for {full.shape[1]} effects between persons: nothing is left "
+            "to estimate an error from."
+        )
+    left = U - full @ (full.T @ U)
+    E = left.T @ left
+    gg, hf, w, p = _sphericity(E, df_error, k)
+    effects = []
+    for term in terms:
+        if not term and not chosen:
+            continue  # the grand mean
+        smaller, larger = _compared(term, list(terms), kind)
+        base = _basis(np.column_stack([np.empty((n, 0)), *(terms[t] for t in smaller)]))
+        more = _basis(np.column_stack([terms[t] for t in larger]))
+        H = U.T @ (more @ (more.T @ U)) - U.T @ (base @ (base.T @ U))
+        df = (more.shape[1] - base.shape[1]) * k
+        effects.append(
+            Effect(
+                term, chosen, float(np.trace(H)), df, float(np.trace(E)), df_error * k, gg, hf, w, p
+            )
+        )
+    return effects
+
+
+def _compared(term: Term, terms: list[Term], kind: Kind) -> tuple[list[Term], list[Term]]:
+    """Return the terms of the smaller and of the larger model whose difference tests `term`."""
+    if kind == "I":
+        place = terms.index(term)
+        return terms[:place], terms[: place + 1]
+    if kind == "II":
+        smaller = [t for t in terms if t != term and not set(term) < set(t)]
+        return smaller, [*smaller, term]
+    return [t for t in terms if t != term], terms
+
+
+def _sphericity(E: Array, df_error: int, k: int) -> tuple[float, float, float, float]:
+    """Epsilons of Greenhouse & Geisser and of Huynh & Feldt, and Mauchly's test (W and p).
+
+    Huynh-Feldt's epsilon is that of Lecoutre (1991, doi:10.3102/10769986016004371), which allows
+    for groups. Mauchly's chi-squared has the term of second order of Anderson (2003, Introduction to
+    Multivariate Statistical Analysis, section 10.7.4); R's ``mauchly.test`` and car put the number
+    of cells where that term has the number of contrasts.
+    """
+    if k < 2:
+        return 1.0, 1.0, np.nan, np.nan
+    gg = float(np.trace(E) ** 2 / (k * (E * E).sum()))
+    hf = ((df_error + 1.0) * k * gg - 2.0) / (k * (df_error - k * gg)) if df_error > k * gg else 1.0
+    if df_error < k:
+        return gg, float(min(1.0, hf)), np.nan, np.nan
+    sign, log_det = np.linalg.slogdet(E)
+    if sign <= 0:
+        return gg, float(min(1.0, hf)), 0.0, 0.0
+    log_w = float(log_det - k * np.log(np.trace(E) / k))
+    rho = 1.0 - (2.0 * k**2 + k + 2.0) / (6.0 * k * df_error)
+    w2 = ((k + 2.0) * (k - 1.0) * (k - 2.0) * (2.0 * k**3 + 6.0 * k**2 + 3.0 * k + 2.0)) / (
+        288.0 * (df_error * k * rho) ** 2
+    )
+    z = -df_error * rho * log_w
+    f = k * (k + 1.0) / 2.0 - 1.0
+    first = stats.chi2.sf(z, f)
+    p = first + w2 * (stats.chi2.sf(z, f + 4.0) - first)
+    return gg, float(min(1.0, hf)), float(np.exp(log_w)), float(p)
+
+
+def _basis(X: Array) -> Array:
+    """Return an orthonormal basis of the columns."""
+    if X.shape[1] == 0:
+        return X
+    scale = np.sqrt((X**2).mean(axis=0))
+    Q, R, _ = linalg.qr(X / np.where(scale > 0, scale, 1.0), mode="economic", pivoting=True)
+    size = np.abs(np.diag(R))
+    return np.asarray(Q[:, : int((size > _ESTIMABLE * size.max()).sum())])
+
+
+def _orthonormal(levels: int) -> Array:
+    """Return (levels, levels - 1) orthonormal contrasts."""
+    return np.asarray(linalg.helmert(levels).T)
+
+
+def _constant(levels: int) -> Array:
+    return np.full((levels, 1), 1.0 / np.sqrt(levels))
