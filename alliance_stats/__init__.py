@@ -4,6 +4,7 @@ The public names. Figures and tables are imported from their own rooms,
 ``alliance_stats.figures`` and ``alliance_stats.tables``, since drawing needs matplotlib.
 """
 
+from alliance_stats.association import anova, correlation_difference, correlations
 from alliance_stats.datasets import example_study, example_themes
 from alliance_stats.evidence import (
     compare_with,
@@ -80,6 +81,7 @@ __all__ = [
     "Study",
     "VarianceBy",
     "__version__",
+    "anova",
     "apim",
     "classify",
     "classify_many",
@@ -93,6 +95,8 @@ __all__ = [
     "competing_hazards",
     "consistency_check",
     "contrasts",
+    "correlation_difference",
+    "correlations",
     "cox_ph",
     "cumulative_incidence",
     "decompose",

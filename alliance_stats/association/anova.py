@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
+from alliance_stats.account import Account, Column, Section, html_of, summary_of
 from alliance_stats.association.variance_analysis import (
     Effect,
     Kind,
@@ -169,6 +170,38 @@ class AnalysisOfVariance:
             ]
         )
 
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return the cells and the tests as data (Greenhouse-Geisser where it applies)."""
+        names = (*self.between, *self.within)
+        cells = Section(
+            "Cell",
+            self.cells,
+            names=names,
+            columns={"n": Column("n", "count"), "mean": Column("M"), "sd": Column("SD")},
+        )
+        effects = Section(
+            "Effect",
+            self.tidy(conf_level=conf_level),
+            names=("term",),
+            statistic="F",
+            columns={
+                "eta2_partial": Column("partial η²", "bounded", "conf_low", "conf_high"),
+                "eta2_generalized": Column("generalized η²", "bounded"),
+            },
+            conf_level=conf_level,
+        )
+        corrected = any(effect.gg < 1.0 for effect in self.effects)
+        remarks = (
+            ("Degrees of freedom within persons are corrected as Greenhouse and Geisser do.",)
+            if corrected
+            else ()
+        )
+        sizes = {"rows": self.rows.n_used, "persons": len(self.scores)}
+        return Account(self.method, self.notes, sizes, (cells, effects), remarks, self.rows)
+
+    summary = summary_of
+    _repr_html_ = html_of
+
     def planned(
         self,
         factor: str,
@@ -308,7 +341,7 @@ def anova(
     >>> import pandas as pd
     >>> from alliance_stats import anova
     >>> scores = pd.DataFrame({"group": list("aaabbb"), "after": [4, 5, 6, 7, 8, 9]})
-    >>> float(anova(scores, outcome="after", between="group").tidy()["statistic"].iloc[0])
+    >>> float(anova(scores, outcome="after", between="group").tidy()["statistic"].iloc[0].round(6))
     13.5
     """
     check_choice(kind, _KINDS, name="kind")

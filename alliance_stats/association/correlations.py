@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
+from alliance_stats.account import Account, Column, Section, html_of, summary_of
 from alliance_stats.association.correlation_estimates import (
     CorrelationEstimate,
     Method,
@@ -146,6 +148,39 @@ class Correlations:
     def method(self) -> str:
         """What was computed, in a phrase."""
         return self.how
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return the correlations as data, with the variables' means and SDs."""
+        table = self.tidy(conf_level=conf_level)
+        names = tuple(name for name in ("level", "term", "with") if name in table)
+        columns = {"n": Column("n", "count")}
+        if table["disattenuated"].notna().any():
+            columns["disattenuated"] = Column(
+                "r of true scores", "bounded", "disattenuated_low", "disattenuated_high"
+            )
+        pairs = Section(
+            "Pair",
+            table,
+            names=names,
+            measure="r",
+            kind="bounded",
+            statistic="z" if not np.isfinite(table["df"]).any() else "t",
+            columns=columns,
+            conf_level=conf_level,
+        )
+        described = {
+            "n": Column("n", "count"),
+            "mean": Column("M"),
+            "sd": Column("SD"),
+        }
+        if self.moments["reliability"].notna().any():
+            described["reliability"] = Column("reliability", "bounded")
+        moments = Section("Variable", self.moments, names=("term",), columns=described)
+        sizes = {"rows": self.rows.n_used}
+        return Account(self.method, self.notes, sizes, (moments, pairs), rows=self.rows)
+
+    summary = summary_of
+    _repr_html_ = html_of
 
 
 def correlations(
@@ -328,6 +363,39 @@ class CorrelationDifference:
         r1, r2 = self.estimates
         return pd.DataFrame([{"r_1": r1.r, "n_1": r1.n, "r_2": r2.r, "n_2": r2.n}])
 
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return the two correlations and their difference as data."""
+        each = pd.DataFrame(
+            [
+                {"term": name, "n": r.n, "estimate": r.r, "conf_low": low, "conf_high": high}
+                for name, r in zip((self.first, self.second), self.estimates, strict=True)
+                for low, high in [r.interval(conf_level)]
+            ]
+        )
+        both = Section(
+            "Pair",
+            each,
+            ("term",),
+            measure="r",
+            kind="bounded",
+            columns={"n": Column("n", "count")},
+            conf_level=conf_level,
+        )
+        difference = Section(
+            "Difference",
+            self.tidy(conf_level=conf_level),
+            ("contrast",),
+            measure="difference of r",
+            kind="bounded",
+            statistic="z",
+            conf_level=conf_level,
+        )
+        sizes = {"rows": self.rows.n_used}
+        return Account(self.method, self.notes, sizes, (both, difference), rows=self.rows)
+
+    summary = summary_of
+    _repr_html_ = html_of
+
 
 def correlation_difference(
     data: pd.DataFrame,
@@ -410,7 +478,7 @@ def correlation_difference(
         _check_pair(columns[:, i], columns[:, j], a, b)
     if set(places[0]) == set(places[1]):
         raise DataError(f"{text[0]} and {text[1]} are the same correlation.")
-    R = np.corrcoef(columns, rowvar=False)
+    R = np.asarray(np.corrcoef(columns, rowvar=False))
     z, error = difference_dependent(R, places[0], places[1], len(columns))
     found = [correlation(columns[:, i], columns[:, j]) for i, j in places]
     how = "difference of dependent correlations (Steiger's z)"
@@ -451,10 +519,10 @@ def _check_pair(x: Array, y: Array, one: str, other: str) -> None:
 
 
 def _one(
-    x: Array, y: Array, held: Array | None, method: Method, clusters: Array | None
+    x: Array, y: Array, held: Array | None, method: Method, clusters: npt.NDArray[np.int64] | None
 ) -> CorrelationEstimate:
     if held is None:
-        return correlation(x, y, method=method, clusters=clusters)  # type: ignore[arg-type]
+        return correlation(x, y, method=method, clusters=clusters)
     columns = np.column_stack([x, y])
     if method == "spearman":
         columns = np.apply_along_axis(stats.rankdata, 0, columns)
@@ -470,12 +538,12 @@ def _one(
         left[:, 1],
         method=method,
         given=held.shape[1],
-        clusters=clusters,  # type: ignore[arg-type]
+        clusters=clusters,
     )
 
 
 def _two_levels(  # noqa: PLR0917
-    x: Array, y: Array, units: Array, one: str, other: str, within: str
+    x: Array, y: Array, units: npt.NDArray[np.int64], one: str, other: str, within: str
 ) -> list[tuple[str, str, str, CorrelationEstimate]]:
     """Correlate deviations from the units' means, and the means."""
     frame = pd.DataFrame({"unit": units, "x": x, "y": y})
@@ -546,7 +614,7 @@ def _how(method: str, given: list[str], within: str | None, cluster: str | None)
 def _notes(
     pairs: Sequence[tuple[str, str, str, CorrelationEstimate]],
     cluster: str | None,
-    codes: Array | None,
+    codes: npt.NDArray[np.int64] | None,
 ) -> tuple[str, ...]:
     found = []
     if cluster is not None and codes is not None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 from scipy import linalg, optimize, stats
 
 from alliance_stats.errors import NotIdentifiedError
@@ -60,7 +61,8 @@ class Effect:
 
 
 def between_columns(
-    factors: Sequence[tuple[str, Array, int]], covariates: Sequence[tuple[str, Array]]
+    factors: Sequence[tuple[str, npt.NDArray[np.int64], int]],
+    covariates: Sequence[tuple[str, Array]],
 ) -> dict[Term, Array]:
     """Return the columns of each term between persons: factors crossed, covariates added.
 
@@ -74,7 +76,7 @@ def between_columns(
     coded = {}
     for name, codes, levels in factors:
         contrasts = np.vstack([np.eye(levels - 1), -np.ones(levels - 1)])
-        coded[name] = contrasts[codes.astype(np.int64)]
+        coded[name] = contrasts[codes]
     found: dict[Term, Array] = {}
     for name, values in covariates:
         found[(name,)] = (values - values.mean())[:, None]
@@ -118,9 +120,12 @@ def variance_analysis(
     names = [name for name, _ in within]
     for size in range(len(names) + 1):
         for chosen in itertools.combinations(names, size):
-            M = np.ones((1, 1))
+            M: Array = np.ones((1, 1))
             for name, levels in within:
-                M = np.kron(M, _orthonormal(levels) if name in chosen else _constant(levels))
+                M = np.asarray(
+                    np.kron(M, _orthonormal(levels) if name in chosen else _constant(levels)),
+                    dtype=np.float64,
+                )
             effects += _of_contrasts(Y @ M, between, chosen, kind)
     return effects
 
@@ -207,9 +212,9 @@ def _sphericity(E: Array, df_error: int, k: int) -> tuple[float, float, float, f
     """Epsilons of Greenhouse & Geisser and of Huynh & Feldt, and Mauchly's test (W and p).
 
     Huynh-Feldt's epsilon is that of Lecoutre (1991, doi:10.3102/10769986016004371), which allows
-    for groups. Mauchly's chi-squared has the term of second order of Anderson (2003, Introduction to
-    Multivariate Statistical Analysis, section 10.7.4); R's ``mauchly.test`` and car put the number
-    of cells where that term has the number of contrasts.
+    for groups. Mauchly's chi-squared has a term of second order (Anderson 2003, An Introduction to
+    Multivariate Statistical Analysis, section 10.7.4) in which R and car put the
+    number of cells for the number of contrasts.
     """
     if k < 2:
         return 1.0, 1.0, np.nan, np.nan

@@ -1,0 +1,123 @@
+"""Correlations and analyses of variance at the door and on numbers done by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from alliance_stats import anova, correlation_difference, correlations
+from alliance_stats.errors import DataError, NotIdentifiedError
+
+DATA = pd.DataFrame(
+    {
+        "a": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0],
+        "b": [2.0, 1.0, 4.0, 3.0, 6.0, 5.0],
+        "c": [1.0, np.nan, 2.0, 2.0, 3.0, 5.0],
+        "flat": [3.0] * 6,
+        "g": ["x", "x", "x", "y", "y", "y"],
+    }
+)
+HAND = 1e-12  # a closed form on both sides
+
+
+def test_pairs_use_their_own_complete_rows() -> None:
+    table = correlations(DATA, ["a", "b", "c"]).tidy()
+    assert list(table["n"]) == [6, 5, 5]
+    assert table["estimate"].iloc[0] == pytest.approx(29.0 / 35.0, rel=HAND)
+    listwise = correlations(DATA, ["a", "b", "c"], missing="listwise")
+    assert list(listwise.tidy()["n"]) == [5, 5, 5]
+    assert listwise.rows.n_set_aside == 1
+
+
+def test_true_scores_correlate_by_the_root_of_both_reliabilities() -> None:
+    row = correlations(DATA, ["a", "b"], reliability={"a": 0.81, "b": 0.64}).tidy().iloc[0]
+    assert row["disattenuated"] == pytest.approx(row["estimate"] / 0.72, rel=HAND)
+
+
+def test_the_unit_of_measurement_does_not_matter() -> None:
+    plain = correlations(DATA, ["a", "b"]).tidy()
+    for factor in (1e-200, 1e-4, 1e5, 1e150):
+        other = correlations(DATA.assign(a=DATA["a"] * factor), ["a", "b"]).tidy()
+        pd.testing.assert_frame_equal(plain, other, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("error", "match", "asked"),
+    [
+        (DataError, "no column 'alliace'", {"variables": ["a", "alliace"]}),
+        (DataError, "two variables or more", {"variables": ["a"]}),
+        (DataError, "named twice", {"variables": ["a", "a"]}),
+        (NotIdentifiedError, "'flat' is 3 in all", {"variables": ["a", "flat"]}),
+        (DataError, "must be numeric", {"variables": ["a", "g"]}),
+        (DataError, "Kendall", {"variables": ["a", "b"], "method": "kendall", "partial": "c"}),
+        (ValueError, "method must be", {"variables": ["a", "b"], "method": "pearsons"}),
+        (DataError, "reliability", {"variables": ["a", "b"], "reliability": {"a": 1.2}}),
+    ],
+)
+def test_what_cannot_be_is_refused(error: type, match: str, asked: dict[str, object]) -> None:
+    with pytest.raises(error, match=match):
+        correlations(DATA, **asked)
+
+
+def test_two_groups_or_two_pairs() -> None:
+    with pytest.raises(DataError, match="not both"):
+        correlation_difference(DATA, ("a", "b"))
+    with pytest.raises(NotIdentifiedError, match="complete pairs"):
+        correlation_difference(DATA, ("a", "b"), group="g")
+    with pytest.raises(DataError, match="the same correlation"):
+        correlation_difference(DATA, ("a", "b"), ("b", "a"))
+
+
+LONG = pd.DataFrame(
+    {
+        "person": np.repeat(["p1", "p2", "p3", "p4"], 2),
+        "time": ["before", "after"] * 4,
+        "group": np.repeat(["x", "y"], 4),
+        "score": [5.0, 3.0, 6.0, 5.0, 4.0, 4.0, 7.0, 4.0],
+    }
+)
+
+
+def test_two_occasions_are_a_paired_t_test() -> None:
+    found = anova(LONG, outcome="score", within="time", person="person")
+    d = np.array([-2.0, -1.0, 0.0, -3.0])
+    t = d.mean() / (d.std(ddof=1) / 2.0)
+    assert found.tidy()["statistic"].iloc[0] == pytest.approx(t**2, rel=1e-12)
+    planned = found.planned("time", {"change": {"after": 1, "before": -1}}).iloc[0]
+    assert planned["estimate"] == pytest.approx(d.mean(), rel=HAND)
+    assert planned["statistic"] == pytest.approx(t, rel=1e-12)
+
+
+def test_a_person_without_a_cell_is_set_aside_whole_and_said() -> None:
+    found = anova(LONG.iloc[:-1], outcome="score", within="time", person="person")
+    assert len(found.scores) == 3
+    assert "mixed model" in found.summary().splitlines()[0]
+    assert found.rows.n_used == 6
+
+
+@pytest.mark.parametrize(
+    ("error", "match", "asked"),
+    [
+        (DataError, "at least one factor", {}),
+        (DataError, "need person=", {"within": "time"}),
+        (DataError, "two parts", {"within": "time", "between": "time", "person": "person"}),
+        (DataError, "several rows", {"between": "group", "person": "person"}),
+        (DataError, "stands twice", {"within": "group", "person": "group2"}),
+        (NotIdentifiedError, "one level", {"between": "one"}),
+    ],
+)
+def test_designs_that_cannot_be(error: type, match: str, asked: dict[str, object]) -> None:
+    data = LONG.assign(one="a", group2=["q", "q", "r", "r"] * 2)
+    with pytest.raises(error, match=match):
+        anova(data, outcome="score", **asked)
+
+
+def test_a_combination_of_levels_without_a_person_is_refused() -> None:
+    data = pd.DataFrame(
+        {
+            "u": ["a", "a", "a", "b", "b", "b"],
+            "v": ["c", "c", "d", "d", "d", "d"],
+            "y": [1.0, 2.0, 4.0, 3.0, 6.0, 5.0],
+        }
+    )
+    with pytest.raises(NotIdentifiedError, match="combination of levels has no person"):
+        anova(data, outcome="y", between=["u", "v"])
