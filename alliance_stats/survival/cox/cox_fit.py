@@ -8,6 +8,7 @@ from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array
 from alliance_stats.formatting import plural
 from alliance_stats.survival.cox.cox_design import CoxDesign
+from alliance_stats.survival.cox.monotone_likelihood import Watch, named_combination
 from alliance_stats.survival.cox.partial_likelihood import (
     RiskSets,
     RiskWeights,
@@ -23,8 +24,9 @@ __all__ = [
     "CoxFit",
     "cluster_covariance",
     "fit_cox",
+    "is_definite",
     "refuse_flat",
-    "refuse_separated",
+    "refuse_indefinite",
     "refuse_without_events",
 ]
 
@@ -33,9 +35,6 @@ __all__ = [
 _CONVERGED = 1e-12
 _MAX_STEPS = 60
 _MAX_HALVINGS = 30
-# Information that has fallen to this share of what it was at beta = 0, in some direction: the
-# likelihood has no maximum there. An estimate of 5 standard deviations leaves about a hundredth.
-_SEPARATED = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,20 +82,38 @@ def fit_cox(X: Array, sets: RiskSets, terms: tuple[str, ...]) -> CoxFit:
     beta = np.zeros(len(X))
     at = risk_weights(beta @ X, sets)
     log_lik_null = at.log_lik
-    score, at_zero = derivatives(X, at, sets)
-    curvature = at_zero
-    refuse_flat(at_zero, terms)
-    converged = False
-    steps = 0
-    while not converged and steps < _MAX_STEPS:
+    at_zero, curvature = derivatives(X, at, sets)
+    refuse_flat(curvature, terms)
+    score, steps, converged = at_zero, 0, False
+    watch = Watch(X, sets.spans, at_zero, terms)
+    while not converged and steps < _MAX_STEPS and is_definite(curvature):
         steps += 1
         step: Array = np.asarray(np.linalg.solve(curvature, score), dtype=np.float64)
         converged = bool(score @ step < _CONVERGED)
         beta, at = _climb(X, sets, beta, step, at)
+        watch.at(beta)
         score, curvature = derivatives(X, at, sets)
-        refuse_separated(curvature, at_zero, terms)
+    converged = converged and is_definite(curvature)
+    watch.at(beta, end=True, converged=converged)
+    refuse_indefinite(curvature, terms)
     gradient = float(np.abs(score).max())
     return CoxFit(beta, curvature, at, log_lik_null, Convergence(steps, gradient, converged))
+
+
+def is_definite(curvature: Array) -> bool:
+    """Tell whether an information matrix is positive definite beyond rounding."""
+    size = np.linalg.eigvalsh(curvature)
+    return bool(size[0] > np.finfo(np.float64).eps * len(size) * max(size[-1], 1.0))
+
+
+def refuse_indefinite(curvature: Array, terms: tuple[str, ...]) -> None:
+    """Refuse a likelihood that is flat up to rounding where its maximum should be."""
+    if not is_definite(curvature):
+        raise NotIdentifiedError(
+            f"{named_combination(np.linalg.eigh(curvature)[1][:, 0], terms)} all but separates "
+            "those who had the event from those at risk who had not: the likelihood is too flat "
+            "for its maximum to be found. Merge groups, or leave out the covariate."
+        )
 
 
 def _climb(
@@ -121,31 +138,10 @@ def refuse_flat(curvature: Array, terms: tuple[str, ...]) -> None:
     if size[0] <= 1e-10 * max(size[-1], 1.0):
         direction = np.linalg.eigh(curvature)[1][:, 0]
         raise NotIdentifiedError(
-            f"{_named(direction, terms)} did not vary among those at risk whenever someone had the "
-            "event: no hazard ratio can be estimated. Leave out the covariate, or widen the strata."
+            f"{named_combination(direction, terms)} did not vary among those at risk whenever "
+            "someone had the event: no hazard ratio can be estimated. Leave out the covariate, or "
+            "widen the strata."
         )
-
-
-def refuse_separated(curvature: Array, at_zero: Array, terms: tuple[str, ...]) -> None:
-    """Refuse a direction in which the information has died away since beta = 0."""
-    root = np.linalg.cholesky(at_zero)
-    left = np.linalg.solve(root, np.linalg.solve(root, curvature).T)
-    shares, directions = np.linalg.eigh((left + left.T) / 2.0)
-    if shares[0] < _SEPARATED:
-        direction = np.linalg.solve(root.T, directions[:, 0])
-        raise NotIdentifiedError(
-            f"{_named(direction, terms)} separates those who had the event from those at risk who "
-            "had not: the likelihood rises for ever and the hazard ratio is without bound. Merge "
-            "groups, or leave out the covariate."
-        )
-
-
-def _named(direction: Array, terms: tuple[str, ...]) -> str:
-    size = np.abs(direction)
-    names = [f"'{terms[k]}'" for k in np.flatnonzero(size > 0.05 * size.max())]
-    if len(names) == 1:
-        return f"Covariate {names[0]}"
-    return f"A combination of the covariates {', '.join(names)}"
 
 
 def refuse_without_events(design: CoxDesign, intervals: Intervals) -> None:

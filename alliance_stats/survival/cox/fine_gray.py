@@ -17,7 +17,13 @@ from alliance_stats.estimates import Array, one_line, two_sided_p, wald_interval
 from alliance_stats.formatting import format_interval, format_number, p_phrase, plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.cox.cox_design import CoxDesign, cox_design, formula_variables
-from alliance_stats.survival.cox.cox_fit import Convergence, refuse_flat, refuse_separated
+from alliance_stats.survival.cox.cox_fit import (
+    Convergence,
+    is_definite,
+    refuse_flat,
+    refuse_indefinite,
+)
+from alliance_stats.survival.cox.monotone_likelihood import Watch
 from alliance_stats.survival.cox.subdistribution import Subdistribution, subdistribution
 from alliance_stats.survival.rows.lag_discipline import refuse_outcomes
 from alliance_stats.survival.rows.time_at_risk import (
@@ -252,11 +258,11 @@ def _fit(
 ) -> tuple[Array, Array, tuple[float, float], Convergence]:
     beta = np.zeros(len(design.X))
     value, score, curvature = weights.derivatives(design.X, beta)
-    null, at_zero = value, curvature
-    refuse_flat(at_zero, design.terms)
-    converged = False
-    steps = 0
-    while not converged and steps < _MAX_STEPS:
+    null = value
+    refuse_flat(curvature, design.terms)
+    watch = Watch(design.X, weights.spans, score, design.terms)
+    steps, converged = 0, False
+    while not converged and steps < _MAX_STEPS and is_definite(curvature):
         steps += 1
         step = np.linalg.solve(curvature, score)
         converged = bool(score @ step < _CONVERGED)
@@ -266,7 +272,10 @@ def _fit(
                 break
             step = step / 2.0
         beta, value, score, curvature = beta + step, new, score_new, curvature_new
-        refuse_separated(curvature, at_zero, design.terms)
+        watch.at(beta)
+    converged = converged and is_definite(curvature)
+    watch.at(beta, end=True, converged=converged)
+    refuse_indefinite(curvature, design.terms)
     return beta, curvature, (null, value), Convergence(steps, float(np.abs(score).max()), converged)
 
 

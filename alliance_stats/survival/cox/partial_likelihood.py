@@ -13,8 +13,10 @@ doi:10.1080/01621459.1977.10480613) or 0 (Breslow 1974).
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 from scipy import sparse
 
 from alliance_stats.estimates import Array
@@ -31,6 +33,8 @@ __all__ = [
     "score_sums",
 ]
 
+
+Number = TypeVar("Number", bound=np.generic)
 
 _BLOCK = 2**14
 
@@ -49,8 +53,8 @@ class RiskSets:
         (m,) where each cell's rows begin among these, and how many they are.
     first, last
         (m,) a cell is at risk at the event times ``first <= k < last``.
-    group
-        (m,) frailty group of each cell (0 without).
+    group, stratum
+        (m,) frailty group of each cell (0 without), and its stratum.
     change
         (k, m) sparse: +1 where a cell is last at risk, -1 just before it is first at risk.
     bounds
@@ -70,6 +74,7 @@ class RiskSets:
     first: IntArray
     last: IntArray
     group: IntArray
+    stratum: IntArray
     change: sparse.csr_array
     bounds: IntArray
     time: Array
@@ -115,14 +120,24 @@ class RiskSets:
             np.cumsum(change[start:stop][::-1], axis=0, out=total[start:stop][::-1])
         return total
 
-    def to_rows(self, cell_values: Array) -> Array:
+    def to_rows(self, cell_values: npt.NDArray[Number]) -> npt.NDArray[Number]:
         """Give each of the r rows its cell's value."""
         return np.repeat(cell_values, self.cell_size, axis=0)
 
+    def spans(self) -> tuple[tuple[IntArray, IntArray], tuple[IntArray, IntArray]]:
+        """Return between which event times each row (r,) is at risk, and who (e,) ended when."""
+        return (self.to_rows(self.first), self.to_rows(self.last)), (self.dead, self.dead_at)
+
     def over_time(self, increments: Array) -> Array:
-        """Sum increments ``(k,)`` or ``(k, p)`` over the times at which each cell is at risk."""
-        running = np.concatenate((np.zeros((1, *increments.shape[1:])), np.cumsum(increments, 0)))
-        return np.asarray(running[self.last] - running[self.first])
+        """Sum increments ``(k,)`` or ``(k, p)`` over the times at which each cell is at risk.
+
+        Each stratum from its own start: hazards of two strata may be powers of ten apart.
+        """
+        n_strata = len(self.bounds) - 1
+        running = np.zeros((len(increments) + n_strata, *increments.shape[1:]))
+        for s, (start, stop) in enumerate(pairwise(self.bounds)):
+            np.cumsum(increments[start:stop], 0, out=running[start + s + 1 : stop + s + 1])
+        return np.asarray(running[self.last + self.stratum] - running[self.first + self.stratum])
 
     def dead_sums(self, values: Array) -> Array:
         """Sum values (e,) of the event rows over each event time, giving (k,)."""
@@ -169,6 +184,7 @@ def risk_sets(intervals: Intervals, *, ties: str, group: IntArray | None = None)
         first=first_of_cell,
         last=last_of_cell,
         group=own[head],
+        stratum=intervals.stratum[head],
         change=_changes(first_of_cell, last_of_cell, bounds[intervals.stratum[head]], n_times),
         bounds=bounds,
         time=time,

@@ -56,6 +56,16 @@ class Subdistribution:
         outer = (mean * self.n_event[:, None]).T @ mean
         return value, score, np.asarray((X * expected) @ X.T - outer)
 
+    def spans(self) -> tuple[tuple[IntArray, IntArray], tuple[IntArray, IntArray]]:
+        """Return between which times (n,) each row counts, and who (e,) ended when.
+
+        Who ended otherwise counts to the end.
+        """
+        last = np.searchsorted(self.time, self.exit, side="right")
+        last[self.other] = len(self.time)
+        dead = np.flatnonzero(self.own)
+        return (np.zeros_like(last), last), (dead, last[dead] - 1)
+
     def hazard(self, X: Array, beta: Array) -> Array:
         """Return the steps (k,) of the baseline subdistribution hazard (X at 0)."""
         total, _ = self._sums(X, np.exp(beta @ X))
