@@ -31,6 +31,7 @@ __all__ = [
     "format_number",
     "format_p",
     "format_percent",
+    "is_blank",
     "localised",
     "p_phrase",
     "plural",
@@ -279,21 +280,32 @@ def localised(number: str, decimal: str) -> str:
     return re.sub(r"(?<!\d),(?=\d)", "0,", text)  # .042 has its zero again
 
 
-def printable(text: object) -> str:
-    """Return text in one line without characters that steer a terminal or a page.
+_SPACES = re.compile(r"[ \t\n\r\f\v\x85\u2028\u2029]+")
+_TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
-    Line breaks and tabs become spaces; control characters (an ESC, a NUL) and characters that
-    turn the direction of writing become U+FFFD, so that nothing is hidden.
+
+def printable(text: object) -> str:
+    """Return text in one line without characters that steer a terminal or break a page.
+
+    Line breaks and tabs become spaces; control characters (an ESC, a NUL), characters that turn
+    the direction of writing and those that are none become U+FFFD, so that nothing is hidden.
     """
-    spaced = " ".join(str(text).split())
-    if spaced.isascii() and spaced.isprintable():
-        return spaced
-    steering = ("Cc", "Cs")
-    turning = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-    return "".join(
-        "�" if unicodedata.category(sign) in steering or sign in turning else sign
-        for sign in spaced
-    )
+    line = _SPACES.sub(" ", str(text)).strip(" ")
+    if line.isascii() and line.isprintable():
+        return line
+    return "".join("\ufffd" if _steers(sign) else sign for sign in line)
+
+
+def _steers(sign: str) -> bool:
+    if unicodedata.category(sign) in ("Cc", "Cs") or sign in _TURNING:
+        return True
+    return ord(sign) & 0xFFFE == 0xFFFE or 0xFDD0 <= ord(sign) <= 0xFDEF
+
+
+def is_blank(text: str) -> bool:
+    """Say whether nothing of a text can be seen: spaces, or characters without any width."""
+    unseen = ("Zs", "Zl", "Zp", "Cc", "Cf", "Cs", "Mn", "Me")
+    return all(unicodedata.category(sign) in unseen for sign in text)
 
 
 def format_percent(proportion: float, digits: int = 0) -> str:
@@ -320,21 +332,35 @@ def to_html(text: str, *, italics: bool = False) -> str:
 
     With `italics`, ``"p < .001"`` becomes ``"<em>p</em> &lt; .001"``.
     """
-    escaped = html.escape(text)
+    escaped = html.escape(printable(text))
     return _STATISTIC.sub(r"<em>\1</em>", escaped) if italics else escaped
 
 
 def to_markdown(text: str) -> str:
     r"""Return plain text as Pandoc Markdown: special signs escaped, statistics in italics.
 
-    ``"p < .001"`` becomes ``"*p* \\< .001"``; an ``@`` in a name does not become a citation.
+    ``"p < .001"`` becomes ``"*p* \\< .001"``; an ``@`` in a name does not become a citation, and
+    no text opens a list, a heading, a rule or a div.
     """
-    escaped = re.sub(r"([\\`*_{}\[\]<>#$@^~|])", r"\\\1", text)
+    escaped = re.sub(r"([\\`*_{}\[\]<>#$@^~|])", r"\\\1", printable(text))
+    escaped = re.sub(r"-(?=-)|\.(?=\.\.)", r"\\\g<0>", escaped)
+    escaped = _OPENS_BLOCK.sub(_not_opened, escaped)
     return _STATISTIC.sub(r"*\1*", escaped)
+
+
+# What begins a list, a div or a definition at the start of a line: "- ", "1. ", "(a) ", ":::"
+_OPENS_BLOCK = re.compile(
+    r"^(?P<sign>[-+:])|"
+    r"^(?P<number>\(?(?:\d+|[A-Za-z]|[ivxlcdmIVXLCDM]+))(?P<point>[.)])(?=\s|$)"
+)
 
 
 _TERM_PARTS = re.compile(r"(?:`[^`]*`|\[[^]]*\]|[^:`[])+")
 _LEVEL = re.compile(r"(?P<name>.+?)\[(?:T\.)?(?P<level>[^]]*)\]")
+
+
+def _not_opened(found: re.Match[str]) -> str:
+    return f"{found['number'] or ''}\\{found['sign'] or found['point']}"
 
 
 def term_parts(term: str) -> list[tuple[str, ...]]:

@@ -11,11 +11,13 @@ from pathlib import Path
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from alliance_stats.errors import AllianceStatsWarning
 from alliance_stats.figures.fonts import FAMILY, glyphless, missing_glyphs
 from alliance_stats.figures.style import house_style
-from alliance_stats.formatting import to_html, to_markdown
+from alliance_stats.formatting import is_blank, printable, to_html, to_markdown
+from alliance_stats.output import csv_text, write_whole
 
 __all__ = ["PRINT_DPI", "ReportFigure"]
 
@@ -58,8 +60,12 @@ class ReportFigure:
                 f"'fig-trajectories' (Quarto resolves no other); got {self.label!r}."
             )
         for name, text in (("caption", self.caption), ("alt", self.alt), ("note", self.note)):
-            if not text.strip():
+            if is_blank(text):
                 raise ValueError(f"{self.label} has an empty {name}: say what the figure shows.")
+        for written in self.figure.findobj(Text):
+            said = written.get_text()
+            if said.strip() and is_blank(said):
+                raise ValueError(f"{self.label}: a label of the figure is blank; got {said!r}.")
         if self.data.empty:
             raise ValueError(f"{self.label} has no data: give a frame of the numbers drawn.")
         if getattr(self.figure.canvas, "manager", None) is not None:
@@ -119,7 +125,7 @@ class ReportFigure:
 
         The div form is used because it keeps the label where Quarto rewrites the image.
         """
-        alt = self.alt.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
+        alt = re.sub(r'[\\"{}<>&`]', r"\\\g<0>", printable(self.alt))
         return (
             f'::: {{#{self.label}}}\n\n![]({image}){{fig-alt="{alt}"}}\n\n'
             f"{to_markdown(self.caption)} *Note.* {to_markdown(self.note)}\n\n:::\n"
@@ -128,7 +134,9 @@ class ReportFigure:
     def save(self, folder: str | Path, *, included_from: str | Path | None = None) -> Path:
         """Write ``<label>.svg``, ``.pdf``, ``.png`` (300 dpi), ``.csv`` and ``_<label>.qmd``.
 
-        Two runs on one machine write the same bytes.
+        Two runs on one machine write the same bytes; a file is written whole or not at all. In
+        the CSV, a text that a spreadsheet would run as a formula (it opens with ``=``, ``+``, ``-``
+        or ``@``) has an apostrophe in front; numbers are untouched.
 
         Parameters
         ----------
@@ -154,22 +162,23 @@ class ReportFigure:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         svg = folder / f"{self.label}.svg"
-        svg.write_text(self.svg(), encoding="utf-8", newline="\n")
-        (folder / f"{self.label}.pdf").write_bytes(_pdf(self.figure))
-        (folder / f"{self.label}.png").write_bytes(_png(self.figure, PRINT_DPI))
-        self.data.to_csv(folder / f"{self.label}.csv", index=False, lineterminator="\n")
+        write_whole(svg, self.svg())
+        write_whole(folder / f"{self.label}.pdf", _pdf(self.figure))
+        write_whole(folder / f"{self.label}.png", _png(self.figure, PRINT_DPI))
+        write_whole(folder / f"{self.label}.csv", csv_text(self.data))
         image = os.path.relpath(svg, included_from or folder)
         fragment = folder / f"_{self.label}.qmd"
-        fragment.write_text(self.markdown(Path(image).as_posix()), encoding="utf-8", newline="\n")
+        write_whole(fragment, self.markdown(Path(image).as_posix()))
         return fragment
 
     def _repr_mimebundle_(
         self, include: object = None, exclude: object = None
     ) -> tuple[dict[str, str], dict[str, dict[str, object]]]:
-        """Show the figure once, as SVG or PNG, whichever the front end takes."""
-        del include, exclude  # the front end picks; both are cheap
+        """Show the figure once: as HTML with caption and note, or as the picture alone."""
+        del include, exclude  # the front end picks; all are cheap
         width, height = (round(96 * inches) for inches in self.figure.get_size_inches())
         data = {
+            "text/html": self.html(),
             "image/svg+xml": self.svg(),
             "image/png": base64.b64encode(self.png()).decode("ascii"),
         }

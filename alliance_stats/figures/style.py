@@ -17,6 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from alliance_stats.figures.fonts import families, quiet
+from alliance_stats.formatting import printable
 
 __all__ = [
     "BODY",
@@ -141,6 +142,11 @@ def font(size: float = SMALL, *, colour: str = INK, bold: bool = False) -> dict[
     }
 
 
+def _drawable(text: object) -> str:
+    """Return text without what cannot be drawn; lines that are broken already stay broken."""
+    return "\n".join(printable(line) for line in str(text).split("\n"))
+
+
 def plain(text: object) -> str:
     """Return a caller's text as it is to be read on the page.
 
@@ -148,5 +154,7 @@ def plain(text: object) -> str:
     stands between left-to-right marks: without them it would draw the numbers beside it to its
     other side, and "1 of 7" after an Arabic name would read "of 7 1" (Unicode Standard Annex 9).
     """
-    marked = _RIGHT_TO_LEFT.sub(f"{_LEFT_TO_RIGHT_MARK}\\g<0>{_LEFT_TO_RIGHT_MARK}", str(text))
+    marked = _RIGHT_TO_LEFT.sub(
+        f"{_LEFT_TO_RIGHT_MARK}\\g<0>{_LEFT_TO_RIGHT_MARK}", _drawable(text)
+    )
     return marked.replace("$", r"\$")

@@ -8,10 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from alliance_stats.errors import DataError
-from alliance_stats.formatting import (
-    to_html,
-    to_markdown,
-)
+from alliance_stats.formatting import is_blank, to_html, to_markdown
+from alliance_stats.output import csv_text, write_whole
 
 __all__ = ["ReportTable"]
 
@@ -55,12 +53,16 @@ class ReportTable:
                 f"'tbl-models' (Quarto resolves no other); got {self.label!r}."
             )
         for name, text in (("caption", self.caption), ("note", self.note)):
-            if not text.strip():
+            if is_blank(text):
                 raise ValueError(f"{self.label} has an empty {name}.")
         if self.frame.empty:
             raise DataError(f"{self.label} has no rows: there is nothing to print.")
-        for column in self.frame.columns:
-            odd = [cell for cell in self.frame[column] if not isinstance(cell, str)]
+        for place, column in enumerate(self.frame.columns):
+            if is_blank(str(column)) and (place or str(column)):
+                raise DataError(
+                    f"{self.label}, column {place + 1}: its heading {str(column)!r} cannot be seen."
+                )
+            odd = [cell for cell in self.frame.iloc[:, place] if not isinstance(cell, str)]
             if odd:
                 raise DataError(
                     f"{self.label}, column '{column}' holds {odd[0]!r}, which is not text. "
@@ -106,14 +108,16 @@ class ReportTable:
     def save(self, folder: str | Path) -> Path:
         """Write ``<label>.html``, ``.csv`` (the cells) and ``_<label>.qmd``; return the fragment.
 
-        Two runs write the same bytes.
+        Two runs write the same bytes; a file is written whole or not at all. In the CSV, a text
+        that a spreadsheet would run as a formula (it opens with ``=``, ``+``, ``-`` or ``@``) has
+        an apostrophe in front; numbers are untouched.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{self.label}.html").write_text(self.html(), encoding="utf-8", newline="\n")
-        self.frame.to_csv(folder / f"{self.label}.csv", index=False, lineterminator="\n")
+        write_whole(folder / f"{self.label}.html", self.html())
+        write_whole(folder / f"{self.label}.csv", csv_text(self.frame))
         fragment = folder / f"_{self.label}.qmd"
-        fragment.write_text(self.markdown(), encoding="utf-8", newline="\n")
+        write_whole(fragment, self.markdown())
         return fragment
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
@@ -168,7 +172,7 @@ class ReportTable:
             least.append(_GUTTER + max(map(len, words), default=0))
             full.append(max(least[i], _GUTTER + max(len(text) for text in (str(name), *cells))))
         spare, wanted = _LINE - sum(least), sum(full) - sum(least)
-        share = 1.0 if spare >= wanted else max(spare, 0) / wanted
+        share = 1.0 if spare >= wanted or wanted == 0 else max(spare, 0) / wanted
         return [a + int(share * (b - a)) for a, b in zip(least, full, strict=True)]
 
 

@@ -103,7 +103,9 @@ def test_png_is_300_dpi() -> None:
 
 def test_shows_once_as_svg_and_png() -> None:
     data, metadata = small()._repr_mimebundle_()
-    assert set(data) == {"image/svg+xml", "image/png"}
+    assert set(data) == {"text/html", "image/svg+xml", "image/png"}
+    assert "<figcaption>Mean 4.20" in data["text/html"]
+    assert "<em>Note.</em>" in data["text/html"]
     assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG")
     assert metadata["image/png"]["width"] == 336
     others = ("_repr_html_", "_repr_png_", "_repr_svg_")
