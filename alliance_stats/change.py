@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from alliance_stats.checks import check_choice
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, snapped
 
 __all__ = [
     "CRITICAL_VALUES",
@@ -33,7 +33,9 @@ CRITICAL_VALUES: Mapping[str, float] = MappingProxyType(
         "hageman-arrindell": 1.65,
     }
 )
-"""Method -> the absolute index from which its authors call change reliable."""
+"""Method -> the absolute index beyond which its authors call change reliable."""
+
+_ROUNDING = 1e-9  # indices nearer to the critical value than this share of it are at it
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,11 @@ class ChangeReference:
 
     @classmethod
     def from_sample(cls, before: npt.ArrayLike, after: npt.ArrayLike) -> "ChangeReference":
-        """Return the moments of the cases that have both scores."""
+        """Return the moments of the cases that have both scores, the completers.
+
+        Who dropped out is not among them: where completers began with other scores, the SD of all
+        cases before treatment is another. It is had with ``ChangeReference(sd_before=...)``.
+        """
         x, y = _scores(before, "before"), _scores(after, "after")
         both = ~(np.isnan(x) | np.isnan(y))
         x, y = x[both], y[both]
@@ -102,7 +108,7 @@ def reliable_change_index(
       doi:10.1037/0022-006X.60.3.402);
     - ``"hageman-arrindell"``: ``[(x2 - x1) r_d + (M2 - M1)(1 - r_d)] / (sqrt(2 r_d) E)`` with r_d
       the reliability of difference scores (Hageman & Arrindell 1999,
-      doi:10.1016/S0005-7967(98)00032-7).
+      doi:10.1016/S0005-7967(99)00032-7).
 
     Parameters
     ----------
@@ -112,14 +118,16 @@ def reliable_change_index(
         Reliability of the scale, strictly between 0 and 1; which coefficient is the caller's
         choice, and there is no default.
     reference
-        Moments to hold the cases against; those of the cases themselves if not given.
+        Moments to hold the cases against; those of the cases with both scores if not given
+        (:meth:`ChangeReference.from_sample`).
     method
         One of :data:`CRITICAL_VALUES`.
 
     Returns
     -------
     ndarray
-        NaN where a score is missing. Reliable from ``CRITICAL_VALUES[method]`` on.
+        NaN where a score is missing. Change is reliable beyond ``CRITICAL_VALUES[method]``; an
+        index of exactly that value is not.
     """
     check_choice(method, list(CRITICAL_VALUES), name="method")
     x, y = _scores(before, "before"), _scores(after, "after")
@@ -164,7 +172,11 @@ def _hageman_arrindell(x: Array, y: Array, error: float, moments: ChangeReferenc
 def least_reliable_change(
     *, sd: float, reliability: float, critical: float = CRITICAL_VALUES["jacobson-truax"]
 ) -> float:
-    """Return the smallest raw difference that is reliable: ``critical sd sqrt(2 (1 - r))``."""
+    """Return the raw difference beyond which change is reliable: ``critical sd sqrt(2 (1 - r))``.
+
+    In points of the scale, for the method of Jacobson and Truax; a change of exactly so many points
+    is not yet reliable.
+    """
     return critical * sd * math.sqrt(2.0 * (1.0 - _check_reliability(reliability)))
 
 
@@ -224,22 +236,73 @@ def classify_change(
     ``"recovered"`` (reliably better, and across `cut` from the clinical side), ``"improved"``
     (reliably better), ``"unchanged"``, ``"deteriorated"`` (reliably worse), or None where a score
     is missing. Without `cut` nobody is called recovered. Reliable means that the absolute index is
-    **above** ``CRITICAL_VALUES[method]``.
+    **above** ``CRITICAL_VALUES[method]``; a score at the cut-off is on neither side of it. By
+    ``"hageman-arrindell"`` a case is across the cut-off where their second index is above its
+    critical value too, ``CS = [M2 + r2 (x2 - M2) - cut] / (sqrt(r2) E)`` with ``r2 = 1 - E^2/s2^2``
+    the reliability after treatment and s2 the SD then.
     """
-    sign = _sign(better)
-    x, y = _scores(before, "before"), _scores(after, "after")
-    index = sign * reliable_change_index(
-        x, y, reliability=reliability, reference=reference, method=method
+    direction = _direction(
+        before, after, reliability=reliability, better=better, reference=reference, method=method
     )
-    critical = CRITICAL_VALUES[method]
+    x, y = _scores(before, "before"), _scores(after, "after")
     labels = np.full(x.shape, "unchanged", dtype=object)
-    labels[index > critical] = "improved"
-    labels[index < -critical] = "deteriorated"
+    labels[direction > 0] = "improved"
+    labels[direction < 0] = "deteriorated"
     if cut is not None:
-        crossed = (sign * x < sign * cut) & (sign * y > sign * cut)
-        labels[(index > critical) & crossed] = "recovered"
-    labels[np.isnan(index)] = None
+        across = _crossed(
+            x, y, cut, reliability=reliability, better=better, reference=reference, method=method
+        )
+        labels[(direction > 0) & across] = "recovered"
+    labels[np.isnan(direction)] = None
     return labels
+
+
+def _direction(
+    before: npt.ArrayLike,
+    after: npt.ArrayLike,
+    *,
+    reliability: float,
+    better: str,
+    reference: ChangeReference | None,
+    method: str,
+) -> Array:
+    """Return 1 for a case that is reliably better, -1 for one reliably worse, else 0; or NaN."""
+    index = reliable_change_index(
+        before, after, reliability=reliability, reference=reference, method=method
+    )
+    beyond = np.where(np.abs(index) > CRITICAL_VALUES[method] * (1.0 + _ROUNDING), 1.0, 0.0)
+    return np.where(np.isnan(index), np.nan, _sign(better) * np.sign(index) * beyond)
+
+
+def _crossed(
+    before: npt.ArrayLike,
+    after: npt.ArrayLike,
+    cut: float,
+    *,
+    reliability: float,
+    better: str,
+    reference: ChangeReference | None,
+    method: str,
+) -> npt.NDArray[np.bool_]:
+    """Return which cases moved from the clinical side of `cut` across it, as the method has it."""
+    sign = _sign(better)
+    if not math.isfinite(cut):
+        raise DataError(f"The cut-off must be a finite number; got cut={cut}.")
+    x, y = snapped(_scores(before, "before"), cut), snapped(_scores(after, "after"), cut)
+    clinical: npt.NDArray[np.bool_] = sign * x < sign * cut
+    if method != "hageman-arrindell":
+        return clinical & (sign * y > sign * cut)
+    moments = reference or ChangeReference.from_sample(x, y)
+    error = moments.sd_before * math.sqrt(1.0 - _check_reliability(reliability))
+    then = 1.0 - (error / moments.sd_after) ** 2
+    if not then > 0.0:
+        raise NotIdentifiedError(
+            f"The scores after treatment (SD {moments.sd_after:g}) vary no more than measurement "
+            f"error ({error:g}) alone would make them: Hageman and Arrindell's second index has no "
+            "denominator."
+        )
+    index = (moments.mean_after + then * (y - moments.mean_after) - cut) / (math.sqrt(then) * error)
+    return clinical & (sign * index > CRITICAL_VALUES[method] * (1.0 + _ROUNDING))
 
 
 def _sign(better: str) -> float:

@@ -17,9 +17,21 @@ from alliance_stats.checks import check_conf_level
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 
-__all__ = ["GLOSSARY", "Array", "Result", "one_line", "two_sided_p", "wald_interval"]
+__all__ = [
+    "DUST",
+    "GLOSSARY",
+    "Array",
+    "Result",
+    "one_line",
+    "snapped",
+    "two_sided_p",
+    "wald_interval",
+]
 
 Array = npt.NDArray[np.float64]
+
+DUST = 16.0 * float(np.finfo(np.float64).eps)
+"""What arithmetic leaves of a difference that is none, relative to the values: a few digits."""
 
 GLOSSARY: Mapping[str, str] = MappingProxyType(
     {
@@ -168,3 +180,13 @@ def wald_interval(
 def two_sided_p(statistic: npt.ArrayLike, *, df: npt.ArrayLike = np.inf) -> Array:
     """Return ``P(|T| >= |statistic|)`` for Student's t with `df` (normal where infinite)."""
     return np.asarray(2.0 * stats.t.sf(np.abs(statistic), np.asarray(df, dtype=np.float64)))
+
+
+def snapped(values: Array, at: float) -> Array:
+    """Return `values`, those that floating-point dust alone parts from `at` made equal to it.
+
+    A mean of three items that are all 3.8 is 3.7999999999999994, and 0.7 + 0.1 is not quite 0.8:
+    scores that are held against a cut-off have to be on it or not as they are on paper.
+    """
+    size = max(abs(at), float(np.abs(values[np.isfinite(values)]).max(initial=0.0)))
+    return np.where(np.abs(values - at) <= DUST * size, at, values)

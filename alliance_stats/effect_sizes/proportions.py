@@ -1,12 +1,15 @@
 """Proportions, their differences and odds ratios."""
 
 import math
+from collections.abc import Callable
 
-from scipy import optimize, stats
+import numpy as np
+from scipy import optimize, special, stats
 
 from alliance_stats.checks import check_conf_level
 from alliance_stats.effect_sizes.record import EffectSize
 from alliance_stats.errors import DataError
+from alliance_stats.estimates import Array
 
 __all__ = [
     "clopper_pearson",
@@ -126,17 +129,43 @@ def odds_ratio(
     The estimate and interval of R's ``fisher.test`` (0 or infinity where a cell is empty; NaN where
     a margin is empty: no odds to compare).
     """
-    check_conf_level(conf_level)
+    alpha = 1.0 - check_conf_level(conf_level)
     _check_count(count_1, n_1)
     _check_count(count_2, n_2)
     if count_1 + count_2 in (0, n_1 + n_2):
         return EffectSize(math.nan, 0.0, math.inf, conf_level)
-    table = [[count_1, n_1 - count_1], [count_2, n_2 - count_2]]
-    result = stats.contingency.odds_ratio(table, kind="conditional")
-    interval = result.confidence_interval(confidence_level=conf_level)
-    return EffectSize(
-        float(result.statistic), float(interval.low), float(interval.high), conf_level
+    total = count_1 + count_2
+    counts = np.arange(max(0, total - n_2), min(n_1, total) + 1.0)
+    place = count_1 - int(counts[0])
+    log_weights = -(
+        special.gammaln(counts + 1.0)
+        + special.gammaln(n_1 - counts + 1.0)
+        + special.gammaln(total - counts + 1.0)
+        + special.gammaln(n_2 - total + counts + 1.0)
     )
+    deviations = counts - count_1
+
+    def probabilities(log_odds: float) -> Array:
+        logs = log_weights + log_odds * deviations
+        weights = np.exp(logs - logs.max())
+        return np.asarray(weights / weights.sum())
+
+    def root(excess: Callable[[float], float]) -> float:
+        """Return the odds at which a rising function of the log odds ratio is zero."""
+        reach = 1.0
+        while excess(-reach) > 0.0 or excess(reach) < 0.0:
+            reach *= 2.0
+        return math.exp(optimize.brentq(excess, -reach, reach, xtol=1e-14))
+
+    lowest, highest = place == 0, place == counts.size - 1
+    estimate = 0.0 if lowest else math.inf
+    if not (lowest or highest):
+        estimate = root(lambda t: float(probabilities(t) @ deviations))
+    low = 0.0 if lowest else root(lambda t: float(probabilities(t)[place:].sum()) - alpha / 2.0)
+    high = math.inf
+    if not highest:
+        high = root(lambda t: alpha / 2.0 - float(probabilities(t)[: place + 1].sum()))
+    return EffectSize(estimate, low, high, conf_level)
 
 
 def _check_count(count: int, n: int) -> None:

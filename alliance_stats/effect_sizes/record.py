@@ -8,10 +8,7 @@ import numpy.typing as npt
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
 
-__all__ = ["DUST", "EffectSize", "finite_sample"]
-
-DUST = 16.0 * float(np.finfo(np.float64).eps)
-"""What arithmetic leaves of a difference that is none, relative to the values: a few digits."""
+__all__ = ["EffectSize", "finite_sample"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ import numpy.typing as npt
 from scipy import optimize, special, stats
 
 from alliance_stats.checks import check_conf_level
-from alliance_stats.effect_sizes.record import DUST, EffectSize, finite_sample
+from alliance_stats.effect_sizes.record import EffectSize, finite_sample
 from alliance_stats.errors import DataError, NotIdentifiedError
+from alliance_stats.estimates import DUST
 
 __all__ = [
     "cohens_d",

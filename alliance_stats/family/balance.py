@@ -240,7 +240,7 @@ def _strata(
     data: pd.DataFrame, *, family: str, person: str, spread_by: str, therapist: str | None
 ) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
     """Return each row's stratum as a number, and the strata's names."""
-    check_frame(data)
+    data = check_frame(data)
     require_columns(data, [family, person, spread_by, therapist])
     require_present(data, spread_by, why="to know which spread a row belongs to")
     several = units_with_several(data, unit=family, column=spread_by)

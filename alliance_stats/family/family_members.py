@@ -73,7 +73,7 @@ def read_members(
         person rated twice at a session by one kind of rater; a rater from another family; several
         kinds of raters and none chosen.
     """
-    check_frame(data)
+    data = check_frame(data)
     require_columns(data, [family, person, session, score, role, rater])
     _check_ids(data, family=family, person=person, role=role, rater=rater)
     frame = pd.DataFrame(

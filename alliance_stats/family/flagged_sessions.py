@@ -171,6 +171,7 @@ def rule_agreement(*results: Flagged, seed: int, n: int = 2000) -> RuleAgreement
     rows, draws = [], []
     for first, second in combinations(results, 2):
         counts = _counts(first, second)
+        counts = counts[np.lexsort(counts.T)]  # draws do not depend on how clusters are called
         weights = rng.multinomial(len(counts), np.full(len(counts), 1 / len(counts)), size=n)
         draws.append(_kappa(weights @ counts))
         both, only_first, only_second, neither = total = counts.sum(axis=0)

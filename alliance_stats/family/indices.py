@@ -132,6 +132,7 @@ INDEX_RULES = {
 }
 """Index -> its rule in words."""
 
+_OF_TIDY = ("term", "rule", "estimate", "std_error", "conf_low", "conf_high")
 _NORMAL = ("level",)  # indices that are linear in the ratings, with differences between roles
 
 
@@ -321,7 +322,8 @@ def family_indices(
     if reliability is not None:
         table = table.assign(**_standard_errors(scores, sems, reliability))
     table = _without_small(table, list(rules), min_members)
-    require_new(table.drop(columns=["family", "session"]), [family, session])
+    taken = [*table.columns.drop(["family", "session"]), *_OF_TIDY]
+    require_new(pd.DataFrame(columns=taken), [family, session])
     table = table.rename(columns={"family": family, "session": session})
     return FamilyIndices(table, scores, sems, family, session, score, rules, min_members, rows)
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.checks import check_choice, did_you_mean
+from alliance_stats.door import with_columns
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.family.flagged_sessions import clustered_share
@@ -189,14 +190,15 @@ def split_alliance(
     so_far = so_far.groupby(keys, sort=False).ffill()
     chance = np.where(known, _chance(indices, on, limit), np.nan)
     rule = _words(indices.rules[on], threshold, sd, norm_sd, so_far=reference == "so far")
-    flagged = table[[indices.family, indices.session, "rater", "pair"]].assign(
-        pair=table["pair"] if on == "range" else None,
-        width=width,
-        limit=limit,
-        split=split,
-        split_so_far=so_far.to_numpy(),
-        chance=chance,
-    )
+    columns = {
+        "pair": table["pair"] if on == "range" else None,
+        "width": width,
+        "limit": limit,
+        "split": split,
+        "split_so_far": so_far.to_numpy(),
+        "chance": chance,
+    }
+    flagged = with_columns(table[[indices.family, indices.session, "rater"]], columns)
     known_then = sd == "norm" or reference == "so far"
     return SplitAlliance(flagged, rule, indices.family, indices.session, known_then, indices.rows)
 

@@ -16,12 +16,21 @@ from alliance_stats.checks import (
     require_columns,
 )
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import Array, one_line
-from alliance_stats.formatting import MISSING, format_count, format_number, format_percent
+from alliance_stats.estimates import DUST, Array, one_line
+from alliance_stats.formatting import (
+    MISSING,
+    decimals_needed,
+    decimals_of_spread,
+    format_count,
+    format_number,
+    format_percent,
+)
 from alliance_stats.groups.comparing.group_samples import Codes, grouped
 from alliance_stats.ledger import RowLedger
 
 __all__ = ["TableOne", "standardised_difference", "table_one"]
+
+_ROUNDING = 1e-12  # shares of the largest number that floating point alone makes of zero
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -150,7 +159,7 @@ def table_one(
         If a variable differs within a unit, is missing everywhere or holds dates, a column is not
         there or given twice, or there are fewer than two groups.
     """
-    check_frame(data)
+    data = check_frame(data)
     variables = [variables] if isinstance(variables, str) else list(variables)
     if not variables:
         raise DataError("variables is empty: name at least one.")
@@ -184,10 +193,15 @@ def standardised_difference(first: tuple[Array, Array], second: tuple[Array, Arr
     (mean_1, cov_1), (mean_2, cov_2) = first, second
     d = np.atleast_1d(mean_1 - mean_2)
     S = np.atleast_2d((np.asarray(cov_1) + np.asarray(cov_2)) / 2.0)
+    # in units in which nothing exceeds 1: the same answer in points, seconds or kilometres
+    size = max(float(np.abs([mean_1, mean_2]).max()), math.sqrt(float(np.abs(S).max())))
+    if size == 0.0:
+        return 0.0
+    d, S = d / size, S / size / size
     values, vectors = np.linalg.eigh(S)
-    known = values > 1e-12 * max(1.0, float(values.max()))
+    known = values > max(DUST**2, _ROUNDING * float(values.max()))
     along = vectors.T @ d
-    if (np.abs(along[~known]) > 1e-12).any():
+    if (np.abs(along[~known]) > _ROUNDING).any():
         return math.inf
     return float(math.sqrt(np.sum(along[known] ** 2 / values[known])))
 
@@ -317,8 +331,9 @@ def _line(name: str, heads: list[str], cells: list[str], smd: str) -> dict[str, 
 def _mean_cell(row: pd.Series) -> str:
     if row["n"] == 0:
         return MISSING
-    spread = MISSING if math.isnan(row["sd"]) else format_number(row["sd"])
-    return f"{format_number(row['mean'])} ({spread})"
+    digits = decimals_needed((row["mean"],), at_least=decimals_of_spread(row["sd"]))
+    spread = MISSING if math.isnan(row["sd"]) else format_number(row["sd"], digits)
+    return f"{format_number(row['mean'], digits)} ({spread})"
 
 
 def _count_cell(row: pd.Series) -> str:

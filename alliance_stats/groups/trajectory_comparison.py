@@ -191,7 +191,7 @@ def compare_trajectories(
     NotIdentifiedError
         If a group has a single person or there is a single time.
     """
-    check_frame(data)
+    data = check_frame(data)
     require_columns(data, [outcome, time, group, person, *nested_in])
     check_choice(df_method, ("satterthwaite", "kenward-roger", "normal"), name="df_method")
     codes, labels = grouped(data, group)

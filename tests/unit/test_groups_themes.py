@@ -464,7 +464,7 @@ def test_units_are_told_apart_within_their_own_parent_only():
             lambda d: compare_trajectories(
                 pd.concat([d, d]), outcome="x", time="t", group="g", person="p"
             ),
-            "A person has several rows at one 't' .rows 0, 1, 2, 3, 4 and 3 more rows repeat",
+            "A person has several rows at one 't' .rows 8, 9, 10, 11, 12 and 3 more rows repeat",
         ),
     ],
 )

@@ -54,7 +54,7 @@ def stack_dyads(
         has no row or no value) and :data:`POSITION`; and the two values of `member`, in order,
         where the dyads are distinguishable.
     """
-    check_frame(data)
+    data = check_frame(data)
     require_columns(data, [dyad, member, outcome, *predictors, *others])
     require_present(data, dyad, why="to know who belongs together")
     require_present(data, member, why="to tell the members of a dyad apart")

@@ -193,7 +193,7 @@ def one_with_many(
         One therapist; or every therapist has one client with a rating of a kind: the levels cannot
         be told apart.
     """
-    check_frame(data)
+    data = check_frame(data)
     require_columns(data, [therapist, client, by_client, by_therapist])
     require_present(data, therapist, why="to know who treats whom")
     require_present(data, client, why="to know who is treated")

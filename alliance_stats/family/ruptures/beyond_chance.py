@@ -4,8 +4,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
+from alliance_stats.door import require_new, with_columns
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.family.ruptures.finding_ruptures import Ruptures
@@ -159,6 +161,8 @@ def _simulate(found: Ruptures, error: float, rng: np.random.Generator, draws: in
     rated = np.isfinite(scores)
     some = rated.any(axis=1)
     scores, shared, rated = scores[some], shared[some], rated[some]
+    order = np.lexsort(np.nan_to_num(scores, nan=np.inf).T)  # whatever persons are called
+    scores, shared, rated = scores[order], shared[order], rated[order]
     level = np.where(rated, scores, 0.0).sum(axis=1) / rated.sum(axis=1)
     still = np.where(rated, level[:, None], np.nan)
     totals = np.empty(draws)
@@ -258,8 +262,8 @@ def family_ruptures(found: Ruptures, *, seed: int, shuffles: int = 1000) -> Fami
         From :func:`~alliance_stats.family.ruptures` with ``family=``.
     seed, shuffles
         Of the shuffles: each member's flags change places among the sessions that could be judged,
-        independently of the other members'. Where flags pile up early or late in all courses,
-        members coincide for that reason too.
+        independently of the other members'. Draws belong to persons sorted by id. Where flags pile
+        up early or late in all courses, members coincide for that reason too.
 
     Raises
     ------
@@ -270,43 +274,44 @@ def family_ruptures(found: Ruptures, *, seed: int, shuffles: int = 1000) -> Fami
         raise DataError(f"shuffles counts shuffles and is at least 1; got {shuffles}.")
     if found.family is None:
         raise DataError("These ruptures know no family: name its column with ruptures(family=...).")
-    own = found.table[[found.family, found.person, found.session, "rupture"]]
-    keys = [found.family, found.session]
-    judged = own["rupture"].notna()
-    hit = own["rupture"] == 1.0
-    grouped = own.assign(judged=judged, hit=hit).groupby(keys, sort=True, observed=True)
-    table = grouped.agg(n_judged=("judged", "sum"), n_ruptured=("hit", "sum")).reset_index()
-    names = own[hit].groupby(keys, observed=True)[found.person].agg(_listed)
-    table["who"] = names.reindex(pd.MultiIndex.from_frame(table[keys])).fillna("").to_numpy()
-    table["pattern"] = np.select(
-        [table["n_judged"] < 2, table["n_ruptured"] == 0, table["n_ruptured"] == 1],
-        [PATTERNS[3], "none", "alone"],
-        "together",
-    )
-    if not (table["n_judged"] > 1).any():
+    table, rupture = found.table, found.table["rupture"].to_numpy()
+    person = table[found.person].astype(str).to_numpy()
+    when = table[found.session].to_numpy()
+    keys = pd.DataFrame({"family": table[found.family].to_numpy(object), "session": when})
+    groups = keys.groupby(["family", "session"], sort=True)
+    cell, cells = groups.ngroup().to_numpy(), groups.size().reset_index()[["family", "session"]]
+    judged, hit = np.isfinite(rupture), rupture == 1.0
+    n_judged = np.bincount(cell, judged, len(cells)).astype(np.int64)
+    n_ruptured = np.bincount(cell, hit, len(cells)).astype(np.int64)
+    if not (n_judged > 1).any():
         raise DataError("In no family session could two members be judged by the rule.")
-    cells = grouped.ngroup()[judged].to_numpy()
-    null = _shuffled(
-        own.loc[judged, found.person].to_numpy(),
-        hit[judged].to_numpy(),
-        cells,
-        np.random.default_rng(seed),
-        shuffles,
+    who = [""] * len(cells)
+    for place, name in sorted(zip(cell[hit].tolist(), person[hit].tolist(), strict=True)):
+        who[place] = f"{who[place]}, {name}" if who[place] else name
+    pattern = np.select(
+        [n_judged < 2, n_ruptured == 0, n_ruptured == 1], [PATTERNS[3], "none", "alone"], "together"
     )
+    columns: dict[str, npt.ArrayLike] = {
+        "n_judged": n_judged,
+        "n_ruptured": n_ruptured,
+        "who": who,
+        "pattern": pattern,
+    }
+    require_new(pd.DataFrame(columns=list(columns)), [found.family, found.session])
+    ids = cells.set_axis([found.family, found.session], axis=1)
+    order = np.lexsort([when, person])
+    order = order[judged[order]]
+    rng = np.random.default_rng(seed)
+    null = _shuffled(person[order], hit[order], cell[order], rng, shuffles)
+    table = with_columns(ids, columns)
     return FamilyRuptures(table, null, found.rule, found.family, found.rows)
-
-
-def _listed(persons: pd.Series) -> str:
-    return ", ".join(sorted(map(str, persons)))
 
 
 def _shuffled(
     persons: np.ndarray, hit: np.ndarray, cells: np.ndarray, rng: np.random.Generator, n: int
 ) -> Array:
-    """Cells with two or more flags, a number a shuffle of the flags within persons."""
+    """Cells with two or more flags, a number a shuffle of the flags within (sorted) persons."""
     codes = pd.factorize(persons)[0]
-    order = np.argsort(codes, kind="stable")
-    codes, hit, cells = codes[order], hit[order], cells[order]
     _, cells = np.unique(cells, return_inverse=True)
     found = np.empty(n)
     for i in range(n):

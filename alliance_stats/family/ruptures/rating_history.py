@@ -19,7 +19,7 @@ from alliance_stats.checks import (
     require_present,
     units_with_several,
 )
-from alliance_stats.door import require_new
+from alliance_stats.door import replaced, require_new
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
 from alliance_stats.ledger import RowLedger
@@ -49,14 +49,15 @@ def read_series(
     data: pd.DataFrame, *, person: str, session: str, score: str, family: str | None
 ) -> tuple[pd.DataFrame, RowLedger]:
     """Return the checked columns under the caller's names, rows in the caller's order."""
-    check_frame(data)
+    data = check_frame(data)
     require_columns(data, [person, session, score, family])
     require_present(data, person, why="to know whose rating a row is")
     check_spelling(data[person], kind="person")
     columns = [*([family] if family else []), person, session, score]
     require_new(data[columns], _NEW)
-    frame = data[columns].assign(
-        **{session: whole_sessions(data, session), score: finite_or_missing(data, score)}
+    frame = replaced(
+        data[columns],
+        {session: whole_sessions(data, session), score: finite_or_missing(data, score)},
     )
     twice = frame.duplicated([person, session], keep=False)
     if twice.any():

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from alliance_stats.formatting import (
+    decimals_needed,
+    decimals_of_spread,
     format_df,
     format_interval,
     format_number,
@@ -19,7 +21,8 @@ from alliance_stats.ledger import RowLedger
 
 __all__ = ["comparison_text"]
 
-_WORTH_SAYING = 1e-4  # a smallest p below this limits nobody
+_WORTH_SAYING = 1e-4  # a smallest p below this limits nobody (and may be too small for a double)
+_OF_TWO_GROUPS = {"SD", "Cohen's h"}  # scales on which two independent groups have an effect
 
 
 def comparison_text(
@@ -40,12 +43,13 @@ def _outcome_text(row: pd.Series, n_groups: int) -> str:
     groups = "; ".join(_group_text(row, i) for i in range(1, n_groups + 1))
     parts = [f"{row['outcome']}: {groups}."]
     if not math.isnan(row["estimate"]):
-        interval = ""
+        interval, limits = "", (row["conf_low"], row["conf_high"])
+        digits = decimals_needed((row["estimate"], *limits), std_error=row["std_error"])
         if not math.isnan(row["conf_low"]):
-            interval = f", 95% CI {format_interval(row['conf_low'], row['conf_high'])}"
+            interval = f", 95% CI {format_interval(*limits, digits)}"
         parts.append(
             f"{_capital(row['estimand'])} ({row['contrast']}) "
-            f"{format_number(row['estimate'])}{interval}."
+            f"{format_number(row['estimate'], digits)}{interval}."
         )
     if not math.isnan(row.get("hedges_g", math.nan)):
         parts.append(
@@ -55,9 +59,12 @@ def _outcome_text(row: pd.Series, n_groups: int) -> str:
         )
     if not math.isnan(row["p_value"]):
         parts.append(f"{_capital(row['method'])}: {_test_text(row)}.")
-    if not math.isnan(row["p_smallest"]):
+    if row["p_smallest"] > _WORTH_SAYING:
         parts.append(f"The smallest p it could have given is {_small(row['p_smallest'])}.")
-    elif row.get("detectable_scale") in {"SD", "Cohen's h"}:  # two independent groups
+    elif math.isnan(row["p_smallest"]) and row.get("detectable_scale") in {
+        "SD",
+        "Cohen's h",
+    }:  # two independent groups
         least = smallest_p_of_design(row["n_1"], row["n_2"])
         if least > _WORTH_SAYING:
             parts.append(
@@ -82,8 +89,9 @@ def _group_text(row: pd.Series, i: int) -> str:
         return f"{row[f'group_{i}']} ({size})"
     if row["estimand"] == "risk difference":
         return f"{row[f'group_{i}']} {format_percent(mean)} ({size})"
-    spread = "" if math.isnan(sd) else f"SD {format_number(sd)}, "
-    return f"{row[f'group_{i}']} {format_number(mean)} ({spread}{size})"
+    digits = decimals_needed((mean,), at_least=decimals_of_spread(sd))
+    spread = "" if math.isnan(sd) else f"SD {format_number(sd, digits)}, "
+    return f"{row[f'group_{i}']} {format_number(mean, digits)} ({spread}{size})"
 
 
 def _test_text(row: pd.Series) -> str:

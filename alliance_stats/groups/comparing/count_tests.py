@@ -1,6 +1,8 @@
 """Exact tests of counts: Fisher, Fisher's mid-p, Boschloo, McNemar, tables larger than 2 x 2."""
 
 import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -10,10 +12,13 @@ from scipy import optimize, special, stats
 from alliance_stats.effect_sizes import newcombe_difference, newcombe_paired_difference
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array
+from alliance_stats.formatting import format_count
 from alliance_stats.groups.comparing.finding import Finding, TestOptions
-from alliance_stats.groups.comparing.group_samples import Outcome
+from alliance_stats.groups.comparing.group_samples import Codes, Outcome
 
 __all__ = [
+    "TABLES_SEED",
+    "TableTest",
     "boschloo",
     "boschloo_p",
     "fisher",
@@ -24,10 +29,20 @@ __all__ = [
     "mcnemar",
     "mcnemar_mid_p",
     "mcnemar_p",
+    "table_test",
 ]
 
 _AS_LIKELY = 1.0 + 1e-7  # tables as probable as the observed one, up to rounding (R's fisher.test)
 _GRID = 1001  # nuisance values at which Boschloo's maximum is first looked for
+_MOST_TABLES = 4_000_000  # 2 x 2 tables that Boschloo's test runs through at most; some seconds
+_STEPS = 400_000  # cells that an exact test may fill while it extends tables; a second or two
+_VECTOR = 2_000  # kinds of tables that are extended at once as fast as one
+_KINDS = 4_000_000  # kinds of tables that are extended at most; a second or two
+_ONE_SUM = 1e-9  # sums of log factorials nearer than this are one sum
+_CELLS = 2_000_000  # cells of drawn tables held at once
+
+TABLES_SEED = 20
+"""Seed of drawn tables where the caller gave none; the row's method names it."""
 
 
 def fisher(outcome: Outcome, options: TestOptions) -> Finding:  # noqa: ARG001
@@ -90,6 +105,12 @@ def boschloo_p(count_1: int, n_1: int, count_2: int, n_2: int) -> tuple[float, f
     and refined.
     """
     n = n_1 + n_2
+    if (n_1 + 1) * (n_2 + 1) > _MOST_TABLES:
+        raise NotIdentifiedError(
+            f"Boschloo's test of {format_count(n_1)} against {format_count(n_2)} cases would run "
+            f"through {format_count((n_1 + 1) * (n_2 + 1))} tables, more than "
+            f"{format_count(_MOST_TABLES)}. Use test='fisher' or test='fisher_mid_p'."
+        )
     margins = [_margin_pmf(n_1, n_2, total) for total in range(n + 1)]
     fisher_values = [_fisher_all(pmf) for pmf in margins]
     total = count_1 + count_2
@@ -127,8 +148,10 @@ def _log_choose(n: int, k: npt.ArrayLike) -> Array:
 
 def _fisher_all(pmf: Array) -> Array:
     """Return the two-sided Fisher p of each table with these margins."""
-    no_more_likely = pmf[None, :] <= pmf[:, None] * _AS_LIKELY
-    return np.asarray(np.minimum((no_more_likely * pmf[None, :]).sum(axis=1), 1.0))
+    ascending = np.sort(pmf)
+    summed = np.cumsum(ascending)
+    last = np.searchsorted(ascending, pmf * _AS_LIKELY, side="right") - 1
+    return np.asarray(np.minimum(summed[last], 1.0))
 
 
 def _largest_over_nuisance(
@@ -224,70 +247,140 @@ def _paired_limits(
     return effect.conf_low, effect.conf_high
 
 
-_TABLES = 2_000_000  # tables that are enumerated at most; some seconds
-
-
-def freeman_halton(outcome: Outcome, options: TestOptions) -> Finding:  # noqa: ARG001
+def freeman_halton(outcome: Outcome, options: TestOptions) -> Finding:
     """Fisher's exact test of a 0/1 outcome in more than two groups."""
     ones = [float(outcome.of(g).sum()) for g in range(len(outcome.labels))]
     table = np.array([ones, [n - one for n, one in zip(outcome.n, ones, strict=True)]])
-    p_value, smallest = freeman_halton_p(table)
+    found = table_test(table, options)
     return Finding(
         test="freeman_halton",
-        method="Fisher exact test (Freeman-Halton)",
+        method=found.method,
         estimand="differences among proportions",
-        p_value=p_value,
-        p_smallest=smallest,
+        p_value=found.p_value,
+        p_smallest=found.p_smallest,
     )
 
 
-def freeman_halton_p(table: Array) -> tuple[float, float]:
+@dataclass(frozen=True, slots=True)
+class TableTest:
+    """Fisher's test of a table: p, the smallest p with its margins, and how both were found."""
+
+    p_value: float
+    p_smallest: float
+    method: str
+
+
+def table_test(table: Array, options: TestOptions) -> TableTest:
+    """Test a table of counts exactly where that takes a second or so, else by drawing tables.
+
+    The exact test is :func:`freeman_halton_p`. Where it would be too long, tables are drawn with
+    the observed margins and ``p = (b + 1) / (m + 1)`` with b of m draws as improbable as the
+    observed one (Phipson & Smyth 2010, doi:10.2202/1544-6115.1585); the method names the draws and
+    the seed, which is :data:`TABLES_SEED` where none was given.
+    """
+    found = freeman_halton_p(table)
+    if found is not None:
+        return TableTest(*found, "Fisher exact test (Freeman-Halton)")
+    seed = TABLES_SEED if options.seed is None else options.seed
+    m = options.n_permutations
+    p_value = _drawn_table_p(np.asarray(table), m, np.random.default_rng(seed))
+    by = "the given generator" if isinstance(seed, np.random.Generator) else f"seed {seed}"
+    method = f"Fisher test (Freeman-Halton, Monte Carlo, {format_count(m)} tables, {by})"
+    return TableTest(p_value, 1.0 / (m + 1.0), method)
+
+
+def freeman_halton_p(table: Array) -> tuple[float, float] | None:
     """Return Fisher's exact p of an r x c table and the smallest p with its margins.
 
-    All tables with the observed margins are enumerated, row by row; the p-value sums those no more
-    probable than the observed one (Freeman & Halton 1951, doi:10.1093/biomet/38.1-2.141).
+    The p-value sums the probabilities of all tables with the observed margins that are no more
+    probable than the observed one (Freeman & Halton 1951, doi:10.1093/biomet/38.1-2.141). Tables
+    are built up column by column; those that leave the same row totals and are equally probable so
+    far go on as one. None where even so there are too many of them.
     """
     table = np.asarray(table)
     if table.shape[0] > table.shape[1]:
-        table = table.T  # fewer rows: fewer levels of the enumeration
+        table = table.T  # few rows, many columns: few totals to keep
     rows, cols = table.sum(axis=1).astype(int), table.sum(axis=0).astype(int)
-    constant = float(
-        special.gammaln(rows + 1).sum()
-        + special.gammaln(cols + 1).sum()
-        - special.gammaln(rows.sum() + 1)
+    log_factorial = special.gammaln(np.arange(int(rows.sum()) + 1) + 1.0)
+    constant = log_factorial[rows].sum() + log_factorial[cols].sum() - log_factorial[-1]
+    observed = constant - log_factorial[table.astype(int)].sum()
+    # row totals still free -> log factorials so far and in how many ways, for each kind of table
+    partial = {tuple(rows.tolist()): (np.zeros(1), np.ones(1))}
+    steps = kinds = 0
+    for total in cols[:-1].tolist():
+        filled: dict[tuple[int, ...], list[tuple[Array, Array]]] = {}
+        for free, (sums, ways) in partial.items():
+            for column in _fillings(free, total):
+                steps += len(free) + sums.size // _VECTOR
+                kinds += sums.size
+                if steps > _STEPS or kinds > _KINDS:
+                    return None
+                left = tuple(f - c for f, c in zip(free, column, strict=True))
+                added = sum(log_factorial[c] for c in column)
+                filled.setdefault(left, []).append((sums + added, ways))
+        partial = {left: _merged(parts) for left, parts in filled.items()}
+    logs, counts = zip(
+        *(
+            (constant - sums - log_factorial[list(left)].sum(), ways)
+            for left, (sums, ways) in partial.items()
+        ),
+        strict=True,
     )
-    observed = math.exp(constant - float(special.gammaln(table + 1).sum()))
-    # columns still free -> sum of log factorials so far, for every way to fill the rows above
-    partial = {tuple(cols.tolist()): np.zeros(1)}
-    for total in rows[:-1].tolist():
-        filled: dict[tuple[int, ...], list[Array]] = {}
-        for free, sums in partial.items():
-            for row in _rows_with_total(free, total):
-                left = tuple(f - r for f, r in zip(free, row, strict=True))
-                filled.setdefault(left, []).append(
-                    sums + float(special.gammaln(np.add(row, 1)).sum())
-                )
-        partial = {left: np.concatenate(sums) for left, sums in filled.items()}
-        if sum(sums.size for sums in partial.values()) > _TABLES:
-            raise NotIdentifiedError(
-                f"More than {_TABLES:,} tables have these margins; use test='permutation' with a "
-                "seed."
-            )
-    logs = np.concatenate(
-        [sums + float(special.gammaln(np.add(left, 1)).sum()) for left, sums in partial.items()]
-    )
-    probabilities = np.sort(np.exp(constant - logs))
-    p_value = float(probabilities[probabilities <= observed * _AS_LIKELY].sum())
-    least = probabilities[0] * _AS_LIKELY
-    return min(p_value, 1.0), float(probabilities[probabilities <= least].sum())
+    log_p, ways = np.concatenate(logs), np.concatenate(counts)
+    probabilities = ways * np.exp(log_p)
+    slack = math.log(_AS_LIKELY)
+    p_value = float(probabilities[log_p <= observed + slack].sum())
+    smallest = float(probabilities[log_p <= log_p.min() + slack].sum())
+    return min(p_value, 1.0), min(smallest, 1.0)
 
 
-def _rows_with_total(free: tuple[int, ...], total: int) -> list[tuple[int, ...]]:
-    """Return every row of counts with this total that fits under the free column totals."""
+def _merged(parts: list[tuple[Array, Array]]) -> tuple[Array, Array]:
+    """Return sums and ways, equal sums as one."""
+    sums, ways = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.argsort(sums)
+    sums, ways = sums[order], ways[order]
+    first = np.flatnonzero(np.append(True, np.diff(sums) > _ONE_SUM))
+    return sums[first], np.add.reduceat(ways, first)
+
+
+def _fillings(free: tuple[int, ...], total: int) -> Iterator[tuple[int, ...]]:
+    """Yield every column of counts with this total that fits under the free row totals."""
     if len(free) == 1:
-        return [(total,)] if total <= free[0] else []
-    return [
-        (first, *rest)
-        for first in range(min(free[0], total) + 1)
-        for rest in _rows_with_total(free[1:], total - first)
-    ]
+        if total <= free[0]:
+            yield (total,)
+        return
+    room = sum(free[1:])
+    for first in range(max(0, total - room), min(free[0], total) + 1):
+        for rest in _fillings(free[1:], total - first):
+            yield (first, *rest)
+
+
+def _drawn_table_p(table: Array, m: int, rng: np.random.Generator) -> float:
+    """Return the Monte Carlo p of a table among `m` drawn with its margins."""
+    rows, cols = table.sum(axis=1).astype(int), table.sum(axis=0).astype(int)
+    n = int(rows.sum())
+    draw = _drawn_cells if n > table.size else _drawn_cases
+    reached = float(special.gammaln(table + 1.0).sum()) - math.log(_AS_LIKELY)
+    block = max(1, _CELLS // min(n, table.size))
+    sizes = [min(block, m - start) for start in range(0, m, block)]
+    # the more log factorials a table has, the less probable it is
+    count = sum(int((draw(rows, cols, size, rng) >= reached).sum()) for size in sizes)
+    return (count + 1.0) / (m + 1.0)
+
+
+def _drawn_cells(rows: Codes, cols: Codes, m: int, rng: np.random.Generator) -> Array:
+    """Return the sums of log factorials of `m` drawn tables of few cells."""
+    log_factorial = special.gammaln(np.arange(int(rows.sum()) + 1) + 1.0)
+    drawn = stats.random_table(rows, cols).rvs(size=m, random_state=rng)
+    return np.asarray(log_factorial[np.asarray(drawn, dtype=np.intp)].sum(axis=(-2, -1)))
+
+
+def _drawn_cases(rows: Codes, cols: Codes, m: int, rng: np.random.Generator) -> Array:
+    """Return the sums of log factorials of `m` drawn tables of few cases in many cells."""
+    row, col = np.repeat(np.arange(rows.size), rows), np.repeat(np.arange(cols.size), cols)
+    cells = np.sort(row * cols.size + rng.permuted(np.tile(col, (m, 1)), axis=1), axis=1)
+    place = np.broadcast_to(np.arange(row.size), cells.shape)
+    begins = np.diff(cells, axis=1, prepend=-1) != 0
+    # log k! of a cell is the sum of log 1, ..., log k over its cases
+    nth = place - np.maximum.accumulate(np.where(begins, place, 0), axis=1)
+    return np.asarray(np.log(np.arange(row.size) + 1.0)[nth].sum(axis=1))

@@ -14,9 +14,18 @@ from alliance_stats.effect_sizes import ClusteredEffect
 from alliance_stats.estimates import Array, wald_interval
 from alliance_stats.multilevel.multiplicity import holm
 
-__all__ = ["Finding", "TestOptions", "adjusted_p", "no_interval", "not_tested", "t_interval"]
+__all__ = [
+    "Finding",
+    "TestOptions",
+    "adjusted_p",
+    "no_interval",
+    "not_tested",
+    "t_interval",
+    "whole_seed",
+]
 
 Seed = int | np.random.Generator | None
+"""A whole number, a generator, or nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +44,13 @@ class TestOptions:
 
     n_permutations: int = 9999
     seed: Seed = None
+
+
+def whole_seed(seed: Seed) -> int | None:
+    """Return a seed that can be used again: the whole number itself, or one that is drawn."""
+    if isinstance(seed, np.random.Generator):
+        return int(seed.integers(2**32))
+    return seed
 
 
 def no_interval(conf_level: float) -> tuple[float, float]:  # noqa: ARG001  the shape of an interval

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.checks import check_conf_level, did_you_mean
-from alliance_stats.errors import DataError
+from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import one_line
 from alliance_stats.groups.comparing.choice_of_test import choose_test
 from alliance_stats.groups.comparing.comparison_rows import (
@@ -142,9 +142,11 @@ class GroupComparison:
         Games-Howell after Welch's analysis of variance, Tukey-Kramer after analysis of variance
         and covariance: ``p_value`` and interval hold for all pairs together. Else Mann-Whitney,
         Fisher or the mixed model: those of one pair, with ``p_holm`` for all. No p-value here is
-        corrected for several outcomes.
+        corrected for several outcomes. Outcomes that were described and not tested have no row.
         """
-        tables = [pairwise_table(c.outcome, c.finding, conf_level) for c in self.comparisons]
+        tested = [c for c in self.comparisons if c.finding.test != "none"]
+        chosen = tested or self.comparisons  # with none tested, the first says why
+        tables = [pairwise_table(c.outcome, c.finding, conf_level) for c in chosen]
         return pd.concat(tables, ignore_index=True)
 
     def equivalence(
@@ -252,9 +254,10 @@ def compare_groups(
     ------
     DataError
         If a column is missing or of the wrong type, there are fewer than two groups, labels look
-        alike or are blank, an outcome is constant, or the test does not fit.
+        alike or are blank, the only outcome is constant, or the test does not fit.
     NotIdentifiedError
-        If the data hold no information on what the test needs, as a variance.
+        If the data hold no information on what the test of the only outcome needs, as a variance.
+        Among several outcomes such a one is described, and its row says why it was not tested.
     """
     if n_permutations < 1:
         raise ValueError(f"n_permutations must be at least 1; got {n_permutations}.")
@@ -276,7 +279,11 @@ def compare_outcomes(
     options: TestOptions,
     describe_constant: bool = False,
 ) -> GroupComparison:
-    """Compare groups on `names`; a constant outcome is an error unless it may be described."""
+    """Compare groups on `names`.
+
+    One outcome that cannot be tested (it is empty, or constant) is an error unless it may be
+    described; among several it is described, and its row says why it was not tested.
+    """
     samples = read_samples(
         data,
         outcomes=names,
@@ -294,9 +301,10 @@ def compare_outcomes(
     comparisons = []
     for name in names:
         outcome = read_outcome(samples, name)
-        if not (describe_constant and outcome.values.size):
+        if len(names) == 1 and not (describe_constant and outcome.values.size):
             check_varies(outcome)
-        comparisons.append(_compare(outcome, asked.get(name, "auto"), options))
+        compare = _compare if len(names) == 1 else _compare_or_describe
+        comparisons.append(compare(outcome, asked.get(name, "auto"), options))
     rows = comparisons[0].outcome.rows
     if len(names) > 1:
         used = np.zeros(len(samples.data), dtype=bool)
@@ -311,6 +319,18 @@ def _compare(outcome: Outcome, asked: str, options: TestOptions) -> OutcomeCompa
     note = _too_few(outcome)
     if not note:
         return OutcomeComparison(outcome, chosen.run(outcome, options))
+    return _described(outcome, note)
+
+
+def _compare_or_describe(outcome: Outcome, asked: str, options: TestOptions) -> OutcomeComparison:
+    """Compare one of several outcomes; where its test is not identified, say why instead."""
+    try:
+        return _compare(outcome, asked, options)
+    except NotIdentifiedError as found:
+        return _described(outcome, f"described, not tested. {str(found).rstrip('.')}")
+
+
+def _described(outcome: Outcome, note: str) -> OutcomeComparison:
     difference = math.nan
     if len(outcome.labels) == 2 and min(outcome.n) > 0:
         difference = float(outcome.of(0).mean() - outcome.of(1).mean())
@@ -322,8 +342,12 @@ def _compare(outcome: Outcome, asked: str, options: TestOptions) -> OutcomeCompa
 
 def _too_few(outcome: Outcome) -> str:
     """Return why an outcome can be described only, or nothing."""
+    if outcome.values.size == 0:
+        return "no complete case: not tested"
     if np.ptp(outcome.values) == 0:
-        return f"all {outcome.values.size} values are {outcome.values[0]:g}: described, not tested"
+        return (
+            f"all {outcome.values.size} values are {outcome.value_in_words}: described, not tested"
+        )
     units, unit = outcome.n, "case"
     if outcome.cluster is not None and not outcome.clusters_cross:
         # whole clusters are in one group or the other: they, not members, are what is compared

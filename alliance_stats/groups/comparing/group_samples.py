@@ -16,9 +16,8 @@ from alliance_stats.checks import (
     group_codes,
     require_columns,
 )
-from alliance_stats.effect_sizes.record import DUST
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import DUST, Array
 from alliance_stats.ledger import RowLedger
 
 __all__ = [
@@ -164,9 +163,15 @@ class Outcome:
         )
 
     @property
+    def value_in_words(self) -> str:
+        """The first value, as a category where it is one."""
+        value = self.values[0]
+        return self.categories[int(value)] if self.categories else f"{value:g}"
+
+    @property
     def dust(self) -> float:
         """What floating-point arithmetic alone can make of values of this size."""
-        return DUST * float(np.abs(self.values).max())
+        return DUST * float(np.abs(self.values).max(initial=0.0))
 
     @property
     def differences(self) -> Array:
@@ -194,7 +199,7 @@ def read_samples(
     paired: str | None = None,
 ) -> Samples:
     """Check the frame, number its groups, and set aside rows whose group is not known."""
-    check_frame(data)
+    data = check_frame(data)
     nesting = [cluster] if isinstance(cluster, str) else list(cluster or ())
     require_columns(data, [*outcomes, group, *nesting, baseline, paired])
     _check_roles(outcomes, group, nesting, baseline, paired)
@@ -273,7 +278,7 @@ def _read_values(data: pd.DataFrame, name: str) -> tuple[Array, Kind, tuple[str,
         codes = column.cat.codes.to_numpy().astype(float)
         codes[codes < 0] = np.nan
         return codes, "ordinal", tuple(str(label) for label in column.cat.categories)
-    if not pd.api.types.is_numeric_dtype(column.dtype):
+    if not _holds_numbers(column):
         raise DataError(
             f"Outcome '{name}' is not numeric; its values are of type {column.dtype}. Give a "
             "numeric column, a 0/1 column, or an ordered category "
@@ -286,6 +291,14 @@ def _read_values(data: pd.DataFrame, name: str) -> tuple[Array, Kind, tuple[str,
     return values, "binary" if binary else "continuous", ()
 
 
+def _holds_numbers(column: pd.Series) -> bool:
+    """Tell numbers (true and false among them) from text, categories and dates."""
+    if column.dtype != object:
+        return bool(pd.api.types.is_numeric_dtype(column.dtype))
+    kinds = ("boolean", "integer", "floating", "mixed-integer-float", "decimal", "empty")
+    return pd.api.types.infer_dtype(column, skipna=True) in kinds
+
+
 def check_varies(outcome: Outcome) -> None:
     """Raise if the outcome has no complete case or one value throughout."""
     if outcome.values.size == 0:
@@ -294,11 +307,9 @@ def check_varies(outcome: Outcome) -> None:
             f"({outcome.rows})."
         )
     if np.ptp(outcome.values) == 0:
-        value = outcome.values[0]
-        shown = outcome.categories[int(value)] if outcome.categories else f"{value:g}"
         raise DataError(
-            f"Outcome '{outcome.name}' is constant: all {outcome.values.size} values are {shown}. "
-            "There is nothing to compare; leave it out."
+            f"Outcome '{outcome.name}' is constant: all {outcome.values.size} values are "
+            f"{outcome.value_in_words}. There is nothing to compare; leave it out."
         )
 
 

@@ -13,7 +13,7 @@ from alliance_stats.effect_sizes import hedges_g
 from alliance_stats.errors import DataError
 from alliance_stats.groups.comparing.cluster_tests import fit_mixed_model
 from alliance_stats.groups.comparing.count_tests import fisher
-from alliance_stats.groups.comparing.finding import Finding, TestOptions, adjusted_p
+from alliance_stats.groups.comparing.finding import Finding, TestOptions, adjusted_p, not_tested
 from alliance_stats.groups.comparing.group_samples import Outcome
 from alliance_stats.groups.comparing.means_and_ranks import adjusted_means, mann_whitney, welch_df
 from alliance_stats.multilevel.linear_functions import infer
@@ -88,12 +88,9 @@ def _by_ranks(outcome: Outcome, conf_level: float) -> list[dict[str, object]]:
     rows = []
     for i, j in combinations(range(len(outcome.labels)), 2):
         pair = outcome.between(i, j)
-        if np.ptp(pair.values) == 0:
-            raise DataError(
-                f"Outcome '{outcome.name}' is the same for every case of '{pair.labels[0]}' and "
-                f"'{pair.labels[1]}'; that pair cannot be tested."
-            )
-        finding = test(pair, TestOptions())
+        finding = not_tested("", math.nan, "")
+        if np.ptp(pair.values) > 0:
+            finding = test(pair, TestOptions())
         low, high = finding.interval(conf_level)
         rows.append(
             _names(outcome, (i, j))
@@ -104,7 +101,7 @@ def _by_ranks(outcome: Outcome, conf_level: float) -> list[dict[str, object]]:
                 "conf_high": high,
                 "p_value": finding.p_value,
                 "p_holm": math.nan,
-                "method": _singly(name, outcome),
+                "method": _singly(name, outcome) if finding.estimand else "not tested (all alike)",
             }
         )
     return rows

@@ -2,6 +2,7 @@
 
 All arrangements are enumerated where they are at most ``ENUMERATED``; otherwise a seeded sample of
 them is drawn and ``p = (b + 1) / (m + 1)`` (Phipson & Smyth 2010, doi:10.2202/1544-6115.1585).
+Draws belong to units in the order of their values: the rows' order and the ids do not matter.
 """
 
 import itertools
@@ -24,7 +25,7 @@ from alliance_stats.groups.comparing.means_and_ranks import welch_df
 __all__ = ["ENUMERATED", "permutation"]
 
 ENUMERATED = 200_000  # arrangements: 10 against 10 is 184,756
-_BLOCK = 2_000  # Monte Carlo draws held in memory at a time
+_HELD = 4_000_000  # units of Monte Carlo draws held in memory at a time
 _ROUNDING = 1e-10  # statistics closer than this share of the largest possible one count as tied
 
 Statistics = Callable[[npt.NDArray[np.bool_]], Array]
@@ -47,7 +48,8 @@ def permutation(outcome: Outcome, options: TestOptions) -> Finding:
 def _of_cases(outcome: Outcome, options: TestOptions) -> Finding:
     if len(outcome.labels) > 2:
         return _of_many(outcome, options)
-    y, first = outcome.values, outcome.group == 0
+    order = np.lexsort([outcome.group, outcome.values])
+    y, first = outcome.values[order], outcome.group[order] == 0
     centre = first.sum() * y.mean()
 
     def distances(chosen: npt.NDArray[np.bool_]) -> Array:
@@ -74,6 +76,8 @@ def _of_clusters(outcome: Outcome, options: TestOptions) -> Finding:
     sums = np.bincount(codes, weights=outcome.values)
     first = np.zeros(sizes.size, dtype=bool)
     first[codes[outcome.group == 0]] = True
+    order = np.lexsort([first, sums, sizes])
+    sizes, sums, first = sizes[order], sums[order], first[order]
     n, total = sizes.sum(), sums.sum()
 
     def distances(chosen: npt.NDArray[np.bool_]) -> Array:
@@ -87,7 +91,7 @@ def _of_clusters(outcome: Outcome, options: TestOptions) -> Finding:
 
 def _of_signs(outcome: Outcome, options: TestOptions) -> Finding:
     differences = outcome.differences
-    moved = differences[differences != 0]
+    moved = np.sort(differences[differences != 0])
 
     def distances(flipped: npt.NDArray[np.bool_]) -> Array:
         return np.asarray(np.abs((1.0 - 2.0 * flipped) @ moved))
@@ -99,7 +103,7 @@ def _of_signs(outcome: Outcome, options: TestOptions) -> Finding:
         how = "exact"
     else:
         rng = _generator(options)
-        draws = (rng.random((m, n)) < 0.5 for m in _blocks(options.n_permutations))
+        draws = (rng.random((m, n)) < 0.5 for m in _blocks(options.n_permutations, n))
         p_value, smallest = _monte_carlo_p(distances, observed, draws, options)
         how = _drawn(options)
     return _difference_finding(outcome, f"permutation of signs ({how})", p_value, smallest)
@@ -108,8 +112,9 @@ def _of_signs(outcome: Outcome, options: TestOptions) -> Finding:
 def _of_many(outcome: Outcome, options: TestOptions) -> Finding:
     """Permute the labels of more than two groups: the statistic is the sum of squares between."""
     n = np.array(outcome.n, dtype=float)
-    indicator = outcome.group[:, None] == np.arange(n.size)
-    y = outcome.values - outcome.values.mean()
+    order = np.lexsort([outcome.values, outcome.group])
+    indicator = (outcome.group[order, None] == np.arange(n.size)).astype(np.float64)
+    y = outcome.values[order] - outcome.values.mean()
 
     def between(values: Array) -> Array:
         return np.asarray(((values @ indicator) ** 2 / n).sum(axis=-1))
@@ -118,7 +123,7 @@ def _of_many(outcome: Outcome, options: TestOptions) -> Finding:
     observed = float(between(y))
     count = sum(
         int((between(rng.permuted(np.tile(y, (m, 1)), axis=1)) >= observed * (1 - _ROUNDING)).sum())
-        for m in _blocks(options.n_permutations)
+        for m in _blocks(options.n_permutations, y.size)
     )
     return Finding(
         test="permutation",
@@ -147,7 +152,9 @@ def _two_sample_p(
         p_value, smallest = _exact_p(distances, first, _all_choices(n, n_1))
         return p_value, smallest, "exact"
     rng = _generator(options)
-    draws = (rng.permuted(np.tile(first, (m, 1)), axis=1) for m in _blocks(options.n_permutations))
+    draws = (
+        rng.permuted(np.tile(first, (m, 1)), axis=1) for m in _blocks(options.n_permutations, n)
+    )
     p_value, smallest = _monte_carlo_p(distances, first, draws, options)
     return p_value, smallest, _drawn(options)
 
@@ -187,9 +194,11 @@ def _all_signs(n: int) -> npt.NDArray[np.bool_]:
     return np.asarray((np.arange(2**n)[:, None] >> np.arange(n)) & 1, dtype=bool)
 
 
-def _blocks(n_permutations: int) -> list[int]:
-    whole, rest = divmod(n_permutations, _BLOCK)
-    return [_BLOCK] * whole + [rest] * (rest > 0)
+def _blocks(n_permutations: int, n: int) -> list[int]:
+    """Return how many draws of `n` units are made at a time; the draws do not depend on it."""
+    block = min(n_permutations, max(1, _HELD // n))
+    whole, rest = divmod(n_permutations, block)
+    return [block] * whole + [rest] * (rest > 0)
 
 
 def _drawn(options: TestOptions) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.checks import check_conf_level, check_frame, check_spelling
+from alliance_stats.door import with_columns
 from alliance_stats.effect_sizes import clopper_pearson
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import one_line
@@ -37,11 +38,14 @@ class Classification:
         A categorical column, the success label first; undecided cases are missing in it.
     rows
         The undecided are set aside here, with the rule as the reason.
+    remarks
+        What the rule says of these data beyond its verdicts.
     """
 
     rule: str
     column: pd.Series
     rows: RowLedger
+    remarks: tuple[str, ...] = ()
 
     __repr__ = one_line
 
@@ -81,6 +85,7 @@ class Classification:
         tidy = self.tidy()
         undecided = int(tidy["n"].iloc[-1])
         lines = [f"Warning: the rule leaves {undecided} cases undecided."] if undecided else []
+        lines += [f"Note: {remark}." for remark in self.remarks]
         lines.append(f"Rule: {self.rule}.")
         lines += [
             f"{row['label']}: {row['n']} ({format_percent(row['share'])} of the decided, "
@@ -110,21 +115,21 @@ def classify(
     Classification
         Its ``column`` joins back to the data: ``data.assign(**{name: result.column})``.
     """
-    check_frame(data)
+    frame = check_frame(data)
     if len(set(labels)) != 2:
         raise DataError(f"labels must be two different names; got {labels}.")
     check_spelling(pd.Series(labels, name="labels", dtype=object))
-    verdict = rule(data)
+    verdict = rule(frame)
     codes = np.where(verdict.isna(), -1, np.where(verdict.fillna(value=False), 0, 1))
     column = pd.Series(
         pd.Categorical.from_codes(codes.tolist(), categories=list(labels)),
-        index=data.index,
+        index=data.index if isinstance(data, pd.DataFrame) else frame.index,
         name=name,
     )
-    _, rows = RowLedger.start(data).keep(
-        data, column.notna(), reason=f"undecided by the rule: {rule.name}"
+    _, rows = RowLedger.start(frame).keep(
+        frame, column.notna(), reason=f"undecided by the rule: {rule.name}"
     )
-    return Classification(rule.name, column, rows)
+    return Classification(rule.name, column, rows, rule.remarks(frame))
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -213,11 +218,14 @@ class RuleAgreement:
         seed: Seed = None,
     ) -> "Multiverse":
         """Run one comparison under each rule; arguments as in :func:`compare_groups`."""
+        verdict = "the rule"
+        while verdict in self.data.columns:  # a column of the caller's is never written over
+            verdict += "'"
         results = {
             short: compare_groups(
-                self.data.assign(**{"the rule": one.column}),
+                with_columns(self.data, {verdict: one.column.array}),
                 outcomes=outcomes,
-                group="the rule",
+                group=verdict,
                 cluster=cluster,
                 baseline=baseline,
                 test=test,
@@ -286,7 +294,7 @@ def classify_many(
     if len(rules) < 2:
         raise DataError(f"Agreement needs at least two rules; got {len(rules)}.")
     classified = {short: classify(data, rule, labels=labels) for short, rule in rules.items()}
-    return RuleAgreement(data.copy(), classified)
+    return RuleAgreement(check_frame(data).copy(), classified)
 
 
 def _pair(

@@ -2,16 +2,22 @@
 
 from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
-from alliance_stats.change import CRITICAL_VALUES, ChangeReference, reliable_change_index
+from alliance_stats.change import CRITICAL_VALUES, ChangeReference, classify_change
 from alliance_stats.checks import check_choice, describe_rows, finite_or_missing, require_columns
-from alliance_stats.effect_sizes.record import DUST
 from alliance_stats.errors import DataError
+from alliance_stats.estimates import snapped
+from alliance_stats.formatting import decimals_of_spread, format_number, plural
 
 __all__ = ["SuccessRule", "cut_point", "judged", "reliable_change", "retained"]
+
+
+def _nothing_to_say(data: pd.DataFrame) -> tuple[str, ...]:  # noqa: ARG001  as remarks are asked for
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +35,14 @@ class SuccessRule:
         What it needs.
     decide
         From a frame to a nullable boolean column: NA is undecided.
+    remarks
+        From a frame to what a reader must know of the verdicts on it.
     """
 
     name: str
     columns: tuple[str, ...]
     decide: Callable[[pd.DataFrame], pd.Series]
+    remarks: Callable[[pd.DataFrame], tuple[str, ...]] = _nothing_to_say
 
     def __call__(self, data: pd.DataFrame) -> pd.Series:
         """Return the verdicts on the rows of `data`, as nullable booleans."""
@@ -46,6 +55,7 @@ class SuccessRule:
             f"({self.name} and {other.name})",
             (*self.columns, *other.columns),
             lambda data: self(data) & other(data),
+            lambda data: (*self.remarks(data), *other.remarks(data)),
         )
 
     def __or__(self, other: "SuccessRule") -> "SuccessRule":
@@ -54,11 +64,12 @@ class SuccessRule:
             f"({self.name} or {other.name})",
             (*self.columns, *other.columns),
             lambda data: self(data) | other(data),
+            lambda data: (*self.remarks(data), *other.remarks(data)),
         )
 
     def __invert__(self) -> "SuccessRule":
         """Return the rule that asks for the contrary; undecided stays undecided."""
-        return SuccessRule(f"not {self.name}", self.columns, lambda data: ~self(data))
+        return SuccessRule(f"not {self.name}", self.columns, lambda data: ~self(data), self.remarks)
 
 
 def cut_point(column: str, at: float, *, better: str, inclusive: bool = True) -> SuccessRule:
@@ -73,9 +84,8 @@ def cut_point(column: str, at: float, *, better: str, inclusive: bool = True) ->
     compare = {">=": np.greater_equal, ">": np.greater, "<=": np.less_equal, "<": np.less}[sign]
 
     def decide(data: pd.DataFrame) -> pd.Series:
-        values = finite_or_missing(data, column)
-        at_cut = np.abs(values - at) <= DUST * abs(at)  # 0.7 + 0.1 is 0.8
-        return _verdicts(compare(np.where(at_cut, at, values), at), ~np.isnan(values), data.index)
+        values = snapped(finite_or_missing(data, column), at)
+        return _verdicts(compare(values, at), ~np.isnan(values), data.index)
 
     return SuccessRule(f"{column} {sign} {at:g}", (column,), decide)
 
@@ -95,25 +105,48 @@ def reliable_change(
     The index and its critical value are those of
     :func:`alliance_stats.change.reliable_change_index`; cut-offs a, b and c come from
     :func:`alliance_stats.change.cut_off`. Without `reference` the moments are those of the rows
-    that the rule is asked about. A missing score is undecided.
+    that the rule is asked about and that have both scores; where others were rated before alone,
+    the classification says both SDs. A missing score is undecided.
     """
     check_choice(better, ("higher", "lower"), name="better")
     check_choice(method, list(CRITICAL_VALUES), name="method")
-    sign = 1.0 if better == "higher" else -1.0
 
     def decide(data: pd.DataFrame) -> pd.Series:
         x, y = finite_or_missing(data, before), finite_or_missing(data, after)
-        index = reliable_change_index(
-            x, y, reliability=reliability, reference=reference, method=method
+        change = classify_change(
+            x,
+            y,
+            reliability=reliability,
+            better=better,
+            cut=cut,
+            reference=reference,
+            method=method,
         )
-        success = sign * index > CRITICAL_VALUES[method]
-        if cut is not None:
-            success &= (sign * x < sign * cut) & (sign * y > sign * cut)
-        return _verdicts(success, ~np.isnan(index), data.index)
+        words = ["recovered"] if cut is not None else ["improved", "recovered"]
+        success = pd.Series(change).isin(words).to_numpy()
+        return _verdicts(success, ~np.isnan(x + y), data.index)
 
     crossing = "" if cut is None else f" across {cut:g}"
     return SuccessRule(
-        f"reliably better {after} than {before} ({method}){crossing}", (before, after), decide
+        f"reliably better {after} than {before} ({method}){crossing}",
+        (before, after),
+        decide,
+        partial(_whose_sd, before, after) if reference is None else _nothing_to_say,
+    )
+
+
+def _whose_sd(before: str, after: str, data: pd.DataFrame) -> tuple[str, ...]:
+    """Say whose SD change was held against, where the completers' is not everybody's."""
+    x, y = finite_or_missing(data, before), finite_or_missing(data, after)
+    all_, both = x[~np.isnan(x)], x[~np.isnan(x + y)]
+    if both.size < 2 or both.size == all_.size:
+        return ()
+    sd, sd_all = float(both.std(ddof=1)), float(all_.std(ddof=1))
+    digits = decimals_of_spread(min(sd, sd_all))
+    return (
+        f"change in '{after}' is held against the SD before of the {plural(both.size, 'case')} "
+        f"with both scores, {format_number(sd, digits)}; all {all_.size} had "
+        f"{format_number(sd_all, digits)} (reference= takes another)",
     )
 
 

@@ -11,7 +11,7 @@ from statsmodels.stats import inter_rater
 from alliance_stats.checks import check_choice, check_conf_level
 from alliance_stats.effect_sizes import EffectSize
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import DUST, Array
 from alliance_stats.multilevel import LinearMixedModel, lmm
 from alliance_stats.multilevel.bootstrap import parametric_bootstrap
 
@@ -209,12 +209,17 @@ def simulated_estimates(ratings: Array, n_draws: int, *, seed: int) -> dict[str,
 
 
 def anova_intervals(ratings: Array, conf_level: float) -> dict[str, tuple[float, float]]:
-    """Return the F intervals of the six forms for complete ratings (McGraw & Wong 1996)."""
+    """Return the F intervals of the six forms for complete ratings (McGraw & Wong 1996).
+
+    NaN where there is no error to judge a form by: coders who agree fully, or up to a constant.
+    """
     n, k = ratings.shape
     alpha = 1.0 - conf_level
     ms_case, ms_within, _, ms_error = _mean_squares(ratings)
-    one_way = _f_limits(ms_case / ms_within, (n - 1, n * (k - 1)), alpha)
-    consistent = _f_limits(ms_case / ms_error, (n - 1, (n - 1) * (k - 1)), alpha)
+    if ms_within == 0.0:
+        return dict.fromkeys(FORMS, (math.nan, math.nan))
+    one_way = _f_limits(ms_case, ms_within, (n - 1, n * (k - 1)), alpha)
+    consistent = _f_limits(ms_case, ms_error, (n - 1, (n - 1) * (k - 1)), alpha)
     limits = {
         "ICC(1,1)": tuple((f - 1.0) / (f + k - 1.0) for f in one_way),
         "ICC(A,1)": _agreement_limits(ratings, alpha),
@@ -247,7 +252,10 @@ def _agreement_limits(ratings: Array, alpha: float) -> tuple[float, float]:
     )
 
 
-def _f_limits(f: float, df: tuple[int, int], alpha: float) -> tuple[float, float]:
+def _f_limits(case: float, error: float, df: tuple[int, int], alpha: float) -> tuple[float, float]:
+    if error == 0.0:
+        return math.nan, math.nan
+    f = case / error
     return (
         f / float(stats.f.isf(alpha / 2.0, *df)),
         f * float(stats.f.isf(alpha / 2.0, df[1], df[0])),
@@ -270,7 +278,10 @@ def _mean_squares(ratings: Array) -> tuple[float, float, float, float]:
     ss_case = k * float(((ratings.mean(axis=1) - grand) ** 2).sum())
     ss_coder = n * float(((ratings.mean(axis=0) - grand) ** 2).sum())
     ss_within = float(((ratings - ratings.mean(axis=1, keepdims=True)) ** 2).sum())
-    ss_error = ss_within - ss_coder
+    fitted = ratings.mean(axis=1, keepdims=True) + ratings.mean(axis=0) - grand
+    ss_error = float(((ratings - fitted) ** 2).sum())
+    dust = n * k * (DUST * float(np.abs(ratings).max())) ** 2  # what rounding makes of a zero
+    ss_within, ss_error = (ss if ss > dust else 0.0 for ss in (ss_within, ss_error))
     return (
         ss_case / (n - 1),
         ss_within / (n * (k - 1)),

@@ -17,9 +17,10 @@ from alliance_stats.checks import (
     require_columns,
 )
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array, one_line
+from alliance_stats.estimates import DUST, Array, one_line
 from alliance_stats.formatting import format_interval, format_number, plural
 from alliance_stats.groups.comparing.finding import Seed
+from alliance_stats.groups.comparing.group_samples import tied
 from alliance_stats.groups.themes.agreement_coefficients import (
     FORMS,
     anova_intervals,
@@ -48,6 +49,8 @@ class CoderAgreement:
         Coders' columns and the level of their codes.
     ratings
         Cases x coders as numbers (category ranks where codes are words); NaN where not coded.
+    categories
+        Codes that could be given, in order: those declared, else those in use.
     draws
         Coefficient -> its bootstrap values, for the coefficients without a closed interval.
     rows
@@ -57,6 +60,7 @@ class CoderAgreement:
     coders: tuple[str, ...]
     level: str
     ratings: Array
+    categories: Array
     draws: dict[str, Array]
     rows: RowLedger
 
@@ -123,13 +127,12 @@ class CoderAgreement:
     def _cohen(self, conf_level: float) -> list[dict[str, object]]:
         rows = []
         kinds = {"nominal": ["none"], "ordinal": ["none", "linear", "quadratic"], "interval": []}
-        categories = np.unique(self.ratings[~np.isnan(self.ratings)])
         for i, j in itertools.combinations(range(len(self.coders)), 2):
             both = ~np.isnan(self.ratings[:, [i, j]]).any(axis=1)
             a, b = self.ratings[both, i], self.ratings[both, j]
             for weights in kinds[self.level]:
                 kappa = cohen_kappa(
-                    a, b, weights=weights, categories=categories, conf_level=conf_level
+                    a, b, weights=weights, categories=self.categories, conf_level=conf_level
                 )
                 name = "Cohen kappa" if weights == "none" else f"Cohen kappa, {weights} weights"
                 row = self._row(name, f"{self.coders[i]}, {self.coders[j]}", len(a), kappa.estimate)
@@ -216,7 +219,7 @@ def coder_agreement(
     NotIdentifiedError
         No case with two codes, or one code used throughout.
     """
-    check_frame(data)
+    data = check_frame(data)
     check_choice(level, _LEVELS, name="level")
     if len(coders) < 2 or len(set(coders)) < len(coders):
         raise DataError(f"Agreement needs at least two coders, each once; got {list(coders)}.")
@@ -226,7 +229,7 @@ def coder_agreement(
             "The intervals of Fleiss' kappa and Krippendorff's alpha are bootstrapped: give seed= "
             "(a whole number), or n_bootstrap=0 to do without them."
         )
-    ratings = _numbers(data, coders, level)
+    ratings, declared = _numbers(data, coders, level)
     enough = (~np.isnan(ratings)).sum(axis=1) >= 2
     start = RowLedger.start(data)
     _, rows = start.keep(data, enough, reason="fewer than two coders coded it")
@@ -238,11 +241,16 @@ def coder_agreement(
             "agreement beyond chance is not identified."
         )
     draws = _bootstrap(ratings, level, n_bootstrap, np.random.default_rng(seed))
-    return CoderAgreement(tuple(coders), level, ratings, draws, rows)
+    categories = codes if declared is None else declared
+    return CoderAgreement(tuple(coders), level, ratings, categories, draws, rows)
 
 
-def _numbers(data: pd.DataFrame, coders: Sequence[str], level: str) -> Array:
-    """Return the codes as numbers: themselves where numeric, ranks of ordered or nominal words."""
+def _numbers(data: pd.DataFrame, coders: Sequence[str], level: str) -> tuple[Array, Array | None]:
+    """Return the codes as numbers, and all codes that could have been given where it is declared.
+
+    Numbers are themselves (those that floating-point dust parts made one), ordered categories their
+    ranks, nominal words numbered.
+    """
     columns = [data[coder] for coder in coders]
     ordered = [
         tuple(c.cat.categories)
@@ -251,18 +259,22 @@ def _numbers(data: pd.DataFrame, coders: Sequence[str], level: str) -> Array:
     ]
     if len(ordered) == len(columns) and len(set(ordered)) == 1:
         codes = np.column_stack([c.cat.codes for c in columns]).astype(float)
-        return np.where(codes < 0, math.nan, codes)
+        return np.where(codes < 0, math.nan, codes), np.arange(len(ordered[0]), dtype=np.float64)
     if all(pd.api.types.is_numeric_dtype(c.dtype) for c in columns):
-        return np.column_stack([finite_or_missing(data, coder) for coder in coders])
+        ratings = np.column_stack([finite_or_missing(data, coder) for coder in coders])
+        largest = float(np.abs(ratings[~np.isnan(ratings)]).max(initial=0.0))
+        return tied(ratings, dust=DUST * largest), None
     if level != "nominal":
+        odd = next(c for c in columns if not pd.api.types.is_numeric_dtype(c.dtype))
         raise DataError(
             f"{level} codes must be numbers, or ordered categories that are the same for all "
-            f"coders; '{coders[0]}' is of type {columns[0].dtype}."
+            f"coders; '{odd.name}' is of type {odd.dtype}."
         )
     stacked = pd.concat([c.astype(object) for c in columns], ignore_index=True)
-    check_spelling(stacked.rename(", ".join(map(str, coders))), kind="code")
-    codes = pd.factorize(stacked, sort=False)[0].astype(float)
-    return np.where(codes < 0, math.nan, codes).reshape(len(columns), len(data)).T
+    stacked = stacked.rename(", ".join(map(str, coders)))
+    check_spelling(stacked, kind="code")
+    numbers = pd.factorize(stacked, sort=False)[0].astype(float)
+    return np.where(numbers < 0, math.nan, numbers).reshape(len(columns), len(data)).T, None
 
 
 def _fleiss(ratings: Array) -> float:
@@ -276,7 +288,11 @@ def _fleiss(ratings: Array) -> float:
 def _bootstrap(
     ratings: Array, level: str, n_bootstrap: int, rng: np.random.Generator
 ) -> dict[str, Array]:
-    """Return bootstrap values of the coefficients that have no closed interval."""
+    """Return bootstrap values of the coefficients that have no closed interval.
+
+    Cases are drawn in the order of their codes, so that the rows' order does not matter.
+    """
+    ratings = ratings[np.lexsort(ratings.T[::-1])]
     fleiss, alpha = np.full(n_bootstrap, math.nan), np.full(n_bootstrap, math.nan)
     for i in range(n_bootstrap):
         sample = ratings[rng.integers(0, len(ratings), len(ratings))]

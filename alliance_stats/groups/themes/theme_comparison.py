@@ -14,11 +14,12 @@ from alliance_stats.checks import (
     require_columns,
     require_present,
 )
+from alliance_stats.door import replaced
 from alliance_stats.effect_sizes import clopper_pearson
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import one_line
 from alliance_stats.formatting import plural
-from alliance_stats.groups.comparing.finding import TestOptions
+from alliance_stats.groups.comparing.finding import Seed, TestOptions
 from alliance_stats.groups.comparing.group_comparison import (
     GroupComparison,
     Roles,
@@ -26,7 +27,13 @@ from alliance_stats.groups.comparing.group_comparison import (
 )
 from alliance_stats.ledger import RowLedger
 
-__all__ = ["ThemeComparison", "binary_theme", "check_one_row_a_unit", "compare_themes"]
+__all__ = [
+    "ThemeComparison",
+    "binary_theme",
+    "check_one_row_a_unit",
+    "compare_themes",
+    "proportion_limits",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -66,7 +73,7 @@ class ThemeComparison:
         described = self.comparison.describe()
         rows = []
         for _, row in described.iterrows():
-            share = _share(row["count"], row["n"], conf_level)
+            share = proportion_limits(row["count"], row["n"], conf_level)
             rows.append(
                 {
                     "theme": row["outcome"],
@@ -93,7 +100,7 @@ class ThemeComparison:
         for i in range(1, len(self.comparison.labels) + 1):
             n = int(row[f"n_{i}"])
             count = round(row[f"mean_{i}"] * n) if n else 0
-            share, low, high = _share(count, n, conf_level)
+            share, low, high = proportion_limits(count, n, conf_level)
             out |= {
                 f"group_{i}": row[f"group_{i}"],
                 f"count_{i}": count,
@@ -116,6 +123,8 @@ def compare_themes(
     paired: str | None = None,
     unit: str | None = None,
     test: str | Mapping[str, str] = "auto",
+    n_resamples: int = 9999,
+    seed: Seed = None,
 ) -> ThemeComparison:
     """Compare how often themes were coded in two or more groups.
 
@@ -134,7 +143,12 @@ def compare_themes(
         a unit that stands in more than one row is refused; with `paired`, in one group.
     test
         ``"auto"`` (Fisher; McNemar where matched), ``"fisher"``, ``"boschloo"``,
-        ``"fisher_mid_p"``, ``"mcnemar"``, ``"mcnemar_mid_p"``, or a mapping from theme to one.
+        ``"fisher_mid_p"``, ``"mcnemar"``, ``"mcnemar_mid_p"``, ``"permutation"``, or a mapping from
+        theme to one.
+    n_resamples, seed
+        Tables that are drawn where more than two groups have too many for an exact test (and draws
+        of the permutation test), and their seed or generator; without one a fixed seed for tables,
+        which the row's method names.
 
     Returns
     -------
@@ -146,21 +160,21 @@ def compare_themes(
     DataError
         If a theme is not 0/1, a unit stands more than once, or as :func:`compare_groups`.
     """
-    check_frame(data)
+    data = check_frame(data)
     themes = [themes] if isinstance(themes, str) else list(themes)
     if not themes:
         raise DataError("themes is empty: name at least one theme's column.")
     require_columns(data, [*themes, group, *([] if unit is None else [unit])])
     if unit is not None:
         check_one_row_a_unit(data, unit, within=() if paired is None else (group,))
-    coded = data.assign(**{theme: binary_theme(data, theme) for theme in themes})
+    coded = replaced(data, {theme: binary_theme(data, theme) for theme in themes})
     return ThemeComparison(
         compare_outcomes(
             coded,
             list(themes),
             Roles(group, paired=paired),
             test=test,
-            options=TestOptions(),
+            options=TestOptions(n_resamples, seed),
             describe_constant=True,
         )
     )
@@ -199,7 +213,8 @@ def binary_theme(data: pd.DataFrame, theme: str) -> pd.Series:
     return numbers.astype(float)
 
 
-def _share(count: float, n: float, conf_level: float) -> tuple[float, float, float]:
+def proportion_limits(count: float, n: float, conf_level: float) -> tuple[float, float, float]:
+    """Return a share with its exact limits, NaN of nobody."""
     if n == 0:
         return math.nan, math.nan, math.nan
     effect = clopper_pearson(int(count), int(n), conf_level=conf_level)

@@ -1,6 +1,5 @@
 """What became of an early problem: rupture, strength, both or neither, by group."""
 
-import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,13 +14,17 @@ from alliance_stats.checks import (
     group_codes,
     require_columns,
 )
-from alliance_stats.effect_sizes import clopper_pearson
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import format_count, format_percent, p_phrase
-from alliance_stats.groups.comparing.count_tests import freeman_halton_p
+from alliance_stats.groups.comparing.count_tests import TableTest, table_test
+from alliance_stats.groups.comparing.finding import Seed, TestOptions, whole_seed
 from alliance_stats.groups.comparing.group_samples import grouped
-from alliance_stats.groups.themes.theme_comparison import binary_theme, check_one_row_a_unit
+from alliance_stats.groups.themes.theme_comparison import (
+    binary_theme,
+    check_one_row_a_unit,
+    proportion_limits,
+)
 from alliance_stats.ledger import RowLedger
 
 __all__ = ["ThemeTransitions", "theme_transitions"]
@@ -41,6 +44,9 @@ class ThemeTransitions:
         (groups, early absent / present, states).
     rows
         Ledger of the cases.
+    n_resamples, seed
+        Tables drawn for the tests where their margins allow too many for an exact one, and the
+        seed of the draws (None: a fixed one, which the method names).
     """
 
     early: str
@@ -48,6 +54,8 @@ class ThemeTransitions:
     states: tuple[str, ...]
     counts: Array
     rows: RowLedger
+    n_resamples: int = 9999
+    seed: int | None = None
 
     __repr__ = one_line
 
@@ -59,12 +67,13 @@ class ThemeTransitions:
         """
         check_conf_level(conf_level)
         rows = []
+        sizes = self.counts.sum(axis=2)
+        shares: dict[tuple[int, int], tuple[float, float, float]] = {}
         for g, early, s in np.ndindex(self.counts.shape):
-            count, n = int(self.counts[g, early, s]), int(self.counts[g, early].sum())
-            limits = (math.nan, math.nan, math.nan)
-            if n:
-                share = clopper_pearson(count, n, conf_level=conf_level)
-                limits = (share.estimate, share.conf_low, share.conf_high)
+            count, n = int(self.counts[g, early, s]), int(sizes[g, early])
+            if (count, n) not in shares:
+                shares[count, n] = proportion_limits(count, n, conf_level)
+            limits = shares[count, n]
             rows.append(
                 {
                     "group": self.labels[g],
@@ -83,23 +92,24 @@ class ThemeTransitions:
         """Return one row an early state: cases, and the exact test that groups do not differ.
 
         ``early, n, p_value, p_smallest, method``: Fisher's exact test of groups by later states
-        (Freeman & Halton 1951, doi:10.1093/biomet/38.1-2.141); NaN where nobody or one group only
-        was in that early state.
+        (Freeman & Halton 1951, doi:10.1093/biomet/38.1-2.141), by drawn tables where there are too
+        many to run through (`method` says so); NaN where nobody or one group only was in that early
+        state.
         """
         rows = []
         for early in (1, 0):
             table = self.counts[:, early, :]
             table = table[table.sum(axis=1) > 0][:, table.sum(axis=0) > 0]
-            p_value, smallest = math.nan, math.nan
+            found = TableTest(math.nan, math.nan, "not tested")
             if min(table.shape, default=0) >= 2:
-                p_value, smallest = freeman_halton_p(table)
+                found = table_test(table, TestOptions(self.n_resamples, self.seed))
             rows.append(
                 {
                     "early": bool(early),
                     "n": int(table.sum()),
-                    "p_value": p_value,
-                    "p_smallest": smallest,
-                    "method": "Fisher exact test (Freeman-Halton)",
+                    "p_value": found.p_value,
+                    "p_smallest": found.p_smallest,
+                    "method": found.method,
                 }
             )
         return pd.DataFrame(rows)
@@ -136,6 +146,8 @@ def theme_transitions(
     later: Mapping[str, str] | str,
     group: str,
     unit: str | None = None,
+    n_resamples: int = 9999,
+    seed: Seed = None,
 ) -> ThemeTransitions:
     """Count what an early theme turned into, by group.
 
@@ -155,13 +167,16 @@ def theme_transitions(
     unit
         Column of the case's id (person or family): a unit that stands in more than one row is
         refused, since the exact tests take rows for independent.
+    n_resamples, seed
+        Tables that are drawn where there are too many for an exact test, and their seed (or a
+        generator); without one a fixed seed, which the test's method names.
 
     Raises
     ------
     DataError
         If a theme is not 0/1, a unit stands more than once, or a column is not there.
     """
-    check_frame(data)
+    data = check_frame(data)
     columns = list(later.values()) if isinstance(later, Mapping) else [later]
     require_columns(data, [early, *columns, group, *([] if unit is None else [unit])])
     if unit is not None:
@@ -180,7 +195,7 @@ def theme_transitions(
     used = (data[group].notna() & complete).to_numpy()
     counts = np.zeros((len(labels), 2, len(states)))
     np.add.at(counts, (codes, before[used].to_numpy(int), after[used].to_numpy(int)), 1.0)
-    return ThemeTransitions(early, labels, states, counts, rows)
+    return ThemeTransitions(early, labels, states, counts, rows, n_resamples, whole_seed(seed))
 
 
 def _later_states(
@@ -195,15 +210,13 @@ def _later_states(
         raise DataError("later is empty: name at least one later state and its column.")
     names = list(later)
     flags = np.column_stack([binary_theme(data, column) for column in later.values()])
-    combinations = list(itertools.product([1.0, 0.0], repeat=len(names)))
-    labels = [_combination(names, pattern) for pattern in combinations]
-    codes = np.full(len(data), -1)
-    for i, pattern in enumerate(combinations):
-        codes[(flags == pattern).all(axis=1)] = i
-    present = [i for i in range(len(labels)) if (codes == i).any()]
-    order = {old: new for new, old in enumerate(present)}
-    renumbered = [order.get(int(code), -1) for code in codes]
-    return pd.Series(renumbered, index=data.index), tuple(labels[i] for i in present)
+    known = ~np.isnan(flags).any(axis=1)
+    # patterns that occur, in order: those with the first state before those without it
+    patterns, codes = np.unique(1.0 - flags[known], axis=0, return_inverse=True)
+    after = np.full(len(data), -1)
+    after[known] = codes.ravel()
+    labels = tuple(_combination(names, tuple(1.0 - pattern)) for pattern in patterns)
+    return pd.Series(after, index=data.index), labels
 
 
 def _combination(names: list[str], pattern: tuple[float, ...]) -> str:
