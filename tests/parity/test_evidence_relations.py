@@ -84,10 +84,44 @@ def test_wald_chi_squared_is_on_one_df_unless_printed_otherwise() -> None:
         ("tables", "odds_ratio_counts", "odds_ratio"),
         ("tables", "chi2_counts", "chi2"),
         ("tables", "chi2_counts_yates", "yates"),
+        ("tables", "chi2_counts_ratio", "ratio"),
+        ("tables", "p_counts", "chi2_p"),
+        ("tables", "p_counts_yates", "yates_p"),
+        ("tables", "p_counts_fisher", "fisher_p"),
+        ("totals", "mean_total", "mean"),
+        ("totals", "sd_total", "sd"),
+        ("one_mean", "se_mean", "std_error"),
+        ("one_mean", "conf_low_mean_t_sd", "low"),
+        ("one_mean", "conf_high_mean_t_sd", "high"),
+        ("heterogeneity", "i_squared", "i_squared"),
+        ("heterogeneity", "p_q", "p"),
     ],
 )
 def test_closed_forms(table: str, relation: str, column: str) -> None:
     agrees(relation, each_row(REFERENCE[table]), column)
+
+
+def test_the_p_of_the_other_tail() -> None:
+    agrees("p_t", each_row(REFERENCE["greater"]), "p", tails="other")
+
+
+@pytest.mark.parametrize("law", ["exact", "wilson"])
+def test_limits_of_a_proportion(law: str) -> None:
+    rows = [
+        {**row, "proportion": row["events"] / row["n"]} for row in each_row(REFERENCE["shares"])
+    ]
+    for end in ("low", "high"):
+        found = [value(f"conf_{end}_share_{law}", row) for row in rows]
+        expected = [row[f"{law}_{end}"] for row in rows]
+        np.testing.assert_allclose(found, expected, rtol=CLOSED_FORM, atol=CLOSED_FORM)
+
+
+def test_f_and_p_of_r_squared_on_printed_df() -> None:
+    fit = REFERENCE["regression"]
+    row = {"r_squared": fit["r_squared"], "df1": fit["k"], "df2": fit["df"], "f": fit["f"]}
+    agrees("f_r_squared_df", [row], "f")
+    agrees("r_squared_f", [row], "r_squared")
+    agrees("p_r_squared_df", [row | {"p": fit["p"]}], "p")
 
 
 def test_welch_df() -> None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array
@@ -121,6 +121,11 @@ def magnitude(interval: Interval) -> Interval:
     return corners(abs, interval, turns=((0.0,),))
 
 
+def _t_tail(t: float, df: float) -> float:
+    """Return ``P(T > t)``; scipy's distribution objects take many times as long for one number."""
+    return float(special.ndtr(-t) if np.isinf(df) else special.stdtr(df, -t))
+
+
 def tail_probability(statistic: Interval, df: Interval | None, tails: str) -> Interval:
     """Return the feasible p of a t statistic (normal where `df` is ``None``).
 
@@ -135,8 +140,8 @@ def tail_probability(statistic: Interval, df: Interval | None, tails: str) -> In
         raise NotIdentifiedError("no degrees of freedom are left")
     degrees = Interval(max(degrees.low, np.finfo(float).tiny), degrees.high)
     if tails == "other":
-        return corners(stats.t.cdf, size, degrees)
-    return corners(lambda t, nu: factor * stats.t.sf(t, nu), size, degrees)
+        return corners(lambda t, nu: _t_tail(-t, nu), size, degrees)
+    return corners(lambda t, nu: factor * _t_tail(t, nu), size, degrees)
 
 
 # The box is cut into about this many cells, alike along each input that is not a single number.
@@ -209,8 +214,8 @@ def enclose(formula: Callable[..., Span], *inputs: Interval) -> Interval:
     open_inputs = sum(interval.low < interval.high for interval in inputs)
     cells = int(_CELLS ** (1.0 / max(open_inputs, 1)))
     edges = [_edges(interval, cells) for interval in inputs]
-    lows = np.array(list(product(*(edge[:-1] for edge in edges)))).T
-    highs = np.array(list(product(*(edge[1:] for edge in edges)))).T
+    lows = [part.ravel() for part in np.meshgrid(*(edge[:-1] for edge in edges))]
+    highs = [part.ravel() for part in np.meshgrid(*(edge[1:] for edge in edges))]
     values = formula(*(Span(low, high) for low, high in zip(lows, highs, strict=True)))
     return Interval(float(np.min(values.low)), float(np.max(values.high)))
 

@@ -130,10 +130,18 @@ def _paired_df(box: Box) -> Interval:
     return point(size(box, "n") - 1.0)
 
 
-def _no_welch_beyond(box: Box, _: Setting) -> Interval:
-    """Return what df can be where the SDs are not printed: Welch's, or those of pairs."""
+def _welch_or_pairs(box: Box, _: Setting) -> Interval:
+    """Return what df can be where the SDs are not both printed: Welch's, or those of pairs."""
     n1, n2 = size(box, "n1"), size(box, "n2")
+    if {"sd1", "sd2"} <= set(box):
+        raise NotIdentifiedError("Welch's df follow from the printed SDs")
     return Interval(min(n1, n2) - 1.0, n1 + n2 - 2.0)
+
+
+def _pairs_df(box: Box, _: Setting) -> Interval:
+    if size(box, "n1") != size(box, "n2"):
+        raise NotIdentifiedError("pairs are as many first as second ones")
+    return point(size(box, "n1") - 1.0)
 
 
 def _if_paired(allowed: Interval) -> Image:
@@ -238,10 +246,9 @@ RELATIONS: tuple[Relation, ...] = (
     _PAIRED,
     *p_relations(_PAIRED, name="p_paired", df=_paired_df),
     _DF_POOLED,
-    loosened(
-        _DF_POOLED, _no_welch_beyond, "they are Welch's, or those of pairs", name="df_unpooled",
-        unless=("sd1",),
-    ),
+    loosened(_DF_POOLED, _welch_or_pairs, "they are Welch's, or those of pairs",
+             name="df_unpooled"),
+    loosened(_DF_POOLED, _pairs_df, _PAIRS, name="df_pairs"),
     Relation("df_welch", "df", ("t", "sd1", "sd2", "n1", "n2"), lambda box, _: _welch_df(box),
              "Welch-Satterthwaite df", _WELCH, path="df"),
     *(

@@ -326,6 +326,7 @@ def _row(
         for name, text in texts.items()
         if name != "stars"
     }
+    numbers |= _limits_in_percent(numbers)
     impossible = {
         name: _why_impossible(name, texts[name])
         for name, number in numbers.items()
@@ -388,6 +389,15 @@ def _number(name: str, text: str, column: str, how: tuple[str, Rules, Reading]) 
     if percent and (number.first > 1 or (reading.in_percent and number.last > 0)):
         return number.as_percent()
     return number
+
+
+def _limits_in_percent(numbers: Mapping[str, Printed]) -> dict[str, Printed]:
+    """Return limits above 1 as shares, where they can only be those of a proportion."""
+    limits = {name: numbers[name] for name in ("conf_low", "conf_high") if name in numbers}
+    owners = [name for name in OWNERS if name in numbers]
+    if owners != ["proportion"] or not any(limit.last > 1 for limit in limits.values()):
+        return {}
+    return {n: limit if limit.percent else limit.as_percent() for n, limit in limits.items()}
 
 
 def _possible(name: str, number: Printed, rounding: str, reading: Reading) -> Interval | None:

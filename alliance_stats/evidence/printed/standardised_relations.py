@@ -82,16 +82,21 @@ _SD_RATIO = 4.0
 
 
 def _d_from_welch_t(box: Box, setting: Setting) -> Interval:
-    """Return d for a Welch t whose SDs are not printed; none where t is pooled for certain."""
+    """Return d for a Welch t; it changes one way with the ratio of the SDs."""
     n1, n2 = size(box, "n1"), size(box, "n2")
-    if n1 == n2 or ("df" in box and box["df"].meets(pooled_df(box))):
-        raise NotIdentifiedError("Welch's t is the pooled one, or was not used")
+    if n1 == n2:
+        raise NotIdentifiedError("Welch's t is the pooled one")
+    ratio = Interval(1.0 / _SD_RATIO, _SD_RATIO)
+    if {"sd1", "sd2"} <= set(box):
+        ratio = quotient(box["sd1"], box["sd2"])
 
-    def factor(ratio: float) -> float:
-        pooled = ((n1 - 1) * ratio**2 + n2 - 1) / (n1 + n2 - 2)
-        return float(np.sqrt((ratio**2 / n1 + 1 / n2) / (pooled * (1 / n1 + 1 / n2))))
+    def factor(times: float) -> float:
+        # squares of a ratio without bound would overflow: they are bounded where nothing changes
+        square = min(times, 1e6) ** 2
+        pooled = ((n1 - 1) * square + n2 - 1) / (n1 + n2 - 2)
+        return float(np.sqrt((square / n1 + 1 / n2) / (pooled * (1 / n1 + 1 / n2))))
 
-    by = Interval(*sorted((factor(_SD_RATIO), factor(1.0 / _SD_RATIO))))
+    by = Interval(*sorted((factor(ratio.low), factor(ratio.high))))
     return corners(lambda d, times: d * times, _d_from_t(box, setting), by)
 
 
@@ -174,26 +179,38 @@ def _open(firm: Relation, said: str, image: Image | None = None) -> Relation:
     )
 
 
-def _further_out(firm: Relation) -> Relation:
-    """Return the reading that groups are unequal: d is then further from 0 than 2 r/sqrt(1-r^2)."""
+def _beyond(firm: Relation, *, outwards: bool) -> Relation:
+    """Return the reading that groups are unequal.
+
+    d is then further from 0 than ``2 r / sqrt(1 - r^2)``, and r nearer to it.
+    """
 
     def image(box: Box, setting: Setting) -> Interval:
+        if {"n1", "n2"} <= set(box):
+            raise NotIdentifiedError("the groups' sizes are printed")
         found = firm.image(box, setting)
-        at_zero = found.low <= 0.0 <= found.high
-        return (
-            _LINE if at_zero else Interval(found.low, np.inf) if found.low > 0.0
-            else Interval(-np.inf, found.high)
-        )  # fmt: skip
+        if not outwards:
+            return Interval(min(found.low, 0.0), max(found.high, 0.0))
+        return Interval(
+            found.low if found.low > 0.0 else -np.inf, found.high if found.high < 0.0 else np.inf
+        )
 
-    return loosened(firm, image, _UNEQUAL, name=f"{firm.name}_unequal", unless=("n1", "n2"))
+    return loosened(firm, image, _UNEQUAL, name=f"{firm.name}_unequal")
 
 
-def _nearer(firm: Relation) -> Relation:
-    def image(box: Box, setting: Setting) -> Interval:
-        found = firm.image(box, setting)
-        return Interval(min(found.low, 0.0), max(found.high, 0.0))
+def _by_some_sd(box: Box, _: Setting) -> Interval:
+    """Return d by an SD between those of the groups, corrected for small samples or not."""
+    if {"n1", "n2"} <= set(box):
+        raise NotIdentifiedError("the pooled SD follows from the groups' sizes")
+    ends = [box[name] for name in ("sd1", "sd2")]
+    sd = Interval(min(end.low for end in ends), max(end.high for end in ends))
+    return corners(lambda d, j: d * j, quotient(difference(box), sd), Interval(0.9, 1.0))
 
-    return loosened(firm, image, _UNEQUAL, name=f"{firm.name}_unequal", unless=("n1", "n2"))
+
+def _by_change(box: Box, _: Setting) -> Interval:
+    """Return d by the SD of change, whose size is open where the correlation is not printed."""
+    gap = difference(box)
+    return Interval(-np.inf if gap.low < 0.0 else 0.0, np.inf if gap.high > 0.0 else 0.0)
 
 
 _UNEQUAL = "the groups are of unequal size, which is not printed"
@@ -221,8 +238,8 @@ _OR_D = Relation(
 _CONVERSIONS: tuple[Relation, ...] = (
     _D_R,
     _R_D,
-    _further_out(_D_R),
-    _nearer(_R_D),
+    _beyond(_D_R, outwards=True),
+    _beyond(_R_D, outwards=False),
     Relation("d_r_sized", "d", ("r", "n1", "n2"),
              lambda box, _: _to_d(box["r"], _groups_factor(box)),
              f"d = r sqrt(a) / sqrt(1 - r^2) {_SIZED}, a = (n1 + n2)^2 / (n1 n2)", _BORENSTEIN,
@@ -263,11 +280,19 @@ def _over_sd(name: str) -> Image:
     return lambda box, _: quotient(difference(box), box[name])
 
 
+_D_AVERAGE = Relation(
+    "d_average_sd", "d", MOMENTS, over(_average_sd), "d = (M1 - M2) / sqrt((s1^2 + s2^2) / 2)",
+    _COHEN, path="d means",
+)  # fmt: skip
+
 RELATIONS: tuple[Relation, ...] = (
     Relation("d_pooled", "d", GROUPS, over(pooled_sd), "d = (M1 - M2) / sp", _COHEN,
              path="d means"),
-    Relation("d_average_sd", "d", MOMENTS, over(_average_sd),
-             "d = (M1 - M2) / sqrt((s1^2 + s2^2) / 2)", _COHEN, path="d means"),
+    _D_AVERAGE,
+    loosened(_D_AVERAGE, _by_some_sd, "the SD is pooled over groups whose sizes are not printed",
+             name="d_some_sd"),
+    loosened(_D_AVERAGE, _by_change, "it is in units of the SD of change", name="d_some_change",
+             unless=("n1", "n2", "r_paired")),
     Relation("d_sd1", "d", MOMENTS, _over_sd("sd1"), "d = (M1 - M2) / s1", _GLASS, path="d means"),
     Relation("d_sd2", "d", MOMENTS, _over_sd("sd2"), "d = (M1 - M2) / s2", _GLASS, path="d means"),
     Relation("d_corrected", "d", GROUPS, _g(hedges_correction), "d = J(df) (M1 - M2) / sp",

@@ -1,7 +1,7 @@
 """Test statistic and degrees of freedom -> p; statistics that are squares of others."""
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.evidence.printed.feasible import Interval, corners, point, tail_probability
@@ -42,8 +42,8 @@ def _places(df: Interval) -> np.ndarray:
 def f_tail(f: Interval, df1: Interval, df2: Interval) -> Interval:
     """Return the feasible set of ``P(F(df1, df2) > f)``."""
     grid1, grid2 = np.meshgrid(_places(df1), _places(df2))
-    low = float(np.min(stats.f.sf(f.high, grid1, grid2)))
-    high = float(np.max(stats.f.sf(f.low, grid1, grid2)))
+    low = float(np.min(special.fdtrc(grid1, grid2, f.high)))
+    high = float(np.max(special.fdtrc(grid1, grid2, f.low)))
     spare = 0.0 if grid1.size == 1 else _TO_SPARE
     return Interval(low * (1.0 - spare), min(1.0, high * (1.0 + spare)))
 
@@ -128,8 +128,15 @@ _CHI2_Z = Relation("chi2_z", "chi2", ("z",), _square("z"), "chi-squared = z squa
 _ALL = Interval(0.0, np.inf)
 
 
-def _another(firm: Relation, said: str, name: str, *, unless: tuple[str, ...] = ()) -> Relation:
-    return loosened(firm, lambda box, setting: _ALL, said, name=name, unless=unless)  # noqa: ARG005
+def _another(
+    firm: Relation,
+    said: str,
+    name: str,
+    *,
+    also: tuple[str, ...] = (),
+    unless: tuple[str, ...] = (),
+) -> Relation:
+    return loosened(firm, lambda box, setting: _ALL, said, name=name, also=also, unless=unless)  # noqa: ARG005
 
 
 RELATIONS: tuple[Relation, ...] = (
@@ -149,5 +156,9 @@ RELATIONS: tuple[Relation, ...] = (
     _another(_F_T, "F and t are those of two tests", "f_another_test", unless=("df",)),
     Relation("wald_z", "wald", ("z",), _square("z"), "Wald = z squared", _SOURCE, "square"),
     _CHI2_Z,
-    _another(_CHI2_Z, "chi-squared and z are those of two tests", "chi2_another_test"),
+    *(
+        _another(_CHI2_Z, "z is Wald's, and chi-squared that of a likelihood ratio",
+                 f"chi2_beside_{model}", also=(model,))
+        for model in ("estimate", "std_error", "odds_ratio", "hazard_ratio", "exp_b")
+    ),
 )  # fmt: skip

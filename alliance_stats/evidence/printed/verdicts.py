@@ -38,6 +38,9 @@ _TESTS = (
     ("events1",),
     ("d", "g"),
 )
+_OF_A_TEST = {"p_value", "stars"}
+# df and sizes go with any test
+_SIZES = {"df", "df2", "n", "n1", "n2", "k", "n_effects", "k_studies", "conf_low", "conf_high"}
 # more findings in a row than this are not sought for the fewest numbers that explain them
 _MOST_NAMES = 3
 
@@ -131,11 +134,12 @@ def _judged(row: PrintedRow, conventions: Sequence[str], assumed: Sequence[str])
         for name in row.texts
         if row.shown[name] not in assumed
     }
+    linked = _linked(constraints)
     failed = tuple(
         constraint
-        for name, found in constraints.items()
+        for found in constraints.values()
         for constraint in found
-        if constraint.fails and not _of_another_test(constraint, found)
+        if constraint.fails and not _of_another_test(constraint, found, linked)
     )
     impossible = tuple(name for name in row.impossible if name in constraints)
     confirmed = {
@@ -151,12 +155,35 @@ def _judged(row: PrintedRow, conventions: Sequence[str], assumed: Sequence[str])
     return _Judged(row, constraints, failed, confirmed, (*impossible, *blamed))
 
 
-def _of_another_test(constraint: _Constraint, found: Sequence[_Constraint]) -> bool:
-    """Say whether a p that fails by one test of the row does not fail by another."""
-    if constraint.target not in ("p_value", "stars"):
+def _linked(constraints: Mapping[str, Sequence[_Constraint]]) -> dict[str, str]:
+    """Return for each kind of test the one that it is the same as: their numbers follow.
+
+    A t that follows from the means is the test of the means; a t that does not follow from r may
+    be that of a coefficient.
+    """
+    same: dict[str, str] = {}
+
+    def root(test: str) -> str:
+        return test if same.get(test, test) == test else root(same[test])
+
+    for found in constraints.values():
+        for constraint in found:
+            if constraint.verdict.verdict == REPRODUCED and constraint.target not in _OF_A_TEST:
+                tests = [root(_test_of({name})) for name in constraint.names - _SIZES]
+                same |= dict.fromkeys(tests, tests[0]) if tests else {}
+    return {test: root(test) for test in (*(names[0] for names in _TESTS), "estimate")}
+
+
+def _of_another_test(
+    constraint: _Constraint, found: Sequence[_Constraint], linked: Mapping[str, str]
+) -> bool:
+    """Say whether a p that fails by one test of the row follows from another."""
+    if constraint.target not in _OF_A_TEST:
         return False
-    failing = {other.test for other in found if other.fails}
-    return any(other.test not in failing for other in found)
+    failing = {linked[other.test] for other in found if other.fails}
+    return any(
+        other.verdict.verdict == REPRODUCED and linked[other.test] not in failing for other in found
+    )
 
 
 def _explained(
@@ -264,13 +291,12 @@ def _constraints(row: PrintedRow, target: str, conventions: Sequence[str]) -> It
             target,
             _judge_path(row, target, path, conventions),
             frozenset({target, *named}),
-            _test_of(firm[0]),
+            _test_of(set(firm[0].inputs)),
         )
 
 
-def _test_of(relation: Relation) -> str:
-    inputs = set(relation.inputs)
-    return next((names[0] for names in _TESTS if inputs & set(names)), "estimate")
+def _test_of(names: set[str]) -> str:
+    return next((known[0] for known in _TESTS if names & set(known)), "estimate")
 
 
 def _applicable(row: PrintedRow, target: str) -> Iterator[Relation]:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.evidence.printed.feasible import Interval, corners, point, quotient
@@ -39,6 +39,9 @@ ALTMAN = "Altman & Bland 2011, doi:10.1136/bmj.d2304"
 # An interval that was not made from the printed standard error (bootstrap, profile likelihood,
 # exact, cluster-robust) is taken to reach at most twice, and at least half, as far on a side.
 WIDER = 2.0
+# exact intervals of proportions near 0 or 1 reach many times further on one side
+_SKEW_OF_SHARES = 1e6
+_ONCE = Interval(1.0, 1.0)
 OTHER_INTERVAL = "the interval was bootstrapped, profiled or made from another standard error"
 _FEW = "it is one of t on few df, which are not printed"
 _SOME_DF = "the test was a t test on few df, which are not printed"
@@ -49,10 +52,14 @@ def critical_value(df: Interval | None, setting: Setting) -> Interval:
     """Return t(1 - alpha/2; df), normal where `df` is ``None``."""
     upper = (1.0 - setting.conf_level) / 2.0
     if df is None:
-        return point(float(stats.norm.isf(upper)))
+        return point(_quantile(upper, np.inf))
     if df.high <= 0.0:
         raise NotIdentifiedError("no degrees of freedom are left")
-    return corners(lambda nu: float(stats.t.isf(upper, nu)), df)
+    return corners(lambda nu: _quantile(upper, nu), df)
+
+
+def _quantile(upper: float, df: float) -> float:
+    return float(-special.ndtri(upper) if np.isinf(df) else -special.stdtrit(df, upper))
 
 
 def any_critical_value(setting: Setting) -> Interval:
@@ -119,32 +126,26 @@ def _midpoint(box: Box, _: Setting) -> Interval:
     return corners(lambda low, high: (low + high) / 2.0, box["conf_low"], box["conf_high"])
 
 
-def _inside(box: Box, _: Setting) -> Interval:
-    """Return where an estimate can lie if one side is at most `WIDER` squared times the other."""
-    share = 1.0 / (1.0 + WIDER**2)
-    return corners(
-        lambda low, high, s: low + s * (high - low),
-        box["conf_low"],
-        box["conf_high"],
-        Interval(share, 1.0 - share),
-    )
-
-
-def _mirror(owner: str, other: str) -> Image:
-    return lambda box, _: corners(lambda b, limit: 2.0 * b - limit, box[owner], box[other])
-
-
-def _loose_mirror(owner: str, other: str) -> Image:
+def _inside(skew: float) -> Image:
+    """Return where an estimate can lie if one side is at most `skew` times the other."""
+    share = Interval(1.0 / (1.0 + skew), skew / (1.0 + skew))
     return lambda box, _: corners(
-        lambda b, limit, s: b - s * (limit - b),
-        box[owner],
-        box[other],
-        Interval(WIDER**-2, WIDER**2),
+        lambda low, high, s: low + s * (high - low), box["conf_low"], box["conf_high"], share
     )
 
 
-def midpoint_relations(owner: str) -> tuple[Relation, ...]:
-    """Return the relations of an estimate to an interval that is symmetric about it."""
+def _mirror(owner: str, other: str, times: Interval = _ONCE) -> Image:
+    return lambda box, _: corners(
+        lambda b, limit, s: b - s * (limit - b), box[owner], box[other], times
+    )
+
+
+def midpoint_relations(owner: str, *, skew: float = WIDER**2) -> tuple[Relation, ...]:
+    """Return the relations of an estimate to an interval that is symmetric about it.
+
+    An interval of another make may reach `skew` times as far on one side as on the other.
+    """
+    times = Interval(1.0 / skew, skew)
     said = f"({owner} in the middle of its interval)"
     middle = Relation(
         f"midpoint_{owner}", owner, ("conf_low", "conf_high"), _midpoint,
@@ -159,9 +160,9 @@ def midpoint_relations(owner: str) -> tuple[Relation, ...]:
         f"high = 2 {owner} - low {said}", ALTMAN, path="mirror", fallback=True,
     )  # fmt: skip
     loose = (
-        (middle, _inside),
-        (low, _loose_mirror(owner, "conf_high")),
-        (high, _loose_mirror(owner, "conf_low")),
+        (middle, _inside(skew)),
+        (low, _mirror(owner, "conf_high", times)),
+        (high, _mirror(owner, "conf_low", times)),
     )
     return (
         middle,
@@ -355,5 +356,5 @@ RELATIONS: tuple[Relation, ...] = (
         )
     ),
     *(relation for owner in ("d", "g") for relation in _standardised(owner)),
-    *midpoint_relations("proportion"),
+    *midpoint_relations("proportion", skew=_SKEW_OF_SHARES),
 )  # fmt: skip

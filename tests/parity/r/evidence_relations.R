@@ -72,8 +72,40 @@ tables <- cbind(tables, t(mapply(function(a, n1, c, n2) {
   m <- matrix(c(a, c, n1 - a, n2 - c), 2)
   c(odds_ratio = exp(as.numeric(escalc("OR", ai = a, n1i = n1, ci = c, n2i = n2)$yi)),
     chi2 = suppressWarnings(unname(chisq.test(m, correct = FALSE)$statistic)),
-    yates = suppressWarnings(unname(chisq.test(m)$statistic)))
+    yates = suppressWarnings(unname(chisq.test(m)$statistic)),
+    chi2_p = suppressWarnings(chisq.test(m, correct = FALSE)$p.value),
+    yates_p = suppressWarnings(chisq.test(m)$p.value), fisher_p = fisher.test(m)$p.value,
+    ratio = 2 * sum(ifelse(m > 0, m * log(m / outer(rowSums(m), colSums(m)) * sum(m)), 0)))
 }, tables$events1, tables$n1, tables$events2, tables$n2)))
+
+shares <- data.frame(events = c(0, 3, 13, 40, 60), n = c(9, 40, 60, 90, 60))
+shares <- cbind(shares, t(mapply(function(x, n) {
+  exact <- binom.test(x, n)$conf.int
+  wilson <- suppressWarnings(prop.test(x, n, correct = FALSE)$conf.int)
+  c(exact_low = exact[1], exact_high = exact[2], wilson_low = wilson[1], wilson_high = wilson[2])
+}, shares$events, shares$n)))
+
+# both groups as one sample
+totals <- means[c("mean1", "sd1", "mean2", "sd2", "n1", "n2")]
+totals <- cbind(totals, t(mapply(function(m1, s1, m2, s2, n1, n2) {
+  x <- c(sample_of(m1, s1, n1), sample_of(m2, s2, n2)); c(mean = mean(x), sd = sd(x))
+}, totals$mean1, totals$sd1, totals$mean2, totals$sd2, totals$n1, totals$n2)))
+
+one_mean <- expand.grid(mean = 5.25, sd = c(.82, 3), n = c(6, 40))
+one_mean <- cbind(one_mean, t(mapply(function(m, s, n) {
+  found <- t.test(sample_of(m, s, n))
+  c(std_error = found$stderr, low = found$conf.int[1], high = found$conf.int[2])
+}, one_mean$mean, one_mean$sd, one_mean$n)))
+
+# Q and I squared of DerSimonian and Laird
+heterogeneity <- do.call(rbind, lapply(c(.05, .3), function(spread) {
+  y <- spread * sin(7 * (1:9)); v <- .01 + .004 * (1:9)
+  found <- rma(y, v, method = "DL")
+  data.frame(q = found$QE, k_studies = 9, i_squared = found$I2 / 100, p = found$QEp)
+}))
+
+greater <- data.frame(t = c(-1.86, .4, 2.2), df = 18)
+greater$p <- pt(abs(greater$t), greater$df)
 
 fit <- lm(mpg ~ wt + hp + qsec, mtcars)
 f <- summary(fit)$fstatistic
@@ -85,5 +117,7 @@ regression <- list(r_squared = summary(fit)$r.squared, k = 3, n = nrow(mtcars), 
 
 write_reference(list(tests = tests, correlations = correlations, two_r = two_r,
                      dependent = dependent, four = four, means = means, paired = paired,
-                     conversions = conversions, tables = tables, regression = regression),
+                     conversions = conversions, tables = tables, shares = shares, totals = totals,
+                     one_mean = one_mean, heterogeneity = heterogeneity, greater = greater,
+                     regression = regression),
                 packages = c("psych", "metafor"))

@@ -1,0 +1,122 @@
+"""No right row is accused, and a number that was changed is found.
+
+The table that the second test writes is kept in ``docs/coverage/printed_numbers.md``.
+"""
+
+from collections import Counter, defaultdict
+from decimal import Decimal
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from alliance_stats.evidence.printed.consistency import consistency_check
+from tests.simulation.printed_tables import KINDS, Kind, print_row
+
+# rows of each kind in the ordinary suite (about 1,500) and in the slow one (20,000)
+FEW, MANY = 32, 20_000 // len(KINDS) + 1
+# of changed numbers that the rest of the row determines, at least so many are to be found
+FOUND = 0.80
+# relations met less often than this are shown, not judged: the binomial SE of .8 is then above .09
+SEEN = 20
+UNITS = 3
+
+
+def accused(row: dict[str, str], **options: str) -> pd.DataFrame:
+    found = consistency_check(pd.DataFrame([row]), **options).tidy()
+    return found[found["verdict"] == "not reproduced"]
+
+
+def right_rows(kind: Kind, n: int, seed: int) -> list[dict[str, str]]:
+    rng = np.random.default_rng([seed, *map(ord, kind.__name__)])
+    rows = (print_row(kind, rng) for _ in range(n))
+    return [row for row in rows if set(row) - {"tails"}]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_a_right_row_is_never_accused(kind: Kind) -> None:
+    for row in right_rows(kind, FEW, seed=1):
+        wrong = accused(row)
+        assert wrong.empty, (row, wrong[["quantity", "relation", "reason"]].to_dict("records"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_none_of_twenty_thousand_right_rows_is_accused(kind: Kind) -> None:
+    for row in right_rows(kind, MANY, seed=2):
+        wrong = accused(row)
+        assert wrong.empty, (row, wrong[["quantity", "relation", "reason"]].to_dict("records"))
+
+
+# --- misprints -----------------------------------------------------------------------------------
+
+
+def changed(text: str, rng: np.random.Generator) -> str | None:
+    """Return a number with its sign dropped, or moved by units of its last digit."""
+    if text[:1] in "<>n*+":
+        return None
+    if text.startswith("-") and rng.random() < 0.5:
+        return text[1:]
+    number = Decimal(text.rstrip("%"))
+    unit = Decimal(1).scaleb(int(number.as_tuple().exponent))
+    moved = number + UNITS * unit * int(rng.choice([-1, 1]))
+    return f"{moved:f}{'%' if text.endswith('%') else ''}"
+
+
+def misprints(n: int, **options: str) -> pd.DataFrame:
+    """Return for each relation how many changed numbers it notices, and how many are found.
+
+    A changed number counts where the relation that yielded it before, taken alone and as it
+    stands, no longer does; it is found if the whole row, in every reading, has a finding.
+    """
+    rng = np.random.default_rng(3)
+    noticed: Counter[str] = Counter()
+    found: dict[str, list[int]] = defaultdict(list)
+    for i in range(n):
+        row = print_row(KINDS[i % len(KINDS)], rng, leave_out=0.0)
+        before = consistency_check(pd.DataFrame([row]), **options).tidy()
+        follows = before[before["verdict"] == "reproduced"]
+        for _, own in follows.sample(min(3, len(follows)), random_state=i).iterrows():
+            name, relation = str(own["quantity"]), str(own["relation"])
+            text = changed(row[name], rng)
+            if text is None:
+                continue
+            alone = accused({"tails": "two", **row, name: text, "relation": relation}, **options)
+            if name not in set(alone["quantity"]):
+                continue
+            noticed[relation] += 1
+            found[relation].append(len(accused({**row, name: text}, **options)))
+    return pd.DataFrame(
+        [
+            {
+                "relation": relation,
+                "noticed": noticed[relation],
+                "found": np.mean([n > 0 for n in found[relation]]),
+                "findings": np.mean([n for n in found[relation] if n > 0] or [np.nan]),
+            }
+            for relation in sorted(noticed)
+        ]
+    ).set_index("relation")
+
+
+# What the rest of the row leaves open in some kinds of table, and why: see the page.
+OPEN = {
+    "i_squared", "t_r_df", "r_t", "d_average_sd", "d_change", "d_sd1", "d_sd2", "p_wald_z",
+    "p_pooled_t", "conf_low_pooled_t", "conf_high_pooled_t", "d_t_df", "conf_low_z_exp",
+    "conf_high_z_exp", "r_d",
+}  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_changed_number_is_found_where_the_row_determines_it() -> None:
+    said = misprints(4_800, interval_from="se")
+    usual = misprints(4_800)["found"].rename("not_said")
+    table = said.join(usual, how="outer")
+    print("\n" + table.round(2).to_string())  # noqa: T201
+    judged = table[(table["noticed"] >= SEEN) & ~table.index.isin(OPEN)]
+    low = judged[judged["found"] < FOUND]
+    assert low.empty, low
+    overall = (judged["found"] * judged["noticed"]).sum() / judged["noticed"].sum()
+    assert overall > FOUND
+    # a misprint is one finding
+    assert table["findings"].max() == 1.0
