@@ -7,35 +7,26 @@ So an outcome of 1e7 plus noise, or a calendar year with its square, loses nothi
 fit would keep, although the engine works on cross-products.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from formulaic import ModelSpec
 from scipy import linalg
 
-from alliance_stats.checks import check_frame, describe_rows, did_you_mean, finite_or_missing
-from alliance_stats.design.coding import (
-    check_finite,
-    check_hashable,
-    check_levels,
-    coded_columns,
-    column_names,
-    columns_as_read,
-    evaluate,
-    independent_columns,
-)
+from alliance_stats.checks import check_frame, describe_rows, finite_or_missing
+from alliance_stats.design.coding import Coding, code_terms, independent_columns, numeric_values
 from alliance_stats.design.formula import (
     MixedFormula,
     RandomTerm,
+    bound_formula,
     parse_formula,
-    read_terms,
     variables_of,
 )
+from alliance_stats.design.grammar import Expression
 from alliance_stats.design.groupings import Grouping, build_grouping, check_distinct
+from alliance_stats.design.rows import check_hashable, columns_as_read, complete_rows
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array
 from alliance_stats.formatting import plural
@@ -68,15 +59,15 @@ class FixedBasis:
         ``X[:, kept] = sqrt(n) Q R`` on the weighted rows, (p, p).
     offset
         Ordinary (weighted) least-squares coefficients; the engine estimates what is added to them.
-    spec
-        formulaic's record of the coding.
+    coding
+        How the columns were coded, and new rows are.
     """
 
     names: tuple[str, ...]
     kept: npt.NDArray[np.int64]
     R: Array
     offset: Array
-    spec: ModelSpec
+    coding: Coding
 
     @property
     def aliased(self) -> tuple[str, ...]:
@@ -117,6 +108,9 @@ class Design:
         The row ledger.
     frame
         The columns that the formula names, on the rows used, as the caller gave them.
+    offset
+        What the formula's ``offset()`` adds to the linear predictor, (n,); None without one. The
+        residual is of the outcome less the offset.
     """
 
     formula: MixedFormula
@@ -130,10 +124,11 @@ class Design:
     fixed: FixedBasis
     rows: RowLedger
     frame: pd.DataFrame
+    offset: Array | None = None
 
 
 def build_design(
-    formula: str,
+    formula: str | MixedFormula,
     data: pd.DataFrame,
     *,
     weights: str | None = None,
@@ -169,46 +164,44 @@ def build_design(
     FormulaError, DataError, NotIdentifiedError
         See :func:`alliance_stats.multilevel.lmm`.
     """
-    check_frame(data)
-    _check_plain_names(data)
-    parsed = parse_formula(formula)
-    fixed = read_terms(f"{parsed.response} ~ {parsed.fixed}", formula)
+    data = check_frame(data)
+    parsed = bound_formula(parse_formula(formula), list(data.columns))
     by_group = _by_group(parsed.random)
-    for grouping in by_group:
-        for column in grouping:
-            if column not in data.columns:
-                raise FormulaError(
-                    f"The formula groups by '{column}', but the data have no such column. "
-                    f"{did_you_mean(column, data.columns)}"
-                )
-            if data[column].dtype == object:
-                check_hashable(data[column])
-    needed = _needed_columns(parsed, fixed, data)
-    used, rows = _usable_rows(
-        data, [*needed, *(c for c in (weights, known_variance, *also) if c)], by_group
+    for column in dict.fromkeys(column for grouping in by_group for column in grouping):
+        if data[column].dtype == object:
+            check_hashable(data[column])
+    predictors = _predictors(parsed)
+    needed = list(dict.fromkeys([*predictors, *(c for units in by_group for c in units)]))
+    used, rows = complete_rows(
+        data,
+        [*needed, *(c for c in (weights, known_variance, *also) if c)],
+        {":".join(map(str, columns)): columns for columns in by_group},
     )
-    predictors = _predictors(parsed, fixed, data)
     used = columns_as_read(used, predictors)
     root_weights = _positive_roots(used, weights)
     if known_variance is not None:
         root_weights = 1.0 / _positive_roots(used, known_variance)
     free_residual = known_variance is None and residual_variance
-    y, X_all, spec = _fixed_arrays(fixed, used, parsed)
+    y = numeric_values(_outcome(parsed), used, learn=data)
+    coding, X_all = code_terms(parsed.fixed, used, learn=data)
+    offset = coding.offsets(used) if coding.offset else None
     kept, X, Q, R = _orthonormal(X_all, root_weights)
     if residual_variance:
         _check_varies(y, parsed.response)
-    offset, residual = _least_squares(Q, R, y * root_weights)
+    left = y if offset is None else y - offset
+    start, residual = _least_squares(Q, R, left * root_weights)
     if residual_variance:
         _check_not_explained(residual, y * root_weights, parsed.response)
     groupings = tuple(
-        build_grouping(columns, terms, used, root_weights, free_residual=free_residual)
+        build_grouping(columns, terms, used, root_weights, free_residual=free_residual, learn=data)
         for columns, terms in by_group.items()
     )
     check_distinct(groupings)
-    basis = FixedBasis(column_names(spec), kept, R, offset, spec)
+    basis = FixedBasis(coding.names, kept, R, start, coding)
     design = Design(
-        parsed, used.index, y, X, Q, residual, root_weights, groupings, basis, rows, used[needed]
-    )
+        parsed, used.index, y, X, Q, residual, root_weights, groupings, basis, rows, used[needed],
+        offset,
+    )  # fmt: skip
     return design, used
 
 
@@ -224,57 +217,36 @@ def check_column_names(**names: object) -> None:
 
 def fixed_columns(design: Design, newdata: pd.DataFrame) -> Array:
     """Code new rows as the fit's were: the estimated fixed columns, (n, p)."""
-    return coded_columns(design.fixed.spec, newdata)[:, design.fixed.kept]
+    return design.fixed.coding.columns(newdata)[:, design.fixed.kept]
 
 
 def all_fixed_columns(design: Design, newdata: pd.DataFrame) -> Array:
     """Code new rows as the fit's were, aliased columns included, (n, all)."""
-    return coded_columns(design.fixed.spec, newdata)
+    return design.fixed.coding.columns(newdata)
 
 
-def _check_plain_names(data: pd.DataFrame) -> None:
-    if isinstance(data.columns, pd.MultiIndex):
-        raise DataError(
-            f"data has column names of {data.columns.nlevels} parts, as {data.columns[0]!r}; a "
-            "formula needs single names. Join them first: "
-            "data.columns = ['_'.join(map(str, name)) for name in data.columns]."
-        )
-
-
-def _by_group(random: tuple[RandomTerm, ...]) -> dict[tuple[str, ...], list[RandomTerm]]:
-    found: dict[tuple[str, ...], list[RandomTerm]] = {}
+def _by_group(
+    random: tuple[RandomTerm, ...],
+) -> dict[tuple[Hashable, ...], list[RandomTerm]]:
+    found: dict[tuple[Hashable, ...], list[RandomTerm]] = {}
     for term in random:
         same = next((g for g in found if set(g) == set(term.grouping)), term.grouping)
         found.setdefault(same, []).append(term)
     return found
 
 
-def _needed_columns(parsed: MixedFormula, fixed: Any, data: pd.DataFrame) -> list[str]:
-    groups = [column for term in parsed.random for column in term.grouping]
-    return list(dict.fromkeys([*_predictors(parsed, fixed, data), *groups]))
-
-
-def _predictors(parsed: MixedFormula, fixed: Any, data: pd.DataFrame) -> list[str]:
+def _predictors(parsed: MixedFormula) -> list[Hashable]:
     """Columns that the outcome, the fixed part and the random columns use."""
-    found = [*variables_of(fixed.lhs, data), *variables_of(fixed.rhs, data)]
+    found = [*variables_of(parsed.outcome), *variables_of(parsed.fixed)]
     for term in parsed.random:
-        found += variables_of(read_terms(term.columns, parsed.text), data)
+        found += variables_of(term.terms)
     return list(dict.fromkeys(found))
 
 
-def _usable_rows(
-    data: pd.DataFrame, needed: list[str], by_group: dict[tuple[str, ...], list[RandomTerm]]
-) -> tuple[pd.DataFrame, RowLedger]:
-    """Set aside rows in which a needed column is missing, column by column."""
-    rows = RowLedger.start(data, {":".join(columns): columns for columns in by_group})
-    used = data
-    for column in dict.fromkeys(needed):
-        missing = used[column].isna().to_numpy()
-        if missing.any():
-            used, rows = rows.keep(used, ~missing, reason=f"'{column}' is missing")
-    if len(used) == 0:
-        raise DataError(f"No row has all of {', '.join(repr(c) for c in needed)}: {rows}")
-    return used, rows
+def _outcome(parsed: MixedFormula) -> Expression:
+    if parsed.outcome is None:
+        raise FormulaError(f"The formula {parsed.text!r} has no outcome.")
+    return parsed.outcome
 
 
 def _positive_roots(used: pd.DataFrame, weights: str | None) -> Array:
@@ -288,23 +260,6 @@ def _positive_roots(used: pd.DataFrame, weights: str | None) -> Array:
             f"{describe_rows(bad, used.index)}. Leave rows of no weight out yourself."
         )
     return np.asarray(np.sqrt(values))
-
-
-def _fixed_arrays(
-    fixed: Any, used: pd.DataFrame, parsed: MixedFormula
-) -> tuple[Array, Array, ModelSpec]:
-    matrices = evaluate(fixed, used, parsed.text)
-    if matrices.lhs.shape[1] != 1:
-        raise DataError(
-            f"The outcome '{parsed.response}' must be one numeric column; it was read as "
-            f"{matrices.lhs.shape[1]} ({', '.join(map(str, matrices.lhs.columns[:3]))}...). "
-            "Text cannot be an outcome of a linear model."
-        )
-    check_finite(matrices.lhs, used)
-    check_finite(matrices.rhs, used)
-    y = matrices.lhs.to_numpy(dtype=np.float64)[:, 0]
-    check_levels(matrices.rhs.model_spec)
-    return y, matrices.rhs.to_numpy(dtype=np.float64), matrices.rhs.model_spec
 
 
 def _check_varies(y: Array, response: str) -> None:

@@ -1,23 +1,15 @@
 """Grouping factors: units, labels, and the random-effects columns that vary over them."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from formulaic import Formula, ModelSpec
 from scipy import linalg
 
 from alliance_stats.checks import check_spelling, group_codes
-from alliance_stats.design.coding import (
-    check_finite,
-    check_levels,
-    coded_columns,
-    column_names,
-    evaluate,
-    independent_columns,
-)
+from alliance_stats.design.coding import Coding, code_terms, independent_columns
 from alliance_stats.design.formula import RandomTerm
 from alliance_stats.errors import FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array
@@ -44,15 +36,15 @@ class TermBasis:
         The term.
     names
         Names of its columns, ``"(Intercept)"`` first where there is one.
-    spec
-        formulaic's record of their coding.
+    coding
+        How they were coded, and new rows are.
     R
         (q, q) upper triangular; effects b of the columns are ``R^-1`` times those of the basis.
     """
 
     term: RandomTerm
     names: tuple[str, ...]
-    spec: ModelSpec
+    coding: Coding
     R: Array
 
 
@@ -79,7 +71,7 @@ class Grouping:
     """
 
     name: str
-    columns: tuple[str, ...]
+    columns: tuple[Hashable, ...]
     labels: pd.Index
     keys: pd.Index
     codes: npt.NDArray[np.int64]
@@ -99,11 +91,11 @@ def back_transform(terms: Sequence[TermBasis]) -> Array:
 
 def random_columns(basis: TermBasis, newdata: pd.DataFrame) -> Array:
     """Code new rows of one random term as given (not in the working basis), (n, q)."""
-    return coded_columns(basis.spec, newdata)
+    return basis.coding.columns(newdata)
 
 
 def unit_labels(
-    columns: tuple[str, ...], data: pd.DataFrame
+    columns: tuple[Hashable, ...], data: pd.DataFrame
 ) -> tuple[npt.NDArray[np.int64], pd.Index, pd.Index]:
     """Give each row's unit a number and each unit a label and a key.
 
@@ -143,15 +135,16 @@ def units_of(grouping: Grouping, data: pd.DataFrame) -> npt.NDArray[np.int64]:
 
 
 def build_grouping(
-    columns: tuple[str, ...],
+    columns: tuple[Hashable, ...],
     terms: list[RandomTerm],
     used: pd.DataFrame,
     root_weights: Array,
     *,
     free_residual: bool,
+    learn: pd.DataFrame,
 ) -> Grouping:
     """Read the units of a grouping factor and the columns of its terms."""
-    name = ":".join(columns)
+    name = ":".join(map(str, columns))
     codes, labels, keys = unit_labels(columns, used)
     n, n_units = len(used), len(labels)
     if n_units < 2:
@@ -161,7 +154,7 @@ def build_grouping(
         )
     bases, Z = [], []
     for term in terms:
-        basis, columns_of_term = _term_basis(term, used, root_weights)
+        basis, columns_of_term = _term_basis(term, used, root_weights, learn)
         q = len(basis.names)
         if free_residual and q * n_units >= n:
             raise NotIdentifiedError(
@@ -196,20 +189,17 @@ def check_distinct(groupings: tuple[Grouping, ...]) -> None:
 
 
 def _term_basis(
-    term: RandomTerm, used: pd.DataFrame, root_weights: Array
+    term: RandomTerm, used: pd.DataFrame, root_weights: Array, learn: pd.DataFrame
 ) -> tuple[TermBasis, Array]:
-    matrix = evaluate(Formula(term.columns), used, str(term))
-    check_finite(matrix, used)
-    check_levels(matrix.model_spec)
-    raw = matrix.to_numpy(dtype=np.float64)
-    if raw.shape[1] == 0:
+    if not term.terms.terms:
         raise FormulaError(f"{term} has no random effect; write '(1 | {term.group})'.")
+    coding, raw = code_terms(term.terms, used, learn=learn)
     if len(independent_columns(raw)) < raw.shape[1]:
         raise NotIdentifiedError(
-            f"The columns of {term} ({', '.join(map(str, matrix.columns))}) are not independent "
+            f"The columns of {term} ({', '.join(coding.names)}) are not independent "
             "of one another in the rows used."
         )
     Q, R = linalg.qr(raw, mode="economic", check_finite=False)
     scale = np.sqrt(len(raw))
-    basis = TermBasis(term, column_names(matrix.model_spec), matrix.model_spec, R / scale)
+    basis = TermBasis(term, coding.names, coding, R / scale)
     return basis, np.ascontiguousarray(Q.T) * scale * root_weights

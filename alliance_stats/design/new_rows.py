@@ -7,10 +7,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.checks import check_frame, describe_rows, did_you_mean, require_columns
-from alliance_stats.design.coding import columns_as_read
 from alliance_stats.design.design import Design, all_fixed_columns, fixed_columns
-from alliance_stats.design.formula import variables_of
 from alliance_stats.design.groupings import Grouping, random_columns, units_of
+from alliance_stats.design.rows import columns_as_read
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
 
@@ -28,20 +27,21 @@ class NewRows(NamedTuple):
         For each grouping factor, its random columns as given, (n, q).
     units
         For each grouping factor, the fitted unit of each row, -1 where unknown.
+    offset
+        What the formula's ``offset()`` adds, (n,); zero where it has none.
     """
 
     X: Array
     Z: list[Array]
     units: list[npt.NDArray[np.int64]]
+    offset: Array
 
 
 def code_new_rows(design: Design, newdata: pd.DataFrame, *, with_units: bool) -> NewRows:
     """Code new rows; refuse missing values and, if units are asked for, unknown units."""
-    check_frame(newdata, what="newdata")
-    specs = [design.fixed.spec, *(b.spec for g in design.groupings for b in g.terms)]
-    needed = dict.fromkeys(
-        name for spec in specs for name in variables_of(spec.terms, design.frame)
-    )
+    newdata = check_frame(newdata, what="newdata")
+    codings = [design.fixed.coding, *(b.coding for g in design.groupings for b in g.terms)]
+    needed = dict.fromkeys(name for coding in codings for name in coding.variables)
     require_columns(newdata, list(needed), what="newdata")
     for column in needed:
         _check_values(design.frame[column], newdata[column])
@@ -49,7 +49,7 @@ def code_new_rows(design: Design, newdata: pd.DataFrame, *, with_units: bool) ->
     X = _estimable_columns(design, newdata)
     Z = [np.hstack([random_columns(b, newdata) for b in g.terms]) for g in design.groupings]
     units = [_known_units(g, newdata) for g in design.groupings] if with_units else []
-    return NewRows(X, Z, units)
+    return NewRows(X, Z, units, design.fixed.coding.offsets(newdata))
 
 
 def _estimable_columns(design: Design, newdata: pd.DataFrame) -> Array:

@@ -1,0 +1,176 @@
+"""Rows and columns at a model's door: which rows are complete, and what a column may hold."""
+
+import re
+from collections.abc import Hashable, Mapping, Sequence
+from numbers import Number
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from alliance_stats.checks import check_spelling, describe_rows
+from alliance_stats.door import replaced
+from alliance_stats.errors import DataError
+from alliance_stats.ledger import RowLedger
+
+__all__ = ["check_hashable", "columns_as_read", "complete_rows"]
+
+LARGE_INTEGER = 2**20  # whose cube is the largest that integers of 64 bits hold
+_DECIMAL = re.compile(r"[-+−]?\d*[.,]?\d+")
+
+
+def columns_as_read(used: pd.DataFrame, names: Sequence[Hashable]) -> pd.DataFrame:
+    """Bring a formula's columns to plain numbers or categories; the caller's frame stays.
+
+    Categories that no row has are dropped (as R does), so that an absent one is never the
+    reference; pandas' nullable types become numpy's, and narrow numbers wide ones, since 60 * 60
+    is 16 among integers of eight bits.
+
+    Raises
+    ------
+    DataError
+        If two categories look alike or one is blank, as ``check_spelling`` says; if a column holds
+        what is neither a number nor a category: decimal numbers written as text (each would be a
+        category), dates and time spans (their unit would be a nanosecond), complex numbers, lists.
+    """
+    changed: dict[Hashable, pd.Series] = {}
+    for name in names:
+        column = used[name].infer_objects()
+        _check_readable(column)
+        if column.dtype != used[name].dtype:
+            changed[name] = column
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            changed[name] = column.cat.remove_unused_categories()
+            check_spelling(changed[name], kind="category")
+            continue
+        if pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_bool_dtype(column.dtype):
+            plain = getattr(column.dtype, "numpy_dtype", column.dtype)  # of pandas' nullable types
+            wide = _wide(plain, column)
+            if wide != column.dtype:
+                changed[name] = column.astype(wide)
+        elif pd.api.types.is_string_dtype(column.dtype):
+            changed[name] = column.astype(object)
+            _check_one_kind(changed[name])
+            _check_not_numbers_as_text(changed[name])
+            check_spelling(changed[name], kind="category")
+    if not changed:
+        return used
+    return replaced(used, changed)
+
+
+def _wide(kind: np.dtype[Any], column: pd.Series) -> Any:
+    """Return the type in which squares and cubes of a column do not overflow."""
+    if kind.kind == "f":
+        return np.float64
+    if kind.kind not in "iu":
+        return kind
+    small = max(abs(int(column.min())), abs(int(column.max()))) <= LARGE_INTEGER
+    return np.int64 if small else np.float64
+
+
+def _check_readable(column: pd.Series) -> None:
+    """Refuse what a model cannot take as a number or a category."""
+    kind = column.dtype.kind
+    if kind in "mM" or isinstance(column.dtype, pd.PeriodDtype | pd.IntervalDtype):
+        raise DataError(
+            f"Column '{column.name}' holds {column.dtype} values, which have no unit in a formula. "
+            "Make a number of them first, in the unit you want to report: days are "
+            "(data['date'] - data['date'].min()).dt.days."
+        )
+    if kind == "c":
+        raise DataError(f"Column '{column.name}' holds complex numbers; a model takes real ones.")
+    if column.dtype == object:
+        check_hashable(column)
+
+
+def check_hashable(column: pd.Series) -> None:
+    """Refuse cells that hold lists or the like: they are neither numbers nor categories."""
+    if all(issubclass(kind, Hashable) for kind in set(map(type, column))):
+        return
+    bad = np.array([not isinstance(value, Hashable) for value in column], dtype=bool)
+    if bad.any():
+        what = type(column[bad].iloc[0]).__name__
+        raise DataError(
+            f"Column '{column.name}' holds a {what} in {describe_rows(bad, column.index)}; a cell "
+            "must be one number or one category."
+        )
+
+
+def _check_not_numbers_as_text(column: pd.Series) -> None:
+    """Refuse text that is numbers, all of it or all but a few cells, naming such a cell."""
+    texts = [str(value).strip() for value in pd.unique(column)]
+    numbers = [text for text in texts if _DECIMAL.fullmatch(text)]
+    decimal = any("." in text or "," in text for text in numbers)
+    if not decimal or 2 * len(numbers) < len(texts):
+        return
+    others = [text for text in texts if not _DECIMAL.fullmatch(text)]
+    stray = ""
+    if others:
+        here = (column.astype(str).str.strip() == others[0]).to_numpy()
+        stray = f" beside '{others[0]}' in {describe_rows(here, column.index)}"
+    raise DataError(
+        f"Column '{column.name}' holds numbers written as text ('{numbers[0]}'){stray}: each would "
+        "be a category of its own. Convert it first (pandas.to_numeric; for a decimal comma "
+        "replace it by a point before), and set what is no number to missing."
+    )
+
+
+def _check_one_kind(column: pd.Series) -> None:
+    """Refuse a column of numbers among which a text stands: each number would be a category."""
+    numbers = np.array([isinstance(value, Number | np.bool_) for value in column], dtype=bool)
+    if not numbers.any():
+        return
+    few, many = (~numbers, "numbers") if numbers.mean() >= 0.5 else (numbers, "text")
+    if not few.any():
+        few = np.array([isinstance(value, bool | np.bool_) for value in column], dtype=bool)
+    raise DataError(
+        f"Column '{column.name}' holds {many} and, in {describe_rows(few, column.index)}, "
+        f"{column[few].iloc[0]!r}: it is neither numbers nor categories. Correct those cells, set "
+        "them to missing, or make text of all."
+    )
+
+
+def complete_rows(
+    data: pd.DataFrame,
+    columns: Sequence[Hashable],
+    levels: Mapping[str, tuple[str, ...]] | None = None,
+    *,
+    rows: RowLedger | None = None,
+    reasons: Mapping[Hashable, str] | None = None,
+) -> tuple[pd.DataFrame, RowLedger]:
+    """Keep the rows in which every column is there, and write down what each column cost.
+
+    Parameters
+    ----------
+    data
+        The rows; not changed.
+    columns
+        Looked at in this order; a row goes with the first of them that it lacks.
+    levels
+        Units to be counted in the ledger, by the columns that identify them.
+    rows
+        A ledger to go on with; a new one is started otherwise.
+    reasons
+        Column -> the reason to write down in place of "'column' is missing".
+
+    Returns
+    -------
+    used, rows
+        The rows kept (`data` itself if none went) and the ledger.
+
+    Raises
+    ------
+    DataError
+        If no row is left.
+    """
+    ledger = RowLedger.start(data, levels) if rows is None else rows
+    used = data
+    for column in dict.fromkeys(columns):
+        missing = used[column].isna().to_numpy()
+        if missing.any():
+            reason = (reasons or {}).get(column, f"'{column}' is missing")
+            used, ledger = ledger.keep(used, ~missing, reason=reason)
+    if len(used) == 0:
+        listed = ", ".join(f"'{column}'" for column in dict.fromkeys(columns))
+        raise DataError(f"No row has all of {listed}: {ledger}")
+    return used, ledger
