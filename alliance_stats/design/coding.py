@@ -153,6 +153,8 @@ class Coding:
             matrix = self._matrix(newdata, newdata)
         except FormulaError as complaint:
             raise DataError(f"Cannot code the new data as the fit's: {complaint}") from complaint
+        except DataError as complaint:
+            raise DataError(f"newdata: {complaint}") from complaint
         found = not_finite(matrix, self.names, newdata.index)
         if found is not None:
             raise DataError(f"newdata: {found}, so that nothing can be predicted there.")
@@ -291,8 +293,7 @@ def _factor(tree: Expression, used: pd.DataFrame, learn: pd.DataFrame, states: S
     if isinstance(value, pd.Series) and not pd.api.types.is_numeric_dtype(value.dtype):
         return _with_levels(plain, _levels_of(value), TreatmentContrasts())
     if getattr(getattr(value, "dtype", None), "kind", "") == "b":
-        levels = tuple(bool(level) for level in np.unique(value))
-        return replace(_with_levels(plain, levels, TreatmentContrasts()), truth=True)
+        return replace(_with_levels(plain, (False, True), TreatmentContrasts()), truth=True)
     spans = bool(getattr(getattr(value, "__formulaic_metadata__", None), "spans_intercept", False))
     return replace(plain, fields=_fields(value), spans_constant=spans)
 

@@ -227,8 +227,8 @@ def all_fixed_columns(design: Design, newdata: pd.DataFrame) -> Array:
 
 def _by_group(
     random: tuple[RandomTerm, ...],
-) -> dict[tuple[Hashable, ...], list[RandomTerm]]:
-    found: dict[tuple[Hashable, ...], list[RandomTerm]] = {}
+) -> dict[tuple[str, ...], list[RandomTerm]]:
+    found: dict[tuple[str, ...], list[RandomTerm]] = {}
     for term in random:
         same = next((g for g in found if set(g) == set(term.grouping)), term.grouping)
         found.setdefault(same, []).append(term)

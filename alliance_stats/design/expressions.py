@@ -24,6 +24,7 @@ from alliance_stats.design.grammar import (
     Listed,
     Unary,
     columns_in,
+    is_plain,
     written,
 )
 from alliance_stats.design.named_transforms import (
@@ -243,7 +244,7 @@ class _Binder:
 
     def _column(self, name: Hashable, ticked: bool) -> Expression:
         if name in self.labels:
-            return Column(self.labels[name], ticked)
+            return Column(self.labels[name], ticked=not is_plain(str(name)))
         if not ticked and name in NUMBERS:
             return Constant(NUMBERS[str(name)], "number")
         raise FormulaError(
@@ -256,7 +257,7 @@ class _Binder:
         if name in ELSEWHERE:
             first = written(arguments[0]) if arguments else "x"
             raise FormulaError(
-                f"A formula here does not know {name}(). {ELSEWHERE[name].format(first)}"
+                f"A formula here does not know {name}(): {ELSEWHERE[name].format(first)}"
             )
         if name == "C":
             return self._categories(call)

@@ -12,6 +12,7 @@ Rooms that make a formula of their own hand over its parts (:func:`column`, :fun
 import itertools
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from alliance_stats.checks import did_you_mean
 from alliance_stats.design.expressions import bound
@@ -29,6 +30,7 @@ from alliance_stats.design.grammar import (
 from alliance_stats.errors import FormulaError
 
 __all__ = [
+    "CONSTANT",
     "INTERCEPT",
     "MixedFormula",
     "OwnColumn",
@@ -36,6 +38,7 @@ __all__ = [
     "Term",
     "Terms",
     "bound_formula",
+    "bound_terms",
     "column",
     "crossed",
     "formula_of",
@@ -43,7 +46,6 @@ __all__ = [
     "parse_formula",
     "parse_terms",
     "printed",
-    "terms_of",
     "variables_of",
 ]
 
@@ -108,6 +110,10 @@ class Terms:
         return " + ".join(["1" if self.has_intercept else "0", *parts])
 
 
+CONSTANT = Terms(((),))
+"""The constant alone."""
+
+
 @dataclass(frozen=True, slots=True)
 class RandomTerm:
     """One random term: `terms` vary over the units of `grouping`.
@@ -123,7 +129,7 @@ class RandomTerm:
     """
 
     terms: Terms
-    grouping: tuple[Hashable, ...]
+    grouping: tuple[str, ...]
     text: str = ""
 
     @property
@@ -178,9 +184,9 @@ def column(name: Hashable) -> Terms:
     return Terms(((Column(name, ticked=True),),))
 
 
-def intercepts(grouping: Sequence[Hashable]) -> RandomTerm:
+def intercepts(grouping: Sequence[str]) -> RandomTerm:
     """Return ``(1 | a:b)`` of the columns `grouping`, whatever their names."""
-    return RandomTerm(Terms(((),)), tuple(grouping), "1")
+    return RandomTerm(CONSTANT, tuple(grouping), "1")
 
 
 def crossed(left: Terms, right: Terms) -> Terms:
@@ -211,13 +217,12 @@ def parse_formula(formula: str | MixedFormula, *, needs_response: bool = True) -
     """
     if isinstance(formula, MixedFormula):
         return formula
+    sides = str(formula).partition("~")
+    if needs_response and isinstance(formula, str) and not (sides[0].strip() and sides[2].strip()):
+        raise _one_sided(formula)
     tree = parse(formula)
-    two_sided = isinstance(tree, Binary) and tree.mark == "~"
-    if needs_response and not two_sided:
-        raise FormulaError(
-            f"The formula {formula!r} needs an outcome, a '~' and a right-hand side, "
-            "as in 'alliance ~ session + (1 | person)'."
-        )
+    if needs_response and not (isinstance(tree, Binary) and tree.mark == "~"):
+        raise _one_sided(formula)
     outcome = None
     if isinstance(tree, Binary) and tree.mark == "~":
         outcome, tree = tree.left, tree.right
@@ -230,6 +235,13 @@ def parse_formula(formula: str | MixedFormula, *, needs_response: bool = True) -
     if clashes:
         raise FormulaError(f"The random term {min(clashes)} stands twice in {formula!r}.")
     return MixedFormula(formula, outcome, fixed, random)
+
+
+def _one_sided(formula: str) -> FormulaError:
+    return FormulaError(
+        f"The formula {formula!r} needs an outcome, a '~' and a right-hand side, "
+        "as in 'alliance ~ session + (1 | person)'."
+    )
 
 
 def parse_terms(text: str | Terms) -> Terms:
@@ -249,11 +261,6 @@ def parse_terms(text: str | Terms) -> Terms:
     return parsed.fixed
 
 
-def terms_of(text: str | Terms) -> Terms:
-    """Read a right-hand side of what varies over units, ``"1 + session"``."""
-    return parse_terms(text)
-
-
 def bound_formula(parsed: MixedFormula, columns: Sequence[Hashable]) -> MixedFormula:
     """Return the formula with its names as labels of columns.
 
@@ -266,14 +273,12 @@ def bound_formula(parsed: MixedFormula, columns: Sequence[Hashable]) -> MixedFor
     random = tuple(
         replace(
             term,
-            terms=_bound_terms(term.terms, columns),
+            terms=bound_terms(term.terms, columns),
             grouping=tuple(_bound_unit(name, columns) for name in term.grouping),
         )
         for term in parsed.random
     )
-    return replace(
-        parsed, outcome=outcome, fixed=_bound_terms(parsed.fixed, columns), random=random
-    )
+    return replace(parsed, outcome=outcome, fixed=bound_terms(parsed.fixed, columns), random=random)
 
 
 def variables_of(terms: Terms | Expression | None) -> list[Hashable]:
@@ -288,14 +293,15 @@ def variables_of(terms: Terms | Expression | None) -> list[Hashable]:
     return list(dict.fromkeys(c.name for tree in trees for c in columns_in(tree)))
 
 
-def _bound_terms(terms: Terms, columns: Sequence[Hashable]) -> Terms:
+def bound_terms(terms: Terms, columns: Sequence[Hashable]) -> Terms:
+    """Return the terms with their names as labels of columns; see :func:`bound_formula`."""
     return Terms(
         _ordered([_distinct(bound(f, columns) for f in term) for term in terms.terms]),
         tuple(bound(tree, columns) for tree in terms.offset),
     )
 
 
-def _bound_unit(name: Hashable, columns: Sequence[Hashable]) -> Hashable:
+def _bound_unit(name: str, columns: Sequence[Any]) -> Any:
     if name in columns:
         return name
     for label in columns:
@@ -455,7 +461,7 @@ def _tidied(tree: Expression) -> str:
     return written(replace(tree, bracketed=False) if isinstance(tree, Binary) else tree)
 
 
-def _nested(tree: Expression, formula: str) -> list[tuple[Hashable, ...]]:
+def _nested(tree: Expression, formula: str) -> list[tuple[str, ...]]:
     """Return the columns of each grouping: of ``a/b`` those of a, then those of a and b."""
     if isinstance(tree, Binary) and tree.mark == "/":
         outer, inner = _nested(tree.left, formula), _nested(tree.right, formula)
@@ -465,7 +471,7 @@ def _nested(tree: Expression, formula: str) -> list[tuple[Hashable, ...]]:
         if all(len(side) == 1 for side in sides):
             return [tuple(dict.fromkeys((*sides[0][0], *sides[1][0])))]
     if isinstance(tree, Column) and tree.name != ".":
-        return [(tree.name,)]
+        return [(str(tree.name),)]
     raise FormulaError(
         f"Cannot read the grouping '{written(tree)}' in {formula!r}; groupings are "
         "column names joined by ':' or '/'."

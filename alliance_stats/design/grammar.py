@@ -21,6 +21,7 @@ __all__ = [
     "Listed",
     "Unary",
     "columns_in",
+    "is_plain",
     "parse",
     "quoted",
     "written",
@@ -124,12 +125,17 @@ def quoted(name: Hashable) -> str:
     return f"`{str(name).replace('`', '``')}`"
 
 
+def is_plain(name: str) -> bool:
+    """Tell whether a name needs no back-ticks."""
+    return name.isidentifier() and name not in CONSTANTS
+
+
 def written(tree: Expression, *, around: int = 0) -> str:
     """Write a tree as a formula has it, brackets only where they are needed."""
     match tree:
-        case Column(name):
+        case Column(name, ticked):
             text = str(name)
-            plain = re.fullmatch(r"[^\W\d]\w*", text) and text not in CONSTANTS
+            plain = is_plain(text if ticked else text.replace(".", "_"))
             return text if plain else quoted(text)
         case Constant(value):
             return repr(value)
@@ -156,6 +162,9 @@ def columns_in(tree: Expression) -> Iterator[Column]:
     match tree:
         case Column():
             yield tree
+        case Call("C", arguments):  # what follows the column says how it is coded
+            for part in arguments[:1]:
+                yield from columns_in(part)
         case Call(_, arguments, named):
             for part in (*arguments, *(value for _, value in named)):
                 yield from columns_in(part)

@@ -1,6 +1,6 @@
 """Grouping factors: units, labels, and the random-effects columns that vary over them."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,7 +71,7 @@ class Grouping:
     """
 
     name: str
-    columns: tuple[Hashable, ...]
+    columns: tuple[str, ...]
     labels: pd.Index
     keys: pd.Index
     codes: npt.NDArray[np.int64]
@@ -95,7 +95,7 @@ def random_columns(basis: TermBasis, newdata: pd.DataFrame) -> Array:
 
 
 def unit_labels(
-    columns: tuple[Hashable, ...], data: pd.DataFrame
+    columns: tuple[str, ...], data: pd.DataFrame
 ) -> tuple[npt.NDArray[np.int64], pd.Index, pd.Index]:
     """Give each row's unit a number and each unit a label and a key.
 
@@ -135,7 +135,7 @@ def units_of(grouping: Grouping, data: pd.DataFrame) -> npt.NDArray[np.int64]:
 
 
 def build_grouping(
-    columns: tuple[Hashable, ...],
+    columns: tuple[str, ...],
     terms: list[RandomTerm],
     used: pd.DataFrame,
     root_weights: Array,

@@ -81,21 +81,21 @@ ARITHMETIC: Mapping[str, Callable[[Any, Any], Any]] = {
 
 # Words of other tools, and what this package says in their place.
 ELSEWHERE: Mapping[str, str] = {
-    "factor": "Write C({0}) for a column whose values are categories.",
-    "as.factor": "Write C({0}) for a column whose values are categories.",
-    "ordered": "Write C({0}, contr.poly) for categories with polynomial contrasts.",
-    "as.numeric": "Make a number of the column first (pandas.to_numeric).",
-    "as.integer": "Make a number of the column first (pandas.to_numeric).",
-    "ns": "Write cr({0}, df=4) for a natural cubic spline (formulaic's knots).",
-    "rcs": "Write cr({0}, df=4) for a natural cubic spline (formulaic's knots).",
-    "s": "Write cr({0}, df=4) or bs({0}, df=4) for a spline of a stated number of columns.",
-    "Q": "Write a name of any kind between back-ticks.",
-    "lag": "lag() in a formula takes the row before, whoever's it is. Make a column with "
+    "factor": "write C({0}) for a column whose values are categories.",
+    "as.factor": "write C({0}) for a column whose values are categories.",
+    "ordered": "write C({0}, contr.poly) for categories with polynomial contrasts.",
+    "as.numeric": "make a number of the column first (pandas.to_numeric).",
+    "as.integer": "make a number of the column first (pandas.to_numeric).",
+    "ns": "write cr({0}, df=4) for a natural cubic spline (formulaic's knots).",
+    "rcs": "write cr({0}, df=4) for a natural cubic spline (formulaic's knots).",
+    "s": "write cr({0}, df=4) or bs({0}, df=4) for a spline of a stated number of columns.",
+    "Q": "write a name of any kind between back-ticks.",
+    "lag": "it takes the row before, whoever's it is. Make a column with "
     "alliance_stats.lag(data, column, person=, session=) instead.",
-    "relevel": "Write C({0}, contr.treatment('the reference')).",
-    "cbind": "A model has one outcome.",
-    "interaction": "Write a:b.",
-    "strata": "Give strata='column' as an argument of its own.",
-    "cluster": "Give cluster='column' as an argument of its own.",
-    "frailty": "Give frailty='column' as an argument of its own.",
+    "relevel": "write C({0}, contr.treatment('the reference')).",
+    "cbind": "a model has one outcome.",
+    "interaction": "write a:b.",
+    "strata": "give strata='column' as an argument of its own.",
+    "cluster": "give cluster='column' as an argument of its own.",
+    "frailty": "give frailty='column' as an argument of its own.",
 }

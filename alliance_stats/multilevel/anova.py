@@ -39,9 +39,9 @@ def anova_table(model: "LinearMixedModel", *, kind: str, df_method: str) -> pd.D
     kept = {int(column): position for position, column in enumerate(fixed.kept)}
     hypotheses = _sequential(model.design.X) if kind == "sequential" else np.eye(len(kept))
     found = []
-    for term, columns in fixed.spec.term_slices.items():
-        own = [kept[c] for c in range(columns.start, columns.stop) if c in kept]
-        if str(term) == "1" or not own:
+    for term in fixed.coding.terms:
+        own = [kept[c] for c in range(term.columns.start, term.columns.stop) if c in kept]
+        if not term.factors or not own:
             continue
         test = f_test(model, hypotheses[own], df_method=df_method)
         p_value = (
@@ -51,7 +51,7 @@ def anova_table(model: "LinearMixedModel", *, kind: str, df_method: str) -> pd.D
         )
         found.append(
             {
-                "term": str(term),
+                "term": term.name,
                 "statistic": test.statistic,
                 "df1": test.df1,
                 "df2": test.df2,

@@ -8,6 +8,7 @@ import pandas as pd
 
 from alliance_stats.checks import check_frame, require_columns
 from alliance_stats.design.design import build_design, check_column_names
+from alliance_stats.design.formula import MixedFormula
 from alliance_stats.engine.families import family_of
 from alliance_stats.errors import FormulaError
 from alliance_stats.multilevel.generalized_mixed_model import (
@@ -20,7 +21,7 @@ __all__ = ["GeneralizedLinearMixedModel", "glmm"]
 
 
 def glmm(
-    formula: str,
+    formula: str | MixedFormula,
     data: pd.DataFrame,
     *,
     family: Literal["binomial", "poisson"] = "binomial",

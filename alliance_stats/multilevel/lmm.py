@@ -7,6 +7,7 @@ import pandas as pd
 
 from alliance_stats.checks import check_frame, require_columns
 from alliance_stats.design.design import Design, build_design, check_column_names
+from alliance_stats.design.formula import MixedFormula
 from alliance_stats.design.residual import ResidualStructure, columns_of
 from alliance_stats.engine.criterion import Problem, at_eta
 from alliance_stats.engine.search import minimise
@@ -22,7 +23,7 @@ NO_RESIDUAL = 1e-10
 
 
 def lmm(
-    formula: str,
+    formula: str | MixedFormula,
     data: pd.DataFrame,
     *,
     reml: bool = True,

@@ -13,11 +13,9 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from formulaic.parser.types import Term
 
 from alliance_stats.checks import check_choice, did_you_mean
 from alliance_stats.design.design import Design, all_fixed_columns
-from alliance_stats.design.formula import variables_of
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.estimates import GLOSSARY, Array
 from alliance_stats.formatting import format_number
@@ -124,16 +122,14 @@ class ReferenceGrid:
 
 def predictors(design: Design) -> dict[str, Predictor]:
     """Return the predictors of the fixed effects, in the order of the formula."""
-    spec, frame = design.fixed.spec, design.frame
+    frame = design.frame
     factors: dict[str, bool] = {}
-    for term in spec.terms:
-        for factor in term.factors:
-            state = spec.encoder_state.get(factor.expr)
-            coded = state is not None and state[0].value == "categorical"
-            for name in variables_of([Term([factor])], frame):
-                dtype = frame[name].dtype
-                text = not pd.api.types.is_numeric_dtype(dtype) or dtype.kind == "b"
-                factors[name] = factors.get(name, False) or coded or text
+    for factor in design.fixed.coding.factors:
+        for name in map(str, factor.columns):
+            dtype = frame[name].dtype
+            text = not pd.api.types.is_numeric_dtype(dtype) or dtype.kind == "b"
+            coded = factor.is_categorical and not factor.truth
+            factors[name] = factors.get(name, False) or coded or text
     return {
         name: Predictor(name, levels_of(frame[name]) if is_factor else None, frame[name])
         for name, is_factor in factors.items()
@@ -203,7 +199,7 @@ def check_at(at: At | None) -> At | None:
 
 def grid_columns(design: Design, grid: ReferenceGrid) -> Array:
     """Code the grid's rows: all fixed columns, aliased ones included."""
-    if grid.frame.shape[1] == 0:  # an intercept alone; formulaic reads the number of rows
+    if grid.frame.shape[1] == 0:  # an intercept alone: no column says how many rows
         return np.ones((1, len(design.fixed.names)))
     return all_fixed_columns(design, grid.frame)
 

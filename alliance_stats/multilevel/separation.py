@@ -9,14 +9,14 @@ thesis, University of Oxford); it is asked only where a fit without random effec
 direction about which next to nothing is known.
 """
 
-import re
-
 import numpy as np
 import pandas as pd
 from scipy import linalg, optimize
 
 from alliance_stats.checks import describe_rows
+from alliance_stats.design.coding import Factor
 from alliance_stats.design.design import Design
+from alliance_stats.design.grammar import Column
 from alliance_stats.engine.laplace import GeneralizedProblem
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array
@@ -30,7 +30,6 @@ SUSPICIOUS = 3.0
 MOVED = 1e-6
 CELLS_SHOWN = 4
 # A column that the formula codes as categorical, ``C(session)``.
-_CODED = re.compile(r"C\(\s*`?([^,`()]+?)`?\s*(?:,.*)?\)")
 
 
 def check_not_separated(design: Design, problem: GeneralizedProblem, eta: Array) -> None:
@@ -119,13 +118,9 @@ def _one_sided_cells(
     """Cells of the categorical terms, among the rows moved, in which the outcome never varies."""
     found: list[str] = []
     known: list[np.ndarray] = []
-    for term in design.fixed.spec.terms:
-        columns = [_CODED.sub(r"\1", str(factor.expr)) for factor in term.factors]
-        coded = [_CODED.fullmatch(str(factor.expr)) is not None for factor in term.factors]
-        if not columns or not all(
-            c in design.frame and (is_coded or _is_categorical(design.frame[c]))
-            for c, is_coded in zip(columns, coded, strict=True)
-        ):
+    for term in design.fixed.coding.terms:
+        columns = list(term.variables)
+        if not columns or not all(_makes_cells(factor, design.frame) for factor in term.factors):
             continue
         for cell, positions in design.frame.groupby(
             columns, observed=True, sort=True
@@ -144,6 +139,11 @@ def _one_sided_cells(
     return found
 
 
-def _is_categorical(values: pd.Series) -> bool:
-    """Whether a column makes cells: text, categories, or two numbers."""
-    return not pd.api.types.is_numeric_dtype(values) or values.nunique() <= 2
+def _makes_cells(factor: Factor, frame: pd.DataFrame) -> bool:
+    """Whether a factor is one column that makes cells: categories, or two numbers."""
+    if len(factor.columns) != 1:
+        return False
+    if factor.is_categorical:
+        return True
+    column = factor.columns[0]
+    return isinstance(factor.expression, Column) and frame[column].nunique() <= 2

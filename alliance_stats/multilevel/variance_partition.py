@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.checks import check_choice, check_conf_level, did_you_mean
-from alliance_stats.design.formula import variables_of
 from alliance_stats.design.groupings import random_columns
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import one_line
@@ -203,7 +202,7 @@ def _check_values(model: LinearMixedModel, at: Mapping[str, object]) -> None:
         name: None
         for grouping in model.design.groupings
         for basis in grouping.terms
-        for name in variables_of(basis.spec.terms, model.design.frame)
+        for name in map(str, basis.coding.variables)
     }
     for name in slopes:
         if name not in at:

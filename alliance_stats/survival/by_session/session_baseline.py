@@ -60,8 +60,8 @@ def baseline_formula(kind: str, periods: Periods, df: int) -> str:
 
 def baseline_columns(design: Design, kind: str) -> int:
     """Return how many leading columns are the baseline's, in a formula that begins with it."""
-    terms = list(design.fixed.spec.term_slices.values())
-    return int(terms[1 if kind == "polynomial" else 0].stop)
+    terms = design.fixed.coding.terms
+    return int(terms[1 if kind == "polynomial" else 0].columns.stop)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,17 +1,22 @@
 """From a formula and a frame to the covariates of a hazard model."""
 
-import re
-import warnings
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from formulaic.errors import DataMismatchWarning, FormulaicError
 
-from alliance_stats.checks import describe_rows, did_you_mean
-from alliance_stats.design.coding import columns_as_read
+from alliance_stats.checks import did_you_mean
+from alliance_stats.design.coding import Coding, code_terms, independent_columns
+from alliance_stats.design.formula import (
+    CONSTANT,
+    Terms,
+    bound_terms,
+    parse_formula,
+    variables_of,
+)
+from alliance_stats.design.rows import columns_as_read
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array
 from alliance_stats.survival.rows.time_at_risk import Intervals, missing_reason
@@ -43,8 +48,10 @@ class CoxDesign:
         (strata, p) what was subtracted, and (p,) what the columns were divided by.
     variables
         Columns of the frame that the formula names.
-    spec
-        formulaic's frozen specification, which gives new data the same coding.
+    coding
+        How the formula's terms were coded, and new data are.
+    columns
+        Which of its columns are the covariates.
     """
 
     formula: str
@@ -54,7 +61,8 @@ class CoxDesign:
     centre: Array
     scale: Array
     variables: frozenset[str]
-    spec: object
+    coding: Coding
+    columns: tuple[int, ...]
 
 
 def cox_design(formula: str, intervals: Intervals) -> tuple[CoxDesign, Intervals]:
@@ -72,38 +80,33 @@ def cox_design(formula: str, intervals: Intervals) -> tuple[CoxDesign, Intervals
     NotIdentifiedError
         A covariate that does not vary within strata, or is a combination of others.
     """
-    parsed = _parse(formula)
-    named = _named(parsed, formula)
-    variables = [name for name in intervals.frame.columns if name in named]
+    parsed = _covariates(formula)
+    terms = bound_terms(parsed, list(intervals.frame.columns))
+    variables = variables_of(terms)
+    learn = intervals.frame
     intervals = _keep_complete(intervals, variables)
-    frame = columns_as_read(intervals.frame, variables)  # whose messages name the caller's rows
-    frame = frame.set_axis(pd.RangeIndex(len(frame)), axis=0, copy=False)
-    matrix = _materialise(parsed, frame, formula)
-    spec = matrix.model_spec
-    valued = np.isin(np.arange(len(frame)), matrix.index)
-    intervals = _keep(intervals, valued, "a term of the formula has no value")
-    columns = [k for k, name in enumerate(matrix.columns) if name != "Intercept"]
+    frame = columns_as_read(intervals.frame, variables)
+    coding, matrix = code_terms(terms, frame, learn=learn)
+    columns = _columns_beside_the_baseline(coding, matrix)
     if not columns:
         raise FormulaError(
             f"The formula {formula!r} names no covariate. For the baseline hazard alone use "
             "kaplan_meier."
         )
-    X = np.empty((len(columns), len(matrix)))
-    for row, k in zip(X, columns, strict=True):
-        row[:] = matrix.iloc[:, k]
-    terms = tuple(str(matrix.columns[k]) for k in columns)
-    _refuse_infinite(X, terms, intervals)
-    centre, scale = _standardise(X, terms, intervals)
+    X = np.ascontiguousarray(matrix[:, columns].T)
+    names = tuple(coding.names[k] for k in columns)
+    centre, scale = _standardise(X, names, intervals)
     return (
         CoxDesign(
             formula=formula,
-            terms=terms,
-            term_columns=_term_columns(spec, columns),
+            terms=names,
+            term_columns=_term_columns(coding, columns),
             X=X,
             centre=centre,
             scale=scale,
-            variables=frozenset(named.intersection(map(str, frame.columns))),
-            spec=spec,
+            variables=frozenset(map(str, variables)),
+            coding=coding,
+            columns=tuple(columns),
         ),
         intervals,
     )
@@ -111,90 +114,53 @@ def cox_design(formula: str, intervals: Intervals) -> tuple[CoxDesign, Intervals
 
 def formula_variables(formula: str) -> set[str]:
     """Return the names that a right-hand side refers to."""
-    return _named(_parse(formula), formula)
-
-
-def _named(parsed: object, formula: str) -> set[str]:
-    # formulaic reads `ph.ecog` in backquotes as the name 'ph'
-    quoted = set(re.findall(r"`([^`]+)`", formula))
-    return quoted | {str(name) for name in parsed.required_variables}  # type: ignore[attr-defined]
+    return set(map(str, variables_of(_covariates(formula))))
 
 
 def new_covariates(design: CoxDesign, newdata: pd.DataFrame) -> Array:
     """Return the covariates (n, p) of new rows, neither centred nor scaled, NaN where missing."""
-    frame = newdata.set_axis(pd.RangeIndex(len(newdata)), axis=0)
-    spec = design.spec
-    for variable in sorted(design.variables):
-        if variable not in frame.columns:
+    variables = list(design.coding.variables)
+    for variable in variables:
+        if variable not in newdata.columns:
             raise DataError(
-                f"newdata has no column '{variable}'. {did_you_mean(variable, frame.columns)}"
+                f"newdata has no column '{variable}'. {did_you_mean(variable, newdata.columns)}"
             )
-    X = np.full((len(frame), len(design.terms)), np.nan)
-    variables = sorted(design.variables)
-    frame = frame[frame[variables].notna().all(axis=1)]
-    if not len(frame):
-        return X
-    frame = columns_as_read(frame, variables)
-    with warnings.catch_warnings():
-        # formulaic would take a level that the fit has not seen for the reference
-        warnings.simplefilter("error", DataMismatchWarning)
-        try:
-            matrix = spec.get_model_matrix(frame, context={})  # type: ignore[attr-defined]
-        except (DataMismatchWarning, FormulaicError) as complaint:
-            raise DataError(
-                f"Cannot code newdata as the fit's rows: {str(complaint).splitlines()[0]}"
-            ) from complaint
-    X[matrix.index] = matrix[list(design.terms)].to_numpy(dtype=np.float64)
+    X = np.full((len(newdata), len(design.terms)), np.nan)
+    known = newdata[variables].notna().all(axis=1).to_numpy()
+    if known.any():
+        frame = columns_as_read(newdata.loc[known], variables)
+        X[known] = design.coding.columns(frame)[:, list(design.columns)]
     return X
 
 
-def _parse(formula: str) -> object:
-    import formulaic
-    from formulaic.errors import FormulaParsingError
-
-    if "~" in formula:
+def _covariates(formula: str) -> Terms:
+    """Read the covariates of a hazard; its baseline stands for the constant, asked for or not."""
+    parsed = parse_formula(formula, needs_response=False)
+    if parsed.outcome is not None:
         raise FormulaError(
             f"The formula {formula!r} has a left-hand side. Write the covariates alone, as in "
             "'alliance + role'; time and event are arguments of their own."
         )
-    if "|" in formula:
+    if parsed.random:
         raise FormulaError(
             f"The formula {formula!r} has a bar. A random effect on the hazard is asked for with "
             "frailty='therapist', not with (1 | therapist)."
         )
-    if re.search(r"\blag\s*\(", formula):
-        raise FormulaError(
-            f"The formula {formula!r} has lag(), which takes the row before, whoever's it is. "
-            "Make a column with alliance_stats.lag(data, column, person=, session=) instead."
-        )
-    argument = re.search(r"\b(strata|cluster|frailty)\s*\(", formula)
-    if argument:
-        name = argument.group(1)
-        raise FormulaError(
-            f"The formula {formula!r} has {name}(): give {name}='column' as an argument of its own."
-        )
-    try:
-        return formulaic.Formula(formula)
-    except FormulaParsingError as error:
-        raise FormulaError(f"The formula {formula!r} cannot be read: {error}") from error
+    if parsed.fixed.offset:
+        raise FormulaError(f"The formula {formula!r} has an offset(), which hazards do not take.")
+    return CONSTANT + parsed.fixed
 
 
-def _materialise(parsed: object, frame: pd.DataFrame, formula: str) -> pd.DataFrame:
-    from formulaic.errors import FactorEncodingError, FactorEvaluationError
-
-    try:
-        # what a logarithm of 0 makes of a row is refused by name afterwards
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return parsed.get_model_matrix(frame, context={})  # type: ignore[attr-defined]
-    except (FactorEvaluationError, FactorEncodingError) as error:
-        unknown = re.search(r"NameError: `(.+?)` is not present", str(error))
-        if unknown:
-            name = unknown.group(1)
-            raise FormulaError(
-                f"The formula {formula!r} names '{name}', but data have no such column. "
-                f"{did_you_mean(name, frame.columns)}"
-            ) from error
-        raise FormulaError(f"The formula {formula!r} cannot be evaluated: {error}") from error
+def _columns_beside_the_baseline(coding: Coding, matrix: Array) -> list[int]:
+    """Return the columns without the constant, and without what it makes redundant of a spline."""
+    spline = {
+        k
+        for term in coding.terms
+        if any(len(factor.fields or ()) > 1 for factor in term.factors)
+        for k in range(term.columns.start, term.columns.stop)
+    }
+    independent = set(independent_columns(matrix).tolist()) if spline else set()
+    return [k for k in range(1, len(coding.names)) if k not in spline or k in independent]
 
 
 def _keep_complete(intervals: Intervals, variables: Sequence[Hashable]) -> Intervals:
@@ -225,25 +191,15 @@ def _keep(intervals: Intervals, kept: npt.NDArray[np.bool_], reason: str) -> Int
     )
 
 
-def _term_columns(spec: object, columns: Sequence[int]) -> dict[str, tuple[int, ...]]:
+def _term_columns(coding: Coding, columns: Sequence[int]) -> dict[str, tuple[int, ...]]:
     place = {column: number for number, column in enumerate(columns)}
     found = {}
-    for term, where in spec.term_slices.items():  # type: ignore[attr-defined]
-        mine = tuple(place[k] for k in range(where.start, where.stop) if k in place)
+    for term in coding.terms:
+        where = range(term.columns.start, term.columns.stop)
+        mine = tuple(place[k] for k in where if k in place)
         if mine:
-            found[str(term)] = mine
+            found[term.name] = mine
     return found
-
-
-def _refuse_infinite(X: Array, terms: Sequence[str], intervals: Intervals) -> None:
-    for name, values in zip(terms, X, strict=True):
-        if not np.isfinite(values.sum()):
-            odd = ~np.isfinite(values)
-            raise DataError(
-                f"Covariate '{name}' is infinite or undefined in "
-                f"{describe_rows(odd, intervals.frame.index)}. Correct the values, or set them to "
-                "missing."
-            )
 
 
 def _standardise(X: Array, terms: Sequence[str], intervals: Intervals) -> tuple[Array, Array]:
