@@ -132,7 +132,7 @@ def test_prediction_refuses_a_level_and_a_type_that_the_fit_has_not_seen() -> No
     fit = cox_ph(FORMULA, PLAIN, **WHEN)
     with pytest.raises(DataError, match="newdata: 'role' is 'aunt'"):
         fit.predict(PLAIN.assign(role="aunt"))
-    with pytest.raises(DataError, match="Cannot code newdata as the fit's rows"):
+    with pytest.raises(DataError, match="Cannot code the new data as the fit's"):
         fit.survival(PLAIN.iloc[:1].assign(alliance="high"))
 
 
