@@ -1,10 +1,11 @@
-"""What every result has in common: column names, the result protocol, interval algebra.
+"""What every result has in common: column names, the result protocol, tables of estimates.
 
 The column names are broom's in snake_case. A column means the same thing wherever it stands;
 :data:`GLOSSARY` says what, and on which scale.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Protocol, runtime_checkable
 
@@ -20,8 +21,12 @@ from alliance_stats.ledger import RowLedger
 __all__ = [
     "DUST",
     "GLOSSARY",
+    "LINK_WORDS",
     "Array",
+    "Coefficients",
+    "LinkWords",
     "Result",
+    "estimate_columns",
     "one_line",
     "snapped",
     "two_sided_p",
@@ -190,3 +195,119 @@ def snapped(values: Array, at: float) -> Array:
     """
     size = max(abs(at), float(np.abs(values[np.isfinite(values)]).max(initial=0.0)))
     return np.where(np.abs(values - at) <= DUST * size, at, values)
+
+
+def estimate_columns(
+    estimate: npt.ArrayLike,
+    std_error: npt.ArrayLike,
+    *,
+    df: npt.ArrayLike = np.inf,
+    conf_level: float = 0.95,
+) -> pd.DataFrame:
+    """Return the columns that every table of estimates has.
+
+    Returns
+    -------
+    DataFrame
+        ``estimate, std_error, statistic`` (their quotient), ``df, p_value`` (of a zero estimate)
+        and ``conf_low, conf_high``, a row an estimate, on the scale of the estimate.
+    """
+    centre = np.asarray(estimate, dtype=np.float64)
+    error = np.asarray(std_error, dtype=np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        statistic = centre / error
+    low, high = wald_interval(centre, error, df=df, conf_level=conf_level)
+    return pd.DataFrame(
+        {
+            "estimate": centre,
+            "std_error": error,
+            "statistic": statistic,
+            "df": np.broadcast_to(np.asarray(df, dtype=np.float64), centre.shape),
+            "p_value": two_sided_p(statistic, df=df),
+            "conf_low": low,
+            "conf_high": high,
+        }
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Coefficients:
+    """Coefficients of a model with what judges them: the one maker of their tables.
+
+    Attributes
+    ----------
+    terms
+        Their names.
+    estimate
+        (k,), NaN where the data do not determine one.
+    vcov
+        Their covariance, (k, k), NaN there too.
+    df
+        Degrees of freedom of each, (k,), or one number for all; infinite for z.
+    """
+
+    terms: Sequence[str]
+    estimate: Array
+    vcov: Array
+    df: Array | float = np.inf
+
+    @property
+    def std_error(self) -> Array:
+        """Standard errors, (k,)."""
+        return np.asarray(np.sqrt(np.diag(self.vcov)))
+
+    def table(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return ``term`` and the columns of :func:`estimate_columns`, a row a coefficient."""
+        found = estimate_columns(self.estimate, self.std_error, df=self.df, conf_level=conf_level)
+        found.insert(0, "term", list(self.terms))
+        return found
+
+    def ratios(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return the same table of ``exp(coefficient)``: odds, hazard or rate ratios.
+
+        Limits are the exponentials of the limits and tests stay those of the coefficients;
+        ``std_error`` is that of the ratio by the delta method, ``ratio * SE``.
+        """
+        found = self.table(conf_level=conf_level)
+        ratio = np.exp(found["estimate"])
+        return found.assign(
+            estimate=ratio,
+            std_error=ratio * found["std_error"],
+            conf_low=np.exp(found["conf_low"]),
+            conf_high=np.exp(found["conf_high"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LinkWords:
+    """What numbers on the scale of a link are called.
+
+    Attributes
+    ----------
+    scale
+        The linear predictor: ``"log odds"``.
+    quantity
+        What its exponential is: ``"odds"``; None where it is nothing.
+    short
+        Short for a ratio of two of them: ``"OR"``; None where there is none.
+    """
+
+    scale: str
+    quantity: str | None = None
+    short: str | None = None
+
+    @property
+    def ratio(self) -> str | None:
+        """What ``exp`` of a coefficient is: ``"odds ratio"``; None where it is nothing."""
+        return None if self.quantity is None else f"{self.quantity} ratio"
+
+
+LINK_WORDS: Mapping[str, LinkWords] = MappingProxyType(
+    {
+        "identity": LinkWords("the outcome"),
+        "logit": LinkWords("log odds", "odds", "OR"),
+        "cloglog": LinkWords("log hazard", "hazard", "HR"),
+        "log": LinkWords("log rate", "rate", "RR"),
+        "probit": LinkWords("probit"),
+    }
+)

@@ -22,8 +22,7 @@ from alliance_stats.formatting import (
     format_number,
     format_percent,
 )
-from alliance_stats.multilevel import LinearMixedModel, lmm
-from alliance_stats.multilevel.variance_partition import variance_partition
+from alliance_stats.multilevel import LinearMixedModel, lmm, variance_partition
 from alliance_stats.study import Study
 from analyses.chapter import Chapter, Section
 from analyses.session_before import BEFORE, alliance_before, effect_of, with_the_session_before

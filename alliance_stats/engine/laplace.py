@@ -24,16 +24,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from alliance_stats.engine.blocks import CrossProducts, Layout
-from alliance_stats.engine.criterion import Template
 from alliance_stats.engine.descent import descend
 from alliance_stats.engine.elimination import Elimination, eliminate
 from alliance_stats.engine.families import Family, Outcome
 from alliance_stats.engine.row_posterior import predictors, row_variances
 from alliance_stats.engine.row_sums import Rows, random_part, weighted_products
+from alliance_stats.engine.template import Template
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array
 
-__all__ = ["GeneralizedProblem", "Mode", "Slopes", "find_mode", "laplace"]
+__all__ = ["GeneralizedProblem", "LaplaceSlopes", "Mode", "find_mode", "laplace"]
 
 # Squared length of a Newton step (in posterior SDs, summed over units) after which one step more
 # leaves the mode right to about the square of this.
@@ -141,7 +141,7 @@ class Mode:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Slopes:
+class LaplaceSlopes:
     """Deviance and its derivatives.
 
     Attributes
@@ -165,7 +165,7 @@ class Slopes:
 
 def laplace(
     problem: GeneralizedProblem, Lambda: Sequence[Array], gamma: Array, start: Sequence[Array]
-) -> Slopes:
+) -> LaplaceSlopes:
     """Return the Laplace deviance with its gradient.
 
     Parameters
@@ -196,7 +196,7 @@ def laplace(
         h = post.H[:, -1]
         product = h @ (h - c).T
         slopes.append(post.S - (product + product.T) / 2.0)
-    return Slopes(mode.deviance, gamma_slope, problem.by_factor(slopes), mode)
+    return LaplaceSlopes(mode.deviance, gamma_slope, problem.by_factor(slopes), mode)
 
 
 def find_mode(

@@ -17,7 +17,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from alliance_stats.engine.laplace import GeneralizedProblem, Mode, Slopes, find_mode, laplace
+from alliance_stats.engine.laplace import (
+    GeneralizedProblem,
+    LaplaceSlopes,
+    Mode,
+    find_mode,
+    laplace,
+)
 from alliance_stats.estimates import Array
 
 __all__ = ["adaptive_quadrature", "criterion_of"]
@@ -29,20 +35,20 @@ NO_SPREAD = 1e-5
 
 def criterion_of(
     nodes: int,
-) -> Callable[[GeneralizedProblem, Sequence[Array], Array, Sequence[Array]], Slopes]:
+) -> Callable[[GeneralizedProblem, Sequence[Array], Array, Sequence[Array]], LaplaceSlopes]:
     """Return the Laplace approximation for one node, quadrature for more."""
     return laplace if nodes == 1 else adaptive_quadrature(nodes)
 
 
 def adaptive_quadrature(
     nodes: int,
-) -> Callable[[GeneralizedProblem, Sequence[Array], Array, Sequence[Array]], Slopes]:
+) -> Callable[[GeneralizedProblem, Sequence[Array], Array, Sequence[Array]], LaplaceSlopes]:
     """Return a criterion with so many nodes, to stand in for the Laplace approximation."""
     x, w = special.roots_hermite(nodes)
 
     def criterion(
         problem: GeneralizedProblem, Lambda: Sequence[Array], gamma: Array, start: Sequence[Array]
-    ) -> Slopes:
+    ) -> LaplaceSlopes:
         size = float(Lambda[0][0, 0])
         mode = find_mode(problem, Lambda, gamma, start)
         fixed = problem.offset + gamma @ problem.Q
@@ -119,7 +125,7 @@ def _integrate(
 
 def _slopes(
     problem: GeneralizedProblem, size: float, mode: Mode, found: _Integral, x: Array
-) -> Slopes:
+) -> LaplaceSlopes:
     """Differentiate: through the integrand, through the mode, and through the nodes' spread."""
     rows, z = problem.rows, _column(problem)
     starts, counts = rows.starts, rows.counts
@@ -146,4 +152,4 @@ def _slopes(
         in_size = in_size + in_mode * mode_in_size
         in_size = in_size + in_curvature * (2.0 * size * information + size**2 * cubed * u)
         slope = -float(in_size.sum()) / size
-    return Slopes(deviance, -2.0 * problem.Q @ by_row, [np.array([[slope]])], mode)
+    return LaplaceSlopes(deviance, -2.0 * problem.Q @ by_row, [np.array([[slope]])], mode)

@@ -7,16 +7,12 @@ the row before foretells, so that the engine sees an ordinary model at every val
 parameters ``eta``: log relative SDs, then a transformed ``phi``.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from alliance_stats.design.residual import (
-    AR1,
-    CAR1,
-)
 from alliance_stats.engine.blocks import RowArrays
 from alliance_stats.estimates import Array
 
@@ -37,7 +33,9 @@ class ResidualShape:
     column
         Column of the strata, or None.
     correlation
-        The correlation structure, or None.
+        What the correlation is called, ``"AR1(session)"``, or None.
+    signed
+        Whether it can be negative.
     units, times
         Unit and time of each row for the correlation.
     before
@@ -50,7 +48,8 @@ class ResidualShape:
     strata: npt.NDArray[np.int64]
     labels: pd.Index
     column: str | None
-    correlation: AR1 | CAR1 | None
+    correlation: str | None
+    signed: bool
     units: npt.NDArray[np.int64]
     times: Array
     before: npt.NDArray[np.int64]
@@ -66,7 +65,7 @@ class ResidualShape:
         """Where the search starts: equal variances, a small correlation."""
         eta = np.zeros(self.n_eta)
         if self.correlation is not None:
-            at = np.arctanh(START_PHI) if isinstance(self.correlation, AR1) else _logit(START_PHI)
+            at = np.arctanh(START_PHI) if self.signed else _logit(START_PHI)
             eta[-1] = at
         return eta
 
@@ -78,7 +77,7 @@ class ResidualShape:
         """Correlation at distance 1 (0 where there is none)."""
         if self.correlation is None:
             return 0.0
-        if isinstance(self.correlation, AR1):
+        if self.signed:
             return float(np.tanh(eta[-1]))
         return float(1.0 / (1.0 + np.exp(-eta[-1])))
 
@@ -130,31 +129,20 @@ class ResidualShape:
         """Return the shape of the rows in another order."""
         position = np.empty_like(order)
         position[order] = np.arange(len(order))
-        before = self.before[order]
-        return ResidualShape(
-            self.strata[order],
-            self.labels,
-            self.column,
-            self.correlation,
-            self.units[order],
-            self.times[order],
-            np.where(before >= 0, position[before], -1),
-            self.step,
-        )
+        return self._at(order, position)
 
     def keep(self, kept: npt.NDArray[np.bool_]) -> "ResidualShape":
         """Return the shape of some rows, whole units of the correlation kept together."""
-        position = np.cumsum(kept) - 1
-        before = self.before[kept]
-        return ResidualShape(
-            self.strata[kept],
-            self.labels,
-            self.column,
-            self.correlation,
-            self.units[kept],
-            self.times[kept],
-            np.where(before >= 0, position[before], -1),
-            self.step,
+        return self._at(np.flatnonzero(kept), np.cumsum(kept) - 1)
+
+    def _at(self, rows: npt.NDArray[np.int64], position: npt.NDArray[np.int64]) -> "ResidualShape":
+        before = self.before[rows]
+        return replace(
+            self,
+            strata=self.strata[rows],
+            units=self.units[rows],
+            times=self.times[rows],
+            before=np.where(before >= 0, position[before], -1),
         )
 
     def whiten_rows(self, rows: RowArrays, eta: Array) -> RowArrays:

@@ -21,9 +21,15 @@ from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import one_line
 from alliance_stats.formatting import format_interval, format_number, p_phrase, plural
 from alliance_stats.ledger import RowLedger
-from alliance_stats.multilevel import LinearMixedModel, VarianceBy, lmm
-from alliance_stats.multilevel.bootstrap import Bootstrap, parametric_bootstrap
-from alliance_stats.multilevel.comparison import LikelihoodRatioTest, likelihood_ratio_test
+from alliance_stats.multilevel import (
+    Bootstrap,
+    LikelihoodRatioTest,
+    LinearMixedModel,
+    VarianceBy,
+    likelihood_ratio_test,
+    lmm,
+    parametric_bootstrap,
+)
 
 __all__ = ["FamilyBalance", "family_balance"]
 

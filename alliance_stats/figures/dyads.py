@@ -14,7 +14,7 @@ from alliance_stats.figures.report import ReportFigure
 from alliance_stats.figures.style import FULL_WIDTH, INK, font, look, new_figure, styled
 from alliance_stats.figures.text import lines_height, text_width
 from alliance_stats.formatting import format_bounded, format_level, format_percent, plural
-from alliance_stats.multilevel.bootstrap import Bootstrap
+from alliance_stats.multilevel import Bootstrap
 
 __all__ = ["actor_partner_figure", "draw_variance_bars", "one_with_many_figure"]
 

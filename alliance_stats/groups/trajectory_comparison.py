@@ -17,14 +17,13 @@ from alliance_stats.checks import (
     group_codes,
     require_columns,
 )
+from alliance_stats.engine.multiple_tests import JointT
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import format_interval, format_number, t_phrase
 from alliance_stats.groups.comparing.group_samples import Codes, grouped
 from alliance_stats.ledger import RowLedger
-from alliance_stats.multilevel import LinearMixedModel, lmm
-from alliance_stats.multilevel.linear_functions import DfMethod, LinearEstimates, infer
-from alliance_stats.multilevel.multiplicity import JointT
+from alliance_stats.multilevel import DfMethod, LinearEstimates, LinearMixedModel, infer, lmm
 
 __all__ = ["TrajectoryComparison", "compare_trajectories"]
 

@@ -1,26 +1,29 @@
 """Multilevel models: formula and frame -> arrays -> criterion -> fit -> inference -> results."""
 
 from alliance_stats.design.residual import AR1, CAR1, VarianceBy
-from alliance_stats.multilevel.bootstrap import Bootstrap, parametric_bootstrap
-from alliance_stats.multilevel.cluster_robust import CR2
-from alliance_stats.multilevel.comparison import (
+from alliance_stats.multilevel.after.asked_model import infer
+from alliance_stats.multilevel.after.comparisons import Comparisons, comparisons
+from alliance_stats.multilevel.after.contrasts import Contrasts, contrasts
+from alliance_stats.multilevel.after.estimated_means import EstimatedMeans, estimated_means
+from alliance_stats.multilevel.after.likelihood_ratio import (
     LikelihoodRatioTest,
     compare_models,
     likelihood_ratio_test,
 )
-from alliance_stats.multilevel.comparisons import Comparisons, comparisons
-from alliance_stats.multilevel.contrasts import Contrasts, contrasts
-from alliance_stats.multilevel.estimated_means import EstimatedMeans, estimated_means
+from alliance_stats.multilevel.after.r_squared import RSquared, r_squared
+from alliance_stats.multilevel.after.regions import JohnsonNeyman, johnson_neyman
+from alliance_stats.multilevel.after.resampling import parametric_bootstrap, profile
+from alliance_stats.multilevel.after.simple_slopes import SimpleSlopes, simple_slopes
+from alliance_stats.multilevel.after.variance_shares import VariancePartition, variance_partition
+from alliance_stats.multilevel.after.within_between import WithinBetween, within_between
+from alliance_stats.multilevel.clusters import CR2
 from alliance_stats.multilevel.generalized_mixed_model import GeneralizedLinearMixedModel
 from alliance_stats.multilevel.glmm import glmm
-from alliance_stats.multilevel.johnson_neyman import JohnsonNeyman, johnson_neyman
+from alliance_stats.multilevel.linear_functions import DfMethod, Inference, LinearEstimates
 from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel
 from alliance_stats.multilevel.lmm import lmm
-from alliance_stats.multilevel.profile import Profile, profile
-from alliance_stats.multilevel.r_squared import RSquared, r_squared
-from alliance_stats.multilevel.simple_slopes import SimpleSlopes, simple_slopes
-from alliance_stats.multilevel.variance_partition import VariancePartition, variance_partition
-from alliance_stats.multilevel.within_between import WithinBetween, within_between
+from alliance_stats.multilevel.model_profiles import Profile
+from alliance_stats.multilevel.refitted_intervals import Bootstrap
 
 __all__ = [
     "AR1",
@@ -29,10 +32,13 @@ __all__ = [
     "Bootstrap",
     "Comparisons",
     "Contrasts",
+    "DfMethod",
     "EstimatedMeans",
     "GeneralizedLinearMixedModel",
+    "Inference",
     "JohnsonNeyman",
     "LikelihoodRatioTest",
+    "LinearEstimates",
     "LinearMixedModel",
     "Profile",
     "RSquared",
@@ -45,6 +51,7 @@ __all__ = [
     "contrasts",
     "estimated_means",
     "glmm",
+    "infer",
     "johnson_neyman",
     "likelihood_ratio_test",
     "lmm",

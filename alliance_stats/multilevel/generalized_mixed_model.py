@@ -1,76 +1,85 @@
-"""What one asks of a fitted generalized linear mixed model, and how it is fitted to a design."""
+"""What one asks of a fitted generalized linear mixed model."""
 
-import warnings
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import linalg
 
+from alliance_stats.account import Account, html_of, summary_of
 from alliance_stats.checks import check_choice
 from alliance_stats.design.design import Design
 from alliance_stats.engine.families import Family
-from alliance_stats.engine.generalized_search import Criterion, GeneralizedFit, minimise_jointly
 from alliance_stats.engine.laplace import GeneralizedProblem
-from alliance_stats.engine.quadrature import criterion_of
 from alliance_stats.engine.search import Convergence
-from alliance_stats.engine.starting import glm_coefficients
-from alliance_stats.engine.threads import one_blas_thread
-from alliance_stats.errors import ConvergenceWarning, DataError
-from alliance_stats.estimates import Array, one_line
+from alliance_stats.errors import DataError
+from alliance_stats.estimates import one_line
 from alliance_stats.ledger import RowLedger
-from alliance_stats.multilevel import glmm_prediction, glmm_reports
-from alliance_stats.multilevel.glmm_problem import (
-    check_not_runaway,
-    check_outcome,
-    check_scalar,
-    check_units_vary,
-    make_generalized_problem,
-    numbers,
+from alliance_stats.multilevel.coefficient_tests import all_coefficients, fixed_table
+from alliance_stats.multilevel.generalized_fit import GeneralizedFit, fit_generalized
+from alliance_stats.multilevel.median_ratios import median_ratio_table
+from alliance_stats.multilevel.model_words import (
+    generalized_account,
+    generalized_glance,
+    generalized_method,
+    generalized_notes,
 )
-from alliance_stats.multilevel.separation import check_not_separated
-from alliance_stats.multilevel.tidy_frames import effect_covariances
+from alliance_stats.multilevel.predictions import (
+    generalized_augmented,
+    generalized_predicted,
+    generalized_simulated,
+    linear_predictors,
+)
+from alliance_stats.multilevel.random_effects import ran_pars_table, ran_vals_table
 
-__all__ = ["GeneralizedLinearMixedModel", "fit_design"]
+__all__ = ["GeneralizedLinearMixedModel"]
 
 Effects = Literal["fixed", "ran_pars", "ran_vals"]
 PredictionLevel = Literal["population", "typical", "conditional"]
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False, weakref_slot=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class GeneralizedLinearMixedModel:
-    """A fitted generalized linear mixed model.
-
-    Made by :func:`~alliance_stats.multilevel.glmm`. What is stored is what was read (`design`), the
-    arrays of the criterion (`problem`) and where its minimum lies (`fit`); everything else is
-    derived.
+    """A fitted generalized linear mixed model, made by :func:`~alliance_stats.multilevel.glmm`.
 
     Attributes
     ----------
-    design
-        Arrays, names and the row ledger.
-    problem
-        The data as the deviance sees them.
     fit
-        The minimum and how it was found.
-    nodes
-        Quadrature nodes; 1 is the Laplace approximation.
-    weights, offset
-        Columns of trials and of the offset, if any.
+        What was read, the data as the deviance sees them, and its minimum; everything here is a
+        question to it.
     """
 
-    design: Design
-    problem: GeneralizedProblem
     fit: GeneralizedFit
-    nodes: int
-    weights: str | None
-    offset: str | None
 
     __repr__ = one_line
 
     # -- what was fitted ---------------------------------------------------------------------
+
+    @property
+    def design(self) -> Design:
+        """Arrays, names and the row ledger."""
+        return self.fit.design
+
+    @property
+    def problem(self) -> GeneralizedProblem:
+        """The data as the deviance sees them."""
+        return self.fit.problem
+
+    @property
+    def nodes(self) -> int:
+        """Quadrature nodes; 1 is the Laplace approximation."""
+        return self.fit.nodes
+
+    @property
+    def weights(self) -> str | None:
+        """Column of trials, if any."""
+        return self.fit.weights
+
+    @property
+    def offset(self) -> str | None:
+        """Column added to the linear predictor, if any."""
+        return self.fit.offset
 
     @property
     def formula(self) -> str:
@@ -81,11 +90,6 @@ class GeneralizedLinearMixedModel:
     def family(self) -> Family:
         """The family with its link."""
         return self.problem.family
-
-    @property
-    def criterion(self) -> Criterion:
-        """The deviance with its slopes, as a function of covariances and coefficients."""
-        return criterion_of(self.nodes)
 
     @property
     def rows(self) -> RowLedger:
@@ -112,10 +116,8 @@ class GeneralizedLinearMixedModel:
     @property
     def beta(self) -> pd.Series:
         """Coefficients on the scale of the linear predictor; aliased ones are NaN."""
-        fixed = self.design.fixed
-        values = np.full(len(fixed.names), np.nan)
-        values[fixed.kept] = linalg.solve_triangular(fixed.R, self.fit.gamma)
-        return pd.Series(values, index=list(fixed.names), name="estimate")
+        values = all_coefficients(self.design, self.fit.beta)
+        return pd.Series(values, index=list(self.design.fixed.names), name="estimate")
 
     @property
     def log_lik(self) -> float:
@@ -129,16 +131,15 @@ class GeneralizedLinearMixedModel:
         random-effects parameters together, so it owns up to the variances being estimated. NaN
         where the information is not positive definite (the fit has then not converged).
         """
-        fixed = self.design.fixed
-        names = [fixed.names[i] for i in fixed.kept]
-        back = linalg.inv(fixed.R)
-        k = self.fit.template.n_theta
-        covariance = back @ self.fit.covariance[k:, k:] @ back.T
-        return pd.DataFrame(covariance, index=names, columns=names)
+        names = [self.design.fixed.names[i] for i in self.design.fixed.kept]
+        return pd.DataFrame(self.fit.vcov, index=names, columns=names)
 
     def covariances(self) -> dict[str, pd.DataFrame]:
         """Return, for each grouping factor, the covariance of its random effects (as given)."""
-        return effect_covariances(self.design.groupings, self.fit.Lambda, 1.0)
+        return {
+            grouping.name: pd.DataFrame(D, index=list(grouping.names), columns=list(grouping.names))
+            for grouping, D in zip(self.design.groupings, self.fit.covariances, strict=True)
+        }
 
     def random_effects(self) -> pd.DataFrame:
         """Return the predicted random effects: ``tidy(effects="ran_vals")``."""
@@ -177,7 +178,7 @@ class GeneralizedLinearMixedModel:
             If the link has no ratio (probit), or profile limits are asked for with slopes.
         """
         check_choice(method, ("profile", "wald"), name="method")
-        return glmm_reports.median_ratio_table(self, method=method, conf_level=conf_level)
+        return median_ratio_table(self.fit, method=method, conf_level=conf_level)
 
     # -- predictions -------------------------------------------------------------------------
 
@@ -221,8 +222,10 @@ class GeneralizedLinearMixedModel:
         gives what that needs.
         """
         check_choice(level, ("population", "typical", "conditional"), name="level")
-        return glmm_prediction.predicted(
-            self, newdata, level=level, interval=interval, conf_level=conf_level
+        if interval is not None:
+            check_choice(interval, ("confidence",), name="interval")
+        return generalized_predicted(
+            self.fit, newdata, level=level, interval=interval, conf_level=conf_level
         )
 
     def linear_predictor(self, newdata: pd.DataFrame) -> pd.DataFrame:
@@ -234,7 +237,7 @@ class GeneralizedLinearMixedModel:
             ``estimate`` (``X beta + offset``) and ``sd_<group>`` for each grouping factor (SD of
             its ``z'b`` over units), on the scale of the link, indexed as `newdata`.
         """
-        return glmm_prediction.linear_predictors(self, newdata)
+        return linear_predictors(self.fit, newdata)
 
     def augment(self) -> pd.DataFrame:
         """Return the rows used with fitted values and residuals.
@@ -244,14 +247,14 @@ class GeneralizedLinearMixedModel:
         difference) and ``residual_pearson`` (over its conditional SD). Indexed as the caller's
         rows.
         """
-        return glmm_prediction.augmented(self)
+        return generalized_augmented(self.fit)
 
     def simulate(self, seed: int | np.random.Generator, *, n: int = 1) -> pd.DataFrame:
         """Draw new outcomes for the rows used, new random effects each time: (rows, n)."""
         if n < 1:
             raise ValueError(f"n must be a number of outcomes to draw, at least 1; got {n}.")
         rng = np.random.default_rng(seed)
-        draws = np.column_stack([glmm_prediction.simulated(self, rng) for _ in range(n)])
+        draws = np.column_stack([generalized_simulated(self.fit, rng) for _ in range(n)])
         return pd.DataFrame(draws, index=self.design.index)
 
     def refit(self, y: npt.ArrayLike) -> "GeneralizedLinearMixedModel":
@@ -261,16 +264,15 @@ class GeneralizedLinearMixedModel:
             raise DataError(
                 f"The new outcome has shape {values.shape}; the model used {self.nobs} rows."
             )
-        trials = np.empty(self.nobs)
-        trials[self.problem.layout.order] = self.problem.outcome.trials
-        return fit_design(
+        again = fit_generalized(
             replace(self.design, y=values),
             self.family,
-            trials,
+            self.fit.trials,
             nodes=self.nodes,
             weights=self.weights,
             offset=self.offset,
         )
+        return GeneralizedLinearMixedModel(again)
 
     # -- the result protocol -----------------------------------------------------------------
 
@@ -294,46 +296,28 @@ class GeneralizedLinearMixedModel:
         """
         check_choice(effects, ("fixed", "ran_pars", "ran_vals"), name="effects")
         if effects == "fixed":
-            return glmm_reports.fixed_table(self, conf_level=conf_level)
+            return fixed_table(self.fit, conf_level=conf_level)
         if effects == "ran_pars":
-            return glmm_reports.ran_pars_table(self)
-        return glmm_reports.ran_vals_table(self, conf_level=conf_level)
+            return ran_pars_table(self.fit)
+        return ran_vals_table(self.fit, conf_level=conf_level)
 
     def glance(self) -> pd.DataFrame:
         """Return one row: sizes, fit statistics, convergence."""
-        return glmm_reports.glance_table(self)
+        return generalized_glance(self.fit)
 
-    def summary(self) -> str:
-        """Return the fit in words and numbers; a boundary or a failed convergence comes first."""
-        return glmm_reports.summary_text(self)
+    @property
+    def method(self) -> str:
+        """How the model was fitted, in a phrase."""
+        return generalized_method(self.fit)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know before any number: no convergence, a boundary, what is not estimable."""
+        return generalized_notes(self.fit)
 
-def fit_design(
-    design: Design,
-    family: Family,
-    trials: Array,
-    *,
-    nodes: int,
-    weights: str | None,
-    offset: str | None,
-) -> GeneralizedLinearMixedModel:
-    """Check what was observed, fit, and look at what came out."""
-    check_outcome(design, family, trials, weights)
-    check_units_vary(design, family, trials)
-    if nodes != 1:
-        check_scalar(design, nodes)
-    known = np.zeros(len(trials)) if offset is None else numbers(design.frame, offset)
-    problem = make_generalized_problem(design, family, trials, known)
-    with one_blas_thread():
-        gamma, eta = glm_coefficients(problem)
-        check_not_separated(design, problem, eta)
-        fit = minimise_jointly(problem, criterion_of(nodes), gamma)
-    check_not_runaway(design, fit)
-    if not fit.convergence.converged:
-        warnings.warn(
-            f"The fit of {design.formula.text!r} has not converged "
-            f"({fit.convergence.message}); do not use its numbers.",
-            ConvergenceWarning,
-            stacklevel=3,
-        )
-    return GeneralizedLinearMixedModel(design, problem, fit, nodes, weights, offset)
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return what the model says, as data; `conf_level` as in `tidy`."""
+        return generalized_account(self.fit, conf_level=conf_level)
+
+    summary = summary_of
+    _repr_html_ = html_of

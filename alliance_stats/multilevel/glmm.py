@@ -11,13 +11,10 @@ from alliance_stats.design.design import build_design, check_column_names
 from alliance_stats.design.formula import MixedFormula
 from alliance_stats.engine.families import family_of
 from alliance_stats.errors import FormulaError
-from alliance_stats.multilevel.generalized_mixed_model import (
-    GeneralizedLinearMixedModel,
-    fit_design,
-)
-from alliance_stats.multilevel.glmm_problem import numbers
+from alliance_stats.multilevel.generalized_fit import fit_generalized, numbers
+from alliance_stats.multilevel.generalized_mixed_model import GeneralizedLinearMixedModel
 
-__all__ = ["GeneralizedLinearMixedModel", "glmm"]
+__all__ = ["glmm"]
 
 
 def glmm(
@@ -98,7 +95,7 @@ def glmm(
     trials = np.ones(len(used)) if weights is None else numbers(used, weights)
     # prediction and refits need the offset beside the formula's columns
     known = pd.Index([*design.frame.columns, *extra]).unique()
-    return fit_design(
+    fit = fit_generalized(
         replace(design, frame=used[known]),
         chosen,
         trials,
@@ -106,3 +103,4 @@ def glmm(
         weights=weights,
         offset=offset,
     )
+    return GeneralizedLinearMixedModel(fit)

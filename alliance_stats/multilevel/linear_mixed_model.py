@@ -6,56 +6,61 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import linalg
 
 from alliance_stats.account import Account, html_of, summary_of
 from alliance_stats.checks import check_choice, check_conf_level
 from alliance_stats.design.design import Design
-from alliance_stats.engine.criterion import Problem, Solution, solve
-from alliance_stats.engine.descent import Descent, descend
-from alliance_stats.engine.search import Convergence, Fit
+from alliance_stats.engine.criterion import Problem
+from alliance_stats.engine.search import Convergence
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import one_line
 from alliance_stats.ledger import RowLedger
-from alliance_stats.multilevel import reports
-from alliance_stats.multilevel.anova import anova_table
-from alliance_stats.multilevel.cluster_robust import CR2
-from alliance_stats.multilevel.influence import cooks_distances
-from alliance_stats.multilevel.prediction import augmented, predicted, simulated
-from alliance_stats.multilevel.problem import refitted
+from alliance_stats.multilevel.clusters import CR2, cooks_distances
+from alliance_stats.multilevel.coefficient_tests import all_coefficients, anova_table, fixed_table
+from alliance_stats.multilevel.linear_fit import LinearFit, refitted
+from alliance_stats.multilevel.linear_functions import DfMethod
+from alliance_stats.multilevel.model_words import (
+    DF_WORDS,
+    linear_account,
+    linear_glance,
+    linear_method,
+    linear_notes,
+)
+from alliance_stats.multilevel.predictions import augmented, predicted, simulated
+from alliance_stats.multilevel.random_effects import ran_pars_table, ran_vals_table
+from alliance_stats.multilevel.refitted_intervals import with_intervals
 
-__all__ = ["DfMethod", "LinearMixedModel", "require_linear"]
+__all__ = ["LinearMixedModel", "require_linear"]
 
-DfMethod = Literal["satterthwaite", "kenward-roger", "normal"]
 Effects = Literal["fixed", "ran_pars", "ran_vals"]
 CiMethod = Literal["wald", "profile", "bootstrap"]
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False, weakref_slot=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class LinearMixedModel:
-    """A fitted linear mixed model.
-
-    Made by :func:`~alliance_stats.multilevel.lmm`. What is stored is what was read (`design`), the
-    arrays of the criterion (`problem`) and where its minimum lies (`fit`); everything else is
-    derived.
+    """A fitted linear mixed model, made by :func:`~alliance_stats.multilevel.lmm`.
 
     Attributes
     ----------
-    design
-        Arrays, names and the row ledger.
-    problem
-        The deviance as a function of theta.
     fit
-        The minimum and how it was found.
+        What was read, the criterion and its minimum; everything here is a question to it.
     """
 
-    design: Design
-    problem: Problem
-    fit: Fit
+    fit: LinearFit
 
     __repr__ = one_line
 
     # -- what was fitted ---------------------------------------------------------------------
+
+    @property
+    def design(self) -> Design:
+        """Arrays, names and the row ledger."""
+        return self.fit.design
+
+    @property
+    def problem(self) -> Problem:
+        """The deviance as a function of theta."""
+        return self.fit.problem
 
     @property
     def formula(self) -> str:
@@ -82,18 +87,6 @@ class LinearMixedModel:
         """Whether a variance or a correlation sits on its boundary."""
         return self.fit.singular
 
-    @property
-    def solution(self) -> Solution:
-        """The linear algebra at the fit."""
-        if self.fit.solution is None:  # a fit on its way; minimise always ends with one
-            return solve(self.problem, self.fit.Lambda)
-        return self.fit.solution
-
-    @property
-    def descent(self) -> Descent:
-        """Predictors and posterior covariances of all random effects at the fit."""
-        return descend(self.problem.layout, self.solution.up)
-
     # -- estimates ---------------------------------------------------------------------------
 
     @property
@@ -104,17 +97,13 @@ class LinearMixedModel:
     @property
     def sigma(self) -> float:
         """Residual SD, in units of the outcome (1 where the residual variances are known)."""
-        if self.problem.known:
-            return 1.0
-        return float(np.sqrt(self.solution.rss / self.problem.N))
+        return self.fit.sigma
 
     @property
     def beta(self) -> pd.Series:
         """Coefficients; aliased ones are NaN."""
-        fixed = self.design.fixed
-        values = np.full(len(fixed.names), np.nan)
-        values[fixed.kept] = fixed.offset + linalg.solve_triangular(fixed.R, self.solution.beta)
-        return pd.Series(values, index=list(fixed.names), name="estimate")
+        values = all_coefficients(self.design, self.fit.beta)
+        return pd.Series(values, index=list(self.design.fixed.names), name="estimate")
 
     @property
     def log_lik(self) -> float:
@@ -124,14 +113,14 @@ class LinearMixedModel:
     def vcov(self) -> pd.DataFrame:
         """Return the covariance matrix of the estimated coefficients, ``sigma^2 (X'V^-1X)^-1``."""
         names = [self.design.fixed.names[i] for i in self.design.fixed.kept]
-        half = linalg.solve_triangular(
-            self.solution.XX_factor, linalg.inv(self.design.fixed.R).T, lower=True
-        )
-        return pd.DataFrame(self.sigma**2 * half.T @ half, index=names, columns=names)
+        return pd.DataFrame(self.fit.vcov, index=names, columns=names)
 
     def covariances(self) -> dict[str, pd.DataFrame]:
         """Return, for each grouping factor, the covariance of its random effects (as given)."""
-        return reports.covariances(self)
+        return {
+            grouping.name: pd.DataFrame(D, index=list(grouping.names), columns=list(grouping.names))
+            for grouping, D in zip(self.design.groupings, self.fit.covariances, strict=True)
+        }
 
     def anova(
         self,
@@ -150,7 +139,7 @@ class LinearMixedModel:
         df_method
             As in :meth:`tidy`.
         """
-        return anova_table(self, kind=kind, df_method=df_method)
+        return anova_table(self.fit, kind=kind, df_method=df_method)
 
     def predict(
         self,
@@ -190,7 +179,7 @@ class LinearMixedModel:
         if interval is not None:
             check_choice(interval, ("confidence", "prediction"), name="interval")
         return predicted(
-            self,
+            self.fit,
             newdata,
             level=level,
             interval=interval,
@@ -205,7 +194,7 @@ class LinearMixedModel:
         residual_standardised``: fitted with and without the predicted random effects; the
         standardised residual is the conditional one over its SD. Indexed as the caller's rows.
         """
-        return augmented(self)
+        return augmented(self.fit)
 
     def cooks_distance(self, cluster: str) -> pd.DataFrame:
         """Return how far the coefficients move when a cluster is left out, theta held.
@@ -222,14 +211,14 @@ class LinearMixedModel:
             ``d' V(beta)^-1 d / p`` for the change ``d`` (Demidenko & Stukel 2005,
             doi:10.1002/sim.1974).
         """
-        return cooks_distances(self, cluster)
+        return cooks_distances(self.fit, cluster)
 
     def simulate(self, seed: int | np.random.Generator, *, n: int = 1) -> pd.DataFrame:
         """Draw new outcomes for the rows used, new random effects each time: (rows, n)."""
         if n < 1:
             raise ValueError(f"n must be a number of outcomes to draw, at least 1; got {n}.")
         rng = np.random.default_rng(seed)
-        draws = np.column_stack([simulated(self, rng) for _ in range(n)])
+        draws = np.column_stack([simulated(self.fit, rng) for _ in range(n)])
         return pd.DataFrame(draws, index=self.design.index)
 
     def refit(self, y: npt.ArrayLike) -> "LinearMixedModel":
@@ -243,7 +232,7 @@ class LinearMixedModel:
                 "The new outcome's index is not that of the rows used, in their order; align it "
                 "first, or give an array."
             )
-        return refitted(self, np.asarray(y, dtype=np.float64))
+        return LinearMixedModel(refitted(self.fit, np.asarray(y, dtype=np.float64)))
 
     def random_effects(self) -> pd.DataFrame:
         """Return the predicted random effects: ``tidy(effects="ran_vals")``."""
@@ -279,7 +268,7 @@ class LinearMixedModel:
             ``CR2("therapist")`` for cluster-robust standard errors with their own Satterthwaite
             df (Pustejovsky & Tipton 2018) in place of `df_method`; for ``effects="fixed"``.
         ci_method
-            ``"wald"``; ``"profile"`` (see :func:`~alliance_stats.multilevel.profile.profile`; ML
+            ``"wald"``; ``"profile"`` (see :func:`~alliance_stats.multilevel.profile`; ML
             for coefficients, the fit's own likelihood for SDs and correlations); ``"bootstrap"``
             (parametric, percentile, 1,000 draws from `seed`). SDs and correlations have no Wald
             interval, predicted random effects no other. The limits replace the Wald limits and
@@ -306,39 +295,36 @@ class LinearMixedModel:
         check_conf_level(conf_level)
         _check_one_inference(effects, df_method, vcov, ci_method)
         if effects == "ran_vals":
-            return reports.ran_vals_table(self, conf_level=conf_level)
+            return ran_vals_table(self.fit, conf_level=conf_level)
         table = (
-            reports.fixed_table(self, df_method=df_method, vcov=vcov, conf_level=conf_level)
+            fixed_table(self.fit, df_method=df_method, vcov=vcov, conf_level=conf_level)
             if effects == "fixed"
-            else reports.ran_pars_table(self)
+            else ran_pars_table(self.fit)
         )
         if ci_method == "wald":
             return table
-        # profiles and bootstraps refit the model, and so stand above it
-        from alliance_stats.multilevel.intervals import with_intervals
-
-        return with_intervals(self, table, ci_method, conf_level=conf_level, seed=seed)
+        return with_intervals(self.fit, table, ci_method, conf_level=conf_level, seed=seed)
 
     def glance(self) -> pd.DataFrame:
         """Return one row: sizes, fit statistics, convergence."""
-        return reports.glance_table(self)
+        return linear_glance(self.fit)
 
     @property
     def method(self) -> str:
         """How the model was fitted, in a phrase."""
-        return reports.method_of(self)
+        return linear_method(self.fit)
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What to know before any number: no convergence, a boundary, what is not estimable."""
-        return reports.notes_of(self)
+        return linear_notes(self.fit)
 
     def account(
         self, *, df_method: DfMethod = "satterthwaite", conf_level: float = 0.95
     ) -> Account:
         """Return what the model says, as data; `df_method` and `conf_level` as in `tidy`."""
-        check_choice(df_method, tuple(reports.DF_WORDS), name="df_method")
-        return reports.account_of(self, df_method=df_method, conf_level=conf_level)
+        check_choice(df_method, tuple(DF_WORDS), name="df_method")
+        return linear_account(self.fit, df_method=df_method, conf_level=conf_level)
 
     summary = summary_of
     _repr_html_ = html_of

@@ -2,24 +2,18 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
 from alliance_stats.checks import check_frame, require_columns
-from alliance_stats.design.design import Design, build_design, check_column_names
+from alliance_stats.design.design import build_design, check_column_names
 from alliance_stats.design.formula import MixedFormula
-from alliance_stats.design.residual import ResidualStructure, columns_of
-from alliance_stats.engine.criterion import Problem, at_eta
-from alliance_stats.engine.search import minimise
-from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
-from alliance_stats.multilevel.linear_mixed_model import DfMethod, LinearMixedModel
-from alliance_stats.multilevel.problem import make_problem
+from alliance_stats.design.residual import ResidualStructure, as_structures, columns_of
+from alliance_stats.errors import DataError, FormulaError
+from alliance_stats.multilevel.linear_fit import fit_linear
+from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel
 from alliance_stats.multilevel.residual_structure import read_structure
 
-__all__ = ["DfMethod", "LinearMixedModel", "lmm"]
-
-# Share of the outcome's (ordinary) residual variance below which nothing is left to the residual.
-NO_RESIDUAL = 1e-10
+__all__ = ["lmm"]
 
 
 def lmm(
@@ -98,25 +92,12 @@ def lmm(
             f"{formula!r} has no random term such as '(1 | person)'; without one it is an ordinary "
             "regression (statsmodels' ols)."
         )
-    problem = make_problem(design, reml=reml, known=known_variance is not None, shape=shape)
-    try:
-        fit = minimise(problem)
-    except np.linalg.LinAlgError as breakdown:
-        raise _no_residual(design) from breakdown
-    if fit.solution is not None and _explained(problem, fit.solution.rss):
-        raise _no_residual(design)
-    return LinearMixedModel(design, at_eta(problem, fit.eta), fit)
-
-
-def _explained(problem: Problem, rss: float) -> bool:
-    """Whether the random effects leave (numerically) nothing of the ordinary residual."""
-    return not problem.known and rss <= NO_RESIDUAL * float(problem.products.R[-1, -1])
-
-
-def _no_residual(design: Design) -> NotIdentifiedError:
-    names = " or ".join(f"'{grouping.name}'" for grouping in design.groupings)
-    return NotIdentifiedError(
-        f"The fixed effects and the units of {names} explain '{design.formula.response}' without "
-        "error, so that the residual variance is zero and no variance can be set against it. Does "
-        "the outcome vary within units?"
+    return LinearMixedModel(
+        fit_linear(
+            design,
+            reml=reml,
+            known=known_variance is not None,
+            shape=shape,
+            structures=as_structures(residual),
+        )
     )

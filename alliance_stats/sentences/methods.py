@@ -14,6 +14,7 @@ from alliance_stats.multilevel import (
     Comparisons,
     GeneralizedLinearMixedModel,
     LinearMixedModel,
+    VarianceBy,
     VariancePartition,
 )
 from alliance_stats.sentences.estimates import Estimates, method_of_estimates
@@ -137,12 +138,11 @@ def _residual(model: LinearMixedModel) -> str:
         parts.append("weighted rows (residual at weight 1)")
     if model.problem.known:
         parts.append("known sampling variances")
-    shape = model.problem.shape
-    if shape is not None and shape.column is not None:
-        parts.append(f"residual variance by {shape.column}")
-    if shape is not None and shape.correlation is not None:
-        kind, time = type(shape.correlation).__name__, shape.correlation.time
-        parts.append(f"{kind} residuals over {time}")
+    for structure in model.fit.structures:
+        if isinstance(structure, VarianceBy):
+            parts.append(f"residual variance by {structure.by}")
+        else:
+            parts.append(f"{type(structure).__name__} residuals over {structure.time}")
     return f" with {' and '.join(parts)}" if parts else ""
 
 

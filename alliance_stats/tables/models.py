@@ -10,7 +10,7 @@ import pandas as pd
 from alliance_stats.checks import check_choice
 from alliance_stats.errors import DataError
 from alliance_stats.formatting import decimals_of_spread, format_bounded, format_number
-from alliance_stats.multilevel import GeneralizedLinearMixedModel, LinearMixedModel
+from alliance_stats.multilevel import AR1, CAR1, GeneralizedLinearMixedModel, LinearMixedModel
 from alliance_stats.tables.lines import (
     SIZES,
     Asked,
@@ -237,10 +237,9 @@ def _residual(model: LinearMixedModel) -> Iterator[str]:
         yield "sampling variances of rows are known"
     elif np.ptp(model.design.root_weights) > 0:
         yield "rows are weighted; the residual SD is that of a row of weight 1"
-    shape = model.problem.shape
-    if shape is not None and shape.correlation is not None:
-        kind = type(shape.correlation).__name__
-        yield f"{kind} residuals over {shape.correlation.time}"
+    for structure in model.fit.structures:
+        if isinstance(structure, AR1 | CAR1):
+            yield f"{type(structure).__name__} residuals over {structure.time}"
 
 
 def _sentence(text: str) -> str:

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from alliance_stats.engine.multiple_tests import JointT
 from alliance_stats.multilevel import contrasts, estimated_means, lmm, simple_slopes
-from alliance_stats.multilevel.multiplicity import JointT
 from tests.parity.reference import load_reference
 
 REFERENCE = load_reference("after_fit_means")

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from alliance_stats.engine.multiple_tests import JointT
 from alliance_stats.groups import compare_trajectories
-from alliance_stats.multilevel.multiplicity import JointT
 from tests.parity.reference import load_reference
 
 MIXED = 1e-4  # lmer stops at a theta that is good to some 1e-5

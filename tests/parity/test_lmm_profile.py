@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.multilevel import VarianceBy, lmm, variance_partition
-from alliance_stats.multilevel.profile import profile
+from alliance_stats.multilevel import VarianceBy, lmm, profile, variance_partition
 from tests.parity.reference import load_reference, r_data
 
 REFERENCE = load_reference("lmm_profile")

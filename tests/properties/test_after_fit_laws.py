@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from alliance_stats.engine.multiple_tests import JointT, holm
 from alliance_stats.multilevel import (
     comparisons,
     contrasts,
@@ -18,7 +19,6 @@ from alliance_stats.multilevel import (
     r_squared,
     simple_slopes,
 )
-from alliance_stats.multilevel.multiplicity import JointT, holm
 
 # Refits of the same likelihood end within the optimiser's tolerance of one another.
 REFIT = 1e-5

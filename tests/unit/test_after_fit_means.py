@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from alliance_stats.engine.multiple_tests import JointT, holm, range_sf
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.multilevel import (
     comparisons,
@@ -14,7 +15,6 @@ from alliance_stats.multilevel import (
     lmm,
     simple_slopes,
 )
-from alliance_stats.multilevel.multiplicity import JointT, holm, range_sf
 
 # 2^17 fixed directions give joint p-values to a few parts in ten thousand.
 JOINT = 5e-4

@@ -6,9 +6,13 @@ import pandas as pd
 import pytest
 
 from alliance_stats.errors import AllianceStatsWarning, NotIdentifiedError
-from alliance_stats.multilevel import intervals, lmm
-from alliance_stats.multilevel.bootstrap import Bootstrap, parametric_bootstrap
-from alliance_stats.multilevel.variance_partition import variance_partition
+from alliance_stats.multilevel import (
+    Bootstrap,
+    lmm,
+    parametric_bootstrap,
+    refitted_intervals,
+    variance_partition,
+)
 from tests.parity.reference import r_data
 
 # Mean and SD of 300 draws against the model's own estimate and standard error: 4 Monte Carlo SEs.
@@ -119,7 +123,7 @@ def test_refits_that_failed_and_numbers_that_do_not_exist_are_counted(model):
 
 
 def test_a_frame_of_bootstrap_limits_warns_of_undefined_draws(monkeypatch):
-    monkeypatch.setattr(intervals, "DRAWS", 40)
+    monkeypatch.setattr(refitted_intervals, "DRAWS", 40)
     data = r_data("lme4", "sleepstudy")
     rng = np.random.default_rng(4)
     flat = data.assign(y=rng.normal(size=len(data)) + 0.25 * rng.normal(size=18).repeat(10))

@@ -8,7 +8,7 @@ from scipy import integrate, optimize, special, stats
 from alliance_stats.engine.families import family_of
 from alliance_stats.estimates import GLOSSARY, Result
 from alliance_stats.multilevel import glmm
-from alliance_stats.multilevel.glmm_prediction import population_mean
+from alliance_stats.multilevel.predictions import population_mean
 
 # Two optimisers of the same function.
 SAME_OPTIMUM = 1e-6

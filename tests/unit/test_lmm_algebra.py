@@ -5,8 +5,14 @@ import pandas as pd
 import pytest
 
 from alliance_stats.errors import DataError
-from alliance_stats.multilevel import AR1, CR2, VarianceBy, lmm
-from alliance_stats.multilevel.comparison import compare_models, likelihood_ratio_test
+from alliance_stats.multilevel import (
+    AR1,
+    CR2,
+    VarianceBy,
+    compare_models,
+    likelihood_ratio_test,
+    lmm,
+)
 
 # Both sides differentiate numerically: central differences with steps of 1e-4 relative.
 DIFFERENCES = 1e-3

@@ -3,8 +3,7 @@ import pandas as pd
 import pytest
 
 from alliance_stats.errors import DataError
-from alliance_stats.multilevel import lmm
-from alliance_stats.multilevel.within_between import within_between
+from alliance_stats.multilevel import lmm, within_between
 
 # The same model in another basis: only rounding and the optimiser's last digits differ.
 SAME = 1e-6

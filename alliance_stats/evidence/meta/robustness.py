@@ -10,12 +10,12 @@ from alliance_stats.checks import (
     check_spelling,
     group_codes,
 )
+from alliance_stats.engine.sandwich import ClusterRobust
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, two_sided_p, wald_interval
 from alliance_stats.evidence.meta.meta_analysis import fit_effects, marginal
 from alliance_stats.evidence.meta.pooled_estimate import MetaAnalysis
 from alliance_stats.evidence.meta.pooling import fit_gls, reml
-from alliance_stats.multilevel.cluster_robust import ClusterRobust
 
 __all__ = ["funnel_asymmetry", "leave_one_out", "robust_tests"]
 

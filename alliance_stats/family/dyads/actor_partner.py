@@ -12,9 +12,15 @@ from alliance_stats.estimates import Array, one_line
 from alliance_stats.family.dyads.dyad_members import POSITION, stack_dyads
 from alliance_stats.formatting import format_bounded, format_interval, format_number, p_phrase
 from alliance_stats.ledger import RowLedger
-from alliance_stats.multilevel import AR1, LinearMixedModel, VarianceBy, lmm
-from alliance_stats.multilevel.comparison import LikelihoodRatioTest, likelihood_ratio_test
-from alliance_stats.multilevel.lmm import DfMethod
+from alliance_stats.multilevel import (
+    AR1,
+    DfMethod,
+    LikelihoodRatioTest,
+    LinearMixedModel,
+    VarianceBy,
+    likelihood_ratio_test,
+    lmm,
+)
 
 __all__ = ["APIM", "apim"]
 

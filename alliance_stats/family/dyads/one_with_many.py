@@ -20,9 +20,16 @@ from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import one_line
 from alliance_stats.formatting import format_bounded, format_number, format_percent, p_phrase
 from alliance_stats.ledger import RowLedger
-from alliance_stats.multilevel import AR1, LinearMixedModel, VarianceBy, lmm
-from alliance_stats.multilevel.bootstrap import Bootstrap, parametric_bootstrap
-from alliance_stats.multilevel.comparison import LikelihoodRatioTest, likelihood_ratio_test
+from alliance_stats.multilevel import (
+    AR1,
+    Bootstrap,
+    LikelihoodRatioTest,
+    LinearMixedModel,
+    VarianceBy,
+    likelihood_ratio_test,
+    lmm,
+    parametric_bootstrap,
+)
 
 __all__ = ["OneWithMany", "one_with_many"]
 

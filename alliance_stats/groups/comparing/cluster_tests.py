@@ -14,8 +14,7 @@ from alliance_stats.estimates import Array, two_sided_p
 from alliance_stats.formatting import format_df, format_number
 from alliance_stats.groups.comparing.finding import Finding, TestOptions, t_interval
 from alliance_stats.groups.comparing.group_samples import Codes, Outcome
-from alliance_stats.multilevel import LinearMixedModel, lmm
-from alliance_stats.multilevel.linear_functions import infer
+from alliance_stats.multilevel import LinearMixedModel, infer, lmm
 
 __all__ = [
     "ClusterRobustFit",

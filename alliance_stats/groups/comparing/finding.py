@@ -11,8 +11,8 @@ from scipy import stats
 
 from alliance_stats.checks import check_choice
 from alliance_stats.effect_sizes import ClusteredEffect
+from alliance_stats.engine.multiple_tests import holm
 from alliance_stats.estimates import Array, wald_interval
-from alliance_stats.multilevel.multiplicity import holm
 
 __all__ = [
     "Finding",

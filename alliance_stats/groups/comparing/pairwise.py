@@ -16,7 +16,7 @@ from alliance_stats.groups.comparing.count_tests import fisher
 from alliance_stats.groups.comparing.finding import Finding, TestOptions, adjusted_p, not_tested
 from alliance_stats.groups.comparing.group_samples import Outcome
 from alliance_stats.groups.comparing.means_and_ranks import adjusted_means, mann_whitney, welch_df
-from alliance_stats.multilevel.linear_functions import infer
+from alliance_stats.multilevel import infer
 
 __all__ = ["pairwise_table"]
 

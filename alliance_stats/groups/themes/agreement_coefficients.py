@@ -12,8 +12,7 @@ from alliance_stats.checks import check_choice, check_conf_level
 from alliance_stats.effect_sizes import EffectSize
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import DUST, Array
-from alliance_stats.multilevel import LinearMixedModel, lmm
-from alliance_stats.multilevel.bootstrap import parametric_bootstrap
+from alliance_stats.multilevel import LinearMixedModel, lmm, parametric_bootstrap
 
 __all__ = [
     "FORMS",

@@ -16,7 +16,7 @@ from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, one_line, two_sided_p, wald_interval
 from alliance_stats.formatting import format_interval, format_number, p_phrase, plural
 from alliance_stats.ledger import RowLedger
-from alliance_stats.multilevel.tidy_frames import tidy_frame
+from alliance_stats.multilevel.random_effects import tidy_frame
 from alliance_stats.survival.by_session.ending_effects import EndingEffects
 from alliance_stats.survival.by_session.ending_integral import rule_of
 from alliance_stats.survival.by_session.session_baseline import baseline_columns

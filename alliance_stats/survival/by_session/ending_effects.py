@@ -14,7 +14,7 @@ from alliance_stats.engine.threads import one_blas_thread
 from alliance_stats.errors import ConvergenceWarning, NotIdentifiedError
 from alliance_stats.estimates import Array, wald_interval
 from alliance_stats.formatting import format_interval, format_number, plural
-from alliance_stats.multilevel.tidy_frames import tidy_frame
+from alliance_stats.multilevel.random_effects import tidy_frame
 from alliance_stats.survival.by_session.ending_logit import (
     EndingRows,
     GroupedRows,

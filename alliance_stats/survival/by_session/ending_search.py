@@ -22,8 +22,8 @@ import numpy.typing as npt
 from scipy import linalg, optimize, stats
 
 from alliance_stats.checks import check_conf_level
-from alliance_stats.engine.criterion import Template
-from alliance_stats.engine.search import Convergence, reduce_rank, trapezoid
+from alliance_stats.engine.search import Convergence
+from alliance_stats.engine.template import Template, reduce_rank, trapezoid
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array
 from alliance_stats.survival.by_session.ending_integral import Slopes, deviance

@@ -12,11 +12,11 @@ from scipy import linalg, stats
 from alliance_stats.design.design import Design, build_design
 from alliance_stats.design.new_rows import code_new_rows
 from alliance_stats.engine.families import Family, family_of
-from alliance_stats.engine.starting import glm_coefficients
+from alliance_stats.engine.generalized_search import glm_coefficients
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array
 from alliance_stats.ledger import RowLedger
-from alliance_stats.multilevel.glmm_problem import check_outcome, make_generalized_problem
+from alliance_stats.multilevel.generalized_fit import check_outcome, make_generalized_problem
 from alliance_stats.multilevel.separation import check_not_separated
 from alliance_stats.survival.rows.person_periods import Periods
 

@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.checks import check_frame, require_columns
-from alliance_stats.engine.degrees_of_freedom import KenwardRoger
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import Array, one_line, two_sided_p, wald_interval
+from alliance_stats.estimates import Array, Coefficients, one_line
 from alliance_stats.formatting import (
     format_bounded,
     format_df,
@@ -20,7 +19,7 @@ from alliance_stats.formatting import (
     text_table,
 )
 from alliance_stats.ledger import RowLedger
-from alliance_stats.multilevel.inference import small_sample, working_contrasts
+from alliance_stats.multilevel.linear_functions import inference_on
 from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel
 from alliance_stats.multilevel.lmm import lmm
 from alliance_stats.transforms import decompose
@@ -65,32 +64,12 @@ class WithinBetween:
         the effect one level below). Units of the outcome per unit of the predictor.
         """
         C, names, kinds = self._contrasts()
-        fixed = self.model.design.fixed
-        estimate = C @ self.model.beta.to_numpy()[fixed.kept]
-        method = small_sample(self.model, df_method)
-        if method is None:
-            variance = np.einsum("rp,pq,rq->r", C, self.model.vcov().to_numpy(), C)
-            df = np.full(len(C), np.inf)
-        else:
-            W = working_contrasts(self.model, C)
-            Phi = method.adjusted if isinstance(method, KenwardRoger) else method.Phi
-            variance = self.model.sigma**2 * np.einsum("rp,pq,rq->r", W, Phi, W)
-            df = method.df(W)
-        std_error = np.sqrt(variance)
-        low, high = wald_interval(estimate, std_error, df=df, conf_level=conf_level)
-        return pd.DataFrame(
-            {
-                "effect": kinds,
-                "term": names,
-                "estimate": estimate,
-                "std_error": std_error,
-                "statistic": estimate / std_error,
-                "df": df,
-                "p_value": two_sided_p(estimate / std_error, df=df),
-                "conf_low": low,
-                "conf_high": high,
-            }
-        )
+        inference = inference_on(self.model.fit, df_method)
+        found = Coefficients(
+            names, C @ inference.beta, C @ inference.covariance @ C.T, inference.df(C)
+        ).table(conf_level=conf_level)
+        found.insert(0, "effect", kinds)
+        return found
 
     def glance(self) -> pd.DataFrame:
         """Return the model's one row."""

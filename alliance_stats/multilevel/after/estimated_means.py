@@ -12,26 +12,22 @@ from alliance_stats.errors import FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import format_df, format_interval, format_number, text_table
 from alliance_stats.ledger import RowLedger
-from alliance_stats.multilevel.fitted_model import (
+from alliance_stats.multilevel.after.asked_model import (
     FittedModel,
     GeneralizedModel,
     caveats,
+    infer,
     link_of,
     require_fitted,
 )
-from alliance_stats.multilevel.linear_functions import (
-    DfMethod,
-    Inference,
-    LinearEstimates,
-    infer,
-)
-from alliance_stats.multilevel.reference_grid import (
+from alliance_stats.multilevel.after.reference_grid import (
     At,
     Weights,
     grid_columns,
     names_of,
     reference_grid,
 )
+from alliance_stats.multilevel.linear_functions import DfMethod, Inference, LinearEstimates
 
 __all__ = ["EstimatedMeans", "estimated_means"]
 

@@ -1,24 +1,22 @@
 """Which of two models: likelihood-ratio tests that know their boundary; AIC and BIC."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from alliance_stats.design.residual import VarianceBy
-from alliance_stats.engine.criterion import at_eta
-from alliance_stats.engine.search import minimise
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import format_df, format_number, p_phrase
 from alliance_stats.ledger import RowLedger
+from alliance_stats.multilevel import linear_fit
 from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel, require_linear
-from alliance_stats.multilevel.prediction import simulated
+from alliance_stats.multilevel.predictions import simulated
 
-__all__ = ["LikelihoodRatioTest", "compare_models", "likelihood_ratio_test", "ml_refit"]
+__all__ = ["LikelihoodRatioTest", "compare_models", "likelihood_ratio_test"]
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -85,15 +83,9 @@ class LikelihoodRatioTest:
         )
 
 
-def ml_refit(model: LinearMixedModel) -> LinearMixedModel:
+def _by_ml(model: LinearMixedModel) -> LinearMixedModel:
     """Fit the same model by maximum likelihood."""
-    if not model.reml:
-        return model
-    problem = replace(
-        model.problem, reml=False, constant=model.problem.constant - model.design.fixed.log_det
-    )
-    fit = minimise(problem, None, model.fit.eta)
-    return replace(model, problem=at_eta(problem, fit.eta), fit=fit)
+    return LinearMixedModel(linear_fit.ml_refit(model.fit)) if model.reml else model
 
 
 def likelihood_ratio_test(
@@ -149,7 +141,7 @@ def likelihood_ratio_test(
     fixed_differ = _span_differs(small, large)
     refitted = (fixed_differ and (small.reml or large.reml)) or small.reml != large.reml
     if refitted:
-        small, large = ml_refit(small), ml_refit(large)
+        small, large = _by_ml(small), _by_ml(large)
     statistic = _deviance(small) - _deviance(large)
     if statistic < -1e-6 * max(1.0, abs(small.fit.deviance)):
         raise DataError(
@@ -203,7 +195,7 @@ def compare_models(*models: LinearMixedModel) -> pd.DataFrame:
     _same_rows(models)
     differ = any(_span_differs(models[0], m) for m in models)
     mixed = len({m.reml for m in models}) > 1
-    fits = [ml_refit(m) for m in models] if differ or mixed else list(models)
+    fits = [_by_ml(m) for m in models] if differ or mixed else list(models)
     table = pd.concat([m.glance().assign(formula=_described(m)) for m in fits], ignore_index=True)
     for column in ("aic", "bic"):  # on a footing that no coding of the fixed effects changes
         table[column] += [_deviance(m) - m.fit.deviance for m in fits]
@@ -215,18 +207,15 @@ def compare_models(*models: LinearMixedModel) -> pd.DataFrame:
 
 def _described(model: LinearMixedModel) -> str:
     """Write the formula, and the residual structure that it does not show."""
-    shape = model.problem.shape
-    if shape is None:
+    structures = model.fit.structures
+    if not structures:
         return model.formula
-    structures: list[object] = [] if shape.column is None else [VarianceBy(shape.column)]
-    structures += [] if shape.correlation is None else [shape.correlation]
     written = ", ".join(map(str, structures))
     return f"{model.formula}, residual={written if len(structures) == 1 else f'[{written}]'}"
 
 
 def _n_parameters(model: LinearMixedModel) -> int:
-    problem = model.problem
-    return problem.p + problem.template.n_theta + len(model.fit.eta) + (not problem.known)
+    return model.fit.n_parameters
 
 
 def _same_rows(models: Sequence[LinearMixedModel]) -> None:
@@ -328,8 +317,8 @@ def _simulated_null(
     rng = np.random.default_rng(seed)
     found, stopped = np.empty(n), 0
     for i in range(n):
-        y = simulated(small, rng)
-        fits = small.refit(y).fit, large.refit(y).fit
+        y = simulated(small.fit, rng)
+        fits = linear_fit.refitted(small.fit, y), linear_fit.refitted(large.fit, y)
         found[i] = fits[0].deviance - fits[1].deviance
         stopped += not all(fit.convergence.converged for fit in fits)
     return np.maximum(found, 0.0), stopped

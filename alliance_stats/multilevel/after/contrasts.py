@@ -2,15 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
 
-from alliance_stats.checks import check_choice, check_conf_level
-from alliance_stats.engine.degrees_of_freedom import FTest
+from alliance_stats.checks import check_choice, check_conf_level, did_you_mean
+from alliance_stats.engine.multiple_tests import (
+    Adjust,
+    JointT,
+    bonferroni_critical,
+    holm,
+    tukey_critical,
+    tukey_p,
+)
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line, two_sided_p
 from alliance_stats.formatting import (
@@ -21,20 +28,63 @@ from alliance_stats.formatting import (
     text_table,
 )
 from alliance_stats.ledger import RowLedger
-from alliance_stats.multilevel.contrast_coefficients import Method, coefficients_of, mean_name
-from alliance_stats.multilevel.estimated_means import EstimatedMeans, cell, naming
-from alliance_stats.multilevel.fitted_model import link_of
-from alliance_stats.multilevel.linear_functions import LinearEstimates
-from alliance_stats.multilevel.multiplicity import (
-    Adjust,
-    JointT,
-    bonferroni_critical,
-    holm,
-    tukey_critical,
-    tukey_p,
-)
+from alliance_stats.multilevel.after.asked_model import link_of
+from alliance_stats.multilevel.after.estimated_means import EstimatedMeans, cell, naming
+from alliance_stats.multilevel.linear_functions import LinearEstimates, f_p_value
 
 __all__ = ["Contrasts", "contrasts"]
+
+Method = Literal["pairwise", "reference"]
+
+
+def coefficients_of(
+    method: Method | Mapping[str, Sequence[float]], names: list[str], reference: object
+) -> dict[str, Array]:
+    """Return name -> coefficients of the means called `names`; see :func:`contrasts`."""
+    if not isinstance(method, str):
+        return _custom(method, names)
+    check_choice(method, ("pairwise", "reference"), name="method")
+    return _pairwise(names) if method == "pairwise" else _versus(names, reference)
+
+
+def mean_name(values: Sequence[object]) -> str:
+    """Name a mean by the values of its predictors."""
+    return " ".join(cell(value) for value in values)
+
+
+def _pairwise(names: list[str]) -> dict[str, Array]:
+    unit = np.eye(len(names))
+    return {
+        f"{names[i]} - {names[j]}": unit[i] - unit[j] for i, j in combinations(range(len(names)), 2)
+    }
+
+
+def _versus(names: list[str], reference: object) -> dict[str, Array]:
+    wanted = names[0]
+    if reference is not None:
+        wanted = mean_name(reference if isinstance(reference, tuple) else (reference,))
+    if wanted not in names:
+        raise FormulaError(f"There is no mean of '{wanted}'. {did_you_mean(wanted, names)}")
+    base, unit = names.index(wanted), np.eye(len(names))
+    return {f"{name} - {wanted}": unit[i] - unit[base] for i, name in enumerate(names) if i != base}
+
+
+def _custom(given: Mapping[str, Sequence[float]], names: list[str]) -> dict[str, Array]:
+    found = {}
+    for name, coefficients in given.items():
+        values = np.asarray(coefficients, dtype=np.float64)
+        if values.shape != (len(names),):
+            raise FormulaError(
+                f"The contrast '{name}' has {values.size} coefficients for {len(names)} means "
+                f"({', '.join(names)})."
+            )
+        if not np.isfinite(values).all() or not values.any():
+            raise DataError(f"The contrast '{name}' needs finite coefficients, not all zero.")
+        found[name] = values
+    if not found:
+        raise FormulaError("The mapping of contrasts is empty.")
+    return found
+
 
 Scale = Literal["link", "ratio"]
 Rows = npt.NDArray[np.int64]
@@ -142,7 +192,7 @@ class Contrasts:
                     "statistic": test.statistic,
                     "df1": test.df1,
                     "df2": test.df2,
-                    "p_value": _f_p(test),
+                    "p_value": f_p_value(test),
                     "adjust": self.adjust,
                     "df_method": inference.df_method,
                 }
@@ -296,12 +346,6 @@ def naming_means(means: EstimatedMeans) -> str:
 
 def _symbol(means: EstimatedMeans) -> str:
     return "z" if means.inference.df_method == "normal" else "t"
-
-
-def _f_p(test: FTest) -> float:
-    if np.isinf(test.df2):
-        return float(stats.chi2.sf(test.statistic * test.df1, test.df1))
-    return float(stats.f.sf(test.statistic, test.df1, test.df2))
 
 
 def _blocks(labels: pd.DataFrame, by: tuple[str, ...]) -> list[Rows]:

@@ -12,9 +12,9 @@ from alliance_stats.design.design import all_fixed_columns
 from alliance_stats.design.groupings import random_columns
 from alliance_stats.engine.families import Family
 from alliance_stats.estimates import Array
-from alliance_stats.multilevel.fitted_model import FittedModel, GeneralizedModel, Link, link_of
-from alliance_stats.multilevel.glmm_prediction import population_mean
+from alliance_stats.multilevel.after.asked_model import FittedModel, GeneralizedModel, Link, link_of
 from alliance_stats.multilevel.linear_functions import Inference
+from alliance_stats.multilevel.predictions import population_mean
 
 __all__ = ["ExpectedResponses", "Level", "Rows"]
 
@@ -58,7 +58,7 @@ class ExpectedResponses:
     ) -> "ExpectedResponses":
         """Code the rows of `frame` for `model`."""
         X, zeros = all_fixed_columns(model.design, frame), np.zeros(len(frame))
-        kept, link = inference.fixed.kept, link_of(model)
+        kept, link = inference.design.fixed.kept, link_of(model)
         if not isinstance(model, GeneralizedModel):
             return cls(X, kept, zeros, link, None, zeros)
         offset = zeros if model.offset is None else frame[model.offset].to_numpy(dtype=np.float64)

@@ -11,14 +11,35 @@ from alliance_stats.design.design import Design
 from alliance_stats.engine.families import Family
 from alliance_stats.engine.search import Convergence
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import LINK_WORDS, Array
 from alliance_stats.ledger import RowLedger
+from alliance_stats.multilevel.generalized_fit import GeneralizedFit
+from alliance_stats.multilevel.linear_fit import LinearFit
+from alliance_stats.multilevel.linear_functions import (
+    DfMethod,
+    Inference,
+    inference_on,
+    require_covariance,
+)
 
-__all__ = ["FittedModel", "GeneralizedModel", "Link", "caveats", "link_of", "require_fitted"]
+__all__ = [
+    "FittedModel",
+    "GeneralizedModel",
+    "Link",
+    "caveats",
+    "infer",
+    "link_of",
+    "require_fitted",
+]
 
 
 class FittedModel(Protocol):
     """What a model must offer to be asked anything after its fit."""
+
+    @property
+    def fit(self) -> LinearFit | GeneralizedFit:
+        """The fit as a record of arrays."""
+        ...
 
     @property
     def design(self) -> Design:
@@ -85,7 +106,6 @@ class Link:
 
 
 IDENTITY = Link("identity", np.asarray, np.ones_like, None)
-_RATIOS = {"logit": "odds ratio", "cloglog": "hazard ratio", "log": "rate ratio"}
 
 
 def link_of(model: FittedModel) -> Link:
@@ -93,12 +113,12 @@ def link_of(model: FittedModel) -> Link:
     if not isinstance(model, GeneralizedModel):
         return IDENTITY
     family = model.family
-    return Link(family.link, family.mean, family.mean_slope, _RATIOS.get(family.link))
+    return Link(family.link, family.mean, family.mean_slope, LINK_WORDS[family.link].ratio)
 
 
 def require_fitted(model: object) -> None:
     """Refuse what was not fitted by ``lmm`` or ``glmm``."""
-    if not hasattr(model, "design") or not hasattr(model, "convergence"):
+    if not isinstance(getattr(model, "fit", None), LinearFit | GeneralizedFit):
         raise DataError(f"A model fitted by lmm or glmm is needed; got {type(model).__name__}.")
 
 
@@ -107,3 +127,25 @@ def caveats(model: FittedModel) -> tuple[str, ...]:
     if model.convergence.converged:
         return ()
     return ("NOT CONVERGED: the fit stopped before its optimum; do not use these numbers.",)
+
+
+def infer(model: FittedModel, df_method: DfMethod | None = None) -> Inference:
+    """Prepare inference on linear functions of a fitted model's coefficients.
+
+    Parameters
+    ----------
+    model
+        A fitted model.
+    df_method
+        As in ``LinearMixedModel.tidy``; ``None`` is Satterthwaite's for a linear mixed model and
+        the normal approximation for a generalized one.
+
+    Raises
+    ------
+    ValueError
+        If the method is unknown, or not defined for this model.
+    NotIdentifiedError
+        If the coefficients have no covariance, since the fit did not converge.
+    """
+    require_fitted(model)
+    return require_covariance(inference_on(model.fit, df_method))

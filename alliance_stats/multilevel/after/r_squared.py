@@ -19,7 +19,7 @@ from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import format_bounded, format_number, format_percent, text_table
 from alliance_stats.ledger import RowLedger
-from alliance_stats.multilevel.fitted_model import (
+from alliance_stats.multilevel.after.asked_model import (
     FittedModel,
     GeneralizedModel,
     caveats,

@@ -12,15 +12,15 @@ from alliance_stats.design.design import Design, all_fixed_columns
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.ledger import RowLedger
-from alliance_stats.multilevel.estimated_means import naming
-from alliance_stats.multilevel.fitted_model import FittedModel, caveats, link_of, require_fitted
-from alliance_stats.multilevel.linear_functions import (
-    DfMethod,
-    Inference,
-    LinearEstimates,
+from alliance_stats.multilevel.after.asked_model import (
+    FittedModel,
+    caveats,
     infer,
+    link_of,
+    require_fitted,
 )
-from alliance_stats.multilevel.reference_grid import (
+from alliance_stats.multilevel.after.estimated_means import naming
+from alliance_stats.multilevel.after.reference_grid import (
     At,
     Predictor,
     Weights,
@@ -29,6 +29,7 @@ from alliance_stats.multilevel.reference_grid import (
     reference_grid,
     require_predictor,
 )
+from alliance_stats.multilevel.linear_functions import DfMethod, Inference, LinearEstimates
 
 __all__ = ["SimpleSlopes", "numeric_predictor", "simple_slopes", "slope_rows", "values_by_unit"]
 

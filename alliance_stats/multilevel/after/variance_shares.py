@@ -14,11 +14,11 @@ from alliance_stats.errors import DataError
 from alliance_stats.estimates import one_line
 from alliance_stats.formatting import format_percent
 from alliance_stats.ledger import RowLedger
-from alliance_stats.multilevel.bootstrap import Bootstrap, parametric_bootstrap
+from alliance_stats.multilevel.after.reference_grid import check_at
+from alliance_stats.multilevel.after.resampling import parametric_bootstrap
 from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel, require_linear
-from alliance_stats.multilevel.profile import Profile
-from alliance_stats.multilevel.reference_grid import check_at
-from alliance_stats.multilevel.share_profile import profile_shares
+from alliance_stats.multilevel.model_profiles import Profile, profile_shares
+from alliance_stats.multilevel.refitted_intervals import Bootstrap
 
 __all__ = ["VariancePartition", "variance_partition"]
 
@@ -167,7 +167,7 @@ def variance_partition(
     if ci_method is not None:
         check_choice(ci_method, ("profile", "bootstrap"), name="ci_method")
     if ci_method == "profile":
-        intervals = profile_shares(model)
+        intervals = profile_shares(model.fit)
     if ci_method == "bootstrap":
         if seed is None:
             raise ValueError("A bootstrap needs seed=, so that it can be repeated.")

@@ -1,5 +1,6 @@
-"""Parametric bootstrap: the model's own world, drawn and refitted many times."""
+"""Intervals that refit the model: the parametric bootstrap, and limits for its tidy frame."""
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -12,21 +13,23 @@ from rich.progress import Progress
 from threadpoolctl import threadpool_limits
 
 from alliance_stats.checks import check_conf_level
-from alliance_stats.design.groupings import back_transform
+from alliance_stats.errors import AllianceStatsWarning, ConvergenceWarning
 from alliance_stats.estimates import one_line
 from alliance_stats.formatting import format_count, format_percent
 from alliance_stats.ledger import RowLedger
-from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel, require_linear
-from alliance_stats.multilevel.prediction import simulated
-from alliance_stats.multilevel.reports import residual_values
-from alliance_stats.multilevel.tidy_frames import sds_and_correlations
+from alliance_stats.multilevel.linear_fit import LinearFit, refitted
+from alliance_stats.multilevel.model_profiles import profile_fit
+from alliance_stats.multilevel.predictions import simulated
+from alliance_stats.multilevel.random_effects import named_parameters
 
-__all__ = ["Bootstrap", "parametric_bootstrap"]
+__all__ = ["Bootstrap", "Measure", "all_parameters", "bootstrap_fit", "with_intervals"]
 
-Statistic = Callable[[LinearMixedModel], Mapping[str, float]]
+Measure = Callable[[LinearFit], Mapping[str, float]]
 
 # Draws a task; small enough for the bar to move, large enough to outweigh handing them over.
 CHUNK = 25
+# Draws behind the limits of a tidy frame.
+DRAWS = 1000
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -128,45 +131,33 @@ class Bootstrap:
         )
 
 
-def parametric_bootstrap(
-    model: LinearMixedModel,
-    statistic: Statistic | None = None,
+def all_parameters(fit: LinearFit) -> dict[str, float]:
+    """Return every coefficient, SD and correlation, named ``term`` or ``group|term``."""
+    design = fit.design
+    names = [design.fixed.names[i] for i in design.fixed.kept]
+    estimated = dict(zip(names, map(float, fit.beta), strict=True))
+    return {name: estimated.get(name, np.nan) for name in design.fixed.names} | named_parameters(
+        fit
+    )
+
+
+def bootstrap_fit(
+    fit: LinearFit,
+    measure: Measure,
     *,
-    n: int = 1000,
+    n: int,
     seed: int,
     n_jobs: int | None = None,
     progress: bool = False,
 ) -> Bootstrap:
-    """Simulate from the fit, refit, and keep a statistic each time.
+    """Simulate from a fit, refit, and keep a measure each time.
 
-    Parameters
-    ----------
-    model
-        The fit to simulate from; new random effects are drawn each time.
-    statistic
-        Takes a fitted model and returns named numbers; all coefficients, SDs and correlations if
-        not given.
-    n
-        Number of simulated data sets.
-    seed
-        Every data set has its own random stream (children of this seed), so the draws do not
-        depend on the number of workers or on the joblib backend.
-    n_jobs
-        Workers; None takes what ``joblib.parallel_config`` says, one by default.
-    progress
-        Show a bar on the error stream.
-
-    Returns
-    -------
-    Bootstrap
-        Draws, with ``tidy(conf_level=...)`` for percentile intervals.
+    See :func:`~alliance_stats.multilevel.parametric_bootstrap`.
     """
-    require_linear(model, asked="parametric_bootstrap simulates from")
     if not isinstance(n, int) or n < 2:
         raise ValueError(f"n must be a whole number of data sets, at least 2; got {n!r}.")
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
         raise TypeError(f"seed must be a whole number; got {seed!r}.")
-    measure = all_parameters if statistic is None else statistic
     seeds = np.random.SeedSequence(seed).spawn(n)
     chunks = [seeds[i : i + CHUNK] for i in range(0, n, CHUNK)]
     parallel = Parallel(n_jobs=n_jobs)
@@ -176,30 +167,17 @@ def parametric_bootstrap(
         task = bar.add_task("Parametric bootstrap", total=n)
         for start in range(0, len(chunks), batch):
             own = chunks[start : start + batch]
-            found += parallel(delayed(_refit_chunk)(model, measure, chunk) for chunk in own)
+            found += parallel(delayed(_refit_chunk)(fit, measure, chunk) for chunk in own)
             bar.advance(task, sum(len(chunk) for chunk in own))
     draws = pd.DataFrame([row for chunk in found for row in chunk.draws])
-    observed = pd.Series(dict(measure(model)), dtype=np.float64)[draws.columns]
+    observed = pd.Series(dict(measure(fit)), dtype=np.float64)[draws.columns]
     return Bootstrap(
         observed,
         draws,
         sum(chunk.n_singular for chunk in found),
         sum(chunk.n_unconverged for chunk in found),
-        model.rows,
+        fit.design.rows,
     )
-
-
-def all_parameters(model: LinearMixedModel) -> dict[str, float]:
-    """Return every coefficient, SD and correlation, named ``term`` or ``group|term``."""
-    values = {str(name): float(value) for name, value in model.beta.items()}
-    for grouping, factor in zip(model.design.groupings, model.fit.Lambda, strict=True):
-        half = back_transform(grouping.terms) @ factor * model.sigma
-        for term, value in zip(*sds_and_correlations(grouping, half @ half.T), strict=True):
-            values[f"{grouping.name}|{term}"] = value
-    if not model.problem.known:
-        for term, level, value in zip(*residual_values(model), strict=True):
-            values[f"Residual|{term}" + ("" if level is None else f"|{level}")] = value
-    return values
 
 
 class _Chunk(NamedTuple):
@@ -210,14 +188,12 @@ class _Chunk(NamedTuple):
     n_unconverged: int
 
 
-def _refit_chunk(
-    model: LinearMixedModel, measure: Statistic, seeds: list[np.random.SeedSequence]
-) -> _Chunk:
+def _refit_chunk(fit: LinearFit, measure: Measure, seeds: list[np.random.SeedSequence]) -> _Chunk:
     """Refit one chunk of simulated data sets, on one BLAS thread."""
     draws, singular, unconverged = [], 0, 0
     with threadpool_limits(limits=1):
         for seed in seeds:
-            again = model.refit(simulated(model, np.random.default_rng(seed)))
+            again = refitted(fit, simulated(fit, np.random.default_rng(seed)))
             draws.append(measure(again))
             singular += again.singular
             unconverged += not again.convergence.converged
@@ -228,3 +204,46 @@ def _of(count: int, n: int, what: str) -> str:
     """``"12 of 1,000 refits (1.2%)"``."""
     share = format_percent(count / n, 1) if n else "–"
     return f"{format_count(count)} of {format_count(n)} {what}s ({share})"
+
+
+def with_intervals(
+    fit: LinearFit,
+    table: pd.DataFrame,
+    ci_method: str,
+    *,
+    conf_level: float,
+    seed: int | None,
+) -> pd.DataFrame:
+    """Replace the limits of a table of coefficients or random parameters."""
+    names = [_name(row) for row in table.itertuples(index=False)]
+    if ci_method == "profile":
+        terms = [n for n, value in zip(names, table["estimate"], strict=True) if pd.notna(value)]
+        fixed = bool((table["effect"] == "fixed").all())
+        likelihood = "ML" if fixed or not fit.problem.reml else "REML"
+        found = profile_fit(fit, terms=terms, likelihood=likelihood).tidy(conf_level=conf_level)
+    else:
+        if seed is None:
+            raise ValueError("A bootstrap needs seed=, so that it can be repeated.")
+        draws = bootstrap_fit(fit, all_parameters, n=DRAWS, seed=seed)
+        found = draws.tidy(conf_level=conf_level)
+        _warn(draws, found.set_index("term")["note"].reindex(names).dropna())
+    limits = found.set_index("term").reindex(names)
+    return table.assign(
+        conf_low=limits["conf_low"].to_numpy(), conf_high=limits["conf_high"].to_numpy()
+    )
+
+
+def _warn(draws: Bootstrap, notes: pd.Series) -> None:
+    """Say what a frame of estimates has no column for."""
+    if draws.n_unconverged:
+        warnings.warn(draws.notes[0], ConvergenceWarning, stacklevel=5)
+    for term, note in notes[notes != ""].items():
+        warnings.warn(f"Bootstrap: {term} is {note}.", AllianceStatsWarning, stacklevel=5)
+
+
+def _name(row: object) -> str:
+    """Name of a parameter in profiles and bootstraps."""
+    effect, group, level, term = (getattr(row, x) for x in ("effect", "group", "level", "term"))
+    if effect == "fixed":
+        return str(term)
+    return f"{group}|{term}" + ("" if level is None else f"|{level}")

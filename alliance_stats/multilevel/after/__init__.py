@@ -1,0 +1,1 @@
+"""What one asks of a fitted model: means, contrasts, slopes, regions, tests, shares."""

@@ -1,0 +1,471 @@
+"""Johnson-Neyman regions: where along a moderator an effect can be told from zero.
+
+With an effect ``theta(m)`` of variance ``V(m)`` and critical value t, the bounds are the roots of
+``theta(m)^2 = t^2 V(m)`` (Johnson & Neyman 1936; Bauer & Curran 2005,
+doi:10.1207/s15327906mbr4003_5). Of a straight effect with one df this is a quadratic; where the df,
+and with them t, change along m, the roots are searched for.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from scipy import optimize, stats
+
+from alliance_stats.checks import check_choice, check_conf_level
+from alliance_stats.design.design import Design
+from alliance_stats.errors import FormulaError, NotIdentifiedError
+from alliance_stats.estimates import Array, one_line
+from alliance_stats.formatting import (
+    format_count,
+    format_interval,
+    format_level,
+    format_number,
+    format_percent,
+)
+from alliance_stats.ledger import RowLedger
+from alliance_stats.multilevel.after.asked_model import (
+    FittedModel,
+    caveats,
+    infer,
+    link_of,
+    require_fitted,
+)
+from alliance_stats.multilevel.after.estimated_means import cell
+from alliance_stats.multilevel.after.reference_grid import (
+    At,
+    Predictor,
+    Weights,
+    check_at,
+    grid_columns,
+    predictors,
+    reference_grid,
+    require_predictor,
+)
+from alliance_stats.multilevel.after.simple_slopes import (
+    numeric_predictor,
+    slope_rows,
+    values_by_unit,
+)
+from alliance_stats.multilevel.linear_functions import DfMethod, Inference, LinearEstimates
+
+__all__ = ["JohnsonNeyman", "johnson_neyman", "region_bounds"]
+
+# Points of the search, from one data range below the data to one above; neighbours between which
+# the test only just touches its limit are looked into.
+SCAN = 601
+# df that differ relatively less are one df.
+SAME_DF = 1e-9
+
+
+def region_bounds(
+    along: Callable[[Array], LinearEstimates],
+    low: float,
+    high: float,
+    *,
+    alpha: float,
+    straight: bool,
+) -> Array:
+    """Return the moderator's values at which the two-sided test at `alpha` is at its limit, sorted.
+
+    Parameters
+    ----------
+    along
+        Values of the moderator -> estimates of the effect there.
+    low, high
+        The data's range.
+    alpha
+        Level of the test.
+    straight
+        Whether the effect is a straight line in the moderator.
+
+    Returns
+    -------
+    ndarray
+        All roots if the effect is straight and the df are the same everywhere, else those within
+        one data range to either side of the data.
+    """
+    points = np.linspace(2.0 * low - high, 2.0 * high - low, SCAN)
+    df = along(points).df
+    if straight and (np.isinf(df).all() or np.ptp(df) <= SAME_DF * df[0]):
+        return _quadratic(along, low, high, critical=float(stats.t.isf(alpha / 2.0, df[0])))
+    return _searched(along, points, alpha=alpha)
+
+
+def _quadratic(
+    along: Callable[[Array], LinearEstimates], low: float, high: float, *, critical: float
+) -> Array:
+    """Solve for ``theta(m) = theta_0 + u theta_1`` with ``u = (m - centre) / unit``."""
+    centre, unit = (low + high) / 2.0, (high - low) / 2.0
+    ends = along(np.array([low, high]))
+    turn = np.array([[0.5, 0.5], [-0.5, 0.5]])
+    theta, V = turn @ ends.estimate, turn @ ends.covariance @ turn.T
+    quadratic = np.outer(theta, theta) - critical**2 * V
+    c, b, a = quadratic[0, 0], 2.0 * quadratic[0, 1], quadratic[1, 1]
+    discriminant = b * b - 4.0 * a * c
+    if discriminant < 0:
+        return np.empty(0)
+    # the form that does not subtract nearly equal numbers
+    q = -0.5 * (b + np.copysign(np.sqrt(discriminant), b))
+    u = [top / bottom for top, bottom in ((q, a), (c, q)) if bottom != 0.0]
+    return np.unique(centre + unit * np.array(u))
+
+
+def _searched(along: Callable[[Array], LinearEstimates], points: Array, *, alpha: float) -> Array:
+    def excess(values: Array) -> Array:
+        found = along(values)
+        limit = stats.t.isf(alpha / 2.0, found.df)
+        return np.asarray(np.abs(found.estimate) / found.std_error - limit)
+
+    def at(value: float) -> float:
+        return float(excess(np.array([value]))[0])
+
+    knots = np.union1d(points, _touching(points, excess(points), at))
+    heights = excess(knots)
+    crossed = np.flatnonzero((heights[:-1] < 0) != (heights[1:] < 0))
+    roots = [optimize.brentq(at, knots[i], knots[i + 1], xtol=1e-12, rtol=1e-13) for i in crossed]
+    return np.array(roots, dtype=np.float64)
+
+
+def _touching(points: Array, heights: Array, at: Callable[[float], float]) -> list[float]:
+    """Points between the given ones where the height changes sign twice: its hidden extremes."""
+    found = []
+    for i in range(1, len(points) - 1):
+        near, sign = heights[i - 1 : i + 2], np.sign(heights[i])
+        if (np.sign(near) == sign).all() and np.abs(near).argmin() == 1:
+            extreme = optimize.minimize_scalar(
+                lambda value, sign=sign: sign * at(value),
+                bounds=(points[i - 1], points[i + 1]),
+                method="bounded",
+            )
+            if extreme.fun < 0:
+                found.append(float(extreme.x))
+    return found
+
+
+Control = Literal["none", "fdr"]
+# Values of the moderator -> rows L whose L beta is the effect there.
+Effect = Callable[[Array], Array]
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class JohnsonNeyman:
+    """An effect along a moderator, made by :func:`~alliance_stats.multilevel.johnson_neyman`.
+
+    Attributes
+    ----------
+    model
+        The fitted model.
+    inference
+        Its coefficients and df method.
+    effect_name
+        The predictor whose slope it is, or the difference of levels as ``"a - b"``.
+    moderator
+        The moderator's name.
+    effect
+        Values of the moderator -> linear functions of the coefficients.
+    straight
+        Whether the effect is a straight line in the moderator.
+    support
+        The moderator's observed values, sorted: one a unit (or a row, if no unit was named).
+    unit
+        What each of them belongs to.
+    control
+        ``"none"`` (each value by itself) or ``"fdr"``.
+    """
+
+    model: FittedModel
+    inference: Inference
+    effect_name: str
+    moderator: str
+    effect: Effect
+    straight: bool
+    support: Array
+    unit: str
+    control: Control
+
+    __repr__ = one_line
+
+    @property
+    def rows(self) -> RowLedger:
+        """The ledger of the fit's rows."""
+        return self.model.rows
+
+    def alpha(self, *, conf_level: float = 0.95) -> float:
+        """Return the level at which each value is tested.
+
+        It is ``1 - conf_level``, or with the false discovery rate controlled ``(k / m)`` of it: of
+        the m distinct observed values, k is the largest number whose k smallest p-values are all
+        at most ``(k / m) alpha`` (Benjamini & Hochberg 1995; Esarey & Sumner 2018,
+        doi:10.1177/0010414017730080), and at least 1.
+        """
+        alpha = 1.0 - check_conf_level(conf_level)
+        if self.control == "none":
+            return alpha
+        values = np.unique(self.support)
+        p = np.sort(self.inference.of(self.effect(values)).columns(conf_level=0.95)["p_value"])
+        passed = np.flatnonzero(p <= alpha * np.arange(1, len(p) + 1) / len(p))
+        return float(alpha * (passed[-1] + 1 if len(passed) else 1) / len(p))
+
+    def boundaries(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return the values of the moderator at which the interval's limit is just zero.
+
+        Returns
+        -------
+        DataFrame
+            ``value`` and ``within_data``. Where the df do not depend on the moderator and the
+            effect is straight, all roots of the quadratic ``theta(m)^2 = t^2 Var(theta(m))``
+            (Johnson & Neyman 1936; Bauer & Curran 2005, doi:10.1207/s15327906mbr4003_5); otherwise
+            the roots within one data range to either side of the data.
+        """
+        alpha = self.alpha(conf_level=conf_level)
+        low, high = float(self.support[0]), float(self.support[-1])
+
+        def along(values: Array) -> LinearEstimates:
+            return self.inference.of(self.effect(values))
+
+        roots = region_bounds(along, low, high, alpha=alpha, straight=self.straight)
+        return pd.DataFrame({"value": roots, "within_data": (roots >= low) & (roots <= high)})
+
+    def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return one row a region of the moderator within the data, from low to high.
+
+        Returns
+        -------
+        DataFrame
+            ``moderator, region_low, region_high`` (in the moderator's units), ``direction``
+            (``"positive"``, ``"negative"`` or ``"undetermined"``: the interval holds zero), ``n``
+            and ``share`` of the units whose value lies in the region.
+        """
+        alpha = self.alpha(conf_level=conf_level)
+        inner = self.boundaries(conf_level=conf_level).query("within_data")["value"].to_numpy()
+        edges = np.concatenate([self.support[:1], inner, self.support[-1:]])
+        middles = (edges[1:] + edges[:-1]) / 2.0
+        found = self.inference.of(self.effect(middles)).columns(conf_level=conf_level)
+        region = np.searchsorted(inner, self.support, side="right")
+        n = np.bincount(region, minlength=len(middles))
+        sign = np.where(found["estimate"] > 0, "positive", "negative")
+        return pd.DataFrame(
+            {
+                "moderator": self.moderator,
+                "region_low": edges[:-1],
+                "region_high": edges[1:],
+                "direction": np.where(found["p_value"] <= alpha, sign, "undetermined"),
+                "n": n,
+                "share": n / n.sum(),
+            }
+        )
+
+    def band(self, *, points: int = 201, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return the effect with its confidence band at equally spaced values within the data.
+
+        Returns
+        -------
+        DataFrame
+            ``value`` of the moderator, then ``estimate, std_error, statistic, df, p_value,
+            conf_low, conf_high``, on the scale of the linear predictor. The band is pointwise; with
+            the false discovery rate controlled it is that of ``alpha()``. P-values are unadjusted.
+        """
+        values = np.linspace(self.support[0], self.support[-1], points)
+        level = 1.0 - self.alpha(conf_level=conf_level)
+        table = self.inference.of(self.effect(values)).columns(conf_level=level)
+        table.insert(0, "value", values)
+        return table
+
+    def glance(self) -> pd.DataFrame:
+        """Return one row: what is moderated, the data's range, the df method and the control."""
+        return pd.DataFrame(
+            [
+                {
+                    "effect_of": self.effect_name,
+                    "moderator": self.moderator,
+                    "data_low": self.support[0],
+                    "data_high": self.support[-1],
+                    "n": len(self.support),
+                    "control": self.control,
+                    "df_method": self.inference.df_method,
+                    "link": link_of(self.model).name,
+                }
+            ]
+        )
+
+    def summary(self, *, conf_level: float = 0.95) -> str:
+        """Return the regions in words, at `conf_level`."""
+        link = link_of(self.model).name
+        controlled = "; false discovery rate controlled" if self.control == "fdr" else ""
+        lines = [
+            *caveats(self.model),
+            f"Effect of {self.effect_name} along {self.moderator}"
+            + ("" if link == "identity" else f" ({link} scale)")
+            + f", {format_level(conf_level)} intervals{controlled}; data from "
+            f"{format_number(self.support[0])} to {format_number(self.support[-1])}.",
+        ]
+        units = "the rows" if self.unit == "row" else f"the units of '{self.unit}'"
+        for row in self.tidy(conf_level=conf_level).to_dict("records"):
+            finding = (
+                "cannot be told from zero"
+                if row["direction"] == "undetermined"
+                else row["direction"]
+            )
+            lines.append(
+                f"{format_interval(row['region_low'], row['region_high'])}: {finding} "
+                f"({format_percent(row['share'])} of {units}, n = {format_count(row['n'])})."
+            )
+        beyond = self.boundaries(conf_level=conf_level).query("~within_data")["value"]
+        if len(beyond):
+            shown = ", ".join(format_number(value) for value in beyond)
+            lines.append(f"Further bounds lie outside the data and are not findings: {shown}.")
+        lines.append(str(self.rows))
+        return "\n".join(lines)
+
+
+# An effect is a straight line in the moderator if its middle is off by less, relatively.
+STRAIGHT = 1e-9
+
+
+def johnson_neyman(
+    model: FittedModel,
+    variable: str,
+    *,
+    moderator: str,
+    levels: tuple[object, object] | None = None,
+    unit: str | None = None,
+    at: At | None = None,
+    weights: Weights = "equal",
+    df_method: DfMethod | None = None,
+    control: Control = "none",
+) -> JohnsonNeyman:
+    """Find for which values of a numeric moderator an effect can be told from zero.
+
+    Parameters
+    ----------
+    model
+        A fitted ``lmm`` or ``glmm`` with an interaction of `variable` and `moderator`.
+    variable
+        A numeric predictor (its slope is followed) or a factor (a difference of two levels is).
+    moderator
+        A numeric predictor.
+    levels
+        For a factor the two levels ``(a, b)`` of the difference ``a - b``; by default the second
+        minus the first where it has two.
+    unit
+        Grouping column that the moderator belongs to, as ``"therapist"`` for a therapist's
+        experience: the share of units in each region is counted in it. By default rows are counted.
+    at, weights
+        Where other predictors stand; see :func:`estimated_means`.
+    df_method
+        See :func:`estimated_means`. Satterthwaite's and Kenward and Roger's df change along the
+        moderator and are followed.
+    control
+        ``"fdr"`` controls the false discovery rate over the distinct observed values of the
+        moderator (Esarey & Sumner 2018, doi:10.1177/0010414017730080).
+
+    Returns
+    -------
+    JohnsonNeyman
+        ``tidy()`` gives the regions, ``band()`` the effect with its band, ``boundaries()`` the
+        bounds.
+
+    Raises
+    ------
+    FormulaError
+        A name that is not a predictor, a moderator that is no number, levels that do not exist, or
+        no interaction of the two.
+    DataError
+        A moderator that varies within `unit`.
+    NotIdentifiedError
+        The data do not determine the effect.
+    """
+    check_choice(control, ("none", "fdr"), name="control")
+    require_fitted(model)
+    known = predictors(model.design)
+    focal = require_predictor(variable, known)
+    numeric_predictor(known, moderator)
+    if moderator == variable or moderator in (check_at(at) or {}):
+        raise FormulaError(
+            f"'{moderator}' is the moderator: it cannot be the predictor too, or stand in at=."
+        )
+    pair = None if focal.numeric else _pair(focal, levels)
+    effect = _effect(model.design, focal, pair, Elsewhere(moderator, dict(at or {}), weights))
+    support = np.sort(values_by_unit(model.design, moderator, unit))
+    ends = np.array([support[0], (support[0] + support[-1]) / 2.0, support[-1]])
+    L = effect(ends)
+    inference = infer(model, df_method)
+    _check_effect(inference, L, variable, moderator)
+    off = np.abs(L[1] - (L[0] + L[2]) / 2.0).max()
+    straight = bool(off <= STRAIGHT * np.abs(L).max())
+    name = variable if pair is None else f"{cell(pair[0])} - {cell(pair[1])}"
+    line = _line(support, L[0], L[2]) if straight else effect
+    return JohnsonNeyman(
+        model, inference, name, moderator, line, straight, support, unit or "row", control
+    )
+
+
+def _check_effect(inference: Inference, L: Array, variable: str, moderator: str) -> None:
+    if np.abs(L - L[0]).max() <= STRAIGHT * np.abs(L).max():
+        raise FormulaError(
+            f"The effect of '{variable}' does not depend on '{moderator}' in this model; the "
+            f"formula needs their interaction, '{variable} * {moderator}'."
+        )
+    if not inference.estimable(L).all():
+        raise NotIdentifiedError(
+            f"The data do not determine the effect of '{variable}' along '{moderator}': it is "
+            "averaged over combinations that no row has, or other columns determine it. Fix other "
+            "predictors with at=, or leave an interaction out."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """The moderator, and where the predictors besides it and the focal one stand."""
+
+    moderator: str
+    at: dict[str, Any]
+    weights: Weights
+
+
+def _effect(
+    design: Design, focal: Predictor, pair: tuple[object, object] | None, other: Elsewhere
+) -> Effect:
+    name = other.moderator
+
+    def slope(values: Array) -> Array:
+        grid = reference_grid(design, [name], {**other.at, name: list(values)})
+        return grid.average(slope_rows(design, grid.frame, focal), other.weights)
+
+    def difference(values: Array) -> Array:
+        where = {**other.at, name: list(values), focal.name: list(pair or ())}
+        grid = reference_grid(design, [focal.name, name], where)
+        first, second = np.split(grid.average(grid_columns(design, grid), other.weights), 2)
+        return np.asarray(first - second)
+
+    return slope if pair is None else difference
+
+
+def _line(support: Array, first: Array, last: Array) -> Effect:
+    low, width = support[0], support[-1] - support[0]
+
+    def line(values: Array) -> Array:
+        u = ((np.asarray(values) - low) / width)[:, None]
+        return np.asarray((1.0 - u) * first + u * last)
+
+    return line
+
+
+def _pair(focal: Predictor, levels: tuple[object, object] | None) -> tuple[object, object]:
+    found = focal.levels or ()
+    if levels is None:
+        if len(found) == 2:
+            return found[1], found[0]
+        raise FormulaError(
+            f"'{focal.name}' has {len(found)} levels ({', '.join(map(str, found))}): say which two "
+            "to compare with levels=(a, b)."
+        )
+    if len(set(levels)) != 2 or not set(levels) <= set(found):
+        raise FormulaError(
+            f"levels= must name two of the levels of '{focal.name}' "
+            f"({', '.join(map(str, found))}); got {levels!r}."
+        )
+    return levels

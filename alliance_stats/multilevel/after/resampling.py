@@ -1,0 +1,104 @@
+"""Questions that refit a model many times: the parametric bootstrap and profile likelihood."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from alliance_stats.checks import check_choice
+from alliance_stats.multilevel.linear_fit import LinearFit
+from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel, require_linear
+from alliance_stats.multilevel.model_profiles import Profile, profile_fit
+from alliance_stats.multilevel.refitted_intervals import Bootstrap, all_parameters, bootstrap_fit
+
+__all__ = ["parametric_bootstrap", "profile"]
+
+Statistic = Callable[[LinearMixedModel], Mapping[str, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class _OfModel:
+    """A statistic of the model as a measure of its fit; a class can be sent to workers."""
+
+    statistic: Statistic
+
+    def __call__(self, fit: LinearFit) -> Mapping[str, float]:
+        return self.statistic(LinearMixedModel(fit))
+
+
+def parametric_bootstrap(
+    model: LinearMixedModel,
+    statistic: Statistic | None = None,
+    *,
+    n: int = 1000,
+    seed: int,
+    n_jobs: int | None = None,
+    progress: bool = False,
+) -> Bootstrap:
+    """Simulate from the fit, refit, and keep a statistic each time.
+
+    Parameters
+    ----------
+    model
+        The fit to simulate from; new random effects are drawn each time.
+    statistic
+        Takes a fitted model and returns named numbers; all coefficients, SDs and correlations if
+        not given.
+    n
+        Number of simulated data sets.
+    seed
+        Every data set has its own random stream (children of this seed), so the draws do not
+        depend on the number of workers or on the joblib backend.
+    n_jobs
+        Workers; None takes what ``joblib.parallel_config`` says, one by default.
+    progress
+        Show a bar on the error stream.
+
+    Returns
+    -------
+    Bootstrap
+        Draws, with ``tidy(conf_level=...)`` for percentile intervals.
+    """
+    require_linear(model, asked="parametric_bootstrap simulates from")
+    measure = all_parameters if statistic is None else _OfModel(statistic)
+    return bootstrap_fit(model.fit, measure, n=n, seed=seed, n_jobs=n_jobs, progress=progress)
+
+
+def profile(
+    model: LinearMixedModel,
+    *,
+    terms: Sequence[str] | None = None,
+    likelihood: str | None = None,
+) -> Profile:
+    """Profile the deviance of SDs, correlations and coefficients.
+
+    Parameters
+    ----------
+    model
+        A fitted linear mixed model without residual structure.
+    terms
+        Names of parameters: coefficients as in ``tidy()``; random parameters as
+        ``"group|sd__(Intercept)"``, the residual SD as ``"Residual|sd__Observation"``. All that
+        can be profiled if not given.
+    likelihood
+        ``"ML"`` or ``"REML"``. By default the fit's own for random parameters; coefficients have an
+        ML profile only (the restricted likelihood is free of them), and a REML fit is refitted by
+        ML for them. (lme4's ``profile`` of a REML fit is the ML profile.)
+
+    Returns
+    -------
+    Profile
+        With ``tidy(conf_level=...)``.
+
+    Raises
+    ------
+    DataError
+        An unknown parameter; a coefficient under REML.
+    NotIdentifiedError
+        A model with a residual structure, known variances, or a term of three or more correlated
+        effects: ask for a parametric bootstrap.
+    """
+    require_linear(model, asked="profile takes")
+    if likelihood is not None:
+        check_choice(likelihood, ("ML", "REML"), name="likelihood")
+    if isinstance(terms, str):
+        raise TypeError(f"terms takes a list of names, as [{terms!r}]; got {terms!r}.")
+    return profile_fit(model.fit, terms=terms, likelihood=likelihood)

@@ -1,0 +1,200 @@
+"""What a fit says of itself: the one-row table of a fit, and its account."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from alliance_stats.account import Account, Phrase, Section
+from alliance_stats.design.residual import VarianceBy
+from alliance_stats.formatting import format_df, format_number
+from alliance_stats.multilevel.coefficient_tests import fixed_table
+from alliance_stats.multilevel.generalized_fit import GeneralizedFit
+from alliance_stats.multilevel.linear_fit import LinearFit
+from alliance_stats.multilevel.linear_functions import inference_on
+from alliance_stats.multilevel.random_effects import boundary_sentences, random_section
+
+__all__ = [
+    "DF_WORDS",
+    "generalized_account",
+    "generalized_glance",
+    "generalized_method",
+    "generalized_notes",
+    "linear_account",
+    "linear_glance",
+    "linear_method",
+    "linear_notes",
+]
+
+# Share of Satterthwaite's df below which Kenward and Roger's are said beside them.
+MUCH_FEWER = 0.5
+
+DF_WORDS = {
+    "satterthwaite": "t tests with Satterthwaite df",
+    "kenward-roger": "t tests with Kenward-Roger standard errors and df",
+    "normal": "tests with the normal distribution",
+}
+
+
+def linear_glance(fit: LinearFit) -> pd.DataFrame:
+    """Sizes, fit statistics and convergence in one row."""
+    return _glance(fit, {"sigma": fit.sigma}, {"reml": fit.problem.reml})
+
+
+def generalized_glance(fit: GeneralizedFit) -> pd.DataFrame:
+    """Sizes, fit statistics and convergence in one row."""
+    kind = {"distribution": fit.family.name, "link": fit.family.link, "nodes": fit.nodes}
+    return _glance(fit, kind, {})
+
+
+def _glance(
+    fit: LinearFit | GeneralizedFit, kind: dict[str, object], method: dict[str, object]
+) -> pd.DataFrame:
+    n, k = fit.problem.n, fit.n_parameters
+    return pd.DataFrame(
+        [
+            {
+                "nobs": n,
+                **{f"n_{g.name}": len(g.labels) for g in fit.design.groupings},
+                **kind,
+                "log_lik": -fit.deviance / 2.0,
+                "deviance": fit.deviance,
+                "aic": fit.deviance + 2.0 * k,
+                "bic": fit.deviance + np.log(n) * k,
+                "n_parameters": k,
+                **method,
+                "converged": fit.convergence.converged,
+                "singular": fit.singular,
+            }
+        ]
+    )
+
+
+def linear_account(fit: LinearFit, *, df_method: str, conf_level: float) -> Account:
+    """Return what the model says: coefficients, random effects, sizes, likelihood."""
+    table = fixed_table(fit, df_method=df_method, conf_level=conf_level)
+    fitted = "Restricted log" if fit.problem.reml else "Log"
+    return _account(
+        fit,
+        f"{linear_method(fit)}, {DF_WORDS[df_method]}",
+        linear_notes(fit),
+        table,
+        fitted,
+        conf_level=conf_level,
+    )
+
+
+def generalized_account(fit: GeneralizedFit, *, conf_level: float) -> Account:
+    """Return what the model says: coefficients, random effects, sizes, likelihood."""
+    table = fixed_table(fit, conf_level=conf_level)
+    method = f"{generalized_method(fit)}, Wald z tests"
+    return _account(fit, method, generalized_notes(fit), table, "Log", conf_level=conf_level)
+
+
+def _account(
+    fit: LinearFit | GeneralizedFit,
+    method: str,
+    notes: tuple[str, ...],
+    table: pd.DataFrame,
+    fitted: str,
+    *,
+    conf_level: float,
+) -> Account:
+    fixed = Section("Fixed effects", table, names=("term",), measure="b", conf_level=conf_level)
+    aic = fit.deviance + 2.0 * fit.n_parameters
+    return Account(
+        method,
+        notes,
+        {"rows": fit.problem.n, **{g.name: len(g.labels) for g in fit.design.groupings}},
+        (fixed, random_section(fit)),
+        (Phrase(f"{fitted}-likelihood {{}}, AIC {{}}.", ((-fit.deviance / 2.0, 2), (aic, 2))),),
+        fit.design.rows,
+    )
+
+
+def linear_method(fit: LinearFit) -> str:
+    """Return how the model was fitted, with what was assumed of the residual."""
+    parts = []
+    if np.ptp(fit.design.root_weights) > 0 and not fit.problem.known:
+        parts.append("weighted rows (residual at weight 1)")
+    if fit.problem.known:
+        parts.append("known sampling variances")
+    for structure in fit.structures:
+        if isinstance(structure, VarianceBy):
+            parts.append(f"residual variance by {structure.by}")
+        else:
+            parts.append(f"{type(structure).__name__} residuals over {structure.time}")
+    assumed = f" with {' and '.join(parts)}" if parts else ""
+    fitted = "REML" if fit.problem.reml else "maximum likelihood"
+    return f"linear mixed model fitted by {fitted} ({fit.design.formula.text}){assumed}"
+
+
+def generalized_method(fit: GeneralizedFit) -> str:
+    """Return how the model was fitted."""
+    integral = (
+        "the Laplace approximation"
+        if fit.nodes == 1
+        else f"adaptive Gauss-Hermite quadrature with {fit.nodes} nodes"
+    )
+    return (
+        f"generalized linear mixed model ({fit.family.name}, {fit.family.link} link) fitted by "
+        f"maximum likelihood with {integral} ({fit.design.formula.text})"
+    )
+
+
+def generalized_notes(fit: GeneralizedFit) -> tuple[str, ...]:
+    """Say what a reader must know before any number."""
+    found = []
+    if not fit.convergence.converged:
+        found.append(f"NOT CONVERGED: {fit.convergence.message} Do not use these numbers.")
+    if fit.singular:
+        sentences = boundary_sentences(fit.design.groupings, fit.template)
+        found.append("Boundary (singular) fit: " + "; ".join(sentences) + ".")
+    return (*found, *_aliased(fit.design.fixed.aliased))
+
+
+def linear_notes(fit: LinearFit) -> tuple[str, ...]:
+    """Say what a reader must know before any number."""
+    found = []
+    if not fit.convergence.converged:
+        found.append(
+            "NOT CONVERGED: the gradient's largest element is "
+            f"{format_number(fit.convergence.gradient_norm, 4)}; do not use these numbers."
+        )
+    if fit.singular:
+        sentences = boundary_sentences(fit.design.groupings, fit.template)
+        found.append(
+            "Boundary (singular) fit: "
+            + "; ".join(sentences)
+            + ". Standard errors and df (Satterthwaite) are those of the model without it."
+            + _kept_at_boundary(fit)
+        )
+    return (*found, *_aliased(fit.design.fixed.aliased))
+
+
+def _kept_at_boundary(fit: LinearFit) -> str:
+    """Name the coefficients whose df shrink when variances at zero count as estimated."""
+    if not fit.problem.reml or fit.problem.shape is not None or fit.problem.p == 0:
+        return ""
+    names = [fit.design.fixed.names[i] for i in fit.design.fixed.kept]
+    ours, kept = (
+        inference_on(fit, method).df(np.eye(len(names)))
+        for method in ("satterthwaite", "kenward-roger")
+    )
+    fewer = [
+        f"{name} {format_df(few)} instead of {format_df(many)}"
+        for name, many, few in zip(names, ours, kept, strict=True)
+        if few < MUCH_FEWER * many
+    ]
+    if not fewer:
+        return ""
+    return (
+        " Kenward-Roger's (df_method='kenward-roger', as pbkrtest) count it as estimated, with far "
+        f"fewer df: {'; '.join(fewer)}. With few units that is the safer test."
+    )
+
+
+def _aliased(names: Sequence[str]) -> list[str]:
+    if not names:
+        return []
+    return [f"Not estimable, since other columns determine them: {', '.join(names)}."]

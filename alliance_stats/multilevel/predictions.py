@@ -1,0 +1,337 @@
+"""What a fit expects: fitted values, predictions with intervals, residuals, new outcomes."""
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import linalg, special, stats
+
+from alliance_stats.checks import check_conf_level, check_frame, describe_rows, require_columns
+from alliance_stats.design.groupings import back_transform
+from alliance_stats.design.new_rows import NewRows, code_new_rows
+from alliance_stats.engine.families import Family
+from alliance_stats.errors import DataError
+from alliance_stats.estimates import Array, wald_interval
+from alliance_stats.multilevel.generalized_fit import GeneralizedFit, numbers
+from alliance_stats.multilevel.linear_fit import LinearFit
+from alliance_stats.multilevel.linear_functions import inference_on
+from alliance_stats.multilevel.random_effects import effects_as_given
+
+__all__ = [
+    "augmented",
+    "generalized_augmented",
+    "generalized_predicted",
+    "generalized_simulated",
+    "linear_predictors",
+    "population_mean",
+    "predicted",
+    "simulated",
+]
+
+# Henderson's matrix is kept dense for conditional intervals.
+DENSE_LIMIT = 6000
+# Points of the trapezoidal rule over +-9 SDs: its error for these smooth integrands is below 1e-9
+# for SDs on the link's scale up to 6.
+POINTS = 241
+REACH = 9.0
+
+
+def predicted(
+    fit: LinearFit,
+    newdata: pd.DataFrame,
+    *,
+    level: str,
+    interval: str | None,
+    df_method: str,
+    conf_level: float,
+) -> pd.DataFrame:
+    """See :meth:`LinearMixedModel.predict`."""
+    rows = code_new_rows(fit.design, newdata, with_units=level == "conditional")
+    estimate = rows.X @ fit.beta
+    if level == "conditional":
+        for b, Z, units in zip(effects_as_given(fit), rows.Z, rows.units, strict=True):
+            estimate = estimate + np.einsum("nq,qn->n", Z, b[:, units])
+    table = pd.DataFrame({"estimate": estimate}, index=newdata.index)
+    if interval is None:
+        return table
+    if level == "population":
+        inference = inference_on(fit, df_method)
+        variance, df = inference.variances(rows.X), inference.df(rows.X)
+    else:
+        variance, df = _conditional_variance(fit, rows)
+    if interval == "prediction":
+        variance = variance + _new_residual_variance(fit, newdata)
+        if level == "population":
+            for covariance, Z in zip(fit.covariances, rows.Z, strict=True):
+                variance = variance + np.einsum("ni,ij,nj->n", Z, covariance, Z)
+            df = np.full(len(estimate), np.inf)
+    std_error = np.sqrt(variance)
+    low, high = wald_interval(estimate, std_error, df=df, conf_level=conf_level)
+    return table.assign(std_error=std_error, df=df, conf_low=low, conf_high=high)
+
+
+def augmented(fit: LinearFit) -> pd.DataFrame:
+    """See :meth:`LinearMixedModel.augment`."""
+    design = fit.design
+    marginal = design.X @ fit.beta
+    fitted = marginal.copy()
+    for grouping, b in zip(design.groupings, fit.working_effects, strict=True):
+        # Z carries the root weights of the criterion; fitted values are on the outcome's scale
+        fitted += (grouping.Z * b[:, grouping.codes]).sum(axis=0) / design.root_weights
+    return pd.DataFrame(
+        {
+            "outcome": design.y,
+            "fitted": fitted,
+            "fitted_marginal": marginal,
+            "residual": design.y - fitted,
+            "residual_marginal": design.y - marginal,
+            "residual_standardised": (design.y - fitted) / residual_sd(fit),
+        },
+        index=design.index,
+    )
+
+
+def simulated(fit: LinearFit, rng: np.random.Generator) -> Array:
+    """Draw one new outcome for the rows used: (n,)."""
+    design = fit.design
+    y = design.X @ fit.beta
+    shape, order = fit.problem.shape, fit.problem.layout.order
+    for grouping, Lambda in zip(design.groupings, fit.Lambda, strict=True):
+        spherical = rng.standard_normal((len(Lambda), len(grouping.labels)))
+        effects = fit.sigma * Lambda @ spherical
+        y = y + (grouping.Z * effects[:, grouping.codes]).sum(axis=0) / design.root_weights
+    residual = rng.standard_normal(len(y))
+    if shape is not None:
+        residual[order] = shape.colour(residual[order], fit.eta)
+    return np.asarray(y + fit.sigma * residual / design.root_weights)
+
+
+def residual_sd(fit: LinearFit) -> Array:
+    """Residual SD of each row used, in units of the outcome."""
+    sd = fit.sigma / fit.design.root_weights
+    shape, order = fit.problem.shape, fit.problem.layout.order
+    if shape is not None:
+        sd[order] *= shape.relative_sd(fit.eta)[shape.strata]
+    return np.asarray(sd)
+
+
+def _new_residual_variance(fit: LinearFit, newdata: pd.DataFrame) -> Array:
+    """Residual variance of new rows of weight 1."""
+    shape = fit.problem.shape
+    if fit.problem.known:  # a new unit's true effect: its sampling variance is not in newdata
+        return np.zeros(len(newdata))
+    variance = np.full(len(newdata), fit.sigma**2)
+    if shape is None or shape.column is None:
+        return variance
+    require_columns(newdata, [shape.column], what="newdata")
+    strata = shape.labels.get_indexer(newdata[shape.column].astype(object))
+    if (strata < 0).any():
+        raise DataError(
+            f"newdata: '{shape.column}' has a value whose residual variance is unknown in "
+            f"{describe_rows(strata < 0, newdata.index)}. "
+            f"Known are {', '.join(map(str, shape.labels))}."
+        )
+    return np.asarray(variance * shape.relative_sd(fit.eta)[strata] ** 2)
+
+
+def _conditional_variance(fit: LinearFit, rows: NewRows) -> tuple[Array, Array]:
+    """Variance of the error of ``x'beta + z'b`` for known units, by the mixed-fit equations.
+
+    With M the inverse of Henderson's coefficient matrix, the variance is ``sigma^2 c'Mc`` for
+    ``c = (x, z)`` (Henderson 1975, doi:10.2307/2529430). Theta is taken as known.
+    """
+    design = fit.design
+    p = len(design.fixed.kept)
+    widths = [len(g.labels) * len(g.Z) for g in design.groupings]
+    if p + sum(widths) > DENSE_LIMIT:
+        raise DataError(
+            f"Conditional intervals need a dense matrix of {p + sum(widths)} effects, more than "
+            f"{DENSE_LIMIT}. Ask for level='population', or for no interval."
+        )
+    whiten = _whitener(fit)
+    effects = [whiten(design.Q).T]
+    c = [linalg.solve_triangular(design.fixed.R.T, rows.X.T, lower=True).T]
+    for grouping, Lambda, Z, units in zip(
+        design.groupings, fit.Lambda, rows.Z, rows.units, strict=True
+    ):
+        n_units = len(grouping.labels)
+        working = Z @ back_transform(grouping.terms)
+        effects.append(_spread(Lambda.T @ whiten(grouping.Z), grouping.codes, n_units))
+        c.append(_spread(Lambda.T @ working.T, units, n_units))
+    W = np.hstack(effects)
+    coefficient = W.T @ W
+    coefficient[np.arange(p, len(coefficient)), np.arange(p, len(coefficient))] += 1.0
+    factor = linalg.cholesky(coefficient, lower=True)
+    half = linalg.solve_triangular(factor, np.hstack(c).T, lower=True)
+    return fit.sigma**2 * (half**2).sum(axis=0), np.full(len(rows.X), np.inf)
+
+
+def _whitener(fit: LinearFit) -> Callable[[Array], Array]:
+    """Return a function that whitens columns (m, n) in the design's order of rows."""
+    shape, order = fit.problem.shape, fit.problem.layout.order
+    if shape is None:
+        return lambda columns: columns
+    back = np.argsort(order)
+
+    def whiten(columns: Array) -> Array:
+        return shape.whiten(columns[:, order], fit.eta)[:, back]
+
+    return whiten
+
+
+def _spread(Z: Array, units: npt.NDArray[np.int64], n_units: int) -> Array:
+    """Spherical random-effects columns, one block a unit: (n, q * units)."""
+    q, n = Z.shape
+    out = np.zeros((n, n_units, q))
+    for j in range(q):
+        out[np.arange(n), units, j] = Z[j]
+    return out.reshape(n, n_units * q)
+
+
+def population_mean(family: Family, eta: Array, sd: Array) -> tuple[Array, Array]:
+    """Average the mean over a normal random effect, by the trapezoidal rule on the line.
+
+    (Trefethen & Weideman 2014, doi:10.1137/130932132; in closed form for probit and Poisson.)
+
+    Parameters
+    ----------
+    family
+        Family and link.
+    eta, sd
+        Linear predictor and SD of what is random in it.
+
+    Returns
+    -------
+    mean, slope
+        ``E g^-1(eta + sd U)`` for standard normal U, and its derivative in `eta`.
+    """
+    if family.name == "poisson":
+        mean = family.mean(eta + sd**2 / 2.0)
+        return mean, mean
+    if family.link == "probit":
+        scale = np.sqrt(1.0 + sd**2)
+        return special.ndtr(eta / scale), family.mean_slope(eta / scale) / scale
+    points = np.linspace(-REACH, REACH, POINTS)
+    weights = stats.norm.pdf(points)
+    weights /= weights.sum()
+    mean, slope = np.zeros((2, len(eta)))
+    for point, weight in zip(points, weights, strict=True):
+        mean += weight * family.mean(eta + point * sd)
+        slope += weight * family.mean_slope(eta + point * sd)
+    return mean, slope
+
+
+def generalized_predicted(
+    fit: GeneralizedFit,
+    newdata: pd.DataFrame,
+    *,
+    level: str,
+    interval: str | None,
+    conf_level: float,
+) -> pd.DataFrame:
+    """See :meth:`GeneralizedLinearMixedModel.predict`."""
+    rows = _code(fit, newdata, with_units=level == "conditional")
+    eta = _fixed_part(fit, rows, newdata)
+    family = fit.family
+    if level == "conditional":
+        for b, Z, units in zip(effects_as_given(fit), rows.Z, rows.units, strict=True):
+            eta = eta + np.einsum("nq,qn->n", Z, b[:, units])
+    mean, slope = (
+        population_mean(family, eta, _total_sd(fit, rows))
+        if level == "population"
+        else (family.mean(eta), family.mean_slope(eta))
+    )
+    table = pd.DataFrame({"estimate": mean}, index=newdata.index)
+    if interval is None:
+        return table
+    if level == "conditional":
+        raise ValueError(
+            "Intervals are offered at the population and the typical level; at the conditional "
+            "level the predicted effects' own uncertainty would have to be added."
+        )
+    error = slope * np.sqrt(np.einsum("np,pq,nq->n", rows.X, fit.vcov, rows.X))
+    # symmetric on the scale of the link, so that the limits stay probabilities (or rates)
+    centre = family.predictor(mean)
+    half = stats.norm.isf((1.0 - check_conf_level(conf_level)) / 2.0) * (
+        error / family.mean_slope(centre)
+    )
+    return table.assign(
+        std_error=error, conf_low=family.mean(centre - half), conf_high=family.mean(centre + half)
+    )
+
+
+def linear_predictors(fit: GeneralizedFit, newdata: pd.DataFrame) -> pd.DataFrame:
+    """See :meth:`GeneralizedLinearMixedModel.linear_predictor`."""
+    rows = _code(fit, newdata, with_units=False)
+    sds = {f"sd_{name}": np.sqrt(v) for name, v in _random_variances(fit, rows).items()}
+    return pd.DataFrame({"estimate": _fixed_part(fit, rows, newdata), **sds}, index=newdata.index)
+
+
+def generalized_augmented(fit: GeneralizedFit) -> pd.DataFrame:
+    """See :meth:`GeneralizedLinearMixedModel.augment`."""
+    design = fit.design
+    eta, trials = fit.fixed_part, fit.trials
+    for grouping, b in zip(design.groupings, fit.working_effects, strict=True):
+        eta += (grouping.Z * b[:, grouping.codes]).sum(axis=0)
+    mean = fit.family.mean(eta)
+    fitted = trials * mean
+    spread = fitted if fit.family.name == "poisson" else fitted * (1.0 - mean)
+    residual = design.y - fitted
+    return pd.DataFrame(
+        {
+            "outcome": design.y,
+            "fitted": fitted,
+            "linear_predictor": eta,
+            "residual": residual,
+            "residual_pearson": residual / np.sqrt(spread),
+        },
+        index=design.index,
+    )
+
+
+def generalized_simulated(fit: GeneralizedFit, rng: np.random.Generator) -> Array:
+    """Draw one new outcome for the rows used: (n,)."""
+    design = fit.design
+    eta, trials = fit.fixed_part, fit.trials
+    for grouping, Lambda in zip(design.groupings, fit.Lambda, strict=True):
+        b = Lambda @ rng.standard_normal((len(Lambda), len(grouping.labels)))
+        eta += (grouping.Z * b[:, grouping.codes]).sum(axis=0)
+    mean = fit.family.mean(eta)
+    if fit.family.name == "poisson":
+        return np.asarray(rng.poisson(mean), dtype=np.float64)
+    return np.asarray(rng.binomial(trials.astype(np.int64), mean), dtype=np.float64)
+
+
+def _code(fit: GeneralizedFit, newdata: pd.DataFrame, *, with_units: bool) -> NewRows:
+    check_frame(newdata, what="newdata")
+    if fit.offset is not None:
+        require_columns(newdata, [fit.offset], what="newdata")
+    return code_new_rows(fit.design, newdata, with_units=with_units)
+
+
+def _fixed_part(fit: GeneralizedFit, rows: NewRows, newdata: pd.DataFrame) -> Array:
+    eta: Array = rows.X @ fit.beta
+    if fit.offset is None:
+        return eta
+    known = numbers(newdata, fit.offset)
+    missing = np.isnan(known)
+    if missing.any():
+        raise DataError(
+            f"newdata: '{fit.offset}' is missing in {describe_rows(missing, newdata.index)}; "
+            "a prediction needs it."
+        )
+    return np.asarray(eta + known)
+
+
+def _random_variances(fit: GeneralizedFit, rows: NewRows) -> dict[str, Array]:
+    return {
+        grouping.name: np.einsum("ni,ij,nj->n", Z, covariance, Z)
+        for grouping, covariance, Z in zip(
+            fit.design.groupings, fit.covariances, rows.Z, strict=True
+        )
+    }
+
+
+def _total_sd(fit: GeneralizedFit, rows: NewRows) -> Array:
+    return np.asarray(np.sqrt(np.sum(list(_random_variances(fit, rows).values()), axis=0)))

@@ -1,0 +1,212 @@
+"""Random effects of a fit: their SDs and correlations, their predictions, their boundary."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from alliance_stats.account import Phrase, Section
+from alliance_stats.design.groupings import Grouping, back_transform
+from alliance_stats.engine.template import Template
+from alliance_stats.estimates import Array, wald_interval
+from alliance_stats.multilevel.generalized_fit import GeneralizedFit
+from alliance_stats.multilevel.linear_fit import LinearFit
+
+__all__ = [
+    "boundary_sentences",
+    "effects_as_given",
+    "named_parameters",
+    "ran_pars_table",
+    "ran_vals_table",
+    "random_section",
+    "residual_values",
+    "tidy_frame",
+]
+
+Fit = LinearFit | GeneralizedFit
+
+COLUMNS = (
+    "effect",
+    "group",
+    "level",
+    "term",
+    "estimate",
+    "std_error",
+    "statistic",
+    "df",
+    "p_value",
+    "conf_low",
+    "conf_high",
+)
+
+
+def tidy_frame(**columns: object) -> pd.DataFrame:
+    """Put columns into the shared order, filling those that do not apply."""
+    n = max(len(c) for c in columns.values() if isinstance(c, list | np.ndarray))
+    texts = {"effect", "group", "level", "term"}
+    empty: dict[str, object] = {c: [None if c in texts else np.nan] * n for c in COLUMNS}
+    return pd.DataFrame({**empty, **columns})[list(COLUMNS)]
+
+
+def ran_pars_table(fit: Fit) -> pd.DataFrame:
+    """SDs and correlations of the random effects, and the residual's parameters."""
+    frames = []
+    for grouping, covariance in zip(fit.design.groupings, fit.covariances, strict=True):
+        names, values = sds_and_correlations(grouping, covariance)
+        frames.append(
+            tidy_frame(effect="ran_pars", group=grouping.name, term=names, estimate=values)
+        )
+    if isinstance(fit, LinearFit) and not fit.problem.known:
+        terms, levels, values = residual_values(fit)
+        frames.append(
+            tidy_frame(
+                effect="ran_pars", group="Residual", level=levels, term=terms, estimate=values
+            )
+        )
+    return pd.concat(frames, ignore_index=True)
+
+
+def random_section(fit: Fit) -> Section:
+    """Return the random effects in words: SDs and correlations by grouping, then the residual."""
+    rows: list[tuple[str | None, Phrase, float, str]] = []
+    for grouping, covariance in zip(fit.design.groupings, fit.covariances, strict=True):
+        _, values = sds_and_correlations(grouping, covariance)
+        named = [pair for basis in grouping.terms for pair in _phrases(basis.names)]
+        rows += [
+            (grouping.name, phrase, value, kind)
+            for (phrase, kind), value in zip(named, values, strict=True)
+        ]
+    if isinstance(fit, LinearFit) and not fit.problem.known:
+        for term, stratum, value in zip(*residual_values(fit), strict=True):
+            if term.startswith("sd__"):
+                phrase = Phrase("residual" if stratum is None else "residual ({})", (stratum,))
+                rows.append((None, phrase, value, "number"))
+            else:
+                phrase = Phrase("residual correlation {}", (term.removeprefix("phi__"),))
+                rows.append((None, phrase, value, "bounded"))
+    return Section(
+        "Random effects",
+        pd.DataFrame(rows, columns=["group", "parameter", "estimate", "kind"]),
+        names=("group", "parameter"),
+        measure="",
+        kind="kind",
+        lead="Random effects as standard deviations and correlations",
+    )
+
+
+def _phrases(names: tuple[str, ...]) -> list[tuple[Phrase, str]]:
+    """Return SDs and correlations of one term in words, in the order of `_of_one_term`."""
+    found = [(Phrase("SD of {}", (name,)), "number") for name in names]
+    for j in range(len(names)):
+        for i in range(j + 1, len(names)):
+            found.append((Phrase("correlation of {} and {}", (names[j], names[i])), "bounded"))
+    return found
+
+
+def residual_values(fit: LinearFit) -> tuple[list[str], list[str | None], list[float]]:
+    """Terms, strata and values of the residual's parameters; no stratum where there is one."""
+    shape, eta = fit.problem.shape, fit.eta
+    if shape is None:
+        return ["sd__Observation"], [None], [fit.sigma]
+    sds = fit.sigma * shape.relative_sd(eta)
+    terms, values = ["sd__Observation"] * len(sds), [float(sd) for sd in sds]
+    levels: list[str | None] = [None if shape.column is None else str(s) for s in shape.labels]
+    if shape.correlation is not None:
+        terms.append(f"phi__{shape.correlation}")
+        levels.append(None)
+        values.append(shape.phi_per_unit(eta))
+    return terms, levels, values
+
+
+def named_parameters(fit: LinearFit) -> dict[str, float]:
+    """SDs, correlations and the residual's parameters, named ``group|term`` or with a stratum."""
+    values = {}
+    for grouping, covariance in zip(fit.design.groupings, fit.covariances, strict=True):
+        for term, value in zip(*sds_and_correlations(grouping, covariance), strict=True):
+            values[f"{grouping.name}|{term}"] = value
+    if not fit.problem.known:
+        for term, level, value in zip(*residual_values(fit), strict=True):
+            values[f"Residual|{term}" + ("" if level is None else f"|{level}")] = value
+    return values
+
+
+def sds_and_correlations(grouping: Grouping, covariance: Array) -> tuple[list[str], list[float]]:
+    """Names and values of a grouping factor's SDs and correlations, term by term."""
+    names: list[str] = []
+    values: list[float] = []
+    start = 0
+    for basis in grouping.terms:
+        own = slice(start, start + len(basis.names))
+        start = own.stop
+        found = _of_one_term(basis.names, covariance[own, own])
+        names += found[0]
+        values += found[1]
+    return names, values
+
+
+def _of_one_term(names: tuple[str, ...], covariance: Array) -> tuple[list[str], list[float]]:
+    sds = np.sqrt(np.diag(covariance))
+    terms = [f"sd__{name}" for name in names]
+    values = [float(sd) for sd in sds]
+    for j in range(len(names)):
+        for i in range(j + 1, len(names)):
+            terms.append(f"cor__{names[j]}.{names[i]}")
+            product = sds[i] * sds[j]
+            defined = product > 0
+            values.append(
+                float(np.clip(covariance[i, j] / product, -1.0, 1.0)) if defined else np.nan
+            )
+    return terms, values
+
+
+def effects_as_given(fit: Fit) -> list[Array]:
+    """Predicted effects of each grouping factor's columns as given: (q, units), by label."""
+    return [
+        back_transform(grouping.terms) @ b
+        for grouping, b in zip(fit.design.groupings, fit.working_effects, strict=True)
+    ]
+
+
+def ran_vals_table(fit: Fit, *, conf_level: float) -> pd.DataFrame:
+    """Predicted random effects of every unit, with conditional SDs."""
+    frames = []
+    for grouping, b, K in zip(
+        fit.design.groupings, effects_as_given(fit), fit.effect_covariances, strict=True
+    ):
+        T = back_transform(grouping.terms)
+        sds = np.sqrt(np.maximum(np.einsum("ij,jkn,ik->in", T, K, T), 0.0))
+        for i, name in enumerate(grouping.names):
+            low, high = wald_interval(b[i], sds[i], conf_level=conf_level)
+            frames.append(
+                tidy_frame(
+                    effect="ran_vals",
+                    group=grouping.name,
+                    level=list(grouping.labels),
+                    term=name,
+                    estimate=b[i],
+                    std_error=sds[i],
+                    conf_low=low,
+                    conf_high=high,
+                )
+            )
+    return pd.concat(frames, ignore_index=True)
+
+
+def boundary_sentences(groupings: Sequence[Grouping], template: Template) -> list[str]:
+    """Say, term by term, what sits on its boundary."""
+    sentences = []
+    ranks = [rank for ranks in template.ranks for rank in ranks]
+    bases = [(g.name, basis) for g in groupings for basis in g.terms]
+    for rank, (group, basis) in zip(ranks, bases, strict=True):
+        q = len(basis.names)
+        names = ", ".join(basis.names)
+        if rank == 0:
+            many = "the variances are" if q > 1 else "the variance is"
+            sentences.append(f"{many} zero for {names} of '{group}'")
+        elif rank < q:
+            sentences.append(
+                f"the {q} random effects {names} of '{group}' vary in {rank} "
+                f"direction{'s' if rank > 1 else ''} only"
+                + (" (a correlation is at -1 or +1, or a variance at zero)" if q == 2 else "")
+            )
+    return sentences
