@@ -72,6 +72,8 @@ def reach(
         inner, outer = outer, centre + sign * stride
         if sign * (outer - limit) >= 0:
             outer = limit
+        if abs(outer) > furthest:
+            break
         if rise(outer) >= bound:
             return float(
                 optimize.brentq(
@@ -83,8 +85,6 @@ def reach(
             )
         if outer == limit:
             return float(limit)
-        if abs(outer) > furthest:
-            break
         stride *= GROWTH
     return sign * np.inf
 
