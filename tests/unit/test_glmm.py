@@ -196,7 +196,7 @@ def test_summary_text(sessions):
         "adaptive Gauss-Hermite quadrature with 9 nodes (dropout ~ alliance + (1 | therapist)), "
         "Wald z tests"
     )
-    assert "180 rows; 12 units of therapist." in text
+    assert "180 rows, 12 units of therapist." in text
 
 
 def test_aliased_columns_are_named(sessions):
