@@ -5,7 +5,7 @@ PY     := $(VENV)/bin/python
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint report docs references bench clean
+.PHONY: help demo test test-slow lint report docs references mutants bench clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ docs: $(READY)  ## build docs/methods, examples executed
 
 references: $(READY)  ## remake tests/parity/reference/*.json with R (needs Rscript)
 	$(PY) -m tests.parity.make_references
+
+mutants: $(READY)  ## change one sign or constant of a formula at a time: some test must notice
+	$(PY) -m tests.mutants
 
 bench: $(READY)  ## side-by-side timings (beside R where Rscript is installed)
 	$(PY) -m benchmarks

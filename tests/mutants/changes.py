@@ -1,0 +1,315 @@
+"""Signs and constants of core formulas, each with the tests that are to notice it."""
+
+from dataclasses import dataclass
+
+__all__ = ["CHANGES", "Change"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change: the code that is replaced, by what, and the tests (globs) that are to notice."""
+
+    formula: str
+    line: str
+    other: str
+    tests: tuple[str, ...]
+
+
+EFFECTS = ("tests/unit/test_effect_sizes.py", "tests/parity/test_groups_means.py")
+GROUPS = ("tests/unit/test_groups_*.py", "tests/parity/test_groups_*.py")
+CLUSTERED = ("tests/unit/test_effect_sizes.py", "tests/parity/test_groups_clustered.py")
+CHANGE = ("tests/unit/test_change.py",)
+LMM = ("tests/parity/test_lmm_*.py", "tests/unit/test_lmm_*.py", "tests/unit/test_elimination.py")
+GLMM = ("tests/parity/test_glmm_*.py", "tests/unit/test_glmm*.py")
+AFTER = ("tests/unit/test_after_fit_*.py", "tests/parity/test_after_fit_*.py")
+CURVES = ("tests/unit/test_survival_kaplan_meier.py", "tests/parity/test_survival_curves.py")
+COX = ("tests/unit/test_survival_*.py", "tests/parity/test_survival_cox.py")
+SESSIONS = ("tests/unit/test_survival_*.py", "tests/parity/test_survival_*.py")
+META = ("tests/unit/test_evidence_*.py", "tests/parity/test_evidence_meta.py")
+ASSOCIATION = ("tests/unit/test_association*.py", "tests/parity/test_association_*.py")
+
+
+def _c(formula: str, line: str, other: str, tests: tuple[str, ...]) -> Change:
+    return Change(formula, line, other, tests)
+
+
+CHANGES = (
+    # effect sizes and change
+    _c("pooled SD", "(n_1 + n_2 - 2)", "(n_1 + n_2 - 1)", EFFECTS),
+    _c(
+        "noncentral t limits",
+        "_noncentrality(statistic, df, 1.0 - alpha / 2.0)",
+        "_noncentrality(statistic, df, 1.0 - alpha)",
+        EFFECTS,
+    ),
+    _c(
+        "SE of adjusted g",
+        "math.sqrt((std_error / sd) ** 2 + d**2 / (2.0 * df))",
+        "math.sqrt((std_error / sd) ** 2 + d**2 / df)",
+        EFFECTS,
+    ),
+    _c(
+        "root of harmonic n",
+        "root = math.sqrt(1.0 / n_1 + 1.0 / n_2)",
+        "root = math.sqrt(1.0 / n_1 - 0.1 / n_2)",
+        EFFECTS,
+    ),
+    _c(
+        "superiority to Cliff's delta", "2.0 * ps.estimate - 1.0", "2.0 * ps.estimate - 0.9", GROUPS
+    ),
+    _c(
+        "Newcombe's superiority",
+        "limit * (1.0 - limit) * spread / (n_1 * n_2)",
+        "limit * (1.0 + limit) * spread / (n_1 * n_2)",
+        GROUPS,
+    ),
+    _c(
+        "Wilson's centre",
+        "(p + z**2 / (2 * n)) / (1 + z**2 / n)",
+        "(p + z**2 / n) / (1 + z**2 / n)",
+        GROUPS,
+    ),
+    _c(
+        "Wilson's half width",
+        "p * (1 - p) / n + z**2 / (4 * n**2)",
+        "p * (1 - p) / n + z**2 / (2 * n**2)",
+        GROUPS,
+    ),
+    _c(
+        "Clopper-Pearson",
+        "stats.beta.isf(alpha / 2.0, count + 1, n - count)",
+        "stats.beta.isf(alpha / 2.0, count, n - count)",
+        GROUPS,
+    ),
+    _c(
+        "g of clusters",
+        "rho * squares / n**2 + (1.0 - rho) / n",
+        "rho * squares / n**2 + (1.0 + rho) / n",
+        CLUSTERED,
+    ),
+    _c(
+        "g from a model",
+        "std_error**2 / total + d**2 / (2.0 * variance_df)",
+        "std_error**2 / total + d**2 / variance_df",
+        CLUSTERED,
+    ),
+    _c("Jacobson-Truax", "(y - x) / (math.sqrt(2.0) * error)", "(y - x) / error", CHANGE),
+    _c("Hsu's index", "(s * math.sqrt(1.0 - r**2))", "(s * math.sqrt(1.0 - r))", CHANGE),
+    _c(
+        "true variance of change",
+        "s1**2 + s2**2 - 2.0 * error**2 - 2.0 * covariance",
+        "s1**2 + s2**2 - error**2 - 2.0 * covariance",
+        CHANGE,
+    ),
+    _c(
+        "critical change",
+        "critical * sd * math.sqrt(2.0 * (1.0 -",
+        "critical * sd * math.sqrt((1.0 -",
+        CHANGE,
+    ),
+    # groups
+    _c(
+        "Welch's df",
+        "total**2 / (v_x**2 / (x.size - 1) + v_y**2 / (y.size - 1))",
+        "total**2 / (v_x**2 / x.size + v_y**2 / y.size)",
+        GROUPS,
+    ),
+    _c(
+        "Welch's F",
+        "2.0 * (k - 2.0) * shift / (k**2 - 1.0)",
+        "(k - 2.0) * shift / (k**2 - 1.0)",
+        GROUPS,
+    ),
+    _c(
+        "mid-p",
+        "1.0 - point / 2.0 if first_only == second_only",
+        "1.0 - point if first_only == second_only",
+        GROUPS,
+    ),
+    # the mixed model
+    _c(
+        "REML constant",
+        "N * (1.0 + np.log(2.0 * np.pi * rss / N))",
+        "N * (1.0 + np.log(2.0 * np.pi * rss / (N - 1)))",
+        LMM,
+    ),
+    _c(
+        "Satterthwaite's df",
+        "_finite_df(2.0 * variance**2, spread)",
+        "_finite_df(variance**2, spread)",
+        LMM,
+    ),
+    _c("Kenward-Roger E", "E = 1.0 / (1.0 - A2 / ell)", "E = 1.0 / (1.0 + A2 / ell)", LMM),
+    _c(
+        "Kenward-Roger V",
+        "(1.0 + c1 * B) / ((1.0 - c2 * B) ** 2 * (1.0 - c3 * B))",
+        "(1.0 - c1 * B) / ((1.0 - c2 * B) ** 2 * (1.0 - c3 * B))",
+        LMM,
+    ),
+    _c(
+        "Kenward-Roger df",
+        "df = 4.0 + (ell + 2.0) / (ell * rho - 1.0)",
+        "df = 4.0 + (ell + 1.0) / (ell * rho - 1.0)",
+        (*LMM, *AFTER),
+    ),
+    _c("AR(1) whitening", "np.sqrt(1.0 - foretold**2))\n", "np.sqrt(1.0 + foretold**2))\n", LMM),
+    _c("AR(1) determinant", "np.log1p(-(foretold**2)).sum()", "np.log1p(-foretold).sum()", LMM),
+    # generalized models
+    _c(
+        "logit third derivative",
+        "special.expit(-eta) * (1.0 - 2.0 * p)",
+        "special.expit(-eta) * (1.0 - p)",
+        GLMM,
+    ),
+    _c(
+        "probit weight",
+        "y * up * (eta + up) + (n - y) * down * (down - eta)",
+        "y * up * (eta - up) + (n - y) * down * (down - eta)",
+        GLMM,
+    ),
+    _c(
+        "normal density",
+        "np.exp(-0.5 * eta * eta) / np.sqrt(2.0 * np.pi)",
+        "np.exp(-0.5 * eta * eta) / np.sqrt(np.pi)",
+        (*GLMM, *AFTER),
+    ),
+    _c(
+        "quadrature's prior",
+        "np.add.reduceat(log_density, starts) - u[k] ** 2 / 2.0",
+        "np.add.reduceat(log_density, starts) - u[k] ** 2",
+        GLMM,
+    ),
+    _c(
+        "quadrature's constant",
+        "np.log(s) - np.log(np.pi) / 2.0",
+        "np.log(s) - np.log(np.pi)",
+        GLMM,
+    ),
+    _c(
+        "latent variance of cloglog",
+        '"cloglog": np.pi**2 / 6.0',
+        '"cloglog": np.pi**2 / 3.0',
+        AFTER,
+    ),
+    _c("latent variance of logit", '"logit": np.pi**2 / 3.0', '"logit": np.pi**2 / 6.0', AFTER),
+    _c(
+        "mean of a log link",
+        "family.mean(eta + sd**2 / 2.0)",
+        "family.mean(eta + sd**2)",
+        (*GLMM, *AFTER),
+    ),
+    # after a fit
+    _c(
+        "Tukey's range",
+        "range_sf(np.sqrt(2.0) * abs(t), n_means, v)",
+        "range_sf(abs(t), n_means, v)",
+        AFTER,
+    ),
+    _c(
+        "Bonferroni",
+        "(1.0 - conf_level) / (2.0 * max(n, 1))",
+        "(1.0 - conf_level) / max(n, 1)",
+        AFTER,
+    ),
+    _c("slope's difference", "(-1.0, -2.0 / 3.0)", "(-1.0, -1.0 / 3.0)", AFTER),
+    # curves
+    _c(
+        "Aalen-Johansen",
+        "np.cumprod(1.0 - table.n_event / table.n_risk, dtype=np.float64)",
+        "np.cumprod(1.0 - table.n_event / (table.n_risk + 1), dtype=np.float64)",
+        CURVES,
+    ),
+    _c(
+        "log-rank variance",
+        "weight**2 * d * np.divide(n - d, n - 1",
+        "weight**2 * d * np.divide(n, n - 1",
+        CURVES,
+    ),
+    _c(
+        "Fleming-Harrington weight",
+        "before**rho * (1.0 - before) ** gamma",
+        "before**rho * (1.0 + before) ** gamma",
+        CURVES,
+    ),
+    _c("Gray's weight", "(1.0 - pooled_before) ** rho", "(1.0 + pooled_before) ** rho", SESSIONS),
+    _c(
+        "Gray's ties",
+        "np.where(other > 1, 1.0 - _divide(other - 1.0, n - 1.0), 1.0)",
+        "np.where(other > 1, 1.0, 1.0)",
+        SESSIONS,
+    ),
+    # Cox, frailty, Fine-Gray
+    _c("Efron's powers", "over_steps(f**power * inverse**2)", "over_steps(f * inverse**2)", COX),
+    _c("concordance of ties", "(better + tied / 2.0).sum()", "(better + tied).sum()", SESSIONS),
+    _c("test of a frailty", "stats.chi2.sf(gain, 1)) / 2.0)", "stats.chi2.sf(gain, 1)))", SESSIONS),
+    _c(
+        "censoring's martingale",
+        "q * (n_censored / at_risk**2)",
+        "q * (n_censored / at_risk)",
+        SESSIONS,
+    ),
+    # by session and unseen
+    _c(
+        "median odds ratio",
+        "quartile = np.sqrt(2.0) * stats.norm.ppf(0.75)",
+        "quartile = stats.norm.ppf(0.75)",
+        SESSIONS,
+    ),
+    _c(
+        "survival of hazards",
+        "np.cumprod(1.0 - hazard, axis=0)",
+        "np.cumprod(1.0 - hazard / 2.0, axis=0)",
+        SESSIONS,
+    ),
+    _c(
+        "cluster correction",
+        "meat = summed @ summed.T * n / (n - 1.0)",
+        "meat = summed @ summed.T",
+        SESSIONS,
+    ),
+    _c("Rubin's old df", "(m - 1.0) / share**2", "(m - 1.0) / share", SESSIONS),
+    _c(
+        "Barnard-Rubin",
+        "(c + 1.0) / (c + 3.0) * c * (1.0 - share)",
+        "(c + 1.0) / (c + 3.0) * c",
+        SESSIONS,
+    ),
+    _c(
+        "shared likelihood",
+        "count * np.log(2 * np.pi * sigma**2)",
+        "count * np.log(np.pi * sigma**2)",
+        SESSIONS,
+    ),
+    # evidence
+    _c("d to log odds", "np.pi / np.sqrt(3.0)", "np.pi / np.sqrt(2.0)", META),
+    # association
+    _c("Spearman's error", "1.0 + r**2 / 2.0 if method", "1.0 + r**2 if method", ASSOCIATION),
+    _c(
+        "Kendall's error",
+        "np.sqrt(0.437 / (n - 4 - given))",
+        "np.sqrt(0.437 / (n - 3 - given))",
+        ASSOCIATION,
+    ),
+    _c(
+        "influence on r",
+        "u * v - r * (u**2 + v**2) / 2.0",
+        "u * v - r * (u**2 + v**2)",
+        ASSOCIATION,
+    ),
+    _c("Fisher's z", "left = n - 3 - given", "left = n - 2 - given", ASSOCIATION),
+    _c(
+        "Greenhouse-Geisser",
+        "np.trace(E) ** 2 / (k * (E * E).sum())",
+        "np.trace(E) ** 2 / ((k + 1) * (E * E).sum())",
+        ASSOCIATION,
+    ),
+    _c(
+        "Huynh-Feldt", "((df_error + 1.0) * k * gg - 2.0)", "(df_error * k * gg - 2.0)", ASSOCIATION
+    ),
+    _c(
+        "partial eta limits",
+        "limits[0] / (limits[0] + df_error)",
+        "limits[0] / (limits[0] + 1.0)",
+        ASSOCIATION,
+    ),
+)
