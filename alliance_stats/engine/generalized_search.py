@@ -22,7 +22,15 @@ from alliance_stats.engine.elimination import eliminate
 from alliance_stats.engine.laplace import RAN_AWAY, GeneralizedProblem, LaplaceSlopes
 from alliance_stats.engine.row_posterior import predictors
 from alliance_stats.engine.row_sums import random_part, weighted_products
-from alliance_stats.engine.search import Coordinates, Minimum, Options, Slopes, polished, search
+from alliance_stats.engine.search import (
+    Convergence,
+    Coordinates,
+    Minimum,
+    Options,
+    Slopes,
+    polished,
+    search,
+)
 from alliance_stats.engine.template import Template
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array
@@ -33,6 +41,7 @@ __all__ = [
     "glm_coefficients",
     "joint_mode",
     "minimise_jointly",
+    "plain_minimum",
 ]
 
 Deviance = Callable[[GeneralizedProblem, Sequence[Array], Array, Sequence[Array]], LaplaceSlopes]
@@ -44,6 +53,8 @@ GLM_STEPS = 60
 GLM_DONE = 1e-10
 JOINT_STEPS = 2
 MAX_HALVINGS = 30
+# Fall of the deviance that a last Newton step without random effects still foretells.
+PLAIN_DONE = 1e-20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -191,6 +202,23 @@ def glm_coefficients(problem: GeneralizedProblem) -> tuple[Array, Array]:
         if fall < GLM_DONE * (1.0 + abs(value)):
             break
     return gamma, eta
+
+
+def plain_minimum(problem: GeneralizedProblem, gamma: Array) -> Minimum:
+    """Finish a fit without random effects from coefficients near its minimum, by Newton's steps."""
+    family, outcome = problem.family, problem.outcome
+    for evaluations in range(1, GLM_STEPS + 1):
+        log_density, score, weight = family.slopes(problem.offset + gamma @ problem.Q, outcome)
+        slope, information = problem.Q @ score, (problem.Q * weight) @ problem.Q.T
+        step = linalg.cho_solve(linalg.cho_factor(information), slope)
+        if float(step @ slope) < PLAIN_DONE:
+            break
+        gamma = gamma + step
+    norm = float(np.abs(slope).max(initial=0.0))
+    settled = float(step @ slope) < PLAIN_DONE
+    record = Convergence(settled, evaluations, norm, 0, "Newton's steps")
+    deviance = -2.0 * float(log_density.sum())
+    return Minimum(Template.full([]), (), gamma, deviance, record, [], 2.0 * information)
 
 
 def joint_mode(

@@ -104,7 +104,8 @@ def arrange_rows(layout: Layout, Z: Sequence[Array], codes: Sequence[Index], n_r
     for factor, found in zip(wide, factors, strict=True):
         for row, (position, multiple) in enumerate(found):
             factor[row, position] = multiple
-    starts = layout.levels[0].row_starts
+    # without random effects all rows are one leaf
+    starts = layout.levels[0].row_starts if layout.levels else np.zeros(1, dtype=np.int64)
     counts = np.diff(np.r_[starts, n_rows])
     ancestors = [np.arange(len(starts))]
     for level in layout.levels[:-1]:

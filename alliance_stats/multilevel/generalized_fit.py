@@ -18,7 +18,12 @@ from alliance_stats.design.groupings import back_transform
 from alliance_stats.engine.blocks import by_label, lay_out
 from alliance_stats.engine.descent import descend
 from alliance_stats.engine.families import Family
-from alliance_stats.engine.generalized_search import Deviance, glm_coefficients, minimise_jointly
+from alliance_stats.engine.generalized_search import (
+    Deviance,
+    glm_coefficients,
+    minimise_jointly,
+    plain_minimum,
+)
 from alliance_stats.engine.laplace import GeneralizedProblem, find_mode
 from alliance_stats.engine.quadrature import MOST_NODES, criterion_of
 from alliance_stats.engine.row_sums import arrange_rows
@@ -187,7 +192,11 @@ def fit_generalized(
     with one_blas_thread():
         gamma, eta = glm_coefficients(problem)
         check_not_separated(design, problem, eta)
-        minimum = minimise_jointly(problem, criterion_of(nodes), gamma)
+        minimum = (
+            minimise_jointly(problem, criterion_of(nodes), gamma)
+            if design.groupings
+            else plain_minimum(problem, gamma)
+        )
     check_not_runaway(design, minimum)
     if not minimum.convergence.converged:
         warnings.warn(

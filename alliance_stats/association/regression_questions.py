@@ -1,0 +1,432 @@
+"""What is asked of a regression: pure functions of its fit."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+from alliance_stats.checks import check_choice, check_conf_level
+from alliance_stats.design.design import Design
+from alliance_stats.design.new_rows import code_new_rows
+from alliance_stats.engine.sandwich import ClusterRobust, cr2
+from alliance_stats.errors import NotIdentifiedError
+from alliance_stats.estimates import Array, wald_interval
+from alliance_stats.multilevel.generalized_fit import GeneralizedFit
+from alliance_stats.multilevel.linear_fit import LinearFit, ml_refit
+from alliance_stats.multilevel.linear_functions import Inference, inference_on
+
+__all__ = [
+    "Clusters",
+    "augmented",
+    "collinearity",
+    "generalized_glance",
+    "generalized_steps",
+    "inference",
+    "influence",
+    "linear_glance",
+    "linear_steps",
+    "method",
+    "notes",
+    "partial_correlations",
+    "predicted",
+    "refuse_df_method",
+    "sizes",
+    "standardized",
+]
+
+VCOVS = ("classical", "HC3", "CR2")
+Fit = LinearFit | GeneralizedFit
+_FEW_CLUSTERS = 10
+_WHOLE = 1.0 - 1e-10  # a leverage from which a row is fitted whatever its outcome
+_TIGHT = 10.0  # a variance inflation that is worth a note (Cohen, Cohen, West & Aiken 2003, ch. 10)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Clusters:
+    """Which rows are not independent: the column and each row's cluster."""
+
+    column: str
+    codes: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Working:
+    """The linear model that the fit is at its last step.
+
+    Attributes
+    ----------
+    weights, residuals
+        (n,) working weights, and ``(y - mu) / (dmu/deta)``.
+    fitted
+        (n,) expected outcomes.
+    bread
+        (p, p) ``(X'WX)^-1``.
+    """
+
+    weights: Array
+    residuals: Array
+    fitted: Array
+    bread: Array
+
+
+def inference(fit: Fit, clusters: npt.NDArray[np.int64] | None, kind: str | None) -> Inference:
+    """Prepare inference by a named covariance: CR2 where there are clusters, by default."""
+    chosen = kind or ("classical" if clusters is None else "CR2")
+    check_choice(chosen, VCOVS, name="vcov")
+    plain = inference_on(fit)
+    if chosen == "classical":
+        return plain
+    if chosen == "CR2":
+        if clusters is None:
+            raise ValueError("vcov='CR2' needs clusters: give cluster= to regression().")
+        robust = _cluster_robust(fit, clusters)
+        return Inference("CR2", robust, fit.design, fit.beta, robust.vcov, fit.sigma)
+    covariance = _hc3(fit)
+    return Inference(plain.df_method, plain.method, fit.design, fit.beta, covariance, fit.sigma)
+
+
+def refuse_df_method(df_method: str | None) -> None:
+    """Refuse a df method: a regression has its own."""
+    if df_method is not None:
+        raise ValueError(
+            f"df_method={df_method!r} is for linear mixed models; a regression has its residual df, "
+            "or those of CR2 with cluster=: leave df_method out."
+        )
+
+
+def linear_glance(fit: LinearFit) -> pd.DataFrame:
+    """Return sizes, R2, the F test of all coefficients, and information criteria in one row."""
+    r2, df1, df2 = _r_squared(fit)
+    ml = ml_refit(fit)
+    k = len(fit.design.fixed.kept) + 1
+    f = r2 / df1 / ((1.0 - r2) / df2) if df1 > 0 else np.nan
+    return pd.DataFrame(
+        [
+            {
+                "nobs": len(fit.design.y),
+                "r2": r2,
+                "r2_adjusted": 1.0 - (1.0 - r2) * (df1 + df2) / df2,
+                "statistic": f,
+                "df1": df1,
+                "df2": df2,
+                "p_value": float(stats.f.sf(f, df1, df2)) if df1 > 0 else np.nan,
+                "sigma": fit.sigma,
+                "log_lik": -ml.deviance / 2.0,
+                "aic": ml.deviance + 2.0 * k,
+                "bic": ml.deviance + np.log(len(fit.design.y)) * k,
+            }
+        ]
+    )
+
+
+def generalized_glance(fit: GeneralizedFit) -> pd.DataFrame:
+    """Return sizes, likelihood ratio against the constant, R2 by name, information criteria."""
+    design, n, p = fit.design, len(fit.design.y), len(fit.design.fixed.kept)
+    y, mu = design.y, _working(fit).fitted
+    log_lik = -fit.deviance / 2.0
+    null = _null_log_lik(fit)
+    df = p - int(_spans_constant(design))
+    ratio = 2.0 * (log_lik - null)
+    cox_snell = -np.expm1(-ratio / n)
+    tjur = mu[y == 1].mean() - mu[y == 0].mean() if fit.family.name == "binomial" else np.nan
+    return pd.DataFrame(
+        [
+            {
+                "nobs": n,
+                "log_lik": log_lik,
+                "log_lik_null": null,
+                "statistic": ratio,
+                "df": df,
+                "p_value": float(stats.chi2.sf(ratio, df)) if df else np.nan,
+                "r2_mcfadden": 1.0 - log_lik / null,
+                "r2_nagelkerke": float(cox_snell / -np.expm1(2.0 * null / n)),
+                "r2_tjur": float(tjur),
+                "aic": fit.deviance + 2.0 * p,
+                "bic": fit.deviance + np.log(n) * p,
+            }
+        ]
+    )
+
+
+def linear_steps(steps: Sequence[tuple[str, LinearFit]]) -> pd.DataFrame:
+    """Return R2 after each block, its change, and F of the change."""
+    _require_steps(steps)
+    rows, before, p_before = [], 0.0, 1
+    for name, fit in steps:
+        r2, _, df2 = _r_squared(fit)
+        df1 = len(fit.design.fixed.kept) - p_before
+        f = (r2 - before) / df1 / ((1.0 - r2) / df2) if df1 > 0 else np.nan
+        p = float(stats.f.sf(f, df1, df2)) if df1 > 0 else np.nan
+        rows.append(
+            {
+                "step": name,
+                "r2": r2,
+                "r2_change": r2 - before,
+                "statistic": f,
+                "df1": float(df1),
+                "df2": df2,
+                "p_value": p,
+            }
+        )
+        before, p_before = r2, len(fit.design.fixed.kept)
+    return pd.DataFrame(rows)
+
+
+def generalized_steps(steps: Sequence[tuple[str, GeneralizedFit]]) -> pd.DataFrame:
+    """Return the log-likelihood after each block and the likelihood ratio of the change."""
+    _require_steps(steps)
+    rows = []
+    before, p_before = _null_log_lik(steps[0][1]), 1
+    for name, fit in steps:
+        log_lik, p = -fit.deviance / 2.0, len(fit.design.fixed.kept)
+        ratio, df = 2.0 * (log_lik - before), p - p_before
+        rows.append(
+            {
+                "step": name,
+                "log_lik": log_lik,
+                "statistic": ratio,
+                "df": float(df),
+                "p_value": float(stats.chi2.sf(ratio, df)) if df > 0 else np.nan,
+            }
+        )
+        before, p_before = log_lik, p
+    return pd.DataFrame(rows)
+
+
+def standardized(fit: LinearFit, table: pd.DataFrame) -> pd.DataFrame:
+    """Return coefficients and limits in SDs of the outcome per SD of each column."""
+    sds = dict(zip(_kept_names(fit.design), fit.design.X.std(axis=0, ddof=1), strict=True))
+    kept = table[table["term"] != "(Intercept)"]
+    factor = kept["term"].map(sds).to_numpy(dtype=float) / float(fit.design.y.std(ddof=1))
+    numbers = {name: kept[name].to_numpy() * factor for name in ("estimate", "conf_low", "conf_high")}
+    return pd.DataFrame({"term": kept["term"].to_numpy(), **numbers})
+
+
+def partial_correlations(fit: LinearFit) -> pd.DataFrame:
+    """Return partial and semipartial correlations of each column with the outcome."""
+    plain = inference_on(fit)
+    error = np.sqrt(np.diag(plain.covariance))
+    t = fit.beta / error
+    names = _kept_names(fit.design)
+    r2, _, df = _r_squared(fit)
+    keep = [i for i, name in enumerate(names) if name != "(Intercept)"]
+    return pd.DataFrame(
+        {
+            "term": [names[i] for i in keep],
+            "partial": t[keep] / np.sqrt(t[keep] ** 2 + df),
+            "semipartial": t[keep] * np.sqrt((1.0 - r2) / df),
+        }
+    )
+
+
+def collinearity(fit: Fit) -> pd.DataFrame:
+    """Return the generalized variance inflation of each term."""
+    design = fit.design
+    weights = design.root_weights**2
+    position = {int(column): place for place, column in enumerate(design.fixed.kept)}
+    terms = [
+        (term.name, [position[c] for c in range(term.columns.start, term.columns.stop) if c in position])
+        for term in design.fixed.spec.terms
+        if term.factors
+    ]
+    terms = [(name, own) for name, own in terms if own]
+    if len(terms) < 2:
+        raise NotIdentifiedError("Variance inflation needs two terms or more beside the constant.")
+    shown = [column for _, own in terms for column in own]
+    centred = design.X[:, shown]
+    if _spans_constant(design):
+        centred = centred - weights @ centred / weights.sum()
+    scaled = centred * design.root_weights[:, None]
+    R = scaled.T @ scaled
+    spread = np.sqrt(np.diag(R))
+    R = R / np.outer(spread, spread)
+    whole = np.linalg.slogdet(R)[1]
+    rows, start = [], 0
+    for name, own in terms:
+        inside = np.arange(start, start + len(own))
+        start += len(own)
+        outside = np.setdiff1d(np.arange(len(shown)), inside)
+        parts = [np.linalg.slogdet(R[np.ix_(s, s)])[1] for s in (inside, outside)]
+        vif = float(np.exp(sum(parts) - whole))
+        rows.append({"term": name, "vif": vif, "df": len(own), "vif_per_df": vif ** (0.5 / len(own))})
+    return pd.DataFrame(rows)
+
+
+def influence(fit: LinearFit) -> pd.DataFrame:
+    """Return leverage, deleted studentized residual and Cook's distance of each row."""
+    working, design = _working(fit), fit.design
+    leverage = _leverage(design.X, working)
+    n, p = design.X.shape
+    e = working.residuals * np.sqrt(working.weights)
+    s2 = fit.sigma**2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        without = ((n - p) * s2 - e**2 / (1.0 - leverage)) / (n - p - 1)
+        studentized = e / np.sqrt(np.maximum(without, 0.0) * (1.0 - leverage))
+        cooks = e**2 * leverage / (p * s2 * (1.0 - leverage) ** 2)
+    return pd.DataFrame(
+        {"leverage": leverage, "studentized": studentized, "cooks_distance": cooks},
+        index=design.index,
+    )
+
+
+def predicted(
+    fit: Fit, found: Inference, newdata: pd.DataFrame, interval: str | None, conf_level: float
+) -> pd.DataFrame:
+    """Return expected outcomes of new rows, with limits if asked for."""
+    check_conf_level(conf_level)
+    linear = isinstance(fit, LinearFit)
+    allowed = ("mean", "new") if linear else ("mean",)
+    if interval is not None:
+        check_choice(interval, allowed, name="interval")
+    C = code_new_rows(fit.design, newdata, with_units=False).X
+    eta = C @ fit.beta
+    mean = eta if isinstance(fit, LinearFit) else fit.family.mean(eta)
+    table = pd.DataFrame({"estimate": mean}, index=newdata.index)
+    if interval is None:
+        return table
+    variance = found.variances(C)
+    if interval == "new":
+        variance = variance + fit.sigma**2
+    error = np.sqrt(variance)
+    low, high = wald_interval(eta, error, df=found.df(C), conf_level=conf_level)
+    if not isinstance(fit, LinearFit):
+        error = error * np.abs(fit.family.mean_slope(eta))
+        low, high = fit.family.mean(low), fit.family.mean(high)
+    return table.assign(std_error=error, conf_low=low, conf_high=high)
+
+
+def augmented(fit: Fit) -> pd.DataFrame:
+    """Return the columns used with fitted values and residuals of the outcome."""
+    fitted = _working(fit).fitted
+    new = pd.DataFrame(
+        {"fitted": fitted, "residual": fit.design.y - fitted}, index=fit.design.frame.index
+    )
+    return pd.concat([fit.design.frame, new], axis=1)
+
+
+def method(fit: Fit, clusters: Clusters | None) -> str:
+    """Return what was fitted, in a phrase."""
+    if isinstance(fit, LinearFit):
+        name = "linear regression"
+    else:
+        name = "logistic regression" if fit.family.name == "binomial" else "Poisson regression"
+    robust = "" if clusters is None else f", CR2 standard errors over clusters of {clusters.column}"
+    return f"{name}: {fit.design.formula.text}{robust}"
+
+
+def notes(fit: Fit, clusters: Clusters | None) -> tuple[str, ...]:
+    """Return what must be known before reading, worst first."""
+    found = []
+    if not fit.convergence.converged:
+        found.append("NOT CONVERGED: the search stopped before its maximum; do not use the numbers.")
+    aliased = fit.design.fixed.aliased
+    if aliased:
+        found.append(f"Not estimable, since other columns determine them: {', '.join(aliased)}.")
+    if clusters is not None and int(clusters.codes.max()) + 1 < _FEW_CLUSTERS:
+        found.append(
+            f"There are {int(clusters.codes.max()) + 1} clusters of {clusters.column}: with so few, "
+            "look at the df of each coefficient; below 4 its p-value is not to be relied on."
+        )
+    if isinstance(fit, GeneralizedFit) and fit.family.name == "poisson":
+        working = _working(fit)
+        pearson = float(working.weights @ working.residuals**2)
+        df = len(fit.design.y) - len(fit.design.fixed.kept)
+        if df > 0 and stats.chi2.sf(pearson, df) < 1e-3:
+            found.append(
+                f"The counts vary {pearson / df:.1f} times as much as a Poisson distribution has it: "
+                "classical standard errors are too small. Use vcov='HC3' or cluster=."
+            )
+    return tuple(found)
+
+
+def sizes(fit: Fit, clusters: Clusters | None) -> dict[str, float]:
+    """Return what was counted."""
+    counted: dict[str, float] = {"rows": len(fit.design.y)}
+    if clusters is not None:
+        counted["clusters"] = int(clusters.codes.max()) + 1
+    return counted
+
+
+def _working(fit: Fit) -> _Working:
+    X = fit.design.X
+    if isinstance(fit, LinearFit):
+        weights = fit.design.root_weights**2
+        fitted = X @ fit.beta + (fit.design.offset if fit.design.offset is not None else 0.0)
+        return _Working(weights, fit.design.y - fitted, fitted, fit.vcov / fit.sigma**2)
+    eta = fit.fixed_part
+    mu, slope = fit.family.mean(eta), fit.family.mean_slope(eta)
+    variance = mu * (1.0 - mu) if fit.family.name == "binomial" else mu
+    return _Working(slope**2 / variance, (fit.design.y - mu) / slope, mu, fit.vcov)
+
+
+def _leverage(X: Array, working: _Working) -> Array:
+    half = X * np.sqrt(working.weights)[:, None]
+    return np.asarray(np.einsum("np,pq,nq->n", half, working.bread, half))
+
+
+def _hc3(fit: Fit) -> Array:
+    """Return ``(X'WX)^-1 X'W diag(e^2 / (1 - h)^2) WX (X'WX)^-1``.
+
+    MacKinnon & White 1985, doi:10.1016/0304-4076(85)90158-7.
+    """
+    X, working = fit.design.X, _working(fit)
+    leverage = _leverage(X, working)
+    if (leverage > _WHOLE).any():
+        raise NotIdentifiedError(
+            "A row is fitted without error whatever its outcome (its leverage is 1): HC3 is not "
+            "defined. Leave out the term that this row alone determines."
+        )
+    scores = X * (working.weights * working.residuals / (1.0 - leverage))[:, None]
+    return np.asarray(working.bread @ (scores.T @ scores) @ working.bread)
+
+
+def _cluster_robust(fit: Fit, clusters: npt.NDArray[np.int64]) -> ClusterRobust:
+    X, working = fit.design.X, _working(fit)
+    order = np.argsort(clusters, kind="stable")
+    rows = np.split(order, np.cumsum(np.bincount(clusters))[:-1])
+    return cr2(
+        [X[own] for own in rows],
+        [working.residuals[own] for own in rows],
+        [np.diag(1.0 / working.weights[own]) for own in rows],
+    )
+
+
+def _r_squared(fit: LinearFit) -> tuple[float, float, float]:
+    """Return R2, the df of the coefficients beside the constant, and the residual df."""
+    design = fit.design
+    w = design.root_weights**2
+    n, p = design.X.shape
+    constant = _spans_constant(design)
+    y = design.y
+    centre = float(w @ y / w.sum()) if constant else 0.0
+    total = float(w @ (y - centre) ** 2)
+    residual = fit.sigma**2 * (n - p)
+    return 1.0 - residual / total, float(p - int(constant)), float(n - p)
+
+
+def _spans_constant(design: Design) -> bool:
+    ones = design.root_weights
+    left = ones - design.Q.T @ (design.Q @ ones) / len(ones)
+    return bool(np.linalg.norm(left) <= 1e-8 * np.linalg.norm(ones))
+
+
+def _null_log_lik(fit: GeneralizedFit) -> float:
+    y, n = fit.design.y, len(fit.design.y)
+    if not _spans_constant(fit.design):
+        raise NotIdentifiedError("Without a constant there is no null model to compare with.")
+    if fit.family.name == "binomial":
+        share = y.mean()
+        return float(n * (share * np.log(share) + (1.0 - share) * np.log1p(-share)))
+    return float(stats.poisson.logpmf(y, y.mean()).sum())
+
+
+def _require_steps(steps: Sequence[object]) -> None:
+    if not steps:
+        raise NotIdentifiedError("No steps= were given to regression().")
+
+
+def _kept_names(design: Design) -> list[str]:
+    return [design.fixed.names[i] for i in design.fixed.kept]
