@@ -4,7 +4,7 @@ The public names. Figures and tables are imported from their own rooms,
 ``alliance_stats.figures`` and ``alliance_stats.tables``, since drawing needs matplotlib.
 """
 
-from alliance_stats.association import anova, correlation_difference, correlations
+from alliance_stats.association import anova, correlation_difference, correlations, regression
 from alliance_stats.datasets import example_study, example_themes
 from alliance_stats.evidence import (
     compare_with,
@@ -128,6 +128,7 @@ __all__ = [
     "published",
     "r_squared",
     "recompute",
+    "regression",
     "report",
     "reproduce",
     "restricted_mean",

@@ -7,12 +7,20 @@ from alliance_stats.association.correlations import (
     correlation_difference,
     correlations,
 )
+from alliance_stats.association.regression import (
+    GeneralizedRegression,
+    LinearRegression,
+    regression,
+)
 
 __all__ = [
     "AnalysisOfVariance",
     "CorrelationDifference",
     "Correlations",
+    "GeneralizedRegression",
+    "LinearRegression",
     "anova",
     "correlation_difference",
     "correlations",
+    "regression",
 ]

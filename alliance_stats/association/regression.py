@@ -11,7 +11,13 @@ import pandas as pd
 from alliance_stats.account import Account, Column, Section, html_of, summary_of
 from alliance_stats.association import regression_questions as questions
 from alliance_stats.association.regression_questions import Clusters
-from alliance_stats.checks import check_choice, check_frame, check_spelling, group_codes, require_columns
+from alliance_stats.checks import (
+    check_choice,
+    check_frame,
+    check_spelling,
+    group_codes,
+    require_columns,
+)
 from alliance_stats.design.design import Design, build_design, check_column_names
 from alliance_stats.design.formula import (
     MixedFormula,
@@ -374,7 +380,7 @@ class GeneralizedRegression:
         return table[table["term"] != "(Intercept)"].reset_index(drop=True)
 
     def glance(self) -> pd.DataFrame:
-        """Return one row: ``nobs, log_lik, log_lik_null, statistic`` (chi-squared), ``df...``
+        """Return one row: ``nobs, log_lik, log_lik_null, statistic`` (chi-squared), ``df``, R2.
 
         The likelihood ratio against the intercept alone, McFadden's and Nagelkerke's R2, and for
         0/1 outcomes Tjur's.
@@ -446,9 +452,7 @@ class GeneralizedRegression:
             Section("Ratio", shown, ("term",), measure=ratio, kind="ratio", conf_level=conf_level),
         ]  # fmt: skip
         if self.steps:
-            sections.append(
-                Section("Step", self.step_table(), ("step",), statistic="chi-squared")
-            )
+            sections.append(Section("Step", self.step_table(), ("step",), statistic="chi-squared"))
         sizes = questions.sizes(self.fit, self.clusters)
         return Account(self.method, self.notes, sizes, tuple(sections), rows=self.rows)
 
@@ -526,7 +530,10 @@ def regression(
     bound = bound_formula(parsed, list(data.columns))
     used = [*variables_of(bound.outcome), *variables_of(bound.fixed)]
     also = tuple(dict.fromkeys([*map(str, used), *([] if cluster is None else [cluster])]))
-    fits = [(name, _fit(each, data, family, weights, also)) for name, each in _models(bound, steps, list(data.columns))]
+    fits = [
+        (name, _fit(each, data, family, weights, also))
+        for name, each in _models(bound, steps, list(data.columns))
+    ]
     fit = fits[-1][1]
     clusters = None if cluster is None else _clusters(cluster, data, also, weights)
     if isinstance(fit, LinearFit):
@@ -578,9 +585,7 @@ def _fit(
         return fit_linear(design, reml=True)
     design, used = build_design(formula, data, also=also, residual_variance=False)
     kind = family_of("binomial" if family == "logistic" else "poisson", None)
-    return fit_generalized(
-        design, kind, np.ones(len(used)), nodes=1, weights=None, offset=None
-    )
+    return fit_generalized(design, kind, np.ones(len(used)), nodes=1, weights=None, offset=None)
 
 
 def _clusters(

@@ -92,7 +92,7 @@ def refuse_df_method(df_method: str | None) -> None:
     """Refuse a df method: a regression has its own."""
     if df_method is not None:
         raise ValueError(
-            f"df_method={df_method!r} is for linear mixed models; a regression has its residual df, "
+            f"df_method={df_method!r} is for linear mixed models; a regression has residual df, "
             "or those of CR2 with cluster=: leave df_method out."
         )
 
@@ -201,7 +201,9 @@ def standardized(fit: LinearFit, table: pd.DataFrame) -> pd.DataFrame:
     sds = dict(zip(_kept_names(fit.design), fit.design.X.std(axis=0, ddof=1), strict=True))
     kept = table[table["term"] != "(Intercept)"]
     factor = kept["term"].map(sds).to_numpy(dtype=float) / float(fit.design.y.std(ddof=1))
-    numbers = {name: kept[name].to_numpy() * factor for name in ("estimate", "conf_low", "conf_high")}
+    numbers = {
+        name: kept[name].to_numpy() * factor for name in ("estimate", "conf_low", "conf_high")
+    }
     return pd.DataFrame({"term": kept["term"].to_numpy(), **numbers})
 
 
@@ -228,8 +230,11 @@ def collinearity(fit: Fit) -> pd.DataFrame:
     weights = design.root_weights**2
     position = {int(column): place for place, column in enumerate(design.fixed.kept)}
     terms = [
-        (term.name, [position[c] for c in range(term.columns.start, term.columns.stop) if c in position])
-        for term in design.fixed.spec.terms
+        (
+            term.name,
+            [position[c] for c in range(term.columns.start, term.columns.stop) if c in position],
+        )
+        for term in design.fixed.coding.terms
         if term.factors
     ]
     terms = [(name, own) for name, own in terms if own]
@@ -251,7 +256,9 @@ def collinearity(fit: Fit) -> pd.DataFrame:
         outside = np.setdiff1d(np.arange(len(shown)), inside)
         parts = [np.linalg.slogdet(R[np.ix_(s, s)])[1] for s in (inside, outside)]
         vif = float(np.exp(sum(parts) - whole))
-        rows.append({"term": name, "vif": vif, "df": len(own), "vif_per_df": vif ** (0.5 / len(own))})
+        rows.append(
+            {"term": name, "vif": vif, "df": len(own), "vif_per_df": vif ** (0.5 / len(own))}
+        )
     return pd.DataFrame(rows)
 
 
@@ -321,14 +328,16 @@ def notes(fit: Fit, clusters: Clusters | None) -> tuple[str, ...]:
     """Return what must be known before reading, worst first."""
     found = []
     if not fit.convergence.converged:
-        found.append("NOT CONVERGED: the search stopped before its maximum; do not use the numbers.")
+        found.append(
+            "NOT CONVERGED: the search stopped before its maximum; do not use the numbers."
+        )
     aliased = fit.design.fixed.aliased
     if aliased:
         found.append(f"Not estimable, since other columns determine them: {', '.join(aliased)}.")
     if clusters is not None and int(clusters.codes.max()) + 1 < _FEW_CLUSTERS:
         found.append(
-            f"There are {int(clusters.codes.max()) + 1} clusters of {clusters.column}: with so few, "
-            "look at the df of each coefficient; below 4 its p-value is not to be relied on."
+            f"There are {int(clusters.codes.max()) + 1} clusters of {clusters.column}: with so "
+            "few, look at the df of each coefficient; below 4 its p-value is not to be relied on."
         )
     if isinstance(fit, GeneralizedFit) and fit.family.name == "poisson":
         working = _working(fit)
@@ -336,8 +345,8 @@ def notes(fit: Fit, clusters: Clusters | None) -> tuple[str, ...]:
         df = len(fit.design.y) - len(fit.design.fixed.kept)
         if df > 0 and stats.chi2.sf(pearson, df) < 1e-3:
             found.append(
-                f"The counts vary {pearson / df:.1f} times as much as a Poisson distribution has it: "
-                "classical standard errors are too small. Use vcov='HC3' or cluster=."
+                f"The counts vary {pearson / df:.1f} times as much as a Poisson distribution has "
+                "it: classical standard errors are too small. Use vcov='HC3' or cluster=."
             )
     return tuple(found)
 
@@ -384,13 +393,19 @@ def _hc3(fit: Fit) -> Array:
 
 
 def _cluster_robust(fit: Fit, clusters: npt.NDArray[np.int64]) -> ClusterRobust:
+    """Return CR2; of the others than linear on the scale of the outcome, as clubSandwich has it."""
     X, working = fit.design.X, _working(fit)
+    slope = np.ones(len(X))
+    if not isinstance(fit, LinearFit):
+        slope = fit.family.mean_slope(fit.fixed_part)
+    variance = slope**2 / working.weights
+    columns, left = X * slope[:, None], working.residuals * slope
     order = np.argsort(clusters, kind="stable")
     rows = np.split(order, np.cumsum(np.bincount(clusters))[:-1])
     return cr2(
-        [X[own] for own in rows],
-        [working.residuals[own] for own in rows],
-        [np.diag(1.0 / working.weights[own]) for own in rows],
+        [columns[own] for own in rows],
+        [left[own] for own in rows],
+        [np.diag(variance[own]) for own in rows],
     )
 
 

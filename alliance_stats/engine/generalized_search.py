@@ -207,7 +207,7 @@ def glm_coefficients(problem: GeneralizedProblem) -> tuple[Array, Array]:
 def plain_minimum(problem: GeneralizedProblem, gamma: Array) -> Minimum:
     """Finish a fit without random effects from coefficients near its minimum, by Newton's steps."""
     family, outcome = problem.family, problem.outcome
-    for evaluations in range(1, GLM_STEPS + 1):
+    for evaluations in range(1, GLM_STEPS + 1):  # noqa: B007
         log_density, score, weight = family.slopes(problem.offset + gamma @ problem.Q, outcome)
         slope, information = problem.Q @ score, (problem.Q * weight) @ problem.Q.T
         step = linalg.cho_solve(linalg.cho_factor(information), slope)
@@ -217,7 +217,7 @@ def plain_minimum(problem: GeneralizedProblem, gamma: Array) -> Minimum:
     norm = float(np.abs(slope).max(initial=0.0))
     settled = float(step @ slope) < PLAIN_DONE
     record = Convergence(settled, evaluations, norm, 0, "Newton's steps")
-    deviance = -2.0 * float(log_density.sum())
+    deviance = -2.0 * (float(log_density.sum()) + outcome.constant)
     return Minimum(Template.full([]), (), gamma, deviance, record, [], 2.0 * information)
 
 

@@ -157,6 +157,11 @@ class Inference:
         if isinstance(self.method, Satterthwaite | KenwardRoger):
             scaled = self.design.fixed.R @ self.beta / self.sigma
             return self.method.f_test(self._working(C), scaled)
+        if isinstance(self.method, ClusterRobust) and len(C) > 1:
+            raise NotIdentifiedError(
+                "Several functions at once have no test with CR2 here: its small-sample df are "
+                "those of one function. Ask for each by itself, adjusted for their number."
+            )
         values, vectors = linalg.eigh(C @ self.covariance @ C.T)
         kept = values > values.max() * DEPENDENT
         rotated = vectors[:, kept].T @ (C @ self.beta)

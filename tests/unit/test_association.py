@@ -4,8 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from alliance_stats import anova, correlation_difference, correlations
-from alliance_stats.errors import DataError, NotIdentifiedError
+from alliance_stats import (
+    anova,
+    correlation_difference,
+    correlations,
+    estimated_means,
+    regression,
+)
+from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 
 DATA = pd.DataFrame(
     {
@@ -121,3 +127,50 @@ def test_a_combination_of_levels_without_a_person_is_refused() -> None:
     )
     with pytest.raises(NotIdentifiedError, match="combination of levels has no person"):
         anova(data, outcome="y", between=["u", "v"])
+
+
+ROWS = pd.DataFrame(
+    {
+        "y": [1.0, 2.0, 2.5, 4.0, 5.5, 5.0, 7.0, 8.5],
+        "x": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0],
+        "z": [2.0, np.nan, 1.0, 4.0, 3.0, 5.0, 2.0, 1.0],
+        "hit": [0, 0, 0, 0, 1, 1, 1, 1],
+        "one": ["a"] * 8,
+        "g": ["p", "p", "q", "q", "r", "r", "s", "s"],
+    }
+)
+
+
+def test_all_steps_use_the_rows_of_the_whole_model() -> None:
+    table = regression("y ~ x + z", ROWS, steps=["x", "z"]).step_table()
+    alone = regression("y ~ x", ROWS.dropna()).glance()["r2"].iloc[0]
+    assert table["r2"].iloc[0] == pytest.approx(alone, rel=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("error", "match", "asked"),
+    [
+        (FormulaError, "random term", {"formula": "y ~ x + (1 | g)"}),
+        (FormulaError, "no such column", {"formula": "y ~ xx"}),
+        (FormulaError, "does not have", {"formula": "y ~ x", "steps": ["z"]}),
+        (FormulaError, "list of blocks", {"formula": "y ~ x", "steps": "x"}),
+        (NotIdentifiedError, "Separation", {"formula": "hit ~ x", "family": "logistic"}),
+        (NotIdentifiedError, "one cluster", {"formula": "y ~ x", "cluster": "one"}),
+        (NotIdentifiedError, "one level", {"formula": "y ~ one"}),
+        (DataError, "no column 'gg'", {"formula": "y ~ x", "cluster": "gg"}),
+        (DataError, "0 or 1|0/1", {"formula": "y ~ x", "family": "logistic"}),
+        (ValueError, "family must be", {"formula": "y ~ x", "family": "normal"}),
+    ],
+)
+def test_regressions_that_cannot_be(error: type, match: str, asked: dict[str, object]) -> None:
+    options = dict(asked)
+    with pytest.raises(error, match=match):
+        regression(str(options.pop("formula")), ROWS, **options)
+
+
+def test_a_regression_with_clusters_refuses_what_it_has_not() -> None:
+    model = regression("y ~ x", ROWS)
+    with pytest.raises(ValueError, match="give cluster="):
+        model.tidy(vcov="CR2")
+    with pytest.raises(ValueError, match="linear mixed models"):
+        estimated_means(model, "x", at={"x": [2.0]}, df_method="kenward-roger")

@@ -85,6 +85,15 @@ class GeneralizedModel(FittedModel, Protocol):
         ...
 
 
+@runtime_checkable
+class JudgesItself(Protocol):
+    """A fitted model whose errors are not its likelihood's, as a cluster-robust regression."""
+
+    def inference(self, df_method: str | None = None) -> Inference:
+        """Prepare inference on its coefficients."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Link:
     """From linear predictor to response.
@@ -117,9 +126,11 @@ def link_of(model: FittedModel) -> Link:
 
 
 def require_fitted(model: object) -> None:
-    """Refuse what was not fitted by ``lmm`` or ``glmm``."""
+    """Refuse what was not fitted by ``lmm``, ``glmm`` or ``regression``."""
     if not isinstance(getattr(model, "fit", None), LinearFit | GeneralizedFit):
-        raise DataError(f"A model fitted by lmm or glmm is needed; got {type(model).__name__}.")
+        raise DataError(
+            f"A model fitted by lmm, glmm or regression is needed; got {type(model).__name__}."
+        )
 
 
 def caveats(model: FittedModel) -> tuple[str, ...]:
@@ -148,4 +159,6 @@ def infer(model: FittedModel, df_method: DfMethod | None = None) -> Inference:
         If the coefficients have no covariance, since the fit did not converge.
     """
     require_fitted(model)
+    if isinstance(model, JudgesItself):
+        return require_covariance(model.inference(df_method))
     return require_covariance(inference_on(model.fit, df_method))

@@ -14,9 +14,12 @@ d$missed <- rpois(n, exp(.8 - .2 * d$alliance + .05 * d$experience))
 d$w <- round(runif(n, .5, 2), 2)
 d$step <- cut(d$symptoms, c(-Inf, 28, 32, 36, Inf), labels = FALSE)
 d$role <- factor(d$role)
-of <- function(m, robust = TRUE) {
+of <- function(m, precision = NULL) {
   s <- summary(m)$coefficients
-  cr <- coef_test(m, vcov = "CR2", cluster = d$therapist, test = "Satterthwaite")
+  # weights of precision are inverse variances: the working covariance is theirs
+  v <- if (is.null(precision)) vcovCR(m, d$therapist, "CR2")
+       else vcovCR(m, d$therapist, "CR2", target = 1 / precision, inverse_var = TRUE)
+  cr <- coef_test(m, vcov = v, test = "Satterthwaite")
   list(terms = rownames(s), estimate = unname(s[, 1]), se = unname(s[, 2]), p = unname(s[, 4]),
        hc3 = unname(sqrt(diag(vcovHC(m, type = "HC3")))), cr2 = cr$SE, cr2_df = cr$df_Satt, cr2_p = cr$p_Satt,
        log_lik = as.numeric(logLik(m)), aic = AIC(m), bic = BIC(m))
@@ -40,7 +43,7 @@ v <- car::vif(lm(symptoms ~ alliance + experience + role, d))
 po <- polr(factor(step) ~ alliance + role, d, Hess = TRUE, control = list(reltol = 1e-14, maxit = 1000))
 write_reference(list(
   data = transform(d, role = as.character(role)),
-  linear = of(m1), weighted = of(mw), logistic = of(g1), poisson = of(p1),
+  linear = of(m1), weighted = of(mw, d$w), logistic = of(g1), poisson = of(p1),
   linear_fit = list(r2 = sm$r.squared, adj = sm$adj.r.squared, f = unname(sm$fstatistic[1]), df1 = unname(sm$fstatistic[2]), df2 = unname(sm$fstatistic[3]), sigma = sm$sigma),
   steps = list(r2 = c(summary(s0)$r.squared, summary(s1)$r.squared, summary(s2)$r.squared), f = c(anova(s0, s1)$F[2], anova(s1, s2)$F[2]),
                p = c(anova(s0, s1)$`Pr(>F)`[2], anova(s1, s2)$`Pr(>F)`[2])),

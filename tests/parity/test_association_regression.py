@@ -1,0 +1,149 @@
+"""Regressions agree with lm, glm, sandwich, clubSandwich and car; and with statsmodels."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.api as sm
+
+from alliance_stats import contrasts, estimated_means, regression, simple_slopes
+from tests.parity.reference import load_reference
+
+REFERENCE = load_reference("association_regression")
+DATA = pd.DataFrame(REFERENCE["data"])
+EXACT = 1e-8  # least squares on both sides
+SEARCHED = 1e-7  # glm stops its reweighting at 1e-14 of the deviance
+MODELS = {
+    "linear": ("symptoms ~ alliance * experience + role", {}),
+    "weighted": ("symptoms ~ alliance + experience", {"weights": "w"}),
+    "logistic": ("left ~ alliance + experience + role", {"family": "logistic"}),
+    "poisson": ("missed ~ alliance + experience", {"family": "poisson"}),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_coefficients_and_errors_of_every_kind(name: str) -> None:
+    formula, options = MODELS[name]
+    expected: dict[str, Any] = REFERENCE[name]
+    model = regression(formula, DATA, cluster="therapist", **options)
+    plain, robust = model.tidy(vcov="classical"), model.tidy()
+    hc3 = model.tidy(vcov="HC3")
+    assert plain["estimate"].to_numpy() == pytest.approx(expected["estimate"], rel=SEARCHED)
+    assert plain["std_error"].to_numpy() == pytest.approx(expected["se"], rel=SEARCHED)
+    assert plain["p_value"].to_numpy() == pytest.approx(expected["p"], rel=1e-5)
+    assert hc3["std_error"].to_numpy() == pytest.approx(expected["hc3"], rel=SEARCHED)
+    assert robust["std_error"].to_numpy() == pytest.approx(expected["cr2"], rel=SEARCHED)
+    if name != "weighted":  # whose df clubSandwich takes under equal variances; see below
+        assert robust["df"].to_numpy() == pytest.approx(expected["cr2_df"], rel=1e-6)
+        assert robust["p_value"].to_numpy() == pytest.approx(expected["cr2_p"], rel=1e-5)
+    fit = model.glance().iloc[0]
+    for column in ("log_lik", "aic", "bic"):
+        assert fit[column] == pytest.approx(expected[column], rel=EXACT)
+
+
+def test_df_with_weights_are_those_of_the_quadratic_form() -> None:
+    model = regression("symptoms ~ alliance + experience", DATA, weights="w", cluster="therapist")
+    order = np.argsort(pd.factorize(DATA["therapist"], sort=True)[0], kind="stable")
+    data = DATA.iloc[order]
+    w = data["w"].to_numpy()
+    X = sm.add_constant(data[["alliance", "experience"]]).to_numpy()
+    M = np.linalg.inv(X.T @ (X * w[:, None]))
+    left = np.eye(len(X)) - X @ M @ (X * w[:, None]).T
+    sizes = data.groupby("therapist", sort=False).size().to_numpy()
+    for column, df in enumerate(model.tidy()["df"]):
+        A = np.zeros((len(sizes), len(X)))
+        for i, own in enumerate(np.split(np.arange(len(X)), np.cumsum(sizes)[:-1])):
+            D = np.diag(1.0 / np.sqrt(w[own]))
+            B = D @ (np.diag(1.0 / w[own]) - X[own] @ M @ X[own].T) @ D
+            values, vectors = np.linalg.eigh(B)
+            root = (vectors / np.sqrt(values)) @ vectors.T
+            A[i, own] = (D @ root @ D @ (X[own] * w[own, None]) @ M)[:, column]
+        P = A @ left @ np.diag(1.0 / w) @ left.T @ A.T
+        assert df == pytest.approx(np.trace(P) ** 2 / (P**2).sum(), rel=1e-8)
+
+
+def test_the_fit_of_a_linear_regression() -> None:
+    fit = regression(MODELS["linear"][0], DATA).glance().iloc[0]
+    expected = REFERENCE["linear_fit"]
+    for ours, theirs in (
+        ("r2", "r2"),
+        ("r2_adjusted", "adj"),
+        ("statistic", "f"),
+        ("df1", "df1"),
+        ("df2", "df2"),
+        ("sigma", "sigma"),
+    ):
+        assert fit[ours] == pytest.approx(expected[theirs], rel=EXACT)
+
+
+def test_steps_are_those_of_anova() -> None:
+    model = regression(
+        "symptoms ~ experience + alliance + role", DATA, steps=["experience", "alliance", "role"]
+    )
+    table, expected = model.step_table(), REFERENCE["steps"]
+    assert table["r2"].to_numpy() == pytest.approx(expected["r2"], rel=EXACT)
+    assert table["statistic"].to_numpy()[1:] == pytest.approx(expected["f"], rel=EXACT)
+    assert table["p_value"].to_numpy()[1:] == pytest.approx(expected["p"], rel=1e-6)
+    logistic = regression(
+        MODELS["logistic"][0], DATA, family="logistic", steps=["experience"]
+    ).step_table()
+    last, chi2 = logistic.iloc[-1], REFERENCE["logistic_steps"]
+    assert last["statistic"] == pytest.approx(chi2["chi2"], rel=1e-7)
+    assert (last["df"], last["p_value"]) == pytest.approx((chi2["df"], chi2["p"]), rel=1e-6)
+
+
+def test_standardised_partial_influence_and_collinearity() -> None:
+    model = regression("symptoms ~ alliance + experience", DATA)
+    correlations = model.correlations()
+    assert correlations["partial"].to_numpy() == pytest.approx(REFERENCE["partial"], rel=EXACT)
+    assert correlations["semipartial"].to_numpy() == pytest.approx(REFERENCE["semi"], rel=EXACT)
+    betas = model.standardized()["estimate"].to_numpy()
+    assert betas == pytest.approx(REFERENCE["standardised"], rel=EXACT)
+    rows = model.influence()
+    assert rows["leverage"].to_numpy() == pytest.approx(REFERENCE["hat"], rel=EXACT)
+    assert rows["studentized"].to_numpy() == pytest.approx(REFERENCE["rstudent"], rel=EXACT)
+    assert rows["cooks_distance"].to_numpy() == pytest.approx(REFERENCE["cooks"], rel=EXACT)
+    vif = regression("symptoms ~ alliance + experience + role", DATA).collinearity()
+    assert vif["vif"].to_numpy() == pytest.approx(REFERENCE["vif"]["gvif"], rel=EXACT)
+    assert list(vif["df"]) == REFERENCE["vif"]["df"]
+
+
+def test_statsmodels_gives_the_same_tables() -> None:
+    X = sm.add_constant(DATA[["alliance", "experience"]])
+    theirs = sm.OLS(DATA["symptoms"], X).fit()
+    ours = regression("symptoms ~ alliance + experience", DATA).tidy()
+    assert ours["std_error"].to_numpy() == pytest.approx(theirs.bse.to_numpy(), rel=EXACT)
+    assert ours[["conf_low", "conf_high"]].to_numpy() == pytest.approx(
+        theirs.conf_int().to_numpy(), rel=EXACT
+    )
+    logit = sm.Logit(DATA["left"], X).fit(disp=0, tol=1e-14)
+    own = regression("left ~ alliance + experience", DATA, family="logistic")
+    assert own.beta.to_numpy() == pytest.approx(logit.params.to_numpy(), rel=1e-6)
+    assert own.glance()["r2_mcfadden"].iloc[0] == pytest.approx(logit.prsquared, rel=1e-9)
+
+
+def test_what_is_asked_after_a_fit_uses_the_robust_errors() -> None:
+    model = regression("symptoms ~ alliance + role", DATA, cluster="therapist")
+    slope = simple_slopes(model, "alliance").tidy().iloc[0]
+    row = model.tidy().set_index("term").loc["alliance"]
+    for column in ("estimate", "std_error", "df", "p_value"):
+        assert slope[column] == pytest.approx(row[column], rel=1e-7)
+    compared = contrasts(estimated_means(model, "role"), adjust="none").tidy()
+    own = model.tidy().set_index("term").loc["role[T.father]"]
+    found = compared[
+        compared["contrast"].str.contains("father") & compared["contrast"].str.contains("child")
+    ]
+    assert abs(found["estimate"].iloc[0]) == pytest.approx(abs(own["estimate"]), rel=EXACT)
+    assert found["std_error"].iloc[0] == pytest.approx(own["std_error"], rel=1e-7)
+
+
+def test_predictions_are_those_of_the_linear_function() -> None:
+    model = regression("symptoms ~ alliance", DATA)
+    X = sm.add_constant(DATA[["alliance"]])
+    theirs = sm.OLS(DATA["symptoms"], X).fit().get_prediction(X.head(3)).summary_frame(alpha=0.05)
+    mean = model.predict(DATA.head(3), interval="mean")
+    new = model.predict(DATA.head(3), interval="new")
+    assert mean["conf_low"].to_numpy() == pytest.approx(theirs["mean_ci_lower"].to_numpy())
+    assert new["conf_high"].to_numpy() == pytest.approx(theirs["obs_ci_upper"].to_numpy())
+    assert np.allclose(model.augment()["residual"].sum(), 0.0, atol=1e-9)
