@@ -17,10 +17,10 @@ from alliance_stats.formatting import format_interval, format_number, p_phrase, 
 from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.cox.cox_design import CoxDesign, new_covariates
 from alliance_stats.survival.cox.cox_fit import CoxFit
-from alliance_stats.survival.cox.frailty import FrailtyFit
+from alliance_stats.survival.cox.frailty import FrailtyFit, few_groups_warning
 from alliance_stats.survival.cox.partial_likelihood import RiskSets, covariate_sums, score_residuals
 from alliance_stats.survival.curves.life_table import probability_interval
-from alliance_stats.survival.rows.clock_columns import IntArray, read_labels
+from alliance_stats.survival.rows.clock_columns import IntArray, read_labels, same_times
 from alliance_stats.survival.rows.time_at_risk import Intervals, few_clusters_warning
 
 __all__ = [
@@ -157,7 +157,8 @@ class CoxModel:
         -------
         DataFrame
             ``row, time, estimate, std_error, conf_low, conf_high`` on the probability scale, at
-            `times` (or all event times) for each row of `newdata`.
+            `times` (or all event times) for each row of `newdata`; NaN later than the last row
+            of its stratum was seen.
         """
         return predicted_survival(self, newdata, times, conf_level=conf_level, conf_type=conf_type)
 
@@ -179,16 +180,18 @@ class CoxModel:
         Returns
         -------
         DataFrame
-            ``nobs, n_event, n_clusters, ties, log_lik, log_lik_null, statistic, df, p_value, aic,
-            converged, n_steps, gradient``. ``log_lik`` is the log partial likelihood (integrated
-            over a frailty where there is one); ``statistic`` compares it with the model without
-            covariates (and without frailty: no p-value is given then). ``gradient`` is the largest
-            slope left, per covariate SD.
+            ``nobs, n_event, n_clusters, ties, log_lik, log_lik_null, test, statistic, df, p_value,
+            aic, converged, n_steps, gradient``. ``log_lik`` is the log partial likelihood
+            (integrated over a frailty where there is one). ``test`` says how the covariates are
+            tested together: by the likelihood ratio; with clusters, whose likelihood is not that of
+            the rows, by the robust Wald statistic (NaN where there are too few clusters for it);
+            with a frailty the ratio has no known distribution, and no p-value. ``gradient`` is the
+            largest slope left, per covariate SD.
         """
-        log_lik, df = self.fit.at.log_lik, float(len(self.beta))
+        log_lik, n_parameters = self.fit.at.log_lik, float(len(self.beta))
         if self.frailty is not None:
-            log_lik, df = self.frailty.log_lik, df + 1
-        statistic = 2.0 * (log_lik - self.fit.log_lik_null)
+            log_lik, n_parameters = self.frailty.log_lik, n_parameters + 1
+        test, statistic, df = self._test(log_lik, n_parameters)
         p_value = stats.chi2.sf(statistic, df) if self.frailty is None else np.nan
         convergence = self.fit.convergence
         return pd.DataFrame(
@@ -199,15 +202,26 @@ class CoxModel:
                 "ties": [self.ties],
                 "log_lik": [log_lik],
                 "log_lik_null": [self.fit.log_lik_null],
+                "test": [test],
                 "statistic": [statistic],
                 "df": [df],
                 "p_value": [p_value],
-                "aic": [2.0 * (df - log_lik)],
+                "aic": [2.0 * (n_parameters - log_lik)],
                 "converged": [convergence.converged],
                 "n_steps": [convergence.steps],
                 "gradient": [convergence.gradient],
             }
         )
+
+    def _test(self, log_lik: float, n_parameters: float) -> tuple[str, float, float]:
+        """Return how all covariates are tested together, the statistic and its df."""
+        if self.n_clusters is None:
+            return "likelihood ratio", 2.0 * (log_lik - self.fit.log_lik_null), n_parameters
+        scaled = self.beta * self.design.scale
+        covariance = self.covariance * np.outer(self.design.scale, self.design.scale)
+        known = np.linalg.matrix_rank(covariance, hermitian=True) == len(scaled)
+        statistic = float(scaled @ np.linalg.solve(covariance, scaled)) if known else float("nan")
+        return "robust Wald", statistic, n_parameters
 
     def summary(self) -> str:
         """Return the model in words: warnings, hazard ratios, frailty, rows."""
@@ -235,6 +249,8 @@ class CoxModel:
             )
         if self.n_clusters is not None:
             yield from few_clusters_warning(self.n_clusters)
+        if self.frailty is not None:
+            yield from few_groups_warning(self.frailty)
         empty = [self.intervals.strata[k] for k in np.flatnonzero(np.diff(self.sets.bounds) == 0)]
         if empty:
             yield (
@@ -313,8 +329,11 @@ def predicted_survival(
     for row, (x, number) in enumerate(zip(X, stratum, strict=True)):
         time, cumulative, variance = _cumulative_hazard(model, x, int(number))
         at = time if times is None else np.asarray(times, dtype=np.float64)
+        seen = model.intervals.exit[model.intervals.stratum == number]
+        at = same_times(at, seen)
         place = np.searchsorted(time, at, side="right")
         survival = np.exp(-np.concatenate(([0.0], cumulative))[place])
+        survival[at > seen.max()] = np.nan
         std_error = survival * np.sqrt(np.concatenate(([0.0], variance))[place])
         low, high = probability_interval(
             survival, std_error, conf_level=conf_level, conf_type=conf_type
@@ -363,15 +382,15 @@ def _strata_of(model: CoxModel, newdata: pd.DataFrame) -> IntArray:
     for column in columns:
         if column not in newdata.columns:
             raise DataError(f"newdata has no column '{column}', whose strata the model has.")
-    codes, labels = read_labels(newdata, columns)
-    known = {label: number for number, label in enumerate(model.intervals.strata)}
-    for label in labels:
-        if label not in known:
+    groups = read_labels(newdata, columns)
+    known = {key: number for number, key in enumerate(model.intervals.strata_keys)}
+    for key, label in zip(groups.keys, groups.labels, strict=True):
+        if key not in known:
             raise DataError(
                 f"newdata holds the stratum '{label}', which the model was not fitted to. "
-                f"{did_you_mean(label, known)}"
+                f"{did_you_mean(label, model.intervals.strata)}"
             )
-    return np.array([known[label] for label in labels])[codes]
+    return np.array([known[key] for key in groups.keys])[groups.codes]
 
 
 def augmented(model: CoxModel) -> pd.DataFrame:

@@ -7,6 +7,7 @@ import pandas as pd
 from scipy import stats
 
 from alliance_stats.checks import check_choice
+from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import format_number, p_phrase
 from alliance_stats.ledger import RowLedger
@@ -93,6 +94,11 @@ def proportional_hazards_test(model: CoxModel, *, transform: str = "km") -> Prop
     sets, at = model.sets, model.fit.at
     X = standardised_rows(model)
     g = _transformed(model, transform)
+    if np.ptp(g) == 0.0:
+        raise NotIdentifiedError(
+            f"All events fall at one time ({sets.time[0]:g}): whether a hazard ratio changes over "
+            "time needs events at two times or more."
+        )
     g = g - np.average(g, weights=sets.n_event)
     p = len(X)
     blocks = [information(X, at, sets, per_time=g**power) for power in range(3)]

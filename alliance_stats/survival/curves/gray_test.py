@@ -148,7 +148,8 @@ def gray_test(
         competing=True,
         censored=censored,
     )
-    codes, groups = read_labels(intervals.frame, group)
+    found = read_labels(intervals.frame, group)
+    codes, groups = found.codes, found.labels
     if len(groups) < 2:
         raise DataError(
             f"Column '{group}' holds one group ('{groups[0]}'): there is nothing to compare it to."

@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,7 @@ from alliance_stats.survival.curves.life_table import (
     product_limit,
     survival_influence,
 )
+from alliance_stats.survival.rows.clock_columns import same_times
 from alliance_stats.survival.rows.time_at_risk import (
     Spells,
     few_clusters_warning,
@@ -119,7 +121,9 @@ class KaplanMeier:
                     {
                         "strata": curve.label,
                         "time": ticks,
-                        "n_risk": at_risk(curve.entries, curve.exits, ticks),
+                        "n_risk": at_risk(
+                            curve.entries, curve.exits, same_times(ticks, curve.exits)
+                        ),
                     }
                 )
                 for curve in self.curves
@@ -141,8 +145,10 @@ class KaplanMeier:
         DataFrame
             ``strata, nobs, n_event, estimate, conf_low, conf_high``, in the caller's time unit.
         """
-        if not 0.0 < probability < 1.0:
-            raise ValueError(f"probability must lie between 0 and 1; got {probability}.")
+        if not isinstance(probability, Real) or not 0.0 < probability < 1.0:
+            raise ValueError(
+                f"probability must lie between 0 and 1, one at a time; got {probability!r}."
+            )
         level = 1.0 - probability
         records = []
         for curve in self.curves:
@@ -271,7 +277,7 @@ def kaplan_meier(
 
 def _curve(spells: Spells, label: str) -> SurvivalCurve:
     table = life_table(spells)
-    survival = product_limit(spells, table)
+    survival = product_limit(table)
     if spells.cluster is None:
         with np.errstate(invalid="ignore"):  # 0 * infinity once S is 0: undefined, hence NaN
             std_error = survival * np.sqrt(np.cumsum(greenwood(table.n_risk, table.n_event)))

@@ -1,14 +1,7 @@
 """Who was at risk, who ended and who was censored at each time. Arrays in, arrays out.
 
-The product-limit curve, by lifelines where it can: the one module that knows that package.
-
-Only the curve itself is taken from it. Counts at risk, medians, standard errors and restricted
-means are our own: lifelines' risk table is off by those who enter or leave at the tick, its median
-of a curve that is flat at one half depends on rounding, and it has no clustered standard errors.
-
-Confidence intervals for a probability that changes with time, and quantiles of a curve.
-
-What each cluster contributes to a curve (infinitesimal jackknife). Arrays in, arrays out.
+The product-limit curve, confidence intervals for a probability that changes with time, quantiles of
+a curve, and what each cluster contributes to it (infinitesimal jackknife).
 """
 
 from collections.abc import Iterator
@@ -86,29 +79,20 @@ def greenwood(n_risk: IntArray, n_event: IntArray) -> Array:
         return np.asarray(n_event / (n_risk * (n_risk - n_event).astype(np.float64)))
 
 
-def product_limit(spells: Spells, table: LifeTable) -> Array:
+def product_limit(table: LifeTable) -> Array:
     """Return the Kaplan-Meier estimate of S(t) (Kaplan & Meier 1958) at the table's times.
 
     Parameters
     ----------
-    spells
-        Times at risk and whether an event closed each.
     table
-        Their life table.
+        Counts at risk and of events.
 
     Returns
     -------
     Array
         (k,) survival just after each time of the table.
     """
-    if spells.entry.any():
-        # lifelines refuses delayed entry wherever the risk set runs empty for a while
-        return np.asarray(np.cumprod(1.0 - table.n_event / table.n_risk))
-    from lifelines import KaplanMeierFitter
-
-    curve = KaplanMeierFitter().fit(spells.exit, spells.event).survival_function_["KM_estimate"]
-    position = np.searchsorted(curve.index.to_numpy(), table.time)
-    return np.asarray(curve.to_numpy()[position], dtype=np.float64)
+    return np.asarray(np.cumprod(1.0 - table.n_event / table.n_risk))
 
 
 CONF_TYPES = ("log-log", "log", "plain")

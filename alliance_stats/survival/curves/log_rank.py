@@ -278,7 +278,8 @@ def _weights(n: Array, d: Array, rho: float, gamma: float) -> Array:
 
 
 def _groups(intervals: Intervals, group: Hashable) -> tuple[IntArray, tuple[str, ...]]:
-    codes, labels = read_labels(intervals.frame, group)
+    found = read_labels(intervals.frame, group)
+    codes, labels = found.codes, found.labels
     if len(labels) < 2:
         raise DataError(
             f"Column '{group}' holds one group ('{labels[0]}'): there is nothing to compare it to."

@@ -18,6 +18,7 @@ from alliance_stats.survival.curves.life_table import (
     product_limit,
     survival_influence,
 )
+from alliance_stats.survival.rows.clock_columns import same_times
 from alliance_stats.survival.rows.time_at_risk import (
     IntArray,
     read_intervals,
@@ -167,6 +168,7 @@ def restricted_mean(
         data, time=time, event=event, entry=entry, strata=strata, cluster=cluster
     )
     refuse_single_clusters(intervals, cluster)
+    until = float(same_times(np.array([until]), intervals.exit)[0])
     n_strata = len(intervals.strata)
     estimate = np.zeros(n_strata)
     covariance = np.zeros((n_strata, n_strata))
@@ -174,7 +176,7 @@ def restricted_mean(
     for number, label in enumerate(intervals.strata):
         spells = intervals.spells(number)
         table = life_table(spells)
-        survival = product_limit(spells, table)
+        survival = product_limit(table)
         _refuse_beyond(until, label, table, survival)
         widths, first = _widths(table.time, until)
         areas = survival * widths

@@ -1,6 +1,7 @@
 """Columns of a survival table, read: times, events, endings, groups. A frame in, arrays out."""
 
 from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,16 @@ from alliance_stats.checks import (
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
 
-__all__ = ["IntArray", "as_columns", "read_endings", "read_event", "read_labels", "read_times"]
+__all__ = [
+    "Groups",
+    "IntArray",
+    "as_columns",
+    "read_endings",
+    "read_event",
+    "read_labels",
+    "read_times",
+    "same_times",
+]
 
 IntArray = npt.NDArray[np.int64]
 
@@ -82,6 +92,17 @@ def _merge_near_ties(start: Array, stop: Array) -> tuple[Array, Array]:
     )
 
 
+def same_times(asked: Array, known: Array) -> Array:
+    """Return times that were asked for, each that is a known one but for dust as that one."""
+    times = np.sort(known)
+    place = np.searchsorted(times, asked)
+    found = np.array(asked, dtype=np.float64)
+    for at in (np.maximum(place - 1, 0), np.minimum(place, len(times) - 1)):
+        near = np.abs(asked - times[at]) <= _SAME_TIME * np.maximum(1.0, np.abs(asked))
+        found = np.where(near, times[at], found)
+    return found
+
+
 def read_event(data: pd.DataFrame, event: Hashable) -> IntArray:
     """Return 0 for censored and 1 for the event, refusing anything else."""
     values = data[event]
@@ -121,14 +142,17 @@ def _censored_value(event: Hashable, labels: pd.Index) -> object:
     if pd.api.types.is_bool_dtype(labels):
         return False
     if pd.api.types.is_numeric_dtype(labels):
-        return 0
-    found = [label for label in _CENSORED_LABELS if label in labels]
+        found: list[object] = [0] if 0 in labels else []
+    else:
+        found = [label for label in _CENSORED_LABELS if label in labels]
     if len(found) == 1:
         return found[0]
-    shown = ", ".join(repr(label) for label in labels[:6].tolist())
+    shown = ", ".join(repr(_plain(label)) for label in labels.tolist()[:6])
+    kind = "labels" if labels.dtype == object else "codes"
     raise DataError(
-        f"Column '{event}' holds the labels {shown}. Say which of them means that treatment had "
-        "not ended, as in censored='ongoing'."
+        f"Column '{event}' holds the {kind} {shown}. Say which of them means that treatment had "
+        f"not ended, as in censored={_plain(labels.tolist()[0])!r}; if everyone's has, give "
+        "censored=()."
     )
 
 
@@ -139,23 +163,39 @@ def _plain(label: object) -> object:
     return label
 
 
-def read_labels(
-    data: pd.DataFrame, columns: Hashable | Sequence[Hashable]
-) -> tuple[IntArray, tuple[str, ...]]:
-    """Return the number of each row's group, as one column or several together make them.
+@dataclass(frozen=True, slots=True, eq=False)
+class Groups:
+    """Groups that one column or several together make.
 
-    Returns
-    -------
-    codes, labels
-        (n,) numbers from 0 in sorted order, and the groups' names (``"a, b"`` for several columns).
+    Attributes
+    ----------
+    codes
+        (n,) number of each row's group, from 0 in sorted order.
+    keys
+        The columns' values that make each group: by these, groups are told apart.
+    labels
+        Their names in print: ``"a, b"`` for several columns, with the values in quotes where two
+        groups would have one name.
     """
+
+    codes: IntArray
+    keys: tuple[tuple[object, ...], ...]
+    labels: tuple[str, ...]
+
+
+def read_labels(data: pd.DataFrame, columns: Hashable | Sequence[Hashable]) -> Groups:
+    """Return the groups that one column or several together make."""
     first, *others = as_columns(data, columns)
     for column in (first, *others):
         check_spelling(data[column], kind="group")
     codes, labels = group_codes(data[first])
-    names = [str(_plain(label)) for label in labels]
+    keys = [(_plain(label),) for label in labels.tolist()]
     for column in others:
         more, further = group_codes(data[column])
+        values = further.tolist()
         joint, codes = np.unique(codes * len(further) + more, return_inverse=True)
-        names = [f"{names[j // len(further)]}, {_plain(further[j % len(further)])}" for j in joint]
-    return codes.astype(np.int64), tuple(names)
+        keys = [(*keys[j // len(values)], _plain(values[j % len(values)])) for j in joint]
+    names = [", ".join(map(str, key)) for key in keys]
+    if len(set(names)) < len(names):
+        names = [", ".join(map(repr, key)) for key in keys]
+    return Groups(codes.astype(np.int64), tuple(keys), tuple(names))

@@ -24,6 +24,7 @@ from alliance_stats.estimates import Array
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.rows.clock_columns import (
+    Groups,
     IntArray,
     as_columns,
     read_endings,
@@ -85,8 +86,8 @@ class Intervals:
         Names of the endings; ``states[event - 1]`` names a row's.
     stratum, strata
         Number of each row's stratum, and the strata's names.
-    strata_columns
-        The columns that make the strata.
+    strata_keys, strata_columns
+        The values that make each stratum, and of which columns.
     cluster, n_clusters
         Number of each row's cluster; None and 0 where no clusters were given.
     frame
@@ -101,6 +102,7 @@ class Intervals:
     states: tuple[str, ...]
     stratum: IntArray
     strata: tuple[str, ...]
+    strata_keys: tuple[tuple[object, ...], ...]
     strata_columns: tuple[Hashable, ...]
     cluster: IntArray | None
     n_clusters: int
@@ -175,10 +177,9 @@ def read_intervals(
         codes, states = read_endings(data, event, censored)
     else:
         codes, states = read_event(data, event), (str(event),)
-    stratum: IntArray = np.zeros(len(data), dtype=np.int64)
-    strata_labels: tuple[str, ...] = (WHOLE_SAMPLE,)
+    groups = Groups(np.zeros(len(data), dtype=np.int64), ((),), (WHOLE_SAMPLE,))
     if strata_columns:
-        stratum, strata_labels = read_labels(data, strata_columns)
+        groups = read_labels(data, strata_columns)
     clusters, cluster_labels = (None, pd.Index([]))
     if cluster is not None:
         check_spelling(data[cluster], kind="cluster")
@@ -188,8 +189,9 @@ def read_intervals(
         exit=stop,
         event=codes,
         states=states,
-        stratum=stratum,
-        strata=strata_labels,
+        stratum=groups.codes,
+        strata=groups.labels,
+        strata_keys=groups.keys,
         strata_columns=strata_columns,
         cluster=clusters,
         n_clusters=len(cluster_labels),
