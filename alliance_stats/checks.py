@@ -8,7 +8,7 @@ rows, and gives back what the caller needs next. Nothing here changes the caller
 import difflib
 import re
 import unicodedata
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from numbers import Real
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.door import has_surrogate, numbers_of_objects, plain_frame
-from alliance_stats.errors import DataError
+from alliance_stats.errors import DataError, WrongObjectError
 
 __all__ = [
     "check_choice",
@@ -30,6 +30,7 @@ __all__ = [
     "finite_or_missing",
     "group_codes",
     "require_columns",
+    "require_kind",
     "require_present",
     "units_with_several",
 ]
@@ -60,6 +61,36 @@ def did_you_mean(name: object, candidates: Iterable[object]) -> str:
     if near:
         return f"Did you mean '{lowered[near[0]]}'?"
     return "There are: " + ", ".join(f"'{candidate}'" for candidate in names) + "."
+
+
+def require_kind(
+    value: object,
+    kinds: type | tuple[type, ...],
+    *,
+    asked: str,
+    instead: Mapping[str, str] | None = None,
+) -> None:
+    """Refuse an object of another kind, and say what takes it.
+
+    Parameters
+    ----------
+    asked
+        What the function takes, as the beginning of the sentence: ``"caterpillar_figure draws a
+        model of lmm or glmm"``.
+    instead
+        Name of a class -> what takes it: ``{"CoxModel": "hazard_table"}``.
+
+    Raises
+    ------
+    WrongObjectError
+        If `value` is none of `kinds`.
+    """
+    if isinstance(value, kinds):
+        return
+    name = type(value).__name__
+    right = (instead or {}).get(name)
+    hint = f" For a {name}: {right}." if right else ""
+    raise WrongObjectError(f"{asked}; got {name}.{hint}")
 
 
 def describe_rows(mask: npt.ArrayLike, index: pd.Index) -> str:

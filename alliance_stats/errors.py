@@ -10,6 +10,7 @@ __all__ = [
     "DataError",
     "FormulaError",
     "NotIdentifiedError",
+    "WrongObjectError",
 ]
 
 
@@ -27,6 +28,10 @@ class FormulaError(AllianceStatsError, ValueError):
 
 class NotIdentifiedError(AllianceStatsError, ValueError):
     """The data hold no information on a quantity that was asked for."""
+
+
+class WrongObjectError(AllianceStatsError, TypeError):
+    """A function was handed an object of another kind than the one it speaks of."""
 
 
 class AllianceStatsWarning(UserWarning):

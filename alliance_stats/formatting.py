@@ -21,8 +21,10 @@ __all__ = [
     "MISSING",
     "Kind",
     "Written",
+    "decimals_for",
     "decimals_needed",
     "decimals_of_spread",
+    "format_alone",
     "format_bounded",
     "format_count",
     "format_df",
@@ -41,6 +43,7 @@ __all__ = [
     "text_table",
     "to_html",
     "to_markdown",
+    "with_interval",
     "write_estimate",
 ]
 
@@ -66,7 +69,8 @@ _STATISTIC = re.compile(
 def format_number(value: float, digits: int = 2) -> str:
     """Return `value` with `digits` decimals: ``-0.214`` -> ``"−0.21"``; never ``"−0.00"``.
 
-    Numbers of 10^15 and more, as a diverged fit gives them, read ``"1.50 × 10²⁰"``.
+    Numbers of 10^15 and more, as a diverged fit gives them, read ``"1.50 × 10²⁰"``; where more
+    than eight decimals are asked for, small ones read ``"2.10 × 10⁻¹⁰"``.
     """
     if math.isnan(value):
         return MISSING
@@ -76,6 +80,12 @@ def format_number(value: float, digits: int = 2) -> str:
         mantissa, exponent = f"{abs(value):.{digits}e}".split("e+")
         sign = _MINUS if value < 0 else ""
         return f"{sign}{mantissa} × 10{exponent.translate(_SUPERSCRIPTS)}"
+    if digits > _MOST_DECIMALS:
+        if 0.0 < abs(value) < 1e-3:
+            mantissa, exponent = f"{abs(value):.2e}".split("e-")
+            sign = _MINUS if value < 0 else ""
+            return f"{sign}{mantissa} × 10⁻{exponent.lstrip('0').translate(_SUPERSCRIPTS)}"
+        digits = 4
     rounded = Decimal(repr(float(value))).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_EVEN)
     text = f"{abs(rounded):,f}"
     return f"{_MINUS}{text}" if rounded < 0 else text
@@ -97,7 +107,7 @@ def decimals_needed(
     """
     digits = at_least
     if math.isfinite(std_error) and std_error > 0.0:
-        digits = max(at_least, min(at_most, -math.floor(math.log10(std_error))))
+        digits = max(at_least, -math.floor(math.log10(std_error)))
     finite = [abs(value) for value in (*values, null) if math.isfinite(value)]
     others = [value for value in values if abs(value - null) > _FLOATING * max(finite)]
     while digits < at_most and any(
@@ -107,11 +117,13 @@ def decimals_needed(
     return digits
 
 
-def decimals_of_spread(value: float, *, at_least: int = 2, at_most: int = 6) -> int:
-    """Return how many decimals show two digits of a standard deviation."""
+def decimals_of_spread(value: float, *, at_least: int = 2) -> int:
+    """Return how many decimals show two digits of a standard deviation; none from 1,000 on."""
     if not math.isfinite(value) or value <= 0.0:
         return at_least
-    return max(at_least, min(at_most, 1 - math.floor(math.log10(value))))
+    if value >= 100.0:
+        at_least = 1 if value < 1000.0 else 0
+    return max(at_least, 1 - math.floor(math.log10(value)))
 
 
 def format_bounded(value: float, digits: int = 2) -> str:
@@ -185,7 +197,7 @@ def write_estimate(
     Numbers show the first digit of their standard error (where there is none, of half the
     interval's width), two decimals at least where that is below 100; bounded numbers and those
     that stand alone show two digits. No limit prints as a null value that it is not: 0.004
-    is never 0.00. A ratio too small for four decimals reads ``"< 0.0001"``.
+    is never 0.00. A ratio that four decimals do not show asks for none and reads ``"< 0.01"``.
 
     Parameters
     ----------
@@ -198,7 +210,7 @@ def write_estimate(
     """
     scaled = 100.0 if kind == "share" else 1.0
     numbers = [scaled * value for value in (estimate, low, high)]
-    digits = _decimals_for(numbers, scaled * std_error, kind)
+    digits = decimals_for(estimate, low, high, std_error=std_error, kind=kind)
     point, first, last, error = (
         localised(_write(value, digits, kind), decimal) for value in (*numbers, scaled * std_error)
     )
@@ -208,19 +220,32 @@ def write_estimate(
     return Written(point, error, f"[{first}{parted}{last}]")
 
 
-def _decimals_for(numbers: Sequence[float], std_error: float, kind: Kind) -> int:
-    """Return how many decimals an estimate, its limits and its standard error share."""
+def decimals_for(
+    estimate: float,
+    low: float,
+    high: float,
+    *,
+    std_error: float = math.nan,
+    kind: Kind = "number",
+) -> int:
+    """Return how many decimals an estimate, its limits and its standard error share in print.
+
+    Of a share, the decimals of its percentage. See :func:`write_estimate` for the rule.
+    """
+    scaled = 100.0 if kind == "share" else 1.0
+    numbers = [scaled * value for value in (estimate, low, high)]
     estimate, low, high = numbers
-    if kind in ("count", "time"):
-        whole = all(float(x).is_integer() for x in numbers if math.isfinite(x))
-        return 0 if whole else 2
+    std_error = scaled * std_error
+    whole = all(float(x).is_integer() for x in numbers if math.isfinite(x))
+    if kind in ("count", "time") and whole:
+        return 0
     spread = std_error if math.isfinite(std_error) and std_error > 0.0 else (high - low) / 2.0
     alone = not (math.isfinite(spread) and spread > 0.0)
     if alone:
         spread = abs(estimate)
     two = kind == "bounded" or (alone and kind != "share")
     needed = _first_digit(spread) + (1 if two else 0)
-    if kind == "number":
+    if kind in ("number", "count", "time"):
         # numbers in the thousands and more need no decimals
         least = 2 if spread < 100 or not math.isfinite(spread) else 1 if spread < 1000 else 0
         return decimals_needed(numbers, at_least=max(least, needed))
@@ -229,7 +254,7 @@ def _decimals_for(numbers: Sequence[float], std_error: float, kind: Kind) -> int
         apart = [abs(x - estimate) for x in (low, high)]
         digits = max(
             0 if known and min(known) >= 100 else 2,
-            min(_MOST_OF_RATIOS, max(map(_first_digit, known), default=0)),
+            max((d for d in map(_first_digit, known) if d <= _MOST_OF_RATIOS), default=0),
             min(6, max(map(_first_digit, apart))),
         )
         return decimals_needed(numbers, null=1.0, at_least=digits)
@@ -257,17 +282,28 @@ def _write(value: float, digits: int, kind: Kind) -> str:
         return f"{format_number(value, digits)}%"
     if kind == "bounded":
         return format_bounded(value, digits)
-    if digits > _MOST_DECIMALS:
-        if 0.0 < abs(value) < 1e-3:
-            mantissa, exponent = f"{abs(value):.2e}".split("e-")
-            sign = _MINUS if value < 0 else ""
-            power = f"⁻{exponent.lstrip('0').translate(_SUPERSCRIPTS)}"
-            return f"{sign}{mantissa} × 10{power}"
-        digits = 4
     text = format_number(value, digits)
     if kind == "ratio" and value > 0.0 and not text.strip("0."):
         return f"< 0.{'0' * (digits - 1)}1"
     return text
+
+
+def with_interval(
+    estimate: float,
+    low: float,
+    high: float,
+    *,
+    std_error: float = math.nan,
+    kind: Kind = "number",
+) -> str:
+    """Return ``"0.21 [0.12, 0.30]"``, or the estimate alone where there is no interval."""
+    found = write_estimate(estimate, low, high, std_error=std_error, kind=kind)
+    return found.estimate if found.interval == MISSING else f"{found.estimate} {found.interval}"
+
+
+def format_alone(value: float, kind: Kind = "number") -> str:
+    """Return a number that stands without an interval, with two digits at least."""
+    return write_estimate(value, kind=kind).estimate
 
 
 def localised(number: str, decimal: str) -> str:

@@ -4,21 +4,21 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from alliance_stats.checks import did_you_mean
+from alliance_stats.checks import did_you_mean, require_kind
 from alliance_stats.errors import DataError
 from alliance_stats.figures.axes import add_axes, dress, room_below
 from alliance_stats.figures.intervals import draw_intervals, write_rows
-from alliance_stats.figures.report import ReportFigure
+from alliance_stats.figures.report import DRAWN_BY, ReportFigure
 from alliance_stats.figures.style import COLUMN_AND_HALF, look, new_figure, styled
 from alliance_stats.figures.text import lines_height, text_width, wrap
 from alliance_stats.formatting import (
+    format_alone,
     format_count,
-    format_interval,
     format_level,
-    format_number,
     plural,
+    with_interval,
 )
-from alliance_stats.multilevel import LinearMixedModel
+from alliance_stats.multilevel import GeneralizedLinearMixedModel, LinearMixedModel
 
 __all__ = ["caterpillar_figure", "draw_caterpillar"]
 
@@ -90,6 +90,9 @@ def caterpillar_figure(
     DataError
         If the model has no such grouping factor or random effect.
     """
+    asked = "caterpillar_figure draws a model of lmm or glmm"
+    kinds = (LinearMixedModel, GeneralizedLinearMixedModel)
+    require_kind(model, kinds, asked=asked, instead=DRAWN_BY)
     effects = _effects(model, group, term, conf_level)
     named = len(effects) <= _MOST_NAMES
     left, row = 30.0, max(_TALLEST / len(effects), 2.0)
@@ -156,12 +159,11 @@ def _found(effects: pd.DataFrame, model: LinearMixedModel, group: str, term: str
     first, last = effects.iloc[0], effects.iloc[-1]
     apart = int(((effects["conf_low"] > 0) | (effects["conf_high"] < 0)).sum())
     ends = [
-        f"{row['level']} ({format_number(row['estimate'])} "
-        f"{format_interval(row['conf_low'], row['conf_high'])})"
+        f"{row['level']} ({with_interval(row['estimate'], row['conf_low'], row['conf_high'])})"
         for row in (first, last)
     ]
     return (
-        f"Estimated SD between them {format_number(sd.iloc[0])}; lowest {ends[0]}, highest "
+        f"Estimated SD between them {format_alone(sd.iloc[0])}; lowest {ends[0]}, highest "
         f"{ends[1]}; {format_count(apart)} of {format_count(len(effects))} intervals leave out 0."
     )
 

@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from alliance_stats.checks import require_kind
 from alliance_stats.family import APIM, OneWithMany
 from alliance_stats.figures.axes import add_axes, dress
 from alliance_stats.figures.forest import forest_figure
 from alliance_stats.figures.intervals import write_rows
-from alliance_stats.figures.report import ReportFigure
+from alliance_stats.figures.report import DRAWN_BY, ReportFigure
 from alliance_stats.figures.style import FULL_WIDTH, INK, font, look, new_figure, styled
 from alliance_stats.figures.text import lines_height, text_width
 from alliance_stats.formatting import format_bounded, format_level, format_percent, plural
@@ -39,6 +40,8 @@ def actor_partner_figure(
     outcome_label
         What an effect is in, ``"Symptom points per alliance point"``.
     """
+    asked = "actor_partner_figure draws a model of apim"
+    require_kind(model, APIM, asked=asked, instead=DRAWN_BY)
     tidy = model.tidy(conf_level=conf_level)
     tidy = tidy[tidy["effect"] != "mean"]
     terms = [
@@ -121,6 +124,8 @@ def one_with_many_figure(
     intervals
         ``found.bootstrap(seed=...)``; without it the bars have no whiskers, and the note says so.
     """
+    asked = "one_with_many_figure draws a result of one_with_many"
+    require_kind(found, OneWithMany, asked=asked, instead=DRAWN_BY)
     tidy = found.tidy()
     shares = _shares(tidy, intervals, conf_level)
     width = 72 * FULL_WIDTH - _NAME_WIDTH - 28.0

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from alliance_stats.checks import require_kind
 from alliance_stats.figures.axes import dress
-from alliance_stats.figures.report import ReportFigure
+from alliance_stats.figures.report import DRAWN_BY, ReportFigure
 from alliance_stats.figures.style import (
     FULL_WIDTH,
     INK,
@@ -22,11 +23,13 @@ from alliance_stats.figures.style import (
 from alliance_stats.figures.swarm import swarm
 from alliance_stats.figures.text import in_sentence, wrap
 from alliance_stats.formatting import (
+    decimals_of_spread,
+    format_alone,
     format_count,
-    format_interval,
     format_level,
     format_number,
     plural,
+    write_estimate,
 )
 from alliance_stats.groups.comparing.finding import Finding
 from alliance_stats.groups.comparing.group_comparison import GroupComparison, OutcomeComparison
@@ -142,6 +145,8 @@ def estimation_figure(
     DataError
         If the comparison has no such outcome, or has more than two groups and could not be tested.
     """
+    asked = "estimation_figure draws a result of compare_groups"
+    require_kind(comparison, GroupComparison, asked=asked, instead=DRAWN_BY)
     record = comparison[outcome]
     values = record.outcome
     differences = _differences(record, conf_level)
@@ -258,9 +263,11 @@ def _phrases(groups: pd.DataFrame, differences: pd.DataFrame, conf_level: float)
 
 def _group_phrase(row: pd.Series) -> str:
     if not np.isnan(row["sd"]):
-        centre = f"M = {format_number(row['mean'])}, SD = {format_number(row['sd'])}, "
+        digits = decimals_of_spread(row["sd"])
+        centre = f"M = {format_number(row['mean'], digits)}, "
+        centre += f"SD = {format_number(row['sd'], digits)}, "
     elif not np.isnan(row["mean"]):
-        centre = f"M = {format_number(row['mean'])}, "
+        centre = f"M = {format_alone(row['mean'])}, "
     else:
         centre = f"median category {format_number(row['median'], 1)}, "
     return f"{row['group']}: {centre}n = {format_count(row['n'])}"
@@ -269,19 +276,20 @@ def _group_phrase(row: pd.Series) -> str:
 def _difference_phrases(differences: pd.DataFrame, conf_level: float) -> Sequence[str]:
     phrases = []
     for _, row in differences.iterrows():
-        words = f"{row['contrast']}: {format_number(row['estimate'])}"
+        found = write_estimate(row["estimate"], row["conf_low"], row["conf_high"])
+        words = f"{row['contrast']}: {found.estimate}"
         if np.isnan(row["conf_low"]):
             phrases.append(f"{words} (no interval)")
         else:
-            interval = format_interval(row["conf_low"], row["conf_high"])
-            phrases.append(f"{words}, {format_level(conf_level)} CI {interval}")
+            phrases.append(f"{words}, {format_level(conf_level)} CI {found.interval}")
     return phrases
 
 
 def _note(record: OutcomeComparison, differences: pd.DataFrame, conf_level: float) -> str:
     first = differences.iloc[0]
     interval = f" ({first['interval_method']} interval)" if first["interval_method"] else ""
-    parts = [f"{format_level(conf_level)} CI by {first['method']}{interval}."]
+    tested = not np.isnan(differences["conf_low"]).all()
+    parts = [f"{format_level(conf_level)} CI by {first['method']}{interval}."] if tested else []
     if record.outcome.kind == "continuous":
         parts.insert(0, "Beside the points: mean and one SD to either side.")
     missing = sum(record.outcome.n_missing)

@@ -7,12 +7,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from alliance_stats.checks import require_kind
 from alliance_stats.errors import DataError
 from alliance_stats.evidence.meta.beside_published import NO_INTERVAL, OWN, Comparison
 from alliance_stats.figures.axes import add_axes, dress, room_below
 from alliance_stats.figures.forest import Scale, draw_forest
 from alliance_stats.figures.intervals import row_heights, write_rows
-from alliance_stats.figures.report import ReportFigure
+from alliance_stats.figures.report import DRAWN_BY, ReportFigure
 from alliance_stats.figures.style import FULL_WIDTH, RULE, look, new_figure, plain, styled
 from alliance_stats.figures.text import text_width, wrap
 from alliance_stats.formatting import (
@@ -64,12 +65,12 @@ def comparison_figure(
     Raises
     ------
     DataError
-        If `comparison` is something else, or an estimate has no place on the axis.
+        If an estimate has no place on the axis.
+    WrongObjectError
+        If `comparison` is something else.
     """
-    if not isinstance(comparison, Comparison):
-        raise DataError(
-            f"comparison must be what compare_with() returns; got {type(comparison).__name__}."
-        )
+    asked = "comparison_figure draws a result of compare_with"
+    require_kind(comparison, Comparison, asked=asked, instead=DRAWN_BY)
     frame, on = comparison.tidy(), comparison.on
     scale: Scale = "ratio" if on in _RATIOS else "difference"
     _check_places(frame, scale)

@@ -17,10 +17,10 @@ from alliance_stats.checks import (
 )
 from alliance_stats.errors import DataError
 from alliance_stats.figures.axes import add_axes, dress, integer_ticks
-from alliance_stats.figures.report import ReportFigure
+from alliance_stats.figures.report import ReportFigure, require_frame
 from alliance_stats.figures.style import BODY, FULL_WIDTH, Look, font, look, new_figure, styled
 from alliance_stats.figures.text import lines_height, text_width, wrap
-from alliance_stats.formatting import format_number, plural
+from alliance_stats.formatting import format_alone, plural
 
 __all__ = ["draw_family_strip", "family_strips_figure"]
 
@@ -99,6 +99,7 @@ def family_strips_figure(
         If a column is missing, a family is not there or has no rating, there are too many, or a
         member has several ratings of one session.
     """
+    require_frame(data, asked="family_strips_figure draws a frame of ratings")
     names = {"family": family, "person": person, "session": session, "role": role}
     rated = _ratings(data, names, score=score, families=families)
     roles = sorted(rated["role"].unique())
@@ -201,7 +202,7 @@ def _distances(rated: pd.DataFrame, families: Sequence[object]) -> str:
     several = ranges[ranges["size"] > 1]
     spread = (several["max"] - several["min"]).groupby("family").mean()
     found = "; ".join(
-        f"{name}: {format_number(spread[name])}" for name in families if name in spread.index
+        f"{name}: {format_alone(spread[name])}" for name in families if name in spread.index
     )
     return f" Mean distance between highest and lowest member: {found}." if found else ""
 

@@ -7,8 +7,9 @@ from itertools import pairwise
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
+from alliance_stats.checks import require_kind
 from alliance_stats.figures.axes import add_axes, height_in_points, width_in_points
-from alliance_stats.figures.report import ReportFigure
+from alliance_stats.figures.report import DRAWN_BY, ReportFigure
 from alliance_stats.figures.style import (
     BODY,
     COLUMN_AND_HALF,
@@ -100,13 +101,15 @@ def flow_figure(rows: RowLedger, *, label: str = "fig-flow") -> ReportFigure:
     ReportFigure
         ``data`` is :meth:`RowLedger.tidy`.
     """
+    asked = "flow_figure draws a row ledger (result.rows)"
+    require_kind(rows, RowLedger, asked=asked, instead=DRAWN_BY)
     height = flow_height(rows, COLUMN_AND_HALF - 0.1)
     figure = new_figure(COLUMN_AND_HALF, height + 0.1, placed_by_hand=True)
     draw_flow(add_axes(figure, 3.6, 3.6, 72 * COLUMN_AND_HALF - 7.2, 72 * height), rows)
     aside = _asides(rows)
     share = f"{plural(rows.n_used, 'row')} of {format_count(rows.n_in)} were used"
     lost = plural(rows.n_set_aside, "row") if aside else "none"
-    reasons = "; ".join(f"{format_count(s.rows_set_aside)} {s.reason}" for s in aside)
+    reasons = "; ".join(f"{s.reason}: {format_count(s.rows_set_aside)}" for s in aside)
     reasons = f" ({reasons})" if aside else ""
     return ReportFigure(
         figure,

@@ -15,10 +15,17 @@ from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
 from alliance_stats.figures.axes import add_axes, dress, room_below, width_in_points
 from alliance_stats.figures.intervals import draw_intervals, row_heights, write_rows
-from alliance_stats.figures.report import ReportFigure
+from alliance_stats.figures.report import ReportFigure, require_frame
 from alliance_stats.figures.style import FULL_WIDTH, INK, new_figure, styled
 from alliance_stats.figures.text import text_width, wrap
-from alliance_stats.formatting import decimals_needed, format_level, format_number, plural
+from alliance_stats.formatting import (
+    Kind,
+    decimals_for,
+    format_bounded,
+    format_level,
+    format_number,
+    plural,
+)
 
 __all__ = ["draw_forest", "forest_figure"]
 
@@ -43,7 +50,7 @@ def draw_forest(
     *,
     scale: Scale = "ratio",
     in_words: InWords = format_number,
-    digits: int = 2,
+    digits: int | None = None,
 ) -> None:
     """Draw a row an estimate, from the top down; names at the left, numbers at the right.
 
@@ -60,7 +67,7 @@ def draw_forest(
     in_words
         How a number is written with so many decimals; from :mod:`alliance_stats.formatting`.
     digits
-        Decimals; a row whose numbers would print as no effect without being none has more.
+        Least number of decimals; if not given, as many as a row's interval needs.
     """
     names = [str(name) for name in estimates["term"]]
     heights = row_heights(names, _NAME_WIDTH)
@@ -111,7 +118,7 @@ def forest_figure(
     scale: Scale = "ratio",
     conf_level: float = 0.95,
     in_words: InWords = format_number,
-    digits: int = 2,
+    digits: int | None = None,
     label: str = "fig-forest",
 ) -> ReportFigure:
     """Show estimates with their intervals, a row each.
@@ -144,6 +151,9 @@ def forest_figure(
     DataError
         If a column or an estimate is missing, or a ratio is not above 0.
     """
+    require_frame(
+        estimates, asked="forest_figure draws a frame with term, estimate, conf_low, conf_high"
+    )
     check_frame(estimates, what="estimates")
     check_choice(scale, ("ratio", "difference"), name="scale")
     columns = ["term", "estimate", "conf_low", "conf_high"]
@@ -243,13 +253,17 @@ def _draw_summary(ax: Axes, row: pd.Series, centre: float, *, kind: str) -> None
     ax.add_patch(Polygon(corners, facecolor=INK, edgecolor=INK, lw=0.5, gid="pooled"))
 
 
-def _numbers(estimates: pd.DataFrame, scale: Scale, in_words: InWords, least: int) -> list[str]:
+def _numbers(
+    estimates: pd.DataFrame, scale: Scale, in_words: InWords, least: int | None
+) -> list[str]:
     words = []
-    null = 1.0 if scale == "ratio" else 0.0
+    how: Kind = "ratio" if scale == "ratio" else "number"
+    if in_words is format_bounded:
+        how = "bounded"
     missing = " (no interval)" if estimates["conf_low"].notna().any() else ""
     for kind, row in zip(_kinds(estimates), estimates.itertuples(), strict=True):
         drawn = [row.estimate, row.conf_low, row.conf_high]
-        digits = decimals_needed(drawn, null=null, at_least=least)
+        digits = max(least or 0, decimals_for(*drawn, kind=how))
         number, *limits = (_number(value, scale, in_words, digits) for value in drawn)
         number = "" if kind == "prediction" else number
         known = not (np.isnan(row.conf_low) and np.isnan(row.conf_high))

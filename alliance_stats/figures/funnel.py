@@ -14,9 +14,9 @@ from alliance_stats.checks import (
 )
 from alliance_stats.errors import DataError
 from alliance_stats.figures.axes import dress
-from alliance_stats.figures.report import ReportFigure
+from alliance_stats.figures.report import ReportFigure, require_frame
 from alliance_stats.figures.style import COLUMN_AND_HALF, RULE, look, new_figure, settle, styled
-from alliance_stats.formatting import format_count, format_level, format_number, plural
+from alliance_stats.formatting import format_alone, format_count, format_level, plural
 
 __all__ = ["draw_funnel", "funnel_figure"]
 
@@ -82,6 +82,7 @@ def funnel_figure(
     DataError
         If a number is missing, or a standard error is not above 0.
     """
+    require_frame(studies, asked="funnel_figure draws a frame of studies")
     check_conf_level(conf_level)
     check_frame(studies, what="studies")
     require_columns(studies, ["estimate", "std_error"], what="studies")
@@ -99,7 +100,7 @@ def funnel_figure(
     outside = int((np.abs(studies["estimate"].to_numpy() - pooled) > half).sum())
     level = format_level(conf_level)
     found = (
-        f"Pooled effect {format_number(pooled)}; {format_count(outside)} of "
+        f"Pooled effect {format_alone(pooled)}; {format_count(outside)} of "
         f"{plural(len(studies), 'study', 'studies')} outside the {level} limits."
     )
     return ReportFigure(

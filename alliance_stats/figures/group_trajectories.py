@@ -5,8 +5,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from alliance_stats.checks import require_kind
 from alliance_stats.figures.axes import dress, integer_ticks
-from alliance_stats.figures.report import ReportFigure
+from alliance_stats.figures.report import DRAWN_BY, ReportFigure
 from alliance_stats.figures.style import (
     BODY,
     FULL_WIDTH,
@@ -19,14 +20,8 @@ from alliance_stats.figures.style import (
     settle,
     styled,
 )
-from alliance_stats.figures.text import wrap
-from alliance_stats.formatting import (
-    format_count,
-    format_interval,
-    format_level,
-    format_number,
-    plural,
-)
+from alliance_stats.figures.text import in_sentence, wrap
+from alliance_stats.formatting import format_count, format_level, plural, with_interval
 from alliance_stats.groups import TrajectoryComparison
 
 __all__ = ["draw_difference_over_time", "draw_group_means", "group_trajectory_figure"]
@@ -102,6 +97,8 @@ def group_trajectory_figure(
     ReportFigure
         ``data`` has the means (``part = "mean"``) and the differences (``"difference"``).
     """
+    asked = "group_trajectory_figure draws a result of compare_trajectories"
+    require_kind(comparison, TrajectoryComparison, asked=asked, instead=DRAWN_BY)
     means = comparison.means(times=comparison.times, conf_level=conf_level)
     differences = comparison.differences(conf_level=conf_level)
     sizes = _persons(comparison)
@@ -129,7 +126,7 @@ def group_trajectory_figure(
         caption=f"{outcome_label} of two groups over time, model means with pointwise {level} CI, "
         f"and their difference with its simultaneous {level} band (grey) around the pointwise CI "
         f"(dashed). {counts}. {found}",
-        alt=f"Two lines with bands against {time_label.lower()}, and beside them their "
+        alt=f"Two lines with bands against {in_sentence(time_label)}, and beside them their "
         f"difference. {counts}. {found}",
         note=_note(comparison),
         data=pd.concat(
@@ -177,14 +174,13 @@ def _found(comparison: TrajectoryComparison, differences: pd.DataFrame, conf_lev
     )
     return (
         f"Difference {_at(first)} and {_at(last)}; difference of slopes "
-        f"{format_number(slope['estimate'], 3)} "
-        f"{format_interval(slope['conf_low'], slope['conf_high'], 3)}. {since}."
+        f"{with_interval(slope['estimate'], slope['conf_low'], slope['conf_high'])}. "
+        f"{since}."
     )
 
 
 def _at(row: pd.Series) -> str:
-    band = format_interval(row["band_low"], row["band_high"])
-    return f"{format_number(row['estimate'])} {band} at {row['time']:g}"
+    return f"{with_interval(row['estimate'], row['band_low'], row['band_high'])} at {row['time']:g}"
 
 
 def _note(comparison: TrajectoryComparison) -> str:

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from alliance_stats.checks import require_kind
 from alliance_stats.figures.axes import (
     add_axes,
     dress,
@@ -12,16 +13,10 @@ from alliance_stats.figures.axes import (
     room_below,
     room_beside,
 )
-from alliance_stats.figures.report import ReportFigure
+from alliance_stats.figures.report import DRAWN_BY, ReportFigure
 from alliance_stats.figures.style import FULL_WIDTH, GREY, Look, look, new_figure, styled
 from alliance_stats.figures.text import wrap
-from alliance_stats.formatting import (
-    format_bounded,
-    format_count,
-    format_interval,
-    format_level,
-    plural,
-)
+from alliance_stats.formatting import format_count, format_level, plural, with_interval
 from alliance_stats.survival import DiscreteHazard
 
 __all__ = ["draw_hazard", "hazard_figure"]
@@ -105,6 +100,8 @@ def hazard_figure(
     ReportFigure
         ``data`` is ``model.curve(newdata)``.
     """
+    asked = "hazard_figure draws a model of discrete_hazard"
+    require_kind(model, DiscreteHazard, asked=asked, instead=DRAWN_BY)
     curve = model.curve(newdata, conf_level=conf_level)
     x_label = f"{time_label}; under it, number at risk"
     y_label = f"Hazard of {event_label} (0–1)"
@@ -143,12 +140,8 @@ def _found(curve: pd.DataFrame) -> str:
         enough = curve[curve["n_risk"] >= min(_FEW, curve["n_risk"].max())]
         rows.append(enough.iloc[-1])
     return "; ".join(
-        f"after session {row['time']:g} {format_bounded(row['hazard'], 3)}"
-        + (
-            ""
-            if np.isnan(row["hazard_low"])
-            else f" {format_interval(row['hazard_low'], row['hazard_high'], 3)}"
-        )
+        f"after session {row['time']:g} "
+        + with_interval(row["hazard"], row["hazard_low"], row["hazard_high"], kind="bounded")
         + f" ({format_count(row['n_risk'])} at risk)"
         for row in rows
     )

@@ -5,20 +5,20 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullLocator
 
-from alliance_stats.checks import did_you_mean
+from alliance_stats.checks import did_you_mean, require_kind
 from alliance_stats.errors import DataError
 from alliance_stats.figures.axes import add_axes, dress, room_below
 from alliance_stats.figures.forest import draw_forest
 from alliance_stats.figures.intervals import draw_intervals, row_heights
-from alliance_stats.figures.report import ReportFigure
+from alliance_stats.figures.report import DRAWN_BY, ReportFigure
 from alliance_stats.figures.style import FULL_WIDTH, look, new_figure, styled
 from alliance_stats.figures.text import text_width
 from alliance_stats.formatting import (
+    format_alone,
     format_count,
-    format_interval,
     format_level,
-    format_number,
     plural,
+    with_interval,
 )
 from alliance_stats.multilevel import GeneralizedLinearMixedModel
 from alliance_stats.survival import DiscreteHazard
@@ -42,7 +42,7 @@ def draw_hazard_caterpillar(ax: Axes, ratios: pd.DataFrame) -> None:
         ``term, estimate, conf_low, conf_high``, a row a unit, in order.
     """
     if len(ratios) <= _MOST_NAMES:
-        draw_forest(ax, ratios, in_words=lambda value, _: format_number(value))
+        draw_forest(ax, ratios)
         return
     ax.set_xscale("log")
     places = np.arange(len(ratios), dtype=float)
@@ -100,6 +100,8 @@ def hazard_caterpillar_figure(
         If the model has no such random intercept, or its variance is estimated as zero: the
         predicted effects are then all alike, and an order of groups would be one of chance.
     """
+    asked = "hazard_caterpillar_figure draws a model of discrete_hazard"
+    require_kind(model, DiscreteHazard, asked=asked, instead=DRAWN_BY)
     ratios = _ratios(model, group, conf_level)
     named = len(ratios) <= _MOST_NAMES
     left, right, height = 30.0, 14.0, max(2.0 * len(ratios), _TALLEST)
@@ -191,16 +193,18 @@ def _found(model: DiscreteHazard, ratios: pd.DataFrame, group: str, units: str) 
     median = model.fit.median_ratios(method="wald").set_index("group").loc[group]
     apart = int(((ratios["conf_low"] > 1) | (ratios["conf_high"] < 1)).sum())
     ends = [
-        f"{row['level']} ({format_number(row['estimate'])} "
-        f"{format_interval(row['conf_low'], row['conf_high'])}, {row['n_event']} of "
-        f"{row['n_units']} {units})"
+        f"{row['level']} ({_ratio(row)}, {row['n_event']} of {row['n_units']} {units})"
         for _, row in ratios.iloc[[0, -1]].iterrows()
     ]
     return (
         f"Lowest {ends[0]}, highest {ends[1]}; {format_count(apart)} of "
         f"{format_count(len(ratios))} intervals leave out 1. {median['term'].capitalize()} between "
-        f"two drawn at random {format_number(median['estimate'])}."
+        f"two drawn at random {format_alone(median['estimate'], 'ratio')}."
     )
+
+
+def _ratio(row: pd.Series) -> str:
+    return with_interval(row["estimate"], row["conf_low"], row["conf_high"], kind="ratio")
 
 
 def _note(model: DiscreteHazard, conf_level: float) -> str:
@@ -210,6 +214,6 @@ def _note(model: DiscreteHazard, conf_level: float) -> str:
         f"({model.link} link, {integral}), {plural(model.n_event, 'event')} in "
         f"{plural(model.rows.n_used, 'row')}; covariates: {model.formula}. Shrunk towards 1, the "
         f"more so the fewer were seen. {format_level(conf_level)} intervals from conditional SDs "
-        "that take the variance and coefficients as known. Neighbours whose intervals overlap are "
-        "not told apart, and an order among many is uncertain."
+        "that take the variance and coefficients as known. Whether two units differ is not for "
+        "the overlap of their intervals to say, and an order among many is uncertain."
     )

@@ -4,18 +4,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from alliance_stats.checks import require_kind
 from alliance_stats.estimates import Array
 from alliance_stats.figures.axes import add_axes, dress, height_in_points, label_line
-from alliance_stats.figures.report import ReportFigure
+from alliance_stats.figures.report import DRAWN_BY, ReportFigure
 from alliance_stats.figures.style import BODY, FULL_WIDTH, font, look, new_figure, styled
-from alliance_stats.figures.text import lines_height, spread, wrap
-from alliance_stats.formatting import (
-    format_count,
-    format_interval,
-    format_level,
-    format_number,
-    plural,
-)
+from alliance_stats.figures.text import in_sentence, lines_height, spread, wrap
+from alliance_stats.formatting import format_count, format_level, plural, with_interval
 from alliance_stats.survival import CumulativeIncidence
 
 __all__ = ["cumulative_incidence_figure", "draw_cumulative_incidence"]
@@ -91,6 +86,8 @@ def cumulative_incidence_figure(
     ReportFigure
         ``data`` is ``result.tidy()``.
     """
+    asked = "cumulative_incidence_figure draws a result of cumulative_incidence"
+    require_kind(result, CumulativeIncidence, asked=asked, instead=DRAWN_BY)
     curves = result.tidy(conf_level=conf_level)
     groups = list(dict.fromkeys(curves["strata"]))
     late = any(_enters_late(curves.loc[curves["strata"] == group]) for group in groups)
@@ -115,7 +112,7 @@ def cumulative_incidence_figure(
     return ReportFigure(
         figure,
         label=label,
-        caption=f"Cumulative incidence of competing endings by {time_label.lower()}, with "
+        caption=f"Cumulative incidence of competing endings by {in_sentence(time_label)}, with "
         f"pointwise {format_level(conf_level)} confidence bands. {found}.",
         alt=f"{plural(len(groups), 'panel')} of step curves that rise from 0, one an ending. "
         f"{found}.",
@@ -134,10 +131,7 @@ def _label(curves: pd.DataFrame, state: str) -> list[str]:
 
 
 def _interval(row: pd.Series) -> str:
-    if np.isnan(row["conf_low"]):
-        return format_number(row["estimate"])
-    interval = format_interval(row["conf_low"], row["conf_high"])
-    return f"{format_number(row['estimate'])} {interval}"
+    return with_interval(row["estimate"], row["conf_low"], row["conf_high"], kind="bounded")
 
 
 def _found(curves: pd.DataFrame, group: str, states: tuple[str, ...]) -> str:

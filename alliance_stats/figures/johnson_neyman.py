@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from alliance_stats.checks import require_kind
 from alliance_stats.estimates import Array
 from alliance_stats.figures.axes import (
     add_axes,
@@ -13,7 +14,7 @@ from alliance_stats.figures.axes import (
     room_beside,
     width_in_points,
 )
-from alliance_stats.figures.report import ReportFigure
+from alliance_stats.figures.report import DRAWN_BY, ReportFigure
 from alliance_stats.figures.style import (
     COLUMN_AND_HALF,
     GREY,
@@ -27,13 +28,13 @@ from alliance_stats.figures.style import (
 )
 from alliance_stats.figures.text import in_sentence, spread, text_width, wrap
 from alliance_stats.formatting import (
-    decimals_needed,
+    format_alone,
     format_count,
-    format_interval,
     format_level,
-    format_number,
     format_percent,
     plural,
+    with_interval,
+    write_estimate,
 )
 from alliance_stats.multilevel import JohnsonNeyman
 
@@ -128,6 +129,8 @@ def johnson_neyman_figure(
         ``data`` has the effect with its band (``part = "effect"``), the regions (``"region"``)
         and the moderator's values (``"unit"``).
     """
+    asked = "johnson_neyman_figure draws a result of johnson_neyman"
+    require_kind(result, JohnsonNeyman, asked=asked, instead=DRAWN_BY)
     band = result.band(points=_POINTS, conf_level=conf_level)
     regions = result.tidy(conf_level=conf_level)
     left = room_beside(effect_label, _HEIGHT)
@@ -179,7 +182,7 @@ def _write_bounds(ax: Axes, bounds: Array) -> None:
         ax.axvline(bound, color=GREY, lw=0.8, ls=(0, (1, 1.5)), zorder=1, gid="bound")
     low, high = ax.get_xlim()
     per_point = (high - low) / width_in_points(ax)
-    words = [format_number(bound, decimals_needed([bound])) for bound in bounds]
+    words = [format_alone(bound) for bound in bounds]
     room = [(text_width(word, SMALL) + 6.0) * per_point for word in words]
     for word, place in zip(words, spread(list(bounds), room, low, high), strict=True):
         ax.text(
@@ -192,14 +195,19 @@ def _region_words(row: pd.Series, units: str) -> str:
     undetermined = row["direction"] == "undetermined"
     finding = "it cannot be told from 0" if undetermined else f"it is {row['direction']}"
     return (
-        f"at {format_interval(row['region_low'], row['region_high'])} {finding} "
+        f"at {_between(row['region_low'], row['region_high'])} {finding} "
         f"(n = {format_count(row['n'])}, {format_percent(row['share'])} of {units})"
     )
 
 
 def _at(row: pd.Series) -> str:
-    interval = format_interval(row["conf_low"], row["conf_high"])
-    return f"{format_number(row['estimate'])} {interval} at {format_number(row['value'])}"
+    effect = with_interval(row["estimate"], row["conf_low"], row["conf_high"])
+    return f"{effect} at {format_alone(row['value'])}"
+
+
+def _between(low: float, high: float) -> str:
+    """Return a stretch of the moderator, its ends told apart."""
+    return write_estimate((low + high) / 2.0, low, high).interval
 
 
 def _note(result: JohnsonNeyman, units: str, conf_level: float) -> str:

@@ -12,12 +12,12 @@ from alliance_stats.figures.report import ReportFigure
 from alliance_stats.figures.style import styled
 from alliance_stats.formatting import (
     format_df,
-    format_interval,
     format_level,
     format_number,
     format_percent,
     p_phrase,
     plural,
+    with_interval,
 )
 
 __all__ = [
@@ -92,7 +92,7 @@ def meta_forest_figure(
     figure = forest_page(frame, words, heading=f"Estimate [{level} CI]", scale=scale, x_label=what)
     single = frame[frame["kind"] == "study"]
     found = "; ".join(
-        f"{row['term'].lower()}: {told}"
+        f"{row['term']}: {told}"
         for told, (_, row) in zip(words, frame.iterrows(), strict=True)
         if row["kind"] != "study"
     )
@@ -101,10 +101,10 @@ def meta_forest_figure(
     return ReportFigure(
         figure,
         label=label,
-        caption=f"{what}: forest plot of {counted} with {level} CI. {found.capitalize()}.",
+        caption=f"{what}: forest plot of {counted} with {level} CI. {found}.",
         alt=f"Forest plot of {counted}, from {least} to {most}, with a line at "
         f"{1 if scale == 'ratio' else 0} and a diamond for the pooled estimate. "
-        f"{found.capitalize()}.",
+        f"{found}.",
         note=_meta_note(meta, conf_level),
         data=frame,
     )
@@ -233,12 +233,9 @@ def _heterogeneity(meta: MetaAnalysis, conf_level: float) -> str:
     if meta.method != "fixed":
         for _, row in meta.heterogeneity(conf_level=conf_level).iterrows():
             of = f" ({row['level']})" if meta.effects.studies is not None else ""
-            limits = (
-                f" {format_interval(row['tau2_low'], row['tau2_high'], 3)} (Q-profile)"
-                if np.isfinite(row["tau2_low"])
-                else ""
-            )
-            told.append(f"τ²{of} = {format_number(row['tau2'], 3)}{limits}")
+            found = with_interval(row["tau2"], row["tau2_low"], row["tau2_high"])
+            profiled = " (Q-profile)" if np.isfinite(row["tau2_low"]) else ""
+            told.append(f"τ²{of} = {found}{profiled}")
     told.append(f"I² = {format_percent(glance['i_squared'] / 100.0, 1)}")
     q = format_number(glance["q"])
     told.append(f"Q({format_df(glance['q_df'])}) = {q}, {p_phrase(glance['q_p'])}")

@@ -18,7 +18,7 @@ from alliance_stats.figures.meta_forest import (
 )
 from alliance_stats.figures.report import ReportFigure
 from alliance_stats.figures.style import COLUMN_AND_HALF, new_figure, settle, styled
-from alliance_stats.formatting import format_count, format_level, format_number, plural, t_phrase
+from alliance_stats.formatting import format_alone, format_count, format_level, plural, t_phrase
 
 __all__ = ["meta_funnel_figure"]
 
@@ -73,14 +73,14 @@ def meta_funnel_figure(
     settle(figure)
     beyond = (data["estimate"] < data["limit_low"]) | (data["estimate"] > data["limit_high"])
     found = (
-        f"Pooled estimate {format_number(pooled)}; {format_count(int(beyond.sum()))} of "
+        f"Pooled estimate {format_alone(pooled)}; {format_count(int(beyond.sum()))} of "
         f"{plural(len(data), 'estimate')} outside the {format_level(conf_level)} limits."
     )
     return ReportFigure(
         figure,
         label=label,
         caption=f"{what}: funnel plot. {found}",
-        alt=f"Points of estimates around a vertical line at {format_number(pooled)}, within a "
+        alt=f"Points of estimates around a vertical line at {format_alone(pooled)}, within a "
         f"triangle of limits, precise ones on top. {found}",
         note=f"{pooling_in_words(meta)} Limits: pooled estimate and sampling error alone; with "
         f"heterogeneity more estimates lie outside. {_egger(meta)} An uneven funnel has other "
@@ -110,7 +110,7 @@ def _egger(meta: MetaAnalysis) -> str:
         found = funnel_asymmetry(meta).iloc[0]
     except NotIdentifiedError as error:
         return f"No test of asymmetry: {error}"
-    slope = format_number(found["estimate"])
+    slope = format_alone(found["estimate"])
     tested = t_phrase(found["statistic"], found["df"], found["p_value"])
     k = len(meta.effects.y)
     few = f" With {plural(k, 'estimate')} this test has little power." if k < _FEW else ""

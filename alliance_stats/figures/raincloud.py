@@ -5,14 +5,15 @@ import pandas as pd
 from matplotlib.axes import Axes
 from scipy import stats
 
+from alliance_stats.checks import require_kind
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
 from alliance_stats.figures.axes import add_axes, dress
-from alliance_stats.figures.report import ReportFigure
+from alliance_stats.figures.report import DRAWN_BY, ReportFigure
 from alliance_stats.figures.style import FULL_WIDTH, SMALL, Look, font, look, new_figure, styled
 from alliance_stats.figures.swarm import swarm
 from alliance_stats.figures.text import lines_height, text_width, wrap
-from alliance_stats.formatting import format_count, format_number, plural
+from alliance_stats.formatting import decimals_of_spread, format_count, format_number, plural
 from alliance_stats.groups import GroupComparison
 from alliance_stats.groups.comparing.group_samples import Outcome
 
@@ -93,6 +94,8 @@ def raincloud_figure(
     DataError
         If the comparison has no such outcome, or it is not continuous.
     """
+    asked = "raincloud_figure draws a result of compare_groups"
+    require_kind(comparison, GroupComparison, asked=asked, instead=DRAWN_BY)
     values = comparison[outcome].outcome
     if values.kind != "continuous":
         raise DataError(
@@ -112,8 +115,7 @@ def raincloud_figure(
     table = comparison.describe()
     own = table.loc[table["outcome"] == outcome]
     found = "; ".join(
-        f"{row['group']}: median {format_number(row['median'])}, quartiles "
-        f"{format_number(row['q1'])} and {format_number(row['q3'])}, n = {format_count(row['n'])}"
+        f"{row['group']}: median {_with_quartiles(row)}, n = {format_count(row['n'])}"
         for _, row in own.iterrows()
     )
     few = [n for n, size in zip(values.labels, values.n, strict=True) if size < _FEWEST]
@@ -131,6 +133,12 @@ def raincloud_figure(
         f"mark: median; line: smallest to largest value.{none}",
         data=pd.concat([drawn, data], ignore_index=True),
     )
+
+
+def _with_quartiles(row: pd.Series) -> str:
+    digits = decimals_of_spread(row["q3"] - row["q1"])
+    median, low, high = (format_number(row[name], digits) for name in ("median", "q1", "q3"))
+    return f"{median}, quartiles {low} and {high}"
 
 
 def _density(values: Array) -> tuple[Array, Array]:

@@ -13,17 +13,52 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from alliance_stats.errors import AllianceStatsWarning
+from alliance_stats.errors import AllianceStatsWarning, WrongObjectError
 from alliance_stats.figures.fonts import FAMILY, glyphless, missing_glyphs
 from alliance_stats.figures.style import house_style
 from alliance_stats.formatting import is_blank, printable, to_html, to_markdown
 from alliance_stats.output import csv_text, write_whole
 
-__all__ = ["PRINT_DPI", "ReportFigure"]
+__all__ = ["DRAWN_BY", "PRINT_DPI", "ReportFigure", "require_frame"]
+
+# What draws which result: for whoever hands one to another figure
+DRAWN_BY = {
+    "APIM": "actor_partner_figure",
+    "Comparison": "comparison_figure",
+    "CompetingHazards": "forest_figure(model.odds_ratios(), ...)",
+    "CoxModel": "forest_figure(model.hazard_ratios(), ...)",
+    "CumulativeIncidence": "cumulative_incidence_figure",
+    "DiscreteHazard": "hazard_figure, hazard_caterpillar_figure",
+    "DropoutSensitivity": "tipping_point_figure",
+    "FineGrayModel": "forest_figure(model.hazard_ratios(), ...)",
+    "GeneralizedLinearMixedModel": "caterpillar_figure",
+    "GroupComparison": "estimation_figure, raincloud_figure",
+    "JohnsonNeyman": "johnson_neyman_figure",
+    "KaplanMeier": "kaplan_meier_figure",
+    "LinearMixedModel": "caterpillar_figure, residual_figure",
+    "MetaAnalysis": "meta_forest_figure, meta_funnel_figure",
+    "OneWithMany": "one_with_many_figure",
+    "RowLedger": "flow_figure",
+    "Ruptures": "rupture_chart_figure",
+    "SimpleSlopes": "forest_figure(slopes.tidy(), scale='difference', ...)",
+    "SplitAlliance": "split_map_figure",
+    "ThemeComparison": "theme_figure(themes.prevalence(), ...)",
+    "ThemeTransitions": "transition_figure",
+    "TrajectoryComparison": "group_trajectory_figure",
+    "VariancePartition": "variance_partition_figure(shares.tidy(), ...)",
+    "WithinBetween": "slopes_figure(found.tidy(), ...)",
+}
 
 PRINT_DPI = 300
 _SVG_FONTS = f"'{FAMILY}', Verdana, sans-serif"  # Verdana has nearly the same widths
 _LABEL = re.compile(r"fig-[a-z0-9]+(-[a-z0-9]+)*")
+
+
+def require_frame(data: object, *, asked: str) -> None:
+    """Refuse a result where its frame is drawn, and say which function draws it."""
+    name = type(data).__name__
+    if name in DRAWN_BY:
+        raise WrongObjectError(f"{asked}; got {name}. For a {name}: {DRAWN_BY[name]}.")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,11 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import stats
 
-from alliance_stats.checks import check_conf_level
+from alliance_stats.checks import check_conf_level, require_kind
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array
 from alliance_stats.figures.axes import dress
-from alliance_stats.figures.report import ReportFigure
+from alliance_stats.figures.report import DRAWN_BY, ReportFigure
 from alliance_stats.figures.style import (
     BODY,
     FULL_WIDTH,
@@ -138,6 +138,8 @@ def residual_figure(
     NotIdentifiedError
         If all residuals are alike.
     """
+    asked = "residual_figure draws a model of lmm"
+    require_kind(model, LinearMixedModel, asked=asked, instead=DRAWN_BY)
     rows = model.augment()
     residual = rows["residual_standardised"].to_numpy(dtype=float)
     if not np.ptp(residual) > 0:

@@ -5,14 +5,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from alliance_stats.checks import did_you_mean
+from alliance_stats.checks import did_you_mean, require_kind
 from alliance_stats.errors import DataError
 from alliance_stats.family import Ruptures
 from alliance_stats.figures.axes import add_axes, dress, integer_ticks, label_line
-from alliance_stats.figures.report import ReportFigure
+from alliance_stats.figures.report import DRAWN_BY, ReportFigure
 from alliance_stats.figures.style import COLUMN_AND_HALF, INK, look, new_figure, styled
 from alliance_stats.figures.text import lines_height, spread, wrap
-from alliance_stats.formatting import format_number, plural
+from alliance_stats.formatting import format_alone, plural
 
 __all__ = ["draw_rupture_chart", "rupture_chart_figure"]
 
@@ -84,6 +84,8 @@ def rupture_chart_figure(
     DataError
         If the person is not there or has no rating.
     """
+    asked = "rupture_chart_figure draws a result of ruptures"
+    require_kind(found, Ruptures, asked=asked, instead=DRAWN_BY)
     own = found.table[found.table[found.person] == person]
     if own[found.score].notna().sum() == 0:
         names = found.table.loc[found.table[found.score].notna(), found.person].unique()
@@ -104,7 +106,7 @@ def rupture_chart_figure(
     )
     repaired = episodes["repaired"].map({True: "repaired", False: "not repaired"})
     depths = "; ".join(
-        f"session {row.onset}: {format_number(row.depth)} points deep"
+        f"session {row.onset}: {format_alone(row.depth)} points deep"
         + (f", {fate}" if isinstance(fate, str) else "")
         for row, fate in zip(episodes.itertuples(), repaired, strict=True)
     )

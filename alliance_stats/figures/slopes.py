@@ -14,16 +14,10 @@ from alliance_stats.figures.axes import (
     room_below,
     room_beside,
 )
-from alliance_stats.figures.report import ReportFigure
+from alliance_stats.figures.report import ReportFigure, require_frame
 from alliance_stats.figures.style import COLUMN_AND_HALF, RULE, look, new_figure, styled
 from alliance_stats.figures.text import lines_height, spread, wrap
-from alliance_stats.formatting import (
-    decimals_needed,
-    format_interval,
-    format_level,
-    format_number,
-    plural,
-)
+from alliance_stats.formatting import format_level, plural, with_interval
 
 __all__ = ["draw_slopes", "slopes_figure"]
 
@@ -96,6 +90,7 @@ def slopes_figure(
     DataError
         If a column or a slope is missing, or a reach is not above 0.
     """
+    require_frame(slopes, asked="slopes_figure draws a frame of slopes")
     check_frame(slopes, what="slopes")
     columns = ["estimate", "conf_low", "conf_high", "reach"]
     require_columns(slopes, ["term", *columns], what="slopes")
@@ -130,6 +125,4 @@ def _lines(row: pd.Series) -> list[str]:
 
 
 def _number(row: pd.Series) -> str:
-    low, high = row["conf_low"], row["conf_high"]
-    digits = decimals_needed([row["estimate"], low, high])
-    return f"{format_number(row['estimate'], digits)} {format_interval(low, high, digits)}"
+    return with_interval(row["estimate"], row["conf_low"], row["conf_high"])

@@ -8,10 +8,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
+from alliance_stats.checks import require_kind
 from alliance_stats.errors import DataError
 from alliance_stats.family import SplitAlliance
 from alliance_stats.figures.axes import add_axes, dress, height_in_points, integer_ticks
-from alliance_stats.figures.report import ReportFigure
+from alliance_stats.figures.report import DRAWN_BY, ReportFigure
 from alliance_stats.figures.style import FULL_WIDTH, INK, font, new_figure, styled
 from alliance_stats.figures.text import text_width
 from alliance_stats.formatting import format_percent, plural
@@ -69,6 +70,8 @@ def split_map_figure(split: SplitAlliance, *, label: str = "fig-split-map") -> R
     DataError
         If there are several kinds of raters, or no family session could be judged.
     """
+    asked = "split_map_figure draws a result of split_alliance"
+    require_kind(split, SplitAlliance, asked=asked, instead=DRAWN_BY)
     table = split.table
     if len(table["rater"].unique()) > 1:
         raise DataError("Splits of several kinds of raters do not fit into one map; choose one.")

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from alliance_stats.checks import require_kind
 from alliance_stats.estimates import Array
 from alliance_stats.figures.axes import (
     add_axes,
@@ -13,7 +14,7 @@ from alliance_stats.figures.axes import (
     height_in_points,
     label_line,
 )
-from alliance_stats.figures.report import ReportFigure
+from alliance_stats.figures.report import DRAWN_BY, ReportFigure
 from alliance_stats.figures.risk_table import (
     cell_width,
     draw_risk_table,
@@ -28,14 +29,8 @@ from alliance_stats.figures.style import (
     new_figure,
     styled,
 )
-from alliance_stats.figures.text import lines_height, spread, wrap
-from alliance_stats.formatting import (
-    format_count,
-    format_interval,
-    format_level,
-    format_number,
-    plural,
-)
+from alliance_stats.figures.text import in_sentence, lines_height, spread, wrap
+from alliance_stats.formatting import format_count, format_level, plural, with_interval
 from alliance_stats.survival.curves.kaplan_meier import KaplanMeier
 
 __all__ = ["draw_kaplan_meier", "kaplan_meier_figure"]
@@ -108,6 +103,8 @@ def kaplan_meier_figure(
         ``data`` has the curves (``part = "curve"``), the medians (``"median"``) and the risk
         table (``"risk"``: counts before `time`).
     """
+    asked = "kaplan_meier_figure draws a result of kaplan_meier"
+    require_kind(result, KaplanMeier, asked=asked, instead=DRAWN_BY)
     curves, medians = result.tidy(conf_level=conf_level), result.medians(conf_level=conf_level)
     names = list(dict.fromkeys(curves["strata"]))
     looks = {name: look(place) for place, name in enumerate(names)}
@@ -208,11 +205,8 @@ def _label_lines(name: str, median: pd.Series) -> list[str]:
 def _median_words(median: pd.Series) -> str:
     if np.isnan(median["estimate"]):
         return "median not reached"
-    digits = max(1, 1 - int(np.floor(np.log10(median["estimate"]))))  # two figures at least
-    if np.isnan(median["conf_low"]) and np.isnan(median["conf_high"]):
-        return f"median {format_number(median['estimate'], digits)}"
-    interval = format_interval(median["conf_low"], median["conf_high"], digits)
-    return f"median {format_number(median['estimate'], digits)} {interval}"
+    time = with_interval(median["estimate"], median["conf_low"], median["conf_high"], kind="time")
+    return f"median {time}"
 
 
 def _labels_height(names: Sequence[str], medians: pd.DataFrame) -> float:
@@ -239,10 +233,8 @@ def _ticks(time: Array, most: int) -> list[float]:
 
 def _final(curves: pd.DataFrame, name: str) -> str:
     last = curves.loc[curves["strata"] == name].iloc[-1]
-    words = f"{format_number(last['estimate'])} at {last['time']:g}"
-    if np.isnan(last["conf_low"]):
-        return words
-    return f"{words} {format_interval(last['conf_low'], last['conf_high'])}"
+    share = with_interval(last["estimate"], last["conf_low"], last["conf_high"], kind="bounded")
+    return f"{share} at {last['time']:g}"
 
 
 def _each(medians: pd.DataFrame, curves: pd.DataFrame, event_label: str) -> str:
@@ -261,7 +253,7 @@ def _caption(
     conf_level: float,
 ) -> str:
     return (
-        f"Kaplan-Meier probability of not having {event_label}, by {time_label.lower()}, with "
+        f"Kaplan-Meier probability of not having {event_label}, by {in_sentence(time_label)}, with "
         f"pointwise {format_level(conf_level)} confidence bands; ticks are censored units. "
         "Median time and probability at the last observed time: "
         f"{_each(medians, curves, event_label)}."
@@ -271,8 +263,8 @@ def _caption(
 def _alt(medians: pd.DataFrame, curves: pd.DataFrame, event_label: str, time_label: str) -> str:
     shape = plural(len(medians), "step curve")
     return (
-        f"{shape} falling from 1, against {time_label.lower()}, over a table of the numbers at "
-        f"risk. {_each(medians, curves, event_label)}."
+        f"{shape} falling from 1, against {in_sentence(time_label)}, over a table of the numbers "
+        f"at risk. {_each(medians, curves, event_label)}."
     )
 
 

@@ -78,9 +78,13 @@ def balanced(text: str, width: float) -> list[str]:
     return lines
 
 
+# Labels that are ours; a caller's keep their letters (a German noun its capital)
+_OURS = ("Session", "Session number", "Sessions since start", "Session after which a unit left")
+
+
 def in_sentence(label: str) -> str:
-    """Return a label as it stands inside of a sentence: "Alliance" small, "WAI score" as it is."""
-    return label if label[1:2].isupper() else f"{label[:1].lower()}{label[1:]}"
+    """Return an axis' label as it stands inside of a sentence: the caller's as it is."""
+    return label.lower() if label in _OURS else label
 
 
 def _pieces(word: str, width: float, size: float, *, bold: bool) -> list[str]:

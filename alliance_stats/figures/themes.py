@@ -9,7 +9,7 @@ from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
 from alliance_stats.figures.axes import add_axes, dress, width_in_points
 from alliance_stats.figures.intervals import write_rows
-from alliance_stats.figures.report import ReportFigure
+from alliance_stats.figures.report import ReportFigure, require_frame
 from alliance_stats.figures.style import FULL_WIDTH, SMALL, font, look, new_figure, styled
 from alliance_stats.figures.text import lines_height, text_width, wrap
 from alliance_stats.formatting import format_count, format_level, format_percent, plural
@@ -100,6 +100,10 @@ def theme_figure(
     DataError
         If a column is missing, a theme stands twice for a group, or a proportion is not count/n.
     """
+    require_frame(
+        prevalence,
+        asked="theme_figure draws a frame of shares, as ThemeComparison.prevalence() gives it",
+    )
     check_frame(prevalence, what="prevalence")
     needed = ["theme", "group", "count", "n", "estimate", "conf_low", "conf_high"]
     require_columns(prevalence, needed, what="prevalence")

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from alliance_stats.checks import require_kind
 from alliance_stats.figures.axes import (
     add_axes,
     dress,
@@ -11,7 +12,7 @@ from alliance_stats.figures.axes import (
     room_beside,
     width_in_points,
 )
-from alliance_stats.figures.report import ReportFigure
+from alliance_stats.figures.report import DRAWN_BY, ReportFigure
 from alliance_stats.figures.style import (
     COLUMN_AND_HALF,
     GREY,
@@ -24,11 +25,11 @@ from alliance_stats.figures.style import (
 )
 from alliance_stats.figures.text import in_sentence, spread, text_width
 from alliance_stats.formatting import (
+    format_alone,
     format_count,
-    format_interval,
     format_level,
-    format_number,
     plural,
+    write_estimate,
 )
 from alliance_stats.survival import DropoutSensitivity
 
@@ -64,7 +65,7 @@ def draw_tipping_point(ax: Axes, table: pd.DataFrame, tips: pd.DataFrame) -> Non
         ax.axvline(tip, color=GREY, lw=0.9, ls=(0, (1, 1.5)), zorder=1, gid="tipping point")
     if not found:
         return
-    words = [format_number(tip, 1) for tip in found]
+    words = [format_alone(tip, "time") for tip in found]
     per_point = (delta[-1] - delta[0]) / width_in_points(ax)
     rooms = [(text_width(word, SMALL) + 6.0) * per_point for word in words]
     for word, place in zip(words, spread(found, rooms, delta[0], delta[-1]), strict=True):
@@ -80,7 +81,6 @@ def tipping_point_figure(
     *,
     estimate_label: str,
     shift_label: str,
-    digits: int = 2,
     conf_level: float = 0.95,
     label: str = "fig-tipping-point",
 ) -> ReportFigure:
@@ -94,14 +94,14 @@ def tipping_point_figure(
         What the coefficient is, with its unit.
     shift_label
         What is shifted, and its unit: ``"Shift of symptoms after leaving (points)"``.
-    digits
-        Decimals of the estimates in words.
 
     Returns
     -------
     ReportFigure
         ``data`` is ``result.tidy()``.
     """
+    asked = "tipping_point_figure draws a result of dropout_sensitivity"
+    require_kind(result, DropoutSensitivity, asked=asked, instead=DRAWN_BY)
     table = result.tidy(conf_level=conf_level)
     tips = result.tipping_points(conf_level=conf_level)
     left = max(62.0, room_beside(estimate_label, _HEIGHT))
@@ -112,21 +112,21 @@ def tipping_point_figure(
     draw_tipping_point(ax, table, tips)
     dress(ax, x_label=shift_label, y_label=estimate_label)
     row = table.loc[table["delta"] == 0.0].iloc[0]
-    interval = format_interval(row["conf_low"], row["conf_high"], digits)
+    at_rest = write_estimate(row["estimate"], row["conf_low"], row["conf_high"])
     zero_in = row["conf_low"] <= 0.0 <= row["conf_high"]
     found = (
-        f"Without a shift it is {format_number(row['estimate'], digits)}, "
-        f"{format_level(conf_level)} CI {interval}, which "
+        f"Without a shift it is {at_rest.estimate}, "
+        f"{format_level(conf_level)} CI {at_rest.interval}, which "
         f"{'holds' if zero_in else 'leaves out'} 0; " + _tips_in_words(tips)
     )
     m = result.estimates.shape[1]
+    first, last = (format_alone(table["delta"].iloc[end], "time") for end in (0, -1))
     return ReportFigure(
         figure,
         label=label,
         caption=f"{estimate_label} by {in_sentence(shift_label)}, with the "
         f"{format_level(conf_level)} confidence band. {found}.",
-        alt=f"A line with its band over shifts from {format_number(table['delta'].iloc[0], 1)} to "
-        f"{format_number(table['delta'].iloc[-1], 1)}, and a line at 0. {found}.",
+        alt=f"A line with its band over shifts from {first} to {last}, and a line at 0. {found}.",
         note=f"{plural(result.n_unseen, 'unseen outcome')} imputed {format_count(m)} times under "
         f"the mixed model fitted to {plural(result.n_seen, 'seen one')}, shifted, analysed with "
         "the same model and pooled by Rubin’s rules, Barnard-Rubin df. Dotted: where the "
@@ -139,8 +139,9 @@ def _tips_in_words(tips: pd.DataFrame) -> str:
     parts = []
     for row in tips.itertuples():
         sign = "downwards" if row.direction == "below 0" else "upwards"
+        searched, found = (format_alone(x, "time") for x in (row.searched_to, row.delta))
         if np.isnan(row.delta):
-            parts.append(f"no shift {sign} to {format_number(row.searched_to, 1)} overturns that")
+            parts.append(f"no shift {sign} to {searched} overturns that")
         else:
-            parts.append(f"a shift {sign} of {format_number(row.delta, 1)} overturns that")
+            parts.append(f"a shift {sign} of {found} overturns that")
     return "; ".join(parts)

@@ -16,7 +16,7 @@ from alliance_stats.checks import (
 )
 from alliance_stats.errors import DataError
 from alliance_stats.figures.axes import dress, integer_ticks, width_in_points
-from alliance_stats.figures.report import ReportFigure
+from alliance_stats.figures.report import ReportFigure, require_frame
 from alliance_stats.figures.session_means import session_means
 from alliance_stats.figures.style import (
     BODY,
@@ -144,6 +144,7 @@ def trajectory_figure(
     DataError
         If a column is missing, a score is infinite, or no score is left.
     """
+    require_frame(data, asked="trajectory_figure draws a frame of ratings")
     rated = _rated(data, session=session, score=score, person=person, role=role, cluster=cluster)
     parts = {"": rated} if role is None else dict(iter(rated.groupby("role", observed=True)))
     panels = [

@@ -7,7 +7,13 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.figures.text import in_sentence
-from alliance_stats.formatting import format_interval, format_level, format_number, plural
+from alliance_stats.formatting import (
+    decimals_for,
+    format_interval,
+    format_level,
+    format_number,
+    plural,
+)
 
 __all__ = ["FEWEST_FOR_BAND", "Panel", "Words"]
 
@@ -81,16 +87,21 @@ class Words:
     def _ends(self, means: pd.DataFrame) -> str:
         """Return the first mean and the last one, with its interval where it has one."""
         first, last = means.iloc[0], means.iloc[-1]
-        words = f"{format_number(first['estimate'])} at {self.clock} {first['session']:g}"
+        last_drawn = last["n_clusters"] >= FEWEST_FOR_BAND
+        digits = max(_decimals(first), _decimals(last))
+        words = f"{format_number(first['estimate'], digits)} at {self.clock} {first['session']:g}"
         if len(means) > 1:
+            limits = (
+                format_interval(last["conf_low"], last["conf_high"], digits)
+                if last_drawn and not np.isnan(last["conf_low"])
+                else "(no interval)"
+            )
             words += (
-                f" and {format_number(last['estimate'])} {_limits(last)} at {self.clock} "
+                f" and {format_number(last['estimate'], digits)} {limits} at {self.clock} "
                 f"{last['session']:g} (n = {int(last['n_ratings'])})"
             )
         return words
 
 
-def _limits(row: pd.Series) -> str:
-    if np.isnan(row["conf_low"]):
-        return "(no interval)"
-    return format_interval(row["conf_low"], row["conf_high"])
+def _decimals(row: pd.Series) -> int:
+    return decimals_for(row["estimate"], row["conf_low"], row["conf_high"])

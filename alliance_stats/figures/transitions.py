@@ -7,9 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path
 
+from alliance_stats.checks import require_kind
 from alliance_stats.estimates import Array
 from alliance_stats.figures.axes import add_axes, height_in_points, width_in_points
-from alliance_stats.figures.report import ReportFigure
+from alliance_stats.figures.report import DRAWN_BY, ReportFigure
 from alliance_stats.figures.style import (
     BODY,
     COLUMN_AND_HALF,
@@ -106,6 +107,8 @@ def transition_figure(
     ReportFigure
         ``data`` is :meth:`ThemeTransitions.tidy`.
     """
+    asked = "transition_figure draws a result of theme_transitions"
+    require_kind(transitions, ThemeTransitions, asked=asked, instead=DRAWN_BY)
     counts = transitions.counts[:, ::-1, :]  # the early theme first
     names, states = (early_label, f"no {early_label}"), transitions.states
     words = max(

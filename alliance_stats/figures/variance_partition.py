@@ -8,16 +8,10 @@ from alliance_stats.checks import check_frame, require_columns, require_present
 from alliance_stats.errors import DataError
 from alliance_stats.figures.axes import add_axes, dress
 from alliance_stats.figures.intervals import row_heights, write_rows
-from alliance_stats.figures.report import ReportFigure
+from alliance_stats.figures.report import ReportFigure, require_frame
 from alliance_stats.figures.style import COLUMN_AND_HALF, INK, look, new_figure, styled
 from alliance_stats.figures.text import text_width, wrap
-from alliance_stats.formatting import (
-    format_interval,
-    format_level,
-    format_number,
-    format_percent,
-    plural,
-)
+from alliance_stats.formatting import MISSING, format_level, format_percent, plural, with_interval
 
 __all__ = ["draw_variance_partition", "variance_partition_figure"]
 
@@ -82,6 +76,10 @@ def variance_partition_figure(
     DataError
         If a column is missing, or the shares are no proportions that add up to 1.
     """
+    require_frame(
+        shares,
+        asked="variance_partition_figure draws VariancePartition.tidy() or its like",
+    )
     check_frame(shares, what="shares")
     require_columns(shares, ["group", "estimate", "conf_low", "conf_high"], what="shares")
     require_present(shares, "estimate", why="as a share of the variance")
@@ -115,11 +113,7 @@ def variance_partition_figure(
 
 def _numbers(shares: pd.DataFrame) -> list[str]:
     return [
-        f"{format_percent(row.estimate)} "
-        + (
-            format_interval(100 * row.conf_low, 100 * row.conf_high, 0)
-            if np.isfinite(row.conf_low)
-            else f"[{format_number(np.nan)}]"
-        )
+        with_interval(row.estimate, row.conf_low, row.conf_high, kind="share")
+        + ("" if np.isfinite(row.conf_low) else f" [{MISSING}]")
         for row in shares.itertuples()
     ]

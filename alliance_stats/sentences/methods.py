@@ -3,10 +3,11 @@
 import platform
 from collections.abc import Mapping
 from importlib.metadata import version
+from typing import get_args
 
 import numpy as np
 
-from alliance_stats.checks import check_choice
+from alliance_stats.checks import check_choice, require_kind
 from alliance_stats.family import FalseAlarms
 from alliance_stats.formatting import plural
 from alliance_stats.groups import CoderAgreement, GroupComparison
@@ -62,6 +63,11 @@ def methods_paragraph(
         If a result rests on random numbers and no seed is given.
     """
     check_choice(df_method, tuple(DF_WORDS), name="df_method")
+    require_kind(results, Mapping, asked="methods_paragraph takes a mapping, {'Alliance': model}")
+    for result in results.values():
+        require_kind(
+            result, get_args(Reportable), asked="methods_paragraph takes results of this package"
+        )
     drew = [name for name, result in results.items() if _is_random(result)]
     if drew and seed is None:
         raise ValueError(f"{drew[0]} rests on random numbers; give the seed= it was run with.")

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from alliance_stats.checks import require_kind
 from alliance_stats.formatting import (
     MISSING,
     decimals_needed,
@@ -17,7 +18,7 @@ from alliance_stats.formatting import (
     format_percent,
 )
 from alliance_stats.groups import GroupComparison
-from alliance_stats.tables.report import ReportTable
+from alliance_stats.tables.report import PRINTED_BY, ReportTable
 
 __all__ = ["group_table"]
 
@@ -47,6 +48,8 @@ def group_table(
     ReportTable
         A row an outcome; with two groups the difference and Hedges' g with intervals.
     """
+    asked = "group_table prints a result of compare_groups"
+    require_kind(comparison, GroupComparison, asked=asked, instead=PRINTED_BY)
     names = dict(words or {})
     labels = [names.get(label, label) for label in comparison.labels]
     tidy = comparison.tidy(conf_level=conf_level)

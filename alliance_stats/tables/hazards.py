@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import pandas as pd
 
+from alliance_stats.checks import require_kind
 from alliance_stats.errors import DataError
 from alliance_stats.formatting import plural
 from alliance_stats.multilevel import GeneralizedLinearMixedModel
@@ -21,7 +22,7 @@ from alliance_stats.tables.lines import (
     units_used,
     warned,
 )
-from alliance_stats.tables.report import ReportTable
+from alliance_stats.tables.report import PRINTED_BY, ReportTable
 
 __all__ = ["hazard_table"]
 
@@ -74,6 +75,12 @@ def hazard_table(
     named = dict(models) if isinstance(models, Mapping) else {"": models}
     if not named:
         raise DataError("models is empty: name at least one model.")
+    for model in named.values():
+        takes = (
+            "hazard_table prints models of cox_ph, fine_gray, discrete_hazard and competing_hazards"
+        )
+        kinds = (CoxModel, FineGrayModel, DiscreteHazard, CompetingHazards)
+        require_kind(model, kinds, asked=takes, instead=PRINTED_BY)
     printed = [part for name, model in named.items() for part in _printed(name, model, asked)]
     if len(printed) == 1 and not isinstance(models, Mapping):
         frame, sections = alone(printed[0], sections=_SECTIONS, conf_level=conf_level)

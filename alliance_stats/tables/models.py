@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from alliance_stats.checks import check_choice
+from alliance_stats.checks import check_choice, require_kind
 from alliance_stats.errors import DataError
 from alliance_stats.formatting import decimals_of_spread, format_bounded, format_number
 from alliance_stats.multilevel import AR1, CAR1, GeneralizedLinearMixedModel, LinearMixedModel
@@ -21,7 +21,7 @@ from alliance_stats.tables.lines import (
     side_by_side,
     size_lines,
 )
-from alliance_stats.tables.report import ReportTable
+from alliance_stats.tables.report import PRINTED_BY, ReportTable
 
 __all__ = ["model_table"]
 
@@ -104,6 +104,11 @@ def model_table(
     named = dict(models) if isinstance(models, Mapping) else {"": models}
     if not named:
         raise DataError("models is empty: name at least one model.")
+    for model in named.values():
+        takes = "model_table prints models of lmm and glmm"
+        require_kind(
+            model, (LinearMixedModel, GeneralizedLinearMixedModel), asked=takes, instead=PRINTED_BY
+        )
     printed = [_printed(name, model, asked) for name, model in named.items()]
     if isinstance(models, Mapping):
         frame, sections = side_by_side(printed, sections=_SECTIONS, conf_level=conf_level)

@@ -11,7 +11,20 @@ from alliance_stats.errors import DataError
 from alliance_stats.formatting import is_blank, to_html, to_markdown
 from alliance_stats.output import csv_text, write_whole
 
-__all__ = ["ReportTable"]
+__all__ = ["PRINTED_BY", "ReportTable"]
+
+# What prints which result as a table: for whoever hands one to another
+PRINTED_BY = {
+    "CompetingHazards": "hazard_table",
+    "CoxModel": "hazard_table",
+    "DiscreteHazard": "hazard_table",
+    "FineGrayModel": "hazard_table",
+    "GeneralizedLinearMixedModel": "model_table",
+    "GroupComparison": "group_table",
+    "LinearMixedModel": "model_table",
+    "TableOne": "sample_table",
+    "ThemeComparison": "tidy_table(themes.prevalence(), ...)",
+}
 
 _LABEL = re.compile(r"tbl-[a-z0-9]+(-[a-z0-9]+)*")
 # Headings that are symbols of statistics stand in italics, as APA style asks

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pandas as pd
 
+from alliance_stats.checks import require_kind
 from alliance_stats.groups import TableOne
-from alliance_stats.tables.report import ReportTable
+from alliance_stats.tables.report import PRINTED_BY, ReportTable
 
 __all__ = ["sample_table"]
 
@@ -36,6 +37,8 @@ def sample_table(
         A row a variable (mean and SD, or count and percentage) or a level of one
         (``"role: mother"``), a column a group with its size, and the standardised difference.
     """
+    asked = "sample_table prints a result of table_one"
+    require_kind(described, TableOne, asked=asked, instead=PRINTED_BY)
     names = dict(words or {})
     statistics = described.statistics.copy()
     for column in ("variable", "level", "group"):

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 import pandas as pd
 
+from alliance_stats.checks import require_kind
 from alliance_stats.errors import DataError
 from alliance_stats.formatting import (
     MISSING,
@@ -12,7 +13,7 @@ from alliance_stats.formatting import (
     format_number,
     format_p,
 )
-from alliance_stats.tables.report import ReportTable
+from alliance_stats.tables.report import PRINTED_BY, ReportTable
 
 __all__ = ["tidy_table"]
 
@@ -49,6 +50,7 @@ def tidy_table(
     DataError
         If a column is not there.
     """
+    require_kind(tidy, pd.DataFrame, asked="tidy_table prints a frame", instead=PRINTED_BY)
     missing = [name for name in headings if name not in tidy.columns]
     if missing:
         raise DataError(f"The tidy frame has no column '{missing[0]}': {list(tidy.columns)}.")

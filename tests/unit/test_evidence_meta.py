@@ -95,8 +95,8 @@ def test_summary_of_correlations() -> None:
 def test_beware_comes_first() -> None:
     alike = FOUR.assign(y=[0.30, 0.31, 0.32, 0.33])
     lines = meta_analysis(alike, estimate="y", variance="v").summary().splitlines()
-    assert lines[0] == "NOTE: the variance at level effect is at zero."
-    assert lines[1].startswith("NOTE: the Knapp-Hartung standard errors are smaller")
+    assert lines[0] == "The variance at level effect is at zero."
+    assert lines[1].startswith("The Knapp-Hartung standard errors are smaller")
 
 
 def test_adhoc_is_never_narrower_than_normal() -> None:

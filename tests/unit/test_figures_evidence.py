@@ -8,7 +8,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.patches import Polygon
 
-from alliance_stats.errors import DataError, NotIdentifiedError
+from alliance_stats.errors import DataError, NotIdentifiedError, WrongObjectError
 from alliance_stats.evidence import Comparison, MetaAnalysis, compare_with, meta_analysis
 from alliance_stats.figures.evidence import comparison_figure
 from alliance_stats.figures.meta_forest import meta_forest_figure
@@ -84,7 +84,7 @@ def test_comparison_names_the_level_of_the_own_interval() -> None:
 
 
 def test_comparison_refuses() -> None:
-    with pytest.raises(DataError, match="what compare_with.. returns; got MetaAnalysis"):
+    with pytest.raises(WrongObjectError, match="a result of compare_with; got MetaAnalysis"):
         comparison_figure(correlations())  # type: ignore[arg-type]
     comparison = compared()
     endless = comparison.tidy().assign(estimate=[0.1, np.inf, 0.2])
@@ -109,7 +109,7 @@ def test_forest_of_bcg_shows_what_metafor_computes() -> None:
     shares = [f"{100 * weight:.1f}%" for weight in own / own.sum()]
     assert [word for word in words(ax) if word.endswith("%")] == [*shares, "100.0%"]
     assert "Trial 1948" in words(ax)
-    tau2, q = f"τ² = {fit['tau2']:.3f}", f"Q(12) = {fit['q']:.2f}, p < .001"
+    tau2, q = f"τ² = {fit['tau2']:.2f}", f"Q(12) = {fit['q']:.2f}, p < .001"
     assert tau2 in made.note
     assert f"I² = {fit['i_squared']:.1f}%, {q}" in made.note
 
@@ -130,7 +130,7 @@ def test_prediction_interval_is_a_bar_of_its_own_and_in_words() -> None:
     expected = model.prediction().iloc[0]
     assert bar == [expected["conf_low"], expected["conf_high"]]
     low, high = (f"{x:.2f}".replace("-", "−") for x in bar)
-    assert f"prediction interval: [{low}, {high}]" in made.caption
+    assert f"Prediction interval: [{low}, {high}]" in made.caption
     assert made.data["kind"].tolist() == ["study"] * 13 + ["pooled", "prediction"]
 
 
@@ -163,7 +163,7 @@ def test_what_to_beware_of_opens_the_note() -> None:
     alike = pd.DataFrame({"y": [0.2, 0.21, 0.19], "v": [0.1, 0.1, 0.2]})
     model = meta_analysis(alike, estimate="y", variance="v", test="normal")
     for made in (meta_forest_figure(model), meta_funnel_figure(model)):
-        assert made.note.startswith("NOTE: the variance at level effect is at zero.")
+        assert made.note.startswith("The variance at level effect is at zero.")
 
 
 @pytest.mark.parametrize("draw", [meta_forest_figure, meta_funnel_figure])

@@ -32,7 +32,7 @@ def test_boxes_say_what_the_ledger_says() -> None:
         "family: −1",
     ]
     assert report.caption == (
-        "Flow of rows and units: 2 rows of 4 were used, 2 rows set aside (2 not ok)."
+        "Flow of rows and units: 2 rows of 4 were used, 2 rows set aside (not ok: 2)."
     )
     assert str(rows) in report.alt
     pd.testing.assert_frame_equal(report.data, rows.tidy())

@@ -96,7 +96,7 @@ def test_residual_panels_hold_the_models_values() -> None:
 def test_variance_bars_and_words() -> None:
     report = variance_partition_figure(SHARES, outcome_label="alliance", method="REML")
     assert [bar.get_width() for bar in report.figure.axes[0].patches] == [0.25, 0.75]
-    assert "a: 25% [10, 90]; b: 75% [10, 90]" in report.caption
+    assert "a: 25.0% [10.0%, 90.0%]; b: 75.0% [10.0%, 90.0%]" in report.caption
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def test_words_hold_medians_numbers_and_method() -> None:
     for row in medians.itertuples():
         words = (
             f"{row.strata} (n = 90, {row.n_event} dropped out): "
-            f"median {row.estimate:.1f} [{row.conf_low:.1f}, {row.conf_high:.1f}]"
+            f"median {row.estimate:.0f} [{row.conf_low:.0f}, {row.conf_high:.0f}]"
         )
         assert words in report.caption
         assert words in report.alt

@@ -174,7 +174,7 @@ def test_the_clock_is_the_callers_and_its_few_times_are_the_ticks() -> None:
         data, session="session", score="alliance", person="person", session_label="Month"
     )
     first = data.loc[data["session"] == 0, "alliance"].mean()
-    assert "by month. Thin lines are persons" in report.caption
+    assert "by Month. Thin lines are persons" in report.caption
     assert f"Mean {first:.2f} at month 0 and" in report.caption
     assert "rated at that month" in report.caption
     assert "against month" in report.alt

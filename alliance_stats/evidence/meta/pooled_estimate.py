@@ -360,10 +360,10 @@ def cautions(model: MetaAnalysis) -> list[str]:
         found.append("WARNING: the search for the variances did not end in a flat place.")
     zero = [level for level, tau2 in model.components.items() if tau2 == 0.0]
     if zero and model.method != "fixed":
-        found.append(f"NOTE: the variance at level {' and '.join(zero)} is at zero.")
+        found.append(f"The variance at level {' and '.join(zero)} is at zero.")
     if model.test == "knapp-hartung" and model.factor < 1.0:
         found.append(
-            "NOTE: the Knapp-Hartung standard errors are smaller than the model's own; "
+            "The Knapp-Hartung standard errors are smaller than the model's own; "
             "test='knapp-hartung-adhoc' keeps them from being so."
         )
     return found

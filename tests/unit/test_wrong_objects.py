@@ -1,0 +1,110 @@
+"""A wrong object is refused with the sentence that names the right function."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from alliance_stats import figures, tables
+from alliance_stats.errors import WrongObjectError
+from alliance_stats.groups import compare_groups
+from alliance_stats.multilevel import lmm
+from alliance_stats.sentences import methods_paragraph, report
+from alliance_stats.survival import cox_ph, kaplan_meier
+
+RNG = np.random.default_rng(5)
+DATA = pd.DataFrame(
+    {
+        "g": np.repeat(["a", "b"], 20),
+        "y": RNG.normal(size=40),
+        "x": RNG.normal(size=40),
+        "h": np.arange(40) % 8,
+        "t": RNG.integers(1, 12, 40),
+        "e": RNG.integers(0, 2, 40),
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def made() -> dict[str, object]:
+    return {
+        "LinearMixedModel": lmm("y ~ x + (1 | h)", DATA),
+        "CoxModel": cox_ph("x", DATA, time="t", event="e"),
+        "KaplanMeier": kaplan_meier(DATA, time="t", event="e"),
+        "GroupComparison": compare_groups(DATA, outcomes="y", group="g"),
+        "DataFrame": DATA,
+        "NoneType": None,
+    }
+
+
+FIGURES = {
+    "caterpillar_figure": ({"group": "h"}, {"LinearMixedModel"}),
+    "residual_figure": ({"outcome_label": "y"}, {"LinearMixedModel"}),
+    "estimation_figure": ({"outcome": "y"}, {"GroupComparison"}),
+    "raincloud_figure": ({"outcome": "y"}, {"GroupComparison"}),
+    "kaplan_meier_figure": ({}, {"KaplanMeier"}),
+    "cumulative_incidence_figure": ({}, set()),
+    "hazard_figure": ({}, set()),
+    "hazard_caterpillar_figure": ({"group": "h"}, set()),
+    "johnson_neyman_figure": ({"effect_label": "a", "moderator_label": "b"}, set()),
+    "tipping_point_figure": ({"estimate_label": "a", "shift_label": "b"}, set()),
+    "transition_figure": ({"early_label": "a"}, set()),
+    "split_map_figure": ({}, set()),
+    "rupture_chart_figure": ({"person": 1, "score_label": "s"}, set()),
+    "group_trajectory_figure": ({"outcome_label": "y"}, set()),
+    "actor_partner_figure": ({"outcome_label": "y"}, set()),
+    "one_with_many_figure": ({}, set()),
+    "comparison_figure": ({}, set()),
+    "flow_figure": ({}, set()),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_refuses_what_it_does_not_draw(name, made):
+    options, takes = FIGURES[name]
+    for kind, value in made.items():
+        if kind in takes:
+            continue
+        with pytest.raises(WrongObjectError, match=rf"^{name} draws a.*; got {kind}\.") as refused:
+            getattr(figures, name)(value, **options)
+        if kind == "CoxModel":
+            assert "For a CoxModel: forest_figure(model.hazard_ratios()" in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["forest_figure", "slopes_figure", "variance_partition_figure"])
+def test_a_figure_of_a_frame_names_what_draws_the_result(name, made):
+    options = {
+        "forest_figure": {"estimate_label": "a", "method": "m"},
+        "slopes_figure": {"predictor_label": "a", "outcome_label": "b", "method": "m"},
+        "variance_partition_figure": {"outcome_label": "a", "method": "m"},
+    }
+    with pytest.raises(WrongObjectError, match="For a LinearMixedModel: caterpillar_figure"):
+        getattr(figures, name)(made["LinearMixedModel"], **options[name])
+
+
+@pytest.mark.parametrize(
+    ("name", "takes"),
+    [
+        ("model_table", "LinearMixedModel"),
+        ("hazard_table", "CoxModel"),
+        ("group_table", "GroupComparison"),
+        ("sample_table", ""),
+    ],
+)
+def test_a_table_names_the_table_that_prints_the_object(name, takes, made):
+    right = {"LinearMixedModel": "model_table", "CoxModel": "hazard_table"}
+    for kind, value in made.items():
+        if kind == takes:
+            continue
+        with pytest.raises(WrongObjectError, match=rf"^{name} prints .*; got {kind}\.") as refused:
+            getattr(tables, name)(value, label="tbl-a", caption="c")
+        if kind in right:
+            assert f"For a {kind}: {right[kind]}." in str(refused.value)
+
+
+def test_sentences_say_what_they_take(made):
+    with pytest.raises(TypeError, match=r"report\(\) .* DataFrame"):
+        report(DATA)
+    with pytest.raises(WrongObjectError, match="methods_paragraph takes a mapping"):
+        methods_paragraph(made["LinearMixedModel"])
+    with pytest.raises(WrongObjectError, match="got DataFrame"):
+        methods_paragraph({"a": DATA})
