@@ -1,5 +1,8 @@
 """The example study. Its data are SIMULATED: nothing in them is a finding."""
 
+from collections.abc import Iterator
+from importlib.resources import as_file, files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 import pandas as pd
@@ -26,33 +29,55 @@ def example_study() -> Study:
     DataError
         If the data file was not installed.
     """
-    return Study.from_file(
-        example_folder() / "sessions.csv",
-        person="person",
-        family="family",
-        therapist="therapist",
-        session="session",
-        role="role",
-        alliance="alliance",
-        outcome="symptoms",
-        ending="ending",
-        unit="family",
-        score_range=(1, 7),
-    )
+    with as_file(_example("sessions.csv")) as path:
+        return Study.from_file(
+            path,
+            person="person",
+            family="family",
+            therapist="therapist",
+            session="session",
+            role="role",
+            alliance="alliance",
+            outcome="symptoms",
+            ending="ending",
+            unit="family",
+            score_range=(1, 7),
+        )
 
 
 def example_themes() -> pd.DataFrame:
     """Return the simulated coded interviews: a row per parent, a 0/1 column per theme."""
-    return pd.read_csv(example_folder() / "themes.csv")
+    with as_file(_example("themes.csv")) as path:
+        return pd.read_csv(path)
 
 
 def example_folder() -> Path:
-    """Return where the example data lie: in the installed package, or beside it in a checkout."""
-    package = Path(__file__).parent
-    for folder in (package / "data" / "example", package.parent / "data" / "example"):
-        if (folder / "sessions.csv").is_file():
-            return folder
+    """Return where the example data lie: in the installed package, or beside it in a checkout.
+
+    A package that is run from within a zipped file has no folder on the disk; ask for
+    :func:`example_study` and :func:`example_themes` there.
+    """
+    sessions = _example("sessions.csv")
+    if not isinstance(sessions, Path):
+        raise DataError(
+            "The package is run from within a zipped file, so that its example data lie in no "
+            "folder. example_study() and example_themes() read them; or unpack the file."
+        )
+    return sessions.parent
+
+
+def _example(name: str) -> Traversable:
+    package = files("alliance_stats")
+    for file in (package / "data" / "example" / name, *_beside(package, name)):
+        if file.is_file():
+            return file
     raise DataError(
         "The example data are not installed with the package. Install alliance-stats again, or "
         "run from a full checkout of the repository."
     )
+
+
+def _beside(package: Traversable, name: str) -> Iterator[Path]:
+    """Yield where the data of a checkout lie, beside the package."""
+    if isinstance(package, Path):
+        yield package.parent / "data" / "example" / name

@@ -47,6 +47,10 @@ def check(
     alliance: Annotated[Name, _column("Alliance score.")] = None,
     outcome: Annotated[Name, _column("Outcome score.")] = None,
     ending: Annotated[Name, _column("ongoing, dropout, planned or transferred.")] = None,
+    ending_word: Annotated[
+        list[str] | None,
+        typer.Option(metavar="WORD=ENDING", help="What an ending stands for: abgebrochen=dropout."),
+    ] = None,
     ending_session: Annotated[Name, _column("Last attended session.")] = None,
     alliance_range: Annotated[Limits, _limits("Limits of the alliance scale.")] = None,
     outcome_range: Annotated[Limits, _limits("Limits of the outcome scale.")] = None,
@@ -67,12 +71,22 @@ def check(
     ] = None,
     decimal: Annotated[str, typer.Option(metavar="MARK", help="Decimal mark: . or ,")] = ".",
     encoding: Annotated[str, typer.Option(help="Of a text file, such as cp1252.")] = "utf-8",
+    header_rows: Annotated[
+        int, typer.Option(metavar="N", help="Rows that name the columns: 3 in a Qualtrics export.")
+    ] = 1,
+    families_sheet: Annotated[Name, typer.Option(help="Sheet of the families' file.")] = None,
+    families_separator: Annotated[
+        Name,
+        typer.Option(metavar="MARK", help="If the families file is written otherwise."),
+    ] = None,
+    families_decimal: Annotated[Name, typer.Option(metavar="MARK", help="Likewise.")] = None,
+    families_encoding: Annotated[Name, typer.Option(help="Likewise.")] = None,
 ) -> None:
     """Check a table and count what it holds. Exit code 1 where it cannot be used.
 
     No column is guessed: name each role that the table has.
     """
-    from alliance_stats.cli.check_command import Question, TextFormat, check_table
+    from alliance_stats.cli.check_command import Question, Written, check_table
 
     question = Question(
         file=file,
@@ -93,8 +107,11 @@ def check(
         ranges={"alliance": alliance_range, "outcome": outcome_range},
         unit=unit,
         local_ids=tuple(local_ids or ()),
-        sheet=sheet,
-        written=TextFormat(separator, decimal, encoding),
+        ending_words=tuple(ending_word or ()),
+        written=Written(sheet, separator, decimal, encoding, header_rows),
+        families_written=Written(
+            families_sheet, families_separator, families_decimal, families_encoding, 1
+        ),
     )
     raise typer.Exit(check_table(question))
 

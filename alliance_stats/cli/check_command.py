@@ -3,8 +3,9 @@
 import shlex
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -12,11 +13,12 @@ from alliance_stats.checks import require_columns
 from alliance_stats.cli.terminal import Refusal, heading, print_error, refusing, say
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
-from alliance_stats.study import Study
+from alliance_stats.study import ENDINGS, Study
+from alliance_stats.study.joining import join_families
 from alliance_stats.study.readers import TableFile, read_table
-from alliance_stats.study.units import join_families
+from alliance_stats.study.text_files import SEPARATORS
 
-__all__ = ["Question", "TextFormat", "check_table"]
+__all__ = ["Question", "Written", "check_table"]
 
 _IDS = ("person", "family", "therapist")
 _WORDS = ("role", "rater", "ending")
@@ -24,12 +26,28 @@ _ROLES = (*_IDS, "session", "time", *_WORDS, "alliance", "outcome", "ending_sess
 
 
 @dataclass(frozen=True, slots=True)
-class TextFormat:
-    """How the text files are written."""
+class Written:
+    """How a file is written; None where it was not said."""
 
+    sheet: str | None
     separator: str | None
-    decimal: str
-    encoding: str
+    decimal: str | None
+    encoding: str | None
+    header_rows: int
+
+    def options(self) -> dict[str, Any]:
+        """Return what was said as the keywords of ``read_table``."""
+        separator = None if self.separator is None else self.separator.replace("\\t", "\t")
+        said = {
+            "sheet": self.sheet,
+            "separator": separator,
+            "decimal": self.decimal,
+            "encoding": self.encoding,
+        }
+        return {
+            **{name: value for name, value in said.items() if value is not None},
+            "header_rows": self.header_rows,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +61,9 @@ class Question:
     ranges: Mapping[str, tuple[float, float] | None]
     unit: str | None
     local_ids: tuple[str, ...]
-    sheet: str | None
-    written: TextFormat
+    ending_words: tuple[str, ...]
+    written: Written
+    families_written: Written
 
     @property
     def columns(self) -> dict[str, str]:
@@ -52,22 +71,63 @@ class Question:
         named = {"person": self.person, **self.roles}
         return {role: column for role, column in named.items() if column is not None}
 
+    @property
+    def endings(self) -> dict[str | int, str] | None:
+        """What endings stand for, as ``WORD=ENDING`` says; None where nothing does."""
+        pairs = [text.rpartition("=") for text in self.ending_words]
+        for text, (word, _, ending) in zip(self.ending_words, pairs, strict=True):
+            if not word or ending not in ENDINGS:
+                print_error(
+                    f"--ending-word {text} is no WORD=ENDING, where ENDING is one of "
+                    f"{', '.join(ENDINGS)}."
+                )
+                raise Refusal
+        return {word: ending for word, _, ending in pairs} or None
+
+    @property
+    def written_by_file(self) -> tuple[Written, Written]:
+        """How each of the two files is written.
+
+        What was said of one table only, and can only be meant for the other, goes there; what was
+        said of the sessions' text file holds for the families' too, unless said otherwise.
+        """
+        own, other = self.written, self.families_written
+        if self.families is None:
+            return own, other
+        texts = [path.suffix.lower() in SEPARATORS for path in (self.file, self.families)]
+        sheets = [path.suffix.lower() == ".xlsx" for path in (self.file, self.families)]
+        if texts[1]:
+            other = replace(
+                other,
+                separator=other.separator or own.separator,
+                decimal=other.decimal or own.decimal,
+                encoding=other.encoding or own.encoding,
+            )
+            own = own if texts[0] else replace(own, separator=None, decimal=None, encoding=None)
+        if sheets[1] and not sheets[0]:
+            other = replace(other, sheet=other.sheet or own.sheet)
+            own = replace(own, sheet=None)
+        return own, other
+
 
 def check_table(question: Question) -> int:
     """Print the ledger, the description and notes, or the error; return the exit code."""
     try:
         with refusing(), warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            sessions = _read(question, question.file, sheet=question.sheet)
+            own, other = question.written_by_file
+            sessions = _read(question, question.file, own)
             if question.person is None:
                 _ask_for_roles(question, sessions.frame)
                 return 1
-            frame, joined, more = _joined(question, sessions.frame)
+            frame, joined, more = _joined(question, sessions.frame, other)
             ranges = {name: pair for name, pair in question.ranges.items() if pair is not None}
+            roles: dict[str, Any] = dict(question.roles)
             study = Study.from_frame(
                 frame,
                 person=question.person,
-                **question.roles,
+                **roles,
+                endings=question.endings,
                 unit=question.unit,
                 score_range=ranges or None,
                 local_ids=question.local_ids,
@@ -80,26 +140,25 @@ def check_table(question: Question) -> int:
     return 0
 
 
-def _read(question: Question, path: Path, *, sheet: str | None = None) -> TableFile:
+def _read(
+    question: Question, path: Path, written: Written, *, of_families: bool = False
+) -> TableFile:
     """Read a table; what is not there as a mark or an encoding is refused as data are."""
-    columns, written = question.columns, question.written
+    columns = question.columns
     try:
         return read_table(
             path,
             ids=[columns[role] for role in _IDS if role in columns],
             labelled=[columns[role] for role in _WORDS if role in columns],
-            sheet=sheet,
-            separator=None if written.separator is None else written.separator.replace("\\t", "\t"),
-            decimal=written.decimal,
-            encoding=written.encoding,
+            **written.options(),
         )
-    except ValueError as error:  # marks and encodings that are none
-        print_error(str(error))
+    except ValueError as error:  # marks and encodings that are none, and data that cannot be
+        print_error(str(error), of_families=of_families)
         raise Refusal from error
 
 
 def _joined(
-    question: Question, sessions: pd.DataFrame
+    question: Question, sessions: pd.DataFrame, written: Written
 ) -> tuple[pd.DataFrame, RowLedger | None, tuple[str, ...]]:
     """Return the sessions with the families' columns, the families' ledger and their notes."""
     if question.families is None:
@@ -108,8 +167,15 @@ def _joined(
     if question.roles["family"] is None:
         print_error("--families needs --family: name the column of family ids in both files.")
         raise Refusal
-    families = _read(question, question.families)
-    frame, rows = join_families(sessions, families.frame, family=question.roles["family"])
+    families = _read(question, question.families, written, of_families=True)
+    frame, rows = join_families(
+        sessions,
+        families.frame,
+        family=question.roles["family"],
+        therapist=question.roles["therapist"],
+        ending=question.roles["ending"],
+        endings=question.endings,
+    )
     both = f"'{question.file.name}' with '{question.families.name}'"
     require_columns(frame, list(question.columns.values()), what=both)
     return frame, rows, families.notes

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from alliance_stats.cli.terminal import Refusal, heading, refusing, say
+from alliance_stats.cli.terminal import Refusal, heading, plain, refusing, say
 from alliance_stats.evidence import reproduce
 
 __all__ = ["print_reproduction"]
@@ -35,11 +35,11 @@ def _print_verdicts(verdicts: pd.DataFrame) -> None:
         table.add_column(column, overflow="fold")
     for row in verdicts.to_dict("records"):
         verdict = str(row["verdict"])
-        cells = [str(row[name] or "") for name in ("record", "quantity", "printed")]
+        cells = [plain(str(row[name] or "")) for name in ("record", "quantity", "printed")]
         table.add_row(
             *(Text(cell) for cell in cells),
             Text(verdict, style=_STYLES.get(verdict, "")),
-            Text(str(row["relation"] or row["reason"])),
+            Text(plain(str(row["relation"] or row["reason"]))),
         )
     console = Console()
     if not console.is_terminal:

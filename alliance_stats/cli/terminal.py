@@ -2,6 +2,7 @@
 
 import re
 import sys
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,12 +10,14 @@ from rich.console import Console
 
 from alliance_stats.errors import AllianceStatsError
 
-__all__ = ["Refusal", "heading", "in_options", "print_error", "refusing", "say"]
+__all__ = ["Refusal", "heading", "in_options", "plain", "print_error", "refusing", "say"]
 
 _ROLES = (
     "person|family|therapist|session|time|role|rater|alliance|outcome|ending|ending_session|unit|"
-    "sheet|separator|decimal|encoding"
+    "sheet|separator|decimal|encoding|header_rows|wide"
 )
+_OF_A_FILE = re.compile(r"--(?=(?:sheet|separator|decimal|encoding)\b)")
+_ENDINGS = re.compile(r"\bendings=\{(?P<quote>['\"]?)(?P<word>.+?)(?P=quote): '(?P<ending>\w+)'\}")
 _LOCAL_IDS = re.compile(r"local_ids=\('(\w+)',\)")
 _KEYWORD = re.compile(rf"\b({_ROLES})=(?!\w)(?P<value>(?=['\"]))?")
 _RANGE = re.compile(r"\bscore_range\b")
@@ -26,7 +29,9 @@ class Refusal(Exception):  # noqa: N818 - it ends a command, it is no fault of t
 
 def say(text: str = "", *, style: str | None = None) -> None:
     """Print a line as it is; only a terminal breaks it."""
-    Console().print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+    Console().print(
+        plain(text), style=style, emoji=False, markup=False, highlight=False, soft_wrap=True
+    )
 
 
 def heading(text: str) -> None:
@@ -35,15 +40,35 @@ def heading(text: str) -> None:
     say(text, style="bold")
 
 
-def print_error(text: str) -> None:
-    """Print an error to the error stream, in the words of the command line."""
+def print_error(text: str, *, of_families: bool = False) -> None:
+    """Print an error to the error stream, in the words of the command line.
+
+    What a message says of a file's options is said of ``--families-...`` where it is that file's.
+    """
     console = Console(file=sys.stderr)
     console.print("Error: ", style="bold red", end="", highlight=False)
-    console.print(in_options(text), markup=False, highlight=False, soft_wrap=True)
+    said = in_options(text)
+    if of_families:
+        said = _OF_A_FILE.sub("--families-", said)
+    console.print(plain(said), emoji=False, markup=False, highlight=False, soft_wrap=True)
+
+
+def plain(text: str) -> str:
+    """Return a text that is safe to print: no control sign, nothing the stream cannot write."""
+    shown = "".join(_visible(character) for character in text)
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return shown.encode(encoding, errors="replace").decode(encoding)
+
+
+def _visible(character: str) -> str:
+    if character in "\n\t" or unicodedata.category(character) not in ("Cc", "Cs"):
+        return character
+    return character.encode("unicode_escape", errors="surrogatepass").decode("ascii")
 
 
 def in_options(text: str) -> str:
     """Return a message of the package with its keywords written as options: ``--ending``."""
+    text = _ENDINGS.sub(r'--ending-word "\g<word>=\g<ending>"', text)
     text = _LOCAL_IDS.sub(r"--local-ids \1", text)
     text = _RANGE.sub("--alliance-range or --outcome-range", text)
     return _KEYWORD.sub(_option, text)
@@ -63,5 +88,5 @@ def refusing() -> Iterator[None]:
         print_error(str(error))
         raise Refusal from error
     except OSError as error:
-        print_error(f"'{error.filename}' cannot be read: {error.strerror}.")
+        print_error(f"'{error.filename}' cannot be read or written: {error.strerror}.")
         raise Refusal from error

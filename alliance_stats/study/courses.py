@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.checks import (
+    check_choice,
     check_spelling,
     describe_rows,
     did_you_mean,
@@ -15,6 +16,7 @@ from alliance_stats.checks import (
 )
 from alliance_stats.door import replaced
 from alliance_stats.errors import AllianceStatsWarning, DataError
+from alliance_stats.formatting import plural
 from alliance_stats.study.ratings import (
     check_one_rating_each,
     check_order,
@@ -33,6 +35,7 @@ __all__ = [
     "checked",
     "distinct_roles",
     "ending_unit",
+    "recoded_endings",
 ]
 
 ENDINGS = ("ongoing", "dropout", "planned", "transferred")
@@ -55,6 +58,36 @@ def ending_unit(unit: str | None, roles: Mapping[str, str]) -> str:
     return unit
 
 
+def recoded_endings(
+    frame: pd.DataFrame, column: str, endings: Mapping[str | int, str]
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Return the frame with its endings in this package's words, and a note on what they were.
+
+    A key is compared with what a cell shows, so that ``1`` and ``"1"`` both stand for the number 1;
+    endings that no key names stay as they are.
+    """
+    for word in endings.values():
+        check_choice(word, ENDINGS, name="an ending that others stand for")
+    meaning = {str(key): word for key, word in endings.items()}
+    codes, distinct = group_codes(frame[column])
+    shown = [_shown(value) for value in distinct]
+    words = [meaning.get(text, value) for text, value in zip(shown, distinct, strict=True)]
+    counts = np.bincount(codes[codes >= 0], minlength=len(shown))
+    told = [
+        f"'{text}' to '{meaning[text]}' ({plural(int(n), 'row')})"
+        for text, n in zip(shown, counts, strict=True)
+        if text in meaning
+    ]
+    new = np.empty(len(words) + 1, dtype=object)
+    new[:] = [*words, np.nan]
+    note = f"Endings in '{column}' were recoded as stated: {', '.join(told)}."
+    return replaced(frame, {column: new[codes]}), ((note,) if told else ())
+
+
+def _shown(value: object) -> str:
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
 def check_known_endings(frame: pd.DataFrame, column: str) -> None:
     """Refuse an ending that is none of :data:`ENDINGS` (missing ones pass)."""
     codes, distinct = group_codes(frame[column])
@@ -65,7 +98,8 @@ def check_known_endings(frame: pd.DataFrame, column: str) -> None:
         raise DataError(
             f"Column '{column}' holds the unknown ending {first!r} in "
             f"{describe_rows(same, frame.index)}. {did_you_mean(first, ENDINGS)} "
-            f"Endings are {', '.join(ENDINGS)}; rename yours before."
+            f"Endings are {', '.join(ENDINGS)}; say what yours stand for, as in "
+            f"endings={{{first!r}: 'dropout'}}."
         )
 
 

@@ -12,7 +12,7 @@ from alliance_stats.checks import check_frame, require_columns
 from alliance_stats.errors import DataError
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
-from alliance_stats.study.courses import checked, distinct_roles, ending_unit
+from alliance_stats.study.courses import checked, distinct_roles, ending_unit, recoded_endings
 from alliance_stats.study.description import MEASURED, StudyDescription, describe_study
 from alliance_stats.study.ratings import named_ranges
 from alliance_stats.study.readers import read_table
@@ -61,6 +61,7 @@ class Study:
         alliance: str | None = None,
         outcome: str | None = None,
         ending: str | None = None,
+        endings: Mapping[str | int, str] | None = None,
         ending_session: str | None = None,
         unit: str | None = None,
         score_range: _Range | None = None,
@@ -87,6 +88,9 @@ class Study:
         ending
             How treatment stands: ongoing, dropout, planned or transferred (missing if unknown),
             the same in all rows of a unit.
+        endings
+            What the endings in the table stand for, where they are in other words or codes, as in
+            ``{"abgebrochen": "dropout", 3: "planned"}``; what was recoded is noted.
         ending_session
             Last session that the unit attended, the same in all its rows (missing if unknown).
             Later rows are refused.
@@ -134,6 +138,11 @@ class Study:
         table = check_frame(data)
         require_columns(table, list(roles.values()))
         settled_unit = ending_unit(unit, roles)
+        recoding: tuple[str, ...] = ()
+        if endings is not None:
+            if "ending" not in roles:
+                raise DataError("endings= says what endings stand for: name their column, ending=.")
+            table, recoding = recoded_endings(table, roles["ending"], endings)
         frame, notes = checked(
             table.copy(),  # what the caller does to a frame later is no matter of the study
             roles,
@@ -142,7 +151,7 @@ class Study:
             local_ids=local_ids,
         )
         levels = {level: (roles[level],) for level in LEVELS if level in roles}
-        return cls(frame, roles, settled_unit, RowLedger.start(frame, levels), notes)
+        return cls(frame, roles, settled_unit, RowLedger.start(frame, levels), (*recoding, *notes))
 
     @classmethod
     def from_file(
@@ -159,6 +168,7 @@ class Study:
         alliance: str | None = None,
         outcome: str | None = None,
         ending: str | None = None,
+        endings: Mapping[str | int, str] | None = None,
         ending_session: str | None = None,
         unit: str | None = None,
         score_range: _Range | None = None,
@@ -191,7 +201,7 @@ class Study:
             How many rows name the columns of a text or Excel file: 3 in a Qualtrics export. The
             first has the names, the others are set aside with a note.
         person, family, therapist, session, time, role, rater, alliance, outcome, ending, \
-        ending_session, unit, score_range, local_ids
+        endings, ending_session, unit, score_range, local_ids
             As in :meth:`from_frame`.
 
         Raises
@@ -223,6 +233,7 @@ class Study:
             alliance=alliance,
             outcome=outcome,
             ending=ending,
+            endings=endings,
             ending_session=ending_session,
             unit=unit,
             score_range=score_range,

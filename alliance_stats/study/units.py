@@ -9,24 +9,19 @@ import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.checks import (
-    check_frame,
     check_spelling,
     comparable,
     describe_rows,
-    did_you_mean,
-    require_columns,
     require_present,
     units_with_several,
 )
 from alliance_stats.door import replaced
 from alliance_stats.errors import DataError
-from alliance_stats.ledger import RowLedger
 
 __all__ = [
     "LEVELS",
     "check_nesting",
     "global_ids",
-    "join_families",
     "n_completed",
     "n_without",
     "one_row_per",
@@ -284,90 +279,3 @@ def _distinct(frame: pd.DataFrame, unit: str, name: str, *, strict: bool) -> pd.
     if not strict:
         pairs = pairs[pairs[name].notna()]
     return pairs.set_index(unit)[name]
-
-
-_SHOWN = 5
-
-
-def join_families(
-    sessions: pd.DataFrame, families: pd.DataFrame, *, family: str
-) -> tuple[pd.DataFrame, RowLedger]:
-    """Put the columns of a family table beside the sessions of each family.
-
-    Parameters
-    ----------
-    sessions
-        A row per person x session.
-    families
-        A row per family: therapist, ending, groups, ...
-    family
-        Column of family ids, under this name in both tables.
-
-    Returns
-    -------
-    frame, rows
-        The sessions in their order and with their row labels, the other columns of `families`
-        added; and the ledger of `families`, which counts those without any session.
-
-    Raises
-    ------
-    DataError
-        If a family has two rows in `families` or none, if ids are numbers in one table and text
-        in the other, or if a column other than `family` stands in both tables.
-    """
-    sessions = check_frame(sessions, what="sessions")
-    families = check_frame(families, what="families")
-    require_columns(sessions, [family], what="sessions")
-    require_columns(families, [family], what="families")
-    shared = [name for name in sessions.columns if name in families.columns and name != family]
-    if shared:
-        raise DataError(
-            f"Column '{shared[0]}' stands in both tables. Keep it in one of them: in the families' "
-            "if it is the same in all rows of a family, else in the sessions'."
-        )
-    inner = plain_ids(sessions, family, role="family")
-    outer = plain_ids(families, family, role="family")
-    _check_one_row_each(families, outer, family)
-    _check_all_known(sessions, inner, outer, family)
-    _, rows = RowLedger.start(families, {"family": (family,)}).keep(
-        families, outer.isin(inner), reason="family without a session"
-    )
-    added = families.drop(columns=family).set_axis(pd.Index(outer), axis="index")
-    beside = added.reindex(pd.Index(inner)).set_axis(sessions.index, axis="index")
-    return pd.concat([sessions, beside], axis="columns"), rows
-
-
-def _check_one_row_each(families: pd.DataFrame, ids: pd.Series, family: str) -> None:
-    twice = ids[ids.duplicated()]
-    if len(twice):
-        same = (ids == twice.iloc[0]).to_numpy()
-        raise DataError(
-            f"Family '{twice.iloc[0]}' (column '{family}') has {int(same.sum())} rows in the table "
-            f"of families ({describe_rows(same, families.index)}). Keep one row per family."
-        )
-
-
-def _check_all_known(
-    sessions: pd.DataFrame, inner: pd.Series, outer: pd.Series, family: str
-) -> None:
-    if pd.api.types.is_object_dtype(inner) != pd.api.types.is_object_dtype(outer):
-        kinds = [
-            "text" if pd.api.types.is_object_dtype(ids) else "numbers" for ids in (inner, outer)
-        ]
-        raise DataError(
-            f"Column '{family}' holds {kinds[0]} in the sessions (as in {inner.iloc[0]!r}) and "
-            f"{kinds[1]} in the families (as in {outer.iloc[0]!r}). Spell the ids alike in both."
-        )
-    unknown = (~inner.isin(outer)).to_numpy()
-    if unknown.any():
-        names = list(dict.fromkeys(inner[unknown]))
-        listed = ", ".join(f"'{name}'" for name in names[:_SHOWN])
-        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-        # the nearest number is another family; the nearest spelling may be the same one
-        near = did_you_mean(names[0], outer) if isinstance(names[0], str) else ""
-        hint = f" {near}" if near.startswith("Did") else ""
-        raise DataError(
-            f"The table of families has no row for {listed}{more} (column '{family}', "
-            f"{describe_rows(unknown, sessions.index)} of the sessions).{hint} Add the missing "
-            "families, or spell the ids alike in both tables."
-        )

@@ -32,6 +32,8 @@ from alliance_stats.transforms.future import refuse_the_future
 
 __all__ = ["ENDING_CODES", "last_session", "person_period", "session_origin"]
 
+_MOST_SESSIONS = 100_000  # three sessions a day for ninety years
+
 ENDING_CODES: Mapping[str, int] = MappingProxyType(
     {ending: code for code, ending in enumerate(ENDINGS)}
 )
@@ -212,6 +214,7 @@ def person_period(
         attended=attended,
     )
     n_rows = (units["last_session"] - units["first_session"] + 1).to_numpy()
+    _refuse_endless_courses(units, n_rows, unit=unit, session=session)
     repeated = np.repeat(np.arange(len(units)), n_rows)
     within = np.arange(n_rows.sum()) - np.repeat(np.cumsum(n_rows) - n_rows, n_rows)
     periods = units.iloc[repeated].reset_index(drop=True)
@@ -238,6 +241,20 @@ def person_period(
     table["observed"] = table["observed"].notna()
     table[counts] = table[counts].fillna(0).astype(np.int64)
     return table.assign(**outcome)
+
+
+def _refuse_endless_courses(
+    units: pd.DataFrame, n_rows: npt.NDArray[np.int64], *, unit: str, session: str
+) -> None:
+    longest = int(n_rows.argmax())
+    if n_rows[longest] > _MOST_SESSIONS:
+        row = units.iloc[longest]
+        raise DataError(
+            f"Column '{session}' runs from {row['first_session']} to {row['last_session']} for "
+            f"'{row[unit]}': a row for every session between them would be {n_rows[longest]} rows. "
+            "Sessions are counted 1, 2, 3, ...; dates, ids and codes such as 999999 are no "
+            "session numbers."
+        )
 
 
 def _ratings(data: pd.DataFrame, *, unit: str, session: str, scores: Sequence[str]) -> pd.DataFrame:

@@ -129,10 +129,53 @@ def test_files_of_german_excel_give_the_same_page(folder):
         table.to_csv(path, index=False, sep=";", decimal=",", encoding="cp1252")
     script = folder / "analysis.py"
     text = script.read_text(encoding="utf-8")
-    text = text.replace("SEPARATOR: str | None = None", 'SEPARATOR: str | None = ";"')
-    text = text.replace('DECIMAL = "."', 'DECIMAL = ","').replace('= "utf-8"', '= "cp1252"')
+    written = '_WRITTEN: dict[str, Any] = {"separator": ";", "decimal": ",", "encoding": "cp1252"}'
+    assert text.count("_WRITTEN: dict[str, Any] = {}") == 2
+    text = text.replace("_WRITTEN: dict[str, Any] = {}", written)
     script.write_text(text, encoding="utf-8")
     assert page_of(folder) == page
+
+
+def test_every_setting_of_check_has_its_line_in_the_analysis(folder):
+    page = page_of(folder)
+    path = folder / "data" / "my sessions.csv"
+    sessions = pd.read_csv(path, dtype={"Family ID": str})
+    member = sessions.groupby("Family ID")["Client"].transform(lambda p: pd.factorize(p)[0] + 1)
+    other = sessions.assign(by="other", **{"WAI-S": 4.0})
+    pd.concat([sessions.assign(by="self"), other]).assign(**{"Client": member}).to_csv(
+        path, index=False
+    )
+    path = folder / "data" / "my families.csv"
+    families = pd.read_csv(path, dtype={"Family ID": str})
+    families["How ended"] = families["How ended"].replace("dropout", "abgebrochen")
+    families.to_csv(path, index=False)
+    script = folder / "analysis.py"
+    text = script.read_text(encoding="utf-8")
+    for old, new in (
+        ("LOCAL_IDS: tuple[str, ...] = ()", 'LOCAL_IDS = ("person",)'),
+        ("ENDINGS: dict[str | int, str] = {}", 'ENDINGS = {"abgebrochen": "dropout"}'),
+        ("RATER: str | None = None", 'RATER = "by"'),
+        ("RATED_BY: str | None = None", 'RATED_BY = "self"'),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    script.write_text(text, encoding="utf-8")
+    again = page_of(folder)
+    curves = 'id="fig-dropout"'
+    assert curves in page
+    assert "not rated by self" in again
+    table = again[again.index('id="tbl-model"') : again.index("Who drops out")]
+    assert table == page[page.index('id="tbl-model"') : page.index("Who drops out")]
+
+
+def test_members_may_leave_one_by_one(folder):
+    script = folder / "analysis.py"
+    text = script.read_text(encoding="utf-8")
+    script.write_text(text.replace('UNIT = "family"', 'UNIT = "person"'), encoding="utf-8")
+    results = runpy.run_path(str(folder / "analysis.py"))["analyse"]()
+    assert results.curves.rows.n_in == results.data.persons["Client"].nunique() - (
+        results.families.steps[1].rows_set_aside + results.families.steps[2].rows_set_aside
+    )
 
 
 def test_families_seen_late_are_at_risk_from_then_on(folder, tables):

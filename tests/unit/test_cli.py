@@ -1,11 +1,13 @@
 """The command line: what it prints, where to, and its exit codes."""
 
+import os
 import re
 import subprocess
 import sys
 
 import numpy as np
 import pandas as pd
+import pyreadstat
 import pytest
 from typer.testing import CliRunner
 
@@ -153,7 +155,9 @@ def test_check_reads_both_files_as_they_are_said_to_be_written(folder):
     assert "alliance: mean 4.00 (SD 0.50), 3.50 to 4.50, n = 3" in result.stdout
     message = refused(check(folder / "sessions.csv", *options))
     assert "Pass --separator ';', --decimal ',' if commas" in message
-    assert "--encoding" in refused(check(folder / "sessions.csv", *options, *marks[:4]))
+    message = refused(check(folder / "sessions.csv", *options, *marks[:4]))
+    assert "'families.csv' is not UTF-8 text" in message
+    assert "writes --families-encoding 'cp1252' as 'CSV'" in message
 
 
 def test_check_takes_a_tab_as_it_is_typed(tmp_path):
@@ -277,3 +281,95 @@ def test_data_errors_are_the_ones_turned_into_exit_codes(monkeypatch, folder):
 
     monkeypatch.setattr(Study, "from_frame", refuse)
     assert "nothing will do" in refused(check(folder / "sessions.csv"))
+
+
+# ---- two files, each as it is written ------------------------------------------------------------
+
+IDS = ["--person", "person", "--family", "family", "--session", "session", "--alliance", "alliance"]
+SHORT = {
+    "sessions": pd.DataFrame(
+        {"person": [1, 1, 2], "family": [1, 1, 2], "session": [1, 2, 1], "alliance": [4.5, 5, 3]}
+    ),
+    "families": pd.DataFrame({"family": [1, 2], "ending": ["dropout", "planned"]}),
+}
+
+
+@pytest.fixture
+def both(tmp_path):
+    for name, frame in SHORT.items():
+        frame.to_csv(tmp_path / f"{name}.csv", index=False)
+        frame.to_csv(tmp_path / f"{name}_german.csv", index=False, sep=";", decimal=",")
+        pyreadstat.write_sav(frame, str(tmp_path / f"{name}.sav"))
+    with pd.ExcelWriter(tmp_path / "both.xlsx") as book:
+        for name, frame in SHORT.items():
+            frame.to_excel(book, sheet_name=name, index=False)
+    return tmp_path
+
+
+GERMAN = ["--separator", ";", "--decimal", ","]
+
+
+@pytest.mark.parametrize(
+    ("sessions", "families", "options"),
+    [
+        ("both.xlsx", "both.xlsx", ["--sheet", "sessions", "--families-sheet", "families"]),
+        ("sessions_german.csv", "families_german.csv", GERMAN),
+        ("sessions_german.csv", "families.csv", [*GERMAN, "--families-separator", ","]),
+        ("sessions_german.csv", "families.sav", GERMAN),
+        ("sessions_german.csv", "both.xlsx", [*GERMAN, "--sheet", "families"]),
+        ("sessions_german.csv", "both.xlsx", [*GERMAN, "--families-sheet", "families"]),
+        ("both.xlsx", "families_german.csv", ["--sheet", "sessions", "--separator", ";"]),
+        ("sessions.sav", "families_german.csv", ["--families-separator", ";"]),
+    ],
+)
+def test_each_file_is_read_as_it_is_written(both, sessions, families, options):
+    more = ["--families", both / families, "--ending", "ending", *options]
+    result = check(both / sessions, *IDS, *more)
+    assert result.exit_code == 0, result.stderr
+    assert "3 used (person: 2, family: 2)." in result.stdout
+    assert "Families' table: 2 rows came in (family: 2). 2 used" in result.stdout
+
+
+def test_the_advice_on_one_file_can_be_followed(both):
+    said = refused(check(both / "both.xlsx", *IDS, "--families", both / "both.xlsx"))
+    assert "name one with --sheet" in said
+    options = [*IDS, "--sheet", "sessions", "--families", both / "both.xlsx"]
+    assert "name one with --families-sheet" in refused(check(both / "both.xlsx", *options))
+    options = [*IDS, *GERMAN, "--families", both / "families.csv"]
+    assert "Pass --families-separator ','" in refused(check(both / "sessions_german.csv", *options))
+
+
+def test_endings_in_other_words_are_recoded_as_stated(both):
+    path = both / "families.csv"
+    path.write_text("family,ending\n1,abgebrochen\n2,planned\n", encoding="utf-8")
+    options = [*IDS, "--families", path, "--ending", "ending"]
+    said = refused(check(both / "sessions.csv", *options))
+    assert "In the table of families: Column 'ending' holds the unknown ending" in said
+    assert "'abgebrochen' in row 2." in said
+    assert '--ending-word "abgebrochen=dropout"' in said
+    result = check(both / "sessions.csv", *options, "--ending-word", "abgebrochen=dropout")
+    assert "recoded as stated: 'abgebrochen' to 'dropout' (2 rows)." in result.stdout
+    assert "ending dropout: 1 of 2 families (50.0%)" in result.stdout
+    for wrong in ("abgebrochen", "=dropout", "abgebrochen=gone"):
+        said = refused(check(both / "sessions.csv", *options, "--ending-word", wrong))
+        assert "is no WORD=ENDING" in said
+
+
+def test_signs_are_printed_as_they_are_and_controls_as_their_codes(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("person,a:m:,\x1b[31m\nA,1,2\nB,1,2\n", encoding="utf-8")
+    result = check(path, "--person", "person")
+    assert "'a:m:', '\\x1b[31m'" in result.stdout
+    assert "\x1b" not in result.stdout
+
+
+def test_what_the_stream_cannot_write_is_replaced():
+    done = subprocess.run(
+        [sys.executable, "-m", "alliance_stats.cli", "reproduce", "--folder", "data/published"],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"?" in done.stdout
+    assert b"reproduced" in done.stdout

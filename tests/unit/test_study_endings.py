@@ -41,8 +41,8 @@ def message(data: pd.DataFrame, **roles: object) -> str:
 def test_an_unknown_ending_is_refused_with_the_nearest(data: pd.DataFrame):
     assert message(data.assign(ending="Drop-out")) == (
         "Column 'ending' holds the unknown ending 'Drop-out' in rows 0, 1, 2, 3, 4 and 1 more row. "
-        "Did you mean 'dropout'? Endings are ongoing, dropout, planned, transferred; rename yours "
-        "before."
+        "Did you mean 'dropout'? Endings are ongoing, dropout, planned, transferred; say what "
+        "yours stand for, as in endings={'Drop-out': 'dropout'}."
     )
 
 

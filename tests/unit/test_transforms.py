@@ -511,3 +511,9 @@ def test_every_kind_of_frame_gives_what_a_plain_one_gives(spelled):
     found = decompose(data, "alliance", levels=["person"])
     expected = decompose(COURSE, "alliance", levels=["person"])
     np.testing.assert_array_equal(found.iloc[:, -2:], expected.iloc[:, -2:])
+
+
+def test_session_numbers_with_an_endless_gap_are_refused():
+    data = COURSE.assign(session=[1, 1_000_000, 1, 2])
+    with pytest.raises(DataError, match="runs from 1 to 1000000 for 'a': a row for every session"):
+        person_period(data, unit="person", session="session", ending="ending")

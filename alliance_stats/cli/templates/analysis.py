@@ -11,6 +11,7 @@ import sys
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -27,8 +28,8 @@ from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import LinearMixedModel, lmm
 from alliance_stats.sentences import methods_paragraph, report
 from alliance_stats.study import Study
+from alliance_stats.study.joining import join_families
 from alliance_stats.study.readers import read_table
-from alliance_stats.study.units import join_families
 from alliance_stats.survival import Endings, KaplanMeier, LogRank, endings, kaplan_meier, log_rank
 from alliance_stats.tables import group_table, model_table
 from alliance_stats.transforms import last_session
@@ -40,20 +41,30 @@ TITLE = "A study of the alliance"
 SOURCE = "The data of this page are simulated: they came with the templates and show nothing."
 
 SESSIONS = HERE / "data" / "sessions.csv"  # a row per person x session (or .xlsx, .sav, ...)
-SEPARATOR: str | None = None  # of CSV files: None for commas; German, Dutch or Swedish Excel: ";"
-DECIMAL = "."  # ... and there ","
-ENCODING = "utf-8"  # ... and there mostly "cp1252"
+# How it is written, where not as UTF-8 with commas and decimal points. Excel in German, Dutch or
+# Swedish: {"separator": ";", "decimal": ",", "encoding": "cp1252"}; one sheet of a workbook:
+# {"sheet": "Sessions"}; a Qualtrics export: {"header_rows": 3}
+SESSIONS_WRITTEN: dict[str, Any] = {}
 PERSON = "person"
+LOCAL_IDS: tuple[str, ...] = ()  # ("person",) where persons are numbered anew in each family
 ROLE: str | None = "role"  # None where there are no roles, or only one
+RATER: str | None = None  # the column of who rated, where a session was rated by several, ...
+RATED_BY: str | None = None  # ... and whose ratings the page shows
 SESSION = "session"
+TIME: str | None = None  # a column of time since the start, beside the session numbers
 ALLIANCE, ALLIANCE_RANGE, ALLIANCE_LABEL = "alliance", (1, 7), "Alliance, mean item score (1–7)"
 OUTCOME, OUTCOME_LABEL = "symptoms", "Symptoms (points, higher is worse)"
+OUTCOME_RANGE: tuple[float, float] | None = None  # the limits of its scale
 
 FAMILIES = HERE / "data" / "families.csv"  # a row per family
+FAMILIES_WRITTEN: dict[str, Any] = {}  # likewise
 FAMILY = "family"
 THERAPIST: str | None = "therapist"  # None where you do not know who treated whom
 ENDING = "ending"
-GROUP = "parent_alliance"  # the groups of families to compare
+ENDINGS: dict[str | int, str] = {}  # what yours stand for: {"abgebrochen": "dropout", ...}
+ENDING_SESSION: str | None = None  # the last attended session, where it may have no row
+UNIT = "family"  # who ends treatment: "family", or "person" where members leave one by one
+GROUP = "parent_alliance"  # the groups of families (or persons) to compare
 
 SEED = 1  # of random numbers, where a test draws some
 WORDS = {  # name in the results -> words for it; add your own, as "session": "Session"
@@ -70,6 +81,7 @@ FIXED = "session + role" if ROLE else "session"
 LEVELS = "therapist/family/person" if THERAPIST else "family/person"
 MODEL = f"alliance ~ {FIXED} + (1 | {LEVELS})"
 LAST = f"{OUTCOME} in the last session"
+WHO = FAMILY if UNIT == "family" else PERSON
 
 
 @dataclass(frozen=True)
@@ -88,28 +100,16 @@ class Results:
 
 def analyse() -> Results:
     """Read the two files, check everything, and compute what the page shows."""
-    sessions = table(SESSIONS, ids=[PERSON, FAMILY])
-    families = table(FAMILIES, ids=[name for name in (FAMILY, THERAPIST) if name])
-    joined, rows = join_families(sessions, families, family=FAMILY)
-    data = Study.from_frame(
-        joined,
-        person=PERSON,
-        family=FAMILY,
-        therapist=THERAPIST,
-        session=SESSION,
-        role=ROLE,
-        alliance=ALLIANCE,
-        outcome=OUTCOME,
-        ending=ENDING,
-        score_range=ALLIANCE_RANGE,
-    )
+    data, rows = read()
     rated = data.keep(data.sessions[ALLIANCE].notna(), reason="alliance not rated")
-    treated = families_of(data)
+    treated = units_of(data)
     require_columns(treated, [GROUP], what="The table of families")
+    if UNIT == "person":
+        rows = RowLedger.start(treated, {"person": (PERSON,)})
     ended = endings_of(data)
     _, rows = rows.keep(
         treated,
-        treated[FAMILY].isin(ended.units[FAMILY]),
+        treated[WHO].isin(ended.units[WHO]),
         reason="still in treatment after the first session, no interval observed yet",
     )
     at_risk, rows = rows.keep(ended.units, ended.units[GROUP].notna(), reason=f"{GROUP} not known")
@@ -127,11 +127,38 @@ def analyse() -> Results:
     )
 
 
-def table(path: Path, *, ids: list[str]) -> pd.DataFrame:
-    """Read a file: ids as text, text files as they are written."""
-    if path.suffix.lower() not in (".csv", ".tsv"):
-        return read_table(path, ids=ids).frame
-    return read_table(path, ids=ids, separator=SEPARATOR, decimal=DECIMAL, encoding=ENCODING).frame
+def read() -> tuple[Study, RowLedger]:
+    """Read and join the two files; return the checked study and the ledger of the families."""
+    ids = [name for name in (PERSON, FAMILY, THERAPIST) if name]
+    labelled = [name for name in (ROLE, RATER, ENDING) if name]
+    sessions = read_table(SESSIONS, ids=ids, labelled=labelled, **SESSIONS_WRITTEN).frame
+    families = read_table(FAMILIES, ids=ids, labelled=labelled, **FAMILIES_WRITTEN).frame
+    joined, rows = join_families(
+        sessions, families, family=FAMILY, therapist=THERAPIST, ending=ENDING, endings=ENDINGS
+    )
+    ranges = {"alliance": ALLIANCE_RANGE, "outcome": OUTCOME_RANGE}
+    data = Study.from_frame(
+        joined,
+        person=PERSON,
+        family=FAMILY,
+        therapist=THERAPIST,
+        session=SESSION,
+        time=TIME,
+        role=ROLE,
+        rater=RATER,
+        alliance=ALLIANCE,
+        outcome=OUTCOME,
+        ending=ENDING,
+        endings=ENDINGS,
+        ending_session=ENDING_SESSION,
+        unit=UNIT,
+        score_range={name: pair for name, pair in ranges.items() if pair is not None},
+        local_ids=LOCAL_IDS,
+    )
+    if RATER is not None:
+        own = (data.sessions[RATER] == RATED_BY).to_numpy(dtype=bool)
+        data = data.keep(own, reason=f"not rated by {RATED_BY}")
+    return data, rows
 
 
 def endings_of(data: Study) -> Endings:
@@ -149,12 +176,12 @@ def by_role(data: Study) -> pd.DataFrame:
     return frame.drop(columns=others).rename(columns=names)
 
 
-def families_of(data: Study) -> pd.DataFrame:
-    """Return a row a family: how it ended, and its members' mean outcome in its last session."""
-    families = last_session(data.sessions, unit=FAMILY, session=SESSION, ending=ENDING)
-    means = data.sessions.groupby([FAMILY, SESSION])[OUTCOME].mean()
-    last = pd.MultiIndex.from_frame(families[[FAMILY, "last_session"]])
-    return families.assign(**{LAST: means.loc[last].to_numpy()})
+def units_of(data: Study) -> pd.DataFrame:
+    """Return a row a unit: how it ended, and its members' mean outcome in its last session."""
+    units = last_session(data.sessions, unit=WHO, session=SESSION, ending=ENDING)
+    means = data.sessions.groupby([WHO, SESSION])[OUTCOME].mean()
+    last = pd.MultiIndex.from_frame(units[[WHO, "last_session"]])
+    return units.assign(**{LAST: means.loc[last].to_numpy()})
 
 
 def dropout_test(families: pd.DataFrame) -> LogRank:
@@ -282,4 +309,6 @@ if __name__ == "__main__":
         main()
     except AllianceStatsError as error:
         sys.exit(f"Error: {error}")
+    except OSError as error:
+        sys.exit(f"Error: '{error.filename}' cannot be read or written: {error.strerror}.")
     sys.stdout.write(f"Wrote {HERE / 'page.html'}.\n")
