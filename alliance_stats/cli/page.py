@@ -1,7 +1,8 @@
 """One self-contained page of a study's texts, figures and tables, where there is no Quarto."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from alliance_stats.figures.report import ReportFigure
@@ -96,7 +97,7 @@ def _html(part: Part, names: Mapping[str, str]) -> str:
 def _linked(text: str, names: Mapping[str, str]) -> Iterator[str]:
     for place, piece in enumerate(_REFERENCE.split(text)):
         if place % 2 == 0:
-            yield to_html(piece, italics=True)
+            yield _between(piece, partial(to_html, italics=True))
         elif piece in names:
             yield f'<a href="#{piece}">{names[piece]}</a>'
         else:
@@ -106,4 +107,14 @@ def _linked(text: str, names: Mapping[str, str]) -> Iterator[str]:
 def _text(text: str) -> str:
     """Return text as Markdown, its references left for Quarto to resolve."""
     pieces = _REFERENCE.split(text)
-    return "".join(to_markdown(p) if i % 2 == 0 else f"@{p}" for i, p in enumerate(pieces))
+    return "".join(
+        _between(p, to_markdown) if i % 2 == 0 else f"@{p}" for i, p in enumerate(pieces)
+    )
+
+
+def _between(piece: str, written: Callable[[str], str]) -> str:
+    """Return a piece between two references as it is written, the spaces beside them kept."""
+    if not piece.strip():
+        return piece
+    before, after = len(piece) - len(piece.lstrip()), len(piece.rstrip())
+    return piece[:before] + written(piece.strip()) + piece[after:]
