@@ -107,9 +107,16 @@ def _linked(text: str, names: Mapping[str, str]) -> Iterator[str]:
 def _text(text: str) -> str:
     """Return text as Markdown, its references left for Quarto to resolve."""
     pieces = _REFERENCE.split(text)
-    return "".join(
-        _between(p, to_markdown) if i % 2 == 0 else f"@{p}" for i, p in enumerate(pieces)
+    first, rest = pieces[0], pieces[1:]
+    return _between(first, to_markdown) + "".join(
+        f"@{piece}" if i % 2 == 0 else _between(piece, _markdown_within)
+        for i, piece in enumerate(rest)
     )
+
+
+def _markdown_within(text: str) -> str:
+    """Return text as Markdown that stands within a line, where ``:`` or ``-`` begin nothing."""
+    return to_markdown(f"x{text}")[1:]
 
 
 def _between(piece: str, written: Callable[[str], str]) -> str:
