@@ -1,0 +1,233 @@
+"""The likelihood of several outcomes over sessions, with random effects at each level.
+
+One call gives the log-likelihood and its derivatives at R parameter points: whiten each person's
+columns (lag_filter), eliminate random effects upwards and find their second moments again
+downwards (stacked_levels), carry derivatives back to the parameters (lag_parameters).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from alliance_stats.estimates import Array
+from alliance_stats.panel.lag_filter import LagPass, Ratings, Residual, backward, forward
+from alliance_stats.panel.lag_parameters import LagParameters, take
+from alliance_stats.panel.stacked_levels import (
+    Level,
+    LevelStep,
+    climb,
+    factor_gradient,
+    step_down,
+)
+
+__all__ = ["Evaluation", "LagProblem", "evaluate", "gls", "information_on_means"]
+
+# Parameter points times persons that are looked at in one go: what fits a processor's cache.
+LANES = 6000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LagProblem:
+    """Ratings and how persons are nested.
+
+    Attributes
+    ----------
+    groups
+        The ratings of each group.
+    levels
+        Levels above persons, innermost first, over the persons of all groups one after another.
+    reml
+        Whether coefficients are integrated out (restricted likelihood).
+    """
+
+    groups: tuple[Ratings, ...]
+    levels: tuple[Level, ...]
+    reml: bool = False
+
+    @property
+    def n_seen(self) -> int:
+        """How many ratings there are."""
+        return int(sum(ratings.seen.sum() for ratings in self.groups))
+
+
+class Evaluation(NamedTuple):
+    """Log-likelihood (R,), derivatives by theta (R, P), and by coefficients (R, G, M, K)."""
+
+    log_lik: Array
+    theta: Array
+    coefficients: Array
+
+
+class _Climbed(NamedTuple):
+    """The way up: each group's residual, pass and persons' step, the levels above, the top."""
+
+    residuals: list[Residual]
+    passes: list[LagPass]
+    persons: list[LevelStep]
+    above: list[LevelStep]
+    total: Array
+    log_det: Array
+
+
+def evaluate(
+    problem: LagProblem, parameters: LagParameters, theta: Array, coefficients: Array
+) -> Evaluation:
+    """Return the log-likelihood and its derivatives at R points.
+
+    Parameters
+    ----------
+    theta
+        (R, P).
+    coefficients
+        Fixed effects of each group and outcome: (R, G, M, K). Under the restricted likelihood they
+        only say from where deviations are counted, and have no derivative.
+    """
+    n = sum(ratings.n_persons for ratings in problem.groups)
+    step = max(1, LANES // n)
+    parts = [
+        _evaluate(problem, parameters, theta[i : i + step], coefficients[i : i + step])
+        for i in range(0, len(theta), step)
+    ]
+    if len(parts) == 1:
+        return parts[0]
+    return Evaluation(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+
+def _evaluate(
+    problem: LagProblem, parameters: LagParameters, theta: Array, coefficients: Array
+) -> Evaluation:
+    up = _climb(problem, parameters, theta, coefficients)
+    R, C = up.total.shape[:2]
+    q = parameters.person.shape[1]
+    top = np.zeros((R, C))
+    top[:, 0] = 1.0
+    log_lik = -0.5 * (problem.n_seen * np.log(2.0 * np.pi) + up.log_det)
+    W = top[:, :, None] * top[:, None]
+    if problem.reml:
+        XX = up.total[:, 1 + q :, 1 + q :]
+        beta = np.linalg.solve(XX, up.total[:, 1 + q :, :1])[..., 0]
+        top[:, 1 + q :] = -beta
+        W = top[:, :, None] * top[:, None]
+        W[:, 1 + q :, 1 + q :] += np.linalg.inv(XX)
+        log_lik -= 0.5 * (np.linalg.slogdet(XX)[1] - beta.shape[1] * np.log(2.0 * np.pi))
+    log_lik -= 0.5 * np.einsum("rc,rcd,rd->r", top, up.total, top)
+    gradients, persons, above = [], [], []
+    W = W[..., None]
+    for level, step in zip(reversed(problem.levels), reversed(up.above), strict=True):
+        K = step.columns.shape[2]
+        above.append(factor_gradient(step, W, range(1, 1 + K)))
+        W = level.spread(step_down(step, W))
+    at = 0
+    d_coefficients = np.zeros_like(coefficients)
+    for g, ratings in enumerate(problem.groups):
+        n = ratings.n_persons
+        own = W[..., at : at + n] if problem.levels else W
+        own = np.broadcast_to(own, (R, C, C, n))
+        at += n
+        persons.append(factor_gradient(up.persons[g], own, range(1, 1 + q)))
+        down = step_down(up.persons[g], own)
+        gradient = backward(ratings, up.residuals[g], up.passes[g], down)
+        gradients.append(gradient)
+        if not problem.reml:
+            d_coefficients[:, g] = gradient.coefficients
+    d_theta = parameters.pull_back(theta, gradients, persons, above[::-1])
+    return Evaluation(log_lik, d_theta, d_coefficients)
+
+
+def _climb(
+    problem: LagProblem, parameters: LagParameters, theta: Array, coefficients: Array
+) -> _Climbed:
+    residuals, passes, persons = [], [], []
+    R = len(theta)
+    log_det = np.zeros(R)
+    for g, ratings in enumerate(problem.groups):
+        residual = parameters.residual(theta, g)
+        r = ratings.residuals(coefficients[:, g])
+        extra = stacked_columns(ratings) if problem.reml else None
+        kept = forward(ratings, residual, r, extra)
+        step = climb(kept.products, _padded(take(theta, parameters.person[g]), kept))
+        residuals.append(residual)
+        passes.append(kept)
+        persons.append(step)
+        log_det += kept.log_det + step.log_det
+    A = np.concatenate([step.products for step in persons], axis=-1)
+    above = []
+    for level, index in zip(problem.levels, parameters.above, strict=True):
+        step = climb(level.gather(A), _padded(take(theta, index), passes[0]))
+        above.append(step)
+        log_det += step.log_det
+        A = step.products
+    return _Climbed(residuals, passes, persons, above, A.sum(axis=-1), log_det)
+
+
+def _padded(factor: Array, kept: LagPass) -> Array:
+    """Put a factor's columns (R, m, m) where its effects stand among all columns: (R, C, m)."""
+    R, C = kept.products.shape[:2]
+    m = factor.shape[1]
+    columns = np.zeros((R, C, m))
+    columns[:, 1 : 1 + m] = factor
+    return columns
+
+
+def stacked_columns(ratings: Ratings) -> Array:
+    """Return the fixed effects' columns, outcome by outcome within effect: (T, K, (P + M) K, N)."""
+    T, K, N = ratings.y.shape
+    P, M = ratings.basis.shape[1], ratings.covariates.shape[1]
+    out = np.zeros((T, K, P + M, K, N))
+    for k in range(K):
+        out[:, k, :P, k] = ratings.basis[:, :, None]
+        out[:, k, P:, k] = ratings.covariates
+    return out.reshape(T, K, (P + M) * K, N)
+
+
+def information_on_means(
+    problem: LagProblem, parameters: LagParameters, theta: Array, coefficients: Array
+) -> tuple[Array, Array]:
+    """Return ``X'V^-1X`` and ``X'V^-1 r`` of all groups' coefficients at one point.
+
+    Both are in the order group, effect, outcome. With levels above persons, groups share units, so
+    columns of every group stand beside one another there.
+    """
+    blocks = []
+    q = parameters.person.shape[1]
+    for g, ratings in enumerate(problem.groups):
+        residual = parameters.residual(theta, g)
+        r = ratings.residuals(coefficients[:, g])
+        kept = forward(ratings, residual, r, stacked_columns(ratings))
+        step = climb(kept.products, _padded(take(theta, parameters.person[g]), kept))
+        blocks.append(step.products[0])
+    sizes = [block.shape[0] - 1 - q for block in blocks]
+    A = np.zeros((1, 1 + q + sum(sizes), 1 + q + sum(sizes), sum(b.shape[2] for b in blocks)))
+    at, start = 0, 1 + q
+    for block, size in zip(blocks, sizes, strict=True):
+        where = np.r_[0 : 1 + q, start : start + size]
+        A[0][np.ix_(where, where, np.arange(at, at + block.shape[2]))] = block
+        at, start = at + block.shape[2], start + size
+    for level, index in zip(problem.levels, parameters.above, strict=True):
+        factor = take(theta, index)
+        columns = np.zeros((1, A.shape[1], factor.shape[1]))
+        columns[:, 1 : 1 + factor.shape[1]] = factor
+        A = climb(level.gather(A), columns).products
+    total = A[0].sum(axis=-1)
+    return total[1 + q :, 1 + q :], total[1 + q :, 0]
+
+
+def gls(
+    problem: LagProblem, parameters: LagParameters, theta: Array, coefficients: Array
+) -> Array:
+    """Return the coefficients (G, M, K) that are best at one theta, counted from given ones."""
+    XX, Xr = information_on_means(problem, parameters, theta[None], coefficients[None])
+    return np.asarray(coefficients + np.linalg.solve(XX, Xr).reshape(coefficients.shape))
+
+
+def cluster_scores(
+    problems: Sequence[LagProblem], parameters: LagParameters, theta: Array, coefficients: Array
+) -> Array:
+    """Return each independent cluster's derivatives by theta and coefficients: (n, P + GMK)."""
+    found = []
+    for problem in problems:
+        at = evaluate(problem, parameters, theta[None], coefficients[None])
+        found.append(np.concatenate([at.theta[0], at.coefficients[0].ravel()]))
+    return np.array(found)

@@ -1,0 +1,234 @@
+"""From a vector of parameters to the matrices of the model, and derivatives the way back.
+
+Covariances are held as Cholesky factors with elements that may take any sign, so that a variance at
+zero is reached and not fallen over. Which parameter stands where is an array of positions (-1: not
+a parameter, 0), so that lags equal over sessions, equal in groups, or apart are the same code.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from alliance_stats.estimates import Array
+from alliance_stats.panel.lag_filter import LagGradient, Residual
+
+__all__ = ["LagParameters", "lag_parameters", "stationary_covariance"]
+
+Index = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LagParameters:
+    """Positions of the parameters: where in theta each element of each matrix stands.
+
+    Attributes
+    ----------
+    phi
+        Lagged effects by group and later session: (G, T - 1, K, K).
+    innovation
+        Factor of the covariance of what is new: (G, T - 1, K, K).
+    first
+        Factor of the covariance at the first session (all -1: stationary): (G, K, K).
+    pull
+        First deviations per unit of the random intercepts: (G, K, K).
+    error
+        SDs of the ratings' errors: (G, K).
+    person
+        Factor of the covariance of persons' effects: (G, q, q).
+    above
+        The same for the levels above, which groups share: (m, m) each.
+    stationary
+        Whether the first session has the covariance that later ones tend to.
+    size
+        How many parameters there are.
+    fixed_error
+        Error variances that are known: (G, K), 0 where there is none or it is a parameter.
+    unlagged
+        Whether nothing carries over, and the first session is as the later ones.
+    """
+
+    phi: Index
+    innovation: Index
+    first: Index
+    pull: Index
+    error: Index
+    person: Index
+    above: tuple[Index, ...]
+    stationary: bool
+    size: int
+    fixed_error: Array
+    unlagged: bool = False
+    lag_names: tuple[str, ...] = field(default=())
+
+    @property
+    def n_groups(self) -> int:
+        """How many groups have parameters of their own."""
+        return self.phi.shape[0]
+
+    def residual(self, theta: Array, g: int) -> Residual:
+        """Return what governs group `g`'s residual at (R, size) parameter points."""
+        R = theta.shape[0]
+        phi = take(theta, self.phi[g])
+        innovation = squares(take(theta, self.innovation[g]))
+        if self.stationary:
+            first = stationary_covariance(phi[:, 0], innovation[:, 0])
+        else:
+            first = squares(take(theta, self.first[g]))
+        error = take(theta, self.error[g]) ** 2 + self.fixed_error[g]
+        return Residual(phi, innovation, first, take(theta, self.pull[g]), error.reshape(R, -1))
+
+    def pull_back(
+        self,
+        theta: Array,
+        gradients: Sequence[LagGradient],
+        person: Sequence[Array],
+        above: Sequence[Array],
+    ) -> Array:
+        """Return derivatives by theta (R, size) from those by the matrices.
+
+        Parameters
+        ----------
+        gradients, person
+            A group each; the derivatives by persons' covariance (R, q, q).
+        above
+            A level each: derivatives by the covariance (R, m, m).
+        """
+        out = np.zeros((self.size + 1, theta.shape[0]))
+        for g, gradient in enumerate(gradients):
+            d_phi, d_innovation = gradient.phi.copy(), gradient.innovation.copy()
+            if self.stationary:
+                phi = take(theta, self.phi[g])[:, 0]
+                first = self.residual(theta, g).first
+                X = _lyapunov(np.swapaxes(phi, 1, 2), gradient.first)
+                d_phi[:, 0] += 2.0 * X @ phi @ first
+                d_innovation[:, 0] += X
+            else:
+                factor = take(theta, self.first[g])
+                add(out, self.first[g], 2.0 * gradient.first @ factor)
+            add(out, self.phi[g], d_phi)
+            add(
+                out, self.innovation[g], 2.0 * d_innovation @ take(theta, self.innovation[g])
+            )
+            add(out, self.pull[g], gradient.pull)
+            add(out, self.error[g], 2.0 * gradient.error * take(theta, self.error[g]))
+            add(out, self.person[g], 2.0 * person[g] @ take(theta, self.person[g]))
+        for index, gradient_above in zip(self.above, above, strict=True):
+            add(out, index, 2.0 * gradient_above @ take(theta, index))
+        return np.asarray(out[:-1].T)
+
+
+def take(theta: Array, index: Index) -> Array:
+    """Return (R, ...) elements of theta (R, size) at `index`, 0 where it is -1."""
+    padded = np.concatenate([theta, np.zeros((len(theta), 1))], axis=1)
+    return np.asarray(padded[:, index])
+
+
+def add(out: Array, index: Index, values: Array) -> None:
+    """Add (R, ...) `values` to the rows of `out` (size + 1, R) at `index`; -1 goes to the last."""
+    np.add.at(out, index.ravel(), values.reshape(len(values), -1).T)
+
+
+def squares(factor: Array) -> Array:
+    """Return ``L L'`` of the last two axes."""
+    return np.asarray(factor @ np.swapaxes(factor, -1, -2))
+
+
+def _lyapunov(A: Array, Q: Array) -> Array:
+    """Solve ``X = A X A' + Q`` for each of R pairs of (K, K) matrices."""
+    R, K, _ = A.shape
+    kronecker = np.einsum("rij,rkl->rikjl", A, A).reshape(R, K * K, K * K)
+    solved = np.linalg.solve(np.eye(K * K) - kronecker, Q.reshape(R, K * K, 1))
+    return np.asarray(solved.reshape(R, K, K))
+
+
+def stationary_covariance(phi: Array, innovation: Array) -> Array:
+    """Return the covariance that ``w = phi w + e`` tends to, (R, K, K); NaN where there is none."""
+    radius = np.abs(np.linalg.eigvals(phi)).max(axis=-1)
+    tame = np.where((radius < 1.0)[:, None, None], phi, 0.0)
+    found = _lyapunov(tame, innovation)
+    found[radius >= 1.0] = np.nan
+    return found
+
+
+class _Counter:
+    """Hands out positions in theta."""
+
+    def __init__(self) -> None:
+        self.n = 0
+
+    def __call__(self, shape: tuple[int, ...], where: npt.NDArray[np.bool_]) -> Index:
+        """Return new positions where `where` is true, -1 elsewhere."""
+        index = np.full(shape, -1, dtype=np.int64)
+        count = int(where.sum())
+        index[where] = self.n + np.arange(count)
+        self.n += count
+        return index
+
+
+def lag_parameters(
+    *,
+    n_groups: int,
+    n_sessions: int,
+    n_outcomes: int,
+    n_effects: int,
+    n_above: int = 0,
+    start: str = "free",
+    lags_equal: bool = True,
+    residuals_equal: bool = True,
+    groups_equal: bool = False,
+    lagged: bool = True,
+    errors: Sequence[float | None] = (),
+) -> LagParameters:
+    """Lay the parameters out.
+
+    Parameters
+    ----------
+    n_groups, n_sessions, n_outcomes, n_effects, n_above
+        Groups, sessions, outcomes, persons' random effects, and levels above persons.
+    start
+        ``"free"``, ``"stationary"`` or ``"correlated"`` (with the random intercepts).
+    lags_equal, residuals_equal
+        Whether the lagged effects, and the covariance of what is new, are the same at each session.
+    groups_equal
+        Whether the lagged effects are the same in each group.
+    lagged
+        Whether anything carries over; if not, all sessions have one covariance.
+    errors
+        For each outcome the variance of its error, or None to estimate it.
+    """
+    G, T, K = n_groups, n_sessions, n_outcomes
+    new = _Counter()
+    later = max(T - 1, 1)
+    lower = np.tri(K, dtype=bool)
+    groups = 1 if groups_equal else G
+    n_lag = 1 if lags_equal else T - 1
+    phi = new((groups, n_lag, K, K), np.full((groups, n_lag, K, K), lagged))
+    phi = np.broadcast_to(phi, (G, n_lag, K, K))
+    n_new = 1 if residuals_equal else T - 1
+    innovation = new((G, n_new, K, K), np.broadcast_to(lower, (G, n_new, K, K)))
+    own_first = lagged and start != "stationary"
+    first = new((G, K, K), np.broadcast_to(lower & own_first, (G, K, K)))
+    if not lagged:
+        first = innovation[:, 0]
+    pull = new((G, K, K), np.full((G, K, K), start == "correlated"))
+    free = np.array([value is None for value in errors] or [False] * K)
+    error = new((G, K), np.broadcast_to(free, (G, K)))
+    known = np.array([value or 0.0 for value in errors] or [0.0] * K)
+    q = n_effects
+    person = new((G, q, q), np.broadcast_to(np.tri(q, dtype=bool), (G, q, q)))
+    above = tuple(new((K, K), lower) for _ in range(n_above))
+    return LagParameters(
+        phi=np.ascontiguousarray(np.broadcast_to(phi, (G, later, K, K))),
+        innovation=np.ascontiguousarray(np.broadcast_to(innovation, (G, later, K, K))),
+        first=first,
+        pull=pull,
+        error=error,
+        person=person,
+        above=above,
+        stationary=start == "stationary",
+        size=new.n,
+        fixed_error=np.broadcast_to(known, (G, K)).copy(),
+        unlagged=not lagged,
+    )
