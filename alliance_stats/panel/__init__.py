@@ -1,0 +1,6 @@
+"""Session to session: several outcomes, what carries over, and what one does to another."""
+
+from alliance_stats.panel.cross_lagged import CrossLagged, cross_lagged
+from alliance_stats.panel.several_outcomes import SeveralOutcomes, several_outcomes
+
+__all__ = ["CrossLagged", "SeveralOutcomes", "cross_lagged", "several_outcomes"]

@@ -30,6 +30,11 @@ leaves <- sample(3:14, persons, replace = TRUE)
 for (i in 1:persons) if (leaves[i] < sessions) lost[i, (leaves[i] + 1):sessions, ] <- NA
 incomplete <- as.data.frame(matrix(lost, persons)); names(incomplete) <- names(complete)
 complete$group <- incomplete$group <- group
+# the same ratings with slopes large enough to have a variance above zero
+steeper <- draw(persons, matrix(c(.06, -.01, -.01, .06), 2)); trending <- incomplete
+for (s in 1:sessions) for (j in 1:2) {
+  name <- paste0("y", j, "_", s); trending[[name]] <- round(trending[[name]] + (s - 1) * steeper[, j], 3)
+}
 
 # the model in lavaan's language; `free` lets lags differ between sessions
 syntax <- function(t, ks, lags = "equal", trends = FALSE, errors = NULL,
@@ -76,8 +81,9 @@ describe <- function(fit) {
        label = labelled$label, estimate = labelled$est, std_error = labelled$se,
        mean_of = means$lhs, mean = means$est, mean_se = means$se)
 }
-# nlminb calls it false convergence where it cannot better what it has by rel.tol: the better of the
-# tightened fit and of the one that stops at lavaan's own tolerance is taken
+# a tighter search, which nlminb calls false convergence where it cannot better what it has by
+# rel.tol, beside the one at lavaan's own tolerance: the better is kept (the tighter one runs away to
+# impossible covariances where there are trends)
 fitted_by <- function(model, data, ...) {
   ask <- function(control, ...) lavaan(model, data, missing = "ml", meanstructure = TRUE, information = "observed",
     observed.information = "hessian", baseline = FALSE, h1 = FALSE, control = control, ...)
@@ -85,7 +91,7 @@ fitted_by <- function(model, data, ...) {
   fit <- suppressWarnings(ask(tight, optim.force.converged = TRUE, ...))
   rise <- as.numeric(logLik(fit)) - as.numeric(logLik(usual))
   cat(sprintf("(%s, %.1e higher) ", lavInspect(usual, "converged"), rise))
-  stopifnot(lavInspect(usual, "converged"), rise > -1e-6)
+  stopifnot(lavInspect(usual, "converged"))
   describe(if (rise > 0) fit else usual)
 }
 fits <- list(); put <- function(name, ...) { cat(name, ""); fits[[name]] <<- c(fitted_by(...)) }
@@ -95,8 +101,8 @@ for (t in c(4, 6, 8, 10)) put(paste0("missing_", t), syntax(t, 1:2), incomplete)
 put("free_lags_4", syntax(4, 1:2, lags = "free"), incomplete)
 put("free_lags_6", syntax(6, 1:2, lags = "free"), incomplete)
 put("two_groups_5", syntax(5, 1:2, groups = 2), incomplete, group = "group", group.label = c("family", "individual"))
-put("trends_6", syntax(6, 1:2, trends = TRUE), incomplete)
-put("trends_10", syntax(10, 1:2, trends = TRUE), incomplete)
+put("trends_6", syntax(6, 1:2, trends = TRUE), trending)
+put("trends_10", syntax(10, 1:2, trends = TRUE), trending)
 put("linear_means_6", syntax(6, 1:2, linear = TRUE), incomplete)
 put("three_outcomes_5", syntax(5, 1:3), incomplete)
 put("three_outcomes_10", syntax(10, 1:3), incomplete)
@@ -122,4 +128,4 @@ put("accumulating_4", accumulating(4), incomplete)
 put("accumulating_6", accumulating(6), incomplete)
 cat("\n")
 
-write_reference(list(complete = complete, incomplete = incomplete, fits = fits), packages = "lavaan")
+write_reference(list(complete = complete, incomplete = incomplete, trending = trending, fits = fits), packages = "lavaan")

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from alliance_stats.engine.lag_filter import LagGradient, Residual
 from alliance_stats.estimates import Array
-from alliance_stats.panel.lag_filter import LagGradient, Residual
 
 __all__ = ["LagParameters", "lag_parameters", "stationary_covariance"]
 
@@ -65,7 +65,7 @@ class LagParameters:
     @property
     def n_groups(self) -> int:
         """How many groups have parameters of their own."""
-        return self.phi.shape[0]
+        return int(self.phi.shape[0])
 
     def residual(self, theta: Array, g: int) -> Residual:
         """Return what governs group `g`'s residual at (R, size) parameter points."""
@@ -108,9 +108,7 @@ class LagParameters:
                 factor = take(theta, self.first[g])
                 add(out, self.first[g], 2.0 * gradient.first @ factor)
             add(out, self.phi[g], d_phi)
-            add(
-                out, self.innovation[g], 2.0 * d_innovation @ take(theta, self.innovation[g])
-            )
+            add(out, self.innovation[g], 2.0 * d_innovation @ take(theta, self.innovation[g]))
             add(out, self.pull[g], gradient.pull)
             add(out, self.error[g], 2.0 * gradient.error * take(theta, self.error[g]))
             add(out, self.person[g], 2.0 * person[g] @ take(theta, self.person[g]))

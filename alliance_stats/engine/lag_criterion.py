@@ -5,24 +5,31 @@ columns (lag_filter), eliminate random effects upwards and find their second mom
 downwards (stacked_levels), carry derivatives back to the parameters (lag_parameters).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from alliance_stats.estimates import Array
-from alliance_stats.panel.lag_filter import LagPass, Ratings, Residual, backward, forward
-from alliance_stats.panel.lag_parameters import LagParameters, take
-from alliance_stats.panel.stacked_levels import (
+from alliance_stats.engine.lag_filter import LagPass, Ratings, Residual, backward, forward
+from alliance_stats.engine.lag_parameters import LagParameters, take
+from alliance_stats.engine.stacked_levels import (
     Level,
     LevelStep,
     climb,
     factor_gradient,
     step_down,
 )
+from alliance_stats.estimates import Array
 
-__all__ = ["Evaluation", "LagProblem", "evaluate", "gls", "information_on_means"]
+__all__ = [
+    "Evaluation",
+    "LagProblem",
+    "evaluate",
+    "information_on_means",
+    "person_effects",
+    "subset",
+]
 
 # Parameter points times persons that are looked at in one go: what fits a processor's cache.
 LANES = 6000
@@ -210,24 +217,56 @@ def information_on_means(
         columns = np.zeros((1, A.shape[1], factor.shape[1]))
         columns[:, 1 : 1 + factor.shape[1]] = factor
         A = climb(level.gather(A), columns).products
-    total = A[0].sum(axis=-1)
-    return total[1 + q :, 1 + q :], total[1 + q :, 0]
+    total = A[0].sum(axis=-1)[1 + q :, np.r_[0, 1 + q : A.shape[1]]]
+    XX, Xr = total[:, 1:], total[:, 0]
+    empty = np.diag(XX) <= 0.0  # the mean of a session that nobody rated: it stays where it is
+    XX[empty, empty] = 1.0
+    return XX, Xr
 
 
-def gls(
+def subset(problem: LagProblem, persons: npt.NDArray[np.bool_]) -> LagProblem:
+    """Return the problem of some persons, who fill units of every level above them.
+
+    Parameters
+    ----------
+    persons
+        Over the persons of all groups one after another: (N,).
+    """
+    groups, at = [], 0
+    for ratings in problem.groups:
+        own = persons[at : at + ratings.n_persons]
+        at += ratings.n_persons
+        groups.append(
+            replace(
+                ratings,
+                y=ratings.y[..., own],
+                seen=ratings.seen[..., own],
+                covariates=ratings.covariates[..., own],
+            )
+        )
+    levels, kept = [], persons
+    for level in problem.levels:
+        codes = level.spread(np.arange(len(level.starts), dtype=np.float64))[kept]
+        found, own_codes = np.unique(codes, return_inverse=True)
+        levels.append(Level.from_codes(own_codes.astype(np.int64)))
+        kept = np.isin(np.arange(len(level.starts)), found)
+    return LagProblem(tuple(groups), tuple(levels), problem.reml)
+
+
+def person_effects(
     problem: LagProblem, parameters: LagParameters, theta: Array, coefficients: Array
 ) -> Array:
-    """Return the coefficients (G, M, K) that are best at one theta, counted from given ones."""
-    XX, Xr = information_on_means(problem, parameters, theta[None], coefficients[None])
-    return np.asarray(coefficients + np.linalg.solve(XX, Xr).reshape(coefficients.shape))
-
-
-def cluster_scores(
-    problems: Sequence[LagProblem], parameters: LagParameters, theta: Array, coefficients: Array
-) -> Array:
-    """Return each independent cluster's derivatives by theta and coefficients: (n, P + GMK)."""
-    found = []
-    for problem in problems:
-        at = evaluate(problem, parameters, theta[None], coefficients[None])
-        found.append(np.concatenate([at.theta[0], at.coefficients[0].ravel()]))
-    return np.array(found)
+    """Return each person's predicted random effects, those of all levels added up: (q, N)."""
+    up = _climb(problem, parameters, theta[None], coefficients[None])
+    C, q = up.total.shape[1], parameters.person.shape[1]
+    W = np.zeros((1, C, C, 1))
+    W[:, 0, 0] = 1.0
+    for level, step in zip(reversed(problem.levels), reversed(up.above), strict=True):
+        W = level.spread(step_down(step, W))
+    found, at = [], 0
+    for g, ratings in enumerate(problem.groups):
+        n = ratings.n_persons
+        own = W[..., at : at + n] if problem.levels else np.broadcast_to(W, (1, C, C, n))
+        at += n
+        found.append(-step_down(up.persons[g], own)[0, 0, 1 : 1 + q])
+    return np.concatenate(found, axis=-1)

@@ -52,7 +52,7 @@ class Ratings:
     @property
     def n_persons(self) -> int:
         """How many persons there are."""
-        return self.y.shape[2]
+        return int(self.y.shape[2])
 
     def residuals(self, coefficients: Array) -> Array:
         """Return ``y`` minus its mean at (R, P + M, K) coefficients: (T, R, K, N)."""

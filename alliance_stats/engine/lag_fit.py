@@ -11,15 +11,15 @@ import numpy as np
 import numpy.typing as npt
 from scipy import linalg
 
-from alliance_stats.estimates import Array, one_line
-from alliance_stats.panel.lag_criterion import (
+from alliance_stats.engine.lag_criterion import (
     LagProblem,
     evaluate,
     information_on_means,
 )
-from alliance_stats.panel.lag_parameters import LagParameters
+from alliance_stats.engine.lag_parameters import LagParameters
+from alliance_stats.estimates import Array, one_line
 
-__all__ = ["LagFit", "fit_lags"]
+__all__ = ["LagFit", "fit_lags", "highest", "observed_information"]
 
 Bools = npt.NDArray[np.bool_]
 
@@ -110,7 +110,6 @@ def fit_lags(
     theta: Array,
     coefficients: Array,
     free: Bools | None = None,
-    held_zero: Bools | None = None,
 ) -> LagFit:
     """Maximise the likelihood from a start.
 
@@ -120,12 +119,9 @@ def fit_lags(
         Where to start; parameters that are not `free` stay there.
     free
         Which parameters to estimate; all if not given.
-    held_zero
-        Which parameters are known to stand in a column that is zero.
     """
-    at_zero = np.zeros(parameters.size, bool) if held_zero is None else held_zero.copy()
+    at_zero = np.zeros(parameters.size, bool)
     wanted = np.ones(parameters.size, bool) if free is None else free
-    theta = np.where(at_zero, 0.0, theta)
     count = 0
     while True:
         search = _Search(problem, parameters, theta, wanted & ~at_zero, coefficients)
@@ -139,15 +135,40 @@ def fit_lags(
         if not log_lik - float(at.log_lik[0]) < LOST:
             break
         theta, at_zero = dropped, at_zero | more
-    return _polished(problem, parameters, theta, coefficients, wanted & ~at_zero, at_zero, count)
+    return _polished(
+        problem,
+        parameters,
+        theta,
+        coefficients,
+        free=wanted & ~at_zero,
+        at_zero=at_zero,
+        count=count,
+    )
+
+
+def highest(
+    problem: LagProblem,
+    parameters: LagParameters,
+    *,
+    theta: Array,
+    coefficients: Array,
+    free: Bools,
+) -> tuple[Array, Array, float]:
+    """Return theta, coefficients and the log-likelihood where it is highest, and no more."""
+    return _Search(problem, parameters, theta, free, coefficients).run()
 
 
 def _zero_columns(parameters: LagParameters, theta: Array, free: Bools) -> Bools:
-    """Mark parameters in columns of factors that have gone to zero."""
+    """Mark parameters in columns of factors that have gone to zero.
+
+    What moves within persons may lose a dimension only where ratings have errors of their own:
+    without, a session's ratings would determine one another.
+    """
     out = np.zeros(parameters.size, bool)
     factors = [*parameters.person, *parameters.above]
-    factors += [] if parameters.stationary else list(parameters.first)
-    factors += [factor for group in parameters.innovation for factor in group]
+    if ((parameters.error >= 0) | (parameters.fixed_error > 0.0)).all():
+        factors += [] if parameters.stationary else list(parameters.first)
+        factors += [factor for group in parameters.innovation for factor in group]
     for index in factors:
         for j in range(index.shape[1]):
             own = index[:, j][index[:, j] >= 0]
@@ -265,6 +286,7 @@ def _polished(
     parameters: LagParameters,
     theta: Array,
     coefficients: Array,
+    *,
     free: Bools,
     at_zero: Bools,
     count: int,
@@ -276,6 +298,9 @@ def _polished(
             problem, parameters, theta, coefficients, free
         )
         count += 2 * n + 1
+        if not np.isfinite(information).all():  # the fit stands at the edge of what is defined
+            lowest, slope = -1.0, np.inf
+            break
         scale = np.sqrt(np.maximum(np.diag(information), 1e-12))
         scaled = information / np.outer(scale, scale)
         lowest = float(linalg.eigvalsh(scaled)[0]) if len(scale) else 1.0
@@ -299,9 +324,7 @@ def _polished(
         if slope < 3e-4:  # the next error is about its square, and the information stays
             slope = slope**2
             break
-    return LagFit(
-        theta, coefficients, log_lik, free, at_zero, information, slope, count, lowest
-    )
+    return LagFit(theta, coefficients, log_lik, free, at_zero, information, slope, count, lowest)
 
 
 def observed_information(
@@ -320,7 +343,8 @@ def observed_information(
     points = np.repeat(theta[None], 2 * n + 1, axis=0)
     points[np.arange(n), where] += WIDTH
     points[n + np.arange(n), where] -= WIDTH
-    at = evaluate(problem, parameters, points, np.repeat(coefficients[None], 2 * n + 1, axis=0))
+    with np.errstate(all="ignore"):  # a point beyond the edge is answered by NaN
+        at = evaluate(problem, parameters, points, np.repeat(coefficients[None], 2 * n + 1, axis=0))
     size = 0 if problem.reml else coefficients.size
     g = np.concatenate([at.theta[:, where], at.coefficients.reshape(2 * n + 1, -1)[:, :size]], 1)
     rows = -(g[:n] - g[n : 2 * n]) / (2.0 * WIDTH)
@@ -329,7 +353,5 @@ def observed_information(
     if size:
         out[:n, n:] = rows[:, n:]
         out[n:, :n] = rows[:, n:].T
-        out[n:, n:], _ = information_on_means(
-            problem, parameters, theta[None], coefficients[None]
-        )
+        out[n:, n:], _ = information_on_means(problem, parameters, theta[None], coefficients[None])
     return out, g[2 * n], float(at.log_lik[2 * n])

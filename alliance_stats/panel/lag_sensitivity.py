@@ -1,0 +1,228 @@
+"""What lagged effects would be if ratings were less reliable, or those who left had fared worse."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from alliance_stats.engine.lag_criterion import person_effects
+from alliance_stats.errors import DataError, NotIdentifiedError
+from alliance_stats.estimates import Array, two_sided_p, wald_interval
+from alliance_stats.panel.lag_tables import lagged_effects, within_person_variances
+from alliance_stats.panel.lagged_model import FittedLags, fit_model
+
+Bools = npt.NDArray[np.bool_]
+
+__all__ = ["deviations", "over_reliabilities", "over_shifts"]
+
+
+def over_reliabilities(
+    model: FittedLags, reliabilities: Sequence[float], *, conf_level: float
+) -> pd.DataFrame:
+    """Return the lagged effects at each of some reliabilities that all outcomes share."""
+    for value in reliabilities:
+        if not 0.0 < value <= 1.0:
+            raise DataError(f"A reliability lies above 0 and is at most 1; got {value!r}.")
+    plain = model
+    if model.options.errors:
+        plain = fit_model(model.table, replace(model.options, errors=()))
+    variances = within_person_variances(plain, plain.theta[None])[0].mean(axis=(0, 1))
+    parts = []
+    near = plain
+    for value in sorted(reliabilities, reverse=True):
+        errors = tuple(float((1.0 - value) * variance) for variance in variances)
+        if value < 1.0:
+            near = fit_model(model.table, replace(model.options, errors=errors), near=near)
+        found = lagged_effects(near if value < 1.0 else plain, conf_level=conf_level)
+        found.insert(0, "reliability", float(value))
+        fit = near if value < 1.0 else plain
+        parts.append(found.assign(log_lik=fit.log_lik, converged=fit.fit.converged))
+    return pd.concat(parts, ignore_index=True)
+
+
+def deviations(model: FittedLags) -> pd.DataFrame:
+    """Return each rating minus what is expected of this person: ``person, session, ...``.
+
+    The expectation is the mean and the person's predicted stable level (with those of families and
+    therapists, and slopes if any): a deviation is what the model calls w, with its error.
+    """
+    table = model.table
+    scaled = replace(model.parameters, fixed_error=model.parameters.fixed_error / model.sd**2)
+    effects = person_effects(model.problem, scaled, model.fit.theta, model.fit.coefficients)
+    parts, at = [], 0
+    for g, ratings in enumerate(model.problem.groups):
+        n = ratings.n_persons
+        r = ratings.residuals(model.fit.coefficients[None, g])[:, 0]
+        stable = np.einsum("tkq,qn->tkn", ratings.loadings, effects[:, at : at + n])
+        w = np.where(ratings.seen > 0.0, (r - stable) * model.sd[:, None], np.nan)
+        T = len(table.sessions)
+        frame = pd.DataFrame(
+            {
+                table.names["person"]: np.tile(table.persons[at : at + n], T),
+                table.names["session"]: np.repeat(table.sessions, n),
+            }
+            | {name: w[:, k].ravel() for k, name in enumerate(table.outcomes)}
+        )
+        parts.append(frame[frame[list(table.outcomes)].notna().any(axis=1)])
+        at += n
+    return pd.concat(parts, ignore_index=True)
+
+
+def over_shifts(
+    model: FittedLags,
+    shifts: Sequence[float],
+    *,
+    outcome: str,
+    n_imputations: int,
+    seed: int | np.random.Generator,
+    conf_level: float,
+) -> pd.DataFrame:
+    """Return the lagged effects had those who left been `shift` points off what is expected.
+
+    Each session that a person did not reach is drawn from the fitted model given the ratings that
+    were made; `outcome` is then shifted, and the model fitted to what results. The estimates of
+    the imputations are pooled by Rubin's rules with normal quantiles. Ratings missing in between
+    stay missing at random.
+    """
+    table = model.table
+    if outcome not in table.outcomes:
+        raise DataError(f"outcome names '{outcome}', which is none of {list(table.outcomes)}.")
+    gone = _after_the_end(table.y)
+    if not gone.any():
+        raise NotIdentifiedError(
+            "Everybody was rated to the last session, so there is nobody who left to speak of."
+        )
+    if n_imputations < 2:
+        raise DataError(f"n_imputations must be 2 or more; got {n_imputations}.")
+    rng = np.random.default_rng(seed)
+    drawn = [_impute(model, gone, rng) for _ in range(n_imputations)]
+    k = table.outcomes.index(outcome)
+    parts = []
+    for shift in shifts:
+        estimates, variances = [], []
+        for y in drawn:
+            moved = y.copy()
+            moved[:, k][gone] += shift
+            fit = fit_model(replace(table, y=moved), model.options, near=model)
+            found = lagged_effects(fit)
+            estimates.append(found["estimate"].to_numpy())
+            variances.append(found["std_error"].to_numpy() ** 2)
+        pooled = _pooled(np.array(estimates), np.array(variances), conf_level)
+        keys = [c for c in ("strata", "session", "outcome", "predictor", "lag") if c in found]
+        part = pd.concat([found[keys], pooled], axis=1)
+        part.insert(0, "delta", float(shift))
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
+def _after_the_end(y: Array) -> Bools:
+    """Mark sessions after a person's last rating: (T, N)."""
+    seen: Bools = np.asarray(np.isfinite(y).any(axis=1))
+    later = np.cumsum(seen[::-1], axis=0)[::-1]
+    return np.asarray(later == 0, dtype=np.bool_)
+
+
+def _pooled(estimates: Array, variances: Array, conf_level: float) -> pd.DataFrame:
+    """Pool by Rubin's rules (1987): within plus (1 + 1/m) between."""
+    m = len(estimates)
+    estimate = estimates.mean(axis=0)
+    std_error = np.sqrt(variances.mean(axis=0) + (1 + 1 / m) * estimates.var(axis=0, ddof=1))
+    low, high = wald_interval(estimate, std_error, conf_level=conf_level)
+    return pd.DataFrame(
+        {
+            "estimate": estimate,
+            "std_error": std_error,
+            "p_value": two_sided_p(estimate / std_error),
+            "conf_low": low,
+            "conf_high": high,
+        }
+    )
+
+
+def _impute(model: FittedLags, gone: Bools, rng: np.random.Generator) -> Array:
+    """Draw sessions after the last rating, given a person's ratings; parameters drawn, too.
+
+    Persons are drawn one pattern at a time from their own normal distribution; what families and
+    therapists share enters by its variance, as if each person had families and therapists of
+    their own, which leaves a person's own distribution what it is.
+    """
+    drawn = _drawn_parameters(model, rng)
+    out = model.table.y.copy()
+    for g, ratings in enumerate(model.problem.groups):
+        own = np.flatnonzero(model.table.group_of == g)
+        V = _person_covariance(drawn, g, ratings.loadings)
+        mean = _means(model, g)
+        T, K, _ = ratings.y.shape
+        for i, n in enumerate(own):
+            if not gone[:, n].any():
+                continue
+            y = out[:, :, n].ravel()
+            seen, lost = np.isfinite(y), np.repeat(gone[:, n], K)
+            half = np.linalg.solve(V[np.ix_(seen, seen)], V[np.ix_(seen, lost)])
+            expected = mean[:, :, i].ravel()
+            centre = expected[lost] + half.T @ (y[seen] - expected[seen])
+            spread = V[np.ix_(lost, lost)] - V[np.ix_(lost, seen)] @ half
+            values, vectors = np.linalg.eigh(spread)
+            noise = vectors @ (np.sqrt(np.maximum(values, 0.0)) * rng.standard_normal(len(values)))
+            y[lost] = centre + noise
+            out[:, :, n] = y.reshape(T, K)
+    return out
+
+
+def _drawn_parameters(model: FittedLags, rng: np.random.Generator) -> FittedLags:
+    """Return the model at parameters drawn from their normal distribution, still in bounds."""
+    values, vectors = np.linalg.eigh(model.vcov)
+    half = vectors * np.sqrt(np.maximum(values, 0.0))
+    for _ in range(100):
+        theta = model.theta + half @ rng.standard_normal(len(values))
+        first = model.parameters.residual(theta[None], 0).first
+        if np.isfinite(first).all():
+            return replace(model, theta=theta)
+    return model
+
+
+def _person_covariance(model: FittedLags, g: int, loadings: Array) -> Array:
+    """Return the covariance of all a person's ratings, sessions by outcomes: (TK, TK)."""
+    T, K, q = loadings.shape
+    residual = model.residual(model.theta[None], g)
+    phi, new = residual.phi[0], residual.innovation[0]
+    now = residual.first[0]
+    V = np.zeros((T, K, T, K))
+    for s in range(T):
+        if s:
+            now = phi[s - 1] @ now @ phi[s - 1].T + new[s - 1]
+        carried = now
+        for t in range(s, T):
+            if t > s:
+                carried = phi[t - 1] @ carried
+            V[t, :, s] = carried
+            V[s, :, t] = carried.T
+    Z = loadings.reshape(T * K, q).copy()
+    pulled = residual.pull[0]
+    for s in range(T):
+        if s:
+            pulled = phi[s - 1] @ pulled
+        Z.reshape(T, K, q)[s, :, :K] += pulled
+    G = _matrix(model, model.parameters.person[g])
+    for index in model.parameters.above:
+        G[:K, :K] += _matrix(model, index)
+    errors = np.tile(residual.error[0], T)
+    return np.asarray(V.reshape(T * K, T * K) + Z @ G @ Z.T + np.diag(errors))
+
+
+def _matrix(model: FittedLags, index: npt.NDArray[np.int64]) -> Array:
+    padded = np.append(model.theta, 0.0)
+    factor = padded[index]
+    return np.asarray(factor @ factor.T)
+
+
+def _means(model: FittedLags, g: int) -> Array:
+    """Return expected ratings in the ratings' units: (T, K, N)."""
+    ratings = model.problem.groups[g]
+    coefficients = model.coefficients[g]
+    n = ratings.basis.shape[1]
+    common = ratings.basis @ coefficients[:n]
+    own = np.einsum("tmn,mk->tkn", ratings.covariates, coefficients[n:])
+    return np.asarray(common[:, :, None] + own)

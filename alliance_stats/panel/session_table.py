@@ -1,0 +1,332 @@
+"""From a long table to ratings by session, outcome and person: the room's one door."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from alliance_stats.checks import (
+    check_frame,
+    describe_rows,
+    finite_or_missing,
+    group_codes,
+    require_columns,
+    require_present,
+    units_with_several,
+)
+from alliance_stats.design.design import build_design
+from alliance_stats.engine.stacked_levels import Level
+from alliance_stats.errors import DataError, NotIdentifiedError
+from alliance_stats.estimates import Array
+from alliance_stats.formatting import plural
+from alliance_stats.ledger import RowLedger
+
+__all__ = ["SessionTable", "read_sessions"]
+
+Index = npt.NDArray[np.int64]
+
+# Beyond so many sessions a number is hardly a count of sessions, but of days or a date.
+MOST_SESSIONS = 150
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class SessionTable:
+    """Ratings by session, outcome and person, persons of a group side by side.
+
+    Attributes
+    ----------
+    outcomes
+        The outcomes' columns.
+    names
+        What the columns are called: ``person``, ``session``, and ``group`` and ``cluster`` if any.
+    nested_in
+        Columns of the levels above persons, innermost first.
+    groups
+        The compared groups; one, named ``""``, without them.
+    sessions
+        The session numbers from the first to the last that anybody rated: (T,).
+    persons
+        The persons, in the order of the arrays.
+    group_of
+        Each person's group: (N,).
+    y
+        Ratings, NaN where missing: (T, K, N).
+    covariates
+        Values of the coded covariates: (T, M, N).
+    covariate_names
+        What they are called.
+    levels
+        Levels above persons, innermost first.
+    units
+        For each level above persons, and ``cluster`` if given, each person's unit: (N,).
+    rows
+        What happened to the rows.
+    """
+
+    outcomes: tuple[str, ...]
+    names: dict[str, str]
+    nested_in: tuple[str, ...]
+    groups: tuple[object, ...]
+    sessions: Index
+    persons: pd.Index
+    group_of: Index
+    y: Array
+    covariates: Array
+    covariate_names: tuple[str, ...]
+    levels: tuple[Level, ...]
+    units: dict[str, Index]
+    rows: RowLedger
+
+
+def read_sessions(
+    data: pd.DataFrame,
+    *,
+    outcomes: Sequence[str],
+    person: str,
+    session: str,
+    nested_in: Sequence[str] = (),
+    group: str | None = None,
+    cluster: str | None = None,
+    covariates: str | None = None,
+) -> SessionTable:
+    """Check a long table once and lay it out by session, outcome and person.
+
+    Session numbers are taken as they are: a number that a person skips is a session without a
+    rating, and a lagged effect reaches from a number to the next.
+
+    Raises
+    ------
+    DataError
+        A missing column, a person twice at one session or in two units, a session that is not a
+        whole number, an outcome that varies within nobody or is its own covariate.
+    NotIdentifiedError
+        Fewer than three sessions.
+    """
+    frame = check_frame(data)
+    columns = _check_names(outcomes, nested_in, person, session, group, cluster)
+    require_columns(frame, columns)
+    levels = {"person": (person,), **{level: (level,) for level in nested_in}}
+    ledger = RowLedger.start(frame, levels)
+    values = np.array([finite_or_missing(frame, outcome) for outcome in outcomes])
+    _check_sessions(frame, person, session)
+    rated = np.isfinite(values).any(axis=0)
+    if not rated.any():
+        raise DataError(f"No row has a value of {_listed(outcomes)}.")
+    used, ledger = ledger.keep(frame, rated, reason=f"no value of {_listed(outcomes, 'or')}")
+    values = values[:, rated]
+    X = np.zeros((len(used), 0))
+    covariate_names: tuple[str, ...] = ()
+    if covariates:
+        X, covariate_names, complete = _coded(used, covariates, outcomes)
+        values = values[:, complete]
+        used, ledger = ledger.keep(used, complete, reason=f"no value of {covariates}")
+        X = X[complete]
+    return _laid_out(
+        used, values, X, covariate_names, ledger,
+        outcomes=tuple(outcomes), person=person, session=session,
+        nested_in=tuple(nested_in), group=group, cluster=cluster,
+    )  # fmt: skip
+
+
+def _laid_out(
+    used: pd.DataFrame,
+    values: Array,
+    X: Array,
+    covariate_names: tuple[str, ...],
+    ledger: RowLedger,
+    *,
+    outcomes: tuple[str, ...],
+    person: str,
+    session: str,
+    nested_in: tuple[str, ...],
+    group: str | None,
+    cluster: str | None,
+) -> SessionTable:
+    """Put the used rows into arrays."""
+    codes, persons = group_codes(used[person])
+    first_row = np.full(len(persons), -1, dtype=np.int64)
+    first_row[codes[::-1]] = np.arange(len(codes))[::-1]
+    of_person = used.iloc[first_row]
+    for column in (*nested_in, group, cluster):
+        if column is not None:
+            _check_one_unit(used, person, column)
+    group_of, groups = np.zeros(len(persons), dtype=np.int64), pd.Index([""])
+    if group is not None:
+        group_of, groups = group_codes(of_person[group])
+    order = np.argsort(group_of, kind="stable")
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(len(order))
+    number = used[session].to_numpy(dtype=np.float64).astype(np.int64)
+    sessions = np.arange(number.min(), number.max() + 1)
+    _check_length(sessions, number, session)
+    at = (number - number.min(), slice(None), place[codes])
+    y = np.full((len(sessions), len(outcomes), len(persons)), np.nan)
+    y[at] = values.T
+    covariate_values = np.zeros((len(sessions), X.shape[1], len(persons)))
+    covariate_values[at] = X
+    _check_varies(y, outcomes)
+    _check_not_later(covariate_values, covariate_names, y, outcomes)
+    units, levels, below = {}, [], np.arange(len(persons))
+    for column in nested_in:
+        own = group_codes(of_person[column])[0][order]
+        units[column] = own
+        parent = np.zeros(int(below.max()) + 1, dtype=np.int64)
+        parent[below] = own
+        levels.append(Level.from_codes(parent))
+        below = own
+    _check_nested(units, nested_in)
+    if cluster is not None:
+        units[cluster] = group_codes(of_person[cluster])[0][order]
+    names = {"person": person, "session": session}
+    names |= {k: v for k, v in (("group", group), ("cluster", cluster)) if v is not None}
+    return SessionTable(
+        outcomes, names, nested_in, tuple(groups), sessions, persons[order], group_of[order], y,
+        covariate_values, covariate_names, tuple(levels), units, ledger,
+    )  # fmt: skip
+
+
+def _check_names(
+    outcomes: Sequence[str], nested_in: Sequence[str], *others: str | None
+) -> list[str]:
+    if isinstance(outcomes, str) or isinstance(nested_in, str):
+        given = outcomes if isinstance(outcomes, str) else nested_in
+        name = "outcomes" if isinstance(outcomes, str) else "nested_in"
+        raise TypeError(f"{name} takes a list of columns, as [{given!r}]; got {given!r}.")
+    if not outcomes:
+        raise DataError("outcomes= needs at least one column, as in outcomes=['alliance'].")
+    columns = [*outcomes, *nested_in, *(column for column in others if column is not None)]
+    twice = [c for i, c in enumerate(columns) if c in columns[:i]]
+    if twice:
+        raise DataError(
+            f"Column '{twice[0]}' is named for two roles (outcomes, person, session, nested_in, "
+            "group, cluster). Each role takes a column of its own."
+        )
+    return columns
+
+
+def _check_sessions(frame: pd.DataFrame, person: str, session: str) -> None:
+    require_present(frame, person, why="to know whose rating it is")
+    require_present(frame, session, why="to know which rating came before which")
+    number = finite_or_missing(frame, session)
+    broken = number != np.round(number)
+    if broken.any():
+        raise DataError(
+            f"Column '{session}' must count sessions in whole numbers, but is not whole in "
+            f"{describe_rows(broken, frame.index)}."
+        )
+    twice = frame.duplicated([person, session], keep=False).to_numpy()
+    if twice.any():
+        at = int(np.flatnonzero(twice)[0])
+        who, when = frame[person].iloc[at], frame[session].iloc[at]
+        same = ((frame[person] == who) & (frame[session] == when)).to_numpy()
+        raise DataError(
+            f"Person '{who}' has {int(same.sum())} rows at session {when:g} "
+            f"({describe_rows(same, frame.index)}). Keep one row a person and session; an id that "
+            "is used again in another family needs a name of its own."
+        )
+
+
+def _check_one_unit(used: pd.DataFrame, person: str, column: str) -> None:
+    require_present(used, column, why="to know where each person belongs")
+    several = units_with_several(used, unit=person, column=column)
+    if len(several):
+        raise DataError(
+            f"Person '{several[0]}' has more than one value of '{column}' "
+            f"({plural(len(several), 'such person')}). A person belongs to one; an id that is used "
+            "again elsewhere needs a name of its own."
+        )
+
+
+def _check_nested(units: dict[str, Index], nested_in: Sequence[str]) -> None:
+    for inner, outer in pairwise(nested_in):
+        pairs = np.unique(np.stack([units[inner], units[outer]]), axis=1)
+        if pairs.shape[1] > len(np.unique(units[inner])):
+            raise DataError(
+                f"Some '{inner}' lie in more than one '{outer}'; nested_in goes from the innermost "
+                f"level to the outermost, each unit in one unit of the next. If ids of '{inner}' "
+                "are used again, give each a name of its own."
+            )
+
+
+def _check_length(sessions: Index, number: Index, session: str) -> None:
+    n = len(np.unique(number))
+    if n == 1:
+        raise NotIdentifiedError(
+            f"All ratings are of one session ({number[0]}): what follows from one session to the "
+            "next needs at least three."
+        )
+    if n == 2:
+        raise NotIdentifiedError(
+            "There are two sessions. They identify the sessions' means, variances and the "
+            "covariance between them, but not how much of it is stable differences between "
+            "persons and how much carries over: three sessions are the least."
+        )
+    if len(sessions) > MOST_SESSIONS:
+        raise DataError(
+            f"Column '{session}' runs from {sessions[0]} to {sessions[-1]}. Count sessions (1, 2, "
+            "3...): a lagged effect reaches from a number to the next."
+        )
+
+
+def _check_varies(y: Array, outcomes: Sequence[str]) -> None:
+    seen = np.isfinite(y)
+    highest = np.where(seen, y, -np.inf).max(axis=0)
+    lowest = np.where(seen, y, np.inf).min(axis=0)
+    flat = ~(highest > lowest).any(axis=1)
+    if flat.any():
+        name = outcomes[int(np.flatnonzero(flat)[0])]
+        raise DataError(
+            f"Outcome '{name}' is the same at all of a person's sessions, for everybody, so "
+            "nothing moves within persons. A characteristic of persons belongs in covariates=."
+        )
+
+
+def _coded(
+    used: pd.DataFrame, covariates: str, outcomes: Sequence[str]
+) -> tuple[Array, tuple[str, ...], npt.NDArray[np.bool_]]:
+    """Code the covariates' formula: values, names, and which rows have all of them."""
+    row = "row_of_the_table"
+    numbered = used.assign(**{row: np.arange(len(used), dtype=np.float64)})
+    design, _ = build_design(f"{row} ~ {covariates}", numbered, residual_variance=False)
+    own = [outcome for outcome in outcomes if outcome in design.frame.columns]
+    if own:
+        raise DataError(
+            f"'{own[0]}' is an outcome and stands among the covariates, too. What one outcome "
+            "does to another is estimated already; leave it out of covariates=."
+        )
+    names = [design.fixed.names[i] for i in design.fixed.kept]
+    kept = [i for i, name in enumerate(names) if name != "(Intercept)"]
+    complete = np.zeros(len(used), dtype=bool)
+    where = design.y.astype(np.int64)
+    complete[where] = True
+    X = np.zeros((len(used), len(kept)))
+    X[where] = design.X[:, kept]
+    return X, tuple(names[i] for i in kept), complete
+
+
+def _check_not_later(
+    values: Array, names: Sequence[str], y: Array, outcomes: Sequence[str]
+) -> None:
+    """Refuse an outcome of the same, the previous or the next session under another name."""
+    when = {0: "at the same session", 1: "of the next session", -1: "of the session before"}
+    T = len(y)
+    for m, name in enumerate(names):
+        for k, outcome in enumerate(outcomes):
+            for shift, words in when.items():
+                mine = values[max(0, -shift) : T - max(0, shift), m]
+                other = y[max(0, shift) : T - max(0, -shift), k]
+                both = np.isfinite(other) & np.isfinite(y[max(0, -shift) : T - max(0, shift), k])
+                if both.sum() > 2 and np.allclose(mine[both], other[both], rtol=1e-9, atol=0.0):
+                    raise DataError(
+                        f"The covariate '{name}' is '{outcome}' {words}. What is rated later "
+                        "cannot explain what came before, and what came before is in the model "
+                        "already; leave it out of covariates=."
+                    )
+
+
+def _listed(names: Sequence[str], word: str = "and") -> str:
+    quoted = [f"'{name}'" for name in names]
+    return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} {word} {quoted[-1]}"
