@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from alliance_stats.account import Account, Column, Phrase, Section, html_of, summary_of
 from alliance_stats.checks import check_choice, did_you_mean
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
@@ -74,6 +75,34 @@ class CrossLagged:
     def notes(self) -> tuple[str, ...]:
         """What must be known before a number is read, the worst first."""
         return notes_on(self.model, reliability=self.reliability, order=self.order)
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return what this result says, as data."""
+        frame = self.tidy(conf_level=conf_level)
+        keys = [name for name in ("strata", "session") if name in frame]
+        names = (*keys, "predictor", "outcome")
+        lags = Section(
+            "Effect at the next session",
+            frame, names=names, measure="b", statistic="t", conf_level=conf_level,
+        )  # fmt: skip
+        together = Section(
+            "Stable differences", self.random_effects(), names=("level", "outcome", "other"),
+            measure="covariance", columns={"correlation": Column("r", "bounded")},
+        )  # fmt: skip
+        table = self.model.table
+        sizes = {"rows": self.rows.n_used, "persons": len(table.persons)}
+        sizes |= {level: len(np.unique(table.units[level])) for level in table.nested_in}
+        sizes |= {"sessions": len(table.sessions)}
+        fit = Phrase(
+            "The log-likelihood is {} on {} parameters.",
+            ((self.model.log_lik, 2), (self.model.n_parameters, 0)),
+        )
+        return Account(
+            self.method, self.notes, sizes, (lags, together), remarks=(fit,), rows=self.rows
+        )
+
+    summary = summary_of
+    _repr_html_ = html_of
 
     def tidy(self, *, cluster: str | None = None, conf_level: float = 0.95) -> pd.DataFrame:
         """Return a row for each lagged effect.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.checks import check_choice
 from alliance_stats.engine.lag_parameters import squares, take
 from alliance_stats.errors import NotIdentifiedError
@@ -54,6 +55,20 @@ class SeveralOutcomes:
     def notes(self) -> tuple[str, ...]:
         """What must be known before a number is read, the worst first."""
         return notes_on(self.model, reliability={}, order=self.outcomes)
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return what this result says, as data."""
+        correlations = Section(
+            "Correlations", self.tidy(conf_level=conf_level), names=("level", "outcome", "other"),
+            measure="r", kind="bounded", statistic="z", conf_level=conf_level,
+        )  # fmt: skip
+        table = self.model.table
+        sizes = {"rows": self.rows.n_used, "persons": len(table.persons)}
+        sizes |= {level: len(np.unique(table.units[level])) for level in table.nested_in}
+        return Account(self.method, self.notes, sizes, (correlations,), rows=self.rows)
+
+    summary = summary_of
+    _repr_html_ = html_of
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return correlations at each level: ``level, outcome, other, estimate, ...``.
