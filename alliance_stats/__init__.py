@@ -52,6 +52,7 @@ from alliance_stats.multilevel import (
     variance_partition,
     within_between,
 )
+from alliance_stats.panel import cross_lagged, several_outcomes
 from alliance_stats.sentences import methods_paragraph, report
 from alliance_stats.simulate import simulate_study
 from alliance_stats.study import Study
@@ -98,6 +99,7 @@ __all__ = [
     "correlation_difference",
     "correlations",
     "cox_ph",
+    "cross_lagged",
     "cumulative_incidence",
     "decompose",
     "discrete_hazard",
@@ -134,6 +136,7 @@ __all__ = [
     "restricted_mean",
     "running_mean",
     "ruptures",
+    "several_outcomes",
     "shared_parameter",
     "simple_slopes",
     "simulate_study",
