@@ -118,6 +118,35 @@ def test_a_mistake_in_a_table_is_refused(tmp_path: Path, table: str, message: st
         load_registry(folder_with(tmp_path, text, y=table))
 
 
+@pytest.mark.parametrize("name", ["/etc/passwd", "../y.csv", "sub/y.csv", "..", "a\\\\b.csv"])
+def test_a_table_must_lie_beside_the_registry_file(tmp_path: Path, name: str) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "y.csv").write_text("record,r\na,.3\n", encoding="utf-8")
+    text = SOURCE + f'sample = "pairs"\ntable = "{name}"\n'
+    with pytest.raises(DataError, match="must be the name of a file beside x.toml"):
+        load_registry(folder_with(tmp_path / "in", text))
+
+
+def test_a_link_out_of_the_folder_is_no_file_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "y.csv").write_text("record,r\na,.3\n", encoding="utf-8")
+    (tmp_path / "in" / "y.csv").symlink_to(tmp_path / "y.csv")
+    text = SOURCE + 'sample = "pairs"\ntable = "y.csv"\n'
+    with pytest.raises(DataError, match="must be the name of a file beside x.toml"):
+        load_registry(folder_with(tmp_path / "in", text))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16"])
+def test_a_byte_order_mark_is_read_and_another_encoding_refused(tmp_path, encoding) -> None:
+    folder = folder_with(tmp_path, SOURCE + 'sample = "pairs"\ntable = "y.csv"\n')
+    (folder / "y.csv").write_bytes("record,r\nJ\u00f6rg,.3\n".encode(encoding))
+    if encoding.startswith("utf-8"):
+        assert [record.key for record in load_registry(folder)] == ["author2024/J\u00f6rg"]
+    else:
+        with pytest.raises(DataError, match=r"y.csv is not readable as UTF-8 text .*'CSV UTF-8'"):
+            load_registry(folder)
+
+
 def test_an_impossible_value_is_a_verdict_not_a_refusal(tmp_path: Path) -> None:
     folder = folder_with(tmp_path, SOURCE + RECORD.replace('".30"', '"1.30"'))
     found = reproduce(folder=folder).tidy().set_index("quantity")

@@ -207,11 +207,11 @@ def consistency_check(
     every relation that fails. The idea of recomputing p from t and df is that of Nuijten et al.
     (2016, doi:10.3758/s13428-015-0664-2).
     """
-    check_frame(table, what="table")
+    table = check_frame(table, what="table")
     require_columns(table, list(assumed), what="table")
     conventions = conventions_of(rounding)
     known = _known_columns(table)
-    text = table[known]
+    text = table[known].astype(object)
     check_choice(tails, TAILS, name="tails")
     check_choice(decimal, DECIMALS, name="decimal")
     if interval_from is not None:
@@ -268,10 +268,12 @@ def _known_columns(table: pd.DataFrame) -> list[str]:
             f"{', '.join(QUANTITIES)}."
         )
     for name in known:
+        if table[name].isna().all():
+            continue
         dtype = table[name].dtype
         whole = pd.api.types.is_integer_dtype(dtype)
         numeric = pd.api.types.is_numeric_dtype(dtype) and not whole
-        if numeric or table[name].map(_is_float).any():
+        if numeric or any(map(_is_float, table[name])):
             raise DataError(
                 f"Column '{name}' holds numbers ({dtype}), not the text that was printed: .10 and "
                 ".1 cannot be told apart any more. Read the table with dtype=str."

@@ -1,0 +1,208 @@
+"""Rows that leave open how they are meant: each admissible reading is tried before a verdict."""
+
+import pandas as pd
+import pytest
+
+from alliance_stats.errors import DataError
+from alliance_stats.evidence.printed.consistency import consistency_check
+from alliance_stats.evidence.printed.numerals import read_cell, read_printed
+from alliance_stats.evidence.printed.recomputed import recompute
+
+
+def check(row: dict[str, str], **options: object) -> pd.DataFrame:
+    return consistency_check(pd.DataFrame([row]), **options).tidy().set_index("quantity")
+
+
+def findings(row: dict[str, str], **options: object) -> list[str]:
+    found = check(row, **options)
+    return list(found.index[found["verdict"] == "not reproduced"])
+
+
+RIGHT = [
+    # t on 28 df, which are not printed
+    {"estimate": ".42", "std_error": ".15", "t": "2.80", "p_value": ".009"},
+    # partial correlation: df printed, or not
+    {"r": ".45", "n": "30", "df": "22", "t": "2.36", "p_value": ".027"},
+    {"r": ".45", "n": "30", "t": "2.36", "p_value": ".027"},
+    # F of the last step beside R2 of the whole model
+    {"r_squared": ".24", "k": "3", "n": "100", "df1": "1", "df2": "96", "f": "5.05"},
+    # zero-order r beside a coefficient's t
+    {"r": ".30", "n": "100", "t": "2.10", "df": "95", "p_value": ".038"},
+    {"r": ".30", "n": "100", "t": "2.10", "p_value": ".038"},
+    # d of unequal groups whose sizes are not printed
+    {"r": ".30", "d": ".80"},
+    {"p_value": ".07", "stars": "none"},
+    {"q": "12.85", "k_studies": "7", "i_squared": "53.3", "p_value": ".045"},
+    {"q": "12.85", "df": "6", "i_squared": "0.533", "p_value": ".045"},
+    # I2 by REML
+    {"q": "12.85", "k_studies": "7", "i_squared": "61.0%"},
+    # a percentage below 1
+    {"events": "1", "n": "125", "proportion": "0.8"},
+    # p < .05 without a star beside p < .10 with a plus; stars of economics
+    {"p_value": ".07", "stars": "+"},
+    {"p_value": ".08", "stars": "*"},
+    {"p_value": ".0004", "stars": "**"},
+    # Welch's df, rounded to a whole number
+    {"t": "9.000", "df": "2", "p_value": ".008"},
+    # an interval that was bootstrapped, profiled, made from another standard error
+    {"estimate": ".42", "std_error": ".15", "z": "2.80", "conf_low": ".16", "conf_high": ".80"},
+    {"odds_ratio": "2.50", "conf_low": "1.35", "conf_high": "4.97", "p_value": ".005"},
+    # the second minus the first
+    {"mean1": "8.5", "sd1": "2.9", "n1": "32", "mean2": "10.2", "sd2": "3.1", "n2": "30",
+     "t": "2.23", "d": ".57"},
+    {"mean1": "0.0", "sd1": "1.0", "mean2": "0.8", "sd2": "2.0", "d": "-.80"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("row", RIGHT, ids=lambda row: " ".join(f"{k}={row[k]}" for k in row))
+def test_a_row_that_is_right_in_one_reading_is_not_accused(row: dict[str, str]) -> None:
+    assert findings(row) == []
+
+
+ONE_TAIL = [
+    {"t": "-1.86", "df": "18", "p_value": ".960"},
+    {"z": "-1.20", "p_value": ".885"},
+    {"r": "-.200", "n": "50", "p_value": ".918"},
+    {"estimate": "-0.50", "std_error": "0.30", "p_value": ".952"},
+    {"t": "-2.50", "df": "30", "stars": "none"},
+    {"odds_ratio": "0.50", "conf_low": "0.25", "conf_high": "1.00", "p_value": ".975"},
+    {"t": "-2.50", "df": "30", "p_value": ">.05"},
+]
+
+
+@pytest.mark.parametrize("row", ONE_TAIL, ids=lambda row: next(iter(row)))
+def test_a_one_tailed_p_can_be_of_either_tail(row: dict[str, str]) -> None:
+    p = check({**row, "tails": "one"}).iloc[-1]
+    assert p["verdict"] == "reproduced"
+    assert "(read: the p of the other tail)" in p["reason"]
+
+
+def test_the_reading_is_named() -> None:
+    t = check({"r": ".45", "n": "30", "t": "2.36", "p_value": ".027"})
+    assert "partial correlation" in t.loc["t", "reason"]
+    assert t.loc["p_value", "reason"] == "df not printed; t and p agree for df 22 to 25"
+    f = check(RIGHT[3]).loc["f", "reason"]
+    assert "the test is that of a step" in f
+    stars = check({"p_value": ".08", "stars": "*"}).loc["stars", "reason"]
+    assert "(read: stars as * p < 0.1, ** p < 0.05, *** p < 0.01)" in stars
+
+
+def test_a_legend_must_hold_the_symbols_of_the_whole_table() -> None:
+    table = pd.DataFrame({"p_value": [".08", ".07"], "stars": ["*", "+"]})
+    found = consistency_check(table).tidy()
+    assert list(found.loc[found["verdict"] == "not reproduced", "row"]) == [0]
+    given = consistency_check(table.head(1), star_levels={"*": 0.05}).tidy()
+    assert "not reproduced" in set(given["verdict"])
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"estimate": ".42", "std_error": ".15", "t": "2.80", "p_value": ".001"},  # on no df
+        {"r": ".45", "n": "30", "p_value": ".001"},  # holding variables raises p
+        {"r": ".45", "n": "30", "df": "28", "t": "2.36"},  # df of n - 2: the simple one
+        {"r_squared": ".24", "k": "3", "n": "100", "df1": "3", "df2": "96", "f": "5.05"},
+        {"r": ".30", "d": ".40"},  # unequal groups move d out, not in
+        {"p_value": ".20", "stars": "+"},
+        {"t": "<2.2", "df": "28", "p_value": ".02"},
+        {"r12": ".10", "r13": ".90", "r23": ".80"},
+        {"estimate": ".42", "std_error": ".15", "conf_low": ".13", "conf_high": "1.71"},
+        {"estimate": "-.42", "std_error": ".08", "conf_low": "-.58", "conf_high": ".26"},
+        {"n1": "30", "n2": "32", "n": "65"},
+        {"events1": "12", "n1": "40", "events2": "5", "n2": "38", "p_value": ".01"},
+        {"mean1": "10.2", "n1": "30", "mean2": "8.5", "n2": "32", "mean": "9.9"},
+        {"t": "2.00", "df": "30", "f": "4.40", "df1": "1", "df2": "30"},
+        {"t": "2.00", "df": "30", "p_value": "<.000"},
+    ],
+    ids=lambda row: " ".join(f"{k}={row[k]}" for k in row),
+)
+def test_what_fails_in_every_reading_is_one_finding(row: dict[str, str]) -> None:
+    assert len(findings(row)) == 1
+
+
+def test_one_misprint_is_one_finding_and_told_where_the_rest_agrees() -> None:
+    row = {"estimate": ".24", "std_error": ".15", "z": "2.80", "p_value": ".005"}
+    found = check(row)
+    assert findings(row) == ["z"]
+    assert "it may be estimate or std_error" in found.loc["z", "reason"]
+    assert found.loc["p_value", "verdict"] == "reproduced"
+    p = {"estimate": ".42", "std_error": ".15", "z": "2.80", "p_value": ".04", "stars": "**"}
+    assert findings(p) == ["p_value"]
+
+
+def test_an_interval_said_to_come_from_the_standard_error_must() -> None:
+    row = {"estimate": ".42", "std_error": ".15", "z": "2.80", "conf_low": ".13",
+           "conf_high": ".77"}  # fmt: skip
+    assert findings(row) == []
+    assert "bootstrapped, profiled" in check(row).loc["conf_high", "reason"]
+    assert findings(row, interval_from="se") == ["conf_high"]
+    assert findings({**row, "interval_from": "se"}) == ["conf_high"]
+    with pytest.raises(ValueError, match="interval_from must be one of 'se'"):
+        consistency_check(pd.DataFrame([row]), interval_from="boot")
+
+
+def test_grim_has_no_power_where_every_mean_is_possible() -> None:
+    found = check({"mean": "3.45", "n": "200", "items": "1"}).loc["mean"]
+    assert found["verdict"] == "not checkable"
+    assert "the test has no power here" in found["reason"]
+
+
+@pytest.mark.parametrize(
+    ("column", "text", "parts"),
+    [
+        ("p_value", ".036*", {"p_value": ".036", "stars": "*"}),
+        ("p_value", "ns", {"p_value": ">0.05"}),
+        ("t", "ns", {}),
+        ("t", "NA", {}),
+        ("r", "-", {}),
+        ("r", "\u2013", {}),
+        ("p_value", "**", {"stars": "**"}),
+        ("estimate", "0.42 (0.15)", {"estimate": "0.42", "std_error": "0.15"}),
+        ("estimate", "0.42** (0.15)", {"estimate": "0.42", "stars": "**", "std_error": "0.15"}),
+        (
+            "odds_ratio",
+            "1.90 [1.10, 3.28]",
+            {"odds_ratio": "1.90", "conf_low": "1.10", "conf_high": "3.28"},
+        ),
+        ("mean1", "3.45 (0.80)", {"mean1": "3.45", "sd1": "0.80"}),
+        ("events", "12 (40%)", {"events": "12", "proportion": "40%"}),
+        ("t", "t(28) = 2.20", {"df": "28", "t": "2.20"}),
+        ("f", "F(1, 96) = 5.05", {"df1": "1", "df2": "96", "f": "5.05"}),
+        ("chi2", "\u03c72(2, N = 100) = 5.30", {"df": "2", "n": "100", "chi2": "5.30"}),
+        ("p_value", "p < .001", {"p_value": "< .001"}),
+    ],
+)
+def test_cells_are_read_as_they_are_meant(column, text, parts) -> None:
+    assert read_cell(column, text) == parts
+
+
+def test_parentheses_beside_an_estimate_can_hold_a_t() -> None:
+    found = check({"estimate": "0.42 (2.80)", "p_value": ".009"})
+    assert (found["verdict"] != "not reproduced").all()
+    with pytest.raises(DataError, match=r"field 'r': what stands in parentheses in '.45 \(.02\)'"):
+        check({"r": ".45 (.02)", "n": "20"})
+
+
+def test_a_decimal_comma_is_refused_unless_it_is_said() -> None:
+    row = {"estimate": "0,123", "std_error": "0,050", "z": "2,460", "p_value": "0,014"}
+    with pytest.raises(DataError, match=r"'0,123' is not a printed number.*say decimal=','"):
+        check(row)
+    found = check(row, decimal=",")
+    assert set(found["verdict"]) == {"reproduced", "not checkable"}
+    assert recompute("p_t", {"t": "0,984", "df": "30"}, decimal=",").low == pytest.approx(
+        0.33274, abs=1e-5
+    )
+    assert float(read_printed("1.301,5", decimal=",").first) == 1301.5
+    with pytest.raises(DataError, match="is not a printed number"):
+        read_printed("0.42", decimal=",")
+
+
+@pytest.mark.parametrize("text", ["1 1 .25", "0,415", "1 301", "2. 5"])
+def test_blanks_and_commas_among_digits_are_refused(text: str) -> None:
+    with pytest.raises(DataError, match="is not a printed number"):
+        read_printed(text)
+
+
+def test_thin_blanks_between_thousands_are_read() -> None:
+    assert float(read_printed("1\u2009301").first) == 1301.0
+    assert read_printed("\u2212 1.27").first == read_printed("-1.27").first
