@@ -107,7 +107,7 @@ def test_a_legend_must_hold_the_symbols_of_the_whole_table() -> None:
         {"t": "<2.2", "df": "28", "p_value": ".02"},
         {"r12": ".10", "r13": ".90", "r23": ".80"},
         {"estimate": ".42", "std_error": ".15", "conf_low": ".13", "conf_high": "1.71"},
-        {"estimate": "-.42", "std_error": ".08", "conf_low": "-.58", "conf_high": ".26"},
+        {"estimate": "-.42", "std_error": ".04", "conf_low": "-.50", "conf_high": ".34"},
         {"n1": "30", "n2": "32", "n": "65"},
         {"events1": "12", "n1": "40", "events2": "5", "n2": "38", "p_value": ".01"},
         {"mean1": "10.2", "n1": "30", "mean2": "8.5", "n2": "32", "mean": "9.9"},

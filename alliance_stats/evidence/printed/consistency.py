@@ -224,9 +224,7 @@ def consistency_check(
         decimal=decimal,
     )
     printed = [name for name in known if name in QUANTITIES and name not in assumed]
-    has_any = (text[printed].fillna("").astype(str).apply(lambda c: c.str.strip()) != "").any(
-        axis=1
-    )
+    has_any = [any(map(_is_printed, cells)) for cells in text[printed].to_numpy()]
     used, rows = RowLedger.start(text).keep(text, has_any, reason="no printed number in the row")
     labels: list[object] = []
     verdicts: list[Verdict] = []
@@ -254,6 +252,10 @@ def _symbols(text: pd.DataFrame, decimal: str) -> list[str]:
                 except DataError:
                     continue  # told with its row when the row is read
     return found
+
+
+def _is_printed(value: object) -> bool:
+    return not pd.isna(value) and str(value).strip() != ""
 
 
 def _is_float(value: object) -> bool:
