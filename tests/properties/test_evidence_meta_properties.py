@@ -92,3 +92,33 @@ def test_relabelled_studies_change_nothing(data, random) -> None:
     first = numbers(data.assign(s=labels), "REML", study="s")
     second = numbers(data.assign(s=[other[name] for name in labels]), "REML", study="s")
     np.testing.assert_allclose(first, second, rtol=ENGINE, atol=ENGINE)
+
+
+@pytest.mark.parametrize("unit", [1e-12, 0.002, 3e4, 1e9])
+@pytest.mark.parametrize("study", [None, "study"])
+@pytest.mark.parametrize("method", ["fixed", "REML", "DL", "PM"])
+def test_the_unit_of_measurement_does_not_matter(unit: float, study, method: str) -> None:
+    if study and method != "REML":
+        return
+    rng = np.random.default_rng(4)
+    v = rng.uniform(0.02, 0.2, 24)
+    data = pd.DataFrame(
+        {
+            "y": 0.4 + np.repeat(rng.normal(0, 0.3, 6), 4) + rng.normal(0, np.sqrt(v + 0.02)),
+            "v": v,
+            "study": np.repeat(list("abcdef"), 4),
+        }
+    )
+    moved = data.assign(y=unit * data["y"], v=unit**2 * data["v"])
+    options = {} if study is None else {"study": study}
+    as_is, scaled = numbers(data, method, **options), numbers(moved, method, **options)
+    np.testing.assert_allclose(scaled, unit * as_is, rtol=1e-6)
+    model = meta_analysis(moved, estimate="y", variance="v", method=method, **options)
+    assert model.converged
+    np.testing.assert_allclose(
+        model.glance()["i_squared"],
+        meta_analysis(data, estimate="y", variance="v", method=method, **options).glance()[
+            "i_squared"
+        ],
+        rtol=1e-6,
+    )

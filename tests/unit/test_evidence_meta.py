@@ -145,7 +145,7 @@ def test_missing_rows_are_counted_and_the_frame_is_left_alone() -> None:
         (
             {"estimate": "y", "variance": "v", "moderators": "xx"},
             FormulaError,
-            "names 'xx', but the data have no such column. Did you mean 'x'",
+            "uses 'xx', but the data have no such column. Did you mean 'x'",
         ),
         (
             {"estimate": "y", "variance": "v", "moderators": "x +* 2"},
@@ -286,3 +286,36 @@ def test_which_estimator_gives_the_printed_correlations(file, printed) -> None:
         assert text is None or abs(row[column] - float(text)) <= half_a_unit
     fisher = meta_analysis(data, r="r_reported", n="n_reported", test="normal").tidy(on="r")
     assert abs(fisher["estimate"].iloc[0] - float(printed[0])) > half_a_unit
+
+
+@pytest.mark.parametrize(
+    ("year", "message"),
+    [
+        (["1990", "1995", "2001", "2007"], r"whole numbers written as text \('1990'\)"),
+        (["1990,0", "1995,5", "2001,0", "2007,0"], r"numbers written as text \('1990,0'\)"),
+        ([1990, 1995, "2001", 2007], "neither numbers nor categories"),
+        ([[1990], [1995], [2001], [2007]], "holds a list"),
+    ],
+)
+def test_numbers_written_as_text_are_no_categories(year, message) -> None:
+    data = FOUR.assign(year=pd.Series(year, index=FOUR.index, dtype=object))
+    with pytest.raises(DataError, match=message):
+        meta_analysis(data, estimate="y", variance="v", moderators="year", method="fixed")
+
+
+def test_numbers_of_type_object_are_numbers() -> None:
+    data = FOUR.assign(year=[1990, 1995, 2001, 2007])
+    loose = data.assign(year=data["year"].astype(object))
+    options = {"estimate": "y", "variance": "v", "moderators": "year", "method": "fixed"}
+    pd.testing.assert_frame_equal(
+        meta_analysis(loose, **options).tidy(), meta_analysis(data, **options).tidy()
+    )
+
+
+def test_a_moderator_is_never_evaluated_as_code(tmp_path) -> None:
+    name = "` + I(C.__globals__['__builtins__']['open']('" + str(tmp_path / "made") + "', 'w')) + `"
+    with pytest.raises(FormulaError):
+        meta_analysis(
+            FOUR.assign(**{name: 1.0}), estimate="y", variance="v", moderators=f"`{name}`"
+        )
+    assert not (tmp_path / "made").exists()

@@ -169,12 +169,17 @@ def estimate_components(effects: Effects) -> tuple[dict[str, float], bool]:
             "Every study has one estimate, so differences between studies cannot be told from "
             "those within. Leave study= out."
         )
+    # the search is started and stopped in absolute terms: numbers of about 1 whatever their unit
+    unit = float(np.sqrt(np.median(effects.v)))
     columns = [f"x{j}" for j in range(effects.X.shape[1])]
     frame = pd.DataFrame(effects.X, columns=columns).assign(
-        y=effects.y, v=effects.v, study=effects.studies, effect=np.arange(len(effects.y))
+        y=effects.y / unit,
+        v=effects.v / unit**2,
+        study=effects.studies,
+        effect=np.arange(len(effects.y)),
     )
     formula = f"y ~ 0 + {' + '.join(columns)} + (1 | study) + (1 | effect)"
     model = lmm(formula, frame, known_variance="v")
     spread = model.tidy(effects="ran_pars").set_index("group")["estimate"]
-    components = {level: float(spread[level]) ** 2 for level in ("study", "effect")}
+    components = {level: (unit * float(spread[level])) ** 2 for level in ("study", "effect")}
     return components, bool(model.glance()["converged"].iloc[0])

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pandas as pd
-from scipy import linalg
 
 from alliance_stats.checks import (
     check_choice,
@@ -10,17 +9,14 @@ from alliance_stats.checks import (
     check_spelling,
     group_codes,
 )
-from alliance_stats.engine.sandwich import ClusterRobust
+from alliance_stats.engine.sandwich import cr2
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array, two_sided_p, wald_interval
+from alliance_stats.estimates import two_sided_p, wald_interval
 from alliance_stats.evidence.meta.meta_analysis import fit_effects, marginal
 from alliance_stats.evidence.meta.pooled_estimate import MetaAnalysis
 from alliance_stats.evidence.meta.pooling import fit_gls, reml
 
 __all__ = ["funnel_asymmetry", "leave_one_out", "robust_tests"]
-
-# Eigenvalues of a cluster's adjustment under this share of the largest count as zero.
-_RANK = 1e-10
 
 
 def leave_one_out(
@@ -160,12 +156,11 @@ def robust_tests(
     effects, M = model.effects, marginal(model.effects, model.components)
     M = np.diag(M) if M.ndim == 1 else M
     parts = [np.flatnonzero(codes == c) for c in range(int(codes.max()) + 1)]
-    X = tuple(effects.X[own] for own in parts)
-    covariances = [M[np.ix_(own, own)] for own in parts]
-    halves = tuple(_adjusted(V, x, model.fit.vcov) for V, x in zip(covariances, X, strict=True))
-    scores = np.array([h.T @ model.fit.residual[o] for h, o in zip(halves, parts, strict=True)])
-    weighted = tuple(V @ half for V, half in zip(covariances, halves, strict=True))
-    robust = ClusterRobust(scores.T @ scores, halves, weighted, X, model.fit.vcov)
+    robust = cr2(
+        [effects.X[own] for own in parts],
+        [model.fit.residual[own] for own in parts],
+        [M[np.ix_(own, own)] for own in parts],
+    )
     std_error = np.sqrt(np.diag(robust.vcov))
     df = robust.df(np.eye(len(std_error)))
     low, high = wald_interval(model.fit.beta, std_error, df=df, conf_level=conf_level)
@@ -182,16 +177,6 @@ def robust_tests(
             "conf_high": high,
         }
     )
-
-
-def _adjusted(V: Array, X: Array, bread: Array) -> Array:
-    """Return ``A' W X M``; ``A = D'(D (V - X M X') D')^(-1/2) D``, ``V = D'D``, ``W = V^-1``."""
-    D = linalg.cholesky(V)
-    values, vectors = linalg.eigh(D @ (V - X @ bread @ X.T) @ D.T)
-    kept = values > _RANK * max(values.max(), 0.0)
-    root = (vectors[:, kept] / np.sqrt(values[kept])) @ vectors[:, kept].T
-    A = D.T @ root @ D
-    return np.asarray(A.T @ linalg.solve(V, X @ bread, assume_a="pos"))
 
 
 def _clusters(model: MetaAnalysis, cluster: pd.Series | None) -> np.ndarray:

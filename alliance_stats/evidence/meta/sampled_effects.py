@@ -6,19 +6,20 @@ from itertools import compress
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from formulaic import Formula
-from formulaic.errors import FormulaicError
 
 from alliance_stats.checks import (
     check_frame,
     check_spelling,
     describe_rows,
-    did_you_mean,
     finite_or_missing,
     group_codes,
     require_columns,
     require_present,
 )
+from alliance_stats.design.coding import Coding, code_terms
+from alliance_stats.design.formula import CONSTANT, Terms, bound_terms, parse_terms, variables_of
+from alliance_stats.design.grammar import Column
+from alliance_stats.design.rows import check_hashable, columns_as_read, complete_rows
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array
 from alliance_stats.ledger import RowLedger
@@ -94,22 +95,19 @@ def read_effects(data: pd.DataFrame, columns: Columns) -> Effects:
     DataError, FormulaError, NotIdentifiedError
         See :func:`meta_analysis`.
     """
-    check_frame(data)
+    data = check_frame(data)
     measure, numbers = _measure(columns)
-    formula, wanted = _moderators(columns.moderators, data)
+    terms_read = _moderators(columns.moderators, data)
+    wanted = variables_of(terms_read)
     require_columns(data, [*numbers, columns.study, columns.label])
     levels = {} if columns.study is None else {"study": (columns.study,)}
-    rows = RowLedger.start(data, levels)
-    used = data
-    for name in (*numbers, columns.study, *wanted):
-        if name is not None:
-            used, rows = rows.keep(used, used[name].notna(), reason=f"'{name}' is missing")
-    if len(used) == 0:
-        raise DataError(f"No row has all of {', '.join(map(repr, (*numbers, *wanted)))}.")
+    needed = [name for name in (*numbers, columns.study, *wanted) if name is not None]
+    used, rows = complete_rows(data, list(dict.fromkeys(needed)), levels)
     if columns.study is not None:
         check_spelling(used[columns.study], kind="study")
     y, v = _fisher_z(used, *numbers) if measure == "fisher_z" else _as_given(used, *numbers)
-    X, terms = _design(used, formula)
+    coding, X = _design(used, terms_read, learn=data)
+    terms = coding.names
     _check_identified(X, terms)
     codes, labels = (
         (None, pd.Index([])) if columns.study is None else group_codes(used[columns.study])
@@ -177,38 +175,43 @@ def _fisher_z(used: pd.DataFrame, r: str, n: str) -> tuple[Array, Array]:
     return np.arctanh(correlations), 1.0 / (sizes - 3.0)
 
 
-def _moderators(moderators: str | None, data: pd.DataFrame) -> tuple[Formula, list[str]]:
-    text = moderators or "1"
-    if "~" in text:
+def _moderators(moderators: str | None, data: pd.DataFrame) -> Terms:
+    if moderators is None:
+        return CONSTANT
+    if not isinstance(moderators, str):
+        raise DataError(
+            f"moderators must be a right-hand side such as 'year + design'; got {moderators!r}."
+        )
+    if "~" in moderators:
         raise FormulaError(
             f"moderators={moderators!r} must be a right-hand side such as 'year + design', "
             "without '~'."
         )
     try:
-        formula = Formula(text)
-        wanted = sorted(map(str, formula.required_variables))
-    except FormulaicError as complaint:
-        raise FormulaError(
-            f"Cannot read moderators={moderators!r}: {str(complaint).splitlines()[0]}"
-        ) from complaint
-    for name in wanted:
-        if name not in data.columns:
-            raise FormulaError(
-                f"moderators={moderators!r} names '{name}', but the data have no such column. "
-                f"{did_you_mean(name, data.columns)}"
-            )
-    return formula, wanted
+        terms = bound_terms(parse_terms(moderators), list(data.columns))
+    except FormulaError as complaint:
+        raise FormulaError(f"Cannot read moderators={moderators!r}: {complaint}") from None
+    if terms.offset:
+        raise FormulaError(f"moderators={moderators!r} has an offset; a moderator is estimated.")
+    return terms
 
 
-def _design(used: pd.DataFrame, formula: Formula) -> tuple[Array, tuple[str, ...]]:
-    for name in map(str, formula.required_variables):
-        if pd.api.types.is_numeric_dtype(used[name].dtype):
-            finite_or_missing(used, name)
-        else:
-            check_spelling(used[name], kind="category")
-    matrix = formula.get_model_matrix(used, context={}, output="pandas")
-    terms = tuple("(Intercept)" if name == "Intercept" else str(name) for name in matrix.columns)
-    return matrix.to_numpy(dtype=np.float64), terms
+def _design(used: pd.DataFrame, terms: Terms, *, learn: pd.DataFrame) -> tuple[Coding, Array]:
+    for name in (tree.name for term in terms.terms for tree in term if isinstance(tree, Column)):
+        check_hashable(used[name])
+        _check_no_numbers_in_text(used[name])
+    return code_terms(terms, columns_as_read(used, variables_of(terms)), learn=learn)
+
+
+def _check_no_numbers_in_text(column: pd.Series) -> None:
+    """Refuse years written as text: each would be a category of its own."""
+    texts = [value.strip() for value in pd.unique(column) if isinstance(value, str)]
+    if len(texts) > 2 and all(text.lstrip("+-").isdecimal() for text in texts):
+        raise DataError(
+            f"Column '{column.name}' holds whole numbers written as text ('{texts[0]}'): each "
+            "would be a category of its own. Convert it first (pandas.to_numeric), or write "
+            f"C({column.name}) if categories are meant."
+        )
 
 
 def _check_identified(X: Array, terms: tuple[str, ...]) -> None:
