@@ -216,7 +216,7 @@ def _estimate_cells(
     found: dict[str, list[str]] = {}
     if "estimate" in frame:
         written = [speaker.written(row, _main(section, row), "estimate") for row in rows]
-        by_row = section.measure in frame
+        by_row = section.measure_by_row
         if by_row:
             found["what"] = [speaker.name(row[section.measure]) for row in rows]
         called = "estimate" if by_row or not section.measure else speaker.name(section.measure)
@@ -262,7 +262,7 @@ def _df(value: object, speaker: Speaker) -> str:
 def _main(section: Section, row: Mapping[str, object]) -> Column:
     """Return what the estimate of a row is."""
     kind = section.kind if section.kind in KINDS else str(row[section.kind])
-    measure = str(row[section.measure]) if section.measure in row else section.measure
+    measure = str(row[section.measure]) if section.measure_by_row else section.measure
     return Column(measure, kind, "conf_low", "conf_high")  # type: ignore[arg-type]
 
 

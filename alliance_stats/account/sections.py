@@ -113,6 +113,11 @@ class Section:
         if self.kind not in KINDS and self.kind not in self.frame:
             raise ValueError(f"kind is one of {KINDS} or a column; got {self.kind!r}.")
 
+    @property
+    def measure_by_row(self) -> bool:
+        """Whether a column of words says row by row what the estimate is."""
+        return self.measure in self.frame and self.measure != "estimate"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Account:

@@ -117,7 +117,8 @@ def _nameable(account: Account) -> Iterator[str]:
         for column, what in section.columns.items():
             yield from (column, what.called)
         text = [name for name, what in section.columns.items() if what.kind == "text"]
-        for name in dict.fromkeys((*section.names, *text, section.measure)):
+        said = (section.measure,) if section.measure_by_row else ()
+        for name in dict.fromkeys((*section.names, *text, *said)):
             if name in section.frame:
                 for value in section.frame[name]:
                     yield from _names_in(value)

@@ -13,6 +13,7 @@ from alliance_stats.multilevel.after.likelihood_ratio import (
 from alliance_stats.multilevel.after.r_squared import RSquared, r_squared
 from alliance_stats.multilevel.after.regions import JohnsonNeyman, johnson_neyman
 from alliance_stats.multilevel.after.resampling import parametric_bootstrap, profile
+from alliance_stats.multilevel.after.response_surface import ResponseSurface, response_surface
 from alliance_stats.multilevel.after.simple_slopes import SimpleSlopes, simple_slopes
 from alliance_stats.multilevel.after.variance_shares import VariancePartition, variance_partition
 from alliance_stats.multilevel.after.within_between import WithinBetween, within_between
@@ -42,6 +43,7 @@ __all__ = [
     "LinearMixedModel",
     "Profile",
     "RSquared",
+    "ResponseSurface",
     "SimpleSlopes",
     "VarianceBy",
     "VariancePartition",
@@ -58,6 +60,7 @@ __all__ = [
     "parametric_bootstrap",
     "profile",
     "r_squared",
+    "response_surface",
     "simple_slopes",
     "variance_partition",
     "within_between",
