@@ -1,12 +1,29 @@
 """One thread for small blocks: BLAS threads cost more than they bring on matrices of a few rows."""
 
 import functools
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from threadpoolctl import ThreadpoolController
 
 __all__ = ["one_blas_thread"]
+
+
+class _Held:
+    """How many callers hold BLAS to one thread; the last to leave gives back what the first found.
+
+    The setting belongs to the process. Were each caller to give back what it found itself, fits in
+    several Python threads would leave it at one.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.callers = 0
+        self.limit: AbstractContextManager[object] | None = None
+
+
+_HELD = _Held()
 
 
 @functools.cache
@@ -18,5 +35,16 @@ def _controller() -> ThreadpoolController:
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
     """Hold BLAS to one thread; the caller's setting comes back at the end."""
-    with _controller().limit(limits=1, user_api="blas"):
+    with _HELD.lock:
+        if _HELD.callers == 0:
+            _HELD.limit = _controller().limit(limits=1, user_api="blas")
+            _HELD.limit.__enter__()
+        _HELD.callers += 1
+    try:
         yield
+    finally:
+        with _HELD.lock:
+            _HELD.callers -= 1
+            if _HELD.callers == 0 and _HELD.limit is not None:
+                _HELD.limit.__exit__(None, None, None)
+                _HELD.limit = None

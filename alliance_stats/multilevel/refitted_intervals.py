@@ -10,9 +10,9 @@ import pandas as pd
 from joblib import Parallel, delayed
 from rich.console import Console
 from rich.progress import Progress
-from threadpoolctl import threadpool_limits
 
 from alliance_stats.checks import check_conf_level
+from alliance_stats.engine.threads import one_blas_thread
 from alliance_stats.errors import AllianceStatsWarning, ConvergenceWarning
 from alliance_stats.estimates import one_line
 from alliance_stats.formatting import format_count, format_percent
@@ -191,7 +191,7 @@ class _Chunk(NamedTuple):
 def _refit_chunk(fit: LinearFit, measure: Measure, seeds: list[np.random.SeedSequence]) -> _Chunk:
     """Refit one chunk of simulated data sets, on one BLAS thread."""
     draws, singular, unconverged = [], 0, 0
-    with threadpool_limits(limits=1):
+    with one_blas_thread():
         for seed in seeds:
             again = refitted(fit, simulated(fit, np.random.default_rng(seed)))
             draws.append(measure(again))
