@@ -35,7 +35,7 @@ from alliance_stats.engine.search import Convergence
 from alliance_stats.errors import FormulaError, NotIdentifiedError
 from alliance_stats.estimates import LINK_WORDS, one_line
 from alliance_stats.ledger import RowLedger
-from alliance_stats.multilevel.coefficient_tests import all_coefficients, coefficients
+from alliance_stats.multilevel.coefficient_tables import all_coefficients, coefficients
 from alliance_stats.multilevel.generalized_fit import GeneralizedFit, fit_generalized
 from alliance_stats.multilevel.linear_fit import LinearFit, fit_linear
 from alliance_stats.multilevel.linear_functions import Inference

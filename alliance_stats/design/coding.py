@@ -160,6 +160,28 @@ class Coding:
             raise DataError(f"newdata: {found}, so that nothing can be predicted there.")
         return matrix
 
+    def indicators(self, frame: pd.DataFrame) -> tuple[Array, tuple[slice, ...]]:
+        """Code rows with an indicator a level in every term, whatever its contrasts.
+
+        Returns
+        -------
+        matrix, columns
+            The columns of all terms, each spanning the terms that it contains, and where those of
+            each term stand. Numbers are as they are.
+        """
+        values = [_values(factor, frame, frame, self._states) for factor in self._factors]
+        place = {id(factor): i for i, factor in enumerate(self._factors)}
+        blocks, slices, at = [], [], 0
+        for term in self.terms:
+            block = np.ones((len(frame), 1))
+            for factor in term.factors:
+                own = _block(factor, values[place[id(factor)]], reduced=False)
+                block = (own[:, :, None] * block[:, None, :]).reshape(len(frame), -1)
+            blocks.append(block)
+            slices.append(slice(at, at + block.shape[1]))
+            at += block.shape[1]
+        return np.hstack(blocks), tuple(slices)
+
     def offsets(self, newdata: pd.DataFrame) -> Array:
         """Return the offset of new rows, (n,), zero where the formula has none."""
         return _offset(self.offset, newdata, newdata, self._states)

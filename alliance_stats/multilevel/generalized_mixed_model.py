@@ -16,7 +16,7 @@ from alliance_stats.engine.search import Convergence
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import one_line
 from alliance_stats.ledger import RowLedger
-from alliance_stats.multilevel.coefficient_tests import all_coefficients, fixed_table
+from alliance_stats.multilevel.coefficient_tables import all_coefficients, fixed_table
 from alliance_stats.multilevel.generalized_fit import GeneralizedFit, fit_generalized
 from alliance_stats.multilevel.median_ratios import median_ratio_table
 from alliance_stats.multilevel.model_words import (
@@ -32,6 +32,7 @@ from alliance_stats.multilevel.predictions import (
     linear_predictors,
 )
 from alliance_stats.multilevel.random_effects import ran_pars_table, ran_vals_table
+from alliance_stats.multilevel.term_tests import KINDS, anova_table
 
 __all__ = ["GeneralizedLinearMixedModel"]
 
@@ -140,6 +141,14 @@ class GeneralizedLinearMixedModel:
             grouping.name: pd.DataFrame(D, index=list(grouping.names), columns=list(grouping.names))
             for grouping, D in zip(self.design.groupings, self.fit.covariances, strict=True)
         }
+
+    def anova(self, *, kind: Literal["III", "II", "I", "marginal"] = "III") -> pd.DataFrame:
+        """Return joint Wald tests, one row a term, as :meth:`LinearMixedModel.anova`.
+
+        The statistic is Wald's chi-squared divided by ``df1``; ``df2`` is infinite.
+        """
+        check_choice(kind, KINDS, name="kind")
+        return anova_table(self.fit, kind=kind)
 
     def random_effects(self) -> pd.DataFrame:
         """Return the predicted random effects: ``tidy(effects="ran_vals")``."""

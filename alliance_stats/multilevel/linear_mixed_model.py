@@ -16,7 +16,7 @@ from alliance_stats.errors import DataError
 from alliance_stats.estimates import one_line
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.clusters import CR2, cooks_distances
-from alliance_stats.multilevel.coefficient_tests import all_coefficients, anova_table, fixed_table
+from alliance_stats.multilevel.coefficient_tables import all_coefficients, fixed_table
 from alliance_stats.multilevel.linear_fit import LinearFit, refitted
 from alliance_stats.multilevel.linear_functions import DfMethod
 from alliance_stats.multilevel.model_words import (
@@ -29,6 +29,7 @@ from alliance_stats.multilevel.model_words import (
 from alliance_stats.multilevel.predictions import augmented, predicted, simulated
 from alliance_stats.multilevel.random_effects import ran_pars_table, ran_vals_table
 from alliance_stats.multilevel.refitted_intervals import with_intervals
+from alliance_stats.multilevel.term_tests import KINDS, anova_table
 
 __all__ = ["LinearMixedModel", "require_linear"]
 
@@ -125,20 +126,29 @@ class LinearMixedModel:
     def anova(
         self,
         *,
-        kind: Literal["marginal", "sequential"] = "marginal",
+        kind: Literal["III", "II", "I", "marginal"] = "III",
         df_method: DfMethod = "satterthwaite",
     ) -> pd.DataFrame:
-        """Return joint F tests, one row a term: ``term, statistic, df1, df2, p_value``.
+        """Return joint F tests, one row a term.
 
         Parameters
         ----------
         kind
-            ``"marginal"``: all coefficients of the term are zero, given all others (with
-            treatment coding and an interaction, a main effect is then the effect at the
-            reference). ``"sequential"``: each term given those before it (R's type I).
+            ``"III"`` (default, as lmerTest): each term given all others, means of cells weighing
+            alike; does not depend on the coding of factors. ``"II"``: each term given all that do
+            not contain it. ``"I"``: each term given those before it (as ``anova(lm)`` in R).
+            ``"marginal"``: all coefficients of the term are zero as they were coded; with
+            treatment coding and an interaction, a main effect is then the effect at the reference.
         df_method
             As in :meth:`tidy`.
+
+        Returns
+        -------
+        DataFrame
+            ``term, statistic`` (F), ``df1, df2, p_value, method`` (which type, which df). A term
+            that the data do not determine at all is left out.
         """
+        check_choice(kind, KINDS, name="kind")
         return anova_table(self.fit, kind=kind, df_method=df_method)
 
     def predict(

@@ -8,7 +8,7 @@ import pandas as pd
 from alliance_stats.account import Account, Phrase, Section
 from alliance_stats.design.residual import VarianceBy
 from alliance_stats.formatting import format_df, format_number
-from alliance_stats.multilevel.coefficient_tests import fixed_table
+from alliance_stats.multilevel.coefficient_tables import fixed_table
 from alliance_stats.multilevel.generalized_fit import GeneralizedFit
 from alliance_stats.multilevel.linear_fit import LinearFit
 from alliance_stats.multilevel.linear_functions import inference_on
