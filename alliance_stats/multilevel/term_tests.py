@@ -140,4 +140,4 @@ def _zero_outside(span: Array, inside: list[slice]) -> Array:
     outside = np.ones(span.shape[1], dtype=bool)
     for own in inside:
         outside[own] = False
-    return linalg.null_space(span[:, outside].T, rcond=RANK).T
+    return np.asarray(linalg.null_space(span[:, outside].T, rcond=RANK).T)
