@@ -229,11 +229,96 @@ def test_pattern_mixture_refusals(data: pd.DataFrame) -> None:
     nameless = by_last.assign(person=by_last["person"].where(by_last["person"] != "T0-1"))
     with pytest.raises(DataError, match="'person' is missing in"):
         pattern_mixture(formula, nameless, pattern="when", unit="person")
-    taken = by_last.assign(time_of_leaving=last, half=np.where(last < 4, "early", "stayed"))
-    with pytest.raises(DataError, match="The formula names 'time_of_leaving'"):
-        pattern_mixture(
-            "y ~ time + time_of_leaving + (1 | person)", taken, pattern="half", unit="person"
-        )
+
+
+def test_no_column_of_the_caller_meets_the_pattern_added(data: pd.DataFrame) -> None:
+    seen = data.dropna()
+    last = seen.groupby("person")["time"].transform("max")
+    seen = seen.assign(half=np.where(last < 4, "early", "stayed"))
+    options = {"pattern": "half", "unit": "person"}
+    plain = pattern_mixture("y ~ time + (1 | person)", seen, **options).tidy()
+    renamed = seen.rename(columns={"time": "time_of_leaving"})
+    found = pattern_mixture("y ~ time_of_leaving + (1 | person)", renamed, **options).tidy()
+    assert_allclose(found["estimate"], plain["estimate"], rtol=1e-12)  # the same arithmetic
+
+
+def leaving_by_arm() -> pd.DataFrame:
+    """60% leave one arm and 20% the other; who leaves has slope 0, who stays slope -1."""
+    rng = np.random.default_rng(5)
+    unit = np.arange(240)
+    arm = unit % 2
+    left = rng.random(240) < np.where(arm == 1, 0.2, 0.6)
+    level = rng.normal(size=240)
+    rows = [
+        (i, arm[i], "left" if left[i] else "stayed", t, level[i] - (not left[i]) * t)
+        for i in unit
+        for t in range(3 if left[i] else 7)
+    ]
+    frame = pd.DataFrame(rows, columns=["id", "arm", "when", "time", "y"])
+    return frame.assign(y=frame["y"] + rng.normal(size=len(frame)))
+
+
+def test_pattern_mixture_averages_each_arm_by_its_own_shares() -> None:
+    frame = leaving_by_arm()
+    formula = "y ~ time * arm + (1 | id)"
+    found = pattern_mixture(formula, frame, pattern="when", unit="id")
+    share = pd.crosstab(*[frame.drop_duplicates("id")[c] for c in ("arm", "when")])
+    share = share.div(share.sum(axis=1), axis=0)
+    within = found.by_pattern().pivot(index="pattern", columns="term", values="estimate")
+    slope = [share.loc[a] @ (within["time"] + a * within["time:arm"]) for a in (0, 1)]
+    estimate = found.tidy().set_index("term")["estimate"]
+    assert_allclose(estimate["time"], slope[0], rtol=1e-9)  # linear algebra on 1,000 rows
+    assert_allclose(estimate["time:arm"], slope[1] - slope[0], rtol=1e-9)
+    assert found.arm == ("arm",)
+    assert "each arm's own shares" in found.summary()
+    # the shares are of units, who have three rows or seven
+    counts = found.shares.set_index(["arm", "pattern"])["n_units"]
+    assert counts.sum() == 240
+    pooled = pattern_mixture(formula, frame, pattern="when", unit="id", arm=())
+    assert "pooled" in pooled.method
+    own = pooled.patterns["share"].to_numpy() @ within["time:arm"].to_numpy()
+    assert_allclose(pooled.tidy().set_index("term")["estimate"]["time:arm"], own, rtol=1e-9)
+
+
+def test_pattern_mixture_by_arm_stands_up_to_resampled_units() -> None:
+    frame = leaving_by_arm()
+    formula = "y ~ time * arm + (1 | id)"
+    found = pattern_mixture(formula, frame, pattern="when", unit="id").tidy().set_index("term")
+    rng = np.random.default_rng(11)
+    units = dict(list(frame.groupby("id")))
+    estimates = []
+    for _ in range(40):
+        drawn = rng.integers(0, 240, size=240)
+        again = pd.concat([units[i].assign(id=k) for k, i in enumerate(drawn)])
+        fit = pattern_mixture(formula, again, pattern="when", unit="id").tidy().set_index("term")
+        estimates.append(fit["estimate"]["time:arm"])
+    # 40 bootstrap samples know a standard error within about 11%: three of those
+    assert_allclose(found["std_error"]["time:arm"], np.std(estimates, ddof=1), rtol=0.35)
+
+
+def test_pattern_mixture_says_where_arms_cannot_be_averaged_apart() -> None:
+    frame = leaving_by_arm()
+    formula = "y ~ time + arm + (1 | id)"
+    with pytest.raises(NotIdentifiedError, match="does not cross every term"):
+        pattern_mixture(formula, frame, pattern="when", unit="id", arm="arm")
+    found = pattern_mixture(formula, frame, pattern="when", unit="id")
+    assert found.summary().startswith("Shares are pooled")
+
+
+def test_pattern_mixture_counts_the_rows_that_came_in() -> None:
+    frame = leaving_by_arm()
+    frame.loc[frame.index[:7], "y"] = np.nan
+    found = pattern_mixture("y ~ time * arm + (1 | id)", frame, pattern="when", unit="id")
+    assert (found.rows.n_in, found.rows.n_used) == (len(frame), len(frame) - 7)
+
+
+def test_pattern_mixture_keeps_back_ticks() -> None:
+    frame = leaving_by_arm().assign(site=lambda d: d["id"] % 3, nr=1)
+    named = frame.assign(**{"site:nr": frame["id"]})
+    options = {"pattern": "when", "unit": "id"}
+    ticked = pattern_mixture("y ~ time * arm + (1 | `site:nr`)", named, **options).tidy()
+    plain = pattern_mixture("y ~ time * arm + (1 | id)", frame, **options).tidy()
+    assert_allclose(ticked["estimate"], plain["estimate"], rtol=1e-12)
 
 
 def test_row_labels_that_repeat_do_not_multiply_a_pattern_mixtures_rows(data: pd.DataFrame) -> None:

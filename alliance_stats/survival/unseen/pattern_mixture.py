@@ -1,22 +1,38 @@
 """Pattern mixture: the outcome model within each time of leaving, averaged over them."""
 
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
+from alliance_stats.account import Account, Column, Section, html_of, summary_of
 from alliance_stats.checks import check_frame, require_columns, require_present, units_with_several
 from alliance_stats.design.design import fixed_columns
-from alliance_stats.design.formula import parse_formula
+from alliance_stats.design.formula import (
+    CONSTANT,
+    OwnColumn,
+    column,
+    crossed,
+    formula_of,
+    parse_formula,
+    variables_of,
+)
+from alliance_stats.door import replaced
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line, two_sided_p, wald_interval
-from alliance_stats.formatting import format_interval, format_number, p_phrase, plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import LinearMixedModel, lmm
+from alliance_stats.survival.rows.clock_columns import as_columns
 
 __all__ = ["PatternMixture", "pattern_mixture"]
 
-_PATTERN = "time_of_leaving"  # the column that the formula is crossed with
+_PATTERN = OwnColumn("time_of_leaving")  # the column that the formula is crossed with
+# Values of a column that is constant within units, up to which it is taken for a grouping of them.
+_FEW = 6
+# What a least-squares solution may leave of means that it should give exactly, in their own unit.
+_EXACT = 1e-8
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -30,25 +46,48 @@ class PatternMixture:
     terms
         Names of the coefficients.
     patterns
-        ``pattern, n_units, share``.
+        ``pattern, n_units, share``, over all units.
+    arm
+        Columns whose groups have shares of their own; none where shares are pooled.
+    shares
+        The `arm` columns, ``pattern, n_units, share``: each group's shares, by which it is
+        averaged.
+    estimate, covariance
+        (p,) averaged coefficients and their (p, p) covariance.
     within
         (patterns, p) coefficients of each pattern.
     within_covariance
         (patterns * p, patterns * p) their covariance.
+    notes
+        What must be known before any number.
+    rows
+        What happened to the rows.
     """
 
     fit: LinearMixedModel
     terms: tuple[str, ...]
     patterns: pd.DataFrame
+    arm: tuple[Hashable, ...]
+    shares: pd.DataFrame
+    estimate: Array
+    covariance: Array
     within: Array
     within_covariance: Array
+    notes: tuple[str, ...]
+    rows: RowLedger
 
     __repr__ = one_line
 
     @property
-    def rows(self) -> RowLedger:
-        """What happened to the rows."""
-        return self.fit.rows
+    def method(self) -> str:
+        """How the coefficients were averaged."""
+        if not self.arm:
+            return "Pattern mixture, averaged over the shares of all units (pooled)"
+        return f"Pattern mixture, averaged over each {self._arm_name}'s own shares"
+
+    @property
+    def _arm_name(self) -> str:
+        return ", ".join(map(str, self.arm))
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return the averaged coefficients, a row a term.
@@ -57,15 +96,7 @@ class PatternMixture:
         error counts that the patterns' shares are estimated, as from independent units; normal
         quantiles.
         """
-        share = self.patterns["share"].to_numpy()
-        n = self.patterns["n_units"].sum()
-        p = len(self.terms)
-        average = share @ self.within
-        weights = np.kron(share, np.eye(p))
-        covariance = weights @ self.within_covariance @ weights.T
-        off = self.within - average
-        covariance += (off * share[:, None]).T @ off / n
-        return _table(self.terms, average, np.sqrt(np.diag(covariance)), conf_level)
+        return _table(self.terms, self.estimate, np.sqrt(np.diag(self.covariance)), conf_level)
 
     def by_pattern(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return the coefficients of each pattern, a row a pattern and term."""
@@ -82,26 +113,48 @@ class PatternMixture:
         """Return the fit's ``glance`` with ``n_patterns``."""
         return self.fit.glance().assign(n_patterns=len(self.patterns))
 
-    def summary(self) -> str:
-        """Return shares and averaged coefficients in words."""
-        lines = [
-            f"{row.pattern}: {plural(int(row.n_units), 'unit')} ({format_number(row.share)})"
-            for row in self.patterns.itertuples()
-        ]
-        lines += [
-            f"{row.term}: {format_number(row.estimate, 3)}, 95% CI "
-            f"{format_interval(row.conf_low, row.conf_high, 3)}, {p_phrase(row.p_value)}"
-            for row in self.tidy().itertuples()
-        ]
-        return "\n".join(["Pattern mixture, averaged over", *lines, str(self.rows)])
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return shares and averaged coefficients, as data."""
+        counted = {"n_units": Column("units", "count"), "share": Column("share", "share")}
+        names = (*map(str, self.arm), "pattern")
+        shares = self.shares.rename(columns=str)
+        return Account(
+            self.method,
+            self.notes,
+            {"rows": self.rows.n_used, "units": float(self.patterns["n_units"].sum())},
+            (
+                Section("Shares", shares, names=names, columns=counted),
+                Section(
+                    "Averaged coefficients",
+                    self.tidy(conf_level=conf_level),
+                    names=("term",),
+                    measure="b",
+                    conf_level=conf_level,
+                ),
+            ),
+            rows=self.rows,
+        )
+
+    summary = summary_of
+    _repr_html_ = html_of
 
 
-def pattern_mixture(formula: str, data: pd.DataFrame, *, pattern: str, unit: str) -> PatternMixture:
+def pattern_mixture(
+    formula: str,
+    data: pd.DataFrame,
+    *,
+    pattern: str,
+    unit: str,
+    arm: Hashable | Sequence[Hashable] | None = None,
+) -> PatternMixture:
     """Fit an outcome model whose fixed effects differ between times of leaving, and average.
 
-    ``beta = sum_k pi_k beta_k`` over the patterns k, with pi their shares among units (Hedeker &
-    Gibbons 1997). Each pattern's line is carried on beyond its time of leaving: that is the
-    assumption in place of missing at random. Random effects and residual variance are common.
+    Within pattern k the mean is ``x beta_k``; the mean of group a over all its units is
+    ``x sum_k pi_ka beta_k``, with pi_ka the share of a's units that left in pattern k (Hedeker &
+    Gibbons 1997). The averaged coefficients are those that give these means. Where more leave one
+    arm than the other, shares pooled over arms would answer another question. Each pattern's line
+    is carried on beyond its time of leaving: that is the assumption in place of missing at random.
+    Random effects and residual variance are common.
 
     Parameters
     ----------
@@ -114,6 +167,12 @@ def pattern_mixture(formula: str, data: pd.DataFrame, *, pattern: str, unit: str
         coarse ones: every coefficient must be estimable within each.
     unit
         Column: id of what leaves.
+    arm
+        Column or columns, constant within units, whose groups are averaged by their own shares;
+        every term must be crossed with them. ``()`` pools the shares of all units. If None, the
+        columns of the formula that are constant within units and take few values; shares are
+        pooled, with a warning in the summary, where the formula does not cross every term with
+        them.
 
     Returns
     -------
@@ -122,63 +181,168 @@ def pattern_mixture(formula: str, data: pd.DataFrame, *, pattern: str, unit: str
     Raises
     ------
     DataError
-        A pattern that differs within a unit or is missing, or stands in the formula already.
+        A pattern or an arm that differs within a unit or is missing; a pattern that stands in the
+        formula already.
     NotIdentifiedError
-        Fewer than two patterns, or a coefficient that cannot be estimated within one.
+        Fewer than two patterns, or a coefficient that cannot be estimated within one; an `arm`
+        with which not every term is crossed.
 
     References
     ----------
     Little (1993), doi:10.1080/01621459.1993.10594302. Hedeker & Gibbons (1997),
     doi:10.1037/1082-989X.2.1.64.
     """
-    require_columns(check_frame(data), [pattern, unit])
-    require_present(data, pattern, why="to know when the unit left")
-    require_present(data, unit, why="to count the units of each pattern")
+    data = check_frame(data)
     if not data.index.is_unique:  # rows are found again by their labels
         data = data.reset_index(drop=True)
-    several = units_with_several(data, unit=unit, column=pattern)
-    if len(several):
-        raise DataError(f"'{several[0]}' has several values of '{pattern}': a unit leaves once.")
+    arms = None if arm is None else as_columns(data, arm)
+    _check_units(data, pattern=pattern, unit=unit, arms=arms or ())
     parsed = parse_formula(formula)
     simple = lmm(formula, data)
     if pattern in simple.design.frame.columns:
         raise DataError(f"'{pattern}' stands in the formula already; it is added to every term.")
-    if _PATTERN in simple.design.frame.columns:
-        raise DataError(
-            f"The formula names '{_PATTERN}', which is added to it: rename that column."
-        )
     frame = data.loc[simple.design.index]
     labels = frame[pattern].astype(object).astype(str)
     names = sorted(labels.unique())
     if len(names) < 2:
         raise NotIdentifiedError(f"'{pattern}' has one value: there is nothing to average over.")
-    random = " + ".join(str(term) for term in parsed.random)
-    fit = lmm(
-        f"{parsed.response} ~ ({parsed.fixed}) * {_PATTERN} + {random}",
-        frame.assign(**{_PATTERN: labels}),
-    )
+    fixed = crossed(parsed.fixed, CONSTANT + column(_PATTERN))
+    fit = lmm(formula_of(parsed.outcome, fixed, parsed.random), replaced(frame, {_PATTERN: labels}))
     if fit.beta.isna().any():
         missing = ", ".join(fit.beta.index[fit.beta.isna()][:4])
         raise NotIdentifiedError(
             f"Within a pattern of '{pattern}' the rows do not hold every coefficient ({missing} "
             "cannot be estimated): someone who left after one session has no slope. Join patterns."
         )
-    maps = [_coefficients_of(simple, fit, frame.assign(**{_PATTERN: level})) for level in names]
+    maps = [_coefficients_of(simple, fit, replaced(frame, {_PATTERN: level})) for level in names]
     stacked = np.vstack(maps)
-    counts = labels.groupby(frame[unit].to_numpy()).first().value_counts().reindex(names)
+    within = (stacked @ fit.beta.to_numpy()).reshape(len(names), -1)
+    within_covariance: Array = stacked @ fit.vcov().to_numpy() @ stacked.T
+    units = frame.assign(**{pattern: labels}).drop_duplicates(unit)
+    asked = arms if arms is not None else _groupings(simple, frame, unit)
+    cells = _codes(frame, asked)
+    counts = _counts(units[pattern], _codes(units, asked), names)
+    averaged = _averaged(simple.design.X, cells, counts, within, within_covariance)
+    notes: tuple[str, ...] = ()
+    if averaged is None:
+        crossing = ", ".join(f"'{name}'" for name in asked)
+        if arms is not None:
+            raise NotIdentifiedError(
+                f"With shares of each {crossing}, every coefficient differs between its groups, "
+                "and the formula does not cross every term with it. Write (...) * "
+                f"{' * '.join(map(str, asked))}, or give arm=() for pooled shares."
+            )
+        notes = (
+            f"Shares are pooled over the groups of {crossing}, with which the formula does not "
+            "cross every term: where more leave one group than the other, these are not the "
+            "groups' means.",
+        )
+        asked, cells = (), np.zeros(len(frame), dtype=np.int64)
+        counts = counts.sum(axis=0, keepdims=True)
+        averaged = _averaged(simple.design.X, cells, counts, within, within_covariance)
+        assert averaged is not None  # one share a pattern: the coefficients' own average
+    pooled = counts.sum(axis=0)
     return PatternMixture(
         fit=fit,
         terms=tuple(str(term) for term in simple.beta.index[simple.beta.notna()]),
-        patterns=pd.DataFrame(
-            {
-                "pattern": names,
-                "n_units": counts.to_numpy(),
-                "share": (counts / counts.sum()).to_numpy(),
-            }
-        ),
-        within=(stacked @ fit.beta.to_numpy()).reshape(len(names), -1),
-        within_covariance=stacked @ fit.vcov().to_numpy() @ stacked.T,
+        patterns=_shares(pooled[None], names, pd.DataFrame(index=[0])),
+        arm=asked,
+        shares=_shares(counts, names, _keys(units, asked)),
+        estimate=averaged[0],
+        covariance=averaged[1],
+        within=within,
+        within_covariance=within_covariance,
+        notes=notes,
+        rows=simple.rows,
     )
+
+
+def _check_units(data: pd.DataFrame, *, pattern: str, unit: str, arms: Sequence[Hashable]) -> None:
+    """Refuse patterns and arms that a unit has none of, or several."""
+    require_columns(data, [pattern, unit, *arms])
+    require_present(data, pattern, why="to know when the unit left")
+    require_present(data, unit, why="to count the units of each pattern")
+    several = units_with_several(data, unit=unit, column=pattern)
+    if len(several):
+        raise DataError(f"'{several[0]}' has several values of '{pattern}': a unit leaves once.")
+    for arm in arms:
+        require_present(data, arm, why="to count the units of each group")
+        several = units_with_several(data, unit=unit, column=str(arm))
+        if len(several):
+            raise DataError(
+                f"'{several[0]}' has several values of '{arm}': only groups that whole units "
+                "belong to have shares of their own."
+            )
+
+
+def _groupings(model: LinearMixedModel, frame: pd.DataFrame, unit: str) -> tuple[Hashable, ...]:
+    """Return the formula's columns that group whole units into a few groups."""
+    return tuple(
+        name
+        for name in variables_of(model.design.formula.fixed)
+        if name != unit
+        and 1 < len(frame[name].unique()) <= _FEW
+        and not len(units_with_several(frame, unit=unit, column=str(name)))
+    )
+
+
+def _codes(frame: pd.DataFrame, arms: tuple[Hashable, ...]) -> npt.NDArray[np.int64]:
+    """Return the number of each row's group, in the order of :func:`_keys`."""
+    if not arms:
+        return np.zeros(len(frame), dtype=np.int64)
+    return np.asarray(frame.groupby(list(arms), observed=True).ngroup(), dtype=np.int64)
+
+
+def _keys(units: pd.DataFrame, arms: tuple[Hashable, ...]) -> pd.DataFrame:
+    """Return the values that make each group, a row a group."""
+    if not arms:
+        return pd.DataFrame(index=[0])
+    return units.groupby(list(arms), observed=True).size().index.to_frame(index=False)
+
+
+def _counts(patterns: pd.Series, cells: npt.NDArray[np.int64], names: Sequence[str]) -> Array:
+    """Count units (groups, patterns)."""
+    counts = np.zeros((int(cells.max()) + 1, len(names)))
+    np.add.at(counts, (cells, np.searchsorted(names, patterns.to_numpy(dtype=str))), 1.0)
+    return counts
+
+
+def _shares(counts: Array, names: Sequence[str], keys: pd.DataFrame) -> pd.DataFrame:
+    """Return each group's units and shares by pattern, a row a group and pattern."""
+    table = keys.loc[np.repeat(keys.index, len(names))].reset_index(drop=True)
+    return table.assign(
+        pattern=np.tile(names, len(keys)),
+        n_units=counts.ravel().astype(np.int64),
+        share=(counts / counts.sum(axis=1, keepdims=True)).ravel(),
+    )
+
+
+def _averaged(
+    X: Array, cells: npt.NDArray[np.int64], counts: Array, within: Array, covariance: Array
+) -> tuple[Array, Array] | None:
+    """Return the coefficients of means averaged by each group's shares, and their covariance.
+
+    None where the columns X do not span those means.
+    """
+    n_units = counts.sum(axis=1)
+    share = counts / n_units[:, None]
+    lines = X @ within.T
+    means = (share[cells] * lines).sum(axis=1)
+    maps = np.hstack(
+        [
+            np.linalg.lstsq(X, X * share[cells, k][:, None], rcond=None)[0]
+            for k in range(len(within))
+        ]
+    )
+    estimate = maps @ within.ravel()
+    if np.abs(X @ estimate - means).max() > _EXACT * max(np.abs(means).max(), np.ptp(lines)):
+        return None
+    total = maps @ covariance @ maps.T
+    for a, pi in enumerate(share):  # the shares of a group are those of a multinomial sample
+        moved = np.linalg.lstsq(X, lines * (cells == a)[:, None], rcond=None)[0]
+        off = moved - (moved @ pi)[:, None]
+        total = total + (off * pi) @ off.T / n_units[a]
+    return np.asarray(estimate), np.asarray(total)
 
 
 def _coefficients_of(simple: LinearMixedModel, fit: LinearMixedModel, frame: pd.DataFrame) -> Array:
