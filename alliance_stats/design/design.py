@@ -25,7 +25,12 @@ from alliance_stats.design.formula import (
     variables_of,
 )
 from alliance_stats.design.grammar import Expression
-from alliance_stats.design.groupings import Grouping, build_grouping, check_distinct
+from alliance_stats.design.groupings import (
+    Grouping,
+    build_grouping,
+    check_distinct,
+    check_not_fixed,
+)
 from alliance_stats.design.rows import check_hashable, columns_as_read, complete_rows
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array
@@ -197,6 +202,7 @@ def build_design(
         for columns, terms in by_group.items()
     )
     check_distinct(groupings)
+    check_not_fixed(groupings, Q, root_weights)
     basis = FixedBasis(coding.names, kept, R, start, coding)
     design = Design(
         parsed, used.index, y, X, Q, residual, root_weights, groupings, basis, rows, used[needed],

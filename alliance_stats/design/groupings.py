@@ -1,5 +1,6 @@
 """Grouping factors: units, labels, and the random-effects columns that vary over them."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ from scipy import linalg
 
 from alliance_stats.checks import check_spelling, group_codes
 from alliance_stats.design.coding import Coding, code_terms, independent_columns
-from alliance_stats.design.formula import RandomTerm
+from alliance_stats.design.formula import INTERCEPT, RandomTerm
 from alliance_stats.errors import FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array
 
@@ -20,10 +21,16 @@ __all__ = [
     "back_transform",
     "build_grouping",
     "check_distinct",
+    "check_not_fixed",
     "random_columns",
     "unit_labels",
     "units_of",
 ]
+
+# What fixed effects leave of effects of units, relatively, beyond which it is more than rounding.
+EXPLAINED = 1e-10
+# Eigenvalue, relative to the largest, below which a change of the covariances does not show.
+TOLD_APART = 1e-10
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -155,6 +162,7 @@ def build_grouping(
     bases, Z = [], []
     for term in terms:
         basis, columns_of_term = _term_basis(term, used, root_weights, learn)
+        _check_told_apart(basis, columns_of_term, codes)
         q = len(basis.names)
         if free_residual and q * n_units >= n:
             raise NotIdentifiedError(
@@ -186,6 +194,70 @@ def check_distinct(groupings: tuple[Grouping, ...]) -> None:
                     f"'{one.name}' and '{other.name}' group the rows in the same way, so that "
                     "their variances cannot be told apart. Leave one of them out."
                 )
+
+
+def check_not_fixed(groupings: Sequence[Grouping], Q: Array, root_weights: Array) -> None:
+    """Refuse a grouping whose every unit has a fixed effect: no variance is left between units.
+
+    Effects drawn at random, one a unit and column, stand for all: what the fixed effects explain of
+    these they explain of any, but for a set of draws of probability 0.
+    """
+    random = np.random.default_rng(1)
+    for grouping in groupings:
+        at = 0
+        for basis in grouping.terms:
+            Z = basis.R.T @ grouping.Z[at : at + len(basis.names)]  # its columns as given
+            at += len(basis.names)
+            drawn = Z * random.standard_normal((len(Z), len(grouping.labels)))[:, grouping.codes]
+            left = drawn - (drawn @ Q.T / len(root_weights)) @ Q if len(Q) else drawn
+            fixed = np.linalg.norm(left, axis=1) <= EXPLAINED * np.linalg.norm(drawn, axis=1)
+            if fixed.any():
+                what = basis.names[int(np.argmax(fixed))]
+                of = "" if what == INTERCEPT else f" of {what}"
+                raise NotIdentifiedError(
+                    f"The fixed effects hold an effect{of} for each unit of '{grouping.name}' "
+                    "already: its variance between units is not identified. Leave it out of the "
+                    f"fixed effects, or out of {basis.term}."
+                )
+
+
+def _check_told_apart(basis: TermBasis, Z: Array, codes: npt.NDArray[np.int64]) -> None:
+    """Refuse a term of whose variances and covariances the rows do not determine every one.
+
+    The rows of unit u have covariance ``Z_u T Z_u'``; a change D of T shows in it by
+    ``sum_u tr(D G_u D G_u)`` with ``G_u = Z_u' Z_u``. Where that is zero for some D (a category
+    that never changes within a unit) the likelihood is the same for T and T + D.
+    """
+    q, n_units = len(Z), int(codes.max()) + 1
+    if q == 1:
+        return
+    columns = (basis.R / np.linalg.norm(basis.R, axis=0)).T @ Z  # as given, at equal lengths
+    G = np.empty((n_units, q, q))
+    for i, j in itertools.combinations_with_replacement(range(q), 2):
+        G[:, i, j] = G[:, j, i] = np.bincount(codes, weights=columns[i] * columns[j])
+    G /= np.maximum(np.trace(G, axis1=1, axis2=2), np.finfo(np.float64).tiny)[:, None, None]
+    pairs = list(itertools.combinations_with_replacement(range(q), 2))
+    changes = np.zeros((len(pairs), q, q))
+    for k, (i, j) in enumerate(pairs):
+        changes[k, i, j] = changes[k, j, i] = 1.0
+    products = np.tensordot(G, G, axes=(0, 0))
+    shows = np.einsum("kab,lcd,bcda->kl", changes, changes, products, optimize=True)
+    values, vectors = np.linalg.eigh(shows)
+    unseen = vectors[:, values <= TOLD_APART * values[-1]]
+    if unseen.shape[1] == 0:
+        return
+    hidden = [pair for pair, own in zip(pairs, unseen, strict=True) if np.abs(own).max() > 1e-6]
+    raise NotIdentifiedError(
+        f"{basis.term} has {len(pairs)} variances and covariances, of which the rows determine "
+        f"{len(pairs) - unseen.shape[1]}: those of {_pairs_in_words(hidden, basis.names)} cannot "
+        f"be told apart, since too little of it varies within units of '{basis.term.group}'. "
+        f"Write '(1 | {basis.term.group})', or give slopes to what varies within them."
+    )
+
+
+def _pairs_in_words(pairs: Sequence[tuple[int, int]], names: Sequence[str]) -> str:
+    shown = [names[i] if i == j else f"{names[i]} with {names[j]}" for i, j in pairs]
+    return ", ".join(shown[:6]) + (f" and {len(shown) - 6} more" if len(shown) > 6 else "")
 
 
 def _term_basis(
