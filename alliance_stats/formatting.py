@@ -415,9 +415,9 @@ def term_parts(term: str) -> list[tuple[str, ...]]:
     return parts
 
 
-def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def text_table(header: Sequence[object], rows: Sequence[Sequence[str]]) -> str:
     """Set cells in aligned columns: the first flush left, the others flush right."""
-    lines = [list(header), *[list(row) for row in rows]]
+    lines = [list(map(str, header)), *[list(row) for row in rows]]
     widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
     return "\n".join(
         "  ".join(

@@ -144,7 +144,7 @@ def _size(key: str, n: float, speaker: Speaker) -> str:
 def section_cells(section: Section, speaker: Speaker) -> pd.DataFrame:
     """Return a section in print: a frame of strings, its columns headed as in the table."""
     rows = section.frame.to_dict("records")
-    columns = {}
+    columns: dict[str, list[str]] = {}
     for i, (name, cells) in enumerate(_name_cells(section, speaker).items()):
         title = section.title if i == 0 and section.title else speaker.name(name)
         columns[title if title not in columns else speaker.name(name)] = cells
@@ -154,11 +154,16 @@ def section_cells(section: Section, speaker: Speaker) -> pd.DataFrame:
     before = [n for n, c in section.columns.items() if c.kind == "count" or not has_estimate]
     texts = [n for n, c in section.columns.items() if c.kind == "text"]
     for name in [n for n in before if n not in texts]:
-        columns |= _further(section, name, rows, speaker)
-    columns |= _estimate_cells(section, rows, speaker)
+        columns |= _beside(columns, _further(section, name, rows, speaker))
+    columns |= _beside(columns, _estimate_cells(section, rows, speaker))
     for name in [n for n in section.columns if n not in before and n not in texts] + texts:
-        columns |= _further(section, name, rows, speaker)
+        columns |= _beside(columns, _further(section, name, rows, speaker))
     return pd.DataFrame(columns, dtype=object)
+
+
+def _beside(columns: Mapping[str, object], more: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Give way to a column of the data that is called as one of the result is (``p``, ``df``)."""
+    return {f"{name} (result)" if name in columns else name: more[name] for name in more}
 
 
 def _name_cells(section: Section, speaker: Speaker) -> dict[str, list[str]]:

@@ -19,7 +19,7 @@ from scipy import linalg
 
 from alliance_stats.checks import describe_rows, did_you_mean
 from alliance_stats.design.expressions import States, as_numbers, constant, evaluate
-from alliance_stats.design.formula import INTERCEPT, Terms, printed, variables_of
+from alliance_stats.design.formula import INTERCEPT, OwnColumn, Terms, printed, variables_of
 from alliance_stats.design.grammar import Call, Column, Expression, Listed, quoted
 from alliance_stats.design.named_transforms import CONTRASTS
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
@@ -495,12 +495,7 @@ def _named(
     layout = _pieces(positions, factors)
     names = _column_names(layout, [factor.name for factor in factors], factors)
     if len(set(names)) < len(names):
-        ticked = [
-            quoted(factor.name)
-            if isinstance(factor.expression, Column) and not factor.name.isidentifier()
-            else factor.name
-            for factor in factors
-        ]
+        ticked = [_unmistakable(factor) for factor in factors]
         names = _column_names(layout, ticked, factors)
     twice = {name for name in names if names.count(name) > 1}
     if twice:
@@ -517,6 +512,16 @@ def _named(
         at += width
     pieces = tuple(itertools.chain.from_iterable(layout))
     return Coding(tuple(names), tuple(coded), terms.offset, tuple(factors), pieces, states)
+
+
+def _unmistakable(factor: Factor) -> str:
+    """Return a name that differs from a caller's column, an interaction or a level."""
+    tree = factor.expression
+    if not isinstance(tree, Column):
+        return factor.name
+    if isinstance(tree.name, OwnColumn):
+        return f"{factor.name} (derived)"
+    return factor.name if factor.name.isidentifier() else quoted(factor.name)
 
 
 def _label(factor: Factor) -> str:

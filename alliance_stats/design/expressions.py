@@ -97,7 +97,7 @@ def evaluate(tree: Expression, frame: pd.DataFrame, learn: pd.DataFrame, states:
             return evaluate(inside, frame, learn, states)
         case Call(function) if function in STATEFUL:
             return _stateful(tree, frame, learn, states)
-        case Call(function, arguments, named):
+        case Call(function, arguments, named) if function in ELEMENTWISE:
             call = ELEMENTWISE[function]
             values = [
                 _floats(as_numbers(evaluate(a, frame, learn, states), tree))
@@ -296,6 +296,9 @@ class _Binder:
                     f"'{written(contrasts)}' is not among the contrasts that C() takes: "
                     f"{', '.join(CONTRASTS)}."
                 )
+        for key, value in call.named:
+            if key == names[1]:
+                constant(value)
         return replace(call, arguments=(self.bind(call.arguments[0]), *call.arguments[1:]))
 
     def _check_arguments(

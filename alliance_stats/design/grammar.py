@@ -246,6 +246,8 @@ class _Reader:
         kind, text = self._take()
         if kind == "number":
             whole = text.isdigit() and len(text) < _LONGEST_WHOLE
+            if float(text) == float("inf"):
+                raise self._unreadable(f"the number '{text[:12]}...' is too large")
             return Constant(int(text) if whole else float(text), "number")
         if kind == "text":
             return Constant(text[1:-1], "text")

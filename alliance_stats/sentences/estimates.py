@@ -8,6 +8,7 @@ from typing import TypeGuard
 import numpy as np
 import pandas as pd
 
+from alliance_stats.door import replaced
 from alliance_stats.family import APIM
 from alliance_stats.formatting import (
     decimals_needed,
@@ -129,7 +130,7 @@ def estimate_sentences(result: Estimates, wording: Wording) -> list[str]:
     said = [f"{method[:1].upper()}{method[1:]}{_sizes(result)}."]
     rows = _rows(result, wording)
     names = [name for name in _names(rows) if name not in _NOT_NAMES]
-    named = rows.assign(**{name: _told_apart(rows[name], wording) for name in names})
+    named = replaced(rows, {name: _told_apart(rows[name], wording) for name in names})
     for (_, row), (_, cells) in zip(rows.iterrows(), named[names].iterrows(), strict=True):
         name = ", ".join(cell for cell in cells if cell)
         said.append(f"{name}: {_estimate(row, measure, kind, wording)}.")

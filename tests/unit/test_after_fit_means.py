@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.testing import assert_allclose
 from scipy import stats
 
 from alliance_stats.engine.multiple_tests import JointT, holm, range_sf
@@ -444,10 +445,17 @@ def test_df_methods_of_a_generalized_model():
         estimated_means(ml, "arm", df_method="kenward-roger")
 
 
-def test_columns_named_like_results_are_refused(balanced):
-    model = lmm("rating ~ method + (1 | person)", balanced.rename(columns={"role": "method"}))
-    with pytest.raises(DataError, match="'method' has the name of a column of results"):
-        estimated_means(model, "method")
+@pytest.mark.parametrize(
+    "name", ["method", "group", "time", "level", "estimate", "std_error", "term", "df", "p", "self"]
+)
+def test_columns_named_like_results_keep_their_names(balanced, name):
+    model = lmm("rating ~ role + (1 | person)", balanced)
+    renamed = lmm(f"rating ~ {name} + (1 | person)", balanced.rename(columns={"role": name}))
+    for ask in (estimated_means, lambda m, by: contrasts(estimated_means(m, by))):
+        expected, found = ask(model, "role"), ask(renamed, name)
+        assert_allclose(found.tidy()["estimate"], expected.tidy()["estimate"])
+        assert_allclose(found.tidy()["std_error"], expected.tidy()["std_error"])
+        assert all(level in found.summary() for level in balanced["role"].unique())
 
 
 def test_frames_are_left_alone(balanced):

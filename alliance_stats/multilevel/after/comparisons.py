@@ -1,7 +1,7 @@
 """Comparisons on the response scale: what a predictor changes in the expected outcome."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,8 +10,9 @@ import pandas as pd
 from scipy import stats
 
 from alliance_stats.checks import check_choice, check_conf_level, require_columns
+from alliance_stats.door import replaced
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import GLOSSARY, Array, one_line, two_sided_p
+from alliance_stats.estimates import Array, one_line, two_sided_p
 from alliance_stats.formatting import format_interval, format_number, format_p, text_table
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.after.asked_model import (
@@ -25,6 +26,7 @@ from alliance_stats.multilevel.after.estimated_means import cell
 from alliance_stats.multilevel.after.expected_responses import ExpectedResponses, Level, Rows
 from alliance_stats.multilevel.after.reference_grid import (
     Predictor,
+    label_of,
     levels_of,
     names_of,
     predictors,
@@ -283,10 +285,10 @@ def _scenarios(
 
     def at(value: object) -> pd.DataFrame:
         column = predictor.column([value] * len(frame))
-        return frame.assign(**{name: column.set_axis(frame.index)})
+        return replaced(frame, {name: column.set_axis(frame.index)})
 
     if values is None and levels is None:
-        return {"+1": (frame, frame.assign(**{name: frame[name] + 1.0}))}
+        return {"+1": (frame, replaced(frame, {name: frame[name] + 1.0}))}
     if values is not None:
         if len(values) != 2 or values[0] == values[1]:
             raise DataError(f"values= must be two different values (a, b); got {values!r}.")
@@ -304,13 +306,10 @@ def _scenarios(
     return {(cell(a), cell(b)): (at(a), at(b)) for a, b in pairs}
 
 
-def _groups(frame: pd.DataFrame, by: tuple[str, ...]) -> list[tuple[dict[str, object], Rows]]:
+def _groups(frame: pd.DataFrame, by: tuple[str, ...]) -> list[tuple[dict[Hashable, object], Rows]]:
     if not by:
         return [({}, np.ones(len(frame), dtype=bool))]
     require_columns(frame, by, what="the model's data")
-    clash = [name for name in by if name in GLOSSARY]
-    if clash:
-        raise DataError(f"The column '{clash[0]}' has the name of a column of results; rename it.")
     found = []
     levels = [levels_of(frame[name]) for name in by]
     for combination in itertools.product(*levels):
@@ -318,7 +317,7 @@ def _groups(frame: pd.DataFrame, by: tuple[str, ...]) -> list[tuple[dict[str, ob
         for name, value in zip(by, combination, strict=True):
             rows &= (frame[name] == value).to_numpy()
         if rows.any():
-            found.append((dict(zip(by, combination, strict=True)), rows))
+            found.append((dict(zip(map(label_of, by), combination, strict=True)), rows))
     return found
 
 

@@ -30,6 +30,7 @@ from alliance_stats.formatting import (
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.after.asked_model import link_of
 from alliance_stats.multilevel.after.estimated_means import EstimatedMeans, cell, naming
+from alliance_stats.multilevel.after.reference_grid import label_of
 from alliance_stats.multilevel.linear_functions import LinearEstimates, f_p_value
 
 __all__ = ["Contrasts", "contrasts"]
@@ -183,7 +184,7 @@ class Contrasts:
             The columns of `by`, ``statistic, df1, df2, p_value`` (F; with the normal method Wald's
             chi-squared over `df1`, with infinite `df2`), ``adjust``, ``df_method``.
         """
-        by, inference, lines = list(self.means.by), self.means.inference, []
+        by, inference, lines = list(map(label_of, self.means.by)), self.means.inference, []
         for family in self.families:
             test = inference.joint_test(self.estimates.L[family])
             lines.append(
@@ -352,7 +353,7 @@ def _blocks(labels: pd.DataFrame, by: tuple[str, ...]) -> list[Rows]:
     """Row numbers of the means in each level of `by`; the grid has them next to one another."""
     if not by:
         return [np.arange(len(labels))]
-    n = len(labels.loc[:, list(by)].drop_duplicates())
+    n = len(labels.iloc[:, : len(by)].drop_duplicates())
     return list(np.arange(len(labels)).reshape(n, -1))
 
 

@@ -16,8 +16,9 @@ import pandas as pd
 
 from alliance_stats.checks import check_choice, did_you_mean
 from alliance_stats.design.design import Design, all_fixed_columns
+from alliance_stats.design.formula import OwnColumn
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
-from alliance_stats.estimates import GLOSSARY, Array
+from alliance_stats.estimates import Array
 from alliance_stats.formatting import format_number
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "ReferenceGrid",
     "Weights",
     "check_at",
+    "label_of",
     "levels_of",
     "names_of",
     "predictors",
@@ -36,6 +38,11 @@ At = Mapping[str, Any]
 Weights = Literal["equal", "proportional", "cells"]
 
 WEIGHTS = ("equal", "proportional", "cells")
+# Columns that results of means, slopes, contrasts and comparisons have beside the predictors.
+_RESULT_COLUMNS = (
+    "adjust", "conf_high", "conf_low", "contrast", "df", "df1", "df2", "df_method", "estimate",
+    "expected_from", "expected_to", "p_value", "statistic", "std_error", "term",
+)  # fmt: skip
 LARGEST_GRID = 100_000
 
 
@@ -161,11 +168,6 @@ def reference_grid(design: Design, shown: Sequence[str], at: At | None = None) -
     at = dict(check_at(at) or {})
     for name in [*shown, *at]:
         require_predictor(name, known)
-    for name in shown:
-        if name in GLOSSARY:
-            raise DataError(
-                f"The column '{name}' has the name of a column of results; rename it in the data."
-            )
     order = [*shown, *(name for name in known if name not in shown)]
     values = {
         name: _values(known[name], at.get(name), is_shown=name in shown, given=name in at)
@@ -184,8 +186,18 @@ def reference_grid(design: Design, shown: Sequence[str], at: At | None = None) -
     )
     n_shown = math.prod(len(values[name]) for name in shown)
     labels = frame.loc[:: max(len(rows) // n_shown, 1), list(shown)].reset_index(drop=True)
+    labels.columns = pd.Index([label_of(name) for name in shown], dtype=object)
     counts = _counts(known, values, order).reshape(n_shown, -1)
     return ReferenceGrid(frame, tuple(shown), labels, counts, _beyond(known, values))
+
+
+def label_of(name: str) -> Hashable:
+    """Return what a predictor's column is called in a result, beside the result's own columns.
+
+    A predictor called ``estimate`` keeps its name in print; ``tidy()["estimate"]`` are the
+    estimates.
+    """
+    return OwnColumn(name) if name in _RESULT_COLUMNS else name
 
 
 def check_at(at: At | None) -> At | None:
