@@ -1,6 +1,6 @@
 """Balance within families, modelled member by member and without difference scores."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -17,6 +17,7 @@ from alliance_stats.checks import (
     require_present,
     units_with_several,
 )
+from alliance_stats.door import replaced
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import one_line
 from alliance_stats.formatting import format_interval, format_number, p_phrase, plural
@@ -33,7 +34,6 @@ from alliance_stats.multilevel import (
 
 __all__ = ["FamilyBalance", "family_balance"]
 
-_STRATUM = "stratum_"
 _MOST_STRATA = 10
 
 
@@ -53,6 +53,8 @@ class FamilyBalance:
         Whether a lasting spread (of members' own levels) is told from a momentary one.
     ids
         Stratum, therapist (where named), family and person of each row used.
+    mark
+        What the model's own columns end with, so that none meets a name of the caller's.
     """
 
     model: LinearMixedModel
@@ -60,6 +62,7 @@ class FamilyBalance:
     strata: tuple[str, ...]
     lasting: bool
     ids: pd.DataFrame
+    mark: str = "_"
 
     __repr__ = one_line
 
@@ -77,7 +80,7 @@ class FamilyBalance:
         stratum's SD to the first's. Intervals: :meth:`bootstrap`; effects on the level and on gaps
         between roles: ``model.tidy()``.
         """
-        found = _spreads(self.model, strata=self.strata, lasting=self.lasting)
+        found = _spreads(self.model, strata=self.strata, lasting=self.lasting, mark=self.mark)
         names = [name.split("|") for name in found]
         return pd.DataFrame(
             {
@@ -121,18 +124,19 @@ class FamilyBalance:
         kinds = {}
         if self.lasting:
             levels = self.equal.tidy(effects="ran_vals")
-            levels = levels[levels["group"] == "person_"].set_index("level")["estimate"]
-            persons = self.ids.drop_duplicates("person_")
-            kinds["lasting"] = persons.assign(size=persons["person_"].map(levels.abs()))
+            levels = levels[levels["group"] == f"person{self.mark}"]
+            sizes = levels.set_index("level")["estimate"].abs()
+            persons = self.ids.drop_duplicates("person")
+            kinds["lasting"] = persons.assign(size=persons["person"].map(sizes))
         residuals = self.equal.augment()["residual"].abs().to_numpy()
         kinds["momentary"] = self.ids.assign(size=residuals)
         numbers = ["estimate", "std_error", "statistic", "df", "p_value", "conf_low", "conf_high"]
         frames = []
         for kind, table in kinds.items():
-            nested = [name for name in ("therapist_", "family_") if name in table]
+            nested = [name for name in ("therapist", "family") if name in table]
             columns = [f"versus_{i}" for i in range(1, len(self.strata))]
             own = {
-                c: (table[_STRATUM] == stratum).astype(np.float64)
+                c: (table["stratum"] == stratum).astype(np.float64)
                 for c, stratum in zip(columns, self.strata[1:], strict=True)
             }
             random = "/".join(nested)
@@ -144,7 +148,7 @@ class FamilyBalance:
 
     def bootstrap(self, *, seed: int, n: int = 1000, n_jobs: int | None = None) -> Bootstrap:
         """Draw and refit: percentile intervals of the SDs and their ratios (``term|level``)."""
-        measure = partial(_spreads, strata=self.strata, lasting=self.lasting)
+        measure = partial(_spreads, strata=self.strata, lasting=self.lasting, mark=self.mark)
         return parametric_bootstrap(self.model, measure, n=n, seed=seed, n_jobs=n_jobs)
 
     def glance(self) -> pd.DataFrame:
@@ -220,33 +224,39 @@ def family_balance(
     NotIdentifiedError
         Fewer than two strata.
     """
+    data = check_frame(data)
     codes, strata = _strata(
         data, family=family, person=person, spread_by=spread_by, therapist=therapist
     )
-    lasting = bool(data.duplicated(person).any())
-    columns = [f"in_{number}" for number in range(1, len(strata) + 1)]
-    labels = np.asarray(strata, dtype=object)[codes]
-    data = data.reset_index(drop=True)  # rows of the fits are found again by their position
-    table = data.assign(
-        **{c: (codes == i).astype(np.float64) for i, c in enumerate(columns)}, **{_STRATUM: labels}
-    )
-    # private copies of the ids: a fit names its random effects by their columns
-    nested = {"therapist_": therapist, "family_": family, "person_": person}
-    ids = {name: column for name, column in nested.items() if column is not None}
-    table = table.assign(**{name: data[column].array for name, column in ids.items()})
-    random = f"{fixed} + (1 | {'therapist_/' if therapist is not None else ''}family_)"
-    own = "".join(f" + (0 + {column} | person_)" for column in columns) if lasting else ""
-    model = lmm(random + own, table, reml=reml, residual=VarianceBy(_STRATUM))
-    equal = lmm(random + (" + (1 | person_)" if lasting else ""), table, reml=reml)
-    used = table.loc[model.design.index, [_STRATUM, *ids]]
-    return FamilyBalance(model, equal, strata, lasting, used)
+    lasting = bool(data[person].duplicated().any())
+    data = data.reset_index(drop=True)  # the fits' rows are found by their position
+    own = ["stratum", "therapist", "family", "person", *(f"in_{i + 1}" for i in range(len(strata)))]
+    mark = "_"
+    while any(f"{name}{mark}" in data.columns for name in own):
+        mark += "_"
+    ids = pd.DataFrame({"stratum": np.asarray(strata, dtype=object)[codes]})
+    nested = {"therapist": therapist, "family": family, "person": person}
+    for name, column in nested.items():
+        if column is not None:
+            ids[name] = data[column].array
+    inside = {f"in_{i + 1}": (codes == i).astype(np.float64) for i in range(len(strata))}
+    helpers: dict[Hashable, object] = {
+        f"{name}{mark}": values for name, values in (*ids.items(), *inside.items())
+    }
+    table = replaced(data, helpers)
+    chain = f"therapist{mark}/" if therapist is not None else ""
+    random = f"{fixed} + (1 | {chain}family{mark})"
+    spread = "".join(f" + (0 + {name}{mark} | person{mark})" for name in inside) if lasting else ""
+    model = lmm(random + spread, table, reml=reml, residual=VarianceBy(f"stratum{mark}"))
+    level = f" + (1 | person{mark})" if lasting else ""
+    equal = lmm(random + level, table, reml=reml)
+    return FamilyBalance(model, equal, strata, lasting, ids.loc[model.design.index], mark)
 
 
 def _strata(
     data: pd.DataFrame, *, family: str, person: str, spread_by: str, therapist: str | None
 ) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
     """Return each row's stratum as a number, and the strata's names."""
-    data = check_frame(data)
     require_columns(data, [family, person, spread_by, therapist])
     require_present(data, spread_by, why="to know which spread a row belongs to")
     several = units_with_several(data, unit=family, column=spread_by)
@@ -277,7 +287,7 @@ def _strata(
 
 
 def _spreads(
-    model: LinearMixedModel, *, strata: Sequence[str], lasting: bool
+    model: LinearMixedModel, *, strata: Sequence[str], lasting: bool, mark: str
 ) -> Mapping[str, float]:
     """SDs by stratum and their ratios to the first's, named ``term|stratum``."""
     pars = model.tidy(effects="ran_pars")
@@ -285,7 +295,10 @@ def _spreads(
     kinds = {"momentary": [float(residual[stratum]) for stratum in strata]}
     if lasting:
         own = pars.set_index("term")["estimate"]
-        kinds = {"lasting": [float(own[f"sd__in_{i}"]) for i in range(1, len(strata) + 1)], **kinds}
+        kinds = {
+            "lasting": [float(own[f"sd__in_{i}{mark}"]) for i in range(1, len(strata) + 1)],
+            **kinds,
+        }
     found = {
         f"{kind}|{s}": v for kind, sds in kinds.items() for s, v in zip(strata, sds, strict=True)
     }

@@ -1,15 +1,22 @@
 """The actor-partner interdependence model: what one's own and the other's x go with."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from alliance_stats.checks import check_conf_level, require_columns
+from alliance_stats.checks import (
+    check_conf_level,
+    check_frame,
+    check_spelling,
+    finite_or_missing,
+    group_codes,
+    require_columns,
+)
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
-from alliance_stats.family.dyads.dyad_members import POSITION, stack_dyads
+from alliance_stats.family.dyads.dyad_members import Labels, read_dyads
 from alliance_stats.formatting import format_bounded, format_interval, format_number, p_phrase
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import (
@@ -218,7 +225,8 @@ def apim(
     outcome, predictors
         Numeric columns; every predictor gets an actor and a partner effect.
     covariates
-        Columns with one effect for all (the dyad's own, or the member's).
+        Columns with one effect for all (the dyad's own, or the member's); of a text or category
+        column each level but the first has one.
     therapist
         Column of the therapist, for a random effect above the dyads.
     distinguishable
@@ -242,43 +250,72 @@ def apim(
     NotIdentifiedError
         A predictor that is the same for both members.
     """
+    data = check_frame(data)
     chosen = (predictors,) if isinstance(predictors, str) else tuple(predictors)
-    roles = data[member].astype(str).unique() if member in data else []
-    two_roles = len(roles) == 2
-    frame, members = stack_dyads(
+    require_columns(data, [dyad, member, outcome, *chosen, therapist, *covariates])
+    two_roles = data[member].astype(str).nunique() == 2
+    dyads = read_dyads(
         data,
         dyad=dyad,
         member=member,
-        outcome=outcome,
-        predictors=chosen,
         distinguishable=distinguishable or two_roles,
-        others=[therapist] if therapist is not None else [],
+        constant=[therapist] if therapist is not None else [],
     )
-    require_columns(data, covariates)
-    frame = frame.assign(**{c: data[c].array for c in covariates})
-    apart, apart_columns, apart_names = _by_role(frame, member, chosen, members)
-    alike, alike_columns, alike_names = _pooled(frame, chosen)
+    labels = Labels()
+    y, named = labels.new(outcome), finite_or_missing(data, outcome)
+    shared = _covariate_columns(data, covariates, labels)
+    place, pair, role = labels.word("position"), labels.word(dyad), labels.word(member)
+    frame = pd.DataFrame({y: named, **shared, place: dyads.position, pair: dyads.codes})
+    frame[role] = data[member].astype(str).to_numpy(dtype=object)
+    random = ""
+    if therapist is not None:
+        random = labels.word(therapist)
+        frame[random] = data[therapist].array
+        random = f"(1 | {random})"
+    own = {x: finite_or_missing(data, x) for x in chosen}
+    effects = {x: {"actor": v, "partner": dyads.partners(v)} for x, v in own.items()}
+    apart, apart_names = _by_role(frame[role], effects, dyads.roles, labels)
+    alike, alike_names = _pooled(effects, len(frame), labels)
 
-    def fit(table: pd.DataFrame, columns: list[str], *, varied: bool) -> LinearMixedModel:
-        terms = ["0", *columns, *covariates, *([f"(1 | {therapist})"] if therapist else [])]
-        correlated = AR1(POSITION, within=dyad)
+    def fit(columns: Mapping[str, Array], *, varied: bool) -> LinearMixedModel:
+        terms = ["0", *(f"`{name}`" for name in (*columns, *shared)), *([random] if random else [])]
+        correlated = AR1(place, within=pair)
         return lmm(
-            f"`{outcome}` ~ " + " + ".join(_quoted(terms)),
-            table,
+            f"`{y}` ~ " + " + ".join(terms),
+            frame.assign(**columns),
             reml=reml,
-            residual=[VarianceBy(member), correlated] if varied else correlated,
+            residual=[VarianceBy(role), correlated] if varied else correlated,
         )
 
     if distinguishable:
-        model, names = fit(apart, apart_columns, varied=True), apart_names
-        alternative: LinearMixedModel | None = fit(alike, alike_columns, varied=False)
+        model, names = fit(apart, varied=True), apart_names
+        alternative: LinearMixedModel | None = fit(alike, varied=False)
     else:
-        model, names = fit(alike, alike_columns, varied=False), alike_names
-        alternative = fit(apart, apart_columns, varied=True) if two_roles else None
+        model, names = fit(alike, varied=False), alike_names
+        alternative = fit(apart, varied=True) if two_roles else None
     _refuse_shared(model)
-    needed = [outcome, *covariates, *frame.columns[frame.columns.get_loc(POSITION) + 1 :]]
-    n_dyads = int(frame.dropna(subset=list(dict.fromkeys(needed)))[dyad].nunique())
-    return APIM(model, alternative, members if distinguishable else (), chosen, names, n_dyads)
+    needed = [named, *shared.values(), *alike.values()]
+    used = np.isfinite(np.column_stack(needed)).all(axis=1)
+    n_dyads = int(np.unique(dyads.codes[used]).size)
+    return APIM(model, alternative, dyads.roles if distinguishable else (), chosen, names, n_dyads)
+
+
+def _covariate_columns(
+    data: pd.DataFrame, covariates: Sequence[str], labels: Labels
+) -> dict[str, Array]:
+    """Return covariates as columns: numbers as they are, a category's levels but the first."""
+    columns: dict[str, Array] = {}
+    for covariate in dict.fromkeys(covariates):
+        values = data[covariate]
+        if pd.api.types.is_numeric_dtype(values.dtype):
+            columns[labels.new(covariate)] = finite_or_missing(data, covariate)
+            continue
+        check_spelling(values)
+        codes, levels = group_codes(values)
+        for number, level in enumerate(levels[1:], 1):
+            own = np.where(codes < 0, np.nan, (codes == number).astype(np.float64))
+            columns[labels.new(f"{covariate}[T.{level}]")] = own
+    return columns
 
 
 def _refuse_shared(model: LinearMixedModel) -> None:
@@ -291,29 +328,33 @@ def _refuse_shared(model: LinearMixedModel) -> None:
         )
 
 
+Effects = Mapping[str, Mapping[str, Array]]
+Names = dict[tuple[str, str, str], str]
+
+
 def _by_role(
-    frame: pd.DataFrame, member: str, predictors: tuple[str, ...], members: tuple[str, ...]
-) -> tuple[pd.DataFrame, list[str], dict[tuple[str, str, str], str]]:
-    """Columns that are a role's own and 0 for the other role."""
-    table, names = frame.copy(), {}
-    for role in members:
-        own: Array = (frame[member].astype(str) == role).to_numpy(dtype=np.float64)
-        names["mean", "", role] = f"mean_{role}"
-        table[f"mean_{role}"] = own
-        for x in predictors:
-            for effect in ("actor", "partner"):
-                names[effect, x, role] = f"{effect}_{x}_{role}"
-                table[f"{effect}_{x}_{role}"] = own * frame[f"{effect}_{x}"]
-    return table, list(names.values()), names
+    member: pd.Series, effects: Effects, roles: tuple[str, ...], labels: Labels
+) -> tuple[dict[str, Array], Names]:
+    """Return columns that are a role's own and 0 for the other role, and their names."""
+    columns: dict[str, Array] = {}
+    names: Names = {}
+    for role in roles:
+        own: Array = (member == role).to_numpy(dtype=np.float64)
+        names["mean", "", role] = labels.new(f"mean_{role}")
+        columns[names["mean", "", role]] = own
+        for x, kinds in effects.items():
+            for effect, values in kinds.items():
+                names[effect, x, role] = labels.new(f"{effect}_{x}_{role}")
+                columns[names[effect, x, role]] = own * values
+    return columns, names
 
 
-def _pooled(
-    frame: pd.DataFrame, predictors: tuple[str, ...]
-) -> tuple[pd.DataFrame, list[str], dict[tuple[str, str, str], str]]:
-    names = {("mean", "", ""): "mean_"}
-    names |= {(e, x, ""): f"{e}_{x}" for x in predictors for e in ("actor", "partner")}
-    return frame.assign(mean_=1.0), list(names.values()), names
-
-
-def _quoted(terms: list[str]) -> list[str]:
-    return [t if t == "0" or t.startswith("(1 |") else f"`{t}`" for t in terms]
+def _pooled(effects: Effects, n: int, labels: Labels) -> tuple[dict[str, Array], Names]:
+    """Return columns with one effect for both roles, and their names."""
+    names: Names = {("mean", "", ""): labels.new("mean_")}
+    columns = {names["mean", "", ""]: np.ones(n)}
+    for x, kinds in effects.items():
+        for effect, values in kinds.items():
+            names[effect, x, ""] = labels.new(f"{effect}_{x}")
+            columns[names[effect, x, ""]] = values
+    return columns, names

@@ -1,38 +1,88 @@
 """Dyads at the door: two members each, one in either position."""
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.checks import (
-    check_frame,
     check_spelling,
     describe_rows,
-    finite_or_missing,
-    require_columns,
+    group_codes,
     require_present,
     units_with_several,
 )
 from alliance_stats.errors import DataError
+from alliance_stats.estimates import Array
 
-__all__ = ["POSITION", "stack_dyads"]
-
-POSITION = "position_"
-"""Column with 1 for the first and 2 for the second member of a dyad."""
+__all__ = ["Dyads", "Labels", "read_dyads"]
 
 
-def stack_dyads(
+@dataclass(slots=True)
+class Labels:
+    """Names of a private frame's columns, each given once: no helper meets a caller's name.
+
+    Attributes
+    ----------
+    taken
+        Names given so far.
+    """
+
+    taken: set[str] = field(default_factory=set)
+
+    def new(self, name: object) -> str:
+        """Return a name like `name` that a formula can hold in back-ticks."""
+        return self._once(re.sub(r"[`\\\s]", "_", str(name)))
+
+    def word(self, name: object) -> str:
+        """Return a name like `name` that is one word, as a grouping factor's."""
+        return self._once(re.sub(r"\W", "_", str(name)))
+
+    def _once(self, name: str) -> str:
+        while name in self.taken:
+            name += "_"
+        self.taken.add(name)
+        return name
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dyads:
+    """Who belongs with whom, row by row.
+
+    Attributes
+    ----------
+    codes
+        Dyad of each row, as a number.
+    position
+        1 for the first and 2 for the second member of a dyad.
+    partner
+        Row of the partner, -1 where the partner has none.
+    roles
+        The two values of the member column, in order, where the dyads are distinguishable.
+    """
+
+    codes: npt.NDArray[np.int64]
+    position: Array
+    partner: npt.NDArray[np.intp]
+    roles: tuple[str, ...]
+
+    def partners(self, values: Array) -> Array:
+        """Return the partner's value, NaN where there is no partner."""
+        return np.where(self.partner >= 0, values[self.partner], np.nan)
+
+
+def read_dyads(
     data: pd.DataFrame,
     *,
     dyad: str,
     member: str,
-    outcome: str,
-    predictors: Sequence[str],
     distinguishable: bool,
-    others: Sequence[str] = (),
-) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Give every member the partner's predictors.
+    constant: Sequence[str] = (),
+) -> Dyads:
+    """Find every member's partner.
 
     Parameters
     ----------
@@ -40,51 +90,39 @@ def stack_dyads(
         A row a member of a dyad.
     dyad, member
         Ids of the dyad and, in it, of the member (where dyads are distinguishable: the role).
-    outcome, predictors
-        Numeric columns.
     distinguishable
         Whether `member` takes the same two values in every dyad.
-    others
-        Further columns to carry; constant in a dyad.
-
-    Returns
-    -------
-    frame, values
-        The rows in the caller's order with ``actor_<x>``, ``partner_<x>`` (NaN where the partner
-        has no row or no value) and :data:`POSITION`; and the two values of `member`, in order,
-        where the dyads are distinguishable.
+    constant
+        Columns that a dyad has as a whole.
     """
-    data = check_frame(data)
-    require_columns(data, [dyad, member, outcome, *predictors, *others])
     require_present(data, dyad, why="to know who belongs together")
     require_present(data, member, why="to tell the members of a dyad apart")
     check_spelling(data[dyad], kind="dyad")
     check_spelling(data[member], kind="member", within=None if distinguishable else data[dyad])
-    for column in others:
+    for column in constant:
         several = units_with_several(data, unit=dyad, column=column)
         if len(several):
             raise DataError(f"Column '{column}' differs within '{dyad}' '{several[0]}'.")
     _refuse_more_than_two(data, dyad=dyad, member=member)
-    values: tuple[str, ...] = ()
+    codes, _ = group_codes(data[dyad])
+    places, labels = group_codes(data[member].astype(str))
+    roles: tuple[str, ...] = ()
     if distinguishable:
-        found = sorted(data[member].astype(str).unique())
-        if len(found) != 2:
+        if len(labels) != 2:
             raise DataError(
                 f"Distinguishable dyads have two values of '{member}'; found "
-                f"{', '.join(repr(v) for v in found)}. Choose a pair of roles."
+                f"{', '.join(repr(v) for v in labels)}. Choose a pair of roles."
             )
-        values = (found[0], found[1])
-    frame = data[[dyad, member, *others]].assign(**{outcome: finite_or_missing(data, outcome)})
-    order = data.groupby(dyad, observed=True).cumcount() + 1
-    if distinguishable:
-        order = data[member].astype(str).map({v: i for i, v in enumerate(values, 1)})
-    frame[POSITION] = order.to_numpy(dtype=np.float64)
-    partners = frame[[dyad, POSITION]].assign(**{POSITION: 3.0 - frame[POSITION]})
-    for x in predictors:
-        frame[f"actor_{x}"] = finite_or_missing(data, x)
-        own = frame.set_index([dyad, POSITION])[f"actor_{x}"]
-        frame[f"partner_{x}"] = own.reindex(pd.MultiIndex.from_frame(partners)).to_numpy()
-    return frame, values
+        roles = (str(labels[0]), str(labels[1]))
+        position = places.astype(np.float64) + 1.0
+    else:
+        position = pd.Series(codes).groupby(codes).cumcount().to_numpy(dtype=np.float64) + 1.0
+    order = np.lexsort([position, codes])
+    together = np.flatnonzero(codes[order][1:] == codes[order][:-1])
+    partner = np.full(len(data), -1, dtype=np.intp)
+    partner[order[together]] = order[together + 1]
+    partner[order[together + 1]] = order[together]
+    return Dyads(codes, position, partner, roles)
 
 
 def _refuse_more_than_two(data: pd.DataFrame, *, dyad: str, member: str) -> None:

@@ -34,6 +34,7 @@ from alliance_stats.multilevel import (
 __all__ = ["OneWithMany", "one_with_many"]
 
 _FIXED = "rating ~ 0 + client_rates + therapist_rates"
+_RANDOM = " + (0 + client_rates + therapist_rates | therapist)"
 _PARTS = {
     ("client", "therapist"): "partner: therapists whom all clients rate alike",
     ("client", "dyad"): "perceiver (client), relationship and error",
@@ -113,18 +114,20 @@ class OneWithMany:
     def generalized_reciprocity_test(self) -> LikelihoodRatioTest:
         """Test whether therapists' partner and perceiver effects are uncorrelated."""
         without = lmm(
-            f"{_FIXED} + (0 + client_rates | `{self.therapist}`) "
-            f"+ (0 + therapist_rates | `{self.therapist}`)",
-            self.stacked,
+            f"{_FIXED} + (0 + client_rates | therapist) + (0 + therapist_rates | therapist)",
+            _table(self.stacked, self.therapist, self.dyad),
             reml=self.model.reml,
-            residual=[VarianceBy("source"), AR1("position", within=self.dyad)],
+            residual=[VarianceBy("source"), AR1("position", within="dyad")],
         )
         return likelihood_ratio_test(self.model, without)
 
     def dyadic_reciprocity_test(self) -> LikelihoodRatioTest:
         """Test whether the two ratings of a dyad are uncorrelated within therapists."""
         without = lmm(
-            self.model.formula, self.stacked, reml=self.model.reml, residual=VarianceBy("source")
+            _FIXED + _RANDOM,
+            _table(self.stacked, self.therapist, self.dyad),
+            reml=self.model.reml,
+            residual=VarianceBy("source"),
         )
         return likelihood_ratio_test(self.model, without)
 
@@ -214,12 +217,18 @@ def one_with_many(
         )
     stacked = _stacked(data, therapist, client, {"client": by_client, "therapist": by_therapist})
     model = lmm(
-        f"{_FIXED} + (0 + client_rates + therapist_rates | `{therapist}`)",
-        stacked,
+        _FIXED + _RANDOM,
+        _table(stacked, therapist, client),
         reml=reml,
-        residual=[VarianceBy("source"), AR1("position", within=client)],
+        residual=[VarianceBy("source"), AR1("position", within="dyad")],
     )
     return OneWithMany(model, stacked, therapist, client)
+
+
+def _table(stacked: pd.DataFrame, therapist: str, client: str) -> pd.DataFrame:
+    """Return the stacked ratings with ids under the formula's names, whatever the caller's are."""
+    columns = ["rating", "source", "position", "client_rates", "therapist_rates"]
+    return stacked[columns].assign(therapist=stacked[therapist].array, dyad=stacked[client].array)
 
 
 def _stacked(
