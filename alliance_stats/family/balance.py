@@ -1,6 +1,6 @@
 """Balance within families, modelled member by member and without difference scores."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -17,9 +17,18 @@ from alliance_stats.checks import (
     require_present,
     units_with_several,
 )
+from alliance_stats.design.formula import (
+    CONSTANT,
+    RandomTerm,
+    column,
+    formula_of,
+    intercepts,
+    parse_formula,
+)
 from alliance_stats.door import replaced
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import one_line
+from alliance_stats.family.family_members import Labels
 from alliance_stats.formatting import format_interval, format_number, p_phrase, plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import (
@@ -53,8 +62,9 @@ class FamilyBalance:
         Whether a lasting spread (of members' own levels) is told from a momentary one.
     ids
         Stratum, therapist (where named), family and person of each row used.
-    mark
-        What the model's own columns end with, so that none meets a name of the caller's.
+    own
+        Stratum, family, person, in_1, ... -> the models' columns of them, under names that no
+        column of the caller's has.
     """
 
     model: LinearMixedModel
@@ -62,7 +72,7 @@ class FamilyBalance:
     strata: tuple[str, ...]
     lasting: bool
     ids: pd.DataFrame
-    mark: str = "_"
+    own: Mapping[str, str]
 
     __repr__ = one_line
 
@@ -80,7 +90,7 @@ class FamilyBalance:
         stratum's SD to the first's. Intervals: :meth:`bootstrap`; effects on the level and on gaps
         between roles: ``model.tidy()``.
         """
-        found = _spreads(self.model, strata=self.strata, lasting=self.lasting, mark=self.mark)
+        found = _spreads(self.model, strata=self.strata, lasting=self.lasting, own=self.own)
         names = [name.split("|") for name in found]
         return pd.DataFrame(
             {
@@ -124,7 +134,7 @@ class FamilyBalance:
         kinds = {}
         if self.lasting:
             levels = self.equal.tidy(effects="ran_vals")
-            levels = levels[levels["group"] == f"person{self.mark}"]
+            levels = levels[levels["group"] == self.own["person"]]
             sizes = levels.set_index("level")["estimate"].abs()
             persons = self.ids.drop_duplicates("person")
             kinds["lasting"] = persons.assign(size=persons["person"].map(sizes))
@@ -139,8 +149,14 @@ class FamilyBalance:
                 c: (table["stratum"] == stratum).astype(np.float64)
                 for c, stratum in zip(columns, self.strata[1:], strict=True)
             }
-            random = "/".join(nested)
-            fit = lmm(f"size ~ {' + '.join(columns)} + (1 | {random})", table.assign(**own))
+            fit = lmm(
+                formula_of(
+                    "size",
+                    sum(map(column, columns), CONSTANT),
+                    [intercepts(nested[: i + 1]) for i in range(len(nested))],
+                ),
+                table.assign(**own),
+            )
             found = fit.tidy(conf_level=conf_level).set_index("term").loc[columns, numbers]
             contrasts = [f"{stratum} - {self.strata[0]}" for stratum in self.strata[1:]]
             frames.append(found.assign(term=kind, contrast=contrasts))
@@ -148,7 +164,7 @@ class FamilyBalance:
 
     def bootstrap(self, *, seed: int, n: int = 1000, n_jobs: int | None = None) -> Bootstrap:
         """Draw and refit: percentile intervals of the SDs and their ratios (``term|level``)."""
-        measure = partial(_spreads, strata=self.strata, lasting=self.lasting, mark=self.mark)
+        measure = partial(_spreads, strata=self.strata, lasting=self.lasting, own=self.own)
         return parametric_bootstrap(self.model, measure, n=n, seed=seed, n_jobs=n_jobs)
 
     def glance(self) -> pd.DataFrame:
@@ -230,27 +246,29 @@ def family_balance(
     )
     lasting = bool(data[person].duplicated().any())
     data = data.reset_index(drop=True)  # the fits' rows are found by their position
-    own = ["stratum", "therapist", "family", "person", *(f"in_{i + 1}" for i in range(len(strata)))]
-    mark = "_"
-    while any(f"{name}{mark}" in data.columns for name in own):
-        mark += "_"
     ids = pd.DataFrame({"stratum": np.asarray(strata, dtype=object)[codes]})
     nested = {"therapist": therapist, "family": family, "person": person}
-    for name, column in nested.items():
-        if column is not None:
-            ids[name] = data[column].array
+    for name, source in nested.items():
+        if source is not None:
+            ids[name] = data[source].array
     inside = {f"in_{i + 1}": (codes == i).astype(np.float64) for i in range(len(strata))}
-    helpers: dict[Hashable, object] = {
-        f"{name}{mark}": values for name, values in (*ids.items(), *inside.items())
-    }
-    table = replaced(data, helpers)
-    chain = f"therapist{mark}/" if therapist is not None else ""
-    random = f"{fixed} + (1 | {chain}family{mark})"
-    spread = "".join(f" + (0 + {name}{mark} | person{mark})" for name in inside) if lasting else ""
-    model = lmm(random + spread, table, reml=reml, residual=VarianceBy(f"stratum{mark}"))
-    level = f" + (1 | person{mark})" if lasting else ""
-    equal = lmm(random + level, table, reml=reml)
-    return FamilyBalance(model, equal, strata, lasting, ids.loc[model.design.index], mark)
+    labels = Labels({str(name) for name in data.columns})
+    own = {name: labels.new(name) for name in (*ids, *inside)}
+    table = replaced(data, {own[name]: v for name, v in (*ids.items(), *inside.items())})
+    chain = [own[name] for name in ("therapist", "family") if name in ids]
+    above = [intercepts(chain[: i + 1]) for i in range(len(chain))]
+    spread = [RandomTerm(column(own[name]), (own["person"],)) for name in inside] if lasting else []
+    level = [intercepts([own["person"]])] if lasting else []
+    asked = parse_formula(fixed)
+    given = (asked.outcome, asked.fixed)
+    model = lmm(
+        formula_of(*given, [*asked.random, *above, *spread]),
+        table,
+        reml=reml,
+        residual=VarianceBy(own["stratum"]),
+    )
+    equal = lmm(formula_of(*given, [*asked.random, *above, *level]), table, reml=reml)
+    return FamilyBalance(model, equal, strata, lasting, ids.loc[model.design.index], own)
 
 
 def _strata(
@@ -287,7 +305,7 @@ def _strata(
 
 
 def _spreads(
-    model: LinearMixedModel, *, strata: Sequence[str], lasting: bool, mark: str
+    model: LinearMixedModel, *, strata: Sequence[str], lasting: bool, own: Mapping[str, str]
 ) -> Mapping[str, float]:
     """SDs by stratum and their ratios to the first's, named ``term|stratum``."""
     pars = model.tidy(effects="ran_pars")
@@ -296,7 +314,7 @@ def _spreads(
     if lasting:
         own = pars.set_index("term")["estimate"]
         kinds = {
-            "lasting": [float(own[f"sd__in_{i}{mark}"]) for i in range(1, len(strata) + 1)],
+            "lasting": [float(own[f"sd__in_{i}"]) for i in range(1, len(strata) + 1)],
             **kinds,
         }
     found = {

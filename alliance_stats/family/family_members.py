@@ -1,7 +1,7 @@
 """The members' table at the door: who rated whom, in which family, at which session."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ from alliance_stats.study.ratings import whole_sessions
 
 __all__ = [
     "SELF",
+    "Labels",
     "MemberTable",
     "attendance",
     "cell_codes",
@@ -34,6 +35,27 @@ __all__ = [
 
 SELF = "self"
 """Kind of a rating that a member gave for himself or herself."""
+
+
+@dataclass(slots=True)
+class Labels:
+    """Names of a private frame's columns, each given once: no helper meets a caller's name.
+
+    Attributes
+    ----------
+    taken
+        Names given so far.
+    """
+
+    taken: set[str] = field(default_factory=set)
+
+    def new(self, name: object) -> str:
+        """Return a name that is `name` where that is free yet."""
+        text = str(name)
+        while text in self.taken:
+            text += "_"
+        self.taken.add(text)
+        return text
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -17,6 +17,15 @@ from alliance_stats.checks import (
     group_codes,
     require_columns,
 )
+from alliance_stats.design.formula import (
+    CONSTANT,
+    MixedFormula,
+    RandomTerm,
+    column,
+    crossed,
+    formula_of,
+    intercepts,
+)
 from alliance_stats.engine.multiple_tests import JointT
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
@@ -203,10 +212,10 @@ def compare_trajectories(
     frame = _numbered(data, outcome, time, codes, [*nested_in, person])
     rows = RowLedger.start(data, {person: (*nested_in, person)})
     kept = data
-    for name, column in zip(frame.columns, [outcome, group, time, *nested_in, person], strict=True):
+    for name, given in zip(frame.columns, [outcome, group, time, *nested_in, person], strict=True):
         present = frame[name].notna()
         frame = frame[present]
-        kept, rows = rows.keep(kept, present, reason=f"'{column}' is missing")
+        kept, rows = rows.keep(kept, present, reason=f"'{given}' is missing")
     _check_persons(frame, group, labels)
     _check_one_row_a_time(kept, frame, time)
     model = lmm(_formula(frame.shape[1] - 3, random_slope=random_slope), frame)
@@ -228,21 +237,22 @@ def _numbered(
         },
         index=data.index,
     )
-    for i, column in enumerate(levels):
+    for i, level in enumerate(levels):
         outer = [f"level{k}" for k in range(i)]
         check_spelling(
-            data[column], kind="unit", within=frame.groupby(outer).ngroup() if outer else None
+            data[level], kind="unit", within=frame.groupby(outer).ngroup() if outer else None
         )
-        numbers = group_codes(data[column])[0]
+        numbers = group_codes(data[level])[0]
         frame[f"level{i}"] = np.where(numbers >= 0, numbers, np.nan)
     return frame
 
 
-def _formula(n_levels: int, *, random_slope: bool) -> str:
+def _formula(n_levels: int, *, random_slope: bool) -> MixedFormula:
     names = [f"level{i}" for i in range(n_levels)]
-    outer = [f"(1 | {':'.join(names[: i + 1])})" for i in range(n_levels - 1)]
-    slope = "1 + time" if random_slope else "1"
-    return " + ".join(["outcome ~ first * time", *outer, f"({slope} | {':'.join(names)})"])
+    outer = [intercepts(names[: i + 1]) for i in range(n_levels - 1)]
+    line = CONSTANT + column("time") if random_slope else CONSTANT
+    fixed = CONSTANT + crossed(column("first"), column("time"))
+    return formula_of("outcome", fixed, [*outer, RandomTerm(line, tuple(names))])
 
 
 def _check_one_row_a_time(kept: pd.DataFrame, frame: pd.DataFrame, time: str) -> None:

@@ -14,9 +14,11 @@ from alliance_stats.checks import (
     group_codes,
     require_columns,
 )
+from alliance_stats.design.formula import Terms, column, formula_of, intercepts
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
-from alliance_stats.family.dyads.dyad_members import Labels, read_dyads
+from alliance_stats.family.dyads.dyad_members import read_dyads
+from alliance_stats.family.family_members import Labels
 from alliance_stats.formatting import format_bounded, format_interval, format_number, p_phrase
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import (
@@ -264,24 +266,24 @@ def apim(
     labels = Labels()
     y, named = labels.new(outcome), finite_or_missing(data, outcome)
     shared = _covariate_columns(data, covariates, labels)
-    place, pair, role = labels.word("position"), labels.word(dyad), labels.word(member)
+    place, pair, role = labels.new("position"), labels.new(dyad), labels.new(member)
     frame = pd.DataFrame({y: named, **shared, place: dyads.position, pair: dyads.codes})
     frame[role] = data[member].astype(str).to_numpy(dtype=object)
-    random = ""
+    random = []
     if therapist is not None:
-        random = labels.word(therapist)
-        frame[random] = data[therapist].array
-        random = f"(1 | {random})"
+        above = labels.new(therapist)
+        frame[above] = data[therapist].array
+        random = [intercepts([above])]
     own = {x: finite_or_missing(data, x) for x in chosen}
     effects = {x: {"actor": v, "partner": dyads.partners(v)} for x, v in own.items()}
     apart, apart_names = _by_role(frame[role], effects, dyads.roles, labels)
     alike, alike_names = _pooled(effects, len(frame), labels)
 
     def fit(columns: Mapping[str, Array], *, varied: bool) -> LinearMixedModel:
-        terms = ["0", *(f"`{name}`" for name in (*columns, *shared)), *([random] if random else [])]
+        fixed = sum(map(column, (*columns, *shared)), Terms(()))
         correlated = AR1(place, within=pair)
         return lmm(
-            f"`{y}` ~ " + " + ".join(terms),
+            formula_of(y, fixed, random),
             frame.assign(**columns),
             reml=reml,
             residual=[VarianceBy(role), correlated] if varied else correlated,

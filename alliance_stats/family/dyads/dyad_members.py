@@ -1,8 +1,7 @@
 """Dyads at the door: two members each, one in either position."""
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -18,34 +17,7 @@ from alliance_stats.checks import (
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
 
-__all__ = ["Dyads", "Labels", "read_dyads"]
-
-
-@dataclass(slots=True)
-class Labels:
-    """Names of a private frame's columns, each given once: no helper meets a caller's name.
-
-    Attributes
-    ----------
-    taken
-        Names given so far.
-    """
-
-    taken: set[str] = field(default_factory=set)
-
-    def new(self, name: object) -> str:
-        """Return a name like `name` that a formula can hold in back-ticks."""
-        return self._once(re.sub(r"[`\\\s]", "_", str(name)))
-
-    def word(self, name: object) -> str:
-        """Return a name like `name` that is one word, as a grouping factor's."""
-        return self._once(re.sub(r"\W", "_", str(name)))
-
-    def _once(self, name: str) -> str:
-        while name in self.taken:
-            name += "_"
-        self.taken.add(name)
-        return name
+__all__ = ["Dyads", "read_dyads"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

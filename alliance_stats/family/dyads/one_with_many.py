@@ -15,6 +15,7 @@ from alliance_stats.checks import (
     require_columns,
     require_present,
 )
+from alliance_stats.design.formula import RandomTerm, column, formula_of
 from alliance_stats.door import with_columns
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import one_line
@@ -33,8 +34,9 @@ from alliance_stats.multilevel import (
 
 __all__ = ["OneWithMany", "one_with_many"]
 
-_FIXED = "rating ~ 0 + client_rates + therapist_rates"
-_RANDOM = " + (0 + client_rates + therapist_rates | therapist)"
+_SIDES = column("client_rates") + column("therapist_rates")
+_FORMULA = formula_of("rating", _SIDES, [RandomTerm(_SIDES, ("therapist",))])
+_SOURCES = ("client", "therapist")
 _PARTS = {
     ("client", "therapist"): "partner: therapists whom all clients rate alike",
     ("client", "dyad"): "perceiver (client), relationship and error",
@@ -113,8 +115,9 @@ class OneWithMany:
 
     def generalized_reciprocity_test(self) -> LikelihoodRatioTest:
         """Test whether therapists' partner and perceiver effects are uncorrelated."""
+        apart = [RandomTerm(column(f"{side}_rates"), ("therapist",)) for side in _SOURCES]
         without = lmm(
-            f"{_FIXED} + (0 + client_rates | therapist) + (0 + therapist_rates | therapist)",
+            formula_of("rating", _SIDES, apart),
             _table(self.stacked, self.therapist, self.dyad),
             reml=self.model.reml,
             residual=[VarianceBy("source"), AR1("position", within="dyad")],
@@ -124,7 +127,7 @@ class OneWithMany:
     def dyadic_reciprocity_test(self) -> LikelihoodRatioTest:
         """Test whether the two ratings of a dyad are uncorrelated within therapists."""
         without = lmm(
-            _FIXED + _RANDOM,
+            _FORMULA,
             _table(self.stacked, self.therapist, self.dyad),
             reml=self.model.reml,
             residual=VarianceBy("source"),
@@ -217,7 +220,7 @@ def one_with_many(
         )
     stacked = _stacked(data, therapist, client, {"client": by_client, "therapist": by_therapist})
     model = lmm(
-        _FIXED + _RANDOM,
+        _FORMULA,
         _table(stacked, therapist, client),
         reml=reml,
         residual=[VarianceBy("source"), AR1("position", within="dyad")],
@@ -241,9 +244,9 @@ def _stacked(
             "by_client= and the therapists' with by_therapist=."
         )
     parts = []
-    for position, (source, column) in enumerate(ratings.items(), 1):
-        rating = finite_or_missing(data, column)
-        _require_several(data.loc[np.isfinite(rating), therapist], column, therapist)
+    for position, (source, given) in enumerate(ratings.items(), 1):
+        rating = finite_or_missing(data, given)
+        _require_several(data.loc[np.isfinite(rating), therapist], given, therapist)
         fixed: dict[str, npt.ArrayLike] = {
             "source": source,
             "position": position,

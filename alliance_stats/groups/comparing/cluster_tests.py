@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from alliance_stats.design.formula import CONSTANT, column, formula_of, intercepts
 from alliance_stats.effect_sizes import ClusteredEffect, model_based_g, total_variance_df
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array, two_sided_p
@@ -161,13 +162,12 @@ def fit_mixed_model(outcome: Outcome) -> LinearMixedModel:
     if outcome.baseline is not None:
         frame["baseline"] = outcome.baseline
         terms.append("baseline")
-    terms.append("(1 | cluster)")
-    path = "cluster"
+    path = ["cluster"]
     for i, codes in enumerate(outcome.inner):
         frame[f"inner{i}"] = codes
-        path += f":inner{i}"
-        terms.append(f"(1 | {path})")
-    return lmm(f"outcome ~ {' + '.join(terms)}", frame)
+        path.append(f"inner{i}")
+    nested = [intercepts(path[: i + 1]) for i in range(len(path))]
+    return lmm(formula_of("outcome", sum(map(column, terms), CONSTANT), nested), frame)
 
 
 def _standardised(

@@ -9,6 +9,7 @@ from scipy import stats
 from statsmodels.stats import inter_rater
 
 from alliance_stats.checks import check_choice, check_conf_level
+from alliance_stats.design.formula import CONSTANT, MixedFormula, formula_of, intercepts
 from alliance_stats.effect_sizes import EffectSize
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import DUST, Array
@@ -155,8 +156,8 @@ FORMS = ("ICC(1,1)", "ICC(A,1)", "ICC(C,1)", "ICC(1,k)", "ICC(A,k)", "ICC(C,k)")
 """One-way; two-way absolute agreement; two-way consistency; of one coder and of the mean of k."""
 
 
-_ONE_WAY = "rating ~ 1 + (1 | case)"
-_TWO_WAY = "rating ~ 1 + (1 | case) + (1 | coder)"
+_ONE_WAY = formula_of("rating", CONSTANT, [intercepts(["case"])])
+_TWO_WAY = formula_of("rating", CONSTANT, [intercepts(["case"]), intercepts(["coder"])])
 
 
 def variance_components(ratings: Array) -> Components:
@@ -299,7 +300,7 @@ def _two_way(model: LinearMixedModel) -> tuple[float, float, float]:
     return found["case"], found["coder"], found["Residual"]
 
 
-def _fit(formula: str, ratings: Array) -> LinearMixedModel:
+def _fit(formula: MixedFormula, ratings: Array) -> LinearMixedModel:
     case, coder = np.nonzero(~np.isnan(ratings))
     values = ratings[case, coder]
     if not (np.nanmax(ratings, axis=1) > np.nanmin(ratings, axis=1)).any():
