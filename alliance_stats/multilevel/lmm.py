@@ -90,7 +90,8 @@ def lmm(
     if not design.groupings and shape is None:
         raise FormulaError(
             f"{formula!r} has no random term such as '(1 | person)'; without one it is an ordinary "
-            "regression (statsmodels' ols)."
+            "regression (alliance_stats.regression). Whether a model needs its only random term "
+            f"says likelihood_ratio_test({formula!r}, model)."
         )
     return LinearMixedModel(
         fit_linear(

@@ -8,6 +8,8 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
+from alliance_stats.design.design import build_design
+from alliance_stats.engine.one_variance import null_likelihood_ratios
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import format_df, format_number, p_phrase
@@ -17,6 +19,13 @@ from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel, requi
 from alliance_stats.multilevel.predictions import simulated
 
 __all__ = ["LikelihoodRatioTest", "compare_models", "likelihood_ratio_test"]
+
+# A rise in deviance relatively smaller than this is none: searches end within it.
+DUST = 1e-9
+# Draws of an exact null distribution: p-values are then right to 0.0015 at .05.
+EXACT_DRAWS = 20_000
+# Units beyond which the mixture is as good as exact, and a dense matrix of units too large.
+MOST_UNITS = 2000
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -89,8 +98,8 @@ def _by_ml(model: LinearMixedModel) -> LinearMixedModel:
 
 
 def likelihood_ratio_test(
-    model: LinearMixedModel,
-    other: LinearMixedModel,
+    model: LinearMixedModel | str,
+    other: LinearMixedModel | str,
     *,
     bootstrap: int = 0,
     seed: int | np.random.Generator | None = None,
@@ -100,20 +109,28 @@ def likelihood_ratio_test(
     Parameters
     ----------
     model, other
-        Fits to the same rows, in either order.
+        Fits to the same rows, in either order. One of them may be a formula without random terms,
+        ``"alliance ~ session"``: it is fitted to the rows of the other, whose random terms are
+        tested all at once.
     bootstrap
         Simulate the null distribution from the smaller model this many times.
     seed
-        Seed of the simulation; required with `bootstrap`.
+        Seed of the simulation; required with `bootstrap`, 1 for an exact null distribution if not
+        given.
 
     Returns
     -------
     LikelihoodRatioTest
-        If the models differ by one random effect (its variance and its k covariances), the
-        statistic is referred to the equal mixture of chi-squared with k and k + 1 df (Self & Liang
-        1987, doi:10.1080/01621459.1987.10478472; Stram & Lee 1994, doi:10.2307/2533455); the plain
+        If the larger model has a single variance besides the residual's and the smaller has none,
+        the statistic is referred to its exact null distribution, of which 20,000 values are drawn
+        (Crainiceanu & Ruppert 2004, doi:10.1111/j.1467-9868.2004.00438.x); with few units the
+        mixture below would be conservative.
+        If the models differ by one random effect (its variance and its k covariances), it is
+        referred to the equal mixture of chi-squared with k and k + 1 df (Self & Liang 1987,
+        doi:10.1080/01621459.1987.10478472; Stram & Lee 1994, doi:10.2307/2533455); the plain
         chi-squared would be conservative. With several variances at once the plain chi-squared is
-        used and called conservative: ask for a bootstrap.
+        used and called conservative: ask for a bootstrap. A statistic within what a search tells
+        apart is zero, and its p-value 1.
 
     Raises
     ------
@@ -126,8 +143,7 @@ def likelihood_ratio_test(
     refitted by maximum likelihood, and the result says so. That the models are nested is the
     caller's to know; a larger model that fits worse is refused.
     """
-    for one in (model, other):
-        require_linear(one, asked="likelihood_ratio_test compares")
+    model, other = _fitted(model, other)
     if bootstrap < 0:
         raise ValueError(f"bootstrap must be a number of simulated data sets; got {bootstrap}.")
     small, large = sorted((model, other), key=_n_parameters)
@@ -148,7 +164,8 @@ def likelihood_ratio_test(
             f"{large.formula} has more parameters but fits worse than {small.formula}: "
             "the models are not nested."
         )
-    statistic = max(statistic, 0.0)
+    if statistic <= DUST * max(1.0, abs(small.fit.deviance)):
+        statistic = 0.0  # the same likelihood, to what a search tells apart
     df = _n_parameters(large) - _n_parameters(small)
     if bootstrap:
         null, stopped = _simulated_null(small, large, bootstrap, seed)
@@ -156,6 +173,11 @@ def likelihood_ratio_test(
         reference = f"null distribution from {bootstrap} simulated data sets"
         if stopped:
             reference += f", NOT CONVERGED in {stopped} of them"
+    elif _has_one_variance(small, large):
+        null = _exact_null(small, large, 1 if seed is None else seed)
+        above = (null >= statistic).sum() if statistic > 0.0 else len(null)
+        p_value = float((1 + above) / (1 + len(null)))
+        reference = f"exact null distribution, {len(null)} draws"
     else:
         null = np.empty(0)
         p_value, reference = _refer(statistic, df, small, large, fixed_differ=fixed_differ)
@@ -169,6 +191,59 @@ def likelihood_ratio_test(
         refitted,
         null,
         small.rows,
+    )
+
+
+def _fitted(
+    model: LinearMixedModel | str, other: LinearMixedModel | str
+) -> tuple[LinearMixedModel, LinearMixedModel]:
+    """Fit a formula without random terms to the rows of the other model."""
+    for one, beside in ((model, other), (other, model)):
+        if isinstance(one, str) and isinstance(beside, LinearMixedModel):
+            return _without_random_terms(one, beside), beside
+    for one in (model, other):
+        require_linear(one, asked="likelihood_ratio_test compares")
+    return model, other  # type: ignore[return-value]  # both were just found to be models
+
+
+def _without_random_terms(formula: str, beside: LinearMixedModel) -> LinearMixedModel:
+    frame, weights = beside.design.frame, None
+    if np.ptp(beside.design.root_weights) > 0:
+        weights = "weight"
+        while weights in frame:
+            weights += "_"
+        frame = frame.assign(**{weights: beside.design.root_weights**2})
+    design, _ = build_design(formula, frame, weights=weights)
+    if design.groupings:
+        raise DataError(f"{formula!r} has random terms: fit it by lmm, and give the model.")
+    if beside.problem.shape is not None or beside.problem.known:
+        raise DataError(
+            "A formula without random terms is compared with a model whose residuals are alike and "
+            "of unknown variance; for this one fit both by lmm with the same residual=."
+        )
+    return LinearMixedModel(linear_fit.fit_linear(design, reml=beside.reml))
+
+
+def _has_one_variance(small: LinearMixedModel, large: LinearMixedModel) -> bool:
+    """Whether the larger model's only variance besides the residual's is what is tested."""
+    few = sum(len(g.labels) for g in large.design.groupings) <= MOST_UNITS
+    plain = large.problem.shape is None and not large.problem.known
+    return plain and few and _n_variances(small) == 0 and _n_variances(large) == 1
+
+
+def _exact_null(
+    small: LinearMixedModel, large: LinearMixedModel, seed: int | np.random.Generator
+) -> Array:
+    (grouping,) = large.design.groupings
+    Z = np.zeros((large.nobs, len(grouping.labels)))
+    Z[np.arange(large.nobs), grouping.codes] = grouping.Z[0]
+    return null_likelihood_ratios(
+        large.design.Q.T,
+        Z,
+        reml=large.reml,
+        n_fixed=large.problem.p - small.problem.p,
+        n=EXACT_DRAWS,
+        rng=np.random.default_rng(seed),
     )
 
 
