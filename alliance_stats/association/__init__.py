@@ -7,6 +7,7 @@ from alliance_stats.association.correlations import (
     correlation_difference,
     correlations,
 )
+from alliance_stats.association.ordered_regression import OrderedRegression
 from alliance_stats.association.regression import (
     GeneralizedRegression,
     LinearRegression,
@@ -19,6 +20,7 @@ __all__ = [
     "Correlations",
     "GeneralizedRegression",
     "LinearRegression",
+    "OrderedRegression",
     "anova",
     "correlation_difference",
     "correlations",

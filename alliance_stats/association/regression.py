@@ -1,7 +1,7 @@
 """Ordinary regression: linear, logistic, Poisson; classical, HC3 or cluster-robust errors."""
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -10,6 +10,7 @@ import pandas as pd
 
 from alliance_stats.account import Account, Column, Section, html_of, summary_of
 from alliance_stats.association import regression_questions as questions
+from alliance_stats.association.ordered_regression import OrderedRegression, fit_ordered
 from alliance_stats.association.regression_questions import Clusters
 from alliance_stats.checks import (
     check_choice,
@@ -21,6 +22,7 @@ from alliance_stats.checks import (
 from alliance_stats.design.design import Design, build_design, check_column_names
 from alliance_stats.design.formula import (
     MixedFormula,
+    OwnColumn,
     Terms,
     bound_formula,
     bound_terms,
@@ -30,9 +32,10 @@ from alliance_stats.design.formula import (
     variables_of,
 )
 from alliance_stats.design.rows import complete_rows
+from alliance_stats.door import replaced
 from alliance_stats.engine.families import Family, family_of
 from alliance_stats.engine.search import Convergence
-from alliance_stats.errors import FormulaError, NotIdentifiedError
+from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.estimates import LINK_WORDS, one_line
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.coefficient_tables import all_coefficients, coefficients
@@ -43,8 +46,9 @@ from alliance_stats.multilevel.linear_functions import Inference
 __all__ = ["GeneralizedRegression", "LinearRegression", "Vcov", "regression"]
 
 Vcov = Literal["classical", "HC3", "CR2"]
-RegressionFamily = Literal["linear", "logistic", "poisson"]
-_FAMILIES = ("linear", "logistic", "poisson")
+RegressionFamily = Literal["linear", "logistic", "poisson", "ordinal"]
+_MOST_CATEGORIES = 30
+_FAMILIES = ("linear", "logistic", "poisson", "ordinal")
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -468,7 +472,7 @@ def regression(
     cluster: str | None = None,
     steps: Sequence[str] | None = None,
     weights: str | None = None,
-) -> LinearRegression | GeneralizedRegression:
+) -> LinearRegression | GeneralizedRegression | OrderedRegression:
     """Fit an ordinary regression.
 
     Parameters
@@ -479,7 +483,8 @@ def regression(
     data
         One row a case. Rows in which a needed column is missing are set aside and counted.
     family
-        ``"linear"``; ``"logistic"`` (an outcome of 0 and 1); ``"poisson"`` (counts).
+        ``"linear"``; ``"logistic"`` (an outcome of 0 and 1); ``"poisson"`` (counts); ``"ordinal"``
+        (proportional odds of categories that have an order: numbers, or an ordered categorical).
     cluster
         Column of therapists or families: errors then allow for cases of one cluster being alike
         (CR2 of Pustejovsky & Tipton 2018, doi:10.1080/07350015.2016.1247004, with Satterthwaite
@@ -492,7 +497,7 @@ def regression(
 
     Returns
     -------
-    LinearRegression or GeneralizedRegression
+    LinearRegression, GeneralizedRegression or OrderedRegression
         With ``tidy()``, ``glance()``, ``summary()``, ``predict()`` and more;
         ``estimated_means``, ``contrasts``, ``simple_slopes``, ``johnson_neyman``, ``comparisons``
         take it as they take a mixed model.
@@ -530,6 +535,8 @@ def regression(
     bound = bound_formula(parsed, list(data.columns))
     used = [*variables_of(bound.outcome), *variables_of(bound.fixed)]
     also = tuple(dict.fromkeys([*map(str, used), *([] if cluster is None else [cluster])]))
+    if family == "ordinal":
+        return _ordered(bound, data, cluster, steps)
     fits = [
         (name, _fit(each, data, family, weights, also))
         for name, each in _models(bound, steps, list(data.columns))
@@ -541,6 +548,52 @@ def regression(
         return LinearRegression(fit, clusters, own if steps else ())
     other = tuple((name, each) for name, each in fits if isinstance(each, GeneralizedFit))
     return GeneralizedRegression(fit, clusters, other if steps else ())
+
+
+def _ordered(
+    bound: MixedFormula, data: pd.DataFrame, cluster: str | None, steps: Sequence[str] | None
+) -> OrderedRegression:
+    """Fit a regression on ordered categories."""
+    if steps:
+        raise FormulaError("steps= are for linear, logistic and Poisson regression.")
+    names = variables_of(bound.outcome)
+    if len(names) != 1 or bound.response != str(names[0]):
+        raise FormulaError(f"An ordinal outcome is one column as it is; got '{bound.response}'.")
+    also = tuple(map(str, variables_of(bound.fixed))) + (() if cluster is None else (cluster,))
+    used, rows = complete_rows(data, [names[0], *also], {})
+    codes, categories = _places(used[names[0]])
+    own = OwnColumn(str(names[0]))
+    coded = replaced(used, {own: codes.astype(np.float64)})
+    design, _ = build_design(formula_of(own, bound.fixed), coded, residual_variance=False)
+    design = replace(design, formula=bound, rows=rows)
+    clusters = None if cluster is None else _clusters(cluster, used, also, None)
+    return fit_ordered(design, categories, clusters)
+
+
+def _places(values: pd.Series) -> tuple[npt.NDArray[np.int64], tuple[Hashable, ...]]:
+    """Return each value's place among the categories that are used, and these in order."""
+    if isinstance(values.dtype, pd.CategoricalDtype) and values.cat.ordered:
+        used = values.cat.remove_unused_categories()
+        codes, categories = used.cat.codes.to_numpy(dtype=np.int64), tuple(used.cat.categories)
+    elif pd.api.types.is_numeric_dtype(values.dtype):
+        found, labels = group_codes(values)
+        codes, categories = found, tuple(labels)
+    else:
+        raise DataError(
+            f"Column '{values.name}' is text without an order. Make it an ordered categorical: "
+            "pd.Categorical(values, categories=[...], ordered=True)."
+        )
+    if len(categories) < 3:
+        raise NotIdentifiedError(
+            f"'{values.name}' has {len(categories)} categories in the rows used; an ordinal "
+            "regression needs three or more. Two are family='logistic' on 0 and 1."
+        )
+    if len(categories) > _MOST_CATEGORIES:
+        raise DataError(
+            f"'{values.name}' has {len(categories)} different values, which are more than "
+            f"{_MOST_CATEGORIES} categories: fit it with family='linear'."
+        )
+    return codes, categories
 
 
 def _models(

@@ -147,3 +147,32 @@ def test_predictions_are_those_of_the_linear_function() -> None:
     assert mean["conf_low"].to_numpy() == pytest.approx(theirs["mean_ci_lower"].to_numpy())
     assert new["conf_high"].to_numpy() == pytest.approx(theirs["obs_ci_upper"].to_numpy())
     assert np.allclose(model.augment()["residual"].sum(), 0.0, atol=1e-9)
+
+
+ORDERED = 1e-6  # polr stops its search at a relative 1e-14 of the deviance
+ORDERED_SE = 1e-4  # polr's Hessian is a numerical one
+
+
+def test_ordered_categories_as_polr() -> None:
+    expected = REFERENCE["ordinal"]
+    model = regression("step ~ alliance + role", DATA, family="ordinal")
+    table = model.tidy()
+    own = table[table["effect"] == "coefficient"]["estimate"].to_numpy()
+    cuts = table[table["effect"] == "threshold"]["estimate"].to_numpy()
+    assert own == pytest.approx(expected["estimate"], rel=ORDERED)
+    assert cuts == pytest.approx(expected["thresholds"], rel=ORDERED)
+    assert table["std_error"].to_numpy() == pytest.approx(expected["se"], rel=ORDERED_SE)
+    assert model.log_lik == pytest.approx(expected["log_lik"], rel=1e-10)
+    shares = model.predict(DATA)
+    assert shares.sum(axis=1).to_numpy() == pytest.approx(1.0)
+    seen = DATA["step"].value_counts(normalize=True).sort_index()
+    assert shares.mean().to_numpy() == pytest.approx(seen.to_numpy(), abs=0.01)
+
+
+def test_each_row_its_own_cluster_is_the_sandwich_of_scores() -> None:
+    data = DATA.assign(row=np.arange(len(DATA)))
+    model = regression("step ~ alliance + role", data, family="ordinal", cluster="row")
+    bread = np.linalg.inv(model.information)
+    n = len(data)
+    V = bread @ (model.scores.T @ model.scores) @ bread * n / (n - 1)
+    assert model.tidy()["std_error"].to_numpy() == pytest.approx(np.sqrt(np.diag(V)), rel=1e-10)

@@ -174,3 +174,28 @@ def test_a_regression_with_clusters_refuses_what_it_has_not() -> None:
         model.tidy(vcov="CR2")
     with pytest.raises(ValueError, match="linear mixed models"):
         estimated_means(model, "x", at={"x": [2.0]}, df_method="kenward-roger")
+
+
+@pytest.mark.parametrize(
+    ("error", "match", "outcome"),
+    [
+        (DataError, "without an order", "text"),
+        (NotIdentifiedError, "three or more", "hit"),
+        (FormulaError, "one column as it is", "log(y)"),
+        (NotIdentifiedError, "runs off", "told"),
+    ],
+)
+def test_outcomes_that_have_no_order(error: type, match: str, outcome: str) -> None:
+    data = ROWS.assign(text=list("abcabcab"), told=[1, 1, 1, 2, 2, 3, 3, 3])
+    with pytest.raises(error, match=match):
+        regression(f"{outcome} ~ x", data, family="ordinal")
+
+
+def test_categories_that_nobody_used_are_no_thresholds() -> None:
+    order = ["never", "low", "middle", "high"]
+    values = pd.Categorical(
+        ["low", "middle", "low", "high", "middle", "low", "high", "middle"], order, ordered=True
+    )
+    model = regression("c ~ x", ROWS.assign(c=values), family="ordinal")
+    assert model.categories == ("low", "middle", "high")
+    assert list(model.predict(ROWS).columns) == ["low", "middle", "high"]

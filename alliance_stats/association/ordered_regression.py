@@ -1,0 +1,300 @@
+"""Regression on ordered categories: the proportional-odds model, by statsmodels."""
+
+import warnings
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import linalg, special
+from statsmodels.miscmodels.ordinal_model import OrderedModel
+
+from alliance_stats.account import Account, Section, html_of, summary_of
+from alliance_stats.association.regression_questions import Clusters
+from alliance_stats.checks import check_choice
+from alliance_stats.design.design import Design, all_fixed_columns
+from alliance_stats.design.new_rows import code_new_rows
+from alliance_stats.errors import NotIdentifiedError
+from alliance_stats.estimates import Array, Coefficients, one_line
+from alliance_stats.ledger import RowLedger
+
+__all__ = ["OrderedRegression", "fit_ordered"]
+
+_FLAT = 1e-4  # of the gradient's largest element, at which statsmodels' search counts as settled
+_RAN_OFF = 15.0  # log odds per SD of a column that no data bear out
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class OrderedRegression:
+    """A proportional-odds regression, made by :func:`regression` with ``family="ordinal"``.
+
+    Attributes
+    ----------
+    design
+        What was read; the outcome is the category's place, 0, 1, ...
+    categories
+        The categories in order.
+    beta
+        (p,) coefficients: a positive one moves towards higher categories.
+    thresholds
+        (categories - 1,) log odds of the lower categories where all columns are 0.
+    information
+        Observed information of coefficients and thresholds, (p + categories - 1) square.
+    scores
+        Each row's score of them, (n, p + categories - 1).
+    log_lik
+        Log-likelihood.
+    clusters
+        The clusters of the rows, or None.
+    """
+
+    design: Design
+    categories: tuple[Hashable, ...]
+    beta: Array
+    thresholds: Array
+    information: Array
+    scores: Array
+    log_lik: float
+    clusters: Clusters | None
+
+    __repr__ = one_line
+
+    @property
+    def formula(self) -> str:
+        """The formula as the caller wrote it."""
+        return self.design.formula.text
+
+    @property
+    def rows(self) -> RowLedger:
+        """What happened to the rows."""
+        return self.design.rows
+
+    @property
+    def nobs(self) -> int:
+        """Rows used."""
+        return len(self.design.y)
+
+    def _covariance(self, vcov: str | None) -> tuple[Array, float]:
+        chosen = vcov or ("classical" if self.clusters is None else "CR1")
+        check_choice(chosen, ("classical", "CR1"), name="vcov")
+        bread = np.asarray(linalg.inv(self.information))
+        if chosen == "classical":
+            return bread, np.inf
+        if self.clusters is None:
+            raise ValueError("vcov='CR1' needs clusters: give cluster= to regression().")
+        codes = self.clusters.codes
+        n = int(codes.max()) + 1
+        summed = np.zeros((n, self.scores.shape[1]))
+        np.add.at(summed, codes, self.scores)
+        return bread @ (summed.T @ summed) @ bread * (n / (n - 1.0)), n - 1.0
+
+    def tidy(self, *, vcov: str | None = None, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return one row a coefficient, then one a threshold.
+
+        Parameters
+        ----------
+        vcov
+            ``"classical"`` or ``"CR1"`` (sums of scores over clusters times ``G/(G - 1)``, with
+            G - 1 df; small with few clusters); by default CR1 where ``cluster=`` was given.
+        conf_level
+            Coverage of each interval by itself.
+
+        Returns
+        -------
+        DataFrame
+            ``effect`` (``coefficient`` or ``threshold``) ``, term, estimate, std_error, statistic,
+            df, p_value, conf_low, conf_high``: log odds. A threshold is that between two
+            categories, ``"1|2"``.
+        """
+        covariance, df = self._covariance(vcov)
+        terms = [*self._names, *self._threshold_names]
+        estimate = np.concatenate([self.beta, self.thresholds])
+        table = Coefficients(terms, estimate, covariance, df).table(conf_level=conf_level)
+        kinds = ["coefficient"] * len(self.beta) + ["threshold"] * len(self.thresholds)
+        table.insert(0, "effect", kinds)
+        return table
+
+    def ratios(self, *, vcov: str | None = None, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return the cumulative odds ratios: of any higher category, per unit of a column."""
+        covariance, df = self._covariance(vcov)
+        p = len(self.beta)
+        own = Coefficients(self._names, self.beta, covariance[:p, :p], df)
+        return own.ratios(conf_level=conf_level)
+
+    def glance(self) -> pd.DataFrame:
+        """Return one row: ``nobs, n_categories, log_lik, aic, bic``."""
+        k = len(self.beta) + len(self.thresholds)
+        return pd.DataFrame(
+            [
+                {
+                    "nobs": self.nobs,
+                    "n_categories": len(self.categories),
+                    "log_lik": self.log_lik,
+                    "aic": -2.0 * self.log_lik + 2.0 * k,
+                    "bic": -2.0 * self.log_lik + np.log(self.nobs) * k,
+                }
+            ]
+        )
+
+    def predict(self, newdata: pd.DataFrame) -> pd.DataFrame:
+        """Return the probability of each category, a column a category, for new rows."""
+        names = list(self.design.fixed.names)
+        coded = code_new_rows(self.design, newdata, with_units=False)
+        del coded  # refuses what the fit has not seen
+        X = all_fixed_columns(self.design, newdata)
+        X = X[:, [names.index(name) for name in self._names]]
+        below = special.expit(self.thresholds[None] - (X @ self.beta)[:, None])
+        edges = np.column_stack([np.zeros(len(X)), below, np.ones(len(X))])
+        return pd.DataFrame(
+            np.diff(edges, axis=1), index=newdata.index, columns=list(self.categories)
+        )
+
+    @property
+    def _names(self) -> list[str]:
+        kept = [self.design.fixed.names[i] for i in self.design.fixed.kept]
+        return [name for name in kept if name != "(Intercept)"]
+
+    @property
+    def _threshold_names(self) -> list[str]:
+        pairs = zip(self.categories[:-1], self.categories[1:], strict=True)
+        return [f"{low}|{high}" for low, high in pairs]
+
+    @property
+    def method(self) -> str:
+        """What was fitted, in a phrase."""
+        text = f"proportional-odds regression: {self.formula}"
+        if self.clusters is None:
+            return text
+        return f"{text}, CR1 standard errors over clusters of {self.clusters.column}"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What must be known before reading, worst first."""
+        return ()
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return coefficients, thresholds and odds ratios as data."""
+        table = self.tidy(conf_level=conf_level)
+        statistic = "z" if self.clusters is None else "t"
+        if self.clusters is None:
+            table = table.drop(columns="df")
+        coefficients = table[table["effect"] == "coefficient"]
+        thresholds = table.loc[table["effect"] == "threshold", ["term", "estimate", "std_error"]]
+        ratios = self.ratios(conf_level=conf_level)[["term", "estimate", "conf_low", "conf_high"]]
+        sizes = {"rows": self.nobs}
+        sections = (
+            Section(
+                "Coefficient", coefficients, ("term",), measure="b", statistic=statistic,
+                conf_level=conf_level,
+            ),
+            Section(
+                "Odds ratio", ratios, ("term",), measure="cumulative odds ratio", kind="ratio",
+                conf_level=conf_level,
+            ),
+            Section("Threshold", thresholds, ("term",), measure="log odds"),
+        )  # fmt: skip
+        return Account(self.method, self.notes, sizes, sections, rows=self.rows)
+
+    summary = summary_of
+    _repr_html_ = html_of
+
+
+def fit_ordered(
+    design: Design, categories: tuple[Hashable, ...], clusters: Clusters | None
+) -> OrderedRegression:
+    """Fit ``logit P(Y <= k) = threshold_k - x'beta`` (McCullagh 1980).
+
+    Raises
+    ------
+    NotIdentifiedError
+        No column beside the constant, or a coefficient that runs off.
+    """
+    kept = [design.fixed.names[i] for i in design.fixed.kept]
+    columns = [i for i, name in enumerate(kept) if name != "(Intercept)"]
+    if not columns:
+        raise NotIdentifiedError("A regression needs a column beside the constant.")
+    X = design.X[:, columns]
+    centre, scale = X.mean(axis=0), X.std(axis=0)
+    if (scale == 0).any():
+        raise NotIdentifiedError(f"'{kept[columns[int(np.argmin(scale))]]}' does not vary.")
+    codes = design.y.astype(np.int64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its search warns at the last rounding; judged below
+        model = OrderedModel(codes, (X - centre) / scale, distr="logit")
+        found = model.fit(method="bfgs", disp=0, gtol=1e-9, maxiter=1000)
+    p = X.shape[1]
+    b, tau = _unfolded(np.asarray(found.params), p)
+    gradient, information, scores = _derivatives(b, tau, (X - centre) / scale, codes)
+    for _ in range(5):  # Newton's steps, on the thresholds themselves
+        step = linalg.solve(information, gradient, assume_a="sym")
+        b, tau = b + step[:p], tau + step[p:]
+        if (np.diff(tau) <= 0).any() or not np.isfinite(step).all():
+            break
+        gradient, information, scores = _derivatives(b, tau, (X - centre) / scale, codes)
+    if np.abs(gradient).max() > _FLAT * len(codes) ** 0.5 or np.abs(b).max() > _RAN_OFF:
+        raise NotIdentifiedError(
+            "The regression on ordered categories did not settle: a coefficient runs off. Is the "
+            "order of the outcome told without error by a predictor?"
+        )
+    # from standardised columns back: eta = tau - (x - c)'b/s
+    T = np.zeros((p + len(tau), p + len(tau)))
+    T[:p, :p] = np.diag(1.0 / scale)
+    T[p:, :p] = centre / scale
+    T[p:, p:] = np.eye(len(tau))
+    back = linalg.inv(T)
+    beta, thresholds = np.split(T @ np.concatenate([b, tau]), [p])
+    return OrderedRegression(
+        design,
+        categories,
+        beta,
+        thresholds,
+        back.T @ information @ back,
+        scores @ back,
+        float(np.log(_probabilities(b, tau, (X - centre) / scale, codes)).sum()),
+        clusters,
+    )
+
+
+def _unfolded(params: Array, p: int) -> tuple[Array, Array]:
+    """Turn statsmodels' parameters (first threshold, log distances) into thresholds."""
+    first, distances = params[p], np.exp(params[p + 1 :])
+    return params[:p], np.asarray(np.concatenate([[first], first + np.cumsum(distances)]))
+
+
+def _edges(b: Array, tau: Array, X: Array, codes: npt.NDArray[np.int64]) -> tuple[Array, Array]:
+    eta = X @ b
+    padded = np.concatenate([[-np.inf], tau, [np.inf]])
+    return padded[codes] - eta, padded[codes + 1] - eta
+
+
+def _probabilities(b: Array, tau: Array, X: Array, codes: npt.NDArray[np.int64]) -> Array:
+    low, high = _edges(b, tau, X, codes)
+    # of two differences the one of small numbers loses no digits
+    return np.asarray(
+        np.where(low > 0, special.expit(-low) - special.expit(-high),
+                 special.expit(high) - special.expit(low))
+    )  # fmt: skip
+
+
+def _derivatives(
+    b: Array, tau: Array, X: Array, codes: npt.NDArray[np.int64]
+) -> tuple[Array, Array, Array]:
+    """Return gradient, observed information and the rows' scores in (beta, thresholds)."""
+    n, p, m = len(X), len(b), len(tau)
+    low, high = _edges(b, tau, X, codes)
+    P = _probabilities(b, tau, X, codes)
+    f_low, f_high = (special.expit(e) * special.expit(-e) for e in (low, high))
+    g_low, g_high = (
+        f * (special.expit(-e) - special.expit(e)) for f, e in ((f_low, low), (f_high, high))
+    )
+    D_low, D_high = np.zeros((n, m + 2)), np.zeros((n, m + 2))
+    D_low[np.arange(n), codes] = 1.0
+    D_high[np.arange(n), codes + 1] = 1.0
+    # derivatives of the edges in (beta, thresholds)
+    J_low = np.column_stack([-X, D_low[:, 1:-1]])
+    J_high = np.column_stack([-X, D_high[:, 1:-1]])
+    slope = (f_high[:, None] * J_high - f_low[:, None] * J_low) / P[:, None]
+    second = (J_high * (g_high / P)[:, None]).T @ J_high - (J_low * (g_low / P)[:, None]).T @ J_low
+    del p
+    return slope.sum(axis=0), slope.T @ slope - second, slope
