@@ -5,7 +5,7 @@ import pandas as pd
 
 from alliance_stats.checks import check_choice, check_conf_level, describe_rows
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.evidence.meta.pooled_estimate import MetaAnalysis, cautions
+from alliance_stats.evidence.meta.pooled_estimate import MetaAnalysis
 from alliance_stats.figures.evidence import forest_page, number_on
 from alliance_stats.figures.forest import Scale
 from alliance_stats.figures.report import ReportFigure
@@ -163,13 +163,17 @@ def effect_in_words(meta: MetaAnalysis, on: str) -> str:
 
 def pooling_in_words(meta: MetaAnalysis) -> str:
     """Return how the estimates were pooled, anything to beware of first, rows set aside last."""
-    how = _METHODS[meta.method] if meta.effects.studies is None else "Estimates in studies, by REML"
+    how = (
+        _METHODS[meta.estimator]
+        if meta.effects.studies is None
+        else "Estimates in studies, by REML"
+    )
     used = "normal" if np.isinf(meta.df) else f"t with {format_df(meta.df)} df"
     if meta.test in _TESTS:
         used = f"{_TESTS[meta.test]}, {used}"
     aside = meta.rows.n_set_aside
     left_out = f" {plural(aside, 'row')} set aside." if aside else ""
-    return " ".join([*cautions(meta), f"{how}; interval of the pooled estimate: {used}.{left_out}"])
+    return " ".join([*meta.notes, f"{how}; interval of the pooled estimate: {used}.{left_out}"])
 
 
 def _meta_rows(
@@ -183,7 +187,7 @@ def _meta_rows(
     single = single.assign(term=effect_names(meta, names), kind="study")
     pooled = meta.tidy(conf_level=conf_level, on=source).assign(term="Pooled", kind="pooled")
     parts = [single, pooled.assign(weight=single["weight"].sum())]
-    if meta.method != "fixed":
+    if meta.estimator != "fixed":
         expected = meta.prediction(conf_level=conf_level, on=source)
         parts.append(expected.assign(term="Prediction interval", kind="prediction", weight=np.nan))
     columns = ["term", "kind", "estimate", "conf_low", "conf_high", "weight"]
@@ -208,7 +212,7 @@ def _of_studies(meta: MetaAnalysis) -> str:
 
 def _meta_note(meta: MetaAnalysis, conf_level: float) -> str:
     parts = [pooling_in_words(meta), _heterogeneity(meta, conf_level)]
-    total = "" if meta.method == "fixed" else " plus τ²"
+    total = "" if meta.estimator == "fixed" else " plus τ²"
     parts.append(
         "Squares: estimates with the interval of their sampling variance; areas and weights are "
         f"in proportion to the inverse of sampling variance{total}."
@@ -216,7 +220,7 @@ def _meta_note(meta: MetaAnalysis, conf_level: float) -> str:
     if meta.effects.studies is not None:
         parts.append("Estimates of one study are correlated, which these weights do not show.")
     parts.append("Diamond: pooled estimate, as wide as its interval.")
-    if meta.method != "fixed":
+    if meta.estimator != "fixed":
         parts.append(
             f"Bar without a centre: {format_level(conf_level)} prediction interval, for the true "
             "effect of a new study (Higgins et al., 2009)."
@@ -230,7 +234,7 @@ def _heterogeneity(meta: MetaAnalysis, conf_level: float) -> str:
     if glance["q_df"] == 0:
         return "Heterogeneity cannot be told from one estimate."
     told = []
-    if meta.method != "fixed":
+    if meta.estimator != "fixed":
         for _, row in meta.heterogeneity(conf_level=conf_level).iterrows():
             of = f" ({row['level']})" if meta.effects.studies is not None else ""
             found = with_interval(row["tau2"], row["tau2_low"], row["tau2_high"])

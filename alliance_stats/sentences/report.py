@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 
+from alliance_stats.account import as_sentences
 from alliance_stats.checks import check_choice, check_conf_level
+from alliance_stats.evidence import Comparison, ConsistencyCheck, MetaAnalysis, Reproduction
 from alliance_stats.family import APIM
 from alliance_stats.groups import GroupComparison
 from alliance_stats.multilevel import GeneralizedLinearMixedModel, LinearMixedModel
@@ -76,6 +78,9 @@ def report(
             said = group_sentences(result, wording)
         case _ if isinstance(result, Estimates):
             said = estimate_sentences(result, wording)
+        case MetaAnalysis() | Comparison() | ConsistencyCheck() | Reproduction():
+            asked = {} if conf_level == 0.95 else {"conf_level": conf_level}
+            return as_sentences(result.account(**asked), words=words)
         case _ if isinstance(result, Summarised):
             if words or conf_level != 0.95:
                 raise ValueError(

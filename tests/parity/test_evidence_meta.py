@@ -63,9 +63,9 @@ def check_fit(model: MetaAnalysis, expected: dict[str, Any], tolerance: float) -
     if not model.is_pooled:
         close(glance["qm"], expected["qm"], tolerance)
         close(glance["qm_p"], expected["qm_p"], tolerance)
-        if model.method != "fixed":
+        if model.estimator != "fixed":
             close(glance["r_squared"], expected["r_squared"], tolerance)
-    elif model.method != "fixed":
+    elif model.estimator != "fixed":
         interval = model.prediction().iloc[0]
         close(interval["conf_low"], expected["pi_low"], tolerance)
         close(interval["conf_high"], expected["pi_high"], tolerance)

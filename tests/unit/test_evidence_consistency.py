@@ -36,10 +36,16 @@ def test_each_printed_value_has_a_row_with_its_verdict() -> None:
     assert found.glance().to_dict("records") == [
         {"n_printed": 4, "n_reproduced": 1, "n_not_reproduced": 0, "n_not_checkable": 3}
     ]
-    assert found.summary() == (
-        "4 printed numbers: 1 reproduced, 0 not reproduced, 3 not checkable.\n"
-        "Columns without a known quantity: term."
-    )
+    assert found.summary().split("\n\n") == [
+        "Printed numbers recomputed from those printed beside them.",
+        "Verdict         numbers\n"
+        "reproduced            1\n"
+        "not reproduced        0\n"
+        "not checkable         3",
+        "4 numbers.",
+        "Columns without a known quantity: term.",
+        "2 rows came in. 2 used.",
+    ]
     pd.testing.assert_frame_equal(table, before)
 
 

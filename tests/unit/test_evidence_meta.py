@@ -83,12 +83,19 @@ def test_summary_of_correlations() -> None:
     data = pd.DataFrame({"r": [0.2, 0.3, 0.4, 0.1], "n": [50, 80, 40, 120]})
     text = meta_analysis(data, r="r", n="n").summary()
     # numbers as metafor 3.8-1 gives them
-    assert text.splitlines()[1:] == [
-        "4 estimates; REML, knapp-hartung.",
-        "(Intercept): 0.23 [0.01, 0.45], t(3) = 3.36, p = .044.",
-        "As a correlation: 0.23 [0.01, 0.42].",
-        "A new effect is expected in [−0.09, 0.55].",
+    lines = [line for line in text.splitlines() if line]
+    assert lines[1:] == [
+        "Random-effects meta-analysis (REML), tests by Knapp and Hartung.",
+        "Coefficient  estimate    SE  df     t     p        95% CI",
+        "(Intercept)      0.23  0.07   3  3.36  .044  [0.01, 0.45]",
+        "Expected      estimate         95% CI",
+        "a new effect      0.23  [−0.09, 0.55]",
+        "As a correlation    r       95% CI",
+        "pooled            .23   [.01, .42]",
+        "a new effect      .23  [−.09, .50]",
+        "4 estimates.",
         "tau2 = 0.006, I2 = 26.4%, Q(3) = 3.84, p = .279.",
+        "4 rows came in. 4 used.",
     ]
 
 
@@ -96,7 +103,7 @@ def test_beware_comes_first() -> None:
     alike = FOUR.assign(y=[0.30, 0.31, 0.32, 0.33])
     lines = meta_analysis(alike, estimate="y", variance="v").summary().splitlines()
     assert lines[0] == "The variance at level effect is at zero."
-    assert lines[1].startswith("The Knapp-Hartung standard errors are smaller")
+    assert lines[2].startswith("The Knapp-Hartung standard errors are smaller")
 
 
 def test_adhoc_is_never_narrower_than_normal() -> None:

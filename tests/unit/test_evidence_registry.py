@@ -43,9 +43,15 @@ def test_a_record_is_added_without_touching_code(tmp_path: Path) -> None:
          "n_not_checkable": 2}
     ]  # fmt: skip
     assert found.all_follow
-    assert found.summary() == (
-        "1 record, 3 printed numbers: 1 reproduced, 0 not reproduced, 2 not checkable."
-    )
+    assert found.summary().split("\n\n") == [
+        "Printed numbers recomputed from those printed beside them.",
+        "Verdict         numbers\n"
+        "reproduced            1\n"
+        "not reproduced        0\n"
+        "not checkable         2",
+        "1 record, 3 numbers.",
+        "1 row came in. 1 used.",
+    ]
 
 
 def test_a_table_holds_many_records_and_shares_the_fields_of_its_source(tmp_path: Path) -> None:
@@ -63,7 +69,7 @@ def test_what_does_not_follow_is_told_with_relation_and_source(tmp_path: Path) -
     found = reproduce(folder=folder)
     assert not found.all_follow
     assert "author2024/one, p_value .02: not reproduced under p_r." in found.summary()
-    assert found.summary().endswith("(Author 2024; Table 1)")
+    assert found.account().remarks[-1].endswith("(Author 2024; Table 1)")
 
 
 @pytest.mark.parametrize(

@@ -345,14 +345,15 @@ def test_a_summary_that_is_sentences_is_passed_on(units):
     row = pooled.tidy().iloc[0]
     limits = format_interval(row["conf_low"], row["conf_high"])
     test = t_phrase(row["statistic"], row["df"], row["p_value"])
-    assert f"{format_number(row['estimate'])} {limits}, {test}." in text
+    assert f"estimate = {format_number(row['estimate'])}, 95% CI {limits}, {test}." in text
+    assert "90% CI" in report(pooled, conf_level=0.9)
     gray = gray_test(units, time="time", event="state", group="therapist", censored="ongoing")
     assert "\n" not in report(gray)
     assert "rows came in" not in report(gray)
-    with pytest.raises(ValueError, match="A MetaAnalysis is reported by its summary, at 95%"):
-        report(pooled, conf_level=0.9)
+    with pytest.raises(ValueError, match="A GrayTest is reported by its summary, at 95%"):
+        report(gray, conf_level=0.9)
     with pytest.raises(ValueError, match="leave words="):
-        report(pooled, words={"r": "x"})
+        report(gray, words={"r": "x"})
     paragraph = methods_paragraph({"Pooled": pooled, "Endings": gray})
     assert "Pooled: meta-analysis." in paragraph
     assert f"Endings: Gray's test. {gray.rows}" in paragraph

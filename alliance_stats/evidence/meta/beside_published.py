@@ -4,16 +4,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 
+from alliance_stats.account import Account, Column, Section, html_of, summary_of
 from alliance_stats.checks import check_choice, check_conf_level, did_you_mean, require_columns
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Result, one_line, wald_interval
 from alliance_stats.evidence.printed.numerals import read_printed
 from alliance_stats.evidence.printed.published_records import PublishedRecord, load_registry
-from alliance_stats.formatting import format_interval, format_number
 
 __all__ = ["SCALES", "Comparison", "Scale", "compare_with", "convert", "published_effects"]
 
@@ -116,37 +117,66 @@ class Comparison:
             [{"on": self.on, "n_published": len(others), "n_with_interval": with_interval}]
         )
 
-    def summary(self) -> str:
-        """Say where the own estimate stands; a difference is judged by its own interval."""
-        own, others = self.frame.iloc[0], self.frame.iloc[1:]
-        level = format_number(100.0 * self.conf_level, 0)
-        lines = [
-            f"{own['label']}: {self.on} = {format_number(own['estimate'])}, {level}% interval "
-            f"{format_interval(own['conf_low'], own['conf_high'])}."
+    @property
+    def method(self) -> str:
+        """What was compared, in a phrase."""
+        return "an own estimate beside published ones"
+
+    notes: ClassVar[tuple[str, ...]] = ()
+
+    def account(self, *, conf_level: float | None = None) -> Account:
+        """Return the estimates as data; intervals are of the level that was asked for before.
+
+        Raises
+        ------
+        ValueError
+            If `conf_level` is another than that of the comparison: printed intervals have one.
+        """
+        if conf_level not in (None, self.conf_level):
+            raise ValueError(
+                f"The comparison was made at {self.conf_level:g}; ask compare_with(conf_level=) "
+                "for another."
+            )
+        scale = SCALES[self.on]
+        kind = "bounded" if self.on == "r" else "number"
+        estimates = Section(
+            "Study",
+            self.frame,
+            names=("label",),
+            measure=self.on,
+            kind="ratio" if self.on in ("odds_ratio", "hazard_ratio", "exp_b") else kind,
+            columns={
+                "difference": Column(
+                    "difference (log)" if scale.family == "hazard" else "difference (Fisher's z)",
+                    "number", "difference_low", "difference_high",
+                ),
+            },
+            conf_level=self.conf_level,
+        )  # fmt: skip
+        remarks = [
+            f"{label}: {NO_INTERVAL}; the own interval "
+            f"{'contains' if inside else 'does not contain'} it."
+            for label, interval, inside in zip(
+                self.frame["label"], self.frame["interval"], self._inside(), strict=True
+            )
+            if interval == NO_INTERVAL
         ]
-        lines += [_sentence(own, other) for _, other in others.iterrows()]
-        lines.append(
+        remarks.append(
             "That one estimate differs from zero and another does not is no sign that they differ "
             "from one another: read the interval of the difference."
         )
-        if SCALES[self.on].family == "hazard":
-            lines.append("Hazard ratios are per unit of each study's own predictor.")
-        return "\n".join(lines)
+        if scale.family == "hazard":
+            remarks.append("Hazard ratios are per unit of each study's own predictor.")
+        sizes = {"estimates": len(self.frame)}
+        return Account(self.method, self.notes, sizes, (estimates,), tuple(remarks))
 
+    summary = summary_of
+    _repr_html_ = html_of
 
-def _sentence(own: pd.Series, other: pd.Series) -> str:
-    estimate = format_number(other["estimate"])
-    if other["interval"] == NO_INTERVAL:
-        inside = own["conf_low"] <= other["estimate"] <= own["conf_high"]
-        verb = "contains" if inside else "does not contain"
-        return f"{other['label']}: {estimate}, {NO_INTERVAL}; the own interval {verb} it."
-    return (
-        f"{other['label']}: {estimate} "
-        f"{format_interval(other['conf_low'], other['conf_high'])}; difference "
-        f"{format_number(other['difference'])} "
-        f"{format_interval(other['difference_low'], other['difference_high'])} on the scale of "
-        "Fisher's z or of logarithms."
-    )
+    def _inside(self) -> list[bool]:
+        """Say of each estimate whether the own interval contains it."""
+        own = self.frame.iloc[0]
+        return list(self.frame["estimate"].between(own["conf_low"], own["conf_high"]))
 
 
 def published_effects(

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from alliance_stats.account import Account, Phrase, Section, html_of, summary_of
 from alliance_stats.checks import check_choice, check_conf_level
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array, one_line, two_sided_p, wald_interval
@@ -18,12 +19,18 @@ from alliance_stats.evidence.meta.pooling import (
     typical_variance,
 )
 from alliance_stats.evidence.meta.sampled_effects import Effects
-from alliance_stats.formatting import format_interval, format_number, p_phrase, plural, t_phrase
+from alliance_stats.formatting import p_phrase
 from alliance_stats.ledger import RowLedger
 
-__all__ = ["MetaAnalysis", "cautions"]
+__all__ = ["MetaAnalysis"]
 
 _SCALES = ("fitted", "r")
+_TESTS = {
+    "knapp-hartung": "tests by Knapp and Hartung",
+    "knapp-hartung-adhoc": "tests by Knapp and Hartung, never narrower than normal ones",
+    "t": "t tests",
+    "normal": "normal tests",
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -34,8 +41,8 @@ class MetaAnalysis:
     ----------
     effects
         What was pooled.
-    method, test
-        As asked for.
+    estimator, test
+        As asked for (`method` and `test` of :func:`meta_analysis`).
     components
         Variance between effects (``"effect"``) and, with three levels, between studies
         (``"study"``), on the squared scale of the estimates.
@@ -48,7 +55,7 @@ class MetaAnalysis:
     """
 
     effects: Effects
-    method: str
+    estimator: str
     test: str
     components: Mapping[str, float]
     fit: Gls
@@ -136,7 +143,7 @@ class MetaAnalysis:
             For a meta-regression, which has no single pooled estimate, and for fixed effects.
         """
         self._require_pooled("A prediction interval")
-        if self.method == "fixed":
+        if self.estimator == "fixed":
             raise NotIdentifiedError("A fixed-effect model has no effects of other studies.")
         spread = np.sqrt(self.vcov()[0, 0] + self.tau2)
         low, high = wald_interval(self.fit.beta, spread, df=self.df, conf_level=conf_level)
@@ -158,7 +165,7 @@ class MetaAnalysis:
         effects = self.effects
         typical = self._typical()
         low, high = np.nan, np.nan
-        if effects.studies is None and self.method != "fixed":
+        if effects.studies is None and self.estimator != "fixed":
             low, high = profile_interval(effects.y, effects.v, effects.X, conf_level)
         parts = dict(self.components)
         if len(parts) > 1:
@@ -192,9 +199,9 @@ class MetaAnalysis:
         """
         q, q_df, q_p = self._cochran()
         k, p = self.effects.X.shape
-        restricted = self.method == "REML"
+        restricted = self.estimator == "REML"
         log_lik = self.fit.log_likelihood(self.effects.X, restricted=restricted)
-        parameters = p + (0 if self.method == "fixed" else len(self.components))
+        parameters = p + (0 if self.estimator == "fixed" else len(self.components))
         n_studies = len(self.effects.study_labels) or np.nan
         i_squared, h_squared = self._shares(q, q_df)
         return pd.DataFrame(
@@ -202,7 +209,7 @@ class MetaAnalysis:
                 {
                     "nobs": k,
                     "n_studies": n_studies,
-                    "method": self.method,
+                    "method": self.estimator,
                     "test": self.test,
                     "tau2": self.tau2,
                     "i_squared": i_squared,
@@ -252,9 +259,73 @@ class MetaAnalysis:
             frame.insert(0, "label", effects.labels)
         return self._turned_back(frame, on)
 
-    def summary(self) -> str:
-        """Say what was found in words; anything to beware of comes first."""
-        return "\n".join([*cautions(self), *sentences(self)])
+    @property
+    def method(self) -> str:
+        """How it was computed, in a phrase."""
+        kind = "meta-regression" if not self.is_pooled else "meta-analysis"
+        if self.effects.studies is not None:
+            return f"three-level {kind} (REML), {_TESTS[self.test]}"
+        if self.estimator == "fixed":
+            return f"fixed-effect {kind}, {_TESTS[self.test]}"
+        return f"random-effects {kind} ({self.estimator}), {_TESTS[self.test]}"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to beware of, the worst first."""
+        found = []
+        if not self.converged:
+            found.append("WARNING: the search for the variances did not end in a flat place.")
+        zero = [level for level, tau2 in self.components.items() if tau2 == 0.0]
+        if zero and self.estimator != "fixed":
+            found.append(f"The variance at level {' and '.join(zero)} is at zero.")
+        if self.test == "knapp-hartung" and self.factor < 1.0:
+            found.append(
+                "The Knapp-Hartung standard errors are smaller than the model's own; "
+                "test='knapp-hartung-adhoc' keeps them from being so."
+            )
+        return tuple(found)
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return what was found as data."""
+        sections = [
+            Section("Coefficient", self.tidy(conf_level=conf_level), names=("term",),
+                    conf_level=conf_level)
+        ]  # fmt: skip
+        expected = self.is_pooled and self.estimator != "fixed"
+        turned_back = self.is_pooled and self.effects.measure == "fisher_z"
+        for on in ("fitted", *(("r",) if turned_back else ())):
+            rows = [] if on == "fitted" else [("pooled", self.tidy(conf_level=conf_level, on=on))]
+            if expected:
+                rows.append(("a new effect", self.prediction(conf_level=conf_level, on=on)))
+            if rows:
+                parts = [
+                    part[["estimate", "conf_low", "conf_high"]].assign(of=of) for of, part in rows
+                ]
+                sections.append(
+                    Section(
+                        "As a correlation" if on == "r" else "Expected",
+                        pd.concat(parts, ignore_index=True),
+                        names=("of",),
+                        measure="r" if on == "r" else "estimate",
+                        kind="bounded" if on == "r" else "number",
+                        conf_level=conf_level,
+                    )
+                )
+        glance = self.glance().iloc[0]
+        sizes = {"estimates": float(glance["nobs"])}
+        if self.effects.studies is not None:
+            sizes["studies"] = float(glance["n_studies"])
+        spread = Phrase(
+            "tau2 = {}, I2 = {}%, Q({}) = {}, {}.",
+            (
+                (self.tau2, 3), (float(glance["i_squared"]), 1), (float(glance["q_df"]), 0),
+                (float(glance["q"]), 2), p_phrase(glance["q_p"]),
+            ),
+        )  # fmt: skip
+        return Account(self.method, self.notes, sizes, tuple(sections), (spread,), rows=self.rows)
+
+    summary = summary_of
+    _repr_html_ = html_of
 
     def _cochran(self) -> tuple[float, int, float]:
         k, p = self.effects.X.shape
@@ -268,7 +339,7 @@ class MetaAnalysis:
     def _shares(self, q: float, q_df: int) -> tuple[float, float]:
         if q_df == 0:
             return np.nan, np.nan
-        if self.method == "fixed":
+        if self.estimator == "fixed":
             return max(0.0, 100.0 * (q - q_df) / q) if q > 0.0 else 0.0, q / q_df
         typical = self._typical()
         return 100.0 * self.tau2 / (self.tau2 + typical), self.tau2 / typical + 1.0
@@ -292,9 +363,9 @@ class MetaAnalysis:
     def _explained(self) -> float:
         effects = self.effects
         moderated = "(Intercept)" in effects.terms and not self.is_pooled
-        if not moderated or effects.studies is not None or self.method == "fixed":
+        if not moderated or effects.studies is not None or self.estimator == "fixed":
             return np.nan
-        without = ESTIMATORS[self.method](effects.y, effects.v, np.ones((len(effects.y), 1)))
+        without = ESTIMATORS[self.estimator](effects.y, effects.v, np.ones((len(effects.y), 1)))
         return max(0.0, 100.0 * (1.0 - self.tau2 / without)) if without > 0.0 else np.nan
 
     def _turned_back(self, frame: pd.DataFrame, on: str) -> pd.DataFrame:
@@ -319,51 +390,3 @@ class MetaAnalysis:
                 f"{what} needs one pooled estimate; this model has moderators "
                 f"({', '.join(self.effects.terms)})."
             )
-
-
-def sentences(model: MetaAnalysis) -> list[str]:
-    """Return what was found, a sentence a line."""
-    tidy, glance = model.tidy(), model.glance().iloc[0]
-    studies = (
-        f" of {plural(int(glance['n_studies']), 'study', 'studies')}"
-        if model.effects.studies is not None
-        else ""
-    )
-    lines = [f"{plural(int(glance['nobs']), 'estimate')}{studies}; {model.method}, {model.test}."]
-    for _, row in tidy.iterrows():
-        told = format_interval(row["conf_low"], row["conf_high"])
-        tested = t_phrase(row["statistic"], row["df"], row["p_value"])
-        lines.append(f"{row['term']}: {format_number(row['estimate'])} {told}, {tested}.")
-    if model.is_pooled and model.effects.measure == "fisher_z":
-        r = model.tidy(on="r").iloc[0]
-        lines.append(
-            f"As a correlation: {format_number(r['estimate'])} "
-            f"{format_interval(r['conf_low'], r['conf_high'])}."
-        )
-    if model.is_pooled and model.method != "fixed":
-        expected = model.prediction().iloc[0]
-        lines.append(
-            "A new effect is expected in "
-            f"{format_interval(expected['conf_low'], expected['conf_high'])}."
-        )
-    lines.append(
-        f"tau2 = {format_number(model.tau2, 3)}, I2 = {format_number(glance['i_squared'], 1)}%, "
-        f"Q({int(glance['q_df'])}) = {format_number(glance['q'])}, {p_phrase(glance['q_p'])}."
-    )
-    return lines
-
-
-def cautions(model: MetaAnalysis) -> list[str]:
-    """Return what to beware of; it stands first in the summary."""
-    found = []
-    if not model.converged:
-        found.append("WARNING: the search for the variances did not end in a flat place.")
-    zero = [level for level, tau2 in model.components.items() if tau2 == 0.0]
-    if zero and model.method != "fixed":
-        found.append(f"The variance at level {' and '.join(zero)} is at zero.")
-    if model.test == "knapp-hartung" and model.factor < 1.0:
-        found.append(
-            "The Knapp-Hartung standard errors are smaller than the model's own; "
-            "test='knapp-hartung-adhoc' keeps them from being so."
-        )
-    return found

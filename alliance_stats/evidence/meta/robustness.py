@@ -39,7 +39,7 @@ def leave_one_out(
         raise NotIdentifiedError("Leaving one out needs a pooled estimate, without moderators.")
     rows = []
     for position in range(len(model.effects.y)):
-        again = fit_effects(model.effects.without(position), model.method, model.test)
+        again = fit_effects(model.effects.without(position), model.estimator, model.test)
         told = again.glance().iloc[0][["tau2", "i_squared", "q", "q_p"]]
         rows.append({**again.tidy(conf_level=conf_level, on=on).iloc[0], **told})
     frame = pd.DataFrame(rows, index=model.effects.index).drop(columns="term")

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 
+from alliance_stats.account import Account, Column, Section, html_of, summary_of
 from alliance_stats.checks import check_choice, check_conf_level, check_frame, require_columns
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import one_line
@@ -19,12 +21,12 @@ from alliance_stats.evidence.printed.verdicts import (
     Verdict,
     judge_row,
 )
-from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 
 __all__ = ["ROUNDINGS", "ConsistencyCheck", "consistency_check", "conventions_of"]
 
 ROUNDINGS = ("either", *CONVENTIONS)
+METHOD = "printed numbers recomputed from those printed beside them"
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -74,18 +76,28 @@ class ConsistencyCheck:
         """Return one row: how many printed numbers there are, and how many have each verdict."""
         return pd.DataFrame([count_verdicts(self.verdicts)])
 
-    def summary(self) -> str:
-        """Say how many numbers follow, and name each that does not, with the relation."""
-        lines = [verdict_sentence(self.verdicts)]
-        lines += [
-            f"Row {label}, {verdict.quantity} {verdict.printed}: not reproduced under "
-            f"{verdict.relation}. {verdict.reason}"
+    @property
+    def method(self) -> str:
+        """What was done, in a phrase."""
+        return METHOD
+
+    notes: ClassVar[tuple[str, ...]] = ()
+
+    def account(self, *, conf_level: float = 0.95) -> Account:  # noqa: ARG002
+        """Return the verdicts as data, each number that does not follow with its relation."""
+        remarks = [
+            f"Row {label}, {finding(verdict)}"
             for label, verdict in zip(self.labels, self.verdicts, strict=True)
             if verdict.verdict == NOT_REPRODUCED
         ]
         if self.not_read:
-            lines.append(f"Columns without a known quantity: {', '.join(self.not_read)}.")
-        return "\n".join(lines)
+            remarks.append(f"Columns without a known quantity: {', '.join(self.not_read)}.")
+        sizes = {"numbers": len(self.verdicts)}
+        section = verdict_section(self.verdicts)
+        return Account(self.method, self.notes, sizes, (section,), tuple(remarks), rows=self.rows)
+
+    summary = summary_of
+    _repr_html_ = html_of
 
 
 _COLUMNS = (
@@ -126,12 +138,19 @@ def count_verdicts(verdicts: Sequence[Verdict]) -> dict[str, int]:
     return {"n_printed": len(verdicts), **counts}
 
 
-def verdict_sentence(verdicts: Sequence[Verdict]) -> str:
-    """Return ``"12 printed numbers: 9 reproduced, 1 not reproduced, 2 not checkable."``."""
-    counts = count_verdicts(verdicts)
+def verdict_section(verdicts: Sequence[Verdict]) -> Section:
+    """Return how many numbers have each verdict."""
+    kinds = (REPRODUCED, NOT_REPRODUCED, NOT_CHECKABLE)
+    counted = [sum(verdict.verdict == kind for verdict in verdicts) for kind in kinds]
+    frame = pd.DataFrame({"verdict": kinds, "n": counted})
+    return Section("Verdict", frame, names=("verdict",), columns={"n": Column("numbers", "count")})
+
+
+def finding(verdict: Verdict) -> str:
+    """Return what is said of a number that does not follow."""
     return (
-        f"{plural(counts['n_printed'], 'printed number')}: {counts['n_reproduced']} reproduced, "
-        f"{counts['n_not_reproduced']} not reproduced, {counts['n_not_checkable']} not checkable."
+        f"{verdict.quantity} {verdict.printed}: not reproduced under {verdict.relation}. "
+        f"{verdict.reason}"
     )
 
 

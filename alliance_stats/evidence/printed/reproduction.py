@@ -3,21 +3,24 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import pandas as pd
 
+from alliance_stats.account import Account, html_of, summary_of
 from alliance_stats.checks import did_you_mean
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import one_line
 from alliance_stats.evidence.printed.consistency import (
+    METHOD,
     conventions_of,
     count_verdicts,
+    finding,
     verdict_columns,
-    verdict_sentence,
+    verdict_section,
 )
 from alliance_stats.evidence.printed.published_records import PublishedRecord, load_registry
 from alliance_stats.evidence.printed.verdicts import NOT_REPRODUCED, Verdict, judge_row
-from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 
 __all__ = ["Reproduction", "published", "reproduce"]
@@ -74,18 +77,28 @@ class Reproduction:
         """Return one row: records, printed numbers, and how many have each verdict."""
         return pd.DataFrame([{"n_records": len(self.records), **count_verdicts(self._flat())}])
 
-    def summary(self) -> str:
-        """Say how many numbers follow, and name each that does not, with relation and source."""
-        lines = [f"{plural(len(self.records), 'record')}, {verdict_sentence(self._flat())}"]
-        for record, verdicts in zip(self.records, self.verdicts, strict=True):
-            lines += [
-                f"{record.key}, {verdict.quantity} {verdict.printed}: not reproduced under "
-                f"{verdict.relation}. {verdict.reason} ({record.source.citation}; "
-                f"{record.source.where})"
-                for verdict in verdicts
-                if verdict.verdict == NOT_REPRODUCED
-            ]
-        return "\n".join(lines)
+    @property
+    def method(self) -> str:
+        """What was done, in a phrase."""
+        return METHOD
+
+    notes: ClassVar[tuple[str, ...]] = ()
+
+    def account(self, *, conf_level: float = 0.95) -> Account:  # noqa: ARG002
+        """Return the verdicts as data, each number that does not follow with its source."""
+        remarks = [
+            f"{record.key}, {finding(verdict)} ({record.source.citation}; {record.source.where})"
+            for record, verdicts in zip(self.records, self.verdicts, strict=True)
+            for verdict in verdicts
+            if verdict.verdict == NOT_REPRODUCED
+        ]
+        verdicts = self._flat()
+        sizes = {"records": len(self.records), "numbers": len(verdicts)}
+        section = verdict_section(verdicts)
+        return Account(self.method, self.notes, sizes, (section,), tuple(remarks), rows=self.rows)
+
+    summary = summary_of
+    _repr_html_ = html_of
 
     def _flat(self) -> Sequence[Verdict]:
         return [verdict for verdicts in self.verdicts for verdict in verdicts]
