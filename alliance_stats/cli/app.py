@@ -52,6 +52,13 @@ def check(
         typer.Option(metavar="WORD=ENDING", help="What an ending stands for: abgebrochen=dropout."),
     ] = None,
     ending_session: Annotated[Name, _column("Last attended session.")] = None,
+    score: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN", help="A further score; may be repeated.")
+    ] = None,
+    wide: Annotated[
+        Name,
+        typer.Option(metavar="PATTERN", help="Columns repeat by session: '{score}_s{session}'."),
+    ] = None,
     alliance_range: Annotated[Limits, _limits("Limits of the alliance scale.")] = None,
     outcome_range: Annotated[Limits, _limits("Limits of the outcome scale.")] = None,
     unit: Annotated[
@@ -104,6 +111,8 @@ def check(
             "ending": ending,
             "ending_session": ending_session,
         },
+        scores=tuple(score or ()),
+        wide=wide,
         ranges={"alliance": alliance_range, "outcome": outcome_range},
         unit=unit,
         local_ids=tuple(local_ids or ()),

@@ -17,6 +17,7 @@ from alliance_stats.study import ENDINGS, Study
 from alliance_stats.study.joining import join_families
 from alliance_stats.study.readers import TableFile, read_table
 from alliance_stats.study.text_files import SEPARATORS
+from alliance_stats.study.wide import recognised_pattern
 
 __all__ = ["Question", "Written", "check_table"]
 
@@ -58,6 +59,8 @@ class Question:
     families: Path | None
     person: str | None
     roles: Mapping[str, str | None]
+    scores: tuple[str, ...]
+    wide: str | None
     ranges: Mapping[str, tuple[float, float] | None]
     unit: str | None
     local_ids: tuple[str, ...]
@@ -117,21 +120,27 @@ def check_table(question: Question) -> int:
             warnings.simplefilter("always")
             own, other = question.written_by_file
             sessions = _read(question, question.file, own)
-            if question.person is None:
+            if question.person is None and question.wide is None:
                 _ask_for_roles(question, sessions.frame)
+                return 1
+            if _is_wide(question, sessions.frame):
                 return 1
             frame, joined, more = _joined(question, sessions.frame, other)
             ranges = {name: pair for name, pair in question.ranges.items() if pair is not None}
             roles: dict[str, Any] = dict(question.roles)
-            study = Study.from_frame(
-                frame,
-                person=question.person,
-                **roles,
-                endings=question.endings,
-                unit=question.unit,
-                score_range=ranges or None,
-                local_ids=question.local_ids,
-            )
+            shared: dict[str, Any] = {
+                "person": question.person,
+                "scores": dict.fromkeys(question.scores),
+                "endings": question.endings,
+                "unit": question.unit,
+                "score_range": ranges or None,
+                "local_ids": question.local_ids,
+            }
+            if question.wide is None:
+                study = Study.from_frame(frame, **roles, **shared)
+            else:
+                _refuse_moments({name: roles.pop(name) for name in ("session", "time", "rater")})
+                study = Study.from_wide(frame, wide=question.wide, **roles, **shared)
     except Refusal:
         return 1
     _print_study(study, (*sessions.notes, *more), joined)
@@ -161,6 +170,8 @@ def _joined(
     question: Question, sessions: pd.DataFrame, written: Written
 ) -> tuple[pd.DataFrame, RowLedger | None, tuple[str, ...]]:
     """Return the sessions with the families' columns, the families' ledger and their notes."""
+    if question.families is None and question.wide is not None:
+        return sessions, None, ()
     if question.families is None:
         require_columns(sessions, list(question.columns.values()), what=f"'{question.file.name}'")
         return sessions, None, ()
@@ -176,9 +187,36 @@ def _joined(
         ending=question.roles["ending"],
         endings=question.endings,
     )
+    if question.wide is not None:
+        return frame, rows, families.notes
     both = f"'{question.file.name}' with '{question.families.name}'"
     require_columns(frame, list(question.columns.values()), what=both)
     return frame, rows, families.notes
+
+
+def _is_wide(question: Question, frame: pd.DataFrame) -> bool:
+    """Say what to do with a table that has a column per session, if this is one."""
+    named = (question.roles["session"], question.roles["time"], question.wide)
+    pattern = recognised_pattern(map(str, frame.columns))
+    person = question.person
+    if any(named) or pattern is None or person is None or person not in frame.columns:
+        return False
+    if frame[person].duplicated().any():
+        return False
+    print_error(
+        f"'{question.file.name}' has a row per '{person}' and columns that repeat, as "
+        f"'{pattern}' says. If they are sessions, pass --wide '{pattern}' (with {{role}} or "
+        "{rater} in it where those stand in the names too) and name the scores, as in --alliance "
+        "and --score; if they are items of one questionnaire, name the session with --session."
+    )
+    return True
+
+
+def _refuse_moments(given: Mapping[str, str | None]) -> None:
+    for name, column in given.items():
+        if column is not None:
+            print_error(f"--{name} and --wide exclude each other; --wide makes that column.")
+            raise Refusal
 
 
 def _ask_for_roles(question: Question, frame: pd.DataFrame) -> None:
@@ -216,7 +254,7 @@ def _print_study(study: Study, notes: tuple[str, ...], joined: RowLedger | None)
 def _unasked(study: Study) -> Iterator[str]:
     """Yield what no error says, but an analysis would trip over."""
     frame = study.sessions
-    given = set(study.roles.values())
+    given = {*study.roles.values(), *study.scores}
     others = [f"'{name}'" for name in frame.columns if name not in given]
     if others:
         yield f"{plural(len(others), 'column')} without a role, not checked: {', '.join(others)}."

@@ -22,6 +22,7 @@ from alliance_stats.study.ratings import (
     check_order,
     check_range,
     check_time,
+    limits,
     scores,
     whole_sessions,
 )
@@ -229,6 +230,7 @@ def checked(
     *,
     unit: str,
     ranges: Mapping[str, tuple[float, float]],
+    named: Mapping[str, tuple[float, float] | None],
     local_ids: Sequence[str],
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Return the frame with plain ids, whole sessions and numeric scores, and notes on changes."""
@@ -237,14 +239,17 @@ def checked(
     for role in ("role", "rater"):
         if role in roles:
             check_spelling(frame[roles[role]], kind=role)
-    frame = _checked_ratings(frame, roles, ranges)
+    frame = _checked_ratings(frame, roles, ranges, named)
     _check_constant_role(frame, roles)
-    _check_course(frame, roles, unit)
+    _check_course(frame, roles, unit, list(named))
     return frame, notes
 
 
 def _checked_ratings(
-    frame: pd.DataFrame, roles: Mapping[str, str], ranges: Mapping[str, tuple[float, float]]
+    frame: pd.DataFrame,
+    roles: Mapping[str, str],
+    ranges: Mapping[str, tuple[float, float]],
+    named: Mapping[str, tuple[float, float] | None],
 ) -> pd.DataFrame:
     if "session" in roles:
         frame = replaced(frame, {roles["session"]: whole_sessions(frame, roles["session"])})
@@ -264,6 +269,16 @@ def _checked_ratings(
             frame = replaced(frame, {roles[role]: scores(frame, roles[role])})
     for role, (low, high) in ranges.items():
         check_range(frame, roles[role], low=low, high=high)
+    taken = {column: role for role, column in roles.items()}
+    for column, pair in named.items():
+        if column in taken:
+            raise DataError(
+                f"Column '{column}' was given as {taken[column]}= and in scores=. Name it once."
+            )
+        frame = replaced(frame, {column: scores(frame, column)})
+        if pair is not None:
+            low, high = limits(pair, of=column)
+            check_range(frame, column, low=low, high=high)
     return frame
 
 
@@ -280,7 +295,9 @@ def _check_constant_role(frame: pd.DataFrame, roles: Mapping[str, str]) -> None:
         )
 
 
-def _check_course(frame: pd.DataFrame, roles: Mapping[str, str], unit: str) -> None:
+def _check_course(
+    frame: pd.DataFrame, roles: Mapping[str, str], unit: str, named: Sequence[str]
+) -> None:
     """Check how treatment ended, and that no row is later."""
     session, ending = roles.get("session"), roles.get("ending")
     column = roles[unit]
@@ -297,7 +314,7 @@ def _check_course(frame: pd.DataFrame, roles: Mapping[str, str], unit: str) -> N
             unit_column=column,
         )
         return
-    scored = [roles[role] for role in ("alliance", "outcome") if role in roles]
+    scored = [*(roles[role] for role in ("alliance", "outcome") if role in roles), *named]
     if ending is not None and session is not None and scored:
         warn_of_padded_rows(
             frame, ending=ending, session=session, unit_column=column, scored=scored

@@ -1,6 +1,6 @@
 """What a study holds, counted."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -84,6 +84,7 @@ def describe_study(
     frame: pd.DataFrame,
     roles: Mapping[str, str],
     *,
+    scores: Sequence[str],
     unit: str,
     rows: RowLedger,
     notes: tuple[str, ...],
@@ -93,8 +94,9 @@ def describe_study(
         *_units(frame, roles),
         *_sizes(frame, roles),
         *_missing(frame, roles),
-        *_shared(frame, roles),
-        *_scores(frame, roles),
+        *_shared(frame, roles, scores),
+        *_scores(frame, {role: roles[role] for role in ("alliance", "outcome") if role in roles}),
+        *_scores(frame, {name: name for name in scores}),
         *_endings(frame, roles, unit),
     ]
     table = pd.DataFrame(records, columns=["about", "term", "n", "of", *_NUMBERS])
@@ -145,9 +147,9 @@ def _missing(frame: pd.DataFrame, roles: Mapping[str, str]) -> _Records:
         yield {"about": "missing", "term": role, "n": n, "of": len(frame)}
 
 
-def _shared(frame: pd.DataFrame, roles: Mapping[str, str]) -> _Records:
+def _shared(frame: pd.DataFrame, roles: Mapping[str, str], scores: Sequence[str]) -> _Records:
     """Count gaps in columns that units agree on: completed by other rows, or too wide for that."""
-    measured = [roles[role] for role in MEASURED if role in roles]
+    measured = [*(roles[role] for role in MEASURED if role in roles), *scores]
     gaps = [
         name
         for name in frame.columns
@@ -167,17 +169,16 @@ def _shared(frame: pd.DataFrame, roles: Mapping[str, str]) -> _Records:
                 yield {"about": "left out", "term": f"{level} {name}", "n": lacking, "of": total}
 
 
-def _scores(frame: pd.DataFrame, roles: Mapping[str, str]) -> _Records:
-    for role in ("alliance", "outcome"):
-        if role in roles:
-            values = frame[roles[role]]
-            yield {
-                "about": "score",
-                "term": role,
-                "n": int(values.notna().sum()),
-                "of": len(frame),
-                **_moments(values),
-            }
+def _scores(frame: pd.DataFrame, columns: Mapping[str, str]) -> _Records:
+    for term, column in columns.items():
+        values = frame[column]
+        yield {
+            "about": "score",
+            "term": term,
+            "n": int(values.notna().sum()),
+            "of": len(frame),
+            **_moments(values),
+        }
 
 
 def _endings(frame: pd.DataFrame, roles: Mapping[str, str], unit: str) -> _Records:

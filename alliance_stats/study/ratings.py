@@ -16,6 +16,7 @@ __all__ = [
     "check_order",
     "check_range",
     "check_time",
+    "limits",
     "named_ranges",
     "scores",
     "whole_sessions",
@@ -147,15 +148,17 @@ def named_ranges(
                 f"score_range names '{role}', but no column was given as {role}=. "
                 "It may name 'alliance' and 'outcome'."
             )
-        limits = tuple(pair) if isinstance(pair, Sequence) else ()
-        numbers = len(limits) == 2 and all(
-            isinstance(limit, Real) and math.isfinite(limit) for limit in limits
-        )
-        if not numbers or not limits[0] < limits[1]:
-            raise DataError(
-                f"score_range of {role} must be (low, high) with low < high; got {pair!r}."
-            )
+        limits(pair, of=role)
     return ranges
+
+
+def limits(pair: object, *, of: str) -> tuple[float, float]:
+    """Return the limits of a scale if they are two numbers, the lower first."""
+    both = tuple(pair) if isinstance(pair, Sequence) else ()
+    numbers = len(both) == 2 and all(isinstance(n, Real) and math.isfinite(n) for n in both)
+    if not numbers or not both[0] < both[1]:
+        raise DataError(f"score_range of {of} must be (low, high) with low < high; got {pair!r}.")
+    return float(both[0]), float(both[1])
 
 
 def check_range(frame: pd.DataFrame, column: str, *, low: float, high: float) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ from alliance_stats.study.description import MEASURED, StudyDescription, describ
 from alliance_stats.study.ratings import named_ranges
 from alliance_stats.study.readers import read_table
 from alliance_stats.study.units import LEVELS, one_row_per
+from alliance_stats.study.wide import lengthened
 
 __all__ = ["Study"]
 
@@ -42,6 +44,7 @@ class Study:
 
     _data: pd.DataFrame
     _roles: Mapping[str, str]
+    _scores: tuple[str, ...]
     unit: str
     rows: RowLedger
     notes: tuple[str, ...]
@@ -60,6 +63,7 @@ class Study:
         rater: str | None = None,
         alliance: str | None = None,
         outcome: str | None = None,
+        scores: Mapping[str, tuple[float, float] | None] | None = None,
         ending: str | None = None,
         endings: Mapping[str | int, str] | None = None,
         ending_session: str | None = None,
@@ -85,6 +89,9 @@ class Study:
             Who gave the rating, where a person x session was rated by several.
         alliance, outcome
             Numeric scores. Missing ones are legal and counted.
+        scores
+            Any number of further scores, column -> its limits or None, as in ``{"task": (1, 7),
+            "bond": (1, 7), "phq9": None}``; they are checked and described as the two above are.
         ending
             How treatment stands: ongoing, dropout, planned or transferred (missing if unknown),
             the same in all rows of a unit.
@@ -134,9 +141,12 @@ class Study:
             "ending": ending,
             "ending_session": ending_session,
         }
+        if person is None:
+            raise DataError("person= is needed: name the column of person ids.")
         roles = distinct_roles(given)
         table = check_frame(data)
-        require_columns(table, list(roles.values()))
+        named = dict(scores or {})
+        require_columns(table, [*roles.values(), *named])
         settled_unit = ending_unit(unit, roles)
         recoding: tuple[str, ...] = ()
         if endings is not None:
@@ -148,17 +158,95 @@ class Study:
             roles,
             unit=settled_unit,
             ranges=named_ranges(score_range, roles),
+            named=named,
             local_ids=local_ids,
         )
         levels = {level: (roles[level],) for level in LEVELS if level in roles}
-        return cls(frame, roles, settled_unit, RowLedger.start(frame, levels), (*recoding, *notes))
+        rows = RowLedger.start(frame, levels)
+        return cls(frame, roles, tuple(named), settled_unit, rows, (*recoding, *notes))
+
+    @classmethod
+    def from_wide(
+        cls,
+        data: pd.DataFrame,
+        *,
+        wide: str,
+        person: str | None = None,
+        family: str | None = None,
+        therapist: str | None = None,
+        alliance: str | None = None,
+        outcome: str | None = None,
+        scores: Mapping[str, tuple[float, float] | None] | None = None,
+        role: str | None = None,
+        ending: str | None = None,
+        endings: Mapping[str | int, str] | None = None,
+        ending_session: str | None = None,
+        unit: str | None = None,
+        score_range: _Range | None = None,
+        local_ids: Sequence[str] = (),
+    ) -> "Study":
+        """Make a table of a row per person (or family) long, then check it as :meth:`from_frame`.
+
+        Parameters
+        ----------
+        data
+            A row per person; or per family, where the pattern has ``{role}``: then the study
+            builds its person ids, ``"<family>/<role>"``, and `person` is left out.
+        wide
+            How the repeated columns are named: ``"{score}_s{session}"`` for ``wai_s1, wai_s2, ...,
+            phq_s1, ...``; ``"{role}_{item}_{session}"`` for ``mother_wai3_12``; ``{rater}``
+            likewise.
+            Their columns are then named ``session``, ``role``, ``rater``, ``person`` and as the
+            scores.
+        alliance, outcome, scores
+            Names that ``{score}`` (or ``{item}``) stands for, as in ``alliance="wai"``.
+        person, family, therapist, role, ending, endings, ending_session, unit, score_range, \
+        local_ids
+            As in :meth:`from_frame`; columns that are not repeated.
+
+        Raises
+        ------
+        DataError
+            As :meth:`from_frame`; if no column is named as `wide` says, or a unit has two rows.
+        """
+        table = check_frame(data)
+        by_role = "{role}" in wide
+        if by_role and (family is None or person is not None or role is not None):
+            raise DataError(
+                f"wide={wide!r} has {{role}}: a row is then a family. Name family=, and leave out "
+                "person= and role=, which the study makes."
+            )
+        if not by_role and person is None:
+            raise DataError("from_wide needs person=, or {role} in wide= and family=.")
+        ids = family if by_role else person
+        require_columns(table, [ids])
+        long = lengthened(table, wide, unit=str(ids), person="person" if by_role else None)
+        study = cls.from_frame(
+            long.frame,
+            person="person" if by_role else str(person),
+            family=family,
+            therapist=therapist,
+            session="session",
+            role="role" if by_role else role,
+            rater="rater" if "rater" in long.keys else None,
+            alliance=alliance,
+            outcome=outcome,
+            scores=scores,
+            ending=ending,
+            endings=endings,
+            ending_session=ending_session,
+            unit=unit,
+            score_range=score_range,
+            local_ids=local_ids,
+        )
+        return replace(study, notes=(*long.notes, *study.notes))
 
     @classmethod
     def from_file(
         cls,
         path: str | Path,
         *,
-        person: str,
+        person: str | None = None,
         family: str | None = None,
         therapist: str | None = None,
         session: str | None = None,
@@ -167,6 +255,8 @@ class Study:
         rater: str | None = None,
         alliance: str | None = None,
         outcome: str | None = None,
+        scores: Mapping[str, tuple[float, float] | None] | None = None,
+        wide: str | None = None,
         ending: str | None = None,
         endings: Mapping[str | int, str] | None = None,
         ending_session: str | None = None,
@@ -191,6 +281,9 @@ class Study:
         ----------
         path
             The file.
+        wide
+            How repeated columns are named, where the file has a row per person or family; see
+            :meth:`from_wide`.
         sheet
             Sheet of an Excel file; needed where it has more than one.
         separator, decimal, encoding
@@ -200,7 +293,7 @@ class Study:
         header_rows
             How many rows name the columns of a text or Excel file: 3 in a Qualtrics export. The
             first has the names, the others are set aside with a note.
-        person, family, therapist, session, time, role, rater, alliance, outcome, ending, \
+        person, family, therapist, session, time, role, rater, alliance, outcome, scores, ending, \
         endings, ending_session, unit, score_range, local_ids
             As in :meth:`from_frame`.
 
@@ -221,30 +314,40 @@ class Study:
             encoding=encoding,
             header_rows=header_rows,
         )
-        study = cls.from_frame(
-            table.frame,
-            person=person,
-            family=family,
-            therapist=therapist,
-            session=session,
-            time=time,
-            role=role,
-            rater=rater,
-            alliance=alliance,
-            outcome=outcome,
-            ending=ending,
-            endings=endings,
-            ending_session=ending_session,
-            unit=unit,
-            score_range=score_range,
-            local_ids=local_ids,
-        )
+        shared: dict[str, Any] = {
+            "person": person,
+            "family": family,
+            "therapist": therapist,
+            "role": role,
+            "alliance": alliance,
+            "outcome": outcome,
+            "scores": scores,
+            "ending": ending,
+            "endings": endings,
+            "ending_session": ending_session,
+            "unit": unit,
+            "score_range": score_range,
+            "local_ids": local_ids,
+        }
+        moments: dict[str, Any] = {"session": session, "time": time, "rater": rater}
+        if wide is None:
+            study = cls.from_frame(table.frame, **shared, **moments)
+        else:
+            given = [name for name, column in moments.items() if column is not None]
+            if given:
+                raise DataError(f"{given[0]}= and wide= exclude each other; wide= makes it.")
+            study = cls.from_wide(table.frame, wide=wide, **shared)
         return replace(study, notes=(*table.notes, *study.notes))
 
     @property
     def roles(self) -> dict[str, str]:
         """Role -> column, for the roles that were given."""
         return dict(self._roles)
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """The further scores that were named, beside the roles."""
+        return self._scores
 
     @property
     def sessions(self) -> pd.DataFrame:
@@ -298,7 +401,12 @@ class Study:
     def describe(self) -> StudyDescription:
         """Return units per level, sizes, missingness by role, scores and endings."""
         return describe_study(
-            self._data, self._roles, unit=self.unit, rows=self.rows, notes=self.notes
+            self._data,
+            self._roles,
+            scores=self._scores,
+            unit=self.unit,
+            rows=self.rows,
+            notes=self.notes,
         )
 
     def __repr__(self) -> str:
@@ -320,5 +428,8 @@ class Study:
             self._data,
             self._roles[level],
             inner=below[-1] if below else None,
-            measured=[self._roles[role] for role in MEASURED if role in self._roles],
+            measured=[
+                *(self._roles[role] for role in MEASURED if role in self._roles),
+                *self._scores,
+            ],
         )

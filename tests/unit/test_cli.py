@@ -373,3 +373,20 @@ def test_what_the_stream_cannot_write_is_replaced():
     assert done.returncode == 0, done.stderr
     assert b"?" in done.stdout
     assert b"reproduced" in done.stdout
+
+
+def test_a_wide_export_is_recognised_and_read_as_said(tmp_path):
+    path = tmp_path / "export.csv"
+    rows = ["id;" + ";".join(f"{score}_s{n}" for score in ("wai", "phq") for n in range(1, 5))]
+    rows += ["a;4,5;5;;;9;8;;", "b;3;3;4;;7;;6;"]
+    path.write_text("\n".join(rows), encoding="utf-8")
+    options = ["--person", "id", "--separator", ";", "--decimal", ","]
+    said = refused(check(path, *options))
+    assert "a row per 'id' and columns that repeat, as '{score}_s{session}' says" in said
+    more = ["--wide", "{score}_s{session}", "--alliance", "wai", "--score", "phq"]
+    result = check(path, *options, *more)
+    assert result.exit_code == 0, result.stderr
+    assert "5 rows came in (person: 2)." in result.stdout
+    assert "3 after the last that has one" in result.stdout
+    assert "phq: mean 7.50 (SD 1.29), 6.00 to 9.00, n = 4" in result.stdout
+    assert "--session and --wide exclude" in refused(check(path, *options, *more, "--session", "x"))

@@ -1,0 +1,212 @@
+"""Wide tables: a row per person or family, a column per session, into a row per session."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from alliance_stats.checks import require_present
+from alliance_stats.errors import DataError
+from alliance_stats.formatting import plural
+
+__all__ = ["LongTable", "lengthened", "recognised_pattern"]
+
+_FIELD = re.compile(r"\{(\w*)\}")
+_VALUES = ("score", "item")
+_KEYS = ("role", "rater", "session")
+_MEANINGS = {"session": r"\d+", "role": r".+?", "rater": r".+?", "score": r".+", "item": r".+"}
+_LIKELY = re.compile(r"(?P<stem>.+)(?P<mark>[ _.\-][A-Za-z]{1,8}[ _.\-]?|[ _.\-])(?P<n>\d+)")
+_FEWEST_COLUMNS = 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LongTable:
+    """A table made long, the names of its new columns, and what was not made into rows."""
+
+    frame: pd.DataFrame
+    keys: tuple[str, ...]
+    values: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def lengthened(
+    data: pd.DataFrame, pattern: str, *, unit: str, person: str | None = None
+) -> LongTable:
+    """Make a row of each unit and session of a wide table.
+
+    Parameters
+    ----------
+    data
+        A row per unit (a person; a family where the pattern has ``{role}``).
+    pattern
+        How the repeated columns are named, as in ``"{score}_s{session}"``,
+        ``"{role}_{score}_{session}"`` or ``"{item}.{session}"``: ``{session}`` stands for a number,
+        ``{role}`` and ``{rater}`` for as little as they can, ``{score}`` or ``{item}`` for the
+        rest.
+    unit
+        Column of the ids of the rows.
+    person
+        Name of a new column of person ids, ``"<unit>/<role>"``; None where rows are persons.
+
+    Returns
+    -------
+    LongTable
+        The other columns, repeated, then the fields of the pattern and a column per score or item.
+        Where a unit has no value at all at a session there is no row: a wide table cannot tell a
+        session that did not take place from one without a rating. A note counts such sessions.
+
+    Raises
+    ------
+    DataError
+        If the pattern cannot be read or fits no column, a unit has two rows, or a new column has
+        the name of one that is there.
+    """
+    fields, reading = _read(pattern)
+    found = {
+        name: match.groupdict()
+        for name in data.columns
+        if isinstance(name, str) and (match := reading.fullmatch(name))
+    }
+    if not found:
+        near = recognised_pattern(map(str, data.columns))
+        hint = f" The columns look like {near!r}." if near else ""
+        raise DataError(f"No column is named as wide={pattern!r} says.{hint}")
+    require_present(data, unit, why="to know whose row it is")
+    twice = data[unit].duplicated(keep=False).to_numpy()
+    if twice.any():
+        raise DataError(
+            f"'{data.loc[twice, unit].iloc[0]}' has several rows in a table that is said to have a "
+            f"row per '{unit}' (wide={pattern!r}). Keep one of them."
+        )
+    value = next(field for field in fields if field in _VALUES)
+    keys = tuple(field for field in _KEYS if field in fields)
+    names = tuple(dict.fromkeys(parts[value] for parts in found.values()))
+    kept = [name for name in data.columns if name not in found]
+    new = [*keys, *names, *([person] if person else [])]
+    for name in new:
+        if name in kept or new.count(name) > 1:
+            raise DataError(
+                f"Made long, the table would have two columns '{name}': one is there already, or "
+                f"two fields of wide={pattern!r} give it. Rename one."
+            )
+    blocks = _blocks(data, found, keys, value)
+    frame = pd.concat(
+        [_block(data[kept], key, columns, keys, names) for key, columns in blocks.items()],
+        ignore_index=True,
+    )
+    if person is not None:
+        frame[person] = [f"{u}/{r}" for u, r in zip(frame[unit], frame["role"], strict=True)]
+    order = np.arange(len(frame)).reshape(len(blocks), len(data)).T.ravel()  # unit by unit
+    frame = frame.iloc[order].reset_index(drop=True)
+    observed = frame[list(names)].notna().to_numpy().any(axis=1)
+    note = _note_on_unobserved(frame, observed, [unit, *keys[:-1]])
+    left = frame[observed].reset_index(drop=True)
+    if not len(left):
+        raise DataError(f"The columns that wide={pattern!r} names hold no value at all.")
+    return LongTable(left, keys, names, note)
+
+
+def _note_on_unobserved(
+    frame: pd.DataFrame, observed: npt.NDArray[np.bool_], series: list[str]
+) -> tuple[str, ...]:
+    """Count the sessions without a value, those after the last and those before it apart."""
+    if observed.all():
+        return ()
+    sessions = frame["session"].to_numpy()
+    groups = frame.groupby(series, sort=False, observed=True, dropna=False).ngroup().to_numpy()
+    last = np.full(groups.max() + 1, -1, dtype=np.int64)
+    np.maximum.at(last, groups[observed], sessions[observed])
+    never = last[groups] < 0
+    after = ~observed & ~never & (sessions > last[groups])
+    between = ~observed & ~never & ~after
+    parts = [f"{int(after.sum())} after the last that has one"] if after.any() else []
+    if between.any():
+        parts.append(
+            f"{int(between.sum())} before it (whether they took place, the table does not say)"
+        )
+    if never.any():
+        n = len(np.unique(groups[never]))
+        parts.append(f"{int(never.sum())} of {plural(n, 'person')} without any value")
+    return (
+        f"Made long: {plural(int((~observed).sum()), 'session')} without a value made no row, "
+        f"{', '.join(parts)}.",
+    )
+
+
+def recognised_pattern(columns: Iterable[str]) -> str | None:
+    """Return the pattern that repeated columns seem to follow, None where there are none.
+
+    A proposal to be looked at: items and sessions are both numbered.
+    """
+    numbers: dict[tuple[str, str], set[int]] = {}
+    for name in columns:
+        match = _LIKELY.fullmatch(name)
+        if match:
+            numbers.setdefault((match["stem"], match["mark"]), set()).add(int(match["n"]))
+    marks = Counter[str]()
+    for (_, mark), found in numbers.items():
+        if len(found) >= _FEWEST_COLUMNS:
+            marks[mark] += len(found)
+    if not marks:
+        return None
+    mark, _ = marks.most_common(1)[0]
+    return f"{{score}}{mark}{{session}}"
+
+
+def _read(pattern: str) -> tuple[tuple[str, ...], re.Pattern[str]]:
+    fields = tuple(_FIELD.findall(pattern)) if isinstance(pattern, str) else ()
+    known = all(field in _MEANINGS for field in fields) and len(set(fields)) == len(fields)
+    values = [field for field in fields if field in _VALUES]
+    if not known or "session" not in fields or len(values) != 1:
+        raise DataError(
+            f"wide={pattern!r} must name {{session}} and one of {{score}} and {{item}}, each once, "
+            "and may name {role} and {rater}, as in '{score}_s{session}' or "
+            "'{role}_{item}_{session}'."
+        )
+    parts = _FIELD.split(pattern)
+    text = "".join(
+        f"(?P<{part}>{_MEANINGS[part]})" if place % 2 else re.escape(part)
+        for place, part in enumerate(parts)
+    )
+    return fields, re.compile(text)
+
+
+def _blocks(
+    data: pd.DataFrame,
+    found: Mapping[str, Mapping[str, str]],
+    keys: tuple[str, ...],
+    value: str,
+) -> dict[tuple[str | int, ...], dict[str, pd.Series]]:
+    """Return, per role, rater and session in order, the columns of its scores."""
+    blocks: dict[tuple[str | int, ...], dict[str, pd.Series]] = {}
+    for name, parts in found.items():
+        key = tuple(int(parts[k]) if k == "session" else parts[k] for k in keys)
+        columns = blocks.setdefault(key, {})
+        if parts[value] in columns:
+            raise DataError(
+                f"Column '{name}' says the same session of '{parts[value]}' as another column. "
+                "Rename one of them."
+            )
+        columns[parts[value]] = data[name]
+    series = {key: place for place, key in enumerate(dict.fromkeys(k[:-1] for k in blocks))}
+    return dict(sorted(blocks.items(), key=lambda item: (series[item[0][:-1]], item[0][-1])))
+
+
+def _block(
+    constants: pd.DataFrame,
+    key: tuple[str | int, ...],
+    columns: Mapping[str, pd.Series],
+    keys: tuple[str, ...],
+    names: tuple[str, ...],
+) -> pd.DataFrame:
+    """Return the rows of one session: a row per unit."""
+    block = constants.copy(deep=False)
+    for field, value in zip(keys, key, strict=True):
+        block[field] = value
+    for name in names:
+        block[name] = columns.get(name, np.nan)
+    return block

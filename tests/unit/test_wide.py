@@ -1,0 +1,154 @@
+"""Wide tables made long: what becomes a row, what does not, and what is said of it."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from alliance_stats.errors import DataError
+from alliance_stats.study import Study
+from alliance_stats.study.wide import recognised_pattern
+
+NAN = np.nan
+PERSONS = pd.DataFrame(
+    {
+        "id": ["a", "b", "c"],
+        "site": ["x", "x", "y"],
+        "wai_3_s1": [4.0, 5.0, NAN],
+        "wai_3_s2": [NAN, 6.0, NAN],
+        "wai_3_s10": [5.0, NAN, NAN],
+        "phq_s1": [10.0, 12.0, NAN],
+        "phq_s2": [NAN, 11.0, NAN],
+    }
+)
+
+
+def test_repeated_columns_become_rows_and_what_was_never_observed_is_counted():
+    study = Study.from_wide(
+        PERSONS,
+        wide="{score}_s{session}",
+        person="id",
+        alliance="wai_3",
+        outcome="phq",
+        score_range=(1, 7),
+    )
+    expected = pd.DataFrame(
+        {
+            "id": ["a", "a", "b", "b"],
+            "site": ["x", "x", "x", "x"],
+            "session": [1, 10, 1, 2],
+            "wai_3": [4.0, 5.0, 5.0, 6.0],
+            "phq": [10.0, NAN, 12.0, 11.0],
+        }
+    )
+    pd.testing.assert_frame_equal(study.sessions, expected)
+    assert study.notes == (
+        "Made long: 5 sessions without a value made no row, 1 after the last that has one, 1 "
+        "before it (whether they took place, the table does not say), 3 of 1 person "
+        "without any value.",
+    )
+
+
+def test_a_row_per_family_makes_person_ids_of_family_and_role():
+    families = pd.DataFrame(
+        {
+            "fam": [1, 2],
+            "mother_bond_1": [4, 5],
+            "mother_bond_2": [5, 6],
+            "father_bond_1": [3, NAN],
+            "father_goal_1": [2, NAN],
+        }
+    )
+    study = Study.from_wide(
+        families,
+        wide="{role}_{item}_{session}",
+        family="fam",
+        scores={"bond": (1, 7), "goal": None},
+    )
+    rows = study.sessions[["person", "role", "session", "bond", "goal"]].values.tolist()
+    shown = [[None if pd.isna(value) else value for value in row] for row in rows]
+    assert shown == [
+        ["1/mother", "mother", 1, 4.0, None],
+        ["1/mother", "mother", 2, 5.0, None],
+        ["1/father", "father", 1, 3.0, 2.0],
+        ["2/mother", "mother", 1, 5.0, None],
+        ["2/mother", "mother", 2, 6.0, None],
+    ]
+    table = study.describe().tidy().set_index(["about", "term"])
+    assert table.loc[("score", "bond"), ["n", "mean"]].tolist() == [5, 4.6]
+    with pytest.raises(DataError, match="'goal' is outside its declared range 3 to 7 in row 2"):
+        Study.from_wide(
+            families, wide="{role}_{item}_{session}", family="fam", scores={"goal": (3, 7)}
+        )
+
+
+def test_long_to_wide_to_long_is_the_same():
+    draw = np.random.default_rng(8)
+    long = pd.DataFrame(
+        [(p, s) for p in range(1, 9) for s in range(1, draw.integers(2, 7))],
+        columns=["person", "session"],
+    )
+    long = long.assign(wai=draw.normal(5, 1, len(long)).round(2), phq=draw.normal(9, 3, len(long)))
+    wide = long.pivot(index="person", columns="session", values=["wai", "phq"])
+    wide.columns = [f"{score}.t{session}" for score, session in wide.columns]
+    shuffled = wide.reset_index().iloc[:, draw.permutation(wide.shape[1] + 1)]
+    study = Study.from_wide(
+        shuffled, wide="{score}.t{session}", person="person", scores={"wai": None, "phq": None}
+    )
+    found = study.sessions[["person", "session", "wai", "phq"]]
+    pd.testing.assert_frame_equal(found, long, check_dtype=False)
+
+
+@pytest.mark.parametrize(
+    ("wide", "message"),
+    [
+        ("{score}_{time}", "must name {session} and one of"),
+        ("{score}_s", "must name {session} and one of"),
+        ("{score}_{item}_{session}", "must name {session} and one of"),
+        ("{score}-{session}", r"No column is named as wide='{score}-{session}' says. The columns "),
+    ],
+)
+def test_patterns_that_say_nothing_are_refused(wide: str, message: str):
+    with pytest.raises(DataError, match=message):
+        Study.from_wide(PERSONS, wide=wide, person="id")
+
+
+def test_tables_that_cannot_be_made_long_are_refused():
+    pattern = "{score}_s{session}"
+    with pytest.raises(DataError, match=r"two columns 'site'"):
+        Study.from_wide(PERSONS.assign(site_s1=1), wide=pattern, person="id")
+    with pytest.raises(
+        DataError, match="'a' has several rows in a table that is said to have a row"
+    ):
+        Study.from_wide(PERSONS.assign(id="a"), wide=pattern, person="id")
+    with pytest.raises(DataError, match="says the same session of 'phq' as another column"):
+        Study.from_wide(PERSONS.assign(phq_s01=1.0), wide=pattern, person="id")
+    with pytest.raises(DataError, match="hold no value at all"):
+        Study.from_wide(PERSONS.iloc[2:], wide=pattern, person="id")
+    with pytest.raises(DataError, match=r"Name family=, and leave out person= and role="):
+        Study.from_wide(PERSONS, wide="{role}_{score}_s{session}", person="id")
+    with pytest.raises(DataError, match="was given as alliance= and in scores="):
+        Study.from_wide(PERSONS, wide=pattern, person="id", alliance="phq", scores={"phq": None})
+
+
+def test_a_wide_file_is_read_by_its_pattern(tmp_path):
+    path = tmp_path / "wide.csv"
+    PERSONS.to_csv(path, index=False, sep=";", decimal=",")
+    roles = {"person": "id", "alliance": "wai_3", "separator": ";", "decimal": ","}
+    study = Study.from_file(path, wide="{score}_s{session}", **roles)
+    assert len(study.sessions) == 4
+    with pytest.raises(DataError, match="session= and wide= exclude each other"):
+        Study.from_file(path, wide="{score}_s{session}", session="site", **roles)
+
+
+@pytest.mark.parametrize(
+    ("columns", "pattern"),
+    [
+        (["id", "wai_s1", "wai_s2", "wai_s3"], "{score}_s{session}"),
+        (["id", "wai.1", "wai.2", "wai.3", "phq.1"], "{score}.{session}"),
+        (["id", "m_wai_t1", "m_wai_t2", "m_wai_t10"], "{score}_t{session}"),
+        (["id", "session", "wai", "phq9"], None),
+        (["id", "q1", "q2"], None),
+    ],
+)
+def test_the_pattern_of_repeated_columns_is_recognised(columns: list[str], pattern: str | None):
+    assert recognised_pattern(columns) == pattern
