@@ -7,9 +7,9 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from alliance_stats.checks import comparable
+from alliance_stats.account import Account, Column, Phrase, Section, html_of, summary_of
+from alliance_stats.checks import check_conf_level, comparable
 from alliance_stats.estimates import one_line
-from alliance_stats.formatting import format_count, format_number, format_percent, plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.study.courses import ENDINGS
 from alliance_stats.study.units import n_completed, n_without, one_row_per
@@ -22,6 +22,19 @@ MEASURED = ("session", "time", "alliance", "outcome")
 _LEVELS = ("person", "family", "therapist")
 _PLURALS = {"person": "persons", "family": "families", "therapist": "therapists"}
 _NUMBERS = ("mean", "sd", "minimum", "median", "maximum")
+_MOMENTS = {
+    "n": Column("n", "count"),
+    "mean": Column("mean"),
+    "sd": Column("SD"),
+    "minimum": Column("minimum"),
+    "median": Column("median"),
+    "maximum": Column("maximum"),
+}
+_SHARES = {
+    "n": Column("n", "count"),
+    "of": Column("in all", "count"),
+    "share": Column("share", "share"),
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -69,12 +82,41 @@ class StudyDescription:
             [{f"n_{term}": int(n) for term, n in zip(units["term"], units["n"], strict=True)}]
         )
 
-    def summary(self) -> str:
-        """Return the description as text, notes first; roles with nothing missing are left out."""
-        lines = [f"Note: {note}" for note in self.notes]
-        shown = self._table[(self._table["about"] != "missing") | (self._table["n"] > 0)]
-        lines.extend(_line(row, self.unit) for row in shown.to_dict("records"))
-        return "\n".join(lines)
+    @property
+    def method(self) -> str:
+        """What was counted, in a phrase."""
+        return "Description of the study as it came in"
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return what was counted, as data; there is no interval that `conf_level` could set."""
+        check_conf_level(conf_level)
+        about = self._table.groupby("about")
+        counted = {name: about.get_group(name) for name in about.groups}
+        nothing = self._table.iloc[:0]
+        units = counted["units"]
+        moments = pd.concat([counted[name] for name in ("size", "score") if name in counted])
+        gaps = counted.get("missing", nothing)
+        endings = counted.get("ending", nothing)
+        remarks = [
+            Phrase(text, parts)
+            for row in self._table.to_dict("records")
+            for text, parts in _remark(row)
+        ]
+        return Account(
+            self.method,
+            self.notes,
+            dict(zip(units["term"], units["n"], strict=True)),
+            (
+                Section("Sizes and scores", moments, ("term",), columns=_MOMENTS),
+                Section("Missing", _shares(gaps[gaps["n"] > 0]), ("term",), columns=_SHARES),
+                Section(f"Endings by {self.unit}", _shares(endings), ("term",), columns=_SHARES),
+            ),
+            tuple(remarks),
+            self.rows,
+        )
+
+    summary = summary_of
+    _repr_html_ = html_of
 
     def __str__(self) -> str:
         return self.summary()
@@ -191,36 +233,23 @@ def _endings(frame: pd.DataFrame, roles: Mapping[str, str], unit: str) -> _Recor
             yield {"about": "ending", "term": ending, "n": n, "of": len(endings)}
 
 
-def _line(row: Mapping[str, object], unit: str) -> str:
-    n, of = float(str(row["n"])), float(str(row["of"]))
-    mean, sd, low, _, high = (float(str(row[name])) for name in _NUMBERS)
-    spread = (
-        f"mean {format_number(mean)} (SD {format_number(sd)}), "
-        f"{format_number(low)} to {format_number(high)}"
-    )
+def _shares(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(share=table["n"] / table["of"])
+
+
+def _remark(row: Mapping[str, object]) -> Iterator[tuple[str, tuple[object, ...]]]:
+    """Yield what is said of a column that a unit's rows know in part; nothing of other counts."""
+    level, _, name = str(row["term"]).partition(" ")
+    n, of = ((float(str(row[key])), "count") for key in ("n", "of"))
     match row["about"]:
-        case "units":
-            return f"{row['term']}: {format_count(n)}"
-        case "size":
-            return f"{row['term']}: {spread}"
-        case "missing":
-            return (
-                f"missing {row['term']}: {format_count(n)} of {plural(int(of), 'row')} "
-                f"({format_percent(n / of, 1)})"
-            )
         case "completed":
-            level, name = str(row["term"]).split(" ", 1)
-            return (
-                f"{name} of the {level}: missing in {format_count(n)} of {plural(int(of), 'row')}, "
-                f"where other rows of the {level} have it"
+            yield (
+                "{} of the {}: missing in {} of {} rows, where other rows of it have it.",
+                (name, level, n, of),
             )
         case "left out":
-            level, name = str(row["term"]).split(" ", 1)
-            return (
-                f"{name} is left out of the table of {_PLURALS[level]}: {format_count(n)} of "
-                f"{plural(int(of), 'unit')} below the {level} without any value, the others agree"
+            yield (
+                "{} is left out of the table of {}: {} of {} units below the {} without any value, "
+                "the others agree.",
+                (name, _PLURALS[level], n, of, level),
             )
-        case "score":
-            return f"{row['term']}: {spread}, n = {format_count(n)}"
-    units = plural(int(of), unit, _PLURALS[unit])
-    return f"ending {row['term']}: {format_count(n)} of {units} ({format_percent(n / of, 1)})"

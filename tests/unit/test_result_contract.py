@@ -52,7 +52,6 @@ NOT_YET = {
     "Ruptures",
     "SharedParameterModel",
     "SplitAlliance",
-    "StudyDescription",
     "TableOne",
     "ThemeComparison",
     "ThemeTransitions",
