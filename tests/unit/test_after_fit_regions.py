@@ -397,3 +397,18 @@ def test_r2_in_words(data):
     assert text.startswith("Explained variance on the scale of the outcome")
     assert "Nakagawa & Schielzeth 2013" in text
     assert "Rights & Sterba 2019" in text
+
+
+def test_a_moderator_whose_transform_ends_with_the_data():
+    # log() has no value a range below the data: bounds are looked for where the formula has one
+    rng = np.random.default_rng(1)
+    data = pd.DataFrame({"unit": np.repeat(np.arange(30), 8), "x": rng.normal(size=240)})
+    data["m"] = rng.integers(1, 26, 240).astype(float)
+    data["y"] = 0.4 * (np.log(data["m"]) - 2.0) * data["x"] + rng.normal(size=240)
+    model = lmm("y ~ x * log(m) + (1 | unit)", data)
+    inside = johnson_neyman(model, "x", moderator="m").boundaries().query("within_data")["value"]
+    # the roots in log(m), of a straight effect, are those of the same model of a column log(m)
+    straight = lmm("y ~ x * l + (1 | unit)", data.assign(l=np.log(data["m"])))
+    roots = johnson_neyman(straight, "x", moderator="l").boundaries().query("within_data")["value"]
+    assert len(inside) == 2
+    assert inside.to_numpy() == pytest.approx(np.exp(roots.to_numpy()), rel=1e-6)

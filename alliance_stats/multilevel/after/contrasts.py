@@ -90,6 +90,9 @@ def _custom(given: Mapping[str, Sequence[float]], names: list[str]) -> dict[str,
 Scale = Literal["link", "ratio"]
 Rows = npt.NDArray[np.int64]
 
+# Contrasts whose covariance is formed, and those whose joint distribution is integrated.
+MOST_CONTRASTS = 5000
+MOST_JOINT = 500
 ADJUSTMENTS = ("mvt", "tukey", "holm", "none")
 _IN_WORDS = {
     "mvt": "adjusted jointly by the multivariate t distribution",
@@ -315,6 +318,11 @@ def contrasts(
     A contrast can be estimable although its means are not.
     """
     check_choice(adjust, ADJUSTMENTS, name="adjust")
+    if not isinstance(means, EstimatedMeans):
+        raise DataError(
+            "contrasts compares estimated means, as in contrasts(estimated_means(model, 'arm')); "
+            f"got {type(means).__name__}."
+        )
     n_by = len(means.by)
     blocks = _blocks(means.labels, means.by)
     size = len(blocks[0])
@@ -323,6 +331,7 @@ def contrasts(
         raise DataError(
             "There is one mean to a family: nothing to compare. Show a predictor with two levels."
         )
+    _check_budget(method, adjust, size, len(blocks))
     K = coefficients_of(method, names, reference)
     if adjust == "tukey" and method != "pairwise":
         raise FormulaError("adjust='tukey' is for pairwise contrasts; use 'mvt' or 'holm'.")
@@ -338,6 +347,25 @@ def contrasts(
     labels["contrast"] = list(K) * len(blocks)
     families = tuple(np.arange(len(K)) + i * len(K) for i in range(len(blocks)))
     return Contrasts(means, labels, families, estimates, adjust)
+
+
+def _check_budget(
+    method: Method | Mapping[str, Sequence[float]], adjust: Adjust, n_means: int, n_blocks: int
+) -> None:
+    """Refuse what would fill the memory, or take minutes, before it begins."""
+    n = n_means * (n_means - 1) // 2 if method == "pairwise" else n_means - 1
+    n = n if isinstance(method, str) else len(method)
+    if n * n_blocks > MOST_CONTRASTS:
+        raise DataError(
+            f"{n_means} means have {n * n_blocks} of these contrasts, more than {MOST_CONTRASTS}: "
+            "compare with one of them (method='reference'), give the contrasts of interest, or "
+            "show fewer levels with at=."
+        )
+    if adjust == "mvt" and n > MOST_JOINT:
+        raise DataError(
+            f"The joint distribution of {n} contrasts would take minutes (more than {MOST_JOINT}). "
+            "Ask for adjust='tukey' (pairwise) or adjust='holm'."
+        )
 
 
 def naming_means(means: EstimatedMeans) -> str:

@@ -44,6 +44,8 @@ _RESULT_COLUMNS = (
     "expected_from", "expected_to", "p_value", "statistic", "std_error", "term",
 )  # fmt: skip
 LARGEST_GRID = 100_000
+# Numbers in the grid's coded columns that are held at once (400 MB).
+LARGEST_CODED = 50_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -174,7 +176,7 @@ def reference_grid(design: Design, shown: Sequence[str], at: At | None = None) -
         for name in order
     }
     size = math.prod(len(v) for v in values.values())
-    if size > LARGEST_GRID:
+    if size > LARGEST_GRID or size * len(design.fixed.names) > LARGEST_CODED:
         raise DataError(
             f"The reference grid would have {size} combinations of {', '.join(order)}; "
             "fix some of them with at=."
@@ -238,7 +240,7 @@ def levels_of(values: pd.Series) -> tuple[Hashable, ...]:
     """Return a column's observed values in the order of its categories, or sorted."""
     if isinstance(values.dtype, pd.CategoricalDtype):
         return tuple(values.cat.remove_unused_categories().cat.categories)
-    return tuple(sorted(values.unique()))
+    return tuple(values.astype("category").cat.categories)  # as the formula orders them
 
 
 def _values(predictor: Predictor, wanted: Any, *, is_shown: bool, given: bool) -> list[Any]:

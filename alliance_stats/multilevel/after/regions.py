@@ -16,7 +16,7 @@ from scipy import optimize, stats
 
 from alliance_stats.checks import check_choice, check_conf_level
 from alliance_stats.design.design import Design
-from alliance_stats.errors import FormulaError, NotIdentifiedError
+from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import (
     format_count,
@@ -67,6 +67,7 @@ def region_bounds(
     *,
     alpha: float,
     straight: bool,
+    within: tuple[float, float] | None = None,
 ) -> Array:
     """Return the moderator's values at which the two-sided test at `alpha` is at its limit, sorted.
 
@@ -80,14 +81,16 @@ def region_bounds(
         Level of the test.
     straight
         Whether the effect is a straight line in the moderator.
+    within
+        Where the effect is defined; one data range to either side of the data if not given.
 
     Returns
     -------
     ndarray
-        All roots if the effect is straight and the df are the same everywhere, else those within
-        one data range to either side of the data.
+        All roots if the effect is straight and the df are the same everywhere, else those `within`.
     """
-    points = np.linspace(2.0 * low - high, 2.0 * high - low, SCAN)
+    first, last = (2.0 * low - high, 2.0 * high - low) if within is None else within
+    points = np.linspace(first, last, SCAN)
     df = along(points).df
     if straight and (np.isinf(df).all() or np.ptp(df) <= SAME_DF * df[0]):
         return _quadratic(along, low, high, critical=float(stats.t.isf(alpha / 2.0, df[0])))
@@ -174,6 +177,9 @@ class JohnsonNeyman:
         What each of them belongs to.
     control
         ``"none"`` (each value by itself) or ``"fdr"``.
+    within
+        Where bounds are looked for: one data range to either side of the data, where the formula
+        has a value there (``log(m)`` has none below zero).
     """
 
     model: FittedModel
@@ -185,6 +191,7 @@ class JohnsonNeyman:
     support: Array
     unit: str
     control: Control
+    within: tuple[float, float]
 
     __repr__ = one_line
 
@@ -218,7 +225,8 @@ class JohnsonNeyman:
             ``value`` and ``within_data``. Where the df do not depend on the moderator and the
             effect is straight, all roots of the quadratic ``theta(m)^2 = t^2 Var(theta(m))``
             (Johnson & Neyman 1936; Bauer & Curran 2005, doi:10.1207/s15327906mbr4003_5); otherwise
-            the roots within one data range to either side of the data.
+            the roots within one data range to either side of the data, as far as the formula's
+            transforms of the moderator are defined.
         """
         alpha = self.alpha(conf_level=conf_level)
         low, high = float(self.support[0]), float(self.support[-1])
@@ -226,7 +234,9 @@ class JohnsonNeyman:
         def along(values: Array) -> LinearEstimates:
             return self.inference.of(self.effect(values))
 
-        roots = region_bounds(along, low, high, alpha=alpha, straight=self.straight)
+        roots = region_bounds(
+            along, low, high, alpha=alpha, straight=self.straight, within=self.within
+        )
         return pd.DataFrame({"value": roots, "within_data": (roots >= low) & (roots <= high)})
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
@@ -399,8 +409,30 @@ def johnson_neyman(
     name = variable if pair is None else f"{cell(pair[0])} - {cell(pair[1])}"
     line = _line(support, L[0], L[2]) if straight else effect
     return JohnsonNeyman(
-        model, inference, name, moderator, line, straight, support, unit or "row", control
+        model,
+        inference,
+        name,
+        moderator,
+        line,
+        straight,
+        support,
+        unit or "row",
+        control,
+        _defined(effect, float(support[0]), float(support[-1])),
     )
+
+
+def _defined(effect: Effect, low: float, high: float) -> tuple[float, float]:
+    """Go one data range to either side, where the formula has a value all the way."""
+    ends = []
+    for end, beyond in ((low, 2.0 * low - high), (high, 2.0 * high - low)):
+        try:
+            effect(np.linspace(end, beyond, 5))
+        except DataError:  # a logarithm below zero, a spline beyond its knots
+            ends.append(end)
+        else:
+            ends.append(beyond)
+    return ends[0], ends[1]
 
 
 def _check_effect(inference: Inference, L: Array, variable: str, moderator: str) -> None:
