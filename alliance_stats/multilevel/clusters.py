@@ -42,7 +42,7 @@ def cluster_robust(fit: LinearFit, request: CR2) -> ClusterRobust:
         If there are fewer than two clusters.
     """
     clusters = _clusters(fit, request.cluster)
-    residual = fit.design.y - fit.design.X @ fit.beta
+    residual = fit.design.y - fit.fixed_part
     rows = [np.flatnonzero(clusters == u) for u in range(int(clusters.max()) + 1)]
     with one_blas_thread():  # clusters are small: threads would cost more than they bring
         return cr2(

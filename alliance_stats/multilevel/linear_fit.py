@@ -136,6 +136,12 @@ class LinearFit:
         added = self.units.outcome * self.solution.beta
         return np.asarray(fixed.offset + linalg.solve_triangular(fixed.R, added))
 
+    @property
+    def fixed_part(self) -> Array:
+        """``X beta`` and the formula's offset on the rows used, (n,)."""
+        found = self.design.X @ self.beta
+        return found if self.design.offset is None else found + self.design.offset
+
     @cached_property
     def vcov(self) -> Array:
         """Covariance of the estimated coefficients, ``sigma^2 (X'V^-1X)^-1``, (p, p)."""
@@ -281,7 +287,8 @@ def refitted(fit: LinearFit, y: Array) -> LinearFit:
         raise NotIdentifiedError("The new outcome is the same in all rows: no variance to model.")
     if not np.isfinite(y).all():
         raise DataError("The new outcome has missing or infinite values.")
-    weighted = y * design.root_weights
+    left = y if design.offset is None else y - design.offset
+    weighted = left * design.root_weights
     on_basis = design.Q @ weighted / len(y)
     residual = weighted - design.Q.T @ on_basis
     offset = linalg.solve_triangular(design.fixed.R, on_basis) if len(on_basis) else on_basis

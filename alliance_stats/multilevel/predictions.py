@@ -48,7 +48,7 @@ def predicted(
 ) -> pd.DataFrame:
     """See :meth:`LinearMixedModel.predict`."""
     rows = code_new_rows(fit.design, newdata, with_units=level == "conditional")
-    estimate = rows.X @ fit.beta
+    estimate = rows.X @ fit.beta + rows.offset
     if level == "conditional":
         for b, Z, units in zip(effects_as_given(fit), rows.Z, rows.units, strict=True):
             estimate = estimate + np.einsum("nq,qn->n", Z, b[:, units])
@@ -74,7 +74,7 @@ def predicted(
 def augmented(fit: LinearFit) -> pd.DataFrame:
     """See :meth:`LinearMixedModel.augment`."""
     design = fit.design
-    marginal = design.X @ fit.beta
+    marginal = fit.fixed_part
     fitted = marginal.copy()
     for grouping, b in zip(design.groupings, fit.working_effects, strict=True):
         # Z carries the root weights of the criterion; fitted values are on the outcome's scale
@@ -95,7 +95,7 @@ def augmented(fit: LinearFit) -> pd.DataFrame:
 def simulated(fit: LinearFit, rng: np.random.Generator) -> Array:
     """Draw one new outcome for the rows used: (n,)."""
     design = fit.design
-    y = design.X @ fit.beta
+    y = fit.fixed_part
     shape, order = fit.problem.shape, fit.problem.layout.order
     for grouping, Lambda in zip(design.groupings, fit.Lambda, strict=True):
         spherical = rng.standard_normal((len(Lambda), len(grouping.labels)))
@@ -311,7 +311,7 @@ def _code(fit: GeneralizedFit, newdata: pd.DataFrame, *, with_units: bool) -> Ne
 
 
 def _fixed_part(fit: GeneralizedFit, rows: NewRows, newdata: pd.DataFrame) -> Array:
-    eta: Array = rows.X @ fit.beta
+    eta: Array = rows.X @ fit.beta + rows.offset
     if fit.offset is None:
         return eta
     known = numbers(newdata, fit.offset)

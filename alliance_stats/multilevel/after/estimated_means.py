@@ -226,6 +226,8 @@ def offset_note(model: FittedModel) -> tuple[str, ...]:
     """Say where the offset stands, for a model that has one."""
     if isinstance(model, GeneralizedModel) and model.offset is not None:
         return (f"The offset '{model.offset}' stands at 0: rates are per unit of exposure.",)
+    if model.design.offset is not None:
+        return ("The formula's offset() stands at 0.",)
     return ()
 
 

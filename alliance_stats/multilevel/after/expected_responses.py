@@ -58,10 +58,13 @@ class ExpectedResponses:
     ) -> "ExpectedResponses":
         """Code the rows of `frame` for `model`."""
         X, zeros = all_fixed_columns(model.design, frame), np.zeros(len(frame))
+        added = model.design.fixed.coding.offsets(frame)
         kept, link = inference.design.fixed.kept, link_of(model)
         if not isinstance(model, GeneralizedModel):
-            return cls(X, kept, zeros, link, None, zeros)
-        offset = zeros if model.offset is None else frame[model.offset].to_numpy(dtype=np.float64)
+            return cls(X, kept, added, link, None, zeros)
+        offset = added
+        if model.offset is not None:
+            offset = offset + frame[model.offset].to_numpy(dtype=np.float64)
         if level == "typical":
             return cls(X, kept, offset, link, None, zeros)
         return cls(X, kept, offset, link, model.family, _total_sd(model, frame))

@@ -296,14 +296,21 @@ def _n_parameters(model: LinearMixedModel) -> int:
 def _same_rows(models: Sequence[LinearMixedModel]) -> None:
     first = models[0]
     for other in models[1:]:
-        if not first.design.index.equals(other.design.index) or not np.array_equal(
-            first.design.y, other.design.y
+        if (
+            not first.design.index.equals(other.design.index)
+            or not np.array_equal(first.design.y, other.design.y)
+            or not np.array_equal(_offset(first), _offset(other))
         ):
             raise DataError(
                 f"The models did not use the same rows and outcome: {first.formula} used "
                 f"{first.nobs}, {other.formula} used {other.nobs}. Leave out rows with missing "
                 "predictors first, and fit both to what remains."
             )
+
+
+def _offset(model: LinearMixedModel) -> Array:
+    offset = model.design.offset
+    return np.zeros(1) if offset is None or not offset.any() else offset
 
 
 def _deviance(model: LinearMixedModel) -> float:
