@@ -245,7 +245,7 @@ def test_questions_to_what_is_no_model(data, model, generalized):
         lambda m: johnson_neyman(m, "x", moderator="session"),
     ]
     for ask in after:
-        with pytest.raises(DataError, match="fitted by lmm or glmm is needed; got str"):
+        with pytest.raises(DataError, match="fitted by lmm, glmm or regression is needed; got str"):
             ask("model")
 
 
