@@ -152,14 +152,18 @@ def draw_symptoms(
     stable = person + (family + therapist[units.therapist_of])[units.family_of]
     session = np.arange(1, ratings.complete.shape[1] + 1)
     level = ratings.levels.expected[:, None]
-    expected = (
+    steady = (
         truth.intercept
         + truth.session * session
-        + truth.within * (ratings.complete - level)
         + truth.between * (level - ALLIANCE_CENTRE)
+        + stable[:, None]
     )
-    noise = truth.sd_residual * rng.standard_normal(expected.shape)
-    symptoms: Array = (expected + stable[:, None] + noise).round(1)
+    noise = truth.sd_residual * rng.standard_normal(steady.shape)
+    moved = truth.within * (ratings.complete - level) + noise
+    moved[:, 1:] += truth.before * (ratings.complete - level)[:, :-1]
+    for s in range(1, moved.shape[1]):
+        moved[:, s] += truth.carried * moved[:, s - 1]
+    symptoms: Array = (steady + moved).round(1)
     return symptoms
 
 

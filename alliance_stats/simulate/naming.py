@@ -65,6 +65,8 @@ def truth_of(
         "symptoms.(Intercept)": symptoms.intercept,
         "symptoms.session": symptoms.session,
         "symptoms.within": symptoms.within,
+        "symptoms.before": symptoms.before,
+        "symptoms.carried": symptoms.carried,
         "symptoms.between": symptoms.between,
         "symptoms.sd__therapist": symptoms.sd_therapist,
         "symptoms.sd__family": symptoms.sd_family,

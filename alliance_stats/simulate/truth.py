@@ -161,14 +161,18 @@ class SymptomTruth:
     """How symptoms follow the alliance, in points of the symptom score (higher is worse).
 
     ``symptoms = intercept + session * session number + within * (rating - level)
-    + between * (level - 5) + v_therapist + v_family + v_person + e``; a person's level is the
-    expected rating at session 0. The rating that acts is the one that would have been recorded,
-    whether or not it is missing.
+    + before * (last rating - level) + between * (level - 5) + v_therapist + v_family + v_person
+    + carried * (last symptoms minus what of them is stable) + e``; a person's level is the
+    expected rating at session 0, and nothing comes before the first session. The rating that acts
+    is the one that would have been recorded, whether or not it is missing. Stable is all that
+    stands in neither `within`, `before`, `carried` nor e.
     """
 
     intercept: float = 55.0
     session: float = -0.6
     within: float = -3.0
+    before: float = 0.0
+    carried: float = 0.0
     between: float = -4.5
     sd_therapist: float = 2.0
     sd_family: float = 4.0
@@ -176,8 +180,13 @@ class SymptomTruth:
     sd_residual: float = 5.0
 
     def __post_init__(self) -> None:
-        """Refuse negative SDs."""
+        """Refuse negative SDs, and symptoms that would grow without end."""
         _check_fields(self)
+        if not -1.0 < self.carried < 1.0:
+            raise DataError(
+                "SymptomTruth.carried is the part of a deviation that is left a session later and "
+                f"must lie between -1 and 1; got {self.carried}."
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

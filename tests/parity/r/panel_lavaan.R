@@ -41,8 +41,8 @@ syntax <- function(t, ks, lags = "equal", trends = FALSE, errors = NULL,
                    linear = FALSE, stationary = FALSE, groups = 1) {
   out <- character(); add <- function(...) out <<- c(out, paste0(...))
   y <- function(j, s) paste0("y", j, "_", s); v <- function(j, s) paste0("w", j, "_", s)
-  lab <- function(stem) if (groups == 1) paste0(stem, "*") else
-    paste0("c(", paste0(stem, "_g", seq_len(groups), collapse = ","), ")*")
+  lab <- function(stems) vapply(stems, function(stem) if (groups == 1) paste0(stem, "*") else
+    paste0("c(", paste0(stem, "_g", seq_len(groups), collapse = ","), ")*"), "")
   for (j in ks) {
     add("b", j, " =~ ", paste0("1*", y(j, 1:t), collapse = " + "))
     if (trends) add("t", j, " =~ ", paste0(0:(t - 1), "*", y(j, 1:t), collapse = " + "))
@@ -107,7 +107,7 @@ put("linear_means_6", syntax(6, 1:2, linear = TRUE), incomplete)
 put("three_outcomes_5", syntax(5, 1:3), incomplete)
 put("three_outcomes_10", syntax(10, 1:3), incomplete)
 put("fixed_errors_6", syntax(6, 1:2, errors = c(.2, .1)), incomplete)
-put("estimated_errors_10", syntax(10, 1:2, errors = "estimate"), incomplete)
+put("estimated_errors_10", syntax(10, 1:2, errors = "estimate"), complete)
 put("stationary_6", syntax(6, 1:2, stationary = TRUE), incomplete)
 put("one_outcome_6", syntax(6, 1), incomplete)
 
