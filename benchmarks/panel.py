@@ -41,7 +41,8 @@ seconds <- min(replicate(2, cpu(f <<- lavaan(m, d, missing = "ml", meanstructure
   information = "observed", baseline = FALSE, h1 = FALSE))))
 p <- parameterEstimates(f); p <- p[match(c("p11", "p12", "p21", "p22"), p$label), ]
 cat(sprintf(paste('{"seconds": %.3f, "log_lik": %.8f, "estimate": [%s],',
-  '"std_error": [%s], "version": "lavaan %s"}'), seconds, as.numeric(logLik(f)), paste(sprintf("%.8f", p$est), collapse = ","),
+  '"std_error": [%s], "version": "lavaan %s"}'), seconds,
+  as.numeric(logLik(f)), paste(sprintf("%.8f", p$est), collapse = ","),
   paste(sprintf("%.8f", p$se), collapse = ","), packageVersion("lavaan")))
 """
 
