@@ -62,8 +62,8 @@ def page(table: pd.DataFrame) -> str:
         "sooner (a logistic hazard of the last ratings: missing at random). Where there is error "
         f"of measurement its variance is {ERROR:g} (within-person reliability about .73); where "
         "people start off equilibrium their first deviations go against their own level. "
-        "`likelihood` is `cross_lagged(..., nested_in=['therapist'])`; `regression of centred ratings` is least "
-        "squares on deviations from persons' means. Bias is mean estimate minus truth; its Monte "
+        "`likelihood` is `cross_lagged(..., nested_in=['therapist'])`; "
+        "`regression of centred ratings` is least squares on deviations from persons' means. Bias is mean estimate minus truth; its Monte "
         "Carlo standard error is SD over the root of the number of studies. "
         "Written by `tests/simulation/test_panel_coverage.py`.",
         "",
