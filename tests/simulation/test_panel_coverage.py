@@ -63,8 +63,9 @@ def page(table: pd.DataFrame) -> str:
         f"of measurement its variance is {ERROR:g} (within-person reliability about .73); where "
         "people start off equilibrium their first deviations go against their own level. "
         "`likelihood` is `cross_lagged(..., nested_in=['therapist'])`; "
-        "`regression of centred ratings` is least squares on deviations from persons' means. Bias is mean estimate minus truth; its Monte "
-        "Carlo standard error is SD over the root of the number of studies. "
+        "`regression of centred ratings` is least squares on deviations from persons' means. Bias "
+        "is mean estimate minus truth; its Monte Carlo standard error is SD over the root of the "
+        "number of studies. "
         "Written by `tests/simulation/test_panel_coverage.py`.",
         "",
         "| study | effect | method | bias | SD | coverage | studies |",
