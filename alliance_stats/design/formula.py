@@ -43,9 +43,11 @@ __all__ = [
     "crossed",
     "formula_of",
     "intercepts",
+    "nested_intercepts",
     "parse_formula",
     "parse_terms",
     "printed",
+    "transformed",
     "variables_of",
 ]
 
@@ -107,7 +109,7 @@ class Terms:
         parts += [f"offset({written(tree)})" for tree in self.offset]
         if not parts:
             return "1" if self.has_intercept else "0"
-        return " + ".join(["1" if self.has_intercept else "0", *parts])
+        return " + ".join(parts if self.has_intercept else ["0", *parts])
 
 
 CONSTANT = Terms(((),))
@@ -196,6 +198,27 @@ def crossed(left: Terms, right: Terms) -> Terms:
         _ordered([*left.terms, *right.terms, *map(_distinct, products)]),
         (*left.offset, *right.offset),
     )
+
+
+def transformed(function: str, name: Hashable, *arguments: float, **named: float) -> Terms:
+    """Return the right-hand side of one transform of a column: ``poly(name, 2)``."""
+    further = [Constant(value, "number") for value in arguments]
+    return Terms(
+        (
+            (
+                Call(
+                    function,
+                    (Column(name, ticked=True), *further),
+                    tuple((key, Constant(value, "number")) for key, value in named.items()),
+                ),
+            ),
+        )
+    )
+
+
+def nested_intercepts(path: Sequence[str]) -> list[RandomTerm]:
+    """Return ``(1 | a/b)`` of the columns `path`, the outermost first, whatever their names."""
+    return [intercepts(path[: depth + 1]) for depth in range(len(path))]
 
 
 def formula_of(

@@ -89,8 +89,8 @@ def glmm(
     design, used = build_design(formula, data, also=extra, residual_variance=False)
     if not design.groupings:
         raise FormulaError(
-            f"{formula!r} has no random term such as '(1 | person)'; without one it is an ordinary "
-            "generalized linear model (statsmodels' glm)."
+            f"{design.formula.text!r} has no random term such as '(1 | person)'; without one it is "
+            "an ordinary generalized linear model (statsmodels' glm)."
         )
     trials = np.ones(len(used)) if weights is None else numbers(used, weights)
     # prediction and refits need the offset beside the formula's columns

@@ -18,6 +18,8 @@ from alliance_stats.checks import (
     units_with_several,
 )
 from alliance_stats.design.design import build_design
+from alliance_stats.design.formula import OwnColumn, formula_of, parse_terms
+from alliance_stats.door import replaced
 from alliance_stats.engine.stacked_levels import Level
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array
@@ -288,9 +290,10 @@ def _coded(
     used: pd.DataFrame, covariates: str, outcomes: Sequence[str]
 ) -> tuple[Array, tuple[str, ...], npt.NDArray[np.bool_]]:
     """Code the covariates' formula: values, names, and which rows have all of them."""
-    row = "row_of_the_table"
-    numbered = used.assign(**{row: np.arange(len(used), dtype=np.float64)})
-    design, _ = build_design(f"{row} ~ {covariates}", numbered, residual_variance=False)
+    row = OwnColumn("row of the table")
+    numbered = replaced(used, {row: np.arange(len(used), dtype=np.float64)})
+    asked = formula_of(row, parse_terms(covariates))
+    design, _ = build_design(asked, numbered, residual_variance=False)
     own = [outcome for outcome in outcomes if outcome in design.frame.columns]
     if own:
         raise DataError(

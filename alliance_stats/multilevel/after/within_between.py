@@ -1,13 +1,24 @@
 """The effect of one predictor at each level: within a person, and between persons and families."""
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 
 from alliance_stats.checks import check_frame, require_columns
+from alliance_stats.design.formula import (
+    CONSTANT,
+    RandomTerm,
+    column,
+    formula_of,
+    nested_intercepts,
+    parse_formula,
+    variables_of,
+)
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, Coefficients, one_line
 from alliance_stats.formatting import (
@@ -161,26 +172,32 @@ def within_between(
     components model of the predictor (Luedtke et al. 2008, doi:10.1037/a0012869). A mean over the
     whole course knows the future: these effects belong to models of outcome, never of dropout.
     """
-    check_frame(data)
+    data = check_frame(data)
     require_columns(data, [outcome, predictor, *levels])
     if not levels:
         raise DataError("levels= needs at least one id column, as in levels=['person'].")
-    split = decompose(data, predictor, levels=levels)
-    components = [str(name) for name in split.columns if name not in data.columns]
-    nested = "/".join(f"`{level}`" for level in reversed(levels))
-    parts = [f"`{name}`" for name in components] + ([covariates] if covariates else [])
-    model = lmm(f"`{outcome}` ~ {' + '.join(parts)} + (1 | {nested})", split, reml=reml)
+    further = parse_formula(covariates or "1", needs_response=False)
+    named = [outcome, predictor, *levels, *map(str, variables_of(further.fixed))]
+    named += [str(name) for term in further.random for name in variables_of(term.terms)]
+    named += [name for term in further.random for name in term.grouping]
+    # the components are to meet no column that the model does not use
+    own = data[[name for name in data.columns if str(name) in named]]
+    split = decompose(own, predictor, levels=levels)
+    components = [str(name) for name in split.columns if name not in own.columns]
+    fixed = reduce(operator.add, map(column, components)) + further.fixed
+    nested = nested_intercepts(list(reversed(levels)))
+    model = lmm(formula_of(outcome, fixed, [*nested, *further.random]), split, reml=reml)
     return WithinBetween(
         model, tuple(levels), tuple(components), _reliability(data, predictor, levels, nested)
     )
 
 
 def _reliability(
-    data: pd.DataFrame, predictor: str, levels: Sequence[str], nested: str
+    data: pd.DataFrame, predictor: str, levels: Sequence[str], nested: Sequence[RandomTerm]
 ) -> pd.DataFrame:
     """Reliability of each level's observed means of the predictor, mean and lowest over units."""
     used = data.dropna(subset=[predictor, *levels])
-    model = lmm(f"`{predictor}` ~ 1 + (1 | {nested})", used)
+    model = lmm(formula_of(predictor, CONSTANT, nested), used)
     variances = {
         len(grouping.columns): float(covariance.iloc[0, 0])
         for grouping, covariance in zip(

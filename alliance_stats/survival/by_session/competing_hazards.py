@@ -8,7 +8,12 @@ import pandas as pd
 
 from alliance_stats.checks import check_choice, check_spelling, require_columns, require_present
 from alliance_stats.design.design import build_design
-from alliance_stats.design.formula import parse_formula
+from alliance_stats.design.formula import (
+    formula_of,
+    intercepts,
+    parse_formula,
+    parse_terms,
+)
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array
 from alliance_stats.formatting import plural
@@ -20,7 +25,7 @@ from alliance_stats.survival.by_session.ending_logit import (
     MultinomialFit,
     fit_multinomial,
 )
-from alliance_stats.survival.by_session.session_baseline import baseline_formula
+from alliance_stats.survival.by_session.session_baseline import baseline_terms
 from alliance_stats.survival.rows.person_periods import Periods, refuse_copies
 
 __all__ = ["competing_hazards"]
@@ -115,11 +120,9 @@ def competing_hazards(
     if baseline == "dummies":
         periods = periods.without_certain_sessions()
     frame = periods.frame.assign(**{_OUTCOME: periods.frame[_OUTCOME].astype(np.int64)})
-    covariates = "" if formula.strip() == "1" else f" + {formula}"
+    terms = baseline_terms(baseline, periods, df) + parse_terms(formula).without_intercept()
     design, frame = build_design(
-        f"`{_OUTCOME}` ~ {baseline_formula(baseline, periods, df)}{covariates} + (1 | `{unit}`)",
-        frame,
-        residual_variance=False,
+        formula_of(_OUTCOME, terms, [intercepts([unit])]), frame, residual_variance=False
     )
     rows = _rows(design.X, frame, session, observed, states, smooth=baseline != "dummies")
     names = [design.fixed.names[i] for i in design.fixed.kept]
@@ -158,7 +161,7 @@ def _grouping(random: str | None) -> tuple[str, ...]:
     """Return the columns that name a unit of the random term."""
     if random is None:
         return ()
-    terms = parse_formula(f"y ~ 1 + {random}").random
+    terms = parse_formula(random, needs_response=False).random
     if len(terms) != 1 or terms[0].columns != "1":
         raise FormulaError(
             f"random={random!r}: competing hazards take one grouping whose units have an effect on "

@@ -6,20 +6,25 @@ from typing import Literal
 import pandas as pd
 
 from alliance_stats.checks import check_choice
-from alliance_stats.design.formula import parse_formula
+from alliance_stats.design.formula import (
+    RandomTerm,
+    formula_of,
+    parse_formula,
+    parse_terms,
+)
 from alliance_stats.engine.threads import one_blas_thread
 from alliance_stats.errors import FormulaError
 from alliance_stats.multilevel import glmm
 from alliance_stats.survival.by_session.discrete_hazard_model import DiscreteHazard
 from alliance_stats.survival.by_session.session_baseline import (
-    baseline_formula,
+    baseline_terms,
     binomial_regression,
 )
 from alliance_stats.survival.cox.cox_design import formula_variables
 from alliance_stats.survival.rows.lag_discipline import refuse_outcomes, refuse_the_future
 from alliance_stats.survival.rows.person_periods import Periods, read_periods, refuse_copies
 
-__all__ = ["discrete_hazard", "hazard_periods", "quoted"]
+__all__ = ["discrete_hazard", "hazard_periods"]
 
 
 def discrete_hazard(
@@ -113,12 +118,12 @@ def discrete_hazard(
         )
     if baseline == "dummies":
         periods = periods.without_certain_sessions()
-    covariates = "" if formula.strip() == "1" else f" + {formula}"
-    whole = f"{quoted(event)} ~ {baseline_formula(baseline, periods, df)}{covariates}"
+    terms = baseline_terms(baseline, periods, df) + parse_terms(formula).without_intercept()
+    whole = formula_of(event, terms, _random_terms(random))
     fit = (
         binomial_regression(whole, periods.frame, link=link, unit=unit)
         if random is None
-        else glmm(f"{whole} + {random}", periods.frame, family="binomial", link=link, nodes=nodes)
+        else glmm(whole, periods.frame, family="binomial", link=link, nodes=nodes)
     )
     return DiscreteHazard(fit, periods, formula, baseline)
 
@@ -172,11 +177,8 @@ def hazard_periods(
 
 def _groups(random: str | None) -> list[tuple[str, ...]]:
     """Return the columns of each grouping factor of the random terms."""
-    if random is None:
-        return []
-    return list(dict.fromkeys(term.grouping for term in parse_formula(f"y ~ 1 + {random}").random))
+    return list(dict.fromkeys(term.grouping for term in _random_terms(random)))
 
 
-def quoted(column: str) -> str:
-    """Return a column's name as a formula writes it."""
-    return column if column.isidentifier() else f"`{column}`"
+def _random_terms(random: str | None) -> tuple[RandomTerm, ...]:
+    return () if random is None else parse_formula(random, needs_response=False).random

@@ -3,13 +3,20 @@
 A binomial regression without random effects, asked as a mixed model is.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from scipy import linalg, stats
 
 from alliance_stats.design.design import Design, build_design
+from alliance_stats.design.formula import (
+    CONSTANT,
+    MixedFormula,
+    Terms,
+    intercepts,
+    transformed,
+)
 from alliance_stats.design.new_rows import code_new_rows
 from alliance_stats.engine.families import Family, family_of
 from alliance_stats.engine.generalized_search import glm_coefficients
@@ -24,7 +31,7 @@ __all__ = [
     "BinomialRegression",
     "Curve",
     "baseline_columns",
-    "baseline_formula",
+    "baseline_terms",
     "binomial_regression",
     "population_curve",
 ]
@@ -36,7 +43,7 @@ _POINTS = 241
 _REACH = 9.0
 
 
-def baseline_formula(kind: str, periods: Periods, df: int) -> str:
+def baseline_terms(kind: str, periods: Periods, df: int) -> Terms:
     """Return the terms of a baseline: its columns hold the constant.
 
     Parameters
@@ -50,12 +57,12 @@ def baseline_formula(kind: str, periods: Periods, df: int) -> str:
         Columns beside the constant, of a spline or a polynomial.
     """
     session = periods.session
-    name = session if session.isidentifier() else f"`{session}`"
     if kind == "dummies":
-        return f"0 + C({name})" if len(periods.frame[session].unique()) > 1 else "1"
+        several = len(periods.frame[session].unique()) > 1
+        return transformed("C", session) if several else CONSTANT
     if kind == "spline":
-        return f"0 + cr({name}, df={df + 1})"
-    return f"1 + poly({name}, {df})"
+        return transformed("cr", session, df=df + 1)
+    return CONSTANT + transformed("poly", session, df)
 
 
 def baseline_columns(design: Design, kind: str) -> int:
@@ -179,7 +186,7 @@ class BinomialRegression:
 
 
 def binomial_regression(
-    formula: str, data: pd.DataFrame, *, link: str, unit: str
+    formula: MixedFormula, data: pd.DataFrame, *, link: str, unit: str
 ) -> BinomialRegression:
     """Fit by Newton's method.
 
@@ -199,7 +206,8 @@ def binomial_regression(
     NotIdentifiedError
         Separation, naming the terms and cells; an outcome that never varies.
     """
-    design, used = build_design(f"{formula} + (1 | `{unit}`)", data, residual_variance=False)
+    ordered = replace(formula, random=(intercepts([unit]),))
+    design, used = build_design(ordered, data, residual_variance=False)
     family = family_of("binomial", link)
     trials = np.ones(len(used))
     check_outcome(design, family, trials, None)
@@ -215,6 +223,6 @@ def binomial_regression(
         if float(step @ slope) < _DONE:
             return BinomialRegression(design, family, gamma, information, float(log_density.sum()))
     raise NotIdentifiedError(
-        f"The likelihood of {formula!r} did not reach its maximum in {_STEPS} Newton steps: a "
+        f"The likelihood of {formula.text!r} did not reach its maximum in {_STEPS} Newton steps: a "
         "coefficient runs to infinity. Leave a term out, or make it coarser."
     )

@@ -1,0 +1,146 @@
+"""A column may have any name in the functions that make a formula of their own."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose
+
+from alliance_stats import apim, cox_ph, discrete_hazard, fine_gray, person_period, within_between
+from alliance_stats.design.grammar import quoted
+from alliance_stats.errors import NotIdentifiedError
+
+N = 240
+RNG = np.random.default_rng(3)
+LONG = pd.DataFrame(
+    {
+        "y": RNG.normal(size=N),
+        "x": RNG.normal(size=N),
+        "person": np.repeat([f"p{i}" for i in range(40)], 6),
+        "therapist": np.repeat([f"t{i}" for i in range(8)], 30),
+        "session": np.tile(np.arange(1, 7), 40),
+    }
+)
+# the first ran code that stood in a column's name
+HOSTILE = (
+    "` + I(C.__globals__['__builtins__']['__import__']('os').system('false')) + `",
+    "y` + `x", "T+P", "a/b", "site:nr", "1", "(1 | g)", "a`", "lambda",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("role", ["y", "x", "person", "therapist"])
+def test_within_between(name: str, role: str) -> None:
+    def fitted(data: pd.DataFrame, **names: str) -> pd.DataFrame:
+        used = {c: names.get(c, c) for c in ("y", "x", "person", "therapist")}
+        return within_between(
+            data, outcome=used["y"], predictor=used["x"], levels=[used["person"], used["therapist"]]
+        ).tidy()
+
+    found = fitted(LONG.rename(columns={role: name}), **{role: name})
+    assert_allclose(found["estimate"], fitted(LONG)["estimate"], rtol=1e-6)
+
+
+def test_within_between_beside_columns_called_as_its_components() -> None:
+    asked = {"outcome": "y", "predictor": "x", "levels": ["person"]}
+    components = within_between(LONG, **asked).components
+    beside = LONG.assign(**dict.fromkeys(components, 7.0))
+    assert_allclose(
+        within_between(beside, **asked).tidy()["estimate"],
+        within_between(LONG, **asked).tidy()["estimate"],
+    )
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("role", ["session", "unit", "x"])
+def test_discrete_hazard(name: str, role: str) -> None:
+    ending = LONG["person"].str[1:].astype(int) % 3
+    data = LONG.assign(ending=ending.map({0: "dropout", 1: "planned", 2: "dropout"}), unit=1)
+    data = data[data["session"] <= LONG["person"].str[1:].astype(int) % 5 + 2].drop(columns="unit")
+    periods = person_period(
+        data, unit="person", session="session", ending="ending", scores=["x"]
+    ).rename(columns={"person": "unit"})
+
+    def fitted(frame: pd.DataFrame, **names: str) -> pd.Series:
+        return discrete_hazard(
+            quoted(names.get("x", "x")), frame, session=names.get("session", "session"),
+            event="event", unit=names.get("unit", "unit"), random=None,
+        ).tidy()["estimate"]  # fmt: skip
+
+    found = fitted(periods.rename(columns={role: name}), **{role: name})
+    assert_allclose(found, fitted(periods), rtol=1e-6)
+
+
+DYADS = pd.DataFrame(
+    {
+        "dyad": np.repeat(np.arange(40), 2),
+        "role": np.tile(["w", "h"], 40),
+        "x": RNG.normal(size=80),
+        "y": RNG.normal(size=80),
+        "cov": RNG.normal(size=80),
+        "kind": np.where(np.repeat(np.arange(40), 2) % 2, "b", "a"),
+        "t": np.repeat(np.arange(8), 10),
+    }
+)
+ASKED = {"dyad": "dyad", "member": "role", "outcome": "y", "predictors": "x"}
+
+
+@pytest.mark.parametrize("distinguishable", [True, False])
+@pytest.mark.parametrize("name", ["mean_w", "actor_x_w", "actor_x", "position_", "mean_", *HOSTILE])
+def test_covariates_of_dyads_keep_their_names(name: str, distinguishable: bool) -> None:
+    def fitted(data: pd.DataFrame, covariate: str) -> pd.Series:
+        model = apim(data, **ASKED, covariates=[covariate], distinguishable=distinguishable)
+        return model.tidy()["estimate"]
+
+    found = fitted(DYADS.rename(columns={"cov": name}), name)
+    assert_allclose(found, fitted(DYADS, "cov"), rtol=1e-5)
+
+
+def test_text_may_be_a_covariate_of_dyads() -> None:
+    number = DYADS.assign(kind=(DYADS["kind"] == "a") * 1.0)
+    found = apim(DYADS, **ASKED, covariates=["kind"]).tidy()
+    expected = apim(number, **ASKED, covariates=["kind"]).tidy()
+    assert_allclose(found["estimate"], expected["estimate"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["Therapeut/in", "Therapeut:in", *HOSTILE])
+def test_therapists_of_dyads(name: str) -> None:
+    found = apim(DYADS.rename(columns={"t": name}), **ASKED, therapist=name).tidy()
+    assert_allclose(found["estimate"], apim(DYADS, **ASKED, therapist="t").tidy()["estimate"])
+
+
+TIMES = pd.DataFrame(
+    {
+        "time": RNG.exponential(size=90) + 0.01,
+        "state": RNG.choice([0, 1, 2], 90, p=[0.2, 0.4, 0.4]),
+        "age": RNG.normal(40, 10, 90),
+        "site": ["A"] * 60 + ["B"] * 30,
+    }
+)
+TIMES["event"] = (TIMES["state"] == 1).astype(int)
+
+
+def test_a_level_that_no_row_used_has_is_refused_in_hazards() -> None:
+    data = TIMES.assign(age=TIMES["age"].where(TIMES["site"] == "A"))
+    with pytest.raises(NotIdentifiedError, match="'site' has one level in the rows used"):
+        cox_ph("age + site", data, time="time", event="event")
+    with pytest.raises(NotIdentifiedError, match="'site' has one level in the rows used"):
+        fine_gray("age + site", data, time="time", event="state", cause=2, censored=0)
+
+
+def test_a_spline_gives_up_the_column_that_the_baseline_hazard_holds() -> None:
+    # three columns span what a spline of four columns spans beside a constant
+    cox = cox_ph("cr(age, df=4)", TIMES, time="time", event="event")
+    assert len(cox.tidy()) == 3
+    assert_allclose(
+        cox.log_lik,
+        cox_ph("cr(age, df=4, constraints='center')", TIMES, time="time", event="event").log_lik,
+        atol=0.5,  # other knots: three inner ones in place of two
+    )
+    assert (
+        len(
+            fine_gray(
+                "cr(age, df=4)", TIMES, time="time", event="state", cause=2, censored=0
+            ).tidy()
+        )
+        == 3
+    )
