@@ -88,10 +88,11 @@ def lmm(
     )
     shape = read_structure(residual, design, used)
     if not design.groupings and shape is None:
+        text = design.formula.text
         raise FormulaError(
-            f"{formula!r} has no random term such as '(1 | person)'; without one it is an ordinary "
+            f"{text!r} has no random term such as '(1 | person)'; without one it is an ordinary "
             "regression (alliance_stats.regression). Whether a model needs its only random term "
-            f"says likelihood_ratio_test({formula!r}, model)."
+            f"says likelihood_ratio_test({text!r}, model)."
         )
     return LinearMixedModel(
         fit_linear(

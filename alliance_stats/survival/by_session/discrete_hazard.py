@@ -149,12 +149,13 @@ def hazard_periods(
     causes
         The caller's column of endings, where `event` holds several, coded from it.
     """
-    if "|" in formula:
+    parsed = parse_formula(formula, needs_response=False)
+    if parsed.random:
         raise FormulaError(
             f"The formula {formula!r} has a bar. Random terms have an argument of their own: "
             "random='(1 | therapist)'."
         )
-    if "~" in formula:
+    if parsed.outcome is not None:
         raise FormulaError(
             f"The formula {formula!r} has a left-hand side. Write the covariates alone, as in "
             "'alliance + role'; session and event are arguments of their own."
