@@ -408,8 +408,9 @@ def term_parts(term: str) -> list[tuple[str, ...]]:
     parts: list[tuple[str, ...]] = []
     for part in _TERM_PARTS.findall(term):
         found = _LEVEL.fullmatch(part)
-        name, *level = found.group("name", "level") if found else (part,)
-        if found and name.startswith("C(") and name.endswith(")"):
+        coded = found and (found["name"].startswith("C(") or "(" not in found["name"])
+        name, *level = found.group("name", "level") if found and coded else (part,)
+        if level and name.startswith("C(") and name.endswith(")"):
             name = name[2:-1]
         parts.append((name.replace("`", ""), *level))
     return parts

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from alliance_stats.account import Account, Phrase, Section
+from alliance_stats.account import Account, Column, Phrase, Section
 from alliance_stats.design.residual import VarianceBy
 from alliance_stats.formatting import format_df, format_number
 from alliance_stats.multilevel.coefficient_tables import fixed_table
@@ -86,9 +86,28 @@ def linear_account(fit: LinearFit, *, df_method: str, conf_level: float) -> Acco
 
 def generalized_account(fit: GeneralizedFit, *, conf_level: float) -> Account:
     """Return what the model says: coefficients, random effects, sizes, likelihood."""
-    table = fixed_table(fit, conf_level=conf_level)
+    table = _with_ratios(fixed_table(fit, conf_level=conf_level))
     method = f"{generalized_method(fit)}, Wald z tests"
-    return _account(fit, method, generalized_notes(fit), table, "Log", conf_level=conf_level)
+    ratio = _RATIOS.get(fit.family.link, "")
+    if fit.family.link == "log" and fit.family.name == "binomial":
+        ratio = "risk ratio"
+    return _account(
+        fit, method, generalized_notes(fit), table, "Log", conf_level=conf_level, ratio=ratio
+    )
+
+
+_RATIOS = {"logit": "odds ratio", "cloglog": "hazard ratio", "log": "rate ratio"}
+
+
+def _with_ratios(table: pd.DataFrame) -> pd.DataFrame:
+    """Return coefficients with their exponentials; an intercept is no ratio."""
+    own = table["term"] != "(Intercept)"
+    with np.errstate(over="ignore"):  # a separated outcome's ratio is infinite
+        return table.assign(
+            ratio=np.exp(table["estimate"].where(own)),
+            ratio_low=np.exp(table["conf_low"].where(own)),
+            ratio_high=np.exp(table["conf_high"].where(own)),
+        )
 
 
 def _account(
@@ -99,8 +118,12 @@ def _account(
     fitted: str,
     *,
     conf_level: float,
+    ratio: str = "",
 ) -> Account:
-    fixed = Section("Fixed effects", table, names=("term",), measure="b", conf_level=conf_level)
+    also = {"ratio": Column(ratio, "ratio", "ratio_low", "ratio_high")} if ratio else {}
+    fixed = Section(
+        "Fixed effects", table, names=("term",), measure="b", columns=also, conf_level=conf_level
+    )
     aic = fit.deviance + 2.0 * fit.n_parameters
     return Account(
         method,

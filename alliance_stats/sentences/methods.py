@@ -5,36 +5,24 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import get_args
 
-import numpy as np
-
+from alliance_stats.account import Accountable
 from alliance_stats.checks import check_choice, require_kind
+from alliance_stats.errors import WrongObjectError
 from alliance_stats.family import FalseAlarms
-from alliance_stats.formatting import plural
 from alliance_stats.groups import CoderAgreement, GroupComparison
 from alliance_stats.multilevel import (
     Comparisons,
-    GeneralizedLinearMixedModel,
     LinearMixedModel,
-    VarianceBy,
     VariancePartition,
 )
 from alliance_stats.sentences.estimates import Estimates, method_of_estimates
 from alliance_stats.sentences.summaries import Summarised, method_of_summary
 from alliance_stats.sentences.wording import DF_WORDS, DfMethod
-from alliance_stats.survival import CoxModel, DropoutSensitivity, KaplanMeier, LogRank
+from alliance_stats.survival import DropoutSensitivity, LogRank
 
 __all__ = ["Reportable", "method_of", "methods_paragraph"]
 
-Reportable = (
-    LinearMixedModel
-    | GeneralizedLinearMixedModel
-    | KaplanMeier
-    | LogRank
-    | CoxModel
-    | GroupComparison
-    | Estimates
-    | Summarised
-)
+Reportable = Accountable | GroupComparison | Estimates | Summarised
 """What :func:`report` and :func:`methods_paragraph` can put into sentences."""
 
 _PACKAGES = ("alliance-stats", "numpy", "scipy", "pandas")
@@ -96,70 +84,17 @@ def _is_random(result: Reportable) -> bool:
     return isinstance(result, DropoutSensitivity)
 
 
-def method_of(result: Reportable, df_method: DfMethod) -> str:
+def method_of(result: object, df_method: DfMethod) -> str:
     """Return the method in a phrase."""
-    match result:
-        case LinearMixedModel():
-            fitted = "REML" if result.reml else "maximum likelihood"
-            return (
-                f"linear mixed model fitted by {fitted} ({result.formula}){_residual(result)}, "
-                f"t tests with {DF_WORDS[df_method]}"
-            )
-        case GeneralizedLinearMixedModel():
-            family = f"{result.family.name}, {result.family.link} link"
-            approximation = (
-                "the Laplace approximation"
-                if result.nodes == 1
-                else f"adaptive Gauss-Hermite quadrature with {result.nodes} nodes"
-            )
-            return (
-                f"generalized linear mixed model ({family}) fitted by maximum likelihood with "
-                f"{approximation} ({result.formula}), Wald z tests"
-            )
-        case KaplanMeier():
-            return f"Kaplan-Meier estimate, {_errors(result.n_clusters, 'Greenwood')}"
-        case LogRank():
-            return result.method
-        case CoxModel():
-            frailty = result.frailty
-            shared = f"{frailty.distribution} frailty of {frailty.group}, " if frailty else ""
-            return (
-                f"Cox model with {result.ties.capitalize()}'s method for ties, "
-                f"{_strata(result)}{shared}"
-                f"{_errors(result.n_clusters, 'model-based')}"
-            )
-        case GroupComparison():
-            methods = dict.fromkeys(str(method) for method in result.tidy()["method"])
-            return f"comparison of groups by {', '.join(methods)}"
-        case _ if isinstance(result, Estimates):
-            return method_of_estimates(result)
-        case _:
-            return method_of_summary(result)
-
-
-def _residual(model: LinearMixedModel) -> str:
-    """Return what was said of the residual, if anything."""
-    parts = []
-    if np.ptp(model.design.root_weights) > 0 and not model.problem.known:
-        parts.append("weighted rows (residual at weight 1)")
-    if model.problem.known:
-        parts.append("known sampling variances")
-    for structure in model.fit.structures:
-        if isinstance(structure, VarianceBy):
-            parts.append(f"residual variance by {structure.by}")
-        else:
-            parts.append(f"{type(structure).__name__} residuals over {structure.time}")
-    return f" with {' and '.join(parts)}" if parts else ""
-
-
-def _strata(model: CoxModel) -> str:
-    """Return what the baseline hazards differ by, if anything."""
-    columns = " and ".join(str(name) for name in model.intervals.strata_columns)
-    n = plural(len(model.intervals.strata), "stratum", "strata")
-    return f"stratified by {columns} ({n}), " if columns else ""
-
-
-def _errors(n_clusters: int | None, otherwise: str) -> str:
-    if n_clusters is None:
-        return f"{otherwise} standard errors"
-    return f"standard errors over {plural(n_clusters, 'cluster')}"
+    if isinstance(result, LinearMixedModel):
+        return result.account(df_method=df_method).method
+    if isinstance(result, Accountable):
+        return result.account().method
+    if isinstance(result, GroupComparison):
+        methods = dict.fromkeys(str(method) for method in result.tidy()["method"])
+        return f"comparison of groups by {', '.join(methods)}"
+    if isinstance(result, Estimates):
+        return method_of_estimates(result)
+    if isinstance(result, Summarised):
+        return method_of_summary(result)
+    raise WrongObjectError(f"There is no method of a {type(result).__name__} to say.")

@@ -1,21 +1,18 @@
-"""Any result in sentences."""
+"""Any result in sentences: its account, said by the one renderer."""
 
 from collections.abc import Mapping
 
-from alliance_stats.account import as_sentences
+from alliance_stats.account import Accountable, as_sentences
 from alliance_stats.checks import check_choice, check_conf_level
-from alliance_stats.evidence import Comparison, ConsistencyCheck, MetaAnalysis, Reproduction
+from alliance_stats.errors import WrongObjectError
 from alliance_stats.family import APIM
 from alliance_stats.groups import GroupComparison
-from alliance_stats.multilevel import GeneralizedLinearMixedModel, LinearMixedModel
+from alliance_stats.multilevel import LinearMixedModel
 from alliance_stats.sentences.estimates import Estimates, estimate_sentences
 from alliance_stats.sentences.groups import group_sentences
 from alliance_stats.sentences.methods import Reportable
-from alliance_stats.sentences.models import generalized_sentences, mixed_sentences
 from alliance_stats.sentences.summaries import Summarised, summary_sentences
-from alliance_stats.sentences.survival import cox_sentences, curve_sentences, log_rank_sentences
 from alliance_stats.sentences.wording import DF_WORDS, DfMethod, Wording
-from alliance_stats.survival import CoxModel, KaplanMeier, LogRank
 
 __all__ = ["report"]
 
@@ -26,22 +23,23 @@ def report(
     words: Mapping[str, str] | None = None,
     df_method: DfMethod = "satterthwaite",
     conf_level: float = 0.95,
+    decimal: str = ".",
 ) -> str:
     """Put a result into sentences: warnings, what was fitted to how many, every estimate.
 
     Parameters
     ----------
     result
-        Of a model, a test or a comparison of this package: all whose class is in
-        :data:`Reportable`. Some of them have sentences of their own (their ``summary()``), which
-        are passed on as they are: at 95% and without `words`.
+        Any result of this package that gives an account of itself (``result.account()``).
     words
         Name of a coefficient, level, stratum, group or outcome -> words for it; others stand under
-        their own names, so that none is left out.
+        their own names, so that none is left out. A name that the result does not have is refused.
     df_method
         Of a linear mixed model, as in :meth:`LinearMixedModel.tidy`; others have none to choose.
     conf_level
         Coverage of the intervals.
+    decimal
+        The decimal sign, ``"."`` or ``","``.
 
     Returns
     -------
@@ -62,18 +60,14 @@ def report(
     check_choice(df_method, tuple(DF_WORDS), name="df_method")
     if df_method != "satterthwaite" and not isinstance(result, LinearMixedModel):
         raise ValueError(f"df_method is for linear mixed models; got {type(result).__name__}.")
+    if isinstance(result, LinearMixedModel):
+        account = result.account(df_method=df_method, conf_level=conf_level)
+        return as_sentences(account, words=words, decimal=decimal)
+    if isinstance(result, Accountable):
+        account = result.account(conf_level=conf_level)
+        return as_sentences(account, words=words, decimal=decimal)
     wording = Wording(dict(words or {}), df_method, conf_level)
     match result:
-        case LinearMixedModel():
-            said = mixed_sentences(result, wording)
-        case GeneralizedLinearMixedModel():
-            said = generalized_sentences(result, wording)
-        case KaplanMeier():
-            said = curve_sentences(result, wording)
-        case LogRank():
-            said = log_rank_sentences(result, wording)
-        case CoxModel():
-            said = cox_sentences(result, wording)
         case GroupComparison():
             said = group_sentences(result, wording)
         case _ if isinstance(result, Estimates):
@@ -89,37 +83,19 @@ def report(
                 )
             return " ".join(summary_sentences(result))
         case _:
-            raise TypeError(
+            raise WrongObjectError(
                 f"report() has no sentences for {type(result).__name__}: see its summary(), or "
                 "print its tidy() with tables.tidy_table."
             )
     return " ".join([*warnings_of(result), *said])
 
 
-def warnings_of(result: Reportable) -> list[str]:
+def warnings_of(result: Estimates | GroupComparison) -> list[str]:
     """Return what the summary says before anything else."""
     if isinstance(result, GroupComparison):
         return [f"Warning: {warning}." for warning in result.warnings]
-    if isinstance(result, Estimates) and not isinstance(result, APIM):
-        lines = result.summary().splitlines()
-        return [line for line in lines if line.upper().startswith(("WARNING", "NOTE"))]
-    opening = _opening(result)
-    before = result.summary().partition(opening)[0]
-    return [line for line in before.splitlines() if line]
-
-
-def _opening(result: Reportable) -> str:
-    """Return how a summary goes on after its warnings."""
-    match result:
-        case LinearMixedModel():
-            return "Linear mixed model fitted"
-        case GeneralizedLinearMixedModel():
-            return "Generalized linear mixed model ("
-        case LogRank():
-            return result.method
-        case CoxModel():
-            return "Cox model of"
-        case APIM():
-            return "Actor-partner interdependence model"
-        case _:
-            return "Kaplan-Meier estimate"
+    if isinstance(result, APIM):
+        before = result.summary().partition("Actor-partner interdependence model")[0]
+        return [line for line in before.splitlines() if line]
+    lines = result.summary().splitlines()
+    return [line for line in lines if line.upper().startswith(("WARNING", "NOTE"))]

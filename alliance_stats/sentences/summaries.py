@@ -15,25 +15,11 @@ from alliance_stats.groups import (
     ThemeTransitions,
 )
 from alliance_stats.multilevel import LikelihoodRatioTest
-from alliance_stats.survival import (
-    Concordance,
-    CumulativeIncidence,
-    Endings,
-    GrayTest,
-    ProportionalHazardsTest,
-    RestrictedMean,
-)
 
 __all__ = ["Summarised", "method_of_summary", "summary_sentences"]
 
 Summarised = (
-    CumulativeIncidence
-    | GrayTest
-    | RestrictedMean
-    | Concordance
-    | ProportionalHazardsTest
-    | Endings
-    | LikelihoodRatioTest
+    LikelihoodRatioTest
     | Classification
     | CoderAgreement
     | ThemeComparison
@@ -51,12 +37,6 @@ Summarised = (
 """Results whose ``summary()`` is sentences."""
 
 _METHODS: dict[type, str] = {
-    CumulativeIncidence: "cumulative incidence of competing endings (Aalen-Johansen)",
-    GrayTest: "Gray's test",
-    RestrictedMean: "restricted mean time",
-    Concordance: "concordance",
-    ProportionalHazardsTest: "score tests of proportional hazards",
-    Endings: "endings of treatment",
     LikelihoodRatioTest: "likelihood-ratio test",
     Classification: "classification by a rule",
     CoderAgreement: "agreement of coders",

@@ -219,6 +219,7 @@ def test_a_decimal_comma_swaps_the_signs():
 def test_a_coefficients_name_is_taken_apart():
     assert term_parts("session:role[T.father]") == [("session",), ("role", "father")]
     assert term_parts("C(role)[T.a:b]") == [("role", "a:b")]
+    assert term_parts("poly(session, 2)[1]") == [("poly(session, 2)[1]",)]
     assert term_parts("`T+P`") == [("T+P",)]
     assert term_parts("np.log(session)") == [("np.log(session)",)]
 

@@ -8,6 +8,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import stats
 
+from alliance_stats.account import as_sentences
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.survival import CompetingHazards, competing_hazards, discrete_hazard
 from alliance_stats.survival.by_session.ending_integral import deviance
@@ -215,10 +216,10 @@ def test_tables_say_whose_spread_it_is(model: CompetingHazards, data: pd.DataFra
     assert glance["n_parameters"] == 2 * 3 + 3
     assert glance["nodes"] == 1
     assert not glance["singular"]
-    text = model.summary()
-    assert "Between units of 'therapist', dropout: median odds ratio" in text
+    text = as_sentences(model.account())
+    assert "therapist, dropout, median odds ratio " in text
     assert "(per session; Laplace)" in text
-    assert "Correlation of effects on dropout and planned: " in text
+    assert "Correlation of effects: dropout and planned " in text
 
 
 def test_who_loses_more_families_has_the_higher_effect(
@@ -292,7 +293,7 @@ def test_labels_stand_in_place_of_codes(data: pd.DataFrame) -> None:
     words = {1: "dropout", 2: "planned", 3: "transferred"}
     fit = competing_hazards("x", coded, **COLUMNS, labels=words)
     assert fit.states == ("dropout", "planned")
-    assert "\nplanned, x: odds ratio" in fit.summary()
+    assert "planned, x: odds ratio = " in as_sentences(fit.account())
     assert competing_hazards("x", coded, **COLUMNS).states == ("1", "2")
     with pytest.raises(DataError, match="holds 2, for which labels= has no word; it has 1"):
         competing_hazards("x", coded, **COLUMNS, labels={1: "dropout"})

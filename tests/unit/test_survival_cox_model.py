@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 
+from alliance_stats.account import as_sentences
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.survival import (
     concordance,
@@ -69,7 +70,7 @@ def test_tidy_glance_and_summary_speak_the_house_language() -> None:
     assert fit.glance().loc[0, "n_clusters"] == 8
     lines = fit.summary().splitlines()
     assert lines[0].startswith("WARNING: standard errors over 8 clusters: below about 40")
-    assert lines[1].startswith("Cox model of ")
+    assert lines[2].startswith("Cox model with Efron's method for ties, stratified by site")
     assert lines[-1] == ("80 rows came in (therapist: 8). 80 used (therapist: 8).")
     assert fit.vcov().shape == (3, 3)
     low, high = (fit.tidy(conf_level=level)["conf_high"] for level in (0.8, 0.95))
@@ -246,7 +247,7 @@ def test_concordance_by_hand() -> None:
     found = concordance(cox_ph("x", FOUR, **COLUMNS))
     assert (found.concordant, found.discordant, found.tied) == (3, 1, 2)
     assert_allclose(found.estimate, 4 / 6)
-    assert found.summary().startswith("Concordance .67, 95% CI [")
+    assert "Concordance: C = .67, 95% CI [" in as_sentences(found.account())
     assert found.glance().loc[0, "nobs"] == 4
     assert list(found.tidy().columns) == ["term", "estimate", "std_error", "conf_low", "conf_high"]
 

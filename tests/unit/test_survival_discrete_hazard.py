@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 
+from alliance_stats.account import as_sentences
 from alliance_stats.datasets import example_study
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.simulate import EndingTruth, simulate_study
@@ -200,8 +201,9 @@ def test_summary_says_what_the_median_ratio_is(periods: pd.DataFrame) -> None:
     fit = discrete_hazard("alliance + parent_trauma", periods, **COLUMNS)
     text = fit.summary()
     assert text.startswith("Discrete-time hazard of 'event'")
-    assert "alliance: hazard ratio 0.61" in text
-    assert "median hazard ratio 1.46, 95% CI [1.00, 2.10]" in text
+    said = as_sentences(fit.account())
+    assert "alliance: hazard ratio = 0.61" in said
+    assert "median hazard ratio 1.46, 95% CI [1.00, 2.10]" in said
     assert "(per session; Laplace)" in text
     assert "3 set aside: 'alliance' is missing" in text
     with pytest.raises(ValueError, match="no random effects"):
@@ -213,7 +215,7 @@ def test_a_variance_of_zero_opens_the_summary() -> None:
     fit = discrete_hazard("alliance", endings(alike).periods(("alliance",)), **COLUMNS)
     text = fit.summary()
     assert text.startswith("WARNING: a variance of random effects is at zero (boundary fit).")
-    assert "median hazard ratio 1.00, 95% CI [1.00, " in text
+    assert "median hazard ratio 1.00, 95% CI [1.00, " in as_sentences(fit.account())
 
 
 def test_quadrature_is_for_one_random_effect(periods: pd.DataFrame) -> None:

@@ -134,7 +134,7 @@ def test_a_direction_that_was_not_asked_for_is_not_said_to_hold(
         model, unseen, term="time:arm", deltas=[1, 2], seed=7, m=2, shift="arm"
     )
     lines = one_sided.summary().splitlines()
-    assert "Shifts below 0: none was tried" in lines
+    assert "Shifts below 0: none was tried." in lines
     assert any(line.startswith("Shifts above 0: ") for line in lines)
     below = one_sided.tipping_points().set_index("direction").loc["below 0"]
     assert np.isnan(below["delta"])

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
 
+from alliance_stats.account import as_sentences
 from alliance_stats.errors import AllianceStatsWarning, DataError
 from alliance_stats.study import Study
 from alliance_stats.survival import (
@@ -58,9 +59,8 @@ def test_one_row_a_family_on_the_clock() -> None:
     assert_array_equal(units["event"], [1, 0, 0])
     assert_array_equal(units["state"], ["dropout", "other ending", "ongoing"])
     assert "1 set aside: still in treatment after the first session" in str(found.rows)
-    assert found.summary().splitlines()[0] == (
-        "Dropout: the ending is coded 'dropout'. 1 of 3 families (33.3%)."
-    )
+    text = as_sentences(found.account())
+    assert text == "Dropout: the ending is coded 'dropout'. 1 of 3 families (33.3%)."
     assert found.glance().loc[0, "n_event"] == 1
     assert found.tidy()["n"].tolist() == [1, 1, 1]
 

@@ -4,6 +4,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from pandas.testing import assert_frame_equal
 
+from alliance_stats.account import as_sentences
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.survival import kaplan_meier, log_rank
 
@@ -81,14 +82,16 @@ def test_summary_and_glance() -> None:
     assert result.glance().to_dict("records") == [
         {"nobs": 4, "n_event": 3, "n_strata": 1, "n_clusters": 2}
     ]
-    assert result.summary().splitlines() == [
-        "WARNING: standard errors over 2 clusters: below about 40 they tend to be too small.",
-        "Kaplan-Meier estimate",
-        "all: 4 rows, 3 events; median 3.0, 95% CI [1.0, –]; no event by 4: 0.0%",
-        "Censored rows, however they ended, are treated as if they could still have the event.",
-        "Standard errors over 2 clusters.",
-        "4 rows came in (therapist: 2). 4 used (therapist: 2).",
-    ]
+    assert as_sentences(result.account()) == (
+        "WARNING: standard errors over 2 clusters: below about 40 they tend to be too small. "
+        "Kaplan-Meier estimate, standard errors over 2 clusters; n = 4 rows, 3 events. "
+        "all: 4 rows, 3 events, median = 3, 95% CI [1, not reached], without the event at the end "
+        "= 0.0%, last time = 4. Intervals are pointwise, by the log-log transformation. "
+        "Censored rows, however they ended, are treated as if they could still have the event."
+    )
+    assert result.summary().splitlines()[-1] == (
+        "4 rows came in (therapist: 2). 4 used (therapist: 2)."
+    )
 
 
 def test_curve_that_falls_to_zero_before_others_enter_is_reported() -> None:
@@ -158,12 +161,11 @@ def test_log_rank_by_hand() -> None:
     assert_allclose(test.statistic, (1 / 6) ** 2 / (1 / 4 + 2 / 9))
     assert test.tidy()["n_event"].tolist() == [2, 1]
     assert test.glance().loc[0, "df"] == 1
-    assert test.summary().splitlines()[:4] == [
-        "log-rank test",
-        "trauma-informed: 2 rows, 2 events, 2.2 expected",
-        "usual: 2 rows, 1 event, 0.8 expected",
-        "chi-squared(1) = 0.06, p = .808",
-    ]
+    assert as_sentences(test.account()) == (
+        "Log-rank test; n = 4 rows, 3 events. "
+        "trauma-informed: 2 rows, 2 events, expected = 2.17. "
+        "usual: 2 rows, 1 event, expected = 0.83. Test: chi-squared(1) = 0.06, p = .808."
+    )
 
 
 def test_whole_clusters_are_permuted_exactly() -> None:

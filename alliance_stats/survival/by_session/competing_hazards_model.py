@@ -9,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from alliance_stats.account import Account, Column, Section, html_of, summary_of
 from alliance_stats.checks import check_choice
 from alliance_stats.design.design import Design
 from alliance_stats.design.new_rows import code_new_rows
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, one_line, two_sided_p, wald_interval
-from alliance_stats.formatting import format_interval, format_number, p_phrase, plural
+from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.random_effects import tidy_frame
 from alliance_stats.survival.by_session.ending_effects import EndingEffects
@@ -247,23 +248,62 @@ class CompetingHazards:
             }
         )
 
-    def summary(self) -> str:
-        """Return the endings, odds ratios, differences between groups and rows in words."""
-        counts = ", ".join(f"{state} {int(self.observed[state].sum())}" for state in self.states)
-        lines = [] if self.effects is None else self.effects.doubts()
-        head = f"Competing endings in discrete time (multinomial logit): {counts}"
-        if self.n_clusters is not None:
-            head += f", standard errors over {plural(self.n_clusters, 'cluster')}"
-        lines.append(head)
-        for row in self.odds_ratios().itertuples():
-            interval = format_interval(row.conf_low, row.conf_high)
-            lines.append(
-                f"{row.state}, {row.term}: odds ratio {format_number(row.estimate)}, 95% CI "
-                f"{interval}, {p_phrase(row.p_value)}"
+    @property
+    def method(self) -> str:
+        """What was computed, in a phrase."""
+        clusters = (
+            ""
+            if self.n_clusters is None
+            else (f", standard errors over {plural(self.n_clusters, 'cluster')}")
+        )
+        return (
+            "hazards of competing endings in discrete time, in one likelihood (multinomial logit)"
+            f"{clusters}"
+        )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know before any number: convergence, a boundary."""
+        return () if self.effects is None else tuple(self.effects.doubts())
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return events by ending, odds ratios, and differences between groups, as data."""
+        counts = pd.DataFrame(
+            {
+                "state": list(self.states),
+                "n_event": [int(self.observed[state].sum()) for state in self.states],
+            }
+        )
+        columns = {"n_event": Column("events", "count")}
+        sections = [Section("Ending", counts, names=("state",), columns=columns)]
+        ratios = self.odds_ratios(conf_level=conf_level)
+        keys = ["state", "term"]
+        tests = self.tidy(conf_level=conf_level)[[*keys, "statistic"]]
+        sections.append(
+            Section(
+                "Predictors",
+                ratios.merge(tests, on=keys, how="left", validate="one_to_one"),
+                names=("state", "term"),
+                measure="odds ratio",
+                kind="ratio",
+                conf_level=conf_level,
             )
+        )
+        remarks: tuple[str, ...] = ()
         if self.effects is not None:
-            lines += self.effects.sentences()
-        return "\n".join([*lines, str(self.rows)])
+            sections += self.effects.sections(conf_level=conf_level)
+            remarks = self.effects.remarks()
+        return Account(
+            self.method,
+            self.notes,
+            {"rows": self.rows.n_used},
+            tuple(sections),
+            remarks,
+            self.rows,
+        )
+
+    summary = summary_of
+    _repr_html_ = html_of
 
 
 # Points a dimension of the integral over groups, for one, two, three and more endings: the error of

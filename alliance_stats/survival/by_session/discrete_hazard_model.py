@@ -6,16 +6,12 @@ import numpy as np
 import pandas as pd
 from scipy import special, stats
 
+from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.checks import check_choice, check_conf_level, require_columns
 from alliance_stats.design.new_rows import code_new_rows
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, one_line, two_sided_p, wald_interval
-from alliance_stats.formatting import (
-    format_interval,
-    format_number,
-    p_phrase,
-    plural,
-)
+from alliance_stats.formatting import format_number, plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import GeneralizedLinearMixedModel
 from alliance_stats.survival.by_session.session_baseline import (
@@ -292,29 +288,55 @@ class DiscreteHazard:
             }
         )
 
-    def summary(self) -> str:
-        """Return the model in words: warnings, ratios, units, rows."""
-        lines = list(self._warnings())
-        lines.append(
-            f"Discrete-time hazard of '{self.periods.event}' ({self.link} link, {self.baseline} "
-            f"baseline): {plural(self.n_event, 'event')} in {plural(self.rows.n_used, 'row')} of "
-            f"{plural(self.rows.units(self.periods.unit), 'unit')} ('{self.periods.unit}')."
+    @property
+    def method(self) -> str:
+        """What was computed, in a phrase."""
+        return (
+            f"discrete-time hazard of '{self.periods.event}' ({self.link} link, {self.baseline} "
+            "baseline)"
         )
-        for row in self.hazard_ratios().itertuples():
-            interval = format_interval(row.conf_low, row.conf_high)
-            lines.append(
-                f"{row.term}: {_RATIOS[self.link]} {format_number(row.estimate)}, 95% CI "
-                f"{interval}, {p_phrase(row.p_value)}"
-            )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know before any number: convergence, a boundary, few events."""
+        return tuple(self._warnings())
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return the covariates' ratios and the spread between units, as data."""
+        tidy = self.tidy(conf_level=conf_level)
+        ratios = self.hazard_ratios(conf_level=conf_level)
+        own = tidy.iloc[len(tidy) - len(ratios) :]  # the baseline's coefficients stand first
+        predictors = Section(
+            "Predictors",
+            ratios.assign(statistic=own["statistic"].to_numpy()),
+            names=("term",),
+            measure=_RATIOS[self.link],
+            kind="ratio",
+            conf_level=conf_level,
+        )
+        sections = [predictors]
         if isinstance(self.fit, GeneralizedLinearMixedModel):
             integral = "Laplace" if self.nodes == 1 else f"quadrature with {self.nodes} nodes"
-            for row in self.median_ratios().itertuples():
-                interval = format_interval(row.conf_low, row.conf_high)
-                lines.append(
-                    f"Between units of '{row.group}': {row.term} {format_number(row.estimate)}, "
-                    f"95% CI {interval} (per session; {integral})"
+            sections.append(
+                Section(
+                    f"Between units (per session; {integral})",
+                    self.median_ratios(conf_level=conf_level),
+                    names=("group", "term"),
+                    measure="",
+                    kind="ratio",
+                    conf_level=conf_level,
+                    lead=f"Between units (per session; {integral})",
                 )
-        return "\n".join([*lines, str(self.rows)])
+            )
+        sizes = {
+            "rows": self.rows.n_used,
+            self.periods.unit: self.rows.units(self.periods.unit),
+            "events": self.n_event,
+        }
+        return Account(self.method, self.notes, sizes, tuple(sections), rows=self.rows)
+
+    summary = summary_of
+    _repr_html_ = html_of
 
     def _warnings(self) -> list[str]:
         found = []

@@ -2,18 +2,20 @@
 
 import warnings
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
+from alliance_stats.account import Phrase, Section
 from alliance_stats.design.formula import INTERCEPT
 from alliance_stats.engine.quadrature import MOST_NODES
 from alliance_stats.engine.threads import one_blas_thread
 from alliance_stats.errors import ConvergenceWarning, NotIdentifiedError
 from alliance_stats.estimates import Array, wald_interval
-from alliance_stats.formatting import format_interval, format_number, plural
+from alliance_stats.formatting import plural
 from alliance_stats.multilevel.random_effects import tidy_frame
 from alliance_stats.survival.by_session.ending_logit import (
     EndingRows,
@@ -199,30 +201,44 @@ class EndingEffects:
             )
         return found
 
-    def sentences(self) -> list[str]:
-        """Say how much groups differ, and which were seen once."""
+    def sections(self, *, conf_level: float = 0.95) -> list[Section]:
+        """Return median odds ratios and correlations between units, as data."""
         integral = "Laplace" if self.fit.nodes == 1 else f"{self.fit.nodes} nodes an ending"
-        table = self.parameters(conf_level=0.95)
-        lines = [
-            f"Between units of '{row.group}', {row.state}: median odds ratio "
-            f"{format_number(row.estimate)}, 95% CI "
-            f"{format_interval(row.conf_low, row.conf_high)} (per session; {integral})"
-            for row in self._as_ratios(table).itertuples()
-        ]
-        for row in table[table["state"].isna()].dropna(subset="estimate").itertuples():
-            one, other = row.term.removeprefix("cor__").split(".", 1)
-            known = np.isfinite(row.conf_low)
-            lines.append(
-                f"Correlation of effects on {one} and {other}: {format_number(row.estimate)}"
-                + (f", 95% CI {format_interval(row.conf_low, row.conf_high)}" if known else "")
-            )
+        table = self.parameters(conf_level=conf_level)
+        ratios = Section(
+            f"Between units (per session; {integral})",
+            self._as_ratios(table).assign(term="median odds ratio"),
+            names=("group", "state", "term"),
+            measure="",
+            kind="ratio",
+            conf_level=conf_level,
+            lead=f"Between units (per session; {integral})",
+        )
+        pairs = table[table["state"].isna()].dropna(subset="estimate")
+        if pairs.empty:
+            return [ratios]
+        states = [term.removeprefix("cor__") for term in pairs["term"]]
+        named = [pair for pair in combinations(self.states, 2) if ".".join(pair) in states]
+        correlated = Section(
+            "Correlation of effects on",
+            pairs.assign(pair=[Phrase("{} and {}", pair) for pair in named]),
+            names=("pair",),
+            measure="",
+            kind="bounded",
+            conf_level=conf_level,
+            lead="Correlation of effects",
+        )
+        return [ratios, correlated]
+
+    def remarks(self) -> tuple[str, ...]:
+        """Say how many units were seen once."""
         once = int((self.n_units == 1).sum())
-        if once:
-            lines.append(
-                f"{once} of {plural(len(self.n_units), 'unit')} of '{self.group}' "
-                f"{'has' if once == 1 else 'have'} one '{self.unit}': kept."
-            )
-        return lines
+        if not once:
+            return ()
+        return (
+            f"{once} of {plural(len(self.n_units), 'unit')} of '{self.group}' "
+            f"{'has' if once == 1 else 'have'} one '{self.unit}': kept.",
+        )
 
 
 def fit_ending_effects(

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array, one_line, wald_interval
-from alliance_stats.formatting import format_bounded, format_interval
 from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.cox.cox_model import CoxModel
 from alliance_stats.survival.rows.time_at_risk import IntArray, Spells
@@ -68,11 +68,32 @@ class Concordance:
             }
         )
 
-    def summary(self) -> str:
-        """Return the concordance in words."""
-        row = self.tidy().iloc[0]
-        interval = format_interval(row["conf_low"], row["conf_high"])
-        return f"Concordance {format_bounded(self.estimate)}, 95% CI {interval}\n{self.rows}"
+    @property
+    def method(self) -> str:
+        """What was computed, in a phrase."""
+        return "concordance"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Nothing to know beforehand."""
+        return ()
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return the concordance as data."""
+        section = Section(
+            "Concordance",
+            self.tidy(conf_level=conf_level),
+            names=(),
+            measure="C",
+            kind="bounded",
+            conf_level=conf_level,
+        )
+        return Account(
+            self.method, self.notes, {"rows": self.rows.n_used}, (section,), rows=self.rows
+        )
+
+    summary = summary_of
+    _repr_html_ = html_of
 
 
 def concordance(model: CoxModel) -> Concordance:

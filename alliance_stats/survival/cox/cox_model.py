@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.checks import check_choice, check_frame, did_you_mean
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, one_line, two_sided_p, wald_interval
-from alliance_stats.formatting import format_interval, format_number, p_phrase, plural
+from alliance_stats.formatting import format_number, plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.cox.cox_design import CoxDesign, new_covariates
 from alliance_stats.survival.cox.cox_fit import CoxFit
@@ -223,23 +224,47 @@ class CoxModel:
         statistic = float(scaled @ np.linalg.solve(covariance, scaled)) if known else float("nan")
         return "robust Wald", statistic, n_parameters
 
-    def summary(self) -> str:
-        """Return the model in words: warnings, hazard ratios, frailty, rows."""
-        lines = [
-            *self._warnings(),
-            f"Cox model of {plural(int(self.intervals.event.sum()), 'event')}",
-        ]
-        if self.n_clusters is not None:
-            lines[-1] += f", standard errors over {plural(self.n_clusters, 'cluster')}"
-        for _, row in self.hazard_ratios().iterrows():
-            interval = format_interval(row["conf_low"], row["conf_high"])
-            lines.append(
-                f"{row['term']}: hazard ratio {format_number(row['estimate'])}, 95% CI {interval}, "
-                f"{p_phrase(row['p_value'])}"
-            )
+    @property
+    def method(self) -> str:
+        """What was computed, in a phrase."""
+        columns = " and ".join(str(name) for name in self.intervals.strata_columns)
+        n = plural(len(self.intervals.strata), "stratum", "strata")
+        parts = [f"Cox model with {self.ties.capitalize()}'s method for ties"]
+        parts += [f"stratified by {columns} ({n})"] if columns else []
         if self.frailty is not None:
-            lines.append(self.frailty.summary())
-        return "\n".join([*lines, str(self.rows)])
+            parts.append(f"{self.frailty.distribution} frailty of {self.frailty.group}")
+        parts.append(
+            "model-based standard errors"
+            if self.n_clusters is None
+            else f"standard errors over {plural(self.n_clusters, 'cluster')}"
+        )
+        return ", ".join(parts)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know before any number."""
+        return tuple(self._warnings())
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return the hazard ratios and the frailty, as data."""
+        ratios = self.hazard_ratios(conf_level=conf_level)
+        section = Section(
+            "Predictors",
+            ratios.assign(statistic=self.tidy()["statistic"].to_numpy()),
+            names=("term",),
+            measure="hazard ratio",
+            kind="ratio",
+            conf_level=conf_level,
+        )
+        sections, remarks = [section], []
+        if self.frailty is not None:
+            sections.append(self.frailty.section(conf_level=conf_level))
+            remarks.append(self.frailty.verdict())
+        sizes = {"rows": self.rows.n_used, "events": int(self.intervals.event.sum())}
+        return Account(self.method, self.notes, sizes, tuple(sections), tuple(remarks), self.rows)
+
+    summary = summary_of
+    _repr_html_ = html_of
 
     def _warnings(self) -> Iterator[str]:
         if not self.fit.convergence.converged:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.checks import (
     check_frame,
     describe_rows,
@@ -14,7 +15,7 @@ from alliance_stats.checks import (
 )
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line, two_sided_p, wald_interval
-from alliance_stats.formatting import format_interval, format_number, p_phrase, plural
+from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.cox.cox_design import CoxDesign, cox_design, formula_variables
 from alliance_stats.survival.cox.cox_fit import (
@@ -131,22 +132,45 @@ class FineGrayModel:
             }
         )
 
-    def summary(self) -> str:
-        """Return the model in words."""
+    @property
+    def method(self) -> str:
+        """What was computed, in a phrase."""
+        clusters = (
+            ""
+            if self.n_clusters is None
+            else (f", standard errors over {plural(self.n_clusters, 'cluster')}")
+        )
+        return f"Fine-Gray model of '{self.cause}'{clusters}"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know before any number."""
+        return tuple(self._warnings())
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return the subdistribution hazard ratios, as data."""
+        tidy = self.tidy(conf_level=conf_level)
+        columns = ["estimate", "conf_low", "conf_high"]
+        with np.errstate(over="ignore"):
+            ratios = {name: np.exp(tidy[name].astype(float)) for name in columns}
+        section = Section(
+            "Predictors",
+            tidy.assign(**ratios).drop(columns="std_error"),
+            names=("state", "term") if "state" in tidy else ("term",),
+            measure="subdistribution hazard ratio",
+            kind="ratio",
+            conf_level=conf_level,
+        )
         counts = self.glance().iloc[0]
-        lines = [
-            *self._warnings(),
-            f"Fine-Gray model of '{self.cause}': {plural(int(counts['n_event']), 'event')}, "
-            f"{plural(int(counts['n_competing']), 'competing ending')}",
-        ]
-        for _, row in self.tidy().iterrows():
-            interval = format_interval(*np.exp([row["conf_low"], row["conf_high"]]).tolist())
-            lines.append(
-                f"{row['term']}: subdistribution hazard ratio "
-                f"{format_number(float(np.exp(row['estimate'])))}, 95% CI {interval}, "
-                f"{p_phrase(row['p_value'])}"
-            )
-        return "\n".join([*lines, str(self.rows)])
+        sizes = {
+            "rows": int(counts["nobs"]),
+            "events": int(counts["n_event"]),
+            "competing endings": int(counts["n_competing"]),
+        }
+        return Account(self.method, self.notes, sizes, (section,), rows=self.rows)
+
+    summary = summary_of
+    _repr_html_ = html_of
 
     def _warnings(self) -> Iterator[str]:
         if not self.convergence.converged:

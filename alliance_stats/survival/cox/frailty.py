@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from alliance_stats.account import Phrase, Section
 from alliance_stats.checks import check_conf_level, group_codes
 from alliance_stats.estimates import Array, one_line
-from alliance_stats.formatting import format_interval, format_number, p_phrase, plural
+from alliance_stats.formatting import p_phrase, plural
 from alliance_stats.survival.cox.cox_fit import Convergence, CoxFit, fit_cox
 from alliance_stats.survival.cox.frailty_likelihood import (
     FACTOR,
@@ -115,21 +116,33 @@ class FrailtyFit:
             }
         )
 
-    def summary(self) -> str:
-        """Return the spread in words, with the test against none (half a chi-squared(1))."""
-        spread, ratio = (row for _, row in self.tidy_spread().iterrows())
+    def section(self, *, conf_level: float = 0.95) -> Section:
+        """Return the spread and the median ratio, as data."""
         what = "variance" if self.distribution == "gamma" else "SD of the log hazard"
-        interval = format_interval(spread["conf_low"], spread["conf_high"])
-        ratios = format_interval(ratio["conf_low"], ratio["conf_high"])
-        text = (
-            f"{self.distribution} frailty over {plural(len(self.levels), 'group')} of "
-            f"{self.group}: {what} {format_number(spread['estimate'])}, 95% CI {interval}; "
-            f"median hazard ratio {format_number(ratio['estimate'])}, 95% CI {ratios}"
+        spread = self.tidy_spread(conf_level=conf_level)
+        names = [
+            Phrase("{}, " + what, (self.group,)),
+            Phrase("{}, median hazard ratio", (self.group,)),
+        ]
+        n_groups = plural(len(self.levels), "group")
+        lead = f"{self.distribution} frailty over {n_groups} of {self.group}"
+        return Section(
+            lead,
+            spread.assign(parameter=names, kind=["number", "ratio"]),
+            names=("parameter",),
+            measure="",
+            kind="kind",
+            conf_level=conf_level,
+            lead=lead,
         )
+
+    def verdict(self) -> str:
+        """Return the test against no frailty in words (half a chi-squared(1))."""
         if self.variance == 0.0:
-            return f"{text}. The estimate is at its lower bound: no spread was found."
+            return "The frailty's variance is at its lower bound: no spread was found."
         gain = 2.0 * max(self.log_lik - self.log_lik_without, 0.0)
-        return f"{text}; against none: {p_phrase(float(stats.chi2.sf(gain, 1)) / 2.0)}"
+        p_value = float(stats.chi2.sf(gain, 1)) / 2.0
+        return f"The frailty against none: {p_phrase(p_value)}."
 
 
 def few_groups_warning(frailty: FrailtyFit) -> Iterator[str]:

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.checks import check_choice
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
-from alliance_stats.formatting import format_number, p_phrase
 from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.cox.cox_model import CoxModel, standardised_rows
 from alliance_stats.survival.cox.partial_likelihood import covariate_sums, information
@@ -63,15 +63,26 @@ class ProportionalHazardsTest:
             .reset_index(drop=True)
         )
 
-    def summary(self) -> str:
-        """Return the tests in words."""
-        lines = [f"Score tests of proportional hazards against {self.transform} time"]
-        for _, row in self.tidy().iterrows():
-            lines.append(
-                f"{row['term']}: chi-squared({row['df']:g}) = {format_number(row['statistic'])}, "
-                f"{p_phrase(row['p_value'])}"
-            )
-        return "\n".join([*lines, str(self.rows)])
+    @property
+    def method(self) -> str:
+        """What was computed, in a phrase."""
+        return f"score tests of proportional hazards against {self.transform} time"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Nothing to know beforehand."""
+        return ()
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return the tests as data; there are no intervals to have a level."""
+        del conf_level
+        tests = Section("Term", self.tidy(), names=("term",), statistic="chi-squared")
+        return Account(
+            self.method, self.notes, {"rows": self.rows.n_used}, (tests,), rows=self.rows
+        )
+
+    summary = summary_of
+    _repr_html_ = html_of
 
 
 def proportional_hazards_test(model: CoxModel, *, transform: str = "km") -> ProportionalHazardsTest:

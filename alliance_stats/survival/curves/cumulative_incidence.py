@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from alliance_stats.account import Account, Column, Phrase, Section, html_of, summary_of
 from alliance_stats.estimates import Array, one_line
-from alliance_stats.formatting import format_count, format_percent, plural
+from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.curves.life_table import (
     LifeTable,
@@ -124,22 +125,46 @@ class CumulativeIncidence:
             }
         )
 
-    def summary(self) -> str:
-        """Return the endings by the last time, in words."""
-        lines = [*self._warnings(), "Cumulative incidence of competing endings (Aalen-Johansen)"]
-        for curve in self.curves:
-            ended = "; ".join(
-                f"{state} {format_percent(curve.incidence[number, -1], 1)} "
-                f"({plural(int(curve.n_event[number].sum()), 'event')})"
-                for number, state in enumerate(self.states)
-            )
-            lines.append(
-                f"{curve.label}, by {curve.table.time[-1]:g}: {ended}; "
-                f"not ended {format_percent(curve.survival[-1], 1)}"
-            )
-        if self.n_clusters is not None:
-            lines.append(f"Standard errors over {format_count(self.n_clusters)} clusters.")
-        return "\n".join([*lines, str(self.rows)])
+    @property
+    def method(self) -> str:
+        """What was computed, in a phrase."""
+        errors = (
+            ""
+            if self.n_clusters is None
+            else (f", standard errors over {plural(self.n_clusters, 'cluster')}")
+        )
+        return f"cumulative incidence of competing endings (Aalen-Johansen){errors}"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know before any number."""
+        return tuple(self._warnings())
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return each ending by the last time, as data."""
+        tidy = self.tidy(conf_level=conf_level)
+        groups = ["strata", "state"]
+        ends = tidy.groupby(groups, sort=False).tail(1).drop(columns="n_event")
+        counts = tidy.groupby(groups, sort=False, as_index=False)["n_event"].sum()
+        section = Section(
+            "Curve",
+            ends.merge(counts, on=groups),
+            names=("strata", "state"),
+            measure="ended so",
+            kind="share",
+            columns={"n_event": Column("events", "count"), "time": Column("by time", "time")},
+            conf_level=conf_level,
+        )
+        not_ended = tuple(
+            Phrase("{}: not ended {}.", (curve.label, (float(curve.survival[-1]), "share")))
+            for curve in self.curves
+        )
+        return Account(
+            self.method, self.notes, {"rows": self.rows.n_used}, (section,), not_ended, self.rows
+        )
+
+    summary = summary_of
+    _repr_html_ = html_of
 
     def _warnings(self) -> Iterator[str]:
         for curve in self.curves:

@@ -10,6 +10,7 @@ from scipy import stats
 from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
+from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.rows.clock_columns import read_labels
 from alliance_stats.survival.rows.time_at_risk import (
@@ -78,7 +79,9 @@ class GrayTest:
     @property
     def method(self) -> str:
         """What was tested, in a phrase."""
-        return f"Gray's test of equal cumulative incidence in {', '.join(self.groups)}"
+        few = len(self.groups) <= 4
+        where = ", ".join(self.groups) if few else plural(len(self.groups), "group")
+        return f"Gray's test of equal cumulative incidence in {where}"
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -7,14 +7,9 @@ from numbers import Real
 import numpy as np
 import pandas as pd
 
+from alliance_stats.account import Account, Column, Section, html_of, summary_of
 from alliance_stats.estimates import Array, one_line
-from alliance_stats.formatting import (
-    format_count,
-    format_interval,
-    format_number,
-    format_percent,
-    plural,
-)
+from alliance_stats.formatting import format_interval, format_number, plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.curves.life_table import (
     LifeTable,
@@ -183,25 +178,54 @@ class KaplanMeier:
             }
         )
 
-    def summary(self) -> str:
-        """Return the curves in words: warnings, medians, standard errors, rows."""
-        medians = self.medians()
-        lines = [*self._warnings(), "Kaplan-Meier estimate"]
-        for curve, (_, median) in zip(self.curves, medians.iterrows(), strict=True):
-            at_last = f"{curve.table.time[-1]:g}: {format_percent(curve.survival[-1], 1)}"
-            lines.append(
-                f"{curve.label}: {plural(len(curve.exits), 'row')}, "
-                f"{plural(int(median['n_event']), 'event')}; {_median_phrase(median)}; "
-                f"no event by {at_last}"
-            )
+    @property
+    def method(self) -> str:
+        """What was computed, in a phrase."""
+        if self.n_clusters is None:
+            return "Kaplan-Meier estimate, Greenwood standard errors"
+        return f"Kaplan-Meier estimate, standard errors over {plural(self.n_clusters, 'cluster')}"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know before any number."""
+        return tuple(self._warnings())
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return medians and what is left at the end of each curve, as data."""
+        medians = self.medians(conf_level=conf_level)
+        ends = self.tidy(conf_level=conf_level).groupby("strata", sort=False).tail(1)
+        curves = medians.assign(
+            last=ends["time"].to_numpy(),
+            left=ends["estimate"].to_numpy(),
+            left_low=ends["conf_low"].to_numpy(),
+            left_high=ends["conf_high"].to_numpy(),
+        )
+        section = Section(
+            "Curve",
+            curves,
+            names=("strata",),
+            measure="median",
+            kind="time",
+            columns={
+                "nobs": Column("rows", "count"),
+                "n_event": Column("events", "count"),
+                "left": Column("without the event at the end", "share", "left_low", "left_high"),
+                "last": Column("last time", "time"),
+            },
+            conf_level=conf_level,
+            undefined="median not reached",
+        )
+        remarks = ["Intervals are pointwise, by the log-log transformation."]
         if any(curve.table.n_censor.any() for curve in self.curves):
-            lines.append(
+            remarks.append(
                 "Censored rows, however they ended, are treated as if they could still have the "
                 "event."
             )
-        if self.n_clusters is not None:
-            lines.append(f"Standard errors over {format_count(self.n_clusters)} clusters.")
-        return "\n".join([*lines, str(self.rows)])
+        sizes = {"rows": self.rows.n_used, "events": int(medians["n_event"].sum())}
+        return Account(self.method, self.notes, sizes, (section,), tuple(remarks), self.rows)
+
+    summary = summary_of
+    _repr_html_ = html_of
 
     def _warnings(self) -> Iterator[str]:
         for curve in self.curves:

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from alliance_stats.account import Account, Column, Section, html_of, summary_of
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
-from alliance_stats.formatting import format_number, p_phrase, plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.curves.cluster_permutation import PermutationTest, permute_clusters
 from alliance_stats.survival.rows.clock_columns import read_labels
@@ -104,24 +104,35 @@ class LogRank:
             }
         )
 
-    def summary(self) -> str:
-        """Return the test in words: warnings, events by group, the test, rows."""
-        lines = [self.method]
-        if self.permutation is not None:
-            lines = [*self.permutation.warnings(), *lines]
-        for group, nobs, seen, expected in zip(
-            self.groups, self.nobs, self.observed, self.expected, strict=True
-        ):
-            lines.append(
-                f"{group}: {plural(int(nobs), 'row')}, {plural(int(seen), 'event')}, "
-                f"{format_number(expected, 1)} expected"
-            )
-        lines.append(
-            f"chi-squared({self.df}) = {format_number(self.statistic)}, {p_phrase(self.p_value)}"
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know before any number."""
+        return () if self.permutation is None else tuple(self.permutation.warnings())
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return events by group and the test, as data; there are no intervals."""
+        del conf_level
+        groups = pd.DataFrame(
+            {
+                "group": self.groups,
+                "nobs": self.nobs,
+                "n_event": self.observed,
+                "n_expected": self.expected,
+            }
         )
-        if self.permutation is not None:
-            lines.append(str(self.permutation))
-        return "\n".join([*lines, str(self.rows)])
+        columns = {
+            "nobs": Column("rows", "count"),
+            "n_event": Column("events", "count"),
+            "n_expected": Column("expected"),
+        }
+        counted = Section("Group", groups, names=("group",), columns=columns)
+        tested = Section("Test", self.glance(), names=(), statistic="chi-squared")
+        sizes = {"rows": self.rows.n_used, "events": int(np.sum(self.observed))}
+        remarks = () if self.permutation is None else (str(self.permutation),)
+        return Account(self.method, self.notes, sizes, (counted, tested), remarks, self.rows)
+
+    summary = summary_of
+    _repr_html_ = html_of
 
 
 def log_rank(

@@ -7,9 +7,9 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, one_line, two_sided_p, wald_interval
-from alliance_stats.formatting import format_interval, format_number, p_phrase
 from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.curves.life_table import (
     LifeTable,
@@ -111,20 +111,42 @@ class RestrictedMean:
             {"until": [self.until], "n_strata": [len(self.strata)], "nobs": [self.rows.n_used]}
         )
 
-    def summary(self) -> str:
-        """Return the means and their differences in words."""
-        lines = [f"Mean time up to {self.until:g} (area under the Kaplan-Meier curve)"]
-        for _, row in self.tidy().iterrows():
-            interval = format_interval(row["conf_low"], row["conf_high"])
-            lines.append(f"{row['strata']}: {format_number(row['estimate'])}, 95% CI {interval}")
+    @property
+    def method(self) -> str:
+        """What was computed, in a phrase."""
+        return f"mean time up to {self.until:g} (area under the Kaplan-Meier curve)"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Nothing to know beforehand."""
+        return ()
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return the means and their differences, as data."""
+        means = Section(
+            "Curve",
+            self.tidy(conf_level=conf_level),
+            names=("strata",),
+            measure="mean",
+            conf_level=conf_level,
+        )
+        sections = [means]
         if len(self.strata) > 1:
-            for _, row in self.differences().iterrows():
-                interval = format_interval(row["conf_low"], row["conf_high"])
-                lines.append(
-                    f"{row['contrast']}: {format_number(row['estimate'])}, 95% CI {interval}, "
-                    f"{p_phrase(row['p_value'])}"
+            sections.append(
+                Section(
+                    "Difference",
+                    self.differences(conf_level=conf_level),
+                    names=("contrast",),
+                    measure="difference",
+                    conf_level=conf_level,
                 )
-        return "\n".join([*lines, str(self.rows)])
+            )
+        return Account(
+            self.method, self.notes, {"rows": self.rows.n_used}, tuple(sections), rows=self.rows
+        )
+
+    summary = summary_of
+    _repr_html_ = html_of
 
 
 def restricted_mean(

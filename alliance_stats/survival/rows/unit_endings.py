@@ -11,11 +11,12 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
+from alliance_stats.account import Account, Phrase, html_of, summary_of
 from alliance_stats.checks import finite_or_missing, require_columns
 from alliance_stats.door import with_columns
 from alliance_stats.errors import AllianceStatsWarning, DataError
 from alliance_stats.estimates import one_line
-from alliance_stats.formatting import format_percent, plural
+from alliance_stats.formatting import format_count, plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.study import Study
 from alliance_stats.transforms import last_session, person_period, session_origin
@@ -288,22 +289,35 @@ class Endings:
         event = np.where(table["event"].isna(), np.nan, (last & left).astype(np.float64))
         return table.drop(columns=["ending_code"]).assign(start=stop - 1.0, stop=stop, event=event)
 
-    def summary(self) -> str:
-        """Return the endings in words."""
-        noun = _NOUNS[self.unit]
-        dropped = int(self.units["event"].sum())
-        share = format_percent(dropped / len(self.units), 1)
-        shared = (
-            "WARNING: members of a family share its ending; give cluster= the family's column.\n"
-            if self.unit == "person" and self._study.unit == "family"
-            else ""
-        )
+    @property
+    def method(self) -> str:
+        """What was computed, in a phrase."""
+        return f"dropout: {self.definition}"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know before any number: shared endings, late entry."""
+        found = []
+        if self.unit == "person" and self._study.unit == "family":
+            found.append(
+                "WARNING: members of a family share its ending; give cluster= the family's column."
+            )
         late = _late_entry(self.units, self.unit)
-        late = f"WARNING: {late}\n" if late else ""
-        return (
-            f"{shared}{late}Dropout: {self.definition}. "
-            f"{dropped} of {plural(len(self.units), *noun)} ({share}).\n{self.rows}"
+        return (*found, f"WARNING: {late}") if late else tuple(found)
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return how many dropped out, as data; there is no interval."""
+        del conf_level
+        one, many = _NOUNS[self.unit]
+        dropped, units = int(self.units["event"].sum()), len(self.units)
+        share = Phrase(
+            f"{format_count(dropped)} of {plural(units, one, many)} ({{}}).",
+            ((dropped / units, "share"),),
         )
+        return Account(self.method, self.notes, {}, (), (share,), self.rows)
+
+    summary = summary_of
+    _repr_html_ = html_of
 
 
 def endings(

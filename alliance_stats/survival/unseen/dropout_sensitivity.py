@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from alliance_stats.account import Account, Phrase, Section, html_of, summary_of
 from alliance_stats.checks import (
     check_frame,
     describe_rows,
@@ -15,7 +16,6 @@ from alliance_stats.checks import (
 )
 from alliance_stats.errors import DataError, FormulaError
 from alliance_stats.estimates import Array, one_line, two_sided_p, wald_interval
-from alliance_stats.formatting import format_interval, format_number, p_phrase, plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import LinearMixedModel, lmm
 from alliance_stats.survival.unseen.outcome_imputation import imputations, pool
@@ -133,20 +133,35 @@ class DropoutSensitivity:
             }
         )
 
-    def summary(self) -> str:
-        """Return the finding, the shifts and the tipping points in words."""
-        lines = [
-            f"'{self.term}' with {plural(self.n_unseen, 'unseen outcome')} imputed "
-            f"{self.estimates.shape[1]} times beside {plural(self.n_seen, 'seen one')}."
-        ]
-        for row in self.tidy().itertuples():
-            interval = format_interval(row.conf_low, row.conf_high)
-            lines.append(
-                f"shift {format_number(row.delta)}: {format_number(row.estimate)}, 95% CI "
-                f"{interval}, {p_phrase(row.p_value)}"
-            )
-        lines += [_tip_in_words(*row) for row in self.tipping_points().to_numpy().tolist()]
-        return "\n".join([*lines, str(self.rows)])
+    @property
+    def method(self) -> str:
+        """What was computed, in a phrase."""
+        return (
+            f"estimates of '{self.term}' under shifted unseen outcomes, imputed "
+            f"{self.estimates.shape[1]} times"
+        )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Nothing to know beforehand."""
+        return ()
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return the estimate at each shift and the tipping points, as data."""
+        section = Section(
+            "Shift",
+            self.tidy(conf_level=conf_level).rename(columns={"delta": "shift"}),
+            names=("shift",),
+            measure="b",
+            conf_level=conf_level,
+        )
+        tips = self.tipping_points(conf_level=conf_level).to_numpy().tolist()
+        sizes = {"outcomes": self.n_seen, "unseen outcomes": self.n_unseen}
+        remarks = tuple(_tip_in_words(*row) for row in tips)
+        return Account(self.method, self.notes, sizes, (section,), remarks, self.rows)
+
+    summary = summary_of
+    _repr_html_ = html_of
 
 
 def dropout_sensitivity(
@@ -290,12 +305,12 @@ def _refuse_seen(model: LinearMixedModel, unseen: pd.DataFrame, response: str) -
         )
 
 
-def _tip_in_words(direction: str, delta: float, searched_to: float) -> str:
+def _tip_in_words(direction: str, delta: float, searched_to: float) -> Phrase:
     if searched_to == 0.0:
-        return f"Shifts {direction}: none was tried"
+        return Phrase(f"Shifts {direction}: none was tried.")
     if np.isnan(delta):
-        return f"Shifts {direction}: not overturned up to {format_number(searched_to)}"
-    return f"Shifts {direction}: overturned from {format_number(delta)}"
+        return Phrase(f"Shifts {direction}: not overturned up to {{}}.", (float(searched_to),))
+    return Phrase(f"Shifts {direction}: overturned from {{}}.", (float(delta),))
 
 
 def _first_crossing(deltas: Array, margin: Array) -> float:

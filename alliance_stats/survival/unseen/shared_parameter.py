@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 from scipy import linalg, optimize, stats
 
+from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.checks import check_frame, require_columns
 from alliance_stats.design.formula import parse_formula
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line, two_sided_p, wald_interval
-from alliance_stats.formatting import format_interval, format_number, p_phrase, plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import LinearMixedModel, lmm
 from alliance_stats.survival.by_session.discrete_hazard import discrete_hazard
@@ -117,21 +117,34 @@ class SharedParameterModel:
             }
         )
 
-    def summary(self) -> str:
-        """Return the outcome's coefficients and the associations in words."""
-        lines = [] if self.converged else ["WARNING: the fit did not converge."]
-        lines.append(
-            f"Shared-parameter model: {plural(self.outcome.nobs, 'outcome')} and "
-            f"{plural(self.hazard.n_event, 'event')}."
+    @property
+    def method(self) -> str:
+        """What was computed, in a phrase."""
+        return (
+            "outcome and leaving modelled with shared effects, hazard and association on the "
+            f"{self.hazard.link} scale"
         )
-        for row in self.tidy().itertuples():
-            if row.part != "hazard":
-                interval = format_interval(row.conf_low, row.conf_high, 3)
-                lines.append(
-                    f"{row.part}, {row.term}: {format_number(row.estimate, 3)}, 95% CI {interval}, "
-                    f"{p_phrase(row.p_value)}"
-                )
-        return "\n".join([*lines, str(self.rows), str(self.hazard.rows)])
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know before any number."""
+        return () if self.converged else ("WARNING: the fit did not converge.",)
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return the coefficients of outcome and hazard and the associations, as data."""
+        section = Section(
+            "Part",
+            self.tidy(conf_level=conf_level),
+            names=("part", "term"),
+            measure="b",
+            conf_level=conf_level,
+        )
+        sizes = {"outcomes": self.outcome.nobs, "events": self.hazard.n_event}
+        remarks = (f"Hazard: {self.hazard.rows}",)
+        return Account(self.method, self.notes, sizes, (section,), remarks, self.rows)
+
+    summary = summary_of
+    _repr_html_ = html_of
 
 
 def shared_parameter(
