@@ -64,17 +64,15 @@ def report(
         account = result.account(df_method=df_method, conf_level=conf_level)
         return as_sentences(account, words=words, decimal=decimal)
     if isinstance(result, Accountable):
-        account = result.account(conf_level=conf_level)
-        return as_sentences(account, words=words, decimal=decimal)
+        # a result with a level of its own (compare_with) is asked for another only on wish
+        asked = {} if conf_level == 0.95 else {"conf_level": conf_level}
+        return as_sentences(result.account(**asked), words=words, decimal=decimal)
     wording = Wording(dict(words or {}), df_method, conf_level)
     match result:
         case GroupComparison():
             said = group_sentences(result, wording)
         case _ if isinstance(result, Estimates):
             said = estimate_sentences(result, wording)
-        case MetaAnalysis() | Comparison() | ConsistencyCheck() | Reproduction():
-            asked = {} if conf_level == 0.95 else {"conf_level": conf_level}
-            return as_sentences(result.account(**asked), words=words)
         case _ if isinstance(result, Summarised):
             if words or conf_level != 0.95:
                 raise ValueError(
