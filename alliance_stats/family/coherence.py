@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from alliance_stats.account import Account, Column, Section, html_of, summary_of
 from alliance_stats.checks import check_conf_level
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import one_line
 from alliance_stats.family.family_members import read_members
-from alliance_stats.formatting import format_bounded
 from alliance_stats.ledger import RowLedger
 
 __all__ = ["WithinFamilyICC", "within_family_icc"]
@@ -69,18 +69,36 @@ class WithinFamilyICC:
             ]
         )
 
-    def summary(self) -> str:
-        """Return the correlation of each session."""
-        lines = [
-            f"session {row.session}: ICC {format_bounded(row.estimate)} "
-            f"[{format_bounded(row.conf_low)}, {format_bounded(row.conf_high)}], "
-            f"{row.n_families} families"
-            for row in self.tidy().itertuples()
-        ]
+    @property
+    def method(self) -> str:
+        """What was measured, in a phrase."""
         kind = (
             "exact" if self.balanced else "approximate: family sizes differ or roles were taken out"
         )
-        return "\n".join([f"Within-family ICC by session ({kind}).", *lines, str(self.rows)])
+        return f"Within-family intraclass correlation by session ({kind})"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Nothing stands above the correlations."""
+        return ()
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return the correlation of each session as data."""
+        table = Section(
+            "Session",
+            self.tidy(conf_level=conf_level),
+            names=("session",),
+            measure="ICC",
+            kind="bounded",
+            columns={"n_families": Column("families", "count")},
+            conf_level=conf_level,
+            undefined="not defined",
+        )
+        sizes = {"sessions": len(self.squares)}
+        return Account(self.method, self.notes, sizes, (table,), rows=self.rows)
+
+    summary = summary_of
+    _repr_html_ = html_of
 
 
 def within_family_icc(

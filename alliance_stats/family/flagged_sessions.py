@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from alliance_stats.account import Account, Column, Phrase, Section, html_of, summary_of
 from alliance_stats.checks import check_conf_level
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, one_line, wald_interval
-from alliance_stats.formatting import format_bounded
 from alliance_stats.ledger import RowLedger
 
 __all__ = ["Flagged", "RuleAgreement", "clustered_share", "rule_agreement"]
@@ -130,15 +130,40 @@ class RuleAgreement:
             ]
         )
 
-    def summary(self) -> str:
-        """Return each pair's kappa in words."""
-        lines = [
-            f"{row.first} | {row.second}: kappa {format_bounded(row.estimate)} "
-            f"[{format_bounded(row.conf_low)}, {format_bounded(row.conf_high)}], "
-            f"{row.n_first} and {row.n_second} of {row.of} flagged, {row.n_both} by both"
-            for row in self.tidy().itertuples()
-        ]
-        return "\n".join([*lines, str(self.rows)])
+    @property
+    def method(self) -> str:
+        """What was measured, in a phrase."""
+        return "Agreement of rules on the same sessions, intervals by resampling clusters"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Nothing stands above the kappas."""
+        return ()
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return each pair's kappa and counts as data."""
+        tidy = self.tidy(conf_level=conf_level)
+        pairs = Section(
+            "Rules",
+            tidy.assign(
+                pair=[Phrase("{} | {}", (row.first, row.second)) for row in tidy.itertuples()]
+            ),
+            names=("pair",),
+            measure="kappa",
+            kind="bounded",
+            columns={
+                "n_first": Column("first", "count"),
+                "n_second": Column("second", "count"),
+                "n_both": Column("both", "count"),
+                "of": Column("of", "count"),
+            },
+            conf_level=conf_level,
+            undefined="kappa not defined",
+        )
+        return Account(self.method, self.notes, {"pairs": len(tidy)}, (pairs,), rows=self.rows)
+
+    summary = summary_of
+    _repr_html_ = html_of
 
 
 def rule_agreement(*results: Flagged, seed: int, n: int = 2000) -> RuleAgreement:

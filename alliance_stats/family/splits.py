@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.checks import check_choice, did_you_mean
 from alliance_stats.door import with_columns
 from alliance_stats.errors import DataError, NotIdentifiedError
@@ -15,7 +16,7 @@ from alliance_stats.estimates import Array, one_line
 from alliance_stats.family.flagged_sessions import clustered_share
 from alliance_stats.family.indices import FamilyIndices
 from alliance_stats.family.measurement_error import chance_of_range
-from alliance_stats.formatting import format_number, format_percent
+from alliance_stats.formatting import format_number, plural
 from alliance_stats.ledger import RowLedger
 
 __all__ = ["SplitAlliance", "split_alliance"]
@@ -106,29 +107,43 @@ class SplitAlliance:
             ]
         )
 
-    def summary(self) -> str:
-        """Return how many splits there were and how many measurement error would give."""
-        t = self.tidy().set_index("term")["estimate"]
-        g = self.glance().iloc[0]
-        lines = []
-        if not self.known_at_session:
-            lines.append(
-                "These flags use sessions after their own (SD over the whole course): not to be "
-                "used as predictors of dropout."
-            )
-        lines.append(
-            f"Split alliance: {self.rule}. {format_percent(t['split'], 1)} of family sessions "
-            f"split; {g['n_ever_split']} of {g['n_families']} families at least once; "
-            f"{g['n_undefined']} of {g['n_cells']} family sessions could not be judged."
+    @property
+    def method(self) -> str:
+        """The rule, in a phrase."""
+        return f"Split alliance: {self.rule}"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know before the flags are used."""
+        if self.known_at_session:
+            return ()
+        return (
+            "These flags use sessions after their own (SD over the whole course): not to be used "
+            "as predictors of dropout.",
         )
-        expected = t["expected from measurement error"]
-        if math.isfinite(expected):
-            lines.append(
-                f"Measurement error alone would split {format_percent(expected, 1)} of family "
-                "sessions if all members of a family were alike."
-            )
-        lines.append(str(self.rows))
-        return "\n\n".join(lines)
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return how many splits there were and how many measurement error would give, as data."""
+        tidy = self.tidy(conf_level=conf_level)
+        table = Section(
+            "Family sessions",
+            tidy[tidy["estimate"].notna()],
+            names=("term",),
+            measure="share",
+            kind="share",
+            conf_level=conf_level,
+        )
+        g = self.glance().iloc[0]
+        said = (
+            f"{g['n_ever_split']} of {plural(int(g['n_families']), 'family', 'families')} were "
+            f"split at least once; {g['n_undefined']} of {g['n_cells']} family sessions could not "
+            "be judged.",
+        )
+        sizes = {"families": int(g["n_families"])}
+        return Account(self.method, self.notes, sizes, (table,), said, self.rows)
+
+    summary = summary_of
+    _repr_html_ = html_of
 
 
 def split_alliance(

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from alliance_stats.account import Account, Phrase, Section, html_of, summary_of
 from alliance_stats.checks import (
     check_choice,
     check_frame,
@@ -29,7 +30,7 @@ from alliance_stats.design.formula import (
 from alliance_stats.engine.multiple_tests import JointT
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
-from alliance_stats.formatting import format_interval, format_number, t_phrase
+from alliance_stats.formatting import format_level
 from alliance_stats.groups.comparing.group_samples import Codes, grouped
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import DfMethod, LinearEstimates, LinearMixedModel, infer, lmm
@@ -136,27 +137,40 @@ class TrajectoryComparison:
         """Return one row: the model's glance."""
         return self.model.glance()
 
-    def summary(self) -> str:
-        """Return slopes and their difference in words, opening with any warning."""
-        lines = []
-        if self.model.singular:
-            lines.append("Warning: a variance of the mixed model was estimated as 0.")
-        lines.append(str(self.rows))
-        for _, row in self.tidy().iterrows():
-            interval = format_interval(row["conf_low"], row["conf_high"], 3)
-            test = t_phrase(row["statistic"], row["df"], row["p_value"])
-            lines.append(
-                f"{self.outcome} per unit of {self.time}, {row['contrast']}: "
-                f"{format_number(row['estimate'], 3)} {interval}, {test}."
-            )
-        start = self.differ_from()
-        lines.append(
-            "At no stretch of time up to the last does the 95% simultaneous band exclude 0."
-            if math.isnan(start)
-            else f"From {self.time} {start:g} on the 95% simultaneous band of {self.contrast} "
-            "excludes 0."
+    @property
+    def method(self) -> str:
+        """What was fitted, in a phrase."""
+        return (
+            f"Straight trajectories of '{self.outcome}' over '{self.time}' compared by a linear "
+            f"mixed model ({self.df_method} degrees of freedom)"
         )
-        return "\n".join(lines)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know before the slopes."""
+        return self.model.notes
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return slopes, their difference, and from when on the groups differ, as data."""
+        slopes = Section(
+            f"{self.outcome} per unit of {self.time}",
+            self.tidy(conf_level=conf_level),
+            names=("contrast",),
+            measure="slope",
+            conf_level=conf_level,
+        )
+        start, level = self.differ_from(conf_level=conf_level), format_level(conf_level)
+        said = Phrase(
+            f"At no stretch of time up to the last does the {level} simultaneous band exclude 0."
+            if math.isnan(start)
+            else f"From {{}} {{}} on the {level} simultaneous band of {{}} excludes 0.",
+            () if math.isnan(start) else (self.time, f"{start:g}", self.contrast),
+        )
+        sizes = {"rows": self.rows.n_used}
+        return Account(self.method, self.notes, sizes, (slopes,), (said,), self.rows)
+
+    summary = summary_of
+    _repr_html_ = html_of
 
     def _estimates(self, L: Array) -> LinearEstimates:
         return infer(self.model, self.df_method).of(L)

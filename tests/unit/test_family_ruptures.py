@@ -314,7 +314,7 @@ def test_who_in_a_family_ruptured():
     glance = found.glance().iloc[0]
     assert glance["expected"] == pytest.approx(2 / 3, abs=0.1)
     assert glance["p_value"] == pytest.approx(2 / 3, abs=0.1)
-    assert "1 family sessions" in found.summary()
+    assert "1 family session with ruptures of several members; 0." in found.summary()
 
 
 def test_family_ruptures_need_a_family_and_two_members():

@@ -136,8 +136,12 @@ def test_transitions_to_one_named_column(interviews):
 
 
 def test_transitions_in_words(interviews):
-    text = theme_transitions(interviews, early="early", later=LATER, group="side").summary()
-    assert "Cases with early: good: rupture 0 of 3 (0%), strength 2 of 3 (67%)" in text
+    found = theme_transitions(interviews, early="early", later=LATER, group="side")
+    lines = [" ".join(line.split()) for line in found.summary().splitlines()]
+    assert lines[0] == "What became of 'early', by group."
+    assert any(line.startswith("good with early rupture 0 3 0.0%") for line in lines)
+    assert any(line.startswith("good with early strength 2 3 66.7%") for line in lines)
+    assert any(line.startswith("with early Fisher exact test (Freeman-Halton)") for line in lines)
 
 
 def test_transitions_set_missing_cases_aside(interviews):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from alliance_stats.account import Account, Phrase, Section, html_of, summary_of
 from alliance_stats.checks import (
     check_conf_level,
     check_frame,
@@ -19,7 +20,6 @@ from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.family.dyads.dyad_members import read_dyads
 from alliance_stats.family.family_members import Labels
-from alliance_stats.formatting import format_bounded, format_interval, format_number, p_phrase
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import (
     AR1,
@@ -177,23 +177,39 @@ class APIM:
             residual_correlation=self.residual_correlation,
         )
 
-    def summary(self) -> str:
-        """Return the effects in words."""
+    @property
+    def method(self) -> str:
+        """What was fitted, in a phrase."""
         kind = "distinguishable by role" if self.members else "indistinguishable"
-        lines = [f"Actor-partner interdependence model, dyads {kind}."]
-        for row in self.tidy().itertuples():
-            if row.effect != "mean":
-                whose = f" ({row.role})" if row.role else ""
-                lines.append(
-                    f"{row.effect} effect of {row.predictor}{whose}: "
-                    f"{format_number(row.estimate, 3)} "
-                    f"{format_interval(row.conf_low, row.conf_high, 3)}, {p_phrase(row.p_value)}"
-                )
-        lines.append(f"Residual correlation {format_bounded(self.residual_correlation)}.")
-        lines.append(str(self.rows))
-        if not self.model.convergence.converged or self.model.singular:
-            lines.insert(0, self.model.summary().split("\n\n")[0])
-        return "\n".join(lines)
+        return f"Actor-partner interdependence model, dyads {kind}"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know before the effects."""
+        return self.model.notes
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return the effects as data."""
+        tidy = self.tidy(conf_level=conf_level)
+        tidy = tidy[tidy["effect"] != "mean"]
+        effects = Section(
+            "Effect",
+            tidy.assign(
+                effect=[
+                    Phrase("{} effect of {}", (row.effect, row.predictor))
+                    for row in tidy.itertuples()
+                ]
+            ),
+            names=("effect", "role"),
+            measure="b",
+            conf_level=conf_level,
+        )
+        correlation = Phrase("Residual correlation {}.", ((self.residual_correlation, "bounded"),))
+        sizes = {"rows": self.rows.n_used, "pairs": self.n_dyads}
+        return Account(self.method, self.notes, sizes, (effects,), (correlation,), self.rows)
+
+    summary = summary_of
+    _repr_html_ = html_of
 
 
 def apim(

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from alliance_stats.account import Account, Column, Section, html_of, summary_of
 from alliance_stats.checks import (
     check_frame,
     check_spelling,
@@ -19,7 +20,6 @@ from alliance_stats.design.formula import RandomTerm, column, formula_of
 from alliance_stats.door import with_columns
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import one_line
-from alliance_stats.formatting import format_bounded, format_number, format_percent, p_phrase
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import (
     AR1,
@@ -139,27 +139,42 @@ class OneWithMany:
         used = self.stacked.dropna(subset=["rating"])
         return self.model.glance().assign(n_dyads=int(used[self.dyad].nunique()))
 
-    def summary(self) -> str:
-        """Return shares and reciprocities in words."""
-        t = self.tidy()
-        lines = []
-        if self.model.singular or not self.model.convergence.converged:
-            lines.append(self.model.summary().split("\n\n")[0])
-        lines.append("Reciprocal one-with-many model of clients' and therapists' ratings.")
-        lines += [
-            f"{row.source}'s ratings, {row.term}: variance {format_number(row.estimate, 3)} "
-            f"({format_percent(row.share)})"
-            for row in t[t["source"] != "both"].itertuples()
-        ]
-        for row in t[t["source"] == "both"].itertuples():
-            test = (
-                self.generalized_reciprocity_test()
-                if row.level == "therapist"
-                else self.dyadic_reciprocity_test()
-            )
-            lines.append(f"{row.term}: {format_bounded(row.estimate)}, {p_phrase(test.p_value)}")
-        lines.append(str(self.rows))
-        return "\n".join(lines)
+    @property
+    def method(self) -> str:
+        """What was fitted, in a phrase."""
+        return "Reciprocal one-with-many model of clients' and therapists' ratings"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know before the variances."""
+        return self.model.notes
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return variances and reciprocities as data; intervals are bootstrapped on request."""
+        del conf_level
+        tidy = self.tidy()
+        variances = Section(
+            "Ratings of",
+            tidy[tidy["source"] != "both"],
+            names=("source", "term"),
+            measure="variance",
+            columns={"share": Column("share", "share")},
+        )
+        tests = (self.generalized_reciprocity_test(), self.dyadic_reciprocity_test())
+        both = tidy[tidy["source"] == "both"][["term", "estimate"]]
+        correlations = Section(
+            "Reciprocity",
+            both.assign(p_value=[test.p_value for test in tests]),
+            names=("term",),
+            measure="r",
+            kind="bounded",
+            undefined="not defined",
+        )
+        sizes = {"rows": self.rows.n_used}
+        return Account(self.method, self.notes, sizes, (variances, correlations), rows=self.rows)
+
+    summary = summary_of
+    _repr_html_ = html_of
 
 
 def one_with_many(

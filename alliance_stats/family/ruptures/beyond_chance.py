@@ -7,11 +7,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from alliance_stats.account import Account, Column, Phrase, Section, html_of, summary_of
 from alliance_stats.door import require_new, with_columns
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.family.ruptures.finding_ruptures import Ruptures
-from alliance_stats.formatting import format_number, format_percent, p_phrase
+from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 
 __all__ = ["FalseAlarms", "FamilyRuptures", "expected_false_alarms", "family_ruptures"]
@@ -90,15 +91,41 @@ class FalseAlarms:
             ]
         )
 
-    def summary(self) -> str:
-        """Return both counts in a sentence."""
-        return (
-            f"{self.rule}: {self.observed} of {self.of} sessions flagged "
-            f"({format_percent(self.observed / self.of, 1)}); measurement error of "
-            f"{format_number(self.error)} points alone would flag "
-            f"{format_number(self.expected, 1)} ({format_percent(self.expected / self.of, 1)}; "
-            f"{self.method})."
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Nothing stands above the counts."""
+        return ()
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return both counts as data; Monte Carlo error is no interval of a sample."""
+        del conf_level
+        shown = self.tidy().rename(columns={"n": "flagged"})
+        table = Section(
+            "Sessions flagged",
+            shown.iloc[:2].drop(columns="std_error"),
+            names=("term",),
+            measure="share",
+            kind="share",
+            columns={"flagged": Column("sessions flagged")},
         )
+        said = Phrase(
+            "{}: {} of {} sessions flagged; measurement error of {} points alone would flag {} "
+            "({}).",
+            (
+                self.rule,
+                str(self.observed),
+                str(self.of),
+                float(self.error),
+                (self.expected, 1),
+                self.method,
+            ),
+        )
+        sizes = {"sessions": self.of}
+        how = f"False alarms expected from measurement error alone ({self.method})"
+        return Account(how, self.notes, sizes, (table,), (said,), self.rows)
+
+    summary = summary_of
+    _repr_html_ = html_of
 
 
 def expected_false_alarms(
@@ -242,15 +269,53 @@ class FamilyRuptures:
             ]
         )
 
-    def summary(self) -> str:
-        """Return the patterns, and whether members rupture together more than by chance."""
-        g = self.glance().iloc[0]
-        return (
-            f"{g['n_together']} family sessions with ruptures of several members; "
-            f"{format_number(g['expected'], 1)} expected if members ruptured independently "
-            f"(sessions shuffled within members, {p_phrase(g['p_value'])}, one-sided).\n\n"
-            f"{self.tidy().to_string(index=False)}"
+    @property
+    def method(self) -> str:
+        """What was counted, in a phrase."""
+        return f"Ruptures by family and session ({self.rule})"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Nothing stands above the counts."""
+        return ()
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return the patterns, and whether members rupture together by chance, as data."""
+        del conf_level
+        found = self.glance().iloc[0]
+        patterns = Section(
+            "Family sessions",
+            self.tidy(),
+            names=("term",),
+            measure="share",
+            kind="share",
+            columns={"n": Column("n", "count")},
+            undefined="no share",
         )
+        together = Section(
+            "Several members at once",
+            pd.DataFrame(
+                {
+                    "test": ["sessions shuffled within members, one-sided"],
+                    "found": [found["n_together"]],
+                    "expected": [found["expected"]],
+                    "p_value": [found["p_value"]],
+                }
+            ),
+            names=("test",),
+            columns={"found": Column("found", "count"), "expected": Column("expected by chance")},
+        )
+        sizes = {"sessions": int(self.tidy()["of"].iloc[0])}
+        said = Phrase(
+            f"{plural(self.n_together, 'family session')} with ruptures of several members; {{}} "
+            "expected if members ruptured independently.",
+            ((float(found["expected"]), 1),),
+        )
+        tables = (patterns, together)
+        return Account(self.method, self.notes, sizes, tables, (said,), self.rows)
+
+    summary = summary_of
+    _repr_html_ = html_of
 
 
 def family_ruptures(found: Ruptures, *, seed: int, shuffles: int = 1000) -> FamilyRuptures:

@@ -6,13 +6,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from alliance_stats.account import Account, Column, Section, html_of, summary_of
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.family.flagged_sessions import clustered_share
 from alliance_stats.family.ruptures.episodes import Repair, find_episodes
 from alliance_stats.family.ruptures.rating_history import by_session, read_series, shared_sd_before
 from alliance_stats.family.ruptures.rupture_rule import RuptureRule, Scan
-from alliance_stats.formatting import format_percent, plural
+from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 
 __all__ = ["Ruptures", "ruptures"]
@@ -148,24 +149,45 @@ class Ruptures:
             ]
         )
 
-    def summary(self) -> str:
-        """Return what was found, in words."""
-        g, t = self.glance().iloc[0], self.tidy().set_index("term")
-        lines = [
-            f"Ruptures of '{self.score}' ({self.rule}): {g['n_flagged']} of {g['n_judged']} "
-            f"sessions that could be judged "
-            f"({format_percent(t.loc['sessions', 'estimate'], 1)}), in "
-            f"{plural(int(t.loc['persons', 'n']), 'person')} of {int(t.loc['persons', 'of'])}; "
-            f"{plural(int(g['n_episodes']), 'episode')}."
+    @property
+    def method(self) -> str:
+        """What was looked for, in a phrase."""
+        return f"Ruptures of '{self.score}' ({self.rule})"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Nothing stands above the counts."""
+        return ()
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return the shares as data."""
+        found = self.tidy(conf_level=conf_level)
+        table = Section(
+            "Of",
+            found[found["of"] > 0],
+            names=("term",),
+            measure="share",
+            kind="share",
+            columns={"n": Column("n", "count"), "of": Column("of", "count")},
+            conf_level=conf_level,
+        )
+        t = found.set_index("term")
+        said = [
+            f"{int(t.loc['sessions', 'n'])} of {int(t.loc['sessions', 'of'])} sessions that could "
+            f"be judged were flagged, in {plural(int(t.loc['persons', 'n']), 'person')} of "
+            f"{int(t.loc['persons', 'of'])}; {plural(len(self.episodes), 'episode')}."
         ]
         if self.repair is not None:
-            lines.append(
+            said.append(
                 f"Repaired ({self.repair.words}): {int(t.loc['repaired', 'n'])} of "
                 f"{plural(int(t.loc['repaired', 'of']), 'episode')} that could be followed for "
                 f"{plural(self.repair.within, 'session')}."
             )
-        lines.append(str(self.rows))
-        return "\n\n".join(lines)
+        sizes = {"sessions": len(self.table), "persons": len(self.persons)}
+        return Account(self.method, self.notes, sizes, (table,), tuple(said), self.rows)
+
+    summary = summary_of
+    _repr_html_ = html_of
 
 
 def ruptures(

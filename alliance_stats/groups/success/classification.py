@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from alliance_stats.account import Account, Column, Phrase, Section, html_of, summary_of
 from alliance_stats.checks import check_conf_level, check_frame, check_spelling
 from alliance_stats.door import with_columns
 from alliance_stats.effect_sizes import clopper_pearson
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import one_line
-from alliance_stats.formatting import format_interval, format_percent
+from alliance_stats.formatting import plural
 from alliance_stats.groups.comparing.finding import Seed
 from alliance_stats.groups.comparing.group_comparison import GroupComparison, compare_groups
 from alliance_stats.groups.success.success_rules import SuccessRule
@@ -80,20 +81,35 @@ class Classification:
             }
         )
 
-    def summary(self) -> str:
-        """Return the counts in words."""
-        tidy = self.tidy()
-        undecided = int(tidy["n"].iloc[-1])
-        lines = [f"Warning: the rule leaves {undecided} cases undecided."] if undecided else []
-        lines += [f"Note: {remark}." for remark in self.remarks]
-        lines.append(f"Rule: {self.rule}.")
-        lines += [
-            f"{row['label']}: {row['n']} ({format_percent(row['share'])} of the decided, "
-            f"95% CI {format_interval(row['conf_low'], row['conf_high'])})."
-            for _, row in tidy.iloc[:-1].iterrows()
-            if not math.isnan(row["share"])
-        ]
-        return "\n".join(lines)
+    @property
+    def method(self) -> str:
+        """The rule in words."""
+        return f"Cases sorted by the rule: {self.rule}"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know before the counts."""
+        undecided = int(self.column.isna().sum())
+        first = [f"Warning: the rule leaves {plural(undecided, 'case')} undecided."]
+        return (*(first if undecided else []), *(f"Note: {remark}." for remark in self.remarks))
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return the counts as data; shares are of the decided cases."""
+        tidy = self.tidy(conf_level=conf_level)
+        counts = Section(
+            "Cases",
+            tidy.iloc[:-1].rename(columns={"share": "estimate"}),
+            names=("label",),
+            measure="share",
+            kind="share",
+            columns={"n": Column("cases", "count")},
+            conf_level=conf_level,
+            undefined="share not defined",
+        )
+        return Account(self.method, self.notes, {"cases": len(self.column)}, (counts,))
+
+    summary = summary_of
+    _repr_html_ = html_of
 
 
 def _share_row(label: str, n: int, limits: tuple[float, float, float]) -> dict[str, object]:
@@ -189,23 +205,42 @@ class RuleAgreement:
             }
         )
 
-    def summary(self) -> str:
-        """Return how far the rules agree, in words."""
+    @property
+    def method(self) -> str:
+        """What was compared, in a phrase."""
+        return "Agreement of rules of success on the same cases"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the rules themselves say of these data."""
+        said = [note for one in self.classifications.values() for note in one.remarks]
+        return tuple(f"Note: {note}." for note in dict.fromkeys(said))
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return counts, shares agreed and kappas as data."""
         glance = self.glance().iloc[0]
-        lines = [
-            f"{glance['n_rules']} rules, {glance['nobs']} cases; all rules agree on "
-            f"{glance['n_alike']}."
-        ]
-        for _, row in self.tidy().iterrows():
-            kappa = ""
-            if not math.isnan(row["kappa"]):
-                interval = format_interval(row["kappa_low"], row["kappa_high"])
-                kappa = f", kappa {row['kappa']:.2f} {interval}"
-            lines.append(
-                f"{row['rule_1']} and {row['rule_2']}: {format_percent(row['agreement'])} of "
-                f"{row['n']} alike{kappa}."
-            )
-        return "\n".join(lines)
+        tidy = self.tidy(conf_level=conf_level)
+        pairs = Section(
+            "Rules",
+            tidy.assign(
+                pair=[Phrase("{} and {}", (row.rule_1, row.rule_2)) for row in tidy.itertuples()],
+                estimate=tidy["kappa"],
+                conf_low=tidy["kappa_low"],
+                conf_high=tidy["kappa_high"],
+            ).drop(columns="kappa"),
+            names=("pair",),
+            measure="kappa",
+            kind="bounded",
+            columns={"agreement": Column("alike", "share"), "n": Column("n", "count")},
+            conf_level=conf_level,
+            undefined="kappa not defined",
+        )
+        alike = f"All rules agree on {glance['n_alike']} of {plural(int(glance['nobs']), 'case')}."
+        sizes = {"rules": int(glance["n_rules"]), "cases": int(glance["nobs"])}
+        return Account(self.method, self.notes, sizes, (pairs,), (alike,))
+
+    summary = summary_of
+    _repr_html_ = html_of
 
     def compare(
         self,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from alliance_stats.account import Account, Column, Section, html_of, summary_of
 from alliance_stats.checks import (
     check_choice,
     check_conf_level,
@@ -18,7 +19,7 @@ from alliance_stats.checks import (
 )
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import DUST, Array, one_line
-from alliance_stats.formatting import format_interval, format_number, plural
+from alliance_stats.formatting import plural
 from alliance_stats.groups.comparing.finding import Seed
 from alliance_stats.groups.comparing.group_samples import tied
 from alliance_stats.groups.themes.agreement_coefficients import (
@@ -93,18 +94,33 @@ class CoderAgreement:
             }
         )
 
-    def summary(self) -> str:
-        """Return the coefficients in words."""
-        lines = [f"{plural(len(self.coders), 'coder')}, {self.level} codes. {self.rows}"]
-        for _, row in self.tidy().iterrows():
-            interval = ""
-            if not math.isnan(row["conf_low"]):
-                interval = f" {format_interval(row['conf_low'], row['conf_high'])}"
-            lines.append(
-                f"{row['term']} ({row['coders']}): {format_number(row['estimate'])}{interval}, "
-                f"{plural(row['n'], 'case')}."
-            )
-        return "\n".join(lines)
+    @property
+    def method(self) -> str:
+        """What was measured, in a phrase."""
+        return f"Agreement of {plural(len(self.coders), 'coder')}, {self.level} codes"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Nothing: what cannot be measured is refused."""
+        return ()
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return the coefficients as data."""
+        table = Section(
+            "Coefficient",
+            self.tidy(conf_level=conf_level),
+            names=("term", "coders"),
+            measure="",
+            kind="bounded",
+            columns={"n": Column("cases", "count")},
+            conf_level=conf_level,
+            undefined="not defined",
+        )
+        sizes = {"cases": len(self.ratings), "coders": len(self.coders)}
+        return Account(self.method, self.notes, sizes, (table,), rows=self.rows)
+
+    summary = summary_of
+    _repr_html_ = html_of
 
     def _complete(self) -> Array:
         complete: Array = self.ratings[~np.isnan(self.ratings).any(axis=1)]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from alliance_stats.account import Account, Column, Section, html_of, summary_of
 from alliance_stats.checks import (
     check_conf_level,
     check_frame,
@@ -16,7 +17,7 @@ from alliance_stats.checks import (
 )
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
-from alliance_stats.formatting import format_count, format_percent, p_phrase
+from alliance_stats.formatting import format_count, format_percent
 from alliance_stats.groups.comparing.count_tests import TableTest, table_test
 from alliance_stats.groups.comparing.finding import Seed, TestOptions, whole_seed
 from alliance_stats.groups.comparing.group_samples import grouped
@@ -114,24 +115,43 @@ class ThemeTransitions:
             )
         return pd.DataFrame(rows)
 
-    def summary(self) -> str:
-        """Return what became of the early theme, in words."""
-        lines = [str(self.rows)]
-        tidy, tests = self.tidy(), self.glance().set_index("early")
-        for early, words in ((True, "with"), (False, "without")):
-            part = tidy[(tidy["early"] == early) & (tidy["n"] > 0)]
-            if part.empty:
-                continue
-            found = "; ".join(
-                f"{group}: " + ", ".join(_state_words(row) for _, row in rows.iterrows())
-                for group, rows in part.groupby("group", sort=False)
-            )
-            p_value = float(tests.loc[early, "p_value"])
-            test = (
-                "" if math.isnan(p_value) else f" Exact test between groups: {p_phrase(p_value)}."
-            )
-            lines.append(f"Cases {words} {self.early}: {found}.{test}")
-        return "\n".join(lines)
+    @property
+    def method(self) -> str:
+        """What was counted, in a phrase."""
+        return f"What became of '{self.early}', by group"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Nothing stands above the counts."""
+        return ()
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return the counts that are not empty, and the tests between groups, as data."""
+        tidy = self.tidy(conf_level=conf_level)
+        tidy = tidy[tidy["n"] > 0]
+        early = {True: f"with {self.early}", False: f"without {self.early}"}
+        counts = Section(
+            "Group",
+            tidy.assign(cases=tidy["early"].map(early)),
+            names=("group", "cases", "later"),
+            measure="share",
+            kind="share",
+            columns={"count": Column("count", "count"), "n": Column("of", "count")},
+            conf_level=conf_level,
+        )
+        tests = self.glance()
+        tests = tests[tests["p_value"].notna()]
+        tested = Section(
+            "Test between groups",
+            tests.assign(cases=tests["early"].map(early)),
+            names=("cases", "method"),
+            columns={"n": Column("n", "count")},
+        )
+        sizes = {"cases": int(self.counts.sum()), "groups": len(self.labels)}
+        return Account(self.method, self.notes, sizes, (counts, tested), rows=self.rows)
+
+    summary = summary_of
+    _repr_html_ = html_of
 
 
 def _state_words(row: pd.Series) -> str:
