@@ -75,6 +75,8 @@ def misprints(n: int, **options: str) -> pd.DataFrame:
     for i in range(n):
         row = print_row(KINDS[i % len(KINDS)], rng, leave_out=0.0)
         before = consistency_check(pd.DataFrame([row]), **options).tidy()
+        if (before["verdict"] == "not reproduced").any():
+            continue  # a bootstrapped interval, said to come from the standard error
         follows = before[before["verdict"] == "reproduced"]
         for _, own in follows.sample(min(3, len(follows)), random_state=i).iterrows():
             name, relation = str(own["quantity"]), str(own["relation"])
@@ -103,7 +105,7 @@ def misprints(n: int, **options: str) -> pd.DataFrame:
 OPEN = {
     "i_squared", "t_r_df", "r_t", "d_average_sd", "d_change", "d_sd1", "d_sd2", "p_wald_z",
     "p_pooled_t", "conf_low_pooled_t", "conf_high_pooled_t", "d_t_df", "conf_low_z_exp",
-    "conf_high_z_exp", "r_d",
+    "conf_high_z_exp", "r_d", "t_r", "df1_k", "sd_total",
 }  # fmt: skip
 
 
