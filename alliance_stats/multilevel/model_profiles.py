@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import linalg, optimize, stats
 
+from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.checks import check_conf_level, did_you_mean
 from alliance_stats.design.groupings import back_transform
 from alliance_stats.engine.criterion import solve
@@ -109,9 +110,26 @@ class Profile:
         """Return one row: which likelihood, how many parameters."""
         return pd.DataFrame([{"likelihood": self.likelihood, "n_parameters": len(self.estimates)}])
 
-    def summary(self) -> str:
-        """Return the intervals as text."""
-        return f"{self.likelihood} profile intervals\n\n{self.tidy().to_string(index=False)}"
+    @property
+    def method(self) -> str:
+        """Whose likelihood was profiled."""
+        return f"{self.likelihood} profile intervals"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Nothing to know beforehand: a fit that had not converged has no profile."""
+        return ()
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return the intervals as data."""
+        table = self.tidy(conf_level=conf_level)
+        found = Section("", table, names=("term",), conf_level=conf_level)
+        return Account(
+            self.method, self.notes, {"rows": self.rows.n_used}, (found,), rows=self.rows
+        )
+
+    summary = summary_of
+    _repr_html_ = html_of
 
 
 def profile_fit(

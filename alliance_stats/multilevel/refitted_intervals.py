@@ -11,6 +11,7 @@ from joblib import Parallel, delayed
 from rich.console import Console
 from rich.progress import Progress
 
+from alliance_stats.account import Account, Column, Section, html_of, summary_of
 from alliance_stats.checks import check_conf_level
 from alliance_stats.engine.threads import one_blas_thread
 from alliance_stats.errors import AllianceStatsWarning, ConvergenceWarning
@@ -108,18 +109,29 @@ class Bootstrap:
             ]
         )
 
-    def summary(self) -> str:
-        """Return what was done, and the table; what to know comes first."""
+    @property
+    def method(self) -> str:
+        """What was done, how often, and how often a refit ended on a boundary."""
         n = len(self.draws)
-        table = self.tidy().drop(columns="note").to_string(index=False)
-        return "\n\n".join(
-            [
-                *self.notes,
-                f"Parametric bootstrap: {format_count(n)} simulated data sets, "
-                f"{_of(self.n_singular, n, 'refit')} on a boundary.",
-                table,
-            ]
+        return (
+            f"parametric bootstrap: {format_count(n)} simulated data sets, "
+            f"{_of(self.n_singular, n, 'refit')} on a boundary"
         )
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return the statistics as data; what to know comes first."""
+        found = Section(
+            "",
+            self.tidy(conf_level=conf_level).drop(columns="note"),
+            names=("term",),
+            columns={"bias": Column("bias"), "n_draws": Column("draws", "count")},
+            conf_level=conf_level,
+        )
+        sizes = {"rows": self.rows.n_used}
+        return Account(self.method, self.notes, sizes, (found,), rows=self.rows)
+
+    summary = summary_of
+    _repr_html_ = html_of
 
     def _undefined(self, term: str) -> str:
         missing = int(self.draws[term].isna().sum())

@@ -251,7 +251,7 @@ def test_extrapolation_is_said_first(holed):
 
 def test_tables_in_words(model):
     text = estimated_means(model, "role").summary()
-    assert "Estimated means\n\nrole" in text
+    assert "Estimated means.\n\nrole" in text
     assert "18 used (person: 6)" in text
     text = contrasts(estimated_means(model, "role"), adjust="holm").summary()
     assert "p-values adjusted by Holm's steps, intervals by Bonferroni's" in text

@@ -88,4 +88,4 @@ def test_says_what_is_missing():
     with pytest.raises(DataError, match="at least one id column"):
         within_between(data, outcome="y", predictor="x", levels=[])
     text = within_between(data, outcome="y", predictor="x", levels=["person"]).summary()
-    assert "Reliability of observed means: person" in text
+    assert "Reliability of observed means" in text

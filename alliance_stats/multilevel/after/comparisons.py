@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from alliance_stats.account import Account, Column, Section, html_of, summary_of
 from alliance_stats.checks import check_choice, check_conf_level, require_columns
 from alliance_stats.door import replaced
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line, two_sided_p
-from alliance_stats.formatting import format_interval, format_number, format_p, text_table
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.after.asked_model import (
     FittedModel,
@@ -138,34 +138,35 @@ class Comparisons:
             ]
         )
 
-    def summary(self) -> str:
-        """Return the comparisons as text."""
-        names = list(self.labels.columns)
-        sort = {"difference": "Differences", "ratio": "Ratios"}[self.compare]
+    @property
+    def method(self) -> str:
+        """What was compared, at which level, and how uncertainty was got."""
+        sort = {"difference": "differences", "ratio": "ratios"}[self.compare]
         how = f"{self.draws.shape[1]} simulated draws" if self.draws.shape[1] else "delta method"
         linear = link_of(self.model).name == "identity"
         where = "" if linear else f" at the {self.level} level"
-        lines = list(caveats(self.model))
-        lines.append(f"{sort} in the expected response{where}, averaged over the rows used ({how})")
-        lines.append(
-            text_table(
-                [*names, "from", "to", self.compare, "SE", "p", "95% CI"],
-                [
-                    [
-                        *(cell(row[name]) for name in names),
-                        format_number(row["expected_from"], 3),
-                        format_number(row["expected_to"], 3),
-                        format_number(row["estimate"], 3),
-                        format_number(row["std_error"], 3),
-                        format_p(row["p_value"]),
-                        format_interval(row["conf_low"], row["conf_high"], 3),
-                    ]
-                    for row in self.tidy().to_dict("records")
-                ],
-            )
+        return f"{sort} in the expected response{where}, averaged over the rows used ({how})"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know before reading."""
+        return caveats(self.model)
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return the comparisons as data."""
+        found = Section(
+            "",
+            self.tidy(conf_level=conf_level),
+            names=tuple(self.labels.columns),
+            measure=self.compare,
+            columns={"expected_from": Column("from"), "expected_to": Column("to")},
+            conf_level=conf_level,
         )
-        lines.append(str(self.rows))
-        return "\n\n".join(lines)
+        sizes = {"rows": self.rows.n_used}
+        return Account(self.method, self.notes, sizes, (found,), rows=self.rows)
+
+    summary = summary_of
+    _repr_html_ = html_of
 
 
 def comparisons(

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.checks import check_choice, check_conf_level, did_you_mean
 from alliance_stats.engine.multiple_tests import (
     Adjust,
@@ -20,13 +21,6 @@ from alliance_stats.engine.multiple_tests import (
 )
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line, two_sided_p
-from alliance_stats.formatting import (
-    format_df,
-    format_interval,
-    format_number,
-    format_p,
-    text_table,
-)
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.after.asked_model import link_of
 from alliance_stats.multilevel.after.estimated_means import EstimatedMeans, cell, naming
@@ -203,36 +197,36 @@ class Contrasts:
             )
         return pd.DataFrame(lines)
 
-    def summary(self) -> str:
-        """Return the contrasts as text, opening with what is not estimable or extrapolated."""
-        lines = [*self.means.notes, *naming(self.not_estimable, "contrast")]
-        names = list(self.labels.columns)
+    @property
+    def method(self) -> str:
+        """What was compared, on which scale, and how it was adjusted."""
         link = link_of(self.means.model).name
-        lines.append(
-            "Contrasts of estimated means"
+        return (
+            "contrasts of estimated means"
             + ("" if link == "identity" else f" on the {link} scale")
             + f", {_IN_WORDS[self.adjust]}"
             + (f" within each level of {', '.join(self.means.by)}" if self.means.by else "")
         )
-        lines.append(
-            text_table(
-                [*names, "estimate", "SE", "df", _symbol(self.means), "p", "95% CI"],
-                [
-                    [
-                        *(cell(row[name]) for name in names),
-                        format_number(row["estimate"], 3),
-                        format_number(row["std_error"], 3),
-                        format_df(row["df"]),
-                        format_number(row["statistic"]),
-                        format_p(row["p_value"]),
-                        format_interval(row["conf_low"], row["conf_high"], 3),
-                    ]
-                    for row in self.tidy().to_dict("records")
-                ],
-            )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know before reading: no convergence, extrapolation, what is not estimable."""
+        return (*self.means.notes, *naming(self.not_estimable, "contrast"))
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return the contrasts as data, opening with what is not estimable or extrapolated."""
+        found = Section(
+            "",
+            self.tidy(conf_level=conf_level),
+            names=tuple(self.labels.columns),
+            measure="difference",
+            conf_level=conf_level,
         )
-        lines.append(str(self.rows))
-        return "\n\n".join(lines)
+        sizes = {"rows": self.rows.n_used}
+        return Account(self.method, self.notes, sizes, (found,), rows=self.rows)
+
+    summary = summary_of
+    _repr_html_ = html_of
 
     def _adjusted(self, family: Rows, part: pd.DataFrame, conf_level: float) -> tuple[Array, Array]:
         """P-values and critical values of one family, each at its contrast's own df."""

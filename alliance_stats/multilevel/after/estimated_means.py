@@ -7,10 +7,11 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.checks import check_choice
 from alliance_stats.errors import FormulaError, NotIdentifiedError
-from alliance_stats.estimates import Array, one_line
-from alliance_stats.formatting import format_df, format_interval, format_number, text_table
+from alliance_stats.estimates import LINK_WORDS, Array, one_line
+from alliance_stats.formatting import format_number
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.after.asked_model import (
     FittedModel,
@@ -111,33 +112,30 @@ class EstimatedMeans:
             ]
         )
 
-    def summary(self) -> str:
-        """Return the means as text, opening with what is not estimable or extrapolated."""
-        lines = [*self.notes, *naming(self.not_estimable, "mean")]
-        table = self.tidy()
-        names = list(self.labels.columns)
+    @property
+    def method(self) -> str:
+        """What the means are, in a phrase."""
         link = link_of(self.model).name
-        lines.append(
-            "Estimated means"
-            + ("" if link == "identity" else f" on the {link} scale, random effects at zero")
+        return "estimated means" + (
+            "" if link == "identity" else f" on the {link} scale, random effects at zero"
         )
-        lines.append(
-            text_table(
-                [*(names or ["mean"]), "estimate", "SE", "df", "95% CI"],
-                [
-                    [
-                        *([cell(row[name]) for name in names] or ["overall"]),
-                        format_number(row["estimate"], 3),
-                        format_number(row["std_error"], 3),
-                        format_df(row["df"]),
-                        format_interval(row["conf_low"], row["conf_high"], 3),
-                    ]
-                    for row in table.to_dict("records")
-                ],
-            )
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return the means as data, opening with what is not estimable or extrapolated."""
+        names = tuple(self.labels.columns)
+        link = link_of(self.model).name
+        means = Section(
+            "" if names else "Overall mean",
+            self.tidy(conf_level=conf_level),
+            names=names,
+            measure="mean" if link == "identity" else f"mean {LINK_WORDS[link].scale}",
+            conf_level=conf_level,
         )
-        lines.append(str(self.rows))
-        return "\n\n".join(lines)
+        notes = (*self.notes, *naming(self.not_estimable, "mean"))
+        return Account(self.method, notes, {"rows": self.rows.n_used}, (means,), rows=self.rows)
+
+    summary = summary_of
+    _repr_html_ = html_of
 
 
 def estimated_means(

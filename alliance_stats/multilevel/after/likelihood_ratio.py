@@ -8,11 +8,11 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
+from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.design.design import build_design
 from alliance_stats.engine.one_variance import null_likelihood_ratios
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, one_line
-from alliance_stats.formatting import format_df, format_number, p_phrase
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import linear_fit
 from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel, require_linear
@@ -82,14 +82,24 @@ class LikelihoodRatioTest:
         """Return the same row as :meth:`tidy`, with what was done."""
         return self.tidy().assign(refitted=self.refitted, n_simulated=len(self.null))
 
-    def summary(self) -> str:
-        """Return the test in a sentence."""
-        refit = " Both were refitted by maximum likelihood." if self.refitted else ""
-        return (
-            f"Likelihood-ratio test of {self.large} against {self.small}: "
-            f"χ²({format_df(self.df)}) = {format_number(self.statistic)}, "
-            f"{p_phrase(self.p_value)} ({self.reference}).{refit}"
-        )
+    @property
+    def method(self) -> str:
+        """What was tested, and what the statistic was referred to."""
+        return f"likelihood-ratio test of {self.large} against {self.small}, {self.reference}"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know before reading."""
+        return ("Both were refitted by maximum likelihood.",) if self.refitted else ()
+
+    def account(self, *, conf_level: float = 0.95) -> Account:  # noqa: ARG002  (as all results)
+        """Return the test as data; it has no interval that a level could change."""
+        test = Section("", self.tidy(), names=("term",), statistic="chi-squared")
+        sizes = {"rows": self.rows.n_used}
+        return Account(self.method, self.notes, sizes, (test,), rows=self.rows)
+
+    summary = summary_of
+    _repr_html_ = html_of
 
 
 def _by_ml(model: LinearMixedModel) -> LinearMixedModel:

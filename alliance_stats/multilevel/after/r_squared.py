@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from alliance_stats.account import Account, Column, Section, html_of, summary_of
 from alliance_stats.checks import did_you_mean
 from alliance_stats.design.design import fixed_columns
 from alliance_stats.design.groupings import Grouping, random_columns
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
-from alliance_stats.formatting import format_bounded, format_number, format_percent, text_table
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.after.asked_model import (
     FittedModel,
@@ -113,40 +113,27 @@ class RSquared:
             ]
         )
 
-    def summary(self) -> str:
-        """Return the measures and the partition as text."""
-        lines = [*self.notes, f"Explained variance on {self.scale}"]
-        lines.append(
-            text_table(
-                ["measure", "of", "R2", "after"],
-                [
-                    [
-                        row["measure"],
-                        row["scope"],
-                        format_bounded(row["estimate"], 3),
-                        row["method"],
-                    ]
-                    for row in self.tidy().to_dict("records")
-                ],
-            )
+    @property
+    def method(self) -> str:
+        """What is explained, on which scale."""
+        return f"explained variance on {self.scale}"
+
+    def account(self, *, conf_level: float = 0.95) -> Account:  # noqa: ARG002  (as all results)
+        """Return the measures and the partition as data; they have no intervals."""
+        measures = Section(
+            "", self.tidy(), names=("measure", "scope", "method"), measure="R2", kind="bounded"
         )
-        lines.append(
-            text_table(
-                ["source", "group", "scope", "variance", "share"],
-                [
-                    [
-                        row["source"],
-                        row["group"] or "",
-                        row["scope"],
-                        format_number(row["variance"], 3),
-                        format_percent(row["share"], 1),
-                    ]
-                    for row in self.partition().to_dict("records")
-                ],
-            )
+        sources = Section(
+            "Sources of variance",
+            self.partition(),
+            names=("source", "group", "scope"),
+            columns={"variance": Column("variance"), "share": Column("share", "share")},
         )
-        lines.append(str(self.rows))
-        return "\n\n".join(lines)
+        sizes = {"rows": self.rows.n_used}
+        return Account(self.method, self.notes, sizes, (measures, sources), rows=self.rows)
+
+    summary = summary_of
+    _repr_html_ = html_of
 
     def _share(self, scope: str, of: list[str]) -> float:
         inside = self.sources if scope == "total" else self.sources.query("scope == @scope")

@@ -8,11 +8,11 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from alliance_stats.account import Account, Column, Phrase, Section, html_of, summary_of
 from alliance_stats.checks import check_choice, check_conf_level, did_you_mean
 from alliance_stats.design.groupings import random_columns
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import one_line
-from alliance_stats.formatting import format_percent
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.after.reference_grid import check_at
 from alliance_stats.multilevel.after.resampling import parametric_bootstrap
@@ -96,23 +96,37 @@ class VariancePartition:
             ]
         )
 
-    def summary(self) -> str:
-        """Return the shares in words; what went wrong in a bootstrap comes first."""
-        warning = self.intervals.notes if isinstance(self.intervals, Bootstrap) else ()
-        parts = [
-            f"{row.group} {format_percent(row.estimate, 1)}"
-            + (
-                ""
-                if np.isnan(row.conf_low)
-                else f" [{format_percent(row.conf_low, 1)}, {format_percent(row.conf_high, 1)}]"
-            )
-            for row in self.tidy().itertuples()
-        ]
-        at = "".join(f", at {name} = {value}" for name, value in self.at.items())
-        weight = f" (shares are {AT_WEIGHT_ONE})" if self.weighted else ""
-        shares = "; ".join(parts)
-        said = f"Share of the variance that the fixed effects leave: {shares}{at}{weight}."
-        return "\n\n".join([*warning, said])
+    @property
+    def method(self) -> str:
+        """What the shares are of, and how their intervals were made."""
+        intervals = {"none": ""}.get(
+            method := str(self.glance()["method"].iloc[0]), f", intervals by {method}"
+        )
+        return f"shares of the variance that the fixed effects leave{intervals}"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know before reading: what went wrong in a bootstrap."""
+        return self.intervals.notes if isinstance(self.intervals, Bootstrap) else ()
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return the shares as data."""
+        shares = Section(
+            "",
+            self.tidy(conf_level=conf_level).drop(columns="note"),
+            names=("group",),
+            measure="share",
+            kind="share",
+            columns={"variance": Column("variance")},
+            conf_level=conf_level,
+        )
+        remarks = [Phrase("At {} {}.", (name, value)) for name, value in self.at.items()]
+        remarks += [Phrase(f"Shares are {AT_WEIGHT_ONE}.")] if self.weighted else []
+        sizes = {"rows": self.rows.n_used}
+        return Account(self.method, self.notes, sizes, (shares,), tuple(remarks), self.rows)
+
+    summary = summary_of
+    _repr_html_ = html_of
 
 
 def variance_partition(

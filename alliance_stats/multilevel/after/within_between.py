@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
+from alliance_stats.account import Account, Column, Phrase, Section, html_of, summary_of
 from alliance_stats.checks import check_frame, require_columns
 from alliance_stats.design.formula import (
     CONSTANT,
@@ -21,14 +22,6 @@ from alliance_stats.design.formula import (
 )
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, Coefficients, one_line
-from alliance_stats.formatting import (
-    format_bounded,
-    format_df,
-    format_interval,
-    format_number,
-    format_p,
-    text_table,
-)
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.linear_functions import inference_on
 from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel
@@ -86,31 +79,41 @@ class WithinBetween:
         """Return the model's one row."""
         return self.model.glance()
 
-    def summary(self) -> str:
-        """Return the effects and the reliabilities as text."""
-        rows = [
-            [
-                str(row.term),
-                format_number(row.estimate, 3),
-                format_number(row.std_error, 3),
-                format_df(row.df),
-                format_p(row.p_value),
-                format_interval(row.conf_low, row.conf_high, 3),
-            ]
-            for row in self.tidy().itertuples()
-        ]
-        reliable = "; ".join(
-            f"{row.level} {format_bounded(row.mean)} (lowest {format_bounded(row.lowest)})"
-            for row in self.reliability.itertuples(index=False)
+    @property
+    def method(self) -> str:
+        """What the effects are, in a phrase."""
+        return "effects within and between units of a linear mixed model"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know before any number: those of the model."""
+        return self.model.notes
+
+    def account(self, *, df_method: str = "satterthwaite", conf_level: float = 0.95) -> Account:
+        """Return the effects and the reliabilities as data; arguments as in `tidy`."""
+        effects = Section(
+            "Effect",
+            self.tidy(df_method=df_method, conf_level=conf_level),
+            names=("term",),
+            measure="b",
+            conf_level=conf_level,
         )
-        return "\n\n".join(
-            [
-                text_table(["Effect", "b", "SE", "df", "p", "95% CI"], rows),
-                f"Reliability of observed means: {reliable}. Unreliable means pull a between "
-                "effect towards the effect below it.",
-                str(self.rows),
-            ]
+        reliable = Section(
+            "Reliability of observed means",
+            self.reliability,
+            names=("level",),
+            columns={
+                "n_units": Column("units", "count"),
+                "mean": Column("mean", "bounded"),
+                "lowest": Column("lowest", "bounded"),
+            },
         )
+        pulled = Phrase("Unreliable means pull a between effect towards the effect below it.")
+        sizes = {"rows": self.rows.n_used}
+        return Account(self.method, self.notes, sizes, (effects, reliable), (pulled,), self.rows)
+
+    summary = summary_of
+    _repr_html_ = html_of
 
     def _contrasts(self) -> tuple[Array, list[str], list[str]]:
         fixed = self.model.design.fixed
