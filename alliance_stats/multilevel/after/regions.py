@@ -14,16 +14,14 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, stats
 
+from alliance_stats.account import Account, Phrase, html_of, summary_of
 from alliance_stats.checks import check_choice, check_conf_level
 from alliance_stats.design.design import Design
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import (
-    format_count,
-    format_interval,
     format_level,
     format_number,
-    format_percent,
 )
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.after.asked_model import (
@@ -58,6 +56,8 @@ __all__ = ["JohnsonNeyman", "johnson_neyman", "region_bounds"]
 SCAN = 601
 # df that differ relatively less are one df.
 SAME_DF = 1e-9
+# An effect is a straight line in the moderator if its middle is off by less, relatively.
+STRAIGHT = 1e-9
 
 
 def region_bounds(
@@ -301,38 +301,48 @@ class JohnsonNeyman:
             ]
         )
 
-    def summary(self, *, conf_level: float = 0.95) -> str:
-        """Return the regions in words, at `conf_level`."""
+    @property
+    def method(self) -> str:
+        """Which effect is followed along what."""
         link = link_of(self.model).name
-        controlled = "; false discovery rate controlled" if self.control == "fdr" else ""
-        lines = [
-            *caveats(self.model),
-            f"Effect of {self.effect_name} along {self.moderator}"
-            + ("" if link == "identity" else f" ({link} scale)")
-            + f", {format_level(conf_level)} intervals{controlled}; data from "
-            f"{format_number(self.support[0])} to {format_number(self.support[-1])}.",
-        ]
+        scale = "" if link == "identity" else f" ({link} scale)"
+        controlled = ", false discovery rate controlled" if self.control == "fdr" else ""
+        return f"effect of {self.effect_name} along {self.moderator}{scale}{controlled}"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know before reading."""
+        return caveats(self.model)
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return the regions as data, a sentence a region."""
         units = "the rows" if self.unit == "row" else f"the units of '{self.unit}'"
+        remarks = []
         for row in self.tidy(conf_level=conf_level).to_dict("records"):
             finding = (
                 "cannot be told from zero"
                 if row["direction"] == "undetermined"
                 else row["direction"]
             )
-            lines.append(
-                f"{format_interval(row['region_low'], row['region_high'])}: {finding} "
-                f"({format_percent(row['share'])} of {units}, n = {format_count(row['n'])})."
+            ends = ((row["region_low"], 2), (row["region_high"], 2))
+            counted = ((row["share"], "share"), (float(row["n"]), "count"))
+            remarks.append(
+                Phrase(f"{{}} to {{}}: {finding} ({{}} of {units}, n = {{}}).", (*ends, *counted))
             )
         beyond = self.boundaries(conf_level=conf_level).query("~within_data")["value"]
         if len(beyond):
-            shown = ", ".join(format_number(value) for value in beyond)
-            lines.append(f"Further bounds lie outside the data and are not findings: {shown}.")
-        lines.append(str(self.rows))
-        return "\n".join(lines)
+            holes = ", ".join(["{}"] * len(beyond))
+            text = f"Further bounds lie outside the data and are not findings: {holes}."
+            remarks.append(Phrase(text, tuple((float(value), 2) for value in beyond)))
+        method = (
+            f"{self.method}, {format_level(conf_level)} intervals; data from "
+            f"{format_number(self.support[0])} to {format_number(self.support[-1])}"
+        )
+        sizes = {"rows": self.rows.n_used}
+        return Account(method, self.notes, sizes, (), tuple(remarks), self.rows)
 
-
-# An effect is a straight line in the moderator if its middle is off by less, relatively.
-STRAIGHT = 1e-9
+    summary = summary_of
+    _repr_html_ = html_of
 
 
 def johnson_neyman(
