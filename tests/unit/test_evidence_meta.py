@@ -326,3 +326,10 @@ def test_a_moderator_is_never_evaluated_as_code(tmp_path) -> None:
             FOUR.assign(**{name: 1.0}), estimate="y", variance="v", moderators=f"`{name}`"
         )
     assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("change", [{"y": 1e160}, {"v": 1e300}, {"v": 1e-160}])
+def test_numbers_whose_squares_overflow_are_refused(change) -> None:
+    data = FOUR.assign(**{name: FOUR[name] * by for name, by in change.items()})
+    with pytest.raises(DataError, match="Give them in another unit"):
+        meta_analysis(data, estimate="y", variance="v")

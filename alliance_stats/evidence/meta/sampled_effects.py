@@ -26,6 +26,9 @@ from alliance_stats.ledger import RowLedger
 
 __all__ = ["Columns", "Effects", "read_effects"]
 
+# Squares of estimates over variances, and of weights, stay within double precision below this.
+_LARGEST = 1e100
+
 
 @dataclass(frozen=True, slots=True)
 class Columns:
@@ -153,6 +156,13 @@ def _as_given(used: pd.DataFrame, estimate: str, variance: str) -> tuple[Array, 
         raise DataError(
             f"Column '{variance}' must be above zero (squared standard errors); it is not in "
             f"{describe_rows(v <= 0.0, used.index)}."
+        )
+    beyond = (np.abs(y) > _LARGEST) | (v > _LARGEST) | (v < 1.0 / _LARGEST)
+    if beyond.any():
+        raise DataError(
+            f"'{estimate}' and '{variance}' hold numbers beyond {_LARGEST:g} or variances below "
+            f"{1.0 / _LARGEST:g} in {describe_rows(beyond, used.index)}, whose squares no computer "
+            "number holds. Give them in another unit."
         )
     return y, v
 
