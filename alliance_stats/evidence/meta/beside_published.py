@@ -15,6 +15,7 @@ from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Result, one_line, wald_interval
 from alliance_stats.evidence.printed.numerals import read_printed
 from alliance_stats.evidence.printed.published_records import PublishedRecord, load_registry
+from alliance_stats.ledger import RowLedger
 
 __all__ = ["SCALES", "Comparison", "Scale", "compare_with", "convert", "published_effects"]
 
@@ -123,6 +124,11 @@ class Comparison:
         return "an own estimate beside published ones"
 
     notes: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def rows(self) -> RowLedger:
+        """One row an estimate; none is set aside."""
+        return RowLedger.start(self.frame)
 
     def account(self, *, conf_level: float | None = None) -> Account:
         """Return the estimates as data; intervals are of the level that was asked for before.
