@@ -5,7 +5,7 @@ PY     := $(VENV)/bin/python
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint report docs references mutants bench clean
+.PHONY: help demo test test-slow test-lowest lint report docs references mutants bench clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -26,6 +26,17 @@ test: $(READY)  ## prove the package right (the ordinary suite)
 
 test-slow: $(READY)  ## the long simulations: coverage, type I error, recovery of truth
 	$(PY) -m pytest -m slow
+
+LOWEST := .venv-lowest
+LANE   := tests/unit/test_readers.py tests/unit/test_study.py tests/unit/test_wide.py tests/unit/test_cli.py \
+	tests/unit/test_cli_new.py tests/unit/test_checks.py tests/unit/test_transforms.py tests/unit/test_lmm_doors.py \
+	tests/unit/test_figures_report.py tests/unit/test_tables.py tests/unit/test_survival_kaplan_meier.py
+
+test-lowest: pyproject.toml constraints-lowest.txt  ## a short lane with the lowest versions declared
+	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-lowest.txt \
+		--editable ".[files,examples]" pytest pytest-xdist hypothesis pyyaml
+	$(LOWEST)/bin/python -m pytest -W ignore::DeprecationWarning $(LANE)
 
 lint: $(READY)  ## ruff, mypy --strict, import contracts
 	$(VENV)/bin/ruff check .
@@ -50,4 +61,4 @@ bench: $(READY)  ## side-by-side timings (beside R where Rscript is installed)
 	$(PY) -m benchmarks
 
 clean:  ## remove the virtual environment and generated reports
-	rm -rf $(VENV) reports/generated
+	rm -rf $(VENV) $(LOWEST) reports/generated

@@ -475,7 +475,7 @@ def test_spss_codes_and_labels(tmp_path: Path, coded: pd.DataFrame):
     assert sessions["person"].tolist() == [101, 102, 103]  # labels of ids need not be unique
     assert sessions["site"].isna().tolist() == [False, True, False]
     assert sessions.index.tolist() == [1, 2, 3]
-    assert "Note: User-missing codes of 'alliance' (9)" in study.describe().summary()
+    assert "User-missing codes of 'alliance' (9)" in study.describe().summary()
 
 
 def test_stata_labels(tmp_path: Path, coded: pd.DataFrame):
