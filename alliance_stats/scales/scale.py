@@ -1,0 +1,261 @@
+"""A scale as its key states it, and the scores that it gives."""
+
+import tomllib
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from alliance_stats.checks import (
+    check_choice,
+    check_frame,
+    describe_rows,
+    did_you_mean,
+    finite_or_missing,
+    require_columns,
+)
+from alliance_stats.door import with_columns
+from alliance_stats.errors import AllianceStatsWarning, DataError
+from alliance_stats.estimates import Array
+
+__all__ = ["INSTRUMENTS", "Scale", "instrument", "score"]
+
+_ANSWERS_FOR_A_RANGE = 100  # fewer answers may miss the top of a scale by chance
+_FORMS_FOR_A_KEY = 30  # fewer forms may turn a correlation by chance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """Which items make a score, and how.
+
+    Attributes
+    ----------
+    name
+        What the scores are called: ``<name>``, and ``<name>_<subscale>``.
+    items
+        Columns of the items.
+    limits
+        Lowest and highest answer, the same for all items.
+    reversed
+        The items of which a high answer means a low score; they count as low + high - answer.
+    subscales
+        Name -> its items.
+    total
+        ``"mean"`` of the items, or ``"sum"``. A sum with gaps is the mean of the answered items
+        times the number of items: it never shrinks for a missing answer.
+    least_answered
+        Share of the items that must be answered for a score, in the scale and in each subscale.
+    whole_numbers
+        Whether a sum with gaps is rounded to the next whole number, halves upwards.
+    total_of
+        The subscales whose sum is the total, where it is not that of all items; missing where one
+        of them is.
+    """
+
+    name: str
+    items: tuple[str, ...]
+    limits: tuple[float, float]
+    reversed: tuple[str, ...] = ()
+    subscales: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    total: Literal["mean", "sum"] = "mean"
+    least_answered: float = 0.8
+    whole_numbers: bool = False
+    total_of: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_choice(self.total, ("mean", "sum"), name="total")
+        if len(self.items) < 2 or len(set(self.items)) < len(self.items):
+            raise DataError(f"A scale has two or more items, each once; got {list(self.items)}.")
+        low, high = self.limits
+        if not low < high:
+            raise DataError(f"limits must be (low, high) with low < high; got {self.limits!r}.")
+        if not 0 < self.least_answered <= 1:
+            raise DataError(f"least_answered is a share in (0, 1]; got {self.least_answered!r}.")
+        named = [*self.reversed, *(item for part in self.subscales.values() for item in part)]
+        for item in named:
+            if item not in self.items:
+                raise DataError(f"'{item}' is no item of the scale '{self.name}'.")
+        for part in self.total_of:
+            if part not in self.subscales:
+                raise DataError(f"total_of names '{part}', which is no subscale of '{self.name}'.")
+
+
+def score(data: pd.DataFrame, scale: Scale) -> pd.DataFrame:
+    """Add the scores of a scale, and how many of its items were answered.
+
+    Parameters
+    ----------
+    data
+        A row per form; not changed.
+    scale
+        The key.
+
+    Returns
+    -------
+    DataFrame
+        The caller's columns and ``<name>``, ``<name>_<subscale>`` ..., ``<name>_answered``. A form
+        with fewer answers than `least_answered` says has no score, a blank one never has.
+
+    Raises
+    ------
+    DataError
+        If an item is not there, is no number, or lies outside the scale's limits.
+
+    Warns
+    -----
+    AllianceStatsWarning
+        If no answer of 100 or more reaches the upper quarter of the scale (another response
+        format?), or an item correlates against its key over 30 or more forms (reversed already?).
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> forms = pd.DataFrame({"q1": [5, 1], "q2": [1, 4], "q3": [4, None]})
+    >>> bond = Scale(name="bond", items=("q1", "q2", "q3"), limits=(1, 5), reversed=("q2",),
+    ...              least_answered=0.6)
+    >>> score(forms, bond)[["bond", "bond_answered"]].values.tolist()
+    [[4.666666666666667, 3.0], [1.5, 2.0]]
+    """
+    frame = check_frame(data)
+    require_columns(frame, list(scale.items))
+    answers = _answers(frame, scale)
+    keyed = answers.copy()
+    turned = [scale.items.index(item) for item in scale.reversed]
+    keyed[:, turned] = sum(scale.limits) - keyed[:, turned]
+    _warn_of_another_range(answers, scale)
+    _warn_of_turned_items(keyed, scale)
+    parts = {
+        name: _scored(keyed[:, [scale.items.index(item) for item in items]], scale)
+        for name, items in scale.subscales.items()
+    }
+    whole = (
+        np.sum([parts[name] for name in scale.total_of], axis=0)
+        if scale.total_of
+        else _scored(keyed, scale)
+    )
+    new: dict[str, npt.NDArray[np.generic]] = {scale.name: whole}
+    new |= {f"{scale.name}_{name}": values for name, values in parts.items()}
+    new[f"{scale.name}_answered"] = (~np.isnan(answers)).sum(axis=1)
+    return with_columns(data, new)
+
+
+def _answers(frame: pd.DataFrame, scale: Scale) -> Array:
+    """Return the answers, (forms, items), NaN where there is none."""
+    low, high = scale.limits
+    answers = np.column_stack([finite_or_missing(frame, item) for item in scale.items])
+    for place, item in enumerate(scale.items):
+        outside = (answers[:, place] < low) | (answers[:, place] > high)
+        if outside.any():
+            shown = ", ".join(f"{v:g}" for v in np.unique(answers[outside, place])[:3])
+            raise DataError(
+                f"Item '{item}' of the scale '{scale.name}' is outside {low:g} to {high:g} in "
+                f"{describe_rows(outside, frame.index)} ({shown}). Is it another response format, "
+                "or a code for a missing answer? Correct the limits, or set the code to missing."
+            )
+    return answers
+
+
+def _scored(keyed: Array, scale: Scale) -> Array:
+    answered = (~np.isnan(keyed)).sum(axis=1)
+    n_items = keyed.shape[1]
+    enough = (answered > 0) & (answered >= scale.least_answered * n_items - 1e-9)  # 0.6 of 5 is 3
+    mean = np.nansum(keyed, axis=1) / np.where(enough, answered, 1)
+    values = mean if scale.total == "mean" else mean * n_items
+    if scale.whole_numbers:
+        values = np.floor(values + 0.5)
+    return np.where(enough, values, np.nan)
+
+
+def _warn_of_another_range(answers: Array, scale: Scale) -> None:
+    low, high = scale.limits
+    given = answers[~np.isnan(answers)]
+    if len(given) >= _ANSWERS_FOR_A_RANGE and given.max() <= low + 0.75 * (high - low):
+        warnings.warn(
+            f"No answer to the scale '{scale.name}' is above {given.max():g}, though it is said to "
+            f"run from {low:g} to {high:g}. Was another response format used?",
+            AllianceStatsWarning,
+            stacklevel=3,
+        )
+
+
+def _warn_of_turned_items(keyed: Array, scale: Scale) -> None:
+    complete = keyed[~np.isnan(keyed).any(axis=1)]
+    if len(complete) < _FORMS_FOR_A_KEY:
+        return
+    rest = complete.sum(axis=1)[:, None] - complete
+    x, y = complete - complete.mean(axis=0), rest - rest.mean(axis=0)
+    against = [
+        f"'{item}'" for item, r in zip(scale.items, (x * y).sum(axis=0), strict=True) if r < 0
+    ]
+    if against:
+        warnings.warn(
+            f"Of the scale '{scale.name}', {', '.join(against)} "
+            f"correlate{'s' * (len(against) == 1)} negatively with "
+            "the other items as keyed. Was it reversed before, or is the key "
+            "another edition's?",
+            AllianceStatsWarning,
+            stacklevel=3,
+        )
+
+
+@cache
+def _registry() -> dict[str, dict[str, Any]]:
+    folder = files("alliance_stats.scales") / "instruments"
+    return {
+        file.name.removesuffix(".toml"): tomllib.loads(file.read_text(encoding="utf-8"))
+        for file in sorted(folder.iterdir(), key=lambda file: file.name)
+        if file.name.endswith(".toml")
+    }
+
+
+INSTRUMENTS: tuple[str, ...] = tuple(_registry())
+"""The instruments whose whole key was verified: in each file stand edition, source and address."""
+
+
+def instrument(name: str, *, items: Sequence[str]) -> Scale:
+    """Return the key of a questionnaire for columns that hold its items in the form's order.
+
+    Parameters
+    ----------
+    name
+        One of :data:`INSTRUMENTS`. Every part of their keys was read at the address that the file
+        states; of others, write a :class:`Scale` from your form.
+    items
+        Columns of the items 1, 2, ... of the form.
+
+    Raises
+    ------
+    DataError
+        If the name is not there, or the number of items is another.
+    """
+    if name not in INSTRUMENTS:
+        raise DataError(
+            f"There is no verified key of '{name}'. {did_you_mean(name, INSTRUMENTS)} Short names "
+            "stand for several editions with different keys (WAI, WAI-12); write a Scale from your "
+            "form."
+        )
+    key = _registry()[name]
+    if len(items) != key["n_items"]:
+        raise DataError(
+            f"'{name}' ({key['edition']}) has {key['n_items']} items; got {len(items)}."
+        )
+    return Scale(
+        name=name,
+        items=tuple(items),
+        limits=(float(key["limits"][0]), float(key["limits"][1])),
+        reversed=tuple(items[number - 1] for number in key["reversed"]),
+        subscales={
+            part: tuple(items[number - 1] for number in numbers)
+            for part, numbers in key.get("subscales", {}).items()
+        },
+        total=key["total"],
+        least_answered=float(key["least_answered"]),
+        whole_numbers=key.get("whole_numbers", False),
+        total_of=tuple(key.get("total_of", ())),
+    )

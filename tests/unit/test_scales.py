@@ -1,0 +1,143 @@
+"""Scores by a stated key, on forms worked out by hand."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from alliance_stats.errors import AllianceStatsWarning, DataError
+from alliance_stats.scales import INSTRUMENTS, Scale, instrument, score
+from alliance_stats.scales.scale import _registry
+
+NAN = np.nan
+BOND = Scale(
+    name="bond",
+    items=("q1", "q2", "q3", "q4"),
+    limits=(1, 5),
+    reversed=("q2",),
+    subscales={"near": ("q1", "q2"), "far": ("q3", "q4")},
+    least_answered=0.75,
+)
+FORMS = pd.DataFrame(
+    {
+        "q1": [5.0, 1.0, NAN, NAN, 4.0],
+        "q2": [1.0, 4.0, 2.0, NAN, NAN],
+        "q3": [4.0, NAN, 3.0, NAN, NAN],
+        "q4": [4.0, 3.0, NAN, NAN, 2.0],
+    },
+    index=list("vwxyz"),
+)
+
+
+def test_means_with_reversals_and_a_stated_share_of_answers():
+    found = score(FORMS, BOND)
+    assert found.columns.tolist()[4:] == ["bond", "bond_near", "bond_far", "bond_answered"]
+    # v: 5, 6-1, 4, 4; w: 1, 6-4, -, 3; x and z: two of four answered; y: blank
+    np.testing.assert_allclose(found["bond"], [4.5, 2.0, NAN, NAN, NAN])
+    np.testing.assert_allclose(found["bond_near"], [5.0, 1.5, NAN, NAN, NAN])
+    np.testing.assert_allclose(found["bond_far"], [4.0, NAN, NAN, NAN, NAN])
+    assert found["bond_answered"].tolist() == [4, 3, 2, 0, 2]
+    assert found.index.equals(FORMS.index)
+
+
+def test_a_sum_never_shrinks_for_a_missing_answer():
+    whole = Scale(name="s", items=BOND.items, limits=(1, 5), total="sum", least_answered=0.5)
+    np.testing.assert_allclose(
+        score(FORMS, whole)["s"], [14.0, 4 * 8 / 3, 4 * 5 / 2, NAN, 4 * 6 / 2]
+    )
+
+
+def test_reversing_an_item_and_its_key_changes_nothing():
+    turned = FORMS.assign(q3=6 - FORMS["q3"])
+    key = Scale(name="s", items=BOND.items, limits=(1, 5), reversed=("q2", "q3"))
+    plain = Scale(name="s", items=BOND.items, limits=(1, 5), reversed=("q2",))
+    np.testing.assert_allclose(score(turned, key)["s"], score(FORMS, plain)["s"])
+    shuffled = FORMS[["q4", "q2", "q1", "q3"]]
+    np.testing.assert_allclose(score(shuffled, plain)["s"], score(FORMS, plain)["s"])
+
+
+def test_what_cannot_be_an_answer_is_refused():
+    with pytest.raises(DataError, match=r"Item 'q1' .* is outside 1 to 5 in row w \(9\)"):
+        score(FORMS.assign(q1=[5, 9, 1, 1, 1]), BOND)
+    with pytest.raises(DataError, match="no column 'q4'"):
+        score(FORMS.drop(columns="q4"), BOND)
+    with pytest.raises(DataError, match=r"of type object, as 'often' in row v"):
+        score(FORMS.assign(q1=["often", 1, 1, 1, 1]), BOND)
+    with pytest.raises(DataError, match="A new column 'bond' would be written over"):
+        score(FORMS.assign(bond=1), BOND)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"items": ("q1",)}, "two or more items"),
+        ({"items": ("q1", "q1")}, "each once"),
+        ({"limits": (5, 1)}, "low < high"),
+        ({"reversed": ("q9",)}, "'q9' is no item"),
+        ({"least_answered": 0.0}, "share in"),
+        ({"total_of": ("near",)}, "no subscale"),
+    ],
+)
+def test_keys_that_say_nothing_are_refused(wrong: dict[str, object], message: str):
+    with pytest.raises(DataError, match=message):
+        Scale(**{"name": "s", "items": ("q1", "q2"), "limits": (1, 5), **wrong})
+
+
+def forms(n: int = 60) -> pd.DataFrame:
+    draw = np.random.default_rng(3)
+    level = draw.normal(size=n)
+    answers = np.clip(np.round(4 + 1.2 * level[:, None] + draw.normal(size=(n, 4))), 1, 7)
+    return pd.DataFrame(answers, columns=list(BOND.items))
+
+
+def test_an_item_against_its_key_and_another_format_are_warned_of():
+    key = Scale(name="s", items=BOND.items, limits=(1, 7))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        score(forms(), key)
+    with pytest.warns(AllianceStatsWarning, match="'q2' correlates negatively with the other"):
+        score(forms(), Scale(name="s", items=BOND.items, limits=(1, 7), reversed=("q2",)))
+    few = forms().clip(upper=5)
+    with pytest.warns(AllianceStatsWarning, match="above 5, though it is said to run from 1 to 7"):
+        score(few, key)
+
+
+@pytest.mark.parametrize("name", INSTRUMENTS)
+def test_a_registered_key_states_its_source_and_counts(name: str):
+    key = _registry()[name]
+    assert key["status"] == "verified"
+    assert all(key[part] for part in ("edition", "source", "address"))
+    columns = [f"i{number}" for number in range(1, key["n_items"] + 1)]
+    scale = instrument(name, items=columns)
+    # the highest total has every item at its keyed end
+    low, high = scale.limits
+    best = {c: low if c in scale.reversed else high for c in columns}
+    totals = {"sdq": 40, "tasc_r": 48, "tasc_r_parent": 48, "srs": 40}
+    data = pd.DataFrame([best])
+    if name == "sdq":
+        assert score(data, scale)["sdq"].item() == totals[name]
+        parts = [set(items) for items in scale.subscales.values()]
+        assert sorted(map(len, parts)) == [5] * 5
+        assert set().union(*parts) == set(columns)
+    else:
+        assert score(data, scale)[name].item() == totals[name]
+
+
+def test_the_sdq_takes_three_of_five_and_rounds_halves_upwards():
+    columns = [f"i{number}" for number in range(1, 26)]
+    form = pd.DataFrame([dict.fromkeys(columns, 0.0)])
+    form[["i3", "i8", "i13"]] = [1.0, 1.0, 0.0]
+    form[["i16", "i24"]] = NAN
+    found = score(form, instrument("sdq", items=columns))
+    assert found["sdq_emotion"].item() == 3.0  # floor(0.5 + 5 * 2 / 3)
+    form["i13"] = NAN
+    assert np.isnan(score(form, instrument("sdq", items=columns))["sdq_emotion"].item())
+    assert np.isnan(score(form, instrument("sdq", items=columns))["sdq"].item())
+
+
+def test_names_that_stand_for_several_editions_are_refused():
+    with pytest.raises(DataError, match="no verified key of 'WAI-12'"):
+        instrument("WAI-12", items=["a"] * 12)
+    with pytest.raises(DataError, match=r"'srs' .* has 4 items; got 3"):
+        instrument("srs", items=["a", "b", "c"])
