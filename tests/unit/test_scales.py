@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from alliance_stats.errors import AllianceStatsWarning, DataError
-from alliance_stats.scales import INSTRUMENTS, Scale, instrument, score
+from alliance_stats.scales import INSTRUMENTS, Scale, instrument, reliability, score
 from alliance_stats.scales.scale import _registry
 
 NAN = np.nan
@@ -141,3 +141,57 @@ def test_names_that_stand_for_several_editions_are_refused():
         instrument("WAI-12", items=["a"] * 12)
     with pytest.raises(DataError, match=r"'srs' .* has 4 items; got 3"):
         instrument("srs", items=["a", "b", "c"])
+
+
+# ---- reliability --------------------------------------------------------------------------------
+
+
+def test_alpha_by_hand():
+    data = pd.DataFrame({"a": [1.0, 2, 4, 5, 3], "b": [2.0, 2, 5, 4, 3], "c": [1.0, 3, 4, 5, 2]})
+    total = data.sum(axis=1)
+    expected = 3 / 2 * (1 - data.var().sum() / total.var())
+    found = reliability(data, items=["a", "b", "c"])
+    assert found.alpha == pytest.approx(expected)
+    rest = found.tidy().set_index("term").loc["a", "estimate"]
+    assert rest == pytest.approx(np.corrcoef(data["a"], data["b"] + data["c"])[0, 1])
+    shuffled = reliability(data, items=["c", "a", "b"])
+    assert shuffled.alpha == pytest.approx(expected)
+    assert shuffled.omega == pytest.approx(found.omega)
+
+
+def test_omega_of_equal_loadings_is_the_formula():
+    draw = np.random.default_rng(1)
+    raw = draw.normal(size=(50, 4))
+    raw -= raw.mean(axis=0)
+    white = raw @ np.linalg.inv(np.linalg.cholesky(np.cov(raw, rowvar=False, ddof=0))).T
+    loading, own = 0.8, 0.5
+    root = np.linalg.cholesky(np.full((4, 4), loading**2) + own * np.eye(4))
+    data = pd.DataFrame(white @ root.T, columns=list("abcd"))
+    found = reliability(data, items=list("abcd"))
+    assert found.omega == pytest.approx(
+        (4 * loading) ** 2 / ((4 * loading) ** 2 + 4 * own), rel=1e-5
+    )
+    assert found.omega == pytest.approx(found.alpha, rel=1e-5)  # equal loadings: alpha is exact
+
+
+def test_what_a_reader_must_know_comes_first():
+    two = reliability(forms(), items=["q1", "q2"])
+    assert np.isnan(two.omega)
+    assert two.summary().startswith("Omega needs three items or more")
+    turned = reliability(forms().assign(q2=8 - forms()["q2"]), items=list(BOND.items))
+    assert "'q2' loads against the other items" in turned.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("data", "items", "message"),
+    [
+        (forms(), ["q1"], "two or more columns"),
+        (forms(), "q1", "two or more columns"),
+        (forms().assign(q1=3.0), ["q1", "q2"], "Item 'q1' has one value only"),
+        (forms(4), ["q1", "q2", "q3", "q4"], "4 complete forms are too few for 4 items"),
+        (forms(), ["q1", "q9"], "no column 'q9'"),
+    ],
+)
+def test_what_has_no_reliability_is_refused(data, items, message):
+    with pytest.raises(DataError, match=message):
+        reliability(data, items=items)

@@ -53,7 +53,7 @@ from alliance_stats.survival import (
 # Results that are tables or pictures of numbers: print their tidy().
 NOT_SAID = {
     "Bootstrap", "FamilyBalance", "FamilyIndices", "FamilyRuptures", "JohnsonNeyman", "Multiverse",
-    "Profile", "RSquared", "RuleAgreement", "StudyDescription", "TableOne",
+    "Profile", "RSquared", "Reliability", "RuleAgreement", "StudyDescription", "TableOne",
 }  # fmt: skip
 
 
