@@ -1,6 +1,7 @@
 """Printed numbers: what a text stands for, what follows from what, and whether it does."""
 
 from alliance_stats.evidence.printed.consistency import ConsistencyCheck, consistency_check
+from alliance_stats.evidence.printed.numerals import read_printed
 from alliance_stats.evidence.printed.recomputed import Recomputed, recompute, relations
 from alliance_stats.evidence.printed.reproduction import Reproduction, published, reproduce
 
@@ -10,6 +11,7 @@ __all__ = [
     "Reproduction",
     "consistency_check",
     "published",
+    "read_printed",
     "recompute",
     "relations",
     "reproduce",
