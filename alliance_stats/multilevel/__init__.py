@@ -1,4 +1,7 @@
-"""Multilevel models: formula and frame -> arrays -> criterion -> fit -> inference -> results."""
+"""Multilevel models: fits of arrays, questions to a fit, results, and what is asked after.
+
+This is the face that other rooms import.
+"""
 
 from alliance_stats.design.residual import AR1, CAR1, VarianceBy
 from alliance_stats.multilevel.after.asked_model import infer
@@ -18,13 +21,22 @@ from alliance_stats.multilevel.after.simple_slopes import SimpleSlopes, simple_s
 from alliance_stats.multilevel.after.variance_shares import VariancePartition, variance_partition
 from alliance_stats.multilevel.after.within_between import WithinBetween, within_between
 from alliance_stats.multilevel.clusters import CR2
+from alliance_stats.multilevel.generalized_fit import (
+    GeneralizedFit,
+    check_outcome,
+    fit_generalized,
+    make_generalized_problem,
+)
 from alliance_stats.multilevel.generalized_mixed_model import GeneralizedLinearMixedModel
 from alliance_stats.multilevel.glmm import glmm
+from alliance_stats.multilevel.linear_fit import LinearFit, fit_linear
 from alliance_stats.multilevel.linear_functions import DfMethod, Inference, LinearEstimates
 from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel
 from alliance_stats.multilevel.lmm import lmm
 from alliance_stats.multilevel.model_profiles import Profile
+from alliance_stats.multilevel.random_effects import tidy_frame
 from alliance_stats.multilevel.refitted_intervals import Bootstrap
+from alliance_stats.multilevel.separation import check_not_separated
 
 __all__ = [
     "AR1",
@@ -35,11 +47,13 @@ __all__ = [
     "Contrasts",
     "DfMethod",
     "EstimatedMeans",
+    "GeneralizedFit",
     "GeneralizedLinearMixedModel",
     "Inference",
     "JohnsonNeyman",
     "LikelihoodRatioTest",
     "LinearEstimates",
+    "LinearFit",
     "LinearMixedModel",
     "Profile",
     "RSquared",
@@ -48,20 +62,26 @@ __all__ = [
     "VarianceBy",
     "VariancePartition",
     "WithinBetween",
+    "check_not_separated",
+    "check_outcome",
     "compare_models",
     "comparisons",
     "contrasts",
     "estimated_means",
+    "fit_generalized",
+    "fit_linear",
     "glmm",
     "infer",
     "johnson_neyman",
     "likelihood_ratio_test",
     "lmm",
+    "make_generalized_problem",
     "parametric_bootstrap",
     "profile",
     "r_squared",
     "response_surface",
     "simple_slopes",
+    "tidy_frame",
     "variance_partition",
     "within_between",
 ]

@@ -373,6 +373,24 @@ def test_r2_of_counts_uses_the_mean_count():
     assert "log scale" in found.summary()
 
 
+@pytest.mark.parametrize(
+    ("link", "latent"),
+    # the variance that each link implies is that of its latent distribution, by scipy
+    [("logit", stats.logistic.var()), ("cloglog", stats.gumbel_l.var()), ("probit", 1.0)],
+)
+def test_r2_of_a_binomial_model_has_the_variance_of_its_latent_distribution(link, latent):
+    rng = np.random.default_rng(6)
+    frame = pd.DataFrame({"g": np.repeat(np.arange(30), 12), "x": rng.normal(size=360)})
+    eta = 0.6 * frame["x"] + 0.7 * rng.normal(size=30)[frame["g"]]
+    frame["y"] = (rng.uniform(size=360) < 1 / (1 + np.exp(-eta))).astype(int)
+    model = glmm("y ~ x + (1 | g)", frame, link=link)
+    f = model.beta["x"] ** 2 * frame["x"].var()
+    u = model.covariances()["g"].iloc[0, 0]
+    found = r_squared(model)
+    assert found.marginal == pytest.approx(f / (f + u + latent), rel=1e-6)
+    assert found.conditional == pytest.approx((f + u) / (f + u + latent), rel=1e-6)
+
+
 def test_what_r2_refuses(data):
     model = lmm("alliance ~ barrier + (1 | therapist)", data)
     with pytest.raises(FormulaError, match=r"'terapist' is not a grouping factor.*'therapist'"):

@@ -17,7 +17,7 @@ from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, one_line, two_sided_p, wald_interval
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
-from alliance_stats.multilevel.random_effects import tidy_frame
+from alliance_stats.multilevel import tidy_frame
 from alliance_stats.survival.by_session.ending_effects import EndingEffects
 from alliance_stats.survival.by_session.ending_integral import rule_of
 from alliance_stats.survival.by_session.session_baseline import baseline_columns

@@ -16,7 +16,7 @@ from alliance_stats.engine.threads import one_blas_thread
 from alliance_stats.errors import ConvergenceWarning, NotIdentifiedError
 from alliance_stats.estimates import Array, wald_interval
 from alliance_stats.formatting import plural
-from alliance_stats.multilevel.random_effects import tidy_frame
+from alliance_stats.multilevel import tidy_frame
 from alliance_stats.survival.by_session.ending_logit import (
     EndingRows,
     GroupedRows,

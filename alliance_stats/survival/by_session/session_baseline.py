@@ -23,8 +23,11 @@ from alliance_stats.engine.generalized_search import glm_coefficients
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array
 from alliance_stats.ledger import RowLedger
-from alliance_stats.multilevel.generalized_fit import check_outcome, make_generalized_problem
-from alliance_stats.multilevel.separation import check_not_separated
+from alliance_stats.multilevel import (
+    check_not_separated,
+    check_outcome,
+    make_generalized_problem,
+)
 from alliance_stats.survival.rows.person_periods import Periods
 
 __all__ = [
