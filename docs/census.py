@@ -1,0 +1,380 @@
+"""Tries every method of the census on the example study and writes ``docs/census.md``.
+
+``data/census/studies.csv`` holds 100 quantitative studies of the field with the codes of the methods
+that their abstracts name (``~`` marks what the wording implies). A method counts as held if its call
+here runs on the example study and gives estimates; a study is complete if all its methods are held.
+``python -m docs.census``
+"""
+
+import csv
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+import alliance_stats as als
+from alliance_stats.errors import AllianceStatsError
+from alliance_stats.family import DropBelowRunningMean
+from alliance_stats.figures import caterpillar_figure
+from alliance_stats.groups import cut_point, reliable_change
+
+FOLDER = Path(__file__).parent
+STUDIES = FOLDER.parent / "data" / "census" / "studies.csv"
+METHODS = STUDIES.with_name("methods.csv")
+
+study = als.example_study()
+sessions = study.sessions
+last = sessions.sort_values("session").groupby("person").tail(1)
+MIXED = "symptoms ~ alliance * experience + session + (1 | therapist/person)"
+
+
+def _model() -> object:
+    return als.lmm(MIXED, sessions)
+
+
+def _binary() -> pd.DataFrame:
+    return last.assign(well=(last["symptoms"] < 50).astype(int))
+
+
+def _surface() -> object:
+    formula = (
+        "symptoms ~ alliance + therapist_alliance + I(alliance^2) + alliance:therapist_alliance"
+        " + I(therapist_alliance^2)"
+    )
+    return als.response_surface(
+        als.regression(formula, last), "alliance", "therapist_alliance", origin=4
+    )
+
+
+def _meta(**options: object) -> object:
+    rng = np.random.default_rng(1)
+    table = pd.DataFrame(
+        {
+            "estimate": rng.normal(0.3, 0.1, 12).round(3),
+            "variance": rng.uniform(0.01, 0.04, 12).round(4),
+            "study": np.repeat(list("abcdef"), 2),
+            "year": np.arange(2000, 2012),
+        }
+    )
+    return als.meta_analysis(table, estimate="estimate", variance="variance", **options)
+
+
+def _dyads() -> object:
+    pairs = last[last["role"].isin(["mother", "child"])]
+    whole = pairs.groupby("family")["role"].transform("nunique") == 2
+    return als.apim(
+        pairs[whole], dyad="family", member="role", outcome="symptoms", predictors="alliance"
+    )
+
+
+def _three_sessions() -> pd.DataFrame:
+    return sessions[
+        sessions["session"].isin([1, 4, 8]) & sessions["role"].isin(["mother", "child"])
+    ]
+
+
+CALLS: dict[str, tuple[str, str, Callable[[], object]]] = {
+    "LMM": ("linear mixed model", "lmm", _model),
+    "CORR": (
+        "correlations",
+        "correlations",
+        lambda: als.correlations(last, ["alliance", "symptoms", "experience"]),
+    ),
+    "PARTCORR": (
+        "partial correlation",
+        "correlations(partial=)",
+        lambda: als.correlations(last, ["alliance", "symptoms"], partial="experience"),
+    ),
+    "FISHERZ": (
+        "comparison of correlations",
+        "correlation_difference",
+        lambda: als.correlation_difference(
+            last, ("alliance", "symptoms"), ("therapist_alliance", "symptoms")
+        ),
+    ),
+    "OLS": (
+        "ordinary linear regression",
+        "regression",
+        lambda: als.regression("symptoms ~ alliance * experience", last),
+    ),
+    "LOGIT": (
+        "ordinary logistic regression",
+        'regression(family="logistic")',
+        lambda: als.regression("well ~ alliance", _binary(), family="logistic"),
+    ),
+    "HIERREG": (
+        "hierarchical regression, change in R2",
+        "regression(steps=)",
+        lambda: als.regression(
+            "symptoms ~ experience + alliance", last, steps=["experience"]
+        ).step_table(),
+    ),
+    "VIF": (
+        "collinearity",
+        "collinearity()",
+        lambda: als.regression("symptoms ~ alliance + experience", last).collinearity(),
+    ),
+    "SIMPLESLOPES": (
+        "simple slopes",
+        "simple_slopes",
+        lambda: als.simple_slopes(
+            als.regression("symptoms ~ alliance * experience", last), "alliance", by="experience"
+        ),
+    ),
+    "ANOVA": (
+        "analysis of variance, also repeated",
+        "anova",
+        lambda: als.anova(
+            _three_sessions(), outcome="alliance", between="role", within="session", person="person"
+        ),
+    ),
+    "RSA": ("response surface", "response_surface", _surface),
+    "RSAML": ("response surface in a mixed model", "response_surface(lmm(...))", _surface),
+    "MOD": (
+        "moderation in a mixed model",
+        "simple_slopes, johnson_neyman",
+        lambda: als.johnson_neyman(_model(), "alliance", moderator="experience"),
+    ),
+    "MREG": (
+        "moderators of effects",
+        "meta_analysis(moderators=)",
+        lambda: _meta(moderators="year"),
+    ),
+    "META": ("random-effects meta-analysis", "meta_analysis", _meta),
+    "META3": ("three-level meta-analysis", "meta_analysis(study=)", lambda: _meta(study="study")),
+    "NONINF": ("non-inferiority of a pooled effect", "meta_analysis", _meta),
+    "ICCR": (
+        "agreement of coders",
+        "coder_agreement",
+        lambda: als.coder_agreement(
+            last.assign(a=last["alliance"].round(), b=last["therapist_alliance"].round()).dropna(
+                subset=["a", "b"]
+            ),
+            coders=["a", "b"],
+            level="interval",
+            n_bootstrap=50,
+            seed=1,
+        ),
+    ),
+    "VPC": (
+        "share of variance between therapists",
+        "variance_partition",
+        lambda: als.variance_partition(
+            als.lmm("symptoms ~ session + (1 | therapist/person)", sessions)
+        ),
+    ),
+    "WB": (
+        "effects within and between persons",
+        "within_between",
+        lambda: als.within_between(
+            sessions, outcome="symptoms", predictor="alliance", levels=["person"]
+        ),
+    ),
+    "WBT": (
+        "effects within and between therapists",
+        "within_between",
+        lambda: als.within_between(
+            sessions, outcome="symptoms", predictor="alliance", levels=["therapist"]
+        ),
+    ),
+    "TTEST": (
+        "t test",
+        "compare_groups",
+        lambda: als.compare_groups(
+            last[last["role"].isin(["mother", "father"])], outcomes=["symptoms"], group="role"
+        ),
+    ),
+    "MWU": (
+        "Mann-Whitney",
+        'compare_groups(test="mann_whitney")',
+        lambda: als.compare_groups(
+            last[last["role"].isin(["mother", "father"])],
+            outcomes=["symptoms"],
+            group="role",
+            test="mann_whitney",
+        ),
+    ),
+    "CHI": (
+        "chi-squared, Fisher",
+        "compare_groups",
+        lambda: als.compare_groups(
+            _binary()[last["role"].isin(["mother", "father"]).to_numpy()],
+            outcomes=["well"],
+            group="role",
+        ),
+    ),
+    "LAG": (
+        "time-lagged mixed model",
+        "lag, lmm",
+        lambda: als.lmm(
+            "symptoms ~ alliance_lag1 + (1 | person)",
+            als.lag(sessions, "alliance", person="person", session="session"),
+        ),
+    ),
+    "COVADJ": (
+        "covariate adjustment",
+        "formula",
+        lambda: als.regression("symptoms ~ alliance + experience", last),
+    ),
+    "AICCMP": (
+        "model comparison",
+        "compare_models",
+        lambda: als.compare_models(
+            *(
+                als.lmm(f"symptoms ~ {x} + (1 | person)", sessions, reml=False)
+                for x in ("session", "session + role")
+            )
+        ),
+    ),
+    "LRT": (
+        "likelihood-ratio test",
+        "likelihood_ratio_test",
+        lambda: als.likelihood_ratio_test(
+            *(
+                als.lmm(f"symptoms ~ session + {x}", sessions)
+                for x in ("(1 | therapist)", "(1 | therapist/person)")
+            )
+        ),
+    ),
+    "MLOGIT": (
+        "multilevel logistic",
+        "glmm",
+        lambda: als.glmm("well ~ alliance + (1 | therapist)", _binary()),
+    ),
+    "GROWTH": (
+        "growth curve",
+        "lmm",
+        lambda: als.lmm("alliance ~ session + (1 + session | person)", sessions),
+    ),
+    "RANDSLOPE": (
+        "random slope across therapists",
+        "lmm",
+        lambda: als.lmm("symptoms ~ session + (1 + session | therapist)", sessions),
+    ),
+    "APIM": ("actor-partner model", "apim", _dyads),
+    "CARRES": (
+        "residual correlation decaying in time",
+        "CAR1",
+        lambda: als.lmm(
+            "symptoms ~ session + (1 | person)",
+            sessions,
+            residual=als.CAR1("session", within="person"),
+        ),
+    ),
+    "OWM": (
+        "one with many",
+        "one_with_many",
+        lambda: als.one_with_many(
+            last.dropna(subset=["alliance", "therapist_alliance"]),
+            therapist="therapist",
+            client="person",
+            by_client="alliance",
+            by_therapist="therapist_alliance",
+        ),
+    ),
+    "COX": (
+        "Cox model",
+        "cox_ph",
+        lambda: als.cox_ph("investment", als.endings(study).units, time="time", event="event"),
+    ),
+    "MLSURV": (
+        "survival with a therapist level",
+        "cox_ph(frailty=)",
+        lambda: als.cox_ph(
+            "investment", als.endings(study).units, time="time", event="event", frailty="therapist"
+        ),
+    ),
+    "CATERPILLAR": (
+        "caterpillar of therapists",
+        "caterpillar_figure",
+        lambda: caterpillar_figure(
+            als.lmm("symptoms ~ session + (1 | therapist/person)", sessions), group="therapist"
+        ),
+    ),
+    "DROPRULE": (
+        "drop of the alliance as a rule",
+        "ruptures",
+        lambda: als.ruptures(
+            sessions.dropna(subset=["alliance"]),
+            person="person",
+            session="session",
+            score="alliance",
+            rule=DropBelowRunningMean(1.5, sd="within", min_before=2),
+        ),
+    ),
+    "RCI": (
+        "reliable change",
+        "classify(reliable_change(...))",
+        lambda: als.classify(
+            _before_and_after(), reliable_change("before", "after", reliability=0.9, better="lower")
+        ),
+    ),
+    "SENS": (
+        "sensitivity analyses",
+        "classify_many",
+        lambda: als.classify_many(
+            last, {str(cut): cut_point("symptoms", cut, better="lower") for cut in (45, 50, 55)}
+        ),
+    ),
+    "RICLPM": (
+        "random-intercept cross-lagged panel model",
+        "cross_lagged",
+        lambda: als.cross_lagged(
+            sessions[sessions["session"] <= 6],
+            outcomes=["alliance", "symptoms"],
+            person="person",
+            session="session",
+        ),
+    ),
+}
+
+
+def _before_and_after() -> pd.DataFrame:
+    courses = sessions.sort_values("session").groupby("person")["symptoms"]
+    return pd.DataFrame({"before": courses.first(), "after": courses.last()}).reset_index()
+
+
+def main() -> None:
+    """Try every call and write the table."""
+    held, failed = set(), {}
+    for code, (_, _, call) in CALLS.items():
+        try:
+            call()
+        except AllianceStatsError as refused:
+            failed[code] = str(refused).splitlines()[0]
+        else:
+            held.add(code)
+    with STUDIES.open(encoding="utf-8", newline="") as file:
+        studies = [
+            {code.strip("~") for code in row["methods"].split(";")} for row in csv.DictReader(file)
+        ]
+    with METHODS.open(encoding="utf-8", newline="") as file:
+        names = {row["code"]: row["method"] for row in csv.DictReader(file)}
+    uses = Counter(code for codes in studies for code in codes)
+    complete = sum(codes <= held for codes in studies)
+    lines = [
+        "# What the field computes, and what is held here",
+        "",
+        f"Of 100 quantitative studies of the alliance (2005-2026; `data/census/studies.csv`), {complete} use only methods that are held here. "
+        "Most were read as abstracts, so that methods they do not name are missing from the counts. `python -m docs.census` tries every call on the example study and writes this page.",
+        "",
+        "| method | studies | held | call |",
+        "|---|--:|---|---|",
+    ]
+    for code, count in sorted(uses.items(), key=lambda item: (-item[1], item[0])):
+        name = names[code]
+        call = CALLS[code][1] if code in CALLS else ""
+        lines.append(
+            f"| {name} | {count} | {'yes' if code in held else 'no'} | {f'`{call}`' if code in held else ''} |"
+        )
+    (FOLDER / "census.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    for code, why in failed.items():
+        sys.stderr.write(f"{code}: {why}\n")
+    sys.stdout.write(f"{complete} of {len(studies)} studies complete\n")
+
+
+if __name__ == "__main__":
+    main()
