@@ -1,8 +1,8 @@
 """Tries every method of the census on the example study and writes ``docs/census.md``.
 
-``data/census/studies.csv`` holds 100 quantitative studies of the field with the codes of the methods
-that their abstracts name (``~`` marks what the wording implies). A method counts as held if its call
-here runs on the example study and gives estimates; a study is complete if all its methods are held.
+``data/census/studies.csv`` holds 100 quantitative studies of the field with the codes of the
+methods that their abstracts name (``~`` marks what the wording implies). A method counts as held if
+its call runs on the example study; a study is complete if all its methods are held.
 ``python -m docs.census``
 """
 
@@ -358,8 +358,10 @@ def main() -> None:
     lines = [
         "# What the field computes, and what is held here",
         "",
-        f"Of 100 quantitative studies of the alliance (2005-2026; `data/census/studies.csv`), {complete} use only methods that are held here. "
-        "Most were read as abstracts, so that methods they do not name are missing from the counts. `python -m docs.census` tries every call on the example study and writes this page.",
+        f"Of 100 quantitative studies of the alliance (2005-2026; `data/census/studies.csv`), "
+        f"{complete} use only methods that are held here. Most were read as abstracts, so that "
+        "methods they do not name are missing from the counts. `python -m docs.census` tries every "
+        "call on the example study and writes this page.",
         "",
         "| method | studies | held | call |",
         "|---|--:|---|---|",
@@ -368,7 +370,9 @@ def main() -> None:
         name = names[code]
         call = CALLS[code][1] if code in CALLS else ""
         lines.append(
-            f"| {name} | {count} | {'yes' if code in held else 'no'} | {f'`{call}`' if code in held else ''} |"
+            f"| {name} | {count} | yes | `{call}` |"
+            if code in held
+            else f"| {name} | {count} | no | |"
         )
     (FOLDER / "census.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     for code, why in failed.items():

@@ -1,5 +1,6 @@
 """Tables as papers print them. Numbers become cells through formatting and nowhere else."""
 
+from alliance_stats.tables.correlation_table import correlation_table
 from alliance_stats.tables.groups import group_table
 from alliance_stats.tables.hazards import hazard_table
 from alliance_stats.tables.models import model_table
@@ -9,6 +10,7 @@ from alliance_stats.tables.tidy import tidy_table
 
 __all__ = [
     "ReportTable",
+    "correlation_table",
     "group_table",
     "hazard_table",
     "model_table",

@@ -12,6 +12,7 @@ from alliance_stats import (
     regression,
 )
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
+from alliance_stats.tables import correlation_table
 
 DATA = pd.DataFrame(
     {
@@ -199,3 +200,21 @@ def test_categories_that_nobody_used_are_no_thresholds() -> None:
     model = regression("c ~ x", ROWS.assign(c=values), family="ordinal")
     assert model.categories == ("low", "middle", "high")
     assert list(model.predict(ROWS).columns) == ["low", "middle", "high"]
+
+
+def test_the_table_of_correlations_prints_both_levels_and_reliabilities() -> None:
+    plain = correlations(DATA, ["a", "b", "c"], reliability={"a": 0.9})
+    table = correlation_table(plain, label="tbl-r", caption="Ratings")
+    assert list(table.frame.columns) == ["Variable", "n", "M", "SD", "1", "2"]
+    assert table.frame["1"].tolist()[0] == "(.90)"
+    assert table.frame["1"].tolist()[1].startswith(".83")
+    assert "* p < .05" in table.note
+    exact = correlation_table(plain, label="tbl-r", caption="Ratings", p_values="exact")
+    assert "(.0" in exact.frame["1"].iloc[1]
+    units = pd.DataFrame({"u": np.repeat(list("pqrs"), 3), "x": np.arange(12.0) % 5})
+    units["y"] = np.arange(12.0) % 7
+    both = correlations(units, ["x", "y"], within="u")
+    shown = correlation_table(both, label="tbl-b", caption="Levels")
+    assert shown.frame.loc[0, "2"]
+    assert shown.frame.loc[1, "1"]
+    assert "Below the diagonal within u, above it between u." in shown.note
