@@ -18,30 +18,14 @@ from alliance_stats.formatting import (
     t_phrase,
 )
 from alliance_stats.groups import TrajectoryComparison
-from alliance_stats.multilevel import (
-    Comparisons,
-    Contrasts,
-    EstimatedMeans,
-    VariancePartition,
-    WithinBetween,
-)
 from alliance_stats.sentences.wording import Wording, decimals
 
 __all__ = ["Estimates", "estimate_sentences", "method_of_estimates"]
 
-Estimates = (
-    Contrasts
-    | EstimatedMeans
-    | Comparisons
-    | VariancePartition
-    | WithinBetween
-    | TrajectoryComparison
-    | APIM
-)
+Estimates = TrajectoryComparison | APIM
 """Results whose ``tidy()`` says all there is to say, row by row."""
 
 _NOT_NAMES = {"effect", "variance", "expected_from", "expected_to"}
-_WARNINGS = ("WARNING", "Warning", "NOTE", "Note")
 _MOST = 6  # decimals
 
 
@@ -55,13 +39,6 @@ class _Kind:
 
 
 _KINDS: dict[type, _Kind] = {
-    Contrasts: _Kind("", "difference"),  # the first line of the summary says the method
-    EstimatedMeans: _Kind("", "mean"),
-    Comparisons: _Kind("", "difference"),
-    VariancePartition: _Kind(
-        "shares of the variance that the fixed effects leave", "share", number=format_percent
-    ),
-    WithinBetween: _Kind("effects within and between units of a linear mixed model"),
     TrajectoryComparison: _Kind("courses of groups compared in a linear mixed model", "estimate"),
     APIM: _Kind("actor-partner interdependence model"),
 }
@@ -70,13 +47,7 @@ _KINDS: dict[type, _Kind] = {
 def method_of_estimates(result: Estimates) -> str:
     """Return the method in a phrase."""
     kind = _KINDS[type(result)]
-    match result:
-        case Contrasts() | EstimatedMeans() | Comparisons():
-            lines = [line for line in result.summary().splitlines() if line]
-            headline = next(line for line in lines if not line.startswith(_WARNINGS))
-            return f"{headline[:1].lower()}{headline[1:].rstrip('.:')}"
-        case _:
-            return kind.method
+    return kind.method
 
 
 def estimate_sentences(result: Estimates, wording: Wording) -> list[str]:

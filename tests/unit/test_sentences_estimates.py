@@ -204,6 +204,9 @@ def test_what_follows_a_model_is_said_row_by_row(ratings, model):
     row = slopes.tidy(conf_level=0.9).iloc[1]
     assert said(row, "slope", "90%") in report(slopes, conf_level=0.9)
     logistic = glmm("low ~ x + (1 | person)", ratings, family="binomial")
+    odds = report(estimated_means(logistic, "x", at={"x": 30}))
+    assert "x = 30: mean (logit scale) = " in odds
+    assert "on the logit scale, random effects at zero" in odds
     change = comparisons(logistic, "x")
     row = change.tidy().iloc[0]
     assert said(row, "difference") in report(change)
