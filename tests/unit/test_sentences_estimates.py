@@ -234,14 +234,14 @@ def test_shares_and_levels_are_said(ratings, model):
     paths = compare_trajectories(ratings, outcome="y", time="session", group="arm", person="person")
     row = paths.tidy().set_index("contrast").loc["a - b"]
     digits = max(2, -math.floor(math.log10(row["std_error"])))
-    assert f"slope, a - b: estimate = {format_number(row['estimate'], digits)}" in report(paths)
+    assert f"= {format_number(row['estimate'], digits)}, 95% CI [" in report(paths)
 
 
 def test_dyads_are_said(ratings):
     pairs = ratings.assign(dyad=ratings["person"] // 2).groupby(["dyad", "role"]).head(1)
     model = apim(pairs, dyad="dyad", member="role", outcome="y", predictors="x")
     row = model.tidy().set_index("term").loc["actor_x_child"]
-    assert f"x, child, actor_x_child: {said(row, 'b')}." in report(model)
+    assert f"actor effect of x, child: {said(row, 'b')}." in report(model)
 
 
 @pytest.fixture(scope="module")
