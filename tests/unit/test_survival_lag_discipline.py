@@ -8,7 +8,7 @@ import pytest
 
 from alliance_stats.errors import DataError
 from alliance_stats.study import Study
-from alliance_stats.survival import cox_ph, endings, fine_gray
+from alliance_stats.survival import cox_ph, discrete_hazard, endings, fine_gray
 from alliance_stats.transforms import baseline, running_mean, whole_course_means
 
 Rescale = Callable[..., pd.Series]
@@ -227,3 +227,43 @@ def test_what_is_known_of_single_sessions_is_no_mean_over_a_course() -> None:
     level = rows.groupby("family")["alliance"].transform("mean").where(rows["case"] <= 20)
     once = rows.assign(screening=level)
     assert whole_course_means(once, unit="family", session="session") == []
+
+
+def crossover() -> pd.DataFrame:
+    """Two rows a person, under one condition and the other; and a score a person was centred on."""
+    rng = np.random.default_rng(7)
+    person = np.repeat(np.arange(40), 2)
+    first = np.tile([0, 1], 40)
+    condition = np.where((person % 2) == first, 0.5, -0.5)
+    score = rng.normal(size=80)
+    centred = score - pd.Series(score).groupby(person).transform("mean").to_numpy()
+    event = (first == 1) & (rng.random(80) < 0.7)
+    return pd.DataFrame(
+        {
+            "person": person,
+            "start": first,
+            "stop": first + 1,
+            "event": event.astype(int),
+            "condition": condition,
+            "dose": centred,
+        }
+    )
+
+
+def test_a_contrast_of_a_crossover_is_no_look_ahead() -> None:
+    columns = {"start": "start", "stop": "stop", "event": "event", "person": "person"}
+    frame = crossover()
+    fit = cox_ph("condition", frame, **columns)
+    assert fit.tidy()["estimate"].notna().all()
+    with pytest.raises(DataError, match=r"known_before=\['dose'\]"):
+        cox_ph("dose", frame, **columns)
+    planned = cox_ph("dose", frame, **columns, known_before=["dose"])
+    assert planned.tidy()["estimate"].notna().all()
+    with pytest.raises(DataError, match="no column 'doze'"):
+        cox_ph("dose", frame, **columns, known_before=["doze"])
+
+
+def test_a_therapist_nobody_asked_for_is_named_as_the_default() -> None:
+    frame = crossover().assign(session=lambda d: d["stop"])
+    with pytest.raises(DataError, match=r"unless something else is.*random=None"):
+        discrete_hazard("condition", frame, session="session", event="event", unit="person")

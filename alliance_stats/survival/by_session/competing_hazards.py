@@ -1,12 +1,18 @@
 """Competing endings in discrete time: dropout, planned ending, ... in one likelihood."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from alliance_stats.checks import check_choice, check_spelling, require_columns, require_present
+from alliance_stats.checks import (
+    check_choice,
+    check_frame,
+    check_spelling,
+    require_columns,
+    require_present,
+)
 from alliance_stats.design.design import build_design
 from alliance_stats.design.formula import (
     formula_of,
@@ -40,6 +46,7 @@ def competing_hazards(
     session: str,
     event: str,
     unit: str,
+    known_before: Sequence[str] = (),
     none: Hashable = 0,
     labels: Mapping[Hashable, str] | None = None,
     cluster: str | None = None,
@@ -62,6 +69,8 @@ def competing_hazards(
         Rows a unit and session, as for :func:`discrete_hazard`.
     session, unit
         Columns.
+    known_before
+        As in :func:`discrete_hazard`.
     event
         Column: which ending came in the interval after the session; `none` where none did, missing
         where that is not known yet (``ending_code`` of :func:`person_period`).
@@ -108,11 +117,19 @@ def competing_hazards(
     check_choice(baseline, ("dummies", "spline", "polynomial"), name="baseline")
     _check_nesting(cluster, random, nodes)
     group = _grouping(random)
+    data = check_frame(data)
     require_columns(data, [event, cluster, *group])
     coded, states = _coded(data, event, none, labels or {})
     also = [columns for columns in ((cluster,) if cluster else (), group) if columns]
     periods = hazard_periods(
-        formula, coded, session=session, event=_OUTCOME, unit=unit, also=also, causes=event
+        formula,
+        coded,
+        session=session,
+        event=_OUTCOME,
+        unit=unit,
+        also=also,
+        causes=event,
+        known_before=known_before,
     )
     if group:
         refuse_copies(periods, [group])

@@ -5,7 +5,7 @@ from typing import Literal
 
 import pandas as pd
 
-from alliance_stats.checks import check_choice
+from alliance_stats.checks import check_choice, check_frame, did_you_mean
 from alliance_stats.design.formula import (
     RandomTerm,
     formula_of,
@@ -13,7 +13,7 @@ from alliance_stats.design.formula import (
     parse_terms,
 )
 from alliance_stats.engine.threads import one_blas_thread
-from alliance_stats.errors import FormulaError
+from alliance_stats.errors import DataError, FormulaError
 from alliance_stats.multilevel import glmm
 from alliance_stats.survival.by_session.discrete_hazard_model import DiscreteHazard
 from alliance_stats.survival.by_session.session_baseline import (
@@ -34,6 +34,7 @@ def discrete_hazard(
     session: str,
     event: str,
     unit: str,
+    known_before: Sequence[str] = (),
     random: str | None = "(1 | therapist)",
     link: Literal["cloglog", "logit"] = "cloglog",
     baseline: str = "dummies",
@@ -59,6 +60,9 @@ def discrete_hazard(
     unit
         Column: id of what ends. The family, where its members leave together; the person, where
         they leave one by one.
+    known_before
+        Columns fixed by design before treatment began (the order of conditions, a planned dose):
+        they are not held to know the future, whatever they add up to.
     random
         Random terms, as in ``"(1 | therapist)"``; None for none.
     link
@@ -107,8 +111,18 @@ def discrete_hazard(
             f"nodes={nodes} is for the integral over a random effect, and random=None leaves none: "
             "without it the likelihood is exact."
         )
+    data = check_frame(data)
     groups = _groups(random)
-    periods = hazard_periods(formula, data, session=session, event=event, unit=unit, also=groups)
+    _check_groups(data, groups)
+    periods = hazard_periods(
+        formula,
+        data,
+        session=session,
+        event=event,
+        unit=unit,
+        also=groups,
+        known_before=known_before,
+    )
     refuse_copies(periods, groups)
     n_sessions = len(periods.sessions)
     if baseline != "dummies" and df >= n_sessions:
@@ -137,12 +151,13 @@ def hazard_periods(
     unit: str,
     also: Sequence[tuple[str, ...]] = (),
     causes: str | None = None,
+    known_before: Sequence[str] = (),
 ) -> Periods:
     """Read the rows of a hazard model and hold its covariates to what was known in time.
 
     Parameters
     ----------
-    formula, data, session, event, unit
+    formula, data, session, event, unit, known_before
         As in :func:`discrete_hazard`.
     also
         Further columns without which a row is not used, a tuple each grouping factor.
@@ -170,10 +185,21 @@ def hazard_periods(
     refuse_outcomes(data.columns, named, outcomes=[event] if causes is None else [event, causes])
     known = named - {session}
     with one_blas_thread():
-        refuse_the_future(data, known, person=unit, session=session)
-        if len(periods.frame) < len(data):  # a mean over the rows used knows the end as well
-            refuse_the_future(periods.frame, known, person=unit, session=session)
+        # a mean over the rows used knows the end as well as one over all
+        for rows in (data, periods.frame) if len(periods.frame) < len(data) else (data,):
+            refuse_the_future(rows, known, person=unit, session=session, known_before=known_before)
     return periods
+
+
+def _check_groups(data: pd.DataFrame, groups: Sequence[tuple[str, ...]]) -> None:
+    """Refuse a grouping that is no column, naming the default where it was not asked for."""
+    columns = [str(column) for group in groups for column in group]
+    if columns == ["therapist"] and "therapist" not in data.columns:
+        raise DataError(
+            "data has no column 'therapist', and random='(1 | therapist)' is what is asked unless "
+            "something else is: name the column of your own, as in random='(1 | clinic)', or say "
+            f"random=None for no random effect. {did_you_mean('therapist', data.columns)}"
+        )
 
 
 def _groups(random: str | None) -> list[tuple[str, ...]]:

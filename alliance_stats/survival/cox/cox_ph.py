@@ -37,6 +37,7 @@ def cox_ph(
     start: Hashable | None = None,
     stop: Hashable | None = None,
     person: Hashable | None = None,
+    known_before: Sequence[Hashable] = (),
     strata: Hashable | Sequence[Hashable] | None = None,
     cluster: Hashable | None = None,
     frailty: Hashable | None = None,
@@ -61,6 +62,9 @@ def cox_ph(
         know the future (a mean over the whole course) are refused. In a table of one row a unit
         such a mean looks like any fixed covariate: there,
         :func:`~alliance_stats.transforms.whole_course_means` has to be asked of the sessions.
+    known_before
+        Columns fixed by design before treatment began (the order of conditions, a planned dose):
+        they are not held to know the future, whatever they add up to.
     strata
         Column or columns: each value has a baseline hazard of its own.
     cluster
@@ -115,7 +119,9 @@ def cox_ph(
         )
     if person is not None:
         refuse_overlaps(intervals, person)
-        refuse_the_future(intervals.frame, variables, person=person, session=exit_)
+        refuse_the_future(
+            intervals.frame, variables, person=person, session=exit_, known_before=known_before
+        )
     design, intervals = cox_design(formula, intervals)
     refuse_without_events(design, intervals)
     if frailty is not None:

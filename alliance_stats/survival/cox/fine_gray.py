@@ -237,6 +237,7 @@ def fine_gray(
     NotIdentifiedError
         No ending of this cause, separation, covariates that do not vary.
     """
+    data = check_frame(data)
     if person is not None:
         _refuse_several_rows(data, person)
     refuse_late_entry(data, entry, method="the Fine-Gray model")
@@ -304,7 +305,7 @@ def _fit(
 
 
 def _refuse_several_rows(data: pd.DataFrame, person: Hashable) -> None:
-    require_columns(check_frame(data), [person])
+    require_columns(data, [person])
     again = data[person].duplicated(keep=False).to_numpy()
     if again.any():
         raise DataError(

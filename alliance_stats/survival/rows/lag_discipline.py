@@ -5,7 +5,7 @@ from collections.abc import Collection, Hashable
 import numpy as np
 import pandas as pd
 
-from alliance_stats.checks import describe_rows
+from alliance_stats.checks import describe_rows, require_columns
 from alliance_stats.errors import DataError
 from alliance_stats.survival.rows.time_at_risk import Intervals
 from alliance_stats.transforms import whole_course_means
@@ -20,6 +20,8 @@ _ZERO = 1e-6
 # squares to the persons' means; independent values, one in so many as a person has rows.
 _PERSONS_NEEDED_ROUNDED = 10
 _ROUNDED = 1e-4
+# Values that a contrast fixed by design takes at most (-1, 0, 1).
+_DESIGNED = 3
 # What `endings` makes beside ``first_session``: when, and how, the unit ended.
 _OF_ENDINGS = frozenset(
     {"last_session", "last_interval", "n_sessions", "time", "event", "state", "ending_code"}
@@ -73,7 +75,12 @@ def refuse_overlaps(intervals: Intervals, person: Hashable) -> None:
 
 
 def refuse_the_future(
-    frame: pd.DataFrame, variables: set[str], *, person: Hashable, session: Hashable
+    frame: pd.DataFrame,
+    variables: set[str],
+    *,
+    person: Hashable,
+    session: Hashable,
+    known_before: Collection[Hashable] = (),
 ) -> None:
     """Refuse a covariate that is a person's mean over the whole course, or centred on one.
 
@@ -81,8 +88,12 @@ def refuse_the_future(
     with a drifting alliance it foretells leaving although nothing does. Both are found by value: a
     covariate that is every person's mean of a column that changes over the person's rows, as it is
     or rescaled (:func:`~alliance_stats.transforms.whole_course_means`), or that changes over them
-    and sums to zero for everyone (within what rounding to two decimals leaves).
+    and sums to zero for everyone (within what rounding to two decimals leaves). Columns in
+    `known_before` were fixed by design, the caller says; so is one of a few values that sum to zero
+    over every course, a contrast of a crossover: deviations from means take many.
     """
+    require_columns(frame, list(known_before))
+    variables = variables - {str(name) for name in known_before}
     if not frame[person].duplicated().any():
         return
     means = whole_course_means(frame, unit=str(person), session=str(session))
@@ -92,7 +103,8 @@ def refuse_the_future(
             f"Covariate '{leaks[0]}' is, or comes from, a mean over all rows of each '{person}': "
             "such a mean knows when the course ended, which is what the model explains. Use the "
             "first session's value and the change since (baseline), or the running mean up to the "
-            "last attended session and the deviation from it (running_mean)."
+            "last attended session and the deviation from it (running_mean). If it was fixed by "
+            f"design before treatment began, say known_before=['{leaks[0]}']."
         )
     persons = frame[person]
     for column in sorted(variables):
@@ -101,6 +113,8 @@ def refuse_the_future(
 
 
 def _refuse_centred(values: pd.Series, persons: pd.Series) -> None:
+    if len(values.unique()) <= _DESIGNED:
+        return
     by_person = values.groupby(persons.to_numpy())
     changing = by_person.max() > by_person.min()
     size = values.abs().groupby(persons.to_numpy()).sum()
@@ -114,5 +128,6 @@ def _refuse_centred(values: pd.Series, persons: pd.Series) -> None:
             f"Covariate '{values.name}' sums to zero over the rows of each '{persons.name}': it is "
             "a deviation from a mean over the whole course, which is known only once the course "
             "has ended. Use the deviation from the running mean (running_mean), or the change "
-            "since the first session (baseline)."
+            "since the first session (baseline). If it was fixed by design before treatment began, "
+            f"say known_before=['{values.name}']."
         )

@@ -62,7 +62,7 @@ class SharedData:
 
 
 def shared_data(
-    growth: LinearMixedModel, leaving: DiscreteHazard, *, unit: str, nodes: int
+    growth: LinearMixedModel, leaving: DiscreteHazard, unit: str, nodes: int
 ) -> SharedData:
     """Put both models' rows side by side; refuse units of one of them only."""
     design, grouping = growth.design, growth.design.groupings[0]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,11 @@ from alliance_stats.survival.unseen.shared_likelihood import (
 __all__ = ["SharedParameterModel", "shared_parameter"]
 
 _STEP = 1e-4  # of central differences, on parameters of about unit scale
+# How far, in standard errors, estimates may move (and errors change, of themselves) from so many
+# nodes to twice as many: a hundredth of what sampling moves them.
+_MOVED = 0.02
+_MOST_NODES = 129  # an effect
+_MOST_POINTS = 5000  # of all effects together
 _FLAT = 1e-3  # largest slope of the log-likelihood, in standard errors, of a converged fit
 
 
@@ -48,7 +54,9 @@ class SharedParameterModel:
     gradient
         Largest slope left, per standard error.
     nodes
-        Quadrature nodes per effect.
+        Quadrature nodes per effect with which the answer stands, or the most that were tried.
+    quadrature
+        Says so where it does not stand.
     """
 
     outcome: LinearMixedModel
@@ -60,6 +68,7 @@ class SharedParameterModel:
     log_lik_separate: float
     gradient: float
     nodes: int
+    quadrature: tuple[str, ...]
 
     __repr__ = one_line
 
@@ -114,6 +123,7 @@ class SharedParameterModel:
                 "p_value": [stats.chi2.sf(statistic, q)],
                 "converged": [self.converged],
                 "gradient": [self.gradient],
+                "nodes": [self.nodes],
             }
         )
 
@@ -128,7 +138,8 @@ class SharedParameterModel:
     @property
     def notes(self) -> tuple[str, ...]:
         """What to know before any number."""
-        return () if self.converged else ("WARNING: the fit did not converge.",)
+        failed = () if self.converged else ("WARNING: the fit did not converge.",)
+        return (*failed, *self.quadrature)
 
     def account(self, *, conf_level: float = 0.95) -> Account:
         """Return the coefficients of outcome and hazard and the associations, as data."""
@@ -182,7 +193,9 @@ def shared_parameter(
     baseline, df
         As in :func:`discrete_hazard`; smooth ones keep the number of parameters small.
     nodes
-        Gauss-Hermite nodes per effect, set at each unit's effects given its outcomes.
+        Gauss-Hermite nodes per effect to begin with, set at each unit's effects given its outcomes.
+        They are doubled until twice as many leave estimates and standard errors where they are, or
+        the summary says that they do not.
 
     Returns
     -------
@@ -203,8 +216,11 @@ def shared_parameter(
     therapists do not enter. Source: Wu & Carroll 1988, doi:10.2307/2531905; Follmann & Wu 1995,
     doi:10.2307/2533322.
     """
-    require_columns(check_frame(data), [unit])
+    data, periods = check_frame(data), check_frame(periods, what="periods")
+    require_columns(data, [unit])
     _check_random(outcome, unit)
+    if not isinstance(nodes, int) or not 1 <= nodes <= _MOST_NODES:
+        raise ValueError(f"nodes must be a whole number from 1 to {_MOST_NODES}; got {nodes!r}.")
     growth = lmm(outcome, data, reml=False)
     leaving = discrete_hazard(
         hazard,
@@ -216,9 +232,10 @@ def shared_parameter(
         baseline=baseline,
         df=df,
     )
-    arrays = shared_data(growth, leaving, unit=unit, nodes=nodes)
     start = _start(growth, leaving)
-    found = _maximise(start, _scales(start, growth, leaving, arrays), arrays)
+    found, notes = _until_it_stands(
+        start, _scales(start, growth, leaving), nodes, partial(shared_data, growth, leaving, unit)
+    )
     return SharedParameterModel(
         outcome=growth,
         hazard=leaving,
@@ -226,9 +243,10 @@ def shared_parameter(
         parameters=found.parameters,
         covariance=found.covariance,
         log_lik=found.log_lik,
-        log_lik_separate=float(log_likelihoods(start, arrays).sum()),
+        log_lik_separate=found.log_lik_separate,
         gradient=found.gradient,
-        nodes=nodes,
+        nodes=found.nodes,
+        quadrature=notes,
     )
 
 
@@ -248,11 +266,51 @@ class _Maximum:
     parameters: Array
     covariance: Array
     log_lik: float
+    log_lik_separate: float
     gradient: float
+    nodes: int
 
 
-def _maximise(start: Array, scale: Array, arrays: SharedData) -> _Maximum:
-    """Climb from the separate fits, with about a standard error as the unit of each parameter."""
+def _until_it_stands(
+    start: Array, scale: Array, nodes: int, arrays_of: Callable[[int], SharedData]
+) -> tuple[_Maximum, tuple[str, ...]]:
+    """Maximise with more and more nodes until twice as many leave the answer where it is."""
+    arrays = arrays_of(nodes)
+    found, separate = _maximise(start, start, scale, arrays, nodes), start
+    while True:
+        more = 2 * found.nodes - 1 if found.nodes > 1 else 5
+        if more > _MOST_NODES or more**arrays.n_effects > _MOST_POINTS:
+            return found, (
+                "WARNING: the integral over the shared effects has not settled: with "
+                f"{found.nodes} nodes an effect the estimates still move by more than "
+                f"{_MOVED:g} standard errors. Do not rely on the association.",
+            )
+        arrays = arrays_of(more)
+        if _stands(found, scale, arrays):
+            return found, ()
+        found = _maximise(found.parameters, separate, scale, arrays, more)
+
+
+def _stands(found: _Maximum, scale: Array, arrays: SharedData) -> bool:
+    """Tell whether the maximum and its errors are those of a finer integral too."""
+
+    def minus(at: Array) -> float:
+        return -float(log_likelihoods(found.parameters + scale * at, arrays).sum())
+
+    origin = np.zeros(len(scale))
+    inverse = _inverse(_hessian(minus, origin))
+    if inverse is None:
+        return False
+    errors = np.sqrt(np.diag(inverse)) * scale
+    moved = np.abs(scale * (inverse @ _slope(minus, origin))) / errors
+    wider = np.abs(errors / np.sqrt(np.diag(found.covariance)) - 1.0)
+    return bool(max(moved.max(), wider.max()) < _MOVED)
+
+
+def _maximise(
+    start: Array, separate: Array, scale: Array, arrays: SharedData, nodes: int
+) -> _Maximum:
+    """Climb from `start`, with about a standard error as the unit of each parameter."""
 
     def minus(at: Array) -> float:
         return -float(log_likelihoods(start + scale * at, arrays).sum())
@@ -261,21 +319,29 @@ def _maximise(start: Array, scale: Array, arrays: SharedData) -> _Maximum:
         minus, np.zeros(len(start)), jac=lambda at: _slope(minus, at), method="BFGS",
         options={"gtol": 1e-4, "maxiter": 200},
     )  # fmt: skip
-    H = _hessian(minus, found.x)
-    try:
-        inverse = linalg.cho_solve(linalg.cho_factor(H), np.eye(len(H)))
-    except linalg.LinAlgError as error:
+    inverse = _inverse(_hessian(minus, found.x))
+    if inverse is None:
         raise NotIdentifiedError(
             "The joint likelihood has no maximum here: its information is not positive definite. "
             "Take fewer random effects or a simpler baseline."
-        ) from error
+        )
     slope = _slope(minus, found.x)
     return _Maximum(
         parameters=start + scale * found.x,
         covariance=inverse * np.outer(scale, scale),
         log_lik=-float(found.fun),
-        gradient=float(np.sqrt(max(slope @ inverse @ slope, 0.0))),
+        log_lik_separate=float(log_likelihoods(separate, arrays).sum()),
+        gradient=float(np.sqrt(np.maximum(slope @ inverse @ slope, 0.0))),
+        nodes=nodes,
     )
+
+
+def _inverse(H: Array) -> Array | None:
+    try:
+        inverse: Array = linalg.cho_solve(linalg.cho_factor(H), np.eye(len(H)))
+    except linalg.LinAlgError:
+        return None
+    return inverse
 
 
 def _start(growth: LinearMixedModel, leaving: DiscreteHazard) -> Array:
@@ -301,15 +367,14 @@ def _start(growth: LinearMixedModel, leaving: DiscreteHazard) -> Array:
     )
 
 
-def _scales(
-    start: Array, growth: LinearMixedModel, leaving: DiscreteHazard, arrays: SharedData
-) -> Array:
+def _scales(start: Array, growth: LinearMixedModel, leaving: DiscreteHazard) -> Array:
     """Return about a standard error of each parameter."""
     scale = np.full(len(start), 0.1)
-    p, h, q = arrays.n_outcome, arrays.n_hazard, arrays.n_effects
+    p, h = len(growth.vcov()), len(leaving.fit.vcov())
+    sds = np.sqrt(np.diag(next(iter(growth.covariances().values()))))
+    q = len(sds)
     scale[:p] = np.sqrt(np.diag(growth.vcov()))
     scale[len(start) - q - h : len(start) - q] = np.sqrt(np.diag(leaving.fit.vcov()))
-    sds = np.sqrt(np.diag(next(iter(growth.covariances().values()))))
     scale[len(start) - q :] = 0.1 / sds
     for row in range(q):
         for column in range(row):
