@@ -242,3 +242,43 @@ def test_no_word_of_late_entry_where_all_begin_together() -> None:
     found = endings(study())
     assert_array_equal(found.units["entry"], [0.0, 0.0, 0.0])
     assert "first seen" not in found.summary()
+
+
+def melted(last_rated: dict[str, int], waves: int) -> pd.DataFrame:
+    """A wide file turned to rows: one a person and wave, empty after the person left."""
+    return pd.DataFrame(
+        [
+            (person, wave, 5.0 if wave <= last else np.nan, True, "dropout")
+            for person, last in last_rated.items()
+            for wave in range(1, waves + 1)
+        ],
+        columns=["person", "wave", "alliance", "came", "ending"],
+    )
+
+
+def test_rows_after_the_last_rating_are_no_attendance() -> None:
+    frame = melted({"A": 1, "B": 2, "C": 2, "D": 3}, waves=3)
+    frame = frame[~((frame["person"] == "A") & (frame["wave"] == 3))]  # one empty wave each
+    roles = {"person": "person", "session": "wave", "alliance": "alliance", "ending": "ending"}
+    made = Study.from_frame(frame, **roles, unit="person")
+    with pytest.warns(AllianceStatsWarning, match=r"3 persons \('A' and others\) hold no score"):
+        found = endings(made)
+    assert found.units["time"].tolist() == [1.0, 2.0, 2.0, 3.0]
+    periods = found.periods(("alliance",))
+    assert periods.groupby("person")["event"].agg(["size", "sum"]).to_numpy().tolist() == [
+        [1, 1.0],
+        [2, 1.0],
+        [2, 1.0],
+        [3, 1.0],
+    ]
+    assert endings(made, attended="came").units["time"].tolist() == [2.0, 3.0, 3.0, 3.0]
+    with pytest.raises(ValueError, match="give one of them"):
+        endings(made, MissedLastScheduled("came"), attended="alliance")
+
+
+def test_a_unit_without_any_score_is_taken_at_its_rows() -> None:
+    frame = melted({"A": 0, "B": 2}, waves=2)
+    roles = {"person": "person", "session": "wave", "alliance": "alliance", "ending": "ending"}
+    with pytest.warns(AllianceStatsWarning, match="hold no score at all"):
+        made = Study.from_frame(frame, **roles, unit="person")
+    assert endings(made).units["time"].tolist() == [2.0, 2.0]

@@ -13,7 +13,8 @@ import pandas as pd
 
 from alliance_stats.account import Account, Phrase, html_of, summary_of
 from alliance_stats.checks import finite_or_missing, require_columns
-from alliance_stats.door import with_columns
+from alliance_stats.design.formula import OwnColumn
+from alliance_stats.door import replaced, with_columns
 from alliance_stats.errors import AllianceStatsWarning, DataError
 from alliance_stats.estimates import one_line
 from alliance_stats.formatting import format_count, plural
@@ -174,6 +175,7 @@ class BeforeReliableChange:
             raise ValueError(f"improvement must be 'lower' or 'higher'; got {self.improvement!r}.")
 
 
+_ATTENDED = OwnColumn("attended")
 _NOUNS = {"family": ("family", "families"), "person": ("person", "persons")}
 
 
@@ -213,6 +215,7 @@ class Endings:
     definition: str
     rows: RowLedger
     _study: Study
+    _sessions: pd.DataFrame
     _attended: str | None
 
     __repr__ = one_line
@@ -266,7 +269,7 @@ class Endings:
         roles = study.roles
         column = roles[self.unit]
         table = person_period(
-            study.sessions,
+            self._sessions,
             unit=column,
             session=roles["session"],
             ending=roles["ending"],
@@ -321,7 +324,11 @@ class Endings:
 
 
 def endings(
-    study: Study, definition: Definition | None = None, *, unit: str | None = None
+    study: Study,
+    definition: Definition | None = None,
+    *,
+    unit: str | None = None,
+    attended: str | None = None,
 ) -> Endings:
     """Return when each unit ended and whether that was dropout, under a stated definition.
 
@@ -335,6 +342,11 @@ def endings(
     unit
         ``"family"`` or ``"person"``; the study's own unit if None. Where a family ends as one, its
         members' rows are copies of one event: person rows of such a study are refused.
+    attended
+        Column of true/false: which rows are attended sessions. If None, a unit attended up to its
+        last session with a score (alliance or outcome), for a wide file melted to rows has rows of
+        sessions to which nobody came; a study made with ``ending_session=`` says it itself, and a
+        unit without any score is taken to have attended all its rows.
 
     Returns
     -------
@@ -343,7 +355,8 @@ def endings(
     Warns
     -----
     AllianceStatsWarning
-        If units were first seen at different sessions: they are at risk from ``entry`` on.
+        If units were first seen at different sessions: they are at risk from ``entry`` on. If rows
+        without a score at the end of a course are not taken for attended sessions.
 
     Raises
     ------
@@ -356,8 +369,8 @@ def endings(
     definition = CodedEnding() if definition is None else definition
     unit = study.unit if unit is None else unit
     _check_unit(study, unit, definition)
-    attended = definition.attended if isinstance(definition, MissedLastScheduled) else None
-    units = _last_sessions(study, unit, attended)
+    sessions, went = _attendance(study, unit, definition, attended)
+    units = _last_sessions(study, sessions, unit, went)
     dropped = definition(units, study, study.roles[unit]).to_numpy(dtype=bool)
     state = np.where(ended(units, study), "other ending", "ongoing")
     state = np.where(dropped, "dropout", state)
@@ -377,7 +390,8 @@ def endings(
     )
     if late := _late_entry(units, unit):
         warnings.warn(late, AllianceStatsWarning, stacklevel=2)
-    return Endings(units.reset_index(drop=True), unit, definition.words, rows, study, attended)
+    units = units.reset_index(drop=True)
+    return Endings(units, unit, definition.words, rows, study, sessions, went)
 
 
 def _check_unit(study: Study, unit: str, definition: Definition) -> None:
@@ -398,12 +412,51 @@ def _check_unit(study: Study, unit: str, definition: Definition) -> None:
         )
 
 
-def _last_sessions(study: Study, unit: str, attended: str | None) -> pd.DataFrame:
-    """Return :func:`last_session` of the units, refusing columns that know when they left."""
+def _attendance(
+    study: Study, unit: str, definition: Definition, attended: str | None
+) -> tuple[pd.DataFrame, str | None]:
+    """Return the sessions, and the column that says which were attended, if any does."""
     data, roles = study.sessions, study.roles
+    if isinstance(definition, MissedLastScheduled):
+        if attended not in (None, definition.attended):
+            raise ValueError(
+                f"attended='{attended}', but the definition goes by '{definition.attended}': give "
+                "one of them."
+            )
+        attended = definition.attended
     if attended is not None:
         require_columns(data, [attended])
         finite_or_missing(data, attended)
+        return data, attended
+    scores = [roles[role] for role in ("alliance", "outcome") if role in roles]
+    if "ending_session" in roles or not scores:
+        return data, None
+    rated = data[scores].notna().any(axis=1)
+    moments = data[roles["session"]].where(rated)
+    last = moments.groupby(data[roles[unit]]).transform("max")
+    went = (data[roles["session"]] <= last) | last.isna()
+    if went.all():
+        return data, None
+    later = data.loc[~went, roles[unit]]
+    shown = plural(len(later.unique()), *_NOUNS[unit])
+    warnings.warn(
+        f"The last sessions of {shown} ('{later.iloc[0]}'"
+        f"{' and others' if len(later.unique()) > 1 else ''}) hold no score, and are not taken for "
+        "attended: their course ends with their last scored session. If they were attended, say "
+        "so by attended= (a column of true/false), or by ending_session= when the study is made.",
+        AllianceStatsWarning,
+        stacklevel=3,
+    )
+    # a column of our own, whose label no caller's column can have
+    label: str = _ATTENDED  # type: ignore[assignment]
+    return replaced(data, {label: went.to_numpy()}), label
+
+
+def _last_sessions(
+    study: Study, data: pd.DataFrame, unit: str, attended: str | None
+) -> pd.DataFrame:
+    """Return :func:`last_session` of the units, refusing columns that know when they left."""
+    roles = study.roles
     units = last_session(
         data,
         unit=roles[unit],
@@ -413,7 +466,7 @@ def _last_sessions(study: Study, unit: str, attended: str | None) -> pd.DataFram
         attended=attended,
     )
     known_to_end = (roles[unit], roles["ending"], roles.get("ending_session"))
-    carried = [name for name in data if name in units and name not in known_to_end]
+    carried = [name for name in study.sessions if name in units and name not in known_to_end]
     refuse_the_future(data, carried, unit=roles[unit], session=roles["session"])
     return units
 
@@ -437,6 +490,7 @@ def under_definitions(
     analysis: Callable[[pd.DataFrame], pd.DataFrame],
     *,
     unit: str | None = None,
+    attended: str | None = None,
 ) -> pd.DataFrame:
     """Run one analysis under several definitions of dropout, into one table.
 
@@ -449,7 +503,7 @@ def under_definitions(
     analysis
         From :attr:`Endings.units` to a frame, such as ``lambda units: cox_ph("experience", units,
         time="time", event="event").tidy()``.
-    unit
+    unit, attended
         As in :func:`endings`.
 
     Returns
@@ -459,7 +513,7 @@ def under_definitions(
     """
     frames = []
     for name, definition in definitions.items():
-        found = endings(study, definition, unit=unit)
+        found = endings(study, definition, unit=unit, attended=attended)
         table = analysis(found.units)
         table.insert(0, "definition", name)
         table.insert(1, "n_units", len(found.units))
