@@ -48,27 +48,38 @@ def draw_hazard(ax: Axes, curve: pd.DataFrame) -> None:
         lw=0,
     )
     ax.plot(time, curve["hazard"], color=style.colour, lw=1.6, gid="model")
-    seen = curve["n_event"] / curve["n_risk"]
-    size = 6.0 + 60.0 * curve["n_risk"] / curve["n_risk"].max()
-    ax.scatter(time, seen, s=size, facecolor="none", edgecolor=GREY, lw=1.0, zorder=3, gid="seen")
+    known = curve["n_risk"].to_numpy() > 0
+    seen = (curve["n_event"] / curve["n_risk"].where(known)).fillna(0.0)
+    size = 6.0 + 60.0 * curve["n_risk"] / max(curve["n_risk"].max(), 1)
+    ax.scatter(
+        time[known],
+        seen[known],
+        s=size[known],
+        facecolor="none",
+        edgecolor=GREY,
+        lw=1.0,
+        zorder=3,
+        gid="seen",
+    )
     many = curve["n_risk"] >= min(_FEW, curve["n_risk"].max())
     top = np.nanmax([curve.loc[many, "hazard_high"].max(), curve["hazard"].max(), seen[many].max()])
     ax.set_ylim(0.0, min(1.0, 1.08 * float(top)))
     ax.set_xlim(time[0] - 0.6, time[-1] + 0.6)
     ticks = integer_ticks(time[0], time[-1])
-    counts = curve.set_index("time")["n_risk"]
+    counts = curve[known].set_index("time")["n_risk"]
     words = [
         f"{tick}\n{format_count(counts[tick])}" if tick in counts else f"{tick}" for tick in ticks
     ]
     ax.set_xticks(ticks, words)
     bottom, top = ax.get_ylim()
     label_line(ax, wrap("model, with its band", _KEY_WIDTH), top - 0.10 * (top - bottom), style)
-    label_line(
-        ax,
-        wrap("○ share who left, area by n at risk", _KEY_WIDTH),
-        top - 0.34 * (top - bottom),
-        _SEEN,
-    )
+    if known.any():
+        label_line(
+            ax,
+            wrap("○ share who left, area by n at risk", _KEY_WIDTH),
+            top - 0.34 * (top - bottom),
+            _SEEN,
+        )
 
 
 @styled
@@ -89,7 +100,8 @@ def hazard_figure(
     model
         From :func:`~alliance_stats.survival.discrete_hazard`.
     newdata
-        Covariates of the course, as :meth:`DiscreteHazard.curve` takes them.
+        Covariates of the course, as :meth:`DiscreteHazard.curve` takes them. Circles and numbers at
+        risk are then of the rows with exactly these, and none are drawn where there are none.
     time_label, event_label
         The clock, and the event as a noun.
     of
@@ -98,12 +110,16 @@ def hazard_figure(
     Returns
     -------
     ReportFigure
-        ``data`` is ``model.curve(newdata)``.
+        ``data`` is ``model.curve(newdata)``, its counts those of ``model.observed(newdata)``.
     """
     asked = "hazard_figure draws a model of discrete_hazard"
     require_kind(model, DiscreteHazard, asked=asked, instead=DRAWN_BY)
-    curve = model.curve(newdata, conf_level=conf_level)
-    x_label = f"{time_label}; under it, number at risk"
+    seen = model.observed(newdata)
+    curve = model.curve(newdata, conf_level=conf_level).assign(
+        n_risk=seen["n_risk"], n_event=seen["n_event"]
+    )
+    any_seen = bool(seen["n_risk"].any())
+    x_label = f"{time_label}; under it, number at risk" if any_seen else time_label
     y_label = f"Hazard of {event_label} (0–1)"
     left = room_beside(y_label, _HEIGHT)
     wide = 72 * FULL_WIDTH - left - _KEY_WIDTH - 44.0
@@ -124,8 +140,8 @@ def hazard_figure(
         label=label,
         caption=f"Hazard of {event_label}{whose} by session, with the pointwise "
         f"{format_level(conf_level)} confidence band: {found}.",
-        alt=f"A line with its band over {plural(len(curve), 'session')}, and a circle for the "
-        f"share observed at each: {found}.",
+        alt=f"A line with its band over {plural(len(curve), 'session')}"
+        f"{', and a circle for the share observed at each' if any_seen else ''}: {found}.",
         note=f"Discrete-time hazard model ({model.link} link, {model.baseline} baseline), the mean "
         f"over the units still there; {plural(model.n_event, 'event')} in "
         f"{plural(model.rows.n_used, 'row')}, {aside} set aside. Pointwise intervals by the delta "
@@ -142,6 +158,6 @@ def _found(curve: pd.DataFrame) -> str:
     return "; ".join(
         f"after session {row['time']:g} "
         + with_interval(row["hazard"], row["hazard_low"], row["hazard_high"], kind="bounded")
-        + f" ({format_count(row['n_risk'])} at risk)"
+        + (f" ({format_count(row['n_risk'])} at risk)" if row["n_risk"] else "")
         for row in rows
     )

@@ -6,8 +6,17 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import stats
 
-from alliance_stats import cox_ph, cumulative_incidence, fine_gray, gray_test, kaplan_meier
+from alliance_stats import (
+    cox_ph,
+    cumulative_incidence,
+    discrete_hazard,
+    fine_gray,
+    gray_test,
+    kaplan_meier,
+    log_rank,
+)
 from alliance_stats.errors import DataError, NotIdentifiedError
+from alliance_stats.figures import hazard_figure
 from alliance_stats.survival import proportional_hazards_test, restricted_mean
 
 EXACT = 1e-12  # a few sums and products of doubles
@@ -128,3 +137,55 @@ def test_numpy_warns_as_before():
     before = np.geterr()
     kaplan_meier(CODED.assign(e=1), time="time", event="e")
     assert np.geterr() == before
+
+
+def test_a_log_rank_test_without_events_says_so():
+    frame = CODED.assign(e=0)
+    with pytest.raises(NotIdentifiedError, match="None of 8 rows has the event 'e'"):
+        log_rank(frame, time="time", event="e", group="g")
+
+
+def test_late_entry_is_refused_with_a_way_that_can_be_gone():
+    frame = CODED.assign(late=[0.0, 1.0] + [0.0] * 6)
+    with pytest.raises(DataError, match="cox_ph with start='late', stop='time', event='left'"):
+        fine_gray("x", frame, time="time", event="state", cause=2, censored=1, entry="late")
+
+
+def periods() -> pd.DataFrame:
+    rng = np.random.default_rng(2)
+    rows = []
+    for i in range(80):
+        for session in range(1, 6):
+            left = int(rng.random() < 0.15 + 0.2 * (i % 2))
+            rows.append((i, session, left, i % 2))
+            if left:
+                break
+    return pd.DataFrame(rows, columns=["id", "session", "event", "x"])
+
+
+def test_observed_shares_beside_a_profile_are_of_that_profile():
+    columns = {"session": "session", "event": "event", "unit": "id", "random": None}
+    frame = periods()
+    fit = discrete_hazard("x", frame, **columns)
+    own = frame[frame["x"] == 0].groupby("session")["event"].agg(["size", "sum"])
+    seen = fit.observed(pd.DataFrame({"x": [0]}))
+    assert seen["n_risk"].tolist() == own["size"].tolist()
+    assert seen["n_event"].tolist() == own["sum"].tolist()
+    assert fit.observed()["n_risk"].tolist() == frame.groupby("session").size().tolist()
+    drawn = hazard_figure(fit, pd.DataFrame({"x": [0]}), of="x = 0")
+    assert drawn.data["n_risk"].tolist() == own["size"].tolist()
+    nobody = hazard_figure(fit, pd.DataFrame({"x": [0.5]}), of="x = 0.5")
+    assert "at risk" not in nobody.caption
+
+
+def test_the_aic_of_a_discrete_hazard_is_by_its_definition():
+    columns = {"session": "session", "event": "event", "unit": "id", "random": None}
+    frame = periods()
+    fit = discrete_hazard("x", frame, **columns, baseline="polynomial", df=1)
+    design = np.column_stack([np.ones(len(frame)), frame["session"], frame["x"]])
+    import statsmodels.api as sm
+
+    link = sm.families.Binomial(link=sm.families.links.CLogLog())
+    outside = sm.GLM(frame["event"], design, family=link).fit(tol=1e-12)
+    # both iterate to their maximum, where the likelihood is flat to second order
+    assert_allclose(fit.glance()["aic"], outside.aic, rtol=1e-8)

@@ -19,6 +19,7 @@ from alliance_stats.survival.by_session.session_baseline import (
     baseline_columns,
     population_curve,
 )
+from alliance_stats.survival.cox.cox_design import formula_variables
 from alliance_stats.survival.rows.person_periods import Periods
 
 __all__ = ["DiscreteHazard"]
@@ -162,6 +163,30 @@ class DiscreteHazard:
             raise ValueError(message)  # noqa: TRY004 - a question that this fit cannot answer
         scalar = all(len(grouping.names) == 1 for grouping in self.fit.design.groupings)
         return self.fit.median_ratios(method="profile" if scalar else "wald", conf_level=conf_level)
+
+    def observed(self, newdata: pd.DataFrame | None = None) -> pd.DataFrame:
+        """Return who was at risk and who left: ``time, n_risk, n_event``, a row a session.
+
+        Parameters
+        ----------
+        newdata
+            Covariates of the course, as of :meth:`curve`: only rows with exactly these count. All
+            rows if None.
+        """
+        table = self.periods.sessions.rename(columns={"session": "time"})
+        if newdata is None:
+            return table
+        course = self._course(newdata)
+        frame, session = self.periods.frame, self.periods.session
+        keys = [session, *(name for name in formula_variables(self.formula) if name != session)]
+        own, asked = (
+            pd.MultiIndex.from_frame(rows[keys].astype(object)) for rows in (frame, course)
+        )
+        by_session = (
+            frame[own.isin(asked)].groupby(session)[self.periods.event].agg(["size", "sum"])
+        )
+        counts = by_session.reindex(table["time"], fill_value=0).to_numpy(dtype=np.int64)
+        return table.assign(n_risk=counts[:, 0], n_event=counts[:, 1])
 
     def curve(
         self,

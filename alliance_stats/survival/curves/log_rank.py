@@ -10,6 +10,7 @@ from scipy import stats
 from alliance_stats.account import Account, Column, Section, html_of, summary_of
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
+from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.curves.cluster_permutation import PermutationTest, permute_clusters
 from alliance_stats.survival.rows.clock_columns import read_labels
@@ -202,6 +203,11 @@ def log_rank(
     intervals = read_intervals(
         data, time=time, event=event, entry=entry, strata=strata, cluster=cluster, also=[group]
     )
+    if not intervals.event.any():
+        raise NotIdentifiedError(
+            f"None of {plural(len(intervals.event), 'row')} has the event '{event}': there are no "
+            "hazards to compare."
+        )
     codes, labels = _groups(intervals, group)
     n_groups = len(labels)
     observed, expected, score = np.zeros((3, n_groups))

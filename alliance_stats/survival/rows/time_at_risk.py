@@ -218,8 +218,9 @@ def refuse_late_entry(data: pd.DataFrame, entry: Hashable | None, *, method: str
         raise DataError(
             f"Column '{entry}' is above 0 in {describe_rows(late, data.index)}: {method} takes "
             "units seen from the start, and these could not have been seen to leave before. For "
-            "the hazard of the ending use cox_ph with start= and stop=; for its curve, "
-            "cumulative_incidence with entry=."
+            "the hazard of one ending make a column of it, as in data.assign(left=data['state'] "
+            f"== 'dropout'), and use cox_ph with start='{entry}', stop='time', event='left'; for "
+            f"the curves of all endings, cumulative_incidence with entry='{entry}'."
         )
 
 

@@ -13,6 +13,7 @@ from alliance_stats.checks import (
     did_you_mean,
     finite_or_missing,
     require_columns,
+    require_present,
 )
 from alliance_stats.errors import DataError, FormulaError
 from alliance_stats.estimates import Array, one_line, two_sided_p, wald_interval
@@ -227,6 +228,7 @@ def dropout_sensitivity(
     terms = list(model.beta.index[model.beta.notna()])
     if term not in terms:
         raise FormulaError(f"The model has no coefficient '{term}'. {did_you_mean(term, terms)}")
+    unseen = check_frame(unseen, what="unseen")
     _check_unseen(model, unseen)
     times = _times_shifted(unseen, shift)
     estimates, variances = np.empty((2, len(grid), m))
@@ -255,7 +257,10 @@ def dropout_sensitivity(
 
 def _check_unseen(model: LinearMixedModel, unseen: pd.DataFrame) -> None:
     """Refuse rows whose outcome is there, and outcomes that have no column to be shifted in."""
-    check_frame(unseen, what="unseen")
+    groups = [c for grouping in model.design.groupings for c in grouping.columns]
+    require_columns(unseen, groups, what="unseen")
+    for column in groups:
+        require_present(unseen, column, why="to know whose outcome it is")
     response = model.design.formula.response
     if response not in model.design.frame.columns:
         raise FormulaError(
