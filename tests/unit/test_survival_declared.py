@@ -17,7 +17,7 @@ from alliance_stats import (
 )
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.figures import hazard_figure
-from alliance_stats.survival import proportional_hazards_test, restricted_mean
+from alliance_stats.survival import concordance, proportional_hazards_test, restricted_mean
 
 EXACT = 1e-12  # a few sums and products of doubles
 
@@ -189,3 +189,10 @@ def test_the_aic_of_a_discrete_hazard_is_by_its_definition():
     outside = sm.GLM(frame["event"], design, family=link).fit(tol=1e-12)
     # both iterate to their maximum, where the likelihood is flat to second order
     assert_allclose(fit.glance()["aic"], outside.aic, rtol=1e-8)
+
+
+@pytest.mark.parametrize("question", [concordance, proportional_hazards_test])
+def test_a_model_of_another_kind_is_named(question):
+    other = fine_gray("x", CODED, time="time", event="state", cause=2, censored=1)
+    with pytest.raises(DataError, match="takes a model of cox_ph; got"):
+        question(other)

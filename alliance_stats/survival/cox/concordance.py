@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.account import Account, Section, html_of, summary_of
+from alliance_stats.checks import require_kind
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array, one_line, wald_interval
 from alliance_stats.ledger import RowLedger
@@ -103,6 +104,7 @@ def concordance(model: CoxModel) -> Concordance:
     stays (Harrell 1982; for intervals and its standard error: Therneau & Atkinson, vignette
     "Concordance" of R's survival). With clusters in the model, its standard error is over them.
     """
+    require_kind(model, CoxModel, asked="concordance takes a model of cox_ph")
     intervals = model.intervals
     score = model.fit.beta @ model.design.X
     if model.frailty is not None:

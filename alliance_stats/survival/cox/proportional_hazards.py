@@ -7,7 +7,7 @@ import pandas as pd
 from scipy import stats
 
 from alliance_stats.account import Account, Section, html_of, summary_of
-from alliance_stats.checks import check_choice
+from alliance_stats.checks import check_choice, require_kind
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.ledger import RowLedger
@@ -99,6 +99,7 @@ def proportional_hazards_test(model: CoxModel, *, transform: str = "km") -> Prop
         g(t): ``"km"`` (one minus the Kaplan-Meier curve just before t), ``"rank"``, ``"identity"``
         or ``"log"``.
     """
+    require_kind(model, CoxModel, asked="proportional_hazards_test takes a model of cox_ph")
     check_choice(transform, ("km", "rank", "identity", "log"), name="transform")
     if model.frailty is not None:
         raise ValueError("The test needs a model without frailty; fit with cluster= instead.")
@@ -143,6 +144,7 @@ def schoenfeld_residuals(model: CoxModel, *, transform: str = "km") -> pd.DataFr
         an estimate of the log hazard ratio at that time. A row an event and term; the index names
         the caller's rows.
     """
+    require_kind(model, CoxModel, asked="schoenfeld_residuals takes a model of cox_ph")
     check_choice(transform, ("km", "rank", "identity", "log"), name="transform")
     if model.frailty is not None:
         raise ValueError("The residuals need a model without frailty; fit with cluster= instead.")
