@@ -31,7 +31,7 @@ from alliance_stats.design.groupings import (
     check_distinct,
     check_not_fixed,
 )
-from alliance_stats.design.rows import check_hashable, columns_as_read, complete_rows
+from alliance_stats.design.rows import check_hashable, columns_as_read, complete_rows, factorised
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array
 from alliance_stats.formatting import plural
@@ -187,9 +187,10 @@ def build_design(
     if known_variance is not None:
         root_weights = 1.0 / _positive_roots(used, known_variance)
     free_residual = known_variance is None and residual_variance
-    y = numeric_values(_outcome(parsed), used, learn=data)
-    coding, X_all = code_terms(parsed.fixed, used, learn=data)
-    offset = coding.offsets(used) if coding.offset else None
+    coded = factorised(used, predictors)
+    y = numeric_values(_outcome(parsed), coded, learn=data)
+    coding, X_all = code_terms(parsed.fixed, coded, learn=data)
+    offset = coding.offsets(coded) if coding.offset else None
     kept, X, Q, R = _orthonormal(X_all, root_weights)
     if residual_variance:
         _check_varies(y, parsed.response)

@@ -13,10 +13,18 @@ from alliance_stats.door import replaced
 from alliance_stats.errors import DataError
 from alliance_stats.ledger import RowLedger
 
-__all__ = ["check_hashable", "columns_as_read", "complete_rows"]
+__all__ = ["check_hashable", "columns_as_read", "complete_rows", "factorised"]
 
 LARGE_INTEGER = 2**20  # whose cube is the largest that integers of 64 bits hold
 _DECIMAL = re.compile(r"[-+−]?\d*[.,]?\d+")
+
+
+def factorised(used: pd.DataFrame, names: Sequence[Hashable]) -> pd.DataFrame:
+    """Return the frame with columns of text as categories, looked up once for all that follows."""
+    text = [name for name in names if used[name].dtype == object]
+    if not text:
+        return used
+    return replaced(used, {name: used[name].astype("category") for name in text})
 
 
 def columns_as_read(used: pd.DataFrame, names: Sequence[Hashable]) -> pd.DataFrame:
@@ -117,6 +125,8 @@ def _check_not_numbers_as_text(column: pd.Series) -> None:
 
 def _check_one_kind(column: pd.Series) -> None:
     """Refuse a column of numbers among which a text stands: each number would be a category."""
+    if pd.api.types.infer_dtype(column, skipna=True) == "string":
+        return
     numbers = np.array([isinstance(value, Number | np.bool_) for value in column], dtype=bool)
     if not numbers.any():
         return

@@ -32,8 +32,11 @@ def lmm(
     formula
         lme4's language: ``"alliance ~ session + role + (1 | therapist/family/person)"``. Random
         terms ``(1 | a/b)``, ``(1 + x | g)``, ``(1 + x || g)``, ``(0 + x | g)``, ``(1 | a:b)``,
-        nested or crossed; the fixed part is formulaic's (transforms, ``C()``, interactions,
-        ``poly``). Names that are not Python names go in backticks.
+        nested or crossed. ``+ - * : / ^ %in%`` are R's; a formula evaluates named transforms of
+        columns only (``C``, ``I``, ``log``, ``sqrt``, ``scale``, ``poly``, ``bs``, ``cr``, ...),
+        ``^`` is power, ``offset(x)`` enters with coefficient 1. What ``scale``, ``poly`` and
+        splines learn (mean, SD, knots) they learn, as in R, from all rows in which their column
+        is there, also those set aside for another. Any other name goes between back-ticks.
     data
         One row an observation. Rows in which a needed column is missing are set aside and counted
         in ``result.rows``.
