@@ -159,19 +159,23 @@ def _exponentials(tidy: pd.DataFrame) -> pd.DataFrame:
 
 def _random(model: Model, asked: _Asked) -> Iterator[Line]:
     """Yield the line of every SD and correlation; a stratum's is named by its level."""
-    for _, row in model.tidy(effects="ran_pars").iterrows():
+    spread = model.account().sections[1].frame
+    for row in spread[spread["group"].notna()].to_dict("records"):
+        effects = [_effect(name, asked) for name in row["parameter"].parts]
+        name = f"{asked.of(row['group'])}: {row['parameter'].text.format(*effects)}"
+        yield Line(_RANDOM, name, _spread(row["estimate"], row["kind"] == "number", asked))
+    tidy = model.tidy(effects="ran_pars")
+    for _, row in tidy[tidy["group"] == "Residual"].iterrows():
         kind, _, names = str(row["term"]).partition("__")
-        what = {"sd": "SD", "cor": "correlation"}.get(kind, kind)
-        effects = [_effect(name, asked) for name in names.split(".", 1 if kind == "cor" else 0)]
-        if names not in ("", "Observation"):
-            what += f" of {' and '.join(effects)}"
-        name = f"{asked.of(row['group'])}: {what}"
-        if row["level"] is not None:
-            name += f" ({asked.of(row['level'])})"
-        value = float(row["estimate"])
-        digits = decimals_of_spread(value, at_least=asked.digits)
-        number = format_number(value, digits) if kind == "sd" else format_bounded(value)
-        yield Line(_RANDOM, name, number, last=row["group"] == "Residual")
+        what = "SD" if kind == "sd" else f"{kind} of {names}"
+        stratum = "" if row["level"] is None else f" ({asked.of(row['level'])})"
+        number = _spread(float(row["estimate"]), kind == "sd", asked)
+        yield Line(_RANDOM, f"{asked.of('Residual')}: {what}{stratum}", number, last=True)
+
+
+def _spread(value: float, is_sd: bool, asked: _Asked) -> str:
+    digits = decimals_of_spread(value, at_least=asked.digits)
+    return format_number(value, digits) if is_sd else format_bounded(value)
 
 
 def _effect(name: str, asked: _Asked) -> str:

@@ -206,3 +206,13 @@ def test_the_heading_has_the_level_that_was_asked_for(grouped):
     assert "97.5% CI" in table(fit, conf_level=0.975).frame
     assert "A: b [99.9% CI]" in table({"A": fit}, conf_level=0.999).frame
     assert "97.5% CI [" in report(fit, conf_level=0.975)
+
+
+def test_dots_in_names_stay_where_they_are():
+    rng = np.random.default_rng(4)
+    data = pd.DataFrame({"g": np.repeat(np.arange(12), 10), "week": np.tile(np.arange(10.0), 12)})
+    data["WAI.total"] = rng.normal(size=120)
+    data["y"] = rng.normal(size=120) + rng.normal(size=12)[data["g"]] * data["week"]
+    model = lmm("y ~ `WAI.total` + week + (1 + `WAI.total` + week | g)", data)
+    names = model_table(model, label="tbl-a", caption="c").frame.iloc[:, 0].tolist()
+    assert "g: correlation of slope of WAI.total and slope of week" in names
