@@ -271,3 +271,9 @@ def test_draws_do_not_depend_on_the_order_of_rows_or_on_the_ids():
         return [*found, *agreement.tidy()["conf_low"]]
 
     assert p_values(data) == pytest.approx(p_values(other), rel=EXACT, nan_ok=True)
+
+
+def test_coders_who_never_vary_but_differ_have_no_limits_of_agreement():
+    data = pd.DataFrame({"a": [1, 1, 1], "b": [2, 2, 2]})
+    tidy = coder_agreement(data, coders=["a", "b"], level="interval", n_bootstrap=0).tidy()
+    assert math.isnan(tidy.set_index("term").loc["ICC(A,1)", "conf_low"])

@@ -10,11 +10,12 @@ from scipy import stats
 
 from alliance_stats.design.formula import CONSTANT, column, formula_of, intercepts
 from alliance_stats.effect_sizes import ClusteredEffect, model_based_g, total_variance_df
+from alliance_stats.engine.sandwich import cr2
 from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.estimates import Array, two_sided_p
+from alliance_stats.estimates import two_sided_p
 from alliance_stats.formatting import format_df, format_number
 from alliance_stats.groups.comparing.finding import Finding, TestOptions, t_interval
-from alliance_stats.groups.comparing.group_samples import Codes, Outcome
+from alliance_stats.groups.comparing.group_samples import Outcome
 from alliance_stats.multilevel import LinearMixedModel, infer, lmm
 
 __all__ = [
@@ -24,6 +25,11 @@ __all__ = [
     "fit_mixed_model",
     "mixed_model",
 ]
+
+
+_FEW_DF = 3.0  # below, the test's level was measured at .00 (docs/coverage/mixed_difference.md)
+_APART = 0.25  # of the larger difference: beyond it, a reader must know which of two is meant
+_NEGLIGIBLE = 0.02  # SDs: differences this near to each other are one, whatever their signs
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,40 +56,15 @@ def cluster_robust_difference(outcome: Outcome) -> ClusterRobustFit | None:
     if np.linalg.matrix_rank(X) < X.shape[1]:
         return None
     beta = np.linalg.lstsq(X, outcome.values, rcond=None)[0]
-    error, df = _cr2(X, outcome.values - X @ beta, outcome.cluster)
-    if not error > 0:
+    residual = outcome.values - X @ beta
+    rows = [np.flatnonzero(outcome.cluster == code) for code in np.unique(outcome.cluster)]
+    working = [np.eye(own.size) for own in rows]
+    found = cr2([X[own] for own in rows], [residual[own] for own in rows], working)
+    error = math.sqrt(float(found.vcov[0, 0]))
+    if not error > outcome.dust:
         return None
+    df = float(found.df(np.eye(X.shape[1])[:1])[0])
     return ClusterRobustFit(float(beta[0]), error, df)
-
-
-def _cr2(X: Array, residual: Array, cluster: Codes) -> tuple[float, float]:
-    """Return the CR2 standard error of the first coefficient and its Satterthwaite df."""
-    bread = np.linalg.inv(X.T @ X)
-    rows = [np.flatnonzero(cluster == code) for code in np.unique(cluster)]
-    # the estimate is bread[0] X' y, so each cluster's weights are bread[0] X_i' A_i
-    weights = [
-        _inverse_root(np.eye(r.size) - X[r] @ bread @ X[r].T) @ (X[r] @ bread[0]) for r in rows
-    ]
-    variance = sum(float(w @ residual[r]) ** 2 for w, r in zip(weights, rows, strict=True))
-    # p_ij = w_i' (I - H)_ij w_j under the identity working model
-    inner = np.array([X[r].T @ w for w, r in zip(weights, rows, strict=True)])
-    P = -inner @ bread @ inner.T
-    P[np.diag_indices_from(P)] += [float(w @ w) for w in weights]
-    total = float(np.sum(P**2))
-    df = float(np.trace(P)) ** 2 / total if total > 0 else math.nan
-    return math.sqrt(variance), df
-
-
-def _inverse_root(matrix: Array) -> Array:
-    """Return the symmetric inverse square root; directions without variance stay out."""
-    values, vectors = np.linalg.eigh(matrix)
-    kept = values > 1e-12
-    return np.asarray((vectors[:, kept] / np.sqrt(values[kept])) @ vectors[:, kept].T)
-
-
-_FEW_DF = 3.0  # below, the test's level was measured at .00 (docs/coverage/mixed_difference.md)
-_APART = 0.25  # of the larger difference: beyond it, a reader must know which of two is meant
-_NEGLIGIBLE = 0.02  # SDs: differences this near to each other are one, whatever their signs
 
 
 def mixed_model(outcome: Outcome, options: TestOptions) -> Finding:  # noqa: ARG001

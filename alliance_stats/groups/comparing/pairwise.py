@@ -6,10 +6,10 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from alliance_stats.checks import check_conf_level
 from alliance_stats.effect_sizes import hedges_g
+from alliance_stats.engine.multiple_tests import range_sf, tukey_critical
 from alliance_stats.errors import DataError
 from alliance_stats.groups.comparing.cluster_tests import fit_mixed_model
 from alliance_stats.groups.comparing.count_tests import fisher
@@ -137,7 +137,7 @@ def _studentised(
     difference, error, df = estimate
     k = len(outcome.labels)
     q = abs(difference) / error * math.sqrt(2.0)
-    half = float(stats.studentized_range.ppf(conf_level, k, df)) * error / math.sqrt(2.0)
+    half = float(tukey_critical(np.array([df]), k, conf_level)[0]) * error
     g = hedges_g(outcome.of(pair[0]), outcome.of(pair[1]), conf_level=conf_level)
     return _names(outcome, pair) | {
         "estimand": "mean difference",
@@ -146,7 +146,7 @@ def _studentised(
         "df": df,
         "conf_low": difference - half,
         "conf_high": difference + half,
-        "p_value": float(stats.studentized_range.sf(q, k, df)),
+        "p_value": range_sf(q, k, df),
         "hedges_g": g.estimate,
         "hedges_g_low": g.conf_low,
         "hedges_g_high": g.conf_high,

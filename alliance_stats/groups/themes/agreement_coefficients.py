@@ -238,6 +238,8 @@ def _agreement_limits(ratings: Array, alpha: float) -> tuple[float, float]:
     n, k = ratings.shape
     ms_case, _, ms_coder, ms_error = _mean_squares(ratings)
     rho = _share((ms_case - ms_error) / k, (ms_coder - ms_error) / n + ms_error)
+    if not rho < 1.0 or ms_case == ms_error == 0.0:  # nothing to judge an error by
+        return math.nan, math.nan
     a = k * rho / (n * (1.0 - rho))
     b = 1.0 + k * rho * (n - 1.0) / (n * (1.0 - rho))
     v = (a * ms_coder + b * ms_error) ** 2 / (
@@ -263,8 +265,9 @@ def _f_limits(case: float, error: float, df: tuple[int, int], alpha: float) -> t
 
 
 def _stepped_up(rho: float, k: int) -> float:
-    """Return the reliability of the mean of k coders (Spearman-Brown)."""
-    return k * rho / (1.0 + (k - 1.0) * rho)
+    """Return the reliability of the mean of k coders (Spearman-Brown); -inf at its pole."""
+    below = 1.0 + (k - 1.0) * rho
+    return k * rho / below if below else -math.inf
 
 
 def _share(signal: float, noise: float) -> float:
