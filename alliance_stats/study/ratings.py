@@ -23,6 +23,7 @@ __all__ = [
 ]
 
 _VALUES_SHOWN = 3
+_NO_SESSION = 1e15  # beyond it whole numbers are no longer told apart as floats
 
 
 def whole_sessions(frame: pd.DataFrame, column: str) -> pd.Series:
@@ -42,6 +43,13 @@ def whole_sessions(frame: pd.DataFrame, column: str) -> pd.Series:
         numbers < 0,
         found="is negative",
         advice="Count sessions from 0 (intake) or 1; correct or leave out those rows.",
+    )
+    _refuse(
+        frame,
+        column,
+        numbers >= _NO_SESSION,
+        found="is too large for a session number",
+        advice="Correct it, or leave out those rows.",
     )
     return pd.Series(numbers.astype(np.int64), index=frame.index)
 
@@ -118,7 +126,7 @@ def scores(frame: pd.DataFrame, column: str) -> npt.NDArray[np.float64]:
     if not pd.api.types.is_numeric_dtype(values.dtype):
         text = pd.to_numeric(values.astype(object), errors="coerce").isna() & values.notna()
         if text.any():
-            shown = ", ".join(repr(value) for value in values[text].unique()[:_VALUES_SHOWN])
+            shown = ", ".join(list(dict.fromkeys(map(repr, values[text])))[:_VALUES_SHOWN])
             written = values[text].astype(str)
             comma = written.str.fullmatch(r"\s*-?\d+,\d+\s*").all()
             thousands = written.str.fullmatch(r"\s*-?\d{1,3},\d{3}\s*").all()

@@ -7,7 +7,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from alliance_stats.checks import check_frame, comparable, require_columns
+from alliance_stats.checks import (
+    check_frame,
+    check_spelling,
+    comparable,
+    finite_or_missing,
+    require_columns,
+    require_present,
+)
 from alliance_stats.door import replaced
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
@@ -63,6 +70,10 @@ def whole_course_means(data: pd.DataFrame, *, unit: str, session: str) -> list[s
     """
     data = check_frame(data)
     require_columns(data, [unit, session])
+    require_present(data, session, why="to know which session a row belongs to")
+    finite_or_missing(data, session)
+    if not comparable(data[unit]):
+        check_spelling(data[unit], kind="unit")  # names the list or dict that is no unit
     names = [str(name) for name in data.columns]
     made = {name for name in names if _made_by_decompose(name, names)}
     labels = _labels_of_members(data, unit, session)

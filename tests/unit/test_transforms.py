@@ -517,3 +517,12 @@ def test_session_numbers_with_an_endless_gap_are_refused():
     data = COURSE.assign(session=[1, 1_000_000, 1, 2])
     with pytest.raises(DataError, match="runs from 1 to 1000000 for 'a': a row for every session"):
         person_period(data, unit="person", session="session", ending="ending")
+
+
+@pytest.mark.parametrize("odd", [[1], {"a": 1}, 1e160, b"x", pd.Timestamp("2024-01-01"), 1 + 2j])
+def test_cells_that_are_no_session_are_refused_in_words(odd: object):
+    data = COURSE.assign(session=pd.Series([1, 2, odd, 2], dtype=object))
+    options = {"person": "person", "session": "session"}
+    assert "'session'" in refused(lag, data, "alliance", **options)
+    options = {"unit": "person", "session": "session"}
+    assert "'session'" in refused(person_period, data, **options, ending="ending")
