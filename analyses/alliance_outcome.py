@@ -26,6 +26,7 @@ from alliance_stats.multilevel import LinearMixedModel, lmm, variance_partition
 from alliance_stats.study import Study
 from analyses.chapter import Chapter, Section
 from analyses.session_before import BEFORE, alliance_before, effect_of, with_the_session_before
+from analyses.session_to_session import session_to_session
 from analyses.simulated import LEVELS, ROLES, SOURCE, SYMPTOMS, called_simulated
 
 NAME = "alliance_outcome"
@@ -48,6 +49,7 @@ def main(data: Study, out: Path) -> Chapter:
         effect,
         parts=(called_simulated(flow_figure(rows, label="fig-outcome-flow")), *effect.parts),
     )
+    lags, lag_numbers = session_to_session(data)
     chapter = Chapter(
         name=NAME,
         title="The alliance and symptoms from session to session",
@@ -56,8 +58,8 @@ def main(data: Study, out: Path) -> Chapter:
             f"{SOURCE} Symptoms were made to follow the alliance rated in the same session and "
             "not the one before; what is found about the session before is a matter of method."
         ),
-        sections=(course, effect, checks(before.model)),
-        numbers={**course_numbers, **effect_numbers, "rows": rows.n_used},
+        sections=(course, effect, lags, checks(before.model)),
+        numbers={**course_numbers, **effect_numbers, **lag_numbers, "rows": rows.n_used},
         headline=(
             "symptoms per point of alliance at the session before, within persons: "
             f"{format_number(effect_numbers['before_within'])} where 0 was built in and centring "

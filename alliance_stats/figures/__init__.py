@@ -37,6 +37,13 @@ from alliance_stats.figures.report import ReportFigure
 from alliance_stats.figures.residuals import draw_quantiles, draw_residuals, residual_figure
 from alliance_stats.figures.risk_table import draw_risk_table
 from alliance_stats.figures.rupture_chart import draw_rupture_chart, rupture_chart_figure
+from alliance_stats.figures.session_to_session import (
+    draw_bands,
+    draw_lagged_paths,
+    impulse_response_figure,
+    lagged_paths_figure,
+    reliability_figure,
+)
 from alliance_stats.figures.slopes import draw_slopes, slopes_figure
 from alliance_stats.figures.split_map import draw_split_map, split_map_figure
 from alliance_stats.figures.survival import draw_kaplan_meier, kaplan_meier_figure
@@ -55,6 +62,7 @@ __all__ = [
     "caterpillar_figure",
     "comparison_figure",
     "cumulative_incidence_figure",
+    "draw_bands",
     "draw_caterpillar",
     "draw_cumulative_incidence",
     "draw_difference_over_time",
@@ -70,6 +78,7 @@ __all__ = [
     "draw_intervals",
     "draw_johnson_neyman",
     "draw_kaplan_meier",
+    "draw_lagged_paths",
     "draw_quantiles",
     "draw_raincloud",
     "draw_residuals",
@@ -91,12 +100,15 @@ __all__ = [
     "group_trajectory_figure",
     "hazard_caterpillar_figure",
     "hazard_figure",
+    "impulse_response_figure",
     "johnson_neyman_figure",
     "kaplan_meier_figure",
+    "lagged_paths_figure",
     "meta_forest_figure",
     "meta_funnel_figure",
     "one_with_many_figure",
     "raincloud_figure",
+    "reliability_figure",
     "residual_figure",
     "rupture_chart_figure",
     "slopes_figure",

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from alliance_stats.simulate import SymptomTruth
-from analyses import alliance_outcome, session_before
+from analyses import alliance_outcome, session_before, session_to_session
 from tests.end_to_end.fragments import check_document, check_figures, numbers_of, rows_of
 
 NAME = "alliance_outcome"
@@ -18,7 +18,7 @@ def numbers(demo):
 
 
 def test_every_figure_is_written_with_its_numbers(demo):
-    names = ("trajectories", "variance", "therapists", "flow", "slopes", "checks")
+    names = ("trajectories", "variance", "therapists", "flow", "slopes", "paths", "checks")
     check_figures(demo.folder / NAME, {f"fig-outcome-{name}" for name in names})
 
 
@@ -30,6 +30,13 @@ def test_the_intervals_hold_what_was_built_in(numbers):
     assert numbers["same_within_low"] <= SymptomTruth().within <= numbers["same_within_high"]
     assert numbers["before_beside_same_low"] <= 0 <= numbers["before_beside_same_high"]
     assert numbers["before_within_low"] <= numbers["centring_bias"] <= numbers["before_within_high"]
+
+
+def test_the_likelihood_finds_what_was_built_in_where_centring_does_not(numbers):
+    truth = session_to_session.BUILT_IN
+    assert numbers["example_before_low"] <= 0.0 <= numbers["example_before_high"]
+    assert numbers["lagged_low"] <= truth.before <= numbers["lagged_high"]
+    assert numbers["carried_centred"] < truth.carried - 0.1
 
 
 def test_shares_sum_to_one_and_lie_in_their_intervals(numbers):

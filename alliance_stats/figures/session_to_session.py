@@ -1,0 +1,255 @@
+"""Session to session: paths with estimates, responses to a shock, what reliability does."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from alliance_stats.checks import require_kind
+from alliance_stats.errors import DataError
+from alliance_stats.figures.axes import add_axes, dress, room_below, room_beside
+from alliance_stats.figures.report import DRAWN_BY, ReportFigure
+from alliance_stats.figures.style import (
+    BODY,
+    COLUMN_AND_HALF,
+    INK,
+    RULE,
+    SMALL,
+    font,
+    look,
+    new_figure,
+    styled,
+)
+from alliance_stats.formatting import format_level, with_interval
+from alliance_stats.panel import CrossLagged
+
+__all__ = [
+    "draw_bands",
+    "draw_lagged_paths",
+    "impulse_response_figure",
+    "lagged_paths_figure",
+    "reliability_figure",
+]
+
+_PANEL = 108.0  # pt, height of one panel
+_GAP = 40.0  # pt, between panels
+_ABOVE = 22.0  # pt, for what a panel is called
+
+
+def draw_bands(ax: Axes, curve: pd.DataFrame, *, across: str) -> None:
+    """Draw estimates with their band along `across`, and a line at zero.
+
+    Parameters
+    ----------
+    ax
+        Axes to draw on.
+    curve
+        ``estimate, conf_low, conf_high`` and the column `across`.
+    """
+    style = look(0)
+    ax.axhline(0.0, color=RULE, lw=0.8, zorder=1)
+    x = curve[across].to_numpy(dtype=np.float64)
+    low, high = (curve[end].to_numpy(dtype=np.float64) for end in ("conf_low", "conf_high"))
+    ax.fill_between(x, low, high, color=style.colour, alpha=0.22, lw=0)
+    ax.plot(x, curve["estimate"], color=style.text, lw=1.6, marker="o", ms=3, gid="estimate")
+
+
+def draw_lagged_paths(ax: Axes, effects: pd.DataFrame) -> None:
+    """Draw outcomes at one session and the next, with an arrow and its estimate for each effect.
+
+    Parameters
+    ----------
+    ax
+        Axes to draw on; its own spines and ticks are taken away.
+    effects
+        ``outcome, predictor, estimate, conf_low, conf_high``; arrows whose interval holds zero are
+        dashed.
+    """
+    names = list(dict.fromkeys(effects["outcome"]))
+    height = {name: float(len(names) - 1 - i) for i, name in enumerate(names)}
+    ax.set_xlim(-0.32, 1.32)
+    ax.set_ylim(-0.6, len(names) - 0.1)
+    ax.set_axis_off()
+    for x, title in ((0.0, "One session"), (1.0, "The next session")):
+        ax.text(x, len(names) - 0.35, title, ha="center", **font(BODY))
+        for name, y in height.items():
+            box = {"boxstyle": "round,pad=0.5", "facecolor": "white", "edgecolor": INK, "lw": 0.8}
+            ax.text(x, y, name, ha="center", va="center", bbox=box, **font(SMALL))
+    for row in effects.itertuples():
+        start, end = height[str(row.predictor)], height[str(row.outcome)]
+        told = row.conf_low > 0 or row.conf_high < 0
+        ax.annotate(
+            "",
+            xy=(0.82, end),
+            xytext=(0.18, start),
+            arrowprops={
+                "arrowstyle": "-|>",
+                "color": INK,
+                "lw": 1.2,
+                "linestyle": "-" if told else (0, (4, 2)),
+            },
+        )
+        along = 0.5 if start == end else 0.34
+        ax.text(
+            0.18 + 0.64 * along,
+            start + (end - start) * along,
+            with_interval(row.estimate, row.conf_low, row.conf_high),
+            ha="center",
+            va="center",
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},
+            **font(SMALL),
+        )
+
+
+@styled
+def lagged_paths_figure(
+    result: CrossLagged, *, conf_level: float = 0.95, label: str = "fig-lagged-paths"
+) -> ReportFigure:
+    """Show lagged effects as arrows from one session to the next, with their estimates.
+
+    Parameters
+    ----------
+    result
+        From :func:`~alliance_stats.panel.cross_lagged`, one group, lags equal over sessions.
+    """
+    effects = _one_table(result, result.tidy(conf_level=conf_level))
+    names = result.outcomes
+    figure = new_figure(COLUMN_AND_HALF, (40.0 + 72.0 * len(names)) / 72, placed_by_hand=True)
+    ax = add_axes(figure, 6.0, 4.0, 72 * COLUMN_AND_HALF - 12.0, 32.0 + 72.0 * len(names))
+    draw_lagged_paths(ax, effects)
+    return ReportFigure(
+        figure,
+        label=label,
+        caption="Effects of deviations from a person's own level on the next session, per point, "
+        f"with {format_level(conf_level)} confidence intervals. {_found(effects)}.",
+        alt=f"Boxes for {' and '.join(names)} at one session and the next, joined by arrows. "
+        f"{_found(effects)}.",
+        note=f"{result.method[:1].upper()}{result.method[1:]}. Dashed: the interval holds 0.",
+        data=effects,
+    )
+
+
+@styled
+def impulse_response_figure(
+    result: CrossLagged,
+    *,
+    horizon: int = 6,
+    conf_level: float = 0.95,
+    label: str = "fig-impulse-responses",
+) -> ReportFigure:
+    """Show how each outcome answers a shock of one point, session by session.
+
+    Parameters
+    ----------
+    result
+        From :func:`~alliance_stats.panel.cross_lagged`, one group, lags equal over sessions.
+    horizon
+        Sessions after the shock.
+    """
+    responses = result.impulse_responses(horizon=horizon, conf_level=conf_level)
+    responses = _one_table(result, responses)
+    panels = {
+        f"{impulse} raised: {outcome}": part
+        for (impulse, outcome), part in responses.groupby(["impulse", "outcome"], sort=False)
+    }
+    order = "one outcome alone" if result.order is None else f"{', then '.join(result.order)}"
+    moved = "moves one outcome alone" if result.order is None else f"runs in the order {order}"
+    return _panelled(
+        panels,
+        across="sessions_after",
+        labels=("Sessions after", "Response (points)"),
+        label=label,
+        words=(
+            "Responses to a shock of one point, with "
+            f"{format_level(conf_level)} confidence bands, each for its own session.",
+            f"Within its session a shock {moved}.",
+        ),
+    )
+
+
+@styled
+def reliability_figure(
+    curve: pd.DataFrame, *, conf_level: float = 0.95, label: str = "fig-reliability"
+) -> ReportFigure:
+    """Show lagged effects over a grid of reliabilities.
+
+    Parameters
+    ----------
+    curve
+        From :meth:`~alliance_stats.panel.CrossLagged.sensitivity`, one group.
+    """
+    needed = {"reliability", "outcome", "predictor", "estimate", "conf_low", "conf_high"}
+    if not needed <= set(curve.columns) or "strata" in curve or "session" in curve:
+        raise DataError(
+            "reliability_figure draws what sensitivity() of one group with equal lags gives: "
+            f"columns {', '.join(sorted(needed))}."
+        )
+    panels = {
+        f"{predictor} on {outcome}": part
+        for (outcome, predictor), part in curve.groupby(["outcome", "predictor"], sort=False)
+    }
+    return _panelled(
+        panels,
+        across="reliability",
+        labels=("Within-person reliability", "Lagged effect"),
+        label=label,
+        words=(
+            "Lagged effects were the ratings' within-person reliability what the axis says, with "
+            f"{format_level(conf_level)} confidence bands.",
+            "At 1 ratings are taken as free of error.",
+        ),
+    )
+
+
+def _panelled(
+    panels: dict[str, pd.DataFrame],
+    *,
+    across: str,
+    labels: tuple[str, str],
+    label: str,
+    words: tuple[str, str],
+) -> ReportFigure:
+    """Draw a panel for each curve, two beside one another."""
+    columns = 2 if len(panels) > 1 else 1
+    rows = -(-len(panels) // columns)
+    left = room_beside(labels[1], _PANEL)
+    wide = (72 * COLUMN_AND_HALF - 12.0) / columns - left - 6.0
+    below = room_below(labels[0], wide)
+    high = _ABOVE + _PANEL + below
+    figure = new_figure(COLUMN_AND_HALF, rows * high / 72, placed_by_hand=True)
+    for place, (title, curve) in enumerate(panels.items()):
+        row, column = divmod(place, columns)
+        x = left + column * (wide + left + 6.0)
+        ax = add_axes(figure, x, row * high + _ABOVE, wide, _PANEL)
+        draw_bands(ax, curve, across=across)
+        dress(ax, x_label=labels[0], y_label=labels[1])
+        ax.set_title(title, loc="left", pad=4, **font(SMALL))
+    told = "; ".join(
+        f"{title}: "
+        + with_interval(*(float(curve[c].iloc[-1]) for c in ("estimate", "conf_low", "conf_high")))
+        for title, curve in panels.items()
+    )
+    return ReportFigure(
+        figure,
+        label=label,
+        caption=words[0],
+        alt=f"{len(panels)} curves with bands. At their last point, {told}.",
+        note=words[1],
+        data=pd.concat(panels.values(), ignore_index=True),
+    )
+
+
+def _one_table(result: CrossLagged, table: pd.DataFrame) -> pd.DataFrame:
+    require_kind(result, CrossLagged, asked="this figure draws a CrossLagged", instead=DRAWN_BY)
+    if "strata" in table or "session" in table:
+        raise DataError(
+            "The figure is for one group and lags equal over sessions; fit each group by itself."
+        )
+    return table
+
+
+def _found(effects: pd.DataFrame) -> str:
+    return "; ".join(
+        f"{row['predictor']} on {row['outcome']} "
+        + with_interval(row["estimate"], row["conf_low"], row["conf_high"])
+        for _, row in effects.iterrows()
+    )
