@@ -49,8 +49,8 @@ def session_to_session(data: Study) -> tuple[Section, dict[str, float]]:
         f"study, in which {format_number(truth['alliance'])} points a session later and "
         f"{format_number(truth['symptoms'])} of a deviation in symptoms were built in, the "
         f"likelihood finds {_points(effect)} (@fig-outcome-paths, @tbl-outcome-lags). "
-        "Ratings are simulated without error of measurement; with it, every method’s lagged effects "
-        "are drawn towards zero unless the error is in the model."
+        "Ratings are simulated without error of measurement; with it, every method’s lagged "
+        "effects are drawn towards zero unless the error is in the model."
     )
     figure = lagged_paths_figure(found, label="fig-outcome-paths")
     numbers = {
