@@ -7,7 +7,7 @@ from scipy import stats
 
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.multilevel import glmm, johnson_neyman, lmm, r_squared, simple_slopes
-from alliance_stats.multilevel.after.regions import region_bounds
+from alliance_stats.multilevel.after.region_bounds import region_bounds
 
 
 def _study(seed=3, n_units=24, n_each=9):
