@@ -9,20 +9,18 @@ from alliance_stats.account import Accountable
 from alliance_stats.checks import check_choice, require_kind
 from alliance_stats.errors import WrongObjectError
 from alliance_stats.family import FalseAlarms
-from alliance_stats.groups import CoderAgreement, GroupComparison
+from alliance_stats.groups import CoderAgreement, GroupComparison, ThemeComparison
 from alliance_stats.multilevel import (
     Comparisons,
     LinearMixedModel,
     VariancePartition,
 )
-from alliance_stats.sentences.estimates import Estimates, method_of_estimates
-from alliance_stats.sentences.summaries import Summarised, method_of_summary
 from alliance_stats.sentences.wording import DF_WORDS, DfMethod
 from alliance_stats.survival import DropoutSensitivity, LogRank
 
 __all__ = ["Reportable", "method_of", "methods_paragraph"]
 
-Reportable = Accountable | GroupComparison | Estimates | Summarised
+Reportable = Accountable | GroupComparison | ThemeComparison
 """What :func:`report` and :func:`methods_paragraph` can put into sentences."""
 
 _PACKAGES = ("alliance-stats", "numpy", "scipy", "pandas")
@@ -90,11 +88,9 @@ def method_of(result: object, df_method: DfMethod) -> str:
         return result.account(df_method=df_method).method
     if isinstance(result, Accountable):
         return result.account().method
+    if isinstance(result, ThemeComparison):
+        return method_of(result.comparison, df_method)
     if isinstance(result, GroupComparison):
         methods = dict.fromkeys(str(method) for method in result.tidy()["method"])
         return f"comparison of groups by {', '.join(methods)}"
-    if isinstance(result, Estimates):
-        return method_of_estimates(result)
-    if isinstance(result, Summarised):
-        return method_of_summary(result)
     raise WrongObjectError(f"There is no method of a {type(result).__name__} to say.")

@@ -5,13 +5,10 @@ from collections.abc import Mapping
 from alliance_stats.account import Accountable, as_sentences
 from alliance_stats.checks import check_choice, check_conf_level
 from alliance_stats.errors import WrongObjectError
-from alliance_stats.family import APIM
-from alliance_stats.groups import GroupComparison
+from alliance_stats.groups import GroupComparison, ThemeComparison
 from alliance_stats.multilevel import LinearMixedModel
-from alliance_stats.sentences.estimates import Estimates, estimate_sentences
 from alliance_stats.sentences.groups import group_sentences
 from alliance_stats.sentences.methods import Reportable
-from alliance_stats.sentences.summaries import Summarised, summary_sentences
 from alliance_stats.sentences.wording import DF_WORDS, DfMethod, Wording
 
 __all__ = ["report"]
@@ -67,33 +64,12 @@ def report(
         # a result with a level of its own (compare_with) is asked for another only on wish
         asked = {} if conf_level == 0.95 else {"conf_level": conf_level}
         return as_sentences(result.account(**asked), words=words, decimal=decimal)
+    compared = result.comparison if isinstance(result, ThemeComparison) else result
+    if not isinstance(compared, GroupComparison):
+        raise WrongObjectError(
+            f"report() has no sentences for {type(result).__name__}: see its summary(), or "
+            "print its tidy() with tables.tidy_table."
+        )
     wording = Wording(dict(words or {}), df_method, conf_level)
-    match result:
-        case GroupComparison():
-            said = group_sentences(result, wording)
-        case _ if isinstance(result, Estimates):
-            said = estimate_sentences(result, wording)
-        case _ if isinstance(result, Summarised):
-            if words or conf_level != 0.95:
-                raise ValueError(
-                    f"A {type(result).__name__} is reported by its summary, at 95% and in its own "
-                    "words: leave words= and conf_level= out, or print its tidy()."
-                )
-            return " ".join(summary_sentences(result))
-        case _:
-            raise WrongObjectError(
-                f"report() has no sentences for {type(result).__name__}: see its summary(), or "
-                "print its tidy() with tables.tidy_table."
-            )
-    return " ".join([*warnings_of(result), *said])
-
-
-def warnings_of(result: Estimates | GroupComparison) -> list[str]:
-    """Return what the summary says before anything else."""
-    if isinstance(result, GroupComparison):
-        return [f"Warning: {warning}." for warning in result.warnings]
-    if isinstance(result, APIM):
-        before = result.summary().partition("Actor-partner interdependence model")[0]
-        return [line for line in before.splitlines() if line]
-    lines = result.summary().splitlines()
-    return [line for line in lines if line.upper().startswith(("WARNING", "NOTE"))]
+    warned = [f"Warning: {warning}." for warning in compared.warnings]
+    return " ".join([*warned, *group_sentences(compared, wording)])
