@@ -15,7 +15,7 @@ from alliance_stats import (
     kaplan_meier,
     log_rank,
 )
-from alliance_stats.errors import DataError, NotIdentifiedError
+from alliance_stats.errors import DataError, NotIdentifiedError, WrongObjectError
 from alliance_stats.figures import hazard_figure
 from alliance_stats.survival import concordance, proportional_hazards_test, restricted_mean
 
@@ -194,5 +194,10 @@ def test_the_aic_of_a_discrete_hazard_is_by_its_definition():
 @pytest.mark.parametrize("question", [concordance, proportional_hazards_test])
 def test_a_model_of_another_kind_is_named(question):
     other = fine_gray("x", CODED, time="time", event="state", cause=2, censored=1)
-    with pytest.raises(DataError, match="takes a model of cox_ph; got"):
+    with pytest.raises(WrongObjectError, match="takes a model of cox_ph; got"):
         question(other)
+
+
+def test_values_too_large_to_square_are_refused_as_such():
+    with pytest.raises(DataError, match="'x' is too large"):
+        cox_ph("x", CODED.assign(x=CODED["x"] * 1e160, e=1), time="time", event="e")

@@ -214,8 +214,14 @@ def _standardise(X: Array, terms: Sequence[str], intervals: Intervals) -> tuple[
         sums = [np.bincount(intervals.stratum, weights=row, minlength=n_strata) for row in X]
         centre = (np.array(sums) / np.maximum(count, 1)).T
         X -= centre[intervals.stratum].T
-    scale = np.sqrt(np.einsum("ij,ij->i", X, X) / X.shape[1])
+    with np.errstate(over="ignore"):  # refused by name below
+        scale = np.sqrt(np.einsum("ij,ij->i", X, X) / X.shape[1])
     for name, spread, largest in zip(terms, scale, size, strict=True):
+        if not np.isfinite(spread):
+            raise DataError(
+                f"Covariate '{name}' is too large to be squared (up to {largest:.3g}). Give it in "
+                "another unit."
+            )
         if spread <= _CONSTANT * max(largest, np.finfo(np.float64).tiny):
             within = " within strata" if n_strata > 1 else ""
             raise NotIdentifiedError(
