@@ -204,7 +204,7 @@ def _method(name: str, model: Model, asked: Asked) -> str:
     if len(_groups(model)):
         text += f", for units of the same {' and '.join(map(asked.of, _groups(model)))}"
     heading = f"{name}: {text}" if name else f"{text[:1].upper()}{text[1:]}"
-    warning = warned(model.summary())
+    warning = warned(model.notes)
     return f"{heading}. {warning}".strip()
 
 

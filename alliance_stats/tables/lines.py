@@ -108,10 +108,9 @@ def units_used(rows: RowLedger, words: Mapping[str, str]) -> dict[str, float]:
     return {f"Units: {words.get(level, level)}": float(n) for level, n in units.items()}
 
 
-def warned(summary: str) -> str:
-    """Return the warnings that open a result's summary, for a note."""
-    found = [line for line in summary.splitlines() if line.upper().startswith("WARNING")]
-    said = [line.partition(":")[2].strip() for line in found]
+def warned(notes: Sequence[str]) -> str:
+    """Return a result's notes as sentences under a table."""
+    said = [note.removeprefix("WARNING: ") for note in notes]
     return " ".join(f"{text[:1].upper()}{text[1:].rstrip('.')}." for text in said)
 
 
