@@ -80,10 +80,12 @@ class CrossLagged:
         """Return what this result says, as data."""
         frame = self.tidy(conf_level=conf_level)
         keys = [name for name in ("strata", "session") if name in frame]
-        names = (*keys, "predictor", "outcome")
+        frame["term"] = [
+            Phrase("{} on {}", (row.predictor, row.outcome)) for row in frame.itertuples()
+        ]
         lags = Section(
             "Effect at the next session",
-            frame, names=names, measure="b", statistic="t", conf_level=conf_level,
+            frame, names=(*keys, "term"), measure="b", statistic="t", conf_level=conf_level,
         )  # fmt: skip
         together = Section(
             "Stable differences", self.random_effects(), names=("level", "outcome", "other"),

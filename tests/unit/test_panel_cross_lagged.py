@@ -8,6 +8,7 @@ import pytest
 
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.panel import cross_lagged
+from alliance_stats.sentences import report
 
 NAMES = {"outcomes": ["alliance", "symptoms"], "person": "person", "session": "session"}
 PHI = np.array([[0.35, -0.15], [-0.25, 0.40]])
@@ -234,3 +235,11 @@ def test_covariates_shift_the_level():
 def test_refused(change, options, error, message):
     with pytest.raises(error, match=message):
         cross_lagged(change(DATA), **{**NAMES, **options})
+
+
+def test_report_names_each_effect_and_the_notes_come_first(found):
+    said = report(found)
+    assert said.startswith("Ratings of alliance and symptoms are taken to be free of error")
+    row = found.tidy().loc[2]
+    assert f"b = \N{MINUS SIGN}{abs(row['estimate']):.2f}" in said
+    assert found.summary().count("alliance") > 4
