@@ -100,8 +100,17 @@ class Chapter:
 def _markdown(text: str) -> str:
     """Return text as Markdown, cross-references left for Quarto to resolve."""
     pieces = REFERENCE.split(text)
-    escaped = [to_markdown(part) if i % 2 == 0 else f"@{part}" for i, part in enumerate(pieces)]
+    escaped = [_between(part) if i % 2 == 0 else f"@{part}" for i, part in enumerate(pieces)]
     return "".join(escaped) + "\n"
+
+
+def _between(text: str) -> str:
+    """Return what stands between references as Markdown, the spaces at its ends kept."""
+    inside = text.strip()
+    if not inside:
+        return text
+    start = text.index(inside)
+    return f"{text[:start]}{to_markdown(inside)}{text[start + len(inside) :]}"
 
 
 def _plain(value: float) -> float | int | None:
