@@ -105,12 +105,13 @@ def _markdown(text: str) -> str:
 
 
 def _between(text: str) -> str:
-    """Return what stands between references as Markdown, the spaces at its ends kept."""
+    """Return what stands between references as Markdown, paragraphs and outer spaces kept."""
     inside = text.strip()
     if not inside:
         return text
     start = text.index(inside)
-    return f"{text[:start]}{to_markdown(inside)}{text[start + len(inside) :]}"
+    paragraphs = "\n\n".join(to_markdown(paragraph) for paragraph in inside.split("\n\n"))
+    return f"{text[:start]}{paragraphs}{text[start + len(inside) :]}"
 
 
 def _plain(value: float) -> float | int | None:
