@@ -326,7 +326,12 @@ def printable(text: object) -> str:
     Line breaks and tabs become spaces; control characters (an ESC, a NUL), characters that turn
     the direction of writing and those that are none become U+FFFD, so that nothing is hidden.
     """
-    line = _SPACES.sub(" ", str(text)).strip(" ")
+    return _in_one_line(text).strip(" ")
+
+
+def _in_one_line(text: object) -> str:
+    """Return the same with the spaces at its ends, which part it from what stands beside it."""
+    line = _SPACES.sub(" ", str(text))
     if line.isascii() and line.isprintable():
         return line
     return "".join("\ufffd" if _steers(sign) else sign for sign in line)
@@ -368,7 +373,7 @@ def to_html(text: str, *, italics: bool = False) -> str:
 
     With `italics`, ``"p < .001"`` becomes ``"<em>p</em> &lt; .001"``.
     """
-    escaped = html.escape(printable(text))
+    escaped = html.escape(_in_one_line(text))
     return _STATISTIC.sub(r"<em>\1</em>", escaped) if italics else escaped
 
 
@@ -378,7 +383,7 @@ def to_markdown(text: str) -> str:
     ``"p < .001"`` becomes ``"*p* \\< .001"``; an ``@`` in a name does not become a citation, and
     no text opens a list, a heading, a rule or a div.
     """
-    escaped = re.sub(r"([\\`*_{}\[\]<>#$@^~|])", r"\\\1", printable(text))
+    escaped = re.sub(r"([\\`*_{}\[\]<>#$@^~|])", r"\\\1", _in_one_line(text))
     escaped = re.sub(r"-(?=-)|\.(?=\.\.)", r"\\\g<0>", escaped)
     escaped = _OPENS_BLOCK.sub(_not_opened, escaped)
     return _STATISTIC.sub(r"*\1*", escaped)

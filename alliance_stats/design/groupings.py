@@ -231,10 +231,10 @@ def _check_told_apart(basis: TermBasis, Z: Array, codes: npt.NDArray[np.int64]) 
     q, n_units = len(Z), int(codes.max()) + 1
     if q == 1:
         return
-    columns = (basis.R / np.linalg.norm(basis.R, axis=0)).T @ Z  # as given, at equal lengths
+    # on the working basis, since calendar years beside a constant leave few digits as given
     G = np.empty((n_units, q, q))
     for i, j in itertools.combinations_with_replacement(range(q), 2):
-        G[:, i, j] = G[:, j, i] = np.bincount(codes, weights=columns[i] * columns[j])
+        G[:, i, j] = G[:, j, i] = np.bincount(codes, weights=Z[i] * Z[j])
     G /= np.maximum(np.trace(G, axis1=1, axis2=2), np.finfo(np.float64).tiny)[:, None, None]
     pairs = list(itertools.combinations_with_replacement(range(q), 2))
     changes = np.zeros((len(pairs), q, q))
@@ -246,7 +246,10 @@ def _check_told_apart(basis: TermBasis, Z: Array, codes: npt.NDArray[np.int64]) 
     unseen = vectors[:, values <= TOLD_APART * values[-1]]
     if unseen.shape[1] == 0:
         return
-    hidden = [pair for pair, own in zip(pairs, unseen, strict=True) if np.abs(own).max() > 1e-6]
+    back = np.linalg.inv(basis.R) * np.linalg.norm(basis.R, axis=0)[:, None]  # to the columns given
+    given = back @ np.tensordot(unseen.T, changes, axes=1) @ back.T
+    size = np.abs(given).max()
+    hidden = [(i, j) for i, j in pairs if np.abs(given[:, i, j]).max() > 1e-6 * size]
     raise NotIdentifiedError(
         f"{basis.term} has {len(pairs)} variances and covariances, of which the rows determine "
         f"{len(pairs) - unseen.shape[1]}: those of {_pairs_in_words(hidden, basis.names)} cannot "

@@ -29,7 +29,7 @@ def test_the_axis_holds_months_and_the_words_say_so(demo):
     folder = demo.folder / NAME
     fragment = (folder / "_fig-blues-course.qmd").read_text(encoding="utf-8")
     assert "session" not in fragment
-    assert "month 8" in fragment
+    assert "Month 8" in fragment
     svg = (folder / "fig-blues-course.svg").read_text(encoding="utf-8")
     assert "Month, and under it the number of ratings" in svg
     assert "Session" not in svg

@@ -21,6 +21,7 @@ def test_the_documented_commands_run_as_written(tmp_path, monkeypatch):
         ["python", "analysis.py"],
         ["alliance-stats", "check"],
         ["alliance-stats", "check"],  # files that come with no template
+        ["alliance-stats", "check"],
         ["python", "analysis.py"],
     ]
     monkeypatch.chdir(tmp_path)

@@ -76,4 +76,4 @@ def test_a_new_study_passes_the_quarto_check_as_it_is(tmp_path):
     assert checked.problems == ()
     for label in ("fig-flow", "fig-trajectories", "tbl-model", "fig-dropout", "tbl-groups"):
         assert f"::: {{#{label}}}" in checked.text
-    assert "2 rows set aside (2 family without a session)" in checked.text
+    assert "2 set aside: family without a session" in checked.text

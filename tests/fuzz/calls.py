@@ -306,5 +306,5 @@ def asked(result: object) -> None:
         question = getattr(result, name, None)
         if callable(question) and not isinstance(result, pd.DataFrame):
             question()
-    if hasattr(result, "summary") and hasattr(result, "tidy"):
+    if hasattr(result, "account"):
         als.report(result)

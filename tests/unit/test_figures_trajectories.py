@@ -175,9 +175,9 @@ def test_the_clock_is_the_callers_and_its_few_times_are_the_ticks() -> None:
     )
     first = data.loc[data["session"] == 0, "alliance"].mean()
     assert "by Month. Thin lines are persons" in report.caption
-    assert f"Mean {first:.2f} at month 0 and" in report.caption
-    assert "rated at that month" in report.caption
-    assert "against month" in report.alt
+    assert f"Mean {first:.2f} at Month 0 and" in report.caption
+    assert "rated at that Month" in report.caption
+    assert "against Month" in report.alt
     assert "session" not in f"{report.caption} {report.alt} {report.note}"
     assert report.figure.get_supxlabel() == "Month, and under it the number of ratings"
     ticks = [label.get_text().split("\n")[0] for label in report.figure.axes[0].get_xticklabels()]

@@ -67,19 +67,21 @@ UNIT = "family"  # who ends treatment: "family", or "person" where members leave
 GROUP = "parent_alliance"  # the groups of families (or persons) to compare
 
 SEED = 1  # of random numbers, where a test draws some
-WORDS = {  # name in the results -> words for it; add your own, as "session": "Session"
-    "therapist": "therapists",
-    "therapist:family": "families",
-    "therapist:family:person": "persons",
-    "family": "families",
-    "family:person": "persons",
-}
+WORDS: dict[str, str] = {}  # name of a coefficient -> words for it: {"session": "Session"}
 # ----------------------------------------------------------------------------------------------
 
 # The model names columns by their roles, whatever they are called in the files
 FIXED = "session + role" if ROLE else "session"
 LEVELS = "therapist/family/person" if THERAPIST else "family/person"
 MODEL = f"alliance ~ {FIXED} + (1 | {LEVELS})"
+UNITS = {  # what the levels of the model are called on the page
+    ":".join(LEVELS.split("/")[: depth + 1]): {
+        "therapist": "therapists",
+        "family": "families",
+        "person": "persons",
+    }[level]
+    for depth, level in enumerate(LEVELS.split("/"))
+}
 LAST = f"{OUTCOME} in the last session"
 WHO = FAMILY if UNIT == "family" else PERSON
 
@@ -211,7 +213,7 @@ def sample(results: Results) -> list[Part]:
 
 def course(results: Results, *, conf_level: float = 0.95) -> list[Part]:
     """Show the alliance over sessions and its model."""
-    said = report(results.model, words=WORDS, conf_level=conf_level)
+    said = report(results.model, words={**UNITS, **WORDS}, conf_level=conf_level)
     figure = trajectory_figure(
         results.data.sessions,
         session=SESSION,
@@ -227,7 +229,7 @@ def course(results: Results, *, conf_level: float = 0.95) -> list[Part]:
         results.model,
         label="tbl-model",
         caption="Linear mixed model of the alliance.",
-        words=WORDS,
+        words={**UNITS, **WORDS},
         conf_level=conf_level,
     )
     return [f"@fig-trajectories shows every rating, @tbl-model the model. {said}", figure, model]
@@ -241,8 +243,8 @@ def dropout(results: Results, *, conf_level: float = 0.95) -> list[Part]:
         conf_level=conf_level,
         label="fig-dropout",
     )
-    curves = report(results.curves, words=WORDS, conf_level=conf_level)
-    said = f"@fig-dropout shows the curves. {curves} {report(results.test, words=WORDS)}"
+    curves = report(results.curves, conf_level=conf_level)
+    said = f"@fig-dropout shows the curves. {curves} {report(results.test)}"
     if results.late:
         said += (
             f" {plural(results.late, 'family', 'families')} first seen after the first session of "
@@ -254,7 +256,7 @@ def dropout(results: Results, *, conf_level: float = 0.95) -> list[Part]:
 def groups(results: Results, *, conf_level: float = 0.95) -> list[Part]:
     """Compare the groups in their last session."""
     found = results.comparison
-    said = report(found, words=WORDS, conf_level=conf_level)
+    said = report(found, conf_level=conf_level)
     figure = estimation_figure(
         found,
         outcome=LAST,
