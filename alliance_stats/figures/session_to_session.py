@@ -19,6 +19,7 @@ from alliance_stats.figures.style import (
     new_figure,
     styled,
 )
+from alliance_stats.figures.text import wrap
 from alliance_stats.formatting import format_level, with_interval
 from alliance_stats.panel import CrossLagged
 
@@ -32,6 +33,7 @@ __all__ = [
 
 _PANEL = 108.0  # pt, height of one panel
 _GAP = 40.0  # pt, between panels
+_LINE = 11.0  # pt, of a title in several lines
 _ABOVE = 22.0  # pt, for what a panel is called
 
 
@@ -214,15 +216,17 @@ def _panelled(
     left = room_beside(labels[1], _PANEL)
     wide = (72 * COLUMN_AND_HALF - 12.0) / columns - left - 6.0
     below = room_below(labels[0], wide)
-    high = _ABOVE + _PANEL + below
+    titles = {title: wrap(title, wide) for title in panels}
+    above = _ABOVE + _LINE * (max(map(len, titles.values())) - 1)
+    high = above + _PANEL + below
     figure = new_figure(COLUMN_AND_HALF, rows * high / 72, placed_by_hand=True)
     for place, (title, curve) in enumerate(panels.items()):
         row, column = divmod(place, columns)
         x = left + column * (wide + left + 6.0)
-        ax = add_axes(figure, x, row * high + _ABOVE, wide, _PANEL)
+        ax = add_axes(figure, x, row * high + above, wide, _PANEL)
         draw_bands(ax, curve, across=across)
         dress(ax, x_label=labels[0], y_label=labels[1])
-        ax.set_title(title, loc="left", pad=4, **font(SMALL))
+        ax.set_title("\n".join(titles[title]), loc="left", pad=4, **font(SMALL))
     told = "; ".join(
         f"{title}: "
         + with_interval(*(float(curve[c].iloc[-1]) for c in ("estimate", "conf_low", "conf_high")))

@@ -7,9 +7,17 @@ has all of them by name.
 from collections.abc import Callable, Mapping
 
 from alliance_stats.figures import ReportFigure
-from tests.figure_lint.cases import evidence, groups, models, study, survival, trajectories
+from tests.figure_lint.cases import (
+    evidence,
+    groups,
+    models,
+    panel,
+    study,
+    survival,
+    trajectories,
+)
 
-ROOMS = (trajectories, survival, groups, models, evidence, study)
+ROOMS = (trajectories, survival, groups, models, evidence, study, panel)
 BY_FIGURE: Mapping[Callable[..., ReportFigure], Mapping[str, Callable[[], ReportFigure]]] = {
     figure: cases for room in ROOMS for figure, cases in room.CASES.items()
 }
