@@ -20,8 +20,8 @@ _ZERO = 1e-6
 # squares to the persons' means; independent values, one in so many as a person has rows.
 _PERSONS_NEEDED_ROUNDED = 10
 _ROUNDED = 1e-4
-# Values that a contrast fixed by design takes at most (-1, 0, 1).
-_DESIGNED = 3
+# Values that a contrast fixed by design takes (-.5 and .5); a centred yes-or-no takes three.
+_DESIGNED = 2
 # What `endings` makes beside ``first_session``: when, and how, the unit ended.
 _OF_ENDINGS = frozenset(
     {"last_session", "last_interval", "n_sessions", "time", "event", "state", "ending_code"}
@@ -89,8 +89,8 @@ def refuse_the_future(
     covariate that is every person's mean of a column that changes over the person's rows, as it is
     or rescaled (:func:`~alliance_stats.transforms.whole_course_means`), or that changes over them
     and sums to zero for everyone (within what rounding to two decimals leaves). Columns in
-    `known_before` were fixed by design, the caller says; so is one of a few values that sum to zero
-    over every course, a contrast of a crossover: deviations from means take many.
+    `known_before` were fixed by design, the caller says; so is one of two values that sums to zero
+    over every course, a contrast of a crossover: deviations from means take more.
     """
     require_columns(frame, list(known_before))
     variables = variables - {str(name) for name in known_before}
