@@ -533,6 +533,11 @@ def regression(
             f"{formula!r} has the random term {parsed.random[0]}: fit it with lmm or glmm."
         )
     bound = bound_formula(parsed, list(data.columns))
+    if bound.fixed.offset:
+        raise FormulaError(
+            "regression takes no offset(): its R2, null model and predictions leave it out. "
+            "Subtract it from a linear outcome, or model rates with glmm."
+        )
     used = [*variables_of(bound.outcome), *variables_of(bound.fixed)]
     also = tuple(dict.fromkeys([*map(str, used), *([] if cluster is None else [cluster])]))
     if family == "ordinal":

@@ -154,7 +154,7 @@ def generalized_glance(fit: GeneralizedFit) -> pd.DataFrame:
 def linear_steps(steps: Sequence[tuple[str, LinearFit]]) -> pd.DataFrame:
     """Return R2 after each block, its change, and F of the change."""
     _require_steps(steps)
-    rows, before, p_before = [], 0.0, 1
+    rows, before, p_before = [], 0.0, int(_spans_constant(steps[0][1].design))
     for name, fit in steps:
         r2, _, df2 = _r_squared(fit)
         df1 = len(fit.design.fixed.kept) - p_before

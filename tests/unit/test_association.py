@@ -218,3 +218,10 @@ def test_the_table_of_correlations_prints_both_levels_and_reliabilities() -> Non
     assert shown.frame.loc[0, "2"]
     assert shown.frame.loc[1, "1"]
     assert "Below the diagonal within u, above it between u." in shown.note
+
+
+def test_an_offset_is_refused_and_steps_without_a_constant_count_their_df() -> None:
+    with pytest.raises(FormulaError, match="no offset"):
+        regression("y ~ x + offset(z)", ROWS)
+    table = regression("y ~ 0 + x + z", ROWS, steps=["x", "z"]).step_table()
+    assert list(table["df1"]) == [1.0, 1.0]
