@@ -1,18 +1,14 @@
 """What goes with what: correlations, regression, analysis of variance."""
 
 from alliance_stats.association.anova import AnalysisOfVariance, anova
-from alliance_stats.association.correlations import (
+from alliance_stats.association.correlation_difference import (
     CorrelationDifference,
-    Correlations,
     correlation_difference,
-    correlations,
 )
+from alliance_stats.association.correlations import Correlations, correlations
 from alliance_stats.association.ordered_regression import OrderedRegression
-from alliance_stats.association.regression import (
-    GeneralizedRegression,
-    LinearRegression,
-    regression,
-)
+from alliance_stats.association.regression import regression
+from alliance_stats.association.regression_model import GeneralizedRegression, LinearRegression
 
 __all__ = [
     "AnalysisOfVariance",

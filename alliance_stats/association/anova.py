@@ -10,6 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from alliance_stats.account import Account, Column, Section, html_of, summary_of
+from alliance_stats.association.planned_contrasts import Cells, planned_contrasts
 from alliance_stats.association.variance_analysis import (
     Effect,
     Kind,
@@ -232,56 +233,12 @@ class AnalysisOfVariance:
         DataError
             A factor or a level that is not in the design, or weights that do not sum to 0.
         """
-        check_conf_level(conf_level)
-        rows = [self._one_contrast(factor, name, given) for name, given in weights.items()]
-        table = pd.DataFrame(rows)
-        half = stats.t.isf((1.0 - conf_level) / 2.0, table["df"]) * table["std_error"]
-        return table.assign(conf_low=table["estimate"] - half, conf_high=table["estimate"] + half)
-
-    def _one_contrast(
-        self, factor: str, name: str, given: Mapping[object, float]
-    ) -> dict[str, object]:
         if self.covariates:
             raise NotIdentifiedError(
                 "Planned contrasts with covariates: fit lmm or regression and ask contrasts()."
             )
-        if factor not in (*self.between, *self.within):
-            raise DataError(f"'{factor}' is not a factor of this analysis.")
-        where = self.within_cells if factor in self.within else self.groups
-        levels = list(pd.unique(where[factor]))
-        unknown = [level for level in given if level not in levels]
-        if unknown or abs(sum(given.values())) > 1e-9 * max(map(abs, given.values()), default=1.0):
-            raise DataError(
-                f"Contrast '{name}' of '{factor}' must weigh levels among {levels}, summing to 0; "
-                f"got {dict(given)}."
-            )
-        codes = np.zeros(len(self.scores), dtype=np.int64)
-        if self.between:
-            codes = self.groups.groupby(list(self.between), observed=True).ngroup().to_numpy()
-        sizes = np.bincount(codes)
-        share = self.within_cells.shape[0] / len(levels) if factor in self.within else 1.0
-        if factor in self.within:
-            c = self.within_cells[factor].map(lambda level: given.get(level, 0.0)).to_numpy(float)
-            scores, weight = self.scores @ (c / share), np.full(len(sizes), 1.0 / len(sizes))
-        else:
-            scores = self.scores.mean(axis=1)
-            first = self.groups.groupby(codes)[factor].first()
-            per_level = first.value_counts()
-            weight = np.array([given.get(level, 0.0) / per_level[level] for level in first])
-        means = np.bincount(codes, weights=scores) / sizes
-        left = scores - means[codes]
-        df = len(scores) - len(sizes)
-        variance = float(left @ left) / df * float((weight**2 / sizes).sum())
-        estimate, error = float(weight @ means), float(np.sqrt(variance))
-        t = estimate / error if error > 0 else np.nan
-        return {
-            "contrast": name,
-            "estimate": estimate,
-            "std_error": error,
-            "statistic": t,
-            "df": df,
-            "p_value": float(2.0 * stats.t.sf(abs(t), df)),
-        }
+        cells = Cells(self.scores, self.groups, self.within_cells)
+        return planned_contrasts(cells, factor, weights, conf_level=conf_level)
 
 
 def anova(

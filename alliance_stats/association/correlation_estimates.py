@@ -17,6 +17,7 @@ from alliance_stats.estimates import Array
 __all__ = [
     "CorrelationEstimate",
     "Method",
+    "check_pair",
     "clustered_error",
     "correlation",
     "difference_dependent",
@@ -60,6 +61,21 @@ class CorrelationEstimate:
         half = float(stats.t.isf((1.0 - conf_level) / 2.0, self.df)) * self.z_error
         z = np.arctanh(np.clip(self.r, -1.0, 1.0))
         return float(np.tanh(z - half)), float(np.tanh(z + half))
+
+
+def check_pair(x: Array, y: Array, one: str, other: str) -> None:
+    """Refuse two columns that are too short or do not vary, by their names."""
+    if len(x) < 4:
+        raise NotIdentifiedError(
+            f"'{one}' and '{other}' have {len(x)} complete pairs; a correlation with an interval "
+            "needs four or more."
+        )
+    for values, name in ((x, one), (y, other)):
+        if np.ptp(values) == 0.0:
+            raise NotIdentifiedError(
+                f"'{name}' is {values[0]:g} in all {len(values)} pairs with "
+                f"'{other if name == one else one}': it correlates with nothing."
+            )
 
 
 def correlation(

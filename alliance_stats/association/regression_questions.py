@@ -14,12 +14,11 @@ from alliance_stats.design.new_rows import code_new_rows
 from alliance_stats.engine.sandwich import ClusterRobust, cr2
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array, wald_interval
-from alliance_stats.multilevel.generalized_fit import GeneralizedFit
-from alliance_stats.multilevel.linear_fit import LinearFit, ml_refit
-from alliance_stats.multilevel.linear_functions import Inference, inference_on
+from alliance_stats.multilevel import GeneralizedFit, Inference, LinearFit, inference_on, ml_refit
 
 __all__ = [
     "Clusters",
+    "Fit",
     "augmented",
     "collinearity",
     "generalized_glance",
@@ -72,7 +71,7 @@ class _Working:
     bread: Array
 
 
-def inference(fit: Fit, clusters: npt.NDArray[np.int64] | None, kind: str | None) -> Inference:
+def inference(fit: Fit, clusters: Clusters | None, kind: str | None) -> Inference:
     """Prepare inference by a named covariance: CR2 where there are clusters, by default."""
     chosen = kind or ("classical" if clusters is None else "CR2")
     check_choice(chosen, VCOVS, name="vcov")
@@ -82,7 +81,7 @@ def inference(fit: Fit, clusters: npt.NDArray[np.int64] | None, kind: str | None
     if chosen == "CR2":
         if clusters is None:
             raise ValueError("vcov='CR2' needs clusters: give cluster= to regression().")
-        robust = _cluster_robust(fit, clusters)
+        robust = _cluster_robust(fit, clusters.codes)
         return Inference("CR2", robust, fit.design, fit.beta, robust.vcov, fit.sigma)
     covariance = _hc3(fit)
     return Inference(plain.df_method, plain.method, fit.design, fit.beta, covariance, fit.sigma)

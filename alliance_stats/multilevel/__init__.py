@@ -21,6 +21,7 @@ from alliance_stats.multilevel.after.simple_slopes import SimpleSlopes, simple_s
 from alliance_stats.multilevel.after.variance_shares import VariancePartition, variance_partition
 from alliance_stats.multilevel.after.within_between import WithinBetween, within_between
 from alliance_stats.multilevel.clusters import CR2
+from alliance_stats.multilevel.coefficient_tables import all_coefficients, coefficients
 from alliance_stats.multilevel.generalized_fit import (
     GeneralizedFit,
     check_outcome,
@@ -29,8 +30,13 @@ from alliance_stats.multilevel.generalized_fit import (
 )
 from alliance_stats.multilevel.generalized_mixed_model import GeneralizedLinearMixedModel
 from alliance_stats.multilevel.glmm import glmm
-from alliance_stats.multilevel.linear_fit import LinearFit, fit_linear
-from alliance_stats.multilevel.linear_functions import DfMethod, Inference, LinearEstimates
+from alliance_stats.multilevel.linear_fit import LinearFit, fit_linear, ml_refit
+from alliance_stats.multilevel.linear_functions import (
+    DfMethod,
+    Inference,
+    LinearEstimates,
+    inference_on,
+)
 from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel
 from alliance_stats.multilevel.lmm import lmm
 from alliance_stats.multilevel.model_profiles import Profile
@@ -62,8 +68,10 @@ __all__ = [
     "VarianceBy",
     "VariancePartition",
     "WithinBetween",
+    "all_coefficients",
     "check_not_separated",
     "check_outcome",
+    "coefficients",
     "compare_models",
     "comparisons",
     "contrasts",
@@ -72,10 +80,12 @@ __all__ = [
     "fit_linear",
     "glmm",
     "infer",
+    "inference_on",
     "johnson_neyman",
     "likelihood_ratio_test",
     "lmm",
     "make_generalized_problem",
+    "ml_refit",
     "parametric_bootstrap",
     "profile",
     "r_squared",
