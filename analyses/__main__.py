@@ -8,7 +8,7 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from alliance_stats.figures.report import ReportFigure
+from alliance_stats.figures.report_figure import ReportFigure
 from alliance_stats.formatting import format_number, plural
 from analyses import (
     alliance_outcome,

@@ -13,9 +13,9 @@ import pandas as pd
 from alliance_stats.datasets import example_study
 from alliance_stats.figures.caterpillar import caterpillar_figure
 from alliance_stats.figures.flow import flow_figure
+from alliance_stats.figures.levels import variance_partition_figure
 from alliance_stats.figures.residuals import residual_figure
 from alliance_stats.figures.trajectories import trajectory_figure
-from alliance_stats.figures.variance_partition import variance_partition_figure
 from alliance_stats.formatting import (
     format_count,
     format_interval,

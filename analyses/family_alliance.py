@@ -8,11 +8,11 @@ from pathlib import Path
 import pandas as pd
 
 from alliance_stats.datasets import example_study
-from alliance_stats.figures.estimation import estimation_figure
 from alliance_stats.figures.flow import flow_figure
+from alliance_stats.figures.group_values import estimation_figure
 from alliance_stats.figures.incidence import cumulative_incidence_figure
-from alliance_stats.figures.report import ReportFigure
-from alliance_stats.figures.survival import kaplan_meier_figure
+from alliance_stats.figures.report_figure import ReportFigure
+from alliance_stats.figures.survival_curves import kaplan_meier_figure
 from alliance_stats.figures.trajectories import trajectory_figure
 from alliance_stats.formatting import (
     format_count,

@@ -9,8 +9,7 @@ import pandas as pd
 
 from alliance_stats.effect_sizes import clopper_pearson
 from alliance_stats.figures.flow import flow_figure
-from alliance_stats.figures.themes import theme_figure
-from alliance_stats.figures.transitions import transition_figure
+from alliance_stats.figures.themes import theme_figure, transition_figure
 from alliance_stats.formatting import (
     format_bounded,
     format_count,

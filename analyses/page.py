@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from alliance_stats import __version__
-from alliance_stats.figures.report import ReportFigure
+from alliance_stats.figures.report_figure import ReportFigure
 from alliance_stats.formatting import plural, to_html
 from alliance_stats.tables import ReportTable
 from analyses.chapter import REFERENCE, Chapter, Part, Section

@@ -12,7 +12,7 @@ import pandas as pd
 from alliance_stats.evidence import Reproduction, published_effects, reproduce
 from alliance_stats.evidence.printed.published_records import Source
 from alliance_stats.figures.forest import forest_figure
-from alliance_stats.figures.report import ReportFigure
+from alliance_stats.figures.report_figure import ReportFigure
 from alliance_stats.formatting import (
     MISSING,
     format_bounded,

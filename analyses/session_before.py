@@ -5,8 +5,8 @@ A part of the chapter on alliance and symptoms; the numbers are those of the sim
 
 import pandas as pd
 
-from alliance_stats.figures.report import ReportFigure
-from alliance_stats.figures.slopes import slopes_figure
+from alliance_stats.figures.levels import slopes_figure
+from alliance_stats.figures.report_figure import ReportFigure
 from alliance_stats.formatting import format_df, format_interval, format_number, format_p
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import LinearMixedModel, WithinBetween, lmm, within_between

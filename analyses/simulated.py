@@ -5,7 +5,7 @@ from dataclasses import replace
 import pandas as pd
 
 from alliance_stats.datasets import example_folder
-from alliance_stats.figures.report import ReportFigure
+from alliance_stats.figures.report_figure import ReportFigure
 from alliance_stats.study import Study
 from alliance_stats.transforms import last_session
 

@@ -11,11 +11,10 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.datasets import example_study
-from alliance_stats.figures.estimation import estimation_figure
 from alliance_stats.figures.forest import forest_figure
 from alliance_stats.figures.group_trajectories import group_trajectory_figure
-from alliance_stats.figures.raincloud import raincloud_figure
-from alliance_stats.figures.report import ReportFigure
+from alliance_stats.figures.group_values import estimation_figure, raincloud_figure
+from alliance_stats.figures.report_figure import ReportFigure
 from alliance_stats.formatting import (
     format_count,
     format_interval,

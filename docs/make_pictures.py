@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from alliance_stats import compare_groups, endings, example_study, kaplan_meier
-from alliance_stats.figures.estimation import estimation_figure
-from alliance_stats.figures.survival import kaplan_meier_figure
+from alliance_stats.figures.group_values import estimation_figure
+from alliance_stats.figures.survival_curves import kaplan_meier_figure
 from alliance_stats.figures.trajectories import trajectory_figure
 
 OUT = Path(__file__).parent / "pictures"

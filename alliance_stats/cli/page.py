@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from alliance_stats.figures.report import ReportFigure
+from alliance_stats.figures.report_figure import ReportFigure
 from alliance_stats.formatting import to_html, to_markdown
 from alliance_stats.tables import ReportTable
 

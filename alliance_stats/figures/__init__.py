@@ -5,37 +5,54 @@ caption, text alternative, note and the numbers drawn. ``draw_x(ax, ...)`` puts 
 Axes of the caller's own and returns nothing. Importing this room loads matplotlib.
 """
 
-from alliance_stats.figures.caterpillar import caterpillar_figure, draw_caterpillar
+from alliance_stats.figures.axes import draw_intervals
+from alliance_stats.figures.caterpillar import (
+    caterpillar_figure,
+    draw_caterpillar,
+    draw_hazard_caterpillar,
+    hazard_caterpillar_figure,
+)
 from alliance_stats.figures.dyads import (
     actor_partner_figure,
     draw_variance_bars,
     one_with_many_figure,
 )
-from alliance_stats.figures.estimation import draw_differences, draw_groups, estimation_figure
-from alliance_stats.figures.evidence import comparison_figure
-from alliance_stats.figures.family_strips import draw_family_strip, family_strips_figure
+from alliance_stats.figures.family_maps import (
+    draw_family_strip,
+    draw_split_map,
+    family_strips_figure,
+    split_map_figure,
+)
 from alliance_stats.figures.flow import draw_flow, flow_figure
-from alliance_stats.figures.forest import draw_forest, forest_figure
-from alliance_stats.figures.funnel import draw_funnel, funnel_figure
+from alliance_stats.figures.forest import comparison_figure, draw_forest, forest_figure
+from alliance_stats.figures.funnel import draw_funnel, funnel_figure, meta_funnel_figure
 from alliance_stats.figures.group_trajectories import (
     draw_difference_over_time,
     draw_group_means,
     group_trajectory_figure,
 )
-from alliance_stats.figures.hazard import draw_hazard, hazard_figure
-from alliance_stats.figures.hazard_caterpillar import (
-    draw_hazard_caterpillar,
-    hazard_caterpillar_figure,
+from alliance_stats.figures.group_values import (
+    draw_differences,
+    draw_groups,
+    draw_raincloud,
+    estimation_figure,
+    raincloud_figure,
 )
-from alliance_stats.figures.incidence import cumulative_incidence_figure, draw_cumulative_incidence
-from alliance_stats.figures.intervals import draw_intervals
-from alliance_stats.figures.johnson_neyman import draw_johnson_neyman, johnson_neyman_figure
+from alliance_stats.figures.incidence import (
+    cumulative_incidence_figure,
+    draw_cumulative_incidence,
+    draw_hazard,
+    hazard_figure,
+)
+from alliance_stats.figures.levels import (
+    draw_slopes,
+    draw_variance_partition,
+    slopes_figure,
+    variance_partition_figure,
+)
 from alliance_stats.figures.meta_forest import meta_forest_figure
-from alliance_stats.figures.meta_funnel import meta_funnel_figure
-from alliance_stats.figures.raincloud import draw_raincloud, raincloud_figure
-from alliance_stats.figures.report import ReportFigure
+from alliance_stats.figures.report_figure import ReportFigure
 from alliance_stats.figures.residuals import draw_quantiles, draw_residuals, residual_figure
-from alliance_stats.figures.risk_table import draw_risk_table
 from alliance_stats.figures.rupture_chart import draw_rupture_chart, rupture_chart_figure
 from alliance_stats.figures.session_to_session import (
     draw_bands,
@@ -44,16 +61,23 @@ from alliance_stats.figures.session_to_session import (
     lagged_paths_figure,
     reliability_figure,
 )
-from alliance_stats.figures.slopes import draw_slopes, slopes_figure
-from alliance_stats.figures.split_map import draw_split_map, split_map_figure
-from alliance_stats.figures.survival import draw_kaplan_meier, kaplan_meier_figure
-from alliance_stats.figures.themes import draw_themes, theme_figure
-from alliance_stats.figures.tipping_point import draw_tipping_point, tipping_point_figure
+from alliance_stats.figures.survival_curves import (
+    draw_kaplan_meier,
+    draw_risk_table,
+    kaplan_meier_figure,
+)
+from alliance_stats.figures.themes import (
+    draw_themes,
+    draw_transitions,
+    theme_figure,
+    transition_figure,
+)
 from alliance_stats.figures.trajectories import draw_trajectories, trajectory_figure
-from alliance_stats.figures.transitions import draw_transitions, transition_figure
-from alliance_stats.figures.variance_partition import (
-    draw_variance_partition,
-    variance_partition_figure,
+from alliance_stats.figures.turning_points import (
+    draw_johnson_neyman,
+    draw_tipping_point,
+    johnson_neyman_figure,
+    tipping_point_figure,
 )
 
 __all__ = [

@@ -1,25 +1,32 @@
-"""Axes as the house draws them: spines, ticks, labels, and lines labelled where they end."""
+"""Axes as the house draws them: spines, ticks, labels, rows of estimates, values side by side."""
 
 from collections.abc import Sequence
 
+import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from alliance_stats.estimates import Array
 from alliance_stats.figures.fonts import families
 from alliance_stats.figures.style import BODY, INK, RULE, SMALL, Look, font
-from alliance_stats.figures.text import balanced, lines_height
+from alliance_stats.figures.text import balanced, lines_height, wrap
 
 __all__ = [
     "add_axes",
+    "draw_intervals",
     "dress",
     "height_in_points",
     "integer_ticks",
     "label_line",
     "room_below",
     "room_beside",
+    "row_heights",
+    "swarm",
     "width_in_points",
+    "write_rows",
 ]
 
 
@@ -134,3 +141,90 @@ def label_line(ax: Axes, lines: Sequence[str], centre: float, style: Look) -> No
         va="center",
         **font(SMALL, colour=style.text),
     )
+
+
+def row_heights(names: Sequence[str], width: float, *, gap: float = 5.0) -> Array:
+    """Return how many points each row takes, its name wrapped to `width` points."""
+    return np.array([lines_height(len(wrap(name, width))) + gap for name in names])
+
+
+def draw_intervals(
+    ax: Axes,
+    estimates: pd.DataFrame,
+    centres: Array,
+    *,
+    reference: float,
+    sizes: Array | None = None,
+    colour: str = INK,
+) -> None:
+    """Draw each estimate as a square with its interval, around a line at `reference`.
+
+    Parameters
+    ----------
+    estimates
+        ``estimate, conf_low, conf_high``.
+    centres
+        Height of each row, in the units of the vertical axis.
+    sizes
+        Side of each square in points; 4.5 if not given.
+    """
+    ax.axvline(reference, color=RULE, lw=0.8, zorder=1)
+    sides = np.full(len(estimates), 4.5) if sizes is None else sizes
+    width = 1.2 if len(estimates) < 60 else 0.7
+    for centre, side, row in zip(centres, sides, estimates.itertuples(), strict=True):
+        ends = [row.conf_low, row.conf_high]  # butt: no end reaches beyond its limit
+        ax.plot(ends, [centre] * 2, color=colour, lw=width, solid_capstyle="butt", gid="interval")
+        ax.plot(
+            row.estimate, centre, marker="s", markersize=side, color=colour, ls="", gid="estimate"
+        )
+
+
+def write_rows(
+    ax: Axes, words: Sequence[str], centres: Array, *, x: float, ha: str, width: float
+) -> None:
+    """Write a column of words beside `ax`, `x` points from its left (below 0) or right edge.
+
+    Parameters
+    ----------
+    x
+        Points from the left edge if negative, from the right edge if positive.
+    ha
+        ``"left"`` or ``"right"``: which end of the words stands there.
+    width
+        Points after which words are wrapped.
+    """
+    edge = 0.0 if x < 0 else 1.0
+    for centre, text in zip(centres, words, strict=True):
+        ax.annotate(
+            "\n".join(wrap(text, width)),
+            (edge, centre),
+            xycoords=ax.get_yaxis_transform(),
+            xytext=(x, 0),
+            textcoords="offset points",
+            ha=ha,
+            va="center",
+            annotation_clip=False,
+            **font(SMALL),
+        )
+
+
+def swarm(values: Array, *, bins: int = 40, widest: float = 0.3) -> Array:
+    """Return sideways offsets that set near values side by side instead of over one another.
+
+    Values are taken in `bins` bands of their range; in each band they stand symmetrically around
+    0, the fullest band reaching at most `widest` to either side. Nothing is random.
+    """
+    offsets = np.zeros(len(values))
+    if len(values) == 0:
+        return offsets
+    span = float(np.ptp(values)) or 1.0
+    band = np.minimum(((values - values.min()) / span * bins).astype(int), bins - 1)
+    fullest = int(np.bincount(band).max())
+    step = min(0.07, 2 * widest / max(fullest - 1, 1))
+    for number in np.unique(band):
+        members = np.flatnonzero(band == number)
+        members = members[np.argsort(values[members], kind="stable")]
+        places = (np.arange(len(members)) - (len(members) - 1) / 2.0) * step
+        # neighbours in value go to far places (golden ratio), else bands look like slanted lines
+        offsets[members[np.argsort(np.arange(len(members)) * 0.618034 % 1.0)]] = places
+    return offsets

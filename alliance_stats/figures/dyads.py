@@ -8,10 +8,9 @@ from matplotlib.axes import Axes
 
 from alliance_stats.checks import require_kind
 from alliance_stats.family import APIM, OneWithMany
-from alliance_stats.figures.axes import add_axes, dress
+from alliance_stats.figures.axes import add_axes, dress, write_rows
 from alliance_stats.figures.forest import forest_figure
-from alliance_stats.figures.intervals import write_rows
-from alliance_stats.figures.report import DRAWN_BY, ReportFigure
+from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
 from alliance_stats.figures.style import FULL_WIDTH, INK, font, look, new_figure, styled
 from alliance_stats.figures.text import lines_height, text_width
 from alliance_stats.formatting import format_bounded, format_level, format_percent, plural

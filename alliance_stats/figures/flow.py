@@ -9,7 +9,7 @@ from matplotlib.patches import Rectangle
 
 from alliance_stats.checks import require_kind
 from alliance_stats.figures.axes import add_axes, height_in_points, width_in_points
-from alliance_stats.figures.report import DRAWN_BY, ReportFigure
+from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
 from alliance_stats.figures.style import (
     BODY,
     COLUMN_AND_HALF,

@@ -7,7 +7,7 @@ from matplotlib.lines import Line2D
 
 from alliance_stats.checks import require_kind
 from alliance_stats.figures.axes import dress, integer_ticks
-from alliance_stats.figures.report import DRAWN_BY, ReportFigure
+from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
 from alliance_stats.figures.style import (
     BODY,
     FULL_WIDTH,

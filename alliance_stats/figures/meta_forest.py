@@ -6,9 +6,8 @@ import pandas as pd
 from alliance_stats.checks import check_choice, check_conf_level, describe_rows
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.evidence.meta.pooled_estimate import MetaAnalysis
-from alliance_stats.figures.evidence import forest_page, number_on
-from alliance_stats.figures.forest import Scale
-from alliance_stats.figures.report import ReportFigure
+from alliance_stats.figures.forest import Scale, forest_page, number_on
+from alliance_stats.figures.report_figure import ReportFigure
 from alliance_stats.figures.style import styled
 from alliance_stats.formatting import (
     format_df,

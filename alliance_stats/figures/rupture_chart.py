@@ -9,7 +9,7 @@ from alliance_stats.checks import did_you_mean, require_kind
 from alliance_stats.errors import DataError
 from alliance_stats.family import Ruptures
 from alliance_stats.figures.axes import add_axes, dress, integer_ticks, label_line
-from alliance_stats.figures.report import DRAWN_BY, ReportFigure
+from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
 from alliance_stats.figures.style import COLUMN_AND_HALF, INK, look, new_figure, styled
 from alliance_stats.figures.text import lines_height, spread, wrap
 from alliance_stats.formatting import format_alone, plural

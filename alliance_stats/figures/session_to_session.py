@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from alliance_stats.checks import require_kind
 from alliance_stats.errors import DataError
 from alliance_stats.figures.axes import add_axes, dress, room_below, room_beside
-from alliance_stats.figures.report import DRAWN_BY, ReportFigure
+from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
 from alliance_stats.figures.style import (
     BODY,
     COLUMN_AND_HALF,

@@ -1,20 +1,40 @@
-"""Themes by group: how many of each group voiced a theme, with exact intervals."""
+"""Themes of interviews: how many of each group voiced one, and what an early one turned into."""
+
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.patches import PathPatch, Rectangle
+from matplotlib.path import Path
 
-from alliance_stats.checks import check_frame, require_columns, require_present
+from alliance_stats.checks import check_frame, require_columns, require_kind, require_present
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
-from alliance_stats.figures.axes import add_axes, dress, width_in_points
-from alliance_stats.figures.intervals import write_rows
-from alliance_stats.figures.report import ReportFigure, require_frame
-from alliance_stats.figures.style import FULL_WIDTH, SMALL, font, look, new_figure, styled
-from alliance_stats.figures.text import lines_height, text_width, wrap
-from alliance_stats.formatting import format_count, format_level, format_percent, plural
+from alliance_stats.figures.axes import (
+    add_axes,
+    dress,
+    height_in_points,
+    width_in_points,
+    write_rows,
+)
+from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure, require_frame
+from alliance_stats.figures.style import (
+    BODY,
+    COLUMN_AND_HALF,
+    FULL_WIDTH,
+    INK,
+    SMALL,
+    font,
+    look,
+    new_figure,
+    styled,
+)
+from alliance_stats.figures.text import lines_height, spread, text_width, wrap
+from alliance_stats.formatting import format_count, format_level, format_percent, p_phrase, plural
+from alliance_stats.groups import ThemeTransitions
 
-__all__ = ["draw_themes", "theme_figure"]
+__all__ = ["draw_themes", "draw_transitions", "theme_figure", "transition_figure"]
 
 _NAME_WIDTH = 150.0  # pt
 _WORDS_WIDTH = 130.0  # pt, group and count at the right
@@ -164,3 +184,192 @@ def _theme_words(prevalence: pd.DataFrame, theme: object) -> str:
         for row in _rows(own)
     )
     return f"{theme}: {groups}"
+
+
+_SIDE = 104.0  # pt, room of the words at either side
+_BAR = 6.0  # pt, width of a node
+_GAP = 10.0  # pt, between nodes
+_TALL = 96.0  # pt, of the largest group
+_HEADING = 20.0  # pt
+_LABEL_GAP = 4.0  # pt
+
+
+def draw_transitions(
+    ax: Axes, counts: Array, *, names: Sequence[str], states: Sequence[str]
+) -> None:
+    """Draw one group: ribbons from the early theme (there or not) to the later states.
+
+    Parameters
+    ----------
+    ax
+        Axes to draw on; the words stand inside, at its sides.
+    counts
+        (early theme there / not there, states) cases; a ribbon is as wide as its count.
+    names
+        What the two rows are called.
+    states
+        What the columns are called, from the top down.
+    """
+    wide, high = width_in_points(ax), height_in_points(ax)
+    ax.set_xlim(0.0, wide)
+    ax.set_ylim(high, 0.0)
+    ax.set_axis_off()
+    n_gaps = max(counts.shape) - 1
+    per_case = (high - n_gaps * _GAP) / max(counts.sum(), 1.0)
+    left = _stack(counts.sum(axis=1) * per_case, high)
+    right = _stack(counts.sum(axis=0) * per_case, high)
+    start, end = _SIDE + _BAR, wide - _SIDE - _BAR
+    begun, ended = left.copy(), right.copy()
+    for early, state in np.ndindex(*counts.shape):
+        room = float(counts[early, state] * per_case)
+        if room > 0:
+            ribbon = _ribbon((start, float(begun[early])), (end, float(ended[state])), room)
+            style = look(state)
+            ax.add_patch(PathPatch(ribbon, facecolor=style.colour, alpha=0.35, lw=0, gid="ribbon"))
+        begun[early] += room
+        ended[state] += room
+    early_words = [
+        [*wrap(name, _SIDE - _LABEL_GAP), f"$n$ = {format_count(n)}"]
+        for name, n in zip(names, counts.sum(axis=1), strict=True)
+    ]
+    later_words = [
+        [*wrap(state, _SIDE - _LABEL_GAP), *_from_each(counts, place)]
+        for place, state in enumerate(states)
+    ]
+    for x, tops, ends, colours in (
+        (_SIDE, left, begun, [INK] * len(left)),
+        (end, right, ended, [look(place).colour for place in range(len(right))]),
+    ):
+        for top, bottom, colour in zip(tops, ends, colours, strict=True):
+            ax.add_patch(Rectangle((x, top), _BAR, bottom - top, facecolor=colour, lw=0))
+    _write(ax, early_words, (left + begun) / 2.0, x=_SIDE - _LABEL_GAP, ha="right")
+    texts = [look(place).text for place in range(len(states))]
+    middles = (right + ended) / 2.0
+    _write(ax, later_words, middles, x=wide - _SIDE + _LABEL_GAP, ha="left", colours=texts)
+
+
+@styled
+def transition_figure(
+    transitions: ThemeTransitions, *, early_label: str, label: str = "fig-transitions"
+) -> ReportFigure:
+    """Show what an early theme turned into in each group.
+
+    Parameters
+    ----------
+    transitions
+        From :func:`~alliance_stats.groups.theme_transitions`.
+    early_label
+        The early theme in words: ``"early problem"``.
+
+    Returns
+    -------
+    ReportFigure
+        ``data`` is :meth:`ThemeTransitions.tidy`.
+    """
+    asked = "transition_figure draws a result of theme_transitions"
+    require_kind(transitions, ThemeTransitions, asked=asked, instead=DRAWN_BY)
+    counts = transitions.counts[:, ::-1, :]  # the early theme first
+    names, states = (early_label, f"no {early_label}"), transitions.states
+    words = max(
+        sum(lines_height(1 + len(wrap(name, _SIDE - _LABEL_GAP))) + _LABEL_GAP for name in side)
+        for side in (names, [f"{state} 00 of 00 00 of 00" for state in states])
+    )
+    panel = max(_TALL + _GAP * (len(states) - 1), words)
+    n_groups = len(transitions.labels)
+    height = n_groups * (panel + _HEADING + 14.0)
+    figure = new_figure(COLUMN_AND_HALF, height / 72, placed_by_hand=True)
+    for place, group in enumerate(transitions.labels):
+        top = place * (panel + _HEADING + 14.0) + _HEADING
+        ax = add_axes(figure, 6.0, top, 72 * COLUMN_AND_HALF - 12.0, panel)
+        draw_transitions(ax, counts[place], names=names, states=states)
+        heading = f"{group} (n = {format_count(counts[place].sum())})"
+        lines = wrap(heading, 72 * COLUMN_AND_HALF - 24.0, BODY)
+        ax.set_title("\n".join(lines), loc="left", pad=4, **font(BODY))
+    found = _found(transitions, early_label)
+    return ReportFigure(
+        figure,
+        label=label,
+        caption=f"What became of cases with {early_label}, and of the others, by group. {found}",
+        alt=f"{plural(n_groups, 'panel')} of ribbons from {early_label} or none to "
+        f"{', '.join(states)}. {found}",
+        note=_note(transitions),
+        data=transitions.tidy(),
+    )
+
+
+def _stack(heights: Array, total: float) -> Array:
+    """Return the upper ends of nodes stacked around the middle, a gap apart."""
+    used = heights.sum() + _GAP * (len(heights) - 1)
+    tops = np.concatenate([[0.0], np.cumsum(heights[:-1] + _GAP)])
+    return np.asarray(tops + (total - used) / 2.0)
+
+
+def _ribbon(start: tuple[float, float], end: tuple[float, float], room: float) -> Path:
+    (x0, y0), (x1, y1) = start, end
+    middle = (x0 + x1) / 2.0
+    upper = [(x0, y0), (middle, y0), (middle, y1), (x1, y1)]
+    lower = [(x1, y1 + room), (middle, y1 + room), (middle, y0 + room), (x0, y0 + room)]
+    curve = [Path.CURVE4] * 3
+    return Path(
+        [*upper, *lower, (x0, y0)], [Path.MOVETO, *curve, Path.LINETO, *curve, Path.CLOSEPOLY]
+    )
+
+
+def _from_each(counts: Array, state: int) -> list[str]:
+    """Return how many came from where, as ``["4 of 6 with", "0 of 1 without"]``."""
+    totals = counts.sum(axis=1)
+    with_, without = (
+        f"{format_count(counts[early, state])} of {format_count(totals[early])}" for early in (0, 1)
+    )
+    return [f"{with_} with", f"{without} without"]
+
+
+def _write(
+    ax: Axes,
+    words: Sequence[Sequence[str]],
+    centres: Array,
+    *,
+    x: float,
+    ha: str,
+    colours: Sequence[str] | None = None,
+) -> None:
+    """Write words beside their nodes, moved apart where they would overlap."""
+    low, high = sorted(ax.get_ylim())
+    rooms = [lines_height(len(lines)) + _LABEL_GAP for lines in words]
+    for place, centre in enumerate(spread([float(c) for c in centres], rooms, low, high)):
+        ax.text(
+            x,
+            centre,
+            "\n".join(words[place]),
+            ha=ha,
+            va="center",
+            **font(SMALL, colour=colours[place] if colours else INK),
+        )
+
+
+def _found(transitions: ThemeTransitions, early_label: str) -> str:
+    tidy = transitions.tidy()
+    told = tidy[tidy["early"] & (tidy["n"] > 0)]
+    parts = [
+        f"{group}: "
+        + ", ".join(
+            f"{row['later']} {format_count(row['count'])} of {format_count(row['n'])} "
+            f"({format_percent(row['estimate'])} [{format_percent(row['conf_low'])}, "
+            f"{format_percent(row['conf_high'])}])"
+            for _, row in rows.iterrows()
+        )
+        for group, rows in told.groupby("group", sort=False)
+    ]
+    return f"Cases with {early_label}, {'; '.join(parts)}."
+
+
+def _note(transitions: ThemeTransitions) -> str:
+    row = transitions.glance().set_index("early").loc[True]
+    test = (
+        "no test: one group or one later state only"
+        if np.isnan(row["p_value"])
+        else f"{row['method']} among them, {p_phrase(float(row['p_value']))}"
+    )
+    aside = transitions.rows.n_set_aside
+    left_out = f" {plural(aside, 'case')} without these codes set aside." if aside else ""
+    return f"A ribbon is as wide as its count. Brackets: exact 95% CI; {test}.{left_out}"

@@ -1,14 +1,17 @@
 """Trajectories over sessions: a thin line a person, the mean and its interval, n a session."""
 
 from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from scipy import stats
 
 from alliance_stats.checks import (
+    check_conf_level,
     check_frame,
     finite_or_missing,
     require_columns,
@@ -16,8 +19,7 @@ from alliance_stats.checks import (
 )
 from alliance_stats.errors import DataError
 from alliance_stats.figures.axes import dress, integer_ticks, width_in_points
-from alliance_stats.figures.report import ReportFigure, require_frame
-from alliance_stats.figures.session_means import session_means
+from alliance_stats.figures.report_figure import ReportFigure, require_frame
 from alliance_stats.figures.style import (
     BODY,
     COLUMN_AND_HALF,
@@ -29,11 +31,164 @@ from alliance_stats.figures.style import (
     settle,
     styled,
 )
-from alliance_stats.figures.text import balanced, text_width, wrap
-from alliance_stats.figures.trajectory_words import FEWEST_FOR_BAND, Panel, Words
-from alliance_stats.formatting import plural
+from alliance_stats.figures.text import balanced, in_sentence, text_width, wrap
+from alliance_stats.formatting import (
+    decimals_for,
+    format_interval,
+    format_level,
+    format_number,
+    plural,
+)
 
-__all__ = ["draw_trajectories", "trajectory_figure"]
+__all__ = [
+    "FEWEST_FOR_BAND",
+    "Panel",
+    "Words",
+    "draw_trajectories",
+    "session_means",
+    "trajectory_figure",
+]
+
+
+def session_means(
+    data: pd.DataFrame,
+    *,
+    session: Hashable,
+    score: Hashable,
+    cluster: Hashable,
+    conf_level: float = 0.95,
+) -> pd.DataFrame:
+    r"""Return the mean score at each session with a cluster-robust interval.
+
+    At each session, with residuals :math:`e_{ci} = y_{ci} - \bar y` of the :math:`n` ratings in
+    :math:`G` clusters,
+
+    .. math:: \widehat{\mathrm{var}}(\bar y)
+              = \frac{G}{G-1} \, \frac{1}{n^2} \sum_c \Bigl(\sum_i e_{ci}\Bigr)^2
+
+    and the interval is ``mean -+ t(G - 1) * std_error`` (Liang & Zeger 1986,
+    doi:10.1093/biomet/73.1.13; CR1 of Cameron & Miller 2015, doi:10.3368/jhr.50.2.317). With one
+    rating a cluster this is the t interval of a mean. Missing scores do not count.
+
+    Returns
+    -------
+    DataFrame
+        ``session, n_ratings, n_clusters, estimate, std_error, df, conf_low, conf_high``, on the
+        scale of the score; the interval is missing where there is one cluster.
+    """
+    values = pd.DataFrame(
+        {
+            "session": data[session].to_numpy(),
+            "score": finite_or_missing(data, score),
+            "cluster": data[cluster].to_numpy(),
+        }
+    ).dropna(subset=["score"])
+    tail = (1.0 - check_conf_level(conf_level)) / 2.0
+    rows = []
+    for when, at in values.groupby("session", sort=True):
+        mean = float(at["score"].mean())
+        sums = (at["score"] - mean).groupby(at["cluster"]).sum().to_numpy()
+        n, clusters = len(at), len(sums)
+        if clusters > 1:
+            variance = clusters / (clusters - 1) * float(sums @ sums) / n**2
+            error = float(np.sqrt(variance))
+        else:
+            error = np.nan
+        half = stats.t.isf(tail, clusters - 1) * error if clusters > 1 else np.nan
+        rows.append((when, n, clusters, mean, error, clusters - 1, mean - half, mean + half))
+    names = ["session", "n_ratings", "n_clusters", "estimate", "std_error", "df"]
+    return pd.DataFrame(rows, columns=[*names, "conf_low", "conf_high"])
+
+
+# A t interval with one df is wider than any scale: the data have it, the picture does not.
+FEWEST_FOR_BAND = 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Panel:
+    """One role's ratings (``session, score, person, cluster``) and the means of its sessions."""
+
+    name: str
+    ratings: pd.DataFrame
+    means: pd.DataFrame
+
+    @property
+    def n_persons(self) -> int:
+        """How many persons have a rating."""
+        return int(self.ratings["person"].nunique())
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """How score and clock are called, and the coverage of the bands."""
+
+    score_label: str
+    session_label: str
+    conf_level: float
+
+    @property
+    def clock(self) -> str:
+        """What is counted, as it stands inside of a sentence."""
+        return in_sentence(self.session_label)
+
+    def caption(self, panels: Sequence[Panel]) -> str:
+        """Say what is drawn, with each panel's first and last mean."""
+        each = "; ".join(
+            f"{panel.name + ': ' if panel.name else ''}{self._ends(panel.means)}"
+            for panel in panels
+        )
+        return (
+            f"{self.score_label} by {self.clock}. Thin lines are persons "
+            f"(n = {sum(panel.n_persons for panel in panels)}), thick lines means of those who "
+            f"were rated at that {self.clock}, bands their {format_level(self.conf_level)} "
+            f"confidence intervals. Mean {each}."
+        )
+
+    def alt(self, panels: Sequence[Panel]) -> str:
+        """Say what is seen, with each panel's first and last mean."""
+        each = "; ".join(
+            f"{panel.name + ', ' if panel.name else ''}{plural(panel.n_persons, 'person')}: mean "
+            f"{self._ends(panel.means)}"
+            for panel in panels
+        )
+        shape = plural(len(panels), "panel") if len(panels) > 1 else "One panel"
+        return f"{shape} of {self.score_label} against {self.clock}. {each}."
+
+    def note(self, *, cluster: Hashable | None, n_left_out: int) -> str:
+        """Say how the interval was made, who was left out, and whose mean it is."""
+        robust = f"cluster-robust (CR1) over '{cluster}', t with one df less than clusters"
+        if cluster is None:
+            robust = "t interval over persons, which takes persons as independent"
+        missing = f" {plural(n_left_out, 'row')} without a score not drawn." if n_left_out else ""
+        return (
+            f"{format_level(self.conf_level)} CI of the mean: {robust}; bands where there are "
+            f"{FEWEST_FOR_BAND} or more. A mean is over those still in "
+            "treatment and rated, so that who left no longer counts in it: a rising mean can be "
+            f"persons leaving as much as persons changing.{missing}"
+        )
+
+    def _ends(self, means: pd.DataFrame) -> str:
+        """Return the first mean and the last one, with its interval where it has one."""
+        first, last = means.iloc[0], means.iloc[-1]
+        last_drawn = last["n_clusters"] >= FEWEST_FOR_BAND
+        digits = max(_decimals(first), _decimals(last))
+        words = f"{format_number(first['estimate'], digits)} at {self.clock} {first['session']:g}"
+        if len(means) > 1:
+            limits = (
+                format_interval(last["conf_low"], last["conf_high"], digits)
+                if last_drawn and not np.isnan(last["conf_low"])
+                else "(no interval)"
+            )
+            words += (
+                f" and {format_number(last['estimate'], digits)} {limits} at {self.clock} "
+                f"{last['session']:g} (n = {int(last['n_ratings'])})"
+            )
+        return words
+
+
+def _decimals(row: pd.Series) -> int:
+    return decimals_for(row["estimate"], row["conf_low"], row["conf_high"])
+
 
 _COLUMNS = 4  # panels side by side
 _MOST_MARKERS = 14  # sessions; with more, markers hide the line

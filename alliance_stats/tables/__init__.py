@@ -1,12 +1,12 @@
 """Tables as papers print them. Numbers become cells through formatting and nowhere else."""
 
 from alliance_stats.tables.correlation_table import correlation_table
-from alliance_stats.tables.groups import group_table
+from alliance_stats.tables.group_table import group_table
 from alliance_stats.tables.hazards import hazard_table
 from alliance_stats.tables.models import model_table
-from alliance_stats.tables.report import ReportTable
-from alliance_stats.tables.sample import sample_table
-from alliance_stats.tables.tidy import tidy_table
+from alliance_stats.tables.report_table import ReportTable
+from alliance_stats.tables.sample_table import sample_table
+from alliance_stats.tables.tidy_table import tidy_table
 
 __all__ = [
     "ReportTable",

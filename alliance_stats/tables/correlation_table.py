@@ -15,7 +15,7 @@ from alliance_stats.formatting import (
     format_number,
     format_p,
 )
-from alliance_stats.tables.report import PRINTED_BY, ReportTable
+from alliance_stats.tables.report_table import PRINTED_BY, ReportTable
 
 __all__ = ["correlation_table"]
 

@@ -22,7 +22,7 @@ from alliance_stats.tables.lines import (
     units_used,
     warned,
 )
-from alliance_stats.tables.report import PRINTED_BY, ReportTable
+from alliance_stats.tables.report_table import PRINTED_BY, ReportTable
 
 __all__ = ["hazard_table"]
 

@@ -21,7 +21,7 @@ from alliance_stats.tables.lines import (
     side_by_side,
     size_lines,
 )
-from alliance_stats.tables.report import PRINTED_BY, ReportTable
+from alliance_stats.tables.report_table import PRINTED_BY, ReportTable
 
 __all__ = ["model_table"]
 

@@ -1,7 +1,7 @@
 """Who leaves, and when: curves of families from the session in which they were first seen."""
 
 from alliance_stats.figures.incidence import cumulative_incidence_figure
-from alliance_stats.figures.survival import kaplan_meier_figure
+from alliance_stats.figures.survival_curves import kaplan_meier_figure
 from alliance_stats.formatting import (
     format_count,
     format_number,

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from alliance_stats.figures.tipping_point import tipping_point_figure
+from alliance_stats.figures.turning_points import tipping_point_figure
 from alliance_stats.formatting import format_count, format_interval, format_number, plural
 from alliance_stats.multilevel import LinearMixedModel, lmm
 from alliance_stats.study import Study

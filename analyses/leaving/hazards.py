@@ -3,7 +3,7 @@
 import pandas as pd
 
 from alliance_stats.figures.forest import forest_figure
-from alliance_stats.figures.hazard import hazard_figure
+from alliance_stats.figures.incidence import hazard_figure
 from alliance_stats.formatting import format_count, p_phrase, plural
 from alliance_stats.study import Study
 from alliance_stats.survival import DiscreteHazard, discrete_hazard, endings

@@ -2,9 +2,9 @@
 
 import pandas as pd
 
+from alliance_stats.figures.caterpillar import hazard_caterpillar_figure
 from alliance_stats.figures.forest import forest_figure
-from alliance_stats.figures.hazard_caterpillar import hazard_caterpillar_figure
-from alliance_stats.figures.report import ReportFigure
+from alliance_stats.figures.report_figure import ReportFigure
 from alliance_stats.formatting import format_count, format_number, plural
 from alliance_stats.multilevel import GeneralizedLinearMixedModel
 from alliance_stats.study import Study

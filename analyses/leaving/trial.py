@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pandas as pd
 
-from alliance_stats.figures.hazard import hazard_figure
-from alliance_stats.figures.report import ReportFigure
-from alliance_stats.figures.tipping_point import tipping_point_figure
+from alliance_stats.figures.incidence import hazard_figure
+from alliance_stats.figures.report_figure import ReportFigure
+from alliance_stats.figures.turning_points import tipping_point_figure
 from alliance_stats.formatting import format_count, format_percent, plural
 from alliance_stats.survival import discrete_hazard, dropout_sensitivity
 from analyses import beat_the_blues

@@ -4,7 +4,7 @@ import pandas as pd
 
 from alliance_stats.family import Ruptures, SplitAlliance, family_ruptures
 from alliance_stats.figures.forest import forest_figure
-from alliance_stats.figures.report import ReportFigure
+from alliance_stats.figures.report_figure import ReportFigure
 from alliance_stats.formatting import format_count, plural
 from alliance_stats.multilevel import LinearMixedModel, lmm
 from alliance_stats.study import Study

@@ -11,8 +11,7 @@ from alliance_stats.family import (
     rule_agreement,
     split_alliance,
 )
-from alliance_stats.figures.family_strips import family_strips_figure
-from alliance_stats.figures.split_map import split_map_figure
+from alliance_stats.figures.family_maps import family_strips_figure, split_map_figure
 from alliance_stats.formatting import format_bounded, format_percent
 from alliance_stats.study import Study
 from analyses.chapter import Section

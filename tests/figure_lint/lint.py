@@ -18,7 +18,7 @@ from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
 
 from alliance_stats.figures.fonts import families, glyphless
-from alliance_stats.figures.report import ReportFigure
+from alliance_stats.figures.report_figure import ReportFigure
 from alliance_stats.figures.style import house_style
 
 SMALLEST, LARGEST = 8.0, 14.0  # pt at print width

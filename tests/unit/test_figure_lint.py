@@ -13,7 +13,7 @@ from matplotlib.font_manager import fontManager
 from alliance_stats import figures
 from alliance_stats.figures import fonts
 from alliance_stats.figures.axes import add_axes, dress
-from alliance_stats.figures.report import ReportFigure
+from alliance_stats.figures.report_figure import ReportFigure
 from alliance_stats.figures.style import font, new_figure
 from tests.figure_lint.cases import BY_FIGURE, CASES
 from tests.figure_lint.cases.data import EASTERN

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.figures.caterpillar import caterpillar_figure
-from alliance_stats.figures.hazard import hazard_figure
+from alliance_stats.figures.incidence import hazard_figure
 from alliance_stats.survival import discrete_hazard
 from tests.figure_lint.cases.survival import hazard, sensitivity, tipping
 from tests.figure_lint.lint import lint

@@ -7,8 +7,8 @@ from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
 from alliance_stats.errors import DataError
-from alliance_stats.figures.estimation import draw_groups, estimation_figure
-from alliance_stats.figures.swarm import swarm
+from alliance_stats.figures.axes import swarm
+from alliance_stats.figures.group_values import draw_groups, estimation_figure
 from alliance_stats.formatting import format_interval, format_number
 from alliance_stats.groups import compare_groups
 from tests.figure_lint.cases import CASES

@@ -10,9 +10,9 @@ from matplotlib.patches import Polygon
 
 from alliance_stats.errors import DataError, NotIdentifiedError, WrongObjectError
 from alliance_stats.evidence import Comparison, MetaAnalysis, compare_with, meta_analysis
-from alliance_stats.figures.evidence import comparison_figure
+from alliance_stats.figures.forest import comparison_figure
+from alliance_stats.figures.funnel import meta_funnel_figure
 from alliance_stats.figures.meta_forest import meta_forest_figure
-from alliance_stats.figures.meta_funnel import meta_funnel_figure
 from tests.parity.reference import load_reference
 
 REFERENCE = load_reference("evidence_meta")

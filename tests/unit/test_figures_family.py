@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 
 from alliance_stats.errors import DataError
 from alliance_stats.figures.dyads import one_with_many_figure
+from alliance_stats.figures.family_maps import draw_split_map, split_map_figure
 from alliance_stats.figures.rupture_chart import rupture_chart_figure
-from alliance_stats.figures.split_map import draw_split_map, split_map_figure
 from tests.figure_lint.cases import CASES
 from tests.figure_lint.cases.data import WAI
 from tests.figure_lint.cases.models import many

@@ -6,8 +6,8 @@ import pytest
 from matplotlib.collections import PathCollection
 
 from alliance_stats.errors import DataError
+from alliance_stats.figures.group_values import raincloud_figure
 from alliance_stats.figures.incidence import cumulative_incidence_figure
-from alliance_stats.figures.raincloud import raincloud_figure
 from alliance_stats.figures.themes import theme_figure
 from alliance_stats.groups import compare_groups
 from alliance_stats.survival import cumulative_incidence

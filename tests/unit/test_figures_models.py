@@ -7,9 +7,8 @@ from scipy import stats
 
 from alliance_stats.errors import DataError
 from alliance_stats.figures.caterpillar import caterpillar_figure
+from alliance_stats.figures.levels import slopes_figure, variance_partition_figure
 from alliance_stats.figures.residuals import normal_quantiles, residual_figure
-from alliance_stats.figures.slopes import slopes_figure
-from alliance_stats.figures.variance_partition import variance_partition_figure
 from tests.figure_lint.cases import CASES
 from tests.figure_lint.cases.models import fitted
 

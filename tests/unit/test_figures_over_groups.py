@@ -7,7 +7,7 @@ from matplotlib.patches import PathPatch
 
 from alliance_stats.figures.axes import add_axes
 from alliance_stats.figures.style import new_figure
-from alliance_stats.figures.transitions import draw_transitions
+from alliance_stats.figures.themes import draw_transitions
 from tests.figure_lint.cases.groups import INTERVIEWS, transitions, turned
 from tests.figure_lint.cases.trajectories import compared
 from tests.figure_lint.cases.trajectories import groups as trajectories

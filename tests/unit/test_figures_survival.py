@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from alliance_stats.figures.risk_table import risk_table
-from alliance_stats.figures.survival import (
+from alliance_stats.figures.survival_curves import (
     draw_kaplan_meier,
     kaplan_meier_figure,
+    risk_table,
 )
 from alliance_stats.survival.curves.kaplan_meier import KaplanMeier, kaplan_meier
 from tests.figure_lint.cases.data import endings

@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from alliance_stats.errors import DataError
-from alliance_stats.figures.session_means import session_means
 from alliance_stats.figures.trajectories import (
     draw_trajectories,
+    session_means,
     trajectory_figure,
 )
 from tests.figure_lint.cases.data import WAI, ratings

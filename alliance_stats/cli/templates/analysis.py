@@ -18,9 +18,9 @@ import pandas as pd
 from alliance_stats.checks import require_columns
 from alliance_stats.cli.page import Part, write_page
 from alliance_stats.errors import AllianceStatsError, AllianceStatsWarning
-from alliance_stats.figures.estimation import estimation_figure
 from alliance_stats.figures.flow import flow_figure
-from alliance_stats.figures.survival import kaplan_meier_figure
+from alliance_stats.figures.group_values import estimation_figure
+from alliance_stats.figures.survival_curves import kaplan_meier_figure
 from alliance_stats.figures.trajectories import trajectory_figure
 from alliance_stats.formatting import plural
 from alliance_stats.groups import GroupComparison, compare_groups

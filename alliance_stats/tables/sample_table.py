@@ -7,7 +7,7 @@ import pandas as pd
 
 from alliance_stats.checks import require_kind
 from alliance_stats.groups import TableOne
-from alliance_stats.tables.report import PRINTED_BY, ReportTable
+from alliance_stats.tables.report_table import PRINTED_BY, ReportTable
 
 __all__ = ["sample_table"]
 

@@ -18,7 +18,7 @@ from alliance_stats.formatting import (
     format_percent,
 )
 from alliance_stats.groups import GroupComparison
-from alliance_stats.tables.report import PRINTED_BY, ReportTable
+from alliance_stats.tables.report_table import PRINTED_BY, ReportTable
 
 __all__ = ["group_table"]
 

@@ -1,4 +1,4 @@
-"""Estimation plot: every value, and beside it the difference with its interval."""
+"""Values of groups: every value beside the difference of means, and rainclouds."""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -6,22 +6,26 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from scipy import stats
 
 from alliance_stats.checks import require_kind
-from alliance_stats.figures.axes import dress
-from alliance_stats.figures.report import DRAWN_BY, ReportFigure
+from alliance_stats.errors import DataError
+from alliance_stats.estimates import Array
+from alliance_stats.figures.axes import add_axes, dress, swarm
+from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
 from alliance_stats.figures.style import (
     FULL_WIDTH,
     INK,
     RULE,
+    SMALL,
     Look,
+    font,
     look,
     new_figure,
     settle,
     styled,
 )
-from alliance_stats.figures.swarm import swarm
-from alliance_stats.figures.text import in_sentence, wrap
+from alliance_stats.figures.text import in_sentence, lines_height, text_width, wrap
 from alliance_stats.formatting import (
     decimals_of_spread,
     format_alone,
@@ -36,7 +40,13 @@ from alliance_stats.groups.comparing.group_comparison import GroupComparison, Ou
 from alliance_stats.groups.comparing.group_samples import Outcome
 from alliance_stats.groups.comparing.pairwise import pairwise_table
 
-__all__ = ["draw_differences", "draw_groups", "estimation_figure"]
+__all__ = [
+    "draw_differences",
+    "draw_groups",
+    "draw_raincloud",
+    "estimation_figure",
+    "raincloud_figure",
+]
 
 _BESIDE = 0.42  # where mean and SD stand, in units of the distance between groups
 _PANELS_WIDTH = 72 * FULL_WIDTH - 110.0  # pt, without axes' labels
@@ -298,3 +308,142 @@ def _note(record: OutcomeComparison, differences: pd.DataFrame, conf_level: floa
     notes = [note for note in dict.fromkeys(differences["note"]) if note]
     parts += [f"{note[0].upper()}{note[1:]}." for note in notes]
     return " ".join(parts)
+
+
+_NAME_WIDTH = 110.0  # pt
+_ROW = 78.0  # pt
+_FEWEST = 5  # values a density is drawn from
+
+
+def draw_raincloud(ax: Axes, outcome: Outcome) -> None:
+    """Draw a row a group: density above, box of quartiles on the line, values below.
+
+    Parameters
+    ----------
+    ax
+        Axes to draw on; names stand at its left.
+    outcome
+        Complete cases of one outcome. Densities are Gaussian kernel estimates with Scott's (1992)
+        bandwidth, cut at the smallest and largest value, all of the same area per value.
+    """
+    peak = max(_density(outcome.of(g))[1].max(initial=0.0) for g in range(len(outcome.labels)))
+    for place, name in enumerate(outcome.labels):
+        own, style = outcome.of(place), look(place)
+        centre = float(-place)
+        across, height = _density(own)
+        if len(across):
+            top = centre + 0.1 + 0.42 * height / peak
+            ax.fill_between(across, centre + 0.1, top, color=style.colour, alpha=0.35, lw=0)
+        _draw_box(ax, own, centre, style)
+        ax.scatter(
+            own,
+            centre - 0.26 + 0.45 * swarm(own),
+            s=float(np.clip(700.0 / max(len(own), 1), 4.0, 14.0)),
+            color=style.colour,
+            marker=style.marker,
+            alpha=0.6,
+            lw=0,
+            gid=f"values {name}",
+        )
+        words = [*wrap(name, _NAME_WIDTH), f"$n$ = {format_count(len(own))}"]
+        ax.annotate(
+            "\n".join(words),
+            (0.0, centre),
+            (-10, 0),
+            xycoords=ax.get_yaxis_transform(),
+            textcoords="offset points",
+            ha="right",
+            va="center",
+            annotation_clip=False,
+            **font(SMALL, colour=style.text),
+        )
+    ax.set_ylim(-len(outcome.labels) + 0.45, 0.58)
+    ax.set_yticks([])
+
+
+@styled
+def raincloud_figure(
+    comparison: GroupComparison,
+    *,
+    outcome: str,
+    outcome_label: str = "",
+    label: str = "fig-raincloud",
+) -> ReportFigure:
+    """Show how a numeric outcome is distributed in each group.
+
+    Parameters
+    ----------
+    comparison
+        From :func:`~alliance_stats.groups.compare_groups`; it holds the values.
+    outcome
+        Which of its outcomes.
+    outcome_label
+        Quantity, unit and range; the column's name, if not given.
+
+    Raises
+    ------
+    DataError
+        If the comparison has no such outcome, or it is not continuous.
+    """
+    asked = "raincloud_figure draws a result of compare_groups"
+    require_kind(comparison, GroupComparison, asked=asked, instead=DRAWN_BY)
+    values = comparison[outcome].outcome
+    if values.kind != "continuous":
+        raise DataError(
+            f"Outcome '{outcome}' is {values.kind}; a density needs a continuous one. "
+            "estimation_figure shows others."
+        )
+    words = outcome_label or outcome
+    lines = [wrap(name, _NAME_WIDTH) for name in values.labels]
+    left = 20.0 + max(50.0, *(text_width(line) for group in lines for line in group))
+    row = max(_ROW, lines_height(1 + max(map(len, lines))) + 8.0)
+    height = row * len(values.labels)
+    figure = new_figure(FULL_WIDTH, (height + 52.0) / 72, placed_by_hand=True)
+    ax = add_axes(figure, left, 8.0, 72 * FULL_WIDTH - left - 16.0, height)
+    draw_raincloud(ax, values)
+    dress(ax, x_label=words)
+    ax.spines["left"].set_visible(False)
+    table = comparison.describe()
+    own = table.loc[table["outcome"] == outcome]
+    found = "; ".join(
+        f"{row['group']}: median {_with_quartiles(row)}, n = {format_count(row['n'])}"
+        for _, row in own.iterrows()
+    )
+    few = [n for n, size in zip(values.labels, values.n, strict=True) if size < _FEWEST]
+    none = f" No density from fewer than {_FEWEST} values: {', '.join(few)}." if few else ""
+    names = np.asarray(values.labels, dtype=object)[values.group]
+    data = own.assign(part="group").rename(columns={"group": "label"})
+    drawn = pd.DataFrame({"part": "value", "label": names, "value": values.values})
+    return ReportFigure(
+        figure,
+        label=label,
+        caption=f"Distribution of {words} by {comparison.group}. {found}.",
+        alt=f"For {plural(len(values.labels), 'group')} the density, the quartiles and every "
+        f"value of {words}. {found}.",
+        note="Density: Gaussian kernel, Scott's bandwidth, cut at the extremes. Bar: quartiles; "
+        f"mark: median; line: smallest to largest value.{none}",
+        data=pd.concat([drawn, data], ignore_index=True),
+    )
+
+
+def _with_quartiles(row: pd.Series) -> str:
+    digits = decimals_of_spread(row["q3"] - row["q1"])
+    median, low, high = (format_number(row[name], digits) for name in ("median", "q1", "q3"))
+    return f"{median}, quartiles {low} and {high}"
+
+
+def _density(values: Array) -> tuple[Array, Array]:
+    """Return a grid and the kernel density on it; nothing from few or equal values."""
+    if len(values) < _FEWEST or np.ptp(values) == 0:
+        return np.empty(0), np.empty(0)
+    grid = np.linspace(values.min(), values.max(), 201)
+    return grid, np.asarray(stats.gaussian_kde(values)(grid))
+
+
+def _draw_box(ax: Axes, values: Array, centre: float, style: Look) -> None:
+    if len(values) == 0:
+        return
+    low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
+    ax.plot([values.min(), values.max()], [centre, centre], color=style.text, lw=0.8)
+    ax.plot([low, high], [centre, centre], color=style.text, lw=4, solid_capstyle="butt")
+    ax.plot(middle, centre, marker=style.marker, ms=6, mec="white", mew=0.8, color=style.text)
