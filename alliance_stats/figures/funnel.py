@@ -13,8 +13,8 @@ from alliance_stats.checks import (
     require_present,
 )
 from alliance_stats.errors import DataError, NotIdentifiedError
+from alliance_stats.evidence.meta.meta_analysis import funnel_asymmetry
 from alliance_stats.evidence.meta.pooled_estimate import MetaAnalysis
-from alliance_stats.evidence.meta.robustness import funnel_asymmetry
 from alliance_stats.figures.axes import dress
 from alliance_stats.figures.meta_forest import (
     check_pooled,

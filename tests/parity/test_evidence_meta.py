@@ -6,9 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from alliance_stats.evidence.meta.meta_analysis import meta_analysis
+from alliance_stats.evidence.meta.meta_analysis import (
+    funnel_asymmetry,
+    leave_one_out,
+    meta_analysis,
+    robust_tests,
+)
 from alliance_stats.evidence.meta.pooled_estimate import MetaAnalysis
-from alliance_stats.evidence.meta.robustness import funnel_asymmetry, leave_one_out, robust_tests
 from tests.parity.reference import load_reference
 
 # Closed forms (fixed effects, DerSimonian-Laird) in double precision on both sides.

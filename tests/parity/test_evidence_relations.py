@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from alliance_stats.evidence.printed.catalogue import CATALOGUE
-from alliance_stats.evidence.printed.feasible import point
-from alliance_stats.evidence.printed.relation import Setting
+from alliance_stats.evidence.printed.relation import Setting, point
 from tests.parity.reference import load_reference
 
 # Both sides evaluate the same closed forms in double precision; R's tail functions and scipy's

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.evidence.printed.correlation_relations import williams_t
-from alliance_stats.evidence.printed.feasible import Interval, Span, enclose, point
+from alliance_stats.evidence.printed.relation import Interval, Span, enclose, point
 
 # Of the width of the attained values: correlations printed with two decimals, cells 1/17 of that.
 # In 60 random triples the excess was .01 in the median and .2 at most; where the three hardly fit

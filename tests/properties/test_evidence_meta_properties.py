@@ -7,8 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from alliance_stats.evidence.meta.meta_analysis import meta_analysis
-from alliance_stats.evidence.meta.robustness import robust_tests
+from alliance_stats.evidence.meta.meta_analysis import meta_analysis, robust_tests
 
 # Shifts and scales are done in floating point before the fit; sums over a dozen effects and a
 # root found to machine precision leave about 1e-10 of the spread. Three-level fits end at the

@@ -16,8 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from alliance_stats.evidence.printed.consistency import consistency_check
-from alliance_stats.evidence.printed.recomputed import recompute
+from alliance_stats.evidence.printed.consistency import consistency_check, recompute
 
 MODES = {"half-up": ROUND_HALF_UP, "half-even": ROUND_HALF_EVEN, "truncated": ROUND_DOWN}
 COUNTS = {"n", "n1", "n2", "df", "df1", "df2", "k", "k_studies", "n_effects", "n_total",

@@ -4,8 +4,7 @@ import pandas as pd
 import pytest
 
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.evidence.printed.consistency import consistency_check
-from alliance_stats.evidence.printed.recomputed import recompute, relations
+from alliance_stats.evidence.printed.consistency import consistency_check, recompute, relations
 
 
 def check(row: dict[str, str], **options: object) -> pd.DataFrame:

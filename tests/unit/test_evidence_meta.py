@@ -9,9 +9,13 @@ import pytest
 
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Result
-from alliance_stats.evidence.meta.meta_analysis import meta_analysis
+from alliance_stats.evidence.meta.meta_analysis import (
+    funnel_asymmetry,
+    leave_one_out,
+    meta_analysis,
+    robust_tests,
+)
 from alliance_stats.evidence.meta.pooling import profile_interval, reml
-from alliance_stats.evidence.meta.robustness import funnel_asymmetry, leave_one_out, robust_tests
 
 FOUR = pd.DataFrame(
     {

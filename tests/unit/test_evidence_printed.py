@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from alliance_stats.errors import DataError
-from alliance_stats.evidence.printed.feasible import Interval, corners, magnitude, point, quotient
 from alliance_stats.evidence.printed.numerals import read_printed, read_stars
+from alliance_stats.evidence.printed.relation import Interval, corners, magnitude, point, quotient
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,8 @@ import pandas as pd
 import pytest
 
 from alliance_stats.errors import DataError
-from alliance_stats.evidence.printed.consistency import consistency_check
+from alliance_stats.evidence.printed.consistency import consistency_check, recompute
 from alliance_stats.evidence.printed.numerals import read_cell, read_printed
-from alliance_stats.evidence.printed.recomputed import recompute
 
 
 def check(row: dict[str, str], **options: object) -> pd.DataFrame:

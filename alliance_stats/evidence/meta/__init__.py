@@ -5,9 +5,13 @@ from alliance_stats.evidence.meta.beside_published import (
     compare_with,
     published_effects,
 )
-from alliance_stats.evidence.meta.meta_analysis import meta_analysis
+from alliance_stats.evidence.meta.meta_analysis import (
+    funnel_asymmetry,
+    leave_one_out,
+    meta_analysis,
+    robust_tests,
+)
 from alliance_stats.evidence.meta.pooled_estimate import MetaAnalysis
-from alliance_stats.evidence.meta.robustness import funnel_asymmetry, leave_one_out, robust_tests
 
 __all__ = [
     "Comparison",

@@ -10,7 +10,7 @@ from scipy import stats
 from alliance_stats.account import Account, Phrase, Section, html_of, summary_of
 from alliance_stats.checks import check_choice, check_conf_level
 from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.estimates import Array, one_line, two_sided_p, wald_interval
+from alliance_stats.estimates import Array, Coefficients, one_line, wald_interval
 from alliance_stats.evidence.meta.pooling import (
     ESTIMATORS,
     Gls,
@@ -106,23 +106,8 @@ class MetaAnalysis:
             ``term, estimate, std_error, statistic, df, p_value, conf_low, conf_high``. A pooled
             estimate has the term ``(Intercept)``.
         """
-        check_conf_level(conf_level)
-        std_error = np.sqrt(np.diag(self.vcov()))
-        low, high = wald_interval(self.fit.beta, std_error, df=self.df, conf_level=conf_level)
-        statistic = self.fit.beta / std_error
-        frame = pd.DataFrame(
-            {
-                "term": self.effects.terms,
-                "estimate": self.fit.beta,
-                "std_error": std_error,
-                "statistic": statistic,
-                "df": self.df,
-                "p_value": two_sided_p(statistic, df=self.df),
-                "conf_low": low,
-                "conf_high": high,
-            }
-        )
-        return self._turned_back(frame, on)
+        found = Coefficients(self.effects.terms, self.fit.beta, self.vcov(), self.df)
+        return self._turned_back(found.table(conf_level=conf_level), on)
 
     def prediction(self, *, conf_level: float = 0.95, on: str = "fitted") -> pd.DataFrame:
         """Return the interval in which the true effect of a new study is expected.

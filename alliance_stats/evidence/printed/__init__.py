@@ -1,8 +1,13 @@
 """Printed numbers: what a text stands for, what follows from what, and whether it does."""
 
-from alliance_stats.evidence.printed.consistency import ConsistencyCheck, consistency_check
+from alliance_stats.evidence.printed.consistency import (
+    ConsistencyCheck,
+    Recomputed,
+    consistency_check,
+    recompute,
+    relations,
+)
 from alliance_stats.evidence.printed.numerals import read_printed
-from alliance_stats.evidence.printed.recomputed import Recomputed, recompute, relations
 from alliance_stats.evidence.printed.reproduction import Reproduction, published, reproduce
 
 __all__ = [

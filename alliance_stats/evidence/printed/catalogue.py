@@ -1,29 +1,37 @@
-"""The relations between printed numbers that the package can check."""
+"""The names printed numbers go by, what each can be, and the relations that are checked.
+
+A column of a table, or a field of a record, with one of these names holds printed numbers.
+"""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
+
+import numpy as np
 
 from alliance_stats.evidence.printed import (
     correlation_relations,
     count_relations,
-    mean_relations,
+    pooled_relations,
     ratio_relations,
     standardised_relations,
-    tail_relations,
+    statistic_relations,
     wald_relations,
 )
 from alliance_stats.evidence.printed.relation import Relation
 
-__all__ = ["CATALOGUE", "YIELDING"]
+__all__ = ["CATALOGUE", "QUANTITIES", "SETTINGS", "YIELDING", "Quantity"]
 
 CATALOGUE: Mapping[str, Relation] = MappingProxyType(
     {
         relation.name: relation
-        for room in (
-            tail_relations, wald_relations, correlation_relations, mean_relations,
-            standardised_relations, ratio_relations, count_relations,
+        for relations in (
+            statistic_relations.TAILS, wald_relations.RELATIONS, correlation_relations.RELATIONS,
+            pooled_relations.RELATIONS,
+            statistic_relations.OF_MEANS, standardised_relations.RELATIONS,
+            ratio_relations.RELATIONS, count_relations.RELATIONS,
         )
-        for relation in room.RELATIONS
+        for relation in relations
     }
 )  # fmt: skip
 
@@ -32,5 +40,119 @@ YIELDING: Mapping[str, tuple[Relation, ...]] = MappingProxyType(
     {
         target: tuple(relation for relation in CATALOGUE.values() if relation.target == target)
         for target in {relation.target for relation in CATALOGUE.values()}
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """A named number.
+
+    Attributes
+    ----------
+    about
+        What it is, with its scale.
+    low, high
+        The values it can have, ends included.
+    kind
+        ``"value"`` (rounded), ``"count"`` (whole, exact), ``"df"`` (exact where printed whole) or
+        ``"stars"`` (significance symbols).
+    """
+
+    about: str
+    low: float = -np.inf
+    high: float = np.inf
+    kind: str = "value"
+
+
+def _positive(about: str) -> Quantity:
+    return Quantity(about, low=0.0)
+
+
+def _share(about: str) -> Quantity:
+    return Quantity(about, low=0.0, high=1.0)
+
+
+def _correlation(about: str) -> Quantity:
+    return Quantity(about, low=-1.0, high=1.0)
+
+
+def _count(about: str, low: float = 1.0) -> Quantity:
+    return Quantity(about, low=low, kind="count")
+
+
+def _df(about: str) -> Quantity:
+    return Quantity(about, low=0.0, kind="df")
+
+
+QUANTITIES: Mapping[str, Quantity] = MappingProxyType(
+    {
+        "estimate": Quantity("a coefficient, on its own scale (log for odds and hazards)"),
+        "std_error": _positive("its standard error, on the scale of the estimate"),
+        "statistic": Quantity("its test statistic: F with df1 and df2, t with df, else z or t"),
+        "t": Quantity("a t statistic"),
+        "z": Quantity("a z statistic"),
+        "f": _positive("an F statistic"),
+        "chi2": _positive("a chi-squared statistic"),
+        "wald": _positive("a Wald chi-squared statistic"),
+        "df": _df("its degrees of freedom"),
+        "df1": _df("numerator degrees of freedom"),
+        "df2": _df("denominator degrees of freedom"),
+        "p_value": _share("a p-value"),
+        "stars": Quantity("significance symbols", low=0.0, high=1.0, kind="stars"),
+        "conf_low": Quantity("lower limit of the confidence interval"),
+        "conf_high": Quantity("upper limit of the confidence interval"),
+        "r": _correlation("a correlation"),
+        "se_z": _positive("standard error of Fisher's z of r"),
+        "n": _count("sample size"),
+        "n_effects": _count("number of effect sizes in a meta-analysis"),
+        "k_studies": _count("number of studies in a meta-analysis"),
+        "n_total": _count("persons over all studies"),
+        "mean_n": _positive("mean sample size over studies"),
+        "q": _positive("Cochran's Q"),
+        "i_squared": _share("I squared, as a proportion or with a percent sign"),
+        "icc": _correlation("an intraclass correlation"),
+        "r1": _correlation("correlation in the first sample"),
+        "r2": _correlation("correlation in the second sample"),
+        "n1": _count("size of the first sample or group"),
+        "n2": _count("size of the second sample or group"),
+        "r12": _correlation("correlation of variables 1 and 2"),
+        "r13": _correlation("correlation of variables 1 and 3"),
+        "r23": _correlation("correlation of variables 2 and 3"),
+        "r14": _correlation("correlation of variables 1 and 4"),
+        "r24": _correlation("correlation of variables 2 and 4"),
+        "r34": _correlation("correlation of variables 3 and 4"),
+        "d": Quantity("standardised mean difference, pooled SD"),
+        "g": Quantity("standardised mean difference, corrected for small samples"),
+        "odds_ratio": _positive("an odds ratio"),
+        "hazard_ratio": _positive("a hazard ratio"),
+        "exp_b": _positive("exponentiated coefficient"),
+        "r_squared": _share("proportion of variance explained"),
+        "k": _count("number of predictors"),
+        "mean": Quantity("a mean"),
+        "sd": _positive("a standard deviation"),
+        "items": _count("number of integer items averaged in each person's score"),
+        "mean1": Quantity("mean of the first group, or at the first time"),
+        "mean2": Quantity("mean of the second group, or at the second time"),
+        "sd1": _positive("SD of the first group, or at the first time"),
+        "sd2": _positive("SD of the second group, or at the second time"),
+        "r_paired": _correlation("correlation of the two times"),
+        "events": _count("how many had the event", low=0.0),
+        "proportion": _share("share that had the event"),
+        "events1": _count("events in the first group", low=0.0),
+        "events2": _count("events in the second group", low=0.0),
+        "proportion1": _share("share of the first group that had the event"),
+        "proportion2": _share("share of the second group that had the event"),
+    }
+)
+
+# Columns that say how a row's numbers are to be read.
+SETTINGS: Mapping[str, str] = MappingProxyType(
+    {
+        "tails": "'two', 'one' or 'either': how the row's p-value was computed",
+        "conf_level": "coverage of the row's interval, as .95 or 95%",
+        "interval_of": "the quantity the row's interval belongs to",
+        "interval_from": "'se': the interval is the estimate -+ q SE (Wald); empty: not said",
+        "relation": "names of the relations to check, parted by blanks; empty for all that apply",
     }
 )

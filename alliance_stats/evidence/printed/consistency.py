@@ -1,6 +1,7 @@
 """Check every printed number of a table against the numbers printed beside it."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -8,12 +9,23 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.account import Account, Column, Section, html_of, summary_of
-from alliance_stats.checks import check_choice, check_conf_level, check_frame, require_columns
-from alliance_stats.errors import DataError
+from alliance_stats.checks import (
+    check_choice,
+    check_conf_level,
+    check_frame,
+    did_you_mean,
+    require_columns,
+)
+from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import one_line
-from alliance_stats.evidence.printed.numerals import CONVENTIONS, DECIMALS, read_cell
+from alliance_stats.evidence.printed.catalogue import CATALOGUE, QUANTITIES, SETTINGS
+from alliance_stats.evidence.printed.numerals import (
+    CONVENTIONS,
+    DECIMALS,
+    admissible_legends,
+    read_cell,
+)
 from alliance_stats.evidence.printed.printed_row import TAILS, Rules, cells_of, readings
-from alliance_stats.evidence.printed.quantities import QUANTITIES, SETTINGS
 from alliance_stats.evidence.printed.verdicts import (
     NOT_CHECKABLE,
     NOT_REPRODUCED,
@@ -23,7 +35,15 @@ from alliance_stats.evidence.printed.verdicts import (
 )
 from alliance_stats.ledger import RowLedger
 
-__all__ = ["ROUNDINGS", "ConsistencyCheck", "consistency_check", "conventions_of"]
+__all__ = [
+    "ROUNDINGS",
+    "ConsistencyCheck",
+    "Recomputed",
+    "consistency_check",
+    "conventions_of",
+    "recompute",
+    "relations",
+]
 
 ROUNDINGS = ("either", *CONVENTIONS)
 METHOD = "printed numbers recomputed from those printed beside them"
@@ -239,7 +259,7 @@ def consistency_check(
         conf_level=check_conf_level(conf_level),
         tails=tails,
         interval_from=interval_from or "",
-        legends=Rules.legends_of(_symbols(text, decimal), star_levels),
+        legends=(star_levels,) if star_levels is not None else _legends(text, decimal),
         decimal=decimal,
     )
     printed = [name for name in known if name in QUANTITIES and name not in assumed]
@@ -256,21 +276,14 @@ def consistency_check(
     return ConsistencyCheck(tuple(labels), tuple(verdicts), not_read, rows)
 
 
-def _symbols(text: pd.DataFrame, decimal: str) -> list[str]:
-    """Return the significance symbols of a table, wherever they stand."""
-    found: list[str] = []
-    for name in text.columns:
-        if name in QUANTITIES:
-            for cell in text[name].dropna().astype(str):
-                try:
-                    found += [
-                        part
-                        for kind, part in read_cell(name, cell, decimal=decimal).items()
-                        if kind == "stars"
-                    ]
-                except DataError:
-                    continue  # told with its row when the row is read
-    return found
+def _legends(text: pd.DataFrame, decimal: str) -> tuple[Mapping[str, float], ...]:
+    """Return the legends that hold a table's significance symbols, wherever they stand."""
+    found: set[str] = set()
+    for name in set(text.columns) & set(QUANTITIES):
+        for cell in text[name].dropna().astype(str):
+            with suppress(DataError):  # told with its row when the row is read
+                found.add(read_cell(name, cell, decimal=decimal).get("stars", "none"))
+    return admissible_legends(found)
 
 
 def _is_printed(value: object) -> bool:
@@ -300,3 +313,118 @@ def _known_columns(table: pd.DataFrame) -> list[str]:
                 ".1 cannot be told apart any more. Read the table with dtype=str."
             )
     return known
+
+
+@dataclass(frozen=True, slots=True)
+class Recomputed:
+    """What a relation allows its target to be.
+
+    Attributes
+    ----------
+    relation, target, formula, source
+        The relation.
+    low, high
+        The feasible set of the target, ends included, on the target's own scale.
+    exact
+        Whether that is the set itself; otherwise it encloses the exact set.
+    """
+
+    relation: str
+    target: str
+    formula: str
+    source: str
+    low: float
+    high: float
+    exact: bool
+
+
+def recompute(
+    relation: str,
+    printed: Mapping[str, str],
+    *,
+    rounding: str = "nearest",
+    tails: str = "two",
+    conf_level: float = 0.95,
+    decimal: str = ".",
+) -> Recomputed:
+    """Return what a relation allows, given the printed numbers it starts from.
+
+    Parameters
+    ----------
+    relation
+        A name from :func:`relations`.
+    printed
+        Quantity -> text as printed, as in ``{"r": ".30", "n": "103"}``.
+    rounding
+        ``"nearest"`` or ``"truncated"``: what a printed number stands for.
+    tails
+        ``"two"`` or ``"one"``, for relations that yield p.
+    conf_level
+        Coverage, for relations with an interval.
+    decimal
+        ``","`` where the texts have a decimal comma.
+
+    Returns
+    -------
+    Recomputed
+
+    Raises
+    ------
+    DataError
+        If there is no such relation, an input is missing, or a text is not a possible number.
+    NotIdentifiedError
+        If the relation has no value for these inputs (r at n = 2).
+
+    Examples
+    --------
+    >>> recompute("p_t", {"t": "2.00", "df": "30"}).low.__round__(4)
+    0.0541
+    """
+    if relation not in CATALOGUE:
+        raise DataError(f"There is no relation {relation!r}. {did_you_mean(relation, CATALOGUE)}")
+    chosen = CATALOGUE[relation]
+    check_choice(rounding, CONVENTIONS, name="rounding")
+    check_choice(tails, ("two", "one"), name="tails")
+    check_choice(decimal, DECIMALS, name="decimal")
+    rules = Rules(check_conf_level(conf_level), tails, decimal=decimal)
+    row = next(readings(printed, where="Printed numbers", rules=rules))
+    for name in chosen.inputs:
+        if name not in row.texts:
+            raise DataError(
+                f"Relation '{relation}' ({chosen.formula}) needs {', '.join(chosen.inputs)}; "
+                f"'{name}' is not given."
+            )
+        if name in row.impossible:
+            raise DataError(f"Printed numbers, field '{name}': {row.impossible[name]}.")
+    try:
+        feasible = chosen.image(row.boxes[rounding], row.setting)
+    except NotIdentifiedError as refusal:
+        raise NotIdentifiedError(f"Relation '{relation}' ({chosen.formula}): {refusal}.") from None
+    return Recomputed(
+        relation, chosen.target, chosen.formula, chosen.source, feasible.low, feasible.high,
+        chosen.exact,
+    )  # fmt: skip
+
+
+def relations() -> pd.DataFrame:
+    """Return every relation that can be checked.
+
+    Returns
+    -------
+    DataFrame
+        ``relation, target, inputs, formula, source, exact``: `exact` says whether the feasible
+        set is exact; otherwise it encloses the exact one.
+    """
+    return pd.DataFrame(
+        [
+            {
+                "relation": relation.name,
+                "target": relation.target,
+                "inputs": ", ".join(relation.inputs),
+                "formula": relation.formula,
+                "source": relation.source,
+                "exact": relation.exact,
+            }
+            for relation in CATALOGUE.values()
+        ]
+    )

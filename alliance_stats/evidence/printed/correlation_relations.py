@@ -1,70 +1,63 @@
-"""A correlation, its n, interval and p; pooled correlations; differences of correlations."""
-
-from collections.abc import Callable
+"""A correlation, its n, interval and p; differences of correlations."""
 
 import numpy as np
 
 from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.evidence.printed.feasible import (
-    Interval,
-    Span,
-    corners,
-    enclose,
-    point,
-    quotient,
-    tail_probability,
-)
 from alliance_stats.evidence.printed.relation import (
     Box,
     Image,
+    Interval,
     Relation,
     Setting,
-    any_df,
+    Span,
+    corners,
+    enclose,
     loosened,
     no_df,
     p_relations,
+    point,
     row_df,
+    tail_probability,
 )
 from alliance_stats.evidence.printed.wald_relations import (
     OTHER_INTERVAL,
     WIDER,
-    any_critical_value,
     critical_value,
     midpoint_relations,
     widened,
 )
 
-__all__ = ["RELATIONS"]
+__all__ = ["FISHER", "RELATIONS", "fisher", "left"]
 
-_FISHER = "Fisher 1921, Metron 1:3-32"
+FISHER = "Fisher 1921, Metron 1:3-32"
 _STUDENT = "Student 1908, doi:10.1093/biomet/6.2-3.302"
 _BORENSTEIN = "Borenstein et al. 2009, doi:10.1002/9780470743386, ch. 7"
-_THREE_LEVEL = "Assink & Wibbelink 2016, doi:10.20982/tqmp.12.3.p154"
 _STEIGER_1980 = "Steiger 1980, doi:10.1037/0033-2909.87.2.245"
 _WILLIAMS = "Williams 1959, as recommended by Steiger 1980, doi:10.1037/0033-2909.87.2.245"
 
 
-def _left(n: Interval, taken: int, *, of: str = "r") -> Interval:
-    left = corners(lambda count: count - taken, n)
-    if left.low <= 0.0:
+def left(n: Interval, taken: int, *, of: str = "r") -> Interval:
+    """Return the degrees of freedom that are left when `taken` are."""
+    free = corners(lambda count: count - taken, n)
+    if free.low <= 0.0:
         more = " Any two points lie on a line." if n.low == 2 and of == "r" else ""
         raise NotIdentifiedError(
             f"n = {n.low:.0f} leaves no degrees of freedom (n - {taken} must be positive).{more}"
         )
-    return left
+    return free
 
 
-def _fisher(r: Interval) -> Interval:
+def fisher(r: Interval) -> Interval:
+    """Return Fisher's z of a correlation."""
     return corners(np.arctanh, r)
 
 
 def _t_of_r(box: Box, _: Setting) -> Interval:
-    left = _left(box["n"], 2)
-    return corners(lambda r, df: r * np.sqrt(df) / np.sqrt(1.0 - r * r), box["r"], left)
+    return _t_of_r_on(box["r"], left(box["n"], 2))
 
 
 def _df_of_n(box: Box) -> Interval:
-    return _left(box["n"], 2)
+    return left(box["n"], 2)
 
 
 def _t_of_r_on(r: Interval, df: Interval) -> Interval:
@@ -80,8 +73,8 @@ _MOST_HELD = 12
 
 
 def _partial_df(box: Box) -> Interval:
-    left = _left(box["n"], 2)
-    return Interval(max(left.low - _MOST_HELD, 1.0), left.high)
+    free = left(box["n"], 2)
+    return Interval(max(free.low - _MOST_HELD, 1.0), free.high)
 
 
 def _t_of_partial_r(box: Box, _: Setting) -> Interval:
@@ -99,14 +92,13 @@ def _p_of_partial_r(box: Box, setting: Setting) -> Interval:
 
 
 def _z_of_r(box: Box, _: Setting) -> Interval:
-    left = _left(box["n"], 3)
-    return corners(lambda z, free: z * np.sqrt(free), _fisher(box["r"]), left)
+    return corners(lambda z, free: z * np.sqrt(free), fisher(box["r"]), left(box["n"], 3))
 
 
 def _limit_of_r(side: int, *, wide: bool = False, partial: bool = False) -> Image:
     def image(box: Box, setting: Setting) -> Interval:
         critical = critical_value(None, setting)
-        free = _left(box["n"], 3)
+        free = left(box["n"], 3)
         if partial:
             free = Interval(max(free.low - _MOST_HELD, 1.0), free.high)
         return corners(
@@ -119,25 +111,7 @@ def _limit_of_r(side: int, *, wide: bool = False, partial: bool = False) -> Imag
     return image
 
 
-def _effects_df(box: Box) -> Interval | None:
-    return _left(box["n_effects"], 1, of="the pooled estimate") if "n_effects" in box else None
-
-
-def _pooled_statistic(box: Box, _: Setting) -> Interval:
-    return quotient(_fisher(box["r"]), box["se_z"])
-
-
-def _pooled_limit(side: int, df: Callable[[Box], Interval | None]) -> Image:
-    def image(box: Box, setting: Setting) -> Interval:
-        critical = critical_value(df(box), setting)
-        return corners(
-            lambda r, se, q: np.tanh(np.arctanh(r) + side * q * se), box["r"], box["se_z"], critical
-        )
-
-    return image
-
-
-def _limit_from_z(side: int, *, fisher: bool, wide: bool = False) -> Image:
+def _limit_from_z(side: int, *, on_z: bool, wide: bool = False) -> Image:
     """Limits where r and its z statistic are printed: SE = (r or Fisher's z of r) / z."""
 
     def image(box: Box, setting: Setting) -> Interval:
@@ -145,11 +119,11 @@ def _limit_from_z(side: int, *, fisher: bool, wide: bool = False) -> Image:
             raise NotIdentifiedError("z may be 0, which leaves the standard error open")
         q = critical_value(None, setting)
         q = widened(q) if wide else q
-        size = box["r"] if not fisher else _fisher(box["r"])
+        size = box["r"] if not on_z else fisher(box["r"])
         limit = corners(
             lambda x, z, c: x + side * c * abs(x / z), size, box["z"], q, turns=((0.0,),)
         )
-        return corners(np.tanh, limit) if fisher else limit
+        return corners(np.tanh, limit) if on_z else limit
 
     return image
 
@@ -190,8 +164,8 @@ def _independent(box: Box, _: Setting) -> Interval:
         lambda r1, r2, f1, f2: (np.arctanh(r1) - np.arctanh(r2)) / np.sqrt(1 / f1 + 1 / f2),
         box["r1"],
         box["r2"],
-        _left(box["n1"], 3),
-        _left(box["n2"], 3),
+        left(box["n1"], 3),
+        left(box["n2"], 3),
     )
 
 
@@ -213,14 +187,14 @@ def determinant(r12: Span, r13: Span, r23: Span) -> Span:
 
 
 def _dependent(box: Box, _: Setting) -> Interval:
-    _left(box["n"], 3)
+    left(box["n"], 3)
     if enclose(determinant, box["r12"], box["r13"], box["r23"]).high < 0.0:
         raise NotIdentifiedError("no three variables can have these three correlations")
     return enclose(williams_t, box["r12"], box["r13"], box["r23"], box["n"])
 
 
 def _dependent_df(box: Box) -> Interval:
-    return _left(box["n"], 3)
+    return left(box["n"], 3)
 
 
 def steiger_z(*spans: Span) -> Span:
@@ -248,7 +222,7 @@ _FOUR = ("r12", "r34", "r13", "r14", "r23", "r24", "n")
 
 
 def _four_variables(box: Box, _: Setting) -> Interval:
-    _left(box["n"], 3)
+    left(box["n"], 3)
     with np.errstate(divide="ignore", invalid="ignore"):
         found = enclose(steiger_z, *(box[name] for name in _FOUR))
     return Interval(-np.inf, np.inf) if np.isnan([found.low, found.high]).any() else found
@@ -292,7 +266,7 @@ _R_OF_T = Relation(
     "r = t / sqrt(t^2 + df)", _STUDENT, "r t",
 )  # fmt: skip
 _Z_OF_R = Relation(
-    "z_r", "z", _N, _z_of_r, "z = atanh(r) sqrt(n - 3)", _FISHER, path="r n"
+    "z_r", "z", _N, _z_of_r, "z = atanh(r) sqrt(n - 3)", FISHER, path="r n"
 )  # fmt: skip
 _ANY = Interval(-np.inf, np.inf)
 _ANY_P = Interval(0.0, 1.0)
@@ -307,7 +281,7 @@ def _of_coefficient(
     """
 
     def image(box: Box, _: Setting) -> Interval:
-        if "n" in box and "df" in box and box["df"].meets(_left(box["n"], 2)):
+        if "n" in box and "df" in box and box["df"].meets(left(box["n"], 2)):
             raise NotIdentifiedError("df = n - 2 are those of r")
         return allowed
 
@@ -346,16 +320,9 @@ def _tested() -> tuple[Relation, ...]:
     )  # fmt: skip
 
 
-_POOLED_T = Relation(
-    "", "t", ("r", "se_z", "n_effects"), _pooled_statistic,
-    "t = atanh(r) / SE on n_effects - 1", _THREE_LEVEL, path="pooled",
-)  # fmt: skip
-_POOLED_Z = Relation(
-    "z_pooled", "z", ("r", "se_z"), _pooled_statistic, "z = atanh(r) / SE", _FISHER, path="pooled"
-)
 _INDEPENDENT = Relation(
     "z_two_r", "z", ("r1", "n1", "r2", "n2"), _independent,
-    "z = (atanh r1 - atanh r2) / sqrt(1/(n1 - 3) + 1/(n2 - 3))", _FISHER, path="two r",
+    "z = (atanh r1 - atanh r2) / sqrt(1/(n1 - 3) + 1/(n2 - 3))", FISHER, path="two r",
 )  # fmt: skip
 _DEPENDENT = Relation(
     "t_williams", "t", ("r12", "r13", "r23", "n"), _dependent,
@@ -368,43 +335,16 @@ _STEIGER = Relation(
 _LIMITS = (("conf_low", -1), ("conf_high", 1))
 
 
-def _loose_pooled(firm: Relation, side: int) -> tuple[Relation, Relation]:
-    def reach(box: Box, q: Interval) -> Interval:
-        return corners(
-            lambda r, se, c: np.tanh(np.arctanh(r) + side * c * se), box["r"], box["se_z"], q
-        )
-
-    return (
-        loosened(
-            firm,
-            lambda box, setting: reach(box, any_critical_value(setting)),
-            "it is t on few df, which are not printed",
-            name=f"{firm.target}_pooled_any_df",
-        ),
-        loosened(
-            firm,
-            lambda box, setting: reach(box, widened(critical_value(None, setting))),
-            OTHER_INTERVAL,
-            name=f"{firm.target}_pooled_other",
-            about_interval=True,
-        ),
-    )
-
-
 def _limits() -> tuple[Relation, ...]:
     found: list[Relation] = []
     for limit, side in _LIMITS:
         sign = "-" if side < 0 else "+"
         of_r = Relation(
             f"{limit}_r", limit, _N, _limit_of_r(side),
-            f"tanh(atanh r {sign} z / sqrt(n - 3))", _FISHER, path="r n",
-        )  # fmt: skip
-        pooled = Relation(
-            f"{limit}_pooled_z", limit, ("r", "se_z"), _pooled_limit(side, no_df),
-            f"tanh(atanh r {sign} z SE)", _FISHER, path="pooled",
+            f"tanh(atanh r {sign} z / sqrt(n - 3))", FISHER, path="r n",
         )  # fmt: skip
         by_z = Relation(
-            f"{limit}_from_z", limit, ("r", "z"), _limit_from_z(side, fisher=True),
+            f"{limit}_from_z", limit, ("r", "z"), _limit_from_z(side, on_z=True),
             f"tanh(atanh r {sign} 1.96 SE), SE = atanh(r) / z", _BORENSTEIN, path="r z",
         )  # fmt: skip
         found += [
@@ -417,20 +357,13 @@ def _limits() -> tuple[Relation, ...]:
                 of_r, _limit_of_r(side, wide=True), OTHER_INTERVAL, name=f"{limit}_r_other",
                 about_interval=True,
             ),
-            Relation(
-                f"{limit}_pooled_t", limit, ("r", "se_z", "n_effects"),
-                _pooled_limit(side, _effects_df), f"tanh(atanh r {sign} t(n_effects - 1) SE)",
-                _THREE_LEVEL, path="pooled",
-            ),
-            pooled,
-            *_loose_pooled(pooled, side),
             by_z,
             Relation(
-                f"{limit}_from_z_raw", limit, ("r", "z"), _limit_from_z(side, fisher=False),
+                f"{limit}_from_z_raw", limit, ("r", "z"), _limit_from_z(side, on_z=False),
                 f"r {sign} 1.96 SE, SE = r / z", _BORENSTEIN, path="r z",
             ),
             loosened(
-                by_z, _limit_from_z(side, fisher=True, wide=True), OTHER_INTERVAL,
+                by_z, _limit_from_z(side, on_z=True, wide=True), OTHER_INTERVAL,
                 name=f"{limit}_from_z_other", about_interval=True,
             ),
         ]  # fmt: skip
@@ -440,7 +373,7 @@ def _limits() -> tuple[Relation, ...]:
 def _between_limits() -> tuple[Relation, ...]:
     middle = Relation(
         "midpoint_fisher", "r", ("conf_low", "conf_high"), _fisher_midpoint,
-        "r in the middle of its interval on Fisher's z scale", _FISHER, path="midpoint r",
+        "r in the middle of its interval on Fisher's z scale", FISHER, path="midpoint r",
     )  # fmt: skip
     return (
         middle,
@@ -452,7 +385,7 @@ def _between_limits() -> tuple[Relation, ...]:
             Relation(
                 f"mirror_{end}_fisher", f"conf_{end}", ("r", f"conf_{other}"),
                 _fisher_mirror(f"conf_{other}"),
-                f"{end} = 2 r - {other} on Fisher's z scale", _FISHER, path="mirror",
+                f"{end} = 2 r - {other} on Fisher's z scale", FISHER, path="mirror",
                 fallback=True,
             )
             for end, other in (("low", "high"), ("high", "low"))
@@ -461,22 +394,8 @@ def _between_limits() -> tuple[Relation, ...]:
     )  # fmt: skip
 
 
-def _pooled_tests() -> tuple[Relation, ...]:
-    some_df = "the test was a t test on few df, which are not printed"
-    return (
-        *p_relations(_POOLED_T, name="p_pooled_t", df=_effects_df),
-        *p_relations(_POOLED_Z, name="p_pooled_z", df=no_df),
-        *(
-            loosened(r, r.image, some_df, name=r.name, unless=("z",))
-            for r in p_relations(_POOLED_Z, name="p_pooled_any_df", df=any_df)
-        ),
-    )
-
-
 RELATIONS: tuple[Relation, ...] = (
     *_tested(),
-    _POOLED_Z,
-    *_pooled_tests(),
     _INDEPENDENT,
     *p_relations(_INDEPENDENT, name="p_two_r", df=no_df),
     _DEPENDENT,

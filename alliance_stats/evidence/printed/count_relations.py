@@ -1,4 +1,4 @@
-"""Counts, proportions, means of whole numbers, R squared and heterogeneity."""
+"""Counts, proportions, means of whole numbers and R squared."""
 
 from collections.abc import Callable
 
@@ -6,24 +6,26 @@ import numpy as np
 from scipy import special, stats
 
 from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.evidence.printed.feasible import Interval, corners, point, tail_probability
 from alliance_stats.evidence.printed.relation import (
     Box,
     Image,
+    Interval,
     Relation,
     Setting,
+    corners,
     loosened,
+    point,
     stars_twin,
+    tail_probability,
 )
-from alliance_stats.evidence.printed.tail_relations import chi2_tail, f_tail
+from alliance_stats.evidence.printed.statistic_relations import f_tail
 from alliance_stats.evidence.printed.wald_relations import OTHER_INTERVAL, critical_value
 
-__all__ = ["RELATIONS"]
+__all__ = ["RELATIONS", "exact"]
 
 _GRIM = "Brown & Heathers 2017, doi:10.1177/1948550616673876"
 _DEFINITION = "definition"
 _COHEN = "Cohen et al. 2003, doi:10.4324/9780203774441"
-_HIGGINS = "Higgins & Thompson 2002, doi:10.1002/sim.1186"
 
 
 def lattice(step: float, near: Interval) -> Interval:
@@ -38,7 +40,8 @@ def lattice(step: float, near: Interval) -> Interval:
     return point(float(np.round(middle * step) / step))
 
 
-def _exact(box: Box, name: str) -> float:
+def exact(box: Box, name: str) -> float:
+    """Return a count, which must be one whole number."""
     interval = box[name]
     if interval.low != interval.high:
         raise NotIdentifiedError(f"{name} is not printed as one whole number")
@@ -46,7 +49,7 @@ def _exact(box: Box, name: str) -> float:
 
 
 def _grim(box: Box, _: Setting) -> Interval:
-    steps = _exact(box, "n") * _exact(box, "items")
+    steps = exact(box, "n") * exact(box, "items")
     return _fraction_of(steps, box["mean"], f"a sum of {steps:.0f} whole numbers")
 
 
@@ -61,7 +64,7 @@ def _fraction_of(steps: float, near: Interval, what: str) -> Interval:
 
 def _proportion(events_name: str, n_name: str) -> Image:
     def image(box: Box, _: Setting) -> Interval:
-        events, n = _exact(box, events_name), _exact(box, n_name)
+        events, n = exact(box, events_name), exact(box, n_name)
         if events > n:
             raise NotIdentifiedError(f"{events:.0f} events among {n:.0f} is not a proportion")
         return point(events / n)
@@ -70,12 +73,12 @@ def _proportion(events_name: str, n_name: str) -> Image:
 
 
 def _some_count(box: Box, _: Setting) -> Interval:
-    n = _exact(box, "n")
+    n = exact(box, "n")
     return _fraction_of(n, box["proportion"], f"a count among {n:.0f}")
 
 
 def _cells(box: Box) -> tuple[float, float, float, float]:
-    a, n1, c, n2 = (_exact(box, name) for name in ("events1", "n1", "events2", "n2"))
+    a, n1, c, n2 = (exact(box, name) for name in ("events1", "n1", "events2", "n2"))
     if a > n1 or c > n2:
         raise NotIdentifiedError("more events than members in a group")
     return a, n1 - a, c, n2 - c
@@ -169,7 +172,7 @@ def _exact_limit(p: float, n: float, q: float, side: int) -> float:
 
 def _limit_of_share(limit: Limit, side: int) -> Image:
     def image(box: Box, setting: Setting) -> Interval:
-        n, q = _exact(box, "n"), critical_value(None, setting).low
+        n, q = exact(box, "n"), critical_value(None, setting).low
         # Wald's limit turns once within 0 to 1, where its slope in p is zero
         turn = 0.5 + side * 0.5 * np.sqrt(n / (n + q * q))
         turns = ((turn,),) if limit is _wald_limit else ()
@@ -226,12 +229,12 @@ def _total_share(box: Box, _: Setting) -> Interval:
 
 
 def _f_of_r_squared(box: Box, _: Setting) -> Interval:
-    k, free = _exact(box, "k"), _free(box)
+    k, free = exact(box, "k"), _free(box)
     return corners(lambda r2: (r2 / k) / ((1.0 - r2) / free), box["r_squared"])
 
 
 def _free(box: Box) -> float:
-    n, k = _exact(box, "n"), _exact(box, "k")
+    n, k = exact(box, "n"), exact(box, "k")
     if n - k - 1 <= 0:
         raise NotIdentifiedError(f"n = {n:.0f} and k = {k:.0f} leave no degrees of freedom")
     return n - k - 1.0
@@ -239,7 +242,7 @@ def _free(box: Box) -> float:
 
 def _p_of_r_squared(box: Box, setting: Setting) -> Interval:
     f = _f_of_r_squared(box, setting)
-    return f_tail(f, point(_exact(box, "k")), point(_free(box)))
+    return f_tail(f, point(exact(box, "k")), point(_free(box)))
 
 
 def _f_on_df(box: Box, _: Setting) -> Interval:
@@ -271,61 +274,6 @@ def _of_a_step(allowed: Interval) -> Image:
         return allowed
 
     return image
-
-
-def _q_df(box: Box) -> list[Interval]:
-    """Return what the df of Q can be: printed, studies - 1, effects - 1."""
-    if "df" in box:
-        return [box["df"]]
-    named = ("k_studies", "n_effects")
-    return [point(_exact(box, name) - 1.0) for name in named if name in box]
-
-
-def _over_q_df(formula: Callable[[Interval, Interval], Interval], place: int) -> Image:
-    def image(box: Box, _: Setting) -> Interval:
-        df = _q_df(box)
-        return formula(box["q"], df[min(place, len(df) - 1)])
-
-    return image
-
-
-def _i_squared(q: Interval, df: Interval) -> Interval:
-    if q.high <= 0.0:
-        return point(0.0)
-    return corners(lambda x, nu: max(0.0, (x - nu) / x) if x > 0 else 0.0, q, df)
-
-
-def _of_q(
-    name: str, target: str, formula: Callable[[Interval, Interval], Interval], said: str
-) -> tuple[Relation, ...]:
-    """Return a relation of Q by each count that can give its df."""
-    df = (("k_studies", "studies - 1", ""), ("n_effects", "effects - 1", "_effects"),
-          ("df", "df", "_df"))  # fmt: skip
-    return tuple(
-        Relation(f"{name}{end}", target, ("q", count), _over_q_df(formula, int(end == "_effects")),
-                 f"{said} on {words}", _HIGGINS, path=said)
-        for count, words, end in df
-    )  # fmt: skip
-
-
-def _heterogeneity() -> tuple[Relation, ...]:
-    tau2 = "it was computed from an estimate of tau squared (REML, for one), not from Q"
-    share = _of_q("i_squared", "i_squared", _i_squared, "I2 = (Q - df) / Q")
-    p_value = _of_q("p_q", "p_value", chi2_tail, "p from Q")
-    return (
-        *share,
-        *(
-            loosened(r, lambda box, setting: Interval(0.0, 1.0), tau2,  # noqa: ARG005
-                     name=f"{r.name}_tau2")
-            for r in share
-        ),
-        *p_value,
-        *(stars_twin(r) for r in p_value),
-    )  # fmt: skip
-
-
-def _mean_n(box: Box, _: Setting) -> Interval:
-    return point(_exact(box, "n_total") / _exact(box, "k_studies"))
 
 
 def _whole_model() -> tuple[Relation, ...]:
@@ -416,7 +364,4 @@ RELATIONS: tuple[Relation, ...] = (
     *_limits_of_share(),
     *_fourfold(),
     *_whole_model(),
-    *_heterogeneity(),
-    Relation("mean_n", "mean_n", ("n_total", "k_studies"), _mean_n, "mean n = total n / studies",
-             _DEFINITION, path="mean n"),
 )  # fmt: skip

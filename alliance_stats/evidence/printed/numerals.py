@@ -20,7 +20,7 @@ import numpy as np
 
 from alliance_stats.checks import check_choice
 from alliance_stats.errors import DataError
-from alliance_stats.evidence.printed.feasible import Interval
+from alliance_stats.evidence.printed.relation import Interval
 
 __all__ = [
     "CONVENTIONS",

@@ -6,6 +6,7 @@ gives a reading of the row; :func:`readings` yields them, the usual one first.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import product
 
@@ -13,20 +14,17 @@ import pandas as pd
 
 from alliance_stats.checks import did_you_mean
 from alliance_stats.errors import DataError
-from alliance_stats.evidence.printed.catalogue import CATALOGUE
-from alliance_stats.evidence.printed.feasible import Interval
+from alliance_stats.evidence.printed.catalogue import CATALOGUE, QUANTITIES
 from alliance_stats.evidence.printed.numerals import (
     CONVENTIONS,
     LEGENDS,
     STAR_LEVELS,
     Printed,
-    admissible_legends,
     read_cell,
     read_printed,
     read_stars,
 )
-from alliance_stats.evidence.printed.quantities import QUANTITIES
-from alliance_stats.evidence.printed.relation import Box, Setting
+from alliance_stats.evidence.printed.relation import Box, Interval, Setting
 
 __all__ = ["OWNERS", "TAILS", "PrintedRow", "Reading", "Rules", "cells_of", "readings"]
 
@@ -66,13 +64,6 @@ class Rules:
     interval_from: str = ""
     legends: tuple[Mapping[str, float], ...] = (STAR_LEVELS,)
     decimal: str = "."
-
-    @staticmethod
-    def legends_of(
-        texts: Sequence[str], levels: Mapping[str, float] | None
-    ) -> tuple[Mapping[str, float], ...]:
-        """Return the legends that a table's stars can follow."""
-        return (levels,) if levels is not None else admissible_legends(set(texts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +143,13 @@ def readings(cells: Mapping[str, str], *, where: str, rules: Rules) -> Iterator[
         yield _row(printed, companions, cells, (where, stated, reading))
 
 
-# --- cells ---------------------------------------------------------------------------------------
+@contextmanager
+def _in_field(name: str, where: str) -> Iterator[None]:
+    """Open the message of a complaint about a cell with its row and column."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{where}, field '{name}': {error}") from None
 
 
 def _printed(
@@ -164,10 +161,8 @@ def _printed(
     for column, text in cells.items():
         if column not in QUANTITIES:
             continue
-        try:
+        with _in_field(column, where):
             parts = read_cell(column, text, decimal=rules.decimal)
-        except DataError as error:
-            raise DataError(f"{where}, field '{column}': {error}") from None
         for name, part in parts.items():
             (found if name == column else beside).setdefault(name, (column, part))
     companions: dict[str, str] = {}
@@ -203,19 +198,14 @@ def _conf_level(cells: Mapping[str, str], rules: Rules, where: str) -> float:
     text = cells.get("conf_level", "").strip()
     if not text:
         return rules.conf_level
-    try:
+    with _in_field("conf_level", where):
         level = float(read_printed(text, decimal=rules.decimal).first)
-    except DataError as error:
-        raise DataError(f"{where}, field 'conf_level': {error}") from None
     if not 0.0 < level < 1.0:
         raise DataError(
             f"{where}, field 'conf_level': {text!r} is not a coverage between 0 and 1; "
             "write '.95' or '95%'."
         )
     return level
-
-
-# --- readings ------------------------------------------------------------------------------------
 
 
 def _ways(
@@ -256,13 +246,16 @@ def _switches(
     usual_only = not has_p or (bound and rules.tails == "either")
     switches["tails"] = tails[rules.tails][:1] if usual_only else tails[rules.tails]
     legends = rules.legends if "stars" in printed else rules.legends[:1]
+    listed = [
+        ", ".join(f"{sign} p < {level:g}" for sign, level in each.items()) for each in legends
+    ]
     switches["legend"] = [
-        (legend, f"stars as {_legend(legend)}" if place else "")
-        for place, legend in enumerate(legends)
+        (legend, f"stars as {said}" if place else "")
+        for place, (legend, said) in enumerate(zip(legends, listed, strict=True))
     ]
     if any(_maybe_percent(name, text, rules) for name, (_, text) in printed.items()):
         switches["in_percent"] = [(False, ""), (True, "shares in per cent")]
-    if printed.get("statistic") and not _is_f(printed) and "df" not in printed:
+    if printed.get("statistic") and not {"df1", "df2"} <= set(printed) and "df" not in printed:
         switches["statistic_is_t"] = [(False, ""), (True, "the statistic as a t")]
     if _may_be_rounded(printed):
         rounded = "with df that were rounded to a whole number"
@@ -278,23 +271,13 @@ def _switches(
     return switches
 
 
-def _legend(levels: Mapping[str, float]) -> str:
-    return ", ".join(f"{symbol} p < {level:g}" for symbol, level in levels.items())
-
-
-def _is_f(printed: Mapping[str, object]) -> bool:
-    return "df1" in printed and "df2" in printed
-
-
 def _maybe_percent(name: str, text: str, rules: Rules) -> bool:
     """Say whether a share without a percent sign could be meant as one (.8 for 0.8%)."""
     if name not in _SHARES or "%" in text:
         return False
-    try:
-        number = read_printed(text, decimal=rules.decimal)
-    except DataError:
-        return False
-    return 0 < number.last <= 1
+    with suppress(DataError):
+        return 0 < read_printed(text, decimal=rules.decimal).last <= 1
+    return False
 
 
 def _may_be_rounded(printed: Mapping[str, tuple[str, str]]) -> bool:
@@ -304,9 +287,6 @@ def _may_be_rounded(printed: Mapping[str, tuple[str, str]]) -> bool:
     of_t = whole("df") and not {"chi2", "wald", "q"} & set(printed)
     on_df = any(name in printed for name in (*_ON_DF, "statistic"))
     return (of_t and on_df) or (whole("df2") and bool({"f", "statistic"} & set(printed)))
-
-
-# --- one reading ---------------------------------------------------------------------------------
 
 
 def _row(
@@ -365,7 +345,7 @@ def _named(
     if name != "statistic":
         return name
     is_t = "df" in printed or reading.statistic_is_t
-    kind = "f" if _is_f(printed) else ("t" if is_t else "z")
+    kind = "f" if {"df1", "df2"} <= set(printed) else ("t" if is_t else "z")
     if kind in printed:
         raise DataError(
             f"{where}: both 'statistic' and '{kind}' are printed, and 'statistic' would be read "
@@ -376,10 +356,8 @@ def _named(
 
 def _number(name: str, text: str, column: str, how: tuple[str, Rules, Reading]) -> Printed:
     where, rules, reading = how
-    try:
+    with _in_field(column, where):
         number = read_printed(text, decimal=rules.decimal)
-    except DataError as error:
-        raise DataError(f"{where}, field '{column}': {error}") from None
     if QUANTITIES[name].kind == "count" and not number.sign and number.unit < 1:
         raise DataError(
             f"{where}, field '{column}': {text!r} is not a whole number, but '{name}' is a count "
@@ -423,11 +401,9 @@ def _box(
 
 def _why_impossible(name: str, text: str) -> str:
     quantity = QUANTITIES[name]
-    limits = (
-        f"lies between {quantity.low:g} and {quantity.high:g}"
-        if quantity.high < float("inf")
-        else f"is not below {quantity.low:g}"
-    )
+    limits = f"is not below {quantity.low:g}"
+    if quantity.high < float("inf"):
+        limits = f"lies between {quantity.low:g} and {quantity.high:g}"
     return f"{name} ({quantity.about}) {limits}; {text} is outside, however it was rounded"
 
 
@@ -449,10 +425,8 @@ def _disordered(
 def _stars(texts: Mapping[str, str], reading: Reading, where: str) -> dict[str, Interval]:
     if "stars" not in texts:
         return {}
-    try:
+    with _in_field("stars", where):
         return {"stars": read_stars(texts["stars"], reading.legend)}
-    except DataError as error:
-        raise DataError(f"{where}, field 'stars': {error}") from None
 
 
 def _owners(cells: Mapping[str, str], texts: Mapping[str, str], where: str) -> tuple[str, ...]:
@@ -468,8 +442,7 @@ def _owners(cells: Mapping[str, str], texts: Mapping[str, str], where: str) -> t
 
 
 def _relations(cells: Mapping[str, str], where: str) -> tuple[str, ...]:
-    names: Sequence[str] = cells.get("relation", "").split()
-    for name in names:
+    for name in (names := cells.get("relation", "").split()):
         if name not in CATALOGUE:
             raise DataError(
                 f"{where}, field 'relation': there is no relation {name!r}. "

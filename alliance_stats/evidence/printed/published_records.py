@@ -17,8 +17,9 @@ from typing import Any
 
 from alliance_stats.checks import did_you_mean
 from alliance_stats.errors import DataError
+from alliance_stats.evidence.printed.catalogue import QUANTITIES, SETTINGS
+from alliance_stats.evidence.printed.numerals import admissible_legends
 from alliance_stats.evidence.printed.printed_row import PrintedRow, Rules, readings
-from alliance_stats.evidence.printed.quantities import QUANTITIES, SETTINGS
 
 __all__ = ["PublishedRecord", "Source", "load_registry", "registry_folder"]
 
@@ -198,14 +199,14 @@ def _read_source(entry: Mapping[str, Any], file: Path) -> Iterator[PublishedReco
     if not found:
         raise DataError(f"{where}, field 'record': the source has neither a record nor a table.")
     entries = [{**shared, **record} for record in found]
-    rules = Rules(legends=Rules.legends_of(_symbols(entries), None))
+    rules = Rules(legends=admissible_legends(_symbols(entries)))
     for record in entries:
         yield _read_record(record, source, rules)
 
 
-def _symbols(entries: Sequence[Mapping[str, Any]]) -> list[str]:
+def _symbols(entries: Sequence[Mapping[str, Any]]) -> set[str]:
     tables = [entry["printed"] for entry in entries if isinstance(entry.get("printed"), dict)]
-    return [str(table["stars"]) for table in tables if "stars" in table]
+    return {str(table["stars"]) for table in tables if "stars" in table}
 
 
 def _table_records(

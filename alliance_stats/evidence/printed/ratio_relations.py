@@ -5,16 +5,18 @@ from dataclasses import replace
 import numpy as np
 
 from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.evidence.printed.feasible import Interval, corners, quotient
 from alliance_stats.evidence.printed.relation import (
     Box,
     Image,
+    Interval,
     Relation,
     Setting,
     any_df,
+    corners,
     loosened,
     no_df,
     p_relations,
+    quotient,
 )
 from alliance_stats.evidence.printed.wald_relations import (
     ALTMAN,

@@ -7,8 +7,18 @@ from scipy import stats
 
 from alliance_stats.effect_sizes import hedges_correction
 from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.evidence.printed.feasible import Interval, corners, point, quotient
-from alliance_stats.evidence.printed.mean_relations import (
+from alliance_stats.evidence.printed.relation import (
+    Box,
+    Image,
+    Interval,
+    Relation,
+    Setting,
+    corners,
+    loosened,
+    point,
+    quotient,
+)
+from alliance_stats.evidence.printed.statistic_relations import (
     GROUPS,
     MOMENTS,
     change_sd,
@@ -18,7 +28,6 @@ from alliance_stats.evidence.printed.mean_relations import (
     pooled_sd,
     size,
 )
-from alliance_stats.evidence.printed.relation import Box, Image, Relation, Setting, loosened
 
 __all__ = ["RELATIONS"]
 

@@ -7,15 +7,15 @@ and not as many as there are relations with it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from itertools import combinations
 
 from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.evidence.printed.catalogue import YIELDING
-from alliance_stats.evidence.printed.feasible import Interval, point
+from alliance_stats.evidence.printed.catalogue import QUANTITIES, YIELDING
 from alliance_stats.evidence.printed.printed_row import OWNERS, PrintedRow
-from alliance_stats.evidence.printed.quantities import QUANTITIES
-from alliance_stats.evidence.printed.relation import Relation, Setting
+from alliance_stats.evidence.printed.relation import Interval, Relation, point
 from alliance_stats.formatting import format_interval, format_number
 
 __all__ = ["NOT_CHECKABLE", "NOT_REPRODUCED", "REPRODUCED", "Verdict", "judge_row"]
@@ -27,7 +27,7 @@ NOT_CHECKABLE = "not checkable"
 _LIMITS = {"conf_low", "conf_high"}
 _MAYBE = "Transcription, rounding of the inputs or an unstated method may be the reason."
 # digits beyond the printed ones with which a feasible set is told in words
-_MORE_DIGITS = 2
+_MORE_DIGITS, _USUAL_UNIT = 2, Decimal("0.01")
 # A p belongs to one of the tests in its row; inputs tell which.
 _TESTS = (
     ("f", "df1", "r_squared"),
@@ -214,13 +214,11 @@ def _explained(
     return tuple(dict.fromkeys(constraint.target for constraint in failed))
 
 
-# --- from constraints to verdicts ----------------------------------------------------------------
-
-
 def _settled(judged: _Judged, name: str) -> Verdict:
     row, own = judged.row, judged.constraints[name]
     if name in row.impossible:
-        return _impossible(row, name)
+        found = _unchecked(row, name, row.impossible[name])
+        return replace(found, relation="possible values", verdict=NOT_REPRODUCED)
     representatives = _representatives(judged)
     if name in representatives:
         return _finding(judged, representatives[name], name)
@@ -269,12 +267,8 @@ def _alike(judged: _Judged, constraint: _Constraint) -> list[str]:
 
 def _read(verdict: Verdict, row: PrintedRow) -> Verdict:
     """Name the reading, where it is not the usual one."""
-    if not row.reading:
-        return verdict
-    return replace(verdict, reason=f"{verdict.reason} (read: {row.reading})")
-
-
-# --- constraints ---------------------------------------------------------------------------------
+    said = f" (read: {row.reading})" if row.reading else ""
+    return replace(verdict, reason=f"{verdict.reason}{said}")
 
 
 def _constraints(row: PrintedRow, target: str, conventions: Sequence[str]) -> Iterator[_Constraint]:
@@ -283,7 +277,8 @@ def _constraints(row: PrintedRow, target: str, conventions: Sequence[str]) -> It
         return
     paths: dict[str, list[Relation]] = {}
     for relation in _applicable(row, target):
-        paths.setdefault(_path(row, relation), []).append(relation)
+        shared = len(row.interval_of) > 1 and _LIMITS & {target, *relation.inputs}
+        paths.setdefault("whose interval" if shared else relation.path, []).append(relation)
     for path in paths.values():
         firm = [relation for relation in path if relation.is_firm] or path
         named = set.intersection(*(set(relation.inputs) for relation in firm))
@@ -320,16 +315,8 @@ def _about_the_interval(row: PrintedRow, relation: Relation) -> bool:
     if not names & _LIMITS:
         return True
     owner = names & set(OWNERS)
-    if not owner:
-        return True
-    if relation.target in OWNERS and len(row.interval_of) > 1:
-        return False
-    return owner <= set(row.interval_of)
-
-
-def _path(row: PrintedRow, relation: Relation) -> str:
-    names = {relation.target, *relation.inputs}
-    return "whose interval" if names & _LIMITS and len(row.interval_of) > 1 else relation.path
+    several = relation.target in OWNERS and len(row.interval_of) > 1
+    return not owner or (not several and owner <= set(row.interval_of))
 
 
 def _judge_path(
@@ -359,14 +346,13 @@ def _judge_path(
             return verdict
         failed = failed or verdict
     if open_if_cut:
-        reason = "it does not follow if digits were rounded; if they were cut off, it is left open"
-        return replace(_unchecked(row, target, reason), relation=ordered[0].name)
-    if failed is None:
+        refused = "it does not follow if digits were rounded; if they were cut off, it is left open"
+    if failed is None or open_if_cut:
         return replace(_unchecked(row, target, refused), relation=ordered[0].name)
-    hints = _hints(row, target, ordered, failed)
+    hint = _hint(row, target, ordered, failed.rounding)
     others = [r.formula for r in ordered if r.is_firm and r.name in computed - {failed.relation}]
     also = f" Neither under {'; '.join(others)}." if others else ""
-    return replace(failed, reason=f"{failed.reason}{also}{hints} {_MAYBE}")
+    return replace(failed, reason=f"{failed.reason}{also}{hint} {_MAYBE}")
 
 
 def _compare(row: PrintedRow, target: str, relation: Relation, rounding: str) -> Verdict:
@@ -404,7 +390,8 @@ def _how_far(
     row: PrintedRow, target: str, relation: Relation, sets: tuple[Interval, Interval]
 ) -> str:
     printed, feasible = sets
-    digits = _MORE_DIGITS + _decimals(row, target)
+    unit = row.numbers[target].unit if target in row.numbers else _USUAL_UNIT
+    digits = _MORE_DIGITS + max(0, -int(unit.as_tuple().exponent))
     stands = format_interval(printed.low, printed.high, digits)
     allows = format_interval(feasible.low, feasible.high, digits)
     return (
@@ -413,44 +400,17 @@ def _how_far(
     )
 
 
-def _decimals(row: PrintedRow, target: str) -> int:
-    if target not in row.numbers:
-        return 2
-    return max(0, -int(row.numbers[target].unit.as_tuple().exponent))
-
-
-def _hints(row: PrintedRow, target: str, alternatives: Sequence[Relation], failed: Verdict) -> str:
+def _hint(row: PrintedRow, target: str, alternatives: Sequence[Relation], rounding: str) -> str:
     """Say where the other number of tails than the one that was stated would give the number."""
-    if target not in ("p_value", "stars"):
+    if target not in _OF_A_TEST:
         return ""
     other = "one" if row.setting.tails == "two" else "two"
-    setting = replace(row.setting, tails=other)
-    found = _any_reproduces(row, target, alternatives, setting, failed.rounding)
-    return f" It would be as a {other}-tailed p." if found else ""
-
-
-def _any_reproduces(
-    row: PrintedRow, target: str, relations: Sequence[Relation], setting: Setting, rounding: str
-) -> bool:
-    box = row.boxes[rounding]
-    for relation in relations:
-        try:
+    box, setting = row.boxes[rounding], replace(row.setting, tails=other)
+    for relation in alternatives:
+        with suppress(NotIdentifiedError):
             if relation.is_firm and box[target].meets(relation.image(box, setting)):
-                return True
-        except NotIdentifiedError:
-            continue
-    return False
-
-
-# --- numbers without a relation ------------------------------------------------------------------
-
-
-def _impossible(row: PrintedRow, target: str) -> Verdict:
-    return replace(
-        _unchecked(row, target, row.impossible[target]),
-        relation="possible values",
-        verdict=NOT_REPRODUCED,
-    )
+                return f" It would be as a {other}-tailed p."
+    return ""
 
 
 def _unchecked(row: PrintedRow, target: str, reason: str) -> Verdict:

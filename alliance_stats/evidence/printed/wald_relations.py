@@ -7,16 +7,19 @@ import numpy as np
 from scipy import special
 
 from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.evidence.printed.feasible import Interval, corners, point, quotient
 from alliance_stats.evidence.printed.relation import (
     Box,
     Image,
+    Interval,
     Relation,
     Setting,
     any_df,
+    corners,
     loosened,
     no_df,
     p_relations,
+    point,
+    quotient,
     row_df,
 )
 

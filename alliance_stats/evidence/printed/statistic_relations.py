@@ -1,37 +1,190 @@
-"""Means, standard deviations and group sizes: t, df, p, standard error, interval, total."""
+"""Test statistics: their p and squares; t, df, SE, intervals and totals of means and SDs."""
 
 from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+from scipy import special, stats
 
 from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.evidence.printed.feasible import Interval, corners, point, quotient
 from alliance_stats.evidence.printed.relation import (
     Box,
     Image,
+    Interval,
     Relation,
     Setting,
+    any_df,
+    corners,
     loosened,
     p_relations,
+    point,
+    quotient,
+    stars_twin,
+    tail_probability,
 )
-from alliance_stats.evidence.printed.wald_relations import (
-    OTHER_INTERVAL,
-    critical_value,
-    widened,
-)
+from alliance_stats.evidence.printed.wald_relations import OTHER_INTERVAL, critical_value, widened
 
 __all__ = [
     "GROUPS",
     "MOMENTS",
-    "RELATIONS",
+    "OF_MEANS",
+    "TAILS",
     "change_sd",
+    "chi2_tail",
     "difference",
+    "f_tail",
     "over",
     "pooled_df",
     "pooled_sd",
     "size",
 ]
+
+_SOURCE = "distribution function"
+
+# F's tail is not monotone in its degrees of freedom. A df printed with decimals is narrow, so the
+# tail is smooth across it: this many places and this much to spare enclose what lies between.
+_DF_PLACES = 33
+_TO_SPARE = 1e-6
+
+
+def _t(box: Box, setting: Setting) -> Interval:
+    return tail_probability(box["t"], box["df"], setting.tails)
+
+
+def _z(box: Box, setting: Setting) -> Interval:
+    return tail_probability(box["z"], None, setting.tails)
+
+
+def _places(df: Interval) -> np.ndarray:
+    if df.high <= 0.0:
+        raise NotIdentifiedError("no degrees of freedom are left")
+    return np.unique(np.linspace(max(df.low, np.finfo(float).tiny), df.high, _DF_PLACES))
+
+
+def f_tail(f: Interval, df1: Interval, df2: Interval) -> Interval:
+    """Return the feasible set of ``P(F(df1, df2) > f)``."""
+    grid1, grid2 = np.meshgrid(_places(df1), _places(df2))
+    low = float(np.min(special.fdtrc(grid1, grid2, f.high)))
+    high = float(np.max(special.fdtrc(grid1, grid2, f.low)))
+    spare = 0.0 if grid1.size == 1 else _TO_SPARE
+    return Interval(low * (1.0 - spare), min(1.0, high * (1.0 + spare)))
+
+
+def _f(box: Box, _: Setting) -> Interval:
+    return f_tail(box["f"], box["df1"], box["df2"])
+
+
+def chi2_tail(chi2: Interval, df: Interval) -> Interval:
+    """Return the feasible set of ``P(chi2(df) > x)``, which rises with df and falls with x."""
+    if df.high <= 0.0:
+        raise NotIdentifiedError("no degrees of freedom are left")
+    return corners(stats.chi2.sf, chi2, Interval(max(df.low, np.finfo(float).tiny), df.high))
+
+
+def _chi2(box: Box, _: Setting) -> Interval:
+    return chi2_tail(box["chi2"], box["df"])
+
+
+def _wald(box: Box, _: Setting) -> Interval:
+    return chi2_tail(box["wald"], box.get("df", point(1.0)))
+
+
+_MOST_DF = 100_000
+
+
+def _any_df(box: Box, setting: Setting) -> Interval:
+    return tail_probability(box["t"], any_df(box), setting.tails)
+
+
+def agreeing_df(box: Box, setting: Setting) -> str:
+    """Say for which whole df the printed t and p agree.
+
+    Both ends of p's feasible set change one way as df grows, so the df that agree are a run of
+    numbers.
+    """
+    grid = np.arange(1, _MOST_DF + 1, dtype=np.float64)
+    size = corners(abs, box["t"], turns=((0.0,),))
+    p_value = box["p_value"]
+    if setting.tails == "other":
+        least, most = stats.t.cdf(size.low, grid), stats.t.cdf(size.high, grid)
+    else:
+        factor = 2.0 if setting.tails == "two" else 1.0
+        least, most = factor * stats.t.sf(size.high, grid), factor * stats.t.sf(size.low, grid)
+    agree = grid[(most >= p_value.low) & (least <= p_value.high)]
+    if not len(agree):
+        return f"df not printed; t and p agree only above {_MOST_DF} df (normal)"
+    last = "or more" if agree[-1] == _MOST_DF else f"to {agree[-1]:.0f}"
+    return f"df not printed; t and p agree for df {agree[0]:.0f} {last}"
+
+
+def _square(name: str) -> Image:
+    return lambda box, _: corners(lambda x: x * x, box[name], turns=((0.0,),))
+
+
+def _f_of_t(box: Box, setting: Setting) -> Interval:
+    if "df1" in box and not box["df1"].meets(point(1.0)):
+        raise NotIdentifiedError("F on more than one numerator df is no squared t")
+    if {"df", "df2"} <= set(box) and not box["df"].meets(box["df2"]):
+        raise NotIdentifiedError("t and F are on different degrees of freedom")
+    return _square("t")(box, setting)
+
+
+def _p(box: Box, _: Setting) -> Interval:
+    return box["p_value"]
+
+
+def _p_and_stars(
+    name: str, inputs: tuple[str, ...], image: Image, formula: str
+) -> tuple[Relation, Relation]:
+    relation = Relation(name, "p_value", inputs, image, formula, _SOURCE, path=name)
+    return relation, stars_twin(relation)
+
+
+_SOME_DF = Relation(
+    "p_t_any_df", "p_value", ("t",), _any_df, "p from t on some df", _SOURCE,
+    path="t without df", leaves_open=agreeing_df, unless=("df",),
+)  # fmt: skip
+_F_T = Relation("f_t", "f", ("t", "df1"), _f_of_t, "F = t squared, on 1 and df", _SOURCE, "square")
+_CHI2_Z = Relation("chi2_z", "chi2", ("z",), _square("z"), "chi-squared = z squared", _SOURCE,
+                   "square")  # fmt: skip
+_ALL = Interval(0.0, np.inf)
+
+
+def _another(
+    firm: Relation,
+    said: str,
+    name: str,
+    *,
+    also: tuple[str, ...] = (),
+    unless: tuple[str, ...] = (),
+) -> Relation:
+    return loosened(firm, lambda box, setting: _ALL, said, name=name, also=also, unless=unless)  # noqa: ARG005
+
+
+TAILS: tuple[Relation, ...] = (
+    *_p_and_stars("p_t", ("t", "df"), _t, "p from t on df degrees of freedom"),
+    *_p_and_stars("p_z", ("z",), _z, "p from z"),
+    *_p_and_stars("p_f", ("f", "df1", "df2"), _f, "p from F on df1 and df2 degrees of freedom"),
+    *_p_and_stars("p_chi2", ("chi2", "df"), _chi2, "p from chi-squared on df degrees of freedom"),
+    *_p_and_stars("p_wald", ("wald",), _wald, "p from Wald chi-squared (1 df if none printed)"),
+    _SOME_DF,
+    loosened(
+        stars_twin(_SOME_DF), _any_df, "t is on some df, which are not printed",
+        name="stars_from_p_t_any_df", unless=("df",),
+    ),
+    Relation("stars_p", "stars", ("p_value",), _p, "stars for the printed p",
+             "the table's legend", "p"),
+    _F_T,
+    _another(_F_T, "F and t are those of two tests", "f_another_test", unless=("df",)),
+    Relation("wald_z", "wald", ("z",), _square("z"), "Wald = z squared", _SOURCE, "square"),
+    _CHI2_Z,
+    *(
+        _another(_CHI2_Z, "z is Wald's, and chi-squared that of a likelihood ratio",
+                 f"chi2_beside_{model}", also=(model,))
+        for model in ("estimate", "std_error", "odds_ratio", "hazard_ratio", "exp_b")
+    ),
+)  # fmt: skip
+
 
 _STUDENT = "Student 1908, doi:10.1093/biomet/6.1.1"
 _WELCH = "Welch 1947, doi:10.1093/biomet/34.1-2.28"
@@ -237,7 +390,7 @@ _DF_POOLED = Relation(
 )  # fmt: skip
 _PAIRS = "the two are pairs whose correlation is not printed"
 
-RELATIONS: tuple[Relation, ...] = (
+OF_MEANS: tuple[Relation, ...] = (
     _POOLED,
     _WELCH_T,
     *p_relations(_POOLED, name="p_pooled", df=pooled_df),
