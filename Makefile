@@ -48,8 +48,10 @@ report: demo  ## render reports/ with Quarto (needs quarto on the PATH)
 	@command -v quarto >/dev/null || { echo "quarto is not on the PATH; the page of make demo needs none"; exit 1; }
 	QUARTO_PYTHON=$(PY) quarto render reports
 
-docs: $(READY)  ## build docs/methods, examples executed
+docs: $(READY)  ## execute the pages of docs/methods, and build the site docs/_site
+	$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group docs
 	$(PY) -m docs.build
+	$(PY) -m docs.site
 
 references: $(READY)  ## remake tests/parity/reference/*.json with R (needs Rscript)
 	$(PY) -m tests.parity.make_references
@@ -61,4 +63,4 @@ bench: $(READY)  ## side-by-side timings (beside R where Rscript is installed)
 	$(PY) -m benchmarks
 
 clean:  ## remove the virtual environment and generated reports
-	rm -rf $(VENV) $(LOWEST) reports/generated
+	rm -rf $(VENV) $(LOWEST) reports/generated docs/_source docs/_site

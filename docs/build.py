@@ -11,6 +11,8 @@ a page says of proofs is what the tests hold:
     the R packages, with versions, behind a reference of ``tests/parity/reference``;
 ``[[coverage/therapist_effect#1]]``
     the first table of a page of ``docs``.
+
+The folders of ``docs/pages`` are sections that only the site shows (:mod:`docs.site`).
 """
 
 import ast
@@ -24,6 +26,8 @@ from pathlib import Path
 
 import pandas as pd
 from threadpoolctl import threadpool_limits
+
+from alliance_stats.figures import ReportFigure
 
 FOLDER = Path(__file__).parent
 PAGES, METHODS = FOLDER / "pages", FOLDER / "methods"
@@ -46,22 +50,35 @@ def main(names: list[str]) -> None:
             (METHODS / path.name).write_text(built(path), encoding="utf-8")
 
 
-def built(path: Path) -> str:
-    """Return the finished page."""
+def sections() -> list[Path]:
+    """Return the folders of pages that only the site shows: tasks, explanations, pictures."""
+    return sorted(path for path in PAGES.iterdir() if path.is_dir())
+
+
+def built(path: Path, *, pictures: Path | None = None) -> str:
+    """Return the finished page; a block that ends with a figure shows it, from ``pictures``."""
     text = MARK.sub(_proof, path.read_text(encoding="utf-8"))
     namespace: dict[str, object] = {"__name__": path.stem}
 
     def shown(block: re.Match[str]) -> str:
         # Blank lines before the code make line numbers those of the page.
-        code = "\n" * text.count("\n", 0, block.start(1)) + block[1]
-        printed = _printed(compile(code, str(path), "exec"), namespace)
-        return block[0] + (f"\n```text\n{printed}\n```\n" if printed else "")
+        above = text.count("\n", 0, block.start(1))
+        printed, last = _run("\n" * above + block[1], path, namespace)
+        beneath = f"\n```text\n{printed}\n```\n" if printed else ""
+        if pictures is not None and isinstance(last, ReportFigure):
+            picture = pictures / f"{path.stem}-{above}.png"
+            picture.write_bytes(last.png(dpi=150))
+            beneath += f"\n![{last.alt}]({picture.name})\n\n*{last.caption}*\n"
+        return block[0] + beneath
 
     return BLOCK.sub(shown, text)
 
 
-def _printed(code: object, namespace: dict[str, object]) -> str:
-    """Return what the code prints, without spaces at the ends of lines."""
+def _run(code: str, path: Path, namespace: dict[str, object]) -> tuple[str, object]:
+    """Return what the code prints, without spaces at the ends of lines, and its last value."""
+    statements, last = ast.parse(code, str(path)), None
+    if statements.body and isinstance(statements.body[-1], ast.Expr):
+        last = ast.Expression(statements.body.pop().value)  # type: ignore[attr-defined]
     with (
         contextlib.redirect_stdout(io.StringIO()) as out,
         pd.option_context(*DISPLAY),
@@ -69,8 +86,10 @@ def _printed(code: object, namespace: dict[str, object]) -> str:
         threadpool_limits(1),  # many small matrices: threads would only wait for one another
     ):
         warnings.simplefilter("error")
-        exec(code, namespace)  # type: ignore[arg-type]
-    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n")
+        exec(compile(statements, str(path), "exec"), namespace)
+        value = eval(compile(last, str(path), "eval"), namespace) if last else None
+    printed = "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n")
+    return printed, value
 
 
 def _proof(mark: re.Match[str]) -> str:

@@ -5,10 +5,13 @@ import re
 import pytest
 
 import alliance_stats
-from alliance_stats import figures
+from alliance_stats import figures, scales, survival
 from docs import build
 
 PAGES = sorted(build.PAGES.glob("*.md"))
+SITE_PAGES = [page for folder in build.sections() for page in sorted(folder.glob("*.md"))]
+ROOMS = (alliance_stats, scales, survival)
+IN_FORMULAS = {"C", "Treatment", "poly", "cr", "scale"}
 INDEX = build.METHODS / "README.md"
 
 
@@ -16,6 +19,25 @@ INDEX = build.METHODS / "README.md"
 def test_the_committed_page_is_what_a_build_gives(page):
     committed = (build.METHODS / page.name).read_text(encoding="utf-8")
     assert build.built(page) == committed, "run `make docs`"
+
+
+@pytest.mark.parametrize("page", SITE_PAGES, ids=lambda page: f"{page.parent.name}-{page.stem}")
+def test_a_page_of_the_site_runs_and_its_links_lead_somewhere(page, tmp_path):
+    text = build.built(page, pictures=tmp_path)
+    for target in re.findall(r"\]\(([^)#]+\.md)", text):
+        section, _, name = target.removeprefix("../").rpartition("/")
+        kept = build.FOLDER / section / name
+        source = build.PAGES / (section or page.parent.name) / name
+        assert kept.exists() or source.exists(), target
+    assert "```python" not in text or "```text" in text or "![" in text, "nothing is shown"
+
+
+def test_the_dictionary_from_r_names_what_is_there():
+    text = (build.FOLDER / "r_dictionary.md").read_text(encoding="utf-8")
+    rows = [line.rsplit("|", 2)[1] for line in text.splitlines() if line.startswith("| `")]
+    assert len(rows) >= 60
+    for called in re.findall(r"(?<![\w.])(\w+)\(", " ".join(rows)):
+        assert any(hasattr(room, called) for room in ROOMS) or called in IN_FORMULAS, called
 
 
 def test_no_page_is_left_over():
