@@ -37,7 +37,9 @@ __all__ = [
 
 _ROWS_SHOWN = 5
 _LEADING_ZEROS = re.compile(r"(?<![\d.,])0+(?=\d)")
-_WHOLE = re.compile(r"^(\d+)\.0*$")
+_WHOLE = re.compile(r"^(\d+)\.0*$", re.MULTILINE)
+_SPACES = re.compile(r"[^\S\n]+")
+_SPACES_BESIDE_ENDS = re.compile(r"^ | $", re.MULTILINE)
 
 
 def did_you_mean(name: object, candidates: Iterable[object]) -> str:
@@ -283,7 +285,11 @@ def check_spelling(
     if pd.api.types.is_numeric_dtype(values.dtype):  # booleans too
         return
     _check_comparable(values)
-    codes, distinct = pd.factorize(values.to_numpy(dtype=object))  # a rule looks at a label once
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        own = values.cat.remove_unused_categories().cat
+        codes, distinct = own.codes.to_numpy(), own.categories.to_numpy(dtype=object)
+    else:
+        codes, distinct = pd.factorize(values.to_numpy(dtype=object))  # a label, one look
     for code, label in enumerate(distinct):
         if isinstance(label, str) and not label.isascii() and has_surrogate(label):
             raise DataError(
@@ -291,7 +297,7 @@ def check_spelling(
                 f"({describe_rows(codes == code, values.index)}), which cannot be written as text. "
                 "Its file was read in a wrong encoding."
             )
-    plain = np.array([_plain_spelling(value) for value in distinct], dtype=object)
+    plain = np.array(_plain_spellings(distinct), dtype=object)
     blank = np.isin(codes, np.flatnonzero(plain == ""))
     if blank.any():
         raise DataError(
@@ -319,6 +325,16 @@ def check_spelling(
         f"Column '{values.name}' spells what looks like one {kind} in {len(spellings)} ways: "
         f"{', '.join(spellings)}. Spell it in one way; if they are different {kind}s, rename one."
     )
+
+
+def _plain_spellings(values: Iterable[object]) -> list[str]:
+    """Return what :func:`_plain_spelling` makes of each label: of plain letters, all in one go."""
+    texts = [str(value) for value in values]
+    whole = "\n".join(texts)
+    if not whole.isascii() or whole.count("\n") != len(texts) - 1:
+        return [_plain_spelling(text) for text in texts]
+    whole = _SPACES_BESIDE_ENDS.sub("", _SPACES.sub(" ", whole.casefold()))
+    return _WHOLE.sub(r"\1", _LEADING_ZEROS.sub("", whole)).split("\n")
 
 
 def _plain_spelling(value: object) -> str:

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy import linalg, special
-from statsmodels.miscmodels.ordinal_model import OrderedModel
 
 from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.association.regression_questions import Clusters
@@ -221,6 +220,9 @@ def fit_ordered(
     codes = design.y.astype(np.int64)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its search warns at the last rounding; judged below
+        # heavy, and for this one family: loaded when it is asked for
+        from statsmodels.miscmodels.ordinal_model import OrderedModel
+
         model = OrderedModel(codes, (X - centre) / scale, distr="logit")
         found = model.fit(method="bfgs", disp=0, gtol=1e-9, maxiter=1000)
     p = X.shape[1]

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import linalg
 
-from alliance_stats.checks import check_frame, describe_rows, finite_or_missing
+from alliance_stats.checks import check_frame, describe_rows, finite_or_missing, require_columns
 from alliance_stats.design.coding import Coding, code_terms, independent_columns, numeric_values
 from alliance_stats.design.formula import (
     MixedFormula,
@@ -27,11 +27,18 @@ from alliance_stats.design.formula import (
 from alliance_stats.design.grammar import Expression
 from alliance_stats.design.groupings import (
     Grouping,
+    Numbered,
     build_grouping,
     check_distinct,
     check_not_fixed,
 )
-from alliance_stats.design.rows import check_hashable, columns_as_read, complete_rows, factorised
+from alliance_stats.design.rows import (
+    check_hashable,
+    columns_as_read,
+    complete_rows,
+    looked_up,
+    text_again,
+)
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array
 from alliance_stats.formatting import plural
@@ -172,24 +179,26 @@ def build_design(
     data = check_frame(data)
     parsed = bound_formula(parse_formula(formula), list(data.columns))
     by_group = _by_group(parsed.random)
-    for column in dict.fromkeys(column for grouping in by_group for column in grouping):
-        if data[column].dtype == object:
-            check_hashable(data[column])
     predictors = _predictors(parsed)
-    needed = list(dict.fromkeys([*predictors, *(c for units in by_group for c in units)]))
-    used, rows = complete_rows(
-        data,
-        [*needed, *(c for c in (weights, known_variance, *also) if c)],
-        {":".join(map(str, columns)): columns for columns in by_group},
+    ids = list(dict.fromkeys(column for columns in by_group for column in columns))
+    needed = list(dict.fromkeys([*predictors, *ids]))
+    further = [column for column in (weights, known_variance, *also) if column]
+    require_columns(data, further)
+    read, text = looked_up(data, needed)
+    for column in ids:
+        if read[column].dtype == object:
+            check_hashable(read[column])
+    coded, rows = complete_rows(
+        read, [*needed, *further], {":".join(map(str, columns)): columns for columns in by_group}
     )
-    used = columns_as_read(used, predictors)
+    coded = columns_as_read(coded, predictors, text=text)
+    used = text_again(coded, text)
     root_weights = _positive_roots(used, weights)
     if known_variance is not None:
         root_weights = 1.0 / _positive_roots(used, known_variance)
     free_residual = known_variance is None and residual_variance
-    coded = factorised(used, predictors)
-    y = numeric_values(_outcome(parsed), coded, learn=data)
-    coding, X_all = code_terms(parsed.fixed, coded, learn=data)
+    y = numeric_values(_outcome(parsed), coded, learn=read)
+    coding, X_all = code_terms(parsed.fixed, coded, learn=read)
     offset = coding.offsets(coded) if coding.offset else None
     kept, X, Q, R = _orthonormal(X_all, root_weights)
     if residual_variance:
@@ -198,8 +207,11 @@ def build_design(
     start, residual = _least_squares(Q, R, left * root_weights)
     if residual_variance:
         _check_not_explained(residual, y * root_weights, parsed.response)
+    numbered: Numbered = {}
     groupings = tuple(
-        build_grouping(columns, terms, used, root_weights, free_residual=free_residual, learn=data)
+        build_grouping(
+            columns, terms, coded, root_weights, numbered, free_residual=free_residual, learn=read
+        )
         for columns, terms in by_group.items()
     )
     check_distinct(groupings)
@@ -290,7 +302,8 @@ def _orthonormal(
     """Find the estimable columns and a basis ``Q`` with ``Q'Q = n I`` of the weighted ones."""
     n = len(X_all)
     weighted = X_all * root_weights[:, None]
-    kept = independent_columns(weighted)
+    Q, R = linalg.qr(weighted, mode="economic", check_finite=False)
+    kept = independent_columns(R)
     if len(kept) >= n:
         raise NotIdentifiedError(
             f"{plural(len(kept), 'fixed effect')} (the intercept counts) from {plural(n, 'row')}: "
@@ -298,7 +311,8 @@ def _orthonormal(
         )
     if len(kept) == 0:
         return kept, X_all[:, kept], np.empty((0, n)), np.empty((0, 0))
-    Q, R = linalg.qr(weighted[:, kept], mode="economic", check_finite=False)
+    if len(kept) < weighted.shape[1]:
+        Q, R = linalg.qr(weighted[:, kept], mode="economic", check_finite=False)
     scale = np.sqrt(n)
     return kept, X_all[:, kept], np.ascontiguousarray(Q.T) * scale, R / scale
 

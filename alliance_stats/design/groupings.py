@@ -17,6 +17,7 @@ from alliance_stats.estimates import Array
 
 __all__ = [
     "Grouping",
+    "Numbered",
     "TermBasis",
     "back_transform",
     "build_grouping",
@@ -101,10 +102,24 @@ def random_columns(basis: TermBasis, newdata: pd.DataFrame) -> Array:
     return basis.coding.columns(newdata)
 
 
+Numbered = dict[str | tuple[str, ...], tuple[npt.NDArray[np.int64], pd.Index]]
+"""Numbers of a column's values, by its name, and of units, by the columns that name them."""
+
+
 def unit_labels(
-    columns: tuple[str, ...], data: pd.DataFrame
+    columns: tuple[str, ...], data: pd.DataFrame, numbered: Numbered | None = None
 ) -> tuple[npt.NDArray[np.int64], pd.Index, pd.Index]:
     """Give each row's unit a number and each unit a label and a key.
+
+    Parameters
+    ----------
+    columns
+        The columns that name a unit together, the outermost first.
+    data
+        Rows in which none of them is missing.
+    numbered
+        What groupings of the same rows have numbered; added to, so that each column of
+        ``therapist/family/person`` is numbered and its spelling looked at once.
 
     Returns
     -------
@@ -112,21 +127,40 @@ def unit_labels(
         The unit of each row; text for tables, ``"T01:F1"``; and what identifies the unit, the
         value itself or a tuple of values.
     """
-    check_spelling(data[columns[0]], kind="unit")
-    parts = [group_codes(data[column]) for column in columns]
-    if len(parts) == 1:
-        codes, labels = parts[0]
+    known: Numbered = {} if numbered is None else numbered
+    if columns[:1] not in known:
+        check_spelling(data[columns[0]], kind="unit")
+        known[columns[:1]] = _own_numbers(columns[0], data, known)
+    codes, labels = known[columns[:1]]
+    if len(columns) == 1:
         return codes, labels, labels
-    codes = parts[0][0]
-    for column, (more, names) in zip(columns[1:], parts[1:], strict=True):
-        check_spelling(data[column], kind="unit", within=pd.Series(codes))
-        # numbered anew each time, so that no product overflows
-        codes = group_codes(pd.Series(codes * len(names) + more))[0]
+    for depth, column in enumerate(columns[1:], start=2):
+        if columns[:depth] not in known:
+            check_spelling(data[column], kind="unit", within=pd.Series(codes))
+            more, names = _own_numbers(column, data, known)
+            # numbered anew each time, so that no product overflows
+            known[columns[:depth]] = group_codes(pd.Series(codes * len(names) + more))
+        codes = known[columns[:depth]][0]
+    parts = [_own_numbers(column, data, known) for column in columns]
     first = np.empty(codes.max() + 1, dtype=np.int64)
     first[codes[::-1]] = np.arange(len(codes))[::-1]
     keys = pd.MultiIndex.from_arrays([names[own[first]] for own, names in parts], names=columns)
     labels = pd.Index([":".join(map(str, key)) for key in keys])
     return codes, labels, keys
+
+
+def _own_numbers(
+    column: str, data: pd.DataFrame, known: Numbered
+) -> tuple[npt.NDArray[np.int64], pd.Index]:
+    """Return the number of each value of a column, in sorted order, and the values."""
+    if column not in known:
+        values = data[column]
+        if isinstance(values.dtype, pd.CategoricalDtype):
+            own = values.cat.remove_unused_categories().cat
+            known[column] = own.codes.to_numpy(dtype=np.int64), pd.Index(own.categories)
+        else:
+            known[column] = group_codes(values)
+    return known[column]
 
 
 def units_of(grouping: Grouping, data: pd.DataFrame) -> npt.NDArray[np.int64]:
@@ -146,13 +180,14 @@ def build_grouping(
     terms: list[RandomTerm],
     used: pd.DataFrame,
     root_weights: Array,
+    numbered: Numbered,
     *,
     free_residual: bool,
     learn: pd.DataFrame,
 ) -> Grouping:
     """Read the units of a grouping factor and the columns of its terms."""
     name = ":".join(map(str, columns))
-    codes, labels, keys = unit_labels(columns, used)
+    codes, labels, keys = unit_labels(columns, used, numbered)
     n, n_units = len(used), len(labels)
     if n_units < 2:
         raise NotIdentifiedError(
@@ -269,12 +304,12 @@ def _term_basis(
     if not term.terms.terms:
         raise FormulaError(f"{term} has no random effect; write '(1 | {term.group})'.")
     coding, raw = code_terms(term.terms, used, learn=learn)
-    if len(independent_columns(raw)) < raw.shape[1]:
+    Q, R = linalg.qr(raw, mode="economic", check_finite=False)
+    if len(independent_columns(R)) < raw.shape[1]:
         raise NotIdentifiedError(
             f"The columns of {term} ({', '.join(coding.names)}) are not independent "
             "of one another in the rows used."
         )
-    Q, R = linalg.qr(raw, mode="economic", check_finite=False)
     scale = np.sqrt(len(raw))
     basis = TermBasis(term, coding.names, coding, R / scale)
     return basis, np.ascontiguousarray(Q.T) * scale * root_weights

@@ -13,26 +13,45 @@ from alliance_stats.door import replaced
 from alliance_stats.errors import DataError
 from alliance_stats.ledger import RowLedger
 
-__all__ = ["check_hashable", "columns_as_read", "complete_rows", "factorised"]
+__all__ = ["check_hashable", "columns_as_read", "complete_rows", "looked_up", "text_again"]
 
 LARGE_INTEGER = 2**20  # whose cube is the largest that integers of 64 bits hold
 _DECIMAL = re.compile(r"[-+−]?\d*[.,]?\d+")
 
 
-def factorised(used: pd.DataFrame, names: Sequence[Hashable]) -> pd.DataFrame:
-    """Return the frame with columns of text as categories, looked up once for all that follows."""
-    text = [name for name in names if used[name].dtype == object]
+def looked_up(data: pd.DataFrame, names: Sequence[Hashable]) -> tuple[pd.DataFrame, list[Hashable]]:
+    """Return the frame with columns of text as categories, and which those are.
+
+    Each value is looked up once; counting units, spelling, coding and numbering of units that
+    follow go by the categories' numbers.
+    """
+    text = [
+        name
+        for name in dict.fromkeys(names)
+        if data[name].dtype == object and pd.api.types.infer_dtype(data[name]) == "string"
+    ]
+    if not text:
+        return data, text
+    return replaced(data, {name: data[name].astype("category") for name in text}), text
+
+
+def text_again(used: pd.DataFrame, text: Sequence[Hashable]) -> pd.DataFrame:
+    """Return the frame with its categories made of text as text: what :func:`looked_up` undid."""
     if not text:
         return used
-    return replaced(used, {name: used[name].astype("category") for name in text})
+    return replaced(used, {name: used[name].astype(object) for name in text})
 
 
-def columns_as_read(used: pd.DataFrame, names: Sequence[Hashable]) -> pd.DataFrame:
+def columns_as_read(
+    used: pd.DataFrame, names: Sequence[Hashable], *, text: Sequence[Hashable] = ()
+) -> pd.DataFrame:
     """Bring a formula's columns to plain numbers or categories; the caller's frame stays.
 
     Categories that no row has are dropped (as R does), so that an absent one is never the
     reference; pandas' nullable types become numpy's, and narrow numbers wide ones, since 60 * 60
     is 16 among integers of eight bits.
+
+    Columns in `text` are text that :func:`looked_up` has made categories of.
 
     Raises
     ------
@@ -49,6 +68,8 @@ def columns_as_read(used: pd.DataFrame, names: Sequence[Hashable]) -> pd.DataFra
             changed[name] = column
         if isinstance(column.dtype, pd.CategoricalDtype):
             changed[name] = column.cat.remove_unused_categories()
+            if name in text:
+                _check_not_numbers_as_text(changed[name])
             check_spelling(changed[name], kind="category")
             continue
         if pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_bool_dtype(column.dtype):

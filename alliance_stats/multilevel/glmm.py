@@ -6,7 +6,6 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from alliance_stats.checks import check_frame, require_columns
 from alliance_stats.design.design import build_design, check_column_names
 from alliance_stats.design.formula import MixedFormula
 from alliance_stats.engine.families import family_of
@@ -80,9 +79,7 @@ def glmm(
     doi:10.1198/106186006X96962 (quadrature).
     """
     chosen = family_of(family, link)
-    check_frame(data)
     check_column_names(weights=weights, offset=offset)
-    require_columns(data, [weights, offset])
     if weights is not None and family == "poisson":
         raise ValueError("weights= are trials of a binomial count; a Poisson rate has an offset=.")
     extra = [column for column in (weights, offset) if column is not None]

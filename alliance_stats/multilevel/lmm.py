@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from alliance_stats.checks import check_frame, require_columns
 from alliance_stats.design.design import build_design, check_column_names
 from alliance_stats.design.formula import MixedFormula
 from alliance_stats.design.residual import ResidualStructure, as_structures, columns_of
@@ -78,14 +77,12 @@ def lmm(
     """
     if not isinstance(reml, bool):
         raise TypeError(f"reml must be True or False; got {reml!r}.")
-    check_frame(data)
     check_column_names(weights=weights, known_variance=known_variance)
     if weights is not None and known_variance is not None:
         raise DataError("Give weights= or known_variance=, not both: they say the same thing.")
     named = columns_of(residual)
     if named and known_variance is not None:
         raise DataError("known_variance= fixes the residuals; residual= cannot estimate them too.")
-    require_columns(data, [weights, known_variance, *named])
     design, used = build_design(
         formula, data, weights=weights, known_variance=known_variance, also=named
     )

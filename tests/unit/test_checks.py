@@ -209,7 +209,7 @@ def test_spellings_under_a_missing_unit_are_named():
 
 def test_a_spelling_is_looked_at_once(monkeypatch: pytest.MonkeyPatch):
     looked_at: list[object] = []
-    monkeypatch.setattr(checks, "_plain_spelling", lambda value: looked_at.append(value) or value)
+    monkeypatch.setattr(checks, "_plain_spellings", lambda v: looked_at.extend(v) or list(v))
     checks.check_spelling(pd.Series(["a", "b", "a", None, "b"], dtype=object))
     assert looked_at == ["a", "b"]
 

@@ -1,0 +1,51 @@
+"""The walk of the rows through a call of lmm: one door, and one look at each label."""
+
+import numpy as np
+import pandas as pd
+
+from alliance_stats import checks, lmm
+from alliance_stats.design import design
+
+
+def test_a_frame_passes_the_door_once_and_each_label_is_spelled_out_once(monkeypatch):
+    rng = np.random.default_rng(7)
+    person = np.repeat(np.arange(24), 5)
+    frame = pd.DataFrame(
+        {
+            "y": rng.normal(size=120) + rng.normal(size=24)[person],
+            "therapist": [f"T{p // 6}" for p in person],
+            "family": [f"F{p // 2}" for p in person],
+            "person": [f"P{p}" for p in person],
+        }
+    )
+    doors, spelled = [], []
+    door, spell = design.check_frame, checks._plain_spellings
+
+    def counted_door(data, **further):
+        doors.append(data)
+        return door(data, **further)
+
+    def counted_spelling(values):
+        spelled.extend(values)
+        return spell(values)
+
+    monkeypatch.setattr(design, "check_frame", counted_door)
+    monkeypatch.setattr(checks, "_plain_spellings", counted_spelling)
+    lmm("y ~ 1 + (1 | therapist/family/person)", frame)
+    assert len(doors) == 1
+    assert len(spelled) == len(set(spelled)) == 4 + 12 + 24
+
+
+def test_labels_spelled_in_one_go_are_those_spelled_one_by_one():
+    labels = ["  A\t b ", "007", "1.00", "x1.50", "T01", "t1", "3.0", "", " ", "a-b", "0.5", "Ü 1"]
+    for values in (labels[:-1], labels, ["a\nb", "A b"]):
+        assert checks._plain_spellings(values) == [checks._plain_spelling(v) for v in values]
+
+
+def test_the_frame_that_a_fit_keeps_has_the_columns_as_given():
+    frame = pd.DataFrame(
+        {"y": np.arange(12.0) % 5, "role": ["a", "b"] * 6, "p": [f"p{i // 3}" for i in range(12)]}
+    )
+    kept = lmm("y ~ role + (1 | p)", frame).design.frame
+    assert kept["role"].dtype == object
+    assert kept["p"].tolist() == frame["p"].tolist()
