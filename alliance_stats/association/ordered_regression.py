@@ -10,13 +10,20 @@ import pandas as pd
 from scipy import linalg, special
 
 from alliance_stats.account import Account, Section, html_of, summary_of
-from alliance_stats.association.regression_questions import Clusters
+from alliance_stats.association.regression_questions import (
+    Clusters,
+    explained,
+    refuse_df_method,
+)
 from alliance_stats.checks import check_choice
 from alliance_stats.design.design import Design, all_fixed_columns
 from alliance_stats.design.new_rows import code_new_rows
+from alliance_stats.engine.degrees_of_freedom import ConstantDf
+from alliance_stats.engine.search import Convergence
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array, Coefficients, one_line
 from alliance_stats.ledger import RowLedger
+from alliance_stats.multilevel import Inference, Link, RSquared
 
 __all__ = ["OrderedRegression", "fit_ordered"]
 
@@ -73,6 +80,52 @@ class OrderedRegression:
     def nobs(self) -> int:
         """Rows used."""
         return len(self.design.y)
+
+    @property
+    def convergence(self) -> Convergence:
+        """How the search got where it stopped; one that did not settle is refused."""
+        return Convergence(True, 0, 0.0, 0, "Newton's steps ended at the maximum")
+
+    @property
+    def link(self) -> Link:
+        """The scale of what is asked after the fit: log odds of higher categories."""
+        return Link("logit", _no_one_response, _no_one_response, "cumulative odds ratio")
+
+    def vcov(self, kind: str | None = None) -> pd.DataFrame:
+        """Return the covariance of coefficients and thresholds; `kind` as in :meth:`tidy`."""
+        terms = [*self._names, *self._threshold_names]
+        return pd.DataFrame(self._covariance(kind)[0], index=terms, columns=terms)
+
+    def covariances(self) -> dict[str, pd.DataFrame]:
+        """Return nothing: there are no random effects."""
+        return {}
+
+    def inference(self, df_method: str | None = None) -> Inference:
+        """Prepare what is asked after the fit: log odds of being above the mean threshold."""
+        refuse_df_method(df_method)
+        covariance, df = self._covariance(None)
+        p, m = len(self.beta), len(self.thresholds)
+        T = np.eye(p, p + m)
+        if len(self.design.fixed.kept) > p:  # the constant stands for the thresholds
+            place = list(self.design.fixed.kept).index(self.design.fixed.names.index("(Intercept)"))
+            T = np.insert(T, place, np.append(np.zeros(p), np.full(m, -1.0 / m)), axis=0)
+        b = T @ np.concatenate([self.beta, self.thresholds])
+        name, method = ("CR1", ConstantDf(df)) if self.clusters else ("normal", None)
+        return Inference(name, method, self.design, b, T @ covariance @ T.T, 1.0)
+
+    def explained(self) -> RSquared:
+        """Return pseudo-R2 by name as :func:`~alliance_stats.r_squared` does."""
+        counts = np.bincount(self.design.y.astype(np.int64))
+        null = float((counts * np.log(counts / counts.sum())).sum())
+        kept = [self.design.fixed.names[i] for i in self.design.fixed.kept]
+        X = self.design.X[:, [kept.index(name) for name in self._names]]
+        spread, rest = float((X @ self.beta).var(ddof=1)), np.pi**2 / 3.0
+        named = (
+            ("mcfadden", 1.0 - self.log_lik / null, "McFadden 1974"),
+            ("latent", spread / (spread + rest), "McKelvey & Zavoina 1975"),
+        )
+        scale = "the logit scale (residual variance implied by the link)"
+        return explained(named[1][1], (spread, rest), named, self.design, scale)
 
     def _covariance(self, vcov: str | None) -> tuple[Array, float]:
         chosen = vcov or ("classical" if self.clusters is None else "CR1")
@@ -197,6 +250,15 @@ class OrderedRegression:
 
     summary = summary_of
     _repr_html_ = html_of
+
+
+def _no_one_response(eta: Array) -> Array:
+    """Refuse the scale of the response: it has several categories."""
+    del eta
+    raise NotIdentifiedError(
+        "Ordered categories have no one expected outcome: ask on the scale of log odds, or "
+        "predict() each category's probability."
+    )
 
 
 def fit_ordered(

@@ -17,6 +17,7 @@ from alliance_stats.multilevel import (
     GeneralizedFit,
     Inference,
     LinearFit,
+    RSquared,
     all_coefficients,
     coefficients,
 )
@@ -115,6 +116,31 @@ class Regression:
         found = questions.inference(self.fit, self.clusters, vcov)
         return coefficients(found).table(conf_level=conf_level)
 
+    def joint_test(self, *terms: str, vcov: Vcov | None = None) -> pd.DataFrame:
+        """Test that several coefficients are zero together.
+
+        Parameters
+        ----------
+        terms
+            Names of coefficients, as :meth:`tidy` has them.
+        vcov
+            As in :meth:`tidy`. With CR2 it is the approximate Hotelling test (Pustejovsky & Tipton
+            2018, doi:10.1080/07350015.2016.1247004).
+
+        Returns
+        -------
+        DataFrame
+            One row: ``term`` (all, joined by commas), ``statistic`` (F), ``df1, df2, p_value``.
+
+        Raises
+        ------
+        DataError
+            A name that is no estimated coefficient.
+        NotIdentifiedError
+            Too few clusters for so many coefficients.
+        """
+        return questions.joint_test(questions.inference(self.fit, self.clusters, vcov), terms)
+
     def collinearity(self) -> pd.DataFrame:
         """Return ``term, vif, df, vif_per_df``: (generalized) variance inflation of each term.
 
@@ -179,6 +205,10 @@ class LinearRegression(Regression):
         F tests all coefficients but the intercept, by classical least squares.
         """
         return questions.linear_glance(self.fit)
+
+    def explained(self) -> RSquared:
+        """Return R2 and adjusted R2 as :func:`~alliance_stats.r_squared` does."""
+        return questions.linear_explained(self.fit)
 
     def standardized(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return standardised coefficients: of SDs of the outcome per SD of each column.
@@ -272,6 +302,10 @@ class GeneralizedRegression(Regression):
         0/1 outcomes Tjur's.
         """
         return questions.generalized_glance(self.fit)
+
+    def explained(self) -> RSquared:
+        """Return pseudo-R2 by name as :func:`~alliance_stats.r_squared` does."""
+        return questions.generalized_explained(self.fit)
 
     def step_table(self) -> pd.DataFrame:
         """Return one row a step: ``step, log_lik, statistic`` (likelihood ratio), ``df, p_value``.

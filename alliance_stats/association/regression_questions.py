@@ -8,23 +8,34 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from alliance_stats.checks import check_choice, check_conf_level
+from alliance_stats.checks import check_choice, check_conf_level, did_you_mean
 from alliance_stats.design.design import Design
 from alliance_stats.design.new_rows import code_new_rows
 from alliance_stats.engine.sandwich import ClusterRobust, cr2
-from alliance_stats.errors import NotIdentifiedError
+from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, wald_interval
-from alliance_stats.multilevel import GeneralizedFit, Inference, LinearFit, inference_on, ml_refit
+from alliance_stats.multilevel import (
+    GeneralizedFit,
+    Inference,
+    LinearFit,
+    RSquared,
+    inference_on,
+    ml_refit,
+)
 
 __all__ = [
     "Clusters",
     "Fit",
     "augmented",
     "collinearity",
+    "explained",
+    "generalized_explained",
     "generalized_glance",
     "generalized_steps",
     "inference",
     "influence",
+    "joint_test",
+    "linear_explained",
     "linear_glance",
     "linear_steps",
     "method",
@@ -94,6 +105,71 @@ def refuse_df_method(df_method: str | None) -> None:
             f"df_method={df_method!r} is for linear mixed models; a regression has residual df, "
             "or those of CR2 with cluster=: leave df_method out."
         )
+
+
+def joint_test(found: Inference, terms: Sequence[str]) -> pd.DataFrame:
+    """Test that some coefficients are zero together, in one row."""
+    names = _kept_names(found.design)
+    unknown = [term for term in terms if term not in names]
+    if unknown or not terms:
+        name = unknown[0] if unknown else ""
+        raise DataError(f"'{name}' is no estimated coefficient. {did_you_mean(name, names)}")
+    C = np.eye(len(names))[[names.index(term) for term in dict.fromkeys(terms)]]
+    test = found.f_test(C)
+    return pd.DataFrame(
+        [
+            {
+                "term": ", ".join(dict.fromkeys(terms)),
+                "statistic": test.statistic,
+                "df1": test.df1,
+                "df2": test.df2,
+                "p_value": float(stats.f.sf(test.statistic, test.df1, test.df2)),
+            }
+        ]
+    )
+
+
+def linear_explained(fit: LinearFit) -> RSquared:
+    """Return R2 and adjusted R2, and the outcome's variance parted by them."""
+    whole = linear_glance(fit).iloc[0]
+    r2, total = float(whole["r2"]), float(fit.design.y.var(ddof=1))
+    named = (
+        ("r2", r2, "share of the outcome's variance"),
+        ("r2_adjusted", float(whole["r2_adjusted"]), "Ezekiel 1930"),
+    )
+    return explained(r2, (r2 * total, (1.0 - r2) * total), named, fit.design, "the outcome's scale")
+
+
+def generalized_explained(fit: GeneralizedFit) -> RSquared:
+    """Return pseudo-R2 by name, and on the scale of the link the part of the fixed effects."""
+    whole = generalized_glance(fit).iloc[0]
+    sources = {"mcfadden": "McFadden 1974", "nagelkerke": "Nagelkerke 1991", "tjur": "Tjur 2009"}
+    named = [
+        (name, float(whole[f"r2_{name}"]), source)
+        for name, source in sources.items()
+        if np.isfinite(whole[f"r2_{name}"])
+    ]
+    spread = float(fit.fixed_part.var(ddof=1))
+    mean = float(fit.design.y.mean())
+    rest = np.pi**2 / 3.0 if fit.family.link == "logit" else float(np.log1p(1.0 / mean))
+    latent = spread / (spread + rest)
+    source = "McKelvey & Zavoina 1975" if fit.family.link == "logit" else "Nakagawa et al. 2017"
+    named.append(("latent", latent, source))
+    scale = f"the {fit.family.link} scale (residual variance implied by the link)"
+    return explained(latent, (spread, rest), tuple(named), fit.design, scale)
+
+
+def explained(
+    share: float,
+    parts: tuple[float, float],
+    named: tuple[tuple[str, float, str], ...],
+    design: Design,
+    scale: str,
+) -> RSquared:
+    """Return explained variance of a model without random effects."""
+    lines = [("fixed", None, "total", parts[0]), ("residual", None, "total", parts[1])]
+    sources = pd.DataFrame(lines, columns=["source", "group", "scope", "variance"])
+    return RSquared(share, share, sources, None, scale, (), design.rows, named)
 
 
 def linear_glance(fit: LinearFit) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from scipy import linalg
 from alliance_stats.engine.curvature import Curvature
 from alliance_stats.estimates import Array
 
-__all__ = ["FTest", "KenwardRoger", "Satterthwaite", "kenward_roger", "satterthwaite"]
+__all__ = ["ConstantDf", "FTest", "KenwardRoger", "Satterthwaite", "kenward_roger", "satterthwaite"]
 
 
 # Degrees of freedom beyond which t is the normal distribution to double precision.
@@ -28,6 +28,17 @@ class FTest:
     statistic: float
     df1: float
     df2: float
+
+
+@dataclass(frozen=True, slots=True)
+class ConstantDf:
+    """The same degrees of freedom for every function of the coefficients."""
+
+    value: float
+
+    def df(self, C: Array) -> Array:
+        """Return them for each row of `C`."""
+        return np.full(len(C), self.value)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg
 
+from alliance_stats.engine.degrees_of_freedom import FTest
+from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array
 
 __all__ = ["ClusterRobust", "cr2"]
@@ -47,6 +49,57 @@ class ClusterRobust:
         """Satterthwaite degrees of freedom of each row of `C` under the working covariance."""
         return np.array([self._df(row) for row in C])
 
+    def f_test(self, C: Array, beta: Array) -> FTest:
+        """Test ``C beta = 0`` jointly by the approximate Hotelling test.
+
+        ``F = (eta - q + 1) / (eta q) Wald``, on q and ``eta - q + 1`` df, where the Wishart with
+        eta df has the total variance of the (standardised) covariance under the working model
+        (Pustejovsky & Tipton 2018, section 3.2; "HTZ" in clubSandwich).
+
+        Raises
+        ------
+        NotIdentifiedError
+            With too few clusters for so many functions at once.
+        """
+        C = independent_rows(C, self.vcov)
+        q = len(C)
+        eta = self._wishart_df(C)
+        left = eta - q + 1.0
+        if not left > 0.0:
+            raise NotIdentifiedError(
+                f"{len(self.X)} clusters (worth {eta:.1f} for these functions) are too few to test "
+                f"{q} functions at once. Ask for each by itself, adjusted for their number."
+            )
+        estimate = C @ beta
+        wald = float(estimate @ linalg.solve(C @ self.vcov @ C.T, estimate, assume_a="sym"))
+        return FTest(left / (eta * q) * wald, float(q), left)
+
+    def _wishart_df(self, C: Array) -> float:
+        """Return ``q (q + 1) / sum of the variances`` of the elements of the covariance."""
+        q = len(C)
+        own = np.array([C @ half.T @ weighted @ C.T for half, weighted in
+                        zip(self.halves, self.weighted, strict=True)])  # fmt: skip
+        root = linalg.cholesky(self.M, lower=True)
+        pulled = np.array([C @ (half.T @ X) @ root for half, X in
+                           zip(self.halves, self.X, strict=True)])  # fmt: skip
+        # cov(w_i, w_j) = [i = j] own_i - pulled_i pulled_j', w_i a cluster's share of C beta
+        expected = own.sum(axis=0) - np.einsum("isk,itk->st", pulled, pulled)
+        values, vectors = linalg.eigh(expected)
+        half = (vectors / np.sqrt(values)) @ vectors.T
+        own, pulled = half @ own @ half, half @ pulled
+        both = np.einsum("isk,itk->ist", pulled, pulled)
+        inner = np.einsum("isk,itl->stkl", pulled, pulled)
+        total = 0.0
+        for s in range(q):
+            for t in range(q):
+                A = inner[s, t]
+                total += float((A * A).sum() + (A * A.T).sum())
+                one, two = own[:, s, s], own[:, t, t]
+                total += float((one * two - one * both[:, t, t] - two * both[:, s, s]).sum())
+                cross = own[:, s, t]
+                total += float((cross**2 - 2.0 * cross * both[:, s, t]).sum())
+        return q * (q + 1.0) / total
+
     def _df(self, c: Array) -> float:
         own = [half @ c for half in self.halves]
         variances = np.array([a @ (V @ c) for a, V in zip(own, self.weighted, strict=True)])
@@ -54,6 +107,12 @@ class ClusterRobust:
         products = -pulled @ self.M @ pulled.T
         products[np.diag_indices_from(products)] += variances
         return float(np.trace(products) ** 2 / (products**2).sum())
+
+
+def independent_rows(C: Array, covariance: Array) -> Array:
+    """Return independent combinations of the rows of `C`, whose covariance can be inverted."""
+    values, vectors = linalg.eigh(C @ covariance @ C.T)
+    return np.asarray(vectors[:, values > values.max() * _RANK].T @ C)
 
 
 def cr2(X: Sequence[Array], residuals: Sequence[Array], V: Sequence[Array]) -> ClusterRobust:

@@ -4,7 +4,7 @@ This is the face that other rooms import.
 """
 
 from alliance_stats.design.residual import AR1, CAR1, VarianceBy
-from alliance_stats.multilevel.after.asked_model import infer
+from alliance_stats.multilevel.after.asked_model import Link, infer
 from alliance_stats.multilevel.after.comparisons import Comparisons, comparisons
 from alliance_stats.multilevel.after.contrasts import Contrasts, contrasts
 from alliance_stats.multilevel.after.estimated_means import EstimatedMeans, estimated_means
@@ -61,6 +61,7 @@ __all__ = [
     "LinearEstimates",
     "LinearFit",
     "LinearMixedModel",
+    "Link",
     "Profile",
     "RSquared",
     "ResponseSurface",

@@ -17,6 +17,7 @@ from scipy import linalg, stats
 from alliance_stats.checks import check_choice
 from alliance_stats.design.design import Design, all_fixed_columns
 from alliance_stats.engine.degrees_of_freedom import (
+    ConstantDf,
     FTest,
     KenwardRoger,
     Satterthwaite,
@@ -102,7 +103,7 @@ class Inference:
     """
 
     df_method: str
-    method: Satterthwaite | KenwardRoger | ClusterRobust | None
+    method: Satterthwaite | KenwardRoger | ClusterRobust | ConstantDf | None
     design: Design
     beta: Array
     covariance: Array
@@ -157,15 +158,13 @@ class Inference:
         if isinstance(self.method, Satterthwaite | KenwardRoger):
             scaled = self.design.fixed.R @ self.beta / self.sigma
             return self.method.f_test(self._working(C), scaled)
-        if isinstance(self.method, ClusterRobust) and len(C) > 1:
-            raise NotIdentifiedError(
-                "Several functions at once have no test with CR2 here: its small-sample df are "
-                "those of one function. Ask for each by itself, adjusted for their number."
-            )
+        if isinstance(self.method, ClusterRobust):
+            return self.method.f_test(C, self.beta)
         values, vectors = linalg.eigh(C @ self.covariance @ C.T)
         kept = values > values.max() * DEPENDENT
         rotated = vectors[:, kept].T @ (C @ self.beta)
-        return FTest(float((rotated**2 / values[kept]).mean()), float(kept.sum()), np.inf)
+        df2 = self.method.value if self.method is not None else np.inf
+        return FTest(float((rotated**2 / values[kept]).mean()), float(kept.sum()), df2)
 
     def _working(self, C: Array) -> Array:
         """Turn functions of the given coefficients into functions of the working ones."""

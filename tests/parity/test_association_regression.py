@@ -176,3 +176,42 @@ def test_each_row_its_own_cluster_is_the_sandwich_of_scores() -> None:
     n = len(data)
     V = bread @ (model.scores.T @ model.scores) @ bread * n / (n - 1)
     assert model.tidy()["std_error"].to_numpy() == pytest.approx(np.sqrt(np.diag(V)), rel=1e-10)
+
+
+JOINT = {
+    "linear": ("linear", ("role[T.father]", "role[T.mother]")),
+    "linear_three": ("linear", ("alliance", "experience", "alliance:experience")),
+    "logistic": ("logistic", ("role[T.father]", "role[T.mother]")),
+}
+
+
+@pytest.mark.parametrize("case", JOINT)
+def test_joint_tests_with_cr2_as_wald_test(case: str) -> None:
+    name, terms = JOINT[case]
+    formula, options = MODELS[name]
+    expected = REFERENCE["joint"][case]
+    found = regression(formula, DATA, cluster="therapist", **options).joint_test(*terms).iloc[0]
+    assert found["statistic"] == pytest.approx(expected["f"], rel=SEARCHED)
+    assert found["df1"] == expected["df1"]
+    assert found["df2"] == pytest.approx(expected["df2"], rel=1e-6)
+    assert found["p_value"] == pytest.approx(expected["p"], rel=1e-5)
+
+
+def test_a_joint_test_without_clusters_is_the_f_of_nested_models() -> None:
+    large = regression("symptoms ~ alliance * experience + role", DATA)
+    table = regression(
+        "symptoms ~ alliance * experience + role",
+        DATA,
+        steps=["alliance + experience + alliance:experience", "role"],
+    ).step_table()
+    found = large.joint_test("role[T.father]", "role[T.mother]").iloc[0]
+    assert found["statistic"] == pytest.approx(table["statistic"].iloc[1], rel=EXACT)
+    assert found["df2"] == pytest.approx(table["df2"].iloc[1], rel=EXACT)
+
+
+def test_means_of_ordered_categories_as_emmeans() -> None:
+    model = regression("step ~ alliance + role", DATA, family="ordinal")
+    found = estimated_means(model, "role").tidy().set_index("role")
+    expected = pd.DataFrame(REFERENCE["latent"]).set_index("role").loc[found.index]
+    assert found["estimate"].to_numpy() == pytest.approx(expected["mean"].to_numpy(), rel=1e-4)
+    assert found["std_error"].to_numpy() == pytest.approx(expected["se"].to_numpy(), rel=1e-3)

@@ -25,6 +25,7 @@ from alliance_stats.multilevel.linear_functions import (
 __all__ = [
     "FittedModel",
     "GeneralizedModel",
+    "JudgesItself",
     "Link",
     "caveats",
     "infer",
@@ -35,11 +36,6 @@ __all__ = [
 
 class FittedModel(Protocol):
     """What a model must offer to be asked anything after its fit."""
-
-    @property
-    def fit(self) -> LinearFit | GeneralizedFit:
-        """The fit as a record of arrays."""
-        ...
 
     @property
     def design(self) -> Design:
@@ -87,7 +83,10 @@ class GeneralizedModel(FittedModel, Protocol):
 
 @runtime_checkable
 class JudgesItself(Protocol):
-    """A fitted model whose errors are not its likelihood's, as a cluster-robust regression."""
+    """A fitted model with errors of its own: a cluster-robust regression, one brought here.
+
+    If its expected response is not its linear predictor, ``link`` is a :class:`Link`.
+    """
 
     def inference(self, df_method: str | None = None) -> Inference:
         """Prepare inference on its coefficients."""
@@ -119,6 +118,9 @@ IDENTITY = Link("identity", np.asarray, np.ones_like, None)
 
 def link_of(model: FittedModel) -> Link:
     """Return the link of a model: the identity for a linear one."""
+    own = getattr(model, "link", None)
+    if isinstance(own, Link):
+        return own
     if not isinstance(model, GeneralizedModel):
         return IDENTITY
     family = model.family
@@ -126,8 +128,11 @@ def link_of(model: FittedModel) -> Link:
 
 
 def require_fitted(model: object) -> None:
-    """Refuse what was not fitted by ``lmm``, ``glmm`` or ``regression``."""
-    if not isinstance(getattr(model, "fit", None), LinearFit | GeneralizedFit):
+    """Refuse what was not fitted by ``lmm``, ``glmm`` or ``regression``, nor brought here.
+
+    A brought model of which nothing can be asked says why when its design is wanted.
+    """
+    if not isinstance(model, JudgesItself) and _fit_of(model) is None:
         raise DataError(
             f"A model fitted by lmm, glmm or regression is needed; got {type(model).__name__}."
         )
@@ -158,7 +163,14 @@ def infer(model: FittedModel, df_method: DfMethod | None = None) -> Inference:
     NotIdentifiedError
         If the coefficients have no covariance, since the fit did not converge.
     """
-    require_fitted(model)
     if isinstance(model, JudgesItself):
         return require_covariance(model.inference(df_method))
-    return require_covariance(inference_on(model.fit, df_method))
+    require_fitted(model)
+    fit = _fit_of(model)
+    assert fit is not None
+    return require_covariance(inference_on(fit, df_method))
+
+
+def _fit_of(model: object) -> LinearFit | GeneralizedFit | None:
+    fit = getattr(model, "fit", None)
+    return fit if isinstance(fit, LinearFit | GeneralizedFit) else None

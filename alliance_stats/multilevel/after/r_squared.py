@@ -7,6 +7,7 @@ and between the units of a grouping factor.
 """
 
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -54,6 +55,8 @@ class RSquared:
         What to know before reading.
     rows
         The ledger of the fit's rows.
+    named
+        For a model without random effects its own measures: name, value, source.
     """
 
     marginal: float
@@ -63,6 +66,7 @@ class RSquared:
     scale: str
     notes: tuple[str, ...]
     rows: RowLedger
+    named: tuple[tuple[str, float, str], ...] = ()
 
     __repr__ = one_line
 
@@ -75,8 +79,12 @@ class RSquared:
             ``measure, scope, estimate, method``. Of Nakagawa and Schielzeth ``marginal`` and
             ``conditional``; of Rights and Sterba the share of the variance in `scope` that comes
             from ``f`` (fixed effects), ``fv`` (and random slopes), ``fvm`` (and units' means); with
-            a cluster also within (``f1``, ``f1v``) and between (``f2``) its units.
+            a cluster also within (``f1``, ``f1v``) and between (``f2``) its units. Of a regression
+            without random effects its own measures.
         """
+        if self.named:
+            own = [(name, "total", value, source) for name, value, source in self.named]
+            return pd.DataFrame(own, columns=["measure", "scope", "estimate", "method"])
         found = [
             ("marginal", "total", self.marginal, NAKAGAWA),
             ("conditional", "total", self.conditional, NAKAGAWA),
@@ -142,13 +150,22 @@ class RSquared:
         return float(part / total) if total > 0 else np.nan
 
 
+@runtime_checkable
+class _ExplainsItself(Protocol):
+    """A model without random effects that has measures of its own."""
+
+    def explained(self) -> RSquared:
+        """Return its explained variance."""
+        ...
+
+
 def r_squared(model: FittedModel, *, cluster: str | None = None) -> RSquared:
-    """Say how much variance a mixed model explains, by whom and from which source.
+    """Say how much variance a model explains, by whom and from which source.
 
     Parameters
     ----------
     model
-        A fitted ``lmm`` or ``glmm``.
+        A fitted ``lmm``, ``glmm`` or ``regression``, or one brought by ``from_statsmodels``.
     cluster
         Grouping factor whose units part the variance into within and between, ``"therapist"``.
 
@@ -187,6 +204,10 @@ def r_squared(model: FittedModel, *, cluster: str | None = None) -> RSquared:
     doi:10.1098/rsif.2017.0213).
     """
     require_fitted(model)
+    if isinstance(model, _ExplainsItself):
+        if cluster is not None:
+            _cluster((), cluster)
+        return model.explained()
     residual, scale = _residual(model)
     design = model.design
     beta = model.beta.to_numpy()[design.fixed.kept]
@@ -263,9 +284,8 @@ def _nested(inner: Codes, outer: Codes) -> bool:
 def _cluster(groupings: tuple[Grouping, ...], cluster: str) -> Grouping:
     names = [grouping.name for grouping in groupings]
     if cluster not in names:
-        raise FormulaError(
-            f"'{cluster}' is not a grouping factor of the model. {did_you_mean(cluster, names)}"
-        )
+        meant = did_you_mean(cluster, names) if names else "It has no random effects."
+        raise FormulaError(f"'{cluster}' is not a grouping factor of the model. {meant}")
     found = groupings[names.index(cluster)]
     for other in groupings:
         if not (_nested(found.codes, other.codes) or _nested(other.codes, found.codes)):

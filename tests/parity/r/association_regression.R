@@ -41,7 +41,17 @@ std <- coef(lm(scale(symptoms) ~ scale(alliance) + scale(experience), d))[-1]
 sm <- summary(m1)
 v <- car::vif(lm(symptoms ~ alliance + experience + role, d))
 po <- polr(factor(step) ~ alliance + role, d, Hess = TRUE, control = list(reltol = 1e-14, maxit = 1000))
+# joint tests with CR2: approximate Hotelling, with and without weights, linear and logistic
+htz <- function(m, which, precision = NULL) {
+  v <- if (is.null(precision)) vcovCR(m, d$therapist, "CR2")
+       else vcovCR(m, d$therapist, "CR2", target = 1 / precision, inverse_var = TRUE)
+  w <- Wald_test(m, constrain_zero(which), vcov = v, test = "HTZ")
+  list(f = w$Fstat, df1 = w$df_num, df2 = w$df_denom, p = w$p_val)
+}
+latent <- as.data.frame(emmeans::emmeans(po, "role", mode = "latent"))
 write_reference(list(
+  joint = list(linear = htz(m1, 4:5), linear_three = htz(m1, c(2, 3, 6)), weighted = htz(mw, 2:3, d$w), logistic = htz(g1, 4:5)),
+  latent = list(role = as.character(latent$role), mean = latent$emmean, se = latent$SE),
   data = transform(d, role = as.character(role)),
   linear = of(m1), weighted = of(mw, d$w), logistic = of(g1), poisson = of(p1),
   linear_fit = list(r2 = sm$r.squared, adj = sm$adj.r.squared, f = unname(sm$fstatistic[1]), df1 = unname(sm$fstatistic[2]), df2 = unname(sm$fstatistic[3]), sigma = sm$sigma),
@@ -52,4 +62,4 @@ write_reference(list(
   vif = list(term = rownames(v), gvif = unname(v[, 1]), df = unname(v[, 2])),
   cooks = unname(cooks.distance(num)), hat = unname(hatvalues(num)), rstudent = unname(rstudent(num)),
   ordinal = list(terms = names(coef(po)), estimate = unname(coef(po)), thresholds = unname(po$zeta), se = unname(sqrt(diag(vcov(po)))), log_lik = as.numeric(logLik(po)))
-), c("sandwich", "clubSandwich", "car", "MASS"))
+), c("sandwich", "clubSandwich", "car", "MASS", "emmeans"))
