@@ -11,8 +11,8 @@ from scipy import stats
 from alliance_stats.account import as_sentences
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.survival import CompetingHazards, competing_hazards, discrete_hazard
-from alliance_stats.survival.by_session.ending_integral import deviance
-from alliance_stats.survival.by_session.ending_logit import EndingRows, fit_multinomial, group_rows
+from alliance_stats.survival.by_session.ending_likelihood import deviance, group_rows
+from alliance_stats.survival.by_session.ending_logit import EndingRows, fit_multinomial
 from alliance_stats.survival.by_session.ending_search import minimise_effects, sd_limits
 
 COLUMNS = {"session": "session", "event": "ending", "unit": "family"}
@@ -131,7 +131,7 @@ def test_no_other_spread_or_coefficient_is_more_likely(model: CompetingHazards) 
     for _ in range(25):
         beta = model.beta * (1.0 + 0.05 * rng.normal(size=model.beta.shape))
         factor = effects.fit.Lambda * (1.0 + 0.05 * rng.normal(size=(2, 2)))
-        other = deviance(effects.rows, beta, factor, effects.fit.u, 1).deviance
+        other = deviance(effects.fit.criterion.rows, beta, factor, effects.fit.u, 1).deviance
         assert other > -2.0 * model.log_lik
 
 
@@ -147,9 +147,8 @@ def test_with_one_ending_it_is_the_discrete_hazard(data: pd.DataFrame, nodes: in
     ending = one.fit.design.y.astype(np.int64)
     rows = EndingRows(X, ending, np.ones((1, p), dtype=bool), np.ones((len(X), 1), dtype=bool))
     groups = pd.factorize(binary.loc[one.fit.design.index, "therapist"])[0]
-    grouped = group_rows(rows, groups)
     plain = fit_multinomial(rows, names=["a"] * p)
-    fit = minimise_effects(rows, grouped, plain, nodes=nodes, correlated=True)
+    fit = minimise_effects(rows, groups, plain, nodes=nodes, correlated=True)
     table = one.tidy()
     assert_allclose(fit.log_lik, one.fit.log_lik, atol=1e-9)
     assert_allclose((fit.beta[0] - table["estimate"]) / table["std_error"], 0.0, atol=1e-5)
@@ -157,7 +156,7 @@ def test_with_one_ending_it_is_the_discrete_hazard(data: pd.DataFrame, nodes: in
     assert_allclose(errors, table["std_error"], rtol=1e-4)  # differences of gradients on both sides
     spread = one.tidy(effects="ran_pars").iloc[0]
     assert_allclose(abs(fit.Lambda[0, 0]), spread["estimate"], rtol=1e-5)
-    limits = sd_limits(grouped, rows.counts, fit, 0, conf_level=0.95)
+    limits = sd_limits(fit, 0, conf_level=0.95)
     assert_allclose(limits, [spread["conf_low"], spread["conf_high"]], atol=5e-4)
 
 

@@ -19,7 +19,7 @@ from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import tidy_frame
 from alliance_stats.survival.by_session.ending_effects import EndingEffects
-from alliance_stats.survival.by_session.ending_integral import rule_of
+from alliance_stats.survival.by_session.ending_likelihood import rule_of
 from alliance_stats.survival.by_session.session_baseline import baseline_columns
 from alliance_stats.survival.rows.person_periods import Periods
 
@@ -239,12 +239,12 @@ class CompetingHazards:
                 "n_clusters": [self.n_clusters],
                 **({} if effects is None else {f"n_{effects.group}": [len(effects.labels)]}),
                 "baseline": [self.baseline],
-                "nodes": [1 if effects is None else effects.fit.nodes],
+                "nodes": [1 if effects is None else effects.fit.criterion.nodes],
                 "log_lik": [self.log_lik],
                 "n_parameters": [n_parameters],
                 "aic": [2.0 * n_parameters - 2.0 * self.log_lik],
                 "converged": [effects is None or effects.fit.convergence.converged],
-                "singular": [effects is not None and effects.fit.singular],
+                "singular": [effects is not None and effects.fit.minimum.singular],
             }
         )
 

@@ -17,13 +17,8 @@ from alliance_stats.errors import ConvergenceWarning, NotIdentifiedError
 from alliance_stats.estimates import Array, wald_interval
 from alliance_stats.formatting import plural
 from alliance_stats.multilevel import tidy_frame
-from alliance_stats.survival.by_session.ending_logit import (
-    EndingRows,
-    GroupedRows,
-    MultinomialFit,
-    find_mode,
-    group_rows,
-)
+from alliance_stats.survival.by_session.ending_likelihood import find_mode
+from alliance_stats.survival.by_session.ending_logit import EndingRows, MultinomialFit
 from alliance_stats.survival.by_session.ending_search import EffectsFit, minimise_effects, sd_limits
 
 __all__ = ["EndingEffects", "fit_ending_effects"]
@@ -40,10 +35,6 @@ class EndingEffects:
     ----------
     fit
         Spreads and coefficients at the maximum of the likelihood.
-    rows
-        The data in the order of the groups.
-    counts
-        (endings, p): whether the ending has a coefficient of that column.
     states
         The endings.
     group
@@ -55,8 +46,6 @@ class EndingEffects:
     """
 
     fit: EffectsFit
-    rows: GroupedRows
-    counts: npt.NDArray[np.bool_]
     states: tuple[str, ...]
     group: str
     labels: tuple[object, ...]
@@ -71,24 +60,21 @@ class EndingEffects:
     @property
     def coefficients(self) -> Array:
         """Covariance of the coefficients, which owns up to the spreads being estimated."""
-        k = self.fit.template.n_theta
+        k = self.fit.minimum.template.n_theta
         return self.fit.covariance[k:, k:]
 
     @property
     def n_parameters(self) -> int:
         """Spreads, correlations and coefficients."""
-        sizes = self.fit.template.blocks[0]
-        return sum(q * (q + 1) // 2 for q in sizes) + int(self.counts.sum())
+        criterion = self.fit.criterion
+        return criterion.template.n_theta + int(criterion.counts.sum())
 
     def parameters(self, *, conf_level: float) -> pd.DataFrame:
         """Return SDs with profile limits, and correlations with limits by Fisher's z."""
         sds = np.sqrt(np.diag(self.covariance))
         with one_blas_thread():
             limits = np.array(
-                [
-                    sd_limits(self.rows, self.counts, self.fit, k, conf_level=conf_level)
-                    for k in range(len(sds))
-                ]
+                [sd_limits(self.fit, k, conf_level=conf_level) for k in range(len(sds))]
             )
         table = tidy_frame(
             effect="ran_pars",
@@ -99,7 +85,7 @@ class EndingEffects:
             conf_high=limits[:, 1],
         ).assign(state=list(self.states))
         found = [table]
-        if len(self.fit.template.blocks[0]) == 1:
+        if len(self.fit.criterion.template.blocks[0]) == 1:
             found.append(self._correlations(sds, conf_level))
         return pd.concat(found, ignore_index=True)
 
@@ -127,12 +113,12 @@ class EndingEffects:
 
     def _z_error(self, i: int, j: int) -> float:
         """Return the standard error of a correlation's z; on the boundary it has none."""
-        if self.fit.singular:
+        if self.fit.minimum.singular:
             return float("nan")
-        theta = self.fit.template.theta([self.fit.Lambda])
+        theta = self.fit.minimum.template.theta([self.fit.Lambda])
 
         def z(values: Array) -> float:
-            a, b = self.fit.template.factors(values)[0][[i, j]]
+            a, b = self.fit.minimum.template.factors(values)[0][[i, j]]
             return float(np.arctanh(a @ b / np.sqrt((a @ a) * (b @ b))))
 
         step = 1e-6
@@ -157,9 +143,10 @@ class EndingEffects:
 
     def predicted(self, *, conf_level: float) -> pd.DataFrame:
         """Return each group's effect on each ending, with its conditional SD."""
-        fixed = np.nan_to_num(self.fit.beta) @ self.rows.X.T + self.rows.blocked
+        rows = self.fit.criterion.rows
+        fixed = np.nan_to_num(self.fit.beta) @ rows.X.T + rows.blocked
         with one_blas_thread():
-            mode = find_mode(self.rows, fixed, self.fit.Lambda, self.fit.u)
+            mode = find_mode(rows, fixed, self.fit.Lambda, self.fit.u)
             spread = self.fit.Lambda @ np.linalg.inv(mode.A) @ self.fit.Lambda.T
         effects = mode.u @ self.fit.Lambda.T
         frames = []
@@ -192,10 +179,10 @@ class EndingEffects:
                 f"WARNING: the variance between units of '{self.group}' is estimated as zero for "
                 f"{', '.join(zero)} (boundary fit)."
             )
-        elif self.fit.singular:
+        elif self.fit.minimum.singular:
             found.append(
                 f"WARNING: the effects of '{self.group}' on the endings vary in "
-                f"{self.fit.template.ranks[0][0]} of {len(sds)} directions (boundary fit): the "
+                f"{self.fit.minimum.template.ranks[0][0]} of {len(sds)} directions (boundary fit): the "
                 "data hardly know a correlation, which stands at its limit; independent effects "
                 f"are '(1 || {self.group})'."
             )
@@ -203,7 +190,7 @@ class EndingEffects:
 
     def sections(self, *, conf_level: float = 0.95) -> list[Section]:
         """Return median odds ratios and correlations between units, as data."""
-        integral = "Laplace" if self.fit.nodes == 1 else f"{self.fit.nodes} nodes an ending"
+        integral = "Laplace" if self.fit.criterion.nodes == 1 else f"{self.fit.criterion.nodes} nodes an ending"
         table = self.parameters(conf_level=conf_level)
         ratios = Section(
             f"Between units (per session; {integral})",
@@ -281,8 +268,7 @@ def fit_ending_effects(
         )
     n_units = keys[unit].nunique().to_numpy()
     with one_blas_thread():
-        grouped = group_rows(rows, codes)
-        fit = minimise_effects(rows, grouped, plain, nodes=nodes, correlated=correlated)
+        fit = minimise_effects(rows, codes, plain, nodes=nodes, correlated=correlated)
     if not fit.convergence.converged:
         warnings.warn(
             f"The fit of effects of '{':'.join(group)}' on competing endings has not converged "
@@ -290,4 +276,4 @@ def fit_ending_effects(
             ConvergenceWarning,
             stacklevel=3,
         )
-    return EndingEffects(fit, grouped, rows.counts, states, ":".join(group), labels, n_units, unit)
+    return EndingEffects(fit, states, ":".join(group), labels, n_units, unit)
