@@ -211,9 +211,9 @@ def plain_minimum(problem: GeneralizedProblem, gamma: Array) -> Minimum:
         log_density, score, weight = family.slopes(problem.offset + gamma @ problem.Q, outcome)
         slope, information = problem.Q @ score, (problem.Q * weight) @ problem.Q.T
         step = linalg.cho_solve(linalg.cho_factor(information), slope)
+        gamma = gamma + step
         if float(step @ slope) < PLAIN_DONE:
             break
-        gamma = gamma + step
     norm = float(np.abs(slope).max(initial=0.0))
     settled = float(step @ slope) < PLAIN_DONE
     record = Convergence(settled, evaluations, norm, 0, "Newton's steps")

@@ -260,7 +260,7 @@ def test_a_spread_of_zero_is_said(data: pd.DataFrame) -> None:
     assert (spreads.loc[zero, "conf_high"] > 0.1).all()
     assert fit.glance()["singular"].item()
     first = fit.summary().splitlines()[0]
-    assert first.startswith("WARNING: the variance between units of 'therapist' is estimated as ze")
+    assert first.startswith("The variance between units of 'therapist' is estimated as ze")
     assert fit.tidy()["std_error"].notna().all()
     own = fit.tidy(effects="ran_vals")
     assert (own.loc[own["state"].isin(spreads.index[zero]), "estimate"] == 0.0).all()
@@ -273,7 +273,7 @@ def test_a_correlation_at_its_limit_is_said() -> None:
     assert_allclose(row["estimate"], 1.0, atol=1e-12)
     assert np.isnan(row["conf_low"])
     text = fit.summary()
-    assert text.startswith("WARNING: the effects of 'therapist' on the endings vary in 1 of 2")
+    assert text.startswith("The effects of 'therapist' on the endings vary in 1 of 2")
     assert "independent effects are '(1 || therapist)'" in text
 
 

@@ -38,8 +38,8 @@ def test_summary_and_glance() -> None:
         {"nobs": 3, "n_event": 2, "n_states": 2, "n_strata": 2, "n_clusters": None}
     ]
     lines = result.summary().splitlines()
-    assert lines[0] == "WARNING: nobody of 'a' ended as 'planned'."
-    assert lines[2] == "WARNING: nobody of 'b' ended as 'dropout'."
+    assert lines[0] == "Nobody of 'a' ended as 'planned'."
+    assert lines[2] == "Nobody of 'b' ended as 'dropout'."
     assert lines[4] == "Cumulative incidence of competing endings (Aalen-Johansen)."
     assert lines[-1] == "3 rows came in. 3 used."
     text = as_sentences(result.account())

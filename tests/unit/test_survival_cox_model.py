@@ -69,7 +69,7 @@ def test_tidy_glance_and_summary_speak_the_house_language() -> None:
     assert fit.tidy()["term"].tolist() == ["alliance", "role[T.father]", "role[T.mother]"]
     assert fit.glance().loc[0, "n_clusters"] == 8
     lines = fit.summary().splitlines()
-    assert lines[0].startswith("WARNING: standard errors over 8 clusters: below about 40")
+    assert lines[0].startswith("Standard errors over 8 clusters: below about 40")
     assert lines[2].startswith("Cox model with Efron's method for ties, stratified by site")
     assert lines[-1] == ("80 rows came in (therapist: 8). 80 used (therapist: 8).")
     assert fit.vcov().shape == (3, 3)
@@ -90,7 +90,7 @@ def test_the_callers_frame_is_not_changed_and_missing_rows_are_counted() -> None
 def test_few_events_and_strata_without_events_are_warned_of() -> None:
     data = PERSONS.assign(left=np.where(PERSONS["site"] == 1, 0, PERSONS["left"]))
     text = cox_ph("alliance + role + therapist", data, **COLUMNS, strata="site").summary()
-    assert "nobody had the event in 1 stratum (1)" in text
+    assert "Nobody had the event in 1 stratum (1)" in text
     assert "events per covariate" in text
 
 

@@ -124,7 +124,7 @@ def test_a_frailty_over_few_groups_says_so():
     rng = np.random.default_rng(3)
     frame = pd.DataFrame({"t": rng.integers(1, 9, 60), "e": 1, "x": rng.normal(size=60)})
     fit = cox_ph("x", frame.assign(g=np.arange(60) % 2), time="t", event="e", frailty="g")
-    assert fit.summary().startswith("WARNING: a frailty over 2 groups of g")
+    assert fit.summary().startswith("A frailty over 2 groups of g")
 
 
 def test_several_quantiles_are_asked_one_at_a_time():

@@ -214,7 +214,7 @@ def test_a_variance_of_zero_opens_the_summary() -> None:
     alike = simulate_study(endings=EndingTruth(sd_therapist=0.0), seed=2025).study
     fit = discrete_hazard("alliance", endings(alike).periods(("alliance",)), **COLUMNS)
     text = fit.summary()
-    assert text.startswith("WARNING: a variance of random effects is at zero (boundary fit).")
+    assert text.startswith("A variance of random effects is at zero (boundary fit).")
     assert "median hazard ratio 1.00, 95% CI [1.00, " in as_sentences(fit.account())
 
 

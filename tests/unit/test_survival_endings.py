@@ -118,7 +118,7 @@ def test_refusals() -> None:
     with pytest.raises(DataError, match="Reliable change is a person's"):
         endings(study(), BeforeReliableChange(10.0, 0.9))
     shared = endings(study(), BeforeReliableChange(10.0, 0.9), unit="person")
-    assert shared.summary().startswith("WARNING: members of a family share its ending")
+    assert shared.summary().startswith("Members of a family share its ending")
     with pytest.raises(ValueError, match="unit must be 'family' or 'person'"):
         endings(study(), unit="couple")
     with pytest.raises(ValueError, match="sessions must be at least 2"):
@@ -214,7 +214,7 @@ def test_units_first_seen_later_enter_later() -> None:
         found = endings(late)
     units = found.units
     assert_array_equal(units.set_index("person").loc[["a", "b", "c"], "entry"], [0.0, 4.0, 0.0])
-    assert found.summary().startswith("WARNING: 1 of 3 persons were first seen after session 1")
+    assert found.summary().startswith("1 of 3 persons were first seen after session 1")
     whole = kaplan_meier(units, time="time", event="event", entry="entry").tidy()
     # b was not at risk before session 5: two at risk after session 2, not three
     assert whole.set_index("time").loc[2.0, "n_risk"] == 2

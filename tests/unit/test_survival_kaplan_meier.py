@@ -83,7 +83,7 @@ def test_summary_and_glance() -> None:
         {"nobs": 4, "n_event": 3, "n_strata": 1, "n_clusters": 2}
     ]
     assert as_sentences(result.account()) == (
-        "WARNING: standard errors over 2 clusters: below about 40 they tend to be too small. "
+        "Standard errors over 2 clusters: below about 40 they tend to be too small. "
         "Kaplan-Meier estimate, standard errors over 2 clusters; n = 4 rows, 3 events. "
         "all: 4 rows, 3 events, median = 3, 95% CI [1, not reached], without the event at the end "
         "= 0.0%, last time = 4. Intervals are pointwise, by the log-log transformation. "
@@ -97,7 +97,7 @@ def test_summary_and_glance() -> None:
 def test_curve_that_falls_to_zero_before_others_enter_is_reported() -> None:
     early = pd.DataFrame({"from": [0, 3, 3], "time": [1, 5, 6], "left": [1, 1, 0]})
     result = kaplan_meier(early, time="time", event="left", entry="from")
-    assert result.summary().startswith("WARNING: the curve of 'all' falls to 0 at time 1")
+    assert result.summary().startswith("The curve of 'all' falls to 0 at time 1")
 
 
 def test_no_events_is_a_flat_curve() -> None:
@@ -196,7 +196,7 @@ def test_few_clusters_are_warned_of() -> None:
     test = log_rank(
         FOUR.assign(framework=list("aabb")), **COLUMNS, group="framework", cluster="therapist"
     )
-    assert test.summary().startswith("WARNING: 2 clusters allow 2 allocations: no p-value below")
+    assert test.summary().startswith("2 clusters allow 2 allocations: no p-value below")
 
 
 def test_log_rank_refuses() -> None:

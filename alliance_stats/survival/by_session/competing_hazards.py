@@ -31,8 +31,7 @@ from alliance_stats.survival.by_session.ending_logit import (
     MultinomialFit,
     fit_multinomial,
 )
-from alliance_stats.survival.by_session.session_baseline import baseline_terms
-from alliance_stats.survival.rows.person_periods import Periods, refuse_copies
+from alliance_stats.survival.rows.person_periods import Periods, baseline_terms, refuse_copies
 
 __all__ = ["competing_hazards"]
 

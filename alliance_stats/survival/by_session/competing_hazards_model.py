@@ -20,8 +20,7 @@ from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import tidy_frame
 from alliance_stats.survival.by_session.ending_effects import EndingEffects
 from alliance_stats.survival.by_session.ending_likelihood import rule_of
-from alliance_stats.survival.by_session.session_baseline import baseline_columns
-from alliance_stats.survival.rows.person_periods import Periods
+from alliance_stats.survival.rows.person_periods import Periods, baseline_columns
 
 __all__ = ["CompetingHazards", "Incidence", "incidence"]
 

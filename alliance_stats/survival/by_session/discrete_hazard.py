@@ -3,26 +3,31 @@
 from collections.abc import Sequence
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 from alliance_stats.checks import check_choice, check_frame, did_you_mean
+from alliance_stats.design.design import build_design
 from alliance_stats.design.formula import (
+    MixedFormula,
     RandomTerm,
     formula_of,
     parse_formula,
     parse_terms,
 )
+from alliance_stats.engine.families import family_of
 from alliance_stats.engine.threads import one_blas_thread
 from alliance_stats.errors import DataError, FormulaError
-from alliance_stats.multilevel import glmm
+from alliance_stats.multilevel import GeneralizedLinearMixedModel, fit_generalized, glmm
 from alliance_stats.survival.by_session.discrete_hazard_model import DiscreteHazard
-from alliance_stats.survival.by_session.session_baseline import (
-    baseline_terms,
-    binomial_regression,
-)
 from alliance_stats.survival.cox.cox_design import formula_variables
 from alliance_stats.survival.rows.lag_discipline import refuse_outcomes, refuse_the_future
-from alliance_stats.survival.rows.person_periods import Periods, read_periods, refuse_copies
+from alliance_stats.survival.rows.person_periods import (
+    Periods,
+    baseline_terms,
+    read_periods,
+    refuse_copies,
+)
 
 __all__ = ["discrete_hazard", "hazard_periods"]
 
@@ -135,11 +140,23 @@ def discrete_hazard(
     terms = baseline_terms(baseline, periods, df) + parse_terms(formula).without_intercept()
     whole = formula_of(event, terms, _random_terms(random))
     fit = (
-        binomial_regression(whole, periods.frame, link=link, unit=unit)
+        _without_effects(whole, periods.frame, link)
         if random is None
         else glmm(whole, periods.frame, family="binomial", link=link, nodes=nodes)
     )
     return DiscreteHazard(fit, periods, formula, baseline)
+
+
+def _without_effects(
+    formula: MixedFormula, frame: pd.DataFrame, link: str
+) -> GeneralizedLinearMixedModel:
+    design, used = build_design(formula, frame, residual_variance=False)
+    return GeneralizedLinearMixedModel(
+        fit_generalized(
+            design, family_of("binomial", link), np.ones(len(used)), nodes=1, weights=None,
+            offset=None,
+        )
+    )  # fmt: skip
 
 
 def hazard_periods(

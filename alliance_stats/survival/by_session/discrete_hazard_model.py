@@ -9,23 +9,22 @@ from scipy import special, stats
 from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.checks import check_choice, check_conf_level, require_columns
 from alliance_stats.design.new_rows import code_new_rows
+from alliance_stats.engine.families import Family
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import Array, one_line, two_sided_p, wald_interval
+from alliance_stats.estimates import LINK_WORDS, Array, one_line, wald_interval
 from alliance_stats.formatting import format_number, plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import GeneralizedLinearMixedModel
-from alliance_stats.survival.by_session.session_baseline import (
-    BinomialRegression,
-    baseline_columns,
-    population_curve,
-)
 from alliance_stats.survival.cox.cox_design import formula_variables
-from alliance_stats.survival.rows.person_periods import Periods
+from alliance_stats.survival.rows.person_periods import Periods, baseline_columns
 
 __all__ = ["DiscreteHazard"]
 
-_RATIOS = {"cloglog": "hazard ratio", "logit": "odds ratio"}
 _FEW_EVENTS = 10  # events a covariate below which estimates are unreliable
+# Points of the trapezoidal rule over +-9 SDs: its error for these smooth integrands is below 1e-9
+# for SDs up to 6 on the link's scale (Trefethen & Weideman 2014, doi:10.1137/130932132).
+_POINTS = 241
+_REACH = 9.0
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -35,7 +34,7 @@ class DiscreteHazard:
     Attributes
     ----------
     fit
-        The mixed model, or the regression where there are no random effects.
+        The generalized model, which has no groupings where there are no random effects.
     periods
         The rows and what was observed at each session.
     formula
@@ -44,7 +43,7 @@ class DiscreteHazard:
         ``"dummies"``, ``"spline"`` or ``"polynomial"``.
     """
 
-    fit: GeneralizedLinearMixedModel | BinomialRegression
+    fit: GeneralizedLinearMixedModel
     periods: Periods
     formula: str
     baseline: str
@@ -64,7 +63,12 @@ class DiscreteHazard:
     @property
     def nodes(self) -> int:
         """Quadrature nodes; 1 is the Laplace approximation, or no integral at all."""
-        return self.fit.nodes if isinstance(self.fit, GeneralizedLinearMixedModel) else 1
+        return self.fit.nodes
+
+    @property
+    def has_effects(self) -> bool:
+        """Whether there are random effects."""
+        return bool(self.fit.design.groupings)
 
     @property
     def n_event(self) -> int:
@@ -97,12 +101,10 @@ class DiscreteHazard:
             covariate.
         """
         check_choice(effects, ("fixed", "ran_pars", "ran_vals"), name="effects")
-        if isinstance(self.fit, BinomialRegression):
-            return self._fixed(conf_level) if effects == "fixed" else self._fixed(conf_level)[:0]
-        if effects != "ran_pars":
-            return self.fit.tidy(
-                effects="fixed" if effects == "fixed" else "ran_vals", conf_level=conf_level
-            )
+        if effects == "fixed" or (effects == "ran_vals" and self.has_effects):
+            return self.fit.tidy(effects=effects, conf_level=conf_level)
+        if not self.has_effects:
+            return self.fit.tidy()[:0]
         table = self.fit.tidy(effects="ran_pars")
         # exp(sqrt(2) q sd), read backwards
         quartile = np.sqrt(2.0) * stats.norm.ppf(0.75)
@@ -112,28 +114,6 @@ class DiscreteHazard:
             limits = np.log(table["group"].map(ratios[column]).astype(np.float64)) / quartile
             table[column] = limits.where(intercept)
         return table
-
-    def _fixed(self, conf_level: float) -> pd.DataFrame:
-        beta = self.fit.beta
-        std_error = np.sqrt(pd.Series(np.diag(self.fit.vcov()), index=self.fit.vcov().index))
-        std_error = std_error.reindex(beta.index).to_numpy()
-        estimate = beta.to_numpy()
-        low, high = wald_interval(estimate, std_error, conf_level=conf_level)
-        return pd.DataFrame(
-            {
-                "effect": "fixed",
-                "group": None,
-                "level": None,
-                "term": list(beta.index),
-                "estimate": estimate,
-                "std_error": std_error,
-                "statistic": estimate / std_error,
-                "df": np.inf,
-                "p_value": two_sided_p(estimate / std_error),
-                "conf_low": low,
-                "conf_high": high,
-            }
-        )
 
     def hazard_ratios(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return the covariates' ratios: ``term, estimate, conf_low, conf_high, p_value``.
@@ -158,9 +138,8 @@ class DiscreteHazard:
         The variance is per session: it is not on one footing with that of a model of the final
         outcome.
         """
-        if not isinstance(self.fit, GeneralizedLinearMixedModel):
-            message = "The model has no random effects: units do not differ in it."
-            raise ValueError(message)  # noqa: TRY004 - a question that this fit cannot answer
+        if not self.has_effects:
+            raise ValueError("The model has no random effects: units do not differ in it.")
         scalar = all(len(grouping.names) == 1 for grouping in self.fit.design.groupings)
         return self.fit.median_ratios(method="profile" if scalar else "wald", conf_level=conf_level)
 
@@ -258,13 +237,12 @@ class DiscreteHazard:
         """SD of what a unit keeps over all sessions."""
         sds = predictors.drop(columns="estimate").to_numpy()
         total = np.sqrt((sds**2).sum(axis=1))
-        if isinstance(self.fit, GeneralizedLinearMixedModel):
-            slopes = [g.name for g in self.fit.design.groupings if g.names != ("(Intercept)",)]
-            if slopes:
-                raise ValueError(
-                    f"'{slopes[0]}' has random slopes: its units do not keep one effect over the "
-                    "course. Ask for level='typical'."
-                )
+        slopes = [g.name for g in self.fit.design.groupings if g.names != ("(Intercept)",)]
+        if slopes:
+            raise ValueError(
+                f"'{slopes[0]}' has random slopes: its units do not keep one effect over the "
+                "course. Ask for level='typical'."
+            )
         return float(total[0]) if len(total) else 0.0
 
     def _course(self, newdata: pd.DataFrame | None) -> pd.DataFrame:
@@ -293,10 +271,7 @@ class DiscreteHazard:
 
     def glance(self) -> pd.DataFrame:
         """Return one row: sizes, events, link, log-likelihood, AIC, convergence."""
-        converged, singular, n_parameters = True, False, len(self.fit.vcov())
-        if isinstance(self.fit, GeneralizedLinearMixedModel):
-            converged, singular = self.fit.convergence.converged, self.fit.singular
-            n_parameters = int(self.fit.glance()["n_parameters"].iloc[0])
+        n_parameters = self.fit.fit.n_parameters
         return pd.DataFrame(
             {
                 "nobs": [self.rows.n_used],
@@ -308,8 +283,8 @@ class DiscreteHazard:
                 "log_lik": [self.fit.log_lik],
                 "n_parameters": [n_parameters],
                 "aic": [2.0 * n_parameters - 2.0 * self.fit.log_lik],
-                "converged": [converged],
-                "singular": [singular],
+                "converged": [self.fit.convergence.converged],
+                "singular": [self.fit.singular],
             }
         )
 
@@ -324,7 +299,19 @@ class DiscreteHazard:
     @property
     def notes(self) -> tuple[str, ...]:
         """What to know before any number: convergence, a boundary, few events."""
-        return tuple(self._warnings())
+        found = []
+        if not self.fit.convergence.converged:
+            found.append(f"The fit did not converge ({self.fit.convergence.message}).")
+        if self.fit.singular:
+            found.append("A variance of random effects is at zero (boundary fit).")
+        n_covariates = len(self.fit.vcov()) - baseline_columns(self.fit.design, self.baseline)
+        if n_covariates > 0 and self.n_event / n_covariates < _FEW_EVENTS:
+            few = format_number(self.n_event / n_covariates, 1)
+            found.append(
+                f"{few} events per covariate: estimates and intervals are unreliable below about "
+                f"{_FEW_EVENTS}."
+            )
+        return tuple(found)
 
     def account(self, *, conf_level: float = 0.95) -> Account:
         """Return the covariates' ratios and the spread between units, as data."""
@@ -335,12 +322,12 @@ class DiscreteHazard:
             "Predictors",
             ratios.assign(statistic=own["statistic"].to_numpy()),
             names=("term",),
-            measure=_RATIOS[self.link],
+            measure=LINK_WORDS[self.link].ratio or "",
             kind="ratio",
             conf_level=conf_level,
         )
         sections = [predictors]
-        if isinstance(self.fit, GeneralizedLinearMixedModel):
+        if self.has_effects:
             integral = "Laplace" if self.nodes == 1 else f"quadrature with {self.nodes} nodes"
             sections.append(
                 Section(
@@ -363,21 +350,61 @@ class DiscreteHazard:
     summary = summary_of
     _repr_html_ = html_of
 
-    def _warnings(self) -> list[str]:
-        found = []
-        if isinstance(self.fit, GeneralizedLinearMixedModel):
-            if not self.fit.convergence.converged:
-                found.append(f"WARNING: the fit did not converge ({self.fit.convergence.message}).")
-            if self.fit.singular:
-                found.append("WARNING: a variance of random effects is at zero (boundary fit).")
-        n_covariates = len(self.fit.vcov()) - baseline_columns(self.fit.design, self.baseline)
-        if n_covariates > 0 and self.n_event / n_covariates < _FEW_EVENTS:
-            few = format_number(self.n_event / n_covariates, 1)
-            found.append(
-                f"WARNING: {few} events per covariate: estimates and intervals are unreliable "
-                f"below about {_FEW_EVENTS}."
-            )
-        return found
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Curve:
+    """Hazard and survival of one course, with their slopes in the linear predictors.
+
+    Attributes
+    ----------
+    hazard, survival
+        (k,) probability to end in the interval, of those still there, and to be there after it.
+    hazard_slope, survival_slope
+        (k, k) derivatives: row t in the linear predictor of interval s.
+    """
+
+    hazard: Array
+    survival: Array
+    hazard_slope: Array
+    survival_slope: Array
+
+
+def population_curve(family: Family, eta: Array, sd: float) -> Curve:
+    """Integrate each unit's whole curve over a normal effect that it keeps throughout.
+
+    ``S(t) = E prod_{s <= t} (1 - h_s(b))`` and ``h(t) = 1 - S(t) / S(t-1)``: who is still there is
+    of low hazard, so that a population's hazard falls away from that of its typical unit.
+
+    Parameters
+    ----------
+    family
+        Binomial, with its link.
+    eta
+        (k,) linear predictors, -inf where the hazard is 0 and +inf where it is 1.
+    sd
+        SD of the effect; 0 for the typical unit.
+    """
+    points, weights = np.zeros(1), np.ones(1)
+    if sd > 0:
+        points = np.linspace(-_REACH, _REACH, _POINTS) * sd
+        weights = stats.norm.pdf(points / sd)
+        weights /= weights.sum()
+    finite = np.isfinite(eta)
+    shifted = np.where(finite, eta, 0.0)[:, None] + points
+    hazard = np.where(finite[:, None], family.mean(shifted), (eta == np.inf)[:, None])
+    slope = np.where(finite[:, None], family.mean_slope(shifted), 0.0)
+    survival = np.cumprod(1.0 - hazard, axis=0)
+    each = np.divide(slope, 1.0 - hazard, out=np.zeros_like(slope), where=hazard < 1.0)
+    S = survival @ weights
+    k = len(eta)
+    S_slope = -np.einsum("q,tq,sq->ts", weights, survival, each) * np.tri(k)
+    before = np.concatenate([[1.0], S[:-1]])
+    before_slope = np.vstack([np.zeros(k), S_slope[:-1]])
+    there = before > 0
+    ratio = np.divide(S, before, out=np.full(k, np.nan), where=there)
+    divisor = np.where(there, before, np.nan)[:, None]
+    h_slope = -(S_slope - ratio[:, None] * before_slope) / divisor
+    return Curve(1.0 - ratio, S, h_slope, S_slope)
 
 
 def _limits(

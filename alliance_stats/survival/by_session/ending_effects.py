@@ -171,26 +171,30 @@ class EndingEffects:
         """Say what has not converged, or sits on its boundary."""
         found = []
         if not self.fit.convergence.converged:
-            found.append(f"WARNING: the fit did not converge ({self.fit.convergence.message}).")
+            found.append(f"The fit did not converge ({self.fit.convergence.message}).")
         sds = np.sqrt(np.diag(self.covariance))
         zero = [state for state, sd in zip(self.states, sds, strict=True) if sd == 0.0]
         if zero:
             found.append(
-                f"WARNING: the variance between units of '{self.group}' is estimated as zero for "
+                f"The variance between units of '{self.group}' is estimated as zero for "
                 f"{', '.join(zero)} (boundary fit)."
             )
         elif self.fit.minimum.singular:
             found.append(
-                f"WARNING: the effects of '{self.group}' on the endings vary in "
-                f"{self.fit.minimum.template.ranks[0][0]} of {len(sds)} directions (boundary fit): the "
-                "data hardly know a correlation, which stands at its limit; independent effects "
-                f"are '(1 || {self.group})'."
+                f"The effects of '{self.group}' on the endings vary in "
+                f"{self.fit.minimum.template.ranks[0][0]} of {len(sds)} directions (boundary fit): "
+                "the data hardly know a correlation, which stands at its limit; independent "
+                f"effects are '(1 || {self.group})'."
             )
         return found
 
     def sections(self, *, conf_level: float = 0.95) -> list[Section]:
         """Return median odds ratios and correlations between units, as data."""
-        integral = "Laplace" if self.fit.criterion.nodes == 1 else f"{self.fit.criterion.nodes} nodes an ending"
+        integral = (
+            "Laplace"
+            if self.fit.criterion.nodes == 1
+            else f"{self.fit.criterion.nodes} nodes an ending"
+        )
         table = self.parameters(conf_level=conf_level)
         ratios = Section(
             f"Between units (per session; {integral})",

@@ -269,7 +269,7 @@ class CoxModel:
     def _warnings(self) -> Iterator[str]:
         if not self.fit.convergence.converged:
             yield (
-                "WARNING: the fit did not converge; the largest slope left is "
+                "The fit did not converge; the largest slope left is "
                 f"{self.fit.convergence.gradient:.2g}."
             )
         if self.n_clusters is not None:
@@ -279,13 +279,13 @@ class CoxModel:
         empty = [self.intervals.strata[k] for k in np.flatnonzero(np.diff(self.sets.bounds) == 0)]
         if empty:
             yield (
-                f"WARNING: nobody had the event in {plural(len(empty), 'stratum', 'strata')} "
+                f"Nobody had the event in {plural(len(empty), 'stratum', 'strata')} "
                 f"({', '.join(empty[:5])}): their rows say nothing about the hazard ratios."
             )
         few = int(self.intervals.event.sum()) / len(self.beta)
         if few < 10:
             yield (
-                f"WARNING: {format_number(few, 1)} events per covariate: estimates and intervals "
+                f"{format_number(few, 1)} events per covariate: estimates and intervals "
                 "are unreliable below about 10."
             )
 

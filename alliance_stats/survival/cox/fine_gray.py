@@ -175,7 +175,7 @@ class FineGrayModel:
     def _warnings(self) -> Iterator[str]:
         if not self.convergence.converged:
             left = f"{self.convergence.gradient:.2g}"
-            yield f"WARNING: the fit did not converge (slope left: {left})."
+            yield f"The fit did not converge (slope left: {left})."
         if self.n_clusters is not None:
             yield from few_clusters_warning(self.n_clusters)
 

@@ -150,7 +150,7 @@ def few_groups_warning(frailty: FrailtyFit) -> Iterator[str]:
     n = len(frailty.levels)
     if n < _FEW_GROUPS:
         yield (
-            f"WARNING: a frailty over {n} groups of {frailty.group}: below about {_FEW_GROUPS} "
+            f"A frailty over {n} groups of {frailty.group}: below about {_FEW_GROUPS} "
             "groups their spread is hardly known. With so few, strata= gives each a baseline of "
             "its own."
         )

@@ -53,7 +53,7 @@ class PermutationTest:
         """Say where the design cannot reach significance."""
         if self.p_smallest > 0.05:
             yield (
-                f"WARNING: {plural(self.n_clusters, 'cluster')} allow {self.n_possible} "
+                f"{plural(self.n_clusters, 'cluster')} allow {self.n_possible} "
                 f"allocations: no p-value below {format_p(self.p_smallest)} can occur."
             )
 

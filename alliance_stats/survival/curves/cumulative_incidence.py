@@ -170,11 +170,11 @@ class CumulativeIncidence:
         for curve in self.curves:
             for number, state in enumerate(self.states):
                 if not curve.n_event[number].any():
-                    yield f"WARNING: nobody of '{curve.label}' ended as '{state}'."
+                    yield f"Nobody of '{curve.label}' ended as '{state}'."
             emptied = np.flatnonzero(curve.survival == 0)
             if len(emptied) and emptied[0] < len(curve.survival) - 1:
                 yield (
-                    f"WARNING: all of '{curve.label}' at risk at time "
+                    f"All of '{curve.label}' at risk at time "
                     f"{curve.table.time[emptied[0]]:g} ended then: the curves stay flat although "
                     "others enter later."
                 )

@@ -232,7 +232,7 @@ class KaplanMeier:
             emptied = np.flatnonzero(curve.survival == 0)
             if len(emptied) and emptied[0] < len(curve.survival) - 1:
                 yield (
-                    f"WARNING: the curve of '{curve.label}' falls to 0 at time "
+                    f"The curve of '{curve.label}' falls to 0 at time "
                     f"{curve.table.time[emptied[0]]:g}, when the few at risk so early all had the "
                     "event, and stays there although others enter later."
                 )

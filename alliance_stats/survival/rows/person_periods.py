@@ -14,12 +14,20 @@ from alliance_stats.checks import (
     require_columns,
     require_present,
 )
+from alliance_stats.design.design import Design
+from alliance_stats.design.formula import CONSTANT, Terms, transformed
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 
-__all__ = ["Periods", "read_periods", "refuse_copies"]
+__all__ = [
+    "Periods",
+    "baseline_columns",
+    "baseline_terms",
+    "read_periods",
+    "refuse_copies",
+]
 
 # Groups in which all units end together before it cannot be chance.
 _GROUPS_NEEDED = 3
@@ -231,3 +239,31 @@ def _check_course(
         f"has a gap in '{session}'",
         "It was in treatment, and at risk, in between: person_period makes those rows.",
     )
+
+
+def baseline_terms(kind: str, periods: Periods, df: int) -> Terms:
+    """Return the terms of a baseline: its columns hold the constant.
+
+    Parameters
+    ----------
+    kind
+        ``"dummies"`` (a level each session), ``"spline"`` (natural cubic spline) or
+        ``"polynomial"`` (orthogonal).
+    periods
+        Rows to be modelled. Of one session there is one level: a constant.
+    df
+        Columns beside the constant, of a spline or a polynomial.
+    """
+    session = periods.session
+    if kind == "dummies":
+        several = len(periods.frame[session].unique()) > 1
+        return transformed("C", session) if several else CONSTANT
+    if kind == "spline":
+        return transformed("cr", session, df=df + 1)
+    return CONSTANT + transformed("poly", session, df)
+
+
+def baseline_columns(design: Design, kind: str) -> int:
+    """Return how many leading columns are the baseline's, in a formula that begins with it."""
+    terms = design.fixed.coding.terms
+    return int(terms[1 if kind == "polynomial" else 0].columns.stop)

@@ -258,6 +258,6 @@ def few_clusters_warning(n_clusters: int) -> Iterator[str]:
     """Yield a warning where standard errors rest on few clusters."""
     if n_clusters < _FEW_CLUSTERS:
         yield (
-            f"WARNING: standard errors over {n_clusters} clusters: below about {_FEW_CLUSTERS} "
+            f"Standard errors over {n_clusters} clusters: below about {_FEW_CLUSTERS} "
             "they tend to be too small."
         )

@@ -302,11 +302,9 @@ class Endings:
         """What to know before any number: shared endings, late entry."""
         found = []
         if self.unit == "person" and self._study.unit == "family":
-            found.append(
-                "WARNING: members of a family share its ending; give cluster= the family's column."
-            )
+            found.append("Members of a family share its ending; give cluster= the family's column.")
         late = _late_entry(self.units, self.unit)
-        return (*found, f"WARNING: {late}") if late else tuple(found)
+        return (*found, f"{late}") if late else tuple(found)
 
     def account(self, *, conf_level: float = 0.95) -> Account:
         """Return how many dropped out, as data; there is no interval."""

@@ -138,7 +138,7 @@ class SharedParameterModel:
     @property
     def notes(self) -> tuple[str, ...]:
         """What to know before any number."""
-        failed = () if self.converged else ("WARNING: the fit did not converge.",)
+        failed = () if self.converged else ("The fit did not converge.",)
         return (*failed, *self.quadrature)
 
     def account(self, *, conf_level: float = 0.95) -> Account:
@@ -281,7 +281,7 @@ def _until_it_stands(
         more = 2 * found.nodes - 1 if found.nodes > 1 else 5
         if more > _MOST_NODES or more**arrays.n_effects > _MOST_POINTS:
             return found, (
-                "WARNING: the integral over the shared effects has not settled: with "
+                "The integral over the shared effects has not settled: with "
                 f"{found.nodes} nodes an effect the estimates still move by more than "
                 f"{_MOVED:g} standard errors. Do not rely on the association.",
             )
