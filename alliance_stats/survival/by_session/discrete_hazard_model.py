@@ -101,10 +101,12 @@ class DiscreteHazard:
             covariate.
         """
         check_choice(effects, ("fixed", "ran_pars", "ran_vals"), name="effects")
-        if effects == "fixed" or (effects == "ran_vals" and self.has_effects):
-            return self.fit.tidy(effects=effects, conf_level=conf_level)
+        if effects == "fixed":
+            return self.fit.tidy(conf_level=conf_level)
         if not self.has_effects:
             return self.fit.tidy()[:0]
+        if effects == "ran_vals":
+            return self.fit.tidy(effects="ran_vals", conf_level=conf_level)
         table = self.fit.tidy(effects="ran_pars")
         # exp(sqrt(2) q sd), read backwards
         quartile = np.sqrt(2.0) * stats.norm.ppf(0.75)
