@@ -310,7 +310,7 @@ def hazard_caterpillar_figure(
 
 
 def _ratios(model: DiscreteHazard, group: str, conf_level: float) -> pd.DataFrame:
-    if not isinstance(model.fit, GeneralizedLinearMixedModel):
+    if not model.has_effects:
         raise DataError("The model has no random effects: its units do not differ in anything.")
     effects = model.tidy(effects="ran_vals", conf_level=conf_level)
     own = effects[(effects["group"] == group) & (effects["term"] == "(Intercept)")]
@@ -360,7 +360,6 @@ def _singular(group: str) -> str:
 
 
 def _hazard_found(model: DiscreteHazard, ratios: pd.DataFrame, group: str, units: str) -> str:
-    assert isinstance(model.fit, GeneralizedLinearMixedModel)
     median = model.fit.median_ratios(method="wald").set_index("group").loc[group]
     apart = int(((ratios["conf_low"] > 1) | (ratios["conf_high"] < 1)).sum())
     ends = [

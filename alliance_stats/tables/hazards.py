@@ -8,7 +8,6 @@ import pandas as pd
 from alliance_stats.checks import require_kind
 from alliance_stats.errors import DataError
 from alliance_stats.formatting import plural
-from alliance_stats.multilevel import GeneralizedLinearMixedModel
 from alliance_stats.survival import CompetingHazards, CoxModel, DiscreteHazard, FineGrayModel
 from alliance_stats.tables.lines import (
     SIZES,
@@ -160,7 +159,7 @@ def _median_ratios(model: Model, asked: Asked) -> pd.DataFrame:
     if isinstance(model, CoxModel) and model.frailty is not None:
         tidy = model.tidy(effects="ran_pars", conf_level=asked.conf_level)
         return tidy.loc[tidy["term"] == "median_hazard_ratio", columns]
-    if isinstance(model, DiscreteHazard) and isinstance(model.fit, GeneralizedLinearMixedModel):
+    if isinstance(model, DiscreteHazard) and model.has_effects:
         return model.median_ratios(conf_level=asked.conf_level)[columns]
     if isinstance(model, CompetingHazards) and model.effects is not None:
         return model.median_ratios(conf_level=asked.conf_level)[["state", *columns]]
@@ -171,7 +170,7 @@ def _sizes(model: Model, asked: Asked, state: str | None = None) -> list[Line]:
     fit = model.glance().iloc[0]
     units = units_used(model.rows, asked.words)
     groups = fit
-    if isinstance(model, DiscreteHazard) and isinstance(model.fit, GeneralizedLinearMixedModel):
+    if isinstance(model, DiscreteHazard) and model.has_effects:
         groups = model.fit.glance().iloc[0]
     for name in _groups(model):
         if f"n_{name}" in groups:
@@ -219,7 +218,7 @@ def _groups(model: Model) -> list[str]:
     """Return the grouping factors with random effects."""
     if isinstance(model, CoxModel) and model.frailty is not None:
         return [model.frailty.group]
-    if isinstance(model, DiscreteHazard) and isinstance(model.fit, GeneralizedLinearMixedModel):
+    if isinstance(model, DiscreteHazard) and model.has_effects:
         return [grouping.name for grouping in model.fit.design.groupings]
     if isinstance(model, CompetingHazards) and model.effects is not None:
         return [model.effects.group]
