@@ -80,7 +80,7 @@ def require_kind(
         What the function takes, as the beginning of the sentence: ``"caterpillar_figure draws a
         model of lmm or glmm"``.
     instead
-        Name of a class -> what takes it: ``{"CoxModel": "hazard_table"}``.
+        Name of a class -> what takes it: ``{"CoxModel": "model_table"}``.
 
     Raises
     ------

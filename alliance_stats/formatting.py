@@ -191,6 +191,7 @@ def write_estimate(
     std_error: float = math.nan,
     kind: Kind = "number",
     decimal: str = ".",
+    at_least: int = 0,
 ) -> Written:
     """Write an estimate with its interval, all with the decimals that the interval needs.
 
@@ -207,10 +208,12 @@ def write_estimate(
         See :data:`Kind`.
     decimal
         The decimal sign, ``"."`` or ``","``; with a comma, limits are parted by a semicolon.
+    at_least
+        Least number of decimals.
     """
     scaled = 100.0 if kind == "share" else 1.0
     numbers = [scaled * value for value in (estimate, low, high)]
-    digits = decimals_for(estimate, low, high, std_error=std_error, kind=kind)
+    digits = max(at_least, decimals_for(estimate, low, high, std_error=std_error, kind=kind))
     point, first, last, error = (
         localised(_write(value, digits, kind), decimal) for value in (*numbers, scaled * std_error)
     )

@@ -7,10 +7,9 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import pandas as pd
 
-from alliance_stats.account.sections import NOUNS, Account, Column, Section
+from alliance_stats.account.sections import NOUNS, Account, Section
 from alliance_stats.account.speaker import Speaker, as_float, is_missing, is_number
 from alliance_stats.formatting import (
-    KINDS,
     MISSING,
     Written,
     format_count,
@@ -220,7 +219,7 @@ def _estimate_cells(
     frame = section.frame
     found: dict[str, list[str]] = {}
     if "estimate" in frame:
-        written = [speaker.written(row, _main(section, row), "estimate") for row in rows]
+        written = [speaker.written(row, section.main(row), "estimate") for row in rows]
         by_row = section.measure_by_row
         if by_row:
             found["what"] = [speaker.name(row[section.measure]) for row in rows]
@@ -262,13 +261,6 @@ def _test_cells(
 
 def _df(value: object, speaker: Speaker) -> str:
     return localised(format_df(as_float(value)), speaker.decimal)
-
-
-def _main(section: Section, row: Mapping[str, object]) -> Column:
-    """Return what the estimate of a row is."""
-    kind = section.kind if section.kind in KINDS else str(row[section.kind])
-    measure = str(row[section.measure]) if section.measure_by_row else section.measure
-    return Column(measure, kind, "conf_low", "conf_high")  # type: ignore[arg-type]
 
 
 def _html_table(section: Section, speaker: Speaker) -> str:
@@ -320,7 +312,7 @@ def _row_phrase(section: Section, row: Mapping[str, object], speaker: Speaker) -
 def _estimate_phrase(section: Section, row: Mapping[str, object], speaker: Speaker) -> str:
     if is_missing(row["estimate"]):
         return section.undefined
-    column = _main(section, row)
+    column = section.main(row)
     return _with_interval(speaker.written(row, column, "estimate"), column.called, section, speaker)
 
 

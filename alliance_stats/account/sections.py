@@ -118,6 +118,12 @@ class Section:
         """Whether a column of words says row by row what the estimate is."""
         return self.measure in self.frame and self.measure != "estimate"
 
+    def main(self, row: Mapping[str, object]) -> Column:
+        """Return what the estimate of a row is."""
+        kind = self.kind if self.kind in KINDS else str(row[self.kind])
+        measure = str(row[self.measure]) if self.measure_by_row else self.measure
+        return Column(measure, kind, "conf_low", "conf_high")  # type: ignore[arg-type]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Account:
@@ -137,6 +143,8 @@ class Account:
         Further sentences computed from the data.
     rows
         The ledger, where the result has one.
+    drawn
+        Whether the numbers rest on random draws, so that a seed belongs to them.
     """
 
     method: str
@@ -145,3 +153,4 @@ class Account:
     sections: tuple[Section, ...] = ()
     remarks: tuple[str | Phrase, ...] = ()
     rows: RowLedger | None = None
+    drawn: bool = False

@@ -21,16 +21,17 @@ from alliance_stats.formatting import (
     write_estimate,
 )
 
-__all__ = ["Speaker", "as_float", "is_missing", "is_number"]
+__all__ = ["Speaker", "as_float", "is_missing", "is_number", "nameable"]
 
 
 @dataclass(frozen=True, slots=True)
 class Speaker:
-    """The words and the decimal sign that the reader wants."""
+    """The words, the decimal sign and the least number of decimals that the reader wants."""
 
     words: Mapping[str, str] = field(default_factory=dict)
     decimal: str = "."
     terms_as_code: bool = True
+    at_least: int = 0
 
     @classmethod
     def of(
@@ -44,7 +45,7 @@ class Speaker:
         """Return the speaker, or refuse words for what is not in the account."""
         speaker = cls(dict(words or {}), decimal, terms_as_code)
         if speaker.words:
-            known = list(dict.fromkeys(_nameable(account)))
+            known = list(dict.fromkeys(nameable(account)))
             for key in speaker.words:
                 if str(key) not in known:
                     raise ValueError(
@@ -102,11 +103,17 @@ class Speaker:
         value = as_float(row.get(name))
         error = math.nan if column.kind == "ratio" else error
         return write_estimate(
-            value, low, high, std_error=error, kind=column.kind, decimal=self.decimal
+            value,
+            low,
+            high,
+            std_error=error,
+            kind=column.kind,
+            decimal=self.decimal,
+            at_least=self.at_least,
         )
 
 
-def _nameable(account: Account) -> Iterator[str]:
+def nameable(account: Account) -> Iterator[str]:
     """Yield everything that words can be given for."""
     yield from account.sizes
     for remark in account.remarks:

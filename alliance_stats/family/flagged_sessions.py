@@ -160,7 +160,8 @@ class RuleAgreement:
             conf_level=conf_level,
             undefined="kappa not defined",
         )
-        return Account(self.method, self.notes, {"pairs": len(tidy)}, (pairs,), rows=self.rows)
+        sizes = {"pairs": len(tidy)}
+        return Account(self.method, self.notes, sizes, (pairs,), rows=self.rows, drawn=True)
 
     summary = summary_of
     _repr_html_ = html_of

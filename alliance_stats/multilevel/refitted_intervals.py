@@ -128,7 +128,7 @@ class Bootstrap:
             conf_level=conf_level,
         )
         sizes = {"rows": self.rows.n_used}
-        return Account(self.method, self.notes, sizes, (found,), rows=self.rows)
+        return Account(self.method, self.notes, sizes, (found,), rows=self.rows, drawn=True)
 
     summary = summary_of
     _repr_html_ = html_of

@@ -2,8 +2,7 @@
 
 from alliance_stats.tables.correlation_table import correlation_table
 from alliance_stats.tables.group_table import group_table
-from alliance_stats.tables.hazards import hazard_table
-from alliance_stats.tables.models import model_table
+from alliance_stats.tables.model_table import model_table
 from alliance_stats.tables.report_table import ReportTable
 from alliance_stats.tables.sample_table import sample_table
 from alliance_stats.tables.tidy_table import tidy_table
@@ -12,7 +11,6 @@ __all__ = [
     "ReportTable",
     "correlation_table",
     "group_table",
-    "hazard_table",
     "model_table",
     "sample_table",
     "tidy_table",

@@ -15,10 +15,10 @@ __all__ = ["PRINTED_BY", "ReportTable"]
 
 # What prints which result as a table: for whoever hands one to another
 PRINTED_BY = {
-    "CompetingHazards": "hazard_table",
-    "CoxModel": "hazard_table",
-    "DiscreteHazard": "hazard_table",
-    "FineGrayModel": "hazard_table",
+    "CompetingHazards": "model_table",
+    "CoxModel": "model_table",
+    "DiscreteHazard": "model_table",
+    "FineGrayModel": "model_table",
     "GeneralizedLinearMixedModel": "model_table",
     "GroupComparison": "group_table",
     "LinearMixedModel": "model_table",

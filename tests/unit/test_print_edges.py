@@ -19,7 +19,7 @@ from alliance_stats.formatting import is_blank, to_markdown
 from alliance_stats.groups import compare_groups
 from alliance_stats.output import csv_text, write_whole
 from alliance_stats.survival import kaplan_meier
-from alliance_stats.tables import ReportTable, group_table, hazard_table, tidy_table
+from alliance_stats.tables import ReportTable, group_table, model_table, tidy_table
 
 ESC, BOM = "\x1b[31m", "\ufeff"
 
@@ -59,7 +59,7 @@ def test_tables_wider_than_the_page_are_written():
     assert tidy_table(tidy, {c: c for c in tidy}, label="tbl-a", caption="C", note="n").markdown()
     left = endings(example_study()).units
     models = {k: cox_ph("experience", left, time="time", event="event") for k in "ABCDE"}
-    assert hazard_table(models, label="tbl-a", caption="C").markdown()
+    assert model_table(models, label="tbl-a", caption="C").markdown()
 
 
 @pytest.mark.skipif(shutil.which("pandoc") is None, reason="needs pandoc")

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from alliance_stats.association import regression
 from alliance_stats.errors import DataError
 from alliance_stats.formatting import format_df, format_interval, format_number, format_p
 from alliance_stats.multilevel import AR1, VarianceBy, glmm, lmm
@@ -61,7 +62,7 @@ def test_one_model_has_a_column_for_all_that_is_known(grouped):
     fit = lmm("y ~ x + (1 | group)", grouped)
     made = table(fit, words={"(Intercept)": "Start", "x": "Slope", "group": "Groups"})
     assert made.frame["Term"].tolist()[:4] == [
-        "Start", "Slope", "Groups: SD of intercept", "Residual: SD",
+        "Start", "Slope", "Groups, SD of Start", "residual",
     ]  # fmt: skip
     row = fit.tidy().set_index("term").loc["x"]
     shown = made.frame.set_index("Term").loc["Slope"]
@@ -71,7 +72,7 @@ def test_one_model_has_a_column_for_all_that_is_known(grouped):
     assert shown["df"] == format_df(row["df"])
     assert shown["t"] == format_number(row["statistic"])
     assert shown["p"] == format_p(row["p_value"])
-    assert made.frame.set_index("Term").loc["Residual: SD", "Estimate"] == format_number(fit.sigma)
+    assert made.frame.set_index("Term").loc["residual", "Estimate"] == format_number(fit.sigma)
     assert made.frame.set_index("Term").loc["Units: Groups", "Estimate"] == "12"
 
 
@@ -86,18 +87,19 @@ def test_models_stand_side_by_side():
     assert shown.loc["session", b] == f"{format_number(row['estimate'])} {interval(row)}"
     assert shown.loc["session", "Growth: p"] == format_p(row["p_value"])
     assert shown.loc["session", "Empty: b [95% CI]"] == ""
-    assert shown.loc["Observations", "Empty: b [95% CI]"] == str(empty.nobs)
+    assert shown.loc["Rows", "Empty: b [95% CI]"] == str(empty.nobs)
     assert shown.loc["Units: therapist", "Empty: b [95% CI]"] == "8"
-    assert shown.loc["Residual: SD", "Empty: b [95% CI]"] == format_number(empty.sigma)
+    assert shown.loc["residual", "Empty: b [95% CI]"] == format_number(empty.sigma)
     # a restricted likelihood has no AIC that compares
     assert shown.loc["AIC", "Empty: b [95% CI]"] == ""
     assert shown.loc["AIC", b] == format_number(growth.glance()["aic"].iloc[0])
     assert list(dict.fromkeys(made.sections)) == ["Fixed effects", "Random effects", "Sizes", "Fit"]
     random = [term for term, part in zip(made.frame["Term"], made.sections, strict=True)
               if part == "Random effects"]  # fmt: skip
-    assert random[-1] == "Residual: SD"
-    assert "therapist: correlation of intercept and slope of session" in random
-    assert "REML and maximum likelihood" in made.note
+    assert random[-1] == "residual"
+    assert "therapist, correlation of Intercept and session" in random
+    assert "Empty: Linear mixed model fitted by REML (alliance ~ 1" in made.note
+    assert "mixed model fitted by maximum likelihood (alliance ~ session + (1 +" in made.note
     assert "Satterthwaite df" in made.note
     assert len(made.frame) == len(set(made.frame["Term"]))
 
@@ -113,13 +115,14 @@ def test_linear_and_generalized_models_stand_side_by_side(grouped, logistic):
     assert shown.loc["(Intercept)", "Left: OR [95% CI]"] == ""
     assert shown.loc["(Intercept)", "Score: b [95% CI]"] != ""
     spread = logistic.tidy(effects="ran_pars")["estimate"].iloc[0]
-    assert shown.loc["group: SD of intercept", "Left: OR [95% CI]"] == format_number(spread)
-    assert shown.loc["Residual: SD", "Left: OR [95% CI]"] == ""
+    assert shown.loc["group, SD of (Intercept)", "Left: OR [95% CI]"] == format_number(spread)
+    assert shown.loc["residual", "Left: OR [95% CI]"] == ""
     log_lik = format_number(logistic.log_lik)
     assert shown.loc["Log-likelihood", "Left: OR [95% CI]"] == log_lik
     assert "Linear mixed model fitted by REML" in made.note
-    assert "Left: generalized linear mixed model (binomial, logit link)" in made.note
-    assert "odds ratios, for units with the same random effects; intercepts" in made.note
+    assert "Left: Generalized linear mixed model (binomial, logit link)" in made.note
+    assert "OR: odds ratio. Intercepts, which are no ratios, are left out." in made.note
+    assert "Ratios are for units with the same random effects." in made.note
 
 
 def test_a_generalized_model_is_printed_on_its_link_unless_asked(logistic):
@@ -130,7 +133,7 @@ def test_a_generalized_model_is_printed_on_its_link_unless_asked(logistic):
     assert shown["SE"] == format_number(row["std_error"])
     assert "z" in made.frame.columns
     assert "df" not in made.frame.columns
-    assert "coefficients on the logit scale" in made.note
+    assert "b of a model with a link: log odds." in made.note
     ratio = table(logistic, scale="ratio").frame
     assert list(ratio.columns) == ["Term", "OR", "95% CI", "z", "p"]
 
@@ -148,7 +151,7 @@ def test_residual_strata_have_a_row_each(grouped):
     strata = fit.tidy(effects="ran_pars").query("group == 'Residual'").set_index("level")
     for level in ("even", "odd"):
         number = format_number(strata.loc[level, "estimate"])
-        assert shown.loc[f"Residual: SD ({level})", "Estimate"] == number
+        assert shown.loc[f"residual ({level})", "Estimate"] == number
 
 
 def test_decimals_are_the_callers_and_more_where_a_number_needs_them(grouped):
@@ -167,15 +170,16 @@ def test_decimals_are_the_callers_and_more_where_a_number_needs_them(grouped):
 def test_normal_quantiles_have_no_df(grouped):
     made = table(lmm("y ~ x + (1 | group)", grouped), df_method="normal")
     assert "df" not in made.frame.columns
-    assert "normal quantiles" in made.note
+    assert "z" in made.frame.columns
+    assert "tests with the normal distribution" in made.note
 
 
 def test_a_singular_model_is_said_to_be_one():
     data = ratings().assign(alliance=lambda d: np.arange(len(d)) % 7 + 0.0)
     flat = lmm("alliance ~ 1 + (1 | therapist)", data)
     assert flat.singular
-    assert "Boundary (singular) fit: Flat." in table({"Flat": flat}).note
-    assert "Boundary (singular) fit." in table(flat).note
+    assert "Flat: Boundary (singular) fit: " in table({"Flat": flat}).note
+    assert table(flat).note.startswith("Boundary (singular) fit: ")
 
 
 def test_no_row_is_lost(grouped):
@@ -190,15 +194,15 @@ def test_the_note_says_what_was_assumed_of_the_residual(grouped):
     weighted = grouped.assign(w=1.0 + np.arange(96) % 3, v=0.5)
     formula = "y ~ x + (1 | group)"
     by_weight = table(lmm(formula, weighted, weights="w")).note
-    assert "Rows are weighted; the residual SD is that of a row of weight 1." in by_weight
+    assert "with weighted rows (residual at weight 1)" in by_weight
     assert "weight" not in table(lmm(formula, weighted)).note
     both = table({"A": lmm(formula, weighted, weights="w"), "B": lmm(formula, weighted)}).note
-    assert "A: rows are weighted" in both
+    assert "A: Linear mixed model fitted by REML (y ~ x + (1 | group)) with weighted rows" in both
     known = lmm("y ~ 1 + (1 | group)", weighted, known_variance="v")
-    assert "Sampling variances of rows are known." in table(known).note
+    assert "with known sampling variances" in table(known).note
     order = weighted.assign(time=np.arange(96) % 8)
     serial = lmm(formula, order, residual=AR1("time", within="group"))
-    assert "AR1 residuals over time." in table(serial).note
+    assert "with AR1 residuals over time" in table(serial).note
 
 
 def test_the_heading_has_the_level_that_was_asked_for(grouped):
@@ -215,4 +219,25 @@ def test_dots_in_names_stay_where_they_are():
     data["y"] = rng.normal(size=120) + rng.normal(size=12)[data["g"]] * data["week"]
     model = lmm("y ~ `WAI.total` + week + (1 + `WAI.total` + week | g)", data)
     names = model_table(model, label="tbl-a", caption="c").frame.iloc[:, 0].tolist()
-    assert "g: correlation of slope of WAI.total and slope of week" in names
+    assert "g, correlation of WAI.total and week" in names
+
+
+def test_words_for_a_name_that_is_in_no_model_are_refused(grouped, logistic):
+    both = {"Score": lmm("y ~ x + (1 | group)", grouped), "Left": logistic}
+    with pytest.raises(ValueError, match="words= has 'grup', which names nothing in these models"):
+        table(both, words={"grup": "Groups"})
+
+
+def test_the_decimal_sign_is_the_readers(grouped):
+    shown = cells(lmm("y ~ x + (1 | group)", grouped), decimal=",").loc["x"]
+    assert "," in shown["Estimate"]
+    assert ";" in shown["95% CI"]
+    assert "." not in "".join(shown.astype(str))
+
+
+def test_a_regression_stands_beside_a_mixed_model(grouped):
+    plain = regression("y ~ x", grouped)
+    made = table({"Plain": plain, "Nested": lmm("y ~ x + (1 | group)", grouped)}).frame
+    row = plain.tidy().set_index("term").loc["x"]
+    found = f"{format_number(row['estimate'])} {interval(row)}"
+    assert made.set_index("Term").loc["x", "Plain: b [95% CI]"] == found

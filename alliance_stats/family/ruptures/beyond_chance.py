@@ -122,7 +122,8 @@ class FalseAlarms:
         )
         sizes = {"sessions": self.of}
         how = f"False alarms expected from measurement error alone ({self.method})"
-        return Account(how, self.notes, sizes, (table,), (said,), self.rows)
+        drawn = self.method == "Monte Carlo"
+        return Account(how, self.notes, sizes, (table,), (said,), self.rows, drawn=drawn)
 
     summary = summary_of
     _repr_html_ = html_of
@@ -312,7 +313,7 @@ class FamilyRuptures:
             ((float(found["expected"]), 1),),
         )
         tables = (patterns, together)
-        return Account(self.method, self.notes, sizes, tables, (said,), self.rows)
+        return Account(self.method, self.notes, sizes, tables, (said,), self.rows, drawn=True)
 
     summary = summary_of
     _repr_html_ = html_of

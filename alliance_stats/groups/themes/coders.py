@@ -117,7 +117,8 @@ class CoderAgreement:
             undefined="not defined",
         )
         sizes = {"cases": len(self.ratings), "coders": len(self.coders)}
-        return Account(self.method, self.notes, sizes, (table,), rows=self.rows)
+        drawn = bool(self.draws)
+        return Account(self.method, self.notes, sizes, (table,), rows=self.rows, drawn=drawn)
 
     summary = summary_of
     _repr_html_ = html_of

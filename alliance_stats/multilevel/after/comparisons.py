@@ -163,7 +163,8 @@ class Comparisons:
             conf_level=conf_level,
         )
         sizes = {"rows": self.rows.n_used}
-        return Account(self.method, self.notes, sizes, (found,), rows=self.rows)
+        drawn = self.draws.shape[1] > 0
+        return Account(self.method, self.notes, sizes, (found,), rows=self.rows, drawn=drawn)
 
     summary = summary_of
     _repr_html_ = html_of

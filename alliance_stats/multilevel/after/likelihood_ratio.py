@@ -96,7 +96,8 @@ class LikelihoodRatioTest:
         """Return the test as data; it has no interval that a level could change."""
         test = Section("", self.tidy(), names=("term",), statistic="chi-squared")
         sizes = {"rows": self.rows.n_used}
-        return Account(self.method, self.notes, sizes, (test,), rows=self.rows)
+        drawn = len(self.null) > 0
+        return Account(self.method, self.notes, sizes, (test,), rows=self.rows, drawn=drawn)
 
     summary = summary_of
     _repr_html_ = html_of

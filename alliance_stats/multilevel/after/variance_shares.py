@@ -123,7 +123,10 @@ class VariancePartition:
         remarks = [Phrase("At {} {}.", (name, value)) for name, value in self.at.items()]
         remarks += [Phrase(f"Shares are {AT_WEIGHT_ONE}.")] if self.weighted else []
         sizes = {"rows": self.rows.n_used}
-        return Account(self.method, self.notes, sizes, (shares,), tuple(remarks), self.rows)
+        drawn = isinstance(self.intervals, Bootstrap)
+        return Account(
+            self.method, self.notes, sizes, (shares,), tuple(remarks), self.rows, drawn=drawn
+        )
 
     summary = summary_of
     _repr_html_ = html_of

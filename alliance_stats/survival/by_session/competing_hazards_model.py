@@ -289,13 +289,15 @@ class CompetingHazards:
             )
         )
         remarks: tuple[str, ...] = ()
+        sizes = {"rows": self.rows.n_used}
         if self.effects is not None:
+            sizes[self.effects.group] = len(self.effects.labels)
             sections += self.effects.sections(conf_level=conf_level)
             remarks = self.effects.remarks()
         return Account(
             self.method,
             self.notes,
-            {"rows": self.rows.n_used},
+            sizes,
             tuple(sections),
             remarks,
             self.rows,

@@ -130,7 +130,10 @@ class LogRank:
         tested = Section("Test", self.glance(), names=(), statistic="chi-squared")
         sizes = {"rows": self.rows.n_used, "events": int(np.sum(self.observed))}
         remarks = () if self.permutation is None else (str(self.permutation),)
-        return Account(self.method, self.notes, sizes, (counted, tested), remarks, self.rows)
+        drawn = self.permutation is not None and not self.permutation.exact
+        return Account(
+            self.method, self.notes, sizes, (counted, tested), remarks, self.rows, drawn=drawn
+        )
 
     summary = summary_of
     _repr_html_ = html_of
