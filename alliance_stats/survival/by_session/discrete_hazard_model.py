@@ -347,7 +347,7 @@ class DiscreteHazard:
             self.periods.unit: self.rows.units(self.periods.unit),
             "events": self.n_event,
         }
-        if isinstance(self.fit, GeneralizedLinearMixedModel):
+        if self.has_effects:
             sizes |= {group.name: len(group.labels) for group in self.fit.design.groupings}
         return Account(self.method, self.notes, sizes, tuple(sections), rows=self.rows)
 
