@@ -1,7 +1,7 @@
 """Models as papers print them, from the accounts that they give: one, or several side by side."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -184,8 +184,8 @@ def _has_coefficients(section: Section) -> bool:
     return "estimate" in section.frame and ("term" in section.names or "effect" in section.names)
 
 
-def _check_words(words: Mapping[str, str], accounts: Sequence[Account] | object) -> None:
-    known = {name for account in accounts for name in nameable(account)}  # type: ignore[attr-defined]
+def _check_words(words: Mapping[str, str], accounts: Iterable[Account]) -> None:
+    known = {name for account in accounts for name in nameable(account)}
     for key in words:
         if str(key) not in known:
             raise ValueError(
@@ -268,8 +268,8 @@ def _estimates(
         )
 
 
-def _known(value: object, write: object, say: Speaker) -> str:
-    return "" if is_missing(value) else localised(write(as_float(value)), say.decimal)  # type: ignore[operator]
+def _known(value: object, write: Callable[[float], str], say: Speaker) -> str:
+    return "" if is_missing(value) else localised(write(as_float(value)), say.decimal)
 
 
 def _name(row: Mapping[str, object], section: Section, say: Speaker) -> str:
