@@ -19,6 +19,7 @@ from alliance_stats.engine.stacked_levels import (
     climb,
     factor_gradient,
     step_down,
+    thin_climb,
 )
 from alliance_stats.estimates import Array
 
@@ -197,31 +198,52 @@ def information_on_means(
     Both are in the order group, effect, outcome. With levels above persons, groups share units, so
     columns of every group stand beside one another there.
     """
-    blocks = []
     q = parameters.person.shape[1]
+    size = coefficients[0, 0].size
+    C = 1 + q + size * len(problem.groups)
+    total, parts = np.zeros((C, C)), []
     for g, ratings in enumerate(problem.groups):
-        residual = parameters.residual(theta, g)
-        r = ratings.residuals(coefficients[:, g])
-        kept = forward(ratings, residual, r, stacked_columns(ratings))
-        step = climb(kept.products, _padded(take(theta, parameters.person[g]), kept))
-        blocks.append(step.products[0])
-    sizes = [block.shape[0] - 1 - q for block in blocks]
-    A = np.zeros((1, 1 + q + sum(sizes), 1 + q + sum(sizes), sum(b.shape[2] for b in blocks)))
-    at, start = 0, 1 + q
-    for block, size in zip(blocks, sizes, strict=True):
-        where = np.r_[0 : 1 + q, start : start + size]
-        A[0][np.ix_(where, where, np.arange(at, at + block.shape[2]))] = block
-        at, start = at + block.shape[2], start + size
+        where = np.r_[0 : 1 + q, 1 + q + g * size : 1 + q + (g + 1) * size]
+        own, thin = _means_of_group(ratings, parameters.residual(theta, g), coefficients[:, g])
+        lost = thin_climb(thin, take(theta, parameters.person[g])[0])
+        total[np.ix_(where, where)] += own - lost
+        part = np.zeros((C, 1 + q, ratings.n_persons))
+        part[where] = thin
+        parts.append(part)
+    thin = np.concatenate(parts, axis=-1)
     for level, index in zip(problem.levels, parameters.above, strict=True):
-        factor = take(theta, index)
-        columns = np.zeros((1, A.shape[1], factor.shape[1]))
-        columns[:, 1 : 1 + factor.shape[1]] = factor
-        A = climb(level.gather(A), columns).products
-    total = A[0].sum(axis=-1)[1 + q :, np.r_[0, 1 + q : A.shape[1]]]
-    XX, Xr = total[:, 1:], total[:, 0]
+        thin = level.gather(thin)
+        total -= thin_climb(thin, take(theta, index)[0])
+    XX, Xr = total[1 + q :, 1 + q :], total[1 + q :, 0]
     empty = np.diag(XX) <= 0.0  # the mean of a session that nobody rated: it stays where it is
     XX[empty, empty] = 1.0
     return XX, Xr
+
+
+def _means_of_group(
+    ratings: Ratings, residual: Residual, coefficients: Array
+) -> tuple[Array, Array]:
+    """Return products of whitened columns ``[r Z X]``: all summed over persons, and of ``[r Z]``.
+
+    The first is (C, C), the second (C, 1 + q, N).
+    """
+    q, K = ratings.loadings.shape[2], ratings.y.shape[1]
+    begins = np.repeat(np.argmax(ratings.basis != 0.0, axis=0), K)
+    begins = np.append(begins, np.zeros(ratings.covariates.shape[1] * K, dtype=np.int64))
+    order = np.argsort(begins, kind="stable")
+    begun = np.searchsorted(begins[order], np.arange(len(ratings.y)), side="right")
+    extra = stacked_columns(ratings)[:, :, order]
+    kept = forward(ratings, residual, ratings.residuals(coefficients), extra, begun=begun.tolist())
+    C = 1 + q + len(order)
+    total, thin = np.zeros((C, C)), np.zeros((C, 1 + q, ratings.n_persons))
+    for s, n in enumerate(1 + q + begun):
+        for k in range(K):
+            v = kept.innovations[s, k, 0, :n]
+            weighted = v * kept.precisions[s, k, 0]
+            total[:n, :n] += weighted @ v.T
+            thin[:n] += weighted[:, None] * v[: 1 + q]
+    back = np.r_[0 : 1 + q, 1 + q + np.argsort(order)]
+    return total[np.ix_(back, back)], thin[back]
 
 
 def subset(problem: LagProblem, persons: npt.NDArray[np.bool_]) -> LagProblem:

@@ -12,6 +12,7 @@ Arrays have the person last; in front stands the number of parameter points that
 one call (R), so that a whole set of differences costs little more than one.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -119,7 +120,14 @@ class LagGradient(NamedTuple):
     coefficients: Array
 
 
-def forward(ratings: Ratings, residual: Residual, r: Array, extra: Array | None = None) -> LagPass:
+def forward(
+    ratings: Ratings,
+    residual: Residual,
+    r: Array,
+    extra: Array | None = None,
+    *,
+    begun: Sequence[int] = (),
+) -> LagPass:
     """Whiten the columns ``[r Z extra]`` of every person.
 
     Parameters
@@ -128,6 +136,9 @@ def forward(ratings: Ratings, residual: Residual, r: Array, extra: Array | None 
         Ratings minus their means: (T, R, K, N).
     extra
         Further columns, (T, K, X, N), as for coefficients that are eliminated.
+    begun
+        For each session how many of the further columns are anything but zero up to it; all if not
+        given. Products are then left to the caller.
     """
     T, R, K, N = r.shape
     q = ratings.loadings.shape[2]
@@ -139,7 +150,7 @@ def forward(ratings: Ratings, residual: Residual, r: Array, extra: Array | None 
     kept = LagPass(
         np.zeros((R, C, C, N)),
         np.zeros(R),
-        np.empty((T, K, R, C, N)),
+        np.zeros((T, K, R, C, N)) if begun else np.empty((T, K, R, C, N)),
         np.empty((T, K, R, K, N)),
         np.empty((T, K, R, N)),
         np.empty((T, R, K, C, N)),
@@ -148,19 +159,20 @@ def forward(ratings: Ratings, residual: Residual, r: Array, extra: Array | None 
     variances = np.empty((T, K, R, N))
     x = np.empty((R, C, N))
     for s in range(T):
+        n = 1 + q + begun[s] if begun else C
         for k in range(K):
             seen = ratings.seen[s, k]
             x[:, 0] = r[s, :, k]
             x[:, 1 : 1 + q] = ratings.loadings[s, k, :, None]
             if extra is not None:
-                x[:, 1 + q :] = extra[s, k]
+                x[:, 1 + q : n] = extra[s, k, : n - 1 - q]
             column = P[:, k]
             variance = np.where(seen > 0.0, column[:, k] + residual.error[:, k, None], 1.0)
             precision = np.divide(seen, variance, out=kept.precisions[s, k])
             gain = np.multiply(column, precision[:, None], out=kept.gains[s, k])
-            v = np.subtract(x, a[:, k], out=kept.innovations[s, k])
+            v = np.subtract(x[:, :n], a[:, k, :n], out=kept.innovations[s, k, :, :n])
             v *= seen
-            a += gain[:, :, None] * v[:, None]
+            a[:, :, :n] += gain[:, :, None] * v[:, None]
             P -= gain[:, :, None] * column[:, None]
             variances[s, k] = variance
         kept.states[s], kept.spreads[s] = a, P
@@ -170,7 +182,8 @@ def forward(ratings: Ratings, residual: Residual, r: Array, extra: Array | None 
             P = np.matmul(phi[:, None], (phi @ P.reshape(R, K, K * N)).reshape(R, K, K, N))
             P += residual.innovation[:, s, :, :, None]
     kept.log_det[:] = np.log(variances).sum(axis=(0, 1, 3))
-    _cross_products(kept)
+    if not begun:
+        _cross_products(kept)
     return kept
 
 

@@ -5,6 +5,7 @@ which their information is 1 at the start. It ends in Newton steps on the observ
 which is made of differences of exact derivatives, all points of difference in one call.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,11 +16,12 @@ from alliance_stats.engine.lag_criterion import (
     LagProblem,
     evaluate,
     information_on_means,
+    subset,
 )
 from alliance_stats.engine.lag_parameters import LagParameters
 from alliance_stats.estimates import Array, one_line
 
-__all__ = ["LagFit", "fit_lags", "highest", "observed_information"]
+__all__ = ["LagFit", "fit_lags", "held_rise", "observed_information"]
 
 Bools = npt.NDArray[np.bool_]
 
@@ -31,11 +33,15 @@ STEP = 1e-7
 ZERO = 2e-4
 # What may be lost of log-likelihood by setting such a column to exactly zero.
 LOST = 1e-5
+# What stands at zero starts from here where it is let go: from zero no search can leave.
+LET_GO = 0.05
 # Half-width of the differences, in units of a parameter of standardised ratings.
 WIDTH = 1e-4
 # Smallest eigenvalue of the information, in units in which each parameter's own is 1, of a fit
 # whose parameters can be told apart.
 IDENTIFIED = 1e-7
+# So many persons say well enough how the coefficients' information lies before a search.
+ENOUGH = 200
 MOST_STEPS = 400
 
 
@@ -95,6 +101,22 @@ class LagFit:
             out[np.ix_(self.free, self.free)] = np.nan
         return out
 
+    def covariance_holding(self, position: int, at_zero: float) -> Array | None:
+        """Return the covariance of all but one parameter, and of the coefficients; None if unknown.
+
+        What stands at zero takes part by itself, with an SD of `at_zero`.
+        """
+        n, size = int(self.free.sum()), len(self.information)
+        whole = np.r_[np.flatnonzero(self.free), len(self.free) + np.arange(size - n)]
+        kept = whole != position
+        if not self.identified or kept.all():
+            return None
+        out = np.diag(np.r_[self.at_zero * at_zero**2, np.zeros(size - n)])
+        where = whole[kept]
+        out[np.ix_(where, where)] = linalg.inv(self.information[np.ix_(kept, kept)])
+        found = np.diag(out) > 0.0
+        return np.asarray(out[np.ix_(found, found)])
+
     def vcov_of_coefficients(self) -> Array:
         """Return the covariance of the coefficients, in the order group, effect, outcome."""
         n = int(self.free.sum())
@@ -146,28 +168,42 @@ def fit_lags(
     )
 
 
-def highest(
-    problem: LagProblem,
-    parameters: LagParameters,
-    *,
-    theta: Array,
-    coefficients: Array,
-    free: Bools,
-) -> tuple[Array, Array, float]:
-    """Return theta, coefficients and the log-likelihood where it is highest, and no more."""
-    return _Search(problem, parameters, theta, free, coefficients).run()
+def held_rise(
+    problem: LagProblem, parameters: LagParameters, fit: LagFit, position: int
+) -> Callable[[float], float]:
+    """Return the rise in deviance over a fit's by the value at which one parameter is held.
+
+    What stands at zero in the fit is let go again: elsewhere it need not stay there. Searches start
+    where the last one ended, and know the curvature from the fit.
+    """
+    free = fit.free | fit.at_zero
+    free[position] = False
+    last, known = [fit.theta, fit.coefficients], {float(fit.theta[position]): 0.0}
+
+    def rise(value: float) -> float:
+        if value not in known:
+            theta = np.where(fit.at_zero & (np.abs(last[0]) < LET_GO), LET_GO, last[0])
+            theta[position] = value
+            search = _Search(problem, parameters, theta, free, last[1])
+            *last[:], log_lik = search.run(fit.covariance_holding(position, LET_GO))
+            known[value] = max(2.0 * (fit.log_lik - log_lik), 0.0)
+        return known[value]
+
+    return rise
 
 
 def _zero_columns(parameters: LagParameters, theta: Array, free: Bools) -> Bools:
     """Mark parameters in columns of factors that have gone to zero.
 
     What moves within persons may lose a dimension only where ratings have errors of their own:
-    without, a session's ratings would determine one another.
+    without, a session's ratings would determine one another (at the first session: unless they
+    follow the random intercepts).
     """
     out = np.zeros(parameters.size, bool)
     factors = [*parameters.person, *parameters.above]
-    if ((parameters.error >= 0) | (parameters.fixed_error > 0.0)).all():
+    if parameters.with_error or parameters.least.any():
         factors += [] if parameters.stationary else list(parameters.first)
+    if parameters.with_error:
         factors += [factor for group in parameters.innovation for factor in group]
     for index in factors:
         for j in range(index.shape[1]):
@@ -201,8 +237,12 @@ class _Search:
         self.n = int(free.sum())
         self.size = 0 if problem.reml else coefficients.size
         if self.size:
-            XX, _ = information_on_means(problem, parameters, theta[None], coefficients[None])
-            self.half = linalg.cholesky(XX, lower=True)
+            n = sum(ratings.n_persons for ratings in problem.groups)
+            some = np.arange(n) % max(n // ENOUGH, 1) == 0
+            part = problem if some.all() else subset(problem, some)
+            XX, _ = information_on_means(part, parameters, theta[None], coefficients[None])
+            XX[np.diag_indices_from(XX)] *= 1.0 + 1e-6  # some may not show all columns apart
+            self.half = linalg.cholesky(XX * n / some.sum(), lower=True)
 
     def at(self, x: Array) -> tuple[Array, Array]:
         """Return theta and coefficients at the search's coordinates."""
@@ -231,11 +271,21 @@ class _Search:
             return np.inf, g
         return value, g
 
-    def run(self) -> tuple[Array, Array, float]:
-        """Search, and return theta, coefficients and the log-likelihood."""
+    def run(self, covariance: Array | None = None) -> tuple[Array, Array, float]:
+        """Search, and return theta, coefficients and the log-likelihood.
+
+        Parameters
+        ----------
+        covariance
+            What is known of the curvature: covariance of free parameters and coefficients.
+        """
         x = np.zeros(self.n + self.size)
         value, g = self.value(x)
         H = np.eye(len(x))
+        if covariance is not None:
+            J = linalg.block_diag(np.eye(self.n) * self.unit, self.half.T if self.size else [])
+            H = J @ covariance @ J.T
+        known = covariance is not None
         for step in range(MOST_STEPS):
             direction = -H @ g
             expected = -float(g @ direction)
@@ -250,7 +300,7 @@ class _Search:
                 H = np.eye(len(x))
                 continue
             if curvature > 1e-12 * float(np.sqrt((s @ s) * (y @ y))):
-                if step == 0:
+                if step == 0 and not known:
                     H[: self.n, : self.n] *= curvature / float(y @ y)
                 Hy = H @ y
                 H += (1.0 + (y @ Hy) / curvature) * np.outer(s, s) / curvature

@@ -6,7 +6,7 @@ a parameter, 0), so that lags equal over sessions, equal in groups, or apart are
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,10 @@ from alliance_stats.estimates import Array
 __all__ = ["LagParameters", "lag_parameters", "stationary_covariance"]
 
 Index = npt.NDArray[np.int64]
+
+# First deviations that follow the random intercepts may have nothing else to them: a variance that
+# reaches zero. The filter divides by it, so this part of an outcome's variance stays.
+LEAST = 1e-6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,6 +51,8 @@ class LagParameters:
         Error variances that are known: (G, K), 0 where there is none or it is a parameter.
     unlagged
         Whether nothing carries over, and the first session is as the later ones.
+    least
+        Variances that first deviations keep beside their factor's: (K,).
     """
 
     phi: Index
@@ -59,8 +65,8 @@ class LagParameters:
     stationary: bool
     size: int
     fixed_error: Array
+    least: Array
     unlagged: bool = False
-    lag_names: tuple[str, ...] = field(default=())
 
     @property
     def n_groups(self) -> int:
@@ -75,9 +81,18 @@ class LagParameters:
         if self.stationary:
             first = stationary_covariance(phi[:, 0], innovation[:, 0])
         else:
-            first = squares(take(theta, self.first[g]))
+            first = squares(take(theta, self.first[g])) + np.diag(self.least)
         error = take(theta, self.error[g]) ** 2 + self.fixed_error[g]
         return Residual(phi, innovation, first, take(theta, self.pull[g]), error.reshape(R, -1))
+
+    def in_units(self, sd: Array) -> "LagParameters":
+        """Return the same for ratings multiplied with (K,) `sd`."""
+        return replace(self, fixed_error=self.fixed_error * sd**2, least=self.least * sd**2)
+
+    @property
+    def with_error(self) -> bool:
+        """Whether the ratings of every outcome have an error of their own."""
+        return bool(((self.error >= 0) | (self.fixed_error > 0.0)).all())
 
     def pull_back(
         self,
@@ -198,6 +213,7 @@ def lag_parameters(
     """
     G, T, K = n_groups, n_sessions, n_outcomes
     new = _Counter()
+    follows = start == "correlated"
     later = max(T - 1, 1)
     lower = np.tri(K, dtype=bool)
     groups = 1 if groups_equal else G
@@ -210,7 +226,7 @@ def lag_parameters(
     first = new((G, K, K), np.broadcast_to(lower & own_first, (G, K, K)))
     if not lagged:
         first = innovation[:, 0]
-    pull = new((G, K, K), np.full((G, K, K), start == "correlated"))
+    pull = new((G, K, K), np.full((G, K, K), follows))
     free = np.array([value is None for value in errors] or [False] * K)
     error = new((G, K), np.broadcast_to(free, (G, K)))
     known = np.array([value or 0.0 for value in errors] or [0.0] * K)
@@ -228,5 +244,6 @@ def lag_parameters(
         stationary=start == "stationary",
         size=new.n,
         fixed_error=np.broadcast_to(known, (G, K)).copy(),
+        least=np.full(K, LEAST if follows else 0.0),
         unlagged=not lagged,
     )

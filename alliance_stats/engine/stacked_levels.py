@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from alliance_stats.estimates import Array
 
-__all__ = ["Level", "LevelStep", "climb", "factor_gradient", "step_down"]
+__all__ = ["Level", "LevelStep", "climb", "factor_gradient", "step_down", "thin_climb"]
 
 Index = npt.NDArray[np.int64]
 
@@ -87,6 +87,31 @@ def climb(products: Array, columns: Array) -> LevelStep:
         slopes.append(slope)
         scales.append(scale)
     return LevelStep(columns, tuple(slopes), tuple(scales), A, log_det)
+
+
+def thin_climb(products: Array, factor: Array) -> Array:
+    """Take a level's random effects out of its units' products with the columns ``[r Z]`` alone.
+
+    Parameters
+    ----------
+    products
+        (C, 1 + q, n), of one parameter point; changed in place to what is left.
+    factor
+        (m, m), of effects on the first m columns of Z.
+
+    Returns
+    -------
+    Array
+        What the sum over units of all their products loses: (C, C).
+    """
+    lost = np.zeros((len(products), len(products)))
+    thin = products.shape[1]
+    for column in factor.T:
+        slope = np.einsum("cmn,m->cn", products[:, 1 : 1 + len(column)], column)
+        scaled = slope / (1.0 + column @ slope[1 : 1 + len(column)])
+        products -= slope[:, None] * scaled[:thin]
+        lost += slope @ scaled.T
+    return lost
 
 
 def step_down(step: LevelStep, W: Array) -> Array:

@@ -192,9 +192,19 @@ class CrossLagged:
         """
         return lag_tests.likelihood_ratio_tests(self.model)
 
-    def profile(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return the lagged effects with profile-likelihood intervals."""
-        return lag_tests.profile_intervals(self.model, conf_level=conf_level)
+    def profile(self, *, on: str | None = None, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return the lagged effects with profile-likelihood intervals.
+
+        They are right where a variance stands at zero, too, which Wald intervals take for known.
+
+        Parameters
+        ----------
+        on
+            An outcome: the effects on it alone; all effects if not given.
+        """
+        if on is not None and on not in self.outcomes:
+            raise DataError(f"on names '{on}'. {did_you_mean(on, self.outcomes)}")
+        return lag_tests.profile_intervals(self.model, on=on, conf_level=conf_level)
 
     def with_and_without_trends(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return the lagged effects without and with persons' own linear trends."""

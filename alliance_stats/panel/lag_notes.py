@@ -70,7 +70,13 @@ def _on_the_fit(model: FittedLags) -> list[str]:
             "model's form."
         )
     if fit.at_zero.any():
-        notes.append(f"On the boundary: {', '.join(_zeros(model))}.")
+        said = f"On the boundary: {', '.join(_zeros(model))}."
+        if model.options.lagged:
+            said += (
+                " Standard errors and intervals of lagged effects take that for known and are too "
+                "short; profile() gives intervals that do not."
+            )
+        notes.append(said)
     return notes
 
 

@@ -49,8 +49,7 @@ def deviations(model: FittedLags) -> pd.DataFrame:
     therapists, and slopes if any): a deviation is what the model calls w, with its error.
     """
     table = model.table
-    scaled = replace(model.parameters, fixed_error=model.parameters.fixed_error / model.sd**2)
-    effects = person_effects(model.problem, scaled, model.fit.theta, model.fit.coefficients)
+    effects = person_effects(model.problem, model.scaled, model.fit.theta, model.fit.coefficients)
     parts, at = [], 0
     for g, ratings in enumerate(model.problem.groups):
         n = ratings.n_persons

@@ -4,7 +4,7 @@ Every standard error comes from the covariance of the parameters, carried over b
 where a number is a function of them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ Index = npt.NDArray[np.int64]
 __all__ = [
     "check_order",
     "impulse_responses",
+    "lag_positions",
     "lagged_effects",
     "lags_flat",
     "largest_root",
@@ -71,6 +72,12 @@ def _rows_of_lags(model: FittedLags) -> pd.DataFrame:
     return frame.drop(columns=unused)
 
 
+def lag_positions(model: FittedLags) -> Index:
+    """Return where the lagged effects stand among the parameters, in the order of their table."""
+    phi = model.parameters.phi
+    return np.asarray((phi if model.options.lags == "free" else phi[:, :1]).ravel())
+
+
 def _lags(model: FittedLags, theta: Array) -> Array:
     """Return lagged effects at (R, P) points: (R, G, S, K, K), S = 1 where equal over sessions."""
     phi = take(theta, model.parameters.phi)
@@ -79,7 +86,7 @@ def _lags(model: FittedLags, theta: Array) -> Array:
 
 def lags_flat(model: FittedLags, theta: Array) -> Array:
     """Return the lagged effects at (R, P) points, in the order of their table."""
-    return _lags(model, theta).reshape(len(theta), -1)
+    return take(theta, lag_positions(model))
 
 
 def lagged_effects(
@@ -259,17 +266,17 @@ def same_session_effects(
 
 
 def _covariance_rows(
-    model: FittedLags, index: Index, names: Sequence[str], fixed: dict[str, object]
+    model: FittedLags,
+    matrix: Callable[[Array], Array],
+    names: Sequence[str],
+    fixed: dict[str, object],
 ) -> pd.DataFrame:
+    """Return a row for each element of the covariances that (R, P) points make: (R, m, m)."""
     m = len(names)
     pairs = [(i, j) for i in range(m) for j in range(i + 1)]
-
-    def covariances(theta: Array) -> Array:
-        S = squares(take(theta, index))
-        return np.stack([S[:, i, j] for i, j in pairs], axis=1)
-
-    estimate, V = model.delta(covariances)
-    S = squares(take(model.theta[None], index))[0]
+    i_of, j_of = np.array(pairs).T
+    estimate, V = model.delta(lambda theta: matrix(theta)[:, i_of, j_of])
+    S = matrix(model.theta[None])[0]
     scale = np.sqrt(np.outer(np.diag(S), np.diag(S)))
     with np.errstate(invalid="ignore", divide="ignore"):
         correlation = np.where(scale > 0, S / scale, np.nan)
@@ -284,6 +291,11 @@ def _covariance_rows(
     )  # fmt: skip
 
 
+def _of_factor(index: Index) -> Callable[[Array], Array]:
+    """Return what makes covariances of the factor whose elements stand at `index`."""
+    return lambda theta: squares(take(theta, index))
+
+
 def random_effects(model: FittedLags) -> pd.DataFrame:
     """Return the covariances of the random intercepts (and slopes) of every level."""
     table = model.table
@@ -292,7 +304,7 @@ def random_effects(model: FittedLags) -> pd.DataFrame:
     parts = [
         _covariance_rows(
             model,
-            model.parameters.person[g],
+            _of_factor(model.parameters.person[g]),
             own[: model.parameters.person.shape[1]],
             {"strata": group, "level": table.names["person"]},
         )
@@ -300,7 +312,7 @@ def random_effects(model: FittedLags) -> pd.DataFrame:
     ]
     everybody = "" if len(table.groups) == 1 else "all"
     parts += [
-        _covariance_rows(model, index, names, {"strata": everybody, "level": level})
+        _covariance_rows(model, _of_factor(index), names, {"strata": everybody, "level": level})
         for level, index in zip(table.nested_in, model.parameters.above, strict=True)
     ]
     found = pd.concat(parts, ignore_index=True)
@@ -313,19 +325,18 @@ def residual_covariances(model: FittedLags) -> pd.DataFrame:
     names = list(table.outcomes)
     parts = []
     for g, group in enumerate(table.groups):
-        new = {"strata": group, "part": "new at a session"}
-        parts.append(_covariance_rows(model, parameters.innovation[g, 0], names, new))
+        made = {
+            "new at a session": lambda theta, g=g: parameters.residual(theta, g).innovation[:, 0]
+        }
         if not parameters.stationary and not parameters.unlagged:
-            first = {"strata": group, "part": "first session"}
-            parts.append(_covariance_rows(model, parameters.first[g], names, first))
-        error = np.zeros((len(names), len(names)), dtype=np.int64) - 1
-        np.fill_diagonal(error, parameters.error[g])
+            made["first session"] = lambda theta, g=g: parameters.residual(theta, g).first
         if (parameters.error[g] >= 0).any() or parameters.fixed_error[g].any():
-            found = _covariance_rows(model, error, names, {"strata": group, "part": "error"})
-            found = found[found["outcome"] == found["other"]].reset_index(drop=True)
-            known = parameters.fixed_error[g]
-            found["estimate"] = found["estimate"] + known
-            parts.append(found.assign(correlation=1.0))
+            made["error"] = lambda theta, g=g: (
+                parameters.residual(theta, g).error[:, :, None] * np.eye(len(names))
+            )
+        for part, matrix in made.items():
+            rows = _covariance_rows(model, matrix, names, {"strata": group, "part": part})
+            parts.append(rows[(part != "error") | (rows["outcome"] == rows["other"])])
     found = pd.concat(parts, ignore_index=True)
     return found if len(table.groups) > 1 else found.drop(columns="strata")
 

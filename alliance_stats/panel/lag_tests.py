@@ -1,6 +1,5 @@
 """Likelihood-ratio tests, profile intervals and models side by side."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -8,19 +7,16 @@ import pandas as pd
 from scipy import stats
 
 from alliance_stats.checks import check_conf_level
-from alliance_stats.engine.lag_fit import highest
+from alliance_stats.engine.lag_fit import held_rise
+from alliance_stats.engine.profile import reach
 from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.estimates import Array
-from alliance_stats.panel.lag_tables import lagged_effects
+from alliance_stats.panel.lag_tables import lag_positions, lagged_effects
 from alliance_stats.panel.lagged_model import FittedLags, LagOptions, fit_model, refit
 
 __all__ = ["likelihood_ratio_tests", "profile_intervals", "with_and_without_trends"]
 
-# Accuracy of a profile interval's end, in standard errors.
-END = 1e-6
 # Standard errors from the estimate within which a profile's end is looked for.
-FARTHEST = 12.0
-MOST_SECANTS = 25
+FARTHEST = 20.0
 
 
 def likelihood_ratio_tests(model: FittedLags) -> pd.DataFrame:
@@ -88,65 +84,34 @@ def aic(model: FittedLags) -> float:
     return 2.0 * model.n_parameters - 2.0 * model.log_lik
 
 
-def profile_intervals(model: FittedLags, *, conf_level: float) -> pd.DataFrame:
-    """Return the lagged effects with intervals that end where the deviance has risen enough."""
-    bound = float(np.sqrt(stats.chi2.ppf(check_conf_level(conf_level), 1)))
-    table = lagged_effects(model, conf_level=conf_level)
-    positions = np.unique(model.parameters.phi)
+def profile_intervals(model: FittedLags, *, on: str | None, conf_level: float) -> pd.DataFrame:
+    """Return lagged effects with intervals that end where the deviance has risen enough."""
+    bound = float(stats.chi2.ppf(check_conf_level(conf_level), 1))
     if model.options.groups_equal:
         raise NotIdentifiedError("Profiles are made for lagged effects that no group shares.")
-    low, high = [], []
-    for position in positions[positions >= 0]:
-        if not model.fit.free[position]:
-            low.append(np.nan)
-            high.append(np.nan)
-            continue
-        rise = _signed_root(model, int(position))
-        low.append(_end(rise, -bound, model, int(position)))
-        high.append(_end(rise, bound, model, int(position)))
-    kept = [c for c in table.columns if c not in ("statistic", "df", "p_value", "std_error")]
-    return table[kept].assign(conf_low=low, conf_high=high, method="profile likelihood")
+    table = lagged_effects(model, conf_level=conf_level)
+    wanted = np.ones(len(table), bool) if on is None else (table["outcome"] == on).to_numpy()
+    positions = lag_positions(model)[wanted]
+    low, high = zip(*(_ends(model, int(at), bound) for at in positions), strict=True)
+    dropped = ["statistic", "df", "p_value", "std_error"]
+    found = table[wanted].drop(columns=dropped).reset_index(drop=True)
+    return found.assign(conf_low=low, conf_high=high, method="profile likelihood")
 
 
-def _signed_root(model: FittedLags, position: int) -> Callable[[float], float]:
-    """Return the signed root of the rise in deviance, a parameter held so many SEs away."""
-    fit = model.fit
-    free = fit.free.copy()
-    free[position] = False
-    scaled = replace(model.parameters, fixed_error=model.parameters.fixed_error / model.sd**2)
-    step = float(np.sqrt(model.vcov[position, position])) / model.unit[position]
-    # other parameters move along their regression on the one that is held
-    along = model.vcov[:, position] / model.unit / (step * model.unit[position])
-
-    def root(distance: float) -> float:
-        if distance == 0.0:
-            return 0.0
-        theta: Array = fit.theta + distance * np.where(free, along, 0.0)
-        theta[position] = fit.theta[position] + distance * step
-        _, _, log_lik = highest(
-            model.problem, scaled, theta=theta, coefficients=fit.coefficients, free=free
+def _ends(model: FittedLags, position: int, bound: float) -> tuple[float, float]:
+    """Return the interval's ends; NaN for an effect that is held, infinite where there is none."""
+    if not model.fit.free[position]:
+        return np.nan, np.nan
+    unit, centre = model.unit[position], float(model.fit.theta[position])
+    std_error = float(np.sqrt(model.vcov[position, position])) / unit
+    if not np.isfinite(std_error):
+        std_error = 0.1
+    rises = [held_rise(model.problem, model.scaled, model.fit, position) for _ in range(2)]
+    low, high = (
+        reach(
+            rise, centre, limit, bound=bound, unit=std_error,
+            stride=1.1 * std_error * bound**0.5, furthest=abs(centre) + FARTHEST * std_error,
         )
-        rise = max(2.0 * (fit.log_lik - log_lik), 0.0)
-        return float(np.sign(distance) * np.sqrt(rise))
-
-    return root
-
-
-def _end(root: Callable[[float], float], bound: float, model: FittedLags, position: int) -> float:
-    """Return where the signed root reaches `bound`, on the parameter's own scale.
-
-    The root is nearly a straight line in standard errors, so secants from the estimate meet it.
-    """
-    before, value_before = 0.0, 0.0
-    distance = bound
-    for _ in range(MOST_SECANTS):
-        value = root(distance)
-        if abs(value - bound) < END:
-            step = float(np.sqrt(model.vcov[position, position]))
-            return float(model.theta[position] + distance * step)
-        slope = (value - value_before) / (distance - before)
-        if not slope > 0.02 or abs(distance) > FARTHEST:  # the likelihood no longer falls
-            return float(np.sign(bound) * np.inf)
-        before, value_before = distance, value
-        distance += float(np.clip((bound - value) / slope, -3.0, 3.0))
-    return float("nan")
+        for rise, limit in zip(rises, (-np.inf, np.inf), strict=True)
+    )  # fmt: skip
+    return low * unit, high * unit

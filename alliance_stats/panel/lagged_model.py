@@ -69,6 +69,8 @@ class FittedLags:
         The ratings and what was asked for.
     parameters, theta, vcov
         Where each parameter stands, the estimates (P,) and their covariance (P, P).
+    scaled
+        Where each parameter of ratings in SDs stands.
     coefficients, coefficient_vcov
         Fixed effects (G, M, K) and their covariance, in the order group, effect, outcome.
     log_lik
@@ -86,6 +88,7 @@ class FittedLags:
     table: SessionTable
     options: LagOptions
     parameters: LagParameters
+    scaled: LagParameters
     theta: Array
     vcov: Array
     coefficients: Array
@@ -138,11 +141,11 @@ class FittedLags:
         ``A^-1 (sum s s') A^-1 n / (n - 1)`` with A the observed information and s a cluster's
         derivatives, coefficients among them (White 1982, doi:10.2307/1912526).
         """
-        fit, scaled = self.fit, replace(self.parameters, fixed_error=self._scaled_error())
+        fit = self.fit
         found = []
         for code in np.unique(codes):
             part = subset(self.problem, codes == code)
-            at = evaluate(part, scaled, fit.theta[None], fit.coefficients[None])
+            at = evaluate(part, self.scaled, fit.theta[None], fit.coefficients[None])
             found.append(np.r_[at.theta[0][fit.free], at.coefficients[0].ravel()])
         scores = np.array(found)
         n = len(scores)
@@ -152,9 +155,6 @@ class FittedLags:
         k = int(fit.free.sum())
         out[np.ix_(fit.free, fit.free)] = whole[:k, :k]
         return np.asarray(out * np.outer(self.unit, self.unit))
-
-    def _scaled_error(self) -> Array:
-        return np.asarray(self.parameters.fixed_error / self.sd**2)
 
 
 def fit_model(
@@ -278,10 +278,9 @@ def _put(theta: Array, index: npt.NDArray[np.int64], value: float | Array) -> No
 def _theta_near(parameters: LagParameters, near: FittedLags) -> Array:
     """Carry another fit's matrices over, in SDs, away from zero where they stand on it."""
     theta = _theta_start(parameters, 0.2, 0.2)
-    old, at = near.parameters, near.fit.theta[None]
-    scaled = replace(old, fixed_error=near.parameters.fixed_error / near.sd**2)
+    old, at = near.scaled, near.fit.theta[None]
     for g in range(parameters.n_groups):
-        found = scaled.residual(at, g)
+        found = old.residual(at, g)
         _put(theta, parameters.phi[g], found.phi[0])
         _put(theta, parameters.innovation[g], _factor(take(at, old.innovation[g])[0]))
         first = linalg.cholesky(found.first[0] + 1e-6 * np.eye(found.first.shape[1]), lower=True)
@@ -359,7 +358,8 @@ def _in_units(
     return FittedLags(
         table=table,
         options=options,
-        parameters=replace(parameters, fixed_error=parameters.fixed_error * sd**2),
+        parameters=parameters.in_units(sd),
+        scaled=parameters,
         theta=fit.theta * unit,
         vcov=fit.vcov() * np.outer(unit, unit),
         coefficients=coefficients,

@@ -1,5 +1,7 @@
 """Studies of session to session with known lagged effects, and what each method makes of them."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +15,8 @@ NAMES = {"outcomes": ["alliance", "symptoms"], "person": "person", "session": "s
 STABLE = np.array([[0.6, -0.2], [-0.2, 0.6]])
 ABOVE = np.array([[0.20, -0.08], [-0.08, 0.20]])
 NEW = np.array([[1.0, -0.3], [-0.3, 1.0]])
+EFFECTS = ("alliance -> symptoms", "symptoms -> symptoms")
+BLOCK = 25
 ERROR = 0.45  # variance, where there is error: within-person reliability about .73
 
 
@@ -24,6 +28,7 @@ class Cell(NamedTuple):
     therapists: int
     error: bool = False
     off_equilibrium: bool = False
+    profile: bool = False
 
     @property
     def name(self) -> str:
@@ -82,7 +87,7 @@ def centred_regression(data: pd.DataFrame) -> tuple[Array, Array]:
     return b, np.sqrt(np.diag(variance * np.linalg.inv(X.T @ X)))
 
 
-def one(cell: Cell, seed: int, *, profile: bool = False) -> list[dict[str, object]]:
+def one(cell: Cell, seed: int) -> list[dict[str, object]]:
     """Return each method's estimates of the two effects on symptoms in one study."""
     data = study(cell, seed)
     nested = {"nested_in": ["therapist"], **NAMES}
@@ -93,32 +98,35 @@ def one(cell: Cell, seed: int, *, profile: bool = False) -> list[dict[str, objec
         )
     if cell.off_equilibrium:
         found["likelihood, accumulating form"] = cross_lagged(data, start="correlated", **nested)
+    tables = {method: model.tidy() for method, model in found.items()}
+    if cell.profile:
+        method, model = list(found.items())[-1]
+        tables[f"{method}, profile interval"] = model.profile(on="symptoms")
     rows = []
-    for method, model in found.items():
-        tables = {method: model.tidy()}
-        if profile and method == "likelihood":
-            tables["likelihood, profile interval"] = model.profile()
-        for name, table in tables.items():
-            for i, effect in ((2, "alliance -> symptoms"), (3, "symptoms -> symptoms")):
-                row = table.loc[i]
-                truth = PHI.ravel()[i]
-                rows.append(
-                    {
-                        "cell": cell.name, "effect": effect, "method": name,
-                        "error": row["estimate"] - truth,
-                        "covered": row["conf_low"] <= truth <= row["conf_high"],
-                    }
-                )  # fmt: skip
+    for method, table in tables.items():
+        on_symptoms = table[table["outcome"] == "symptoms"]
+        for effect, (_, row) in zip(EFFECTS, on_symptoms.iterrows(), strict=True):
+            rows.append((effect, method, row["estimate"], row["conf_low"], row["conf_high"]))
     b, se = centred_regression(data)
-    for i, effect in enumerate(("alliance -> symptoms", "symptoms -> symptoms")):
-        off = b[i] - PHI[1, i]
-        rows.append(
-            {
-                "cell": cell.name, "effect": effect, "method": "regression of centred ratings",
-                "error": off, "covered": abs(off) <= 1.96 * se[i],
-            }
-        )  # fmt: skip
-    return rows
+    for i, effect in enumerate(EFFECTS):
+        low, high = b[i] - 1.96 * se[i], b[i] + 1.96 * se[i]
+        rows.append((effect, "regression of centred ratings", b[i], low, high))
+    names = ("effect", "method", "estimate", "conf_low", "conf_high")
+    return [{"cell": cell.name, "seed": seed, **dict(zip(names, row, strict=True))} for row in rows]
+
+
+def studies(cells: Sequence[Cell], n: int, kept: Path) -> pd.DataFrame:
+    """Return n studies of each cell, running those only that the file `kept` does not hold yet."""
+    done = set()
+    if kept.exists():
+        done = set(pd.read_csv(kept)[["cell", "seed"]].itertuples(index=False, name=None))
+    for start in range(0, n, BLOCK):  # so that all cells have as many when it is stopped
+        for cell in cells:
+            seeds = [s for s in range(start, min(start + BLOCK, n)) if (cell.name, s) not in done]
+            rows = [row for seed in seeds for row in one(cell, seed)]
+            if rows:
+                pd.DataFrame(rows).to_csv(kept, mode="a", header=not kept.exists(), index=False)
+    return pd.read_csv(kept)
 
 
 def _reliability() -> float:

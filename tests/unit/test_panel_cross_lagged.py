@@ -9,6 +9,7 @@ import pytest
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.panel import cross_lagged
 from alliance_stats.sentences import report
+from tests.simulation.panel_recovery import Cell, study
 
 NAMES = {"outcomes": ["alliance", "symptoms"], "person": "person", "session": "session"}
 PHI = np.array([[0.35, -0.15], [-0.25, 0.40]])
@@ -199,6 +200,38 @@ def test_covariates_shift_the_level():
     model = cross_lagged(data, covariates="age", **NAMES)
     age = model.means().query("term == 'age' and outcome == 'alliance'").iloc[0]
     assert abs(age["estimate"] - 0.5) < 4 * age["std_error"]
+
+
+def test_a_covariate_that_one_of_many_persons_has_is_no_trouble():
+    data = simulate(n=450, sessions=4, missing=0.0)
+    data["rare"] = (data["person"] == 1).astype(float)
+    with_it, without = (
+        cross_lagged(data, covariates=covariates, **NAMES) for covariates in ("rare", None)
+    )
+    assert with_it.glance()["converged"].item()
+    gained = with_it.model.log_lik - without.model.log_lik
+    wald = with_it.means().query("term == 'rare'")["statistic"]
+    assert 0.0 < gained < (wald**2).sum()
+
+
+def test_wald_intervals_at_a_boundary_are_said_to_be_short_and_profiles_let_it_go():
+    cell = Cell(4, 300, 30, off_equilibrium=True)
+    found = cross_lagged(study(cell, 0), nested_in=["therapist"], start="correlated", **NAMES)
+    assert found.glance()["singular"].item()
+    assert "profile()" in found.notes[0]
+    wald = found.tidy().iloc[3]
+    profile = found.profile(on="symptoms").iloc[1]
+    assert wald["conf_low"] > 0.5  # the truth is .4
+    assert profile["conf_low"] < 0.42
+    assert profile["conf_high"] == pytest.approx(wald["conf_high"], abs=0.01)
+
+
+@pytest.mark.parametrize("seed", [11, 25, 52])
+def test_first_deviations_that_follow_the_intercepts_wholly_have_standard_errors(seed):
+    data = study(Cell(4, 300, 30, off_equilibrium=True), seed)
+    found = cross_lagged(data, nested_in=["therapist"], start="correlated", **NAMES)
+    assert found.glance()["converged"].item()
+    assert np.isfinite(found.tidy()["std_error"]).all()
 
 
 @pytest.mark.parametrize(
