@@ -9,7 +9,7 @@ import difflib
 import re
 import unicodedata
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from numbers import Real
+from numbers import Number, Real
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,7 @@ __all__ = [
 ]
 
 _ROWS_SHOWN = 5
+_LETTERS_SHOWN = 60
 _LEADING_ZEROS = re.compile(r"(?<![\d.,])0+(?=\d)")
 _WHOLE = re.compile(r"^(\d+)\.0*$", re.MULTILINE)
 _SPACES = re.compile(r"[^\S\n]+")
@@ -125,12 +126,12 @@ def check_frame(data: object, *, what: str = "data") -> pd.DataFrame:
     -------
     DataFrame
         `data` itself where nothing needs mending, so that a frame is looked at once. Else a frame
-        that shares what could be left alone, in which nullable, Arrow, sparse and big-endian
-        columns are numpy's (missing: NaN; whole numbers with gaps: floats, where those tell them
-        apart), columns of objects that are all numbers or truth values are numbers or truth values,
-        an index that shares a name with a column has none, repeated row labels are counted from 0
-        instead, several levels of row labels are one, and ``attrs`` are gone. Categories stay
-        categories.
+        that shares what could be left alone, in which nullable, Arrow, sparse, big-endian and
+        short (float32, int8) columns are numpy's of eight bytes (missing: NaN; whole numbers with
+        gaps: floats, where those tell them apart), columns of objects that are all numbers or
+        truth values are numbers or truth values, an index that shares a name with a column has
+        none, repeated row labels are counted from 0 instead, several levels of row labels are one,
+        and ``attrs`` are gone. Categories stay categories.
 
     Raises
     ------
@@ -153,6 +154,7 @@ def require_columns(
 ) -> None:
     """Raise, with the nearest name, for the first of `columns` that `data` does not have.
 
+    So for one in which a cell holds a list or the like, which can be held against nothing.
     ``None`` entries (roles that were not given) are passed over.
     """
     for column in columns:
@@ -168,6 +170,8 @@ def require_columns(
             raise DataError(
                 f"{what} has no column '{column}'. {did_you_mean(column, data.columns)}"
             )
+        if column is not None and data[column].ndim == 1:
+            _check_comparable(data[column])
 
 
 def require_present(data: pd.DataFrame, column: Hashable, *, why: str) -> None:
@@ -220,11 +224,18 @@ def _not_a_number(values: pd.Series) -> str:
     """Name the first cell that keeps a column of objects from being numbers."""
     if values.dtype != object:
         return ""
-    texts = np.array([isinstance(value, str) for value in values])
-    if not texts.any():
+    written = [
+        ""
+        if isinstance(value, Number) or value is None or value is pd.NA or value is pd.NaT
+        else repr(value)
+        for value in values.array
+    ]
+    first = next(filter(None, written), "")
+    if not first:
         return ""
-    first = values[texts].iloc[0]
-    return f", as {first!r} in {describe_rows((values == first).to_numpy(), values.index)}"
+    same = np.array([text == first for text in written])
+    shown = first if len(first) <= _LETTERS_SHOWN else f"{first[:_LETTERS_SHOWN]}..."
+    return f", as {shown} in {describe_rows(same, values.index)}"
 
 
 def comparable(values: pd.Series) -> bool:
@@ -237,6 +248,7 @@ def comparable(values: pd.Series) -> bool:
 
 
 def _check_comparable(values: pd.Series) -> None:
+    """Refuse a column in which a cell is a list or the like, which cannot be one of anything."""
     if not comparable(values):
         odd = np.array([not pd.api.types.is_hashable(value) for value in values])
         kind = type(values[odd].iloc[0]).__name__

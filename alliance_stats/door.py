@@ -30,8 +30,7 @@ def plain_frame(data: object, *, what: str) -> pd.DataFrame:
     columns = {
         place: plain
         for place, dtype in enumerate(frame.dtypes)
-        if not (isinstance(dtype, np.dtype) and dtype.kind != "O" and dtype.isnative)
-        and (plain := _plain_values(frame.iloc[:, place])) is not None
+        if not _is_plain(dtype) and (plain := _plain_values(frame.iloc[:, place])) is not None
     }
     index = _plain_labels(frame.index, frame.columns)
     flags = frame.flags.allows_duplicate_labels and not frame.attrs
@@ -140,12 +139,27 @@ def _plain_values(values: pd.Series) -> pd.Series | None:
     if isinstance(dtype, np.dtype):
         if dtype.kind == "O":
             return numbers_of_objects(values)
-        return None if dtype.isnative else values.astype(dtype.newbyteorder("="))
+        return None if _is_plain(dtype) else _widened(values)
     if isinstance(dtype, pd.SparseDtype):
         plain = pd.Series(np.asarray(values), index=values.index)
         further = numbers_of_objects(plain) if plain.dtype.kind == "O" else None
         return plain if further is None else further
     return _without_extension(values)
+
+
+def _is_plain(dtype: object) -> bool:
+    """Tell whether a column stays as it is: numpy's own numbers of eight bytes, or no numbers."""
+    if not isinstance(dtype, np.dtype) or dtype.kind == "O" or not dtype.isnative:
+        return False
+    return dtype.kind not in "iuf" or dtype.itemsize == 8
+
+
+def _widened(values: pd.Series) -> pd.Series:
+    """Return numbers of other bytes as those in which no difference overflows or is cut."""
+    dtype = values.dtype
+    if dtype.kind in "iuf" and dtype.itemsize != 8:
+        return values.astype(np.float64 if dtype.kind == "f" else np.int64)
+    return values.astype(dtype.newbyteorder("="))
 
 
 def _without_extension(values: pd.Series) -> pd.Series:

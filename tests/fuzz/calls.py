@@ -3,95 +3,15 @@
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 import alliance_stats as als
 from alliance_stats import figures, tables
+from tests.fuzz.further_calls import FURTHER
 
 Call = Callable[[Any], object]
 DUE = {"time": "time", "event": "event"}
 CAUSES = {"time": "time", "event": "state", "censored": "none"}
-
-
-def frames(seed: int = 20) -> dict[str, pd.DataFrame]:
-    """Return the small frames that the calls are made on."""
-    rng = np.random.default_rng(seed)
-    rows = [
-        (f"T{t}", f"T{t}F{f}", f"T{t}F{f}{role[0]}", role, session)
-        for t in range(4)
-        for f in range(3)
-        for role in ("mother", "child")
-        for session in range(1, 6)
-    ]
-    sessions = pd.DataFrame(rows, columns=["therapist", "family", "person", "role", "session"])
-    n = len(sessions)
-    lift = sessions["person"].map({p: rng.normal() for p in sessions["person"].unique()})
-    sessions["alliance"] = (4.0 + lift + rng.normal(size=n)).round(2)
-    sessions["symptoms"] = (50.0 - 3.0 * sessions["alliance"] + rng.normal(size=n)).round(1)
-    sessions["felt"] = (sessions["alliance"] + rng.normal(size=n)).round(2)
-    sessions["missed"] = rng.poisson(1.0, size=n)
-    sessions["rupture"] = rng.integers(0, 2, size=n)
-    sessions["experience"] = sessions["therapist"].map({f"T{t}": 2.0 * t + 1.0 for t in range(4)})
-    units = pd.DataFrame(
-        {
-            "unit": [f"U{i}" for i in range(40)],
-            "time": rng.integers(1, 9, size=40),
-            "event": rng.integers(0, 2, size=40),
-            "state": rng.choice(["none", "dropout", "planned"], size=40),
-            "group": np.resize(["early", "late"], 40),
-            "therapist": np.resize([f"T{t}" for t in range(8)], 40),
-            "barriers": rng.normal(size=40).round(2),
-            "age": rng.integers(20, 60, size=40),
-        }
-    )
-    periods = units.loc[units.index.repeat(units["time"])].reset_index(drop=True)
-    periods["session"] = periods.groupby("unit").cumcount() + 1
-    last = periods["session"] == periods["time"]
-    periods["left"] = np.where(last, periods["event"], 0)
-    periods["ended"] = np.where(last, periods["state"], "none")
-    periods = periods[["unit", "therapist", "session", "left", "ended", "barriers", "group"]]
-    themes = pd.DataFrame(
-        {
-            "parent": [f"P{i}" for i in range(24)],
-            "group": np.resize(["success", "failure"], 24),
-            "trust": rng.integers(0, 2, size=24),
-            "blame": rng.integers(0, 2, size=24),
-            "early": rng.choice(["hope", "doubt"], size=24),
-            "later": rng.choice(["hope", "doubt"], size=24),
-            "coder_a": rng.integers(1, 4, size=24),
-            "coder_b": rng.integers(1, 4, size=24),
-            "before": rng.normal(20.0, 4.0, size=24).round(1),
-            "after": rng.normal(16.0, 4.0, size=24).round(1),
-        }
-    )
-    studies = pd.DataFrame(
-        {
-            "study": [f"S{i}" for i in range(9)],
-            "r": rng.uniform(0.1, 0.5, size=9).round(2),
-            "n": rng.integers(20, 200, size=9),
-            "yi": rng.normal(0.3, 0.1, size=9).round(3),
-            "vi": rng.uniform(0.01, 0.05, size=9).round(4),
-            "year": rng.integers(1990, 2020, size=9),
-        }
-    )
-    printed = pd.DataFrame(
-        {
-            "estimate": ["0.42", "0.30", "−0.21"],
-            "std_error": ["0.15", "0.10", "0.10"],
-            "t": ["2.80", "3.00", "−2.10"],
-            "df": ["28", "40", "100"],
-            "p": [".009", ".005", ".038"],
-        }
-    )
-    return {
-        "sessions": sessions,
-        "units": units,
-        "periods": periods,
-        "themes": themes,
-        "studies": studies,
-        "printed": printed,
-    }
 
 
 def _study(data: Any) -> Any:
@@ -297,14 +217,5 @@ CALLS: dict[str, tuple[str, Call]] = {
         "sessions",
         lambda d: tables.model_table(_lmm(d), label="tbl-a", caption="A model"),
     ),
+    **FURTHER,
 }
-
-
-def asked(result: object) -> None:
-    """Ask a result everything that it can be asked without arguments."""
-    for name in ("tidy", "glance", "summary", "_repr_html_"):
-        question = getattr(result, name, None)
-        if callable(question) and not isinstance(result, pd.DataFrame):
-            question()
-    if hasattr(result, "account"):
-        als.report(result)

@@ -1,10 +1,12 @@
 """Calls of every public function on mutated frames: right, refused in words, or a raw error.
 
-A refusal is an error that this package raises itself. An error that comes out of a library's code
-is raw: it names neither a column nor a remedy. ``python -m tests.fuzz.driver 500`` prints what a
-run finds.
+Where a mutation changes the dress of the values and not the values, "right" is what the plain
+frame gives. A refusal is an error that this package raises itself. An error that comes out of a
+library's code is raw: it names neither a column nor a remedy. ``python -m tests.fuzz.driver 500``
+prints what a run finds.
 """
 
+import random
 import signal
 import sys
 import traceback
@@ -13,14 +15,20 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import FrameType
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
+from threadpoolctl import threadpool_info
 
-from tests.fuzz.calls import CALLS, asked, frames
-from tests.fuzz.mutations import MUTATIONS
+from tests.fuzz.answers import asked, differences, tables_of
+from tests.fuzz.calls import CALLS
+from tests.fuzz.frames import frames
+from tests.fuzz.mutations import MUTATIONS, SAME
 
 PACKAGE = Path(__file__).parents[2] / "alliance_stats"
 SECONDS = 20  # a call on some dozens of rows that takes longer hangs
@@ -33,7 +41,7 @@ class Outcome:
     call: str
     mutation: str
     seed: int
-    kind: str  # right, refused, raw, hang, changed
+    kind: str  # right, refused, raw, hang, changed, different
     detail: str
 
 
@@ -54,19 +62,21 @@ def one(call: str, mutation: str, seed: int) -> Outcome:
     """Make one call on one mutated frame."""
     base, function = CALLS[call]
     mutate = MUTATIONS[mutation]
-    if mutation != "as it is":
-        try:
-            data = mutate(frames()[base], np.random.default_rng(seed))
-        except (TypeError, ValueError, NotImplementedError) as impossible:  # not for such a column
-            return Outcome(call, mutation, seed, "right", f"no such frame: {impossible}")
-    else:
-        data = frames()[base]
-    before = np.geterr(), warnings.filters[:], dict(mpl.rcParams), np.random.get_state()[1].sum()  # noqa: NPY002
+    try:
+        data = mutate(frames()[base], np.random.default_rng(seed))
+    except (TypeError, ValueError, NotImplementedError) as impossible:  # not for such a column
+        return Outcome(call, mutation, seed, "right", f"no such frame: {impossible}")
+    given = _written(data)
+    before = _settings()
     kind, detail = "right", ""
     try:
         with _limit(SECONDS), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            asked(function(data))
+            found = function(data)
+            asked(found)
+            if mutation in SAME:
+                detail = differences(tables_of(found), _plain(call), ordered=mutation != "shuffled")
+                kind = "different" if detail else "right"
     except Hang:
         return Outcome(call, mutation, seed, "hang", f"more than {SECONDS} s")
     except (ImportError, MemoryError):
@@ -74,10 +84,44 @@ def one(call: str, mutation: str, seed: int) -> Outcome:
     except Exception as error:  # noqa: BLE001  (what kind of error it is, is the question)
         own = _raised_here(error)
         kind, detail = ("refused" if own else "raw"), _told(error)
-    after = np.geterr(), warnings.filters[:], dict(mpl.rcParams), np.random.get_state()[1].sum()  # noqa: NPY002
-    if after != before:
+        if kind == "refused" and mutation in SAME:
+            kind = "different"
+    if _settings() != before:
         return Outcome(call, mutation, seed, "changed", "the caller's settings were changed")
+    if _written(data) != given:
+        return Outcome(call, mutation, seed, "changed", "the caller's frame was changed")
     return Outcome(call, mutation, seed, kind, detail)
+
+
+@cache
+def _plain(call: str) -> list[pd.DataFrame]:
+    """Return what the call gives on the plain frame."""
+    base, function = CALLS[call]
+    return tables_of(function(frames()[base]))
+
+
+def _settings() -> tuple[object, ...]:
+    """Return what a library must leave as the caller has set it."""
+    drawn = np.random.get_state()  # noqa: NPY002
+    return (
+        np.geterr(),
+        warnings.filters[:],
+        dict(mpl.rcParams),
+        plt.get_fignums(),
+        (drawn[1].sum(), drawn[2]),
+        random.getstate(),
+        pd.get_option("display.precision"),
+        pd.get_option("mode.chained_assignment"),
+        [pool["num_threads"] for pool in threadpool_info()],
+    )
+
+
+def _written(data: object) -> object:
+    """Return a frame's names, types, labels and cells in writing."""
+    if not isinstance(data, pd.DataFrame):
+        return None
+    cells = [list(map(repr, data.iloc[:, i])) for i in range(data.shape[1])]
+    return repr(list(data.columns)), list(map(str, data.dtypes)), repr(list(data.index)), cells
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Ways in which a frame can be wrong, odd or hard: each takes a frame and gives another."""
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -97,6 +98,54 @@ def _big_endian(column: pd.Series) -> Any:
     return column.to_numpy().astype(column.dtype.newbyteorder(">"))
 
 
+def _unsigned(frame: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    name = _numeric(frame, rng)
+    small = frame[name].astype("uint8")
+    if not (small == frame[name]).all():
+        raise ValueError(f"{name} does not fit")
+    return _with(frame, name, small)
+
+
+def _worded(frame: pd.DataFrame, rng: np.random.Generator, **how: Any) -> pd.DataFrame:
+    names = list(frame.select_dtypes(exclude="number").columns)
+    name = names[int(rng.integers(len(names)))]
+    return _with(frame, name, frame[name].astype(pd.CategoricalDtype(**how)))
+
+
+def _renamed(value: object) -> Mutation:
+    return lambda frame, rng: frame.rename(columns={_column(frame, rng): value})
+
+
+# the values stay what they are: so must the answer
+SAME = {
+    "rows named like a column",
+    "repeated row labels",
+    "attributes",
+    "shuffled",
+    "objects",
+    "nullable",
+    "Arrow",
+    "big endian",
+    "sparse",
+    "unsigned",
+    "decimals",
+    "words as categories",
+    "words as ordered categories",
+    "names as categories",
+    "names as Arrow text",
+    "row labels of many levels",
+    "a column more",
+    "read only",
+}
+
+
+def _read_only(frame: pd.DataFrame, _: np.random.Generator) -> pd.DataFrame:
+    columns = {name: frame[name].to_numpy(copy=True) for name in frame.columns}
+    for values in columns.values():
+        values.flags.writeable = False
+    return pd.DataFrame(columns, copy=False)
+
+
 MUTATIONS: dict[str, Mutation] = {
     "as it is": lambda frame, _: frame,
     "a path": lambda _, __: "sessions.csv",
@@ -162,4 +211,38 @@ MUTATIONS: dict[str, Mutation] = {
     "numbers as text": _whole(lambda column: [f"{i},5" for i in range(len(column))]),
     "sparse": _whole(lambda column: pd.arrays.SparseArray(column.to_numpy()), numeric=True),
     "periods": _whole(lambda column: pd.period_range("2020-01", periods=len(column), freq="M")),
+    "unsigned": _unsigned,
+    "decimals": _whole(lambda column: [Decimal(str(v)) for v in column], numeric=True),
+    "words as categories": _worded,
+    "words as ordered categories": lambda frame, rng: _worded(frame, rng, ordered=True),
+    "names as categories": lambda frame, _: frame.set_axis(
+        pd.CategoricalIndex(frame.columns), axis=1
+    ),
+    "names as Arrow text": lambda frame, _: frame.set_axis(
+        pd.Index(frame.columns, dtype="string[pyarrow]"), axis=1
+    ),
+    "row labels of many levels": lambda frame, _: frame.set_axis(
+        pd.MultiIndex.from_arrays([np.arange(len(frame)), np.zeros(len(frame))]), axis=0
+    ),
+    "a column more": lambda frame, _: frame.assign(**{"C": None, "person_mean": "x", "1": 2}),
+    "read only": _read_only,
+    "a column named None": _renamed(None),
+    "a column named nan": _renamed(np.nan),
+    "a column named by a pair": _renamed(("a", "b")),
+    "a column named nothing": _renamed(""),
+    "a column named by a date": _renamed(pd.Timestamp("2020-01-01")),
+    "bytes in a cell": _cell(b"x"),
+    "a set in a cell": _cell(frozenset({1})),
+    "an array in a cell": _cell(np.arange(2)),
+    "an interval in a cell": _cell(pd.Interval(0, 1)),
+    "a long text in a cell": _cell("long " * 2000),
+    "a number beyond floats in a cell": _cell(10**400),
+    "half floats": _whole(lambda column: column.astype("float16"), numeric=True),
+    "complex numbers": _whole(lambda column: column.astype(complex), numeric=True),
+    "a zone of time": _whole(
+        lambda column: pd.date_range("2020-01-01", periods=len(column), tz="Europe/Zurich")
+    ),
+    "minus infinity": _number(-np.inf),
+    "a fraction of a session": _number(1.5),
+    "intervals": _whole(lambda column: pd.interval_range(0, len(column))),
 }

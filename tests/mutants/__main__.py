@@ -28,20 +28,18 @@ def main(wanted: list[str]) -> int:
         for number in range(WORKERS):
             trees.put(_copy(Path(folder) / str(number)))
 
-        def noticed(change: Change) -> str:
+        def noticed(change: Change) -> bool:
             tree = trees.get()
             try:
-                return _try(change, tree)
+                result = _try(change, tree)
             finally:
                 trees.put(tree)
+            sys.stdout.write(f"{result}: {change.formula}: {change.line!r} -> {change.other!r}\n")
+            sys.stdout.flush()
+            return result == "noticed"
 
         with ThreadPoolExecutor(WORKERS) as pool:
-            found = list(pool.map(noticed, chosen))
-    survived = 0
-    for change, result in zip(chosen, found, strict=True):
-        if result != "noticed":
-            survived += 1
-            sys.stdout.write(f"{result}: {change.formula}: {change.line!r} -> {change.other!r}\n")
+            survived = list(pool.map(noticed, chosen)).count(False)
     sys.stdout.write(f"{len(chosen)} changes, {survived} not noticed\n")
     return survived
 
@@ -61,7 +59,7 @@ def _try(change: Change, tree: Path) -> str:
     places = [
         path
         for path in sorted((tree / "alliance_stats").rglob("*.py"))
-        if change.line in path.read_text(encoding="utf-8")
+        if path.name.endswith(change.file) and change.line in path.read_text(encoding="utf-8")
     ]
     if len(places) != 1:
         return f"found in {len(places)} files"

@@ -7,12 +7,16 @@ __all__ = ["CHANGES", "Change"]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change: the code that is replaced, by what, and the tests (globs) that are to notice."""
+    """One change: the code that is replaced, by what, and the tests (globs) that are to notice.
+
+    `file` names the file where the same code stands in several.
+    """
 
     formula: str
     line: str
     other: str
     tests: tuple[str, ...]
+    file: str = ""
 
 
 EFFECTS = ("tests/unit/test_effect_sizes.py", "tests/parity/test_groups_means.py")
@@ -27,15 +31,20 @@ COX = ("tests/unit/test_survival_*.py", "tests/parity/test_survival_cox.py")
 SESSIONS = ("tests/unit/test_survival_*.py", "tests/parity/test_survival_*.py")
 META = ("tests/unit/test_evidence_*.py", "tests/parity/test_evidence_meta.py")
 ASSOCIATION = ("tests/unit/test_association*.py", "tests/parity/test_association_*.py")
+PRINTED = ("tests/unit/test_evidence_*.py", "tests/parity/test_evidence_relations.py")
+MEDIAN_RATIO = (
+    "quartile = np.sqrt(2.0) * stats.norm.ppf(0.75)",
+    "quartile = stats.norm.ppf(0.75)",
+)
 
 
-def _c(formula: str, line: str, other: str, tests: tuple[str, ...]) -> Change:
-    return Change(formula, line, other, tests)
+def _c(formula: str, line: str, other: str, tests: tuple[str, ...], file: str = "") -> Change:
+    return Change(formula, line, other, tests, file)
 
 
 CHANGES = (
     # effect sizes and change
-    _c("pooled SD", "(n_1 + n_2 - 2)", "(n_1 + n_2 - 1)", EFFECTS),
+    _c("pooled SD", "sd_2**2) / (n_1 + n_2 - 2)", "sd_2**2) / (n_1 + n_2 - 1)", EFFECTS),
     _c(
         "noncentral t limits",
         "_noncentrality(statistic, df, 1.0 - alpha / 2.0)",
@@ -53,6 +62,7 @@ CHANGES = (
         "root = math.sqrt(1.0 / n_1 + 1.0 / n_2)",
         "root = math.sqrt(1.0 / n_1 - 0.1 / n_2)",
         EFFECTS,
+        "standardised.py",
     ),
     _c(
         "superiority to Cliff's delta", "2.0 * ps.estimate - 1.0", "2.0 * ps.estimate - 0.9", GROUPS
@@ -241,7 +251,7 @@ CHANGES = (
     # Cox, frailty, Fine-Gray
     _c("Efron's powers", "over_steps(f**power * inverse**2)", "over_steps(f * inverse**2)", COX),
     _c("concordance of ties", "(better + tied / 2.0).sum()", "(better + tied).sum()", SESSIONS),
-    _c("test of a frailty", "stats.chi2.sf(gain, 1)) / 2.0)", "stats.chi2.sf(gain, 1)))", SESSIONS),
+    _c("test of a frailty", "stats.chi2.sf(gain, 1)) / 2.0", "stats.chi2.sf(gain, 1))", SESSIONS),
     _c(
         "censoring's martingale",
         "q * (n_censored / at_risk**2)",
@@ -249,12 +259,9 @@ CHANGES = (
         SESSIONS,
     ),
     # by session and unseen
-    _c(
-        "median odds ratio",
-        "quartile = np.sqrt(2.0) * stats.norm.ppf(0.75)",
-        "quartile = stats.norm.ppf(0.75)",
-        SESSIONS,
-    ),
+    _c("median odds ratio", *MEDIAN_RATIO, SESSIONS, "discrete_hazard_model.py"),
+    _c("median ratio of endings", *MEDIAN_RATIO, SESSIONS, "ending_effects.py"),
+    _c("median ratio of a glmm", *MEDIAN_RATIO, (*GLMM, *AFTER), "median_ratios.py"),
     _c(
         "survival of hazards",
         "np.cumprod(1.0 - hazard, axis=0)",
@@ -281,7 +288,8 @@ CHANGES = (
         SESSIONS,
     ),
     # evidence
-    _c("d to log odds", "np.pi / np.sqrt(3.0)", "np.pi / np.sqrt(2.0)", META),
+    _c("d to log odds", "= np.pi / np.sqrt(3.0)", "= np.pi / np.sqrt(2.0)", META),
+    _c("printed d to OR", "d * np.pi / np.sqrt(3.0)", "d * np.pi / np.sqrt(2.0)", PRINTED),
     # association
     _c("Spearman's error", "1.0 + r**2 / 2.0 if method", "1.0 + r**2 if method", ASSOCIATION),
     _c(

@@ -265,6 +265,18 @@ def test_columns_of_every_kind_become_plain(course: pd.DataFrame, spelled):
     assert checks.check_frame(plain) is plain
 
 
+@pytest.mark.parametrize(
+    ("short", "wide"),
+    [("int8", "int64"), ("uint8", "int64"), ("float16", "float64"), ("float32", "float64")],
+)
+def test_short_numbers_get_eight_bytes(short: str, wide: str):
+    data = pd.DataFrame({"x": np.array([1, 2, 200 if short != "int8" else 100], dtype=short)})
+    plain = checks.check_frame(data)["x"]
+    assert plain.dtype == wide
+    assert (plain == data["x"]).all()
+    assert data["x"].dtype == short
+
+
 def test_whole_numbers_with_gaps_are_floats_where_floats_tell_them_apart():
     data = pd.DataFrame({"n": pd.array([1, None], "Int64"), "id": pd.array([2**60, None], "Int64")})
     plain = checks.check_frame(data)

@@ -11,8 +11,10 @@ from numpy.testing import assert_allclose
 
 from alliance_stats.errors import DataError
 from alliance_stats.survival import (
+    competing_hazards,
     cox_ph,
     cumulative_incidence,
+    discrete_hazard,
     fine_gray,
     gray_test,
     kaplan_meier,
@@ -147,3 +149,16 @@ def test_rows_to_predict_may_all_lack_a_value(kind: str) -> None:
     fit = cox_ph("barriers", PLAIN, **WHEN)
     nothing = pd.DataFrame({"barriers": pd.array([None, None], dtype=kind)})
     assert np.isnan(fit.predict(nothing)).all()
+
+
+@pytest.mark.parametrize("cell", [[1], {"a": 1}, np.arange(2)])
+def test_a_cell_that_is_no_one_ending_is_refused(cell: object):
+    events = PLAIN["event"].astype(object).to_list()
+    data = PLAIN.assign(event=pd.Series([cell, *events[1:]], dtype=object))
+    with pytest.raises(DataError, match="Column 'event' holds a .* in row 0"):
+        kaplan_meier(data, **WHEN)
+    periods = data.assign(session=1, unit=range(N))
+    with pytest.raises(DataError, match="Column 'event' holds a .* in row 0"):
+        discrete_hazard("alliance", periods, session="session", event="event", unit="unit")
+    with pytest.raises(DataError, match="Column 'event' holds a .* in row 0"):
+        competing_hazards("alliance", periods, session="session", event="event", unit="unit")

@@ -1,0 +1,262 @@
+"""Calls of what is asked after a fit, of associations, of panels, and of what draws and prints."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import alliance_stats as als
+from alliance_stats import figures, tables
+from alliance_stats.family import ControlChart
+from alliance_stats.groups import cut_point, reliable_change
+from alliance_stats.scales import Scale, reliability, score
+from tests.fuzz.frames import frames
+
+ITEMS = [f"q{i}" for i in range(1, 7)]
+PANEL = {"outcomes": ["alliance", "symptoms"], "person": "person", "session": "session"}
+NAMED = {"label": "tbl-a", "caption": "A table"}
+
+
+def _random(data: Any) -> Any:
+    return als.lmm("symptoms ~ alliance * session + role + (1 | person)", data)
+
+
+def _left(data: Any) -> Any:
+    return als.endings(
+        als.Study.from_frame(
+            data,
+            person="person",
+            family="family",
+            therapist="therapist",
+            session="session",
+            role="role",
+            alliance="alliance",
+            ending="ending",
+        )
+    )
+
+
+def _compared(data: Any) -> Any:
+    return als.compare_groups(data, outcomes=["before", "after"], group="group")
+
+
+def _correlated(data: Any) -> Any:
+    return als.correlations(data, ["before", "after", "sessions"], cluster="site")
+
+
+def _causes(data: Any) -> Any:
+    return als.cumulative_incidence(
+        data, time="time", event="state", censored="none", strata="group"
+    )
+
+
+def _pooled(data: Any) -> Any:
+    return als.meta_analysis(data, r="r", n="n", label="study")
+
+
+def _imputed(data: Any) -> Any:
+    model = als.lmm("symptoms ~ session * role + (1 | person)", data)
+    later = frames()["sessions"].query("session == 5").assign(session=6).drop(columns="symptoms")
+    return als.dropout_sensitivity(
+        model, later, term="session", deltas=[-2.0, 0.0, 2.0], seed=1, m=4
+    )
+
+
+def _shared(data: Any) -> Any:
+    scores = frames()["periods"].iloc[::-1].reset_index(drop=True)
+    rng = np.random.default_rng(5)
+    lift = dict(zip(scores["unit"].unique(), 3.0 * rng.normal(size=40), strict=True))
+    scores["score"] = scores["unit"].map(lift) + rng.normal(size=len(scores))
+    return als.shared_parameter(
+        "score ~ session + (1 | unit)",
+        "barriers",
+        scores,
+        data,
+        session="session",
+        event="left",
+        unit="unit",
+    )
+
+
+FURTHER: dict[str, tuple[str, Callable[[Any], object]]] = {
+    # after a fit
+    "anova of lmm": ("sessions", lambda d: _random(d).anova()),
+    "johnson_neyman": (
+        "sessions",
+        lambda d: als.johnson_neyman(_random(d), "alliance", moderator="session"),
+    ),
+    "likelihood_ratio_test": (
+        "sessions",
+        lambda d: als.likelihood_ratio_test(
+            als.lmm("symptoms ~ session + (1 | person)", d, reml=False),
+            als.lmm("symptoms ~ session + role + (1 | person)", d, reml=False),
+        ),
+    ),
+    "profile": (
+        "sessions",
+        lambda d: als.profile(als.lmm("symptoms ~ session + (1 | person)", d)),
+    ),
+    "variance_partition": ("sessions", lambda d: als.variance_partition(_random(d))),
+    "methods_paragraph": ("sessions", lambda d: als.methods_paragraph({"model": _random(d)})),
+    # families, sessions and endings
+    "person_period": (
+        "sessions",
+        lambda d: als.person_period(
+            d, unit="family", session="session", ending="ending", event="dropout"
+        ),
+    ),
+    "last_session": (
+        "sessions",
+        lambda d: als.last_session(
+            d, unit="family", session="session", ending="ending", event="dropout"
+        ),
+    ),
+    "endings": ("sessions", _left),
+    "ruptures": (
+        "sessions",
+        lambda d: als.ruptures(
+            d,
+            person="person",
+            session="session",
+            score="alliance",
+            family="family",
+            rule=ControlChart(autocorrelation=0.2, min_before=2),
+        ),
+    ),
+    "pattern_mixture": (
+        "sessions",
+        lambda d: als.pattern_mixture(
+            "symptoms ~ session * role + (1 | person)",
+            d,
+            pattern="ending",
+            unit="person",
+            arm="role",
+        ),
+    ),
+    "dropout_sensitivity": ("sessions", _imputed),
+    "shared_parameter": ("periods", _shared),
+    # associations
+    "correlations": ("forms", _correlated),
+    "correlations ranks": (
+        "forms",
+        lambda d: als.correlations(d, ["before", "after"], method="spearman", partial="sessions"),
+    ),
+    "correlations within": (
+        "sessions",
+        lambda d: als.correlations(d, ["alliance", "symptoms"], within="person"),
+    ),
+    "correlation_difference": (
+        "forms",
+        lambda d: als.correlation_difference(d, ("before", "after"), group="arm"),
+    ),
+    "regression": (
+        "forms",
+        lambda d: als.regression("after ~ before + site", d, cluster="site"),
+    ),
+    "regression steps": (
+        "forms",
+        lambda d: als.regression("after ~ before + arm", d, steps=["before", "arm"]),
+    ),
+    "regression logistic": (
+        "forms",
+        lambda d: als.regression("well ~ before + arm", d, family="logistic"),
+    ),
+    "regression counts": (
+        "forms",
+        lambda d: als.regression("sessions ~ before + arm", d, family="poisson"),
+    ),
+    "regression ordinal": (
+        "forms",
+        lambda d: als.regression("rated ~ before + arm", d, family="ordinal"),
+    ),
+    "response_surface": (
+        "forms",
+        lambda d: als.response_surface(
+            als.regression(
+                "sessions ~ before + after + I(before^2) + before:after + I(after^2)", d
+            ),
+            "before",
+            "after",
+            origin=18,
+        ),
+    ),
+    "anova": ("forms", lambda d: als.anova(d, outcome="after", between=["arm", "site"])),
+    "anova within": (
+        "sessions",
+        lambda d: als.anova(
+            d, outcome="alliance", within="session", between="role", person="person"
+        ),
+    ),
+    # scales and change
+    "score": (
+        "forms",
+        lambda d: score(d, Scale(name="bond", items=tuple(ITEMS), limits=(1, 5), reversed=("q2",))),
+    ),
+    "reliability": ("forms", lambda d: reliability(d, items=ITEMS)),
+    "classify": (
+        "forms",
+        lambda d: als.classify(d, cut_point("after", 16.0, better="lower")),
+    ),
+    "classify change": (
+        "forms",
+        lambda d: als.classify(
+            d, reliable_change("before", "after", reliability=0.8, better="lower")
+        ),
+    ),
+    # session to session
+    "cross_lagged": (
+        "sessions",
+        lambda d: als.cross_lagged(d, nested_in=["therapist"], **PANEL),
+    ),
+    "several_outcomes": (
+        "sessions",
+        lambda d: als.several_outcomes(d, nested_in=["therapist"], **PANEL),
+    ),
+    # figures and tables
+    "cumulative_incidence_figure": (
+        "units",
+        lambda d: figures.cumulative_incidence_figure(_causes(d)),
+    ),
+    "caterpillar_figure": (
+        "sessions",
+        lambda d: figures.caterpillar_figure(_random(d), group="person"),
+    ),
+    "estimation_figure": (
+        "themes",
+        lambda d: figures.estimation_figure(_compared(d), outcome="after"),
+    ),
+    "raincloud_figure": (
+        "themes",
+        lambda d: figures.raincloud_figure(_compared(d), outcome="after"),
+    ),
+    "meta_forest_figure": ("studies", lambda d: figures.meta_forest_figure(_pooled(d))),
+    "meta_funnel_figure": ("studies", lambda d: figures.meta_funnel_figure(_pooled(d))),
+    "flow_figure": ("sessions", lambda d: figures.flow_figure(_random(d).rows)),
+    "family_strips_figure": (
+        "sessions",
+        lambda d: figures.family_strips_figure(
+            d,
+            family="family",
+            person="person",
+            session="session",
+            score="alliance",
+            role="role",
+            families=["T0F0", "T1F1"],
+            score_label="alliance",
+        ),
+    ),
+    "group_table": ("themes", lambda d: tables.group_table(_compared(d), **NAMED)),
+    "correlation_table": ("forms", lambda d: tables.correlation_table(_correlated(d), **NAMED)),
+    "sample_table": (
+        "forms",
+        lambda d: tables.sample_table(
+            als.table_one(d, variables=["before", "site", "well"], group="arm"), **NAMED
+        ),
+    ),
+    "hazard_table": (
+        "units",
+        lambda d: tables.hazard_table(
+            als.cox_ph("barriers + group", d, time="time", event="event"), **NAMED
+        ),
+    ),
+}
