@@ -5,7 +5,7 @@ PY     := $(VENV)/bin/python
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-lowest lint report docs references mutants bench clean
+.PHONY: help demo test test-slow test-lowest lint report docs release references mutants bench clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -52,6 +52,10 @@ docs: $(READY)  ## execute the pages of docs/methods, and build the site docs/_s
 	$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group docs
 	$(PY) -m docs.build
 	$(PY) -m docs.site
+
+release: $(READY)  ## build sdist and wheel, install each apart, run the README's code there
+	$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group docs
+	$(PY) -m docs.release
 
 references: $(READY)  ## remake tests/parity/reference/*.json with R (needs Rscript)
 	$(PY) -m tests.parity.make_references
