@@ -31,7 +31,7 @@ def main() -> int:
     code = USERS_FILE + "\n".join(BLOCK.findall((HOUSE / "README.md").read_text(encoding="utf-8")))
     for made in sorted(DIST.glob("alliance_stats-*")):
         _try_out(made, code)
-        print(f"{made.name}: installs, and the README's code runs")
+        sys.stdout.write(f"{made.name}: installs, and the README's code runs\n")
     return 0
 
 
