@@ -310,7 +310,7 @@ def check_spelling(
                 "Its file was read in a wrong encoding."
             )
     plain = np.array(_plain_spellings(distinct), dtype=object)
-    blank = np.isin(codes, np.flatnonzero(plain == ""))
+    blank = np.append(plain == "", False)[codes]
     if blank.any():
         raise DataError(
             f"Column '{values.name}' is blank in {describe_rows(blank, values.index)}, and a blank "
@@ -403,9 +403,13 @@ def units_with_several(data: pd.DataFrame, *, unit: str, column: str) -> pd.Inde
     """
     if unit == column:
         return pd.Index([])
-    units, _ = pd.factorize(data[unit])
-    values, _ = pd.factorize(data[column])
-    first = np.empty(units.max() + 2, dtype=np.int64)
+    units, values = (
+        data[name].cat.codes.to_numpy()
+        if isinstance(data[name].dtype, pd.CategoricalDtype)
+        else pd.factorize(data[name])[0]
+        for name in (unit, column)
+    )
+    first = np.empty(int(units.max()) + 2, dtype=np.int64)
     first[units[::-1]] = values[::-1]  # of each unit, what its first row holds
     other = (first[units] != values) & (units >= 0)
     return pd.Index(data.loc[other, unit].unique() if other.any() else [])

@@ -166,7 +166,7 @@ def settled(
     words = [part for _, part in found if part]
     if words:
         notes = (*notes, f"Read as missing: {'; '.join(words)}.")
-    return TableFile(pd.DataFrame(values, index=index), notes)
+    return TableFile(pd.DataFrame(values, index=index, copy=False), notes)
 
 
 def refuse_repeated_names(header: Sequence[str], file_name: str) -> None:
@@ -236,19 +236,15 @@ def _refuse_more_headers(
 
 def _numbers_but_at_the_top(cells: Cells, n_rows: int, decimal: str) -> bool:
     """Tell whether all cells under the first `n_rows` are numbers and those at the top are text."""
-    top = cells.codes[:n_rows]
-    if (top < 0).any() or _fit(_NUMBER[decimal], cells.texts[top]).any():
+    top, under = cells.codes[:n_rows], cells.codes[n_rows:]
+    number, under = _NUMBER[decimal], under[under >= 0]
+    if (top < 0).any() or _fit(number, cells.texts[top]).any():
         return False
-    if len(cells.codes) <= n_rows + 1 or not (cells.codes[:n_rows] >= 0).all():
+    if len(cells.codes) <= n_rows + 1 or not _fit(number, cells.texts[under[:1]]).all():
         return False
-    is_number = (
-        _fit(_NUMBER[decimal], cells.texts) if len(cells.texts) <= len(cells.codes) else None
-    )
-    if is_number is None:
-        return False
-    text = np.append(~is_number, False)[cells.codes]
-    numbers = ~text & cells.filled
-    return bool(text[:n_rows].all() and not text[n_rows:].any() and numbers[n_rows:].any())
+    used = np.zeros(len(cells.texts), dtype=bool)
+    used[under] = True
+    return bool(_fit(number, cells.texts[used]).all() and cells.filled[n_rows:].any())
 
 
 def _refuse_errors(cells: Cells, index: pd.Index, file_name: str) -> None:

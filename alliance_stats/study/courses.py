@@ -1,7 +1,7 @@
 """The checks of a study, in their order: ids, ratings, and how treatment ended for whom."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -26,7 +26,13 @@ from alliance_stats.study.ratings import (
     scores,
     whole_sessions,
 )
-from alliance_stats.study.units import check_nesting, global_ids
+from alliance_stats.study.units import (
+    LEVELS,
+    check_nesting,
+    each_label_once,
+    global_ids,
+    is_categorical,
+)
 
 __all__ = [
     "ENDINGS",
@@ -232,17 +238,32 @@ def checked(
     ranges: Mapping[str, tuple[float, float]],
     named: Mapping[str, tuple[float, float] | None],
     local_ids: Sequence[str],
-) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Return the frame with plain ids, whole sessions and numeric scores, and notes on changes."""
-    frame, notes = global_ids(frame, roles, local_ids)
-    check_nesting(frame, roles)
+) -> tuple[pd.DataFrame, pd.DataFrame, tuple[str, ...]]:
+    """Return the frame with plain ids, whole sessions and numeric scores, and notes on changes.
+
+    The checks look at a frame in which columns of text are categories: at each label once.
+
+    Returns
+    -------
+    frame, known, notes
+        The frame; the same with such categories; and what was changed, in sentences.
+    """
+    ids = [roles[level] for level in LEVELS if level in roles]
+    others = [roles[role] for role in ("role", "rater", "ending") if role in roles]
+    known, notes = global_ids(each_label_once(frame, [*ids, *others]), roles, local_ids)
+    known = each_label_once(known, ids)  # where they were joined with their parents'
+    check_nesting(known, roles)
     for role in ("role", "rater"):
         if role in roles:
-            check_spelling(frame[roles[role]], kind=role)
-    frame = _checked_ratings(frame, roles, ranges, named)
-    _check_constant_role(frame, roles)
-    _check_course(frame, roles, unit, list(named))
-    return frame, notes
+            check_spelling(known[roles[role]], kind=role)
+    known = _checked_ratings(known, roles, ranges, named)
+    _check_constant_role(known, roles)
+    _check_course(known, roles, unit, list(named))
+    plain: dict[Hashable, object] = {name: frame[name] for name in others}
+    for name in ids:
+        if is_categorical(known[name]):
+            plain[name] = known[name].astype(object)
+    return replaced(known, plain), known, notes
 
 
 def _checked_ratings(

@@ -98,7 +98,7 @@ def check_one_rating_each(frame: pd.DataFrame, roles: Mapping[str, str]) -> None
     if not twice.any():
         return
     first = frame.loc[twice, columns].iloc[0]
-    same = twice & (frame[columns] == first).all(axis=1).to_numpy()
+    same = twice & np.logical_and.reduce([frame[name] == first[name] for name in columns])
     where = ", ".join(f"{column} = {first[column]}" for column in columns)
     pairs = int((~frame.loc[twice, columns].duplicated()).sum())
     more = f" ({pairs - 1} more such duplicates)" if pairs > 1 else ""

@@ -153,7 +153,7 @@ class Study:
             if "ending" not in roles:
                 raise DataError("endings= says what endings stand for: name their column, ending=.")
             table, recoding = recoded_endings(table, roles["ending"], endings)
-        frame, notes = checked(
+        frame, known, notes = checked(
             table.copy(),  # what the caller does to a frame later is no matter of the study
             roles,
             unit=settled_unit,
@@ -162,7 +162,7 @@ class Study:
             local_ids=local_ids,
         )
         levels = {level: (roles[level],) for level in LEVELS if level in roles}
-        rows = RowLedger.start(frame, levels)
+        rows = RowLedger.start(known, levels)
         return cls(frame, roles, tuple(named), settled_unit, rows, (*recoding, *notes))
 
     @classmethod

@@ -67,18 +67,21 @@ def _even_columns(text: str, file: Path, mark: str) -> list[Cells] | None:
     if not mark.isascii() or first.count('"') % 2 or not _is_even(raw, mark):
         return None
     header = _header(_records(first, file, mark), file, mark)
-    table = pd.read_csv(
-        io.BytesIO(raw),
-        sep=mark,
-        header=None,
-        names=list(range(len(header))),
-        skiprows=1,
-        dtype="category",
-        na_filter=False,
-        skip_blank_lines=False,
-        low_memory=False,
-        quoting=csv.QUOTE_MINIMAL,
-    )
+    try:
+        table = pd.read_csv(
+            io.BytesIO(raw),
+            sep=mark,
+            header=None,
+            names=list(range(len(header))),
+            dtype="category",
+            na_filter=False,
+            skip_blank_lines=False,
+            low_memory=False,
+            quoting=csv.QUOTE_MINIMAL,
+            skiprows=1,
+        )
+    except pd.errors.ParserError:  # a line has more cells than the one before it
+        return None
     columns = [
         Cells(
             name or f"Unnamed: {place}",
@@ -96,8 +99,16 @@ def _is_even(raw: bytes, mark: str) -> bool:
     A quotation mark has to open a cell or close one (or be the half of a doubled one): anything
     else is left to the closer look.
     """
-    if b"\n" not in raw or raw.count(b"\r") != raw.count(b"\r\n"):
+    if b"\n" not in raw or (b"\r" in raw and raw.count(b"\r") != raw.count(b"\r\n")):
         return False
+    if b'"' not in raw:
+        sign, start = mark.encode(), raw.index(b"\n")
+        n_marks = raw.count(sign, 0, start)
+        next_end = raw.find(b"\n", start + 1)
+        second = raw.count(sign, start, next_end if next_end > 0 else len(raw))
+        # as many in all, and in no line more than in the first of the table (pandas refuses one)
+        in_all = n_marks * (raw.count(b"\n") + 1)
+        return 0 < n_marks == second and raw.count(sign) == in_all
     signs = np.frombuffer(raw, dtype=np.uint8)
     ends, marks = signs == ord("\n"), signs == ord(mark)
     if b'"' in raw:

@@ -1,6 +1,6 @@
 """Who is who: ids told apart and nested, what a unit's rows agree on, two tables joined."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from itertools import pairwise
 from numbers import Integral, Real
 
@@ -21,7 +21,9 @@ from alliance_stats.errors import DataError
 __all__ = [
     "LEVELS",
     "check_nesting",
+    "each_label_once",
     "global_ids",
+    "is_categorical",
     "n_completed",
     "n_without",
     "one_row_per",
@@ -68,6 +70,34 @@ def plain_ids(frame: pd.DataFrame, column: str, *, role: str) -> pd.Series:
     return values.map(_as_text)
 
 
+def is_categorical(values: pd.Series) -> bool:
+    """Say whether a column is one of categories."""
+    return isinstance(values.dtype, pd.CategoricalDtype)
+
+
+def each_label_once(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Return the frame with columns of text as categories, in order of first appearance.
+
+    A check then looks at each label, and not at each row.
+    """
+    new: dict[Hashable, object] = {}
+    for name in columns:
+        values = frame[name]
+        if values.dtype == object and pd.api.types.infer_dtype(values, skipna=True) == "string":
+            codes, labels = pd.factorize(values)
+            once = pd.Categorical.from_codes(codes, pd.Index(labels, dtype=object))
+            new[name] = pd.Series(once, index=frame.index)
+    return replaced(frame, new)
+
+
+def _is_known_text(values: pd.Series) -> bool:
+    """Say whether a column of categories holds a text that is not blank in every row."""
+    if not is_categorical(values) or values.isna().any():
+        return False
+    labels = values.cat.remove_unused_categories().cat.categories.to_series()
+    return _all_text(labels) and all(map(str.strip, labels))
+
+
 def _refuse_blanks(values: pd.Series, role: str) -> None:
     blanks = [v for v in values.unique() if isinstance(v, str) and not v.strip()]
     if blanks:
@@ -96,7 +126,9 @@ def global_ids(
             continue
         column = roles[level]
         local = level in local_ids
-        own = plain_ids(frame, column, role=level)
+        own = frame[column]
+        if not _is_known_text(own):
+            own = plain_ids(frame, column, role=level)
         check_spelling(frame[column], kind="unit", within=ids[parent] if local and parent else None)
         ids[level] = own
         if local and parent is not None:
