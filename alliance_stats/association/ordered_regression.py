@@ -16,8 +16,7 @@ from alliance_stats.association.regression_questions import (
     refuse_df_method,
 )
 from alliance_stats.checks import check_choice
-from alliance_stats.design.design import Design, all_fixed_columns
-from alliance_stats.design.new_rows import code_new_rows
+from alliance_stats.design.design import Design, all_fixed_columns, code_new_rows
 from alliance_stats.engine.degrees_of_freedom import ConstantDf
 from alliance_stats.engine.search import Convergence
 from alliance_stats.errors import NotIdentifiedError

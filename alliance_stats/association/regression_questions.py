@@ -9,8 +9,7 @@ import pandas as pd
 from scipy import stats
 
 from alliance_stats.checks import check_choice, check_conf_level, did_you_mean
-from alliance_stats.design.design import Design
-from alliance_stats.design.new_rows import code_new_rows
+from alliance_stats.design.design import Design, code_new_rows
 from alliance_stats.engine.sandwich import ClusterRobust, cr2
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, wald_interval

@@ -10,11 +10,12 @@ Rooms that make a formula of their own hand over its parts (:func:`column`, :fun
 """
 
 import itertools
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from alliance_stats.checks import did_you_mean
+from alliance_stats.design.algebra import Algebra, Term, distinct, nested, ordered
 from alliance_stats.design.expressions import bound
 from alliance_stats.design.grammar import (
     Binary,
@@ -52,10 +53,6 @@ __all__ = [
 ]
 
 INTERCEPT = "(Intercept)"
-_LARGEST_POWER = 20
-
-Term = tuple[Expression, ...]
-"""Factors that are multiplied; ``()`` is the constant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +98,7 @@ class Terms:
 
     def __add__(self, other: "Terms") -> "Terms":
         """Join two right-hand sides; a constant of either stays."""
-        return Terms(_ordered([*self.terms, *other.terms]), (*self.offset, *other.offset))
+        return Terms(ordered([*self.terms, *other.terms]), (*self.offset, *other.offset))
 
     def __str__(self) -> str:
         """Write the right-hand side as a formula has it."""
@@ -195,7 +192,7 @@ def crossed(left: Terms, right: Terms) -> Terms:
     """Return ``left * right``: both, and every product of a term of each; constants stay."""
     products = [(*a, *b) for a in left.terms for b in right.terms]
     return Terms(
-        _ordered([*left.terms, *right.terms, *map(_distinct, products)]),
+        ordered([*left.terms, *right.terms, *map(distinct, products)]),
         (*left.offset, *right.offset),
     )
 
@@ -251,8 +248,8 @@ def parse_formula(formula: str | MixedFormula, *, needs_response: bool = True) -
         outcome, tree = tree.left, tree.right
     elif isinstance(tree, Unary) and tree.mark == "~":
         tree = tree.operand
-    reader = _Algebra(formula)
-    fixed = reader.right_side(tree)
+    reader = Algebra(formula)
+    fixed = Terms(reader.right_side(tree), tuple(reader.offset))
     random = tuple(term for bar in reader.bars for term in _expanded(bar, formula))
     clashes = {str(t) for t in random if [str(u) for u in random].count(str(t)) > 1}
     if clashes:
@@ -319,7 +316,7 @@ def variables_of(terms: Terms | Expression | None) -> list[Hashable]:
 def bound_terms(terms: Terms, columns: Sequence[Hashable]) -> Terms:
     """Return the terms with their names as labels of columns; see :func:`bound_formula`."""
     return Terms(
-        _ordered([_distinct(bound(f, columns) for f in term) for term in terms.terms]),
+        ordered([distinct(bound(f, columns) for f in term) for term in terms.terms]),
         tuple(bound(tree, columns) for tree in terms.offset),
     )
 
@@ -336,166 +333,25 @@ def _bound_unit(name: str, columns: Sequence[Any]) -> Any:
     )
 
 
-def _distinct(factors: Iterable[Expression]) -> Term:
-    """Return the factors of a product, each once: ``a:a`` is ``a``."""
-    return tuple({_key(factor): factor for factor in factors}.values())
-
-
-def _key(factor: Expression) -> Expression:
-    return Column(factor.name) if isinstance(factor, Column) else factor
-
-
-def _ordered(terms: Iterable[Term]) -> tuple[Term, ...]:
-    """Return each term once, those of fewer factors first."""
-    once: dict[frozenset[Expression], Term] = {}
-    for term in terms:
-        once.setdefault(frozenset(map(_key, term)), term)
-    return tuple(sorted(once.values(), key=len))
-
-
 def _shown(term: RandomTerm) -> str:
     return f"({term.columns} | {':'.join(written(Column(name)) for name in term.grouping)})"
 
 
-@dataclass(frozen=True, slots=True)
-class _Sum:
-    """Terms as R adds them up: what stands there, and what was last said of the constant."""
-
-    terms: tuple[Term, ...] = ()
-    intercept: bool | None = None
-
-
-class _Algebra:
-    """Reads a right-hand side as a sum of terms; random terms and offsets are put aside."""
-
-    def __init__(self, formula: str) -> None:
-        self.formula = formula
-        self.bars: list[Binary] = []
-        self.offset: list[Expression] = []
-
-    def right_side(self, tree: Expression, *, intercept: bool = True) -> Terms:
-        found = self._sum(tree, outermost=True)
-        constant = intercept if found.intercept is None else found.intercept
-        terms = [(), *found.terms] if constant else list(found.terms)
-        return Terms(_ordered(terms), tuple(self.offset))
-
-    def _sum(self, tree: Expression, *, outermost: bool) -> _Sum:
-        match tree:
-            case Column("."):
-                raise self._error(
-                    "'.' (every other column) is not understood; write the columns out, "
-                    "joined by '+'"
-                )
-            case Column():
-                return _Sum(((tree,),))
-            case Constant(0 | 1, "number"):
-                return _Sum((), bool(tree.value))
-            case Call("offset", (inside,), ()) if outermost:
-                self.offset.append(inside)
-                return _Sum()
-            case Call("offset"):
-                raise self._error("offset() takes one expression and is joined by '+'")
-            case Call():
-                return _Sum(((tree,),))
-            case Unary("+", operand):
-                return self._sum(operand, outermost=outermost)
-            case Unary("-", operand):
-                return self._without(_Sum(), self._sum(operand, outermost=False))
-            case Binary("|" | "||", bracketed=bracketed):
-                if not bracketed:
-                    raise FormulaError(
-                        f"A random term in {self.formula!r} needs brackets: '(1 | group)'."
-                    )
-                if not outermost:
-                    raise FormulaError(f"Random terms in {self.formula!r} must be joined by '+'.")
-                self.bars.append(tree)
-                return _Sum()
-            case Binary("+", left, right):
-                one, two = (self._sum(side, outermost=outermost) for side in (left, right))
-                return self._joined(one, two, [*one.terms, *two.terms])
-            case Binary("-", left, right):
-                one = self._sum(left, outermost=outermost)
-                return self._without(one, self._sum(right, outermost=False))
-            case Binary("*" | ":" | "%in%" | "/" as mark, left, right):
-                one, two = (self._sum(side, outermost=False) for side in (left, right))
-                return self._joined(one, two, _product(mark, one.terms, two.terms))
-            case Binary("^" | "**", left, Constant(power, "number")) if (
-                isinstance(power, int) and 1 <= power <= _LARGEST_POWER
-            ):
-                one = self._sum(left, outermost=False)
-                terms = one.terms
-                for _ in range(power - 1):
-                    terms = _ordered(_product("*", terms, one.terms))
-                return replace(one, terms=terms)
-        raise self._no_term(tree)
-
-    @staticmethod
-    def _joined(one: _Sum, two: _Sum, terms: Iterable[Term]) -> _Sum:
-        intercept = one.intercept if two.intercept is None else two.intercept
-        return _Sum(_ordered(terms), intercept)
-
-    @staticmethod
-    def _without(one: _Sum, two: _Sum) -> _Sum:
-        gone = [frozenset(map(_key, term)) for term in two.terms]
-        left = tuple(t for t in one.terms if frozenset(map(_key, t)) not in gone)
-        return _Sum(left, one.intercept if two.intercept is None else not two.intercept)
-
-    def _no_term(self, tree: Expression) -> FormulaError:
-        if isinstance(tree, Constant):
-            return self._error(
-                f"'{written(tree)}' is no term: beside 0 and 1 for the constant, numbers belong "
-                "inside I(...) or offset(...)"
-            )
-        return self._error(f"arithmetic such as '{written(tree)}' stands inside I(...)")
-
-    def _error(self, why: str) -> FormulaError:
-        return FormulaError(f"Cannot read the formula {self.formula!r}: {why}.")
-
-
-def _product(mark: str, left: Sequence[Term], right: Sequence[Term]) -> list[Term]:
-    """Return the terms of a product as R reads it."""
-    if mark == "/":  # b within every combination of a
-        whole = _distinct(itertools.chain.from_iterable(left))
-        return [*left, *(_distinct([*whole, *term]) for term in right)]
-    products = [_distinct([*a, *b]) for a in left for b in right]
-    return [*left, *right, *products] if mark == "*" else products
-
-
 def _expanded(bar: Binary, formula: str) -> list[RandomTerm]:
     """Write out ``||`` and ``/`` of one random term."""
-    reader = _Algebra(formula)
-    columns = reader.right_side(bar.left)
+    reader = Algebra(formula)
+    columns = Terms(reader.right_side(bar.left))
     if reader.bars or reader.offset:
         raise FormulaError(
             f"Cannot read the random term '{written(bar)}' in {formula!r}; write '(1 + x | group)'."
         )
-    units = _nested(bar.right, formula)
+    units = nested(bar.right, formula)
     if bar.mark == "|":
-        pieces = [(columns, _tidied(bar.left))]
+        left = replace(bar.left, bracketed=False) if isinstance(bar.left, Binary) else bar.left
+        pieces = [(columns, written(left))]
     else:
         pieces = [
             (Terms((term,)), f"0 + {':'.join(map(written, term))}" if term else "1")
             for term in columns.terms
         ]
     return [RandomTerm(piece, names, text) for names in units for piece, text in pieces]
-
-
-def _tidied(tree: Expression) -> str:
-    return written(replace(tree, bracketed=False) if isinstance(tree, Binary) else tree)
-
-
-def _nested(tree: Expression, formula: str) -> list[tuple[str, ...]]:
-    """Return the columns of each grouping: of ``a/b`` those of a, then those of a and b."""
-    if isinstance(tree, Binary) and tree.mark == "/":
-        outer, inner = _nested(tree.left, formula), _nested(tree.right, formula)
-        return [*outer, *(tuple(dict.fromkeys((*outer[-1], *names))) for names in inner)]
-    if isinstance(tree, Binary) and tree.mark in (":", "%in%"):
-        sides = [_nested(side, formula) for side in (tree.left, tree.right)]
-        if all(len(side) == 1 for side in sides):
-            return [tuple(dict.fromkeys((*sides[0][0], *sides[1][0])))]
-    if isinstance(tree, Column) and tree.name != ".":
-        return [(str(tree.name),)]
-    raise FormulaError(
-        f"Cannot read the grouping '{written(tree)}' in {formula!r}; groupings are "
-        "column names joined by ':' or '/'."
-    )

@@ -17,8 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import linalg, sparse
 
-from alliance_stats.engine.blocks import CrossProducts, Layout
-from alliance_stats.engine.crossing import Crossing
+from alliance_stats.engine.blocks import Crossing, CrossProducts, Layout
 from alliance_stats.estimates import Array
 
 Index = npt.NDArray[np.int64]

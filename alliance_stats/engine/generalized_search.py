@@ -17,10 +17,9 @@ from typing import Any
 import numpy as np
 from scipy import linalg
 
-from alliance_stats.engine.descent import descend
+from alliance_stats.engine.descent import descend, predictors
 from alliance_stats.engine.elimination import eliminate
 from alliance_stats.engine.laplace import RAN_AWAY, GeneralizedProblem, LaplaceSlopes
-from alliance_stats.engine.row_posterior import predictors
 from alliance_stats.engine.row_sums import random_part, weighted_products
 from alliance_stats.engine.search import (
     Convergence,

@@ -24,10 +24,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from alliance_stats.engine.blocks import CrossProducts, Layout
-from alliance_stats.engine.descent import descend
+from alliance_stats.engine.descent import descend, predictors, row_variances
 from alliance_stats.engine.elimination import Elimination, eliminate
 from alliance_stats.engine.families import Family, Outcome
-from alliance_stats.engine.row_posterior import predictors, row_variances
 from alliance_stats.engine.row_sums import Rows, random_part, weighted_products
 from alliance_stats.engine.template import Template
 from alliance_stats.errors import NotIdentifiedError

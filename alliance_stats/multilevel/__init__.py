@@ -21,7 +21,6 @@ from alliance_stats.multilevel.after.simple_slopes import SimpleSlopes, simple_s
 from alliance_stats.multilevel.after.variance_shares import VariancePartition, variance_partition
 from alliance_stats.multilevel.after.within_between import WithinBetween, within_between
 from alliance_stats.multilevel.clusters import CR2
-from alliance_stats.multilevel.coefficient_tables import all_coefficients, coefficients
 from alliance_stats.multilevel.generalized_fit import (
     GeneralizedFit,
     check_outcome,
@@ -29,7 +28,6 @@ from alliance_stats.multilevel.generalized_fit import (
     make_generalized_problem,
 )
 from alliance_stats.multilevel.generalized_mixed_model import GeneralizedLinearMixedModel
-from alliance_stats.multilevel.glmm import glmm
 from alliance_stats.multilevel.linear_fit import LinearFit, fit_linear, ml_refit
 from alliance_stats.multilevel.linear_functions import (
     DfMethod,
@@ -38,9 +36,9 @@ from alliance_stats.multilevel.linear_functions import (
     inference_on,
 )
 from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel
-from alliance_stats.multilevel.lmm import lmm
+from alliance_stats.multilevel.mixed_models import glmm, lmm
 from alliance_stats.multilevel.model_profiles import Profile
-from alliance_stats.multilevel.random_effects import tidy_frame
+from alliance_stats.multilevel.parameter_tables import all_coefficients, coefficients, tidy_frame
 from alliance_stats.multilevel.refitted_intervals import Bootstrap
 from alliance_stats.multilevel.separation import check_not_separated
 

@@ -23,10 +23,17 @@ from alliance_stats.engine.blocks import (
     lay_out,
     with_outcome,
 )
-from alliance_stats.engine.criterion import Problem, Solution, at_eta, posteriors, solve
+from alliance_stats.engine.criterion import (
+    Problem,
+    Solution,
+    at_eta,
+    minimise,
+    newton_scaling,
+    posteriors,
+    solve,
+)
 from alliance_stats.engine.curvature import Curvature, curvature
 from alliance_stats.engine.descent import LevelPosterior, descend
-from alliance_stats.engine.linear_search import minimise, newton_scaling
 from alliance_stats.engine.residual_shape import ResidualShape
 from alliance_stats.engine.search import Convergence, Minimum
 from alliance_stats.engine.template import Template

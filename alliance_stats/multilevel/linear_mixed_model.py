@@ -16,9 +16,8 @@ from alliance_stats.errors import DataError
 from alliance_stats.estimates import one_line
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.clusters import CR2, cooks_distances
-from alliance_stats.multilevel.coefficient_tables import all_coefficients, fixed_table
 from alliance_stats.multilevel.linear_fit import LinearFit, refitted
-from alliance_stats.multilevel.linear_functions import DfMethod
+from alliance_stats.multilevel.linear_functions import KINDS, DfMethod, anova_table
 from alliance_stats.multilevel.model_words import (
     DF_WORDS,
     linear_account,
@@ -26,10 +25,14 @@ from alliance_stats.multilevel.model_words import (
     linear_method,
     linear_notes,
 )
+from alliance_stats.multilevel.parameter_tables import (
+    all_coefficients,
+    fixed_table,
+    ran_pars_table,
+    ran_vals_table,
+)
 from alliance_stats.multilevel.predictions import augmented, predicted, simulated
-from alliance_stats.multilevel.random_effects import ran_pars_table, ran_vals_table
 from alliance_stats.multilevel.refitted_intervals import with_intervals
-from alliance_stats.multilevel.term_tests import KINDS, anova_table
 
 __all__ = ["LinearMixedModel", "require_linear"]
 

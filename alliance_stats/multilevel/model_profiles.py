@@ -18,13 +18,13 @@ from alliance_stats.design.groupings import back_transform
 from alliance_stats.engine.criterion import solve
 from alliance_stats.engine.generalized_search import GeneralizedCriterion
 from alliance_stats.engine.laplace import laplace
-from alliance_stats.engine.profile import HeldProfile, reach
+from alliance_stats.engine.likelihood_rise import HeldProfile, reach
 from alliance_stats.errors import AllianceStatsWarning, DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.generalized_fit import GeneralizedFit
 from alliance_stats.multilevel.linear_fit import LinearFit, in_units, ml_refit
-from alliance_stats.multilevel.random_effects import named_parameters
+from alliance_stats.multilevel.parameter_tables import named_parameters
 
 __all__ = ["Curve", "Profile", "profile_fit", "profile_shares", "sd_limits"]
 

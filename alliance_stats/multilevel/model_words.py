@@ -8,11 +8,14 @@ import pandas as pd
 from alliance_stats.account import Account, Column, Phrase, Section
 from alliance_stats.design.residual import VarianceBy
 from alliance_stats.formatting import format_df, format_number
-from alliance_stats.multilevel.coefficient_tables import fixed_table
 from alliance_stats.multilevel.generalized_fit import GeneralizedFit
 from alliance_stats.multilevel.linear_fit import LinearFit
 from alliance_stats.multilevel.linear_functions import inference_on
-from alliance_stats.multilevel.random_effects import boundary_sentences, random_section
+from alliance_stats.multilevel.parameter_tables import (
+    boundary_sentences,
+    fixed_table,
+    random_section,
+)
 
 __all__ = [
     "DF_WORDS",

@@ -8,15 +8,15 @@ import pandas as pd
 from scipy import linalg, special, stats
 
 from alliance_stats.checks import check_conf_level, check_frame, describe_rows, require_columns
+from alliance_stats.design.design import NewRows, code_new_rows
 from alliance_stats.design.groupings import back_transform
-from alliance_stats.design.new_rows import NewRows, code_new_rows
 from alliance_stats.engine.families import Family
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, wald_interval
 from alliance_stats.multilevel.generalized_fit import GeneralizedFit, numbers
 from alliance_stats.multilevel.linear_fit import LinearFit
 from alliance_stats.multilevel.linear_functions import inference_on
-from alliance_stats.multilevel.random_effects import effects_as_given
+from alliance_stats.multilevel.parameter_tables import effects_as_given
 
 __all__ = [
     "augmented",

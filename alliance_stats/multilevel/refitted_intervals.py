@@ -20,8 +20,8 @@ from alliance_stats.formatting import format_count, format_percent
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.linear_fit import LinearFit, refitted
 from alliance_stats.multilevel.model_profiles import profile_fit
+from alliance_stats.multilevel.parameter_tables import named_parameters
 from alliance_stats.multilevel.predictions import simulated
-from alliance_stats.multilevel.random_effects import named_parameters
 
 __all__ = ["Bootstrap", "Measure", "all_parameters", "bootstrap_fit", "with_intervals"]
 

@@ -8,7 +8,7 @@ from scipy import stats
 
 from alliance_stats.checks import check_conf_level
 from alliance_stats.engine.lag_fit import held_rise
-from alliance_stats.engine.profile import reach
+from alliance_stats.engine.likelihood_rise import reach
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.panel.lag_tables import lag_positions, lagged_effects
 from alliance_stats.panel.lagged_model import FittedLags, LagOptions, fit_model, refit

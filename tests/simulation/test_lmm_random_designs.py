@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import optimize
 
-from alliance_stats.engine.linear_search import LinearCriterion
+from alliance_stats.engine.criterion import LinearCriterion
 from alliance_stats.multilevel import lmm
 
 # No start of an independent optimiser may find a deviance lower than this much below ours.

@@ -10,7 +10,7 @@ from scipy import stats
 
 from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.design.design import build_design
-from alliance_stats.engine.one_variance import null_likelihood_ratios
+from alliance_stats.engine.likelihood_rise import null_likelihood_ratios
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.ledger import RowLedger

@@ -25,7 +25,7 @@ from alliance_stats.estimates import Array, Coefficients, one_line
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.linear_functions import inference_on
 from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel
-from alliance_stats.multilevel.lmm import lmm
+from alliance_stats.multilevel.mixed_models import lmm
 from alliance_stats.transforms import decompose
 
 __all__ = ["WithinBetween", "within_between"]

@@ -11,8 +11,7 @@ import pandas as pd
 
 from alliance_stats.account import Account, Column, Section, html_of, summary_of
 from alliance_stats.checks import check_choice
-from alliance_stats.design.design import Design
-from alliance_stats.design.new_rows import code_new_rows
+from alliance_stats.design.design import Design, code_new_rows
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, one_line, two_sided_p, wald_interval
 from alliance_stats.formatting import plural

@@ -8,7 +8,7 @@ from scipy import special, stats
 
 from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.checks import check_choice, check_conf_level, require_columns
-from alliance_stats.design.new_rows import code_new_rows
+from alliance_stats.design.design import code_new_rows
 from alliance_stats.engine.families import Family
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import LINK_WORDS, Array, one_line, wald_interval

@@ -2,7 +2,8 @@
 
 The deviance of groups' effects on several endings is a criterion as any other: a block of several
 linear predictors a row, with one covariance factor. Boundaries, restarts, the last Newton steps and
-profiles are those of :mod:`alliance_stats.engine.search` and :mod:`alliance_stats.engine.profile`.
+profiles are those of :mod:`alliance_stats.engine.search` and
+:mod:`alliance_stats.engine.likelihood_rise`.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ import numpy.typing as npt
 from scipy import linalg, stats
 
 from alliance_stats.checks import check_conf_level
-from alliance_stats.engine.profile import HeldProfile, reach
+from alliance_stats.engine.likelihood_rise import HeldProfile, reach
 from alliance_stats.engine.search import (
     Convergence,
     Coordinates,

@@ -24,8 +24,8 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import linalg, sparse
 
+from alliance_stats.design.design import code_new_rows
 from alliance_stats.design.groupings import back_transform, unit_labels, units_of
-from alliance_stats.design.new_rows import code_new_rows
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
 from alliance_stats.multilevel import LinearMixedModel

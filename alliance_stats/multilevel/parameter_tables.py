@@ -1,4 +1,4 @@
-"""Random effects of a fit: their SDs and correlations, their predictions, their boundary."""
+"""Tables of a fit's parameters: coefficients, SDs and correlations, predicted random effects."""
 
 from collections.abc import Sequence
 
@@ -6,15 +6,21 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.account import Phrase, Section
+from alliance_stats.design.design import Design
 from alliance_stats.design.groupings import Grouping, back_transform
 from alliance_stats.engine.template import Template
-from alliance_stats.estimates import Array, wald_interval
+from alliance_stats.estimates import Array, Coefficients, wald_interval
+from alliance_stats.multilevel.clusters import CR2
 from alliance_stats.multilevel.generalized_fit import GeneralizedFit
 from alliance_stats.multilevel.linear_fit import LinearFit
+from alliance_stats.multilevel.linear_functions import Inference, inference_on
 
 __all__ = [
+    "all_coefficients",
     "boundary_sentences",
+    "coefficients",
     "effects_as_given",
+    "fixed_table",
     "named_parameters",
     "ran_pars_table",
     "ran_vals_table",
@@ -210,3 +216,33 @@ def boundary_sentences(groupings: Sequence[Grouping], template: Template) -> lis
                 + (" (a correlation is at -1 or +1, or a variance at zero)" if q == 2 else "")
             )
     return sentences
+
+
+def all_coefficients(design: Design, values: Array) -> Array:
+    """Put values of the estimated coefficients among all; NaN for aliased ones."""
+    found = np.full(len(design.fixed.names), np.nan)
+    found[design.fixed.kept] = values
+    return found
+
+
+def coefficients(inference: Inference) -> Coefficients:
+    """Return all coefficients, NaN where other columns determine one."""
+    design = inference.design
+    names, kept = design.fixed.names, design.fixed.kept
+    vcov = np.full((len(names), len(names)), np.nan)
+    vcov[np.ix_(kept, kept)] = inference.covariance
+    df = all_coefficients(design, inference.df(np.eye(len(kept))))
+    return Coefficients(names, all_coefficients(design, inference.beta), vcov, df)
+
+
+def fixed_table(
+    fit: LinearFit | GeneralizedFit,
+    *,
+    df_method: str | None = None,
+    vcov: CR2 | None = None,
+    conf_level: float,
+) -> pd.DataFrame:
+    """Coefficients with standard errors, df, tests and intervals, in the shared columns."""
+    found = coefficients(inference_on(fit, df_method, vcov=vcov))
+    table = found.table(conf_level=conf_level)
+    return tidy_frame(effect="fixed", **{name: table[name].to_numpy() for name in table})
