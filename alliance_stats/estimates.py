@@ -1,4 +1,4 @@
-"""What every result has in common: column names, the result protocol, tables of estimates.
+"""What every result has in common: column names, tables of estimates.
 
 The column names are broom's in snake_case. A column means the same thing wherever it stands;
 :data:`GLOSSARY` says what, and on which scale.
@@ -7,7 +7,6 @@ The column names are broom's in snake_case. A column means the same thing wherev
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +24,6 @@ __all__ = [
     "Array",
     "Coefficients",
     "LinkWords",
-    "Result",
     "estimate_columns",
     "one_line",
     "snapped",
@@ -117,32 +115,6 @@ GLOSSARY: Mapping[str, str] = MappingProxyType(
         "share": "part of a whole, from 0 to 1; the docstring says of which",
     }
 )
-
-
-@runtime_checkable
-class Result(Protocol):
-    """What every result of this package can do.
-
-    ``tidy`` has a row an estimate, ``glance`` a row a fit, ``summary`` is text that opens with any
-    warning, and ``rows`` tells what happened to the data's rows.
-    """
-
-    @property
-    def rows(self) -> RowLedger:
-        """The row ledger."""
-        ...
-
-    def tidy(self) -> pd.DataFrame:
-        """Return one row per estimate."""
-        ...
-
-    def glance(self) -> pd.DataFrame:
-        """Return one row per fit."""
-        ...
-
-    def summary(self) -> str:
-        """Return the result in words and numbers."""
-        ...
 
 
 _LONGEST_FORMULA = 100  # characters of a one-line repr

@@ -39,6 +39,7 @@ In the class body::
 
 from alliance_stats.account.rendering import (
     Accountable,
+    Result,
     as_html,
     as_sentences,
     as_text,
@@ -57,6 +58,7 @@ __all__ = [
     "Accountable",
     "Column",
     "Phrase",
+    "Result",
     "Section",
     "Speaker",
     "as_html",

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import pandas as pd
 
-from alliance_stats.account.sections import NOUNS, Account, Section
+from alliance_stats.account.sections import NOUNS, Account, Phrase, Section
 from alliance_stats.account.speaker import Speaker, as_float, is_missing, is_number
 from alliance_stats.formatting import (
     MISSING,
@@ -24,9 +24,11 @@ from alliance_stats.formatting import (
     text_table,
     to_html,
 )
+from alliance_stats.ledger import RowLedger
 
 __all__ = [
     "Accountable",
+    "Result",
     "as_html",
     "as_sentences",
     "as_text",
@@ -44,6 +46,32 @@ class Accountable(Protocol):
 
     def account(self, *, conf_level: float = 0.95) -> Account:
         """Return what the result says, as data."""
+        ...
+
+
+@runtime_checkable
+class Result(Protocol):
+    """What every result of this package can do.
+
+    ``tidy`` has a row an estimate, ``glance`` a row a fit, ``summary`` is text that opens with any
+    warning, and ``rows`` tells what happened to the data's rows.
+    """
+
+    @property
+    def rows(self) -> RowLedger:
+        """The row ledger."""
+        ...
+
+    def tidy(self) -> pd.DataFrame:
+        """Return one row per estimate."""
+        ...
+
+    def glance(self) -> pd.DataFrame:
+        """Return one row per fit."""
+        ...
+
+    def summary(self) -> str:
+        """Return the result in words and numbers."""
         ...
 
 
@@ -320,21 +348,21 @@ def _further_phrase(
     section: Section, name: str, row: Mapping[str, object], speaker: Speaker
 ) -> str:
     column, value = section.columns[name], row[name]
-    if is_missing(value):
+    if is_missing(value) or value == "":
         return ""
     called = speaker.name(column.called)
     if column.kind == "count" and called != "n":
         count = as_float(value)
-        noun = NOUNS.get(column.called, called) if called == column.called else called
+        noun = NOUNS.get(str(column.called), called) if called == column.called else called
         return localised(plural(int(count), noun, called), speaker.decimal)
     if column.kind == "text":
-        return speaker.name(value)
+        return f"{called}: {speaker.name(value)}" if column.named else speaker.name(value)
     if column.kind == "p":
         return f"{called}: {localised(p_phrase(as_float(value)), speaker.decimal)}"
     return _with_interval(speaker.written(row, column, name), column.called, section, speaker)
 
 
-def _with_interval(found: Written, called: str, section: Section, speaker: Speaker) -> str:
+def _with_interval(found: Written, called: str | Phrase, section: Section, speaker: Speaker) -> str:
     name = speaker.name(called) if called else ""
     signed = found.estimate.startswith("<")
     text = f"{name}{'' if not name else ' ' if signed else ' = '}{found.estimate}"

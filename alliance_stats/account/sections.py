@@ -57,12 +57,28 @@ class Phrase:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A further column of a section: what it is called, how it is written, its interval."""
+    """A further column of a section: what it is called, how it is written, its interval.
 
-    called: str
+    Attributes
+    ----------
+    called
+        Its heading, and its name in sentences.
+    kind
+        How it is written.
+    low, high
+        The columns of its limits.
+    spread
+        The column of the SD that stands beside it: two digits of that set the decimals.
+    named
+        Whether sentences say its name before a text; numbers always have theirs.
+    """
+
+    called: str | Phrase
     kind: Kind = "number"
     low: str = ""
     high: str = ""
+    spread: str = ""
+    named: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,7 +122,9 @@ class Section:
 
     def __post_init__(self) -> None:
         asked = [*self.names, *self.columns]
-        asked += [limit for c in self.columns.values() for limit in (c.low, c.high) if limit]
+        asked += [
+            limit for c in self.columns.values() for limit in (c.low, c.high, c.spread) if limit
+        ]
         missing = [name for name in asked if name not in self.frame]
         if missing:
             raise KeyError(f"Section '{self.title}' has no column '{missing[0]}'.")

@@ -13,6 +13,8 @@ from alliance_stats.formatting import (
     MISSING,
     Kind,
     Written,
+    decimals_needed,
+    decimals_of_spread,
     format_number,
     format_p,
     localised,
@@ -100,7 +102,10 @@ class Speaker:
         if column.kind == "p":
             cell = localised(format_p(as_float(row.get(name))), self.decimal)
             return Written(cell, MISSING, MISSING)
-        value = as_float(row.get(name))
+        value, spread = as_float(row.get(name)), as_float(row.get(column.spread))
+        if spread > 0.0 and not math.isnan(value):
+            digits = decimals_needed([value], at_least=decimals_of_spread(spread))
+            return Written(localised(format_number(value, digits), self.decimal), MISSING, MISSING)
         error = math.nan if column.kind == "ratio" else error
         return write_estimate(
             value,
@@ -122,7 +127,8 @@ def nameable(account: Account) -> Iterator[str]:
     for section in account.sections:
         yield from (section.title, section.measure, *section.names)
         for column, what in section.columns.items():
-            yield from (column, what.called)
+            yield column
+            yield from _names_in(what.called)
         text = [name for name, what in section.columns.items() if what.kind == "text"]
         said = (section.measure,) if section.measure_by_row else ()
         for name in dict.fromkeys((*section.names, *text, *said)):

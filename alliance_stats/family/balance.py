@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
+from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.checks import (
     check_frame,
     check_spelling,
@@ -29,7 +30,7 @@ from alliance_stats.door import replaced
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import one_line
 from alliance_stats.family.family_members import Labels
-from alliance_stats.formatting import format_interval, format_number, p_phrase, plural
+from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import (
     Bootstrap,
@@ -174,22 +175,61 @@ class FamilyBalance:
             spread_statistic=test.statistic, spread_df=test.df, spread_p_value=test.p_value
         )
 
-    def summary(self) -> str:
-        """Return the spreads and the test, then the model."""
-        lines = []
-        if self.model.singular or not self.model.convergence.converged:
-            lines.append(self.model.summary().split("\n\n")[0])
-        spread = self.tidy()
-        for row in spread[~spread["term"].str.endswith("ratio")].itertuples():
-            lines.append(f"{row.term} spread, {row.level}: SD {format_number(row.estimate, 3)}")
-        lines.append(f"Equal spread in {plural(len(self.strata), 'stratum', 'strata')}:")
-        lines.append(self.test().summary())
-        lines += [
-            f"{row.term} absolute deviations, {row.contrast}: {format_number(row.estimate, 3)} "
-            f"{format_interval(row.conf_low, row.conf_high, 3)}, {p_phrase(row.p_value)}"
-            for row in self.deviations().itertuples()
-        ]
-        return "\n".join([*lines, "", self.model.summary()])
+    @property
+    def method(self) -> str:
+        """What was fitted, in a phrase."""
+        return (
+            "level and spread within families in one linear mixed model, a spread of its own in "
+            f"each of {plural(len(self.strata), 'stratum', 'strata')}"
+        )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know before the spreads."""
+        return self.model.notes
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return the spreads, the test that they are equal, absolute deviations and effects."""
+        tidy, test = self.tidy(), self.test()
+        ratio = tidy["term"].str.endswith("ratio")
+        spreads = Section(
+            "Spread",
+            tidy.assign(
+                what=np.where(ratio, "SD ratio", "SD"), kind=np.where(ratio, "ratio", "number")
+            ),
+            names=("term", "level"),
+            measure="what",
+            kind="kind",
+        )
+        equal = pd.DataFrame(
+            {
+                "term": ["equal spread"],
+                "statistic": test.statistic,
+                "df": test.df,
+                "p_value": test.p_value,
+            }
+        )
+        deviations = Section(
+            "Absolute deviations",
+            self.deviations(conf_level=conf_level),
+            names=("term", "contrast"),
+            measure="difference of means",
+            conf_level=conf_level,
+        )
+        fixed = Section(
+            "Fixed effects",
+            self.model.tidy(conf_level=conf_level),
+            names=("term",),
+            measure="b",
+            conf_level=conf_level,
+        )
+        tested = Section("Test", equal, names=("term",), statistic="chi-squared")
+        sizes = {"rows": self.rows.n_used, "families": int(self.ids["family"].nunique())}
+        sections = (spreads, tested, deviations, fixed)
+        return Account(self.method, self.notes, sizes, sections, rows=self.rows)
+
+    summary = summary_of
+    _repr_html_ = html_of
 
 
 def family_balance(

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from alliance_stats.account import Account, Column, Section, html_of, summary_of
 from alliance_stats.checks import check_choice, did_you_mean
 from alliance_stats.door import require_new
 from alliance_stats.errors import DataError
@@ -212,26 +213,48 @@ class FamilyIndices:
             ]
         )
 
-    def summary(self) -> str:
-        """Return the counts in words and the mean of each index."""
-        g = self.glance().iloc[0]
-        lines = []
-        if g["n_changed"]:
-            lines.append(
-                f"In {plural(int(g['n_changed']), 'family session')} other members were present "
-                "than at the family's rated session before: compare these indices with care."
-            )
-        lines.append(
-            f"Family indices of '{self.score}': "
-            f"{plural(int(g['n_families']), 'family', 'families')}, "
-            f"{plural(int(g['n_cells']), 'family session')}; {int(g['n_undefined'])} with fewer "
-            f"than {self.min_members} members rated have no index "
-            f"({plural(int(g['n_families_undefined']), 'family', 'families')} never had one)."
+    @property
+    def method(self) -> str:
+        """What was computed, in a phrase."""
+        return f"family indices of '{self.score}'"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know before families are compared over sessions."""
+        changed = int(self.table["changed"].sum())
+        if not changed:
+            return ()
+        return (
+            f"In {plural(changed, 'family session')} other members were present than at the "
+            "family's rated session before: compare these indices with care.",
         )
-        means = self.table[list(self.rules)].mean()
-        lines.append(means.to_frame("mean").assign(rule=pd.Series(self.rules)).to_string())
-        lines.append(str(self.rows))
-        return "\n\n".join(lines)
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return mean and SD of each index over family sessions, as data."""
+        del conf_level
+        found = self.table[list(self.rules)].agg(["count", "mean", "std"]).T
+        means = Section(
+            "Index",
+            found.reset_index(names="term").assign(rule=list(self.rules.values())),
+            names=("term",),
+            columns={
+                "count": Column("n", "count"),
+                "mean": Column("M", spread="std"),
+                "std": Column("SD", spread="std"),
+                "rule": Column("rule", "text"),
+            },
+        )
+        g = self.glance().iloc[0]
+        never = plural(int(g["n_families_undefined"]), "family", "families")
+        said = (
+            f"{int(g['n_undefined'])} of {plural(int(g['n_cells']), 'family session')} have fewer "
+            f"than {self.min_members} members rated and no index ({never} never had one).",
+        )
+        sizes = {"families": int(g["n_families"])}
+        return Account(self.method, self.notes, sizes, (means,), said, self.rows)
+
+    summary = summary_of
+    _repr_html_ = html_of
 
 
 def family_indices(

@@ -2,12 +2,22 @@
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from alliance_stats.account import (
+    Account,
+    Column,
+    Phrase,
+    Section,
+    Speaker,
+    html_of,
+    section_cells,
+    summary_of,
+)
 from alliance_stats.checks import (
     check_frame,
     check_spelling,
@@ -17,14 +27,7 @@ from alliance_stats.checks import (
 )
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import DUST, Array, one_line
-from alliance_stats.formatting import (
-    MISSING,
-    decimals_needed,
-    decimals_of_spread,
-    format_count,
-    format_number,
-    format_percent,
-)
+from alliance_stats.formatting import decimals_needed, decimals_of_spread, plural
 from alliance_stats.groups.comparing.group_samples import Codes, grouped
 from alliance_stats.ledger import RowLedger
 
@@ -80,51 +83,70 @@ class TableOne:
             }
         )
 
-    def frame(self) -> pd.DataFrame:
+    def frame(self, *, words: Mapping[str, str] | None = None) -> pd.DataFrame:
         """Return the table as it is printed: strings, a row a variable or level, a column a group.
 
         Continuous variables as mean (SD), the others as count (percentage); the last column
-        is the standardised difference.
+        is the standardised difference. `words` for variables, levels and groups.
         """
-        heads = [f"{g} (n = {n})" for g, n in zip(self.labels, self.sizes, strict=True)]
-        lines: list[dict[str, str]] = []
-        for variable, rows in self.statistics.groupby("variable", sort=False):
-            smd = format_number(float(rows["smd"].iloc[0]))
-            if rows["kind"].iloc[0] == "continuous":
-                cells = [_mean_cell(row) for _, row in rows.iterrows()]
-                lines.append(_line(f"{variable}, mean (SD)", heads, cells, smd))
-                continue
-            if rows["kind"].iloc[0] == "binary":
-                cells = [_count_cell(row) for _, row in rows.iterrows()]
-                lines.append(_line(f"{variable}, n (%)", heads, cells, smd))
-                continue
-            lines.append(_line(f"{variable}, n (%)", heads, [""] * len(heads), smd))
-            for level, part in rows.groupby("level", sort=False):
-                cells = [_count_cell(row) for _, row in part.iterrows()]
-                lines.append(_line(f"  {level}", heads, cells, ""))
-        return pd.DataFrame(lines)
+        account = self.account()
+        return section_cells(account.sections[0], Speaker.of(account, words, "."))
 
-    def footnotes(self) -> tuple[str, ...]:
+    def footnotes(self, *, words: Mapping[str, str] | None = None) -> tuple[str, ...]:
         """Return what must stand under the table."""
-        notes = [f"The unit is the {self.unit}: each counts once."]
+        account = self.account()
+        speaker = Speaker.of(account, words, ".")
+        return tuple(speaker.remark(remark) for remark in account.remarks)
+
+    @property
+    def method(self) -> str:
+        """What was described, in a phrase."""
+        return f"baseline characteristics of {plural(len(self.labels), 'group')}"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Nothing stands above the table: what is missing is said below it."""
+        return ()
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return the table as data; it has no interval that a level could change."""
+        del conf_level
+        lines = [
+            line
+            for variable, rows in self.statistics.groupby("variable", sort=False)
+            for line in _lines(variable, rows)
+        ]
+        columns = {
+            f"group_{i}": Column(Phrase(f"{{}} (n = {n})", (label,)), "text", named=True)
+            for i, (label, n) in enumerate(zip(self.labels, self.sizes, strict=True))
+        }
+        columns["smd"] = Column("SMD", "text", named=True)
+        cells = pd.DataFrame(lines, columns=["variable", *columns], dtype=object)
+        table = Section("Variable", cells, names=("variable",), columns=columns)
+        return Account(self.method, self.notes, {}, (table,), self._remarks(), self.rows)
+
+    summary = summary_of
+    _repr_html_ = html_of
+
+    def _remarks(self) -> tuple[str | Phrase, ...]:
         pairs = "the largest over pairs of groups; " if len(self.labels) > 2 else ""
-        notes.append(
+        said: list[str | Phrase] = [
+            f"The unit is the {self.unit}: each counts once.",
             f"SMD: absolute standardised difference ({pairs}means in SDs, categories by their "
-            "Mahalanobis distance); it describes balance and is not a test."
-        )
+            "Mahalanobis distance); it describes balance and is not a test.",
+        ]
         missing = self.statistics.drop_duplicates(["variable", "group"])
         missing = missing[missing["n_missing"] > 0]
-        notes += [
-            f"{variable}: missing for "
-            + ", ".join(f"{r['n_missing']} in {r['group']}" for _, r in rows.iterrows())
-            + "; percentages are of those known."
-            for variable, rows in missing.groupby("variable", sort=False)
-        ]
-        return tuple(notes)
-
-    def summary(self) -> str:
-        """Return the table and its footnotes as text."""
-        return "\n".join([self.frame().to_string(index=False), *self.footnotes(), str(self.rows)])
+        for variable, rows in missing.groupby("variable", sort=False):
+            where = ", ".join(["{} in {}"] * len(rows))
+            parts = [
+                part
+                for n, group in zip(rows["n_missing"], rows["group"], strict=True)
+                for part in ((float(n), "count"), group)
+            ]
+            text = f"{{}}: missing for {where}; percentages are of those known."
+            said.append(Phrase(text, (variable, *parts)))
+        return tuple(said)
 
 
 def table_one(
@@ -324,19 +346,28 @@ def _largest(moments: list[tuple[Array, Array]]) -> float:
     return max(found, default=math.nan)
 
 
-def _line(name: str, heads: list[str], cells: list[str], smd: str) -> dict[str, str]:
-    return {"Variable": name, **dict(zip(heads, cells, strict=True)), "SMD": smd}
+def _lines(variable: object, rows: pd.DataFrame) -> Iterator[list[object]]:
+    """Yield a variable's lines in print: mean (SD), or count (percentage) of each level."""
+    kind = rows["kind"].iloc[0]
+    head = Phrase(f"{{}}, {'mean (SD)' if kind == 'continuous' else 'n (%)'}", (variable,))
+    smd = Phrase("{}", ((float(rows["smd"].iloc[0]), 2),))
+    cell = _mean_cell if kind == "continuous" else _count_cell
+    if kind != "categorical":
+        yield [head, *map(cell, rows.to_dict("records")), smd]
+        return
+    yield [head, *[""] * rows["group"].nunique(), smd]
+    for level, part in rows.groupby("level", sort=False):
+        yield [Phrase("{}: {}", (variable, level)), *map(cell, part.to_dict("records")), ""]
 
 
-def _mean_cell(row: pd.Series) -> str:
+def _mean_cell(row: dict[str, float]) -> Phrase | None:
     if row["n"] == 0:
-        return MISSING
+        return None
     digits = decimals_needed((row["mean"],), at_least=decimals_of_spread(row["sd"]))
-    spread = MISSING if math.isnan(row["sd"]) else format_number(row["sd"], digits)
-    return f"{format_number(row['mean'], digits)} ({spread})"
+    return Phrase("{} ({})", ((row["mean"], digits), (row["sd"], digits)))
 
 
-def _count_cell(row: pd.Series) -> str:
+def _count_cell(row: dict[str, float]) -> Phrase | None:
     if row["n"] == 0:
-        return MISSING
-    return f"{format_count(row['count'])} ({format_percent(row['share'])})"
+        return None
+    return Phrase("{} ({}%)", ((float(row["count"]), "count"), (100.0 * row["share"], 0)))

@@ -7,21 +7,15 @@ from typing import get_args
 
 from alliance_stats.account import Account, Accountable
 from alliance_stats.checks import check_choice, require_kind
-from alliance_stats.errors import WrongObjectError
-from alliance_stats.groups import GroupComparison, ThemeComparison
-from alliance_stats.multilevel import LinearMixedModel
-from alliance_stats.sentences.wording import DF_WORDS, DfMethod
+from alliance_stats.multilevel import DfMethod, LinearMixedModel
 
-__all__ = ["Reportable", "methods_paragraph"]
-
-Reportable = Accountable | GroupComparison | ThemeComparison
-"""What :func:`report` and :func:`methods_paragraph` can put into sentences."""
+__all__ = ["methods_paragraph"]
 
 _PACKAGES = ("alliance-stats", "numpy", "scipy", "pandas")
 
 
 def methods_paragraph(
-    results: Mapping[str, Reportable],
+    results: Mapping[str, Accountable],
     *,
     df_method: DfMethod = "satterthwaite",
     seed: int | None = None,
@@ -42,12 +36,10 @@ def methods_paragraph(
     ValueError
         If a result rests on random numbers and no seed is given.
     """
-    check_choice(df_method, tuple(DF_WORDS), name="df_method")
+    check_choice(df_method, get_args(DfMethod), name="df_method")
     require_kind(results, Mapping, asked="methods_paragraph takes a mapping, {'Alliance': model}")
     for result in results.values():
-        require_kind(
-            result, get_args(Reportable), asked="methods_paragraph takes results of this package"
-        )
+        require_kind(result, Accountable, asked="methods_paragraph takes results of this package")
     accounts = {name: account_of(result, df_method) for name, result in results.items()}
     drew = [name for name, account in accounts.items() if account.drawn]
     if drew and seed is None:
@@ -63,15 +55,8 @@ def methods_paragraph(
     return " ".join(said)
 
 
-def account_of(result: object, df_method: DfMethod = "satterthwaite") -> Account:
+def account_of(result: Accountable, df_method: DfMethod = "satterthwaite") -> Account:
     """Return what a result says of itself; `df_method` is for linear mixed models."""
     if isinstance(result, LinearMixedModel):
         return result.account(df_method=df_method)
-    if isinstance(result, Accountable):
-        return result.account()
-    compared = result.comparison if isinstance(result, ThemeComparison) else result
-    if not isinstance(compared, GroupComparison):
-        raise WrongObjectError(f"There is no method of a {type(result).__name__} to say.")
-    methods = list(dict.fromkeys(str(method) for method in compared.tidy()["method"]))
-    drawn = any("Monte Carlo" in method for method in methods)
-    return Account(f"comparison of groups by {', '.join(methods)}", rows=compared.rows, drawn=drawn)
+    return result.account()

@@ -1,21 +1,18 @@
 """Any result in sentences: its account, said by the one renderer."""
 
 from collections.abc import Mapping
+from typing import get_args
 
 from alliance_stats.account import Accountable, as_sentences
 from alliance_stats.checks import check_choice, check_conf_level
 from alliance_stats.errors import WrongObjectError
-from alliance_stats.groups import GroupComparison, ThemeComparison
-from alliance_stats.multilevel import LinearMixedModel
-from alliance_stats.sentences.groups import group_sentences
-from alliance_stats.sentences.methods import Reportable
-from alliance_stats.sentences.wording import DF_WORDS, DfMethod, Wording
+from alliance_stats.multilevel import DfMethod, LinearMixedModel
 
 __all__ = ["report"]
 
 
 def report(
-    result: Reportable,
+    result: Accountable,
     *,
     words: Mapping[str, str] | None = None,
     df_method: DfMethod = "satterthwaite",
@@ -54,7 +51,7 @@ def report(
         another `conf_level` are asked of a result that is reported by its summary.
     """
     check_conf_level(conf_level)
-    check_choice(df_method, tuple(DF_WORDS), name="df_method")
+    check_choice(df_method, get_args(DfMethod), name="df_method")
     if df_method != "satterthwaite" and not isinstance(result, LinearMixedModel):
         raise ValueError(f"df_method is for linear mixed models; got {type(result).__name__}.")
     if isinstance(result, LinearMixedModel):
@@ -64,12 +61,4 @@ def report(
         # a result with a level of its own (compare_with) is asked for another only on wish
         asked = {} if conf_level == 0.95 else {"conf_level": conf_level}
         return as_sentences(result.account(**asked), words=words, decimal=decimal)
-    compared = result.comparison if isinstance(result, ThemeComparison) else result
-    if not isinstance(compared, GroupComparison):
-        raise WrongObjectError(
-            f"report() has no sentences for {type(result).__name__}: see its summary(), or "
-            "print its tidy() with tables.tidy_table."
-        )
-    wording = Wording(dict(words or {}), df_method, conf_level)
-    warned = [f"Warning: {warning}." for warning in compared.warnings]
-    return " ".join([*warned, *group_sentences(compared, wording)])
+    raise WrongObjectError(f"report() has no sentences for {type(result).__name__}.")

@@ -76,7 +76,7 @@ class _Model:
     def measure(self) -> str:
         """What a coefficient is called: ``"b"``, ``"odds ratio"``."""
         columns = self.section.columns
-        return columns["ratio"].called if self.ratios else self.section.measure
+        return str(columns["ratio"].called) if self.ratios else self.section.measure
 
     @property
     def others(self) -> list[Section]:
@@ -297,7 +297,7 @@ def _sizes(one: _Model, state: str | None) -> Iterator[_Line]:
         if "estimate" not in section.frame and "state" in section.names:
             for row in section.frame[section.frame["state"] == state].to_dict("records"):
                 for name, column in section.columns.items():
-                    called = column.called
+                    called = str(column.called)
                     cell = say.written(row, column, name).estimate
                     yield _Line(_SIZES, f"{called[:1].upper()}{called[1:]}", cell)
 

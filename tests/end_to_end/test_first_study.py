@@ -99,7 +99,7 @@ def test_the_page_shows_the_users_own_numbers(folder, tables):
         cluster="Clinician",
     )
     difference = compared.tidy().iloc[0]
-    shown = re.search(r"mean difference \(trauma-informed . usual\) = ([−\d.]+)", page)[1]
+    shown = re.search(r"trauma-informed . usual: mean difference = ([−\d.]+)", page)[1]
     assert abs(float(shown.replace("−", "-")) - difference["estimate"]) < 0.005 + 1e-9
 
     missing = int(sessions["WAI-S"].isna().sum())

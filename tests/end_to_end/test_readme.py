@@ -16,7 +16,7 @@ def test_the_lines_run_in_order(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     exec("\n".join(BLOCKS), {})
     printed = capsys.readouterr().out
-    for part in ("Linear mixed model fitted by REML", "Kaplan-Meier", "Log-rank", "Hedges g"):
+    for part in ("Linear mixed model fitted by REML", "Kaplan-Meier", "Log-rank", "Hedges' g"):
         assert part in printed
 
 

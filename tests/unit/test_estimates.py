@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from alliance_stats.estimates import GLOSSARY, Result, two_sided_p, wald_interval
+from alliance_stats.account import Result
+from alliance_stats.estimates import GLOSSARY, two_sided_p, wald_interval
 from alliance_stats.ledger import RowLedger
 
 # Printed tables of Student's t and the normal distribution carry this many digits.

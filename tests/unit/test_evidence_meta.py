@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from alliance_stats.account import Result
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
-from alliance_stats.estimates import Result
 from alliance_stats.evidence.meta.meta_analysis import (
     funnel_asymmetry,
     leave_one_out,

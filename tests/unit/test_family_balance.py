@@ -37,7 +37,7 @@ def test_wide_families_are_found_and_ordered_by_category():
     ratios = found.tidy().set_index("term")["estimate"]
     assert ratios["lasting ratio"] < 0.6
     assert found.test().p_value < 1e-4
-    assert "Equal spread in 2 strata" in found.summary()
+    assert "a spread of its own in each of 2 strata" in found.summary()
     assert found.glance()["spread_df"].tolist() == [2]
 
 

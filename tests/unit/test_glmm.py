@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 from scipy import integrate, optimize, special, stats
 
+from alliance_stats.account import Result
 from alliance_stats.engine.families import family_of
-from alliance_stats.estimates import GLOSSARY, Result
+from alliance_stats.estimates import GLOSSARY
 from alliance_stats.multilevel import glmm
 from alliance_stats.multilevel.predictions import population_mean
 

@@ -8,6 +8,7 @@ import pytest
 
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.groups import compare_groups
+from alliance_stats.sentences import report
 
 EXACT = 1e-12  # hand arithmetic in doubles
 
@@ -96,10 +97,14 @@ def test_corrected_p_values_stand_beside_the_raw_ones(thirteen):
 
 
 def test_summary_says_groups_difference_effect_and_test(four):
-    text = compare_groups(four, outcomes="score", group="group").summary()
-    assert "score: a 2.00 (SD 1.41, n = 2); b 5.00 (SD 1.41, n = 2)." in text
-    assert "Mean difference (a - b) −3.00, 95% CI [−9.08, 3.08]." in text
-    assert "Welch t test: t(2) = −2.12, p = .168." in text
+    found = compare_groups(four, outcomes="score", group="group")
+    lines = [line.split() for line in found.summary().splitlines()]
+    assert ["score", "a", "2", "2.00", "1.41"] in lines
+    assert ["score", "b", "2", "5.00", "1.41"] in lines
+    tested = "score a - b mean difference −3.00 1.41 2 t −2.12 .168 [−9.08, 3.08] Welch t test"
+    assert tested.split() in lines
+    said = "score, a - b: mean difference = −3.00, 95% CI [−9.08, 3.08], t(2) = −2.12, p = .168"
+    assert said in report(found)
 
 
 def test_an_unknown_outcome_of_the_result_is_named(four):

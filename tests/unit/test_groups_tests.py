@@ -14,6 +14,7 @@ from alliance_stats.groups import (
     smallest_p_of_design,
 )
 from alliance_stats.groups.comparing.count_tests import fisher_p, mcnemar_p
+from alliance_stats.sentences import report
 
 EXACT = 1e-12  # hand arithmetic in doubles
 PRINTED = 5e-4  # printed digits
@@ -329,14 +330,14 @@ def test_a_clustered_row_counts_its_clusters(members):
     row = comparison.tidy().iloc[0]
     assert (row["n_1"], row["clusters_1"], row["n_2"], row["clusters_2"]) == (10, 4, 10, 4)
     assert comparison.glance().loc[0, "n_clusters"] == 8
-    assert "n = 10 in 4 clusters" in comparison.summary()
+    assert "n = 10, 4 clusters" in report(comparison)
     assert comparison.rows.units("cluster") == 8
 
 
 def test_small_designs_say_what_no_exact_test_can_go_below():
     data = pd.DataFrame({"group": ["a"] * 6 + ["b"] * 7, "score": np.arange(13.0) ** 2})
-    text = compare_groups(data, outcomes="score", group="group").summary()
-    assert "No exact test of 6 against 7 can give a p below .00058." in text
+    found = compare_groups(data, outcomes="score", group="group")
+    assert "smallest p of an exact test = .0006," in report(found)
 
 
 def test_detectable_effect_of_whole_clusters_is_that_of_their_means():

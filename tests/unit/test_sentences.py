@@ -6,11 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from alliance_stats.formatting import decimals_of_spread, format_number, p_phrase
+from alliance_stats.formatting import decimals_needed, decimals_of_spread, format_number, p_phrase
 from alliance_stats.groups import compare_groups
 from alliance_stats.multilevel import AR1, VarianceBy, glmm, lmm
 from alliance_stats.sentences import methods_paragraph, report
-from alliance_stats.sentences.wording import decimals
 from alliance_stats.survival import cox_ph, kaplan_meier, log_rank
 
 N = r"([−\d.,]+|∞)"
@@ -210,20 +209,22 @@ def test_groups_are_said_with_difference_effect_size_and_test(endings, level):
     text = report(found, words={"score": "Symptoms"}, conf_level=level)
     row = found.tidy(conf_level=level).iloc[0]
     parts = re.search(
-        rf"Symptoms: trauma-informed M = {N}, SD = {N}, n = {N}, {N} missing; usual M = {N}, "
-        rf"SD = {N}, n = {N}; mean difference \(trauma-informed . usual\) = {N}, {INTERVAL}; "
-        rf"Hedges' g = {N}, {INTERVAL}; Welch t test: t\({N}\) = {N}, (p [<=] [.\d]+?)\. ",
+        rf"Symptoms, trauma-informed: n = {N}, {N} missing, M = {N}, SD = {N}\. "
+        rf"Symptoms, usual: n = {N}, M = {N}, SD = {N}\. .*"
+        rf"Symptoms, trauma-informed - usual: mean difference = {N}, {INTERVAL}, "
+        rf"t\({N}\) = {N}, (p [<=] [.\d]+?), .*Welch t test\. .*"
+        rf"Symptoms: Hedges' g = {N}, {INTERVAL}, in units of: pooled SD\. ",
         text,
     ).groups()
-    numbers = [part for i, part in enumerate(parts) if i not in {8, 12, 17}]
-    names = "mean_1 sd_1 n_1 missing_1 mean_2 sd_2 n_2 estimate conf_low conf_high "
-    names += "hedges_g hedges_g_low hedges_g_high df statistic"
+    numbers = [part for i, part in enumerate(parts) if i not in {8, 13, 15}]
+    names = "n_1 missing_1 mean_1 sd_1 n_2 mean_2 sd_2 estimate conf_low conf_high df statistic "
+    names += "hedges_g hedges_g_low hedges_g_high"
     wanted = row[names.split()]
     for part, value in zip(numbers, wanted, strict=True):
         printed(part, value)
-    assert {parts[8], parts[12]} == {str(round(100 * level))}
-    assert parts[17] == p_phrase(row["p_value"])
-    share = re.search(rf"better: trauma-informed {N}%, n = 45", text)[1]
+    assert {parts[8], parts[15]} == {str(round(100 * level))}
+    assert parts[13] == p_phrase(row["p_value"])
+    share = re.search(rf"better, trauma-informed: n = 45, share = {N}%", text)[1]
     printed(share, 100 * endings.loc[endings["framework"] != "usual", "better"].mean())
 
 
@@ -243,14 +244,13 @@ def test_clusters_warn_before_the_numbers(endings):
 
 
 def test_enough_decimals_that_no_limit_prints_as_what_it_is_not():
-    row = pd.Series({"estimate": 0.08, "conf_low": 0.0004, "conf_high": 0.16})
-    assert decimals(row, std_error=0.04) == 4
-    assert decimals(row.replace(0.0004, 0.04), std_error=0.04) == 2
-    assert decimals(row.replace(0.0004, 0.0), std_error=0.04) == 2
-    ratio = pd.Series({"estimate": 0.97, "conf_low": 0.94, "conf_high": 0.998})
-    assert decimals(ratio, null=1.0) == 3
-    assert decimals(ratio.replace(0.998, 1 - 1e-12), null=1.0) == 6
-    assert decimals(row.replace(0.0004, 0.04), std_error=0.0034) == 3
+    values = (0.08, 0.0004, 0.16)
+    assert decimals_needed(values, std_error=0.04) == 4
+    assert decimals_needed((0.08, 0.04, 0.16), std_error=0.04) == 2
+    assert decimals_needed((0.08, 0.0, 0.16), std_error=0.04) == 2
+    assert decimals_needed((0.97, 0.94, 0.998), null=1.0) == 3
+    assert decimals_needed((0.97, 0.94, 1 - 1e-12), null=1.0) == 6
+    assert decimals_needed((0.08, 0.04, 0.16), std_error=0.0034) == 3
     assert [decimals_of_spread(v) for v in (0.0, 0.38, 0.013, 0.00064, 12.0)] == [2, 2, 3, 5, 2]
 
 

@@ -1,17 +1,11 @@
 """Results of rows of estimates in sentences: each number is that of the result's own table."""
 
-import inspect
 import math
-import pkgutil
-import types
-from importlib import import_module
-from typing import get_args
 
 import numpy as np
 import pandas as pd
 import pytest
 
-import alliance_stats
 from alliance_stats.evidence import meta_analysis
 from alliance_stats.family import (
     DropBelowRunningMean,
@@ -38,7 +32,7 @@ from alliance_stats.multilevel import (
     variance_partition,
     within_between,
 )
-from alliance_stats.sentences import Reportable, methods_paragraph, report
+from alliance_stats.sentences import methods_paragraph, report
 from alliance_stats.survival import (
     competing_hazards,
     discrete_hazard,
@@ -49,42 +43,7 @@ from alliance_stats.survival import (
     shared_parameter,
 )
 
-# Results that are tables or pictures of numbers: print their tidy().
-NOT_SAID = {
-    "Bootstrap", "FamilyBalance", "FamilyIndices", "FamilyRuptures", "JohnsonNeyman", "Multiverse",
-    "Profile", "RSquared", "Reliability", "RuleAgreement", "StudyDescription", "TableOne",
-}  # fmt: skip
-
-
-RESULTS: dict[str, type] = {}
-
-
-def result_classes() -> set[str]:
-    found = set()
-    for module in pkgutil.walk_packages(alliance_stats.__path__, "alliance_stats."):
-        if any(room in module.name for room in (".figures", ".cli", ".tables", ".sentences")):
-            continue
-        for name, thing in vars(import_module(module.name)).items():
-            result = inspect.isclass(thing) and thing.__module__ == module.name
-            if result and name[0] != "_" and name not in ("Result", "RowLedger"):
-                has = all(hasattr(thing, method) for method in ("tidy", "glance", "summary"))
-                found |= {name} if has else set()
-                RESULTS[name] = thing
-    return found
-
-
 PRINTED = {"arm[T.old]": "arm: old"}
-
-
-def accountable() -> set[str]:
-    """Return the classes that give an account of themselves."""
-    return {name for name, result in RESULTS.items() if hasattr(result, "account")}
-
-
-def test_every_result_has_sentences_or_is_known_to_have_none():
-    classes = result_classes()
-    said = {one.__name__ for one in get_args(Reportable)} | accountable()
-    assert classes <= said | NOT_SAID
 
 
 @pytest.fixture(scope="module")
@@ -375,4 +334,3 @@ def test_a_summary_that_is_sentences_is_passed_on(units):
 def test_what_is_no_result_is_refused(ratings):
     with pytest.raises(TypeError, match="no sentences for DataFrame"):
         report(ratings)
-    assert isinstance(Reportable, types.UnionType)

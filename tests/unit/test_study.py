@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from alliance_stats.account import Result
 from alliance_stats.datasets import example_study, example_themes
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import GLOSSARY, Result
+from alliance_stats.estimates import GLOSSARY
 from alliance_stats.study import Study
 
 ROLES = {

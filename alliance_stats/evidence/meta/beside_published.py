@@ -9,10 +9,10 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from alliance_stats.account import Account, Column, Section, html_of, summary_of
+from alliance_stats.account import Account, Column, Result, Section, html_of, summary_of
 from alliance_stats.checks import check_choice, check_conf_level, did_you_mean, require_columns
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Result, one_line, wald_interval
+from alliance_stats.estimates import one_line, wald_interval
 from alliance_stats.evidence.printed.numerals import read_printed
 from alliance_stats.evidence.printed.published_records import PublishedRecord, load_registry
 from alliance_stats.ledger import RowLedger

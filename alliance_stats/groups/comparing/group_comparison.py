@@ -7,16 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from alliance_stats.account import Account, html_of, summary_of
 from alliance_stats.checks import check_conf_level, did_you_mean
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import one_line
 from alliance_stats.groups.comparing.choice_of_test import choose_test
+from alliance_stats.groups.comparing.comparison_account import comparison_sections, drawn_tables
 from alliance_stats.groups.comparing.comparison_rows import (
     comparison_row,
     contrast_of,
     describe_group,
 )
-from alliance_stats.groups.comparing.comparison_words import comparison_text
 from alliance_stats.groups.comparing.finding import (
     Finding,
     Seed,
@@ -82,10 +83,19 @@ class GroupComparison:
         raise DataError(f"'{outcome}' was not compared. {did_you_mean(outcome, names)}")
 
     @property
-    def warnings(self) -> tuple[str, ...]:
-        """Return what a reader must know before the numbers."""
+    def method(self) -> str:
+        """The tests, in a phrase."""
+        tests = dict.fromkeys(
+            c.finding.method for c in self.comparisons if c.finding.test != "none"
+        )
+        how = f"compared by {', '.join(tests)}" if tests else "described"
+        return f"groups of '{self.group}' {how}"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know before the numbers."""
         return tuple(
-            f"{comparison.outcome.name}: {comparison.finding.note}"
+            f"Warning: {comparison.outcome.name}: {comparison.finding.note}."
             for comparison in self.comparisons
             if comparison.finding.note
         )
@@ -191,11 +201,17 @@ class GroupComparison:
             }
         )
 
-    def summary(self) -> str:
-        """Return the comparison in words, opening with any warning."""
-        return comparison_text(
-            self.tidy(), warnings=self.warnings, rows=self.rows, labels=self.labels
-        )
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return groups, differences, effect sizes and what the design can show, as data."""
+        sections = comparison_sections(self.tidy(conf_level=conf_level), conf_level=conf_level)
+        sizes: dict[str, float] = {"rows": self.rows.n_used, "groups": len(self.labels)}
+        clusters = self.rows.steps[-1].units_left.get(CLUSTERS)
+        sizes |= {} if clusters is None else {"clusters": clusters}
+        drawn = drawn_tables(self.method)
+        return Account(self.method, self.notes, sizes, sections, rows=self.rows, drawn=drawn)
+
+    summary = summary_of
+    _repr_html_ = html_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from alliance_stats.effect_sizes import clopper_pearson
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import one_line
 from alliance_stats.formatting import plural
+from alliance_stats.groups.comparing.comparison_account import comparison_sections, drawn_tables
 from alliance_stats.groups.comparing.finding import Seed
 from alliance_stats.groups.comparing.group_comparison import GroupComparison, compare_groups
 from alliance_stats.groups.success.success_rules import SuccessRule
@@ -310,9 +311,29 @@ class Multiverse:
             }
         ).reset_index()
 
-    def summary(self) -> str:
-        """Return each rule's comparison in words."""
-        return "\n\n".join(f"Rule {s}:\n{one.summary()}" for s, one in self.comparisons.items())
+    @property
+    def method(self) -> str:
+        """What was compared, in a phrase."""
+        return f"groups compared under {plural(len(self.comparisons), 'rule')} of success"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know of each rule's comparison."""
+        return tuple(
+            f"Rule {s}: {note}" for s, one in self.comparisons.items() for note in one.notes
+        )
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return every rule's comparison as data."""
+        tidy = self.tidy(conf_level=conf_level)
+        sections = comparison_sections(tidy, conf_level=conf_level, names=("rule", "outcome"))
+        sizes = {"rules": len(self.comparisons), "outcomes": int(tidy["outcome"].nunique())}
+        rows = tuple(f"Rule {short}: {one.rows}" for short, one in self.comparisons.items())
+        drawn = drawn_tables(*(one.method for one in self.comparisons.values()))
+        return Account(self.method, self.notes, sizes, sections, rows, drawn=drawn)
+
+    summary = summary_of
+    _repr_html_ = html_of
 
 
 def classify_many(

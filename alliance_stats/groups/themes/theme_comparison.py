@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from alliance_stats.account import Account, Column, Phrase, Section, html_of, summary_of
 from alliance_stats.checks import (
     check_conf_level,
     check_frame,
@@ -19,6 +20,7 @@ from alliance_stats.effect_sizes import clopper_pearson
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import one_line
 from alliance_stats.formatting import plural
+from alliance_stats.groups.comparing.comparison_account import drawn_tables, worth_saying
 from alliance_stats.groups.comparing.finding import Seed, TestOptions
 from alliance_stats.groups.comparing.group_comparison import (
     GroupComparison,
@@ -33,6 +35,7 @@ __all__ = [
     "check_one_row_a_unit",
     "compare_themes",
     "proportion_limits",
+    "with_cases",
 ]
 
 
@@ -91,9 +94,53 @@ class ThemeComparison:
         """Return one row: design, groups, themes, cases."""
         return self.comparison.glance().rename(columns={"n_outcomes": "n_themes"})
 
-    def summary(self) -> str:
-        """Return the themes in words."""
-        return self.comparison.summary()
+    @property
+    def method(self) -> str:
+        """The tests, in a phrase."""
+        return f"themes in {self.comparison.method}"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know before the numbers."""
+        return self.comparison.notes
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return how often each theme was coded in each group, and the tests, as data."""
+        shares = Section(
+            "",
+            with_cases(self.prevalence(conf_level=conf_level)),
+            names=("theme", "group"),
+            measure="share",
+            kind="share",
+            columns={"cases": Column("cases", "text")},
+            conf_level=conf_level,
+            undefined="nobody",
+        )
+        sizes = {"cases": self.rows.n_used, "groups": len(self.comparison.labels)}
+        sections = (shares, self._tests(conf_level))
+        drawn = drawn_tables(self.method)
+        return Account(self.method, self.notes, sizes, sections, rows=self.rows, drawn=drawn)
+
+    summary = summary_of
+    _repr_html_ = html_of
+
+    def _tests(self, conf_level: float) -> Section:
+        tidy = self.tidy(conf_level=conf_level)
+        tidy["p_smallest"] = tidy["p_smallest"].map(worth_saying)
+        names: tuple[str, ...] = ("theme",)
+        columns = {"p_smallest": Column("smallest p possible", "bounded")}
+        if "contrast" in tidy:
+            pairs = zip(tidy["group_1"], tidy["group_2"], strict=True)
+            tidy = tidy.assign(contrast=[Phrase("{} - {}", pair) for pair in pairs])
+            names = ("theme", "contrast")
+            odds = Column("odds ratio", "ratio", "odds_ratio_low", "odds_ratio_high")
+            columns = {"odds_ratio": odds, **columns}
+        if not tidy["p_holm"].equals(tidy["p_value"]):
+            columns["p_holm"] = Column("Holm-corrected", "p")
+        columns["method"] = Column("method", "text")
+        return Section(
+            "", tidy, names=names, measure="difference", columns=columns, conf_level=conf_level
+        )
 
     def _row(self, row: pd.Series, conf_level: float) -> dict[str, object]:
         out: dict[str, object] = {"theme": row["outcome"]}
@@ -211,6 +258,13 @@ def binary_theme(data: pd.DataFrame, theme: str) -> pd.Series:
             "missing."
         )
     return numbers.astype(float)
+
+
+def with_cases(shares: pd.DataFrame) -> pd.DataFrame:
+    """Return shares with ``cases``, "14 of 20", from their ``count`` and ``n``."""
+    pairs = zip(shares["count"].astype(float), shares["n"].astype(float), strict=True)
+    said = [Phrase("{} of {}", ((count, "count"), (n, "count"))) for count, n in pairs]
+    return shares.assign(cases=said)
 
 
 def proportion_limits(count: float, n: float, conf_level: float) -> tuple[float, float, float]:

@@ -17,7 +17,7 @@ from alliance_stats.checks import (
 )
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
-from alliance_stats.formatting import format_count, format_percent
+from alliance_stats.groups.comparing.comparison_account import drawn_tables
 from alliance_stats.groups.comparing.count_tests import TableTest, table_test
 from alliance_stats.groups.comparing.finding import Seed, TestOptions, whole_seed
 from alliance_stats.groups.comparing.group_samples import grouped
@@ -25,6 +25,7 @@ from alliance_stats.groups.themes.theme_comparison import (
     binary_theme,
     check_one_row_a_unit,
     proportion_limits,
+    with_cases,
 )
 from alliance_stats.ledger import RowLedger
 
@@ -132,11 +133,11 @@ class ThemeTransitions:
         early = {True: f"with {self.early}", False: f"without {self.early}"}
         counts = Section(
             "Group",
-            tidy.assign(cases=tidy["early"].map(early)),
-            names=("group", "cases", "later"),
+            with_cases(tidy).assign(early=tidy["early"].map(early)),
+            names=("group", "early", "later"),
             measure="share",
             kind="share",
-            columns={"count": Column("count", "count"), "n": Column("of", "count")},
+            columns={"cases": Column("cases", "text")},
             conf_level=conf_level,
         )
         tests = self.glance()
@@ -148,15 +149,11 @@ class ThemeTransitions:
             columns={"n": Column("n", "count")},
         )
         sizes = {"cases": int(self.counts.sum()), "groups": len(self.labels)}
-        return Account(self.method, self.notes, sizes, (counts, tested), rows=self.rows)
+        sections, drawn = (counts, tested), drawn_tables(*tests["method"])
+        return Account(self.method, self.notes, sizes, sections, rows=self.rows, drawn=drawn)
 
     summary = summary_of
     _repr_html_ = html_of
-
-
-def _state_words(row: pd.Series) -> str:
-    counted = f"{format_count(row['count'])} of {format_count(row['n'])}"
-    return f"{row['later']} {counted} ({format_percent(row['estimate'])})"
 
 
 def theme_transitions(
