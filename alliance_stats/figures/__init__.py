@@ -55,8 +55,10 @@ from alliance_stats.figures.report_figure import ReportFigure
 from alliance_stats.figures.residuals import draw_quantiles, draw_residuals, residual_figure
 from alliance_stats.figures.rupture_chart import draw_rupture_chart, rupture_chart_figure
 from alliance_stats.figures.session_to_session import (
+    deviations_figure,
     draw_bands,
     draw_lagged_paths,
+    draw_next_deviations,
     impulse_response_figure,
     lagged_paths_figure,
     reliability_figure,
@@ -86,6 +88,7 @@ __all__ = [
     "caterpillar_figure",
     "comparison_figure",
     "cumulative_incidence_figure",
+    "deviations_figure",
     "draw_bands",
     "draw_caterpillar",
     "draw_cumulative_incidence",
@@ -103,6 +106,7 @@ __all__ = [
     "draw_johnson_neyman",
     "draw_kaplan_meier",
     "draw_lagged_paths",
+    "draw_next_deviations",
     "draw_quantiles",
     "draw_raincloud",
     "draw_residuals",

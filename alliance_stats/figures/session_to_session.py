@@ -1,8 +1,12 @@
-"""Session to session: paths with estimates, responses to a shock, what reliability does."""
+"""Session to session: paths, deviations and the next ones, responses to a shock, reliability."""
+
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from alliance_stats.checks import require_kind
 from alliance_stats.errors import DataError
@@ -24,12 +28,16 @@ from alliance_stats.formatting import format_level, with_interval
 from alliance_stats.panel import CrossLagged
 
 __all__ = [
+    "deviations_figure",
     "draw_bands",
     "draw_lagged_paths",
+    "draw_next_deviations",
     "impulse_response_figure",
     "lagged_paths_figure",
     "reliability_figure",
 ]
+
+_Draw = Callable[[Axes], None]
 
 _PANEL = 108.0  # pt, height of one panel
 _GAP = 40.0  # pt, between panels
@@ -53,6 +61,31 @@ def draw_bands(ax: Axes, curve: pd.DataFrame, *, across: str) -> None:
     low, high = (curve[end].to_numpy(dtype=np.float64) for end in ("conf_low", "conf_high"))
     ax.fill_between(x, low, high, color=style.colour, alpha=0.22, lw=0)
     ax.plot(x, curve["estimate"], color=style.text, lw=1.6, marker="o", ms=3, gid="estimate")
+
+
+def draw_next_deviations(ax: Axes, points: pd.DataFrame, effect: pd.Series) -> None:
+    """Draw deviations against those of the session before, and the line of the lagged effect.
+
+    Parameters
+    ----------
+    ax
+        Axes to draw on.
+    points
+        ``before``, ``after``.
+    effect
+        ``estimate, conf_low, conf_high``: the slopes of the line and of its band's edges.
+    """
+    style = look(0)
+    for line in (ax.axhline, ax.axvline):
+        line(0.0, color=RULE, lw=0.8, zorder=1)
+    ax.plot(
+        points["before"], points["after"], ls="", marker="o", ms=2.4, mec="none", color=RULE,
+        alpha=float(np.clip(200.0 / len(points), 0.12, 0.7)), gid="values",
+    )  # fmt: skip
+    ends = np.array([points["before"].min(), points["before"].max()])
+    low, high = (effect[end] * ends for end in ("conf_low", "conf_high"))
+    ax.fill_between(ends, low, high, color=style.colour, alpha=0.22, lw=0, zorder=3)
+    ax.plot(ends, effect["estimate"] * ends, color=style.text, lw=1.6, zorder=4, gid="estimate")
 
 
 def draw_lagged_paths(ax: Axes, effects: pd.DataFrame) -> None:
@@ -128,6 +161,71 @@ def lagged_paths_figure(
         note=f"{result.method[:1].upper()}{result.method[1:]}. Dashed: the interval holds 0.",
         data=effects,
     )
+
+
+@styled
+def deviations_figure(
+    result: CrossLagged, *, conf_level: float = 0.95, label: str = "fig-deviations"
+) -> ReportFigure:
+    """Show each deviation against that of the session before, with the lagged effect as a line.
+
+    Parameters
+    ----------
+    result
+        From :func:`~alliance_stats.panel.cross_lagged`, one group, lags equal over sessions.
+
+    Returns
+    -------
+    ReportFigure
+        ``data`` has the points: ``person, session, outcome, predictor, before, after``, where
+        `after` is less what the other outcomes of the session before account for.
+    """
+    effects = _one_table(result, result.tidy(conf_level=conf_level))
+    points = _next_deviations(result, effects)
+    panels: dict[str, _Draw] = {}
+    for _, effect in effects.iterrows():
+        own = points[
+            (points["outcome"] == effect["outcome"]) & (points["predictor"] == effect["predictor"])
+        ]
+        panels[f"{effect['predictor']} on {effect['outcome']}"] = partial(
+            draw_next_deviations, points=own, effect=effect
+        )
+    figure = _beside_one_another(
+        panels, labels=("Deviation at a session (points)", "At the next session (points)")
+    )
+    n = len(points) // len(effects)
+    return ReportFigure(
+        figure,
+        label=label,
+        caption="Deviations from a person's own level against those of the session before, with "
+        f"the lagged effects as lines and {format_level(conf_level)} confidence bands.",
+        alt=f"{len(panels)} clouds of about {n} points, each with a line through zero. "
+        f"{_found(effects)}.",
+        note="Deviations are from predicted levels, which short series pull towards their own "
+        "ratings: the lines are the model's and may be steeper than the clouds. What the other "
+        "outcomes of the session before account for is taken out.",
+        data=points,
+    )
+
+
+def _next_deviations(result: CrossLagged, effects: pd.DataFrame) -> pd.DataFrame:
+    """Return pairs of deviations one session apart, a row a pair, outcome and predictor."""
+    names = result.model.table.names
+    person, session, outcomes = names["person"], names["session"], list(result.outcomes)
+    now = result.deviations().set_index([person, session])[outcomes].dropna()
+    later = now.rename(index=lambda s: s - 1, level=session)
+    both = now.join(later, lsuffix=" before", rsuffix=" after", how="inner")
+    phi = effects.set_index(["outcome", "predictor"])["estimate"]
+    parts = []
+    for outcome in outcomes:
+        explained = sum(phi[outcome, name] * both[f"{name} before"] for name in outcomes)
+        for predictor in outcomes:
+            before = both[f"{predictor} before"]
+            after = both[f"{outcome} after"] - explained + phi[outcome, predictor] * before
+            frame = pd.DataFrame({"before": before, "after": after}).reset_index()
+            frame[session] = frame[session] + 1
+            parts.append(frame.assign(outcome=outcome, predictor=predictor))
+    return pd.concat(parts, ignore_index=True)
 
 
 @styled
@@ -210,23 +308,11 @@ def _panelled(
     label: str,
     words: tuple[str, str],
 ) -> ReportFigure:
-    """Draw a panel for each curve, two beside one another."""
-    columns = 2 if len(panels) > 1 else 1
-    rows = -(-len(panels) // columns)
-    left = room_beside(labels[1], _PANEL)
-    wide = (72 * COLUMN_AND_HALF - 12.0) / columns - left - 6.0
-    below = room_below(labels[0], wide)
-    titles = {title: wrap(title, wide) for title in panels}
-    above = _ABOVE + _LINE * (max(map(len, titles.values())) - 1)
-    high = above + _PANEL + below
-    figure = new_figure(COLUMN_AND_HALF, rows * high / 72, placed_by_hand=True)
-    for place, (title, curve) in enumerate(panels.items()):
-        row, column = divmod(place, columns)
-        x = left + column * (wide + left + 6.0)
-        ax = add_axes(figure, x, row * high + above, wide, _PANEL)
-        draw_bands(ax, curve, across=across)
-        dress(ax, x_label=labels[0], y_label=labels[1])
-        ax.set_title("\n".join(titles[title]), loc="left", pad=4, **font(SMALL))
+    """Draw a panel for each curve with its band."""
+    draws: dict[str, _Draw] = {
+        title: partial(draw_bands, curve=curve, across=across) for title, curve in panels.items()
+    }
+    figure = _beside_one_another(draws, labels=labels)
     told = "; ".join(
         f"{title}: "
         + with_interval(*(float(curve[c].iloc[-1]) for c in ("estimate", "conf_low", "conf_high")))
@@ -240,6 +326,27 @@ def _panelled(
         note=words[1],
         data=pd.concat(panels.values(), ignore_index=True),
     )
+
+
+def _beside_one_another(panels: dict[str, _Draw], *, labels: tuple[str, str]) -> Figure:
+    """Draw panels, two beside one another, each with its title and labelled axes."""
+    columns = 2 if len(panels) > 1 else 1
+    rows = -(-len(panels) // columns)
+    left = room_beside(labels[1], _PANEL)
+    wide = (72 * COLUMN_AND_HALF - 12.0) / columns - left - 6.0
+    below = room_below(labels[0], wide)
+    titles = {title: wrap(title, wide) for title in panels}
+    above = _ABOVE + _LINE * (max(map(len, titles.values())) - 1)
+    high = above + _PANEL + below
+    figure = new_figure(COLUMN_AND_HALF, rows * high / 72, placed_by_hand=True)
+    for place, (title, draw) in enumerate(panels.items()):
+        row, column = divmod(place, columns)
+        x = left + column * (wide + left + 6.0)
+        ax = add_axes(figure, x, row * high + above, wide, _PANEL)
+        draw(ax)
+        dress(ax, x_label=labels[0], y_label=labels[1])
+        ax.set_title("\n".join(titles[title]), loc="left", pad=4, **font(SMALL))
+    return figure
 
 
 def _one_table(result: CrossLagged, table: pd.DataFrame) -> pd.DataFrame:

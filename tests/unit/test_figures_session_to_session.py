@@ -5,6 +5,7 @@ import pytest
 
 from alliance_stats.errors import DataError
 from alliance_stats.figures import (
+    deviations_figure,
     impulse_response_figure,
     lagged_paths_figure,
     reliability_figure,
@@ -27,6 +28,25 @@ def test_every_lagged_effect_has_an_arrow_and_its_number(found):
     for estimate in found.tidy()["estimate"]:
         assert f"{abs(estimate):.2f}" in written
     assert "alliance on symptoms" in figure.caption
+
+
+def test_deviations_and_the_next_ones_have_the_lagged_effects_as_slopes(found):
+    figure = deviations_figure(found)
+    slopes = [
+        line.get_ydata()[1] / line.get_xdata()[1]
+        for ax in figure.figure.axes
+        for line in ax.lines
+        if line.get_gid() == "estimate"
+    ]
+    np.testing.assert_allclose(slopes, found.tidy()["estimate"])
+    own = found.deviations().set_index(["person", "session"])
+    row = figure.data.query("outcome == 'symptoms' and predictor == 'alliance'").iloc[0]
+    before, after = (own.loc[(row["person"], row["session"] - lag)] for lag in (1, 0))
+    phi = found.tidy().set_index(["outcome", "predictor"])["estimate"]
+    assert row["before"] == before["alliance"]
+    assert row["after"] == pytest.approx(
+        after["symptoms"] - phi["symptoms", "symptoms"] * before["symptoms"]
+    )
 
 
 def test_responses_are_drawn_as_they_are(found):

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.figures import (
+    deviations_figure,
     impulse_response_figure,
     lagged_paths_figure,
     reliability_figure,
@@ -30,6 +31,12 @@ def lagged(names: tuple[str, str] = ("alliance", "symptoms"), times: float = 1.0
 
 
 CASES = {
+    deviations_figure: {
+        "deviations": lambda: deviations_figure(lagged()),
+        "deviations, long names": lambda: deviations_figure(lagged(LONGER)),
+        "deviations, huge": lambda: deviations_figure(lagged(times=1e5)),
+        "deviations, tiny": lambda: deviations_figure(lagged(times=1e-4)),
+    },
     lagged_paths_figure: {
         "lagged paths": lambda: lagged_paths_figure(lagged()),
         "lagged paths, long names": lambda: lagged_paths_figure(lagged(LONGER)),
