@@ -4,7 +4,14 @@ The public names. Figures and tables are imported from their own rooms,
 ``alliance_stats.figures`` and ``alliance_stats.tables``, since drawing needs matplotlib.
 """
 
-from alliance_stats.association import anova, correlation_difference, correlations, regression
+from alliance_stats.association import (
+    anova,
+    correlation_difference,
+    correlations,
+    from_lifelines,
+    from_statsmodels,
+    regression,
+)
 from alliance_stats.datasets import example_study, example_themes
 from alliance_stats.evidence import (
     compare_with,
@@ -112,6 +119,8 @@ __all__ = [
     "family_balance",
     "family_indices",
     "fine_gray",
+    "from_lifelines",
+    "from_statsmodels",
     "glmm",
     "gray_test",
     "johnson_neyman",

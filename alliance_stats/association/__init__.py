@@ -1,17 +1,21 @@
 """What goes with what: correlations, regression, analysis of variance."""
 
 from alliance_stats.association.anova import AnalysisOfVariance, anova
+from alliance_stats.association.brought_models import BroughtModel
 from alliance_stats.association.correlation_difference import (
     CorrelationDifference,
     correlation_difference,
 )
 from alliance_stats.association.correlations import Correlations, correlations
+from alliance_stats.association.lifelines_models import from_lifelines
 from alliance_stats.association.ordered_regression import OrderedRegression
 from alliance_stats.association.regression import regression
 from alliance_stats.association.regression_model import GeneralizedRegression, LinearRegression
+from alliance_stats.association.statsmodels_models import from_statsmodels
 
 __all__ = [
     "AnalysisOfVariance",
+    "BroughtModel",
     "CorrelationDifference",
     "Correlations",
     "GeneralizedRegression",
@@ -20,5 +24,7 @@ __all__ = [
     "anova",
     "correlation_difference",
     "correlations",
+    "from_lifelines",
+    "from_statsmodels",
     "regression",
 ]

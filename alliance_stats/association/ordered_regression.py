@@ -10,11 +10,8 @@ import pandas as pd
 from scipy import linalg, special
 
 from alliance_stats.account import Account, Section, html_of, summary_of
-from alliance_stats.association.regression_questions import (
-    Clusters,
-    explained,
-    refuse_df_method,
-)
+from alliance_stats.association.goodness_of_fit import explained
+from alliance_stats.association.regression_questions import Clusters, refuse_df_method
 from alliance_stats.checks import check_choice
 from alliance_stats.design.design import Design, all_fixed_columns, code_new_rows
 from alliance_stats.engine.degrees_of_freedom import ConstantDf
@@ -124,7 +121,7 @@ class OrderedRegression:
             ("latent", spread / (spread + rest), "McKelvey & Zavoina 1975"),
         )
         scale = "the logit scale (residual variance implied by the link)"
-        return explained(named[1][1], (spread, rest), named, self.design, scale)
+        return explained(named[1][1], (spread, rest), named, self.rows, scale)
 
     def _covariance(self, vcov: str | None) -> tuple[Array, float]:
         chosen = vcov or ("classical" if self.clusters is None else "CR1")

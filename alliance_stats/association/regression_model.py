@@ -6,6 +6,7 @@ from typing import Literal
 import pandas as pd
 
 from alliance_stats.account import Account, Column, Section, html_of, summary_of
+from alliance_stats.association import goodness_of_fit
 from alliance_stats.association import regression_questions as questions
 from alliance_stats.association.regression_questions import Clusters, Fit
 from alliance_stats.design.design import Design
@@ -204,11 +205,11 @@ class LinearRegression(Regression):
 
         F tests all coefficients but the intercept, by classical least squares.
         """
-        return questions.linear_glance(self.fit)
+        return goodness_of_fit.linear_glance(self.fit)
 
     def explained(self) -> RSquared:
         """Return R2 and adjusted R2 as :func:`~alliance_stats.r_squared` does."""
-        return questions.linear_explained(self.fit)
+        return goodness_of_fit.linear_explained(self.fit)
 
     def standardized(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return standardised coefficients: of SDs of the outcome per SD of each column.
@@ -244,7 +245,7 @@ class LinearRegression(Regression):
         NotIdentifiedError
             If no ``steps=`` were given.
         """
-        return questions.linear_steps(self.steps)
+        return goodness_of_fit.linear_steps(self.steps)
 
     def account(self, *, conf_level: float = 0.95) -> Account:
         """Return coefficients, fit and steps as data."""
@@ -301,11 +302,11 @@ class GeneralizedRegression(Regression):
         The likelihood ratio against the intercept alone, McFadden's and Nagelkerke's R2, and for
         0/1 outcomes Tjur's.
         """
-        return questions.generalized_glance(self.fit)
+        return goodness_of_fit.generalized_glance(self.fit)
 
     def explained(self) -> RSquared:
         """Return pseudo-R2 by name as :func:`~alliance_stats.r_squared` does."""
-        return questions.generalized_explained(self.fit)
+        return goodness_of_fit.generalized_explained(self.fit)
 
     def step_table(self) -> pd.DataFrame:
         """Return one row a step: ``step, log_lik, statistic`` (likelihood ratio), ``df, p_value``.
@@ -315,7 +316,7 @@ class GeneralizedRegression(Regression):
         NotIdentifiedError
             If no ``steps=`` were given.
         """
-        return questions.generalized_steps(self.steps)
+        return goodness_of_fit.generalized_steps(self.steps)
 
     def account(self, *, conf_level: float = 0.95) -> Account:
         """Return coefficients, ratios, fit and steps as data."""

@@ -1,0 +1,228 @@
+"""Models fitted by other libraries, brought into the house with their own numbers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from alliance_stats.account import Account, Section, html_of, summary_of
+from alliance_stats.association.goodness_of_fit import explained
+from alliance_stats.association.regression_questions import refuse_df_method
+from alliance_stats.checks import check_conf_level
+from alliance_stats.design.design import Design
+from alliance_stats.design.new_rows import code_new_rows
+from alliance_stats.engine.degrees_of_freedom import ConstantDf
+from alliance_stats.engine.search import Convergence
+from alliance_stats.errors import NotIdentifiedError
+from alliance_stats.estimates import Array, Coefficients, one_line
+from alliance_stats.ledger import LedgerStep, RowLedger
+from alliance_stats.multilevel import Inference, Link, RSquared
+
+__all__ = ["BroughtModel", "Reading", "ledger_of", "no_one_response"]
+
+
+class Reading(NamedTuple):
+    """A brought model in this package's columns.
+
+    Attributes
+    ----------
+    design
+        Its formula and frame, read here.
+    beta, covariance
+        Its coefficients of those columns, (p,) and (p, p).
+    """
+
+    design: Design
+    beta: Array
+    covariance: Array
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class BroughtModel:
+    """A model that another library fitted; every number is that library's.
+
+    Attributes
+    ----------
+    library, kind
+        Who fitted it and what it is: ``"statsmodels 0.14.4"``, ``"OLS"``.
+    formula
+        The formula, or the name of the outcome.
+    errors
+        What the standard errors are, in the library's word: ``"HC3"``, ``"cluster"``; empty where
+        they are the usual ones.
+    estimates
+        The coefficients with their covariance and df.
+    others
+        Further parameters (thresholds, variances): ``term, estimate, std_error``.
+    link
+        From the linear predictor to the response.
+    facts
+        Name of a column of ``glance()`` -> what the library says.
+    reading
+        The model in this package's columns; None where nothing can be asked of it.
+    unasked
+        Why not.
+    convergence
+        Whether its search ended.
+    rows
+        What happened to the rows.
+    """
+
+    library: str
+    kind: str
+    formula: str
+    errors: str
+    estimates: Coefficients
+    others: pd.DataFrame
+    link: Link
+    facts: Mapping[str, float]
+    reading: Reading | None
+    unasked: str
+    convergence: Convergence
+    rows: RowLedger
+
+    __repr__ = one_line
+
+    @property
+    def design(self) -> Design:
+        """The model in this package's columns; refused with the reason where it cannot be read."""
+        return self._read().design
+
+    @property
+    def nobs(self) -> int:
+        """Rows used."""
+        return self.rows.n_used
+
+    @property
+    def beta(self) -> pd.Series:
+        """Coefficients on the scale of the link."""
+        own = self.estimates
+        return pd.Series(own.estimate, index=list(own.terms), name="estimate")
+
+    def vcov(self) -> pd.DataFrame:
+        """Return the covariance of the coefficients."""
+        terms = list(self.estimates.terms)
+        return pd.DataFrame(self.estimates.vcov, index=terms, columns=terms)
+
+    def covariances(self) -> dict[str, pd.DataFrame]:
+        """Return nothing: random effects stay with the library."""
+        return {}
+
+    def inference(self, df_method: str | None = None) -> Inference:
+        """Prepare what is asked after the fit, by the library's covariance and df."""
+        refuse_df_method(df_method)
+        read, df = self._read(), float(np.max(self.estimates.df))
+        name, method = ("residual", ConstantDf(df)) if np.isfinite(df) else ("normal", None)
+        return Inference(name, method, read.design, read.beta, read.covariance, 1.0)
+
+    def _read(self) -> Reading:
+        if self.reading is None:
+            raise NotIdentifiedError(
+                f"This cannot be asked of the {self.kind} of {self.library}: {self.unasked}."
+            )
+        return self.reading
+
+    def explained(self) -> RSquared:
+        """Return the library's R2 by name as :func:`~alliance_stats.r_squared` does."""
+        named = tuple(
+            (name, float(self.facts[name]), self.library)
+            for name in ("r2", "r2_adjusted", "r2_mcfadden")
+            if name in self.facts
+        )
+        if not named:
+            raise NotIdentifiedError(
+                f"The {self.kind} of {self.library} has no R2 of its own. Fit it with regression, "
+                "lmm or glmm and ask there."
+            )
+        share = named[0][1]
+        return explained(share, (share, 1.0 - share), named, self.rows, "its own scale")
+
+    def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return one row a coefficient: ``term`` and the columns of every table of estimates.
+
+        On the scale of the link, with the library's standard errors and df.
+        """
+        return self.estimates.table(conf_level=conf_level)
+
+    def ratios(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return the exponentials of the coefficients but the intercept: odds, hazard, rate ratios.
+
+        Raises
+        ------
+        NotIdentifiedError
+            Where the exponential of a coefficient is nothing (a linear model).
+        """
+        if self.link.ratio is None:
+            raise NotIdentifiedError(f"The coefficients of {self.kind} are no logs of ratios.")
+        table = self.estimates.ratios(conf_level=conf_level)
+        return table[table["term"] != "(Intercept)"].reset_index(drop=True)
+
+    def glance(self) -> pd.DataFrame:
+        """Return one row: ``nobs, converged`` and what the library says of the fit."""
+        row = {"nobs": self.nobs, **self.facts, "converged": self.convergence.converged}
+        return pd.DataFrame([row])
+
+    def predict(self, newdata: pd.DataFrame) -> pd.DataFrame:
+        """Return ``estimate``, the expected response of new rows (random effects at zero)."""
+        read = self._read()
+        coded = code_new_rows(read.design, newdata, with_units=False)
+        mean = self.link.mean(coded.X @ read.beta + coded.offset)
+        return pd.DataFrame({"estimate": mean}, index=newdata.index)
+
+    @property
+    def method(self) -> str:
+        """What was fitted, in a phrase."""
+        how = f", {self.errors} standard errors" if self.errors else ""
+        return f"{self.kind} by {self.library}: {self.formula}{how}"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What must be known before reading, worst first."""
+        if self.convergence.converged:
+            return ()
+        return (f"NOT CONVERGED, says {self.library}: do not use the numbers.",)
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return coefficients, ratios and further parameters as data."""
+        table = self.tidy(conf_level=check_conf_level(conf_level))
+        statistic = "t" if np.isfinite(table["df"]).any() else "z"
+        if statistic == "z":
+            table = table.drop(columns="df")
+        sections = [
+            Section(
+                "Coefficient", table, ("term",), measure="b", statistic=statistic,
+                conf_level=conf_level,
+            )
+        ]  # fmt: skip
+        if self.link.ratio is not None:
+            shown = self.ratios(conf_level=conf_level)
+            ratio = shown[["term", "estimate", "conf_low", "conf_high"]]
+            sections.append(
+                Section("Ratio", ratio, ("term",), measure=self.link.ratio, kind="ratio",
+                        conf_level=conf_level)
+            )  # fmt: skip
+        if len(self.others):
+            sections.append(Section("Further parameter", self.others, ("term",)))
+        remarks = (f"No questions after the fit: {self.unasked}.",) if self.unasked else ()
+        sizes = {"rows": self.nobs}
+        return Account(self.method, self.notes, sizes, tuple(sections), remarks, self.rows)
+
+    summary = summary_of
+    _repr_html_ = html_of
+
+
+def ledger_of(used: int, dropped: int) -> RowLedger:
+    """Return the ledger of a model of which only the counts of rows are known."""
+    came = LedgerStep("came in", 0, used + dropped, {})
+    lost = LedgerStep("a value is missing", dropped, used, {})
+    return RowLedger({}, (came, lost) if dropped else (came,))
+
+
+def no_one_response(eta: Array) -> Array:
+    """Refuse the scale of the response where a model has none."""
+    del eta
+    raise NotIdentifiedError(
+        "This model has no one expected outcome: ask on the scale of its linear predictor."
+    )
