@@ -1,6 +1,7 @@
 """Models fitted by statsmodels: what is taken from them, and how their formula is read here."""
 
 import itertools
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -223,7 +224,7 @@ def _hazard_slope(eta: Array) -> Array:
     return np.asarray(np.exp(eta - np.exp(eta)))
 
 
-_MEANS = {
+_MEANS: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
     "identity": (np.asarray, np.ones_like),
     "logit": (special.expit, _logit_slope),
     "log": (np.exp, np.exp),
@@ -308,7 +309,7 @@ def _facts(fitted: Any, kind: str) -> dict[str, float]:
         names["r2_mcfadden"] = "prsquared"
     found = {}
     for name, theirs in names.items():
-        value = getattr(fitted, theirs, None)
+        value: Any = getattr(fitted, theirs, None)
         if value is not None and np.isscalar(value) and np.isfinite(value):
             found[name] = float(value)
     return found
