@@ -310,7 +310,7 @@ def _facts(fitted: Any, kind: str) -> dict[str, float]:
     found = {}
     for name, theirs in names.items():
         value: Any = getattr(fitted, theirs, None)
-        if value is not None and np.isscalar(value) and np.isfinite(value):
+        if isinstance(value, float | int) and np.isfinite(value):
             found[name] = float(value)
     return found
 
