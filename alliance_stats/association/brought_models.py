@@ -11,8 +11,7 @@ from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.association.goodness_of_fit import explained
 from alliance_stats.association.regression_questions import refuse_df_method
 from alliance_stats.checks import check_conf_level
-from alliance_stats.design.design import Design
-from alliance_stats.design.new_rows import code_new_rows
+from alliance_stats.design.design import Design, code_new_rows
 from alliance_stats.engine.degrees_of_freedom import ConstantDf
 from alliance_stats.engine.search import Convergence
 from alliance_stats.errors import NotIdentifiedError
