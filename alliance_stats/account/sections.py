@@ -1,6 +1,6 @@
 """What a result says, as data: its method, notes, sizes, sections of numbers, remarks, rows."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -52,7 +52,12 @@ class Phrase:
 
     def __str__(self) -> str:
         """Return the phrase with its names as they are."""
-        return self.text.format(*self.parts)
+        return self.filled(map(str, self.parts))
+
+    def filled(self, words: Iterable[str]) -> str:
+        """Return the phrase with these words in its gaps; no other sign in it means anything."""
+        gaps = self.text.split("{}")
+        return "".join(text for pair in zip(gaps, [*words, ""], strict=True) for text in pair)
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,7 +74,7 @@ class Speaker:
 
     def phrase(self, phrase: Phrase) -> str:
         """Return a phrase with the words for its names."""
-        return phrase.text.format(*[self._part(part) for part in phrase.parts])
+        return phrase.filled(self._part(part) for part in phrase.parts)
 
     def _part(self, part: object) -> str:
         if isinstance(part, tuple):

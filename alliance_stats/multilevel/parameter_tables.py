@@ -85,7 +85,9 @@ def random_section(fit: Fit) -> Section:
     if isinstance(fit, LinearFit) and not fit.problem.known:
         for term, stratum, value in zip(*residual_values(fit), strict=True):
             if term.startswith("sd__"):
-                phrase = Phrase("residual" if stratum is None else "residual ({})", (stratum,))
+                phrase = (
+                    Phrase("residual") if stratum is None else Phrase("residual ({})", (stratum,))
+                )
                 rows.append((None, phrase, value, "number"))
             else:
                 phrase = Phrase("residual correlation {}", (term.removeprefix("phi__"),))

@@ -253,9 +253,9 @@ FURTHER: dict[str, tuple[str, Callable[[Any], object]]] = {
             als.table_one(d, variables=["before", "site", "well"], group="arm"), **NAMED
         ),
     ),
-    "hazard_table": (
+    "model_table of hazards": (
         "units",
-        lambda d: tables.hazard_table(
+        lambda d: tables.model_table(
             als.cox_ph("barriers + group", d, time="time", event="event"), **NAMED
         ),
     ),

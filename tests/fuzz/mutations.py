@@ -112,6 +112,13 @@ def _worded(frame: pd.DataFrame, rng: np.random.Generator, **how: Any) -> pd.Dat
     return _with(frame, name, frame[name].astype(pd.CategoricalDtype(**how)))
 
 
+def _marked(frame: pd.DataFrame, _: np.random.Generator) -> pd.DataFrame:
+    """Return labels that other languages would read: formats, mathematics, markup, formulas."""
+    marks = "{0.__class__} {} $\\frac$ `x` [T.b]:y <b> | * _z_ %s {{< env HOME >}}"
+    words = frame.select_dtypes(exclude="number").columns
+    return frame.assign(**{name: frame[name].map(lambda v: f"{v} {marks}") for name in words})
+
+
 def _renamed(value: object) -> Mutation:
     return lambda frame, rng: frame.rename(columns={_column(frame, rng): value})
 
@@ -211,6 +218,7 @@ MUTATIONS: dict[str, Mutation] = {
     "numbers as text": _whole(lambda column: [f"{i},5" for i in range(len(column))]),
     "sparse": _whole(lambda column: pd.arrays.SparseArray(column.to_numpy()), numeric=True),
     "periods": _whole(lambda column: pd.period_range("2020-01", periods=len(column), freq="M")),
+    "labels full of marks": _marked,
     "unsigned": _unsigned,
     "decimals": _whole(lambda column: [Decimal(str(v)) for v in column], numeric=True),
     "words as categories": _worded,

@@ -224,6 +224,14 @@ def test_a_coefficients_name_is_taken_apart():
     assert term_parts("np.log(session)") == [("np.log(session)",)]
 
 
+@pytest.mark.parametrize("name", ["{}", "{0.__class__}", "{", "{{x}}", "%s"])
+def test_a_name_in_a_phrase_is_no_format(name):
+    assert str(Phrase("SD of {} and {}", (name, "x"))) == f"SD of {name} and x"
+    assert str(Phrase(f"{{}} in {name.replace('{}', '')}", ("y",))).startswith("y in")
+    with pytest.raises(ValueError, match="argument"):
+        str(Phrase("SD of {}", ()))
+
+
 def test_nothing_in_print_steers_a_terminal():
     assert printable("a\nb\t\x1b[31mc") == "a b �[31mc"
     assert printable("\u202eabc") == "�abc"

@@ -227,6 +227,14 @@ def test_region_in_words(model):
     assert "216 used" in text
 
 
+@pytest.mark.parametrize("unit", ["the {0.__class__}", "{}"])
+def test_a_unit_is_called_as_it_is(data, unit):
+    renamed = data.rename(columns={"therapist": unit})
+    model = lmm(f"alliance ~ barrier * experience + (1 | `{unit}`)", renamed)
+    found = johnson_neyman(model, "barrier", moderator="experience", unit=unit)
+    assert f"of the units of '{unit}', n = " in found.summary()
+
+
 def test_region_of_a_logit_model(data):
     frame = data.assign(high=(data["alliance"] > 4).astype(int))
     model = glmm("high ~ barrier * experience + (1 | therapist)", frame)

@@ -222,7 +222,9 @@ class JohnsonNeyman:
 
     def account(self, *, conf_level: float = 0.95) -> Account:
         """Return the regions as data, a sentence a region."""
-        units = "the rows" if self.unit == "row" else f"the units of '{self.unit}'"
+        units = Phrase("the rows")
+        if self.unit != "row":
+            units = Phrase("the units of '{}'", (self.unit,))
         remarks = []
         for row in self.tidy(conf_level=conf_level).to_dict("records"):
             finding = (
@@ -231,9 +233,9 @@ class JohnsonNeyman:
                 else row["direction"]
             )
             ends = ((row["region_low"], 2), (row["region_high"], 2))
-            counted = ((row["share"], "share"), (float(row["n"]), "count"))
+            counted = ((row["share"], "share"), units, (float(row["n"]), "count"))
             remarks.append(
-                Phrase(f"{{}} to {{}}: {finding} ({{}} of {units}, n = {{}}).", (*ends, *counted))
+                Phrase(f"{{}} to {{}}: {finding} ({{}} of {{}}, n = {{}}).", (*ends, *counted))
             )
         beyond = self.boundaries(conf_level=conf_level).query("~within_data")["value"]
         if len(beyond):
