@@ -16,13 +16,8 @@ from scipy import linalg
 from alliance_stats.design.design import Design
 from alliance_stats.design.groupings import back_transform
 from alliance_stats.design.residual import ResidualStructure
-from alliance_stats.engine.blocks import (
-    RowArrays,
-    by_label,
-    cross_products,
-    lay_out,
-    with_outcome,
-)
+from alliance_stats.engine.array_door import Columns, arranged, sorted_rows
+from alliance_stats.engine.blocks import by_label, with_outcome
 from alliance_stats.engine.criterion import (
     Problem,
     Solution,
@@ -252,19 +247,20 @@ def make_problem(
     shape: ResidualShape | None = None,
 ) -> Problem:
     """Arrange the design's rows for elimination and sum their products."""
-    groupings = design.groupings
-    layout = lay_out([g.codes for g in groupings], [len(g.Z) for g in groupings], len(design.y))
-    factors = [level.factor for level in layout.levels]
-    rows = _sorted_rows(design, units, layout.order, factors, layout.crossed)
-    n, p = len(design.y), len(design.fixed.kept)
     constant = -2.0 * float(np.log(design.root_weights).sum())
     constant += _restriction(design, units, known=known) if reml else 0.0
-    constant += 0.0 if known else 2.0 * n * float(np.log(units.outcome))
-    template = Template.full([[len(basis.names) for basis in g.terms] for g in groupings])
-    problem = Problem(layout, cross_products(layout, rows), template, n, p, reml, known, constant)
-    if shape is None:
-        return problem
-    return replace(problem, shape=shape.sorted(layout.order), rows=rows)
+    constant += 0.0 if known else 2.0 * len(design.y) * float(np.log(units.outcome))
+    Xy, columns = _columns(design, units)
+    return arranged(Xy, columns, reml=reml, known=known, constant=constant, shape=shape)
+
+
+def _columns(design: Design, units: Units) -> tuple[Array, list[Columns]]:
+    """Return fixed columns and outcome, and each grouping's columns, in the engine's units."""
+    Xy = np.concatenate([design.Q, design.residual[None] / units.outcome])
+    return Xy, [
+        (g.codes, g.Z / units.weight, [len(basis.names) for basis in g.terms])
+        for g in design.groupings
+    ]
 
 
 def _restriction(design: Design, units: Units, *, known: bool) -> float:
@@ -302,8 +298,7 @@ def refitted(fit: LinearFit, y: Array) -> LinearFit:
     new = replace(design, y=y, residual=residual, fixed=replace(design.fixed, offset=offset))
     units = _units(new, known=fit.problem.known)
     layout = fit.problem.layout
-    factors = [level.factor for level in layout.levels]
-    rows = _sorted_rows(new, units, layout.order, factors, layout.crossed)
+    rows = sorted_rows(layout, *_columns(new, units))
     rescaled = 2.0 * fit.problem.N * float(np.log(units.outcome / fit.units.outcome))
     problem = replace(fit.problem, constant=fit.problem.constant + rescaled)
     if problem.shape is None:
@@ -322,16 +317,3 @@ def refitted(fit: LinearFit, y: Array) -> LinearFit:
 def in_units(fit: LinearFit, Lambda: Sequence[Array]) -> list[Array]:
     """Bring covariance factors relative to ``sigma`` into the engine's units."""
     return [factor * fit.units.weight for factor in Lambda]
-
-
-def _sorted_rows(
-    design: Design, units: Units, order: np.ndarray, chain: list[int], crossed: tuple[int, ...]
-) -> RowArrays:
-    groupings = design.groupings
-    Xy = np.concatenate([design.Q, design.residual[None] / units.outcome])
-    return RowArrays(
-        tuple(groupings[f].Z[:, order] / units.weight for f in chain),
-        tuple(groupings[f].Z[:, order] / units.weight for f in crossed),
-        tuple(groupings[f].codes[order] for f in crossed),
-        Xy[:, order],
-    )
