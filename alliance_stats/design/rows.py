@@ -1,6 +1,7 @@
 """Rows and columns at a model's door: which rows are complete, and what a column may hold."""
 
 import re
+import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from numbers import Number
 from typing import Any
@@ -10,12 +11,13 @@ import pandas as pd
 
 from alliance_stats.checks import check_spelling, describe_rows
 from alliance_stats.door import replaced
-from alliance_stats.errors import DataError
+from alliance_stats.errors import AllianceStatsWarning, DataError
 from alliance_stats.ledger import RowLedger
 
 __all__ = ["check_hashable", "columns_as_read", "complete_rows", "looked_up", "text_again"]
 
 LARGE_INTEGER = 2**20  # whose cube is the largest that integers of 64 bits hold
+_CODES = 2  # so many whole numbers beside words are taken for codes without a word
 _DECIMAL = re.compile(r"[-+−]?\d*[.,]?\d+")
 
 
@@ -126,17 +128,31 @@ def check_hashable(column: pd.Series) -> None:
 
 
 def _check_not_numbers_as_text(column: pd.Series) -> None:
-    """Refuse text that is numbers, all of it or all but a few cells, naming such a cell."""
+    """Refuse text that is numbers, all of it or all but a few cells, naming such a cell.
+
+    Whole numbers can be codes of categories; beside a word they are warned of where they are many.
+    """
     texts = [str(value).strip() for value in pd.unique(column)]
     numbers = [text for text in texts if _DECIMAL.fullmatch(text)]
-    decimal = any("." in text or "," in text for text in numbers)
-    if not decimal or 2 * len(numbers) < len(texts):
-        return
     others = [text for text in texts if not _DECIMAL.fullmatch(text)]
+    decimal = any("." in text or "," in text for text in numbers)
+    if 2 * len(numbers) < len(texts) or not (decimal or others):
+        return
     stray = ""
     if others:
         here = (column.astype(str).str.strip() == others[0]).to_numpy()
         stray = f" beside '{others[0]}' in {describe_rows(here, column.index)}"
+    if not decimal:
+        if len(numbers) > _CODES:
+            warnings.warn(
+                f"Column '{column.name}' holds whole numbers written as text ('{numbers[0]}')"
+                f"{stray}: each is a category of its own. If numbers are meant, convert it first "
+                "(pandas.to_numeric) and set what is none to missing; if categories, say so with "
+                f"data['{column.name}'].astype('category').",
+                AllianceStatsWarning,
+                stacklevel=2,
+            )
+        return
     raise DataError(
         f"Column '{column.name}' holds numbers written as text ('{numbers[0]}'){stray}: each would "
         "be a category of its own. Convert it first (pandas.to_numeric; for a decimal comma "

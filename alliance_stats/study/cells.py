@@ -16,6 +16,8 @@ __all__ = ["Cells", "TableFile", "refuse_repeated_names", "settled"]
 _MISSING_WORDS = ("NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null")
 _ERRORS = ("#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#NULL!", "#SPILL!", "#CALC!")
 _IMPORT_ID = '{"ImportId"'  # the third header row of a Qualtrics export
+_MOST_STRAY = 0.5  # share of the cells; with more of them a column is one of words
+_STRAY_SHOWN = 3
 _MOST_DIGITS = 10**15  # a spreadsheet keeps 15 digits of a number
 _TRUTH = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
 _INTEGER = re.compile(r"\s*[-+]?[0-9]{1,18}\s*")
@@ -158,11 +160,12 @@ def settled(
     for cells in columns:
         if cells.name in ids or cells.name in labelled:
             _refuse_errors(cells, index, file_name)
-        values[cells.name] = (
-            _lossless_whole(cells, index, file_name)
-            if cells.name in ids
-            else _typed(cells, index, decimal=decimal, file_name=file_name)
-        )
+        if cells.name in ids:
+            values[cells.name] = _lossless_whole(cells, index, file_name)
+            continue
+        values[cells.name] = _typed(cells, index, decimal=decimal, file_name=file_name)
+        if cells.name not in labelled:
+            notes = (*notes, *_text_among_numbers(cells, index, decimal))
     words = [part for _, part in found if part]
     if words:
         notes = (*notes, f"Read as missing: {'; '.join(words)}.")
@@ -283,6 +286,22 @@ def _typed(
             f"{_doubt(first, decimal)}"
         )
     return cells.values()
+
+
+def _text_among_numbers(cells: Cells, index: pd.Index, decimal: str) -> Iterator[str]:
+    """Say which cells keep a column of numbers from being one."""
+    if not len(cells.texts):
+        return
+    stray = cells.where(~_fit(_NUMBER[decimal], cells.texts))
+    n_stray = int(stray.sum())
+    if not 0 < n_stray < _MOST_STRAY * cells.filled.sum():
+        return
+    shown = list(dict.fromkeys(map(repr, cells.values()[stray])))
+    more = ", ..." if len(shown) > _STRAY_SHOWN else ""
+    yield (
+        f"Column '{cells.name}' was not read as numbers, for "
+        f"{', '.join(shown[:_STRAY_SHOWN])}{more} in {describe_rows(stray, index)}."
+    )
 
 
 def _numbers(cells: Cells, index: pd.Index, decimal: str) -> npt.NDArray[np.generic] | pd.Series:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -280,7 +281,7 @@ class Study:
         Parameters
         ----------
         path
-            The file.
+            The file. Its columns are named by text: a whole number names the one that shows it.
         wide
             How repeated columns are named, where the file has a row per person or family; see
             :meth:`from_wide`.
@@ -304,6 +305,14 @@ class Study:
         ImportError
             If the format needs the optional extra ``files``; the message names it.
         """
+        person, family, therapist, session, time, role, rater = map(
+            _in_a_file, (person, family, therapist, session, time, role, rater)
+        )
+        alliance, outcome, ending, ending_session = map(
+            _in_a_file, (alliance, outcome, ending, ending_session)
+        )
+        if scores is not None:
+            scores = {str(_in_a_file(name)): pair for name, pair in scores.items()}
         table = read_table(
             path,
             ids=[column for column in (person, family, therapist) if column],
@@ -433,3 +442,8 @@ class Study:
                 *self._scores,
             ],
         )
+
+
+def _in_a_file(name: Any) -> Any:
+    """Return the name of a file's column, which is text: 2020 names the one that shows it."""
+    return str(name) if isinstance(name, Integral) and not isinstance(name, bool) else name

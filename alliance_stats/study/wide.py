@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from alliance_stats.checks import require_present
+from alliance_stats.checks import check_spelling, require_present
 from alliance_stats.errors import DataError
 from alliance_stats.formatting import plural
 
@@ -85,6 +85,9 @@ def lengthened(
     value = next(field for field in fields if field in _VALUES)
     keys = tuple(field for field in _KEYS if field in fields)
     names = tuple(dict.fromkeys(parts[value] for parts in found.values()))
+    for field in (value, *(key for key in keys if key != "session")):
+        read = {str(parts[field]): name for name, parts in found.items()}
+        check_spelling(pd.Series([*read], index=[*read.values()], name=pattern), kind=field)
     kept = [name for name in data.columns if name not in found]
     new = [*keys, *names, *([person] if person else [])]
     for name in new:

@@ -4,7 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
+from alliance_stats.errors import (
+    AllianceStatsWarning,
+    DataError,
+    FormulaError,
+    NotIdentifiedError,
+)
 from alliance_stats.multilevel import AR1, CR2, VarianceBy, lmm
 
 
@@ -221,6 +226,16 @@ def test_numbers_written_as_text_are_not_categories(data):
     data["investment"] = [f"{value:.2f}".replace(".", ",") for value in data["x"]]
     with pytest.raises(DataError, match="'investment' holds numbers written as text"):
         lmm("y ~ investment + (1 | g)", data)
+
+
+def test_whole_numbers_beside_a_word_are_categories_and_said_to_be(data):
+    stray = data.assign(items=[str(place % 5) for place in range(len(data))])
+    stray.loc[stray.index[3], "items"] = "k.A."
+    said = "'items' holds whole numbers written as text .'0'. beside 'k.A.' in row"
+    with pytest.warns(AllianceStatsWarning, match=said):
+        found = lmm("y ~ items + (1 | g)", stray)
+    told = lmm("y ~ items + (1 | g)", stray.assign(items=stray["items"].astype("category")))
+    np.testing.assert_allclose(found.beta, told.beta)
 
 
 def test_names_that_are_not_pythons(data):

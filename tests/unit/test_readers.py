@@ -216,6 +216,37 @@ def test_a_word_among_scores_is_refused(tmp_path: Path):
     )
 
 
+@pytest.mark.parametrize("numbers", [("41", "38", "29"), ("4.1", "3.8", "2.9")])
+def test_a_word_among_the_numbers_of_another_column_is_said(tmp_path: Path, numbers):
+    rows = "".join(
+        f"{who},1,1,4,{age}\n" for who, age in zip("abcd", (*numbers, "k.A."), strict=True)
+    )
+    path = written(tmp_path, HEADER.replace("alliance", "alliance,age") + rows)
+    assert Study.from_file(path, **ROLES).notes == (
+        "Column 'age' was not read as numbers, for 'k.A.' in row 5.",
+    )
+
+
+def test_a_column_of_words_is_no_column_of_numbers(tmp_path: Path):
+    rows = "a,1,1,4,x\nb,1,1,4,y\nc,1,1,4,3\n"
+    path = written(tmp_path, HEADER.replace("alliance", "alliance,group") + rows)
+    assert Study.from_file(path, **ROLES).notes == ()
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".xlsx"])
+def test_a_number_names_the_column_that_shows_it(tmp_path: Path, suffix: str):
+    frame = pd.DataFrame(
+        {"person": ["a", "b"], "session": [1, 1], "2020": [4.0, 5.0], 2021: [1, 2]}
+    )
+    path = tmp_path / f"study{suffix}"
+    frame.to_csv(path, index=False) if suffix == ".csv" else frame.to_excel(path, index=False)
+    study = Study.from_file(
+        path, person="person", session="session", alliance=2020, scores={2021: None}
+    )
+    assert study.roles["alliance"] == "2020"
+    assert study.scores == ("2021",)
+
+
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-8-sig"])
 def test_marked_and_wide_text_is_read_when_declared(tmp_path: Path, encoding: str):
     path = written(tmp_path, HEADER + "José,1,1,4\n", encoding=encoding)

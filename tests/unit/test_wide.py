@@ -152,3 +152,11 @@ def test_a_wide_file_is_read_by_its_pattern(tmp_path):
 )
 def test_the_pattern_of_repeated_columns_is_recognised(columns: list[str], pattern: str | None):
     assert recognised_pattern(columns) == pattern
+
+
+def test_a_score_spelt_in_two_ways_is_refused():
+    named = PERSONS.rename(columns={"phq_s2": "PHQ_s2"})
+    with pytest.raises(
+        DataError, match="looks like one score in 2 ways: 'phq' .*'PHQ' .row PHQ_s2"
+    ):
+        Study.from_wide(named, wide="{score}_s{session}", person="id", alliance="wai_3")
