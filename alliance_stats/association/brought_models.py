@@ -9,7 +9,7 @@ import pandas as pd
 
 from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.association.goodness_of_fit import explained
-from alliance_stats.association.regression_questions import refuse_df_method
+from alliance_stats.association.regression_questions import coefficient_section, refuse_df_method
 from alliance_stats.checks import check_conf_level
 from alliance_stats.design.design import Design, code_new_rows
 from alliance_stats.engine.degrees_of_freedom import ConstantDf
@@ -186,22 +186,7 @@ class BroughtModel:
     def account(self, *, conf_level: float = 0.95) -> Account:
         """Return coefficients, ratios and further parameters as data."""
         table = self.tidy(conf_level=check_conf_level(conf_level))
-        statistic = "t" if np.isfinite(table["df"]).any() else "z"
-        if statistic == "z":
-            table = table.drop(columns="df")
-        sections = [
-            Section(
-                "Coefficient", table, ("term",), measure="b", statistic=statistic,
-                conf_level=conf_level,
-            )
-        ]  # fmt: skip
-        if self.link.ratio is not None:
-            shown = self.ratios(conf_level=conf_level)
-            ratio = shown[["term", "estimate", "conf_low", "conf_high"]]
-            sections.append(
-                Section("Ratio", ratio, ("term",), measure=self.link.ratio, kind="ratio",
-                        conf_level=conf_level)
-            )  # fmt: skip
+        sections = [coefficient_section(table, ratio=self.link.ratio, conf_level=conf_level)]
         if len(self.others):
             sections.append(Section("Further parameter", self.others, ("term",)))
         remarks = (f"No questions after the fit: {self.unasked}.",) if self.unasked else ()

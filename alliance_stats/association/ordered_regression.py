@@ -1,6 +1,5 @@
-"""Regression on ordered categories: the proportional-odds model, by statsmodels."""
+"""Regression on ordered categories: the proportional-odds model."""
 
-import warnings
 from collections.abc import Hashable
 from dataclasses import dataclass
 
@@ -11,7 +10,11 @@ from scipy import linalg, special
 
 from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.association.goodness_of_fit import explained
-from alliance_stats.association.regression_questions import Clusters, refuse_df_method
+from alliance_stats.association.regression_questions import (
+    Clusters,
+    coefficient_section,
+    refuse_df_method,
+)
 from alliance_stats.checks import check_choice
 from alliance_stats.design.design import Design, all_fixed_columns, code_new_rows
 from alliance_stats.engine.degrees_of_freedom import ConstantDf
@@ -23,7 +26,8 @@ from alliance_stats.multilevel import Inference, Link, RSquared
 
 __all__ = ["OrderedRegression", "fit_ordered"]
 
-_FLAT = 1e-4  # of the gradient's largest element, at which statsmodels' search counts as settled
+_FLAT = 1e-6  # of the gradient's largest element, at which the search counts as settled
+_MOST_STEPS, _MOST_HALVINGS = 60, 40
 _RAN_OFF = 15.0  # log odds per SD of a column that no data bear out
 
 
@@ -224,24 +228,16 @@ class OrderedRegression:
     def account(self, *, conf_level: float = 0.95) -> Account:
         """Return coefficients, thresholds and odds ratios as data."""
         table = self.tidy(conf_level=conf_level)
-        statistic = "z" if self.clusters is None else "t"
-        if self.clusters is None:
-            table = table.drop(columns="df")
-        coefficients = table[table["effect"] == "coefficient"]
+        own = table[table["effect"] == "coefficient"].drop(columns="effect")
         thresholds = table.loc[table["effect"] == "threshold", ["term", "estimate", "std_error"]]
-        ratios = self.ratios(conf_level=conf_level)[["term", "estimate", "conf_low", "conf_high"]]
+        ratio = self.link.ratio
         sizes = {"rows": self.nobs}
+        if self.clusters is not None:
+            sizes["clusters"] = int(self.clusters.codes.max()) + 1
         sections = (
-            Section(
-                "Coefficient", coefficients, ("term",), measure="b", statistic=statistic,
-                conf_level=conf_level,
-            ),
-            Section(
-                "Odds ratio", ratios, ("term",), measure="cumulative odds ratio", kind="ratio",
-                conf_level=conf_level,
-            ),
+            coefficient_section(own, ratio=ratio, conf_level=conf_level),
             Section("Threshold", thresholds, ("term",), measure="log odds"),
-        )  # fmt: skip
+        )
         return Account(self.method, self.notes, sizes, sections, rows=self.rows)
 
     summary = summary_of
@@ -276,27 +272,15 @@ def fit_ordered(
     if (scale == 0).any():
         raise NotIdentifiedError(f"'{kept[columns[int(np.argmin(scale))]]}' does not vary.")
     codes = design.y.astype(np.int64)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # its search warns at the last rounding; judged below
-        # heavy, and for this one family: loaded when it is asked for
-        from statsmodels.miscmodels.ordinal_model import OrderedModel
-
-        model = OrderedModel(codes, (X - centre) / scale, distr="logit")
-        found = model.fit(method="bfgs", disp=0, gtol=1e-9, maxiter=1000)
-    p = X.shape[1]
-    b, tau = _unfolded(np.asarray(found.params), p)
-    gradient, information, scores = _derivatives(b, tau, (X - centre) / scale, codes)
-    for _ in range(5):  # Newton's steps, on the thresholds themselves
-        step = linalg.solve(information, gradient, assume_a="sym")
-        b, tau = b + step[:p], tau + step[p:]
-        if (np.diff(tau) <= 0).any() or not np.isfinite(step).all():
-            break
-        gradient, information, scores = _derivatives(b, tau, (X - centre) / scale, codes)
+    X = (X - centre) / scale
+    b, tau = _maximum(X, codes)
+    gradient, information, scores = _derivatives(b, tau, X, codes)
     if np.abs(gradient).max() > _FLAT * len(codes) ** 0.5 or np.abs(b).max() > _RAN_OFF:
         raise NotIdentifiedError(
             "The regression on ordered categories did not settle: a coefficient runs off. Is the "
             "order of the outcome told without error by a predictor?"
         )
+    p = X.shape[1]
     # from standardised columns back: eta = tau - (x - c)'b/s
     T = np.zeros((p + len(tau), p + len(tau)))
     T[:p, :p] = np.diag(1.0 / scale)
@@ -311,15 +295,43 @@ def fit_ordered(
         thresholds,
         back.T @ information @ back,
         scores @ back,
-        float(np.log(_probabilities(b, tau, (X - centre) / scale, codes)).sum()),
+        _log_lik(b, tau, X, codes),
         clusters,
     )
 
 
-def _unfolded(params: Array, p: int) -> tuple[Array, Array]:
-    """Turn statsmodels' parameters (first threshold, log distances) into thresholds."""
-    first, distances = params[p], np.exp(params[p + 1 :])
-    return params[:p], np.asarray(np.concatenate([[first], first + np.cumsum(distances)]))
+def _maximum(X: Array, codes: npt.NDArray[np.int64]) -> tuple[Array, Array]:
+    """Return coefficients and thresholds at the maximum of the likelihood, which is concave.
+
+    Newton's steps (Pratt 1981, doi:10.1080/01621459.1981.10477613, shows the concavity), halved
+    where the likelihood would fall, from the thresholds of a model without columns.
+    """
+    b, shares = np.zeros(X.shape[1]), np.bincount(codes) / len(codes)
+    tau = special.logit(np.cumsum(shares)[:-1])
+    now = _log_lik(b, tau, X, codes)
+    for _ in range(_MOST_STEPS):
+        gradient, information, _ = _derivatives(b, tau, X, codes)
+        step = linalg.lstsq(information, gradient)[0]
+        for _ in range(_MOST_HALVINGS):
+            b_new, tau_new = b + step[: len(b)], tau + step[len(b) :]
+            found = _log_lik(b_new, tau_new, X, codes)
+            if found >= now - 1e-12 * abs(now):
+                break
+            step = step / 2.0
+        else:
+            break
+        settled = np.abs(gradient @ step) < 1e-16 * len(codes)
+        b, tau, now = b_new, tau_new, found
+        if settled:
+            break
+    return b, tau
+
+
+def _log_lik(b: Array, tau: Array, X: Array, codes: npt.NDArray[np.int64]) -> float:
+    if (np.diff(tau) <= 0).any():
+        return -np.inf
+    with np.errstate(divide="ignore"):  # a probability of 0 is no place to go to
+        return float(np.log(_probabilities(b, tau, X, codes)).sum())
 
 
 def _edges(b: Array, tau: Array, X: Array, codes: npt.NDArray[np.int64]) -> tuple[Array, Array]:

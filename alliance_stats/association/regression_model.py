@@ -253,7 +253,7 @@ class LinearRegression(Regression):
         whole = self.glance().assign(term=self.design.formula.response)
         shown = {"r2": _R2, "r2_adjusted": Column("adjusted R²", "bounded")}
         sections = [
-            Section("Coefficient", table, ("term",), measure="b", conf_level=conf_level),
+            questions.coefficient_section(table, ratio=None, conf_level=conf_level),
             Section("Model", whole, ("term",), statistic="F", columns=shown),
         ]
         if self.steps:
@@ -319,19 +319,10 @@ class GeneralizedRegression(Regression):
         return goodness_of_fit.generalized_steps(self.steps)
 
     def account(self, *, conf_level: float = 0.95) -> Account:
-        """Return coefficients, ratios, fit and steps as data."""
-        statistic = "t" if self.clusters is not None else "z"
-        table = self.tidy(conf_level=conf_level).drop(columns=[] if statistic == "t" else ["df"])
-        ratio = LINK_WORDS[self.family.link].ratio or "ratio"
-        ratios = self.ratios(conf_level=conf_level)
-        shown = ratios[["term", "estimate", "conf_low", "conf_high"]]
-        sections = [
-            Section(
-                "Coefficient", table, ("term",), measure="b", statistic=statistic,
-                conf_level=conf_level,
-            ),
-            Section("Ratio", shown, ("term",), measure=ratio, kind="ratio", conf_level=conf_level),
-        ]  # fmt: skip
+        """Return coefficients with their ratios, fit and steps as data."""
+        table = self.tidy(conf_level=conf_level)
+        ratio = LINK_WORDS[self.family.link].ratio
+        sections = [questions.coefficient_section(table, ratio=ratio, conf_level=conf_level)]
         if self.steps:
             sections.append(Section("Step", self.step_table(), ("step",), statistic="chi-squared"))
         sizes = questions.sizes(self.fit, self.clusters)

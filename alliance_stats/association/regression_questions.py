@@ -1,16 +1,18 @@
 """What is asked of a regression: pure functions of its fit."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
+from alliance_stats.account import Column, Section
 from alliance_stats.association.goodness_of_fit import r_squared_of, spans_constant
 from alliance_stats.checks import check_choice, check_conf_level, did_you_mean
 from alliance_stats.design.design import Design, code_new_rows
+from alliance_stats.engine.degrees_of_freedom import ConstantDf
 from alliance_stats.engine.sandwich import ClusterRobust, cr2
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, wald_interval
@@ -25,6 +27,7 @@ __all__ = [
     "Clusters",
     "Fit",
     "augmented",
+    "coefficient_section",
     "collinearity",
     "inference",
     "influence",
@@ -78,6 +81,9 @@ def inference(fit: Fit, clusters: Clusters | None, kind: str | None) -> Inferenc
     chosen = kind or ("classical" if clusters is None else "CR2")
     check_choice(chosen, VCOVS, name="vcov")
     plain = inference_on(fit)
+    if isinstance(fit, LinearFit):
+        residual = ConstantDf(float(len(fit.design.y) - len(fit.beta)))
+        plain = replace(plain, df_method="residual", method=residual)
     if chosen == "classical":
         return plain
     if chosen == "CR2":
@@ -86,7 +92,7 @@ def inference(fit: Fit, clusters: Clusters | None, kind: str | None) -> Inferenc
         robust = _cluster_robust(fit, clusters.codes)
         return Inference("CR2", robust, fit.design, fit.beta, robust.vcov, fit.sigma)
     covariance = _hc3(fit)
-    return Inference(plain.df_method, plain.method, fit.design, fit.beta, covariance, fit.sigma)
+    return replace(plain, covariance=covariance)
 
 
 def refuse_df_method(df_method: str | None) -> None:
@@ -96,6 +102,27 @@ def refuse_df_method(df_method: str | None) -> None:
             f"df_method={df_method!r} is for linear mixed models; a regression has residual df, "
             "or those of CR2 with cluster=: leave df_method out."
         )
+
+
+def coefficient_section(table: pd.DataFrame, *, ratio: str | None, conf_level: float) -> Section:
+    """Return a table of coefficients as a section, each with its ratio where it is one."""
+    if not np.isfinite(table["df"]).any():
+        table = table.drop(columns="df")
+    also = {}
+    if ratio is not None:
+        own = table["term"] != "(Intercept)"
+        with np.errstate(over="ignore"):
+            table = table.assign(
+                ratio=np.exp(table["estimate"].where(own)),
+                ratio_low=np.exp(table["conf_low"].where(own)),
+                ratio_high=np.exp(table["conf_high"].where(own)),
+            )
+        also = {"ratio": Column(ratio, "ratio", "ratio_low", "ratio_high")}
+    statistic = "t" if "df" in table else "z"
+    return Section(
+        "Coefficient", table, ("term",), measure="b", statistic=statistic, columns=also,
+        conf_level=conf_level,
+    )  # fmt: skip
 
 
 def joint_test(found: Inference, terms: Sequence[str]) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from alliance_stats.errors import DataError, WrongObjectError
 from alliance_stats.estimates import LINK_WORDS
 from alliance_stats.formatting import (
     MISSING,
+    format_bounded,
     format_count,
     format_df,
     format_level,
@@ -30,6 +31,12 @@ __all__ = ["model_table"]
 Scale = Literal["link", "ratio"]
 DfMethod = Literal["satterthwaite", "kenward-roger", "normal"]
 _SIZES, _FIT, _BETWEEN = "Sizes", "Fit", "Between units"
+_EXPLAINED = {
+    "r2": "R²",
+    "r2_adjusted": "Adjusted R²",
+    "r2_mcfadden": "McFadden's R²",
+    "r2_nagelkerke": "Nagelkerke's R²",
+}
 _SHORT = {words.ratio: words.short for words in LINK_WORDS.values() if words.ratio} | {
     "subdistribution hazard ratio": "SHR",
     "cumulative odds ratio": "OR",
@@ -103,8 +110,9 @@ def model_table(
     ----------
     models
         A model of :func:`lmm`, :func:`glmm`, :func:`regression`, :func:`cox_ph`,
-        :func:`fine_gray`, :func:`discrete_hazard`, :func:`competing_hazards` or another result
-        whose account has coefficients; or heading -> model, to stand side by side in that order.
+        :func:`fine_gray`, :func:`discrete_hazard`, :func:`competing_hazards`, one brought by
+        :func:`from_statsmodels` or :func:`from_lifelines`, or another result whose account has
+        coefficients; or heading -> model, to stand side by side in that order.
         Different kinds may stand together.
     note
         What to say beside each model's method and notes and what its ratios are, which are always
@@ -224,7 +232,8 @@ def _printed(one: _Model, read: Sequence[_Model]) -> Iterator[_Printed]:
             *_sizes(one, state),
             *(() if several else _fit(one)),
         ]
-        yield _Printed(heading, _SHORT.get(one.measure) or "b", _statistic(one.section), (*lines,))
+        called = _SHORT.get(one.measure) or (one.measure if one.ratios else "b")
+        yield _Printed(heading, called, _statistic(one.section), (*lines,))
 
 
 def _title(place: int, read: Sequence[_Model]) -> str:
@@ -307,6 +316,9 @@ def _fit(one: _Model) -> Iterator[_Line]:
     fit = one.model.glance().iloc[0] if hasattr(one.model, "glance") else {}
     if "log_lik" not in fit or one.section.measure != "b":
         return
+    for column, called in _EXPLAINED.items():
+        if column in fit and math.isfinite(fit[column]):
+            yield _Line(_FIT, called, localised(format_bounded(fit[column]), one.speaker.decimal))
     restricted = bool(fit.get("reml", False))
     name = "Log-likelihood, restricted" if restricted else "Log-likelihood"
     yield _Line(_FIT, name, localised(format_number(fit["log_lik"]), one.speaker.decimal))
@@ -333,7 +345,8 @@ def _notes(read: Sequence[_Model]) -> Iterator[str]:
 
 
 def _link_scale(one: _Model) -> str:
-    link = getattr(getattr(one.model, "family", None), "link", "identity")
+    own = getattr(getattr(one.model, "link", None), "name", "identity")
+    link = getattr(getattr(one.model, "family", None), "link", own)
     known = isinstance(link, str) and link != "identity" and one.measure == "b"
     return LINK_WORDS[link].scale if known and link in LINK_WORDS else ""
 

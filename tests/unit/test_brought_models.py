@@ -26,6 +26,7 @@ from alliance_stats import (
     simple_slopes,
 )
 from alliance_stats.errors import DataError, NotIdentifiedError, WrongObjectError
+from alliance_stats.tables import model_table
 
 FORMULA = "alliance * experience + C(role)"
 EXACT = 1e-8  # least squares on both sides
@@ -110,6 +111,9 @@ def test_a_statsmodels_fit_and_our_own_give_the_same_tables(case: str) -> None:
         lambda m: comparisons(m, "role"),
     ):
         _same(ask(one).tidy(), ask(other).tidy(), rtol)
+    tables = [model_table(m, label="tbl-m", caption="Models").frame for m in (one, other)]
+    body = [table[~table["Term"].str.contains("R²|AIC|likelihood")] for table in tables]
+    pd.testing.assert_frame_equal(*body)
     new = DATA.head(5)
     assert one.predict(new)["estimate"].to_numpy() == pytest.approx(
         other.predict(new)["estimate"].to_numpy(), rel=rtol
