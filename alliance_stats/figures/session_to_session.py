@@ -1,12 +1,12 @@
 """Session to session: paths, deviations and the next ones, responses to a shock, reliability."""
 
 from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from alliance_stats.checks import require_kind
 from alliance_stats.errors import DataError
@@ -40,6 +40,7 @@ __all__ = [
 _Draw = Callable[[Axes], None]
 
 _PANEL = 108.0  # pt, height of one panel
+_WIDE_TICKS = 10.0  # pt, for numbers such as −0.0002
 _GAP = 40.0  # pt, between panels
 _LINE = 11.0  # pt, of a title in several lines
 _ABOVE = 22.0  # pt, for what a panel is called
@@ -187,8 +188,8 @@ def deviations_figure(
         own = points[
             (points["outcome"] == effect["outcome"]) & (points["predictor"] == effect["predictor"])
         ]
-        panels[f"{effect['predictor']} on {effect['outcome']}"] = partial(
-            draw_next_deviations, points=own, effect=effect
+        panels[f"{effect['predictor']} on {effect['outcome']}"] = (
+            lambda ax, own=own, effect=effect: draw_next_deviations(ax, own, effect)
         )
     figure = _beside_one_another(
         panels, labels=("Deviation at a session (points)", "At the next session (points)")
@@ -310,7 +311,8 @@ def _panelled(
 ) -> ReportFigure:
     """Draw a panel for each curve with its band."""
     draws: dict[str, _Draw] = {
-        title: partial(draw_bands, curve=curve, across=across) for title, curve in panels.items()
+        title: lambda ax, curve=curve: draw_bands(ax, curve, across=across)
+        for title, curve in panels.items()
     }
     figure = _beside_one_another(draws, labels=labels)
     told = "; ".join(
@@ -332,7 +334,7 @@ def _beside_one_another(panels: dict[str, _Draw], *, labels: tuple[str, str]) ->
     """Draw panels, two beside one another, each with its title and labelled axes."""
     columns = 2 if len(panels) > 1 else 1
     rows = -(-len(panels) // columns)
-    left = room_beside(labels[1], _PANEL)
+    left = room_beside(labels[1], _PANEL) + _WIDE_TICKS
     wide = (72 * COLUMN_AND_HALF - 12.0) / columns - left - 6.0
     below = room_below(labels[0], wide)
     titles = {title: wrap(title, wide) for title in panels}
@@ -344,6 +346,9 @@ def _beside_one_another(panels: dict[str, _Draw], *, labels: tuple[str, str]) ->
         x = left + column * (wide + left + 6.0)
         ax = add_axes(figure, x, row * high + above, wide, _PANEL)
         draw(ax)
+        for axis, most in ((ax.xaxis, 4), (ax.yaxis, 5)):
+            axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]))
+            axis.set_major_formatter(lambda value, _: f"{value:.4g}".replace("-", "\u2212"))
         dress(ax, x_label=labels[0], y_label=labels[1])
         ax.set_title("\n".join(titles[title]), loc="left", pad=4, **font(SMALL))
     return figure
