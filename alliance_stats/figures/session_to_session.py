@@ -1,6 +1,6 @@
 """Session to session: paths, deviations and the next ones, responses to a shock, reliability."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -36,8 +36,6 @@ __all__ = [
     "lagged_paths_figure",
     "reliability_figure",
 ]
-
-_Draw = Callable[[Axes], None]
 
 _PANEL = 108.0  # pt, height of one panel
 _WIDE_TICKS = 10.0  # pt, for numbers such as −0.0002
@@ -183,17 +181,13 @@ def deviations_figure(
     """
     effects = _one_table(result, result.tidy(conf_level=conf_level))
     points = _next_deviations(result, effects)
-    panels: dict[str, _Draw] = {}
-    for _, effect in effects.iterrows():
-        own = points[
-            (points["outcome"] == effect["outcome"]) & (points["predictor"] == effect["predictor"])
-        ]
-        panels[f"{effect['predictor']} on {effect['outcome']}"] = (
-            lambda ax, own=own, effect=effect: draw_next_deviations(ax, own, effect)
-        )
-    figure = _beside_one_another(
-        panels, labels=("Deviation at a session (points)", "At the next session (points)")
+    titles = [f"{row['predictor']} on {row['outcome']}" for _, row in effects.iterrows()]
+    figure, panels = _beside_one_another(
+        titles, labels=("Deviation at a session (points)", "At the next session (points)")
     )
+    clouds = points.groupby(["outcome", "predictor"], sort=False)
+    for ax, (_, own), (_, effect) in zip(panels, clouds, effects.iterrows(), strict=True):
+        draw_next_deviations(ax, own, effect)
     n = len(points) // len(effects)
     return ReportFigure(
         figure,
@@ -310,11 +304,9 @@ def _panelled(
     words: tuple[str, str],
 ) -> ReportFigure:
     """Draw a panel for each curve with its band."""
-    draws: dict[str, _Draw] = {
-        title: lambda ax, curve=curve: draw_bands(ax, curve, across=across)
-        for title, curve in panels.items()
-    }
-    figure = _beside_one_another(draws, labels=labels)
+    figure, axes = _beside_one_another(list(panels), labels=labels)
+    for ax, curve in zip(axes, panels.values(), strict=True):
+        draw_bands(ax, curve, across=across)
     told = "; ".join(
         f"{title}: "
         + with_interval(*(float(curve[c].iloc[-1]) for c in ("estimate", "conf_low", "conf_high")))
@@ -330,8 +322,10 @@ def _panelled(
     )
 
 
-def _beside_one_another(panels: dict[str, _Draw], *, labels: tuple[str, str]) -> Figure:
-    """Draw panels, two beside one another, each with its title and labelled axes."""
+def _beside_one_another(
+    panels: Sequence[str], *, labels: tuple[str, str]
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure with panels, two beside one another, each with title and labelled axes."""
     columns = 2 if len(panels) > 1 else 1
     rows = -(-len(panels) // columns)
     left = room_beside(labels[1], _PANEL) + _WIDE_TICKS
@@ -341,17 +335,18 @@ def _beside_one_another(panels: dict[str, _Draw], *, labels: tuple[str, str]) ->
     above = _ABOVE + _LINE * (max(map(len, titles.values())) - 1)
     high = above + _PANEL + below
     figure = new_figure(COLUMN_AND_HALF, rows * high / 72, placed_by_hand=True)
-    for place, (title, draw) in enumerate(panels.items()):
+    made = []
+    for place, title in enumerate(panels):
         row, column = divmod(place, columns)
         x = left + column * (wide + left + 6.0)
         ax = add_axes(figure, x, row * high + above, wide, _PANEL)
-        draw(ax)
         for axis, most in ((ax.xaxis, 4), (ax.yaxis, 5)):
             axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]))
             axis.set_major_formatter(lambda value, _: f"{value:.4g}".replace("-", "\u2212"))
         dress(ax, x_label=labels[0], y_label=labels[1])
         ax.set_title("\n".join(titles[title]), loc="left", pad=4, **font(SMALL))
-    return figure
+        made.append(ax)
+    return figure, made
 
 
 def _one_table(result: CrossLagged, table: pd.DataFrame) -> pd.DataFrame:
