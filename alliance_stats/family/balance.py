@@ -353,10 +353,7 @@ def _spreads(
     kinds = {"momentary": [float(residual[stratum]) for stratum in strata]}
     if lasting:
         own = pars.set_index("term")["estimate"]
-        kinds = {
-            "lasting": [float(own[f"sd__in_{i}"]) for i in range(1, len(strata) + 1)],
-            **kinds,
-        }
+        kinds = {"lasting": [float(own[f"sd__in_{i}"]) for i in range(1, len(strata) + 1)], **kinds}
     found = {
         f"{kind}|{s}": v for kind, sds in kinds.items() for s, v in zip(strata, sds, strict=True)
     }

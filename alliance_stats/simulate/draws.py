@@ -29,12 +29,7 @@ __all__ = [
 
 
 def draw_therapist_ratings(
-    units: Units,
-    levels: Levels,
-    truth: AllianceTruth,
-    *,
-    n_sessions: int,
-    rng: np.random.Generator,
+    units: Units, levels: Levels, truth: AllianceTruth, *, n_sessions: int, rng: np.random.Generator
 ) -> Array:
     """Draw the therapist's rating of every member at every session, shape (persons, sessions).
 

@@ -154,11 +154,7 @@ def _check_sizes(n_families: int, n_interviewed: int, missing_rating: float) -> 
 
 
 def _assemble(
-    units: Units,
-    ratings: Ratings,
-    scores: Array,
-    courses: Courses,
-    parent_alliance: pd.Series,
+    units: Units, ratings: Ratings, scores: Array, courses: Courses, parent_alliance: pd.Series
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Lay out a row a person and attended session: what is recorded, and what lies behind it."""
     n_sessions = courses.n_sessions[units.family_of]
@@ -171,11 +167,7 @@ def _assemble(
     of_therapist = units.therapists.iloc[units.therapist_of[family]].reset_index(drop=True)
     of_family = families.iloc[family].reset_index(drop=True)
     of_person = units.persons.iloc[row].reset_index(drop=True)
-    keys = {
-        "family": of_family["family"],
-        "person": of_person["person"],
-        "session": column + 1,
-    }
+    keys = {"family": of_family["family"], "person": of_person["person"], "session": column + 1}
     sessions = pd.DataFrame(
         {
             "therapist": of_therapist["therapist"],

@@ -162,11 +162,7 @@ def _ordered(
             "Name the column that tells raters apart with rater=, or average them first."
         )
     table = pd.DataFrame(
-        {
-            _SERIES: series,
-            _SESSION: sessions.to_numpy(),
-            _SCORE: finite_or_missing(data, column),
-        },
+        {_SERIES: series, _SESSION: sessions.to_numpy(), _SCORE: finite_or_missing(data, column)},
         index=np.arange(len(data)),
     )
     return table.sort_values([_SERIES, _SESSION])

@@ -58,12 +58,7 @@ class Repair:
 
 
 def find_episodes(
-    scores: Array,
-    scan: Scan,
-    *,
-    sign: int,
-    repair: Repair | None,
-    last: npt.NDArray[np.int64],
+    scores: Array, scan: Scan, *, sign: int, repair: Repair | None, last: npt.NDArray[np.int64]
 ) -> pd.DataFrame:
     """Return a row an episode, sessions as columns of `scores`.
 

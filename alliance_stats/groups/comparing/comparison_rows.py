@@ -53,11 +53,7 @@ def effect_columns(
 
 
 def _columns(name: str, effect: EffectSize) -> dict[str, float | str]:
-    return {
-        name: effect.estimate,
-        f"{name}_low": effect.conf_low,
-        f"{name}_high": effect.conf_high,
-    }
+    return {name: effect.estimate, f"{name}_low": effect.conf_low, f"{name}_high": effect.conf_high}
 
 
 def _g(outcome: Outcome, finding: Finding, conf_level: float) -> tuple[EffectSize, str, float]:

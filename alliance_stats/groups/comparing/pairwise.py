@@ -128,10 +128,7 @@ def _by_mixed_model(outcome: Outcome, conf_level: float) -> list[dict[str, objec
 
 
 def _studentised(
-    outcome: Outcome,
-    pair: tuple[int, int],
-    estimate: tuple[float, float, float],
-    conf_level: float,
+    outcome: Outcome, pair: tuple[int, int], estimate: tuple[float, float, float], conf_level: float
 ) -> dict[str, object]:
     """Return a difference (with its error and df) held against the studentised range of all."""
     difference, error, df = estimate

@@ -75,11 +75,7 @@ class Classification:
         """Return one row: the rule, cases decided and undecided."""
         decided = int(self.column.notna().sum())
         return pd.DataFrame(
-            {
-                "rule": [self.rule],
-                "nobs": [decided],
-                "n_undecided": [len(self.column) - decided],
-            }
+            {"rule": [self.rule], "nobs": [decided], "n_undecided": [len(self.column) - decided]}
         )
 
     @property
@@ -199,11 +195,7 @@ class RuleAgreement:
         codes = np.column_stack([c.column.cat.codes for c in self.classifications.values()])
         alike = (codes == codes[:, :1]).all(axis=1) & (codes[:, 0] >= 0)
         return pd.DataFrame(
-            {
-                "n_rules": [codes.shape[1]],
-                "nobs": [codes.shape[0]],
-                "n_alike": [int(alike.sum())],
-            }
+            {"n_rules": [codes.shape[1]], "nobs": [codes.shape[0]], "n_alike": [int(alike.sum())]}
         )
 
     @property
