@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,16 +21,18 @@ from alliance_stats.checks import (
 )
 from alliance_stats.design.formula import (
     CONSTANT,
+    OwnColumn,
     RandomTerm,
+    bound_formula,
     column,
     formula_of,
     intercepts,
+    nested_intercepts,
     parse_formula,
 )
 from alliance_stats.door import replaced
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import one_line
-from alliance_stats.family.family_members import Labels
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import (
@@ -45,6 +48,12 @@ from alliance_stats.multilevel import (
 __all__ = ["FamilyBalance", "family_balance"]
 
 _MOST_STRATA = 10
+_STRATUM: Any = OwnColumn("stratum")
+
+
+def _inside(stratum: int) -> Any:
+    """Return the label of the column that is 1 in a stratum and 0 elsewhere."""
+    return OwnColumn(f"in_{stratum + 1}")
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -59,21 +68,18 @@ class FamilyBalance:
         The same model with one spread for all.
     strata
         Values of the column that the spread was split by.
-    lasting
-        Whether a lasting spread (of members' own levels) is told from a momentary one.
+    person
+        The column of persons where a lasting spread (of members' own levels) is told from a
+        momentary one; None where each person has one row.
     ids
         Stratum, therapist (where named), family and person of each row used.
-    own
-        Stratum, family, person, in_1, ... -> the models' columns of them, under names that no
-        column of the caller's has.
     """
 
     model: LinearMixedModel
     equal: LinearMixedModel
     strata: tuple[str, ...]
-    lasting: bool
+    person: str | None
     ids: pd.DataFrame
-    own: Mapping[str, str]
 
     __repr__ = one_line
 
@@ -81,6 +87,11 @@ class FamilyBalance:
     def rows(self) -> RowLedger:
         """What happened to the rows."""
         return self.model.rows
+
+    @property
+    def lasting(self) -> bool:
+        """Whether a lasting spread is told from a momentary one."""
+        return self.person is not None
 
     def tidy(self) -> pd.DataFrame:
         """Return a row a kind of spread and stratum: ``term, level, estimate``.
@@ -91,7 +102,7 @@ class FamilyBalance:
         stratum's SD to the first's. Intervals: :meth:`bootstrap`; effects on the level and on gaps
         between roles: ``model.tidy()``.
         """
-        found = _spreads(self.model, strata=self.strata, lasting=self.lasting, own=self.own)
+        found = _spreads(self.model, strata=self.strata, person=self.person)
         names = [name.split("|") for name in found]
         return pd.DataFrame(
             {
@@ -133,9 +144,9 @@ class FamilyBalance:
             conf_low, conf_high``.
         """
         kinds = {}
-        if self.lasting:
+        if self.person is not None:
             levels = self.equal.tidy(effects="ran_vals")
-            levels = levels[levels["group"] == self.own["person"]]
+            levels = levels[levels["group"] == self.person]
             sizes = levels.set_index("level")["estimate"].abs()
             persons = self.ids.drop_duplicates("person")
             kinds["lasting"] = persons.assign(size=persons["person"].map(sizes))
@@ -145,27 +156,16 @@ class FamilyBalance:
         frames = []
         for kind, table in kinds.items():
             nested = [name for name in ("therapist", "family") if name in table]
-            columns = [f"versus_{i}" for i in range(1, len(self.strata))]
-            own = {
-                c: (table["stratum"] == stratum).astype(np.float64)
-                for c, stratum in zip(columns, self.strata[1:], strict=True)
-            }
-            fit = lmm(
-                formula_of(
-                    "size",
-                    sum(map(column, columns), CONSTANT),
-                    [intercepts(nested[: i + 1]) for i in range(len(nested))],
-                ),
-                table.assign(**own),
-            )
-            found = fit.tidy(conf_level=conf_level).set_index("term").loc[columns, numbers]
+            strata = table["stratum"].astype(pd.CategoricalDtype(self.strata))
+            formula = formula_of("size", CONSTANT + column("stratum"), nested_intercepts(nested))
+            found = lmm(formula, table.assign(stratum=strata)).tidy(conf_level=conf_level)
             contrasts = [f"{stratum} - {self.strata[0]}" for stratum in self.strata[1:]]
-            frames.append(found.assign(term=kind, contrast=contrasts))
+            frames.append(found.loc[1:, numbers].assign(term=kind, contrast=contrasts))
         return pd.concat(frames, ignore_index=True)[["term", "contrast", *numbers]]
 
     def bootstrap(self, *, seed: int, n: int = 1000, n_jobs: int | None = None) -> Bootstrap:
         """Draw and refit: percentile intervals of the SDs and their ratios (``term|level``)."""
-        measure = partial(_spreads, strata=self.strata, lasting=self.lasting, own=self.own)
+        measure = partial(_spreads, strata=self.strata, person=self.person)
         return parametric_bootstrap(self.model, measure, n=n, seed=seed, n_jobs=n_jobs)
 
     def glance(self) -> pd.DataFrame:
@@ -286,29 +286,22 @@ def family_balance(
     )
     lasting = bool(data[person].duplicated().any())
     data = data.reset_index(drop=True)  # the fits' rows are found by their position
-    ids = pd.DataFrame({"stratum": np.asarray(strata, dtype=object)[codes]})
-    nested = {"therapist": therapist, "family": family, "person": person}
-    for name, source in nested.items():
-        if source is not None:
-            ids[name] = data[source].array
-    inside = {f"in_{i + 1}": (codes == i).astype(np.float64) for i in range(len(strata))}
-    labels = Labels({str(name) for name in data.columns})
-    own = {name: labels.new(name) for name in (*ids, *inside)}
-    table = replaced(data, {own[name]: v for name, v in (*ids.items(), *inside.items())})
-    chain = [own[name] for name in ("therapist", "family") if name in ids]
-    above = [intercepts(chain[: i + 1]) for i in range(len(chain))]
-    spread = [RandomTerm(column(own[name]), (own["person"],)) for name in inside] if lasting else []
-    level = [intercepts([own["person"]])] if lasting else []
-    asked = parse_formula(fixed)
+    asked = bound_formula(parse_formula(fixed), list(data.columns))
+    stratum = np.asarray(strata, dtype=object)[codes]
+    inside = {_inside(i): (codes == i).astype(np.float64) for i in range(len(strata))}
+    table = replaced(data, {_STRATUM: stratum, **inside})
+    above = nested_intercepts([family] if therapist is None else [therapist, family])
+    random = [*asked.random, *above]
+    spread = [RandomTerm(column(name), (person,)) for name in inside] if lasting else []
+    level = [intercepts([person])] if lasting else []
     given = (asked.outcome, asked.fixed)
-    model = lmm(
-        formula_of(*given, [*asked.random, *above, *spread]),
-        table,
-        reml=reml,
-        residual=VarianceBy(own["stratum"]),
-    )
-    equal = lmm(formula_of(*given, [*asked.random, *above, *level]), table, reml=reml)
-    return FamilyBalance(model, equal, strata, lasting, ids.loc[model.design.index], own)
+    residual = VarianceBy(_STRATUM)
+    model = lmm(formula_of(*given, [*random, *spread]), table, reml=reml, residual=residual)
+    equal = lmm(formula_of(*given, [*random, *level]), table, reml=reml)
+    nested = {"therapist": therapist, "family": family, "person": person}
+    ids = {name: data[source].array for name, source in nested.items() if source is not None}
+    used = pd.DataFrame({"stratum": stratum, **ids}).loc[model.design.index]
+    return FamilyBalance(model, equal, strata, person if lasting else None, used)
 
 
 def _strata(
@@ -345,15 +338,15 @@ def _strata(
 
 
 def _spreads(
-    model: LinearMixedModel, *, strata: Sequence[str], lasting: bool, own: Mapping[str, str]
+    model: LinearMixedModel, *, strata: Sequence[str], person: str | None
 ) -> Mapping[str, float]:
     """SDs by stratum and their ratios to the first's, named ``term|stratum``."""
     pars = model.tidy(effects="ran_pars")
     residual = pars[pars["group"] == "Residual"].set_index("level")["estimate"]
     kinds = {"momentary": [float(residual[stratum]) for stratum in strata]}
-    if lasting:
-        own = pars.set_index("term")["estimate"]
-        kinds = {"lasting": [float(own[f"sd__in_{i}"]) for i in range(1, len(strata) + 1)], **kinds}
+    if person is not None:
+        own = pars[pars["group"] == person].set_index("term")["estimate"]
+        kinds = {"lasting": [float(own[f"sd__{_inside(i)}"]) for i in range(len(strata))], **kinds}
     found = {
         f"{kind}|{s}": v for kind, sds in kinds.items() for s, v in zip(strata, sds, strict=True)
     }
