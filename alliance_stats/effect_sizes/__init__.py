@@ -4,19 +4,25 @@ Every function takes samples, summaries or counts and gives back an :class:`Effe
 argument minus the second: a positive effect means that the first group is higher.
 """
 
-from alliance_stats.effect_sizes.clustered import ClusteredEffect, anova_icc, cluster_corrected_g
-from alliance_stats.effect_sizes.dominance import cliffs_delta, probability_of_superiority
-from alliance_stats.effect_sizes.model_based import model_based_g, total_variance_df
+from alliance_stats.effect_sizes.clustered import (
+    ClusteredEffect,
+    anova_icc,
+    cluster_corrected_g,
+    model_based_g,
+    total_variance_df,
+)
 from alliance_stats.effect_sizes.proportions import (
+    cliffs_delta,
     clopper_pearson,
     newcombe_difference,
     newcombe_paired_difference,
     odds_ratio,
+    probability_of_superiority,
     tango_difference,
     wilson,
 )
-from alliance_stats.effect_sizes.record import EffectSize
 from alliance_stats.effect_sizes.standardised import (
+    EffectSize,
     cohens_d,
     covariate_adjusted_g,
     hedges_correction,

@@ -1,11 +1,12 @@
 """The alliance as a family system: indices, splits, balance, dyads, rupture and repair."""
 
+from alliance_stats.family.actor_partner import APIM, apim
 from alliance_stats.family.balance import FamilyBalance, family_balance
 from alliance_stats.family.coherence import WithinFamilyICC, within_family_icc
-from alliance_stats.family.dyads import APIM, OneWithMany, apim, one_with_many
 from alliance_stats.family.flagged_sessions import RuleAgreement, rule_agreement
 from alliance_stats.family.indices import FamilyIndices, RoleDifference, family_indices
 from alliance_stats.family.measurement_error import Reliability
+from alliance_stats.family.one_with_many import OneWithMany, one_with_many
 from alliance_stats.family.ruptures import (
     ControlChart,
     DropBelowRunningMean,

@@ -35,10 +35,10 @@ from alliance_stats.formatting import (
     plural,
     write_estimate,
 )
+from alliance_stats.groups.comparing.choice_of_test import pairwise_table
 from alliance_stats.groups.comparing.finding import Finding
 from alliance_stats.groups.comparing.group_comparison import GroupComparison, OutcomeComparison
 from alliance_stats.groups.comparing.group_samples import Outcome
-from alliance_stats.groups.comparing.pairwise import pairwise_table
 
 __all__ = [
     "draw_differences",

@@ -1,5 +1,14 @@
 """Two or more groups: effects before tests, and what the design can show at all."""
 
+from alliance_stats.groups.agreement_coefficients import cohen_kappa, krippendorff_alpha
+from alliance_stats.groups.classification import (
+    Classification,
+    Multiverse,
+    RuleAgreement,
+    classify,
+    classify_many,
+)
+from alliance_stats.groups.coders import CoderAgreement, coder_agreement
 from alliance_stats.groups.comparing import (
     GroupComparison,
     OutcomeComparison,
@@ -9,29 +18,16 @@ from alliance_stats.groups.comparing import (
     detectable_h,
     smallest_p_of_design,
 )
-from alliance_stats.groups.success import (
-    Classification,
-    Multiverse,
-    RuleAgreement,
+from alliance_stats.groups.success_rules import (
     SuccessRule,
-    classify,
-    classify_many,
     cut_point,
     judged,
     reliable_change,
     retained,
 )
 from alliance_stats.groups.table_one import TableOne, table_one
-from alliance_stats.groups.themes import (
-    CoderAgreement,
-    ThemeComparison,
-    ThemeTransitions,
-    coder_agreement,
-    cohen_kappa,
-    compare_themes,
-    krippendorff_alpha,
-    theme_transitions,
-)
+from alliance_stats.groups.theme_comparison import ThemeComparison, compare_themes
+from alliance_stats.groups.theme_transitions import ThemeTransitions, theme_transitions
 from alliance_stats.groups.trajectory_comparison import TrajectoryComparison, compare_trajectories
 
 __all__ = [

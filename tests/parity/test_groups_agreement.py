@@ -5,13 +5,13 @@ import pandas as pd
 import pytest
 
 from alliance_stats.groups import coder_agreement, cohen_kappa, krippendorff_alpha, table_one
-from alliance_stats.groups.comparing.count_tests import freeman_halton_p
-from alliance_stats.groups.table_one import standardised_difference
-from alliance_stats.groups.themes.agreement_coefficients import (
+from alliance_stats.groups.agreement_coefficients import (
     FORMS,
     fleiss_kappa,
     variance_components,
 )
+from alliance_stats.groups.comparing.count_tests import freeman_halton_p
+from alliance_stats.groups.table_one import standardised_difference
 from tests.parity.reference import load_reference, r_data
 
 CLOSED_FORM = 1e-7  # same formula on both sides

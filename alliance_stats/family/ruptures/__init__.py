@@ -6,8 +6,7 @@ from alliance_stats.family.ruptures.beyond_chance import (
     expected_false_alarms,
     family_ruptures,
 )
-from alliance_stats.family.ruptures.episodes import Repair
-from alliance_stats.family.ruptures.finding_ruptures import Ruptures, ruptures
+from alliance_stats.family.ruptures.finding_ruptures import Repair, Ruptures, ruptures
 from alliance_stats.family.ruptures.rupture_rule import (
     ControlChart,
     DropBelowRunningMean,

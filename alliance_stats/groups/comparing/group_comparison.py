@@ -11,12 +11,13 @@ from alliance_stats.account import Account, html_of, summary_of
 from alliance_stats.checks import check_conf_level, did_you_mean
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import one_line
-from alliance_stats.groups.comparing.choice_of_test import choose_test
-from alliance_stats.groups.comparing.comparison_account import comparison_sections, drawn_tables
+from alliance_stats.groups.comparing.choice_of_test import choose_test, pairwise_table
 from alliance_stats.groups.comparing.comparison_rows import (
     comparison_row,
+    comparison_sections,
     contrast_of,
     describe_group,
+    drawn_tables,
 )
 from alliance_stats.groups.comparing.finding import (
     Finding,
@@ -33,7 +34,6 @@ from alliance_stats.groups.comparing.group_samples import (
     read_samples,
 )
 from alliance_stats.groups.comparing.no_difference import bayes_factor_row, equivalence_row
-from alliance_stats.groups.comparing.pairwise import pairwise_table
 from alliance_stats.ledger import RowLedger
 
 __all__ = ["GroupComparison", "OutcomeComparison", "Roles", "compare_groups", "compare_outcomes"]

@@ -17,11 +17,11 @@ from alliance_stats.checks import (
 )
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
-from alliance_stats.groups.comparing.comparison_account import drawn_tables
+from alliance_stats.groups.comparing.comparison_rows import drawn_tables
 from alliance_stats.groups.comparing.count_tests import TableTest, table_test
 from alliance_stats.groups.comparing.finding import Seed, TestOptions, whole_seed
 from alliance_stats.groups.comparing.group_samples import grouped
-from alliance_stats.groups.themes.theme_comparison import (
+from alliance_stats.groups.theme_comparison import (
     binary_theme,
     check_one_row_a_unit,
     proportion_limits,

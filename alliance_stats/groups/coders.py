@@ -20,9 +20,7 @@ from alliance_stats.checks import (
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import DUST, Array, one_line
 from alliance_stats.formatting import plural
-from alliance_stats.groups.comparing.finding import Seed
-from alliance_stats.groups.comparing.group_samples import tied
-from alliance_stats.groups.themes.agreement_coefficients import (
+from alliance_stats.groups.agreement_coefficients import (
     FORMS,
     anova_intervals,
     cohen_kappa,
@@ -32,6 +30,8 @@ from alliance_stats.groups.themes.agreement_coefficients import (
     simulated_estimates,
     variance_components,
 )
+from alliance_stats.groups.comparing.finding import Seed
+from alliance_stats.groups.comparing.group_samples import tied
 from alliance_stats.ledger import RowLedger
 
 __all__ = ["CoderAgreement", "coder_agreement"]

@@ -20,7 +20,7 @@ from alliance_stats.effect_sizes import clopper_pearson
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import one_line
 from alliance_stats.formatting import plural
-from alliance_stats.groups.comparing.comparison_account import drawn_tables, worth_saying
+from alliance_stats.groups.comparing.comparison_rows import drawn_tables, worth_saying
 from alliance_stats.groups.comparing.finding import Seed, TestOptions
 from alliance_stats.groups.comparing.group_comparison import (
     GroupComparison,

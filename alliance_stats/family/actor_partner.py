@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.account import Account, Phrase, Section, html_of, summary_of
@@ -11,14 +12,16 @@ from alliance_stats.checks import (
     check_conf_level,
     check_frame,
     check_spelling,
+    describe_rows,
     finite_or_missing,
     group_codes,
     require_columns,
+    require_present,
+    units_with_several,
 )
 from alliance_stats.design.formula import Terms, column, formula_of, intercepts
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
-from alliance_stats.family.dyads.dyad_members import read_dyads
 from alliance_stats.family.family_members import Labels
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import (
@@ -31,7 +34,100 @@ from alliance_stats.multilevel import (
     lmm,
 )
 
-__all__ = ["APIM", "apim"]
+__all__ = ["APIM", "Dyads", "apim", "read_dyads"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dyads:
+    """Who belongs with whom, row by row.
+
+    Attributes
+    ----------
+    codes
+        Dyad of each row, as a number.
+    position
+        1 for the first and 2 for the second member of a dyad.
+    partner
+        Row of the partner, -1 where the partner has none.
+    roles
+        The two values of the member column, in order, where the dyads are distinguishable.
+    """
+
+    codes: npt.NDArray[np.int64]
+    position: Array
+    partner: npt.NDArray[np.intp]
+    roles: tuple[str, ...]
+
+    def partners(self, values: Array) -> Array:
+        """Return the partner's value, NaN where there is no partner."""
+        return np.where(self.partner >= 0, values[self.partner], np.nan)
+
+
+def read_dyads(
+    data: pd.DataFrame,
+    *,
+    dyad: str,
+    member: str,
+    distinguishable: bool,
+    constant: Sequence[str] = (),
+) -> Dyads:
+    """Find every member's partner.
+
+    Parameters
+    ----------
+    data
+        A row a member of a dyad.
+    dyad, member
+        Ids of the dyad and, in it, of the member (where dyads are distinguishable: the role).
+    distinguishable
+        Whether `member` takes the same two values in every dyad.
+    constant
+        Columns that a dyad has as a whole.
+    """
+    require_present(data, dyad, why="to know who belongs together")
+    require_present(data, member, why="to tell the members of a dyad apart")
+    check_spelling(data[dyad], kind="dyad")
+    check_spelling(data[member], kind="member", within=None if distinguishable else data[dyad])
+    for shared in constant:
+        several = units_with_several(data, unit=dyad, column=shared)
+        if len(several):
+            raise DataError(f"Column '{shared}' differs within '{dyad}' '{several[0]}'.")
+    _refuse_more_than_two(data, dyad=dyad, member=member)
+    codes, _ = group_codes(data[dyad])
+    places, labels = group_codes(data[member].astype(str))
+    roles: tuple[str, ...] = ()
+    if distinguishable:
+        if len(labels) != 2:
+            raise DataError(
+                f"Distinguishable dyads have two values of '{member}'; found "
+                f"{', '.join(repr(v) for v in labels)}. Choose a pair of roles."
+            )
+        roles = (str(labels[0]), str(labels[1]))
+        position = places.astype(np.float64) + 1.0
+    else:
+        position = pd.Series(codes).groupby(codes).cumcount().to_numpy(dtype=np.float64) + 1.0
+    order = np.lexsort([position, codes])
+    together = np.flatnonzero(codes[order][1:] == codes[order][:-1])
+    partner = np.full(len(data), -1, dtype=np.intp)
+    partner[order[together]] = order[together + 1]
+    partner[order[together + 1]] = order[together]
+    return Dyads(codes, position, partner, roles)
+
+
+def _refuse_more_than_two(data: pd.DataFrame, *, dyad: str, member: str) -> None:
+    twice = data.duplicated([dyad, member], keep=False).to_numpy()
+    if twice.any():
+        row = data.loc[twice].iloc[0]
+        raise DataError(
+            f"'{row[dyad]}' has several rows of '{row[member]}' ({describe_rows(twice, data.index)}"
+            "). A dyad has one row a member: choose a session, or make dyad x session the dyad."
+        )
+    sizes = data.groupby(dyad, observed=True)[member].size()
+    if (sizes > 2).any():
+        big = sizes.index[sizes > 2][0]
+        raise DataError(
+            f"'{dyad}' '{big}' has {sizes[big]} members; a dyad has two. Choose a pair."
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -127,29 +223,15 @@ class APIM:
         rows = []
         for predictor in self.predictors:
             for role in self.members or ("",):
-                columns = [self.names[effect, predictor, role] for effect in ("actor", "partner")]
-                mean, cov = beta[columns].to_numpy(), vcov.loc[columns, columns].to_numpy()
+                pair = [self.names[effect, predictor, role] for effect in ("actor", "partner")]
+                mean, cov = beta[pair].to_numpy(), vcov.loc[pair, pair].to_numpy()
                 defined = bool(abs(mean[0]) >= least * np.sqrt(cov[0, 0]))
                 drawn = rng.multivariate_normal(mean, cov, size=draws, method="cholesky")
                 low, high = np.quantile(drawn[:, 1] / drawn[:, 0], [alpha / 2, 1 - alpha / 2])
-                values = [mean[1] / mean[0], low, high] if defined else [np.nan] * 3
-                rows.append(
-                    {
-                        "predictor": predictor,
-                        "role": role or None,
-                        "actor": float(mean[0]),
-                        "partner": float(mean[1]),
-                        **dict(
-                            zip(
-                                ("estimate", "conf_low", "conf_high"),
-                                map(float, values),
-                                strict=True,
-                            )
-                        ),
-                        "defined": defined,
-                    }
-                )
-        return pd.DataFrame(rows)
+                values = (mean[1] / mean[0], low, high) if defined else (np.nan, np.nan, np.nan)
+                rows.append((predictor, role or None, *mean, *values, defined))
+        columns = ["predictor", "role", "actor", "partner", "estimate", "conf_low", "conf_high"]
+        return pd.DataFrame(rows, columns=[*columns, "defined"])
 
     def distinguishability(self) -> LikelihoodRatioTest:
         """Test whether the two roles differ in mean, effects or residual variance.
