@@ -21,15 +21,13 @@ from alliance_stats.survival.curves.gray_test import GrayTest, gray_test
 from alliance_stats.survival.curves.kaplan_meier import KaplanMeier, kaplan_meier
 from alliance_stats.survival.curves.log_rank import LogRank, log_rank
 from alliance_stats.survival.curves.restricted_mean import RestrictedMean, restricted_mean
-from alliance_stats.survival.rows.unit_endings import (
+from alliance_stats.survival.rows.dropout_definitions import (
     BeforeReliableChange,
     CodedEnding,
-    Endings,
     FewerSessionsThan,
     MissedLastScheduled,
-    endings,
-    under_definitions,
 )
+from alliance_stats.survival.rows.unit_endings import Endings, endings, under_definitions
 from alliance_stats.survival.unseen.dropout_sensitivity import (
     DropoutSensitivity,
     dropout_sensitivity,

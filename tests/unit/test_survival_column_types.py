@@ -98,12 +98,12 @@ def test_the_ledger_says_how_many_events_went_with_the_missing_values() -> None:
     data["therapist"] = data["therapist"].astype(float)
     data.loc[[with_event[5], without[5]], "therapist"] = np.nan
     fit = cox_ph("alliance", data, **WHEN, cluster="therapist")
-    assert "3 set aside: 'alliance' missing, 2 of them with the event." in fit.summary()
-    assert "2 set aside: 'therapist' missing, 1 of them with the event." in fit.summary()
+    assert "3 set aside: 'alliance' is missing, 2 of them with the event." in fit.summary()
+    assert "2 set aside: 'therapist' is missing, 1 of them with the event." in fit.summary()
     curve = kaplan_meier(data, **WHEN, cluster="therapist")
-    assert "2 set aside: 'therapist' missing, 1 of them with the event." in str(curve.rows)
+    assert "2 set aside: 'therapist' is missing, 1 of them with the event." in str(curve.rows)
     data.loc[without[:4], "barriers"] = None
-    assert "4 set aside: 'barriers' missing." in cox_ph("barriers", data, **WHEN).summary()
+    assert "4 set aside: 'barriers' is missing." in cox_ph("barriers", data, **WHEN).summary()
     ended = PLAIN.assign(alliance=PLAIN["alliance"].where(PLAIN["state"] != "planned"))
     ended.loc[ended.index[ended["state"] == "planned"][0], "alliance"] = 5.0
     model = fine_gray("alliance", ended, **ENDED, cause="dropout")

@@ -11,9 +11,9 @@ from scipy import stats
 from alliance_stats.account import as_sentences
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.survival import CompetingHazards, competing_hazards, discrete_hazard
+from alliance_stats.survival.by_session.ending_effects import minimise_effects, sd_limits
 from alliance_stats.survival.by_session.ending_likelihood import deviance, group_rows
 from alliance_stats.survival.by_session.ending_logit import EndingRows, fit_multinomial
-from alliance_stats.survival.by_session.ending_search import minimise_effects, sd_limits
 
 COLUMNS = {"session": "session", "event": "ending", "unit": "family"}
 # Central differences at 1e-5 of a deviance of some hundreds.

@@ -145,12 +145,6 @@ def test_a_log_rank_test_without_events_says_so():
         log_rank(frame, time="time", event="e", group="g")
 
 
-def test_late_entry_is_refused_with_a_way_that_can_be_gone():
-    frame = CODED.assign(late=[0.0, 1.0] + [0.0] * 6)
-    with pytest.raises(DataError, match="cox_ph with start='late', stop='time', event='left'"):
-        fine_gray("x", frame, time="time", event="state", cause=2, censored=1, entry="late")
-
-
 def periods() -> pd.DataFrame:
     rng = np.random.default_rng(2)
     rows = []

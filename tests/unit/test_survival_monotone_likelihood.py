@@ -74,7 +74,7 @@ def verdict(kind, formula, frame):
     except NotIdentifiedError as refusal:
         told = "separates those" in str(refusal) or "without bound" in str(refusal)
         return "separated" if told else "refused otherwise"
-    convergence = fit.convergence if kind == "fine_gray" else fit.fit.convergence
+    convergence = fit.fit.convergence
     return "fitted" if convergence.converged else "not converged"
 
 

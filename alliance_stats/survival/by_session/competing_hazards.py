@@ -31,7 +31,7 @@ from alliance_stats.survival.by_session.ending_logit import (
     MultinomialFit,
     fit_multinomial,
 )
-from alliance_stats.survival.rows.person_periods import Periods, baseline_terms, refuse_copies
+from alliance_stats.survival.rows.hazard_rows import Periods, baseline_terms, refuse_copies
 
 __all__ = ["competing_hazards"]
 

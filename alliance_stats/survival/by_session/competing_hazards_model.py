@@ -13,13 +13,13 @@ from alliance_stats.account import Account, Column, Section, html_of, summary_of
 from alliance_stats.checks import check_choice
 from alliance_stats.design.design import Design, code_new_rows
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import Array, one_line, two_sided_p, wald_interval
+from alliance_stats.estimates import Array, estimate_columns, one_line
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import tidy_frame
 from alliance_stats.survival.by_session.ending_effects import EndingEffects
 from alliance_stats.survival.by_session.ending_likelihood import rule_of
-from alliance_stats.survival.rows.person_periods import Periods, baseline_columns
+from alliance_stats.survival.rows.hazard_rows import Periods, baseline_columns
 
 __all__ = ["CompetingHazards", "Incidence", "incidence"]
 
@@ -112,19 +112,10 @@ class CompetingHazards:
         # a column that others determine has a row without an estimate
         shown[:, np.delete(np.arange(len(fixed.names)), fixed.kept)] = True
         names = np.broadcast_to(np.array(fixed.names, dtype=object), shown.shape)
-        estimate, std_error = estimate[shown], std_error[shown]
-        low, high = wald_interval(estimate, std_error, conf_level=conf_level)
-        return tidy_frame(
-            effect="fixed",
-            term=names[shown],
-            estimate=estimate,
-            std_error=std_error,
-            statistic=estimate / std_error,
-            df=np.inf,
-            p_value=two_sided_p(estimate / std_error),
-            conf_low=low,
-            conf_high=high,
-        ).assign(state=np.repeat(np.array(self.states, dtype=object), shown.sum(axis=1)))
+        columns = estimate_columns(estimate[shown], std_error[shown], conf_level=conf_level)
+        return tidy_frame(effect="fixed", term=names[shown], **columns.to_dict("series")).assign(
+            state=np.repeat(np.array(self.states, dtype=object), shown.sum(axis=1))
+        )
 
     def odds_ratios(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return ``state, term, estimate, conf_low, conf_high, p_value`` of the covariates.

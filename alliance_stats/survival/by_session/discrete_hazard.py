@@ -21,12 +21,13 @@ from alliance_stats.errors import DataError, FormulaError
 from alliance_stats.multilevel import GeneralizedLinearMixedModel, fit_generalized, glmm
 from alliance_stats.survival.by_session.discrete_hazard_model import DiscreteHazard
 from alliance_stats.survival.cox.cox_design import formula_variables
-from alliance_stats.survival.rows.lag_discipline import refuse_outcomes, refuse_the_future
-from alliance_stats.survival.rows.person_periods import (
+from alliance_stats.survival.rows.hazard_rows import (
     Periods,
     baseline_terms,
     read_periods,
     refuse_copies,
+    refuse_outcomes,
+    refuse_the_future,
 )
 
 __all__ = ["discrete_hazard", "hazard_periods"]

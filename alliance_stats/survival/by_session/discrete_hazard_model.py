@@ -16,7 +16,7 @@ from alliance_stats.formatting import format_number, plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import GeneralizedLinearMixedModel
 from alliance_stats.survival.cox.cox_design import formula_variables
-from alliance_stats.survival.rows.person_periods import Periods, baseline_columns
+from alliance_stats.survival.rows.hazard_rows import Periods, baseline_columns
 
 __all__ = ["DiscreteHazard"]
 

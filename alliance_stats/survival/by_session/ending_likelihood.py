@@ -18,17 +18,28 @@ the parameters, and are followed through the mode and through the Cholesky facto
 
 import functools
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
+from scipy import linalg, special
 
+from alliance_stats.engine.search import Coordinates, Slopes
+from alliance_stats.engine.template import Template
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array
 from alliance_stats.survival.by_session.ending_logit import EndingRows
 
-__all__ = ["EndingSlopes", "GroupedRows", "deviance", "find_mode", "group_rows", "rule_of"]
+__all__ = [
+    "EndingCriterion",
+    "EndingSlopes",
+    "GroupedRows",
+    "deviance",
+    "find_mode",
+    "group_rows",
+    "rule_of",
+]
 
 # Log odds of an ending that cannot come: its probability is exactly 0, without infinities.
 _NEVER = -1e300
@@ -308,3 +319,60 @@ def _times(rows: GroupedRows, S: Array, P: Array) -> Array:
     return np.stack(
         [(np.repeat(S[:, a, :].T, rows.sizes, axis=1) * P).sum(axis=0) for a in range(len(P))]
     )
+
+
+_RAN_AWAY = (
+    "The likelihood of the competing endings could not be computed: the spread between groups, or "
+    "a coefficient, ran away. Leave a term out, or join endings."
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EndingCriterion:
+    """The deviance in (theta, coefficients); the memory is where the modes were.
+
+    Attributes
+    ----------
+    rows
+        The data in the order of the groups.
+    counts
+        (endings, p): whether the ending has a coefficient of that column.
+    scale
+        Root of half the coefficients' covariance, near which the deviance curves like |x|^2 / 2.
+    nodes
+        Quadrature nodes a dimension; 1 for the Laplace approximation.
+    template
+        Which entries of the factor are free, at full rank.
+    """
+
+    rows: GroupedRows
+    counts: npt.NDArray[np.bool_]
+    scale: Array
+    nodes: int
+    template: Template
+
+    @property
+    def n(self) -> int:
+        """Rows."""
+        return len(self.rows.X)
+
+    def evaluate(self, Lambda: Sequence[Array], other: Array, memory: Array) -> Slopes:
+        """Evaluate; far out, where numbers break down, say that there is no fit there."""
+        beta = np.zeros(self.counts.shape)
+        beta[self.counts] = other
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            try:
+                found = deviance(self.rows, beta, Lambda[0], memory, self.nodes)
+            except linalg.LinAlgError as broken:
+                raise NotIdentifiedError(_RAN_AWAY) from broken
+        if not (np.isfinite(found.deviance) and np.isfinite(found.beta).all()):
+            raise NotIdentifiedError(_RAN_AWAY)
+        return Slopes(found.deviance, [found.Lambda], found.beta[self.counts], None, found.u)
+
+    def coordinates(
+        self, template: Template, Lambda: Sequence[Array], other: Array, memory: Array
+    ) -> Coordinates:
+        """Scale an SD by its error were effects known, coefficients by theirs without effects."""
+        about = np.eye(template.n_theta) / np.sqrt(2.0 * len(self.rows.sizes))
+        scale = linalg.block_diag(about, self.scale)
+        return Coordinates(template, np.r_[template.theta(Lambda), other], scale, memory)

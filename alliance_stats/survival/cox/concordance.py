@@ -49,13 +49,8 @@ class Concordance:
         """Return ``term, estimate, std_error, conf_low, conf_high`` (normal theory)."""
         low, high = wald_interval(self.estimate, self.std_error, conf_level=conf_level)
         return pd.DataFrame(
-            {
-                "term": ["concordance"],
-                "estimate": [self.estimate],
-                "std_error": [self.std_error],
-                "conf_low": [float(low)],
-                "conf_high": [float(high)],
-            }
+            [["concordance", self.estimate, self.std_error, float(low), float(high)]],
+            columns=["term", "estimate", "std_error", "conf_low", "conf_high"],
         )
 
     def glance(self) -> pd.DataFrame:

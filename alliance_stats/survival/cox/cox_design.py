@@ -4,7 +4,6 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.checks import did_you_mean
@@ -19,7 +18,7 @@ from alliance_stats.design.formula import (
 from alliance_stats.design.rows import columns_as_read
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array
-from alliance_stats.survival.rows.time_at_risk import Intervals, missing_reason
+from alliance_stats.survival.rows.time_at_risk import Intervals, rows_with_all
 
 __all__ = ["CoxDesign", "cox_design", "formula_variables", "new_covariates"]
 
@@ -165,20 +164,15 @@ def _columns_beside_the_baseline(coding: Coding, matrix: Array) -> list[int]:
 
 def _keep_complete(intervals: Intervals, variables: Sequence[Hashable]) -> Intervals:
     """Keep the rows that have every variable, saying of each how many rows and events it cost."""
-    for variable in variables:
-        present = intervals.frame[variable].notna().to_numpy()
-        lost = int((intervals.event[~present] > 0).sum())
-        what = "an ending" if len(intervals.states) > 1 else "the event"
-        intervals = _keep(intervals, present, missing_reason(variable, lost, event=what))
-    return intervals
-
-
-def _keep(intervals: Intervals, kept: npt.NDArray[np.bool_], reason: str) -> Intervals:
+    frame, rows, kept = rows_with_all(
+        intervals.frame,
+        variables,
+        intervals.rows,
+        intervals.event > 0,
+        event="an ending" if len(intervals.states) > 1 else "the event",
+    )
     if kept.all():
         return intervals
-    frame, rows = intervals.rows.keep(intervals.frame, kept, reason=reason)
-    if not kept.any():
-        raise DataError(f"No row has all of the formula's variables. {rows}")
     return replace(
         intervals,
         entry=intervals.entry[kept],

@@ -1,7 +1,4 @@
-"""What a fitted Cox model can say.
-
-What a Cox model says of a row: baseline hazard, survival, residuals.
-"""
+"""What a fitted Cox model can say: ratios, tests, baseline hazard, survival, residuals."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +10,7 @@ from scipy import stats
 from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.checks import check_choice, check_frame, did_you_mean
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import Array, one_line, two_sided_p, wald_interval
+from alliance_stats.estimates import Array, Coefficients, one_line
 from alliance_stats.formatting import format_number, plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.cox.cox_design import CoxDesign, new_covariates
@@ -21,18 +18,15 @@ from alliance_stats.survival.cox.cox_fit import CoxFit
 from alliance_stats.survival.cox.frailty import FrailtyFit, few_groups_warning
 from alliance_stats.survival.cox.partial_likelihood import RiskSets, covariate_sums, score_residuals
 from alliance_stats.survival.curves.life_table import probability_interval
-from alliance_stats.survival.rows.clock_columns import IntArray, read_labels, same_times
-from alliance_stats.survival.rows.time_at_risk import Intervals, few_clusters_warning
+from alliance_stats.survival.rows.time_at_risk import (
+    IntArray,
+    Intervals,
+    few_clusters_warning,
+    read_labels,
+    same_times,
+)
 
-__all__ = [
-    "CoxModel",
-    "augmented",
-    "baseline_hazard",
-    "dfbeta",
-    "linear_predictor",
-    "predicted_survival",
-    "standardised_rows",
-]
+__all__ = ["CoxModel"]
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -73,6 +67,11 @@ class CoxModel:
         return self.intervals.rows
 
     @property
+    def X(self) -> Array:
+        """Standardised covariates (p, r) in the order of the risk sets."""
+        return self.design.X.take(self.sets.order, axis=1)
+
+    @property
     def n_clusters(self) -> int | None:
         """Clusters behind the standard errors; None where these are the model's."""
         robust = self.intervals.cluster is not None and self.frailty is None
@@ -97,8 +96,8 @@ class CoxModel:
         Returns
         -------
         DataFrame
-            fixed: ``effect, term, estimate, std_error, statistic, p_value, conf_low, conf_high``;
-            others: ``effect, group, (level,) term, estimate, ...``.
+            fixed: ``effect, term, estimate, std_error, statistic, df, p_value, conf_low,
+            conf_high``; others: ``effect, group, (level,) term, estimate, ...``.
         """
         check_choice(effects, ("fixed", "ran_pars", "ran_vals"), name="effects")
         if effects != "fixed":
@@ -107,28 +106,18 @@ class CoxModel:
             if effects == "ran_pars":
                 return self.frailty.tidy_spread(conf_level=conf_level)
             return self.frailty.tidy_groups()
-        std_error = np.sqrt(np.diag(self.covariance))
-        low, high = wald_interval(self.beta, std_error, conf_level=conf_level)
-        return pd.DataFrame(
-            {
-                "effect": "fixed",
-                "term": self.design.terms,
-                "estimate": self.beta,
-                "std_error": std_error,
-                "statistic": self.beta / std_error,
-                "p_value": two_sided_p(self.beta / std_error),
-                "conf_low": low,
-                "conf_high": high,
-            }
-        )
+        found = self._coefficients.table(conf_level=conf_level)
+        found.insert(0, "effect", "fixed")
+        return found
+
+    @property
+    def _coefficients(self) -> Coefficients:
+        return Coefficients(self.design.terms, self.beta, self.covariance)
 
     def hazard_ratios(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return ``term, estimate, conf_low, conf_high, p_value`` on the hazard-ratio scale."""
-        tidy = self.tidy(conf_level=conf_level)
-        columns = ["estimate", "conf_low", "conf_high"]
-        return tidy[["term", *columns, "p_value"]].assign(
-            **{column: np.exp(tidy[column]) for column in columns}
-        )
+        found = self._coefficients.ratios(conf_level=conf_level)
+        return found[["term", "estimate", "conf_low", "conf_high", "p_value"]]
 
     def predict(self, newdata: pd.DataFrame, *, scale: str = "linear") -> Array:
         """Return each row's log hazard ratio against a row of zeros (``"linear"``), or the ratio.
@@ -141,7 +130,8 @@ class CoxModel:
             ``"linear"`` or ``"hazard_ratio"``. A frailty is not in it.
         """
         check_choice(scale, ("linear", "hazard_ratio"), name="scale")
-        linear = linear_predictor(self, newdata)
+        newdata = check_frame(newdata, what="newdata")
+        linear: Array = np.asarray(new_covariates(self.design, newdata) @ self.beta)
         return linear if scale == "linear" else np.exp(linear)
 
     def survival(
@@ -161,19 +151,80 @@ class CoxModel:
             `times` (or all event times) for each row of `newdata`; NaN later than the last row
             of its stratum was seen.
         """
-        return predicted_survival(self, newdata, times, conf_level=conf_level, conf_type=conf_type)
+        return _predicted_survival(self, newdata, times, conf_level=conf_level, conf_type=conf_type)
 
     def baseline(self) -> pd.DataFrame:
-        """Return the baseline hazard; see :func:`baseline_hazard`."""
-        return baseline_hazard(self)
+        """Return the cumulative hazard of a row whose covariates are all 0.
+
+        Efron's estimate under Efron's ties (each tied event leaves the risk set in turn), Breslow's
+        under Breslow's.
+
+        Returns
+        -------
+        DataFrame
+            ``strata, time, n_event, hazard, cumulative_hazard, survival``, a row an event time.
+        """
+        frames = []
+        bounds = self.sets.bounds
+        for number, label in enumerate(self.intervals.strata):
+            at = slice(bounds[number], bounds[number + 1])
+            shift = float(np.exp(-self.design.centre[number] @ self.beta))
+            hazard = self.fit.at.hazard[at] * shift
+            frames.append(
+                pd.DataFrame(
+                    {
+                        "strata": label,
+                        "time": self.sets.time[at],
+                        "n_event": self.sets.n_event[at],
+                        "hazard": hazard,
+                        "cumulative_hazard": np.cumsum(hazard),
+                        "survival": np.exp(-np.cumsum(hazard)),
+                    }
+                )
+            )
+        return pd.concat(frames, ignore_index=True)
 
     def augment(self) -> pd.DataFrame:
-        """Return the rows used with martingale and deviance residuals; see :func:`augmented`."""
-        return augmented(self)
+        """Return the rows used, with the model's linear predictor and residuals.
+
+        Returns
+        -------
+        DataFrame
+            The caller's columns and ``linear_predictor`` (log hazard ratio against a row of zeros),
+            ``expected`` (events expected of the row), ``martingale`` (event - expected) and
+            ``deviance_residual`` (Therneau, Grambsch & Fleming 1990, doi:10.1093/biomet/77.1.147).
+        """
+        intervals, design = self.intervals, self.design
+        expected = np.zeros(len(intervals.exit))
+        expected[self.sets.order] = self.fit.at.expected
+        event = intervals.event.astype(np.float64)
+        martingale = event - expected
+        log_part = event * np.log(np.where(event > 0, expected, 1.0))
+        size = np.sqrt(np.maximum(-2.0 * (martingale + log_part), 0.0))
+        centred = design.X.T @ self.fit.beta + (design.centre @ self.beta)[intervals.stratum]
+        return intervals.frame.assign(
+            linear_predictor=centred,
+            expected=expected,
+            martingale=martingale,
+            deviance_residual=np.sign(martingale) * size,
+        )
 
     def dfbeta(self) -> pd.DataFrame:
-        """Return each row's influence on the log hazard ratios; see :func:`dfbeta`."""
-        return dfbeta(self)
+        """Return how much each log hazard ratio would change, about, without each row.
+
+        Returns
+        -------
+        DataFrame
+            A row a row used (indexed as the caller's frame), a column a term.
+        """
+        if self.frailty is not None:
+            raise ValueError(
+                "dfbeta is not defined for a frailty model; fit with cluster= instead."
+            )
+        score = score_residuals(self.X, self.fit.at, self.sets)
+        change = np.zeros((len(self.intervals.exit), len(self.beta)))
+        change[self.sets.order] = np.linalg.solve(self.fit.information, score).T / self.design.scale
+        return pd.DataFrame(change, index=self.intervals.frame.index, columns=self.design.terms)
 
     def glance(self) -> pd.DataFrame:
         """Return one row a fit.
@@ -290,46 +341,7 @@ class CoxModel:
             )
 
 
-def baseline_hazard(model: CoxModel) -> pd.DataFrame:
-    """Return the cumulative hazard of a row whose covariates are all 0.
-
-    Efron's estimate under Efron's ties (each tied event leaves the risk set in turn), Breslow's
-    under Breslow's.
-
-    Returns
-    -------
-    DataFrame
-        ``strata, time, n_event, hazard, cumulative_hazard, survival``, a row an event time.
-    """
-    frames = []
-    bounds = model.sets.bounds
-    for number, label in enumerate(model.intervals.strata):
-        at = slice(bounds[number], bounds[number + 1])
-        shift = float(np.exp(-model.design.centre[number] @ model.beta))
-        hazard = model.fit.at.hazard[at] * shift
-        frames.append(
-            pd.DataFrame(
-                {
-                    "strata": label,
-                    "time": model.sets.time[at],
-                    "n_event": model.sets.n_event[at],
-                    "hazard": hazard,
-                    "cumulative_hazard": np.cumsum(hazard),
-                    "survival": np.exp(-np.cumsum(hazard)),
-                }
-            )
-        )
-    return pd.concat(frames, ignore_index=True)
-
-
-def linear_predictor(model: CoxModel, newdata: pd.DataFrame) -> Array:
-    """Return the log hazard ratio of each row against a row of zeros, NaN where one is missing."""
-    return np.asarray(
-        new_covariates(model.design, check_frame(newdata, what="newdata")) @ model.beta
-    )
-
-
-def predicted_survival(
+def _predicted_survival(
     model: CoxModel,
     newdata: pd.DataFrame,
     times: Sequence[float] | None,
@@ -383,7 +395,7 @@ def _cumulative_hazard(model: CoxModel, x: Array, number: int) -> tuple[Array, A
     at = slice(model.sets.bounds[number], model.sets.bounds[number + 1])
     weights, scale = model.fit.at, model.design.scale
     z = (x - model.design.centre[number]) / scale
-    risk, tied = covariate_sums(standardised_rows(model), weights, model.sets)
+    risk, tied = covariate_sums(model.X, weights, model.sets)
     q1, q2 = weights.squares[0][at, None], weights.squares[1][at, None]
     mean_hazard = np.cumsum(q1 * risk[at] - q2 * tied[at], axis=0)
     hazard = np.cumsum(weights.hazard[at])
@@ -393,11 +405,6 @@ def _cumulative_hazard(model: CoxModel, x: Array, number: int) -> tuple[Array, A
     own = np.cumsum(weights.squares[0][at])
     variance = relative**2 * (own + np.einsum("kp,pq,kq->k", slope, covariance, slope))
     return model.sets.time[at], relative * hazard, variance
-
-
-def standardised_rows(model: CoxModel) -> Array:
-    """Return the standardised covariates (p, r) in the order of the risk sets."""
-    return model.design.X.take(model.sets.order, axis=1)
 
 
 def _strata_of(model: CoxModel, newdata: pd.DataFrame) -> IntArray:
@@ -416,45 +423,3 @@ def _strata_of(model: CoxModel, newdata: pd.DataFrame) -> IntArray:
                 f"{did_you_mean(label, model.intervals.strata)}"
             )
     return np.array([known[key] for key in groups.keys])[groups.codes]
-
-
-def augmented(model: CoxModel) -> pd.DataFrame:
-    """Return the rows used, with the model's linear predictor and residuals.
-
-    Returns
-    -------
-    DataFrame
-        The caller's columns and ``linear_predictor`` (log hazard ratio against a row of zeros),
-        ``expected`` (events expected of the row), ``martingale`` (event - expected) and
-        ``deviance_residual`` (Therneau, Grambsch & Fleming 1990, doi:10.1093/biomet/77.1.147).
-    """
-    intervals, design = model.intervals, model.design
-    expected = np.zeros(len(intervals.exit))
-    expected[model.sets.order] = model.fit.at.expected
-    event = intervals.event.astype(np.float64)
-    martingale = event - expected
-    log_part = event * np.log(np.where(event > 0, expected, 1.0))
-    size = np.sqrt(np.maximum(-2.0 * (martingale + log_part), 0.0))
-    centred = design.X.T @ model.fit.beta + (design.centre @ model.beta)[intervals.stratum]
-    return intervals.frame.assign(
-        linear_predictor=centred,
-        expected=expected,
-        martingale=martingale,
-        deviance_residual=np.sign(martingale) * size,
-    )
-
-
-def dfbeta(model: CoxModel) -> pd.DataFrame:
-    """Return how much each log hazard ratio would change, about, without each row.
-
-    Returns
-    -------
-    DataFrame
-        A row a row used (indexed as the caller's frame), a column a term.
-    """
-    if model.frailty is not None:
-        raise ValueError("dfbeta is not defined for a frailty model; fit with cluster= instead.")
-    score = score_residuals(standardised_rows(model), model.fit.at, model.sets)
-    change = np.zeros((len(model.intervals.exit), len(model.beta)))
-    change[model.sets.order] = np.linalg.solve(model.fit.information, score).T / model.design.scale
-    return pd.DataFrame(change, index=model.intervals.frame.index, columns=model.design.terms)

@@ -18,7 +18,7 @@ from alliance_stats.survival.cox.cox_fit import (
 from alliance_stats.survival.cox.cox_model import CoxModel
 from alliance_stats.survival.cox.frailty import FrailtyFit, fit_frailty
 from alliance_stats.survival.cox.partial_likelihood import RiskSets, risk_sets
-from alliance_stats.survival.rows.lag_discipline import (
+from alliance_stats.survival.rows.hazard_rows import (
     refuse_outcomes,
     refuse_overlaps,
     refuse_the_future,

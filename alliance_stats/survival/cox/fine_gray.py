@@ -14,32 +14,23 @@ from alliance_stats.checks import (
     require_columns,
 )
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array, one_line, two_sided_p, wald_interval
+from alliance_stats.estimates import Array, Coefficients, one_line
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.cox.cox_design import CoxDesign, cox_design, formula_variables
-from alliance_stats.survival.cox.cox_fit import (
-    Convergence,
-    is_definite,
-    refuse_flat,
-    refuse_indefinite,
-)
-from alliance_stats.survival.cox.monotone_likelihood import Watch
-from alliance_stats.survival.cox.subdistribution import Subdistribution, subdistribution
-from alliance_stats.survival.rows.lag_discipline import refuse_outcomes
+from alliance_stats.survival.cox.cox_fit import CoxFit, climb
+from alliance_stats.survival.cox.subdistribution import subdistribution
+from alliance_stats.survival.rows.hazard_rows import refuse_outcomes
 from alliance_stats.survival.rows.time_at_risk import (
     Intervals,
     few_clusters_warning,
     read_intervals,
-    refuse_late_entry,
 )
 
 __all__ = ["FineGrayModel", "fine_gray"]
 
 # As in cox_fit: twice the log-likelihood still to be gained.
 _CONVERGED = 1e-16
-_MAX_STEPS = 60
-_MAX_HALVINGS = 30
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -52,26 +43,22 @@ class FineGrayModel:
         Covariates and checked rows.
     cause
         The ending that is modelled.
+    fit
+        The maximum of the pseudo-likelihood for standardised covariates.
     beta, covariance
         (p,) log subdistribution hazard ratios and their (p, p) robust covariance.
-    log_lik, log_lik_null
-        Log pseudo-likelihood at the estimate and at 0.
     time, hazard
         (k,) times of the ending, and the baseline subdistribution hazard (all covariates 0).
-    convergence
-        How Newton's method ended.
     """
 
     design: CoxDesign
     intervals: Intervals
     cause: str
+    fit: CoxFit
     beta: Array
     covariance: Array
-    log_lik: float
-    log_lik_null: float
     time: Array
     hazard: Array
-    convergence: Convergence
 
     __repr__ = one_line
 
@@ -79,6 +66,11 @@ class FineGrayModel:
     def rows(self) -> RowLedger:
         """The row ledger."""
         return self.intervals.rows
+
+    @property
+    def log_lik(self) -> float:
+        """Log pseudo-likelihood at the estimate."""
+        return float(self.fit.at.log_lik)
 
     @property
     def n_clusters(self) -> int | None:
@@ -95,24 +87,15 @@ class FineGrayModel:
         Returns
         -------
         DataFrame
-            ``effect, state, term, estimate, std_error, statistic, p_value, conf_low, conf_high``;
-            log subdistribution hazard ratios, normal theory.
+            ``effect, state, term, estimate, std_error, statistic, df, p_value, conf_low,
+            conf_high``; log subdistribution hazard ratios, normal theory.
         """
-        std_error = np.sqrt(np.diag(self.covariance))
-        low, high = wald_interval(self.beta, std_error, conf_level=conf_level)
-        return pd.DataFrame(
-            {
-                "effect": "fixed",
-                "state": self.cause,
-                "term": self.design.terms,
-                "estimate": self.beta,
-                "std_error": std_error,
-                "statistic": self.beta / std_error,
-                "p_value": two_sided_p(self.beta / std_error),
-                "conf_low": low,
-                "conf_high": high,
-            }
+        found = Coefficients(self.design.terms, self.beta, self.covariance).table(
+            conf_level=conf_level
         )
+        found.insert(0, "effect", "fixed")
+        found.insert(1, "state", self.cause)
+        return found
 
     def glance(self) -> pd.DataFrame:
         """Return ``nobs, n_event, n_competing, n_clusters, log_lik, log_lik_null, converged``."""
@@ -124,11 +107,11 @@ class FineGrayModel:
                 "n_event": [int((event == number).sum())],
                 "n_competing": [int(((event > 0) & (event != number)).sum())],
                 "n_clusters": [self.n_clusters],
-                "log_lik": [self.log_lik],
-                "log_lik_null": [self.log_lik_null],
-                "converged": [self.convergence.converged],
-                "n_steps": [self.convergence.steps],
-                "gradient": [self.convergence.gradient],
+                "log_lik": [self.fit.at.log_lik],
+                "log_lik_null": [self.fit.log_lik_null],
+                "converged": [self.fit.convergence.converged],
+                "n_steps": [self.fit.convergence.steps],
+                "gradient": [self.fit.convergence.gradient],
             }
         )
 
@@ -173,8 +156,8 @@ class FineGrayModel:
     _repr_html_ = html_of
 
     def _warnings(self) -> Iterator[str]:
-        if not self.convergence.converged:
-            left = f"{self.convergence.gradient:.2g}"
+        if not self.fit.convergence.converged:
+            left = f"{self.fit.convergence.gradient:.2g}"
             yield f"The fit did not converge (slope left: {left})."
         if self.n_clusters is not None:
             yield from few_clusters_warning(self.n_clusters)
@@ -215,10 +198,9 @@ def fine_gray(
     cause
         The ending to model, a value of `event`.
     entry
-        Column that is 0 throughout, as of :func:`endings` where all were seen from the start: units
-        seen from later on are refused, for their weights would need a model of entering as well
-        (Geskus 2011, doi:10.1111/j.1541-0420.2010.01420.x). Use :func:`cox_ph` with ``start=`` and
-        ``stop=`` for the hazard of the ending, :func:`cumulative_incidence` for its curve.
+        Column: time from which the row was at risk (delayed entry), as in :func:`kaplan_meier`. Who
+        ended otherwise is then weighted by the chance of having entered as well (Geskus 2011,
+        doi:10.1111/j.1541-0420.2010.01420.x), as in R's ``survival::finegray``.
     cluster
         Column: units that are not independent.
     person
@@ -232,17 +214,23 @@ def fine_gray(
     Raises
     ------
     DataError
-        Several rows of a person (time-varying covariates), delayed entry, an unknown cause,
-        impossible times, a covariate that is the outcome itself (as in :func:`cox_ph`).
+        Several rows of a person (time-varying covariates), an unknown cause, impossible times, a
+        covariate that is the outcome itself (as in :func:`cox_ph`).
     NotIdentifiedError
-        No ending of this cause, separation, covariates that do not vary.
+        No ending of this cause, separation, covariates that do not vary; with `entry`, a time at
+        which nobody was left under observation who had been there before.
     """
     data = check_frame(data)
     if person is not None:
         _refuse_several_rows(data, person)
-    refuse_late_entry(data, entry, method="the Fine-Gray model")
     intervals = read_intervals(
-        data, time=time, event=event, cluster=cluster, competing=True, censored=censored
+        data,
+        time=time,
+        event=event,
+        entry=entry,
+        cluster=cluster,
+        competing=True,
+        censored=censored,
     )
     refuse_outcomes(intervals.frame.columns, formula_variables(formula), outcomes=(time, event))
     name = str(int(cause)) if isinstance(cause, float) and cause.is_integer() else str(cause)
@@ -258,50 +246,23 @@ def fine_gray(
         raise NotIdentifiedError(
             f"None of {plural(len(intervals.event), 'row')} with all variables ended as '{name}'."
         )
-    weights = subdistribution(intervals, number)
-    beta, curvature, log_liks, convergence = _fit(design, weights)
-    influence = np.linalg.solve(curvature, weights.influence(design.X, beta))
+    weights = subdistribution(design.X, intervals, number)
+    fit = climb(weights, design.terms, done=_CONVERGED)
+    influence = np.linalg.solve(fit.information, weights.influence(fit.at))
+    influence /= design.scale[:, None]
     if intervals.cluster is not None:
         influence = np.stack([np.bincount(intervals.cluster, weights=row) for row in influence])
-    unscaled = beta / design.scale
+    beta = fit.beta / design.scale
     return FineGrayModel(
         design=design,
         intervals=intervals,
         cause=name,
-        beta=unscaled,
-        covariance=(influence @ influence.T) / np.outer(design.scale, design.scale),
-        log_lik=log_liks[1],
-        log_lik_null=log_liks[0],
+        fit=fit,
+        beta=beta,
+        covariance=influence @ influence.T,
         time=weights.time,
-        hazard=weights.hazard(design.X, beta) * float(np.exp(-design.centre[0] @ unscaled)),
-        convergence=convergence,
+        hazard=fit.at.share * float(np.exp(-design.centre[0] @ beta)),
     )
-
-
-def _fit(
-    design: CoxDesign, weights: Subdistribution
-) -> tuple[Array, Array, tuple[float, float], Convergence]:
-    beta = np.zeros(len(design.X))
-    value, score, curvature = weights.derivatives(design.X, beta)
-    null = value
-    refuse_flat(curvature, design.terms)
-    watch = Watch(design.X, weights.spans, score, design.terms)
-    steps, converged = 0, False
-    while not converged and steps < _MAX_STEPS and is_definite(curvature):
-        steps += 1
-        step = np.linalg.solve(curvature, score)
-        converged = bool(score @ step < _CONVERGED)
-        for _ in range(_MAX_HALVINGS):
-            new, score_new, curvature_new = weights.derivatives(design.X, beta + step)
-            if new >= value - 1e-12 * abs(value):
-                break
-            step = step / 2.0
-        beta, value, score, curvature = beta + step, new, score_new, curvature_new
-        watch.at(beta)
-    converged = converged and is_definite(curvature)
-    watch.at(beta, end=True, converged=converged)
-    refuse_indefinite(curvature, design.terms)
-    return beta, curvature, (null, value), Convergence(steps, float(np.abs(score).max()), converged)
 
 
 def _refuse_several_rows(data: pd.DataFrame, person: Hashable) -> None:

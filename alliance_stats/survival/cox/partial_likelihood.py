@@ -11,7 +11,7 @@ doi:10.1080/01621459.1977.10480613) or 0 (Breslow 1974).
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TypeVar
 
@@ -23,6 +23,7 @@ from alliance_stats.estimates import Array
 from alliance_stats.survival.rows.time_at_risk import IntArray, Intervals
 
 __all__ = [
+    "PartialLikelihood",
     "RiskSets",
     "RiskWeights",
     "information",
@@ -291,6 +292,29 @@ def risk_weights(eta: Array, sets: RiskSets) -> RiskWeights:
         tied_hazard=tied_hazard,
         squares=np.stack([over_steps(f**power * inverse**2) for power in range(3)]),
     )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PartialLikelihood:
+    """Cox's partial likelihood of (p, r) covariates, as something to be climbed."""
+
+    X: Array
+    sets: RiskSets
+
+    def at(self, beta: Array) -> RiskWeights:
+        """Evaluate; the log-likelihood of a step that overflows is -inf, without a warning."""
+        eta = beta @ self.X
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            found = risk_weights(eta, self.sets)
+        return found if np.isfinite(found.log_lik) else replace(found, log_lik=-np.inf)
+
+    def derivatives(self, at: RiskWeights) -> tuple[Array, Array]:
+        """Return the score (p,) and the information (p, p) in one pass over the rows."""
+        return derivatives(self.X, at, self.sets)
+
+    def spans(self) -> tuple[tuple[IntArray, IntArray], tuple[IntArray, IntArray]]:
+        """Return when each row was at risk, and who ended when."""
+        return self.sets.spans()
 
 
 def information(

@@ -11,7 +11,7 @@ from alliance_stats.checks import check_choice, require_kind
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.ledger import RowLedger
-from alliance_stats.survival.cox.cox_model import CoxModel, standardised_rows
+from alliance_stats.survival.cox.cox_model import CoxModel
 from alliance_stats.survival.cox.partial_likelihood import covariate_sums, information
 from alliance_stats.survival.curves.life_table import life_table
 from alliance_stats.survival.rows.time_at_risk import Spells
@@ -104,7 +104,7 @@ def proportional_hazards_test(model: CoxModel, *, transform: str = "km") -> Prop
     if model.frailty is not None:
         raise ValueError("The test needs a model without frailty; fit with cluster= instead.")
     sets, at = model.sets, model.fit.at
-    X = standardised_rows(model)
+    X = model.X
     g = _transformed(model, transform)
     if np.ptp(g) == 0.0:
         raise NotIdentifiedError(
@@ -149,7 +149,7 @@ def schoenfeld_residuals(model: CoxModel, *, transform: str = "km") -> pd.DataFr
     if model.frailty is not None:
         raise ValueError("The residuals need a model without frailty; fit with cluster= instead.")
     sets = model.sets
-    X = standardised_rows(model)
+    X = model.X
     risk, tied = covariate_sums(X, model.fit.at, sets)
     at = model.fit.at
     mean = (at.hazard[:, None] * risk - at.tied_hazard[:, None] * tied) / sets.n_event[:, None]

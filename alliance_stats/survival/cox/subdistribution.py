@@ -1,17 +1,48 @@
 """Weighted risk sets of the Fine-Gray model. Arrays in, arrays out.
 
-At each time t of the ending, those without any ending yet count 1, and those who ended otherwise at
-T < t count G(t-) / G(T-), with G the Kaplan-Meier curve of being uncensored.
+At each time t of the ending, those under observation without any ending yet count 1, and those who
+ended otherwise at T < t count W(t) / W(T): the probability of being under observation at t given
+that at T. ``W(t) = prod over s < t of (1 - c(s) / Y(s)) / (1 - e(s) / R(s))``: of the Y(s) at risk
+at s, c(s) are censored; of the R(s) under observation just after s, e(s) entered then (Geskus 2011,
+doi:10.1111/j.1541-0420.2010.01420.x). Where all were seen from the start, W is the Kaplan-Meier
+curve of being uncensored (Fine & Gray 1999, doi:10.1080/01621459.1999.10474144).
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
+from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array
+from alliance_stats.survival.curves.life_table import at_risk
 from alliance_stats.survival.rows.time_at_risk import IntArray, Intervals
 
-__all__ = ["Subdistribution", "subdistribution"]
+__all__ = ["Subdistribution", "WeightedSets", "subdistribution"]
+
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WeightedSets:
+    """The weighted risk sets at one linear predictor.
+
+    Attributes
+    ----------
+    log_lik
+        Log pseudo-likelihood; -inf where it overflows.
+    weight
+        (n,) exp(eta).
+    share
+        (k,) endings over the size of the risk set: the steps of the baseline hazard.
+    mean
+        (k, p) mean covariates of each risk set.
+    """
+
+    log_lik: float
+    weight: Array
+    share: Array
+    mean: Array
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,41 +51,46 @@ class Subdistribution:
 
     Attributes
     ----------
+    X
+        (p, n) covariates, a row a covariate.
     time, n_event
         (k,) times, and endings at each.
-    exit
-        (n,) every row's time.
+    entry, exit
+        (n,) every row's times.
     own, other, censored
-        (n,) bool: how the row ended.
-    uncensored
-        (k,) G(t-) at each time.
-    uncensored_at_exit
-        (n,) G(T-) at each row's own time.
+        (n,) how the row ended.
+    observed
+        (k,) W(t) at each time.
+    observed_at_exit
+        (n,) W(T) at each row's own time.
     """
 
+    X: Array
     time: Array
     n_event: IntArray
+    entry: Array
     exit: Array
-    own: np.ndarray[tuple[int], np.dtype[np.bool_]]
-    other: np.ndarray[tuple[int], np.dtype[np.bool_]]
-    censored: np.ndarray[tuple[int], np.dtype[np.bool_]]
-    uncensored: Array
-    uncensored_at_exit: Array
+    own: Mask
+    other: Mask
+    censored: Mask
+    observed: Array
+    observed_at_exit: Array
 
-    def derivatives(self, X: Array, beta: Array) -> tuple[float, Array, Array]:
-        """Return log pseudo-likelihood, score (p,) and minus second derivative (p, p).
+    def at(self, beta: Array) -> WeightedSets:
+        """Evaluate the pseudo-likelihood and the sums that its derivatives need."""
+        eta = beta @ self.X
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            weight = np.exp(eta)
+            total, mean = self._sums(weight)
+            value = float(eta[self.own].sum() - (self.n_event * np.log(total)).sum())
+            share = self.n_event / total
+        return WeightedSets(value if np.isfinite(value) else -np.inf, weight, share, mean)
 
-        X is (p, n), a row a covariate.
-        """
-        eta = beta @ X
-        weight = np.exp(eta)
-        total, mean = self._sums(X, weight)
-        share = self.n_event / total
-        value = float(eta[self.own].sum() - (self.n_event * np.log(total)).sum())
-        expected = weight * self._lived(share)
-        score = X @ (self.own - expected)
-        outer = (mean * self.n_event[:, None]).T @ mean
-        return value, score, np.asarray((X * expected) @ X.T - outer)
+    def derivatives(self, at: WeightedSets) -> tuple[Array, Array]:
+        """Return the score (p,) and minus the second derivative (p, p)."""
+        expected = at.weight * self._lived(at.share)
+        outer = (at.mean * self.n_event[:, None]).T @ at.mean
+        return self.X @ (self.own - expected), np.asarray((self.X * expected) @ self.X.T - outer)
 
     def spans(self) -> tuple[tuple[IntArray, IntArray], tuple[IntArray, IntArray]]:
         """Return between which times (n,) each row counts, and who (e,) ended when.
@@ -62,92 +98,141 @@ class Subdistribution:
         Who ended otherwise counts to the end.
         """
         last = np.searchsorted(self.time, self.exit, side="right")
-        last[self.other] = len(self.time)
         dead = np.flatnonzero(self.own)
-        return (np.zeros_like(last), last), (dead, last[dead] - 1)
+        until = np.where(self.other, len(self.time), last)
+        return (np.searchsorted(self.time, self.entry, side="right"), until), (dead, last[dead] - 1)
 
-    def hazard(self, X: Array, beta: Array) -> Array:
-        """Return the steps (k,) of the baseline subdistribution hazard (X at 0)."""
-        total, _ = self._sums(X, np.exp(beta @ X))
-        return np.asarray(self.n_event / total)
-
-    def influence(self, X: Array, beta: Array) -> Array:
+    def influence(self, at: WeightedSets) -> Array:
         """Return each row's share (p, n) of the score, the estimated weights allowed for.
 
-        eta_i + psi_i of Fine & Gray (1999), section 3 and appendix.
+        eta_i + psi_i of Fine & Gray (1999), section 3 and appendix; with late entry, the same for
+        the distribution of entering, whose product runs backwards in time.
         """
-        weight = np.exp(beta @ X)
-        total, mean = self._sums(X, weight)
-        share = self.n_event / total
+        X, weight = self.X, at.weight
         position = np.searchsorted(self.time, self.exit[self.own])
-        eta = weight * self._lived(share[:, None] * mean).T - X * (weight * self._lived(share))
-        eta[:, self.own] += X[:, self.own] - mean[position].T
-        return np.asarray(eta + self._censoring_influence(X, weight, share, mean))
+        eta = weight * self._lived(at.share[:, None] * at.mean).T
+        eta -= X * (weight * self._lived(at.share))
+        eta[:, self.own] += X[:, self.own] - at.mean[position].T
+        eta += self._weights_influence(at, self.exit, self.censored, 1.0)
+        late = self.entry > 0.0
+        if late.any():
+            eta += self._weights_influence(at, self.entry, late, -1.0)
+        return np.asarray(eta)
 
-    def _sums(self, X: Array, weight: Array) -> tuple[Array, Array]:
+    def _sums(self, weight: Array) -> tuple[Array, Array]:
         """Return the weighted size (k,) of each risk set and its covariate means (k, p)."""
-        rows = np.concatenate((np.ones((1, X.shape[1])), X)) * weight
+        rows = np.concatenate((np.ones((1, self.X.shape[1])), self.X)) * weight
+        late = self.entry > 0.0
         present = _from(rows, self.exit, self.time)
-        gone = _before(
-            rows[:, self.other] / self.uncensored_at_exit[self.other],
-            self.exit[self.other],
-            self.time,
-        )
-        sums = present + self.uncensored * gone
+        if late.any():
+            present = present - _from(rows[:, late], self.entry[late], self.time)
+        sums = present + self.observed * self._gone(rows, self.time)
         return sums[0], (sums[1:] / sums[0]).T
+
+    def _gone(self, rows: Array, times: Array, *, inclusive: bool = False) -> Array:
+        """Sum (p, n) values of who ended otherwise before (or at) `times`, over W then."""
+        own, when = rows[:, self.other] / self.observed_at_exit[self.other], self.exit[self.other]
+        order = np.argsort(when, kind="stable")
+        sums = _running(own[:, order].T)
+        return sums[np.searchsorted(when[order], times, side="right" if inclusive else "left")].T
 
     def _lived(self, steps: Array) -> Array:
         """Sum steps (k, ...) over the time each row is at risk, at its weight then."""
         plain = _running(steps)
         before = np.searchsorted(self.time, self.exit, side="right")
-        lived = plain[before]
-        later = _running((self.uncensored * steps.T).T)
+        lived = plain[before] - plain[np.searchsorted(self.time, self.entry, side="right")]
+        later = _running((self.observed * steps.T).T)
         rest = later[-1] - later[before[self.other]]
-        lived[self.other] += (rest.T / self.uncensored_at_exit[self.other]).T
+        lived[self.other] += (rest.T / self.observed_at_exit[self.other]).T
         return np.asarray(lived)
 
-    def _censoring_influence(self, X: Array, weight: Array, share: Array, mean: Array) -> Array:
-        """Return psi (p, n): what the censoring curve's own variation adds."""
-        times = np.unique(self.exit[self.censored])
+    def _weights_influence(self, at: WeightedSets, when: Array, moved: Mask, sign: float) -> Array:
+        """Return psi (p, n): what the variation of one factor of W itself adds.
+
+        Parameters
+        ----------
+        when, moved
+            (n,) times of the factor's events, and who has one: censored at the exit, or entered.
+        sign
+            1 for censoring, by whose product W falls; -1 for entering, by whose it rises.
+        """
+        times = np.unique(when[moved])
         if not len(times):
-            return np.zeros_like(X)
-        rows = np.concatenate((np.ones((1, X.shape[1])), X)) * weight
-        gone = _before(
-            rows[:, self.other] / self.uncensored_at_exit[self.other], self.exit[self.other], times
-        )
-        steps = self.uncensored * share
-        first = np.searchsorted(self.time, times, side="left")
-        ahead = _running(steps)
-        ahead_mean = _running(steps[:, None] * mean)
+            return np.zeros_like(self.X)
+        rows = np.concatenate((np.ones((1, self.X.shape[1])), self.X)) * at.weight
+        # who ended otherwise at T changes weight by all moves from T on
+        gone = self._gone(rows, times, inclusive=sign < 0)
+        steps = self.observed * at.share
+        first = np.searchsorted(self.time, times, side="right" if sign < 0 else "left")
+        ahead, ahead_mean = _running(steps), _running(steps[:, None] * at.mean)
         q = gone[1:] * (ahead[-1] - ahead[first]) - (ahead_mean[-1] - ahead_mean[first]).T * gone[0]
-        at_risk = len(self.exit) - np.searchsorted(np.sort(self.exit), times, side="left")
-        position = np.searchsorted(times, self.exit[self.censored])
-        n_censored = np.bincount(position, minlength=len(times))
-        lost = _running((q * (n_censored / at_risk**2)).T).T
-        psi = -lost[:, np.searchsorted(times, self.exit, side="right")]
-        psi[:, self.censored] += (q / at_risk)[:, position]
-        return np.asarray(psi)
+        position = np.searchsorted(times, when[moved])
+        n_moved = np.bincount(position, minlength=len(times))
+        risk = _could(self.entry, self.exit, times, sign)
+        lost = _running((q * (n_moved / risk**2)).T).T
+        began, ended = (
+            np.searchsorted(times, edge, side="right" if sign > 0 else "left")
+            for edge in (self.entry, self.exit)
+        )
+        psi = lost[:, began] - lost[:, ended]
+        psi[:, moved] += (q / risk)[:, position]
+        return sign * np.asarray(psi)
 
 
-def subdistribution(intervals: Intervals, number: int) -> Subdistribution:
-    """Prepare the risk sets of ending `number` from rows without delayed entry."""
+def _could(entry: Array, exit_: Array, times: Array, sign: float) -> IntArray:
+    """Count rows at risk of being censored: ``entry < t <= exit``; or in: ``entry <= t < exit``."""
+    if sign > 0:
+        return at_risk(np.sort(entry), np.sort(exit_), times)
+    entered = np.searchsorted(np.sort(entry), times, side="right")
+    return np.asarray(entered - np.searchsorted(np.sort(exit_), times, side="right"))
+
+
+def subdistribution(X: Array, intervals: Intervals, number: int) -> Subdistribution:
+    """Prepare the risk sets of ending `number`.
+
+    Raises
+    ------
+    NotIdentifiedError
+        If at some time after an ending of another kind all under observation had just entered:
+        there is no telling how likely those before them were to be seen then.
+    """
     own = intervals.event == number
     censored = intervals.event == 0
+    other = ~own & ~censored
     time, n_event = np.unique(intervals.exit[own], return_counts=True)
-    grid, position = np.unique(intervals.exit, return_inverse=True)
-    at_risk = len(intervals.exit) - np.searchsorted(np.sort(intervals.exit), grid, side="left")
-    n_censored = np.bincount(position[censored], minlength=len(grid))
-    curve = np.concatenate(([1.0], np.cumprod(1.0 - n_censored / at_risk)))
+    entry, exit_ = intervals.entry, intervals.exit
+    grid = np.unique(np.concatenate((exit_, entry)))
+    # weights depend on what is between the first other ending and the last of this kind
+    matters = (grid >= exit_[other].min(initial=np.inf)) & (grid < time[-1])
+    lost = np.where(matters, _share(exit_[censored], entry, exit_, grid, 1.0), 0.0)
+    joined = np.where(matters, _share(entry[entry > 0.0], entry, exit_, grid, -1.0), 0.0)
+    emptied = (lost == 1.0) | (joined == 1.0)
+    if emptied.any():
+        raise NotIdentifiedError(
+            f"At time {grid[emptied][0]:g} nobody was left under observation who had been there "
+            "before: how likely those who ended otherwise were to be seen later cannot be told. "
+            "Start the clock later, and leave out the rows before."
+        )
+    curve = np.concatenate(([1.0], np.cumprod((1.0 - lost) / (1.0 - joined))))
     return Subdistribution(
+        X=X,
         time=time,
         n_event=n_event,
-        exit=intervals.exit,
+        entry=entry,
+        exit=exit_,
         own=own,
-        other=~own & ~censored,
+        other=other,
         censored=censored,
-        uncensored=curve[np.searchsorted(grid, time, side="left")],
-        uncensored_at_exit=curve[position],
+        observed=curve[np.searchsorted(grid, time, side="left")],
+        observed_at_exit=curve[np.searchsorted(grid, exit_, side="left")],
     )
+
+
+def _share(when: Array, entry: Array, exit_: Array, grid: Array, sign: float) -> Array:
+    """Return which share of those who could be moved at each time of `grid` was."""
+    moved = np.bincount(np.searchsorted(grid, when), minlength=len(grid))
+    risk = _could(entry, exit_, grid, sign)
+    return np.divide(moved, risk, out=np.zeros(len(grid)), where=risk > 0)
 
 
 def _running(steps: Array) -> Array:
@@ -159,10 +244,3 @@ def _from(rows: Array, when: Array, times: Array) -> Array:
     order = np.argsort(-when, kind="stable")
     sums = _running(rows[:, order].T)
     return sums[len(when) - np.searchsorted(np.sort(when), times, side="left")].T
-
-
-def _before(rows: Array, when: Array, times: Array) -> Array:
-    """Sum (p, n) values over rows with ``when < t``, for each of `times`."""
-    order = np.argsort(when, kind="stable")
-    sums = _running(rows[:, order].T)
-    return sums[np.searchsorted(when[order], times, side="left")].T

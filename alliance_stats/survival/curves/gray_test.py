@@ -12,12 +12,12 @@ from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
-from alliance_stats.survival.rows.clock_columns import read_labels
+from alliance_stats.survival.curves.life_table import at_risk
 from alliance_stats.survival.rows.time_at_risk import (
     IntArray,
     Spells,
     read_intervals,
-    refuse_late_entry,
+    read_labels,
 )
 
 __all__ = ["GrayTest", "gray_test"]
@@ -105,6 +105,7 @@ def gray_test(
     time: Hashable,
     event: Hashable,
     group: Hashable,
+    entry: Hashable | None = None,
     strata: Hashable | Sequence[Hashable] | None = None,
     censored: object | None = None,
     rho: float = 0.0,
@@ -112,14 +113,16 @@ def gray_test(
     """Test, for each ending, whether groups share one cumulative incidence.
 
     The k-sample test of Gray (1988, doi:10.1214/aos/1176350951), with weights ``(1 - F(t-))^rho``
-    and tied endings treated as in his ``cmprsk``.
+    and tied endings treated as in his ``cmprsk``. With late entry, who is at risk at t are those
+    who had entered: in ``Y(t) (1 - F(t-)) / S(t-)``, the size of Gray's risk set, both curves and
+    the count then allow for it, and so does the martingale variance (Andersen, Borgan, Gill &
+    Keiding 1993, doi:10.1007/978-1-4612-4348-9, section III.3).
 
     Parameters
     ----------
     data
-        A row a unit that can end, seen from the start (delayed entry is not allowed for, and units
-        of :func:`endings` with an ``entry`` above 0 are refused).
-    time, event, censored
+        A row a unit that can end (or, with `entry`, a row an interval at risk).
+    time, event, entry, censored
         As in :func:`cumulative_incidence`.
     group
         Column: the groups to compare.
@@ -135,17 +138,18 @@ def gray_test(
     Raises
     ------
     DataError
-        Fewer than two groups, impossible times, delayed entry, no ending at all.
+        Fewer than two groups, impossible times, no ending at all.
     NotIdentifiedError
-        An ending for which the groups were never at risk together.
+        An ending for which the groups were never at risk together; a group of which all who were at
+        risk ended before others of it entered.
     """
     if rho < 0:
         raise ValueError(f"rho must be 0 or above; got {rho}.")
-    refuse_late_entry(data, None, method="Gray's test")
     intervals = read_intervals(
         data,
         time=time,
         event=event,
+        entry=entry,
         strata=strata,
         also=[group],
         competing=True,
@@ -161,7 +165,7 @@ def gray_test(
     score = np.zeros((n_states, len(groups)))
     covariance = np.zeros((n_states, len(groups), len(groups)))
     for number in range(len(intervals.strata)):
-        counts = _count(intervals.spells(number), codes[intervals.stratum == number], len(groups))
+        counts = _count(intervals.spells(number), codes[intervals.stratum == number], groups)
         for state in range(n_states):
             part, spread = _score(counts, state + 1, rho)
             score[state] += part
@@ -189,17 +193,25 @@ class _GroupCounts:
     n_event: Array
 
 
-def _count(spells: Spells, group: IntArray, n_groups: int) -> _GroupCounts:
+def _count(spells: Spells, group: IntArray, groups: tuple[str, ...]) -> _GroupCounts:
     times = np.unique(spells.exit[spells.event > 0])
-    n_states = int(spells.event.max(initial=1))
+    n_states, n_groups = int(spells.event.max(initial=1)), len(groups)
     n_risk = np.zeros((len(times), n_groups))
     n_event = np.zeros((n_states, len(times), n_groups))
     for g in range(n_groups):
         exits = spells.exit[group == g]
-        n_risk[:, g] = len(exits) - np.searchsorted(np.sort(exits), times, side="left")
+        n_risk[:, g] = at_risk(np.sort(spells.entry[group == g]), np.sort(exits), times)
         for state in range(1, n_states + 1):
             position = np.searchsorted(times, exits[spells.event[group == g] == state])
             n_event[state - 1, :, g] = np.bincount(position, minlength=len(times))
+    emptied = (n_event.sum(axis=0) == n_risk) & (n_risk > 0)
+    for k, g in np.argwhere(emptied):
+        if (spells.exit[group == g] > times[k]).any():
+            raise NotIdentifiedError(
+                f"All of group '{groups[g]}' at risk at time {times[k]:g} ended then, and others "
+                "of it entered later: its incidence is not known from there on. Start the clock "
+                "later, and leave out the rows before."
+            )
     return _GroupCounts(n_risk, n_event)
 
 

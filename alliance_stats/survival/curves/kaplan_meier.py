@@ -9,7 +9,7 @@ import pandas as pd
 
 from alliance_stats.account import Account, Column, Section, html_of, summary_of
 from alliance_stats.estimates import Array, one_line
-from alliance_stats.formatting import format_interval, format_number, plural
+from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.curves.life_table import (
     LifeTable,
@@ -21,12 +21,12 @@ from alliance_stats.survival.curves.life_table import (
     product_limit,
     survival_influence,
 )
-from alliance_stats.survival.rows.clock_columns import same_times
 from alliance_stats.survival.rows.time_at_risk import (
     Spells,
     few_clusters_warning,
     read_intervals,
     refuse_single_clusters,
+    same_times,
 )
 
 __all__ = ["KaplanMeier", "SurvivalCurve", "kaplan_meier"]
@@ -337,10 +337,3 @@ def _tidy_curve(curve: SurvivalCurve, conf_level: float, conf_type: str) -> pd.D
             "conf_high": high,
         }
     )
-
-
-def _median_phrase(median: pd.Series) -> str:
-    if np.isnan(median["estimate"]):
-        return "median not reached"
-    interval = format_interval(median["conf_low"], median["conf_high"], 1)
-    return f"median {format_number(median['estimate'], 1)}, 95% CI {interval}"

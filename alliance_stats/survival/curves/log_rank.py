@@ -13,12 +13,12 @@ from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.curves.cluster_permutation import PermutationTest, permute_clusters
-from alliance_stats.survival.rows.clock_columns import read_labels
 from alliance_stats.survival.rows.time_at_risk import (
     IntArray,
     Intervals,
     Spells,
     read_intervals,
+    read_labels,
 )
 
 __all__ = ["LogRank", "log_rank"]

@@ -9,7 +9,7 @@ import pandas as pd
 
 from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import Array, one_line, two_sided_p, wald_interval
+from alliance_stats.estimates import Array, estimate_columns, one_line
 from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.curves.life_table import (
     LifeTable,
@@ -18,11 +18,11 @@ from alliance_stats.survival.curves.life_table import (
     product_limit,
     survival_influence,
 )
-from alliance_stats.survival.rows.clock_columns import same_times
 from alliance_stats.survival.rows.time_at_risk import (
     IntArray,
     read_intervals,
     refuse_single_clusters,
+    same_times,
 )
 
 __all__ = ["RestrictedMean", "restricted_mean"]
@@ -62,17 +62,11 @@ class RestrictedMean:
         Intervals are normal, in the caller's time unit.
         """
         std_error = np.sqrt(np.diag(self.covariance))
-        low, high = wald_interval(self.estimate, std_error, conf_level=conf_level)
-        return pd.DataFrame(
-            {
-                "strata": self.strata,
-                "nobs": self.nobs,
-                "estimate": self.estimate,
-                "std_error": std_error,
-                "conf_low": low,
-                "conf_high": high,
-            }
-        )
+        found = estimate_columns(self.estimate, std_error, conf_level=conf_level)
+        found = found[["estimate", "std_error", "conf_low", "conf_high"]]
+        found.insert(0, "strata", self.strata)
+        found.insert(1, "nobs", self.nobs)
+        return found
 
     def differences(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return the difference of every pair of strata, later minus earlier in sorted order.
@@ -92,18 +86,9 @@ class RestrictedMean:
         std_error = np.sqrt(
             variance[first] + variance[second] - 2.0 * self.covariance[first, second]
         )
-        low, high = wald_interval(estimate, std_error, conf_level=conf_level)
-        return pd.DataFrame(
-            {
-                "contrast": [f"{self.strata[b]} - {self.strata[a]}" for a, b in pairs],
-                "estimate": estimate,
-                "std_error": std_error,
-                "statistic": estimate / std_error,
-                "p_value": two_sided_p(estimate / std_error),
-                "conf_low": low,
-                "conf_high": high,
-            }
-        )
+        found = estimate_columns(estimate, std_error, conf_level=conf_level).drop(columns="df")
+        found.insert(0, "contrast", [f"{self.strata[b]} - {self.strata[a]}" for a, b in pairs])
+        return found
 
     def glance(self) -> pd.DataFrame:
         """Return ``until, n_strata, nobs`` in one row."""

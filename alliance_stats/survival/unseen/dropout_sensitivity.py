@@ -16,7 +16,7 @@ from alliance_stats.checks import (
     require_present,
 )
 from alliance_stats.errors import DataError, FormulaError
-from alliance_stats.estimates import Array, one_line, two_sided_p, wald_interval
+from alliance_stats.estimates import Array, estimate_columns, one_line
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import LinearMixedModel, lmm
 from alliance_stats.survival.unseen.outcome_imputation import imputations, pool
@@ -68,24 +68,12 @@ class DropoutSensitivity:
             missing_information``; the estimate in units of the coefficient.
         """
         pooled = pool(self.estimates, self.variances, self.df_complete)
-        low, high = wald_interval(
+        found = estimate_columns(
             pooled.estimate, pooled.std_error, df=pooled.df, conf_level=conf_level
         )
-        statistic = pooled.estimate / pooled.std_error
-        return pd.DataFrame(
-            {
-                "term": self.term,
-                "delta": self.deltas,
-                "estimate": pooled.estimate,
-                "std_error": pooled.std_error,
-                "statistic": statistic,
-                "df": pooled.df,
-                "p_value": two_sided_p(statistic, df=pooled.df),
-                "conf_low": low,
-                "conf_high": high,
-                "missing_information": pooled.missing_information,
-            }
-        )
+        found.insert(0, "term", self.term)
+        found.insert(1, "delta", self.deltas)
+        return found.assign(missing_information=pooled.missing_information)
 
     def tipping_points(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return the shifts, nearest to 0 on either side, at which the finding is overturned.

@@ -21,10 +21,10 @@ from alliance_stats.design.formula import (
 )
 from alliance_stats.door import replaced
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array, one_line, two_sided_p, wald_interval
+from alliance_stats.estimates import Array, Coefficients, one_line
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import LinearMixedModel, lmm
-from alliance_stats.survival.rows.clock_columns import as_columns
+from alliance_stats.survival.rows.time_at_risk import as_columns
 
 __all__ = ["PatternMixture", "pattern_mixture"]
 
@@ -96,18 +96,16 @@ class PatternMixture:
         error counts that the patterns' shares are estimated, as from independent units; normal
         quantiles.
         """
-        return _table(self.terms, self.estimate, np.sqrt(np.diag(self.covariance)), conf_level)
+        return Coefficients(self.terms, self.estimate, self.covariance).table(conf_level=conf_level)
 
     def by_pattern(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return the coefficients of each pattern, a row a pattern and term."""
-        p = len(self.terms)
-        errors = np.sqrt(np.diag(self.within_covariance)).reshape(-1, p)
-        tables = []
-        for k, name in enumerate(self.patterns["pattern"]):
-            table = _table(self.terms, self.within[k], errors[k], conf_level)
-            table.insert(0, "pattern", name)
-            tables.append(table)
-        return pd.concat(tables, ignore_index=True)
+        names, terms = self.patterns["pattern"], list(self.terms)
+        found = Coefficients(terms * len(names), self.within.ravel(), self.within_covariance).table(
+            conf_level=conf_level
+        )
+        found.insert(0, "pattern", np.repeat(names.to_numpy(), len(terms)))
+        return found
 
     def glance(self) -> pd.DataFrame:
         """Return the fit's ``glance`` with ``n_patterns``."""
@@ -350,21 +348,3 @@ def _coefficients_of(simple: LinearMixedModel, fit: LinearMixedModel, frame: pd.
     X = fixed_columns(fit.design, frame)
     found = np.linalg.lstsq(simple.design.X, X, rcond=None)[0]
     return np.asarray(found)
-
-
-def _table(
-    terms: tuple[str, ...], estimate: Array, std_error: Array, conf_level: float
-) -> pd.DataFrame:
-    low, high = wald_interval(estimate, std_error, conf_level=conf_level)
-    return pd.DataFrame(
-        {
-            "term": terms,
-            "estimate": estimate,
-            "std_error": std_error,
-            "statistic": estimate / std_error,
-            "df": np.inf,
-            "p_value": two_sided_p(estimate / std_error),
-            "conf_low": low,
-            "conf_high": high,
-        }
-    )

@@ -12,7 +12,7 @@ from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.checks import check_frame, require_columns
 from alliance_stats.design.formula import parse_formula
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array, one_line, two_sided_p, wald_interval
+from alliance_stats.estimates import Array, estimate_columns, one_line
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import LinearMixedModel, lmm
 from alliance_stats.survival.by_session.discrete_hazard import discrete_hazard
@@ -92,20 +92,10 @@ class SharedParameterModel:
         keep = [k for k, (part, _) in enumerate(self.names) if part != "spread"]
         estimate = self.parameters[keep]
         std_error = np.sqrt(np.diag(self.covariance))[keep]
-        low, high = wald_interval(estimate, std_error, conf_level=conf_level)
-        return pd.DataFrame(
-            {
-                "part": [self.names[k][0] for k in keep],
-                "term": [self.names[k][1] for k in keep],
-                "estimate": estimate,
-                "std_error": std_error,
-                "statistic": estimate / std_error,
-                "df": np.inf,
-                "p_value": two_sided_p(estimate / std_error),
-                "conf_low": low,
-                "conf_high": high,
-            }
-        )
+        found = estimate_columns(estimate, std_error, conf_level=conf_level)
+        found.insert(0, "part", [self.names[k][0] for k in keep])
+        found.insert(1, "term", [self.names[k][1] for k in keep])
+        return found
 
     def glance(self) -> pd.DataFrame:
         """Return one row: sizes, likelihoods, and the test of no association."""
