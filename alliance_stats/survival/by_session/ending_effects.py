@@ -1,8 +1,9 @@
 """What groups add to each of several endings: spreads, correlations, predicted effects.
 
 The deviance of groups' effects on several endings is a criterion as any other: a block of several
-linear predictors a row, with one covariance factor. Boundaries, restarts, the last Newton steps and
-profiles are those of :mod:`alliance_stats.engine.search` and :mod:`alliance_stats.engine.profile`.
+linear predictors a row, with one covariance factor. Boundaries, restarts and the last Newton steps
+are those of :mod:`alliance_stats.engine.search`, profiles of
+:mod:`alliance_stats.engine.likelihood_rise`.
 """
 
 import warnings
@@ -18,7 +19,7 @@ from scipy import linalg, stats
 from alliance_stats.account import Phrase, Section
 from alliance_stats.checks import check_conf_level
 from alliance_stats.design.formula import INTERCEPT
-from alliance_stats.engine.profile import HeldProfile, reach
+from alliance_stats.engine.likelihood_rise import HeldProfile, reach
 from alliance_stats.engine.quadrature import MOST_NODES
 from alliance_stats.engine.search import (
     Convergence,
