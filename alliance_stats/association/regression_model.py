@@ -174,7 +174,10 @@ class Regression:
         return questions.predicted(self.fit, found, newdata, interval, conf_level)
 
     def augment(self) -> pd.DataFrame:
-        """Return the columns used with ``fitted`` (expected) and ``residual``, a row a row used."""
+        """Return the columns used with ``fitted`` (expected) and ``residual``, a row a row used.
+
+        A linear regression has ``residual_standardised`` too, in residual SDs.
+        """
         return questions.augmented(self.fit)
 
     @property

@@ -259,9 +259,11 @@ def predicted(
 def augmented(fit: Fit) -> pd.DataFrame:
     """Return the columns used with fitted values and residuals of the outcome."""
     fitted = _working(fit).fitted
-    new = pd.DataFrame(
-        {"fitted": fitted, "residual": fit.design.y - fitted}, index=fit.design.frame.index
-    )
+    columns = {"fitted": fitted, "residual": fit.design.y - fitted}
+    if isinstance(fit, LinearFit):
+        scale = fit.design.root_weights / fit.sigma
+        columns["residual_standardised"] = columns["residual"] * scale
+    new = pd.DataFrame(columns, index=fit.design.frame.index)
     return pd.concat([fit.design.frame, new], axis=1)
 
 

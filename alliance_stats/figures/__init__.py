@@ -12,6 +12,7 @@ from alliance_stats.figures.caterpillar import (
     draw_hazard_caterpillar,
     hazard_caterpillar_figure,
 )
+from alliance_stats.figures.correlation_map import correlation_figure, draw_correlations
 from alliance_stats.figures.dyads import (
     actor_partner_figure,
     draw_variance_bars,
@@ -87,10 +88,12 @@ __all__ = [
     "actor_partner_figure",
     "caterpillar_figure",
     "comparison_figure",
+    "correlation_figure",
     "cumulative_incidence_figure",
     "deviations_figure",
     "draw_bands",
     "draw_caterpillar",
+    "draw_correlations",
     "draw_cumulative_incidence",
     "draw_difference_over_time",
     "draw_differences",

@@ -26,6 +26,7 @@ DRAWN_BY = {
     "APIM": "actor_partner_figure",
     "Comparison": "comparison_figure",
     "CompetingHazards": "forest_figure(model.odds_ratios(), ...)",
+    "Correlations": "correlation_figure",
     "CoxModel": "forest_figure(model.hazard_ratios(), ...)",
     "CumulativeIncidence": "cumulative_incidence_figure",
     "DiscreteHazard": "hazard_figure, hazard_caterpillar_figure",

@@ -1,4 +1,4 @@
-"""Checks of a linear mixed model: residuals against fitted values, and quantile plots."""
+"""Checks of a linear model, mixed or not: residuals against fitted values, and quantile plots."""
 
 from collections.abc import Mapping
 
@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import stats
 
+from alliance_stats.association import LinearRegression
 from alliance_stats.checks import check_conf_level, require_kind
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array
@@ -31,6 +32,11 @@ from alliance_stats.multilevel import LinearMixedModel
 __all__ = ["draw_quantiles", "draw_residuals", "normal_quantiles", "residual_figure"]
 
 _COLUMNS = 3
+_NOT_SO = {
+    True: "residuals and predicted random effects are neither independent nor (being shrunk) of "
+    "full variance",
+    False: "residuals are neither independent nor of equal variance",
+}
 
 
 def normal_quantiles(values: Array, *, conf_level: float = 0.95) -> pd.DataFrame:
@@ -110,7 +116,7 @@ def draw_residuals(ax: Axes, fitted: Array, residual: Array, *, style: Look | No
 
 @styled
 def residual_figure(
-    model: LinearMixedModel,
+    model: LinearMixedModel | LinearRegression,
     *,
     outcome_label: str,
     levels: Mapping[str, str] | None = None,
@@ -121,7 +127,7 @@ def residual_figure(
     Parameters
     ----------
     model
-        A fitted linear mixed model.
+        A fitted linear mixed model or linear regression.
     outcome_label
         The outcome and its unit: ``"alliance (WAI points)"``.
     levels
@@ -138,14 +144,16 @@ def residual_figure(
     NotIdentifiedError
         If all residuals are alike.
     """
-    asked = "residual_figure draws a model of lmm"
-    require_kind(model, LinearMixedModel, asked=asked, instead=DRAWN_BY)
+    asked = "residual_figure draws a model of lmm or a linear regression"
+    require_kind(model, (LinearMixedModel, LinearRegression), asked=asked, instead=DRAWN_BY)
     rows = model.augment()
     residual = rows["residual_standardised"].to_numpy(dtype=float)
     if not np.ptp(residual) > 0:
         raise NotIdentifiedError("All residuals of the model are alike: nothing to check.")
     fitted = rows["fitted"].to_numpy(dtype=float)
-    values = {"Residuals": _standardised(residual)} | _effects(model, levels or {})
+    values = {"Residuals": _standardised(residual)}
+    if isinstance(model, LinearMixedModel):
+        values |= _effects(model, levels or {})
     quantiles = {name: normal_quantiles(own) for name, own in values.items()}
     words = "; ".join(_outside(name, own) for name, own in quantiles.items())
     residuals = pd.DataFrame({"part": "residual", "fitted": fitted, "estimate": residual})
@@ -157,8 +165,8 @@ def residual_figure(
         alt=f"{plural(1 + len(quantiles), 'panel')} of points: residuals against fitted values, "
         f"and quantile plots with their band. {words}.",
         note=f"{model.formula}, {plural(model.nobs, 'row')}. Grey: pointwise 95% band of a normal "
-        "sample of independent values; residuals and predicted random effects are neither "
-        "independent nor (being shrunk) of full variance, so each set is divided by its own SD.",
+        f"sample of independent values; {_NOT_SO[len(values) > 1]}, so each set is divided by its "
+        "own SD.",
         data=pd.concat(
             [residuals, *(own.assign(part=name) for name, own in quantiles.items())],
             ignore_index=True,

@@ -9,9 +9,11 @@ from alliance_stats import (
     correlation_difference,
     correlations,
     estimated_means,
+    r_squared,
     regression,
 )
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
+from alliance_stats.figures import correlation_figure, residual_figure
 from alliance_stats.tables import correlation_table
 
 DATA = pd.DataFrame(
@@ -225,3 +227,45 @@ def test_an_offset_is_refused_and_steps_without_a_constant_count_their_df() -> N
         regression("y ~ x + offset(z)", ROWS)
     table = regression("y ~ 0 + x + z", ROWS, steps=["x", "z"]).step_table()
     assert list(table["df1"]) == [1.0, 1.0]
+
+
+def test_residuals_of_a_regression_are_drawn_in_residual_sds() -> None:
+    model = regression("y ~ x", ROWS)
+    drawn = residual_figure(model, outcome_label="y (points)").data
+    own = drawn[drawn["part"] == "residual"]["estimate"].to_numpy(dtype=float)
+    left = model.augment()["residual"].to_numpy()
+    assert own == pytest.approx(left / model.sigma, rel=HAND)
+
+
+def test_the_map_of_correlations_tells_levels_apart() -> None:
+    data = pd.DataFrame(
+        {
+            "person": np.repeat(list("abcde"), 3),
+            "x": [1.0, 2, 3, 2, 4, 3, 5, 5, 6, 1, 3, 2, 7, 6, 8],
+            "y": [3.0, 2, 2, 4, 5, 4, 2, 3, 1, 6, 5, 7, 1, 2, 1],
+        }
+    )
+    cells = correlation_figure(correlations(data, ["x", "y"], within="person")).data
+    assert list(cells["row"]) == [1, 0]
+    assert list(cells["level"]) == ["within person", "between person"]
+
+
+def test_r_squared_of_a_regression_has_its_own_measures() -> None:
+    found = r_squared(regression("y ~ x", ROWS))
+    r = np.corrcoef(ROWS["x"], ROWS["y"])[0, 1]
+    assert list(found.tidy()["measure"]) == ["r2", "r2_adjusted"]
+    assert found.tidy()["estimate"].iloc[0] == pytest.approx(r**2, rel=1e-10)
+    assert found.partition()["share"].sum() == pytest.approx(1.0, rel=HAND)
+    with pytest.raises(FormulaError, match="no random effects"):
+        r_squared(regression("y ~ x", ROWS), cluster="g")
+
+
+def test_latent_r_squared_of_a_logistic_regression_is_mckelvey_and_zavoinas() -> None:
+    rng = np.random.default_rng(2)
+    data = pd.DataFrame({"x": rng.normal(size=200)})
+    data["hit"] = (rng.uniform(size=200) < 1 / (1 + np.exp(-data["x"]))).astype(int)
+    model = regression("hit ~ x", data, family="logistic")
+    found = r_squared(model).tidy().set_index("measure")["estimate"]
+    spread = model.beta["x"] ** 2 * data["x"].var()
+    assert found["latent"] == pytest.approx(spread / (spread + np.pi**2 / 3), rel=1e-8)
+    assert found["tjur"] == pytest.approx(model.glance()["r2_tjur"].iloc[0])

@@ -1,0 +1,48 @@
+"""Figures of correlations and of regressions."""
+
+import functools
+
+import numpy as np
+import pandas as pd
+
+from alliance_stats.association import Correlations, correlations
+from alliance_stats.figures import correlation_figure
+from tests.figure_lint.cases.data import EASTERN
+
+LONG = "alliance as the client rates it after the session"
+
+
+@functools.cache
+def scores(k: int = 4, *, within: bool = False) -> pd.DataFrame:
+    """Return k scores of 40 persons (in 4 sessions), every second one turned round."""
+    rng = np.random.default_rng(5)
+    persons = np.repeat(np.arange(40), 4 if within else 1)
+    level = rng.normal(size=40)[persons]
+    columns = {
+        f"score {i + 1}": (-1) ** i * level + rng.normal(size=len(persons)) * (1 + i) / 2
+        for i in range(k)
+    }
+    return pd.DataFrame({"person": persons, **columns})
+
+
+def found(k: int = 4) -> Correlations:
+    return correlations(scores(k), [f"score {i + 1}" for i in range(k)])
+
+
+def both() -> Correlations:
+    return correlations(
+        scores(within=True), ["score 1", "score 2", "score 3", "score 4"], within="person"
+    )
+
+
+CASES = {
+    correlation_figure: {
+        "correlations": lambda: correlation_figure(found()),
+        "correlations, within and between": lambda: correlation_figure(both()),
+        "correlations, two": lambda: correlation_figure(found(2)),
+        "correlations, twelve": lambda: correlation_figure(found(12)),
+        "correlations, long names": lambda: correlation_figure(
+            found(), words={"score 1": LONG, "score 2": EASTERN[0]}
+        ),
+    },
+}
