@@ -114,12 +114,16 @@ def _evaluate(
     log_lik = -0.5 * (problem.n_seen * np.log(2.0 * np.pi) + up.log_det)
     W = top[:, :, None] * top[:, None]
     if problem.reml:
-        XX = up.total[:, 1 + q :, 1 + q :]
+        XX = up.total[:, 1 + q :, 1 + q :].copy()
+        empty = np.flatnonzero(np.einsum("rcc->rc", XX)[0] <= 0.0)  # sessions that nobody rated
+        XX[:, empty, empty] = 1.0
         beta = np.linalg.solve(XX, up.total[:, 1 + q :, :1])[..., 0]
         top[:, 1 + q :] = -beta
         W = top[:, :, None] * top[:, None]
         W[:, 1 + q :, 1 + q :] += np.linalg.inv(XX)
-        log_lik -= 0.5 * (np.linalg.slogdet(XX)[1] - beta.shape[1] * np.log(2.0 * np.pi))
+        log_lik -= 0.5 * (
+            np.linalg.slogdet(XX)[1] - (beta.shape[1] - len(empty)) * np.log(2.0 * np.pi)
+        )
     log_lik -= 0.5 * np.einsum("rc,rcd,rd->r", top, up.total, top)
     gradients, persons, above = [], [], []
     W = W[..., None]

@@ -374,6 +374,10 @@ def _polished(
         if slope < 3e-4:  # the next error is about its square, and the information stays
             slope = slope**2
             break
+    if problem.reml:  # where coefficients and covariances know nothing of one another
+        XX, Xr = information_on_means(problem, parameters, theta[None], coefficients[None])
+        coefficients = coefficients + linalg.solve(XX, Xr).reshape(coefficients.shape)
+        information = linalg.block_diag(information, XX)
     return LagFit(theta, coefficients, log_lik, free, at_zero, information, slope, count, lowest)
 
 

@@ -11,6 +11,7 @@ from alliance_stats.engine.lag_criterion import LagProblem, evaluate, subset
 from alliance_stats.engine.lag_filter import Ratings, Residual
 from alliance_stats.engine.lag_fit import LagFit, fit_lags
 from alliance_stats.engine.lag_parameters import LagParameters, lag_parameters, take
+from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.panel.session_table import SessionTable
 
@@ -110,7 +111,7 @@ class FittedLags:
             for position in self.parameters.phi[:, :, k, j].ravel()
         }
         means = self.coefficients.size - int((np.diag(self.coefficient_vcov) == 0).sum())
-        return self.parameters.size - len(held) + (0 if self.options.reml else means)
+        return self.parameters.size - len(held) + means
 
     def residual(self, theta: Array, g: int) -> Residual:
         """Return what governs the residual of group `g` at (R, P) parameter points."""
@@ -163,6 +164,7 @@ def fit_model(
     """Fit by maximum likelihood, from a start of its own or near another fit."""
     sd, centre = _scales(table.y)
     problem = _problem(table, options, sd, centre)
+    _check_told_apart(problem, table)
     scaled = replace(options, errors=_scaled_errors(options.errors, sd))
     parameters = _parameters(table, scaled)
     free = np.ones(parameters.size, bool)
@@ -185,6 +187,32 @@ def fit_model(
         if other.log_lik > fit.log_lik + 1e-6:
             fit = other
     return _in_units(table, options, problem, parameters, fit=fit, sd=sd, centre=centre)
+
+
+def _check_told_apart(problem: LagProblem, table: SessionTable) -> None:
+    """Refuse a covariate that the sessions' means and the covariates before it determine."""
+    if not table.covariate_names:
+        return
+    for group, ratings in zip(table.groups, problem.groups, strict=True):
+        rated = ratings.seen.any(axis=1)
+        X = np.concatenate(
+            [
+                np.broadcast_to(ratings.basis[:, :, None], (*ratings.basis.shape, rated.shape[1])),
+                ratings.covariates,
+            ],
+            axis=1,
+        ).transpose(0, 2, 1)[rated]
+        n = ratings.basis.shape[1]
+        for m, name in enumerate(table.covariate_names):
+            own = X[:, n + m]
+            left = own - X[:, : n + m] @ linalg.lstsq(X[:, : n + m], own)[0]
+            if np.abs(left).max() <= 1e-9 * np.abs(own).max():
+                among = f" in group '{group}'" if len(table.groups) > 1 else ""
+                raise DataError(
+                    f"The covariate '{name}' says nothing{among} that the sessions' means and the "
+                    "covariates before it do not: it is the same for everybody at a session, or "
+                    "follows from the others. Leave it out."
+                )
 
 
 def refit(model: FittedLags, options: LagOptions) -> FittedLags:
@@ -350,11 +378,11 @@ def _in_units(
     n_common = problem.groups[0].basis.shape[1] if options.means == "session" else 1
     coefficients[:, :n_common] += centre
     of_coefficient = np.tile(sd, fit.coefficients.size // len(sd))
-    coefficient_vcov = np.zeros((coefficients.size, coefficients.size))
-    if not options.reml:
-        coefficient_vcov = fit.vcov_of_coefficients() * np.outer(of_coefficient, of_coefficient)
+    coefficient_vcov = fit.vcov_of_coefficients() * np.outer(of_coefficient, of_coefficient)
     empty = _never_rated(problem)
     coefficient_vcov[empty] = coefficient_vcov[:, empty] = 0.0
+    if options.reml:  # each coefficient takes the unit of a rating out of the likelihood
+        n_seen = n_seen - (~empty).reshape(-1, len(sd)).sum(axis=0)
     return FittedLags(
         table=table,
         options=options,

@@ -300,6 +300,12 @@ def _coded(
             f"'{own[0]}' is an outcome and stands among the covariates, too. What one outcome "
             "does to another is estimated already; leave it out of covariates=."
         )
+    dropped = [name for i, name in enumerate(design.fixed.names) if i not in design.fixed.kept]
+    if dropped:
+        raise DataError(
+            f"The covariate '{dropped[0]}' is the same in every row, or follows from the others, "
+            "so it has no effect of its own. Leave it out."
+        )
     names = [design.fixed.names[i] for i in design.fixed.kept]
     kept = [i for i, name in enumerate(names) if name != "(Intercept)"]
     complete = np.zeros(len(used), dtype=bool)

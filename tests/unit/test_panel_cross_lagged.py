@@ -250,6 +250,11 @@ def test_first_deviations_that_follow_the_intercepts_wholly_have_standard_errors
             lambda d: d.assign(later=d.groupby("person")["symptoms"].shift(-1)),
             {"covariates": "later"}, DataError, "of the next session",
         ),
+        (lambda d: d, {"covariates": "C(session)"}, DataError, "the same for everybody"),
+        (
+            lambda d: d.assign(months=12 * d["age"]), {"covariates": "age + months"},
+            DataError, "'months' is the same in every row, or follows",
+        ),
         (lambda d: d, {"outcomes": ["alliance", "person"]}, DataError, "two roles"),
         (lambda d: d, {"outcomes": "alliance"}, TypeError, "list of columns"),
         (lambda d: d, {"order": ["alliance"]}, DataError, "each outcome once"),
