@@ -1,6 +1,23 @@
-"""Questionnaires: items into scores, by a key that is stated, and their reliability."""
+"""Questionnaires: items into scores, by a key that is stated; reliability and factor models."""
 
+from alliance_stats.scales.factor_model import (
+    FactorModel,
+    Invariance,
+    factor_model,
+    measurement_invariance,
+)
 from alliance_stats.scales.reliability import Reliability, reliability
 from alliance_stats.scales.scale import INSTRUMENTS, Scale, instrument, score
 
-__all__ = ["INSTRUMENTS", "Reliability", "Scale", "instrument", "reliability", "score"]
+__all__ = [
+    "INSTRUMENTS",
+    "FactorModel",
+    "Invariance",
+    "Reliability",
+    "Scale",
+    "factor_model",
+    "instrument",
+    "measurement_invariance",
+    "reliability",
+    "score",
+]

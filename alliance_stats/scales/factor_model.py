@@ -1,0 +1,496 @@
+"""Confirmatory factor models: missing values, groups and times compared, clusters, two levels."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from alliance_stats.account import Account, Column, Phrase, Section, html_of, summary_of
+from alliance_stats.checks import (
+    check_frame,
+    check_spelling,
+    finite_or_missing,
+    group_codes,
+    require_columns,
+)
+from alliance_stats.errors import DataError, NotIdentifiedError
+from alliance_stats.estimates import Array, estimate_columns, one_line
+from alliance_stats.formatting import p_phrase
+from alliance_stats.ledger import RowLedger
+from alliance_stats.scales.factor_structure import (
+    EQUAL,
+    Factors,
+    Parameter,
+    build_components,
+    check_factors,
+)
+from alliance_stats.scales.item_moments import ItemMoments, grouped_moments, levelled_moments
+from alliance_stats.scales.model_fit import FitMeasures, fit_measures, scaling_of
+from alliance_stats.scales.moment_structure import MomentFit, fit_moments
+
+__all__ = ["FactorModel", "Invariance", "factor_model", "measurement_invariance"]
+
+_STEPS = ("configural", "metric", "scalar", "strict")
+_AT_ZERO = 1e-4  # of an item's variance: what its residual no longer has, or less
+_MEASURES = {
+    "chi2": Column("chi2"),
+    "df": Column("df", "count"),
+    "p_value": Column("p", "p"),
+    "cfi": Column("CFI", "bounded"),
+    "tli": Column("TLI", "bounded"),
+    "rmsea": Column("RMSEA", "bounded", "rmsea_low", "rmsea_high"),
+    "srmr": Column("SRMR", "bounded"),
+    "bic": Column("BIC"),
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class FactorModel:
+    """A fitted factor model.
+
+    Attributes
+    ----------
+    factors
+        Which items measure what, and what was held equal.
+    parameters
+        What each parameter is, group by group (or level by level).
+    fit
+        The maximum of the likelihood.
+    vcov
+        (k, k) covariance of the parameters.
+    measures
+        How well the model fits.
+    components
+        Names of the groups, or ``("within", "between")``; one empty name where there is one.
+    moments
+        What was observed.
+    rows
+        The ledger of the forms.
+    """
+
+    factors: Factors
+    parameters: tuple[Parameter, ...]
+    fit: MomentFit
+    vcov: Array
+    measures: FitMeasures
+    components: tuple[str, ...]
+    moments: ItemMoments
+    rows: RowLedger
+
+    __repr__ = one_line
+
+    @property
+    def method(self) -> str:
+        """How it was computed, in a phrase."""
+        missing = ", missing answers by full information" if self.moments.has_holes else ""
+        levels = " at two levels" if self.moments.levels else ""
+        clusters = ", standard errors and chi-squared corrected for clusters"
+        robust = clusters if self.moments.clustered else ""
+        return f"Confirmatory factor model{levels} by maximum likelihood{missing}{robust}"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to beware of, the worst first."""
+        found = []
+        if not self.fit.converged:
+            found.append("WARNING: the search did not end in a flat place of the likelihood.")
+        low = sorted({p.term for p in self.parameters if self._at_zero(p)})
+        if low:
+            found.append(
+                f"The residual variance of {', '.join(low)} is at zero or below: the factor is all "
+                "of the item, which a right model rarely says."
+            )
+        return tuple(found)
+
+    def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return a row for each parameter of each group (or level).
+
+        Returns
+        -------
+        DataFrame
+            ``about`` (loading, factor variance, factor covariance, factor mean, residual variance,
+            residual covariance, intercept), ``term``, ``group`` (or level; empty where there is
+            one), ``estimate, std_error, statistic`` (z), ``df, p_value, conf_low, conf_high`` on
+            the scale on which the first factor variances are 1, and ``standardized`` (loadings:
+            SDs of the item for one of the factor; covariances: correlations; residual variances:
+            shares; NaN elsewhere).
+        """
+        at = [p.number for p in self.parameters]
+        error = np.sqrt(np.diag(self.vcov))[at]
+        table = estimate_columns(self.fit.theta[at], error, conf_level=conf_level)
+        table.insert(0, "about", [p.about for p in self.parameters])
+        table.insert(1, "term", [p.term for p in self.parameters])
+        table.insert(2, "group", [self.components[p.component] for p in self.parameters])
+        return table.assign(standardized=[self._standardized(p) for p in self.parameters])
+
+    def glance(self) -> pd.DataFrame:
+        """Return one row about the fit.
+
+        Returns
+        -------
+        DataFrame
+            ``nobs, n_parameters, log_lik, chi2`` (against free means and covariances; scaled after
+            Yuan and Bentler where there are clusters), ``df, p_value, scaling`` (what it was
+            divided by; 1 without clusters), ``cfi, tli, rmsea, rmsea_low, rmsea_high`` (90%
+            interval), ``srmr, aic, bic, converged``.
+        """
+        return pd.DataFrame([{**self.measures.row(), "converged": self.fit.converged}])
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return what was found, as data."""
+        table = self.tidy(conf_level=conf_level)
+        names = ("term", "group") if len(self.components) > 1 else ("term",)
+        shown = ("loading", "factor covariance", "factor mean", "factor variance")
+        columns = {"standardized": Column("standardized", "bounded")}
+        sections = [
+            Section(about.capitalize(), part, names, columns=columns, conf_level=conf_level)
+            for about in shown
+            if len(part := table[table["about"] == about])
+        ]
+        row = self.measures.row()
+        said = Phrase(
+            "Chi-squared({}) = {}, {}; CFI {}, RMSEA {} [{}, {}] (90%), SRMR {}.",
+            (
+                (row["df"], 0), (row["chi2"], 2), p_phrase(row["p_value"]), (row["cfi"], 3),
+                (row["rmsea"], 3), (row["rmsea_low"], 3), (row["rmsea_high"], 3), (row["srmr"], 3),
+            ),
+        )  # fmt: skip
+        sizes = {"rows": self.measures.nobs}
+        return Account(self.method, self.notes, sizes, tuple(sections), (said,), self.rows)
+
+    summary = summary_of
+    _repr_html_ = html_of
+
+    def _at_zero(self, parameter: Parameter) -> bool:
+        return parameter.about == "residual variance" and self._standardized(parameter) < _AT_ZERO
+
+    def _standardized(self, parameter: Parameter) -> float:
+        L, P, T, _, _ = self.fit.components[parameter.component].at(self.fit.theta)
+        sds = np.sqrt(np.diag(L @ P @ L.T + T))
+        items, names = self.factors.items, list(self.factors.of)
+        value = float(self.fit.theta[parameter.number])
+        match parameter.about:
+            case "loading":
+                name, item = parameter.term.split(" -> ")
+                f = names.index(name)
+                return value * float(np.sqrt(P[f, f]) / sds[items.index(item)])
+            case "factor covariance":
+                f, h = (names.index(name) for name in parameter.term.split(" ~ "))
+                return value / float(np.sqrt(P[f, f] * P[h, h]))
+            case "residual variance":
+                return value / float(sds[items.index(parameter.term)]) ** 2
+        return np.nan
+
+
+def factor_model(
+    data: pd.DataFrame,
+    factors: Mapping[str, Sequence[str]],
+    *,
+    group: str | None = None,
+    equal: Sequence[str] = (),
+    free: Mapping[str, Sequence[str]] | None = None,
+    repeated: bool = False,
+    cluster: str | None = None,
+    nested_in: str | None = None,
+) -> FactorModel:
+    """Fit a confirmatory factor model by maximum likelihood.
+
+    Parameters
+    ----------
+    data
+        A row per form.
+    factors
+        Factor -> its items, as in ``{"task": ["i1", "i2", "i3"], "bond": ["i4", "i5", "i6"]}``.
+    group
+        Column of groups, each with parameters of its own but for what is held `equal`.
+    equal
+        ``"loadings"``, ``"intercepts"``, ``"residuals"``: over groups or, where `repeated`, over
+        factors.
+    free
+        Of what is held equal, the items of which it is not: ``{"intercepts": ["i3"]}``.
+    repeated
+        Whether the factors are one at several times (or of the members of a family), a row having
+        all: their k-th items are then the same item, and its residuals are correlated.
+    cluster
+        Column of units whose rows are not independent (families): standard errors and the test of
+        fit are corrected for it.
+    nested_in
+        Column of units (persons) that the rows (sessions) are in: the factors are then fitted
+        within and between units, on rows without a missing answer.
+
+    Returns
+    -------
+    FactorModel
+
+    Raises
+    ------
+    DataError
+        If a column is not there or constant, an item is no number, or an argument does not go with
+        another.
+    NotIdentifiedError
+        If the data do not determine the parameters.
+
+    Notes
+    -----
+    ``y = nu + Lambda f + e`` (Joreskog 1969, doi:10.1007/BF02289343). A missing answer costs
+    nothing but itself, if what is missing depends on what was seen (Arbuckle 1996). Scales are set
+    by factor variances of 1 in the first group, or the first of repeated factors. Standard errors
+    are from the expected information where nothing is missing, else from the observed one; with
+    clusters they are sandwiches, and chi-squared is scaled (Yuan & Bentler 2000,
+    doi:10.1111/0081-1750.00078). Two levels: Muthen 1994, doi:10.1177/0049124194022003006.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> draw = np.random.default_rng(1)
+    >>> one = draw.normal(size=200)
+    >>> forms = pd.DataFrame({f"i{k}": one + draw.normal(size=200) for k in range(4)})
+    >>> found = factor_model(forms, {"alliance": ["i0", "i1", "i2", "i3"]})
+    >>> found.tidy()["about"].value_counts()["loading"].item()
+    4
+    """
+    model = check_factors(factors, equal=equal, free=free or {}, repeated=repeated)
+    if nested_in is not None and (group is not None or cluster is not None or repeated or equal):
+        raise DataError(
+            "nested_in= fits one set of factors at two levels; leave out group=, cluster=, equal= "
+            "and repeated=, or nested_in=."
+        )
+    if equal and group is None and not repeated:
+        raise DataError("equal= needs group=, or repeated=True: over what shall they be equal?")
+    if group is not None and repeated:
+        raise DataError("group= and repeated= exclude each other: compare groups or times.")
+    return _fitted(model, _observed(data, model.items, group, cluster, nested_in))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Observed:
+    moments: ItemMoments
+    components: tuple[str, ...]
+    rows: RowLedger
+
+
+def _observed(
+    data: pd.DataFrame,
+    items: Sequence[str],
+    group: str | None,
+    cluster: str | None,
+    nested_in: str | None,
+) -> _Observed:
+    """Check the frame and return the moments of its items."""
+    frame = check_frame(data)
+    others = [name for name in (group, cluster, nested_in) if name is not None]
+    require_columns(frame, [*items, *others])
+    values = np.column_stack([finite_or_missing(frame, item) for item in items])
+    rows = RowLedger.start(frame)
+    known = np.ones(len(frame), dtype=bool)
+    for name in others:
+        here = frame[name].notna().to_numpy()
+        _, rows = rows.keep(frame[known], here[known], reason=f"'{name}' is missing")
+        known &= here
+        check_spelling(frame[name], kind="unit")
+    complete = nested_in is not None
+    answered = ~np.isnan(values)
+    enough = answered.all(axis=1) if complete else answered.any(axis=1)
+    reason = "an item not answered" if complete else "no item answered"
+    _, rows = rows.keep(frame[known], enough[known], reason=reason)
+    used = known & enough
+    values, frame = values[used], frame[used]
+    if not used.any():
+        raise DataError(f"No row can be used: {rows}")
+    for item, column in zip(items, values.T, strict=True):
+        seen = column[~np.isnan(column)]
+        if len(seen) < 2 or np.ptp(seen) == 0.0:
+            raise DataError(f"Item '{item}' has one value only in the rows used.")
+    if nested_in is not None:
+        codes, _ = group_codes(frame[nested_in])
+        return _Observed(levelled_moments(values, codes), ("within", "between"), rows)
+    codes, labels = np.zeros(len(values), dtype=np.int64), ("",)
+    if group is not None:
+        codes, found = group_codes(frame[group])
+        labels = tuple(map(str, found))
+    units = np.arange(len(values)) if cluster is None else group_codes(frame[cluster])[0]
+    moments = grouped_moments(values, codes, units, clustered=cluster is not None)
+    return _Observed(moments, labels, rows)
+
+
+def _fitted(factors: Factors, seen: _Observed) -> FactorModel:
+    moments = seen.moments
+    components, parameters = build_components(factors, moments.starts, means=moments.means)
+    k = 1 + max(p.number for p in parameters)
+    if k > moments.n_free:
+        raise NotIdentifiedError(
+            f"The model has {k} parameters, and the items have {moments.n_free} means, variances "
+            "and covariances: fewer factors, more items, or more that is held equal."
+        )
+    try:
+        fit = fit_moments(components, moments.blocks)
+        if moments.levels or moments.has_holes or moments.clustered:
+            information = fit.observed()
+        else:
+            information = fit.expected()
+        vcov = np.linalg.inv(information)
+    except (NotIdentifiedError, np.linalg.LinAlgError) as refusal:
+        raise NotIdentifiedError(
+            f"The factor model has no single answer in these data ({refusal}). Has each factor "
+            "enough items (three, or two beside a correlated factor)?"
+        ) from refusal
+    scaling = None
+    if moments.clustered:
+        meat = fit.meat()
+        scaling = scaling_of(vcov, meat)
+        vcov = vcov @ meat @ vcov
+    measures = fit_measures(fit, moments, scaling)
+    return FactorModel(
+        factors, parameters, fit, vcov, measures, seen.components, moments, seen.rows
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Invariance:
+    """Factor models in which more and more is held equal.
+
+    Attributes
+    ----------
+    models
+        Name (configural, metric, scalar, strict) -> the model, each nested in the one before.
+    what
+        What is compared, in words.
+    """
+
+    models: Mapping[str, FactorModel]
+    what: str
+
+    __repr__ = one_line
+
+    @property
+    def method(self) -> str:
+        """How it was computed, in a phrase."""
+        first = next(iter(self.models.values()))
+        return f"Measurement invariance over {self.what}: {first.method.lower()}"
+
+    @property
+    def rows(self) -> RowLedger:
+        """What happened to the rows."""
+        return next(iter(self.models.values())).rows
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to beware of, the worst first."""
+        found = [f"{name}: {note}" for name, model in self.models.items() for note in model.notes]
+        free = next(reversed(self.models.values())).factors.free or {}
+        named = [f"{kind} of {', '.join(items)}" for kind, items in free.items() if items]
+        if named:
+            found.append(f"Partial: not held equal are the {'; the '.join(named)}.")
+        return tuple(found)
+
+    def tidy(self) -> pd.DataFrame:
+        """Return a row for each model.
+
+        Returns
+        -------
+        DataFrame
+            ``model``, then the measures of ``glance()`` of a model, and ``chi2_change, df_change,
+            p_change`` (likelihood-ratio test against the model before; with clusters the scaled
+            difference of Satorra & Bentler 2001, doi:10.1007/BF02296192), ``cfi_change`` and
+            ``rmsea_change`` (the model minus the one before; Cheung & Rensvold 2002,
+            doi:10.1207/S15328007SEM0902_5, take a CFI that falls by more than .01 as a sign).
+        """
+        rows: list[dict[str, Any]] = [
+            {"model": name, **model.measures.row()} for name, model in self.models.items()
+        ]
+        for before, own in pairwise(rows):
+            df = own["df"] - before["df"]
+            chi2 = own["chi2"] * own["scaling"] - before["chi2"] * before["scaling"]
+            if df > 0:
+                chi2 /= (own["df"] * own["scaling"] - before["df"] * before["scaling"]) / df
+            own |= {
+                "chi2_change": chi2,
+                "df_change": df,
+                "p_change": float(stats.chi2.sf(chi2, df)) if df > 0 else np.nan,
+                "cfi_change": own["cfi"] - before["cfi"],
+                "rmsea_change": own["rmsea"] - before["rmsea"],
+            }
+        return pd.DataFrame(rows)
+
+    def glance(self) -> pd.DataFrame:
+        """Return one row: ``nobs`` and ``n_models``."""
+        nobs = next(iter(self.models.values())).measures.nobs
+        return pd.DataFrame([{"nobs": nobs, "n_models": len(self.models)}])
+
+    def account(self, *, conf_level: float = 0.95) -> Account:  # noqa: ARG002
+        """Return what was found, as data; the intervals of RMSEA are of 90%, as is usual."""
+        table = self.tidy()
+        changes = {
+            "chi2_change": Column("change of chi2"),
+            "df_change": Column("df", "count"),
+            "p_change": Column("p", "p"),
+            "cfi_change": Column("change of CFI", "bounded"),
+        }
+        sections = [
+            Section("Model", table, ("model",), columns=_MEASURES, conf_level=0.90),
+            Section("Held equal", table.iloc[1:], ("model",), columns=changes),
+        ]
+        sizes = {"rows": int(self.glance()["nobs"].iloc[0])}
+        return Account(self.method, self.notes, sizes, tuple(sections), (), self.rows)
+
+    summary = summary_of
+    _repr_html_ = html_of
+
+
+def measurement_invariance(
+    data: pd.DataFrame,
+    factors: Mapping[str, Sequence[str]],
+    *,
+    group: str | None = None,
+    free: Mapping[str, Sequence[str]] | None = None,
+    cluster: str | None = None,
+) -> Invariance:
+    """Compare a scale over groups, or over times or the members of a family.
+
+    Parameters
+    ----------
+    data
+        A row per form.
+    factors
+        Factor -> its items. Without `group` the factors are one at several times, or of several
+        members of a family, all in a row: their k-th items are the same item.
+    group
+        Column of groups of independent rows. Of rows that belong together (members of a family)
+        name the family as `cluster`; where each family has each member, a row per family and a
+        factor per member says more.
+    free
+        Partial invariance: ``{"intercepts": ["i3"]}`` are never held equal.
+    cluster
+        As in :func:`factor_model`.
+
+    Returns
+    -------
+    Invariance
+        Configural (the same items), metric (equal loadings), scalar (equal intercepts too) and
+        strict (equal residual variances too).
+
+    Raises
+    ------
+    DataError, NotIdentifiedError
+        As :func:`factor_model`; if there is one group only.
+
+    Notes
+    -----
+    Meredith 1993, doi:10.1007/BF02294825; over members of a dyad: Tagliabue & Lanz 2014,
+    doi:10.1080/00273171.2014.905766.
+    """
+    repeated = group is None
+    if repeated and len(factors) < 2:
+        raise DataError("Name group=, or two or more factors with the same items at several times.")
+    first = check_factors(factors, equal=(), free=free or {}, repeated=repeated)
+    seen = _observed(data, first.items, group, cluster, None)
+    if not repeated and len(seen.components) < 2:
+        raise DataError(f"Column '{group}' has one group only; there is nothing to compare.")
+    models = {
+        name: _fitted(replace(first, equal=EQUAL[:held]), seen) for held, name in enumerate(_STEPS)
+    }
+    return Invariance(models, f"'{group}'" if group else f"{', '.join(factors)} (repeated)")
