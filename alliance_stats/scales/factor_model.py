@@ -292,9 +292,9 @@ def _observed(
         _, rows = rows.keep(frame[known], here[known], reason=f"'{name}' is missing")
         known &= here
         check_spelling(frame[name], kind="unit")
+    n_answered = (~np.isnan(values)).sum(axis=1)
     complete = nested_in is not None
-    answered = ~np.isnan(values)
-    enough = answered.all(axis=1) if complete else answered.any(axis=1)
+    enough = n_answered >= (len(items) if complete else 1)
     reason = "an item not answered" if complete else "no item answered"
     _, rows = rows.keep(frame[known], enough[known], reason=reason)
     used = known & enough
@@ -308,7 +308,8 @@ def _observed(
     if nested_in is not None:
         codes, _ = group_codes(frame[nested_in])
         return _Observed(levelled_moments(values, codes), ("within", "between"), rows)
-    codes, labels = np.zeros(len(values), dtype=np.int64), ("",)
+    codes = np.zeros(len(values), dtype=np.int64)
+    labels: tuple[str, ...] = ("",)
     if group is not None:
         codes, found = group_codes(frame[group])
         labels = tuple(map(str, found))
@@ -332,7 +333,7 @@ def _fitted(factors: Factors, seen: _Observed) -> FactorModel:
             information = fit.observed()
         else:
             information = fit.expected()
-        vcov = np.linalg.inv(information)
+        vcov: Array = np.asarray(np.linalg.inv(information), dtype=np.float64)
     except (NotIdentifiedError, np.linalg.LinAlgError) as refusal:
         raise NotIdentifiedError(
             f"The factor model has no single answer in these data ({refusal}). Has each factor "
@@ -381,7 +382,7 @@ class Invariance:
     def notes(self) -> tuple[str, ...]:
         """What to beware of, the worst first."""
         found = [f"{name}: {note}" for name, model in self.models.items() for note in model.notes]
-        free = next(reversed(self.models.values())).factors.free or {}
+        free = [*self.models.values()][-1].factors.free or {}
         named = [f"{kind} of {', '.join(items)}" for kind, items in free.items() if items]
         if named:
             found.append(f"Partial: not held equal are the {'; the '.join(named)}.")

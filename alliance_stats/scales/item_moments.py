@@ -75,7 +75,7 @@ def grouped_moments(
         (n,) codes.
     """
     n_groups = int(groups.max()) + 1
-    starts, blocks = [], []
+    starts, blocks = [], list[Block]()
     for group in range(n_groups):
         own = values[groups == group]
         if len(own) <= values.shape[1]:

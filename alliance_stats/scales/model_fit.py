@@ -96,10 +96,9 @@ def fit_measures(fit: MomentFit, moments: ItemMoments, trace: float | None) -> F
     chi2_0 = 2.0 * (baseline.half_deviance - best)
     c = c0 = 1.0
     if trace is not None:
-        whole = sum(scaling_of(np.linalg.inv(p.observed()), p.meat()) for p in free)
+        whole = sum(map(_trace, free))
         c = (whole - trace) / df if df else 1.0
-        own = scaling_of(np.linalg.inv(baseline.observed()), baseline.meat())
-        c0 = (whole - own) / df0
+        c0 = (whole - _trace(baseline)) / df0
     excess, excess0 = chi2 - c * df, chi2_0 - c0 * df0
     worst = max(excess, excess0, 0.0)
     groups = 1 if moments.levels else len(moments.starts)
@@ -125,6 +124,11 @@ def _separate(moments: ItemMoments) -> list[tuple[tuple[Block, ...], list[int]]]
         (tuple(replace(b, weights={0: 1.0}, centre=0) for b in moments.of(group)), [0])
         for group in range(len(moments.starts))
     ]
+
+
+def _trace(fit: MomentFit) -> float:
+    inverse: Array = np.asarray(np.linalg.inv(fit.observed()), dtype=np.float64)
+    return scaling_of(inverse, fit.meat())
 
 
 def _rmsea(chi2: float, df: int, unit: float) -> tuple[float, float, float]:

@@ -206,16 +206,10 @@ def saturated(p: int, blocks: Sequence[Block], which: Sequence[int]) -> MomentFi
             nu = np.arange(numbers, numbers + p)
             numbers += p
         own = [block for block in blocks if place in block.weights]
-        nothing = np.empty((p, 0)), np.empty((0, 0))
-        components.append(
-            Component(
-                (*nothing, _start_of(own, p), _centre_of(own, p), np.empty(0)),
-                (
-                    *(np.empty(part.shape, dtype=np.int64) for part in nothing), T, nu,
-                    np.empty(0, dtype=np.int64),
-                ),
-            )
-        )  # fmt: skip
+        L, P, a = np.empty((p, 0)), np.empty((0, 0)), np.empty(0)
+        L_at, P_at, a_at = (part.astype(np.int64) for part in (L, P, a))
+        values = (L, P, _start_of(own, p), _centre_of(own, p), a)
+        components.append(Component(values, (L_at, P_at, T, nu, a_at)))
     return fit_moments(components, blocks)
 
 

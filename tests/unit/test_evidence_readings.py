@@ -37,6 +37,8 @@ RIGHT = [
     {"q": "12.85", "k_studies": "7", "i_squared": "61.0%"},
     # a percentage below 1
     {"events": "1", "n": "125", "proportion": "0.8"},
+    # its limits are then in per cent too, though none is above 1
+    {"events": "4", "n": "243", "proportion": "1.6", "conf_low": "0.6"},
     # p < .05 without a star beside p < .10 with a plus; stars of economics
     {"p_value": ".07", "stars": "+"},
     {"p_value": ".08", "stars": "*"},

@@ -370,10 +370,17 @@ def _number(name: str, text: str, column: str, how: tuple[str, Rules, Reading]) 
 
 
 def _limits_in_percent(numbers: Mapping[str, Printed]) -> dict[str, Printed]:
-    """Return limits above 1 as shares, where they can only be those of a proportion."""
+    """Return limits in per cent as shares, where they can only be those of a proportion.
+
+    They are in per cent where one is above 1, or where the proportion is, without a sign.
+    """
     limits = {name: numbers[name] for name in ("conf_low", "conf_high") if name in numbers}
     owners = [name for name in OWNERS if name in numbers]
-    if owners != ["proportion"] or not any(limit.last > 1 for limit in limits.values()):
+    if owners != ["proportion"]:
+        return {}
+    share = numbers["proportion"]
+    unsigned = share.percent and "%" not in share.text
+    if not unsigned and not any(limit.last > 1 for limit in limits.values()):
         return {}
     return {n: limit if limit.percent else limit.as_percent() for n, limit in limits.items()}
 
