@@ -10,6 +10,7 @@ from alliance_stats.association import (
     correlations,
     from_lifelines,
     from_statsmodels,
+    mixed_anova,
     regression,
 )
 from alliance_stats.datasets import example_study, example_themes
@@ -132,6 +133,7 @@ __all__ = [
     "log_rank",
     "meta_analysis",
     "methods_paragraph",
+    "mixed_anova",
     "one_with_many",
     "parametric_bootstrap",
     "pattern_mixture",

@@ -1,6 +1,7 @@
 """What goes with what: correlations, regression, analysis of variance."""
 
-from alliance_stats.association.anova import AnalysisOfVariance, anova
+from alliance_stats.association.analysis_of_variance import AnalysisOfVariance
+from alliance_stats.association.anova import anova
 from alliance_stats.association.brought_models import BroughtModel
 from alliance_stats.association.correlation_difference import (
     CorrelationDifference,
@@ -8,6 +9,7 @@ from alliance_stats.association.correlation_difference import (
 )
 from alliance_stats.association.correlations import Correlations, correlations
 from alliance_stats.association.lifelines_models import from_lifelines
+from alliance_stats.association.mixed_anova import MixedAnova, mixed_anova
 from alliance_stats.association.ordered_regression import OrderedRegression
 from alliance_stats.association.regression import regression
 from alliance_stats.association.regression_model import GeneralizedRegression, LinearRegression
@@ -20,11 +22,13 @@ __all__ = [
     "Correlations",
     "GeneralizedRegression",
     "LinearRegression",
+    "MixedAnova",
     "OrderedRegression",
     "anova",
     "correlation_difference",
     "correlations",
     "from_lifelines",
     "from_statsmodels",
+    "mixed_anova",
     "regression",
 ]

@@ -18,6 +18,7 @@ from alliance_stats.association.correlation_estimates import (
     correlation,
     residuals_given,
 )
+from alliance_stats.association.person_levels import latent_levels, observed_levels
 from alliance_stats.checks import (
     check_choice,
     check_conf_level,
@@ -30,6 +31,7 @@ from alliance_stats.checks import (
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.ledger import RowLedger
+from alliance_stats.panel import several_outcomes
 
 __all__ = ["Correlations", "correlations"]
 
@@ -152,6 +154,8 @@ class Correlations:
         """Return the correlations as data, with the variables' means and SDs."""
         table = self.tidy(conf_level=conf_level)
         names = tuple(name for name in ("level", "term", "with") if name in table)
+        if not np.isfinite(table["df"]).any():
+            table = table.drop(columns="df")
         columns = {"n": Column("n", "count")}
         if table["disattenuated"].notna().any():
             columns["disattenuated"] = Column(
@@ -163,7 +167,7 @@ class Correlations:
             names=names,
             measure="r",
             kind="bounded",
-            statistic="z" if not np.isfinite(table["df"]).any() else "t",
+            statistic="t" if "df" in table else "z",
             columns=columns,
             conf_level=conf_level,
         )
@@ -189,6 +193,7 @@ def correlations(
     method: Method = "pearson",
     partial: str | Sequence[str] | None = None,
     within: str | None = None,
+    session: str | None = None,
     cluster: str | None = None,
     reliability: Mapping[str, float] | None = None,
     missing: Missing = "pairwise",
@@ -211,6 +216,11 @@ def correlations(
         from their means (the repeated-measures correlation of Bland & Altman 1995,
         doi:10.1136/bmj.310.6977.446; Bakdash & Marusich 2017, doi:10.3389/fpsyg.2017.00456), and
         that of the means. Pearson only.
+    session
+        Column of sessions, with `within`: both correlations are then those of the model of
+        :func:`~alliance_stats.several_outcomes`, around the sessions' means. Its correlation
+        between persons is that of their true levels, which observed means draw towards the one
+        within; every rating counts, missing ones and all.
     cluster
         Column of therapists or families: errors, tests and intervals allow for cases of one cluster
         being alike. Pearson and Spearman only.
@@ -245,8 +255,10 @@ def correlations(
     data = check_frame(data)
     names = [variables] if isinstance(variables, str) else list(variables)
     given = [] if partial is None else [partial] if isinstance(partial, str) else list(partial)
-    _check_asked(names, given, method, within, cluster)
-    require_columns(data, [*names, *given, within, cluster])
+    _check_asked(names, given, method, within, cluster, session)
+    require_columns(data, [*names, *given, within, cluster, session])
+    if within is not None and session is not None:
+        return _latent(data, names, within, session, reliability)
     columns = {name: finite_or_missing(data, name) for name in (*names, *given)}
     groups = within or cluster
     present = np.ones(len(data), dtype=bool)
@@ -279,7 +291,7 @@ def correlations(
         check_pair(x, y, one, other)
         own = None if codes is None else pd.factorize(codes[both])[0].astype(np.int64)
         if within is not None and own is not None:
-            pairs += _two_levels(x, y, own, one, other, within)
+            pairs += observed_levels(x, y, own, one, other, within)
             continue
         held = np.column_stack([columns[name][both] for name in given]) if given else None
         pairs.append(("", one, other, _one(x, y, held, method, own)))
@@ -289,8 +301,13 @@ def correlations(
     return Correlations(tuple(names), tuple(pairs), moments, how, notes, rows)
 
 
-def _check_asked(
-    names: list[str], given: list[str], method: str, within: str | None, cluster: str | None
+def _check_asked(  # noqa: PLR0917
+    names: list[str],
+    given: list[str],
+    method: str,
+    within: str | None,
+    cluster: str | None,
+    session: str | None,
 ) -> None:
     if len(names) < 2:
         raise DataError(f"A correlation needs two variables or more; got {names}.")
@@ -300,6 +317,8 @@ def _check_asked(
         raise DataError(f"'{twice[0]}' is named twice among variables= and partial=.")
     if within is not None and (method != "pearson" or given or cluster is not None):
         raise DataError("within= is for Pearson correlations, without partial= or cluster=.")
+    if session is not None and within is None:
+        raise DataError("session= goes with within=, the column of persons.")
     if method == "kendall" and (given or cluster is not None):
         raise DataError("Kendall's tau has no partial= or cluster= here; use 'spearman'.")
 
@@ -328,41 +347,23 @@ def _one(
     )
 
 
-def _two_levels(  # noqa: PLR0917
-    x: Array, y: Array, units: npt.NDArray[np.int64], one: str, other: str, within: str
-) -> list[tuple[str, str, str, CorrelationEstimate]]:
-    """Correlate deviations from the units' means, and the means."""
-    frame = pd.DataFrame({"unit": units, "x": x, "y": y})
-    means = frame.groupby("unit").mean()
-    deviations = frame[["x", "y"]].to_numpy() - means.loc[frame["unit"]].to_numpy()
-    u, v = deviations.T
-    small = [
-        name
-        for values, name in ((u, one), (v, other))
-        if np.abs(values).max() <= 1e-12 * np.abs(frame[["x", "y"]].to_numpy()).max()
-    ]
-    if small:
-        raise NotIdentifiedError(
-            f"'{small[0]}' does not vary within '{within}': there is no correlation within. "
-            "Correlate the means of the units without within=."
-        )
-    lost = len(means) - 1  # as in an analysis of covariance with a mean for each unit
-    inside = correlation(u, v, given=lost)
-    inside = CorrelationEstimate(
-        inside.r,
-        len(x),
-        inside.z_error,
-        np.inf,
-        inside.statistic,
-        inside.statistic_df,
-        inside.p_value,
+def _latent(
+    data: pd.DataFrame,
+    names: list[str],
+    within: str,
+    session: str,
+    reliability: Mapping[str, float] | None,
+) -> Correlations:
+    """Correlate by the model of several outcomes."""
+    model = several_outcomes(data, outcomes=names, person=within, session=session)
+    moments = _moments({name: finite_or_missing(data, name) for name in names}, reliability)
+    how = (
+        f"correlations within and between units of {within} by a mixed model of several outcomes "
+        f"(REML, means of each {session})"
     )
-    check_pair(means["x"].to_numpy(), means["y"].to_numpy(), f"mean {one}", f"mean {other}")
-    between = correlation(means["x"].to_numpy(), means["y"].to_numpy())
-    return [
-        (f"within {within}", one, other, inside),
-        (f"between {within}", one, other, between),
-    ]
+    return Correlations(
+        tuple(names), latent_levels(model, data, within), moments, how, model.notes, model.rows
+    )
 
 
 def _moments(columns: dict[str, Array], reliability: Mapping[str, float] | None) -> pd.DataFrame:

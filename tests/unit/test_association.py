@@ -9,6 +9,7 @@ from alliance_stats import (
     correlation_difference,
     correlations,
     estimated_means,
+    mixed_anova,
     r_squared,
     regression,
 )
@@ -269,3 +270,90 @@ def test_latent_r_squared_of_a_logistic_regression_is_mckelvey_and_zavoinas() ->
     spread = model.beta["x"] ** 2 * data["x"].var()
     assert found["latent"] == pytest.approx(spread / (spread + np.pi**2 / 3), rel=1e-8)
     assert found["tjur"] == pytest.approx(model.glance()["r2_tjur"].iloc[0])
+
+
+def _cells(n: int = 18) -> pd.DataFrame:
+    rng = np.random.default_rng(4)
+    level = rng.normal(size=(n, 1))
+    Y = (
+        level
+        + rng.normal(size=(n, 4)) * np.array([0.5, 1.0, 1.5, 2.0])
+        + np.array([0, 0.3, 0.6, 0.5])
+    )
+    return pd.DataFrame(
+        {
+            "person": np.repeat([f"p {i}" for i in range(n)], 4),
+            "time": np.tile([1, 2, 3, 4], n),
+            "group": np.repeat(np.where(np.arange(n) % 3 == 0, "x", "y"), 4),
+            "score": 1e4 + Y.ravel(),
+        }
+    )
+
+
+# the share of the variance that is each rating's own, and the end of the search
+UNSTRUCTURED = 1e-4
+
+
+def test_the_mixed_model_beside_repeated_measures_is_hotellings_test() -> None:
+    data = _cells()
+    found = mixed_anova(anova(data, outcome="score", within="time", person="person"))
+    Y = data["score"].to_numpy().reshape(-1, 4)
+    n, k = Y.shape
+    C = np.diff(np.eye(k), axis=0)
+    z = C @ Y.mean(axis=0)
+    T2 = n * z @ np.linalg.solve(C @ np.cov(Y.T) @ C.T, z)
+    test = found.tests.iloc[0]
+    expected = T2 * (n - k + 1) / ((n - 1) * (k - 1))
+    assert test["statistic"] == pytest.approx(expected, rel=UNSTRUCTURED)
+    assert test["df2"] == pytest.approx(n - k + 1, rel=UNSTRUCTURED)
+    assert "vary alike" in found.summary()
+
+
+def test_with_two_cells_and_two_groups_both_ways_agree() -> None:
+    data = _cells().query("time < 3")
+    found = mixed_anova(
+        anova(data, outcome="score", between="group", within="time", person="person")
+    ).tidy()
+    plain, mixed = (part.set_index("term") for _, part in found.groupby("method"))
+    # a contrast of two cells needs no sphericity: both are the same t tests
+    for term in ("group", "time", "group:time"):
+        assert mixed.loc[term, "statistic"] == pytest.approx(
+            plain.loc[term, "statistic"], rel=UNSTRUCTURED
+        )
+        assert mixed.loc[term, "df2"] == pytest.approx(plain.loc[term, "df2"], rel=1e-3)
+
+
+def test_persons_who_lack_a_cell_stay_in_the_mixed_model() -> None:
+    data = _cells().drop(index=[1, 9, 30])
+    found = mixed_anova(anova(data, outcome="score", within="time", person="person"))
+    assert found.n_persons == 18
+    assert found.glance()["n_persons_anova"].iloc[0] == 15
+    assert "3 persons more" in found.summary()
+
+
+def test_a_mixed_model_needs_a_factor_within_and_persons_enough() -> None:
+    with pytest.raises(NotIdentifiedError, match="analysis of variance itself"):
+        mixed_anova(anova(_cells().query("time == 1"), outcome="score", between="group"))
+    few = anova(_cells(5), outcome="score", within="time", person="person")
+    with pytest.raises(NotIdentifiedError, match="too few"):
+        mixed_anova(few)
+
+
+def test_latent_correlations_of_complete_ratings_have_a_closed_form() -> None:
+    rng = np.random.default_rng(8)
+    n, k = 40, 5
+    level = rng.multivariate_normal([0, 0], [[1.0, 0.6], [0.6, 1.0]], n)
+    Y = level[:, None, :] + rng.multivariate_normal([0, 0], [[1.0, -0.4], [-0.4, 1.5]], (n, k))
+    data = pd.DataFrame(Y.reshape(-1, 2), columns=["a", "b"]).assign(
+        person=np.repeat(np.arange(n), k), session=np.tile(np.arange(k), n)
+    )
+    found = correlations(data, ["a", "b"], within="person", session="session")
+    means = Y.mean(axis=1)
+    left = Y - means[:, None, :] - Y.mean(axis=0) + Y.mean(axis=(0, 1))
+    W = np.einsum("nki,nkj->ij", left, left) / ((n - 1) * (k - 1))
+    B = np.cov(means.T) - W / k
+    r = found.tidy().set_index("level")["estimate"]
+    for level_name, S in (("within person", W), ("between person", B)):
+        assert r[level_name] == pytest.approx(S[0, 1] / np.sqrt(S[0, 0] * S[1, 1]), abs=1e-5)
+    with pytest.raises(DataError, match="goes with within"):
+        correlations(data, ["a", "b"], session="session")
