@@ -215,7 +215,7 @@ def backward(ratings: Ratings, residual: Residual, kept: LagPass, W: Array) -> L
     T, K, R, C, N = kept.innovations.shape
     later = np.zeros((R, K, C, N))  # what later ratings say on the state: R^-1 x, carried back
     known = np.zeros((R, K, K, N))  # and how much they know
-    d_phi, d_innovation = np.zeros((2, R, T - 1, K, K))
+    d_phi, d_innovation = np.zeros((2, *residual.phi.shape))
     d_error = np.zeros((R, K))
     d_mean = np.zeros((T, R, K, N))
     d_first = d_pull = np.zeros((R, K, K))

@@ -1,20 +1,20 @@
 """Whether a session better than usual is followed by fewer symptoms, and the other way round."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from alliance_stats.account import Account, Column, Phrase, Section, html_of, summary_of
 from alliance_stats.checks import check_choice, did_you_mean
+from alliance_stats.engine.lag_model import LagOptions
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.ledger import RowLedger
-from alliance_stats.panel import lag_sensitivity, lag_tables, lag_tests
+from alliance_stats.panel import lag_refits, lag_sensitivity, lag_tables
 from alliance_stats.panel.lag_notes import notes_on
-from alliance_stats.panel.lagged_model import FittedLags, LagOptions, fit_model
-from alliance_stats.panel.session_table import SessionTable, read_sessions
+from alliance_stats.panel.session_table import LaggedModel, read_sessions
 
 __all__ = ["CrossLagged", "cross_lagged"]
 
@@ -42,7 +42,7 @@ class CrossLagged:
         1 where ratings were taken as free of error.
     """
 
-    model: FittedLags
+    model: LaggedModel
     order: tuple[str, ...] | None
     reliability: Mapping[str, float | str]
 
@@ -190,7 +190,7 @@ class CrossLagged:
         form, K squared degrees of freedom) and stationary. Where `boundary` is true a variance
         lies on the edge of what it can be, and the p-value is too large rather than too small.
         """
-        return lag_tests.likelihood_ratio_tests(self.model)
+        return lag_refits.likelihood_ratio_tests(self.model)
 
     def profile(self, *, on: str | None = None, conf_level: float = 0.95) -> pd.DataFrame:
         """Return the lagged effects with profile-likelihood intervals.
@@ -204,11 +204,11 @@ class CrossLagged:
         """
         if on is not None and on not in self.outcomes:
             raise DataError(f"on names '{on}'. {did_you_mean(on, self.outcomes)}")
-        return lag_tests.profile_intervals(self.model, on=on, conf_level=conf_level)
+        return lag_refits.profile_intervals(self.model, on=on, conf_level=conf_level)
 
     def with_and_without_trends(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return the lagged effects without and with persons' own linear trends."""
-        return lag_tests.with_and_without_trends(self.model, conf_level=conf_level)
+        return lag_refits.with_and_without_trends(self.model, conf_level=conf_level)
 
     def sensitivity(
         self,
@@ -217,7 +217,7 @@ class CrossLagged:
         conf_level: float = 0.95,
     ) -> pd.DataFrame:
         """Return the lagged effects at each of some within-person reliabilities of all outcomes."""
-        return lag_sensitivity.over_reliabilities(self.model, reliabilities, conf_level=conf_level)
+        return lag_refits.over_reliabilities(self.model, reliabilities, conf_level=conf_level)
 
     def sensitivity_to_leaving(
         self,
@@ -404,62 +404,14 @@ def cross_lagged(
         )
     table = read_sessions(
         data, outcomes=outcomes, person=person, session=session, nested_in=nested_in,
-        group=group, cluster=cluster, covariates=covariates,
+        group=group, cluster=cluster, covariates=covariates, means=means,
     )  # fmt: skip
     in_order = lag_tables.check_order(order, table.outcomes)
-    reliable = _reliabilities(reliability, table.outcomes)
+    reliable = lag_refits.check_reliabilities(reliability, table.outcomes)
     if trends == "linear" and len(table.sessions) < 4:
         raise NotIdentifiedError(
             "Persons' own linear trends beside lagged effects need at least four sessions; there "
             f"are {len(table.sessions)}."
         )
     options = LagOptions(means=means, trends=trends, start=start, lags=lags)
-    return CrossLagged(fit_reliable(table, options, reliable), in_order, reliable)
-
-
-def _reliabilities(
-    reliability: Mapping[str, float | str] | float | str | None, outcomes: Sequence[str]
-) -> dict[str, float | str]:
-    """Return each outcome's reliability: a number in (0, 1] or ``"estimate"``."""
-    if reliability is None:
-        return dict.fromkeys(outcomes, 1.0)
-    given = (
-        reliability if isinstance(reliability, Mapping) else dict.fromkeys(outcomes, reliability)
-    )
-    for name in given:
-        if name not in outcomes:
-            raise DataError(f"reliability names '{name}'. {did_you_mean(name, outcomes)}")
-    found: dict[str, float | str] = {}
-    for name in outcomes:
-        value = given.get(name, 1.0)
-        if value == "estimate":
-            found[name] = "estimate"
-        elif isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= 1:
-            found[name] = float(value)
-        else:
-            raise DataError(
-                f"The reliability of '{name}' must be above 0 and at most 1, or 'estimate'; got "
-                f"{value!r}."
-            )
-    return found
-
-
-def fit_reliable(
-    table: SessionTable, options: LagOptions, reliability: Mapping[str, float | str]
-) -> FittedLags:
-    """Fit with error variances that follow from reliabilities."""
-    values = [reliability[name] for name in table.outcomes]
-    if all(value == 1.0 for value in values):
-        return fit_model(table, options)
-    plain = fit_model(table, replace(options, errors=()))
-    errors = errors_from(plain, values)
-    return fit_model(table, replace(options, errors=errors), near=plain)
-
-
-def errors_from(plain: FittedLags, values: Sequence[float | str]) -> tuple[float | None, ...]:
-    """Return error variances that give the within-person variances these reliabilities."""
-    variances = lag_tables.within_person_variances(plain, plain.theta[None])[0].mean(axis=(0, 1))
-    return tuple(
-        None if value == "estimate" else (1.0 - float(value)) * float(variance)
-        for value, variance in zip(values, variances, strict=True)
-    )
+    return CrossLagged(lag_refits.fit_reliable(table, options, reliable), in_order, reliable)

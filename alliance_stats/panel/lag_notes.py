@@ -6,7 +6,7 @@ import numpy as np
 
 from alliance_stats.formatting import format_number, format_percent, plural
 from alliance_stats.panel.lag_tables import largest_root
-from alliance_stats.panel.lagged_model import FittedLags
+from alliance_stats.panel.session_table import LaggedModel
 
 __all__ = ["notes_on"]
 
@@ -22,7 +22,7 @@ WEAK = 3.0
 
 
 def notes_on(
-    model: FittedLags, *, reliability: Mapping[str, float | str], order: Sequence[str] | None
+    model: LaggedModel, *, reliability: Mapping[str, float | str], order: Sequence[str] | None
 ) -> tuple[str, ...]:
     """Return the notes."""
     notes = [*_on_the_fit(model), *_on_roots(model), *_on_sizes(model), *_on_ends(model)]
@@ -50,7 +50,7 @@ def notes_on(
     return tuple(notes)
 
 
-def _on_the_fit(model: FittedLags) -> list[str]:
+def _on_the_fit(model: LaggedModel) -> list[str]:
     fit, notes = model.fit, []
     if not fit.identified:
         notes.append(
@@ -80,7 +80,7 @@ def _on_the_fit(model: FittedLags) -> list[str]:
     return notes
 
 
-def _inflation(model: FittedLags) -> float:
+def _inflation(model: LaggedModel) -> float:
     """Return how much not knowing persons' covariance raises a lagged effect's variance, at most.
 
     From the information at the fit: variances of the lagged effects over those with the parameters
@@ -101,7 +101,7 @@ def _inflation(model: FittedLags) -> float:
     return float((np.diag(scaled)[lags] / np.diag(held)[at]).max())
 
 
-def _zeros(model: FittedLags) -> list[str]:
+def _zeros(model: LaggedModel) -> list[str]:
     """Name what stands at zero."""
     parameters, table = model.parameters, model.table
     zero = set(np.flatnonzero(model.fit.at_zero).tolist())
@@ -122,7 +122,7 @@ def _zeros(model: FittedLags) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _on_roots(model: FittedLags) -> list[str]:
+def _on_roots(model: LaggedModel) -> list[str]:
     if not model.options.lagged:
         return []
     root = float(largest_root(model).max())
@@ -140,7 +140,7 @@ def _on_roots(model: FittedLags) -> list[str]:
     return []
 
 
-def _on_sizes(model: FittedLags) -> list[str]:
+def _on_sizes(model: LaggedModel) -> list[str]:
     table, notes = model.table, []
     T = len(table.sessions)
     if T == 3 and model.options.lagged:
@@ -170,7 +170,7 @@ def _on_sizes(model: FittedLags) -> list[str]:
     return notes
 
 
-def _on_ends(model: FittedLags) -> list[str]:
+def _on_ends(model: LaggedModel) -> list[str]:
     notes = []
     for k, outcome in enumerate(model.table.outcomes):
         values = model.table.y[:, k]

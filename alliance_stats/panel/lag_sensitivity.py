@@ -1,4 +1,4 @@
-"""What lagged effects would be if ratings were less reliable, or those who left had fared worse."""
+"""Deviations from persons' levels, and lagged effects had those who left fared worse."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,41 +8,18 @@ import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.engine.lag_criterion import person_effects
+from alliance_stats.engine.lag_model import fit_model
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, two_sided_p, wald_interval
-from alliance_stats.panel.lag_tables import lagged_effects, within_person_variances
-from alliance_stats.panel.lagged_model import FittedLags, fit_model
+from alliance_stats.panel.lag_tables import lagged_effects
+from alliance_stats.panel.session_table import LaggedModel
 
 Bools = npt.NDArray[np.bool_]
 
-__all__ = ["deviations", "over_reliabilities", "over_shifts"]
+__all__ = ["deviations", "over_shifts"]
 
 
-def over_reliabilities(
-    model: FittedLags, reliabilities: Sequence[float], *, conf_level: float
-) -> pd.DataFrame:
-    """Return the lagged effects at each of some reliabilities that all outcomes share."""
-    for value in reliabilities:
-        if not 0.0 < value <= 1.0:
-            raise DataError(f"A reliability lies above 0 and is at most 1; got {value!r}.")
-    plain = model
-    if model.options.errors:
-        plain = fit_model(model.table, replace(model.options, errors=()))
-    variances = within_person_variances(plain, plain.theta[None])[0].mean(axis=(0, 1))
-    parts = []
-    near = plain
-    for value in sorted(reliabilities, reverse=True):
-        errors = tuple(float((1.0 - value) * variance) for variance in variances)
-        if value < 1.0:
-            near = fit_model(model.table, replace(model.options, errors=errors), near=near)
-        found = lagged_effects(near if value < 1.0 else plain, conf_level=conf_level)
-        found.insert(0, "reliability", float(value))
-        fit = near if value < 1.0 else plain
-        parts.append(found.assign(log_lik=fit.log_lik, converged=fit.fit.converged))
-    return pd.concat(parts, ignore_index=True)
-
-
-def deviations(model: FittedLags) -> pd.DataFrame:
+def deviations(model: LaggedModel) -> pd.DataFrame:
     """Return each rating minus what is expected of this person: ``person, session, ...``.
 
     The expectation is the mean and the person's predicted stable level (with those of families and
@@ -70,7 +47,7 @@ def deviations(model: FittedLags) -> pd.DataFrame:
 
 
 def over_shifts(
-    model: FittedLags,
+    model: LaggedModel,
     shifts: Sequence[float],
     *,
     outcome: str,
@@ -140,7 +117,7 @@ def _pooled(estimates: Array, variances: Array, conf_level: float) -> pd.DataFra
     )
 
 
-def _impute(model: FittedLags, gone: Bools, rng: np.random.Generator) -> Array:
+def _impute(model: LaggedModel, gone: Bools, rng: np.random.Generator) -> Array:
     """Draw sessions after the last rating, given a person's ratings; parameters drawn, too.
 
     Persons are drawn one pattern at a time from their own normal distribution; what families and
@@ -170,7 +147,7 @@ def _impute(model: FittedLags, gone: Bools, rng: np.random.Generator) -> Array:
     return out
 
 
-def _drawn_parameters(model: FittedLags, rng: np.random.Generator) -> FittedLags:
+def _drawn_parameters(model: LaggedModel, rng: np.random.Generator) -> LaggedModel:
     """Return the model at parameters drawn from their normal distribution, still in bounds."""
     values, vectors = np.linalg.eigh(model.vcov)
     half = vectors * np.sqrt(np.maximum(values, 0.0))
@@ -182,7 +159,7 @@ def _drawn_parameters(model: FittedLags, rng: np.random.Generator) -> FittedLags
     return model
 
 
-def _person_covariance(model: FittedLags, g: int, loadings: Array) -> Array:
+def _person_covariance(model: LaggedModel, g: int, loadings: Array) -> Array:
     """Return the covariance of all a person's ratings, sessions by outcomes: (TK, TK)."""
     T, K, q = loadings.shape
     residual = model.residual(model.theta[None], g)
@@ -211,13 +188,13 @@ def _person_covariance(model: FittedLags, g: int, loadings: Array) -> Array:
     return np.asarray(V.reshape(T * K, T * K) + Z @ G @ Z.T + np.diag(errors))
 
 
-def _matrix(model: FittedLags, index: npt.NDArray[np.int64]) -> Array:
+def _matrix(model: LaggedModel, index: npt.NDArray[np.int64]) -> Array:
     padded = np.append(model.theta, 0.0)
     factor = padded[index]
     return np.asarray(factor @ factor.T)
 
 
-def _means(model: FittedLags, g: int) -> Array:
+def _means(model: LaggedModel, g: int) -> Array:
     """Return expected ratings in the ratings' units: (T, K, N)."""
     ratings = model.problem.groups[g]
     coefficients = model.coefficients[g]

@@ -14,7 +14,7 @@ from alliance_stats.checks import check_conf_level, did_you_mean
 from alliance_stats.engine.lag_parameters import squares, take
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, two_sided_p, wald_interval
-from alliance_stats.panel.lagged_model import FittedLags
+from alliance_stats.panel.session_table import LaggedModel
 
 Index = npt.NDArray[np.int64]
 
@@ -55,7 +55,7 @@ def with_inference(
     )
 
 
-def _rows_of_lags(model: FittedLags) -> pd.DataFrame:
+def _rows_of_lags(model: LaggedModel) -> pd.DataFrame:
     """Return who acts on whom, in the order group, session, outcome, predictor."""
     table = model.table
     later = table.sessions[1:] if model.options.lags == "free" else [None]
@@ -72,32 +72,32 @@ def _rows_of_lags(model: FittedLags) -> pd.DataFrame:
     return frame.drop(columns=unused)
 
 
-def lag_positions(model: FittedLags) -> Index:
+def lag_positions(model: LaggedModel) -> Index:
     """Return where the lagged effects stand among the parameters, in the order of their table."""
     phi = model.parameters.phi
     return np.asarray((phi if model.options.lags == "free" else phi[:, :1]).ravel())
 
 
-def _lags(model: FittedLags, theta: Array) -> Array:
+def _lags(model: LaggedModel, theta: Array) -> Array:
     """Return lagged effects at (R, P) points: (R, G, S, K, K), S = 1 where equal over sessions."""
     phi = take(theta, model.parameters.phi)
     return phi if model.options.lags == "free" else phi[:, :, :1]
 
 
-def lags_flat(model: FittedLags, theta: Array) -> Array:
+def lags_flat(model: LaggedModel, theta: Array) -> Array:
     """Return the lagged effects at (R, P) points, in the order of their table."""
     return take(theta, lag_positions(model))
 
 
 def lagged_effects(
-    model: FittedLags, *, vcov: Array | None = None, df: float = np.inf, conf_level: float = 0.95
+    model: LaggedModel, *, vcov: Array | None = None, df: float = np.inf, conf_level: float = 0.95
 ) -> pd.DataFrame:
     """Return a row for each lagged effect."""
     estimate, V = model.delta(lambda theta: lags_flat(model, theta), vcov)
     return with_inference(_rows_of_lags(model), estimate, V, df=df, conf_level=conf_level)
 
 
-def within_person_variances(model: FittedLags, theta: Array) -> Array:
+def within_person_variances(model: LaggedModel, theta: Array) -> Array:
     """Return variances of the deviations at (R, P) points, without error: (R, G, T, K)."""
     found = []
     for g in range(len(model.table.groups)):
@@ -113,7 +113,7 @@ def within_person_variances(model: FittedLags, theta: Array) -> Array:
 
 
 def standardised_effects(
-    model: FittedLags, *, vcov: Array | None = None, df: float = np.inf, conf_level: float = 0.95
+    model: LaggedModel, *, vcov: Array | None = None, df: float = np.inf, conf_level: float = 0.95
 ) -> pd.DataFrame:
     """Return lagged effects in within-person SDs (root of the mean variance over sessions)."""
 
@@ -126,13 +126,13 @@ def standardised_effects(
     return with_inference(_rows_of_lags(model), estimate, V, df=df, conf_level=conf_level)
 
 
-def largest_root(model: FittedLags) -> Array:
+def largest_root(model: LaggedModel) -> Array:
     """Return the largest modulus of an eigenvalue of the lagged effects, by group: (G,)."""
     phi = _lags(model, model.theta[None])[0]
     return np.asarray(np.abs(np.linalg.eigvals(phi)).max(axis=(1, 2)))
 
 
-def _require_equal_lags(model: FittedLags, asked: str) -> None:
+def _require_equal_lags(model: LaggedModel, asked: str) -> None:
     if model.options.lags == "free":
         raise NotIdentifiedError(
             f"{asked} follow from one matrix of lagged effects, and this model has one for each "
@@ -140,7 +140,7 @@ def _require_equal_lags(model: FittedLags, asked: str) -> None:
         )
 
 
-def long_run_effects(model: FittedLags, *, conf_level: float = 0.95) -> pd.DataFrame:
+def long_run_effects(model: LaggedModel, *, conf_level: float = 0.95) -> pd.DataFrame:
     """Return ``(I - Phi)^-1``: where a push of one point at every session ends."""
     _require_equal_lags(model, "Long-run effects")
     root = largest_root(model)
@@ -176,7 +176,7 @@ def check_order(order: Sequence[str] | None, outcomes: Sequence[str]) -> tuple[s
     return tuple(order)
 
 
-def _ordered_factor(model: FittedLags, theta: Array, g: int, order: Sequence[str]) -> Array:
+def _ordered_factor(model: LaggedModel, theta: Array, g: int, order: Sequence[str]) -> Array:
     """Return L with unit diagonal, innovations = L shocks, in the stated order: (R, K, K)."""
     where = [model.table.outcomes.index(name) for name in order]
     innovation = model.residual(theta, g).innovation[:, 0]
@@ -187,7 +187,7 @@ def _ordered_factor(model: FittedLags, theta: Array, g: int, order: Sequence[str
 
 
 def impulse_responses(
-    model: FittedLags,
+    model: LaggedModel,
     *,
     horizon: int,
     order: Sequence[str] | None,
@@ -232,7 +232,7 @@ def impulse_responses(
 
 
 def same_session_effects(
-    model: FittedLags, *, order: Sequence[str], conf_level: float = 0.95
+    model: LaggedModel, *, order: Sequence[str], conf_level: float = 0.95
 ) -> pd.DataFrame:
     """Return what an outcome does to those rated after it in the same session (lag 0).
 
@@ -266,7 +266,7 @@ def same_session_effects(
 
 
 def _covariance_rows(
-    model: FittedLags,
+    model: LaggedModel,
     matrix: Callable[[Array], Array],
     names: Sequence[str],
     fixed: dict[str, object],
@@ -296,7 +296,7 @@ def _of_factor(index: Index) -> Callable[[Array], Array]:
     return lambda theta: squares(take(theta, index))
 
 
-def random_effects(model: FittedLags) -> pd.DataFrame:
+def random_effects(model: LaggedModel) -> pd.DataFrame:
     """Return the covariances of the random intercepts (and slopes) of every level."""
     table = model.table
     names = list(table.outcomes)
@@ -319,7 +319,7 @@ def random_effects(model: FittedLags) -> pd.DataFrame:
     return found if len(table.groups) > 1 else found.drop(columns="strata")
 
 
-def residual_covariances(model: FittedLags) -> pd.DataFrame:
+def residual_covariances(model: LaggedModel) -> pd.DataFrame:
     """Return covariances of what is new at a session, of the first session, and error variances."""
     table, parameters = model.table, model.parameters
     names = list(table.outcomes)
@@ -341,7 +341,7 @@ def residual_covariances(model: FittedLags) -> pd.DataFrame:
     return found if len(table.groups) > 1 else found.drop(columns="strata")
 
 
-def session_means(model: FittedLags, *, conf_level: float = 0.95) -> pd.DataFrame:
+def session_means(model: LaggedModel, *, conf_level: float = 0.95) -> pd.DataFrame:
     """Return the fixed effects: each session's mean (or intercept and slope) and covariates."""
     table = model.table
     common = [str(s) for s in table.sessions]

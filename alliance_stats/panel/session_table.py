@@ -20,13 +20,14 @@ from alliance_stats.checks import (
 from alliance_stats.design.design import build_design
 from alliance_stats.design.formula import OwnColumn, formula_of, parse_terms
 from alliance_stats.door import replaced
+from alliance_stats.engine.lag_model import FittedLags
 from alliance_stats.engine.stacked_levels import Level
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 
-__all__ = ["SessionTable", "read_sessions"]
+__all__ = ["LaggedModel", "SessionTable", "read_sessions"]
 
 Index = npt.NDArray[np.int64]
 
@@ -83,6 +84,9 @@ class SessionTable:
     rows: RowLedger
 
 
+LaggedModel = FittedLags[SessionTable]
+
+
 def read_sessions(
     data: pd.DataFrame,
     *,
@@ -93,6 +97,7 @@ def read_sessions(
     group: str | None = None,
     cluster: str | None = None,
     covariates: str | None = None,
+    means: str = "session",
 ) -> SessionTable:
     """Check a long table once and lay it out by session, outcome and person.
 
@@ -126,11 +131,13 @@ def read_sessions(
         values = values[:, complete]
         used, ledger = ledger.keep(used, complete, reason=f"no value of {covariates}")
         X = X[complete]
-    return _laid_out(
+    table = _laid_out(
         used, values, X, covariate_names, ledger,
         outcomes=tuple(outcomes), person=person, session=session,
         nested_in=tuple(nested_in), group=group, cluster=cluster,
     )  # fmt: skip
+    _check_told_apart(table, linear=means == "linear")
+    return table
 
 
 def _laid_out(
@@ -334,6 +341,27 @@ def _check_not_later(
                         "cannot explain what came before, and what came before is in the model "
                         "already; leave it out of covariates=."
                     )
+
+
+def _check_told_apart(table: SessionTable, *, linear: bool) -> None:
+    """Refuse a covariate that the sessions' means and the covariates before it determine."""
+    rated = np.isfinite(table.y).any(axis=1)
+    for g, group in enumerate(table.groups):
+        session, person = np.nonzero(rated & (table.group_of == g))
+        X = np.stack([np.ones(len(session)), session], axis=1)
+        if not linear:
+            X = (session[:, None] == np.arange(len(table.y))).astype(np.float64)
+        for m, name in enumerate(table.covariate_names):
+            own = table.covariates[session, m, person]
+            left = own - X @ np.linalg.lstsq(X, own)[0]
+            if np.abs(left).max() <= 1e-9 * np.abs(own).max():
+                among = f" in group '{group}'" if len(table.groups) > 1 else ""
+                raise DataError(
+                    f"The covariate '{name}' says nothing{among} that the sessions' means and the "
+                    "covariates before it do not: it is the same for everybody at a session, or "
+                    "follows from the others. Leave it out."
+                )
+            X = np.column_stack([X, own])
 
 
 def _listed(names: Sequence[str], word: str = "and") -> str:

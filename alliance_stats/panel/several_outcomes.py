@@ -8,14 +8,14 @@ import pandas as pd
 
 from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.checks import check_choice
+from alliance_stats.engine.lag_model import LagOptions, fit_model
 from alliance_stats.engine.lag_parameters import squares, take
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array, one_line, two_sided_p, wald_interval
 from alliance_stats.ledger import RowLedger
 from alliance_stats.panel import lag_tables
 from alliance_stats.panel.lag_notes import notes_on
-from alliance_stats.panel.lagged_model import FittedLags, LagOptions, fit_model
-from alliance_stats.panel.session_table import read_sessions
+from alliance_stats.panel.session_table import LaggedModel, read_sessions
 
 __all__ = ["SeveralOutcomes", "several_outcomes"]
 
@@ -30,7 +30,7 @@ class SeveralOutcomes:
         The fitted model, in the ratings' own units.
     """
 
-    model: FittedLags
+    model: LaggedModel
 
     __repr__ = one_line
 
@@ -122,7 +122,7 @@ class SeveralOutcomes:
 
 
 def _correlation(
-    model: FittedLags, index: lag_tables.Index, pair: tuple[int, int], conf_level: float
+    model: LaggedModel, index: lag_tables.Index, pair: tuple[int, int], conf_level: float
 ) -> dict[str, float]:
     """Return one correlation with its interval by Fisher's z."""
     i, j = pair
@@ -218,7 +218,7 @@ def several_outcomes(
         check_choice(growth, ("linear",), name="growth")
     table = read_sessions(
         data, outcomes=outcomes, person=person, session=session, nested_in=nested_in,
-        covariates=covariates,
+        covariates=covariates, means=means,
     )  # fmt: skip
     if len(table.outcomes) < 2:
         raise NotIdentifiedError(

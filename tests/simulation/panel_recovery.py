@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from alliance_stats.engine.lag_model import fit_model
 from alliance_stats.estimates import Array
 from alliance_stats.panel import CrossLagged, cross_lagged
-from alliance_stats.panel.cross_lagged import errors_from
-from alliance_stats.panel.lagged_model import fit_model
+from alliance_stats.panel.lag_refits import errors_from
 
 PHI = np.array([[0.30, -0.15], [-0.25, 0.40]])
 NAMES = {"outcomes": ["alliance", "symptoms"], "person": "person", "session": "session"}

@@ -11,7 +11,13 @@ from alliance_stats.engine.lag_criterion import (
     stacked_columns,
 )
 from alliance_stats.engine.lag_filter import Ratings
-from alliance_stats.engine.lag_parameters import lag_parameters, stationary_covariance, take
+from alliance_stats.engine.lag_model import LagArrays, LagOptions, fit_model
+from alliance_stats.engine.lag_parameters import (
+    lag_parameters,
+    squares,
+    stationary_covariance,
+    take,
+)
 from alliance_stats.engine.stacked_levels import Level
 
 DENSE = 1e-9  # relative; sums of 200 terms in another order
@@ -200,3 +206,43 @@ def test_stationary_covariance_stays_as_it_is():
     found = stationary_covariance(phi, new)
     np.testing.assert_allclose(phi[0] @ found[0] @ phi[0].T + new[0], found[0], rtol=1e-12)
     assert np.isnan(found[1]).all()
+
+
+@pytest.mark.parametrize("reml", [False, True])
+def test_one_session_without_persons_is_multivariate_regression(reml):
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(2, 80))
+    y = np.array([[1.0, 0.5], [-0.3, 2.0]]) @ x + rng.normal(size=(2, 80)) + 4.0
+    arrays = LagArrays(y[None], x[None], np.zeros(80, dtype=np.int64))
+    fit = fit_model(arrays, LagOptions(lagged=False, persons=False, reml=reml))
+    X = np.column_stack([np.ones(80), x.T])
+    beta = np.linalg.lstsq(X, y.T)[0]
+    left = y.T - X @ beta
+    covariance = left.T @ left / (80 - 3 * reml)
+    np.testing.assert_allclose(fit.coefficients[0], beta, rtol=1e-7)
+    found = fit.parameters.residual(fit.theta[None], 0).innovation[0, 0]
+    np.testing.assert_allclose(found, covariance, rtol=1e-6)
+    assert fit.n_parameters == 3 + 6
+    std_error = np.sqrt(np.outer(np.diag(np.linalg.inv(X.T @ X)), np.diag(covariance)))
+    np.testing.assert_allclose(np.sqrt(np.diag(fit.coefficient_vcov)), std_error.ravel(), rtol=1e-6)
+
+
+def test_dyads_in_therapists_are_a_mixed_model_without_a_level_of_persons():
+    rng = np.random.default_rng(6)
+    therapist = np.arange(90) % 9
+    y = rng.normal(size=(2, 9))[:, therapist] + rng.normal(size=(2, 90))
+    y[0, rng.random(90) < 0.1] = np.nan
+    arrays = LagArrays(
+        y[None], np.zeros((1, 0, 90)), np.zeros(90, dtype=np.int64), (Level.from_codes(therapist),)
+    )
+    fit = fit_model(arrays, LagOptions(lagged=False, persons=False))
+    L = fit.parameters.residual(fit.theta[None], 0).innovation[0, 0]
+    G = squares(take(fit.theta[None], fit.parameters.above[0]))[0]
+    V = np.kron(G, np.equal.outer(therapist, therapist)) + np.kron(L, np.eye(90))
+    seen = np.isfinite(y.ravel())
+    r = (y - fit.coefficients[0].T).ravel()[seen]
+    V = V[np.ix_(seen, seen)]
+    log_lik = -0.5 * (
+        len(r) * np.log(2 * np.pi) + np.linalg.slogdet(V)[1] + r @ np.linalg.solve(V, r)
+    )
+    assert fit.log_lik == pytest.approx(log_lik, rel=DENSE)

@@ -1,25 +1,35 @@
-"""Likelihood-ratio tests, profile intervals and models side by side."""
+"""The same ratings under other options: tests, profiles, trends and reliabilities side by side."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from alliance_stats.checks import check_conf_level
+from alliance_stats.checks import check_conf_level, did_you_mean
 from alliance_stats.engine.lag_fit import held_rise
+from alliance_stats.engine.lag_model import LagOptions, fit_model, refit
 from alliance_stats.engine.likelihood_rise import reach
-from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.panel.lag_tables import lag_positions, lagged_effects
-from alliance_stats.panel.lagged_model import FittedLags, LagOptions, fit_model, refit
+from alliance_stats.errors import DataError, NotIdentifiedError
+from alliance_stats.panel.lag_tables import lag_positions, lagged_effects, within_person_variances
+from alliance_stats.panel.session_table import LaggedModel, SessionTable
 
-__all__ = ["likelihood_ratio_tests", "profile_intervals", "with_and_without_trends"]
+__all__ = [
+    "check_reliabilities",
+    "errors_from",
+    "fit_reliable",
+    "likelihood_ratio_tests",
+    "over_reliabilities",
+    "profile_intervals",
+    "with_and_without_trends",
+]
 
 # Standard errors from the estimate within which a profile's end is looked for.
 FARTHEST = 20.0
 
 
-def likelihood_ratio_tests(model: FittedLags) -> pd.DataFrame:
+def likelihood_ratio_tests(model: LaggedModel) -> pd.DataFrame:
     """Return ``test, statistic, df, p_value``: what the data say against each restriction."""
     rows = []
     options, outcomes = model.options, model.table.outcomes
@@ -50,7 +60,7 @@ def likelihood_ratio_tests(model: FittedLags) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _row(name: str, restricted: FittedLags, wider: FittedLags) -> dict[str, object]:
+def _row(name: str, restricted: LaggedModel, wider: LaggedModel) -> dict[str, object]:
     statistic = 2.0 * (wider.log_lik - restricted.log_lik)
     df = wider.n_parameters - restricted.n_parameters
     sound = restricted.fit.converged and wider.fit.converged and statistic > -1e-4
@@ -67,7 +77,7 @@ def _row(name: str, restricted: FittedLags, wider: FittedLags) -> dict[str, obje
     }
 
 
-def with_and_without_trends(model: FittedLags, *, conf_level: float) -> pd.DataFrame:
+def with_and_without_trends(model: LaggedModel, *, conf_level: float) -> pd.DataFrame:
     """Return the lagged effects without and with linear trends of persons, one under the other."""
     parts = []
     for trends, name in ((None, "none"), ("linear", "linear")):
@@ -79,12 +89,12 @@ def with_and_without_trends(model: FittedLags, *, conf_level: float) -> pd.DataF
     return pd.concat(parts, ignore_index=True)
 
 
-def aic(model: FittedLags) -> float:
+def aic(model: LaggedModel) -> float:
     """Return Akaike's criterion."""
     return 2.0 * model.n_parameters - 2.0 * model.log_lik
 
 
-def profile_intervals(model: FittedLags, *, on: str | None, conf_level: float) -> pd.DataFrame:
+def profile_intervals(model: LaggedModel, *, on: str | None, conf_level: float) -> pd.DataFrame:
     """Return lagged effects with intervals that end where the deviance has risen enough."""
     bound = float(stats.chi2.ppf(check_conf_level(conf_level), 1))
     if model.options.groups_equal:
@@ -98,7 +108,7 @@ def profile_intervals(model: FittedLags, *, on: str | None, conf_level: float) -
     return found.assign(conf_low=low, conf_high=high, method="profile likelihood")
 
 
-def _ends(model: FittedLags, position: int, bound: float) -> tuple[float, float]:
+def _ends(model: LaggedModel, position: int, bound: float) -> tuple[float, float]:
     """Return the interval's ends; NaN for an effect that is held, infinite where there is none."""
     if not model.fit.free[position]:
         return np.nan, np.nan
@@ -115,3 +125,75 @@ def _ends(model: FittedLags, position: int, bound: float) -> tuple[float, float]
         for rise, limit in zip(rises, (-np.inf, np.inf), strict=True)
     )  # fmt: skip
     return low * unit, high * unit
+
+
+def over_reliabilities(
+    model: LaggedModel, reliabilities: Sequence[float], *, conf_level: float
+) -> pd.DataFrame:
+    """Return the lagged effects at each of some reliabilities that all outcomes share."""
+    for value in reliabilities:
+        if not 0.0 < value <= 1.0:
+            raise DataError(f"A reliability lies above 0 and is at most 1; got {value!r}.")
+    plain = model
+    if model.options.errors:
+        plain = fit_model(model.table, replace(model.options, errors=()))
+    variances = within_person_variances(plain, plain.theta[None])[0].mean(axis=(0, 1))
+    parts = []
+    near = plain
+    for value in sorted(reliabilities, reverse=True):
+        errors = tuple(float((1.0 - value) * variance) for variance in variances)
+        if value < 1.0:
+            near = fit_model(model.table, replace(model.options, errors=errors), near=near)
+        found = lagged_effects(near if value < 1.0 else plain, conf_level=conf_level)
+        found.insert(0, "reliability", float(value))
+        fit = near if value < 1.0 else plain
+        parts.append(found.assign(log_lik=fit.log_lik, converged=fit.fit.converged))
+    return pd.concat(parts, ignore_index=True)
+
+
+def check_reliabilities(
+    reliability: Mapping[str, float | str] | float | str | None, outcomes: Sequence[str]
+) -> dict[str, float | str]:
+    """Return each outcome's reliability: a number in (0, 1] or ``"estimate"``."""
+    if reliability is None:
+        return dict.fromkeys(outcomes, 1.0)
+    given = (
+        reliability if isinstance(reliability, Mapping) else dict.fromkeys(outcomes, reliability)
+    )
+    for name in given:
+        if name not in outcomes:
+            raise DataError(f"reliability names '{name}'. {did_you_mean(name, outcomes)}")
+    found: dict[str, float | str] = {}
+    for name in outcomes:
+        value = given.get(name, 1.0)
+        if value == "estimate":
+            found[name] = "estimate"
+        elif isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= 1:
+            found[name] = float(value)
+        else:
+            raise DataError(
+                f"The reliability of '{name}' must be above 0 and at most 1, or 'estimate'; got "
+                f"{value!r}."
+            )
+    return found
+
+
+def fit_reliable(
+    table: SessionTable, options: LagOptions, reliability: Mapping[str, float | str]
+) -> LaggedModel:
+    """Fit with error variances that follow from reliabilities."""
+    values = [reliability[name] for name in table.outcomes]
+    if all(value == 1.0 for value in values):
+        return fit_model(table, options)
+    plain = fit_model(table, replace(options, errors=()))
+    errors = errors_from(plain, values)
+    return fit_model(table, replace(options, errors=errors), near=plain)
+
+
+def errors_from(plain: LaggedModel, values: Sequence[float | str]) -> tuple[float | None, ...]:
+    """Return error variances that give the within-person variances these reliabilities."""
+    variances = within_person_variances(plain, plain.theta[None])[0].mean(axis=(0, 1))
+    return tuple(
+        None if value == "estimate" else (1.0 - float(value)) * float(variance)
+        for value, variance in zip(values, variances, strict=True)
+    )

@@ -1,7 +1,12 @@
-"""A model of session to session: what is asked for, fitted, in the ratings' own units."""
+"""A model of several outcomes, from session to session or not: fitted, in the ratings' own units.
+
+The door for rooms that have arrays: ratings by session, outcome and person (or dyad, or family),
+NaN where missing; fixed effects that each outcome has of its own; levels above.
+"""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,16 +16,64 @@ from alliance_stats.engine.lag_criterion import LagProblem, evaluate, subset
 from alliance_stats.engine.lag_filter import Ratings, Residual
 from alliance_stats.engine.lag_fit import LagFit, fit_lags
 from alliance_stats.engine.lag_parameters import LagParameters, lag_parameters, take
-from alliance_stats.errors import DataError
+from alliance_stats.engine.stacked_levels import Level
 from alliance_stats.estimates import Array, one_line
-from alliance_stats.panel.session_table import SessionTable
 
-__all__ = ["FittedLags", "LagOptions", "fit_model", "refit"]
+__all__ = ["FittedLags", "LagArrays", "LagOptions", "LagTable", "fit_model", "refit"]
+
+Index = npt.NDArray[np.int64]
 
 # Half-width of the differences that carry standard errors to functions of the parameters.
 WIDTH = 1e-5
 # Below this smallest eigenvalue of the information a second start is tried, too.
 DOUBTFUL = 1e-3
+
+
+class LagTable(Protocol):
+    """What is fitted: ratings, covariates, groups, levels, as :class:`LagArrays` has them."""
+
+    @property
+    def y(self) -> Array:
+        """Ratings, NaN where missing: (T, K, N)."""
+
+    @property
+    def covariates(self) -> Array:
+        """Covariates: (T, M, N)."""
+
+    @property
+    def group_of(self) -> Index:
+        """Each person's group, persons of a group side by side: (N,)."""
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """Levels above persons, innermost first."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class LagArrays:
+    """Ratings and all that belongs to them, as arrays.
+
+    Attributes
+    ----------
+    y
+        Ratings, NaN where missing: (T, K, N).
+    covariates
+        Values at a session, with an effect on each outcome: (T, M, N).
+    group_of
+        Each person's group, 0, 1, ..., persons of a group side by side: (N,).
+    levels
+        Levels above persons, innermost first.
+    """
+
+    y: Array
+    covariates: Array
+    group_of: Index
+    levels: tuple[Level, ...] = field(default=())
+
+    __repr__ = one_line
+
+
+Table = TypeVar("Table", bound=LagTable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +94,8 @@ class LagOptions:
         Whether lagged effects are the same in each group.
     lagged
         Whether anything carries over.
+    persons
+        Whether persons have random effects, beside what they have at one session.
     errors
         For each outcome the error's variance, or None to estimate it.
     zero
@@ -55,13 +110,14 @@ class LagOptions:
     lags: str = "equal"
     groups_equal: bool = False
     lagged: bool = True
+    persons: bool = True
     errors: tuple[float | None, ...] = ()
     zero: tuple[tuple[int, int], ...] = ()
     reml: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class FittedLags:
+class FittedLags(Generic[Table]):
     """A fitted model in the ratings' own units.
 
     Attributes
@@ -86,7 +142,7 @@ class FittedLags:
         The SDs: (K,).
     """
 
-    table: SessionTable
+    table: Table
     options: LagOptions
     parameters: LagParameters
     scaled: LagParameters
@@ -105,13 +161,9 @@ class FittedLags:
     @property
     def n_parameters(self) -> int:
         """How many parameters were estimated, means among them; boundaries count."""
-        held = {
-            int(position)
-            for k, j in self.options.zero
-            for position in self.parameters.phi[:, :, k, j].ravel()
-        }
+        held = int(_held(self.parameters, self.options).sum())
         means = self.coefficients.size - int((np.diag(self.coefficient_vcov) == 0).sum())
-        return self.parameters.size - len(held) + means
+        return self.parameters.size - held + means
 
     def residual(self, theta: Array, g: int) -> Residual:
         """Return what governs the residual of group `g` at (R, P) parameter points."""
@@ -136,7 +188,7 @@ class FittedLags:
         V = (self.vcov if vcov is None else vcov)[np.ix_(free, free)]
         return value, np.asarray(J.T @ V @ J)
 
-    def robust_vcov(self, codes: npt.NDArray[np.int64]) -> Array:
+    def robust_vcov(self, codes: Index) -> Array:
         """Return the sandwich covariance of the parameters over independent clusters.
 
         ``A^-1 (sum s s') A^-1 n / (n - 1)`` with A the observed information and s a cluster's
@@ -159,21 +211,18 @@ class FittedLags:
 
 
 def fit_model(
-    table: SessionTable, options: LagOptions, *, near: FittedLags | None = None
-) -> FittedLags:
+    table: Table, options: LagOptions, *, near: FittedLags[Table] | None = None
+) -> FittedLags[Table]:
     """Fit by maximum likelihood, from a start of its own or near another fit."""
     sd, centre = _scales(table.y)
     problem = _problem(table, options, sd, centre)
-    _check_told_apart(problem, table)
     scaled = replace(options, errors=_scaled_errors(options.errors, sd))
     parameters = _parameters(table, scaled)
-    free = np.ones(parameters.size, bool)
-    for k, j in options.zero:
-        free[parameters.phi[:, :, k, j]] = False
+    free = ~_held(parameters, options)
     if near is not None:
         starts = [_theta_near(parameters, near)]
         coefficients = near.fit.coefficients
-        if coefficients.shape[1] != problem.groups[0].basis.shape[1] + len(table.covariate_names):
+        if coefficients.shape[1] != problem.groups[0].basis.shape[1] + table.covariates.shape[1]:
             coefficients = _first_coefficients(problem)
     else:
         starts = [_theta_start(parameters, 0.4, 0.2), _theta_start(parameters, 0.05, 0.5)]
@@ -189,35 +238,23 @@ def fit_model(
     return _in_units(table, options, problem, parameters, fit=fit, sd=sd, centre=centre)
 
 
-def _check_told_apart(problem: LagProblem, table: SessionTable) -> None:
-    """Refuse a covariate that the sessions' means and the covariates before it determine."""
-    if not table.covariate_names:
-        return
-    for group, ratings in zip(table.groups, problem.groups, strict=True):
-        rated = ratings.seen.any(axis=1)
-        X = np.concatenate(
-            [
-                np.broadcast_to(ratings.basis[:, :, None], (*ratings.basis.shape, rated.shape[1])),
-                ratings.covariates,
-            ],
-            axis=1,
-        ).transpose(0, 2, 1)[rated]
-        n = ratings.basis.shape[1]
-        for m, name in enumerate(table.covariate_names):
-            own = X[:, n + m]
-            left = own - X[:, : n + m] @ linalg.lstsq(X[:, : n + m], own)[0]
-            if np.abs(left).max() <= 1e-9 * np.abs(own).max():
-                among = f" in group '{group}'" if len(table.groups) > 1 else ""
-                raise DataError(
-                    f"The covariate '{name}' says nothing{among} that the sessions' means and the "
-                    "covariates before it do not: it is the same for everybody at a session, or "
-                    "follows from the others. Leave it out."
-                )
+def _held(parameters: LagParameters, options: LagOptions) -> npt.NDArray[np.bool_]:
+    """Mark parameters that are held at zero."""
+    held = np.zeros(parameters.size, bool)
+    for k, j in options.zero:
+        held[parameters.phi[:, :, k, j]] = True
+    if not options.persons:
+        held[parameters.person[parameters.person >= 0]] = True
+    return held
 
 
-def refit(model: FittedLags, options: LagOptions) -> FittedLags:
+def refit(model: FittedLags[Table], options: LagOptions) -> FittedLags[Table]:
     """Fit the same ratings under other options, starting from what was found."""
     return fit_model(model.table, options, near=model)
+
+
+def _n_groups(table: LagTable) -> int:
+    return int(table.group_of.max()) + 1
 
 
 def _scales(y: Array) -> tuple[Array, Array]:
@@ -231,7 +268,7 @@ def _scales(y: Array) -> tuple[Array, Array]:
     return np.sqrt((around**2).sum(axis=(0, 2)) / count), filled.sum(axis=(0, 2)) / count
 
 
-def _problem(table: SessionTable, options: LagOptions, sd: Array, centre: Array) -> LagProblem:
+def _problem(table: LagTable, options: LagOptions, sd: Array, centre: Array) -> LagProblem:
     T, K, _ = table.y.shape
     seen = np.isfinite(table.y)
     y = np.where(seen, (table.y - centre[:, None]) / sd[:, None], 0.0)
@@ -241,7 +278,7 @@ def _problem(table: SessionTable, options: LagOptions, sd: Array, centre: Array)
     if options.trends == "linear":
         loadings = np.concatenate([loadings, since[:, None, None] * loadings], axis=2)
     groups = []
-    for g in range(len(table.groups)):
+    for g in range(_n_groups(table)):
         own = table.group_of == g
         groups.append(
             Ratings(
@@ -255,10 +292,10 @@ def _problem(table: SessionTable, options: LagOptions, sd: Array, centre: Array)
     return LagProblem(tuple(groups), table.levels, options.reml)
 
 
-def _parameters(table: SessionTable, options: LagOptions) -> LagParameters:
+def _parameters(table: LagTable, options: LagOptions) -> LagParameters:
     T, K, _ = table.y.shape
     return lag_parameters(
-        n_groups=len(table.groups),
+        n_groups=_n_groups(table),
         n_sessions=T,
         n_outcomes=K,
         n_effects=K if options.trends is None else 2 * K,
@@ -296,14 +333,14 @@ def _theta_start(parameters: LagParameters, stable: float, carry: float) -> Arra
     return theta
 
 
-def _put(theta: Array, index: npt.NDArray[np.int64], value: float | Array) -> None:
+def _put(theta: Array, index: Index, value: float | Array) -> None:
     """Set parameters; what is none (-1) is passed over."""
     index = np.atleast_1d(index)
     values = np.broadcast_to(value, index.shape)
     theta[index[index >= 0]] = values[index >= 0]
 
 
-def _theta_near(parameters: LagParameters, near: FittedLags) -> Array:
+def _theta_near(parameters: LagParameters, near: FittedLags[Table]) -> Array:
     """Carry another fit's matrices over, in SDs, away from zero where they stand on it."""
     theta = _theta_start(parameters, 0.2, 0.2)
     old, at = near.scaled, near.fit.theta[None]
@@ -363,7 +400,7 @@ def _units(parameters: LagParameters, sd: Array) -> Array:
 
 
 def _in_units(
-    table: SessionTable,
+    table: Table,
     options: LagOptions,
     problem: LagProblem,
     parameters: LagParameters,
@@ -371,7 +408,7 @@ def _in_units(
     fit: LagFit,
     sd: Array,
     centre: Array,
-) -> FittedLags:
+) -> FittedLags[Table]:
     unit = _units(parameters, sd)
     n_seen = sum(ratings.seen.sum(axis=(0, 2)) for ratings in problem.groups)
     coefficients = fit.coefficients * sd
