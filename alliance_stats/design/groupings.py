@@ -23,6 +23,7 @@ __all__ = [
     "build_grouping",
     "check_distinct",
     "check_not_fixed",
+    "places_of",
     "random_columns",
     "unit_labels",
     "units_of",
@@ -165,13 +166,17 @@ def _own_numbers(
 
 def units_of(grouping: Grouping, data: pd.DataFrame) -> npt.NDArray[np.int64]:
     """Return the fitted unit of each row of new data; -1 for a unit that the fit has not seen."""
-    columns = list(grouping.columns)
+    return places_of(grouping.keys, grouping.columns, data)
+
+
+def places_of(keys: pd.Index, columns: Sequence[str], data: pd.DataFrame) -> npt.NDArray[np.int64]:
+    """Return the place among `keys` of what some columns hold in each row; -1 where it is none."""
     wanted = (
         pd.Index(data[columns[0]].astype(object))
         if len(columns) == 1
-        else pd.MultiIndex.from_frame(data[columns].astype(object))
+        else pd.MultiIndex.from_frame(data[list(columns)].astype(object))
     )
-    found: npt.NDArray[np.int64] = grouping.keys.get_indexer(wanted).astype(np.int64)
+    found: npt.NDArray[np.int64] = keys.get_indexer(wanted).astype(np.int64)
     return found
 
 

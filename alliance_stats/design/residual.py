@@ -1,7 +1,8 @@
-"""How residuals may differ: a variance a stratum, and correlation that fades with time.
+"""How residuals may differ and hang together, as a user writes it in ``residual=``.
 
-What a user writes as ``residual=``; the engine's side is
-:mod:`alliance_stats.engine.residual_shape`.
+SDs that differ (by strata, or following a covariate) and one correlation within units can be joined
+in a list: ``[Toeplitz("session", within="person"), VarianceBy("session")]`` is the heterogeneous
+Toeplitz form. The engine's side is :mod:`alliance_stats.engine.residual_shape`.
 """
 
 from collections.abc import Sequence
@@ -9,7 +10,19 @@ from dataclasses import dataclass
 
 from alliance_stats.errors import DataError
 
-__all__ = ["AR1", "CAR1", "ResidualStructure", "VarianceBy", "as_structures", "columns_of"]
+__all__ = [
+    "AR1",
+    "CAR1",
+    "CompoundSymmetry",
+    "ResidualStructure",
+    "Toeplitz",
+    "Unstructured",
+    "VarianceBy",
+    "VarianceExponential",
+    "VariancePower",
+    "as_structures",
+    "columns_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +32,48 @@ class VarianceBy:
     Attributes
     ----------
     by
-        The column, ``"role"``.
+        The column, ``"role"``, or several, ``("role", "phase")``: an SD for every combination that
+        occurs.
     """
 
-    by: str
+    by: str | tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Keep several columns as a tuple."""
+        if not isinstance(self.by, str):
+            object.__setattr__(self, "by", tuple(self.by))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the strata."""
+        return (self.by,) if isinstance(self.by, str) else self.by
+
+
+@dataclass(frozen=True, slots=True)
+class VariancePower:
+    """A residual SD that is ``|x|^delta`` times a constant (nlme's ``varPower``).
+
+    Attributes
+    ----------
+    of
+        The column x: numbers other than 0. ``sigma`` is the residual SD at the geometric mean of
+        ``|x|``.
+    """
+
+    of: str
+
+
+@dataclass(frozen=True, slots=True)
+class VarianceExponential:
+    """A residual SD that is ``exp(delta x)`` times a constant (nlme's ``varExp``).
+
+    Attributes
+    ----------
+    of
+        The column x. ``sigma`` is the residual SD at the mean of x.
+    """
+
+    of: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +108,57 @@ class CAR1:
     within: str
 
 
-ResidualStructure = VarianceBy | AR1 | CAR1
+@dataclass(frozen=True, slots=True)
+class CompoundSymmetry:
+    """One correlation of all residuals of a unit, negative ones too (nlme's ``corCompSymm``).
+
+    Attributes
+    ----------
+    within
+        Column of the unit within which residuals are correlated.
+    """
+
+    within: str
+
+
+@dataclass(frozen=True, slots=True)
+class Toeplitz:
+    """A correlation for each distance of sessions (SAS's ``type=toep``).
+
+    Attributes
+    ----------
+    time
+        Column of whole numbers; gaps count.
+    within
+        Column of the unit within which residuals are correlated.
+    """
+
+    time: str
+    within: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unstructured:
+    """An SD for each visit and a correlation for each pair: a trial's mixed model, MMRM.
+
+    nlme's ``corSymm`` with ``varIdent`` (Mallinckrodt et al. 2008,
+    doi:10.1177/009286150804200402).
+
+    Attributes
+    ----------
+    time
+        Column of the visits; any values.
+    within
+        Column of the unit within which residuals are correlated.
+    """
+
+    time: str
+    within: str
+
+
+Variance = VarianceBy | VariancePower | VarianceExponential
+Correlated = AR1 | CAR1 | CompoundSymmetry | Toeplitz | Unstructured
+ResidualStructure = Variance | Correlated
 
 
 def as_structures(
@@ -75,15 +176,33 @@ def as_structures(
     several = isinstance(structures, Sequence) and not isinstance(structures, str)
     asked: list[ResidualStructure] = list(structures) if several else [structures]  # type: ignore[arg-type,list-item]
     for structure in asked:
-        if not isinstance(structure, VarianceBy | AR1 | CAR1):
+        if not isinstance(structure, ResidualStructure):
             raise DataError(
-                "residual= takes VarianceBy('role'), AR1('session', within='person') or "
-                f"CAR1('time', within='person'), or a list of them; got {structure!r}."
+                "residual= takes VarianceBy('role'), AR1('session', within='person'), "
+                "CAR1('time', within='person'), CompoundSymmetry(within='person'), "
+                "Toeplitz('session', within='person'), Unstructured('session', within='person'), "
+                f"VariancePower('x') or VarianceExponential('x'), or a list of them; got "
+                f"{structure!r}."
             )
-    n_variances = sum(isinstance(s, VarianceBy) for s in asked)
-    if n_variances > 1 or len(asked) - n_variances > 1:
+    kinds = [
+        "VarianceBy"
+        if isinstance(s, VarianceBy)
+        else "VariancePower and VarianceExponential"
+        if isinstance(s, Variance)
+        else "AR1, CAR1, CompoundSymmetry, Toeplitz and Unstructured"
+        for s in asked
+    ]
+    for kind in kinds:
+        if kinds.count(kind) > 1:
+            one = "" if kind == "VarianceBy" else "of "
+            raise DataError(f"residual= takes at most one {one}{kind}; got {asked}.")
+    unstructured = [s for s in asked if isinstance(s, Unstructured)]
+    if unstructured and any(
+        isinstance(s, VarianceBy) and s.by == unstructured[0].time for s in asked
+    ):
         raise DataError(
-            f"residual= takes at most one VarianceBy and at most one of AR1 and CAR1; got {asked}."
+            f"{unstructured[0]} has an SD for each '{unstructured[0].time}' already; leave "
+            "VarianceBy out."
         )
     return asked
 
@@ -94,9 +213,15 @@ def columns_of(
     """Return the columns that the structures name."""
     found: list[str] = []
     for structure in as_structures(structures):
-        found += (
-            [structure.by]
-            if isinstance(structure, VarianceBy)
-            else [structure.time, structure.within]
-        )
+        match structure:
+            case VarianceBy():
+                found += structure.columns
+            case VariancePower(of) | VarianceExponential(of):
+                found.append(of)
+            case CompoundSymmetry(within):
+                found.append(within)
+            case AR1(time, within) | CAR1(time, within):
+                found += [time, within]
+            case Toeplitz(time, within) | Unstructured(time, within):
+                found += [time, within]
     return found

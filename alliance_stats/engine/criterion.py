@@ -20,7 +20,7 @@ import numpy as np
 from scipy import linalg
 
 from alliance_stats.engine.blocks import CrossProducts, Layout, RowArrays, cross_products
-from alliance_stats.engine.descent import Descent, LevelPosterior, descend
+from alliance_stats.engine.descent import Descent, LevelPosterior, chain_covariance, descend
 from alliance_stats.engine.elimination import Elimination, eliminate
 from alliance_stats.engine.residual_shape import ResidualShape
 from alliance_stats.engine.search import Convergence, Coordinates, Minimum, Options, Slopes, search
@@ -34,9 +34,11 @@ __all__ = [
     "Solution",
     "at_eta",
     "covariance_slopes",
+    "has_slopes",
     "minimise",
     "newton_scaling",
     "posteriors",
+    "shape_slopes",
     "solve",
 ]
 
@@ -63,8 +65,9 @@ class Problem:
     shape, rows
         A residual covariance to be estimated and the unwhitened rows it acts on, in the layout's
         order; None for residuals that are alike.
-    eta
-        Parameters of the shape at which `products` were summed.
+    eta, white
+        Parameters of the shape at which the rows were whitened and `products` summed, and these
+        rows.
     """
 
     layout: Layout
@@ -78,6 +81,7 @@ class Problem:
     shape: ResidualShape | None = None
     rows: RowArrays | None = None
     eta: Array | None = None
+    white: RowArrays | None = None
 
     @property
     def N(self) -> int:
@@ -141,12 +145,40 @@ def at_eta(problem: Problem, eta: Array) -> Problem:
     if shape is None or rows is None:
         return problem
     before = 0.0 if problem.eta is None else shape.log_det(problem.eta)
+    white = shape.whiten_rows(rows, eta)
     return replace(
         problem,
-        products=cross_products(problem.layout, shape.whiten_rows(rows, eta)),
+        products=cross_products(problem.layout, white),
         constant=problem.constant - before + shape.log_det(eta),
         eta=eta,
+        white=white,
     )
+
+
+def has_slopes(problem: Problem) -> bool:
+    """Tell whether :func:`shape_slopes` knows the derivatives by the residual shape."""
+    return problem.shape is not None and problem.shape.has_slopes and not problem.layout.crossed
+
+
+def shape_slopes(problem: Problem, solution: Solution, down: Descent) -> tuple[Array, Array]:
+    """Differentiate ``log|V|`` and ``R`` by the residual shape's parameters: (k,), (k, m, m)."""
+    layout, shape, white, eta = problem.layout, problem.shape, problem.white, problem.eta
+    if shape is None or white is None or eta is None:
+        raise ValueError("The rows have not been whitened.")
+    pulled = white.Xy.copy()
+    units = [
+        np.repeat(np.arange(len(level.units)), np.diff(np.r_[level.row_starts, problem.n]))
+        for level in layout.levels
+    ]
+    for Z, post, unit in zip(white.Z, down.levels, units, strict=True):
+        for z, own in zip(Z, post.B, strict=True):
+            pulled -= z * own[:, unit]
+    Z = np.concatenate([np.empty((0, problem.n)), *white.Z])
+    KZ = Z
+    if layout.levels:
+        K = chain_covariance(layout, solution.up)
+        KZ = np.einsum("abn,bn->an", K[:, :, units[0]], Z)
+    return shape.slopes(pulled, Z, KZ, eta)
 
 
 def posteriors(problem: Problem, down: Descent) -> list[LevelPosterior]:
@@ -213,15 +245,24 @@ class LinearCriterion:
         """Return the deviance and its slopes."""
         problem = at_eta(self.problem, other)
         solution = solve(problem, Lambda)
-        D = covariance_slopes(problem, solution, descend(problem.layout, solution.up))
+        down = descend(problem.layout, solution.up)
+        D = covariance_slopes(problem, solution, down)
         by_factor = [2.0 * slope @ factor for slope, factor in zip(D, Lambda, strict=True)]
+        slopes = (
+            _slopes_of_deviance(problem, solution, *shape_slopes(problem, solution, down))
+            if has_slopes(problem)
+            else self._differences(Lambda, other)
+        )
+        return Slopes(solution.deviance, by_factor, slopes, D, memory)
+
+    def _differences(self, Lambda: Sequence[Array], other: Array) -> Array:
+        """Return central differences of the deviance in eta."""
         slopes = np.empty(len(other))
-        for j in range(len(other)):
-            step = ETA_STEP * np.eye(len(other))[j]
+        for j, step in enumerate(ETA_STEP * np.eye(len(other))):
             ahead = solve(at_eta(self.problem, other + step), Lambda).deviance
             behind = solve(at_eta(self.problem, other - step), Lambda).deviance
             slopes[j] = (ahead - behind) / (2.0 * ETA_STEP)
-        return Slopes(solution.deviance, by_factor, slopes, D, memory)
+        return slopes
 
     def coordinates(
         self, template: Template, Lambda: Sequence[Array], other: Array, memory: Any
@@ -229,6 +270,18 @@ class LinearCriterion:
         """Return theta and eta themselves: relative SDs are of the order of 1."""
         origin = np.concatenate([template.theta(Lambda), other])
         return Coordinates(template, origin, np.eye(len(origin)), memory)
+
+
+def _slopes_of_deviance(problem: Problem, solution: Solution, log_det: Array, R: Array) -> Array:
+    """Return the deviance's derivatives from those of ``log|V|`` and ``R``."""
+    p = problem.p
+    v = np.append(-solution.beta, 1.0)
+    weight = 1.0 if problem.known else problem.N / solution.rss
+    slopes = log_det + weight * np.einsum("kij,i,j->k", R, v, v)
+    if problem.reml and p:
+        half = np.linalg.inv(solution.XX_factor)
+        slopes += np.einsum("kij,ij->k", R[:, :p, :p], half.T @ half)
+    return np.asarray(slopes)
 
 
 def minimise(
@@ -256,7 +309,9 @@ def minimise(
     large = problem.layout.n_crossed > LARGE_BLOCK
     with nullcontext() if large else one_blas_thread():
         if eta is None:
-            eta = np.empty(0) if problem.shape is None else problem.shape.start
+            eta = np.empty(0)
+            if problem.shape is not None and problem.rows is not None:
+                eta = problem.shape.start(problem.rows.Xy[-1])
         first = moment_start(problem) if start is None else [x.copy() for x in start]
         stop = search(LinearCriterion(problem), first, eta, options=OPTIONS, scaling=scaling)
         norm = float(np.abs(_gradient(stop.template, stop.slopes)).max(initial=0.0))

@@ -24,12 +24,19 @@ from typing import NamedTuple
 import numpy as np
 from scipy import linalg
 
-from alliance_stats.engine.criterion import Problem, at_eta, posteriors, solve
+from alliance_stats.engine.criterion import (
+    Problem,
+    at_eta,
+    has_slopes,
+    posteriors,
+    shape_slopes,
+    solve,
+)
 from alliance_stats.engine.descent import descend
 from alliance_stats.engine.template import trapezoid
 from alliance_stats.estimates import Array
 
-__all__ = ["Curvature", "curvature"]
+__all__ = ["Curvature", "covariance_curvature", "curvature"]
 
 # Step in M (whose fitted value is I): error of the difference 1e-8, of rounding about 1e-10.
 STEP = 1e-4
@@ -152,6 +159,49 @@ def curvature(
     return _with_residual_variance(relative, at_fit, scales, problem.n)
 
 
+def covariance_curvature(problem: Problem, sigma: float) -> Curvature | None:
+    """Differentiate in the entries of a covariance by visits, which enter V linearly.
+
+    Parameters
+    ----------
+    problem
+        The fitted problem.
+    sigma
+        Residual SD at the fit.
+
+    Returns
+    -------
+    Curvature or None
+        None where V is not linear in the parameters of the residuals, or has random terms besides.
+    """
+    shape, rows, eta = problem.shape, problem.rows, problem.eta
+    entries = None if shape is None or problem.layout.levels else shape.linear_entries()
+    if entries is None or shape is None or rows is None or eta is None:
+        return None
+    whole = shape.covariance_of_visits(eta)
+    Xy = rows.Xy * np.append(np.ones(problem.p), 1.0 / sigma)[:, None]
+    m, k = len(Xy), len(entries)
+    G, G_1, G_2 = np.zeros((m, m)), np.zeros((k, m, m)), np.zeros((k, k, m, m))
+    log_det_1, log_det_2 = np.zeros(k), np.zeros((k, k))
+    for pattern in shape.patterns:
+        at = np.ix_(pattern.visits, pattern.visits)
+        inverse = np.linalg.inv(whole[at])
+        E = entries[:, pattern.visits[:, None], pattern.visits[None]]
+        t, n = len(pattern.visits), len(pattern.rows)
+        wide = Xy[:, pattern.rows].transpose(2, 0, 1).reshape(t * m, n)
+        W = (wide @ wide.T).reshape(t, m, t, m).transpose(0, 2, 1, 3).reshape(t * t, m * m)
+        half = inverse @ E
+        first = half @ inverse
+        second = np.einsum("kab,lbc->klac", half, first)
+        second = second + second.swapaxes(2, 3)
+        G += (inverse.ravel() @ W).reshape(m, m)
+        G_1 -= (first.reshape(k, -1) @ W).reshape(k, m, m)
+        G_2 += (second.reshape(k * k, -1) @ W).reshape(k, k, m, m)
+        log_det_1 += n * np.trace(half, axis1=1, axis2=2)
+        log_det_2 -= n * np.einsum("kab,lba->kl", half, half)
+    return Curvature(G, G_1, G_2, log_det_1, log_det_2, linear=True)
+
+
 def _moved(problem: Problem, step: Array) -> Problem:
     """Move the residual shape's parameters; nothing is summed anew where they stay."""
     if problem.eta is None or not step.any():
@@ -160,10 +210,13 @@ def _moved(problem: Problem, step: Array) -> Problem:
 
 
 def _eta_slopes(problem: Problem, Lambda: Sequence[Array]) -> tuple[Array, Array]:
-    """Central differences of ``log|V|`` and ``R`` in the residual shape's parameters."""
+    """Differentiate ``log|V|`` and ``R`` by the residual shape's parameters."""
     width = problem.p + 1
     if problem.eta is None or problem.shape is None:
         return np.empty(0), np.empty((0, width, width))
+    if has_slopes(problem):
+        solution = solve(problem, Lambda)
+        return shape_slopes(problem, solution, descend(problem.layout, solution.up))
     log_det, R = np.empty(len(problem.eta)), np.empty((len(problem.eta), width, width))
     for j in range(len(problem.eta)):
         step = np.zeros(len(problem.eta))

@@ -24,7 +24,14 @@ from alliance_stats.engine.elimination import Elimination, multiply
 from alliance_stats.engine.row_sums import Rows
 from alliance_stats.estimates import Array
 
-__all__ = ["Descent", "LevelPosterior", "descend", "predictors", "row_variances"]
+__all__ = [
+    "Descent",
+    "LevelPosterior",
+    "chain_covariance",
+    "descend",
+    "predictors",
+    "row_variances",
+]
 
 Index = npt.NDArray[np.int64]
 
@@ -311,6 +318,11 @@ def row_variances(layout: Layout, up: Elimination, rows: Rows) -> Array:
         for other, other_z in rows.crossed[:number]:
             out += 2.0 * z * other_z * dense_K[column, other]
     return out
+
+
+def chain_covariance(layout: Layout, up: Elimination) -> Array:
+    """Posterior covariance of a leaf unit's and its ancestors' effects: (Q, Q, leaf units)."""
+    return _joint_covariance(layout, up)[0]
 
 
 def _joint_covariance(layout: Layout, up: Elimination) -> tuple[Array, Array, Array]:

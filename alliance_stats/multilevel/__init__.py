@@ -3,7 +3,16 @@
 This is the face that other rooms import.
 """
 
-from alliance_stats.design.residual import AR1, CAR1, VarianceBy
+from alliance_stats.design.residual import (
+    AR1,
+    CAR1,
+    CompoundSymmetry,
+    Toeplitz,
+    Unstructured,
+    VarianceBy,
+    VarianceExponential,
+    VariancePower,
+)
 from alliance_stats.multilevel.after.asked_model import Link, infer
 from alliance_stats.multilevel.after.comparisons import Comparisons, comparisons
 from alliance_stats.multilevel.after.contrasts import Contrasts, contrasts
@@ -48,6 +57,7 @@ __all__ = [
     "CR2",
     "Bootstrap",
     "Comparisons",
+    "CompoundSymmetry",
     "Contrasts",
     "DfMethod",
     "EstimatedMeans",
@@ -64,8 +74,12 @@ __all__ = [
     "RSquared",
     "ResponseSurface",
     "SimpleSlopes",
+    "Toeplitz",
+    "Unstructured",
     "VarianceBy",
+    "VarianceExponential",
     "VariancePartition",
+    "VariancePower",
     "WithinBetween",
     "all_coefficients",
     "check_not_separated",

@@ -27,7 +27,7 @@ from alliance_stats.engine.criterion import (
     posteriors,
     solve,
 )
-from alliance_stats.engine.curvature import Curvature, curvature
+from alliance_stats.engine.curvature import Curvature, covariance_curvature, curvature
 from alliance_stats.engine.descent import LevelPosterior, descend
 from alliance_stats.engine.residual_shape import ResidualShape
 from alliance_stats.engine.search import Convergence, Minimum
@@ -185,7 +185,9 @@ class LinearFit:
 
     @cached_property
     def boundary_curvature(self) -> Curvature:
-        """The curvature with variances at zero counted as estimated."""
+        """The curvature in what V is linear in, variances at zero counted as estimated."""
+        if self.problem.shape is not None:
+            return covariance_curvature(self.problem, self.relative_sigma) or self.curvature
         if not self.singular:
             return self.curvature
         return curvature(self.problem, self.minimum.Lambda, self.relative_sigma, boundary=True)

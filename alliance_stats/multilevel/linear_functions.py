@@ -265,8 +265,9 @@ def small_sample(fit: LinearFit, df_method: str) -> Satterthwaite | KenwardRoger
     curve = fit.boundary_curvature
     if not curve.linear:
         raise ValueError(
-            "Kenward-Roger inference needs a covariance that is linear in its parameters; a "
-            "residual structure is not. Use df_method='satterthwaite'."
+            "Kenward-Roger inference needs a covariance that is linear in its parameters: of the "
+            "residual structures Unstructured, Toeplitz and CompoundSymmetry, without SDs of their "
+            "own and without random terms. Use df_method='satterthwaite'."
         )
     return kenward_roger(curve)
 

@@ -50,9 +50,15 @@ def lmm(
     weights
         Column of precision weights as in lme4: row i has residual variance ``sigma^2 / w_i``.
     residual
-        ``VarianceBy("role")``: a residual SD a stratum; ``AR1("session", within="person")`` or
-        ``CAR1("time", within="person")``: correlation that fades with distance; or one of each in
-        a list. With a structure the formula may do without a random term.
+        How residuals differ and hang together, alone or in a list. SDs: ``VarianceBy("role")``, an
+        SD a stratum; ``VariancePower("dose")`` or ``VarianceExponential("dose")``. Correlation
+        within units, the same as those of a random term or lying within them:
+        ``Unstructured("session", within="person")`` (an SD a visit, a correlation a pair; without
+        random terms the mixed model for repeated measures of trials),
+        ``Toeplitz("session", within="person")``, ``CompoundSymmetry(within="person")``,
+        ``AR1("session", within="person")``, ``CAR1("time", within="person")``. With one of these
+        the formula may do without a random term; ``[Toeplitz(...), VarianceBy("session")]`` is the
+        heterogeneous form.
     known_variance
         Column of known sampling variances (meta-analysis); the residual variance is then not
         estimated. Not together with `weights`.

@@ -6,7 +6,12 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.account import Account, Column, Phrase, Section
-from alliance_stats.design.residual import VarianceBy
+from alliance_stats.design.residual import (
+    CompoundSymmetry,
+    VarianceBy,
+    VarianceExponential,
+    VariancePower,
+)
 from alliance_stats.formatting import format_df, format_number
 from alliance_stats.multilevel.generalized_fit import GeneralizedFit
 from alliance_stats.multilevel.linear_fit import LinearFit
@@ -146,10 +151,17 @@ def linear_method(fit: LinearFit) -> str:
     if fit.problem.known:
         parts.append("known sampling variances")
     for structure in fit.structures:
-        if isinstance(structure, VarianceBy):
-            parts.append(f"residual variance by {structure.by}")
-        else:
-            parts.append(f"{type(structure).__name__} residuals over {structure.time}")
+        match structure:
+            case VarianceBy():
+                parts.append(f"residual variance by {' and '.join(structure.columns)}")
+            case VariancePower(of) | VarianceExponential(of):
+                kind = "a power" if isinstance(structure, VariancePower) else "an exponential"
+                parts.append(f"residual SD as {kind} of {of}")
+            case CompoundSymmetry(within):
+                parts.append(f"residuals equally correlated within {within}")
+            case _:
+                kind = type(structure).__name__
+                parts.append(f"{kind} residuals over {structure.time}")
     assumed = f" with {' and '.join(parts)}" if parts else ""
     fitted = "REML" if fit.problem.reml else "maximum likelihood"
     return f"linear mixed model fitted by {fitted} ({fit.design.formula.text}){assumed}"

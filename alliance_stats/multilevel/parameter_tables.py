@@ -1,5 +1,6 @@
 """Tables of a fit's parameters: coefficients, SDs and correlations, predicted random effects."""
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,6 +9,8 @@ import pandas as pd
 from alliance_stats.account import Phrase, Section
 from alliance_stats.design.design import Design
 from alliance_stats.design.groupings import Grouping, back_transform
+from alliance_stats.engine.residual_correlation import Visits
+from alliance_stats.engine.residual_shape import Covariate, Strata
 from alliance_stats.engine.template import Template
 from alliance_stats.estimates import Array, Coefficients, wald_interval
 from alliance_stats.multilevel.clusters import CR2
@@ -83,15 +86,13 @@ def random_section(fit: Fit) -> Section:
             for (phrase, kind), value in zip(named, values, strict=True)
         ]
     if isinstance(fit, LinearFit) and not fit.problem.known:
+        pairs = _pairs_of_visits(fit)
         for term, stratum, value in zip(*residual_values(fit), strict=True):
-            if term.startswith("sd__"):
-                phrase = (
-                    Phrase("residual") if stratum is None else Phrase("residual ({})", (stratum,))
-                )
-                rows.append((None, phrase, value, "number"))
-            else:
-                phrase = Phrase("residual correlation {}", (term.removeprefix("phi__"),))
-                rows.append((None, phrase, value, "bounded"))
+            words, kind = _RESIDUAL_WORDS[term.partition("_")[0]]
+            of = stratum if stratum is not None else term.partition("__")[2]
+            plain = term == "sd__Observation" and stratum is None
+            phrase = Phrase("residual") if plain else Phrase(words, pairs.get(term, (of,)))
+            rows.append((None, phrase, value, kind))
     return Section(
         "Random effects",
         pd.DataFrame(rows, columns=["group", "parameter", "estimate", "kind"]),
@@ -100,6 +101,23 @@ def random_section(fit: Fit) -> Section:
         kind="kind",
         lead="Random effects as standard deviations and correlations",
     )
+
+
+_RESIDUAL_WORDS = {
+    "sd": ("residual ({})", "number"),
+    "delta": ("residual SD follows {}", "number"),
+    "phi": ("residual correlation {}", "bounded"),
+    "rho": ("residual correlation {}", "bounded"),
+    "cor": ("residual correlation of {} and {}", "bounded"),
+}
+
+
+def _pairs_of_visits(fit: LinearFit) -> dict[str, tuple[str, str]]:
+    """Return the visits of each correlation of an unstructured covariance."""
+    correlation = None if fit.problem.shape is None else fit.problem.shape.correlation
+    if not isinstance(correlation, Visits):
+        return {}
+    return {f"cor__{a}.{b}": (a, b) for a, b in itertools.combinations(correlation.labels, 2)}
 
 
 def _phrases(names: tuple[str, ...]) -> list[tuple[Phrase, str]]:
@@ -116,13 +134,26 @@ def residual_values(fit: LinearFit) -> tuple[list[str], list[str | None], list[f
     shape, eta = fit.problem.shape, fit.eta
     if shape is None:
         return ["sd__Observation"], [None], [fit.sigma]
-    sds = fit.sigma * shape.relative_sd(eta)
-    terms, values = ["sd__Observation"] * len(sds), [float(sd) for sd in sds]
-    levels: list[str | None] = [None if shape.column is None else str(s) for s in shape.labels]
+    parts = shape.parts(eta)
+    strata = [
+        (s, own) for s, own in zip(shape.spreads, parts, strict=False) if isinstance(s, Strata)
+    ]
+    rows: list[tuple[str, str | None, float]] = []
+    for number, (stratum, own) in enumerate(strata):
+        # of a second set of strata the SDs are ratios to those of the first
+        term, unit = ("sd__Observation", fit.sigma) if number == 0 else ("sd_ratio", 1.0)
+        rows += [
+            (term, str(label), float(unit * sd))
+            for label, sd in zip(stratum.labels, stratum.of_each(own), strict=True)
+        ]
+    if not strata:
+        rows.append(("sd__Observation", None, fit.sigma))
+    for spread, own in zip(shape.spreads, parts, strict=False):
+        if isinstance(spread, Covariate):
+            rows.append((f"delta__{spread.name}", None, spread.delta(own)))
     if shape.correlation is not None:
-        terms.append(f"phi__{shape.correlation}")
-        levels.append(None)
-        values.append(shape.phi_per_unit(eta))
+        rows += [(term, None, value) for term, value in shape.correlation.described(parts[-1])]
+    terms, levels, values = (list(column) for column in zip(*rows, strict=True))
     return terms, levels, values
 
 

@@ -7,10 +7,17 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import linalg, special, stats
 
-from alliance_stats.checks import check_conf_level, check_frame, describe_rows, require_columns
+from alliance_stats.checks import (
+    check_conf_level,
+    check_frame,
+    describe_rows,
+    finite_or_missing,
+    require_columns,
+)
 from alliance_stats.design.design import NewRows, code_new_rows
-from alliance_stats.design.groupings import back_transform
+from alliance_stats.design.groupings import back_transform, places_of
 from alliance_stats.engine.families import Family
+from alliance_stats.engine.residual_shape import Covariate
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, wald_interval
 from alliance_stats.multilevel.generalized_fit import GeneralizedFit, numbers
@@ -24,6 +31,7 @@ __all__ = [
     "generalized_predicted",
     "generalized_simulated",
     "linear_predictors",
+    "new_residual_variance",
     "population_mean",
     "predicted",
     "simulated",
@@ -61,7 +69,7 @@ def predicted(
     else:
         variance, df = _conditional_variance(fit, rows)
     if interval == "prediction":
-        variance = variance + _new_residual_variance(fit, newdata)
+        variance = variance + new_residual_variance(fit, newdata)
         if level == "population":
             for covariance, Z in zip(fit.covariances, rows.Z, strict=True):
                 variance = variance + np.einsum("ni,ij,nj->n", Z, covariance, Z)
@@ -112,27 +120,32 @@ def residual_sd(fit: LinearFit) -> Array:
     sd = fit.sigma / fit.design.root_weights
     shape, order = fit.problem.shape, fit.problem.layout.order
     if shape is not None:
-        sd[order] *= shape.relative_sd(fit.eta)[shape.strata]
+        sd[order] *= shape.row_sd(fit.eta)
     return np.asarray(sd)
 
 
-def _new_residual_variance(fit: LinearFit, newdata: pd.DataFrame) -> Array:
+def new_residual_variance(fit: LinearFit, newdata: pd.DataFrame) -> Array:
     """Residual variance of new rows of weight 1."""
     shape = fit.problem.shape
     if fit.problem.known:  # a new unit's true effect: its sampling variance is not in newdata
         return np.zeros(len(newdata))
-    variance = np.full(len(newdata), fit.sigma**2)
-    if shape is None or shape.column is None:
-        return variance
-    require_columns(newdata, [shape.column], what="newdata")
-    strata = shape.labels.get_indexer(newdata[shape.column].astype(object))
-    if (strata < 0).any():
-        raise DataError(
-            f"newdata: '{shape.column}' has a value whose residual variance is unknown in "
-            f"{describe_rows(strata < 0, newdata.index)}. "
-            f"Known are {', '.join(map(str, shape.labels))}."
-        )
-    return np.asarray(variance * shape.relative_sd(fit.eta)[strata] ** 2)
+    log_sd = np.full(len(newdata), np.log(fit.sigma))
+    if shape is None:
+        return np.asarray(np.exp(2.0 * log_sd))
+    require_columns(newdata, shape.columns, what="newdata")
+    for spread, own in zip(shape.spreads, shape.parts(fit.eta), strict=False):
+        if isinstance(spread, Covariate):
+            log_sd += spread.log_sd_at(finite_or_missing(newdata, spread.column), own)
+            continue
+        strata = places_of(spread.keys, spread.columns, newdata)
+        if (strata < 0).any():
+            raise DataError(
+                f"newdata: '{':'.join(spread.columns)}' has a value whose residual variance is "
+                f"unknown in {describe_rows(strata < 0, newdata.index)}. "
+                f"Known are {', '.join(map(str, spread.labels))}."
+            )
+        log_sd += np.log(spread.of_each(own))[strata]
+    return np.asarray(np.exp(2.0 * log_sd))
 
 
 def _conditional_variance(fit: LinearFit, rows: NewRows) -> tuple[Array, Array]:

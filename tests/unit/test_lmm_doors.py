@@ -185,7 +185,7 @@ def test_arguments_of_the_wrong_kind(data):
     for residual in ("AR1", ["AR1"], AR1):
         with pytest.raises(DataError, match=r"residual= takes VarianceBy\('role'\), AR1"):
             lmm(FORMULA, data, residual=residual)
-    with pytest.raises(DataError, match="at most one VarianceBy and at most one of AR1 and CAR1"):
+    with pytest.raises(DataError, match="at most one of AR1, CAR1, CompoundSymmetry, Toeplitz"):
         lmm(FORMULA, data, residual=[AR1("session", "g"), AR1("session", "g")])
     with pytest.raises(DataError, match="weights= takes the name of a column of data; got Series"):
         lmm(FORMULA, data, weights=data["w"])

@@ -300,7 +300,7 @@ def _residual(model: FittedModel) -> tuple[float, str]:
     """Residual variance, and the scale it is on."""
     if isinstance(model, LinearMixedModel):
         shape = model.problem.shape
-        uneven = np.ptp(model.design.root_weights) > 0 or (shape is not None and shape.column)
+        uneven = np.ptp(model.design.root_weights) > 0 or (shape is not None and shape.spreads)
         if model.problem.known or uneven:
             raise NotIdentifiedError(
                 "The residual variance differs between rows (weights, strata, or known sampling "

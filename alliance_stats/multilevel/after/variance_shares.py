@@ -11,6 +11,7 @@ import pandas as pd
 from alliance_stats.account import Account, Column, Phrase, Section, html_of, summary_of
 from alliance_stats.checks import check_choice, check_conf_level, did_you_mean
 from alliance_stats.design.groupings import random_columns
+from alliance_stats.engine.residual_shape import Strata
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import one_line
 from alliance_stats.ledger import RowLedger
@@ -18,6 +19,7 @@ from alliance_stats.multilevel.after.reference_grid import check_at
 from alliance_stats.multilevel.after.resampling import parametric_bootstrap
 from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel, require_linear
 from alliance_stats.multilevel.model_profiles import Profile, profile_shares
+from alliance_stats.multilevel.predictions import new_residual_variance
 from alliance_stats.multilevel.refitted_intervals import Bootstrap
 
 __all__ = ["VariancePartition", "variance_partition"]
@@ -227,7 +229,7 @@ def _check_values(model: LinearMixedModel, at: Mapping[str, object]) -> None:
                 f"The variance of a level depends on '{name}', which has a random slope: say at "
                 f"which value, at={{'{name}': ...}}."
             )
-    depends = [*slopes, *([shape.column] if shape is not None and shape.column else [])]
+    depends = [*slopes, *(shape.columns if shape is not None else ())]
     for name, value in at.items():
         if name not in depends:
             raise DataError(
@@ -245,15 +247,20 @@ def _check_values(model: LinearMixedModel, at: Mapping[str, object]) -> None:
 
 def _residual(model: LinearMixedModel, at: Mapping[str, object]) -> float:
     shape = model.problem.shape
-    if shape is None or shape.column is None:
+    if shape is None or not shape.spreads:
         return model.sigma**2
-    if shape.column not in at:
-        raise DataError(
-            f"The residual variance depends on '{shape.column}': say for which value, "
-            f"at={{'{shape.column}': ...}}."
-        )
-    labels = list(shape.labels)
-    value = at[shape.column]
-    if value not in labels:
-        raise DataError(f"'{shape.column}' is never {value!r}. {did_you_mean(value, labels)}")
-    return float((model.sigma * shape.relative_sd(model.fit.eta)[labels.index(value)]) ** 2)
+    for column in shape.columns:
+        if column not in at:
+            raise DataError(
+                f"The residual variance depends on '{column}': say for which value, "
+                f"at={{'{column}': ...}}."
+            )
+    for spread in [spread for spread in shape.spreads if isinstance(spread, Strata)]:
+        for position, column in enumerate(spread.columns):
+            known = set(spread.keys.get_level_values(position))
+            if at[column] not in known:
+                raise DataError(
+                    f"'{column}' is never {at[column]!r}. {did_you_mean(at[column], known)}"
+                )
+    row = pd.DataFrame({column: [at[column]] for column in shape.columns})
+    return float(new_residual_variance(model.fit, row)[0])
