@@ -211,6 +211,8 @@ def write_estimate(
     at_least
         Least number of decimals.
     """
+    if kind == "ratio" and estimate == low == high == 0.0:
+        estimate = low = high = math.ulp(0.0)  # too small for a double, and still no zero
     scaled = 100.0 if kind == "share" else 1.0
     numbers = [scaled * value for value in (estimate, low, high)]
     digits = max(at_least, decimals_for(estimate, low, high, std_error=std_error, kind=kind))
@@ -254,11 +256,12 @@ def decimals_for(
         return decimals_needed(numbers, at_least=max(least, needed))
     if kind == "ratio":
         known = [x for x in numbers if math.isfinite(x) and x > 0.0]
-        apart = [abs(x - estimate) for x in (low, high)]
+        shown = [10.0**-_MOST_OF_RATIOS <= max(x, estimate) < math.inf for x in (low, high)]
+        apart = [abs(x - estimate) for x, seen in zip((low, high), shown, strict=True) if seen]
         digits = max(
             0 if known and min(known) >= 100 else 2,
             max((d for d in map(_first_digit, known) if d <= _MOST_OF_RATIOS), default=0),
-            min(6, max(map(_first_digit, apart))),
+            min(6, max(map(_first_digit, apart), default=0)),
         )
         return decimals_needed(numbers, null=1.0, at_least=digits)
     least, most = (1, 3) if kind == "share" else (2, 4)
@@ -399,7 +402,7 @@ _OPENS_BLOCK = re.compile(
 )
 
 
-_TERM_PARTS = re.compile(r"(?:`[^`]*`|\[[^]]*\]|[^:`[])+")
+_TERM_PARTS = re.compile(r"(?:`[^`]*`|\[[^]]*\]|:(?=\s)|[^:`[])+")  # "a: b" are words, no product
 _LEVEL = re.compile(r"(?P<name>.+?)\[(?:T\.)?(?P<level>[^]]*)\]")
 
 

@@ -80,7 +80,8 @@ class Speaker:
         if isinstance(part, tuple):
             value, how = part
             if isinstance(how, int):
-                return localised(format_number(value, how), self.decimal)
+                digits = decimals_needed([value], at_least=how, at_most=9)  # then powers of ten
+                return localised(format_number(value, digits), self.decimal)
             return self.number(value, how)
         return self.number(part) if isinstance(part, float) else self.term(part)
 

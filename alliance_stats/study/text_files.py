@@ -68,18 +68,10 @@ def _even_columns(text: str, file: Path, mark: str) -> list[Cells] | None:
         return None
     header = _header(_records(first, file, mark), file, mark)
     try:
-        table = pd.read_csv(
-            io.BytesIO(raw),
-            sep=mark,
-            header=None,
-            names=list(range(len(header))),
-            dtype="category",
-            na_filter=False,
-            skip_blank_lines=False,
-            low_memory=False,
-            quoting=csv.QUOTE_MINIMAL,
-            skiprows=1,
-        )
+        table = _categories(raw, mark, len(header), "category")
+        if any(pd.api.types.is_numeric_dtype(table[i].cat.categories.dtype) for i in table):
+            # pandas 3 reads categories as numbers where it can, and 007 is not 7
+            table = _categories(raw, mark, len(header), "str").astype("category")
     except pd.errors.ParserError:  # a line has more cells than the one before it
         return None
     columns = [
@@ -91,6 +83,22 @@ def _even_columns(text: str, file: Path, mark: str) -> list[Cells] | None:
         for place, name in enumerate(header)
     ]
     return _without_empty(columns, header)
+
+
+def _categories(raw: bytes, mark: str, n_columns: int, dtype: str) -> pd.DataFrame:
+    """Return the cells under the header, each as the text that it is."""
+    return pd.read_csv(
+        io.BytesIO(raw),
+        sep=mark,
+        header=None,
+        names=list(range(n_columns)),
+        dtype=dtype,  # type: ignore[arg-type]
+        na_filter=False,
+        skip_blank_lines=False,
+        low_memory=False,
+        quoting=csv.QUOTE_MINIMAL,
+        skiprows=1,
+    )
 
 
 def _is_even(raw: bytes, mark: str) -> bool:

@@ -61,7 +61,8 @@ def test_an_empty_frame_is_refused(frame: pd.DataFrame):
 
 
 def test_a_good_frame_passes_as_the_same_object(frame: pd.DataFrame):
-    assert checks.check_frame(frame) is frame
+    plain = frame.astype({"family": object})
+    assert checks.check_frame(plain) is plain
 
 
 def test_a_missing_column_is_named_with_its_neighbour(frame: pd.DataFrame):
@@ -231,7 +232,7 @@ def course() -> pd.DataFrame:
             "rated": [True, False, True, True],
             "day": pd.to_datetime(["2024-01-01", "2024-01-08", None, "2024-02-01"]),
         }
-    )
+    ).astype({"person": object})  # as numpy has it; pandas 3 has a type of its own for text
 
 
 @pytest.mark.parametrize(
@@ -346,7 +347,9 @@ def test_names_of_several_parts_or_half_characters_are_refused(frame: pd.DataFra
     with pytest.raises(DataError, match=r"names of 2 parts, as \('x', 'alliance'\)"):
         checks.check_frame(parts)
     with pytest.raises(DataError, match=r"column name 'a\\ud800' of data holds half a character"):
-        checks.check_frame(pd.DataFrame({"a\ud800": [1]}))
+        checks.check_frame(
+            pd.DataFrame([[1]], columns=pd.Index(["a\ud800"], dtype=object))  # no text of Arrow
+        )
     with pytest.raises(DataError, match=r"'arm' holds half a character.*\(row 1\)"):
         checks.check_spelling(pd.Series(["x", "\udc80"], name="arm"))
 

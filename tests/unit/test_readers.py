@@ -26,7 +26,7 @@ def data() -> pd.DataFrame:
             "session": [1, 1, 1],
             "alliance": [4.5, np.nan, 3.0],
         }
-    )
+    ).astype({"person": object})
 
 
 def refused(path: Path, **options: object) -> str:
