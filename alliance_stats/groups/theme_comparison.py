@@ -129,12 +129,14 @@ class ThemeComparison:
         tidy["p_smallest"] = tidy["p_smallest"].map(worth_saying)
         names: tuple[str, ...] = ("theme",)
         columns = {"p_smallest": Column("smallest p possible", "bounded")}
-        if "contrast" in tidy:
+        if len(self.comparison.labels) == 2:  # the test of more is of no pair
             pairs = zip(tidy["group_1"], tidy["group_2"], strict=True)
             tidy = tidy.assign(contrast=[Phrase("{} - {}", pair) for pair in pairs])
             names = ("theme", "contrast")
             odds = Column("odds ratio", "ratio", "odds_ratio_low", "odds_ratio_high")
             columns = {"odds_ratio": odds, **columns}
+        else:
+            tidy = tidy.drop(columns=["estimate", "conf_low", "conf_high"])
         if not tidy["p_holm"].equals(tidy["p_value"]):
             columns["p_holm"] = Column("Holm-corrected", "p")
         columns["method"] = Column("method", "text")

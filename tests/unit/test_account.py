@@ -16,7 +16,13 @@ from alliance_stats.account import (
     as_text,
     method_and_notes,
 )
-from alliance_stats.formatting import localised, printable, term_parts, write_estimate
+from alliance_stats.formatting import (
+    localised,
+    printable,
+    term_parts,
+    with_interval,
+    write_estimate,
+)
 from alliance_stats.ledger import RowLedger
 
 NAN, INF = math.nan, math.inf
@@ -209,6 +215,22 @@ def test_an_interval_gets_the_decimals_that_it_needs(numbers, how, estimate, int
 @pytest.mark.parametrize(("value", "text"), [(0.42, "0.42"), (0.0123, "0.012"), (0.0, "0.00")])
 def test_a_number_that_stands_alone_shows_two_digits(value, text):
     assert write_estimate(value).estimate == text
+
+
+def test_ratios_too_small_for_a_double_are_no_zeros():
+    assert with_interval(0.0, 0.0, 0.0, kind="ratio") == "< 0.01 [< 0.01, < 0.01]"
+    assert with_interval(1e-300, 0.0, np.inf, kind="ratio") == "< 0.01 [0.00, ∞]"
+    assert with_interval(0.0, 0.0, 3.2, kind="ratio") == "0.00 [0.00, 3.20]"
+
+
+def test_a_number_in_a_remark_is_no_zero_that_it_is_not():
+    account = Account("M", (), {}, (), (Phrase("tau2 = {}, Q = {}.", ((0.00012, 3), (0.0, 2))),))
+    assert "tau2 = 0.0001, Q = 0.00." in as_text(account)
+
+
+def test_words_after_a_colon_are_no_interaction():
+    assert term_parts("partner: all alike") == [("partner: all alike",)]
+    assert term_parts("a:b[T.x: y]") == [("a",), ("b", "x: y")]
 
 
 def test_a_decimal_comma_swaps_the_signs():

@@ -162,6 +162,15 @@ def test_transitions_set_missing_cases_aside(interviews):
 # coders ------------------------------------------------------------------------------------------
 
 
+def test_a_test_of_three_groups_is_of_no_pair():
+    data = pd.DataFrame({"group": list("aaabbbccc"), "trust": [1, 1, 1, 0, 0, 1, 0, 0, 0]})
+    found = compare_themes(data, themes=["trust"], group="group")
+    assert "a - b" not in found.summary()
+    said = report(found)
+    assert "p = .143" in said
+    assert "not estimable" not in said
+
+
 def test_kappa_by_hand():
     # 2 x 2: 4, 1, 2, 3 -> p_o = .7, p_e = .5 * .6 + .5 * .4 = .5 -> .4
     a = [1] * 5 + [0] * 5
