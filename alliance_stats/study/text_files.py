@@ -92,7 +92,7 @@ def _categories(raw: bytes, mark: str, n_columns: int, dtype: str) -> pd.DataFra
         sep=mark,
         header=None,
         names=list(range(n_columns)),
-        dtype=dtype,  # type: ignore[arg-type]
+        dtype=dtype,
         na_filter=False,
         skip_blank_lines=False,
         low_memory=False,
