@@ -321,3 +321,31 @@ def test_doubled_rows_in_clusters_of_two_are_the_single_rows() -> None:
     single = fine_gray("alliance", data, **columns)
     doubled = fine_gray("alliance", pd.concat([data, data]), **columns, cluster="pair")
     assert_allclose(doubled.tidy()["std_error"], single.tidy()["std_error"], rtol=1e-9)
+
+
+@pytest.mark.parametrize("size", [1e-100, 1e-8, 1e8, 1e100])
+def test_no_number_depends_on_the_covariates_unit(size: float) -> None:
+    data = PERSONS.assign(
+        ending=np.where(PERSONS["left"] == 1, PERSONS["time"] % 2 + 1, 0),
+        alliance=PERSONS["alliance"] * size,
+    )
+    plain = data.assign(alliance=PERSONS["alliance"])
+    for one, other in (
+        (cox_ph("alliance", data, **COLUMNS), cox_ph("alliance", plain, **COLUMNS)),
+        *[
+            tuple(fine_gray("alliance", d, time="time", event="ending", cause=1) for d in pair)
+            for pair in [(data, plain)]
+        ],
+    ):
+        a, b = one.tidy().iloc[0], other.tidy().iloc[0]
+        assert_allclose(a["statistic"], b["statistic"], rtol=1e-9)
+        assert_allclose(a["std_error"] * size, b["std_error"], rtol=1e-9)
+
+
+@pytest.mark.parametrize(("size", "what"), [(1e-160, "small"), (1e160, "large")])
+def test_covariates_that_cannot_be_squared_are_refused(size: float, what: str) -> None:
+    data = PERSONS.assign(alliance=PERSONS["alliance"] * size, ending=PERSONS["left"])
+    with pytest.raises(DataError, match=f"'alliance' is too {what} to be squared"):
+        cox_ph("alliance", data, **COLUMNS)
+    with pytest.raises(DataError, match=f"'alliance' is too {what} to be squared"):
+        fine_gray("alliance", data, time="time", event="ending", cause=1)

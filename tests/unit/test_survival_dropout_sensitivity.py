@@ -331,3 +331,12 @@ def test_row_labels_that_repeat_do_not_multiply_a_pattern_mixtures_rows(data: pd
     other = pattern_mixture("y ~ time + (1 | person)", repeated, **options)
     pd.testing.assert_frame_equal(one.tidy(), other.tidy())
     assert other.rows.n_used == len(seen)
+
+
+@pytest.mark.parametrize("dtype", [object, "string"])
+def test_unseen_rows_without_an_id_are_refused(
+    model: LinearMixedModel, unseen: pd.DataFrame, dtype: object
+) -> None:
+    holed = unseen.assign(person=unseen["person"].mask(np.arange(len(unseen)) == 1).astype(dtype))
+    with pytest.raises(DataError, match="'person' is missing in row .*to know whose outcome it is"):
+        dropout_sensitivity(model, holed, term="time:arm", deltas=[1.0], seed=1, m=2)

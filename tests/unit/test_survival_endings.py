@@ -282,3 +282,32 @@ def test_a_unit_without_any_score_is_taken_at_its_rows() -> None:
     with pytest.warns(AllianceStatsWarning, match="hold no score at all"):
         made = Study.from_frame(frame, **roles, unit="person")
     assert endings(made).units["time"].tolist() == [2.0, 2.0]
+
+
+def one_row(ending: str) -> Study:
+    data = pd.DataFrame({"id": [1], "session": [1], "alliance": [5.0], "ending": [ending]})
+    return Study.from_frame(
+        data, person="id", session="session", alliance="alliance", ending="ending", unit="person"
+    )
+
+
+def test_one_row_is_one_unit_or_none_that_can_be_judged() -> None:
+    found = endings(one_row("dropout"))
+    assert found.units[["time", "event"]].to_numpy().tolist() == [[1.0, 1.0]]
+    assert found.periods(("alliance",))["event"].tolist() == [1.0]
+    with pytest.raises(DataError, match="Every unit is still in treatment after its first session"):
+        endings(one_row("ongoing"))
+
+
+@pytest.mark.parametrize("backend", ["numpy_nullable", "pyarrow"])
+def test_nullable_columns_give_what_plain_ones_give(backend: str) -> None:
+    plain = study().sessions
+    roles = {"person": "person", "family": "family", "session": "session", "alliance": "alliance"}
+    other = Study.from_frame(
+        plain.convert_dtypes(dtype_backend=backend), ending="ending", unit="family", **roles
+    )
+    one = Study.from_frame(plain, ending="ending", unit="family", **roles)
+    columns = ["family", "session", "alliance", "start", "stop", "event"]
+    expected = endings(one).periods(("alliance",))[columns]
+    found = endings(other).periods(("alliance",))[columns]
+    pd.testing.assert_frame_equal(found, expected, check_dtype=False)

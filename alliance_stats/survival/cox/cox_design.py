@@ -25,6 +25,8 @@ __all__ = ["CoxDesign", "cox_design", "formula_variables", "new_covariates"]
 # A covariate whose spread within strata is below this share of its size is constant there, up to
 # the rounding of its own mean.
 _CONSTANT = 1e-10
+# Squares of values below this, and the variance of their estimate, leave what a double can hold.
+_SMALLEST = 1e-140
 # A covariate of which the others leave less than this share of its variance is their combination.
 _COLLINEAR = 1e-10
 
@@ -216,7 +218,12 @@ def _standardise(X: Array, terms: Sequence[str], intervals: Intervals) -> tuple[
                 f"Covariate '{name}' is too large to be squared (up to {largest:.3g}). Give it in "
                 "another unit."
             )
-        if spread <= _CONSTANT * max(largest, np.finfo(np.float64).tiny):
+        if 0.0 < largest < _SMALLEST:
+            raise DataError(
+                f"Covariate '{name}' is too small to be squared (up to {largest:.3g}). Give it in "
+                "another unit."
+            )
+        if spread <= _CONSTANT * largest:
             within = " within strata" if n_strata > 1 else ""
             raise NotIdentifiedError(
                 f"Covariate '{name}' does not vary{within}: it has no hazard ratio. Leave it out."

@@ -240,6 +240,11 @@ def endings(
         (state != "ongoing") | (units["last_session"] > units["first_session"]),
         reason="still in treatment after the first session, no interval observed yet",
     )
+    if not len(units):
+        raise DataError(
+            "Every unit is still in treatment after its first session: whether any left is not "
+            f"known yet. {rows}"
+        )
     if late := _late_entry(units, unit):
         warnings.warn(late, AllianceStatsWarning, stacklevel=2)
     units = units.reset_index(drop=True)
