@@ -22,6 +22,7 @@ from alliance_stats.multilevel.after.likelihood_ratio import (
     compare_models,
     likelihood_ratio_test,
 )
+from alliance_stats.multilevel.after.model_likelihood import ModelLikelihood
 from alliance_stats.multilevel.after.r_squared import RSquared, r_squared
 from alliance_stats.multilevel.after.regions import JohnsonNeyman, johnson_neyman
 from alliance_stats.multilevel.after.resampling import parametric_bootstrap, profile
@@ -70,6 +71,7 @@ __all__ = [
     "LinearFit",
     "LinearMixedModel",
     "Link",
+    "ModelLikelihood",
     "Profile",
     "RSquared",
     "ResponseSurface",

@@ -15,6 +15,11 @@ from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import linear_fit
+from alliance_stats.multilevel.after.model_likelihood import (
+    HasLikelihood,
+    refer_ratio,
+    side_by_side,
+)
 from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel, require_linear
 from alliance_stats.multilevel.predictions import simulated
 
@@ -109,8 +114,8 @@ def _by_ml(model: LinearMixedModel) -> LinearMixedModel:
 
 
 def likelihood_ratio_test(
-    model: LinearMixedModel | str,
-    other: LinearMixedModel | str,
+    model: LinearMixedModel | HasLikelihood | str,
+    other: LinearMixedModel | HasLikelihood | str,
     *,
     bootstrap: int = 0,
     seed: int | np.random.Generator | None = None,
@@ -122,7 +127,8 @@ def likelihood_ratio_test(
     model, other
         Fits to the same rows, in either order. One of them may be a formula without random terms,
         ``"alliance ~ session"``: it is fitted to the rows of the other, whose random terms are
-        tested all at once.
+        tested all at once. Or hazard models of one kind (:func:`~alliance_stats.survival.cox_ph`,
+        ``discrete_hazard``, ``competing_hazards``), whose statistic is referred to chi-squared.
     bootstrap
         Simulate the null distribution from the smaller model this many times.
     seed
@@ -154,6 +160,8 @@ def likelihood_ratio_test(
     refitted by maximum likelihood, and the result says so. That the models are nested is the
     caller's to know; a larger model that fits worse is refused.
     """
+    if isinstance(model, HasLikelihood) and isinstance(other, HasLikelihood):
+        return _of_likelihoods(model, other, bootstrap)
     model, other = _fitted(model, other)
     if bootstrap < 0:
         raise ValueError(f"bootstrap must be a number of simulated data sets; got {bootstrap}.")
@@ -205,9 +213,22 @@ def likelihood_ratio_test(
     )
 
 
-def _fitted(
-    model: LinearMixedModel | str, other: LinearMixedModel | str
-) -> tuple[LinearMixedModel, LinearMixedModel]:
+def _of_likelihoods(
+    model: HasLikelihood, other: HasLikelihood, bootstrap: int
+) -> LikelihoodRatioTest:
+    """Compare models that are no linear mixed models: hazards, for one."""
+    if bootstrap:
+        raise ValueError("A bootstrap is offered for linear mixed models; leave bootstrap= out.")
+    small, large, statistic, df, p_value, reference = refer_ratio(
+        model.likelihood(), other.likelihood()
+    )
+    return LikelihoodRatioTest(
+        small.formula, large.formula, statistic, df, p_value, reference, False, np.empty(0),
+        large.rows,
+    )  # fmt: skip
+
+
+def _fitted(model: object, other: object) -> tuple[LinearMixedModel, LinearMixedModel]:
     """Fit a formula without random terms to the rows of the other model."""
     for one, beside in ((model, other), (other, model)):
         if isinstance(one, str) and isinstance(beside, LinearMixedModel):
@@ -258,7 +279,7 @@ def _exact_null(
     )
 
 
-def compare_models(*models: LinearMixedModel) -> pd.DataFrame:
+def compare_models(*models: LinearMixedModel | HasLikelihood) -> pd.DataFrame:
     """Set models of the same rows side by side.
 
     Returns
@@ -266,7 +287,10 @@ def compare_models(*models: LinearMixedModel) -> pd.DataFrame:
     DataFrame
         A row a model: ``formula`` (with its residual structure), ``n_parameters, log_lik, aic,
         delta_aic, bic, delta_bic, reml, singular``, best AIC first. REML fits whose fixed effects
-        differ are refitted by maximum likelihood (``reml`` is then False).
+        differ are refitted by maximum likelihood (``reml`` is then False). Hazard models (Cox,
+        Fine-Gray, discrete, competing) have no ``reml`` and ``singular``; the n of a Cox or
+        Fine-Gray model's BIC is that of its events (Volinsky & Raftery 2000,
+        doi:10.1111/j.0006-341X.2000.00256.x).
 
     Raises
     ------
@@ -276,12 +300,16 @@ def compare_models(*models: LinearMixedModel) -> pd.DataFrame:
     """
     if not models:
         raise DataError("compare_models needs fitted models, as in compare_models(one, other).")
+    others = [model for model in models if isinstance(model, HasLikelihood)]
+    if len(others) == len(models):
+        return side_by_side([model.likelihood() for model in others])
     for model in models:
         require_linear(model, asked="compare_models compares")
-    _same_rows(models)
-    differ = any(_span_differs(models[0], m) for m in models)
-    mixed = len({m.reml for m in models}) > 1
-    fits = [_by_ml(m) for m in models] if differ or mixed else list(models)
+    linear = [model for model in models if isinstance(model, LinearMixedModel)]
+    _same_rows(linear)
+    differ = any(_span_differs(linear[0], m) for m in linear)
+    mixed = len({m.reml for m in linear}) > 1
+    fits = [_by_ml(m) for m in linear] if differ or mixed else linear
     table = pd.concat([m.glance().assign(formula=_described(m)) for m in fits], ignore_index=True)
     for column in ("aic", "bic"):  # on a footing that no coding of the fixed effects changes
         table[column] += [_deviance(m) - m.fit.deviance for m in fits]

@@ -16,10 +16,11 @@ from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, estimate_columns, one_line
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
-from alliance_stats.multilevel import tidy_frame
+from alliance_stats.multilevel import ModelLikelihood, tidy_frame
 from alliance_stats.survival.by_session.ending_effects import EndingEffects
 from alliance_stats.survival.by_session.ending_likelihood import rule_of
-from alliance_stats.survival.rows.hazard_rows import Periods, baseline_columns
+from alliance_stats.survival.cox.term_tests import containing, test_table, wald_terms
+from alliance_stats.survival.rows.hazard_rows import Periods, baseline_columns, term_places
 
 __all__ = ["CompetingHazards", "Incidence", "incidence"]
 
@@ -130,6 +131,57 @@ class CompetingHazards:
             **{column: np.exp(table[column]) for column in columns}
         )
 
+    def anova(self) -> pd.DataFrame:
+        """Test each covariate's term, in each ending and in all together, by Wald's chi-squared.
+
+        ``state, term, statistic, df, p_value, method``: given all terms that do not contain it, and
+        the other endings'; ``state`` is None for all endings together. Robust with clusters.
+        """
+        counts = ~np.isnan(self.beta)
+        place = np.full(counts.shape, -1)
+        place[counts] = np.arange(int(counts.sum()))
+        own = term_places(self.design, baseline_columns(self.design, self.baseline))
+        above = containing(self.design.fixed.coding.terms)
+        method = "Wald" if self.n_clusters is None else "robust Wald"
+        found = []
+        for state, rows in [*zip(self.states, place[:, None], strict=True), (None, place)]:
+            columns = {
+                term: [int(k) for k in rows[:, list(at)].ravel() if k >= 0]
+                for term, at in own.items()
+            }
+            tests = wald_terms(columns, above, self.beta[counts], self.covariance)
+            found.append(test_table(tests, method).assign(state=state))
+        table = pd.concat(found, ignore_index=True)
+        return table[["state", *table.columns.drop("state")]]
+
+    def likelihood(self) -> ModelLikelihood:
+        """Return what `likelihood_ratio_test` and `compare_models` need.
+
+        As :meth:`DiscreteHazard.likelihood`.
+        """
+        counted = ~np.isnan(self.beta)
+        refusal = ""
+        if self.n_clusters is not None:
+            refusal = (
+                "its standard errors are over clusters, which the likelihood takes no account of. "
+                "Test terms by anova(), whose tests are robust."
+            )
+        effects = self.effects
+        never = int((self.observed[list(self.states)] == 0).sum().sum())
+        return ModelLikelihood(
+            formula=f"{self.formula} ({self.baseline} baseline)",
+            kind="model of competing hazards",
+            log_lik=self.log_lik,
+            n_parameters=int(counted.sum()) if effects is None else effects.n_parameters,
+            n=int(self.observed["n_risk"].sum()),
+            columns=pd.DataFrame(self.design.X, index=self.design.index),
+            outcome=tuple(self.observed.to_numpy(dtype=np.float64).T),
+            rows=self.rows,
+            n_boundary=never if self.baseline == "dummies" else 0,
+            n_variances=0 if effects is None else len(self.states),
+            refusal=refusal,
+        )
+
     def median_ratios(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return the median odds ratio between two groups for each ending.
 
@@ -232,6 +284,7 @@ class CompetingHazards:
                 "log_lik": [self.log_lik],
                 "n_parameters": [n_parameters],
                 "aic": [2.0 * n_parameters - 2.0 * self.log_lik],
+                "bic": [np.log(self.rows.n_used) * n_parameters - 2.0 * self.log_lik],
                 "converged": [effects is None or effects.fit.convergence.converged],
                 "singular": [effects is not None and effects.fit.minimum.singular],
             }

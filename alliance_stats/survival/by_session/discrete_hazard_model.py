@@ -14,9 +14,10 @@ from alliance_stats.errors import DataError
 from alliance_stats.estimates import LINK_WORDS, Array, one_line, wald_interval
 from alliance_stats.formatting import format_number, plural
 from alliance_stats.ledger import RowLedger
-from alliance_stats.multilevel import GeneralizedLinearMixedModel
+from alliance_stats.multilevel import GeneralizedLinearMixedModel, ModelLikelihood
 from alliance_stats.survival.cox.cox_design import formula_variables
-from alliance_stats.survival.rows.hazard_rows import Periods, baseline_columns
+from alliance_stats.survival.cox.term_tests import containing, test_table, wald_terms
+from alliance_stats.survival.rows.hazard_rows import Periods, baseline_columns, term_places
 
 __all__ = ["DiscreteHazard"]
 
@@ -131,6 +132,38 @@ class DiscreteHazard:
         columns = ["estimate", "conf_low", "conf_high"]
         ratios[columns] = np.exp(table[columns])
         return ratios
+
+    def anova(self) -> pd.DataFrame:
+        """Test each covariate's term given all terms that do not contain it, by Wald's chi-squared.
+
+        ``term, statistic, df, p_value, method``; the baseline is not among the terms.
+        """
+        design = self.fit.design
+        beta, covariance = self.fit.beta.dropna().to_numpy(), self.fit.vcov().to_numpy()
+        columns = term_places(design, baseline_columns(design, self.baseline))
+        above = containing(design.fixed.coding.terms)
+        return test_table(wald_terms(columns, above, beta, covariance), "Wald")
+
+    def likelihood(self) -> ModelLikelihood:
+        """Return what `likelihood_ratio_test` and `compare_models` need.
+
+        Sessions with hazard 0 or 1 under dummies count as parameters at their limit beside a smooth
+        baseline, which has none: their rows add nothing to the log-likelihood.
+        """
+        design, table = self.fit.design, self.periods.sessions
+        certain = (table["n_event"] == 0) | (table["n_event"] == table["n_risk"])
+        return ModelLikelihood(
+            formula=f"{self.formula} ({self.baseline} baseline)",
+            kind=f"discrete-time hazard ({self.link} link)",
+            log_lik=self.fit.log_lik,
+            n_parameters=self.fit.fit.n_parameters,
+            n=int(table["n_risk"].sum()),
+            columns=pd.DataFrame(design.X, index=design.index),
+            outcome=tuple(table.to_numpy(dtype=np.float64).T),
+            rows=self.rows,
+            n_boundary=int(certain.sum()) if self.baseline == "dummies" else 0,
+            n_variances=self.fit.fit.problem.template.n_theta,
+        )
 
     def median_ratios(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return the median hazard (or odds) ratio between two units of each grouping.
@@ -272,7 +305,7 @@ class DiscreteHazard:
         return newdata.set_index(session, drop=False).loc[numbers].reset_index(drop=True)
 
     def glance(self) -> pd.DataFrame:
-        """Return one row: sizes, events, link, log-likelihood, AIC, convergence."""
+        """Return one row: sizes, events, link, log-likelihood, AIC, BIC, convergence."""
         n_parameters = self.fit.fit.n_parameters
         return pd.DataFrame(
             {
@@ -285,6 +318,7 @@ class DiscreteHazard:
                 "log_lik": [self.fit.log_lik],
                 "n_parameters": [n_parameters],
                 "aic": [2.0 * n_parameters - 2.0 * self.fit.log_lik],
+                "bic": [np.log(self.rows.n_used) * n_parameters - 2.0 * self.fit.log_lik],
                 "converged": [self.fit.convergence.converged],
                 "singular": [self.fit.singular],
             }

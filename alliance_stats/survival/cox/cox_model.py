@@ -13,10 +13,18 @@ from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, Coefficients, one_line
 from alliance_stats.formatting import format_number, plural
 from alliance_stats.ledger import RowLedger
+from alliance_stats.multilevel import ModelLikelihood
 from alliance_stats.survival.cox.cox_design import CoxDesign, new_covariates
 from alliance_stats.survival.cox.cox_fit import CoxFit
 from alliance_stats.survival.cox.frailty import FrailtyFit, few_groups_warning
 from alliance_stats.survival.cox.partial_likelihood import RiskSets, covariate_sums, score_residuals
+from alliance_stats.survival.cox.term_tests import (
+    containing,
+    cox_terms,
+    refuse_test,
+    test_table,
+    wald_terms,
+)
 from alliance_stats.survival.curves.life_table import probability_interval
 from alliance_stats.survival.rows.time_at_risk import (
     IntArray,
@@ -118,6 +126,70 @@ class CoxModel:
         """Return ``term, estimate, conf_low, conf_high, p_value`` on the hazard-ratio scale."""
         found = self._coefficients.ratios(conf_level=conf_level)
         return found[["term", "estimate", "conf_low", "conf_high", "p_value"]]
+
+    def anova(self, *, test: str = "wald") -> pd.DataFrame:
+        """Test each term given all terms that do not contain it (type II).
+
+        Parameters
+        ----------
+        test
+            ``"wald"``, ``"likelihood-ratio"`` or ``"score"``; with clusters Wald and score tests
+            are robust, and there is no likelihood ratio.
+
+        Returns
+        -------
+        DataFrame
+            ``term, statistic, df, p_value, method``, chi-squared, a row a term of the formula. NaN
+            where there are fewer clusters than coefficients.
+
+        Raises
+        ------
+        DataError
+            A likelihood ratio with clusters; any but Wald's with a frailty.
+        """
+        clustered = self.n_clusters is not None
+        refuse_test(test, clustered=clustered, frailty=self.frailty is not None)
+        columns, above = self.design.term_columns, containing(self.design.coding.terms)
+        method = f"{'robust ' * clustered}{test.replace('-', ' ').replace('wald', 'Wald')}"
+        if test == "wald":
+            return test_table(wald_terms(columns, above, self.beta, self.covariance), method)
+        cluster = None
+        if clustered and self.intervals.cluster is not None:
+            cluster = (self.intervals.cluster, self.intervals.n_clusters)
+        found = cox_terms(
+            self.fit, self.X, self.sets, self.design.terms, (columns, above), test=test,
+            cluster=cluster,
+        )  # fmt: skip
+        return test_table(found, method)
+
+    def likelihood(self) -> ModelLikelihood:
+        """Return what `likelihood_ratio_test` and `compare_models` need."""
+        log_lik, refusal, intervals = self.fit.at.log_lik, "", self.intervals
+        kind = f"Cox model with {self.ties.capitalize()}'s ties"
+        if self.frailty is not None:
+            log_lik = self.frailty.log_lik
+            if self.frailty.distribution == "lognormal":
+                refusal = (
+                    "lognormal frailties are estimated by restricted likelihood, which models with "
+                    "other covariates do not share. Test terms by anova()."
+                )
+        if self.n_clusters is not None:
+            refusal = (
+                "its standard errors are over clusters, which the likelihood takes no account of. "
+                "Test terms by anova(), whose tests are robust."
+            )
+        return ModelLikelihood(
+            formula=self.design.formula,
+            kind=kind,
+            log_lik=log_lik,
+            n_parameters=len(self.beta) + (self.frailty is not None),
+            n=int(intervals.event.sum()),
+            columns=pd.DataFrame(self.design.X.T, index=intervals.frame.index),
+            outcome=(intervals.entry, intervals.exit, intervals.event, intervals.stratum),
+            rows=self.rows,
+            n_variances=int(self.frailty is not None),
+            refusal=refusal,
+        )
 
     def predict(self, newdata: pd.DataFrame, *, scale: str = "linear") -> Array:
         """Return each row's log hazard ratio against a row of zeros (``"linear"``), or the ratio.
@@ -233,7 +305,7 @@ class CoxModel:
         -------
         DataFrame
             ``nobs, n_event, n_clusters, ties, log_lik, log_lik_null, test, statistic, df, p_value,
-            aic, converged, n_steps, gradient``. ``log_lik`` is the log partial likelihood
+            aic, bic, converged, n_steps, gradient``. ``log_lik`` is the log partial likelihood
             (integrated over a frailty where there is one). ``test`` says how the covariates are
             tested together: by the likelihood ratio; with clusters, whose likelihood is not that of
             the rows, by the robust Wald statistic (NaN where there are too few clusters for it);
@@ -259,6 +331,7 @@ class CoxModel:
                 "df": [df],
                 "p_value": [p_value],
                 "aic": [2.0 * (n_parameters - log_lik)],
+                "bic": [np.log(self.intervals.event.sum()) * n_parameters - 2.0 * log_lik],
                 "converged": [convergence.converged],
                 "n_steps": [convergence.steps],
                 "gradient": [convergence.gradient],

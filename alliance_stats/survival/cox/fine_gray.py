@@ -17,9 +17,11 @@ from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, Coefficients, one_line
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
+from alliance_stats.multilevel import ModelLikelihood
 from alliance_stats.survival.cox.cox_design import CoxDesign, cox_design, formula_variables
 from alliance_stats.survival.cox.cox_fit import CoxFit, climb
 from alliance_stats.survival.cox.subdistribution import subdistribution
+from alliance_stats.survival.cox.term_tests import containing, test_table, wald_terms
 from alliance_stats.survival.rows.hazard_rows import refuse_outcomes
 from alliance_stats.survival.rows.time_at_risk import (
     Intervals,
@@ -97,8 +99,48 @@ class FineGrayModel:
         found.insert(1, "state", self.cause)
         return found
 
+    def anova(self) -> pd.DataFrame:
+        """Test each term given all terms that do not contain it, by robust Wald statistics.
+
+        ``term, statistic, df, p_value, method``, chi-squared. The pseudo-likelihood has no ratio
+        test: its weights are estimated.
+        """
+        above = containing(self.design.coding.terms)
+        found = wald_terms(self.design.term_columns, above, self.beta, self.covariance)
+        return test_table(found, "robust Wald")
+
+    def likelihood(self) -> ModelLikelihood:
+        """Return what `compare_models` needs: AIC and BIC of the pseudo-likelihood.
+
+        (Kuk & Varadhan 2013, doi:10.1002/sim.5762.)
+        """
+        intervals = self.intervals
+        return ModelLikelihood(
+            formula=self.design.formula,
+            kind=f"Fine-Gray model of '{self.cause}'",
+            log_lik=self.log_lik,
+            n_parameters=len(self.beta),
+            n=self._n_own,
+            columns=pd.DataFrame(self.design.X.T, index=intervals.frame.index),
+            outcome=(intervals.entry, intervals.exit, intervals.event),
+            rows=self.rows,
+            refusal=(
+                "a Fine-Gray model has a pseudo-likelihood, whose weights are estimated: its ratio "
+                "has no known distribution. Test terms by anova()."
+            ),
+        )
+
+    @property
+    def _n_own(self) -> int:
+        number = self.intervals.states.index(self.cause) + 1
+        return int((self.intervals.event == number).sum())
+
     def glance(self) -> pd.DataFrame:
-        """Return ``nobs, n_event, n_competing, n_clusters, log_lik, log_lik_null, converged``."""
+        """Return one row.
+
+        ``nobs, n_event, n_competing, n_clusters, log_lik, log_lik_null, aic, bic, converged,
+        n_steps, gradient``; AIC and BIC of the pseudo-likelihood, the n of BIC that of the events.
+        """
         number = self.intervals.states.index(self.cause) + 1
         event = self.intervals.event
         return pd.DataFrame(
@@ -109,6 +151,8 @@ class FineGrayModel:
                 "n_clusters": [self.n_clusters],
                 "log_lik": [self.fit.at.log_lik],
                 "log_lik_null": [self.fit.log_lik_null],
+                "aic": [2.0 * (len(self.beta) - self.log_lik)],
+                "bic": [np.log(self._n_own) * len(self.beta) - 2.0 * self.log_lik],
                 "converged": [self.fit.convergence.converged],
                 "n_steps": [self.fit.convergence.steps],
                 "gradient": [self.fit.convergence.gradient],

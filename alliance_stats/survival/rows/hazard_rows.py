@@ -32,6 +32,7 @@ __all__ = [
     "refuse_outcomes",
     "refuse_overlaps",
     "refuse_the_future",
+    "term_places",
 ]
 
 # Groups in which all units end together before it cannot be chance.
@@ -268,6 +269,17 @@ def baseline_columns(design: Design, kind: str) -> int:
     """Return how many leading columns are the baseline's, in a formula that begins with it."""
     terms = design.fixed.coding.terms
     return int(terms[1 if kind == "polynomial" else 0].columns.stop)
+
+
+def term_places(design: Design, n_baseline: int) -> dict[str, list[int]]:
+    """Return, for each term beside the baseline, where its coefficients stand among those kept."""
+    place = {int(column): i for i, column in enumerate(design.fixed.kept)}
+    found = {}
+    for term in design.fixed.coding.terms:
+        if term.columns.start >= n_baseline:
+            at = range(term.columns.start, term.columns.stop)
+            found[term.name] = [place[k] for k in at if k in place]
+    return {name: own for name, own in found.items() if own}
 
 
 # Persons whose values change, before it cannot be chance that they all sum to zero.
