@@ -53,8 +53,11 @@ def test_two_cox_models_are_compared_as_anova_does() -> None:
     assert_allclose(found.p_value, REFERENCE["ratio"]["p"], rtol=TOLERANCE)
     table = compare_models(small, large)
     assert table["formula"].tolist() == [FORMULAS["veteran"], "karno + age"]
-    assert_allclose(table.loc[0, ["aic", "bic"]].astype(float),
-                    [REFERENCE["veteran"]["aic"], REFERENCE["veteran"]["bic"]], rtol=TOLERANCE)  # fmt: skip
+    assert_allclose(
+        table.loc[0, ["aic", "bic"]].astype(float),
+        [REFERENCE["veteran"]["aic"], REFERENCE["veteran"]["bic"]],
+        rtol=TOLERANCE,
+    )
 
 
 @pytest.mark.parametrize("term", ["celltype", "karno"])
@@ -78,8 +81,11 @@ def test_discrete_hazards_have_the_likelihood_of_glm(baseline: str) -> None:
     fits = {f: discrete_hazard(f, ROWS, **HAZARD, **options) for f in ("x + g", "x", "g")}
     reference = REFERENCE["discrete"][baseline]
     glance = fits["x + g"].glance().iloc[0]
-    assert_allclose(glance[["log_lik", "aic", "bic"]].astype(float),
-                    [reference[k] for k in ("loglik", "aic", "bic")], rtol=TOLERANCE)  # fmt: skip
+    assert_allclose(
+        glance[["log_lik", "aic", "bic"]].astype(float),
+        [reference[k] for k in ("loglik", "aic", "bic")],
+        rtol=TOLERANCE,
+    )
     for left_out, small in (("g", "x"), ("x", "g")):
         found = likelihood_ratio_test(fits[small], fits["x + g"])
         at = reference["lr"]["term"].index(left_out)
@@ -119,8 +125,11 @@ def test_competing_hazards_have_the_likelihood_of_multinom() -> None:
     large = competing_hazards("x + g", ROWS, **COMPETING)
     for fit, reference in zip((small, large), REFERENCE["competing"].values(), strict=True):
         glance = fit.glance().iloc[0]
-        assert_allclose(glance[["log_lik", "aic", "bic"]].astype(float),
-                        [reference[k] for k in ("loglik", "aic", "bic")], rtol=MULTINOM)  # fmt: skip
+        assert_allclose(
+            glance[["log_lik", "aic", "bic"]].astype(float),
+            [reference[k] for k in ("loglik", "aic", "bic")],
+            rtol=MULTINOM,
+        )
     found = likelihood_ratio_test(small, large)
     assert found.df == 4
     logs = [r["loglik"] for r in REFERENCE["competing"].values()]
@@ -147,8 +156,9 @@ def test_a_random_effect_is_tested_at_its_boundary() -> None:
     without = discrete_hazard("x", data, **columns, random=None)
     found = likelihood_ratio_test(without, discrete_hazard("x", data, **columns))
     assert found.reference == "equal mixture of chi-squared with 0 and 1 df"
-    frail = cox_ph("x", data.groupby("id").tail(1), time="session", event="event",
-                   frailty="therapist")  # fmt: skip
+    frail = cox_ph(
+        "x", data.groupby("id").tail(1), time="session", event="event", frailty="therapist"
+    )
     plain = cox_ph("x", data.groupby("id").tail(1), time="session", event="event")
     test = likelihood_ratio_test(plain, frail)
     gain = 2.0 * max(frail.frailty.log_lik - frail.frailty.log_lik_without, 0.0)
@@ -170,8 +180,10 @@ def test_what_cannot_be_compared_is_refused() -> None:
         likelihood_ratio_test(one, cox_ph("karno + age", data, **WHEN, ties="breslow"))
     with pytest.raises(DataError, match="test='wald' or test='score'"):
         cox_ph("karno", data, **WHEN, cluster="id").anova(test="likelihood-ratio")
-    fine = [fine_gray(f, ROWS.groupby("id").tail(1), time="session", event="ending", cause=1)
-            for f in ("x", "x + g")]  # fmt: skip
+    fine = [
+        fine_gray(f, ROWS.groupby("id").tail(1), time="session", event="ending", cause=1)
+        for f in ("x", "x + g")
+    ]
     with pytest.raises(DataError, match="pseudo-likelihood"):
         likelihood_ratio_test(*fine)
     assert list(compare_models(*fine).columns[:4]) == ["formula", "n_parameters", "log_lik", "aic"]
