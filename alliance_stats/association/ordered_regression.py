@@ -4,20 +4,26 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import linalg, special
 
 from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.association.goodness_of_fit import explained
+from alliance_stats.association.ordered_likelihood import (
+    clustered,
+    derivatives,
+    log_lik_of,
+    maximum,
+)
 from alliance_stats.association.regression_questions import (
     Clusters,
     coefficient_section,
+    few_clusters,
     refuse_df_method,
 )
 from alliance_stats.checks import check_choice
 from alliance_stats.design.design import Design, all_fixed_columns, code_new_rows
-from alliance_stats.engine.degrees_of_freedom import ConstantDf
+from alliance_stats.engine.sandwich import ClusterRobust, turned
 from alliance_stats.engine.search import Convergence
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array, Coefficients, one_line
@@ -27,7 +33,6 @@ from alliance_stats.multilevel import Inference, Link, RSquared
 __all__ = ["OrderedRegression", "fit_ordered"]
 
 _FLAT = 1e-6  # of the gradient's largest element, at which the search counts as settled
-_MOST_STEPS, _MOST_HALVINGS = 60, 40
 _RAN_OFF = 15.0  # log odds per SD of a column that no data bear out
 
 
@@ -53,6 +58,8 @@ class OrderedRegression:
         Log-likelihood.
     clusters
         The clusters of the rows, or None.
+    robust
+        CR2 of coefficients and thresholds where there are clusters.
     """
 
     design: Design
@@ -63,6 +70,7 @@ class OrderedRegression:
     scores: Array
     log_lik: float
     clusters: Clusters | None
+    robust: ClusterRobust | None
 
     __repr__ = one_line
 
@@ -103,15 +111,17 @@ class OrderedRegression:
     def inference(self, df_method: str | None = None) -> Inference:
         """Prepare what is asked after the fit: log odds of being above the mean threshold."""
         refuse_df_method(df_method)
-        covariance, df = self._covariance(None)
         p, m = len(self.beta), len(self.thresholds)
         T = np.eye(p, p + m)
         if len(self.design.fixed.kept) > p:  # the constant stands for the thresholds
             place = list(self.design.fixed.kept).index(self.design.fixed.names.index("(Intercept)"))
             T = np.insert(T, place, np.append(np.zeros(p), np.full(m, -1.0 / m)), axis=0)
-        b = T @ np.concatenate([self.beta, self.thresholds])
-        name, method = ("CR1", ConstantDf(df)) if self.clusters else ("normal", None)
-        return Inference(name, method, self.design, b, T @ covariance @ T.T, 1.0)
+        estimate = T @ np.concatenate([self.beta, self.thresholds])
+        if self.robust is None:
+            V = T @ self._covariance("classical")[0] @ T.T
+            return Inference("normal", None, self.design, estimate, V, 1.0)
+        robust = turned(self.robust, T)
+        return Inference("CR2", robust, self.design, estimate, robust.vcov, 1.0)
 
     def explained(self) -> RSquared:
         """Return pseudo-R2 by name as :func:`~alliance_stats.r_squared` does."""
@@ -127,19 +137,23 @@ class OrderedRegression:
         scale = "the logit scale (residual variance implied by the link)"
         return explained(named[1][1], (spread, rest), named, self.rows, scale)
 
-    def _covariance(self, vcov: str | None) -> tuple[Array, float]:
-        chosen = vcov or ("classical" if self.clusters is None else "CR1")
-        check_choice(chosen, ("classical", "CR1"), name="vcov")
+    def _covariance(self, vcov: str | None) -> tuple[Array, Array]:
+        """Return the covariance of coefficients and thresholds, and the df of each."""
+        chosen = vcov or ("classical" if self.robust is None else "CR2")
+        check_choice(chosen, ("classical", "CR1", "CR2"), name="vcov")
         bread = np.asarray(linalg.inv(self.information))
         if chosen == "classical":
-            return bread, np.inf
-        if self.clusters is None:
-            raise ValueError("vcov='CR1' needs clusters: give cluster= to regression().")
+            return bread, np.full(len(bread), np.inf)
+        if self.robust is None or self.clusters is None:
+            raise ValueError(f"vcov='{chosen}' needs clusters: give cluster= to regression().")
+        if chosen == "CR2":
+            return self.robust.vcov, self.robust.df(np.eye(len(bread)))
         codes = self.clusters.codes
         n = int(codes.max()) + 1
         summed = np.zeros((n, self.scores.shape[1]))
         np.add.at(summed, codes, self.scores)
-        return bread @ (summed.T @ summed) @ bread * (n / (n - 1.0)), n - 1.0
+        V = bread @ (summed.T @ summed) @ bread * (n / (n - 1.0))
+        return np.asarray(V), np.full(len(bread), n - 1.0)
 
     def tidy(self, *, vcov: str | None = None, conf_level: float = 0.95) -> pd.DataFrame:
         """Return one row a coefficient, then one a threshold.
@@ -147,8 +161,9 @@ class OrderedRegression:
         Parameters
         ----------
         vcov
-            ``"classical"`` or ``"CR1"`` (sums of scores over clusters times ``G/(G - 1)``, with
-            G - 1 df; small with few clusters); by default CR1 where ``cluster=`` was given.
+            ``"classical"``, ``"CR2"`` (clusters, with Satterthwaite df, of the multinomial's
+            working linear model; the default where ``cluster=`` was given) or ``"CR1"`` (sums of
+            scores over clusters times ``G/(G - 1)``, with G - 1 df: too small with few clusters).
         conf_level
             Coverage of each interval by itself.
 
@@ -171,7 +186,7 @@ class OrderedRegression:
         """Return the cumulative odds ratios: of any higher category, per unit of a column."""
         covariance, df = self._covariance(vcov)
         p = len(self.beta)
-        own = Coefficients(self._names, self.beta, covariance[:p, :p], df)
+        own = Coefficients(self._names, self.beta, covariance[:p, :p], df[:p])
         return own.ratios(conf_level=conf_level)
 
     def glance(self) -> pd.DataFrame:
@@ -218,12 +233,12 @@ class OrderedRegression:
         text = f"proportional-odds regression: {self.formula}"
         if self.clusters is None:
             return text
-        return f"{text}, CR1 standard errors over clusters of {self.clusters.column}"
+        return f"{text}, CR2 standard errors over clusters of {self.clusters.column}"
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What must be known before reading, worst first."""
-        return ()
+        return few_clusters(self.clusters)
 
     def account(self, *, conf_level: float = 0.95) -> Account:
         """Return coefficients, thresholds and odds ratios as data."""
@@ -273,8 +288,8 @@ def fit_ordered(
         raise NotIdentifiedError(f"'{kept[columns[int(np.argmin(scale))]]}' does not vary.")
     codes = design.y.astype(np.int64)
     X = (X - centre) / scale
-    b, tau = _maximum(X, codes)
-    gradient, information, scores = _derivatives(b, tau, X, codes)
+    b, tau = maximum(X, codes)
+    gradient, information, scores = derivatives(b, tau, X, codes)
     if np.abs(gradient).max() > _FLAT * len(codes) ** 0.5 or np.abs(b).max() > _RAN_OFF:
         raise NotIdentifiedError(
             "The regression on ordered categories did not settle: a coefficient runs off. Is the "
@@ -287,6 +302,9 @@ def fit_ordered(
     T[p:, :p] = centre / scale
     T[p:, p:] = np.eye(len(tau))
     back = linalg.inv(T)
+    robust = None
+    if clusters is not None:
+        robust = turned(clustered(b, tau, X, codes, clusters.codes), T)
     beta, thresholds = np.split(T @ np.concatenate([b, tau]), [p])
     return OrderedRegression(
         design,
@@ -295,78 +313,7 @@ def fit_ordered(
         thresholds,
         back.T @ information @ back,
         scores @ back,
-        _log_lik(b, tau, X, codes),
+        log_lik_of(b, tau, X, codes),
         clusters,
+        robust,
     )
-
-
-def _maximum(X: Array, codes: npt.NDArray[np.int64]) -> tuple[Array, Array]:
-    """Return coefficients and thresholds at the maximum of the likelihood, which is concave.
-
-    Newton's steps (Pratt 1981, doi:10.1080/01621459.1981.10477613, shows the concavity), halved
-    where the likelihood would fall, from the thresholds of a model without columns.
-    """
-    b, shares = np.zeros(X.shape[1]), np.bincount(codes) / len(codes)
-    tau = special.logit(np.cumsum(shares)[:-1])
-    now = _log_lik(b, tau, X, codes)
-    for _ in range(_MOST_STEPS):
-        gradient, information, _ = _derivatives(b, tau, X, codes)
-        step = linalg.lstsq(information, gradient)[0]
-        for _ in range(_MOST_HALVINGS):
-            b_new, tau_new = b + step[: len(b)], tau + step[len(b) :]
-            found = _log_lik(b_new, tau_new, X, codes)
-            if found >= now - 1e-12 * abs(now):
-                break
-            step = step / 2.0
-        else:
-            break
-        settled = np.abs(gradient @ step) < 1e-16 * len(codes)
-        b, tau, now = b_new, tau_new, found
-        if settled:
-            break
-    return b, tau
-
-
-def _log_lik(b: Array, tau: Array, X: Array, codes: npt.NDArray[np.int64]) -> float:
-    if (np.diff(tau) <= 0).any():
-        return -np.inf
-    with np.errstate(divide="ignore"):  # a probability of 0 is no place to go to
-        return float(np.log(_probabilities(b, tau, X, codes)).sum())
-
-
-def _edges(b: Array, tau: Array, X: Array, codes: npt.NDArray[np.int64]) -> tuple[Array, Array]:
-    eta = X @ b
-    padded = np.concatenate([[-np.inf], tau, [np.inf]])
-    return padded[codes] - eta, padded[codes + 1] - eta
-
-
-def _probabilities(b: Array, tau: Array, X: Array, codes: npt.NDArray[np.int64]) -> Array:
-    low, high = _edges(b, tau, X, codes)
-    # of two differences the one of small numbers loses no digits
-    return np.asarray(
-        np.where(low > 0, special.expit(-low) - special.expit(-high),
-                 special.expit(high) - special.expit(low))
-    )  # fmt: skip
-
-
-def _derivatives(
-    b: Array, tau: Array, X: Array, codes: npt.NDArray[np.int64]
-) -> tuple[Array, Array, Array]:
-    """Return gradient, observed information and the rows' scores in (beta, thresholds)."""
-    n, p, m = len(X), len(b), len(tau)
-    low, high = _edges(b, tau, X, codes)
-    P = _probabilities(b, tau, X, codes)
-    f_low, f_high = (special.expit(e) * special.expit(-e) for e in (low, high))
-    g_low, g_high = (
-        f * (special.expit(-e) - special.expit(e)) for f, e in ((f_low, low), (f_high, high))
-    )
-    D_low, D_high = np.zeros((n, m + 2)), np.zeros((n, m + 2))
-    D_low[np.arange(n), codes] = 1.0
-    D_high[np.arange(n), codes + 1] = 1.0
-    # derivatives of the edges in (beta, thresholds)
-    J_low = np.column_stack([-X, D_low[:, 1:-1]])
-    J_high = np.column_stack([-X, D_high[:, 1:-1]])
-    slope = (f_high[:, None] * J_high - f_low[:, None] * J_low) / P[:, None]
-    second = (J_high * (g_high / P)[:, None]).T @ J_high - (J_low * (g_low / P)[:, None]).T @ J_low
-    del p
-    return slope.sum(axis=0), slope.T @ slope - second, slope

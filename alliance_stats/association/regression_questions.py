@@ -29,6 +29,7 @@ __all__ = [
     "augmented",
     "coefficient_section",
     "collinearity",
+    "few_clusters",
     "inference",
     "influence",
     "joint_test",
@@ -287,11 +288,7 @@ def notes(fit: Fit, clusters: Clusters | None) -> tuple[str, ...]:
     aliased = fit.design.fixed.aliased
     if aliased:
         found.append(f"Not estimable, since other columns determine them: {', '.join(aliased)}.")
-    if clusters is not None and int(clusters.codes.max()) + 1 < _FEW_CLUSTERS:
-        found.append(
-            f"There are {int(clusters.codes.max()) + 1} clusters of {clusters.column}: with so "
-            "few, look at the df of each coefficient; below 4 its p-value is not to be relied on."
-        )
+    found += few_clusters(clusters)
     if isinstance(fit, GeneralizedFit) and fit.family.name == "poisson":
         working = _working(fit)
         pearson = float(working.weights @ working.residuals**2)
@@ -302,6 +299,17 @@ def notes(fit: Fit, clusters: Clusters | None) -> tuple[str, ...]:
                 "it: classical standard errors are too small. Use vcov='HC3' or cluster=."
             )
     return tuple(found)
+
+
+def few_clusters(clusters: Clusters | None) -> tuple[str, ...]:
+    """Say what few clusters mean."""
+    n = _FEW_CLUSTERS if clusters is None else int(clusters.codes.max()) + 1
+    if clusters is None or n >= _FEW_CLUSTERS:
+        return ()
+    return (
+        f"There are {n} clusters of {clusters.column}: with so few, look at the df of each "
+        "coefficient; below 4 its p-value is not to be relied on.",
+    )
 
 
 def sizes(fit: Fit, clusters: Clusters | None) -> dict[str, float]:

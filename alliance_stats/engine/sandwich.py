@@ -6,7 +6,7 @@ unbiased if the working covariance were true, with Satterthwaite df for every co
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import linalg
@@ -15,7 +15,7 @@ from alliance_stats.engine.degrees_of_freedom import FTest
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array
 
-__all__ = ["ClusterRobust", "cr2"]
+__all__ = ["ClusterRobust", "cr2", "turned"]
 
 # Eigenvalues of a cluster's adjustment under this share of the largest count as zero.
 _RANK = 1e-10
@@ -107,6 +107,16 @@ class ClusterRobust:
         products = -pulled @ self.M @ pulled.T
         products[np.diag_indices_from(products)] += variances
         return float(np.trace(products) ** 2 / (products**2).sum())
+
+
+def turned(robust: ClusterRobust, T: Array) -> ClusterRobust:
+    """Return CR2 of the coefficients ``T b``."""
+    return replace(
+        robust,
+        vcov=T @ robust.vcov @ T.T,
+        halves=tuple(half @ T.T for half in robust.halves),
+        weighted=tuple(half @ T.T for half in robust.weighted),
+    )
 
 
 def independent_rows(C: Array, covariance: Array) -> Array:

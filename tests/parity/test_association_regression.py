@@ -8,11 +8,13 @@ import pytest
 import statsmodels.api as sm
 
 from alliance_stats import contrasts, estimated_means, regression, simple_slopes
+from alliance_stats.association.ordered_likelihood import clustered
 from tests.parity.reference import load_reference
 
 REFERENCE = load_reference("association_regression")
 DATA = pd.DataFrame(REFERENCE["data"])
 EXACT = 1e-8  # least squares on both sides
+OTHER_ROOT = 0.02  # two roots of one correction, 12 clusters
 SEARCHED = 1e-7  # glm stops its reweighting at 1e-14 of the deviance
 MODELS = {
     "linear": ("symptoms ~ alliance * experience + role", {}),
@@ -175,7 +177,34 @@ def test_each_row_its_own_cluster_is_the_sandwich_of_scores() -> None:
     bread = np.linalg.inv(model.information)
     n = len(data)
     V = bread @ (model.scores.T @ model.scores) @ bread * n / (n - 1)
-    assert model.tidy()["std_error"].to_numpy() == pytest.approx(np.sqrt(np.diag(V)), rel=1e-10)
+    own = model.tidy(vcov="CR1")["std_error"].to_numpy()
+    assert own == pytest.approx(np.sqrt(np.diag(V)), rel=1e-10)
+
+
+def test_cr2_of_two_ordered_categories_is_near_that_of_a_logistic_regression() -> None:
+    """Which clubSandwich holds, by another root of the same correction; the constant is -threshold.
+
+    Both are unbiased where the model is true: their expectation is the model's own covariance.
+    """
+    model = regression("left ~ alliance + experience", DATA, family="logistic", cluster="therapist")
+    codes = DATA["left"].to_numpy(dtype=np.int64)
+    clusters = pd.factorize(DATA["therapist"])[0]
+    X, b = model.design.X[:, 1:], model.beta.to_numpy()
+    found = clustered(b[1:], -b[:1], X, codes, clusters)
+    expected = model.tidy()
+    order = [1, 2, 0]
+    assert np.sqrt(np.diag(found.vcov)) == pytest.approx(
+        expected["std_error"].to_numpy()[order], rel=OTHER_ROOT
+    )
+    assert found.df(np.eye(3)) == pytest.approx(expected["df"].to_numpy()[order], rel=OTHER_ROOT)
+    mean = sum(
+        half.T @ half - half.T @ rows @ found.M @ rows.T @ half
+        for half, rows in zip(found.halves, found.X, strict=True)
+    )
+    assert mean == pytest.approx(found.M, rel=1e-8)
+    assert np.sqrt(np.diag(found.M)) == pytest.approx(
+        model.tidy(vcov="classical")["std_error"].to_numpy()[order], rel=1e-8
+    )
 
 
 JOINT = {
