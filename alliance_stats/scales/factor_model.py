@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
@@ -38,8 +39,6 @@ _STEPS = ("configural", "metric", "scalar", "strict")
 _AT_ZERO = 1e-4  # of an item's variance: what its residual no longer has, or less
 _MEASURES = {
     "chi2": Column("chi2"),
-    "df": Column("df", "count"),
-    "p_value": Column("p", "p"),
     "cfi": Column("CFI", "bounded"),
     "tli": Column("TLI", "bounded"),
     "rmsea": Column("RMSEA", "bounded", "rmsea_low", "rmsea_high"),
@@ -301,21 +300,29 @@ def _observed(
     values, frame = values[used], frame[used]
     if not used.any():
         raise DataError(f"No row can be used: {rows}")
-    for item, column in zip(items, values.T, strict=True):
-        seen = column[~np.isnan(column)]
-        if len(seen) < 2 or np.ptp(seen) == 0.0:
-            raise DataError(f"Item '{item}' has one value only in the rows used.")
     if nested_in is not None:
         codes, _ = group_codes(frame[nested_in])
+        _check_varies(values, np.zeros_like(codes), items, ("the rows used",))
         return _Observed(levelled_moments(values, codes), ("within", "between"), rows)
     codes = np.zeros(len(values), dtype=np.int64)
     labels: tuple[str, ...] = ("",)
     if group is not None:
         codes, found = group_codes(frame[group])
         labels = tuple(map(str, found))
+    _check_varies(values, codes, items, [f"group '{g}'" if g else "the rows used" for g in labels])
     units = np.arange(len(values)) if cluster is None else group_codes(frame[cluster])[0]
     moments = grouped_moments(values, codes, units, clustered=cluster is not None)
     return _Observed(moments, labels, rows)
+
+
+def _check_varies(
+    values: Array, codes: npt.NDArray[np.int64], items: Sequence[str], where: Sequence[str]
+) -> None:
+    for code, place in enumerate(where):
+        for item, column in zip(items, values[codes == code].T, strict=True):
+            seen = column[~np.isnan(column)]
+            if len(seen) < 2 or np.ptp(seen) == 0.0:
+                raise DataError(f"Item '{item}' has no two different values in {place}.")
 
 
 def _fitted(factors: Factors, seen: _Observed) -> FactorModel:
@@ -433,7 +440,7 @@ class Invariance:
         }
         sections = [
             Section("Model", table, ("model",), columns=_MEASURES, conf_level=0.90),
-            Section("Held equal", table.iloc[1:], ("model",), columns=changes),
+            Section("Held equal", table.iloc[1:][["model", *changes]], ("model",), columns=changes),
         ]
         sizes = {"rows": int(self.glance()["nobs"].iloc[0])}
         return Account(self.method, self.notes, sizes, tuple(sections), (), self.rows)

@@ -140,7 +140,7 @@ def build_components(
     for place, ((mean, covariance), has_mean) in enumerate(zip(moments, means, strict=True)):
         own = _Structure(factors, place, numbers, np.diag(covariance))
         L, L_at = own.loadings(covariance)
-        P, P_at = own.factor_covariances()
+        P, P_at = own.factor_covariances(L, covariance)
         T, T_at = own.residuals()
         nu, nu_at = own.intercepts(mean) if has_mean else (mean * 0.0, own.none(len(mean)))
         a, a_at = own.factor_means(has_mean=has_mean)
@@ -195,15 +195,17 @@ class _Structure:
                 L[i, f] = sign * np.sqrt(_SHARE * self.variances[i])
         return L, at
 
-    def factor_covariances(self) -> tuple[Array, _Index]:
+    def factor_covariances(self, L: Array, covariance: Array) -> tuple[Array, _Index]:
         names = list(self.factors.of)
         P, at = np.eye(len(names)), self.none(len(names), len(names))
+        signs = np.sign(L)
         for f, name in enumerate(names):
             if self.rank(name, "loadings"):
                 at[f, f] = self.number("factor variance", name, (name, self.place))
             for h in range(f):
                 key = (names[h], name, self.place)
                 at[f, h] = at[h, f] = self.number("factor covariance", f"{names[h]} ~ {name}", key)
+                P[f, h] = P[h, f] = _SHARE * np.sign(signs[:, f] @ covariance @ signs[:, h])
         return P, at
 
     def residuals(self) -> tuple[Array, _Index]:

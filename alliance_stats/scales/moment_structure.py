@@ -173,6 +173,8 @@ def fit_moments(components: Sequence[Component], blocks: Sequence[Block]) -> Mom
     components, blocks = tuple(components), tuple(blocks)
     theta = _starts(components)
     value, gradient = _value(components, blocks, theta)
+    if not np.isfinite(value):
+        raise NotIdentifiedError("the covariances of the items leave no place to start from")
     converged = False
     for _ in range(_MOST_STEPS):
         step = _scoring_step(_information(components, blocks, theta), gradient)
@@ -224,7 +226,7 @@ def _start_of(blocks: Sequence[Block], p: int) -> Array:
     for block in blocks:
         total[block.seen] += block.n * np.diag(block.covariance)
         weight[block.seen] += block.n * sum(block.weights.values())
-    return np.diag(np.where(weight > 0, total / np.maximum(weight, 1.0), 1.0) + 1e-8)
+    return np.diag(np.where(total > 0.0, total / np.maximum(weight, 1.0), 1.0))
 
 
 def _centre_of(blocks: Sequence[Block], p: int) -> Array:

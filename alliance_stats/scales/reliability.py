@@ -1,7 +1,8 @@
-"""Reliability of a score: alpha, omega total, and what each item has in common with the rest."""
+"""Reliability of a score: alpha and omega, within and between persons, of change, of means."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -11,12 +12,14 @@ from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.checks import (
     check_conf_level,
     check_frame,
+    did_you_mean,
     finite_or_missing,
     require_columns,
 )
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.ledger import RowLedger
+from alliance_stats.scales.person_reliability import Coefficient, repeated_forms, wald_limits
 
 __all__ = ["Reliability", "reliability"]
 
@@ -28,7 +31,7 @@ _PRECISION = 1e-12  # of the discrepancy: far below what an interval shows
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Reliability:
-    """Reliability of the sum (or mean) of some items.
+    """Reliability of the mean (or sum) of some items.
 
     Attributes
     ----------
@@ -38,10 +41,15 @@ class Reliability:
         The ledger of the forms.
     n_forms
         Complete forms, n.
-    covariance
-        (k, k) covariances of the items, with n - 1.
-    loadings, uniquenesses
-        (k,) of the one-factor model by maximum likelihood; NaN with two items.
+    coefficients
+        What was found.
+    sd
+        SD of the items' mean over forms; over sessions of a person where forms are repeated.
+    measurement_error
+        Standard error of measurement of one form's mean, on the scale of an item: what
+        ``ruptures`` takes.
+    method
+        How it was computed, in a phrase.
     notes
         What to know before any number.
     """
@@ -49,63 +57,57 @@ class Reliability:
     items: tuple[str, ...]
     rows: RowLedger
     n_forms: int
-    covariance: Array
-    loadings: Array
-    uniquenesses: Array
+    coefficients: tuple[Coefficient, ...]
+    sd: float
+    measurement_error: float
+    method: str
     notes: tuple[str, ...]
 
     __repr__ = one_line
 
     @property
-    def method(self) -> str:
-        """How it was computed, in a phrase."""
-        return (
-            "Reliability of a sum of items: Cronbach's alpha (Feldt) and omega total (one factor)"
-        )
-
-    @property
     def alpha(self) -> float:
         """Cronbach's alpha, ``k / (k - 1) (1 - sum of variances / variance of the sum)``."""
-        return _alpha(self.covariance)
+        return self.value("alpha")
 
     @property
     def omega(self) -> float:
         """Omega total, ``(sum of loadings)^2 / ((sum of loadings)^2 + sum of uniquenesses)``."""
-        common = float(self.loadings.sum()) ** 2
-        return common / (common + float(self.uniquenesses.sum()))
+        return self.value("omega")
+
+    def value(self, term: str) -> float:
+        """Return one coefficient by its term, as another function takes it: ``value("Rcn")``.
+
+        Raises
+        ------
+        DataError
+            If there is none of this name.
+        """
+        known = {c.term: c.estimate for c in self.coefficients}
+        if term not in known:
+            raise DataError(f"There is no coefficient '{term}'. {did_you_mean(term, known)}")
+        return known[term]
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return a row per coefficient, then a row per item.
+        """Return a row per coefficient.
 
         Returns
         -------
         DataFrame
-            ``about`` (scale | item-rest correlation), ``term`` (alpha | omega, or the item),
-            ``estimate``, ``std_error`` (of omega, by the delta method; NaN elsewhere),
-            ``conf_low, conf_high`` (alpha: Feldt's exact interval for items with equal true scores;
-            omega: estimate -+ z SE, as lavaan gives it; items: Fisher's z).
+            ``about`` (scale | item-rest correlation; with repeated forms within persons | between
+            persons | generalizability | means), ``term`` (alpha, omega, RkF ..., or the item),
+            ``estimate``, ``std_error`` (of omega, by the delta method; NaN elsewhere), ``conf_low,
+            conf_high`` (alpha: Feldt's exact interval for items with equal true scores; omega:
+            estimate -+ z SE, as lavaan gives it; items: Fisher's z; NaN elsewhere).
         """
         check_conf_level(conf_level)
-        tail = (1.0 - conf_level) / 2.0
-        n, k = self.n_forms, len(self.items)
-        f_low, f_high = stats.f.ppf([1.0 - tail, tail], n - 1, (n - 1) * (k - 1))
-        error = _omega_error(self.loadings, self.uniquenesses, n)
-        reach = float(stats.norm.ppf(1.0 - tail)) * error
-        rest = _item_rest(self.covariance)
-        z = np.arctanh(rest)
-        reach_z = float(stats.norm.ppf(1.0 - tail)) / np.sqrt(max(n - 3, np.nan))
-        scale = [
-            ("alpha", self.alpha, np.nan, *(1.0 - (1.0 - self.alpha) * f for f in (f_low, f_high))),
-            ("omega", self.omega, error, self.omega - reach, self.omega + reach),
-        ]
-        items = zip(
-            self.items, rest, np.full(k, np.nan), np.tanh(z - reach_z), np.tanh(z + reach_z),
-            strict=True,
-        )  # fmt: skip
-        names = ["term", "estimate", "std_error", "conf_low", "conf_high"]
-        table = pd.DataFrame([*scale, *items], columns=names)
-        table.insert(0, "about", ["scale"] * 2 + ["item-rest correlation"] * k)
-        return table
+        return pd.DataFrame(
+            [
+                (c.about, c.term, c.estimate, c.std_error, *c.limits(conf_level))
+                for c in self.coefficients
+            ],
+            columns=["about", "term", "estimate", "std_error", "conf_low", "conf_high"],
+        )
 
     def glance(self) -> pd.DataFrame:
         """Return one row: ``nobs`` (complete forms) and ``n_items``."""
@@ -114,34 +116,49 @@ class Reliability:
     def account(self, *, conf_level: float = 0.95) -> Account:
         """Return what was found, as data."""
         table = self.tidy(conf_level=conf_level)
-        of_scale = table["about"] == "scale"
-        sections = (
-            Section("Scale", table[of_scale], ("term",), measure="estimate", conf_level=conf_level),
+        sections = tuple(
             Section(
-                "Item with the rest",
-                table[~of_scale],
+                about[:1].upper() + about[1:],
+                table[table["about"] == about],
                 ("term",),
-                measure="r",
+                measure="r" if about == "item-rest correlation" else "estimate",
+                kind="bounded",
                 conf_level=conf_level,
-            ),
+            )
+            for about in dict.fromkeys(table["about"])
         )
-        sizes = {"rows": self.n_forms}
-        return Account(self.method, self.notes, sizes, sections, (), self.rows)
+        return Account(self.method, self.notes, {"rows": self.n_forms}, sections, (), self.rows)
 
     summary = summary_of
     _repr_html_ = html_of
 
 
-def reliability(data: pd.DataFrame, *, items: Sequence[str]) -> Reliability:
-    """Return the reliability of a sum of items over forms that stand alone.
+def reliability(
+    data: pd.DataFrame,
+    *,
+    items: Sequence[str],
+    person: str | None = None,
+    session: str | None = None,
+    nested_in: Sequence[str] = (),
+) -> Reliability:
+    """Return the reliability of the mean of some items.
 
     Parameters
     ----------
     data
-        A row per form, one per person: of repeated sessions keep one (the first), since forms of
-        one person are not independent and mix what differs between and within persons.
+        A row per form. Without `person` the forms stand alone, one per person: of repeated
+        sessions keep one (the first), or name the person.
     items
         Two or more columns of items, keyed in one direction (see ``score``).
+    person
+        Column of persons who filled in several forms: reliability is then told apart within and
+        between persons.
+    session
+        Column of sessions; named, the coefficients of Cranford et al. that take sessions for
+        occasions that all persons share are given too.
+    nested_in
+        Columns of the units that persons are in, the innermost first, ``("family", "therapist")``:
+        the reliability of their means is given too.
 
     Returns
     -------
@@ -151,15 +168,29 @@ def reliability(data: pd.DataFrame, *, items: Sequence[str]) -> Reliability:
     Raises
     ------
     DataError
-        If fewer than two items are named, an item is no number or constant, or there are no more
-        complete forms than items.
+        If fewer than two items are named, an item is no number or constant, there are no more
+        complete forms than items, or `session` and `nested_in` are given without `person`.
+    NotIdentifiedError
+        If no person has two forms, or there are too few persons.
 
     Notes
     -----
     Alpha equals the reliability only where all items carry the true score alike (Cronbach 1951,
     doi:10.1007/BF02310555; interval: Feldt 1965, doi:10.1007/BF02289499). Omega total lets their
     loadings differ (McDonald 1999; Zinbarg et al. 2005, doi:10.1007/s11336-003-0974-7), of one
-    factor fitted by maximum likelihood (Joreskog 1967, doi:10.1007/BF02289658).
+    factor fitted by maximum likelihood (Joreskog 1967, doi:10.1007/BF02289658). Omega within and
+    between persons is that of a factor at each of two levels (Geldhof, Preacher & Zyphur 2014,
+    doi:10.1037/a0032138).
+
+    Of k sessions with m items (Cranford et al. 2006, doi:10.1177/0146167206287721; Shrout & Lane
+    2012), with variances of persons P, sessions T, their products and the residual e, ``A = P +
+    PI/m``: ``RkF = A / (A + e/(km))`` (a person's mean over the same sessions), ``R1R = A / (A + T
+    + PT + e/m)`` (one session), ``RkR = A / (A + T/k + PT/k + e/(km))`` (a mean over any k
+    sessions), ``Rc = PT / (PT + e/m)`` (change within a person); with sessions in persons ``RkRn =
+    P / (P + T/k + e/(km))`` and ``Rcn = T / (T + e/m)``, whose e holds that items differ in their
+    means. k is the harmonic mean of the persons' numbers of sessions.
+
+    A unit's mean: its variance over that plus what persons and sessions add to the mean.
 
     Examples
     --------
@@ -172,29 +203,85 @@ def reliability(data: pd.DataFrame, *, items: Sequence[str]) -> Reliability:
     names = tuple(items)
     if isinstance(items, str) or len(names) < 2 or len(set(names)) < len(names):
         raise DataError(f"items must be two or more columns, each once; got {items!r}.")
-    require_columns(frame, list(names))
+    if person is None and (session is not None or nested_in):
+        raise DataError("session= and nested_in= need person=: name the column of persons.")
+    if isinstance(nested_in, str):
+        raise DataError(f"nested_in must be a sequence such as ('{nested_in}',); got a string.")
+    units = [name for name in (person, session, *nested_in) if name is not None]
+    require_columns(frame, [*names, *units])
     answers = np.column_stack([finite_or_missing(frame, name) for name in names])
     complete = ~np.isnan(answers).any(axis=1)
-    _, rows = RowLedger.start(frame).keep(frame, complete, reason="an item not answered")
-    used = answers[complete]
-    if len(used) <= len(names):
-        raise DataError(
-            f"{len(used)} complete forms are too few for {len(names)} items; more forms than items "
-            "are needed."
+    frame, rows = RowLedger.start(frame).keep(frame, complete, reason="an item not answered")
+    answers = answers[complete]
+    if units:
+        known = frame[units].notna().all(axis=1).to_numpy()
+        reason = f"{' or '.join(repr(name) for name in units)} is missing"
+        frame, rows = rows.keep(frame, known, reason=reason)
+        answers = answers[known]
+    _check_forms(answers, names)
+    if person is not None:
+        found = repeated_forms(
+            frame, answers, names, person=person, session=session, nested_in=tuple(nested_in)
         )
-    covariance = np.cov(used, rowvar=False)
-    for name, variance in zip(names, np.diag(covariance), strict=True):
-        if variance <= 0.0:
+        return Reliability(
+            names, rows, len(answers), found.coefficients, found.sd, found.measurement_error,
+            "Reliability of the mean of items in repeated forms: omega at two levels (maximum "
+            "likelihood), generalizability by variance components (REML)", found.notes,
+        )  # fmt: skip
+    return _single_forms(answers, names, rows)
+
+
+def _check_forms(answers: Array, names: tuple[str, ...]) -> None:
+    if len(answers) <= len(names):
+        raise DataError(
+            f"{len(answers)} complete forms are too few for {len(names)} items; more forms than "
+            "items are needed."
+        )
+    for name, column in zip(names, answers.T, strict=True):
+        if np.ptp(column) <= 0.0:
             raise DataError(f"Item '{name}' has one value only in the complete forms.")
-    if len(names) < _ITEMS_FOR_A_FACTOR:
-        nothing = np.full(len(names), np.nan)
-        note = "Omega needs three items or more: two have one covariance for two loadings."
-        return Reliability(names, rows, len(used), covariance, nothing, nothing, (note,))
-    loadings, uniquenesses = _one_factor(covariance * (len(used) - 1) / len(used))
+
+
+def _single_forms(answers: Array, names: tuple[str, ...], rows: RowLedger) -> Reliability:
+    n, k = answers.shape
+    covariance = np.cov(answers, rowvar=False)
+    alpha = _alpha(covariance)
+    notes: tuple[str, ...] = (
+        "Omega needs three items or more: two have one covariance for two loadings.",
+    )
+    loadings = uniquenesses = np.full(k, np.nan)
+    if k >= _ITEMS_FOR_A_FACTOR:
+        loadings, uniquenesses = _one_factor(covariance * (n - 1) / n)
+        notes = _notes(names, loadings, uniquenesses)
+    common = float(loadings.sum()) ** 2
+    omega = common / (common + float(uniquenesses.sum()))
+    error = _omega_error(loadings, uniquenesses, n)
+    sd = float(np.sqrt(covariance.sum())) / k
+    trusted = alpha if np.isnan(omega) else omega
+    coefficients = (
+        Coefficient("scale", "alpha", alpha, np.nan, partial(_feldt, alpha, n, k)),
+        Coefficient("scale", "omega", omega, error, partial(wald_limits, omega, error)),
+        *(
+            Coefficient("item-rest correlation", name, r, np.nan, partial(_fisher_limits, r, n))
+            for name, r in zip(names, map(float, _item_rest(covariance)), strict=True)
+        ),
+    )
     return Reliability(
-        names, rows, len(used), covariance, loadings, uniquenesses,
-        _notes(names, loadings, uniquenesses),
+        names, rows, n, coefficients, sd, sd * float(np.sqrt(max(1.0 - trusted, 0.0))),
+        "Reliability of a sum of items: Cronbach's alpha (Feldt) and omega total (one factor)",
+        notes,
     )  # fmt: skip
+
+
+def _feldt(alpha: float, n: int, k: int, conf_level: float) -> tuple[float, float]:
+    tail = (1.0 - conf_level) / 2.0
+    high, low = stats.f.ppf([tail, 1.0 - tail], n - 1, (n - 1) * (k - 1))
+    return float(1.0 - (1.0 - alpha) * low), float(1.0 - (1.0 - alpha) * high)
+
+
+def _fisher_limits(r: float, n: int, conf_level: float) -> tuple[float, float]:
+    reach = float(stats.norm.ppf(0.5 + conf_level / 2.0)) / np.sqrt(n - 3) if n > 3 else np.nan
+    return float(np.tanh(np.arctanh(r) - reach)), float(np.tanh(np.arctanh(r) + reach))
 
 
 def _notes(items: tuple[str, ...], loadings: Array, uniquenesses: Array) -> tuple[str, ...]:

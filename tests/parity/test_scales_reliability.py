@@ -32,3 +32,28 @@ def test_as_psych_and_lavaan(case: dict[str, Any]) -> None:
     assert omega["std_error"] == pytest.approx(case["se"], rel=1e-4)  # a second derivative's digits
     assert omega["conf_low"] == pytest.approx(case["omega_low"], rel=1e-4)
     assert omega["conf_high"] == pytest.approx(case["omega_high"], rel=1e-4)
+
+
+PERSONS = load_reference("scales_persons")
+LEVELS = load_reference("scales_factors")["two_level"]
+COMPONENTS = 1e-4  # lme4 and nlme stop their search of variances at about this
+
+
+def test_repeated_forms_as_psych_says() -> None:
+    data = pd.DataFrame(PERSONS["data"])
+    found = reliability(
+        data, items=["i1", "i2", "i3", "i4"], person="id", session="time", nested_in=("family",)
+    )
+    for term, value in PERSONS["coefficients"].items():
+        assert found.value(term) == pytest.approx(value, abs=COMPONENTS), term
+    assert found.value("mean of a family") == pytest.approx(PERSONS["family"], abs=COMPONENTS)
+
+
+def test_omega_within_and_between_as_lavaan_says() -> None:
+    data = pd.DataFrame(LEVELS["data"])
+    found = reliability(data, items=["i1", "i2", "i3", "i4"], person="person").tidy()
+    theirs = pd.DataFrame(LEVELS["fit"]["parameters"]).set_index("lhs")
+    for level in ("within", "between"):
+        own = found.set_index("term").loc[f"omega {level}"]
+        assert own["estimate"] == pytest.approx(theirs.loc[f"omega_{level}", "est"], abs=FITTED)
+        assert own["std_error"] == pytest.approx(theirs.loc[f"omega_{level}", "se"], rel=1e-4)
