@@ -98,6 +98,7 @@ def read_sessions(
     cluster: str | None = None,
     covariates: str | None = None,
     means: str = "session",
+    fewest: int = 3,
 ) -> SessionTable:
     """Check a long table once and lay it out by session, outcome and person.
 
@@ -110,7 +111,7 @@ def read_sessions(
         A missing column, a person twice at one session or in two units, a session that is not a
         whole number, an outcome that varies within nobody or is its own covariate.
     NotIdentifiedError
-        Fewer than three sessions.
+        Fewer than `fewest` sessions; a level with one unit, or as many as the level below.
     """
     frame = check_frame(data)
     columns = _check_names(outcomes, nested_in, person, session, group, cluster)
@@ -134,7 +135,7 @@ def read_sessions(
     table = _laid_out(
         used, values, X, covariate_names, ledger,
         outcomes=tuple(outcomes), person=person, session=session,
-        nested_in=tuple(nested_in), group=group, cluster=cluster,
+        nested_in=tuple(nested_in), group=group, cluster=cluster, fewest=fewest,
     )  # fmt: skip
     _check_told_apart(table, linear=means == "linear")
     return table
@@ -153,6 +154,7 @@ def _laid_out(
     nested_in: tuple[str, ...],
     group: str | None,
     cluster: str | None,
+    fewest: int,
 ) -> SessionTable:
     """Put the used rows into arrays."""
     codes, persons = group_codes(used[person])
@@ -165,18 +167,24 @@ def _laid_out(
     group_of, groups = np.zeros(len(persons), dtype=np.int64), pd.Index([""])
     if group is not None:
         group_of, groups = group_codes(of_person[group])
+        if len(groups) == 1:
+            raise DataError(
+                f"Column '{group}' has one value ({groups[0]}) in the rows used: there are no "
+                "groups to compare. Leave group= out."
+            )
     order = np.argsort(group_of, kind="stable")
     place = np.empty(len(order), dtype=np.int64)
     place[order] = np.arange(len(order))
     number = used[session].to_numpy(dtype=np.float64).astype(np.int64)
     sessions = np.arange(number.min(), number.max() + 1)
-    _check_length(sessions, number, session)
+    _check_length(sessions, number, session, fewest)
     at = (number - number.min(), slice(None), place[codes])
     y = np.full((len(sessions), len(outcomes), len(persons)), np.nan)
     y[at] = values.T
     covariate_values = np.zeros((len(sessions), X.shape[1], len(persons)))
     covariate_values[at] = X
     _check_varies(y, outcomes)
+    _check_no_copy(values, outcomes)
     _check_not_later(covariate_values, covariate_names, y, outcomes)
     units, levels, below = {}, [], np.arange(len(persons))
     for column in nested_in:
@@ -186,7 +194,7 @@ def _laid_out(
         parent[below] = own
         levels.append(Level.from_codes(parent))
         below = own
-    _check_nested(units, nested_in)
+    _check_nested({person: np.arange(len(persons)), **units}, (person, *nested_in))
     if cluster is not None:
         units[cluster] = group_codes(of_person[cluster])[0][order]
     names = {"person": person, "session": session}
@@ -258,16 +266,27 @@ def _check_nested(units: dict[str, Index], nested_in: Sequence[str]) -> None:
                 f"level to the outermost, each unit in one unit of the next. If ids of '{inner}' "
                 "are used again, give each a name of its own."
             )
+        n = len(np.unique(units[outer]))
+        if n == 1:
+            raise NotIdentifiedError(
+                f"All persons are of one '{outer}': a variance between units cannot be estimated. "
+                "Leave it out of nested_in."
+            )
+        if n == len(np.unique(units[inner])):
+            raise NotIdentifiedError(
+                f"Each '{outer}' has one '{inner}', so the two levels cannot be told apart. Leave "
+                f"'{outer}' out of nested_in."
+            )
 
 
-def _check_length(sessions: Index, number: Index, session: str) -> None:
+def _check_length(sessions: Index, number: Index, session: str, fewest: int) -> None:
     n = len(np.unique(number))
     if n == 1:
         raise NotIdentifiedError(
-            f"All ratings are of one session ({number[0]}): what follows from one session to the "
-            "next needs at least three."
+            f"All ratings are of one session ({number[0]}): how persons differ and what happens "
+            f"within them is told apart by at least {fewest} sessions."
         )
-    if n == 2:
+    if n < fewest:
         raise NotIdentifiedError(
             "There are two sessions. They identify the sessions' means, variances and the "
             "covariance between them, but not how much of it is stable differences between "
@@ -291,6 +310,23 @@ def _check_varies(y: Array, outcomes: Sequence[str]) -> None:
             f"Outcome '{name}' is the same at all of a person's sessions, for everybody, so "
             "nothing moves within persons. A characteristic of persons belongs in covariates=."
         )
+
+
+def _check_no_copy(values: Array, outcomes: Sequence[str]) -> None:
+    """Refuse an outcome that follows from those before it: (K, rows) ratings."""
+    both = values[:, np.isfinite(values).all(axis=0)].T
+    if len(both) <= len(outcomes) + 1:
+        return
+    X = np.ones((len(both), 1))
+    for name, own in zip(outcomes, both.T, strict=True):
+        left = own - X @ np.linalg.lstsq(X, own)[0]
+        if left.std() <= 1e-9 * own.std():
+            raise DataError(
+                f"Outcome '{name}' follows from {_listed([o for o in outcomes if o != name])} in "
+                "all rows that have both. An outcome and a copy of it, or a total and its parts, "
+                "have no lagged effects on one another; leave one out."
+            )
+        X = np.column_stack([X, own])
 
 
 def _coded(

@@ -218,7 +218,7 @@ def several_outcomes(
         check_choice(growth, ("linear",), name="growth")
     table = read_sessions(
         data, outcomes=outcomes, person=person, session=session, nested_in=nested_in,
-        covariates=covariates, means=means,
+        covariates=covariates, means=means, fewest=2 if growth is None else 3,
     )  # fmt: skip
     if len(table.outcomes) < 2:
         raise NotIdentifiedError(

@@ -86,6 +86,23 @@ def test_without_an_order_nothing_is_said_on_one_session():
         cross_lagged(DATA, **NAMES).same_session()
 
 
+def test_groups_have_lags_of_their_own_and_a_test_whether_they_are_equal():
+    arm = np.where(DATA["person"] < 60, "one", "two")
+    apart = cross_lagged(DATA.assign(arm=arm), group="arm", **NAMES)
+    for name in ("one", "two"):
+        alone = cross_lagged(DATA[arm == name], **NAMES).tidy()["estimate"]
+        together = apart.tidy().query("strata == @name")["estimate"]
+        np.testing.assert_allclose(together, alone, atol=1e-6)
+    tests = apart.tests().set_index("test")
+    equal = tests.loc["lagged effects equal in groups"]
+    assert equal["df"] == 4
+    assert equal["p_value"] > 0.01
+    zero = tests.loc["alliance -> symptoms zero"]
+    assert zero["df"] == 2
+    assert len(apart.profile(on="symptoms")) == 4
+    assert set(apart.impulse_responses()["strata"]) == {"one", "two"}
+
+
 def test_clusters_by_sandwich_and_too_few_of_them(found):
     table = found.tidy(cluster="person")
     assert (table["df"] == 119).all()
@@ -250,6 +267,18 @@ def test_first_deviations_that_follow_the_intercepts_wholly_have_standard_errors
             lambda d: d.assign(later=d.groupby("person")["symptoms"].shift(-1)),
             {"covariates": "later"}, DataError, "of the next session",
         ),
+        (lambda d: d.assign(symptoms=7 - 2 * d["alliance"]), {}, DataError, "follows from"),
+        (
+            lambda d: d.assign(total=d["alliance"] + d["symptoms"]),
+            {"outcomes": ["alliance", "symptoms", "total"]}, DataError, "'total' follows from",
+        ),
+        (lambda d: d.assign(arm="a"), {"group": "arm"}, DataError, "no groups to compare"),
+        (lambda d: d.assign(t=1), {"nested_in": ["t"]}, NotIdentifiedError, "of one 't'"),
+        (
+            lambda d: d.assign(t=d["person"]), {"nested_in": ["t"]}, NotIdentifiedError,
+            "cannot be told apart",
+        ),
+        (lambda d: d.head(0), {}, DataError, "no rows"),
         (lambda d: d, {"covariates": "C(session)"}, DataError, "the same for everybody"),
         (
             lambda d: d.assign(months=12 * d["age"]), {"covariates": "age + months"},

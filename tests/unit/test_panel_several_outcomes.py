@@ -76,6 +76,13 @@ def test_a_session_that_nobody_rated_has_no_mean():
         assert len(gap.means()) == len(closed.means()) == 10
 
 
+def test_two_sessions_are_enough_where_nothing_carries_over():
+    early = DATA[DATA["session"] <= 2]
+    assert several_outcomes(early, **NAMES).glance()["converged"].item()
+    with pytest.raises(NotIdentifiedError, match="one session"):
+        several_outcomes(DATA[DATA["session"] == 1], **NAMES)
+
+
 def test_growth_has_slopes_that_go_together():
     rng = np.random.default_rng(4)
     slope = rng.normal(size=150) * 0.5
