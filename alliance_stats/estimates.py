@@ -87,6 +87,7 @@ GLOSSARY: Mapping[str, str] = MappingProxyType(
         "estimand": "what `estimate` estimates: mean difference, risk difference, Cliff's delta",
         "superiority": "P(first > second) + P(equal)/2 of one random case of each group",
         "icc": "intraclass correlation: share of variance between clusters, inside groups",
+        "p_adjusted": "p-value corrected for all comparisons of the table, as the call asked",
         "p_holm": "p-value corrected over the table's rows to hold the familywise error (Holm)",
         "p_fdr": "p-value corrected over the table's rows to hold the false discovery rate (BH)",
         "detectable": "effect detected with 80% power at .05, on `detectable_scale`",

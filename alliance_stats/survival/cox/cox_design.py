@@ -175,16 +175,7 @@ def _keep_complete(intervals: Intervals, variables: Sequence[Hashable]) -> Inter
     )
     if kept.all():
         return intervals
-    return replace(
-        intervals,
-        entry=intervals.entry[kept],
-        exit=intervals.exit[kept],
-        event=intervals.event[kept],
-        stratum=intervals.stratum[kept],
-        cluster=None if intervals.cluster is None else intervals.cluster[kept],
-        frame=frame,
-        rows=rows,
-    )
+    return replace(intervals.where(kept), frame=frame, rows=rows)
 
 
 def _term_columns(coding: Coding, columns: Sequence[int]) -> dict[str, tuple[int, ...]]:

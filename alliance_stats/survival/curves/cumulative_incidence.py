@@ -12,9 +12,13 @@ from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.curves.life_table import (
     LifeTable,
+    asked_times,
     cluster_blocks,
     life_table,
+    n_at_risk,
+    places_at,
     probability_interval,
+    step_values,
     survival_steps,
 )
 from alliance_stats.survival.rows.time_at_risk import (
@@ -43,6 +47,8 @@ class IncidenceCurves:
         (states, k) probability of having ended so by each time, and its standard error.
     survival, survival_std_error
         (k,) probability of not having ended at all.
+    spells
+        The rows, for what is asked at other times.
     """
 
     label: str
@@ -52,6 +58,7 @@ class IncidenceCurves:
     std_error: Array
     survival: Array
     survival_std_error: Array
+    spells: Spells
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -112,6 +119,46 @@ class CumulativeIncidence:
                     )
                 )
         return pd.concat(frames, ignore_index=True)
+
+    def at(
+        self, times: Sequence[float], *, conf_level: float = 0.95, conf_type: str = "log-log"
+    ) -> pd.DataFrame:
+        """Return the incidences at chosen times, as R's ``summary(survfit(...), times = )`` does.
+
+        Returns
+        -------
+        DataFrame
+            ``strata, state, time, n_risk, n_event, estimate, std_error, conf_low, conf_high``, as
+            :meth:`KaplanMeier.at`; NaN later than the last row of a stratum was seen, unless all
+            had ended.
+        """
+        asked = asked_times(times)
+        found = []
+        for curve in self.curves:
+            place = places_at(curve.table.time, curve.survival, asked)
+            n_risk = n_at_risk(curve.spells, asked)
+            for number, state in enumerate(self.states):
+                estimate = step_values(curve.incidence[number], place, start=0.0)
+                std_error = step_values(curve.std_error[number], place, start=0.0)
+                low, high = probability_interval(
+                    estimate, std_error, conf_level=conf_level, conf_type=conf_type
+                )
+                events = np.concatenate(([0], np.cumsum(curve.n_event[number])))
+                table = pd.DataFrame(
+                    {
+                        "strata": curve.label,
+                        "state": state,
+                        "time": asked,
+                        "n_risk": n_risk,
+                        "n_event": np.diff(events[np.maximum(place, 0)], prepend=0),
+                        "estimate": estimate,
+                        "std_error": std_error,
+                        "conf_low": low,
+                        "conf_high": high,
+                    }
+                )
+                found.append(table)
+        return pd.concat(found, ignore_index=True)
 
     def glance(self) -> pd.DataFrame:
         """Return ``nobs, n_event, n_states, n_strata, n_clusters`` in one row."""
@@ -275,6 +322,7 @@ def _curves(spells: Spells, label: str, n_states: int) -> IncidenceCurves:
         std_error=std_error[1:],
         survival=survival,
         survival_std_error=std_error[0],
+        spells=spells,
     )
 
 

@@ -2,31 +2,36 @@
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from numbers import Real
 
 import numpy as np
 import pandas as pd
 
 from alliance_stats.account import Account, Column, Section, html_of, summary_of
-from alliance_stats.estimates import Array, one_line
+from alliance_stats.errors import DataError
+from alliance_stats.estimates import Array, estimate_columns, one_line
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.curves.life_table import (
     LifeTable,
-    at_risk,
+    asked_times,
     crossing_time,
     greenwood,
     life_table,
+    n_at_risk,
+    places_at,
     probability_interval,
     product_limit,
+    step_values,
     survival_influence,
 )
 from alliance_stats.survival.rows.time_at_risk import (
+    IntArray,
     Spells,
     few_clusters_warning,
     read_intervals,
     refuse_single_clusters,
-    same_times,
 )
 
 __all__ = ["KaplanMeier", "SurvivalCurve", "kaplan_meier"]
@@ -45,16 +50,15 @@ class SurvivalCurve:
     survival, std_error
         (k,) S(t) and its standard error, both on the probability scale; the error is NaN once S
         is 0 (without clusters), where Greenwood's formula has no value.
-    entries, exits
-        (n,) sorted, for the number at risk at any time.
+    spells
+        The rows, for what is asked at other times.
     """
 
     label: str
     table: LifeTable
     survival: Array
     std_error: Array
-    entries: Array
-    exits: Array
+    spells: Spells
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -116,15 +120,107 @@ class KaplanMeier:
                     {
                         "strata": curve.label,
                         "time": ticks,
-                        "n_risk": at_risk(
-                            curve.entries, curve.exits, same_times(ticks, curve.exits)
-                        ),
+                        "n_risk": n_at_risk(curve.spells, ticks),
                     }
                 )
                 for curve in self.curves
             ],
             ignore_index=True,
         )
+
+    def at(
+        self, times: Sequence[float], *, conf_level: float = 0.95, conf_type: str = "log-log"
+    ) -> pd.DataFrame:
+        """Return the curves at chosen times, as R's ``summary(survfit(...), times = )`` does.
+
+        Parameters
+        ----------
+        times
+            In the caller's time unit, 0 or later.
+        conf_level, conf_type
+            As in :meth:`tidy`.
+
+        Returns
+        -------
+        DataFrame
+            ``strata, time, n_risk, n_event, estimate, std_error, conf_low, conf_high``: `n_event`
+            counts events since the time before it in the list (the first: since the start). NaN
+            later than the last row of a stratum was seen, unless its curve had fallen to 0.
+        """
+        asked = asked_times(times)
+        found = []
+        for curve in self.curves:
+            place = places_at(curve.table.time, curve.survival, asked)
+            survival = step_values(curve.survival, place, start=1.0)
+            std_error = step_values(curve.std_error, place, start=0.0)
+            low, high = probability_interval(
+                survival, std_error, conf_level=conf_level, conf_type=conf_type
+            )
+            low, high = (np.where(survival == 1.0, 1.0, limit) for limit in (low, high))
+            events = np.concatenate(([0], np.cumsum(curve.table.n_event)))[np.maximum(place, 0)]
+            table = pd.DataFrame(
+                {
+                    "strata": curve.label,
+                    "time": asked,
+                    "n_risk": n_at_risk(curve.spells, asked),
+                    "n_event": np.diff(events, prepend=0),
+                    "estimate": survival,
+                    "std_error": std_error,
+                    "conf_low": low,
+                    "conf_high": high,
+                }
+            )
+            found.append(table)
+        return pd.concat(found, ignore_index=True)
+
+    def differences(self, times: Sequence[float], *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return how far the curves of every two strata lie apart at chosen times.
+
+        Returns
+        -------
+        DataFrame
+            ``contrast, time, estimate, std_error, statistic, p_value, conf_low, conf_high``: the
+            later stratum in sorted order minus the earlier, on the probability scale, normal
+            theory. With clusters, those that reach over both strata are allowed for. NaN where a
+            curve is not known.
+        """
+        if len(self.curves) < 2:
+            raise DataError("There is one stratum: a difference needs strata= with two or more.")
+        asked = asked_times(times)
+        places = [places_at(c.table.time, c.survival, asked) for c in self.curves]
+        values = [
+            step_values(c.survival, at, start=1.0)
+            for c, at in zip(self.curves, places, strict=True)
+        ]
+        influence = self._influence_at(places)
+        found = []
+        for a, b in combinations(range(len(self.curves)), 2):
+            if influence is None:
+                errors = [
+                    step_values(self.curves[k].std_error, places[k], start=0.0) for k in (a, b)
+                ]
+                std_error = np.hypot(*errors)
+            else:
+                std_error = np.sqrt(((influence[b] - influence[a]) ** 2).sum(axis=0))
+            columns = estimate_columns(values[b] - values[a], std_error, conf_level=conf_level)
+            columns.insert(0, "contrast", f"{self.curves[b].label} - {self.curves[a].label}")
+            columns.insert(1, "time", asked)
+            found.append(columns.drop(columns="df"))
+        return pd.concat(found, ignore_index=True)
+
+    def _influence_at(self, places: Sequence[IntArray]) -> list[Array] | None:
+        """Return each cluster's influence (clusters, times) on each curve; None without."""
+        if self.n_clusters is None:
+            return None
+        found = []
+        for curve, place in zip(self.curves, places, strict=True):
+            own = np.zeros((self.n_clusters, len(place)))
+            for clusters, part in survival_influence(curve.spells, curve.table, curve.survival):
+                padded = np.concatenate((np.zeros((len(part), 1)), part), axis=1)
+                own[clusters] = padded[:, np.maximum(place, 0)]
+            own[:, place < 0] = np.nan
+            found.append(own)
+        return found
 
     def quantiles(
         self, probability: float = 0.5, *, conf_level: float = 0.95, conf_type: str = "log-log"
@@ -154,7 +250,7 @@ class KaplanMeier:
             records.append(
                 {
                     "strata": curve.label,
-                    "nobs": len(curve.exits),
+                    "nobs": len(curve.spells.exit),
                     "n_event": int(curve.table.n_event.sum()),
                     "estimate": crossing_time(time, curve.survival, level),
                     "conf_low": crossing_time(time, low, level),
@@ -315,8 +411,7 @@ def _curve(spells: Spells, label: str) -> SurvivalCurve:
         table=table,
         survival=survival,
         std_error=std_error,
-        entries=np.sort(spells.entry),
-        exits=np.sort(spells.exit),
+        spells=spells,
     )
 
 

@@ -4,7 +4,7 @@ The product-limit curve, confidence intervals for a probability that changes wit
 a curve, and what each cluster contributes to it (infinitesimal jackknife).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,18 +12,22 @@ from scipy import stats
 
 from alliance_stats.checks import check_choice, check_conf_level
 from alliance_stats.estimates import Array
-from alliance_stats.survival.rows.time_at_risk import IntArray, Spells
+from alliance_stats.survival.rows.time_at_risk import IntArray, Spells, same_times
 
 __all__ = [
     "CONF_TYPES",
     "LifeTable",
+    "asked_times",
     "at_risk",
     "cluster_blocks",
     "crossing_time",
     "greenwood",
     "life_table",
+    "n_at_risk",
+    "places_at",
     "probability_interval",
     "product_limit",
+    "step_values",
     "survival_influence",
     "survival_steps",
 ]
@@ -93,6 +97,37 @@ def product_limit(table: LifeTable) -> Array:
         (k,) survival just after each time of the table.
     """
     return np.asarray(np.cumprod(1.0 - table.n_event / table.n_risk))
+
+
+def n_at_risk(spells: Spells, times: Array) -> IntArray:
+    """Count the spells at risk at each of `times`, told apart from an end by more than dust."""
+    exits = np.sort(spells.exit)
+    return at_risk(np.sort(spells.entry), exits, same_times(times, exits))
+
+
+def asked_times(times: Sequence[float]) -> Array:
+    """Return times that were asked for, refusing what is no time."""
+    asked = np.atleast_1d(np.asarray(times, dtype=np.float64))
+    if asked.ndim != 1 or not len(asked) or not (np.isfinite(asked) & (asked >= 0.0)).all():
+        raise ValueError(f"times must be numbers, 0 or later, in one list; got {times!r}.")
+    if (np.diff(asked) < 0.0).any():
+        raise ValueError(f"times must ascend; got {times!r}.")
+    return asked
+
+
+def places_at(time: Array, survival: Array, asked: Array) -> IntArray:
+    """Return how many steps lie at or before each time; -1 where the curve is not known."""
+    asked = same_times(asked, time)
+    place = np.searchsorted(time, asked, side="right")
+    unknown = (asked > time[-1]) & (survival[-1] > 0.0)
+    return np.where(unknown, -1, place).astype(np.int64)
+
+
+def step_values(values: Array, place: IntArray, *, start: float) -> Array:
+    """Return a step function's values (..., k) at places, `start` before its first step."""
+    first = np.full((*values.shape[:-1], 1), start)
+    found = np.concatenate((first, values), axis=-1)[..., np.maximum(place, 0)]
+    return np.asarray(np.where(place < 0, np.nan, found))
 
 
 CONF_TYPES = ("log-log", "log", "plain")

@@ -1,13 +1,17 @@
 """Do groups end at different rates? Log-rank tests, with the nesting kept."""
 
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from alliance_stats.account import Account, Column, Section, html_of, summary_of
+from alliance_stats.checks import check_choice
+from alliance_stats.engine.multiple_tests import holm
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import plural
@@ -22,6 +26,10 @@ from alliance_stats.survival.rows.time_at_risk import (
 )
 
 __all__ = ["LogRank", "log_rank"]
+
+
+Weight = Callable[[Array, Array], Array]
+"""At risk (k,) and events (k,) of all groups together -> weight of each time (k,)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -53,6 +61,7 @@ class LogRank:
     method: str
     permutation: PermutationTest | None
     rows: RowLedger
+    _pair: Callable[[int, int], "LogRank"]
 
     __repr__ = one_line
 
@@ -85,6 +94,43 @@ class LogRank:
                 "nobs": self.nobs,
                 "n_event": self.observed.astype(np.int64),
                 "n_expected": self.expected,
+            }
+        )
+
+    def pairwise(self, *, adjust: str = "holm") -> pd.DataFrame:
+        """Test every two groups by themselves, in the rows of these two.
+
+        Parameters
+        ----------
+        adjust
+            ``"holm"`` (1979, doi:10.2307/4615733), ``"bonferroni"`` or ``"none"``, over the pairs.
+
+        Returns
+        -------
+        DataFrame
+            ``contrast, statistic, df, p_value, p_adjusted``, a row a pair. With clusters those of
+            the two groups are permuted.
+
+        Raises
+        ------
+        NotIdentifiedError
+            Two groups that were never at risk together when an event happened.
+        """
+        check_choice(adjust, ("holm", "bonferroni", "none"), name="adjust")
+        pairs = list(combinations(range(len(self.groups)), 2))
+        tests = [self._pair(a, b) for a, b in pairs]
+        p_value = np.array([test.p_value for test in tests])
+        adjusted = p_value
+        if adjust != "none":
+            many = np.minimum(len(pairs) * p_value, 1.0)
+            adjusted = holm(p_value) if adjust == "holm" else many
+        return pd.DataFrame(
+            {
+                "contrast": [f"{self.groups[b]} - {self.groups[a]}" for a, b in pairs],
+                "statistic": [test.statistic for test in tests],
+                "df": [float(test.df) for test in tests],
+                "p_value": p_value,
+                "p_adjusted": adjusted,
             }
         )
 
@@ -149,6 +195,7 @@ def log_rank(
     strata: Hashable | Sequence[Hashable] | None = None,
     rho: float = 0.0,
     gamma: float = 0.0,
+    weights: str = "fleming-harrington",
     cluster: Hashable | None = None,
     n_permutations: int = 9999,
     seed: int | np.random.Generator | None = None,
@@ -178,6 +225,11 @@ def log_rank(
         Column or columns: the test compares within their values only.
     rho, gamma
         Exponents of the weights, 0 or above.
+    weights
+        ``"fleming-harrington"`` (by `rho` and `gamma`), ``"gehan-breslow"`` (how many are at risk:
+        early differences count most; Breslow 1970, doi:10.1093/biomet/57.3.579) or
+        ``"tarone-ware"`` (the root of that; Tarone & Ware 1977, doi:10.1093/biomet/64.1.156). The
+        last two depend on who is censored when.
     cluster
         Column: whole clusters are permuted.
     n_permutations, seed
@@ -196,6 +248,11 @@ def log_rank(
     """
     if rho < 0 or gamma < 0:
         raise ValueError(f"rho and gamma must be 0 or above; got {rho} and {gamma}.")
+    check_choice(weights, tuple(_WEIGHTS), name="weights")
+    if weights != "fleming-harrington" and (rho or gamma):
+        raise ValueError(
+            f"rho and gamma belong to Fleming and Harrington's weights, not {weights!r}."
+        )
     if group in (time, event):
         raise ValueError(f"group={group!r} is the outcome itself: it cannot be compared by it.")
     if cluster is not None and strata is not None:
@@ -212,13 +269,35 @@ def log_rank(
             "hazards to compare."
         )
     codes, labels = _groups(intervals, group)
+    return _test(
+        intervals,
+        codes,
+        labels,
+        (group, cluster),
+        weight=partial(_WEIGHTS[weights], rho=rho, gamma=gamma),
+        method=_method(weights, (rho, gamma), strata is not None),
+        permutations=(n_permutations, seed),
+    )
+
+
+def _test(
+    intervals: Intervals,
+    codes: IntArray,
+    labels: tuple[str, ...],
+    columns: tuple[Hashable, Hashable | None],
+    *,
+    weight: Weight,
+    method: str,
+    permutations: tuple[int, int | np.random.Generator | None],
+) -> LogRank:
+    group, cluster = columns
     n_groups = len(labels)
     observed, expected, score = np.zeros((3, n_groups))
     covariance = np.zeros((n_groups, n_groups))
     row_score = np.zeros(len(codes))
     for number in range(len(intervals.strata)):
         pick = intervals.stratum == number
-        part = _stratum_score(intervals.spells(number), codes[pick], n_groups, (rho, gamma))
+        part = _stratum_score(intervals.spells(number), codes[pick], n_groups, weight)
         observed += part.observed
         expected += part.expected
         score += part.score
@@ -232,9 +311,25 @@ def log_rank(
             codes,
             intervals.cluster,
             names=(str(group), str(cluster)),
-            n_permutations=n_permutations,
-            seed=seed,
+            n_permutations=permutations[0],
+            seed=permutations[1],
         )
+
+    def pair(a: int, b: int) -> LogRank:
+        own = (codes == a) | (codes == b)
+        rows = intervals.where(own)
+        if rows.cluster is not None:
+            rows = replace(rows, cluster=np.unique(rows.cluster, return_inverse=True)[1])
+        return _test(
+            rows,
+            (codes[own] == b).astype(np.int64),
+            (labels[a], labels[b]),
+            columns,
+            weight=weight,
+            method=method,
+            permutations=permutations,
+        )
+
     return LogRank(
         groups=labels,
         nobs=np.bincount(codes, minlength=n_groups),
@@ -242,9 +337,10 @@ def log_rank(
         expected=expected,
         score=score,
         covariance=covariance,
-        method=_method(rho, gamma, strata is not None, permutation is not None),
+        method=method if permutation is None else f"{method}, whole clusters permuted",
         permutation=permutation,
         rows=intervals.rows,
+        _pair=pair,
     )
 
 
@@ -258,7 +354,7 @@ class _StratumScore:
 
 
 def _stratum_score(
-    spells: Spells, group: IntArray, n_groups: int, exponents: tuple[float, float]
+    spells: Spells, group: IntArray, n_groups: int, weight_of: Weight
 ) -> _StratumScore:
     entry, exit_, event = spells.entry, spells.exit, spells.event > 0
     times = np.unique(exit_[event])
@@ -272,7 +368,7 @@ def _stratum_score(
         position = np.searchsorted(times, exit_[mine & event])
         d_group[g] = np.bincount(position, minlength=len(times))
     n, d = n_group.sum(axis=0), d_group.sum(axis=0)
-    weight = _weights(n, d, *exponents)
+    weight = weight_of(n, d)
     share = n_group / n
     # Hypergeometric variance of d_g given the margins; a single unit at risk leaves none.
     spread = weight**2 * d * np.divide(n - d, n - 1, out=np.zeros_like(n), where=n > 1)
@@ -291,10 +387,17 @@ def _stratum_score(
     )
 
 
-def _weights(n: Array, d: Array, rho: float, gamma: float) -> Array:
+def _fleming_harrington(n: Array, d: Array, *, rho: float, gamma: float) -> Array:
     survival = np.cumprod(1.0 - d / n)
     before = np.concatenate(([1.0], survival[:-1])) if len(n) else survival
     return np.asarray(before**rho * (1.0 - before) ** gamma)
+
+
+_WEIGHTS: dict[str, Callable[..., Array]] = {
+    "fleming-harrington": _fleming_harrington,
+    "gehan-breslow": lambda n, d, **_: np.asarray(n + 0.0 * d),
+    "tarone-ware": lambda n, d, **_: np.sqrt(n + 0.0 * d),
+}
 
 
 def _groups(intervals: Intervals, group: Hashable) -> tuple[IntArray, tuple[str, ...]]:
@@ -323,10 +426,10 @@ def _refuse_no_comparison(covariance: Array, group: Hashable, labels: tuple[str,
         )
 
 
-def _method(rho: float, gamma: float, stratified: bool, permuted: bool) -> str:
-    name = "log-rank test"
-    if rho or gamma:
-        name = f"Fleming-Harrington test (rho = {rho:g}, gamma = {gamma:g})"
-    if stratified:
-        name = f"stratified {name}"
-    return f"{name}, whole clusters permuted" if permuted else name
+def _method(weights: str, exponents: tuple[float, float], stratified: bool) -> str:
+    name = {"gehan-breslow": "Gehan-Breslow test", "tarone-ware": "Tarone-Ware test"}.get(
+        weights, "log-rank test"
+    )
+    if any(exponents):
+        name = "Fleming-Harrington test (rho = {:g}, gamma = {:g})".format(*exponents)
+    return f"stratified {name}" if stratified else name

@@ -9,7 +9,7 @@ import pandas as pd
 
 from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import Array, estimate_columns, one_line
+from alliance_stats.estimates import Array, Coefficients, estimate_columns, one_line
 from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.curves.life_table import (
     LifeTable,
@@ -89,6 +89,29 @@ class RestrictedMean:
         found = estimate_columns(estimate, std_error, conf_level=conf_level).drop(columns="df")
         found.insert(0, "contrast", [f"{self.strata[b]} - {self.strata[a]}" for a, b in pairs])
         return found
+
+    def ratios(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return the ratio of every pair of strata's means, later over earlier in sorted order.
+
+        Returns
+        -------
+        DataFrame
+            ``contrast, estimate, std_error, statistic, p_value, conf_low, conf_high``: the ratio,
+            its delta-method standard error, and the test and limits of its logarithm (normal).
+        """
+        if len(self.strata) < 2:
+            raise DataError("There is one stratum: a ratio needs strata= with two or more.")
+        pairs = list(combinations(range(len(self.strata)), 2))
+        L = np.zeros((len(pairs), len(self.strata)))
+        for row, (a, b) in enumerate(pairs):
+            L[row, [a, b]] = -1.0 / self.estimate[a], 1.0 / self.estimate[b]
+        logs = np.log(self.estimate)
+        found = Coefficients(
+            [f"{self.strata[b]} / {self.strata[a]}" for a, b in pairs],
+            np.array([logs[b] - logs[a] for a, b in pairs]),
+            L @ self.covariance @ L.T,
+        ).ratios(conf_level=conf_level)
+        return found.rename(columns={"term": "contrast"}).drop(columns="df")
 
     def glance(self) -> pd.DataFrame:
         """Return ``until, n_strata, nobs`` in one row."""

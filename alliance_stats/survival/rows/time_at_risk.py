@@ -6,7 +6,7 @@ whether an event closed it. Who enters at t is not at risk at t; who leaves at t
 
 import warnings
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -281,6 +281,18 @@ class Intervals:
     n_clusters: int
     frame: pd.DataFrame
     rows: RowLedger
+
+    def where(self, kept: npt.NDArray[np.bool_]) -> "Intervals":
+        """Return some of the rows; the ledger stays that of all."""
+        return replace(
+            self,
+            entry=self.entry[kept],
+            exit=self.exit[kept],
+            event=self.event[kept],
+            stratum=self.stratum[kept],
+            cluster=None if self.cluster is None else self.cluster[kept],
+            frame=self.frame.loc[kept],
+        )
 
     def spells(self, number: int) -> Spells:
         """Return the spells of one stratum."""
