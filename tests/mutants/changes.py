@@ -27,10 +27,25 @@ LMM = ("tests/parity/test_lmm_*.py", "tests/unit/test_lmm_*.py", "tests/unit/tes
 GLMM = ("tests/parity/test_glmm_*.py", "tests/unit/test_glmm*.py")
 AFTER = ("tests/unit/test_after_fit_*.py", "tests/parity/test_after_fit_*.py")
 CURVES = ("tests/unit/test_survival_kaplan_meier.py", "tests/parity/test_survival_curves.py")
-COX = ("tests/unit/test_survival_*.py", "tests/parity/test_survival_cox.py")
-SESSIONS = ("tests/unit/test_survival_*.py", "tests/parity/test_survival_*.py")
+COX = ("tests/unit/test_survival_cox_model.py", "tests/parity/test_survival_cox.py")
+FRAILTY = (
+    "tests/unit/test_survival_frailty*.py",
+    "tests/parity/test_survival_small_frailty.py",
+    *COX,
+)
+COMPETING = ("tests/parity/test_survival_competing*.py", "tests/unit/test_survival_competing*.py")
+SESSIONS = (
+    "tests/unit/test_survival_discrete_hazard.py",
+    "tests/parity/test_survival_discrete*.py",
+)
+UNSEEN = ("tests/unit/test_survival_dropout_sensitivity.py", "tests/unit/test_survival_shared*.py")
+SHAPES = ("tests/parity/test_lmm_nlme.py", "tests/unit/test_lmm_algebra.py")
+SCALES = ("tests/unit/test_scales.py", "tests/parity/test_scales_*.py")
+PANEL = ("tests/unit/test_panel_*.py", "tests/parity/test_panel_*.py")
+FAMILY = ("tests/unit/test_family_*.py", "tests/parity/test_family_*.py")
 META = ("tests/unit/test_evidence_*.py", "tests/parity/test_evidence_meta.py")
 ASSOCIATION = ("tests/unit/test_association*.py", "tests/parity/test_association_*.py")
+TABLE_ONE = ("tests/unit/test_groups_themes.py", "tests/unit/test_groups_edges.py")
 PRINTED = ("tests/unit/test_evidence_*.py", "tests/parity/test_evidence_relations.py")
 MEDIAN_RATIO = (
     "quartile = np.sqrt(2.0) * stats.norm.ppf(0.75)",
@@ -162,8 +177,13 @@ CHANGES = (
         "df = 4.0 + (ell + 1.0) / (ell * rho - 1.0)",
         (*LMM, *AFTER),
     ),
-    _c("AR(1) whitening", "np.sqrt(1.0 - foretold**2))\n", "np.sqrt(1.0 + foretold**2))\n", LMM),
-    _c("AR(1) determinant", "np.log1p(-(foretold**2)).sum()", "np.log1p(-foretold).sum()", LMM),
+    _c("AR(1) whitening", "np.sqrt(1.0 - foretold**2)\n", "np.sqrt(1.0 + foretold**2)\n", SHAPES),
+    _c(
+        "AR(1) determinant",
+        "log1p(-(self._foretold(eta) ** 2))",
+        "log1p(-self._foretold(eta))",
+        SHAPES,
+    ),
     # generalized models
     _c(
         "logit third derivative",
@@ -241,27 +261,27 @@ CHANGES = (
         "before**rho * (1.0 + before) ** gamma",
         CURVES,
     ),
-    _c("Gray's weight", "(1.0 - pooled_before) ** rho", "(1.0 + pooled_before) ** rho", SESSIONS),
+    _c("Gray's weight", "(1.0 - pooled_before) ** rho", "(1.0 + pooled_before) ** rho", COMPETING),
     _c(
         "Gray's ties",
         "np.where(other > 1, 1.0 - _divide(other - 1.0, n - 1.0), 1.0)",
         "np.where(other > 1, 1.0, 1.0)",
-        SESSIONS,
+        COMPETING,
     ),
     # Cox, frailty, Fine-Gray
     _c("Efron's powers", "over_steps(f**power * inverse**2)", "over_steps(f * inverse**2)", COX),
-    _c("concordance of ties", "(better + tied / 2.0).sum()", "(better + tied).sum()", SESSIONS),
-    _c("test of a frailty", "stats.chi2.sf(gain, 1)) / 2.0", "stats.chi2.sf(gain, 1))", SESSIONS),
+    _c("concordance of ties", "(better + tied / 2.0).sum()", "(better + tied).sum()", COX),
+    _c("test of a frailty", "stats.chi2.sf(gain, 1)) / 2.0", "stats.chi2.sf(gain, 1))", FRAILTY),
     _c(
         "censoring's martingale",
-        "q * (n_censored / at_risk**2)",
-        "q * (n_censored / at_risk)",
-        SESSIONS,
+        "q * (n_moved / risk**2)",
+        "q * (n_moved / risk)",
+        COMPETING,
     ),
     # by session and unseen
     _c("median odds ratio", *MEDIAN_RATIO, SESSIONS, "discrete_hazard_model.py"),
-    _c("median ratio of endings", *MEDIAN_RATIO, SESSIONS, "ending_effects.py"),
-    _c("median ratio of a glmm", *MEDIAN_RATIO, (*GLMM, *AFTER), "median_ratios.py"),
+    _c("median ratio of endings", *MEDIAN_RATIO, (*COMPETING, *SESSIONS), "ending_effects.py"),
+    _c("median ratio of a glmm", *MEDIAN_RATIO, (*GLMM, *AFTER), "generalized_mixed_model.py"),
     _c(
         "survival of hazards",
         "np.cumprod(1.0 - hazard, axis=0)",
@@ -272,20 +292,20 @@ CHANGES = (
         "cluster correction",
         "meat = summed @ summed.T * n / (n - 1.0)",
         "meat = summed @ summed.T",
-        SESSIONS,
+        (*COMPETING, *SESSIONS),
     ),
-    _c("Rubin's old df", "(m - 1.0) / share**2", "(m - 1.0) / share", SESSIONS),
+    _c("Rubin's old df", "(m - 1.0) / share**2", "(m - 1.0) / share", UNSEEN),
     _c(
         "Barnard-Rubin",
         "(c + 1.0) / (c + 3.0) * c * (1.0 - share)",
         "(c + 1.0) / (c + 3.0) * c",
-        SESSIONS,
+        UNSEEN,
     ),
     _c(
         "shared likelihood",
         "count * np.log(2 * np.pi * sigma**2)",
         "count * np.log(np.pi * sigma**2)",
-        SESSIONS,
+        UNSEEN,
     ),
     # evidence
     _c("d to log odds", "= np.pi / np.sqrt(3.0)", "= np.pi / np.sqrt(2.0)", META),
@@ -320,4 +340,59 @@ CHANGES = (
         "limits[0] / (limits[0] + 1.0)",
         ASSOCIATION,
     ),
+    _c("HC3", "/ (1.0 - leverage))[:, None]", "/ (1.0 - leverage) ** 0.5)[:, None]", ASSOCIATION),
+    _c("Cook's distance", "leverage / (p * s2", "leverage / (s2", ASSOCIATION),
+    _c(
+        "deleted residuals",
+        "e**2 / (1.0 - leverage)) / (n - p - 1)",
+        "e**2) / (n - p)",
+        ASSOCIATION,
+    ),
+    # scales
+    _c("Cronbach's alpha", "return k / (k - 1) * (1.0 -", "return k / k * (1.0 -", SCALES),
+    _c("error of omega", "2.0 * common * own / whole", "common * own / whole", SCALES),
+    _c(
+        "item with the rest",
+        "covariance.sum() - 2.0 * covariance.sum(axis=1)",
+        "covariance.sum() - covariance.sum(axis=1)",
+        SCALES,
+    ),
+    # session to session
+    _c("lagged likelihood", "np.log(variances).sum(axis=(0, 1, 3))", "0.0", PANEL),
+    _c("likelihood's scale", "fit.log_lik - float(n_seen @ np.log(sd))", "fit.log_lik", PANEL),
+    # families
+    _c("control chart", "step / math.sqrt(1.0 - self.auto", "step / (1.0 - self.auto", FAMILY),
+    _c("foretelling", "stretch = np.sqrt(1.0 + 1.0 / n)", "stretch = np.sqrt(1.0)", FAMILY),
+    # meta-analysis
+    _c("I2 of fixed effects", "100.0 * (q - q_df) / q", "100.0 * (q - q_df - 1) / q", META),
+    _c("I2", "100.0 * self.tau2 / (self.tau2 + typical)", "100.0 * self.tau2 / typical", META),
+    _c(
+        "Q profile",
+        "tail = (1.0 - conf_level) / 2.0",
+        "tail = 1.0 - conf_level",
+        META,
+        "pooling.py",
+    ),
+    # what once nothing noticed
+    _c(
+        "AIC of hazards",
+        '"aic": [2.0 * n_parameters - 2.0 * self.fit.log_lik]',
+        '"aic": [2.0 * n_parameters - self.fit.log_lik]',
+        SESSIONS,
+    ),
+    _c(
+        "AIC of competing hazards",
+        '"aic": [2.0 * n_parameters - 2.0 * self.log_lik]',
+        '"aic": [2.0 * n_parameters - self.log_lik]',
+        COMPETING,
+    ),
+    _c(
+        "AIC of a Cox model",
+        "[2.0 * (n_parameters - log_lik)]",
+        "[2.0 * n_parameters - log_lik]",
+        COX,
+    ),
+    _c("shares by units", ".drop_duplicates(unit)", "", UNSEEN, "pattern_mixture.py"),
+    _c("SMD", "np.asarray(cov_2)) / 2.0", "np.asarray(cov_2))", TABLE_ONE),
+    _c("SMD of categories", "np.sum(along[known] ** 2 /", "np.max(along[known] ** 2 /", TABLE_ONE),
 )
