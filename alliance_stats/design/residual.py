@@ -40,13 +40,13 @@ class VarianceBy:
 
     def __post_init__(self) -> None:
         """Keep several columns as a tuple."""
-        if not isinstance(self.by, str):
+        if isinstance(self.by, list):
             object.__setattr__(self, "by", tuple(self.by))
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns of the strata."""
-        return (self.by,) if isinstance(self.by, str) else self.by
+        return self.by if isinstance(self.by, tuple) else (self.by,)
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,6 +96,19 @@ FURTHER: dict[str, tuple[str, Callable[[Any], object]]] = {
         "sessions",
         lambda d: als.profile(als.lmm("symptoms ~ session + (1 | person)", d)),
     ),
+    "parametric_bootstrap": (
+        "sessions",
+        lambda d: als.parametric_bootstrap(
+            als.lmm("symptoms ~ session + (1 | person)", d), n=3, seed=1, n_jobs=1
+        ),
+    ),
+    "compare_models": (
+        "sessions",
+        lambda d: als.compare_models(
+            als.lmm("symptoms ~ session + (1 | person)", d, reml=False),
+            als.lmm("symptoms ~ role + (1 | person)", d, reml=False),
+        ),
+    ),
     "variance_partition": ("sessions", lambda d: als.variance_partition(_random(d))),
     "methods_paragraph": ("sessions", lambda d: als.methods_paragraph({"model": _random(d)})),
     # families, sessions and endings
@@ -181,6 +194,12 @@ FURTHER: dict[str, tuple[str, Callable[[Any], object]]] = {
         ),
     ),
     "anova": ("forms", lambda d: als.anova(d, outcome="after", between=["arm", "site"])),
+    "mixed_anova": (
+        "sessions",
+        lambda d: als.mixed_anova(
+            als.anova(d, outcome="alliance", within="session", between="role", person="person")
+        ),
+    ),
     "anova within": (
         "sessions",
         lambda d: als.anova(
@@ -196,6 +215,16 @@ FURTHER: dict[str, tuple[str, Callable[[Any], object]]] = {
     "classify": (
         "forms",
         lambda d: als.classify(d, cut_point("after", 16.0, better="lower")),
+    ),
+    "classify_many": (
+        "forms",
+        lambda d: als.classify_many(
+            d,
+            {
+                "low": cut_point("after", 16.0, better="lower"),
+                "changed": reliable_change("before", "after", reliability=0.8, better="lower"),
+            },
+        ),
     ),
     "classify change": (
         "forms",

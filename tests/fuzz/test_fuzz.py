@@ -1,7 +1,14 @@
 """No call on any frame ends in a library's error, hangs, or changes the caller's settings."""
 
+import inspect
+import re
+from types import ModuleType
+
 import pytest
 
+import alliance_stats as als
+from alliance_stats import figures, tables
+from tests.fuzz import figure_calls, further_calls, model_calls
 from tests.fuzz.calls import CALLS
 from tests.fuzz.driver import one, run
 
@@ -13,6 +20,23 @@ SHARDS = 20  # so that the calls run on several cores
 def test_the_plain_frame_is_taken(call: str) -> None:
     outcome = one(call, "as it is", 1)
     assert outcome.kind == "right", outcome.detail
+
+
+# no frame goes in: a file, a seed, printed numbers, or a model that another library made
+OTHERS = {
+    "compare_with", "comparison_figure", "example_study", "example_themes", "from_lifelines",
+    "from_statsmodels", "funnel_figure", "published", "recompute", "reliability_figure", "report",
+    "reproduce", "simulate_study", "slopes_figure", "tidy_table",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("room", [als, figures, tables])
+def test_every_public_function_is_called(room: ModuleType) -> None:
+    files = (model_calls, further_calls, figure_calls)
+    called = {word for file in files for word in re.findall(r"\w+", inspect.getsource(file))}
+    public = {name for name in room.__all__ if inspect.isfunction(getattr(room, name))}
+    drawing = {name for name in public if name.startswith("draw_")}  # by the figures
+    assert public - drawing - called - OTHERS == set()
 
 
 @pytest.mark.slow

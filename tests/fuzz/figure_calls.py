@@ -1,0 +1,84 @@
+"""Calls of figures, each of what its result is made of."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+
+from alliance_stats import figures
+from tests.fuzz.further_calls import FURTHER
+from tests.fuzz.model_calls import MODELS
+
+__all__ = ["FIGURES"]
+
+Draw = Callable[[Any], object]
+
+
+def _of(call: str, draw: Draw) -> tuple[str, Draw]:
+    """Return the call that draws what another call finds."""
+    base, found = {**MODELS, **FURTHER}[call]
+    return base, lambda data: draw(found(data))
+
+
+def _forest(found: Any) -> object:
+    table = found.tidy(exponentiate=True).assign(label=lambda d: d["term"])
+    return figures.forest_figure(table, estimate_label="hazard ratio", method="Cox model")
+
+
+FIGURES: dict[str, tuple[str, Draw]] = {
+    "actor_partner_figure": _of(
+        "apim", lambda r: figures.actor_partner_figure(r, outcome_label="symptoms")
+    ),
+    "correlation_figure": _of("correlations", figures.correlation_figure),
+    "deviations_figure": _of("cross_lagged", figures.deviations_figure),
+    "lagged_paths_figure": _of("cross_lagged", figures.lagged_paths_figure),
+    "impulse_response_figure": _of("cross_lagged", figures.impulse_response_figure),
+    "forest_figure": _of("cox_ph", _forest),
+    "group_trajectory_figure": _of(
+        "compare_trajectories",
+        lambda r: figures.group_trajectory_figure(r, outcome_label="alliance"),
+    ),
+    "hazard_caterpillar_figure": _of(
+        "discrete_hazard random",
+        lambda r: figures.hazard_caterpillar_figure(r, group="therapist"),
+    ),
+    "hazard_figure": _of(
+        "discrete_hazard",
+        lambda r: figures.hazard_figure(r, pd.DataFrame({"barriers": [0.0]}), of="no barriers"),
+    ),
+    "johnson_neyman_figure": _of(
+        "johnson_neyman",
+        lambda r: figures.johnson_neyman_figure(
+            r, effect_label="effect of alliance", moderator_label="session"
+        ),
+    ),
+    "one_with_many_figure": _of("one_with_many", figures.one_with_many_figure),
+    "residual_figure": _of("lmm", lambda r: figures.residual_figure(r, outcome_label="symptoms")),
+    "residual_figure of a regression": _of(
+        "regression", lambda r: figures.residual_figure(r, outcome_label="after")
+    ),
+    "rupture_chart_figure": _of(
+        "ruptures",
+        lambda r: figures.rupture_chart_figure(r, person="T0F0m", score_label="alliance"),
+    ),
+    "split_map_figure": _of("split_alliance", figures.split_map_figure),
+    "theme_figure": _of(
+        "compare_themes",
+        lambda r: figures.theme_figure(r.prevalence(), method="Clopper-Pearson"),
+    ),
+    "tipping_point_figure": _of(
+        "dropout_sensitivity",
+        lambda r: figures.tipping_point_figure(
+            r, estimate_label="slope", shift_label="shift in points"
+        ),
+    ),
+    "transition_figure": _of(
+        "theme_transitions", lambda r: figures.transition_figure(r, early_label="early")
+    ),
+    "variance_partition_figure": _of(
+        "variance_partition",
+        lambda r: figures.variance_partition_figure(
+            r.tidy(), outcome_label="symptoms", method="REML"
+        ),
+    ),
+}
