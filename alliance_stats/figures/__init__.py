@@ -5,11 +5,10 @@ caption, text alternative, note and the numbers drawn. ``draw_x(ax, ...)`` puts 
 Axes of the caller's own and returns nothing. Importing this room loads matplotlib.
 """
 
-from alliance_stats.figures.axes import draw_intervals
+from alliance_stats.figures.axes import draw_band, draw_beyond, draw_intervals
 from alliance_stats.figures.caterpillar import (
     caterpillar_figure,
     draw_caterpillar,
-    draw_hazard_caterpillar,
     hazard_caterpillar_figure,
 )
 from alliance_stats.figures.correlation_map import correlation_figure, draw_correlations
@@ -25,7 +24,7 @@ from alliance_stats.figures.family_maps import (
     split_map_figure,
 )
 from alliance_stats.figures.flow import draw_flow, flow_figure
-from alliance_stats.figures.forest import comparison_figure, draw_forest, forest_figure
+from alliance_stats.figures.forest import draw_forest, forest_figure
 from alliance_stats.figures.funnel import draw_funnel, funnel_figure, meta_funnel_figure
 from alliance_stats.figures.group_trajectories import (
     draw_difference_over_time,
@@ -35,9 +34,7 @@ from alliance_stats.figures.group_trajectories import (
 from alliance_stats.figures.group_values import (
     draw_differences,
     draw_groups,
-    draw_raincloud,
     estimation_figure,
-    raincloud_figure,
 )
 from alliance_stats.figures.incidence import (
     cumulative_incidence_figure,
@@ -51,7 +48,8 @@ from alliance_stats.figures.levels import (
     slopes_figure,
     variance_partition_figure,
 )
-from alliance_stats.figures.meta_forest import meta_forest_figure
+from alliance_stats.figures.meta_forest import comparison_figure, meta_forest_figure
+from alliance_stats.figures.raincloud import draw_raincloud, raincloud_figure
 from alliance_stats.figures.report_figure import ReportFigure
 from alliance_stats.figures.residuals import draw_quantiles, draw_residuals, residual_figure
 from alliance_stats.figures.rupture_chart import draw_rupture_chart, rupture_chart_figure
@@ -64,6 +62,7 @@ from alliance_stats.figures.session_to_session import (
     lagged_paths_figure,
     reliability_figure,
 )
+from alliance_stats.figures.style import Theme, themed
 from alliance_stats.figures.survival_curves import (
     draw_kaplan_meier,
     draw_risk_table,
@@ -85,13 +84,16 @@ from alliance_stats.figures.turning_points import (
 
 __all__ = [
     "ReportFigure",
+    "Theme",
     "actor_partner_figure",
     "caterpillar_figure",
     "comparison_figure",
     "correlation_figure",
     "cumulative_incidence_figure",
     "deviations_figure",
+    "draw_band",
     "draw_bands",
+    "draw_beyond",
     "draw_caterpillar",
     "draw_correlations",
     "draw_cumulative_incidence",
@@ -104,7 +106,6 @@ __all__ = [
     "draw_group_means",
     "draw_groups",
     "draw_hazard",
-    "draw_hazard_caterpillar",
     "draw_intervals",
     "draw_johnson_neyman",
     "draw_kaplan_meier",
@@ -145,6 +146,7 @@ __all__ = [
     "slopes_figure",
     "split_map_figure",
     "theme_figure",
+    "themed",
     "tipping_point_figure",
     "trajectory_figure",
     "transition_figure",

@@ -1,33 +1,65 @@
-"""Axes as the house draws them: spines, ticks, labels, rows of estimates, values side by side."""
+"""Axes as the house draws them: spines, ticks, bands, rows of estimates, labels of lines."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
 from alliance_stats.figures.fonts import families
-from alliance_stats.figures.style import BODY, INK, RULE, SMALL, Look, font
-from alliance_stats.figures.text import balanced, lines_height, wrap
+from alliance_stats.figures.numbers import decimal_ticks
+from alliance_stats.figures.style import (
+    BODY,
+    GREY,
+    INK,
+    RULE,
+    SMALL,
+    Look,
+    font,
+    new_figure,
+    points,
+    sheet,
+)
+from alliance_stats.figures.text import balanced, lines_height, spread, text_width, wrap
 
 __all__ = [
+    "TALLEST",
+    "Figure",
+    "LineLabels",
     "add_axes",
+    "draw_band",
+    "draw_beyond",
     "draw_intervals",
     "dress",
     "height_in_points",
     "integer_ticks",
     "label_line",
+    "no_limits",
+    "one_panel",
+    "page",
     "room_below",
     "room_beside",
     "row_heights",
+    "set_limits",
+    "size_in_points",
     "swarm",
+    "time_ticks",
     "width_in_points",
+    "write_above",
     "write_rows",
 ]
+
+TALLEST = 612.0  # pt, 8.5 in: what a page leaves beside a caption
+_OFFSET = 26.0  # pt, what a power of ten takes
+_KEY = 31.0  # pt, a piece of a line and the gap to its name
 
 
 def dress(ax: Axes, *, x_label: str = "", y_label: str = "", grid: str = "") -> None:
@@ -48,8 +80,8 @@ def dress(ax: Axes, *, x_label: str = "", y_label: str = "", grid: str = "") -> 
         spine.set_color(RULE)
         spine.set_linewidth(0.8)
     ax.tick_params(
-        labelsize=SMALL,
-        labelfontfamily=families(),
+        labelsize=points(SMALL),
+        labelfontfamily=families(sheet().theme.family),
         labelcolor=INK,
         color=RULE,
         length=3,
@@ -58,14 +90,30 @@ def dress(ax: Axes, *, x_label: str = "", y_label: str = "", grid: str = "") -> 
     )
     ax.tick_params(which="minor", length=0)
     if x_label:
-        lines = balanced(x_label, width_in_points(ax))
-        ax.set_xlabel("\n".join(lines), labelpad=4, **font(BODY))
+        wide = width_in_points(ax)
+        lines = balanced(x_label, wide)
+        beside = (wide - max(text_width(line, BODY) for line in lines)) / 2.0
+        low = beside < _OFFSET and bool(_offset(ax.xaxis))  # stand below the power of ten
+        ax.set_xlabel("\n".join(lines), labelpad=12 if low else 4, **font(BODY))
     if y_label:
         lines = balanced(y_label, height_in_points(ax))
         ax.set_ylabel("\n".join(lines), labelpad=4, **font(BODY))
     if grid in {"x", "y"}:
         ax.grid(visible=True, axis="x" if grid == "x" else "y", color="#e6e6e6", linewidth=0.6)
         ax.set_axisbelow(True)
+    if sheet().theme.decimal != ".":
+        for axis in (ax.xaxis, ax.yaxis):
+            written = axis.get_major_formatter()
+            axis.set_major_formatter(
+                FuncFormatter(lambda x, place, written=written: decimal_ticks(written(x, place)))
+            )
+
+
+def _offset(axis: Axis) -> str:
+    """Return the power of ten, or the constant, that an axis' numbers are short of."""
+    written = axis.get_major_formatter()
+    written.set_locs(list(axis.get_majorticklocs()))
+    return written.get_offset()
 
 
 def integer_ticks(low: float, high: float, *, most: int = 8) -> list[int]:
@@ -78,10 +126,85 @@ def integer_ticks(low: float, high: float, *, most: int = 8) -> list[int]:
     return [round(low), *inside]
 
 
+def time_ticks(time: Array, most: int) -> list[float]:
+    """Return at most `most` times from 0, whole where the clock runs in whole numbers."""
+    last = float(time.max())
+    whole = bool(np.all(time == np.round(time)))
+    size = 10.0 ** np.floor(np.log10(last))
+    steps = [
+        step * scale
+        for scale in (size / 100, size / 10, size)
+        for step in (1.0, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0)
+    ]
+    allowed = [step for step in steps if not whole or step.is_integer()]
+    fits = [step for step in allowed if last / step < max(most, 2)]
+    step = min(fits, default=last)
+    return [step * count for count in range(int(last / step + 1e-9) + 1)]
+
+
+def set_limits(ax: Axes, limits: tuple[float, float] | None, *, axis: str) -> None:
+    """Give the axis of the values the caller's limits, if there are any.
+
+    Raises
+    ------
+    DataError
+        If they are not two numbers, the lower first.
+    """
+    if limits is None:
+        return
+    if len(limits) != 2 or not np.isfinite(limits).all() or not limits[0] < limits[1]:
+        raise DataError(f"limits= takes two numbers, the lower first; got {limits!r}.")
+    if axis == "x":
+        ax.set_xlim(*limits)
+    else:
+        ax.set_ylim(*limits)
+
+
+def no_limits(limits: tuple[float, float] | None) -> None:
+    """Refuse limits for a figure that has no axis of values.
+
+    Raises
+    ------
+    DataError
+    """
+    if limits is not None:
+        raise DataError("This figure has no axis of values: leave limits= out.")
+
+
+def page(height: float, *, by_hand: bool = True) -> Figure:
+    """Return the figure of the sheet that is drawn on, `height` points high."""
+    return new_figure(sheet().width / 72.0, height / 72.0, placed_by_hand=by_hand)
+
+
+def size_in_points(figure: Figure) -> tuple[float, float]:
+    """Return the width and the height of a figure, or of a part of one."""
+    whole = figure.get_figure(root=True)
+    assert whole is not None
+    per_point = whole.dpi / 72.0
+    return float(figure.bbox.width / per_point), float(figure.bbox.height / per_point)
+
+
 def add_axes(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
     """Add axes at a place given in points from the figure's upper left corner."""
-    wide, high = (72.0 * inches for inches in figure.get_size_inches())
+    wide, high = size_in_points(figure)
     return figure.add_axes((left / wide, 1.0 - (top + height) / high, width / wide, height / high))
+
+
+def one_panel(
+    height: float,
+    *,
+    left: float,
+    right: float,
+    above: float = 8.0,
+    x_label: str,
+    tick_lines: int = 1,
+    below: float = 0.0,
+) -> tuple[Figure, Axes]:
+    """Return a figure and its axes, `height` points high, with the room named around them."""
+    wide = sheet().width - left - right
+    under = room_below(x_label, wide, tick_lines=tick_lines)
+    figure = page(above + height + under + below)
+    return figure, add_axes(figure, left, above, wide, height)
 
 
 def room_below(x_label: str, width: float, *, tick_lines: int = 1) -> float:
@@ -97,16 +220,25 @@ def room_beside(y_label: str, height: float) -> float:
 
 def height_in_points(ax: Axes) -> float:
     """Return how high `ax` stands now, in points."""
-    figure = ax.get_figure(root=True)
-    assert figure is not None
-    return float(ax.get_position().height * figure.bbox.height / figure.dpi * 72.0)
+    return float(ax.get_position().height * size_in_points(_parent(ax))[1])
 
 
 def width_in_points(ax: Axes) -> float:
     """Return how wide `ax` stands now, in points."""
-    figure = ax.get_figure(root=True)
+    return float(ax.get_position().width * size_in_points(_parent(ax))[0])
+
+
+def _parent(ax: Axes) -> Figure:
+    figure: Any = ax.get_figure(root=False)  # a figure, or the part of a panel
     assert figure is not None
-    return float(ax.get_position().width * figure.bbox.width / figure.dpi * 72.0)
+    return figure  # type: ignore[no-any-return]
+
+
+def draw_band(
+    ax: Axes, x: Array, low: Array, high: Array, colour: str, *, alpha: float = 0.2
+) -> None:
+    """Fill between the limits of a pointwise interval."""
+    ax.fill_between(x, low, high, color=colour, alpha=alpha, lw=0)
 
 
 def label_line(ax: Axes, lines: Sequence[str], centre: float, style: Look) -> None:
@@ -122,25 +254,112 @@ def label_line(ax: Axes, lines: Sequence[str], centre: float, style: Look) -> No
     low, high = ax.get_ylim()
     per_point = (high - low) / height_in_points(ax)
     first = centre + lines_height(len(lines) - 1) * per_point / 2
+    _key(ax, lines, style, x=(6.0, 26.0, _KEY), first=first, centre=centre)
+
+
+def _key(
+    ax: Axes,
+    lines: Sequence[str],
+    style: Look,
+    *,
+    x: tuple[float, float, float],
+    first: float,
+    centre: float,
+) -> None:
+    """Draw a piece of a line and words after it; `x` in points from the right edge of `ax`."""
     across, wide = ax.get_yaxis_transform(), width_in_points(ax)
+    start, end, words = (1 + place / wide for place in x)
+    look = {"color": style.colour, "ls": style.dash, "lw": 1.6}
+    if style.dash == "none":
+        look |= {"marker": style.marker, "ms": 5.0, "mfc": "none", "markevery": [1]}
     key = Line2D(
-        [1 + 6 / wide, 1 + 26 / wide],
-        [first, first],
-        transform=across,
-        color=style.colour,
-        ls=style.dash,
-        lw=1.6,
-        clip_on=False,
+        [start, (start + end) / 2, end], [first] * 3, transform=across, clip_on=False, **look
     )
     ax.add_line(key)
-    ax.text(
-        1 + 31 / wide,
-        centre,
-        "\n".join(lines),
-        transform=across,
-        va="center",
-        **font(SMALL, colour=style.text),
-    )
+    said, colour = "\n".join(lines), font(SMALL, colour=style.text)
+    ax.text(words, centre, said, transform=across, va="center", **colour)
+
+
+@dataclass(frozen=True, slots=True)
+class LineLabels:
+    """Labels of lines, at the right of their axes, or above them where the page is narrow.
+
+    Attributes
+    ----------
+    texts
+        Lines of words of each label.
+    styles
+        Look of each line.
+    """
+
+    texts: Sequence[Sequence[str]]
+    styles: Sequence[Look]
+
+    @classmethod
+    def of(
+        cls, texts: Sequence[Sequence[str]], styles: Sequence[Look], *, width: float
+    ) -> "LineLabels":
+        """Wrap what each label says to `width` points beside, to the page's width above."""
+        room = sheet().width - 106.0 if sheet().narrow else width
+        if sheet().narrow:
+            texts = [[" ".join(own)] for own in texts]
+        wrapped = [[line for text in own for line in wrap(text, room)] for own in texts]
+        return cls(wrapped, styles)
+
+    @property
+    def right(self) -> float:
+        """Points that they need at the right."""
+        if sheet().narrow:
+            return 10.0
+        lines = [line for text in self.texts for line in text]
+        return _KEY + 6.0 + max((text_width(line) for line in lines), default=0.0)
+
+    @property
+    def above(self) -> float:
+        """Points that they need above."""
+        if not sheet().narrow:
+            return 8.0
+        return 10.0 + sum(lines_height(len(text)) + 2.0 for text in self.texts)
+
+    @property
+    def height(self) -> float:
+        """Least height of the axes for labels beside them, in points."""
+        if sheet().narrow:
+            return 0.0
+        return sum(lines_height(len(text)) + 6.0 for text in self.texts)
+
+    def write(self, ax: Axes, ends: Sequence[float], *, lift: float = 0.0) -> None:
+        """Write them on `ax`, near where the lines end; those above it `lift` points higher."""
+        if not self.texts:
+            return
+        low, high = ax.get_ylim()
+        per_point = (high - low) / height_in_points(ax)
+        if not sheet().narrow:
+            room = [(lines_height(len(lines)) + 6.0) * abs(per_point) for lines in self.texts]
+            ends = [float(np.clip(end, min(low, high), max(low, high))) for end in ends]
+            centres = spread(ends, room, min(low, high), max(low, high))
+            for lines, centre, style in zip(self.texts, centres, self.styles, strict=True):
+                label_line(ax, lines, centre, style)
+            return
+        wide, top = width_in_points(ax), high + (self.above - 6.0 + lift) * per_point
+        for lines, style in zip(self.texts, self.styles, strict=True):
+            tall = lines_height(len(lines))
+            first = top - lines_height(1) / 2 * per_point
+            centre = top - tall / 2 * per_point
+            _key(ax, lines, style, x=(-wide, 20.0 - wide, 25.0 - wide), first=first, centre=centre)
+            top -= (tall + 2.0) * per_point
+
+
+def write_above(ax: Axes, places: Sequence[float] | Array, words: Sequence[str]) -> None:
+    """Write words above `ax` at their places, moved aside where two are close."""
+    if len(places) == 0:
+        return
+    low, high = ax.get_xlim()
+    per_point = (high - low) / width_in_points(ax)
+    room = [(text_width(word) + 6.0) * per_point for word in words]
+    over = ax.get_xaxis_transform()
+    for word, place in zip(words, spread(list(places), room, low, high), strict=True):
+        ax.text(place, 1.02, word, transform=over, ha="center", va="bottom", **font(colour=GREY))
 
 
 def row_heights(names: Sequence[str], width: float, *, gap: float = 5.0) -> Array:
@@ -159,6 +378,8 @@ def draw_intervals(
 ) -> None:
     """Draw each estimate as a square with its interval, around a line at `reference`.
 
+    What leaves the axis ends in an arrow at its edge. Set the axis' limits first.
+
     Parameters
     ----------
     estimates
@@ -168,15 +389,33 @@ def draw_intervals(
     sizes
         Side of each square in points; 4.5 if not given.
     """
-    ax.axvline(reference, color=RULE, lw=0.8, zorder=1)
+    low, high = ax.get_xlim()
+    if low <= reference <= high:
+        ax.axvline(reference, color=RULE, lw=0.8, zorder=1)
     sides = np.full(len(estimates), 4.5) if sizes is None else sizes
     width = 1.2 if len(estimates) < 60 else 0.7
     for centre, side, row in zip(centres, sides, estimates.itertuples(), strict=True):
-        ends = [row.conf_low, row.conf_high]  # butt: no end reaches beyond its limit
-        ax.plot(ends, [centre] * 2, color=colour, lw=width, solid_capstyle="butt", gid="interval")
-        ax.plot(
-            row.estimate, centre, marker="s", markersize=side, color=colour, ls="", gid="estimate"
-        )
+        if row.conf_high >= low and row.conf_low <= high:
+            ends = [max(row.conf_low, low), min(row.conf_high, high)]  # butt: none reaches beyond
+            ax.plot(
+                ends, [centre] * 2, color=colour, lw=width, solid_capstyle="butt", gid="interval"
+            )
+        if low <= row.estimate <= high:
+            ax.plot(row.estimate, centre, marker="s", ms=side, color=colour, ls="", gid="estimate")
+        draw_beyond(ax, row.conf_low, row.conf_high, row.estimate, centre, colour=colour)
+
+
+def draw_beyond(
+    ax: Axes, first: float, last: float, estimate: float, centre: float, *, colour: str = INK
+) -> None:
+    """Draw an arrow at each edge of the axis that an estimate or its interval leaves it by."""
+    low, high = ax.get_xlim()
+    for edge, leaves, arrow in (
+        (low, first < low or estimate < low, "<"),
+        (high, last > high or estimate > high, ">"),
+    ):
+        if leaves:
+            ax.plot(edge, centre, marker=arrow, ms=4, color=colour, clip_on=False, gid="beyond")
 
 
 def write_rows(

@@ -1,47 +1,62 @@
 """Caterpillar plots: what each therapist adds to the average, with its interval, in order."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import LogLocator, NullLocator
 
 from alliance_stats.checks import did_you_mean, require_kind
 from alliance_stats.errors import DataError
+from alliance_stats.estimates import LINK_WORDS
 from alliance_stats.figures.axes import (
-    add_axes,
+    TALLEST,
     draw_intervals,
     dress,
-    room_below,
-    row_heights,
+    one_panel,
+    set_limits,
     write_rows,
 )
-from alliance_stats.figures.forest import draw_forest
-from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
-from alliance_stats.figures.style import COLUMN_AND_HALF, FULL_WIDTH, look, new_figure, styled
-from alliance_stats.figures.text import lines_height, text_width, wrap
-from alliance_stats.formatting import (
+from alliance_stats.figures.forest import forest_page
+from alliance_stats.figures.numbers import (
+    Kind,
     format_alone,
     format_count,
     format_level,
+    interval_of,
     plural,
-    with_interval,
 )
+from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
+from alliance_stats.figures.style import (
+    COLUMN_AND_HALF,
+    FULL_WIDTH,
+    Theme,
+    laid_out,
+    look,
+    naming,
+    sheet,
+)
+from alliance_stats.figures.text import lines_height, widest, wrap
 from alliance_stats.multilevel import GeneralizedLinearMixedModel, LinearMixedModel
 from alliance_stats.survival import DiscreteHazard
 
 __all__ = [
     "caterpillar_figure",
     "draw_caterpillar",
-    "draw_hazard_caterpillar",
     "hazard_caterpillar_figure",
 ]
 
-_MOST_NAMES = 45  # units whose names fit on one page
 _NAME_WIDTH = 110.0  # pt
 _TALLEST = 480.0  # pt
 
 
-def draw_caterpillar(ax: Axes, effects: pd.DataFrame, *, names: str = "all") -> None:
+def draw_caterpillar(
+    ax: Axes,
+    effects: pd.DataFrame,
+    *,
+    names: str = "all",
+    limits: tuple[float, float] | None = None,
+) -> None:
     """Draw units from the lowest to the highest effect, upwards, around a line at 0.
 
     Parameters
@@ -52,8 +67,14 @@ def draw_caterpillar(ax: Axes, effects: pd.DataFrame, *, names: str = "all") -> 
         ``level, estimate, conf_low, conf_high``, a row a unit.
     names
         ``"all"`` or ``"none"``.
+    limits
+        Of the axis; intervals that leave it end in arrows.
     """
     ordered = effects.sort_values(["estimate", "level"], kind="stable", key=_sortable)
+    values = ordered[["conf_low", "conf_high"]].to_numpy(dtype=float)
+    pad = 0.04 * (float(np.ptp(np.append(values, 0.0))) or 1.0)
+    ax.set_xlim(min(values.min(), 0.0) - pad, max(values.max(), 0.0) + pad)
+    set_limits(ax, limits, axis="x")
     places = np.arange(len(ordered), dtype=float)
     draw_intervals(
         ax,
@@ -66,20 +87,23 @@ def draw_caterpillar(ax: Axes, effects: pd.DataFrame, *, names: str = "all") -> 
     ax.set_ylim(-0.8, len(ordered) - 0.2)
     ax.set_yticks([])
     if names == "all":
-        write_rows(
-            ax, [*ordered["level"].astype(str)], places, x=-8.0, ha="right", width=_NAME_WIDTH
-        )
+        room = sheet().part(_NAME_WIDTH)
+        write_rows(ax, [*ordered["level"].astype(str)], places, x=-8.0, ha="right", width=room)
 
 
-@styled
+@laid_out(COLUMN_AND_HALF)
 def caterpillar_figure(
-    model: LinearMixedModel,
+    model: LinearMixedModel | GeneralizedLinearMixedModel,
     *,
     group: str,
     term: str = "(Intercept)",
     effect_label: str = "Deviation from the average",
     conf_level: float = 0.95,
-    label: str = "fig-caterpillar",
+    label: str | None = None,
+    width: float | None = None,
+    theme: Theme | None = None,
+    limits: tuple[float, float] | None = None,
+    words: Mapping[str, str] | None = None,
 ) -> ReportFigure:
     """Show the predicted random effects of a grouping factor, in order.
 
@@ -93,6 +117,10 @@ def caterpillar_figure(
         Which of its random effects.
     effect_label
         What the effect is, with its unit: ``"Therapist's deviation (WAI points)"``.
+    limits
+        Of the axis; intervals that leave it end in arrows.
+    words
+        Unit or grouping factor -> words for it.
 
     Returns
     -------
@@ -108,36 +136,38 @@ def caterpillar_figure(
     kinds = (LinearMixedModel, GeneralizedLinearMixedModel)
     require_kind(model, kinds, asked=asked, instead=DRAWN_BY)
     effects = _effects(model, group, term, conf_level)
-    named = len(effects) <= _MOST_NAMES
-    left, row = 30.0, max(_TALLEST / len(effects), 2.0)
-    if named:
-        lines = [wrap(name, _NAME_WIDTH) for name in effects["level"].astype(str)]
-        left = 16.0 + max(text_width(line) for words in lines for line in words)
-        row = lines_height(max(map(len, lines))) + 4.0
-    height, wide = max(row * (len(effects) + 0.6), 40.0), 72 * COLUMN_AND_HALF - left - 14.0
+    said = naming(words, [group, *effects["level"]])
+    effects = effects.assign(level=[said(name) for name in effects["level"]])
+    room = sheet().part(_NAME_WIDTH)
+    lines = [wrap(name, room) for name in effects["level"]]
+    row = lines_height(max(map(len, lines))) + 4.0
+    named = row * (len(effects) + 0.6) <= TALLEST
+    left = 16.0 + widest(effects["level"], room) if named else 30.0
+    row = row if named else max(_TALLEST / len(effects), min(2.0, TALLEST / len(effects)))
     x_label = f"{effect_label}, {format_level(conf_level)} interval"
-    whole = 8.0 + height + room_below(x_label, wide)
-    figure = new_figure(COLUMN_AND_HALF, whole / 72, placed_by_hand=True)
-    ax = add_axes(figure, left, 8.0, wide, height)
-    draw_caterpillar(ax, effects, names="all" if named else "none")
-    units = _plural(len(effects), group)
-    dress(ax, x_label=x_label)
-    if not named:
-        dress(ax, y_label=f"{units}, lowest to highest")
+    height = max(row * (len(effects) + 0.6), 40.0)
+    figure, ax = one_panel(height, left=left, right=14.0, x_label=x_label)
+    draw_caterpillar(ax, effects, names="all" if named else "none", limits=limits)
+    units = _plural(len(effects), said(group))
+    dress(ax, x_label=x_label, y_label="" if named else f"{units}, lowest to highest")
     ax.spines["left"].set_visible(not named)
-    found = _found(effects, model, group, term)
+    spread = model.tidy(effects="ran_pars")
+    sd = spread.loc[(spread["group"] == group) & (spread["term"] == f"sd__{term}"), "estimate"]
+    between = f"estimated SD between them {format_alone(sd.iloc[0])}"
     return ReportFigure(
         figure,
-        label=label,
+        label=label or "fig-caterpillar",
         caption=f"{effect_label} of {units}, in order, with {format_level(conf_level)} "
-        f"intervals. {found}",
-        alt=f"Caterpillar plot of {units} around a line at 0. {found}",
+        f"intervals; {between}.",
+        alt=f"Caterpillar plot of {units} around a line at 0; {between}. {_ends(effects, 0.0)}",
         note=_note(model, conf_level),
         data=effects,
     )
 
 
-def _effects(model: LinearMixedModel, group: str, term: str, conf_level: float) -> pd.DataFrame:
+def _effects(
+    model: LinearMixedModel | GeneralizedLinearMixedModel, group: str, term: str, conf_level: float
+) -> pd.DataFrame:
     table = model.tidy(effects="ran_vals", conf_level=conf_level)
     own = table.loc[table["group"] == group]
     if own.empty:
@@ -167,22 +197,20 @@ def _plural(count: int, group: str) -> str:
     return plural(count, word)
 
 
-def _found(effects: pd.DataFrame, model: LinearMixedModel, group: str, term: str) -> str:
-    spread = model.tidy(effects="ran_pars")
-    sd = spread.loc[(spread["group"] == group) & (spread["term"] == f"sd__{term}"), "estimate"]
-    first, last = effects.iloc[0], effects.iloc[-1]
-    apart = int(((effects["conf_low"] > 0) | (effects["conf_high"] < 0)).sum())
-    ends = [
-        f"{row['level']} ({with_interval(row['estimate'], row['conf_low'], row['conf_high'])})"
-        for row in (first, last)
-    ]
+def _ends(effects: pd.DataFrame, reference: float, *, kind: Kind = "number") -> str:
+    """Say the lowest and the highest unit, and how many intervals leave out the reference."""
+    apart = int(((effects["conf_low"] > reference) | (effects["conf_high"] < reference)).sum())
+    first, last = (
+        f"{row.get('term', '') if kind == 'ratio' else row['level']}: {interval_of(row, kind=kind)}"
+        for _, row in effects.iloc[[0, -1]].iterrows()
+    )
     return (
-        f"Estimated SD between them {format_alone(sd.iloc[0])}; lowest {ends[0]}, highest "
-        f"{ends[1]}; {format_count(apart)} of {format_count(len(effects))} intervals leave out 0."
+        f"Lowest {first}; highest {last}; {format_count(apart)} of "
+        f"{format_count(len(effects))} intervals leave out {reference:g}."
     )
 
 
-def _note(model: LinearMixedModel, conf_level: float) -> str:
+def _note(model: LinearMixedModel | GeneralizedLinearMixedModel, conf_level: float) -> str:
     boundary = (
         " The fit is on its boundary: a variance or correlation at its limit shrinks effects to it."
         if model.singular
@@ -191,48 +219,15 @@ def _note(model: LinearMixedModel, conf_level: float) -> str:
     return (
         f"Predicted random effects (conditional modes) of {model.formula}, shrunk towards 0, "
         f"{plural(model.nobs, 'row')}. {format_level(conf_level)} intervals from conditional SDs "
-        "that take the variances and coefficients as known. Neighbours whose intervals overlap "
-        f"are not told apart, and an order among many is uncertain.{boundary}"
+        "that take the variances and coefficients as known. Whether two units differ is not for "
+        f"the overlap of their intervals to say, and an order among many is uncertain.{boundary}"
     )
 
 
-_RATIO = {"cloglog": "Hazard ratio", "logit": "Odds ratio"}
-_HAZARD_MOST_NAMES = 45  # units whose names and numbers fit on one page
-_HAZARD_TALLEST = 480.0  # pt
-_NAMES = 150.0  # pt, as in a forest plot
+_RATIO = {link: words.ratio for link, words in LINK_WORDS.items() if words.ratio}
 
 
-def draw_hazard_caterpillar(ax: Axes, ratios: pd.DataFrame) -> None:
-    """Draw units from the lowest to the highest ratio, downwards, on a log axis with a line at 1.
-
-    Parameters
-    ----------
-    ax
-        Axes to draw on; up to 45 units have names at its left and numbers at its right.
-    ratios
-        ``term, estimate, conf_low, conf_high``, a row a unit, in order.
-    """
-    if len(ratios) <= _HAZARD_MOST_NAMES:
-        draw_forest(ax, ratios)
-        return
-    ax.set_xscale("log")
-    places = np.arange(len(ratios), dtype=float)
-    draw_intervals(
-        ax,
-        ratios,
-        places,
-        reference=1.0,
-        sizes=np.full(len(ratios), float(np.clip(160.0 / len(ratios), 1.6, 4.5))),
-        colour=look(0).text,
-    )
-    ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.set_ylim(len(ratios) - 0.2, -0.8)
-    ax.set_yticks([])
-
-
-@styled
+@laid_out(FULL_WIDTH)
 def hazard_caterpillar_figure(
     model: DiscreteHazard,
     *,
@@ -240,7 +235,11 @@ def hazard_caterpillar_figure(
     event_label: str = "leaving",
     units_label: str = "units",
     conf_level: float = 0.95,
-    label: str = "fig-hazard-caterpillar",
+    label: str | None = None,
+    width: float | None = None,
+    theme: Theme | None = None,
+    limits: tuple[float, float] | None = None,
+    words: Mapping[str, str] | None = None,
 ) -> ReportFigure:
     """Show how the hazard of each therapist's families compares with the average therapist's.
 
@@ -256,6 +255,10 @@ def hazard_caterpillar_figure(
         What leaves, in the plural: ``"families"``.
     conf_level
         Coverage of the intervals.
+    limits
+        Of the axis; intervals that leave it end in arrows.
+    words
+        Unit or grouping factor -> words for it.
 
     Returns
     -------
@@ -274,36 +277,36 @@ def hazard_caterpillar_figure(
     asked = "hazard_caterpillar_figure draws a model of discrete_hazard"
     require_kind(model, DiscreteHazard, asked=asked, instead=DRAWN_BY)
     ratios = _ratios(model, group, conf_level)
-    named = len(ratios) <= _HAZARD_MOST_NAMES
-    left, right, height = 30.0, 14.0, max(2.0 * len(ratios), _HAZARD_TALLEST)
-    if named:
-        left = 14.0 + max(text_width(name) for name in ratios["term"])
-        left, right = min(left, 14.0 + _NAMES), 18.0 + text_width("0.00 [0.00, 00.00]")
-        height = float(row_heights([*ratios["term"]], _NAMES).sum())
-    what = _RATIO[model.link]
-    x_label = (
-        f"{what} of {event_label} against the average {_singular(group)} "
-        f"({format_level(conf_level)} interval; log scale)"
+    said = naming(words, [group, *ratios["level"]])
+    ratios["level"] = [said(name) for name in ratios["level"]]
+    ratios["term"] = [
+        f"{row.level} ({row.n_event} of {row.n_units})" for row in ratios.itertuples()
+    ]
+    ratio = str(_RATIO[model.link])
+    what = f"{ratio[:1].upper()}{ratio[1:]} of {event_label}"
+    of = said(group).replace(":", " by ")
+    level = f"{format_level(conf_level)} interval"
+    numbers = [interval_of(row, kind="ratio") for _, row in ratios.iterrows()]
+    figure = forest_page(
+        ratios,
+        numbers,
+        scale="ratio",
+        x_label=f"{what} against the average {of}",
+        level=level,
+        limits=limits,
     )
-    wide = 72 * FULL_WIDTH - left - right
-    whole = 8.0 + height + room_below(x_label, wide)
-    figure = new_figure(FULL_WIDTH, whole / 72, placed_by_hand=True)
-    ax = add_axes(figure, left, 8.0, wide, height)
-    draw_hazard_caterpillar(ax, ratios)
-    many = plural(len(ratios), _singular(group))
-    dress(ax, x_label=x_label, y_label="" if named else f"{many}, lowest to highest")
-    ax.spines["left"].set_visible(not named)
-    found = _hazard_found(model, ratios, group, units_label)
+    many = _plural(len(ratios), said(group))
+    median = model.fit.median_ratios(method="wald").set_index("group").loc[group]
+    between = (
+        f"{median['term']} between two drawn at random {format_alone(median['estimate'], 'ratio')}"
+    )
     return ReportFigure(
         figure,
-        label=label,
-        caption=f"{what} of {event_label} of {many} against the average one, in order, with "
-        f"{format_level(conf_level)} intervals"
-        + (f"; in brackets, how many of its {units_label} left" if named else "")
-        + _not_counted(model)
-        + ". "
-        + found,
-        alt=f"Caterpillar plot of {many} around a line at 1, on a log axis. {found}",
+        label=label or "fig-hazard-caterpillar",
+        caption=f"{what} of {many} against the average one, in order, with {level}s; in brackets, "
+        f"how many of its {units_label} left{_not_counted(model)}; {between}.",
+        alt=f"Caterpillar plot of {many} around a line at 1, on a log axis; {between}. "
+        f"{_ends(ratios, 1.0, kind='ratio')}",
         note=_hazard_note(model, conf_level),
         data=ratios,
     )
@@ -339,11 +342,7 @@ def _ratios(model: DiscreteHazard, group: str, conf_level: float) -> pd.DataFram
         n_event=seen["n_event"].to_numpy(),
         n_units=seen["n_units"].to_numpy(),
     )
-    table.insert(
-        1,
-        "term",
-        [f"{row.level} ({row.n_event} of {row.n_units})" for row in table.itertuples()],
-    )
+    table.insert(1, "term", table["level"].astype(str))
     return table.sort_values(["estimate", "term"], kind="stable").reset_index(drop=True)
 
 
@@ -353,28 +352,6 @@ def _not_counted(model: DiscreteHazard) -> str:
     if not number:
         return ""
     return f" (not counted: {format_count(number)} who left after a session after which all did)"
-
-
-def _singular(group: str) -> str:
-    return group.replace(":", " by ")
-
-
-def _hazard_found(model: DiscreteHazard, ratios: pd.DataFrame, group: str, units: str) -> str:
-    median = model.fit.median_ratios(method="wald").set_index("group").loc[group]
-    apart = int(((ratios["conf_low"] > 1) | (ratios["conf_high"] < 1)).sum())
-    ends = [
-        f"{row['level']} ({_ratio(row)}, {row['n_event']} of {row['n_units']} {units})"
-        for _, row in ratios.iloc[[0, -1]].iterrows()
-    ]
-    return (
-        f"Lowest {ends[0]}, highest {ends[1]}; {format_count(apart)} of "
-        f"{format_count(len(ratios))} intervals leave out 1. {median['term'].capitalize()} between "
-        f"two drawn at random {format_alone(median['estimate'], 'ratio')}."
-    )
-
-
-def _ratio(row: pd.Series) -> str:
-    return with_interval(row["estimate"], row["conf_low"], row["conf_high"], kind="ratio")
 
 
 def _hazard_note(model: DiscreteHazard, conf_level: float) -> str:

@@ -10,27 +10,33 @@ from matplotlib.patches import Rectangle
 
 from alliance_stats.association import Correlations
 from alliance_stats.checks import check_conf_level, require_kind
-from alliance_stats.figures.axes import add_axes
-from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
+from alliance_stats.figures.axes import add_axes, no_limits, page, width_in_points
+from alliance_stats.figures.numbers import (
+    format_bounded,
+    format_count,
+    format_level,
+    plural,
+)
+from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure, listed
 from alliance_stats.figures.style import (
     COLUMN_AND_HALF,
-    FULL_WIDTH,
     GREY,
     INK,
     RULE,
     SMALL,
+    Theme,
     font,
+    laid_out,
     look,
-    new_figure,
-    styled,
+    naming,
+    sheet,
 )
-from alliance_stats.figures.text import lines_height, text_width, wrap
-from alliance_stats.formatting import format_bounded, format_level, plural
+from alliance_stats.figures.text import lines_height, text_width, widest, wrap
 
 __all__ = ["correlation_figure", "draw_correlations"]
 
 _NAME_WIDTH = 130.0  # pt
-_SMALLEST, _LARGEST = 30.0, 46.0  # pt, side of a cell
+_LARGEST = 46.0  # pt, side of a cell
 _DEEPEST = 0.62  # share of colour at r = 1, under which black numbers stay readable
 
 
@@ -47,7 +53,8 @@ def draw_correlations(ax: Axes, cells: pd.DataFrame, names: Sequence[str]) -> No
     names
         What the variables are called, by place; written at the left, numbered at the top.
     """
-    k = len(names)
+    k, room = len(names), sheet().part(_NAME_WIDTH)
+    fits = width_in_points(ax) / k > text_width("−.00") + 2.0
     ax.set_xlim(0.0, k)
     ax.set_ylim(k, 0.0)
     ax.set_axis_off()
@@ -56,6 +63,8 @@ def draw_correlations(ax: Axes, cells: pd.DataFrame, names: Sequence[str]) -> No
         ax.add_patch(
             Rectangle(place, 1.0, 1.0, facecolor=_tint(row.estimate), edgecolor="white", lw=1.2)
         )
+        if not fits:
+            continue
         told = row.conf_low > 0 or row.conf_high < 0
         ax.text(
             place[0] + 0.5, place[1] + 0.5, format_bounded(row.estimate), ha="center", va="center",
@@ -67,18 +76,21 @@ def draw_correlations(ax: Axes, cells: pd.DataFrame, names: Sequence[str]) -> No
         )
         ax.text(i + 0.5, i + 0.5, str(i + 1), ha="center", va="center", **font(SMALL))
         ax.annotate(
-            "\n".join(wrap(f"{i + 1}. {name}", _NAME_WIDTH)), (0.0, i + 0.5), (-6.0, 0.0),
+            "\n".join(wrap(f"{i + 1}. {name}", room)), (0.0, i + 0.5), (-6.0, 0.0),
             textcoords="offset points", ha="right", va="center", annotation_clip=False, **font(),
         )  # fmt: skip
 
 
-@styled
+@laid_out(COLUMN_AND_HALF)
 def correlation_figure(
     found: Correlations,
     *,
-    words: Mapping[str, str] | None = None,
     conf_level: float = 0.95,
-    label: str = "fig-correlations",
+    label: str | None = None,
+    width: float | None = None,
+    theme: Theme | None = None,
+    limits: tuple[float, float] | None = None,
+    words: Mapping[str, str] | None = None,
 ) -> ReportFigure:
     """Show correlations as a map.
 
@@ -87,10 +99,12 @@ def correlation_figure(
     found
         From :func:`~alliance_stats.association.correlations`. Of correlations within and between
         units, those within stand below the diagonal and those between above it; of one kind, below.
-    words
-        Variable -> words for it.
     conf_level
         Of the intervals that decide which numbers stand back.
+    limits
+        There is no axis of values: refused.
+    words
+        Variable -> words for it.
 
     Returns
     -------
@@ -100,33 +114,31 @@ def correlation_figure(
     asked = "correlation_figure draws correlations"
     require_kind(found, Correlations, asked=asked, instead=DRAWN_BY)
     check_conf_level(conf_level)
-    known = dict(words or {})
-    names = [known.get(name, name) for name in found.variables]
-    cells = _cells(found, conf_level)
-    longest = [line for i, n in enumerate(names) for line in wrap(f"{i + 1}. {n}", _NAME_WIDTH)]
-    left = 14.0 + max(text_width(line) for line in longest)
-    most = max(len(wrap(f"{i + 1}. {name}", _NAME_WIDTH)) for i, name in enumerate(names))
-    k = len(names)
-    wide = FULL_WIDTH if left + k * _SMALLEST > 72 * COLUMN_AND_HALF - 8 else COLUMN_AND_HALF
-    side = float(np.clip((72 * wide - left - 8.0) / k, _SMALLEST, _LARGEST))
-    side = max(side, lines_height(most) + 4.0)
-    width = max(72 * wide, left + k * side + 8.0)
-    figure = new_figure(width / 72, (k * side + 12.0) / 72, placed_by_hand=True)
-    draw_correlations(add_axes(figure, left, 6.0, k * side, k * side), cells, names)
+    no_limits(limits)
+    known, room = naming(words, found.variables), sheet().part(_NAME_WIDTH)
+    names = [known(name) for name in found.variables]
+    cells, numbered = _cells(found, conf_level), [f"{i + 1}. {n}" for i, n in enumerate(names)]
+    k, left = len(names), 14.0 + widest(numbered, room)
+    side = float(np.clip((sheet().width - left - 8.0) / k, 0.0, _LARGEST))
+    most = max(len(wrap(name, room)) for name in numbered)
+    high = max(side, lines_height(most) + 4.0)
+    figure = page(k * high + 12.0)
+    draw_correlations(add_axes(figure, left, 6.0, k * side, k * high), cells, names)
     levels = list(dict.fromkeys(cells["level"]))
     where = "" if len(levels) == 1 else f" Below the diagonal {levels[0]}, above it {levels[1]}."
-    said = "; ".join(
-        f"{names[row.column if row.row > row.column else row.row]} with "
-        f"{names[row.row if row.row > row.column else row.column]}"
-        f"{f' ({row.level})' if row.level else ''}: {format_bounded(row.estimate)}"
+    pairs = [
+        f"{names[min(row.row, row.column)]} with {names[max(row.row, row.column)]}"
+        f"{f' ({row.level})' if row.level else ''}"
         for row in cells.itertuples()
-    )
+    ]
+    numbers = [format_bounded(r) for r in cells["estimate"]]
+    said = listed(pairs, numbers, of=plural(len(cells), "correlation"))
     n = sorted({pair[3].n for pair in found.pairs})
-    sizes = f"n = {n[0]:,}" if len(n) == 1 else f"n = {n[0]:,} to {n[-1]:,}"
+    sizes = " to ".join(dict.fromkeys(format_count(size) for size in (n[0], n[-1])))
     return ReportFigure(
         figure,
-        label=label,
-        caption=f"{found.method}, {sizes}.{where}",
+        label=label or "fig-correlations",
+        caption=f"{found.method}, n = {sizes}.{where}",
         alt=f"Map of correlations of {plural(k, 'variable')}. {said}.",
         note=" ".join(
             [

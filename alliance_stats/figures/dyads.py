@@ -1,6 +1,6 @@
 """Dyads: actor and partner effects, and whose variance the alliance is."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -8,12 +8,26 @@ from matplotlib.axes import Axes
 
 from alliance_stats.checks import require_kind
 from alliance_stats.family import APIM, OneWithMany
-from alliance_stats.figures.axes import add_axes, dress, write_rows
+from alliance_stats.figures.axes import dress, one_panel, set_limits, write_rows
 from alliance_stats.figures.forest import forest_figure
+from alliance_stats.figures.numbers import (
+    format_bounded,
+    format_level,
+    format_percent,
+    plural,
+)
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
-from alliance_stats.figures.style import FULL_WIDTH, INK, font, look, new_figure, styled
-from alliance_stats.figures.text import lines_height, text_width
-from alliance_stats.formatting import format_bounded, format_level, format_percent, plural
+from alliance_stats.figures.style import (
+    FULL_WIDTH,
+    INK,
+    Theme,
+    font,
+    laid_out,
+    look,
+    naming,
+    sheet,
+)
+from alliance_stats.figures.text import lines_height, text_width, widest, wrap
 from alliance_stats.multilevel import Bootstrap
 
 __all__ = ["actor_partner_figure", "draw_variance_bars", "one_with_many_figure"]
@@ -28,7 +42,11 @@ def actor_partner_figure(
     *,
     outcome_label: str,
     conf_level: float = 0.95,
-    label: str = "fig-actor-partner",
+    label: str | None = None,
+    width: float | None = None,
+    theme: Theme | None = None,
+    limits: tuple[float, float] | None = None,
+    words: Mapping[str, str] | None = None,
 ) -> ReportFigure:
     """Show actor and partner effects with their intervals, a row each.
 
@@ -38,6 +56,10 @@ def actor_partner_figure(
         From :func:`~alliance_stats.family.apim`.
     outcome_label
         What an effect is in, ``"Symptom points per alliance point"``.
+    limits
+        Of the axis; intervals that leave it end in arrows.
+    words
+        Row -> words for it.
     """
     asked = "actor_partner_figure draws a model of apim"
     require_kind(model, APIM, asked=asked, instead=DRAWN_BY)
@@ -58,7 +80,11 @@ def actor_partner_figure(
         f"Satterthwaite; residuals of a dyad correlate {together}",
         scale="difference",
         conf_level=conf_level,
-        label=label,
+        label=label or "fig-actor-partner",
+        width=width,
+        theme=theme,
+        limits=limits,
+        words=words,
     )
 
 
@@ -102,17 +128,21 @@ def draw_variance_bars(ax: Axes, shares: pd.DataFrame) -> None:
     ax.set_xlim(0.0, 1.0)
     ax.set_ylim(len(shares) - 0.5, -0.5)
     ax.set_yticks([])
-    ticks = np.linspace(0, 1, 6)
+    ticks = np.linspace(0, 1, 3 if sheet().narrow else 6)
     ax.set_xticks(ticks, [format_percent(tick) for tick in ticks])
 
 
-@styled
+@laid_out(FULL_WIDTH)
 def one_with_many_figure(
     found: OneWithMany,
     *,
     intervals: Bootstrap | None = None,
     conf_level: float = 0.95,
-    label: str = "fig-one-with-many",
+    label: str | None = None,
+    width: float | None = None,
+    theme: Theme | None = None,
+    limits: tuple[float, float] | None = None,
+    words: Mapping[str, str] | None = None,
 ) -> ReportFigure:
     """Show which share of either side's ratings belongs to the therapist.
 
@@ -122,25 +152,37 @@ def one_with_many_figure(
         From :func:`~alliance_stats.family.one_with_many`.
     intervals
         ``found.bootstrap(seed=...)``; without it the bars have no whiskers, and the note says so.
+    limits
+        Of the axis of shares.
+    words
+        ``"client"`` or ``"therapist"`` -> words for whose ratings they are.
     """
     asked = "one_with_many_figure draws a result of one_with_many"
     require_kind(found, OneWithMany, asked=asked, instead=DRAWN_BY)
     tidy = found.tidy()
     shares = _shares(tidy, intervals, conf_level)
-    width = 72 * FULL_WIDTH - _NAME_WIDTH - 28.0
-    figure = new_figure(FULL_WIDTH, (2 * _ROW + 46.0) / 72, placed_by_hand=True)
-    ax = add_axes(figure, _NAME_WIDTH + 16.0, 8.0, width, 2 * _ROW)
+    room, said = sheet().part(_NAME_WIDTH), naming(words, _SOURCES)
+    names = [
+        f"{source.capitalize()}s’ ratings" if said(source) == source else said(source)
+        for source in _SOURCES
+    ]
+    left = 16.0 + widest(names, room)
+    parts = [_parts(tidy, source, sheet().width - left - 12.0) for source in _SOURCES]
+    lines = max(len(part) for both in parts for part in both)
+    row = _ROW + lines_height(lines - 1)
+    x_label = "Share of the variance of the ratings"
+    figure, ax = one_panel(2 * row, left=left, right=12.0, x_label=x_label)
     draw_variance_bars(ax, shares)
-    names = [f"{source.capitalize()}s’ ratings" for source in _SOURCES]
-    write_rows(ax, names, np.array([0.0, 1.0]), x=-8.0, ha="right", width=_NAME_WIDTH)
-    _write_parts(ax, [_parts(tidy, source, width) for source in _SOURCES])
-    dress(ax, x_label="Share of the variance of the ratings")
+    set_limits(ax, limits, axis="x")
+    write_rows(ax, names, np.array([0.0, 1.0]), x=-8.0, ha="right", width=room)
+    _write_parts(ax, parts)
+    dress(ax, x_label=x_label)
     ax.spines["left"].set_visible(False)
     both = tidy[tidy["source"] == "both"].set_index("term")["estimate"]
     reciprocity = "; ".join(
         f"{str(term).capitalize()} {format_bounded(value)}" for term, value in both.items()
     )
-    said = "; ".join(
+    told = "; ".join(
         f"{row.source}s’ ratings {format_percent(row.share)}{_limits(row)}"
         for row in shares.itertuples()
     )
@@ -153,24 +195,24 @@ def one_with_many_figure(
     n = int(found.glance()["n_dyads"].iloc[0])
     return ReportFigure(
         figure,
-        label=label,
-        caption=f"Share of the alliance that belongs to therapists: {said}. {reciprocity}.",
+        label=label or "fig-one-with-many",
+        caption=f"Share of the alliance that belongs to therapists: {told}.",
         alt=f"Two bars, one for clients’ and one for therapists’ ratings, each split at the "
-        f"therapists’ share: {said}.",
+        f"therapists’ share: {told}. {reciprocity}.",
         note=f"Reciprocal one-with-many model of {plural(n, 'dyad')}. {how} The rest holds "
         "relationship and error, which one rating a dyad cannot tell apart.",
         data=shares,
     )
 
 
-def _write_parts(ax: Axes, parts: Sequence[tuple[str, str]]) -> None:
+def _write_parts(ax: Axes, parts: Sequence[tuple[list[str], list[str]]]) -> None:
     """Write what either end of each bar is above it."""
     for place, words in enumerate(parts):
         for end, align in ((0, "left"), (1, "right")):
             ax.text(
                 end,
                 place - 0.22,
-                words[end],
+                "\n".join(words[end]),
                 ha=align,
                 va="bottom",
                 transform=ax.get_yaxis_transform(),
@@ -189,14 +231,14 @@ def _shares(tidy: pd.DataFrame, intervals: Bootstrap | None, conf_level: float) 
     ).reset_index(drop=True)
 
 
-def _parts(tidy: pd.DataFrame, source: str, width: float) -> tuple[str, str]:
-    """Words above the two ends of a bar."""
+def _parts(tidy: pd.DataFrame, source: str, width: float) -> tuple[list[str], list[str]]:
+    """Return the words above the two ends of a bar, wrapped where they would meet."""
     own = tidy[tidy["source"] == source].set_index("level")["share"]
     role = "partner" if source == "client" else "perceiver"
     left = f"Therapist ({role}) {format_percent(own['therapist'])}"
     right = f"Client, relationship and error {format_percent(own['dyad'])}"
-    assert text_width(left) + text_width(right) < width - lines_height(1)
-    return left, right
+    first = min(text_width(left), 0.45 * width)
+    return wrap(left, first + 1.0), wrap(right, width - first - 12.0)
 
 
 def _limits(row: object) -> str:

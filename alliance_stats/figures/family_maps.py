@@ -1,6 +1,6 @@
 """Families as systems: the alliances of all their members, and which were split when."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,22 +21,46 @@ from alliance_stats.checks import (
 )
 from alliance_stats.errors import DataError
 from alliance_stats.family import SplitAlliance
-from alliance_stats.figures.axes import add_axes, dress, height_in_points, integer_ticks
+from alliance_stats.figures.axes import (
+    add_axes,
+    dress,
+    height_in_points,
+    integer_ticks,
+    no_limits,
+    one_panel,
+    page,
+    set_limits,
+    size_in_points,
+)
+from alliance_stats.figures.numbers import format_alone, format_percent, plural
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure, require_frame
-from alliance_stats.figures.style import BODY, FULL_WIDTH, INK, Look, font, look, new_figure, styled
+from alliance_stats.figures.style import (
+    BODY,
+    FULL_WIDTH,
+    INK,
+    RULE,
+    Look,
+    Theme,
+    font,
+    laid_out,
+    looks,
+    naming,
+    natural,
+    sheet,
+)
 from alliance_stats.figures.text import lines_height, text_width, wrap
-from alliance_stats.formatting import format_alone, format_percent, plural
 
 __all__ = ["draw_family_strip", "draw_split_map", "family_strips_figure", "split_map_figure"]
 
 _COLUMNS = 3
 _MOST_FAMILIES = 12
-_MOST_ROLES = 6
+_MOST_ROLES = 12
 _LEFT, _GAP, _PANEL, _BETWEEN = 48.0, 14.0, 92.0, 16.0  # pt
+_LEAST = 62.0  # pt, the width of a strip
 
 
 def draw_family_strip(
-    ax: Axes, ratings: pd.DataFrame, looks: dict[str, Look], *, first: float, last: float
+    ax: Axes, ratings: pd.DataFrame, styles: dict[str, Look], *, first: float, last: float
 ) -> None:
     """Draw one family: a line a member, the band between lowest and highest.
 
@@ -46,7 +70,7 @@ def draw_family_strip(
         Axes to draw on.
     ratings
         ``session, role, person, score`` of one family, none missing.
-    looks
+    styles
         Role -> its look.
     first, last
         Sessions that the axis spans.
@@ -58,7 +82,7 @@ def draw_family_strip(
     if len(band) == 1:
         ax.vlines(band.index, band["low"], band["high"], color="#d0d0d0", lw=4, zorder=0.5)
     for (role, _), own in ratings.sort_values("session").groupby(["role", "person"], sort=True):
-        style = looks[str(role)]
+        style = styles[str(role)]
         ax.plot(
             own["session"],
             own["score"],
@@ -72,7 +96,7 @@ def draw_family_strip(
     ax.set_xlim(first - 0.5, last + 0.5)
 
 
-@styled
+@laid_out(FULL_WIDTH)
 def family_strips_figure(
     data: pd.DataFrame,
     *,
@@ -83,7 +107,11 @@ def family_strips_figure(
     role: str,
     families: Sequence[object],
     score_label: str,
-    label: str = "fig-family-strips",
+    label: str | None = None,
+    width: float | None = None,
+    theme: Theme | None = None,
+    limits: tuple[float, float] | None = None,
+    words: Mapping[str, str] | None = None,
 ) -> ReportFigure:
     """Show the alliances of all members of some families, a strip a family.
 
@@ -97,6 +125,10 @@ def family_strips_figure(
         Which families to draw, in order; at most twelve.
     score_label
         Quantity, unit and range.
+    limits
+        Of the axis of the score.
+    words
+        Role or family -> words for it.
 
     Raises
     ------
@@ -107,23 +139,26 @@ def family_strips_figure(
     require_frame(data, asked="family_strips_figure draws a frame of ratings")
     names = {"family": family, "person": person, "session": session, "role": role}
     rated = _ratings(data, names, score=score, families=families)
-    roles = sorted(rated["role"].unique())
+    said = naming(words, [*rated["role"], *map(str, families)])
+    rated["role"] = [said(name) for name in rated["role"]]
+    roles = sorted(rated["role"].unique(), key=natural)
     if len(roles) > _MOST_ROLES:
         raise DataError(f"{len(roles)} roles cannot be told apart; at most {_MOST_ROLES}.")
-    looks = {name: look(place) for place, name in enumerate(roles)}
-    grid = _grid(families, _key_lines(roles))
-    figure = new_figure(FULL_WIDTH, grid.height / 72, placed_by_hand=True)
-    _write_key(figure, grid.key_lines, looks)
-    _draw_panels(figure, grid, rated, families, looks)
+    styles = looks(roles)
+    grid = _grid([said(name) for name in families], _key_lines(roles))
+    figure = page(grid.height)
+    _write_key(figure, grid.key_lines, styles)
+    _draw_panels(figure, grid, rated, families=families, styles=styles, limits=limits)
     _write_sides(figure, grid, score_label)
     first, last = rated["session"].min(), rated["session"].max()
     apart = _distances(rated, families)
     return ReportFigure(
         figure,
-        label=label,
+        label=label or "fig-family-strips",
         caption=f"{score_label} of the members of {plural(len(families), 'family', 'families')} "
-        f"over sessions.{apart}",
-        alt=f"{plural(len(families), 'panel')}, one a family, with a line a member ("
+        f"over sessions; grey: between the lowest and the highest "
+        "member.",
+        alt=f"{score_label}: {plural(len(families), 'panel')}, one a family, with a line a member ("
         f"{', '.join(roles)}) over sessions {first:.0f} to {last:.0f}.{apart}",
         note="Grey: between the lowest and the highest member rated at the session. Lines run "
         "across sessions without a rating.",
@@ -160,9 +195,9 @@ class _Grid:
         return left, self.top + self.above + down * (_PANEL + self.above + _BETWEEN)
 
 
-def _grid(families: Sequence[object], key_lines: list[list[tuple[str, str]]]) -> _Grid:
-    columns = min(_COLUMNS, len(families))
-    width = (72 * FULL_WIDTH - _LEFT - columns * _GAP) / columns
+def _grid(families: Sequence[str], key_lines: list[list[tuple[str, str]]]) -> _Grid:
+    columns = min(_COLUMNS, len(families), max(int((sheet().width - _LEFT) / _LEAST), 1))
+    width = (sheet().width - _LEFT - columns * _GAP) / columns
     headings = [wrap(name, width - 8, BODY, bold=True) for name in families]
     above = lines_height(max(len(lines) for lines in headings), BODY) + 6.0
     return _Grid(columns, width, headings, above, key_lines)
@@ -172,8 +207,10 @@ def _draw_panels(
     figure: Figure,
     grid: _Grid,
     rated: pd.DataFrame,
+    *,
     families: Sequence[object],
-    looks: dict[str, Look],
+    styles: dict[str, Look],
+    limits: tuple[float, float] | None,
 ) -> None:
     """Draw a strip a family, all on the same two axes."""
     low, high = rated["score"].min(), rated["score"].max()
@@ -181,8 +218,9 @@ def _draw_panels(
     first, last = float(rated["session"].min()), float(rated["session"].max())
     for place, name in enumerate(families):
         ax = add_axes(figure, *grid.corner(place), grid.width, _PANEL)
-        draw_family_strip(ax, rated[rated["family"] == name], looks, first=first, last=last)
+        draw_family_strip(ax, rated[rated["family"] == name], styles, first=first, last=last)
         ax.set_ylim(low - pad, high + pad)
+        set_limits(ax, limits, axis="y")
         ax.set_xticks(integer_ticks(first, last, most=6))
         dress(ax, grid="y")
         if place % grid.columns:
@@ -193,7 +231,7 @@ def _draw_panels(
 
 def _write_sides(figure: Figure, grid: _Grid, score_label: str) -> None:
     """Name the two axes once for all panels."""
-    wide, height = 72 * FULL_WIDTH, grid.height
+    wide, height = sheet().width, grid.height
     middle = (_LEFT + 0.5 * (wide - _LEFT)) / wide
     figure.supxlabel("Session", x=middle, y=8.0 / height, ha="center", va="bottom", **font(BODY))
     side = "\n".join(wrap(score_label, height - grid.top - 40.0, BODY))
@@ -250,9 +288,9 @@ def _key_lines(roles: Sequence[str]) -> list[list[tuple[str, str]]]:
     lines: list[list[tuple[str, str]]] = [[]]
     x = _LEFT
     for role in roles:
-        words = wrap(role, 360.0)[0]
+        words = wrap(role, min(360.0, sheet().width - _LEFT - 30.0))[0]
         room = 24.0 + text_width(words) + 16.0
-        if lines[-1] and x + room > 72 * FULL_WIDTH:
+        if lines[-1] and x + room > sheet().width:
             lines.append([])
             x = _LEFT
         lines[-1].append((role, words))
@@ -261,13 +299,13 @@ def _key_lines(roles: Sequence[str]) -> list[list[tuple[str, str]]]:
 
 
 def _write_key(
-    figure: Figure, lines: Sequence[Sequence[tuple[str, str]]], looks: dict[str, Look]
+    figure: Figure, lines: Sequence[Sequence[tuple[str, str]]], styles: dict[str, Look]
 ) -> None:
-    wide, high = (72.0 * inches for inches in figure.get_size_inches())
+    wide, high = size_in_points(figure)
     for row, line in enumerate(lines):
         x, y = _LEFT, 1 - (9.0 + 15.0 * row) / high
         for role, words in line:
-            style = looks[role]
+            style = styles[role]
             key = Line2D(
                 [x / wide, (x + 10) / wide, (x + 20) / wide],
                 [y, y, y],
@@ -278,7 +316,7 @@ def _write_key(
                 markersize=3,
                 markevery=[1],
             )
-            key.set_transform(figure.transFigure)
+            key.set_transform(figure.transSubfigure)
             figure.add_artist(key)
             figure.text((x + 24) / wide, y, words, va="center", **font(colour=style.text))
             x += 24.0 + text_width(words) + 16.0
@@ -321,14 +359,26 @@ def draw_split_map(ax: Axes, states: pd.DataFrame) -> None:
     ax.set_ylim(len(states), 0)
 
 
-@styled
-def split_map_figure(split: SplitAlliance, *, label: str = "fig-split-map") -> ReportFigure:
+@laid_out(FULL_WIDTH)
+def split_map_figure(
+    split: SplitAlliance,
+    *,
+    label: str | None = None,
+    width: float | None = None,
+    theme: Theme | None = None,
+    limits: tuple[float, float] | None = None,
+    words: Mapping[str, str] | None = None,
+) -> ReportFigure:
     """Show which families were split at which session.
 
     Parameters
     ----------
     split
         From :func:`~alliance_stats.family.split_alliance`, of one kind of rater.
+    limits
+        There is no axis of values: refused.
+    words
+        A state (``"split"``, ``"not split"``, ``"could not be judged"``) -> words for it.
 
     Raises
     ------
@@ -345,8 +395,11 @@ def split_map_figure(split: SplitAlliance, *, label: str = "fig-split-map") -> R
     wide = _states(split)
     sessions, n = wide.columns, len(wide)
     height = float(np.clip(9.0 * n, 60.0, 420.0))
-    figure = new_figure(FULL_WIDTH, (height + 74.0) / 72, placed_by_hand=True)
-    ax = add_axes(figure, 44.0, 26.0, 72 * FULL_WIDTH - 56.0, height)
+    no_limits(limits)
+    said = naming(words, [*_WORDS.values()])
+    keys = _key_rows({state: said(word) for state, word in _WORDS.items()})
+    above = 11.0 + 15.0 * len(keys)
+    figure, ax = one_panel(height, left=44.0, right=12.0, above=above, x_label="Session")
     draw_split_map(ax, wide)
     dress(
         ax,
@@ -354,8 +407,8 @@ def split_map_figure(split: SplitAlliance, *, label: str = "fig-split-map") -> R
         y_label=f"{plural(n, 'family', 'families')}, most often split first",
     )
     ax.set_yticks([])
-    ax.set_xticks(integer_ticks(sessions[0], sessions[-1], most=14))
-    _state_key(figure)
+    ax.set_xticks(integer_ticks(sessions[0], sessions[-1], most=int(sheet().width / 34.0)))
+    _state_key(figure, keys)
     tidy = split.tidy().set_index("term")
     observed, expected = tidy.loc["split"], tidy.loc["expected from measurement error"]
     ever = split.glance().iloc[0]
@@ -364,16 +417,16 @@ def split_map_figure(split: SplitAlliance, *, label: str = "fig-split-map") -> R
         if np.isfinite(expected["estimate"])
         else ""
     )
-    words = (
+    told = (
         f"{format_percent(observed['estimate'], 1)} of {int(observed['of'])} family sessions that "
         f"could be judged were split, and {ever['n_ever_split']} of {n} families at least once."
     )
     return ReportFigure(
         figure,
-        label=label,
-        caption=f"Split alliances by family and session: {words}{error}",
+        label=label or "fig-split-map",
+        caption=f"Split alliances by family and session: {told}",
         alt=f"Map of {plural(n, 'row')}, one a family, over sessions {sessions[0]} to "
-        f"{sessions[-1]}; dark cells are split. {words}",
+        f"{sessions[-1]}; dark cells are split. {told}{error}",
         note=f"Rule: {split.rule}. Crosses: fewer members rated than the rule needs; no cell: no "
         "session.",
         data=table.drop(columns="pair").reset_index(drop=True),
@@ -395,25 +448,39 @@ def _states(split: SplitAlliance) -> pd.DataFrame:
     return wide.reindex(index=order.index, columns=list(sessions))
 
 
-def _state_key(figure: Figure) -> None:
-    wide, high = (72.0 * inches for inches in figure.get_size_inches())
+def _key_rows(said: Mapping[float, str]) -> list[list[tuple[float, str]]]:
+    """Break the key of states into lines that the page holds."""
+    rows: list[list[tuple[float, str]]] = [[]]
     x = 44.0
-    for state, words in _WORDS.items():
-        box = Rectangle(
-            (x / wide, 1 - 17.0 / high),
-            10.0 / wide,
-            9.0 / high,
-            facecolor=_STATES[state],
-            edgecolor="#8c8c8c",
-            lw=0.6,
-            transform=figure.transFigure,
-        )
-        figure.add_artist(box)
-        if state < 0:
-            middle = Line2D(
-                [(x + 5) / wide], [1 - 12.5 / high], marker="x", color=INK, markersize=3, mew=0.6
+    for state, word in said.items():
+        room = 32.0 + text_width(word)
+        if rows[-1] and x + room > sheet().width:
+            rows.append([])
+            x = 44.0
+        rows[-1].append((state, word))
+        x += room
+    return rows
+
+
+def _state_key(figure: Figure, rows: Sequence[Sequence[tuple[float, str]]]) -> None:
+    wide, high = size_in_points(figure)
+    for place, row in enumerate(rows):
+        x, middle = 44.0, 12.5 + 15.0 * place
+        for state, word in row:
+            box = Rectangle(
+                (x / wide, 1 - (middle + 4.5) / high),
+                10.0 / wide,
+                9.0 / high,
+                facecolor=_STATES[state],
+                edgecolor=RULE,
+                lw=0.6,
+                transform=figure.transSubfigure,
             )
-            middle.set_transform(figure.transFigure)
-            figure.add_artist(middle)
-        figure.text((x + 14.0) / wide, 1 - 12.5 / high, words, va="center", **font())
-        x += 14.0 + text_width(words) + 18.0
+            figure.add_artist(box)
+            if state < 0:
+                at = [(x + 5) / wide], [1 - middle / high]
+                cross = Line2D(*at, marker="x", color=INK, markersize=3, mew=0.6)
+                cross.set_transform(figure.transSubfigure)
+                figure.add_artist(cross)
+            figure.text((x + 14.0) / wide, 1 - middle / high, word, va="center", **font())
+            x += 32.0 + text_width(word)

@@ -1,14 +1,21 @@
 """Participant flow: what came in, what was set aside and why, what was used."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from alliance_stats.checks import require_kind
-from alliance_stats.figures.axes import add_axes, height_in_points, width_in_points
+from alliance_stats.figures.axes import (
+    add_axes,
+    height_in_points,
+    no_limits,
+    page,
+    width_in_points,
+)
+from alliance_stats.figures.numbers import format_count, plural
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
 from alliance_stats.figures.style import (
     BODY,
@@ -17,18 +24,20 @@ from alliance_stats.figures.style import (
     INK,
     RULE,
     SMALL,
+    Theme,
     font,
-    new_figure,
-    styled,
+    laid_out,
+    naming,
+    sheet,
 )
-from alliance_stats.figures.text import lines_height, wrap
-from alliance_stats.formatting import format_count, plural
+from alliance_stats.figures.text import lines_height, text_width, wrap
 from alliance_stats.ledger import LedgerStep, RowLedger
 
 __all__ = ["draw_flow", "flow_figure", "flow_height"]
 
 _PAD = 6.0  # pt, between a box and its text
 _GAP = 12.0  # pt, least distance between boxes
+_MOST_LINES = 6  # of a reason
 _MAIN, _ASIDE = 0.44, 0.46  # shares of the width
 
 
@@ -92,9 +101,26 @@ def draw_flow(ax: Axes, rows: RowLedger) -> None:
         _draw_box(ax, box, edge=RULE)
 
 
-@styled
-def flow_figure(rows: RowLedger, *, label: str = "fig-flow") -> ReportFigure:
+@laid_out(COLUMN_AND_HALF)
+def flow_figure(
+    rows: RowLedger,
+    *,
+    label: str | None = None,
+    width: float | None = None,
+    theme: Theme | None = None,
+    limits: tuple[float, float] | None = None,
+    words: Mapping[str, str] | None = None,
+) -> ReportFigure:
     """Show a row ledger as a participant flow; steps that set nothing aside are passed over.
+
+    Parameters
+    ----------
+    rows
+        ``result.rows`` of any result, or a study's.
+    limits
+        There is no axis: refused.
+    words
+        Reason or unit -> words for it.
 
     Returns
     -------
@@ -103,25 +129,39 @@ def flow_figure(rows: RowLedger, *, label: str = "fig-flow") -> ReportFigure:
     """
     asked = "flow_figure draws a row ledger (result.rows)"
     require_kind(rows, RowLedger, asked=asked, instead=DRAWN_BY)
-    height = flow_height(rows, COLUMN_AND_HALF - 0.1)
-    figure = new_figure(COLUMN_AND_HALF, height + 0.1, placed_by_hand=True)
-    draw_flow(add_axes(figure, 3.6, 3.6, 72 * COLUMN_AND_HALF - 7.2, 72 * height), rows)
-    aside = _asides(rows)
+    no_limits(limits)
+    known = [step.reason for step in rows.steps] + [*rows.steps[0].units_left]
+    shown = _in_words(rows, naming(words, known))
+    height = 72.0 * flow_height(shown, (sheet().width - 7.2) / 72.0)
+    figure = page(height + 7.2)
+    draw_flow(add_axes(figure, 3.6, 3.6, sheet().width - 7.2, height), shown)
+    aside = _asides(shown)
     share = f"{plural(rows.n_used, 'row')} of {format_count(rows.n_in)} were used"
     lost = plural(rows.n_set_aside, "row") if aside else "none"
-    reasons = "; ".join(f"{s.reason}: {format_count(s.rows_set_aside)}" for s in aside)
-    reasons = f" ({reasons})" if aside else ""
     return ReportFigure(
         figure,
-        label=label,
-        caption=f"Flow of rows and units: {share}, {lost} set aside{reasons}.",
-        alt=f"Flow chart from top to bottom. {rows}",
+        label=label or "fig-flow",
+        caption=f"Flow of rows and units: {share}, {lost} set aside.",
+        alt=f"Flow chart from top to bottom. {shown}",
         note=(
             "A unit is counted at a step while it has at least one row left; "
             "a minus says how many units lost their last row."
         ),
         data=rows.tidy(),
     )
+
+
+def _in_words(rows: RowLedger, said: Callable[[object], str]) -> RowLedger:
+    """Return the ledger with the caller's words for reasons and units."""
+    steps = tuple(
+        replace(
+            step,
+            reason=said(step.reason),
+            units_left={said(name): n for name, n in step.units_left.items()},
+        )
+        for step in rows.steps
+    )
+    return replace(rows, steps=steps)
 
 
 def _asides(rows: RowLedger) -> list[LedgerStep]:
@@ -166,8 +206,19 @@ def _aside_box(
 
 def _box(heading: str, lines: Sequence[str], *, left: float, width: float, top: float) -> _Box:
     room = width - 2 * _PAD
-    wrapped = [piece for line in lines for piece in wrap(line, room)]
+    wrapped = [piece for line in lines for piece in _at_most(line, room)]
     return _Box(tuple(wrap(heading, room, BODY)), tuple(wrapped), left, width, top)
+
+
+def _at_most(text: str, room: float) -> list[str]:
+    """Return a reason's lines, of a very long one the first; the data have it whole."""
+    lines = wrap(text, room)
+    if len(lines) <= _MOST_LINES:
+        return lines
+    last = lines[_MOST_LINES - 1]
+    while last and text_width(f"{last} …") > room:
+        last = last[:-1]
+    return [*lines[: _MOST_LINES - 1], f"{last.rstrip()} …"]
 
 
 def _draw_box(ax: Axes, box: _Box, *, edge: str) -> None:

@@ -59,9 +59,10 @@ FALLBACKS = (
 )
 
 
-def families() -> list[str]:
-    """Return the family of the house and, behind it, the installed ones of :data:`FALLBACKS`."""
-    return [FAMILY, *_installed(FALLBACKS, len(fontManager.ttflist))]
+def families(family: str = FAMILY) -> list[str]:
+    """Return a family, the house's if none is named, and behind it those that are installed."""
+    own = [family] if family == FAMILY else [family, FAMILY]
+    return [*own, *_installed(FALLBACKS, len(fontManager.ttflist))]
 
 
 @cache

@@ -1,6 +1,7 @@
-"""Forest plots: estimates a row each, an own estimate among published ones, columns beside them."""
+"""Forest plots: a row an estimate, its interval around a line, numbers beside it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -11,45 +12,47 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter, NullLocator
 
+from alliance_stats.account import Accountable, Phrase, Speaker, method_and_notes
 from alliance_stats.checks import (
     check_choice,
     check_frame,
     require_columns,
-    require_kind,
     require_present,
 )
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
-from alliance_stats.evidence.meta.beside_published import NO_INTERVAL, OWN, Comparison
 from alliance_stats.figures.axes import (
-    add_axes,
+    TALLEST,
+    draw_beyond,
     draw_intervals,
     dress,
-    room_below,
+    one_panel,
     row_heights,
+    set_limits,
     width_in_points,
     write_rows,
 )
-from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure, require_frame
-from alliance_stats.figures.style import FULL_WIDTH, INK, RULE, look, new_figure, plain, styled
-from alliance_stats.figures.text import text_width, wrap
-from alliance_stats.formatting import (
+from alliance_stats.figures.numbers import (
     Kind,
-    decimals_for,
-    format_bounded,
     format_level,
-    format_number,
     format_percent,
     plural,
+    with_interval,
 )
+from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure, listed, require_frame
+from alliance_stats.figures.style import FULL_WIDTH, INK, RULE, Theme, laid_out, naming, sheet
+from alliance_stats.figures.text import text_width, widest
 
-__all__ = ["comparison_figure", "draw_forest", "forest_figure", "forest_page", "number_on"]
+__all__ = ["Scale", "draw_forest", "forest_figure", "forest_page"]
 
 Scale = Literal["ratio", "difference"]
-InWords = Callable[[float, int], str]
 
-_NAME_WIDTH = 150.0  # pt
+_NAMES = 150.0  # pt, on a full page
+_HEAD = 18.0  # pt, for the headings of the columns
+_GAP = 12.0  # pt, between columns
+_LEAST_AXIS = 76.0  # pt; narrower, the column of weights gives way
 _WIDEST_RATIO = 64.0  # the axis goes no further than this from 1; longer intervals end in arrows
+_WIDEST_DIFFERENCE = 5.0  # median intervals that it goes beyond the estimates
 _TICKS = (  # from fine to coarse
     (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.4, 1.6),
     (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0),
@@ -58,6 +61,7 @@ _TICKS = (  # from fine to coarse
     tuple(10.0**power for power in range(-9, 10)),
 )
 _TICK_ROOM = 24.0  # pt, between labels of ticks
+_KINDS = ("study", "pooled", "prediction", "heading")
 
 
 def draw_forest(
@@ -65,8 +69,8 @@ def draw_forest(
     estimates: pd.DataFrame,
     *,
     scale: Scale = "ratio",
-    in_words: InWords = format_number,
-    digits: int | None = None,
+    numbers: Sequence[str] | None = None,
+    limits: tuple[float, float] | None = None,
 ) -> None:
     """Draw a row an estimate, from the top down; names at the left, numbers at the right.
 
@@ -77,135 +81,269 @@ def draw_forest(
     estimates
         ``term, estimate, conf_low, conf_high``, ratios as ratios (not as logarithms). With a
         column ``weight``, squares have areas in proportion. With a column ``kind``, rows that are
-        ``"pooled"`` are drawn as diamonds and ``"prediction"`` as bars without a centre.
+        ``"pooled"`` are drawn as diamonds, ``"prediction"`` as bars without a centre and
+        ``"heading"`` as words alone. More rows than fit on a page stand without names and numbers.
     scale
         ``"ratio"``: logarithmic axis, line at 1. ``"difference"``: line at 0.
-    in_words
-        How a number is written with so many decimals; from :mod:`alliance_stats.formatting`.
-    digits
-        Least number of decimals; if not given, as many as a row's interval needs.
+    numbers
+        What stands at the right of each row; the estimate with its interval, if not given.
+    limits
+        Of the axis; what leaves it ends in an arrow.
     """
-    names = [str(name) for name in estimates["term"]]
-    heights = row_heights(names, _NAME_WIDTH)
-    centres = np.cumsum(heights) - heights / 2.0
-    low, high = _limits(estimates, scale)
+    rows = _Rows.of(estimates)
+    low, high = limits or _limits(estimates, scale)
     if scale == "ratio":
         ax.set_xscale("log")
         ax.xaxis.set_major_locator(FixedLocator(_ratio_ticks(low, high, width_in_points(ax))))
         ax.xaxis.set_major_formatter(lambda value, _: f"{value:.4g}")
         ax.xaxis.set_minor_locator(NullLocator())
         ax.xaxis.set_minor_formatter(NullFormatter())
+    else:
+        ax.xaxis.set_major_locator(MaxNLocator(max(int(width_in_points(ax) / 34.0), 2)))
     ax.set_xlim(low, high)
-    ax.set_ylim(float(heights.sum()), 0.0)
+    ax.set_ylim(rows.height, 0.0)
     ax.set_yticks([])
     kinds = _kinds(estimates)
     single = kinds == "study"
-    seen = estimates.assign(
-        conf_low=estimates["conf_low"].clip(lower=low),
-        conf_high=estimates["conf_high"].clip(upper=high),
-    )
     draw_intervals(
         ax,
-        seen.loc[single],
-        centres[single],
+        estimates.loc[single],
+        rows.centres[single],
         reference=1.0 if scale == "ratio" else 0.0,
-        sizes=_sides(estimates.loc[single]),
+        sizes=_sides(estimates.loc[single]) * (1.0 if rows.named else 0.5),
     )
-    for place in np.flatnonzero(~single):
-        _draw_summary(ax, seen.iloc[place], centres[place], kind=str(kinds[place]))
-    beyond = [(estimates["conf_low"] < low, low, "<"), (estimates["conf_high"] > high, high, ">")]
-    for mask, edge, arrow in beyond:
-        for centre in centres[mask.to_numpy()]:
-            ax.plot(
-                edge, centre, marker=arrow, markersize=4, color=INK, clip_on=False, gid="beyond"
-            )
-    write_rows(ax, names, centres, x=-8.0, ha="right", width=_NAME_WIDTH)
-    write_rows(
-        ax, _numbers(estimates, scale, in_words, digits), centres, x=10.0, ha="left", width=200.0
-    )
+    for place in np.flatnonzero((kinds == "pooled") | (kinds == "prediction")):
+        _draw_summary(ax, estimates.iloc[place], rows.centres[place], kind=str(kinds[place]))
+    if not rows.named:
+        return
+    names = [str(name) for name in estimates["term"]]
+    write_rows(ax, names, rows.centres, x=-8.0, ha="right", width=rows.names)
+    words = numbers or _numbers(estimates, scale, None)
+    write_rows(ax, words, rows.centres, x=10.0, ha="left", width=200.0)
 
 
-@styled
+@dataclass(frozen=True, slots=True, eq=False)
+class _Rows:
+    """Where the rows stand: centres and height in points, room of names, whether they are named."""
+
+    centres: Array
+    height: float
+    names: float
+    named: bool
+
+    @classmethod
+    def of(cls, estimates: pd.DataFrame) -> "_Rows":
+        names = [str(name) for name in estimates["term"]]
+        room = sheet().part(_NAMES)
+        heights = row_heights(names, room)
+        named = float(heights.sum()) <= TALLEST
+        if not named:
+            heights = np.full(len(names), TALLEST / len(names))
+        return cls(np.cumsum(heights) - heights / 2.0, float(heights.sum()), room, named)
+
+
+@laid_out(FULL_WIDTH)
 def forest_figure(
-    estimates: pd.DataFrame,
+    result: Accountable | pd.DataFrame,
     *,
-    estimate_label: str,
-    method: str,
-    scale: Scale = "ratio",
+    estimate_label: str | None = None,
+    method: str | None = None,
+    scale: Scale | None = None,
+    kind: Kind | None = None,
     conf_level: float = 0.95,
-    in_words: InWords = format_number,
-    digits: int | None = None,
-    label: str = "fig-forest",
+    label: str | None = None,
+    width: float | None = None,
+    theme: Theme | None = None,
+    limits: tuple[float, float] | None = None,
+    words: Mapping[str, str] | None = None,
 ) -> ReportFigure:
-    """Show estimates with their intervals, a row each.
+    """Show the estimates of a result with their intervals, a row each.
 
     Parameters
     ----------
-    estimates
-        ``term, estimate, conf_low, conf_high`` and, if there are, ``weight`` and ``kind``; see
-        :func:`draw_forest`. :meth:`CoxModel.hazard_ratios` gives such a frame.
+    result
+        A result whose account has coefficients or ratios (a model, slopes, contrasts), which says
+        scale, method and size itself (intercepts are left out); or a frame ``term, estimate,
+        conf_low, conf_high`` with, if there are, ``weight`` and ``kind`` (see
+        :func:`draw_forest`).
     estimate_label
-        What the estimates are, in words: ``"Hazard ratio of dropout"``.
+        What the estimates are, in words: ``"Hazard ratio of dropout"``. Needed for a frame.
     method
-        What model and interval they come from, for the note.
+        What model and interval they come from, for the note. Needed for a frame.
     scale
-        ``"ratio"`` or ``"difference"``.
+        ``"ratio"`` or ``"difference"``; for a frame ``"ratio"``, if not given.
+    kind
+        How numbers are written: ``"bounded"`` for correlations.
     conf_level
-        Coverage of the intervals in `estimates`.
-    in_words
-        How estimates and limits are written: ``format_bounded`` for correlations.
-    digits
-        See :func:`draw_forest`.
+        Coverage of the intervals.
+    limits
+        Of the axis; intervals that leave it end in arrows.
+    words
+        Row -> words for it.
 
     Returns
     -------
     ReportFigure
-        ``data`` is `estimates`.
+        ``data`` is the frame drawn.
 
     Raises
     ------
     DataError
         If a column or an estimate is missing, or a ratio is not above 0.
     """
-    require_frame(
-        estimates, asked="forest_figure draws a frame with term, estimate, conf_low, conf_high"
+    if isinstance(result, Accountable) and not isinstance(result, pd.DataFrame):
+        found = _of_account(result, conf_level)
+        estimates, scale = found.frame, scale or found.scale
+        estimate_label, method = estimate_label or found.label, method or found.method
+    else:
+        require_frame(
+            result, asked="forest_figure draws a frame with term, estimate, conf_low, conf_high"
+        )
+        estimates = result
+    if estimate_label is None or method is None:
+        raise DataError("A frame does not say what it holds: give estimate_label= and method=.")
+    scale = scale or "ratio"
+    _check(estimates, scale)
+    said = naming(words, [*estimates["term"]])
+    estimates = estimates.assign(term=[said(name) for name in estimates["term"]])
+    numbers = _numbers(estimates, scale, kind)
+    drawn = bool(estimates["conf_low"].notna().any())
+    level = f"{format_level(conf_level)} CI" if drawn else "no intervals"
+    figure = forest_page(
+        estimates,
+        numbers,
+        scale=scale,
+        x_label=estimate_label,
+        level=level if drawn else "",
+        limits=limits,
     )
+    n = int((_kinds(estimates) == "study").sum())
+    named = _Rows.of(estimates).named
+    told = listed(estimates["term"], numbers, of=plural(n, "estimate"))
+    line = "1" if scale == "ratio" else "0"
+    shown = f"{plural(n, 'estimate')} of " if n > 1 else ""
+    return ReportFigure(
+        figure,
+        label=label or "fig-forest",
+        caption=f"{shown}{estimate_label} with {level}"
+        + (f". {told}." if n <= 2 else f", around a line at {line}."),
+        alt=f"Forest plot of {plural(len(numbers), 'row')} on the scale of {estimate_label}, with "
+        f"a line at {line}. {told}.",
+        note=_note(estimates, method, named=named, limits=limits),
+        data=estimates.reset_index(drop=True),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Found:
+    """What an account's first section of estimates says of itself."""
+
+    frame: pd.DataFrame
+    scale: Scale
+    label: str
+    method: str
+
+
+def _of_account(result: Accountable, conf_level: float) -> _Found:
+    account = result.account(conf_level=conf_level)
+    sections = [s for s in account.sections if "estimate" in s.frame and "conf_low" in s.frame]
+    if not sections:
+        name = type(result).__name__
+        right = f" For a {name}: {DRAWN_BY[name]}." if name in DRAWN_BY else ""
+        raise DataError(f"forest_figure draws estimates with intervals; a {name} has none.{right}")
+    section = sections[0]
+    frame, speaker = section.frame, Speaker(terms_as_code=False)
+    ratios = "ratio" in section.columns
+    if ratios:
+        own = {"estimate": "ratio", "conf_low": "ratio_low", "conf_high": "ratio_high"}
+        frame = frame.assign(**{name: frame[column] for name, column in own.items()})
+    names = [
+        ", ".join(
+            speaker.term(value) if isinstance(value, str | Phrase) else f"{name} = {value:g}"
+            for name, value in ((name, row[name]) for name in section.names)
+            if value is not None and value == value  # noqa: PLR0124  (nan)
+        )
+        for row in frame.to_dict("records")
+    ]
+    frame = frame[["estimate", "conf_low", "conf_high"]].astype(float).assign(term=names)
+    frame = frame[frame["estimate"].notna() & (frame["term"] != "(Intercept)")]
+    measure = section.columns["ratio"].called if ratios else section.measure
+    called = {"b": "Coefficient", "": "Estimate", "estimate": "Estimate"}.get(measure, measure)
+    scale: Scale = "ratio" if ratios or section.kind == "ratio" else "difference"
+    said = f"{called[:1].upper()}{called[1:]}"
+    columns = ["term", "estimate", "conf_low", "conf_high"]
+    return _Found(frame[columns].reset_index(drop=True), scale, said, method_and_notes(account))
+
+
+def _check(estimates: pd.DataFrame, scale: Scale) -> None:
     check_frame(estimates, what="estimates")
     check_choice(scale, ("ratio", "difference"), name="scale")
     columns = ["term", "estimate", "conf_low", "conf_high"]
     require_columns(estimates, columns, what="estimates")
-    require_present(estimates, "estimate", why="to draw it")
-    if scale == "ratio" and (estimates[columns[1:]] <= 0).to_numpy().any():
+    shown = estimates[_kinds(estimates) != "heading"]
+    require_present(shown, "estimate", why="to draw it")
+    if scale == "ratio" and (
+        (shown["estimate"] <= 0).any() or (shown[columns[2:]] < 0).to_numpy().any()
+    ):
         raise DataError(
             "A ratio or a limit of it is not above 0, and has no place on a log axis. Give ratios, "
             "not their logarithms, or scale='difference'."
         )
-    names = [str(name) for name in estimates["term"]]
-    numbers = _numbers(estimates, scale, in_words, digits)
-    left = 14.0 + max(text_width(line) for name in names for line in wrap(name, _NAME_WIDTH))
-    right = 18.0 + max(text_width(words) for words in numbers)
-    height = float(row_heights(names, _NAME_WIDTH).sum())
+
+
+def forest_page(
+    frame: pd.DataFrame,
+    numbers: Sequence[str],
+    *,
+    heading: str = "",
+    scale: Scale,
+    x_label: str,
+    level: str = "",
+    limits: tuple[float, float] | None = None,
+) -> Figure:
+    """Return a forest plot, with a column of weights if `frame` has weights and there is room.
+
+    Parameters
+    ----------
+    frame
+        As for :func:`draw_forest`; ``weight`` in per cent.
+    numbers
+        What stands at the right of each row.
+    heading
+        What is written above them.
+    """
+    rows = _Rows.of(frame)
+    left, right = 30.0, 14.0
+    weights = _weights(frame) if heading else []
+    if rows.named:
+        left = 14.0 + widest(frame["term"], rows.names)
+        right = _GAP + max(text_width(text) for text in [heading, *numbers])
+    beside = _GAP + max((text_width(text) for text in ["Weight", *weights]), default=0.0)
+    weights = weights if rows.named and sheet().width - left - right - beside > _LEAST_AXIS else []
+    right += beside if weights else 0.0
+    head = _HEAD if heading and rows.named else 8.0
     axis = "log scale" if scale == "ratio" else "0: none"
-    drawn = bool(estimates["conf_low"].notna().any())
-    level = f"{format_level(conf_level)} CI" if drawn else "no intervals"
-    x_label = f"{estimate_label} ({level + '; ' if drawn else ''}{axis})"
-    wide = 72 * FULL_WIDTH - left - right
-    whole = 8.0 + height + room_below(x_label, wide)
-    figure = new_figure(FULL_WIDTH, whole / 72, placed_by_hand=True)
-    ax = add_axes(figure, left, 8.0, wide, height)
-    draw_forest(ax, estimates, scale=scale, in_words=in_words, digits=digits)
-    dress(ax, x_label=x_label)
+    below = f"{x_label} ({level + '; ' if level else ''}{axis})"
+    figure, ax = one_panel(rows.height, left=left, right=right + 4.0, above=head, x_label=below)
+    set_limits(ax, limits, axis="x")
+    draw_forest(ax, frame, scale=scale, numbers=numbers, limits=limits)
+    above = np.array([-0.5 * _HEAD])
+    if heading and rows.named:
+        write_rows(ax, [heading], above, x=10.0, ha="left", width=200.0)
+    if weights:
+        write_rows(ax, ["Weight"], above, x=right, ha="right", width=200.0)
+        write_rows(ax, weights, rows.centres, x=right, ha="right", width=200.0)
+    summaries = np.flatnonzero(np.isin(_kinds(frame), ("pooled", "prediction")))
+    if len(summaries) and "heading" not in _kinds(frame):
+        edge = rows.height * summaries[0] / len(frame)
+        if rows.named:
+            half = (rows.centres[summaries[0]] - rows.centres[summaries[0] - 1]) / 2.0
+            edge = rows.centres[summaries[0] - 1] + half
+        ax.axhline(edge, color=RULE, lw=0.6, gid="rule")
+    counted = "" if rows.named else f"{plural(len(frame), 'row')}, in the order of the data"
+    dress(ax, x_label=below, y_label=counted)
     ax.spines["left"].set_visible(False)
-    line = "1" if scale == "ratio" else "0"
-    found = "; ".join(f"{name}: {words}" for name, words in zip(names, numbers, strict=True))
-    return ReportFigure(
-        figure,
-        label=label,
-        caption=f"{estimate_label} with {level}. {found}.",
-        alt=f"Forest plot of {plural(len(names), 'row')}, with a line at {line}. {found}.",
-        note=_note(estimates, method),
-        data=estimates.reset_index(drop=True),
-    )
+    return figure
 
 
 def _kinds(estimates: pd.DataFrame) -> npt.NDArray[np.str_]:
@@ -213,22 +351,29 @@ def _kinds(estimates: pd.DataFrame) -> npt.NDArray[np.str_]:
         return np.full(len(estimates), "study")
     kinds = [str(kind) for kind in estimates["kind"]]
     for kind in kinds:
-        check_choice(kind, ("study", "pooled", "prediction"), name="kind")
+        check_choice(kind, _KINDS, name="kind")
     return np.array(kinds)
 
 
 def _limits(estimates: pd.DataFrame, scale: Scale) -> tuple[float, float]:
-    """Return limits that show every estimate, and every interval that is not endless."""
+    """Return limits that show every estimate, and the intervals that are not out of proportion."""
     values = estimates[["estimate", "conf_low", "conf_high"]].to_numpy(dtype=float)
     if scale == "ratio":
         logs = np.log(values[np.isfinite(values) & (values > 0)])
-        far = np.abs(np.log(estimates["estimate"].to_numpy(dtype=float))).max()
-        widest = max(np.log(_WIDEST_RATIO), 1.1 * far)
-        low, high = max(logs.min(), -widest), min(logs.max(), widest)
+        centres = estimates["estimate"].to_numpy(dtype=float)
+        far = np.nanmax(np.abs(np.log(centres)))
+        widest_log = max(np.log(_WIDEST_RATIO), 1.1 * far)
+        low, high = max(logs.min(), -widest_log), min(logs.max(), widest_log)
         pad = max(0.06 * (high - low), 0.05)
         return float(np.exp(min(low, 0.0) - pad)), float(np.exp(max(high, 0.0) + pad))
     finite = values[np.isfinite(values)]
-    low, high = min(finite.min(), 0.0), max(finite.max(), 0.0)
+    centres = values[np.isfinite(values[:, 0]), 0]
+    spans = (values[:, 2] - values[:, 1])[np.isfinite(values).all(axis=1)]
+    room = max(
+        _WIDEST_DIFFERENCE * (float(np.median(spans)) if len(spans) else 0.0), np.ptp(centres)
+    )
+    low = min(max(finite.min(), centres.min() - room), 0.0)
+    high = max(min(finite.max(), centres.max() + room), 0.0)
     pad = 0.06 * (high - low) or 0.5
     return float(low - pad), float(high + pad)
 
@@ -256,46 +401,37 @@ def _sides(estimates: pd.DataFrame) -> Array:
 
 
 def _draw_summary(ax: Axes, row: pd.Series, centre: float, *, kind: str) -> None:
-    if kind == "prediction":
-        ends = [row["conf_low"], row["conf_high"]]  # butt: no end reaches beyond its limit
+    low, high = ax.get_xlim()
+    ends = [max(row["conf_low"], low), min(row["conf_high"], high)]
+    if kind == "prediction":  # butt: no end reaches beyond its limit
         ax.plot(ends, [centre] * 2, color=INK, lw=3.5, solid_capstyle="butt", gid="prediction")
-        return
-    corners = [
-        (row["conf_low"], centre),
-        (row["estimate"], centre - 4.0),
-        (row["conf_high"], centre),
-        (row["estimate"], centre + 4.0),
-    ]
-    ax.add_patch(Polygon(corners, facecolor=INK, edgecolor=INK, lw=0.5, gid="pooled"))
+    else:
+        top, bottom = (row["estimate"], centre - 4.0), (row["estimate"], centre + 4.0)
+        corners = [(ends[0], centre), top, (ends[1], centre), bottom]
+        ax.add_patch(Polygon(corners, facecolor=INK, edgecolor=INK, lw=0.5, gid="pooled"))
+    draw_beyond(ax, row["conf_low"], row["conf_high"], row["estimate"], centre)
 
 
-def _numbers(
-    estimates: pd.DataFrame, scale: Scale, in_words: InWords, least: int | None
-) -> list[str]:
+def _numbers(estimates: pd.DataFrame, scale: Scale, kind: Kind | None) -> list[str]:
+    how: Kind = kind or ("ratio" if scale == "ratio" else "number")
     words = []
-    how: Kind = "ratio" if scale == "ratio" else "number"
-    if in_words is format_bounded:
-        how = "bounded"
     missing = " (no interval)" if estimates["conf_low"].notna().any() else ""
-    for kind, row in zip(_kinds(estimates), estimates.itertuples(), strict=True):
-        drawn = [row.estimate, row.conf_low, row.conf_high]
-        digits = max(least or 0, decimals_for(*drawn, kind=how))
-        number, *limits = (_number(value, scale, in_words, digits) for value in drawn)
-        number = "" if kind == "prediction" else number
+    for what, row in zip(_kinds(estimates), estimates.itertuples(), strict=True):
+        told = (
+            ""
+            if what == "heading"
+            else with_interval(row.estimate, row.conf_low, row.conf_high, kind=how)
+        )
         known = not (np.isnan(row.conf_low) and np.isnan(row.conf_high))
-        words.append(f"{number} [{', '.join(limits)}]".strip() if known else f"{number}{missing}")
+        if what == "prediction":
+            told = told[told.find("[") :]
+        words.append(told if known or not told else f"{told}{missing}")
     return words
 
 
-def _number(value: float, scale: Scale, in_words: InWords, digits: int) -> str:
-    """Return a number in words; a ratio above 0 is never printed as 0.00."""
-    least = 10.0**-digits
-    if scale == "ratio" and value < 0.5 * least:
-        return f"< {in_words(least, digits)}"
-    return in_words(value, digits)
-
-
-def _note(estimates: pd.DataFrame, method: str) -> str:
+def _note(
+    estimates: pd.DataFrame, method: str, *, named: bool, limits: tuple[float, float] | None
+) -> str:
     parts = [f"{method.rstrip('.')}."]
     if "weight" in estimates:
         parts.append("Areas of the squares are in proportion to the weights.")
@@ -304,178 +440,14 @@ def _note(estimates: pd.DataFrame, method: str) -> str:
         parts.append("Diamonds: pooled estimates, as wide as their intervals.")
     if "prediction" in kinds:
         parts.append("Bar without a centre: prediction interval for a new study.")
+    if limits is not None:
+        parts.append("Arrows: intervals that go on beyond the axis.")
+    if not named:
+        parts.append("Names and numbers of so many rows are in the data of the figure.")
     return " ".join(parts)
-
-
-_PAGE_NAME_WIDTH = 150.0  # pt, as forest plots wrap their names
-_HEAD = 18.0  # pt, for the headings of the columns
-_GAP = 14.0  # pt, between columns
-_SCALES = {
-    "r": "Correlation (r)",
-    "fisher_z": "Correlation (Fisher z)",
-    "d": "Standardised mean difference (d)",
-    "g": "Standardised mean difference (g)",
-    "odds_ratio": "Odds ratio",
-    "log_odds_ratio": "Log odds ratio",
-    "hazard_ratio": "Hazard ratio",
-    "log_hazard_ratio": "Log hazard ratio",
-    "exp_b": "exp(b)",
-}
-_RATIOS = ("odds_ratio", "hazard_ratio", "exp_b")
-
-
-@styled
-def comparison_figure(
-    comparison: Comparison, *, digits: int = 3, label: str = "fig-comparison"
-) -> ReportFigure:
-    """Show an own estimate beside published ones on one effect-size scale.
-
-    Parameters
-    ----------
-    comparison
-        What :func:`alliance_stats.evidence.compare_with` returned.
-    digits
-        Decimals of the numbers; correlations of this field are printed with two or three.
-
-    Returns
-    -------
-    ReportFigure
-        ``data`` is ``comparison.tidy()``. Where the page printed no interval, none is drawn and
-        the row says so.
-
-    Raises
-    ------
-    DataError
-        If an estimate has no place on the axis.
-    WrongObjectError
-        If `comparison` is something else.
-    """
-    asked = "comparison_figure draws a result of compare_with"
-    require_kind(comparison, Comparison, asked=asked, instead=DRAWN_BY)
-    frame, on = comparison.tidy(), comparison.on
-    scale: Scale = "ratio" if on in _RATIOS else "difference"
-    _check_places(frame, scale)
-    frame.insert(0, "term", [_name(row) for _, row in frame.iterrows()])
-    words = [_comparison_words(row, on, digits) for _, row in frame.iterrows()]
-    level, own = format_level(comparison.conf_level), frame.iloc[0]
-    figure = forest_page(frame, words, heading="Estimate [CI]", scale=scale, x_label=_SCALES[on])
-    _mark_own(figure.axes[0])
-    others = frame[frame["origin"] != OWN]
-    without = int((others["interval"] == NO_INTERVAL).sum())
-    found = "; ".join(f"{n}: {w}" for n, w in zip(frame["term"], words, strict=True))
-    counted = (
-        f"{plural(len(others), 'published estimate')}, {without} of them with no interval printed"
-    )
-    return ReportFigure(
-        figure,
-        label=label,
-        caption=f"{_SCALES[on]}: {own['label']} beside {counted}. {found}.",
-        alt=f"Forest plot of an own estimate (a circle, on top) and {counted}, with a line at "
-        f"{1 if scale == 'ratio' else 0}. {found}.",
-        note=_comparison_note(on, level),
-        data=frame.drop(columns="term"),
-    )
-
-
-def forest_page(
-    frame: pd.DataFrame, words: Sequence[str], *, heading: str, scale: Scale, x_label: str
-) -> Figure:
-    """Return a forest plot under headings, with a column of weights if `frame` has weights.
-
-    Parameters
-    ----------
-    frame
-        As for :func:`draw_forest`; ``weight`` in per cent.
-    words
-        What stands at the right of each row.
-    """
-    names = [str(name) for name in frame["term"]]
-    heights = row_heights(names, _PAGE_NAME_WIDTH)
-    centres, height = np.cumsum(heights) - heights / 2.0, float(heights.sum())
-    left = 14.0 + max(text_width(line) for name in names for line in wrap(name, _PAGE_NAME_WIDTH))
-    right = _GAP + max(text_width(text) for text in [heading, *words])
-    weights = _weights(frame)
-    if weights:
-        right += _GAP + max(text_width(text) for text in ["Weight", *weights])
-    width = 72 * FULL_WIDTH - left - right - 8.0
-    below = f"{x_label} ({'log scale' if scale == 'ratio' else '0: none'})"
-    whole = _HEAD + height + room_below(below, width)
-    figure = new_figure(FULL_WIDTH, whole / 72, placed_by_hand=True)
-    ax = add_axes(figure, left, _HEAD, width, height)
-    draw_forest(ax, frame, scale=scale)
-    # draw_forest writes the numbers last; here they say more
-    for text, told in zip(ax.texts[-len(words) :], words, strict=True):
-        text.set_text(plain(told))
-    above = np.array([-0.5 * _HEAD])
-    write_rows(ax, [heading], above, x=_GAP, ha="left", width=200.0)
-    if weights:
-        write_rows(ax, ["Weight"], above, x=right, ha="right", width=200.0)
-        write_rows(ax, weights, centres, x=right, ha="right", width=200.0)
-        first = int(np.flatnonzero(frame["kind"] != "study")[0])
-        ax.axhline(float(heights[:first].sum()), color=RULE, lw=0.6, gid="rule")
-    dress(ax, x_label=below)
-    ax.spines["left"].set_visible(False)
-    return figure
-
-
-def number_on(value: float, on: str, digits: int = 2) -> str:
-    """Return a number as its scale is printed; a ratio above 0 never as 0."""
-    if on in (*_RATIOS, "ratio") and 0.0 < value < 0.5 * 10.0**-digits:
-        return f"< {10.0**-digits:.{digits}f}"
-    return format_bounded(value, digits) if on == "r" else format_number(value, digits)
-
-
-def _check_places(frame: pd.DataFrame, scale: Scale) -> None:
-    estimate = frame["estimate"].to_numpy(dtype=float)
-    bad = ~np.isfinite(estimate) | ((estimate <= 0) if scale == "ratio" else False)
-    if bad.any():
-        found = ", ".join(f"{row['label']}: {row['estimate']}" for _, row in frame[bad].iterrows())
-        raise DataError(f"An estimate has no place on the axis ({found}). Leave it out (records=).")
 
 
 def _weights(frame: pd.DataFrame) -> list[str]:
     if "weight" not in frame:
         return []
     return ["" if np.isnan(w) else format_percent(w / 100.0, 1) for w in frame["weight"]]
-
-
-def _name(row: pd.Series) -> str:
-    about = str(row["about"]).strip()
-    key = str(row["label"])
-    if not about and row["origin"] != OWN:  # a record's key breaks into lines only at spaces
-        return key.replace("/", ": ").replace("-", " ")
-    return f"{key}: {about}" if about else key
-
-
-def _comparison_words(row: pd.Series, on: str, digits: int) -> str:
-    number, low, high = (
-        number_on(row[column], on, digits) for column in ("estimate", "conf_low", "conf_high")
-    )
-    if np.isnan(row["conf_low"]) or np.isnan(row["conf_high"]):
-        return f"{number} (no interval{' printed' if row['origin'] != OWN else ''})"
-    return f"{number} [{low}, {high}]"
-
-
-def _mark_own(ax: Axes) -> None:
-    """Tell the own estimate, in the first row, by colour and marker."""
-    style = look(0)
-    for gid in ("interval", "estimate"):
-        line = next(line for line in ax.lines if line.get_gid() == gid)
-        line.set(color=style.colour, marker=style.marker if gid == "estimate" else "", zorder=3)
-        line.set_markersize(6.0)
-
-
-def _comparison_note(on: str, level: str) -> str:
-    parts = [
-        f"Circle: own estimate, with its {level} CI; squares: published estimates, with the "
-        "intervals printed beside them (taken as 95%). Overlapping intervals are no test: the "
-        "differences and their intervals are in the data of the figure."
-    ]
-    if on in ("hazard_ratio", "log_hazard_ratio", "exp_b"):
-        parts.append("Hazard ratios are per unit of each study's own predictor.")
-    else:
-        parts.append(
-            "Effects on other scales were converted as between two groups of equal size "
-            "(Borenstein et al., 2009, ch. 7)."
-        )
-    return " ".join(parts)

@@ -1,8 +1,11 @@
 """Funnel plots: estimates against their standard errors, with Egger's test of a meta-analysis."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from scipy import stats
 
 from alliance_stats.checks import (
@@ -15,22 +18,38 @@ from alliance_stats.checks import (
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.evidence.meta.meta_analysis import funnel_asymmetry
 from alliance_stats.evidence.meta.pooled_estimate import MetaAnalysis
-from alliance_stats.figures.axes import dress
+from alliance_stats.figures.axes import draw_beyond, dress, one_panel, room_beside
 from alliance_stats.figures.meta_forest import (
     check_pooled,
     effect_in_words,
     effect_names,
     pooling_in_words,
 )
+from alliance_stats.figures.numbers import (
+    format_alone,
+    format_count,
+    format_level,
+    plural,
+    t_phrase,
+)
 from alliance_stats.figures.report_figure import ReportFigure, require_frame
-from alliance_stats.figures.style import COLUMN_AND_HALF, RULE, look, new_figure, settle, styled
-from alliance_stats.formatting import format_alone, format_count, format_level, plural, t_phrase
+from alliance_stats.figures.style import COLUMN_AND_HALF, GREY, Theme, laid_out, look, naming
 
 __all__ = ["draw_funnel", "funnel_figure", "meta_funnel_figure"]
 
+_FEW = 10  # fewer effects leave the test next to no power (Sterne et al. 2011)
+_CONTOURS = ((0.9, "#ffffff"), (0.95, "#e9e9e9"), (0.99, "#d2d2d2"))  # level -> shade beyond it
+_HEIGHT = 200.0  # pt
+
 
 def draw_funnel(
-    ax: Axes, studies: pd.DataFrame, *, pooled: float, conf_level: float = 0.95
+    ax: Axes,
+    studies: pd.DataFrame,
+    *,
+    pooled: float,
+    conf_level: float = 0.95,
+    contours: bool = True,
+    limits: tuple[float, float] | None = None,
 ) -> None:
     """Draw each study at its effect and standard error (downwards), within pseudo limits.
 
@@ -41,38 +60,73 @@ def draw_funnel(
     pooled
         The pooled effect; the limits are ``pooled -+ z * std_error``, what sampling error alone
         would leave with one true effect.
+    contours
+        Shade where an effect differs from 0 at .10, .05 and .01 (Peters et al. 2008,
+        doi:10.1016/j.jclinepi.2007.11.010): studies that are missing where nothing is significant
+        point to publication, those missing elsewhere to other reasons.
+    limits
+        Of the axis of effects; studies beyond it stand as arrows at its edge.
     """
     lowest = 1.08 * float(studies["std_error"].max())
     half = stats.norm.isf((1.0 - conf_level) / 2.0) * lowest
-    ax.plot([pooled - half, pooled, pooled + half], [lowest, 0.0, lowest], color=RULE, lw=0.8)
-    ax.plot([pooled, pooled], [0.0, lowest], color=RULE, lw=0.8, dashes=(4, 2), gid="pooled")
+    seen = [*studies["estimate"], pooled - half, pooled + half, 0.0 if contours else pooled]
+    pad = 0.04 * (max(seen) - min(seen))
+    low, high = limits or (min(seen) - pad, max(seen) + pad)
+    ax.set_xlim(low, high)
+    ax.set_ylim(lowest, 0.0)
+    if contours:
+        _shade(ax, lowest)
+    ax.plot([pooled - half, pooled, pooled + half], [lowest, 0.0, lowest], color=GREY, lw=0.8)
+    ax.plot([pooled, pooled], [0.0, lowest], color=GREY, lw=0.8, dashes=(4, 2), gid="pooled")
     style = look(0)
     ax.plot(
         studies["estimate"],
         studies["std_error"],
         ls="",
         marker=style.marker,
-        ms=5,
+        ms=5 if len(studies) < 60 else 3.5,
         mec="white",
         mew=0.4,
         color=style.text,
         alpha=0.8,
         gid="studies",
     )
-    ax.set_ylim(lowest, 0.0)
+    for row in studies.itertuples():
+        draw_beyond(ax, low, high, row.estimate, row.std_error, colour=style.text)
 
 
-@styled
+def _shade(ax: Axes, lowest: float) -> None:
+    """Shade where an effect is significant: the paler, the less so; not at all within the least."""
+    low, high = ax.get_xlim()
+    errors = np.array([0.0, lowest])
+    for level, shade in _CONTOURS:
+        bound = stats.norm.isf((1.0 - level) / 2.0) * errors
+        for side, edge in ((-1.0, low), (1.0, high)):
+            if side * edge > 0:
+                ends = np.full(2, edge)
+                ax.fill_betweenx(
+                    errors, side * bound, ends, where=side * (ends - side * bound) >= 0,
+                    interpolate=True, color=shade if shade != "#ffffff" else "#f6f6f6", lw=0,
+                    zorder=0.1, gid=f"contour {level:g}",
+                )  # fmt: skip
+
+
+@laid_out(COLUMN_AND_HALF)
 def funnel_figure(
     studies: pd.DataFrame,
     *,
     pooled: float,
     effect_label: str,
     method: str,
+    contours: bool = True,
     conf_level: float = 0.95,
-    label: str = "fig-funnel",
+    label: str | None = None,
+    width: float | None = None,
+    theme: Theme | None = None,
+    limits: tuple[float, float] | None = None,
+    words: Mapping[str, str] | None = None,
 ) -> ReportFigure:
-    """Show whether small studies differ from large ones.
+    """Show whether small studies differ from large ones, where no meta-analysis of ours is at hand.
 
     Parameters
     ----------
@@ -84,6 +138,10 @@ def funnel_figure(
         The effect and its scale: ``"Correlation (Fisher z)"``.
     method
         How the effect was pooled.
+    contours
+        See :func:`draw_funnel`.
+    limits
+        Of the axis of effects.
 
     Raises
     ------
@@ -99,41 +157,41 @@ def funnel_figure(
         finite_or_missing(studies, column)
     if (studies["std_error"] <= 0).any():
         raise DataError("Column 'std_error' must be above 0 in every study.")
-    figure = new_figure(COLUMN_AND_HALF, 3.6)
-    ax = figure.subplots()
-    draw_funnel(ax, studies, pooled=pooled, conf_level=conf_level)
-    dress(ax, x_label=effect_label, y_label="Standard error (precise studies on top)")
-    settle(figure)
+    naming(words, [])
     half = stats.norm.isf((1.0 - conf_level) / 2.0) * studies["std_error"].to_numpy()
     outside = int((np.abs(studies["estimate"].to_numpy() - pooled) > half).sum())
-    level = format_level(conf_level)
-    found = (
-        f"Pooled effect {format_alone(pooled)}; {format_count(outside)} of "
-        f"{plural(len(studies), 'study', 'studies')} outside the {level} limits."
-    )
+    found = _found(pooled, outside, plural(len(studies), "study", "studies"), conf_level)
     return ReportFigure(
-        figure,
-        label=label,
+        _page(
+            studies,
+            pooled,
+            effect_label,
+            noun="studies",
+            contours=contours,
+            conf_level=conf_level,
+            limits=limits,
+        ),
+        label=label or "fig-funnel",
         caption=f"Funnel plot of {effect_label}. {found}",
         alt=f"Points of studies around a vertical line, precise ones on top. {found}",
-        note=f"{method.rstrip('.')}. Limits: pooled effect and sampling error alone; with "
-        "heterogeneity more studies lie outside. An uneven funnel has other reasons than "
-        "publication too.",
+        note=f"{method.rstrip('.')}. {_note(contours)}",
         data=studies.reset_index(drop=True),
     )
 
 
-_FEW = 10  # fewer effects leave the test next to no power (Sterne et al. 2011)
-
-
-@styled
+@laid_out(COLUMN_AND_HALF)
 def meta_funnel_figure(
     meta: MetaAnalysis,
     *,
     names: pd.Series | None = None,
     effect_label: str = "",
+    contours: bool = True,
     conf_level: float = 0.95,
-    label: str = "fig-meta-funnel",
+    label: str | None = None,
+    width: float | None = None,
+    theme: Theme | None = None,
+    limits: tuple[float, float] | None = None,
+    words: Mapping[str, str] | None = None,
 ) -> ReportFigure:
     """Show estimates against their standard errors, precise ones on top, on the pooled scale.
 
@@ -145,8 +203,12 @@ def meta_funnel_figure(
         What to call each estimate in the data, indexed as the data.
     effect_label
         The effect and its scale in words.
+    contours
+        See :func:`draw_funnel`.
     conf_level
         Of the pseudo limits, ``pooled -+ z * std_error``.
+    limits
+        Of the axis of effects.
 
     Returns
     -------
@@ -165,28 +227,65 @@ def meta_funnel_figure(
     check_pooled(meta)
     check_conf_level(conf_level)
     data = _points(meta, names, conf_level)
+    said = naming(words, [*data["term"]])
+    data = data.assign(term=[said(name) for name in data["term"]])
     pooled = float(data["pooled"].iloc[0])
     what = effect_label or effect_in_words(meta, "fitted")
-    figure = new_figure(COLUMN_AND_HALF, 3.6)
-    ax = figure.subplots()
-    draw_funnel(ax, data, pooled=pooled, conf_level=conf_level)
-    dress(ax, x_label=what, y_label="Standard error (precise estimates on top)")
-    settle(figure)
     beyond = (data["estimate"] < data["limit_low"]) | (data["estimate"] > data["limit_high"])
-    found = (
-        f"Pooled estimate {format_alone(pooled)}; {format_count(int(beyond.sum()))} of "
-        f"{plural(len(data), 'estimate')} outside the {format_level(conf_level)} limits."
-    )
+    found = _found(pooled, int(beyond.sum()), plural(len(data), "estimate"), conf_level)
     return ReportFigure(
-        figure,
-        label=label,
+        _page(
+            data,
+            pooled,
+            what,
+            noun="estimates",
+            contours=contours,
+            conf_level=conf_level,
+            limits=limits,
+        ),
+        label=label or "fig-meta-funnel",
         caption=f"{what}: funnel plot. {found}",
         alt=f"Points of estimates around a vertical line at {format_alone(pooled)}, within a "
         f"triangle of limits, precise ones on top. {found}",
-        note=f"{pooling_in_words(meta)} Limits: pooled estimate and sampling error alone; with "
-        f"heterogeneity more estimates lie outside. {_egger(meta)} An uneven funnel has other "
-        "reasons than publication too.",
+        note=f"{pooling_in_words(meta)} {_egger(meta)} {_note(contours)}",
         data=data,
+    )
+
+
+def _page(
+    points: pd.DataFrame,
+    pooled: float,
+    effect_label: str,
+    *,
+    noun: str,
+    contours: bool,
+    conf_level: float,
+    limits: tuple[float, float] | None,
+) -> Figure:
+    y_label = f"Standard error (precise {noun} on top)"
+    left = room_beside(y_label, _HEIGHT)
+    figure, ax = one_panel(_HEIGHT, left=left, right=14.0, above=16.0, x_label=effect_label)
+    draw_funnel(ax, points, pooled=pooled, conf_level=conf_level, contours=contours, limits=limits)
+    dress(ax, x_label=effect_label, y_label=y_label)
+    return figure
+
+
+def _found(pooled: float, outside: int, of: str, conf_level: float) -> str:
+    return (
+        f"Pooled {format_alone(pooled)}; {format_count(outside)} of {of} outside the "
+        f"{format_level(conf_level)} limits."
+    )
+
+
+def _note(contours: bool) -> str:
+    shades = (
+        " Shades: significantly different from 0 at .10, .05 and .01, from pale to dark."
+        if contours
+        else ""
+    )
+    return (
+        "Limits: pooled effect and sampling error alone; with heterogeneity more lie outside."
+        f"{shades} An uneven funnel has other reasons than publication too."
     )
 
 

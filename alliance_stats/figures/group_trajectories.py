@@ -1,32 +1,44 @@
 """Trajectories of two groups: their model means, and their difference with a simultaneous band."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from alliance_stats.checks import require_kind
-from alliance_stats.figures.axes import dress, integer_ticks
+from alliance_stats.figures.axes import dress, integer_ticks, page, set_limits
+from alliance_stats.figures.numbers import (
+    format_count,
+    format_level,
+    interval_of,
+    plural,
+    with_interval,
+)
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
 from alliance_stats.figures.style import (
     BODY,
     FULL_WIDTH,
     GREY,
+    INK,
     RULE,
     SMALL,
+    Theme,
     font,
-    look,
-    new_figure,
+    laid_out,
+    looks,
+    naming,
+    points,
     settle,
-    styled,
+    sheet,
 )
 from alliance_stats.figures.text import in_sentence, wrap
-from alliance_stats.formatting import format_count, format_level, plural, with_interval
 from alliance_stats.groups import TrajectoryComparison
 
 __all__ = ["draw_difference_over_time", "draw_group_means", "group_trajectory_figure"]
 
-_DIFFERENCE = look(6)
+_HEIGHT = 252.0  # pt
 
 
 def draw_group_means(ax: Axes, means: pd.DataFrame) -> None:
@@ -38,8 +50,9 @@ def draw_group_means(ax: Axes, means: pd.DataFrame) -> None:
         ``group, time, estimate, conf_low, conf_high``, as :meth:`TrajectoryComparison.means`
         gives them.
     """
-    for place, (name, own) in enumerate(means.groupby("group", sort=False)):
-        style = look(place)
+    styles = looks([*means["group"]])
+    for name, own in means.groupby("group", sort=False):
+        style = styles[name]
         ax.fill_between(
             own["time"], own["conf_low"], own["conf_high"], color=style.colour, alpha=0.2, lw=0
         )
@@ -69,17 +82,21 @@ def draw_difference_over_time(ax: Axes, differences: pd.DataFrame) -> None:
     )
     for end in ("conf_low", "conf_high"):
         ax.plot(time, differences[end], color=GREY, lw=0.8, ls=(0, (3, 2)), gid=end)
-    ax.plot(time, differences["estimate"], color=_DIFFERENCE.text, lw=1.8, gid="difference")
+    ax.plot(time, differences["estimate"], color=INK, lw=1.8, gid="difference")
 
 
-@styled
+@laid_out(FULL_WIDTH)
 def group_trajectory_figure(
     comparison: TrajectoryComparison,
     *,
     outcome_label: str,
     time_label: str = "Session number",
     conf_level: float = 0.95,
-    label: str = "fig-group-trajectories",
+    label: str | None = None,
+    width: float | None = None,
+    theme: Theme | None = None,
+    limits: tuple[float, float] | None = None,
+    words: Mapping[str, str] | None = None,
 ) -> ReportFigure:
     """Show how two groups change, and from when on they differ.
 
@@ -91,6 +108,10 @@ def group_trajectory_figure(
         Quantity, unit and range.
     time_label
         The clock and its unit.
+    limits
+        Of the axis of the outcome.
+    words
+        Group -> words for it.
 
     Returns
     -------
@@ -100,32 +121,34 @@ def group_trajectory_figure(
     asked = "group_trajectory_figure draws a result of compare_trajectories"
     require_kind(comparison, TrajectoryComparison, asked=asked, instead=DRAWN_BY)
     means = comparison.means(times=comparison.times, conf_level=conf_level)
+    said = naming(words, comparison.labels)
+    means = means.assign(group=[said(name) for name in means["group"]])
     differences = comparison.differences(conf_level=conf_level)
-    sizes = _persons(comparison)
-    figure = new_figure(FULL_WIDTH, 3.5)
-    left, right = figure.subplots(1, 2)
+    sizes = {said(name): n for name, n in _persons(comparison).items()}
+    beside = not sheet().narrow
+    figure = page(_HEIGHT if beside else 1.7 * _HEIGHT, by_hand=False)
+    left, right = figure.subplots(*((1, 2) if beside else (2, 1)))
     draw_group_means(left, means)
     draw_difference_over_time(right, differences)
+    set_limits(left, limits, axis="y")
     dress(left, x_label=time_label, y_label=outcome_label, grid="y")
-    dress(right, x_label=time_label, y_label=f"Difference ({' − '.join(comparison.labels)})")
-    ticks = integer_ticks(float(comparison.times.min()), float(comparison.times.max()))
+    dress(right, x_label=time_label, y_label=f"Difference ({' − '.join(sizes)})")
+    most = 6 if beside else 8
+    ticks = integer_ticks(float(comparison.times.min()), float(comparison.times.max()), most=most)
     for ax in (left, right):
         ax.set_xticks(ticks)
         ax.margins(x=0.02)
     _write_names(left, sizes)
     settle(figure)
     found = _found(comparison, differences, conf_level)
-    counts = "; ".join(
-        f"{name}: {plural(n, 'person')}"
-        for name, n in zip(comparison.labels, sizes.values(), strict=True)
-    )
+    counts = "; ".join(f"{name}: {plural(n, 'person')}" for name, n in sizes.items())
     level = format_level(conf_level)
     return ReportFigure(
         figure,
-        label=label,
+        label=label or "fig-group-trajectories",
         caption=f"{outcome_label} of two groups over time, model means with pointwise {level} CI, "
         f"and their difference with its simultaneous {level} band (grey) around the pointwise CI "
-        f"(dashed). {counts}. {found}",
+        f"(dashed). {counts}.",
         alt=f"Two lines with bands against {in_sentence(time_label)}, and beside them their "
         f"difference. {counts}. {found}",
         note=_note(comparison),
@@ -146,9 +169,10 @@ def _persons(comparison: TrajectoryComparison) -> dict[str, int]:
 
 def _write_names(ax: Axes, sizes: dict[str, int]) -> None:
     """Write the groups above the panel, each after a piece of its line, so that nothing is hit."""
-    looks = [look(place) for place in range(len(sizes))]
-    lines = [Line2D([], [], color=style.text, ls=style.dash, lw=1.8) for style in looks]
-    names = ["\n".join(wrap(f"{name} (n = {format_count(n)})", 150.0)) for name, n in sizes.items()]
+    styles = [*looks([*sizes]).values()]
+    lines = [Line2D([], [], color=style.text, ls=style.dash, lw=1.8) for style in styles]
+    room = sheet().part(150.0) if not sheet().narrow else 116.0
+    names = ["\n".join(wrap(f"{name} (n = {format_count(n)})", room)) for name, n in sizes.items()]
     legend = ax.legend(
         lines,
         names,
@@ -157,9 +181,9 @@ def _write_names(ax: Axes, sizes: dict[str, int]) -> None:
         frameon=False,
         handlelength=2.6,
         borderaxespad=1.2,  # above the power of ten of an axis of very large numbers
-        prop={"family": font(BODY)["fontfamily"], "size": SMALL},
+        prop={"family": font(BODY)["fontfamily"], "size": points(SMALL)},
     )
-    for style, text in zip(looks, legend.get_texts(), strict=True):
+    for style, text in zip(styles, legend.get_texts(), strict=True):
         text.set_color(style.text)
 
 
@@ -174,7 +198,7 @@ def _found(comparison: TrajectoryComparison, differences: pd.DataFrame, conf_lev
     )
     return (
         f"Difference {_at(first)} and {_at(last)}; difference of slopes "
-        f"{with_interval(slope['estimate'], slope['conf_low'], slope['conf_high'])}. "
+        f"{interval_of(slope)}. "
         f"{since}."
     )
 

@@ -1,55 +1,57 @@
-"""Values of groups: every value beside the difference of means, and rainclouds."""
+"""Estimation plot: every value, and beside it the difference with its interval."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from scipy import stats
 
 from alliance_stats.checks import require_kind
-from alliance_stats.errors import DataError
-from alliance_stats.estimates import Array
-from alliance_stats.figures.axes import add_axes, dress, swarm
-from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
-from alliance_stats.figures.style import (
-    FULL_WIDTH,
-    INK,
-    RULE,
-    SMALL,
-    Look,
-    font,
-    look,
-    new_figure,
-    settle,
-    styled,
+from alliance_stats.figures.axes import (
+    TALLEST,
+    dress,
+    page,
+    set_limits,
+    swarm,
 )
-from alliance_stats.figures.text import in_sentence, lines_height, text_width, wrap
-from alliance_stats.formatting import (
+from alliance_stats.figures.numbers import (
     decimals_of_spread,
     format_alone,
     format_count,
     format_level,
     format_number,
+    interval_of,
     plural,
     write_estimate,
 )
+from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
+from alliance_stats.figures.style import (
+    FULL_WIDTH,
+    INK,
+    RULE,
+    Look,
+    Theme,
+    laid_out,
+    looks,
+    naming,
+    settle,
+    sheet,
+)
+from alliance_stats.figures.text import in_sentence, wrap
 from alliance_stats.groups.comparing.choice_of_test import pairwise_table
 from alliance_stats.groups.comparing.finding import Finding
 from alliance_stats.groups.comparing.group_comparison import GroupComparison, OutcomeComparison
 from alliance_stats.groups.comparing.group_samples import Outcome
 
-__all__ = [
-    "draw_differences",
-    "draw_groups",
-    "draw_raincloud",
-    "estimation_figure",
-    "raincloud_figure",
-]
+__all__ = ["draw_differences", "draw_groups", "estimation_figure"]
 
+_HEIGHT = 223.0  # pt
+_LEAST_PLACE = 48.0  # pt, of a group; narrower, the differences stand below
+_MOST_TOLD = 3  # groups whose sizes the caption tells
 _BESIDE = 0.42  # where mean and SD stand, in units of the distance between groups
-_PANELS_WIDTH = 72 * FULL_WIDTH - 110.0  # pt, without axes' labels
+_SIDES = 110.0  # pt, what the axes' labels and numbers take
 
 
 def draw_groups(ax: Axes, outcome: Outcome, *, name_width: float = 90.0) -> None:
@@ -74,8 +76,9 @@ def draw_groups(ax: Axes, outcome: Outcome, *, name_width: float = 90.0) -> None
         ax.plot(
             ends, np.vstack([outcome.of(0), outcome.of(1)]), color=RULE, lw=0.5, alpha=0.5, zorder=1
         )
+    styles = [*looks(outcome.labels).values()]
     for place in range(len(outcome.labels)):
-        own, style = outcome.of(place), look(place)
+        own, style = outcome.of(place), styles[place]
         ax.scatter(
             place + offsets[place],
             own,
@@ -119,14 +122,18 @@ def draw_differences(ax: Axes, differences: pd.DataFrame, *, name_width: float =
     ax.set_xlim(-0.6, len(names) - 0.4)
 
 
-@styled
+@laid_out(FULL_WIDTH)
 def estimation_figure(
     comparison: GroupComparison,
     *,
     outcome: str,
     outcome_label: str = "",
     conf_level: float = 0.95,
-    label: str = "fig-estimation",
+    label: str | None = None,
+    width: float | None = None,
+    theme: Theme | None = None,
+    limits: tuple[float, float] | None = None,
+    words: Mapping[str, str] | None = None,
 ) -> ReportFigure:
     """Show every value of each group and, beside them, the difference with its interval.
 
@@ -143,6 +150,10 @@ def estimation_figure(
         Which of its outcomes.
     outcome_label
         Quantity, unit and range; the column's name, if not given.
+    limits
+        Of the axis of the values.
+    words
+        Group or outcome -> words for it.
 
     Returns
     -------
@@ -159,30 +170,41 @@ def estimation_figure(
     require_kind(comparison, GroupComparison, asked=asked, instead=DRAWN_BY)
     record = comparison[outcome]
     values = record.outcome
+    said = naming(words, [*values.labels, outcome])
+    values = replace(values, labels=tuple(said(name) for name in values.labels))
+    record = replace(record, outcome=values)
     differences = _differences(record, conf_level)
-    words = outcome_label or outcome
+    called = outcome_label or said(outcome)
     ratios = (len(values.labels) + 0.15, len(differences) + 0.2)  # as wide as the axes' ranges
-    name_width = _PANELS_WIDTH / sum(ratios) - 8.0
+    beside = sheet().width - _SIDES > _LEAST_PLACE * sum(ratios)
+    places = sum(ratios) if beside else max(ratios)
+    name_width = (sheet().width - (_SIDES if beside else 70.0)) / places - 8.0
     lines = max(len(wrap(n, name_width)) for n in (*values.labels, *differences["contrast"]))
-    figure = new_figure(FULL_WIDTH, 3.1 + 0.14 * lines)
-    left, right = figure.subplots(1, 2, width_ratios=ratios)
+    height = _HEIGHT + 10.0 * lines
+    figure = page(height if beside else min(2.0 * height, TALLEST), by_hand=False)
+    if beside:
+        left, right = figure.subplots(1, 2, width_ratios=ratios)
+    else:
+        left, right = figure.subplots(2, 1)
     draw_groups(left, values, name_width=name_width)
     draw_differences(right, differences, name_width=name_width)
-    dress(left, y_label=words)
+    dress(left, y_label=called)
     estimand = differences["estimand"].iloc[0]
-    unit = f", {in_sentence(words)}" if values.kind == "continuous" else ""
+    unit = f", {in_sentence(called)}" if values.kind == "continuous" else ""
     dress(right, y_label=f"{estimand[:1].upper()}{estimand[1:]}{unit}")
     if len(values.labels) == 2 and values.kind != "ordinal":
-        _align(left, right, values, differences)
+        _align(left, right, values, differences, limits)
+    else:
+        set_limits(left, limits, axis="y")
     settle(figure)
     groups = _groups(values)
     found = _phrases(groups, differences, conf_level)
     return ReportFigure(
         figure,
-        label=label,
-        caption=f"{words} by {comparison.group}: every value, and the {estimand} with its "
-        f"{format_level(conf_level)} confidence interval. {found}",
-        alt=f"Strips of points of {words} for {plural(len(values.labels), 'group')}; beside them "
+        label=label or "fig-estimation",
+        caption=f"{called} by {comparison.group}: every value, and the {estimand} with its "
+        f"{format_level(conf_level)} confidence interval. {_sizes(groups, differences)}",
+        alt=f"Strips of points of {called} for {plural(len(values.labels), 'group')}; beside them "
         f"the {estimand}. {found}",
         note=_note(record, differences, conf_level),
         data=_numbers(values, groups, differences),
@@ -200,21 +222,28 @@ def _draw_centre(ax: Axes, outcome: Outcome, place: int, style: Look) -> None:
     ax.plot(where, centre, marker=style.marker, color=style.text, markersize=5.5, gid="centre")
 
 
-def _align(left: Axes, right: Axes, outcome: Outcome, differences: pd.DataFrame) -> None:
+def _align(
+    left: Axes,
+    right: Axes,
+    outcome: Outcome,
+    differences: pd.DataFrame,
+    limits: tuple[float, float] | None,
+) -> None:
     """Put 0 of the difference at the mean of the second group, on the same scale."""
     zero = float(outcome.of(1).mean())
-    limits = zero + differences[["conf_low", "conf_high", "estimate"]].to_numpy().ravel()
+    ends = zero + differences[["conf_low", "conf_high", "estimate"]].to_numpy().ravel()
     drawn = np.concatenate([line.get_ydata() for line in left.lines])  # the SDs among them
-    seen = np.concatenate([outcome.values, drawn, limits[np.isfinite(limits)], [zero]])
+    seen = np.concatenate([outcome.values, drawn, ends[np.isfinite(ends)], [zero]])
     pad = 0.06 * (float(np.ptp(seen)) or 1.0)
     low, high = seen.min() - pad, seen.max() + pad
     left.set_ylim(low, high)
-    right.set_ylim(low - zero, high - zero)
-    edge = left.get_xlim()[1]
+    set_limits(left, limits, axis="y")
+    right.set_ylim(*(end - zero for end in left.get_ylim()))
+    edge, styles = left.get_xlim()[1], [*looks(outcome.labels).values()]
     for place in range(2):
         mean = float(outcome.of(place).mean())
         start = place + _BESIDE
-        left.plot([start, edge], [mean, mean], color=look(place).text, lw=0.7, dashes=(2, 2))
+        left.plot([start, edge], [mean, mean], color=styles[place].text, lw=0.7, dashes=(2, 2))
 
 
 def _differences(record: OutcomeComparison, conf_level: float) -> pd.DataFrame:
@@ -271,6 +300,15 @@ def _phrases(groups: pd.DataFrame, differences: pd.DataFrame, conf_level: float)
     return f"{means}. {'; '.join(_difference_phrases(differences, conf_level))}."
 
 
+def _sizes(groups: pd.DataFrame, differences: pd.DataFrame) -> str:
+    """Say how many there are in each group and, of two, how far they are apart."""
+    n = "; ".join(f"{row['group']}: n = {format_count(row['n'])}" for _, row in groups.iterrows())
+    if len(groups) > _MOST_TOLD:
+        n = f"n = {format_count(groups['n'].sum())} in {plural(len(groups), 'group')}"
+    apart = f" Difference {interval_of(differences.iloc[0])}." if len(differences) == 1 else ""
+    return f"{n}.{apart}"
+
+
 def _group_phrase(row: pd.Series) -> str:
     if not np.isnan(row["sd"]):
         digits = decimals_of_spread(row["sd"])
@@ -308,142 +346,3 @@ def _note(record: OutcomeComparison, differences: pd.DataFrame, conf_level: floa
     notes = [note for note in dict.fromkeys(differences["note"]) if note]
     parts += [f"{note[0].upper()}{note[1:]}." for note in notes]
     return " ".join(parts)
-
-
-_NAME_WIDTH = 110.0  # pt
-_ROW = 78.0  # pt
-_FEWEST = 5  # values a density is drawn from
-
-
-def draw_raincloud(ax: Axes, outcome: Outcome) -> None:
-    """Draw a row a group: density above, box of quartiles on the line, values below.
-
-    Parameters
-    ----------
-    ax
-        Axes to draw on; names stand at its left.
-    outcome
-        Complete cases of one outcome. Densities are Gaussian kernel estimates with Scott's (1992)
-        bandwidth, cut at the smallest and largest value, all of the same area per value.
-    """
-    peak = max(_density(outcome.of(g))[1].max(initial=0.0) for g in range(len(outcome.labels)))
-    for place, name in enumerate(outcome.labels):
-        own, style = outcome.of(place), look(place)
-        centre = float(-place)
-        across, height = _density(own)
-        if len(across):
-            top = centre + 0.1 + 0.42 * height / peak
-            ax.fill_between(across, centre + 0.1, top, color=style.colour, alpha=0.35, lw=0)
-        _draw_box(ax, own, centre, style)
-        ax.scatter(
-            own,
-            centre - 0.26 + 0.45 * swarm(own),
-            s=float(np.clip(700.0 / max(len(own), 1), 4.0, 14.0)),
-            color=style.colour,
-            marker=style.marker,
-            alpha=0.6,
-            lw=0,
-            gid=f"values {name}",
-        )
-        words = [*wrap(name, _NAME_WIDTH), f"$n$ = {format_count(len(own))}"]
-        ax.annotate(
-            "\n".join(words),
-            (0.0, centre),
-            (-10, 0),
-            xycoords=ax.get_yaxis_transform(),
-            textcoords="offset points",
-            ha="right",
-            va="center",
-            annotation_clip=False,
-            **font(SMALL, colour=style.text),
-        )
-    ax.set_ylim(-len(outcome.labels) + 0.45, 0.58)
-    ax.set_yticks([])
-
-
-@styled
-def raincloud_figure(
-    comparison: GroupComparison,
-    *,
-    outcome: str,
-    outcome_label: str = "",
-    label: str = "fig-raincloud",
-) -> ReportFigure:
-    """Show how a numeric outcome is distributed in each group.
-
-    Parameters
-    ----------
-    comparison
-        From :func:`~alliance_stats.groups.compare_groups`; it holds the values.
-    outcome
-        Which of its outcomes.
-    outcome_label
-        Quantity, unit and range; the column's name, if not given.
-
-    Raises
-    ------
-    DataError
-        If the comparison has no such outcome, or it is not continuous.
-    """
-    asked = "raincloud_figure draws a result of compare_groups"
-    require_kind(comparison, GroupComparison, asked=asked, instead=DRAWN_BY)
-    values = comparison[outcome].outcome
-    if values.kind != "continuous":
-        raise DataError(
-            f"Outcome '{outcome}' is {values.kind}; a density needs a continuous one. "
-            "estimation_figure shows others."
-        )
-    words = outcome_label or outcome
-    lines = [wrap(name, _NAME_WIDTH) for name in values.labels]
-    left = 20.0 + max(50.0, *(text_width(line) for group in lines for line in group))
-    row = max(_ROW, lines_height(1 + max(map(len, lines))) + 8.0)
-    height = row * len(values.labels)
-    figure = new_figure(FULL_WIDTH, (height + 52.0) / 72, placed_by_hand=True)
-    ax = add_axes(figure, left, 8.0, 72 * FULL_WIDTH - left - 16.0, height)
-    draw_raincloud(ax, values)
-    dress(ax, x_label=words)
-    ax.spines["left"].set_visible(False)
-    table = comparison.describe()
-    own = table.loc[table["outcome"] == outcome]
-    found = "; ".join(
-        f"{row['group']}: median {_with_quartiles(row)}, n = {format_count(row['n'])}"
-        for _, row in own.iterrows()
-    )
-    few = [n for n, size in zip(values.labels, values.n, strict=True) if size < _FEWEST]
-    none = f" No density from fewer than {_FEWEST} values: {', '.join(few)}." if few else ""
-    names = np.asarray(values.labels, dtype=object)[values.group]
-    data = own.assign(part="group").rename(columns={"group": "label"})
-    drawn = pd.DataFrame({"part": "value", "label": names, "value": values.values})
-    return ReportFigure(
-        figure,
-        label=label,
-        caption=f"Distribution of {words} by {comparison.group}. {found}.",
-        alt=f"For {plural(len(values.labels), 'group')} the density, the quartiles and every "
-        f"value of {words}. {found}.",
-        note="Density: Gaussian kernel, Scott's bandwidth, cut at the extremes. Bar: quartiles; "
-        f"mark: median; line: smallest to largest value.{none}",
-        data=pd.concat([drawn, data], ignore_index=True),
-    )
-
-
-def _with_quartiles(row: pd.Series) -> str:
-    digits = decimals_of_spread(row["q3"] - row["q1"])
-    median, low, high = (format_number(row[name], digits) for name in ("median", "q1", "q3"))
-    return f"{median}, quartiles {low} and {high}"
-
-
-def _density(values: Array) -> tuple[Array, Array]:
-    """Return a grid and the kernel density on it; nothing from few or equal values."""
-    if len(values) < _FEWEST or np.ptp(values) == 0:
-        return np.empty(0), np.empty(0)
-    grid = np.linspace(values.min(), values.max(), 201)
-    return grid, np.asarray(stats.gaussian_kde(values)(grid))
-
-
-def _draw_box(ax: Axes, values: Array, centre: float, style: Look) -> None:
-    if len(values) == 0:
-        return
-    low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
-    ax.plot([values.min(), values.max()], [centre, centre], color=style.text, lw=0.8)
-    ax.plot([low, high], [centre, centre], color=style.text, lw=4, solid_capstyle="butt")
-    ax.plot(middle, centre, marker=style.marker, ms=6, mec="white", mew=0.8, color=style.text)

@@ -1,19 +1,33 @@
 """How often endings come: cumulative incidence of competing ones, hazards by session."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from alliance_stats.checks import require_kind
-from alliance_stats.estimates import Array
 from alliance_stats.figures.axes import (
+    TALLEST,
+    LineLabels,
     add_axes,
     dress,
-    height_in_points,
     integer_ticks,
-    label_line,
+    one_panel,
+    page,
     room_below,
     room_beside,
+    set_limits,
+    time_ticks,
+    width_in_points,
+)
+from alliance_stats.figures.numbers import (
+    decimal_ticks,
+    format_count,
+    format_level,
+    interval_of,
+    plural,
+    with_interval,
 )
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
 from alliance_stats.figures.style import (
@@ -21,13 +35,15 @@ from alliance_stats.figures.style import (
     FULL_WIDTH,
     GREY,
     Look,
+    Theme,
     font,
+    laid_out,
     look,
-    new_figure,
-    styled,
+    looks,
+    naming,
+    sheet,
 )
-from alliance_stats.figures.text import in_sentence, lines_height, spread, wrap
-from alliance_stats.formatting import format_count, format_level, plural, with_interval
+from alliance_stats.figures.text import in_sentence, lines_height, wrap
 from alliance_stats.survival import CumulativeIncidence, DiscreteHazard
 
 __all__ = [
@@ -39,10 +55,11 @@ __all__ = [
 
 _LABEL_WIDTH = 116.0  # pt
 _PANEL_HEIGHT = 130.0  # pt
-_BELOW = 48.0  # pt, two lines of tick labels and the axis' label
 
 
-def draw_cumulative_incidence(ax: Axes, curves: pd.DataFrame) -> None:
+def draw_cumulative_incidence(
+    ax: Axes, curves: pd.DataFrame, *, limits: tuple[float, float] | None = None
+) -> None:
     """Draw one group's curves from (0, 0) with bands, labelled at the right, n under the ticks.
 
     Parameters
@@ -51,10 +68,13 @@ def draw_cumulative_incidence(ax: Axes, curves: pd.DataFrame) -> None:
         Axes to draw on.
     curves
         One stratum of :meth:`CumulativeIncidence.tidy`.
+    limits
+        Of the axis of the incidence.
     """
     states = list(dict.fromkeys(curves["state"]))
-    for place, state in enumerate(states):
-        style = look(place)
+    styles = looks(states)
+    for state in states:
+        style = styles[state]
         own = curves.loc[curves["state"] == state]
         time = np.concatenate([[0.0], own["time"].to_numpy(dtype=float)])
         lines = {
@@ -73,26 +93,28 @@ def draw_cumulative_incidence(ax: Axes, curves: pd.DataFrame) -> None:
             gid=f"incidence {state}",
         )
     ax.set_ylim(0.0, 1.0)
-    per_point = 1.0 / height_in_points(ax)
-    texts = [_label(curves, state) for state in states]
-    room = [(lines_height(len(lines)) + 4.0) * per_point for lines in texts]
-    ends = [float(_last(curves, state)["estimate"]) for state in states]
-    for place, centre in enumerate(spread(ends, room, 0.0, 1.0)):
-        label_line(ax, texts[place], centre, look(place))
+    set_limits(ax, limits, axis="y")
+    _labels(curves).write(ax, [float(_last(curves, state)["estimate"]) for state in states])
     first = curves.loc[curves["state"] == states[0]]
-    ticks = _ticks(first["time"].to_numpy(dtype=float))
-    ax.set_xlim(0.0, float(first["time"].max()) * 1.02)
+    time = first["time"].to_numpy(dtype=float)
+    ticks = time_ticks(time, int(np.clip(width_in_points(ax) / 40.0, 2, 7)))
+    ax.set_xlim(0.0, float(time.max()) * 1.02)
     counts = ["" if _enters_late(curves) else f"\n{_at_risk(first, tick)}" for tick in ticks]
-    ax.set_xticks(ticks, [f"{tick:g}{n}" for tick, n in zip(ticks, counts, strict=True)])
+    named = [f"{decimal_ticks(f'{x:g}')}{n}" for x, n in zip(ticks, counts, strict=True)]
+    ax.set_xticks(ticks, named)
 
 
-@styled
+@laid_out(FULL_WIDTH)
 def cumulative_incidence_figure(
     result: CumulativeIncidence,
     *,
     time_label: str = "Sessions since start",
     conf_level: float = 0.95,
-    label: str = "fig-cumulative-incidence",
+    label: str | None = None,
+    width: float | None = None,
+    theme: Theme | None = None,
+    limits: tuple[float, float] | None = None,
+    words: Mapping[str, str] | None = None,
 ) -> ReportFigure:
     """Show the probability of each ending by each time, a panel a group.
 
@@ -102,6 +124,10 @@ def cumulative_incidence_figure(
         From :func:`~alliance_stats.survival.cumulative_incidence`.
     time_label
         The clock and its unit.
+    limits
+        Of the axis of the incidence.
+    words
+        Ending or group -> words for it.
 
     Returns
     -------
@@ -111,31 +137,43 @@ def cumulative_incidence_figure(
     asked = "cumulative_incidence_figure draws a result of cumulative_incidence"
     require_kind(result, CumulativeIncidence, asked=asked, instead=DRAWN_BY)
     curves = result.tidy(conf_level=conf_level)
-    groups = list(dict.fromkeys(curves["strata"]))
-    late = any(_enters_late(curves.loc[curves["strata"] == group]) for group in groups)
-    labels = [sum(len(_label(curves, state)) for state in result.states) for _ in groups]
-    height = max(_PANEL_HEIGHT, lines_height(max(labels)) + 6.0 * len(result.states))
-    headings = [
-        wrap(_sized(curves.loc[curves["strata"] == group], group), 300.0, BODY) for group in groups
+    said = naming(words, [*curves["strata"].unique(), *result.states])
+    curves = curves.assign(
+        strata=[said(name) for name in curves["strata"]],
+        state=[said(name) for name in curves["state"]],
+    )
+    groups, states = ([*dict.fromkeys(curves[name])] for name in ("strata", "state"))
+    own = {group: curves.loc[curves["strata"] == group] for group in groups}
+    labels = {group: _labels(own[group]) for group in groups}
+    late = any(_enters_late(part) for part in own.values())
+    clock = time_label if late else f"{time_label}; under it, number at risk"
+    y_label = "Cumulative incidence (0–1)"
+    tall = min(_PANEL_HEIGHT, TALLEST / len(groups) - 110.0)
+    left, right = room_beside(y_label, max(tall, 60.0)), max(each.right for each in labels.values())
+    wide = sheet().width - left - right
+    headings = [wrap(_sized(own[group], group), wide + right - 20.0, BODY) for group in groups]
+    tops = [
+        lines_height(len(lines), BODY) + labels[group].above
+        for group, lines in zip(groups, headings, strict=True)
     ]
-    tops = [lines_height(len(lines), BODY) + 8.0 for lines in headings]
-    whole = sum(tops) + len(groups) * (height + _BELOW) + 6.0
-    figure = new_figure(FULL_WIDTH, whole / 72, placed_by_hand=True)
+    below = room_below(clock, wide, tick_lines=1 if late else 2)
+    spare = (TALLEST - sum(tops)) / len(groups) - below
+    height = max(min(_PANEL_HEIGHT, spare), *(each.height for each in labels.values()), 60.0)
+    figure = page(sum(tops) + len(groups) * (height + below))
     top = 0.0
-    width = 72 * FULL_WIDTH - 54.0 - _LABEL_WIDTH - 40.0
     for group, heading, above in zip(groups, headings, tops, strict=True):
-        ax = add_axes(figure, 54.0, top + above, width, height)
-        draw_cumulative_incidence(ax, curves.loc[curves["strata"] == group])
-        clock = time_label if late else f"{time_label}; under it, number at risk"
-        dress(ax, x_label=clock, y_label="Cumulative incidence (0–1)")
-        ax.set_title("\n".join(heading), loc="left", pad=5, **font(BODY))
-        top += above + height + _BELOW
-    found = "; ".join(_found(curves, group, result.states) for group in groups)
+        ax = add_axes(figure, left, top + above, wide, height)
+        draw_cumulative_incidence(ax, own[group], limits=limits)
+        dress(ax, x_label=clock, y_label=y_label)
+        ax.set_title("\n".join(heading), loc="left", pad=labels[group].above - 3.0, **font(BODY))
+        top += above + height + below
+    found = "; ".join(_found(own[group], group, states) for group in groups)
+    sizes = "; ".join(_sized(own[group], group) for group in groups)
     return ReportFigure(
         figure,
-        label=label,
+        label=label or "fig-cumulative-incidence",
         caption=f"Cumulative incidence of competing endings by {in_sentence(time_label)}, with "
-        f"pointwise {format_level(conf_level)} confidence bands. {found}.",
+        f"pointwise {format_level(conf_level)} confidence bands. {sizes}.",
         alt=f"{plural(len(groups), 'panel')} of step curves that rise from 0, one an ending. "
         f"{found}.",
         note=_note(result, conf_level),
@@ -147,34 +185,25 @@ def _last(curves: pd.DataFrame, state: str) -> pd.Series:
     return curves.loc[curves["state"] == state].iloc[-1]
 
 
-def _label(curves: pd.DataFrame, state: str) -> list[str]:
-    row = _last(curves, state)
-    return [*wrap(state, _LABEL_WIDTH), f"{_interval(row)} at {row['time']:g}"]
+def _labels(curves: pd.DataFrame) -> LineLabels:
+    """Name each ending's curve with where it ends."""
+    states = list(dict.fromkeys(curves["state"]))
+    last = [_last(curves, state) for state in states]
+    texts = [
+        [str(state), f"{interval_of(row, kind='bounded')} at {row['time']:g}"]
+        for state, row in zip(states, last, strict=True)
+    ]
+    styles = looks(states)
+    return LineLabels.of(texts, [styles[state] for state in states], width=_LABEL_WIDTH)
 
 
-def _interval(row: pd.Series) -> str:
-    return with_interval(row["estimate"], row["conf_low"], row["conf_high"], kind="bounded")
-
-
-def _found(curves: pd.DataFrame, group: str, states: tuple[str, ...]) -> str:
-    own = curves.loc[curves["strata"] == group]
-    words = ", ".join(
-        f"{state} {_interval(_last(own, state))} "
+def _found(own: pd.DataFrame, group: str, states: Sequence[str]) -> str:
+    told = ", ".join(
+        f"{state} {interval_of(_last(own, state), kind='bounded')} "
         f"({format_count(own.loc[own['state'] == state, 'n_event'].sum())} units)"
         for state in states
     )
-    return f"{_sized(own, group)}, by {own['time'].max():g}: {words}"
-
-
-def _ticks(time: Array) -> list[float]:
-    """Return about six round times from 0."""
-    step = 10.0 ** np.floor(np.log10(time.max()))
-    for size in (0.1, 0.2, 0.4, 0.5, 1.0, 2.0, 5.0):
-        if time.max() / (size * step) < 6.5:
-            break
-    whole = bool(np.all(time == np.round(time)))
-    apart = max(1.0, round(size * step)) if whole else size * step
-    return [apart * count for count in range(int(time.max() / apart + 1e-9) + 1)]
+    return f"{_sized(own, group)}, by {own['time'].max():g}: {told}"
 
 
 def _sized(curves: pd.DataFrame, group: str) -> str:
@@ -223,7 +252,9 @@ _FEW = 10  # at risk, below which an interval does not set the height of the axi
 _SEEN = Look(GREY, GREY, "none", "o")
 
 
-def draw_hazard(ax: Axes, curve: pd.DataFrame) -> None:
+def draw_hazard(
+    ax: Axes, curve: pd.DataFrame, *, limits: tuple[float, float] | None = None
+) -> None:
     """Draw the modelled hazard with its band, the observed shares as circles, n under the ticks.
 
     Parameters
@@ -232,6 +263,8 @@ def draw_hazard(ax: Axes, curve: pd.DataFrame) -> None:
         Axes to draw on; keys stand at its right.
     curve
         As :meth:`DiscreteHazard.curve` gives it.
+    limits
+        Of the axis of the hazard.
     """
     time = curve["time"].to_numpy(dtype=float)
     style = look(0)
@@ -259,26 +292,21 @@ def draw_hazard(ax: Axes, curve: pd.DataFrame) -> None:
     )
     many = curve["n_risk"] >= min(_FEW, curve["n_risk"].max())
     top = np.nanmax([curve.loc[many, "hazard_high"].max(), curve["hazard"].max(), seen[many].max()])
-    ax.set_ylim(0.0, min(1.0, 1.08 * float(top)))
+    ax.set_ylim(0.0, min(1.0, 1.08 * float(top)) or 1.0)
+    set_limits(ax, limits, axis="y")
     ax.set_xlim(time[0] - 0.6, time[-1] + 0.6)
-    ticks = integer_ticks(time[0], time[-1])
+    ticks = integer_ticks(time[0], time[-1], most=int(np.clip(width_in_points(ax) / 36.0, 3, 8)))
     counts = curve[known].set_index("time")["n_risk"]
-    words = [
+    named = [
         f"{tick}\n{format_count(counts[tick])}" if tick in counts else f"{tick}" for tick in ticks
     ]
-    ax.set_xticks(ticks, words)
+    ax.set_xticks(ticks, named)
     bottom, top = ax.get_ylim()
-    label_line(ax, wrap("model, with its band", _KEY_WIDTH), top - 0.10 * (top - bottom), style)
-    if known.any():
-        label_line(
-            ax,
-            wrap("○ share who left, area by n at risk", _KEY_WIDTH),
-            top - 0.34 * (top - bottom),
-            _SEEN,
-        )
+    labels = _keys(any_seen=bool(known.any()))
+    labels.write(ax, [top - 0.24 * place * (top - bottom) for place in range(len(labels.texts))])
 
 
-@styled
+@laid_out(FULL_WIDTH)
 def hazard_figure(
     model: DiscreteHazard,
     newdata: pd.DataFrame | None = None,
@@ -287,7 +315,11 @@ def hazard_figure(
     event_label: str = "leaving",
     of: str = "",
     conf_level: float = 0.95,
-    label: str = "fig-hazard",
+    label: str | None = None,
+    width: float | None = None,
+    theme: Theme | None = None,
+    limits: tuple[float, float] | None = None,
+    words: Mapping[str, str] | None = None,
 ) -> ReportFigure:
     """Show the population's hazard by session, beside the shares observed.
 
@@ -302,6 +334,8 @@ def hazard_figure(
         The clock, and the event as a noun.
     of
         Whose hazard it is, where `newdata` is given: ``"a family at the mean alliance"``.
+    limits
+        Of the axis of the hazard.
 
     Returns
     -------
@@ -317,12 +351,17 @@ def hazard_figure(
     any_seen = bool(seen["n_risk"].any())
     x_label = f"{time_label}; under it, number at risk" if any_seen else time_label
     y_label = f"Hazard of {event_label} (0–1)"
-    left = room_beside(y_label, _HEIGHT)
-    wide = 72 * FULL_WIDTH - left - _KEY_WIDTH - 44.0
-    height = 8.0 + _HEIGHT + room_below(x_label, wide, tick_lines=2)
-    figure = new_figure(FULL_WIDTH, height / 72, placed_by_hand=True)
-    ax = add_axes(figure, left, 8.0, wide, _HEIGHT)
-    draw_hazard(ax, curve)
+    naming(words, [])
+    labels = _keys(any_seen=any_seen)
+    figure, ax = one_panel(
+        _HEIGHT,
+        left=room_beside(y_label, _HEIGHT),
+        right=labels.right,
+        above=labels.above,
+        x_label=x_label,
+        tick_lines=2 if any_seen else 1,
+    )
+    draw_hazard(ax, curve, limits=limits)
     dress(ax, x_label=x_label, y_label=y_label)
     found = _hazard_found(curve)
     whose = f" of {of}" if of else ""
@@ -333,9 +372,10 @@ def hazard_figure(
     aside = plural(model.rows.n_set_aside, "row")
     return ReportFigure(
         figure,
-        label=label,
+        label=label or "fig-hazard",
         caption=f"Hazard of {event_label}{whose} by session, with the pointwise "
-        f"{format_level(conf_level)} confidence band: {found}.",
+        f"{format_level(conf_level)} confidence band; "
+        f"{plural(model.n_event, 'event')} in {plural(model.rows.n_used, 'row')}.",
         alt=f"A line with its band over {plural(len(curve), 'session')}"
         f"{', and a circle for the share observed at each' if any_seen else ''}: {found}.",
         note=f"Discrete-time hazard model ({model.link} link, {model.baseline} baseline), the mean "
@@ -344,6 +384,14 @@ def hazard_figure(
         f"method.{cut}",
         data=curve,
     )
+
+
+def _keys(*, any_seen: bool) -> LineLabels:
+    """Return what the line and the circles are called."""
+    keys = {"model, with its band": look(0)}
+    if any_seen:
+        keys["share who left, area by n at risk"] = _SEEN
+    return LineLabels.of([[text] for text in keys], [*keys.values()], width=_KEY_WIDTH)
 
 
 def _hazard_found(curve: pd.DataFrame) -> str:

@@ -1,5 +1,7 @@
 """What lies at which level: shares of the variance, and slopes on one scale."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -7,24 +9,47 @@ from matplotlib.axes import Axes
 from alliance_stats.checks import check_frame, require_columns, require_present
 from alliance_stats.errors import DataError
 from alliance_stats.figures.axes import (
-    add_axes,
+    LineLabels,
+    draw_band,
     dress,
-    height_in_points,
-    label_line,
-    room_below,
+    one_panel,
     room_beside,
     row_heights,
+    set_limits,
     write_rows,
 )
-from alliance_stats.figures.report_figure import ReportFigure, require_frame
-from alliance_stats.figures.style import COLUMN_AND_HALF, INK, RULE, look, new_figure, styled
-from alliance_stats.figures.text import lines_height, spread, text_width, wrap
-from alliance_stats.formatting import MISSING, format_level, format_percent, plural, with_interval
+from alliance_stats.figures.numbers import (
+    MISSING,
+    format_level,
+    format_percent,
+    interval_of,
+    plural,
+)
+from alliance_stats.figures.report_figure import ReportFigure, listed, require_frame
+from alliance_stats.figures.style import (
+    COLUMN_AND_HALF,
+    INK,
+    RULE,
+    Theme,
+    laid_out,
+    looks,
+    naming,
+    sheet,
+)
+from alliance_stats.figures.text import text_width, widest
+from alliance_stats.multilevel import VariancePartition, WithinBetween
 
-__all__ = ["draw_slopes", "draw_variance_partition", "slopes_figure", "variance_partition_figure"]
+__all__ = [
+    "draw_slopes",
+    "draw_variance_partition",
+    "slopes_figure",
+    "variance_partition_figure",
+]
 
-_NAME_WIDTH = 110.0  # pt
+_NAME_WIDTH = 126.0  # pt, on a full page
 _ROW_GAP = 12.0  # pt
+_LABEL_WIDTH = 104.0  # pt, on a page of one and a half columns
+_HEIGHT = 190.0  # pt
 
 
 def draw_variance_partition(ax: Axes, shares: pd.DataFrame) -> None:
@@ -37,14 +62,14 @@ def draw_variance_partition(ax: Axes, shares: pd.DataFrame) -> None:
     shares
         ``group, estimate, conf_low, conf_high`` as proportions, from the top down.
     """
-    names = [str(name) for name in shares["group"]]
-    heights = row_heights(names, _NAME_WIDTH, gap=_ROW_GAP)
+    names, room = [str(name) for name in shares["group"]], sheet().part(_NAME_WIDTH)
+    heights = row_heights(names, room, gap=_ROW_GAP)
     centres = np.cumsum(heights) - heights / 2.0
     ax.barh(
         centres,
         shares["estimate"],
         height=np.minimum(heights - 6.0, 16.0),
-        color=[look(place).colour for place in range(len(shares))],
+        color=[style.colour for style in looks(range(len(shares))).values()],
         alpha=0.65,
         lw=0,
     )
@@ -53,41 +78,56 @@ def draw_variance_partition(ax: Axes, shares: pd.DataFrame) -> None:
     ax.set_xlim(0.0, 1.0)
     ax.set_ylim(float(heights.sum()), 0.0)
     ax.set_yticks([])
-    ax.set_xticks(np.linspace(0, 1, 6), [format_percent(tick) for tick in np.linspace(0, 1, 6)])
-    write_rows(ax, names, centres, x=-8.0, ha="right", width=_NAME_WIDTH)
+    ticks = np.linspace(0, 1, 3 if sheet().narrow else 6)
+    ax.set_xticks(ticks, [format_percent(tick) for tick in ticks])
+    write_rows(ax, names, centres, x=-8.0, ha="right", width=room)
     write_rows(ax, _numbers(shares), centres, x=10.0, ha="left", width=200.0)
 
 
-@styled
+@laid_out(COLUMN_AND_HALF)
 def variance_partition_figure(
-    shares: pd.DataFrame,
+    shares: VariancePartition | pd.DataFrame,
     *,
-    outcome_label: str,
-    method: str,
+    outcome_label: str = "the outcome",
+    method: str | None = None,
     conf_level: float = 0.95,
-    label: str = "fig-variance",
+    label: str | None = None,
+    width: float | None = None,
+    theme: Theme | None = None,
+    limits: tuple[float, float] | None = None,
+    words: Mapping[str, str] | None = None,
 ) -> ReportFigure:
     """Show the share of variance at each level.
 
     Parameters
     ----------
     shares
-        ``group, estimate, conf_low, conf_high``: proportions of the total variance that add up to
-        1, a row a level; limits may be missing.
+        From :func:`~alliance_stats.multilevel.variance_partition`; or a frame ``group, estimate,
+        conf_low, conf_high``: proportions of the total variance that add up to 1, a row a level
+        (limits may be missing).
     outcome_label
         Whose variance it is.
     method
-        The model, and by which method the intervals were made.
+        The model, and by which method the intervals were made; needed for a frame.
+    limits
+        Of the axis of shares.
+    words
+        Level -> words for it.
 
     Raises
     ------
     DataError
         If a column is missing, or the shares are no proportions that add up to 1.
     """
-    require_frame(
-        shares,
-        asked="variance_partition_figure draws VariancePartition.tidy() or its like",
-    )
+    if isinstance(shares, VariancePartition):
+        method = method or shares.method
+        shares = shares.tidy(conf_level=conf_level)
+    else:
+        require_frame(
+            shares, asked="variance_partition_figure draws VariancePartition.tidy() or its like"
+        )
+    if method is None:
+        raise DataError("A frame does not say how it was made: give method=.")
     check_frame(shares, what="shares")
     require_columns(shares, ["group", "estimate", "conf_low", "conf_high"], what="shares")
     require_present(shares, "estimate", why="as a share of the variance")
@@ -97,42 +137,40 @@ def variance_partition_figure(
             f"The shares add up to {total:.4g}; shares of one variance are not below 0 and add up "
             "to 1. Divide each level's variance by their sum, the residual's included."
         )
-    names = [str(name) for name in shares["group"]]
-    left = 14.0 + max(text_width(line) for name in names for line in wrap(name, _NAME_WIDTH))
-    right = 18.0 + max(text_width(words) for words in _numbers(shares))
-    height = float(row_heights(names, _NAME_WIDTH, gap=_ROW_GAP).sum())
-    figure = new_figure(COLUMN_AND_HALF, (height + 50.0) / 72, placed_by_hand=True)
-    ax = add_axes(figure, left, 8.0, 72 * COLUMN_AND_HALF - left - right, height)
+    said = naming(words, [*shares["group"]])
+    shares = shares.assign(group=[said(name) for name in shares["group"]])
+    names, numbers, room = [*shares["group"]], _numbers(shares), sheet().part(_NAME_WIDTH)
+    left, right = 14.0 + widest(names, room), 18.0 + max(map(text_width, numbers))
+    height = float(row_heights(names, room, gap=_ROW_GAP).sum())
+    x_label = f"Share of variance ({format_level(conf_level)} CI)"
+    figure, ax = one_panel(height, left=left, right=right, x_label=x_label)
     draw_variance_partition(ax, shares)
-    dress(ax, x_label=f"Share of variance ({format_level(conf_level)} CI)")
-    found = "; ".join(
-        f"{name}: {words}" for name, words in zip(names, _numbers(shares), strict=True)
-    )
+    set_limits(ax, limits, axis="x")
+    dress(ax, x_label=x_label)
+    found = listed(names, numbers, of=plural(len(names), "level"))
     return ReportFigure(
         figure,
-        label=label,
-        caption=f"Variance of {outcome_label} by level, with {format_level(conf_level)} CI: "
-        f"{found}.",
+        label=label or "fig-variance",
+        caption=f"Share of the variance of {outcome_label} at "
+        f"{plural(len(names), 'level')}, with {format_level(conf_level)} CI.",
         alt=f"Bars of the share of variance at {plural(len(names), 'level')}. {found}.",
-        note=f"{method.rstrip('.')}. Shares add up to 100%; – where there is no interval.",
+        note=f"{method[:1].upper()}{method[1:].rstrip('.')}. Shares add up to 100%; "
+        f"{MISSING} where there is no interval.",
         data=shares.reset_index(drop=True),
     )
 
 
 def _numbers(shares: pd.DataFrame) -> list[str]:
     return [
-        with_interval(row.estimate, row.conf_low, row.conf_high, kind="share")
-        + ("" if np.isfinite(row.conf_low) else f" [{MISSING}]")
-        for row in shares.itertuples()
+        interval_of(row, kind="share") + ("" if np.isfinite(row["conf_low"]) else f" [{MISSING}]")
+        for _, row in shares.iterrows()
     ]
 
 
-_LABEL_WIDTH = 104.0  # pt
-_ABOVE = 14.0  # pt, for the power of ten of an axis of very large or small numbers
-
-
-def draw_slopes(ax: Axes, slopes: pd.DataFrame) -> None:
-    """Draw each slope through the origin, as far as its predictor reaches, labelled at the right.
+def draw_slopes(
+    ax: Axes, slopes: pd.DataFrame, *, limits: tuple[float, float] | None = None
+) -> None:
+    """Draw each slope through the origin, as far as its predictor reaches, labelled at its end.
 
     Parameters
     ----------
@@ -142,14 +180,17 @@ def draw_slopes(ax: Axes, slopes: pd.DataFrame) -> None:
         ``term, estimate, conf_low, conf_high, reach``: change of the outcome per unit of the
         predictor, and how far from its mean the predictor is drawn to either side (one SD of that
         level's part of it shows how much there is of it).
+    limits
+        Of the axis of the outcome.
     """
     ax.axhline(0.0, color=RULE, lw=0.7, zorder=1)
     ax.axvline(0.0, color=RULE, lw=0.7, zorder=1)
-    for place, row in enumerate(slopes.itertuples()):
-        style = look(place)
+    styles = looks([*slopes["term"]])
+    for row in slopes.itertuples():
+        style = styles[row.term]
         across = np.array([-row.reach, 0.0, row.reach])
         edges = np.sort(np.outer([row.conf_low, row.conf_high], across), axis=0)
-        ax.fill_between(across, edges[0], edges[1], color=style.colour, alpha=0.18, lw=0)
+        draw_band(ax, across, edges[0], edges[1], style.colour)
         ax.plot(
             across,
             row.estimate * across,
@@ -158,45 +199,59 @@ def draw_slopes(ax: Axes, slopes: pd.DataFrame) -> None:
             lw=1.8,
             gid=f"slope {row.term}",
         )
-    low, high = ax.get_ylim()
-    per_point = (high - low) / height_in_points(ax)
-    texts = [_lines(row) for _, row in slopes.iterrows()]
-    room = [(lines_height(len(lines)) + 5.0) * per_point for lines in texts]
-    ends = [float(row.estimate * row.reach) for row in slopes.itertuples()]
+    low, high = limits or ax.get_ylim()
     right = float(slopes["reach"].max()) * 1.04
     ax.set_xlim(-right, right)
     ax.set_ylim(low, high)
-    for place, centre in enumerate(spread(ends, room, low, high)):
-        label_line(ax, texts[place], centre, look(place))
+    ends = [float(row.estimate * row.reach) for row in slopes.itertuples()]
+    _labels(slopes).write(ax, ends)
 
 
-@styled
+@laid_out(COLUMN_AND_HALF)
 def slopes_figure(
-    slopes: pd.DataFrame,
+    slopes: WithinBetween | pd.DataFrame,
     *,
-    predictor_label: str,
-    outcome_label: str,
-    method: str,
+    predictor_label: str | None = None,
+    outcome_label: str | None = None,
+    method: str | None = None,
     conf_level: float = 0.95,
-    label: str = "fig-slopes",
+    label: str | None = None,
+    width: float | None = None,
+    theme: Theme | None = None,
+    limits: tuple[float, float] | None = None,
+    words: Mapping[str, str] | None = None,
 ) -> ReportFigure:
     """Show what the same difference in a predictor goes with at each level.
 
     Parameters
     ----------
     slopes
-        See :func:`draw_slopes`; :meth:`LinearMixedModel.tidy` gives all columns but ``reach``.
+        From :func:`~alliance_stats.multilevel.within_between`, its slopes drawn as far as one unit
+        of the predictor; or a frame, see :func:`draw_slopes`.
     predictor_label, outcome_label
-        Quantities with their units: ``"Alliance (WAI points)"``.
+        Quantities with their units: ``"Alliance (WAI points)"``. Needed for a frame.
     method
-        The model and its intervals.
+        The model and its intervals. Needed for a frame.
+    limits
+        Of the axis of the outcome.
+    words
+        Slope -> words for it.
 
     Raises
     ------
     DataError
         If a column or a slope is missing, or a reach is not above 0.
     """
-    require_frame(slopes, asked="slopes_figure draws a frame of slopes")
+    if isinstance(slopes, WithinBetween):
+        method, predictor_label = method or slopes.method, predictor_label or "the predictor"
+        outcome_label = outcome_label or "the outcome"
+        slopes = _of_levels(slopes, conf_level)
+    else:
+        require_frame(slopes, asked="slopes_figure draws a frame of slopes")
+    if method is None or predictor_label is None or outcome_label is None:
+        raise DataError(
+            "A frame does not say what it holds: give predictor_label=, outcome_label=, method=."
+        )
     check_frame(slopes, what="slopes")
     columns = ["estimate", "conf_low", "conf_high", "reach"]
     require_columns(slopes, ["term", *columns], what="slopes")
@@ -204,31 +259,42 @@ def slopes_figure(
         require_present(slopes, column, why="to draw the slope")
     if (slopes["reach"] <= 0).any():
         raise DataError("Column 'reach' must be above 0: how far the predictor is drawn.")
-    lines = sum(len(_lines(row)) for _, row in slopes.iterrows())
-    height = max(190.0, lines_height(lines) + 8.0 * len(slopes))
+    said = naming(words, [*slopes["term"]])
+    slopes = slopes.assign(term=[said(name) for name in slopes["term"]])
+    labels = _labels(slopes)
     x_label, y_label = f"Difference in {predictor_label}", f"Difference in {outcome_label}"
+    height = max(_HEIGHT, labels.height)
     left = room_beside(y_label, height)
-    wide = 72 * COLUMN_AND_HALF - left - _LABEL_WIDTH - 40.0
-    whole = _ABOVE + height + room_below(x_label, wide)
-    figure = new_figure(COLUMN_AND_HALF, whole / 72, placed_by_hand=True)
-    ax = add_axes(figure, left, _ABOVE, wide, height)
-    draw_slopes(ax, slopes)
+    figure, ax = one_panel(
+        height, left=left, right=labels.right, above=labels.above + 8.0, x_label=x_label
+    )
+    draw_slopes(ax, slopes, limits=limits)
     dress(ax, x_label=x_label, y_label=y_label)
-    found = "; ".join(f"{row['term']}: {_number(row)}" for _, row in slopes.iterrows())
+    numbers = [interval_of(row) for _, row in slopes.iterrows()]
+    found = listed(slopes["term"], numbers, of=plural(len(slopes), "slope"))
     return ReportFigure(
         figure,
-        label=label,
+        label=label or "fig-slopes",
         caption=f"{outcome_label[:1].upper()}{outcome_label[1:]} per unit of {predictor_label}, "
-        f"with {format_level(conf_level)} confidence bands. {found}.",
-        alt=f"{plural(len(slopes), 'line')} through the origin. {found}.",
-        note=f"{method.rstrip('.')}. Each line reaches as far as its part of the predictor does.",
+        f"at {plural(len(slopes), 'level')}, with {format_level(conf_level)} confidence bands.",
+        alt=f"{plural(len(slopes), 'line')} through the origin: {outcome_label} per unit of "
+        f"{predictor_label}. {found}.",
+        note=f"{method[:1].upper()}{method[1:].rstrip('.')}. Each line reaches as far as its part "
+        "of the predictor does.",
         data=slopes.reset_index(drop=True),
     )
 
 
-def _lines(row: pd.Series) -> list[str]:
-    return [*wrap(row["term"], _LABEL_WIDTH), *wrap(_number(row), _LABEL_WIDTH)]
+def _of_levels(found: WithinBetween, conf_level: float) -> pd.DataFrame:
+    tidy = found.tidy(conf_level=conf_level)
+    own = tidy[tidy["term"] != "(Intercept)"] if "term" in tidy else tidy
+    name = "level" if "level" in own and own["level"].notna().all() else "term"
+    return own.assign(term=own[name].astype(str), reach=1.0)[
+        ["term", "estimate", "conf_low", "conf_high", "reach"]
+    ].reset_index(drop=True)
 
 
-def _number(row: pd.Series) -> str:
-    return with_interval(row["estimate"], row["conf_low"], row["conf_high"])
+def _labels(slopes: pd.DataFrame) -> LineLabels:
+    texts = [[str(row["term"]), interval_of(row)] for _, row in slopes.iterrows()]
+    styles = looks([*slopes["term"]])
+    return LineLabels.of(texts, [styles[name] for name in slopes["term"]], width=_LABEL_WIDTH)

@@ -5,52 +5,59 @@ import io
 import os
 import re
 import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
+from matplotlib.colors import to_rgba_array
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from alliance_stats.checks import check_choice
 from alliance_stats.errors import AllianceStatsWarning, WrongObjectError
 from alliance_stats.figures.fonts import FAMILY, glyphless, missing_glyphs
 from alliance_stats.figures.style import house_style
 from alliance_stats.formatting import is_blank, printable, to_html, to_markdown
 from alliance_stats.output import csv_text, write_whole
 
-__all__ = ["DRAWN_BY", "PRINT_DPI", "ReportFigure", "require_frame"]
+__all__ = ["DRAWN_BY", "FORMATS", "PRINT_DPI", "ReportFigure", "listed", "require_frame"]
 
 # What draws which result: for whoever hands one to another figure
 DRAWN_BY = {
     "APIM": "actor_partner_figure",
     "Comparison": "comparison_figure",
-    "CompetingHazards": "forest_figure(model.odds_ratios(), ...)",
+    "CompetingHazards": "forest_figure",
     "Correlations": "correlation_figure",
-    "CoxModel": "forest_figure(model.hazard_ratios(), ...)",
+    "CoxModel": "forest_figure",
     "CumulativeIncidence": "cumulative_incidence_figure",
     "DiscreteHazard": "hazard_figure, hazard_caterpillar_figure",
     "DropoutSensitivity": "tipping_point_figure",
-    "FineGrayModel": "forest_figure(model.hazard_ratios(), ...)",
+    "FineGrayModel": "forest_figure",
     "GeneralizedLinearMixedModel": "caterpillar_figure",
     "GroupComparison": "estimation_figure, raincloud_figure",
     "JohnsonNeyman": "johnson_neyman_figure",
     "KaplanMeier": "kaplan_meier_figure",
-    "LinearMixedModel": "caterpillar_figure, residual_figure",
+    "LinearMixedModel": "caterpillar_figure, residual_figure, forest_figure",
     "MetaAnalysis": "meta_forest_figure, meta_funnel_figure",
     "OneWithMany": "one_with_many_figure",
     "RowLedger": "flow_figure",
     "Ruptures": "rupture_chart_figure",
-    "SimpleSlopes": "forest_figure(slopes.tidy(), scale='difference', ...)",
+    "SimpleSlopes": "forest_figure",
     "SplitAlliance": "split_map_figure",
-    "ThemeComparison": "theme_figure(themes.prevalence(), ...)",
+    "ThemeComparison": "theme_figure",
     "ThemeTransitions": "transition_figure",
     "TrajectoryComparison": "group_trajectory_figure",
-    "VariancePartition": "variance_partition_figure(shares.tidy(), ...)",
-    "WithinBetween": "slopes_figure(found.tidy(), ...)",
+    "VariancePartition": "variance_partition_figure",
+    "WithinBetween": "slopes_figure",
 }
 
 PRINT_DPI = 300
+FORMATS = ("svg", "pdf", "png", "tiff", "eps")
+_MOST_LISTED = 8  # rows that an alternative text tells one by one
 _SVG_FONTS = f"'{FAMILY}', Verdana, sans-serif"  # Verdana has nearly the same widths
 _LABEL = re.compile(r"fig-[a-z0-9]+(-[a-z0-9]+)*")
 
@@ -60,6 +67,14 @@ def require_frame(data: object, *, asked: str) -> None:
     name = type(data).__name__
     if name in DRAWN_BY:
         raise WrongObjectError(f"{asked}; got {name}. For a {name}: {DRAWN_BY[name]}.")
+
+
+def listed(names: Iterable[object], numbers: Sequence[str], *, of: str) -> str:
+    """Return ``"a: 0.21 [0.12, 0.30]; b: ..."``, of many the first ones and how many there are."""
+    told = [f"{name}: {number}" for name, number in zip(names, numbers, strict=True) if number]
+    if len(told) <= _MOST_LISTED:
+        return "; ".join(told)
+    return f"{'; '.join(told[: _MOST_LISTED // 2])}; and so on ({of}, all in the data)"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,6 +95,8 @@ class ReportFigure:
         How it was computed: intervals and their method, n, what was set aside; plain text.
     data
         Every number drawn, tidy.
+    again
+        Draws it anew, on another sheet: ``figure.again(width=89)``.
     """
 
     figure: Figure
@@ -88,6 +105,7 @@ class ReportFigure:
     alt: str
     note: str
     data: pd.DataFrame
+    again: Callable[..., "ReportFigure"] | None = None
 
     def __post_init__(self) -> None:
         if not _LABEL.fullmatch(self.label):
@@ -141,6 +159,18 @@ class ReportFigure:
         self._warn_of_missing_glyphs()
         return _pdf(self.figure)
 
+    def tiff(self, *, dpi: float = PRINT_DPI) -> bytes:
+        """Return the figure as TIFF, compressed without loss, the same bytes each time."""
+        self._warn_of_missing_glyphs()
+        return _written(self.figure, "tiff", {}, dpi=dpi, pil_kwargs={"compression": "tiff_lzw"})
+
+    def eps(self) -> bytes:
+        """Return the figure as EPS, text as text; what shines through is drawn in paler colours."""
+        self._warn_of_missing_glyphs()
+        with _opaque(self.figure):
+            drawn = _written(self.figure, "eps", {"Creator": "alliance_stats"})
+        return re.sub(rb"%%CreationDate:.*\n", b"", drawn)
+
     def _warn_of_missing_glyphs(self) -> None:
         missing = glyphless(self.figure)
         if missing:
@@ -156,18 +186,33 @@ class ReportFigure:
             f"<em>Note.</em> {to_html(self.note, italics=True)}</figcaption>\n</figure>\n"
         )
 
-    def markdown(self, image: str) -> str:
+    def markdown(self, image: str, *, word: str | None = None) -> str:
         """Return the Quarto fragment that shows the file `image` under this label.
 
-        The div form is used because it keeps the label where Quarto rewrites the image.
+        The div form is used because it keeps the label where Quarto rewrites the image. Word shows
+        the file `word`: Quarto brings nothing to turn SVG into a picture there, and would lose the
+        alternative text of one that is a figure of its own.
         """
         alt = re.sub(r'[\\"{}<>&`]', r"\\\g<0>", printable(self.alt))
+        picture = f'![]({image}){{fig-alt="{alt}"}}'
+        if word is not None:
+            within = re.sub(r"[][\\*_$#|~^'\"{}<>&`!@]", r"\\\g<0>", printable(self.alt))
+            picture = (
+                f'::: {{.content-visible when-format="docx"}}\n\n![{within}]({word})\\ \n\n:::\n\n'
+                f'::: {{.content-hidden when-format="docx"}}\n\n{picture}\n\n:::'
+            )
         return (
-            f'::: {{#{self.label}}}\n\n![]({image}){{fig-alt="{alt}"}}\n\n'
+            f"::: {{#{self.label}}}\n\n{picture}\n\n"
             f"{to_markdown(self.caption)} *Note.* {to_markdown(self.note)}\n\n:::\n"
         )
 
-    def save(self, folder: str | Path, *, included_from: str | Path | None = None) -> Path:
+    def save(
+        self,
+        folder: str | Path,
+        *,
+        formats: Sequence[str] = ("svg", "pdf", "png"),
+        included_from: str | Path | None = None,
+    ) -> Path:
         """Write ``<label>.svg``, ``.pdf``, ``.png`` (300 dpi), ``.csv`` and ``_<label>.qmd``.
 
         Two runs on one machine write the same bytes; a file is written whole or not at all. In
@@ -178,6 +223,9 @@ class ReportFigure:
         ----------
         folder
             Where to; made if it is not there.
+        formats
+            Which files of the picture, of :data:`FORMATS`. The fragment shows the first of SVG,
+            PNG, TIFF that is written, in Word the PNG with its alternative text.
         included_from
             Folder of the document that will include the fragment; Quarto reads an image's path
             from there. The folder itself, if not given.
@@ -194,17 +242,28 @@ class ReportFigure:
             If no installed font has some of the figure's characters: says which, and what to
             install.
         """
+        if isinstance(formats, str):
+            formats = (formats,)
+        for kind in formats:
+            check_choice(kind, FORMATS, name="formats")
         self._warn_of_missing_glyphs()
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        svg = folder / f"{self.label}.svg"
-        write_whole(svg, self.svg())
-        write_whole(folder / f"{self.label}.pdf", _pdf(self.figure))
-        write_whole(folder / f"{self.label}.png", _png(self.figure, PRINT_DPI))
+        written: dict[str, Callable[[], str | bytes]] = {
+            "svg": self.svg,
+            "pdf": lambda: _pdf(self.figure),
+            "png": lambda: _png(self.figure, PRINT_DPI),
+            "tiff": self.tiff,
+            "eps": self.eps,
+        }
+        for kind in formats:
+            write_whole(folder / f"{self.label}.{kind}", written[kind]())
         write_whole(folder / f"{self.label}.csv", csv_text(self.data))
-        image = os.path.relpath(svg, included_from or folder)
+        shown = next((kind for kind in ("svg", "png", "tiff") if kind in formats), "svg")
+        image = Path(os.path.relpath(folder / f"{self.label}.{shown}", included_from or folder))
+        word = image.with_suffix(".png").as_posix() if {"svg", "png"} <= set(formats) else None
         fragment = folder / f"_{self.label}.qmd"
-        write_whole(fragment, self.markdown(Path(image).as_posix()))
+        write_whole(fragment, self.markdown(image.as_posix(), word=word))
         return fragment
 
     def _repr_mimebundle_(
@@ -221,6 +280,37 @@ class ReportFigure:
         return data, {"image/png": {"width": width, "height": height, "alt": self.alt}}
 
 
+@contextmanager
+def _opaque(figure: Figure) -> Iterator[None]:
+    """Draw what is transparent in the colour that it has on white, as EPS knows no other."""
+    before = []
+    for artist in figure.findobj(lambda one: one.get_alpha() is not None):
+        alpha = artist.get_alpha()
+        if not isinstance(alpha, float):
+            continue
+        for name in ("color", "facecolor", "edgecolor", "markerfacecolor"):
+            get, put = getattr(artist, f"get_{name}", None), getattr(artist, f"set_{name}", None)
+            if get is None or put is None or (name == "color" and hasattr(artist, "get_facecolor")):
+                continue
+            colour = get()
+            before.append((put, colour))
+            faded = [_on_white(one, alpha) for one in np.atleast_2d(to_rgba_array(colour))]
+            put(faded if hasattr(artist, "get_offsets") else faded[0] if faded else colour)
+        before.append((artist.set_alpha, alpha))
+        artist.set_alpha(None)
+    try:
+        yield
+    finally:
+        for put, value in reversed(before):
+            put(value)
+
+
+def _on_white(colour: np.ndarray, alpha: float) -> tuple[float, float, float, float]:
+    opacity = alpha if colour[3] > 0 else 0.0
+    red, green, blue = (1.0 - opacity + opacity * part for part in colour[:3])
+    return red, green, blue, 1.0 if colour[3] > 0 else 0.0
+
+
 def _png(figure: Figure, dpi: float) -> bytes:
     return _written(figure, "png", {"Software": None}, dpi=dpi)
 
@@ -232,13 +322,15 @@ def _pdf(figure: Figure) -> bytes:
 def _written(
     figure: Figure,
     kind: str,
-    metadata: dict[str, None],
+    metadata: Mapping[str, str | None],
     *,
     dpi: float | str = "figure",
     salt: str = "",
+    pil_kwargs: Mapping[str, object] | None = None,
 ) -> bytes:
     """Return the figure as a file of that kind without dates; `salt` makes an SVG's ids."""
     buffer = io.BytesIO()
     with house_style(), mpl.rc_context({"svg.hashsalt": salt}):
-        figure.savefig(buffer, format=kind, dpi=dpi, metadata=metadata)
+        options = {"pil_kwargs": dict(pil_kwargs)} if pil_kwargs else {"metadata": dict(metadata)}
+        figure.savefig(buffer, format=kind, dpi=dpi, **options)
     return buffer.getvalue()

@@ -12,21 +12,23 @@ from alliance_stats.association import LinearRegression
 from alliance_stats.checks import check_conf_level, require_kind
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array
-from alliance_stats.figures.axes import dress
+from alliance_stats.figures.axes import TALLEST, dress, page, set_limits
+from alliance_stats.figures.numbers import format_count, format_percent, plural
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
 from alliance_stats.figures.style import (
     BODY,
     FULL_WIDTH,
     RULE,
     Look,
+    Theme,
     font,
+    laid_out,
     look,
-    new_figure,
+    naming,
     settle,
-    styled,
+    sheet,
 )
 from alliance_stats.figures.text import in_sentence, wrap
-from alliance_stats.formatting import format_count, format_percent, plural
 from alliance_stats.multilevel import LinearMixedModel
 
 __all__ = ["draw_quantiles", "draw_residuals", "normal_quantiles", "residual_figure"]
@@ -37,6 +39,7 @@ _NOT_SO = {
     "full variance",
     False: "residuals are neither independent nor of equal variance",
 }
+_LEAST_PANEL = 124.0  # pt
 
 
 def normal_quantiles(values: Array, *, conf_level: float = 0.95) -> pd.DataFrame:
@@ -114,13 +117,16 @@ def draw_residuals(ax: Axes, fitted: Array, residual: Array, *, style: Look | No
     ax.plot(middle, [float(np.mean(residual[part])) for part in parts], color="black", lw=1.4)
 
 
-@styled
+@laid_out(FULL_WIDTH)
 def residual_figure(
     model: LinearMixedModel | LinearRegression,
     *,
-    outcome_label: str,
-    levels: Mapping[str, str] | None = None,
-    label: str = "fig-residuals",
+    outcome_label: str = "the outcome",
+    label: str | None = None,
+    width: float | None = None,
+    theme: Theme | None = None,
+    limits: tuple[float, float] | None = None,
+    words: Mapping[str, str] | None = None,
 ) -> ReportFigure:
     """Show whether residuals and random effects of a model look as the model takes them to be.
 
@@ -130,7 +136,9 @@ def residual_figure(
         A fitted linear mixed model or linear regression.
     outcome_label
         The outcome and its unit: ``"alliance (WAI points)"``.
-    levels
+    limits
+        Of the axis of the residuals.
+    words
         What to call the groupings: ``{"therapist:family": "Families of a therapist"}``. Those not
         named are called "family of therapist".
 
@@ -153,17 +161,20 @@ def residual_figure(
     fitted = rows["fitted"].to_numpy(dtype=float)
     values = {"Residuals": _standardised(residual)}
     if isinstance(model, LinearMixedModel):
-        values |= _effects(model, levels or {})
+        values |= _effects(model, words)
+    else:
+        naming(words, [])
     quantiles = {name: normal_quantiles(own) for name, own in values.items()}
-    words = "; ".join(_outside(name, own) for name, own in quantiles.items())
+    told = "; ".join(_outside(name, own) for name, own in quantiles.items())
     residuals = pd.DataFrame({"part": "residual", "fitted": fitted, "estimate": residual})
     return ReportFigure(
-        _page(fitted, residual, quantiles, outcome_label=outcome_label),
-        label=label,
+        _page(fitted, residual, quantiles, outcome_label=outcome_label, limits=limits),
+        label=label or "fig-residuals",
         caption=f"Checks of the model of {outcome_label}: residuals against fitted values (black: "
-        f"means of ten equal parts), and quantiles against the normal's. {words}.",
+        f"means of ten equal parts), and quantiles against the normal's with their 95% band; "
+        f"{plural(model.nobs, 'row')}.",
         alt=f"{plural(1 + len(quantiles), 'panel')} of points: residuals against fitted values, "
-        f"and quantile plots with their band. {words}.",
+        f"and quantile plots with their band. {told}.",
         note=f"{model.formula}, {plural(model.nobs, 'row')}. Grey: pointwise 95% band of a normal "
         f"sample of independent values; {_NOT_SO[len(values) > 1]}, so each set is divided by its "
         "own SD.",
@@ -175,39 +186,50 @@ def residual_figure(
 
 
 def _page(
-    fitted: Array, residual: Array, quantiles: Mapping[str, pd.DataFrame], *, outcome_label: str
+    fitted: Array,
+    residual: Array,
+    quantiles: Mapping[str, pd.DataFrame],
+    *,
+    outcome_label: str,
+    limits: tuple[float, float] | None,
 ) -> Figure:
     """Return the panel of residuals, and one for each set of quantiles."""
     cells = 1 + len(quantiles)
-    columns = 2 if cells in (2, 4) else _COLUMNS
+    columns = min(2 if cells in (2, 4) else _COLUMNS, max(int(sheet().width / _LEAST_PANEL), 1))
     down = -(-cells // columns)
-    figure = new_figure(FULL_WIDTH, 2.7 * down)
+    figure = page(min(194.0, TALLEST / down) * down, by_hand=False)
     axes = figure.subplots(down, columns, squeeze=False)
     for spare in axes.flat[cells:]:
         spare.remove()
     draw_residuals(axes.flat[0], fitted, residual)
+    set_limits(axes.flat[0], limits, axis="y")
     dress(
         axes.flat[0],
         x_label=f"Fitted {in_sentence(outcome_label)}",
         y_label="Standardised residual (SD)",
     )
+    room = sheet().width / columns - 60.0
     for place, (name, own) in enumerate(quantiles.items()):
         ax = axes.flat[1 + place]
         draw_quantiles(ax, own, style=look(place))
         dress(ax, x_label="Normal quantile (SD)", y_label="Observed quantile (SD)")
-        heading = "\n".join([*wrap(name, 130.0, BODY), f"n = {format_count(len(own))}"])
+        heading = "\n".join([*wrap(name, room, BODY), f"n = {format_count(len(own))}"])
         ax.set_title(heading, loc="left", pad=6, **font(BODY, colour=look(place).text))
-    return settle(figure)
+    settle(figure)
+    return figure
 
 
-def _effects(model: LinearMixedModel, levels: Mapping[str, str]) -> dict[str, Array]:
+def _effects(model: LinearMixedModel, words: Mapping[str, str] | None) -> dict[str, Array]:
     """Return each grouping's predicted effects in SDs; those that do not vary are left out."""
     table = model.tidy(effects="ran_vals")
+    said = naming(words, [*table["group"]])
     found = {}
     for (group, term), part in table.groupby(["group", "term"], sort=False):
         values = part["estimate"].to_numpy(dtype=float)
         if len(values) > 2 and values.std() > 1e-10 * max(model.sigma, 1e-300):
-            unit = levels.get(group, " of ".join(reversed(str(group).split(":"))))
+            own_words = said(group)
+            plain = " of ".join(reversed(str(group).split(":")))
+            unit = plain if own_words == str(group) else own_words
             own = "" if term == "(Intercept)" else f", slope of {term}"
             found[f"{unit[:1].upper()}{unit[1:]}{own}"] = _standardised(values)
     return found

@@ -1,5 +1,7 @@
 """The control chart of one person's alliance: ratings, own level, limit, ruptures and repair."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -8,11 +10,17 @@ from matplotlib.figure import Figure
 from alliance_stats.checks import did_you_mean, require_kind
 from alliance_stats.errors import DataError
 from alliance_stats.family import Ruptures
-from alliance_stats.figures.axes import add_axes, dress, integer_ticks, label_line
+from alliance_stats.figures.axes import (
+    LineLabels,
+    dress,
+    integer_ticks,
+    one_panel,
+    room_beside,
+    set_limits,
+)
+from alliance_stats.figures.numbers import format_alone, plural
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
-from alliance_stats.figures.style import COLUMN_AND_HALF, INK, look, new_figure, styled
-from alliance_stats.figures.text import lines_height, spread, wrap
-from alliance_stats.formatting import format_alone, plural
+from alliance_stats.figures.style import COLUMN_AND_HALF, INK, Theme, laid_out, look, naming
 
 __all__ = ["draw_rupture_chart", "rupture_chart_figure"]
 
@@ -64,9 +72,17 @@ def draw_rupture_chart(ax: Axes, ratings: pd.DataFrame, episodes: pd.DataFrame) 
     )
 
 
-@styled
+@laid_out(COLUMN_AND_HALF)
 def rupture_chart_figure(
-    found: Ruptures, *, person: object, score_label: str, label: str = "fig-rupture-chart"
+    found: Ruptures,
+    *,
+    person: object,
+    score_label: str,
+    label: str | None = None,
+    width: float | None = None,
+    theme: Theme | None = None,
+    limits: tuple[float, float] | None = None,
+    words: Mapping[str, str] | None = None,
 ) -> ReportFigure:
     """Show one person's ratings as a control chart.
 
@@ -78,6 +94,10 @@ def rupture_chart_figure(
         Whose ratings.
     score_label
         Quantity, unit and range.
+    limits
+        Of the axis of the score.
+    words
+        The person -> words for it.
 
     Raises
     ------
@@ -96,11 +116,12 @@ def rupture_chart_figure(
     if not ratings["limit"].notna().any():
         ratings[["level", "limit"]] = np.nan  # rules without a limit have no running level either
     episodes = found.episodes[found.episodes[found.person] == person]
-    figure = _page(ratings, episodes, score_label)
+    said = naming(words, [person])
+    figure = _page(ratings, episodes, score_label, limits)
     first, last = int(ratings["session"].min()), int(ratings["session"].max())
     flagged = ratings.loc[ratings["rupture"] == 1.0, "session"]
     judged = int(ratings["rupture"].notna().sum())
-    words = (
+    told = (
         f"{plural(len(flagged), 'rupture')} in {plural(judged, 'session')} that could be judged"
         + (f" (at session {', '.join(str(s) for s in flagged)})" if len(flagged) else "")
     )
@@ -116,21 +137,32 @@ def rupture_chart_figure(
     known = ", with the own level and limit known before each" if limited else ""
     return ReportFigure(
         figure,
-        label=label,
-        caption=f"{score_label} of {person} over {sessions}{known}: {words}."
-        + (f" Episodes from {depths}." if depths else ""),
-        alt=f"Ratings of one person over sessions {first} to {last} as a control chart: {words}.",
+        label=label or "fig-rupture-chart",
+        caption=f"{score_label} of {said(person)} over {sessions}{known}: "
+        f"{plural(len(flagged), 'rupture')} in {plural(judged, 'session')} that could be judged.",
+        alt=f"{score_label} of one person over sessions {first} to {last} as a control chart: "
+        f"{told}." + (f" Episodes from {depths}." if depths else ""),
         note=f"Rule: {rule}. Triangles: ruptures, flagged at the session where they are known. "
         "Open circles: too few ratings before. Shaded: episodes, which look back.",
         data=ratings,
     )
 
 
-def _page(ratings: pd.DataFrame, episodes: pd.DataFrame, score_label: str) -> Figure:
+def _page(
+    ratings: pd.DataFrame,
+    episodes: pd.DataFrame,
+    score_label: str,
+    limits: tuple[float, float] | None,
+) -> Figure:
     """Return the chart with its axis and labels."""
-    figure = new_figure(COLUMN_AND_HALF, (_HEIGHT + 50.0) / 72, placed_by_hand=True)
-    right = _LABEL_WIDTH + 36.0 if ratings["limit"].notna().any() else 12.0
-    ax = add_axes(figure, 46.0, 10.0, 72 * COLUMN_AND_HALF - 46.0 - right, _HEIGHT)
+    labels, ends = _labels(ratings)
+    figure, ax = one_panel(
+        _HEIGHT,
+        left=room_beside(score_label, _HEIGHT),
+        right=labels.right if ends else 12.0,
+        above=labels.above if ends else 10.0,
+        x_label="Session",
+    )
     draw_rupture_chart(ax, ratings, episodes)
     first, last = int(ratings["session"].min()), int(ratings["session"].max())
     ax.set_xlim(first - 0.6, last + 0.6)
@@ -138,30 +170,22 @@ def _page(ratings: pd.DataFrame, episodes: pd.DataFrame, score_label: str) -> Fi
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
     pad = 0.08 * (high - low) or 0.5
     ax.set_ylim(low - pad, high + pad)
+    set_limits(ax, limits, axis="y")
     ax.set_xticks(integer_ticks(first, last, most=10))
-    _label_lines(ax, ratings)
+    labels.write(ax, ends)
     dress(ax, x_label="Session", y_label=score_label)
     return figure
 
 
-def _label_lines(ax: Axes, ratings: pd.DataFrame) -> None:
-    """Name the level and the limit at the right, where there are such lines."""
+def _labels(ratings: pd.DataFrame) -> tuple[LineLabels, list[float]]:
+    """Return what level and limit are called, where there are such lines, and their ends."""
     drawn = [
-        (name, words, style)
+        (words, style, float(ratings[name].dropna().iloc[-1]))
         for name, words, style in (
             ("level", "Mean of the ratings before", look(0)),
             ("limit", "Limit", look(1)),
         )
         if ratings[name].notna().any()
     ]
-    if not drawn:
-        return
-    low, high = ax.get_ylim()
-    per_point = (high - low) / _HEIGHT
-    lines = [wrap(words, _LABEL_WIDTH) for _, words, _ in drawn]
-    wanted = [float(ratings[name].dropna().iloc[-1]) for name, _, _ in drawn]
-    room = [(lines_height(len(own)) + 6.0) * per_point for own in lines]
-    for own, centre, (_, _, style) in zip(
-        lines, spread(wanted, room, low, high), drawn, strict=True
-    ):
-        label_line(ax, own, centre, style)
+    texts, styles = [[words] for words, _, _ in drawn], [style for _, style, _ in drawn]
+    return LineLabels.of(texts, styles, width=_LABEL_WIDTH), [end for _, _, end in drawn]

@@ -1,6 +1,6 @@
 """Session to session: paths, deviations and the next ones, responses to a shock, reliability."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,23 @@ from matplotlib.ticker import MaxNLocator
 
 from alliance_stats.checks import require_kind
 from alliance_stats.errors import DataError
-from alliance_stats.figures.axes import add_axes, dress, room_below, room_beside
+from alliance_stats.figures.axes import (
+    add_axes,
+    draw_band,
+    dress,
+    no_limits,
+    page,
+    room_below,
+    room_beside,
+    set_limits,
+)
+from alliance_stats.figures.numbers import (
+    format_count,
+    format_level,
+    interval_of,
+    plural,
+    with_interval,
+)
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
 from alliance_stats.figures.style import (
     BODY,
@@ -18,13 +34,14 @@ from alliance_stats.figures.style import (
     INK,
     RULE,
     SMALL,
+    Theme,
     font,
+    laid_out,
     look,
-    new_figure,
-    styled,
+    naming,
+    sheet,
 )
-from alliance_stats.figures.text import wrap
-from alliance_stats.formatting import format_level, with_interval
+from alliance_stats.figures.text import lines_height, wrap
 from alliance_stats.panel import CrossLagged
 
 __all__ = [
@@ -37,10 +54,9 @@ __all__ = [
     "reliability_figure",
 ]
 
-_PANEL = 108.0  # pt, height of one panel
+_PANEL = 104.0  # pt, height of one panel
 _WIDE_TICKS = 10.0  # pt, for numbers such as −0.0002
 _GAP = 40.0  # pt, between panels
-_LINE = 11.0  # pt, of a title in several lines
 _ABOVE = 22.0  # pt, for what a panel is called
 
 
@@ -58,7 +74,7 @@ def draw_bands(ax: Axes, curve: pd.DataFrame, *, across: str) -> None:
     ax.axhline(0.0, color=RULE, lw=0.8, zorder=1)
     x = curve[across].to_numpy(dtype=np.float64)
     low, high = (curve[end].to_numpy(dtype=np.float64) for end in ("conf_low", "conf_high"))
-    ax.fill_between(x, low, high, color=style.colour, alpha=0.22, lw=0)
+    draw_band(ax, x, low, high, style.colour)
     ax.plot(x, curve["estimate"], color=style.text, lw=1.6, marker="o", ms=3, gid="estimate")
 
 
@@ -107,7 +123,8 @@ def draw_lagged_paths(ax: Axes, effects: pd.DataFrame) -> None:
         ax.text(x, len(names) - 0.35, title, ha="center", **font(BODY))
         for name, y in height.items():
             box = {"boxstyle": "round,pad=0.5", "facecolor": "white", "edgecolor": INK, "lw": 0.8}
-            ax.text(x, y, name, ha="center", va="center", bbox=box, **font(SMALL))
+            said = "\n".join(wrap(name, sheet().part(110.0)))
+            ax.text(x, y, said, ha="center", va="center", bbox=box, **font(SMALL))
     for row in effects.itertuples():
         start, end = height[str(row.predictor)], height[str(row.outcome)]
         told = row.conf_low > 0 or row.conf_high < 0
@@ -134,9 +151,16 @@ def draw_lagged_paths(ax: Axes, effects: pd.DataFrame) -> None:
         )
 
 
-@styled
+@laid_out(COLUMN_AND_HALF)
 def lagged_paths_figure(
-    result: CrossLagged, *, conf_level: float = 0.95, label: str = "fig-lagged-paths"
+    result: CrossLagged,
+    *,
+    conf_level: float = 0.95,
+    label: str | None = None,
+    width: float | None = None,
+    theme: Theme | None = None,
+    limits: tuple[float, float] | None = None,
+    words: Mapping[str, str] | None = None,
 ) -> ReportFigure:
     """Show lagged effects as arrows from one session to the next, with their estimates.
 
@@ -145,16 +169,23 @@ def lagged_paths_figure(
     result
         From :func:`~alliance_stats.panel.cross_lagged`, one group, lags equal over sessions.
     """
+    no_limits(limits)
     effects = _one_table(result, result.tidy(conf_level=conf_level))
-    names = result.outcomes
-    figure = new_figure(COLUMN_AND_HALF, (40.0 + 72.0 * len(names)) / 72, placed_by_hand=True)
-    ax = add_axes(figure, 6.0, 4.0, 72 * COLUMN_AND_HALF - 12.0, 32.0 + 72.0 * len(names))
+    said = naming(words, result.outcomes)
+    effects = effects.assign(
+        **{name: [said(x) for x in effects[name]] for name in ("outcome", "predictor")}
+    )
+    names = [said(name) for name in result.outcomes]
+    tall = (72.0 if not sheet().narrow else 92.0) * len(names)
+    figure = page(40.0 + tall)
+    ax = add_axes(figure, 6.0, 4.0, sheet().width - 12.0, 32.0 + tall)
     draw_lagged_paths(ax, effects)
     return ReportFigure(
         figure,
-        label=label,
+        label=label or "fig-lagged-paths",
         caption="Effects of deviations from a person's own level on the next session, per point, "
-        f"with {format_level(conf_level)} confidence intervals. {_found(effects)}.",
+        f"with {format_level(conf_level)} confidence intervals "
+        f"(n = {plural(result.rows.n_used, 'row')}).",
         alt=f"Boxes for {' and '.join(names)} at one session and the next, joined by arrows. "
         f"{_found(effects)}.",
         note=f"{result.method[:1].upper()}{result.method[1:]}. Dashed: the interval holds 0.",
@@ -162,9 +193,16 @@ def lagged_paths_figure(
     )
 
 
-@styled
+@laid_out(COLUMN_AND_HALF)
 def deviations_figure(
-    result: CrossLagged, *, conf_level: float = 0.95, label: str = "fig-deviations"
+    result: CrossLagged,
+    *,
+    conf_level: float = 0.95,
+    label: str | None = None,
+    width: float | None = None,
+    theme: Theme | None = None,
+    limits: tuple[float, float] | None = None,
+    words: Mapping[str, str] | None = None,
 ) -> ReportFigure:
     """Show each deviation against that of the session before, with the lagged effect as a line.
 
@@ -181,6 +219,11 @@ def deviations_figure(
     """
     effects = _one_table(result, result.tidy(conf_level=conf_level))
     points = _next_deviations(result, effects)
+    said = naming(words, result.outcomes)
+    effects, points = (
+        frame.assign(**{name: frame[name].map(said) for name in ("outcome", "predictor")})
+        for frame in (effects, points)
+    )
     titles = [f"{row['predictor']} on {row['outcome']}" for _, row in effects.iterrows()]
     figure, panels = _beside_one_another(
         titles, labels=("Deviation at a session (points)", "At the next session (points)")
@@ -188,12 +231,14 @@ def deviations_figure(
     clouds = points.groupby(["outcome", "predictor"], sort=False)
     for ax, (_, own), (_, effect) in zip(panels, clouds, effects.iterrows(), strict=True):
         draw_next_deviations(ax, own, effect)
+        set_limits(ax, limits, axis="y")
     n = len(points) // len(effects)
     return ReportFigure(
         figure,
-        label=label,
+        label=label or "fig-deviations",
         caption="Deviations from a person's own level against those of the session before, with "
-        f"the lagged effects as lines and {format_level(conf_level)} confidence bands.",
+        f"the lagged effects as lines and {format_level(conf_level)} confidence bands "
+        f"(n = {format_count(n)} pairs of sessions).",
         alt=f"{len(panels)} clouds of about {n} points, each with a line through zero. "
         f"{_found(effects)}.",
         note="Deviations are from predicted levels, which short series pull towards their own "
@@ -223,13 +268,17 @@ def _next_deviations(result: CrossLagged, effects: pd.DataFrame) -> pd.DataFrame
     return pd.concat(parts, ignore_index=True)
 
 
-@styled
+@laid_out(COLUMN_AND_HALF)
 def impulse_response_figure(
     result: CrossLagged,
     *,
     horizon: int = 6,
     conf_level: float = 0.95,
-    label: str = "fig-impulse-responses",
+    label: str | None = None,
+    width: float | None = None,
+    theme: Theme | None = None,
+    limits: tuple[float, float] | None = None,
+    words: Mapping[str, str] | None = None,
 ) -> ReportFigure:
     """Show how each outcome answers a shock of one point, session by session.
 
@@ -242,6 +291,10 @@ def impulse_response_figure(
     """
     responses = result.impulse_responses(horizon=horizon, conf_level=conf_level)
     responses = _one_table(result, responses)
+    said = naming(words, result.outcomes)
+    responses = responses.assign(
+        **{name: [said(x) for x in responses[name]] for name in ("outcome", "impulse")}
+    )
     panels = {
         f"{impulse} raised: {outcome}": part
         for (impulse, outcome), part in responses.groupby(["impulse", "outcome"], sort=False)
@@ -252,8 +305,9 @@ def impulse_response_figure(
         panels,
         across="sessions_after",
         labels=("Sessions after", "Response (points)"),
-        label=label,
-        words=(
+        label=label or "fig-impulse-responses",
+        limits=limits,
+        told=(
             "Responses to a shock of one point, with "
             f"{format_level(conf_level)} confidence bands, each for its own session.",
             f"Within its session a shock {moved}.",
@@ -261,9 +315,16 @@ def impulse_response_figure(
     )
 
 
-@styled
+@laid_out(COLUMN_AND_HALF)
 def reliability_figure(
-    curve: pd.DataFrame, *, conf_level: float = 0.95, label: str = "fig-reliability"
+    curve: pd.DataFrame,
+    *,
+    conf_level: float = 0.95,
+    label: str | None = None,
+    width: float | None = None,
+    theme: Theme | None = None,
+    limits: tuple[float, float] | None = None,
+    words: Mapping[str, str] | None = None,
 ) -> ReportFigure:
     """Show lagged effects over a grid of reliabilities.
 
@@ -278,16 +339,18 @@ def reliability_figure(
             "reliability_figure draws what sensitivity() of one group with equal lags gives: "
             f"columns {', '.join(sorted(needed))}."
         )
+    said = naming(words, [*curve["outcome"], *curve["predictor"]])
     panels = {
-        f"{predictor} on {outcome}": part
+        f"{said(predictor)} on {said(outcome)}": part
         for (outcome, predictor), part in curve.groupby(["outcome", "predictor"], sort=False)
     }
     return _panelled(
         panels,
         across="reliability",
         labels=("Within-person reliability", "Lagged effect"),
-        label=label,
-        words=(
+        label=label or "fig-reliability",
+        limits=limits,
+        told=(
             "Lagged effects were the ratings' within-person reliability what the axis says, with "
             f"{format_level(conf_level)} confidence bands.",
             "At 1 ratings are taken as free of error.",
@@ -301,23 +364,22 @@ def _panelled(
     across: str,
     labels: tuple[str, str],
     label: str,
-    words: tuple[str, str],
+    limits: tuple[float, float] | None,
+    told: tuple[str, str],
 ) -> ReportFigure:
     """Draw a panel for each curve with its band."""
     figure, axes = _beside_one_another(list(panels), labels=labels)
     for ax, curve in zip(axes, panels.values(), strict=True):
         draw_bands(ax, curve, across=across)
-    told = "; ".join(
-        f"{title}: "
-        + with_interval(*(float(curve[c].iloc[-1]) for c in ("estimate", "conf_low", "conf_high")))
-        for title, curve in panels.items()
-    )
+        set_limits(ax, limits, axis="y")
+    ends = "; ".join(f"{title}: {interval_of(own.iloc[-1])}" for title, own in panels.items())
     return ReportFigure(
         figure,
         label=label,
-        caption=words[0],
-        alt=f"{len(panels)} curves with bands. At their last point, {told}.",
-        note=words[1],
+        caption=told[0],
+        alt=f"{len(panels)} curves with bands: {labels[1]} by {labels[0]}. At their last "
+        f"point, {ends}.",
+        note=told[1],
         data=pd.concat(panels.values(), ignore_index=True),
     )
 
@@ -326,15 +388,15 @@ def _beside_one_another(
     panels: Sequence[str], *, labels: tuple[str, str]
 ) -> tuple[Figure, list[Axes]]:
     """Return a figure with panels, two beside one another, each with title and labelled axes."""
-    columns = 2 if len(panels) > 1 else 1
+    columns = 2 if len(panels) > 1 and not sheet().narrow else 1
     rows = -(-len(panels) // columns)
     left = room_beside(labels[1], _PANEL) + _WIDE_TICKS
-    wide = (72 * COLUMN_AND_HALF - 12.0) / columns - left - 6.0
+    wide = (sheet().width - 12.0) / columns - left - 6.0
     below = room_below(labels[0], wide)
     titles = {title: wrap(title, wide) for title in panels}
-    above = _ABOVE + _LINE * (max(map(len, titles.values())) - 1)
+    above = _ABOVE + lines_height(max(map(len, titles.values())) - 1)
     high = above + _PANEL + below
-    figure = new_figure(COLUMN_AND_HALF, rows * high / 72, placed_by_hand=True)
+    figure = page(rows * high)
     made = []
     for place, title in enumerate(panels):
         row, column = divmod(place, columns)
@@ -360,7 +422,6 @@ def _one_table(result: CrossLagged, table: pd.DataFrame) -> pd.DataFrame:
 
 def _found(effects: pd.DataFrame) -> str:
     return "; ".join(
-        f"{row['predictor']} on {row['outcome']} "
-        + with_interval(row["estimate"], row["conf_low"], row["conf_high"])
+        f"{row['predictor']} on {row['outcome']} {interval_of(row)}"
         for _, row in effects.iterrows()
     )

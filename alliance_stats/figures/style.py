@@ -1,22 +1,29 @@
-"""How every figure of this package looks: fonts, sizes, colours, dashes.
+"""How every figure looks, and the sheet it stands on: theme, width, sizes of text, colours.
 
 Everything is named explicitly and nothing global is set: a figure looks the same whatever the
-caller's rcParams are. Colours are those of Okabe and Ito (2008), which stay apart under colour
-blindness; the text variants are darkened until they reach a contrast of 4.5:1 on white (WCAG 2.1).
-No group is told by colour alone: a :class:`Look` has a dash and a marker too.
+caller's rcParams are, unless the theme was read from them. The colours of the house are those of
+Okabe and Ito (2008), which stay apart under colour blindness; words are written in darker ones that
+reach a contrast of 4.5:1 on white (WCAG 2.1). No group is told by colour alone: a :class:`Look` has
+a dash and a marker too.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from functools import partial, wraps
+from typing import Any, ParamSpec, TypeVar
 
+import matplotlib as mpl
 import matplotlib.style
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
-from alliance_stats.figures.fonts import families, quiet
+from alliance_stats.checks import did_you_mean
+from alliance_stats.figures.fonts import FAMILY, families, quiet
 from alliance_stats.formatting import printable
 
 __all__ = [
@@ -29,24 +36,35 @@ __all__ = [
     "SINGLE_COLUMN",
     "SMALL",
     "Look",
+    "Sheet",
+    "Theme",
     "font",
     "house_style",
+    "laid_out",
     "look",
+    "looks",
+    "naming",
+    "natural",
     "new_figure",
+    "on_sheet",
     "plain",
+    "points",
     "settle",
-    "styled",
+    "sheet",
+    "themed",
 ]
 
-BODY = 9.0  # pt, axis labels and headings
-SMALL = 8.0  # pt, tick labels and notes: the smallest text there is
+BODY, SMALL = "body", "small"  # kinds of text: labels and headings; ticks, names and numbers
 INK = "#1a1a1a"  # text
 GREY = "#595959"  # text that stands back; 7.0:1 on white
 RULE = "#8c8c8c"  # axes, reference lines
 
-SINGLE_COLUMN = 3.5  # in
-COLUMN_AND_HALF = 5.0
-FULL_WIDTH = 6.5
+SINGLE_COLUMN = 89.0  # mm
+COLUMN_AND_HALF = 127.0
+FULL_WIDTH = 165.1  # 6.5 in, the text of a letter page
+_NARROW = 100.0  # mm; text of narrower figures is a point smaller
+_PER_MM = 72.0 / 25.4
+_CONTRAST = 4.5
 
 _LEFT_TO_RIGHT_MARK = "\u200e"
 _RIGHT = "\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff"  # Hebrew to Arabic Extended, their forms
@@ -62,15 +80,23 @@ _DASHES: tuple[Any, ...] = (
     (0, (8, 2.5)),
 )
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-_COLOURS = (  # (drawn, written)
-    ("#0072B2", "#0072B2"),  # blue
-    ("#D55E00", "#B84A00"),  # vermilion
-    ("#009E73", "#007A59"),  # bluish green
-    ("#CC79A7", "#A34A7C"),  # reddish purple
-    ("#E69F00", "#8A5F00"),  # orange
-    ("#56B4E9", "#1F73A3"),  # sky blue
-    ("#000000", "#000000"),  # black
+_OKABE_ITO = (  # blue, vermilion, bluish green, reddish purple, orange, sky blue, black
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#000000",
 )
+_GREYS = ("#1a1a1a", "#8f8f8f", "#5c5c5c", "#b5b5b5", "#3d3d3d", "#a3a3a3", "#757575")
+_WRITTEN = {  # colours of the house as words, where darkening alone would be duller
+    "#D55E00": "#B84A00",
+    "#009E73": "#007A59",
+    "#CC79A7": "#A34A7C",
+    "#E69F00": "#8A5F00",
+    "#56B4E9": "#1F73A3",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,39 +109,241 @@ class Look:
     marker: str
 
 
+@dataclass(frozen=True, slots=True)
+class Theme:
+    """How figures are to look: given to one (``theme=``), or to all within :func:`themed`.
+
+    Attributes
+    ----------
+    groups
+        Roles, groups, strata of a report in their order: each keeps its colour, dash and marker in
+        every figure, whichever of them it shows. Others take those that are left.
+    width
+        Width in mm of figures that are not given one: journals print 89, 127 and 183.
+    small, body
+        Sizes of text in pt, numbers and names, labels and headings; a point less on figures
+        narrower than 100 mm.
+    family
+        Font family.
+    colours
+        Colours of groups, in order.
+    grey
+        Greys in place of the colours.
+    decimal
+        Decimal sign, ``"."`` or ``","``.
+    words
+        Name of a group, role or term -> words for it.
+    own_rc
+        Leave the caller's rcParams in force for what the house does not name.
+    """
+
+    groups: tuple[str, ...] = ()
+    width: float | None = None
+    small: float = 8.0
+    body: float = 9.0
+    family: str = FAMILY
+    colours: tuple[str, ...] = _OKABE_ITO
+    grey: bool = False
+    decimal: str = "."
+    words: Mapping[str, str] = field(default_factory=dict)
+    own_rc: bool = False
+
+    def __post_init__(self) -> None:
+        if self.width is not None and not 40.0 <= self.width <= 400.0:
+            raise ValueError(f"width is in mm, from 40 to 400; got {self.width}.")
+        if not 5.0 <= self.small <= self.body <= 14.0:
+            raise ValueError(f"5 <= small <= body <= 14 pt; got {self.small}, {self.body}.")
+        if self.decimal not in (".", ","):
+            raise ValueError(f"decimal must be '.' or ','; got {self.decimal!r}.")
+
+    @classmethod
+    def from_rcparams(cls) -> "Theme":
+        """Return a theme of the rcParams in force: family, sizes, colours."""
+        sizes = mpl.font_manager.FontProperties(size=mpl.rcParams["axes.labelsize"])
+        body = float(np.clip(sizes.get_size_in_points(), 5.0, 14.0))
+        small = mpl.font_manager.FontProperties(size=mpl.rcParams["xtick.labelsize"])
+        cycle = mpl.rcParams["axes.prop_cycle"].by_key().get("color", list(_OKABE_ITO))
+        family = mpl.font_manager.FontProperties(family=mpl.rcParams["font.family"]).get_name()
+        return cls(
+            small=float(np.clip(small.get_size_in_points(), 5.0, body)),
+            body=body,
+            family=str(family),
+            colours=tuple(to_hex(colour) for colour in cycle),
+            own_rc=True,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """What a figure is laid out on: its theme, its width in pt, the panel it is part of."""
+
+    theme: Theme = field(default_factory=Theme)
+    width: float = FULL_WIDTH * _PER_MM
+    parent: Any = None  # a SubFigure, which does what a Figure does
+
+    @property
+    def narrow(self) -> bool:
+        """Whether it is as narrow as one column of a journal."""
+        return self.width < _NARROW * _PER_MM
+
+    def part(self, points: float) -> float:
+        """Return `points` of a full page's width, in proportion less on a narrower sheet."""
+        return points * min(1.0, self.width / (FULL_WIDTH * _PER_MM))
+
+
+_SHEET: ContextVar[Sheet] = ContextVar("sheet", default=Sheet())  # noqa: B039  (it is frozen)
+
+
+def sheet() -> Sheet:
+    """Return the sheet that is being drawn on."""
+    return _SHEET.get()
+
+
+@contextmanager
+def on_sheet(this: Sheet) -> Iterator[Sheet]:
+    """Draw on this sheet, in the style of the house."""
+    token = _SHEET.set(this)
+    try:
+        with house_style():
+            yield this
+    finally:
+        _SHEET.reset(token)
+
+
+@contextmanager
+def themed(theme: Theme) -> Iterator[Theme]:
+    """Give all figures made within a theme: ``with themed(Theme(groups=("mother", "father"))):``.
+
+    A figure's own ``theme=`` and ``width=`` go before it.
+    """
+    token = _SHEET.set(replace(sheet(), theme=theme))
+    try:
+        yield theme
+    finally:
+        _SHEET.reset(token)
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def laid_out(width: float) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Run a figure's function on a sheet of its ``theme=`` and ``width=`` (mm), or of `width`."""
+
+    def decorated(function: Callable[P, R]) -> Callable[P, R]:
+        @wraps(function)
+        def on_its_sheet(*args: P.args, **kwargs: P.kwargs) -> R:
+            given: dict[str, Any] = dict(kwargs)
+            theme = given.get("theme") or sheet().theme
+            wide = given.get("width") or theme.width or width
+            Theme(width=wide)  # refuses a width that is none
+            with on_sheet(Sheet(theme, wide * _PER_MM, sheet().parent)):
+                made = function(*args, **kwargs)
+            again: Any = partial(on_its_sheet, *args, **kwargs)
+            return replace(made, again=again) if hasattr(made, "again") else made  # type: ignore[type-var]
+
+        return on_its_sheet
+
+    return decorated
+
+
+def points(size: str | float) -> float:
+    """Return the size of a kind of text in pt, or the size itself."""
+    this = sheet()
+    known = {BODY: this.theme.body, SMALL: this.theme.small}
+    return known[size] - this.narrow if isinstance(size, str) else float(size)
+
+
 def look(position: int) -> Look:
-    """Return the look of the group at `position`; after seven, colours meet other dashes."""
-    turn, place = divmod(position, len(_COLOURS))
-    colour, text = _COLOURS[place]
+    """Return the look of the group at `position`; once through, colours meet other dashes."""
+    theme = sheet().theme
+    colours = _GREYS if theme.grey else theme.colours
+    turn, place = divmod(position, len(colours))
     shifted = (place + turn) % len(_DASHES)
-    return Look(colour, text, _DASHES[shifted], _MARKERS[shifted])
+    colour = colours[place]
+    return Look(colour, _written(colour), _DASHES[shifted], _MARKERS[shifted])
+
+
+def looks(names: Sequence[Any]) -> dict[Any, Look]:
+    """Return the look of each name: that of the theme's groups, and for others those left."""
+    own = list(sheet().theme.groups)
+    others = [name for name in dict.fromkeys(names) if str(name) not in own]
+    order = {name: len(own) + place for place, name in enumerate(others)}
+    return {
+        name: look(order[name] if name in order else own.index(str(name)))
+        for name in dict.fromkeys(names)
+    }
+
+
+def _written(colour: str) -> str:
+    """Return a colour dark enough for words on white."""
+    if colour in _WRITTEN:
+        return _WRITTEN[colour]
+    rgb = np.array(to_rgb(colour))
+    while _on_white(rgb) < _CONTRAST:
+        rgb = 0.95 * rgb
+    return to_hex((rgb[0], rgb[1], rgb[2]))
+
+
+def _on_white(rgb: np.ndarray) -> float:
+    linear = np.where(rgb <= 0.03928, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    return float(1.05 / (linear @ np.array([0.2126, 0.7152, 0.0722]) + 0.05))
+
+
+def naming(words: Mapping[str, str] | None, known: Sequence[object]) -> Callable[[object], str]:
+    """Return what names a thing: the caller's words, the theme's, or its own name.
+
+    Raises
+    ------
+    ValueError
+        If the caller has words for what is not among `known`.
+    """
+    names = [str(name) for name in known]
+    for key in words or {}:
+        if str(key) not in names:
+            raise ValueError(
+                f"words= has '{key}', which names nothing in this figure. "
+                f"{did_you_mean(key, list(dict.fromkeys(names)))}"
+            )
+    said = {**sheet().theme.words, **(words or {})}
+    return lambda name: str(said.get(str(name), name))
+
+
+def natural(name: object) -> tuple[tuple[bool, float, str], ...]:
+    """Return a key that sorts "role 10" after "role 2"."""
+    parts = re.split(r"(\d+)", str(name))
+    return tuple(
+        (not part.isdecimal(), float(part) if part.isdecimal() else 0.0, part) for part in parts
+    )
 
 
 @contextmanager
 def house_style() -> Iterator[None]:
     """Shut the caller's rcParams out while a figure is made or written, and fonts' log."""
+    theme = sheet().theme
     settings = {
-        "font.family": families(),
-        "font.size": SMALL,
+        "font.family": families(theme.family),
+        "font.size": points(SMALL),
         "mathtext.fontset": "dejavusans",
         "svg.fonttype": "none",  # text stays text
         "pdf.fonttype": 42,
+        "ps.fonttype": 42,
         "path.simplify": False,
+        "text.hinting": "none",  # words are as wide on the screen as in print
         "lines.solid_capstyle": "butt",  # no end of an interval reaches beyond its limit
     }
-    with quiet(), matplotlib.style.context(["default", settings]):
+    with quiet(), matplotlib.style.context([settings] if theme.own_rc else ["default", settings]):
         yield
-
-
-styled = house_style()  # as a decorator: the function runs within the style
 
 
 def new_figure(width: float, height: float, *, placed_by_hand: bool = False) -> Figure:
     """Return a figure of `width` x `height` inches that pyplot knows nothing of.
 
     Its axes are laid out by matplotlib's constrained layout (then :func:`settle` it), or stand
-    where :func:`add_axes` puts them.
+    where :func:`add_axes` puts them. As a part of a panel it is the part.
     """
+    if sheet().parent is not None:
+        return sheet().parent  # type: ignore[no-any-return]
     figure = Figure(figsize=(width, height), facecolor="white")
     FigureCanvasAgg(figure)
     if not placed_by_hand:
@@ -126,16 +354,19 @@ def new_figure(width: float, height: float, *, placed_by_hand: bool = False) -> 
 
 def settle(figure: Figure) -> Figure:
     """Lay the figure out once and keep it so, that each rendering is the same."""
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
+    whole = figure.get_figure(root=True)
+    assert isinstance(whole, Figure)
+    whole.draw_without_rendering()
+    if whole is figure:
+        whole.set_layout_engine("none")
     return figure
 
 
-def font(size: float = SMALL, *, colour: str = INK, bold: bool = False) -> dict[str, Any]:
+def font(size: str | float = SMALL, *, colour: str = INK, bold: bool = False) -> dict[str, Any]:
     """Return the text properties of the house."""
     return {
-        "fontfamily": families(),
-        "fontsize": size,
+        "fontfamily": families(sheet().theme.family),
+        "fontsize": points(size),
         "color": colour,
         "fontweight": "bold" if bold else "normal",
         "math_fontfamily": "dejavusans",

@@ -7,13 +7,22 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from alliance_stats.checks import require_kind
-from alliance_stats.estimates import Array
 from alliance_stats.figures.axes import (
+    LineLabels,
     add_axes,
     dress,
-    height_in_points,
-    label_line,
+    page,
+    room_below,
+    set_limits,
+    time_ticks,
     width_in_points,
+)
+from alliance_stats.figures.numbers import (
+    decimal_ticks,
+    format_count,
+    format_level,
+    interval_of,
+    plural,
 )
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
 from alliance_stats.figures.style import (
@@ -22,13 +31,14 @@ from alliance_stats.figures.style import (
     RULE,
     SMALL,
     Look,
+    Theme,
     font,
-    look,
-    new_figure,
-    styled,
+    laid_out,
+    looks,
+    naming,
+    sheet,
 )
-from alliance_stats.figures.text import in_sentence, lines_height, spread, text_width, wrap
-from alliance_stats.formatting import format_count, format_level, plural, with_interval
+from alliance_stats.figures.text import in_sentence, lines_height, text_width, wrap
 from alliance_stats.survival.curves.kaplan_meier import KaplanMeier
 
 __all__ = [
@@ -70,7 +80,7 @@ def draw_risk_table(
     ax: Axes,
     table: pd.DataFrame,
     *,
-    looks: Mapping[str, Look],
+    styles: Mapping[str, Look],
     heading: str,
     limits: tuple[float, float],
 ) -> None:
@@ -85,16 +95,18 @@ def draw_risk_table(
     """
     width = width_in_points(ax)
     ax.set_xlim(*limits)
-    ax.set_ylim(risk_table_height(list(looks), width), 0.0)
+    ax.set_ylim(risk_table_height(list(styles), width), 0.0)
     ax.set_axis_off()
     across = ax.get_yaxis_transform()
     left = -cell_width(table) / 2.0 / width
-    ax.text(left, 0.0, heading, va="top", transform=across, **font(SMALL, colour=GREY))
-    top = lines_height(1) + _ROW_GAP
-    for name, style in looks.items():
+    lines = wrap(heading, width + cell_width(table))
+    grey = font(SMALL, colour=GREY)
+    ax.text(left, 0.0, "\n".join(lines), va="top", transform=across, **grey)
+    top = lines_height(len(lines)) + _ROW_GAP
+    for name, style in styles.items():
         lines = wrap(name, width)
-        words = "\n".join(lines)
-        ax.text(left, top, words, va="top", transform=across, **font(SMALL, colour=style.text))
+        said = "\n".join(lines)
+        ax.text(left, top, said, va="top", transform=across, **font(SMALL, colour=style.text))
         top += lines_height(len(lines))
         for row in table.loc[table["strata"] == name].itertuples():
             cell = _cell(row.n_risk, row.n_censor, row.n_event)
@@ -105,7 +117,7 @@ def draw_risk_table(
 def risk_table_height(names: Sequence[str], width: float) -> float:
     """Return the height, in points, of a table `width` points wide with these strata."""
     rows = [lines_height(len(wrap(name, width)) + 1) + _ROW_GAP for name in names]
-    return lines_height(1) + _ROW_GAP + sum(rows)
+    return lines_height(2 if sheet().narrow else 1) + _ROW_GAP + sum(rows)
 
 
 def cell_width(table: pd.DataFrame) -> float:
@@ -121,8 +133,7 @@ def _cell(n_risk: int, n_censor: int, n_event: int) -> str:
 
 _LABEL_WIDTH = 104.0  # pt, at the right of the curves
 _CURVE_HEIGHT = 190.0  # pt, at the least
-_AXIS_ROOM = 40.0  # pt, for the time axis' ticks and label
-_CURVE_ROW_GAP = 3.0  # pt, between rows of the risk table and between labels
+_MOST_TOLD = 3  # strata whose sizes the caption tells
 
 
 def draw_kaplan_meier(
@@ -130,7 +141,8 @@ def draw_kaplan_meier(
     curves: pd.DataFrame,
     medians: pd.DataFrame,
     *,
-    looks: Mapping[str, Look] | None = None,
+    styles: Mapping[str, Look] | None = None,
+    limits: tuple[float, float] | None = None,
 ) -> None:
     """Draw step curves from (0, 1) with bands, censoring marks, medians and labels at the right.
 
@@ -142,33 +154,41 @@ def draw_kaplan_meier(
         As :meth:`KaplanMeier.tidy` gives them.
     medians
         As :meth:`KaplanMeier.medians` gives them.
-    looks
+    styles
         Look of each stratum; in order of appearance, if not given.
+    limits
+        Of the axis of the probability.
     """
     names = list(dict.fromkeys(curves["strata"]))
-    looks = looks or {name: look(place) for place, name in enumerate(names)}
+    styles = styles or looks(names)
     last = float(curves["time"].max())
     median = medians.set_index("strata")
     ax.axhline(0.5, color=RULE, lw=0.6, dashes=(2, 2), zorder=1)
     for name in names:
-        _draw_curve(ax, curves.loc[curves["strata"] == name], looks[name], name)
+        _draw_curve(ax, curves.loc[curves["strata"] == name], styles[name], name)
         middle = float(median.loc[name, "estimate"])
         if np.isfinite(middle):
-            ax.plot([middle, middle], [0.0, 0.5], color=looks[name].text, lw=0.7, dashes=(1, 1.5))
+            ax.plot([middle, middle], [0.0, 0.5], color=styles[name].text, lw=0.7, dashes=(1, 1.5))
     ax.set_xlim(0.0, last * 1.02)
     ax.set_ylim(-0.02, 1.03)
+    set_limits(ax, limits, axis="y")
     ends = [float(curves.loc[curves["strata"] == name, "estimate"].iloc[-1]) for name in names]
-    _label_curves(ax, names, ends, median, looks)
+    _labels(names, medians, styles).write(ax, ends)
 
 
-@styled
+@laid_out(FULL_WIDTH)
 def kaplan_meier_figure(
     result: KaplanMeier,
     *,
     time_label: str = "Sessions since start",
     event_label: str = "dropped out",
+    times: Sequence[float] | None = None,
     conf_level: float = 0.95,
-    label: str = "fig-kaplan-meier",
+    label: str | None = None,
+    width: float | None = None,
+    theme: Theme | None = None,
+    limits: tuple[float, float] | None = None,
+    words: Mapping[str, str] | None = None,
 ) -> ReportFigure:
     """Show Kaplan-Meier curves with pointwise intervals over their risk table.
 
@@ -180,6 +200,13 @@ def kaplan_meier_figure(
         The clock and its unit.
     event_label
         The event, as a past participle: "still without having <event_label>".
+    times
+        At which the table counts (as KMunicate, Morris et al. 2019,
+        doi:10.1136/bmjopen-2019-030215, asks for); as many as fit, if not given.
+    limits
+        Of the axis of the probability.
+    words
+        Stratum -> words for it.
 
     Returns
     -------
@@ -189,32 +216,41 @@ def kaplan_meier_figure(
     """
     asked = "kaplan_meier_figure draws a result of kaplan_meier"
     require_kind(result, KaplanMeier, asked=asked, instead=DRAWN_BY)
-    curves, medians = result.tidy(conf_level=conf_level), result.medians(conf_level=conf_level)
+    said = naming(words, [*result.tidy()["strata"].unique()])
+    curves, medians = (
+        frame.assign(strata=[said(name) for name in frame["strata"]])
+        for frame in (result.tidy(conf_level=conf_level), result.medians(conf_level=conf_level))
+    )
     names = list(dict.fromkeys(curves["strata"]))
-    looks = {name: look(place) for place, name in enumerate(names)}
+    styles, labels = looks(names), _labels(names, medians, looks(names))
     last = float(curves["time"].max())
     cell = cell_width(risk_table(result, [0.0, last]))
     left = max(58.0, cell / 2.0 + 4.0)
-    width = 72 * FULL_WIDTH - left - _LABEL_WIDTH - 40.0
-    times = _ticks(curves["time"].to_numpy(dtype=float), int(width / (cell + 8.5)))
-    table = risk_table(result, times)
-    curve_height = max(_CURVE_HEIGHT, _labels_height(names, medians))
-    table_height = risk_table_height(names, width)
-    figure = new_figure(
-        FULL_WIDTH, (curve_height + _AXIS_ROOM + table_height + 14.0) / 72, placed_by_hand=True
-    )
-    ax = add_axes(figure, left, 8.0, width, curve_height)
-    draw_kaplan_meier(ax, curves, medians, looks=looks)
+    right = max(labels.right, cell / 2.0)
+    wide = sheet().width - left - right
+    if times is None:
+        times = time_ticks(curves["time"].to_numpy(dtype=float), int(wide / (cell + 8.5)))
+    table = risk_table(result, times).assign(strata=lambda rows: [said(x) for x in rows["strata"]])
+    curve_height = max(_CURVE_HEIGHT, labels.height)
+    table_height = risk_table_height(names, wide)
+    axis_room = room_below(time_label, wide)
+    figure = page(labels.above + curve_height + axis_room + table_height + 6.0)
+    ax = add_axes(figure, left, labels.above, wide, curve_height)
+    draw_kaplan_meier(ax, curves, medians, styles=styles, limits=limits)
     dress(ax, x_label=time_label, y_label=f"Probability of not having {event_label} (0–1)")
-    ax.set_xticks(times)
-    below = add_axes(figure, left, 8.0 + curve_height + _AXIS_ROOM, width, table_height)
+    ax.set_xticks(times, [decimal_ticks(f"{time:g}") for time in times])
+    below = add_axes(figure, left, labels.above + curve_height + axis_room, wide, table_height)
     heading = f"At risk (censored; {event_label}) before that time"
-    draw_risk_table(below, table, looks=looks, heading=heading, limits=ax.get_xlim())
+    draw_risk_table(below, table, styles=styles, heading=heading, limits=ax.get_xlim())
+    each = _each(medians, curves, event_label)
     return ReportFigure(
         figure,
-        label=label,
-        caption=_caption(medians, curves, event_label, time_label, conf_level),
-        alt=_alt(medians, curves, event_label, time_label),
+        label=label or "fig-kaplan-meier",
+        caption=f"Kaplan-Meier probability of not having {event_label}, by "
+        f"{in_sentence(time_label)}, with pointwise {format_level(conf_level)} confidence bands; "
+        f"ticks are censored units. {_sizes(medians, event_label)}.",
+        alt=f"{plural(len(medians), 'step curve')} falling from 1, against "
+        f"{in_sentence(time_label)}, over a table of the numbers at risk. {each}.",
         note=_note(result, event_label, conf_level),
         data=pd.concat(
             [
@@ -264,61 +300,22 @@ def _draw_curve(ax: Axes, curve: pd.DataFrame, style: Look, name: str) -> None:
     )
 
 
-def _label_curves(
-    ax: Axes,
-    names: Sequence[str],
-    ends: Sequence[float],
-    median: pd.DataFrame,
-    looks: Mapping[str, Look],
-) -> None:
-    """Name each curve at the right of `ax`, apart from one another, with its dash as the key."""
-    points = height_in_points(ax)
-    low, high = ax.get_ylim()
-    per_point = (high - low) / points
-    texts = [_label_lines(name, median.loc[name]) for name in names]
-    room = [(lines_height(len(lines)) + 2 * _CURVE_ROW_GAP) * per_point for lines in texts]
-    centres = spread(ends, room, low, high)
-    for name, lines, centre in zip(names, texts, centres, strict=True):
-        label_line(ax, lines, centre, looks[name])
-
-
-def _label_lines(name: str, median: pd.Series) -> list[str]:
-    return [*wrap(name, _LABEL_WIDTH), *wrap(_median_words(median), _LABEL_WIDTH)]
+def _labels(names: Sequence[str], medians: pd.DataFrame, styles: Mapping[str, Look]) -> LineLabels:
+    """Name each curve with its median."""
+    median = medians.set_index("strata")
+    texts = [[name, _median_words(median.loc[name])] for name in names]
+    return LineLabels.of(texts, [styles[name] for name in names], width=_LABEL_WIDTH)
 
 
 def _median_words(median: pd.Series) -> str:
     if np.isnan(median["estimate"]):
         return "median not reached"
-    time = with_interval(median["estimate"], median["conf_low"], median["conf_high"], kind="time")
-    return f"median {time}"
-
-
-def _labels_height(names: Sequence[str], medians: pd.DataFrame) -> float:
-    median = medians.set_index("strata")
-    lines = [_label_lines(name, median.loc[name]) for name in names]
-    return sum(lines_height(len(text)) + 2 * _CURVE_ROW_GAP for text in lines)
-
-
-def _ticks(time: Array, most: int) -> list[float]:
-    """Return at most `most` times to label, from 0, whole where the clock runs in whole numbers."""
-    last = float(time.max())
-    whole = bool(np.all(time == np.round(time)))
-    size = 10.0 ** np.floor(np.log10(last))
-    steps = [
-        step * scale
-        for scale in (size / 100, size / 10, size)
-        for step in (1.0, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0)
-    ]
-    allowed = [step for step in steps if not whole or step.is_integer()]
-    fits = [step for step in allowed if last / step < max(most, 2)]
-    step = min(fits, default=last)
-    return [step * count for count in range(int(last / step + 1e-9) + 1)]
+    return f"median {interval_of(median, kind='time')}"
 
 
 def _final(curves: pd.DataFrame, name: str) -> str:
     last = curves.loc[curves["strata"] == name].iloc[-1]
-    share = with_interval(last["estimate"], last["conf_low"], last["conf_high"], kind="bounded")
-    return f"{share} at {last['time']:g}"
+    return f"{interval_of(last, kind='bounded')} at {last['time']:g}"
 
 
 def _each(medians: pd.DataFrame, curves: pd.DataFrame, event_label: str) -> str:
@@ -329,26 +326,14 @@ def _each(medians: pd.DataFrame, curves: pd.DataFrame, event_label: str) -> str:
     )
 
 
-def _caption(
-    medians: pd.DataFrame,
-    curves: pd.DataFrame,
-    event_label: str,
-    time_label: str,
-    conf_level: float,
-) -> str:
-    return (
-        f"Kaplan-Meier probability of not having {event_label}, by {in_sentence(time_label)}, with "
-        f"pointwise {format_level(conf_level)} confidence bands; ticks are censored units. "
-        "Median time and probability at the last observed time: "
-        f"{_each(medians, curves, event_label)}."
-    )
-
-
-def _alt(medians: pd.DataFrame, curves: pd.DataFrame, event_label: str, time_label: str) -> str:
-    shape = plural(len(medians), "step curve")
-    return (
-        f"{shape} falling from 1, against {in_sentence(time_label)}, over a table of the numbers "
-        f"at risk. {_each(medians, curves, event_label)}."
+def _sizes(medians: pd.DataFrame, event_label: str) -> str:
+    """Say how many units there are and how many had the event, of few strata each."""
+    if len(medians) > _MOST_TOLD:
+        n, events = medians["nobs"].sum(), medians["n_event"].sum()
+        return f"n = {format_count(n)}, {format_count(events)} {event_label}"
+    return "; ".join(
+        f"{row.strata}: n = {format_count(row.nobs)}, {format_count(row.n_event)} {event_label}"
+        for row in medians.itertuples()
     )
 
 

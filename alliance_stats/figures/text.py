@@ -1,7 +1,9 @@
 """The room that text takes: its width, its lines, and places that do not overlap."""
 
+import math
 import re
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -10,7 +12,7 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 
 from alliance_stats.figures.fonts import families, quiet
-from alliance_stats.figures.style import BODY, SMALL, plain
+from alliance_stats.figures.style import BODY, SMALL, plain, points, sheet
 
 __all__ = [
     "LEADING",
@@ -19,63 +21,82 @@ __all__ = [
     "lines_height",
     "spread",
     "text_width",
+    "widest",
     "wrap",
 ]
 
 LEADING = 1.25  # line height over font size
 _WORD = re.compile(r"(?:[^\s]|\u00a0)+")
+_WIDE = ("W", "F")  # letters of scripts that are written without spaces
+_SOFT = re.compile(r"(?<=[-–/_.:;,|·])(?=\w)")  # where a word without spaces may break
 
 
-def text_width(text: str, size: float = SMALL, *, bold: bool = False) -> float:
+def text_width(text: str, size: str | float = SMALL, *, bold: bool = False) -> float:
     """Return how wide one line of text is, in points."""
-    return _width(text, size, "bold" if bold else "normal", tuple(families()))
+    family = tuple(families(sheet().theme.family))
+    return _width(text, points(size), "bold" if bold else "normal", family)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=8192)
 def _width(text: str, size: float, weight: str, family: tuple[str, ...]) -> float:
     if not text.strip():
         return 0.0
     properties = FontProperties(family=list(family), size=size, weight=weight)
-    math = cbook.is_math_text(text)
-    words = text if math else text.replace(r"\$", "$")
+    formula = cbook.is_math_text(text)
+    words = text if formula else text.replace(r"\$", "$")
     with quiet():
-        width, _, _ = text_to_path.get_text_width_height_descent(words, properties, math)
+        width, _, _ = text_to_path.get_text_width_height_descent(words, properties, formula)
     return float(width)
 
 
-def wrap(text: object, width: float, size: float = SMALL, *, bold: bool = False) -> list[str]:
-    """Break text into lines no wider than `width` points, inside a word only where it must.
+def wrap(text: object, width: float, size: str | float = SMALL, *, bold: bool = False) -> list[str]:
+    """Break text into lines no wider than `width` points, never inside a word.
 
-    A no-break space holds two words together.
+    A no-break space holds two words together. A word breaks after a hyphen, a slash, a point or
+    an underscore, and between letters of scripts without spaces; one that is too wide even so is
+    shortened in its middle by an ellipsis (captions, alternative texts and data have it whole).
 
     Returns
     -------
     list of str
         The lines, dollar signs made safe; at least one.
     """
+
+    def fits(words: str) -> bool:
+        return text_width(plain(words), size, bold=bold) <= width
+
     lines = [""]
     for word in _WORD.findall(str(text)):
         joined = f"{lines[-1]} {word}".strip()
-        if text_width(plain(joined), size, bold=bold) <= width:
+        if fits(joined):
             lines[-1] = joined
             continue
         if lines[-1]:
             lines.append("")
-        for piece in _pieces(word, width, size, bold=bold):
-            lines[-1] = piece
-            lines.append("")
-        lines.pop()
+        for piece in [word] if fits(word) else _pieces(word):
+            if fits(lines[-1] + piece):
+                lines[-1] += piece
+                continue
+            if lines[-1]:
+                lines.append("")
+            lines[-1] = piece if fits(piece) else _shortened(piece, fits)
     return [plain(line) for line in lines]
 
 
-def balanced(text: str, width: float) -> list[str]:
+def balanced(text: str, width: float, size: str | float = BODY) -> list[str]:
     """Wrap an axis' label into as few lines as needed, about equally long."""
-    lines = wrap(text, width, BODY)
+    lines = wrap(text, width, size)
     for share in np.linspace(1.0 / len(lines), 1.0, 12):
-        narrower = wrap(text, share * width, BODY)
-        if len(narrower) == len(lines):
+        narrower = wrap(text, share * width, size)
+        if len(narrower) == len(lines) and not any("…" in line for line in narrower):
             return narrower
     return lines
+
+
+def widest(texts: Iterable[object], width: float = math.inf, size: str | float = SMALL) -> float:
+    """Return how wide the widest line of texts is that are wrapped to `width`."""
+    lines = [line for text in texts for line in wrap(text, width, size)]
+    return max((text_width(line, size) for line in lines), default=0.0)
 
 
 # Labels that are ours; a caller's keep their letters (a German noun its capital)
@@ -87,15 +108,34 @@ def in_sentence(label: str) -> str:
     return label.lower() if label in _OURS else label
 
 
-def _pieces(word: str, width: float, size: float, *, bold: bool) -> list[str]:
-    """Cut one word into pieces that fit, each at least one character long."""
-    pieces = [word[:1]]
-    for letter in word[1:]:
-        if text_width(plain(pieces[-1] + letter), size, bold=bold) <= width:
-            pieces[-1] += letter
-        else:
-            pieces.append(letter)
+def _pieces(word: str) -> list[str]:
+    """Cut a word where it may break."""
+    pieces: list[str] = []
+    for part in _SOFT.split(word):
+        start = 0
+        for place, letter in enumerate(part):
+            if place > start and unicodedata.east_asian_width(letter) in _WIDE:
+                pieces.append(part[start:place])
+                start = place
+        pieces.append(part[start:])
     return pieces
+
+
+def _shortened(word: str, fits: Callable[[str], bool]) -> str:
+    """Return as much of a word's ends as fits, an ellipsis between them."""
+    low, high = 0, len(word) - 1
+    while low < high:
+        kept = (low + high + 1) // 2
+        if fits(_ends(word, kept)):
+            low = kept
+        else:
+            high = kept - 1
+    return _ends(word, low)
+
+
+def _ends(word: str, kept: int) -> str:
+    first = (kept + 1) // 2
+    return f"{word[:first]}…{word[len(word) - (kept - first) :]}" if kept else "…"
 
 
 def spread(
@@ -141,6 +181,6 @@ def spread(
     return [float(value) for value in placed]
 
 
-def lines_height(count: int, size: float = SMALL) -> float:
+def lines_height(count: int, size: str | float = SMALL) -> float:
     """Return the height of `count` lines of text, in points."""
-    return count * size * LEADING
+    return count * points(size) * LEADING

@@ -1,6 +1,6 @@
 """Themes of interviews: how many of each group voiced one, and what an early one turned into."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -8,15 +8,31 @@ from matplotlib.axes import Axes
 from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path
 
-from alliance_stats.checks import check_frame, require_columns, require_kind, require_present
+from alliance_stats.checks import (
+    check_frame,
+    require_columns,
+    require_kind,
+    require_present,
+)
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
 from alliance_stats.figures.axes import (
     add_axes,
     dress,
     height_in_points,
+    no_limits,
+    one_panel,
+    page,
+    set_limits,
     width_in_points,
     write_rows,
+)
+from alliance_stats.figures.numbers import (
+    format_count,
+    format_level,
+    format_percent,
+    p_phrase,
+    plural,
 )
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure, require_frame
 from alliance_stats.figures.style import (
@@ -25,14 +41,15 @@ from alliance_stats.figures.style import (
     FULL_WIDTH,
     INK,
     SMALL,
+    Theme,
     font,
-    look,
-    new_figure,
-    styled,
+    laid_out,
+    looks,
+    naming,
+    sheet,
 )
-from alliance_stats.figures.text import lines_height, spread, text_width, wrap
-from alliance_stats.formatting import format_count, format_level, format_percent, p_phrase, plural
-from alliance_stats.groups import ThemeTransitions
+from alliance_stats.figures.text import lines_height, spread, widest, wrap
+from alliance_stats.groups import ThemeComparison, ThemeTransitions
 
 __all__ = ["draw_themes", "draw_transitions", "theme_figure", "transition_figure"]
 
@@ -53,12 +70,13 @@ def draw_themes(ax: Axes, prevalence: pd.DataFrame) -> None:
     themes, groups = _order(prevalence)
     heights = _heights(themes, groups)
     centres = np.cumsum(heights) - heights / 2.0
-    rooms = _lanes(groups)
+    rooms, names_room, words_room = _lanes(groups), *_rooms()
     within = np.cumsum(rooms) - rooms / 2.0 - rooms.sum() / 2.0
+    styles = looks(groups)
     for place, group in enumerate(groups):
         own = prevalence.loc[prevalence["group"] == group].set_index("theme")
         lanes = centres + within[place]
-        style = look(place)
+        style = styles[group]
         for lane, theme in zip(lanes, themes, strict=True):
             if theme not in own.index:
                 continue
@@ -75,11 +93,11 @@ def draw_themes(ax: Axes, prevalence: pd.DataFrame) -> None:
                 zorder=4,
                 gid="dot",
             )
-            words = f"{group}: {format_count(row['count'])} of {format_count(row['n'])}"
+            told = f"{group}: {format_count(row['count'])} of {format_count(row['n'])}"
             ax.text(
                 1.0 + 10.0 / width_in_points(ax),
                 lane,
-                "\n".join(wrap(words, _WORDS_WIDTH)),
+                "\n".join(wrap(told, words_room)),
                 va="center",
                 transform=ax.get_yaxis_transform(),
                 **font(SMALL, colour=style.text),
@@ -90,40 +108,54 @@ def draw_themes(ax: Axes, prevalence: pd.DataFrame) -> None:
     ax.margins(x=0)
     ax.set_ylim(float(heights.sum()), 0.0)
     ax.set_yticks([])
-    ax.set_xticks(np.linspace(0, 1, 5), [format_percent(tick) for tick in np.linspace(0, 1, 5)])
-    write_rows(ax, [str(theme) for theme in themes], centres, x=-8.0, ha="right", width=_NAME_WIDTH)
+    ticks = np.linspace(0, 1, 3 if sheet().narrow else 5)
+    ax.set_xticks(ticks, [format_percent(tick) for tick in ticks])
+    names = [str(theme) for theme in themes]
+    write_rows(ax, names, centres, x=-8.0, ha="right", width=names_room)
 
 
-@styled
+@laid_out(FULL_WIDTH)
 def theme_figure(
-    prevalence: pd.DataFrame,
+    prevalence: ThemeComparison | pd.DataFrame,
     *,
-    method: str,
-    unit: str = "parents",
+    method: str | None = None,
+    unit: str = "cases",
     conf_level: float = 0.95,
-    label: str = "fig-themes",
+    label: str | None = None,
+    width: float | None = None,
+    theme: Theme | None = None,
+    limits: tuple[float, float] | None = None,
+    words: Mapping[str, str] | None = None,
 ) -> ReportFigure:
     """Show how often each theme was voiced in each group.
 
     Parameters
     ----------
     prevalence
-        ``theme, group, count, n, estimate, conf_low, conf_high``, a row a theme and group, in the
-        order to draw.
+        From :func:`~alliance_stats.groups.compare_themes`; or a frame ``theme, group, count, n,
+        estimate, conf_low, conf_high``, a row a theme and group, in the order to draw.
     method
-        By which method the intervals were made: ``"Clopper-Pearson"``.
+        By which method the intervals were made: ``"Clopper-Pearson"``. Needed for a frame.
     unit
-        Who was counted, in the plural.
+        Who was counted, in the plural: ``"parents"``.
+    limits
+        Of the axis of shares.
+    words
+        Theme or group -> words for it.
 
     Raises
     ------
     DataError
         If a column is missing, a theme stands twice for a group, or a proportion is not count/n.
     """
-    require_frame(
-        prevalence,
-        asked="theme_figure draws a frame of shares, as ThemeComparison.prevalence() gives it",
-    )
+    if isinstance(prevalence, ThemeComparison):
+        method = method or "Clopper-Pearson"
+        prevalence = prevalence.prevalence(conf_level=conf_level)
+    else:
+        asked = "theme_figure draws a frame of shares, as ThemeComparison.prevalence() gives it"
+        require_frame(prevalence, asked=asked)
+    if method is None:
+        raise DataError("A frame does not say how its intervals were made: give method=.")
     check_frame(prevalence, what="prevalence")
     needed = ["theme", "group", "count", "n", "estimate", "conf_low", "conf_high"]
     require_columns(prevalence, needed, what="prevalence")
@@ -134,21 +166,28 @@ def theme_figure(
     share = prevalence["count"] / prevalence["n"]
     if not np.allclose(share, prevalence["estimate"], rtol=0, atol=1e-9):
         raise DataError("Column 'estimate' is not 'count' divided by 'n'.")
+    said = naming(words, [*prevalence["theme"], *prevalence["group"]])
+    prevalence = prevalence.assign(
+        **{name: [said(x) for x in prevalence[name]] for name in ("theme", "group")}
+    )
     themes, groups = _order(prevalence)
-    left = 14.0 + max(text_width(x) for t in themes for x in wrap(t, _NAME_WIDTH))
-    words = [f"{row['group']}: {row['count']} of {row['n']}" for row in _rows(prevalence)]
-    right = 16.0 + max(text_width(line) for text in words for line in wrap(text, _WORDS_WIDTH))
+    names_room, words_room = _rooms()
+    left = 14.0 + widest(themes, names_room)
+    counts = [f"{row['group']}: {row['count']} of {row['n']}" for row in _rows(prevalence)]
+    right = 16.0 + widest(counts, words_room)
     height = float(_heights(themes, groups).sum())
-    figure = new_figure(FULL_WIDTH, (height + 50.0) / 72, placed_by_hand=True)
-    ax = add_axes(figure, left, 8.0, 72 * FULL_WIDTH - left - right, height)
+    x_label = f"Share of {unit} who voiced the theme ({format_level(conf_level)} CI)"
+    figure, ax = one_panel(height, left=left, right=right, x_label=x_label)
     draw_themes(ax, prevalence)
-    dress(ax, x_label=f"Share of {unit} who voiced the theme ({format_level(conf_level)} CI)")
+    set_limits(ax, limits, axis="x")
+    dress(ax, x_label=x_label)
     ax.spines["left"].set_visible(False)
     found = "; ".join(_theme_words(prevalence, theme) for theme in themes)
     return ReportFigure(
         figure,
-        label=label,
-        caption=f"Themes by group, with {format_level(conf_level)} CI. {found}.",
+        label=label or "fig-themes",
+        caption=f"Share of {unit} who voiced each of {plural(len(themes), 'theme')}, by group, "
+        f"with {format_level(conf_level)} CI ({method.rstrip('.')}).",
         alt=f"Dots of the share of {unit} for {plural(len(themes), 'theme')} in "
         f"{plural(len(groups), 'group')}. {found}.",
         note=f"Intervals: {method.rstrip('.')}. A theme that was not voiced may have been felt.",
@@ -164,14 +203,19 @@ def _order(prevalence: pd.DataFrame) -> tuple[list[object], list[object]]:
     return list(dict.fromkeys(prevalence["theme"])), list(dict.fromkeys(prevalence["group"]))
 
 
+def _rooms() -> tuple[float, float]:
+    """Return the room of names at the left and of counts at the right, in points."""
+    return sheet().part(_NAME_WIDTH), sheet().part(_WORDS_WIDTH)
+
+
 def _lanes(groups: list[object]) -> Array:
     """Return the room of each group within a theme's row, in points."""
-    return np.array([lines_height(len(wrap(f"{g}: 00 of 00", _WORDS_WIDTH))) + 2.0 for g in groups])
+    return np.array([lines_height(len(wrap(f"{g}: 00 of 00", _rooms()[1]))) + 2.0 for g in groups])
 
 
 def _heights(themes: list[object], groups: list[object]) -> Array:
     lanes = float(_lanes(groups).sum())
-    names = [lines_height(len(wrap(theme, _NAME_WIDTH))) for theme in themes]
+    names = [lines_height(len(wrap(theme, _rooms()[0]))) for theme in themes]
     return np.array([max(name, lanes) + 6.0 for name in names])
 
 
@@ -214,43 +258,50 @@ def draw_transitions(
     ax.set_xlim(0.0, wide)
     ax.set_ylim(high, 0.0)
     ax.set_axis_off()
-    n_gaps = max(counts.shape) - 1
+    n_gaps, side = max(counts.shape) - 1, sheet().part(_SIDE)
     per_case = (high - n_gaps * _GAP) / max(counts.sum(), 1.0)
     left = _stack(counts.sum(axis=1) * per_case, high)
     right = _stack(counts.sum(axis=0) * per_case, high)
-    start, end = _SIDE + _BAR, wide - _SIDE - _BAR
-    begun, ended = left.copy(), right.copy()
+    start, end = side + _BAR, wide - side - _BAR
+    begun, ended, styles = left.copy(), right.copy(), looks(states)
     for early, state in np.ndindex(*counts.shape):
         room = float(counts[early, state] * per_case)
         if room > 0:
             ribbon = _ribbon((start, float(begun[early])), (end, float(ended[state])), room)
-            style = look(state)
+            style = styles[states[state]]
             ax.add_patch(PathPatch(ribbon, facecolor=style.colour, alpha=0.35, lw=0, gid="ribbon"))
         begun[early] += room
         ended[state] += room
     early_words = [
-        [*wrap(name, _SIDE - _LABEL_GAP), f"$n$ = {format_count(n)}"]
+        [*wrap(name, side - _LABEL_GAP), f"$n$ = {format_count(n)}"]
         for name, n in zip(names, counts.sum(axis=1), strict=True)
     ]
     later_words = [
-        [*wrap(state, _SIDE - _LABEL_GAP), *_from_each(counts, place)]
+        [*wrap(state, side - _LABEL_GAP), *_from_each(counts, place)]
         for place, state in enumerate(states)
     ]
     for x, tops, ends, colours in (
-        (_SIDE, left, begun, [INK] * len(left)),
-        (end, right, ended, [look(place).colour for place in range(len(right))]),
+        (side, left, begun, [INK] * len(left)),
+        (end, right, ended, [styles[state].colour for state in states]),
     ):
         for top, bottom, colour in zip(tops, ends, colours, strict=True):
             ax.add_patch(Rectangle((x, top), _BAR, bottom - top, facecolor=colour, lw=0))
-    _write(ax, early_words, (left + begun) / 2.0, x=_SIDE - _LABEL_GAP, ha="right")
-    texts = [look(place).text for place in range(len(states))]
+    _write(ax, early_words, (left + begun) / 2.0, x=side - _LABEL_GAP, ha="right")
+    texts = [styles[state].text for state in states]
     middles = (right + ended) / 2.0
-    _write(ax, later_words, middles, x=wide - _SIDE + _LABEL_GAP, ha="left", colours=texts)
+    _write(ax, later_words, middles, x=wide - side + _LABEL_GAP, ha="left", colours=texts)
 
 
-@styled
+@laid_out(COLUMN_AND_HALF)
 def transition_figure(
-    transitions: ThemeTransitions, *, early_label: str, label: str = "fig-transitions"
+    transitions: ThemeTransitions,
+    *,
+    early_label: str,
+    label: str | None = None,
+    width: float | None = None,
+    theme: Theme | None = None,
+    limits: tuple[float, float] | None = None,
+    words: Mapping[str, str] | None = None,
 ) -> ReportFigure:
     """Show what an early theme turned into in each group.
 
@@ -260,6 +311,10 @@ def transition_figure(
         From :func:`~alliance_stats.groups.theme_transitions`.
     early_label
         The early theme in words: ``"early problem"``.
+    limits
+        There is no axis: refused.
+    words
+        Group or later state -> words for it.
 
     Returns
     -------
@@ -268,28 +323,32 @@ def transition_figure(
     """
     asked = "transition_figure draws a result of theme_transitions"
     require_kind(transitions, ThemeTransitions, asked=asked, instead=DRAWN_BY)
+    no_limits(limits)
     counts = transitions.counts[:, ::-1, :]  # the early theme first
-    names, states = (early_label, f"no {early_label}"), transitions.states
-    words = max(
-        sum(lines_height(1 + len(wrap(name, _SIDE - _LABEL_GAP))) + _LABEL_GAP for name in side)
+    said = naming(words, [*transitions.labels, *transitions.states])
+    names, states = (early_label, f"no {early_label}"), [said(x) for x in transitions.states]
+    room = sheet().part(_SIDE) - _LABEL_GAP
+    tall = max(
+        sum(lines_height(1 + len(wrap(name, room))) + _LABEL_GAP for name in side)
         for side in (names, [f"{state} 00 of 00 00 of 00" for state in states])
     )
-    panel = max(_TALL + _GAP * (len(states) - 1), words)
+    panel = max(_TALL + _GAP * (len(states) - 1), tall)
     n_groups = len(transitions.labels)
     height = n_groups * (panel + _HEADING + 14.0)
-    figure = new_figure(COLUMN_AND_HALF, height / 72, placed_by_hand=True)
+    figure = page(height)
     for place, group in enumerate(transitions.labels):
         top = place * (panel + _HEADING + 14.0) + _HEADING
-        ax = add_axes(figure, 6.0, top, 72 * COLUMN_AND_HALF - 12.0, panel)
+        ax = add_axes(figure, 6.0, top, sheet().width - 12.0, panel)
         draw_transitions(ax, counts[place], names=names, states=states)
-        heading = f"{group} (n = {format_count(counts[place].sum())})"
-        lines = wrap(heading, 72 * COLUMN_AND_HALF - 24.0, BODY)
+        heading = f"{said(group)} (n = {format_count(counts[place].sum())})"
+        lines = wrap(heading, sheet().width - 24.0, BODY)
         ax.set_title("\n".join(lines), loc="left", pad=4, **font(BODY))
-    found = _found(transitions, early_label)
+    found = _found(transitions, early_label, said)
     return ReportFigure(
         figure,
-        label=label,
-        caption=f"What became of cases with {early_label}, and of the others, by group. {found}",
+        label=label or "fig-transitions",
+        caption=f"What became of cases with {early_label}, and of the others, by group: ribbons "
+        f"are as wide as their counts (n = {format_count(counts.sum())}).",
         alt=f"{plural(n_groups, 'panel')} of ribbons from {early_label} or none to "
         f"{', '.join(states)}. {found}",
         note=_note(transitions),
@@ -347,13 +406,13 @@ def _write(
         )
 
 
-def _found(transitions: ThemeTransitions, early_label: str) -> str:
+def _found(transitions: ThemeTransitions, early_label: str, said: Callable[[object], str]) -> str:
     tidy = transitions.tidy()
     told = tidy[tidy["early"] & (tidy["n"] > 0)]
     parts = [
-        f"{group}: "
+        f"{said(group)}: "
         + ", ".join(
-            f"{row['later']} {format_count(row['count'])} of {format_count(row['n'])} "
+            f"{said(row['later'])} {format_count(row['count'])} of {format_count(row['n'])} "
             f"({format_percent(row['estimate'])} [{format_percent(row['conf_low'])}, "
             f"{format_percent(row['conf_high'])}])"
             for _, row in rows.iterrows()

@@ -1,6 +1,6 @@
 """Trajectories over sessions: a thin line a person, the mean and its interval, n a session."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,96 +8,56 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from scipy import stats
 
 from alliance_stats.checks import (
-    check_conf_level,
     check_frame,
     finite_or_missing,
     require_columns,
     require_present,
 )
 from alliance_stats.errors import DataError
-from alliance_stats.figures.axes import dress, integer_ticks, width_in_points
-from alliance_stats.figures.report_figure import ReportFigure, require_frame
-from alliance_stats.figures.style import (
-    BODY,
-    COLUMN_AND_HALF,
-    FULL_WIDTH,
-    Look,
-    font,
-    look,
-    new_figure,
-    settle,
-    styled,
+from alliance_stats.figures.axes import (
+    TALLEST,
+    dress,
+    integer_ticks,
+    page,
+    set_limits,
+    width_in_points,
 )
-from alliance_stats.figures.text import balanced, in_sentence, text_width, wrap
-from alliance_stats.formatting import (
+from alliance_stats.figures.numbers import (
     decimals_for,
+    format_count,
     format_interval,
     format_level,
     format_number,
     plural,
 )
+from alliance_stats.figures.report_figure import ReportFigure, require_frame
+from alliance_stats.figures.session_means import session_means
+from alliance_stats.figures.style import (
+    BODY,
+    FULL_WIDTH,
+    Look,
+    Theme,
+    font,
+    laid_out,
+    look,
+    looks,
+    naming,
+    natural,
+    settle,
+    sheet,
+)
+from alliance_stats.figures.text import balanced, in_sentence, text_width, wrap
+from alliance_stats.study import Study
 
 __all__ = [
     "FEWEST_FOR_BAND",
     "Panel",
     "Words",
     "draw_trajectories",
-    "session_means",
     "trajectory_figure",
 ]
-
-
-def session_means(
-    data: pd.DataFrame,
-    *,
-    session: Hashable,
-    score: Hashable,
-    cluster: Hashable,
-    conf_level: float = 0.95,
-) -> pd.DataFrame:
-    r"""Return the mean score at each session with a cluster-robust interval.
-
-    At each session, with residuals :math:`e_{ci} = y_{ci} - \bar y` of the :math:`n` ratings in
-    :math:`G` clusters,
-
-    .. math:: \widehat{\mathrm{var}}(\bar y)
-              = \frac{G}{G-1} \, \frac{1}{n^2} \sum_c \Bigl(\sum_i e_{ci}\Bigr)^2
-
-    and the interval is ``mean -+ t(G - 1) * std_error`` (Liang & Zeger 1986,
-    doi:10.1093/biomet/73.1.13; CR1 of Cameron & Miller 2015, doi:10.3368/jhr.50.2.317). With one
-    rating a cluster this is the t interval of a mean. Missing scores do not count.
-
-    Returns
-    -------
-    DataFrame
-        ``session, n_ratings, n_clusters, estimate, std_error, df, conf_low, conf_high``, on the
-        scale of the score; the interval is missing where there is one cluster.
-    """
-    values = pd.DataFrame(
-        {
-            "session": data[session].to_numpy(),
-            "score": finite_or_missing(data, score),
-            "cluster": data[cluster].to_numpy(),
-        }
-    ).dropna(subset=["score"])
-    tail = (1.0 - check_conf_level(conf_level)) / 2.0
-    rows = []
-    for when, at in values.groupby("session", sort=True):
-        mean = float(at["score"].mean())
-        sums = (at["score"] - mean).groupby(at["cluster"]).sum().to_numpy()
-        n, clusters = len(at), len(sums)
-        if clusters > 1:
-            variance = clusters / (clusters - 1) * float(sums @ sums) / n**2
-            error = float(np.sqrt(variance))
-        else:
-            error = np.nan
-        half = stats.t.isf(tail, clusters - 1) * error if clusters > 1 else np.nan
-        rows.append((when, n, clusters, mean, error, clusters - 1, mean - half, mean + half))
-    names = ["session", "n_ratings", "n_clusters", "estimate", "std_error", "df"]
-    return pd.DataFrame(rows, columns=[*names, "conf_low", "conf_high"])
 
 
 # A t interval with one df is wider than any scale: the data have it, the picture does not.
@@ -132,16 +92,12 @@ class Words:
         return in_sentence(self.session_label)
 
     def caption(self, panels: Sequence[Panel]) -> str:
-        """Say what is drawn, with each panel's first and last mean."""
-        each = "; ".join(
-            f"{panel.name + ': ' if panel.name else ''}{self._ends(panel.means)}"
-            for panel in panels
-        )
+        """Say what is drawn, and of how many persons."""
+        n = format_count(sum(panel.n_persons for panel in panels))
         return (
-            f"{self.score_label} by {self.clock}. Thin lines are persons "
-            f"(n = {sum(panel.n_persons for panel in panels)}), thick lines means of those who "
-            f"were rated at that {self.clock}, bands their {format_level(self.conf_level)} "
-            f"confidence intervals. Mean {each}."
+            f"{self.score_label} by {self.clock}. Thin lines are persons (n = {n}), thick lines "
+            f"means of those who were rated at that {self.clock}, bands their "
+            f"{format_level(self.conf_level)} confidence intervals."
         )
 
     def alt(self, panels: Sequence[Panel]) -> str:
@@ -193,7 +149,8 @@ def _decimals(row: pd.Series) -> int:
 _COLUMNS = 4  # panels side by side
 _MOST_MARKERS = 14  # sessions; with more, markers hide the line
 _BETWEEN_LABELS = 4.0  # pt
-_PANEL_WIDTH = 1.35  # in, the room a panel's heading has at four panels
+_PANEL_WIDTH = 100.0  # pt, at the least
+_PANEL_HEIGHT = 208.0  # pt
 
 
 def draw_trajectories(
@@ -226,18 +183,20 @@ def draw_trajectories(
     low, high = means["conf_low"].to_numpy(), means["conf_high"].to_numpy()
     banded = means["n_clusters"].to_numpy() >= FEWEST_FOR_BAND
     ax.fill_between(when, low, high, where=banded, color=style.colour, alpha=0.3, lw=0, zorder=3)
-    ax.plot(when, means["estimate"], color="white", lw=3.2, zorder=3.5, gid="halo")
+    few = means["estimate"].where(banded)  # where few are left, the mean is a thin line
+    ax.plot(when, few, color="white", lw=3.2, zorder=3.5, gid="halo")
     ax.plot(
         when,
         means["estimate"],
         color=style.text,
-        lw=1.8,
+        lw=0.8,
         marker=style.marker if len(when) <= _MOST_MARKERS else "",
         markersize=3.4,
         zorder=4,
         gid="mean",
     )
-    if len(when) == 1:  # an interval without width would not be seen
+    ax.plot(when, few, color=style.text, lw=1.8, zorder=4, gid="mean of enough")
+    if len(when) == 1 and banded.all():  # an interval without width would not be seen
         ax.vlines(when, low, high, color=style.text, lw=1.2, zorder=4)
     _label_sessions(ax, means, most_ticks)
 
@@ -256,30 +215,37 @@ def _draw_persons(ax: Axes, rated: pd.DataFrame, style: Look) -> None:
     ax.scatter(alone[:, 0], alone[:, 1], s=5, color=style.colour, alpha=max(faint, 0.3), lw=0)
 
 
-@styled
+@laid_out(FULL_WIDTH)
 def trajectory_figure(
-    data: pd.DataFrame,
+    data: Study | pd.DataFrame,
     *,
-    session: Hashable,
-    score: Hashable,
-    person: Hashable,
+    session: Hashable | None = None,
+    score: Hashable | None = None,
+    person: Hashable | None = None,
     role: Hashable | None = None,
     cluster: Hashable | None = None,
     score_label: str = "Score",
     session_label: str = "Session",
     conf_level: float = 0.95,
-    label: str = "fig-trajectories",
+    label: str | None = None,
+    width: float | None = None,
+    theme: Theme | None = None,
+    limits: tuple[float, float] | None = None,
+    words: Mapping[str, str] | None = None,
 ) -> ReportFigure:
     """Show how a score runs over sessions, a panel a role.
 
     Parameters
     ----------
     data
-        A row a person x session.
+        A study, whose columns are known; or a frame, a row a person x session.
     session, score, person
-        Columns; missing scores are left out and counted in the note.
+        Columns; missing scores are left out and counted in the note. Of a study: its sessions,
+        alliance and persons, if not given.
     role
-        Column that says which panel a row belongs to; one panel without it.
+        Column that says which panel a row belongs to; one panel without it. Panels stand in the
+        order of the theme's groups, of categories, or of names ("role 10" after "role 2"). A
+        column of persons gives small multiples.
     cluster
         Column of the units that are independent of one another (therapists): the interval of the
         mean is robust to what is shared within them. Persons, if not given.
@@ -287,6 +253,10 @@ def trajectory_figure(
         Quantity, unit and range, as in ``"WAI mean item score (1–7)"``.
     session_label
         What column `session` counts, as a noun in the singular: ``"Month"``.
+    limits
+        Of the axis of the score.
+    words
+        Role -> words for it.
 
     Returns
     -------
@@ -299,28 +269,55 @@ def trajectory_figure(
     DataError
         If a column is missing, a score is infinite, or no score is left.
     """
+    if isinstance(data, Study):
+        session, score, person = session or "session", score or "alliance", person or "person"
+        cluster = cluster or ("therapist" if "therapist" in data.sessions else None)
+        data = data.sessions
     require_frame(data, asked="trajectory_figure draws a frame of ratings")
+    if session is None or score is None or person is None:
+        raise DataError("A frame does not say its columns: give session=, score= and person=.")
     rated = _rated(data, session=session, score=score, person=person, role=role, cluster=cluster)
     parts = {"": rated} if role is None else dict(iter(rated.groupby("role", observed=True)))
+    said = naming(words, [*parts])
     panels = [
         Panel(
-            name=str(name),
-            ratings=part,
+            name=said(name),
+            ratings=parts[name],
             means=session_means(
-                part, session="session", score="score", cluster="cluster", conf_level=conf_level
+                parts[name],
+                session="session",
+                score="score",
+                cluster="cluster",
+                conf_level=conf_level,
             ),
         )
-        for name, part in parts.items()
+        for name in _in_order(parts, None if role is None else data[role])
     ]
-    words = Words(score_label, session_label, conf_level)
+    told = Words(score_label, session_label, conf_level)
     return ReportFigure(
-        _page(panels, rated, score_label=score_label, session_label=session_label),
-        label=label,
-        caption=words.caption(panels),
-        alt=words.alt(panels),
-        note=words.note(cluster=cluster, n_left_out=len(data) - len(rated)),
+        _page(panels, rated, score_label=score_label, session_label=session_label, limits=limits),
+        label=label or "fig-trajectories",
+        caption=told.caption(panels),
+        alt=told.alt(panels),
+        note=told.note(cluster=cluster, n_left_out=len(data) - len(rated)),
         data=_numbers(panels),
     )
+
+
+def _in_order(names: Iterable[object], column: pd.Series | None) -> list[object]:
+    """Return roles in the theme's order, then in that of categories or of their names."""
+    own = list(sheet().theme.groups)
+    categories = (
+        list(column.cat.categories)
+        if column is not None and isinstance(column.dtype, pd.CategoricalDtype)
+        else []
+    )
+
+    def key(name: object) -> tuple[int, int, object]:
+        first = own.index(str(name)) if str(name) in own else len(own)
+        return first, categories.index(name) if categories else 0, natural(name)
+
+    return sorted(names, key=key)
 
 
 def _rated(
@@ -353,22 +350,29 @@ def _rated(
 
 
 def _page(
-    panels: Sequence[Panel], rated: pd.DataFrame, *, score_label: str, session_label: str
+    panels: Sequence[Panel],
+    rated: pd.DataFrame,
+    *,
+    score_label: str,
+    session_label: str,
+    limits: tuple[float, float] | None,
 ) -> Figure:
     """Return the panels side by side, on one scale."""
-    columns = min(len(panels), _COLUMNS)
+    columns = min(len(panels), _COLUMNS, max(int((sheet().width - 40.0) / _PANEL_WIDTH), 1))
     rows = -(-len(panels) // columns)
-    most_ticks = {1: 12, 2: 8}.get(columns, 5)
-    figure = new_figure(FULL_WIDTH if columns > 1 else COLUMN_AND_HALF, 0.4 + 2.9 * rows)
+    most_ticks = int(np.clip((sheet().width - 50.0) / columns / 28.0, 2, 12))
+    figure = page(min(29.0 + _PANEL_HEIGHT * rows, max(TALLEST, 130.0 * rows)), by_hand=False)
     # not sharex: shared axes share their tick labels, and each panel has its own n under them
     axes = figure.subplots(rows, columns, sharey=True, squeeze=False)
     for spare in axes.flat[len(panels) :]:
         spare.remove()
-    room = 72 * (_PANEL_WIDTH if columns == _COLUMNS else 5.4 / columns)
+    room = (sheet().width - 58.0) / columns - 4.0
     names = {"session": "session", "score": "score", "person": "person"}
+    styles = looks([panel.name for panel in panels])
     for place, panel in enumerate(panels):
-        ax, style = axes.flat[place], look(place)
+        ax, style = axes.flat[place], styles[panel.name]
         _set_limits(ax, rated)
+        set_limits(ax, limits, axis="y")
         draw_trajectories(
             ax, panel.ratings, panel.means, **names, style=style, most_ticks=most_ticks
         )
@@ -377,7 +381,7 @@ def _page(
         heading = [*wrap(panel.name, room, BODY, bold=True), persons] if panel.name else [persons]
         ax.set_title("\n".join(heading), loc="left", pad=6, **font(BODY, colour=style.text))
     below = f"{session_label}, and under it the number of ratings"
-    lines = balanced(below, 72 * figure.get_figwidth() - 40.0)
+    lines = balanced(below, sheet().width - 40.0)
     figure.supxlabel("\n".join(lines), **font(BODY))
     settle(figure)
     for ax, panel in zip(figure.axes, panels, strict=True):  # now that the width is known

@@ -1,5 +1,7 @@
 """Where a finding is overturned: along a moderator (Johnson-Neyman), along shifts of the unseen."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -7,35 +9,34 @@ from matplotlib.axes import Axes
 from alliance_stats.checks import require_kind
 from alliance_stats.estimates import Array
 from alliance_stats.figures.axes import (
-    add_axes,
+    LineLabels,
     dress,
-    label_line,
-    room_below,
+    one_panel,
     room_beside,
-    width_in_points,
+    set_limits,
+    write_above,
+)
+from alliance_stats.figures.numbers import (
+    format_alone,
+    format_count,
+    format_level,
+    format_percent,
+    interval_of,
+    plural,
+    write_estimate,
 )
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
 from alliance_stats.figures.style import (
     COLUMN_AND_HALF,
     GREY,
     RULE,
-    SMALL,
     Look,
-    font,
+    Theme,
+    laid_out,
     look,
-    new_figure,
-    styled,
+    naming,
 )
-from alliance_stats.figures.text import in_sentence, spread, text_width, wrap
-from alliance_stats.formatting import (
-    format_alone,
-    format_count,
-    format_level,
-    format_percent,
-    plural,
-    with_interval,
-    write_estimate,
-)
+from alliance_stats.figures.text import in_sentence, lines_height
 from alliance_stats.multilevel import JohnsonNeyman
 from alliance_stats.survival import DropoutSensitivity
 
@@ -49,7 +50,6 @@ __all__ = [
 _KEY_WIDTH = 84.0  # pt
 _HEIGHT = 200.0  # pt
 _POINTS = 201
-_TOLD = look(0)
 _NOT_TOLD = Look(RULE, GREY, (0, (4, 2)), "o")
 _METHODS = {
     "satterthwaite": "t intervals with Satterthwaite df",
@@ -59,7 +59,12 @@ _METHODS = {
 
 
 def draw_johnson_neyman(
-    ax: Axes, band: pd.DataFrame, regions: pd.DataFrame, support: Array
+    ax: Axes,
+    band: pd.DataFrame,
+    regions: pd.DataFrame,
+    support: Array,
+    *,
+    limits: tuple[float, float] | None = None,
 ) -> None:
     """Draw the effect, its band and a rug of the moderator's values, apart by region.
 
@@ -73,10 +78,12 @@ def draw_johnson_neyman(
         ``region_low, region_high, direction``, as :meth:`JohnsonNeyman.tidy` gives them.
     support
         The moderator's observed values.
+    limits
+        Of the axis of the effect.
     """
     ax.axhline(0.0, color=RULE, lw=0.8, zorder=1)
     for row in regions.itertuples():
-        style = _NOT_TOLD if row.direction == "undetermined" else _TOLD
+        style = _NOT_TOLD if row.direction == "undetermined" else look(0)
         across, middle, low, high = _stretch(band, row.region_low, row.region_high)
         ax.fill_between(across, low, high, color=style.colour, alpha=0.22, lw=0)
         ax.plot(across, middle, color=style.text, ls=style.dash, lw=1.8, gid=row.direction)
@@ -86,6 +93,7 @@ def draw_johnson_neyman(
     bottom = min(float(band["conf_low"].min()), 0.0)
     top = max(float(band["conf_high"].max()), 0.0)
     ax.set_ylim(bottom - 0.14 * (top - bottom), top + 0.05 * (top - bottom))
+    set_limits(ax, limits, axis="y")
     ax.vlines(
         support,
         0.0,
@@ -97,16 +105,13 @@ def draw_johnson_neyman(
         gid="rug",
     )
     _write_bounds(ax, regions["region_high"].to_numpy(dtype=float)[:-1])
-    kinds = [kind for kind in ("told", "not told") if kind in set(_kinds(regions))]
     bottom, top = ax.get_ylim()
-    for place, kind in enumerate(kinds):
-        words = "interval leaves out 0" if kind == "told" else "interval holds 0"
-        style = _TOLD if kind == "told" else _NOT_TOLD
-        centre = top - (0.1 + 0.18 * place) * (top - bottom)
-        label_line(ax, wrap(words, _KEY_WIDTH), centre, style)
+    labels = _keys(regions)
+    ends = [top - 0.18 * place * (top - bottom) for place in range(len(labels.texts))]
+    labels.write(ax, ends, lift=_bounds_room(regions))
 
 
-@styled
+@laid_out(COLUMN_AND_HALF)
 def johnson_neyman_figure(
     result: JohnsonNeyman,
     *,
@@ -114,7 +119,11 @@ def johnson_neyman_figure(
     moderator_label: str,
     units: str = "",
     conf_level: float = 0.95,
-    label: str = "fig-johnson-neyman",
+    label: str | None = None,
+    width: float | None = None,
+    theme: Theme | None = None,
+    limits: tuple[float, float] | None = None,
+    words: Mapping[str, str] | None = None,
 ) -> ReportFigure:
     """Show for which values of a moderator an effect can be told from zero.
 
@@ -139,12 +148,17 @@ def johnson_neyman_figure(
     require_kind(result, JohnsonNeyman, asked=asked, instead=DRAWN_BY)
     band = result.band(points=_POINTS, conf_level=conf_level)
     regions = result.tidy(conf_level=conf_level)
-    left = room_beside(effect_label, _HEIGHT)
-    wide = 72 * COLUMN_AND_HALF - left - _KEY_WIDTH - 40.0
-    height = 22.0 + _HEIGHT + room_below(moderator_label, wide)
-    figure = new_figure(COLUMN_AND_HALF, height / 72, placed_by_hand=True)
-    ax = add_axes(figure, left, 22.0, wide, _HEIGHT)
-    draw_johnson_neyman(ax, band, regions, result.support)
+    naming(words, [])
+    labels = _keys(regions)
+    above = labels.above + _bounds_room(regions)
+    figure, ax = one_panel(
+        _HEIGHT,
+        left=room_beside(effect_label, _HEIGHT),
+        right=labels.right,
+        above=above,
+        x_label=moderator_label,
+    )
+    draw_johnson_neyman(ax, band, regions, result.support, limits=limits)
     dress(ax, x_label=moderator_label, y_label=effect_label)
     units = units or ("rows" if result.unit == "row" else f"units of '{result.unit}'")
     found = "; ".join(_region_words(row, units) for _, row in regions.iterrows())
@@ -155,9 +169,10 @@ def johnson_neyman_figure(
     ]
     return ReportFigure(
         figure,
-        label=label,
+        label=label or "fig-johnson-neyman",
         caption=f"{effect_label} along {in_sentence(moderator_label)}, with its "
-        f"{format_level(conf_level)} confidence band: {found}.",
+        f"{format_level(conf_level)} confidence band; ticks: "
+        f"{format_count(len(result.support))} {units}. {_where_told(regions)}",
         alt=f"A line with its band against {in_sentence(moderator_label)}, from "
         f"{_at(band.iloc[0])} to {_at(band.iloc[-1])}: {found}.",
         note=_note(result, units, conf_level),
@@ -165,8 +180,22 @@ def johnson_neyman_figure(
     )
 
 
-def _kinds(regions: pd.DataFrame) -> list[str]:
-    return ["not told" if d == "undetermined" else "told" for d in regions["direction"]]
+def _keys(regions: pd.DataFrame) -> LineLabels:
+    """Return what the two kinds of line are called, of those that there are."""
+    kinds = {
+        "interval leaves out 0": (look(0), (regions["direction"] != "undetermined").any()),
+        "interval holds 0": (_NOT_TOLD, (regions["direction"] == "undetermined").any()),
+    }
+    found = {words: style for words, (style, there) in kinds.items() if there}
+    return LineLabels.of([[words] for words in found], [*found.values()], width=_KEY_WIDTH)
+
+
+def _where_told(regions: pd.DataFrame) -> str:
+    told = regions[regions["direction"] != "undetermined"]
+    if told.empty:
+        return "Nowhere in the data can it be told from 0."
+    where = " and ".join(_between(row.region_low, row.region_high) for row in told.itertuples())
+    return f"It can be told from 0 at {where}."
 
 
 def _stretch(band: pd.DataFrame, low: float, high: float) -> tuple[Array, Array, Array, Array]:
@@ -180,21 +209,16 @@ def _stretch(band: pd.DataFrame, low: float, high: float) -> tuple[Array, Array,
     return across, middle, lower, upper
 
 
+def _bounds_room(regions: pd.DataFrame) -> float:
+    """Return the points that the values of bounds take above the axes."""
+    return lines_height(1) + 4.0 if len(regions) > 1 else 0.0
+
+
 def _write_bounds(ax: Axes, bounds: Array) -> None:
-    """Draw a line at each bound and write its value above, moved aside where two are close."""
-    if len(bounds) == 0:
-        return
+    """Draw a line at each bound and write its value above."""
     for bound in bounds:
         ax.axvline(bound, color=GREY, lw=0.8, ls=(0, (1, 1.5)), zorder=1, gid="bound")
-    low, high = ax.get_xlim()
-    per_point = (high - low) / width_in_points(ax)
-    words = [format_alone(bound) for bound in bounds]
-    room = [(text_width(word, SMALL) + 6.0) * per_point for word in words]
-    for word, place in zip(words, spread(list(bounds), room, low, high), strict=True):
-        ax.text(
-            place, 1.02, word, transform=ax.get_xaxis_transform(), ha="center", va="bottom",
-            **font(SMALL, colour=GREY),
-        )  # fmt: skip
+    write_above(ax, bounds, [format_alone(bound) for bound in bounds])
 
 
 def _region_words(row: pd.Series, units: str) -> str:
@@ -207,8 +231,7 @@ def _region_words(row: pd.Series, units: str) -> str:
 
 
 def _at(row: pd.Series) -> str:
-    effect = with_interval(row["estimate"], row["conf_low"], row["conf_high"])
-    return f"{effect} at {format_alone(row['value'])}"
+    return f"{interval_of(row)} at {format_alone(row['value'])}"
 
 
 def _between(low: float, high: float) -> str:
@@ -235,7 +258,13 @@ def _note(result: JohnsonNeyman, units: str, conf_level: float) -> str:
 _TIP_HEIGHT = 190.0  # pt
 
 
-def draw_tipping_point(ax: Axes, table: pd.DataFrame, tips: pd.DataFrame) -> None:
+def draw_tipping_point(
+    ax: Axes,
+    table: pd.DataFrame,
+    tips: pd.DataFrame,
+    *,
+    limits: tuple[float, float] | None = None,
+) -> None:
     """Draw the estimate and its band along the shifts, lines at 0 and at the tipping points.
 
     Parameters
@@ -244,6 +273,8 @@ def draw_tipping_point(ax: Axes, table: pd.DataFrame, tips: pd.DataFrame) -> Non
         Axes to draw on; tipping points are written above.
     table, tips
         :meth:`DropoutSensitivity.tidy` and :meth:`DropoutSensitivity.tipping_points`.
+    limits
+        Of the axis of the estimate.
     """
     style = look(0)
     delta = table["delta"].to_numpy(dtype=float)
@@ -257,29 +288,25 @@ def draw_tipping_point(ax: Axes, table: pd.DataFrame, tips: pd.DataFrame) -> Non
     bottom, top = min(low.min(), 0.0), max(high.max(), 0.0)
     room = 0.06 * (top - bottom)
     ax.set_ylim(bottom - room, top + room)
+    set_limits(ax, limits, axis="y")
     found = [float(tip) for tip in tips["delta"].dropna()]
     for tip in found:
         ax.axvline(tip, color=GREY, lw=0.9, ls=(0, (1, 1.5)), zorder=1, gid="tipping point")
-    if not found:
-        return
-    words = [format_alone(tip, "time") for tip in found]
-    per_point = (delta[-1] - delta[0]) / width_in_points(ax)
-    rooms = [(text_width(word, SMALL) + 6.0) * per_point for word in words]
-    for word, place in zip(words, spread(found, rooms, delta[0], delta[-1]), strict=True):
-        ax.text(
-            place, 1.02, word, transform=ax.get_xaxis_transform(), ha="center", va="bottom",
-            **font(SMALL, colour=GREY),
-        )  # fmt: skip
+    write_above(ax, found, [format_alone(tip, "time") for tip in found])
 
 
-@styled
+@laid_out(COLUMN_AND_HALF)
 def tipping_point_figure(
     result: DropoutSensitivity,
     *,
     estimate_label: str,
     shift_label: str,
     conf_level: float = 0.95,
-    label: str = "fig-tipping-point",
+    label: str | None = None,
+    width: float | None = None,
+    theme: Theme | None = None,
+    limits: tuple[float, float] | None = None,
+    words: Mapping[str, str] | None = None,
 ) -> ReportFigure:
     """Show how a coefficient moves as the unseen outcomes are shifted.
 
@@ -301,12 +328,15 @@ def tipping_point_figure(
     require_kind(result, DropoutSensitivity, asked=asked, instead=DRAWN_BY)
     table = result.tidy(conf_level=conf_level)
     tips = result.tipping_points(conf_level=conf_level)
-    left = max(62.0, room_beside(estimate_label, _TIP_HEIGHT))
-    wide = 72 * COLUMN_AND_HALF - left - 18.0
-    height = 20.0 + _TIP_HEIGHT + room_below(shift_label, wide)
-    figure = new_figure(COLUMN_AND_HALF, height / 72, placed_by_hand=True)
-    ax = add_axes(figure, left, 20.0, wide, _TIP_HEIGHT)
-    draw_tipping_point(ax, table, tips)
+    naming(words, [])
+    figure, ax = one_panel(
+        _TIP_HEIGHT,
+        left=max(62.0, room_beside(estimate_label, _TIP_HEIGHT)),
+        right=18.0,
+        above=20.0,
+        x_label=shift_label,
+    )
+    draw_tipping_point(ax, table, tips, limits=limits)
     dress(ax, x_label=shift_label, y_label=estimate_label)
     row = table.loc[table["delta"] == 0.0].iloc[0]
     at_rest = write_estimate(row["estimate"], row["conf_low"], row["conf_high"])
@@ -320,9 +350,10 @@ def tipping_point_figure(
     first, last = (format_alone(table["delta"].iloc[end], "time") for end in (0, -1))
     return ReportFigure(
         figure,
-        label=label,
+        label=label or "fig-tipping-point",
         caption=f"{estimate_label} by {in_sentence(shift_label)}, with the "
-        f"{format_level(conf_level)} confidence band. {found}.",
+        f"{format_level(conf_level)} confidence band; without a shift {at_rest.estimate} "
+        f"{at_rest.interval}. Dotted: where the finding is overturned.",
         alt=f"A line with its band over shifts from {first} to {last}, and a line at 0. {found}.",
         note=f"{plural(result.n_unseen, 'unseen outcome')} imputed {format_count(m)} times under "
         f"the mixed model fitted to {plural(result.n_seen, 'seen one')}, shifted, analysed with "

@@ -22,9 +22,12 @@ from alliance_stats.figures.report_figure import ReportFigure
 from alliance_stats.figures.style import house_style
 
 SMALLEST, LARGEST = 8.0, 14.0  # pt at print width
+NARROW, SMALLEST_NARROW = 283.5, 7.0  # pt: one column of a journal, and its smallest text
 LEAST_CONTRAST = 4.5  # WCAG 2.1, AA for small text
 TOUCH = 1.0  # px at 100 dpi: what two boxes may share, since a box is wider than its ink
-WIDTHS = (3.5, 5.0, 6.5)  # in, the print widths
+WIDTHS = (89.0, 127.0, 165.1, 183.0)  # mm, the print widths
+MOST_WORDS = 60  # of a caption
+TALLEST = 9.6  # in, what a page holds
 
 
 def lint(report: ReportFigure) -> list[str]:
@@ -35,7 +38,7 @@ def lint(report: ReportFigure) -> list[str]:
     texts = list(visible_texts(figure))
     return [
         *fields(report),
-        *sizes(texts),
+        *sizes(texts, figure),
         *glyphs(figure),
         *clipped(texts, figure),
         *overlaps(texts),
@@ -55,9 +58,13 @@ def fields(report: ReportFigure) -> Iterator[str]:
         yield "the caption holds no number"
     if report.data.empty:
         yield "no data"
-    width = report.figure.get_size_inches()[0]
-    if width not in WIDTHS:
-        yield f"width {width} in is no print width"
+    width, height = report.figure.get_size_inches()
+    if min(abs(25.4 * width - known) for known in WIDTHS) > 0.1:
+        yield f"width {25.4 * width:.1f} mm is no print width"
+    if height > TALLEST:
+        yield f"{height:.1f} in is higher than a page"
+    if len(report.caption.split()) > MOST_WORDS:
+        yield f"the caption has {len(report.caption.split())} words"
     text = f"{report.caption} {report.alt} {report.note}"
     if "nan" in text.replace("dominan", "").split() or " nan" in text or "None" in text:
         yield f"a missing number in words: {text}"
@@ -95,9 +102,11 @@ def box(text: Text) -> Bbox:
     return Text.get_window_extent(text)
 
 
-def sizes(texts: list[Text]) -> Iterator[str]:
+def sizes(texts: list[Text], figure: Figure) -> Iterator[str]:
+    narrow = 72.0 * figure.get_size_inches()[0] < NARROW
+    smallest = SMALLEST_NARROW if narrow else SMALLEST
     for text in texts:
-        if not SMALLEST - 1e-9 <= text.get_fontsize() <= LARGEST:
+        if not smallest - 1e-9 <= text.get_fontsize() <= LARGEST:
             yield f"{_words(text)} is {text.get_fontsize()} pt"
         if text.get_fontfamily() != families():
             yield f"{_words(text)} is set in {text.get_fontfamily()}"

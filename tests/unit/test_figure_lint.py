@@ -1,30 +1,32 @@
 """Every figure passes the lint, and the lint finds what it is there to find."""
 
 import inspect
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.text
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
 
 from alliance_stats import figures
 from alliance_stats.figures import fonts
 from alliance_stats.figures.axes import add_axes, dress
 from alliance_stats.figures.report_figure import ReportFigure
-from alliance_stats.figures.style import font, new_figure
+from alliance_stats.figures.style import Theme, font, new_figure
+from alliance_stats.formatting import format_level
 from tests.figure_lint.cases import BY_FIGURE, CASES
 from tests.figure_lint.cases.data import EASTERN
 from tests.figure_lint.lint import lint
 from tests.figure_lint.squares import write_square_font
 
-DEFAULT_LABELS = {
-    name: inspect.signature(figure).parameters["label"].default
-    for figure, cases in BY_FIGURE.items()
-    for name in cases
-}
+COMMON = {"label": None, "width": None, "theme": None, "limits": None, "words": None}
+GREY = Theme(grey=True, decimal=",", width=89.0)
 
 
 @pytest.fixture(autouse=True)
@@ -40,8 +42,54 @@ def eastern_font(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_figure_has_no_finding(name: str) -> None:
     report = CASES[name]()
-    assert report.label == DEFAULT_LABELS[name]  # it is a case of the figure it stands under
     assert lint(report) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [89.0, 127.0, 183.0])
+@pytest.mark.parametrize("name", CASES)
+def test_figure_has_no_finding_at_any_width(name: str, width: float) -> None:
+    report = CASES[name]()
+    assert report.again is not None
+    assert lint(report.again(width=width)) == []
+
+
+@pytest.mark.parametrize("figure", BY_FIGURE, ids=lambda figure: figure.__name__)
+def test_plain_figure_has_no_finding_in_one_column_in_grey_with_a_comma(
+    figure: Callable[..., ReportFigure],
+) -> None:
+    report = next(iter(BY_FIGURE[figure].values()))()
+    assert report.again is not None
+    again = report.again(theme=GREY)
+    assert again.figure.get_figwidth() == pytest.approx(89.0 / 25.4)
+    assert lint(again) == []
+    assert not re.search(r"\d\.\d", again.alt.replace(format_level(0.95), ""))
+    assert not _coloured(again)
+
+
+def _coloured(report: ReportFigure) -> set[str]:
+    found = {to_hex(text.get_color()) for text in report.figure.findobj(matplotlib.text.Text)}
+    return {c for c in found if len({c[1:3], c[3:5], c[5:7]}) > 1}
+
+
+@pytest.mark.parametrize("figure", BY_FIGURE, ids=lambda figure: figure.__name__)
+def test_every_figure_has_the_one_signature(figure: Callable[..., ReportFigure]) -> None:
+    parameters = inspect.signature(figure).parameters
+    first = next(iter(parameters.values()))
+    assert first.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+    assert first.default is inspect.Parameter.empty
+    assert {name: parameters[name].default for name in COMMON} == COMMON
+    assert list(parameters)[-len(COMMON) :] == list(COMMON)
+
+
+@pytest.mark.parametrize("figure", BY_FIGURE, ids=lambda figure: figure.__name__)
+def test_words_for_what_is_not_in_a_figure_are_refused(
+    figure: Callable[..., ReportFigure],
+) -> None:
+    report = next(iter(BY_FIGURE[figure].values()))()
+    assert report.again is not None
+    with pytest.raises(ValueError, match="'no such name', which names nothing in this figure"):
+        report.again(words={"no such name": "x"})
 
 
 def test_no_public_figure_is_without_cases() -> None:
@@ -70,7 +118,7 @@ def test_arabic_names_do_not_turn_the_numbers_beside_them() -> None:
 
 
 def bad(draw: Callable[[Axes], object]) -> list[str]:
-    figure = new_figure(3.5, 2.5, placed_by_hand=True)
+    figure = new_figure(89.0 / 25.4, 2.5, placed_by_hand=True)
     ax = add_axes(figure, 50, 20, 180, 110)
     ax.plot([0, 1], [0, 1])
     dress(ax, x_label="Session", y_label="WAI mean item score (1–7)")
@@ -122,6 +170,18 @@ def test_lint_finds_poor_words() -> None:
     assert any("alt text says too little" in line for line in found)
     assert any("caption holds no number" in line for line in found)
     assert any("missing number in words" in line for line in found)
+
+
+def test_lint_finds_what_a_page_and_a_caption_do_not_hold() -> None:
+    report = CASES["flow"]()
+    long = replace(report, caption="One of 60 words and more. " * 12)
+    assert any("the caption has 72 words" in line for line in lint(long))
+    tall = Figure(figsize=(5.0, 12.0))
+    assert any(
+        "12.0 in is higher than a page" in line for line in lint(replace(report, figure=tall))
+    )
+    odd = Figure(figsize=(4.0, 3.0))
+    assert any("101.6 mm is no print width" in line for line in lint(replace(report, figure=odd)))
 
 
 def test_lint_looks_at_every_text() -> None:

@@ -28,8 +28,8 @@ def test_tipping_point_stands_where_the_limit_meets_zero() -> None:
     assert np.isnan(tips["below 0"])
     drawn = [line for line in report.figure.axes[0].lines if line.get_gid() == "tipping point"]
     assert [line.get_xdata()[0] for line in drawn] == [tips["above 0"]]
-    assert "no shift downwards to −10 overturns that; a shift upwards of" in report.caption
-    assert "no shift upwards to 10" in tipping(sensitivity(0.0)).caption
+    assert "no shift downwards to −10 overturns that; a shift upwards of" in report.alt
+    assert "no shift upwards to 10" in tipping(sensitivity(0.0)).alt
 
 
 def test_therapists_on_the_hazard_scale_make_a_caterpillar() -> None:

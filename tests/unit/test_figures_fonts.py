@@ -13,7 +13,7 @@ from alliance_stats.errors import AllianceStatsWarning
 from alliance_stats.figures import ReportFigure, fonts
 from alliance_stats.figures.axes import add_axes, dress
 from alliance_stats.figures.fonts import FAMILY, families, glyphless
-from alliance_stats.figures.style import font, new_figure, styled
+from alliance_stats.figures.style import font, laid_out, new_figure
 from alliance_stats.figures.text import text_width
 from tests.figure_lint.squares import write_square_font
 
@@ -21,7 +21,7 @@ NAME = "张伟"
 SQUARES = "Squares of a test"
 
 
-@styled
+@laid_out(127.0)
 def named(name: str = NAME) -> ReportFigure:
     figure = new_figure(3.5, 2.5, placed_by_hand=True)
     ax = add_axes(figure, 50, 20, 180, 110)

@@ -9,7 +9,6 @@ from matplotlib.patches import Polygon
 from alliance_stats.errors import DataError
 from alliance_stats.figures.forest import draw_forest, forest_figure
 from alliance_stats.figures.funnel import funnel_figure
-from alliance_stats.formatting import format_bounded
 from alliance_stats.survival.cox.cox_ph import cox_ph
 from tests.figure_lint.cases import CASES
 from tests.figure_lint.cases.data import endings, hazard_ratios
@@ -45,7 +44,6 @@ def test_words_hold_every_number() -> None:
     made = report(THREE)
     for row in THREE.itertuples():
         words = f"{row.term}: {row.estimate:.2f} [{row.conf_low:.2f}, {row.conf_high:.2f}]"
-        assert words in made.caption
         assert words in made.alt
     pd.testing.assert_frame_equal(made.data, THREE)
 
@@ -65,12 +63,11 @@ def test_a_row_without_an_interval_says_so_and_words_are_the_callers() -> None:
         estimate_label="Correlation (r)",
         method="as printed",
         scale="difference",
-        in_words=format_bounded,
-        digits=3,
+        kind="bounded",
     )
-    assert "a: .265 [.100, .400]; b: .300 (no interval)" in made.caption
+    assert "a: .26 [.10, .40]; b: .30 (no interval)" in made.alt
     drawn = {text.get_text() for text in made.figure.axes[0].texts}
-    assert {".265 [.100, .400]", ".300 (no interval)"} <= drawn
+    assert {".26 [.10, .40]", ".30 (no interval)"} <= drawn
 
 
 def test_small_numbers_are_not_printed_as_no_effect() -> None:
@@ -102,8 +99,8 @@ def test_endless_intervals_end_in_arrows_and_are_not_printed_as_zero() -> None:
     made = report(THREE.assign(conf_low=[1e-6, 0.5, 0.8], conf_high=[2.0, np.inf, 3.0]))
     ax = made.figure.axes[0]
     assert sum(line.get_gid() == "beyond" for line in ax.lines) == 2
-    assert "0.60 [< 0.01, 2.00]" in made.caption
-    assert "∞]" in made.caption
+    assert "0.60 [< 0.01, 2.00]" in made.alt
+    assert "∞]" in made.alt
 
 
 @pytest.mark.parametrize(

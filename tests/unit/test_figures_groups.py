@@ -6,8 +6,8 @@ import pytest
 from matplotlib.collections import PathCollection
 
 from alliance_stats.errors import DataError
-from alliance_stats.figures.group_values import raincloud_figure
 from alliance_stats.figures.incidence import cumulative_incidence_figure
+from alliance_stats.figures.raincloud import raincloud_figure
 from alliance_stats.figures.themes import theme_figure
 from alliance_stats.groups import compare_groups
 from alliance_stats.survival import cumulative_incidence
@@ -25,7 +25,7 @@ def test_theme_dots_stand_at_their_share() -> None:
     written = [text.get_text() for text in ax.texts]
     for row in PREVALENCE.itertuples():
         assert f"{row.group}: {row.count} of 7" in written
-        assert f"{row.group} {row.count} of 7 (" in report.caption
+        assert f"{row.group} {row.count} of 7 (" in report.alt
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_raincloud_draws_every_value_and_the_quartiles() -> None:
         np.testing.assert_array_equal(np.sort(cloud.get_offsets()[:, 0]), np.sort(own))
         low, middle, high = own.quantile([0.25, 0.5, 0.75])
         words = f"{name}: median {middle:.2f}, quartiles {low:.2f} and {high:.2f}, n = 30"
-        assert words in report.caption
+        assert words in report.alt
 
 
 def test_raincloud_refuses_what_has_no_density() -> None:

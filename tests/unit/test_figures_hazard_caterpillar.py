@@ -26,9 +26,9 @@ def test_it_draws_the_predicted_effects_as_ratios_with_what_was_seen() -> None:
     squares = [line for line in ax.get_lines() if line.get_gid() == "estimate"]
     assert_allclose([line.get_xdata()[0] for line in squares], drawn["estimate"])
     first = drawn.index[0]
-    assert f"Lowest {first} (" in report.caption
-    assert f"{drawn['n_event'].iloc[0]} of 8 families" in report.caption
-    assert "Median hazard ratio between two drawn at random" in report.caption
+    assert f"Lowest {first} (" in report.alt
+    assert f"{drawn['n_event'].iloc[0]} of 8)" in report.alt
+    assert "median hazard ratio between two drawn at random" in report.caption
     assert f"{first} ({drawn['n_event'].iloc[0]} of 8)" in [text.get_text() for text in ax.texts]
 
 

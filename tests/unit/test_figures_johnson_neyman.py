@@ -35,7 +35,7 @@ def test_the_rug_holds_every_unit_and_the_counts_are_said() -> None:
     places = [path.vertices[0, 0] for path in rug.get_paths()]
     np.testing.assert_allclose(np.sort(places), RESULT.support)
     for row in RESULT.tidy().itertuples():
-        assert f"n = {row.n}, {100 * row.share:.0f}% of therapists" in report.caption
+        assert f"n = {row.n}, {100 * row.share:.0f}% of therapists" in report.alt
     assert "n = 24" in report.note
     drawn = report.data[report.data["part"] == "unit"]
     assert drawn["value"].tolist() == RESULT.support.tolist()

@@ -33,7 +33,7 @@ def test_caterpillar_draws_the_predicted_effects_in_order() -> None:
     assert [text.get_text() for text in ax.texts] == own["level"].tolist()
     sd = MODEL.tidy(effects="ran_pars").query("group == 'therapist'")["estimate"].iloc[0]
     apart = ((own["conf_low"] > 0) | (own["conf_high"] < 0)).sum()
-    assert f"Estimated SD between them {sd:.2f}" in report.caption
+    assert f"estimated SD between them {sd:.2f}" in report.caption
     assert f"{apart} of 8 intervals leave out 0" in report.alt
 
 
@@ -87,15 +87,15 @@ def test_residual_panels_hold_the_models_values() -> None:
     drawn = next(line for line in second.lines if line.get_gid() == "values")
     values = np.sort(rows["residual_standardised"])
     np.testing.assert_allclose(drawn.get_ydata(), (values - values.mean()) / values.std(ddof=1))
-    assert "outside the band; Therapist: " in report.caption
-    assert "outside the band; Person of therapist: " in report.caption
+    assert "outside the band; Therapist: " in report.alt
+    assert "outside the band; Person of therapist: " in report.alt
     assert f"{len(rows)} rows" in report.note
 
 
 def test_variance_bars_and_words() -> None:
     report = variance_partition_figure(SHARES, outcome_label="alliance", method="REML")
     assert [bar.get_width() for bar in report.figure.axes[0].patches] == [0.25, 0.75]
-    assert "a: 25.0% [10.0%, 90.0%]; b: 75.0% [10.0%, 90.0%]" in report.caption
+    assert "a: 25.0% [10.0%, 90.0%]; b: 75.0% [10.0%, 90.0%]" in report.alt
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_slopes_run_through_the_origin_as_far_as_they_reach() -> None:
     for line, row in zip(lines, SLOPES.itertuples(), strict=True):
         np.testing.assert_array_equal(line.get_xdata(), [-row.reach, 0, row.reach])
         np.testing.assert_array_equal(line.get_ydata(), row.estimate * line.get_xdata())
-    assert "a: 1.00 [−3.00, 3.00]; b: −2.00 [−3.00, 3.00]" in report.caption  # type: ignore[attr-defined]
+    assert "a: 1.00 [−3.00, 3.00]; b: −2.00 [−3.00, 3.00]" in report.alt  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

@@ -43,8 +43,8 @@ def test_every_count_is_written() -> None:
 
 def test_caption_and_note_hold_the_shares_and_the_test() -> None:
     result, report = turned(), transitions()
-    assert "broken: rupture 3 of 4 (75% [19%, 99%])" in report.caption
-    assert "lasting: rupture 0 of 4 (0% [0%, 60%]), strength 4 of 4 (100%" in report.caption
+    assert "broken: rupture 3 of 4 (75% [19%, 99%])" in report.alt
+    assert "lasting: rupture 0 of 4 (0% [0%, 60%]), strength 4 of 4 (100%" in report.alt
     p_value = result.glance().set_index("early").loc[True, "p_value"]
     assert f"{p_value:.3f}"[1:] in report.note
     pd.testing.assert_frame_equal(report.data, result.tidy())
@@ -68,9 +68,11 @@ def test_lines_are_the_model_means_and_differences() -> None:
     np.testing.assert_array_equal(line.get_xdata(), [1, 2, 3, 4, 5, 6])
 
 
-def test_the_caption_says_who_and_from_when_on() -> None:
+def test_the_words_say_who_and_from_when_on() -> None:
     result = compared()
-    caption = trajectories(result).caption
+    report = trajectories(result)
+    caption = report.alt
+    assert "lasting: 15 persons; broken: 15 persons" in report.caption
     assert "lasting: 15 persons; broken: 15 persons" in caption
     assert f"From {result.differ_from():g} on the simultaneous band leaves out 0" in caption
     last = result.differences().iloc[-1]

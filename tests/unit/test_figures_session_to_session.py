@@ -27,7 +27,7 @@ def test_every_lagged_effect_has_an_arrow_and_its_number(found):
     written = " ".join(text.get_text() for text in ax.texts)
     for estimate in found.tidy()["estimate"]:
         assert f"{abs(estimate):.2f}" in written
-    assert "alliance on symptoms" in figure.caption
+    assert "alliance on symptoms" in figure.alt
 
 
 def test_deviations_and_the_next_ones_have_the_lagged_effects_as_slopes(found):

@@ -1,6 +1,7 @@
 """Looks, widths and places of text."""
 
 import itertools
+import re
 
 import matplotlib as mpl
 import numpy as np
@@ -9,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 
 from alliance_stats.figures.axes import integer_ticks
-from alliance_stats.figures.style import SMALL, look, new_figure, plain, styled
+from alliance_stats.figures.style import SMALL, laid_out, look, new_figure, plain, points
 from alliance_stats.figures.text import in_sentence, spread, text_width, wrap
 from tests.figure_lint.lint import contrast_ratio
 
@@ -34,18 +35,35 @@ def test_no_two_of_forty_groups_look_the_same() -> None:
     assert len({str(x.dash) for x in looks[:7]}) == len({x.marker for x in looks[:7]}) == 7
 
 
-def test_wrap_keeps_every_character_and_the_width() -> None:
-    text = "a short one, then " + "x" * 90 + " and Größe $5"
+def test_wrap_keeps_words_whole_and_the_width() -> None:
+    text = "a short one, then Alliance-Verlaufs/Beurteilung and Größe $5"
     lines = wrap(text, 100.0)
     assert all(text_width(line) <= 100.0 for line in lines)
     assert "".join(lines).replace(" ", "") == text.replace(" ", "").replace("$", r"\$")
+    pieces = {"", *(p for word in text.split() for p in re.split(r"(?<=[-/])", word))}
+    found = {
+        piece for line in lines for word in line.split() for piece in re.split("(?<=[-/])", word)
+    }
+    assert {piece.replace("\\", "") for piece in found} <= pieces  # broken at hyphen and slash
+
+
+def test_a_word_that_no_line_holds_is_shortened_in_its_middle() -> None:
+    lines = wrap("a short one, then start" + "x" * 90 + "end and more", 100.0)
+    assert all(text_width(line) <= 100.0 for line in lines)
+    short = next(line for line in lines if "…" in line)
+    assert short.startswith("startx")
+    assert short.endswith("xend") or short.endswith("xend and")
+    assert wrap("第二次婚姻之后住在同一家庭的祖母", 50.0)[0].startswith("第二次")  # between letters
+
+
+def test_wrapping_nothing_and_little() -> None:
     assert wrap("", 100.0) == [""]
     assert wrap("two words", 1000.0) == ["two words"]
 
 
 def test_text_width_grows_with_text_and_size() -> None:
-    assert text_width("ab") < text_width("abc") < text_width("abc", 2 * SMALL)
-    assert text_width("abc", 2 * SMALL) == pytest.approx(2 * text_width("abc"), rel=0.02)
+    assert text_width("ab") < text_width("abc") < text_width("abc", 2 * points(SMALL))
+    assert text_width("abc", 2 * points(SMALL)) == pytest.approx(2 * text_width("abc"), rel=0.02)
     assert text_width("   ") == 0.0
 
 
@@ -122,7 +140,7 @@ def test_labels_inside_of_sentences(label: str, inside: str) -> None:
 
 
 def test_the_style_holds_within_a_function_and_leaves_the_callers_alone() -> None:
-    @styled
+    @laid_out(127.0)
     def family() -> list[str]:
         """Return the family."""
         return list(mpl.rcParams["font.family"])

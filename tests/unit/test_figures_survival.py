@@ -75,7 +75,7 @@ def test_words_hold_medians_numbers_and_method() -> None:
             f"{row.strata} (n = 90, {row.n_event} dropped out): "
             f"median {row.estimate:.0f} [{row.conf_low:.0f}, {row.conf_high:.0f}]"
         )
-        assert words in report.caption
+        assert words in report.alt
         assert words in report.alt
     assert "log-log" in report.note
     assert "Greenwood" in report.note
