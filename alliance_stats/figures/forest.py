@@ -267,7 +267,7 @@ def _of_account(result: Accountable, conf_level: float) -> _Found:
     ]
     frame = frame[["estimate", "conf_low", "conf_high"]].astype(float).assign(term=names)
     frame = frame[frame["estimate"].notna() & (frame["term"] != "(Intercept)")]
-    measure = section.columns["ratio"].called if ratios else section.measure
+    measure = str(section.columns["ratio"].called if ratios else section.measure)
     called = {"b": "Coefficient", "": "Estimate", "estimate": "Estimate"}.get(measure, measure)
     scale: Scale = "ratio" if ratios or section.kind == "ratio" else "difference"
     said = f"{called[:1].upper()}{called[1:]}"
