@@ -271,7 +271,14 @@ def group_codes(values: pd.Series) -> tuple[npt.NDArray[np.int64], pd.Index]:
     if isinstance(values.dtype, pd.CategoricalDtype):
         values = values.cat.remove_unused_categories()
     _check_comparable(values)
-    codes, labels = pd.factorize(values, sort=True)
+    try:
+        codes, labels = pd.factorize(values, sort=True)
+    except TypeError as error:  # numbers and text have an order, bytes beside them have none
+        kinds = ", ".join(sorted({type(value).__name__ for value in values.dropna()}))
+        raise DataError(
+            f"Column '{values.name}' holds values that have no order ({kinds}). Give all its cells "
+            "one type."
+        ) from error
     return codes.astype(np.int64), pd.Index(labels)
 
 

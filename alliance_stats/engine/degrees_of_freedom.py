@@ -121,7 +121,7 @@ class KenwardRoger:
         """Scale factor and denominator df that match the F's first two moments."""
         ell = len(C)
         Theta = C.T @ linalg.solve(C @ self.Phi @ C.T, C)
-        TPPP = np.einsum("pq,kqr,rs->kps", Theta @ self.Phi, self.P, self.Phi)
+        TPPP = Theta @ self.Phi @ self.P @ self.Phi
         traces = np.trace(TPPP, axis1=1, axis2=2)
         A1 = float(traces @ self.W @ traces)
         A2 = float(np.einsum("kl,kpq,lqp->", self.W, TPPP, TPPP))
@@ -157,7 +157,7 @@ def satterthwaite(curve: Curvature, *, reml: bool) -> Satterthwaite:
     if reml:
         Phi_F = np.einsum("pq,kqr->kpr", Phi, F_1)
         hessian += np.einsum("pq,klqp->kl", Phi, F_2) - np.einsum("kpq,lqp->kl", Phi_F, Phi_F)
-    Phi_1 = -np.einsum("pq,kqr,rs->kps", Phi, F_1, Phi)
+    Phi_1 = -Phi @ F_1 @ Phi
     return Satterthwaite(Phi, Phi_1, 2.0 * _inverse_where_curved(hessian))
 
 

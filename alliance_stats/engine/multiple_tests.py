@@ -119,18 +119,43 @@ def tukey_p(statistic: Array, df: Array, n_means: int) -> Array:
 
 def tukey_critical(df: Array, n_means: int, conf_level: float) -> Array:
     """Critical values for ``|t|`` from the studentized range of `n_means` means."""
+    distinct = np.unique(df[~np.isnan(df)])
+    many = distinct[distinct >= _SMOOTH_FROM]
+    if len(many) <= 2 * _NODES:
+        found = {v: _range_critical(v, n_means, conf_level) for v in distinct}
+    else:
+        found = {v: _range_critical(v, n_means, conf_level) for v in distinct if v not in many}
+        # c is a smooth function of 1 / df: Chebyshev's polynomial through few points has 9 digits
+        ends = (1.0 / many[-1], 1.0 / many[0])
+        curve = np.polynomial.Chebyshev.interpolate(
+            lambda x: np.array([_range_critical(1.0 / v, n_means, conf_level) for v in x]),
+            _NODES - 1,
+            domain=ends,
+        )
+        found |= dict(zip(many, curve(1.0 / many), strict=True))
+    return np.array([found.get(v, np.nan) for v in df])
+
+
+_NODES = 16  # of the polynomial where there are many different df
+_SMOOTH_FROM = 3.0  # df from which on it is one
+
+
+def _range_critical(df: float, n_means: int, conf_level: float) -> float:
     alpha = 1.0 - conf_level
-    found = {}
-    for v in np.unique(df[~np.isnan(df)]):
-        low = float(stats.t.isf(alpha / 2.0, v))  # one pair of means
-        high = float(stats.t.isf(alpha / (n_means * (n_means - 1.0)), v))  # Bonferroni's bound
-        found[v] = optimize.brentq(
-            lambda c, v=v: range_sf(np.sqrt(2.0) * c, n_means, v) - alpha,
+    low = float(stats.t.isf(alpha / 2.0, df))  # one pair of means
+    high = float(stats.t.isf(alpha / (n_means * (n_means - 1.0)), df))  # Bonferroni's bound
+    return float(
+        optimize.brentq(
+            lambda c: range_sf(np.sqrt(2.0) * c, n_means, df) - alpha,
             0.99 * low,
             1.01 * high,
             xtol=1e-9,
         )
-    return np.array([found.get(v, np.nan) for v in df])
+    )
+
+
+# Steps in log s: at .05 the range's probability has 13 digits, whatever the df and the means.
+_LOG_STEP = 0.05
 
 
 def range_sf(q: float, n_means: int, df: float) -> float:
@@ -145,7 +170,8 @@ def range_sf(q: float, n_means: int, df: float) -> float:
     if np.isfinite(df):
         # where df (t - exp(2 t) / 2 + 1 / 2), the log density of t = log s, exceeds -42
         left = 42.0 / df + 0.5 if df < 150.0 else np.sqrt(84.0 / df)
-        t = np.linspace(-left, np.sqrt(42.0 / df), 401)
+        right = np.sqrt(42.0 / df)
+        t = np.linspace(-left, right, int(np.clip((left + right) / _LOG_STEP, 61, 401)))
         weights = np.exp(df * (t - np.exp(2.0 * t) / 2.0 + 0.5))
         scales, weights = np.exp(t), weights / weights.sum()
     z = np.linspace(-8.5, 8.5, 171)[:, None]

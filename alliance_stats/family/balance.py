@@ -149,7 +149,7 @@ class FamilyBalance:
             levels = levels[levels["group"] == self.person]
             sizes = levels.set_index("level")["estimate"].abs()
             persons = self.ids.drop_duplicates("person")
-            kinds["lasting"] = persons.assign(size=persons["person"].map(sizes))
+            kinds["lasting"] = persons.assign(size=persons["person"].astype(object).map(sizes))
         residuals = self.equal.augment()["residual"].abs().to_numpy()
         kinds["momentary"] = self.ids.assign(size=residuals)
         numbers = ["estimate", "std_error", "statistic", "df", "p_value", "conf_low", "conf_high"]

@@ -178,8 +178,9 @@ def table_one(
     Raises
     ------
     DataError
-        If a variable differs within a unit, is missing everywhere or holds dates, a column is not
-        there or given twice, or there are fewer than two groups.
+        If a variable differs within a unit or holds dates, the only one is missing everywhere
+        (among several it is described as missing), a column is not there or given twice, or there
+        are fewer than two groups.
     """
     data = check_frame(data)
     variables = [variables] if isinstance(variables, str) else list(variables)
@@ -198,6 +199,8 @@ def table_one(
     if unit is not None:
         data, rows = _one_row_a_unit(data, [group, *variables], unit, rows)
     codes, labels = grouped(data, group)
+    if len(variables) == 1 and data[variables[0]].isna().all():
+        raise DataError(f"'{variables[0]}' is missing in every row.")
     tables = [_describe(data, variable, codes, labels) for variable in variables]
     sizes = tuple(int((codes == g).sum()) for g in range(len(labels)))
     name = unit_name or unit or "row"
@@ -249,7 +252,7 @@ def _describe(
 ) -> pd.DataFrame:
     column = data[variable]
     if column.isna().all():
-        raise DataError(f"'{variable}' is missing in every row.")
+        return _continuous(np.full(len(data), np.nan), variable, codes, labels)
     if column.dtype.kind in "mM":
         raise DataError(
             f"'{variable}' holds dates or durations. Make it a number (as age in years) or a "

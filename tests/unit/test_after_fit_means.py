@@ -6,7 +6,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import stats
 
-from alliance_stats.engine.multiple_tests import JointT, holm, range_sf
+from alliance_stats.engine.multiple_tests import JointT, holm, range_sf, tukey_critical
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.multilevel import (
     comparisons,
@@ -464,3 +464,10 @@ def test_frames_are_left_alone(balanced):
     comparisons(model, "role")
     contrasts(estimated_means(model, "role"))
     pd.testing.assert_frame_equal(balanced, before)
+
+
+def test_critical_values_of_many_df_lie_on_one_curve():
+    df = np.linspace(3.0, 90.0, 60)
+    found = tukey_critical(df, 12, 0.95)
+    some = df[[0, 7, 30, 59]]
+    assert found[[0, 7, 30, 59]] == pytest.approx(tukey_critical(some, 12, 0.95), rel=1e-9)

@@ -113,3 +113,10 @@ def test_members_less_alike_than_strangers_have_a_negative_correlation():
     roles_out = within_family_icc(data, role="role", **ICC)
     assert not roles_out.balanced
     assert roles_out.tidy()["estimate"][0] > -0.9
+
+
+def test_persons_that_are_categories_are_the_same_persons():
+    data = families()
+    plain = family_balance("y ~ role", data, **NAMES)
+    found = family_balance("y ~ role", data.astype({NAMES["person"]: "category"}), **NAMES)
+    pd.testing.assert_frame_equal(found.deviations(), plain.deviations())

@@ -283,3 +283,24 @@ def test_coders_who_never_vary_but_differ_have_no_limits_of_agreement():
     data = pd.DataFrame({"a": [1, 1, 1], "b": [2, 2, 2]})
     tidy = coder_agreement(data, coders=["a", "b"], level="interval", n_bootstrap=0).tidy()
     assert math.isnan(tidy.set_index("term").loc["ICC(A,1)", "conf_low"])
+
+
+@pytest.mark.parametrize("options", [{}, {"test": "anova"}, {"cluster": "family"}])
+def test_forty_groups_are_compared_in_pairs_at_once_and_hundreds_are_refused(options):
+    rng, start = np.random.default_rng(3), time.monotonic()
+    data = pd.DataFrame({"g": np.repeat([f"g{i:02d}" for i in range(40)], 4)})
+    data = data.assign(y=rng.normal(size=160), family=np.arange(160) // 2)
+    pairs = compare_groups(data, outcomes="y", group="g", **options).pairwise()
+    assert len(pairs) == 780
+    assert (pairs["conf_low"] < pairs["conf_high"]).all()
+    assert time.monotonic() - start < AT_ONCE
+    many = pd.DataFrame({"g": np.repeat(np.arange(120), 2), "y": rng.normal(size=240)})
+    with pytest.raises(DataError, match="120 groups make 7,140 pairs; pairwise.. compares at most"):
+        compare_groups(many, outcomes="y", group="g").pairwise()
+
+
+def test_a_variable_that_nobody_has_does_not_take_table_one_along():
+    data = pd.DataFrame({"g": list("aabb"), "x": np.nan, "y": [1.0, 2, 3, 4]})
+    found = table_one(data, variables=["x", "y"], group="g")
+    assert found.frame()["a (n = 2)"].tolist() == ["–", "1.50 (0.71)"]
+    assert "x: missing for 2 in a, 2 in b" in found.summary()

@@ -13,7 +13,7 @@ import pandas as pd
 
 from alliance_stats.checks import check_conf_level, did_you_mean
 from alliance_stats.effect_sizes import hedges_g
-from alliance_stats.engine.multiple_tests import range_sf, tukey_critical
+from alliance_stats.engine.multiple_tests import tukey_critical, tukey_p
 from alliance_stats.errors import DataError
 from alliance_stats.groups.comparing import (
     cluster_tests,
@@ -29,6 +29,9 @@ from alliance_stats.groups.comparing.means_and_ranks import adjusted_means, mann
 from alliance_stats.multilevel import infer
 
 __all__ = ["TESTS", "GroupTest", "choose_test", "pairwise_table"]
+
+
+_MOST_PAIRS = 5_000  # of 100 groups: some seconds to half a minute
 
 
 def pairwise_table(outcome: Outcome, finding: Finding, conf_level: float) -> pd.DataFrame:
@@ -47,6 +50,13 @@ def pairwise_table(outcome: Outcome, finding: Finding, conf_level: float) -> pd.
         )
     if finding.test == "none":
         raise DataError(f"Outcome '{outcome.name}': {finding.note}.")
+    n_pairs = math.comb(len(outcome.labels), 2)
+    if n_pairs > _MOST_PAIRS:
+        raise DataError(
+            f"{len(outcome.labels)} groups make {n_pairs:,} pairs; pairwise() compares at most "
+            f"{_MOST_PAIRS:,}. Compare fewer groups; where groups are units of a kind (therapists, "
+            "sites), model them: lmm('y ~ 1 + (1 | therapist)')."
+        )
     rows = _METHODS[finding.test](outcome, conf_level)
     frame = pd.DataFrame(rows)
     if "p_holm" not in frame:
@@ -55,48 +65,38 @@ def pairwise_table(outcome: Outcome, finding: Finding, conf_level: float) -> pd.
 
 
 def _games_howell(outcome: Outcome, conf_level: float) -> list[dict[str, object]]:
-    rows = []
-    for i, j in combinations(range(len(outcome.labels)), 2):
+    found = []
+    for i, j in _pairs(outcome):
         x, y = outcome.of(i), outcome.of(j)
-        error, df = welch_df(x, y)
-        rows.append(
-            _studentised(outcome, (i, j), (float(x.mean() - y.mean()), error, df), conf_level)
-            | {"method": _jointly("Games-Howell", outcome)}
-        )
-    return rows
+        found.append((float(x.mean() - y.mean()), *welch_df(x, y)))
+    return _studentised(outcome, found, "Games-Howell", conf_level)
 
 
 def _tukey(outcome: Outcome, conf_level: float) -> list[dict[str, object]]:
     groups = [outcome.of(g) for g in range(len(outcome.labels))]
     df = float(outcome.values.size - len(groups))
     mean_square = sum(float(((g - g.mean()) ** 2).sum()) for g in groups) / df
-    rows = []
-    for i, j in combinations(range(len(groups)), 2):
+    found = []
+    for i, j in _pairs(outcome):
         x, y = groups[i], groups[j]
         error = math.sqrt(mean_square * (1.0 / x.size + 1.0 / y.size))
-        rows.append(
-            _studentised(outcome, (i, j), (float(x.mean() - y.mean()), error, df), conf_level)
-            | {"method": _jointly("Tukey-Kramer", outcome)}
-        )
-    return rows
+        found.append((float(x.mean() - y.mean()), error, df))
+    return _studentised(outcome, found, "Tukey-Kramer", conf_level)
 
 
 def _tukey_adjusted(outcome: Outcome, conf_level: float) -> list[dict[str, object]]:
     means, covariance, df = adjusted_means(outcome)
-    rows = []
-    for i, j in combinations(range(len(outcome.labels)), 2):
+    found = []
+    for i, j in _pairs(outcome):
         error = math.sqrt(covariance[i, i] + covariance[j, j] - 2.0 * covariance[i, j])
-        rows.append(
-            _studentised(outcome, (i, j), (float(means[i] - means[j]), error, df), conf_level)
-            | {"method": _jointly("Tukey-Kramer, baseline-adjusted", outcome)}
-        )
-    return rows
+        found.append((float(means[i] - means[j]), error, df))
+    return _studentised(outcome, found, "Tukey-Kramer, baseline-adjusted", conf_level)
 
 
 def _by_ranks(outcome: Outcome, conf_level: float) -> list[dict[str, object]]:
     test, name = (fisher, "Fisher") if outcome.kind == "binary" else (mann_whitney, "Mann-Whitney")
     rows = []
-    for i, j in combinations(range(len(outcome.labels)), 2):
+    for i, j in _pairs(outcome):
         pair = outcome.between(i, j)
         finding = not_tested("", math.nan, "")
         if np.ptp(pair.values) > 0:
@@ -119,7 +119,7 @@ def _by_ranks(outcome: Outcome, conf_level: float) -> list[dict[str, object]]:
 
 def _by_mixed_model(outcome: Outcome, conf_level: float) -> list[dict[str, object]]:
     model = fit_mixed_model(outcome)
-    pairs = list(combinations(range(len(outcome.labels)), 2))
+    pairs = _pairs(outcome)
     # columns: intercept, an indicator for each group but the last, perhaps the baseline
     L = np.zeros((len(pairs), len(model.beta)))
     for place, (i, j) in enumerate(pairs):
@@ -138,38 +138,43 @@ def _by_mixed_model(outcome: Outcome, conf_level: float) -> list[dict[str, objec
 
 
 def _studentised(
-    outcome: Outcome, pair: tuple[int, int], estimate: tuple[float, float, float], conf_level: float
-) -> dict[str, object]:
-    """Return a difference (with its error and df) held against the studentised range of all."""
-    difference, error, df = estimate
+    outcome: Outcome, found: list[tuple[float, float, float]], name: str, conf_level: float
+) -> list[dict[str, object]]:
+    """Return differences (with error and df) held against the studentised range of all."""
+    difference, error, df = np.array(found).T
     k = len(outcome.labels)
-    q = abs(difference) / error * math.sqrt(2.0)
-    half = float(tukey_critical(np.array([df]), k, conf_level)[0]) * error
-    g = hedges_g(outcome.of(pair[0]), outcome.of(pair[1]), conf_level=conf_level)
-    return _names(outcome, pair) | {
-        "estimand": "mean difference",
-        "estimate": difference,
-        "std_error": error,
-        "df": df,
-        "conf_low": difference - half,
-        "conf_high": difference + half,
-        "p_value": range_sf(q, k, df),
-        "hedges_g": g.estimate,
-        "hedges_g_low": g.conf_low,
-        "hedges_g_high": g.conf_high,
-    }
-
-
-def _jointly(name: str, outcome: Outcome) -> str:
-    return f"{name} (p and interval hold for all {_n_pairs(outcome)} pairs together)"
+    p_values = tukey_p(difference / error, df, k)
+    half = tukey_critical(df, k, conf_level) * error
+    rows = []
+    for place, (i, j) in enumerate(_pairs(outcome)):
+        g = hedges_g(outcome.of(i), outcome.of(j), conf_level=conf_level)
+        rows.append(
+            _names(outcome, (i, j))
+            | {
+                "estimand": "mean difference",
+                "estimate": difference[place],
+                "std_error": error[place],
+                "df": df[place],
+                "conf_low": difference[place] - half[place],
+                "conf_high": difference[place] + half[place],
+                "p_value": p_values[place],
+                "hedges_g": g.estimate,
+                "hedges_g_low": g.conf_low,
+                "hedges_g_high": g.conf_high,
+                "method": f"{name} (p and interval hold for all {len(found)} pairs together)",
+            }
+        )
+    return rows
 
 
 def _singly(name: str, outcome: Outcome) -> str:
-    return f"{name} (p and interval of one pair; p_holm for all {_n_pairs(outcome)})"
+    return (
+        f"{name} (p and interval of one pair; p_holm for all {math.comb(len(outcome.labels), 2)})"
+    )
 
 
-def _n_pairs(outcome: Outcome) -> int:
-    return math.comb(len(outcome.labels), 2)
+def _pairs(outcome: Outcome) -> list[tuple[int, int]]:
+    return list(combinations(range(len(outcome.labels)), 2))
 
 
 def _names(outcome: Outcome, pair: tuple[int, int]) -> dict[str, object]:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from alliance_stats.design.formula import CONSTANT, column, formula_of, intercepts
+from alliance_stats.design.formula import CONSTANT, column, formula_of, nested_intercepts
 from alliance_stats.effect_sizes import ClusteredEffect, model_based_g, total_variance_df
 from alliance_stats.engine.sandwich import cr2
 from alliance_stats.errors import NotIdentifiedError
@@ -135,20 +135,14 @@ def fit_mixed_model(outcome: Outcome) -> LinearMixedModel:
             f"Outcome '{outcome.name}' is the same for all members of every cluster: keep one row "
             "a cluster and leave cluster= out."
         )
-    indicators = [f"group{g}" for g in range(len(outcome.labels) - 1)]
-    frame = pd.DataFrame({"outcome": outcome.values, "cluster": outcome.cluster})
-    for g, name in enumerate(indicators):
-        frame[name] = (outcome.group == g).astype(float)
-    terms = list(indicators)
+    last = len(outcome.labels) - 1
+    fixed = {f"group{g}": (outcome.group == g).astype(float) for g in range(last)}
     if outcome.baseline is not None:
-        frame["baseline"] = outcome.baseline
-        terms.append("baseline")
-    path = ["cluster"]
-    for i, codes in enumerate(outcome.inner):
-        frame[f"inner{i}"] = codes
-        path.append(f"inner{i}")
-    nested = [intercepts(path[: i + 1]) for i in range(len(path))]
-    return lmm(formula_of("outcome", sum(map(column, terms), CONSTANT), nested), frame)
+        fixed["baseline"] = outcome.baseline
+    units = {"cluster": outcome.cluster}
+    units |= {f"inner{i}": codes for i, codes in enumerate(outcome.inner)}
+    formula = formula_of("outcome", sum(map(column, fixed), CONSTANT), nested_intercepts([*units]))
+    return lmm(formula, pd.DataFrame({"outcome": outcome.values, **fixed, **units}))
 
 
 def _standardised(
