@@ -1,4 +1,4 @@
-"""Several tests at once: Holm's steps, Tukey's range, and the multivariate t exactly.
+"""Several tests at once: p-values by number, Tukey's range, and the multivariate t exactly.
 
 For statistics ``T = A Z / s`` with unit rows of ``A`` (m, r), Z standard normal in r dimensions and
 ``s^2`` an independent mean square on ``df`` degrees of freedom, Z has a direction u and a length of
@@ -21,9 +21,21 @@ from scipy.stats import qmc
 
 from alliance_stats.estimates import Array
 
-__all__ = ["Adjust", "JointT", "bonferroni_critical", "holm", "tukey_critical", "tukey_p"]
+__all__ = [
+    "SIMPLE",
+    "Adjust",
+    "JointT",
+    "adjusted_p",
+    "bonferroni_critical",
+    "holm",
+    "simple_critical",
+    "tukey_critical",
+    "tukey_p",
+]
 
-Adjust = Literal["mvt", "tukey", "holm", "none"]
+Adjust = Literal["mvt", "tukey", "dunnett", "holm", "bonferroni", "sidak", "fdr", "none"]
+SIMPLE = ("holm", "bonferroni", "sidak", "fdr")
+"""Adjustments that look at p-values alone."""
 
 # Directions: equally spaced angles for two dimensions, a Sobol set of 2^17 points for more.
 LOG2_POINTS = 17
@@ -100,6 +112,34 @@ def holm(p_values: Array) -> Array:
     steps = p_values[order] * np.arange(len(order), 0, -1)
     adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0) if len(order) else steps
     return adjusted
+
+
+def adjusted_p(p_values: Array, how: str) -> Array:
+    """Adjust p-values by one of :data:`SIMPLE`; NaN entries do not count."""
+    if how == "holm":
+        return holm(p_values)
+    present = np.flatnonzero(~np.isnan(p_values))
+    adjusted, n = np.full(len(p_values), np.nan), len(present)
+    own = p_values[present]
+    if how == "bonferroni":
+        adjusted[present] = np.minimum(n * own, 1.0)
+    elif how == "sidak":
+        adjusted[present] = -np.expm1(n * np.log1p(-own))
+    else:
+        order = np.argsort(own, kind="stable")[::-1]
+        steps = own[order] * n / np.arange(n, 0, -1)
+        adjusted[present[order]] = np.minimum(np.minimum.accumulate(steps), 1.0) if n else steps
+    return adjusted
+
+
+def simple_critical(how: str, df: Array, n: int, conf_level: float) -> Array:
+    """Two-sided critical values that go with one of :data:`SIMPLE`: Bonferroni's for Holm's steps.
+
+    The false discovery rate has no intervals of its own: they are each contrast's.
+    """
+    if how == "sidak":
+        return bonferroni_critical(df, 1, conf_level ** (1.0 / max(n, 1)))
+    return bonferroni_critical(df, 1 if how == "fdr" else n, conf_level)
 
 
 def bonferroni_critical(df: Array, n: int, conf_level: float) -> Array:

@@ -1,8 +1,6 @@
-"""Contrasts of estimated means: pairwise, with a reference, or the caller's own."""
+"""Contrasts of estimated means and of slopes, adjusted for their number."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Literal
 
 import numpy as np
@@ -10,12 +8,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.account import Account, Section, html_of, summary_of
-from alliance_stats.checks import check_choice, check_conf_level, did_you_mean
+from alliance_stats.checks import check_choice, check_conf_level
 from alliance_stats.engine.multiple_tests import (
+    SIMPLE,
     Adjust,
     JointT,
+    adjusted_p,
     bonferroni_critical,
-    holm,
+    simple_critical,
     tukey_critical,
     tukey_p,
 )
@@ -23,63 +23,13 @@ from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line, two_sided_p
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.after.asked_model import link_of
-from alliance_stats.multilevel.after.estimated_means import EstimatedMeans, cell, naming
+from alliance_stats.multilevel.after.contrast_families import Method, coefficients_of, n_contrasts
+from alliance_stats.multilevel.after.estimated_means import EstimatedMeans, naming
 from alliance_stats.multilevel.after.reference_grid import label_of
+from alliance_stats.multilevel.after.simple_slopes import SimpleSlopes
 from alliance_stats.multilevel.linear_functions import LinearEstimates, f_p_value
 
 __all__ = ["Contrasts", "contrasts"]
-
-Method = Literal["pairwise", "reference"]
-
-
-def coefficients_of(
-    method: Method | Mapping[str, Sequence[float]], names: list[str], reference: object
-) -> dict[str, Array]:
-    """Return name -> coefficients of the means called `names`; see :func:`contrasts`."""
-    if not isinstance(method, str):
-        return _custom(method, names)
-    check_choice(method, ("pairwise", "reference"), name="method")
-    return _pairwise(names) if method == "pairwise" else _versus(names, reference)
-
-
-def mean_name(values: Sequence[object]) -> str:
-    """Name a mean by the values of its predictors."""
-    return " ".join(cell(value) for value in values)
-
-
-def _pairwise(names: list[str]) -> dict[str, Array]:
-    unit = np.eye(len(names))
-    return {
-        f"{names[i]} - {names[j]}": unit[i] - unit[j] for i, j in combinations(range(len(names)), 2)
-    }
-
-
-def _versus(names: list[str], reference: object) -> dict[str, Array]:
-    wanted = names[0]
-    if reference is not None:
-        wanted = mean_name(reference if isinstance(reference, tuple) else (reference,))
-    if wanted not in names:
-        raise FormulaError(f"There is no mean of '{wanted}'. {did_you_mean(wanted, names)}")
-    base, unit = names.index(wanted), np.eye(len(names))
-    return {f"{name} - {wanted}": unit[i] - unit[base] for i, name in enumerate(names) if i != base}
-
-
-def _custom(given: Mapping[str, Sequence[float]], names: list[str]) -> dict[str, Array]:
-    found = {}
-    for name, coefficients in given.items():
-        values = np.asarray(coefficients, dtype=np.float64)
-        if values.shape != (len(names),):
-            raise FormulaError(
-                f"The contrast '{name}' has {values.size} coefficients for {len(names)} means "
-                f"({', '.join(names)})."
-            )
-        if not np.isfinite(values).all() or not values.any():
-            raise DataError(f"The contrast '{name}' needs finite coefficients, not all zero.")
-        found[name] = values
-    if not found:
-        raise FormulaError("The mapping of contrasts is empty.")
-    return found
-
 
 Scale = Literal["link", "ratio"]
 Rows = npt.NDArray[np.int64]
@@ -87,23 +37,27 @@ Rows = npt.NDArray[np.int64]
 # Contrasts whose covariance is formed, and those whose joint distribution is integrated.
 MOST_CONTRASTS = 5000
 MOST_JOINT = 500
-ADJUSTMENTS = ("mvt", "tukey", "holm", "none")
+ADJUSTMENTS = ("mvt", "tukey", "dunnett", "holm", "bonferroni", "sidak", "fdr", "none")
 _IN_WORDS = {
     "mvt": "adjusted jointly by the multivariate t distribution",
     "tukey": "adjusted by Tukey's range",
+    "dunnett": "adjusted by Dunnett's distribution of comparisons with one mean",
     "holm": "p-values adjusted by Holm's steps, intervals by Bonferroni's",
+    "bonferroni": "adjusted by Bonferroni",
+    "sidak": "adjusted by Sidak",
+    "fdr": "p-values adjusted by Benjamini and Hochberg (false discovery rate), intervals not",
     "none": "not adjusted for their number",
 }
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Contrasts:
-    """Contrasts of estimated means, made by :func:`contrasts`.
+    """Contrasts of estimated means or of slopes, made by :func:`contrasts`.
 
     Attributes
     ----------
     means
-        The means that are compared.
+        The means, or the slopes, that are compared.
     labels
         What each contrast is: the columns of `by`, then ``contrast``.
     families
@@ -114,7 +68,7 @@ class Contrasts:
         How p-values and intervals honour the number of contrasts in a family.
     """
 
-    means: EstimatedMeans
+    means: EstimatedMeans | SimpleSlopes
     labels: pd.DataFrame
     families: tuple[Rows, ...]
     estimates: LinearEstimates
@@ -181,7 +135,7 @@ class Contrasts:
             The columns of `by`, ``statistic, df1, df2, p_value`` (F; with the normal method Wald's
             chi-squared over `df1`, with infinite `df2`), ``adjust``, ``df_method``.
         """
-        by, inference, lines = list(map(label_of, self.means.by)), self.means.inference, []
+        by, inference, lines = list(map(label_of, _within(self.means))), self.means.inference, []
         for family in self.families:
             test = inference.joint_test(self.estimates.L[family])
             lines.append(
@@ -200,12 +154,13 @@ class Contrasts:
     @property
     def method(self) -> str:
         """What was compared, on which scale, and how it was adjusted."""
-        link = link_of(self.means.model).name
+        link, by = link_of(self.means.model).name, _within(self.means)
+        slopes = isinstance(self.means, SimpleSlopes)
         return (
-            "contrasts of estimated means"
-            + ("" if link == "identity" else f" on the {link} scale")
+            (f"contrasts of {self.means.method}" if slopes else "contrasts of estimated means")
+            + ("" if slopes or link == "identity" else f" on the {link} scale")
             + f", {_IN_WORDS[self.adjust]}"
-            + (f" within each level of {', '.join(self.means.by)}" if self.means.by else "")
+            + (f" within each level of {', '.join(by)}" if by else "")
         )
 
     @property
@@ -234,8 +189,11 @@ class Contrasts:
         known = np.flatnonzero(np.isfinite(t))
         if self.adjust == "none" or len(known) < 2:
             return two_sided_p(t, df=df), bonferroni_critical(df, 1, conf_level)
-        if self.adjust == "holm":
-            return holm(two_sided_p(t, df=df)), bonferroni_critical(df, len(known), conf_level)
+        if self.adjust in SIMPLE:
+            p = two_sided_p(t, df=df)
+            return adjusted_p(p, self.adjust), simple_critical(
+                self.adjust, df, len(known), conf_level
+            )
         if self.adjust == "tukey":
             n_means = len(self.means.labels) // len(self.families)
             return tukey_p(t, df, n_means), tukey_critical(df, n_means, conf_level)
@@ -264,30 +222,38 @@ class Contrasts:
 
 
 def contrasts(
-    means: EstimatedMeans,
-    method: Method | Mapping[str, Sequence[float]] = "pairwise",
+    means: EstimatedMeans | SimpleSlopes,
+    method: Method = "pairwise",
     *,
     reference: object = None,
     adjust: Adjust = "mvt",
 ) -> Contrasts:
-    """Compare estimated means, within each level of their `by`.
+    """Compare estimated means, within each level of their `by`, or slopes with one another.
 
     Parameters
     ----------
     means
-        From :func:`estimated_means`.
+        From :func:`estimated_means` or :func:`simple_slopes`.
     method
         ``"pairwise"``: every mean minus every later one. ``"reference"``: every other mean minus
-        the reference's. Or a mapping name -> coefficients, one for each mean in the order of
-        ``means.tidy()`` (within a level of `by`); those that do not sum to zero are allowed.
+        the reference's. ``"consecutive"``: every mean minus the one before. ``"polynomial"``:
+        linear, quadratic, ... trends over the values of a number or the places of levels, in whole
+        numbers where there are some. A family for each predictor shown, as ``("pairwise",
+        "polynomial")``: interaction contrasts, the products of both. Or a mapping name ->
+        coefficients, one for each mean in the order of ``means.tidy()`` (within a level of `by`);
+        those that do not sum to zero are allowed.
     reference
         Level to compare with (a tuple where several predictors are shown); the first by default.
     adjust
         ``"mvt"`` (default): jointly, by the multivariate t distribution with the contrasts' own
         correlations, exact where the df are equal, balanced or not (Dunnett 1955,
         doi:10.1080/01621459.1955.10501294; Hothorn, Bretz & Westfall 2008,
-        doi:10.1002/bimj.200810425). ``"tukey"``: Tukey and Kramer's range, for pairwise only.
-        ``"holm"``: Holm's steps, with Bonferroni intervals. ``"none"``.
+        doi:10.1002/bimj.200810425). ``"dunnett"``: the same, for comparisons with a reference only.
+        ``"tukey"``: Tukey and Kramer's range, for pairwise only. ``"holm"``: Holm's steps, with
+        Bonferroni intervals. ``"bonferroni"``, ``"sidak"`` (1967,
+        doi:10.1080/01621459.1967.10482935). ``"fdr"``: the false discovery rate (Benjamini &
+        Hochberg 1995, doi:10.1111/j.2517-6161.1995.tb02031.x); its intervals are each contrast's
+        own. ``"none"``.
 
     Returns
     -------
@@ -297,8 +263,8 @@ def contrasts(
     Raises
     ------
     FormulaError
-        A reference that is not among the means, coefficients that do not match them, or Tukey's
-        range for other than pairwise contrasts.
+        A reference that is not among the means, families or coefficients that do not match them,
+        or Tukey's or Dunnett's distribution for other contrasts than theirs.
     DataError
         A single mean, or coefficients that are not finite.
     NotIdentifiedError
@@ -312,23 +278,26 @@ def contrasts(
     A contrast can be estimable although its means are not.
     """
     check_choice(adjust, ADJUSTMENTS, name="adjust")
-    if not isinstance(means, EstimatedMeans):
+    if not isinstance(means, EstimatedMeans | SimpleSlopes):
         raise DataError(
-            "contrasts compares estimated means, as in contrasts(estimated_means(model, 'arm')); "
-            f"got {type(means).__name__}."
+            "contrasts compares estimated means, as in contrasts(estimated_means(model, 'arm')), "
+            f"or slopes, as in contrasts(simple_slopes(...)); got {type(means).__name__}."
         )
-    n_by = len(means.by)
-    blocks = _blocks(means.labels, means.by)
-    size = len(blocks[0])
-    names = [mean_name(row) for row in means.labels.iloc[:size, n_by:].to_numpy(dtype=object)]
-    if size < 2:
+    by = _within(means)
+    n_by, blocks = len(by), _blocks(means.labels, by)
+    shown = means.labels.iloc[: len(blocks[0]), n_by:]
+    if len(shown) < 2:
+        what = "slope" if isinstance(means, SimpleSlopes) else "mean"
         raise DataError(
-            "There is one mean to a family: nothing to compare. Show a predictor with two levels."
+            f"There is one {what} to a family: nothing to compare. Show a predictor with two "
+            "levels."
         )
-    _check_budget(method, adjust, size, len(blocks))
-    K = coefficients_of(method, names, reference)
+    _check_budget(method, adjust, shown, len(blocks))
+    K = coefficients_of(method, shown, reference)
     if adjust == "tukey" and method != "pairwise":
         raise FormulaError("adjust='tukey' is for pairwise contrasts; use 'mvt' or 'holm'.")
+    if adjust == "dunnett" and method != "reference":
+        raise FormulaError("adjust='dunnett' is for contrasts with a reference; use 'mvt'.")
     K_matrix = np.array(list(K.values()))
     L = np.vstack([_combine(K_matrix, means.estimates.L[block]) for block in blocks])
     estimates = means.inference.of(L)
@@ -343,32 +312,31 @@ def contrasts(
     return Contrasts(means, labels, families, estimates, adjust)
 
 
-def _check_budget(
-    method: Method | Mapping[str, Sequence[float]], adjust: Adjust, n_means: int, n_blocks: int
-) -> None:
+def _within(means: EstimatedMeans | SimpleSlopes) -> tuple[str, ...]:
+    """Return the predictors within whose levels is compared."""
+    return means.by if isinstance(means, EstimatedMeans) else ()
+
+
+def _check_budget(method: Method, adjust: Adjust, shown: pd.DataFrame, n_blocks: int) -> None:
     """Refuse what would fill the memory, or take minutes, before it begins."""
-    n = n_means * (n_means - 1) // 2 if method == "pairwise" else n_means - 1
-    n = n if isinstance(method, str) else len(method)
+    n = n_contrasts(method, [shown[column].nunique() for column in shown])
     if n * n_blocks > MOST_CONTRASTS:
         raise DataError(
-            f"{n_means} means have {n * n_blocks} of these contrasts, more than {MOST_CONTRASTS}: "
-            "compare with one of them (method='reference'), give the contrasts of interest, or "
-            "show fewer levels with at=."
+            f"{len(shown)} means have {n * n_blocks} of these contrasts, more than "
+            f"{MOST_CONTRASTS}: compare with one of them (method='reference'), give the contrasts "
+            "of interest, or show fewer levels with at=."
         )
-    if adjust == "mvt" and n > MOST_JOINT:
+    if adjust in ("mvt", "dunnett") and n > MOST_JOINT:
         raise DataError(
             f"The joint distribution of {n} contrasts would take minutes (more than {MOST_JOINT}). "
             "Ask for adjust='tukey' (pairwise) or adjust='holm'."
         )
 
 
-def naming_means(means: EstimatedMeans) -> str:
-    """Name the means that are not estimable."""
-    return " ".join(naming(means.not_estimable, "mean")) or "all coefficients are zero."
-
-
-def _symbol(means: EstimatedMeans) -> str:
-    return "z" if means.inference.df_method == "normal" else "t"
+def naming_means(means: EstimatedMeans | SimpleSlopes) -> str:
+    """Name the means, or slopes, that are not estimable."""
+    what = "mean" if isinstance(means, EstimatedMeans) else "slope"
+    return " ".join(naming(means.not_estimable, what)) or "all coefficients are zero."
 
 
 def _blocks(labels: pd.DataFrame, by: tuple[str, ...]) -> list[Rows]:

@@ -73,6 +73,11 @@ class SimpleSlopes:
         """The ledger of the fit's rows."""
         return self.model.rows
 
+    @property
+    def not_estimable(self) -> pd.DataFrame:
+        """Combinations whose slope the data do not determine."""
+        return self.labels[~self.estimates.estimable].reset_index(drop=True)
+
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return one row a slope.
 
@@ -124,7 +129,7 @@ class SimpleSlopes:
             measure="slope",
             conf_level=conf_level,
         )
-        empty = naming(self.labels[~self.estimates.estimable], "slope")
+        empty = naming(self.not_estimable, "slope")
         notes = (*self.notes, *empty)
         return Account(self.method, notes, {"rows": self.rows.n_used}, (slopes,), rows=self.rows)
 
