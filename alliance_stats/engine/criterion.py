@@ -38,6 +38,7 @@ __all__ = [
     "minimise",
     "newton_scaling",
     "posteriors",
+    "pulled_rows",
     "shape_slopes",
     "solve",
 ]
@@ -155,6 +156,33 @@ def at_eta(problem: Problem, eta: Array) -> Problem:
     )
 
 
+def pulled_rows(problem: Problem, rows: RowArrays, Lambda: Sequence[Array]) -> Array:
+    """Return ``V^-1 [X y]`` in (whitened) rows, in the layout's order, (p + 1, n).
+
+    The columns need not be independent.
+    """
+    up = eliminate(problem.layout, problem.products, *_by_factor(problem, Lambda))
+    return _pulled(problem, rows, descend(problem.layout, up))
+
+
+def _pulled(problem: Problem, rows: RowArrays, down: Descent) -> Array:
+    pulled = rows.Xy.copy()
+    levels = zip(rows.Z, down.levels, _units_of_rows(problem), strict=True)
+    crossed = zip(rows.crossed_Z, down.crossed, rows.crossed_codes, strict=True)
+    for Z, post, unit in (*levels, *crossed):
+        for z, own in zip(Z, post.B, strict=True):
+            pulled -= z * own[:, unit]
+    return pulled
+
+
+def _units_of_rows(problem: Problem) -> list[np.ndarray]:
+    """Return the unit of each row at every level of the chain."""
+    return [
+        np.repeat(np.arange(len(level.units)), np.diff(np.r_[level.row_starts, problem.n]))
+        for level in problem.layout.levels
+    ]
+
+
 def has_slopes(problem: Problem) -> bool:
     """Tell whether :func:`shape_slopes` knows the derivatives by the residual shape."""
     return problem.shape is not None and problem.shape.has_slopes and not problem.layout.crossed
@@ -165,19 +193,12 @@ def shape_slopes(problem: Problem, solution: Solution, down: Descent) -> tuple[A
     layout, shape, white, eta = problem.layout, problem.shape, problem.white, problem.eta
     if shape is None or white is None or eta is None:
         raise ValueError("The rows have not been whitened.")
-    pulled = white.Xy.copy()
-    units = [
-        np.repeat(np.arange(len(level.units)), np.diff(np.r_[level.row_starts, problem.n]))
-        for level in layout.levels
-    ]
-    for Z, post, unit in zip(white.Z, down.levels, units, strict=True):
-        for z, own in zip(Z, post.B, strict=True):
-            pulled -= z * own[:, unit]
+    pulled = _pulled(problem, white, down)
     Z = np.concatenate([np.empty((0, problem.n)), *white.Z])
     KZ = Z
     if layout.levels:
         K = chain_covariance(layout, solution.up)
-        KZ = np.einsum("abn,bn->an", K[:, :, units[0]], Z)
+        KZ = np.einsum("abn,bn->an", K[:, :, _units_of_rows(problem)[0]], Z)
     return shape.slopes(pulled, Z, KZ, eta)
 
 

@@ -17,6 +17,14 @@ from alliance_stats.multilevel.after.asked_model import Link, infer
 from alliance_stats.multilevel.after.comparisons import Comparisons, comparisons
 from alliance_stats.multilevel.after.contrasts import Contrasts, contrasts
 from alliance_stats.multilevel.after.estimated_means import EstimatedMeans, estimated_means
+from alliance_stats.multilevel.after.few_clusters import (
+    LeaveOneOut,
+    PermutationTest,
+    WildBootstrap,
+    leave_one_out,
+    permutation_test,
+    wild_bootstrap,
+)
 from alliance_stats.multilevel.after.likelihood_ratio import (
     LikelihoodRatioTest,
     compare_models,
@@ -66,12 +74,14 @@ __all__ = [
     "GeneralizedLinearMixedModel",
     "Inference",
     "JohnsonNeyman",
+    "LeaveOneOut",
     "LikelihoodRatioTest",
     "LinearEstimates",
     "LinearFit",
     "LinearMixedModel",
     "Link",
     "ModelLikelihood",
+    "PermutationTest",
     "Profile",
     "RSquared",
     "ResponseSurface",
@@ -82,6 +92,7 @@ __all__ = [
     "VarianceExponential",
     "VariancePartition",
     "VariancePower",
+    "WildBootstrap",
     "WithinBetween",
     "all_coefficients",
     "check_not_separated",
@@ -97,16 +108,19 @@ __all__ = [
     "infer",
     "inference_on",
     "johnson_neyman",
+    "leave_one_out",
     "likelihood_ratio_test",
     "lmm",
     "make_generalized_problem",
     "ml_refit",
     "parametric_bootstrap",
+    "permutation_test",
     "profile",
     "r_squared",
     "response_surface",
     "simple_slopes",
     "tidy_frame",
     "variance_partition",
+    "wild_bootstrap",
     "within_between",
 ]

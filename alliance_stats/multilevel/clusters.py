@@ -7,15 +7,26 @@ import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.checks import did_you_mean
+from alliance_stats.design.design import Design
 from alliance_stats.design.groupings import Grouping
-from alliance_stats.engine.criterion import at_eta, solve
+from alliance_stats.engine.array_door import sorted_rows
+from alliance_stats.engine.criterion import at_eta, minimise, pulled_rows, solve
+from alliance_stats.engine.residual_shape import ResidualShape
 from alliance_stats.engine.sandwich import ClusterRobust, cr2
 from alliance_stats.engine.threads import one_blas_thread
+from alliance_stats.engine.wild_bootstrap import ClusterSums, cluster_sums
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array
-from alliance_stats.multilevel.linear_fit import LinearFit, make_problem
+from alliance_stats.multilevel.linear_fit import LinearFit, make_problem, working_columns
 
-__all__ = ["CR2", "cluster_robust", "cooks_distances"]
+__all__ = [
+    "CR2",
+    "cluster_robust",
+    "clusters_of",
+    "cooks_distances",
+    "refitted_without",
+    "sums_by_cluster",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +52,7 @@ def cluster_robust(fit: LinearFit, request: CR2) -> ClusterRobust:
     NotIdentifiedError
         If there are fewer than two clusters.
     """
-    clusters = _clusters(fit, request.cluster)
+    clusters = clusters_of(fit, request.cluster)
     residual = fit.design.y - fit.fixed_part
     rows = [np.flatnonzero(clusters == u) for u in range(int(clusters.max()) + 1)]
     with one_blas_thread():  # clusters are small: threads would cost more than they bring
@@ -77,27 +88,77 @@ def cooks_distances(fit: LinearFit, cluster: str) -> pd.DataFrame:
     )
 
 
+def sums_by_cluster(fit: LinearFit, cluster: str) -> ClusterSums:
+    """Return what each cluster adds to the fit's normal equations, in its working basis.
+
+    Raises
+    ------
+    DataError, NotIdentifiedError
+        As :func:`cluster_robust`.
+    """
+    clusters = clusters_of(fit, cluster)
+    problem = fit.problem
+    rows = problem.white
+    if rows is None:
+        rows = sorted_rows(problem.layout, *working_columns(fit.design, fit.units))
+    pulled = pulled_rows(problem, rows, fit.minimum.Lambda)
+    return cluster_sums(rows.Xy, pulled, clusters[problem.layout.order])
+
+
+def refitted_without(fit: LinearFit, kept: npt.NDArray[np.bool_]) -> LinearFit:
+    """Fit the model to some of the rows, whole clusters left out, from the fitted theta.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If the rows left do not determine every coefficient.
+    """
+    part = _part(fit, kept)
+    if np.linalg.matrix_rank(part.Q) < len(part.Q):
+        raise np.linalg.LinAlgError("The rows left do not determine every coefficient.")
+    known, shape = fit.problem.known, _shape_of(fit, kept)
+    problem = make_problem(part, fit.units, reml=fit.problem.reml, known=known, shape=shape)
+    start = [factor + 1e-2 * np.eye(len(factor)) for factor in fit.minimum.Lambda]
+    minimum = minimise(problem, start, fit.eta)
+    return replace(fit, design=part, problem=at_eta(problem, minimum.other), minimum=minimum)
+
+
+def _shape_of(fit: LinearFit, kept: npt.NDArray[np.bool_]) -> ResidualShape | None:
+    """Return the residual shape of some rows, in the order of the design."""
+    shape = fit.problem.shape
+    if shape is None:
+        return None
+    return shape.sorted(np.argsort(fit.problem.layout.order)).keep(kept)
+
+
 def _beta_without(fit: LinearFit, kept: npt.NDArray[np.bool_]) -> Array:
     """Coefficients in the working basis from some of the rows, theta held, in the fit's units."""
+    part, shape = _part(fit, kept), _shape_of(fit, kept)
+    problem = make_problem(part, fit.units, reml=False, known=fit.problem.known, shape=shape)
+    return solve(at_eta(problem, fit.eta), fit.minimum.Lambda).beta
+
+
+def _part(fit: LinearFit, kept: npt.NDArray[np.bool_]) -> Design:
+    """Return the design of some of the rows, in the same working basis."""
     design = fit.design
-    groupings = tuple(
-        replace(g, codes=np.unique(g.codes[kept], return_inverse=True)[1], Z=g.Z[:, kept])
-        for g in design.groupings
-    )
-    part = replace(
+    groupings = []
+    for g in design.groupings:
+        left, codes = np.unique(g.codes[kept], return_inverse=True)
+        groupings.append(
+            replace(g, codes=codes, Z=g.Z[:, kept], labels=g.labels[left], keys=g.keys[left])
+        )
+    return replace(
         design,
+        index=design.index[kept],
         y=design.y[kept],
+        X=design.X[kept],
         Q=design.Q[:, kept],
         residual=design.residual[kept],
         root_weights=design.root_weights[kept],
-        groupings=groupings,
+        groupings=tuple(groupings),
+        frame=design.frame[kept],
+        offset=None if design.offset is None else design.offset[kept],
     )
-    shape = fit.problem.shape
-    if shape is not None:
-        back = np.argsort(fit.problem.layout.order)
-        shape = shape.sorted(back).keep(kept)
-    problem = make_problem(part, fit.units, reml=False, known=fit.problem.known, shape=shape)
-    return solve(at_eta(problem, fit.eta), fit.minimum.Lambda).beta
 
 
 def _grouping(fit: LinearFit, name: str) -> Grouping:
@@ -109,7 +170,8 @@ def _grouping(fit: LinearFit, name: str) -> Grouping:
     return groupings[name]
 
 
-def _clusters(fit: LinearFit, name: str) -> npt.NDArray[np.int64]:
+def clusters_of(fit: LinearFit, name: str) -> npt.NDArray[np.int64]:
+    """Return the cluster of each row; refuse a cluster that does not contain all random effects."""
     grouping = _grouping(fit, name)
     codes = grouping.codes
     for other in fit.design.groupings:

@@ -35,7 +35,16 @@ from alliance_stats.engine.template import Template
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array
 
-__all__ = ["LinearFit", "Units", "fit_linear", "in_units", "make_problem", "ml_refit", "refitted"]
+__all__ = [
+    "LinearFit",
+    "Units",
+    "fit_linear",
+    "in_units",
+    "make_problem",
+    "ml_refit",
+    "refitted",
+    "working_columns",
+]
 
 # Share of the outcome's (ordinary) residual variance below which nothing is left to the residual.
 NO_RESIDUAL = 1e-10
@@ -252,11 +261,11 @@ def make_problem(
     constant = -2.0 * float(np.log(design.root_weights).sum())
     constant += _restriction(design, units, known=known) if reml else 0.0
     constant += 0.0 if known else 2.0 * len(design.y) * float(np.log(units.outcome))
-    Xy, columns = _columns(design, units)
+    Xy, columns = working_columns(design, units)
     return arranged(Xy, columns, reml=reml, known=known, constant=constant, shape=shape)
 
 
-def _columns(design: Design, units: Units) -> tuple[Array, list[Columns]]:
+def working_columns(design: Design, units: Units) -> tuple[Array, list[Columns]]:
     """Return fixed columns and outcome, and each grouping's columns, in the engine's units."""
     Xy = np.concatenate([design.Q, design.residual[None] / units.outcome])
     return Xy, [
@@ -300,7 +309,7 @@ def refitted(fit: LinearFit, y: Array) -> LinearFit:
     new = replace(design, y=y, residual=residual, fixed=replace(design.fixed, offset=offset))
     units = _units(new, known=fit.problem.known)
     layout = fit.problem.layout
-    rows = sorted_rows(layout, *_columns(new, units))
+    rows = sorted_rows(layout, *working_columns(new, units))
     rescaled = 2.0 * fit.problem.N * float(np.log(units.outcome / fit.units.outcome))
     problem = replace(fit.problem, constant=fit.problem.constant + rescaled)
     if problem.shape is None:

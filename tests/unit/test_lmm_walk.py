@@ -36,6 +36,17 @@ def test_a_frame_passes_the_door_once_and_each_label_is_spelled_out_once(monkeyp
     assert len(spelled) == len(set(spelled)) == 4 + 12 + 24
 
 
+def test_a_covariate_drawn_from_a_common_seed_is_no_effect_of_each_unit():
+    for seed in (0, 1, 42):
+        rng = np.random.default_rng(seed)
+        experience = rng.standard_normal(6)
+        therapist = np.repeat(np.arange(6), 10)
+        frame = pd.DataFrame(
+            {"y": rng.normal(size=60), "x": experience[therapist], "therapist": therapist}
+        )
+        assert lmm("y ~ x + (1 | therapist)", frame).nobs == 60
+
+
 def test_labels_spelled_in_one_go_are_those_spelled_one_by_one():
     labels = ["  A\t b ", "007", "1.00", "x1.50", "T01", "t1", "3.0", "", " ", "a-b", "0.5", "Ü 1"]
     for values in (labels[:-1], labels, ["a\nb", "A b"]):

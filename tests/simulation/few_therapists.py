@@ -1,0 +1,91 @@
+"""Type I errors with few therapists, by method: what ``docs/coverage/few_therapists.md`` holds.
+
+``python -m tests.simulation.few_therapists 500 PATH`` runs 500 studies a cell. A study has
+therapists with eight persons each, or from two to twenty (as many in all), and three sessions a
+person; the outcome has variances .08 (therapist), .40 (person) and .52 (session), and neither a
+therapist's experience nor a person's treatment, drawn within therapists, has an effect.
+"""
+
+import csv
+import itertools
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from alliance_stats import CR2, lmm, permutation_test, wild_bootstrap
+
+THERAPISTS = (6, 8, 15, 30)
+PERSONS, SESSIONS = 8, 3
+DRAWS = 499
+COLUMNS = ("therapists", "sizes", "effect", "method", "studies", "rejected", "undefined")
+
+
+def study(rng: np.random.Generator, n_therapists: int, *, balanced: bool) -> pd.DataFrame:
+    """Draw one study under the null hypothesis."""
+    shares = np.ones(n_therapists) if balanced else np.geomspace(1.0, 10.0, n_therapists)
+    sizes = np.maximum(np.round(shares / shares.sum() * PERSONS * n_therapists), 2).astype(int)
+    therapist = np.repeat(np.arange(n_therapists), sizes)
+    person = np.repeat(np.arange(len(therapist)), SESSIONS)
+    experience = rng.standard_normal(n_therapists)
+    # half of a therapist's persons, or nearly, are treated
+    treated = np.concatenate([rng.permutation(np.arange(k) % 2) for k in sizes])
+    y = np.sqrt(0.08) * rng.standard_normal(n_therapists)[therapist]
+    y = (y + np.sqrt(0.40) * rng.standard_normal(len(therapist)))[person]
+    return pd.DataFrame(
+        {
+            "y": y + np.sqrt(0.52) * rng.standard_normal(len(person)),
+            "therapist": therapist[person],
+            "person": person,
+            "experience": experience[therapist[person]],
+            "treated": treated[person].astype(float),
+        }
+    )
+
+
+def p_values(data: pd.DataFrame, seed: int) -> dict[tuple[str, str], float]:
+    """Test both effects by every method."""
+    model = lmm("y ~ experience + treated + (1 | therapist/person)", data)
+    terms = ["experience", "treated"]
+    found = {}
+    asked = {
+        "Satterthwaite": {"df_method": "satterthwaite"},
+        "Kenward-Roger": {"df_method": "kenward-roger"},
+        "normal": {"df_method": "normal"},
+        "CR2": {"vcov": CR2("therapist")},
+    }
+    for name, how in asked.items():
+        table = model.tidy(**how).set_index("term")["p_value"]
+        found |= {(term, name): float(table[term]) for term in terms}
+    wild = wild_bootstrap(model, "therapist", terms=terms, n=DRAWS, seed=seed)
+    for term, p in wild.p_values().items():
+        found[term, "wild bootstrap"] = p
+    permuted = permutation_test(model, "experience", "therapist", n=DRAWS, seed=seed)
+    found["experience", "permutation"] = permuted.p_value
+    return found
+
+
+def main(n: int, path: Path) -> None:
+    """Run all cells, a block of studies at a time, and write the counts after each block."""
+    counts: dict[tuple[object, ...], list[int]] = {}
+    block = 50
+    for start in range(0, n, block):
+        for J, balanced in itertools.product(THERAPISTS, (True, False)):
+            sizes = "equal" if balanced else "2 to 20"
+            for i in range(start, min(start + block, n)):
+                seed = np.random.SeedSequence([J, balanced, i])
+                data = study(np.random.default_rng(seed), J, balanced=balanced)
+                for (effect, method), p in p_values(data, i).items():
+                    cell = counts.setdefault((J, sizes, effect, method), [0, 0, 0])
+                    cell[0] += 1
+                    cell[1] += bool(p < 0.05)
+                    cell[2] += bool(np.isnan(p))
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(COLUMNS)
+            writer.writerows([*key, *cell] for key, cell in counts.items())
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), Path(sys.argv[2]))
