@@ -357,3 +357,9 @@ def test_latent_correlations_of_complete_ratings_have_a_closed_form() -> None:
         assert r[level_name] == pytest.approx(S[0, 1] / np.sqrt(S[0, 0] * S[1, 1]), abs=1e-5)
     with pytest.raises(DataError, match="goes with within"):
         correlations(data, ["a", "b"], session="session")
+
+
+def test_two_outcomes_in_one_formula_are_refused_and_their_sum_said() -> None:
+    with pytest.raises(FormulaError, match=r"one outcome.*I\(y \+ x\)"):
+        regression("y + x ~ z", ROWS)
+    assert regression("I(y + x) ~ z", ROWS).nobs == 7
