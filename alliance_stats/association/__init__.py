@@ -9,6 +9,7 @@ from alliance_stats.association.correlation_difference import (
 )
 from alliance_stats.association.correlations import Correlations, correlations
 from alliance_stats.association.lifelines_models import from_lifelines
+from alliance_stats.association.mediation import Mediation, indirect_path, mediation
 from alliance_stats.association.mixed_anova import MixedAnova, mixed_anova
 from alliance_stats.association.ordered_regression import OrderedRegression
 from alliance_stats.association.regression import regression
@@ -22,6 +23,7 @@ __all__ = [
     "Correlations",
     "GeneralizedRegression",
     "LinearRegression",
+    "Mediation",
     "MixedAnova",
     "OrderedRegression",
     "anova",
@@ -29,6 +31,8 @@ __all__ = [
     "correlations",
     "from_lifelines",
     "from_statsmodels",
+    "indirect_path",
+    "mediation",
     "mixed_anova",
     "regression",
 ]

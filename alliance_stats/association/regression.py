@@ -37,7 +37,7 @@ from alliance_stats.engine.families import family_of
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.multilevel import GeneralizedFit, LinearFit, fit_generalized, fit_linear
 
-__all__ = ["regression"]
+__all__ = ["RegressionFamily", "regression"]
 
 RegressionFamily = Literal["linear", "logistic", "poisson", "ordinal"]
 _MOST_CATEGORIES = 30
@@ -45,7 +45,7 @@ _FAMILIES = ("linear", "logistic", "poisson", "ordinal")
 
 
 def regression(
-    formula: str,
+    formula: str | MixedFormula,
     data: pd.DataFrame,
     *,
     family: RegressionFamily = "linear",
@@ -114,7 +114,7 @@ def regression(
         )
     if isinstance(parsed.outcome, Binary) and parsed.outcome.mark in ("+", "-", "|", "&"):
         raise FormulaError(
-            f"'{parsed.response}' has two columns before the '~', and a regression has one outcome. "
+            f"'{parsed.response}' has two columns: a regression has one outcome. "
             f"Fit a model for each; their sum or difference as one outcome is I({parsed.response})."
         )
     bound = bound_formula(parsed, list(data.columns))

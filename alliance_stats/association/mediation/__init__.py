@@ -1,0 +1,7 @@
+"""Mediation: indirect and direct effects, on one level and on two."""
+
+from alliance_stats.association.mediation.mediation import mediation
+from alliance_stats.association.mediation.mediation_result import Mediation
+from alliance_stats.association.mediation.model_path import indirect_path
+
+__all__ = ["Mediation", "indirect_path", "mediation"]

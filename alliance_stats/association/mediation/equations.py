@@ -1,0 +1,260 @@
+"""The equations of a mediation model on one level, fitted by regressions on the same rows."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from alliance_stats.association.mediation.paths import Effect, Paths
+from alliance_stats.association.regression import RegressionFamily, regression
+from alliance_stats.association.regression_model import GeneralizedRegression, LinearRegression
+from alliance_stats.design.formula import CONSTANT, Terms, column, formula_of
+from alliance_stats.engine.sandwich import ClusterRobust
+from alliance_stats.estimates import Array
+
+__all__ = ["Asked", "Equations", "effects_of", "fit_equations"]
+
+Fitted = LinearRegression | GeneralizedRegression
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What mediates what.
+
+    Attributes
+    ----------
+    treatment, mediators, outcome, covariates
+        Columns.
+    serial
+        Whether each mediator works on the next.
+    moderator
+        Column that changes paths, or None.
+    moderates
+        Which: ``"a"`` (treatment to mediator), ``"b"`` (mediator to outcome), ``"c"`` (direct).
+    """
+
+    treatment: str
+    mediators: tuple[str, ...]
+    outcome: str
+    covariates: tuple[str, ...]
+    serial: bool
+    moderator: str | None
+    moderates: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Equations:
+    """The fitted equations, one a mediator and one of the outcome, their coefficients stacked.
+
+    Attributes
+    ----------
+    asked
+        What mediates what.
+    fits
+        The regressions.
+    paths
+        All coefficients, one equation after the other.
+    """
+
+    asked: Asked
+    fits: tuple[Fitted, ...]
+    paths: Paths
+
+    def place(self, equation: int, *names: str) -> int:
+        """Return where the coefficient of a column (or product of columns) stands."""
+        start = sum(len(fit.design.fixed.kept) for fit in self.fits[:equation])
+        design = self.fits[equation].design
+        shown = [design.fixed.names[i] for i in design.fixed.kept]
+        wanted = {":".join(names), ":".join(reversed(names))}
+        return start + next(i for i, name in enumerate(shown) if name in wanted)
+
+    def table(self) -> pd.DataFrame:
+        """Return the paths' places: ``level, from, to, term, place`` of what the model is about."""
+        asked, rows = self.asked, []
+        targets = (*asked.mediators, asked.outcome)
+        for i, target in enumerate(targets):
+            sources = [asked.treatment]
+            if target == asked.outcome:
+                sources += asked.mediators
+            elif asked.serial:
+                sources += asked.mediators[:i]
+            rows += [("", source, target, self.place(i, source)) for source in sources]
+            for source in sources:
+                if _moderated(asked, source, target):
+                    name = f"{source} x {asked.moderator}"
+                    place = self.place(i, source, str(asked.moderator))
+                    rows.append(("", name, target, place))
+        return pd.DataFrame(rows, columns=["level", "from", "to", "place"])
+
+    def resampled(self, counts: Array) -> Array:
+        """Return the coefficients where each row counts so often."""
+        found = []
+        for fit in self.fits:
+            X, y = fit.design.X, fit.design.y
+            weighted = X * counts[:, None]
+            found.append(np.linalg.lstsq(weighted.T @ X, weighted.T @ y, rcond=None)[0])
+        return np.concatenate(found)
+
+
+def fit_equations(
+    asked: Asked,
+    data: pd.DataFrame,
+    *,
+    families: tuple[RegressionFamily, RegressionFamily],
+    cluster: str | None,
+    interaction: bool,
+) -> Equations:
+    """Fit each equation to rows that have everything."""
+    fits: list[Fitted] = []
+    for i, target in enumerate((*asked.mediators, asked.outcome)):
+        last = target == asked.outcome
+        sources = [asked.treatment]
+        sources += asked.mediators if last else asked.mediators[:i] if asked.serial else ()
+        terms = CONSTANT
+        for name in (*sources, *asked.covariates):
+            terms = terms + column(name)
+        if asked.moderator is not None:
+            terms = terms + column(asked.moderator)
+            for source in sources:
+                if _moderated(asked, source, target):
+                    terms = terms + _product(source, asked.moderator)
+        if interaction and last:
+            terms = terms + _product(asked.treatment, asked.mediators[0])
+        family = families[1] if last else families[0]
+        fit = regression(formula_of(target, terms), data, family=family, cluster=cluster)
+        assert isinstance(fit, LinearRegression | GeneralizedRegression)
+        fits.append(fit)
+    return Equations(asked, tuple(fits), _stacked(fits))
+
+
+def effects_of(found: Equations, at: Sequence[float]) -> list[Effect]:
+    """Return indirect effects by each way, their sum, direct and total, at moderator values."""
+    asked, effects = found.asked, []
+    for w in at:
+        indirect = []
+        for way in _ways(asked):
+            stops = (asked.treatment, *way, asked.outcome)
+            parts: tuple[tuple[float, tuple[int, ...]], ...] = ((1.0, ()),)
+            for source, target in itertools.pairwise(stops):
+                parts = _times(parts, _leg(found, source, target, w))
+            name = " and ".join(way) if asked.serial and len(way) > 1 else way[0]
+            indirect.append(Effect(f"indirect by way of {name}", "", w, parts))
+        direct = Effect("direct", "", w, _leg(found, asked.treatment, asked.outcome, w))
+        whole = tuple(part for effect in indirect for part in effect.parts)
+        effects += indirect
+        if len(indirect) > 1:
+            effects.append(Effect("indirect", "", w, whole))
+        effects += [direct, Effect("total", "", w, (*whole, *direct.parts))]
+    if len(at) > 1 and len(set(asked.moderates) & {"a", "b"}) == 1 and len(asked.mediators) == 1:
+        effects.append(_index(found))
+    return effects
+
+
+def _index(found: Equations) -> Effect:
+    """Index of moderated mediation: how the indirect effect changes per unit of the moderator.
+
+    Hayes 2015, doi:10.1080/00273171.2014.962683.
+    """
+    asked = found.asked
+    x, m, y, w = asked.treatment, asked.mediators[0], asked.outcome, str(asked.moderator)
+    if "a" in asked.moderates:
+        places = (found.place(0, x, w), found.place(1, m))
+    else:
+        places = (found.place(0, x), found.place(1, m, w))
+    del y
+    return Effect("index of moderated mediation", "", np.nan, ((1.0, places),))
+
+
+def _ways(asked: Asked) -> list[tuple[str, ...]]:
+    if not asked.serial:
+        return [(mediator,) for mediator in asked.mediators]
+    k = len(asked.mediators)
+    chosen = [[asked.mediators[i] for i in range(k) if mask >> i & 1] for mask in range(1, 2**k)]
+    return [tuple(way) for way in sorted(chosen, key=len)]
+
+
+def _leg(
+    found: Equations, source: str, target: str, w: float
+) -> tuple[tuple[float, tuple[int, ...]], ...]:
+    asked = found.asked
+    equation = (*asked.mediators, asked.outcome).index(target)
+    parts: list[tuple[float, tuple[int, ...]]] = [(1.0, (found.place(equation, source),))]
+    if _moderated(asked, source, target):
+        parts.append((w, (found.place(equation, source, str(asked.moderator)),)))
+    return tuple(parts)
+
+
+def _times(
+    one: tuple[tuple[float, tuple[int, ...]], ...], other: tuple[tuple[float, tuple[int, ...]], ...]
+) -> tuple[tuple[float, tuple[int, ...]], ...]:
+    return tuple((u * v, (*i, *j)) for u, i in one for v, j in other)
+
+
+def _moderated(asked: Asked, source: str, target: str) -> bool:
+    if asked.moderator is None:
+        return False
+    if target != asked.outcome:
+        return "a" in asked.moderates and source == asked.treatment
+    return "c" in asked.moderates if source == asked.treatment else "b" in asked.moderates
+
+
+def _product(one: str, other: str) -> Terms:
+    return Terms(((column(one).terms[0][0], column(other).terms[0][0]),))
+
+
+def _stacked(fits: Sequence[Fitted]) -> Paths:
+    """Return all coefficients; with clusters the equations' errors go together within them."""
+    found = [fit.inference() for fit in fits]
+    beta = np.concatenate([own.beta for own in found])
+    sizes = [len(own.beta) for own in found]
+    df = np.concatenate([own.df(np.eye(size)) for own, size in zip(found, sizes, strict=True)])
+    ends = np.cumsum([0, *sizes])
+    V = np.zeros((len(beta), len(beta)))
+    shares = [
+        _shares(own.method, fit) if isinstance(own.method, ClusterRobust) else None
+        for own, fit in zip(found, fits, strict=True)
+    ]
+    for i, own in enumerate(found):
+        V[ends[i] : ends[i + 1], ends[i] : ends[i + 1]] = own.covariance
+        for j in range(i):
+            one, other = shares[i], shares[j]
+            if one is not None and other is not None:
+                cross = one.T @ other
+            else:
+                cross = _together(fits[i], fits[j])
+            V[ends[i] : ends[i + 1], ends[j] : ends[j + 1]] = cross
+            V[ends[j] : ends[j + 1], ends[i] : ends[i + 1]] = cross.T
+    return Paths(beta, V, df)
+
+
+def _together(one: Fitted, other: Fitted) -> Array:
+    """Return how the coefficients of two equations vary together where errors of a row do.
+
+    ``s_ij (X_i'X_i)^-1 X_i'X_j (X_j'X_j)^-1`` (Zellner 1962, doi:10.2307/2281644): zero where one
+    has the other's outcome among its columns.
+    """
+    sizes = len(one.fit.beta), len(other.fit.beta)
+    if not isinstance(one, LinearRegression) or not isinstance(other, LinearRegression):
+        return np.zeros(sizes)
+    left = [_response_residuals(fit) for fit in (one, other)]
+    n = len(left[0])
+    s = float(left[0] @ left[1]) / np.sqrt((n - sizes[0]) * (n - sizes[1]))
+    bread = [fit.fit.vcov / fit.fit.sigma**2 for fit in (one, other)]
+    return np.asarray(s * bread[0] @ one.design.X.T @ other.design.X @ bread[1])
+
+
+def _shares(robust: ClusterRobust, fit: Fitted) -> Array:
+    """Return each cluster's share of the coefficients, (clusters, p): their squares sum to CR2."""
+    assert fit.clusters is not None
+    left = _response_residuals(fit)
+    codes: npt.NDArray[np.int64] = fit.clusters.codes
+    order = np.argsort(codes, kind="stable")
+    rows = np.split(order, np.cumsum(np.bincount(codes))[:-1])
+    return np.array([half.T @ left[own] for half, own in zip(robust.halves, rows, strict=True)])
+
+
+def _response_residuals(fit: Fitted) -> Array:
+    return np.asarray(fit.augment()["residual"].to_numpy(dtype=np.float64))

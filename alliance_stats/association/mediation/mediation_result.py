@@ -1,0 +1,204 @@
+"""What a mediation analysis found: effects with intervals, and what could explain them away."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from alliance_stats.account import Account, Section, html_of, summary_of
+from alliance_stats.association.mediation.equations import Asked
+from alliance_stats.checks import check_conf_level
+from alliance_stats.errors import NotIdentifiedError
+from alliance_stats.estimates import Array, estimate_columns, one_line
+from alliance_stats.ledger import RowLedger
+
+__all__ = ["NATURAL", "Mediation"]
+
+NATURAL = ("total", "natural direct", "natural indirect", "share mediated")
+_ASSUMED = (
+    "An indirect effect is one of a cause only if nothing that is not in the model moves treatment "
+    "and mediator, treatment and outcome, or mediator and outcome; random assignment of the "
+    "treatment grants the first two, never the third."
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Mediation:
+    """Indirect and direct effects, made by :func:`mediation`.
+
+    Attributes
+    ----------
+    asked
+        What mediates what.
+    how
+        What was fitted, in a phrase.
+    paths
+        ``level, from, to, estimate, std_error, df``: the coefficients that the effects are made of.
+    effects
+        ``level, term, at, estimate``.
+    draws
+        (draws, effects) the effects as they would vary: Monte Carlo or bootstrap.
+    delta_errors
+        First-order standard errors of the effects; NaN for natural effects.
+    residual_correlation
+        Of mediator and outcome, both given the treatment and covariates; NaN where not defined.
+    residual_ratio
+        SD of the outcome over that of the mediator, both given those.
+    remarks
+        What is to be read with the numbers.
+    rows
+        What happened to the rows.
+    """
+
+    asked: Asked
+    how: str
+    paths: pd.DataFrame
+    effects: pd.DataFrame
+    draws: Array
+    delta_errors: Array
+    residual_correlation: float
+    residual_ratio: float
+    remarks: tuple[str, ...]
+    rows: RowLedger
+
+    __repr__ = one_line
+
+    @property
+    def method(self) -> str:
+        """What was fitted, in a phrase."""
+        return self.how
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know before reading."""
+        return self.remarks
+
+    def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return one row an effect.
+
+        Returns
+        -------
+        DataFrame
+            ``level`` (``within``, ``between`` or empty), ``term, at`` (value of the moderator),
+            ``estimate, std_error`` (SD of the draws), ``p_value`` (twice the smaller share of draws
+            on one side of no effect), ``conf_low, conf_high`` (quantiles of the draws).
+        """
+        alpha = 1.0 - check_conf_level(conf_level)
+        low, high = np.quantile(self.draws, [alpha / 2.0, 1.0 - alpha / 2.0], axis=0)
+        null = self.effects["null"].to_numpy()
+        n = len(self.draws)
+        below = ((self.draws < null).sum(axis=0) + 0.5) / (n + 1.0)
+        p = np.minimum(2.0 * np.minimum(below, 1.0 - below), 1.0)
+        return self.effects.drop(columns="null").assign(
+            std_error=self.draws.std(axis=0, ddof=1),
+            p_value=np.where(np.isnan(null), np.nan, p),
+            conf_low=low,
+            conf_high=high,
+        )
+
+    def sobel(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return the normal-theory test of the effects, for comparison with old papers.
+
+        A product of two estimates is not normal: its symmetric interval covers too little on one
+        side and has too little power (MacKinnon, Lockwood & Williams 2004,
+        doi:10.1207/s15327906mbr3901_4). ``term, estimate, std_error, statistic, p_value, ...``.
+        """
+        if np.isnan(self.delta_errors).all():
+            raise NotIdentifiedError("Natural effects have no Sobel test: they are no products.")
+        estimate = self.effects["estimate"].to_numpy()
+        from_delta = estimate_columns(estimate, self.delta_errors, conf_level=conf_level)
+        return pd.concat([self.effects[["level", "term", "at"]], from_delta], axis=1)
+
+    def sensitivity(self, *, correlations: Sequence[float] = ()) -> pd.DataFrame:
+        """Return the indirect effect had an unmeasured cause of mediator and outcome been at work.
+
+        Parameters
+        ----------
+        correlations
+            Of the errors of mediator and outcome, between -1 and 1; -0.5 to 0.5 by default.
+
+        Returns
+        -------
+        DataFrame
+            ``correlation, estimate``: one mediator, linear (Imai, Keele & Yamamoto 2010,
+            doi:10.1214/10-STS321, theorem 2). The last row is the correlation at which the effect
+            is zero.
+
+        Raises
+        ------
+        NotIdentifiedError
+            Several mediators, a moderator, nested rows, or families that are not linear.
+        """
+        if np.isnan(self.residual_correlation):
+            raise NotIdentifiedError(
+                "The correlation of errors is defined for one mediator, linear, on one level, "
+                "without a moderator. For other outcomes see e_value()."
+            )
+        chosen = tuple(correlations) or tuple(np.round(np.arange(-0.5, 0.51, 0.1), 10))
+        bad = [r for r in chosen if not -1.0 < r < 1.0]
+        if bad:
+            raise ValueError(f"A correlation lies between -1 and 1; got {bad[0]}.")
+        table = self.paths.set_index(["from", "to"])["estimate"]
+        a = float(table[self.asked.treatment, self.asked.mediators[0]])
+        r, ratio = self.residual_correlation, self.residual_ratio
+        rows = []
+        for rho in (*chosen, r):
+            root = np.sqrt((1.0 - r**2) / (1.0 - rho**2))
+            rows.append({"correlation": rho, "estimate": a * ratio * (r - rho * root)})
+        return pd.DataFrame(rows)
+
+    def e_value(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return the E-values of natural effects that are ratios.
+
+        The least association (a risk ratio) that an unmeasured common cause of mediator and
+        outcome would need with both to explain the effect away: ``RR + sqrt(RR (RR - 1))`` (Smith
+        & VanderWeele 2019, doi:10.1097/EDE.0000000000001064), and the same of the limit nearer 1.
+
+        Raises
+        ------
+        NotIdentifiedError
+            Where effects are differences: ask mediation for ``scale="ratio"``.
+        """
+        if not (self.effects["null"] == 1.0).any():
+            raise NotIdentifiedError("E-values are of ratios: ask mediation for scale='ratio'.")
+        table = self.tidy(conf_level=conf_level)
+        own = table[table["term"].isin(NATURAL[:3])]
+        near = np.where(own["estimate"] >= 1.0, own["conf_low"], own["conf_high"])
+        crosses = (own["conf_low"] <= 1.0) & (own["conf_high"] >= 1.0)
+        return pd.DataFrame(
+            {
+                "term": own["term"].to_numpy(),
+                "estimate": _e_value(own["estimate"].to_numpy()),
+                "limit": np.where(crosses, 1.0, _e_value(near)),
+            }
+        )
+
+    def glance(self) -> pd.DataFrame:
+        """Return one row: ``nobs, n_mediators, n_draws``."""
+        n = {"nobs": self.rows.n_used, "n_mediators": len(self.asked.mediators)}
+        return pd.DataFrame([{**n, "n_draws": len(self.draws)}])
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return the paths and the effects as data."""
+        effects = self.tidy(conf_level=conf_level)
+        names = [
+            name
+            for name in ("level", "term", "at")
+            if name == "term" or (effects[name].notna() & (effects[name].astype(str) != "")).any()
+        ]
+        leading = ("level", "from", "to") if (self.paths["level"] != "").any() else ("from", "to")
+        sections = (
+            Section("Path", self.paths, leading, measure="b"),
+            Section("Effect", effects, tuple(names), conf_level=conf_level),
+        )
+        sizes = {"rows": self.rows.n_used}
+        return Account(self.method, self.notes, sizes, sections, (_ASSUMED,), self.rows)
+
+    summary = summary_of
+    _repr_html_ = html_of
+
+
+def _e_value(ratio: Array) -> Array:
+    above = np.where(ratio >= 1.0, ratio, 1.0 / ratio)
+    return np.asarray(above + np.sqrt(above * (above - 1.0)))
