@@ -140,7 +140,7 @@ def depression(data: pd.DataFrame) -> tuple[Section, dict[str, float]]:
             "length[T.>6m]": "Episode longer than 6 months",
             "since:treatment[T.Beat the Blues]": "Month × Beat the Blues",
             "patient": "Patients",
-            "Residual": "Visits of a patient",
+            "residual": "Visits of a patient",
         },
         label="tbl-blues-model",
         caption="Linear mixed model of depression over the follow-up in the Beat the Blues trial.",

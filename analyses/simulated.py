@@ -30,6 +30,7 @@ LEVELS = {
     "therapist:family": "Families of a therapist",
     "therapist:family:person": "Members of a family",
     "Residual": "Sessions of a person",
+    "residual": "Sessions of a person",  # as tables of models call it
 }
 ALLIANCE = "Alliance, mean item score (1–7)"
 SYMPTOMS = "Symptom score (points)"

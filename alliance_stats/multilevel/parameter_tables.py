@@ -91,7 +91,7 @@ def random_section(fit: Fit) -> Section:
             words, kind = _RESIDUAL_WORDS[term.partition("_")[0]]
             of = stratum if stratum is not None else term.partition("__")[2]
             plain = term == "sd__Observation" and stratum is None
-            phrase = Phrase("residual") if plain else Phrase(words, pairs.get(term, (of,)))
+            phrase = Phrase("{}", ("residual",)) if plain else Phrase(words, pairs.get(term, (of,)))
             rows.append((None, phrase, value, kind))
     return Section(
         "Random effects",

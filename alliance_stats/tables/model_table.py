@@ -1,7 +1,7 @@
 """Models as papers print them, from the accounts that they give: one, or several side by side."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.account import NOUNS, Account, Accountable, Section, Speaker, method_and_notes
-from alliance_stats.account.speaker import as_float, is_missing, nameable
-from alliance_stats.checks import check_choice, did_you_mean
+from alliance_stats.account.speaker import as_float, is_missing
+from alliance_stats.checks import check_choice
 from alliance_stats.errors import DataError, WrongObjectError
 from alliance_stats.estimates import LINK_WORDS
 from alliance_stats.formatting import (
@@ -56,6 +56,7 @@ class _Line:
     df: str = ""
     statistic: str = ""
     p: str = ""
+    last: bool = False  # of its section: the residual
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,7 @@ def model_table(
         said.
     words
         Name of a coefficient, a grouping factor, a unit or an ending -> words for it; others stand
-        under their own names, so that none is left out. A name in none of the models is refused.
+        under their own names, so that none is left out.
     df_method
         Of linear mixed models, as in :meth:`LinearMixedModel.tidy`.
     digits
@@ -147,7 +148,7 @@ def model_table(
     DataError
         If there is no model, or two rows of one would have the same name.
     ValueError
-        If ratios are asked of a link that has none (probit), or words for a name that is in none.
+        If ratios are asked of a link that has none (probit).
     WrongObjectError
         If a result has no coefficients.
     """
@@ -159,7 +160,6 @@ def model_table(
         name: _account(model, df_method=df_method, conf_level=conf_level)
         for name, model in named.items()
     }
-    _check_words(words or {}, accounts.values())
     speaker = Speaker(dict(words or {}), decimal, terms_as_code=False, at_least=digits)
     read = [
         _read(name, named[name], account, speaker, ratios=scale == "ratio")
@@ -190,16 +190,6 @@ def _account(model: object, *, df_method: DfMethod, conf_level: float) -> Accoun
 
 def _has_coefficients(section: Section) -> bool:
     return "estimate" in section.frame and ("term" in section.names or "effect" in section.names)
-
-
-def _check_words(words: Mapping[str, str], accounts: Iterable[Account]) -> None:
-    known = {name for account in accounts for name in nameable(account)}
-    for key in words:
-        if str(key) not in known:
-            raise ValueError(
-                f"words= has '{key}', which names nothing in these models. "
-                f"{did_you_mean(key, sorted(known))}"
-            )
 
 
 def _read(
@@ -274,6 +264,7 @@ def _estimates(
             "" if math.isnan(df) or math.isinf(df) else localised(format_df(df), say.decimal),
             _known(row.get("statistic"), format_number, say),
             _known(row.get("p_value"), format_p, say),
+            last="group" in section.names and is_missing(row["group"]),
         )
 
 
@@ -401,6 +392,4 @@ def _in_order(models: Sequence[_Printed]) -> list[_Line]:
     lines = [line for model in models for line in model.lines]
     sections = [s for s in dict.fromkeys(line.section for line in lines) if s not in (_SIZES, _FIT)]
     order = [*sections, _SIZES, _FIT]
-    return sorted(
-        lines, key=lambda line: (order.index(line.section), line.name.startswith("residual"))
-    )
+    return sorted(lines, key=lambda line: (order.index(line.section), line.last))

@@ -7,11 +7,15 @@ from pathlib import Path
 
 import pandas as pd
 
+from alliance_stats.checks import check_choice
 from alliance_stats.errors import DataError
 from alliance_stats.formatting import is_blank, to_html, to_markdown
 from alliance_stats.output import csv_text, write_whole
+from alliance_stats.tables.table_files import Cells, latex, word
 
-__all__ = ["PRINTED_BY", "ReportTable"]
+__all__ = ["FORMATS", "PRINTED_BY", "ReportTable"]
+
+FORMATS = ("html", "csv", "md", "tex", "docx")
 
 # What prints which result as a table: for whoever hands one to another
 PRINTED_BY = {
@@ -118,20 +122,72 @@ class ReportTable:
             f"*Note.* {to_markdown(self.note)}\n"
         )
 
-    def save(self, folder: str | Path) -> Path:
+    def docx(self) -> bytes:
+        """Return the table as a Word file, as APA prints tables; the same bytes each time.
+
+        Raises
+        ------
+        ImportError
+            If python-docx, which writes it, is not installed.
+        """
+        return word(self._as_cells())
+
+    def tex(self) -> str:
+        """Return the table in LaTeX (booktabs, threeparttable)."""
+        return latex(self._as_cells())
+
+    def save(self, folder: str | Path, *, formats: Sequence[str] = ("html", "csv")) -> Path:
         """Write ``<label>.html``, ``.csv`` (the cells) and ``_<label>.qmd``; return the fragment.
 
         Two runs write the same bytes; a file is written whole or not at all. In the CSV, a text
         that a spreadsheet would run as a formula (it opens with ``=``, ``+``, ``-`` or ``@``) has
         an apostrophe in front; numbers are untouched.
+
+        Parameters
+        ----------
+        folder
+            Where to; made if it is not there.
+        formats
+            Which files beside the fragment: ``"html"``, ``"csv"``, ``"md"`` (for Pandoc), ``"tex"``
+            (LaTeX) and ``"docx"`` (Word, by python-docx: ``pip install 'alliance-stats[word]'``).
+
+        Raises
+        ------
+        ImportError
+            If Word is asked for and python-docx is not installed.
         """
+        if isinstance(formats, str):
+            formats = (formats,)
+        for kind in formats:
+            check_choice(kind, FORMATS, name="formats")
+        written: dict[str, Callable[[], str | bytes]] = {
+            "html": self.html,
+            "csv": lambda: csv_text(self.frame),
+            "md": lambda: (
+                f"{self._pipes()}\n\n: {to_markdown(self.caption)}\n\n"
+                f"*Note.* {to_markdown(self.note)}\n"
+            ),
+            "tex": self.tex,
+            "docx": self.docx,
+        }
+        contents = {kind: written[kind]() for kind in formats}
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / f"{self.label}.html", self.html())
-        write_whole(folder / f"{self.label}.csv", csv_text(self.frame))
+        for kind, content in contents.items():
+            write_whole(folder / f"{self.label}.{kind}", content)
         fragment = folder / f"_{self.label}.qmd"
         write_whole(fragment, self.markdown())
         return fragment
+
+    def _as_cells(self) -> Cells:
+        return Cells(
+            self.label,
+            self.caption,
+            self.note,
+            [_heading_pieces(str(name)) for name in self.frame.columns],
+            [(section, [_one_line(cell) for cell in cells]) for section, cells in self._rows()],
+            self._numeric(),
+        )
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         """Show the table once, as HTML or Markdown, whichever the front end takes."""
@@ -196,6 +252,12 @@ def _words(texts: Sequence[str]) -> list[str]:
 
 def _heading(name: object, opens: str, closes: str, escape: Callable[[str], str]) -> str:
     return _SYMBOL.sub(rf"{opens}\1{closes}", escape(str(name)))
+
+
+def _heading_pieces(name: str) -> list[tuple[str, bool]]:
+    """Cut a heading into ``(text, whether it is in italics)``."""
+    pieces = _SYMBOL.split(name)
+    return [(piece, i % 2 == 1) for i, piece in enumerate(pieces) if piece]
 
 
 def _align(right: bool) -> str:

@@ -222,12 +222,6 @@ def test_dots_in_names_stay_where_they_are():
     assert "g, correlation of WAI.total and week" in names
 
 
-def test_words_for_a_name_that_is_in_no_model_are_refused(grouped, logistic):
-    both = {"Score": lmm("y ~ x + (1 | group)", grouped), "Left": logistic}
-    with pytest.raises(ValueError, match="words= has 'grup', which names nothing in these models"):
-        table(both, words={"grup": "Groups"})
-
-
 def test_the_decimal_sign_is_the_readers(grouped):
     shown = cells(lmm("y ~ x + (1 | group)", grouped), decimal=",").loc["x"]
     assert "," in shown["Estimate"]
