@@ -1,5 +1,6 @@
 """Time to an ending: who leaves, when, and what foretells it."""
 
+from alliance_stats.survival.by_session.adjusted_curves import AdjustedCurves, adjusted_curves
 from alliance_stats.survival.by_session.competing_hazards import competing_hazards
 from alliance_stats.survival.by_session.competing_hazards_model import CompetingHazards
 from alliance_stats.survival.by_session.discrete_hazard import discrete_hazard
@@ -36,6 +37,7 @@ from alliance_stats.survival.unseen.pattern_mixture import PatternMixture, patte
 from alliance_stats.survival.unseen.shared_parameter import SharedParameterModel, shared_parameter
 
 __all__ = [
+    "AdjustedCurves",
     "BeforeReliableChange",
     "CodedEnding",
     "CompetingHazards",
@@ -55,6 +57,7 @@ __all__ = [
     "ProportionalHazardsTest",
     "RestrictedMean",
     "SharedParameterModel",
+    "adjusted_curves",
     "competing_hazards",
     "concordance",
     "cox_ph",

@@ -14,6 +14,7 @@ from alliance_stats.survival import CompetingHazards, competing_hazards, discret
 from alliance_stats.survival.by_session.ending_effects import minimise_effects, sd_limits
 from alliance_stats.survival.by_session.ending_likelihood import deviance, group_rows
 from alliance_stats.survival.by_session.ending_logit import EndingRows, fit_multinomial
+from tests.properties.test_survival_competing_laws import courses
 
 COLUMNS = {"session": "session", "event": "ending", "unit": "family"}
 # Central differences at 1e-5 of a deviance of some hundreds.
@@ -233,7 +234,7 @@ def test_population_curves_are_means_over_drawn_therapists(model: CompetingHazar
     course = pd.DataFrame({"x": [0.5]})
     rng = np.random.default_rng(1)
     b = rng.multivariate_normal([0.0, 0.0], model.effects.covariance, 200_000)
-    eta, _, _ = model._courses(course)
+    _, eta, _, _ = model._courses(course)
     there, ended = np.ones(len(b)), np.zeros_like(b)
     for row in eta:
         odds = np.exp(row + b)
@@ -275,6 +276,18 @@ def test_a_correlation_at_its_limit_is_said() -> None:
     text = fit.summary()
     assert text.startswith("The effects of 'therapist' on the endings vary in 1 of 2")
     assert "independent effects are '(1 || therapist)'" in text
+
+
+def test_a_search_that_stops_on_a_saddle_goes_on() -> None:
+    """At an SD of nearly zero the deviance is nearly flat, and falls again beyond."""
+    data = courses(2641469)
+    names = {"none": "none", "dropout": "z left", "planned": "a planned"}
+    columns = {"session": "session", "event": "ending", "unit": "family", "none": "none"}
+    one = competing_hazards("x", data, **columns, random="(1 | therapist)")
+    renamed = data.assign(ending=data["ending"].map(names))
+    other = competing_hazards("x", renamed, **columns, random="(1 | therapist)")
+    assert other.glance()["converged"].item()
+    assert_allclose(one.log_lik, other.log_lik, atol=1e-6)
 
 
 def test_a_therapist_seen_once_is_kept_and_said(data: pd.DataFrame) -> None:

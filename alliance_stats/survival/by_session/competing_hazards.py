@@ -1,5 +1,6 @@
 """Competing endings in discrete time: dropout, planned ending, ... in one likelihood."""
 
+import warnings
 from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
@@ -20,12 +21,14 @@ from alliance_stats.design.formula import (
     parse_formula,
     parse_terms,
 )
-from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
+from alliance_stats.engine.quadrature import MOST_NODES
+from alliance_stats.engine.threads import one_blas_thread
+from alliance_stats.errors import ConvergenceWarning, DataError, FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array
 from alliance_stats.formatting import plural
 from alliance_stats.survival.by_session.competing_hazards_model import CompetingHazards
 from alliance_stats.survival.by_session.discrete_hazard import hazard_periods
-from alliance_stats.survival.by_session.ending_effects import EndingEffects, fit_ending_effects
+from alliance_stats.survival.by_session.ending_effects import EndingEffects, minimise_effects
 from alliance_stats.survival.by_session.ending_logit import (
     EndingRows,
     MultinomialFit,
@@ -36,6 +39,8 @@ from alliance_stats.survival.rows.hazard_rows import Periods, baseline_terms, re
 __all__ = ["competing_hazards"]
 
 _OUTCOME = "ending in the interval"
+# Points of the product rule beyond which an integral takes minutes.
+_MOST_POINTS = 20_000
 
 
 def competing_hazards(
@@ -149,7 +154,7 @@ def competing_hazards(
     if cluster is not None:
         covariance, n_clusters = _robust(plain, frame, cluster)
     if random is not None:
-        effects = fit_ending_effects(
+        effects = _effects(
             rows, plain, frame, group=group, unit=unit, states=states, nodes=nodes,
             correlated="||" not in random,
         )  # fmt: skip
@@ -272,3 +277,54 @@ def _robust(
     summed = np.stack([np.bincount(codes, weights=row, minlength=n) for row in fit.scores])
     meat = summed @ summed.T * n / (n - 1.0)
     return np.asarray(fit.covariance @ meat @ fit.covariance), n
+
+
+def _effects(
+    rows: EndingRows,
+    plain: MultinomialFit,
+    frame: pd.DataFrame,
+    *,
+    group: tuple[str, ...],
+    unit: str,
+    states: tuple[str, ...],
+    nodes: int,
+    correlated: bool,
+) -> EndingEffects:
+    """Fit effects of groups on each ending.
+
+    Parameters
+    ----------
+    rows, plain, frame
+        Arrays, the fit without effects, and the rows with their columns.
+    group, unit
+        Columns that name a group, and a unit.
+    states, nodes, correlated
+        Names of the endings; quadrature nodes; whether effects may be correlated.
+    """
+    if not isinstance(nodes, int) or not 1 <= nodes <= MOST_NODES:
+        raise ValueError(f"nodes must be a whole number from 1 to {MOST_NODES}; got {nodes!r}.")
+    if nodes ** len(states) > _MOST_POINTS:
+        most = int(_MOST_POINTS ** (1.0 / len(states)))
+        raise ValueError(
+            f"nodes={nodes} for each of {len(states)} endings are {nodes ** len(states):,} points "
+            f"a group: give at most {most}."
+        )
+    keys = frame.groupby(list(group), sort=True, observed=True)
+    codes = keys.ngroup().to_numpy()
+    labels = tuple(":".join(map(str, key)) if len(key) > 1 else key[0] for key, _ in keys)
+    if len(labels) < 2:
+        raise NotIdentifiedError(
+            f"'{':'.join(group)}' has one unit in the rows used: how much units differ is not "
+            "known. Leave the random term out."
+        )
+    n_units = keys[unit].nunique().to_numpy()
+    with one_blas_thread():
+        fit = minimise_effects(rows, codes, plain, nodes=nodes, correlated=correlated)
+    if not fit.convergence.converged:
+        warnings.warn(
+            f"The fit of effects of '{':'.join(group)}' on competing endings has not converged "
+            f"({fit.convergence.message}); do not use its numbers.",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
+    return EndingEffects(fit, states, ":".join(group), labels, n_units, unit)

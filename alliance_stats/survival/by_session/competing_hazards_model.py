@@ -18,11 +18,12 @@ from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import ModelLikelihood, tidy_frame
 from alliance_stats.survival.by_session.ending_effects import EndingEffects
-from alliance_stats.survival.by_session.ending_likelihood import rule_of
+from alliance_stats.survival.by_session.whole_courses import Incidence, incidence
 from alliance_stats.survival.cox.term_tests import containing, test_table, wald_terms
+from alliance_stats.survival.curves.life_table import probability_interval
 from alliance_stats.survival.rows.hazard_rows import Periods, baseline_columns, term_places
 
-__all__ = ["CompetingHazards", "Incidence", "incidence"]
+__all__ = ["CompetingHazards"]
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -199,7 +200,11 @@ class CompetingHazards:
         return self.effects.median_ratios(conf_level=conf_level)
 
     def curve(
-        self, newdata: pd.DataFrame | None = None, *, level: str = "population"
+        self,
+        newdata: pd.DataFrame | None = None,
+        *,
+        level: str = "population",
+        conf_level: float = 0.95,
     ) -> pd.DataFrame:
         """Return hazards and cumulative incidences by session.
 
@@ -211,23 +216,30 @@ class CompetingHazards:
             ``"population"``: over all groups, each of which keeps its effects over the whole course
             (the hazard is that of those still there). ``"typical"``: a group whose effects are 0.
             The same without random effects.
+        conf_level
+            Coverage of the pointwise intervals, by the log-log transformation; delta method, the
+            spreads of random effects and hazards of exactly 0 or 1 taken as known.
 
         Returns
         -------
         DataFrame
-            ``state, time, n_risk, n_event, hazard, estimate``: the probability to end so in the
+            ``state, time, n_risk, n_event, hazard, estimate, std_error, conf_low, conf_high``: the
+            probability to end so in the
             interval of those still there, and to have ended so by then (cumulative incidence). At
             each session the hazards sum to at most 1, and the cumulative incidences with the share
             still there to 1.
         """
         check_choice(level, ("population", "typical"), name="level")
-        eta, shares, modelled = self._courses(newdata)
-        spread = np.zeros((len(self.states), len(self.states)))
-        if self.effects is not None and level == "population":
-            spread = self.effects.covariance
-        found = incidence(eta, shares, modelled, spread)
-        return pd.concat(
-            [
+        found, by_beta = self.course(newdata, level=level)
+        frames = []
+        for k, state in enumerate(self.states):
+            estimate, slope = found.incidence[:, k], by_beta[:, k]
+            variance = np.einsum("tm,mn,tn->t", slope, self.covariance, slope)
+            std_error = np.sqrt(np.maximum(variance, 0.0))
+            low, high = probability_interval(
+                estimate, std_error, conf_level=conf_level, conf_type="log-log"
+            )
+            frames.append(
                 pd.DataFrame(
                     {
                         "state": state,
@@ -235,16 +247,29 @@ class CompetingHazards:
                         "n_risk": self.observed["n_risk"],
                         "n_event": self.observed[state],
                         "hazard": found.hazard[:, k],
-                        "estimate": found.incidence[:, k],
+                        "estimate": estimate,
+                        "std_error": std_error,
+                        "conf_low": low,
+                        "conf_high": high,
                     }
                 )
-                for k, state in enumerate(self.states)
-            ],
-            ignore_index=True,
-        )
+            )
+        return pd.concat(frames, ignore_index=True)
 
-    def _courses(self, newdata: pd.DataFrame | None) -> tuple[Array, Array, npt.NDArray[np.bool_]]:
-        """Return modelled log odds, observed shares, and which sessions are modelled."""
+    def course(self, newdata: pd.DataFrame | None, *, level: str) -> tuple[Incidence, Array]:
+        """Return a course's incidences, and their slopes (sessions, endings, m) in coefficients."""
+        X, eta, shares, modelled = self._courses(newdata)
+        spread = np.zeros((len(self.states), len(self.states)))
+        if self.effects is not None and level == "population":
+            spread = self.effects.covariance
+        found = incidence(eta, shares, modelled, spread)
+        by_beta = np.einsum("tksj,sp->tkjp", found.slope, X)
+        return found, by_beta[:, :, ~np.isnan(self.beta)]
+
+    def _courses(
+        self, newdata: pd.DataFrame | None
+    ) -> tuple[Array, Array, Array, npt.NDArray[np.bool_]]:
+        """Return columns, modelled log odds, observed shares, and which sessions are modelled."""
         session = self.periods.session
         if newdata is None and self.formula.strip() != "1":
             raise DataError(
@@ -266,7 +291,7 @@ class CompetingHazards:
         eta = X @ np.nan_to_num(self.beta).T
         if self.baseline == "dummies":
             eta = np.where(counts[modelled] > 0, eta, -np.inf)
-        return eta, shares, modelled
+        return X, eta, shares, modelled
 
     def glance(self) -> pd.DataFrame:
         """Return one row: sizes, events of each ending, log-likelihood, AIC."""
@@ -348,60 +373,3 @@ class CompetingHazards:
 
     summary = summary_of
     _repr_html_ = html_of
-
-
-# Points a dimension of the integral over groups, for one, two, three and more endings: the error of
-# these smooth integrands is then below 1e-7 for SDs up to 1.5.
-_POINTS = (61, 31, 21, 13)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Incidence:
-    """(sessions, endings) hazards and cumulative incidences, (sessions,) share still there."""
-
-    hazard: Array
-    incidence: Array
-    survival: Array
-
-
-def incidence(
-    eta: Array, certain: Array, modelled: npt.NDArray[np.bool_], covariance: Array
-) -> Incidence:
-    """Integrate whole courses over the effects that a group keeps throughout.
-
-    ``F_k(t) = E sum_{s <= t} S(s - 1) h_k(s)`` and ``h_k(t)`` that of those still there.
-
-    Parameters
-    ----------
-    eta
-        (modelled sessions, endings) log odds against no ending, -inf where it cannot come.
-    certain
-        (sessions, endings) hazards to take where the model has none.
-    modelled
-        (sessions,) where it has.
-    covariance
-        (endings, endings) of the effects; zeros for the typical group.
-    """
-    values, vectors = np.linalg.eigh(covariance)
-    own = values > 1e-14
-    q = int(own.sum())
-    rule = rule_of(_POINTS[max(min(q, len(_POINTS)), 1) - 1], q)
-    b = rule.x @ (vectors[:, own] * np.sqrt(values[own])).T
-    weight = np.exp(rule.log_weight - (rule.x**2).sum(axis=1) / 2.0)
-    there = np.ones(len(b))
-    found = Incidence(np.empty_like(certain), np.empty_like(certain), np.empty(len(certain)))
-    total, own_row = np.zeros(certain.shape[1]), 0
-    for t, (fixed, in_model) in enumerate(zip(certain, modelled, strict=True)):
-        hazard = np.broadcast_to(fixed, b.shape)
-        if in_model:
-            shifted = eta[own_row] + b
-            top = np.maximum(shifted.max(axis=1, keepdims=True), 0.0)
-            odds = np.exp(shifted - top)
-            hazard = odds / (np.exp(-top) + odds.sum(axis=1, keepdims=True))
-            own_row += 1
-        left = (weight * there) @ hazard
-        found.hazard[t] = left / (weight @ there) if weight @ there > 0 else np.nan
-        total = total + left
-        there = there * (1.0 - hazard.sum(axis=1))
-        found.incidence[t], found.survival[t] = total, weight @ there
-    return found

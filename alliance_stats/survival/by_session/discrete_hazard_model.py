@@ -9,12 +9,12 @@ from scipy import special, stats
 from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.checks import check_choice, check_conf_level, require_columns
 from alliance_stats.design.design import code_new_rows
-from alliance_stats.engine.families import Family
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import LINK_WORDS, Array, one_line, wald_interval
 from alliance_stats.formatting import format_number, plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import GeneralizedLinearMixedModel, ModelLikelihood
+from alliance_stats.survival.by_session.whole_courses import Curve, population_curve
 from alliance_stats.survival.cox.cox_design import formula_variables
 from alliance_stats.survival.cox.term_tests import containing, test_table, wald_terms
 from alliance_stats.survival.rows.hazard_rows import Periods, baseline_columns, term_places
@@ -22,10 +22,6 @@ from alliance_stats.survival.rows.hazard_rows import Periods, baseline_columns, 
 __all__ = ["DiscreteHazard"]
 
 _FEW_EVENTS = 10  # events a covariate below which estimates are unreliable
-# Points of the trapezoidal rule over +-9 SDs: its error for these smooth integrands is below 1e-9
-# for SDs up to 6 on the link's scale (Trefethen & Weideman 2014, doi:10.1137/130932132).
-_POINTS = 241
-_REACH = 9.0
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -234,21 +230,8 @@ class DiscreteHazard:
         check_choice(level, ("population", "typical"), name="level")
         check_conf_level(conf_level)
         table = self.periods.sessions
-        course = self._course(newdata)
-        certain = {
-            session: (-np.inf if events == 0 else np.inf)
-            for session, risk, events in table.itertuples(index=False)
-            if self.baseline == "dummies" and events in (0, risk)
-        }
-        uncertain = ~table["session"].isin(list(certain)).to_numpy()
-        predictors = self.fit.linear_predictor(course.loc[uncertain])
-        eta = np.array([certain.get(session, np.nan) for session in table["session"]])
-        eta[uncertain] = predictors["estimate"]
-        sd = self._kept_sd(predictors) if level == "population" else 0.0
-        found = population_curve(self.fit.family, eta, sd)
-        covariance = np.zeros((len(eta), len(eta)))
-        X = self._columns(course.loc[uncertain])
-        covariance[np.ix_(uncertain, uncertain)] = X @ self.fit.vcov().to_numpy() @ X.T
+        found, X = self.whole_course(newdata, level=level)
+        covariance = X @ self.fit.vcov().to_numpy() @ X.T
         hazard = _limits(found.hazard, found.hazard_slope, covariance, "logit", conf_level)
         survival = _limits(found.survival, found.survival_slope, covariance, "loglog", conf_level)
         return pd.DataFrame(
@@ -265,8 +248,22 @@ class DiscreteHazard:
             }
         )
 
-    def _columns(self, course: pd.DataFrame) -> Array:
-        return code_new_rows(self.fit.design, course, with_units=False).X
+    def whole_course(self, newdata: pd.DataFrame | None, *, level: str) -> tuple[Curve, Array]:
+        """Return a course's hazard and survival, and its columns (k, p), 0 where all is certain."""
+        table, course = self.periods.sessions, self._course(newdata)
+        certain = {
+            session: (-np.inf if events == 0 else np.inf)
+            for session, risk, events in table.itertuples(index=False)
+            if self.baseline == "dummies" and events in (0, risk)
+        }
+        uncertain = ~table["session"].isin(list(certain)).to_numpy()
+        predictors = self.fit.linear_predictor(course.loc[uncertain])
+        eta = np.array([certain.get(session, np.nan) for session in table["session"]])
+        eta[uncertain] = predictors["estimate"]
+        sd = self._kept_sd(predictors) if level == "population" else 0.0
+        X = np.zeros((len(eta), len(self.fit.vcov())))
+        X[uncertain] = code_new_rows(self.fit.design, course.loc[uncertain], with_units=False).X
+        return population_curve(self.fit.family, eta, sd), X
 
     def _kept_sd(self, predictors: pd.DataFrame) -> float:
         """SD of what a unit keeps over all sessions."""
@@ -387,62 +384,6 @@ class DiscreteHazard:
 
     summary = summary_of
     _repr_html_ = html_of
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Curve:
-    """Hazard and survival of one course, with their slopes in the linear predictors.
-
-    Attributes
-    ----------
-    hazard, survival
-        (k,) probability to end in the interval, of those still there, and to be there after it.
-    hazard_slope, survival_slope
-        (k, k) derivatives: row t in the linear predictor of interval s.
-    """
-
-    hazard: Array
-    survival: Array
-    hazard_slope: Array
-    survival_slope: Array
-
-
-def population_curve(family: Family, eta: Array, sd: float) -> Curve:
-    """Integrate each unit's whole curve over a normal effect that it keeps throughout.
-
-    ``S(t) = E prod_{s <= t} (1 - h_s(b))`` and ``h(t) = 1 - S(t) / S(t-1)``: who is still there is
-    of low hazard, so that a population's hazard falls away from that of its typical unit.
-
-    Parameters
-    ----------
-    family
-        Binomial, with its link.
-    eta
-        (k,) linear predictors, -inf where the hazard is 0 and +inf where it is 1.
-    sd
-        SD of the effect; 0 for the typical unit.
-    """
-    points, weights = np.zeros(1), np.ones(1)
-    if sd > 0:
-        points = np.linspace(-_REACH, _REACH, _POINTS) * sd
-        weights = stats.norm.pdf(points / sd)
-        weights /= weights.sum()
-    finite = np.isfinite(eta)
-    shifted = np.where(finite, eta, 0.0)[:, None] + points
-    hazard = np.where(finite[:, None], family.mean(shifted), (eta == np.inf)[:, None])
-    slope = np.where(finite[:, None], family.mean_slope(shifted), 0.0)
-    survival = np.cumprod(1.0 - hazard, axis=0)
-    each = np.divide(slope, 1.0 - hazard, out=np.zeros_like(slope), where=hazard < 1.0)
-    S = survival @ weights
-    k = len(eta)
-    S_slope = -np.einsum("q,tq,sq->ts", weights, survival, each) * np.tri(k)
-    before = np.concatenate([[1.0], S[:-1]])
-    before_slope = np.vstack([np.zeros(k), S_slope[:-1]])
-    there = before > 0
-    ratio = np.divide(S, before, out=np.full(k, np.nan), where=there)
-    divisor = np.where(there, before, np.nan)[:, None]
-    h_slope = -(S_slope - ratio[:, None] * before_slope) / divisor
-    return Curve(1.0 - ratio, S, h_slope, S_slope)
 
 
 def _limits(

@@ -6,7 +6,6 @@ are those of :mod:`alliance_stats.engine.search`, profiles of
 :mod:`alliance_stats.engine.likelihood_rise`.
 """
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -20,7 +19,6 @@ from alliance_stats.account import Phrase, Section
 from alliance_stats.checks import check_conf_level
 from alliance_stats.design.formula import INTERCEPT
 from alliance_stats.engine.likelihood_rise import HeldProfile, reach
-from alliance_stats.engine.quadrature import MOST_NODES
 from alliance_stats.engine.search import (
     Convergence,
     Minimum,
@@ -30,7 +28,7 @@ from alliance_stats.engine.search import (
 )
 from alliance_stats.engine.template import Template, trapezoid
 from alliance_stats.engine.threads import one_blas_thread
-from alliance_stats.errors import ConvergenceWarning, NotIdentifiedError
+from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array, wald_interval
 from alliance_stats.formatting import plural
 from alliance_stats.multilevel import tidy_frame
@@ -41,9 +39,11 @@ from alliance_stats.survival.by_session.ending_likelihood import (
 )
 from alliance_stats.survival.by_session.ending_logit import EndingRows, MultinomialFit
 
-__all__ = ["EffectsFit", "EndingEffects", "fit_ending_effects", "minimise_effects", "sd_limits"]
+__all__ = ["EffectsFit", "EndingEffects", "minimise_effects", "sd_limits"]
 
 _FIRST_SD = 0.5
+# Spreads from which a search that stopped on a saddle goes on.
+_AWAY = (0.1, 0.5)
 # An SD of log odds beyond this is none of a population.
 _LARGEST_SD = 10.0
 # Beyond this SD a profile has no upper limit to speak of.
@@ -124,13 +124,31 @@ def minimise_effects(
     criterion = EndingCriterion(group_rows(rows, group), rows.counts, scale, nodes, template)
     first, u = [_FIRST_SD * np.eye(k)], np.zeros((len(criterion.rows.sizes), k))
     stop = search(criterion, first, plain.beta[rows.counts], u, options=Options())
-    largest = np.sqrt((stop.Lambda[0] ** 2).sum(axis=1)).max()
+    found = polished(criterion, stop)
+    for size in _AWAY:
+        if found.convergence.converged:
+            break
+        # a spread of nearly zero is nearly stationary, and a saddle: on from a step away
+        again = search(criterion, _widened(found, size), found.other, u, options=Options())
+        other = polished(criterion, again)
+        found = other if other.deviance < found.deviance + _LOWER else found
+    largest = np.sqrt((found.Lambda[0] ** 2).sum(axis=1)).max()
     if largest > _LARGEST_SD:
         raise NotIdentifiedError(
             f"The spread of log odds between groups ran to {largest:.0f}: an ending comes in "
             "some groups always and in others never. Leave the random term out, or join endings."
         )
-    return EffectsFit(criterion, polished(criterion, stop))
+    return EffectsFit(criterion, found)
+
+
+def _widened(minimum: Minimum, size: float) -> list[Array]:
+    """Return the factor with every direction's spread at least `size`."""
+    Lambda = minimum.Lambda[0]
+    moved = np.zeros_like(Lambda)
+    for _, own in Template.full(minimum.template.blocks).terms():
+        U, s, _ = linalg.svd(Lambda[own, own])
+        moved[own, own] = trapezoid(U * np.maximum(s, size))
+    return [moved]
 
 
 def sd_limits(fit: EffectsFit, ending: int, *, conf_level: float) -> tuple[float, float]:
@@ -190,10 +208,6 @@ def _held(fit: EffectsFit, ending: int) -> HeldProfile:
     independent = len(template.blocks[0]) > 1
     Lambda = fit.Lambda[np.ix_(order, order)] if independent else trapezoid(fit.Lambda[order])
     return HeldProfile(criterion, 0, [Lambda], fit.minimum.other[moved], np.zeros_like(fit.u))
-
-
-# Points of the product rule beyond which an integral takes minutes.
-_MOST_POINTS = 20_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -399,54 +413,3 @@ class EndingEffects:
             f"{once} of {plural(len(self.n_units), 'unit')} of '{self.group}' "
             f"{'has' if once == 1 else 'have'} one '{self.unit}': kept.",
         )
-
-
-def fit_ending_effects(
-    rows: EndingRows,
-    plain: MultinomialFit,
-    frame: pd.DataFrame,
-    *,
-    group: tuple[str, ...],
-    unit: str,
-    states: tuple[str, ...],
-    nodes: int,
-    correlated: bool,
-) -> EndingEffects:
-    """Fit effects of groups on each ending.
-
-    Parameters
-    ----------
-    rows, plain, frame
-        Arrays, the fit without effects, and the rows with their columns.
-    group, unit
-        Columns that name a group, and a unit.
-    states, nodes, correlated
-        Names of the endings; quadrature nodes; whether effects may be correlated.
-    """
-    if not isinstance(nodes, int) or not 1 <= nodes <= MOST_NODES:
-        raise ValueError(f"nodes must be a whole number from 1 to {MOST_NODES}; got {nodes!r}.")
-    if nodes ** len(states) > _MOST_POINTS:
-        most = int(_MOST_POINTS ** (1.0 / len(states)))
-        raise ValueError(
-            f"nodes={nodes} for each of {len(states)} endings are {nodes ** len(states):,} points "
-            f"a group: give at most {most}."
-        )
-    keys = frame.groupby(list(group), sort=True, observed=True)
-    codes = keys.ngroup().to_numpy()
-    labels = tuple(":".join(map(str, key)) if len(key) > 1 else key[0] for key, _ in keys)
-    if len(labels) < 2:
-        raise NotIdentifiedError(
-            f"'{':'.join(group)}' has one unit in the rows used: how much units differ is not "
-            "known. Leave the random term out."
-        )
-    n_units = keys[unit].nunique().to_numpy()
-    with one_blas_thread():
-        fit = minimise_effects(rows, codes, plain, nodes=nodes, correlated=correlated)
-    if not fit.convergence.converged:
-        warnings.warn(
-            f"The fit of effects of '{':'.join(group)}' on competing endings has not converged "
-            f"({fit.convergence.message}); do not use its numbers.",
-            ConvergenceWarning,
-            stacklevel=3,
-        )
-    return EndingEffects(fit, states, ":".join(group), labels, n_units, unit)

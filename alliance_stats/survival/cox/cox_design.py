@@ -18,9 +18,14 @@ from alliance_stats.design.formula import (
 from alliance_stats.design.rows import columns_as_read
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array
-from alliance_stats.survival.rows.time_at_risk import Intervals, rows_with_all
+from alliance_stats.survival.rows.time_at_risk import (
+    IntArray,
+    Intervals,
+    read_labels,
+    rows_with_all,
+)
 
-__all__ = ["CoxDesign", "cox_design", "formula_variables", "new_covariates"]
+__all__ = ["CoxDesign", "cox_design", "formula_variables", "new_covariates", "new_strata"]
 
 # A covariate whose spread within strata is below this share of its size is constant there, up to
 # the rounding of its own mean.
@@ -132,6 +137,25 @@ def new_covariates(design: CoxDesign, newdata: pd.DataFrame) -> Array:
         frame = columns_as_read(newdata.loc[known], variables)
         X[known] = design.coding.columns(frame)[:, list(design.columns)]
     return X
+
+
+def new_strata(intervals: Intervals, newdata: pd.DataFrame) -> IntArray:
+    """Return the number of each new row's stratum."""
+    columns = intervals.strata_columns
+    if not columns:
+        return np.zeros(len(newdata), dtype=np.int64)
+    for column in columns:
+        if column not in newdata.columns:
+            raise DataError(f"newdata has no column '{column}', whose strata the model has.")
+    groups = read_labels(newdata, columns)
+    known = {key: number for number, key in enumerate(intervals.strata_keys)}
+    for key, label in zip(groups.keys, groups.labels, strict=True):
+        if key not in known:
+            raise DataError(
+                f"newdata holds the stratum '{label}', which the model was not fitted to. "
+                f"{did_you_mean(label, intervals.strata)}"
+            )
+    return np.array([known[key] for key in groups.keys])[groups.codes]
 
 
 def _covariates(formula: str) -> Terms:

@@ -8,16 +8,16 @@ import pandas as pd
 from scipy import stats
 
 from alliance_stats.account import Account, Section, html_of, summary_of
-from alliance_stats.checks import check_choice, check_frame, did_you_mean
-from alliance_stats.errors import DataError
+from alliance_stats.checks import check_choice, check_frame
 from alliance_stats.estimates import Array, Coefficients, one_line
 from alliance_stats.formatting import format_number, plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import ModelLikelihood
-from alliance_stats.survival.cox.cox_design import CoxDesign, new_covariates
+from alliance_stats.survival.cox.baseline_hazard import baseline_at
+from alliance_stats.survival.cox.cox_design import CoxDesign, new_covariates, new_strata
 from alliance_stats.survival.cox.cox_fit import CoxFit
 from alliance_stats.survival.cox.frailty import FrailtyFit, few_groups_warning
-from alliance_stats.survival.cox.partial_likelihood import RiskSets, covariate_sums, score_residuals
+from alliance_stats.survival.cox.partial_likelihood import RiskSets, score_residuals
 from alliance_stats.survival.cox.term_tests import (
     containing,
     cox_terms,
@@ -27,10 +27,8 @@ from alliance_stats.survival.cox.term_tests import (
 )
 from alliance_stats.survival.curves.life_table import probability_interval
 from alliance_stats.survival.rows.time_at_risk import (
-    IntArray,
     Intervals,
     few_clusters_warning,
-    read_labels,
     same_times,
 )
 
@@ -216,6 +214,10 @@ class CoxModel:
     ) -> pd.DataFrame:
         """Return the survival of rows whose covariates stay as they are.
 
+        ``exp(-H0(t) exp(x beta))``; its standard error follows Tsiatis (1981,
+        doi:10.1214/aos/1176345335), with Efron's sums under Efron's ties and the robust covariance
+        where the model has one.
+
         Returns
         -------
         DataFrame
@@ -223,7 +225,47 @@ class CoxModel:
             `times` (or all event times) for each row of `newdata`; NaN later than the last row
             of its stratum was seen.
         """
-        return _predicted_survival(self, newdata, times, conf_level=conf_level, conf_type=conf_type)
+        if self.frailty is not None:
+            raise ValueError(
+                "Survival under a frailty model depends on the group's frailty, whose uncertainty "
+                "this method does not carry. Fit with cluster= instead, or use predict for hazard "
+                "ratios."
+            )
+        newdata = check_frame(newdata, what="newdata")
+        X = new_covariates(self.design, newdata)
+        covariance = self.covariance * np.outer(self.design.scale, self.design.scale)
+        frames = []
+        for row, number in enumerate(new_strata(self.intervals, newdata)):
+            seen = self.intervals.exit[self.intervals.stratum == number]
+            own = self.sets.time[self.sets.bounds[number] : self.sets.bounds[number + 1]]
+            at = same_times(own if times is None else np.asarray(times, dtype=np.float64), seen)
+            z = (X[row] - self.design.centre[number]) / self.design.scale
+            base, relative = (
+                baseline_at(self.X, self.sets, self.fit.at, int(number), at),
+                float(np.exp(z @ self.fit.beta)),
+            )
+            slope = base.cumulative[:, None] * z - base.mean
+            variance = (base.root**2).sum(axis=1)
+            variance = variance + np.einsum("kp,pq,kq->k", slope, covariance, slope)
+            survival = np.exp(-relative * base.cumulative)
+            survival[at > seen.max()] = np.nan
+            std_error = survival * relative * np.sqrt(variance)
+            low, high = probability_interval(
+                survival, std_error, conf_level=conf_level, conf_type=conf_type
+            )
+            frames.append(
+                pd.DataFrame(
+                    {
+                        "row": newdata.index[row],
+                        "time": at,
+                        "estimate": survival,
+                        "std_error": std_error,
+                        "conf_low": low,
+                        "conf_high": high,
+                    }
+                )
+            )
+        return pd.concat(frames, ignore_index=True)
 
     def baseline(self) -> pd.DataFrame:
         """Return the cumulative hazard of a row whose covariates are all 0.
@@ -412,87 +454,3 @@ class CoxModel:
                 f"{format_number(few, 1)} events per covariate: estimates and intervals "
                 "are unreliable below about 10."
             )
-
-
-def _predicted_survival(
-    model: CoxModel,
-    newdata: pd.DataFrame,
-    times: Sequence[float] | None,
-    *,
-    conf_level: float,
-    conf_type: str,
-) -> pd.DataFrame:
-    """Return the survival of new rows whose covariates stay as they are.
-
-    ``exp(-H0(t) exp(x beta))``; its standard error follows Tsiatis (1981, doi:10.1214/aos/
-    1176345335), with Efron's sums under Efron's ties and the robust covariance where the model has
-    one.
-    """
-    if model.frailty is not None:
-        raise ValueError(
-            "Survival under a frailty model depends on the group's frailty, whose uncertainty this "
-            "method does not carry. Fit with cluster= instead, or use predict for hazard ratios."
-        )
-    X = new_covariates(model.design, check_frame(newdata, what="newdata"))
-    stratum = _strata_of(model, newdata)
-    frames = []
-    for row, (x, number) in enumerate(zip(X, stratum, strict=True)):
-        time, cumulative, variance = _cumulative_hazard(model, x, int(number))
-        at = time if times is None else np.asarray(times, dtype=np.float64)
-        seen = model.intervals.exit[model.intervals.stratum == number]
-        at = same_times(at, seen)
-        place = np.searchsorted(time, at, side="right")
-        survival = np.exp(-np.concatenate(([0.0], cumulative))[place])
-        survival[at > seen.max()] = np.nan
-        std_error = survival * np.sqrt(np.concatenate(([0.0], variance))[place])
-        low, high = probability_interval(
-            survival, std_error, conf_level=conf_level, conf_type=conf_type
-        )
-        frames.append(
-            pd.DataFrame(
-                {
-                    "row": newdata.index[row],
-                    "time": at,
-                    "estimate": survival,
-                    "std_error": std_error,
-                    "conf_low": low,
-                    "conf_high": high,
-                }
-            )
-        )
-    return pd.concat(frames, ignore_index=True)
-
-
-def _cumulative_hazard(model: CoxModel, x: Array, number: int) -> tuple[Array, Array, Array]:
-    """Return times, cumulative hazard and its variance (k,) for one row in one stratum."""
-    at = slice(model.sets.bounds[number], model.sets.bounds[number + 1])
-    weights, scale = model.fit.at, model.design.scale
-    z = (x - model.design.centre[number]) / scale
-    risk, tied = covariate_sums(model.X, weights, model.sets)
-    q1, q2 = weights.squares[0][at, None], weights.squares[1][at, None]
-    mean_hazard = np.cumsum(q1 * risk[at] - q2 * tied[at], axis=0)
-    hazard = np.cumsum(weights.hazard[at])
-    slope = hazard[:, None] * z - mean_hazard
-    covariance = model.covariance * np.outer(scale, scale)
-    relative = float(np.exp(z @ model.fit.beta))
-    own = np.cumsum(weights.squares[0][at])
-    variance = relative**2 * (own + np.einsum("kp,pq,kq->k", slope, covariance, slope))
-    return model.sets.time[at], relative * hazard, variance
-
-
-def _strata_of(model: CoxModel, newdata: pd.DataFrame) -> IntArray:
-    columns = model.intervals.strata_columns
-    if not columns:
-        return np.zeros(len(newdata), dtype=np.int64)
-    for column in columns:
-        if column not in newdata.columns:
-            raise DataError(f"newdata has no column '{column}', whose strata the model has.")
-    groups = read_labels(newdata, columns)
-    known = {key: number for number, key in enumerate(model.intervals.strata_keys)}
-    for key, label in zip(groups.keys, groups.labels, strict=True):
-        if key not in known:
-            raise DataError(
-                f"newdata holds the stratum '{label}', which the model was not fitted to. "
-                f"{did_you_mean(label, model.intervals.strata)}"
-            )
-    return np.array([known[key] for key in groups.keys])[groups.codes]

@@ -1,6 +1,6 @@
 """The Fine-Gray model: covariates of one ending's cumulative incidence."""
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,15 +18,22 @@ from alliance_stats.estimates import Array, Coefficients, one_line
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import ModelLikelihood
-from alliance_stats.survival.cox.cox_design import CoxDesign, cox_design, formula_variables
+from alliance_stats.survival.cox.cox_design import (
+    CoxDesign,
+    cox_design,
+    formula_variables,
+    new_covariates,
+)
 from alliance_stats.survival.cox.cox_fit import CoxFit, climb
-from alliance_stats.survival.cox.subdistribution import subdistribution
+from alliance_stats.survival.cox.subdistribution import Subdistribution, subdistribution
 from alliance_stats.survival.cox.term_tests import containing, test_table, wald_terms
+from alliance_stats.survival.curves.life_table import asked_times, probability_interval
 from alliance_stats.survival.rows.hazard_rows import refuse_outcomes
 from alliance_stats.survival.rows.time_at_risk import (
     Intervals,
     few_clusters_warning,
     read_intervals,
+    same_times,
 )
 
 __all__ = ["FineGrayModel", "fine_gray"]
@@ -49,8 +56,8 @@ class FineGrayModel:
         The maximum of the pseudo-likelihood for standardised covariates.
     beta, covariance
         (p,) log subdistribution hazard ratios and their (p, p) robust covariance.
-    time, hazard
-        (k,) times of the ending, and the baseline subdistribution hazard (all covariates 0).
+    sets
+        The weighted risk sets.
     """
 
     design: CoxDesign
@@ -59,8 +66,7 @@ class FineGrayModel:
     fit: CoxFit
     beta: Array
     covariance: Array
-    time: Array
-    hazard: Array
+    sets: Subdistribution
 
     __repr__ = one_line
 
@@ -68,6 +74,17 @@ class FineGrayModel:
     def rows(self) -> RowLedger:
         """The row ledger."""
         return self.intervals.rows
+
+    @property
+    def time(self) -> Array:
+        """(k,) times of the ending."""
+        return self.sets.time
+
+    @property
+    def hazard(self) -> Array:
+        """(k,) steps of the baseline subdistribution hazard (all covariates 0)."""
+        shift = float(np.exp(-self.design.centre[0] @ self.beta))
+        return np.asarray(self.fit.at.share * shift)
 
     @property
     def log_lik(self) -> float:
@@ -98,6 +115,77 @@ class FineGrayModel:
         found.insert(0, "effect", "fixed")
         found.insert(1, "state", self.cause)
         return found
+
+    def incidence(
+        self,
+        newdata: pd.DataFrame,
+        *,
+        times: Sequence[float] | None = None,
+        conf_level: float = 0.95,
+        conf_type: str = "log-log",
+    ) -> pd.DataFrame:
+        """Return the cumulative incidence of rows: ``1 - exp(-H0(t) exp(x beta))``.
+
+        Parameters
+        ----------
+        newdata
+            Rows with the formula's columns.
+        times
+            Ascending; the ending's times if None.
+        conf_level, conf_type
+            As in :meth:`CumulativeIncidence.tidy`.
+
+        Returns
+        -------
+        DataFrame
+            ``row, time, estimate, std_error, conf_low, conf_high`` on the probability scale; NaN
+            later than the last row was seen. The standard error is that of the summed influence of
+            each row (or cluster) on coefficients and baseline, the weights' estimation allowed for.
+        """
+        X = new_covariates(self.design, check_frame(newdata, what="newdata"))
+        asked = self.time if times is None else asked_times(times)
+        Z = (X - self.design.centre[0]) / self.design.scale
+        frames = []
+        for label, z in zip(newdata.index, Z, strict=True):
+            estimate, root = self.averaged(z[None], asked)
+            std_error = np.sqrt((root**2).sum(axis=1))
+            low, high = probability_interval(
+                estimate, std_error, conf_level=conf_level, conf_type=conf_type
+            )
+            frames.append(
+                pd.DataFrame(
+                    {
+                        "row": label,
+                        "time": asked,
+                        "estimate": estimate,
+                        "std_error": std_error,
+                        "conf_low": low,
+                        "conf_high": high,
+                    }
+                )
+            )
+        return pd.concat(frames, ignore_index=True)
+
+    def averaged(self, Z: Array, times: Array) -> tuple[Array, Array]:
+        """Return the mean incidence (t,) of standardised rows (n, p), and its influences (t, c)."""
+        at, intervals = self.fit.at, self.intervals
+        times = same_times(times, intervals.exit)
+        place = np.searchsorted(self.time, times, side="right")
+        H = np.concatenate(([0.0], np.cumsum(at.share)))[place][:, None]
+        M = np.vstack((np.zeros(len(self.beta)), np.cumsum(at.share[:, None] * at.mean, axis=0)))
+        ratio = np.exp(Z @ self.fit.beta)
+        left = np.exp(-H * ratio) * ratio
+        by_beta = np.stack([left @ Z[:, k] for k in range(Z.shape[1])], axis=1) / len(Z) * H
+        by_beta -= left.mean(axis=1)[:, None] * M[place]
+        beta = np.linalg.solve(self.fit.information, self.sets.influence(at))
+        influence = by_beta @ beta
+        influence += left.mean(axis=1)[:, None] * self.sets.baseline_influence(at, times)
+        if intervals.cluster is not None:
+            influence = np.stack([np.bincount(intervals.cluster, weights=row) for row in influence])
+        estimate = 1.0 - np.exp(-H * ratio).mean(axis=1)
+        unknown = times > intervals.exit.max()
+        estimate[unknown] = influence[unknown] = np.nan
+        return estimate, influence
 
     def anova(self) -> pd.DataFrame:
         """Test each term given all terms that do not contain it, by robust Wald statistics.
@@ -304,8 +392,7 @@ def fine_gray(
         fit=fit,
         beta=beta,
         covariance=influence @ influence.T,
-        time=weights.time,
-        hazard=fit.at.share * float(np.exp(-design.centre[0] @ beta)),
+        sets=weights,
     )
 
 

@@ -108,15 +108,29 @@ class Subdistribution:
         eta_i + psi_i of Fine & Gray (1999), section 3 and appendix; with late entry, the same for
         the distribution of entering, whose product runs backwards in time.
         """
-        X, weight = self.X, at.weight
+        return self._influence(self.X, at, at.mean)
+
+    def baseline_influence(self, at: WeightedSets, times: Array) -> Array:
+        """Return each row's influence (t, n) on the cumulative baseline hazard at `times`.
+
+        At given coefficients: ``sum over i of integral to t of dM_i / S0``, as if one over the size
+        of the risk set were a mean.
+        """
+        until = (self.time[:, None] <= times).astype(np.float64)
+        size = self.n_event / at.share
+        nothing = np.zeros((len(times), self.X.shape[1]))
+        return self._influence(nothing, at, -until / size[:, None])
+
+    def _influence(self, X: Array, at: WeightedSets, mean: Array) -> Array:
+        weight = at.weight
         position = np.searchsorted(self.time, self.exit[self.own])
-        eta = weight * self._lived(at.share[:, None] * at.mean).T
+        eta = weight * self._lived(at.share[:, None] * mean).T
         eta -= X * (weight * self._lived(at.share))
-        eta[:, self.own] += X[:, self.own] - at.mean[position].T
-        eta += self._weights_influence(at, self.exit, self.censored, 1.0)
+        eta[:, self.own] += X[:, self.own] - mean[position].T
+        eta += self._weights_influence(X, at, mean, (self.exit, self.censored, 1.0))
         late = self.entry > 0.0
         if late.any():
-            eta += self._weights_influence(at, self.entry, late, -1.0)
+            eta += self._weights_influence(X, at, mean, (self.entry, late, -1.0))
         return np.asarray(eta)
 
     def _sums(self, weight: Array) -> tuple[Array, Array]:
@@ -146,25 +160,29 @@ class Subdistribution:
         lived[self.other] += (rest.T / self.observed_at_exit[self.other]).T
         return np.asarray(lived)
 
-    def _weights_influence(self, at: WeightedSets, when: Array, moved: Mask, sign: float) -> Array:
+    def _weights_influence(
+        self, X: Array, at: WeightedSets, mean: Array, moves: tuple[Array, Mask, float]
+    ) -> Array:
         """Return psi (p, n): what the variation of one factor of W itself adds.
 
         Parameters
         ----------
-        when, moved
-            (n,) times of the factor's events, and who has one: censored at the exit, or entered.
-        sign
-            1 for censoring, by whose product W falls; -1 for entering, by whose it rises.
+        X, mean
+            (p, n) covariates and their (k, p) means in the risk sets.
+        moves
+            (n,) times of the factor's events; (n,) who has one, censored at the exit or entered;
+            and 1 for censoring, by whose product W falls, -1 for entering, by whose it rises.
         """
+        when, moved, sign = moves
         times = np.unique(when[moved])
         if not len(times):
-            return np.zeros_like(self.X)
-        rows = np.concatenate((np.ones((1, self.X.shape[1])), self.X)) * at.weight
+            return np.zeros_like(X)
+        rows = np.concatenate((np.ones((1, X.shape[1])), X)) * at.weight
         # who ended otherwise at T changes weight by all moves from T on
         gone = self._gone(rows, times, inclusive=sign < 0)
         steps = self.observed * at.share
         first = np.searchsorted(self.time, times, side="right" if sign < 0 else "left")
-        ahead, ahead_mean = _running(steps), _running(steps[:, None] * at.mean)
+        ahead, ahead_mean = _running(steps), _running(steps[:, None] * mean)
         q = gone[1:] * (ahead[-1] - ahead[first]) - (ahead_mean[-1] - ahead_mean[first]).T * gone[0]
         position = np.searchsorted(times, when[moved])
         n_moved = np.bincount(position, minlength=len(times))

@@ -1,0 +1,369 @@
+"""Curves of groups as if each were made of the same people: averaged over covariates."""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from alliance_stats.account import Account, Column, Section, html_of, summary_of
+from alliance_stats.checks import check_frame, require_columns, require_kind
+from alliance_stats.errors import DataError
+from alliance_stats.estimates import Array, estimate_columns, one_line
+from alliance_stats.ledger import RowLedger
+from alliance_stats.survival.by_session.competing_hazards_model import CompetingHazards
+from alliance_stats.survival.by_session.discrete_hazard_model import DiscreteHazard
+from alliance_stats.survival.cox.baseline_hazard import baseline_at
+from alliance_stats.survival.cox.cox_design import new_covariates, new_strata
+from alliance_stats.survival.cox.cox_model import CoxModel
+from alliance_stats.survival.cox.fine_gray import FineGrayModel
+from alliance_stats.survival.curves.life_table import asked_times, probability_interval
+
+__all__ = ["AdjustedCurves", "adjusted_curves"]
+
+Hazards = CoxModel | FineGrayModel | DiscreteHazard | CompetingHazards
+
+# Values of a column up to which it is taken for a group without being asked.
+_FEW = 6
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class AdjustedCurves:
+    """Averaged curves, one a group (and ending).
+
+    Attributes
+    ----------
+    by, groups
+        The column, and its values that were compared.
+    states
+        The endings whose incidence the curves are; none where they are survival.
+    time
+        (t,) times.
+    estimate
+        (groups, max(states, 1), t) probabilities.
+    root
+        (groups, max(states, 1), t, m) of which the products are covariances.
+    n_averaged
+        Rows averaged over.
+    model
+        What kind of model it was.
+    rows
+        The model's row ledger.
+    """
+
+    by: str
+    groups: tuple[object, ...]
+    states: tuple[str, ...]
+    time: Array
+    estimate: Array
+    root: Array
+    n_averaged: int
+    model: str
+    rows: RowLedger
+
+    __repr__ = one_line
+
+    def tidy(self, *, conf_level: float = 0.95, conf_type: str = "log-log") -> pd.DataFrame:
+        """Return a row a group, (ending) and time.
+
+        Returns
+        -------
+        DataFrame
+            ``level, (state,) time, estimate, std_error, conf_low, conf_high`` on the probability
+            scale: not to have ended by then or, with ``state``, to have ended so.
+        """
+        std_error = np.sqrt((self.root**2).sum(axis=-1))
+        frames = []
+        for g, group in enumerate(self.groups):
+            for k in range(self.estimate.shape[1]):
+                low, high = probability_interval(
+                    self.estimate[g, k], std_error[g, k], conf_level=conf_level, conf_type=conf_type
+                )
+                frames.append(
+                    pd.DataFrame(
+                        {
+                            "level": group,
+                            "state": self.states[k] if self.states else None,
+                            "time": self.time,
+                            "estimate": self.estimate[g, k],
+                            "std_error": std_error[g, k],
+                            "conf_low": low,
+                            "conf_high": high,
+                        }
+                    )
+                )
+        return self._without_state(pd.concat(frames, ignore_index=True))
+
+    def differences(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return every two groups' difference at each time, later minus earlier in sorted order.
+
+        Returns
+        -------
+        DataFrame
+            ``contrast, (state,) time, estimate, std_error, statistic, p_value, conf_low,
+            conf_high`` on the probability scale, normal theory.
+        """
+        if len(self.groups) < 2:
+            raise DataError(f"Column '{self.by}' has one value here: nothing is to be compared.")
+        frames = []
+        for a, b in combinations(range(len(self.groups)), 2):
+            for k in range(self.estimate.shape[1]):
+                error = np.sqrt(((self.root[b, k] - self.root[a, k]) ** 2).sum(axis=-1))
+                columns = estimate_columns(
+                    self.estimate[b, k] - self.estimate[a, k], error, conf_level=conf_level
+                )
+                columns.insert(0, "contrast", f"{self.groups[b]} - {self.groups[a]}")
+                columns.insert(1, "state", self.states[k] if self.states else None)
+                columns.insert(2, "time", self.time)
+                frames.append(columns.drop(columns="df"))
+        return self._without_state(pd.concat(frames, ignore_index=True))
+
+    def _without_state(self, table: pd.DataFrame) -> pd.DataFrame:
+        return table if self.states else table.drop(columns="state")
+
+    def glance(self) -> pd.DataFrame:
+        """Return ``model, n_groups, n_averaged`` in one row."""
+        return pd.DataFrame(
+            {"model": [self.model], "n_groups": [len(self.groups)], "n_averaged": [self.n_averaged]}
+        )
+
+    @property
+    def method(self) -> str:
+        """What was computed, in a phrase."""
+        what = "cumulative incidence" if self.states else "survival"
+        return (
+            f"{what} by '{self.by}' from a {self.model}, averaged over the covariates of "
+            f"{self.n_averaged} rows"
+        )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the averages take for granted."""
+        return (
+            "The covariates averaged over are taken as given: they stand for people whose "
+            f"'{self.by}' could have been any of these values.",
+        )
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return the curves at their last time, and the differences there, as data."""
+        names = ("level", "state") if self.states else ("level",)
+        columns = {"time": Column("by time", "time")}
+        ends = self.tidy(conf_level=conf_level).groupby(list(names), sort=False).tail(1)
+        what = "ended so" if self.states else "not ended"
+        sections = [
+            Section(
+                "Group", ends, names=names, measure=what, kind="share", columns=columns,
+                conf_level=conf_level,
+            )
+        ]  # fmt: skip
+        if len(self.groups) > 1:
+            names = ("contrast", "state") if self.states else ("contrast",)
+            apart = self.differences(conf_level=conf_level)
+            sections.append(
+                Section(
+                    "Difference",
+                    apart.groupby(list(names), sort=False).tail(1),
+                    names=names,
+                    measure="difference",
+                    columns=columns,
+                    conf_level=conf_level,
+                )
+            )
+        return Account(
+            self.method, self.notes, {"rows": self.rows.n_used}, tuple(sections), rows=self.rows
+        )
+
+    summary = summary_of
+    _repr_html_ = html_of
+
+
+def adjusted_curves(
+    model: Hazards,
+    *,
+    by: str,
+    values: Sequence[object] | None = None,
+    data: pd.DataFrame | None = None,
+    times: Sequence[float] | None = None,
+) -> AdjustedCurves:
+    """Average a model's curves over its covariates, once for each value of a group.
+
+    ``S_g(t) = mean over i of S(t | group = g, covariates of i)`` (direct standardisation; Makuch
+    1982, doi:10.1016/0021-9681(82)90063-6): groups are compared as if each were made of the same
+    people. Cox and discrete hazards give survival, Fine-Gray and competing hazards cumulative
+    incidence. Standard errors are by the delta method, with robust covariances where the model has
+    them; random effects are integrated out, and their spreads taken as known.
+
+    Parameters
+    ----------
+    model
+        A model of :func:`cox_ph`, :func:`fine_gray`, :func:`discrete_hazard` or
+        :func:`competing_hazards`, with `by` in its formula.
+    by
+        Column of the groups.
+    values
+        Its values to be compared; all that occur, in sorted order, if None.
+    data
+        Rows with the formula's columns, over which is averaged, one a person with what is known
+        before the first session; if None, the model's own rows (the first of each unit of a
+        discrete model).
+    times
+        Ascending; the event times (sessions) if None.
+
+    Returns
+    -------
+    AdjustedCurves
+
+    Raises
+    ------
+    DataError
+        `by` is not in the formula; a model of intervals (start, stop] without `data`.
+    """
+    require_kind(
+        model,
+        (CoxModel, FineGrayModel, DiscreteHazard, CompetingHazards),
+        asked="adjusted_curves takes a model of cox_ph, fine_gray, discrete_hazard or "
+        "competing_hazards",
+    )
+    own = _own_rows(model) if data is None else check_frame(data)
+    require_columns(own, [by])
+    _check_by(model, by)
+    if values is None:
+        values = sorted(own[by].dropna().unique().tolist())
+        if len(values) > _FEW:
+            raise DataError(
+                f"Column '{by}' has {len(values)} values: say which to compare, as in "
+                f"values={values[:2]!r}."
+            )
+    asked = None if times is None else asked_times(times)
+    found = [_averaged(model, own.assign(**{by: value}), asked) for value in values]
+    return AdjustedCurves(
+        by=by,
+        groups=tuple(values),
+        states=_states(model),
+        time=found[0][0],
+        estimate=np.stack([estimate for _, estimate, _ in found]),
+        root=np.stack([root for _, _, root in found]),
+        n_averaged=len(own),
+        model=_KINDS[type(model)],
+        rows=model.rows,
+    )
+
+
+_KINDS: dict[type, str] = {
+    CoxModel: "Cox model",
+    FineGrayModel: "Fine-Gray model",
+    DiscreteHazard: "discrete-time hazard model",
+    CompetingHazards: "model of competing hazards",
+}
+
+
+def _states(model: Hazards) -> tuple[str, ...]:
+    if isinstance(model, FineGrayModel):
+        return (model.cause,)
+    return model.states if isinstance(model, CompetingHazards) else ()
+
+
+def _own_rows(model: Hazards) -> pd.DataFrame:
+    """Return the model's rows, one a unit."""
+    if isinstance(model, DiscreteHazard | CompetingHazards):
+        frame = model.periods.frame.sort_values(model.periods.session, kind="stable")
+        return frame.drop_duplicates(model.periods.unit).sort_index()
+    if (model.intervals.entry > 0.0).any():
+        raise DataError(
+            "The model's rows are intervals (start, stop], several a person: give data= with one "
+            "row a person, holding what is to be averaged over."
+        )
+    return model.intervals.frame
+
+
+def _check_by(model: Hazards, by: str) -> None:
+    coding = (
+        model.design.coding
+        if isinstance(model, CoxModel | FineGrayModel)
+        else (model.fit.design if isinstance(model, DiscreteHazard) else model.design).fixed.coding
+    )
+    if by not in coding.variables:
+        raise DataError(f"The model's formula has no '{by}': its groups do not differ in it.")
+
+
+def _averaged(
+    model: Hazards, rows: pd.DataFrame, asked: Array | None
+) -> tuple[Array, Array, Array]:
+    """Return times (t,), estimates (states, t) and roots of their covariance (states, t, m)."""
+    if isinstance(model, CoxModel):
+        return _of_cox(model, rows, asked)
+    if isinstance(model, FineGrayModel):
+        X = _complete(new_covariates(model.design, rows))
+        times = model.time if asked is None else asked
+        estimate, root = model.averaged((X - model.design.centre[0]) / model.design.scale, times)
+        return times, estimate[None], root[None]
+    return _by_session(model, rows, asked)
+
+
+def _complete(X: Array) -> Array:
+    if np.isnan(X).any():
+        raise DataError(
+            "The rows averaged over lack some of the formula's columns: leave them out."
+        )
+    return X
+
+
+def _of_cox(model: CoxModel, rows: pd.DataFrame, asked: Array | None) -> tuple[Array, Array, Array]:
+    strata = new_strata(model.intervals, rows)
+    X = _complete(new_covariates(model.design, rows))
+    times = np.unique(model.sets.time) if asked is None else asked
+    scale = model.design.scale
+    beta_root = np.linalg.cholesky(model.covariance * np.outer(scale, scale))
+    estimate, by_beta = np.zeros(len(times)), np.zeros((len(times), len(scale)))
+    hazard_roots = []
+    for number in np.unique(strata):
+        own = strata == number
+        z = (X[own] - model.design.centre[number]) / scale
+        base = baseline_at(model.X, model.sets, model.fit.at, int(number), times)
+        ratio = np.exp(z @ model.fit.beta)
+        survival = np.exp(-base.cumulative[:, None] * ratio) / len(rows)
+        fall = survival * ratio
+        estimate += survival.sum(axis=1)
+        by_beta -= base.cumulative[:, None] * (fall @ z) - fall.sum(axis=1)[:, None] * base.mean
+        hazard_roots.append(-fall.sum(axis=1)[:, None] * base.root)
+    root = np.hstack([by_beta @ beta_root, *hazard_roots])
+    return times, estimate[None], root[None]
+
+
+def _by_session(
+    model: DiscreteHazard | CompetingHazards, rows: pd.DataFrame, asked: Array | None
+) -> tuple[Array, Array, Array]:
+    """Average whole courses; rows that are alike are looked at once."""
+    session = model.periods.session
+    if isinstance(model, DiscreteHazard):
+        coding, covariance = model.fit.design.fixed.coding, model.fit.vcov().to_numpy()
+        sessions = model.periods.sessions["session"].to_numpy(dtype=np.float64)
+    else:
+        coding, covariance = model.design.fixed.coding, model.covariance
+        sessions = model.observed["session"].to_numpy(dtype=np.float64)
+    columns: list[Hashable] = [name for name in coding.variables if name != session]
+    counted = rows.groupby(columns, dropna=False, observed=True).size()
+    estimate: Array | float = 0.0
+    slope: Array | float = 0.0
+    for values, n in zip(counted.index.to_frame(index=False).index, counted, strict=True):
+        course = counted.index.to_frame(index=False).loc[[values]]
+        if isinstance(model, DiscreteHazard):
+            curve, X = model.whole_course(course, level="population")
+            value, by_beta = curve.survival[None], (curve.survival_slope @ X)[None]
+        else:
+            found, by = model.course(course, level="population")
+            value, by_beta = found.incidence.T, by.transpose(1, 0, 2)
+        estimate = estimate + n / len(rows) * value
+        slope = slope + n / len(rows) * by_beta
+    root = np.asarray(slope) @ np.linalg.cholesky(covariance)
+    if asked is None:
+        return sessions, np.asarray(estimate), root
+    place = np.searchsorted(sessions, asked, side="right")
+    start = 1.0 if isinstance(model, DiscreteHazard) else 0.0
+    padded = np.concatenate((np.full((len(root), 1), start), np.asarray(estimate)), axis=1)
+    padded_root = np.concatenate((np.zeros((len(root), 1, root.shape[2])), root), axis=1)
+    beyond = asked > sessions[-1]
+    chosen, chosen_root = padded[:, place], padded_root[:, place]
+    chosen[:, beyond], chosen_root[:, beyond] = np.nan, np.nan
+    return asked, chosen, chosen_root
