@@ -156,8 +156,9 @@ def _told(error: BaseException) -> str:
 
 
 if __name__ == "__main__":
-    outcomes = list(run(int(sys.argv[1]), seed=int(sys.argv[2]) if len(sys.argv) > 2 else 0))
-    print(Counter(outcome.kind for outcome in outcomes))  # noqa: T201
-    for outcome in outcomes:
+    kinds: Counter[str] = Counter()
+    for outcome in run(int(sys.argv[1]), seed=int(sys.argv[2]) if len(sys.argv) > 2 else 0):
+        kinds[outcome.kind] += 1
         if outcome.kind not in {"right", "refused"}:
-            print(outcome)  # noqa: T201
+            print(outcome, flush=True)  # noqa: T201
+    print(kinds)  # noqa: T201

@@ -21,8 +21,10 @@ def _of(call: str, draw: Draw) -> tuple[str, Draw]:
 
 
 def _forest(found: Any) -> object:
-    table = found.tidy(exponentiate=True).assign(label=lambda d: d["term"])
-    return figures.forest_figure(table, estimate_label="hazard ratio", method="Cox model")
+    table = found.tidy().assign(label=lambda d: d["term"])
+    return figures.forest_figure(
+        table, estimate_label="log hazard ratio", method="Cox", scale="difference"
+    )
 
 
 FIGURES: dict[str, tuple[str, Draw]] = {
