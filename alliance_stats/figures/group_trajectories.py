@@ -161,7 +161,7 @@ def group_trajectory_figure(
 def _persons(comparison: TrajectoryComparison) -> dict[str, int]:
     """Return how many persons of each group are in the model."""
     frame = comparison.model.design.frame
-    levels = [name for name in frame.columns if str(name).startswith("level")]
+    levels = [name for name in frame.columns if name not in ("outcome", "first", "time")]
     counted = frame.drop_duplicates(levels)["first"].value_counts()
     first, second = comparison.labels
     return {first: int(counted.get(1.0, 0)), second: int(counted.get(0.0, 0))}

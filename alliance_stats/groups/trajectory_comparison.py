@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,7 @@ from alliance_stats.checks import (
 from alliance_stats.design.formula import (
     CONSTANT,
     MixedFormula,
+    OwnColumn,
     RandomTerm,
     column,
     crossed,
@@ -232,7 +234,7 @@ def compare_trajectories(
         kept, rows = rows.keep(kept, present, reason=f"'{given}' is missing")
     _check_persons(frame, group, labels)
     _check_one_row_a_time(kept, frame, time)
-    model = lmm(_formula(frame.shape[1] - 3, random_slope=random_slope), frame)
+    model = lmm(_formula(list(frame.columns[3:]), random_slope=random_slope), frame)
     times = np.unique(frame["time"])
     return TrajectoryComparison(
         outcome, time, (labels[0], labels[1]), model, df_method, times, rows
@@ -242,7 +244,7 @@ def compare_trajectories(
 def _numbered(
     data: pd.DataFrame, outcome: str, time: str, codes: Codes, levels: list[str]
 ) -> pd.DataFrame:
-    """Return the columns of the model under its own names: outcome, first, time, level0, ..."""
+    """Return the columns of the model: outcome, first, time, and the levels as they are called."""
     frame = pd.DataFrame(
         {
             "outcome": finite_or_missing(data, outcome),
@@ -251,19 +253,18 @@ def _numbered(
         },
         index=data.index,
     )
-    for i, level in enumerate(levels):
-        outer = [f"level{k}" for k in range(i)]
+    for level in levels:
+        outer = list(frame.columns[3:])
         check_spelling(
             data[level], kind="unit", within=frame.groupby(outer).ngroup() if outer else None
         )
         numbers = group_codes(data[level])[0]
-        frame[f"level{i}"] = np.where(numbers >= 0, numbers, np.nan)
+        frame[OwnColumn(str(level))] = np.where(numbers >= 0, numbers, np.nan)
     return frame
 
 
-def _formula(n_levels: int, *, random_slope: bool) -> MixedFormula:
-    names = [f"level{i}" for i in range(n_levels)]
-    outer = [intercepts(names[: i + 1]) for i in range(n_levels - 1)]
+def _formula(names: list[Any], *, random_slope: bool) -> MixedFormula:
+    outer = [intercepts(names[: i + 1]) for i in range(len(names) - 1)]
     line = CONSTANT + column("time") if random_slope else CONSTANT
     fixed = CONSTANT + crossed(column("first"), column("time"))
     return formula_of("outcome", fixed, [*outer, RandomTerm(line, tuple(names))])
@@ -283,7 +284,7 @@ def _check_one_row_a_time(kept: pd.DataFrame, frame: pd.DataFrame, time: str) ->
 def _check_persons(frame: pd.DataFrame, group: str, labels: tuple[str, ...]) -> None:
     if frame["time"].nunique() < 2:
         raise NotIdentifiedError("A trajectory needs at least two different times with an outcome.")
-    levels = [name for name in frame.columns if name.startswith("level")]
+    levels = list(frame.columns[3:])
     persons = frame.groupby(levels)["first"].agg(["nunique", "first"])
     if (persons["nunique"] > 1).any():
         count = int((persons["nunique"] > 1).sum())

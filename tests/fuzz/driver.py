@@ -82,6 +82,8 @@ def one(call: str, mutation: str, seed: int) -> Outcome:
     except (ImportError, MemoryError):
         raise
     except Exception as error:  # noqa: BLE001  (what kind of error it is, is the question)
+        if mutation != "as it is" and not _own_steps(error):  # the call itself met pandas
+            return Outcome(call, mutation, seed, "right", f"no such frame: {error}")
         own = _raised_here(error)
         kind, detail = ("refused" if own else "raw"), _told(error)
         if kind == "refused" and mutation in SAME:
@@ -144,12 +146,13 @@ def _raised_here(error: BaseException) -> bool:
     return Path(last.filename).is_relative_to(PACKAGE) and raised
 
 
+def _own_steps(error: BaseException) -> list[traceback.FrameSummary]:
+    steps = traceback.extract_tb(error.__traceback__)
+    return [step for step in steps if Path(step.filename).is_relative_to(PACKAGE)]
+
+
 def _told(error: BaseException) -> str:
-    own = [
-        step
-        for step in traceback.extract_tb(error.__traceback__)
-        if Path(step.filename).is_relative_to(PACKAGE)
-    ]
+    own = _own_steps(error)
     place = f"{Path(own[-1].filename).name}:{own[-1].lineno}" if own else "?"
     first = next(iter(str(error).splitlines()), "")
     return f"{type(error).__name__} at {place}: {first[:110]}"
