@@ -25,6 +25,7 @@ from alliance_stats.multilevel.after.few_clusters import (
     permutation_test,
     wild_bootstrap,
 )
+from alliance_stats.multilevel.after.latent_shares import LatentPartition
 from alliance_stats.multilevel.after.likelihood_ratio import (
     LikelihoodRatioTest,
     compare_models,
@@ -74,6 +75,7 @@ __all__ = [
     "GeneralizedLinearMixedModel",
     "Inference",
     "JohnsonNeyman",
+    "LatentPartition",
     "LeaveOneOut",
     "LikelihoodRatioTest",
     "LinearEstimates",

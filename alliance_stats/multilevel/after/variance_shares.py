@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Literal, Protocol, overload
 
 import numpy as np
 import pandas as pd
@@ -12,11 +12,13 @@ from alliance_stats.account import Account, Column, Phrase, Section, html_of, su
 from alliance_stats.checks import check_choice, check_conf_level, did_you_mean
 from alliance_stats.design.groupings import random_columns
 from alliance_stats.engine.residual_shape import Strata
-from alliance_stats.errors import DataError
+from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import one_line
 from alliance_stats.ledger import RowLedger
+from alliance_stats.multilevel.after.latent_shares import LatentPartition, latent_partition
 from alliance_stats.multilevel.after.reference_grid import check_at
 from alliance_stats.multilevel.after.resampling import parametric_bootstrap
+from alliance_stats.multilevel.generalized_mixed_model import GeneralizedLinearMixedModel
 from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel, require_linear
 from alliance_stats.multilevel.model_profiles import Profile, profile_shares
 from alliance_stats.multilevel.predictions import new_residual_variance
@@ -24,6 +26,7 @@ from alliance_stats.multilevel.refitted_intervals import Bootstrap
 
 __all__ = ["VariancePartition", "variance_partition"]
 
+CiMethod = Literal["profile", "bootstrap", "wald"]
 AT_WEIGHT_ONE = "at weight 1: a row of weight w has the residual variance over w"
 
 
@@ -134,27 +137,62 @@ class VariancePartition:
     _repr_html_ = html_of
 
 
+class _Holds(Protocol):
+    """A result that holds a generalized mixed model, as a discrete hazard does."""
+
+    @property
+    def fit(self) -> GeneralizedLinearMixedModel:
+        """The model."""
+        ...
+
+
+Partitioned = LinearMixedModel | GeneralizedLinearMixedModel | _Holds
+
+
+@overload
 def variance_partition(
     model: LinearMixedModel,
     *,
+    at: Mapping[str, object] | None = ...,
+    ci_method: CiMethod | None = ...,
+    n: int = ...,
+    seed: int | None = ...,
+    n_jobs: int | None = ...,
+) -> VariancePartition: ...
+
+
+@overload
+def variance_partition(
+    model: GeneralizedLinearMixedModel | _Holds,
+    *,
+    at: Mapping[str, object] | None = ...,
+    ci_method: CiMethod | None = ...,
+) -> LatentPartition: ...
+
+
+def variance_partition(
+    model: Partitioned,
+    *,
     at: Mapping[str, object] | None = None,
-    ci_method: Literal["profile", "bootstrap"] | None = None,
+    ci_method: CiMethod | None = None,
     n: int = 1000,
     seed: int | None = None,
     n_jobs: int | None = None,
-) -> VariancePartition:
+) -> VariancePartition | LatentPartition:
     """Split the variance that the fixed effects leave among the levels.
 
     Parameters
     ----------
     model
-        A fitted linear mixed model.
+        A fitted linear mixed model, generalized one, or discrete hazard.
     at
         Values of the covariates with random slopes, and of the column of ``VarianceBy``: the
         variance of a level depends on them.
     ci_method
         None, ``"profile"`` (of the fit's own likelihood; for models of random intercepts) or
-        ``"bootstrap"`` (parametric, percentile intervals; for any model).
+        ``"bootstrap"`` (parametric, percentile intervals; for any model). Of a generalized model
+        ``"profile"`` (one grouping factor with a random intercept) or ``"wald"`` (symmetric on the
+        logit of the share).
     n, seed, n_jobs
         Of the bootstrap.
 
@@ -164,6 +202,9 @@ def variance_partition(
         With ``tidy(conf_level=...)``. For a model of random intercepts the shares are the
         intraclass correlations of each level (Raudenbush & Bryk 2002). With weights the residual
         variance, and so every share, is that of a row of weight 1, and the result says so.
+    LatentPartition
+        For a generalized model or a hazard: shares on the latent scale and on the outcome's, and
+        ``median_ratios()``.
 
     Raises
     ------
@@ -173,14 +214,22 @@ def variance_partition(
     NotIdentifiedError
         If profiles are asked of a model with random slopes or a residual structure.
     """
-    require_linear(model, asked="variance_partition takes")
     at = dict(check_at(at) or {})
+    held = model if isinstance(model, GeneralizedLinearMixedModel) else getattr(model, "fit", None)
+    if isinstance(held, GeneralizedLinearMixedModel):
+        if not held.design.groupings:
+            raise NotIdentifiedError("The model has no random effects: no level to share with.")
+        _check_values(held, at, ())
+        return latent_partition(held, at, ci_method)  # type: ignore[arg-type]
+    require_linear(model, asked="variance_partition takes")
+    assert isinstance(model, LinearMixedModel)
     if model.problem.known:
         raise DataError(
             "With known_variance= every row has a residual variance of its own, so there is no one "
             "share of the levels. meta_analysis gives I2 by level for a typical sampling variance."
         )
-    _check_values(model, at)
+    shape = model.problem.shape
+    _check_values(model, at, () if shape is None else tuple(map(str, shape.columns)))
     variances = _variances(model, at)
     intervals: Bootstrap | Profile | None = None
     if ci_method is not None:
@@ -214,9 +263,12 @@ def _variances(model: LinearMixedModel, at: Mapping[str, object]) -> pd.Series:
     return pd.Series(found)
 
 
-def _check_values(model: LinearMixedModel, at: Mapping[str, object]) -> None:
+def _check_values(
+    model: LinearMixedModel | GeneralizedLinearMixedModel,
+    at: Mapping[str, object],
+    strata: tuple[str, ...],
+) -> None:
     """Refuse covariates without a value, values without a covariate, and more than one value."""
-    shape = model.problem.shape
     slopes = {
         name: None
         for grouping in model.design.groupings
@@ -229,7 +281,7 @@ def _check_values(model: LinearMixedModel, at: Mapping[str, object]) -> None:
                 f"The variance of a level depends on '{name}', which has a random slope: say at "
                 f"which value, at={{'{name}': ...}}."
             )
-    depends = [*slopes, *(shape.columns if shape is not None else ())]
+    depends = [*slopes, *strata]
     for name, value in at.items():
         if name not in depends:
             raise DataError(

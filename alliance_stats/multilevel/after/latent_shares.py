@@ -1,0 +1,254 @@
+"""Shares of variance in yes/no outcomes, counts and hazards: on the link's scale and the outcome's.
+
+A generalized model has no residual variance of its own: its shares need a scale, and the two that
+are in use give different numbers (Goldstein, Browne & Rasbash 2002,
+doi:10.1207/S15328031US0104_02).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from alliance_stats.account import Account, Column, Phrase, Section, html_of, summary_of
+from alliance_stats.checks import check_choice, check_conf_level
+from alliance_stats.design.groupings import back_transform, random_columns
+from alliance_stats.errors import NotIdentifiedError
+from alliance_stats.estimates import Array, one_line, wald_interval
+from alliance_stats.ledger import RowLedger
+from alliance_stats.multilevel.generalized_mixed_model import GeneralizedLinearMixedModel
+
+__all__ = ["LatentPartition", "latent_partition"]
+
+IMPLIED = {"logit": np.pi**2 / 3.0, "probit": 1.0, "cloglog": np.pi**2 / 6.0}
+_NODES = 40
+_MOST_ROWS = 400  # different fixed parts that are integrated; more are taken by their quantiles
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class LatentPartition:
+    """Shares of a generalized model's variance, made by :func:`variance_partition`.
+
+    Attributes
+    ----------
+    model
+        The fitted model.
+    at
+        Covariate values at which random slopes were evaluated.
+    variances
+        Of each grouping factor on the scale of the link.
+    implied
+        Variance that the family implies there for the residual.
+    log_covariance
+        Covariance of the logarithms of `variances`.
+    observed
+        Shares of each grouping factor on the scale of the outcome.
+    ci_method
+        ``"profile"``, ``"wald"`` or None.
+    """
+
+    model: GeneralizedLinearMixedModel
+    at: Mapping[str, object]
+    variances: pd.Series
+    implied: float
+    log_covariance: Array
+    observed: pd.Series
+    ci_method: str | None
+
+    __repr__ = one_line
+
+    @property
+    def rows(self) -> RowLedger:
+        """The ledger of the fit's rows."""
+        return self.model.rows
+
+    def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return one row a level and scale.
+
+        Returns
+        -------
+        DataFrame
+            ``scale`` (``latent``: of the linear predictor with the residual variance that the link
+            implies, pi^2/3 for logit, pi^2/6 for cloglog, 1 for probit, ``log(1 + 1/mean)`` for
+            counts; ``observation``: of the outcome itself, averaged over the rows) ``, group,
+            variance`` (latent only) ``, estimate`` (the share) ``, conf_low, conf_high``.
+        """
+        check_conf_level(conf_level)
+        total = float(self.variances.sum()) + self.implied
+        low, high = self._limits(conf_level)
+        latent = pd.DataFrame(
+            {
+                "scale": "latent",
+                "group": [*self.variances.index, "Residual"],
+                "variance": [*self.variances, self.implied],
+                "estimate": [*(self.variances / total), self.implied / total],
+                "conf_low": [*low, np.nan],
+                "conf_high": [*high, np.nan],
+            }
+        )
+        observed = pd.DataFrame(
+            {
+                "scale": "observation",
+                "group": [*self.observed.index, "Residual"],
+                "estimate": [*self.observed, 1.0 - float(self.observed.sum())],
+            }
+        )
+        return pd.concat([latent, observed], ignore_index=True)
+
+    def _limits(self, conf_level: float) -> tuple[Array, Array]:
+        nothing = np.full(len(self.variances), np.nan)
+        if self.ci_method is None:
+            return nothing, nothing
+        if self.ci_method == "profile":
+            table = self.model.median_ratios(method="profile", conf_level=conf_level)
+            # a median ratio is exp(sqrt(2) 0.6745 sd)
+            quartile = np.log(table["estimate"]) / np.sqrt(self.variances.to_numpy())
+            squares = [(np.log(table[end]) / quartile) ** 2 for end in ("conf_low", "conf_high")]
+            low, high = (np.asarray(v / (v + self.implied), dtype=np.float64) for v in squares)
+            return low, high
+        v = self.variances.to_numpy()
+        total = v.sum() + self.implied
+        share = v / total
+        # of logit(share_g) = log v_g - log(total - v_g), in the log variances
+        slopes = np.eye(len(v)) - (v[None] * (1.0 - np.eye(len(v)))) / (total - v)[:, None]
+        there = v > 0
+        own = slopes[np.ix_(there, there)]
+        C = self.log_covariance[np.ix_(there, there)]
+        error = np.sqrt(np.einsum("gi,ij,gj->g", own, C, own))
+        middle = np.log(share[there]) - np.log1p(-share[there])
+        for limits, found in zip(
+            wald_interval(middle, error, conf_level=conf_level), ends := (nothing, nothing.copy()),
+            strict=True,
+        ):  # fmt: skip
+            found[there] = 1.0 / (1.0 + np.exp(-limits))
+        return ends
+
+    def median_ratios(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return median odds, hazard or rate ratios of units, as the model's own method does."""
+        return self.model.median_ratios(method="wald", conf_level=conf_level)
+
+    def glance(self) -> pd.DataFrame:
+        """Return one row: total latent variance, its implied part, how intervals were made."""
+        return pd.DataFrame(
+            [
+                {
+                    "total_variance": float(self.variances.sum()) + self.implied,
+                    "implied_variance": self.implied,
+                    "method": self.ci_method or "none",
+                }
+            ]
+        )
+
+    @property
+    def method(self) -> str:
+        """What the shares are of."""
+        family = self.model.family
+        intervals = f", intervals by {self.ci_method}" if self.ci_method else ""
+        return f"shares of the variance of a {family.name} outcome ({family.link} link){intervals}"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know before reading."""
+        return self.model.notes
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return the shares as data."""
+        shares = Section(
+            "", self.tidy(conf_level=conf_level), names=("scale", "group"), measure="share",
+            kind="share", columns={"variance": Column("variance")}, conf_level=conf_level,
+        )  # fmt: skip
+        remarks = [Phrase("At {} {}.", (name, value)) for name, value in self.at.items()]
+        remarks.append(
+            Phrase(
+                "Latent: of a tendency behind the outcome, with the residual that the link "
+                "implies; observation: of the outcome itself, most of whose variance is chance."
+            )
+        )
+        sizes = {"rows": self.rows.n_used}
+        return Account(self.method, self.notes, sizes, (shares,), tuple(remarks), self.rows)
+
+    summary = summary_of
+    _repr_html_ = html_of
+
+
+def latent_partition(
+    model: GeneralizedLinearMixedModel,
+    at: Mapping[str, object],
+    ci_method: Literal["profile", "wald"] | None,
+) -> LatentPartition:
+    """See :func:`alliance_stats.variance_partition`."""
+    if ci_method is not None:
+        check_choice(ci_method, ("profile", "wald"), name="ci_method")
+    fit, design = model.fit, model.design
+    if ci_method == "profile" and (len(design.groupings) > 1 or len(fit.Lambda[0]) > 1):
+        raise NotIdentifiedError(
+            "Profiles of shares are for one grouping factor with a random intercept; ask for "
+            "ci_method='wald'."
+        )
+    point = pd.DataFrame([dict(at)]) if at else pd.DataFrame(index=[0])
+    halves = []
+    for grouping, Lambda in zip(design.groupings, fit.Lambda, strict=True):
+        z = np.concatenate([random_columns(basis, point)[0] for basis in grouping.terms])
+        halves.append((z @ back_transform(grouping.terms), Lambda))
+    variances = np.array([float(((t @ Lambda) ** 2).sum()) for t, Lambda in halves])
+    names = [grouping.name for grouping in design.groupings]
+    covariance = np.full((len(names), len(names)), np.nan)
+    there = np.flatnonzero(variances > 0)
+    if len(there) and fit.minimum.covariance is not None:
+        gradients = []
+        for f in there:
+            t, Lambda = halves[f]
+            slopes = [np.zeros_like(own) for own in fit.Lambda]
+            slopes[f] = 2.0 * np.outer(t, t @ Lambda)
+            gradients.append(fit.template.theta(slopes) / variances[f])
+        G = np.array(gradients)
+        k = G.shape[1]
+        covariance[np.ix_(there, there)] = G @ fit.minimum.covariance[:k, :k] @ G.T
+    link, mean = model.family.link, float(design.y.mean())
+    implied = IMPLIED.get(link, float(np.log1p(1.0 / mean)) if mean > 0 else np.nan)
+    order = np.argsort([len(grouping.labels) for grouping in design.groupings], kind="stable")
+    observed = _observed(model, variances, order)
+    return LatentPartition(
+        model, at, pd.Series(variances, index=names), float(implied), covariance,
+        pd.Series(observed, index=names), ci_method,
+    )  # fmt: skip
+
+
+def _observed(
+    model: GeneralizedLinearMixedModel, variances: Array, order: npt.NDArray[np.int64]
+) -> Array:
+    """Return shares of the outcome's variance, averaged over the rows' fixed parts.
+
+    Larger units first: what a level adds to the variance of the expected outcome, over that of the
+    outcome, ``Var E(y|u) + E Var(y|u)``, by Gauss-Hermite quadrature.
+    """
+    eta = np.sort(model.fit.fixed_part)
+    if len(eta) > _MOST_ROWS:
+        eta = np.quantile(eta, (np.arange(_MOST_ROWS) + 0.5) / _MOST_ROWS)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
+    weights = weights / weights.sum()
+    mean = model.family.mean
+
+    def expected(known: float, rest: float) -> Array:
+        """Return the mean of squares of ``E(y | known part)`` for each row."""
+        x = eta[:, None] + np.sqrt(known) * nodes
+        inner = mean(x[:, :, None] + np.sqrt(rest) * nodes) @ weights
+        return np.asarray((inner**2) @ weights)
+
+    total = float(variances.sum())
+    p = mean(eta[:, None] + np.sqrt(total) * nodes)
+    chance = p * (1.0 - p) if model.family.name == "binomial" else p
+    first = (p @ weights) ** 2
+    whole = float(((p**2) @ weights - first + chance @ weights).mean())
+    found, known, before = np.zeros(len(variances)), 0.0, first
+    for f in order:
+        if variances[f] == 0.0:
+            continue
+        known += float(variances[f])
+        now = expected(known, max(total - known, 0.0))
+        found[f] = float((now - before).mean()) / whole
+        before = now
+    return found
