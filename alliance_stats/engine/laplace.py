@@ -32,7 +32,7 @@ from alliance_stats.engine.template import Template
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array
 
-__all__ = ["GeneralizedProblem", "LaplaceSlopes", "Mode", "find_mode", "laplace"]
+__all__ = ["GeneralizedProblem", "LaplaceSlopes", "Mode", "find_mode", "laplace", "with_mode"]
 
 # Squared length of a Newton step (in posterior SDs, summed over units) after which one step more
 # leaves the mode right to about the square of this.
@@ -178,12 +178,28 @@ def laplace(
     start
         Where to look for the mode from.
     """
+    return with_mode(problem, Lambda, gamma, start)[0]
+
+
+def with_mode(
+    problem: GeneralizedProblem, Lambda: Sequence[Array], gamma: Array, start: Sequence[Array]
+) -> tuple[LaplaceSlopes, Array, Array]:
+    """Return the Laplace deviance with its gradient, and what parameters of the family need.
+
+    Returns
+    -------
+    slopes
+        As :func:`laplace`.
+    variances
+        Posterior variance of each row's random part: the log-determinant's slope in its weight.
+    through_mode
+        What a change of a row's score changes of the deviance through the mode, (n,).
+    """
     factors = problem.arranged(Lambda)
     mode = find_mode(problem, factors, gamma, start)
     down = descend(problem.layout, mode.up)
-    pull = row_variances(problem.layout, mode.up, problem.rows) * problem.family.third(
-        mode.eta, problem.outcome
-    )
+    variances = row_variances(problem.layout, mode.up, problem.rows)
+    pull = variances * problem.family.third(mode.eta, problem.outcome)
     carried = _solve_for(problem, mode, factors, pull)
     D = [Lambda_k @ Lambda_k.T for Lambda_k in factors]
     through_mode = random_part(
@@ -195,7 +211,8 @@ def laplace(
         h = post.H[:, -1]
         product = h @ (h - c).T
         slopes.append(post.S - (product + product.T) / 2.0)
-    return LaplaceSlopes(mode.deviance, gamma_slope, problem.by_factor(slopes), mode)
+    found = LaplaceSlopes(mode.deviance, gamma_slope, problem.by_factor(slopes), mode)
+    return found, variances, through_mode
 
 
 def find_mode(

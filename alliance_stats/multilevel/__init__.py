@@ -57,6 +57,7 @@ from alliance_stats.multilevel.linear_functions import (
 from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel
 from alliance_stats.multilevel.mixed_models import glmm, lmm
 from alliance_stats.multilevel.model_profiles import Profile
+from alliance_stats.multilevel.ordinal_mixed_model import OrdinalMixedModel, ordinal
 from alliance_stats.multilevel.parameter_tables import all_coefficients, coefficients, tidy_frame
 from alliance_stats.multilevel.refitted_intervals import Bootstrap
 from alliance_stats.multilevel.separation import check_not_separated
@@ -83,6 +84,7 @@ __all__ = [
     "LinearMixedModel",
     "Link",
     "ModelLikelihood",
+    "OrdinalMixedModel",
     "PermutationTest",
     "Profile",
     "RSquared",
@@ -115,6 +117,7 @@ __all__ = [
     "lmm",
     "make_generalized_problem",
     "ml_refit",
+    "ordinal",
     "parametric_bootstrap",
     "permutation_test",
     "profile",

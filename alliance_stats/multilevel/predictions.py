@@ -35,6 +35,7 @@ __all__ = [
     "population_mean",
     "predicted",
     "simulated",
+    "step_predictors",
 ]
 
 # Henderson's matrix is kept dense for conditional intervals.
@@ -248,8 +249,7 @@ def generalized_predicted(
     eta = _fixed_part(fit, rows, newdata)
     family = fit.family
     if level == "conditional":
-        for b, Z, units in zip(effects_as_given(fit), rows.Z, rows.units, strict=True):
-            eta = eta + np.einsum("nq,qn->n", Z, b[:, units])
+        eta = eta + _unit_part(fit, rows)
     mean, slope = (
         population_mean(family, eta, _total_sd(fit, rows))
         if level == "population"
@@ -279,6 +279,21 @@ def linear_predictors(fit: GeneralizedFit, newdata: pd.DataFrame) -> pd.DataFram
     rows = _code(fit, newdata, with_units=False)
     sds = {f"sd_{name}": np.sqrt(v) for name, v in _random_variances(fit, rows).items()}
     return pd.DataFrame({"estimate": _fixed_part(fit, rows, newdata), **sds}, index=newdata.index)
+
+
+def step_predictors(
+    fit: GeneralizedFit, newdata: pd.DataFrame, *, level: str
+) -> tuple[Array, Array, Array]:
+    """Return predictors of new rows, the SD of what is random in them, and the fixed columns.
+
+    The SD is zero at the typical and the conditional level, where the units' effects are added.
+    """
+    rows = _code(fit, newdata, with_units=level == "conditional")
+    eta = _fixed_part(fit, rows, newdata)
+    if level == "conditional":
+        eta = eta + _unit_part(fit, rows)
+    sd = _total_sd(fit, rows) if level == "population" else np.zeros(len(eta))
+    return eta, sd, rows.X
 
 
 def generalized_augmented(fit: GeneralizedFit) -> pd.DataFrame:
@@ -335,6 +350,15 @@ def _fixed_part(fit: GeneralizedFit, rows: NewRows, newdata: pd.DataFrame) -> Ar
             "a prediction needs it."
         )
     return np.asarray(eta + known)
+
+
+def _unit_part(fit: GeneralizedFit, rows: NewRows) -> Array:
+    """Return what the predicted effects of the rows' units add to the linear predictor."""
+    parts = [
+        np.einsum("nq,qn->n", Z, b[:, units])
+        for b, Z, units in zip(effects_as_given(fit), rows.Z, rows.units, strict=True)
+    ]
+    return np.asarray(np.sum(parts, axis=0))
 
 
 def _random_variances(fit: GeneralizedFit, rows: NewRows) -> dict[str, Array]:

@@ -1,0 +1,384 @@
+"""Mixed models of ratings in steps: cumulative link models with random effects."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from alliance_stats.account import Account, Column, Phrase, Section, html_of, summary_of
+from alliance_stats.checks import check_choice, check_conf_level, check_frame
+from alliance_stats.design.design import Design
+from alliance_stats.engine.ordered import ORDERED_LINKS, cumulative, density
+from alliance_stats.engine.search import Convergence
+from alliance_stats.estimates import Array, Coefficients, one_line
+from alliance_stats.formatting import plural
+from alliance_stats.ledger import RowLedger
+from alliance_stats.multilevel.ordinal_fit import OrdinalFit, fit_ordinal
+from alliance_stats.multilevel.parameter_tables import (
+    all_coefficients,
+    boundary_sentences,
+    ran_pars_table,
+    ran_vals_table,
+    random_section,
+    tidy_frame,
+)
+from alliance_stats.multilevel.predictions import step_predictors
+
+__all__ = ["OrdinalMixedModel", "ordinal"]
+
+Effects = Literal["fixed", "thresholds", "ran_pars", "ran_vals"]
+Level = Literal["population", "typical", "conditional"]
+KINDS = ("flexible", "symmetric", "equidistant")
+RATIOS = {"logit": "odds ratio", "cloglog": "hazard ratio"}
+# Share of rows below which a step says next to nothing on the thresholds beside it.
+RARE = 0.01
+# Nodes of the average over units: right to 1e-8 up to an SD of 5.
+NODES = 60
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class OrdinalMixedModel:
+    """A fitted mixed model of ratings in steps, made by :func:`~alliance_stats.multilevel.ordinal`.
+
+    Attributes
+    ----------
+    fit
+        What was read, the data as the deviance sees them, and its minimum.
+    """
+
+    fit: OrdinalFit
+
+    __repr__ = one_line
+
+    @property
+    def design(self) -> Design:
+        """Arrays, names and the row ledger."""
+        return self.fit.design
+
+    @property
+    def formula(self) -> str:
+        """The formula as the caller wrote it."""
+        return self.design.formula.text
+
+    @property
+    def rows(self) -> RowLedger:
+        """What happened to the rows."""
+        return self.design.rows
+
+    @property
+    def steps(self) -> tuple[object, ...]:
+        """Labels of the steps that were rated, lowest first."""
+        return self.fit.steps
+
+    @property
+    def convergence(self) -> Convergence:
+        """How the optimiser got where it stopped."""
+        return self.fit.convergence
+
+    @property
+    def nobs(self) -> int:
+        """Rows used."""
+        return self.fit.problem.n
+
+    @property
+    def log_lik(self) -> float:
+        """The Laplace approximation to the log-likelihood."""
+        return -self.fit.deviance / 2.0
+
+    @property
+    def method(self) -> str:
+        """How the model was fitted, in a phrase."""
+        return (
+            f"cumulative link mixed model ({self.fit.family.link} link, {self.fit.kind} "
+            "thresholds) fitted by maximum likelihood with the Laplace approximation "
+            f"({self.formula})"
+        )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know before any number: no convergence, a boundary, steps hardly rated."""
+        fit, notes = self.fit, []
+        if not fit.convergence.converged:
+            notes.append(f"NOT CONVERGED: {fit.convergence.message} Do not use these numbers.")
+        if fit.singular:
+            said = boundary_sentences(self.design.groupings, fit.template)
+            notes.append("Boundary (singular) fit: " + "; ".join(said) + ".")
+        if self.design.fixed.aliased:
+            names = ", ".join(self.design.fixed.aliased)
+            notes.append(f"Not estimable, since other columns determine them: {names}.")
+        if fit.unused:
+            notes.append(
+                f"No row used is in {_steps_named(fit.unused)}: nothing is known of "
+                f"{'it' if len(fit.unused) == 1 else 'them'}, and the model gives "
+                f"{'it' if len(fit.unused) == 1 else 'them'} no probability."
+            )
+        counts = np.bincount(self.design.y.astype(np.int64), minlength=len(fit.steps))
+        rare = [s for s, n in zip(fit.steps, counts, strict=True) if n < RARE * self.nobs]
+        if rare:
+            notes.append(
+                f"Less than 1% of the rows are in {_steps_named(tuple(rare))}: thresholds beside "
+                "it are known poorly."
+            )
+        return tuple(notes)
+
+    def vcov(self) -> pd.DataFrame:
+        """Return the covariance of coefficients and thresholds."""
+        names = [*self._kept(), *self._threshold_names()]
+        return pd.DataFrame(self.fit.joint_vcov, index=names, columns=names)
+
+    def covariances(self) -> dict[str, pd.DataFrame]:
+        """Return, for each grouping factor, the covariance of its random effects (as given)."""
+        return {
+            grouping.name: pd.DataFrame(D, index=list(grouping.names), columns=list(grouping.names))
+            for grouping, D in zip(self.design.groupings, self.fit.covariances, strict=True)
+        }
+
+    def random_effects(self) -> pd.DataFrame:
+        """Return the predicted random effects: ``tidy(effects="ran_vals")``."""
+        return self.tidy(effects="ran_vals")
+
+    def tidy(self, *, effects: Effects = "fixed", conf_level: float = 0.95) -> pd.DataFrame:
+        """Return one row an estimate.
+
+        Parameters
+        ----------
+        effects
+            ``"fixed"``: coefficients, positive where higher steps become likelier, with z tests.
+            ``"thresholds"``: on the scale of the link at predictors of zero. ``"ran_pars"``: SDs
+            and correlations. ``"ran_vals"``: predicted random effects with conditional SDs.
+        conf_level
+            Coverage of the Wald intervals.
+
+        Returns
+        -------
+        DataFrame
+            ``effect, group, level, term, estimate, std_error, statistic, df, p_value, conf_low,
+            conf_high``, on the scale of the link (log cumulative odds for the logit).
+        """
+        check_choice(effects, ("fixed", "thresholds", "ran_pars", "ran_vals"), name="effects")
+        if effects == "ran_pars":
+            return ran_pars_table(self.fit)
+        if effects == "ran_vals":
+            return ran_vals_table(self.fit, conf_level=conf_level)
+        p, fit = self.fit.problem.p, self.fit
+        if effects == "thresholds":
+            names, values = self._threshold_names(), fit.thresholds
+            V = fit.joint_vcov[p:, p:]
+        else:
+            design = self.design
+            names = list(design.fixed.names[1:])
+            values = all_coefficients(design, fit.beta)[1:]
+            V = np.full((len(names), len(names)), np.nan)
+            kept = design.fixed.kept[1:] - 1
+            V[np.ix_(kept, kept)] = fit.joint_vcov[:p, :p]
+        if not names:
+            return tidy_frame(effect=[], term=[]).astype({"estimate": np.float64})
+        table = Coefficients(tuple(names), values, V, np.full(len(names), np.inf)).table(
+            conf_level=conf_level
+        )
+        return tidy_frame(effect=effects, **{name: table[name].to_numpy() for name in table})
+
+    def glance(self) -> pd.DataFrame:
+        """Return one row: sizes, fit statistics, convergence."""
+        fit, k = self.fit, self.fit.n_parameters
+        row = {
+            "nobs": self.nobs,
+            **{f"n_{g.name}": len(g.labels) for g in self.design.groupings},
+            "link": fit.family.link,
+            "thresholds": fit.kind,
+            "log_lik": self.log_lik,
+            "deviance": fit.deviance,
+            "aic": fit.deviance + 2.0 * k,
+            "bic": fit.deviance + np.log(self.nobs) * k,
+            "n_parameters": k,
+            "converged": fit.convergence.converged,
+            "singular": fit.singular,
+        }
+        return pd.DataFrame([row])
+
+    def predict(self, newdata: pd.DataFrame, *, level: Level = "population") -> pd.DataFrame:
+        """Return the probability of each step for new rows.
+
+        Parameters
+        ----------
+        newdata
+            Rows with the predictors; at the conditional level with the grouping columns too.
+        level
+            ``"population"``: the mean over units, random effects integrated out. ``"typical"``: a
+            unit whose random effects are zero. ``"conditional"``: the units of the fit.
+
+        Returns
+        -------
+        DataFrame
+            A column for each step, rows as in `newdata`, each summing to 1.
+        """
+        check_choice(level, ("population", "typical", "conditional"), name="level")
+        eta, sd, _ = step_predictors(self.fit, newdata, level=level)
+        below, _ = _averaged(self.fit.family.link, self.fit.thresholds, eta, sd)
+        whole = np.c_[np.zeros(len(eta)), below, np.ones(len(eta))]
+        return pd.DataFrame(
+            np.diff(whole, axis=1), index=newdata.index, columns=pd.Index(self.steps, name="step")
+        )
+
+    def step_probabilities(
+        self,
+        newdata: pd.DataFrame,
+        *,
+        level: Literal["population", "typical"] = "population",
+        conf_level: float = 0.95,
+    ) -> pd.DataFrame:
+        """Return the probability of each step with its interval, a row a row and step.
+
+        Returns
+        -------
+        DataFrame
+            The columns of `newdata`, ``step, estimate, std_error, conf_low, conf_high``: by the
+            delta method, symmetric on the logit scale, random-effects variances taken as known.
+        """
+        check_choice(level, ("population", "typical"), name="level")
+        fit = self.fit
+        eta, sd, X = step_predictors(fit, newdata, level=level)
+        below, slope = _averaged(fit.family.link, fit.thresholds, eta, sd)
+        n, k = below.shape
+        # of P(y <= j) in (coefficients without intercept, thresholds)
+        J = np.zeros((n, k + 2, X.shape[1] - 1 + k))
+        J[:, 1:-1, : X.shape[1] - 1] = -slope[:, :, None] * X[:, None, 1:]
+        J[:, np.arange(1, k + 1), X.shape[1] - 1 + np.arange(k)] = slope
+        J = np.diff(J, axis=1)
+        estimate = np.diff(np.c_[np.zeros(n), below, np.ones(n)], axis=1)
+        error = np.sqrt(np.einsum("njp,pq,njq->nj", J, fit.joint_vcov, J))
+        half = stats.norm.isf((1.0 - check_conf_level(conf_level)) / 2.0) * error
+        spread = np.maximum(estimate * (1.0 - estimate), np.finfo(float).tiny)
+        centre = np.log(estimate / (1.0 - estimate))
+        frame = newdata.loc[newdata.index.repeat(k + 1)]
+        return frame.assign(
+            step=np.tile(np.array(self.steps, dtype=object), n),
+            estimate=estimate.ravel(),
+            std_error=error.ravel(),
+            conf_low=cumulative("logit", centre - half / spread).ravel(),
+            conf_high=cumulative("logit", centre + half / spread).ravel(),
+        )
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return what the model says, as data; `conf_level` as in `tidy`."""
+        fit, table = self.fit, self.tidy(conf_level=conf_level)
+        name = RATIOS.get(fit.family.link)
+        also = {}
+        if name is not None:
+            with np.errstate(over="ignore"):
+                table = table.assign(
+                    ratio=np.exp(table["estimate"]),
+                    ratio_low=np.exp(table["conf_low"]),
+                    ratio_high=np.exp(table["conf_high"]),
+                )
+            also = {"ratio": Column(name, "ratio", "ratio_low", "ratio_high")}
+        fixed = Section(
+            "Fixed effects", table, names=("term",), measure="b", columns=also,
+            conf_level=conf_level,
+        )  # fmt: skip
+        thresholds = Section(
+            "Thresholds",
+            self.tidy(effects="thresholds", conf_level=conf_level)[
+                ["term", "estimate", "std_error", "conf_low", "conf_high"]
+            ],
+            names=("term",), measure="threshold", conf_level=conf_level,
+        )  # fmt: skip
+        sizes = {"rows": self.nobs, **{g.name: len(g.labels) for g in self.design.groupings}}
+        aic = fit.deviance + 2.0 * fit.n_parameters
+        said = Phrase("Log-likelihood {}, AIC {}.", ((self.log_lik, 2), (aic, 2)))
+        sections = (fixed, thresholds) if len(table) else (thresholds,)
+        return Account(
+            self.method, self.notes, sizes, (*sections, random_section(fit)), (said,), self.rows
+        )
+
+    summary = summary_of
+    _repr_html_ = html_of
+
+    def _kept(self) -> list[str]:
+        return [self.design.fixed.names[i] for i in self.design.fixed.kept[1:]]
+
+    def _threshold_names(self) -> list[str]:
+        return [f"{a}|{b}" for a, b in zip(self.steps[:-1], self.steps[1:], strict=True)]
+
+
+def _steps_named(steps: tuple[object, ...]) -> str:
+    named = ", ".join(str(step) for step in steps)
+    return f"{plural(len(steps), 'step')} ({named})" if len(steps) > 1 else f"step {named}"
+
+
+def _averaged(link: str, thresholds: Array, eta: Array, sd: Array) -> tuple[Array, Array]:
+    """Average ``F(t - eta - sd U)`` and its slope in t over standard normal U: (n, thresholds)."""
+    x, w = np.polynomial.hermite_e.hermegauss(NODES)
+    w = w / w.sum()
+    below, slope = np.zeros((2, len(eta), len(thresholds)))
+    if not sd.any():
+        x, w = np.zeros(1), np.ones(1)
+    for node, weight in zip(x, w, strict=True):
+        at = thresholds - (eta + node * sd)[:, None]
+        below += weight * cumulative(link, at)
+        slope += weight * density(link, at)
+    return below, slope
+
+
+def ordinal(
+    formula: str,
+    data: pd.DataFrame,
+    *,
+    link: Literal["logit", "probit", "cloglog"] = "logit",
+    thresholds: Literal["flexible", "symmetric", "equidistant"] = "flexible",
+) -> OrdinalMixedModel:
+    """Fit a cumulative link mixed model to ratings in steps.
+
+    Parameters
+    ----------
+    formula
+        lme4's language: ``"rating ~ session + role + (1 | therapist/family/person)"``; several
+        terms, nested or crossed, with slopes. Thresholds take the place of the intercept.
+    data
+        One row a rating. The outcome is an ordered categorical, or numbers whose order is that of
+        the steps; what they are apart does not matter.
+    link
+        ``"logit"`` (proportional odds), ``"probit"`` or ``"cloglog"`` (proportional hazards of
+        stopping at a step).
+    thresholds
+        ``"flexible"``: each its own. ``"symmetric"``: as far above the middle as below it.
+        ``"equidistant"``: the same distance between all.
+
+    Returns
+    -------
+    OrdinalMixedModel
+        With ``tidy()``, ``glance()``, ``summary()``, ``predict()``, ``step_probabilities()`` ...
+
+    Raises
+    ------
+    FormulaError
+        The formula cannot be read, has no random term or no intercept.
+    DataError
+        Categories without an order, text, an outcome of two steps or of too many values.
+    NotIdentifiedError
+        An outcome that never varies, units of one row, predictors that tell steps without error, a
+        random-effects SD that runs away.
+
+    Notes
+    -----
+    ``P(y <= j) = F(t_j - X beta - Z b)`` with b normal (McCullagh 1980,
+    doi:10.1111/j.2517-6161.1980.tb01109.x; Hedeker & Gibbons 1994, doi:10.2307/2533433). The
+    likelihood is the Laplace approximation, on the observed information, minimised over thresholds,
+    coefficients and covariances together; standard errors are from the Hessian in all of them. A
+    step that no row has is kept out of the fit and said in ``notes``.
+
+    Examples
+    --------
+    >>> from alliance_stats import example_study
+    >>> from alliance_stats.multilevel import ordinal
+    >>> sessions = example_study().sessions
+    >>> rated = sessions.assign(rating=sessions["alliance"].round())
+    >>> model = ordinal("rating ~ session + role + (1 | family/person)", rated)
+    >>> model.tidy()["term"].tolist()
+    ['session', 'role[T.father]', 'role[T.mother]', 'role[T.partner]']
+    """
+    check_choice(link, ORDERED_LINKS, name="link")
+    check_choice(thresholds, KINDS, name="thresholds")
+    return OrdinalMixedModel(fit_ordinal(formula, check_frame(data), link=link, kind=thresholds))
