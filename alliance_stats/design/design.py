@@ -359,8 +359,10 @@ class NewRows(NamedTuple):
     offset: Array
 
 
-def code_new_rows(design: Design, newdata: pd.DataFrame, *, with_units: bool) -> NewRows:
-    """Code new rows; refuse missing values and, if units are asked for, unknown units."""
+def code_new_rows(
+    design: Design, newdata: pd.DataFrame, *, with_units: bool, new_units: bool = False
+) -> NewRows:
+    """Code new rows; refuse missing values and, unless they are allowed, unknown units."""
     newdata = check_frame(newdata, what="newdata")
     codings = [design.fixed.coding, *(b.coding for g in design.groupings for b in g.terms)]
     needed = dict.fromkeys(name for coding in codings for name in coding.variables)
@@ -370,7 +372,7 @@ def code_new_rows(design: Design, newdata: pd.DataFrame, *, with_units: bool) ->
     newdata = columns_as_read(newdata, list(needed))
     X = _estimable_columns(design, newdata)
     Z = [np.hstack([random_columns(b, newdata) for b in g.terms]) for g in design.groupings]
-    units = [_known_units(g, newdata) for g in design.groupings] if with_units else []
+    units = [_known_units(g, newdata, new_units=new_units) for g in design.groupings if with_units]
     return NewRows(X, Z, units, design.fixed.coding.offsets(newdata))
 
 
@@ -418,11 +420,13 @@ def _check_values(seen: pd.Series, new: pd.Series) -> None:
             )
 
 
-def _known_units(grouping: Grouping, newdata: pd.DataFrame) -> npt.NDArray[np.int64]:
+def _known_units(
+    grouping: Grouping, newdata: pd.DataFrame, *, new_units: bool
+) -> npt.NDArray[np.int64]:
     require_columns(newdata, grouping.columns, what="newdata")
     units = units_of(grouping, newdata)
     unknown = units < 0
-    if unknown.any():
+    if unknown.any() and not new_units:
         names = newdata.loc[unknown, list(grouping.columns)].drop_duplicates()
         shown = ", ".join(":".join(map(str, row)) for row in names.head(5).to_numpy())
         raise DataError(

@@ -12,7 +12,15 @@ from scipy import linalg
 from alliance_stats.engine.curvature import Curvature
 from alliance_stats.estimates import Array
 
-__all__ = ["ConstantDf", "FTest", "KenwardRoger", "Satterthwaite", "kenward_roger", "satterthwaite"]
+__all__ = [
+    "ConstantDf",
+    "FTest",
+    "KenwardRoger",
+    "Satterthwaite",
+    "kenward_roger",
+    "satterthwaite",
+    "variance_of_variances",
+]
 
 
 # Degrees of freedom beyond which t is the normal distribution to double precision.
@@ -172,11 +180,22 @@ def kenward_roger(curve: Curvature) -> KenwardRoger:
     Phi = linalg.inv(curve.G[:p, :p])
     P, Q = curve.G_1[:, :p, :p], curve.G_2[:, :, :p, :p] / 2.0
     PhiP = np.einsum("pq,kqr->kpr", Phi, P)
-    crossed = np.einsum("kpq,lqp->kl", PhiP, PhiP)
-    information = -curve.log_det_2 - 2.0 * np.einsum("pq,klqp->kl", Phi, Q) + crossed
-    W = 2.0 * _inverse_where_curved(information)
+    W = variance_of_variances(curve, reml=True)
     inner = np.einsum("kl,klpq->pq", W, Q) - np.einsum("kl,kpq,lqr->pr", W, P, PhiP)
     return KenwardRoger(Phi, Phi + 2.0 * Phi @ inner @ Phi, P, W)
+
+
+def variance_of_variances(curve: Curvature, *, reml: bool) -> Array:
+    """Return twice the inverse expected information on covariance parameters linear in V."""
+    if not reml:
+        return 2.0 * _inverse_where_curved(-curve.log_det_2)
+    p = len(curve.G) - 1
+    Phi = linalg.inv(curve.G[:p, :p])
+    P, Q = curve.G_1[:, :p, :p], curve.G_2[:, :, :p, :p] / 2.0
+    PhiP = np.einsum("pq,kqr->kpr", Phi, P)
+    crossed = np.einsum("kpq,lqp->kl", PhiP, PhiP)
+    information = -curve.log_det_2 - 2.0 * np.einsum("pq,klqp->kl", Phi, Q) + crossed
+    return 2.0 * _inverse_where_curved(information)
 
 
 def _inverse_where_curved(hessian: Array) -> Array:

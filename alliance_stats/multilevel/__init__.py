@@ -37,6 +37,10 @@ from alliance_stats.multilevel.after.regions import JohnsonNeyman, johnson_neyma
 from alliance_stats.multilevel.after.resampling import parametric_bootstrap, profile
 from alliance_stats.multilevel.after.response_surface import ResponseSurface, response_surface
 from alliance_stats.multilevel.after.simple_slopes import SimpleSlopes, simple_slopes
+from alliance_stats.multilevel.after.standardised import (
+    StandardisedCoefficients,
+    standardised_coefficients,
+)
 from alliance_stats.multilevel.after.variance_shares import VariancePartition, variance_partition
 from alliance_stats.multilevel.after.within_between import WithinBetween, within_between
 from alliance_stats.multilevel.clusters import CR2
@@ -90,6 +94,7 @@ __all__ = [
     "RSquared",
     "ResponseSurface",
     "SimpleSlopes",
+    "StandardisedCoefficients",
     "Toeplitz",
     "Unstructured",
     "VarianceBy",
@@ -124,6 +129,7 @@ __all__ = [
     "r_squared",
     "response_surface",
     "simple_slopes",
+    "standardised_coefficients",
     "tidy_frame",
     "variance_partition",
     "wild_bootstrap",

@@ -160,6 +160,7 @@ class LinearMixedModel:
         *,
         level: Literal["population", "conditional"] = "population",
         interval: Literal["confidence", "prediction"] | None = None,
+        new_units: Literal["refuse", "average"] = "refuse",
         df_method: DfMethod = "satterthwaite",
         conf_level: float = 0.95,
     ) -> pd.DataFrame:
@@ -171,12 +172,16 @@ class LinearMixedModel:
             Rows with the predictors; at the conditional level with the grouping columns too.
         level
             ``"population"``: over units (``X beta``). ``"conditional"``: for the units of the fit
-            (``X beta + Z b``); an unknown unit is refused.
+            (``X beta + Z b``).
         interval
             ``"confidence"`` for the expected outcome, ``"prediction"`` for a new observation
             (of a new unit at the population level; residual weight 1, or with known variances the
             true effect without sampling error; normal quantiles, theta
             taken as known). At the conditional level both take theta as known.
+        new_units
+            What becomes, at the conditional level, of a unit that the fit has not seen:
+            ``"refuse"``, or ``"average"``: its own effects are taken as zero (those of the levels
+            above as predicted, where these are known), and intervals hold their variance.
         df_method
             Of the population-level confidence interval.
         conf_level
@@ -189,6 +194,7 @@ class LinearMixedModel:
             of the outcome, indexed as `newdata`.
         """
         check_choice(level, ("population", "conditional"), name="level")
+        check_choice(new_units, ("refuse", "average"), name="new_units")
         if interval is not None:
             check_choice(interval, ("confidence", "prediction"), name="interval")
         return predicted(
@@ -198,6 +204,7 @@ class LinearMixedModel:
             interval=interval,
             df_method=df_method,
             conf_level=conf_level,
+            new_units=new_units,
         )
 
     def augment(self) -> pd.DataFrame:

@@ -54,13 +54,15 @@ def predicted(
     interval: str | None,
     df_method: str,
     conf_level: float,
+    new_units: str = "refuse",
 ) -> pd.DataFrame:
     """See :meth:`LinearMixedModel.predict`."""
-    rows = code_new_rows(fit.design, newdata, with_units=level == "conditional")
+    conditional, average = level == "conditional", new_units == "average"
+    rows = code_new_rows(fit.design, newdata, with_units=conditional, new_units=average)
     estimate = rows.X @ fit.beta + rows.offset
-    if level == "conditional":
-        for b, Z, units in zip(effects_as_given(fit), rows.Z, rows.units, strict=True):
-            estimate = estimate + np.einsum("nq,qn->n", Z, b[:, units])
+    for b, Z, units in zip(effects_as_given(fit), rows.Z, rows.units, strict=False):
+        own = np.where(units >= 0, b[:, units], 0.0)
+        estimate = estimate + np.einsum("nq,qn->n", Z, own)
     table = pd.DataFrame({"estimate": estimate}, index=newdata.index)
     if interval is None:
         return table
@@ -69,6 +71,8 @@ def predicted(
         variance, df = inference.variances(rows.X), inference.df(rows.X)
     else:
         variance, df = _conditional_variance(fit, rows)
+        for covariance, Z, units in zip(fit.covariances, rows.Z, rows.units, strict=True):
+            variance = variance + (units < 0) * np.einsum("ni,ij,nj->n", Z, covariance, Z)
     if interval == "prediction":
         variance = variance + new_residual_variance(fit, newdata)
         if level == "population":
@@ -172,7 +176,7 @@ def _conditional_variance(fit: LinearFit, rows: NewRows) -> tuple[Array, Array]:
         n_units = len(grouping.labels)
         working = Z @ back_transform(grouping.terms)
         effects.append(_spread(Lambda.T @ whiten(grouping.Z), grouping.codes, n_units))
-        c.append(_spread(Lambda.T @ working.T, units, n_units))
+        c.append(_spread((Lambda.T @ working.T) * (units >= 0), units, n_units))
     W = np.hstack(effects)
     coefficient = W.T @ W
     coefficient[np.arange(p, len(coefficient)), np.arange(p, len(coefficient))] += 1.0

@@ -1,6 +1,6 @@
 """Estimated marginal means over a reference grid, and expected responses averaged over rows."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +12,7 @@ from scipy.interpolate import CubicHermiteSpline
 from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.checks import check_choice
 from alliance_stats.design.design import all_fixed_columns
+from alliance_stats.design.grammar import Call, Column
 from alliance_stats.design.groupings import random_columns
 from alliance_stats.engine.families import Family
 from alliance_stats.errors import FormulaError, NotIdentifiedError
@@ -35,6 +36,7 @@ from alliance_stats.multilevel.after.reference_grid import (
     reference_grid,
 )
 from alliance_stats.multilevel.linear_functions import DfMethod, Inference, LinearEstimates
+from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel
 from alliance_stats.multilevel.predictions import population_mean
 
 __all__ = ["EstimatedMeans", "ExpectedResponses", "Level", "Rows", "estimated_means"]
@@ -146,7 +148,17 @@ def _total_sd(model: FittedModel, frame: pd.DataFrame) -> Array:
     return np.asarray(np.sqrt(total))
 
 
-Scale = Literal["link", "response"]
+Scale = Literal["link", "response", "median", "mean"]
+
+# What undoes an outcome's transform: the value, its slope, and the mean given a variance v.
+_LN2, _LN10 = np.log(2.0), np.log(10.0)
+BACK: Mapping[str, tuple[Callable[[Array], Array], Callable[[Array], Array], float]] = {
+    "log": (np.exp, np.exp, 1.0),
+    "log2": (np.exp2, lambda x: _LN2 * np.exp2(x), _LN2),
+    "log10": (lambda x: 10.0**x, lambda x: _LN10 * 10.0**x, _LN10),
+    "log1p": (np.expm1, np.exp, 1.0),
+    "sqrt": (np.square, lambda x: 2.0 * x, 0.0),
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -167,6 +179,9 @@ class EstimatedMeans:
         The means on the scale of the linear predictor.
     notes
         What to know before reading.
+    spread
+        Of a linear mixed model the variance of a new observation of a new unit at each mean,
+        averaged as the mean is; NaN where residual variances differ or are known.
     """
 
     model: FittedModel
@@ -175,6 +190,7 @@ class EstimatedMeans:
     by: tuple[str, ...]
     estimates: LinearEstimates
     notes: tuple[str, ...]
+    spread: Array
 
     __repr__ = one_line
 
@@ -197,6 +213,11 @@ class EstimatedMeans:
             ``"link"``: the scale of the linear predictor (that of the outcome for a linear model).
             ``"response"``: the expected response at random effects of zero; the limits are those of
             the link scale transformed, the standard error is the delta method's.
+            ``"median"`` and ``"mean"``, of an outcome that the formula transforms (``log(y)``,
+            ``log2``, ``log10``, ``log1p``, ``sqrt``): back in its own units, the median of a new
+            observation of a new unit, and its mean, which holds half the variance of the random
+            effects and the residual besides: ``exp(eta + v / 2)`` for a logarithm, ``eta^2 + v``
+            for a root (normal on the model's scale; v taken as known in the standard error).
         conf_level
             Coverage of each interval by itself.
 
@@ -206,8 +227,10 @@ class EstimatedMeans:
             The predictors shown, then ``estimate, std_error, df, conf_low, conf_high``. NaN where
             the data do not determine the mean.
         """
-        check_choice(scale, ("link", "response"), name="scale")
+        check_choice(scale, ("link", "response", "median", "mean"), name="scale")
         table = self.estimates.columns(conf_level=conf_level)
+        if scale in ("median", "mean"):
+            table = _back_transformed(self.model, table, self.spread if scale == "mean" else None)
         if scale == "response":
             table = _on_response_scale(self.model, table)
         shown = ["estimate", "std_error", "df", "conf_low", "conf_high"]
@@ -311,7 +334,8 @@ def estimated_means(
     require_fitted(model)
     grid = reference_grid(model.design, [*within, *names], at)
     inference = infer(model, df_method)
-    L = grid.average(grid_columns(model.design, grid), weights)
+    L_rows = grid_columns(model.design, grid)
+    L = grid.average(L_rows, weights)
     estimates = inference.of(L)
     if not estimates.estimable.any():
         raise NotIdentifiedError(
@@ -320,7 +344,75 @@ def estimated_means(
             "weights='cells', fix predictors with at=, or leave the interaction out."
         )
     notes = (*caveats(model), *grid.notes, *offset_note(model))
-    return EstimatedMeans(model, inference, grid.labels, within, estimates, notes)
+    spread = grid.average(_variances(model, grid.frame, len(L_rows))[:, None], weights)[:, 0]
+    return EstimatedMeans(model, inference, grid.labels, within, estimates, notes, spread)
+
+
+def _variances(model: FittedModel, frame: pd.DataFrame, n: int) -> Array:
+    """Variance of a new observation of a new unit at each row of the grid; NaN where unknown."""
+    if not isinstance(model, LinearMixedModel) or model.problem.known:
+        return np.full(n, np.nan)
+    fit = model.fit
+    if np.ptp(fit.design.root_weights) > 0 or (fit.problem.shape and fit.problem.shape.spreads):
+        return np.full(n, np.nan)
+    total = np.full(n, fit.sigma**2)
+    for grouping, covariance in zip(fit.design.groupings, fit.covariances, strict=True):
+        needed = {name for basis in grouping.terms for name in basis.coding.variables}
+        if not needed <= set(frame.columns):
+            return np.full(n, np.nan)
+        if needed:
+            Z = np.hstack([random_columns(basis, frame) for basis in grouping.terms])
+        else:
+            Z = np.ones((n, 1))
+        total = total + np.einsum("ni,ij,nj->n", Z, covariance, Z)
+    return np.asarray(total)
+
+
+def _back_transformed(
+    model: FittedModel, table: pd.DataFrame, spread: Array | None
+) -> pd.DataFrame:
+    """Bring means of a transformed outcome into its own units: medians, or means."""
+    tree = model.design.formula.outcome
+    name = tree.function.removeprefix("np.") if isinstance(tree, Call) else ""
+    if (
+        not isinstance(tree, Call)
+        or name not in BACK
+        or len(tree.arguments) != 1
+        or not isinstance(tree.arguments[0], Column)
+    ):
+        raise FormulaError(
+            f"The outcome '{model.design.formula.response}' is not a transform that can be undone: "
+            f"scale='median' and 'mean' are for {', '.join(f'{known}(y)' for known in BACK)}."
+        )
+    back, slope, unit = BACK[name]
+    factor, added = np.ones(len(table)), np.zeros(len(table))
+    if spread is not None:
+        if np.isnan(spread).any():
+            raise NotIdentifiedError(
+                "The variance of the outcome differs between rows (weights, strata or random "
+                "slopes of what the means do not show), so that the mean has no one bias term. Ask "
+                "for scale='median'."
+            )
+        if unit:
+            factor = np.exp(unit**2 * spread / 2.0)
+        else:
+            added = spread
+
+    def mean(column: str) -> Array:
+        eta = table[column].to_numpy()
+        if name == "sqrt":  # a root is not below zero
+            eta = np.maximum(eta, 0.0)
+        if name == "log1p":
+            return np.asarray(np.exp(eta) * factor - 1.0)
+        return np.asarray(back(eta) * factor + added)
+
+    eta = table["estimate"].to_numpy()
+    return table.assign(
+        estimate=mean("estimate"),
+        std_error=table["std_error"] * np.abs(slope(eta)) * factor,
+        conf_low=mean("conf_low"),
+        conf_high=mean("conf_high"),
+    )
 
 
 def _on_response_scale(model: FittedModel, table: pd.DataFrame) -> pd.DataFrame:

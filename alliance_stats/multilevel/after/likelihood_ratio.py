@@ -13,8 +13,10 @@ from alliance_stats.design.design import build_design
 from alliance_stats.engine.likelihood_rise import null_likelihood_ratios
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, one_line
+from alliance_stats.formatting import format_number
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import linear_fit
+from alliance_stats.multilevel.after.chi_bar_squared import chi_bar_weights, scalar_terms
 from alliance_stats.multilevel.after.model_likelihood import (
     HasLikelihood,
     refer_ratio,
@@ -145,9 +147,11 @@ def likelihood_ratio_test(
         If the models differ by one random effect (its variance and its k covariances), it is
         referred to the equal mixture of chi-squared with k and k + 1 df (Self & Liang 1987,
         doi:10.1080/01621459.1987.10478472; Stram & Lee 1994, doi:10.2307/2533455); the plain
-        chi-squared would be conservative. With several variances at once the plain chi-squared is
-        used and called conservative: ask for a bootstrap. A statistic within what a search tells
-        apart is zero, and its p-value 1.
+        chi-squared would be conservative. If they differ by several variances without covariances,
+        it is referred to the mixture of chi-squared with 0, 1, ... df whose weights the data's
+        information gives (chi-bar-squared; Self & Liang 1987), for many units. With several
+        variances and covariances at once the plain chi-squared is used and called conservative: ask
+        for a bootstrap. A statistic within what a search tells apart is zero, and its p-value 1.
 
     Raises
     ------
@@ -410,6 +414,16 @@ def _refer(
     variances = _n_variances(large) - _n_variances(small)
     if variances == 0 or (fixed_differ and variances == 0):
         return float(stats.chi2.sf(statistic, df)), f"chi-squared with {df} df"
+    tested = scalar_terms(small, large) if variances > 1 and not fixed_differ else []
+    if len(tested) == variances > 1 and df == variances:
+        weights = chi_bar_weights(small, large, tested)
+        tails = [float(statistic <= 0.0)]
+        tails += [float(stats.chi2.sf(statistic, k)) for k in range(1, len(weights))]
+        shown = ", ".join(format_number(weight, 2) for weight in weights)
+        return (
+            float(weights @ np.array(tails)),
+            f"mixture of chi-squared with 0 to {variances} df (weights {shown})",
+        )
     if variances == 1 and not fixed_differ and len(small.fit.eta) == len(large.fit.eta):
         k = df - 1
         upper = stats.chi2.sf(statistic, k) if k else float(statistic <= 0.0)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.account import Account, Column, Phrase, Section, html_of, summary_of
-from alliance_stats.checks import check_frame, require_columns
+from alliance_stats.checks import check_frame, did_you_mean, require_columns
 from alliance_stats.design.formula import (
     CONSTANT,
     RandomTerm,
@@ -26,6 +26,7 @@ from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.linear_functions import inference_on
 from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel
 from alliance_stats.multilevel.mixed_models import lmm
+from alliance_stats.multilevel.parameter_tables import random_section
 from alliance_stats.transforms import decompose
 
 __all__ = ["WithinBetween", "within_between"]
@@ -82,7 +83,10 @@ class WithinBetween:
     @property
     def method(self) -> str:
         """What the effects are, in a phrase."""
-        return "effects within and between units of a linear mixed model"
+        slopes = [g.name for g in self.model.design.groupings if self.components[0] in g.names]
+        return "effects within and between units of a linear mixed model" + (
+            f", the within effect varying over {' and '.join(slopes)}" if slopes else ""
+        )
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -110,7 +114,10 @@ class WithinBetween:
         )
         pulled = Phrase("Unreliable means pull a between effect towards the effect below it.")
         sizes = {"rows": self.rows.n_used}
-        return Account(self.method, self.notes, sizes, (effects, reliable), (pulled,), self.rows)
+        slopes = any(self.components[0] in g.names for g in self.model.design.groupings)
+        varying = (random_section(self.model.fit),) if slopes else ()
+        sections = (effects, *varying, reliable)
+        return Account(self.method, self.notes, sizes, sections, (pulled,), self.rows)
 
     summary = summary_of
     _repr_html_ = html_of
@@ -143,6 +150,7 @@ def within_between(
     predictor: str,
     levels: Sequence[str],
     covariates: str | None = None,
+    slopes: Sequence[str] = (),
     reml: bool = True,
 ) -> WithinBetween:
     """Split a predictor into levels and estimate the effect of each part.
@@ -158,6 +166,11 @@ def within_between(
         also gets a random intercept.
     covariates
         Further fixed effects, as a formula's right-hand side: ``"session + role"``.
+    slopes
+        Levels over whose units the within effect varies, as ``["person"]`` or ``["person",
+        "therapist"]``: a random slope of the innermost component beside the intercept, correlated
+        with it. Without one the standard error of a within effect that does vary is too small
+        (Barr et al. 2013, doi:10.1016/j.jml.2012.11.001).
     reml
         As in :func:`lmm`.
 
@@ -179,6 +192,11 @@ def within_between(
     require_columns(data, [outcome, predictor, *levels])
     if not levels:
         raise DataError("levels= needs at least one id column, as in levels=['person'].")
+    if isinstance(slopes, str):
+        raise DataError(f"slopes= is a list of levels, as slopes=['{slopes}'].")
+    for level in slopes:
+        if level not in levels:
+            raise DataError(f"slopes= names '{level}'. {did_you_mean(level, levels)}")
     further = parse_formula(covariates or "1", needs_response=False)
     named = [outcome, predictor, *levels, *map(str, variables_of(further.fixed))]
     named += [str(name) for term in further.random for name in variables_of(term.terms)]
@@ -189,10 +207,21 @@ def within_between(
     components = [str(name) for name in split.columns if name not in own.columns]
     fixed = reduce(operator.add, map(column, components)) + further.fixed
     nested = nested_intercepts(list(reversed(levels)))
-    model = lmm(formula_of(outcome, fixed, [*nested, *further.random]), split, reml=reml)
+    random = [_with_slope(term, components[0], levels, slopes) for term in nested]
+    model = lmm(formula_of(outcome, fixed, [*random, *further.random]), split, reml=reml)
     return WithinBetween(
         model, tuple(levels), tuple(components), _reliability(data, predictor, levels, nested)
     )
+
+
+def _with_slope(
+    term: RandomTerm, component: str, levels: Sequence[str], slopes: Sequence[str]
+) -> RandomTerm:
+    """Give a level's random intercept a slope of the within component, where it was asked for."""
+    level = levels[len(levels) - len(term.grouping)]
+    if level not in slopes:
+        return term
+    return RandomTerm(CONSTANT + column(component), term.grouping)
 
 
 def _reliability(
