@@ -15,6 +15,7 @@ from scipy import stats
 
 from alliance_stats.checks import check_conf_level
 from alliance_stats.formatting import plural
+from alliance_stats.glossary import GLOSSARY
 from alliance_stats.ledger import RowLedger
 
 __all__ = [
@@ -35,87 +36,6 @@ Array = npt.NDArray[np.float64]
 
 DUST = 16.0 * float(np.finfo(np.float64).eps)
 """What arithmetic leaves of a difference that is none, relative to the values: a few digits."""
-
-GLOSSARY: Mapping[str, str] = MappingProxyType(
-    {
-        "effect": "fixed (a coefficient), ran_pars (an SD or correlation of random effects) or "
-        "ran_vals (a predicted random effect)",
-        "group": "grouping factor of a random effect; 'Residual' for the residual",
-        "level": "unit within a grouping factor",
-        "term": "name of a coefficient, a random-effects parameter or a variable",
-        "outcome": "name of the outcome column that a row speaks of",
-        "contrast": "what is subtracted from what, as 'A - B'",
-        "estimate": "point estimate, on the scale the method's docstring states",
-        "std_error": "standard error of the estimate, on the same scale as the estimate",
-        "statistic": "test statistic (t, z, F, chi-squared, U: `method` or the docstring says)",
-        "df": "degrees of freedom of the statistic; infinite for z",
-        "df1": "numerator degrees of freedom of an F statistic",
-        "df2": "denominator degrees of freedom of an F statistic",
-        "p_value": "two-sided p-value unless the docstring says otherwise",
-        "conf_low": "lower limit of the confidence interval, on the scale of the estimate",
-        "conf_high": "upper limit of the confidence interval, on the scale of the estimate",
-        "strata": "group whose curve it is",
-        "time": "time since start, in the caller's unit",
-        "state": "ending that the row speaks of, where several compete",
-        "n_risk": "units at risk just before `time`",
-        "n_event": "units with the event at `time`",
-        "n_censor": "units censored at `time`",
-        "n_expected": "events expected in a group were all hazards equal",
-        "n_clusters": "clusters behind the standard errors; missing where each row is its own",
-        "cumulative_hazard": "hazard summed up to `time`; survival is exp of its negative",
-        "hazard": "probability to end in the interval after `time`, of those still there",
-        "survival": "probability to be there still after the interval of `time`",
-        "delta": "shift of the outcomes not seen, in units of the outcome",
-        "missing_information": "share of the information on the estimate that missing values took",
-        "log_lik_null": "log-likelihood with all coefficients 0",
-        "p_smallest": "smallest p-value that the exact test of this design can reach",
-        "nobs": "rows used",
-        "sigma": "residual SD, in units of the outcome",
-        "log_lik": "log-likelihood (restricted where `reml` is true)",
-        "deviance": "-2 log-likelihood (restricted where `reml` is true)",
-        "aic": "Akaike's information criterion, from `log_lik`",
-        "bic": "Bayesian information criterion, from `log_lik` and `nobs`",
-        "distribution": "distribution of a generalized model's outcome",
-        "link": "link of a generalized model",
-        "nodes": "quadrature nodes a random effect; 1 is the Laplace approximation",
-        "linear_predictor": "predictor on the scale of the link, random effects at their modes",
-        "reml": "whether variances were estimated by restricted maximum likelihood",
-        "converged": "whether the optimiser's criterion was flat where it stopped",
-        "singular": "whether a variance or a correlation sits on its boundary",
-        "hedges_g": "standardised mean difference, small-sample corrected (Hedges 1981)",
-        "hedges_g_scale": "the SD that `hedges_g` is in: pooled, of differences, total",
-        "estimand": "what `estimate` estimates: mean difference, risk difference, Cliff's delta",
-        "superiority": "P(first > second) + P(equal)/2 of one random case of each group",
-        "icc": "intraclass correlation: share of variance between clusters, inside groups",
-        "p_adjusted": "p-value corrected for all comparisons of the table, as the call asked",
-        "p_holm": "p-value corrected over the table's rows to hold the familywise error (Holm)",
-        "p_fdr": "p-value corrected over the table's rows to hold the false discovery rate (BH)",
-        "detectable": "effect detected with 80% power at .05, on `detectable_scale`",
-        "method": "name of the test or estimator",
-        "about": "what a row of a description speaks of (units, size, missing, left out, score...)",
-        "n": "how many",
-        "of": "out of how many",
-        "mean": "arithmetic mean, in units of the variable",
-        "sd": "standard deviation (n - 1 in the denominator), in units of the variable",
-        "minimum": "smallest value",
-        "median": "middle value",
-        "maximum": "largest value",
-        "rule": "the rule that an index or a flag was made by, in words",
-        "predictor": "outcome at the session before, whose effect on `outcome` a row has",
-        "lag": "how many sessions the predictor stands before the outcome",
-        "session": "number of the session that a row speaks of",
-        "other": "second of the two variables whose covariance a row has",
-        "part": "what a covariance within persons belongs to",
-        "correlation": "covariance over the product of the two SDs",
-        "impulse": "outcome that the shock of one point strikes",
-        "sessions_after": "sessions since the shock",
-        "test": "restriction that is tested",
-        "boundary": "whether a variance at its limit makes the p-value too large",
-        "trends": "whether persons have linear trends of their own",
-        "reliability": "share of within-person variance that is not error of measurement",
-        "share": "part of a whole, from 0 to 1; the docstring says of which",
-    }
-)
 
 
 _LONGEST_FORMULA = 100  # characters of a one-line repr

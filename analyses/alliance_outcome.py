@@ -83,7 +83,7 @@ def symptoms_over_sessions(data: Study) -> tuple[Section, dict[str, float]]:
     """Show the course of symptoms and split what lies around it among the levels."""
     fit = level_model(data)
     slope = fit.tidy().set_index("term").loc["session"]
-    shares = variance_partition(fit, ci_method="bootstrap", n=DRAWS, seed=SEED).tidy()
+    shares = variance_partition(fit, ci_method="bootstrap", n_resamples=DRAWS, seed=SEED).tidy()
     shares["group"] = shares["group"].map(LEVELS)
     share = shares.set_index("group")
     first, *others = (

@@ -122,7 +122,7 @@ def whole_study(data: Study) -> tuple[Section, dict[str, float]]:
         time="session",
         group=GROUP,
         person="person",
-        nested_in=("therapist", "family"),
+        nested_in=["family", "therapist"],
     )
     slope = course.tidy().iloc[-1]
     since = course.differ_from()

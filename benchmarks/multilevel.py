@@ -112,7 +112,9 @@ def ours(case: str, data: pd.DataFrame, formula: str) -> dict[str, float]:
             lambda: lmm(formula, data).tidy(df_method="kenward-roger"), repeats
         )
     if case == "bootstrap":
-        found["boot"] = cpu_seconds(lambda: parametric_bootstrap(model, n=1000, seed=1), 1)
+        found["boot"] = cpu_seconds(
+            lambda: parametric_bootstrap(model, n_resamples=1000, seed=1), 1
+        )
     return found
 
 

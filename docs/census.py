@@ -186,8 +186,8 @@ CALLS: dict[str, tuple[str, str, Callable[[], object]]] = {
                 subset=["a", "b"]
             ),
             coders=["a", "b"],
-            level="interval",
-            n_bootstrap=50,
+            measurement="interval",
+            n_resamples=50,
             seed=1,
         ),
     ),

@@ -214,7 +214,7 @@ class LinearRegression(Regression):
         """Return R2 and adjusted R2 as :func:`~alliance_stats.r_squared` does."""
         return goodness_of_fit.linear_explained(self.fit)
 
-    def standardized(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+    def standardised(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return standardised coefficients: of SDs of the outcome per SD of each column.
 
         Returns
@@ -223,7 +223,7 @@ class LinearRegression(Regression):
             ``term, estimate, conf_low, conf_high``: the coefficient and its limits (see
             :meth:`tidy`) times the column's SD over the outcome's, both taken as known.
         """
-        return questions.standardized(self.fit, self.tidy(conf_level=conf_level))
+        return questions.standardised(self.fit, self.tidy(conf_level=conf_level))
 
     def correlations(self) -> pd.DataFrame:
         """Return ``term, partial, semipartial``: r of each column given the others.
@@ -234,7 +234,7 @@ class LinearRegression(Regression):
         return questions.partial_correlations(self.fit)
 
     def influence(self) -> pd.DataFrame:
-        """Return ``leverage, studentized`` (deleted) ``, cooks_distance`` of each row used."""
+        """Return ``leverage, residual_studentised, cooks_distance`` of each row used."""
         return questions.influence(self.fit)
 
     def step_table(self) -> pd.DataFrame:

@@ -39,7 +39,7 @@ __all__ = [
     "predicted",
     "refuse_df_method",
     "sizes",
-    "standardized",
+    "standardised",
 ]
 
 VCOVS = ("classical", "HC3", "CR2")
@@ -148,7 +148,7 @@ def joint_test(found: Inference, terms: Sequence[str]) -> pd.DataFrame:
     )
 
 
-def standardized(fit: LinearFit, table: pd.DataFrame) -> pd.DataFrame:
+def standardised(fit: LinearFit, table: pd.DataFrame) -> pd.DataFrame:
     """Return coefficients and limits in SDs of the outcome per SD of each column."""
     sds = dict(zip(_kept_names(fit.design), fit.design.X.std(axis=0, ddof=1), strict=True))
     kept = table[table["term"] != "(Intercept)"]
@@ -215,7 +215,7 @@ def collinearity(fit: Fit) -> pd.DataFrame:
 
 
 def influence(fit: LinearFit) -> pd.DataFrame:
-    """Return leverage, deleted studentized residual and Cook's distance of each row."""
+    """Return leverage, deleted studentised residual and Cook's distance of each row."""
     working, design = _working(fit), fit.design
     leverage = _leverage(design.X, working)
     n, p = design.X.shape
@@ -223,10 +223,10 @@ def influence(fit: LinearFit) -> pd.DataFrame:
     s2 = fit.sigma**2
     with np.errstate(divide="ignore", invalid="ignore"):
         without = ((n - p) * s2 - e**2 / (1.0 - leverage)) / (n - p - 1)
-        studentized = e / np.sqrt(np.maximum(without, 0.0) * (1.0 - leverage))
+        studentised = e / np.sqrt(np.maximum(without, 0.0) * (1.0 - leverage))
         cooks = e**2 * leverage / (p * s2 * (1.0 - leverage) ** 2)
     return pd.DataFrame(
-        {"leverage": leverage, "studentized": studentized, "cooks_distance": cooks},
+        {"leverage": leverage, "residual_studentised": studentised, "cooks_distance": cooks},
         index=design.index,
     )
 

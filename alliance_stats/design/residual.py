@@ -40,7 +40,7 @@ class VarianceBy:
 
     def __post_init__(self) -> None:
         """Keep several columns as a tuple."""
-        if isinstance(self.by, list):
+        if isinstance(self.by, list | tuple):
             object.__setattr__(self, "by", tuple(self.by))
 
     @property

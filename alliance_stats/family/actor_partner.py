@@ -33,6 +33,7 @@ from alliance_stats.multilevel import (
     likelihood_ratio_test,
     lmm,
 )
+from alliance_stats.renaming import renamed
 
 __all__ = ["APIM", "Dyads", "apim", "read_dyads"]
 
@@ -193,8 +194,9 @@ class APIM:
         ]
         return pd.DataFrame(rows)
 
+    @renamed(draws="n_resamples")
     def k(
-        self, *, seed: int, draws: int = 20_000, conf_level: float = 0.95, least: float = 1.96
+        self, *, seed: int, n_resamples: int = 20_000, conf_level: float = 0.95, least: float = 1.96
     ) -> pd.DataFrame:
         """Return k = partner effect / actor effect, with a Monte Carlo interval.
 
@@ -205,7 +207,7 @@ class APIM:
 
         Parameters
         ----------
-        seed, draws
+        seed, n_resamples
             Of the Monte Carlo.
         conf_level
             Coverage of the interval.
@@ -226,7 +228,7 @@ class APIM:
                 pair = [self.names[effect, predictor, role] for effect in ("actor", "partner")]
                 mean, cov = beta[pair].to_numpy(), vcov.loc[pair, pair].to_numpy()
                 defined = bool(abs(mean[0]) >= least * np.sqrt(cov[0, 0]))
-                drawn = rng.multivariate_normal(mean, cov, size=draws, method="cholesky")
+                drawn = rng.multivariate_normal(mean, cov, size=n_resamples, method="cholesky")
                 low, high = np.quantile(drawn[:, 1] / drawn[:, 0], [alpha / 2, 1 - alpha / 2])
                 values = (mean[1] / mean[0], low, high) if defined else (np.nan, np.nan, np.nan)
                 rows.append((predictor, role or None, *mean, *values, defined))

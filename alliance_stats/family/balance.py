@@ -44,6 +44,7 @@ from alliance_stats.multilevel import (
     lmm,
     parametric_bootstrap,
 )
+from alliance_stats.renaming import renamed
 
 __all__ = ["FamilyBalance", "family_balance"]
 
@@ -163,10 +164,15 @@ class FamilyBalance:
             frames.append(found.loc[1:, numbers].assign(term=kind, contrast=contrasts))
         return pd.concat(frames, ignore_index=True)[["term", "contrast", *numbers]]
 
-    def bootstrap(self, *, seed: int, n: int = 1000, n_jobs: int | None = None) -> Bootstrap:
+    @renamed(n="n_resamples")
+    def bootstrap(
+        self, *, seed: int, n_resamples: int = 1000, n_jobs: int | None = None
+    ) -> Bootstrap:
         """Draw and refit: percentile intervals of the SDs and their ratios (``term|level``)."""
         measure = partial(_spreads, strata=self.strata, person=self.person)
-        return parametric_bootstrap(self.model, measure, n=n, seed=seed, n_jobs=n_jobs)
+        return parametric_bootstrap(
+            self.model, measure, n_resamples=n_resamples, seed=seed, n_jobs=n_jobs
+        )
 
     def glance(self) -> pd.DataFrame:
         """Return one row: the model's, with the test of equal spread."""

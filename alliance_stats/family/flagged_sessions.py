@@ -15,6 +15,7 @@ from alliance_stats.checks import check_conf_level
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, one_line, wald_interval
 from alliance_stats.ledger import RowLedger
+from alliance_stats.renaming import renamed
 
 __all__ = ["Flagged", "RuleAgreement", "clustered_share", "rule_agreement"]
 
@@ -124,7 +125,7 @@ class RuleAgreement:
             [
                 {
                     "n_pairs": len(self.pairs),
-                    "n_draws": self.draws.shape[1],
+                    "n_resamples": self.draws.shape[1],
                     "n_undefined": int((~np.isfinite(self.draws)).sum()),
                 }
             ]
@@ -167,14 +168,15 @@ class RuleAgreement:
     _repr_html_ = html_of
 
 
-def rule_agreement(*results: Flagged, seed: int, n: int = 2000) -> RuleAgreement:
+@renamed(n="n_resamples")
+def rule_agreement(*results: Flagged, seed: int, n_resamples: int = 2000) -> RuleAgreement:
     """Compare rules that were applied to the same sessions.
 
     Parameters
     ----------
     results
         Two or more split alliances, or two or more ruptures.
-    seed, n
+    seed, n_resamples
         Of the bootstrap over clusters (families for splits; families where known, else persons, for
         ruptures): a person's sessions are not independent.
 
@@ -191,14 +193,16 @@ def rule_agreement(*results: Flagged, seed: int, n: int = 2000) -> RuleAgreement
     """
     if len(results) < 2:
         raise DataError(f"Agreement needs two rules or more; got {len(results)}.")
-    if n < 1:
-        raise DataError(f"n counts bootstrap draws and is at least 1; got {n}.")
+    if n_resamples < 1:
+        raise DataError(f"n_resamples counts bootstrap draws and is at least 1; got {n_resamples}.")
     rng = np.random.default_rng(seed)
     rows, draws = [], []
     for first, second in combinations(results, 2):
         counts = _counts(first, second)
         counts = counts[np.lexsort(counts.T)]  # draws do not depend on how clusters are called
-        weights = rng.multinomial(len(counts), np.full(len(counts), 1 / len(counts)), size=n)
+        weights = rng.multinomial(
+            len(counts), np.full(len(counts), 1 / len(counts)), size=n_resamples
+        )
         draws.append(_kappa(weights @ counts))
         both, only_first, only_second, neither = total = counts.sum(axis=0)
         rows.append(

@@ -377,6 +377,6 @@ def _standard_errors(scores: Array, sems: Array, reliability: Reliability) -> di
     """Return the level's standard error in closed form, the others' by simulation."""
     m = np.isfinite(scores).sum(axis=1).astype(np.float64)
     m[m == 0] = np.nan
-    simulated = order_errors(scores, sems, seed=reliability.seed, draws=reliability.draws)
+    simulated = order_errors(scores, sems, seed=reliability.seed, draws=reliability.n_resamples)
     level = np.sqrt(np.nansum(sems**2, axis=1)) / m
     return {"level_se": level, **{f"{name}_se": se for name, se in simulated.items()}}

@@ -34,14 +34,14 @@ class Reliability:
         SD, in points of the score, of the sample that the reliability comes from; or role -> SD.
     seed
         Seed of the simulated errors (for lowest, highest, range and SD of members).
-    draws
+    n_resamples
         Number of simulated errors a family and session.
     """
 
     value: float | Mapping[str, float]
     sd: float | Mapping[str, float]
     seed: int
-    draws: int = 2000
+    n_resamples: int = 2000
 
     def __post_init__(self) -> None:
         for value in _values(self.value):
@@ -50,8 +50,10 @@ class Reliability:
         for sd in _values(self.sd):
             if not (math.isfinite(sd) and sd > 0):
                 raise DataError(f"The SD of a scale must be a positive number; got {sd}.")
-        if self.draws < 2:
-            raise DataError(f"draws simulates errors and is at least 2; got {self.draws}.")
+        if self.n_resamples < 2:
+            raise DataError(
+                f"n_resamples counts simulated errors and is at least 2; got {self.n_resamples}."
+            )
 
     def errors_of(self, roles: npt.NDArray[np.object_]) -> Array:
         """Return each rating's standard error of measurement, in points of the score."""

@@ -31,6 +31,7 @@ from alliance_stats.multilevel import (
     lmm,
     parametric_bootstrap,
 )
+from alliance_stats.renaming import renamed
 
 __all__ = ["OneWithMany", "one_with_many"]
 
@@ -104,14 +105,19 @@ class OneWithMany:
         frame = pd.DataFrame(rows)
         return frame.assign(boundary=self.model.singular & (frame["level"] == "therapist"))
 
-    def bootstrap(self, *, seed: int, n: int = 1000, n_jobs: int | None = None) -> Bootstrap:
+    @renamed(n="n_resamples")
+    def bootstrap(
+        self, *, seed: int, n_resamples: int = 1000, n_jobs: int | None = None
+    ) -> Bootstrap:
         """Draw and refit: intervals of variances, shares and reciprocities (percentile).
 
         Terms are ``<source>|<level>``, ``<source>|share`` (of the therapist level), ``generalized
         reciprocity`` and ``dyadic reciprocity``. Draws in which a variance is zero have no
         generalized reciprocity.
         """
-        return parametric_bootstrap(self.model, _parameters, n=n, seed=seed, n_jobs=n_jobs)
+        return parametric_bootstrap(
+            self.model, _parameters, n_resamples=n_resamples, seed=seed, n_jobs=n_jobs
+        )
 
     def generalized_reciprocity_test(self) -> LikelihoodRatioTest:
         """Test whether therapists' partner and perceiver effects are uncorrelated."""

@@ -3,8 +3,8 @@
 from alliance_stats.groups.agreement_coefficients import cohen_kappa, krippendorff_alpha
 from alliance_stats.groups.classification import (
     Classification,
+    Classifications,
     Multiverse,
-    RuleAgreement,
     classify,
     classify_many,
 )
@@ -32,11 +32,11 @@ from alliance_stats.groups.trajectory_comparison import TrajectoryComparison, co
 
 __all__ = [
     "Classification",
+    "Classifications",
     "CoderAgreement",
     "GroupComparison",
     "Multiverse",
     "OutcomeComparison",
-    "RuleAgreement",
     "SuccessRule",
     "TableOne",
     "ThemeComparison",

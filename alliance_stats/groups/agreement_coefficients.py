@@ -14,6 +14,7 @@ from alliance_stats.effect_sizes import EffectSize
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import DUST, Array
 from alliance_stats.multilevel import LinearMixedModel, lmm, parametric_bootstrap
+from alliance_stats.renaming import renamed
 
 __all__ = [
     "FORMS",
@@ -102,14 +103,15 @@ def fleiss_kappa(codes: npt.NDArray[np.int64]) -> float:
     return math.nan if used.size < 2 else float(inter_rater.fleiss_kappa(table))
 
 
-def krippendorff_alpha(ratings: Array, *, level: str = "nominal") -> float:
+@renamed(level="measurement")
+def krippendorff_alpha(ratings: Array, *, measurement: str = "nominal") -> float:
     """Return Krippendorff's alpha of cases x coders, NaN where a case was not coded.
 
     ``1 - D_o / D_e`` over all pairs of codes within and between cases; cases with one code add
-    nothing. `level` is ``"nominal"``, ``"ordinal"`` or ``"interval"`` and sets the difference of
-    two codes (Krippendorff 2019, Content Analysis, 4th ed., ch. 12). NaN where all codes are alike.
+    nothing. `measurement` is ``"nominal"``, ``"ordinal"`` or ``"interval"`` and sets the difference
+    of two codes (Krippendorff 2019, Content Analysis, 4th ed., ch. 12). NaN where all are alike.
     """
-    check_choice(level, ("nominal", "ordinal", "interval"), name="level")
+    check_choice(measurement, ("nominal", "ordinal", "interval"), name="measurement")
     values = np.unique(ratings[~np.isnan(ratings)])
     if values.size < 2:
         return math.nan
@@ -122,7 +124,7 @@ def krippendorff_alpha(ratings: Array, *, level: str = "nominal") -> float:
     coincidence = weighted.T @ counts - np.diag(weighted.sum(axis=0))
     totals = coincidence.sum(axis=1)
     n = totals.sum()
-    difference = _differences(values, totals, level)
+    difference = _differences(values, totals, measurement)
     expected = float(np.sum(np.outer(totals, totals) * difference)) / (n - 1.0)
     if expected == 0:
         return math.nan
@@ -201,8 +203,12 @@ def simulated_estimates(ratings: Array, n_draws: int, *, seed: int) -> dict[str,
         case, coder, error = _two_way(model)
         return icc_estimates(((case, error), (case, coder, error)), k)
 
-    first = parametric_bootstrap(_fit(_ONE_WAY, ratings), one_way, n=n_draws, seed=seed).draws
-    second = parametric_bootstrap(_fit(_TWO_WAY, ratings), two_way, n=n_draws, seed=seed).draws
+    first = parametric_bootstrap(
+        _fit(_ONE_WAY, ratings), one_way, n_resamples=n_draws, seed=seed
+    ).draws
+    second = parametric_bootstrap(
+        _fit(_TWO_WAY, ratings), two_way, n_resamples=n_draws, seed=seed
+    ).draws
     return {
         form: (first if form.startswith("ICC(1,") else second)[form].to_numpy() for form in FORMS
     }

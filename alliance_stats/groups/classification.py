@@ -21,8 +21,9 @@ from alliance_stats.groups.comparing.finding import Seed
 from alliance_stats.groups.comparing.group_comparison import GroupComparison, compare_groups
 from alliance_stats.groups.success_rules import SuccessRule
 from alliance_stats.ledger import RowLedger
+from alliance_stats.renaming import renamed
 
-__all__ = ["LABELS", "Classification", "Multiverse", "RuleAgreement", "classify", "classify_many"]
+__all__ = ["LABELS", "Classification", "Classifications", "Multiverse", "classify", "classify_many"]
 
 LABELS = ("successful", "unsuccessful")
 """What cases are called that a rule calls a success, and the others."""
@@ -146,7 +147,7 @@ def classify(
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class RuleAgreement:
+class Classifications:
     """The same cases under several rules; made by :func:`classify_many`.
 
     Attributes
@@ -235,6 +236,7 @@ class RuleAgreement:
     summary = summary_of
     _repr_html_ = html_of
 
+    @renamed(n_permutations="n_resamples")
     def compare(
         self,
         *,
@@ -242,7 +244,7 @@ class RuleAgreement:
         cluster: str | Sequence[str] | None = None,
         baseline: str | None = None,
         test: str | Mapping[str, str] = "auto",
-        n_permutations: int = 9999,
+        n_resamples: int = 9999,
         seed: Seed = None,
     ) -> "Multiverse":
         """Run one comparison under each rule; arguments as in :func:`compare_groups`."""
@@ -257,7 +259,7 @@ class RuleAgreement:
                 cluster=cluster,
                 baseline=baseline,
                 test=test,
-                n_permutations=n_permutations,
+                n_resamples=n_resamples,
                 seed=seed,
             )
             for short, one in self.classifications.items()
@@ -330,19 +332,19 @@ class Multiverse:
 
 def classify_many(
     data: pd.DataFrame, rules: Mapping[str, SuccessRule], *, labels: tuple[str, str] = LABELS
-) -> RuleAgreement:
+) -> Classifications:
     """Sort the same rows by several rules: `rules` maps a short name to each.
 
     Returns
     -------
-    RuleAgreement
+    Classifications
         ``tidy()`` has agreement and kappa of each pair, ``counts()`` what each rule calls what,
         ``compare(outcomes=...)`` runs one comparison under each.
     """
     if len(rules) < 2:
         raise DataError(f"Agreement needs at least two rules; got {len(rules)}.")
     classified = {short: classify(data, rule, labels=labels) for short, rule in rules.items()}
-    return RuleAgreement(check_frame(data).copy(), classified)
+    return Classifications(check_frame(data).copy(), classified)
 
 
 def _pair(

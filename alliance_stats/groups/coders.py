@@ -33,6 +33,7 @@ from alliance_stats.groups.agreement_coefficients import (
 from alliance_stats.groups.comparing.finding import Seed
 from alliance_stats.groups.comparing.group_samples import tied
 from alliance_stats.ledger import RowLedger
+from alliance_stats.renaming import renamed
 
 __all__ = ["CoderAgreement", "coder_agreement"]
 
@@ -46,7 +47,7 @@ class CoderAgreement:
 
     Attributes
     ----------
-    coders, level
+    coders, measurement
         Coders' columns and the level of their codes.
     ratings
         Cases x coders as numbers (category ranks where codes are words); NaN where not coded.
@@ -59,7 +60,7 @@ class CoderAgreement:
     """
 
     coders: tuple[str, ...]
-    level: str
+    measurement: str
     ratings: Array
     categories: Array
     draws: dict[str, Array]
@@ -75,10 +76,10 @@ class CoderAgreement:
         """
         check_conf_level(conf_level)
         rows = [self._observed(), *self._cohen(conf_level)]
-        if self.level != "interval":
+        if self.measurement != "interval":
             rows.append(self._fleiss(conf_level))
         rows.append(self._alpha(conf_level))
-        if self.level != "nominal":
+        if self.measurement != "nominal":
             rows += self._icc(conf_level)
         return pd.DataFrame(rows)
 
@@ -97,7 +98,7 @@ class CoderAgreement:
     @property
     def method(self) -> str:
         """What was measured, in a phrase."""
-        return f"Agreement of {plural(len(self.coders), 'coder')}, {self.level} codes"
+        return f"Agreement of {plural(len(self.coders), 'coder')}, {self.measurement} codes"
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -147,7 +148,7 @@ class CoderAgreement:
         for i, j in itertools.combinations(range(len(self.coders)), 2):
             both = ~np.isnan(self.ratings[:, [i, j]]).any(axis=1)
             a, b = self.ratings[both, i], self.ratings[both, j]
-            for weights in kinds[self.level]:
+            for weights in kinds[self.measurement]:
                 kappa = cohen_kappa(
                     a, b, weights=weights, categories=self.categories, conf_level=conf_level
                 )
@@ -169,8 +170,8 @@ class CoderAgreement:
         return row | self._percentiles("Fleiss kappa", conf_level)
 
     def _alpha(self, conf_level: float) -> dict[str, object]:
-        term = f"Krippendorff alpha, {self.level}"
-        alpha = krippendorff_alpha(self.ratings, level=self.level)
+        term = f"Krippendorff alpha, {self.measurement}"
+        alpha = krippendorff_alpha(self.ratings, measurement=self.measurement)
         row = self._row(term, "all", len(self.ratings), alpha)
         return row | self._percentiles("alpha", conf_level)
 
@@ -204,12 +205,13 @@ class CoderAgreement:
         }
 
 
+@renamed(n_bootstrap="n_resamples", level="measurement")
 def coder_agreement(
     data: pd.DataFrame,
     *,
     coders: Sequence[str],
-    level: str,
-    n_bootstrap: int = 1000,
+    measurement: str,
+    n_resamples: int = 1000,
     seed: Seed = None,
 ) -> CoderAgreement:
     """Measure the agreement of two or more coders of the same cases.
@@ -220,14 +222,14 @@ def coder_agreement(
         One row a case, one column a coder; missing codes are legal.
     coders
         The coders' columns.
-    level
+    measurement
         ``"nominal"`` (Cohen and Fleiss kappa, Krippendorff alpha), ``"ordinal"`` (weighted kappas
         and intraclass correlations too) or ``"interval"`` (alpha and intraclass correlations).
         Ordinal words come as ordered categories; nominal codes may be anything.
-    n_bootstrap, seed
+    n_resamples, seed
         Resamples of cases for the intervals of Fleiss' kappa and alpha; draws from the fitted
         mixed models for intraclass correlations of incomplete ratings (some 0.1 s each). With
-        ``n_bootstrap=0`` these intervals are left out.
+        ``n_resamples=0`` these intervals are left out.
 
     Raises
     ------
@@ -237,16 +239,16 @@ def coder_agreement(
         No case with two codes, or one code used throughout.
     """
     data = check_frame(data)
-    check_choice(level, _LEVELS, name="level")
+    check_choice(measurement, _LEVELS, name="measurement")
     if len(coders) < 2 or len(set(coders)) < len(coders):
         raise DataError(f"Agreement needs at least two coders, each once; got {list(coders)}.")
     require_columns(data, list(coders))
-    if n_bootstrap > 0 and seed is None:
+    if n_resamples > 0 and seed is None:
         raise DataError(
             "The intervals of Fleiss' kappa and Krippendorff's alpha are bootstrapped: give seed= "
-            "(a whole number), or n_bootstrap=0 to do without them."
+            "(a whole number), or n_resamples=0 to do without them."
         )
-    ratings, declared = _numbers(data, coders, level)
+    ratings, declared = _numbers(data, coders, measurement)
     enough = (~np.isnan(ratings)).sum(axis=1) >= 2
     start = RowLedger.start(data)
     _, rows = start.keep(data, enough, reason="fewer than two coders coded it")
@@ -257,9 +259,9 @@ def coder_agreement(
             f"{plural(len(ratings), 'case')} with two codes, {codes.size} different codes in use: "
             "agreement beyond chance is not identified."
         )
-    draws = _bootstrap(ratings, level, n_bootstrap, np.random.default_rng(seed))
+    draws = _bootstrap(ratings, measurement, n_resamples, np.random.default_rng(seed))
     categories = codes if declared is None else declared
-    return CoderAgreement(tuple(coders), level, ratings, categories, draws, rows)
+    return CoderAgreement(tuple(coders), measurement, ratings, categories, draws, rows)
 
 
 def _numbers(data: pd.DataFrame, coders: Sequence[str], level: str) -> tuple[Array, Array | None]:
@@ -303,20 +305,20 @@ def _fleiss(ratings: Array) -> float:
 
 
 def _bootstrap(
-    ratings: Array, level: str, n_bootstrap: int, rng: np.random.Generator
+    ratings: Array, level: str, n_resamples: int, rng: np.random.Generator
 ) -> dict[str, Array]:
     """Return bootstrap values of the coefficients that have no closed interval.
 
     Cases are drawn in the order of their codes, so that the rows' order does not matter.
     """
     ratings = ratings[np.lexsort(ratings.T[::-1])]
-    fleiss, alpha = np.full(n_bootstrap, math.nan), np.full(n_bootstrap, math.nan)
-    for i in range(n_bootstrap):
+    fleiss, alpha = np.full(n_resamples, math.nan), np.full(n_resamples, math.nan)
+    for i in range(n_resamples):
         sample = ratings[rng.integers(0, len(ratings), len(ratings))]
-        alpha[i] = krippendorff_alpha(sample, level=level)
+        alpha[i] = krippendorff_alpha(sample, measurement=level)
         if level != "interval":
             fleiss[i] = _fleiss(sample)
     draws = {"Fleiss kappa": fleiss, "alpha": alpha}
-    if level != "nominal" and n_bootstrap > 0 and np.isnan(ratings).any():
-        draws |= simulated_estimates(ratings, n_bootstrap, seed=int(rng.integers(2**32)))
+    if level != "nominal" and n_resamples > 0 and np.isnan(ratings).any():
+        draws |= simulated_estimates(ratings, n_resamples, seed=int(rng.integers(2**32)))
     return draws

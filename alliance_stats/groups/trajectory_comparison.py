@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -201,7 +202,7 @@ def compare_trajectories(
     outcome, time, group, person
         Columns; the group is constant in a person. Differences are first minus second group.
     nested_in
-        Columns of the levels above the person, outermost first: ``("therapist", "family")``.
+        Columns of the levels above the person, innermost first: ``["family", "therapist"]``.
     random_slope
         Whether persons differ in their slopes; without it the slopes' standard errors take all
         deviations from a straight line for independent, and are too small where persons differ.
@@ -225,10 +226,12 @@ def compare_trajectories(
             + ", ".join(labels)
             + ". Keep two of them, or fit lmm with the interaction."
         )
-    frame = _numbered(data, outcome, time, codes, [*nested_in, person])
-    rows = RowLedger.start(data, {person: (*nested_in, person)})
+    _check_order(data, nested_in)
+    path = [*reversed(nested_in), person]
+    frame = _numbered(data, outcome, time, codes, path)
+    rows = RowLedger.start(data, {person: tuple(path)})
     kept = data
-    for name, given in zip(frame.columns, [outcome, group, time, *nested_in, person], strict=True):
+    for name, given in zip(frame.columns, [outcome, group, time, *path], strict=True):
         present = frame[name].notna()
         frame = frame[present]
         kept, rows = rows.keep(kept, present, reason=f"'{given}' is missing")
@@ -261,6 +264,16 @@ def _numbered(
         numbers = group_codes(data[level])[0]
         frame[OwnColumn(str(level))] = np.where(numbers >= 0, numbers, np.nan)
     return frame
+
+
+def _check_order(data: pd.DataFrame, nested_in: Sequence[str]) -> None:
+    """Refuse levels that hold more units, though they are to lie further out."""
+    for inner, outer in pairwise(nested_in):
+        if data[outer].nunique() > data[inner].nunique():
+            raise DataError(
+                f"There are more '{outer}' than '{inner}'; nested_in goes from the innermost level "
+                f"to the outermost: nested_in={[*reversed(nested_in)]}."
+            )
 
 
 def _formula(names: list[Any], *, random_slope: bool) -> MixedFormula:

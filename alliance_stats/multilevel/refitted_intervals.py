@@ -67,8 +67,9 @@ class Bootstrap:
         -------
         DataFrame
             ``term, estimate, std_error`` (SD of the draws), ``bias`` (their mean minus the
-            estimate), ``conf_low, conf_high`` (percentile interval), ``n_draws`` (those in which
-            the statistic is defined: a correlation is not where a variance is zero) and ``note``.
+            estimate), ``conf_low, conf_high`` (percentile interval), ``n_resamples`` (those in
+            which the statistic is defined: a correlation is not where a variance is zero) and
+            ``note``.
         """
         alpha = 1.0 - check_conf_level(conf_level)
         return pd.DataFrame(
@@ -79,7 +80,7 @@ class Bootstrap:
                 "bias": (self.draws.mean() - self.observed).to_numpy(),
                 "conf_low": self.draws.quantile(alpha / 2.0).to_numpy(),
                 "conf_high": self.draws.quantile(1.0 - alpha / 2.0).to_numpy(),
-                "n_draws": self.draws.notna().sum().to_numpy(),
+                "n_resamples": self.draws.notna().sum().to_numpy(),
                 "note": [self._undefined(str(term)) for term in self.draws.columns],
             }
         )
@@ -102,7 +103,7 @@ class Bootstrap:
         return pd.DataFrame(
             [
                 {
-                    "n_draws": len(self.draws),
+                    "n_resamples": len(self.draws),
                     "n_singular": self.n_singular,
                     "n_unconverged": self.n_unconverged,
                 }
@@ -124,7 +125,7 @@ class Bootstrap:
             "",
             self.tidy(conf_level=conf_level).drop(columns="note"),
             names=("term",),
-            columns={"bias": Column("bias"), "n_draws": Column("draws", "count")},
+            columns={"bias": Column("bias"), "n_resamples": Column("draws", "count")},
             conf_level=conf_level,
         )
         sizes = {"rows": self.rows.n_used}

@@ -6,15 +6,15 @@ from alliance_stats.scales.factor_model import (
     factor_model,
     measurement_invariance,
 )
-from alliance_stats.scales.reliability import Reliability, reliability
+from alliance_stats.scales.reliability import ScaleReliability, reliability
 from alliance_stats.scales.scale import INSTRUMENTS, Scale, instrument, score
 
 __all__ = [
     "INSTRUMENTS",
     "FactorModel",
     "Invariance",
-    "Reliability",
     "Scale",
+    "ScaleReliability",
     "factor_model",
     "instrument",
     "measurement_invariance",

@@ -21,7 +21,7 @@ from alliance_stats.estimates import Array, one_line
 from alliance_stats.ledger import RowLedger
 from alliance_stats.scales.person_reliability import Coefficient, repeated_forms, wald_limits
 
-__all__ = ["Reliability", "reliability"]
+__all__ = ["ScaleReliability", "reliability"]
 
 _ITEMS_FOR_A_FACTOR = 3  # two items have one covariance for two loadings
 _LEAST_UNIQUENESS = 1e-6  # of an item's variance; there the factor would be the item itself
@@ -30,7 +30,7 @@ _PRECISION = 1e-12  # of the discrepancy: far below what an interval shows
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Reliability:
+class ScaleReliability:
     """Reliability of the mean (or sum) of some items.
 
     Attributes
@@ -140,7 +140,7 @@ def reliability(
     person: str | None = None,
     session: str | None = None,
     nested_in: Sequence[str] = (),
-) -> Reliability:
+) -> ScaleReliability:
     """Return the reliability of the mean of some items.
 
     Parameters
@@ -162,7 +162,7 @@ def reliability(
 
     Returns
     -------
-    Reliability
+    ScaleReliability
         Of the complete forms; the ledger counts the others.
 
     Raises
@@ -223,7 +223,7 @@ def reliability(
         found = repeated_forms(
             frame, answers, names, person=person, session=session, nested_in=tuple(nested_in)
         )
-        return Reliability(
+        return ScaleReliability(
             names, rows, len(answers), found.coefficients, found.sd, found.measurement_error,
             "Reliability of the mean of items in repeated forms: omega at two levels (maximum "
             "likelihood), generalizability by variance components (REML)", found.notes,
@@ -242,7 +242,7 @@ def _check_forms(answers: Array, names: tuple[str, ...]) -> None:
             raise DataError(f"Item '{name}' has one value only in the complete forms.")
 
 
-def _single_forms(answers: Array, names: tuple[str, ...], rows: RowLedger) -> Reliability:
+def _single_forms(answers: Array, names: tuple[str, ...], rows: RowLedger) -> ScaleReliability:
     n, k = answers.shape
     covariance = np.cov(answers, rowvar=False)
     alpha = _alpha(covariance)
@@ -266,7 +266,7 @@ def _single_forms(answers: Array, names: tuple[str, ...], rows: RowLedger) -> Re
             for name, r in zip(names, map(float, _item_rest(covariance)), strict=True)
         ),
     )
-    return Reliability(
+    return ScaleReliability(
         names, rows, n, coefficients, sd, sd * float(np.sqrt(max(1.0 - trusted, 0.0))),
         "Reliability of a sum of items: Cronbach's alpha (Feldt) and omega total (one factor)",
         notes,

@@ -1,7 +1,9 @@
-"""The door: data come in as a checked long table that knows its roles."""
+"""The door: data come in as a checked long table that knows its roles, and leave without names."""
 
+from alliance_stats.study.anonymity import IdKey
 from alliance_stats.study.courses import ENDINGS
 from alliance_stats.study.description import StudyDescription
+from alliance_stats.study.small_cells import small_cells, suppressed
 from alliance_stats.study.study import Study
 
-__all__ = ["ENDINGS", "Study", "StudyDescription"]
+__all__ = ["ENDINGS", "IdKey", "Study", "StudyDescription", "small_cells", "suppressed"]

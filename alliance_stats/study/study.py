@@ -14,6 +14,7 @@ from alliance_stats.checks import check_frame, require_columns
 from alliance_stats.errors import DataError
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
+from alliance_stats.study.anonymity import IdKey, deidentified
 from alliance_stats.study.courses import checked, distinct_roles, ending_unit, recoded_endings
 from alliance_stats.study.description import MEASURED, StudyDescription, describe_study
 from alliance_stats.study.ratings import named_ranges
@@ -406,6 +407,42 @@ class Study:
             raise DataError(f"No row is left after: {reason}.")
         frame, rows = self.rows.keep(self._data, mask, reason=reason)
         return replace(self, _data=frame, rows=rows)
+
+    def deidentify(self, *, key: IdKey | None = None) -> tuple["Study", IdKey]:
+        """Return a study whose families cannot be told by ids, dates or words, and the key.
+
+        Parameters
+        ----------
+        key
+            The key of an earlier call, so that everybody keeps the same code in a later export.
+
+        Returns
+        -------
+        (Study, IdKey)
+            The study with codes (``P001``) for ids, in an order drawn from the operating system's
+            randomness, and days since the person's first for dates; and the key that leads back,
+            which must never stand beside it.
+
+        Raises
+        ------
+        DataError
+            If a column without a role holds free text (more than 20 different texts, or one of
+            more than 30 characters), or a whole number of its own for nearly every person.
+
+        Notes
+        -----
+        A rare mixture of values can still tell a family: look at tables of what others know with
+        :func:`alliance_stats.study.small_cells`.
+
+        Examples
+        --------
+        >>> from alliance_stats import example_study
+        >>> coded, key = example_study().deidentify()
+        >>> key
+        <IdKey: 621 of person, 240 of family, 30 of therapist>
+        """
+        data, made, notes = deidentified(self._data, self._roles, key)
+        return replace(self, _data=data, rows=self.rows, notes=notes), made
 
     def describe(self) -> StudyDescription:
         """Return units per level, sizes, missingness by role, scores and endings."""

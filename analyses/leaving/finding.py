@@ -45,7 +45,7 @@ def does_the_finding_hold(study: Study) -> tuple[Section, dict[str, float]]:
     """Ask what the unseen outcomes would have to be to overturn the alliance-outcome finding."""
     model, unseen = early_alliance(study)
     found = dropout_sensitivity(
-        model, unseen, term="early", deltas=range(-30, 31, 10), seed=2024, m=20
+        model, unseen, term="early", deltas=range(-30, 31, 10), seed=2024, n_imputations=20
     )
     at_zero = found.tidy().query("delta == 0").iloc[0]
     interval = format_interval(found.seen["conf_low"], found.seen["conf_high"])

@@ -55,7 +55,7 @@ def in_the_trial(trial: pd.DataFrame) -> tuple[Section, dict[str, float]]:
     )
     unseen = unseen.assign(treated=unseen["treated"].astype(float)).drop(columns="bdi")
     found = dropout_sensitivity(
-        model, unseen, term=BLUES_TERM, deltas=range(-12, 13, 4), seed=2024, m=50,
+        model, unseen, term=BLUES_TERM, deltas=range(-12, 13, 4), seed=2024, n_imputations=50,
         shift="treated",
     )  # fmt: skip
     end = fit.curve(_course()).iloc[-1]

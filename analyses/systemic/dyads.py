@@ -76,7 +76,7 @@ def therapists_and_mothers(data: Study) -> OneWithMany:
 def each_other(data: Study) -> tuple[Section, dict[str, float]]:
     """Ask what of an alliance is the therapist's, and whether both sides see the same."""
     model = therapists_and_mothers(data)
-    intervals = model.bootstrap(seed=7, n=DRAWS)
+    intervals = model.bootstrap(seed=7, n_resamples=DRAWS)
     found = intervals.tidy().set_index("term")
     tests = {
         "generalized reciprocity": model.generalized_reciprocity_test(),

@@ -33,7 +33,7 @@ def periods_of(data: Study, splits: SplitAlliance, found: Ruptures) -> pd.DataFr
     periods = running_mean(periods, "alliance", person="family", session="session")
     keys = ["family", "session"]
     so_far = splits.table[[*keys, "split_so_far"]]
-    who = family_ruptures(found, seed=1, shuffles=1).table.sort_values(keys)
+    who = family_ruptures(found, seed=1, n_resamples=1).table.sort_values(keys)
     # 1 from the session on at which the first rupture of a member was known
     who["rupture_so_far"] = (who.groupby("family")["n_ruptured"].cumsum() > 0).astype(float)
     table = periods.merge(so_far, on=keys, how="left").merge(

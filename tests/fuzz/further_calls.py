@@ -58,7 +58,7 @@ def _imputed(data: Any) -> Any:
     model = als.lmm("symptoms ~ session * role + (1 | person)", data)
     later = frames()["sessions"].query("session == 5").assign(session=6).drop(columns="symptoms")
     return als.dropout_sensitivity(
-        model, later, term="session", deltas=[-2.0, 0.0, 2.0], seed=1, m=4
+        model, later, term="session", deltas=[-2.0, 0.0, 2.0], seed=1, n_imputations=4
     )
 
 
@@ -99,7 +99,7 @@ FURTHER: dict[str, tuple[str, Callable[[Any], object]]] = {
     "parametric_bootstrap": (
         "sessions",
         lambda d: als.parametric_bootstrap(
-            als.lmm("symptoms ~ session + (1 | person)", d), n=3, seed=1, n_jobs=1
+            als.lmm("symptoms ~ session + (1 | person)", d), n_resamples=3, seed=1, n_jobs=1
         ),
     ),
     "compare_models": (
@@ -143,7 +143,7 @@ FURTHER: dict[str, tuple[str, Callable[[Any], object]]] = {
             d,
             pattern="ending",
             unit="person",
-            arm="role",
+            group="role",
         ),
     ),
     "dropout_sensitivity": ("sessions", _imputed),

@@ -56,7 +56,7 @@ def _hazard(data: Any, random: str | None = None) -> Any:
         unit="unit",
         random=random,
         baseline="polynomial",
-        df=2,
+        baseline_df=2,
     )
 
 
@@ -167,7 +167,7 @@ MODELS: dict[str, tuple[str, Call]] = {
     "competing_hazards": (
         "periods",
         lambda d: als.competing_hazards(
-            "barriers", d, session="session", event="ended", unit="unit", none="none"
+            "barriers", d, session="session", event="ended", unit="unit", censored="none"
         ),
     ),
     "compare_groups": (
@@ -189,7 +189,7 @@ MODELS: dict[str, tuple[str, Call]] = {
     "coder_agreement": (
         "themes",
         lambda d: als.coder_agreement(
-            d, coders=["coder_a", "coder_b"], level="ordinal", n_bootstrap=20, seed=1
+            d, coders=["coder_a", "coder_b"], measurement="ordinal", n_resamples=20, seed=1
         ),
     ),
     "table_one": (

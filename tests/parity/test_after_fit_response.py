@@ -144,7 +144,7 @@ def test_simulation_agrees_with_the_delta_method(case, small_model):
         case["column"],
         values=(case["a"], case["b"]),
         level=case["level"],
-        draws=4000,
+        n_resamples=4000,
         seed=20,
     ).tidy()
     # the SD of 4,000 draws is good to 1 / sqrt(8000), 1.1%; the rest is the curvature of the

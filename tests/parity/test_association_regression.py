@@ -100,11 +100,13 @@ def test_standardised_partial_influence_and_collinearity() -> None:
     correlations = model.correlations()
     assert correlations["partial"].to_numpy() == pytest.approx(REFERENCE["partial"], rel=EXACT)
     assert correlations["semipartial"].to_numpy() == pytest.approx(REFERENCE["semi"], rel=EXACT)
-    betas = model.standardized()["estimate"].to_numpy()
+    betas = model.standardised()["estimate"].to_numpy()
     assert betas == pytest.approx(REFERENCE["standardised"], rel=EXACT)
     rows = model.influence()
     assert rows["leverage"].to_numpy() == pytest.approx(REFERENCE["hat"], rel=EXACT)
-    assert rows["studentized"].to_numpy() == pytest.approx(REFERENCE["rstudent"], rel=EXACT)
+    assert rows["residual_studentised"].to_numpy() == pytest.approx(
+        REFERENCE["rstudent"], rel=EXACT
+    )
     assert rows["cooks_distance"].to_numpy() == pytest.approx(REFERENCE["cooks"], rel=EXACT)
     vif = regression("symptoms ~ alliance + experience + role", DATA).collinearity()
     assert vif["vif"].to_numpy() == pytest.approx(REFERENCE["vif"]["gvif"], rel=EXACT)

@@ -49,7 +49,7 @@ def test_fleiss_kappa_is_its_definition():
 @pytest.mark.parametrize("level", ["nominal", "interval"])
 def test_krippendorff_alpha_is_its_definition_over_all_pairs(level):
     ratings = pd.DataFrame(REFERENCE["alpha"]["holes"]).to_numpy(dtype=float)
-    ours = krippendorff_alpha(ratings, level=level)
+    ours = krippendorff_alpha(ratings, measurement=level)
     assert ours == pytest.approx(REFERENCE["alpha"][level], rel=CLOSED_FORM)
 
 
@@ -64,14 +64,14 @@ def test_krippendorff_alpha_is_his_worked_example():
             [1, 2, 3, 3, 2, 4, 4, 1, 2, 5, 1, n],
         ]
     ).T
-    assert krippendorff_alpha(data, level="nominal") == pytest.approx(0.743, abs=PRINTED)
-    assert krippendorff_alpha(data, level="ordinal") == pytest.approx(0.815, abs=PRINTED)
-    assert krippendorff_alpha(data, level="interval") == pytest.approx(0.849, abs=PRINTED)
+    assert krippendorff_alpha(data, measurement="nominal") == pytest.approx(0.743, abs=PRINTED)
+    assert krippendorff_alpha(data, measurement="ordinal") == pytest.approx(0.815, abs=PRINTED)
+    assert krippendorff_alpha(data, measurement="interval") == pytest.approx(0.849, abs=PRINTED)
 
 
 def test_intraclass_correlations_of_complete_ratings_are_psychs():
     data = pd.DataFrame(REFERENCE["sf"], columns=["J1", "J2", "J3", "J4"])
-    agreement = coder_agreement(data, coders=list(data), level="interval", n_bootstrap=0)
+    agreement = coder_agreement(data, coders=list(data), measurement="interval", n_resamples=0)
     tidy = agreement.tidy().set_index("term")
     reference = pd.DataFrame(REFERENCE["icc"]).set_index("type")
     for form in FORMS:

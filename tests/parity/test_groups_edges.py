@@ -35,12 +35,12 @@ def test_drawn_tables_agree_with_the_exact_test_within_their_own_error(monkeypat
     m = 20_000
     for reference in REFERENCE["tables"]:
         table = np.array(reference["t"])
-        drawn = table_test(table, TestOptions(n_permutations=m, seed=3))
+        drawn = table_test(table, TestOptions(n_resamples=m, seed=3))
         error = np.sqrt(reference["p"] * (1 - reference["p"]) / m)
         assert drawn.p_value == pytest.approx(reference["p"], abs=4 * error)
         sparse = count_tests._drawn_cases
         monkeypatch.setattr(count_tests, "_drawn_cells", sparse)
-        by_cases = table_test(table, TestOptions(n_permutations=m, seed=3))
+        by_cases = table_test(table, TestOptions(n_resamples=m, seed=3))
         assert by_cases.p_value == pytest.approx(reference["p"], abs=4 * error)
         monkeypatch.undo()
         monkeypatch.setattr(count_tests, "_STEPS", 0)
@@ -75,7 +75,7 @@ def test_weights_of_kappa_know_the_declared_category_that_nobody_used(weights):
     coders = REFERENCE["coders"]
     kind = pd.CategoricalDtype([1, 2, 3, 4, 5], ordered=True)
     data = pd.DataFrame({name: pd.Series(coders[name]).astype(kind) for name in ("a", "b")})
-    tidy = coder_agreement(data, coders=["a", "b"], level="ordinal", n_bootstrap=0).tidy()
+    tidy = coder_agreement(data, coders=["a", "b"], measurement="ordinal", n_resamples=0).tidy()
     row = tidy.set_index("term").loc[f"Cohen kappa, {weights} weights"]
     assert row["estimate"] == pytest.approx(coders[weights]["estimate"], rel=CLOSED_FORM)
     half = 1.959963984540054 * coders[weights]["std_error"]

@@ -96,7 +96,7 @@ def test_discrete_hazards_have_the_likelihood_of_glm(baseline: str) -> None:
 def test_baselines_are_compared_by_their_deviances() -> None:
     """Singer & Willett's question: is a line as good as a level for each session?"""
     free = discrete_hazard("x + g", ROWS, **HAZARD)
-    line = discrete_hazard("x + g", ROWS, **HAZARD, baseline="polynomial", df=1)
+    line = discrete_hazard("x + g", ROWS, **HAZARD, baseline="polynomial", baseline_df=1)
     found = likelihood_ratio_test(line, free)
     reference = REFERENCE["discrete"]
     expected = 2.0 * (reference["dummies"]["loglik"] - reference["linear"]["loglik"])
@@ -109,7 +109,7 @@ def test_sessions_without_an_ending_are_parameters_at_their_limit() -> None:
     """With nobody leaving after session 8 its dummy is at minus infinity: glm would count it."""
     stayed = ROWS.assign(event=ROWS["event"].where(ROWS["session"] < 8, 0.0))
     free = discrete_hazard("x", stayed, **HAZARD)
-    line = discrete_hazard("x", stayed, **HAZARD, baseline="polynomial", df=1)
+    line = discrete_hazard("x", stayed, **HAZARD, baseline="polynomial", baseline_df=1)
     assert free.rows.n_used < line.rows.n_used
     assert likelihood_ratio_test(line, free).df == 6
     own = stayed["session"] < 8

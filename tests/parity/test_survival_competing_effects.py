@@ -32,7 +32,7 @@ def fitted(kind: str) -> CompetingHazards:
         unit="family",
         random=TERMS[kind],
         baseline="polynomial",
-        df=2,
+        baseline_df=2,
     )
 
 

@@ -69,7 +69,7 @@ def test_hazard_without_random_effects_equals_glm(link: str) -> None:
 @pytest.mark.parametrize(("baseline", "df"), [("spline", 3), ("polynomial", 2)])
 def test_smooth_baselines_equal_glm(baseline: str, df: int) -> None:
     fit = discrete_hazard(
-        "alliance + barrier", ROWS, **COLUMNS, random=None, baseline=baseline, df=df
+        "alliance + barrier", ROWS, **COLUMNS, random=None, baseline=baseline, baseline_df=df
     )
     r = REFERENCE[baseline]
     assert_allclose(fit.fit.log_lik, r["log_lik"], rtol=1e-11)
@@ -86,7 +86,7 @@ def test_competing_hazards_equal_multinom() -> None:
         event="ending",
         unit="family",
         baseline="polynomial",
-        df=2,
+        baseline_df=2,
     )
     r = REFERENCE["competing"]
     tidy = fit.tidy()

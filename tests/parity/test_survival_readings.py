@@ -158,7 +158,7 @@ def test_pairs_of_clusters_are_permuted_among_themselves() -> None:
     data = pd.DataFrame({"clinic": np.repeat(np.arange(12), 6)})
     data["g"] = np.array(["a", "b", "c"])[data["clinic"] % 3]
     data["time"], data["left"] = rng.integers(1, 9, 72), rng.integers(0, 2, 72)
-    test = log_rank(data, **WHEN, group="g", cluster="clinic", seed=1, n_permutations=40_000)
+    test = log_rank(data, **WHEN, group="g", cluster="clinic", seed=1, n_resamples=40_000)
     pairs = test.pairwise(adjust="none")
     own = log_rank(data[data["g"] != "c"], **WHEN, group="g", cluster="clinic")
     assert_allclose(pairs.iloc[0]["p_value"], own.p_value, rtol=ROUNDING)

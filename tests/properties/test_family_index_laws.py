@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from alliance_stats.family import Reliability, family_indices, split_alliance
 
 NAMES = {"family": "family", "person": "person", "session": "session", "score": "alliance"}
-SCALE = Reliability(0.8, sd=1.0, seed=5, draws=50)
+SCALE = Reliability(0.8, sd=1.0, seed=5, n_resamples=50)
 # adding a constant moves the last bits of a difference
 ROUNDING = 1e-9
 

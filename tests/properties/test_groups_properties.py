@@ -189,6 +189,6 @@ def test_alpha_forgets_the_order_of_coders_and_cases(seed):
     codes = rng.integers(0, 4, (8, 3)).astype(float)
     codes[rng.random((8, 3)) < 0.15] = np.nan
     for level in ("nominal", "ordinal", "interval"):
-        one = krippendorff_alpha(codes, level=level)
-        two = krippendorff_alpha(rng.permutation(codes)[:, [2, 0, 1]], level=level)
+        one = krippendorff_alpha(codes, measurement=level)
+        two = krippendorff_alpha(rng.permutation(codes)[:, [2, 0, 1]], measurement=level)
         assert one == pytest.approx(two, rel=1e-10, nan_ok=True)

@@ -86,7 +86,7 @@ def test_the_unit_of_a_profile_and_of_a_bootstrap(scale, likelihood):
     unit = np.where(plain.index.str.contains("cor__"), 1.0, scale)
     for end in ("conf_low", "conf_high"):
         assert_allclose(scaled[end] / unit, plain[end], rtol=PROFILE, atol=PROFILE)
-    drawn = [parametric_bootstrap(m, n=4, seed=1).draws for m in (one, other)]
+    drawn = [parametric_bootstrap(m, n_resamples=4, seed=1).draws for m in (one, other)]
     unit = np.where(drawn[0].columns.str.contains("cor__"), 1.0, scale)
     assert_allclose(drawn[1] / unit, drawn[0], rtol=PROFILE, atol=PROFILE)
 

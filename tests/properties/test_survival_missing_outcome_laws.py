@@ -41,7 +41,7 @@ def courses(seed: int) -> pd.DataFrame:
 def sensitivity(data: pd.DataFrame, deltas: list[float], term: str = "time") -> DropoutSensitivity:
     model = lmm("y ~ time + arm + (1 | person)", data[~data["gone"]])
     unseen = data[data["gone"]].drop(columns="y")
-    return dropout_sensitivity(model, unseen, term=term, deltas=deltas, seed=3, m=3)
+    return dropout_sensitivity(model, unseen, term=term, deltas=deltas, seed=3, n_imputations=3)
 
 
 @settings(deadline=None, max_examples=6)

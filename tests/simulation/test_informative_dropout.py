@@ -48,7 +48,7 @@ def one(seed: int, association: tuple[float, float]) -> list[dict[str, object]]:
     formula = "y ~ time + (1 + time | id)"
     last = outcomes.groupby("id")["time"].transform("max")
     when = np.select([last <= 2, last < 7], ["early", "late"], "stayed")
-    joint = shared_parameter(formula, "1", outcomes, periods, **COLUMNS, df=1)
+    joint = shared_parameter(formula, "1", outcomes, periods, **COLUMNS, baseline_df=1)
     assert joint.converged
     tables = {
         "mixed model": lmm(formula, outcomes, reml=False).tidy(),

@@ -45,7 +45,7 @@ def one(seed: int, correlation: float) -> list[dict[str, object]]:
     for method, (random, nodes) in METHODS.items():
         model = competing_hazards(
             "x", data, session="session", event="ending", unit="family", random=random,
-            labels={1: "dropout", 2: "planned"}, nodes=nodes, baseline="polynomial", df=2,
+            labels={1: "dropout", 2: "planned"}, nodes=nodes, baseline="polynomial", baseline_df=2,
         )  # fmt: skip
         assert model.effects is not None
         S = model.effects.covariance

@@ -90,7 +90,7 @@ def test_only_the_tests_that_keep_the_nesting_hold_their_level() -> None:
         naive += log_rank(data, **columns, group="trained").p_value < 0.05
         permuted += (
             log_rank(
-                data, **columns, group="trained", cluster="therapist", n_permutations=399, seed=rng
+                data, **columns, group="trained", cluster="therapist", n_resamples=399, seed=rng
             ).p_value
             < 0.05
         )

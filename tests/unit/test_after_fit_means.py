@@ -379,12 +379,12 @@ def test_one_unit_more_by_group(holed):
 
 
 def test_simulation_is_repeatable(model):
-    one = comparisons(model, "role", draws=200, seed=1).tidy()
-    two = comparisons(model, "role", draws=200, seed=1).tidy()
-    other = comparisons(model, "role", draws=200, seed=2).tidy()
+    one = comparisons(model, "role", n_resamples=200, seed=1).tidy()
+    two = comparisons(model, "role", n_resamples=200, seed=1).tidy()
+    other = comparisons(model, "role", n_resamples=200, seed=2).tidy()
     pd.testing.assert_frame_equal(one, two)
     assert (one["conf_low"] != other["conf_low"]).any()
-    assert comparisons(model, "role", draws=200, seed=1).glance()["n_draws"][0] == 200
+    assert comparisons(model, "role", n_resamples=200, seed=1).glance()["n_resamples"][0] == 200
 
 
 def test_counts_with_an_offset():
@@ -425,7 +425,7 @@ def test_what_comparisons_refuse(model, holed):
             compare="ratio",
         )
     with pytest.raises(ValueError, match="needs a seed= and at least 100 draws"):
-        comparisons(model, "role", draws=500)
+        comparisons(model, "role", n_resamples=500)
     with pytest.raises(DataError, match="no column 'clinic'"):
         comparisons(model, "role", by="clinic")
     with pytest.raises(DataError, match="'session' is numeric; values= gave"):

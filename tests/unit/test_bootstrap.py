@@ -26,20 +26,20 @@ def model():
 
 @pytest.fixture(scope="module")
 def draws(model):
-    return parametric_bootstrap(model, n=60, seed=7)
+    return parametric_bootstrap(model, n_resamples=60, seed=7)
 
 
 def test_the_same_draws_for_any_number_of_workers(model, draws):
     for workers in (1, 2):
-        again = parametric_bootstrap(model, n=60, seed=7, n_jobs=workers)
+        again = parametric_bootstrap(model, n_resamples=60, seed=7, n_jobs=workers)
         np.testing.assert_array_equal(again.draws, draws.draws)
-    other = parametric_bootstrap(model, n=60, seed=8)
+    other = parametric_bootstrap(model, n_resamples=60, seed=8)
     assert not np.array_equal(other.draws, draws.draws)
 
 
 def test_the_same_draws_under_another_backend(model, draws):
     with joblib.parallel_config(backend="threading", n_jobs=2):
-        again = parametric_bootstrap(model, n=60, seed=7)
+        again = parametric_bootstrap(model, n_resamples=60, seed=7)
     np.testing.assert_array_equal(again.draws, draws.draws)
 
 
@@ -53,17 +53,17 @@ def test_the_same_draws_on_a_local_dask_cluster(model, draws):
         distributed.Client(cluster),
         joblib.parallel_config(backend="dask"),
     ):
-        again = parametric_bootstrap(model, n=60, seed=7)
+        again = parametric_bootstrap(model, n_resamples=60, seed=7)
     np.testing.assert_array_equal(again.draws, draws.draws)
 
 
 def test_the_first_draws_do_not_depend_on_how_many_follow(model, draws):
-    more = parametric_bootstrap(model, n=80, seed=7)
+    more = parametric_bootstrap(model, n_resamples=80, seed=7)
     np.testing.assert_array_equal(more.draws.iloc[:60], draws.draws)
 
 
 def test_coefficients_spread_by_their_standard_error(model):
-    found = parametric_bootstrap(model, n=300, seed=3).tidy().set_index("term")
+    found = parametric_bootstrap(model, n_resamples=300, seed=3).tidy().set_index("term")
     se = model.tidy()["std_error"].iloc[0]
     assert abs(found.loc["(Intercept)", "bias"]) < MONTE_CARLO * se / np.sqrt(300)
     assert found.loc["(Intercept)", "std_error"] == pytest.approx(
@@ -73,10 +73,10 @@ def test_coefficients_spread_by_their_standard_error(model):
 
 
 def test_a_statistic_of_ones_own(model):
-    found = parametric_bootstrap(model, lambda m: {"sigma": m.sigma}, n=5, seed=1)
+    found = parametric_bootstrap(model, lambda m: {"sigma": m.sigma}, n_resamples=5, seed=1)
     assert list(found.draws.columns) == ["sigma"]
     assert found.observed["sigma"] == model.sigma
-    assert found.glance()["n_draws"].iloc[0] == 5
+    assert found.glance()["n_resamples"].iloc[0] == 5
 
 
 def test_variance_partition_is_the_share_of_each_level(model):
@@ -87,7 +87,7 @@ def test_variance_partition_is_the_share_of_each_level(model):
         parts.tidy()["estimate"], [batch / total, cask / total, model.sigma**2 / total], rtol=1e-12
     )
     assert parts.tidy()["conf_low"].isna().all()
-    with_interval = variance_partition(model, ci_method="bootstrap", n=60, seed=7).tidy()
+    with_interval = variance_partition(model, ci_method="bootstrap", n_resamples=60, seed=7).tidy()
     assert (with_interval["conf_low"] <= with_interval["estimate"]).all()
     assert (with_interval["estimate"] <= with_interval["conf_high"]).all()
     with pytest.raises(ValueError, match="needs seed="):
@@ -110,11 +110,11 @@ def test_refits_that_failed_and_numbers_that_do_not_exist_are_counted(model):
     observed = pd.Series({"sigma": 2.0, "cor": 0.3})
     found = Bootstrap(observed, draws, 2, 1, model.rows)
     table = found.tidy().set_index("term")
-    assert table["n_draws"].to_dict() == {"sigma": 4, "cor": 2}
+    assert table["n_resamples"].to_dict() == {"sigma": 4, "cor": 2}
     note = "undefined in 2 of 4 draws (50.0%) (a variance is zero there); the interval is over the "
     assert table["note"].to_dict() == {"sigma": "", "cor": note + "others"}
     assert found.glance().iloc[0].to_dict() == {
-        "n_draws": 4, "n_singular": 2, "n_unconverged": 1,
+        "n_resamples": 4, "n_singular": 2, "n_unconverged": 1,
     }  # fmt: skip
     text = found.summary()
     assert text.startswith("NOT CONVERGED: 1 of 4 refits (25.0%) stopped before the optimum")
@@ -128,7 +128,7 @@ def test_a_frame_of_bootstrap_limits_warns_of_undefined_draws(monkeypatch):
     rng = np.random.default_rng(4)
     flat = data.assign(y=rng.normal(size=len(data)) + 0.25 * rng.normal(size=18).repeat(10))
     model = lmm("y ~ Days + (1 + Days | Subject)", flat)
-    draws = parametric_bootstrap(model, n=40, seed=2)
+    draws = parametric_bootstrap(model, n_resamples=40, seed=2)
     missing = draws.draws["Subject|cor__(Intercept).Days"].isna().sum()
     assert missing > 0  # the seed was chosen so
     with pytest.warns(AllianceStatsWarning, match=rf"undefined in {missing} of 40 draws"):

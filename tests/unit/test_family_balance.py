@@ -66,7 +66,7 @@ def test_absolute_deviations_compare_strata_without_normality():
 
 def test_bootstrap_names_the_spreads():
     found = family_balance("y ~ role", families(), **NAMES)
-    drawn = found.bootstrap(seed=1, n=10).tidy()
+    drawn = found.bootstrap(seed=1, n_resamples=10).tidy()
     assert "lasting ratio|wide / narrow" in set(drawn["term"])
 
 

@@ -69,7 +69,7 @@ def test_roles_may_be_named_otherwise_and_rows_stand_in_any_order():
 
 def test_k_is_the_ratio_with_a_monte_carlo_interval_against_fieller():
     model = apim(couples(200), distinguishable=False, **NAMES)
-    k = model.k(seed=1, draws=200_000).iloc[0]
+    k = model.k(seed=1, n_resamples=200_000).iloc[0]
     beta, V = model.model.beta, model.model.vcov().to_numpy()
     a, p = beta["actor_x"], beta["partner_x"]
     assert k["estimate"] == pytest.approx(p / a)
@@ -80,7 +80,7 @@ def test_k_is_the_ratio_with_a_monte_carlo_interval_against_fieller():
     width = np.ptp(roots)
     assert k["conf_low"] == pytest.approx(roots.min(), abs=MONTE_CARLO * width)
     assert k["conf_high"] == pytest.approx(roots.max(), abs=MONTE_CARLO * width)
-    pd.testing.assert_series_equal(k, model.k(seed=1, draws=200_000).iloc[0])
+    pd.testing.assert_series_equal(k, model.k(seed=1, n_resamples=200_000).iloc[0])
 
 
 def test_k_is_not_defined_where_there_is_no_actor_effect():
@@ -171,7 +171,7 @@ def test_tests_of_reciprocity_and_bootstrap_intervals():
     assert (dyadic.df, dyadic.reference) == (1, "chi-squared with 1 df")
     general = found.generalized_reciprocity_test()
     assert (general.df, general.reference) == (1, "chi-squared with 1 df")
-    drawn = found.bootstrap(seed=1, n=20).tidy().set_index("term")
+    drawn = found.bootstrap(seed=1, n_resamples=20).tidy().set_index("term")
     low, high = drawn.loc["dyadic reciprocity", ["conf_low", "conf_high"]]
     assert low < found.tidy()["estimate"].iloc[-1] < high
     assert "dyadic reciprocity" in found.summary()

@@ -86,7 +86,7 @@ def test_how_the_table_is_laid_out_changes_nothing(data, disguise):
 
     def found(table):
         rupt = ruptures(table, rule=RULE, repair=Repair(0.5, 2), **SERIES)
-        who = family_ruptures(rupt, seed=1, shuffles=5)
+        who = family_ruptures(rupt, seed=1, n_resamples=5)
         return [
             family_indices(table, **NAMES).table,
             rupt.tidy(),
@@ -323,14 +323,20 @@ def test_ids_with_a_name_of_the_stacked_table_are_refused(pairs):
 
 def test_numbers_of_draws_that_give_nothing_are_refused(data):
     found = ruptures(data, rule=RULE, **SERIES)
-    with pytest.raises(DataError, match="shuffles counts shuffles and is at least 1; got 0"):
-        family_ruptures(found, seed=1, shuffles=0)
-    with pytest.raises(DataError, match="draws simulates ratings and is at least 2; got 1"):
-        expected_false_alarms(found, error=0.3, seed=1, draws=1)
-    with pytest.raises(DataError, match="n counts bootstrap draws and is at least 1; got 0"):
-        rule_agreement(found, found, seed=1, n=0)
-    with pytest.raises(DataError, match="draws simulates errors and is at least 2; got 1"):
-        Reliability(0.9, sd=1.0, seed=1, draws=1)
+    with pytest.raises(DataError, match="n_resamples counts shuffles and is at least 1; got 0"):
+        family_ruptures(found, seed=1, n_resamples=0)
+    with pytest.raises(
+        DataError, match="n_resamples counts simulated courses and is at least 2; got 1"
+    ):
+        expected_false_alarms(found, error=0.3, seed=1, n_resamples=1)
+    with pytest.raises(
+        DataError, match="n_resamples counts bootstrap draws and is at least 1; got 0"
+    ):
+        rule_agreement(found, found, seed=1, n_resamples=0)
+    with pytest.raises(
+        DataError, match="n_resamples counts simulated errors and is at least 2; got 1"
+    ):
+        Reliability(0.9, sd=1.0, seed=1, n_resamples=1)
 
 
 @pytest.mark.parametrize("rule", [SuddenGain, SuddenLoss])

@@ -332,10 +332,10 @@ def test_agreement_of_rules_by_hand():
     assert (row["n_first"], row["n_second"], row["n_both"], row["of"]) == (2, 3, 2, 4)
     assert row["agreement"] == 0.75
     assert row["estimate"] == pytest.approx((0.75 - 0.5) / 0.5)
-    found = rule_agreement(first, second, seed=1, n=50)
+    found = rule_agreement(first, second, seed=1, n_resamples=50)
     assert "kappa" in found.summary()
     assert ".50" in found.summary()
-    assert found.glance()["n_draws"].tolist() == [50]
+    assert found.glance()["n_resamples"].tolist() == [50]
     assert found.rows is first.rows
 
 

@@ -138,12 +138,12 @@ def found_in(data, **names):
 
 def test_family_ruptures_take_categories_and_any_order_of_rows():
     data = courses()
-    expected = family_ruptures(found_in(data), seed=1, shuffles=40)
+    expected = family_ruptures(found_in(data), seed=1, n_resamples=40)
     for other in (
         data.astype({"person": "category", "family": "category"}),
         data.sample(frac=1, random_state=4),
     ):
-        found = family_ruptures(found_in(other), seed=1, shuffles=40)
+        found = family_ruptures(found_in(other), seed=1, n_resamples=40)
         pd.testing.assert_frame_equal(found.tidy(), expected.tidy())
         assert found.null.tolist() == expected.null.tolist()
         assert found.table["who"].tolist() == expected.table["who"].tolist()
@@ -151,9 +151,9 @@ def test_family_ruptures_take_categories_and_any_order_of_rows():
 
 @pytest.mark.parametrize("name", ["judged", "hit"])
 def test_a_family_column_of_any_name_is_the_family(name):
-    expected = family_ruptures(found_in(courses()), seed=1, shuffles=20).tidy()
+    expected = family_ruptures(found_in(courses()), seed=1, n_resamples=20).tidy()
     renamed = courses().rename(columns={"family": name})
-    found = family_ruptures(found_in(renamed, family=name), seed=1, shuffles=20)
+    found = family_ruptures(found_in(renamed, family=name), seed=1, n_resamples=20)
     pd.testing.assert_frame_equal(found.tidy(), expected)
 
 
@@ -177,10 +177,14 @@ def test_draws_belong_to_persons_and_not_to_rows():
     rule = VShape(drop=1, back=0.5, within=2, sd="within")
     asked = {"person": "person", "session": "session", "score": "score", "family": "family"}
     one, two = (ruptures(d, rule=rule, **asked) for d in (data, other))
-    alarms = [expected_false_alarms(r, error=0.5, seed=1, draws=20).expected for r in (one, two)]
+    alarms = [
+        expected_false_alarms(r, error=0.5, seed=1, n_resamples=20).expected for r in (one, two)
+    ]
     assert alarms[0] == alarms[1]
     agreement = [
-        rule_agreement(found_in(d), r, seed=1, n=50).tidy()[["conf_low", "conf_high"]].to_numpy()
+        rule_agreement(found_in(d), r, seed=1, n_resamples=50)
+        .tidy()[["conf_low", "conf_high"]]
+        .to_numpy()
         for d, r in ((data, one), (other, two))
     ]
     assert agreement[0] == pytest.approx(agreement[1], rel=SAME)

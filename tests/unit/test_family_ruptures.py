@@ -259,18 +259,18 @@ def test_false_alarms_in_closed_form_and_in_a_plain_simulation():
 def test_false_alarms_of_a_v_are_the_bivariate_normal_chance():
     rule = VShape(drop=1, back=1, within=1, sd=0.5)
     found = ruptures(course(5.0, 5.0, 5.0), rule=rule, **NAMES)
-    alarms = expected_false_alarms(found, error=0.4, seed=1, draws=40_000)
+    alarms = expected_false_alarms(found, error=0.4, seed=1, n_resamples=40_000)
     both = stats.multivariate_normal(cov=[[0.32, 0.16], [0.16, 0.32]]).cdf([-0.5, -0.5])
     assert alarms.method == "Monte Carlo"
     assert alarms.expected == pytest.approx(both, abs=4 * alarms.std_error)
-    again = expected_false_alarms(found, error=0.4, seed=1, draws=40_000)
+    again = expected_false_alarms(found, error=0.4, seed=1, n_resamples=40_000)
     assert again.expected == alarms.expected
 
 
 def test_false_alarms_of_a_control_chart_against_a_plain_loop():
     rule = ControlChart(autocorrelation=0.0, min_before=3, multiplier=1.5)
     found = ruptures(course(5.0, 5.1, 4.9, 5.2, 5.0), rule=rule, **NAMES)
-    alarms = expected_false_alarms(found, error=0.3, seed=1, draws=20_000)
+    alarms = expected_false_alarms(found, error=0.3, seed=1, n_resamples=20_000)
     rng, count = np.random.default_rng(9), 0
     for x in 5 + 0.3 * rng.standard_normal((20_000, 5)):
         for t in (3, 4):
@@ -305,7 +305,9 @@ def family_of_three() -> pd.DataFrame:
 
 def test_who_in_a_family_ruptured():
     found = family_ruptures(
-        ruptures(family_of_three(), rule=HALF_POINT, family="family", **NAMES), seed=1, shuffles=400
+        ruptures(family_of_three(), rule=HALF_POINT, family="family", **NAMES),
+        seed=1,
+        n_resamples=400,
     )
     assert found.table["pattern"].tolist() == ["one member judged", "alone", "none", "together"]
     assert found.table["who"].tolist() == ["", "a", "", "a, b"]

@@ -62,7 +62,7 @@ def test_the_chart_marks_flagged_sessions_and_episodes():
 
 def test_bars_and_whiskers_are_the_shares_and_their_intervals():
     found = many()
-    intervals = found.bootstrap(seed=1, n=20)
+    intervals = found.bootstrap(seed=1, n_resamples=20)
     made = one_with_many_figure(found, intervals=intervals)
     assert lint(made) == []
     ax = made.figure.axes[0]

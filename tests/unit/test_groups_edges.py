@@ -41,7 +41,7 @@ def test_a_binary_outcome_of_many_groups_is_tested_by_drawn_tables(groups, each)
     assert 0.0 < row["p_value"] <= 1.0
     assert row["p_smallest"] == pytest.approx(1e-4, rel=EXACT)
     assert "Monte Carlo" in found.summary()
-    again = compare_groups(data, outcomes="y", group="g", seed=5, n_permutations=999).tidy().iloc[0]
+    again = compare_groups(data, outcomes="y", group="g", seed=5, n_resamples=999).tidy().iloc[0]
     assert again["method"].endswith("999 tables, seed 5)")
     given = compare_groups(data, outcomes="y", group="g", seed=np.random.default_rng(5))
     assert given.tidy()["method"].item().endswith("the given generator)")
@@ -225,12 +225,12 @@ def test_no_column_is_written_over_where_rules_are_compared():
 @pytest.mark.parametrize("level", ["interval", "ordinal"])
 def test_coders_who_agree_fully_have_an_intraclass_correlation_of_one(level):
     data = pd.DataFrame({"a": [1, 2, 3, 4, 2], "b": [1, 2, 3, 4, 2]})
-    tidy = coder_agreement(data, coders=["a", "b"], level=level, n_bootstrap=0).tidy()
+    tidy = coder_agreement(data, coders=["a", "b"], measurement=level, n_resamples=0).tidy()
     icc = tidy[tidy["term"].str.startswith("ICC")]
     assert icc["estimate"].tolist() == [1.0] * 6
     assert icc["conf_low"].isna().all()
     shifted = data.assign(b=data["b"] + 0.1)
-    tidy = coder_agreement(shifted, coders=["a", "b"], level="interval", n_bootstrap=0).tidy()
+    tidy = coder_agreement(shifted, coders=["a", "b"], measurement="interval", n_resamples=0).tidy()
     icc = tidy.set_index("term")
     assert icc.loc["ICC(C,1)", "estimate"] == 1.0
     assert icc.loc["ICC(A,1)", "estimate"] < 1.0
@@ -240,7 +240,7 @@ def test_coders_who_agree_fully_have_an_intraclass_correlation_of_one(level):
 
 def test_codes_that_floating_point_dust_parts_are_one_code():
     data = pd.DataFrame({"a": [0.3, 0.5, 0.3], "b": [0.1 + 0.2, 0.5, 0.3]})
-    tidy = coder_agreement(data, coders=["a", "b"], level="nominal", n_bootstrap=0).tidy()
+    tidy = coder_agreement(data, coders=["a", "b"], measurement="nominal", n_resamples=0).tidy()
     assert tidy.set_index("term").loc["Cohen kappa", "estimate"] == pytest.approx(1.0, rel=EXACT)
 
 
@@ -265,14 +265,14 @@ def test_draws_do_not_depend_on_the_order_of_rows_or_on_the_ids():
         designs.append({"group": "g", "paired": "p"})
         found = [
             compare_groups(
-                frame, outcomes="y", test="permutation", n_permutations=199, seed=3, **design
+                frame, outcomes="y", test="permutation", n_resamples=199, seed=3, **design
             )
             .tidy()["p_value"]
             .item()
             for design in designs
         ]
         agreement = coder_agreement(
-            frame, coders=["one", "two"], level="ordinal", n_bootstrap=50, seed=3
+            frame, coders=["one", "two"], measurement="ordinal", n_resamples=50, seed=3
         )
         return [*found, *agreement.tidy()["conf_low"]]
 
@@ -281,7 +281,7 @@ def test_draws_do_not_depend_on_the_order_of_rows_or_on_the_ids():
 
 def test_coders_who_never_vary_but_differ_have_no_limits_of_agreement():
     data = pd.DataFrame({"a": [1, 1, 1], "b": [2, 2, 2]})
-    tidy = coder_agreement(data, coders=["a", "b"], level="interval", n_bootstrap=0).tidy()
+    tidy = coder_agreement(data, coders=["a", "b"], measurement="interval", n_resamples=0).tidy()
     assert math.isnan(tidy.set_index("term").loc["ICC(A,1)", "conf_low"])
 
 

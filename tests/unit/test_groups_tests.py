@@ -132,10 +132,10 @@ def test_monte_carlo_needs_a_seed_and_repeats_with_it():
     data = pd.DataFrame({"group": ["a", "b"] * 30, "score": rng.normal(size=60)})
     with pytest.raises(DataError, match="More than 200,000 arrangements.*Give seed="):
         first(data, test="permutation")
-    with pytest.raises(ValueError, match="n_permutations must be at least 1; got 0"):
-        first(data, test="permutation", seed=4, n_permutations=0)
-    one = first(data, test="permutation", seed=4, n_permutations=4999)
-    two = first(data, test="permutation", seed=4, n_permutations=4999)
+    with pytest.raises(ValueError, match="n_resamples must be at least 1; got 0"):
+        first(data, test="permutation", seed=4, n_resamples=0)
+    one = first(data, test="permutation", seed=4, n_resamples=4999)
+    two = first(data, test="permutation", seed=4, n_resamples=4999)
     assert one["p_value"] == two["p_value"]
     assert one["method"] == "permutation test (Monte Carlo, 4999 draws)"
     assert one["p_smallest"] == pytest.approx(1 / 5000, rel=EXACT)
@@ -155,14 +155,14 @@ def test_monte_carlo_agrees_with_enumeration_within_its_own_error():
     exact, _, _ = permutation_tests._two_sample_p(distances, chosen, TestOptions())
     m = 20_000
     draws = [np.random.default_rng(9).permuted(np.tile(chosen, (m, 1)), axis=1)]
-    options = TestOptions(n_permutations=m, seed=9)
+    options = TestOptions(n_resamples=m, seed=9)
     drawn, _ = permutation_tests._monte_carlo_p(distances, chosen, draws, options)
     assert drawn == pytest.approx(exact, abs=4 * math.sqrt(exact * (1 - exact) / m))
 
 
 def test_three_groups_are_permuted_by_monte_carlo():
     data = pd.DataFrame({"group": list("aaabbbccc"), "score": [1.0, 2, 3, 4, 5, 6, 7, 8, 9]})
-    row = first(data, test="permutation", seed=2, n_permutations=999)
+    row = first(data, test="permutation", seed=2, n_resamples=999)
     assert row["statistic_name"] == "SS between"
     # 9!/(3!)^3 = 1680 arrangements, 6 as extreme: p = .0036, seen through 999 draws
     assert row["p_value"] == pytest.approx(6 / 1680, abs=4 * math.sqrt(6 / 1680 / 999) + 1e-3)

@@ -199,13 +199,13 @@ def test_alpha_of_random_codes_is_near_zero_and_of_equal_codes_one():
     rng = np.random.default_rng(1)
     assert abs(krippendorff_alpha(rng.integers(0, 3, (4000, 2)).astype(float))) < 0.05
     same = np.repeat(rng.integers(0, 3, (20, 1)), 3, axis=1).astype(float)
-    assert krippendorff_alpha(same, level="interval") == pytest.approx(1.0, rel=EXACT)
+    assert krippendorff_alpha(same, measurement="interval") == pytest.approx(1.0, rel=EXACT)
     assert math.isnan(krippendorff_alpha(np.ones((4, 2))))
 
 
 def test_words_numbers_and_missing_codes():
     data = pd.DataFrame({"A": ["x", "y", "x", None, "z"], "B": ["x", "y", "y", "x", None]})
-    result = coder_agreement(data, coders=["A", "B"], level="nominal", n_bootstrap=50, seed=1)
+    result = coder_agreement(data, coders=["A", "B"], measurement="nominal", n_resamples=50, seed=1)
     assert result.rows.n_used == 3
     tidy = result.tidy().set_index("term")
     assert tidy.loc["share of cases that all code alike", "estimate"] == pytest.approx(2 / 3)
@@ -219,7 +219,9 @@ def test_words_numbers_and_missing_codes():
 def test_draws_repeat_with_their_seed():
     data = pd.DataFrame({"A": [1, 2, 3, 1, 2, 3, 1], "B": [1, 2, 3, 1, 2, 1, 2]})
     one, two = (
-        coder_agreement(data, coders=["A", "B"], level="nominal", n_bootstrap=40, seed=5).tidy()
+        coder_agreement(
+            data, coders=["A", "B"], measurement="nominal", n_resamples=40, seed=5
+        ).tidy()
         for _ in range(2)
     )
     pd.testing.assert_frame_equal(one, two)
@@ -229,7 +231,9 @@ def test_incomplete_ratings_get_icc_through_the_mixed_model():
     data = pd.DataFrame(
         {"A": [9, 6, 8, 7, 10, 6], "B": [2, 1, 4, 1, 5, np.nan], "C": [5, 3, 6, np.nan, 6, 4]}
     )
-    result = coder_agreement(data, coders=["A", "B", "C"], level="interval", n_bootstrap=10, seed=1)
+    result = coder_agreement(
+        data, coders=["A", "B", "C"], measurement="interval", n_resamples=10, seed=1
+    )
     tidy = result.tidy().set_index("term")
     assert tidy.loc["ICC(C,1)", "estimate"] > tidy.loc["ICC(A,1)", "estimate"]
     assert tidy.loc["ICC(A,k)", "conf_low"] <= tidy.loc["ICC(A,k)", "conf_high"]
@@ -245,15 +249,20 @@ def test_incomplete_ratings_get_icc_through_the_mixed_model():
         ({"A": [1, None], "B": [None, 2]}, {}, NotIdentifiedError, "0 cases with two codes"),
         (
             {"A": ["x", "y"], "B": ["x", "x"]},
-            {"level": "interval"},
+            {"measurement": "interval"},
             DataError,
             "interval codes must be numbers, or ordered categories",
         ),
-        ({"A": [1, 2], "B": [1, 2]}, {"level": "ratio"}, ValueError, "level must be one of"),
+        (
+            {"A": [1, 2], "B": [1, 2]},
+            {"measurement": "ratio"},
+            ValueError,
+            "measurement must be one of",
+        ),
     ],
 )
 def test_what_coders_cannot_be_asked(frame, options, error, message):
-    given = {"coders": ["A", "B"], "level": "nominal", "seed": 1, "n_bootstrap": 10} | options
+    given = {"coders": ["A", "B"], "measurement": "nominal", "seed": 1, "n_resamples": 10} | options
     with pytest.raises(error, match=message):
         coder_agreement(pd.DataFrame(frame), **given)
 
@@ -261,7 +270,7 @@ def test_what_coders_cannot_be_asked(frame, options, error, message):
 def test_ratings_without_error_cannot_be_modelled():
     data = pd.DataFrame({"A": [1, 2, 3, 4], "B": [1, 2, 3, np.nan], "C": [1, np.nan, 3, 4]})
     with pytest.raises(NotIdentifiedError, match="give the same rating to each case"):
-        coder_agreement(data, coders=["A", "B", "C"], level="interval", n_bootstrap=0).tidy()
+        coder_agreement(data, coders=["A", "B", "C"], measurement="interval", n_resamples=0).tidy()
 
 
 # table one ---------------------------------------------------------------------------------------
@@ -409,7 +418,9 @@ def test_trajectories_that_cannot_be_compared(sessions, change, error, message):
         (lambda d: theme_transitions(d, early="early", later="side", group="known"), "side"),
         (lambda d: theme_transitions(d, early="early", later="known", group="side"), "side"),
         (
-            lambda d: coder_agreement(d, coders=["side", "known"], level="nominal", n_bootstrap=0),
+            lambda d: coder_agreement(
+                d, coders=["side", "known"], measurement="nominal", n_resamples=0
+            ),
             "",
         ),
         (lambda d: classify(d, judged("early"), labels=("good", "Good ")), "labels"),
@@ -469,12 +480,14 @@ def test_units_are_told_apart_within_their_own_parent_only():
         ),
         (lambda d: compare_themes(d, themes=[], group="g"), "themes is empty"),
         (
-            lambda d: coder_agreement(d, coders=["x", "x", "t"], level="nominal", n_bootstrap=0),
+            lambda d: coder_agreement(
+                d, coders=["x", "x", "t"], measurement="nominal", n_resamples=0
+            ),
             "at least two coders, each once",
         ),
         (
             lambda d: coder_agreement(
-                d.assign(x=np.inf), coders=["x", "t"], level="interval", n_bootstrap=0
+                d.assign(x=np.inf), coders=["x", "t"], measurement="interval", n_resamples=0
             ),
             "'x' is infinite in rows 0, 1",
         ),

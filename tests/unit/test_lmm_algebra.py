@@ -286,9 +286,9 @@ def test_simulated_null_agrees_with_the_mixture(data):
     large = lmm("y ~ x + (1 | family/person)", data)
     small = lmm("y ~ x + (1 | family)", data)
     exact = likelihood_ratio_test(large, small)
-    simulated = likelihood_ratio_test(large, small, bootstrap=99, seed=1)
+    simulated = likelihood_ratio_test(large, small, n_resamples=99, seed=1)
     assert simulated.p_value == pytest.approx(max(exact.p_value, 0.01), abs=0.05)
-    again = likelihood_ratio_test(large, small, bootstrap=99, seed=1)
+    again = likelihood_ratio_test(large, small, n_resamples=99, seed=1)
     np.testing.assert_array_equal(simulated.null, again.null)
     assert (simulated.null == 0).mean() == pytest.approx(0.5, abs=0.2)  # the boundary's half
 

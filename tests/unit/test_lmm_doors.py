@@ -231,7 +231,7 @@ def test_questions_to_what_is_no_model(data, model, generalized):
         "compare_models": lambda m: compare_models(m, model),
         "likelihood_ratio_test": lambda m: likelihood_ratio_test(model, m),
         "profile": profile,
-        "parametric_bootstrap": lambda m: parametric_bootstrap(m, n=2, seed=1),
+        "parametric_bootstrap": lambda m: parametric_bootstrap(m, n_resamples=2, seed=1),
         "variance_partition": variance_partition,
     }
     for name, ask in asked.items():
@@ -252,12 +252,12 @@ def test_questions_to_what_is_no_model(data, model, generalized):
 def test_numbers_of_draws(model):
     small = lmm("y ~ 1 + (1 | g)", model.design.frame)
     with pytest.raises(ValueError, match="bootstrap must be a number .* got -3"):
-        likelihood_ratio_test(model, small, bootstrap=-3, seed=1)
+        likelihood_ratio_test(model, small, n_resamples=-3, seed=1)
     for n in (0, 1, 2.5):
         with pytest.raises(ValueError, match="n must be a whole number of data sets"):
-            parametric_bootstrap(model, n=n, seed=1)
+            parametric_bootstrap(model, n_resamples=n, seed=1)
     with pytest.raises(TypeError, match="seed must be a whole number; got 'a'"):
-        parametric_bootstrap(model, n=2, seed="a")
+        parametric_bootstrap(model, n_resamples=2, seed="a")
     with pytest.raises(ValueError, match="at least 1; got 0"):
         model.simulate(1, n=0)
     with pytest.raises(ValueError, match="likelihood must be one of 'ML', 'REML'; got 'ml'"):

@@ -277,7 +277,7 @@ def test_random_permutations_without_a_seed_are_refused(endings):
     with pytest.raises(ValueError, match="Dropout rests on random numbers; give the seed="):
         methods_paragraph({"Dropout": test})
     few = compare_groups(
-        endings, outcomes="score", group="framework", test="permutation", seed=1, n_permutations=99
+        endings, outcomes="score", group="framework", test="permutation", seed=1, n_resamples=99
     )
     with pytest.raises(ValueError, match="give the seed="):
         methods_paragraph({"Groups": few})

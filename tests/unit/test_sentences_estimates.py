@@ -178,7 +178,7 @@ def test_an_adjustment_of_several_contrasts_is_said(ratings):
 
 
 def test_shares_and_levels_are_said(ratings, model):
-    shares = variance_partition(model, ci_method="bootstrap", n=20, seed=1)
+    shares = variance_partition(model, ci_method="bootstrap", n_resamples=20, seed=1)
     text = report(shares, words={"therapist": "Between therapists"})
     row = shares.tidy().iloc[0]
     limits = ", ".join(format_percent(row[name], 1) for name in ("conf_low", "conf_high"))
@@ -226,7 +226,7 @@ def test_shifts_of_unseen_outcomes_are_told_apart_and_their_tipping_points_said(
     unseen = pd.concat(later).drop(columns="y")
     found = dropout_sensitivity(
         lmm("y ~ session + arm + (1 | unit)", outcomes),
-        unseen, term="session", deltas=[-1.5, 0.004, 6], seed=1, m=5,
+        unseen, term="session", deltas=[-1.5, 0.004, 6], seed=1, n_imputations=5,
     )  # fmt: skip
     for conf_level in (0.95, 0.9):
         text = report(found, conf_level=conf_level)
@@ -278,9 +278,9 @@ def test_whatever_drew_random_numbers_asks_for_its_seed(ratings, model):
     rule = VShape(drop=1.0, back=1.0, within=2, sd="within")
     found = ruptures(ratings, person="person", session="session", score="y", rule=rule)
     drew = [
-        comparisons(logistic, "x", draws=100, seed=1),
-        variance_partition(model, ci_method="bootstrap", n=20, seed=1),
-        expected_false_alarms(found, error=0.5, seed=1, draws=10),
+        comparisons(logistic, "x", n_resamples=100, seed=1),
+        variance_partition(model, ci_method="bootstrap", n_resamples=20, seed=1),
+        expected_false_alarms(found, error=0.5, seed=1, n_resamples=10),
     ]
     for result in drew:
         with pytest.raises(ValueError, match="rests on random numbers"):

@@ -44,7 +44,7 @@ def test_nested_variances_have_the_weights_of_simulated_studies():
     frame = data.assign(x=np.tile([-1.0, 0.0, 1.0, 2.0], 120))
     small = lmm("y ~ 1 + (1 | therapist:person)", frame)
     large = lmm("y ~ 1 + (1 | therapist/person) + (0 + x | therapist:person)", frame)
-    exact = likelihood_ratio_test(small, large, bootstrap=200, seed=2)
+    exact = likelihood_ratio_test(small, large, n_resamples=200, seed=2)
     mixture = likelihood_ratio_test(small, large)
     assert "weights" in mixture.reference
     zero = float((exact.null < 1e-5).mean())

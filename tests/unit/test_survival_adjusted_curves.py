@@ -114,7 +114,9 @@ def test_averages_of_a_discrete_hazard_are_those_of_its_courses(
     periods: pd.DataFrame, random: str | None
 ) -> None:
     data = periods.assign(event=(periods["ending"] == "dropout").astype(float))
-    fit = discrete_hazard("x + arm", data, **COLUMNS, random=random, baseline="polynomial", df=1)
+    fit = discrete_hazard(
+        "x + arm", data, **COLUMNS, random=random, baseline="polynomial", baseline_df=1
+    )
     found = adjusted_curves(fit, by="arm")
     units = data.drop_duplicates("family")
     for g, arm in enumerate(("a", "b")):
@@ -135,8 +137,8 @@ def test_slopes_of_competing_incidences_are_their_differences(
     periods: pd.DataFrame, random: str | None, baseline: str
 ) -> None:
     fit = competing_hazards(
-        "x + arm", periods, session="session", event="ending", unit="family", none="none",
-        random=random, baseline=baseline, df=1,
+        "x + arm", periods, session="session", event="ending", unit="family", censored="none",
+        random=random, baseline=baseline, baseline_df=1,
     )  # fmt: skip
     row = pd.DataFrame({"x": [0.4], "arm": ["b"]})
     _, slope = fit.course(row, level="population")

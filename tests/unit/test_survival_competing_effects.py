@@ -51,7 +51,14 @@ def clinic(
 
 def fitted(data: pd.DataFrame, random: str = "(1 | therapist)", **options: object):
     return competing_hazards(
-        "x", data, **COLUMNS, none="none", random=random, baseline="polynomial", df=1, **options
+        "x",
+        data,
+        **COLUMNS,
+        censored="none",
+        random=random,
+        baseline="polynomial",
+        baseline_df=1,
+        **options,
     )
 
 
@@ -141,7 +148,7 @@ def test_with_one_ending_it_is_the_discrete_hazard(data: pd.DataFrame, nodes: in
     binary = data.assign(event=(data["ending"] == "dropout").astype(float))
     one = discrete_hazard(
         "x", binary, session="session", event="event", unit="family", link="logit",
-        baseline="polynomial", df=1, nodes=nodes,
+        baseline="polynomial", baseline_df=1, nodes=nodes,
     )  # fmt: skip
     X = one.fit.design.X
     p = X.shape[1]
@@ -173,7 +180,7 @@ def test_endings_that_never_compete_are_two_hazards(data: pd.DataFrame, nodes: i
     ].transform("max")
     apart = apart[~gap]
     both = competing_hazards(
-        "x", apart, **COLUMNS, none="none", random="(1 || therapist)", nodes=nodes
+        "x", apart, **COLUMNS, censored="none", random="(1 || therapist)", nodes=nodes
     )
     log_lik = 0.0
     for k, (ending, own) in enumerate(
@@ -337,15 +344,15 @@ def test_what_is_not_for_this_model_is_refused(
             )
         )
         with pytest.raises(ValueError, match="970,299 points a group: give at most 27"):
-            competing_hazards("x", several, **COLUMNS, none="none", **options)
+            competing_hazards("x", several, **COLUMNS, censored="none", **options)
         return
     with pytest.raises(error, match=message):
-        competing_hazards("x", data, **COLUMNS, none="none", **options)
+        competing_hazards("x", data, **COLUMNS, censored="none", **options)
 
 
 def test_the_ending_is_no_covariate_of_its_own(data: pd.DataFrame) -> None:
     with pytest.raises(DataError, match="Covariate 'ending' says when or how the unit ended"):
-        competing_hazards("x + ending", data, **COLUMNS, none="none")
+        competing_hazards("x + ending", data, **COLUMNS, censored="none")
 
 
 def test_one_therapist_is_refused(data: pd.DataFrame) -> None:
@@ -377,7 +384,7 @@ def test_an_ending_of_some_therapists_only_and_always_runs_away() -> None:
 
 
 def test_no_random_effects_no_questions_about_them(data: pd.DataFrame) -> None:
-    plain = competing_hazards("x", data, **COLUMNS, none="none")
+    plain = competing_hazards("x", data, **COLUMNS, censored="none")
     assert len(plain.tidy(effects="ran_pars")) == 0
     with pytest.raises(ValueError, match="has no random effects"):
         plain.median_ratios()

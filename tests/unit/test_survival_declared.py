@@ -175,7 +175,7 @@ def test_observed_shares_beside_a_profile_are_of_that_profile():
 def test_the_aic_of_a_discrete_hazard_is_by_its_definition():
     columns = {"session": "session", "event": "event", "unit": "id", "random": None}
     frame = periods()
-    fit = discrete_hazard("x", frame, **columns, baseline="polynomial", df=1)
+    fit = discrete_hazard("x", frame, **columns, baseline="polynomial", baseline_df=1)
     design = np.column_stack([np.ones(len(frame)), frame["session"], frame["x"]])
     import statsmodels.api as sm
 

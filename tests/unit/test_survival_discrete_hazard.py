@@ -193,7 +193,9 @@ def test_curves_need_their_covariates(periods: pd.DataFrame) -> None:
 
 
 def test_a_smooth_baseline_cannot_have_more_columns_than_sessions() -> None:
-    with pytest.raises(ValueError, match="df=3 columns beside the constant need more than 3"):
+    with pytest.raises(
+        ValueError, match="baseline_df=3 columns beside the constant need more than 3"
+    ):
         discrete_hazard("1", four_families(), **COLUMNS, random=None, baseline="spline")
 
 
@@ -275,14 +277,14 @@ def test_two_endings_with_one_impossible_are_a_logit_hazard() -> None:
 def test_competing_hazards_refuse_what_they_cannot_tell(several: pd.DataFrame) -> None:
     columns = {"session": "session", "event": "ending_code", "unit": "family"}
     with pytest.raises(DataError, match="is never 'none'"):
-        competing_hazards("1", several, **columns, none="none")
+        competing_hazards("1", several, **columns, censored="none")
     one = several.assign(ending_code=several["ending_code"].replace({2.0: 0.0, 3.0: 0.0}))
     with pytest.raises(NotIdentifiedError, match="holds 1 ending: competing hazards need two"):
         competing_hazards("1", one, **columns)
     known = several["ending_code"].groupby(several["family"]).transform("max")
     leaky = several.assign(kind=np.where(known == 1, "a", "b"))
     with pytest.raises(NotIdentifiedError, match="Separation: .*kind"):
-        competing_hazards("kind", leaky, **columns, baseline="polynomial", df=2)
+        competing_hazards("kind", leaky, **columns, baseline="polynomial", baseline_df=2)
 
 
 def test_the_ledger_says_how_many_endings_missing_values_cost(several: pd.DataFrame) -> None:

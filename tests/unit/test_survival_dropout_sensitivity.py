@@ -50,7 +50,13 @@ def unseen(data: pd.DataFrame) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def found(model: LinearMixedModel, unseen: pd.DataFrame) -> DropoutSensitivity:
     return dropout_sensitivity(
-        model, unseen, term="time:arm", deltas=np.arange(-8, 9, 2), seed=7, m=40, shift="arm"
+        model,
+        unseen,
+        term="time:arm",
+        deltas=np.arange(-8, 9, 2),
+        seed=7,
+        n_imputations=40,
+        shift="arm",
     )
 
 
@@ -120,7 +126,13 @@ def test_shifts_move_the_estimate_in_a_line_and_the_tipping_point_is_where_the_l
     tips = found.tipping_points().set_index("direction")["delta"]
     assert np.isnan(tips["below 0"])
     at_tip = dropout_sensitivity(
-        model, unseen, term="time:arm", deltas=[tips["above 0"]], seed=7, m=40, shift="arm"
+        model,
+        unseen,
+        term="time:arm",
+        deltas=[tips["above 0"]],
+        seed=7,
+        n_imputations=40,
+        shift="arm",
     ).tidy()
     assert abs(at_tip["conf_high"].iloc[-1]) < 0.03
     assert "Shifts below 0: not overturned up to −8.00" in found.summary()
@@ -131,7 +143,7 @@ def test_a_direction_that_was_not_asked_for_is_not_said_to_hold(
     model: LinearMixedModel, unseen: pd.DataFrame
 ) -> None:
     one_sided = dropout_sensitivity(
-        model, unseen, term="time:arm", deltas=[1, 2], seed=7, m=2, shift="arm"
+        model, unseen, term="time:arm", deltas=[1, 2], seed=7, n_imputations=2, shift="arm"
     )
     lines = one_sided.summary().splitlines()
     assert "Shifts below 0: none was tried." in lines
@@ -166,7 +178,7 @@ def test_crossings_by_hand() -> None:
         (lambda d: d.assign(arm=np.nan), {}, DataError, "'arm' is missing in rows"),
         (lambda d: d.assign(time=0), {}, DataError, "equal rows whose outcome was seen"),
         (lambda d: d, {"term": "arms"}, FormulaError, "no coefficient 'arms'. Did you mean 'arm'"),
-        (lambda d: d, {"m": 1}, ValueError, "at least 2 imputations"),
+        (lambda d: d, {"n_imputations": 1}, ValueError, "at least 2 imputations"),
         (lambda d: d, {"deltas": [np.inf]}, ValueError, "deltas must be finite"),
         (lambda d: d, {"shift": "years"}, DataError, "unseen has no column 'years'"),
     ],
@@ -176,7 +188,7 @@ def test_what_cannot_be_imputed_is_refused(model, unseen, change, options, error
         dropout_sensitivity(
             model,
             change(unseen),
-            **{"term": "time:arm", "deltas": [1.0], "seed": 1, "m": 2} | options,
+            **{"term": "time:arm", "deltas": [1.0], "seed": 1, "n_imputations": 2} | options,
         )
 
 
@@ -269,12 +281,12 @@ def test_pattern_mixture_averages_each_arm_by_its_own_shares() -> None:
     estimate = found.tidy().set_index("term")["estimate"]
     assert_allclose(estimate["time"], slope[0], rtol=1e-9)  # linear algebra on 1,000 rows
     assert_allclose(estimate["time:arm"], slope[1] - slope[0], rtol=1e-9)
-    assert found.arm == ("arm",)
+    assert found.group == ("arm",)
     assert "each arm's own shares" in found.summary()
     # the shares are of units, who have three rows or seven
     counts = found.shares.set_index(["arm", "pattern"])["n_units"]
     assert counts.sum() == 240
-    pooled = pattern_mixture(formula, frame, pattern="when", unit="id", arm=())
+    pooled = pattern_mixture(formula, frame, pattern="when", unit="id", group=())
     assert "pooled" in pooled.method
     own = pooled.patterns["share"].to_numpy() @ within["time:arm"].to_numpy()
     assert_allclose(pooled.tidy().set_index("term")["estimate"]["time:arm"], own, rtol=1e-9)
@@ -300,7 +312,7 @@ def test_pattern_mixture_says_where_arms_cannot_be_averaged_apart() -> None:
     frame = leaving_by_arm()
     formula = "y ~ time + arm + (1 | id)"
     with pytest.raises(NotIdentifiedError, match="does not cross every term"):
-        pattern_mixture(formula, frame, pattern="when", unit="id", arm="arm")
+        pattern_mixture(formula, frame, pattern="when", unit="id", group="arm")
     found = pattern_mixture(formula, frame, pattern="when", unit="id")
     assert found.summary().startswith("Shares are pooled")
 
@@ -339,4 +351,4 @@ def test_unseen_rows_without_an_id_are_refused(
 ) -> None:
     holed = unseen.assign(person=unseen["person"].mask(np.arange(len(unseen)) == 1).astype(dtype))
     with pytest.raises(DataError, match="'person' is missing in row .*to know whose outcome it is"):
-        dropout_sensitivity(model, holed, term="time:arm", deltas=[1.0], seed=1, m=2)
+        dropout_sensitivity(model, holed, term="time:arm", deltas=[1.0], seed=1, n_imputations=2)

@@ -185,7 +185,7 @@ def test_whole_clusters_are_permuted_exactly() -> None:
     assert_allclose(test.p_value, 2 / 20)
     assert test.glance().loc[0, "p_smallest"] == 1 / 20
     again = log_rank(
-        data, **COLUMNS, group="framework", cluster="therapist", n_permutations=19, seed=1
+        data, **COLUMNS, group="framework", cluster="therapist", n_resamples=19, seed=1
     )
     assert again.permutation is not None
     assert not again.permutation.exact

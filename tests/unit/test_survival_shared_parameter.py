@@ -44,7 +44,9 @@ def both() -> tuple[pd.DataFrame, pd.DataFrame]:
 def pieces(both, *, nodes: int = 15):
     outcomes, periods = both
     growth = lmm(GROWTH, outcomes, reml=False)
-    leaving = discrete_hazard("1", periods, **COLUMNS, random=None, baseline="polynomial", df=1)
+    leaving = discrete_hazard(
+        "1", periods, **COLUMNS, random=None, baseline="polynomial", baseline_df=1
+    )
     return growth, leaving, shared_data(growth, leaving, "id", nodes)
 
 
@@ -80,13 +82,13 @@ def test_likelihood_equals_brute_force_integration(both) -> None:
 
 def test_it_finds_who_leaves_and_more_nodes_change_nothing(both) -> None:
     outcomes, periods = both
-    fit = shared_parameter("y ~ time + (1 | id)", "1", outcomes, periods, **COLUMNS, df=1)
+    fit = shared_parameter("y ~ time + (1 | id)", "1", outcomes, periods, **COLUMNS, baseline_df=1)
     assert fit.converged
     row = fit.tidy().query("part == 'association'").iloc[0]
     assert row["conf_low"] < 0.4 < row["conf_high"]
     assert fit.log_lik > fit.log_lik_separate
     finer = shared_parameter(
-        "y ~ time + (1 | id)", "1", outcomes, periods, **COLUMNS, df=1, nodes=21
+        "y ~ time + (1 | id)", "1", outcomes, periods, **COLUMNS, baseline_df=1, nodes=21
     )
     assert_allclose(finer.log_lik, fit.log_lik, atol=1e-4)
     assert "association" in fit.summary()
@@ -121,8 +123,8 @@ def test_nodes_are_raised_until_the_answer_stands() -> None:
     outcomes = pd.DataFrame(outcomes, columns=["id", "time", "y"])
     periods = pd.DataFrame(periods, columns=["id", "session", "event"])
     asked = ("y ~ time + (1 | id)", "1", outcomes, periods)
-    few = shared_parameter(*asked, **COLUMNS, df=1, nodes=3)
-    many = shared_parameter(*asked, **COLUMNS, df=1, nodes=65)
+    few = shared_parameter(*asked, **COLUMNS, baseline_df=1, nodes=3)
+    many = shared_parameter(*asked, **COLUMNS, baseline_df=1, nodes=65)
     assert few.nodes > 3
     assert few.notes == many.notes == ()
     for column in ("estimate", "std_error"):

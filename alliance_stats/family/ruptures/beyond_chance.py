@@ -14,6 +14,7 @@ from alliance_stats.estimates import Array, one_line
 from alliance_stats.family.ruptures.finding_ruptures import Ruptures
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
+from alliance_stats.renaming import renamed
 
 __all__ = ["FalseAlarms", "FamilyRuptures", "expected_false_alarms", "family_ruptures"]
 
@@ -129,8 +130,9 @@ class FalseAlarms:
     _repr_html_ = html_of
 
 
+@renamed(draws="n_resamples")
 def expected_false_alarms(
-    found: Ruptures, *, error: float, seed: int | None = None, draws: int = 500
+    found: Ruptures, *, error: float, seed: int | None = None, n_resamples: int = 500
 ) -> FalseAlarms:
     """Return how many flags a constant alliance, measured with error, would have given.
 
@@ -144,7 +146,7 @@ def expected_false_alarms(
         From :func:`~alliance_stats.family.ruptures`.
     error
         Standard error of measurement in points: ``SD sqrt(1 - reliability)``.
-    seed, draws
+    seed, n_resamples
         Of the Monte Carlo for rules without a closed form; the seed is needed there.
 
     Returns
@@ -162,8 +164,10 @@ def expected_false_alarms(
         raise DataError(
             f"error is the standard error of measurement, a positive number; got {error}."
         )
-    if draws < 2:
-        raise DataError(f"draws simulates ratings and is at least 2; got {draws}.")
+    if n_resamples < 2:
+        raise DataError(
+            f"n_resamples counts simulated courses and is at least 2; got {n_resamples}."
+        )
     rule, scores, shared = found.rule_object, found.scores, found.shared
     flag = rule.scan(scores, shared).flag
     judged = np.isfinite(flag)
@@ -176,9 +180,9 @@ def expected_false_alarms(
     else:
         if seed is None:
             raise DataError("This rule has no closed form: give seed= for the Monte Carlo.")
-        totals = _simulate(found, error, np.random.default_rng(seed), draws)
+        totals = _simulate(found, error, np.random.default_rng(seed), n_resamples)
         expected, method = float(totals.mean()), "Monte Carlo"
-        std_error = float(totals.std(ddof=1) / math.sqrt(draws))
+        std_error = float(totals.std(ddof=1) / math.sqrt(n_resamples))
     observed = int((flag == 1.0).sum())
     return FalseAlarms(rule.words, error, of, observed, expected, std_error, method, found.rows)
 
@@ -319,14 +323,15 @@ class FamilyRuptures:
     _repr_html_ = html_of
 
 
-def family_ruptures(found: Ruptures, *, seed: int, shuffles: int = 1000) -> FamilyRuptures:
+@renamed(shuffles="n_resamples")
+def family_ruptures(found: Ruptures, *, seed: int, n_resamples: int = 1000) -> FamilyRuptures:
     """Say for each family and session who ruptured, alone or together.
 
     Parameters
     ----------
     found
         From :func:`~alliance_stats.family.ruptures` with ``family=``.
-    seed, shuffles
+    seed, n_resamples
         Of the shuffles: each member's flags change places among the sessions that could be judged,
         independently of the other members'. Draws belong to persons sorted by id. Where flags pile
         up early or late in all courses, members coincide for that reason too.
@@ -336,8 +341,8 @@ def family_ruptures(found: Ruptures, *, seed: int, shuffles: int = 1000) -> Fami
     DataError
         If the ruptures know no family, or no family session has two members judged.
     """
-    if shuffles < 1:
-        raise DataError(f"shuffles counts shuffles and is at least 1; got {shuffles}.")
+    if n_resamples < 1:
+        raise DataError(f"n_resamples counts shuffles and is at least 1; got {n_resamples}.")
     if found.family is None:
         raise DataError("These ruptures know no family: name its column with ruptures(family=...).")
     table, rupture = found.table, found.table["rupture"].to_numpy()
@@ -368,7 +373,7 @@ def family_ruptures(found: Ruptures, *, seed: int, shuffles: int = 1000) -> Fami
     order = np.lexsort([when, person])
     order = order[judged[order]]
     rng = np.random.default_rng(seed)
-    null = _shuffled(person[order], hit[order], cell[order], rng, shuffles)
+    null = _shuffled(person[order], hit[order], cell[order], rng, n_resamples)
     table = with_columns(ids, columns)
     return FamilyRuptures(table, null, found.rule, found.family, found.rows)
 

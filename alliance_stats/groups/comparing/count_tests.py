@@ -282,7 +282,7 @@ def table_test(table: Array, options: TestOptions) -> TableTest:
     if found is not None:
         return TableTest(*found, "Fisher exact test (Freeman-Halton)")
     seed = TABLES_SEED if options.seed is None else options.seed
-    m = options.n_permutations
+    m = options.n_resamples
     p_value = _drawn_table_p(np.asarray(table), m, np.random.default_rng(seed))
     by = "the given generator" if isinstance(seed, np.random.Generator) else f"seed {seed}"
     method = f"Fisher test (Freeman-Halton, Monte Carlo, {format_count(m)} tables, {by})"

@@ -34,7 +34,7 @@ class TestOptions:
 
     Attributes
     ----------
-    n_permutations
+    n_resamples
         Draws of a Monte Carlo permutation test; all arrangements are enumerated where they are few.
     seed
         Seed or generator of Monte Carlo draws.
@@ -42,7 +42,7 @@ class TestOptions:
 
     __test__ = False  # the name begins with Test; this keeps pytest from collecting it
 
-    n_permutations: int = 9999
+    n_resamples: int = 9999
     seed: Seed = None
 
 

@@ -35,6 +35,7 @@ from alliance_stats.groups.comparing.group_samples import (
 )
 from alliance_stats.groups.comparing.no_difference import bayes_factor_row, equivalence_row
 from alliance_stats.ledger import RowLedger
+from alliance_stats.renaming import renamed
 
 __all__ = ["GroupComparison", "OutcomeComparison", "Roles", "compare_groups", "compare_outcomes"]
 
@@ -224,6 +225,7 @@ class Roles:
     paired: str | None = None
 
 
+@renamed(n_permutations="n_resamples")
 def compare_groups(
     data: pd.DataFrame,
     *,
@@ -233,7 +235,7 @@ def compare_groups(
     baseline: str | None = None,
     paired: str | None = None,
     test: str | Mapping[str, str] = "auto",
-    n_permutations: int = 9999,
+    n_resamples: int = 9999,
     seed: Seed = None,
 ) -> GroupComparison:
     """Compare groups on one or more outcomes.
@@ -259,7 +261,7 @@ def compare_groups(
     test
         ``"auto"``, the name of a test, or a mapping from outcome to name. The default follows
         from the outcome's type and the design and is named in the row.
-    n_permutations, seed
+    n_resamples, seed
         Monte Carlo permutation tests: draws, and the seed or generator they need.
 
     Returns
@@ -275,14 +277,14 @@ def compare_groups(
         If the data hold no information on what the test of the only outcome needs, as a variance.
         Among several outcomes such a one is described, and its row says why it was not tested.
     """
-    if n_permutations < 1:
-        raise ValueError(f"n_permutations must be at least 1; got {n_permutations}.")
+    if n_resamples < 1:
+        raise ValueError(f"n_resamples must be at least 1; got {n_resamples}.")
     return compare_outcomes(
         data,
         [outcomes] if isinstance(outcomes, str) else list(outcomes),
         Roles(group, cluster, baseline, paired),
         test=test,
-        options=TestOptions(n_permutations=n_permutations, seed=seed),
+        options=TestOptions(n_resamples=n_resamples, seed=seed),
     )
 
 

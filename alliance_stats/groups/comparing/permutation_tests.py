@@ -103,7 +103,7 @@ def _of_signs(outcome: Outcome, options: TestOptions) -> Finding:
         how = "exact"
     else:
         rng = _generator(options)
-        draws = (rng.random((m, n)) < 0.5 for m in _blocks(options.n_permutations, n))
+        draws = (rng.random((m, n)) < 0.5 for m in _blocks(options.n_resamples, n))
         p_value, smallest = _monte_carlo_p(distances, observed, draws, options)
         how = _drawn(options)
     return _difference_finding(outcome, f"permutation of signs ({how})", p_value, smallest)
@@ -123,7 +123,7 @@ def _of_many(outcome: Outcome, options: TestOptions) -> Finding:
     observed = float(between(y))
     count = sum(
         int((between(rng.permuted(np.tile(y, (m, 1)), axis=1)) >= observed * (1 - _ROUNDING)).sum())
-        for m in _blocks(options.n_permutations, y.size)
+        for m in _blocks(options.n_resamples, y.size)
     )
     return Finding(
         test="permutation",
@@ -131,8 +131,8 @@ def _of_many(outcome: Outcome, options: TestOptions) -> Finding:
         estimand="differences among means",
         statistic_name="SS between",
         statistic=observed,
-        p_value=(count + 1.0) / (options.n_permutations + 1.0),
-        p_smallest=1.0 / (options.n_permutations + 1.0),
+        p_value=(count + 1.0) / (options.n_resamples + 1.0),
+        p_smallest=1.0 / (options.n_resamples + 1.0),
     )
 
 
@@ -152,9 +152,7 @@ def _two_sample_p(
         p_value, smallest = _exact_p(distances, first, _all_choices(n, n_1))
         return p_value, smallest, "exact"
     rng = _generator(options)
-    draws = (
-        rng.permuted(np.tile(first, (m, 1)), axis=1) for m in _blocks(options.n_permutations, n)
-    )
+    draws = (rng.permuted(np.tile(first, (m, 1)), axis=1) for m in _blocks(options.n_resamples, n))
     p_value, smallest = _monte_carlo_p(distances, first, draws, options)
     return p_value, smallest, _drawn(options)
 
@@ -176,7 +174,7 @@ def _monte_carlo_p(
 ) -> tuple[float, float]:
     reached = float(distances(observed[None, :])[0]) * (1.0 - _ROUNDING)
     count = sum(int((distances(block) >= reached).sum()) for block in draws)
-    return (count + 1.0) / (options.n_permutations + 1.0), 1.0 / (options.n_permutations + 1.0)
+    return (count + 1.0) / (options.n_resamples + 1.0), 1.0 / (options.n_resamples + 1.0)
 
 
 def _all_choices(n: int, n_1: int) -> npt.NDArray[np.bool_]:
@@ -202,7 +200,7 @@ def _blocks(n_permutations: int, n: int) -> list[int]:
 
 
 def _drawn(options: TestOptions) -> str:
-    return f"Monte Carlo, {options.n_permutations} draws"
+    return f"Monte Carlo, {options.n_resamples} draws"
 
 
 def _generator(options: TestOptions) -> np.random.Generator:

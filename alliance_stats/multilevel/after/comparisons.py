@@ -32,6 +32,7 @@ from alliance_stats.multilevel.after.reference_grid import (
     require_predictor,
 )
 from alliance_stats.multilevel.linear_functions import DfMethod, Inference
+from alliance_stats.renaming import renamed
 
 __all__ = ["Comparisons", "comparisons"]
 
@@ -130,7 +131,7 @@ class Comparisons:
                     "n_comparisons": len(self.labels),
                     "compare": self.compare,
                     "level": self.level,
-                    "n_draws": self.draws.shape[1],
+                    "n_resamples": self.draws.shape[1],
                     "df_method": self.inference.df_method,
                     "link": link_of(self.model).name,
                 }
@@ -169,6 +170,7 @@ class Comparisons:
     _repr_html_ = html_of
 
 
+@renamed(draws="n_resamples")
 def comparisons(
     model: FittedModel,
     variable: str,
@@ -178,7 +180,7 @@ def comparisons(
     compare: Compare = "difference",
     level: Level = "population",
     df_method: DfMethod | None = None,
-    draws: int = 0,
+    n_resamples: int = 0,
     seed: int | np.random.Generator | None = None,
 ) -> Comparisons:
     """Compare the expected response under two values of a predictor, all else as observed.
@@ -205,7 +207,7 @@ def comparisons(
         linear model.
     df_method
         See :func:`estimated_means`.
-    draws
+    n_resamples
         0 for the delta method; otherwise so many draws of the coefficients from their normal
         distribution, needing a `seed`.
     seed
@@ -236,14 +238,14 @@ def comparisons(
     """
     check_choice(compare, ("difference", "ratio"), name="compare")
     check_choice(level, ("population", "typical"), name="level")
-    rng = _rng(draws, seed)
+    rng = _rng(n_resamples, seed)
     require_fitted(model)
     known = predictors(model.design)
     predictor = require_predictor(variable, known)
     inference = infer(model, df_method)
     groups = _groups(model.design.frame, names_of(by))
     lines, expected, gradient, simulated = [], [], [], []
-    betas = _draw(inference, draws, rng)
+    betas = _draw(inference, n_resamples, rng)
     linear = link_of(model).name == "identity"
     for name, (before, after) in _scenarios(model.design.frame, predictor, values).items():
         arms = [ExpectedResponses.of(model, inference, frame, level) for frame in (before, after)]
@@ -274,7 +276,7 @@ def comparisons(
         level,
         np.array(expected),
         np.array(gradient),
-        np.array(simulated).reshape(len(lines), draws),
+        np.array(simulated).reshape(len(lines), n_resamples),
     )
 
 
@@ -344,7 +346,8 @@ def _rng(draws: int, seed: int | np.random.Generator | None) -> np.random.Genera
         return None
     if draws < 100 or seed is None:
         raise ValueError(
-            f"Simulation needs a seed= and at least 100 draws; got draws={draws}, seed={seed}."
+            f"Simulation needs a seed= and at least 100 draws; got n_resamples={draws}, "
+            f"seed={seed}."
         )
     return np.random.default_rng(seed)
 

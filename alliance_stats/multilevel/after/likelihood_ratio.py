@@ -24,6 +24,7 @@ from alliance_stats.multilevel.after.model_likelihood import (
 )
 from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel, require_linear
 from alliance_stats.multilevel.predictions import simulated
+from alliance_stats.renaming import renamed
 
 __all__ = ["LikelihoodRatioTest", "compare_models", "likelihood_ratio_test"]
 
@@ -115,11 +116,12 @@ def _by_ml(model: LinearMixedModel) -> LinearMixedModel:
     return LinearMixedModel(linear_fit.ml_refit(model.fit)) if model.reml else model
 
 
+@renamed(bootstrap="n_resamples")
 def likelihood_ratio_test(
     model: LinearMixedModel | HasLikelihood | str,
     other: LinearMixedModel | HasLikelihood | str,
     *,
-    bootstrap: int = 0,
+    n_resamples: int = 0,
     seed: int | np.random.Generator | None = None,
 ) -> LikelihoodRatioTest:
     """Test the smaller of two nested models against the larger.
@@ -131,10 +133,10 @@ def likelihood_ratio_test(
         ``"alliance ~ session"``: it is fitted to the rows of the other, whose random terms are
         tested all at once. Or hazard models of one kind (:func:`~alliance_stats.survival.cox_ph`,
         ``discrete_hazard``, ``competing_hazards``), whose statistic is referred to chi-squared.
-    bootstrap
+    n_resamples
         Simulate the null distribution from the smaller model this many times.
     seed
-        Seed of the simulation; required with `bootstrap`, 1 for an exact null distribution if not
+        Seed of the simulation; required with `n_resamples`, 1 for an exact null distribution if not
         given.
 
     Returns
@@ -165,10 +167,10 @@ def likelihood_ratio_test(
     caller's to know; a larger model that fits worse is refused.
     """
     if isinstance(model, HasLikelihood) and isinstance(other, HasLikelihood):
-        return _of_likelihoods(model, other, bootstrap)
+        return _of_likelihoods(model, other, n_resamples)
     model, other = _fitted(model, other)
-    if bootstrap < 0:
-        raise ValueError(f"bootstrap must be a number of simulated data sets; got {bootstrap}.")
+    if n_resamples < 0:
+        raise ValueError(f"n_resamples must be a number of simulated data sets; got {n_resamples}.")
     small, large = sorted((model, other), key=_n_parameters)
     _same_rows([small, large])
     if _n_parameters(small) == _n_parameters(large):
@@ -190,10 +192,10 @@ def likelihood_ratio_test(
     if statistic <= DUST * max(1.0, abs(small.fit.deviance)):
         statistic = 0.0  # the same likelihood, to what a search tells apart
     df = _n_parameters(large) - _n_parameters(small)
-    if bootstrap:
-        null, stopped = _simulated_null(small, large, bootstrap, seed)
-        p_value = float((1 + (null >= statistic).sum()) / (1 + bootstrap))
-        reference = f"null distribution from {bootstrap} simulated data sets"
+    if n_resamples:
+        null, stopped = _simulated_null(small, large, n_resamples, seed)
+        p_value = float((1 + (null >= statistic).sum()) / (1 + n_resamples))
+        reference = f"null distribution from {n_resamples} simulated data sets"
         if stopped:
             reference += f", NOT CONVERGED in {stopped} of them"
     elif _has_one_variance(small, large):
@@ -222,7 +224,7 @@ def _of_likelihoods(
 ) -> LikelihoodRatioTest:
     """Compare models that are no linear mixed models: hazards, for one."""
     if bootstrap:
-        raise ValueError("A bootstrap is offered for linear mixed models; leave bootstrap= out.")
+        raise ValueError("A bootstrap is offered for linear mixed models; leave n_resamples= out.")
     small, large, statistic, df, p_value, reference = refer_ratio(
         model.likelihood(), other.likelihood()
     )

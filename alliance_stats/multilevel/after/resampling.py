@@ -8,6 +8,7 @@ from alliance_stats.multilevel.linear_fit import LinearFit
 from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel, require_linear
 from alliance_stats.multilevel.model_profiles import Profile, profile_fit
 from alliance_stats.multilevel.refitted_intervals import Bootstrap, all_parameters, bootstrap_fit
+from alliance_stats.renaming import renamed
 
 __all__ = ["parametric_bootstrap", "profile"]
 
@@ -24,11 +25,12 @@ class _OfModel:
         return self.statistic(LinearMixedModel(fit))
 
 
+@renamed(n="n_resamples")
 def parametric_bootstrap(
     model: LinearMixedModel,
     statistic: Statistic | None = None,
     *,
-    n: int = 1000,
+    n_resamples: int = 1000,
     seed: int,
     n_jobs: int | None = None,
     progress: bool = False,
@@ -42,7 +44,7 @@ def parametric_bootstrap(
     statistic
         Takes a fitted model and returns named numbers; all coefficients, SDs and correlations if
         not given.
-    n
+    n_resamples
         Number of simulated data sets.
     seed
         Every data set has its own random stream (children of this seed), so the draws do not
@@ -59,7 +61,9 @@ def parametric_bootstrap(
     """
     require_linear(model, asked="parametric_bootstrap simulates from")
     measure = all_parameters if statistic is None else _OfModel(statistic)
-    return bootstrap_fit(model.fit, measure, n=n, seed=seed, n_jobs=n_jobs, progress=progress)
+    return bootstrap_fit(
+        model.fit, measure, n=n_resamples, seed=seed, n_jobs=n_jobs, progress=progress
+    )
 
 
 def profile(

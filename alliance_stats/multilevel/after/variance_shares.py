@@ -23,6 +23,7 @@ from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel, requi
 from alliance_stats.multilevel.model_profiles import Profile, profile_shares
 from alliance_stats.multilevel.predictions import new_residual_variance
 from alliance_stats.multilevel.refitted_intervals import Bootstrap
+from alliance_stats.renaming import renamed
 
 __all__ = ["VariancePartition", "variance_partition"]
 
@@ -96,7 +97,7 @@ class VariancePartition:
                 {
                     "total_variance": self.variances.sum(),
                     "method": method,
-                    "n_draws": 0 if boot is None else len(boot.draws),
+                    "n_resamples": 0 if boot is None else len(boot.draws),
                 }
             ]
         )
@@ -155,7 +156,7 @@ def variance_partition(
     *,
     at: Mapping[str, object] | None = ...,
     ci_method: CiMethod | None = ...,
-    n: int = ...,
+    n_resamples: int = ...,
     seed: int | None = ...,
     n_jobs: int | None = ...,
 ) -> VariancePartition: ...
@@ -170,12 +171,13 @@ def variance_partition(
 ) -> LatentPartition: ...
 
 
+@renamed(n="n_resamples")
 def variance_partition(
     model: Partitioned,
     *,
     at: Mapping[str, object] | None = None,
     ci_method: CiMethod | None = None,
-    n: int = 1000,
+    n_resamples: int = 1000,
     seed: int | None = None,
     n_jobs: int | None = None,
 ) -> VariancePartition | LatentPartition:
@@ -193,7 +195,7 @@ def variance_partition(
         ``"bootstrap"`` (parametric, percentile intervals; for any model). Of a generalized model
         ``"profile"`` (one grouping factor with a random intercept) or ``"wald"`` (symmetric on the
         logit of the share).
-    n, seed, n_jobs
+    n_resamples, seed, n_jobs
         Of the bootstrap.
 
     Returns
@@ -240,7 +242,9 @@ def variance_partition(
         if seed is None:
             raise ValueError("A bootstrap needs seed=, so that it can be repeated.")
         shares = partial(_shares, at=at)
-        intervals = parametric_bootstrap(model, shares, n=n, seed=seed, n_jobs=n_jobs)
+        intervals = parametric_bootstrap(
+            model, shares, n_resamples=n_resamples, seed=seed, n_jobs=n_jobs
+        )
     weighted = bool(np.ptp(model.design.root_weights) > 0)
     return VariancePartition(variances, at, intervals, weighted, model.rows)
 

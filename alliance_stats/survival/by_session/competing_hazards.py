@@ -26,6 +26,7 @@ from alliance_stats.engine.threads import one_blas_thread
 from alliance_stats.errors import ConvergenceWarning, DataError, FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array
 from alliance_stats.formatting import plural
+from alliance_stats.renaming import renamed
 from alliance_stats.survival.by_session.competing_hazards_model import CompetingHazards
 from alliance_stats.survival.by_session.discrete_hazard import hazard_periods
 from alliance_stats.survival.by_session.ending_effects import EndingEffects, minimise_effects
@@ -43,6 +44,7 @@ _OUTCOME = "ending in the interval"
 _MOST_POINTS = 20_000
 
 
+@renamed(none="censored", df="baseline_df")
 def competing_hazards(
     formula: str,
     data: pd.DataFrame,
@@ -51,13 +53,13 @@ def competing_hazards(
     event: str,
     unit: str,
     known_before: Sequence[str] = (),
-    none: Hashable = 0,
+    censored: Hashable = 0,
     labels: Mapping[Hashable, str] | None = None,
     cluster: str | None = None,
     random: str | None = None,
     nodes: int = 1,
     baseline: str = "dummies",
-    df: int = 3,
+    baseline_df: int = 3,
 ) -> CompetingHazards:
     """Model the hazards of competing endings in discrete time, in one multinomial likelihood.
 
@@ -76,9 +78,9 @@ def competing_hazards(
     known_before
         As in :func:`discrete_hazard`.
     event
-        Column: which ending came in the interval after the session; `none` where none did, missing
-        where that is not known yet (``ending_code`` of :func:`person_period`).
-    none
+        Column: which ending came in the interval after the session; `censored` where none did,
+        missing where that is not known yet (``ending_code`` of :func:`person_period`).
+    censored
         The value that says that no ending came.
     labels
         Words for the values of `event`, as in ``{1: "dropout", 2: "planned"}``; else the values.
@@ -95,7 +97,7 @@ def competing_hazards(
     nodes
         1 for the Laplace approximation, more for adaptive Gauss-Hermite quadrature with so many
         nodes for each ending.
-    baseline, df
+    baseline, baseline_df
         As in :func:`discrete_hazard`. With dummies an ending has hazard 0 after sessions in which
         it did not come; sessions after which nothing, or everything, ended are set aside and stand
         in the ledger.
@@ -123,7 +125,7 @@ def competing_hazards(
     group = _grouping(random)
     data = check_frame(data)
     require_columns(data, [event, cluster, *group])
-    coded, states = _coded(data, event, none, labels or {})
+    coded, states = _coded(data, event, censored, labels or {})
     also = [columns for columns in ((cluster,) if cluster else (), group) if columns]
     periods = hazard_periods(
         formula,
@@ -141,7 +143,9 @@ def competing_hazards(
     if baseline == "dummies":
         periods = periods.without_certain_sessions()
     frame = periods.frame.assign(**{_OUTCOME: periods.frame[_OUTCOME].astype(np.int64)})
-    terms = baseline_terms(baseline, periods, df) + parse_terms(formula).without_intercept()
+    terms = (
+        baseline_terms(baseline, periods, baseline_df) + parse_terms(formula).without_intercept()
+    )
     design, frame = build_design(
         formula_of(_OUTCOME, terms, [intercepts([unit])]), frame, residual_variance=False
     )
@@ -199,7 +203,7 @@ def _coded(
     if not (values == none).any():
         raise DataError(
             f"Column '{event}' is never {none!r}: rows in which no ending came must hold that "
-            "value (or name another with none=)."
+            "value (or name another with censored=)."
         )
     found = values[values.notna() & (values != none)].unique().tolist()
     kinds = {isinstance(value, str) for value in found}

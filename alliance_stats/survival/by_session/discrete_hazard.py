@@ -19,6 +19,7 @@ from alliance_stats.engine.families import family_of
 from alliance_stats.engine.threads import one_blas_thread
 from alliance_stats.errors import DataError, FormulaError
 from alliance_stats.multilevel import GeneralizedLinearMixedModel, fit_generalized, glmm
+from alliance_stats.renaming import renamed
 from alliance_stats.survival.by_session.discrete_hazard_model import DiscreteHazard
 from alliance_stats.survival.cox.cox_design import formula_variables
 from alliance_stats.survival.rows.hazard_rows import (
@@ -33,6 +34,7 @@ from alliance_stats.survival.rows.hazard_rows import (
 __all__ = ["discrete_hazard", "hazard_periods"]
 
 
+@renamed(df="baseline_df")
 def discrete_hazard(
     formula: str,
     data: pd.DataFrame,
@@ -44,7 +46,7 @@ def discrete_hazard(
     random: str | None = "(1 | therapist)",
     link: Literal["cloglog", "logit"] = "cloglog",
     baseline: str = "dummies",
-    df: int = 3,
+    baseline_df: int = 3,
     nodes: int = 1,
 ) -> DiscreteHazard:
     """Model the hazard of ending after each session.
@@ -77,8 +79,8 @@ def discrete_hazard(
     baseline
         ``"dummies"``: each session has a level of its own; sessions after which no one left have
         hazard 0, are set aside and stand in the ledger. ``"spline"`` (natural cubic) or
-        ``"polynomial"``: smooth, with `df` columns beside the constant.
-    df
+        ``"polynomial"``: smooth, with `baseline_df` columns beside the constant.
+    baseline_df
         See `baseline`; not used by dummies.
     nodes
         1 for the Laplace approximation, which can misplace the variance of groups with few events;
@@ -110,8 +112,8 @@ def discrete_hazard(
     """
     check_choice(link, ("cloglog", "logit"), name="link")
     check_choice(baseline, ("dummies", "spline", "polynomial"), name="baseline")
-    if baseline != "dummies" and df < 1:
-        raise ValueError(f"df must be at least 1; got {df}.")
+    if baseline != "dummies" and baseline_df < 1:
+        raise ValueError(f"df must be at least 1; got {baseline_df}.")
     if random is None and nodes != 1:
         raise ValueError(
             f"nodes={nodes} is for the integral over a random effect, and random=None leaves none: "
@@ -131,14 +133,16 @@ def discrete_hazard(
     )
     refuse_copies(periods, groups)
     n_sessions = len(periods.sessions)
-    if baseline != "dummies" and df >= n_sessions:
+    if baseline != "dummies" and baseline_df >= n_sessions:
         raise ValueError(
-            f"df={df} columns beside the constant need more than {df} sessions; there are "
-            f"{n_sessions}. Lower df, or take baseline='dummies'."
+            f"baseline_df={baseline_df} columns beside the constant need more than {baseline_df} "
+            f"sessions; there are {n_sessions}. Lower baseline_df, or take baseline='dummies'."
         )
     if baseline == "dummies":
         periods = periods.without_certain_sessions()
-    terms = baseline_terms(baseline, periods, df) + parse_terms(formula).without_intercept()
+    terms = (
+        baseline_terms(baseline, periods, baseline_df) + parse_terms(formula).without_intercept()
+    )
     whole = formula_of(event, terms, _random_terms(random))
     fit = (
         _without_effects(whole, periods.frame, link)

@@ -16,6 +16,7 @@ from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
+from alliance_stats.renaming import renamed
 from alliance_stats.survival.curves.cluster_permutation import PermutationTest, permute_clusters
 from alliance_stats.survival.rows.time_at_risk import (
     IntArray,
@@ -185,6 +186,7 @@ class LogRank:
     _repr_html_ = html_of
 
 
+@renamed(n_permutations="n_resamples")
 def log_rank(
     data: pd.DataFrame,
     *,
@@ -197,7 +199,7 @@ def log_rank(
     gamma: float = 0.0,
     weights: str = "fleming-harrington",
     cluster: Hashable | None = None,
-    n_permutations: int = 9999,
+    n_resamples: int = 9999,
     seed: int | np.random.Generator | None = None,
 ) -> LogRank:
     """Test whether groups share one hazard.
@@ -210,7 +212,7 @@ def log_rank(
 
     With `cluster`, the groups belong to whole clusters (the framework of a therapist, say), whose
     members are not independent: the p-value comes from permuting the group labels of whole
-    clusters, all allocations where they are at most `n_permutations`, else `n_permutations` random
+    clusters, all allocations where they are at most `n_resamples`, else `n_resamples` random
     ones with the observed one counted in.
 
     Parameters
@@ -232,7 +234,7 @@ def log_rank(
         last two depend on who is censored when.
     cluster
         Column: whole clusters are permuted.
-    n_permutations, seed
+    n_resamples, seed
         For random permutations; `seed` is then required.
 
     Returns
@@ -276,7 +278,7 @@ def log_rank(
         (group, cluster),
         weight=partial(_WEIGHTS[weights], rho=rho, gamma=gamma),
         method=_method(weights, (rho, gamma), strata is not None),
-        permutations=(n_permutations, seed),
+        permutations=(n_resamples, seed),
     )
 
 

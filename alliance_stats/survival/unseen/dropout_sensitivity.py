@@ -19,6 +19,7 @@ from alliance_stats.errors import DataError, FormulaError
 from alliance_stats.estimates import Array, estimate_columns, one_line
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import LinearMixedModel, lmm
+from alliance_stats.renaming import renamed
 from alliance_stats.survival.unseen.outcome_imputation import imputations, pool
 
 __all__ = ["DropoutSensitivity", "dropout_sensitivity"]
@@ -153,6 +154,7 @@ class DropoutSensitivity:
     _repr_html_ = html_of
 
 
+@renamed(m="n_imputations")
 def dropout_sensitivity(
     model: LinearMixedModel,
     unseen: pd.DataFrame,
@@ -160,7 +162,7 @@ def dropout_sensitivity(
     term: str,
     deltas: Sequence[float],
     seed: int,
-    m: int = 50,
+    n_imputations: int = 50,
     shift: str | None = None,
 ) -> DropoutSensitivity:
     """Impute the outcome after leaving, shift it over a grid, and pool.
@@ -184,7 +186,7 @@ def dropout_sensitivity(
         Shifts, in units of the outcome; 0 is added.
     seed
         Of the imputations; the same are shifted throughout.
-    m
+    n_imputations
         Imputations, at least 2.
     shift
         Column of `unseen` by which the shift is multiplied: months since leaving, or 0/1 for the
@@ -208,8 +210,8 @@ def dropout_sensitivity(
     Carpenter & Kenward (2013), doi:10.1002/9781119942283, chapter 10 (delta adjustment). Crameri
     et al. (2015), doi:10.1080/10503307.2014.963730 (nested psychotherapy outcomes).
     """
-    if m < 2:
-        raise ValueError(f"m must be at least 2 imputations; got {m}.")
+    if n_imputations < 2:
+        raise ValueError(f"m must be at least 2 imputations; got {n_imputations}.")
     grid = np.unique([0.0, *(float(delta) for delta in deltas)])
     if not np.isfinite(grid).all():
         raise ValueError("deltas must be finite.")
@@ -219,10 +221,10 @@ def dropout_sensitivity(
     unseen = check_frame(unseen, what="unseen")
     _check_unseen(model, unseen)
     times = _times_shifted(unseen, shift)
-    estimates, variances = np.empty((2, len(grid), m))
+    estimates, variances = np.empty((2, len(grid), n_imputations))
     df_complete = np.empty(len(grid))
     completed: LinearMixedModel | None = None
-    for i, drawn in enumerate(imputations(model, unseen, m=m, seed=seed)):
+    for i, drawn in enumerate(imputations(model, unseen, m=n_imputations, seed=seed)):
         for k, delta in enumerate(grid):
             y = np.concatenate([model.design.y, drawn + delta * times])
             completed = _complete(model, unseen, y) if completed is None else completed.refit(y)

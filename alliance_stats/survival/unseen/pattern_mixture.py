@@ -24,6 +24,7 @@ from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, Coefficients, one_line
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import LinearMixedModel, lmm
+from alliance_stats.renaming import renamed
 from alliance_stats.survival.rows.time_at_risk import as_columns
 
 __all__ = ["PatternMixture", "pattern_mixture"]
@@ -47,10 +48,10 @@ class PatternMixture:
         Names of the coefficients.
     patterns
         ``pattern, n_units, share``, over all units.
-    arm
+    group
         Columns whose groups have shares of their own; none where shares are pooled.
     shares
-        The `arm` columns, ``pattern, n_units, share``: each group's shares, by which it is
+        The `group` columns, ``pattern, n_units, share``: each group's shares, by which it is
         averaged.
     estimate, covariance
         (p,) averaged coefficients and their (p, p) covariance.
@@ -67,7 +68,7 @@ class PatternMixture:
     fit: LinearMixedModel
     terms: tuple[str, ...]
     patterns: pd.DataFrame
-    arm: tuple[Hashable, ...]
+    group: tuple[Hashable, ...]
     shares: pd.DataFrame
     estimate: Array
     covariance: Array
@@ -81,13 +82,13 @@ class PatternMixture:
     @property
     def method(self) -> str:
         """How the coefficients were averaged."""
-        if not self.arm:
+        if not self.group:
             return "Pattern mixture, averaged over the shares of all units (pooled)"
         return f"Pattern mixture, averaged over each {self._arm_name}'s own shares"
 
     @property
     def _arm_name(self) -> str:
-        return ", ".join(map(str, self.arm))
+        return ", ".join(map(str, self.group))
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return the averaged coefficients, a row a term.
@@ -114,7 +115,7 @@ class PatternMixture:
     def account(self, *, conf_level: float = 0.95) -> Account:
         """Return shares and averaged coefficients, as data."""
         counted = {"n_units": Column("units", "count"), "share": Column("share", "share")}
-        names = (*map(str, self.arm), "pattern")
+        names = (*map(str, self.group), "pattern")
         shares = self.shares.rename(columns=str)
         return Account(
             self.method,
@@ -137,22 +138,23 @@ class PatternMixture:
     _repr_html_ = html_of
 
 
+@renamed(arm="group")
 def pattern_mixture(
     formula: str,
     data: pd.DataFrame,
     *,
     pattern: str,
     unit: str,
-    arm: Hashable | Sequence[Hashable] | None = None,
+    group: Hashable | Sequence[Hashable] | None = None,
 ) -> PatternMixture:
     """Fit an outcome model whose fixed effects differ between times of leaving, and average.
 
     Within pattern k the mean is ``x beta_k``; the mean of group a over all its units is
     ``x sum_k pi_ka beta_k``, with pi_ka the share of a's units that left in pattern k (Hedeker &
     Gibbons 1997). The averaged coefficients are those that give these means. Where more leave one
-    arm than the other, shares pooled over arms would answer another question. Each pattern's line
-    is carried on beyond its time of leaving: that is the assumption in place of missing at random.
-    Random effects and residual variance are common.
+    group than the other, shares pooled over groups would answer another question. Each pattern's
+    line is carried on beyond its time of leaving: that is the assumption in place of missing at
+    random. Random effects and residual variance are common.
 
     Parameters
     ----------
@@ -165,7 +167,7 @@ def pattern_mixture(
         coarse ones: every coefficient must be estimable within each.
     unit
         Column: id of what leaves.
-    arm
+    group
         Column or columns, constant within units, whose groups are averaged by their own shares;
         every term must be crossed with them. ``()`` pools the shares of all units. If None, the
         columns of the formula that are constant within units and take few values; shares are
@@ -179,10 +181,10 @@ def pattern_mixture(
     Raises
     ------
     DataError
-        A pattern or an arm that differs within a unit or is missing; a pattern that stands in the
+        A pattern or a group that differs within a unit or is missing; a pattern that stands in the
         formula already.
     NotIdentifiedError
-        Fewer than two patterns, or a coefficient that cannot be estimated within one; an `arm`
+        Fewer than two patterns, or a coefficient that cannot be estimated within one; an `group`
         with which not every term is crossed.
 
     References
@@ -193,7 +195,7 @@ def pattern_mixture(
     data = check_frame(data)
     if not data.index.is_unique:  # rows are found again by their labels
         data = data.reset_index(drop=True)
-    arms = None if arm is None else as_columns(data, arm)
+    arms = None if group is None else as_columns(data, group)
     _check_units(data, pattern=pattern, unit=unit, arms=arms or ())
     parsed = parse_formula(formula)
     simple = lmm(formula, data)
@@ -228,7 +230,7 @@ def pattern_mixture(
             raise NotIdentifiedError(
                 f"With shares of each {crossing}, every coefficient differs between its groups, "
                 "and the formula does not cross every term with it. Write (...) * "
-                f"{' * '.join(map(str, asked))}, or give arm=() for pooled shares."
+                f"{' * '.join(map(str, asked))}, or give group=() for pooled shares."
             )
         notes = (
             f"Shares are pooled over the groups of {crossing}, with which the formula does not "
@@ -244,7 +246,7 @@ def pattern_mixture(
         fit=fit,
         terms=tuple(str(term) for term in simple.beta.index[simple.beta.notna()]),
         patterns=_shares(pooled[None], names, pd.DataFrame(index=[0])),
-        arm=asked,
+        group=asked,
         shares=_shares(counts, names, _keys(units, asked)),
         estimate=averaged[0],
         covariance=averaged[1],

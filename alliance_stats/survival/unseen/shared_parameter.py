@@ -15,6 +15,7 @@ from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, estimate_columns, one_line
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import LinearMixedModel, lmm
+from alliance_stats.renaming import renamed
 from alliance_stats.survival.by_session.discrete_hazard import discrete_hazard
 from alliance_stats.survival.by_session.discrete_hazard_model import DiscreteHazard
 from alliance_stats.survival.unseen.shared_likelihood import (
@@ -148,6 +149,7 @@ class SharedParameterModel:
     _repr_html_ = html_of
 
 
+@renamed(df="baseline_df")
 def shared_parameter(
     outcome: str,
     hazard: str,
@@ -158,7 +160,7 @@ def shared_parameter(
     event: str,
     unit: str,
     baseline: str = "polynomial",
-    df: int = 2,
+    baseline_df: int = 2,
     nodes: int = 9,
 ) -> SharedParameterModel:
     """Fit the outcome's growth and the discrete hazard of leaving in one likelihood.
@@ -180,7 +182,7 @@ def shared_parameter(
         Rows a unit and session at risk (see :func:`discrete_hazard`).
     session, event, unit
         Columns of `periods`; `unit` is in both frames.
-    baseline, df
+    baseline, baseline_df
         As in :func:`discrete_hazard`; smooth ones keep the number of parameters small.
     nodes
         Gauss-Hermite nodes per effect to begin with, set at each unit's effects given its outcomes.
@@ -220,7 +222,7 @@ def shared_parameter(
         unit=unit,
         random=None,
         baseline=baseline,
-        df=df,
+        baseline_df=baseline_df,
     )
     start = _start(growth, leaving)
     found, notes = _until_it_stands(

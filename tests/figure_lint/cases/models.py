@@ -155,7 +155,7 @@ CASES = {
     one_with_many_figure: {
         "one with many": lambda: one_with_many_figure(many()),
         "one with many, intervals": lambda: one_with_many_figure(
-            many(), intervals=many().bootstrap(seed=1, n=20)
+            many(), intervals=many().bootstrap(seed=1, n_resamples=20)
         ),
     },
     actor_partner_figure: {

@@ -85,7 +85,9 @@ def strips(data: pd.DataFrame, families: list[str]) -> ReportFigure:
 
 
 def split(data: pd.DataFrame) -> SplitAlliance:
-    indices = family_indices(data, reliability=Reliability(0.9, sd=1, seed=1, draws=20), **NAMES)
+    indices = family_indices(
+        data, reliability=Reliability(0.9, sd=1, seed=1, n_resamples=20), **NAMES
+    )
     return split_alliance(indices, threshold=1, sd="norm", norm_sd=1.0)
 
 

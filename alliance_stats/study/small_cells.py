@@ -1,0 +1,212 @@
+"""Small cells of a table of counts: those that stand there, and those that can be worked out."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.optimize import linprog
+
+from alliance_stats.errors import DataError
+
+__all__ = ["small_cells", "suppressed"]
+
+Counts = npt.NDArray[np.int64]
+Hidden = npt.NDArray[np.bool_]
+
+
+def small_cells(
+    table: pd.DataFrame,
+    *,
+    k: int = 5,
+    printed: pd.DataFrame | None = None,
+    larger: Sequence[pd.DataFrame] = (),
+) -> pd.DataFrame:
+    """Return the cells of a table of counts that would tell too few people apart.
+
+    Parameters
+    ----------
+    table
+        The true counts, a row and a column a category, without totals. Row, column and grand
+        totals are taken to be printed beside it.
+    k
+        Smallest count that may be printed, other than 0.
+    printed
+        The table as it is to be printed, with missing values where a cell is left out, such as
+        :func:`suppressed` makes it. By default every cell is printed.
+    larger
+        Printed tables with the same rows and columns of larger groups that contain these people,
+        such as the whole clinic: such a table less this one is a table of its own.
+
+    Returns
+    -------
+    DataFrame
+        A row a small cell: `row`, `column`, `count`, `low` and `high` (least and largest count
+        that the printed numbers leave possible), `found` (``"printed"``, ``"totals"``: worked out
+        from the totals, or ``"difference 1"``: in the first larger table less this one).
+
+    Raises
+    ------
+    DataError
+        If a count is negative or no whole number, if `k` is below 2, or if another table has other
+        rows and columns or other counts than it can have.
+
+    Notes
+    -----
+    What a cell that is left out can be is bounded by the linear program over all tables with the
+    printed cells and totals, where a cell that is left out is at least 1 (zeros are printed); its
+    corners are whole numbers. The cell is worked out where fewer than `k` values are left.
+    Hundepool et al. (2012), *Statistical Disclosure Control*, doi:10.1002/9781118348239.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from alliance_stats.study import small_cells
+    >>> table = pd.DataFrame({"stayed": [12, 9], "left": [6, 2]}, index=["no trauma", "trauma"])
+    >>> small_cells(table)[["row", "column", "found"]]
+          row column    found
+    0  trauma   left  printed
+    """
+    counts = _counts(table, k)
+    hidden = _left_out(table, counts, printed)
+    found = [(*told, "totals" if told.hidden else "printed") for told in _told(counts, hidden, k)]
+    for number, group in enumerate(larger, start=1):
+        if not (group.index.equals(table.index) and group.columns.equals(table.columns)):
+            raise DataError(f"Larger table {number} has other rows or columns than the table.")
+        rest = _counts(group, k) - counts
+        if (rest < 0).any():
+            raise DataError(f"Larger table {number} has a smaller count than the table itself.")
+        found += [(*told, f"difference {number}") for told in _told(rest, hidden, k)]
+    return pd.DataFrame(
+        [
+            (table.index[i], table.columns[j], count, low, high, where)
+            for i, j, count, low, high, _, where in found
+        ],
+        columns=["row", "column", "count", "low", "high", "found"],
+    )
+
+
+def suppressed(table: pd.DataFrame, *, k: int = 5) -> pd.DataFrame:
+    """Return the table without its small cells, and without the others that give them away.
+
+    Parameters
+    ----------
+    table, k
+        As of :func:`small_cells`.
+
+    Returns
+    -------
+    DataFrame
+        The table with ``pd.NA`` for cells that are not to be printed. Row, column and grand totals
+        may stand beside it: ``small_cells(table, printed=...)`` finds nothing.
+
+    Raises
+    ------
+    DataError
+        As :func:`small_cells`; and if a small cell cannot be hidden (too few others in its row and
+        column): the message names it, and says to join categories.
+
+    Notes
+    -----
+    First the cells from 1 to ``k - 1`` are left out. While the totals still give one of them away,
+    the rectangle on it that costs the smallest counts goes too: a cell of its row, one of its
+    column and the one where these meet, none of them 0 (the hypercube method; Hundepool et al.
+    2012, doi:10.1002/9781118348239). It need not be the least that would do.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from alliance_stats.study import suppressed
+    >>> table = pd.DataFrame({"stayed": [12, 9], "left": [6, 2]}, index=["no trauma", "trauma"])
+    >>> suppressed(table)
+              stayed  left
+    no trauma   <NA>  <NA>
+    trauma      <NA>  <NA>
+    """
+    counts = _counts(table, k)
+    hidden = (counts > 0) & (counts < k)
+    while told := next(_told(counts, hidden, k), None):
+        corners = _cheapest_rectangle(counts, hidden, told.i, told.j)
+        if corners is None:
+            raise DataError(
+                f"The count of row '{table.index[told.i]}', column '{table.columns[told.j]}' "
+                "cannot be hidden: the totals give it away whatever else is left out. Join rows or "
+                "columns, or leave out totals."
+            )
+        hidden[corners] = True
+    return table.astype("Int64").mask(pd.DataFrame(hidden, table.index, table.columns))
+
+
+def _cheapest_rectangle(
+    counts: Counts, hidden: Hidden, i: int, j: int
+) -> tuple[list[int], list[int]] | None:
+    """Return the three other corners of a rectangle on a cell that hides the fewest people more."""
+    price = np.where(hidden, 0, counts)
+    found = [
+        (int(price[i, c] + price[r, j] + price[r, c]), ([i, r, r], [c, j, c]))
+        for r in range(counts.shape[0])
+        for c in range(counts.shape[1])
+        if r != i and c != j and counts[i, c] and counts[r, j] and counts[r, c]
+    ]
+    new = [(cost, corners) for cost, corners in found if not hidden[corners].all()]
+    return min(new)[1] if new else None
+
+
+class _Told(NamedTuple):
+    """A small cell and the bounds that the printed numbers put on it."""
+
+    i: int
+    j: int
+    size: int
+    low: int
+    high: int
+    hidden: bool
+
+
+def _told(counts: Counts, hidden: Hidden, k: int) -> Iterator[_Told]:
+    """Yield the small cells that are printed or that fewer than k values are left for."""
+    for i, j in np.argwhere((counts > 0) & (counts < k)):
+        count = int(counts[i, j])
+        low, high = _bounds(counts, hidden, (i, j)) if hidden[i, j] else (count, count)
+        if high - low + 1 < k:
+            yield _Told(int(i), int(j), count, low, high, bool(hidden[i, j]))
+
+
+def _bounds(counts: Counts, hidden: Hidden, cell: tuple[int, int]) -> tuple[int, int]:
+    """Return the least and the largest count of a hidden cell that the totals allow."""
+    cells = np.argwhere(hidden)
+    lines = np.vstack(
+        [cells[:, 0] == i for i in range(counts.shape[0])]
+        + [cells[:, 1] == j for j in range(counts.shape[1])]
+    ).astype(float)
+    sums = lines @ counts[hidden]
+    wanted = ((cells == cell).all(axis=1)).astype(float)
+    ends = [
+        linprog(sign * wanted, A_eq=lines, b_eq=sums, bounds=(1, None), method="highs").fun * sign
+        for sign in (1.0, -1.0)
+    ]
+    return round(ends[0]), round(ends[1])
+
+
+def _counts(table: pd.DataFrame, k: int) -> Counts:
+    if k < 2:
+        raise DataError(f"k is the smallest count that may be printed, 2 or more; got {k}.")
+    if table.empty:
+        raise DataError("The table has no cells.")
+    values: npt.NDArray[np.float64] = table.to_numpy(dtype=float, na_value=np.nan)
+    if not (values >= 0).all() or (values != np.round(values)).any():
+        raise DataError("The table holds counts: whole numbers of 0 and more, none missing.")
+    return values.astype(np.int64)
+
+
+def _left_out(table: pd.DataFrame, counts: Counts, printed: pd.DataFrame | None) -> Hidden:
+    """Return which cells are not printed."""
+    if printed is None:
+        return np.zeros(counts.shape, dtype=bool)
+    if not (printed.index.equals(table.index) and printed.columns.equals(table.columns)):
+        raise DataError("The printed table has other rows or columns than the table.")
+    shown: npt.NDArray[np.float64] = printed.to_numpy(dtype=float, na_value=np.nan)
+    if (~np.isnan(shown) & (shown != counts)).any():
+        raise DataError("The printed table has other counts than the table.")
+    return np.isnan(shown)

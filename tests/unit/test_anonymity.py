@@ -1,0 +1,157 @@
+"""A study without ids, dates and words; tables in which nobody can be found by subtraction."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from alliance_stats import Study, example_study
+from alliance_stats.errors import DataError
+from alliance_stats.study import IdKey, small_cells, suppressed
+
+ROLES = {"person": "person", "family": "family", "session": "session", "alliance": "alliance"}
+
+
+def sessions() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "family": ["Meyer", "Meyer", "Meyer", "Berg", "Berg"],
+            "person": ["Ida", "Ida", "Jo", "Kim", "Kim"],
+            "session": [1, 2, 1, 1, 2],
+            "alliance": [4.0, 5.0, 3.0, 6.0, 5.5],
+            "date": pd.to_datetime(
+                ["2020-03-02", "2020-03-16", "2020-03-02", "2021-01-01", "2021-01-08"]
+            ),
+        }
+    )
+
+
+def test_no_name_and_no_date_is_left():
+    coded, key = Study.from_frame(sessions(), **ROLES).deidentify()
+    left = coded.sessions
+    assert not {"Meyer", "Berg", "Ida", "Jo", "Kim"} & set(left.astype(str).to_numpy().ravel())
+    back = {code: name for name, code in key.codes["person"].items()}
+    days = left.assign(name=left["person"].map(back)).sort_values(["name", "session"])
+    assert days["date"].tolist() == [0, 14, 0, 0, 7]
+    assert left["alliance"].sum() == sessions()["alliance"].sum()
+
+
+def test_a_later_export_keeps_the_codes(tmp_path):
+    _, first = Study.from_frame(sessions(), **ROLES).deidentify()
+    first.save(tmp_path / "key.json")
+    more = pd.concat([sessions(), sessions().tail(1).assign(family="Alt", person="Lu")])
+    study = Study.from_frame(more, **ROLES)
+    _, again = study.deidentify(key=IdKey.load(tmp_path / "key.json"))
+    for level, codes in first.codes.items():
+        assert dict(codes).items() <= dict(again.codes[level]).items()
+    assert len(set(again.codes["person"].values())) == 4
+    assert (tmp_path / "key.json").stat().st_mode & 0o077 == 0
+
+
+def test_the_order_of_codes_says_nothing():
+    study = Study.from_frame(sessions(), **ROLES)
+    orders = {tuple(study.deidentify()[1].codes["person"].values()) for _ in range(60)}
+    assert len(orders) == 6  # all orders of three persons; missed once in 10,000 runs
+
+
+@pytest.mark.parametrize(
+    "words", [[f"note {i}" for i in range(25)], ["she spoke of her mother again"]]
+)
+def test_free_text_is_refused_by_name(words):
+    data = pd.DataFrame({"person": [f"P{i}" for i in range(25)]}).assign(
+        remark=(words * 25)[:25], alliance=4.0
+    )
+    data["remark"] = data["remark"].str.pad(35 if len(words) == 1 else 1, fillchar="x")
+    with pytest.raises(DataError, match="'remark' \\(free text"):
+        Study.from_frame(data, person="person", alliance="alliance").deidentify()
+
+
+def test_file_numbers_are_refused_by_name():
+    data = pd.DataFrame({"person": [f"P{i}" for i in range(25)], "file": range(100, 125)})
+    with pytest.raises(DataError, match="'file' \\(a number of its own"):
+        Study.from_frame(data, person="person").deidentify()
+
+
+def test_the_example_study_says_the_same_without_names():
+    study = example_study()
+    coded, _ = study.deidentify()
+    assert sorted(coded.sessions["alliance"].dropna()) == sorted(
+        study.sessions["alliance"].dropna()
+    )
+    sizes = ["n_rows", "n_persons", "n_families", "n_therapists"]
+    assert coded.describe().glance()[sizes].equals(study.describe().glance()[sizes])
+
+
+def table(rows: list[list[int]]) -> pd.DataFrame:
+    return pd.DataFrame(rows, [f"r{i}" for i in range(len(rows))]).add_prefix("c")
+
+
+def test_a_small_count_is_found_and_hidden():
+    counts = table([[12, 6, 20], [9, 2, 14], [30, 11, 8]])
+    assert small_cells(counts)[["row", "column", "found"]].values.tolist() == [
+        ["r1", "c1", "printed"]
+    ]
+    left = suppressed(counts)
+    assert left.isna().sum().sum() == 4
+    assert small_cells(counts, printed=left).empty
+
+
+def test_one_hidden_cell_is_worked_out_from_totals():
+    counts = table([[12, 6], [9, 2]])
+    hidden = counts.astype("Int64").mask(counts < 5)
+    found = small_cells(counts, printed=hidden)
+    assert found[["low", "high", "found"]].values.tolist() == [[2, 2, "totals"]]
+
+
+def test_a_difference_of_two_tables_is_a_table():
+    some = table([[12, 6], [9, 8]])
+    everybody = table([[15, 16], [19, 9]])
+    found = small_cells(some, larger=[everybody])
+    assert found[["row", "column", "count", "found"]].values.tolist() == [
+        ["r0", "c0", 3, "difference 1"],
+        ["r1", "c1", 1, "difference 1"],
+    ]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_nothing_can_be_had_by_subtraction(seed):
+    """All tables with the printed cells and totals: every small cell keeps k possible values."""
+    rng = np.random.default_rng(seed)
+    counts = table((1 + rng.poisson(9, size=(3, 3))).tolist())
+    left = suppressed(counts, k=3)
+    truth, shown = counts.to_numpy(), left.to_numpy(dtype=float, na_value=np.nan)
+    values: dict[tuple[int, int], set[int]] = {}
+    free = np.argwhere(np.isnan(shown))
+    for tried in fillings(truth, shown, free.tolist()):
+        for i, j in free:
+            values.setdefault((i, j), set()).add(int(tried[i, j]))
+    for i, j in free:
+        if 0 < truth[i, j] < 3:
+            assert len(values[i, j]) >= 3
+
+
+def fillings(truth, shown, free):
+    """Yield every table of whole numbers with the printed cells and totals, hidden cells >= 1."""
+    if not free:
+        full = shown.astype(int)
+        if (full.sum(0) == truth.sum(0)).all() and (full.sum(1) == truth.sum(1)).all():
+            yield full
+        return
+    (i, j), rest = free[0], free[1:]
+    top = min(truth[i].sum() - np.nansum(shown[i]), truth[:, j].sum() - np.nansum(shown[:, j]))
+    open_row = any(r == i for r, _ in rest)
+    for value in (
+        range(1, int(top) + 1) if open_row else [int(truth[i].sum() - np.nansum(shown[i]))]
+    ):
+        if 1 <= value <= top:
+            trial = shown.copy()
+            trial[i, j] = value
+            yield from fillings(truth, trial, rest)
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [([[1.5, 2.0]], "whole numbers"), ([[-1, 2]], "whole numbers"), ([[3, 2]], "cannot be hidden")],
+)
+def test_what_is_no_table_of_counts_is_refused(rows, said):
+    with pytest.raises(DataError, match=said):
+        suppressed(table(rows))

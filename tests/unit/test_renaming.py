@@ -1,0 +1,60 @@
+"""Old names of arguments are refused with the new one in the message."""
+
+import importlib
+
+import pandas as pd
+import pytest
+
+import alliance_stats as als
+from alliance_stats import family, groups
+from alliance_stats.renaming import renamed
+
+OLD = [
+    (als.parametric_bootstrap, "n", "n_resamples"),
+    (als.variance_partition, "n", "n_resamples"),
+    (als.comparisons, "draws", "n_resamples"),
+    (als.likelihood_ratio_test, "bootstrap", "n_resamples"),
+    (als.compare_groups, "n_permutations", "n_resamples"),
+    (als.log_rank, "n_permutations", "n_resamples"),
+    (als.coder_agreement, "n_bootstrap", "n_resamples"),
+    (als.coder_agreement, "level", "measurement"),
+    (groups.krippendorff_alpha, "level", "measurement"),
+    (family.expected_false_alarms, "draws", "n_resamples"),
+    (family.family_ruptures, "shuffles", "n_resamples"),
+    (family.rule_agreement, "n", "n_resamples"),
+    (als.dropout_sensitivity, "m", "n_imputations"),
+    (als.pattern_mixture, "arm", "group"),
+    (als.competing_hazards, "none", "censored"),
+    (als.competing_hazards, "df", "baseline_df"),
+    (als.discrete_hazard, "df", "baseline_df"),
+    (als.shared_parameter, "df", "baseline_df"),
+]
+
+
+@pytest.mark.parametrize(("function", "old", "new"), OLD)
+def test_an_old_name_is_answered_with_the_new_one(function, old, new):
+    said = f"{function.__name__}\\(\\) has no argument '{old}' any more: it is called '{new}' now"
+    with pytest.raises(TypeError, match=said):
+        function(pd.DataFrame(), **{old: 1})
+
+
+def test_other_names_pass_and_the_signature_stays():
+    @renamed(draws="n_resamples")
+    def simulate(*, n_resamples: int = 10) -> int:
+        """Say how many."""
+        return n_resamples
+
+    assert simulate(n_resamples=3) == 3
+    assert simulate.__doc__ == "Say how many."
+    with pytest.raises(TypeError, match="unexpected keyword argument 'other'"):
+        simulate(other=1)
+
+
+def test_no_two_public_classes_share_a_name():
+    named: dict[str, set[type]] = {}
+    for room in ("family", "groups", "scales", "survival", "multilevel", "evidence", "association"):
+        module = importlib.import_module(f"alliance_stats.{room}")
+        for name in module.__all__:
+            if isinstance(getattr(module, name), type):
+                named.setdefault(name, set()).add(getattr(module, name))
+    assert [name for name, classes in named.items() if len(classes) > 1] == []
