@@ -337,7 +337,7 @@ def _by_session(
     """Average whole courses; rows that are alike are looked at once."""
     session = model.periods.session
     if isinstance(model, DiscreteHazard):
-        coding, covariance = model.fit.design.fixed.coding, model.fit.vcov().to_numpy()
+        coding, covariance = model.fit.design.fixed.coding, model.covariance
         sessions = model.periods.sessions["session"].to_numpy(dtype=np.float64)
     else:
         coding, covariance = model.design.fixed.coding, model.covariance

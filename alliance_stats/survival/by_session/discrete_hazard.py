@@ -5,8 +5,16 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+from scipy import linalg
 
-from alliance_stats.checks import check_choice, check_frame, did_you_mean
+from alliance_stats.checks import (
+    check_choice,
+    check_frame,
+    check_spelling,
+    did_you_mean,
+    group_codes,
+    require_columns,
+)
 from alliance_stats.design.design import build_design
 from alliance_stats.design.formula import (
     MixedFormula,
@@ -16,11 +24,13 @@ from alliance_stats.design.formula import (
     parse_terms,
 )
 from alliance_stats.engine.families import family_of
+from alliance_stats.engine.sandwich import cr2, turned
 from alliance_stats.engine.threads import one_blas_thread
 from alliance_stats.errors import DataError, FormulaError
 from alliance_stats.multilevel import GeneralizedLinearMixedModel, fit_generalized, glmm
 from alliance_stats.renaming import renamed
 from alliance_stats.survival.by_session.discrete_hazard_model import DiscreteHazard
+from alliance_stats.survival.cox.cluster_errors import ERRORS, ClusterErrors
 from alliance_stats.survival.cox.cox_design import formula_variables
 from alliance_stats.survival.rows.hazard_rows import (
     Periods,
@@ -44,6 +54,8 @@ def discrete_hazard(
     unit: str,
     known_before: Sequence[str] = (),
     random: str | None = "(1 | therapist)",
+    cluster: str | None = None,
+    vcov: str = "robust",
     link: Literal["cloglog", "logit"] = "cloglog",
     baseline: str = "dummies",
     baseline_df: int = 3,
@@ -73,6 +85,11 @@ def discrete_hazard(
         they are not held to know the future, whatever they add up to.
     random
         Random terms, as in ``"(1 | therapist)"``; None for none.
+    cluster, vcov
+        With ``random=None``. Column: standard errors are from scores summed over its values,
+        ``"robust"`` (times ``G / (G - 1)``) or ``"CR2"``: bias-reduced, with Satterthwaite's
+        degrees of freedom, which holds with few clusters
+        (:mod:`alliance_stats.survival.cox.cluster_errors`).
     link
         ``"cloglog"``: coefficients are log hazard ratios, those of a Cox model whose times were
         grouped by session (Prentice & Gloeckler 1978). ``"logit"``: log odds ratios of leaving.
@@ -102,7 +119,7 @@ def discrete_hazard(
     NotIdentifiedError
         No events; separation, with the cells; a random effect of groups that end once each.
     ValueError
-        ``nodes`` above 1 without random effects, or with more than one.
+        ``nodes`` above 1 without random effects, or with more than one; `cluster` with them.
 
     References
     ----------
@@ -119,7 +136,16 @@ def discrete_hazard(
             f"nodes={nodes} is for the integral over a random effect, and random=None leaves none: "
             "without it the likelihood is exact."
         )
+    check_choice(vcov, ERRORS, name="vcov")
+    if cluster is not None and random is not None:
+        raise ValueError(
+            "cluster= gives robust standard errors of a model without random effects, whose "
+            "standard errors allow for the nesting themselves: give random=None with it."
+        )
+    if vcov != "robust" and cluster is None:
+        raise ValueError(f"vcov={vcov!r} is a covariance over clusters: give cluster= as well.")
     data = check_frame(data)
+    require_columns(data, [cluster])
     groups = _groups(random)
     _check_groups(data, groups)
     periods = hazard_periods(
@@ -128,7 +154,7 @@ def discrete_hazard(
         session=session,
         event=event,
         unit=unit,
-        also=groups,
+        also=[*groups, *([(cluster,)] if cluster is not None else [])],
         known_before=known_before,
     )
     refuse_copies(periods, groups)
@@ -149,7 +175,40 @@ def discrete_hazard(
         if random is None
         else glmm(whole, periods.frame, family="binomial", link=link, nodes=nodes)
     )
-    return DiscreteHazard(fit, periods, formula, baseline)
+    errors = None if cluster is None else _errors(fit, periods.frame[cluster], vcov)
+    return DiscreteHazard(fit, periods, formula, baseline, errors)
+
+
+def _errors(fit: GeneralizedLinearMixedModel, clusters: pd.Series, vcov: str) -> ClusterErrors:
+    """Return the covariance over clusters, from the expected information as in R's sandwich."""
+    check_spelling(clusters, kind="cluster")
+    codes, labels = group_codes(clusters)
+    n = len(labels)
+    if n < 2:
+        raise DataError(f"Column '{clusters.name}' holds one value: clusters must be at least two.")
+    problem = fit.problem
+    order = problem.layout.order
+    eta = fit.fit.gamma @ problem.Q
+    mean, slope = problem.family.mean(eta), problem.family.mean_slope(eta)
+    variance, own = mean * (1.0 - mean), codes[order]
+    X, residual = (problem.Q * slope).T, problem.outcome.y - mean
+    rows = [np.flatnonzero(own == k) for k in range(n)]
+    back = linalg.inv(fit.design.fixed.R)
+    if vcov == "CR2":  # on the scale of the outcome, as clubSandwich has it
+        reduced = turned(
+            cr2(
+                [X[k] for k in rows],
+                [residual[k] for k in rows],
+                [np.diag(variance[k]) for k in rows],
+            ),
+            back,
+        )
+        return ClusterErrors(reduced.vcov, reduced.df(np.eye(len(back))), n, reduced)
+    weighted = X / variance[:, None]
+    scores = np.stack([residual[k] @ weighted[k] for k in rows], axis=1)
+    influence = back @ linalg.solve(weighted.T @ X, scores, assume_a="pos")
+    covariance = influence @ influence.T * n / (n - 1.0)
+    return ClusterErrors(np.asarray(covariance), np.full(len(back), np.inf), n, None)
 
 
 def _without_effects(

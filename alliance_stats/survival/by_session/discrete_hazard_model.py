@@ -10,14 +10,26 @@ from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.checks import check_choice, check_conf_level, require_columns
 from alliance_stats.design.design import code_new_rows
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import LINK_WORDS, Array, one_line, wald_interval
+from alliance_stats.estimates import LINK_WORDS, Array, Coefficients, one_line, wald_interval
 from alliance_stats.formatting import format_number, plural
 from alliance_stats.ledger import RowLedger
-from alliance_stats.multilevel import GeneralizedLinearMixedModel, ModelLikelihood
+from alliance_stats.multilevel import (
+    GeneralizedLinearMixedModel,
+    ModelLikelihood,
+    all_coefficients,
+    tidy_frame,
+)
 from alliance_stats.survival.by_session.whole_courses import Curve, population_curve
+from alliance_stats.survival.cox.cluster_errors import ClusterErrors
 from alliance_stats.survival.cox.cox_design import formula_variables
-from alliance_stats.survival.cox.term_tests import containing, test_table, wald_terms
+from alliance_stats.survival.cox.term_tests import (
+    containing,
+    reduced_terms,
+    test_table,
+    wald_terms,
+)
 from alliance_stats.survival.rows.hazard_rows import Periods, baseline_columns, term_places
+from alliance_stats.survival.rows.time_at_risk import few_clusters_warning
 
 __all__ = ["DiscreteHazard"]
 
@@ -38,12 +50,15 @@ class DiscreteHazard:
         The covariates as given.
     baseline
         ``"dummies"``, ``"spline"`` or ``"polynomial"``.
+    errors
+        The covariance over clusters; None without.
     """
 
     fit: GeneralizedLinearMixedModel
     periods: Periods
     formula: str
     baseline: str
+    errors: ClusterErrors | None = None
 
     __repr__ = one_line
 
@@ -66,6 +81,16 @@ class DiscreteHazard:
     def has_effects(self) -> bool:
         """Whether there are random effects."""
         return bool(self.fit.design.groupings)
+
+    @property
+    def n_clusters(self) -> int | None:
+        """Clusters behind the standard errors; None where these are the model's."""
+        return None if self.errors is None else self.errors.n_clusters
+
+    @property
+    def covariance(self) -> Array:
+        """Covariance of the estimated coefficients: over clusters where there are any."""
+        return self.fit.vcov().to_numpy() if self.errors is None else self.errors.covariance
 
     @property
     def n_event(self) -> int:
@@ -98,6 +123,14 @@ class DiscreteHazard:
             covariate.
         """
         check_choice(effects, ("fixed", "ran_pars", "ran_vals"), name="effects")
+        if effects == "fixed" and self.errors is not None:
+            design = self.fit.design
+            vcov = np.full((len(design.fixed.names),) * 2, np.nan)
+            vcov[np.ix_(design.fixed.kept, design.fixed.kept)] = self.covariance
+            df = all_coefficients(design, self.errors.df)
+            found = Coefficients(design.fixed.names, self.fit.beta.to_numpy(), vcov, df)
+            columns = found.table(conf_level=conf_level).to_dict("series")
+            return tidy_frame(effect="fixed", **{k: v.to_numpy() for k, v in columns.items()})
         if effects == "fixed":
             return self.fit.tidy(conf_level=conf_level)
         if not self.has_effects:
@@ -132,13 +165,17 @@ class DiscreteHazard:
     def anova(self) -> pd.DataFrame:
         """Test each covariate's term given all terms that do not contain it, by Wald's chi-squared.
 
-        ``term, statistic, df, p_value, method``; the baseline is not among the terms.
+        ``term, statistic, df, p_value, method``; the baseline is not among the terms. Robust with
+        clusters; under CR2 an F test of each term given all others.
         """
         design = self.fit.design
-        beta, covariance = self.fit.beta.dropna().to_numpy(), self.fit.vcov().to_numpy()
+        beta = self.fit.beta.dropna().to_numpy()
         columns = term_places(design, baseline_columns(design, self.baseline))
+        if self.errors is not None and self.errors.reduced is not None:
+            return reduced_terms(columns, beta, self.errors.reduced)
         above = containing(design.fixed.coding.terms)
-        return test_table(wald_terms(columns, above, beta, covariance), "Wald")
+        method = "Wald" if self.errors is None else "robust Wald"
+        return test_table(wald_terms(columns, above, beta, self.covariance), method)
 
     def likelihood(self) -> ModelLikelihood:
         """Return what `likelihood_ratio_test` and `compare_models` need.
@@ -159,6 +196,10 @@ class DiscreteHazard:
             rows=self.rows,
             n_boundary=int(certain.sum()) if self.baseline == "dummies" else 0,
             n_variances=self.fit.fit.problem.template.n_theta,
+            refusal=""
+            if self.errors is None
+            else "its standard errors are over clusters, which the likelihood takes no account of. "
+            "Test terms by anova(), whose tests are robust.",
         )
 
     def median_ratios(self, *, conf_level: float = 0.95) -> pd.DataFrame:
@@ -231,7 +272,7 @@ class DiscreteHazard:
         check_conf_level(conf_level)
         table = self.periods.sessions
         found, X = self.whole_course(newdata, level=level)
-        covariance = X @ self.fit.vcov().to_numpy() @ X.T
+        covariance = X @ self.covariance @ X.T
         hazard = _limits(found.hazard, found.hazard_slope, covariance, "logit", conf_level)
         survival = _limits(found.survival, found.survival_slope, covariance, "loglog", conf_level)
         return pd.DataFrame(
@@ -309,6 +350,7 @@ class DiscreteHazard:
                 "nobs": [self.rows.n_used],
                 "n_units": [self.rows.units(self.periods.unit)],
                 "n_event": [self.n_event],
+                "n_clusters": [self.n_clusters],
                 "link": [self.link],
                 "nodes": [self.nodes],
                 "baseline": [self.baseline],
@@ -324,9 +366,13 @@ class DiscreteHazard:
     @property
     def method(self) -> str:
         """What was computed, in a phrase."""
+        clusters = ""
+        if self.errors is not None:
+            number = plural(self.errors.n_clusters, "cluster")
+            clusters = f", standard errors over {number}{self.errors.words}"
         return (
             f"discrete-time hazard of '{self.periods.event}' ({self.link} link, {self.baseline} "
-            "baseline)"
+            f"baseline){clusters}"
         )
 
     @property
@@ -337,6 +383,8 @@ class DiscreteHazard:
             found.append(f"The fit did not converge ({self.fit.convergence.message}).")
         if self.fit.singular:
             found.append("A variance of random effects is at zero (boundary fit).")
+        if self.errors is not None and self.errors.reduced is None:
+            found += few_clusters_warning(self.errors.n_clusters)
         n_covariates = len(self.fit.vcov()) - baseline_columns(self.fit.design, self.baseline)
         if n_covariates > 0 and self.n_event / n_covariates < _FEW_EVENTS:
             few = format_number(self.n_event / n_covariates, 1)

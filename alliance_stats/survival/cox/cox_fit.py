@@ -21,15 +21,21 @@ from scipy import optimize
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array
 from alliance_stats.formatting import plural
+from alliance_stats.survival.cox.cluster_errors import ClusterErrors, bias_reduced
 from alliance_stats.survival.cox.cox_design import CoxDesign
-from alliance_stats.survival.cox.partial_likelihood import PartialLikelihood, RiskSets, score_sums
+from alliance_stats.survival.cox.partial_likelihood import (
+    PartialLikelihood,
+    RiskSets,
+    cluster_information,
+    score_sums,
+)
 from alliance_stats.survival.rows.time_at_risk import IntArray, Intervals
 
 __all__ = [
     "Convergence",
     "CoxFit",
     "Watch",
-    "cluster_covariance",
+    "cluster_errors",
     "fit_cox",
     "is_definite",
     "named_combination",
@@ -349,14 +355,22 @@ def refuse_without_events(design: CoxDesign, intervals: Intervals) -> None:
                 )
 
 
-def cluster_covariance(
-    X: Array, fit: CoxFit, sets: RiskSets, cluster: IntArray, n_clusters: int
-) -> Array:
-    """Return the robust covariance (p, p) from score residuals summed over clusters.
-
-    ``I^-1 (sum over clusters of u_c u_c') I^-1`` (Lin & Wei 1989,
-    doi:10.1080/01621459.1989.10478874), with no small-sample factor.
-    """
-    summed = score_sums(X, fit.at, sets, cluster[sets.order], n_clusters)
-    influence = np.linalg.solve(fit.information, summed)
-    return np.asarray(influence @ influence.T)
+def cluster_errors(
+    X: Array,
+    fit: CoxFit,
+    sets: RiskSets,
+    cluster: IntArray,
+    n_clusters: int,
+    *,
+    vcov: str,
+) -> ClusterErrors:
+    """Return the covariance over clusters of the coefficients, robust or bias-reduced."""
+    own = cluster[sets.order]
+    scores = score_sums(X, fit.at, sets, own, n_clusters)
+    if vcov == "robust":
+        influence = np.linalg.solve(fit.information, scores)
+        covariance = np.asarray(influence @ influence.T)
+        return ClusterErrors(covariance, np.full(len(X), np.inf), n_clusters, None)
+    informations = cluster_information(X, fit.at, sets, own, n_clusters)
+    reduced = bias_reduced(scores, informations, fit.information)
+    return ClusterErrors(reduced.vcov, reduced.df(np.eye(len(X))), n_clusters, reduced)

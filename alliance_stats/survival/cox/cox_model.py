@@ -14,6 +14,7 @@ from alliance_stats.formatting import format_number, plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import ModelLikelihood
 from alliance_stats.survival.cox.baseline_hazard import baseline_at
+from alliance_stats.survival.cox.cluster_errors import ClusterErrors
 from alliance_stats.survival.cox.cox_design import CoxDesign, new_covariates, new_strata
 from alliance_stats.survival.cox.cox_fit import CoxFit
 from alliance_stats.survival.cox.frailty import FrailtyFit, few_groups_warning
@@ -21,6 +22,7 @@ from alliance_stats.survival.cox.partial_likelihood import RiskSets, score_resid
 from alliance_stats.survival.cox.term_tests import (
     containing,
     cox_terms,
+    reduced_terms,
     refuse_test,
     test_table,
     wald_terms,
@@ -53,6 +55,8 @@ class CoxModel:
         ``"efron"`` or ``"breslow"``.
     frailty
         The frailty's fit; None without.
+    errors
+        The covariance over clusters, for standardised covariates; None without.
     """
 
     design: CoxDesign
@@ -64,6 +68,7 @@ class CoxModel:
     model_covariance: Array
     ties: str
     frailty: FrailtyFit | None
+    errors: ClusterErrors | None
 
     __repr__ = one_line
 
@@ -118,7 +123,8 @@ class CoxModel:
 
     @property
     def _coefficients(self) -> Coefficients:
-        return Coefficients(self.design.terms, self.beta, self.covariance)
+        df = np.inf if self.errors is None else self.errors.df
+        return Coefficients(self.design.terms, self.beta, self.covariance, df)
 
     def hazard_ratios(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return ``term, estimate, conf_low, conf_high, p_value`` on the hazard-ratio scale."""
@@ -138,7 +144,8 @@ class CoxModel:
         -------
         DataFrame
             ``term, statistic, df, p_value, method``, chi-squared, a row a term of the formula. NaN
-            where there are fewer clusters than coefficients.
+            where there are fewer clusters than coefficients. Wald's tests under CR2 are F tests of
+            each term given all others, with ``df2`` beside ``df``.
 
         Raises
         ------
@@ -149,6 +156,8 @@ class CoxModel:
         refuse_test(test, clustered=clustered, frailty=self.frailty is not None)
         columns, above = self.design.term_columns, containing(self.design.coding.terms)
         method = f"{'robust ' * clustered}{test.replace('-', ' ').replace('wald', 'Wald')}"
+        if test == "wald" and self.errors is not None and self.errors.reduced is not None:
+            return reduced_terms(columns, self.fit.beta, self.errors.reduced)
         if test == "wald":
             return test_table(wald_terms(columns, above, self.beta, self.covariance), method)
         cluster = None
@@ -403,6 +412,7 @@ class CoxModel:
             "model-based standard errors"
             if self.n_clusters is None
             else f"standard errors over {plural(self.n_clusters, 'cluster')}"
+            f"{'' if self.errors is None else self.errors.words}"
         )
         return ", ".join(parts)
 
@@ -438,7 +448,7 @@ class CoxModel:
                 "The fit did not converge; the largest slope left is "
                 f"{self.fit.convergence.gradient:.2g}."
             )
-        if self.n_clusters is not None:
+        if self.n_clusters is not None and (self.errors is None or self.errors.reduced is None):
             yield from few_clusters_warning(self.n_clusters)
         if self.frailty is not None:
             yield from few_groups_warning(self.frailty)

@@ -8,10 +8,11 @@ import pandas as pd
 from alliance_stats.checks import check_choice
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
+from alliance_stats.survival.cox.cluster_errors import ERRORS, ClusterErrors
 from alliance_stats.survival.cox.cox_design import CoxDesign, cox_design, formula_variables
 from alliance_stats.survival.cox.cox_fit import (
     CoxFit,
-    cluster_covariance,
+    cluster_errors,
     fit_cox,
     refuse_without_events,
 )
@@ -40,6 +41,7 @@ def cox_ph(
     known_before: Sequence[Hashable] = (),
     strata: Hashable | Sequence[Hashable] | None = None,
     cluster: Hashable | None = None,
+    vcov: str = "robust",
     frailty: Hashable | None = None,
     frailty_distribution: str = "gamma",
     ties: str = "efron",
@@ -70,6 +72,10 @@ def cox_ph(
     cluster
         Column: standard errors are robust, from score residuals summed over its values
         (Lin & Wei 1989).
+    vcov
+        With `cluster`: ``"robust"``, or ``"CR2"`` for the bias-reduced covariance with
+        Satterthwaite's degrees of freedom, which holds with few clusters
+        (:mod:`alliance_stats.survival.cox.cluster_errors`).
     frailty
         Column: each of its values multiplies the hazard by a random effect of its own.
     frailty_distribution
@@ -95,6 +101,9 @@ def cox_ph(
     """
     check_choice(ties, ("efron", "breslow"), name="ties")
     check_choice(frailty_distribution, ("gamma", "lognormal"), name="frailty_distribution")
+    check_choice(vcov, ERRORS, name="vcov")
+    if vcov != "robust" and cluster is None:
+        raise ValueError(f"vcov={vcov!r} is a covariance over clusters: give cluster= as well.")
     if frailty is not None and cluster is not None:
         raise ValueError(
             "frailty= and cluster= cannot go together: a frailty models the dependence that robust "
@@ -130,10 +139,13 @@ def cox_ph(
     X = design.X.take(sets.order, axis=1)
     fit = fit_cox(X, sets, design.terms)
     model_covariance: Array = np.asarray(np.linalg.inv(fit.information), dtype=np.float64)
-    covariance = model_covariance
+    errors = None
     if intervals.cluster is not None:
-        covariance = cluster_covariance(X, fit, sets, intervals.cluster, intervals.n_clusters)
-    return _model((design, intervals, sets), fit, (covariance, model_covariance), ties=ties)
+        errors = cluster_errors(X, fit, sets, intervals.cluster, intervals.n_clusters, vcov=vcov)
+    covariance = model_covariance if errors is None else errors.covariance
+    return _model(
+        (design, intervals, sets), fit, (covariance, model_covariance), ties=ties, errors=errors
+    )
 
 
 def _clock(
@@ -153,6 +165,7 @@ def _model(
     *,
     ties: str,
     frailty: FrailtyFit | None = None,
+    errors: ClusterErrors | None = None,
 ) -> CoxModel:
     design, intervals, sets = arrays
     unscale = np.outer(design.scale, design.scale)
@@ -167,6 +180,7 @@ def _model(
         model_covariance=model_covariance / unscale,
         ties=ties,
         frailty=frailty,
+        errors=errors,
     )
 
 

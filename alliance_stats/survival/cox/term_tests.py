@@ -8,6 +8,7 @@ from scipy import stats
 
 from alliance_stats.checks import check_choice
 from alliance_stats.design.coding import CodedTerm
+from alliance_stats.engine.sandwich import ClusterRobust
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
 from alliance_stats.survival.cox.cox_fit import CoxFit, fit_cox
@@ -19,7 +20,15 @@ from alliance_stats.survival.cox.partial_likelihood import (
 )
 from alliance_stats.survival.rows.time_at_risk import IntArray
 
-__all__ = ["TESTS", "containing", "cox_terms", "refuse_test", "test_table", "wald_terms"]
+__all__ = [
+    "TESTS",
+    "containing",
+    "cox_terms",
+    "reduced_terms",
+    "refuse_test",
+    "test_table",
+    "wald_terms",
+]
 
 TESTS = ("wald", "likelihood-ratio", "score")
 _COLUMNS = ["term", "statistic", "df", "p_value", "method"]
@@ -80,6 +89,18 @@ def wald_terms(
         statistic = wald([*own, *higher]) - wald(higher)
         found.append((term, statistic, float(len(own))))
     return found
+
+
+def reduced_terms(
+    columns: Mapping[str, Sequence[int]], beta: Array, reduced: ClusterRobust
+) -> pd.DataFrame:
+    """Return F tests of each term given all others, under CR2 (HTZ; Pustejovsky & Tipton 2018)."""
+    rows = []
+    for term, own in columns.items():
+        test = reduced.f_test(np.eye(len(beta))[list(own)], beta)
+        p_value = stats.f.sf(test.statistic, test.df1, test.df2)
+        rows.append((term, test.statistic, test.df1, test.df2, p_value, "F, CR2"))
+    return pd.DataFrame(rows, columns=["term", "statistic", "df", "df2", "p_value", "method"])
 
 
 def _unit(covariance: Array) -> Array:
