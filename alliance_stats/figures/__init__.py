@@ -5,6 +5,11 @@ caption, text alternative, note and the numbers drawn. ``draw_x(ax, ...)`` puts 
 Axes of the caller's own and returns nothing. Importing this room loads matplotlib.
 """
 
+from alliance_stats.figures.across_models import (
+    coefficients_figure,
+    draw_coefficients,
+    specification_figure,
+)
 from alliance_stats.figures.axes import draw_band, draw_beyond, draw_intervals
 from alliance_stats.figures.caterpillar import (
     caterpillar_figure,
@@ -49,6 +54,7 @@ from alliance_stats.figures.levels import (
     variance_partition_figure,
 )
 from alliance_stats.figures.meta_forest import comparison_figure, meta_forest_figure
+from alliance_stats.figures.panels import panel
 from alliance_stats.figures.raincloud import draw_raincloud, raincloud_figure
 from alliance_stats.figures.report_figure import ReportFigure
 from alliance_stats.figures.residuals import draw_quantiles, draw_residuals, residual_figure
@@ -87,6 +93,7 @@ __all__ = [
     "Theme",
     "actor_partner_figure",
     "caterpillar_figure",
+    "coefficients_figure",
     "comparison_figure",
     "correlation_figure",
     "cumulative_incidence_figure",
@@ -95,6 +102,7 @@ __all__ = [
     "draw_bands",
     "draw_beyond",
     "draw_caterpillar",
+    "draw_coefficients",
     "draw_correlations",
     "draw_cumulative_incidence",
     "draw_difference_over_time",
@@ -139,11 +147,13 @@ __all__ = [
     "meta_forest_figure",
     "meta_funnel_figure",
     "one_with_many_figure",
+    "panel",
     "raincloud_figure",
     "reliability_figure",
     "residual_figure",
     "rupture_chart_figure",
     "slopes_figure",
+    "specification_figure",
     "split_map_figure",
     "theme_figure",
     "themed",

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import Formatter, MaxNLocator
 
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
@@ -103,10 +103,27 @@ def dress(ax: Axes, *, x_label: str = "", y_label: str = "", grid: str = "") -> 
         ax.set_axisbelow(True)
     if sheet().theme.decimal != ".":
         for axis in (ax.xaxis, ax.yaxis):
-            written = axis.get_major_formatter()
-            axis.set_major_formatter(
-                FuncFormatter(lambda x, place, written=written: decimal_ticks(written(x, place)))
-            )
+            axis.set_major_formatter(_InSign(axis.get_major_formatter(), sheet().theme.decimal))
+
+
+class _InSign(Formatter):
+    """Numbers of an axis in another decimal sign, as its formatter writes them."""
+
+    def __init__(self, written: Formatter, decimal: str) -> None:
+        self.written, self.decimal = written, decimal
+
+    def set_axis(self, axis: Any) -> None:
+        super().set_axis(axis)
+        self.written.set_axis(axis)
+
+    def set_locs(self, locs: list[float]) -> None:
+        self.written.set_locs(locs)
+
+    def get_offset(self) -> str:
+        return decimal_ticks(self.written.get_offset(), self.decimal)
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return decimal_ticks(self.written(x, pos), self.decimal)
 
 
 def _offset(axis: Axis) -> str:

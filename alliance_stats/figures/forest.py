@@ -43,7 +43,15 @@ from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure, listed,
 from alliance_stats.figures.style import FULL_WIDTH, INK, RULE, Theme, laid_out, naming, sheet
 from alliance_stats.figures.text import text_width, widest
 
-__all__ = ["Scale", "draw_forest", "forest_figure", "forest_page"]
+__all__ = [
+    "Coefficients",
+    "Scale",
+    "coefficients_of",
+    "draw_forest",
+    "forest_figure",
+    "forest_page",
+    "ratio_axis",
+]
 
 Scale = Literal["ratio", "difference"]
 
@@ -93,11 +101,7 @@ def draw_forest(
     rows = _Rows.of(estimates)
     low, high = limits or _limits(estimates, scale)
     if scale == "ratio":
-        ax.set_xscale("log")
-        ax.xaxis.set_major_locator(FixedLocator(_ratio_ticks(low, high, width_in_points(ax))))
-        ax.xaxis.set_major_formatter(lambda value, _: f"{value:.4g}")
-        ax.xaxis.set_minor_locator(NullLocator())
-        ax.xaxis.set_minor_formatter(NullFormatter())
+        _log_axis(ax, low, high)
     else:
         ax.xaxis.set_major_locator(MaxNLocator(max(int(width_in_points(ax) / 34.0), 2)))
     ax.set_xlim(low, high)
@@ -120,6 +124,22 @@ def draw_forest(
     write_rows(ax, names, rows.centres, x=-8.0, ha="right", width=rows.names)
     words = numbers or _numbers(estimates, scale, None)
     write_rows(ax, words, rows.centres, x=10.0, ha="left", width=200.0)
+
+
+def ratio_axis(ax: Axes, values: Array) -> None:
+    """Give `ax` a log axis of ratios that shows estimates and limits (rows x 3), and 1."""
+    frame = pd.DataFrame(values, columns=["estimate", "conf_low", "conf_high"])
+    low, high = _limits(frame, "ratio")
+    _log_axis(ax, low, high)
+    ax.set_xlim(low, high)
+
+
+def _log_axis(ax: Axes, low: float, high: float) -> None:
+    ax.set_xscale("log")
+    ax.xaxis.set_major_locator(FixedLocator(_ratio_ticks(low, high, width_in_points(ax))))
+    ax.xaxis.set_major_formatter(lambda value, _: f"{value:.4g}")
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_minor_formatter(NullFormatter())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -192,7 +212,7 @@ def forest_figure(
         If a column or an estimate is missing, or a ratio is not above 0.
     """
     if isinstance(result, Accountable) and not isinstance(result, pd.DataFrame):
-        found = _of_account(result, conf_level)
+        found = coefficients_of(result, conf_level)
         estimates, scale = found.frame, scale or found.scale
         estimate_label, method = estimate_label or found.label, method or found.method
     else:
@@ -235,7 +255,7 @@ def forest_figure(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Found:
+class Coefficients:
     """What an account's first section of estimates says of itself."""
 
     frame: pd.DataFrame
@@ -243,8 +263,14 @@ class _Found:
     label: str
     method: str
 
+    @property
+    def kind(self) -> Kind:
+        """How its numbers are written."""
+        return "ratio" if self.scale == "ratio" else "number"
 
-def _of_account(result: Accountable, conf_level: float) -> _Found:
+
+def coefficients_of(result: Accountable, conf_level: float) -> Coefficients:
+    """Return the first estimates with intervals of an account, intercepts left out."""
     account = result.account(conf_level=conf_level)
     sections = [s for s in account.sections if "estimate" in s.frame and "conf_low" in s.frame]
     if not sections:
@@ -272,7 +298,9 @@ def _of_account(result: Accountable, conf_level: float) -> _Found:
     scale: Scale = "ratio" if ratios or section.kind == "ratio" else "difference"
     said = f"{called[:1].upper()}{called[1:]}"
     columns = ["term", "estimate", "conf_low", "conf_high"]
-    return _Found(frame[columns].reset_index(drop=True), scale, said, method_and_notes(account))
+    return Coefficients(
+        frame[columns].reset_index(drop=True), scale, said, method_and_notes(account)
+    )
 
 
 def _check(estimates: pd.DataFrame, scale: Scale) -> None:

@@ -89,6 +89,6 @@ def interval_of(row: pd.Series, *, kind: Kind = "number") -> str:
     return with_interval(row["estimate"], row["conf_low"], row["conf_high"], kind=kind)
 
 
-def decimal_ticks(label: str) -> str:
-    """Return a tick's label in the theme's sign."""
-    return re.sub(r"(?<=\d)\.(?=\d)", sheet().theme.decimal, label)
+def decimal_ticks(label: str, decimal: str | None = None) -> str:
+    """Return a tick's label in the sign given, or in the theme's."""
+    return re.sub(r"(?<=\d)\.(?=\d)", decimal or sheet().theme.decimal, label)

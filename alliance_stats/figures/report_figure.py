@@ -43,6 +43,7 @@ DRAWN_BY = {
     "KaplanMeier": "kaplan_meier_figure",
     "LinearMixedModel": "caterpillar_figure, residual_figure, forest_figure",
     "MetaAnalysis": "meta_forest_figure, meta_funnel_figure",
+    "Multiverse": "specification_figure",
     "OneWithMany": "one_with_many_figure",
     "RowLedger": "flow_figure",
     "Ruptures": "rupture_chart_figure",

@@ -175,11 +175,12 @@ class Theme:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """What a figure is laid out on: its theme, its width in pt, the panel it is part of."""
+    """What a figure is laid out on: theme, width in pt, the panel it is part of and its width."""
 
     theme: Theme = field(default_factory=Theme)
     width: float = FULL_WIDTH * _PER_MM
     parent: Any = None  # a SubFigure, which does what a Figure does
+    whole: float | None = None
 
     @property
     def narrow(self) -> bool:
@@ -237,7 +238,7 @@ def laid_out(width: float) -> Callable[[Callable[P, R]], Callable[P, R]]:
             theme = given.get("theme") or sheet().theme
             wide = given.get("width") or theme.width or width
             Theme(width=wide)  # refuses a width that is none
-            with on_sheet(Sheet(theme, wide * _PER_MM, sheet().parent)):
+            with on_sheet(Sheet(theme, wide * _PER_MM, sheet().parent, sheet().whole)):
                 made = function(*args, **kwargs)
             again: Any = partial(on_its_sheet, *args, **kwargs)
             return replace(made, again=again) if hasattr(made, "again") else made  # type: ignore[type-var]
@@ -251,7 +252,8 @@ def points(size: str | float) -> float:
     """Return the size of a kind of text in pt, or the size itself."""
     this = sheet()
     known = {BODY: this.theme.body, SMALL: this.theme.small}
-    return known[size] - this.narrow if isinstance(size, str) else float(size)
+    narrow = (this.whole or this.width) < _NARROW * _PER_MM
+    return known[size] - narrow if isinstance(size, str) else float(size)
 
 
 def look(position: int) -> Look:

@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 LEADING = 1.25  # line height over font size
-_WORD = re.compile(r"(?:[^\s]|\u00a0)+")
+_WORD = re.compile(r"(?:\[[^\s\[\]]+[,;] [^\s\[\]]+\]|[^\s]|\u00a0)+")  # an interval is one
 _WIDE = ("W", "F")  # letters of scripts that are written without spaces
 _SOFT = re.compile(r"(?<=[-–/_.:;,|·])(?=\w)")  # where a word without spaces may break
 

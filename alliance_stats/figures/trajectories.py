@@ -361,7 +361,7 @@ def _page(
     columns = min(len(panels), _COLUMNS, max(int((sheet().width - 40.0) / _PANEL_WIDTH), 1))
     rows = -(-len(panels) // columns)
     most_ticks = int(np.clip((sheet().width - 50.0) / columns / 28.0, 2, 12))
-    figure = page(min(29.0 + _PANEL_HEIGHT * rows, max(TALLEST, 130.0 * rows)), by_hand=False)
+    figure = page(min(29.0 + _PANEL_HEIGHT * rows, max(TALLEST, 106.0 * rows)), by_hand=False)
     # not sharex: shared axes share their tick labels, and each panel has its own n under them
     axes = figure.subplots(rows, columns, sharey=True, squeeze=False)
     for spare in axes.flat[len(panels) :]:

@@ -264,9 +264,9 @@ def _luminance(rgb: np.ndarray) -> float:
 
 def axis_labels(figure: Figure) -> Iterator[str]:
     """Find axes whose ticks carry numbers that no label names."""
-    whole_x = bool(figure.get_supxlabel())
-    whole_y = bool(figure.get_supylabel())
     for axes in figure.findobj(Axes):
+        part = axes.get_figure(root=False)  # of a panel, or the figure itself
+        whole_x, whole_y = bool(part.get_supxlabel()), bool(part.get_supylabel())
         if not axes.get_visible() or not axes.axison:
             continue
         for name, axis, named in (("x", axes.xaxis, whole_x), ("y", axes.yaxis, whole_y)):

@@ -22,6 +22,13 @@ _HEADING_LABEL = re.compile(r"^#+ .*\{#(sec-[\w-]+)", re.MULTILINE)
 _ESCAPED = re.compile(r"&(?:amp;)?(?:lt|gt);|&amp;(?:lt|gt);|\\\\[<>]")
 _HTML = re.compile(r"<(table|figure|svg|p|div)\b.*?</\1>", re.DOTALL)
 _CODE = re.compile(r"^```.*?^```[ \t]*$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
+_IN_WORD = re.compile(
+    r'^::: \{\.content-visible when-format="docx"\}\n\n!\[(.*)\]\((.*)\)\\ \n\n:::\n\n',
+    re.MULTILINE,
+)
+_ELSEWHERE = re.compile(
+    r'^::: \{\.content-hidden when-format="docx"\}\n\n(.*?)\n\n:::$', re.MULTILINE | re.DOTALL
+)
 _OPENED = re.compile(r"^:::+ *\{", re.MULTILINE)
 
 
@@ -43,6 +50,8 @@ def check_document(path: Path) -> Checked:
     )
     problems += _options(document, path.parent)
     problems += _labels(text, document.cells)
+    problems += _word(text, path.parent)
+    text = _ELSEWHERE.sub(r"\1", _IN_WORD.sub("", text))
     problems += _divs(text, path.parent)
     problems += _references(text)
     problems += _escapes(text)
@@ -66,6 +75,15 @@ def _labels(text: str, cells: list[Cell]) -> Iterator[str]:
     for label, n in Counter(labels).items():
         if n > 1:
             yield f"label '{label}' stands {n} times"
+
+
+def _word(text: str, folder: Path) -> Iterator[str]:
+    """Yield what the pictures that Word shows lack."""
+    for alt, file in _IN_WORD.findall(text):
+        if not alt.strip():
+            yield f"'{file}' has no alternative text in Word"
+        if not (folder / file).is_file():
+            yield f"Word shows '{file}', which is not there"
 
 
 def _divs(text: str, folder: Path) -> Iterator[str]:

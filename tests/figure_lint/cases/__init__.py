@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 from alliance_stats.figures import ReportFigure
 from tests.figure_lint.cases import (
+    across_models,
     association,
     evidence,
     groups,
@@ -18,7 +19,7 @@ from tests.figure_lint.cases import (
     trajectories,
 )
 
-ROOMS = (trajectories, survival, groups, models, evidence, study, panel, association)
+ROOMS = (across_models, trajectories, survival, groups, models, evidence, study, panel, association)
 BY_FIGURE: Mapping[Callable[..., ReportFigure], Mapping[str, Callable[[], ReportFigure]]] = {
     figure: cases for room in ROOMS for figure, cases in room.CASES.items()
 }

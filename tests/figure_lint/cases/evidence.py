@@ -31,6 +31,37 @@ def differences(*terms: str, times: float = 1.0) -> ReportFigure:
     )
 
 
+def differences_with_one_huge_error() -> ReportFigure:
+    estimates = hazard_ratios("a", "b", "c", "d").assign(conf_low=[0.4, 0.5, 0.6, -900.0])
+    return forest_figure(
+        estimates.assign(conf_high=[0.9, 1.5, 1.8, 1000.0]),
+        estimate_label="Difference (points)",
+        method="Linear mixed model",
+        scale="difference",
+    )
+
+
+def forest_of_many(n: int) -> ReportFigure:
+    return forest_figure(
+        studies_of_alliance(n),
+        estimate_label="Correlation (Fisher z)",
+        method="as printed",
+        scale="difference",
+    )
+
+
+def in_subgroups() -> ReportFigure:
+    """Return a forest plot of two subgroups and the whole."""
+    rng = np.random.default_rng(24)
+    data = pd.DataFrame({"r": rng.normal(0.25, 0.1, 10), "n": rng.integers(20, 300, 10)})
+    own = data.index < 4
+    parts = {
+        name: meta_analysis(data[mask], r="r", n="n")
+        for name, mask in (("Individual therapy", own), ("Family therapy", ~own))
+    }
+    return meta_forest_figure(meta_analysis(data, r="r", n="n"), subgroups=parts, on="r")
+
+
 def studies_of_alliance(n: int = 12) -> pd.DataFrame:
     """Return invented Fisher z of `n` studies with their intervals."""
     rng = np.random.default_rng(23)
@@ -98,6 +129,17 @@ CASES = {
         "forest, narrow": lambda: forest(
             hazard_ratios("a").assign(estimate=1.01, conf_low=0.99, conf_high=1.03)
         ),
+        "forest, zero on a log axis": lambda: forest(
+            hazard_ratios("a", "b", "c").assign(conf_low=[0.0, 0.5, 0.4])
+        ),
+        "forest, one huge error": differences_with_one_huge_error,
+        "forest, 120 studies": lambda: forest_of_many(120),
+        "forest, limits": lambda: forest_figure(
+            hazard_ratios("a", "b", "c"),
+            estimate_label="Hazard ratio",
+            method="Cox model",
+            limits=(0.7, 1.5),
+        ),
         "forest, differences": lambda: differences("a", "b", "c"),
         "forest, huge differences": lambda: differences("a", "b", "c", times=1e7),
         "forest, tiny differences": lambda: differences("a", "b", "c", times=1e-5),
@@ -105,6 +147,7 @@ CASES = {
     },
     funnel_figure: {
         "funnel": lambda: funnel(studies_of_alliance()),
+        "funnel, 120 studies": lambda: funnel(studies_of_alliance(120)),
         "funnel, one study": lambda: funnel(studies_of_alliance(1)),
         "funnel, huge": lambda: funnel(scaled(studies_of_alliance(), 1e7), pooled=0.25e7),
         "funnel, tiny": lambda: funnel(scaled(studies_of_alliance(), 1e-5), pooled=0.25e-5),
@@ -120,6 +163,8 @@ CASES = {
     },
     meta_forest_figure: {
         "meta-analysis": lambda: meta_forest_figure(pooled(12), on="r"),
+        "meta-analysis, subgroups": in_subgroups,
+        "meta-analysis, 120 studies": lambda: meta_forest_figure(pooled(120), on="r"),
         "meta-analysis, 40 studies and long names": lambda: meta_forest_figure(
             pooled(40), names=long_names(40), effect_label=LONG
         ),

@@ -99,6 +99,10 @@ def tipping(
 CASES = {
     kaplan_meier_figure: {
         "survival": lambda: survival(endings(("trauma-informed", "usual"))),
+        "survival, chosen times": lambda: kaplan_meier_figure(
+            kaplan_meier(endings(("a", "b")), time="time", event="event", strata="group"),
+            times=(0, 6, 12, 18),
+        ),
         "survival, one group": lambda: survival(endings(("all",)), strata=None),
         "survival, all censored": lambda: survival(endings(("a", "b")).assign(event=0)),
         "survival, none censored": lambda: survival(endings(("a", "b")).assign(event=1)),

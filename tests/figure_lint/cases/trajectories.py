@@ -125,6 +125,12 @@ CASES = {
         "trajectories, long and other names": lambda: trajectories(
             ratings((LONG, *OTHER_SCRIPTS, "child", "x"), sessions=40)
         ),
+        "trajectories, twelve roles": lambda: trajectories(
+            ratings(tuple(f"role {i}" for i in range(1, 13)), therapists=2)
+        ),
+        "trajectories, 200 sessions": lambda: trajectories(
+            ratings(("child", "mother"), therapists=3, sessions=200)
+        ),
         "trajectories, eastern names": lambda: trajectories(
             ratings(EASTERN), score_label=EASTERN[3]
         ),

@@ -1,0 +1,263 @@
+"""One finding under several models or rules: coefficients side by side, specification curves."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from alliance_stats.account import Accountable
+from alliance_stats.checks import did_you_mean, require_kind
+from alliance_stats.errors import DataError
+from alliance_stats.estimates import Array
+from alliance_stats.figures.axes import (
+    LineLabels,
+    draw_beyond,
+    dress,
+    one_panel,
+    set_limits,
+    width_in_points,
+    write_rows,
+)
+from alliance_stats.figures.forest import coefficients_of, forest_page, ratio_axis
+from alliance_stats.figures.numbers import (
+    format_count,
+    format_level,
+    interval_of,
+    plural,
+)
+from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure, listed
+from alliance_stats.figures.style import (
+    FULL_WIDTH,
+    RULE,
+    Look,
+    Theme,
+    laid_out,
+    looks,
+    naming,
+    sheet,
+)
+from alliance_stats.figures.text import lines_height, widest, wrap
+from alliance_stats.groups import Multiverse
+
+__all__ = ["coefficients_figure", "draw_coefficients", "specification_figure"]
+
+_NAMES = 150.0  # pt, on a full page
+_LANE = 11.0  # pt, of a model within a row
+
+
+def draw_coefficients(
+    ax: Axes, estimates: pd.DataFrame, *, ratios: bool = False, styles: Mapping[str, Look]
+) -> None:
+    """Draw a row a coefficient, in it a mark with its interval for each model.
+
+    Parameters
+    ----------
+    ax
+        Axes to draw on; names stand at its left.
+    estimates
+        ``model, term, estimate, conf_low, conf_high``; a model without a coefficient has no row.
+    ratios
+        Whether they are ratios, which stand on a log axis with a line at 1.
+    styles
+        Model -> its look, in the order of the lanes.
+    """
+    terms, heights = _rows(estimates, len(styles))
+    centres = np.cumsum(heights) - heights / 2.0
+    values = estimates[["estimate", "conf_low", "conf_high"]].to_numpy(dtype=float)
+    if ratios:
+        ratio_axis(ax, values)
+    else:
+        low, high = min(values.min(), 0.0), max(values.max(), 0.0)
+        pad = 0.05 * (high - low) or 0.5
+        ax.set_xlim(low - pad, high + pad)
+        ax.xaxis.set_major_locator(MaxNLocator(max(int(width_in_points(ax) / 40.0), 2)))
+    ax.axvline(1.0 if ratios else 0.0, color=RULE, lw=0.8, zorder=1)
+    first = -(len(styles) - 1) / 2.0 * _LANE
+    for lane, (name, style) in enumerate(styles.items()):
+        own = estimates[estimates["model"] == name]
+        for row in own.itertuples():
+            centre = centres[terms.index(row.term)] + first + lane * _LANE
+            limits = [row.conf_low, row.conf_high]
+            ax.plot(limits, [centre] * 2, color=style.colour, ls=style.dash, lw=1.2, gid="interval")
+            ax.plot(row.estimate, centre, style.marker, color=style.text, ms=4.5, gid="estimate")
+            draw_beyond(ax, row.conf_low, row.conf_high, row.estimate, centre, colour=style.colour)
+    for edge in np.cumsum(heights)[:-1]:
+        ax.axhline(edge, color="#e6e6e6", lw=0.6, zorder=0)
+    ax.set_ylim(float(heights.sum()), 0.0)
+    ax.set_yticks([])
+    write_rows(ax, terms, centres, x=-8.0, ha="right", width=sheet().part(_NAMES))
+
+
+@laid_out(FULL_WIDTH)
+def coefficients_figure(
+    models: Mapping[str, Accountable],
+    *,
+    terms: Sequence[str] | None = None,
+    estimate_label: str | None = None,
+    conf_level: float = 0.95,
+    label: str | None = None,
+    width: float | None = None,
+    theme: Theme | None = None,
+    limits: tuple[float, float] | None = None,
+    words: Mapping[str, str] | None = None,
+) -> ReportFigure:
+    """Show the coefficients of several models side by side, intercepts left out.
+
+    Parameters
+    ----------
+    models
+        Name -> model, all on one scale (coefficients, or one kind of ratio).
+    terms
+        Which coefficients, in order; all, if not given.
+    estimate_label
+        What they are; what the accounts call them, if not given.
+    limits
+        Of the axis; intervals that leave it end in arrows.
+    words
+        Coefficient or model -> words for it.
+
+    Returns
+    -------
+    ReportFigure
+        ``data``: ``model, term, estimate, conf_low, conf_high``.
+
+    Raises
+    ------
+    DataError
+        If there is no model, they are on different scales, or a term is in none.
+    """
+    if not isinstance(models, Mapping) or not models:
+        raise DataError("coefficients_figure draws a mapping of models: {'Model 1': model, ...}.")
+    found = {name: coefficients_of(model, conf_level) for name, model in models.items()}
+    scales = dict.fromkeys(one.label for one in found.values())
+    if len(scales) > 1:
+        raise DataError(
+            f"The models are on different scales ({', '.join(scales)}): draw each kind by itself."
+        )
+    table = pd.concat([one.frame.assign(model=name) for name, one in found.items()])
+    if terms is not None:
+        for term in terms:
+            if term not in set(table["term"]):
+                near = did_you_mean(term, table["term"].unique())
+                raise DataError(f"No model has a coefficient '{term}'. {near}")
+        table = table[table["term"].isin(list(terms))]
+        table = table.sort_values("term", key=lambda c: c.map(list(terms).index), kind="stable")
+    said = naming(words, [*table["term"], *models])
+    table = table.assign(term=table["term"].map(said), model=table["model"].map(said))
+    styles = looks([said(name) for name in models])
+    first = next(iter(found.values()))
+    labels = LineLabels.of([[name] for name in styles], [*styles.values()], width=100.0)
+    rows, heights = _rows(table, len(styles))
+    x_label = f"{estimate_label or first.label} ({format_level(conf_level)} CI)"
+    height = max(float(heights.sum()), labels.height)
+    figure, ax = one_panel(
+        height,
+        left=14.0 + widest(rows, sheet().part(_NAMES)),
+        right=labels.right,
+        above=labels.above,
+        x_label=x_label,
+    )
+    draw_coefficients(ax, table, ratios=first.scale == "ratio", styles=styles)
+    set_limits(ax, limits, axis="x")
+    labels.write(ax, [height * (0.08 + 0.12 * i) for i in range(len(styles))])
+    dress(ax, x_label=x_label)
+    ax.spines["left"].set_visible(False)
+    names = [f"{row.term}, {row.model}" for row in table.itertuples()]
+    numbers = [interval_of(row, kind=first.kind) for _, row in table.iterrows()]
+    return ReportFigure(
+        figure,
+        label=label or "fig-coefficients",
+        caption=f"{estimate_label or first.label} of {plural(len(rows), 'predictor')} in "
+        f"{plural(len(styles), 'model')}, with {format_level(conf_level)} confidence intervals.",
+        alt=f"{plural(len(rows), 'row')} of marks with intervals, one for each of "
+        f"{', '.join(styles)}. {listed(names, numbers, of=plural(len(names), 'coefficient'))}.",
+        note=" ".join(f"{said(name)}: {one.method}" for name, one in found.items()),
+        data=table.reset_index(drop=True),
+    )
+
+
+@laid_out(FULL_WIDTH)
+def specification_figure(
+    multiverse: Multiverse,
+    *,
+    outcome: str,
+    outcome_label: str = "",
+    conf_level: float = 0.95,
+    label: str | None = None,
+    width: float | None = None,
+    theme: Theme | None = None,
+    limits: tuple[float, float] | None = None,
+    words: Mapping[str, str] | None = None,
+) -> ReportFigure:
+    """Show one comparison under every rule of success, from the smallest difference to the largest.
+
+    A specification curve (Simonsohn et al. 2020, doi:10.1038/s41562-020-0912-z) whose rows are
+    named: how far the finding depends on the definition.
+
+    Parameters
+    ----------
+    multiverse
+        From ``classify_many(...).compare(...)``.
+    outcome
+        Which of its outcomes.
+    outcome_label
+        Quantity and unit; the column's name, if not given.
+    limits
+        Of the axis; intervals that leave it end in arrows.
+    words
+        Rule -> words for it.
+
+    Returns
+    -------
+    ReportFigure
+        ``data``: a row a rule, ``term, estimate, conf_low, conf_high, p_value``, in order.
+
+    Raises
+    ------
+    DataError
+        If there is no such outcome, or no rule gave an estimate.
+    """
+    asked = "specification_figure draws comparisons under several rules"
+    require_kind(multiverse, Multiverse, asked=asked, instead=DRAWN_BY)
+    tidy = multiverse.tidy(conf_level=conf_level)
+    if outcome not in set(tidy["outcome"]):
+        near = did_you_mean(outcome, tidy["outcome"].unique())
+        raise DataError(f"'{outcome}' was not compared. {near}")
+    own = tidy[(tidy["outcome"] == outcome) & tidy["estimate"].notna()]
+    if own.empty:
+        raise DataError(f"No rule gave an estimate of '{outcome}': there is nothing to draw.")
+    own = own.sort_values("estimate", kind="stable").reset_index(drop=True)
+    said = naming(words, [*own["rule"], outcome])
+    columns = ["estimate", "conf_low", "conf_high", "p_value"]
+    rows = own[columns].assign(term=own["rule"].map(said))
+    numbers = [interval_of(row) for _, row in rows.iterrows()]
+    called = outcome_label or said(outcome)
+    estimand = str(own["estimand"].iloc[0])
+    x_label = f"{estimand[:1].upper()}{estimand[1:]}, {called}"
+    level = f"{format_level(conf_level)} CI"
+    figure = forest_page(
+        rows, numbers, scale="difference", x_label=x_label, level=level, limits=limits
+    )
+    apart = int(((rows["conf_low"] > 0) | (rows["conf_high"] < 0)).sum())
+    n = len(rows)
+    return ReportFigure(
+        figure,
+        label=label or "fig-specifications",
+        caption=f"{x_label}, under {plural(n, 'rule')} of success, from the smallest to the "
+        f"largest, with {level}; {format_count(apart)} of {format_count(n)} intervals leave out 0.",
+        alt=f"Rows of {estimand}s in {called} in ascending order around a line at 0. "
+        f"{listed(rows['term'], numbers, of=plural(n, 'rule'))}.",
+        note="The rules are several definitions of one question, not several hypotheses: nothing "
+        f"is corrected over them. {' '.join(multiverse.notes)}".strip(),
+        data=rows[["term", *columns]],
+    )
+
+
+def _rows(estimates: pd.DataFrame, n_models: int) -> tuple[list[str], Array]:
+    """Return the coefficients and the height of the row of each, in points."""
+    terms = [str(term) for term in dict.fromkeys(estimates["term"])]
+    room = sheet().part(_NAMES)
+    names = [lines_height(len(wrap(term, room))) for term in terms]
+    return terms, np.array([max(name, n_models * _LANE) + 8.0 for name in names])

@@ -1,0 +1,215 @@
+"""Several figures as one: letters, aligned axes, one caption."""
+
+import string
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedFormatter
+
+from alliance_stats.errors import DataError
+from alliance_stats.figures.report_figure import ReportFigure
+from alliance_stats.figures.style import (
+    BODY,
+    Sheet,
+    Theme,
+    font,
+    new_figure,
+    on_sheet,
+    points,
+    sheet,
+)
+
+__all__ = ["panel"]
+
+_PER_MM = 72.0 / 25.4
+_LETTER = 4.0  # pt, between a letter and its part
+_GAP = 10.0  # pt, between rows
+
+
+def panel(
+    figures: Sequence[ReportFigure],
+    *,
+    layout: str,
+    caption: str | None = None,
+    label: str | None = None,
+    width: float | None = None,
+    theme: Theme | None = None,
+    words: Mapping[str, str] | None = None,
+) -> ReportFigure:
+    """Set several figures into one, each drawn anew for its place.
+
+    Parameters
+    ----------
+    figures
+        What figure functions of this package returned, in the order of their letters.
+    layout
+        Rows parted by ``/``, a letter a column: ``"AB/CC"`` sets the third below the first two, as
+        wide as both.
+    caption
+        What the whole shows; each part's own caption follows after its letter, if it is not given.
+    width
+        In mm; 183 where the theme has none.
+    theme
+        For all of them; that of each, if not given.
+    words
+        Letter -> heading beside it.
+
+    Returns
+    -------
+    ReportFigure
+        ``data`` has those of all parts, with their letter in ``panel``. The alternative text and
+        the note are those of the parts, each after its letter.
+
+    Raises
+    ------
+    DataError
+        If the layout does not name each figure once (as one rectangle of a row), or a figure
+        cannot be drawn anew.
+    """
+    rows = _rows(layout, len(figures))
+    again = [figure.again for figure in figures]
+    if any(draw is None for draw in again):
+        raise DataError("A figure of the panel was not made by a figure function: draw it by one.")
+    theme = theme or sheet().theme
+    wide = (width or theme.width or 183.0) * _PER_MM
+    columns = len(layout.split("/", maxsplit=1)[0])
+    widths = {letter: wide * n / columns for row in rows for letter, n in row}
+    with on_sheet(Sheet(theme, wide, whole=wide)):
+        alone = {
+            letter: draw(width=widths[letter] / _PER_MM, theme=theme)  # type: ignore[misc]
+            for letter, draw in zip(string.ascii_uppercase, again, strict=False)
+        }
+        high = {letter: 72.0 * part.figure.get_figheight() for letter, part in alone.items()}
+        above = points(BODY) * 1.3 + _LETTER
+        heights = [max(high[letter] for letter, _ in row) + above + _GAP for row in rows]
+        whole = new_figure(wide / 72.0, sum(heights) / 72.0, placed_by_hand=True)
+        parts = _drawn(
+            whole,
+            rows,
+            heights=heights,
+            above=above,
+            widths=widths,
+            high=high,
+            again=again,
+            theme=theme,
+        )
+        _letter(whole, rows, heights, widths, words or {})
+    for letter, part in parts.items():
+        _settle(part.figure, alone[letter].figure)
+    _align(parts, rows)
+    letters = list(parts)
+    return ReportFigure(
+        whole,
+        label=label or "fig-panel",
+        caption=caption or " ".join(f"{x}: {_first(parts[x].caption)}" for x in letters),
+        alt=" ".join(f"{x}: {parts[x].alt}" for x in letters),
+        note=" ".join(f"{x}: {parts[x].note}" for x in letters),
+        data=pd.concat([parts[x].data.assign(panel=x) for x in letters], ignore_index=True),
+    )
+
+
+def _rows(layout: str, n: int) -> list[list[tuple[str, int]]]:
+    """Return each row's letters with how many columns they take."""
+    lines = layout.split("/")
+    letters = string.ascii_uppercase[:n]
+    rows: list[list[tuple[str, int]]] = []
+    for line in lines:
+        row: list[tuple[str, int]] = []
+        for letter in line:
+            if row and row[-1][0] == letter:
+                row[-1] = (letter, row[-1][1] + 1)
+            else:
+                row.append((letter, 1))
+        rows.append(row)
+    found = sorted(letter for row in rows for letter, _ in row)
+    if found != list(letters) or len({len(line) for line in lines}) > 1:
+        raise DataError(
+            f"layout={layout!r} is to name each of {', '.join(letters)} once, in rows of the same "
+            "length, as 'AB/CC' does."
+        )
+    return rows
+
+
+def _drawn(
+    whole: Figure,
+    rows: Sequence[Sequence[tuple[str, int]]],
+    *,
+    heights: Sequence[float],
+    above: float,
+    widths: Mapping[str, float],
+    high: Mapping[str, float],
+    again: Sequence[Any],
+    theme: Theme,
+) -> dict[str, ReportFigure]:
+    """Draw each part into its place, under the room of its letter."""
+    wide, tall = (72.0 * inches for inches in whole.get_size_inches())
+    made: dict[str, ReportFigure] = {}
+    top = 0.0
+    for row, height in zip(rows, heights, strict=True):
+        left = 0.0
+        for letter, _ in row:
+            place = whole.add_subfigure(whole.add_gridspec(1, 1)[0])
+            box = place.bbox_relative
+            box.p0 = (left / wide, 1.0 - (top + above + high[letter]) / tall)
+            box.p1 = ((left + widths[letter]) / wide, 1.0 - (top + above) / tall)
+            place.set_facecolor("none")
+            with on_sheet(Sheet(theme, widths[letter], place, wide)):
+                draw = again[string.ascii_uppercase.index(letter)]
+                made[letter] = draw(width=widths[letter] / _PER_MM, theme=theme)
+            left += widths[letter]
+        top += height
+    return dict(sorted(made.items()))
+
+
+def _settle(part: Figure, alone: Figure) -> None:
+    """Let axes and words of a part stand where they do when it is drawn alone, in the same size."""
+    for ax, settled in zip(part.axes, alone.axes, strict=True):
+        ax.set_position(settled.get_position())
+        ticks, names = settled.get_xticks(), [text.get_text() for text in settled.get_xticklabels()]
+        if isinstance(settled.xaxis.get_major_formatter(), FixedFormatter):
+            ax.set_xticks(ticks, names)
+    for text, settled_text in zip(part.texts, alone.texts, strict=True):
+        text.set_position(settled_text.get_position())
+
+
+def _letter(
+    whole: Figure,
+    rows: Sequence[Sequence[tuple[str, int]]],
+    heights: Sequence[float],
+    widths: Mapping[str, float],
+    words: Mapping[str, str],
+) -> None:
+    wide, tall = (72.0 * inches for inches in whole.get_size_inches())
+    top = 0.0
+    for row, height in zip(rows, heights, strict=True):
+        left = 0.0
+        for letter, _ in row:
+            said = f"{letter}  {words[letter]}" if letter in words else letter
+            place = ((left + 2.0) / wide, 1.0 - (top + 2.0) / tall)
+            whole.text(*place, said, va="top", **font(BODY, bold=True))
+            left += widths[letter]
+        top += height
+
+
+def _align(parts: Mapping[str, ReportFigure], rows: Sequence[Sequence[tuple[str, int]]]) -> None:
+    """Let the first axes of parts that stand in one row end at the same height."""
+    for row in rows:
+        axes = [parts[letter].figure.axes[0] for letter, _ in row if parts[letter].figure.axes]
+        if len(axes) < 2:
+            continue
+        tops = [ax.get_window_extent().y1 for ax in axes]
+        spread = float(np.ptp(tops))
+        if 0.0 < spread < 24.0:  # pt at 72 dpi and a little more: headings of different length
+            for ax, top in zip(axes, tops, strict=True):
+                box, high = ax.get_position(), ax.get_window_extent().height
+                share = (top - min(tops)) / high * box.height
+                ax.set_position((box.x0, box.y0, box.width, box.height - share))
+
+
+def _first(caption: str) -> str:
+    """Return a caption's first sentence, whole."""
+    end = caption.find(". ")
+    return caption if end < 0 else caption[: end + 1]
