@@ -163,6 +163,35 @@ CALLS: dict[str, tuple[str, str, Callable[[], object]]] = {
     "META": ("random-effects meta-analysis", "meta_analysis", _meta),
     "META3": ("three-level meta-analysis", "meta_analysis(study=)", lambda: _meta(study="study")),
     "NONINF": ("non-inferiority of a pooled effect", "meta_analysis", _meta),
+    "MEDIATION": (
+        "mediation, indirect effect",
+        "mediation",
+        lambda: als.mediation(
+            last,
+            treatment="experience",
+            mediator="alliance",
+            outcome="symptoms",
+            cluster="therapist",
+            seed=1,
+        ),
+    ),
+    "MODMED": (
+        "moderated mediation",
+        "mediation(moderator=)",
+        lambda: als.mediation(
+            last,
+            treatment="experience",
+            mediator="alliance",
+            outcome="symptoms",
+            moderator="investment",
+            seed=1,
+        ),
+    ),
+    "VPCG": (
+        "therapist share of variance in a yes/no outcome",
+        "variance_partition(glmm(...))",
+        lambda: als.variance_partition(als.glmm("well ~ 1 + (1 | therapist)", _binary())),
+    ),
     "ALPHA": (
         "internal consistency",
         "reliability",

@@ -53,6 +53,11 @@ from alliance_stats.figures.levels import (
     slopes_figure,
     variance_partition_figure,
 )
+from alliance_stats.figures.mediation_paths import (
+    draw_effect_draws,
+    draw_mediation_paths,
+    mediation_figure,
+)
 from alliance_stats.figures.meta_forest import comparison_figure, meta_forest_figure
 from alliance_stats.figures.panels import panel
 from alliance_stats.figures.raincloud import draw_raincloud, raincloud_figure
@@ -107,6 +112,7 @@ __all__ = [
     "draw_cumulative_incidence",
     "draw_difference_over_time",
     "draw_differences",
+    "draw_effect_draws",
     "draw_family_strip",
     "draw_flow",
     "draw_forest",
@@ -118,6 +124,7 @@ __all__ = [
     "draw_johnson_neyman",
     "draw_kaplan_meier",
     "draw_lagged_paths",
+    "draw_mediation_paths",
     "draw_next_deviations",
     "draw_quantiles",
     "draw_raincloud",
@@ -144,6 +151,7 @@ __all__ = [
     "johnson_neyman_figure",
     "kaplan_meier_figure",
     "lagged_paths_figure",
+    "mediation_figure",
     "meta_forest_figure",
     "meta_funnel_figure",
     "one_with_many_figure",

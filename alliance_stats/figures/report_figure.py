@@ -42,6 +42,7 @@ DRAWN_BY = {
     "JohnsonNeyman": "johnson_neyman_figure",
     "KaplanMeier": "kaplan_meier_figure",
     "LinearMixedModel": "caterpillar_figure, residual_figure, forest_figure",
+    "Mediation": "mediation_figure",
     "MetaAnalysis": "meta_forest_figure, meta_funnel_figure",
     "Multiverse": "specification_figure",
     "OneWithMany": "one_with_many_figure",

@@ -1,8 +1,8 @@
 """From parental trauma by way of the alliance to dropout, under each framework."""
 
-import numpy as np
 import pandas as pd
 
+import alliance_stats as als
 from alliance_stats.formatting import format_count, format_number
 from alliance_stats.multilevel import LinearMixedModel, lmm
 from alliance_stats.survival import DiscreteHazard
@@ -30,26 +30,20 @@ def indirect_effects(
 ) -> pd.DataFrame:
     """Return parental trauma -> alliance -> dropout under each framework, log hazard.
 
-    The product of both paths, with quantiles over normal draws of either (the Monte Carlo method:
-    MacKinnon, Lockwood & Williams 2004, doi:10.1207/s15327906mbr3901_4), the two models' errors
-    taken as independent.
+    The product of both paths with its Monte Carlo interval, the two models' errors taken as
+    independent (:func:`alliance_stats.indirect_path`).
     """
-    rng = np.random.default_rng(seed)
-    a = rng.multivariate_normal(first.beta[TRAUMA], first.vcov().loc[TRAUMA, TRAUMA], size=draws)
-    path = second.tidy().set_index("term").loc["alliance_running_mean"]
-    b = rng.normal(path["estimate"], path["std_error"], size=draws)
     rows = []
     for framework, weights in zip(FRAMEWORKS, ([1.0, 0.0], [1.0, 1.0]), strict=True):
-        drawn = a @ np.asarray(weights) * b
-        to_alliance = float(first.beta[TRAUMA].to_numpy() @ weights)
-        low, high = np.quantile(drawn, [0.025, 0.975])
+        path = als.indirect_path(
+            first, dict(zip(TRAUMA, weights, strict=True)), second, "alliance_running_mean",
+            n_draws=draws, seed=seed,
+        ).set_index("term")  # fmt: skip
         rows.append(
             {
                 "term": framework,
-                "to_alliance": to_alliance,
-                "estimate": to_alliance * path["estimate"],
-                "conf_low": float(low),
-                "conf_high": float(high),
+                "to_alliance": path.loc["to mediator", "estimate"],
+                **path.loc["indirect", ["estimate", "conf_low", "conf_high"]],
             }
         )
     return pd.DataFrame(rows)

@@ -110,7 +110,7 @@ def _drawn(
     given = {weights: 1.0} if isinstance(weights, str) else dict(weights)
     table = model.tidy()
     if "effect" in table:
-        table = table[table["effect"].isin(["fixed", "coefficient", "covariate", "hazard"])]
+        table = table[~table["effect"].isin(["ran_pars", "ran_vals", "threshold", "baseline"])]
     table = table.set_index("term")
     for name in given:
         if name not in table.index:

@@ -116,25 +116,21 @@ def fit_two_levels(Z: Array, units: npt.NDArray[np.int64], columns: Array) -> Tw
     deviance = _Deviance(means, S, sizes, columns, len(Z))
     start = _to_free(W0, B0)
     found = optimize.minimize(
-        lambda free: deviance.profiled(*_from_free(free, d)), start, method="BFGS",
-        options={"gtol": 1e-7 * len(Z) ** 0.5, "maxiter": 2000},
+        deviance.free, start, jac=True, method="BFGS",
+        options={"gtol": 1e-6 * len(Z) ** 0.5, "maxiter": 2000},
     )  # fmt: skip
     W, B = _from_free(found.x, d)
     beta = deviance.coefficients(W, B)
     eigenvalues = linalg.eigvalsh(B)
     if eigenvalues.min() < _SINGULAR * max(eigenvalues.max(), 1e-12):
         raise NotIdentifiedError(_NO_BETWEEN)
-
-    def whole(values: Array) -> float:
-        return deviance(*_unpacked(values, d, q))
-
-    theta, hessian, step = _newton(whole, _packed(W, B, beta))
+    theta, hessian, step = _newton(deviance.packed, _packed(W, B, beta))
     W, B, beta = _unpacked(theta, d, q)
     settled = np.isfinite(hessian).all() and linalg.eigvalsh(hessian)[0] > 0 and step < _SETTLED
     if not settled or linalg.eigvalsh(B)[0] <= 0:
         raise NotIdentifiedError("The covariances within and between units did not settle.")
     constant = len(Z) * d * np.log(2.0 * np.pi) + 2.0 * len(Z) * np.log(scale).sum()
-    log_lik = -0.5 * (deviance(W, B, beta) + constant)
+    log_lik = -0.5 * (deviance.packed(theta)[0] + constant)
     outer = np.outer(scale, scale)
     return TwoLevels(W * outer, B * outer, beta * scale, hessian / 2.0, scale, log_lik, sizes)
 
@@ -149,22 +145,25 @@ class _Deviance:
     columns: Array
     n: int
 
-    def __call__(self, W: Array, B: Array, beta: Array) -> float:
-        J = len(self.sizes)
-        sign, log_det = np.linalg.slogdet(W)
-        if sign <= 0:
-            return np.inf
-        total = (self.n - J) * log_det + float(np.trace(linalg.solve(W, self.S)))
+    def slopes(self, W: Array, B: Array, beta: Array) -> tuple[float, Array, Array, Array]:
+        """Return the deviance and its derivatives by W, B (as matrices) and the coefficients."""
+        J, P = len(self.sizes), linalg.inv(W)
+        value = (self.n - J) * _log_det(W) + float((P * self.S).sum())
+        by_W, by_B = (self.n - J) * P - P @ self.S @ P, np.zeros_like(B)
+        by_beta = np.zeros_like(beta)
         off = self.means - self.columns @ beta
         for size in np.unique(self.sizes):
-            own = off[self.sizes == size]
+            own = self.sizes == size
+            left = off[own]
             V = B + W / size
-            sign, log_det = np.linalg.slogdet(V)
-            if sign <= 0:
-                return np.inf
-            total += len(own) * (log_det + len(W) * np.log(size))
-            total += float(np.einsum("jd,de,je->", own, linalg.inv(V), own))
-        return float(total)
+            P = linalg.inv(V)
+            R = left.T @ left
+            value += len(left) * (_log_det(V) + len(W) * np.log(size)) + float((P * R).sum())
+            by_V = len(left) * P - P @ R @ P
+            by_B += by_V
+            by_W += by_V / size
+            by_beta -= 2.0 * self.columns[own].T @ left @ P
+        return value, by_W, by_B, by_beta
 
     def coefficients(self, W: Array, B: Array) -> Array:
         """Return the generalized least-squares coefficients of the units' columns."""
@@ -178,12 +177,42 @@ class _Deviance:
             right += X.T @ self.means[own] @ P
         return np.asarray(linalg.solve(left, right.ravel(), assume_a="sym").reshape(q, d))
 
-    def profiled(self, W: Array, B: Array) -> float:
-        """Return the deviance at the best coefficients."""
+    def free(self, values: Array) -> tuple[float, Array]:
+        """Return the deviance at the best coefficients, and its slopes, in free parameters."""
+        d = len(self.S)
+        W, B = _from_free(values, d)
         try:
-            return self(W, B, self.coefficients(W, B))
+            value, *slopes, _ = self.slopes(W, B, self.coefficients(W, B))
         except (np.linalg.LinAlgError, ValueError):  # a step to where covariances overflow
-            return np.inf
+            return np.inf, np.zeros(len(values))
+        found = []
+        for part, slope in zip(np.split(values, 2), slopes, strict=True):
+            L = _factor(part, d)
+            by_L = 2.0 * slope @ L
+            by_L[np.diag_indices(d)] *= np.diag(L)  # its diagonal is free in logarithms
+            found.append(by_L[np.tril_indices(d)])
+        return value, np.concatenate(found)
+
+    def packed(self, theta: Array) -> tuple[float, Array]:
+        """Return the deviance and its slopes in covariances and coefficients."""
+        d, q = len(self.S), self.columns.shape[1]
+        value, by_W, by_B, by_beta = self.slopes(*_unpacked(theta, d, q))
+        twice = 2.0 * np.ones((d, d)) - np.eye(d)  # an element off the diagonal stands twice
+        return value, _packed(by_W * twice, by_B * twice, by_beta)
+
+
+def _log_det(S: Array) -> float:
+    sign, log_det = np.linalg.slogdet(S)
+    if sign <= 0:
+        raise np.linalg.LinAlgError("not positive definite")
+    return float(log_det)
+
+
+def _factor(part: Array, d: int) -> Array:
+    L = np.zeros((d, d))
+    L[np.tril_indices(d)] = part
+    L[np.diag_indices(d)] = np.exp(np.clip(np.diag(L), -20.0, 20.0))
+    return L
 
 
 def _to_free(W: Array, B: Array) -> Array:
@@ -196,13 +225,8 @@ def _to_free(W: Array, B: Array) -> Array:
 
 
 def _from_free(free: Array, d: int) -> tuple[Array, Array]:
-    found = []
-    for part in np.split(free, 2):
-        L = np.zeros((d, d))
-        L[np.tril_indices(d)] = part
-        L[np.diag_indices(d)] = np.exp(np.clip(np.diag(L), -20.0, 20.0))
-        found.append(L @ L.T)
-    return found[0], found[1]
+    W, B = (_factor(part, d) for part in np.split(free, 2))
+    return W @ W.T, B @ B.T
 
 
 def _packed(W: Array, B: Array, beta: Array) -> Array:
@@ -220,37 +244,22 @@ def _unpacked(theta: Array, d: int, q: int) -> tuple[Array, Array, Array]:
     return squares[0], squares[1], theta[2 * k :].reshape(q, d)
 
 
-def _newton(function: Callable[[Array], float], theta: Array) -> tuple[Array, Array, float]:
+def _newton(
+    deviance: Callable[[Array], tuple[float, Array]], theta: Array
+) -> tuple[Array, Array, float]:
     """Polish a minimum; return it, the second derivatives and the last step in standard errors."""
-    size = np.inf
-    for _ in range(8):
-        H = _hessian(function, theta)
-        if not np.isfinite(H).all() or linalg.eigvalsh(H)[0] <= 0:
-            return theta, H, np.inf
-        steps = _STEP * np.eye(len(theta))
-        g = np.array([function(theta + s) - function(theta - s) for s in steps]) / (2.0 * _STEP)
-        step = linalg.solve(H, g, assume_a="pos")
-        size = float(np.sqrt(g @ step / 2.0))
-        if not np.isfinite(function(theta - step)):
-            return theta, H, np.inf
-        theta = theta - step
-        if size < 1e-5:
-            break
+    size, steps = np.inf, _STEP * np.eye(len(theta))
+    H = np.full((len(theta), len(theta)), np.nan)
+    try:
+        for _ in range(8):
+            rows = [deviance(theta + s)[1] - deviance(theta - s)[1] for s in steps]
+            H = np.array(rows) / (2.0 * _STEP)
+            H = (H + H.T) / 2.0
+            step = linalg.solve(H, deviance(theta)[1], assume_a="pos")
+            theta = theta - step
+            size = float(np.sqrt(step @ H @ step / 2.0))
+            if size < _SETTLED / 100.0:
+                break
+    except np.linalg.LinAlgError:  # a covariance on its boundary, or no minimum
+        return theta, H, np.inf
     return theta, H, size
-
-
-def _hessian(function: Callable[[Array], float], theta: Array) -> Array:
-    """Return the second derivatives by central differences."""
-    k, h = len(theta), _STEP
-    steps = h * np.eye(k)
-    centre = function(theta)
-    plus = np.array([function(theta + s) for s in steps])
-    minus = np.array([function(theta - s) for s in steps])
-    H = np.diag((plus - 2.0 * centre + minus) / h**2)
-    for i in range(k):
-        for j in range(i):
-            both = function(theta + steps[i] + steps[j]) + function(theta - steps[i] - steps[j])
-            H[i, j] = H[j, i] = (both - plus[i] - plus[j] - minus[i] - minus[j] + 2.0 * centre) / (
-                2.0 * h**2
-            )
-    return H

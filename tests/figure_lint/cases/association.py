@@ -5,8 +5,8 @@ import functools
 import numpy as np
 import pandas as pd
 
-from alliance_stats.association import Correlations, correlations
-from alliance_stats.figures import correlation_figure
+from alliance_stats.association import Correlations, Mediation, correlations, mediation
+from alliance_stats.figures import correlation_figure, mediation_figure
 from tests.figure_lint.cases.data import EASTERN
 
 LONG = "alliance as the client rates it after the session"
@@ -35,7 +35,39 @@ def both() -> Correlations:
     )
 
 
+@functools.cache
+def mediated(factor: float = 1.0, name: str = "alliance", **options: object) -> Mediation:
+    """Return a mediation in 60 cases of 15 units, in units of `factor`."""
+    rng = np.random.default_rng(3)
+    unit = np.repeat(np.arange(15), 4)
+    x = rng.normal(size=15)[unit] + rng.normal(size=60)
+    m = 0.5 * x + rng.normal(size=15)[unit] + rng.normal(size=60)
+    y = 0.5 * m + rng.normal(size=15)[unit] + rng.normal(size=60)
+    data = pd.DataFrame(
+        {
+            "barrier": x,
+            name: m,
+            "symptoms": factor * y,
+            "unit": unit,
+            "hope": rng.normal(size=60) + m,
+        }
+    )
+    asked = {"mediator": name} | options
+    return mediation(data, treatment="barrier", outcome="symptoms", seed=1, n_draws=2000, **asked)
+
+
 CASES = {
+    mediation_figure: {
+        "mediation": lambda: mediation_figure(mediated()),
+        "mediation, two levels": lambda: mediation_figure(mediated(nested_in="unit")),
+        "mediation, serial": lambda: mediation_figure(
+            mediated(mediator=("alliance", "hope"), serial=True)
+        ),
+        "mediation, moderated": lambda: mediation_figure(mediated(moderator="hope")),
+        "mediation, huge": lambda: mediation_figure(mediated(1e5)),
+        "mediation, tiny": lambda: mediation_figure(mediated(1e-4)),
+        "mediation, long names": lambda: mediation_figure(mediated(name=LONG)),
+    },
     correlation_figure: {
         "correlations": lambda: correlation_figure(found()),
         "correlations, within and between": lambda: correlation_figure(both()),

@@ -1,0 +1,240 @@
+"""Mediation: the paths with their estimates, and how the effects would vary."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+from scipy import stats
+
+from alliance_stats.association import Mediation
+from alliance_stats.checks import check_conf_level, require_kind
+from alliance_stats.estimates import wald_interval
+from alliance_stats.figures.axes import (
+    add_axes,
+    dress,
+    page,
+    room_below,
+    row_heights,
+    set_limits,
+    width_in_points,
+    write_rows,
+)
+from alliance_stats.figures.numbers import format_level, format_number, plural, with_interval
+from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure, listed
+from alliance_stats.figures.style import (
+    BODY,
+    FULL_WIDTH,
+    INK,
+    RULE,
+    SMALL,
+    Theme,
+    font,
+    laid_out,
+    look,
+    naming,
+    sheet,
+)
+from alliance_stats.figures.text import text_width, widest, wrap
+from alliance_stats.formatting import decimals_for
+
+__all__ = ["draw_effect_draws", "draw_mediation_paths", "mediation_figure"]
+
+_PATHS = 128.0  # pt, height of a diagram
+_NAME_WIDTH = 150.0  # pt
+_BOX_WIDTH = 110.0  # pt
+_POINTS = 200  # of a density
+_ROW, _TITLE = 26.0, 16.0  # pt, least height of an effect's row; of a level's name
+
+
+def draw_mediation_paths(ax: Axes, paths: pd.DataFrame, names: tuple[str, ...]) -> None:
+    """Draw the treatment at the left, mediators above, the outcome at the right, and the paths.
+
+    Parameters
+    ----------
+    ax
+        Axes to draw on; its own spines and ticks are taken away.
+    paths
+        ``from, to, estimate, conf_low, conf_high``; arrows whose interval holds zero are dashed.
+    names
+        Treatment, mediators in order, outcome.
+    """
+    ax.set_xlim(0.0, 1.0)
+    ax.set_ylim(0.0, 1.0)
+    ax.set_axis_off()
+    k = len(names) - 2
+    place = {names[0]: (0.12, 0.16), names[-1]: (0.88, 0.16)}
+    for i, name in enumerate(names[1:-1]):
+        place[name] = ((i + 1) / (k + 1), 0.84)
+    for name, (x, y) in place.items():
+        box = {"boxstyle": "round,pad=0.4", "facecolor": "white", "edgecolor": INK, "lw": 0.8}
+        text = "\n".join(wrap(name, _BOX_WIDTH))
+        ax.text(x, y, text, ha="center", va="center", bbox=box, zorder=3, **font(SMALL))
+    for row in paths.to_dict("records"):
+        if row["from"] not in place:
+            continue
+        (x0, y0), (x1, y1) = place[row["from"]], place[row["to"]]
+        told = row["conf_low"] > 0 or row["conf_high"] < 0
+        dash = "-" if told else (0, (4, 2))
+        ax.annotate(
+            "", xy=(x1, y1), xytext=(x0, y0),
+            arrowprops={"arrowstyle": "-|>", "color": INK, "lw": 1.1, "linestyle": dash,
+                        "shrinkA": 24, "shrinkB": 24},
+        )  # fmt: skip
+        digits = decimals_for(row["estimate"], row["conf_low"], row["conf_high"])
+        along = 0.5 if k < 2 or row["from"] == names[0] else 0.6
+        ax.text(
+            x0 + along * (x1 - x0), y0 + along * (y1 - y0),
+            format_number(row["estimate"], digits), ha="center", va="center", zorder=4,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.2}, **font(SMALL),
+        )  # fmt: skip
+
+
+def draw_effect_draws(ax: Axes, effects: pd.DataFrame, draws: np.ndarray) -> None:
+    """Draw each effect's draws as a hill, with its interval and estimate below.
+
+    Parameters
+    ----------
+    ax
+        Axes to draw on.
+    effects
+        ``name, estimate, conf_low, conf_high, null``, a row an effect, from the top down.
+    draws
+        (draws, effects).
+    """
+    names, room = [str(name) for name in effects["name"]], sheet().part(_NAME_WIDTH)
+    heights = np.maximum(row_heights(names, room), _ROW)
+    centres = np.cumsum(heights) - heights / 2.0
+    ends = effects[["conf_low", "conf_high", "estimate", "null"]].to_numpy(dtype=float)
+    low, high = np.nanmin(ends), np.nanmax(ends)
+    pad = 0.12 * (high - low)
+    ax.set_xlim(low - pad, high + pad)
+    ax.set_ylim(float(heights.sum()), 0.0)
+    ax.set_yticks([])
+    ax.xaxis.set_major_locator(MaxNLocator(max(int(width_in_points(ax) / 40.0), 2)))
+    null = float(np.nanmax(effects["null"]))
+    ax.axvline(null, color=RULE, lw=0.8, zorder=1)
+    style = look(0)
+    x = np.linspace(low - pad, high + pad, _POINTS)
+    numbers = []
+    for i, row in enumerate(effects.itertuples()):
+        own = draws[:, i]
+        if own.std() > 0:
+            density = stats.gaussian_kde(own[:: max(len(own) // 4000, 1)])(x)
+            hill = density / density.max() * 13.0
+            base = centres[i] + 5.0
+            ax.fill_between(x, base, base - hill, color=style.colour, alpha=0.3, lw=0)
+        ax.plot([row.conf_low, row.conf_high], [centres[i] + 8.0] * 2, color=style.text, lw=1.6)
+        ax.plot(row.estimate, centres[i] + 8.0, marker="o", ms=4, color=style.text, gid="estimate")
+        numbers.append(with_interval(row.estimate, row.conf_low, row.conf_high))
+    write_rows(ax, names, centres, x=-8.0, ha="right", width=room)
+    write_rows(ax, numbers, centres, x=10.0, ha="left", width=200.0)
+
+
+@laid_out(FULL_WIDTH)
+def mediation_figure(
+    found: Mediation,
+    *,
+    conf_level: float = 0.95,
+    label: str | None = None,
+    width: float | None = None,
+    theme: Theme | None = None,
+    limits: tuple[float, float] | None = None,
+    words: Mapping[str, str] | None = None,
+) -> ReportFigure:
+    """Show the paths of a mediation, and the effects with their distributions.
+
+    Parameters
+    ----------
+    found
+        From :func:`~alliance_stats.mediation`.
+    conf_level
+        Coverage of the intervals.
+    limits
+        Of the axis of effects.
+    words
+        Variable -> words for it.
+
+    Returns
+    -------
+    ReportFigure
+        ``data`` has the effects.
+    """
+    require_kind(found, Mediation, asked="mediation_figure draws a mediation", instead=DRAWN_BY)
+    check_conf_level(conf_level)
+    asked = found.asked
+    variables = (asked.treatment, *asked.mediators, asked.outcome)
+    known = naming(words, variables)
+    effects = _effects(found, known, conf_level)
+    names = [str(name) for name in effects["name"]]
+    numbers = [with_interval(r.estimate, r.conf_low, r.conf_high) for r in effects.itertuples()]
+    room = sheet().part(_NAME_WIDTH)
+    left, right = 14.0 + widest(names, room), 18.0 + max(map(text_width, numbers))
+    wide = sheet().width - left - right
+    below = float(np.maximum(row_heights(names, room), _ROW).sum())
+    null = "1" if (effects["null"] == 1.0).any() else "0"
+    x_label = f"Effect ({format_level(conf_level)} CI; {null}: none)"
+    levels = list(dict.fromkeys(found.paths["level"]))
+    titled = _TITLE if len(levels) > 1 else 0.0
+    top = len(levels) * (_PATHS + titled) + 12.0
+    figure = page(top + below + room_below(x_label, wide))
+    for i, level in enumerate(levels):
+        start = 4.0 + i * (_PATHS + titled)
+        ax = add_axes(figure, 4.0, start + titled, sheet().width - 8.0, _PATHS)
+        paths = _with_limits(found, level, conf_level)
+        for end in ("from", "to"):
+            paths[end] = [known(name) if name in variables else name for name in paths[end]]
+        draw_mediation_paths(ax, paths, tuple(known(name) for name in variables))
+        if titled:
+            heading = f"{level[:1].upper()}{level[1:]}"
+            ax.annotate(heading, (0.0, 1.0), (4.0, 6.0), textcoords="offset points",
+                        xycoords="axes fraction", annotation_clip=False, **font(BODY))  # fmt: skip
+    ax = add_axes(figure, left, top, wide, below)
+    own = found.effects["null"].notna().to_numpy()
+    draw_effect_draws(ax, effects, found.draws[:, own])
+    set_limits(ax, limits, axis="x")
+    dress(ax, x_label=x_label)
+    ax.spines["left"].set_visible(False)
+    said = listed(names, numbers, of=plural(len(names), "effect"))
+    return ReportFigure(
+        figure,
+        label=label or "fig-mediation",
+        caption=f"{known(asked.treatment)} on {known(asked.outcome)} by way of "
+        f"{' and '.join(map(known, asked.mediators))}. {said}.",
+        alt=f"Diagram of {plural(len(variables), 'variable')} with arrows for the paths, above "
+        f"{plural(len(names), 'distribution')} of effects. {said}.",
+        note=" ".join(
+            [
+                f"{found.method[:1].upper()}{found.method[1:]}.",
+                "Dashed arrows: intervals that hold 0. Hills: how the effects vary over the draws.",
+                *found.notes,
+            ]
+        ),
+        data=effects.reset_index(drop=True),
+    )
+
+
+def _effects(found: Mediation, known: Callable[[object], str], conf_level: float) -> pd.DataFrame:
+    """Return the effects that have a null, by name."""
+    table = found.tidy(conf_level=conf_level).assign(null=found.effects["null"])
+    table = table[table["null"].notna()]
+    by_name = sorted(found.asked.mediators, key=len, reverse=True)
+    names = []
+    for row in table.to_dict("records"):
+        name = str(row["term"])
+        for mediator in by_name:
+            name = name.replace(mediator, known(mediator))
+        if row["level"]:
+            name = f"{name}, {row['level']}"
+        if pd.notna(row["at"]):
+            name = f"{name}, at {format_number(float(row['at']), 2)}"
+        names.append(name)
+    return table.assign(name=names)
+
+
+def _with_limits(found: Mediation, level: str, conf_level: float) -> pd.DataFrame:
+    paths = found.paths[found.paths["level"] == level]
+    df = paths.get("df", np.inf)
+    low, high = wald_interval(paths["estimate"], paths["std_error"], df=df, conf_level=conf_level)
+    return paths.assign(conf_low=low, conf_high=high)
