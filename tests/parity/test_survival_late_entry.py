@@ -6,7 +6,8 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import optimize
 
-from alliance_stats.survival import fine_gray, gray_test
+from alliance_stats.errors import DataError
+from alliance_stats.survival import fine_gray, gray_test, log_rank
 from tests.parity.reference import load_reference
 
 REFERENCE = load_reference("survival_late_entry")
@@ -148,3 +149,67 @@ def test_grays_score_is_the_sum_over_times_written_out() -> None:
         R = np.array([by_group[k][t] for k in (0, 1)])
         total += dead - dead.sum() * R / R.sum()
     assert_allclose(found.score[0], total, atol=ROUNDING)
+
+
+def clinics(seed: int, spread: float) -> pd.DataFrame:
+    """Clinics that differ in their hazards, each wholly in one of two groups that do not."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for clinic in range(12):
+        rate = 0.12 * np.exp(spread * rng.normal())
+        one, two = rng.exponential(1.0 / rate, 12), rng.exponential(10.0, 12)
+        end = rng.uniform(2.0, 12.0, 12)
+        exit_ = np.minimum(np.minimum(one, two), end)
+        state = np.where(exit_ == end, 0, np.where(exit_ == one, 1, 2))
+        rows.append(
+            pd.DataFrame({"clinic": clinic, "g": clinic % 2, "exit": exit_, "state": state})
+        )
+    return pd.concat(rows, ignore_index=True)
+
+
+WHEN = {"time": "exit", "event": "state", "censored": 0}
+
+
+def test_without_competing_endings_grays_permutation_is_that_of_log_rank() -> None:
+    data = clinics(1, 0.5)
+    data["state"] = (data["state"] == 1).astype(int)
+    gray = gray_test(data, **WHEN, group="g", cluster="clinic")
+    plain = log_rank(data, time="exit", event="state", group="g", cluster="clinic")
+    assert_allclose(gray.tidy()["p_value"], plain.p_value, rtol=ROUNDING)
+    assert_allclose(gray.tidy()["statistic"], plain.statistic, rtol=ROUNDING)
+    assert "whole clusters permuted" in gray.summary()
+
+
+def test_grays_row_scores_are_its_score_with_one_censoring_curve() -> None:
+    """Nobody censored: both weigh those who ended otherwise by one, and the scores are the same."""
+    data = clinics(2, 0.0)
+    data = data[data["state"] > 0]
+    gray = gray_test(data, time="exit", event="state", group="g", censored=())
+    fit = fine_gray("g", data, time="exit", event="state", cause=1, censored=())
+    sets = fit.sets
+    residuals = sets.residuals(sets.at(np.zeros(1)))
+    score = np.bincount(data["g"].to_numpy(), weights=residuals)
+    assert_allclose(score, gray.score[0], atol=1e-8)
+
+
+def test_a_permuted_gray_test_holds_its_level_where_the_plain_one_does_not() -> None:
+    """200 samples without a difference, clinics apart: at most 4 errors above 5%, and far above."""
+    plain, permuted = [], []
+    for seed in range(200):
+        data = clinics(seed, 0.8)
+        plain.append(gray_test(data, **WHEN, group="g").tidy()["p_value"].iloc[0])
+        found = gray_test(data, **WHEN, group="g", cluster="clinic", n_permutations=924)
+        permuted.append(found.tidy()["p_value"].iloc[0])
+    error = np.sqrt(0.05 * 0.95 / 200)
+    assert np.mean(np.array(permuted) <= 0.05) < 0.05 + 4 * error
+    assert np.mean(np.array(plain) <= 0.05) > 0.05 + 4 * error
+
+
+def test_groups_of_gray_belong_to_whole_clusters() -> None:
+    data = clinics(1, 0.0)
+    with pytest.raises(DataError, match="'half' varies within 12 clusters of 'clinic'"):
+        gray_test(
+            data.assign(half=np.arange(len(data)) % 2), **WHEN, group="half", cluster="clinic"
+        )
+    with pytest.raises(ValueError, match="leave strata= and rho= out"):
+        gray_test(data, **WHEN, group="g", cluster="clinic", rho=1.0)

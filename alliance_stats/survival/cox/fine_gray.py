@@ -25,9 +25,9 @@ from alliance_stats.survival.cox.cox_design import (
     new_covariates,
 )
 from alliance_stats.survival.cox.cox_fit import CoxFit, climb
-from alliance_stats.survival.cox.subdistribution import Subdistribution, subdistribution
 from alliance_stats.survival.cox.term_tests import containing, test_table, wald_terms
 from alliance_stats.survival.curves.life_table import asked_times, probability_interval
+from alliance_stats.survival.curves.subdistribution import Subdistribution, subdistribution
 from alliance_stats.survival.rows.hazard_rows import refuse_outcomes
 from alliance_stats.survival.rows.time_at_risk import (
     Intervals,

@@ -12,7 +12,9 @@ from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
+from alliance_stats.survival.curves.cluster_permutation import PermutationTest, permute_clusters
 from alliance_stats.survival.curves.life_table import at_risk
+from alliance_stats.survival.curves.subdistribution import subdistribution
 from alliance_stats.survival.rows.time_at_risk import (
     IntArray,
     Spells,
@@ -37,6 +39,8 @@ class GrayTest:
         (states, g) weighted score of each group and its (states, g, g) covariance.
     rows
         What happened to the rows.
+    permutations
+        A permutation test for each ending, where whole clusters were permuted.
     """
 
     states: tuple[str, ...]
@@ -44,12 +48,25 @@ class GrayTest:
     score: Array
     covariance: Array
     rows: RowLedger
+    permutations: tuple[PermutationTest, ...] = ()
 
     __repr__ = one_line
 
     def tidy(self) -> pd.DataFrame:
-        """Return ``state, statistic, df, p_value``, a row an ending; chi-squared statistics."""
+        """Return ``state, statistic, df, p_value``, a row an ending; chi-squared statistics.
+
+        With clusters, statistics and p-values are those of permuted clusters.
+        """
         df = len(self.groups) - 1
+        if self.permutations:
+            return pd.DataFrame(
+                {
+                    "state": self.states,
+                    "statistic": [test.statistic for test in self.permutations],
+                    "df": df,
+                    "p_value": [test.p_value for test in self.permutations],
+                }
+            )
         # One group's score follows from the others', so the last is left out.
         statistic = np.array(
             [
@@ -81,19 +98,21 @@ class GrayTest:
         """What was tested, in a phrase."""
         few = len(self.groups) <= 4
         where = ", ".join(self.groups) if few else plural(len(self.groups), "group")
-        return f"Gray's test of equal cumulative incidence in {where}"
+        permuted = ", whole clusters permuted" if self.permutations else ""
+        return f"Gray's test of equal cumulative incidence in {where}{permuted}"
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Nothing: what cannot be tested is refused."""
-        return ()
+        """Where permuted clusters cannot reach significance."""
+        return tuple(self.permutations[0].warnings()) if self.permutations else ()
 
     def account(self, *, conf_level: float = 0.95) -> Account:
         """Return the tests as data; there are no intervals to have a level."""
         del conf_level
         tests = Section("Ending", self.tidy(), names=("state",), statistic="chi-squared")
         sizes = {"rows": self.rows.n_used, "groups": len(self.groups)}
-        return Account(self.method, self.notes, sizes, (tests,), rows=self.rows)
+        remarks = (str(self.permutations[0]),) if self.permutations else ()
+        return Account(self.method, self.notes, sizes, (tests,), remarks, self.rows)
 
     summary = summary_of
     _repr_html_ = html_of
@@ -109,6 +128,9 @@ def gray_test(
     strata: Hashable | Sequence[Hashable] | None = None,
     censored: object | None = None,
     rho: float = 0.0,
+    cluster: Hashable | None = None,
+    n_permutations: int = 9999,
+    seed: int | np.random.Generator | None = None,
 ) -> GrayTest:
     """Test, for each ending, whether groups share one cumulative incidence.
 
@@ -130,6 +152,11 @@ def gray_test(
         Column or columns: the test compares within their values only.
     rho
         Exponent of the weights, 0 or above.
+    cluster, n_permutations, seed
+        As in :func:`log_rank`: the groups belong to whole clusters, whose labels are permuted. What
+        a row adds to its group's score is then its endings less those expected of it, were there
+        one subdistribution hazard for all (the score of :func:`fine_gray` at no difference); with
+        rho 0 and without strata.
 
     Returns
     -------
@@ -138,19 +165,26 @@ def gray_test(
     Raises
     ------
     DataError
-        Fewer than two groups, impossible times, no ending at all.
+        Fewer than two groups, impossible times, no ending at all; a cluster whose members are in
+        several groups.
     NotIdentifiedError
         An ending for which the groups were never at risk together; a group of which all who were at
         risk ended before others of it entered.
     """
     if rho < 0:
         raise ValueError(f"rho must be 0 or above; got {rho}.")
+    if cluster is not None and (strata is not None or rho):
+        raise ValueError(
+            "With cluster= whole clusters are permuted over the whole sample, with weights of 1: "
+            "leave strata= and rho= out."
+        )
     intervals = read_intervals(
         data,
         time=time,
         event=event,
         entry=entry,
         strata=strata,
+        cluster=cluster,
         also=[group],
         competing=True,
         censored=censored,
@@ -176,12 +210,26 @@ def gray_test(
                 f"The groups of column '{group}' cannot be compared in ending '{name}': they were "
                 "never at risk together when it happened."
             )
+    permutations: list[PermutationTest] = []
+    if intervals.cluster is not None:
+        for state in range(n_states):
+            sets = subdistribution(np.empty((0, len(codes))), intervals, state + 1)
+            test = permute_clusters(
+                sets.residuals(sets.at(np.empty(0))),
+                codes,
+                intervals.cluster,
+                names=(str(group), str(cluster)),
+                n_permutations=n_permutations,
+                seed=seed,
+            )
+            permutations.append(test)
     return GrayTest(
         states=intervals.states,
         groups=groups,
         score=score,
         covariance=covariance,
         rows=intervals.rows,
+        permutations=tuple(permutations),
     )
 
 

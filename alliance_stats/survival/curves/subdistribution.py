@@ -110,6 +110,10 @@ class Subdistribution:
         """
         return self._influence(self.X, at, at.mean)
 
+    def residuals(self, at: WeightedSets) -> Array:
+        """Return each row's events less those expected of it, at its weight: (n,)."""
+        return np.asarray(self.own - at.weight * self._lived(at.share))
+
     def baseline_influence(self, at: WeightedSets, times: Array) -> Array:
         """Return each row's influence (t, n) on the cumulative baseline hazard at `times`.
 
