@@ -20,6 +20,7 @@ __all__ = [
 ]
 
 _LARGEST_EXACT = 2**53  # beyond it a float no longer tells neighbouring whole numbers apart
+_LARGEST = 10**300
 _KEPT_TYPES = (pd.CategoricalDtype, pd.DatetimeTZDtype, pd.PeriodDtype, pd.IntervalDtype)
 
 
@@ -138,6 +139,7 @@ def _plain_values(values: pd.Series) -> pd.Series | None:
         return None
     if isinstance(dtype, np.dtype):
         if dtype.kind == "O":
+            _refuse_endless(values)
             return numbers_of_objects(values)
         return None if _is_plain(dtype) else _widened(values)
     if isinstance(dtype, pd.SparseDtype):
@@ -145,6 +147,18 @@ def _plain_values(values: pd.Series) -> pd.Series | None:
         further = numbers_of_objects(plain) if plain.dtype.kind == "O" else None
         return plain if further is None else further
     return _without_extension(values)
+
+
+def _refuse_endless(values: pd.Series) -> None:
+    """Refuse whole numbers that no double comes near: pandas cannot compare them with others."""
+    if pd.api.types.infer_dtype(values, skipna=True) == "string":
+        return
+    for row, cell in values.items():
+        if isinstance(cell, int) and abs(cell) > _LARGEST:
+            raise DataError(
+                f"Column '{values.name}' holds a whole number of more than 300 digits in row "
+                f"{row}. Correct it, or write it as text."
+            )
 
 
 def _is_plain(dtype: object) -> bool:

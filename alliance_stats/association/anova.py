@@ -33,6 +33,7 @@ from alliance_stats.ledger import RowLedger
 
 __all__ = ["anova"]
 
+_SQUARED = (1e-150, 1e150)  # deviations whose squares a double holds
 _KINDS = ("I", "II", "III")
 
 
@@ -129,6 +130,11 @@ def anova(
     if np.ptp(Y) == 0.0:
         raise NotIdentifiedError(f"'{outcome}' is {Y.flat[0]:g} everywhere: it has no variance.")
     scale = float(np.abs(Y - Y.mean()).max())
+    if not _SQUARED[0] < scale < _SQUARED[1]:
+        raise DataError(
+            f"'{outcome}' has values too far from its mean, or too near, to be squared (up to "
+            f"{scale:.3g}). Give it in another unit."
+        )
     columns = between_columns(
         [(name, *_codes(used[name])) for name in b],
         [(name, used[name].to_numpy(dtype=np.float64)) for name in c],

@@ -80,7 +80,7 @@ def whole_course_means(data: pd.DataFrame, *, unit: str, session: str) -> list[s
     found = made | _found(data, unit, session, labels)
     for label in labels:
         own = data[data[label].notna()]
-        member = own.groupby([unit, label], observed=True).ngroup()
+        member = own.groupby([unit, label], observed=True, sort=False).ngroup()
         found |= _found(replaced(own, {unit: member}), unit, session, [])
     return [name for name in names if name in found]
 
@@ -140,7 +140,8 @@ def _courses(
     data: pd.DataFrame, unit: str, session: str, labels: Sequence[str]
 ) -> tuple[dict[str, Array], list[_Score]]:
     """Return the columns that are constant within units, and those that move in two or more."""
-    numbers = data.drop(columns=unit).select_dtypes("number").astype(np.float64)
+    numbers = data.drop(columns=unit).select_dtypes("number", exclude=["timedelta", "complex"])
+    numbers = numbers.astype(np.float64)
     units = data[unit].to_numpy(dtype=object)
     by_unit = numbers.groupby(units)
     means, least, most = by_unit.mean(), by_unit.min(), by_unit.max()
@@ -219,7 +220,7 @@ def _brought_along(
     """Return the columns that never change in any member, as some label tells members apart."""
     found: set[str] = set()
     for label in labels:
-        by_member = numbers.groupby([units, label.to_numpy(dtype=object)])
+        by_member = numbers.groupby([units, label.to_numpy(dtype=object)], sort=False)
         change = (by_member.max() - by_member.min()) > _SAME * by_member.mean().abs()
         found |= {str(name) for name in numbers if not change[name].any()}
     return [name for name in numbers if str(name) in found]
@@ -245,7 +246,8 @@ def _rescaled(constants: Array, means: Array, first: Array) -> bool:
 
 def _unexplained(values: Array, by: Array) -> float:
     """Return the share of the values' variance that a straight line leaves."""
-    x, y = by - by.mean(), values - values.mean()
+    # in units in which nothing exceeds 1: squares of 1e160 are beyond a double
+    x, y = (d / (np.abs(d).max() or 1.0) for d in (by - by.mean(), values - values.mean()))
     size = float((x @ x) * (y @ y))
     return 1.0 - float(x @ y) ** 2 / size if size > 0.0 else 1.0
 

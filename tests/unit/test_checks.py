@@ -317,6 +317,13 @@ def test_a_text_among_numbers_is_named():
         checks.finite_or_missing(checks.check_frame(data), "alliance")
 
 
+def test_numbers_beyond_all_doubles_are_refused():
+    for cells in ([1, 10**400], ["a", 10**400], [0.5, -(10**400)]):
+        data = pd.DataFrame({"x": pd.Series(cells, index=[7, 8], dtype=object)})
+        with pytest.raises(DataError, match="'x' holds a whole number of more than 300 .* row 8"):
+            checks.check_frame(data)
+
+
 def test_attributes_are_left_at_the_door(frame: pd.DataFrame):
     frame.attrs = {"labels": np.array([1, 2])}
     assert checks.check_frame(frame).attrs == {}

@@ -6,6 +6,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import integrate, stats
 
+from alliance_stats.formatting import format_p
 from alliance_stats.survival import cox_ph
 from alliance_stats.survival.cox.cox_design import cox_design
 from alliance_stats.survival.cox.frailty_likelihood import maximise, normal_penalty
@@ -120,3 +121,20 @@ def test_profile_limits_lie_where_the_likelihood_has_dropped() -> None:
     for limit in (low, high):
         assert_allclose(top - fit.frailty.profile(limit), drop, rtol=1e-5)
     assert low < fit.frailty.variance < high
+
+
+@pytest.mark.parametrize("distribution", ["gamma", "lognormal"])
+def test_a_frailty_is_tested_by_half_a_chi_squared(distribution: str) -> None:
+    found = cox_ph(
+        "x",
+        small(per_group=12),
+        time="time",
+        event="left",
+        frailty="therapist",
+        frailty_distribution=distribution,
+    )
+    spread = found.frailty
+    gain = 2.0 * (spread.log_lik - spread.log_lik_without)
+    p = format_p(stats.chi2.sf(gain, 1) / 2.0)
+    assert f"The frailty against none: p {p if '<' in p else f'= {p}'}." in found.summary()
+    assert 0.0 < gain < 10.0  # so that half and whole print apart

@@ -526,3 +526,14 @@ def test_cells_that_are_no_session_are_refused_in_words(odd: object):
     assert "'session'" in refused(lag, data, "alliance", **options)
     options = {"unit": "person", "session": "session"}
     assert "'session'" in refused(person_period, data, **options, ending="ending")
+
+
+def test_the_guard_looks_past_what_it_cannot_reckon_with(courses: pd.DataFrame):
+    """Time spans, complex cells and 1e160 in a column beside are no fault of the others."""
+    n = len(courses)
+    mixed = pd.Series([1, 1j, 2, *["x"] * (n - 3)], index=courses.index, dtype=object)
+    odd = courses.assign(
+        wait=pd.to_timedelta(np.arange(n), unit="D"), odd=mixed, far=np.arange(n) * 1e160
+    )
+    found = whole_course_means(odd, unit="fam", session="s")
+    assert found == whole_course_means(courses, unit="fam", session="s")
