@@ -23,6 +23,7 @@ from alliance_stats.scales.person_reliability import Coefficient, repeated_forms
 
 __all__ = ["ScaleReliability", "reliability"]
 
+_SQUARED = (1e-100, 1e100)  # distances whose squares, and sums of them, a double holds
 _ITEMS_FOR_A_FACTOR = 3  # two items have one covariance for two loadings
 _LEAST_UNIQUENESS = 1e-6  # of an item's variance; there the factor would be the item itself
 _AT_THE_BOUND = 1e-4
@@ -240,6 +241,11 @@ def _check_forms(answers: Array, names: tuple[str, ...]) -> None:
     for name, column in zip(names, answers.T, strict=True):
         if np.ptp(column) <= 0.0:
             raise DataError(f"Item '{name}' has one value only in the complete forms.")
+        if not _SQUARED[0] < np.ptp(column) < _SQUARED[1]:
+            raise DataError(
+                f"Item '{name}' holds values too far apart, or too near, to be squared "
+                f"({np.ptp(column):.3g} between them). Are they answers?"
+            )
 
 
 def _single_forms(answers: Array, names: tuple[str, ...], rows: RowLedger) -> ScaleReliability:

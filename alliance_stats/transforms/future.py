@@ -205,7 +205,7 @@ def _labels_of_members(data: pd.DataFrame, unit: str, session: str) -> list[str]
         cells = data[[unit, session, name]].dropna().drop_duplicates()
         members = cells[[unit, name]].drop_duplicates()
         if pd.api.types.is_numeric_dtype(values.dtype) and (
-            (values % 1 != 0).any() or members.duplicated(name).any()
+            values.dtype.kind == "c" or (values % 1 != 0).any() or members.duplicated(name).any()
         ):
             continue
         again = len(cells) >= _SESSIONS_AGAIN * len(members)

@@ -59,7 +59,7 @@ def _try(change: Change, tree: Path) -> str:
     places = [
         path
         for path in sorted((tree / "alliance_stats").rglob("*.py"))
-        if path.name.endswith(change.file) and change.line in path.read_text(encoding="utf-8")
+        if change.file in ("", path.name) and change.line in path.read_text(encoding="utf-8")
     ]
     if len(places) != 1:
         return f"found in {len(places)} files"

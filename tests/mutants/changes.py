@@ -135,8 +135,8 @@ CHANGES = (
     # groups
     _c(
         "Welch's df",
-        "total**2 / (v_x**2 / (x.size - 1) + v_y**2 / (y.size - 1))",
-        "total**2 / (v_x**2 / x.size + v_y**2 / y.size)",
+        "1.0 / (a**2 / (x.size - 1) + b**2 / (y.size - 1))",
+        "1.0 / (a**2 / x.size + b**2 / y.size)",
         GROUPS,
     ),
     _c(
@@ -220,8 +220,22 @@ CHANGES = (
         '"cloglog": np.pi**2 / 6.0',
         '"cloglog": np.pi**2 / 3.0',
         AFTER,
+        "r_squared.py",
     ),
-    _c("latent variance of logit", '"logit": np.pi**2 / 3.0', '"logit": np.pi**2 / 6.0', AFTER),
+    _c(
+        "latent variance of logit",
+        '"logit": np.pi**2 / 3.0',
+        '"logit": np.pi**2 / 6.0',
+        AFTER,
+        "r_squared.py",
+    ),
+    _c(
+        "latent share of logit",
+        '"logit": np.pi**2 / 3.0',
+        '"logit": np.pi**2 / 6.0',
+        (*AFTER, *GLMM),
+        "latent_shares.py",
+    ),
     _c(
         "mean of a log link",
         "family.mean(eta + sd**2 / 2.0)",
@@ -350,7 +364,13 @@ CHANGES = (
     ),
     # scales
     _c("Cronbach's alpha", "return k / (k - 1) * (1.0 -", "return k / k * (1.0 -", SCALES),
-    _c("error of omega", "2.0 * common * own / whole", "common * own / whole", SCALES),
+    _c(
+        "error of omega",
+        "2.0 * common * own / whole",
+        "common * own / whole",
+        SCALES,
+        "reliability.py",
+    ),
     _c(
         "item with the rest",
         "covariance.sum() - 2.0 * covariance.sum(axis=1)",

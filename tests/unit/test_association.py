@@ -363,3 +363,14 @@ def test_two_outcomes_in_one_formula_are_refused_and_their_sum_said() -> None:
     with pytest.raises(FormulaError, match=r"one outcome.*I\(y \+ x\)"):
         regression("y + x ~ z", ROWS)
     assert regression("I(y + x) ~ z", ROWS).nobs == 7
+
+
+def test_outcomes_that_cannot_be_squared_are_refused():
+    for factor in (1e300, 1e-200):
+        with pytest.raises(DataError, match="'score' has values too far from its mean"):
+            anova(
+                LONG.assign(score=LONG["score"] * factor),
+                outcome="score",
+                within="time",
+                person="person",
+            )

@@ -425,3 +425,11 @@ def test_small_differences_about_a_large_number_are_kept():
         for table in (data, small)
     )
     assert found["p_value"] == pytest.approx(exact["p_value"], rel=1e-2)  # 1e9 has 1e-7 to a digit
+
+
+def test_welch_has_its_df_in_any_unit(members):
+    plain = first(members)
+    for factor in (1e-120, 1e120):
+        small = first(members.assign(score=members["score"] * factor))
+        assert small["df"] == pytest.approx(plain["df"], rel=1e-9)
+        assert small["p_value"] == pytest.approx(plain["p_value"], rel=1e-9)

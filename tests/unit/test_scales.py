@@ -195,3 +195,10 @@ def test_what_a_reader_must_know_comes_first():
 def test_what_has_no_reliability_is_refused(data, items, message):
     with pytest.raises(DataError, match=message):
         reliability(data, items=items)
+
+
+def test_answers_that_cannot_be_squared_are_refused():
+    rng = np.random.default_rng(1)
+    forms = pd.DataFrame(rng.normal(size=(30, 3)), columns=list("abc"))
+    with pytest.raises(DataError, match="Item 'b' holds values too far apart"):
+        reliability(forms.assign(b=forms["b"] * 1e300), items=list("abc"))

@@ -533,7 +533,10 @@ def test_the_guard_looks_past_what_it_cannot_reckon_with(courses: pd.DataFrame):
     n = len(courses)
     mixed = pd.Series([1, 1j, 2, *["x"] * (n - 3)], index=courses.index, dtype=object)
     odd = courses.assign(
-        wait=pd.to_timedelta(np.arange(n), unit="D"), odd=mixed, far=np.arange(n) * 1e160
+        wait=pd.to_timedelta(np.arange(n), unit="D"),
+        odd=mixed,
+        far=np.arange(n) * 1e160,
+        turned=np.arange(n) * 1j,
     )
     found = whole_course_means(odd, unit="fam", session="s")
     assert found == whole_course_means(courses, unit="fam", session="s")

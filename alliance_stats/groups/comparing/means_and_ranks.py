@@ -155,7 +155,8 @@ def welch_df(x: Array, y: Array) -> tuple[float, float]:
     total = v_x + v_y
     if total == 0:
         return 0.0, math.nan
-    return math.sqrt(total), total**2 / (v_x**2 / (x.size - 1) + v_y**2 / (y.size - 1))
+    a, b = v_x / total, v_y / total  # shares, since squares of small variances are 0
+    return math.sqrt(total), 1.0 / (a**2 / (x.size - 1) + b**2 / (y.size - 1))
 
 
 def _t_finding(
