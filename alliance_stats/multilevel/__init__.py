@@ -31,7 +31,6 @@ from alliance_stats.multilevel.after.likelihood_ratio import (
     compare_models,
     likelihood_ratio_test,
 )
-from alliance_stats.multilevel.after.model_likelihood import ModelLikelihood
 from alliance_stats.multilevel.after.r_squared import RSquared, r_squared
 from alliance_stats.multilevel.after.regions import JohnsonNeyman, johnson_neyman
 from alliance_stats.multilevel.after.resampling import parametric_bootstrap, profile
@@ -60,6 +59,7 @@ from alliance_stats.multilevel.linear_functions import (
 )
 from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel
 from alliance_stats.multilevel.mixed_models import glmm, lmm
+from alliance_stats.multilevel.model_likelihood import ModelLikelihood
 from alliance_stats.multilevel.model_profiles import Profile
 from alliance_stats.multilevel.ordinal_mixed_model import OrdinalMixedModel, ordinal
 from alliance_stats.multilevel.parameter_tables import all_coefficients, coefficients, tidy_frame

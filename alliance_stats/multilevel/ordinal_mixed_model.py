@@ -15,6 +15,9 @@ from alliance_stats.engine.search import Convergence
 from alliance_stats.estimates import Array, Coefficients, one_line
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
+from alliance_stats.multilevel.linear_functions import KINDS as TERM_KINDS
+from alliance_stats.multilevel.linear_functions import anova_table
+from alliance_stats.multilevel.model_likelihood import ModelLikelihood
 from alliance_stats.multilevel.ordinal_fit import OrdinalFit, fit_ordinal
 from alliance_stats.multilevel.parameter_tables import (
     all_coefficients,
@@ -134,6 +137,27 @@ class OrdinalMixedModel:
             grouping.name: pd.DataFrame(D, index=list(grouping.names), columns=list(grouping.names))
             for grouping, D in zip(self.design.groupings, self.fit.covariances, strict=True)
         }
+
+    def anova(self, *, kind: Literal["III", "II", "I", "marginal"] = "III") -> pd.DataFrame:
+        """Return joint Wald tests, one row a term, as :meth:`LinearMixedModel.anova`."""
+        check_choice(kind, TERM_KINDS, name="kind")
+        return anova_table(self.fit, kind=kind)
+
+    def likelihood(self) -> ModelLikelihood:
+        """Return what ``likelihood_ratio_test`` and ``compare_models`` need."""
+        design, fit = self.design, self.fit
+        columns = pd.DataFrame(design.X[:, 1:], index=design.index)
+        return ModelLikelihood(
+            formula=f"{self.formula}, {fit.kind} thresholds",
+            kind=f"cumulative link mixed model ({fit.family.link})",
+            log_lik=self.log_lik,
+            n_parameters=fit.n_parameters,
+            n=self.nobs,
+            columns=columns,
+            outcome=(design.index.to_numpy(), design.y),
+            rows=self.rows,
+            n_variances=sum(len(grouping.names) for grouping in design.groupings),
+        )
 
     def random_effects(self) -> pd.DataFrame:
         """Return the predicted random effects: ``tidy(effects="ran_vals")``."""

@@ -4,7 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from alliance_stats import ordinal
+from alliance_stats import (
+    compare_models,
+    comparisons,
+    estimated_means,
+    likelihood_ratio_test,
+    ordinal,
+)
 from alliance_stats.engine.ordered import (
     ORDERED_LINKS,
     Steps,
@@ -141,6 +147,28 @@ def test_intervals_of_probabilities_are_those_of_the_delta_method(model):
     J = np.array([(at(theta + h * e) - at(theta - h * e)) / (2 * h) for e in np.eye(5)]).T
     found = model.step_probabilities(new, level="typical")["std_error"]
     np.testing.assert_allclose(found, np.sqrt(np.diag(J @ V @ J.T)), rtol=1e-6)
+
+
+def test_questions_that_have_no_answer_are_refused(model):
+    for ask in (lambda: estimated_means(model, "arm"), lambda: comparisons(model, "x")):
+        with pytest.raises(DataError, match="step_probabilities"):
+            ask()
+
+
+def test_models_are_compared_by_their_likelihoods(model):
+    smaller = ordinal("rating ~ x + (1 | person)", DATA)
+    test = likelihood_ratio_test(smaller, model)
+    assert test.statistic == pytest.approx(2 * (model.log_lik - smaller.log_lik))
+    assert test.df == 1
+    even = ordinal("rating ~ x + arm + (1 | person)", DATA, thresholds="equidistant")
+    assert likelihood_ratio_test(even, model).df == 1
+    assert len(compare_models(smaller, even, model)) == 3
+    probit = ordinal("rating ~ x + (1 | person)", DATA, link="probit")
+    with pytest.raises(DataError, match="different kinds"):
+        likelihood_ratio_test(probit, model)
+    joint = model.anova().set_index("term")
+    z = model.tidy().set_index("term")["statistic"]
+    assert joint.loc["x", "statistic"] == pytest.approx(z["x"] ** 2)
 
 
 def test_a_step_that_nobody_used_is_kept_out_and_said():

@@ -21,6 +21,7 @@ from alliance_stats.multilevel.linear_functions import (
     inference_on,
     require_covariance,
 )
+from alliance_stats.multilevel.ordinal_fit import OrdinalFit
 
 __all__ = [
     "FittedModel",
@@ -132,6 +133,11 @@ def require_fitted(model: object) -> None:
 
     A brought model of which nothing can be asked says why when its design is wanted.
     """
+    if isinstance(_fit_of(model), OrdinalFit):
+        raise DataError(
+            "Ratings in steps have no mean, but a probability of each step: ask the model for "
+            "step_probabilities(newdata), or predict(newdata)."
+        )
     if not isinstance(model, JudgesItself) and _fit_of(model) is None:
         raise DataError(
             f"A model fitted by lmm, glmm or regression is needed; got {type(model).__name__}."

@@ -17,12 +17,12 @@ from alliance_stats.formatting import format_number
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import linear_fit
 from alliance_stats.multilevel.after.chi_bar_squared import chi_bar_weights, scalar_terms
-from alliance_stats.multilevel.after.model_likelihood import (
+from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel, require_linear
+from alliance_stats.multilevel.model_likelihood import (
     HasLikelihood,
     refer_ratio,
     side_by_side,
 )
-from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel, require_linear
 from alliance_stats.multilevel.predictions import simulated
 from alliance_stats.renaming import renamed
 
