@@ -142,7 +142,9 @@ def variance_partition_figure(
     names, numbers, room = [*shares["group"]], _numbers(shares), sheet().part(_NAME_WIDTH)
     left, right = 14.0 + widest(names, room), 18.0 + max(map(text_width, numbers))
     height = float(row_heights(names, room, gap=_ROW_GAP).sum())
-    x_label = f"Share of variance ({format_level(conf_level)} CI)"
+    bounded = shares["conf_low"].notna().any()
+    interval = f"{format_level(conf_level)} CI" if bounded else ""
+    x_label = f"Share of variance ({interval})" if interval else "Share of variance"
     figure, ax = one_panel(height, left=left, right=right, x_label=x_label)
     draw_variance_partition(ax, shares)
     set_limits(ax, limits, axis="x")
@@ -152,17 +154,19 @@ def variance_partition_figure(
         figure,
         label=label or "fig-variance",
         caption=f"Share of the variance of {outcome_label} at "
-        f"{plural(len(names), 'level')}, with {format_level(conf_level)} CI.",
+        f"{plural(len(names), 'level')}" + (f", with {interval}." if interval else "."),
         alt=f"Bars of the share of variance at {plural(len(names), 'level')}. {found}.",
-        note=f"{method[:1].upper()}{method[1:].rstrip('.')}. Shares add up to 100%; "
-        f"{MISSING} where there is no interval.",
+        note=f"{method[:1].upper()}{method[1:].rstrip('.')}. Shares add up to 100%"
+        + (f"; {MISSING} where there is no interval." if bounded else "."),
         data=shares.reset_index(drop=True),
     )
 
 
 def _numbers(shares: pd.DataFrame) -> list[str]:
+    """Return each share with its interval; a dash for a missing one where others have theirs."""
+    absent = f" [{MISSING}]" if shares["conf_low"].notna().any() else ""
     return [
-        interval_of(row, kind="share") + ("" if np.isfinite(row["conf_low"]) else f" [{MISSING}]")
+        interval_of(row, kind="share") + ("" if np.isfinite(row["conf_low"]) else absent)
         for _, row in shares.iterrows()
     ]
 
