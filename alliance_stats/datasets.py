@@ -28,6 +28,12 @@ def example_study() -> Study:
     ------
     DataError
         If the data file was not installed.
+
+    Examples
+    --------
+    >>> from alliance_stats import example_study
+    >>> example_study().sessions.shape
+    (5947, 15)
     """
     with as_file(_example("sessions.csv")) as path:
         return Study.from_file(
@@ -46,7 +52,14 @@ def example_study() -> Study:
 
 
 def example_themes() -> pd.DataFrame:
-    """Return the simulated coded interviews: a row per parent, a 0/1 column per theme."""
+    """Return the simulated coded interviews: a row per parent, a 0/1 column per theme.
+
+    Examples
+    --------
+    >>> from alliance_stats import example_themes
+    >>> example_themes().shape
+    (26, 8)
+    """
     with as_file(_example("themes.csv")) as path:
         return pd.read_csv(path)
 

@@ -46,6 +46,13 @@ def anova_icc(values: npt.ArrayLike, clusters: npt.ArrayLike, groups: npt.ArrayL
     ``(MSB - MSW) / (MSB + (n_0 - 1) MSW)``, mean squares between and within clusters inside
     groups, and ``n_0`` the weighted cluster size; a negative value is returned as 0
     (Donner & Koval 1980, doi:10.2307/2529987).
+
+    Examples
+    --------
+    >>> from alliance_stats.effect_sizes import anova_icc
+    >>> values = [5.0, 5.5, 3.0, 3.4, 6.1, 5.8]
+    >>> round(anova_icc(values, ["a", "a", "b", "b", "c", "c"], ["g"] * 6), 3)
+    0.96
     """
     y = finite_sample(values, "values")
     codes, sizes, cluster_group = _nesting(np.asarray(clusters), np.asarray(groups))
@@ -100,6 +107,16 @@ def cluster_corrected_g(
         Intraclass correlation; estimated with :func:`anova_icc` if not given.
     conf_level
         Coverage of the interval, which uses t with clusters - 2 degrees of freedom.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from alliance_stats.effect_sizes import cluster_corrected_g
+    >>> values = [5.0, 5.5, 3.0, 3.4, 6.1, 5.8, 2.0, 2.6]
+    >>> groups = np.array([0, 0, 1, 1] * 2)
+    >>> clusters = np.array([0, 0, 1, 1, 2, 2, 3, 3])
+    >>> round(cluster_corrected_g(values, groups, clusters).estimate, 2)
+    3.5
     """
     check_conf_level(conf_level)
     y = finite_sample(values, "values")
@@ -201,6 +218,13 @@ def model_based_g(
         Degrees of freedom of their sum.
     conf_level
         Coverage of the interval.
+
+    Examples
+    --------
+    >>> from alliance_stats.effect_sizes import model_based_g
+    >>> found = model_based_g(2.0, 0.8, between=2.0, within=7.0, variance_df=35.0, df=12.0)
+    >>> round(found.estimate, 3)
+    0.652
     """
     check_conf_level(conf_level)
     total = between + within
@@ -231,6 +255,15 @@ def total_variance_df(
         Number of each row's cluster, (n,).
     between, within
         The fitted variances; one between clusters of 0 still counts as estimated.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from alliance_stats.effect_sizes import total_variance_df
+    >>> X = np.ones((6, 1))
+    >>> clusters = np.array([0, 0, 1, 1, 2, 2])
+    >>> round(total_variance_df(X, clusters, between=1.0, within=2.0), 2)
+    3.86
     """
     codes = np.unique(clusters, return_inverse=True)[1]
     n = np.bincount(codes).astype(float)

@@ -25,7 +25,15 @@ __all__ = [
 
 
 def clopper_pearson(count: int, n: int, *, conf_level: float = 0.95) -> EffectSize:
-    """Return a proportion with its exact interval (Clopper & Pearson 1934, doi:10.2307/2331986)."""
+    """Return a proportion with its exact interval (Clopper & Pearson 1934, doi:10.2307/2331986).
+
+    Examples
+    --------
+    >>> from alliance_stats.effect_sizes import clopper_pearson
+    >>> found = clopper_pearson(10, 13)
+    >>> round(found.conf_low, 3), round(found.conf_high, 3)
+    (0.462, 0.95)
+    """
     alpha = 1.0 - check_conf_level(conf_level)
     _check_count(count, n)
     low = float(stats.beta.ppf(alpha / 2.0, count, n - count + 1)) if count > 0 else 0.0
@@ -34,7 +42,15 @@ def clopper_pearson(count: int, n: int, *, conf_level: float = 0.95) -> EffectSi
 
 
 def wilson(count: int, n: int, *, conf_level: float = 0.95) -> EffectSize:
-    """Return a proportion with its score interval (Wilson 1927, doi:10.2307/2276774)."""
+    """Return a proportion with its score interval (Wilson 1927, doi:10.2307/2276774).
+
+    Examples
+    --------
+    >>> from alliance_stats.effect_sizes import wilson
+    >>> found = wilson(10, 13)
+    >>> round(found.conf_low, 3), round(found.conf_high, 3)
+    (0.497, 0.918)
+    """
     alpha = 1.0 - check_conf_level(conf_level)
     _check_count(count, n)
     z = float(stats.norm.isf(alpha / 2.0))
@@ -51,6 +67,13 @@ def newcombe_difference(
 
     Hybrid of two Wilson intervals (method 10 of Newcombe 1998,
     doi:10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I).
+
+    Examples
+    --------
+    >>> from alliance_stats.effect_sizes import newcombe_difference
+    >>> found = newcombe_difference(10, 13, 5, 13)
+    >>> round(found.estimate, 3), round(found.conf_low, 3), round(found.conf_high, 3)
+    (0.385, 0.008, 0.64)
     """
     one = wilson(count_1, n_1, conf_level=conf_level)
     two = wilson(count_2, n_2, conf_level=conf_level)
@@ -68,6 +91,12 @@ def newcombe_paired_difference(
     Hybrid of two Wilson intervals with the phi correlation, continuity-corrected where positive
     (method 10 of Newcombe 1998,
     doi:10.1002/(SICI)1097-0258(19981130)17:22<2635::AID-SIM954>3.0.CO;2-C).
+
+    Examples
+    --------
+    >>> from alliance_stats.effect_sizes import newcombe_paired_difference
+    >>> round(newcombe_paired_difference(8, 4, 1, 7).estimate, 3)
+    0.15
     """
     n = both + first_only + second_only + neither
     one = wilson(both + first_only, n, conf_level=conf_level)
@@ -98,6 +127,13 @@ def tango_difference(
     The limits solve ``|b - c - n D| = z sqrt(n (2 q + D (1 - D)))``, q the restricted
     maximum-likelihood probability of a `second_only` pair; pairs that do not differ count in n
     alone (Tango 1998, doi:10.1002/(SICI)1097-0258(19980430)17:8<891::AID-SIM780>3.0.CO;2-B).
+
+    Examples
+    --------
+    >>> from alliance_stats.effect_sizes import tango_difference
+    >>> found = tango_difference(4, 1, 20)
+    >>> round(found.conf_low, 3), round(found.conf_high, 3)
+    (-0.087, 0.383)
     """
     alpha = 1.0 - check_conf_level(conf_level)
     b, c = first_only, second_only
@@ -131,6 +167,12 @@ def odds_ratio(
 
     The estimate and interval of R's ``fisher.test`` (0 or infinity where a cell is empty; NaN where
     a margin is empty: no odds to compare).
+
+    Examples
+    --------
+    >>> from alliance_stats.effect_sizes import odds_ratio
+    >>> round(odds_ratio(10, 13, 5, 13).estimate, 2)
+    4.97
     """
     alpha = 1.0 - check_conf_level(conf_level)
     _check_count(count_1, n_1)
@@ -185,6 +227,13 @@ def probability_of_superiority(
     ``V = theta (1 - theta) [1 + N (1 - theta)/(2 - theta) + N theta/(1 + theta)] / (n_1 n_2)`` and
     ``N = (n_1 + n_2)/2 - 1``; they stay inside [0, 1] and have width where the samples do not
     overlap (Newcombe 2006, doi:10.1002/sim.2324).
+
+    Examples
+    --------
+    >>> from alliance_stats.effect_sizes import probability_of_superiority
+    >>> x, y = [5.0, 6.0, 7.0, 6.5, 5.5], [4.0, 5.0, 4.5, 6.0, 3.5]
+    >>> round(probability_of_superiority(x, y).estimate, 3)
+    0.88
     """
     alpha = 1.0 - check_conf_level(conf_level)
     first, second = finite_sample(x, "x"), finite_sample(y, "y")
@@ -219,6 +268,13 @@ def cliffs_delta(x: npt.ArrayLike, y: npt.ArrayLike, *, conf_level: float = 0.95
     """Return ``P(X > Y) - P(X < Y)``, in [-1, 1].
 
     The interval is that of :func:`probability_of_superiority`, doubled and shifted by -1.
+
+    Examples
+    --------
+    >>> from alliance_stats.effect_sizes import cliffs_delta
+    >>> x, y = [5.0, 6.0, 7.0, 6.5, 5.5], [4.0, 5.0, 4.5, 6.0, 3.5]
+    >>> round(cliffs_delta(x, y).estimate, 3)
+    0.76
     """
     ps = probability_of_superiority(x, y, conf_level=conf_level)
     return EffectSize(

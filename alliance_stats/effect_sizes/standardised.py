@@ -63,7 +63,14 @@ def finite_sample(values: npt.ArrayLike, name: str) -> Array:
 
 
 def pooled_sd(sd_1: float, sd_2: float, n_1: int, n_2: int) -> float:
-    """Return ``sqrt(((n_1 - 1) sd_1^2 + (n_2 - 1) sd_2^2) / (n_1 + n_2 - 2))``."""
+    """Return ``sqrt(((n_1 - 1) sd_1^2 + (n_2 - 1) sd_2^2) / (n_1 + n_2 - 2))``.
+
+    Examples
+    --------
+    >>> from alliance_stats.effect_sizes import pooled_sd
+    >>> round(pooled_sd(1.1, 1.3, 13, 13), 3)
+    1.204
+    """
     return math.sqrt(((n_1 - 1) * sd_1**2 + (n_2 - 1) * sd_2**2) / (n_1 + n_2 - 2))
 
 
@@ -72,6 +79,12 @@ def hedges_correction(df: float) -> float:
 
     ``J = Gamma(df/2) / (sqrt(df/2) Gamma((df - 1)/2))``, exact, not the approximation
     ``1 - 3/(4 df - 1)`` (Hedges 1981, doi:10.3102/10769986006002107). Needs ``df > 1``.
+
+    Examples
+    --------
+    >>> from alliance_stats.effect_sizes import hedges_correction
+    >>> round(hedges_correction(24), 4)
+    0.9684
     """
     if not df > 1:
         raise NotIdentifiedError(
@@ -91,6 +104,13 @@ def noncentral_t_interval(
     The limits are those noncentralities under which the observed t is the upper and the lower
     ``(1 - conf_level)/2`` quantile (Steiger & Fouladi 1997; Cumming & Finch 2001,
     doi:10.1177/0013164401614002).
+
+    Examples
+    --------
+    >>> from alliance_stats.effect_sizes import noncentral_t_interval
+    >>> low, high = noncentral_t_interval(2.5, 24.0)
+    >>> round(low, 3), round(high, 3)
+    (0.395, 4.559)
     """
     alpha = 1.0 - check_conf_level(conf_level)
     return (
@@ -103,6 +123,12 @@ def noncentral_t_cdf(statistic: float, df: float, ncp: float) -> float:
     """Return ``P(T <= statistic)`` for noncentral t, also where SciPy's underflows to NaN.
 
     SciPy gives NaN where the probability is below the smallest double (or its complement is).
+
+    Examples
+    --------
+    >>> from alliance_stats.effect_sizes import noncentral_t_cdf
+    >>> round(noncentral_t_cdf(2.0, 24.0, 1.0), 4)
+    0.8267
     """
     probability = float(stats.nct.cdf(statistic, df, ncp))
     if math.isnan(probability):
@@ -127,7 +153,15 @@ def _noncentrality(statistic: float, df: float, probability: float) -> float:
 
 
 def cohens_d(x: npt.ArrayLike, y: npt.ArrayLike, *, conf_level: float = 0.95) -> EffectSize:
-    """Return Cohen's d: mean difference over the pooled SD, with its noncentral-t interval."""
+    """Return Cohen's d: mean difference over the pooled SD, with its noncentral-t interval.
+
+    Examples
+    --------
+    >>> from alliance_stats.effect_sizes import cohens_d
+    >>> x, y = [5.0, 6.0, 7.0, 6.5, 5.5], [4.0, 5.0, 4.5, 6.0, 3.5]
+    >>> round(cohens_d(x, y).estimate, 3)
+    1.59
+    """
     return _standardised(_moments(x, "x"), _moments(y, "y"), correct=False, conf_level=conf_level)
 
 
@@ -158,6 +192,14 @@ def hedges_g(x: npt.ArrayLike, y: npt.ArrayLike, *, conf_level: float = 0.95) ->
     References
     ----------
     Hedges (1981), doi:10.3102/10769986006002107.
+
+    Examples
+    --------
+    >>> from alliance_stats.effect_sizes import hedges_g
+    >>> x, y = [5.0, 6.0, 7.0, 6.5, 5.5], [4.0, 5.0, 4.5, 6.0, 3.5]
+    >>> g = hedges_g(x, y)
+    >>> round(g.estimate, 3), round(g.conf_low, 3), round(g.conf_high, 3)
+    (1.436, 0.089, 2.719)
     """
     return _standardised(_moments(x, "x"), _moments(y, "y"), correct=True, conf_level=conf_level)
 
@@ -172,7 +214,15 @@ def hedges_g_from_summary(
     n_2: int,
     conf_level: float = 0.95,
 ) -> EffectSize:
-    """Return Hedges' g from printed means, SDs and group sizes, as :func:`hedges_g`."""
+    """Return Hedges' g from printed means, SDs and group sizes, as :func:`hedges_g`.
+
+    Examples
+    --------
+    >>> from alliance_stats.effect_sizes import hedges_g_from_summary
+    >>> g = hedges_g_from_summary(mean_1=5.0, mean_2=4.2, sd_1=1.1, sd_2=1.3, n_1=13, n_2=13)
+    >>> round(g.estimate, 3)
+    0.643
+    """
     if min(n_1, n_2) < 2:
         raise DataError(f"Hedges' g needs at least 2 cases a group; got n = {n_1} and {n_2}.")
     if min(sd_1, sd_2) < 0:
@@ -187,6 +237,13 @@ def hedges_g_paired(x: npt.ArrayLike, y: npt.ArrayLike, *, conf_level: float = 0
 
     It is not on the scale of :func:`hedges_g`: closely matched pairs have small SDs of
     differences, hence a larger value for the same raw difference.
+
+    Examples
+    --------
+    >>> from alliance_stats.effect_sizes import hedges_g_paired
+    >>> x, y = [5.0, 6.0, 7.0, 6.5, 5.5], [4.0, 5.0, 4.5, 6.0, 3.5]
+    >>> round(hedges_g_paired(x, y).estimate, 3)
+    1.36
     """
     first, second = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     if first.shape != second.shape:
@@ -220,6 +277,12 @@ def covariate_adjusted_g(
         Pooled SD of the unadjusted outcome.
     df
         Residual degrees of freedom of the adjusted model.
+
+    Examples
+    --------
+    >>> from alliance_stats.effect_sizes import covariate_adjusted_g
+    >>> round(covariate_adjusted_g(2.0, 0.8, 3.1, 40.0).estimate, 3)
+    0.633
     """
     check_conf_level(conf_level)
     scale = hedges_correction(df)

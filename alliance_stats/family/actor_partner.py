@@ -351,6 +351,21 @@ def apim(
         differs in a dyad.
     NotIdentifiedError
         A predictor that is the same for both members.
+
+    Examples
+    --------
+    >>> from alliance_stats import apim, example_study
+    >>> sessions = example_study().sessions
+    >>> couples = sessions.query("session == 1 and role != 'child' and role != 'partner'")
+    >>> model = apim(
+    ...     couples, dyad="family", member="role", outcome="symptoms", predictors="alliance"
+    ... )
+    >>> model.tidy()[["term", "estimate", "std_error"]].round(2).head(4)
+                          term  estimate  std_error
+    0              mean_father     63.35       6.55
+    1    actor_alliance_father     -1.81       1.46
+    2  partner_alliance_father      0.75       1.31
+    3              mean_mother     73.53       7.20
     """
     data = check_frame(data)
     chosen = (predictors,) if isinstance(predictors, str) else tuple(predictors)

@@ -285,6 +285,19 @@ def family_balance(
         A stratum that is missing or differs within a family.
     NotIdentifiedError
         Fewer than two strata.
+
+    Examples
+    --------
+    >>> from alliance_stats import example_study, family_balance
+    >>> sessions = example_study().sessions.query("session <= 3")
+    >>> model = family_balance(
+    ...     "alliance ~ session", sessions, family="family", person="person",
+    ...     spread_by="parent_trauma",
+    ... )
+    >>> model.tidy()[["term", "estimate"]].round(2).tail(2)
+                  term  estimate
+    4    lasting ratio      0.93
+    5  momentary ratio      0.98
     """
     data = check_frame(data)
     codes, strata = _strata(

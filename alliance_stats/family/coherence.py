@@ -135,6 +135,20 @@ def within_family_icc(
     DataError
         See :func:`~alliance_stats.family.read_members`; no family with two members rated
         at one session.
+
+    Examples
+    --------
+    >>> from alliance_stats import example_study
+    >>> from alliance_stats.family import within_family_icc
+    >>> sessions = example_study().sessions
+    >>> found = within_family_icc(
+    ...     sessions, family="family", person="person", session="session", score="alliance",
+    ...     role="role",
+    ... )
+    >>> found.tidy().iloc[:2, :3].round(2)
+       session  n_families  n_members
+    0        1         240        621
+    1        2         205        516
     """
     table = read_members(
         data, family=family, person=person, session=session, score=score, role=role

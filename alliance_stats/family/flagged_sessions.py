@@ -190,6 +190,19 @@ def rule_agreement(*results: Flagged, seed: int, n_resamples: int = 2000) -> Rul
     ------
     DataError
         Fewer than two results, or results of different sessions.
+
+    Examples
+    --------
+    >>> from alliance_stats import example_study, ruptures
+    >>> from alliance_stats.family import DropBelowRunningMean, rule_agreement
+    >>> sessions = example_study().sessions
+    >>> def flagged(k):
+    ...     rule = DropBelowRunningMean(k=k, sd="within", min_before=3)
+    ...     return ruptures(
+    ...         sessions, person="person", session="session", score="alliance", rule=rule
+    ...     )
+    >>> rule_agreement(flagged(2.0), flagged(1.5), n_resamples=50, seed=1).tidy().shape
+    (1, 10)
     """
     if len(results) < 2:
         raise DataError(f"Agreement needs two rules or more; got {len(results)}.")

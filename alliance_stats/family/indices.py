@@ -309,6 +309,17 @@ def family_indices(
     DataError
         See :func:`~alliance_stats.family.read_members`; a role that no one has; two members
         in one role where a difference needs one.
+
+    Examples
+    --------
+    >>> from alliance_stats import example_study, family_indices
+    >>> sessions = example_study().sessions
+    >>> found = family_indices(
+    ...     sessions, family="family", person="person", session="session", score="alliance",
+    ...     role="role",
+    ... )
+    >>> found.tidy()[["family", "session"]].shape
+    (11560, 2)
     """
     _check_asked(differences, role=role, min_members=min_members)
     members = read_members(

@@ -226,6 +226,20 @@ def one_with_many(
     NotIdentifiedError
         One therapist; or every therapist has one client with a rating of a kind: the levels cannot
         be told apart.
+
+    Examples
+    --------
+    >>> from alliance_stats import example_study, one_with_many
+    >>> first = example_study().sessions.query("session == 1")
+    >>> model = one_with_many(
+    ...     first, therapist="therapist", client="person", by_client="alliance",
+    ...     by_therapist="therapist_alliance",
+    ... )
+    >>> model.tidy().iloc[:3, :3].round(2)
+          source      level                                              term
+    0     client  therapist   partner: therapists whom all clients rate alike
+    1     client       dyad        perceiver (client), relationship and error
+    2  therapist  therapist  perceiver: therapists who rate all clients alike
     """
     data = check_frame(data)
     require_columns(data, [therapist, client, by_client, by_therapist])

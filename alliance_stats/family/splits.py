@@ -189,6 +189,18 @@ def split_alliance(
         A threshold or norm SD that is not positive; an index that does not exist.
     NotIdentifiedError
         The ratings do not vary, so that there is no SD to hold them against.
+
+    Examples
+    --------
+    >>> from alliance_stats import example_study, family_indices, split_alliance
+    >>> sessions = example_study().sessions
+    >>> indices = family_indices(
+    ...     sessions, family="family", person="person", session="session", score="alliance",
+    ...     role="role",
+    ... )
+    >>> split_alliance(indices, threshold=1.0, sd="sample").glance().iloc[:, :3].round(3)
+                                                    rule  n_families  n_ever_split
+    0  highest less lowest: the most discrepant pair ...         240           215
     """
     _check_rule(indices, threshold=threshold, sd=sd, norm_sd=norm_sd, on=on, reference=reference)
     table = indices.table

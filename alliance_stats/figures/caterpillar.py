@@ -131,6 +131,15 @@ def caterpillar_figure(
     ------
     DataError
         If the model has no such grouping factor or random effect.
+
+    Examples
+    --------
+    >>> from alliance_stats import example_study, lmm
+    >>> from alliance_stats.figures import caterpillar_figure
+    >>> sessions = example_study().sessions
+    >>> model = lmm("alliance ~ session + (1 | therapist/person)", sessions)
+    >>> caterpillar_figure(model, group="therapist").label
+    'fig-caterpillar'
     """
     asked = "caterpillar_figure draws a model of lmm or glmm"
     kinds = (LinearMixedModel, GeneralizedLinearMixedModel)
@@ -273,6 +282,20 @@ def hazard_caterpillar_figure(
     DataError
         If the model has no such random intercept, or its variance is estimated as zero: the
         predicted effects are then all alike, and an order of groups would be one of chance.
+
+    Examples
+    --------
+    >>> from alliance_stats import discrete_hazard, example_study, person_period
+    >>> from alliance_stats.figures import hazard_caterpillar_figure
+    >>> sessions = example_study().sessions
+    >>> periods = person_period(
+    ...     sessions, unit="family", session="session", ending="ending", scores=["alliance"]
+    ... )
+    >>> model = discrete_hazard(
+    ...     "1", periods, session="session", event="event", unit="family", baseline="polynomial"
+    ... )
+    >>> hazard_caterpillar_figure(model, group="therapist").label
+    'fig-hazard-caterpillar'
     """
     asked = "hazard_caterpillar_figure draws a model of discrete_hazard"
     require_kind(model, DiscreteHazard, asked=asked, instead=DRAWN_BY)

@@ -110,6 +110,15 @@ def correlation_figure(
     -------
     ReportFigure
         ``data`` has the cells.
+
+    Examples
+    --------
+    >>> from alliance_stats import correlations, example_study
+    >>> from alliance_stats.figures import correlation_figure
+    >>> first = example_study().sessions.query("session == 1")
+    >>> found = correlations(first, ["alliance", "symptoms", "investment"])
+    >>> correlation_figure(found).label
+    'fig-correlations'
     """
     asked = "correlation_figure draws correlations"
     require_kind(found, Correlations, asked=asked, instead=DRAWN_BY)

@@ -60,6 +60,18 @@ def actor_partner_figure(
         Of the axis; intervals that leave it end in arrows.
     words
         Row -> words for it.
+
+    Examples
+    --------
+    >>> from alliance_stats import apim, example_study
+    >>> from alliance_stats.figures import actor_partner_figure
+    >>> sessions = example_study().sessions.query("session == 1")
+    >>> couples = sessions[sessions["role"].isin(["mother", "father"])]
+    >>> model = apim(
+    ...     couples, dyad="family", member="role", outcome="symptoms", predictors="alliance"
+    ... )
+    >>> actor_partner_figure(model, outcome_label="Symptoms").label
+    'fig-actor-partner'
     """
     asked = "actor_partner_figure draws a model of apim"
     require_kind(model, APIM, asked=asked, instead=DRAWN_BY)
@@ -156,6 +168,18 @@ def one_with_many_figure(
         Of the axis of shares.
     words
         ``"client"`` or ``"therapist"`` -> words for whose ratings they are.
+
+    Examples
+    --------
+    >>> from alliance_stats import example_study, one_with_many
+    >>> from alliance_stats.figures import one_with_many_figure
+    >>> first = example_study().sessions.query("session == 1")
+    >>> model = one_with_many(
+    ...     first, therapist="therapist", client="person", by_client="alliance",
+    ...     by_therapist="therapist_alliance",
+    ... )
+    >>> one_with_many_figure(model).label
+    'fig-one-with-many'
     """
     asked = "one_with_many_figure draws a result of one_with_many"
     require_kind(found, OneWithMany, asked=asked, instead=DRAWN_BY)

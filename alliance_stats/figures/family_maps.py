@@ -135,6 +135,18 @@ def family_strips_figure(
     DataError
         If a column is missing, a family is not there or has no rating, there are too many, or a
         member has several ratings of one session.
+
+    Examples
+    --------
+    >>> from alliance_stats import example_study
+    >>> from alliance_stats.figures import family_strips_figure
+    >>> sessions = example_study().sessions
+    >>> figure = family_strips_figure(
+    ...     sessions, family="family", person="person", session="session", score="alliance",
+    ...     role="role", families=["F001", "F002"], score_label="Alliance (1-7)",
+    ... )
+    >>> figure.label
+    'fig-family-strips'
     """
     require_frame(data, asked="family_strips_figure draws a frame of ratings")
     names = {"family": family, "person": person, "session": session, "role": role}
@@ -384,6 +396,18 @@ def split_map_figure(
     ------
     DataError
         If there are several kinds of raters, or no family session could be judged.
+
+    Examples
+    --------
+    >>> from alliance_stats import example_study, family_indices, split_alliance
+    >>> from alliance_stats.figures import split_map_figure
+    >>> sessions = example_study().sessions.query("session <= 4")
+    >>> indices = family_indices(
+    ...     sessions, family="family", person="person", session="session", score="alliance",
+    ...     role="role",
+    ... )
+    >>> split_map_figure(split_alliance(indices, threshold=1.0, sd="sample")).label
+    'fig-split-map'
     """
     asked = "split_map_figure draws a result of split_alliance"
     require_kind(split, SplitAlliance, asked=asked, instead=DRAWN_BY)

@@ -126,6 +126,15 @@ def flow_figure(
     -------
     ReportFigure
         ``data`` is :meth:`RowLedger.tidy`.
+
+    Examples
+    --------
+    >>> from alliance_stats import example_study, lmm
+    >>> from alliance_stats.figures import flow_figure
+    >>> sessions = example_study().sessions
+    >>> model = lmm("alliance ~ session + (1 | person)", sessions)
+    >>> flow_figure(model.rows).label
+    'fig-flow'
     """
     asked = "flow_figure draws a row ledger (result.rows)"
     require_kind(rows, RowLedger, asked=asked, instead=DRAWN_BY)

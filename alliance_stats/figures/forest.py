@@ -210,6 +210,15 @@ def forest_figure(
     ------
     DataError
         If a column or an estimate is missing, or a ratio is not above 0.
+
+    Examples
+    --------
+    >>> from alliance_stats import cox_ph, endings, example_study
+    >>> from alliance_stats.figures import forest_figure
+    >>> families = endings(example_study()).units
+    >>> model = cox_ph("parent_trauma + investment", families, time="time", event="event")
+    >>> forest_figure(model, estimate_label="Hazard ratio").label
+    'fig-forest'
     """
     if isinstance(result, Accountable) and not isinstance(result, pd.DataFrame):
         found = coefficients_of(result, conf_level)

@@ -147,6 +147,14 @@ def funnel_figure(
     ------
     DataError
         If a number is missing, or a standard error is not above 0.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from alliance_stats.figures import funnel_figure
+    >>> studies = pd.DataFrame({"estimate": [0.2, 0.3, 0.25], "std_error": [0.1, 0.05, 0.08]})
+    >>> funnel_figure(studies, pooled=0.27, effect_label="Fisher z", method="fixed effect").label
+    'fig-funnel'
     """
     require_frame(studies, asked="funnel_figure draws a frame of studies")
     check_conf_level(conf_level)
@@ -223,6 +231,15 @@ def meta_funnel_figure(
         If `meta` is something else, or a name is missing.
     NotIdentifiedError
         If there are moderators: the funnel has no one centre then.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from alliance_stats import meta_analysis
+    >>> from alliance_stats.figures import meta_funnel_figure
+    >>> studies = pd.DataFrame({"r": [0.2, 0.3, 0.25, 0.4], "n": [50, 80, 120, 60]})
+    >>> meta_funnel_figure(meta_analysis(studies, r="r", n="n")).label
+    'fig-meta-funnel'
     """
     check_pooled(meta)
     check_conf_level(conf_level)

@@ -117,6 +117,17 @@ def group_trajectory_figure(
     -------
     ReportFigure
         ``data`` has the means (``part = "mean"``) and the differences (``"difference"``).
+
+    Examples
+    --------
+    >>> from alliance_stats import compare_trajectories, example_study
+    >>> from alliance_stats.figures import group_trajectory_figure
+    >>> sessions = example_study().sessions
+    >>> paths = compare_trajectories(
+    ...     sessions, outcome="alliance", time="session", group="parent_alliance", person="person"
+    ... )
+    >>> group_trajectory_figure(paths, outcome_label="Alliance (1-7)").label
+    'fig-group-trajectories'
     """
     asked = "group_trajectory_figure draws a result of compare_trajectories"
     require_kind(comparison, TrajectoryComparison, asked=asked, instead=DRAWN_BY)

@@ -165,6 +165,17 @@ def estimation_figure(
     ------
     DataError
         If the comparison has no such outcome, or has more than two groups and could not be tested.
+
+    Examples
+    --------
+    >>> from alliance_stats import compare_groups, example_study
+    >>> from alliance_stats.figures import estimation_figure
+    >>> first = example_study().sessions.query("session == 1")
+    >>> found = compare_groups(
+    ...     first, outcomes=["symptoms"], group="parent_alliance", cluster="family"
+    ... )
+    >>> estimation_figure(found, outcome="symptoms").label
+    'fig-estimation'
     """
     asked = "estimation_figure draws a result of compare_groups"
     require_kind(comparison, GroupComparison, asked=asked, instead=DRAWN_BY)

@@ -133,6 +133,15 @@ def cumulative_incidence_figure(
     -------
     ReportFigure
         ``data`` is ``result.tidy()``.
+
+    Examples
+    --------
+    >>> from alliance_stats import cumulative_incidence, endings, example_study
+    >>> from alliance_stats.figures import cumulative_incidence_figure
+    >>> families = endings(example_study()).units
+    >>> curves = cumulative_incidence(families, time="time", event="state", censored="ongoing")
+    >>> cumulative_incidence_figure(curves).label
+    'fig-cumulative-incidence'
     """
     asked = "cumulative_incidence_figure draws a result of cumulative_incidence"
     require_kind(result, CumulativeIncidence, asked=asked, instead=DRAWN_BY)
@@ -341,6 +350,21 @@ def hazard_figure(
     -------
     ReportFigure
         ``data`` is ``model.curve(newdata)``, its counts those of ``model.observed(newdata)``.
+
+    Examples
+    --------
+    >>> from alliance_stats import discrete_hazard, example_study, person_period
+    >>> from alliance_stats.figures import hazard_figure
+    >>> sessions = example_study().sessions
+    >>> periods = person_period(
+    ...     sessions, unit="family", session="session", ending="ending", scores=["alliance"]
+    ... )
+    >>> model = discrete_hazard(
+    ...     "1", periods, session="session", event="event", unit="family", random=None,
+    ...     baseline="polynomial",
+    ... )
+    >>> hazard_figure(model).label
+    'fig-hazard'
     """
     asked = "hazard_figure draws a model of discrete_hazard"
     require_kind(model, DiscreteHazard, asked=asked, instead=DRAWN_BY)

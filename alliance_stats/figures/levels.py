@@ -118,6 +118,15 @@ def variance_partition_figure(
     ------
     DataError
         If a column is missing, or the shares are no proportions that add up to 1.
+
+    Examples
+    --------
+    >>> from alliance_stats import example_study, lmm, variance_partition
+    >>> from alliance_stats.figures import variance_partition_figure
+    >>> sessions = example_study().sessions
+    >>> model = lmm("alliance ~ session + (1 | therapist/person)", sessions)
+    >>> variance_partition_figure(variance_partition(model)).label
+    'fig-variance'
     """
     if isinstance(shares, VariancePartition):
         method = method or shares.method
@@ -245,6 +254,17 @@ def slopes_figure(
     ------
     DataError
         If a column or a slope is missing, or a reach is not above 0.
+
+    Examples
+    --------
+    >>> from alliance_stats import example_study, within_between
+    >>> from alliance_stats.figures import slopes_figure
+    >>> sessions = example_study().sessions
+    >>> found = within_between(
+    ...     sessions, outcome="symptoms", predictor="alliance", levels=["person"]
+    ... )
+    >>> slopes_figure(found).label
+    'fig-slopes'
     """
     if isinstance(slopes, WithinBetween):
         method, predictor_label = method or slopes.method, predictor_label or "the predictor"

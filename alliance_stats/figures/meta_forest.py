@@ -111,6 +111,15 @@ def meta_forest_figure(
         If `meta` is something else, or a name is missing.
     NotIdentifiedError
         If there are moderators, or the estimates cannot be shown on that scale.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from alliance_stats import meta_analysis
+    >>> from alliance_stats.figures import meta_forest_figure
+    >>> studies = pd.DataFrame({"r": [0.2, 0.3, 0.25, 0.4], "n": [50, 80, 120, 60]})
+    >>> meta_forest_figure(meta_analysis(studies, r="r", n="n")).label
+    'fig-meta-forest'
     """
     check_pooled(meta)
     check_choice(on, _ON, name="on")
@@ -367,6 +376,15 @@ def comparison_figure(
         If an estimate has no place on the axis.
     WrongObjectError
         If `comparison` is something else.
+
+    Examples
+    --------
+    >>> from alliance_stats import compare_with, correlations, example_study
+    >>> from alliance_stats.figures import comparison_figure
+    >>> first = example_study().sessions.query("session == 1")
+    >>> found = correlations(first, ["alliance", "symptoms"])
+    >>> comparison_figure(compare_with(found, scale="r", on="r")).label
+    'fig-comparison'
     """
     asked = "comparison_figure draws a result of compare_with"
     require_kind(comparison, Comparison, asked=asked, instead=DRAWN_BY)

@@ -131,6 +131,17 @@ def raincloud_figure(
     ------
     DataError
         If the comparison has no such outcome, or it is not continuous.
+
+    Examples
+    --------
+    >>> from alliance_stats import compare_groups, example_study
+    >>> from alliance_stats.figures import raincloud_figure
+    >>> first = example_study().sessions.query("session == 1")
+    >>> found = compare_groups(
+    ...     first, outcomes=["symptoms"], group="parent_alliance", cluster="family"
+    ... )
+    >>> raincloud_figure(found, outcome="symptoms").label
+    'fig-raincloud'
     """
     asked = "raincloud_figure draws a result of compare_groups"
     require_kind(comparison, GroupComparison, asked=asked, instead=DRAWN_BY)

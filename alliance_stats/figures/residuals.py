@@ -151,6 +151,15 @@ def residual_figure(
     ------
     NotIdentifiedError
         If all residuals are alike.
+
+    Examples
+    --------
+    >>> from alliance_stats import example_study, lmm
+    >>> from alliance_stats.figures import residual_figure
+    >>> sessions = example_study().sessions
+    >>> model = lmm("alliance ~ session + (1 | person)", sessions)
+    >>> residual_figure(model).label
+    'fig-residuals'
     """
     asked = "residual_figure draws a model of lmm or a linear regression"
     require_kind(model, (LinearMixedModel, LinearRegression), asked=asked, instead=DRAWN_BY)

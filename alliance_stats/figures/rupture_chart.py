@@ -103,6 +103,21 @@ def rupture_chart_figure(
     ------
     DataError
         If the person is not there or has no rating.
+
+    Examples
+    --------
+    >>> from alliance_stats import example_study, ruptures
+    >>> from alliance_stats.figures import rupture_chart_figure
+    >>> from alliance_stats.family import DropBelowRunningMean
+    >>> sessions = example_study().sessions
+    >>> found = ruptures(
+    ...     sessions, person="person", session="session", score="alliance",
+    ...     rule=DropBelowRunningMean(k=2.0, sd="within", min_before=3),
+    ... )
+    >>> rupture_chart_figure(
+    ...     found, person=sessions["person"].iloc[0], score_label="Alliance (1-7)"
+    ... ).label
+    'fig-rupture-chart'
     """
     asked = "rupture_chart_figure draws a result of ruptures"
     require_kind(found, Ruptures, asked=asked, instead=DRAWN_BY)

@@ -168,6 +168,17 @@ def lagged_paths_figure(
     ----------
     result
         From :func:`~alliance_stats.panel.cross_lagged`, one group, lags equal over sessions.
+
+    Examples
+    --------
+    >>> from alliance_stats import cross_lagged, example_study
+    >>> from alliance_stats.figures import lagged_paths_figure
+    >>> sessions = example_study().sessions
+    >>> model = cross_lagged(
+    ...     sessions, outcomes=["alliance", "symptoms"], person="person", session="session"
+    ... )
+    >>> lagged_paths_figure(model).label
+    'fig-lagged-paths'
     """
     no_limits(limits)
     effects = _one_table(result, result.tidy(conf_level=conf_level))
@@ -216,6 +227,17 @@ def deviations_figure(
     ReportFigure
         ``data`` has the points: ``person, session, outcome, predictor, before, after``, where
         `after` is less what the other outcomes of the session before account for.
+
+    Examples
+    --------
+    >>> from alliance_stats import cross_lagged, example_study
+    >>> from alliance_stats.figures import deviations_figure
+    >>> sessions = example_study().sessions
+    >>> model = cross_lagged(
+    ...     sessions, outcomes=["alliance", "symptoms"], person="person", session="session"
+    ... )
+    >>> deviations_figure(model).label
+    'fig-deviations'
     """
     effects = _one_table(result, result.tidy(conf_level=conf_level))
     points = _next_deviations(result, effects)
@@ -288,6 +310,17 @@ def impulse_response_figure(
         From :func:`~alliance_stats.panel.cross_lagged`, one group, lags equal over sessions.
     horizon
         Sessions after the shock.
+
+    Examples
+    --------
+    >>> from alliance_stats import cross_lagged, example_study
+    >>> from alliance_stats.figures import impulse_response_figure
+    >>> sessions = example_study().sessions
+    >>> model = cross_lagged(
+    ...     sessions, outcomes=["alliance", "symptoms"], person="person", session="session"
+    ... )
+    >>> impulse_response_figure(model, horizon=4).label
+    'fig-impulse-responses'
     """
     responses = result.impulse_responses(horizon=horizon, conf_level=conf_level)
     responses = _one_table(result, responses)
@@ -332,6 +365,18 @@ def reliability_figure(
     ----------
     curve
         From :meth:`~alliance_stats.panel.CrossLagged.sensitivity`, one group.
+
+    Examples
+    --------
+    >>> from alliance_stats import cross_lagged, example_study
+    >>> from alliance_stats.figures import reliability_figure
+    >>> sessions = example_study().sessions.query("session <= 5")
+    >>> model = cross_lagged(
+    ...     sessions, outcomes=["alliance", "symptoms"], person="person", session="session"
+    ... )
+    >>> curve = model.sensitivity()
+    >>> reliability_figure(curve).label
+    'fig-reliability'
     """
     needed = {"reliability", "outcome", "predictor", "estimate", "conf_low", "conf_high"}
     if not needed <= set(curve.columns) or "strata" in curve or "session" in curve:

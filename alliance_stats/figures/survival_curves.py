@@ -213,6 +213,15 @@ def kaplan_meier_figure(
     ReportFigure
         ``data`` has the curves (``part = "curve"``), the medians (``"median"``) and the risk
         table (``"risk"``: counts before `time`).
+
+    Examples
+    --------
+    >>> from alliance_stats import endings, example_study, kaplan_meier
+    >>> from alliance_stats.figures import kaplan_meier_figure
+    >>> families = endings(example_study()).units
+    >>> curve = kaplan_meier(families, time="time", event="event", strata="parent_trauma")
+    >>> kaplan_meier_figure(curve).label
+    'fig-kaplan-meier'
     """
     asked = "kaplan_meier_figure draws a result of kaplan_meier"
     require_kind(result, KaplanMeier, asked=asked, instead=DRAWN_BY)

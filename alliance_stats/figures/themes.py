@@ -147,6 +147,16 @@ def theme_figure(
     ------
     DataError
         If a column is missing, a theme stands twice for a group, or a proportion is not count/n.
+
+    Examples
+    --------
+    >>> from alliance_stats import compare_themes, example_themes
+    >>> from alliance_stats.figures import theme_figure
+    >>> found = compare_themes(
+    ...     example_themes(), themes=["theme_early_problem"], group="parent_alliance"
+    ... )
+    >>> theme_figure(found).label
+    'fig-themes'
     """
     if isinstance(prevalence, ThemeComparison):
         method = method or "Clopper-Pearson"
@@ -320,6 +330,17 @@ def transition_figure(
     -------
     ReportFigure
         ``data`` is :meth:`ThemeTransitions.tidy`.
+
+    Examples
+    --------
+    >>> from alliance_stats import example_themes, theme_transitions
+    >>> from alliance_stats.figures import transition_figure
+    >>> moved = theme_transitions(
+    ...     example_themes(), early="theme_early_problem", later="theme_became_rupture",
+    ...     group="parent_alliance",
+    ... )
+    >>> transition_figure(moved, early_label="Early problem").label
+    'fig-transitions'
     """
     asked = "transition_figure draws a result of theme_transitions"
     require_kind(transitions, ThemeTransitions, asked=asked, instead=DRAWN_BY)

@@ -268,6 +268,17 @@ def trajectory_figure(
     ------
     DataError
         If a column is missing, a score is infinite, or no score is left.
+
+    Examples
+    --------
+    >>> from alliance_stats import example_study
+    >>> from alliance_stats.figures import trajectory_figure
+    >>> sessions = example_study().sessions
+    >>> figure = trajectory_figure(
+    ...     sessions, session="session", score="alliance", person="person", role="role"
+    ... )
+    >>> figure.label
+    'fig-trajectories'
     """
     if isinstance(data, Study):
         session, score, person = session or "session", score or "alliance", person or "person"

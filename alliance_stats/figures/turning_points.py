@@ -143,6 +143,19 @@ def johnson_neyman_figure(
     ReportFigure
         ``data`` has the effect with its band (``part = "effect"``), the regions (``"region"``)
         and the moderator's values (``"unit"``).
+
+    Examples
+    --------
+    >>> from alliance_stats import example_study, johnson_neyman, lmm
+    >>> from alliance_stats.figures import johnson_neyman_figure
+    >>> sessions = example_study().sessions.query("session <= 6")
+    >>> model = lmm("symptoms ~ session * alliance + (1 | family/person)", sessions)
+    >>> regions = johnson_neyman(model, "session", moderator="alliance")
+    >>> figure = johnson_neyman_figure(
+    ...     regions, effect_label="Slope of session", moderator_label="Alliance"
+    ... )
+    >>> figure.label
+    'fig-johnson-neyman'
     """
     asked = "johnson_neyman_figure draws a result of johnson_neyman"
     require_kind(result, JohnsonNeyman, asked=asked, instead=DRAWN_BY)
@@ -323,6 +336,24 @@ def tipping_point_figure(
     -------
     ReportFigure
         ``data`` is ``result.tidy()``.
+
+    Examples
+    --------
+    >>> from alliance_stats import dropout_sensitivity, endings, example_study, lmm
+    >>> from alliance_stats.figures import tipping_point_figure
+    >>> study = example_study()
+    >>> model = lmm("symptoms ~ session + (1 | family/person)", study.sessions)
+    >>> families = endings(study).units.query("state == 'dropout'")
+    >>> unseen = study.persons.merge(families[["family", "last_session"]], on="family")
+    >>> unseen = unseen.assign(session=unseen["last_session"] + 1)
+    >>> shifted = dropout_sensitivity(
+    ...     model, unseen, term="session", deltas=[5.0, 10.0], n_imputations=5, seed=1
+    ... )
+    >>> figure = tipping_point_figure(
+    ...     shifted, estimate_label="Change a session", shift_label="Shift of unseen symptoms"
+    ... )
+    >>> figure.label
+    'fig-tipping-point'
     """
     asked = "tipping_point_figure draws a result of dropout_sensitivity"
     require_kind(result, DropoutSensitivity, asked=asked, instead=DRAWN_BY)

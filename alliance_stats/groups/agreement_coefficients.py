@@ -54,6 +54,12 @@ def cohen_kappa(
         The interval is normal with the large-sample error of Fleiss, Cohen & Everitt (1969),
         doi:10.1037/h0028106, cut at 1; NaN where the cases show no sampling variance (all agree).
         All is NaN where both coders use one and the same code throughout.
+
+    Examples
+    --------
+    >>> from alliance_stats.groups import cohen_kappa
+    >>> round(cohen_kappa([1, 0, 1, 1, 0, 1], [1, 0, 1, 0, 0, 1]).estimate, 3)
+    0.667
     """
     alpha = 1.0 - check_conf_level(conf_level)
     check_choice(weights, ("none", "linear", "quadratic"), name="weights")
@@ -110,6 +116,14 @@ def krippendorff_alpha(ratings: Array, *, measurement: str = "nominal") -> float
     ``1 - D_o / D_e`` over all pairs of codes within and between cases; cases with one code add
     nothing. `measurement` is ``"nominal"``, ``"ordinal"`` or ``"interval"`` and sets the difference
     of two codes (Krippendorff 2019, Content Analysis, 4th ed., ch. 12). NaN where all are alike.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from alliance_stats.groups import krippendorff_alpha
+    >>> ratings = np.array([[1.0, 1.0], [0.0, 0.0], [1.0, 0.0], [1.0, 1.0]])
+    >>> round(krippendorff_alpha(ratings), 3)
+    0.533
     """
     check_choice(measurement, ("nominal", "ordinal", "interval"), name="measurement")
     values = np.unique(ratings[~np.isnan(ratings)])

@@ -128,6 +128,18 @@ def classify(
     -------
     Classification
         Its ``column`` joins back to the data: ``data.assign(**{name: result.column})``.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from alliance_stats import classify
+    >>> from alliance_stats.groups import cut_point
+    >>> data = pd.DataFrame({"last": [4.0, 5.5, 6.0]})
+    >>> classify(data, cut_point("last", 5, better="higher")).tidy()
+              label  n     share  conf_low  conf_high
+    0    successful  2  0.666667  0.094299   0.991596
+    1  unsuccessful  1  0.333333  0.008404   0.905701
+    2     undecided  0       NaN       NaN        NaN
     """
     frame = check_frame(data)
     if len(set(labels)) != 2:
@@ -340,6 +352,18 @@ def classify_many(
     Classifications
         ``tidy()`` has agreement and kappa of each pair, ``counts()`` what each rule calls what,
         ``compare(outcomes=...)`` runs one comparison under each.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from alliance_stats import classify_many
+    >>> from alliance_stats.groups import cut_point
+    >>> data = pd.DataFrame({"last": [4.0, 5.5, 6.0], "mean": [5.1, 4.0, 6.0]})
+    >>> rules = {name: cut_point(name, 5, better="higher") for name in ("last", "mean")}
+    >>> classify_many(data, rules).counts()
+       rule   in_words  successful  unsuccessful  undecided
+    0  last  last >= 5           2             1          0
+    1  mean  mean >= 5           2             1          0
     """
     if len(rules) < 2:
         raise DataError(f"Agreement needs at least two rules; got {len(rules)}.")

@@ -237,6 +237,20 @@ def coder_agreement(
         Fewer than two coders, text codes at a numeric level, no seed for the draws.
     NotIdentifiedError
         No case with two codes, or one code used throughout.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from alliance_stats import coder_agreement
+    >>> codes = pd.DataFrame({"first": [1, 0, 1, 1, 0, 1], "second": [1, 0, 1, 0, 0, 1]})
+    >>> coder_agreement(
+    ...     codes, coders=["first", "second"], measurement="nominal", n_resamples=100, seed=1
+    ... ).tidy().iloc[:, :3].round(3)
+                                     term         coders  n
+    0  share of cases that all code alike            all  6
+    1                         Cohen kappa  first, second  6
+    2                        Fleiss kappa            all  6
+    3         Krippendorff alpha, nominal            all  6
     """
     data = check_frame(data)
     check_choice(measurement, _LEVELS, name="measurement")

@@ -76,6 +76,12 @@ def cut_point(column: str, at: float, *, better: str, inclusive: bool = True) ->
     """Return the rule "`column` at or beyond `at`" (beyond only, if not `inclusive`).
 
     `better` is ``"higher"`` or ``"lower"``; a missing score is undecided.
+
+    Examples
+    --------
+    >>> from alliance_stats.groups import cut_point
+    >>> cut_point("last", 5, better="higher").name
+    'last >= 5'
     """
     check_choice(better, ("higher", "lower"), name="better")
     if not np.isfinite(at):
@@ -107,6 +113,19 @@ def reliable_change(
     :func:`alliance_stats.change.cut_off`. Without `reference` the moments are those of the rows
     that the rule is asked about and that have both scores; where others were rated before alone,
     the classification says both SDs. A missing score is undecided.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from alliance_stats import classify
+    >>> from alliance_stats.groups import reliable_change
+    >>> data = pd.DataFrame({"before": [30.0, 28.0, 25.0], "after": [12.0, 27.0, 30.0]})
+    >>> rule = reliable_change("before", "after", reliability=0.9, better="lower")
+    >>> classify(data, rule).tidy()
+              label  n     share  conf_low  conf_high
+    0    successful  1  0.333333  0.008404   0.905701
+    1  unsuccessful  2  0.666667  0.094299   0.991596
+    2     undecided  0       NaN       NaN        NaN
     """
     check_choice(better, ("higher", "lower"), name="better")
     check_choice(method, list(CRITICAL_VALUES), name="method")
@@ -157,7 +176,14 @@ def retained(
     left: Collection[Hashable] = ("dropout",),
     undecided: Collection[Hashable] = ("transferred",),
 ) -> SuccessRule:
-    """Return the rule "did not drop out"; who was transferred is undecided."""
+    """Return the rule "did not drop out"; who was transferred is undecided.
+
+    Examples
+    --------
+    >>> from alliance_stats.groups import retained
+    >>> retained().name
+    'retained (ending)'
+    """
     return _by_value(f"retained ({column})", column, stayed, left, undecided)
 
 
@@ -171,6 +197,12 @@ def judged(
     """Return the rule "`column` says so": a judgement, or a finding such as all ruptures resolved.
 
     A value that is in none of the three collections is an error: a rule never guesses.
+
+    Examples
+    --------
+    >>> from alliance_stats.groups import judged
+    >>> judged("parent_alliance", success=["successful"], failure=["unsuccessful"]).name
+    'parent_alliance says so'
     """
     return _by_value(f"{column} says so", column, success, failure, undecided)
 

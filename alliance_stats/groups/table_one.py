@@ -181,6 +181,15 @@ def table_one(
         If a variable differs within a unit or holds dates, the only one is missing everywhere
         (among several it is described as missing), a column is not there or given twice, or there
         are fewer than two groups.
+
+    Examples
+    --------
+    >>> from alliance_stats import example_themes, table_one
+    >>> table_one(
+    ...     example_themes(), variables=["theme_early_problem"], group="parent_alliance"
+    ... ).frame()
+                         Variable successful (n = 13) unsuccessful (n = 13)   SMD
+    0  theme_early_problem, n (%)            10 (77%)              10 (77%)  0.00
     """
     data = check_frame(data)
     variables = [variables] if isinstance(variables, str) else list(variables)

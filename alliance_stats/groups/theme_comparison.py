@@ -208,6 +208,17 @@ def compare_themes(
     ------
     DataError
         If a theme is not 0/1, a unit stands more than once, or as :func:`compare_groups`.
+
+    Examples
+    --------
+    >>> from alliance_stats import compare_themes, example_themes
+    >>> found = compare_themes(
+    ...     example_themes(), themes=["theme_early_problem"], group="parent_alliance"
+    ... )
+    >>> found.prevalence().round(2)
+                     theme         group  count   n  estimate  conf_low  conf_high
+    0  theme_early_problem    successful     10  13      0.77      0.46       0.95
+    1  theme_early_problem  unsuccessful     10  13      0.77      0.46       0.95
     """
     data = check_frame(data)
     themes = [themes] if isinstance(themes, str) else list(themes)

@@ -192,6 +192,19 @@ def theme_transitions(
     ------
     DataError
         If a theme is not 0/1, a unit stands more than once, or a column is not there.
+
+    Examples
+    --------
+    >>> from alliance_stats import example_themes, theme_transitions
+    >>> moved = theme_transitions(
+    ...     example_themes(), early="theme_early_problem", later="theme_became_rupture",
+    ...     group="parent_alliance",
+    ... )
+    >>> moved.tidy().iloc[:, :4].head(3)
+            group  early later  count
+    0  successful  False     0      3
+    1  successful  False     1      0
+    2  successful   True     0     10
     """
     data = check_frame(data)
     columns = list(later.values()) if isinstance(later, Mapping) else [later]

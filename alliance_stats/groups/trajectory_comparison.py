@@ -215,6 +215,19 @@ def compare_trajectories(
         If there are not two groups, a person is in both, or has several rows at one time.
     NotIdentifiedError
         If a group has a single person or there is a single time.
+
+    Examples
+    --------
+    >>> from alliance_stats import compare_trajectories, example_study
+    >>> sessions = example_study().sessions
+    >>> found = compare_trajectories(
+    ...     sessions, outcome="alliance", time="session", group="parent_alliance", person="person"
+    ... )
+    >>> found.tidy()[["term", "estimate", "std_error"]].round(2)
+        term  estimate  std_error
+    0  slope      0.03        0.0
+    1  slope      0.03        0.0
+    2  slope      0.00        0.0
     """
     data = check_frame(data)
     require_columns(data, [outcome, time, group, person, *nested_in])

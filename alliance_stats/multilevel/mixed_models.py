@@ -86,6 +86,16 @@ def lmm(
     Maechler, Bolker & Walker 2015, doi:10.18637/jss.v067.i01), minimised over unbounded theta by
     L-BFGS with analytic gradients. Linearly dependent fixed columns are dropped as in R (the first
     of a set stays) and reported with NaN estimates.
+
+    Examples
+    --------
+    >>> from alliance_stats import example_study, lmm
+    >>> sessions = example_study().sessions
+    >>> model = lmm("alliance ~ session + (1 | therapist/family/person)", sessions)
+    >>> model.tidy()[["term", "estimate", "std_error", "df"]].round(2)
+              term  estimate  std_error       df
+    0  (Intercept)      4.34       0.06    30.18
+    1      session      0.03       0.00  5039.23
     """
     if not isinstance(reml, bool):
         raise TypeError(f"reml must be True or False; got {reml!r}.")
@@ -178,6 +188,16 @@ def glmm(
     the Hessian in both. Sources: Tierney & Kadane 1986, doi:10.1080/01621459.1986.10478240; Bates,
     Maechler, Bolker & Walker 2015, doi:10.18637/jss.v067.i01; Pinheiro & Chao 2006,
     doi:10.1198/106186006X96962 (quadrature).
+
+    Examples
+    --------
+    >>> from alliance_stats import example_study, glmm
+    >>> sessions = example_study().sessions.assign(low=lambda d: 1 * (d["alliance"] < 4))
+    >>> model = glmm("low ~ session + (1 | therapist/person)", sessions)
+    >>> model.tidy()[["term", "estimate", "std_error"]].round(2)
+              term  estimate  std_error
+    0  (Intercept)     -1.37       0.22
+    1      session     -0.12       0.01
     """
     chosen = family_of(family, link)
     check_column_names(weights=weights, offset=offset)

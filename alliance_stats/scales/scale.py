@@ -233,6 +233,12 @@ def instrument(name: str, *, items: Sequence[str]) -> Scale:
     ------
     DataError
         If the name is not there, or the number of items is another.
+
+    Examples
+    --------
+    >>> from alliance_stats.scales import INSTRUMENTS, instrument
+    >>> sorted(INSTRUMENTS)[:1]
+    ['sdq']
     """
     if name not in INSTRUMENTS:
         raise DataError(

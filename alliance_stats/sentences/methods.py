@@ -35,6 +35,14 @@ def methods_paragraph(
     ------
     ValueError
         If a result rests on random numbers and no seed is given.
+
+    Examples
+    --------
+    >>> from alliance_stats import example_study, lmm, methods_paragraph
+    >>> sessions = example_study().sessions
+    >>> model = lmm("alliance ~ session + (1 | family/person)", sessions)
+    >>> methods_paragraph({"alliance": model})[:30]
+    'Analyses were run in Python 3.'
     """
     check_choice(df_method, get_args(DfMethod), name="df_method")
     require_kind(results, Mapping, asked="methods_paragraph takes a mapping, {'Alliance': model}")

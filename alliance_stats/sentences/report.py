@@ -49,6 +49,13 @@ def report(
     ValueError
         If `df_method` is not known, or was chosen for a result that has none; or if `words` or
         another `conf_level` are asked of a result that is reported by its summary.
+
+    Examples
+    --------
+    >>> from alliance_stats import endings, example_study, kaplan_meier, report
+    >>> families = endings(example_study()).units
+    >>> report(kaplan_meier(families, time="time", event="event"))[:51]
+    'Kaplan-Meier estimate, Greenwood standard errors; n'
     """
     check_conf_level(conf_level)
     check_choice(df_method, get_args(DfMethod), name="df_method")

@@ -107,6 +107,13 @@ def simulate_study(
     ------
     DataError
         If the sizes or probabilities are impossible.
+
+    Examples
+    --------
+    >>> from alliance_stats import simulate_study
+    >>> simulated = simulate_study(seed=1, n_therapists=5, n_families=40, n_interviewed=8)
+    >>> simulated.study.families["therapist"].nunique()
+    5
     """
     _check_sizes(n_families, n_interviewed, missing_rating)
     alliance, symptoms = alliance or AllianceTruth(), symptoms or SymptomTruth()

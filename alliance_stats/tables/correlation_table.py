@@ -49,6 +49,15 @@ def correlation_table(
     -------
     ReportTable
         A row a variable, numbered; reliabilities stand in the diagonal where they were given.
+
+    Examples
+    --------
+    >>> from alliance_stats import correlations, example_study
+    >>> from alliance_stats.tables import correlation_table
+    >>> first = example_study().sessions.query("session == 1")
+    >>> found = correlations(first, ["alliance", "symptoms"])
+    >>> correlation_table(found, label="tbl-r", caption="Correlations").frame.shape
+    (2, 5)
     """
     require_kind(
         found, Correlations, asked="correlation_table prints correlations", instead=PRINTED_BY

@@ -48,6 +48,16 @@ def group_table(
     -------
     ReportTable
         A row an outcome; with two groups the difference and Hedges' g with intervals.
+
+    Examples
+    --------
+    >>> from alliance_stats import compare_groups, example_themes
+    >>> from alliance_stats.tables import group_table
+    >>> found = compare_groups(
+    ...     example_themes(), outcomes=["theme_early_problem"], group="parent_alliance"
+    ... )
+    >>> group_table(found, label="tbl-groups", caption="Parents").frame.shape
+    (1, 6)
     """
     asked = "group_table prints a result of compare_groups"
     require_kind(comparison, GroupComparison, asked=asked, instead=PRINTED_BY)

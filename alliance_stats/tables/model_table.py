@@ -151,6 +151,17 @@ def model_table(
         If ratios are asked of a link that has none (probit).
     WrongObjectError
         If a result has no coefficients.
+
+    Examples
+    --------
+    >>> from alliance_stats import example_study, lmm
+    >>> from alliance_stats.tables import model_table
+    >>> sessions = example_study().sessions
+    >>> model = lmm("alliance ~ session + (1 | family/person)", sessions)
+    >>> model_table(model, label="tbl-alliance", caption="Alliance").frame.iloc[:2]
+              Term Estimate     SE          95% CI       df       t       p
+    0  (Intercept)     4.35   0.04    [4.28, 4.42]    258.4  123.57  < .001
+    1      session    0.029  0.002  [0.026, 0.032]  5,017.9   18.71  < .001
     """
     check_choice(scale, ("link", "ratio"), name="scale")
     named = dict(models) if isinstance(models, Mapping) else {"": models}

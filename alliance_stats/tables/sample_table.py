@@ -33,6 +33,16 @@ def sample_table(
     ReportTable
         A row a variable (mean and SD, or count and percentage) or a level of one
         (``"role: mother"``), a column a group with its size, and the standardised difference.
+
+    Examples
+    --------
+    >>> from alliance_stats import example_themes, table_one
+    >>> from alliance_stats.tables import sample_table
+    >>> described = table_one(
+    ...     example_themes(), variables=["theme_early_problem"], group="parent_alliance"
+    ... )
+    >>> sample_table(described, label="tbl-parents", caption="Parents").frame.shape
+    (1, 4)
     """
     asked = "sample_table prints a result of table_one"
     require_kind(described, TableOne, asked=asked, instead=PRINTED_BY)

@@ -49,6 +49,17 @@ def tidy_table(
     ------
     DataError
         If a column is not there.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from alliance_stats.tables import tidy_table
+    >>> tidy = pd.DataFrame({"term": ["session"], "estimate": [0.123]})
+    >>> tidy_table(
+    ...     tidy, {"term": "Term", "estimate": "b"}, label="tbl-b", caption="Slope", note="Made up."
+    ... ).frame
+          Term     b
+    0  session  0.12
     """
     require_kind(tidy, pd.DataFrame, asked="tidy_table prints a frame", instead=PRINTED_BY)
     missing = [name for name in headings if name not in tidy.columns]

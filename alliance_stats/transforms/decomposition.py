@@ -76,6 +76,20 @@ def decompose(
     References
     ----------
     Enders & Tofighi (2007), doi:10.1037/1082-989X.12.2.121 (centring).
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from alliance_stats import decompose
+    >>> data = pd.DataFrame(
+    ...     {"person": ["P1", "P1", "P2", "P2"], "alliance": [4.0, 5.0, 2.0, 3.0]}
+    ... )
+    >>> decompose(data, "alliance", levels=["person"])
+      person  alliance  alliance_within_person  alliance_person_mean
+    0     P1       4.0                    -0.5                   4.5
+    1     P1       5.0                     0.5                   4.5
+    2     P2       2.0                    -0.5                   2.5
+    3     P2       3.0                     0.5                   2.5
     """
     frame = check_frame(data)
     names = _checked_levels(frame, levels)

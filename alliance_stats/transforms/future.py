@@ -67,6 +67,17 @@ def whole_course_means(data: pd.DataFrame, *, unit: str, session: str) -> list[s
         Long table; not changed.
     unit, session
         Id column of what ends treatment, and column of session numbers.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from alliance_stats.transforms import whole_course_means
+    >>> data = pd.DataFrame(
+    ...     {"unit": ["a", "a", "b", "b"], "session": [1, 2, 1, 2], "score": [4.0, 5.0, 2.0, 3.0]}
+    ... )
+    >>> data["mean"] = data.groupby("unit")["score"].transform("mean")
+    >>> whole_course_means(data, unit="unit", session="session")
+    ['mean']
     """
     data = check_frame(data)
     require_columns(data, [unit, session])

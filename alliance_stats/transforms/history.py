@@ -53,6 +53,17 @@ def running_mean(
     ------
     DataError
         If a column is not there, an id or session is missing, or a session stands twice.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from alliance_stats import running_mean
+    >>> data = pd.DataFrame({"person": "P1", "session": [1, 2, 3], "alliance": [4.0, 5.0, 3.0]})
+    >>> running_mean(data, "alliance", person="person", session="session")
+      person  session  alliance  alliance_running_mean  alliance_deviation
+    0     P1        1       4.0                    4.0                 0.0
+    1     P1        2       5.0                    4.5                 0.5
+    2     P1        3       3.0                    4.0                -1.0
     """
     table = _ordered(data, column, person=person, session=session, rater=rater)
     total = table[_SCORE].fillna(0.0).groupby(table[_SERIES]).cumsum()
@@ -89,6 +100,16 @@ def baseline(
     ------
     DataError
         As :func:`running_mean`.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from alliance_stats.transforms import baseline
+    >>> data = pd.DataFrame({"person": "P1", "session": [1, 2], "alliance": [4.0, 5.0]})
+    >>> baseline(data, "alliance", person="person", session="session")
+      person  session  alliance  alliance_baseline  alliance_change
+    0     P1        1       4.0                4.0              0.0
+    1     P1        2       5.0                4.0              1.0
     """
     table = _ordered(data, column, person=person, session=session, rater=rater)
     so_far = table.groupby(_SERIES)[_SCORE].ffill()
@@ -130,6 +151,17 @@ def lag(
     ------
     DataError
         As :func:`running_mean`.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from alliance_stats import lag
+    >>> data = pd.DataFrame({"person": "P1", "session": [1, 2, 4], "alliance": [4.0, 5.0, 3.0]})
+    >>> lag(data, "alliance", person="person", session="session")
+      person  session  alliance  alliance_lag1
+    0     P1        1       4.0            NaN
+    1     P1        2       5.0            4.0
+    2     P1        4       3.0            NaN
     """
     table = _ordered(data, column, person=person, session=session, rater=rater)
     before = table.groupby(_SERIES)[_SCORE].shift()

@@ -94,6 +94,17 @@ def last_session(
     ------
     DataError
         If an ending is missing or unknown, differs within a unit, or a session is later than it.
+
+    Examples
+    --------
+    >>> from alliance_stats import example_study, last_session
+    >>> sessions = example_study().sessions
+    >>> last = last_session(sessions, unit="family", session="session", ending="ending")
+    >>> last[["family", "last_interval", "ending", "event"]].head(3)
+      family  last_interval   ending  event
+    0   F001             16  planned      0
+    1   F002             12  ongoing      0
+    2   F003             19  planned      0
     """
     data = check_frame(data)
     frame, went = _course(
@@ -140,6 +151,13 @@ def session_origin(data: pd.DataFrame, session: str) -> int:
 
     The interval after session t is ``(t - origin, t - origin + 1]``. Ask a whole study: of some of
     its rows the intake may be missing.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from alliance_stats.transforms import session_origin
+    >>> session_origin(pd.DataFrame({"session": [1, 2, 3]}), "session")
+    1
     """
     return 0 if bool((whole_sessions(data, session) == 0).any()) else 1
 
@@ -201,6 +219,19 @@ def person_period(
     References
     ----------
     Singer & Willett (1993), doi:10.3102/10769986018002155 (person-period data).
+
+    Examples
+    --------
+    >>> from alliance_stats import example_study, person_period
+    >>> sessions = example_study().sessions
+    >>> periods = person_period(
+    ...     sessions, unit="family", session="session", ending="ending", scores=["alliance"]
+    ... )
+    >>> periods[["family", "session", "event", "alliance"]].round(2).head(3)
+      family  session  event  alliance
+    0   F001        1    0.0      4.41
+    1   F001        2    0.0      4.60
+    2   F001        3    0.0      4.74
     """
     data = check_frame(data)
     require_columns(data, [unit, session, ending, *scores])

@@ -214,6 +214,12 @@ def published_effects(
         If a named record does not exist.
     NotIdentifiedError
         If no record has an effect on this scale, or a named one has none.
+
+    Examples
+    --------
+    >>> from alliance_stats.evidence import published_effects
+    >>> len(published_effects(on="r")) > 10
+    True
     """
     check_choice(on, tuple(SCALES), name="on")
     found = [
@@ -267,6 +273,15 @@ def compare_with(
         If the result has no such term or no such columns.
     NotIdentifiedError
         If the two scales do not convert into one another.
+
+    Examples
+    --------
+    >>> from alliance_stats import compare_with, correlations, example_study
+    >>> first = example_study().sessions.query("session == 1")
+    >>> found = correlations(first, ["alliance", "symptoms"])
+    >>> beside = compare_with(found, scale="r", on="r")
+    >>> beside.glance().shape[0]
+    1
     """
     check_choice(scale, tuple(SCALES), name="scale")
     check_choice(on, tuple(SCALES), name="on")

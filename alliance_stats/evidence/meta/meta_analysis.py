@@ -88,6 +88,16 @@ def meta_analysis(
         or the model fits all estimates exactly under Knapp-Hartung (whose SE is then zero).
     ValueError
         If method and test do not go together.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from alliance_stats import meta_analysis
+    >>> studies = pd.DataFrame({"r": [0.2, 0.3, 0.25, 0.4], "n": [50, 80, 120, 60]})
+    >>> table = meta_analysis(studies, r="r", n="n").tidy()
+    >>> table[["estimate", "conf_low", "conf_high"]].round(3)
+       estimate  conf_low  conf_high
+    0     0.293     0.161      0.425
     """
     check_choice(method, tuple(ESTIMATORS), name="method")
     test = _test(test, method, three_level=study is not None)
@@ -208,6 +218,15 @@ def leave_one_out(
     ------
     NotIdentifiedError
         For a meta-regression, or if too few effects are left.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from alliance_stats import meta_analysis
+    >>> from alliance_stats.evidence import leave_one_out
+    >>> studies = pd.DataFrame({"r": [0.2, 0.3, 0.25, 0.4], "n": [50, 80, 120, 60]})
+    >>> leave_one_out(meta_analysis(studies, r="r", n="n"))["estimate"].round(3).tolist()
+    [0.31, 0.288, 0.318, 0.262]
     """
     if not model.is_pooled:
         raise NotIdentifiedError("Leaving one out needs a pooled estimate, without moderators.")
@@ -249,6 +268,16 @@ def funnel_asymmetry(
     ------
     NotIdentifiedError
         If there are too few effects, or all have the same standard error.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from alliance_stats import meta_analysis
+    >>> from alliance_stats.evidence import funnel_asymmetry
+    >>> studies = pd.DataFrame({"r": [0.2, 0.3, 0.25, 0.4], "n": [50, 80, 120, 60]})
+    >>> funnel_asymmetry(meta_analysis(studies, r="r", n="n"))[["estimate", "p_value"]].round(3)
+       estimate  p_value
+    0     0.798    0.776
     """
     check_choice(method, ("egger", "mixed"), name="method")
     check_conf_level(conf_level)
@@ -325,6 +354,21 @@ def robust_tests(
     The bias-reduced estimator of Pustejovsky & Tipton (2018, doi:10.1080/07350015.2016.1247004)
     with the model's marginal covariance as working covariance: the estimator would be unbiased if
     that were true, and the standard errors stay right if it is not.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from alliance_stats import meta_analysis
+    >>> from alliance_stats.evidence import robust_tests
+    >>> studies = pd.DataFrame({
+    ...     "study": ["A", "A", "B", "C", "D"],
+    ...     "r": [0.2, 0.3, 0.25, 0.4, 0.1],
+    ...     "n": [50, 50, 80, 120, 60],
+    ... })
+    >>> model = meta_analysis(studies, r="r", n="n", study="study")
+    >>> robust_tests(model)[["estimate", "std_error"]].round(3)
+       estimate  std_error
+    0     0.278      0.066
     """
     codes = _clusters(model, cluster)
     effects, M = model.effects, marginal(model.effects, model.components)

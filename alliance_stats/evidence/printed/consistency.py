@@ -245,6 +245,19 @@ def consistency_check(
     number "not reproduced". A misprint in a row is one finding: the number whose removal settles
     every relation that fails. The idea of recomputing p from t and df is that of Nuijten et al.
     (2016, doi:10.3758/s13428-015-0664-2).
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from alliance_stats import consistency_check
+    >>> printed = pd.DataFrame(
+    ...     {"estimate": ["-0.42"], "std_error": ["0.15"], "statistic": ["-2.80"]}
+    ... )
+    >>> consistency_check(printed).tidy()[["relation", "verdict"]]
+      relation        verdict
+    0           not checkable
+    1           not checkable
+    2   z_wald     reproduced
     """
     table = check_frame(table, what="table")
     require_columns(table, list(assumed), what="table")
@@ -414,6 +427,12 @@ def relations() -> pd.DataFrame:
     DataFrame
         ``relation, target, inputs, formula, source, exact``: `exact` says whether the feasible
         set is exact; otherwise it encloses the exact one.
+
+    Examples
+    --------
+    >>> from alliance_stats.evidence import relations
+    >>> relations().columns.tolist()
+    ['relation', 'target', 'inputs', 'formula', 'source', 'exact']
     """
     return pd.DataFrame(
         [

@@ -123,6 +123,12 @@ def published(*, folder: str | Path | None = None) -> pd.DataFrame:
     ------
     DataError
         If a record is not valid; the message names file, record and field.
+
+    Examples
+    --------
+    >>> from alliance_stats import published
+    >>> published().shape[1] > 5
+    True
     """
     return pd.DataFrame([_listed(record) for record in load_registry(folder)])
 
@@ -168,6 +174,13 @@ def reproduce(
     ------
     DataError
         If a record is not valid, or nothing goes by `name`.
+
+    Examples
+    --------
+    >>> from alliance_stats import reproduce
+    >>> reproduce().glance().iloc[:, :2]
+       n_records  n_printed
+    0        110        377
     """
     conventions = conventions_of(rounding)
     records = _chosen(load_registry(folder), name)

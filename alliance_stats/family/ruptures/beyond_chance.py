@@ -159,6 +159,18 @@ def expected_false_alarms(
     DataError
         An error that is not positive, no session that could be judged, or no seed where one is
         needed.
+
+    Examples
+    --------
+    >>> from alliance_stats import example_study, ruptures
+    >>> from alliance_stats.family import DropBelowRunningMean, expected_false_alarms
+    >>> sessions = example_study().sessions
+    >>> rule = DropBelowRunningMean(k=2.0, sd="within", min_before=3)
+    >>> found = ruptures(
+    ...     sessions, person="person", session="session", score="alliance", rule=rule
+    ... )
+    >>> expected_false_alarms(found, error=0.3, n_resamples=50, seed=1).tidy().shape
+    (3, 6)
     """
     if not (math.isfinite(error) and error > 0):
         raise DataError(
@@ -340,6 +352,19 @@ def family_ruptures(found: Ruptures, *, seed: int, n_resamples: int = 1000) -> F
     ------
     DataError
         If the ruptures know no family, or no family session has two members judged.
+
+    Examples
+    --------
+    >>> from alliance_stats import example_study, ruptures
+    >>> from alliance_stats.family import DropBelowRunningMean, family_ruptures
+    >>> sessions = example_study().sessions
+    >>> rule = DropBelowRunningMean(k=2.0, sd="within", min_before=3)
+    >>> found = ruptures(
+    ...     sessions, person="person", session="session", score="alliance", rule=rule,
+    ...     family="family",
+    ... )
+    >>> family_ruptures(found, n_resamples=20, seed=1).glance().shape
+    (1, 5)
     """
     if n_resamples < 1:
         raise DataError(f"n_resamples counts shuffles and is at least 1; got {n_resamples}.")

@@ -362,6 +362,19 @@ def ruptures(
     DataError
         A missing column or id; a person with two rows of one session, or in two families; no
         rating at all.
+
+    Examples
+    --------
+    >>> from alliance_stats import example_study, ruptures
+    >>> from alliance_stats.family import DropBelowRunningMean
+    >>> sessions = example_study().sessions
+    >>> rule = DropBelowRunningMean(k=2.0, sd="within", min_before=3)
+    >>> found = ruptures(
+    ...     sessions, person="person", session="session", score="alliance", rule=rule
+    ... )
+    >>> found.glance().iloc[:, :3]
+                                                    rule  n_persons  n_sessions
+    0  at least 2 within-person SDs below the own run...        621        5947
     """
     frame, rows = read_series(data, person=person, session=session, score=score, family=family)
     codes, labels = pd.factorize(frame[person].to_numpy(dtype=object))

@@ -128,6 +128,12 @@ def adjusted_p(p_values: npt.ArrayLike, *, method: str = "holm") -> Array:
 
     ``"holm"`` holds the familywise error rate (Holm 1979), ``"fdr"`` the false discovery rate
     (Benjamini & Hochberg 1995, doi:10.1111/j.2517-6161.1995.tb02031.x).
+
+    Examples
+    --------
+    >>> from alliance_stats.groups import adjusted_p
+    >>> adjusted_p([0.01, 0.03, 0.04], method="holm").round(3)
+    array([0.03, 0.06, 0.06])
     """
     check_choice(method, ("holm", "fdr"), name="method")
     p = np.asarray(p_values, dtype=np.float64)

@@ -276,6 +276,18 @@ def compare_groups(
     NotIdentifiedError
         If the data hold no information on what the test of the only outcome needs, as a variance.
         Among several outcomes such a one is described, and its row says why it was not tested.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from alliance_stats import compare_groups
+    >>> data = pd.DataFrame(
+    ...     {"group": ["a"] * 5 + ["b"] * 5, "score": [4, 5, 6, 5, 7, 2, 4, 3, 5, 3]}
+    ... )
+    >>> found = compare_groups(data, outcomes=["score"], group="group")
+    >>> found.tidy()[["contrast", "estimate", "conf_low", "conf_high", "p_value"]].round(3)
+      contrast  estimate  conf_low  conf_high  p_value
+    0    a - b       2.0     0.337      3.663    0.024
     """
     if n_resamples < 1:
         raise ValueError(f"n_resamples must be at least 1; got {n_resamples}.")

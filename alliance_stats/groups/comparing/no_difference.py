@@ -28,6 +28,12 @@ def smallest_p_of_design(n_1: int, n_2: int) -> float:
     Of the ``C(n_1 + n_2, n_1)`` arrangements the most extreme has probability one over their
     number; with equal groups its mirror image is as extreme. .029 with 4 against 4, .0006 with 6
     against 7.
+
+    Examples
+    --------
+    >>> from alliance_stats.groups import smallest_p_of_design
+    >>> round(smallest_p_of_design(4, 4), 3)
+    0.029
     """
     if min(n_1, n_2) < 1:
         raise DataError(f"Both groups need a case; got n = {n_1} and {n_2}.")
@@ -41,6 +47,12 @@ def detectable_g(n_1: int, n_2: int, *, power: float = 0.8, alpha: float = 0.05)
     In population SDs: the root of ``P(|T| > t_crit) = power`` with T noncentral t on
     ``n_1 + n_2 - 2`` df and noncentrality ``delta / sqrt(1/n_1 + 1/n_2)``
     (Cohen 1988, Statistical power analysis, ch. 2; as R's ``power.t.test(strict = TRUE)``).
+
+    Examples
+    --------
+    >>> from alliance_stats.groups import detectable_g
+    >>> round(detectable_g(13, 13), 2)
+    1.15
     """
     if min(n_1, n_2) < 2:
         return math.nan
@@ -68,6 +80,12 @@ def detectable_h(n_1: int, n_2: int, *, power: float = 0.8, alpha: float = 0.05)
 
     ``h = |2 asin sqrt(p_1) - 2 asin sqrt(p_2)|``, by the normal approximation
     (Cohen 1988, ch. 6; as R's ``pwr.2p2n.test``). Exact tests of small groups need more.
+
+    Examples
+    --------
+    >>> from alliance_stats.groups import detectable_h
+    >>> round(detectable_h(13, 13), 2)
+    1.1
     """
     root = math.sqrt(1.0 / n_1 + 1.0 / n_2)
     critical = float(stats.norm.isf(alpha / 2.0))

@@ -235,6 +235,16 @@ def comparisons(
     ratio; Oehlert 1992, doi:10.1080/00031305.1992.10475842). Variances of random effects are taken
     as known in both methods, and the rows as given. A model with an offset is asked at each row's
     own. For a discrete-time hazard this compares hazards of a session, not of a whole treatment.
+
+    Examples
+    --------
+    >>> from alliance_stats import comparisons, example_study, lmm
+    >>> sessions = example_study().sessions
+    >>> model = lmm("alliance ~ session + role + (1 | family/person)", sessions)
+    >>> table = comparisons(model, "session").tidy()
+    >>> table[["contrast", "estimate", "conf_low", "conf_high"]].round(3)
+      contrast  estimate  conf_low  conf_high
+    0       +1     0.029     0.026      0.032
     """
     check_choice(compare, ("difference", "ratio"), name="compare")
     check_choice(level, ("population", "typical"), name="level")

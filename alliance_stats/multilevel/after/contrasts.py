@@ -276,6 +276,21 @@ def contrasts(
     contrast's p-value and limits are taken from the joint distribution at its own df, as in R's
     emmeans; emmeans rounds df to whole numbers for ``"mvt"``, here they stay as they are.
     A contrast can be estimable although its means are not.
+
+    Examples
+    --------
+    >>> from alliance_stats import contrasts, estimated_means, example_study, lmm
+    >>> sessions = example_study().sessions
+    >>> model = lmm("alliance ~ session + role + (1 | family/person)", sessions)
+    >>> means = estimated_means(model, "role")
+    >>> contrasts(means, method="pairwise").tidy()[["contrast", "estimate", "p_value"]].round(3)
+               contrast  estimate  p_value
+    0    child - father    -0.120    0.099
+    1    child - mother    -0.385    0.000
+    2   child - partner    -0.308    0.000
+    3   father - mother    -0.265    0.000
+    4  father - partner    -0.188    0.040
+    5  mother - partner     0.077    0.572
     """
     check_choice(adjust, ADJUSTMENTS, name="adjust")
     if not isinstance(means, EstimatedMeans | SimpleSlopes):

@@ -326,6 +326,19 @@ def estimated_means(
     the row space of the design, the mean is not estimable: it is NaN in ``tidy()``, listed in
     ``not_estimable``, and named first in ``summary()``. An offset stands at zero. As in R's
     emmeans, except that a numeric predictor with two values stands at its mean unless it is shown.
+
+    Examples
+    --------
+    >>> from alliance_stats import estimated_means, example_study, lmm
+    >>> sessions = example_study().sessions
+    >>> model = lmm("alliance ~ session + role + (1 | family/person)", sessions)
+    >>> table = estimated_means(model, "role").tidy()
+    >>> table[["role", "estimate", "conf_low", "conf_high"]].round(2)
+          role  estimate  conf_low  conf_high
+    0    child      4.34      4.26       4.43
+    1   father      4.46      4.36       4.57
+    2   mother      4.73      4.65       4.81
+    3  partner      4.65      4.53       4.77
     """
     within, names = names_of(by), names_of(variables)
     shared = sorted(set(within) & set(names))

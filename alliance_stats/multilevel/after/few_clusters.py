@@ -536,6 +536,15 @@ def leave_one_out(model: LinearMixedModel, cluster: str) -> LeaveOneOut:
         A cluster that is no grouping factor, or that a random effect crosses.
     NotIdentifiedError
         Fewer than three clusters.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from alliance_stats import meta_analysis
+    >>> from alliance_stats.evidence import leave_one_out
+    >>> studies = pd.DataFrame({"r": [0.2, 0.3, 0.25, 0.4], "n": [50, 80, 120, 60]})
+    >>> leave_one_out(meta_analysis(studies, r="r", n="n"))["estimate"].round(3).tolist()
+    [0.31, 0.288, 0.318, 0.262]
     """
     require_linear(model, asked="leave_one_out refits")
     fit = model.fit

@@ -165,6 +165,16 @@ def likelihood_ratio_test(
     REML likelihoods of models with different fixed effects cannot be compared: such fits are
     refitted by maximum likelihood, and the result says so. That the models are nested is the
     caller's to know; a larger model that fits worse is refused.
+
+    Examples
+    --------
+    >>> from alliance_stats import example_study, likelihood_ratio_test, lmm
+    >>> sessions = example_study().sessions
+    >>> with_therapists = lmm("alliance ~ session + (1 | therapist) + (1 | person)", sessions)
+    >>> without = lmm("alliance ~ session + (1 | person)", sessions)
+    >>> likelihood_ratio_test(with_therapists, without).tidy()[["statistic", "p_value"]].round(3)
+       statistic  p_value
+    0    108.339      0.0
     """
     if isinstance(model, HasLikelihood) and isinstance(other, HasLikelihood):
         return _of_likelihoods(model, other, n_resamples)
@@ -303,6 +313,17 @@ def compare_models(*models: LinearMixedModel | HasLikelihood) -> pd.DataFrame:
     DataError
         If there is no model, one was not fitted by ``lmm``, or they used different rows or
         outcomes.
+
+    Examples
+    --------
+    >>> from alliance_stats import compare_models, example_study, lmm
+    >>> sessions = example_study().sessions
+    >>> line = lmm("alliance ~ session + (1 | person)", sessions)
+    >>> curve = lmm("alliance ~ poly(session, 2) + (1 | person)", sessions)
+    >>> compare_models(line, curve)[["formula", "n_parameters", "delta_aic"]].round(1)
+                                          formula  n_parameters  delta_aic
+    0           alliance ~ session + (1 | person)             4        0.0
+    1  alliance ~ poly(session, 2) + (1 | person)             5        1.9
     """
     if not models:
         raise DataError("compare_models needs fitted models, as in compare_models(one, other).")

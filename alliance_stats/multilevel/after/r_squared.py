@@ -202,6 +202,19 @@ def r_squared(model: FittedModel, *, cluster: str | None = None) -> RSquared:
     implies there as the residual: pi^2/3 (logit), 1 (probit), pi^2/6 (cloglog), and
     ``log(1 + 1 / mean count)`` for counts (Nakagawa, Johnson & Schielzeth 2017,
     doi:10.1098/rsif.2017.0213).
+
+    Examples
+    --------
+    >>> from alliance_stats import example_study, lmm, r_squared
+    >>> sessions = example_study().sessions
+    >>> model = lmm("alliance ~ session + (1 | family/person)", sessions)
+    >>> r_squared(model).tidy().round(3)
+           measure  scope  estimate                                    method
+    0     marginal  total     0.028  Nakagawa & Schielzeth 2013; Johnson 2014
+    1  conditional  total     0.677  Nakagawa & Schielzeth 2013; Johnson 2014
+    2            f  total     0.028                      Rights & Sterba 2019
+    3           fv  total     0.028                      Rights & Sterba 2019
+    4          fvm  total     0.677                      Rights & Sterba 2019
     """
     require_fitted(model)
     if isinstance(model, _ExplainsItself):

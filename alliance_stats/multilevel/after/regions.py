@@ -305,6 +305,15 @@ def johnson_neyman(
         A moderator that varies within `unit`.
     NotIdentifiedError
         The data do not determine the effect.
+
+    Examples
+    --------
+    >>> from alliance_stats import example_study, johnson_neyman, lmm
+    >>> sessions = example_study().sessions.query("session <= 6")
+    >>> model = lmm("symptoms ~ session * alliance + (1 | family/person)", sessions)
+    >>> johnson_neyman(model, "session", moderator="alliance").boundaries().round(2)
+       value  within_data
+    0   2.12         True
     """
     check_choice(control, ("none", "fdr"), name="control")
     require_fitted(model)

@@ -58,6 +58,17 @@ def parametric_bootstrap(
     -------
     Bootstrap
         Draws, with ``tidy(conf_level=...)`` for percentile intervals.
+
+    Examples
+    --------
+    >>> from alliance_stats import example_study, lmm, parametric_bootstrap
+    >>> sessions = example_study().sessions
+    >>> model = lmm("alliance ~ session + (1 | family/person)", sessions)
+    >>> table = parametric_bootstrap(model, n_resamples=20, seed=1).tidy()
+    >>> table[["term", "estimate"]].round(2).head(2)
+              term  estimate
+    0  (Intercept)      4.35
+    1      session      0.03
     """
     require_linear(model, asked="parametric_bootstrap simulates from")
     measure = all_parameters if statistic is None else _OfModel(statistic)
@@ -99,6 +110,17 @@ def profile(
     NotIdentifiedError
         A model with a residual structure, known variances, or a term of three or more correlated
         effects: ask for a parametric bootstrap.
+
+    Examples
+    --------
+    >>> from alliance_stats import example_study, lmm, profile
+    >>> sessions = example_study().sessions
+    >>> model = lmm("alliance ~ session + (1 | family/person)", sessions)
+    >>> profile(model).tidy()[["term", "estimate", "conf_low", "conf_high"]].round(2)
+                                term  estimate  conf_low  conf_high
+    0         family|sd__(Intercept)      0.44      0.38       0.50
+    1  family:person|sd__(Intercept)      0.44      0.40       0.47
+    2       Residual|sd__Observation      0.44      0.43       0.44
     """
     require_linear(model, asked="profile takes")
     if likelihood is not None:

@@ -188,6 +188,19 @@ def simple_slopes(
     The slope is the derivative of the linear predictor by `variable`, other predictors held where
     the reference grid has them; with transforms (``np.log(x)``, ``poly(x, 2)``) it is the slope at
     the value of `variable` itself, which stands at its mean unless `at` or `by` says otherwise.
+
+    Examples
+    --------
+    >>> from alliance_stats import example_study, lmm, simple_slopes
+    >>> sessions = example_study().sessions
+    >>> model = lmm("alliance ~ session * role + (1 | family/person)", sessions)
+    >>> table = simple_slopes(model, "session", by="role").tidy()
+    >>> table[["role", "estimate", "p_value"]].round(3)
+          role  estimate  p_value
+    0    child     0.030      0.0
+    1   father     0.027      0.0
+    2   mother     0.028      0.0
+    3  partner     0.031      0.0
     """
     require_fitted(model)
     known = predictors(model.design)

@@ -215,6 +215,18 @@ def variance_partition(
         not depend on.
     NotIdentifiedError
         If profiles are asked of a model with random slopes or a residual structure.
+
+    Examples
+    --------
+    >>> from alliance_stats import example_study, lmm, variance_partition
+    >>> sessions = example_study().sessions
+    >>> model = lmm("alliance ~ session + (1 | therapist/family/person)", sessions)
+    >>> variance_partition(model).tidy().iloc[:, :3]
+                         group  variance  estimate
+    0                therapist  0.088842  0.156198
+    1         therapist:family  0.098306  0.172836
+    2  therapist:family:person  0.191885  0.337363
+    3                 Residual  0.189747  0.333603
     """
     at = dict(check_at(at) or {})
     held = model if isinstance(model, GeneralizedLinearMixedModel) else getattr(model, "fit", None)

@@ -187,6 +187,19 @@ def within_between(
     sampling variance of the mean given the numbers of units and rows below it, from a variance
     components model of the predictor (Luedtke et al. 2008, doi:10.1037/a0012869). A mean over the
     whole course knows the future: these effects belong to models of outcome, never of dropout.
+
+    Examples
+    --------
+    >>> from alliance_stats import example_study, within_between
+    >>> sessions = example_study().sessions
+    >>> found = within_between(
+    ...     sessions, outcome="symptoms", predictor="alliance", levels=["person"]
+    ... )
+    >>> found.tidy()[["term", "estimate", "std_error"]].round(2)
+                    term  estimate  std_error
+    0      within person     -4.49       0.18
+    1     between person     -3.52       0.50
+    2  contextual person      0.97       0.53
     """
     data = check_frame(data)
     require_columns(data, [outcome, predictor, *levels])

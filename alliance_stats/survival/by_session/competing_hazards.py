@@ -119,6 +119,23 @@ def competing_hazards(
     Tutz & Schmid (2016), doi:10.1007/978-3-319-28158-2, chapter 8 (competing risks in discrete
     time). Allison (1982), doi:10.2307/270718. Hartzel, Agresti & Caffo (2001),
     doi:10.1177/1471082X0100100201 (multinomial logit with random effects).
+
+    Examples
+    --------
+    >>> from alliance_stats import competing_hazards, example_study, person_period
+    >>> sessions = example_study().sessions
+    >>> periods = person_period(
+    ...     sessions, unit="family", session="session", ending="ending", scores=["alliance"]
+    ... )
+    >>> model = competing_hazards(
+    ...     "parent_trauma", periods, session="session", event="ending_code", unit="family",
+    ...     labels={1: "dropout", 2: "planned", 3: "transferred"}, baseline="polynomial",
+    ... )
+    >>> model.tidy().query("term == 'parent_trauma'")[["state", "estimate", "std_error"]].round(2)
+              state  estimate  std_error
+    4       dropout      0.49       0.24
+    9       planned      0.14       0.22
+    14  transferred      0.31       0.77
     """
     check_choice(baseline, ("dummies", "spline", "polynomial"), name="baseline")
     _check_nesting(cluster, random, nodes)

@@ -126,6 +126,25 @@ def discrete_hazard(
     Prentice & Gloeckler (1978), doi:10.2307/2529588. Singer & Willett (1993),
     doi:10.3102/10769986018002155. Barber, Murphy, Axinn & Maples (2000),
     doi:10.1111/0081-1750.00079 (multilevel).
+
+    Examples
+    --------
+    >>> from alliance_stats import discrete_hazard, example_study, person_period
+    >>> sessions = example_study().sessions
+    >>> periods = person_period(
+    ...     sessions, unit="family", session="session", ending="ending", scores=["alliance"]
+    ... )
+    >>> model = discrete_hazard(
+    ...     "parent_trauma", periods, session="session", event="event", unit="family",
+    ...     baseline="polynomial",
+    ... )
+    >>> model.tidy()[["term", "estimate", "std_error"]].round(2)
+                      term  estimate  std_error
+    0          (Intercept)     -3.73       0.20
+    1  poly(session, 3)[1]    -16.97       8.11
+    2  poly(session, 3)[2]     -8.27       8.65
+    3  poly(session, 3)[3]     -1.30       7.64
+    4        parent_trauma      0.48       0.24
     """
     check_choice(link, ("cloglog", "logit"), name="link")
     check_choice(baseline, ("dummies", "spline", "polynomial"), name="baseline")

@@ -98,6 +98,16 @@ def concordance(model: CoxModel) -> Concordance:
     A pair is comparable where one has the event while the other is at risk in the same stratum and
     stays (Harrell 1982; for intervals and its standard error: Therneau & Atkinson, vignette
     "Concordance" of R's survival). With clusters in the model, its standard error is over them.
+
+    Examples
+    --------
+    >>> from alliance_stats import cox_ph, endings, example_study
+    >>> from alliance_stats.survival import concordance
+    >>> families = endings(example_study()).units
+    >>> model = cox_ph("parent_trauma + investment", families, time="time", event="event")
+    >>> concordance(model).tidy()[["estimate"]].round(3)
+       estimate
+    0     0.606
     """
     require_kind(model, CoxModel, asked="concordance takes a model of cox_ph")
     intervals = model.intervals

@@ -98,6 +98,17 @@ def cox_ph(
         A formula that cannot be read.
     NotIdentifiedError
         No events, a group without events, separation, covariates that do not vary.
+
+    Examples
+    --------
+    >>> from alliance_stats import cox_ph, endings, example_study
+    >>> families = endings(example_study()).units
+    >>> model = cox_ph(
+    ...     "parent_trauma", families, time="time", event="event", cluster="therapist"
+    ... )
+    >>> model.tidy()[["term", "estimate", "std_error", "p_value"]].round(3)
+                term  estimate  std_error  p_value
+    0  parent_trauma     0.477       0.15    0.001
     """
     check_choice(ties, ("efron", "breslow"), name="ties")
     check_choice(frailty_distribution, ("gamma", "lognormal"), name="frailty_distribution")

@@ -351,6 +351,18 @@ def fine_gray(
     NotIdentifiedError
         No ending of this cause, separation, covariates that do not vary; with `entry`, a time at
         which nobody was left under observation who had been there before.
+
+    Examples
+    --------
+    >>> from alliance_stats import endings, example_study, fine_gray
+    >>> families = endings(example_study()).units
+    >>> model = fine_gray(
+    ...     "parent_trauma", families, time="time", event="state", cause="dropout",
+    ...     censored="ongoing",
+    ... )
+    >>> model.tidy()[["term", "estimate", "std_error"]].round(3)
+                term  estimate  std_error
+    0  parent_trauma     0.433      0.227
     """
     data = check_frame(data)
     if person is not None:

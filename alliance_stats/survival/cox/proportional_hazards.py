@@ -98,6 +98,18 @@ def proportional_hazards_test(model: CoxModel, *, transform: str = "km") -> Prop
     transform
         g(t): ``"km"`` (one minus the Kaplan-Meier curve just before t), ``"rank"``, ``"identity"``
         or ``"log"``.
+
+    Examples
+    --------
+    >>> from alliance_stats import cox_ph, endings, example_study
+    >>> from alliance_stats.survival import proportional_hazards_test
+    >>> families = endings(example_study()).units
+    >>> model = cox_ph("parent_trauma + investment", families, time="time", event="event")
+    >>> proportional_hazards_test(model).tidy().round(3)
+                term  statistic   df  p_value
+    0  parent_trauma      0.238  1.0    0.626
+    1     investment      7.340  1.0    0.007
+    2         GLOBAL      7.542  2.0    0.023
     """
     require_kind(model, CoxModel, asked="proportional_hazards_test takes a model of cox_ph")
     check_choice(transform, ("km", "rank", "identity", "log"), name="transform")
@@ -143,6 +155,15 @@ def schoenfeld_residuals(model: CoxModel, *, transform: str = "km") -> pd.DataFr
         its risk-set mean; `scaled` is residual times events times covariance, plus the coefficient,
         an estimate of the log hazard ratio at that time. A row an event and term; the index names
         the caller's rows.
+
+    Examples
+    --------
+    >>> from alliance_stats import cox_ph, endings, example_study
+    >>> from alliance_stats.survival import schoenfeld_residuals
+    >>> families = endings(example_study()).units
+    >>> model = cox_ph("parent_trauma", families, time="time", event="event")
+    >>> len(schoenfeld_residuals(model))
+    74
     """
     require_kind(model, CoxModel, asked="schoenfeld_residuals takes a model of cox_ph")
     check_choice(transform, ("km", "rank", "identity", "log"), name="transform")

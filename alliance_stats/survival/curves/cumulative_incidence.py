@@ -266,6 +266,17 @@ def cumulative_incidence(
     ------
     DataError
         Impossible times, labels of which none is known to mean "not ended", no ending at all.
+
+    Examples
+    --------
+    >>> from alliance_stats import cumulative_incidence, endings, example_study
+    >>> families = endings(example_study()).units
+    >>> curves = cumulative_incidence(families, time="time", event="state", censored="ongoing")
+    >>> curves.tidy().groupby("state")["estimate"].last().round(3)
+    state
+    dropout         0.327
+    other ending    0.673
+    Name: estimate, dtype: float64
     """
     intervals = read_intervals(
         data,

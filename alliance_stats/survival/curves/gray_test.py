@@ -170,6 +170,18 @@ def gray_test(
     NotIdentifiedError
         An ending for which the groups were never at risk together; a group of which all who were at
         risk ended before others of it entered.
+
+    Examples
+    --------
+    >>> from alliance_stats import endings, example_study, gray_test
+    >>> families = endings(example_study()).units
+    >>> test = gray_test(
+    ...     families, time="time", event="state", censored="ongoing", group="parent_trauma"
+    ... )
+    >>> test.tidy().round(3)
+              state  statistic  df  p_value
+    0       dropout      3.515   1    0.061
+    1  other ending      0.403   1    0.526
     """
     if rho < 0:
         raise ValueError(f"rho must be 0 or above; got {rho}.")

@@ -380,6 +380,17 @@ def kaplan_meier(
     ------
     DataError
         Impossible times, an event that is not 0 or 1, a column that is not there.
+
+    Examples
+    --------
+    >>> from alliance_stats import endings, example_study, kaplan_meier
+    >>> families = endings(example_study()).units
+    >>> curve = kaplan_meier(families, time="time", event="event")
+    >>> curve.tidy()[["time", "n_risk", "n_event", "estimate"]].round(3).head(3)
+       time  n_risk  n_event  estimate
+    0   1.0     240       11     0.954
+    1   2.0     227        7     0.925
+    2   3.0     217       11     0.878
     """
     intervals = read_intervals(
         data, time=time, event=event, entry=entry, strata=strata, cluster=cluster

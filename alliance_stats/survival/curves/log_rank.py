@@ -247,6 +247,16 @@ def log_rank(
         Fewer than two groups, a cluster whose members are in several groups, impossible times.
     NotIdentifiedError
         No event at a time at which two groups were at risk.
+
+    Examples
+    --------
+    >>> from alliance_stats import endings, example_study, log_rank
+    >>> families = endings(example_study()).units
+    >>> test = log_rank(families, time="time", event="event", group="parent_trauma")
+    >>> test.tidy().round(3)
+      level  nobs  n_event  n_expected
+    0     0   145       38       46.47
+    1     1    95       36       27.53
     """
     if rho < 0 or gamma < 0:
         raise ValueError(f"rho and gamma must be 0 or above; got {rho} and {gamma}.")

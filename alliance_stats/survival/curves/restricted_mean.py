@@ -191,6 +191,18 @@ def restricted_mean(
     ------
     DataError
         If a stratum's curve is not known up to `until`.
+
+    Examples
+    --------
+    >>> from alliance_stats import endings, example_study, restricted_mean
+    >>> families = endings(example_study()).units
+    >>> means = restricted_mean(
+    ...     families, time="time", event="event", until=12, strata="parent_trauma"
+    ... )
+    >>> means.tidy().round(2)
+      strata  nobs  estimate  std_error  conf_low  conf_high
+    0      0   145     10.10       0.29      9.53      10.66
+    1      1    95      9.31       0.41      8.50      10.12
     """
     if not 0.0 < until < np.inf:
         raise ValueError(f"until must be above 0 and finite; got {until}.")

@@ -217,6 +217,15 @@ def endings(
         one event, or a column that is constant within units is a mean over the whole course
         (:func:`~alliance_stats.transforms.whole_course_means`; one that is merged into ``units``
         afterwards can no longer be told from a fixed covariate).
+
+    Examples
+    --------
+    >>> from alliance_stats import endings, example_study
+    >>> endings(example_study()).units[["family", "time", "event", "state"]].head(3)
+      family  time  event         state
+    0   F001  16.0      0  other ending
+    1   F002  12.0      0       ongoing
+    2   F003  19.0      0  other ending
     """
     definition = CodedEnding() if definition is None else definition
     unit = study.unit if unit is None else unit
@@ -367,6 +376,19 @@ def under_definitions(
     -------
     DataFrame
         The analyses' rows below one another, led by ``definition, n_units, n_dropout``.
+
+    Examples
+    --------
+    >>> from alliance_stats import example_study, kaplan_meier
+    >>> from alliance_stats.survival import CodedEnding, FewerSessionsThan, under_definitions
+    >>> def share_left(units):
+    ...     curve = kaplan_meier(units, time="time", event="event").tidy()
+    ...     return curve[["estimate"]].tail(1)
+    >>> definitions = {"coded": CodedEnding(), "under 5": FewerSessionsThan(5)}
+    >>> under_definitions(example_study(), definitions, share_left).round(2)
+      definition  n_units  n_dropout  estimate
+    0      coded      240         74      0.62
+    1    under 5      240         48      0.80
     """
     frames = []
     for name, definition in definitions.items():

@@ -209,6 +209,22 @@ def dropout_sensitivity(
     Rubin (1987), doi:10.1002/9780470316696. Barnard & Rubin (1999), doi:10.1093/biomet/86.4.948.
     Carpenter & Kenward (2013), doi:10.1002/9781119942283, chapter 10 (delta adjustment). Crameri
     et al. (2015), doi:10.1080/10503307.2014.963730 (nested psychotherapy outcomes).
+
+    Examples
+    --------
+    >>> from alliance_stats import dropout_sensitivity, endings, example_study, lmm
+    >>> study = example_study()
+    >>> model = lmm("symptoms ~ session + (1 | family/person)", study.sessions)
+    >>> families = endings(study).units.query("state == 'dropout'")
+    >>> unseen = study.persons.merge(families[["family", "last_session"]], on="family")
+    >>> unseen = unseen.assign(session=unseen["last_session"] + 1)
+    >>> shifted = dropout_sensitivity(
+    ...     model, unseen, term="session", deltas=[10.0], n_imputations=5, seed=1
+    ... )
+    >>> shifted.tidy()[["delta", "estimate"]].round(2)
+       delta  estimate
+    0    0.0     -0.70
+    1   10.0     -0.65
     """
     if n_imputations < 2:
         raise ValueError(f"m must be at least 2 imputations; got {n_imputations}.")

@@ -191,6 +191,20 @@ def pattern_mixture(
     ----------
     Little (1993), doi:10.1080/01621459.1993.10594302. Hedeker & Gibbons (1997),
     doi:10.1037/1082-989X.2.1.64.
+
+    Examples
+    --------
+    >>> from alliance_stats import example_study, pattern_mixture
+    >>> sessions = example_study().sessions.assign(
+    ...     pattern=lambda d: (d["ending"] == "dropout").map({True: "left", False: "stayed"})
+    ... )
+    >>> mixture = pattern_mixture(
+    ...     "symptoms ~ session + (1 | family/person)", sessions, pattern="pattern", unit="family"
+    ... )
+    >>> mixture.tidy()[["term", "estimate", "std_error"]].round(2)
+              term  estimate  std_error
+    0  (Intercept)     58.66       0.44
+    1      session     -0.71       0.02
     """
     data = check_frame(data)
     if not data.index.is_unique:  # rows are found again by their labels

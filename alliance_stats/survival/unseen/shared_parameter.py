@@ -207,6 +207,20 @@ def shared_parameter(
     nodes are exact (Rizopoulos 2012, doi:10.1016/j.csda.2011.09.007). There are no further levels:
     therapists do not enter. Source: Wu & Carroll 1988, doi:10.2307/2531905; Follmann & Wu 1995,
     doi:10.2307/2533322.
+
+    Examples
+    --------
+    >>> from alliance_stats import example_study, person_period, shared_parameter
+    >>> sessions = example_study().sessions.query("role == 'mother'")
+    >>> periods = person_period(sessions, unit="family", session="session", ending="ending")
+    >>> model = shared_parameter(
+    ...     "symptoms ~ session + (1 | family)", "parent_trauma", sessions, periods,
+    ...     session="session", event="event", unit="family", nodes=5,
+    ... )
+    >>> model.tidy()[["term", "estimate"]].round(1).head(2)
+              term  estimate
+    0  (Intercept)      57.1
+    1      session      -0.7
     """
     data, periods = check_frame(data), check_frame(periods, what="periods")
     require_columns(data, [unit])
