@@ -127,6 +127,16 @@ def coefficients_figure(
     ------
     DataError
         If there is no model, they are on different scales, or a term is in none.
+
+    Examples
+    --------
+    >>> from alliance_stats import example_study, lmm
+    >>> from alliance_stats.figures import coefficients_figure
+    >>> sessions = example_study().sessions
+    >>> one = lmm("symptoms ~ session + (1 | person)", sessions)
+    >>> two = lmm("symptoms ~ session + alliance + (1 | person)", sessions)
+    >>> coefficients_figure({"growth": one, "alliance": two}).label
+    'fig-coefficients'
     """
     if not isinstance(models, Mapping) or not models:
         raise DataError("coefficients_figure draws a mapping of models: {'Model 1': model, ...}.")
@@ -218,6 +228,22 @@ def specification_figure(
     ------
     DataError
         If there is no such outcome, or no rule gave an estimate.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from alliance_stats import classify_many
+    >>> from alliance_stats.figures import specification_figure
+    >>> from alliance_stats.groups import cut_point
+    >>> data = pd.DataFrame({
+    ...     "last": [4.0, 5.5, 6.0, 3.0, 5.8, 2.5, 6.1, 4.4],
+    ...     "mean": [5.1, 4.0, 6.0, 3.2, 5.5, 2.0, 5.9, 5.2],
+    ...     "symptoms": [50, 40, 35, 60, 42, 66, 30, 52],
+    ... })
+    >>> rules = {name: cut_point(name, 5, better="higher") for name in ("last", "mean")}
+    >>> many = classify_many(data, rules).compare(outcomes=["symptoms"])
+    >>> specification_figure(many, outcome="symptoms").label
+    'fig-specifications'
     """
     asked = "specification_figure draws comparisons under several rules"
     require_kind(multiverse, Multiverse, asked=asked, instead=DRAWN_BY)

@@ -160,6 +160,18 @@ def mediation_figure(
     -------
     ReportFigure
         ``data`` has the effects.
+
+    Examples
+    --------
+    >>> from alliance_stats import example_study, mediation
+    >>> from alliance_stats.figures import mediation_figure
+    >>> last = example_study().sessions.groupby("person").tail(1)
+    >>> found = mediation(
+    ...     last, treatment="experience", mediator="alliance", outcome="symptoms", seed=1,
+    ...     cluster="therapist",
+    ... )
+    >>> mediation_figure(found).label
+    'fig-mediation'
     """
     require_kind(found, Mediation, asked="mediation_figure draws a mediation", instead=DRAWN_BY)
     check_conf_level(conf_level)

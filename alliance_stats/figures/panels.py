@@ -68,6 +68,18 @@ def panel(
     DataError
         If the layout does not name each figure once (as one rectangle of a row), or a figure
         cannot be drawn anew.
+
+    Examples
+    --------
+    >>> from alliance_stats import endings, example_study, kaplan_meier
+    >>> from alliance_stats.figures import kaplan_meier_figure, panel
+    >>> families = endings(example_study()).units
+    >>> curves = [
+    ...     kaplan_meier_figure(kaplan_meier(families, time="time", event="event", strata=by))
+    ...     for by in ("parent_trauma", "parent_alliance")
+    ... ]
+    >>> panel(curves, layout="AB").label
+    'fig-panel'
     """
     rows = _rows(layout, len(figures))
     again = [figure.again for figure in figures]

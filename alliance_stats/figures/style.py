@@ -216,6 +216,13 @@ def themed(theme: Theme) -> Iterator[Theme]:
     """Give all figures made within a theme: ``with themed(Theme(groups=("mother", "father"))):``.
 
     A figure's own ``theme=`` and ``width=`` go before it.
+
+    Examples
+    --------
+    >>> from alliance_stats.figures import Theme, themed
+    >>> with themed(Theme()) as theme:
+    ...     print(type(theme).__name__)
+    Theme
     """
     token = _SHEET.set(replace(sheet(), theme=theme))
     try:

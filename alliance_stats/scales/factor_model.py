@@ -245,6 +245,8 @@ def factor_model(
     Examples
     --------
     >>> import numpy as np
+    >>> import pandas as pd
+    >>> from alliance_stats.scales import factor_model
     >>> draw = np.random.default_rng(1)
     >>> one = draw.normal(size=200)
     >>> forms = pd.DataFrame({f"i{k}": one + draw.normal(size=200) for k in range(4)})
@@ -490,6 +492,19 @@ def measurement_invariance(
     -----
     Meredith 1993, doi:10.1007/BF02294825; over members of a dyad: Tagliabue & Lanz 2014,
     doi:10.1080/00273171.2014.905766.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from alliance_stats.scales import measurement_invariance
+    >>> draw = np.random.default_rng(1)
+    >>> one = draw.normal(size=300)
+    >>> forms = pd.DataFrame({f"i{k}": one + draw.normal(size=300) for k in range(4)})
+    >>> forms["role"] = ["mother", "father"] * 150
+    >>> found = measurement_invariance(forms, {"bond": ["i0", "i1", "i2", "i3"]}, group="role")
+    >>> len(found.tidy())
+    4
     """
     repeated = group is None
     if repeated and len(factors) < 2:

@@ -196,6 +196,7 @@ def reliability(
     Examples
     --------
     >>> import pandas as pd
+    >>> from alliance_stats.scales import reliability
     >>> forms = pd.DataFrame({"a": [1, 2, 4, 5, 3], "b": [2, 2, 5, 4, 3], "c": [1, 3, 4, 5, 2]})
     >>> round(reliability(forms, items=["a", "b", "c"]).alpha, 4)
     0.9322

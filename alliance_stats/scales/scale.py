@@ -116,6 +116,7 @@ def score(data: pd.DataFrame, scale: Scale) -> pd.DataFrame:
     Examples
     --------
     >>> import pandas as pd
+    >>> from alliance_stats.scales import Scale, score
     >>> forms = pd.DataFrame({"q1": [5, 1], "q2": [1, 4], "q3": [4, None]})
     >>> bond = Scale(name="bond", items=("q1", "q2", "q3"), limits=(1, 5), reversed=("q2",),
     ...              least_answered=0.6)

@@ -120,9 +120,9 @@ def suppressed(table: pd.DataFrame, *, k: int = 5) -> pd.DataFrame:
     >>> from alliance_stats.study import suppressed
     >>> table = pd.DataFrame({"stayed": [12, 9], "left": [6, 2]}, index=["no trauma", "trauma"])
     >>> suppressed(table)
-              stayed  left
-    no trauma   <NA>  <NA>
-    trauma      <NA>  <NA>
+               stayed  left
+    no trauma    <NA>  <NA>
+    trauma       <NA>  <NA>
     """
     counts = _counts(table, k)
     hidden = (counts > 0) & (counts < k)

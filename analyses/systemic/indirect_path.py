@@ -37,7 +37,7 @@ def indirect_effects(
     for framework, weights in zip(FRAMEWORKS, ([1.0, 0.0], [1.0, 1.0]), strict=True):
         path = als.indirect_path(
             first, dict(zip(TRAUMA, weights, strict=True)), second, "alliance_running_mean",
-            n_draws=draws, seed=seed,
+            n_resamples=draws, seed=seed,
         ).set_index("term")  # fmt: skip
         rows.append(
             {

@@ -103,7 +103,7 @@ def test_natural_effects_by_brute_force() -> None:
     data["y"] = (rng.uniform(size=n) < special.expit(eta)).astype(int)
     found = mediation(
         data, treatment="x", mediator="m", outcome="y", covariates="z",
-        outcome_family="logistic", interaction=True, seed=1, n_draws=2000,
+        outcome_family="logistic", interaction=True, seed=1, n_resamples=2000,
     )  # fmt: skip
     from alliance_stats import regression
 
@@ -139,7 +139,7 @@ def test_natural_effects_by_brute_force() -> None:
 
 
 def test_natural_effects_of_linear_models_are_products() -> None:
-    options = {"treatment": "x", "mediator": "m1", "outcome": "y", "seed": 1, "n_draws": 2000}
+    options = {"treatment": "x", "mediator": "m1", "outcome": "y", "seed": 1, "n_resamples": 2000}
     product = mediation(DATA, interaction=True, **options)
     paths = product.paths.set_index(["from", "to"])["estimate"]
     frame = DATA.assign(product=DATA["x"] * DATA["m1"])

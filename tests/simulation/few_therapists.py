@@ -58,10 +58,10 @@ def p_values(data: pd.DataFrame, seed: int) -> dict[tuple[str, str], float]:
     for name, how in asked.items():
         table = model.tidy(**how).set_index("term")["p_value"]
         found |= {(term, name): float(table[term]) for term in terms}
-    wild = wild_bootstrap(model, "therapist", terms=terms, n=DRAWS, seed=seed)
+    wild = wild_bootstrap(model, "therapist", terms=terms, n_resamples=DRAWS, seed=seed)
     for term, p in wild.p_values().items():
         found[term, "wild bootstrap"] = p
-    permuted = permutation_test(model, "experience", "therapist", n=DRAWS, seed=seed)
+    permuted = permutation_test(model, "experience", "therapist", n_resamples=DRAWS, seed=seed)
     found["experience", "permutation"] = permuted.p_value
     return found
 

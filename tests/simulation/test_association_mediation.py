@@ -50,7 +50,7 @@ def one(design: str, paths: str, therapists: int, rng: np.random.Generator) -> d
     a, b = PATHS[paths]
     hits, excluded, lost = [], [], 0
     for _ in range(REPEATS):
-        options = {"mediator": "m", "outcome": "y", "seed": rng, "n_draws": 4000}
+        options = {"mediator": "m", "outcome": "y", "seed": rng, "n_resamples": 4000}
         try:
             if design == "clusters":
                 found = mediation(

@@ -27,7 +27,7 @@ ROOMS = (
     study, survival, tables, transforms,
 )  # fmt: skip
 FUNCTIONS = {
-    name: found
+    f"{found.__module__}.{name}": found
     for room in ROOMS
     for name in room.__all__
     # draw_x is the part of x_figure that draws on the caller's own axes

@@ -76,10 +76,12 @@ def test_signs_are_those_of_dense_algebra(data, residual):
 
 def test_draws_can_be_repeated_and_units_do_not_matter(data):
     model = lmm("y ~ session + x + (1 | therapist/person)", data)
-    one, again = (wild_bootstrap(model, "therapist", n=199, seed=3).tidy() for _ in range(2))
+    one, again = (
+        wild_bootstrap(model, "therapist", n_resamples=199, seed=3).tidy() for _ in range(2)
+    )
     pd.testing.assert_frame_equal(one, again)
     scaled = lmm("y ~ session + x + (1 | therapist/person)", data.assign(y=1e-4 * data["y"]))
-    other = wild_bootstrap(scaled, "therapist", n=199, seed=3).tidy()
+    other = wild_bootstrap(scaled, "therapist", n_resamples=199, seed=3).tidy()
     np.testing.assert_allclose(other["p_value"], one["p_value"], atol=1e-12)
     np.testing.assert_allclose(other["conf_low"], 1e-4 * one["conf_low"], rtol=1e-3)
 
@@ -91,7 +93,7 @@ def test_a_permutation_is_that_of_refitted_least_squares(data):
     flat["y"] -= flat.groupby("therapist")["y"].transform("mean") * 0.9
     model = lmm("y ~ session + x + (1 | therapist)", flat)
     assert model.singular
-    found = permutation_test(model, "x", "therapist", n=99, seed=4)
+    found = permutation_test(model, "x", "therapist", n_resamples=99, seed=4)
     X = model.design.X
     first = flat.groupby("therapist", sort=True)["x"].first().to_numpy()
     codes = pd.factorize(flat["therapist"], sort=True)[0]

@@ -33,7 +33,7 @@ def _rows(n: int = 120) -> pd.DataFrame:
 
 
 DATA = _rows()
-NAMED = {"treatment": "x", "mediator": "m", "outcome": "y", "seed": 1, "n_draws": 2000}
+NAMED = {"treatment": "x", "mediator": "m", "outcome": "y", "seed": 1, "n_resamples": 2000}
 
 
 def test_direct_and_indirect_add_up_to_the_effect_without_the_mediator() -> None:
@@ -145,7 +145,7 @@ def test_a_mediator_of_the_units_gives_paths_between_alone() -> None:
 def test_the_path_of_two_models_is_their_product() -> None:
     first, second = regression("m ~ x", DATA), regression("y ~ x + m", DATA)
     table = indirect_path(first, "x", second, "m", seed=1).set_index("term")
-    found = mediation(DATA, **(NAMED | {"n_draws": 50_000})).tidy().iloc[0]
+    found = mediation(DATA, **(NAMED | {"n_resamples": 50_000})).tidy().iloc[0]
     assert table.loc["indirect", "estimate"] == pytest.approx(found["estimate"], rel=1e-10)
     assert table.loc["indirect", "conf_low"] == pytest.approx(found["conf_low"], abs=0.02)
     with pytest.raises(DataError, match="no coefficient of the LinearRegression"):

@@ -59,7 +59,7 @@ def mediation(
     scale: Literal["difference", "ratio"] = "difference",
     times: Mapping[str, str] | None = None,
     intervals: Intervals = "monte_carlo",
-    n_draws: int = 20_000,
+    n_resamples: int = 20_000,
     seed: int | np.random.Generator | None = None,
 ) -> Mediation:
     """Estimate how much of an effect goes by way of a mediator, or of several.
@@ -112,7 +112,7 @@ def mediation(
         MacKinnon, Lockwood & Williams 2004, doi:10.1207/s15327906mbr3901_4), of which quantiles
         are taken. ``"bootstrap"``: rows or whole clusters are drawn anew and all fitted again
         (percentiles; linear models on one level).
-    n_draws
+    n_resamples
         How many draws; natural effects use a tenth.
     seed
         Of the draws.
@@ -164,20 +164,20 @@ def mediation(
             raise NotIdentifiedError(f"'{name}' is the same in all {len(used)} rows used.")
     rng = np.random.default_rng(seed)
     if nested_in is not None:
-        return _nested(asked, used, rows, nested_in, n_draws, rng)
+        return _nested(asked, used, rows, nested_in, n_resamples, rng)
     found = fit_equations(
         asked, used, families=(mediator_family, outcome_family), cluster=cluster,
         interaction=interaction,
     )  # fmt: skip
     if natural:
         ratio = scale == "ratio"
-        return _natural(found, rows, values, max(n_draws // 10, 200), rng, ratio=ratio)
+        return _natural(found, rows, values, max(n_resamples // 10, 200), rng, ratio=ratio)
     effects = effects_of(found, _at(asked, used, at))
-    theta = found.paths.draws(n_draws, rng)
+    theta = found.paths.draws(n_resamples, rng)
     said = "Monte Carlo intervals"
     if intervals == "bootstrap":
         codes = np.arange(len(used)) if cluster is None else group_codes(used[cluster])[0]
-        theta = _bootstrap(found, codes, n_draws, rng)
+        theta = _bootstrap(found, codes, n_resamples, rng)
         said = f"bootstrap of {'rows' if cluster is None else f'whole {cluster}s'}"
     over = "" if cluster is None else f", CR2 errors over clusters of {cluster}"
     how = f"{_named(asked)} by least squares{over}, {said} ({len(theta):,} draws)"

@@ -175,9 +175,9 @@ class Mediation:
         )
 
     def glance(self) -> pd.DataFrame:
-        """Return one row: ``nobs, n_mediators, n_draws``."""
+        """Return one row: ``nobs, n_mediators, n_resamples``."""
         n = {"nobs": self.rows.n_used, "n_mediators": len(self.asked.mediators)}
-        return pd.DataFrame([{**n, "n_draws": len(self.draws)}])
+        return pd.DataFrame([{**n, "n_resamples": len(self.draws)}])
 
     def account(self, *, conf_level: float = 0.95) -> Account:
         """Return the paths and the effects as data."""

@@ -35,7 +35,7 @@ def indirect_path(
     to_outcome: Weights,
     *,
     conf_level: float = 0.95,
-    n_draws: int = 50_000,
+    n_resamples: int = 50_000,
     seed: int | np.random.Generator | None = None,
 ) -> pd.DataFrame:
     """Multiply the path to a mediator in one model by the path from it in another.
@@ -50,7 +50,7 @@ def indirect_path(
         (``{"x": 1, "x:w": 2}``).
     conf_level
         Coverage.
-    n_draws, seed
+    n_resamples, seed
         Of the Monte Carlo interval.
 
     Returns
@@ -83,7 +83,7 @@ def indirect_path(
     check_conf_level(conf_level)
     rng = np.random.default_rng(seed)
     (a, drawn_a), (b, drawn_b) = (
-        _drawn(model, weights, n_draws, rng)
+        _drawn(model, weights, n_resamples, rng)
         for model, weights in ((first, to_mediator), (second, to_outcome))
     )
     parts = {"to mediator": (a, drawn_a), "to outcome": (b, drawn_b)}

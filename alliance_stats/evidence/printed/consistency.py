@@ -390,7 +390,8 @@ def recompute(
 
     Examples
     --------
-    >>> recompute("p_t", {"t": "2.00", "df": "30"}).low.__round__(4)
+    >>> from alliance_stats import recompute
+    >>> round(recompute("p_t", {"t": "2.00", "df": "30"}).low, 4)
     0.0541
     """
     if relation not in CATALOGUE:

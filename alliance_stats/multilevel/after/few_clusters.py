@@ -130,7 +130,13 @@ class WildBootstrap:
     def glance(self) -> pd.DataFrame:
         """Return one row: clusters, draws, weights."""
         return pd.DataFrame(
-            [{"n_clusters": len(self.sums.A), "n_draws": len(self.weights), "weights": self.kind}]
+            [
+                {
+                    "n_clusters": len(self.sums.A),
+                    "n_resamples": len(self.weights),
+                    "weights": self.kind,
+                }
+            ]
         )
 
     @property
@@ -174,7 +180,7 @@ def wild_bootstrap(
     cluster: str,
     *,
     terms: Sequence[str] | None = None,
-    n: int = 9999,
+    n_resamples: int = 9999,
     seed: int,
     weights: Weights | None = None,
 ) -> WildBootstrap:
@@ -188,12 +194,12 @@ def wild_bootstrap(
         A grouping factor of the model that contains every random effect, ``"therapist"``.
     terms
         Coefficients; all that are estimated by default.
-    n
+    n_resamples
         Number of draws.
     seed
         Of the weights.
     weights
-        ``"rademacher"``: signs, all combinations each once where they are no more than `n`;
+        ``"rademacher"``: signs, all combinations each once where they are at most `n_resamples`;
         ``"webb"``: six points, the default with fewer than 12 clusters.
 
     Returns
@@ -222,7 +228,7 @@ def wild_bootstrap(
     --------
     >>> from alliance_stats import example_study, lmm, wild_bootstrap
     >>> model = lmm("alliance ~ session + (1 | therapist/family/person)", example_study().sessions)
-    >>> found = wild_bootstrap(model, "therapist", terms=["session"], n=999, seed=1)
+    >>> found = wild_bootstrap(model, "therapist", terms=["session"], n_resamples=999, seed=1)
     >>> list(found.tidy()["term"])
     ['session']
     """
@@ -233,13 +239,13 @@ def wild_bootstrap(
     for term in asked:
         if term not in known:
             raise FormulaError(f"The model estimates no '{term}'. {did_you_mean(term, known)}")
-    if n < 99:
-        raise ValueError(f"n must be a number of draws, at least 99; got {n}.")
+    if n_resamples < 99:
+        raise ValueError(f"n_resamples must be a number of draws, at least 99; got {n_resamples}.")
     sums = sums_by_cluster(model.fit, cluster)
     G = len(sums.A)
     kind: Weights = weights or ("webb" if G < FEW_FOR_SIGNS else "rademacher")
     check_choice(kind, ("rademacher", "webb"), name="weights")
-    drawn = cluster_weights(G, n, kind, np.random.default_rng(seed))
+    drawn = cluster_weights(G, n_resamples, kind, np.random.default_rng(seed))
     return WildBootstrap(model.fit, cluster, asked, sums, drawn, kind)
 
 
@@ -294,7 +300,7 @@ class PermutationTest:
 
     def glance(self) -> pd.DataFrame:
         """Return one row: clusters and permutations."""
-        return pd.DataFrame([{"n_clusters": self.n_clusters, "n_draws": len(self.drawn)}])
+        return pd.DataFrame([{"n_clusters": self.n_clusters, "n_resamples": len(self.drawn)}])
 
     @property
     def method(self) -> str:
@@ -320,7 +326,7 @@ class PermutationTest:
 
 
 def permutation_test(
-    model: LinearMixedModel, term: str, cluster: str, *, n: int = 9999, seed: int
+    model: LinearMixedModel, term: str, cluster: str, *, n_resamples: int = 9999, seed: int
 ) -> PermutationTest:
     """Test a predictor of clusters by permuting its values over them.
 
@@ -332,7 +338,7 @@ def permutation_test(
         A coefficient whose column is constant within clusters, as ``"experience"`` of therapists.
     cluster
         A grouping factor of the model that contains every random effect.
-    n
+    n_resamples
         Number of permutations.
     seed
         Of the permutations.
@@ -358,6 +364,15 @@ def permutation_test(
     is as likely as the one seen, and the p-value is exact whatever the distribution and the sizes
     of the clusters; with other predictors of clusters it is exact to the extent that these do not
     hang together with the term (Good 2005, doi:10.1007/b138696).
+
+    Examples
+    --------
+    >>> from alliance_stats import example_study, lmm, permutation_test
+    >>> sessions = example_study().sessions.query("session == 1")
+    >>> model = lmm("alliance ~ experience + (1 | therapist/family)", sessions)
+    >>> test = permutation_test(model, "experience", "therapist", n_resamples=99, seed=1)
+    >>> test.tidy()[["p_value"]].shape
+    (1, 1)
     """
     require_linear(model, asked="permutation_test tests a coefficient of")
     fit, design = model.fit, model.design
@@ -375,7 +390,7 @@ def permutation_test(
         )
     sums = _null_sums(fit, known.index(term), clusters)
     rng = np.random.default_rng(seed)
-    permuted = np.array([z, *(rng.permutation(z) for _ in range(n))])
+    permuted = np.array([z, *(rng.permutation(z) for _ in range(n_resamples))])
     estimates, t = _added(sums, permuted)
     if not np.isfinite(t[0]):
         raise NotIdentifiedError(f"Other columns determine '{term}': it has no effect of its own.")

@@ -154,6 +154,16 @@ def standardised_coefficients(model: LinearMixedModel) -> StandardisedCoefficien
     (Hoffman 2015, Longitudinal Analysis, p. 342; ``method = "pseudo"`` of R's effectsize). A column
     that varies both within and between units is one of rows: split it first (``decompose``), so
     that within and between have a coefficient each.
+
+    Examples
+    --------
+    >>> from alliance_stats import example_study, lmm, standardised_coefficients
+    >>> sessions = example_study().sessions
+    >>> model = lmm("symptoms ~ session + alliance + (1 | person)", sessions)
+    >>> standardised_coefficients(model).tidy()[["term", "estimate"]].round(3)
+           term  estimate
+    0   session    -0.390
+    1  alliance    -0.217
     """
     require_linear(model, asked="standardised_coefficients are of")
     design = model.design

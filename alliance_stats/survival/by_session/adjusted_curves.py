@@ -218,6 +218,16 @@ def adjusted_curves(
     ------
     DataError
         `by` is not in the formula; a model of intervals (start, stop] without `data`.
+
+    Examples
+    --------
+    >>> from alliance_stats import cox_ph, endings, example_study
+    >>> from alliance_stats.survival import adjusted_curves
+    >>> families = endings(example_study()).units
+    >>> model = cox_ph("parent_trauma + investment", families, time="time", event="event")
+    >>> curves = adjusted_curves(model, by="parent_trauma", times=[4, 8])
+    >>> curves.tidy().shape[0]
+    4
     """
     require_kind(
         model,

@@ -53,7 +53,9 @@ def mediated(factor: float = 1.0, name: str = "alliance", **options: object) -> 
         }
     )
     asked = {"mediator": name} | options
-    return mediation(data, treatment="barrier", outcome="symptoms", seed=1, n_draws=2000, **asked)
+    return mediation(
+        data, treatment="barrier", outcome="symptoms", seed=1, n_resamples=2000, **asked
+    )
 
 
 CASES = {
