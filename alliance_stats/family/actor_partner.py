@@ -34,6 +34,7 @@ from alliance_stats.multilevel import (
     lmm,
 )
 from alliance_stats.renaming import renamed
+from alliance_stats.seeds import Seed
 
 __all__ = ["APIM", "Dyads", "apim", "read_dyads"]
 
@@ -196,7 +197,12 @@ class APIM:
 
     @renamed(draws="n_resamples")
     def k(
-        self, *, seed: int, n_resamples: int = 20_000, conf_level: float = 0.95, least: float = 1.96
+        self,
+        *,
+        seed: Seed,
+        n_resamples: int = 20_000,
+        conf_level: float = 0.95,
+        least: float = 1.96,
     ) -> pd.DataFrame:
         """Return k = partner effect / actor effect, with a Monte Carlo interval.
 

@@ -45,6 +45,7 @@ from alliance_stats.multilevel import (
     parametric_bootstrap,
 )
 from alliance_stats.renaming import renamed
+from alliance_stats.seeds import Seed
 
 __all__ = ["FamilyBalance", "family_balance"]
 
@@ -166,7 +167,7 @@ class FamilyBalance:
 
     @renamed(n="n_resamples")
     def bootstrap(
-        self, *, seed: int, n_resamples: int = 1000, n_jobs: int | None = None
+        self, *, seed: Seed, n_resamples: int = 1000, n_jobs: int | None = None
     ) -> Bootstrap:
         """Draw and refit: percentile intervals of the SDs and their ratios (``term|level``)."""
         measure = partial(_spreads, strata=self.strata, person=self.person)

@@ -16,6 +16,7 @@ from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, one_line, wald_interval
 from alliance_stats.ledger import RowLedger
 from alliance_stats.renaming import renamed
+from alliance_stats.seeds import Seed
 
 __all__ = ["Flagged", "RuleAgreement", "clustered_share", "rule_agreement"]
 
@@ -169,7 +170,7 @@ class RuleAgreement:
 
 
 @renamed(n="n_resamples")
-def rule_agreement(*results: Flagged, seed: int, n_resamples: int = 2000) -> RuleAgreement:
+def rule_agreement(*results: Flagged, seed: Seed, n_resamples: int = 2000) -> RuleAgreement:
     """Compare rules that were applied to the same sessions.
 
     Parameters

@@ -32,6 +32,7 @@ from alliance_stats.multilevel import (
     parametric_bootstrap,
 )
 from alliance_stats.renaming import renamed
+from alliance_stats.seeds import Seed
 
 __all__ = ["OneWithMany", "one_with_many"]
 
@@ -107,7 +108,7 @@ class OneWithMany:
 
     @renamed(n="n_resamples")
     def bootstrap(
-        self, *, seed: int, n_resamples: int = 1000, n_jobs: int | None = None
+        self, *, seed: Seed, n_resamples: int = 1000, n_jobs: int | None = None
     ) -> Bootstrap:
         """Draw and refit: intervals of variances, shares and reciprocities (percentile).
 

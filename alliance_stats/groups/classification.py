@@ -17,11 +17,11 @@ from alliance_stats.estimates import one_line
 from alliance_stats.formatting import plural
 from alliance_stats.groups.agreement_coefficients import cohen_kappa
 from alliance_stats.groups.comparing.comparison_rows import comparison_sections, drawn_tables
-from alliance_stats.groups.comparing.finding import Seed
 from alliance_stats.groups.comparing.group_comparison import GroupComparison, compare_groups
 from alliance_stats.groups.success_rules import SuccessRule
 from alliance_stats.ledger import RowLedger
 from alliance_stats.renaming import renamed
+from alliance_stats.seeds import Seed
 
 __all__ = ["LABELS", "Classification", "Classifications", "Multiverse", "classify", "classify_many"]
 

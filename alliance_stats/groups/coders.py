@@ -30,10 +30,10 @@ from alliance_stats.groups.agreement_coefficients import (
     simulated_estimates,
     variance_components,
 )
-from alliance_stats.groups.comparing.finding import Seed
 from alliance_stats.groups.comparing.group_samples import tied
 from alliance_stats.ledger import RowLedger
 from alliance_stats.renaming import renamed
+from alliance_stats.seeds import Seed
 
 __all__ = ["CoderAgreement", "coder_agreement"]
 

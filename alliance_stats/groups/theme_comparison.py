@@ -21,13 +21,14 @@ from alliance_stats.errors import DataError
 from alliance_stats.estimates import one_line
 from alliance_stats.formatting import plural
 from alliance_stats.groups.comparing.comparison_rows import drawn_tables, worth_saying
-from alliance_stats.groups.comparing.finding import Seed, TestOptions
+from alliance_stats.groups.comparing.finding import TestOptions
 from alliance_stats.groups.comparing.group_comparison import (
     GroupComparison,
     Roles,
     compare_outcomes,
 )
 from alliance_stats.ledger import RowLedger
+from alliance_stats.seeds import Seed
 
 __all__ = [
     "ThemeComparison",

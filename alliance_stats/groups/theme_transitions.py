@@ -19,7 +19,7 @@ from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.groups.comparing.comparison_rows import drawn_tables
 from alliance_stats.groups.comparing.count_tests import TableTest, table_test
-from alliance_stats.groups.comparing.finding import Seed, TestOptions, whole_seed
+from alliance_stats.groups.comparing.finding import TestOptions
 from alliance_stats.groups.comparing.group_samples import grouped
 from alliance_stats.groups.theme_comparison import (
     binary_theme,
@@ -28,6 +28,7 @@ from alliance_stats.groups.theme_comparison import (
     with_cases,
 )
 from alliance_stats.ledger import RowLedger
+from alliance_stats.seeds import Seed, whole_seed
 
 __all__ = ["ThemeTransitions", "theme_transitions"]
 

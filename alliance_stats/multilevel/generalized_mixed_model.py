@@ -40,6 +40,7 @@ from alliance_stats.multilevel.predictions import (
     generalized_simulated,
     linear_predictors,
 )
+from alliance_stats.seeds import Seed
 
 __all__ = ["GeneralizedLinearMixedModel", "median_ratio_table"]
 
@@ -265,7 +266,7 @@ class GeneralizedLinearMixedModel:
         """
         return generalized_augmented(self.fit)
 
-    def simulate(self, seed: int | np.random.Generator, *, n: int = 1) -> pd.DataFrame:
+    def simulate(self, seed: Seed, *, n: int = 1) -> pd.DataFrame:
         """Draw new outcomes for the rows used, new random effects each time: (rows, n)."""
         if n < 1:
             raise ValueError(f"n must be a number of outcomes to draw, at least 1; got {n}.")

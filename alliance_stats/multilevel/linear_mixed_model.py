@@ -33,6 +33,7 @@ from alliance_stats.multilevel.parameter_tables import (
 )
 from alliance_stats.multilevel.predictions import augmented, predicted, simulated
 from alliance_stats.multilevel.refitted_intervals import with_intervals
+from alliance_stats.seeds import Seed
 
 __all__ = ["LinearMixedModel", "require_linear"]
 
@@ -233,7 +234,7 @@ class LinearMixedModel:
         """
         return cooks_distances(self.fit, cluster)
 
-    def simulate(self, seed: int | np.random.Generator, *, n: int = 1) -> pd.DataFrame:
+    def simulate(self, seed: Seed, *, n: int = 1) -> pd.DataFrame:
         """Draw new outcomes for the rows used, new random effects each time: (rows, n)."""
         if n < 1:
             raise ValueError(f"n must be a number of outcomes to draw, at least 1; got {n}.")
@@ -268,7 +269,7 @@ class LinearMixedModel:
         vcov: CR2 | None = None,
         ci_method: CiMethod = "wald",
         conf_level: float = 0.95,
-        seed: int | None = None,
+        seed: Seed = None,
     ) -> pd.DataFrame:
         """Return one row an estimate.
 

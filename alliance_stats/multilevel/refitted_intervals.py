@@ -22,6 +22,7 @@ from alliance_stats.multilevel.linear_fit import LinearFit, refitted
 from alliance_stats.multilevel.model_profiles import profile_fit
 from alliance_stats.multilevel.parameter_tables import named_parameters
 from alliance_stats.multilevel.predictions import simulated
+from alliance_stats.seeds import Seed, whole_seed
 
 __all__ = ["Bootstrap", "Measure", "all_parameters", "bootstrap_fit", "with_intervals"]
 
@@ -159,7 +160,7 @@ def bootstrap_fit(
     measure: Measure,
     *,
     n: int,
-    seed: int,
+    seed: Seed,
     n_jobs: int | None = None,
     progress: bool = False,
 ) -> Bootstrap:
@@ -168,10 +169,11 @@ def bootstrap_fit(
     See :func:`~alliance_stats.multilevel.parametric_bootstrap`.
     """
     if not isinstance(n, int) or n < 2:
-        raise ValueError(f"n must be a whole number of data sets, at least 2; got {n!r}.")
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
+        raise ValueError(f"n_resamples must be a whole number of data sets, at least 2; got {n!r}.")
+    whole = whole_seed(seed)
+    if isinstance(whole, bool) or not isinstance(whole, int | np.integer | None):
         raise TypeError(f"seed must be a whole number; got {seed!r}.")
-    seeds = np.random.SeedSequence(seed).spawn(n)
+    seeds = np.random.SeedSequence(whole).spawn(n)
     chunks = [seeds[i : i + CHUNK] for i in range(0, n, CHUNK)]
     parallel = Parallel(n_jobs=n_jobs)
     batch = max(1, len(chunks) // 20) if progress else max(1, len(chunks))
@@ -225,7 +227,7 @@ def with_intervals(
     ci_method: str,
     *,
     conf_level: float,
-    seed: int | None,
+    seed: Seed,
 ) -> pd.DataFrame:
     """Replace the limits of a table of coefficients or random parameters."""
     names = [_name(row) for row in table.itertuples(index=False)]

@@ -15,6 +15,7 @@ from alliance_stats.ledger import RowLedger
 from alliance_stats.panel import lag_refits, lag_sensitivity, lag_tables
 from alliance_stats.panel.lag_notes import notes_on
 from alliance_stats.panel.session_table import LaggedModel, read_sessions
+from alliance_stats.seeds import Seed
 
 __all__ = ["CrossLagged", "cross_lagged"]
 
@@ -224,7 +225,7 @@ class CrossLagged:
         *,
         outcome: str,
         shifts: Sequence[float],
-        seed: int | np.random.Generator,
+        seed: Seed,
         n_imputations: int = 20,
         conf_level: float = 0.95,
     ) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, two_sided_p, wald_interval
 from alliance_stats.panel.lag_tables import lagged_effects
 from alliance_stats.panel.session_table import LaggedModel
+from alliance_stats.seeds import Seed
 
 Bools = npt.NDArray[np.bool_]
 
@@ -52,7 +53,7 @@ def over_shifts(
     *,
     outcome: str,
     n_imputations: int,
-    seed: int | np.random.Generator,
+    seed: Seed,
     conf_level: float,
 ) -> pd.DataFrame:
     """Return the lagged effects had those who left been `shift` points off what is expected.

@@ -9,6 +9,7 @@ import pandas as pd
 
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
+from alliance_stats.seeds import Seed
 from alliance_stats.simulate.draws import (
     Courses,
     Ratings,
@@ -70,7 +71,7 @@ def simulate_study(
     symptoms: SymptomTruth | None = None,
     endings: EndingTruth | None = None,
     interviews: InterviewTruth | None = None,
-    seed: int | np.random.Generator,
+    seed: Seed,
 ) -> SimulatedStudy:
     """Simulate a study of the alliance in family treatment, with known truth.
 

@@ -254,7 +254,7 @@ def test_numbers_of_draws(model):
     with pytest.raises(ValueError, match="bootstrap must be a number .* got -3"):
         likelihood_ratio_test(model, small, n_resamples=-3, seed=1)
     for n in (0, 1, 2.5):
-        with pytest.raises(ValueError, match="n must be a whole number of data sets"):
+        with pytest.raises(ValueError, match="n_resamples must be a whole number of data sets"):
             parametric_bootstrap(model, n_resamples=n, seed=1)
     with pytest.raises(TypeError, match="seed must be a whole number; got 'a'"):
         parametric_bootstrap(model, n_resamples=2, seed="a")

@@ -30,6 +30,7 @@ from alliance_stats.door import replaced
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array
 from alliance_stats.ledger import RowLedger
+from alliance_stats.seeds import Seed
 
 __all__ = ["mediation"]
 
@@ -60,7 +61,7 @@ def mediation(
     times: Mapping[str, str] | None = None,
     intervals: Intervals = "monte_carlo",
     n_resamples: int = 20_000,
-    seed: int | np.random.Generator | None = None,
+    seed: Seed = None,
 ) -> Mediation:
     """Estimate how much of an effect goes by way of a mediator, or of several.
 

@@ -10,6 +10,7 @@ from alliance_stats.association.mediation.paths import Paths
 from alliance_stats.checks import check_conf_level, did_you_mean
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
+from alliance_stats.seeds import Seed
 
 __all__ = ["indirect_path"]
 
@@ -36,7 +37,7 @@ def indirect_path(
     *,
     conf_level: float = 0.95,
     n_resamples: int = 50_000,
-    seed: int | np.random.Generator | None = None,
+    seed: Seed = None,
 ) -> pd.DataFrame:
     """Multiply the path to a mediator in one model by the path from it in another.
 

@@ -15,6 +15,7 @@ from alliance_stats.family.ruptures.finding_ruptures import Ruptures
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.renaming import renamed
+from alliance_stats.seeds import Seed
 
 __all__ = ["FalseAlarms", "FamilyRuptures", "expected_false_alarms", "family_ruptures"]
 
@@ -132,7 +133,7 @@ class FalseAlarms:
 
 @renamed(draws="n_resamples")
 def expected_false_alarms(
-    found: Ruptures, *, error: float, seed: int | None = None, n_resamples: int = 500
+    found: Ruptures, *, error: float, seed: Seed = None, n_resamples: int = 500
 ) -> FalseAlarms:
     """Return how many flags a constant alliance, measured with error, would have given.
 
@@ -336,7 +337,7 @@ class FamilyRuptures:
 
 
 @renamed(shuffles="n_resamples")
-def family_ruptures(found: Ruptures, *, seed: int, n_resamples: int = 1000) -> FamilyRuptures:
+def family_ruptures(found: Ruptures, *, seed: Seed, n_resamples: int = 1000) -> FamilyRuptures:
     """Say for each family and session who ruptured, alone or together.
 
     Parameters

@@ -13,6 +13,7 @@ from alliance_stats.checks import check_choice
 from alliance_stats.effect_sizes import ClusteredEffect
 from alliance_stats.engine.multiple_tests import holm
 from alliance_stats.estimates import Array, wald_interval
+from alliance_stats.seeds import Seed
 
 __all__ = [
     "Finding",
@@ -21,11 +22,7 @@ __all__ = [
     "no_interval",
     "not_tested",
     "t_interval",
-    "whole_seed",
 ]
-
-Seed = int | np.random.Generator | None
-"""A whole number, a generator, or nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +41,6 @@ class TestOptions:
 
     n_resamples: int = 9999
     seed: Seed = None
-
-
-def whole_seed(seed: Seed) -> int | None:
-    """Return a seed that can be used again: the whole number itself, or one that is drawn."""
-    if isinstance(seed, np.random.Generator):
-        return int(seed.integers(2**32))
-    return seed
 
 
 def no_interval(conf_level: float) -> tuple[float, float]:  # noqa: ARG001  the shape of an interval

@@ -21,7 +21,6 @@ from alliance_stats.groups.comparing.comparison_rows import (
 )
 from alliance_stats.groups.comparing.finding import (
     Finding,
-    Seed,
     TestOptions,
     adjusted_p,
     not_tested,
@@ -36,6 +35,7 @@ from alliance_stats.groups.comparing.group_samples import (
 from alliance_stats.groups.comparing.no_difference import bayes_factor_row, equivalence_row
 from alliance_stats.ledger import RowLedger
 from alliance_stats.renaming import renamed
+from alliance_stats.seeds import Seed
 
 __all__ = ["GroupComparison", "OutcomeComparison", "Roles", "compare_groups", "compare_outcomes"]
 

@@ -33,6 +33,7 @@ from alliance_stats.multilevel.after.reference_grid import (
 )
 from alliance_stats.multilevel.linear_functions import DfMethod, Inference
 from alliance_stats.renaming import renamed
+from alliance_stats.seeds import Seed
 
 __all__ = ["Comparisons", "comparisons"]
 
@@ -181,7 +182,7 @@ def comparisons(
     level: Level = "population",
     df_method: DfMethod | None = None,
     n_resamples: int = 0,
-    seed: int | np.random.Generator | None = None,
+    seed: Seed = None,
 ) -> Comparisons:
     """Compare the expected response under two values of a predictor, all else as observed.
 
@@ -351,7 +352,7 @@ def _check_estimable(
         )
 
 
-def _rng(draws: int, seed: int | np.random.Generator | None) -> np.random.Generator | None:
+def _rng(draws: int, seed: Seed) -> np.random.Generator | None:
     if draws == 0:
         return None
     if draws < 100 or seed is None:

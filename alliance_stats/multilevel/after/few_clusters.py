@@ -29,6 +29,7 @@ from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.clusters import clusters_of, refitted_without, sums_by_cluster
 from alliance_stats.multilevel.linear_fit import LinearFit, working_columns
 from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel, require_linear
+from alliance_stats.seeds import Seed
 
 __all__ = [
     "LeaveOneOut",
@@ -181,7 +182,7 @@ def wild_bootstrap(
     *,
     terms: Sequence[str] | None = None,
     n_resamples: int = 9999,
-    seed: int,
+    seed: Seed,
     weights: Weights | None = None,
 ) -> WildBootstrap:
     """Test coefficients by the wild cluster bootstrap-t.
@@ -326,7 +327,7 @@ class PermutationTest:
 
 
 def permutation_test(
-    model: LinearMixedModel, term: str, cluster: str, *, n_resamples: int = 9999, seed: int
+    model: LinearMixedModel, term: str, cluster: str, *, n_resamples: int = 9999, seed: Seed
 ) -> PermutationTest:
     """Test a predictor of clusters by permuting its values over them.
 

@@ -25,6 +25,7 @@ from alliance_stats.multilevel.model_likelihood import (
 )
 from alliance_stats.multilevel.predictions import simulated
 from alliance_stats.renaming import renamed
+from alliance_stats.seeds import Seed
 
 __all__ = ["LikelihoodRatioTest", "compare_models", "likelihood_ratio_test"]
 
@@ -122,7 +123,7 @@ def likelihood_ratio_test(
     other: LinearMixedModel | HasLikelihood | str,
     *,
     n_resamples: int = 0,
-    seed: int | np.random.Generator | None = None,
+    seed: Seed = None,
 ) -> LikelihoodRatioTest:
     """Test the smaller of two nested models against the larger.
 
@@ -279,9 +280,7 @@ def _has_one_variance(small: LinearMixedModel, large: LinearMixedModel) -> bool:
     return plain and few and _n_variances(small) == 0 and _n_variances(large) == 1
 
 
-def _exact_null(
-    small: LinearMixedModel, large: LinearMixedModel, seed: int | np.random.Generator
-) -> Array:
+def _exact_null(small: LinearMixedModel, large: LinearMixedModel, seed: Seed) -> Array:
     (grouping,) = large.design.groupings
     Z = np.zeros((large.nobs, len(grouping.labels)))
     Z[np.arange(large.nobs), grouping.codes] = grouping.Z[0]
@@ -467,7 +466,7 @@ def _simulated_null(
     small: LinearMixedModel,
     large: LinearMixedModel,
     n: int,
-    seed: int | np.random.Generator | None,
+    seed: Seed,
 ) -> tuple[npt.NDArray[np.float64], int]:
     """Return simulated statistics, and in how many data sets a refit stopped before its optimum."""
     if seed is None:

@@ -9,6 +9,7 @@ from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel, requi
 from alliance_stats.multilevel.model_profiles import Profile, profile_fit
 from alliance_stats.multilevel.refitted_intervals import Bootstrap, all_parameters, bootstrap_fit
 from alliance_stats.renaming import renamed
+from alliance_stats.seeds import Seed
 
 __all__ = ["parametric_bootstrap", "profile"]
 
@@ -31,7 +32,7 @@ def parametric_bootstrap(
     statistic: Statistic | None = None,
     *,
     n_resamples: int = 1000,
-    seed: int,
+    seed: Seed,
     n_jobs: int | None = None,
     progress: bool = False,
 ) -> Bootstrap:

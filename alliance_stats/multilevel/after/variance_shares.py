@@ -24,6 +24,7 @@ from alliance_stats.multilevel.model_profiles import Profile, profile_shares
 from alliance_stats.multilevel.predictions import new_residual_variance
 from alliance_stats.multilevel.refitted_intervals import Bootstrap
 from alliance_stats.renaming import renamed
+from alliance_stats.seeds import Seed
 
 __all__ = ["VariancePartition", "variance_partition"]
 
@@ -157,7 +158,7 @@ def variance_partition(
     at: Mapping[str, object] | None = ...,
     ci_method: CiMethod | None = ...,
     n_resamples: int = ...,
-    seed: int | None = ...,
+    seed: Seed = ...,
     n_jobs: int | None = ...,
 ) -> VariancePartition: ...
 
@@ -178,7 +179,7 @@ def variance_partition(
     at: Mapping[str, object] | None = None,
     ci_method: CiMethod | None = None,
     n_resamples: int = 1000,
-    seed: int | None = None,
+    seed: Seed = None,
     n_jobs: int | None = None,
 ) -> VariancePartition | LatentPartition:
     """Split the variance that the fixed effects leave among the levels.

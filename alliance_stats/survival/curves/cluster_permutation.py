@@ -10,6 +10,7 @@ import numpy as np
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
 from alliance_stats.formatting import format_count, format_p, plural
+from alliance_stats.seeds import Seed
 from alliance_stats.survival.rows.time_at_risk import IntArray
 
 __all__ = ["PermutationTest", "permute_clusters"]
@@ -74,7 +75,7 @@ def permute_clusters(
     *,
     names: tuple[str, str],
     n_permutations: int,
-    seed: int | np.random.Generator | None,
+    seed: Seed,
 ) -> PermutationTest:
     """Permute the groups of whole clusters.
 

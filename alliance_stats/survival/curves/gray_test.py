@@ -12,6 +12,7 @@ from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
+from alliance_stats.seeds import Seed
 from alliance_stats.survival.curves.cluster_permutation import PermutationTest, permute_clusters
 from alliance_stats.survival.curves.life_table import at_risk
 from alliance_stats.survival.curves.subdistribution import subdistribution
@@ -130,7 +131,7 @@ def gray_test(
     rho: float = 0.0,
     cluster: Hashable | None = None,
     n_permutations: int = 9999,
-    seed: int | np.random.Generator | None = None,
+    seed: Seed = None,
 ) -> GrayTest:
     """Test, for each ending, whether groups share one cumulative incidence.
 

@@ -17,6 +17,7 @@ from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.renaming import renamed
+from alliance_stats.seeds import Seed
 from alliance_stats.survival.curves.cluster_permutation import PermutationTest, permute_clusters
 from alliance_stats.survival.rows.time_at_risk import (
     IntArray,
@@ -200,7 +201,7 @@ def log_rank(
     weights: str = "fleming-harrington",
     cluster: Hashable | None = None,
     n_resamples: int = 9999,
-    seed: int | np.random.Generator | None = None,
+    seed: Seed = None,
 ) -> LogRank:
     """Test whether groups share one hazard.
 

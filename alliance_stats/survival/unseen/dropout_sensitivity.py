@@ -20,6 +20,7 @@ from alliance_stats.estimates import Array, estimate_columns, one_line
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import LinearMixedModel, lmm
 from alliance_stats.renaming import renamed
+from alliance_stats.seeds import Seed
 from alliance_stats.survival.unseen.outcome_imputation import imputations, pool
 
 __all__ = ["DropoutSensitivity", "dropout_sensitivity"]
@@ -161,7 +162,7 @@ def dropout_sensitivity(
     *,
     term: str,
     deltas: Sequence[float],
-    seed: int,
+    seed: Seed,
     n_imputations: int = 50,
     shift: str | None = None,
 ) -> DropoutSensitivity:

@@ -29,6 +29,7 @@ from alliance_stats.design.groupings import back_transform, unit_labels, units_o
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
 from alliance_stats.multilevel import LinearMixedModel
+from alliance_stats.seeds import Seed, whole_seed
 
 __all__ = ["OutcomeImputer", "Pooled", "imputations", "pool"]
 
@@ -112,11 +113,11 @@ class OutcomeImputer:
 
 
 def imputations(
-    model: LinearMixedModel, unseen: pd.DataFrame, *, m: int, seed: int
+    model: LinearMixedModel, unseen: pd.DataFrame, *, m: int, seed: Seed
 ) -> Iterator[Array]:
     """Yield `m` vectors of outcomes of the unseen rows, each from a random stream of its own."""
     imputer = OutcomeImputer(model, unseen)
-    for stream in np.random.SeedSequence(seed).spawn(m):
+    for stream in np.random.SeedSequence(whole_seed(seed)).spawn(m):
         yield imputer.draw(np.random.default_rng(stream))
 
 

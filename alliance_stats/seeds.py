@@ -1,0 +1,15 @@
+"""What a ``seed=`` may be, everywhere: a whole number, a numpy generator, or None."""
+
+import numpy as np
+
+__all__ = ["Seed", "whole_seed"]
+
+Seed = int | np.random.Generator | None
+"""A whole number repeats the draws; a generator is drawn from; with None no two runs are alike."""
+
+
+def whole_seed(seed: Seed) -> int | None:
+    """Return a seed that can be used again: the whole number itself, or one that is drawn."""
+    if isinstance(seed, np.random.Generator):
+        return int(seed.integers(2**32))
+    return seed
