@@ -11,7 +11,7 @@ from alliance_stats.survival import CompetingHazards, competing_hazards
 
 # Where two searches for one maximum stop: 1e-6 standard errors, on both sides.
 SAME = 1e-4
-COLUMNS = {"session": "session", "event": "ending", "unit": "family", "none": "none"}
+COLUMNS = {"session": "session", "event": "ending", "unit": "family", "censored": "none"}
 
 seeds = st.integers(0, 2**32 - 1)
 terms = st.sampled_from([None, "(1 | therapist)", "(1 || therapist)"])

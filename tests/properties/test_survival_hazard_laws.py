@@ -108,7 +108,7 @@ def test_martingales_and_scores_sum_to_zero(seed: int) -> None:
 def test_concordance_equals_counting_pairs(seed: int) -> None:
     data = people(seed).round({"x": 0, "z": 0})
     model = fit(data)
-    risk = model.predict(data)
+    risk = model.predict(data)["estimate"].to_numpy()
     right = tied = pairs = 0
     for i in np.flatnonzero(data["left"] == 1):
         later = (data["time"] > data["time"][i]) | (

@@ -112,7 +112,7 @@ def test_clusters_of_competing_hazards_are_held_against_each_other():
     last = periods["session"].to_numpy() == n_sessions[family]
     came = np.array(["dropout", "planned", "ongoing", "dropout"])[family % 4]
     periods = periods.assign(outcome=np.where(last, came, "ongoing"))
-    columns = {"event": "outcome", "none": "ongoing", "session": "session", "unit": "family"}
+    columns = {"event": "outcome", "censored": "ongoing", "session": "session", "unit": "family"}
     competing_hazards("alliance", periods, **columns, cluster="therapist")
     wrong = misspelt(periods, "therapist", "T3", "t3")
     found = TWO_WAYS.format(column="therapist", kind="cluster", a="T3", b="t3")

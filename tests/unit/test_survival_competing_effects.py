@@ -197,7 +197,7 @@ def test_endings_that_never_compete_are_two_hazards(data: pd.DataFrame, nodes: i
         for limit in ("conf_low", "conf_high"):
             assert_allclose(spread[limit], mine[limit], atol=1e-3)
         ratio = both.odds_ratios().set_index("state").loc[ending, "estimate"]
-        assert_allclose(ratio, one.hazard_ratios()["estimate"].item(), rtol=1e-6)
+        assert_allclose(ratio, one.odds_ratios()["estimate"].item(), rtol=1e-6)
     assert_allclose(both.log_lik, log_lik, atol=1e-8)
 
 
@@ -289,7 +289,7 @@ def test_a_search_that_stops_on_a_saddle_goes_on() -> None:
     """At an SD of nearly zero the deviance is nearly flat, and falls again beyond."""
     data = courses(2641469)
     names = {"none": "none", "dropout": "z left", "planned": "a planned"}
-    columns = {"session": "session", "event": "ending", "unit": "family", "none": "none"}
+    columns = {"session": "session", "event": "ending", "unit": "family", "censored": "none"}
     one = competing_hazards("x", data, **columns, random="(1 | therapist)")
     renamed = data.assign(ending=data["ending"].map(names))
     other = competing_hazards("x", renamed, **columns, random="(1 | therapist)")

@@ -104,7 +104,7 @@ def test_prediction_needs_the_columns_and_known_strata() -> None:
     fit = cox_ph("alliance + role", PERSONS, **COLUMNS, strata="site")
     lone = PERSONS.iloc[[0]]
     assert_allclose(fit.predict(lone, scale="hazard_ratio"), np.exp(fit.predict(lone)), rtol=1e-15)
-    assert np.isnan(fit.predict(lone.assign(alliance=np.nan))).all()
+    assert fit.predict(lone.assign(alliance=np.nan))["estimate"].isna().all()
     survival = fit.survival(lone, times=[0, 5])
     assert survival["estimate"].iloc[0] == 1.0
     with pytest.raises(DataError, match="newdata has no column 'role'"):

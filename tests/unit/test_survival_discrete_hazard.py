@@ -271,7 +271,7 @@ def test_two_endings_with_one_impossible_are_a_logit_hazard() -> None:
     binary = data.assign(event=(data["code"] == 1).astype(float)).query("session == 1")
     one = discrete_hazard("x", binary, **COLUMNS, random=None, link="logit")
     found = both.odds_ratios().set_index("state").loc["1"]
-    assert_allclose(found["estimate"], one.hazard_ratios()["estimate"].item(), rtol=1e-9)
+    assert_allclose(found["estimate"], one.odds_ratios()["estimate"].item(), rtol=1e-9)
 
 
 def test_competing_hazards_refuse_what_they_cannot_tell(several: pd.DataFrame) -> None:
@@ -328,3 +328,20 @@ def test_endings_as_words_and_numbers_are_refused(several: pd.DataFrame) -> None
     )
     with pytest.raises(DataError, match="holds both words and numbers .*'planned'.*: write each"):
         competing_hazards("1", mixed, **COLUMNS | {"event": "ending_code"})
+
+
+@pytest.mark.parametrize(("link", "asked", "other"), [
+    ("logit", "hazard_ratios", "odds ratios"), ("cloglog", "odds_ratios", "hazard ratios"),
+])  # fmt: skip
+def test_ratios_are_called_what_they_are(link: str, asked: str, other: str) -> None:
+    data = pd.DataFrame(
+        {
+            "family": [f"F{i}" for i in range(8)],
+            "session": 1,
+            "x": [0, 1] * 4,
+            "event": [0, 1, 1, 0] * 2,
+        }
+    )
+    fit = discrete_hazard("x", data, **COLUMNS, random=None, link=link)
+    with pytest.raises(ValueError, match=f"exponentiated coefficients are {other}"):
+        getattr(fit, asked)()

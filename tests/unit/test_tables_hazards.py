@@ -79,7 +79,9 @@ def test_models_stand_side_by_side_each_on_its_scale(models):
     own = np.exp(tidy[["estimate", "conf_low", "conf_high"]].astype(float))
     assert shown.loc["Predictor", "Fine-Gray: SHR [95% CI]"] == ratio(own)
     for name, scale in (("Discrete", "HR"), ("Logit", "OR")):
-        own = models[name].hazard_ratios().iloc[0]
+        model = models[name]
+        ratios = model.hazard_ratios() if scale == "HR" else model.odds_ratios()
+        own = ratios.iloc[0]
         assert shown.loc["Predictor", f"{name}: {scale} [95% CI]"] == ratio(own)
         assert shown.loc["Predictor", f"{name}: p"] == format_p(own["p_value"])
     for state, (_, own) in zip(

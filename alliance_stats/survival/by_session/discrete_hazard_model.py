@@ -148,10 +148,37 @@ class DiscreteHazard:
         return table
 
     def hazard_ratios(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return the covariates' ratios: ``term, estimate, conf_low, conf_high, p_value``.
+        """Return the covariates' hazard ratios, of a complementary log-log link.
 
-        Hazard ratios (cloglog) or odds ratios (logit), for units with the same random effects.
+        ``term, estimate, conf_low, conf_high, p_value``, for units with the same random effects.
+
+        Raises
+        ------
+        ValueError
+            Of a model with a logit link, whose ratios are of odds: :meth:`odds_ratios`.
         """
+        self._refuse_link("logit", "odds_ratios")
+        return self._ratios(conf_level)
+
+    def odds_ratios(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return the covariates' odds ratios, of a logit link: columns as of `hazard_ratios`.
+
+        Raises
+        ------
+        ValueError
+            Of a model with another link, whose ratios are of hazards: :meth:`hazard_ratios`.
+        """
+        self._refuse_link("cloglog", "hazard_ratios")
+        return self._ratios(conf_level)
+
+    def _refuse_link(self, other: str, method: str) -> None:
+        if self.link == other:
+            raise ValueError(
+                f"The link is {other}: exponentiated coefficients are {method.replace('_', ' ')}. "
+                f"Ask for {method}()."
+            )
+
+    def _ratios(self, conf_level: float) -> pd.DataFrame:
         table = (
             self.tidy(conf_level=conf_level)
             .iloc[baseline_columns(self.fit.design, self.baseline) :]
@@ -397,7 +424,7 @@ class DiscreteHazard:
     def account(self, *, conf_level: float = 0.95) -> Account:
         """Return the covariates' ratios and the spread between units, as data."""
         tidy = self.tidy(conf_level=conf_level)
-        ratios = self.hazard_ratios(conf_level=conf_level)
+        ratios = self._ratios(conf_level)
         own = tidy.iloc[len(tidy) - len(ratios) :]  # the baseline's coefficients stand first
         predictors = Section(
             "Predictors",

@@ -198,8 +198,10 @@ class CoxModel:
             refusal=refusal,
         )
 
-    def predict(self, newdata: pd.DataFrame, *, scale: str = "linear") -> Array:
+    def predict(self, newdata: pd.DataFrame, *, scale: str = "linear") -> pd.DataFrame:
         """Return each row's log hazard ratio against a row of zeros (``"linear"``), or the ratio.
+
+        In a column ``estimate``, under the rows' own labels.
 
         Parameters
         ----------
@@ -211,7 +213,8 @@ class CoxModel:
         check_choice(scale, ("linear", "hazard_ratio"), name="scale")
         newdata = check_frame(newdata, what="newdata")
         linear: Array = np.asarray(new_covariates(self.design, newdata) @ self.beta)
-        return linear if scale == "linear" else np.exp(linear)
+        values = linear if scale == "linear" else np.exp(linear)
+        return pd.DataFrame({"estimate": values}, index=newdata.index)
 
     def survival(
         self,
