@@ -36,7 +36,7 @@ from alliance_stats.multilevel.after.regions import JohnsonNeyman, johnson_neyma
 from alliance_stats.multilevel.after.resampling import parametric_bootstrap, profile
 from alliance_stats.multilevel.after.response_surface import ResponseSurface, response_surface
 from alliance_stats.multilevel.after.simple_slopes import SimpleSlopes, simple_slopes
-from alliance_stats.multilevel.after.standardised import (
+from alliance_stats.multilevel.after.standardised_coefficients import (
     StandardisedCoefficients,
     standardised_coefficients,
 )
