@@ -74,6 +74,7 @@ GLOSSARY: Mapping[str, str] = MappingProxyType(
         "minimum": "smallest value",
         "median": "middle value",
         "maximum": "largest value",
+        "role": "place in the family (or rater) that a row speaks of",
         "rule": "the rule that an index or a flag was made by, in words",
         "predictor": "outcome at the session before, whose effect on `outcome` a row has",
         "lag": "how many sessions the predictor stands before the outcome",

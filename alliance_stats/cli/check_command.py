@@ -14,6 +14,7 @@ from alliance_stats.cli.terminal import Refusal, heading, print_error, refusing,
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.study import ENDINGS, Study
+from alliance_stats.study.courses import ROLES
 from alliance_stats.study.joining import join_families
 from alliance_stats.study.readers import TableFile, read_table
 from alliance_stats.study.text_files import SEPARATORS
@@ -23,7 +24,6 @@ __all__ = ["Question", "Written", "check_table"]
 
 _IDS = ("person", "family", "therapist")
 _WORDS = ("role", "rater", "ending")
-_ROLES = (*_IDS, "session", "time", *_WORDS, "alliance", "outcome", "ending_session")
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +226,7 @@ def _ask_for_roles(question: Question, frame: pd.DataFrame) -> None:
         "Nothing says which column holds the person: name it with --person, and each other role "
         f"that the table has with its own option. '{question.file.name}' has the columns {columns}."
     )
-    like = [role for role in _ROLES if role in frame.columns]
+    like = [role for role in ROLES if role in frame.columns]
     if like:
         options = " ".join(f"--{role.replace('_', '-')} {role}" for role in like)
         person = "" if "person" in like else "--person COLUMN "

@@ -36,6 +36,7 @@ from alliance_stats.study.units import (
 
 __all__ = [
     "ENDINGS",
+    "ROLES",
     "check_endings",
     "check_known_endings",
     "check_rows_after",
@@ -44,6 +45,10 @@ __all__ = [
     "ending_unit",
     "recoded_endings",
 ]
+
+ROLES = ("person", "family", "therapist", "session", "time", "role", "rater", "alliance",
+         "outcome", "ending", "ending_session")  # fmt: skip
+"""The roles that a column can have."""
 
 ENDINGS = ("ongoing", "dropout", "planned", "transferred")
 """How a unit's treatment stands: still going on, or ended in one of three ways."""

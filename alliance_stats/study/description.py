@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 import pandas as pd
@@ -14,11 +14,13 @@ from alliance_stats.ledger import RowLedger
 from alliance_stats.study.courses import ENDINGS
 from alliance_stats.study.units import n_completed, n_without, one_row_per
 
-__all__ = ["MEASURED", "StudyDescription", "describe_study"]
+__all__ = ["BETWEEN", "MEASURED", "RATED", "WITHIN", "StudyDescription", "describe_study"]
 
 MEASURED = ("session", "time", "alliance", "outcome")
 """The roles whose columns belong to a row, and never to a person, family or therapist."""
 
+WITHIN, BETWEEN, RATED = "within persons", "between persons", "rated"
+_DUST = 1e-20  # of a sum of squares: what rounding leaves where nothing varies
 _LEVELS = ("person", "family", "therapist")
 _PLURALS = {"person": "persons", "family": "families", "therapist": "therapists"}
 _NUMBERS = ("mean", "sd", "minimum", "median", "maximum")
@@ -30,6 +32,7 @@ _MOMENTS = {
     "median": Column("median"),
     "maximum": Column("maximum"),
 }
+_CORRELATION = {"correlation": Column("r", "bounded"), "n": Column("n", "count")}
 _SHARES = {
     "n": Column("n", "count"),
     "of": Column("in all", "count"),
@@ -39,7 +42,7 @@ _SHARES = {
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class StudyDescription:
-    """Units per level, sizes, missingness by role, scores and endings of a study.
+    """Units per level, sizes, missing values, scores with their correlations, endings of a study.
 
     Attributes
     ----------
@@ -65,13 +68,20 @@ class StudyDescription:
         Returns
         -------
         DataFrame
-            ``about`` (units | size | missing | completed | left out | score | ending), ``term``
-            (what is counted; completed: rows that lack what other rows of their person, family
-            or therapist say, so that it still stands in ``study.families`` and the like; left
-            out: persons or families without any value, for which it does not),
-            ``n`` (count), ``of`` (out of how many, NaN where that makes no sense), and ``mean,
-            sd, minimum, median, maximum`` (of sizes and scores; NaN elsewhere). An SD divides by
-            n - 1.
+            ``about`` and ``term`` (what is counted), ``n`` (count), ``of`` (out of how many, NaN
+            where that makes no sense), ``mean, sd, minimum, median, maximum`` (of sizes and
+            scores; NaN elsewhere; an SD divides by n - 1), ``correlation``, ``role`` and
+            ``session``. `about` is one of
+
+            - units, size, missing, score, ending;
+            - completed: rows that lack what other rows of their person, family or therapist say,
+              so that it still stands in ``study.families`` and the like; left out: persons or
+              families without any value, for which it does not;
+            - floor, ceiling: ratings at the ends of the score's range, where one was declared;
+            - within persons, between persons: correlations of the scores' deviations from the
+              persons' means, and of these means (n: ratings, persons);
+            - rated: how many persons of each role have a value of the score at each session, of
+              all persons of that role.
         """
         return self._table.copy()
 
@@ -108,6 +118,16 @@ class StudyDescription:
             dict(zip(units["term"], units["n"], strict=True)),
             (
                 Section("Sizes and scores", moments, ("term",), columns=_MOMENTS),
+                *(
+                    Section(f"At the {about}", _shares(counted[about]), ("term",), columns=_SHARES)
+                    for about in ("floor", "ceiling")
+                    if about in counted
+                ),
+                *(
+                    Section(f"Correlation {about}", counted[about], ("term",), columns=_CORRELATION)
+                    for about in (WITHIN, BETWEEN)
+                    if about in counted
+                ),
                 Section("Missing", _shares(gaps[gaps["n"] > 0]), ("term",), columns=_SHARES),
                 Section(f"Endings by {self.unit}", _shares(endings), ("term",), columns=_SHARES),
             ),
@@ -127,21 +147,27 @@ def describe_study(
     roles: Mapping[str, str],
     *,
     scores: Sequence[str],
+    limits: Mapping[str, tuple[float, float]],
     unit: str,
     rows: RowLedger,
     notes: tuple[str, ...],
 ) -> StudyDescription:
-    """Count what there is."""
+    """Count what there is; `limits` are the declared ranges of scores, by column."""
+    measured = {role: roles[role] for role in ("alliance", "outcome") if role in roles}
+    measured |= {name: name for name in scores}
     records = [
         *_units(frame, roles),
         *_sizes(frame, roles),
         *_missing(frame, roles),
         *_shared(frame, roles, scores),
-        *_scores(frame, {role: roles[role] for role in ("alliance", "outcome") if role in roles}),
-        *_scores(frame, {name: name for name in scores}),
+        *_scores(frame, measured),
+        *_at_the_ends(frame, measured, limits),
+        *_correlations(frame, measured, roles["person"]),
         *_endings(frame, roles, unit),
+        *_rated(frame, measured, roles),
     ]
-    table = pd.DataFrame(records, columns=["about", "term", "n", "of", *_NUMBERS])
+    columns = ["about", "term", "n", "of", *_NUMBERS, "correlation", "role", "session"]
+    table = pd.DataFrame(records, columns=columns)
     return StudyDescription(table, rows, notes, unit)
 
 
@@ -221,6 +247,61 @@ def _scores(frame: pd.DataFrame, columns: Mapping[str, str]) -> _Records:
             "of": len(frame),
             **_moments(values),
         }
+
+
+def _at_the_ends(
+    frame: pd.DataFrame, columns: Mapping[str, str], limits: Mapping[str, tuple[float, float]]
+) -> _Records:
+    """Count the ratings at the ends of each score's declared range."""
+    for end, about in enumerate(("floor", "ceiling")):
+        for term, column in columns.items():
+            if column in limits:
+                values = frame[column].dropna()
+                n = int((values == limits[column][end]).sum())
+                yield {"about": about, "term": term, "n": n, "of": len(values)}
+
+
+def _correlations(frame: pd.DataFrame, columns: Mapping[str, str], person: str) -> _Records:
+    """Yield the correlation of each pair of scores within persons, then between their means."""
+    for one, other in combinations(columns, 2):
+        pair = [columns[one], columns[other]]
+        both = frame[frame[pair].notna().all(axis=1)]
+        values = both[pair].to_numpy(np.float64)
+        persons = pd.factorize(both[person])[0]
+        sizes = np.bincount(persons)
+        if not len(sizes):
+            continue
+        means = np.column_stack([np.bincount(persons, column) for column in values.T])
+        means /= sizes[:, None]
+        for about, found, n in (
+            (WITHIN, values - means[persons], len(values)),
+            (BETWEEN, means - means.mean(axis=0), len(sizes)),
+        ):
+            squares = found.T @ found
+            # of persons with one rating each, dust is all that is left within
+            least = _DUST * np.square(values).sum(axis=0)
+            if (np.diag(squares) > least).all():
+                r = squares[0, 1] / float(np.sqrt(squares[0, 0] * squares[1, 1]))
+                yield {"about": about, "term": f"{one} with {other}", "n": n, "correlation": r}
+
+
+def _rated(frame: pd.DataFrame, columns: Mapping[str, str], roles: Mapping[str, str]) -> _Records:
+    """Count, score by score, the persons of each role with a value at each session."""
+    if "session" not in roles:
+        return
+    person, session = frame[roles["person"]], frame[roles["session"]]
+    role = frame[roles["role"]].astype(object) if "role" in roles else pd.Series("", frame.index)
+    table = pd.DataFrame({"person": person, "session": session, "role": role.fillna("")})
+    whole = table.groupby("role", sort=False)["person"].nunique()
+    for term, column in columns.items():
+        known = table[frame[column].notna().to_numpy()]
+        counts = known.groupby(["role", "session"])["person"].nunique()
+        for place, n in counts.items():
+            of_role, at = place  # type: ignore[misc]
+            yield {
+                "about": RATED, "term": term, "n": int(n), "of": int(whole[of_role]),
+                "role": of_role, "session": int(at),
+            }  # fmt: skip
 
 
 def _endings(frame: pd.DataFrame, roles: Mapping[str, str], unit: str) -> _Records:

@@ -15,12 +15,18 @@ from alliance_stats.errors import DataError
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.study.anonymity import IdKey, deidentified
-from alliance_stats.study.courses import checked, distinct_roles, ending_unit, recoded_endings
+from alliance_stats.study.courses import (
+    ROLES,
+    checked,
+    distinct_roles,
+    ending_unit,
+    recoded_endings,
+)
 from alliance_stats.study.description import MEASURED, StudyDescription, describe_study
 from alliance_stats.study.ratings import named_ranges
 from alliance_stats.study.readers import read_table
 from alliance_stats.study.units import LEVELS, one_row_per
-from alliance_stats.study.wide import lengthened
+from alliance_stats.study.wide import lengthened, session_rows
 
 __all__ = ["Study"]
 
@@ -47,6 +53,7 @@ class Study:
     _data: pd.DataFrame
     _roles: Mapping[str, str]
     _scores: tuple[str, ...]
+    _limits: Mapping[str, tuple[float, float]]
     unit: str
     rows: RowLedger
     notes: tuple[str, ...]
@@ -72,6 +79,7 @@ class Study:
         unit: str | None = None,
         score_range: _Range | None = None,
         local_ids: Sequence[str] = (),
+        repeated: Mapping[str, object] | None = None,
     ) -> "Study":
         """Check a long table, one row per person x session (x rater), and keep a copy of it.
 
@@ -113,6 +121,11 @@ class Study:
             Of ``"family"`` and ``"person"``, those whose ids are numbered anew in each parent
             (family in therapist; person in family, or in therapist where there is no family).
             The study then carries ``"<parent>/<id>"`` in those columns and notes it.
+        repeated
+            Where rows of persons stand among those of sessions, as in REDCap's exports: the column
+            that tells them apart and its value in rows of sessions, as in
+            ``{"redcap_repeat_instrument": "session_form"}``. What the other rows say of a person is
+            put beside its sessions, with a note.
 
         Returns
         -------
@@ -130,42 +143,37 @@ class Study:
             If units that ended treatment have two or more last sessions without any score, and
             no `ending_session` vouches for them: a row counts as an attended session.
         """
-        given = {
-            "person": person,
-            "family": family,
-            "therapist": therapist,
-            "session": session,
-            "time": time,
-            "role": role,
-            "rater": rater,
-            "alliance": alliance,
-            "outcome": outcome,
-            "ending": ending,
-            "ending_session": ending_session,
-        }
+        given = (person, family, therapist, session, time, role, rater, alliance, outcome, ending,
+                 ending_session)  # fmt: skip
         if person is None:
             raise DataError("person= is needed: name the column of person ids.")
-        roles = distinct_roles(given)
+        roles = distinct_roles(dict(zip(ROLES, given, strict=True)))
         table = check_frame(data)
+        recoding: tuple[str, ...] = ()
+        if repeated is not None:
+            table, recoding = session_rows(table, person=person, repeated=repeated)
         named = dict(scores or {})
         require_columns(table, [*roles.values(), *named])
         settled_unit = ending_unit(unit, roles)
-        recoding: tuple[str, ...] = ()
+        ranges = named_ranges(score_range, roles)
         if endings is not None:
             if "ending" not in roles:
                 raise DataError("endings= says what endings stand for: name their column, ending=.")
-            table, recoding = recoded_endings(table, roles["ending"], endings)
+            table, told = recoded_endings(table, roles["ending"], endings)
+            recoding = (*recoding, *told)
         frame, known, notes = checked(
             table.copy(),  # what the caller does to a frame later is no matter of the study
             roles,
             unit=settled_unit,
-            ranges=named_ranges(score_range, roles),
+            ranges=ranges,
             named=named,
             local_ids=local_ids,
         )
         levels = {level: (roles[level],) for level in LEVELS if level in roles}
         rows = RowLedger.start(known, levels)
-        return cls(frame, roles, tuple(named), settled_unit, rows, (*recoding, *notes))
+        declared = {roles[role]: pair for role, pair in ranges.items()}
+        declared |= {name: pair for name, pair in named.items() if pair is not None}
+        return cls(frame, roles, tuple(named), declared, settled_unit, rows, (*recoding, *notes))
 
     @classmethod
     def from_wide(
@@ -265,6 +273,7 @@ class Study:
         unit: str | None = None,
         score_range: _Range | None = None,
         local_ids: Sequence[str] = (),
+        repeated: Mapping[str, object] | None = None,
         sheet: str | None = None,
         separator: str | None = None,
         decimal: str = ".",
@@ -296,7 +305,7 @@ class Study:
             How many rows name the columns of a text or Excel file: 3 in a Qualtrics export. The
             first has the names, the others are set aside with a note.
         person, family, therapist, session, time, role, rater, alliance, outcome, scores, ending, \
-        endings, ending_session, unit, score_range, local_ids
+        endings, ending_session, unit, score_range, local_ids, repeated
             As in :meth:`from_frame`.
 
         Raises
@@ -306,46 +315,35 @@ class Study:
         ImportError
             If the format needs the optional extra ``files``; the message names it.
         """
-        person, family, therapist, session, time, role, rater = map(
-            _in_a_file, (person, family, therapist, session, time, role, rater)
-        )
-        alliance, outcome, ending, ending_session = map(
-            _in_a_file, (alliance, outcome, ending, ending_session)
-        )
-        if scores is not None:
-            scores = {str(_in_a_file(name)): pair for name, pair in scores.items()}
+        given = (person, family, therapist, session, time, role, rater, alliance, outcome, ending,
+                 ending_session)  # fmt: skip
+        roles: dict[str, Any] = dict(zip(ROLES, map(_in_a_file, given), strict=True))
         table = read_table(
             path,
-            ids=[column for column in (person, family, therapist) if column],
-            labelled=[column for column in (role, rater, ending) if column],
+            ids=[roles[level] for level in LEVELS if roles[level]],
+            labelled=[roles[name] for name in ("role", "rater", "ending") if roles[name]],
             sheet=sheet,
             separator=separator,
             decimal=decimal,
             encoding=encoding,
             header_rows=header_rows,
         )
+        moments = {name: roles.pop(name) for name in ("session", "time", "rater")}
+        moments["repeated"] = repeated
         shared: dict[str, Any] = {
-            "person": person,
-            "family": family,
-            "therapist": therapist,
-            "role": role,
-            "alliance": alliance,
-            "outcome": outcome,
-            "scores": scores,
-            "ending": ending,
+            **roles,
+            "scores": {_in_a_file(name): pair for name, pair in (scores or {}).items()},
             "endings": endings,
-            "ending_session": ending_session,
             "unit": unit,
             "score_range": score_range,
             "local_ids": local_ids,
         }
-        moments: dict[str, Any] = {"session": session, "time": time, "rater": rater}
         if wide is None:
             study = cls.from_frame(table.frame, **shared, **moments)
         else:
-            given = [name for name, column in moments.items() if column is not None]
-            if given:
-                raise DataError(f"{given[0]}= and wide= exclude each other; wide= makes it.")
+            asked = [name for name, column in moments.items() if column is not None]
+            if asked:
+                raise DataError(f"{asked[0]}= and wide= exclude each other; wide= makes it.")
             study = cls.from_wide(table.frame, wide=wide, **shared)
         return replace(study, notes=(*table.notes, *study.notes))
 
@@ -445,11 +443,12 @@ class Study:
         return replace(self, _data=data, rows=self.rows, notes=notes), made
 
     def describe(self) -> StudyDescription:
-        """Return units per level, sizes, missingness by role, scores and endings."""
+        """Return a first look: units, sizes, what is missing, scores and how they go together."""
         return describe_study(
             self._data,
             self._roles,
             scores=self._scores,
+            limits=self._limits,
             unit=self.unit,
             rows=self.rows,
             notes=self.notes,

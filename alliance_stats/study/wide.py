@@ -1,4 +1,4 @@
-"""Wide tables: a row per person or family, a column per session, into a row per session."""
+"""Tables that are not a row per session: wide ones, and rows of persons among rows of sessions."""
 
 import re
 from collections import Counter
@@ -9,11 +9,18 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from alliance_stats.checks import check_spelling, require_present
+from alliance_stats.checks import (
+    check_spelling,
+    describe_rows,
+    did_you_mean,
+    require_columns,
+    require_present,
+)
+from alliance_stats.door import replaced
 from alliance_stats.errors import DataError
 from alliance_stats.formatting import plural
 
-__all__ = ["LongTable", "lengthened", "recognised_pattern"]
+__all__ = ["LongTable", "lengthened", "recognised_pattern", "session_rows"]
 
 _FIELD = re.compile(r"\{(\w*)\}")
 _VALUES = ("score", "item")
@@ -213,3 +220,72 @@ def _block(
     for name in names:
         block[name] = columns.get(name, np.nan)
     return block
+
+
+def session_rows(
+    data: pd.DataFrame, *, person: str, repeated: Mapping[str, object]
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Keep the rows that are sessions, with what the other rows of a person say beside them.
+
+    Parameters
+    ----------
+    data
+        Rows of sessions and rows of persons, as REDCap writes repeated instruments.
+    person
+        Column of person ids.
+    repeated
+        One column and the value that it has in rows of sessions, as in
+        ``{"redcap_repeat_instrument": "session_form"}``.
+
+    Returns
+    -------
+    frame, notes
+        The rows of sessions. A column that is empty in all of them has the person's value.
+
+    Raises
+    ------
+    DataError
+        If no row is one of a session, or two rows say different things of a person.
+    """
+    if not isinstance(repeated, Mapping) or len(repeated) != 1:
+        raise DataError(
+            "repeated= is one column with its value in rows of sessions, as in "
+            f"{{'redcap_repeat_instrument': 'session_form'}}; got {repeated!r}."
+        )
+    column, value = next(iter(repeated.items()))
+    require_columns(data, [person, column])
+    require_present(data, person, why="to know whose row it is")
+    is_session = (data[column].astype(object) == value).to_numpy()
+    if not is_session.any():
+        known = data[column].dropna().unique()
+        raise DataError(f"No row has '{column}' = {value!r}. {did_you_mean(value, known)}")
+    sessions, others = data[is_session], data[~is_session]
+    filled, unused = {}, []
+    for name in others.columns.drop([person, column]):
+        here = others[name].notna().to_numpy()
+        if not here.any():
+            continue
+        if sessions[name].notna().any():
+            unused.append(f"'{name}' in {describe_rows(here, others.index)}")
+            continue
+        said = others.loc[here, [person, name]].drop_duplicates()
+        twice = said[person].duplicated(keep=False).to_numpy()
+        if twice.any():
+            both = said[twice]
+            raise DataError(
+                f"Rows that are no sessions say different things of '{both[person].iloc[0]}' in "
+                f"column '{name}' ({', '.join(map(repr, both[name].head(2)))}). Keep one."
+            )
+        filled[name] = sessions[person].map(said.set_index(person)[name])
+    notes = []
+    if filled:
+        listed = ", ".join(f"'{name}'" for name in filled)
+        notes.append(f"Put beside each person's sessions: {listed}, from rows that are none.")
+    if unused:
+        notes.append(f"Not used, since rows of sessions have them too: {'; '.join(unused)}.")
+    lost = ~others[person].isin(sessions[person].unique()).to_numpy()
+    if lost.any():
+        n = others.loc[lost, person].nunique()
+        rows = describe_rows(lost, others.index)
+        notes.append(f"{plural(n, 'person')} without a session left out: {rows}.")
+    return replaced(sessions, dict(filled)), tuple(notes)

@@ -161,7 +161,8 @@ def test_keep_refuses_to_leave_nothing(study: Study):
 
 
 def test_description_counts_by_hand(study: Study):
-    table = study.describe().tidy().set_index(["about", "term"])
+    table = study.describe().tidy()
+    table = table[table["about"] != "rated"].set_index(["about", "term"])
     assert table["n"].to_dict() == {
         ("units", "rows"): 6,
         ("units", "persons"): 4,
@@ -192,6 +193,44 @@ def test_description_counts_by_hand(study: Study):
     assert table.loc[("score", "alliance"), numbers].tolist() == pytest.approx(
         [3.75, np.sqrt((0.25**2 + 2.25**2 + 1.75**2 + 0.75**2) / 3), 2, 3.5, 6]
     )
+
+
+def test_a_first_look_by_hand():
+    data = pd.DataFrame(
+        {
+            "who": ["a", "a", "a", "b", "b", "c"],
+            "role": ["mother", "mother", "mother", "child", "child", "child"],
+            "s": [1, 2, 3, 1, 2, 1],
+            "wai": [7, 5, np.nan, 1, 3, 7],
+            "phq": [10, 14, 11, 20, np.nan, 12],
+        }
+    )
+    study = Study.from_frame(
+        data, person="who", session="s", role="role", alliance="wai", outcome="phq",
+        score_range=(1, 7),
+    )  # fmt: skip
+    table = study.describe().tidy()
+    ends = table[table["about"] != "rated"].set_index(["about", "term"])
+    assert ends.loc[("floor", "alliance"), ["n", "of"]].tolist() == [1, 5]
+    assert ends.loc[("ceiling", "alliance"), ["n", "of"]].tolist() == [2, 5]
+    assert ("floor", "outcome") not in ends.index  # no range was declared
+    # pairs: a (7, 10), (5, 14); b (1, 20); c (7, 12): within a the deviations are opposite
+    within = ends.loc[("within persons", "alliance with outcome")]
+    assert within[["n", "correlation"]].tolist() == [4, pytest.approx(-1.0)]
+    between = ends.loc[("between persons", "alliance with outcome")]
+    by_hand = np.corrcoef([6.0, 1.0, 7.0], [12.0, 20.0, 12.0])[0, 1]
+    assert between[["n", "correlation"]].tolist() == [3, pytest.approx(by_hand)]
+    rated = table[(table["about"] == "rated") & (table["term"] == "alliance")]
+    assert rated[["role", "session", "n", "of"]].to_numpy().tolist() == [
+        ["child", 1, 2, 2], ["child", 2, 1, 2], ["mother", 1, 1, 1], ["mother", 2, 1, 1],
+    ]  # fmt: skip
+
+
+def test_no_correlation_where_persons_have_one_rating():
+    data = pd.DataFrame({"who": [1, 2, 3], "wai": [1.1, 2.2, 3.3], "phq": [3.3, 2.2, 1.1]})
+    table = Study.from_frame(data, person="who", alliance="wai", outcome="phq").describe().tidy()
+    assert "within persons" not in set(table["about"])
+    assert table.loc[table["about"] == "between persons", "correlation"].item() == pytest.approx(-1)
 
 
 def test_description_is_a_result_with_glossed_columns(study: Study):

@@ -1,5 +1,7 @@
 """Wide tables made long: what becomes a row, what does not, and what is said of it."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -73,7 +75,7 @@ def test_a_row_per_family_makes_person_ids_of_family_and_role():
         ["2/mother", "mother", 1, 5.0, None],
         ["2/mother", "mother", 2, 6.0, None],
     ]
-    table = study.describe().tidy().set_index(["about", "term"])
+    table = study.describe().tidy().query("about != 'rated'").set_index(["about", "term"])
     assert table.loc[("score", "bond"), ["n", "mean"]].tolist() == [5, 4.6]
     with pytest.raises(DataError, match="'goal' is outside its declared range 3 to 7 in row 2"):
         Study.from_wide(
@@ -160,3 +162,48 @@ def test_a_score_spelt_in_two_ways_is_refused():
         DataError, match="looks like one score in 2 ways: 'phq' .*'PHQ' .row PHQ_s2"
     ):
         Study.from_wide(named, wide="{score}_s{session}", person="id", alliance="wai_3")
+
+
+REDCAP = pd.DataFrame(
+    {
+        "record_id": [1, 1, 1, 2, 2, 3],
+        "redcap_repeat_instrument": [None, "visit", "visit", None, "visit", None],
+        "redcap_repeat_instance": [NAN, 1, 2, NAN, 1, NAN],
+        "wai": [NAN, 4, 5, NAN, 4, NAN],
+        "gender": [2, NAN, NAN, 1, NAN, 1],
+        "place": ["x", NAN, "y", NAN, NAN, NAN],
+    }
+)
+VISITS = {"redcap_repeat_instrument": "visit"}
+OF_REDCAP = {"person": "record_id", "session": "redcap_repeat_instance", "alliance": "wai"}
+
+
+def test_what_redcap_says_of_a_person_stands_beside_the_sessions():
+    study = Study.from_frame(REDCAP, **OF_REDCAP, repeated=VISITS)
+    found = study.sessions
+    assert found.index.tolist() == [1, 2, 4]
+    assert found["gender"].tolist() == [2, 2, 1]
+    assert study.notes == (
+        "Put beside each person's sessions: 'gender', from rows that are none.",
+        "Not used, since rows of sessions have them too: 'place' in row 0.",
+        "1 person without a session left out: row 5.",
+    )
+
+
+def test_rows_of_persons_that_disagree_are_refused():
+    twice = pd.concat([REDCAP, REDCAP.head(1).assign(gender=1, place=NAN)], ignore_index=True)
+    with pytest.raises(DataError, match=r"different things of '1' in column 'gender' \(2.0, 1.0\)"):
+        Study.from_frame(twice, **OF_REDCAP, repeated=VISITS)
+
+
+@pytest.mark.parametrize(
+    ("repeated", "message"),
+    [
+        ({"redcap_repeat_instrument": "visits"}, "Did you mean 'visit'?"),
+        ({"event": "visit"}, "no column 'event'"),
+        ("visit", "one column with its value"),
+    ],
+)
+def test_repeated_rows_are_named_by_column_and_value(repeated: object, message: str):
+    with pytest.raises(DataError, match=re.escape(message)):
+        Study.from_frame(REDCAP, **OF_REDCAP, repeated=repeated)  # type: ignore[arg-type]
