@@ -73,6 +73,7 @@ from alliance_stats.figures.session_to_session import (
     lagged_paths_figure,
     reliability_figure,
 )
+from alliance_stats.figures.study_overview import draw_rated, study_overview_figure
 from alliance_stats.figures.style import Theme, themed
 from alliance_stats.figures.survival_curves import (
     draw_kaplan_meier,
@@ -128,6 +129,7 @@ __all__ = [
     "draw_next_deviations",
     "draw_quantiles",
     "draw_raincloud",
+    "draw_rated",
     "draw_residuals",
     "draw_risk_table",
     "draw_rupture_chart",
@@ -163,6 +165,7 @@ __all__ = [
     "slopes_figure",
     "specification_figure",
     "split_map_figure",
+    "study_overview_figure",
     "theme_figure",
     "themed",
     "tipping_point_figure",

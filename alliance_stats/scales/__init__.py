@@ -7,7 +7,7 @@ from alliance_stats.scales.factor_model import (
     measurement_invariance,
 )
 from alliance_stats.scales.reliability import ScaleReliability, reliability
-from alliance_stats.scales.scale import INSTRUMENTS, Scale, instrument, score
+from alliance_stats.scales.scale import INSTRUMENTS, Scale, instrument, score, score_study
 
 __all__ = [
     "INSTRUMENTS",
@@ -20,4 +20,5 @@ __all__ = [
     "measurement_invariance",
     "reliability",
     "score",
+    "score_study",
 ]

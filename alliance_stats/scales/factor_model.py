@@ -97,6 +97,11 @@ class FactorModel:
         found = []
         if not self.fit.converged:
             found.append("WARNING: the search did not end in a flat place of the likelihood.")
+        if (np.diag(self.vcov) <= 0.0).any():
+            found.append(
+                "WARNING: the likelihood is not curved in all directions; some standard errors "
+                "are not known. Does each level, or group, vary at all?"
+            )
         low = sorted({p.term for p in self.parameters if self._at_zero(p)})
         if low:
             found.append(
@@ -119,7 +124,7 @@ class FactorModel:
             shares; NaN elsewhere).
         """
         at = [p.number for p in self.parameters]
-        error = np.sqrt(np.diag(self.vcov))[at]
+        error = _root(np.diag(self.vcov))[at]
         table = estimate_columns(self.fit.theta[at], error, conf_level=conf_level)
         table.insert(0, "about", [p.about for p in self.parameters])
         table.insert(1, "term", [p.term for p in self.parameters])
@@ -165,24 +170,31 @@ class FactorModel:
     _repr_html_ = html_of
 
     def _at_zero(self, parameter: Parameter) -> bool:
-        return parameter.about == "residual variance" and self._standardized(parameter) < _AT_ZERO
+        share = self._standardized(parameter)
+        return parameter.about == "residual variance" and not share >= _AT_ZERO
 
     def _standardized(self, parameter: Parameter) -> float:
         L, P, T, _, _ = self.fit.components[parameter.component].at(self.fit.theta)
-        sds = np.sqrt(np.diag(L @ P @ L.T + T))
+        sds = _root(np.diag(L @ P @ L.T + T))
         items, names = self.factors.items, list(self.factors.of)
         value = float(self.fit.theta[parameter.number])
         match parameter.about:
             case "loading":
                 name, item = parameter.term.split(" -> ")
                 f = names.index(name)
-                return value * float(np.sqrt(P[f, f]) / sds[items.index(item)])
+                return value * float(_root(P[f, f]) / sds[items.index(item)])
             case "factor covariance":
                 f, h = (names.index(name) for name in parameter.term.split(" ~ "))
-                return value / float(np.sqrt(P[f, f] * P[h, h]))
+                return value / float(_root(P[f, f] * P[h, h]))
             case "residual variance":
                 return value / float(sds[items.index(parameter.term)]) ** 2
         return np.nan
+
+
+def _root(values: npt.ArrayLike) -> Array:
+    """Return square roots, NaN of what is below zero."""
+    known = np.asarray(values, dtype=np.float64)
+    return np.sqrt(np.where(known < 0.0, np.nan, known))
 
 
 def factor_model(

@@ -120,6 +120,11 @@ def _omegas(
     except NotIdentifiedError as reason:
         return nothing, np.nan, (f"Omega at two levels was not found. {reason}",)
     pairs = [_omega(model, place) for place in (0, 1)]
+    notes = [_renamed(note, items) for note in model.notes]
+    for place, level in enumerate(("within", "between")):
+        if not 0.0 <= pairs[place][0] <= 1.0:  # no variance of the score is left at that level
+            pairs[place] = (np.nan, np.nan)
+            notes.append(f"Omega {level} persons is not known: the items' variance there is none.")
     found = [
         Coefficient(
             f"{level} persons", f"omega {level}", value, error, partial(wald_limits, value, error)
@@ -127,8 +132,7 @@ def _omegas(
         for level, (value, error) in zip(("within", "between"), pairs, strict=True)
     ]
     own = np.diag(model.fit.components[0].at(model.fit.theta)[2]).sum()
-    notes = tuple(_renamed(note, items) for note in model.notes)
-    return found, float(np.sqrt(max(own, 0.0))) / len(items), notes
+    return found, float(np.sqrt(max(own, 0.0))) / len(items), tuple(notes)
 
 
 def _renamed(text: str, items: tuple[str, ...]) -> str:
@@ -146,7 +150,8 @@ def _omega(model: FactorModel, place: int) -> tuple[float, float]:
     gradient = np.zeros(len(model.fit.theta))
     gradient[L_at.ravel()] = 2.0 * common * own / whole
     gradient[np.diag(T_at)] = -(common**2) / whole
-    return common**2 / (common**2 + own), float(np.sqrt(gradient @ model.vcov @ gradient))
+    variance = float(gradient @ model.vcov @ gradient)
+    return common**2 / (common**2 + own), float(np.sqrt(variance)) if variance > 0.0 else np.nan
 
 
 def _components(table: pd.DataFrame, random: list[RandomTerm]) -> dict[str, float]:

@@ -3,7 +3,7 @@
 import tomllib
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
@@ -23,8 +23,9 @@ from alliance_stats.checks import (
 from alliance_stats.door import with_columns
 from alliance_stats.errors import AllianceStatsWarning, DataError
 from alliance_stats.estimates import Array
+from alliance_stats.study import Study
 
-__all__ = ["INSTRUMENTS", "Scale", "instrument", "score"]
+__all__ = ["INSTRUMENTS", "Scale", "instrument", "score", "score_study"]
 
 _ANSWERS_FOR_A_RANGE = 100  # fewer answers may miss the top of a scale by chance
 _FORMS_FOR_A_KEY = 30  # fewer forms may turn a correlation by chance
@@ -144,6 +145,53 @@ def score(data: pd.DataFrame, scale: Scale) -> pd.DataFrame:
     new |= {f"{scale.name}_{name}": values for name, values in parts.items()}
     new[f"{scale.name}_answered"] = (~np.isnan(answers)).sum(axis=1)
     return with_columns(data, new)
+
+
+def score_study(study: Study, scale: Scale, *, role: str | None = None) -> Study:
+    """Return a study with the scores of a scale, of its items in ``study.sessions``.
+
+    Parameters
+    ----------
+    study
+        A study whose table has the items (see ``Study.from_file(..., wide="{item}_s{session}")``).
+    scale
+        The key.
+    role
+        ``"alliance"`` or ``"outcome"``: what the total is in the study. Without it the total is one
+        of its further scores, as the subscales always are.
+
+    Returns
+    -------
+    Study
+        Checked again, the scores with the ranges that follow from the key.
+
+    Raises
+    ------
+    DataError
+        As :func:`score`; if the study has another column in that role.
+    """
+    roles = study.roles
+    if role is not None:
+        check_choice(role, ("alliance", "outcome"), name="role")
+        if role in roles:
+            raise DataError(
+                f"The study's {role} is '{roles[role]}' already; leave it out, or role=."
+            )
+    low, high = scale.limits
+    known = score(study.sessions, scale)
+    new: dict[str, tuple[float, float] | None] = dict.fromkeys(study.scores)
+    for name, items in {"": scale.items, **scale.subscales}.items():
+        times = 1 if scale.total == "mean" else len(items)
+        new[f"{scale.name}_{name}" if name else scale.name] = (low * times, high * times)
+    if scale.total_of:
+        new[scale.name] = None  # the sum of some subscales has a range of its own
+    named: dict[str, Any] = dict(roles)
+    if role is not None:
+        named[role] = scale.name
+        own = new.pop(scale.name)
+        named["score_range"] = None if own is None else {role: own}
+    again = Study.from_frame(known, **named, scores=new, unit=study.unit)
+    return replace(again, notes=(*study.notes, *again.notes))
 
 
 def _answers(frame: pd.DataFrame, scale: Scale) -> Array:

@@ -271,8 +271,8 @@ def _correlations(frame: pd.DataFrame, columns: Mapping[str, str], person: str) 
         sizes = np.bincount(persons)
         if not len(sizes):
             continue
-        means = np.column_stack([np.bincount(persons, column) for column in values.T])
-        means /= sizes[:, None]
+        sums = np.column_stack([np.bincount(persons, column) for column in values.T])
+        means = sums / sizes[:, None]
         for about, found, n in (
             (WITHIN, values - means[persons], len(values)),
             (BETWEEN, means - means.mean(axis=0), len(sizes)),
@@ -297,7 +297,7 @@ def _rated(frame: pd.DataFrame, columns: Mapping[str, str], roles: Mapping[str, 
         known = table[frame[column].notna().to_numpy()]
         counts = known.groupby(["role", "session"])["person"].nunique()
         for place, n in counts.items():
-            of_role, at = place  # type: ignore[misc]
+            of_role, at = place
             yield {
                 "about": RATED, "term": term, "n": int(n), "of": int(whole[of_role]),
                 "role": of_role, "session": int(at),

@@ -1,13 +1,24 @@
 """Scores by a stated key, on forms worked out by hand."""
 
+import re
 import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from alliance_stats import Study
 from alliance_stats.errors import AllianceStatsWarning, DataError
-from alliance_stats.scales import INSTRUMENTS, Scale, instrument, reliability, score
+from alliance_stats.scales import (
+    INSTRUMENTS,
+    Scale,
+    factor_model,
+    instrument,
+    measurement_invariance,
+    reliability,
+    score,
+    score_study,
+)
 from alliance_stats.scales.scale import _registry
 
 NAN = np.nan
@@ -202,3 +213,131 @@ def test_answers_that_cannot_be_squared_are_refused():
     forms = pd.DataFrame(rng.normal(size=(30, 3)), columns=list("abc"))
     with pytest.raises(DataError, match="Item 'b' holds values too far apart"):
         reliability(forms.assign(b=forms["b"] * 1e300), items=list("abc"))
+
+
+WIDE = pd.DataFrame(
+    {
+        "id": ["a", "b"],
+        **{f"client_q{k}_s{s}": [k, 5] for k in (1, 2, 3, 4) for s in (1, 2)},
+        **{f"therapist_q{k}_s{s}": [2, 6 - k] for k in (1, 2, 3, 4) for s in (1, 2)},
+    }
+)
+
+
+def test_items_of_a_wide_table_become_scores_of_a_study():
+    long = Study.from_wide(WIDE, wide="{rater}_{item}_s{session}", person="id")
+    found = score_study(long, BOND, role="alliance")
+    assert found.roles["alliance"] == "bond"
+    assert found.roles["rater"] == "rater"
+    assert found.scores == ("bond_near", "bond_far")
+    assert len(found.sessions) == 8
+    own = found.sessions.set_index(["id", "rater", "session"])
+    by_hand = score(long.sessions, BOND).set_index(["id", "rater", "session"])
+    pd.testing.assert_frame_equal(own, by_hand)
+    assert found.describe().tidy().query("about == 'ceiling'")["term"].tolist() == [
+        "alliance", "bond_near", "bond_far",
+    ]  # fmt: skip
+
+
+def test_a_second_scale_is_a_further_score_and_a_role_is_taken_once():
+    long = Study.from_wide(WIDE, wide="{rater}_{item}_s{session}", person="id")
+    found = score_study(long, BOND, role="alliance")
+    other = Scale(name="near", items=("q1", "q2"), limits=(1, 6), total="sum")
+    again = score_study(found, other)
+    assert again.scores == ("bond_near", "bond_far", "near")
+    with pytest.raises(DataError, match="The study's alliance is 'bond' already"):
+        score_study(found, other, role="alliance")
+
+
+def _forms(n: int, seed: int = 1) -> pd.DataFrame:
+    draw = np.random.default_rng(seed)
+    common = draw.normal(size=(n, 1))
+    items = common + draw.normal(size=(n, 4))
+    return pd.DataFrame(items, columns=["q1", "q2", "q3", "q4"])
+
+
+def _repeated(persons: int, forms: int) -> pd.DataFrame:
+    data = _forms(persons * forms)
+    own = np.random.default_rng(5).normal(size=persons).repeat(forms)
+    return data.add(own, axis=0).assign(
+        who=np.repeat(range(persons), forms), when=np.tile(range(forms), persons)
+    )
+
+
+def test_repeated_forms_are_told_apart_from_single_ones():
+    data = _repeated(30, 4)
+    items = ["q1", "q2", "q3", "q4"]
+    found = reliability(data, items=items, person="who", session="when")
+    assert found.tidy()["term"].tolist() == [
+        "omega within", "omega between", "RkF", "R1R", "RkR", "Rc", "RkRn", "Rcn",
+    ]  # fmt: skip
+    with pytest.raises(DataError, match="There is no coefficient 'alpha'"):
+        _ = found.alpha
+    with pytest.raises(DataError, match="two forms of one session"):
+        reliability(data.assign(when=1), items=items, person="who", session="when")
+    shuffled = data.sample(frac=1, random_state=3)
+    again = reliability(shuffled[[*reversed(items), "when", "who"]], items=items[::-1],
+                        person="who", session="when")  # fmt: skip
+    np.testing.assert_allclose(again.tidy()["estimate"], found.tidy()["estimate"], atol=1e-5)
+
+
+@pytest.mark.parametrize("unit", [1e-4, 1e5])
+def test_reliability_and_fit_do_not_depend_on_the_unit(unit: float):
+    data = _repeated(30, 4)
+    items = ["q1", "q2", "q3", "q4"]
+    scaled = data.assign(**{item: data[item] * unit for item in items})
+    for person in (None, "who"):
+        plain, other = (reliability(d, items=items, person=person) for d in (data, scaled))
+        np.testing.assert_allclose(other.tidy()["estimate"], plain.tidy()["estimate"], atol=1e-5)
+        assert other.measurement_error == pytest.approx(unit * plain.measurement_error, rel=1e-5)
+    fits = [factor_model(d, {"f": items}).glance().iloc[0] for d in (data, scaled)]
+    names = ["chi2", "cfi", "rmsea", "srmr"]
+    assert fits[1][names].tolist() == pytest.approx(fits[0][names].tolist(), rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"factors": {"f": ["q1", "q2"]}}, "One factor needs three items"),
+        ({"factors": {"f": ["q1", "q2", "q9"]}}, "no column 'q9'"),
+        ({"factors": {"f": "q1"}}, "two or more items, each once"),
+        ({"equal": ["loadings"]}, "equal= needs group="),
+        ({"group": "g", "repeated": True}, "exclude each other"),
+        ({"nested_in": "who", "cluster": "who"}, "leave out group=, cluster="),
+        ({"group": "g", "equal": ["loadings"], "free": {"loadings": ["q7"]}}, "'q7' is no item"),
+        ({"group": "one"}, "Item 'q1' has no two different values in group 'x'"),
+    ],
+)
+def test_factor_models_that_cannot_be_are_refused(arguments: dict[str, object], message: str):
+    data = _forms(60).assign(who=np.repeat(range(20), 3), g=np.tile(["x", "y"], 30))
+    data["one"] = data["g"]
+    if arguments.get("group") == "one":
+        data.loc[data["g"] == "x", "q1"] = 3.0
+    with pytest.raises(DataError, match=re.escape(message)):
+        factor_model(data, **{"factors": {"f": ["q1", "q2", "q3", "q4"]}, **arguments})  # type: ignore[arg-type]
+
+
+def test_omega_between_persons_who_do_not_differ_is_not_made_up():
+    data = _forms(60).assign(who=np.repeat(range(20), 3))
+    found = reliability(data, items=["q1", "q2", "q3", "q4"], person="who")
+    assert np.isnan(found.value("omega between"))
+    assert any("Omega between persons is not known" in note for note in found.notes)
+
+
+def test_a_blank_form_is_set_aside_and_counted():
+    data = _forms(60)
+    data.loc[5] = np.nan
+    found = factor_model(data, {"f": ["q1", "q2", "q3", "q4"]})
+    assert "1 set aside: no item answered" in str(found.rows)
+    assert found.measures.nobs == 59
+
+
+def test_times_are_compared_as_repeated_factors():
+    first, second = _forms(120), _forms(120, seed=2)
+    data = first.join(second.rename(columns=lambda name: f"{name}_b"))
+    factors = {"t1": list(first), "t2": [f"{name}_b" for name in first]}
+    table = measurement_invariance(data, factors).tidy()
+    assert table["model"].tolist() == ["configural", "metric", "scalar", "strict"]
+    assert table["df_change"].dropna().tolist() == [3, 3, 4]
+    with pytest.raises(DataError, match="the same items, in the same order"):
+        measurement_invariance(data, {**factors, "t2": factors["t2"][:3]})

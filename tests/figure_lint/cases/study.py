@@ -1,7 +1,34 @@
 """Who took part."""
 
-from alliance_stats.figures import flow_figure
+import numpy as np
+import pandas as pd
+
+from alliance_stats import Study, example_study
+from alliance_stats.figures import flow_figure, study_overview_figure
+from alliance_stats.study.description import StudyDescription
 from tests.figure_lint.cases.data import EASTERN, LONG, OTHER_SCRIPTS, ledger
+
+
+def described(roles: list[str], scores: list[str], last: int) -> StudyDescription:
+    """Describe a study in which ratings become fewer with each session."""
+    draw = np.random.default_rng(1)
+    sessions = np.arange(1, last + 1)
+    frame = pd.DataFrame(
+        [(f"{role} {k}", role, s) for role in roles for k in range(6) for s in sessions],
+        columns=["who", "place", "when"],
+    )
+    left = draw.integers(1, last + 1, len(frame))
+    for score in scores:
+        frame[score] = np.where(frame["when"] <= left, draw.integers(1, 8, len(frame)), np.nan)
+    return Study.from_frame(
+        frame, person="who", role="place", session="when", scores=dict.fromkeys(scores)
+    ).describe()
+
+
+def one_role() -> StudyDescription:
+    frame = pd.DataFrame({"who": [1, 1, 2], "s": [0, 1, 0], "wai": [3.0, 4.0, 5.0]})
+    return Study.from_frame(frame, person="who", session="s", alliance="wai").describe()
+
 
 CASES = {
     flow_figure: {
@@ -9,5 +36,20 @@ CASES = {
         "flow, nothing set aside": lambda: flow_figure(ledger()),
         "flow, long reasons": lambda: flow_figure(ledger(LONG * 3, *OTHER_SCRIPTS, "x" * 120)),
         "flow, eastern reasons": lambda: flow_figure(ledger(*EASTERN, EASTERN[3] * 5)),
+    },
+    study_overview_figure: {
+        "overview": lambda: study_overview_figure(
+            example_study().describe(), words={"alliance": "Alliance", "outcome": "Symptoms"}
+        ),
+        "overview, one role, two sessions": lambda: study_overview_figure(one_role()),
+        "overview, many sessions": lambda: study_overview_figure(
+            described(["mother", "father"], ["task", "goal", "bond"], 93)
+        ),
+        "overview, long names": lambda: study_overview_figure(
+            described([LONG, *OTHER_SCRIPTS], [LONG * 2, "x" * 80, "$a_1$"], 15)
+        ),
+        "overview, eastern names": lambda: study_overview_figure(
+            described(list(EASTERN), [EASTERN[0]], 8)
+        ),
     },
 }
