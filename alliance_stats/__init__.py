@@ -74,6 +74,15 @@ from alliance_stats.multilevel import (
     within_between,
 )
 from alliance_stats.panel import cross_lagged, several_outcomes
+from alliance_stats.scales import (
+    Scale,
+    factor_model,
+    instrument,
+    measurement_invariance,
+    reliability,
+    score,
+    score_study,
+)
 from alliance_stats.sentences import methods_paragraph, report
 from alliance_stats.simulate import simulate_study
 from alliance_stats.study import Study
@@ -101,6 +110,7 @@ __all__ = [
     "CAR1",
     "CR2",
     "CompoundSymmetry",
+    "Scale",
     "Study",
     "Toeplitz",
     "Unstructured",
@@ -134,6 +144,7 @@ __all__ = [
     "estimated_means",
     "example_study",
     "example_themes",
+    "factor_model",
     "family_balance",
     "family_indices",
     "fine_gray",
@@ -142,6 +153,7 @@ __all__ = [
     "glmm",
     "gray_test",
     "indirect_path",
+    "instrument",
     "johnson_neyman",
     "kaplan_meier",
     "lag",
@@ -150,6 +162,7 @@ __all__ = [
     "likelihood_ratio_test",
     "lmm",
     "log_rank",
+    "measurement_invariance",
     "mediation",
     "meta_analysis",
     "methods_paragraph",
@@ -165,12 +178,15 @@ __all__ = [
     "r_squared",
     "recompute",
     "regression",
+    "reliability",
     "report",
     "reproduce",
     "response_surface",
     "restricted_mean",
     "running_mean",
     "ruptures",
+    "score",
+    "score_study",
     "several_outcomes",
     "shared_parameter",
     "simple_slopes",

@@ -52,7 +52,6 @@ DRAWN_BY = {
     "SplitAlliance": "split_map_figure",
     "ThemeComparison": "theme_figure",
     "StudyDescription": "study_overview_figure",
-    "ThemeComparison": "theme_figure(themes.prevalence(), ...)",
     "ThemeTransitions": "transition_figure",
     "TrajectoryComparison": "group_trajectory_figure",
     "VariancePartition": "variance_partition_figure",

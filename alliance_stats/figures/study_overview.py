@@ -1,6 +1,6 @@
 """A study at a glance: whose ratings are there, by score, role and session."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,28 +11,28 @@ from matplotlib.patches import Rectangle
 
 from alliance_stats.checks import require_kind
 from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.figures.axes import add_axes
+from alliance_stats.figures.axes import add_axes, no_limits, page
+from alliance_stats.figures.numbers import format_count, format_percent, plural
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
 from alliance_stats.figures.style import (
-    COLUMN_AND_HALF,
     FULL_WIDTH,
-    SINGLE_COLUMN,
     SMALL,
+    Theme,
     font,
+    laid_out,
     look,
-    new_figure,
-    styled,
+    naming,
+    sheet,
 )
 from alliance_stats.figures.text import lines_height, text_width, wrap
-from alliance_stats.formatting import format_count, format_percent, plural
 from alliance_stats.study.description import RATED, StudyDescription
 
 __all__ = ["draw_rated", "study_overview_figure"]
 
 _NAME_WIDTH = 130.0  # pt
-_CELL_WIDTH = 22.0  # pt: "100" and a little room
 _WIDEST = 40.0  # pt
 _GAP = 4.0  # pt between a row's text and the next
+_SCORES_TOLD = 3  # in the caption; of more the alternative text tells
 _DEEPEST = 0.55  # share of colour where all are rated, under which black numbers stay readable
 
 
@@ -84,12 +84,15 @@ def draw_rated(
         )  # fmt: skip
 
 
-@styled
+@laid_out(FULL_WIDTH)
 def study_overview_figure(
     description: StudyDescription,
     *,
+    label: str | None = None,
+    width: float | None = None,
+    theme: Theme | None = None,
+    limits: tuple[float, float] | None = None,
     words: Mapping[str, str] | None = None,
-    label: str = "fig-study-overview",
 ) -> ReportFigure:
     """Show how many persons were rated at each session, by score and role.
 
@@ -97,6 +100,8 @@ def study_overview_figure(
     ----------
     description
         ``study.describe()`` of a study with sessions and scores.
+    limits
+        There is no axis of values: refused.
     words
         Score or role -> words for it.
 
@@ -119,18 +124,19 @@ def study_overview_figure(
         raise NotIdentifiedError(
             "The study has no rating at any session: name session= and a score when it is made."
         )
-    known = dict(words or {})
+    no_limits(limits)
+    known = naming(words, [*rated["term"].unique(), *rated["role"].unique()])
     rows = _rows(rated, known)
     names = [text_width(line, bold=not row.of) for row in rows for line in row.lines]
     left = 14.0 + max(*names, text_width("Session"))
-    blocks = _blocks(rated["session"].to_numpy(np.int64), 72.0 * FULL_WIDTH - left - 8.0)
+    room = sheet().width - left - 8.0
+    blocks = _blocks(rated["session"].to_numpy(np.int64), room)
     columns = [f"{a}" if a == b else f"{a}–{b}" for a, b in blocks]
     cells = _cells(rated, rows, blocks)
     heights = [_GAP + lines_height(len(row.lines)) for row in rows]
-    side = min((72.0 * FULL_WIDTH - left - 8.0) / len(blocks), _WIDEST)
-    top, high, wide = 20.0, sum(heights), side * len(blocks)
-    width = next(w for w in (SINGLE_COLUMN, COLUMN_AND_HALF, FULL_WIDTH) if 72.0 * w >= left + wide)
-    figure = new_figure(width, (top + high + 6.0) / 72, placed_by_hand=True)
+    top, high = 10.0 + lines_height(1), sum(heights)
+    wide = min(room / len(blocks), _WIDEST) * len(blocks)
+    figure = page(top + high + 6.0)
     ax = add_axes(figure, left, top, wide, high)
     draw_rated(ax, cells, heights, columns)
     _write_names(ax, rows, heights)
@@ -138,43 +144,42 @@ def study_overview_figure(
         "Session", (0.0, 0.0), (-6.0, 4.0), textcoords="offset points", ha="right", va="bottom",
         annotation_clip=False, **font(SMALL),
     )  # fmt: skip
+    said = _ends_of(cells, known)
+    shown = said if len(cells["term"].unique()) <= _SCORES_TOLD else ""
     return ReportFigure(
         figure,
-        label=label,
-        caption=f"Persons with a rating, in per cent, by session. {_span(cells, known)}.",
+        label=label or "fig-study-overview",
+        caption=f"Persons with a rating, in per cent, by session.{shown}",
         alt=f"Map with a row for each score and role and {plural(len(blocks), 'column')} of "
-        f"sessions. {_span(cells, known)}.",
+        f"sessions.{said}",
         note=_note(rows, blocks),
         data=cells.drop(columns=["row", "column"]),
     )
 
 
-def _rows(rated: pd.DataFrame, words: Mapping[str, str]) -> list[_Row]:
-    rows = []
+def _rows(rated: pd.DataFrame, known: Callable[[object], str]) -> list[_Row]:
+    room, rows = sheet().part(_NAME_WIDTH), list[_Row]()
     for score, own in rated.groupby("term", sort=False):
-        named = words.get(str(score), str(score))
+        named = known(score)
         sizes = own.drop_duplicates("role").set_index("role")["of"]
         if list(sizes.index) == [""]:
-            rows.append(_Row(str(score), "", wrap(named, _NAME_WIDTH), int(sizes.iloc[0])))
+            rows.append(_Row(str(score), "", wrap(named, room), int(sizes.iloc[0])))
             continue
-        rows.append(_Row(str(score), "", wrap(named, _NAME_WIDTH, bold=True), 0))
+        rows.append(_Row(str(score), "", wrap(named, room, bold=True), 0))
         for role, of in sizes.items():
-            text = f"{words.get(str(role), str(role)) or 'role not known'} (n = {of:,.0f})"
-            rows.append(
-                _Row(str(score), str(role) or "role not known", wrap(text, _NAME_WIDTH), int(of))
-            )
+            text = f"{known(role) if role else 'role not known'} (n = {format_count(of)})"
+            rows.append(_Row(str(score), str(role), wrap(text, room), int(of)))
     return rows
 
 
 def _blocks(sessions: np.ndarray, room: float) -> list[tuple[int, int]]:
     """Return first and last session of each column: one each, or as many as there is room for."""
     first, last = int(sessions.min()), int(sessions.max())
-    most = max(int(room // _CELL_WIDTH), 1)
-    size = int(np.ceil((last - first + 1) / most))
+    cell = text_width("100") + 4.0
+    size = int(np.ceil((last - first + 1) / max(int(room // cell), 1)))
     if size > 1:  # "9–10" is wider than "9"
-        widest = text_width(f"{last}–{last}") + 4.0
-        most = max(int(room // max(_CELL_WIDTH, widest)), 1)
-        size = int(np.ceil((last - first + 1) / most))
+        cell = max(cell, text_width(f"{last}–{last}") + 4.0)
+        size = int(np.ceil((last - first + 1) / max(int(room // cell), 1)))
     starts = range(first, last + 1, size)
     return [(start, min(start + size - 1, last)) for start in starts]
 
@@ -186,8 +191,7 @@ def _cells(
     for place, row in enumerate(rows):
         if not row.of:
             continue
-        role = "" if row.role in ("", "role not known") else row.role
-        own = rated[(rated["term"] == row.score) & (rated["role"] == role)]
+        own = rated[(rated["term"] == row.score) & (rated["role"] == row.role)]
         for column, (first, last) in enumerate(blocks):
             n = own.loc[own["session"].between(first, last), "n"].sum()
             share = float(n) / (row.of * (last - first + 1))
@@ -211,14 +215,14 @@ def _tint(share: float) -> tuple[float, float, float]:
     return red, green, blue
 
 
-def _span(cells: pd.DataFrame, words: Mapping[str, str]) -> str:
+def _ends_of(cells: pd.DataFrame, known: Callable[[object], str]) -> str:
     """Say for each score how much was rated at the first and at the last session shown."""
-    said = []
+    said = ""
     for score, own in cells.groupby("term", sort=False):
         ends = [own[own["column"] == at]["share"].mean() for at in (0, own["column"].max())]
         first, last = map(format_percent, ends)
-        said.append(f"{words.get(str(score), str(score))}: {first} at first, {last} at last")
-    return "; ".join(said)
+        said += f" {known(score)}: {first} at first, {last} at last."
+    return said
 
 
 def _note(rows: Sequence[_Row], blocks: Sequence[tuple[int, int]]) -> str:

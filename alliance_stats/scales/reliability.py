@@ -20,6 +20,7 @@ from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.ledger import RowLedger
 from alliance_stats.scales.person_reliability import Coefficient, repeated_forms, wald_limits
+from alliance_stats.scales.scale import Scale, keyed_answers
 
 __all__ = ["ScaleReliability", "reliability"]
 
@@ -137,7 +138,7 @@ class ScaleReliability:
 def reliability(
     data: pd.DataFrame,
     *,
-    items: Sequence[str],
+    items: Sequence[str] | Scale,
     person: str | None = None,
     session: str | None = None,
     nested_in: Sequence[str] = (),
@@ -150,7 +151,8 @@ def reliability(
         A row per form. Without `person` the forms stand alone, one per person: of repeated
         sessions keep one (the first), or name the person.
     items
-        Two or more columns of items, keyed in one direction (see ``score``).
+        A :class:`Scale`, whose reversed items are turned; or two or more columns of items that
+        are keyed in one direction.
     person
         Column of persons who filled in several forms: reliability is then told apart within and
         between persons.
@@ -202,7 +204,7 @@ def reliability(
     0.9322
     """
     frame = check_frame(data)
-    names = tuple(items)
+    names = items.items if isinstance(items, Scale) else tuple(items)
     if isinstance(items, str) or len(names) < 2 or len(set(names)) < len(names):
         raise DataError(f"items must be two or more columns, each once; got {items!r}.")
     if person is None and (session is not None or nested_in):
@@ -211,7 +213,10 @@ def reliability(
         raise DataError(f"nested_in must be a sequence such as ('{nested_in}',); got a string.")
     units = [name for name in (person, session, *nested_in) if name is not None]
     require_columns(frame, [*names, *units])
-    answers = np.column_stack([finite_or_missing(frame, name) for name in names])
+    if isinstance(items, Scale):
+        answers = keyed_answers(frame, items)
+    else:
+        answers = np.column_stack([finite_or_missing(frame, name) for name in names])
     complete = ~np.isnan(answers).any(axis=1)
     frame, rows = RowLedger.start(frame).keep(frame, complete, reason="an item not answered")
     answers = answers[complete]

@@ -25,7 +25,7 @@ from alliance_stats.errors import AllianceStatsWarning, DataError
 from alliance_stats.estimates import Array
 from alliance_stats.study import Study
 
-__all__ = ["INSTRUMENTS", "Scale", "instrument", "score", "score_study"]
+__all__ = ["INSTRUMENTS", "Scale", "instrument", "keyed_answers", "score", "score_study"]
 
 _ANSWERS_FOR_A_RANGE = 100  # fewer answers may miss the top of a scale by chance
 _FORMS_FOR_A_KEY = 30  # fewer forms may turn a correlation by chance
@@ -127,9 +127,7 @@ def score(data: pd.DataFrame, scale: Scale) -> pd.DataFrame:
     frame = check_frame(data)
     require_columns(frame, list(scale.items))
     answers = _answers(frame, scale)
-    keyed = answers.copy()
-    turned = [scale.items.index(item) for item in scale.reversed]
-    keyed[:, turned] = sum(scale.limits) - keyed[:, turned]
+    keyed = _keyed(answers, scale)
     _warn_of_another_range(answers, scale)
     _warn_of_turned_items(keyed, scale)
     parts = {
@@ -192,6 +190,18 @@ def score_study(study: Study, scale: Scale, *, role: str | None = None) -> Study
         named["score_range"] = None if own is None else {role: own}
     again = Study.from_frame(known, **named, scores=new, unit=study.unit)
     return replace(again, notes=(*study.notes, *again.notes))
+
+
+def keyed_answers(frame: pd.DataFrame, scale: Scale) -> Array:
+    """Return the answers, (forms, items), reversed items turned, NaN where there is none."""
+    return _keyed(_answers(frame, scale), scale)
+
+
+def _keyed(answers: Array, scale: Scale) -> Array:
+    keyed = answers.copy()
+    turned = [scale.items.index(item) for item in scale.reversed]
+    keyed[:, turned] = sum(scale.limits) - keyed[:, turned]
+    return keyed
 
 
 def _answers(frame: pd.DataFrame, scale: Scale) -> Array:

@@ -341,3 +341,16 @@ def test_times_are_compared_as_repeated_factors():
     assert table["df_change"].dropna().tolist() == [3, 3, 4]
     with pytest.raises(DataError, match="the same items, in the same order"):
         measurement_invariance(data, {**factors, "t2": factors["t2"][:3]})
+
+
+def test_reversing_an_item_and_its_key_leaves_the_reliability():
+    forms = _repeated(30, 4).round().clip(-4, 4)
+    items = ("q1", "q2", "q3", "q4")
+    plain = Scale(name="s", items=items, limits=(-4, 4))
+    turned = forms.assign(q2=-forms["q2"])
+    key = Scale(name="s", items=items, limits=(-4, 4), reversed=("q2",))
+    for person in (None, "who"):
+        own = reliability(forms, items=plain, person=person).tidy()
+        pd.testing.assert_frame_equal(reliability(turned, items=key, person=person).tidy(), own)
+        by_columns = reliability(forms, items=list(items), person=person).tidy()
+        pd.testing.assert_frame_equal(by_columns, own)

@@ -1,6 +1,6 @@
 """The analysis of the study: participant flow, trajectories, model, dropout, groups.
 
-Put your own two files into `data` and your own column names below. Then run
+Put your own files into `data` and your own column names below. Then run
 
     python analysis.py
 
@@ -20,12 +20,14 @@ from alliance_stats.cli.page import Part, write_page
 from alliance_stats.errors import AllianceStatsError, AllianceStatsWarning
 from alliance_stats.figures.flow import flow_figure
 from alliance_stats.figures.group_values import estimation_figure
+from alliance_stats.figures.study_overview import study_overview_figure
 from alliance_stats.figures.survival_curves import kaplan_meier_figure
 from alliance_stats.figures.trajectories import trajectory_figure
 from alliance_stats.formatting import plural
 from alliance_stats.groups import GroupComparison, compare_groups
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import LinearMixedModel, lmm
+from alliance_stats.scales import Reliability, Scale, reliability, score_study
 from alliance_stats.sentences import methods_paragraph, report
 from alliance_stats.study import Study
 from alliance_stats.study.joining import join_families
@@ -45,6 +47,12 @@ SESSIONS = HERE / "data" / "sessions.csv"  # a row per person x session (or .xls
 # Swedish: {"separator": ";", "decimal": ",", "encoding": "cp1252"}; one sheet of a workbook:
 # {"sheet": "Sessions"}; a Qualtrics export: {"header_rows": 3}
 SESSIONS_WRITTEN: dict[str, Any] = {}
+# Where a row is a person (or a family): how the columns repeat, "{score}_s{session}", or of items
+# "{rater}_{item}_s{session}"; SESSION, RATER and ROLE are then "session", "rater" and "role"
+WIDE: str | None = None
+# Where there are items: {"alliance": Scale(name="wai", items=("i1", ...), limits=(1, 7))}; ALLIANCE
+# (or OUTCOME) is then the name of the scale
+SCALES: dict[str, Scale] = {}
 PERSON = "person"
 LOCAL_IDS: tuple[str, ...] = ()  # ("person",) where persons are numbered anew in each family
 ROLE: str | None = "role"  # None where there are no roles, or only one
@@ -53,18 +61,19 @@ RATED_BY: str | None = None  # ... and whose ratings the page shows
 SESSION = "session"
 TIME: str | None = None  # a column of time since the start, beside the session numbers
 ALLIANCE, ALLIANCE_RANGE, ALLIANCE_LABEL = "alliance", (1, 7), "Alliance, mean item score (1–7)"
-OUTCOME, OUTCOME_LABEL = "symptoms", "Symptoms (points, higher is worse)"
+OUTCOME: str | None = "symptoms"  # None where there is none
+OUTCOME_LABEL = "Symptoms (points, higher is worse)"
 OUTCOME_RANGE: tuple[float, float] | None = None  # the limits of its scale
 
-FAMILIES = HERE / "data" / "families.csv"  # a row per family
+FAMILIES: Path | None = HERE / "data" / "families.csv"  # a row per family; None: all in SESSIONS
 FAMILIES_WRITTEN: dict[str, Any] = {}  # likewise
-FAMILY = "family"
+FAMILY: str | None = "family"  # None where persons are treated alone; UNIT is then "person"
 THERAPIST: str | None = "therapist"  # None where you do not know who treated whom
-ENDING = "ending"
+ENDING: str | None = "ending"  # None where you do not know how treatments ended
 ENDINGS: dict[str | int, str] = {}  # what yours stand for: {"abgebrochen": "dropout", ...}
 ENDING_SESSION: str | None = None  # the last attended session, where it may have no row
 UNIT = "family"  # who ends treatment: "family", or "person" where members leave one by one
-GROUP = "parent_alliance"  # the groups of families (or persons) to compare
+GROUP: str | None = "parent_alliance"  # the groups of families (or persons) to compare
 
 SEED = 1  # of random numbers, where a test draws some
 WORDS: dict[str, str] = {}  # name of a coefficient -> words for it: {"session": "Session"}
@@ -72,7 +81,11 @@ WORDS: dict[str, str] = {}  # name of a coefficient -> words for it: {"session":
 
 # The model names columns by their roles, whatever they are called in the files
 FIXED = "session + role" if ROLE else "session"
-LEVELS = "therapist/family/person" if THERAPIST else "family/person"
+LEVELS = "/".join(
+    level
+    for level, column in (("therapist", THERAPIST), ("family", FAMILY), ("person", PERSON))
+    if column
+)
 MODEL = f"alliance ~ {FIXED} + (1 | {LEVELS})"
 UNITS = {  # what the levels of the model are called on the page
     ":".join(LEVELS.split("/")[: depth + 1]): {
@@ -83,84 +96,117 @@ UNITS = {  # what the levels of the model are called on the page
     for depth, level in enumerate(LEVELS.split("/"))
 }
 LAST = f"{OUTCOME} in the last session"
-WHO = FAMILY if UNIT == "family" else PERSON
+WHO = FAMILY if UNIT == "family" and FAMILY else PERSON
+
+
+@dataclass(frozen=True)
+class Dropout:
+    """What was computed of leaving."""
+
+    families: RowLedger
+    late: int  # families first seen after the study's first session
+    curves: KaplanMeier
+    test: LogRank | None
 
 
 @dataclass(frozen=True)
 class Results:
-    """What was computed: the data, and one result a question."""
+    """What was computed: the data, and one result a question; None where it was not asked."""
 
     data: Study
     rated: Study
-    families: RowLedger
-    late: int  # families first seen after the study's first session
+    scales: dict[str, Reliability]
     model: LinearMixedModel
-    curves: KaplanMeier
-    test: LogRank
-    comparison: GroupComparison
+    dropout: Dropout | None
+    comparison: GroupComparison | None
 
 
 def analyse() -> Results:
-    """Read the two files, check everything, and compute what the page shows."""
-    data, rows = read()
+    """Read the files, check everything, and compute what the page shows."""
+    data, scales, rows = read()
     rated = data.keep(data.sessions[ALLIANCE].notna(), reason="alliance not rated")
-    treated = units_of(data)
-    require_columns(treated, [GROUP], what="The table of families")
-    if UNIT == "person":
-        rows = RowLedger.start(treated, {"person": (PERSON,)})
+    treated = None
+    if ENDING is not None:
+        treated = units_of(data)
+        if GROUP is not None:
+            require_columns(treated, [GROUP], what="The table of families")
+    comparison = None
+    if treated is not None and OUTCOME is not None and GROUP is not None:
+        comparison = compare_groups(treated, outcomes=LAST, group=GROUP, cluster=THERAPIST)
+    return Results(
+        data=data,
+        rated=rated,
+        scales=scales,
+        model=lmm(MODEL, by_role(rated)),
+        dropout=None if treated is None else dropout_of(data, treated, rows),
+        comparison=comparison,
+    )
+
+
+def read() -> tuple[Study, dict[str, Reliability], RowLedger | None]:
+    """Read, join and score; return the checked study, its scales and the ledger of the families."""
+    ids = [name for name in (PERSON, FAMILY, THERAPIST) if name]
+    labelled = [name for name in (ROLE, RATER, ENDING) if name]
+    frame = read_table(SESSIONS, ids=ids, labelled=labelled, **SESSIONS_WRITTEN).frame
+    rows = None
+    if FAMILIES is not None and FAMILY is not None:
+        families = read_table(FAMILIES, ids=ids, labelled=labelled, **FAMILIES_WRITTEN).frame
+        frame, rows = join_families(
+            frame, families, family=FAMILY, therapist=THERAPIST, ending=ENDING, endings=ENDINGS
+        )
+    given = {"alliance": (ALLIANCE, ALLIANCE_RANGE), "outcome": (OUTCOME, OUTCOME_RANGE)}
+    scored = {role: pair for role, pair in given.items() if role not in SCALES and pair[0]}
+    shared: dict[str, Any] = {
+        **{role: column for role, (column, _) in scored.items()},
+        "family": FAMILY,
+        "therapist": THERAPIST,
+        "ending": ENDING,
+        "endings": ENDINGS if ENDING else None,
+        "ending_session": ENDING_SESSION,
+        "unit": UNIT,
+        "score_range": {role: limits for role, (_, limits) in scored.items() if limits},
+        "local_ids": LOCAL_IDS,
+    }
+    if WIDE is None:
+        data = Study.from_frame(
+            frame, person=PERSON, session=SESSION, time=TIME, role=ROLE, rater=RATER, **shared
+        )
+    else:
+        own: dict[str, Any] = {} if "{role}" in WIDE else {"person": PERSON, "role": ROLE}
+        data = Study.from_wide(frame, wide=WIDE, **own, **shared)
+    for role, scale in SCALES.items():
+        data = score_study(data, scale, role=role)
+    if RATER is not None:
+        of_rater = (data.sessions[RATER] == RATED_BY).to_numpy(dtype=bool)
+        data = data.keep(of_rater, reason=f"not rated by {RATED_BY}")
+    scales = {
+        scale.name: reliability(data.sessions, items=scale, person=PERSON, session=SESSION)
+        for scale in SCALES.values()
+    }
+    return data, scales, rows
+
+
+def dropout_of(data: Study, treated: pd.DataFrame, rows: RowLedger | None) -> Dropout:
+    """Return the curves of those who left, and their test between the groups."""
+    if rows is None or UNIT == "person":
+        rows = RowLedger.start(treated, {UNIT: (WHO,)})
     ended = endings_of(data)
     _, rows = rows.keep(
         treated,
         treated[WHO].isin(ended.units[WHO]),
         reason="still in treatment after the first session, no interval observed yet",
     )
-    at_risk, rows = rows.keep(ended.units, ended.units[GROUP].notna(), reason=f"{GROUP} not known")
-    return Results(
-        data=data,
-        rated=rated,
+    at_risk = ended.units
+    if GROUP is not None:
+        at_risk, rows = rows.keep(at_risk, at_risk[GROUP].notna(), reason=f"{GROUP} not known")
+    return Dropout(
         families=rows,
         late=int((at_risk["entry"] > 0).sum()),
-        model=lmm(MODEL, by_role(rated)),
         curves=kaplan_meier(
             at_risk, time="time", event="event", entry="entry", strata=GROUP, cluster=THERAPIST
         ),
-        test=dropout_test(at_risk),
-        comparison=compare_groups(treated, outcomes=LAST, group=GROUP, cluster=THERAPIST),
+        test=None if GROUP is None else dropout_test(at_risk),
     )
-
-
-def read() -> tuple[Study, RowLedger]:
-    """Read and join the two files; return the checked study and the ledger of the families."""
-    ids = [name for name in (PERSON, FAMILY, THERAPIST) if name]
-    labelled = [name for name in (ROLE, RATER, ENDING) if name]
-    sessions = read_table(SESSIONS, ids=ids, labelled=labelled, **SESSIONS_WRITTEN).frame
-    families = read_table(FAMILIES, ids=ids, labelled=labelled, **FAMILIES_WRITTEN).frame
-    joined, rows = join_families(
-        sessions, families, family=FAMILY, therapist=THERAPIST, ending=ENDING, endings=ENDINGS
-    )
-    ranges = {"alliance": ALLIANCE_RANGE, "outcome": OUTCOME_RANGE}
-    data = Study.from_frame(
-        joined,
-        person=PERSON,
-        family=FAMILY,
-        therapist=THERAPIST,
-        session=SESSION,
-        time=TIME,
-        role=ROLE,
-        rater=RATER,
-        alliance=ALLIANCE,
-        outcome=OUTCOME,
-        ending=ENDING,
-        endings=ENDINGS,
-        ending_session=ENDING_SESSION,
-        unit=UNIT,
-        score_range={name: pair for name, pair in ranges.items() if pair is not None},
-        local_ids=LOCAL_IDS,
-    )
-    if RATER is not None:
-        own = (data.sessions[RATER] == RATED_BY).to_numpy(dtype=bool)
-        data = data.keep(own, reason=f"not rated by {RATED_BY}")
-    return data, rows
 
 
 def endings_of(data: Study) -> Endings:
@@ -181,6 +227,8 @@ def by_role(data: Study) -> pd.DataFrame:
 def units_of(data: Study) -> pd.DataFrame:
     """Return a row a unit: how it ended, and its members' mean outcome in its last session."""
     units = last_session(data.sessions, unit=WHO, session=SESSION, ending=ENDING)
+    if OUTCOME is None:
+        return units
     means = data.sessions.groupby([WHO, SESSION])[OUTCOME].mean()
     last = pd.MultiIndex.from_frame(units[[WHO, "last_session"]])
     return units.assign(**{LAST: means.loc[last].to_numpy()})
@@ -202,13 +250,24 @@ def dropout_test(families: pd.DataFrame) -> LogRank:
 
 
 def sample(results: Results) -> list[Part]:
-    """Show who took part."""
-    text = "@fig-flow follows the sessions to the model, @fig-families the families to the curves."
-    return [
-        text,
+    """Show who took part, and whose ratings there are."""
+    overview = study_overview_figure(results.data.describe(), words=WORDS, label="fig-overview")
+    parts: list[Part] = [
+        "@fig-flow follows the sessions to the model; @fig-overview shows who was rated when.",
         flow_figure(results.rated.rows, label="fig-flow"),
-        flow_figure(results.families, label="fig-families"),
+        overview,
     ]
+    if results.dropout is not None:
+        families = flow_figure(results.dropout.families, label="fig-families")
+        parts += ["@fig-families follows the families to the curves of dropout.", families]
+    return parts
+
+
+def scales(results: Results) -> list[Part]:
+    """Show how reliable the scores of items are."""
+    if not results.scales:
+        return ["The scores came ready made; nothing can be said of their items."]
+    return [f"{name}: {report(found)}" for name, found in results.scales.items()]
 
 
 def course(results: Results, *, conf_level: float = 0.95) -> list[Part]:
@@ -237,17 +296,21 @@ def course(results: Results, *, conf_level: float = 0.95) -> list[Part]:
 
 def dropout(results: Results, *, conf_level: float = 0.95) -> list[Part]:
     """Show after which session families dropped out."""
+    found = results.dropout
+    if found is None:
+        return ["How treatments ended is not known, so that leaving is not shown."]
     figure = kaplan_meier_figure(
-        results.curves,
+        found.curves,
         time_label="Session after which a family left",
         conf_level=conf_level,
         label="fig-dropout",
     )
-    curves = report(results.curves, conf_level=conf_level)
-    said = f"@fig-dropout shows the curves. {curves} {report(results.test)}"
-    if results.late:
+    test = "" if found.test is None else report(found.test)
+    curves = report(found.curves, conf_level=conf_level)
+    said = f"@fig-dropout shows the curves. {curves} {test}".rstrip()
+    if found.late:
         said += (
-            f" {plural(results.late, 'family', 'families')} first seen after the first session of "
+            f" {plural(found.late, 'family', 'families')} first seen after the first session of "
             "the study count as at risk from then on."
         )
     return [said, figure]
@@ -256,6 +319,8 @@ def dropout(results: Results, *, conf_level: float = 0.95) -> list[Part]:
 def groups(results: Results, *, conf_level: float = 0.95) -> list[Part]:
     """Compare the groups in their last session."""
     found = results.comparison
+    if found is None:
+        return ["Without an outcome, groups and endings, nothing is compared."]
     said = report(found, conf_level=conf_level)
     figure = estimation_figure(
         found,
@@ -276,17 +341,14 @@ def groups(results: Results, *, conf_level: float = 0.95) -> list[Part]:
 
 def methods(results: Results) -> list[Part]:
     """Say how it was computed."""
-    return [
-        methods_paragraph(
-            {
-                "Alliance": results.model,
-                "Dropout curves": results.curves,
-                "Dropout by group": results.test,
-                "Last session": results.comparison,
-            },
-            seed=SEED,
-        )
-    ]
+    done: dict[str, Any] = {"Alliance": results.model}
+    if results.dropout is not None:
+        done["Dropout curves"] = results.dropout.curves
+        if results.dropout.test is not None:
+            done["Dropout by group"] = results.dropout.test
+    if results.comparison is not None:
+        done["Last session"] = results.comparison
+    return [methods_paragraph(done, seed=SEED)]
 
 
 def main() -> None:
@@ -298,6 +360,7 @@ def main() -> None:
         source=SOURCE,
         sections={
             "Who took part": sample(results),
+            "The scales": scales(results),
             "The alliance over sessions": course(results),
             "Who drops out, and when": dropout(results),
             "The groups compared": groups(results),
