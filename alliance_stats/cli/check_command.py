@@ -22,6 +22,7 @@ from alliance_stats.study.wide import recognised_pattern
 
 __all__ = ["Question", "Written", "check_table"]
 
+_COLUMNS_SHOWN = 20
 _IDS = ("person", "family", "therapist")
 _WORDS = ("role", "rater", "ending")
 
@@ -203,11 +204,12 @@ def _is_wide(question: Question, frame: pd.DataFrame) -> bool:
         return False
     if frame[person].duplicated().any():
         return False
+    who = "{rater} may be {role}" if "{rater}" in pattern else "with {role} or {rater} in it"
     print_error(
         f"'{question.file.name}' has a row per '{person}' and columns that repeat, as "
-        f"'{pattern}' says. If they are sessions, pass --wide '{pattern}' (with {{role}} or "
-        "{rater} in it where those stand in the names too) and name the scores, as in --alliance "
-        "and --score; if they are items of one questionnaire, name the session with --session."
+        f"'{pattern}' says. If they are sessions, pass --wide '{pattern}' ({who} where those stand "
+        "in the names) and name the scores, as in --alliance and --score; if they are items of "
+        "one questionnaire, name the session with --session."
     )
     return True
 
@@ -221,7 +223,9 @@ def _refuse_moments(given: Mapping[str, str | None]) -> None:
 
 def _ask_for_roles(question: Question, frame: pd.DataFrame) -> None:
     """Say which columns there are; columns named like a role make a proposal, never a guess."""
-    columns = ", ".join(f"'{name}'" for name in frame.columns)
+    columns = ", ".join(f"'{name}'" for name in frame.columns[:_COLUMNS_SHOWN])
+    more = len(frame.columns) - _COLUMNS_SHOWN
+    columns += f" and {more} more" if more > 0 else ""
     print_error(
         "Nothing says which column holds the person: name it with --person, and each other role "
         f"that the table has with its own option. '{question.file.name}' has the columns {columns}."

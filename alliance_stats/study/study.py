@@ -17,6 +17,7 @@ from alliance_stats.ledger import RowLedger
 from alliance_stats.study.anonymity import IdKey, deidentified
 from alliance_stats.study.courses import (
     ROLES,
+    check_known_endings,
     checked,
     distinct_roles,
     ending_unit,
@@ -45,9 +46,9 @@ class Study:
     unit
         ``"family"`` or ``"person"``: which of them ends treatment.
     rows
-        The row ledger: what came in, and what :meth:`keep` set aside, and why.
+        The row ledger: what came in, and what :meth:`keep` set aside.
     notes
-        What was changed at the door, in sentences.
+        What was changed at the door.
     """
 
     _data: pd.DataFrame
@@ -230,6 +231,8 @@ class Study:
             raise DataError("from_wide needs person=, or {role} in wide= and family=.")
         ids = family if by_role else person
         require_columns(table, [ids])
+        if ending is not None and ending in table.columns:  # named by the rows of the wide table
+            check_known_endings(recoded_endings(table, ending, endings or {})[0], ending)
         long = lengthened(table, wide, unit=str(ids), person="person" if by_role else None)
         study = cls.from_frame(
             long.frame,

@@ -28,6 +28,7 @@ _KEYS = ("role", "rater", "session")
 _MEANINGS = {"session": r"\d+", "role": r".+?", "rater": r".+?", "score": r".+", "item": r".+"}
 _LIKELY = re.compile(r"(?P<stem>.+)(?P<mark>[ _.\-][A-Za-z]{1,8}[ _.\-]?|[ _.\-])(?P<n>\d+)")
 _FEWEST_COLUMNS = 3
+_MARKS = "_.- "
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -164,7 +165,21 @@ def recognised_pattern(columns: Iterable[str]) -> str | None:
     if not marks:
         return None
     mark, _ = marks.most_common(1)[0]
-    return f"{{score}}{mark}{{session}}"
+    return f"{_who_of([stem for stem, own in numbers if own == mark])}{{score}}{mark}{{session}}"
+
+
+def _who_of(stems: Iterable[str]) -> str:
+    """Return ``"{rater}_"`` where the stems seem to begin with who rated, else nothing."""
+    for mark in _MARKS:
+        parts = [stem.partition(mark) for stem in stems if mark in stem]
+        raters: dict[str, set[str]] = {}
+        for rater, _, rest in parts:
+            if not rest.isdecimal():  # the third item of two scales is no score of two raters
+                raters.setdefault(rest, set()).add(rater)
+        shared = sum(len(own) > 1 for own in raters.values())
+        if shared and 2 * shared >= len(raters):
+            return f"{{rater}}{mark}"
+    return ""
 
 
 def _read(pattern: str) -> tuple[tuple[str, ...], re.Pattern[str]]:

@@ -148,6 +148,14 @@ def test_a_wide_file_is_read_by_its_pattern(tmp_path):
         (["id", "wai_s1", "wai_s2", "wai_s3"], "{score}_s{session}"),
         (["id", "wai.1", "wai.2", "wai.3", "phq.1"], "{score}.{session}"),
         (["id", "m_wai_t1", "m_wai_t2", "m_wai_t10"], "{score}_t{session}"),
+        (
+            [f"{who}_wai{k}_s{s}" for who in ("client", "ther") for k in (1, 2) for s in (1, 2, 3)],
+            "{rater}_{score}_s{session}",
+        ),
+        (
+            [f"{q}_{k}_s{s}" for q in ("wai", "phq") for k in (1, 2) for s in (1, 2, 3)],
+            "{score}_s{session}",
+        ),
         (["id", "session", "wai", "phq9"], None),
         (["id", "q1", "q2"], None),
     ],
@@ -207,3 +215,12 @@ def test_rows_of_persons_that_disagree_are_refused():
 def test_repeated_rows_are_named_by_column_and_value(repeated: object, message: str):
     with pytest.raises(DataError, match=re.escape(message)):
         Study.from_frame(REDCAP, **OF_REDCAP, repeated=repeated)  # type: ignore[arg-type]
+
+
+def test_an_unknown_ending_is_named_by_the_row_of_the_wide_table(tmp_path):
+    path = tmp_path / "wide.csv"
+    PERSONS.assign(end=["dropout", "Abbruch", "planned"]).to_csv(path, index=False)
+    with pytest.raises(DataError, match="unknown ending 'Abbruch' in row 3"):
+        Study.from_file(
+            path, wide="{score}_s{session}", person="id", alliance="wai_3", ending="end"
+        )
