@@ -102,7 +102,7 @@ class FactorModel:
                 "WARNING: the likelihood is not curved in all directions; some standard errors "
                 "are not known. Does each level, or group, vary at all?"
             )
-        low = sorted({p.term for p in self.parameters if self._at_zero(p)})
+        low = [self._named(p) for p in self.parameters if self._at_zero(p)]
         if low:
             found.append(
                 f"The residual variance of {', '.join(low)} is at zero or below: the factor is all "
@@ -168,6 +168,10 @@ class FactorModel:
 
     summary = summary_of
     _repr_html_ = html_of
+
+    def _named(self, parameter: Parameter) -> str:
+        where = self.components[parameter.component]
+        return f"{parameter.term} ({where})" if where else parameter.term
 
     def _at_zero(self, parameter: Parameter) -> bool:
         share = self._standardized(parameter)

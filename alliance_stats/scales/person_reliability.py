@@ -122,9 +122,12 @@ def _omegas(
     pairs = [_omega(model, place) for place in (0, 1)]
     notes = [_renamed(note, items) for note in model.notes]
     for place, level in enumerate(("within", "between")):
-        if not 0.0 <= pairs[place][0] <= 1.0:  # no variance of the score is left at that level
+        if not 0.0 <= pairs[place][0] <= 1.0:
             pairs[place] = (np.nan, np.nan)
-            notes.append(f"Omega {level} persons is not known: the items' variance there is none.")
+            notes.append(
+                f"Omega {level} persons is not known: the residual variances of the items there "
+                "are below zero in sum, less than chance leaves."
+            )
     found = [
         Coefficient(
             f"{level} persons", f"omega {level}", value, error, partial(wald_limits, value, error)
