@@ -5,6 +5,7 @@ import runpy
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
@@ -13,8 +14,10 @@ from alliance_stats.cli import app
 from alliance_stats.formatting import to_html
 from alliance_stats.groups import compare_groups
 from alliance_stats.multilevel import lmm
+from alliance_stats.scales import Scale, reliability, score_study
 from alliance_stats.sentences import report
 from alliance_stats.simulate import simulate_study
+from alliance_stats.study import Study
 
 MINE = {
     '"sessions.csv"': '"my sessions.csv"',
@@ -23,13 +26,15 @@ MINE = {
     '"role"  #': '"Parent"  #',
     'SESSION = "session"': 'SESSION = "session-no"',
     '"alliance", (1, 7), "Alliance,': '"WAI-S", (1, 7), "WAI-S,',
-    '"symptoms", "Symptoms (points, higher is worse)"': '"OQ-45", "OQ-45 total"',
-    'FAMILY = "family"': 'FAMILY = "Family ID"',
+    'OUTCOME: str | None = "symptoms"': 'OUTCOME = "OQ-45"',
+    '"Symptoms (points, higher is worse)"': '"OQ-45 total"',
+    'FAMILY: str | None = "family"': 'FAMILY = "Family ID"',
     '"therapist"  #': '"Clinician"  #',
-    'ENDING = "ending"': 'ENDING = "How ended"',
-    'GROUP = "parent_alliance"': 'GROUP = "Arm & site"',
+    'ENDING: str | None = "ending"': 'ENDING = "How ended"',
+    'GROUP: str | None = "parent_alliance"': 'GROUP = "Arm & site"',
 }
 
+WAI = Scale(name="wai", items=("q1", "q2", "q3", "q4"), limits=(1, 7), reversed=("q2",))
 WORDS = {
     "therapist": "therapists",
     "therapist:family": "families",
@@ -106,7 +111,7 @@ def test_the_page_shows_the_users_own_numbers(folder, tables):
     assert f"{missing} set aside: alliance not rated" in page
     assert "1 set aside: family without a session" in page
     assert "1 set aside: Arm &amp; site not known" in page
-    assert page.count("<svg ") == 5
+    assert page.count("<svg ") == 6
     assert page.count("<table ") == 2
 
 
@@ -173,9 +178,8 @@ def test_members_may_leave_one_by_one(folder):
     text = script.read_text(encoding="utf-8")
     script.write_text(text.replace('UNIT = "family"', 'UNIT = "person"'), encoding="utf-8")
     results = runpy.run_path(str(folder / "analysis.py"))["analyse"]()
-    assert results.curves.rows.n_in == results.data.persons["Client"].nunique() - (
-        results.families.steps[1].rows_set_aside + results.families.steps[2].rows_set_aside
-    )
+    aside = sum(step.rows_set_aside for step in results.dropout.families.steps[1:])
+    assert results.dropout.curves.rows.n_in == results.data.persons["Client"].nunique() - aside
 
 
 def test_families_seen_late_are_at_risk_from_then_on(folder, tables):
@@ -190,9 +194,73 @@ def test_families_seen_late_are_at_risk_from_then_on(folder, tables):
     assert count > 5
     assert f"{count} families first seen after the first session of the study count as" in page
     results = runpy.run_path(str(folder / "analysis.py"))["analyse"]()
-    assert results.late == count
-    at_risk = results.curves.tidy().groupby("strata")["n_risk"].first().sum()
-    assert at_risk == results.curves.rows.n_used - count
+    assert results.dropout.late == count
+    at_risk = results.dropout.curves.tidy().groupby("strata")["n_risk"].first().sum()
+    assert at_risk == results.dropout.curves.rows.n_used - count
+
+
+WIDE = {
+    '"sessions.csv"': '"export.csv"',
+    "SESSIONS_WRITTEN: dict[str, Any] = {}": (
+        'SESSIONS_WRITTEN = {"separator": ";", "decimal": ","}'
+    ),
+    "WIDE: str | None = None": 'WIDE = "{rater}_{item}_s{session}"',
+    "SCALES: dict[str, Scale] = {}": 'SCALES = {"alliance": Scale(name="wai", items=("q1", "q2", '
+    '"q3", "q4"), limits=(1, 7), reversed=("q2",))}',
+    'PERSON = "person"': 'PERSON = "ID"',
+    'ROLE: str | None = "role"': "ROLE = None",
+    "RATER: str | None = None": 'RATER = "rater"',
+    "RATED_BY: str | None = None": 'RATED_BY = "client"',
+    '"alliance", (1, 7), "Alliance,': '"wai", (1, 7), "WAI,',
+    'OUTCOME: str | None = "symptoms"': 'OUTCOME = "phq"',
+    'FAMILIES: Path | None = HERE / "data" / "families.csv"': "FAMILIES = None",
+    'FAMILY: str | None = "family"': "FAMILY = None",
+    'THERAPIST: str | None = "therapist"': "THERAPIST = None",
+    'ENDING: str | None = "ending"': "ENDING = None",
+    'UNIT = "family"': 'UNIT = "person"',
+    'GROUP: str | None = "parent_alliance"': "GROUP = None",
+}
+
+
+def test_a_wide_export_of_items_of_two_raters_gives_a_page(tmp_path):
+    CliRunner().invoke(app, ["new", str(tmp_path)])
+    draw = np.random.default_rng(4)
+    raters, items, sessions = ("client", "therapist"), ("q1", "q2", "q3", "q4"), range(1, 5)
+    lines = [["ID", *(f"{r}_{q}_s{s}" for s in sessions for r in raters for q in items),
+              *(f"client_phq_s{s}" for s in sessions)]]  # fmt: skip
+    for who in range(30):
+        level = draw.normal(4.5, 0.8) + draw.normal(0, 0.5, 4)
+        cells = [f"P {who}"]
+        for _ in range(8):
+            answers = np.clip(np.round(level + draw.normal(0, 0.6) + draw.normal(0, 0.8, 4)), 1, 7)
+            answers[1] = 8 - answers[1]
+            cells += [f"{answer:.0f}" for answer in answers]
+        lines.append([*cells, *(f"{x:.1f}".replace(".", ",") for x in draw.normal(12, 4, 4))])
+    text = "\n".join(map(";".join, lines))
+    (tmp_path / "data" / "export.csv").write_text(text, encoding="utf-8")
+    script = tmp_path / "analysis.py"
+    text = script.read_text(encoding="utf-8")
+    for old, new in WIDE.items():
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    script.write_text(text, encoding="utf-8")
+    results = runpy.run_path(str(script))["analyse"]()
+    study = score_study(
+        Study.from_file(
+            tmp_path / "data" / "export.csv", wide="{rater}_{item}_s{session}", person="ID",
+            outcome="phq", separator=";", decimal=",",
+        ),
+        WAI,
+        role="alliance",
+    )  # fmt: skip
+    own = study.sessions.query("rater == 'client'")
+    pd.testing.assert_frame_equal(results.data.sessions, own)
+    found = reliability(own, items=WAI, person="ID", session="session")
+    pd.testing.assert_frame_equal(results.scales["wai"].tidy(), found.tidy())
+    page = page_of(tmp_path)
+    assert "omega within: estimate" in page
+    assert "How treatments ended is not known" in page
+    assert "nothing is compared" in page
 
 
 def test_an_error_is_said_without_a_traceback(folder):

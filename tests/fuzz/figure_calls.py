@@ -31,6 +31,7 @@ FIGURES: dict[str, tuple[str, Draw]] = {
     "actor_partner_figure": _of(
         "apim", lambda r: figures.actor_partner_figure(r, outcome_label="symptoms")
     ),
+    "study_overview_figure": _of("describe", figures.study_overview_figure),
     "correlation_figure": _of("correlations", figures.correlation_figure),
     "deviations_figure": _of("cross_lagged", figures.deviations_figure),
     "lagged_paths_figure": _of("cross_lagged", figures.lagged_paths_figure),

@@ -9,7 +9,14 @@ import alliance_stats as als
 from alliance_stats import figures, tables
 from alliance_stats.family import ControlChart
 from alliance_stats.groups import cut_point, reliable_change
-from alliance_stats.scales import Scale, reliability, score
+from alliance_stats.scales import (
+    Scale,
+    factor_model,
+    measurement_invariance,
+    reliability,
+    score,
+    score_study,
+)
 from tests.fuzz.frames import frames
 
 ITEMS = [f"q{i}" for i in range(1, 7)]
@@ -212,6 +219,35 @@ FURTHER: dict[str, tuple[str, Callable[[Any], object]]] = {
         lambda d: score(d, Scale(name="bond", items=tuple(ITEMS), limits=(1, 5), reversed=("q2",))),
     ),
     "reliability": ("forms", lambda d: reliability(d, items=ITEMS)),
+    "reliability within": (
+        "sessions",
+        lambda d: reliability(
+            d,
+            items=["alliance", "symptoms", "felt"],
+            person="person",
+            session="session",
+            nested_in=("family",),
+        ),
+    ),
+    "factor_model": ("forms", lambda d: factor_model(d, {"bond": ITEMS[:3], "task": ITEMS[3:]})),
+    "factor_model nested": (
+        "sessions",
+        lambda d: factor_model(d, {"f": ["alliance", "symptoms", "felt"]}, nested_in="person"),
+    ),
+    "measurement_invariance": (
+        "sessions",
+        lambda d: measurement_invariance(
+            d, {"f": ["alliance", "symptoms", "felt"]}, group="role", cluster="family"
+        ),
+    ),
+    "score_study": (
+        "sessions",
+        lambda d: score_study(
+            als.Study.from_frame(d, person="person", session="session", role="role"),
+            Scale(name="both", items=("alliance", "felt"), limits=(-10, 20)),
+            role="alliance",
+        ),
+    ),
     "classify": (
         "forms",
         lambda d: als.classify(d, cut_point("after", 16.0, better="lower")),

@@ -25,7 +25,8 @@ def test_the_plain_frame_is_taken(call: str) -> None:
 # no frame goes in: a file, a seed, printed numbers, or a model that another library made
 OTHERS = {
     "compare_with", "comparison_figure", "example_study", "example_themes", "from_lifelines",
-    "from_statsmodels", "funnel_figure", "published", "recompute", "reliability_figure", "report",
+    "from_statsmodels", "funnel_figure", "instrument", "published", "recompute",
+    "reliability_figure", "report",
     "reproduce", "simulate_study", "slopes_figure", "tidy_table",
 }  # fmt: skip
 

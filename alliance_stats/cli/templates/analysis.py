@@ -27,7 +27,7 @@ from alliance_stats.formatting import plural
 from alliance_stats.groups import GroupComparison, compare_groups
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import LinearMixedModel, lmm
-from alliance_stats.scales import Reliability, Scale, reliability, score_study
+from alliance_stats.scales import Scale, ScaleReliability, reliability, score_study
 from alliance_stats.sentences import methods_paragraph, report
 from alliance_stats.study import Study
 from alliance_stats.study.joining import join_families
@@ -115,7 +115,7 @@ class Results:
 
     data: Study
     rated: Study
-    scales: dict[str, Reliability]
+    scales: dict[str, ScaleReliability]
     model: LinearMixedModel
     dropout: Dropout | None
     comparison: GroupComparison | None
@@ -143,7 +143,7 @@ def analyse() -> Results:
     )
 
 
-def read() -> tuple[Study, dict[str, Reliability], RowLedger | None]:
+def read() -> tuple[Study, dict[str, ScaleReliability], RowLedger | None]:
     """Read, join and score; return the checked study, its scales and the ledger of the families."""
     ids = [name for name in (PERSON, FAMILY, THERAPIST) if name]
     labelled = [name for name in (ROLE, RATER, ENDING) if name]
