@@ -28,7 +28,6 @@ _SQUARED = (1e-100, 1e100)  # distances whose squares, and sums of them, a doubl
 _ITEMS_FOR_A_FACTOR = 3  # two items have one covariance for two loadings
 _LEAST_UNIQUENESS = 1e-6  # of an item's variance; there the factor would be the item itself
 _AT_THE_BOUND = 1e-4
-_LARGEST = 1e100  # squares, and their sums, stay within double precision below
 _PRECISION = 1e-12  # of the discrepancy: far below what an interval shows
 
 
@@ -246,11 +245,6 @@ def _check_forms(answers: Array, names: tuple[str, ...]) -> None:
             "items are needed."
         )
     for name, column in zip(names, answers.T, strict=True):
-        if np.abs(column).max() > _LARGEST:
-            raise DataError(
-                f"Item '{name}' holds numbers beyond {_LARGEST:g}, whose squares no number "
-                "of a computer holds. Give it in another unit."
-            )
         if np.ptp(column) <= 0.0:
             raise DataError(f"Item '{name}' has one value only in the complete forms.")
         if not _SQUARED[0] < np.ptp(column) < _SQUARED[1]:
