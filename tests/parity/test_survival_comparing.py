@@ -75,9 +75,8 @@ def test_the_robust_score_test_is_that_of_survival() -> None:
 
 @pytest.mark.parametrize("baseline", ["dummies", "linear"])
 def test_discrete_hazards_have_the_likelihood_of_glm(baseline: str) -> None:
-    options = (
-        {"baseline": "dummies"} if baseline == "dummies" else {"baseline": "polynomial", "baseline_df": 1}
-    )
+    linear = {"baseline": "polynomial", "baseline_df": 1}
+    options = {"baseline": "dummies"} if baseline == "dummies" else linear
     fits = {f: discrete_hazard(f, ROWS, **HAZARD, **options) for f in ("x + g", "x", "g")}
     reference = REFERENCE["discrete"][baseline]
     glance = fits["x + g"].glance().iloc[0]
