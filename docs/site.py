@@ -41,6 +41,7 @@ ROOMS = {
     "evidence": "Published numbers",
     "effect_sizes": "Effect sizes",
     "simulate": "Simulated studies",
+    "power": "Planning a study",
     "figures": "Figures",
     "tables": "Tables",
     "sentences": "Sentences",

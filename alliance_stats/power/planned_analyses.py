@@ -1,0 +1,254 @@
+"""Analyses ready to be planned with: each is asked of a drawn study and answers in rows.
+
+A row has ``term, parameter, estimate, p_value, conf_low, conf_high, singular``: `parameter` names
+the true value among the design's, empty where there is none to hold the estimate against. Any
+function of a drawn study that returns a frame with ``term, estimate, p_value`` will do as well.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from alliance_stats.groups import compare_groups, compare_themes
+from alliance_stats.multilevel import DfMethod, VarianceBy, lmm, within_between
+from alliance_stats.panel import cross_lagged
+from alliance_stats.study import Study
+from alliance_stats.survival import discrete_hazard
+from alliance_stats.transforms import person_period, running_mean
+
+__all__ = [
+    "ArmDifference",
+    "DropoutEffect",
+    "GroupDifference",
+    "LaggedEffect",
+    "LevelEffects",
+    "ModelEffect",
+    "ThemeDifference",
+]
+
+_NUMBERS = ["estimate", "p_value", "conf_low", "conf_high"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelEffect:
+    """A coefficient of a linear mixed model, as of what therapists differ in.
+
+    Attributes
+    ----------
+    formula
+        Of the sessions, as ``"alliance ~ session + experience + (1 | therapist/family/person)"``.
+    term
+        The coefficient.
+    parameter
+        Its true value's name, ``"alliance.experience"``; empty for none.
+    df_method
+        Degrees of freedom: with few therapists they decide.
+    """
+
+    formula: str
+    term: str
+    parameter: str = ""
+    df_method: DfMethod = "satterthwaite"
+
+    def __call__(self, study: Study) -> pd.DataFrame:
+        """Fit the model to a study's sessions."""
+        model = lmm(self.formula, study.sessions)
+        found = model.tidy(df_method=self.df_method).set_index("term").loc[[self.term], _NUMBERS]
+        return _rows(found, self.parameter, singular=model.singular)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LevelEffects:
+    """What an outcome goes with within and between persons.
+
+    Attributes
+    ----------
+    outcome, predictor
+        Columns of the sessions.
+    levels
+        Units, innermost first.
+    covariates
+        Further fixed effects.
+    parameters
+        Pairs of a term (``"within person"``, ``"between person"``) and its true value's name.
+    """
+
+    outcome: str = "symptoms"
+    predictor: str = "alliance"
+    levels: tuple[str, ...] = ("person", "family", "therapist")
+    covariates: str | None = "session"
+    parameters: tuple[tuple[str, str], ...] = (("within person", "symptoms.within"),)
+
+    def __call__(self, study: Study) -> pd.DataFrame:
+        """Split the predictor and fit the effects."""
+        found = within_between(
+            study.sessions,
+            outcome=self.outcome,
+            predictor=self.predictor,
+            levels=self.levels,
+            covariates=self.covariates,
+        )
+        tidy = found.tidy()
+        named = tidy[tidy["effect"] != "contextual"].set_index("term")[_NUMBERS]
+        parameters = [dict(self.parameters).get(str(term), "") for term in named.index]
+        return _rows(named, parameters, singular=found.model.singular)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaggedEffect:
+    """What one outcome does to another from a session to the next, within persons.
+
+    Attributes
+    ----------
+    predictor, outcome
+        The effect that is asked for.
+    nested_in
+        Levels above the person.
+    means
+        As in :func:`~alliance_stats.panel.cross_lagged`.
+    parameter
+        Its true value's name.
+    """
+
+    predictor: str = "alliance"
+    outcome: str = "symptoms"
+    nested_in: tuple[str, ...] = ()
+    means: str = "linear"
+    parameter: str = "symptoms.before"
+
+    def __call__(self, study: Study) -> pd.DataFrame:
+        """Fit both outcomes together."""
+        found = cross_lagged(
+            study.sessions,
+            outcomes=[self.predictor, self.outcome],
+            person="person",
+            session="session",
+            nested_in=self.nested_in,
+            means=self.means,
+        ).tidy()
+        own = found[(found["predictor"] == self.predictor) & (found["outcome"] == self.outcome)]
+        term = f"{self.predictor} on {self.outcome}"
+        return _rows(own[_NUMBERS].set_axis([term]), self.parameter, singular=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropoutEffect:
+    """What goes with dropping out after a session: a log odds ratio, therapists in the model.
+
+    Attributes
+    ----------
+    predictor
+        A column of families, or ``"alliance_running_mean"``.
+    covariates
+        Further predictors.
+    parameter
+        Its true value's name.
+    """
+
+    predictor: str = "alliance_running_mean"
+    covariates: tuple[str, ...] = ("investment", "parent_trauma", "therapist_emotion")
+    parameter: str = "dropout.alliance_so_far"
+
+    def __call__(self, study: Study) -> pd.DataFrame:
+        """Follow families from session to session."""
+        periods = person_period(
+            study.sessions, unit="family", session="session", ending="ending", scores=["alliance"]
+        )
+        periods = running_mean(periods, "alliance", person="family", session="session")
+        # against going on: intervals that ended otherwise, or were not seen, say nothing of it
+        other = periods["event"].eq(0) & periods["ending_code"].ne(0)
+        periods = periods[periods["event"].notna() & ~other]
+        terms = dict.fromkeys([self.predictor, *self.covariates])
+        model = discrete_hazard(
+            " + ".join(terms),
+            periods,
+            session="session",
+            event="event",
+            unit="family",
+            link="logit",
+            baseline="polynomial",
+            baseline_df=1,
+        )
+        found = model.tidy().set_index("term").loc[[self.predictor], _NUMBERS]
+        return _rows(found, self.parameter, singular=bool(model.glance()["singular"].iloc[0]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupDifference:
+    """The difference of two groups in the last session.
+
+    Attributes
+    ----------
+    outcome, group
+        Columns of the sessions.
+    cluster
+        Units that members are nested in, outermost first.
+    parameter
+        Its true value's name; empty for none.
+    """
+
+    outcome: str = "symptoms"
+    group: str = "framework"
+    cluster: tuple[str, ...] = ("therapist", "family")
+    parameter: str = ""
+
+    def __call__(self, study: Study) -> pd.DataFrame:
+        """Compare each person's last session."""
+        last = study.sessions.sort_values("session").groupby("person").tail(1)
+        found = compare_groups(
+            last, outcomes=self.outcome, group=self.group, cluster=list(self.cluster)
+        ).tidy()
+        return _rows(found.set_index("outcome")[_NUMBERS], self.parameter, singular=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmDifference:
+    """The difference of a trial's arms by a mixed model; of :class:`ClusterTrial`.
+
+    Attributes
+    ----------
+    partially_nested
+        Whether one arm has no clusters: clusters vary in the other alone, and the arms have
+        residual variances of their own.
+    df_method
+        Degrees of freedom.
+    """
+
+    partially_nested: bool = False
+    df_method: DfMethod = "satterthwaite"
+
+    def __call__(self, trial: pd.DataFrame) -> pd.DataFrame:
+        """Fit the arms' difference."""
+        if self.partially_nested:
+            formula, residual = "outcome ~ treated + (0 + treated | cluster)", VarianceBy("treated")
+            model = lmm(formula, trial, residual=residual)
+        else:
+            model = lmm("outcome ~ treated + (1 | cluster)", trial)
+        found = model.tidy(df_method=self.df_method).set_index("term").loc[["treated"], _NUMBERS]
+        return _rows(found.set_axis(["difference"]), "difference", singular=model.singular)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThemeDifference:
+    """A theme in two groups of interviews, by an exact test; of :class:`InterviewDesign`.
+
+    Attributes
+    ----------
+    test
+        As in :func:`~alliance_stats.groups.compare_themes`.
+    """
+
+    test: str = "fisher"
+
+    def __call__(self, interviews: pd.DataFrame) -> pd.DataFrame:
+        """Compare the groups; a theme that all or nobody voiced has p = 1."""
+        found = compare_themes(interviews, themes="theme", group="group", test=self.test).tidy()
+        found["p_value"] = found["p_value"].fillna(1.0)
+        return _rows(found[_NUMBERS].set_axis(["difference"]), "difference", singular=False)
+
+
+def _rows(found: pd.DataFrame, parameter: str | Sequence[str], *, singular: bool) -> pd.DataFrame:
+    """Return the answer's rows from numbers indexed by term."""
+    frame = found.reset_index(names="term")
+    return frame.assign(parameter=parameter, singular=singular)

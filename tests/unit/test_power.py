@@ -1,0 +1,209 @@
+"""Power by simulation: the same digits for any workers, resumed runs, failures counted."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from alliance_stats.errors import DataError, NotIdentifiedError
+from alliance_stats.power import (
+    ArmDifference,
+    ClusterTrial,
+    DropoutEffect,
+    GroupDifference,
+    InterviewDesign,
+    LaggedEffect,
+    LevelEffects,
+    ModelEffect,
+    StudyDesign,
+    ThemeDifference,
+    power,
+    smallest_design,
+)
+from alliance_stats.sentences import report
+
+TRIAL = ClusterTrial(clusters=6, members=4, icc=0.1, effect=0.6)
+SMALL = StudyDesign(therapists=6, families=30)
+BY_HAND = 1e-12  # the same arithmetic
+SPEED = 4.0  # Monte Carlo standard errors: beyond by chance once in 16,000
+
+
+def means(trial):
+    """Test cluster means by t: what the closed form is of."""
+    first = trial["treated"].to_numpy() == 1.0
+    x, y = (trial["outcome"].to_numpy()[own].reshape(-1, 4).mean(axis=1) for own in (first, ~first))
+    difference = x.mean() - y.mean()
+    error = math.sqrt((x.var(ddof=1) + y.var(ddof=1)) / len(x))
+    p = 2.0 * stats.t.sf(abs(difference) / error, 2 * len(x) - 2)
+    return pd.DataFrame({"term": ["difference"], "estimate": difference, "p_value": p})
+
+
+def refuses_some(trial):
+    found = means(trial)
+    if found["estimate"].item() > 0.8:
+        raise NotIdentifiedError("too good to be true")
+    return found
+
+
+def has_no_p(trial):
+    return means(trial).drop(columns="p_value")
+
+
+def test_simulated_power_is_that_of_the_closed_form():
+    found = power(TRIAL, means, vary={"effect": [0.0, 0.6, 1.0]}, n_studies=800, seed=3).tidy()
+    error = np.sqrt(found["closed_form"] * (1 - found["closed_form"]) / 800)
+    assert (abs(found["estimate"] - found["closed_form"]) < SPEED * error).all()
+    assert found["what"].tolist() == ["type I error", "power", "power"]
+    assert found["closed_form"].iloc[0] == pytest.approx(0.05, abs=1e-9)
+    assert found["type_m"].iloc[1] > 1.2  # few clusters: what is found is too large
+    assert math.isnan(found["type_s"].iloc[0])
+
+
+def test_power_of_fishers_test_runs_through_all_tables():
+    design = InterviewDesign(first=6, second=7, shares=(0.85, 0.3))
+    found = power(design, ThemeDifference(), n_studies=100, seed=1).tidy().iloc[0]
+    error = math.sqrt(found["closed_form"] * (1 - found["closed_form"]) / 100)
+    assert abs(found["estimate"] - found["closed_form"]) < SPEED * error
+    null = InterviewDesign(shares=(0.5, 0.5)).closed_form(0.05)["difference"]
+    assert 0.0 < null < 0.05  # an exact test is never too liberal
+
+
+def test_two_workers_give_the_digits_of_one(tmp_path):
+    asked = {"vary": {"clusters": [4, 6]}, "n_studies": 24, "seed": 8}
+    one = power(TRIAL, ArmDifference(), **asked)
+    two = power(TRIAL, ArmDifference(), workers=2, store=tmp_path / "kept", **asked)
+    pd.testing.assert_frame_equal(one.studies, two.studies)
+    pd.testing.assert_frame_equal(one.tidy(), two.tidy())
+
+
+def test_a_stopped_run_goes_on_where_it_was(tmp_path):
+    asked = {"n_studies": 30, "seed": 8}
+    whole = power(TRIAL, means, **asked)
+    power(TRIAL, means, **asked, store=tmp_path)
+    parts = sorted(tmp_path.glob("*.parquet"))
+    assert len(parts) == 3
+    before = parts[0].stat().st_mtime_ns
+    parts[1].unlink()
+    again = power(TRIAL, means, **asked, store=tmp_path)
+    pd.testing.assert_frame_equal(again.studies, whole.studies)
+    assert parts[0].stat().st_mtime_ns == before  # what was there was not drawn again
+    with pytest.raises(DataError, match="holds studies of another plan: its seed is 8"):
+        power(TRIAL, means, n_studies=30, seed=9, store=tmp_path)
+
+
+def test_failures_are_counted_and_named_and_find_nothing():
+    found = power(TRIAL, refuses_some, n_studies=60, seed=2)
+    row = found.tidy().iloc[0]
+    whole = power(TRIAL, means, n_studies=60, seed=2)
+    failed = int((whole.studies["estimate"] > 0.8).sum())
+    assert row["n_failed"] == failed > 0
+    kept = whole.studies[whole.studies["estimate"] <= 0.8]
+    assert row["estimate"] == pytest.approx((kept["p_value"] < 0.05).sum() / 60, rel=BY_HAND)
+    assert row["bias"] == pytest.approx(kept["estimate"].mean() - 0.6, rel=BY_HAND)
+    assert f"{failed} of 60 studies could not be analysed" in found.summary()
+    assert "NotIdentifiedError: too good to be true" in str(found.rows)
+    with pytest.raises(DataError, match="gives no column 'p_value'"):
+        power(TRIAL, has_no_p, n_studies=2, seed=1)
+
+
+@pytest.mark.parametrize(
+    "analysis",
+    [
+        ModelEffect(
+            formula="alliance ~ session + experience + (1 | therapist/family/person)",
+            term="experience",
+            parameter="alliance.experience",
+        ),
+        LevelEffects(),
+        DropoutEffect(),
+        GroupDifference(),
+        LaggedEffect(),
+    ],
+    ids=lambda analysis: type(analysis).__name__,
+)
+def test_prepared_analyses_answer_a_whole_study(analysis):
+    found = power(SMALL, analysis, n_studies=2, seed=5)
+    assert found.rows.n_set_aside == 0
+    tidy = found.tidy()
+    assert tidy["estimate"].between(0.0, 1.0).all()
+    assert (tidy["width"] > 0.0).all()
+    if getattr(analysis, "parameter", ""):
+        assert tidy["truth"].item() == SMALL.truth[analysis.parameter]
+
+
+def test_a_partially_nested_trial_has_clusters_in_one_arm():
+    trial = ClusterTrial(clusters=5, members=4, icc=0.3, partially_nested=True)
+    data = trial.draw(np.random.default_rng(1))
+    sizes = data.groupby("cluster")["treated"].agg(["size", "mean"])
+    assert (sizes["size"] == np.where(sizes["mean"] == 1.0, 4, 1)).all()
+    found = power(trial, ArmDifference(partially_nested=True), n_studies=4, seed=1).tidy()
+    assert found["n_failed"].item() == 0
+    assert math.isnan(found["closed_form"].item())
+
+
+def test_the_smallest_design_is_where_the_closed_form_says():
+    sizes = range(4, 40, 4)
+    found = smallest_design(
+        TRIAL, means, vary={"clusters": sizes}, aim=0.8, n_studies=600, batch=200, seed=4
+    )
+    closed = [
+        ClusterTrial(clusters=k, members=4, icc=0.1, effect=0.6).closed_form(0.05)["difference"]
+        for k in sizes
+    ]
+    right = next(k for k, share in zip(sizes, closed, strict=True) if share >= 0.8)
+    assert abs(found.value - right) <= 4  # a neighbour's power is not told from 80%
+    assert f"clusters = {found.value} is the smallest that reaches 80%." in report(found)
+    assert len(found.tidy()) < len(sizes)
+    none = smallest_design(TRIAL, means, vary={"clusters": [2, 3]}, n_studies=100, seed=4)
+    assert none.value is None
+    assert "None of the values of clusters" in none.summary()
+
+
+def test_assumptions_stand_in_a_table_with_their_sources():
+    design = StudyDesign.of_shares(
+        therapists=15,
+        families=60,
+        alliance_icc={"therapist": 0.08, "family": 0.2},
+        alliance_sd=0.5,
+        dropout=0.03,
+        sources={"alliance.sd_therapist": "Baldwin 2007"},
+    )
+    table = design.assumptions().set_index("assumption")
+    assert table.loc["alliance.sd_therapist", "value"] == pytest.approx(0.5 * math.sqrt(0.08))
+    assert table.loc["alliance.sd_therapist", "source"] == "Baldwin 2007"
+    assert table.loc["families", "value"] == 60
+    assert table.loc["families", "source"] == "assumed"
+    assert design.truth["dropout.(Intercept)"] == pytest.approx(math.log(0.03 / 0.97))
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda: StudyDesign(therapists=30, families=40), "need 60 families; got 40"),
+        (lambda: StudyDesign.of_shares(dropout=1.2), "dropout is a share"),
+        (
+            lambda: StudyDesign.of_shares(alliance_icc={"therapist": 0.6, "person": 0.5}),
+            "nothing is left within persons",
+        ),
+        (lambda: StudyDesign.of_shares(symptoms_icc={"site": 0.1}), "no level 'site'"),
+        (lambda: ClusterTrial(clusters=1, members=4), "clusters must be a whole number"),
+        (lambda: ClusterTrial(clusters=4, members=4, icc=1.0), "icc is a share"),
+        (lambda: InterviewDesign(shares=(1.2, 0.3)), "shares is a share"),
+        (
+            lambda: power(TRIAL, means, vary={"cluster": [4]}, n_studies=2, seed=1),
+            "no 'cluster' to vary. Did you mean 'clusters'",
+        ),
+        (
+            lambda: power(SMALL, means, vary={"alliance.experienc": [0]}, n_studies=2, seed=1),
+            "Did you mean 'experience'",
+        ),
+        (lambda: power(TRIAL, means, n_studies=1, seed=1), "n_studies must be a whole number"),
+        (lambda: power(TRIAL, means, vary={"icc": []}, seed=1), "no value of 'icc'"),
+        (lambda: power(TRIAL, means, n_studies=5, seed=None), "seed must be a whole number"),
+    ],
+)
+def test_what_cannot_be_is_refused(ask, message):
+    with pytest.raises(DataError, match=message):
+        ask()
