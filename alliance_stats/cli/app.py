@@ -151,3 +151,17 @@ def new(
     from alliance_stats.cli.new_command import start_study
 
     raise typer.Exit(start_study(folder))
+
+
+@app.command()
+def power(
+    plan: Annotated[Path, typer.Argument(help="A TOML file of design and analysis.")],
+    *,
+    template: Annotated[
+        bool, typer.Option("--template", help="Write a commented plan there, to be filled in.")
+    ] = False,
+) -> None:
+    """Simulate a planned study and its analysis, and say how often it would find what is there."""
+    from alliance_stats.cli.power_command import print_power, write_plan
+
+    raise typer.Exit(write_plan(plan) if template else print_power(plan))
