@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from alliance_stats import __version__
+from alliance_stats.cli.page import PARTS_STYLE, at_hand, drawing, with_labels
 from alliance_stats.figures.report_figure import ReportFigure
 from alliance_stats.formatting import plural, to_html
 from alliance_stats.tables import ReportTable
@@ -33,7 +34,7 @@ def page_html(chapters: Sequence[Chapter]) -> str:
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>alliance_stats: figures and tables</title>
 <style>
-{_STYLE.read_text(encoding="utf-8")}</style>
+{_STYLE.read_text(encoding="utf-8")}{PARTS_STYLE}</style>
 </head>
 <body>
 <header>
@@ -120,30 +121,24 @@ def _linked(text: str, names: Mapping[str, str]) -> str:
 
 
 def _part(part: Part, name: str) -> str:
-    """Return a figure or table in a frame that scrolls sideways by itself on a narrow screen."""
-    shown = _table(part) if isinstance(part, ReportTable) else _drawing(part)
+    """Return a figure or table, which a phone shows laid out for its width."""
+    shown = _table(part) if isinstance(part, ReportTable) else drawing(part)
     kind = "table" if isinstance(part, ReportTable) else "figure"
     caption = f"<b>{name}.</b> {to_html(part.caption, italics=True)}"
     note = f'<p class="note"><em>Note.</em> {to_html(part.note, italics=True)}</p>'
-    scroll = f'<div class="scroll" tabindex="0" role="group" aria-label="{name}">{shown}</div>'
     if isinstance(part, ReportTable) and len(part.frame) > _LONG:
         rows = plural(len(part.frame), "row")
-        scroll = f"<details><summary>Show {rows}</summary>\n{scroll}\n</details>"
+        shown = f"<details><summary>Show {rows}</summary>\n{shown}\n</details>"
     inside = (
-        f"<figcaption>{caption}</figcaption>\n{scroll}\n{note}"
-        if kind == "table"
-        else f"{scroll}\n<figcaption>{caption}</figcaption>\n{note}"
+        f"<figcaption>{caption}</figcaption>\n{shown}\n{note}"
+        if isinstance(part, ReportTable)
+        else f"{shown}\n<figcaption>{caption}</figcaption>\n{note}\n{at_hand(part)}"
     )
     return f'<figure id="{part.label}" class="{kind}">\n{inside}\n</figure>'
-
-
-def _drawing(figure: ReportFigure) -> str:
-    svg = figure.svg()
-    return svg[svg.index("<svg ") :]
 
 
 def _table(table: ReportTable) -> str:
     """Return the bare table: its caption and note stand outside of what scrolls."""
     html = table.html()
     opening = html.index("<thead>")
-    return f"<table>\n{html[opening : html.index('</table>')]}</table>"
+    return with_labels(f"<table>\n{html[opening : html.index('</table>')]}</table>", table)

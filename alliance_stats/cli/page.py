@@ -1,28 +1,126 @@
 """One self-contained page of a study's texts, figures and tables, where there is no Quarto."""
 
+import base64
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from alliance_stats.figures.report_figure import ReportFigure
 from alliance_stats.formatting import to_html, to_markdown
+from alliance_stats.output import csv_text
 from alliance_stats.tables import ReportTable
 
-__all__ = ["Part", "markdown", "write_page"]
+__all__ = [
+    "PARTS_STYLE",
+    "Part",
+    "at_hand",
+    "drawing",
+    "markdown",
+    "with_labels",
+    "write_page",
+]
 
 Part = str | ReportFigure | ReportTable
 """A paragraph, a figure or a table."""
 
 _REFERENCE = re.compile(r"@((?:fig|tbl)-[a-z0-9]+(?:-[a-z0-9]+)*)")
+PARTS_STYLE = """
+svg { display: block; max-width: 100%; height: auto; margin: 0 auto; }
+.drawing { background: #fff; border-radius: 4px; }
+.drawing.narrow { display: none; }
+.frame { overflow-x: auto; }
+.at-hand { font-size: .8125rem; } .at-hand summary { cursor: pointer; }
+td, th { overflow-wrap: break-word; }
+@media (max-width: 40rem) {
+  .drawing.wide { display: none; }
+  .drawing.narrow { display: block; }
+  table, tbody, tr, td, tbody th { display: block; }
+  thead { position: absolute; clip-path: inset(50%); height: 1px; width: 1px; overflow: hidden; }
+  tr { border-top: 1px solid currentColor; padding: .375rem 0; }
+  tr:first-child { border-top: 0; }
+  td, td[style] { display: flex; justify-content: space-between; gap: 1rem; padding: .125rem 0; }
+  td { text-align: right; }
+  td::before { content: attr(data-label); text-align: left; font-weight: 600; }
+  td:first-child { font-weight: 600; text-align: left; }
+  td:first-child::before, td:empty { display: none; }
+}
+@media print {
+  .drawing.narrow, .at-hand { display: none; } .drawing.wide { display: block; }
+  figure, table, tr { break-inside: avoid; } h2, h3, figcaption { break-after: avoid; }
+}
+"""
+"""How figures and tables stand on a page: narrower ones on a phone, rows as cards, print."""
+
 _STYLE = """
-body { font-family: sans-serif; line-height: 1.5; max-width: 46rem; margin: auto; padding: 1rem; }
-figure { margin: 0; } svg { max-width: 100%; height: auto; }
+:root { color-scheme: light dark; --ink: #1d2327; --paper: #fff; --link: #0072b2; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e6e6e6; --paper: #16181c; --link: #6db7e8; }
+}
+body {
+  font-family: sans-serif; line-height: 1.5; max-width: 46rem; margin: auto; padding: 1rem;
+  color: var(--ink); background: var(--paper);
+}
+a { color: var(--link); }
+figure { margin: 0; }
 table { border-collapse: collapse; } td, th { padding: 0.2rem 0.6rem; }
 thead, tbody { border-top: 1px solid; border-bottom: 1px solid; }
 th { text-align: left; } caption { text-align: left; padding-bottom: 0.4rem; }
-.part { overflow-x: auto; margin: 2rem 0; }
+.part { margin: 2rem 0; }
+@media print { :root { --ink: #000; --paper: #fff; } }
 """
+
+_PHONE = 89.0  # mm, about the width of a phone's screen
+_MOST_DATA = 200_000  # characters of a figure's numbers that a page carries
+
+
+def drawing(figure: ReportFigure) -> str:
+    """Return a figure's picture twice: as it is, and laid out for a phone, which shows that one."""
+    wide = f'<div class="drawing wide">{_svg(figure)}</div>'
+    if figure.again is None:
+        return f'<div class="drawing">{_svg(figure)}</div>'
+    phone = replace(figure.again(width=_PHONE), label=f"{figure.label}-phone", alt=figure.alt)
+    return f'{wide}\n<div class="drawing narrow">{_svg(phone)}</div>'
+
+
+def _svg(figure: ReportFigure) -> str:
+    svg = figure.svg()
+    return svg[svg.index("<svg ") :]
+
+
+def at_hand(figure: ReportFigure) -> str:
+    """Return what a reader may want beside a figure: its description, its numbers, its function."""
+    text = csv_text(figure.data)
+    numbers = f"{len(figure.data):,} rows of data stand in {figure.label}.csv."
+    if len(text) <= _MOST_DATA:
+        coded = base64.b64encode(text.encode("utf-8")).decode("ascii")
+        numbers = (
+            f'<a download="{figure.label}.csv" href="data:text/csv;base64,{coded}">'
+            f"Data ({figure.label}.csv)</a>."
+        )
+    made = getattr(figure.again, "func", None)
+    by = f" Drawn by <code>{made.__name__}</code>." if made is not None else ""
+    return (
+        f'<details class="at-hand"><summary>Description and data</summary>\n'
+        f"<p>{to_html(figure.alt)}</p>\n<p>{numbers}{by}</p>\n</details>"
+    )
+
+
+def with_labels(html: str, table: ReportTable) -> str:
+    """Return a table's HTML whose cells bear their heading, which a phone shows beside them.
+
+    On a wider screen, a table of more columns than fit is moved within its own frame.
+    """
+    headings = [to_html(str(name)) for name in table.frame.columns]
+
+    def named(row: re.Match[str]) -> str:
+        cells = iter(headings)
+        return re.sub(r"<td", lambda _: f'<td data-label="{next(cells)}"', row[0])
+
+    framed = html.replace("<table", '<div class="frame"><table', 1)
+    framed = framed.replace("</table>", "</table></div>", 1)
+    return re.sub(r"<tr><td.*?</tr>", named, framed, flags=re.DOTALL)
 
 
 def write_page(
@@ -52,7 +150,7 @@ def write_page(
     path.write_text(
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{to_html(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+        f"<title>{to_html(title)}</title>\n<style>{_STYLE}{PARTS_STYLE}</style>\n</head>\n<body>\n"
         f"<h1>{to_html(title)}</h1>\n<p>{to_html(source)}</p>\n{body}\n</body>\n</html>\n",
         encoding="utf-8",
         newline="\n",
@@ -87,11 +185,16 @@ def _names(parts: Sequence[Part]) -> dict[str, str]:
 
 
 def _html(part: Part, names: Mapping[str, str]) -> str:
-    if not isinstance(part, str):
-        name = f"<strong>{names[part.label]}.</strong> "
-        tag = "<figcaption>" if isinstance(part, ReportFigure) else "<caption>"
-        return f'<div class="part">{part.html().replace(tag, tag + name, 1)}</div>'
-    return f"<p>{''.join(_linked(part, names))}</p>"
+    if isinstance(part, str):
+        return f"<p>{''.join(_linked(part, names))}</p>"
+    name, html = f"<strong>{names[part.label]}.</strong> ", part.html()
+    if isinstance(part, ReportFigure):
+        before, after = html.index("<svg "), html.index("<figcaption>")
+        html = html[:before] + drawing(part) + "\n" + html[after:]
+        html = html.replace("<figcaption>", f"<figcaption>{name}", 1)
+        return f'<div class="part">{html}{at_hand(part)}</div>'
+    html = with_labels(html.replace("<caption>", f"<caption>{name}", 1), part)
+    return f'<div class="part">{html}</div>'
 
 
 def _linked(text: str, names: Mapping[str, str]) -> Iterator[str]:

@@ -203,7 +203,7 @@ def estimation_figure(
     estimand = differences["estimand"].iloc[0]
     unit = f", {in_sentence(called)}" if values.kind == "continuous" else ""
     dress(right, y_label=f"{estimand[:1].upper()}{estimand[1:]}{unit}")
-    if len(values.labels) == 2 and values.kind != "ordinal":
+    if beside and len(values.labels) == 2 and values.kind != "ordinal":
         _align(left, right, values, differences, limits)
     else:
         set_limits(left, limits, axis="y")

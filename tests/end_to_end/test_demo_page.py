@@ -87,7 +87,7 @@ def test_tags_are_balanced_ids_are_unique_and_links_lead_somewhere(outline):
 def test_drawings_of_different_figures_share_no_id(demo):
     """Ids that clip or mark in one drawing must not act in another."""
     drawings = re.findall(r"<svg .*?</svg>", demo.html, flags=re.S)
-    assert len(drawings) == demo.html.count('class="figure"')
+    assert len(drawings) == 2 * demo.html.count('class="figure"')  # the second for a phone
     used = [set(re.findall(r"url\(#([^)]+)\)|xlink:href=\"#([^\"]+)\"", svg)) for svg in drawings]
     ids = [{name for pair in pairs for name in pair if name} for pairs in used]
     for i, mine in enumerate(ids):
@@ -98,6 +98,14 @@ def test_drawings_of_different_figures_share_no_id(demo):
 def test_a_phone_gets_its_own_width(demo):
     assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in demo.html
     assert "@media (max-width: 40rem)" in demo.html
+    narrow = re.findall(r'<div class="drawing narrow"><svg [^>]*width="([\d.]+)pt"', demo.html)
+    assert len(narrow) == demo.html.count('class="figure"')
+    assert {round(float(width)) for width in narrow} == {252}  # 89 mm
+
+
+def test_the_page_is_read_in_the_dark_and_in_print(demo):
+    assert "@media (prefers-color-scheme: dark)" in demo.html
+    assert "@media print" in demo.html
 
 
 def test_simulated_and_real_are_told_apart(demo):

@@ -87,7 +87,12 @@ def test_the_page_numbers_its_parts_links_to_them_and_escapes_text(tmp_path):
     assert "<figcaption><strong>Figure 1.</strong> " in text
     assert "<caption><strong>Table 1.</strong> " in text
     assert "<h1>A &amp; B</h1>" in text
-    assert text.count("<svg ") == 1
+    assert text.count("<svg ") == 2  # one for a phone
+    assert text.count('class="drawing narrow"') == 1
+    assert '<td data-label="Term">a</td>' in text
+    assert 'download="fig-flow.csv"' in text
+    assert "Drawn by <code>flow_figure</code>." in text
+    assert "@media (prefers-color-scheme: dark)" in text
     assert "src=" not in text
 
 
