@@ -32,6 +32,7 @@ from analyses.chapter import Chapter, Section
 from analyses.simulated import (
     ALLIANCE,
     LEVELS,
+    OF_ROLES,
     PARENTAL_TRAUMA,
     ROLES,
     SOURCE,
@@ -157,6 +158,7 @@ def _trajectories(data: Study) -> ReportFigure:
         cluster="therapist",
         score_label=ALLIANCE,
         label="fig-alliance-trajectories",
+        theme=OF_ROLES,
     )
 
 

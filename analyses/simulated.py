@@ -6,12 +6,14 @@ import pandas as pd
 
 from alliance_stats.datasets import example_folder
 from alliance_stats.figures.report_figure import ReportFigure
+from alliance_stats.figures.style import Theme
 from alliance_stats.study import Study
 from alliance_stats.transforms import last_session
 
 __all__ = [
     "ALLIANCE",
     "LEVELS",
+    "OF_ROLES",
     "PARENTAL_TRAUMA",
     "ROLES",
     "SOURCE",
@@ -24,6 +26,7 @@ __all__ = [
 ]
 
 ROLES = {"mother": "Mother", "father": "Father", "child": "Child", "partner": "Partner"}
+OF_ROLES = Theme(groups=tuple(ROLES.values()))  # a role has its colour in every figure
 PARENTAL_TRAUMA = {0: "No parental trauma", 1: "Parental trauma"}
 LEVELS = {
     "therapist": "Therapists",

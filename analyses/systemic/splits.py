@@ -15,7 +15,7 @@ from alliance_stats.figures.family_maps import family_strips_figure, split_map_f
 from alliance_stats.formatting import format_bounded, format_percent
 from alliance_stats.study import Study
 from analyses.chapter import Section
-from analyses.simulated import ALLIANCE, called_simulated
+from analyses.simulated import ALLIANCE, OF_ROLES, ROLES, called_simulated
 
 __all__ = ["RELIABILITY", "split_families", "split_of"]
 
@@ -70,6 +70,8 @@ def split_families(data: Study, splits: SplitAlliance) -> tuple[Section, dict[st
         families=list(often.index[:6]),
         score_label=ALLIANCE,
         label="fig-systemic-strips",
+        theme=OF_ROLES,
+        words={role: ROLES[role] for role in data.sessions["role"].unique()},
     )
     parts = (
         called_simulated(split_map_figure(splits, label="fig-systemic-splits")),

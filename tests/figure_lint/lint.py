@@ -56,6 +56,10 @@ def fields(report: ReportFigure) -> Iterator[str]:
         yield f"alt text says too little: {report.alt!r}"
     if not any(sign.isdigit() for sign in report.caption):
         yield "the caption holds no number"
+    if not any(sign.isdigit() for sign in report.alt):
+        yield "the alternative text holds no number"
+    if report.alt.strip() == report.caption.strip():
+        yield "the alternative text repeats the caption"
     if report.data.empty:
         yield "no data"
     width, height = report.figure.get_size_inches()

@@ -170,6 +170,8 @@ def test_lint_finds_poor_words() -> None:
     assert any("alt text says too little" in line for line in found)
     assert any("caption holds no number" in line for line in found)
     assert any("missing number in words" in line for line in found)
+    assert "the alternative text holds no number" in found
+    assert "the alternative text repeats the caption" in found
 
 
 def test_lint_finds_what_a_page_and_a_caption_do_not_hold() -> None:

@@ -35,6 +35,41 @@ def test_no_two_of_forty_groups_look_the_same() -> None:
     assert len({str(x.dash) for x in looks[:7]}) == len({x.marker for x in looks[:7]}) == 7
 
 
+def test_colours_stay_apart_under_deuteranopia() -> None:
+    # Machado, Oliveira & Fernandes (2009, doi:10.1109/TVCG.2009.113), severity 1, on linear RGB
+    seen = np.array(
+        [
+            [0.367322, 0.860646, -0.227968],
+            [0.280085, 0.672501, 0.047413],
+            [-0.011820, 0.042940, 0.968881],
+        ]
+    )
+    colours = [cielab(seen @ linear(look(place).colour)) for place in range(7)]
+    apart = [np.linalg.norm(a - b) for a, b in itertools.combinations(colours, 2)]
+    assert min(apart) > LEAST_DISTANCE
+
+
+LEAST_DISTANCE = 15.0  # of CIE 1976; about 2.3 is just noticeable side by side
+
+
+def linear(colour: str) -> np.ndarray:
+    rgb = np.array(to_rgb(colour))
+    return np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+
+
+def cielab(rgb: np.ndarray) -> np.ndarray:
+    to_xyz = np.array(
+        [
+            [0.4124564, 0.3575761, 0.1804375],
+            [0.2126729, 0.7151522, 0.0721750],
+            [0.0193339, 0.1191920, 0.9503041],
+        ]
+    )
+    x = to_xyz @ np.clip(rgb, 0.0, 1.0) / np.array([0.95047, 1.0, 1.08883])  # D65
+    f = np.where(x > 0.008856, np.cbrt(x), 7.787 * x + 16.0 / 116.0)
+    return np.array([116.0 * f[1] - 16.0, 500.0 * (f[0] - f[1]), 200.0 * (f[1] - f[2])])
+
+
 def test_wrap_keeps_words_whole_and_the_width() -> None:
     text = "a short one, then Alliance-Verlaufs/Beurteilung and Größe $5"
     lines = wrap(text, 100.0)

@@ -27,12 +27,15 @@ def models(*names: str) -> dict[str, LinearMixedModel]:
 
 
 @functools.cache
-def multiverse(n: int = 6, name: str = "cut at {}") -> Multiverse:
+def multiverse(n: int = 6, name: str = "rule {}") -> Multiverse:
     rng = np.random.default_rng(4)
     data = pd.DataFrame({"wai": rng.normal(5.0, 1.0, 60)})
     data["symptoms"] = 60.0 - 3.0 * data["wai"] + rng.normal(0.0, 8.0, 60)
     cuts = np.linspace(4.0, 6.0, n)
-    rules = {name.format(f"{cut:.2f}"): cut_point("wai", cut, better="higher") for cut in cuts}
+    rules = {
+        name.format(i): cut_point("wai", cut, better="higher")
+        for i, cut in enumerate(cuts, start=1)
+    }
     return classify_many(data, rules).compare(outcomes="symptoms")
 
 
