@@ -200,7 +200,8 @@ def _density(values: Array) -> tuple[Array, Array]:
     if len(values) < _FEWEST or np.ptp(values) == 0:
         return np.empty(0), np.empty(0)
     grid = np.linspace(values.min(), values.max(), 201)
-    return grid, np.asarray(stats.gaussian_kde(values)(grid))
+    unit = np.abs(values).max()  # in which nothing exceeds 1: squares of 1e160 are infinite
+    return grid, np.asarray(stats.gaussian_kde(values / unit)(grid / unit)) / unit
 
 
 def _draw_box(ax: Axes, values: Array, centre: float, style: Look) -> None:

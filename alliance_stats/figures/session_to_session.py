@@ -276,7 +276,7 @@ def _next_deviations(result: CrossLagged, effects: pd.DataFrame) -> pd.DataFrame
     person, session, outcomes = names["person"], names["session"], list(result.outcomes)
     now = result.deviations().set_index([person, session])[outcomes].dropna()
     later = now.rename(index=lambda s: s - 1, level=session)
-    both = now.join(later, lsuffix=" before", rsuffix=" after", how="inner")
+    both = now.add_suffix(" before").join(later.add_suffix(" after"), how="inner")
     phi = effects.set_index(["outcome", "predictor"])["estimate"]
     parts = []
     for outcome in outcomes:

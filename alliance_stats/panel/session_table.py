@@ -175,9 +175,10 @@ def _laid_out(
     order = np.argsort(group_of, kind="stable")
     place = np.empty(len(order), dtype=np.int64)
     place[order] = np.arange(len(order))
-    number = used[session].to_numpy(dtype=np.float64).astype(np.int64)
+    stated = used[session].to_numpy(dtype=np.float64)
+    _check_length(stated, session, fewest)
+    number = stated.astype(np.int64)
     sessions = np.arange(number.min(), number.max() + 1)
-    _check_length(sessions, number, session, fewest)
     at = (number - number.min(), slice(None), place[codes])
     y = np.full((len(sessions), len(outcomes), len(persons)), np.nan)
     y[at] = values.T
@@ -279,11 +280,11 @@ def _check_nested(units: dict[str, Index], nested_in: Sequence[str]) -> None:
             )
 
 
-def _check_length(sessions: Index, number: Index, session: str, fewest: int) -> None:
+def _check_length(number: Array, session: str, fewest: int) -> None:
     n = len(np.unique(number))
     if n == 1:
         raise NotIdentifiedError(
-            f"All ratings are of one session ({number[0]}): how persons differ and what happens "
+            f"All ratings are of one session ({number[0]:g}): how persons differ and what happens "
             f"within them is told apart by at least {fewest} sessions."
         )
     if n < fewest:
@@ -292,10 +293,11 @@ def _check_length(sessions: Index, number: Index, session: str, fewest: int) -> 
             "covariance between them, but not how much of it is stable differences between "
             "persons and how much carries over: three sessions are the least."
         )
-    if len(sessions) > MOST_SESSIONS:
+    n_sessions = float(np.ptp(number)) + 1.0  # before a row is made for each
+    if n_sessions > MOST_SESSIONS:
         raise DataError(
-            f"Column '{session}' runs from {sessions[0]} to {sessions[-1]}. Count sessions (1, 2, "
-            "3...): a lagged effect reaches from a number to the next."
+            f"Column '{session}' runs from {number.min():.15g} to {number.max():.15g}. Count "
+            "sessions (1, 2, 3...): a lagged effect reaches from a number to the next."
         )
 
 

@@ -1,6 +1,8 @@
 """Therapists' effects on competing endings: by brute force, at the edges, and in words."""
 
 import itertools
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -11,6 +13,7 @@ from scipy import stats
 from alliance_stats.account import as_sentences
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.survival import CompetingHazards, competing_hazards, discrete_hazard
+from alliance_stats.survival.by_session.competing_hazards import _robust
 from alliance_stats.survival.by_session.ending_effects import minimise_effects, sd_limits
 from alliance_stats.survival.by_session.ending_likelihood import deviance, group_rows
 from alliance_stats.survival.by_session.ending_logit import EndingRows, fit_multinomial
@@ -390,3 +393,12 @@ def test_no_random_effects_no_questions_about_them(data: pd.DataFrame) -> None:
         plain.median_ratios()
     with pytest.raises(ValueError, match="effects must be"):
         plain.tidy(effects="random")
+
+
+def test_errors_over_clusters_by_hand() -> None:
+    """Scores 3 and -1 of two clusters: meat (9 + 1) 2 / 1, between covariances of 1/2."""
+    fit = cast("Any", SimpleNamespace(scores=np.array([[1.0, 2.0, -1.0]]), covariance=[[0.5]]))
+    fit.covariance = np.array(fit.covariance)
+    found, n = _robust(fit, pd.DataFrame({"therapist": ["a", "a", "b"]}), "therapist")
+    assert n == 2
+    assert_allclose(found, [[5.0]])
