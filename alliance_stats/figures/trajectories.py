@@ -346,6 +346,7 @@ def _rated(
     for column in (session, person, role, cluster):
         if column is not None:
             require_present(data, column, why="to place a rating in the figure")
+    finite_or_missing(data, session)  # refuses what is no number
     columns = {
         "session": session,
         "person": person,

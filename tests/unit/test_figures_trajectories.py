@@ -191,3 +191,9 @@ def test_panels_keep_one_scale() -> None:
     for ax in others:
         assert ax.get_xlim() == first.get_xlim()
         assert ax.get_ylim() == first.get_ylim()
+
+
+def test_sessions_in_words_are_refused():
+    data = pd.DataFrame({"s": ["1", "2"] * 4, "y": range(8), "p": list("aabbccdd")})
+    with pytest.raises(DataError, match="Column 's' must be numeric"):
+        trajectory_figure(data, session="s", score="y", person="p")
