@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from alliance_stats import (
     anova,
@@ -374,3 +375,19 @@ def test_outcomes_that_cannot_be_squared_are_refused():
                 within="time",
                 person="person",
             )
+
+
+@pytest.mark.parametrize("method", ["spearman", "kendall"])
+def test_rank_correlations_have_the_limits_of_their_formulas(method):
+    """Errors on Fisher's scale by Bonett & Wright (2000, doi:10.1007/BF02294183)."""
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=30)
+    data = pd.DataFrame({"x": x, "y": x + rng.normal(size=30)})
+    row = correlations(data, ["x", "y"], method=method).tidy().iloc[0]
+    r = stats.spearmanr(data["x"], data["y"])[0]
+    error = np.sqrt((1.0 + r**2 / 2.0) / 27.0)
+    if method == "kendall":
+        r, error = stats.kendalltau(data["x"], data["y"])[0], np.sqrt(0.437 / 26.0)
+    reach = stats.norm.ppf(0.975) * error
+    limits = np.tanh([np.arctanh(r) - reach, np.arctanh(r) + reach])
+    np.testing.assert_allclose(row[["conf_low", "conf_high"]].astype(float), limits, rtol=1e-10)
