@@ -391,3 +391,19 @@ def test_rank_correlations_have_the_limits_of_their_formulas(method):
     reach = stats.norm.ppf(0.975) * error
     limits = np.tanh([np.arctanh(r) - reach, np.arctanh(r) + reach])
     np.testing.assert_allclose(row[["conf_low", "conf_high"]].astype(float), limits, rtol=1e-10)
+
+
+def test_the_error_over_clusters_is_that_of_the_influences():
+    """With u and v standardised (divisor n), each pair moves r by u v - r (u^2 + v^2) / 2."""
+    rng = np.random.default_rng(4)
+    cluster = np.repeat(np.arange(12), 4)
+    x = rng.normal(size=48) + rng.normal(size=12)[cluster]
+    data = pd.DataFrame({"x": x, "y": x + rng.normal(size=48), "site": cluster})
+    row = correlations(data, ["x", "y"], cluster="site").tidy().iloc[0]
+    u, v = ((data[c] - data[c].mean()) / data[c].std(ddof=0) for c in ("x", "y"))
+    r = float((u * v).mean())
+    moved = (u * v - r * (u**2 + v**2) / 2.0).groupby(data["site"]).sum()
+    error = np.sqrt((moved**2).sum() * 12 / 11) / 48
+    reach = stats.t.ppf(0.975, 11) * error / (1.0 - r**2)
+    limits = np.tanh([np.arctanh(r) - reach, np.arctanh(r) + reach])
+    np.testing.assert_allclose(row[["conf_low", "conf_high"]].astype(float), limits, rtol=1e-9)
