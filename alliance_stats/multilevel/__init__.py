@@ -40,6 +40,7 @@ from alliance_stats.multilevel.after.standardised_coefficients import (
     StandardisedCoefficients,
     standardised_coefficients,
 )
+from alliance_stats.multilevel.after.unit_ranks import UnitRanks, unit_ranks
 from alliance_stats.multilevel.after.variance_shares import VariancePartition, variance_partition
 from alliance_stats.multilevel.after.within_between import WithinBetween, within_between
 from alliance_stats.multilevel.clusters import CR2
@@ -96,6 +97,7 @@ __all__ = [
     "SimpleSlopes",
     "StandardisedCoefficients",
     "Toeplitz",
+    "UnitRanks",
     "Unstructured",
     "VarianceBy",
     "VarianceExponential",
@@ -131,6 +133,7 @@ __all__ = [
     "simple_slopes",
     "standardised_coefficients",
     "tidy_frame",
+    "unit_ranks",
     "variance_partition",
     "wild_bootstrap",
     "within_between",

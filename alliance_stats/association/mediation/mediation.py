@@ -29,6 +29,7 @@ from alliance_stats.design.rows import complete_rows
 from alliance_stats.door import replaced
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array
+from alliance_stats.formatting import format_number
 from alliance_stats.ledger import RowLedger
 from alliance_stats.seeds import Seed
 
@@ -96,7 +97,7 @@ def mediation(
         ``"linear"``, ``"logistic"`` (0/1) or ``"poisson"`` (counts). If one is not linear, or with
         `interaction`, effects are natural direct and indirect ones on the scale of the outcome
         (mean, probability, expected count), averaged over the rows (Imai, Keele & Tingley 2010,
-        doi:10.1037/a0020761).
+        doi:10.1037/a0020761). The share mediated is given where the total can be told from none.
     interaction
         Whether the treatment changes what the mediator does (their product in the outcome's
         equation).
@@ -300,13 +301,16 @@ def _natural(
     theta = found.paths.draws(n_draws, rng)
     spreads = sigma * np.sqrt(df / rng.chisquare(df, n_draws))
     draws = np.array([effects(own_draw, s) for own_draw, s in zip(theta, spreads, strict=True)])
+    null = 1.0 if ratio else 0.0
+    low, high = np.quantile(draws[:, 0], [0.025, 0.975])
+    if low <= null <= high:  # of a total that may be nothing there is no share
+        estimate[3], draws[:, 3] = np.nan, np.nan
     table = found.table()
     places = table["place"].to_numpy()
     shown = table.drop(columns="place").assign(
         estimate=found.paths.estimate[places],
         std_error=np.sqrt(np.diag(found.paths.covariance))[places],
     )
-    null = 1.0 if ratio else 0.0
     frame = pd.DataFrame(
         {"level": "", "term": NATURAL, "at": np.nan, "estimate": estimate,
          "null": [null, null, null, np.nan]}
@@ -314,7 +318,8 @@ def _natural(
     what = {"linear": "mean", "logistic": "probability", "poisson": "expected count"}[kinds[1]]
     how = (
         f"{_named(asked)}: natural effects on the {what}, {'ratios' if ratio else 'differences'}, "
-        f"{asked.treatment} from {pair[0]:g} to {pair[1]:g} ({kinds[0]} mediator, {kinds[1]} "
+        f"{asked.treatment} from {format_number(pair[0])} to {format_number(pair[1])} "
+        f"({kinds[0]} mediator, {kinds[1]} "
         f"outcome), averaged over the rows, {n_draws:,} draws of both models"
     )
     nothing = np.full(len(NATURAL), np.nan)
