@@ -15,7 +15,7 @@ from alliance_stats.errors import NotIdentifiedError
 
 pytestmark = pytest.mark.slow
 
-REPEATS = 300
+REPEATS = 100
 # 4 binomial standard errors of a coverage of .95
 MARGIN = 4.0 * sqrt(0.05 * 0.95 / REPEATS)
 PAGE = Path(__file__).parents[2] / "docs" / "coverage" / "mediation.md"
