@@ -167,7 +167,7 @@ def cumulative_incidence_figure(
     ]
     below = room_below(clock, wide, tick_lines=1 if late else 2)
     spare = (TALLEST - sum(tops)) / len(groups) - below
-    height = max(min(_PANEL_HEIGHT, spare), *(each.height for each in labels.values()), 60.0)
+    height = max(min(_PANEL_HEIGHT, spare), *(each.height for each in labels.values()), 50.0)
     figure = page(sum(tops) + len(groups) * (height + below))
     top = 0.0
     for group, heading, above in zip(groups, headings, tops, strict=True):
