@@ -1,11 +1,7 @@
 """Questionnaires: items into scores, by a key that is stated; reliability and factor models."""
 
-from alliance_stats.scales.factor_model import (
-    FactorModel,
-    Invariance,
-    factor_model,
-    measurement_invariance,
-)
+from alliance_stats.scales.factor_model import FactorModel, factor_model
+from alliance_stats.scales.invariance import Invariance, measurement_invariance
 from alliance_stats.scales.reliability import ScaleReliability, reliability
 from alliance_stats.scales.scale import INSTRUMENTS, Scale, instrument, score, score_study
 

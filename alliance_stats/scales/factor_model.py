@@ -1,14 +1,11 @@
-"""Confirmatory factor models: missing values, groups and times compared, clusters, two levels."""
+"""Confirmatory factor models: missing values, groups, clusters, two levels."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
 
 from alliance_stats.account import Account, Column, Phrase, Section, html_of, summary_of
 from alliance_stats.checks import (
@@ -23,7 +20,6 @@ from alliance_stats.estimates import Array, estimate_columns, one_line
 from alliance_stats.formatting import p_phrase
 from alliance_stats.ledger import RowLedger
 from alliance_stats.scales.factor_structure import (
-    EQUAL,
     Factors,
     Parameter,
     build_components,
@@ -33,18 +29,9 @@ from alliance_stats.scales.item_moments import ItemMoments, grouped_moments, lev
 from alliance_stats.scales.model_fit import FitMeasures, fit_measures, scaling_of
 from alliance_stats.scales.moment_structure import MomentFit, fit_moments
 
-__all__ = ["FactorModel", "Invariance", "factor_model", "measurement_invariance"]
+__all__ = ["FactorModel", "Observed", "factor_model", "fitted", "observed"]
 
-_STEPS = ("configural", "metric", "scalar", "strict")
 _AT_ZERO = 1e-4  # of an item's variance: what its residual no longer has, or less
-_MEASURES = {
-    "chi2": Column("chi2"),
-    "cfi": Column("CFI", "bounded"),
-    "tli": Column("TLI", "bounded"),
-    "rmsea": Column("RMSEA", "bounded", "rmsea_low", "rmsea_high"),
-    "srmr": Column("SRMR", "bounded"),
-    "bic": Column("BIC"),
-}
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -280,23 +267,25 @@ def factor_model(
         raise DataError("equal= needs group=, or repeated=True: over what shall they be equal?")
     if group is not None and repeated:
         raise DataError("group= and repeated= exclude each other: compare groups or times.")
-    return _fitted(model, _observed(data, model.items, group, cluster, nested_in))
+    return fitted(model, observed(data, model.items, group, cluster, nested_in))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Observed:
+class Observed:
+    """Moments of the items, names of the groups or levels, and the ledger."""
+
     moments: ItemMoments
     components: tuple[str, ...]
     rows: RowLedger
 
 
-def _observed(
+def observed(
     data: pd.DataFrame,
     items: Sequence[str],
     group: str | None,
     cluster: str | None,
     nested_in: str | None,
-) -> _Observed:
+) -> Observed:
     """Check the frame and return the moments of its items."""
     frame = check_frame(data)
     others = [name for name in (group, cluster, nested_in) if name is not None]
@@ -321,7 +310,7 @@ def _observed(
     if nested_in is not None:
         codes, _ = group_codes(frame[nested_in])
         _check_varies(values, np.zeros_like(codes), items, ("the rows used",))
-        return _Observed(levelled_moments(values, codes), ("within", "between"), rows)
+        return Observed(levelled_moments(values, codes), ("within", "between"), rows)
     codes = np.zeros(len(values), dtype=np.int64)
     labels: tuple[str, ...] = ("",)
     if group is not None:
@@ -330,7 +319,7 @@ def _observed(
     _check_varies(values, codes, items, [f"group '{g}'" if g else "the rows used" for g in labels])
     units = np.arange(len(values)) if cluster is None else group_codes(frame[cluster])[0]
     moments = grouped_moments(values, codes, units, clustered=cluster is not None)
-    return _Observed(moments, labels, rows)
+    return Observed(moments, labels, rows)
 
 
 def _check_varies(
@@ -343,7 +332,8 @@ def _check_varies(
                 raise DataError(f"Item '{item}' has no two different values in {place}.")
 
 
-def _fitted(factors: Factors, seen: _Observed) -> FactorModel:
+def fitted(factors: Factors, seen: Observed) -> FactorModel:
+    """Fit the factors to what was observed."""
     moments = seen.moments
     components, parameters = build_components(factors, moments.starts, means=moments.means)
     k = 1 + max(p.number for p in parameters)
@@ -373,163 +363,3 @@ def _fitted(factors: Factors, seen: _Observed) -> FactorModel:
     return FactorModel(
         factors, parameters, fit, vcov, measures, seen.components, moments, seen.rows
     )
-
-
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Invariance:
-    """Factor models in which more and more is held equal.
-
-    Attributes
-    ----------
-    models
-        Name (configural, metric, scalar, strict) -> the model, each nested in the one before.
-    what
-        What is compared, in words.
-    """
-
-    models: Mapping[str, FactorModel]
-    what: str
-
-    __repr__ = one_line
-
-    @property
-    def method(self) -> str:
-        """How it was computed, in a phrase."""
-        first = next(iter(self.models.values()))
-        return f"Measurement invariance over {self.what}: {first.method.lower()}"
-
-    @property
-    def rows(self) -> RowLedger:
-        """What happened to the rows."""
-        return next(iter(self.models.values())).rows
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What to beware of, the worst first."""
-        found = [f"{name}: {note}" for name, model in self.models.items() for note in model.notes]
-        free = [*self.models.values()][-1].factors.free or {}
-        named = [f"{kind} of {', '.join(items)}" for kind, items in free.items() if items]
-        if named:
-            found.append(f"Partial: not held equal are the {'; the '.join(named)}.")
-        return tuple(found)
-
-    def tidy(self) -> pd.DataFrame:
-        """Return a row for each model.
-
-        Returns
-        -------
-        DataFrame
-            ``model``, then the measures of ``glance()`` of a model, and ``chi2_change, df_change,
-            p_change`` (likelihood-ratio test against the model before; with clusters the scaled
-            difference of Satorra & Bentler 2001, doi:10.1007/BF02296192), ``cfi_change`` and
-            ``rmsea_change`` (the model minus the one before; Cheung & Rensvold 2002,
-            doi:10.1207/S15328007SEM0902_5, take a CFI that falls by more than .01 as a sign).
-        """
-        rows: list[dict[str, Any]] = [
-            {"model": name, **model.measures.row()} for name, model in self.models.items()
-        ]
-        for before, own in pairwise(rows):
-            df = own["df"] - before["df"]
-            chi2 = own["chi2"] * own["scaling"] - before["chi2"] * before["scaling"]
-            if df > 0:
-                chi2 /= (own["df"] * own["scaling"] - before["df"] * before["scaling"]) / df
-            own |= {
-                "chi2_change": chi2,
-                "df_change": df,
-                "p_change": float(stats.chi2.sf(chi2, df)) if df > 0 else np.nan,
-                "cfi_change": own["cfi"] - before["cfi"],
-                "rmsea_change": own["rmsea"] - before["rmsea"],
-            }
-        return pd.DataFrame(rows)
-
-    def glance(self) -> pd.DataFrame:
-        """Return one row: ``nobs`` and ``n_models``."""
-        nobs = next(iter(self.models.values())).measures.nobs
-        return pd.DataFrame([{"nobs": nobs, "n_models": len(self.models)}])
-
-    def account(self, *, conf_level: float = 0.95) -> Account:  # noqa: ARG002
-        """Return what was found, as data; the intervals of RMSEA are of 90%, as is usual."""
-        table = self.tidy()
-        changes = {
-            "chi2_change": Column("change of chi2"),
-            "df_change": Column("df", "count"),
-            "p_change": Column("p", "p"),
-            "cfi_change": Column("change of CFI", "bounded"),
-        }
-        sections = [
-            Section("Model", table, ("model",), columns=_MEASURES, conf_level=0.90),
-            Section("Held equal", table.iloc[1:][["model", *changes]], ("model",), columns=changes),
-        ]
-        sizes = {"rows": int(self.glance()["nobs"].iloc[0])}
-        return Account(self.method, self.notes, sizes, tuple(sections), (), self.rows)
-
-    summary = summary_of
-    _repr_html_ = html_of
-
-
-def measurement_invariance(
-    data: pd.DataFrame,
-    factors: Mapping[str, Sequence[str]],
-    *,
-    group: str | None = None,
-    free: Mapping[str, Sequence[str]] | None = None,
-    cluster: str | None = None,
-) -> Invariance:
-    """Compare a scale over groups, or over times or the members of a family.
-
-    Parameters
-    ----------
-    data
-        A row per form.
-    factors
-        Factor -> its items. Without `group` the factors are one at several times, or of several
-        members of a family, all in a row: their k-th items are the same item.
-    group
-        Column of groups of independent rows. Of rows that belong together (members of a family)
-        name the family as `cluster`; where each family has each member, a row per family and a
-        factor per member says more.
-    free
-        Partial invariance: ``{"intercepts": ["i3"]}`` are never held equal.
-    cluster
-        As in :func:`factor_model`.
-
-    Returns
-    -------
-    Invariance
-        Configural (the same items), metric (equal loadings), scalar (equal intercepts too) and
-        strict (equal residual variances too).
-
-    Raises
-    ------
-    DataError, NotIdentifiedError
-        As :func:`factor_model`; if there is one group only.
-
-    Notes
-    -----
-    Meredith 1993, doi:10.1007/BF02294825; over members of a dyad: Tagliabue & Lanz 2014,
-    doi:10.1080/00273171.2014.905766.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import pandas as pd
-    >>> from alliance_stats.scales import measurement_invariance
-    >>> draw = np.random.default_rng(1)
-    >>> one = draw.normal(size=300)
-    >>> forms = pd.DataFrame({f"i{k}": one + draw.normal(size=300) for k in range(4)})
-    >>> forms["role"] = ["mother", "father"] * 150
-    >>> found = measurement_invariance(forms, {"bond": ["i0", "i1", "i2", "i3"]}, group="role")
-    >>> len(found.tidy())
-    4
-    """
-    repeated = group is None
-    if repeated and len(factors) < 2:
-        raise DataError("Name group=, or two or more factors with the same items at several times.")
-    first = check_factors(factors, equal=(), free=free or {}, repeated=repeated)
-    seen = _observed(data, first.items, group, cluster, None)
-    if not repeated and len(seen.components) < 2:
-        raise DataError(f"Column '{group}' has one group only; there is nothing to compare.")
-    models = {
-        name: _fitted(replace(first, equal=EQUAL[:held]), seen) for held, name in enumerate(_STEPS)
-    }
-    return Invariance(models, f"'{group}'" if group else f"{', '.join(factors)} (repeated)")
