@@ -35,7 +35,7 @@ LANE   := tests/unit/test_readers.py tests/unit/test_study.py tests/unit/test_wi
 test-lowest: pyproject.toml constraints-lowest.txt  ## a short lane with the lowest versions declared
 	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-lowest.txt \
-		--editable ".[files,examples]" pytest pytest-xdist hypothesis pyyaml
+		--editable ".[files,examples,word]" pytest pytest-xdist hypothesis pyyaml
 	$(LOWEST)/bin/python -m pytest -W ignore::DeprecationWarning $(LANE)
 
 lint: $(READY)  ## ruff, mypy --strict, import contracts
