@@ -59,6 +59,7 @@ from alliance_stats.multilevel.linear_functions import (
     inference_on,
 )
 from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel
+from alliance_stats.multilevel.location_scale import LocationScaleModel, location_scale
 from alliance_stats.multilevel.mixed_models import glmm, lmm
 from alliance_stats.multilevel.model_likelihood import ModelLikelihood
 from alliance_stats.multilevel.model_profiles import Profile
@@ -88,6 +89,7 @@ __all__ = [
     "LinearFit",
     "LinearMixedModel",
     "Link",
+    "LocationScaleModel",
     "ModelLikelihood",
     "OrdinalMixedModel",
     "PermutationTest",
@@ -122,6 +124,7 @@ __all__ = [
     "leave_one_out",
     "likelihood_ratio_test",
     "lmm",
+    "location_scale",
     "make_generalized_problem",
     "ml_refit",
     "ordinal",
