@@ -1,5 +1,6 @@
 """Location-scale models: what moves the mean, and what moves the spread within units."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,8 +82,8 @@ class LocationScaleModel:
         Returns
         -------
         DataFrame
-            ``effect`` (``location``: the mean, in units of the outcome; ``scale``: the log of the SD
-            within units), ``term, estimate, std_error, statistic, df, p_value, conf_low,
+            ``effect`` (``location``: the mean, in units of the outcome; ``scale``: the log of the
+            SD within units), ``term, estimate, std_error, statistic, df, p_value, conf_low,
             conf_high`` (Wald), and ``ratio, ratio_low, ratio_high``: of a scale term the ratio of
             SDs per unit of the predictor, of its constant the SD itself.
         """
@@ -121,7 +122,10 @@ class LocationScaleModel:
         theta = self.minimum.theta[p + q :]
         error = np.sqrt(np.diag(self.minimum.covariance)[p + q :])
         wide = estimate_columns(theta, error, conf_level=conf_level)
-        back = [lambda x: self.unit * np.exp(x), np.exp, np.tanh]
+        back: list[Callable[[float], float]] = [
+            lambda x: self.unit * float(np.exp(x)), lambda x: float(np.exp(x)),
+            lambda x: float(np.tanh(x)),
+        ]  # fmt: skip
         terms = ["sd__(Intercept)", "sd__log_sd", "cor__(Intercept).log_sd"]
         return pd.DataFrame(
             [
@@ -138,7 +142,7 @@ class LocationScaleModel:
         )
 
     def vcov(self) -> pd.DataFrame:
-        """Return the covariance of the coefficients, those of the log SD after those of the mean."""
+        """Return the covariance of the coefficients: those of the mean, then of the log SD."""
         p, q = self._sizes
         back = linalg.block_diag(self.unit * linalg.inv(self.design.fixed.R), np.eye(q))
         names = [self.design.fixed.names[i] for i in self.design.fixed.kept]
@@ -188,8 +192,8 @@ class LocationScaleModel:
         (grouping,) = self.design.groupings
         own = f", each {grouping.name} with a spread of its own" if self.varying else ""
         return (
-            f"location-scale model fitted by maximum likelihood ({self.design.formula.text}; log SD "
-            f"within {grouping.name}: {self.scale_text}{own}), Wald z tests"
+            f"location-scale model fitted by maximum likelihood ({self.design.formula.text}; log "
+            f"SD within {grouping.name}: {self.scale_text}{own}), Wald z tests"
         )
 
     @property
@@ -213,14 +217,14 @@ class LocationScaleModel:
         )
         scale = table[table["effect"] == "scale"].drop(columns="effect")
         (grouping,) = self.design.groupings
+        between = self.spreads(conf_level=conf_level)
+        ratio = {"ratio": Column("SD ratio", "ratio", "ratio_low", "ratio_high")}
+        scale = scale.reset_index(drop=True)
         sections = (
-            Section("Mean", location.reset_index(drop=True), names=("term",), measure="b",
+            Section("Mean", location, names=("term",), measure="b", conf_level=conf_level),
+            Section("Log SD within units", scale, names=("term",), measure="b", columns=ratio,
                     conf_level=conf_level),
-            Section("Log SD within units", scale.reset_index(drop=True), names=("term",), measure="b",
-                    columns={"ratio": Column("SD ratio", "ratio", "ratio_low", "ratio_high")},
-                    conf_level=conf_level),
-            Section("Between units", self.spreads(conf_level=conf_level), names=("term",), measure="",
-                    conf_level=conf_level),
+            Section("Between units", between, names=("term",), measure="", conf_level=conf_level),
         )  # fmt: skip
         sizes = {"rows": len(self.design.y), grouping.name: len(grouping.labels)}
         likelihood = Phrase("Log-likelihood {}.", ((self.log_lik, 2),))
@@ -299,8 +303,8 @@ def location_scale(
     (grouping,) = design.groupings
     if varying and np.bincount(grouping.codes).max() < 3:
         raise NotIdentifiedError(
-            f"No '{grouping.name}' has three rows or more: that units differ in their spread cannot "
-            "be told from chance. Use varying=False."
+            f"No '{grouping.name}' has three rows or more: that units differ in their spread "
+            "cannot be told from chance. Use varying=False."
         )
     unit = float(design.residual.std())
     # columns at unit length, so that no step depends on the unit of a predictor

@@ -99,12 +99,12 @@ def page(counts: pd.DataFrame) -> str:
     lines = [
         "# Type I errors with few therapists",
         "",
-        f"{n:,} simulated studies a row: therapists with 8 persons each, or from 2 to 20 (as many in "
-        "all), 3 sessions a person, shares of variance .08 (therapists), .40 (persons) and .52 "
+        f"{n:,} simulated studies a row: therapists with 8 persons each, or from 2 to 20 (as many "
+        "in all), 3 sessions a person, shares of variance .08 (therapists), .40 (persons) and .52 "
         "(sessions); neither the therapist's experience (one value a therapist) nor the person's "
         "treatment (half of each therapist's persons) has an effect. Share of p < .05; Monte Carlo "
-        f"standard error {(0.05 * 0.95 / n) ** 0.5:.3f}. {DRAWS} draws of the wild bootstrap (six-point "
-        "weights below 12 therapists, signs above) and of the permutation. Written by "
+        f"standard error {(0.05 * 0.95 / n) ** 0.5:.3f}. {DRAWS} draws of the wild bootstrap "
+        "(six-point weights below 12 therapists, signs above) and of the permutation. Written by "
         "`tests/simulation/few_therapists.py`.",
         "",
         "| effect | therapists | persons each | " + " | ".join(METHODS) + " |",
@@ -123,9 +123,9 @@ def page(counts: pd.DataFrame) -> str:
         "effect of therapists the normal distribution rejects up to twice too often with few of "
         "them; Satterthwaite's test holds with equal numbers of persons and rejects a little too "
         "often where these are unequal and therapists are 6 to 8; Kenward-Roger's and CR2 stay "
-        "below .05 there, at the price of power; permutation and the wild bootstrap are the nearest "
-        "to .05 with 6 to 8 therapists of unequal size, and permutation needs no model of the "
-        "therapists' distribution.",
+        "below .05 there, at the price of power; permutation and the wild bootstrap are the "
+        "nearest to .05 with 6 to 8 therapists of unequal size, and permutation needs no model of "
+        "the therapists' distribution.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -97,11 +97,14 @@ def test_a_permutation_is_that_of_refitted_least_squares(data):
     X = model.design.X
     first = flat.groupby("therapist", sort=True)["x"].first().to_numpy()
     codes = pd.factorize(flat["therapist"], sort=True)[0]
+    y, null = flat["y"].to_numpy(), X[:, :2]
+    left = y - null @ np.linalg.lstsq(null, y, rcond=None)[0]
+    sigma = np.sqrt((left**2).sum() / 67)  # of the model without x, restricted
     rng, drawn = np.random.default_rng(4), []
     for z in [first, *(rng.permutation(first) for _ in range(99))]:
         D = np.column_stack([X[:, :2], z[codes]])
         G = np.linalg.inv(D.T @ D)
-        drawn.append((G @ D.T @ flat["y"].to_numpy())[2] / np.sqrt(G[2, 2]))
+        drawn.append((G @ D.T @ y)[2] / np.sqrt(G[2, 2]) / sigma)
     assert found.statistic == pytest.approx(drawn[0], rel=1e-6)
     np.testing.assert_allclose(found.drawn, drawn[1:], rtol=1e-6)
     assert found.p_value == np.mean(np.abs(drawn) >= abs(drawn[0]) * (1 - 1e-10))

@@ -12,7 +12,7 @@ from scipy import linalg
 from alliance_stats.account import Account, Column, Section, html_of, summary_of
 from alliance_stats.checks import check_choice, check_conf_level, did_you_mean
 from alliance_stats.engine.array_door import arranged, sorted_rows
-from alliance_stats.engine.criterion import at_eta, minimise, pulled_rows
+from alliance_stats.engine.criterion import at_eta, minimise, pulled_rows, solve
 from alliance_stats.engine.threads import one_blas_thread
 from alliance_stats.engine.wild_bootstrap import (
     ClusterSums,
@@ -389,10 +389,11 @@ def permutation_test(
             f"'{term}' varies within units of '{cluster}': it is no property of the {cluster} that "
             "could be given to another."
         )
-    sums = _null_sums(fit, known.index(term), clusters)
+    sums, sigma = _null_sums(fit, known.index(term), clusters)
     rng = np.random.default_rng(seed)
     permuted = np.array([z, *(rng.permutation(z) for _ in range(n_resamples))])
     estimates, t = _added(sums, permuted)
+    t = t / sigma
     if not np.isfinite(t[0]):
         raise NotIdentifiedError(f"Other columns determine '{term}': it has no effect of its own.")
     drawn = t[1:][np.isfinite(t[1:])]
@@ -401,8 +402,13 @@ def permutation_test(
     )
 
 
-def _null_sums(fit: LinearFit, j: int, clusters: npt.NDArray[np.int64]) -> ClusterSums:
-    """Fit the model without a column; sum columns, a constant and outcome over clusters."""
+def _null_sums(
+    fit: LinearFit, j: int, clusters: npt.NDArray[np.int64]
+) -> tuple[ClusterSums, float]:
+    """Fit the model without a column; sum columns, a constant and outcome over clusters.
+
+    Returns the sums, V relative to the residual variance, and the null model's residual SD.
+    """
     design, problem = fit.design, fit.problem
     roots = design.root_weights
     others = np.delete(design.X, j, axis=1) * roots[:, None]
@@ -424,9 +430,11 @@ def _null_sums(fit: LinearFit, j: int, clusters: npt.NDArray[np.int64]) -> Clust
     rows = more.white
     if rows is None:
         rows = sorted_rows(more.layout, wide, columns)
-    # sigma is left out, since t here does not depend on it
     pulled = pulled_rows(more, rows, minimum.Lambda)
-    return cluster_sums(rows.Xy, pulled, clusters[more.layout.order])
+    found = at_eta(null, minimum.other)
+    rss = solve(found, minimum.Lambda).rss
+    sigma = 1.0 if null.known else fit.units.outcome * float(np.sqrt(rss / null.N))
+    return cluster_sums(rows.Xy, pulled, clusters[more.layout.order]), sigma
 
 
 def _added(sums: ClusterSums, z: Array) -> tuple[Array, Array]:
