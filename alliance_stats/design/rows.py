@@ -143,7 +143,8 @@ def _check_not_numbers_as_text(column: pd.Series) -> None:
         here = (column.astype(str).str.strip() == others[0]).to_numpy()
         stray = f" beside '{others[0]}' in {describe_rows(here, column.index)}"
     if not decimal:
-        if len(numbers) > _CODES:
+        words = [text for text in others if not any(sign.isdigit() for sign in text)]
+        if words and len(numbers) > _CODES:  # "3+" beside 0, 1, 2 is a category as they are
             warnings.warn(
                 f"Column '{column.name}' holds whole numbers written as text ('{numbers[0]}')"
                 f"{stray}: each is a category of its own. If numbers are meant, convert it first "

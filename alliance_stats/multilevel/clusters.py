@@ -9,6 +9,7 @@ import pandas as pd
 from alliance_stats.checks import did_you_mean
 from alliance_stats.design.design import Design
 from alliance_stats.design.groupings import Grouping
+from alliance_stats.design.residual import Correlated
 from alliance_stats.engine.array_door import sorted_rows
 from alliance_stats.engine.criterion import at_eta, minimise, pulled_rows, solve
 from alliance_stats.engine.residual_shape import ResidualShape
@@ -36,7 +37,8 @@ class CR2:
     Attributes
     ----------
     cluster
-        Name of the grouping factor, ``"therapist"``. Every random effect must lie within it.
+        Name of the grouping factor, ``"therapist"``, or of the unit within which residuals are
+        correlated. Every random effect must lie within it.
     """
 
     cluster: str
@@ -170,19 +172,34 @@ def _grouping(fit: LinearFit, name: str) -> Grouping:
     return groupings[name]
 
 
+def _codes(fit: LinearFit, name: str) -> npt.NDArray[np.int64]:
+    """Return the unit of each row, of a grouping factor or of correlated residuals."""
+    shape = fit.problem.shape
+    within = {s.within for s in fit.structures if isinstance(s, Correlated)}
+    named = [g.name for g in fit.design.groupings]
+    if name in within - set(named) and shape is not None and shape.correlation is not None:
+        return shape.correlation.units[np.argsort(fit.problem.layout.order)]
+    if name not in named:
+        raise DataError(
+            f"'{name}' is not a grouping factor of the model. "
+            f"{did_you_mean(name, [*named, *sorted(within)])}"
+        )
+    return _grouping(fit, name).codes
+
+
 def clusters_of(fit: LinearFit, name: str) -> npt.NDArray[np.int64]:
     """Return the cluster of each row; refuse a cluster that does not contain all random effects."""
-    grouping = _grouping(fit, name)
-    codes = grouping.codes
+    codes = _codes(fit, name)
     for other in fit.design.groupings:
         home = np.full(len(other.labels), -1)
         home[other.codes] = codes
         if not np.array_equal(home[other.codes], codes):
             raise DataError(
                 f"Units of '{other.name}' have rows in several units of '{name}': their outcomes "
-                f"are correlated across clusters. Cluster by a factor that contains all others."
+                "are correlated across clusters. Cluster by a factor that contains all others, or "
+                "keep the model's own tests (df_method='kenward-roger', parametric_bootstrap)."
             )
-    if len(grouping.labels) < 2:
+    if codes.max() < 1:
         raise NotIdentifiedError(f"CR2 needs at least two clusters; '{name}' has one.")
     return codes
 

@@ -228,6 +228,8 @@ def ran_vals_table(fit: Fit, *, conf_level: float) -> pd.DataFrame:
                     conf_high=high,
                 )
             )
+    if not frames:  # residuals by visits may stand alone
+        return tidy_frame(effect=np.empty(0, dtype=object))
     return pd.concat(frames, ignore_index=True)
 
 

@@ -236,6 +236,8 @@ def test_whole_numbers_beside_a_word_are_categories_and_said_to_be(data):
         found = lmm("y ~ items + (1 | g)", stray)
     told = lmm("y ~ items + (1 | g)", stray.assign(items=stray["items"].astype("category")))
     np.testing.assert_allclose(found.beta, told.beta)
+    open_ended = stray.assign(items=stray["items"].replace({"k.A.": "5+"}))
+    assert lmm("y ~ items + (1 | g)", open_ended).nobs == len(data)
 
 
 def test_names_that_are_not_pythons(data):

@@ -6,14 +6,17 @@ import pytest
 
 from alliance_stats import (
     AR1,
+    CR2,
     CompoundSymmetry,
     Toeplitz,
     Unstructured,
     VarianceBy,
     VarianceExponential,
     VariancePower,
+    leave_one_out,
     lmm,
     variance_partition,
+    wild_bootstrap,
 )
 from alliance_stats.errors import AllianceStatsError, DataError, NotIdentifiedError
 
@@ -134,6 +137,22 @@ def test_kenward_roger_is_refused_where_the_covariance_is_not_linear():
     model = lmm("y ~ arm", visits(), residual=[Toeplitz("visit", "person"), VarianceBy("visit")])
     with pytest.raises(ValueError, match="linear in its parameters"):
         model.tidy(df_method="kenward-roger")
+
+
+def test_persons_may_be_the_clusters_of_their_visits():
+    data = visits()
+    model = lmm("y ~ visit * arm", data, residual=Unstructured("visit", within="person"))
+    twin = lmm("y ~ visit * arm", data, residual=CompoundSymmetry(within="person"))
+    as_random = lmm("y ~ visit * arm + (1 | person)", data)
+    one, other = (m.tidy(vcov=CR2("person")) for m in (twin, as_random))
+    np.testing.assert_allclose(one["std_error"], other["std_error"], rtol=SAME_FIT)
+    assert model.tidy(vcov=CR2("person"))["std_error"].notna().all()
+    assert wild_bootstrap(model, "person", n=99, seed=1).tidy()["p_value"].between(0, 1).all()
+    assert len(model.random_effects()) == 0
+    with pytest.raises(DataError, match="Did you mean 'person'"):
+        model.tidy(vcov=CR2("persn"))
+    with pytest.raises(DataError, match="no random effect"):
+        leave_one_out(model, "person")
 
 
 def test_draws_have_the_fitted_covariance():

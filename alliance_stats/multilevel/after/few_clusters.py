@@ -573,7 +573,10 @@ def leave_one_out(model: LinearMixedModel, cluster: str) -> LeaveOneOut:
     require_linear(model, asked="leave_one_out refits")
     fit = model.fit
     clusters = clusters_of(fit, cluster)
-    grouping = next(g for g in fit.design.groupings if g.name == cluster)
+    found = [g for g in fit.design.groupings if g.name == cluster]
+    if not found:
+        raise DataError(f"'{cluster}' has no random effect: leave_one_out leaves out such units.")
+    grouping = found[0]
     if len(grouping.labels) < 3:
         raise NotIdentifiedError(f"leave_one_out needs three units of '{cluster}' or more.")
     names = [fit.design.fixed.names[i] for i in fit.design.fixed.kept]
