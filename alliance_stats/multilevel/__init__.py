@@ -17,20 +17,15 @@ from alliance_stats.multilevel.after.asked_model import Link, infer
 from alliance_stats.multilevel.after.comparisons import Comparisons, comparisons
 from alliance_stats.multilevel.after.contrasts import Contrasts, contrasts
 from alliance_stats.multilevel.after.estimated_means import EstimatedMeans, estimated_means
-from alliance_stats.multilevel.after.few_clusters import (
-    LeaveOneOut,
-    PermutationTest,
-    WildBootstrap,
-    leave_one_out,
-    permutation_test,
-    wild_bootstrap,
-)
+from alliance_stats.multilevel.after.few_clusters import WildBootstrap, wild_bootstrap
 from alliance_stats.multilevel.after.latent_shares import LatentPartition
+from alliance_stats.multilevel.after.left_out_clusters import LeaveOneOut, leave_one_out
 from alliance_stats.multilevel.after.likelihood_ratio import (
     LikelihoodRatioTest,
     compare_models,
     likelihood_ratio_test,
 )
+from alliance_stats.multilevel.after.permuted_clusters import PermutationTest, permutation_test
 from alliance_stats.multilevel.after.r_squared import RSquared, r_squared
 from alliance_stats.multilevel.after.regions import JohnsonNeyman, johnson_neyman
 from alliance_stats.multilevel.after.resampling import parametric_bootstrap, profile
