@@ -60,3 +60,22 @@ def test_the_frame_that_a_fit_keeps_has_the_columns_as_given():
     kept = lmm("y ~ role + (1 | p)", frame).design.frame
     assert kept["role"].dtype == object
     assert kept["p"].tolist() == frame["p"].tolist()
+
+
+def test_a_summary_says_which_test_holds_with_few_units_of_unequal_size():
+    rng = np.random.default_rng(6)
+    for sizes, said in (([2, 4, 6, 10, 14, 20], True), ([10] * 6, False)):
+        therapist = np.repeat(np.arange(6), sizes)
+        frame = pd.DataFrame(
+            {
+                "y": rng.normal(size=len(therapist)) + rng.normal(size=6)[therapist],
+                "experience": rng.normal(size=6)[therapist],
+                "session": rng.normal(size=len(therapist)),
+                "therapist": therapist,
+            }
+        )
+        text = lmm("y ~ experience + session + (1 | therapist)", frame).summary()
+        assert ("experience: a property of 6 units of therapist" in text) is said
+        assert "session: a property" not in text
+        alone = lmm("y ~ session + (1 | therapist)", frame)
+        assert not any("permutation_test" in note for note in alone.notes)

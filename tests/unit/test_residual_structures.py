@@ -147,7 +147,12 @@ def test_persons_may_be_the_clusters_of_their_visits():
     one, other = (m.tidy(vcov=CR2("person")) for m in (twin, as_random))
     np.testing.assert_allclose(one["std_error"], other["std_error"], rtol=SAME_FIT)
     assert model.tidy(vcov=CR2("person"))["std_error"].notna().all()
-    assert wild_bootstrap(model, "person", n=99, seed=1).tidy()["p_value"].between(0, 1).all()
+    assert (
+        wild_bootstrap(model, "person", n_resamples=99, seed=1)
+        .tidy()["p_value"]
+        .between(0, 1)
+        .all()
+    )
     assert len(model.random_effects()) == 0
     with pytest.raises(DataError, match="Did you mean 'person'"):
         model.tidy(vcov=CR2("persn"))
