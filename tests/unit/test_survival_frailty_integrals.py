@@ -10,7 +10,8 @@ from alliance_stats.formatting import format_p
 from alliance_stats.survival import cox_ph
 from alliance_stats.survival.cox.cox_design import cox_design
 from alliance_stats.survival.cox.frailty_likelihood import maximise, normal_penalty
-from alliance_stats.survival.cox.partial_likelihood import RiskSets, log_likelihood, risk_sets
+from alliance_stats.survival.cox.partial_likelihood import log_likelihood
+from alliance_stats.survival.cox.risk_sets import RiskSets, risk_sets
 from alliance_stats.survival.rows.time_at_risk import read_intervals
 
 # Laplace's method leaves a relative error of order 1 / events per group (here some 25).

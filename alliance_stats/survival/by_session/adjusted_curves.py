@@ -18,6 +18,7 @@ from alliance_stats.survival.cox.baseline_hazard import baseline_at
 from alliance_stats.survival.cox.cox_design import new_covariates, new_strata
 from alliance_stats.survival.cox.cox_model import CoxModel
 from alliance_stats.survival.cox.fine_gray import FineGrayModel
+from alliance_stats.survival.cox.risk_sets import refuse_weights
 from alliance_stats.survival.curves.life_table import asked_times, probability_interval
 
 __all__ = ["AdjustedCurves", "adjusted_curves"]
@@ -235,6 +236,8 @@ def adjusted_curves(
         asked="adjusted_curves takes a model of cox_ph, fine_gray, discrete_hazard or "
         "competing_hazards",
     )
+    if isinstance(model, CoxModel):
+        refuse_weights(model.sets, "An average over covariates")
     own = _own_rows(model) if data is None else check_frame(data)
     require_columns(own, [by])
     _check_by(model, by)

@@ -19,7 +19,7 @@ from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import ModelLikelihood, tidy_frame
 from alliance_stats.survival.by_session.ending_effects import EndingEffects
 from alliance_stats.survival.by_session.whole_courses import Incidence, incidence
-from alliance_stats.survival.cox.term_tests import containing, test_table, wald_terms
+from alliance_stats.survival.cox.term_tests import OVER_CLUSTERS, containing, test_table, wald_terms
 from alliance_stats.survival.curves.life_table import probability_interval
 from alliance_stats.survival.rows.hazard_rows import Periods, baseline_columns, term_places
 
@@ -163,10 +163,7 @@ class CompetingHazards:
         counted = ~np.isnan(self.beta)
         refusal = ""
         if self.n_clusters is not None:
-            refusal = (
-                "its standard errors are over clusters, which the likelihood takes no account of. "
-                "Test terms by anova(), whose tests are robust."
-            )
+            refusal = OVER_CLUSTERS
         effects = self.effects
         never = int((self.observed[list(self.states)] == 0).sum().sum())
         return ModelLikelihood(

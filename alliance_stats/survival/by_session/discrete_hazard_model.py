@@ -23,6 +23,7 @@ from alliance_stats.survival.by_session.whole_courses import Curve, population_c
 from alliance_stats.survival.cox.cluster_errors import ClusterErrors
 from alliance_stats.survival.cox.cox_design import formula_variables
 from alliance_stats.survival.cox.term_tests import (
+    OVER_CLUSTERS,
     containing,
     reduced_terms,
     test_table,
@@ -223,10 +224,7 @@ class DiscreteHazard:
             rows=self.rows,
             n_boundary=int(certain.sum()) if self.baseline == "dummies" else 0,
             n_variances=self.fit.fit.problem.template.n_theta,
-            refusal=""
-            if self.errors is None
-            else "its standard errors are over clusters, which the likelihood takes no account of. "
-            "Test terms by anova(), whose tests are robust.",
+            refusal="" if self.errors is None else OVER_CLUSTERS,
         )
 
     def median_ratios(self, *, conf_level: float = 0.95) -> pd.DataFrame:

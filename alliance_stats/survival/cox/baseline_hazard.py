@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from alliance_stats.estimates import Array
-from alliance_stats.survival.cox.partial_likelihood import RiskSets, RiskWeights, covariate_sums
+from alliance_stats.survival.cox.partial_likelihood import RiskWeights, covariate_sums
+from alliance_stats.survival.cox.risk_sets import RiskSets
 
 __all__ = ["Baseline", "baseline_at"]
 
@@ -28,6 +29,15 @@ class Baseline:
     cumulative: Array
     mean: Array
     root: Array
+
+    def survival(self, z: Array, beta: Array, covariance: Array) -> tuple[Array, Array]:
+        """Return the survival (t,) of one standardised row, and its standard error."""
+        relative = float(np.exp(z @ beta))
+        slope = self.cumulative[:, None] * z - self.mean
+        variance = (self.root**2).sum(axis=1)
+        variance = variance + np.einsum("kp,pq,kq->k", slope, covariance, slope)
+        survival = np.exp(-relative * self.cumulative)
+        return survival, np.asarray(survival * relative * np.sqrt(variance))
 
 
 def baseline_at(

@@ -11,6 +11,7 @@ from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array, one_line, wald_interval
 from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.cox.cox_model import CoxModel
+from alliance_stats.survival.cox.risk_sets import refuse_weights
 from alliance_stats.survival.rows.time_at_risk import IntArray, Spells
 
 __all__ = ["Concordance", "concordance"]
@@ -110,6 +111,7 @@ def concordance(model: CoxModel) -> Concordance:
     0     0.606
     """
     require_kind(model, CoxModel, asked="concordance takes a model of cox_ph")
+    refuse_weights(model.sets, "Concordance")
     intervals = model.intervals
     score = model.fit.beta @ model.design.X
     if model.frailty is not None:

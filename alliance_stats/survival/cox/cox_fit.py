@@ -25,10 +25,10 @@ from alliance_stats.survival.cox.cluster_errors import ClusterErrors, bias_reduc
 from alliance_stats.survival.cox.cox_design import CoxDesign
 from alliance_stats.survival.cox.partial_likelihood import (
     PartialLikelihood,
-    RiskSets,
     cluster_information,
     score_sums,
 )
+from alliance_stats.survival.cox.risk_sets import RiskSets
 from alliance_stats.survival.rows.time_at_risk import IntArray, Intervals
 
 __all__ = [

@@ -18,8 +18,10 @@ from alliance_stats.survival.cox.cluster_errors import ClusterErrors
 from alliance_stats.survival.cox.cox_design import CoxDesign, new_covariates, new_strata
 from alliance_stats.survival.cox.cox_fit import CoxFit
 from alliance_stats.survival.cox.frailty import FrailtyFit, few_groups_warning
-from alliance_stats.survival.cox.partial_likelihood import RiskSets, score_residuals
+from alliance_stats.survival.cox.partial_likelihood import event_residuals, score_residuals
+from alliance_stats.survival.cox.risk_sets import RiskSets, refuse_weights
 from alliance_stats.survival.cox.term_tests import (
+    OVER_CLUSTERS,
     containing,
     cox_terms,
     reduced_terms,
@@ -87,6 +89,16 @@ class CoxModel:
         """Clusters behind the standard errors; None where these are the model's."""
         robust = self.intervals.cluster is not None and self.frailty is None
         return self.intervals.n_clusters if robust else None
+
+    @property
+    def weighted(self) -> bool:
+        """Whether rows had weights."""
+        return self.sets.case_weight is not None
+
+    @property
+    def _case_weight(self) -> Array:
+        given = self.sets.case_weight
+        return np.ones(len(self.sets.order)) if given is None else given
 
     def vcov(self) -> pd.DataFrame:
         """Return the covariance of the log hazard ratios, labelled by term."""
@@ -181,10 +193,7 @@ class CoxModel:
                     "other covariates do not share. Test terms by anova()."
                 )
         if self.n_clusters is not None:
-            refusal = (
-                "its standard errors are over clusters, which the likelihood takes no account of. "
-                "Test terms by anova(), whose tests are robust."
-            )
+            refusal = OVER_CLUSTERS
         return ModelLikelihood(
             formula=self.design.formula,
             kind=kind,
@@ -237,6 +246,7 @@ class CoxModel:
             `times` (or all event times) for each row of `newdata`; NaN later than the last row
             of its stratum was seen.
         """
+        refuse_weights(self.sets, "The standard error of a predicted survival")
         if self.frailty is not None:
             raise ValueError(
                 "Survival under a frailty model depends on the group's frailty, whose uncertainty "
@@ -252,16 +262,9 @@ class CoxModel:
             own = self.sets.time[self.sets.bounds[number] : self.sets.bounds[number + 1]]
             at = same_times(own if times is None else np.asarray(times, dtype=np.float64), seen)
             z = (X[row] - self.design.centre[number]) / self.design.scale
-            base, relative = (
-                baseline_at(self.X, self.sets, self.fit.at, int(number), at),
-                float(np.exp(z @ self.fit.beta)),
-            )
-            slope = base.cumulative[:, None] * z - base.mean
-            variance = (base.root**2).sum(axis=1)
-            variance = variance + np.einsum("kp,pq,kq->k", slope, covariance, slope)
-            survival = np.exp(-relative * base.cumulative)
-            survival[at > seen.max()] = np.nan
-            std_error = survival * relative * np.sqrt(variance)
+            base = baseline_at(self.X, self.sets, self.fit.at, int(number), at)
+            survival, std_error = base.survival(z, self.fit.beta, covariance)
+            survival[at > seen.max()] = std_error[at > seen.max()] = np.nan
             low, high = probability_interval(
                 survival, std_error, conf_level=conf_level, conf_type=conf_type
             )
@@ -322,17 +325,14 @@ class CoxModel:
         """
         intervals, design = self.intervals, self.design
         expected = np.zeros(len(intervals.exit))
-        expected[self.sets.order] = self.fit.at.expected
-        event = intervals.event.astype(np.float64)
-        martingale = event - expected
-        log_part = event * np.log(np.where(event > 0, expected, 1.0))
-        size = np.sqrt(np.maximum(-2.0 * (martingale + log_part), 0.0))
+        expected[self.sets.order] = self.fit.at.expected / self._case_weight
+        martingale, deviance = event_residuals(intervals.event, expected)
         centred = design.X.T @ self.fit.beta + (design.centre @ self.beta)[intervals.stratum]
         return intervals.frame.assign(
             linear_predictor=centred,
             expected=expected,
             martingale=martingale,
-            deviance_residual=np.sign(martingale) * size,
+            deviance_residual=deviance,
         )
 
     def dfbeta(self) -> pd.DataFrame:
@@ -407,14 +407,16 @@ class CoxModel:
         """What was computed, in a phrase."""
         columns = " and ".join(str(name) for name in self.intervals.strata_columns)
         n = plural(len(self.intervals.strata), "stratum", "strata")
-        parts = [f"Cox model with {self.ties.capitalize()}'s method for ties"]
+        what = "row" if self.weighted and self.n_clusters == self.rows.n_used else "cluster"
+        name = f"{'Weighted ' * self.weighted}Cox model"
+        parts = [f"{name} with {self.ties.capitalize()}'s method for ties"]
         parts += [f"stratified by {columns} ({n})"] if columns else []
         if self.frailty is not None:
             parts.append(f"{self.frailty.distribution} frailty of {self.frailty.group}")
         parts.append(
             "model-based standard errors"
             if self.n_clusters is None
-            else f"standard errors over {plural(self.n_clusters, 'cluster')}"
+            else f"standard errors over {plural(self.n_clusters, what)}"
             f"{'' if self.errors is None else self.errors.words}"
         )
         return ", ".join(parts)

@@ -1,11 +1,12 @@
 """Cox's proportional-hazards model of time to an ending."""
 
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from alliance_stats.checks import check_choice
+from alliance_stats.checks import check_choice, describe_rows, finite_or_missing
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
 from alliance_stats.survival.cox.cluster_errors import ERRORS, ClusterErrors
@@ -18,7 +19,7 @@ from alliance_stats.survival.cox.cox_fit import (
 )
 from alliance_stats.survival.cox.cox_model import CoxModel
 from alliance_stats.survival.cox.frailty import FrailtyFit, fit_frailty
-from alliance_stats.survival.cox.partial_likelihood import RiskSets, risk_sets
+from alliance_stats.survival.cox.risk_sets import RiskSets, risk_sets
 from alliance_stats.survival.rows.hazard_rows import (
     refuse_outcomes,
     refuse_overlaps,
@@ -45,6 +46,7 @@ def cox_ph(
     frailty: Hashable | None = None,
     frailty_distribution: str = "gamma",
     ties: str = "efron",
+    weights: Hashable | None = None,
 ) -> CoxModel:
     """Fit ``hazard(t) = h0(t) exp(x(t) beta)``, the proportional-hazards model of Cox (1972).
 
@@ -83,6 +85,11 @@ def cox_ph(
         mean 0; restricted maximum likelihood).
     ties
         ``"efron"`` or ``"breslow"``.
+    weights
+        Column of positive weights: how many rows each stands for (inverse probabilities of being
+        treated, of being seen, of being sampled). Standard errors are then robust, over `cluster`
+        or over the rows, for weights are no counts (Lin & Wei 1989; Binder 1992,
+        doi:10.1093/biomet/79.1.139); that weights were estimated is not in them.
 
     Returns
     -------
@@ -120,6 +127,11 @@ def cox_ph(
             "frailty= and cluster= cannot go together: a frailty models the dependence that robust "
             "standard errors allow for. Choose one."
         )
+    if weights is not None and (frailty is not None or vcov != "robust"):
+        raise ValueError(
+            "weights= gives robust standard errors; a frailty and vcov='CR2' are models of rows "
+            "that count once. Leave one out."
+        )
     entry, exit_ = _clock(time, start, stop)
     variables = formula_variables(formula)
     intervals = read_intervals(
@@ -129,7 +141,7 @@ def cox_ph(
         entry=entry,
         strata=strata,
         cluster=frailty if cluster is None else cluster,
-        also=[] if person is None else [person],
+        also=[column for column in (person, weights) if column is not None],
     )
     refuse_outcomes(intervals.frame.columns, variables, outcomes=(exit_, event))
     if intervals.cluster is not None and intervals.n_clusters < 2:
@@ -146,7 +158,11 @@ def cox_ph(
     refuse_without_events(design, intervals)
     if frailty is not None:
         return _with_frailty(design, intervals, ties, (str(frailty), frailty_distribution))
-    sets = risk_sets(intervals, ties=ties)
+    case_weight = None if weights is None else _weights(intervals, weights)
+    if case_weight is not None and intervals.cluster is None:
+        rows = np.arange(len(case_weight))
+        intervals = replace(intervals, cluster=rows, n_clusters=len(rows))
+    sets = risk_sets(intervals, ties=ties, weight=case_weight)
     X = design.X.take(sets.order, axis=1)
     fit = fit_cox(X, sets, design.terms)
     model_covariance: Array = np.asarray(np.linalg.inv(fit.information), dtype=np.float64)
@@ -157,6 +173,18 @@ def cox_ph(
     return _model(
         (design, intervals, sets), fit, (covariance, model_covariance), ties=ties, errors=errors
     )
+
+
+def _weights(intervals: Intervals, column: Hashable) -> Array:
+    """Return each row's weight, refusing what is none."""
+    values: Array = finite_or_missing(intervals.frame, column)
+    if (values <= 0.0).any():
+        raise DataError(
+            f"Column '{column}' is not above 0 in "
+            f"{describe_rows(values <= 0.0, intervals.frame.index)}: a weight says how many rows "
+            "one stands for. Leave rows without weight out yourself."
+        )
+    return values
 
 
 def _clock(

@@ -20,7 +20,7 @@ from alliance_stats.survival.cox.frailty_likelihood import (
     peak,
     solve_variance,
 )
-from alliance_stats.survival.cox.partial_likelihood import RiskSets
+from alliance_stats.survival.cox.risk_sets import RiskSets
 from alliance_stats.survival.rows.time_at_risk import Intervals
 
 __all__ = ["FrailtyFit", "few_groups_warning", "fit_frailty"]

@@ -17,13 +17,13 @@ from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array
 from alliance_stats.survival.cox.cox_fit import CoxFit
 from alliance_stats.survival.cox.partial_likelihood import (
-    RiskSets,
     RiskWeights,
     covariate_sums,
     information,
     log_likelihood,
     risk_weights,
 )
+from alliance_stats.survival.cox.risk_sets import RiskSets
 
 __all__ = [
     "FACTOR",

@@ -13,6 +13,7 @@ from alliance_stats.estimates import Array, one_line
 from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.cox.cox_model import CoxModel
 from alliance_stats.survival.cox.partial_likelihood import covariate_sums, information
+from alliance_stats.survival.cox.risk_sets import refuse_weights
 from alliance_stats.survival.curves.life_table import life_table
 from alliance_stats.survival.rows.time_at_risk import Spells
 
@@ -113,6 +114,7 @@ def proportional_hazards_test(model: CoxModel, *, transform: str = "km") -> Prop
     """
     require_kind(model, CoxModel, asked="proportional_hazards_test takes a model of cox_ph")
     check_choice(transform, ("km", "rank", "identity", "log"), name="transform")
+    refuse_weights(model.sets, "The test of proportional hazards")
     if model.frailty is not None:
         raise ValueError("The test needs a model without frailty; fit with cluster= instead.")
     sets, at = model.sets, model.fit.at
@@ -167,6 +169,7 @@ def schoenfeld_residuals(model: CoxModel, *, transform: str = "km") -> pd.DataFr
     """
     require_kind(model, CoxModel, asked="schoenfeld_residuals takes a model of cox_ph")
     check_choice(transform, ("km", "rank", "identity", "log"), name="transform")
+    refuse_weights(model.sets, "Schoenfeld residuals")
     if model.frailty is not None:
         raise ValueError("The residuals need a model without frailty; fit with cluster= instead.")
     sets = model.sets

@@ -14,13 +14,14 @@ from alliance_stats.estimates import Array
 from alliance_stats.survival.cox.cox_fit import CoxFit, fit_cox
 from alliance_stats.survival.cox.partial_likelihood import (
     PartialLikelihood,
-    RiskSets,
     information,
     score_sums,
 )
+from alliance_stats.survival.cox.risk_sets import RiskSets
 from alliance_stats.survival.rows.time_at_risk import IntArray
 
 __all__ = [
+    "OVER_CLUSTERS",
     "TESTS",
     "containing",
     "cox_terms",
@@ -29,6 +30,12 @@ __all__ = [
     "test_table",
     "wald_terms",
 ]
+
+OVER_CLUSTERS = (
+    "its standard errors are over clusters, which the likelihood takes no account of. Test terms "
+    "by anova(), whose tests are robust."
+)
+"""Why likelihoods of such a model are not compared by a test."""
 
 TESTS = ("wald", "likelihood-ratio", "score")
 _COLUMNS = ["term", "statistic", "df", "p_value", "method"]
