@@ -172,6 +172,7 @@ GLOSSARY: Mapping[str, str] = MappingProxyType(
         "n_families": "families",
         "n_families_undefined": "families without a single session in which the index is defined",
         "n_flagged": "sessions that the rule flags",
+        "n_averaged": "rows of covariates that a curve was averaged over",
         "n_groups": "groups compared, or units of each grouping factor",
         "n_imputations": "completed data sets behind a pooled estimate",
         "n_items": "items of a scale",

@@ -198,7 +198,7 @@ def test_a_permuted_gray_test_holds_its_level_where_the_plain_one_does_not() -> 
     for seed in range(200):
         data = clinics(seed, 0.8)
         plain.append(gray_test(data, **WHEN, group="g").tidy()["p_value"].iloc[0])
-        found = gray_test(data, **WHEN, group="g", cluster="clinic", n_permutations=924)
+        found = gray_test(data, **WHEN, group="g", cluster="clinic", n_resamples=924)
         permuted.append(found.tidy()["p_value"].iloc[0])
     error = np.sqrt(0.05 * 0.95 / 200)
     assert np.mean(np.array(permuted) <= 0.05) < 0.05 + 4 * error

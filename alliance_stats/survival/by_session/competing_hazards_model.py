@@ -166,8 +166,9 @@ class CompetingHazards:
             refusal = OVER_CLUSTERS
         effects = self.effects
         never = int((self.observed[list(self.states)] == 0).sum().sum())
+        columns = plural(baseline_columns(self.design, self.baseline), "column")
         return ModelLikelihood(
-            formula=f"{self.formula} ({self.baseline} baseline)",
+            formula=f"{self.formula} ({self.baseline} baseline, {columns})",
             kind="model of competing hazards",
             log_lik=self.log_lik,
             n_parameters=int(counted.sum()) if effects is None else effects.n_parameters,

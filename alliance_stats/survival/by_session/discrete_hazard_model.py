@@ -213,8 +213,9 @@ class DiscreteHazard:
         """
         design, table = self.fit.design, self.periods.sessions
         certain = (table["n_event"] == 0) | (table["n_event"] == table["n_risk"])
+        columns = plural(baseline_columns(self.fit.design, self.baseline), "column")
         return ModelLikelihood(
-            formula=f"{self.formula} ({self.baseline} baseline)",
+            formula=f"{self.formula} ({self.baseline} baseline, {columns})",
             kind=f"discrete-time hazard ({self.link} link)",
             log_lik=self.fit.log_lik,
             n_parameters=self.fit.fit.n_parameters,

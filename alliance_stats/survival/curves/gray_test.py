@@ -130,7 +130,7 @@ def gray_test(
     censored: object | None = None,
     rho: float = 0.0,
     cluster: Hashable | None = None,
-    n_permutations: int = 9999,
+    n_resamples: int = 9999,
     seed: Seed = None,
 ) -> GrayTest:
     """Test, for each ending, whether groups share one cumulative incidence.
@@ -153,7 +153,7 @@ def gray_test(
         Column or columns: the test compares within their values only.
     rho
         Exponent of the weights, 0 or above.
-    cluster, n_permutations, seed
+    cluster, n_resamples, seed
         As in :func:`log_rank`: the groups belong to whole clusters, whose labels are permuted. What
         a row adds to its group's score is then its endings less those expected of it, were there
         one subdistribution hazard for all (the score of :func:`fine_gray` at no difference); with
@@ -232,7 +232,7 @@ def gray_test(
                 codes,
                 intervals.cluster,
                 names=(str(group), str(cluster)),
-                n_permutations=n_permutations,
+                n_permutations=n_resamples,
                 seed=seed,
             )
             permutations.append(test)
