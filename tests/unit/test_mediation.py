@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from alliance_stats import indirect_path, lmm, mediation, regression, report
+from alliance_stats import example_study, indirect_path, lmm, mediation, regression, report
 from alliance_stats.errors import DataError, NotIdentifiedError
 
 
@@ -187,3 +187,18 @@ def test_levels_that_do_not_fit_are_refused_with_what_to_do() -> None:
         mediation(DATA, **(named | {"mediator": "x2"}))
     with pytest.raises(NotIdentifiedError, match="no paths between"):
         mediation(DATA, **named)  # therapists do not differ
+
+
+def test_units_are_one_column_by_name_or_in_a_list():
+    sessions = example_study().sessions.query("session <= 3")
+    asked = {
+        "treatment": "session",
+        "mediator": "alliance",
+        "outcome": "symptoms",
+        "seed": 1,
+        "n_resamples": 200,
+    }
+    one = mediation(sessions, **asked, nested_in="person").tidy()
+    pd.testing.assert_frame_equal(mediation(sessions, **asked, nested_in=["person"]).tidy(), one)
+    with pytest.raises(DataError, match="one level of units apart; got \\['person', 'family'\\]"):
+        mediation(sessions, **asked, nested_in=["person", "family"])

@@ -48,7 +48,7 @@ def mediation(
     mediator: str | Sequence[str],
     outcome: str,
     covariates: str | Sequence[str] = (),
-    nested_in: str | None = None,
+    nested_in: str | Sequence[str] = (),
     cluster: str | None = None,
     serial: bool = False,
     moderator: str | None = None,
@@ -81,8 +81,8 @@ def mediation(
     covariates
         Columns held constant in every equation.
     nested_in
-        Column of units. Paths within and between units are then kept apart, by a two-level model
-        with latent means of the units (Preacher, Zyphur & Zhang 2010, doi:10.1037/a0020141);
+        Column of units, as a name or a list of one. Paths within and between units are then kept
+        apart, by a two-level model with latent means of the units (Preacher, Zyphur & Zhang 2010, doi:10.1037/a0020141);
         designs 1-1-1, 2-1-1 and 2-2-1 are told from what varies within units.
     cluster
         Column of clusters whose cases are alike, of a single-level model: errors of all paths are
@@ -152,11 +152,12 @@ def mediation(
     asked = Asked(
         treatment, _listed(mediator), outcome, _listed(covariates), serial, moderator, moderated
     )
-    _check_asked(asked, nested_in, cluster)
+    unit = _unit(nested_in)
+    _check_asked(asked, unit, cluster)
     natural = interaction or (mediator_family, outcome_family) != ("linear", "linear")
-    _check_combination(asked, nested_in, natural=natural, intervals=intervals)
+    _check_combination(asked, unit, natural=natural, intervals=intervals)
     named = [treatment, *asked.mediators, outcome, *([moderator] if moderator else [])]
-    groups = [name for name in (nested_in, cluster) if name is not None]
+    groups = [name for name in (unit, cluster) if name is not None]
     require_columns(data, [*named, *asked.covariates, *groups, *(times or {}).values()])
     numbers: dict[Hashable, object] = {name: finite_or_missing(data, name) for name in named}
     used, rows = complete_rows(replaced(data, numbers), [*named, *asked.covariates, *groups], {})
@@ -165,8 +166,8 @@ def mediation(
         if np.ptp(used[name].to_numpy(dtype=np.float64)) == 0.0:
             raise NotIdentifiedError(f"'{name}' is the same in all {len(used)} rows used.")
     rng = np.random.default_rng(seed)
-    if nested_in is not None:
-        return _nested(asked, used, rows, nested_in, n_resamples, rng)
+    if unit is not None:
+        return _nested(asked, used, rows, unit, n_resamples, rng)
     found = fit_equations(
         asked, used, families=(mediator_family, outcome_family), cluster=cluster,
         interaction=interaction,
@@ -364,6 +365,17 @@ def _bootstrap(
 
 def _listed(names: str | Sequence[str]) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names)
+
+
+def _unit(nested_in: str | Sequence[str]) -> str | None:
+    """Return the one column of units, or None."""
+    units = _listed(nested_in)
+    if len(units) > 1:
+        raise DataError(
+            f"mediation keeps the paths of one level of units apart; got {list(units)}. Give the "
+            "innermost, whose cases the rows are."
+        )
+    return units[0] if units else None
 
 
 def _check_asked(asked: Asked, nested_in: str | None, cluster: str | None) -> None:
