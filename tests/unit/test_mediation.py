@@ -191,14 +191,8 @@ def test_levels_that_do_not_fit_are_refused_with_what_to_do() -> None:
 
 def test_units_are_one_column_by_name_or_in_a_list():
     sessions = example_study().sessions.query("session <= 3")
-    asked = {
-        "treatment": "session",
-        "mediator": "alliance",
-        "outcome": "symptoms",
-        "seed": 1,
-        "n_resamples": 200,
-    }
-    one = mediation(sessions, **asked, nested_in="person").tidy()
-    pd.testing.assert_frame_equal(mediation(sessions, **asked, nested_in=["person"]).tidy(), one)
+    asked = {"treatment": "investment", "mediator": "alliance", "outcome": "symptoms", "seed": 1}
+    one = mediation(sessions, **asked, nested_in="family").tidy()
+    pd.testing.assert_frame_equal(mediation(sessions, **asked, nested_in=["family"]).tidy(), one)
     with pytest.raises(DataError, match="one level of units apart; got \\['person', 'family'\\]"):
         mediation(sessions, **asked, nested_in=["person", "family"])
