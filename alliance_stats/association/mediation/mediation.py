@@ -83,7 +83,8 @@ def mediation(
     nested_in
         Column of units, as a name or a list of one. Paths within and between units are then kept
         apart, by a two-level model with latent means of the units (Preacher, Zyphur & Zhang 2010,
-        doi:10.1037/a0020141); designs 1-1-1, 2-1-1 and 2-2-1 are told from what varies within units.
+        doi:10.1037/a0020141); designs 1-1-1, 2-1-1 and 2-2-1 are told from what varies within
+        units.
     cluster
         Column of clusters whose cases are alike, of a single-level model: errors of all paths are
         CR2 over clusters, together.
