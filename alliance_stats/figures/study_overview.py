@@ -115,6 +115,13 @@ def study_overview_figure(
     ------
     NotIdentifiedError
         If the study has no sessions or no scores.
+
+    Examples
+    --------
+    >>> from alliance_stats import example_study
+    >>> from alliance_stats.figures import study_overview_figure
+    >>> study_overview_figure(example_study().describe()).label
+    'fig-study-overview'
     """
     asked = "study_overview_figure draws study.describe()"
     require_kind(description, StudyDescription, asked=asked, instead=DRAWN_BY)

@@ -167,6 +167,17 @@ def score_study(study: Study, scale: Scale, *, role: str | None = None) -> Study
     ------
     DataError
         As :func:`score`; if the study has another column in that role.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from alliance_stats import Study
+    >>> from alliance_stats.scales import Scale, score_study
+    >>> forms = pd.DataFrame({"person": ["A", "B"], "session": 1, "q1": [5, 2], "q2": [4, 3]})
+    >>> study = Study.from_frame(forms, person="person", session="session")
+    >>> bond = Scale(name="bond", items=("q1", "q2"), limits=(1, 5))
+    >>> score_study(study, bond).sessions["bond"].tolist()
+    [4.5, 2.5]
     """
     roles = study.roles
     if role is not None:

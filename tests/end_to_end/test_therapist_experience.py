@@ -67,7 +67,7 @@ def test_simple_slopes_of_a_factor_differ_by_the_interaction(numbers):
 
 def test_a_slope_variance_of_zero_is_said(demo):
     table = rows_of(demo.folder / NAME / "tbl-barrier-model.csv")
-    flat = [row["Term"] for row in table if "slope" in row["Term"] and row["Estimate"] == "0.000"]
+    flat = [row["Term"] for row in table if "SD of" in row["Term"] and row["Estimate"] == "0.000"]
     note = (demo.folder / NAME / "_tbl-barrier-model.qmd").read_text(encoding="utf-8")
     assert flat
     assert "variance between therapists was estimated as zero" in note

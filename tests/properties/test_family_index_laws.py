@@ -64,4 +64,5 @@ def test_a_constant_added_to_everyone_leaves_spread_and_splits(data, constant):
 def test_nothing_after_a_session_changes_a_row_at_it(data, until):
     whole = numbers(data).query("session <= @until")
     so_far = numbers(data[data["session"] <= until])
-    pd.testing.assert_frame_equal(whole.reset_index(drop=True), so_far, check_exact=True)
+    # sums over sessions that end elsewhere may differ in the last bit
+    pd.testing.assert_frame_equal(whole.reset_index(drop=True), so_far, rtol=1e-14, atol=0.0)

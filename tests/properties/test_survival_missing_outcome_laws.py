@@ -109,7 +109,8 @@ def test_a_shared_parameter_model_knows_no_order_or_names(seed: int) -> None:
     last = seen.groupby("person")["time"].transform("max")
     rows = seen.assign(session=seen["time"] + 1, left=((seen["time"] == last) & (last < 4)) * 1.0)
     rows = rows[rows["time"] < 4]
-    options = {"session": "session", "event": "left", "unit": "person", "df": 1, "nodes": 5}
+    options = {"session": "session", "event": "left", "unit": "person"}
+    options |= {"baseline_df": 1, "nodes": 5}
     formula = "y ~ time + (1 | person)"
     one = shared_parameter(formula, "1", seen, rows, **options)
     two = shared_parameter(

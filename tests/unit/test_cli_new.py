@@ -16,6 +16,7 @@ FILES = {
     "README.md",
     "_quarto.yml",
     "analysis.py",
+    "plan.toml",
     "report.qmd",
     "data/sessions.csv",
     "data/families.csv",

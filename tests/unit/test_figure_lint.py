@@ -124,7 +124,8 @@ def bad(draw: Callable[[Axes], object]) -> list[str]:
     dress(ax, x_label="Session", y_label="WAI mean item score (1–7)")
     draw(ax)
     words = "A line that rises from 0 to 1 over one session, for a test."
-    report = ReportFigure(figure, "fig-bad", words, words, words, pd.DataFrame({"x": [1]}))
+    said = f"{words} It ends at 1."
+    report = ReportFigure(figure, "fig-bad", words, said, words, pd.DataFrame({"x": [1]}))
     return lint(report)
 
 

@@ -119,7 +119,8 @@ def test_hazards_are_said_as_the_ratios_they_are(units, periods, conf_level):
     for link, ratio in (("cloglog", "hazard ratio"), ("logit", "odds ratio")):
         hazard = discrete_hazard("x", periods, link=link, **names)
         text = report(hazard, conf_level=conf_level)
-        own = hazard.hazard_ratios(conf_level=conf_level).iloc[0]
+        asked = hazard.odds_ratios if link == "logit" else hazard.hazard_ratios
+        own = asked(conf_level=conf_level).iloc[0]
         tidy = hazard.tidy(conf_level=conf_level).iloc[-1]
         row = pd.Series({**own, "statistic": tidy["statistic"]})
         assert f"x: {said(row, ratio, level)}." in text

@@ -57,7 +57,7 @@ ANALYSES: dict[str, Callable[[pd.DataFrame], npt.ArrayLike]] = {
     "cox": lambda d: cox_ph(FORMULA, d, **WHEN, cluster="therapist").tidy()["std_error"],
     "cox by strata": lambda d: cox_ph("alliance", d, **WHEN, strata="role").beta,
     "frailty": lambda d: cox_ph("alliance", d, **WHEN, frailty="therapist").beta,
-    "prediction": lambda d: cox_ph(FORMULA, d, **WHEN).predict(d),
+    "prediction": lambda d: cox_ph(FORMULA, d, **WHEN).predict(d)["estimate"].to_numpy(),
     "curve": lambda d: kaplan_meier(d, **WHEN, strata="role", cluster="therapist").tidy()[
         "std_error"
     ],
@@ -86,7 +86,7 @@ def test_missing_values_of_any_type_are_rows_set_aside(kind: str, column: str) -
     run = ANALYSES["cox"]
     expected = run(PLAIN.drop(index=[3, 50]))
     assert_allclose(np.array(run(holes)), np.array(expected), rtol=1e-12)
-    predicted = cox_ph(FORMULA, PLAIN, **WHEN).predict(holes)
+    predicted = cox_ph(FORMULA, PLAIN, **WHEN).predict(holes)["estimate"].to_numpy()
     lost = np.isnan(predicted)
     assert lost.sum() == (2 if column in FORMULA else 0)
 
@@ -148,7 +148,7 @@ def test_the_outcome_is_no_group() -> None:
 def test_rows_to_predict_may_all_lack_a_value(kind: str) -> None:
     fit = cox_ph("barriers", PLAIN, **WHEN)
     nothing = pd.DataFrame({"barriers": pd.array([None, None], dtype=kind)})
-    assert np.isnan(fit.predict(nothing)).all()
+    assert fit.predict(nothing)["estimate"].isna().all()
 
 
 @pytest.mark.parametrize("cell", [[1], {"a": 1}, np.arange(2)])

@@ -12,6 +12,7 @@ from alliance_stats.estimates import Array, one_line
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.generalized_mixed_model import GeneralizedLinearMixedModel
 from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel
+from alliance_stats.seeds import Seed
 
 __all__ = ["UnitRanks", "unit_ranks"]
 
@@ -71,7 +72,7 @@ class UnitRanks:
     def glance(self) -> pd.DataFrame:
         """Return one row: units, and how many are among the extremes with probability .95."""
         table = self.tidy()
-        row = {"n_units": len(table), "n_draws": len(self.ranks), "share": self.share}
+        row = {"n_units": len(table), "n_resamples": len(self.ranks), "share": self.share}
         row |= {f"n_{end}": int((table[end] >= 0.95).sum()) for end in ("lowest", "highest")}
         return pd.DataFrame([row])
 
@@ -110,8 +111,8 @@ def unit_ranks(
     *,
     term: str = "(Intercept)",
     share: float = 1.0 / 3.0,
-    n_draws: int = 10_000,
-    seed: int | None = None,
+    n_resamples: int = 10_000,
+    seed: Seed = None,
 ) -> UnitRanks:
     """Say how sure it is that a unit is among the best or the worst.
 
@@ -125,7 +126,7 @@ def unit_ranks(
         The random effect that is ranked.
     share
         Share of units that counts as highest and as lowest: a third.
-    n_draws, seed
+    n_resamples, seed
         Of the draws.
 
     Returns
@@ -172,6 +173,6 @@ def unit_ranks(
             f"Units of '{group}' do not differ in {term} by this model: there is nothing to rank."
         )
     rng = np.random.default_rng(seed)
-    drawn = centre + sd * rng.standard_normal((n_draws, len(units)))
+    drawn = centre + sd * rng.standard_normal((n_resamples, len(units)))
     ranks = drawn.argsort(axis=1).argsort(axis=1) + 1.0
     return UnitRanks(group, term, units, ranks, share, model.rows)
