@@ -98,15 +98,23 @@ def _write_reference() -> None:
     )
     for room, title in ROOMS.items():
         module = importlib.import_module(f"alliance_stats.{room}")
-        (out / f"{room}.md").write_text("\n".join(_reference(module, title)), encoding="utf-8")
+        (out / f"{room}.md").write_text(
+            "\n".join(_reference(room, module, title)), encoding="utf-8"
+        )
 
 
-def _reference(module: ModuleType, title: str) -> Iterator[str]:
+def _reference(room: str, module: ModuleType, title: str) -> Iterator[str]:
     """Yield the lines of one room's page: functions first, then what they return."""
     yield f"# {title}\n"
     yield f"`{module.__name__}`. {inspect.getdoc(module) or ''}\n"
     public = {name: getattr(module, name) for name in module.__all__}
-    functions = [name for name, found in public.items() if inspect.isfunction(found)]
+    # what a room shows to other rooms alone has no example
+    functions = [
+        name
+        for name, found in public.items()
+        if inspect.isfunction(found)
+        and (name.startswith("draw_") or ">>>" in (inspect.getdoc(found) or "") or room == "power")
+    ]
     classes = [name for name, found in public.items() if inspect.isclass(found)]
     yield "```{eval-rst}"
     yield f".. currentmodule:: {module.__name__}\n"

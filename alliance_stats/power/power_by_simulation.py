@@ -316,7 +316,7 @@ def smallest_design(
 
     The values are halved again and again, power being taken to rise along them; at each value
     studies are drawn `batch` by `batch` until a 99% interval of the power leaves the aim outside,
-    or `n_studies` are spent.
+    or `n_studies` are spent. What is not named here is as in :func:`power`.
 
     Parameters
     ----------
@@ -328,8 +328,6 @@ def smallest_design(
         Which of the analysis's terms; needed where it has several.
     n_studies, batch
         Most studies a value, and how many at a time.
-
-    Others as in :func:`power`.
     """
     if len(vary) != 1:
         raise DataError(f"smallest_design varies one assumption; got {', '.join(vary) or 'none'}.")
