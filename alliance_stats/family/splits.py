@@ -285,9 +285,11 @@ def _sd_by_session(
         squares = np.nansum((scores - level[:, None]) ** 2, axis=1)
         totals = np.column_stack([np.maximum(m - 1, 0), np.zeros(len(m)), squares])
     else:
-        # centred on the first session's mean: no later rating moves a digit of an earlier SD
+        # centred on the first session's mean, summed exactly: neither a later rating nor the
+        # layout of the array moves a digit of an earlier SD
         first = scores[session == session[m > 0].min()] if (m > 0).any() else scores
-        centred = scores - np.nanmean(first)
+        rated = first[np.isfinite(first)]
+        centred = scores - (math.fsum(rated) / rated.size if rated.size else math.nan)
         sums = np.column_stack([np.nansum(centred, axis=1), np.nansum(centred**2, axis=1)])
         totals = np.column_stack([m, sums])
     sessions, codes = np.unique(session, return_inverse=True)
