@@ -59,6 +59,13 @@ def check(
         Name,
         typer.Option(metavar="PATTERN", help="Columns repeat by session: '{score}_s{session}'."),
     ] = None,
+    repeated: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN=VALUE",
+            help="Which rows are sessions: redcap_repeat_instrument=session_form; may be repeated.",
+        ),
+    ] = None,
     alliance_range: Annotated[Limits, _limits("Limits of the alliance scale.")] = None,
     outcome_range: Annotated[Limits, _limits("Limits of the outcome scale.")] = None,
     unit: Annotated[
@@ -113,6 +120,7 @@ def check(
         },
         scores=tuple(score or ()),
         wide=wide,
+        repeated_rows=tuple(repeated or ()),
         ranges={"alliance": alliance_range, "outcome": outcome_range},
         unit=unit,
         local_ids=tuple(local_ids or ()),

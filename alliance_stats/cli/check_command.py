@@ -23,6 +23,7 @@ from alliance_stats.study.wide import recognised_pattern
 __all__ = ["Question", "Written", "check_table"]
 
 _COLUMNS_SHOWN = 20
+_REDCAP = "redcap_repeat_instrument"
 _IDS = ("person", "family", "therapist")
 _WORDS = ("role", "rater", "ending")
 
@@ -62,6 +63,7 @@ class Question:
     roles: Mapping[str, str | None]
     scores: tuple[str, ...]
     wide: str | None
+    repeated_rows: tuple[str, ...]
     ranges: Mapping[str, tuple[float, float] | None]
     unit: str | None
     local_ids: tuple[str, ...]
@@ -87,6 +89,21 @@ class Question:
                 )
                 raise Refusal
         return {word: ending for word, _, ending in pairs} or None
+
+    @property
+    def repeated(self) -> dict[str, list[str]] | None:
+        """Which rows are sessions, as ``COLUMN=VALUE`` says; None where nothing does."""
+        found: dict[str, list[str]] = {}
+        for text in self.repeated_rows:
+            column, _, value = text.partition("=")
+            found.setdefault(column, []).append(value)
+            if not column or not value or len(found) > 1:
+                print_error(
+                    f"--repeated {text} is no COLUMN=VALUE of the one column that tells sessions "
+                    "from other rows, such as redcap_repeat_instrument=session_form."
+                )
+                raise Refusal
+        return found or None
 
     @property
     def written_by_file(self) -> tuple[Written, Written]:
@@ -124,7 +141,7 @@ def check_table(question: Question) -> int:
             if question.person is None and question.wide is None:
                 _ask_for_roles(question, sessions.frame)
                 return 1
-            if _is_wide(question, sessions.frame):
+            if _is_wide(question, sessions.frame) or _has_forms(question, sessions.frame):
                 return 1
             frame, joined, more = _joined(question, sessions.frame, other)
             ranges = {name: pair for name, pair in question.ranges.items() if pair is not None}
@@ -138,9 +155,10 @@ def check_table(question: Question) -> int:
                 "local_ids": question.local_ids,
             }
             if question.wide is None:
-                study = Study.from_frame(frame, **roles, **shared)
+                study = Study.from_frame(frame, **roles, **shared, repeated=question.repeated)
             else:
-                _refuse_moments({name: roles.pop(name) for name in ("session", "time", "rater")})
+                refused = {name: roles.pop(name) for name in ("session", "time", "rater")}
+                _refuse_moments({**refused, "repeated": question.repeated_rows or None})
                 study = Study.from_wide(frame, wide=question.wide, **roles, **shared)
     except Refusal:
         return 1
@@ -214,7 +232,23 @@ def _is_wide(question: Question, frame: pd.DataFrame) -> bool:
     return True
 
 
-def _refuse_moments(given: Mapping[str, str | None]) -> None:
+def _has_forms(question: Question, frame: pd.DataFrame) -> bool:
+    """Say what to do with an export of REDCap in which rows of persons stand among sessions."""
+    if question.repeated_rows or _REDCAP not in frame.columns:
+        return False
+    forms = list(frame[_REDCAP].dropna().unique())
+    if not forms:
+        return False
+    listed = " or ".join(f"--repeated {_REDCAP}={form}" for form in forms[:_COLUMNS_SHOWN])
+    print_error(
+        f"'{question.file.name}' has rows of repeated forms among those of persons, as REDCap "
+        f"writes them. Say which are sessions: {listed} (both, if a session has several forms), "
+        "and which column counts them, as in --session redcap_repeat_instance."
+    )
+    return True
+
+
+def _refuse_moments(given: Mapping[str, object]) -> None:
     for name, column in given.items():
         if column is not None:
             print_error(f"--{name} and --wide exclude each other; --wide makes that column.")

@@ -26,8 +26,9 @@ from alliance_stats.study.courses import (
 from alliance_stats.study.description import MEASURED, StudyDescription, describe_study
 from alliance_stats.study.ratings import named_ranges
 from alliance_stats.study.readers import read_table
+from alliance_stats.study.repeated_rows import session_rows
 from alliance_stats.study.units import LEVELS, one_row_per
-from alliance_stats.study.wide import lengthened, session_rows
+from alliance_stats.study.wide import lengthened
 
 __all__ = ["Study"]
 
@@ -125,8 +126,9 @@ class Study:
         repeated
             Where rows of persons stand among those of sessions, as in REDCap's exports: the column
             that tells them apart and its value in rows of sessions, as in
-            ``{"redcap_repeat_instrument": "session_form"}``. What the other rows say of a person is
-            put beside its sessions, with a note.
+            ``{"redcap_repeat_instrument": "session_form"}``, or a list of values where a session
+            is spread over several forms. What the other rows say of a person is put beside its
+            sessions, with a note.
 
         Returns
         -------
@@ -152,7 +154,7 @@ class Study:
         table = check_frame(data)
         recoding: tuple[str, ...] = ()
         if repeated is not None:
-            table, recoding = session_rows(table, person=person, repeated=repeated)
+            table, recoding = session_rows(table, person=person, repeated=repeated, session=session)
         named = dict(scores or {})
         require_columns(table, [*roles.values(), *named])
         settled_unit = ending_unit(unit, roles)

@@ -395,3 +395,32 @@ def test_a_wide_export_is_recognised_and_read_as_said(tmp_path):
     assert "3 after the last that has one" in result.stdout
     assert "phq 4 7.50 1.29 6.00 7.50 9.00" in lines_of(result)
     assert "--session and --wide exclude" in refused(check(path, *options, *more, "--session", "x"))
+
+
+REDCAP = """record_id,redcap_repeat_instrument,redcap_repeat_instance,gender,wai_c,wai_t
+1,,,2,,
+1,client,1,,4,
+1,therapist,1,,,5
+2,,,1,,
+2,client,1,,3,
+2,client,2,,5,
+"""
+
+
+def test_forms_that_redcap_repeats_are_recognised_and_read_as_said(tmp_path):
+    path = tmp_path / "redcap.csv"
+    path.write_text(REDCAP, encoding="utf-8")
+    options = ["--person", "record_id", "--session", "redcap_repeat_instance"]
+    options += ["--alliance", "wai_c", "--score", "wai_t"]
+    said = refused(check(path, *options))
+    assert "--repeated redcap_repeat_instrument=client or --repeated redcap_repeat" in said
+    forms = [f"--repeated=redcap_repeat_instrument={form}" for form in ("client", "therapist")]
+    result = check(path, *options, *forms)
+    assert result.exit_code == 0, result.stderr
+    assert "3 rows came in (person: 2)." in result.stdout
+    assert "Put beside each person's sessions: 'gender'" in result.stdout
+    assert check(path, *options, forms[0]).exit_code == 1  # 'wai_t' then says things of persons
+    said = refused(check(path, *options, "--repeated", "client"))
+    assert "--repeated client is no COLUMN=VALUE" in said
+    said = refused(check(path, *options[:2], *forms, "--wide", "{score}_{session}"))
+    assert "--repeated and --wide exclude each other" in said

@@ -44,6 +44,7 @@ def test_repeated_columns_become_rows_and_what_was_never_observed_is_counted():
     )
     pd.testing.assert_frame_equal(study.sessions, expected)
     assert study.notes == (
+        "Made long as wide='{score}_s{session}' says: columns 'wai_3', 'phq'; sessions 1, 2, 10.",
         "Made long: 5 sessions without a value made no row, 1 after the last that has one, 1 "
         "before it (whether they took place, the table does not say), 3 of 1 person "
         "without any value.",
@@ -103,9 +104,9 @@ def test_long_to_wide_to_long_is_the_same():
 @pytest.mark.parametrize(
     ("wide", "message"),
     [
-        ("{score}_{time}", "must name {session} and one of"),
-        ("{score}_s", "must name {session} and one of"),
-        ("{score}_{item}_{session}", "must name {session} and one of"),
+        ("{score}_{time}", "must name {session} and {score} or"),
+        ("{score}_s", "must name {session} and {score} or"),
+        ("{score}_{score}_{session}", "must name {session} and {score} or"),
         ("{score}-{session}", r"No column is named as wide='{score}-{session}' says. The columns "),
     ],
 )
@@ -156,6 +157,16 @@ def test_a_wide_file_is_read_by_its_pattern(tmp_path):
             [f"{q}_{k}_s{s}" for q in ("wai", "phq") for k in (1, 2) for s in (1, 2, 3)],
             "{score}_s{session}",
         ),
+        ([f"t{s}_wai{k}" for s in (1, 2, 3) for k in range(1, 13)], "t{session}_{score}"),
+        ([f"Zeit {s} WAI" for s in (1, 2, 3)], "Zeit {session} {score}"),
+        ([f"WAI (Séance {s})" for s in (1, 2, 3)], "{score} (Séance {session})"),
+        ([f"client_alliance{s}" for s in (1, 2, 3)], None),
+        ([f"WAI{s}[SQ00{k}]" for s in (1, 2, 3) for k in (1, 2)], "WAI{session}[{item}]"),
+        (
+            [f"{q}{s}[SQ001]. Wie [ging] es? [a]" for q in ("WAI", "PHQ") for s in (1, 2, 3)],
+            "{score}{session}[{item}]. {any}",
+        ),
+        ([f"G0{s}Q0{s + 4}[SQ001]" for s in (1, 2, 3)], "G{session}Q{any}[{item}]"),
         (["id", "session", "wai", "phq9"], None),
         (["id", "q1", "q2"], None),
     ],
@@ -224,3 +235,88 @@ def test_an_unknown_ending_is_named_by_the_row_of_the_wide_table(tmp_path):
         Study.from_file(
             path, wide="{score}_s{session}", person="id", alliance="wai_3", ending="end"
         )
+
+
+def test_a_session_is_all_digits_of_its_number():
+    data = pd.DataFrame({"id": [1], **{f"wai{s}": [float(s)] for s in range(1, 13)}})
+    study = Study.from_wide(data, wide="{score}{session}", person="id", alliance="wai")
+    assert study.sessions["session"].tolist() == list(range(1, 13))
+    assert study.sessions["wai"].tolist() == list(range(1, 13))
+
+
+@pytest.mark.parametrize("name", ["wai_3_S4", "wai_3 s4", "wai_3_s 4", "wai_3s4"])
+def test_a_column_that_is_nearly_named_so_is_refused(name: str):
+    with pytest.raises(DataError, match=f"'{name}' is not named as .* but nearly so, as 'wai_3_s1"):
+        Study.from_wide(
+            PERSONS.assign(**{name: 1.0}), wide="{score}_s{session}", person="id", alliance="wai_3"
+        )
+
+
+LIME = [f"{q}{s}[SQ00{k}]" for s in (1, 2) for q in ("WAI", "PHQ") for k in (1, 2)]
+
+
+@pytest.mark.parametrize("header_rows", [1, 2])
+def test_codes_of_limesurvey_are_read_with_or_without_its_questions(tmp_path, header_rows: int):
+    path = tmp_path / "results-survey.csv"
+    questions = [["Antwort ID", "Zugangscode", *(f"Wie, [{name[-4:-1]}]?" for name in LIME)]]
+    answers = [[i, f"tok{i}", *(i + k for k in range(8))] for i in (1, 2, 3)]
+    rows = [["id", "token", *LIME], *questions[: header_rows - 1], *answers]
+    lines = [";".join(f'"{cell}"' for cell in row) for row in rows]
+    path.write_text("\n".join(lines), encoding="utf-8-sig")
+    study = Study.from_file(
+        path, person="token", wide="{score}{session}[{item}]", separator=";",
+        header_rows=header_rows,
+    )  # fmt: skip
+    found = study.sessions.set_index(["token", "session"])
+    assert found.loc[("tok1", 1), "WAI_SQ001":"PHQ_SQ002"].tolist() == [1, 2, 3, 4]
+    assert found.loc[("tok3", 2), "WAI_SQ001":"PHQ_SQ002"].tolist() == [7, 8, 9, 10]
+    if header_rows == 2:
+        with pytest.raises(DataError, match="Pass header_rows=2"):
+            Study.from_file(path, person="token", wide="{score}{session}[{item}]", separator=";")
+
+
+def test_codes_with_their_questions_and_numbers_in_between_are_read():
+    names = ["G1Q02[SQ1]. Als [Klient]. Gut? [a]", "G2Q07[SQ1]. Als [Klient]. Gut? [a]"]
+    data = pd.DataFrame([["x", 3, 4]], columns=["id", *names])
+    study = Study.from_wide(
+        data, wide="G{session}Q{any}[{item}]. {any}", person="id", scores={"SQ1": (1, 5)}
+    )
+    assert study.sessions[["session", "SQ1"]].values.tolist() == [[1, 3], [2, 4]]
+    twice = data.assign(**{"G2Q08[SQ1]. Als? [a]": 5})
+    with pytest.raises(DataError, match="says the same session of 'SQ1' as another"):
+        Study.from_wide(twice, wide="G{session}Q{any}[{item}]. {any}", person="id")
+
+
+def test_forms_of_one_session_are_put_into_one_row():
+    forms = pd.DataFrame(
+        {
+            "record_id": [1, 1, 1, 2, 2],
+            "redcap_repeat_instrument": [None, "client", "therapist", "therapist", None],
+            "redcap_repeat_instance": [NAN, 1, 1, 1, NAN],
+            "wai_c": [NAN, 4, NAN, NAN, NAN],
+            "wai_t": [NAN, NAN, 5, 6, NAN],
+            "gender": [2, NAN, NAN, NAN, 1],
+        }
+    )
+    both = {"redcap_repeat_instrument": ["client", "therapist"]}
+    roles = {"person": "record_id", "session": "redcap_repeat_instance", "alliance": "wai_c"}
+    study = Study.from_frame(forms, **roles, scores={"wai_t": (1, 7)}, repeated=both)
+    found = study.sessions
+    assert found["wai_c"].fillna(0).tolist() == [4, 0]
+    assert found["wai_t"].tolist() == [5, 6]
+    assert found["gender"].tolist() == [2, 1]
+    assert (
+        study.notes[0]
+        == "Rows of 'client', 'therapist' were put into one a session: 3 rows into 2."
+    )
+    again = pd.concat([forms, forms.iloc[[2]].assign(wai_t=3)], ignore_index=True)
+    with pytest.raises(DataError, match=r"say different things in column 'wai_t', rows 1, 2, 5"):
+        Study.from_frame(again, **roles, repeated=both)
+    with pytest.raises(DataError, match="name session="):
+        Study.from_frame(forms, person="record_id", time="redcap_repeat_instance", repeated=both)
+
+
+def test_a_number_may_tell_the_rows_of_sessions():
+    data = pd.DataFrame({"id": [1, 1], "kind": [0.0, 1.0], "s": [NAN, 1], "age": [40, NAN]})
+    study = Study.from_frame(data, person="id", session="s", repeated={"kind": 1})
+    assert study.sessions["age"].tolist() == [40]

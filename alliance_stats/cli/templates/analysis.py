@@ -50,6 +50,9 @@ SESSIONS_WRITTEN: dict[str, Any] = {}
 # Where a row is a person (or a family): how the columns repeat, "{score}_s{session}", or of items
 # "{rater}_{item}_s{session}"; SESSION, RATER and ROLE are then "session", "rater" and "role"
 WIDE: str | None = None
+# Where rows of persons stand among those of sessions, as in REDCap's exports: which are sessions,
+# {"redcap_repeat_instrument": "session_form"}; SESSION is then "redcap_repeat_instance"
+REPEATED: dict[str, Any] | None = None
 # Where there are items: {"alliance": Scale(name="wai", items=("i1", ...), limits=(1, 7))}; ALLIANCE
 # (or OUTCOME) is then the name of the scale
 SCALES: dict[str, Scale] = {}
@@ -167,12 +170,12 @@ def read() -> tuple[Study, dict[str, ScaleReliability], RowLedger | None]:
         "score_range": {role: limits for role, (_, limits) in scored.items() if limits},
         "local_ids": LOCAL_IDS,
     }
+    own: dict[str, Any]
     if WIDE is None:
-        data = Study.from_frame(
-            frame, person=PERSON, session=SESSION, time=TIME, role=ROLE, rater=RATER, **shared
-        )
+        own = {"session": SESSION, "time": TIME, "rater": RATER, "repeated": REPEATED}
+        data = Study.from_frame(frame, person=PERSON, role=ROLE, **own, **shared)
     else:
-        own: dict[str, Any] = {} if "{role}" in WIDE else {"person": PERSON, "role": ROLE}
+        own = {} if "{role}" in WIDE else {"person": PERSON, "role": ROLE}
         data = Study.from_wide(frame, wide=WIDE, **own, **shared)
     for role, scale in SCALES.items():
         data = score_study(data, scale, role=role)
