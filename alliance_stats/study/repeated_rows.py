@@ -35,7 +35,8 @@ def session_rows(
     -------
     frame, notes
         The rows of sessions, a row each. A column that is empty in all of them has the person's
-        value.
+        value: from the rows that have nothing in that column, if there are any, else from all
+        others.
 
     Raises
     ------
@@ -54,6 +55,12 @@ def session_rows(
     is_session = np.isin(shown, values)
     sessions, others = data[is_session], data[~is_session]
     notes = []
+    of_forms = others[column].notna()  # where some rows have no form, those are the persons'
+    if of_forms.any() and not of_forms.all():
+        named = ", ".join(map(repr, others.loc[of_forms, column].unique()))
+        where = describe_rows(of_forms.to_numpy(), others.index)
+        notes.append(f"Not used: rows of {named}, which were not named as sessions ({where}).")
+        others = others[~of_forms]
     if len(values) > 1:
         if session is None:
             raise DataError(
