@@ -121,6 +121,7 @@ from alliance_stats.survival import (
     proportional_hazards_test,
     restricted_mean,
     shared_parameter,
+    varying_coefficient,
 )
 from alliance_stats.transforms import decompose, lag, last_session, person_period, running_mean
 
@@ -238,6 +239,7 @@ __all__ = [
     "theme_transitions",
     "unit_ranks",
     "variance_partition",
+    "varying_coefficient",
     "wild_bootstrap",
     "within_between",
 ]

@@ -17,6 +17,11 @@ from alliance_stats.figures.caterpillar import (
     hazard_caterpillar_figure,
 )
 from alliance_stats.figures.correlation_map import correlation_figure, draw_correlations
+from alliance_stats.figures.curve_contrasts import (
+    curve_differences_figure,
+    draw_curve_differences,
+    restricted_mean_figure,
+)
 from alliance_stats.figures.dyads import (
     actor_partner_figure,
     draw_variance_bars,
@@ -41,6 +46,12 @@ from alliance_stats.figures.group_values import (
     draw_groups,
     estimation_figure,
 )
+from alliance_stats.figures.hazard_checks import (
+    draw_varying_coefficient,
+    martingale_figure,
+    schoenfeld_figure,
+    varying_coefficient_figure,
+)
 from alliance_stats.figures.incidence import (
     cumulative_incidence_figure,
     draw_cumulative_incidence,
@@ -59,6 +70,11 @@ from alliance_stats.figures.mediation_paths import (
     mediation_figure,
 )
 from alliance_stats.figures.meta_forest import comparison_figure, meta_forest_figure
+from alliance_stats.figures.model_curves import (
+    adjusted_curves_figure,
+    draw_steps,
+    predicted_curves_figure,
+)
 from alliance_stats.figures.panels import panel
 from alliance_stats.figures.raincloud import draw_raincloud, raincloud_figure
 from alliance_stats.figures.report_figure import ReportFigure
@@ -98,11 +114,13 @@ __all__ = [
     "ReportFigure",
     "Theme",
     "actor_partner_figure",
+    "adjusted_curves_figure",
     "caterpillar_figure",
     "coefficients_figure",
     "comparison_figure",
     "correlation_figure",
     "cumulative_incidence_figure",
+    "curve_differences_figure",
     "deviations_figure",
     "draw_band",
     "draw_bands",
@@ -111,6 +129,7 @@ __all__ = [
     "draw_coefficients",
     "draw_correlations",
     "draw_cumulative_incidence",
+    "draw_curve_differences",
     "draw_difference_over_time",
     "draw_differences",
     "draw_effect_draws",
@@ -135,12 +154,14 @@ __all__ = [
     "draw_rupture_chart",
     "draw_slopes",
     "draw_split_map",
+    "draw_steps",
     "draw_themes",
     "draw_tipping_point",
     "draw_trajectories",
     "draw_transitions",
     "draw_variance_bars",
     "draw_variance_partition",
+    "draw_varying_coefficient",
     "estimation_figure",
     "family_strips_figure",
     "flow_figure",
@@ -153,15 +174,19 @@ __all__ = [
     "johnson_neyman_figure",
     "kaplan_meier_figure",
     "lagged_paths_figure",
+    "martingale_figure",
     "mediation_figure",
     "meta_forest_figure",
     "meta_funnel_figure",
     "one_with_many_figure",
     "panel",
+    "predicted_curves_figure",
     "raincloud_figure",
     "reliability_figure",
     "residual_figure",
+    "restricted_mean_figure",
     "rupture_chart_figure",
+    "schoenfeld_figure",
     "slopes_figure",
     "specification_figure",
     "split_map_figure",
@@ -172,4 +197,5 @@ __all__ = [
     "trajectory_figure",
     "transition_figure",
     "variance_partition_figure",
+    "varying_coefficient_figure",
 ]

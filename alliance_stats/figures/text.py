@@ -100,7 +100,13 @@ def widest(texts: Iterable[object], width: float = math.inf, size: str | float =
 
 
 # Labels that are ours; a caller's keep their letters (a German noun its capital)
-_OURS = ("Session", "Session number", "Sessions since start", "Session after which a unit left")
+_OURS = (
+    "Session",
+    "Session number",
+    "Sessions",
+    "Sessions since start",
+    "Session after which a unit left",
+)
 
 
 def in_sentence(label: str) -> str:

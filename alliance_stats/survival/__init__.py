@@ -14,6 +14,10 @@ from alliance_stats.survival.cox.proportional_hazards import (
     proportional_hazards_test,
     schoenfeld_residuals,
 )
+from alliance_stats.survival.cox.varying_coefficient import (
+    VaryingCoefficient,
+    varying_coefficient,
+)
 from alliance_stats.survival.curves.cumulative_incidence import (
     CumulativeIncidence,
     cumulative_incidence,
@@ -57,6 +61,7 @@ __all__ = [
     "ProportionalHazardsTest",
     "RestrictedMean",
     "SharedParameterModel",
+    "VaryingCoefficient",
     "adjusted_curves",
     "competing_hazards",
     "concordance",
@@ -75,4 +80,5 @@ __all__ = [
     "schoenfeld_residuals",
     "shared_parameter",
     "under_definitions",
+    "varying_coefficient",
 ]

@@ -31,6 +31,16 @@ FIGURES: dict[str, tuple[str, Draw]] = {
     "actor_partner_figure": _of(
         "apim", lambda r: figures.actor_partner_figure(r, outcome_label="symptoms")
     ),
+    "adjusted_curves_figure": _of("adjusted_curves", figures.adjusted_curves_figure),
+    "curve_differences_figure": _of("kaplan_meier", figures.curve_differences_figure),
+    "martingale_figure": _of("cox_ph", figures.martingale_figure),
+    "predicted_curves_figure": _of(
+        "fine_gray",
+        lambda r: figures.predicted_curves_figure(r, pd.DataFrame({"barriers": [0.0, 1.0]})),
+    ),
+    "restricted_mean_figure": _of("restricted_mean", figures.restricted_mean_figure),
+    "schoenfeld_figure": _of("cox_ph", figures.schoenfeld_figure),
+    "varying_coefficient_figure": _of("varying_coefficient", figures.varying_coefficient_figure),
     "study_overview_figure": _of("describe", figures.study_overview_figure),
     "correlation_figure": _of("correlations", figures.correlation_figure),
     "deviations_figure": _of("cross_lagged", figures.deviations_figure),

@@ -148,6 +148,18 @@ MODELS: dict[str, tuple[str, Call]] = {
     "log_rank": ("units", lambda d: als.log_rank(d, **DUE, group="group")),
     "restricted_mean": ("units", lambda d: als.restricted_mean(d, **DUE, until=5, strata="group")),
     "cox_ph": ("units", lambda d: als.cox_ph("barriers + group", d, **DUE)),
+    "varying_coefficient": (
+        "units",
+        lambda d: als.varying_coefficient(als.cox_ph("barriers", d, **DUE), term="barriers"),
+    ),
+    "proportional_hazards_test": (
+        "units",
+        lambda d: als.proportional_hazards_test(als.cox_ph("barriers", d, **DUE)),
+    ),
+    "adjusted_curves": (
+        "units",
+        lambda d: als.adjusted_curves(als.cox_ph("barriers + group", d, **DUE), by="group"),
+    ),
     "cox_ph clusters": (
         "units",
         lambda d: als.cox_ph("barriers", d, **DUE, cluster="therapist"),

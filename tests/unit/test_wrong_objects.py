@@ -43,6 +43,13 @@ FIGURES = {
     "raincloud_figure": ({"outcome": "y"}, {"GroupComparison"}),
     "kaplan_meier_figure": ({}, {"KaplanMeier"}),
     "cumulative_incidence_figure": ({}, set()),
+    "adjusted_curves_figure": ({}, set()),
+    "predicted_curves_figure": ({"newdata": None}, {"CoxModel"}),
+    "curve_differences_figure": ({}, {"KaplanMeier"}),
+    "restricted_mean_figure": ({}, set()),
+    "varying_coefficient_figure": ({}, set()),
+    "schoenfeld_figure": ({}, {"CoxModel"}),
+    "martingale_figure": ({}, {"CoxModel"}),
     "hazard_figure": ({}, set()),
     "hazard_caterpillar_figure": ({"group": "h"}, set()),
     "johnson_neyman_figure": ({"effect_label": "a", "moderator_label": "b"}, set()),
@@ -67,7 +74,7 @@ def test_a_figure_refuses_what_it_does_not_draw(name, made):
         with pytest.raises(WrongObjectError, match=rf"^{name} draws a.*; got {kind}\.") as refused:
             getattr(figures, name)(value, **options)
         if kind == "CoxModel":
-            assert "For a CoxModel: forest_figure." in str(refused.value)
+            assert "For a CoxModel: forest_figure, " in str(refused.value)
 
 
 @pytest.mark.parametrize("name", ["slopes_figure", "variance_partition_figure"])

@@ -6,21 +6,36 @@ import pandas as pd
 from alliance_stats.datasets import example_study
 from alliance_stats.figures import (
     ReportFigure,
+    adjusted_curves_figure,
     cumulative_incidence_figure,
+    curve_differences_figure,
     hazard_caterpillar_figure,
     hazard_figure,
     kaplan_meier_figure,
+    martingale_figure,
+    predicted_curves_figure,
+    restricted_mean_figure,
+    schoenfeld_figure,
     tipping_point_figure,
+    varying_coefficient_figure,
 )
 from alliance_stats.ledger import RowLedger
 from alliance_stats.survival import (
+    CoxModel,
     DiscreteHazard,
     DropoutSensitivity,
+    adjusted_curves,
+    competing_hazards,
+    cox_ph,
     cumulative_incidence,
     discrete_hazard,
+    fine_gray,
     kaplan_meier,
+    restricted_mean,
+    varying_coefficient,
 )
 from alliance_stats.survival import endings as endings_of
+from alliance_stats.transforms import person_period
 from tests.figure_lint.cases.data import EASTERN, LONG, OTHER_SCRIPTS, competing, endings
 
 FOUR = ("a", LONG, "usual", OTHER_SCRIPTS[0])
@@ -70,6 +85,56 @@ def hazards(data: pd.DataFrame) -> ReportFigure:
     return hazard_caterpillar_figure(model, group="therapist", units_label="families")
 
 
+def with_covariate(groups: tuple[str, ...], n: int = 60, *, times: float = 1.0) -> pd.DataFrame:
+    """Return invented endings of groups, with a covariate."""
+    data = endings(groups, n)
+    return data.assign(x=times * np.random.default_rng(3).normal(size=len(data)))
+
+
+def cox(groups: tuple[str, ...] = ("trauma-informed", "usual"), *, times: float = 1.0) -> CoxModel:
+    return cox_ph("x + group", with_covariate(groups, times=times), time="time", event="event")
+
+
+def adjusted(groups: tuple[str, ...]) -> ReportFigure:
+    return adjusted_curves_figure(adjusted_curves(cox(groups), by="group"))
+
+
+def profiles(names: tuple[str, ...], group: str) -> pd.DataFrame:
+    x = np.linspace(-1.0, 1.0, len(names))
+    return pd.DataFrame({"x": x, "group": group}, index=[*names])
+
+
+def foretold(ending: str = "dropout") -> ReportFigure:
+    data = competing(("a", "b"), (ending, "planned"))
+    model = fine_gray("group", data, time="time", event="ending", cause=ending, censored="ongoing")
+    who = pd.DataFrame({"group": ["a", "b"]}, index=["of group a", LONG])
+    return predicted_curves_figure(model, who)
+
+
+def foretold_by_session() -> ReportFigure:
+    rows = person_period(
+        example_study().sessions, unit="family", session="session", ending="ending"
+    )
+    model = competing_hazards(
+        "parent_trauma", rows, session="session", event="ending_code", unit="family", random=None,
+        baseline="polynomial", labels={1: "dropout", 2: "planned", 3: "transferred"},
+    )  # fmt: skip
+    who = pd.DataFrame({"parent_trauma": [0, 1]}, index=["no trauma", "trauma"])
+    return predicted_curves_figure(model, who)
+
+
+def differences(groups: tuple[str, ...], times: tuple[float, ...] | None = None) -> ReportFigure:
+    curves = kaplan_meier(endings(groups), time="time", event="event", strata="group")
+    return curve_differences_figure(curves, times=times)
+
+
+def mean_times(data: pd.DataFrame, until: float = 12.0) -> ReportFigure:
+    strata = "group" if len(set(data["group"])) > 1 else None
+    return restricted_mean_figure(
+        restricted_mean(data, time="time", event="event", until=until, strata=strata)
+    )
+
+
 def sensitivity(slope: float = 0.1, *, times: float = 1.0) -> DropoutSensitivity:
     """Return an invented sensitivity analysis, estimates multiplied by `times`."""
     deltas = np.array([-10.0, -5.0, 0.0, 5.0, 10.0])
@@ -97,6 +162,64 @@ def tipping(
 
 
 CASES = {
+    adjusted_curves_figure: {
+        "adjusted curves": lambda: adjusted(("trauma-informed", "usual")),
+        "adjusted curves, long and other names": lambda: adjusted(FOUR),
+        "adjusted curves, eastern names": lambda: adjusted(EASTERN),
+    },
+    predicted_curves_figure: {
+        "predicted survival": lambda: predicted_curves_figure(
+            cox(), profiles(("low", "middle", "high"), "usual")
+        ),
+        "predicted incidence": foretold,
+        "predicted incidence, long ending": lambda: foretold(LONG),
+        "predicted incidence by session": foretold_by_session,
+        "predicted survival, eastern names": lambda: predicted_curves_figure(
+            cox(), profiles(EASTERN, "usual")
+        ),
+    },
+    curve_differences_figure: {
+        "differences at times": lambda: differences(("a", "b"), (4, 8, 12)),
+        "differences all along": lambda: differences(("a", "b")),
+        "differences of three groups": lambda: differences((LONG, *EASTERN[:2])),
+        "differences of adjusted curves": lambda: curve_differences_figure(
+            adjusted_curves(cox(), by="group")
+        ),
+    },
+    restricted_mean_figure: {
+        "mean times": lambda: mean_times(endings(("trauma-informed", "usual"))),
+        "mean times, one group": lambda: mean_times(endings(("all",))),
+        "mean times, long and other names": lambda: mean_times(endings(FOUR)),
+        "mean times, eastern names": lambda: mean_times(endings(EASTERN)),
+        "mean times, long clock": lambda: mean_times(
+            endings(("a", "b")).assign(time=lambda d: d.time * 10000), 120000.0
+        ),
+    },
+    varying_coefficient_figure: {
+        "a coefficient over time": lambda: varying_coefficient_figure(
+            varying_coefficient(cox(), term="x")
+        ),
+        "a spline over time, tiny unit": lambda: varying_coefficient_figure(
+            varying_coefficient(cox(times=1e-5), term="x", form="spline")
+        ),
+        "a coefficient over time, long labels": lambda: varying_coefficient_figure(
+            varying_coefficient(cox(), term="x", form="linear"),
+            time_label=EASTERN[2],
+            words={"x": LONG},
+        ),
+    },
+    schoenfeld_figure: {
+        "schoenfeld": lambda: schoenfeld_figure(cox()),
+        "schoenfeld, long and other names": lambda: schoenfeld_figure(cox(FOUR)),
+        "schoenfeld, huge unit": lambda: schoenfeld_figure(cox(times=1e5)),
+    },
+    martingale_figure: {
+        "martingale": lambda: martingale_figure(cox(), over="x"),
+        "martingale, own predictor": lambda: martingale_figure(cox(), residual="deviance"),
+        "martingale, long name": lambda: martingale_figure(
+            cox(times=1e5), over="x", words={"x": LONG}
+        ),
+    },
     kaplan_meier_figure: {
         "survival": lambda: survival(endings(("trauma-informed", "usual"))),
         "survival, chosen times": lambda: kaplan_meier_figure(
