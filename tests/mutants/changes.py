@@ -258,10 +258,16 @@ CHANGES = (
     _c("slope's difference", "(-1.0, -2.0 / 3.0)", "(-1.0, -1.0 / 3.0)", AFTER),
     # curves
     _c(
-        "Aalen-Johansen",
-        "np.cumprod(1.0 - table.n_event / table.n_risk, dtype=np.float64)",
-        "np.cumprod(1.0 - table.n_event / (table.n_risk + 1), dtype=np.float64)",
+        "Kaplan-Meier",
+        "np.cumprod(1.0 - table.n_event / table.n_risk)",
+        "np.cumprod(1.0 - table.n_event / (table.n_risk + 1))",
         CURVES,
+    ),
+    _c(
+        "Aalen-Johansen",
+        "incidence=np.cumsum(before * hazard, axis=1)",
+        "incidence=np.cumsum(survival * hazard, axis=1)",
+        COMPETING,
     ),
     _c(
         "log-rank variance",

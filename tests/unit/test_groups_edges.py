@@ -148,6 +148,21 @@ def test_numbers_of_type_object_are_numbers_in_table_one():
     assert tidy["mean"].tolist() == [2.0, 3.5]
 
 
+def test_the_standardised_difference_of_three_categories_is_yang_and_daltons():
+    # shares .5, .3, .2 and .2, .3, .5: d' [(S1 + S2) / 2]^-1 d over the first two categories
+    data = pd.DataFrame(
+        {
+            "kind": ["a"] * 5 + ["b"] * 3 + ["c"] * 2 + ["a"] * 2 + ["b"] * 3 + ["c"] * 5,
+            "g": ["x"] * 10 + ["y"] * 10,
+        }
+    )
+    first, second = np.array([0.5, 0.3]), np.array([0.2, 0.3])
+    spread = sum(np.diag(p) - np.outer(p, p) for p in (first, second)) / 2.0
+    expected = np.sqrt((first - second) @ np.linalg.solve(spread, first - second))
+    smd = table_one(data, variables="kind", group="g").tidy()["smd"].iloc[0]
+    assert smd == pytest.approx(expected, rel=1e-9)
+
+
 @pytest.mark.parametrize("scale", [1e-8, 1e-4, 1.0, 1e5])
 def test_the_standardised_difference_does_not_depend_on_the_unit(scale):
     rng = np.random.default_rng(4)

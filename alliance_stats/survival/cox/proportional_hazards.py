@@ -14,7 +14,7 @@ from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.cox.cox_model import CoxModel
 from alliance_stats.survival.cox.partial_likelihood import covariate_sums, information
 from alliance_stats.survival.cox.risk_sets import refuse_weights
-from alliance_stats.survival.curves.life_table import life_table
+from alliance_stats.survival.curves.life_table import life_table, product_limit
 from alliance_stats.survival.rows.time_at_risk import Spells
 
 __all__ = ["ProportionalHazardsTest", "proportional_hazards_test", "schoenfeld_residuals"]
@@ -218,5 +218,5 @@ def _transformed(model: CoxModel, transform: str) -> Array:
         return np.sort(ranks)[position]
     pooled = Spells(intervals.entry, intervals.exit, intervals.event, None)
     table = life_table(pooled)
-    survival = np.concatenate(([1.0], np.cumprod(1.0 - table.n_event / table.n_risk)))
+    survival = np.concatenate(([1.0], product_limit(table)))
     return np.asarray(1.0 - survival[np.searchsorted(table.time, time, side="left")])

@@ -15,6 +15,7 @@ from alliance_stats.survival.curves.life_table import (
     asked_times,
     cluster_blocks,
     life_table,
+    product_limit,
     n_at_risk,
     places_at,
     probability_interval,
@@ -310,7 +311,7 @@ def _curves(spells: Spells, label: str, n_states: int) -> IncidenceCurves:
             for state in range(1, n_states + 1)
         ]
     )
-    survival: Array = np.cumprod(1.0 - table.n_event / table.n_risk, dtype=np.float64)
+    survival = product_limit(table)
     before = np.concatenate(([1.0], survival[:-1]))
     hazard = n_event / table.n_risk
     squares = np.zeros((n_states + 1, len(table.time)))
