@@ -62,27 +62,72 @@ __all__ = [
     "evaluate",
 ]
 
+
+def _log(x: Any, base: Any = np.e) -> Any:
+    return np.log(x) if base is np.e else np.log(x) / np.log(base)
+
+
+def _round(x: Any, digits: Any = 0) -> Any:
+    return np.round(x, int(digits))
+
+
+def _np_round(x: Any, decimals: Any = 0) -> Any:
+    return _round(x, decimals)
+
+
+def _ifelse(test: Any, yes: Any, no: Any) -> Any:
+    return np.where(test, yes, no)
+
+
+def _clip(x: Any, a_min: Any = -np.inf, a_max: Any = np.inf) -> Any:
+    return np.clip(x, a_min, a_max)
+
+
+def _of_one(function: np.ufunc) -> Callable[..., Any]:
+    """Take one column alone: NumPy's own second argument is a place to write the answer to."""
+
+    def called(x: Any) -> Any:
+        return function(x)
+
+    return called
+
+
+def _of_two(function: np.ufunc) -> Callable[..., Any]:
+    def called(x: Any, y: Any) -> Any:
+        return function(x, y)
+
+    return called
+
+
 _PLAIN: Mapping[str, Callable[..., Any]] = {
-    "log": np.log, "log2": np.log2, "log10": np.log10, "log1p": np.log1p,
-    "exp": np.exp, "exp2": np.exp2, "expm1": np.expm1,
-    "sqrt": np.sqrt, "cbrt": np.cbrt, "square": np.square, "abs": np.abs, "sign": np.sign,
-    "sin": np.sin, "cos": np.cos, "tan": np.tan, "sinh": np.sinh, "cosh": np.cosh, "tanh": np.tanh,
-    "floor": np.floor, "ceil": np.ceil, "round": np.round, "trunc": np.trunc,
+    **{
+        name: _of_one(getattr(np, name))
+        for name in (
+            "log2", "log10", "log1p", "exp", "exp2", "expm1", "sqrt", "cbrt", "square", "abs",
+            "sign", "sin", "cos", "tan", "sinh", "cosh", "tanh", "floor", "ceil", "trunc",
+        )
+    },
+    "log": _log, "round": _round,
 }  # fmt: skip
 _SPELLED: Mapping[str, Callable[..., Any]] = {
-    "absolute": np.abs, "arcsin": np.arcsin, "arccos": np.arccos, "arctan": np.arctan,
-    "arcsinh": np.arcsinh, "arccosh": np.arccosh, "arctanh": np.arctanh, "power": np.power,
-    "minimum": np.minimum, "maximum": np.maximum, "where": np.where, "clip": np.clip,
-    "isnan": np.isnan, "reciprocal": np.reciprocal,
+    **{
+        name: _of_one(getattr(np, name))
+        for name in (
+            "absolute", "arcsin", "arccos", "arctan", "arcsinh", "arccosh", "arctanh", "isnan",
+            "reciprocal",
+        )
+    },
+    "power": _of_two(np.power), "minimum": _of_two(np.minimum), "maximum": _of_two(np.maximum),
+    "where": _ifelse, "clip": _clip, "log": _of_one(np.log), "round": _np_round,
 }  # fmt: skip
 
 # One number a row from the numbers of the same row; NumPy's names also as ``np.log``.
 ELEMENTWISE: Mapping[str, Callable[..., Any]] = {
     **_PLAIN,
     **{f"np.{name}": function for name, function in {**_PLAIN, **_SPELLED}.items()},
-    "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan, "ceiling": np.ceil,
-    "pmin": np.minimum, "pmax": np.maximum, "ifelse": np.where,
-    "exp10": lambda x: np.power(10.0, x),
+    "asin": _SPELLED["arcsin"], "acos": _SPELLED["arccos"], "atan": _SPELLED["arctan"],
+    "ceiling": _PLAIN["ceil"], "pmin": _SPELLED["minimum"], "pmax": _SPELLED["maximum"],
+    "ifelse": _ifelse, "exp10": lambda x: np.power(10.0, x),
 }  # fmt: skip
 
 # Columns that depend on constants learned from all rows.
@@ -314,6 +359,18 @@ def _stateful(call: Call, frame: pd.DataFrame, learn: pd.DataFrame, states: Stat
     return _called(call, lambda: transform(values, *further, _state=states[call], **named))
 
 
+def _check_signature(call: Call, function: Callable[..., Any]) -> None:
+    """Refuse arguments that the function does not have, too few of them, or too many."""
+    signature = inspect.signature(function)
+    try:
+        signature.bind(*call.arguments, **dict(call.named))
+    except TypeError as complaint:
+        raise FormulaError(
+            f"'{written(call)}' cannot be read ({complaint}): {call.function}() takes "
+            f"{', '.join(signature.parameters)}."
+        ) from None
+
+
 class _Binder:
     """Holds a tree to the allow-list and finds its columns."""
 
@@ -365,13 +422,15 @@ class _Binder:
                 f"The formula calls '{name}', which is none of the transforms that a formula may "
                 f"name: {near.removeprefix('There are: ')}"
             )
-        if not arguments:
+        if not arguments and (name in STATEFUL or name == "I"):
             raise FormulaError(f"{name}() needs what it is to transform.")
         if name == "I" and (len(arguments) > 1 or call.named):
             raise FormulaError(f"I() takes one expression; got '{written(call)}'.")
         if name in STATEFUL:
             self._check_arguments(call, STATEFUL[name])
             return replace(call, arguments=(self.bind(arguments[0]), *arguments[1:]))
+        if name != "I":
+            _check_signature(call, ELEMENTWISE[name])
         named = tuple((key, self.bind(value)) for key, value in call.named)
         return replace(call, arguments=tuple(map(self.bind, arguments)), named=named)
 

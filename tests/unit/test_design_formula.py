@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from alliance_stats import cox_ph, lmm
+from alliance_stats import cox_ph, lmm, regression
 from alliance_stats.design.design import build_design
 from alliance_stats.design.formula import (
     CONSTANT,
@@ -464,3 +464,38 @@ def test_complete_rows_count_each_column_once() -> None:
     assert further.steps[-1].reason == "no z"
     with pytest.raises(DataError, match="No row has all of 'x'"):
         complete_rows(data.assign(x=np.nan), ["x"])
+
+
+@pytest.mark.parametrize(
+    ("term", "by_hand"),
+    [
+        ("log(z, 2)", lambda d: np.log2(d["z"])),
+        ("log(z, base=10)", lambda d: np.log10(d["z"])),
+        ("log(z, w)", lambda d: np.log(d["z"]) / np.log(d["w"])),
+        ("round(x, 1)", lambda d: d["x"].round(1)),
+        ("np.round(x, decimals=1)", lambda d: d["x"].round(1)),
+        ("pmin(x, 1)", lambda d: d["x"].clip(upper=1)),
+        ("np.clip(x, -1, 1)", lambda d: d["x"].clip(-1, 1)),
+        ("ifelse(x > 0, z, w)", lambda d: d["z"].where(d["x"] > 0, d["w"])),
+    ],
+)
+def test_a_function_of_several_arguments_takes_them_as_r_does(term, by_hand):
+    rng = np.random.default_rng(5)
+    data = pd.DataFrame({"x": rng.normal(size=30), "z": rng.exponential(size=30) + 0.1})
+    data["w"] = rng.exponential(size=30) + 1.5
+    data["y"] = data["x"] + rng.normal(size=30)
+    got = regression(f"y ~ {term}", data).tidy()["estimate"]
+    wanted = regression("y ~ v", data.assign(v=by_hand(data))).tidy()["estimate"]
+    assert_allclose(got, wanted, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "term",
+    ["exp(z, x)", "sqrt(z, out=x)", "abs(x, where=z)", "np.maximum(x, z, x)", "pmin(x)", "log()"],
+)
+def test_an_argument_that_a_function_does_not_have_is_refused(term):
+    data = pd.DataFrame({"x": [1.0, 2, 4, 3], "z": [2.0, 1, 5, 2], "y": [1.0, 3, 2, 4]})
+    before = data.copy()
+    with pytest.raises(FormulaError, match="takes"):
+        regression(f"y ~ {term}", data)
+    pd.testing.assert_frame_equal(data, before)
