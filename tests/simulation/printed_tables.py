@@ -423,6 +423,36 @@ def heterogeneity_reml(rng: Rng) -> Row:
     return {**row, "i_squared": min(0.97, max(0.0, row["i_squared"] + rng.normal(0, 0.08)))}
 
 
+def adjusted_means(rng: Rng) -> Row:
+    """Raw means and SDs beside the test of an analysis of covariance or a mixed model."""
+    m1, s1, n1, m2, s2, n2 = two_groups(rng)
+    t, covariates = rng.normal(1, 1.8), int(rng.integers(1, 5))
+    df = n1 + n2 - 2 - covariates
+    return {"mean1": m1, "sd1": s1, "n1": n1, "mean2": m2, "sd2": s2, "n2": n2, "t": t, "df": df,
+            "p_value": p_of(t, df)}  # fmt: skip
+
+
+def means_and_ranks(rng: Rng) -> Row:
+    """Raw means and SDs beside the p of a rank test."""
+    m1, s1, n1, m2, s2, n2 = two_groups(rng)
+    return {"mean1": m1, "sd1": s1, "n1": n1, "mean2": m2, "sd2": s2, "n2": n2,
+            "p_value": float(rng.uniform() ** 2)}  # fmt: skip
+
+
+def adjusted_odds_ratio(rng: Rng) -> Row:
+    row = {key: value for key, value in fourfold(rng).items() if key[:6] in ("events", "n1", "n2")}
+    b, se = rng.normal(0, 0.8), rng.uniform(0.15, 0.7)
+    return {**row, "odds_ratio": math.exp(b), "conf_low": math.exp(b - Q * se),
+            "conf_high": math.exp(b + Q * se), "p_value": p_of(b / se)}  # fmt: skip
+
+
+def tested_variance(rng: Rng) -> Row:
+    """A likelihood-ratio test of a variance, or of a random slope with its covariance."""
+    chi2, df = float(rng.chisquare(1) * 3), int(rng.integers(1, 3))
+    tails = [float(stats.chi2.sf(chi2, k)) for k in (df, df - 1) if k > 0]
+    return {"chi2": chi2, "df": df, "p_value": sum(tails) / 2}
+
+
 def one_tailed(rng: Rng) -> Row:
     t, df = rng.normal(1, 1.5), int(rng.integers(5, 120))
     return {"t": t, "df": df, "p_value": float(stats.t.sf(t, df)), "tails": "one"}
@@ -442,14 +472,14 @@ KINDS: tuple[Kind, ...] = (
     welch, welch_whole_df, second_minus_first, paired, paired_sizes_twice, control_sd, subgroups,
     one_mean, whole_scores, effect_size, d_of_t, unequal_d_r, f_test, f_and_t, chi_squared,
     chi_squared_z, whole_model, last_step, fourfold, share, heterogeneity, heterogeneity_reml,
-    one_tailed, legends,
+    one_tailed, legends, adjusted_means, means_and_ranks, adjusted_odds_ratio, tested_variance,
 )  # fmt: skip
 
 # Without these a row of the kind would be one of another kind: an r and a p that are not one
 # another's have to be told apart by the coefficient or the df printed with them.
 KEPT = {
     "r_beside_coefficient": {"df", "n"}, "second_minus_first": {"mean1", "mean2"},
-    "paired_sizes_twice": {"df"}, "one_tailed": {"tails"}, "whole_scores": {"n", "items"},
+    "adjusted_odds_ratio": {"odds_ratio", "conf_low", "conf_high"}, "paired_sizes_twice": {"df"}, "one_tailed": {"tails"}, "whole_scores": {"n", "items"},
 }  # fmt: skip
 
 

@@ -207,3 +207,35 @@ def test_blanks_and_commas_among_digits_are_refused(text: str) -> None:
 def test_thin_blanks_between_thousands_are_read() -> None:
     assert float(read_printed("1\u2009301").first) == 1301.0
     assert read_printed("\u2212 1.27").first == read_printed("-1.27").first
+
+
+MEANS = {"mean1": "10.2", "sd1": "3.1", "n1": "20", "mean2": "12.0", "sd2": "3.4", "n2": "20"}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {**MEANS, "t": "2.9", "df": "37", "p_value": ".006"},  # one covariate
+        {**MEANS, "p_value": ".004"},  # a rank test, or a model's
+        {**MEANS, "t": "2.9", "p_value": ".006"},
+        {"events1": "10", "n1": "40", "events2": "20", "n2": "40", "odds_ratio": "0.25",
+         "conf_low": "0.08", "conf_high": "0.78", "p_value": ".017"},
+        {"chi2": "3.00", "df": "1", "p_value": ".042"},  # a variance at its boundary
+        {"chi2": "5.14", "df": "2", "p_value": ".050"},  # a slope and its covariance
+    ],
+)  # fmt: skip
+def test_another_test_than_that_of_the_numbers_beside_it_is_not_accused(row):
+    assert "not reproduced" not in set(consistency_check(pd.DataFrame([row])).tidy()["verdict"])
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {**MEANS, "t": "2.9", "df": "38", "p_value": ".006"},  # t -1.75, by means and df
+        {**MEANS, "t": "1.75", "df": "35", "p_value": ".088"},  # the t of the means has 38 df
+        {"events1": "10", "n1": "40", "events2": "20", "n2": "40", "odds_ratio": "0.25"},
+        {"chi2": "3.00", "df": "1", "p_value": ".030"},
+    ],
+)
+def test_what_the_row_determines_is_still_found(row):
+    assert "not reproduced" in set(consistency_check(pd.DataFrame([row])).tidy()["verdict"])

@@ -331,9 +331,22 @@ def _fourfold() -> tuple[Relation, ...]:
         Relation("p_counts_fisher", "p_value", _TABLE, _fisher_exact, "Fisher's exact p",
                  "Fisher 1922, doi:10.2307/2340521", path="p counts"),
     )  # fmt: skip
+    crude = Relation(
+        "odds_ratio_counts",
+        "odds_ratio",
+        _TABLE,
+        _odds_ratio,
+        "OR = a d / (b c)",
+        _DEFINITION,
+        path="counts",
+    )
     return (
-        Relation("odds_ratio_counts", "odds_ratio", _TABLE, _odds_ratio, "OR = a d / (b c)",
-                 _DEFINITION, path="counts"),
+        crude,
+        loosened(
+            crude, lambda box, _: Interval(0.0, np.inf),
+            "the odds ratio was adjusted for covariates, as its interval",
+            name="odds_ratio_adjusted", also=("conf_low", "conf_high"),
+        ),
         *chi2,
         *p_value,
         *(stars_twin(r) for r in p_value),

@@ -16,6 +16,7 @@ from alliance_stats.evidence.printed.relation import (
     any_df,
     corners,
     loosened,
+    magnitude,
     p_relations,
     point,
     quotient,
@@ -83,6 +84,17 @@ def chi2_tail(chi2: Interval, df: Interval) -> Interval:
 
 def _chi2(box: Box, _: Setting) -> Interval:
     return chi2_tail(box["chi2"], box["df"])
+
+
+def _at_the_boundary(box: Box, _: Setting) -> Interval:
+    """Return p of a variance that was tested at zero: half on df, half on one df fewer."""
+    df = box["df"]
+    fewer = Interval(df.low - 1.0, df.high - 1.0)
+    if df.low < 1.0 or not float(df.low).is_integer() or df.low != df.high:
+        raise NotIdentifiedError("the df of a likelihood ratio are whole")
+    halves = [chi2_tail(box["chi2"], df)]
+    halves += [chi2_tail(box["chi2"], fewer)] if fewer.low >= 1.0 else []
+    return Interval(sum(p.low for p in halves) / 2.0, sum(p.high for p in halves) / 2.0)
 
 
 def _wald(box: Box, _: Setting) -> Interval:
@@ -166,6 +178,14 @@ TAILS: tuple[Relation, ...] = (
     *_p_and_stars("p_z", ("z",), _z, "p from z"),
     *_p_and_stars("p_f", ("f", "df1", "df2"), _f, "p from F on df1 and df2 degrees of freedom"),
     *_p_and_stars("p_chi2", ("chi2", "df"), _chi2, "p from chi-squared on df degrees of freedom"),
+    *(
+        replace(relation, path=path)
+        for relation, path in zip(
+            _p_and_stars("p_chi2_boundary", ("chi2", "df"), _at_the_boundary,
+                         "p from half chi-squared on df and half on df - 1, as of a variance"),
+            ("p_chi2", "p_chi2"), strict=True,
+        )
+    ),
     *_p_and_stars("p_wald", ("wald",), _wald, "p from Wald chi-squared (1 df if none printed)"),
     _SOME_DF,
     loosened(
@@ -297,6 +317,32 @@ def _pairs_df(box: Box, _: Setting) -> Interval:
     return point(size(box, "n1") - 1.0)
 
 
+def _if_adjusted(allowed: Interval) -> Image:
+    """Return what a test adjusted for covariates allows: its df are not n1 + n2 - 2."""
+
+    def image(box: Box, _: Setting) -> Interval:
+        if "df" in box and box["df"].meets(pooled_df(box)):
+            raise NotIdentifiedError("the df are those of two groups compared as they are")
+        return allowed
+
+    return image
+
+
+def _adjusted_df(box: Box, setting: Setting) -> Interval:
+    """Return what df an adjusted test can have: fewer, unless t is that of the groups."""
+    n1, n2 = size(box, "n1"), size(box, "n2")
+    root = float(np.sqrt(1.0 / n1 + 1.0 / n2))
+    if set(GROUPS) <= set(box):
+        images = (over(_pooled_se), over(_welch_se))
+        plain = any(magnitude(box["t"]).meets(magnitude(f(box, setting))) for f in images)
+    else:
+        own = corners(lambda t: t * root, magnitude(box["t"]))
+        plain = any(name in box and magnitude(box[name]).meets(own) for name in ("d", "g"))
+    if plain:
+        raise NotIdentifiedError("t is that of two groups compared as they are")
+    return Interval(1.0, n1 + n2 - 2.0)
+
+
 def _if_paired(allowed: Interval) -> Image:
     def image(box: Box, _: Setting) -> Interval:
         pairs = size(box, "n1") - 1.0
@@ -388,6 +434,7 @@ _DF_POOLED = Relation(
     "df_pooled", "df", ("t", "n1", "n2"), lambda box, _: pooled_df(box), "df = n1 + n2 - 2",
     _STUDENT, path="df",
 )  # fmt: skip
+_ADJUSTED = "the groups were compared by another test, as one adjusted for covariates"
 _PAIRS = "the two are pairs whose correlation is not printed"
 
 OF_MEANS: tuple[Relation, ...] = (
@@ -402,6 +449,7 @@ OF_MEANS: tuple[Relation, ...] = (
     loosened(_DF_POOLED, _welch_or_pairs, "they are Welch's, or those of pairs",
              name="df_unpooled"),
     loosened(_DF_POOLED, _pairs_df, _PAIRS, name="df_pairs"),
+    loosened(_DF_POOLED, _adjusted_df, _ADJUSTED, name="df_adjusted"),
     Relation("df_welch", "df", ("t", "sd1", "sd2", "n1", "n2"), lambda box, _: _welch_df(box),
              "Welch-Satterthwaite df", _WELCH, path="df"),
     *(
@@ -412,6 +460,13 @@ OF_MEANS: tuple[Relation, ...] = (
     *(
         loosened(r, _if_paired(Interval(0.0, 1.0)), _PAIRS, name=f"{r.name}_pairs", also=("df",))
         for r in p_relations(_POOLED, name="p_pooled", df=pooled_df)
+    ),
+    *(
+        loosened(r, _if_adjusted(ends), _ADJUSTED, name=f"{r.name}_adjusted")
+        for r, ends in (
+            (_POOLED, Interval(-np.inf, np.inf)),
+            *((p, Interval(0.0, 1.0)) for p in p_relations(_POOLED, name="p_pooled", df=pooled_df)),
+        )
     ),
     Relation("se_mean", "std_error", ("mean", "sd", "n"), _mean_error, "SE = SD / sqrt(n)",
              _DEFINITION, path="sd n", unless=("estimate", "d", "g")),
