@@ -309,6 +309,10 @@ def _whole_model() -> tuple[Relation, ...]:
     )  # fmt: skip
 
 
+def _any_ratio(_: Box, __: Setting) -> Interval:
+    return Interval(0.0, np.inf)
+
+
 def _fourfold() -> tuple[Relation, ...]:
     tables = (
         ("", _pearson(yates=False), "Pearson's chi-squared",
@@ -343,7 +347,7 @@ def _fourfold() -> tuple[Relation, ...]:
     return (
         crude,
         loosened(
-            crude, lambda box, _: Interval(0.0, np.inf),
+            crude, _any_ratio,
             "the odds ratio was adjusted for covariates, as its interval",
             name="odds_ratio_adjusted", also=("conf_low", "conf_high"),
         ),

@@ -15,10 +15,10 @@ from alliance_stats.survival.curves.life_table import (
     asked_times,
     cluster_blocks,
     life_table,
-    product_limit,
     n_at_risk,
     places_at,
     probability_interval,
+    product_limit,
     step_values,
     survival_steps,
 )
