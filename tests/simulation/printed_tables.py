@@ -479,7 +479,8 @@ KINDS: tuple[Kind, ...] = (
 # another's have to be told apart by the coefficient or the df printed with them.
 KEPT = {
     "r_beside_coefficient": {"df", "n"}, "second_minus_first": {"mean1", "mean2"},
-    "adjusted_odds_ratio": {"odds_ratio", "conf_low", "conf_high"}, "paired_sizes_twice": {"df"}, "one_tailed": {"tails"}, "whole_scores": {"n", "items"},
+    "adjusted_odds_ratio": {"odds_ratio", "conf_low", "conf_high"},
+    "paired_sizes_twice": {"df"}, "one_tailed": {"tails"}, "whole_scores": {"n", "items"},
 }  # fmt: skip
 
 
