@@ -4,6 +4,7 @@ The public names. Figures and tables are imported from their own rooms,
 ``alliance_stats.figures`` and ``alliance_stats.tables``, since drawing needs matplotlib.
 """
 
+from alliance_stats.archive import from_dict, load_result, save_result, to_dict
 from alliance_stats.association import (
     anova,
     correlation_difference,
@@ -185,6 +186,7 @@ __all__ = [
     "family_balance",
     "family_indices",
     "fine_gray",
+    "from_dict",
     "from_lifelines",
     "from_statsmodels",
     "glmm",
@@ -199,6 +201,7 @@ __all__ = [
     "leave_one_out",
     "likelihood_ratio_test",
     "lmm",
+    "load_result",
     "location_scale",
     "log_rank",
     "measurement_invariance",
@@ -227,6 +230,7 @@ __all__ = [
     "retained",
     "running_mean",
     "ruptures",
+    "save_result",
     "score",
     "score_study",
     "several_outcomes",
@@ -237,6 +241,7 @@ __all__ = [
     "standardised_coefficients",
     "table_one",
     "theme_transitions",
+    "to_dict",
     "unit_ranks",
     "variance_partition",
     "varying_coefficient",

@@ -45,6 +45,7 @@ ROOMS = {
     "figures": "Figures",
     "tables": "Tables",
     "sentences": "Sentences",
+    "archive": "Saved results",
 }
 
 

@@ -18,6 +18,7 @@ from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array, Coefficients, one_line
 from alliance_stats.ledger import LedgerStep, RowLedger
 from alliance_stats.multilevel import Inference, Link, RSquared
+from alliance_stats.named import named
 
 __all__ = ["BroughtModel", "Reading", "ledger_of", "no_one_response"]
 
@@ -204,6 +205,7 @@ def ledger_of(used: int, dropped: int) -> RowLedger:
     return RowLedger({}, (came, lost) if dropped else (came,))
 
 
+@named
 def no_one_response(eta: Array) -> Array:
     """Refuse the scale of the response where a model has none."""
     del eta

@@ -29,6 +29,7 @@ from alliance_stats.errors import (
 )
 from alliance_stats.estimates import LINK_WORDS, Array, Coefficients
 from alliance_stats.multilevel import Inference, Link, coefficients
+from alliance_stats.named import named
 
 __all__ = ["from_statsmodels"]
 
@@ -208,18 +209,22 @@ def _link(fitted: Any, model: Any, kind: str) -> tuple[Link, str]:
     return Link(name, *own, LINK_WORDS[name].ratio), ""
 
 
+@named
 def _logit_slope(eta: Array) -> Array:
     return np.asarray(special.expit(eta) * special.expit(-eta))
 
 
+@named
 def _normal_density(eta: Array) -> Array:
     return np.asarray(np.exp(-(eta**2) / 2.0) / np.sqrt(2.0 * np.pi))
 
 
+@named
 def _hazard(eta: Array) -> Array:
     return np.asarray(-np.expm1(-np.exp(eta)))
 
 
+@named
 def _hazard_slope(eta: Array) -> Array:
     return np.asarray(np.exp(eta - np.exp(eta)))
 

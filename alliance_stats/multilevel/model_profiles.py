@@ -6,9 +6,11 @@ SDs and correlations are profiled on their own scale, so an interval may end at 
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy import linalg, optimize, stats
 
@@ -25,6 +27,7 @@ from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.generalized_fit import GeneralizedFit
 from alliance_stats.multilevel.linear_fit import LinearFit, in_units, ml_refit
 from alliance_stats.multilevel.parameter_tables import named_parameters
+from alliance_stats.named import named
 
 __all__ = ["Curve", "Profile", "profile_fit", "profile_shares", "sd_limits"]
 
@@ -207,33 +210,42 @@ def _factors(fit: LinearFit, parameters: Array) -> list[Array]:
 
 def _random_curve(fit: LinearFit, index: int) -> Curve:
     """Rise in deviance with one SD or correlation held."""
+    values, is_correlation, scale = _random_values(fit)
+    rise = partial(_random_rise, fit, index)
+    if is_correlation[index]:
+        return Curve(rise, -1.0, 1.0, max(abs(values[index]), 0.1))
+    return Curve(rise, 0.0, np.inf, scale[index])
+
+
+def _random_values(fit: LinearFit) -> tuple[Array, npt.NDArray[np.bool_], Array]:
+    """Return SDs and correlations, which of them are correlations, and their own sizes."""
     start = named_parameters(fit)
     is_correlation = np.array(["|cor__" in name for name in start])
     values = np.nan_to_num(np.array(list(start.values())))
-    scale = np.where(is_correlation, 1.0, _own_scales(fit, values))
+    return values, is_correlation, np.where(is_correlation, 1.0, _own_scales(fit, values))
+
+
+@named
+def _random_rise(fit: LinearFit, index: int, value: float) -> float:
+    values, is_correlation, scale = _random_values(fit)
     free = [i for i in range(len(values)) if i != index]
     # the residual SD alone cannot be zero
     lowest = np.where(is_correlation, -1.0, 0.0)
     lowest[-1] = 1e-3
     bounds = [(lowest[i], 1.0 if is_correlation[i] else None) for i in free]
 
-    def rise(value: float) -> float:
-        def objective(z: Array) -> float:
-            parameters = values.copy()
-            parameters[free] = z * scale[free]
-            parameters[index] = value
-            return _full_deviance(fit, _factors(fit, parameters), parameters[-1])
+    def objective(z: Array) -> float:
+        parameters = values.copy()
+        parameters[free] = z * scale[free]
+        parameters[index] = value
+        return _full_deviance(fit, _factors(fit, parameters), parameters[-1])
 
-        begin = values[free] / scale[free]
-        begin = np.where(is_correlation[free], np.clip(begin, -0.95, 0.95), np.maximum(begin, 0.05))
-        found = optimize.minimize(
-            objective, begin, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-13}
-        )
-        return max(float(found.fun) - fit.deviance, 0.0)
-
-    if is_correlation[index]:
-        return Curve(rise, -1.0, 1.0, max(abs(values[index]), 0.1))
-    return Curve(rise, 0.0, np.inf, scale[index])
+    begin = values[free] / scale[free]
+    begin = np.where(is_correlation[free], np.clip(begin, -0.95, 0.95), np.maximum(begin, 0.05))
+    found = optimize.minimize(
+        objective, begin, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-13}
+    )
+    return max(float(found.fun) - fit.deviance, 0.0)
 
 
 def _own_scales(fit: LinearFit, values: Array) -> Array:
@@ -248,30 +260,34 @@ def _own_scales(fit: LinearFit, values: Array) -> Array:
 
 
 def _coefficient_curve(fit: LinearFit, column: int) -> Curve:
-    """Rise in ML deviance with one coefficient held: its square over its variance joins the rss."""
+    """Rise in ML deviance with one coefficient held."""
+    unit = float(np.sqrt(fit.vcov[column, column]))
+    return Curve(partial(_coefficient_rise, fit, column), -np.inf, np.inf, unit)
+
+
+@named
+def _coefficient_rise(fit: LinearFit, column: int, value: float) -> float:
+    """Return the rise: the coefficient's square over its variance joins the rss."""
     problem, fixed, unit = fit.problem, fit.design.fixed, fit.units.outcome
     c = linalg.solve_triangular(fixed.R.T, np.eye(len(fixed.kept))[column], lower=True)
     offset = fixed.offset[column]
     Lambda = fit.minimum.Lambda
     theta_hat = problem.template.theta(Lambda)
 
-    def rise(value: float) -> float:
-        def objective(theta: Array) -> float:
-            solution = solve(problem, problem.template.factors(theta))
-            half = linalg.solve_triangular(solution.XX_factor, c, lower=True)
-            distance = (value - offset) / unit - c @ solution.beta
-            grown = 1.0 + distance**2 / (half @ half) / solution.rss
-            return float(solution.deviance + problem.N * np.log(grown))
+    def objective(theta: Array) -> float:
+        solution = solve(problem, problem.template.factors(theta))
+        half = linalg.solve_triangular(solution.XX_factor, c, lower=True)
+        distance = (value - offset) / unit - c @ solution.beta
+        grown = 1.0 + distance**2 / (half @ half) / solution.rss
+        return float(solution.deviance + problem.N * np.log(grown))
 
-        # zero variances are always stationary: the search also starts away from them
-        away = problem.template.theta([factor + 0.3 * np.eye(len(factor)) for factor in Lambda])
-        ends = [
-            optimize.minimize(objective, start, method="L-BFGS-B", options={"ftol": 1e-13}).fun
-            for start in (theta_hat, away)
-        ]
-        return max(float(min(ends)) - fit.deviance, 0.0)
-
-    return Curve(rise, -np.inf, np.inf, float(np.sqrt(fit.vcov[column, column])))
+    # zero variances are always stationary: the search also starts away from them
+    away = problem.template.theta([factor + 0.3 * np.eye(len(factor)) for factor in Lambda])
+    ends = [
+        optimize.minimize(objective, start, method="L-BFGS-B", options={"ftol": 1e-13}).fun
+        for start in (theta_hat, away)
+    ]
+    return max(float(min(ends)) - fit.deviance, 0.0)
 
 
 def profile_shares(fit: LinearFit) -> Profile:
@@ -300,21 +316,24 @@ def profile_shares(fit: LinearFit) -> Profile:
     names = [*(grouping.name for grouping in groupings), "Residual"]
     shares = np.append(w, 1.0) / (1.0 + w.sum())
     curves = {
-        name: Curve(_share_rise(fit, unit, np.sqrt(w), place), 0.0, 1.0, max(share, 0.1))
+        name: Curve(partial(_share_rise, fit, unit, np.sqrt(w), place), 0.0, 1.0, max(share, 0.1))
         for place, (name, share) in enumerate(zip(names, shares, strict=True))
     }
     likelihood = "REML" if fit.problem.reml else "ML"
     return Profile(likelihood, pd.Series(shares, index=names), curves, fit.design.rows)
 
 
-def _share_rise(fit: LinearFit, unit: Array, sds: Array, place: int) -> Callable[[float], float]:
+@named
+def _share_rise(fit: LinearFit, unit: Array, sds: Array, place: int, share: float) -> float:
     """Rise in deviance with one share held: that of level `place`, or the residual's after all."""
     k = len(sds)
     held = place if place < k else int(sds.argmax())
     free = np.delete(np.arange(k), held)
     fitted = sds[free] if place < k else sds[free] / (sds[held] or 1.0)
 
-    def relative_variances(share: float, z: Array) -> Array:
+    share = min(max(share, EDGE if place == k else 0.0), 1.0 - EDGE)
+
+    def relative_variances(z: Array) -> Array:
         w = np.ones(k)
         w[free] = z**2
         if place == k:
@@ -322,23 +341,18 @@ def _share_rise(fit: LinearFit, unit: Array, sds: Array, place: int) -> Callable
         w[place] = share / (1.0 - share) * (1.0 + w[free].sum())
         return w
 
-    def rise(share: float) -> float:
-        share = min(max(share, EDGE if place == k else 0.0), 1.0 - EDGE)
+    def objective(z: Array) -> float:
+        sds = np.sqrt(relative_variances(z) / unit)
+        return solve(fit.problem, in_units(fit, [np.array([[sd]]) for sd in sds])).deviance
 
-        def objective(z: Array) -> float:
-            sds = np.sqrt(relative_variances(share, z) / unit)
-            return solve(fit.problem, in_units(fit, [np.array([[sd]]) for sd in sds])).deviance
-
-        if not len(free):
-            return max(objective(np.empty(0)) - fit.deviance, 0.0)
-        # zero variances are always stationary: the search also starts away from them
-        ends = [
-            optimize.minimize(objective, start, method="L-BFGS-B", options={"ftol": 1e-13}).fun
-            for start in (fitted, np.maximum(fitted, AWAY))
-        ]
-        return max(float(min(ends)) - fit.deviance, 0.0)
-
-    return rise
+    if not len(free):
+        return max(objective(np.empty(0)) - fit.deviance, 0.0)
+    # zero variances are always stationary: the search also starts away from them
+    ends = [
+        optimize.minimize(objective, start, method="L-BFGS-B", options={"ftol": 1e-13}).fun
+        for start in (fitted, np.maximum(fitted, AWAY))
+    ]
+    return max(float(min(ends)) - fit.deviance, 0.0)
 
 
 def sd_limits(fit: GeneralizedFit, factor: int, *, conf_level: float) -> tuple[float, float]:

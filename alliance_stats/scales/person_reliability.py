@@ -15,6 +15,7 @@ from alliance_stats.design.formula import CONSTANT, RandomTerm, formula_of, inte
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array
 from alliance_stats.multilevel import lmm
+from alliance_stats.named import named
 from alliance_stats.scales.factor_model import FactorModel, factor_model
 
 __all__ = ["Coefficient", "RepeatedForms", "repeated_forms", "wald_limits"]
@@ -53,12 +54,14 @@ class RepeatedForms(NamedTuple):
     notes: tuple[str, ...]
 
 
+@named
 def wald_limits(estimate: float, error: float, conf_level: float) -> tuple[float, float]:
     """Return ``estimate -+ z SE``."""
     reach = float(stats.norm.ppf(0.5 + conf_level / 2.0)) * error
     return estimate - reach, estimate + reach
 
 
+@named
 def _no_limits(_: float) -> tuple[float, float]:
     return np.nan, np.nan
 

@@ -19,6 +19,7 @@ from alliance_stats.checks import (
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.ledger import RowLedger
+from alliance_stats.named import named
 from alliance_stats.scales.person_reliability import Coefficient, repeated_forms, wald_limits
 from alliance_stats.scales.scale import Scale, keyed_answers
 
@@ -285,12 +286,14 @@ def _single_forms(answers: Array, names: tuple[str, ...], rows: RowLedger) -> Sc
     )  # fmt: skip
 
 
+@named
 def _feldt(alpha: float, n: int, k: int, conf_level: float) -> tuple[float, float]:
     tail = (1.0 - conf_level) / 2.0
     high, low = stats.f.ppf([tail, 1.0 - tail], n - 1, (n - 1) * (k - 1))
     return float(1.0 - (1.0 - alpha) * low), float(1.0 - (1.0 - alpha) * high)
 
 
+@named
 def _fisher_limits(r: float, n: int, conf_level: float) -> tuple[float, float]:
     reach = float(stats.norm.ppf(0.5 + conf_level / 2.0)) / np.sqrt(n - 3) if n > 3 else np.nan
     return float(np.tanh(np.arctanh(r) - reach)), float(np.tanh(np.arctanh(r) + reach))

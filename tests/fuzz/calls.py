@@ -6,7 +6,13 @@ from typing import Any
 from tests.fuzz.figure_calls import FIGURES
 from tests.fuzz.further_calls import FURTHER
 from tests.fuzz.model_calls import MODELS
+from tests.fuzz.question_calls import QUESTIONS
 
 __all__ = ["CALLS"]
 
-CALLS: dict[str, tuple[str, Callable[[Any], object]]] = {**MODELS, **FURTHER, **FIGURES}
+CALLS: dict[str, tuple[str, Callable[[Any], object]]] = {
+    **MODELS,
+    **FURTHER,
+    **QUESTIONS,
+    **FIGURES,
+}

@@ -118,9 +118,9 @@ def test_profile_limits_lie_where_the_likelihood_has_dropped() -> None:
     assert fit.frailty is not None
     low, high = fit.frailty.interval(conf_level=0.9)
     drop = stats.chi2.isf(0.1, 1) / 2
-    top = fit.frailty.profile(fit.frailty.variance)
+    top = fit.frailty.problem.profile(fit.frailty.variance)
     for limit in (low, high):
-        assert_allclose(top - fit.frailty.profile(limit), drop, rtol=1e-5)
+        assert_allclose(top - fit.frailty.problem.profile(limit), drop, rtol=1e-5)
     assert low < fit.frailty.variance < high
 
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -12,11 +13,12 @@ from alliance_stats.design.formula import CONSTANT, column, formula_of, nested_i
 from alliance_stats.effect_sizes import ClusteredEffect, model_based_g, total_variance_df
 from alliance_stats.engine.sandwich import cr2
 from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.estimates import two_sided_p
+from alliance_stats.estimates import Array, two_sided_p
 from alliance_stats.formatting import format_df, format_number
 from alliance_stats.groups.comparing.finding import Finding, TestOptions, t_interval
-from alliance_stats.groups.comparing.group_samples import Outcome
+from alliance_stats.groups.comparing.group_samples import Codes, Outcome
 from alliance_stats.multilevel import LinearMixedModel, infer, lmm
+from alliance_stats.named import named
 
 __all__ = [
     "ClusterRobustFit",
@@ -156,25 +158,30 @@ def _standardised(
     assert outcome.cluster is not None  # asked for only where the design is clustered
     if outcome.inner:
         return None
-    cluster = outcome.cluster
-    estimate, error, df = found
     raw = model if outcome.baseline is None else fit_mixed_model(replace(outcome, baseline=None))
     between, within = float(raw.covariances()["cluster"].iloc[0, 0]), raw.sigma**2
     X = np.column_stack([np.ones(outcome.values.size), outcome.group == 0]).astype(float)
+    return partial(_in_total_sds, found, X, outcome.cluster, (between, within))
 
-    def standardised(conf_level: float) -> ClusteredEffect:
-        h = total_variance_df(X, cluster, between=between, within=within)
-        return model_based_g(
-            estimate,
-            error,
-            between=between,
-            within=within,
-            variance_df=h,
-            df=df,
-            conf_level=conf_level,
-        )
 
-    return standardised
+@named
+def _in_total_sds(
+    found: tuple[float, float, float],
+    X: Array,
+    cluster: Codes,
+    variances: tuple[float, float],
+    conf_level: float,
+) -> ClusteredEffect:
+    (estimate, error, df), (between, within) = found, variances
+    return model_based_g(
+        estimate,
+        error,
+        between=between,
+        within=within,
+        variance_df=total_variance_df(X, cluster, between=between, within=within),
+        df=df,
+        conf_level=conf_level,
+    )
 
 
 def _model_of(outcome: Outcome) -> str:

@@ -15,6 +15,7 @@ from alliance_stats.estimates import Array
 from alliance_stats.formatting import format_count
 from alliance_stats.groups.comparing.finding import Finding, TestOptions
 from alliance_stats.groups.comparing.group_samples import Codes, Outcome
+from alliance_stats.named import named
 
 __all__ = [
     "TABLES_SEED",
@@ -213,6 +214,7 @@ def _risk_finding(
     )
 
 
+@named
 def _newcombe_limits(a: int, n_1: int, b: int, n_2: int, conf_level: float) -> tuple[float, float]:
     effect = newcombe_difference(a, n_1, b, n_2, conf_level=conf_level)
     return effect.conf_low, effect.conf_high
@@ -238,6 +240,7 @@ def _paired_finding(outcome: Outcome, test: str, method: str, *, mid: bool) -> F
     )
 
 
+@named
 def _paired_limits(
     both: int, first_only: int, second_only: int, neither: int, conf_level: float
 ) -> tuple[float, float]:

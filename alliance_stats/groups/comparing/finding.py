@@ -13,6 +13,7 @@ from alliance_stats.checks import check_choice
 from alliance_stats.effect_sizes import ClusteredEffect
 from alliance_stats.engine.multiple_tests import holm
 from alliance_stats.estimates import Array, wald_interval
+from alliance_stats.named import named
 from alliance_stats.seeds import Seed
 
 __all__ = [
@@ -43,6 +44,7 @@ class TestOptions:
     seed: Seed = None
 
 
+@named
 def no_interval(conf_level: float) -> tuple[float, float]:  # noqa: ARG001  the shape of an interval
     """Return an interval that does not exist."""
     return math.nan, math.nan
@@ -55,6 +57,7 @@ def t_interval(
     return partial(_t_limits, estimate, std_error, df)
 
 
+@named
 def _t_limits(
     estimate: float, std_error: float, df: float, conf_level: float
 ) -> tuple[float, float]:

@@ -5,7 +5,6 @@ distribution is assumed symmetric.
 """
 
 import math
-from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -16,6 +15,7 @@ from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array, two_sided_p
 from alliance_stats.groups.comparing.finding import Finding, TestOptions, t_interval
 from alliance_stats.groups.comparing.group_samples import Outcome
+from alliance_stats.named import named
 
 __all__ = [
     "EXACT_RANKS",
@@ -234,7 +234,7 @@ def mann_whitney(outcome: Outcome, options: TestOptions) -> Finding:  # noqa: AR
         statistic_name="U",
         statistic=u,
         p_value=p_value,
-        interval=_cliff_interval(x, y),
+        interval=partial(_cliff_limits, x, y),
         interval_method="Newcombe (2006), method 5",
         p_smallest=smallest,
     )
@@ -312,15 +312,13 @@ def _signed_finding(
     )
 
 
+@named
 def _tango_limits(above: int, below: int, n: int, conf_level: float) -> tuple[float, float]:
     effect = tango_difference(above, below, n, conf_level=conf_level)
     return effect.conf_low, effect.conf_high
 
 
-def _cliff_interval(x: Array, y: Array) -> Callable[[float], tuple[float, float]]:
-    return partial(_cliff_limits, x, y)
-
-
+@named
 def _cliff_limits(x: Array, y: Array, conf_level: float) -> tuple[float, float]:
     effect = cliffs_delta(x, y, conf_level=conf_level)
     return effect.conf_low, effect.conf_high

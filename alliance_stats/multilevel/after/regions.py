@@ -8,6 +8,7 @@ and with them t, change along m, the roots are searched for.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -18,10 +19,7 @@ from alliance_stats.checks import check_choice, check_conf_level
 from alliance_stats.design.design import Design
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
-from alliance_stats.formatting import (
-    format_level,
-    format_number,
-)
+from alliance_stats.formatting import format_level, format_number
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.after.asked_model import (
     FittedModel,
@@ -48,6 +46,7 @@ from alliance_stats.multilevel.after.simple_slopes import (
     values_by_unit,
 )
 from alliance_stats.multilevel.linear_functions import DfMethod, Inference, LinearEstimates
+from alliance_stats.named import named
 
 __all__ = ["JohnsonNeyman", "johnson_neyman"]
 
@@ -334,7 +333,8 @@ def johnson_neyman(
     off = np.abs(L[1] - (L[0] + L[2]) / 2.0).max()
     straight = bool(off <= STRAIGHT * np.abs(L).max())
     name = variable if pair is None else f"{cell(pair[0])} - {cell(pair[1])}"
-    line = _line(support, L[0], L[2]) if straight else effect
+    low, width = float(support[0]), float(support[-1] - support[0])
+    line = partial(_line, low, width, L[0], L[2]) if straight else effect
     return JohnsonNeyman(
         model,
         inference,
@@ -388,29 +388,37 @@ class Elsewhere:
 def _effect(
     design: Design, focal: Predictor, pair: tuple[object, object] | None, other: Elsewhere
 ) -> Effect:
+    if pair is None:
+        return partial(_slope, design, focal, other)
+    return partial(_difference, design, focal, pair, other)
+
+
+@named
+def _slope(design: Design, focal: Predictor, other: Elsewhere, values: Array) -> Array:
     name = other.moderator
-
-    def slope(values: Array) -> Array:
-        grid = reference_grid(design, [name], {**other.at, name: list(values)})
-        return grid.average(slope_rows(design, grid.frame, focal), other.weights)
-
-    def difference(values: Array) -> Array:
-        where = {**other.at, name: list(values), focal.name: list(pair or ())}
-        grid = reference_grid(design, [focal.name, name], where)
-        first, second = np.split(grid.average(grid_columns(design, grid), other.weights), 2)
-        return np.asarray(first - second)
-
-    return slope if pair is None else difference
+    grid = reference_grid(design, [name], {**other.at, name: list(values)})
+    return grid.average(slope_rows(design, grid.frame, focal), other.weights)
 
 
-def _line(support: Array, first: Array, last: Array) -> Effect:
-    low, width = support[0], support[-1] - support[0]
+@named
+def _difference(
+    design: Design,
+    focal: Predictor,
+    pair: tuple[object, object],
+    other: Elsewhere,
+    values: Array,
+) -> Array:
+    name = other.moderator
+    where = {**other.at, name: list(values), focal.name: list(pair)}
+    grid = reference_grid(design, [focal.name, name], where)
+    first, second = np.split(grid.average(grid_columns(design, grid), other.weights), 2)
+    return np.asarray(first - second)
 
-    def line(values: Array) -> Array:
-        u = ((np.asarray(values) - low) / width)[:, None]
-        return np.asarray((1.0 - u) * first + u * last)
 
-    return line
+@named
+def _line(low: float, width: float, first: Array, last: Array, values: Array) -> Array:
+    u = ((np.asarray(values) - low) / width)[:, None]
+    return np.asarray((1.0 - u) * first + u * last)
 
 
 def _pair(focal: Predictor, levels: tuple[object, object] | None) -> tuple[object, object]:

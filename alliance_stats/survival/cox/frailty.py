@@ -1,6 +1,6 @@
 """Shared frailty: how far groups' hazards differ beyond their covariates."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,9 +50,9 @@ class FrailtyFit:
         approximation.
     log_lik_without
         Log partial likelihood without frailty.
-    profile
-        Variance -> the criterion by which intervals are made, up to a constant: the gamma
-        log-likelihood, or the restricted Laplace log-likelihood.
+    problem
+        Whose profile makes the intervals: the gamma log-likelihood, or the restricted Laplace
+        log-likelihood, up to a constant.
     """
 
     group: str
@@ -62,7 +62,7 @@ class FrailtyFit:
     b: Array
     log_lik: float
     log_lik_without: float
-    profile: Callable[[float], float]
+    problem: FrailtyProblem
 
     __repr__ = one_line
 
@@ -71,10 +71,10 @@ class FrailtyFit:
         drop = stats.chi2.isf(1.0 - check_conf_level(conf_level), 1) / 2.0
         best = max(self.variance, 10.0 * SMALLEST)
         if self.distribution == "lognormal" or self.variance == 0.0:
-            best = peak(self.profile, best)
-        target = self.profile(best) - drop
-        return crossing(self.profile, target, best, 1.0 / FACTOR), crossing(
-            self.profile, target, best, FACTOR
+            best = peak(self.problem.profile, best)
+        target = self.problem.profile(best) - drop
+        return crossing(self.problem.profile, target, best, 1.0 / FACTOR), crossing(
+            self.problem.profile, target, best, FACTOR
         )
 
     def tidy_spread(self, *, conf_level: float = 0.95) -> pd.DataFrame:
@@ -191,7 +191,7 @@ def fit_frailty(
     """
     group, distribution = frailty
     plain = fit_cox(X, sets, terms)
-    problem = FrailtyProblem(X, sets, intervals.n_clusters, distribution, plain)
+    problem = FrailtyProblem(X, sets, intervals.n_clusters, distribution, plain.beta)
     variance = solve_variance(problem)
     levels = group_codes(intervals.frame[group])[1]
     if variance == 0.0:
@@ -217,7 +217,7 @@ def fit_frailty(
         b=b,
         log_lik=log_lik,
         log_lik_without=plain.at.log_lik,
-        profile=problem.profile,
+        problem=problem,
     )
     return fit, covariance, result
 

@@ -8,14 +8,13 @@ The likelihood of a frailty's variance: its slope, its profile, and where it is 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import linalg, optimize
 
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array
-from alliance_stats.survival.cox.cox_fit import CoxFit
 from alliance_stats.survival.cox.partial_likelihood import (
     RiskWeights,
     covariate_sums,
@@ -284,22 +283,43 @@ FACTOR = 4.0  # step of the bracketing search
 _LOG_TOLERANCE = 1e-10  # of log variance, at the root
 
 
+@dataclass(slots=True, eq=False)
 class FrailtyProblem:
-    """One frailty model; remembers the last maximum, from which the next search starts."""
+    """One frailty model; remembers the last maximum, from which the next search starts.
 
-    def __init__(
-        self, X: Array, sets: RiskSets, n_groups: int, distribution: str, plain: CoxFit
-    ) -> None:
-        self._X, self._sets, self._plain = X, sets, plain
-        self._penalty = gamma_penalty if distribution == "gamma" else normal_penalty
-        self._gamma = distribution == "gamma"
-        self._start = (plain.beta, np.zeros(n_groups))
-        self._known: dict[float, FrailtyState] = {}
+    Attributes
+    ----------
+    X
+        (n, p) standardised covariates.
+    sets
+        Who was at risk when.
+    n_groups, distribution
+        Groups that share a frailty, and its distribution: ``"gamma"`` or ``"lognormal"``.
+    beta
+        (p,) coefficients without frailty.
+    """
+
+    X: Array
+    sets: RiskSets
+    n_groups: int
+    distribution: str
+    beta: Array
+    _start: tuple[Array, Array] = field(init=False)
+    _known: dict[float, FrailtyState] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._start = (self.beta, np.zeros(self.n_groups))
+        self._known = {}
+
+    @property
+    def _gamma(self) -> bool:
+        return self.distribution == "gamma"
 
     def state(self, variance: float) -> FrailtyState:
         """Return the penalised maximum at this variance."""
         if variance not in self._known:
-            state = maximise(self._X, self._sets, self._penalty(variance), self._start)
+            penalty = gamma_penalty if self._gamma else normal_penalty
+            state = maximise(self.X, self.sets, penalty(variance), self._start)
             self._start = (state.beta, state.b)
             self._known = {variance: state}
         return self._known[variance]

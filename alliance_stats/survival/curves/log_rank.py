@@ -16,8 +16,9 @@ from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
+from alliance_stats.named import named
 from alliance_stats.renaming import renamed
-from alliance_stats.seeds import Seed
+from alliance_stats.seeds import Seed, whole_seed
 from alliance_stats.survival.curves.cluster_permutation import PermutationTest, permute_clusters
 from alliance_stats.survival.rows.time_at_risk import (
     IntArray,
@@ -63,7 +64,7 @@ class LogRank:
     method: str
     permutation: PermutationTest | None
     rows: RowLedger
-    _pair: Callable[[int, int], "LogRank"]
+    _pair: Callable[[tuple[int, int]], "LogRank"]
 
     __repr__ = one_line
 
@@ -120,7 +121,7 @@ class LogRank:
         """
         check_choice(adjust, ("holm", "bonferroni", "none"), name="adjust")
         pairs = list(combinations(range(len(self.groups)), 2))
-        tests = [self._pair(a, b) for a, b in pairs]
+        tests = [self._pair(pair) for pair in pairs]
         p_value = np.array([test.p_value for test in tests])
         adjusted = p_value
         if adjust != "none":
@@ -261,7 +262,7 @@ def log_rank(
     """
     if rho < 0 or gamma < 0:
         raise ValueError(f"rho and gamma must be 0 or above; got {rho} and {gamma}.")
-    check_choice(weights, tuple(_WEIGHTS), name="weights")
+    check_choice(weights, _WEIGHTS, name="weights")
     if weights != "fleming-harrington" and (rho or gamma):
         raise ValueError(
             f"rho and gamma belong to Fleming and Harrington's weights, not {weights!r}."
@@ -287,7 +288,7 @@ def log_rank(
         codes,
         labels,
         (group, cluster),
-        weight=partial(_WEIGHTS[weights], rho=rho, gamma=gamma),
+        weight=_weight(weights, rho, gamma),
         method=_method(weights, (rho, gamma), strata is not None),
         permutations=(n_resamples, seed),
     )
@@ -301,7 +302,7 @@ def _test(
     *,
     weight: Weight,
     method: str,
-    permutations: tuple[int, int | np.random.Generator | None],
+    permutations: tuple[int, Seed],
 ) -> LogRank:
     group, cluster = columns
     n_groups = len(labels)
@@ -328,21 +329,6 @@ def _test(
             seed=permutations[1],
         )
 
-    def pair(a: int, b: int) -> LogRank:
-        own = (codes == a) | (codes == b)
-        rows = intervals.where(own)
-        if rows.cluster is not None:
-            rows = replace(rows, cluster=np.unique(rows.cluster, return_inverse=True)[1])
-        return _test(
-            rows,
-            (codes[own] == b).astype(np.int64),
-            (labels[a], labels[b]),
-            columns,
-            weight=weight,
-            method=method,
-            permutations=permutations,
-        )
-
     return LogRank(
         groups=labels,
         nobs=np.bincount(codes, minlength=n_groups),
@@ -353,7 +339,44 @@ def _test(
         method=method if permutation is None else f"{method}, whole clusters permuted",
         permutation=permutation,
         rows=intervals.rows,
-        _pair=pair,
+        _pair=partial(
+            _of_two,
+            intervals,
+            codes,
+            labels,
+            columns,
+            weight=weight,
+            method=method,
+            permutations=(permutations[0], whole_seed(permutations[1])),
+        ),
+    )
+
+
+@named
+def _of_two(
+    intervals: Intervals,
+    codes: IntArray,
+    labels: tuple[str, ...],
+    columns: tuple[Hashable, Hashable | None],
+    pair: tuple[int, int],
+    *,
+    weight: Weight,
+    method: str,
+    permutations: tuple[int, Seed],
+) -> LogRank:
+    a, b = pair
+    own = (codes == a) | (codes == b)
+    rows = intervals.where(own)
+    if rows.cluster is not None:
+        rows = replace(rows, cluster=np.unique(rows.cluster, return_inverse=True)[1])
+    return _test(
+        rows,
+        (codes[own] == b).astype(np.int64),
+        (labels[a], labels[b]),
+        columns,
+        weight=weight,
+        method=method,
+        permutations=permutations,
     )
 
 
@@ -400,17 +423,25 @@ def _stratum_score(
     )
 
 
+@named
 def _fleming_harrington(n: Array, d: Array, *, rho: float, gamma: float) -> Array:
     survival = np.cumprod(1.0 - d / n)
     before = np.concatenate(([1.0], survival[:-1])) if len(n) else survival
     return np.asarray(before**rho * (1.0 - before) ** gamma)
 
 
-_WEIGHTS: dict[str, Callable[..., Array]] = {
-    "fleming-harrington": _fleming_harrington,
-    "gehan-breslow": lambda n, d, **_: np.asarray(n + 0.0 * d),
-    "tarone-ware": lambda n, d, **_: np.sqrt(n + 0.0 * d),
-}
+@named
+def _at_risk(n: Array, d: Array, *, root: bool) -> Array:
+    return np.sqrt(n + 0.0 * d) if root else np.asarray(n + 0.0 * d)
+
+
+_WEIGHTS = ("fleming-harrington", "gehan-breslow", "tarone-ware")
+
+
+def _weight(weights: str, rho: float, gamma: float) -> Weight:
+    if weights == "fleming-harrington":
+        return partial(_fleming_harrington, rho=rho, gamma=gamma)
+    return partial(_at_risk, root=weights == "tarone-ware")
 
 
 def _groups(intervals: Intervals, group: Hashable) -> tuple[IntArray, tuple[str, ...]]:

@@ -1,0 +1,266 @@
+"""Saved results: every class as plain JSON and back, and files that are refused."""
+
+import copy
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.formula.api as smf
+
+import alliance_stats as als
+from alliance_stats.archive.codec import Reader, Writer
+from alliance_stats.archive.documents import FORMAT
+from alliance_stats.errors import DataError, WrongObjectError
+from alliance_stats.family import (
+    ControlChart,
+    DropBelowRunningMean,
+    expected_false_alarms,
+    family_ruptures,
+    rule_agreement,
+    within_family_icc,
+)
+from alliance_stats.figures import forest_figure, kaplan_meier_figure
+from alliance_stats.power import ArmDifference, ClusterTrial, power, smallest_design
+from tests.fuzz.frames import frames
+from tests.fuzz.further_calls import FURTHER
+from tests.fuzz.model_calls import MODELS
+from tests.fuzz.question_calls import QUESTIONS
+from tests.unit.test_result_contract import _results
+
+SAME = 1e-8  # of a number: searches that start again from what was saved
+SMALL = ClusterTrial(clusters=4, members=3)
+PERSONS = {"person": "person", "session": "session", "score": "alliance", "family": "family"}
+
+
+def _ruptures(data: Any, k: float) -> Any:
+    rule = DropBelowRunningMean(k=k, sd="within", min_before=2)
+    return als.ruptures(data, rule=rule, **PERSONS)
+
+
+def _many(data: Any) -> Any:
+    rules = {"low": als.cut_point("after", 16.0, better="lower"),
+             "lower": als.cut_point("after", 14.0, better="lower")}  # fmt: skip
+    return als.classify_many(data, rules)
+
+
+def _sessions_calls() -> dict[str, tuple[str, Callable[[Any], object]]]:
+    return {
+        "rule_agreement": (
+            "sessions",
+            lambda d: rule_agreement(
+                _ruptures(d, k=0.5), _ruptures(d, k=1.0), seed=1, n_resamples=20
+            ),
+        ),
+        "family_ruptures": (
+            "sessions",
+            lambda d: family_ruptures(_ruptures(d, k=0.3), seed=1, n_resamples=20),
+        ),
+        "false_alarms": (
+            "sessions",
+            lambda d: expected_false_alarms(
+                als.ruptures(d, rule=ControlChart(autocorrelation=0.2, min_before=2), **PERSONS),
+                error=0.4, seed=1, n_resamples=50,
+            ),
+        ),
+        "within_family_icc": ("sessions", lambda d: within_family_icc(d, **PERSONS)),
+        "multiverse": ("forms", lambda d: _many(d).compare(outcomes="sessions")),
+        "partition of events": (
+            "sessions",
+            lambda d: als.variance_partition(als.glmm("rupture ~ session + (1 | person)", d)),
+        ),
+        "brought": (
+            "forms",
+            lambda d: als.from_statsmodels(smf.ols("after ~ before + arm", d).fit(cov_type="HC3")),
+        ),
+        "brought logit": (
+            "forms",
+            lambda d: als.from_statsmodels(smf.logit("well ~ before", d).fit(disp=0)),
+        ),
+        "steps": ("forms", lambda d: als.ordinal("rated ~ before + (1 | site)", d)),
+        "reproduce": ("forms", lambda _: als.reproduce(als.published()["record"].iloc[0])),
+        "power": (
+            "forms",
+            lambda _: power(SMALL, ArmDifference(), n_studies=4, seed=1),
+        ),
+        "smallest_design": (
+            "forms",
+            lambda _: smallest_design(
+                ClusterTrial(clusters=4, members=3, effect=3.0), ArmDifference(),
+                vary={"clusters": [4, 8]}, n_studies=20, batch=10, seed=1,
+            ),
+        ),
+    }  # fmt: skip
+
+
+CALLS = {**MODELS, **FURTHER, **QUESTIONS, **_sessions_calls()}
+
+
+def _own(trial: pd.DataFrame) -> pd.DataFrame:
+    return ArmDifference()(trial)
+
+
+def _check(result: Any) -> None:
+    text = json.dumps(als.to_dict(result), allow_nan=False)
+    loaded = als.from_dict(json.loads(text))
+    assert type(loaded) is type(result)
+    assert loaded.summary() == result.summary()
+    assert loaded._repr_html_() == result._repr_html_()
+    assert als.report(loaded) == als.report(result)
+    for name in ("tidy", "glance"):
+        if callable(getattr(result, name, None)):
+            found, asked = getattr(loaded, name)(), getattr(result, name)()
+            pd.testing.assert_frame_equal(found, asked, rtol=SAME, atol=1e-12)
+    assert json.dumps(als.to_dict(loaded), allow_nan=False) == text
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_every_result_class_answers_after_loading_as_when_it_was_saved() -> None:
+    tables = frames()
+    saved = set()
+    for base, function in CALLS.values():
+        result: Any = function(tables[base])
+        if hasattr(result, "account"):
+            _check(result)
+            saved.add(type(result))
+    assert set(_results()) - saved == set()
+
+
+def _lmm() -> Any:
+    return als.lmm("symptoms ~ alliance * role + (1 | person)", frames()["sessions"])
+
+
+def test_a_loaded_model_takes_every_further_question() -> None:
+    model = _lmm()
+    loaded = als.from_dict(als.to_dict(model))
+    new = frames()["sessions"].head(7)
+    pd.testing.assert_frame_equal(loaded.predict(new), model.predict(new))
+    pd.testing.assert_frame_equal(loaded.anova(), model.anova())
+    pd.testing.assert_frame_equal(loaded.augment(), model.augment())
+    pd.testing.assert_frame_equal(
+        als.estimated_means(loaded, "role").tidy(), als.estimated_means(model, "role").tidy()
+    )
+    pd.testing.assert_frame_equal(
+        als.parametric_bootstrap(loaded, n_resamples=3, seed=1, n_jobs=1).draws,
+        als.parametric_bootstrap(model, n_resamples=3, seed=1, n_jobs=1).draws,
+    )
+
+
+def test_a_figure_of_a_loaded_result_is_the_same_picture() -> None:
+    curves = als.kaplan_meier(frames()["units"], time="time", event="event", strata="group")
+    loaded = als.from_dict(als.to_dict(curves))
+    assert kaplan_meier_figure(loaded).svg() == kaplan_meier_figure(curves).svg()
+    model = _lmm()
+    again = als.from_dict(als.to_dict(model))
+    drawn = [forest_figure(m, estimate_label="b").svg() for m in (again, model)]
+    assert drawn[0] == drawn[1]
+
+
+def _columns() -> pd.DataFrame:
+    moments = pd.date_range("2024-01-01", periods=3, tz="Europe/Zurich")
+    return pd.DataFrame(
+        {
+            "number": [1.5, np.nan, -np.inf],
+            "tiny": [1e-300, 5e-324, 0.1 + 0.2],
+            "small": np.array([1, 2, 3], dtype=np.int8),
+            "single": np.array([0.1, np.nan, 3.0], dtype=np.float32),
+            "truth": [True, False, True],
+            "text": ["a b", None, "ü"],
+            "mixed": [1, "1", 1.0],
+            "category": pd.Categorical(["x", None, "y"], categories=["y", "x"], ordered=True),
+            "numbers": pd.Categorical([3, 1, 3]),
+            "whole": pd.array([1, None, 3], dtype="Int64"),
+            "real": pd.array([1.5, None, 3.0], dtype="Float64"),
+            "maybe": pd.array([True, None, False], dtype="boolean"),
+            "words": pd.array(["a", None, "c"], dtype="string"),
+            "moment": moments,
+            "day": moments.tz_localize(None),
+            "span": pd.to_timedelta([1, 2, 3], unit="h"),
+            ("pair", 1): [1, 2, 3],
+            7: [1, 2, 3],
+        },
+        index=pd.Index(["p", "q", "r"], name="row"),
+    )
+
+
+def _through(value: object) -> Any:
+    return Reader()(json.loads(json.dumps(Writer()(value), allow_nan=False)))
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        _columns(),
+        _columns().set_index(["number", "text"]),
+        _columns()[["number"]].reset_index(drop=True),
+        _columns().set_index("moment"),
+        pd.concat([_columns()[["truth"]]] * 2, axis="columns"),
+        _columns().iloc[:0],
+        pd.DataFrame(index=[3, 1]),
+        _columns().T,
+    ],
+    ids=["types", "levels", "range", "moments", "twice", "no rows", "no columns", "turned"],
+)
+def test_frames_come_back_with_their_types_labels_and_digits(frame: pd.DataFrame) -> None:
+    pd.testing.assert_frame_equal(_through(frame), frame, check_exact=True, check_freq=False)
+
+
+def test_arrays_come_back_to_the_last_bit() -> None:
+    rng = np.random.default_rng(1)
+    for array in (
+        rng.normal(size=(3, 4)),
+        np.asfortranarray(rng.normal(size=(3, 4))),
+        np.array(-0.0),
+        np.array([], dtype=np.int64),
+        np.array(["a", None, 2.5], dtype=object),
+        np.array([np.nan, np.inf, -np.inf]),
+    ):
+        found = _through(array)
+        assert found.dtype == array.dtype
+        assert found.shape == array.shape
+        assert found.flags.f_contiguous == array.flags.f_contiguous
+        if array.dtype != object:
+            assert found.tobytes() == array.tobytes()
+    shared = rng.normal(size=3)
+    a, b = _through((shared, shared))
+    assert a is b
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"format": FORMAT + 1}, "Update alliance_stats"),
+        ({"format": "1"}, "Update alliance_stats"),
+        ({"result": {"is": "os.system", "of": {}}}, "does not know"),
+        ({"result": {"is": "function", "of": "output.write_whole"}}, "not known"),
+        ({"result": {"is": "dict", "of": {}}}, "no result"),
+        ({"result": {"is": "array"}}, "not as to_dict wrote it"),
+        ({"result": {"is": "same", "as": 3}}, "not as to_dict wrote it"),
+    ],
+)
+def test_a_document_that_is_not_known_is_refused(change: dict[str, Any], says: str) -> None:
+    with pytest.raises(DataError, match=says):
+        als.from_dict({**als.to_dict(_lmm()), **change})
+
+
+def test_a_document_with_other_fields_is_refused() -> None:
+    document = copy.deepcopy(als.to_dict(_lmm()))
+    document["result"]["of"]["new"] = document["result"]["of"].pop("fit")
+    with pytest.raises(DataError, match="other fields"):
+        als.from_dict(document)
+    with pytest.raises(DataError, match="no saved result"):
+        als.from_dict({})
+
+
+def test_only_results_are_saved(tmp_path: Any) -> None:
+    with pytest.raises(WrongObjectError, match="got DataFrame"):
+        als.to_dict(frames()["units"])
+    with pytest.raises(DataError, match="function"):
+        als.to_dict(power(SMALL, _own, n_studies=2, seed=1))
+    file = als.save_result(_lmm(), tmp_path / "m.json")
+    assert als.load_result(file).summary() == _lmm().summary()
+    file.write_text(file.read_text(encoding="utf-8")[:-40], encoding="utf-8")
+    with pytest.raises(DataError, match="no JSON"):
+        als.load_result(file)
