@@ -16,6 +16,7 @@ import pkgutil
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import cache, partial
+from importlib.metadata import version
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -25,7 +26,6 @@ from formulaic.transforms import contrasts
 from formulaic.utils.sentinels import UNSET
 from scipy import sparse, special
 
-import alliance_stats
 from alliance_stats.archive.columns import (
     array_of,
     frame_of,
@@ -42,6 +42,7 @@ from alliance_stats.named import FUNCTIONS
 __all__ = ["Reader", "Writer", "name_of", "records"]
 
 Json = Any
+_PACKAGE = Path(__file__).parents[1]
 _DRAWN = ("figures", "tables", "cli", "archive", "cross_check")  # rooms that hold no results
 FORMER: Mapping[str, str] = {}
 """Names under which records were saved before they moved -> their names today."""
@@ -72,7 +73,7 @@ _ODD = {"nan": float("nan"), "inf": float("inf"), "-inf": float("-inf")}
 def records() -> Mapping[str, type]:
     """Return every record of the package by its name, ``"room.file.Class"``."""
     found: dict[str, type] = {}
-    for module in pkgutil.walk_packages(alliance_stats.__path__, "alliance_stats."):
+    for module in pkgutil.walk_packages([str(_PACKAGE)], "alliance_stats."):
         own = module.name.partition(".")[2]
         if own.partition(".")[0] in _DRAWN or own.endswith("__main__"):
             continue
@@ -232,7 +233,7 @@ class Reader:
         if name not in records():
             raise DataError(
                 f"The file holds a '{kind}', which this version of alliance_stats "
-                f"({alliance_stats.__version__}) does not know: it was saved by another version, "
+                f"({version('alliance-stats')}) does not know: it was saved by another version, "
                 "or is no saved result."
             )
         own = records()[name]
@@ -242,7 +243,7 @@ class Reader:
         except TypeError as reason:
             raise DataError(
                 f"A saved {own.__name__} has other fields than that of this version "
-                f"({alliance_stats.__version__}): {reason}. Load it with the version that saved it."
+                f"({version('alliance-stats')}): {reason}. Load it with the version that saved it."
             ) from reason
 
 

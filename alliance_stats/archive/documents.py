@@ -3,6 +3,7 @@
 import json
 import platform
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ import numpy as np
 import pandas as pd
 import scipy
 
-import alliance_stats
 from alliance_stats.account import Accountable
 from alliance_stats.archive.codec import Reader, Writer
 from alliance_stats.errors import DataError, WrongObjectError
@@ -68,7 +68,7 @@ def to_dict(result: object) -> dict[str, Any]:
         "format": FORMAT,
         "class": type(result).__name__,
         "versions": {
-            "alliance_stats": alliance_stats.__version__,
+            "alliance_stats": version("alliance-stats"),
             "python": platform.python_version(),
             "numpy": np.__version__,
             "scipy": scipy.__version__,
@@ -115,7 +115,7 @@ def from_dict(document: Mapping[str, Any]) -> Any:
     if not isinstance(written, int) or not 1 <= written <= FORMAT:
         raise DataError(
             f"The document has format {written}, and this version of alliance_stats "
-            f"({alliance_stats.__version__}) reads {FORMAT}. Update alliance_stats."
+            f"({version('alliance-stats')}) reads {FORMAT}. Update alliance_stats."
         )
     try:
         found = Reader()(document["result"])
