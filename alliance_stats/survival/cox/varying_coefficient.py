@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, Coefficients, one_line
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
+from alliance_stats.named import named
 from alliance_stats.survival.cox.cox_fit import CoxFit, cluster_errors, fit_cox
 from alliance_stats.survival.cox.cox_model import CoxModel
 from alliance_stats.survival.cox.risk_sets import RiskSets, refuse_weights, risk_sets
@@ -313,15 +315,19 @@ def _cut_at_events(model: CoxModel, q: int) -> tuple[Intervals, IntArray]:
 
 
 def _basis(form: str, event_times: Array, df: int) -> Basis:
-    if form == "log":
-        return lambda time: np.column_stack((np.ones(len(time)), np.log(time)))
-    if form == "linear":
-        return lambda time: np.column_stack((np.ones(len(time)), time))
+    if form in ("log", "linear"):
+        return partial(_straight, log=form == "log")
     knots = np.unique(np.quantile(event_times, np.linspace(0.0, 1.0, df + 1)))
-    return lambda time: _natural_spline(time, knots)
+    return partial(_natural_spline, knots=knots)
 
 
-def _natural_spline(time: Array, knots: Array) -> Array:
+@named
+def _straight(time: Array, *, log: bool) -> Array:
+    return np.column_stack((np.ones(len(time)), np.log(time) if log else time))
+
+
+@named
+def _natural_spline(time: Array, *, knots: Array) -> Array:
     """Return 1, t and the cubic columns (t, knots) that are straight beyond the knots.
 
     Of times brought to 0 at the first knot and 1 at the last (Hastie, Tibshirani & Friedman 2009,
