@@ -58,6 +58,7 @@ from alliance_stats.figures.incidence import (
     draw_hazard,
     hazard_figure,
 )
+from alliance_stats.figures.left_out import draw_leave_one_out, leave_one_out_figure
 from alliance_stats.figures.levels import (
     draw_slopes,
     draw_variance_partition,
@@ -144,6 +145,7 @@ __all__ = [
     "draw_johnson_neyman",
     "draw_kaplan_meier",
     "draw_lagged_paths",
+    "draw_leave_one_out",
     "draw_mediation_paths",
     "draw_next_deviations",
     "draw_quantiles",
@@ -174,6 +176,7 @@ __all__ = [
     "johnson_neyman_figure",
     "kaplan_meier_figure",
     "lagged_paths_figure",
+    "leave_one_out_figure",
     "martingale_figure",
     "mediation_figure",
     "meta_forest_figure",

@@ -42,6 +42,7 @@ DRAWN_BY = {
     "GroupComparison": "estimation_figure, raincloud_figure",
     "JohnsonNeyman": "johnson_neyman_figure",
     "KaplanMeier": "kaplan_meier_figure, curve_differences_figure",
+    "LeaveOneOut": "leave_one_out_figure",
     "LinearMixedModel": "caterpillar_figure, residual_figure, forest_figure",
     "Mediation": "mediation_figure",
     "MetaAnalysis": "meta_forest_figure, meta_funnel_figure",

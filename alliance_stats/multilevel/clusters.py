@@ -22,6 +22,7 @@ from alliance_stats.multilevel.linear_fit import LinearFit, make_problem, workin
 
 __all__ = [
     "CR2",
+    "cluster_codes",
     "cluster_robust",
     "clusters_of",
     "cooks_distances",
@@ -172,7 +173,7 @@ def _grouping(fit: LinearFit, name: str) -> Grouping:
     return groupings[name]
 
 
-def _codes(fit: LinearFit, name: str) -> npt.NDArray[np.int64]:
+def cluster_codes(fit: LinearFit, name: str) -> npt.NDArray[np.int64]:
     """Return the unit of each row, of a grouping factor or of correlated residuals."""
     shape = fit.problem.shape
     within = {s.within for s in fit.structures if isinstance(s, Correlated)}
@@ -189,7 +190,7 @@ def _codes(fit: LinearFit, name: str) -> npt.NDArray[np.int64]:
 
 def clusters_of(fit: LinearFit, name: str) -> npt.NDArray[np.int64]:
     """Return the cluster of each row; refuse a cluster that does not contain all random effects."""
-    codes = _codes(fit, name)
+    codes = cluster_codes(fit, name)
     for other in fit.design.groupings:
         home = np.full(len(other.labels), -1)
         home[other.codes] = codes
@@ -200,7 +201,9 @@ def clusters_of(fit: LinearFit, name: str) -> npt.NDArray[np.int64]:
                 "keep the model's own tests (df_method='kenward-roger', parametric_bootstrap)."
             )
     if codes.max() < 1:
-        raise NotIdentifiedError(f"CR2 needs at least two clusters; '{name}' has one.")
+        raise NotIdentifiedError(
+            f"Two clusters or more are needed; '{name}' has one. Use df_method= of tidy instead."
+        )
     return codes
 
 

@@ -65,6 +65,9 @@ FIGURES: dict[str, tuple[str, Draw]] = {
             r, effect_label="effect of alliance", moderator_label="session"
         ),
     ),
+    "leave_one_out_figure": _of(
+        "leave_one_out", lambda r: figures.leave_one_out_figure(r, term="session")
+    ),
     "one_with_many_figure": _of("one_with_many", figures.one_with_many_figure),
     "residual_figure": _of("lmm", lambda r: figures.residual_figure(r, outcome_label="symptoms")),
     "residual_figure of a regression": _of(

@@ -109,6 +109,32 @@ FURTHER: dict[str, tuple[str, Callable[[Any], object]]] = {
             als.lmm("symptoms ~ session + (1 | person)", d), n_resamples=3, seed=1, n_jobs=1
         ),
     ),
+    "leave_one_out": ("sessions", lambda d: als.leave_one_out(_random(d), "person")),
+    "wild_bootstrap": (
+        "sessions",
+        lambda d: als.wild_bootstrap(
+            _random(d), "person", terms=["session"], n_resamples=99, seed=1
+        ),
+    ),
+    "permutation_test": (
+        "sessions",
+        lambda d: als.permutation_test(
+            als.lmm("symptoms ~ experience + (1 | person)", d),
+            "experience",
+            "person",
+            n_resamples=99,
+            seed=1,
+        ),
+    ),
+    "unit_ranks": ("sessions", lambda d: als.unit_ranks(_random(d), "person", seed=1)),
+    "location_scale": (
+        "sessions",
+        lambda d: als.location_scale("symptoms ~ session + (1 | person)", d, scale="session"),
+    ),
+    "standardised_coefficients": (
+        "sessions",
+        lambda d: als.standardised_coefficients(_random(d)),
+    ),
     "compare_models": (
         "sessions",
         lambda d: als.compare_models(

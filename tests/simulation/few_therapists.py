@@ -1,9 +1,10 @@
 """Type I errors with few therapists, by method: what ``docs/coverage/few_therapists.md`` holds.
 
-``python -m tests.simulation.few_therapists 500 PATH`` runs 500 studies a cell. A study has
-therapists with eight persons each, or from two to twenty (as many in all), and three sessions a
-person; the outcome has variances .08 (therapist), .40 (person) and .52 (session), and neither a
-therapist's experience nor a person's treatment, drawn within therapists, has an effect.
+``python -m tests.simulation.few_therapists 500 PATH`` runs 500 studies a cell, and goes on from the
+studies that PATH holds: every study has a seed of its own. A study has therapists with eight
+persons each, or from two to twenty (as many in all), and three sessions a person; the outcome has
+variances .08 (therapist), .40 (person) and .52 (session), and neither a therapist's experience nor
+a person's treatment, drawn within therapists, has an effect.
 """
 
 import csv
@@ -69,8 +70,11 @@ def p_values(data: pd.DataFrame, seed: int) -> dict[tuple[str, str], float]:
 def main(n: int, path: Path) -> None:
     """Run all cells, a block of studies at a time, and write the counts after each block."""
     counts: dict[tuple[object, ...], list[int]] = {}
-    block = 50
-    for start in range(0, n, block):
+    if path.exists():
+        for row in pd.read_csv(path).itertuples(index=False):
+            counts[tuple(row[:4])] = list(row[4:])
+    done, block = max((cell[0] for cell in counts.values()), default=0), 50
+    for start in range(done, n, block):
         for J, balanced in itertools.product(THERAPISTS, (True, False)):
             sizes = "equal" if balanced else "2 to 20"
             for i in range(start, min(start + block, n)):
@@ -81,10 +85,12 @@ def main(n: int, path: Path) -> None:
                     cell[0] += 1
                     cell[1] += bool(p < 0.05)
                     cell[2] += bool(np.isnan(p))
-        with path.open("w", newline="", encoding="utf-8") as file:
+        aside = path.with_suffix(".part")
+        with aside.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(COLUMNS)
             writer.writerows([*key, *cell] for key, cell in counts.items())
+        aside.replace(path)
 
 
 METHODS = ("Satterthwaite", "Kenward-Roger", "normal", "CR2", "wild bootstrap", "permutation")

@@ -125,6 +125,29 @@ def test_refits_are_those_of_the_rows_left(data):
     np.testing.assert_allclose(own["estimate"], left.fit.beta, rtol=REFIT)
 
 
+def test_refits_have_their_own_df_and_variances(data):
+    model = lmm("y ~ session + x + (1 | therapist/person)", data)
+    found = leave_one_out(model, "therapist")
+    left = lmm(model.formula, data[data["therapist"] != "T 2"])
+    own = found.tidy(conf_level=0.9).query("level == 'T 2'")
+    for column in ("df", "p_value", "conf_low", "conf_high"):
+        expected = left.tidy(conf_level=0.9)[column]
+        np.testing.assert_allclose(own[column], expected, rtol=50 * REFIT)
+    random = found.tidy(effects="ran_pars").query("level == 'T 2'")
+    expected = left.tidy(effects="ran_pars")
+    assert list(random["term"]) == list(expected["term"])
+    np.testing.assert_allclose(random["estimate"], expected["estimate"], rtol=50 * REFIT)
+
+
+def test_units_that_others_cross_can_be_left_out(data):
+    rng = np.random.default_rng(8)
+    crossed = data.assign(room=rng.integers(0, 6, len(data)).astype(str))
+    model = lmm("y ~ session + x + (1 | therapist) + (1 | room)", crossed)
+    own = leave_one_out(model, "room").tidy().query("level == '3'")
+    left = lmm(model.formula, crossed[crossed["room"] != "3"])
+    np.testing.assert_allclose(own["estimate"], left.fit.beta, rtol=REFIT, atol=1e-6)
+
+
 def test_who_alone_carries_a_coefficient_is_named(data):
     only = data.assign(alone=(data["therapist"] == "T 3").astype(float))
     found = leave_one_out(lmm("y ~ alone + (1 | therapist)", only), "therapist")

@@ -7,8 +7,10 @@ from scipy import stats
 
 from alliance_stats.errors import DataError
 from alliance_stats.figures.caterpillar import caterpillar_figure
+from alliance_stats.figures.left_out import leave_one_out_figure
 from alliance_stats.figures.levels import slopes_figure, variance_partition_figure
 from alliance_stats.figures.residuals import normal_quantiles, residual_figure
+from alliance_stats.multilevel import leave_one_out
 from tests.figure_lint.cases import CASES
 from tests.figure_lint.cases.models import fitted
 
@@ -136,3 +138,27 @@ def test_slopes_run_through_the_origin_as_far_as_they_reach() -> None:
 def test_slopes_refuse(frame: pd.DataFrame, message: str) -> None:
     with pytest.raises(DataError, match=message):
         slopes(frame)
+
+
+def test_each_refit_is_drawn_beside_the_whole_model() -> None:
+    found = leave_one_out(MODEL, "therapist")
+    report = leave_one_out_figure(found, term="session", conf_level=0.9)
+    own = found.tidy(conf_level=0.9).query("term == 'session'").sort_values("estimate")
+    ax = report.figure.axes[0]
+    drawn = [line for line in ax.lines if line.get_gid() == "estimate"]
+    assert [float(line.get_xdata()[0]) for line in drawn] == own["estimate"].tolist()
+    limits = [line.get_xdata() for line in ax.lines if line.get_gid() == "interval"]
+    np.testing.assert_array_equal(limits, own[["conf_low", "conf_high"]])
+    whole = MODEL.tidy(conf_level=0.9).set_index("term").loc["session"]
+    (band,) = [patch for patch in ax.patches if patch.get_gid() == "whole"]
+    np.testing.assert_allclose(
+        band.get_window_extent().transformed(ax.transData.inverted()).intervalx,
+        whole[["conf_low", "conf_high"]].astype(float),
+    )
+    assert report.data["level"].tolist() == own["level"].tolist()
+    assert f"highest without {own['level'].iloc[-1]}" in report.alt
+
+
+def test_a_coefficient_that_is_not_there_is_not_drawn() -> None:
+    with pytest.raises(DataError, match="Did you mean 'session'"):
+        leave_one_out_figure(leave_one_out(MODEL, "therapist"), term="sesion")

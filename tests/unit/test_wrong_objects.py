@@ -39,6 +39,7 @@ def made() -> dict[str, object]:
 FIGURES = {
     "caterpillar_figure": ({"group": "h"}, {"LinearMixedModel"}),
     "residual_figure": ({"outcome_label": "y"}, {"LinearMixedModel"}),
+    "leave_one_out_figure": ({"term": "x"}, set()),
     "estimation_figure": ({"outcome": "y"}, {"GroupComparison"}),
     "raincloud_figure": ({"outcome": "y"}, {"GroupComparison"}),
     "kaplan_meier_figure": ({}, {"KaplanMeier"}),

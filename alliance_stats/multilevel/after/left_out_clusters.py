@@ -1,17 +1,22 @@
 """A model refitted without each cluster in turn."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from alliance_stats.account import Account, Column, Section, html_of, summary_of
+from alliance_stats.checks import check_choice, check_conf_level
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import one_line, two_sided_p
+from alliance_stats.estimates import estimate_columns, one_line
 from alliance_stats.formatting import format_count
 from alliance_stats.ledger import RowLedger
-from alliance_stats.multilevel.clusters import clusters_of, refitted_without
+from alliance_stats.multilevel.clusters import cluster_codes, refitted_without
+from alliance_stats.multilevel.linear_fit import LinearFit
+from alliance_stats.multilevel.linear_functions import inference_on
 from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel, require_linear
+from alliance_stats.multilevel.parameter_tables import ran_pars_table
 
 __all__ = ["LeaveOneOut", "leave_one_out"]
 
@@ -24,35 +29,66 @@ class LeaveOneOut:
     ----------
     cluster
         What was left out.
-    table
-        A row a cluster and term; see :meth:`tidy`.
+    whole
+        The model of all rows: ``term, estimate, std_error, df``.
+    fixed
+        ``level, n, term, estimate, std_error, df`` of each refit.
+    random
+        ``level, n, group, term, estimate`` of each refit.
+    formula
+        The model's formula.
     rows
         The ledger of the fit's rows.
     """
 
     cluster: str
-    table: pd.DataFrame
+    whole: pd.DataFrame
+    fixed: pd.DataFrame
+    random: pd.DataFrame
+    formula: str
     rows: RowLedger
 
     __repr__ = one_line
 
-    def tidy(self) -> pd.DataFrame:
-        """Return one row a cluster and coefficient.
+    def tidy(
+        self, *, effects: Literal["fixed", "ran_pars"] = "fixed", conf_level: float = 0.95
+    ) -> pd.DataFrame:
+        """Return one row a cluster and estimate.
+
+        Parameters
+        ----------
+        effects
+            ``"fixed"``: coefficients. ``"ran_pars"``: SDs and correlations of the random effects,
+            and the residual SD.
+        conf_level
+            Coverage of the intervals of coefficients.
 
         Returns
         -------
         DataFrame
             ``level`` (who was left out), ``n`` (its rows), ``term, estimate, std_error, statistic,
-            p_value`` (normal) of the model without it, ``change`` (that estimate minus the whole
-            model's, in its standard errors) and ``sd_<grouping>`` (SD of the intercepts, or of the
-            first random effect). NaN where what is left does not determine the coefficients.
+            df, p_value, conf_low, conf_high`` (Satterthwaite) of the model without it, and
+            ``change`` (that estimate minus the whole model's, in the whole model's standard
+            errors); of random effects ``level, n, group, term, estimate``. NaN where what is left
+            does not determine the coefficients.
         """
-        return self.table.copy()
+        check_choice(effects, ("fixed", "ran_pars"), name="effects")
+        check_conf_level(conf_level)
+        if effects == "ran_pars":
+            return self.random.copy()
+        own = self.fixed
+        estimates = own["estimate"].to_numpy()
+        table = estimate_columns(
+            estimates, own["std_error"].to_numpy(), df=own["df"].to_numpy(), conf_level=conf_level
+        )
+        whole = self.whole.set_index("term").loc[own["term"]]
+        table["change"] = (estimates - whole["estimate"].to_numpy()) / whole["std_error"].to_numpy()
+        return pd.concat([own[["level", "n", "term"]], table], axis=1)
 
     def glance(self) -> pd.DataFrame:
         """Return one row a coefficient: the range of its estimates, and who changes it most."""
         found = []
-        for term, own in self.table.groupby("term", sort=False):
+        for term, own in self.tidy().groupby("term", sort=False):
             known = own.dropna(subset="change")
             most = known.loc[known["change"].abs().idxmax()] if len(known) else None
             found.append(
@@ -67,15 +103,22 @@ class LeaveOneOut:
         return pd.DataFrame(found)
 
     @property
+    def n_clusters(self) -> int:
+        """How many clusters were left out, one at a time."""
+        return int(self.fixed["level"].nunique())
+
+    @property
     def method(self) -> str:
         """What was done."""
-        n = self.table["level"].nunique()
-        return f"model refitted {format_count(n)} times, each time without one {self.cluster}"
+        return (
+            f"model refitted {format_count(self.n_clusters)} times, each time without one "
+            f"{self.cluster} ({self.formula})"
+        )
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Who alone carries a coefficient."""
-        lost = self.table.loc[self.table["estimate"].isna(), "level"].drop_duplicates()
+        lost = self.fixed.loc[self.fixed["estimate"].isna(), "level"].drop_duplicates()
         if not len(lost):
             return ()
         return (
@@ -95,7 +138,7 @@ class LeaveOneOut:
             },
             measure="",
         )
-        sizes = {"rows": self.rows.n_used, self.cluster: self.table["level"].nunique()}
+        sizes = {"rows": self.rows.n_used, self.cluster: self.n_clusters}
         return Account(self.method, self.notes, sizes, (found,), rows=self.rows)
 
     summary = summary_of
@@ -110,67 +153,76 @@ def leave_one_out(model: LinearMixedModel, cluster: str) -> LeaveOneOut:
     model
         A fitted ``lmm``.
     cluster
-        A grouping factor of the model that contains every random effect.
+        A grouping factor of the model. Other random effects may lie within it or cross it: the
+        rows of a unit are left out, whoever else they belong to.
 
     Returns
     -------
     LeaveOneOut
-        With ``tidy()`` (a row a cluster and coefficient), ``glance()`` (who changes most).
+        With ``tidy()`` (a row a cluster and coefficient), ``tidy(effects="ran_pars")`` and
+        ``glance()`` (who changes most); drawn by ``figures.leave_one_out_figure``.
 
     Raises
     ------
     DataError
-        A cluster that is no grouping factor, or that a random effect crosses.
+        A cluster that is no grouping factor.
     NotIdentifiedError
         Fewer than three clusters.
 
     Examples
     --------
-    >>> import pandas as pd
-    >>> from alliance_stats import meta_analysis
-    >>> from alliance_stats.evidence import leave_one_out
-    >>> studies = pd.DataFrame({"r": [0.2, 0.3, 0.25, 0.4], "n": [50, 80, 120, 60]})
-    >>> leave_one_out(meta_analysis(studies, r="r", n="n"))["estimate"].round(3).tolist()
-    [0.31, 0.288, 0.318, 0.262]
+    >>> from alliance_stats import example_study, leave_one_out, lmm
+    >>> early = example_study().sessions.query("session <= 3")
+    >>> model = lmm("alliance ~ experience + (1 | therapist/person)", early)
+    >>> leave_one_out(model, "therapist").glance()["most_by"].notna().all()
+    True
     """
     require_linear(model, asked="leave_one_out refits")
     fit = model.fit
-    clusters = clusters_of(fit, cluster)
+    codes = cluster_codes(fit, cluster)
     found = [g for g in fit.design.groupings if g.name == cluster]
     if not found:
         raise DataError(f"'{cluster}' has no random effect: leave_one_out leaves out such units.")
-    grouping = found[0]
-    if len(grouping.labels) < 3:
+    labels = found[0].labels
+    if len(labels) < 3:
         raise NotIdentifiedError(f"leave_one_out needs three units of '{cluster}' or more.")
-    names = [fit.design.fixed.names[i] for i in fit.design.fixed.kept]
-    whole, error, frames = fit.beta, np.sqrt(np.diag(fit.vcov)), []
-    for unit, label in enumerate(grouping.labels):
-        kept = clusters != unit
-        columns = {
-            "estimate": np.full(len(names), np.nan),
-            "std_error": np.full(len(names), np.nan),
-        }
-        sds = {f"sd_{g.name}": np.nan for g in fit.design.groupings}
+    fixed, random = [], []
+    for unit, label in enumerate(labels):
+        kept = codes != unit
+        who = {"level": label, "n": int((~kept).sum())}
         try:
             left = refitted_without(fit, kept)
-            columns = {"estimate": left.beta, "std_error": np.sqrt(np.diag(left.vcov))}
-            for g, D in zip(left.design.groupings, left.covariances, strict=True):
-                sds[f"sd_{g.name}"] = float(np.sqrt(D[0, 0]))
         except np.linalg.LinAlgError:  # the unit alone determines a coefficient
-            pass
-        t = columns["estimate"] / columns["std_error"]
-        frames.append(
-            pd.DataFrame(
-                {
-                    "level": label,
-                    "n": int((~kept).sum()),
-                    "term": names,
-                    **columns,
-                    "statistic": t,
-                    "p_value": two_sided_p(t, df=np.full(len(t), np.inf)),
-                    "change": (columns["estimate"] - whole) / error,
-                    **sds,
-                }
-            )
-        )
-    return LeaveOneOut(cluster, pd.concat(frames, ignore_index=True), model.rows)
+            fixed.append(_coefficients(fit, None).assign(**who))
+            continue
+        fixed.append(_coefficients(fit, left).assign(**who))
+        random.append(_variances(left).assign(**who))
+    columns = ["level", "n", "group", "term", "estimate"]
+    return LeaveOneOut(
+        cluster,
+        _coefficients(fit, fit),
+        pd.concat(fixed, ignore_index=True),
+        pd.concat(random, ignore_index=True)[columns] if random else pd.DataFrame(columns=columns),
+        model.formula,
+        model.rows,
+    )
+
+
+def _coefficients(fit: LinearFit, left: LinearFit | None) -> pd.DataFrame:
+    """Return a refit's coefficients under the fit's names; NaN where there is no refit."""
+    names = [fit.design.fixed.names[i] for i in fit.design.fixed.kept]
+    if left is None:
+        values = {c: np.full(len(names), np.nan) for c in ("estimate", "std_error", "df")}
+    else:
+        values = {
+            "estimate": left.beta,
+            "std_error": np.sqrt(np.diag(left.vcov)),
+            "df": inference_on(left).df(np.eye(len(names))),
+        }
+    return pd.DataFrame({"term": names, **values})
+
+
+def _variances(left: LinearFit) -> pd.DataFrame:
+    table = ran_pars_table(left)
+    stratum = [f"[{level}]" if level is not None else "" for level in table["level"]]
+    return table[["group", "estimate"]].assign(term=table["term"] + stratum)

@@ -9,12 +9,19 @@ from alliance_stats.figures import (
     actor_partner_figure,
     caterpillar_figure,
     johnson_neyman_figure,
+    leave_one_out_figure,
     one_with_many_figure,
     residual_figure,
     slopes_figure,
     variance_partition_figure,
 )
-from alliance_stats.multilevel import JohnsonNeyman, LinearMixedModel, johnson_neyman, lmm
+from alliance_stats.multilevel import (
+    JohnsonNeyman,
+    LinearMixedModel,
+    johnson_neyman,
+    leave_one_out,
+    lmm,
+)
 from tests.figure_lint.cases.data import EASTERN, LONG, OTHER_SCRIPTS, ratings
 
 
@@ -106,6 +113,12 @@ def named(units: str) -> LinearMixedModel:
     )
 
 
+def without_each(
+    model: LinearMixedModel, *, term: str = "session", label: str = ""
+) -> ReportFigure:
+    return leave_one_out_figure(leave_one_out(model, "therapist"), term=term, effect_label=label)
+
+
 CASES = {
     caterpillar_figure: {
         "caterpillar": lambda: caterpillar_figure(fitted(), group="therapist"),
@@ -120,6 +133,16 @@ CASES = {
         ),
         "caterpillar, huge": lambda: caterpillar_figure(fitted(times=1e7), group="therapist"),
         "caterpillar, tiny": lambda: caterpillar_figure(fitted(times=1e-5), group="therapist"),
+    },
+    leave_one_out_figure: {
+        "left out": lambda: without_each(fitted()),
+        "left out, 150 therapists": lambda: without_each(
+            fitted(therapists=150, random="(1 | therapist)")
+        ),
+        "left out, long names": lambda: without_each(named(LONG + " {}"), label=LONG),
+        "left out, eastern names": lambda: without_each(named(EASTERN[0] + "{}"), label=EASTERN[3]),
+        "left out, huge": lambda: without_each(fitted(times=1e7)),
+        "left out, tiny": lambda: without_each(fitted(times=1e-5)),
     },
     residual_figure: {
         "residuals": lambda: residual_figure(fitted(), outcome_label="alliance (WAI points)"),
