@@ -13,7 +13,7 @@ from alliance_stats.association.goodness_of_fit import r_squared_of, spans_const
 from alliance_stats.checks import check_choice, check_conf_level, did_you_mean
 from alliance_stats.design.design import Design, code_new_rows
 from alliance_stats.engine.degrees_of_freedom import ConstantDf
-from alliance_stats.engine.sandwich import ClusterRobust, cr2
+from alliance_stats.engine.sandwich import ClusterRobust, RowVariances, cr2
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, wald_interval
 from alliance_stats.multilevel import (
@@ -366,7 +366,7 @@ def _cluster_robust(fit: Fit, clusters: npt.NDArray[np.int64]) -> ClusterRobust:
     return cr2(
         [columns[own] for own in rows],
         [left[own] for own in rows],
-        [np.diag(variance[own]) for own in rows],
+        [RowVariances(variance[own]) for own in rows],
     )
 
 

@@ -13,7 +13,7 @@ from alliance_stats.design.residual import Correlated
 from alliance_stats.engine.array_door import sorted_rows
 from alliance_stats.engine.criterion import at_eta, minimise, pulled_rows, solve
 from alliance_stats.engine.residual_shape import ResidualShape
-from alliance_stats.engine.sandwich import ClusterRobust, cr2
+from alliance_stats.engine.sandwich import ClusterRobust, RowVariances, cr2
 from alliance_stats.engine.threads import one_blas_thread
 from alliance_stats.engine.wild_bootstrap import ClusterSums, cluster_sums
 from alliance_stats.errors import DataError, NotIdentifiedError
@@ -207,15 +207,26 @@ def clusters_of(fit: LinearFit, name: str) -> npt.NDArray[np.int64]:
     return codes
 
 
-def _covariance(fit: LinearFit, own: npt.NDArray[np.intp]) -> Array:
+def _covariance(fit: LinearFit, own: npt.NDArray[np.intp]) -> Array | RowVariances:
     """Fitted covariance of the outcomes in some rows, on the outcome's scale squared."""
-    roots = fit.design.root_weights[own]
-    shape, order = fit.problem.shape, fit.problem.layout.order
-    V = np.eye(len(own))
-    if shape is not None:
-        V = shape.covariance(np.argsort(order)[own], fit.eta)
-    for grouping, Lambda in zip(fit.design.groupings, fit.Lambda, strict=True):
-        half = Lambda.T @ grouping.Z[:, own]
-        same = grouping.codes[own][:, None] == grouping.codes[own][None]
-        V = V + (half.T @ half) * same
-    return np.asarray(V * fit.sigma**2 / np.outer(roots, roots))
+    scale = fit.sigma / fit.design.root_weights[own]
+    shape, places = fit.problem.shape, np.argsort(fit.problem.layout.order)[own]
+    effects = [
+        scale[:, None] * _effects(grouping, Lambda, own)
+        for grouping, Lambda in zip(fit.design.groupings, fit.Lambda, strict=True)
+    ]
+    if shape is None or shape.correlation is None:
+        if shape is not None:
+            scale = scale * shape.row_sd(fit.eta)[places]
+        return RowVariances(scale**2, np.hstack([np.empty((len(own), 0)), *effects]))
+    V = shape.covariance(places, fit.eta) * np.outer(scale, scale)
+    return np.asarray(V + sum(half @ half.T for half in effects))
+
+
+def _effects(grouping: Grouping, Lambda: Array, own: npt.NDArray[np.intp]) -> Array:
+    """Return the columns of random effects of the units in some rows, in relative SDs."""
+    half = grouping.Z[:, own].T @ Lambda
+    units, codes = np.unique(grouping.codes[own], return_inverse=True)
+    found = np.zeros((len(own), len(units), half.shape[1]))
+    found[np.arange(len(own)), codes] = half
+    return found.reshape(len(own), -1)

@@ -11,7 +11,7 @@ from scipy import stats
 
 from alliance_stats.design.formula import CONSTANT, column, formula_of, nested_intercepts
 from alliance_stats.effect_sizes import ClusteredEffect, model_based_g, total_variance_df
-from alliance_stats.engine.sandwich import cr2
+from alliance_stats.engine.sandwich import RowVariances, cr2
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array, two_sided_p
 from alliance_stats.formatting import format_df, format_number
@@ -60,7 +60,7 @@ def cluster_robust_difference(outcome: Outcome) -> ClusterRobustFit | None:
     beta = np.linalg.lstsq(X, outcome.values, rcond=None)[0]
     residual = outcome.values - X @ beta
     rows = [np.flatnonzero(outcome.cluster == code) for code in np.unique(outcome.cluster)]
-    working = [np.eye(own.size) for own in rows]
+    working = [RowVariances(np.ones(own.size)) for own in rows]
     found = cr2([X[own] for own in rows], [residual[own] for own in rows], working)
     error = math.sqrt(float(found.vcov[0, 0]))
     if not error > outcome.dust:

@@ -24,7 +24,7 @@ from alliance_stats.design.formula import (
     parse_terms,
 )
 from alliance_stats.engine.families import family_of
-from alliance_stats.engine.sandwich import cr2, turned
+from alliance_stats.engine.sandwich import RowVariances, cr2, turned
 from alliance_stats.engine.threads import one_blas_thread
 from alliance_stats.errors import DataError, FormulaError
 from alliance_stats.multilevel import GeneralizedLinearMixedModel, fit_generalized, glmm
@@ -218,7 +218,7 @@ def _errors(fit: GeneralizedLinearMixedModel, clusters: pd.Series, vcov: str) ->
             cr2(
                 [X[k] for k in rows],
                 [residual[k] for k in rows],
-                [np.diag(variance[k]) for k in rows],
+                [RowVariances(variance[k]) for k in rows],
             ),
             back,
         )
