@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 from scipy import linalg, special
 
 from alliance_stats.engine.degrees_of_freedom import FTest
@@ -223,7 +224,7 @@ def _spanned(X: Array, V: Array | RowVariances) -> _Working:
     return _Working(X, v if V.effects is None else V.dense())
 
 
-def _basis(columns: Array, strata: Array) -> Array:
+def _basis(columns: Array, strata: npt.NDArray[np.intp]) -> Array:
     """Orthonormal columns, each within one stratum, whose span holds the columns cut at strata."""
     sizes = np.linalg.norm(columns, axis=0)
     unit = columns / np.where(sizes > 0.0, sizes, 1.0)
