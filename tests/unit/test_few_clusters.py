@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from alliance_stats import AR1, CR2, leave_one_out, lmm, permutation_test, wild_bootstrap
+from alliance_stats.engine.sandwich import RowVariances
 from alliance_stats.errors import DataError, FormulaError
 from alliance_stats.multilevel.clusters import _covariance
 
@@ -38,7 +39,8 @@ def test_signs_are_those_of_dense_algebra(data, residual):
     X, y = model.design.X, model.design.y
     names = sorted(data["therapist"].unique())
     fit = model.fit
-    W = np.linalg.inv(_covariance(fit, np.arange(69)) / fit.sigma**2)
+    V = _covariance(fit, np.arange(69))
+    W = np.linalg.inv((V.dense() if isinstance(V, RowVariances) else V) / fit.sigma**2)
     M = np.linalg.inv(X.T @ W @ X)
     rows = [np.flatnonzero(data["therapist"] == t) for t in names]
 
