@@ -293,6 +293,8 @@ KINDS = ("III", "II", "I", "marginal")
 
 # Of a singular value, what counts as zero beside the largest.
 RANK = 1e-9
+# Of a column beside those before it, in units of the largest entry.
+PIVOT = 1e-6
 
 COLUMNS = ["term", "statistic", "df1", "df2", "p_value", "method"]
 METHODS = {"satterthwaite": "Satterthwaite", "kenward-roger": "Kenward-Roger", "normal": "Wald"}
@@ -338,9 +340,13 @@ def _hypotheses(design: Design, kind: str) -> list[tuple[CodedTerm, Array]]:
     if kind == "I":
         sequential = _sequential(design.X)
         return [(term, sequential[own[term.name]]) for term in terms]
+    last_of_all = {term.name: C for term, C in _type_three(design, terms)}
     found = []
     for term in terms:
         containing = [c for other in terms if _contains(other, term) for c in own[other.name]]
+        if not containing and len(last_of_all[term.name]) == len(own[term.name]):
+            found.append((term, last_of_all[term.name]))  # nothing contains it: II is III
+            continue
         last = [*own[term.name], *containing]
         order = np.array([*(c for c in range(p) if c not in set(last)), *last], dtype=np.int64)
         moved = np.zeros((p, p))
@@ -382,8 +388,28 @@ def _type_three(design: Design, terms: list[CodedTerm]) -> list[tuple[CodedTerm,
         if containing:
             beyond = _zero_outside(span, [where[t.name] for t in containing])
             own = linalg.null_space(beyond @ own.T, rcond=RANK).T @ own
-        found.append((term, own @ back))
+        versus = _versus_first((own @ span)[:, where[term.name]])
+        found.append((term, versus @ own @ back))
     return found
+
+
+def _versus_first(rows: Array) -> Array:
+    """Return what combines rows so that each compares one level with the first.
+
+    They span the same space, and F is the same; Satterthwaite's df of several functions at once
+    depend on which of its bases is taken. This is that of treatment coding, as in lmerTest.
+    """
+    pivots: list[int] = []
+    found = np.empty((0, len(rows)))
+    for column in range(rows.shape[1] - 1, -1, -1):
+        left = rows[:, column] - found.T @ (found @ rows[:, column])
+        size = float(np.linalg.norm(left))
+        if len(pivots) < len(rows) and size > PIVOT * np.abs(rows).max():
+            pivots.append(column)
+            found = np.vstack([found, left / size])
+    if len(pivots) < len(rows):
+        return np.eye(len(rows))
+    return np.asarray(linalg.inv(rows[:, pivots[::-1]]))
 
 
 def _unit_lengths(wide: Array, terms: list[CodedTerm], where: dict[str, slice]) -> Array:

@@ -17,6 +17,9 @@ n <- 240
 rough <- data.frame(person = factor(rep(1:40, each = 6)), role = sample(c("child", "father", "mother"), n, TRUE, c(.5, .2, .3)),
                     arm = rep(sample(c("a", "b"), 40, TRUE, c(.6, .4)), each = 6), x = rnorm(n), z = runif(n))
 rough$y <- 0.4 * rough$x + 0.3 * (rough$role == "father") * (rough$arm == "b") + rnorm(40)[rough$person] + 0.8 * rnorm(40)[rough$person] * rough$x + rnorm(n)
+crossed <- rough[sample(n, 200), ]
+crossed$rater <- sample(paste("rater", 1:8), 200, TRUE)
+crossed$y <- crossed$y + rnorm(8, 0, .8)[as.integer(factor(crossed$rater))]
 holed <- subset(rough, !(role == "father" & arm == "b"))
 
 cases <- list(
@@ -24,6 +27,7 @@ cases <- list(
   list(name = "OBrienKaiser treatment", d = long, f = y ~ treatment + (1 | id)),
   list(name = "unbalanced", d = rough, f = y ~ role * arm + x + (1 | person)),
   list(name = "covariate in interactions", d = rough, f = y ~ x * role * arm + z + (1 + x | person)),
+  list(name = "crossed raters", d = crossed, f = y ~ role * x + arm + (1 | person) + (1 | rater)),
   list(name = "empty cell", d = holed, f = y ~ role * arm + x + (1 | person)),
   list(name = "no intercept", d = rough, f = y ~ 0 + role + arm:x + (1 | person)))
 
