@@ -20,6 +20,7 @@ MEASURED = ("session", "time", "alliance", "outcome")
 """The roles whose columns belong to a row, and never to a person, family or therapist."""
 
 WITHIN, BETWEEN, RATED = "within persons", "between persons", "rated"
+_MOST_SHOWN = 12  # lines of a summary on what is missing where; tidy() has them all
 _DUST = 1e-20  # of a sum of squares: what rounding leaves where nothing varies
 _LEVELS = ("person", "family", "therapist")
 _PLURALS = {"person": "persons", "family": "families", "therapist": "therapists"}
@@ -80,6 +81,7 @@ class StudyDescription:
             - floor, ceiling: ratings at the ends of the score's range, where one was declared;
             - within persons, between persons: correlations of the scores' deviations from the
               persons' means, and of these means (n: ratings, persons);
+            - missing by role, missing by session: rows of that role or session without the score;
             - rated: how many persons of each role have a value of the score at each session, of
               all persons of that role.
         """
@@ -100,13 +102,7 @@ class StudyDescription:
     def account(self, *, conf_level: float = 0.95) -> Account:
         """Return what was counted, as data; there is no interval that `conf_level` could set."""
         check_conf_level(conf_level)
-        about = self._table.groupby("about")
-        counted = {name: about.get_group(name) for name in about.groups}
-        nothing = self._table.iloc[:0]
-        units = counted["units"]
-        moments = pd.concat([counted[name] for name in ("size", "score") if name in counted])
-        gaps = counted.get("missing", nothing)
-        endings = counted.get("ending", nothing)
+        units = self._table[self._table["about"] == "units"]
         remarks = [
             Phrase(text, parts)
             for row in self._table.to_dict("records")
@@ -116,24 +112,32 @@ class StudyDescription:
             self.method,
             self.notes,
             dict(zip(units["term"], units["n"], strict=True)),
-            (
-                Section("Sizes and scores", moments, ("term",), columns=_MOMENTS),
-                *(
-                    Section(f"At the {about}", _shares(counted[about]), ("term",), columns=_SHARES)
-                    for about in ("floor", "ceiling")
-                    if about in counted
-                ),
-                *(
-                    Section(f"Correlation {about}", counted[about], ("term",), columns=_CORRELATION)
-                    for about in (WITHIN, BETWEEN)
-                    if about in counted
-                ),
-                Section("Missing", _shares(gaps[gaps["n"] > 0]), ("term",), columns=_SHARES),
-                Section(f"Endings by {self.unit}", _shares(endings), ("term",), columns=_SHARES),
-            ),
+            tuple(self._sections()),
             tuple(remarks),
             self.rows,
         )
+
+    def _sections(self) -> Iterator[Section]:
+        about = self._table.groupby("about")
+        counted = {name: about.get_group(name) for name in about.groups}
+        moments = pd.concat([counted[name] for name in ("size", "score") if name in counted])
+        yield Section("Sizes and scores", moments, ("term",), columns=_MOMENTS)
+        for end in ("floor", "ceiling"):
+            if end in counted:
+                yield _shares(f"At the {end}", counted[end])
+        for among in (WITHIN, BETWEEN):
+            if among in counted:
+                title = f"Correlation {among}"
+                yield Section(title, counted[among], ("term",), columns=_CORRELATION, lead=title)
+        if "missing" in counted:
+            yield _shares("Missing", counted["missing"].query("n > 0"))
+        for by in ("role", "session"):
+            if f"missing by {by}" in counted:
+                gaps = counted[f"missing by {by}"].query("n > 0")
+                more = f", {_MOST_SHOWN} of {len(gaps)}" if len(gaps) > _MOST_SHOWN else ""
+                yield _shares(f"Missing by {by}{more}", gaps.head(_MOST_SHOWN), by)
+        if "ending" in counted:
+            yield _shares(f"Endings by {self.unit}", counted["ending"])
 
     summary = summary_of
     _repr_html_ = html_of
@@ -158,7 +162,8 @@ def describe_study(
     records = [
         *_units(frame, roles),
         *_sizes(frame, roles),
-        *_missing(frame, roles),
+        *_missing(frame, roles, measured),
+        *_missing_by(frame, roles, measured),
         *_shared(frame, roles, scores),
         *_scores(frame, measured),
         *_at_the_ends(frame, measured, limits),
@@ -209,10 +214,35 @@ def _moments(values: pd.Series) -> dict[str, float]:
     return dict(zip(_NUMBERS, (float(numbers.mean()), sd, low, middle, high), strict=True))
 
 
-def _missing(frame: pd.DataFrame, roles: Mapping[str, str]) -> _Records:
-    for role, column in roles.items():
+def _missing(
+    frame: pd.DataFrame, roles: Mapping[str, str], measured: Mapping[str, str]
+) -> _Records:
+    columns = {**roles, **measured}
+    for term, column in columns.items():
         n = int(frame[column].isna().sum())
-        yield {"about": "missing", "term": role, "n": n, "of": len(frame)}
+        yield {"about": "missing", "term": term, "n": n, "of": len(frame)}
+    if len(measured) > 1:
+        gaps = frame[list(measured.values())].isna().to_numpy()
+        for term, rows in (("any score", gaps.any(axis=1)), ("every score", gaps.all(axis=1))):
+            yield {"about": "missing", "term": term, "n": int(rows.sum()), "of": len(frame)}
+
+
+def _missing_by(
+    frame: pd.DataFrame, roles: Mapping[str, str], measured: Mapping[str, str]
+) -> _Records:
+    """Count the rows without a score, role by role and session by session."""
+    for by in ("role", "session"):
+        if by not in roles:
+            continue
+        groups = frame[roles[by]]
+        for term, column in measured.items():
+            gaps = frame[column].isna().groupby(groups, sort=True, observed=True)
+            counted = zip(gaps.groups, gaps.sum(), gaps.size(), strict=True)
+            for value, n, of in counted:
+                yield {
+                    "about": f"missing by {by}", "term": term, "n": int(n), "of": int(of),
+                    by: value,
+                }  # fmt: skip
 
 
 def _shared(frame: pd.DataFrame, roles: Mapping[str, str], scores: Sequence[str]) -> _Records:
@@ -314,8 +344,10 @@ def _endings(frame: pd.DataFrame, roles: Mapping[str, str], unit: str) -> _Recor
             yield {"about": "ending", "term": ending, "n": n, "of": len(endings)}
 
 
-def _shares(table: pd.DataFrame) -> pd.DataFrame:
-    return table.assign(share=table["n"] / table["of"])
+def _shares(title: str, table: pd.DataFrame, *names: str) -> Section:
+    """Return a section of counts out of a whole."""
+    frame = table.assign(share=table["n"] / table["of"])
+    return Section(title, frame, ("term", *names), columns=_SHARES, lead=title)
 
 
 def _remark(row: Mapping[str, object]) -> Iterator[tuple[str, tuple[object, ...]]]:

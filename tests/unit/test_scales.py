@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from alliance_stats import Study
 from alliance_stats.errors import AllianceStatsWarning, DataError
@@ -354,3 +355,71 @@ def test_reversing_an_item_and_its_key_leaves_the_reliability():
         pd.testing.assert_frame_equal(reliability(turned, items=key, person=person).tidy(), own)
         by_columns = reliability(forms, items=list(items), person=person).tidy()
         pd.testing.assert_frame_equal(by_columns, own)
+
+
+def repeated(n: int, k: int, m: int, seed: int = 4) -> pd.DataFrame:
+    """Return forms of n persons in k sessions, answered on m items."""
+    draw = np.random.default_rng(seed)
+    person, session = (axis.ravel() for axis in np.indices((n, k)))
+    level = draw.normal(0, 0.8, n)[person] + draw.normal(0, 0.3, k)[session]
+    level += draw.normal(0, 0.6, n * k)
+    answers = level[:, None] + draw.normal(0, 0.5, (n, m))[person] + draw.normal(0, 0.7, (n * k, m))
+    items = pd.DataFrame(answers, columns=[f"i{j}" for j in range(m)])
+    return items.assign(person=person, session=session)
+
+
+def test_with_as_many_sessions_each_the_intervals_are_those_of_mean_squares():
+    n, k, m = 15, 4, 3
+    data = repeated(n, k, m)
+    items = ["i0", "i1", "i2"]
+    found = reliability(data, items=items, person="person", session="session").tidy()
+    found = found.set_index("term")
+    form = data[items].mean(axis=1).to_numpy().reshape(n, k)
+    within = form.var(axis=1, ddof=1).mean()
+    own = k * form.mean(axis=1).var(ddof=1)
+    tails = stats.f.ppf([0.025, 0.975], n * (k - 1), n - 1)
+    # the mean of any k sessions, as the intraclass correlation of means (Shrout & Fleiss 1979)
+    np.testing.assert_allclose(
+        found.loc["RkRn", ["conf_low", "conf_high"]].astype(float),
+        1 - within / own / tails,
+        rtol=1e-4,
+    )
+    answers = data[items].to_numpy()
+    inside = ((answers - answers.mean(axis=1, keepdims=True)) ** 2).sum() / (n * k * (m - 1))
+    tails = stats.f.ppf([0.025, 0.975], n * k * (m - 1), n * (k - 1))
+    np.testing.assert_allclose(
+        found.loc["Rcn", ["conf_low", "conf_high"]].astype(float),
+        1 - inside / m / within / tails,
+        rtol=1e-4,
+    )
+    both = form - form.mean(axis=0) - form.mean(axis=1, keepdims=True) + form.mean()
+    crossed = (both**2).sum() / ((n - 1) * (k - 1))
+    cube = answers.reshape(n, k, m)
+    cube = cube - cube.mean(axis=2, keepdims=True)
+    cube = cube - cube.mean(axis=0) - cube.mean(axis=1, keepdims=True) + cube.mean(axis=(0, 1))
+    df = (m - 1) * (n - 1) * (k - 1)
+    tails = stats.f.ppf([0.025, 0.975], df, (n - 1) * (k - 1))
+    np.testing.assert_allclose(
+        found.loc["Rc", ["conf_low", "conf_high"]].astype(float),
+        1 - (cube**2).sum() / df / m / crossed / tails,
+        rtol=1e-4,
+    )
+
+
+def test_intervals_of_generalizability_depend_on_no_unit_and_hold_at_no_variance():
+    data = repeated(12, 5, 3)
+    items = ["i0", "i1", "i2"]
+    named = {"items": items, "person": "person", "session": "session"}
+    plain = reliability(data, **named).tidy().query("about == 'generalizability'")
+    assert plain[["conf_low", "conf_high"]].notna().all(axis=None)
+    assert (plain["conf_low"] < plain["estimate"]).all()
+    assert (plain["estimate"] < plain["conf_high"]).all()
+    for unit in (1e-4, 1e5):
+        other = reliability(data.assign(**{i: data[i] * unit for i in items}), **named).tidy()
+        other = other.query("about == 'generalizability'")
+        np.testing.assert_allclose(other["conf_low"], plain["conf_low"], rtol=1e-3)
+    draw = np.random.default_rng(3)
+    noise = data.assign(**{i: draw.normal(size=len(data)) for i in items})
+    none = reliability(noise, **named).tidy().query("about == 'generalizability'")
+    assert (none["conf_low"] >= 0.0).all()
+    assert (none["conf_high"] <= 1.0).all()

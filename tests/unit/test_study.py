@@ -162,7 +162,7 @@ def test_keep_refuses_to_leave_nothing(study: Study):
 
 def test_description_counts_by_hand(study: Study):
     table = study.describe().tidy()
-    table = table[table["about"] != "rated"].set_index(["about", "term"])
+    table = table[table["role"].isna() & table["session"].isna()].set_index(["about", "term"])
     assert table["n"].to_dict() == {
         ("units", "rows"): 6,
         ("units", "persons"): 4,
@@ -210,7 +210,7 @@ def test_a_first_look_by_hand():
         score_range=(1, 7),
     )  # fmt: skip
     table = study.describe().tidy()
-    ends = table[table["about"] != "rated"].set_index(["about", "term"])
+    ends = table[table["role"].isna() & table["session"].isna()].set_index(["about", "term"])
     assert ends.loc[("floor", "alliance"), ["n", "of"]].tolist() == [1, 5]
     assert ends.loc[("ceiling", "alliance"), ["n", "of"]].tolist() == [2, 5]
     assert ("floor", "outcome") not in ends.index  # no range was declared
@@ -256,6 +256,12 @@ def test_description_in_words(study: Study):
         "alliance 4 3.75 1.71 2.00 3.50 6.00",
         "Missing n in all share",
         "alliance 2 6 33.3%",
+        "Missing by role role n in all share",
+        "alliance father 1 1 100.0%",
+        "alliance mother 1 4 25.0%",
+        "Missing by session session n in all share",
+        "alliance 1 1 4 25.0%",
+        "alliance 2 1 2 50.0%",
         "Endings by family n in all share",
         "dropout 2 3 66.7%",
         "planned 1 3 33.3%",
@@ -313,3 +319,42 @@ def test_a_column_of_lists_is_carried_and_left_out_of_the_tables_of_units(data: 
     assert "notes" in study.sessions
     assert "notes" not in study.families
     assert "notes" not in study.describe().summary()
+
+
+def test_missing_scores_are_counted_by_row_role_and_session():
+    frame = pd.DataFrame(
+        {
+            "person": ["a", "a", "b", "b"],
+            "role": ["mother", "mother", "child", "child"],
+            "session": [1, 2, 1, 2],
+            "wai": [4.0, None, 5.0, None],
+            "phq": [None, None, 3.0, 2.0],
+        }
+    )
+    study = Study.from_frame(
+        frame, person="person", role="role", session="session", alliance="wai", scores={"phq": None}
+    )
+    table = study.describe().tidy()
+    found = table[table["about"].str.startswith("missing")].fillna({"role": "", "session": 0})
+    counted = {
+        (row.about, row.term, row.role or int(row.session)): (row.n, row.of)
+        for row in found.itertuples()
+        if row.term in ("alliance", "phq", "any score", "every score")
+    }
+    assert counted == {
+        ("missing", "alliance", 0): (2, 4),
+        ("missing", "phq", 0): (2, 4),
+        ("missing", "any score", 0): (3, 4),
+        ("missing", "every score", 0): (1, 4),
+        ("missing by role", "alliance", "child"): (1, 2),
+        ("missing by role", "alliance", "mother"): (1, 2),
+        ("missing by role", "phq", "child"): (0, 2),
+        ("missing by role", "phq", "mother"): (2, 2),
+        ("missing by session", "alliance", 1): (0, 2),
+        ("missing by session", "alliance", 2): (2, 2),
+        ("missing by session", "phq", 1): (1, 2),
+        ("missing by session", "phq", 2): (1, 2),
+    }
+    said = study.describe().summary()
+    assert "Missing by role" in said
+    assert "Missing by session" in said
