@@ -120,6 +120,7 @@ GLOSSARY: Mapping[str, str] = MappingProxyType(
         "n_mediators": "mediators of a mediation",
         "n_draws": "random draws behind intervals",
         "df_residual": "residual degrees of freedom",
+        "dispersion": "dispersion parameter of a family (theta, phi or nu: see `method`), if one",
         "implied_variance": "residual variance that a link implies on its own scale",
         "rank": "place among the units, 1 the smallest; the mean over the draws",
         "lowest": "probability of being among the lowest units",

@@ -156,7 +156,7 @@ def build_design(
     *,
     weights: str | None = None,
     known_variance: str | None = None,
-    also: Sequence[str] = (),
+    also: Sequence[Hashable] = (),
     residual_variance: bool = True,
 ) -> tuple[Design, pd.DataFrame]:
     """Read the formula, set unusable rows aside, and build the arrays.

@@ -1,8 +1,9 @@
 """The search for a generalized mixed model: its start, its coordinates, its end.
 
-Coefficients and covariance factors are searched jointly, in coordinates in which the deviance
-curves about equally in all directions; a Newton step with the Hessian ends the search and gives
-the standard errors (see :mod:`alliance_stats.engine.search`).
+Coefficients, covariance factors and further parameters of the density (dispersions, thresholds) are
+searched jointly, in coordinates in which the deviance curves about equally in all directions; a
+Newton step with the Hessian ends the search and gives the standard errors (see
+:mod:`alliance_stats.engine.search`).
 
 Without random effects the coefficients are those of a generalized linear model (iteratively
 reweighted least squares; McCullagh & Nelder 1989, doi:10.1201/9780203753736, section 2.5). With
@@ -11,11 +12,11 @@ covariances given, the joint mode of coefficients and random effects (``nAGQ = 0
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy import linalg
+from scipy import linalg, optimize
 
 from alliance_stats.engine.descent import descend, predictors
 from alliance_stats.engine.elimination import eliminate
@@ -37,6 +38,7 @@ from alliance_stats.estimates import Array
 __all__ = [
     "Deviance",
     "GeneralizedCriterion",
+    "dispersed_start",
     "glm_coefficients",
     "joint_mode",
     "minimise_jointly",
@@ -52,13 +54,20 @@ GLM_STEPS = 60
 GLM_DONE = 1e-10
 JOINT_STEPS = 2
 MAX_HALVINGS = 30
+# Share of its size that negative information of a row counts as positive.
+LEAST_WEIGHT = 0.1
+# Log dispersions that are looked at for a start, and rounds of that and of the coefficients.
+FIRST_DISPERSIONS = (-6.0, 12.0)
+DISPERSION_ROUNDS = 3
 # Fall of the deviance that a last Newton step without random effects still foretells.
 PLAIN_DONE = 1e-20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GeneralizedCriterion:
-    """The deviance in (theta, gamma); the memory is where the modes were.
+    """The deviance in (theta, gamma, psi); the memory is where the modes were.
+
+    Psi are the density's further parameters.
 
     Attributes
     ----------
@@ -86,15 +95,18 @@ class GeneralizedCriterion:
 
     def evaluate(self, Lambda: Sequence[Array], other: Array, memory: Any) -> Slopes:
         """Evaluate; far out, where the numbers break down, say that there is no fit there."""
+        p = self.problem.p
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             try:
-                found = self.deviance(self.problem, Lambda, other, memory)
-            except linalg.LinAlgError as broken:
+                at = self.problem.at(other[p:])
+                found = self.deviance(at, Lambda, other[:p], memory)
+            except (linalg.LinAlgError, ValueError) as broken:
                 raise NotIdentifiedError(RAN_AWAY) from broken
-        if not (np.isfinite(found.deviance) and np.isfinite(found.gamma).all()):
+            slopes = np.r_[found.gamma, at.shape.gradient(at.outcome, found.shape)]
+        if not (np.isfinite(found.deviance) and np.isfinite(slopes).all()):
             raise NotIdentifiedError(RAN_AWAY)
         by_factor = [2.0 * D @ L for D, L in zip(found.D, Lambda, strict=True)]
-        return Slopes(found.deviance, by_factor, found.gamma, found.D, found.mode.u)
+        return Slopes(found.deviance, by_factor, slopes, found.D, found.mode.u)
 
     def coordinates(
         self, template: Template, Lambda: Sequence[Array], other: Array, memory: Any
@@ -104,21 +116,28 @@ class GeneralizedCriterion:
         For one unit with information S on its relative variance D, -2 log-likelihood curves like
         S^2 in D, hence like ``4 theta^2 S^2`` in theta.
         """
-        begin = joint_mode(self.problem, Lambda, other, memory, steps=self.joint_steps)
-        k, p = template.n_theta, len(begin.gamma)
-        scale = np.zeros((k + p, k + p))
+        p, k = self.problem.p, template.n_theta
+        problem = self.problem.at(other[p:])
+        begin = joint_mode(problem, Lambda, other[:p], memory, steps=self.joint_steps)
+        scale = np.zeros((k + len(other), k + len(other)))
+        between = 0.0
         for i, (f, row, column) in enumerate(template.entries):
             size = max(abs(Lambda[f][column, column]), 0.1)
             per_unit = np.sqrt(begin.S[f][row, row] * begin.S[f][column, column] / begin.units[f])
             scale[i, i] = 1.0 / max(2.0 * size * per_unit, 1e-3)
+            between += size**2 / begin.units[f] if row == column == 0 else 0.0
+        own = slice(k, k + p)
         if p:
             factor = linalg.cholesky(2.0 * begin.XX, lower=True)
-            scale[k:, k:] = linalg.solve_triangular(factor, np.eye(p), lower=True).T
-        return Coordinates(template, np.r_[template.theta(Lambda), begin.gamma], scale, begin.u)
+            scale[own, own] = linalg.solve_triangular(factor, np.eye(p), lower=True).T
+        eta = problem.offset + begin.gamma @ problem.Q
+        scale[k + p :, k + p :] = problem.shape.scale(problem.family, eta, problem.outcome, between)
+        origin = np.r_[template.theta(Lambda), begin.gamma, other[p:]]
+        return Coordinates(template, origin, scale, begin.u)
 
 
-def minimise_jointly(problem: GeneralizedProblem, deviance: Deviance, gamma: Array) -> Minimum:
-    """Minimise the deviance over positive semi-definite covariances and the coefficients.
+def minimise_jointly(problem: GeneralizedProblem, deviance: Deviance, other: Array) -> Minimum:
+    """Minimise the deviance over positive semi-definite covariances and all else.
 
     Parameters
     ----------
@@ -126,14 +145,15 @@ def minimise_jointly(problem: GeneralizedProblem, deviance: Deviance, gamma: Arr
         The data; its template is of full rank.
     deviance
         :func:`~alliance_stats.engine.laplace.laplace` or adaptive quadrature.
-    gamma
-        Working coefficients to start from: those of a fit without random effects.
+    other
+        Where to start from: working coefficients of a fit without random effects, and the density's
+        further parameters.
     """
     criterion = GeneralizedCriterion(problem, deviance)
     first = problem.template.factors(np.zeros(problem.template.n_theta))
     for factor in first:
         np.fill_diagonal(factor, FIRST_SD)
-    stop = search(criterion, first, gamma, problem.no_effects(), options=Options())
+    stop = search(criterion, first, other, problem.no_effects(), options=Options())
     return polished(criterion, stop)
 
 
@@ -172,18 +192,15 @@ def glm_coefficients(problem: GeneralizedProblem) -> tuple[Array, Array]:
         out, not to infinity.
     """
     family, outcome = problem.family, problem.outcome
-    first = (
-        np.log(outcome.y + 0.5)
-        if family.name == "poisson"
-        else family.predictor((outcome.y + 0.5) / (outcome.trials + 1.0))
-    )
+    first = family.first_guess(outcome.y, outcome.trials)
     # a plain least-squares fit to the first guess
     gamma = problem.Q @ (first - problem.offset) / problem.n
     eta = problem.offset + gamma @ problem.Q
     log_density, score, weight = family.slopes(eta, outcome)
     value = -2.0 * float(log_density.sum())
     for _ in range(GLM_STEPS):
-        XX = (problem.Q * weight) @ problem.Q.T
+        # a row far out can have negative information, which is no scale to step by
+        XX = (problem.Q * np.maximum(weight, LEAST_WEIGHT * np.abs(weight))) @ problem.Q.T
         try:
             step = linalg.cho_solve(linalg.cho_factor(XX), problem.Q @ score)
         except linalg.LinAlgError:  # separated so far that nothing is known any more
@@ -201,6 +218,33 @@ def glm_coefficients(problem: GeneralizedProblem) -> tuple[Array, Array]:
         if fall < GLM_DONE * (1.0 + abs(value)):
             break
     return gamma, eta
+
+
+def dispersed_start(problem: GeneralizedProblem) -> tuple[float, Array]:
+    """Fit coefficients and one dispersion for all rows in turn, without random effects.
+
+    Returns
+    -------
+    log_dispersion, gamma
+        The logarithm, the same for all rows, and working coefficients.
+    """
+    family, outcome = problem.family, problem.outcome
+
+    def at(log_dispersion: float) -> GeneralizedProblem:
+        own = np.full(problem.n, np.exp(log_dispersion))
+        return replace(problem, outcome=family.outcome(outcome.y, outcome.trials, own))
+
+    best = 0.0
+    for _ in range(DISPERSION_ROUNDS):
+        eta = glm_coefficients(at(best))[1]
+
+        def deviance(value: float, eta: Array = eta) -> float:
+            own = at(value).outcome
+            return -2.0 * (float(family.log_density(eta, own).sum()) + own.constant)
+
+        found = optimize.minimize_scalar(deviance, bounds=FIRST_DISPERSIONS, method="bounded")
+        best = float(found.x)
+    return best, glm_coefficients(at(best))[0]
 
 
 def plain_minimum(problem: GeneralizedProblem, gamma: Array) -> Minimum:

@@ -16,23 +16,31 @@ The gradient follows the mode by the implicit function theorem. Write ``V = W^-1
 slope of the log-determinant in ``eta_i``, and ``c = Z'V^-1 W^-1 a``. Then, unit by unit,
 
     d/d beta = X'(-2 g + a - W Z D c)       d/d D = Z'V^-1 Z - h h' + (c h' + h c') / 2
+
+A further parameter of a row's density (its dispersion, a threshold) moves its log-density, its
+score and its information: minus twice the first, plus the second times what goes through the mode,
+plus the third times the row's posterior variance.
+
+The binomial, Poisson, quadratic negative binomial and gamma densities and those of ratings in steps
+are concave in eta. In the others a row far out has negative information: where the weights then
+give no minimum to step to, a step is taken with the positive ones alone.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from alliance_stats.engine.blocks import CrossProducts, Layout
 from alliance_stats.engine.descent import descend, predictors, row_variances
 from alliance_stats.engine.elimination import Elimination, eliminate
-from alliance_stats.engine.families import Family, Outcome
+from alliance_stats.engine.outcomes import NO_SHAPE, Family, Outcome, Shape
 from alliance_stats.engine.row_sums import Rows, random_part, weighted_products
 from alliance_stats.engine.template import Template
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array
 
-__all__ = ["GeneralizedProblem", "LaplaceSlopes", "Mode", "find_mode", "laplace", "with_mode"]
+__all__ = ["GeneralizedProblem", "LaplaceSlopes", "Mode", "find_mode", "laplace"]
 
 # Squared length of a Newton step (in posterior SDs, summed over units) after which one step more
 # leaves the mode right to about the square of this.
@@ -63,6 +71,8 @@ class GeneralizedProblem:
         Known part of the linear predictor, (n,).
     family, outcome
         The distribution and what was observed.
+    shape
+        Parameters of the density besides the predictor.
     """
 
     layout: Layout
@@ -72,6 +82,13 @@ class GeneralizedProblem:
     offset: Array
     family: Family
     outcome: Outcome
+    shape: Shape = NO_SHAPE
+
+    def at(self, values: Array) -> "GeneralizedProblem":
+        """Return the data at values of the density's further parameters."""
+        if not len(values):
+            return self
+        return replace(self, outcome=self.shape.outcome(self.family, self.outcome, values))
 
     @property
     def n(self) -> int:
@@ -154,12 +171,15 @@ class LaplaceSlopes:
         of one another.
     mode
         Where the random effects were.
+    shape
+        Derivative in the further parameters of each row's density, (k, n).
     """
 
     deviance: float
     gamma: Array
     D: list[Array]
     mode: Mode
+    shape: Array
 
 
 def laplace(
@@ -178,23 +198,6 @@ def laplace(
     start
         Where to look for the mode from.
     """
-    return with_mode(problem, Lambda, gamma, start)[0]
-
-
-def with_mode(
-    problem: GeneralizedProblem, Lambda: Sequence[Array], gamma: Array, start: Sequence[Array]
-) -> tuple[LaplaceSlopes, Array, Array]:
-    """Return the Laplace deviance with its gradient, and what parameters of the family need.
-
-    Returns
-    -------
-    slopes
-        As :func:`laplace`.
-    variances
-        Posterior variance of each row's random part: the log-determinant's slope in its weight.
-    through_mode
-        What a change of a row's score changes of the deviance through the mode, (n,).
-    """
     factors = problem.arranged(Lambda)
     mode = find_mode(problem, factors, gamma, start)
     down = descend(problem.layout, mode.up)
@@ -211,8 +214,11 @@ def with_mode(
         h = post.H[:, -1]
         product = h @ (h - c).T
         slopes.append(post.S - (product + product.T) / 2.0)
-    found = LaplaceSlopes(mode.deviance, gamma_slope, problem.by_factor(slopes), mode)
-    return found, variances, through_mode
+    shape = np.empty((0, problem.n))
+    if problem.family.shape_slopes is not None:
+        density, score, weight = problem.family.shape_slopes(mode.eta, problem.outcome)
+        shape = variances * weight + through_mode * score - 2.0 * density
+    return LaplaceSlopes(mode.deviance, gamma_slope, problem.by_factor(slopes), mode, shape)
 
 
 def find_mode(
@@ -220,7 +226,8 @@ def find_mode(
 ) -> Mode:
     """Climb to the mode of u at given coefficients by Newton steps, halved where they overshoot.
 
-    The objective is strictly convex in u, so there is one mode and the climb cannot miss it.
+    Where the density is concave the objective is strictly convex in u: there is one mode, and the
+    climb cannot miss it.
 
     Raises
     ------
@@ -232,9 +239,7 @@ def find_mode(
     state = _State.at(problem, factors, fixed, u)
     length = np.inf
     for _ in range(MAX_STEPS):
-        pulls = state.weight * state.random + state.score
-        products = weighted_products(problem.layout, problem.rows, state.weight, pulls)
-        up = eliminate(problem.layout, products, *_split(problem, factors))
+        products, up = _eliminated(problem, factors, state, at_end=length < LAST_STEP)
         if length < LAST_STEP:
             deviance = state.objective + up.log_det - 2.0 * problem.outcome.constant
             return Mode(
@@ -246,6 +251,32 @@ def find_mode(
         ]
         state, length = _step(problem, factors, fixed, state, target)
     raise NotIdentifiedError(RAN_AWAY)
+
+
+def _eliminated(
+    problem: GeneralizedProblem, factors: Sequence[Array], state: "_State", *, at_end: bool
+) -> tuple[CrossProducts, Elimination]:
+    """Eliminate with the observed information; on the way, if that fails, with its positive part.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If the observed information is not positive at the end of the climb.
+    """
+    weights = [state.weight]
+    if not at_end and state.weight.min(initial=0.0) < 0.0:
+        weights.append(np.maximum(state.weight, 0.0))
+    for weight in weights:
+        pulls = weight * state.random + state.score
+        products = weighted_products(problem.layout, problem.rows, weight, pulls)
+        try:
+            with np.errstate(invalid="ignore"):
+                up = eliminate(problem.layout, products, *_split(problem, factors))
+        except np.linalg.LinAlgError:
+            continue
+        if np.isfinite(up.log_det):
+            return products, up
+    raise np.linalg.LinAlgError("The information on the random effects is not positive.")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -291,7 +322,7 @@ def _step(
         new = _State.at(problem, factors, fixed, u)
         if new.objective <= allowed:
             length = share**2 * sum(float((d * d).sum()) for d in move)
-            length += float((state.weight * (new.random - state.random) ** 2).sum())
+            length += float((np.abs(state.weight) * (new.random - state.random) ** 2).sum())
             # a step cut short says nothing of how near the mode is
             return new, length if share == 1.0 else np.inf
         share /= 2.0

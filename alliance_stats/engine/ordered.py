@@ -8,13 +8,13 @@ in the two thresholds, mixed with those in eta.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from alliance_stats.engine.families import Family, Outcome
+from alliance_stats.engine.outcomes import Family, Outcome
 from alliance_stats.estimates import Array
 
 __all__ = [
@@ -51,7 +51,7 @@ class Steps(Outcome):
     @classmethod
     def of(cls, y: Array, thresholds: Array) -> "Steps":
         """Return ratings `y` between `thresholds`."""
-        return cls(y, np.ones(len(y)), np.empty(0, dtype=np.int64), 0.0, thresholds)
+        return cls(y, np.ones(len(y)), np.empty(0, dtype=np.int64), 0.0, np.empty(0), thresholds)
 
     def ends(self, eta: Array) -> tuple[Array, Array]:
         """Return each row's upper and lower threshold less its predictor."""
@@ -175,14 +175,22 @@ def ordered_family(link: str) -> Family:
         s, d = r[0] - r[1], q[0] - q[1]
         return 2.0 * s * (s * s - d) + (c[0] - c[1]) - d * s
 
-    def mean(eta: Array) -> Array:
-        return cumulative(link, eta)
+    def shape_slopes(eta: Array, outcome: Outcome) -> tuple[Array, Array, Array]:
+        assert isinstance(outcome, Steps)
+        own = threshold_slopes(link, eta, outcome)
+        return (
+            np.stack([own.density_a, own.density_b]),
+            np.stack([own.score_a, own.score_b]),
+            np.stack([own.weight_a, own.weight_b]),
+        )
 
-    def predictor(share: Array) -> Array:
-        return quantile(link, share)
+    def refused(*arguments: object) -> NoReturn:
+        raise NotImplementedError("Steps have probabilities, no mean and no variance.")
 
-    # of a mean there is no slope that anybody asks for: steps have probabilities
-    return Family("ordered", link, log_density, slopes, third, mean, mean, predictor)
+    return Family(
+        "ordered", link, "counts", log_density, slopes, third, refused, refused, refused,
+        lambda *_: 0.0, refused, refused, None, shape_slopes,
+    )  # fmt: skip
 
 
 def threshold_slopes(link: str, eta: Array, outcome: Steps) -> ThresholdSlopes:

@@ -1,27 +1,22 @@
 """The search for a mixed model of ratings in steps: thresholds beside coefficients and covariances.
 
 A threshold changes the log-density, the score and the information of the rows that it bounds. The
-Laplace deviance follows by the rule that serves coefficients
-(:mod:`alliance_stats.engine.laplace`): minus twice the log-density's slope, plus the row's
-posterior variance times the information's, plus what the score's slope does through the mode.
+deviance follows by the rule that serves every further parameter of a density
+(:mod:`alliance_stats.engine.laplace`).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import linalg
 
-from alliance_stats.engine.generalized_search import FIRST_SD, joint_mode
-from alliance_stats.engine.laplace import RAN_AWAY, GeneralizedProblem, with_mode
+from alliance_stats.engine.laplace import GeneralizedProblem
 from alliance_stats.engine.ordered import Steps, ThresholdSlopes, quantile, threshold_slopes
-from alliance_stats.engine.search import Coordinates, Minimum, Options, Slopes, polished, search
-from alliance_stats.engine.template import Template
+from alliance_stats.engine.outcomes import Family, Outcome
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array
 
-__all__ = ["OrderedCriterion", "minimise_ordered", "ordered_coefficients"]
+__all__ = ["Thresholds", "ordered_coefficients"]
 
 STEPS = 60
 MAX_HALVINGS = 30
@@ -31,96 +26,55 @@ SEPARATED = 25.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class OrderedCriterion:
-    """The deviance in (theta, gamma, psi), thresholds being ``J psi``.
+class Thresholds:
+    """Thresholds ``J psi`` between the steps, psi the search's parameters.
 
     Attributes
     ----------
-    problem
-        The data; its working columns have mean zero, since thresholds take the place of intercepts.
     J
         From parameters to thresholds: (thresholds, m).
     """
 
-    problem: GeneralizedProblem
     J: Array
 
     @property
-    def template(self) -> Template:
-        """Shape of the covariance factors at full rank."""
-        return self.problem.template
+    def size(self) -> int:
+        """Parameters."""
+        return int(self.J.shape[1])
 
-    @property
-    def n(self) -> int:
-        """Rows."""
-        return self.problem.n
-
-    def at(self, psi: Array) -> GeneralizedProblem:
-        """Return the data between the thresholds of `psi`."""
-        thresholds = self.J @ psi
+    def outcome(self, family: Family, observed: Outcome, values: Array) -> Outcome:  # noqa: ARG002
+        """Return the ratings between the thresholds of `values`."""
+        thresholds = self.J @ values
         if not (np.diff(thresholds) > 0.0).all():
             raise NotIdentifiedError("Thresholds cross.")
-        return replace(self.problem, outcome=Steps.of(self.problem.outcome.y, thresholds))
+        return Steps.of(observed.y, thresholds)
 
-    def evaluate(self, Lambda: Sequence[Array], other: Array, memory: Any) -> Slopes:
-        """Evaluate; where thresholds cross or numbers break down there is no fit."""
-        p = self.problem.p
-        problem = self.at(other[p:])
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            try:
-                found, variances, through = with_mode(problem, Lambda, other[:p], memory)
-            except (linalg.LinAlgError, ValueError) as broken:
-                raise NotIdentifiedError(RAN_AWAY) from broken
-            psi = self._threshold_gradient(problem, found.mode.eta, variances, through)
-        slopes = np.r_[found.gamma, psi]
-        if not (np.isfinite(found.deviance) and np.isfinite(slopes).all()):
-            raise NotIdentifiedError(RAN_AWAY)
-        by_factor = [2.0 * D @ L for D, L in zip(found.D, Lambda, strict=True)]
-        return Slopes(found.deviance, by_factor, slopes, found.D, found.mode.u)
+    def gradient(self, outcome: Outcome, by_row: Array) -> Array:
+        """Take derivatives in each row's upper and lower threshold to the parameters."""
+        assert isinstance(outcome, Steps)
+        return np.asarray(self.J.T @ _by_threshold(outcome, *by_row))
 
-    def _threshold_gradient(
-        self, problem: GeneralizedProblem, eta: Array, variances: Array, through: Array
-    ) -> Array:
-        outcome = _steps(problem)
-        slope = threshold_slopes(problem.family.link, eta, outcome)
-        upper = -2.0 * slope.density_a + variances * slope.weight_a + through * slope.score_a
-        lower = -2.0 * slope.density_b + variances * slope.weight_b + through * slope.score_b
-        return np.asarray(self.J.T @ _by_threshold(outcome, upper, lower))
-
-    def coordinates(
-        self, template: Template, Lambda: Sequence[Array], other: Array, memory: Any
-    ) -> Coordinates:
-        """Scale theta and gamma as for other outcomes, psi by its information given the effects.
+    def scale(self, family: Family, eta: Array, outcome: Outcome, between: float) -> Array:
+        """Scale by the information given the effects.
 
         All thresholds move together as an intercept does, by as much more as units differ.
         """
-        p, k, m = self.problem.p, template.n_theta, self.J.shape[1]
-        problem = self.at(other[p:])
-        begin = joint_mode(problem, Lambda, other[:p], memory)
-        scale = np.zeros((k + p + m, k + p + m))
-        together = 0.0
-        for i, (f, row, column) in enumerate(template.entries):
-            size = max(abs(Lambda[f][column, column]), 0.1)
-            per_unit = np.sqrt(begin.S[f][row, row] * begin.S[f][column, column] / begin.units[f])
-            scale[i, i] = 1.0 / max(2.0 * size * per_unit, 1e-3)
-            together += size**2 / begin.units[f] if row == column == 0 else 0.0
-        if p:
-            factor = linalg.cholesky(2.0 * begin.XX, lower=True)
-            own = slice(k, k + p)
-            scale[own, own] = linalg.solve_triangular(factor, np.eye(p), lower=True).T
-        eta = problem.offset + begin.gamma @ problem.Q
-        slope = threshold_slopes(problem.family.link, eta, _steps(problem))
-        information = self.J.T @ _threshold_information(_steps(problem), slope) @ self.J
+        assert isinstance(outcome, Steps)
+        slope = threshold_slopes(family.link, eta, outcome)
+        information = self.J.T @ _threshold_information(outcome, slope) @ self.J
         along = linalg.lstsq(self.J, np.ones(len(self.J)))[0]
-        covariance = linalg.inv(information) + together * np.outer(along, along)
-        scale[k + p :, k + p :] = linalg.cholesky(covariance / 2.0, lower=True)
-        origin = np.r_[template.theta(Lambda), begin.gamma, other[p:]]
-        return Coordinates(template, origin, scale, begin.u)
+        covariance = linalg.inv(information) + between * np.outer(along, along)
+        return np.asarray(linalg.cholesky(covariance / 2.0, lower=True))
 
 
 def _steps(problem: GeneralizedProblem) -> Steps:
     assert isinstance(problem.outcome, Steps)
     return problem.outcome
+
+
+def _thresholds(problem: GeneralizedProblem) -> Thresholds:
+    assert isinstance(problem.shape, Thresholds)
+    return problem.shape
 
 
 def _by_threshold(outcome: Steps, upper: Array, lower: Array) -> Array:
@@ -152,7 +106,7 @@ def _whole_information(
     return out
 
 
-def ordered_coefficients(criterion: OrderedCriterion) -> tuple[Array, Array]:
+def ordered_coefficients(problem: GeneralizedProblem) -> tuple[Array, Array]:
     """Fit without random effects by Newton's steps: gamma and psi.
 
     Raises
@@ -160,12 +114,12 @@ def ordered_coefficients(criterion: OrderedCriterion) -> tuple[Array, Array]:
     NotIdentifiedError
         If the predictors tell steps without error, and coefficients run away.
     """
-    problem, J = criterion.problem, criterion.J
+    J = _thresholds(problem).J
     link, p = problem.family.link, problem.p
     counts = np.bincount(problem.outcome.y.astype(np.int64))
     psi = linalg.lstsq(J, quantile(link, np.cumsum(counts)[:-1] / counts.sum()))[0]
     gamma = np.zeros(p)
-    value, at = _plain(criterion, gamma, psi)
+    value, at = _plain(problem, gamma, psi)
     for _ in range(STEPS):
         eta = problem.offset + gamma @ problem.Q
         slope = threshold_slopes(link, eta, _steps(at))
@@ -179,7 +133,7 @@ def ordered_coefficients(criterion: OrderedCriterion) -> tuple[Array, Array]:
         for _ in range(MAX_HALVINGS):
             new = gamma + share * step[:p], psi + share * step[p:]
             try:
-                new_value, new_at = _plain(criterion, *new)
+                new_value, new_at = _plain(problem, *new)
             except NotIdentifiedError:
                 new_value = np.inf
             if new_value <= value + DONE * (1.0 + abs(value)):
@@ -197,20 +151,9 @@ def ordered_coefficients(criterion: OrderedCriterion) -> tuple[Array, Array]:
 
 
 def _plain(
-    criterion: OrderedCriterion, gamma: Array, psi: Array
+    problem: GeneralizedProblem, gamma: Array, psi: Array
 ) -> tuple[float, GeneralizedProblem]:
-    at = criterion.at(psi)
+    at = problem.at(psi)
     with np.errstate(divide="ignore", invalid="ignore"):
         log_p = at.family.log_density(at.offset + gamma @ at.Q, at.outcome)
     return -2.0 * float(log_p.sum()), at
-
-
-def minimise_ordered(criterion: OrderedCriterion) -> Minimum:
-    """Minimise the Laplace deviance over covariances, coefficients and thresholds."""
-    gamma, psi = ordered_coefficients(criterion)
-    problem = criterion.problem
-    first = problem.template.factors(np.zeros(problem.template.n_theta))
-    for factor in first:
-        np.fill_diagonal(factor, FIRST_SD)
-    stop = search(criterion, first, np.r_[gamma, psi], problem.no_effects(), options=Options())
-    return polished(criterion, stop)

@@ -76,6 +76,8 @@ class _Integral:
         Shares times the rows' scores, summed over nodes, (n,).
     along
         ``sum_i z_i score_i`` at the nodes, (nodes, units).
+    shape
+        Shares times the slopes of the rows' log-densities in their further parameters, (k, n).
     """
 
     log: Array
@@ -84,6 +86,7 @@ class _Integral:
     pull: Array
     score: Array
     along: Array
+    shape: Array
 
 
 def _column(problem: GeneralizedProblem) -> Array:
@@ -108,9 +111,11 @@ def _integrate(
     starts, counts = rows.starts, rows.counts
     s = _spread_of(size, mode)
     u = mode.u[0][0] + np.sqrt(2.0) * s * x[:, None]
-    h, along, scores = np.empty_like(u), np.empty_like(u), []
+    h, along, scores, shapes = np.empty_like(u), np.empty_like(u), [], []
     for k in range(len(x)):
         eta = fixed + size * z * np.repeat(u[k], counts)
+        if problem.family.shape_slopes is not None:
+            shapes.append(problem.family.shape_slopes(eta, problem.outcome)[0])
         log_density, score, _ = problem.family.slopes(eta, problem.outcome)
         h[k] = np.add.reduceat(log_density, starts) - u[k] ** 2 / 2.0
         along[k] = np.add.reduceat(z * score, starts)
@@ -119,8 +124,10 @@ def _integrate(
     total = special.logsumexp(exponent, axis=0)
     share = np.exp(exponent - total)
     mean_score = sum(np.repeat(share[k], counts) * score for k, score in enumerate(scores))
+    mean_shape = sum(np.repeat(share[k], counts) * own for k, own in enumerate(shapes))
     log = total + np.log(s) - np.log(np.pi) / 2.0
-    return _Integral(log, share, u, size * along - u, np.asarray(mean_score), along)
+    pull = size * along - u
+    return _Integral(log, share, u, pull, np.asarray(mean_score), along, np.asarray(mean_shape))
 
 
 def _slopes(
@@ -142,6 +149,11 @@ def _slopes(
     by_row = found.score
     by_row = by_row - np.repeat(in_mode * size * s**2, counts) * z * mode.weight
     by_row = by_row + np.repeat(in_curvature * size**2, counts) * z * z * third
+    shape = np.empty((0, problem.n))
+    if problem.family.shape_slopes is not None:
+        _, by_score, by_weight = problem.family.shape_slopes(mode.eta, problem.outcome)
+        shape = found.shape + np.repeat(in_mode * size * s**2, counts) * z * by_score
+        shape = -2.0 * (shape + np.repeat(in_curvature * size**2, counts) * z * z * by_weight)
     deviance = -2.0 * float(found.log.sum()) - 2.0 * problem.outcome.constant
     along_mode = np.add.reduceat(z * mode.score, starts)
     if abs(size) < NO_SPREAD:
@@ -152,4 +164,4 @@ def _slopes(
         in_size = in_size + in_mode * mode_in_size
         in_size = in_size + in_curvature * (2.0 * size * information + size**2 * cubed * u)
         slope = -float(in_size.sum()) / size
-    return LaplaceSlopes(deviance, -2.0 * problem.Q @ by_row, [np.array([[slope]])], mode)
+    return LaplaceSlopes(deviance, -2.0 * problem.Q @ by_row, [np.array([[slope]])], mode, shape)

@@ -41,7 +41,6 @@ from alliance_stats.multilevel.after.within_between import WithinBetween, within
 from alliance_stats.multilevel.clusters import CR2
 from alliance_stats.multilevel.generalized_fit import (
     GeneralizedFit,
-    check_outcome,
     fit_generalized,
     make_generalized_problem,
 )
@@ -104,7 +103,6 @@ __all__ = [
     "WithinBetween",
     "all_coefficients",
     "check_not_separated",
-    "check_outcome",
     "coefficients",
     "compare_models",
     "comparisons",

@@ -5,7 +5,8 @@ everything else is derived.
 """
 
 import warnings
-from dataclasses import dataclass
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -13,30 +14,35 @@ import pandas as pd
 from scipy import linalg
 
 from alliance_stats.checks import describe_rows, finite_or_missing
+from alliance_stats.design.coding import Coding
 from alliance_stats.design.design import Design
+from alliance_stats.design.formula import INTERCEPT
 from alliance_stats.design.groupings import back_transform
 from alliance_stats.engine.blocks import by_label, lay_out
 from alliance_stats.engine.descent import descend
-from alliance_stats.engine.families import Family
+from alliance_stats.engine.families import Family, family_of
 from alliance_stats.engine.generalized_search import (
     Deviance,
+    dispersed_start,
     glm_coefficients,
     minimise_jointly,
     plain_minimum,
 )
 from alliance_stats.engine.laplace import GeneralizedProblem, find_mode
+from alliance_stats.engine.outcomes import NO_SHAPE, DispersionColumns
 from alliance_stats.engine.quadrature import MOST_NODES, criterion_of
 from alliance_stats.engine.row_sums import arrange_rows
 from alliance_stats.engine.search import Convergence, Minimum
 from alliance_stats.engine.template import Template
 from alliance_stats.engine.threads import one_blas_thread
-from alliance_stats.errors import ConvergenceWarning, DataError, NotIdentifiedError
+from alliance_stats.errors import ConvergenceWarning, NotIdentifiedError
 from alliance_stats.estimates import Array
+from alliance_stats.multilevel.outcome_checks import check_outcome, check_units_vary
 from alliance_stats.multilevel.separation import check_not_separated
 
 __all__ = [
+    "DispersionPart",
     "GeneralizedFit",
-    "check_outcome",
     "fit_generalized",
     "make_generalized_problem",
     "numbers",
@@ -46,6 +52,35 @@ __all__ = [
 LARGEST_SD = 10.0
 # Quadrature nodes to try where the Laplace approximation fails: glmer's 25 gives the same digits.
 NODES_INSTEAD = 25
+# Variance beyond that of the family at the limit of the dispersion (relative), below which that
+# family is fitted too, and the deviance by which it must then be beaten.
+NEAR_LIMIT, BEATEN = 0.05, 1e-6
+# Such an excess in some rows only is none.
+NO_EXCESS = 1e-6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DispersionPart:
+    """How the logarithm of the dispersion depends on columns.
+
+    Attributes
+    ----------
+    coding
+        How the columns were coded.
+    D
+        Working basis of the columns, (m, n), in the design's order.
+    R
+        From coefficients of the columns as given to those of the basis, (m, m).
+    """
+
+    coding: Coding
+    D: Array
+    R: Array
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns."""
+        return self.coding.names
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -64,6 +99,10 @@ class GeneralizedFit:
         Quadrature nodes; 1 is the Laplace approximation.
     weights, offset
         Columns of trials and of the offset, if any.
+    asked
+        The family asked for: another than the fit's if its dispersion is at its limit.
+    dispersion
+        What the dispersion depends on, if the family asked for has one.
     """
 
     design: Design
@@ -72,6 +111,47 @@ class GeneralizedFit:
     nodes: int
     weights: str | None
     offset: str | None
+    asked: Family
+    dispersion: DispersionPart | None
+
+    @property
+    def at_limit(self) -> bool:
+        """Whether the dispersion ran to its limit, where another family is."""
+        return self.asked is not self.family
+
+    @property
+    def log_dispersion(self) -> tuple[Array, Array]:
+        """Coefficients of the log dispersion, in the columns as given, and their covariance."""
+        assert self.dispersion is not None
+        if self.at_limit:
+            nothing = np.full((1, 1), np.nan)
+            return np.array([np.inf if self._limit_at else -np.inf]), nothing
+        start = self.template.n_theta + self.problem.p
+        back = linalg.inv(self.dispersion.R)
+        covariance = back @ self.minimum.covariance[start:, start:] @ back.T
+        return back @ self.minimum.other[self.problem.p :], np.asarray(covariance)
+
+    @property
+    def one_dispersion(self) -> float:
+        """The dispersion, if it is the same in all rows; NaN otherwise."""
+        plain = self.dispersion is not None and self.dispersion.names == (INTERCEPT,)
+        return float(np.exp(self.log_dispersion[0][0])) if plain or self.at_limit else np.nan
+
+    @property
+    def _limit_at(self) -> float:
+        assert self.asked.dispersion is not None
+        return self.asked.dispersion.at
+
+    @property
+    def dispersions(self) -> Array:
+        """Dispersion of each row used, in the design's order; empty where there is none."""
+        return self._in_order(self.problem.outcome.dispersion)
+
+    def _in_order(self, values: Array) -> Array:
+        found = np.empty(len(values))
+        if len(values):
+            found[self.problem.layout.order] = values
+        return found
 
     @property
     def family(self) -> Family:
@@ -91,7 +171,7 @@ class GeneralizedFit:
     @property
     def gamma(self) -> Array:
         """Coefficients of the working basis."""
-        return self.minimum.other
+        return self.minimum.other[: self.problem.p]
 
     @property
     def template(self) -> Template:
@@ -120,8 +200,9 @@ class GeneralizedFit:
 
     @property
     def n_parameters(self) -> int:
-        """Coefficients, variances and covariances."""
-        return self.problem.p + self.problem.template.n_theta
+        """Coefficients, variances, covariances and the density's further parameters."""
+        further = 1 if self.at_limit else self.problem.shape.size
+        return self.problem.p + self.problem.template.n_theta + further
 
     @property
     def beta(self) -> Array:
@@ -133,7 +214,8 @@ class GeneralizedFit:
         """Covariance of the estimated coefficients, (p, p); NaN where the fit has not converged."""
         back = linalg.inv(self.design.fixed.R)
         k = self.template.n_theta
-        return np.asarray(back @ self.minimum.covariance[k:, k:] @ back.T)
+        own = slice(k, k + self.problem.p)
+        return np.asarray(back @ self.minimum.covariance[own, own] @ back.T)
 
     @property
     def covariances(self) -> tuple[Array, ...]:
@@ -163,16 +245,12 @@ class GeneralizedFit:
     @property
     def trials(self) -> Array:
         """Trials of each row used, in the design's order."""
-        found = np.empty(self.problem.n)
-        found[self.problem.layout.order] = self.problem.outcome.trials
-        return found
+        return self._in_order(self.problem.outcome.trials)
 
     @property
     def fixed_part(self) -> Array:
         """Linear predictor without random effects of each row used, the offset included."""
-        found = np.empty(self.problem.n)
-        found[self.problem.layout.order] = self.problem.offset + self.gamma @ self.problem.Q
-        return found
+        return self._in_order(self.problem.offset + self.gamma @ self.problem.Q)
 
 
 def fit_generalized(
@@ -183,6 +261,7 @@ def fit_generalized(
     nodes: int,
     weights: str | None,
     offset: str | None,
+    dispersion: DispersionPart | None = None,
 ) -> GeneralizedFit:
     """Check what was observed, fit, and look at what came out."""
     check_outcome(design, family, trials, weights)
@@ -193,13 +272,10 @@ def fit_generalized(
     known = known if design.offset is None else known + design.offset
     problem = make_generalized_problem(design, family, trials, known)
     with one_blas_thread():
-        gamma, eta = glm_coefficients(problem)
-        check_not_separated(design, problem, eta)
-        minimum = (
-            minimise_jointly(problem, criterion_of(nodes), gamma)
-            if design.groupings
-            else plain_minimum(problem, gamma)
-        )
+        if dispersion is None:
+            problem, minimum = _minimise(design, problem, nodes)
+        else:
+            problem, minimum = _minimise_dispersed(design, problem, dispersion, nodes)
     check_not_runaway(design, minimum, nodes)
     if not minimum.convergence.converged:
         warnings.warn(
@@ -208,10 +284,84 @@ def fit_generalized(
             ConvergenceWarning,
             stacklevel=3,
         )
-    return GeneralizedFit(design, problem, minimum, nodes, weights, offset)
+    return GeneralizedFit(design, problem, minimum, nodes, weights, offset, family, dispersion)
 
 
-def numbers(frame: pd.DataFrame, column: str) -> Array:
+def _minimise(
+    design: Design, problem: GeneralizedProblem, nodes: int
+) -> tuple[GeneralizedProblem, Minimum]:
+    gamma, eta = glm_coefficients(problem)
+    check_not_separated(design, problem, eta)
+    if not design.groupings:
+        return problem, plain_minimum(problem, gamma)
+    return problem, minimise_jointly(problem, criterion_of(nodes), gamma)
+
+
+def _minimise_dispersed(
+    design: Design, problem: GeneralizedProblem, part: DispersionPart, nodes: int
+) -> tuple[GeneralizedProblem, Minimum]:
+    """Fit with a dispersion; the family at its limit instead, where that fits as well."""
+    shape = DispersionColumns(np.ascontiguousarray(part.D[:, problem.layout.order]))
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        log_dispersion, gamma = dispersed_start(problem)
+    # the least-squares coefficients of a constant: D'D = n I
+    psi = log_dispersion * shape.D.sum(axis=1) / problem.n
+    problem = replace(problem, shape=shape)
+    check_not_separated(design, problem.at(psi), problem.offset + gamma @ problem.Q)
+    minimum = minimise_jointly(problem, criterion_of(nodes), np.r_[gamma, psi])
+    at_end = problem.at(minimum.other[problem.p :])
+    excess = _excess(at_end, minimum)
+    if excess is None:
+        return at_end, minimum
+    if excess.max() < NEAR_LIMIT:
+        limit, lowest = _at_limit(design, problem, nodes)
+        gained = lowest.deviance - minimum.deviance
+        if gained <= BEATEN or not minimum.convergence.converged:
+            return limit, lowest
+    if (excess < NO_EXCESS).any():
+        raise NotIdentifiedError(_no_excess(design, problem, excess))
+    return at_end, minimum
+
+
+def _excess(at_end: GeneralizedProblem, minimum: Minimum) -> Array | None:
+    """Return how much more rows vary than in the family at the dispersion's limit."""
+    dispersion = at_end.family.dispersion
+    if dispersion is None or dispersion.excess is None:
+        return None
+    mean = at_end.family.mean(at_end.offset + minimum.other[: at_end.p] @ at_end.Q)
+    found = dispersion.excess(mean, at_end.outcome.trials, at_end.outcome.dispersion)
+    return (
+        np.where(at_end.outcome.trials == 1.0, found.max(), found)
+        if (at_end.family.support == "trials")
+        else found
+    )
+
+
+def _at_limit(
+    design: Design, problem: GeneralizedProblem, nodes: int
+) -> tuple[GeneralizedProblem, Minimum]:
+    dispersion = problem.family.dispersion
+    assert dispersion is not None
+    assert dispersion.limit is not None
+    family = family_of(dispersion.limit, problem.family.link)
+    outcome = family.outcome(problem.outcome.y, problem.outcome.trials)
+    return _minimise(
+        design, replace(problem, family=family, outcome=outcome, shape=NO_SHAPE), nodes
+    )
+
+
+def _no_excess(design: Design, problem: GeneralizedProblem, excess: Array) -> str:
+    rows = np.zeros(problem.n, dtype=bool)
+    rows[problem.layout.order] = excess < NO_EXCESS
+    assert problem.family.dispersion is not None
+    return (
+        f"'{design.formula.response}' scatters no more than a {problem.family.dispersion.limit} "
+        f"outcome in {describe_rows(rows, design.index)}, and does elsewhere: the dispersion there "
+        "runs to its limit. Leave dispersion= out, or give it a coarser grouping."
+    )
+
+
+def numbers(frame: pd.DataFrame, column: Hashable) -> Array:
     """Return a numeric, finite column."""
     return finite_or_missing(frame, column)
 
@@ -231,68 +381,10 @@ def make_generalized_problem(
         np.ascontiguousarray(design.Q[:, order]),
         offset[order],
         family,
-        family.outcome(design.y[order], trials[order]),
+        family.outcome(
+            design.y[order], trials[order], None if family.dispersion is None else np.ones(n)
+        ),
     )
-
-
-def check_outcome(design: Design, family: Family, trials: Array, weights: str | None) -> None:
-    """Refuse an outcome that is not 0/1 or counts, or that never varies."""
-    y, name = design.y, design.formula.response
-    if family.name == "poisson":
-        _refuse(design, (y < 0) | (y != np.floor(y)), f"'{name}' must be a count (0, 1, 2, ...)")
-        if (y == 0).all():
-            raise NotIdentifiedError(f"'{name}' is 0 in all {len(y)} rows used: no rate is known.")
-        return
-    if weights is None:
-        _refuse(
-            design,
-            (y != 0) & (y != 1),
-            f"'{name}' must be 0 or 1 (counts of successes need weights= for their trials)",
-        )
-    else:
-        bad = (trials < 1) | (trials != np.floor(trials))
-        _refuse(design, bad, f"'{weights}' must be a number of trials (1, 2, ...)")
-        _refuse(
-            design,
-            (y < 0) | (y != np.floor(y)),
-            f"'{name}' must be a count of successes (not a share: multiply it by '{weights}')",
-        )
-        _refuse(design, y > trials, f"'{name}' must not exceed its trials '{weights}'")
-    for value, never in ((y == 0, "0"), (y == trials, "1" if weights is None else "all trials")):
-        if value.all():
-            raise NotIdentifiedError(
-                f"'{name}' is {never} in all {len(y)} rows used: nothing distinguishes them."
-            )
-
-
-def _refuse(design: Design, bad: np.ndarray, what: str) -> None:
-    if bad.any():
-        raise DataError(f"{what}; it is not in {describe_rows(bad, design.index)}.")
-
-
-def check_units_vary(design: Design, family: Family, trials: Array) -> None:
-    """Refuse 0/1 outcomes whose units have one row each, or never vary within.
-
-    With one row a unit, a unit's effect and the row's own randomness are the same thing. Where no
-    unit varies within, the likelihood rises without end as the variance does.
-    """
-    if family.name != "binomial" or (trials > 1).any():
-        return
-    for grouping in design.groupings:
-        n_units = len(grouping.labels)
-        sizes = np.bincount(grouping.codes, minlength=n_units)
-        if sizes.max() == 1:
-            raise NotIdentifiedError(
-                f"Every unit of '{grouping.name}' has one row: with a 0/1 outcome its variance "
-                "cannot be told from chance. Leave the term out."
-            )
-        hits = np.bincount(grouping.codes, weights=design.y, minlength=n_units)
-        if ((hits == 0) | (hits == sizes)).all():
-            raise NotIdentifiedError(
-                f"'{design.formula.response}' never varies within a unit of '{grouping.name}' "
-                f"({n_units} units): their variance would grow without end. If the rows of a unit "
-                "are copies of one event, keep one row a unit and leave the term out."
-            )
 
 
 def check_not_runaway(design: Design, fit: Minimum, nodes: int) -> None:

@@ -30,6 +30,7 @@ from alliance_stats.multilevel.model_words import (
 )
 from alliance_stats.multilevel.parameter_tables import (
     all_coefficients,
+    dispersion_table,
     fixed_table,
     ran_pars_table,
     ran_vals_table,
@@ -44,7 +45,7 @@ from alliance_stats.seeds import Seed
 
 __all__ = ["GeneralizedLinearMixedModel", "median_ratio_table"]
 
-Effects = Literal["fixed", "ran_pars", "ran_vals"]
+Effects = Literal["fixed", "dispersion", "ran_pars", "ran_vals"]
 PredictionLevel = Literal["population", "typical", "conditional"]
 
 
@@ -283,11 +284,12 @@ class GeneralizedLinearMixedModel:
             )
         again = fit_generalized(
             replace(self.design, y=values),
-            self.family,
+            self.fit.asked,
             self.fit.trials,
             nodes=self.nodes,
             weights=self.weights,
             offset=self.offset,
+            dispersion=self.fit.dispersion,
         )
         return GeneralizedLinearMixedModel(again)
 
@@ -299,9 +301,11 @@ class GeneralizedLinearMixedModel:
         Parameters
         ----------
         effects
-            ``"fixed"``: coefficients with z tests. ``"ran_pars"``: SDs (``sd__``) and correlations
-            (``cor__``) of random effects. ``"ran_vals"``: predicted random effects (modes) with
-            their conditional SDs (given theta and beta, as lme4's ``condVar``).
+            ``"fixed"``: coefficients with z tests. ``"dispersion"``: coefficients of the log
+            dispersion (none where the family has none; infinite where it ran to its limit).
+            ``"ran_pars"``: SDs (``sd__``) and correlations (``cor__``) of random effects.
+            ``"ran_vals"``: predicted random effects (modes) with their conditional SDs (given theta
+            and beta, as lme4's ``condVar``).
         conf_level
             Coverage of the Wald intervals.
 
@@ -311,9 +315,11 @@ class GeneralizedLinearMixedModel:
             Columns ``effect, group, level, term, estimate, std_error, statistic, df, p_value,
             conf_low, conf_high``, on the scale of the link (log odds, log hazards, log rates).
         """
-        check_choice(effects, ("fixed", "ran_pars", "ran_vals"), name="effects")
+        check_choice(effects, ("fixed", "dispersion", "ran_pars", "ran_vals"), name="effects")
         if effects == "fixed":
             return fixed_table(self.fit, conf_level=conf_level)
+        if effects == "dispersion":
+            return dispersion_table(self.fit, conf_level=conf_level)
         if effects == "ran_pars":
             return ran_pars_table(self.fit)
         return ran_vals_table(self.fit, conf_level=conf_level)

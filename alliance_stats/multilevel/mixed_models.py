@@ -7,18 +7,38 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from alliance_stats.checks import check_frame
 from alliance_stats.design.design import build_design, check_column_names
-from alliance_stats.design.formula import MixedFormula
+from alliance_stats.design.formula import (
+    CONSTANT,
+    MixedFormula,
+    bound_terms,
+    parse_terms,
+    variables_of,
+)
 from alliance_stats.design.residual import ResidualStructure, as_structures, columns_of
 from alliance_stats.engine.families import family_of
 from alliance_stats.errors import DataError, FormulaError
+from alliance_stats.multilevel.generalized_data import pair_of_counts, read_dispersion
 from alliance_stats.multilevel.generalized_fit import fit_generalized, numbers
 from alliance_stats.multilevel.generalized_mixed_model import GeneralizedLinearMixedModel
 from alliance_stats.multilevel.linear_fit import fit_linear
 from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel
+from alliance_stats.multilevel.outcome_checks import successes_of
 from alliance_stats.multilevel.residual_structure import read_structure
 
-__all__ = ["glmm", "lmm"]
+__all__ = ["FamilyName", "glmm", "lmm"]
+
+FamilyName = Literal[
+    "binomial",
+    "beta-binomial",
+    "poisson",
+    "negative binomial",
+    "linear negative binomial",
+    "truncated poisson",
+    "gamma",
+    "beta",
+]
 
 
 def lmm(
@@ -131,11 +151,12 @@ def glmm(
     formula: str | MixedFormula,
     data: pd.DataFrame,
     *,
-    family: Literal["binomial", "poisson"] = "binomial",
+    family: FamilyName = "binomial",
     link: Literal["logit", "cloglog", "probit", "log"] | None = None,
     nodes: int = 1,
     weights: str | None = None,
     offset: str | None = None,
+    dispersion: str = "~ 1",
 ) -> GeneralizedLinearMixedModel:
     """Fit a generalized linear mixed model.
 
@@ -143,42 +164,54 @@ def glmm(
     ----------
     formula
         lme4's language, as in :func:`~alliance_stats.multilevel.mixed_models`:
-        ``"event ~ session + alliance + (1 | therapist/family)"``.
+        ``"event ~ session + alliance + (1 | therapist/family)"``. Successes and failures are
+        a pair on the left: ``"cbind(kept, missed) ~ ..."``.
     data
         One row an observation. Rows in which a needed column is missing are set aside and counted
         in ``result.rows``.
     family
-        ``"binomial"``: the outcome is 0/1, or a count of successes with `weights` as trials.
-        ``"poisson"``: the outcome is a count.
+        ``"binomial"``: the outcome is 0/1, or a count of successes (or their share) with `weights`
+        as trials. ``"beta-binomial"``: the same, where trials of a row hang together, of variance
+        ``n p (1 - p) (phi + n) / (phi + 1)``. ``"poisson"``: counts. ``"negative binomial"``:
+        counts of variance ``mu + mu^2 / theta``; ``"linear negative binomial"``: of
+        ``mu (1 + phi)``. ``"truncated poisson"``: counts of at least 1, where zeros are not seen.
+        ``"gamma"``: times and amounts above 0, of variance ``mu^2 / nu``. ``"beta"``: shares
+        strictly between 0 and 1, of variance ``mu (1 - mu) / (1 + phi)``.
     link
         Binomial ``"logit"`` (default), ``"cloglog"`` (log hazards of grouped survival times) or
-        ``"probit"``; Poisson ``"log"``.
+        ``"probit"``; beta and beta-binomial ``"logit"``; counts and gamma ``"log"``.
     nodes
         1 for the Laplace approximation. More for adaptive Gauss-Hermite quadrature with so many
         nodes, for a single grouping factor with a single random effect; it corrects what Laplace
         gets wrong for small units with few events.
     weights
-        Column of trials of a binomial count.
+        Column of trials of a binomial or beta-binomial outcome.
     offset
         Column added to the linear predictor (log exposure of a rate).
+    dispersion
+        What the logarithm of theta, phi or nu depends on: ``"~ role"``. Estimated together with all
+        else, where the family has one.
 
     Returns
     -------
     GeneralizedLinearMixedModel
-        With ``tidy()``, ``glance()``, ``summary()``, ``predict()``, ``median_ratios()`` ...
+        With ``tidy()`` (``tidy(effects="dispersion")`` too), ``glance()``, ``summary()``,
+        ``predict()``, ``median_ratios()`` ...
 
     Raises
     ------
     FormulaError
         The formula cannot be read, has no random term, or names an unknown column.
     DataError
-        No usable row, an outcome that is not 0/1 or counts, trials that are fewer than successes.
+        No usable row, an outcome that the family cannot have (counts with decimals, a share of 0
+        or 1), trials that are fewer than successes.
     NotIdentifiedError
         An outcome that never varies; separation (the fixed effects, or a group in them, tell the
         outcome without error); a random term whose units have one 0/1 row each or never vary
-        within; a random-effects SD that runs away.
+        within; a random-effects SD that runs away; a dispersion that does so in some rows only.
     ValueError
-        A family or link that does not exist; ``nodes > 1`` with more than one random effect.
+        A family or link that does not exist; ``nodes > 1`` with more than one random effect; a
+        `dispersion` of a family that has none.
 
     Notes
     -----
@@ -188,6 +221,9 @@ def glmm(
     the Hessian in both. Sources: Tierney & Kadane 1986, doi:10.1080/01621459.1986.10478240; Bates,
     Maechler, Bolker & Walker 2015, doi:10.18637/jss.v067.i01; Pinheiro & Chao 2006,
     doi:10.1198/106186006X96962 (quadrature).
+
+    Dispersions are those of glmmTMB. Where theta runs to infinity (phi to 0) the counts scatter no
+    more than Poisson's: the Poisson model is then fitted, and ``notes`` say so.
 
     Examples
     --------
@@ -201,24 +237,36 @@ def glmm(
     """
     chosen = family_of(family, link)
     check_column_names(weights=weights, offset=offset)
-    if weights is not None and family == "poisson":
-        raise ValueError("weights= are trials of a binomial count; a Poisson rate has an offset=.")
-    extra = [column for column in (weights, offset) if column is not None]
+    if weights is not None and chosen.support != "trials":
+        raise ValueError(
+            "weights= are trials of a binomial or beta-binomial outcome; a rate has an offset=."
+        )
+    data = check_frame(data)
+    terms = bound_terms(parse_terms(dispersion), list(data.columns))
+    if terms != CONSTANT and chosen.dispersion is None:
+        raise ValueError(f"The {family} family has no dispersion parameter: leave dispersion= out.")
+    formula, data, trials_of = pair_of_counts(formula, data, chosen, weights)
+    also = [*(str(v) for v in variables_of(terms)), *([] if offset is None else [offset])]
+    extra = also if trials_of is None else [*also, trials_of]
     design, used = build_design(formula, data, also=extra, residual_variance=False)
     if not design.groupings:
         raise FormulaError(
             f"{design.formula.text!r} has no random term such as '(1 | person)'; without one it is "
             "an ordinary generalized linear model (statsmodels' glm)."
         )
-    trials = np.ones(len(used)) if weights is None else numbers(used, weights)
+    trials = np.ones(len(used)) if trials_of is None else numbers(used, trials_of)
+    if weights is not None:
+        design = replace(design, y=successes_of(design, trials, weights))
     # prediction and refits need the offset beside the formula's columns
     known = pd.Index([*design.frame.columns, *extra]).unique()
+    part = None if chosen.dispersion is None else read_dispersion(terms, used, data)
     fit = fit_generalized(
         replace(design, frame=used[known]),
         chosen,
         trials,
         nodes=nodes,
-        weights=weights,
+        weights=None if trials_of is None else str(trials_of),
         offset=offset,
+        dispersion=part,
     )
     return GeneralizedLinearMixedModel(fit)

@@ -384,7 +384,9 @@ def sd_limits(fit: GeneralizedFit, factor: int, *, conf_level: float) -> tuple[f
 
     def rises() -> Callable[[float], float]:
         criterion = GeneralizedCriterion(fit.problem, fit.approximation, joint_steps=0)
-        warm = HeldProfile(criterion, entry, list(fit.Lambda), fit.gamma, fit.minimum.memory)
+        warm = HeldProfile(
+            criterion, entry, list(fit.Lambda), fit.minimum.other, fit.minimum.memory
+        )
 
         def rise(size: float) -> float:
             nonlocal lowest

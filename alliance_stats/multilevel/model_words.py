@@ -18,6 +18,7 @@ from alliance_stats.multilevel.linear_fit import LinearFit
 from alliance_stats.multilevel.linear_functions import inference_on
 from alliance_stats.multilevel.parameter_tables import (
     boundary_sentences,
+    dispersion_section,
     fixed_table,
     random_section,
 )
@@ -54,8 +55,10 @@ def linear_glance(fit: LinearFit) -> pd.DataFrame:
 
 def generalized_glance(fit: GeneralizedFit) -> pd.DataFrame:
     """Sizes, fit statistics and convergence in one row."""
-    kind = {"distribution": fit.family.name, "link": fit.family.link, "nodes": fit.nodes}
-    return _glance(fit, kind, {})
+    kind = {"distribution": fit.asked.name, "link": fit.family.link, "nodes": fit.nodes}
+    if fit.asked.dispersion is None:
+        return _glance(fit, kind, {})
+    return _glance(fit, {**kind, "dispersion": fit.one_dispersion}, {})
 
 
 def _glance(
@@ -100,8 +103,10 @@ def generalized_account(fit: GeneralizedFit, *, conf_level: float) -> Account:
     table = _with_ratios(fixed_table(fit, conf_level=conf_level))
     method = f"{generalized_method(fit)}, Wald z tests"
     ratio = _RATIOS.get(fit.family.link, "")
-    if fit.family.link == "log" and fit.family.name == "binomial":
+    if fit.family.link == "log" and fit.family.support == "trials":
         ratio = "risk ratio"
+    if fit.family.support == "positive":
+        ratio = "ratio of means"
     return _account(
         fit, method, generalized_notes(fit), table, "Log", conf_level=conf_level, ratio=ratio
     )
@@ -135,12 +140,15 @@ def _account(
     fixed = Section(
         "Fixed effects", table, names=("term",), measure="b", columns=also, conf_level=conf_level
     )
+    sections = [fixed, random_section(fit)]
+    if isinstance(fit, GeneralizedFit) and fit.dispersion is not None and not fit.at_limit:
+        sections.append(dispersion_section(fit, conf_level=conf_level))
     aic = fit.deviance + 2.0 * fit.n_parameters
     return Account(
         method,
         notes,
         {"rows": fit.problem.n, **{g.name: len(g.labels) for g in fit.design.groupings}},
-        (fixed, random_section(fit)),
+        tuple(sections),
         (Phrase(f"{fitted}-likelihood {{}}, AIC {{}}.", ((-fit.deviance / 2.0, 2), (aic, 2))),),
         fit.design.rows,
     )
@@ -177,9 +185,11 @@ def generalized_method(fit: GeneralizedFit) -> str:
         if fit.nodes == 1
         else f"adaptive Gauss-Hermite quadrature with {fit.nodes} nodes"
     )
+    dispersion = fit.asked.dispersion
+    variance = "" if dispersion is None else f", variance {dispersion.variance}"
     return (
-        f"generalized linear mixed model ({fit.family.name}, {fit.family.link} link) fitted by "
-        f"maximum likelihood with {integral} ({fit.design.formula.text})"
+        f"generalized linear mixed model ({fit.asked.name}, {fit.family.link} link{variance}) "
+        f"fitted by maximum likelihood with {integral} ({fit.design.formula.text})"
     )
 
 
@@ -191,6 +201,13 @@ def generalized_notes(fit: GeneralizedFit) -> tuple[str, ...]:
     if fit.singular:
         sentences = boundary_sentences(fit.design.groupings, fit.template)
         found.append("Boundary (singular) fit: " + "; ".join(sentences) + ".")
+    if fit.at_limit and fit.asked.dispersion is not None:
+        end = "infinity" if np.isinf(fit.asked.dispersion.at) else "0"
+        found.append(
+            f"{fit.asked.dispersion.name} ran to {end}: rows scatter no more than in the "
+            f"{fit.family.name} model, and these are its numbers (with one parameter more counted "
+            "in the AIC)."
+        )
     return (*found, *_aliased(fit.design.fixed.aliased))
 
 

@@ -13,8 +13,10 @@ from alliance_stats.checks import check_frame, finite_or_missing, require_column
 from alliance_stats.design.design import Design, build_design
 from alliance_stats.design.formula import INTERCEPT, bound_formula, parse_formula
 from alliance_stats.door import replaced
-from alliance_stats.engine.ordered import Steps, ordered_family
-from alliance_stats.engine.ordered_search import OrderedCriterion, minimise_ordered
+from alliance_stats.engine.generalized_search import minimise_jointly
+from alliance_stats.engine.ordered import ordered_family
+from alliance_stats.engine.ordered_search import Thresholds, ordered_coefficients
+from alliance_stats.engine.quadrature import criterion_of
 from alliance_stats.engine.threads import one_blas_thread
 from alliance_stats.errors import ConvergenceWarning, DataError, FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array
@@ -51,16 +53,6 @@ class OrdinalFit(GeneralizedFit):
     unused: tuple[Hashable, ...]
     kind: str
     J: Array
-
-    @property
-    def gamma(self) -> Array:
-        """Coefficients of the working basis without its intercept."""
-        return self.minimum.other[: self.problem.p]
-
-    @property
-    def n_parameters(self) -> int:
-        """Coefficients, thresholds' parameters, variances and covariances."""
-        return int(self.problem.p + self.J.shape[1] + self.problem.template.n_theta)
 
     @cached_property
     def _back(self) -> Array:
@@ -164,9 +156,10 @@ def fit_ordinal(formula: str, data: pd.DataFrame, *, link: str, kind: str) -> Or
     # the first working column is the intercept's; the others have mean zero
     centred = replace(design, Q=design.Q[1:])
     problem = make_generalized_problem(centred, ordered_family(link), np.ones(len(design.y)), known)
-    criterion = OrderedCriterion(problem, J)
+    problem = replace(problem, shape=Thresholds(J))
     with one_blas_thread():
-        minimum = minimise_ordered(criterion)
+        start = np.concatenate(ordered_coefficients(problem))
+        minimum = minimise_jointly(problem, criterion_of(1), start)
     check_not_runaway(design, minimum, 1)
     if not minimum.convergence.converged:
         warnings.warn(
@@ -175,10 +168,21 @@ def fit_ordinal(formula: str, data: pd.DataFrame, *, link: str, kind: str) -> Or
             ConvergenceWarning,
             stacklevel=3,
         )
-    at_end = replace(problem, outcome=Steps.of(problem.outcome.y, J @ minimum.other[problem.p :]))
+    at_end = problem.at(minimum.other[problem.p :])
     unused = tuple(label for i, label in enumerate(labels) if i not in set(used.tolist()))
     return OrdinalFit(
-        design, at_end, minimum, 1, None, None, steps=steps, unused=unused, kind=kind, J=J
+        design,
+        at_end,
+        minimum,
+        1,
+        None,
+        None,
+        at_end.family,
+        None,
+        steps=steps,
+        unused=unused,
+        kind=kind,
+        J=J,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from alliance_stats.account import Phrase, Section
+from alliance_stats.account import Column, Phrase, Section
 from alliance_stats.design.design import Design
 from alliance_stats.design.groupings import Grouping, back_transform
 from alliance_stats.engine.residual_correlation import Visits
@@ -22,6 +22,8 @@ __all__ = [
     "all_coefficients",
     "boundary_sentences",
     "coefficients",
+    "dispersion_section",
+    "dispersion_table",
     "effects_as_given",
     "fixed_table",
     "named_parameters",
@@ -196,6 +198,41 @@ def _of_one_term(names: tuple[str, ...], covariance: Array) -> tuple[list[str], 
                 float(np.clip(covariance[i, j] / product, -1.0, 1.0)) if defined else np.nan
             )
     return terms, values
+
+
+def dispersion_table(fit: GeneralizedFit, *, conf_level: float) -> pd.DataFrame:
+    """Coefficients of the log dispersion in the shared columns; no row where there is none."""
+    if fit.dispersion is None:
+        return tidy_frame(effect=np.empty(0, dtype=object))
+    values, covariance = fit.log_dispersion
+    names = fit.dispersion.names if len(values) > 1 else ("(Intercept)",)
+    found = Coefficients(names, values, covariance, np.full(len(values), np.inf))
+    with np.errstate(invalid="ignore"):
+        table = found.table(conf_level=conf_level)
+    return tidy_frame(effect="dispersion", **{name: table[name].to_numpy() for name in table})
+
+
+def dispersion_section(fit: GeneralizedFit, *, conf_level: float) -> Section:
+    """Return the dispersion in words: the parameter itself, and ratios where columns move it."""
+    dispersion = fit.asked.dispersion
+    assert dispersion is not None
+    table = dispersion_table(fit, conf_level=conf_level)
+    with np.errstate(over="ignore"):
+        table = table.assign(
+            ratio=np.exp(table["estimate"]),
+            ratio_low=np.exp(table["conf_low"]),
+            ratio_high=np.exp(table["conf_high"]),
+        )
+    name = dispersion.name if len(table) == 1 else f"{dispersion.name} and its ratios"
+    return Section(
+        f"Dispersion, log {dispersion.name}",
+        table,
+        names=("term",),
+        measure="b",
+        columns={"ratio": Column(name, "ratio", "ratio_low", "ratio_high")},
+        conf_level=conf_level,
+        lead=f"The variance is {dispersion.variance}",
+    )
 
 
 def effects_as_given(fit: Fit) -> list[Array]:

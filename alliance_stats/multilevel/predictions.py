@@ -210,7 +210,8 @@ def _spread(Z: Array, units: npt.NDArray[np.int64], n_units: int) -> Array:
 def population_mean(family: Family, eta: Array, sd: Array) -> tuple[Array, Array]:
     """Average the mean over a normal random effect, by the trapezoidal rule on the line.
 
-    (Trefethen & Weideman 2014, doi:10.1137/130932132; in closed form for probit and Poisson.)
+    (Trefethen & Weideman 2014, doi:10.1137/130932132; in closed form for probit and for a mean of
+    ``exp(eta)``.)
 
     Parameters
     ----------
@@ -224,7 +225,7 @@ def population_mean(family: Family, eta: Array, sd: Array) -> tuple[Array, Array
     mean, slope
         ``E g^-1(eta + sd U)`` for standard normal U, and its derivative in `eta`.
     """
-    if family.name == "poisson":
+    if family.link == "log" and family.support != "positive counts":
         mean = family.mean(eta + sd**2 / 2.0)
         return mean, mean
     if family.link == "probit":
@@ -306,9 +307,8 @@ def generalized_augmented(fit: GeneralizedFit) -> pd.DataFrame:
     eta, trials = fit.fixed_part, fit.trials
     for grouping, b in zip(design.groupings, fit.working_effects, strict=True):
         eta += (grouping.Z * b[:, grouping.codes]).sum(axis=0)
-    mean = fit.family.mean(eta)
-    fitted = trials * mean
-    spread = fitted if fit.family.name == "poisson" else fitted * (1.0 - mean)
+    fitted = trials * fit.family.mean(eta)
+    spread = fit.family.variance(eta, trials, fit.dispersions)
     residual = design.y - fitted
     return pd.DataFrame(
         {
@@ -329,10 +329,7 @@ def generalized_simulated(fit: GeneralizedFit, rng: np.random.Generator) -> Arra
     for grouping, Lambda in zip(design.groupings, fit.Lambda, strict=True):
         b = Lambda @ rng.standard_normal((len(Lambda), len(grouping.labels)))
         eta += (grouping.Z * b[:, grouping.codes]).sum(axis=0)
-    mean = fit.family.mean(eta)
-    if fit.family.name == "poisson":
-        return np.asarray(rng.poisson(mean), dtype=np.float64)
-    return np.asarray(rng.binomial(trials.astype(np.int64), mean), dtype=np.float64)
+    return fit.family.draw(rng, eta, trials, fit.dispersions)
 
 
 def _code(fit: GeneralizedFit, newdata: pd.DataFrame, *, with_units: bool) -> NewRows:

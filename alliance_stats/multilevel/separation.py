@@ -46,9 +46,7 @@ def check_not_separated(design: Design, problem: GeneralizedProblem, eta: Array)
         return
     outcome, order = problem.outcome, problem.layout.order
     all_hit, none_hit = np.zeros((2, problem.n), dtype=bool)
-    none_hit[order] = outcome.y == 0
-    if problem.family.name == "binomial":
-        all_hit[order] = outcome.y == outcome.trials
+    none_hit[order], all_hit[order] = problem.family.edges(outcome.y, outcome.trials)
     direction = _separating_direction(design.X, all_hit, none_hit)
     if direction is None:
         return

@@ -43,9 +43,18 @@ def test_rate_outcome_must_be_counts(data):
         glmm("count ~ x + (1 | therapist)", data, family="poisson")
 
 
-def test_shares_are_refused_with_what_to_do(data):
+def test_shares_of_trials_are_their_successes(data):
+    data["share"] = (data["hits"] / data["trials"]).round(4)
+    counted, shared = (
+        glmm(f"{name} ~ x + (1 | therapist)", data, weights="trials") for name in ("hits", "share")
+    )
+    assert counted.log_lik == shared.log_lik
+
+
+def test_shares_that_are_no_whole_number_of_trials(data):
     data["share"] = data["hits"] / data["trials"]
-    with pytest.raises(DataError, match="'share' must be a count of successes .* by 'trials'"):
+    data.loc[[3, 8], "share"] = 0.33
+    with pytest.raises(DataError, match=r"'share' must be a share of its trials .* rows 3, 8\."):
         glmm("share ~ x + (1 | therapist)", data, weights="trials")
 
 
@@ -161,8 +170,8 @@ def test_quadrature_of_two_factors_is_refused(data):
 
 
 def test_unknown_family_or_link(data):
-    with pytest.raises(ValueError, match="family must be 'binomial' or 'poisson'; got 'gamma'"):
-        glmm("event ~ x + (1 | therapist)", data, family="gamma")
+    with pytest.raises(ValueError, match="family must be 'binomial', .* or 'beta'; got 'normal'"):
+        glmm("event ~ x + (1 | therapist)", data, family="normal")
     with pytest.raises(ValueError, match="binomial family has the links 'logit', .* got 'log'"):
         glmm("event ~ x + (1 | therapist)", data, link="log")
 

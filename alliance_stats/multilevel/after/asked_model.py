@@ -10,7 +10,7 @@ import pandas as pd
 from alliance_stats.design.design import Design
 from alliance_stats.engine.families import Family
 from alliance_stats.engine.search import Convergence
-from alliance_stats.errors import DataError
+from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import LINK_WORDS, Array
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.generalized_fit import GeneralizedFit
@@ -29,6 +29,7 @@ __all__ = [
     "JudgesItself",
     "Link",
     "caveats",
+    "implied_variance",
     "infer",
     "link_of",
     "require_fitted",
@@ -125,7 +126,43 @@ def link_of(model: FittedModel) -> Link:
     if not isinstance(model, GeneralizedModel):
         return IDENTITY
     family = model.family
-    return Link(family.link, family.mean, family.mean_slope, LINK_WORDS[family.link].ratio)
+    ratio = "ratio of means" if family.support == "positive" else LINK_WORDS[family.link].ratio
+    return Link(family.link, family.mean, family.mean_slope, ratio)
+
+
+IMPLIED = {"logit": np.pi**2 / 3.0, "probit": 1.0, "cloglog": np.pi**2 / 6.0}
+"""Variance of the latent residual of a yes or no, on the scale of its link."""
+
+
+def implied_variance(model: GeneralizedModel) -> float:
+    """Return the variance of a row on the scale of the link.
+
+    For a yes or no it is that of the latent residual. With a log link it is ``log(1 + V / mu^2)``
+    for the family's variance V at the outcome's mean mu: Poisson counts have ``log(1 + 1 / mu)``,
+    negative binomial ones ``log(1 + 1 / mu + 1 / theta)``, gamma times ``log(1 + 1 / nu)``
+    (Nakagawa, Johnson & Schielzeth 2017, doi:10.1098/rsif.2017.0213).
+
+    Raises
+    ------
+    NotIdentifiedError
+        A family of which no such variance is agreed upon, or a dispersion that differs by rows.
+    """
+    family, fit = model.family, _fit_of(model)
+    dispersion = np.empty(0)
+    if family.dispersion is not None and isinstance(fit, GeneralizedFit):
+        dispersion = np.array([fit.one_dispersion])
+    no_scale = family.name == "beta-binomial" or family.support in ("shares", "positive counts")
+    if no_scale or np.isnan(dispersion).any():
+        why = "is not defined" if no_scale else "differs between rows, as the dispersion does"
+        raise NotIdentifiedError(
+            f"The variance of a row on the {family.link} scale {why} in the {family.name} family, "
+            "so that there are no shares of it. Report the SDs of the random effects themselves."
+        )
+    if family.link in IMPLIED:
+        return float(IMPLIED[family.link])
+    mean = float(model.design.y.mean())
+    at = np.array([np.log(mean)])
+    return float(np.log1p(family.variance(at, np.ones(1), dispersion)[0] / mean**2))
 
 
 def require_fitted(model: object) -> None:

@@ -19,11 +19,11 @@ from alliance_stats.design.groupings import back_transform, random_columns
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array, one_line, wald_interval
 from alliance_stats.ledger import RowLedger
+from alliance_stats.multilevel.after.asked_model import implied_variance
 from alliance_stats.multilevel.generalized_mixed_model import GeneralizedLinearMixedModel
 
 __all__ = ["LatentPartition", "latent_partition"]
 
-IMPLIED = {"logit": np.pi**2 / 3.0, "probit": 1.0, "cloglog": np.pi**2 / 6.0}
 _NODES = 40
 _MOST_ROWS = 400  # different fixed parts that are integrated; more are taken by their quantiles
 
@@ -207,12 +207,10 @@ def latent_partition(
         G = np.array(gradients)
         k = G.shape[1]
         covariance[np.ix_(there, there)] = G @ fit.minimum.covariance[:k, :k] @ G.T
-    link, mean = model.family.link, float(design.y.mean())
-    implied = IMPLIED.get(link, float(np.log1p(1.0 / mean)) if mean > 0 else np.nan)
     order = np.argsort([len(grouping.labels) for grouping in design.groupings], kind="stable")
     observed = _observed(model, variances, order)
     return LatentPartition(
-        model, at, pd.Series(variances, index=names), float(implied), covariance,
+        model, at, pd.Series(variances, index=names), implied_variance(model), covariance,
         pd.Series(observed, index=names), ci_method,
     )  # fmt: skip
 
@@ -240,7 +238,8 @@ def _observed(
 
     total = float(variances.sum())
     p = mean(eta[:, None] + np.sqrt(total) * nodes)
-    chance = p * (1.0 - p) if model.family.name == "binomial" else p
+    own = model.fit.dispersions[:1]
+    chance = model.family.variance(eta[:, None] + np.sqrt(total) * nodes, np.ones(1), own)
     first = (p @ weights) ** 2
     whole = float(((p**2) @ weights - first + chance @ weights).mean())
     found, known, before = np.zeros(len(variances)), 0.0, first

@@ -24,6 +24,7 @@ from alliance_stats.multilevel.after.asked_model import (
     FittedModel,
     GeneralizedModel,
     caveats,
+    implied_variance,
     require_fitted,
 )
 from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel
@@ -324,8 +325,8 @@ def _residual(model: FittedModel) -> tuple[float, str]:
     if not isinstance(model, GeneralizedModel):
         raise TypeError(f"{type(model).__name__} has no residual variance and no family.")
     link = model.family.link
-    implied = {"logit": np.pi**2 / 3.0, "probit": 1.0, "cloglog": np.pi**2 / 6.0}
-    if link in implied:
-        return float(implied[link]), f"the {link} scale (residual variance implied by the link)"
+    variance = implied_variance(model)
+    if link != "log":
+        return variance, f"the {link} scale (residual variance implied by the link)"
     mean = float(model.design.y.mean())
-    return float(np.log1p(1.0 / mean)), f"the log scale (residual variance at a mean of {mean:.3g})"
+    return variance, f"the log scale (residual variance at a mean of {mean:.3g})"

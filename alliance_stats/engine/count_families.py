@@ -1,0 +1,292 @@
+"""Counts: Poisson, the two negative binomials, and Poisson counts of which 0 is not seen.
+
+With ``mu = exp(eta)`` the negative binomial has the variance ``mu + mu^2 / theta`` (quadratic), or
+``mu (1 + phi)`` (linear: Hardin & Hilbe 2007, ISBN 978-1-59718-014-6; a Poisson rate that is gamma
+with shape theta, or with shape ``mu / phi``). In both the log-density is written by
+``log Gamma(x + y) - log Gamma(x) - y log x`` with its derivatives in ``log x``, which keep their
+digits at the Poisson limit, where x is infinite.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import special, stats
+
+from alliance_stats.engine.binomial_families import event_parts, rate_of
+from alliance_stats.engine.outcomes import Dispersion, Family, Outcome
+from alliance_stats.estimates import Array
+
+__all__ = ["LINEAR_NEGATIVE_BINOMIAL", "NEGATIVE_BINOMIAL", "POISSON", "TRUNCATED_POISSON"]
+
+# From here on Stirling's series of log Gamma is exact to the last digit with four terms.
+LARGE = 30.0
+# Below this rate of positive counts all that are drawn are 1.
+ONE_AT_MOST = 1e-12
+
+
+def _factorials(y: Array) -> float:
+    return float(special.gammaln(y + 1.0).sum())
+
+
+# -- Poisson --------------------------------------------------------------------------------------
+
+
+def _log_density(eta: Array, outcome: Outcome) -> Array:
+    return outcome.y * eta - rate_of(eta)
+
+
+def _slopes(eta: Array, outcome: Outcome) -> tuple[Array, Array, Array]:
+    rate = rate_of(eta)
+    return outcome.y * eta - rate, outcome.y - rate, rate
+
+
+def _third(eta: Array, outcome: Outcome) -> Array:
+    return rate_of(eta)
+
+
+def _constant(y: Array, trials: Array, dispersion: Array) -> float:
+    return -_factorials(y)
+
+
+def _variance(eta: Array, trials: Array, dispersion: Array) -> Array:
+    return rate_of(eta)
+
+
+def _draw(
+    rng: np.random.Generator,
+    eta: Array,
+    trials: Array,
+    dispersion: Array,
+) -> Array:
+    return np.asarray(rng.poisson(rate_of(eta)), dtype=np.float64)
+
+
+POISSON = Family(
+    "poisson", "log", "counts", _log_density, _slopes, _third, rate_of, rate_of, np.log,
+    _constant, _variance, _draw,
+)  # fmt: skip
+
+
+# -- negative binomial, variance mu + mu^2 / theta -----------------------------------------------
+
+
+class Rising(NamedTuple):
+    """``log Gamma(x + y) - log Gamma(x) - y log x`` and three derivatives in ``log x``."""
+
+    value: Array
+    first: Array
+    second: Array
+    third: Array
+
+
+def rising(x: Array, y: Array) -> Rising:
+    """Return the logarithm of ``x (x + 1) ... (x + y - 1) / x^y`` with its derivatives."""
+    large = x >= LARGE
+    near, far = np.where(large, LARGE, x), np.where(large, x, LARGE)
+    low, high = _by_gamma(near, y), _by_stirling(far, y)
+    return Rising(*(np.where(large, b, a) for a, b in zip(low, high, strict=True)))
+
+
+def _by_gamma(x: Array, y: Array) -> Rising:
+    psi, psi1, psi2 = (special.polygamma(k, x + y) - special.polygamma(k, x) for k in (0, 1, 2))
+    value = special.gammaln(x + y) - special.gammaln(x) - y * np.log(x)
+    first = x * psi
+    second = first + x * x * psi1
+    return Rising(value, first - y, second, second + 2.0 * x * x * psi1 + x**3 * psi2)
+
+
+def _by_stirling(x: Array, y: Array) -> Rising:
+    z = x + y
+    grown, lost = np.log1p(y / x), -y / z  # log(z / x), and x / z - 1
+    # each inverse power of z less that of x, times the power of x that makes it 1
+    drop = [np.expm1(-k * grown) for k in range(10)]
+    value = (z - 0.5) * grown - y
+    value += drop[1] / (12.0 * x) - drop[3] / (360.0 * x**3) + drop[5] / (1260.0 * x**5)
+    value -= drop[7] / (1680.0 * x**7)
+    psi = x * grown - 0.5 * drop[1] - drop[2] / (12.0 * x) + drop[4] / (120.0 * x**3)
+    psi += drop[8] / (240.0 * x**7) - drop[6] / (252.0 * x**5)
+    psi1 = x * lost + 0.5 * drop[2] + drop[3] / (6.0 * x) - drop[5] / (30.0 * x**3)
+    psi1 += drop[7] / (42.0 * x**5) - drop[9] / (30.0 * x**7)
+    psi2 = -x * drop[2] - drop[3] - drop[4] / (2.0 * x)
+    psi2 += drop[6] / (6.0 * x**3) - drop[8] / (6.0 * x**5)
+    second = psi + psi1
+    return Rising(value, psi - y, second, second + 2.0 * psi1 + psi2)
+
+
+def _nb_log_density(eta: Array, outcome: Outcome) -> Array:
+    theta = outcome.dispersion
+    return np.asarray(outcome.y * eta - (outcome.y + theta) * np.log1p(rate_of(eta) / theta))
+
+
+def _nb_slopes(eta: Array, outcome: Outcome) -> tuple[Array, Array, Array]:
+    y, theta, mu = outcome.y, outcome.dispersion, rate_of(eta)
+    share = mu / (theta + mu)
+    log_density = y * eta - (y + theta) * np.log1p(mu / theta)
+    return log_density, (y - mu) * (1.0 - share), (y + theta) * share * (1.0 - share)
+
+
+def _nb_third(eta: Array, outcome: Outcome) -> Array:
+    mu = rate_of(eta)
+    share = mu / (outcome.dispersion + mu)
+    return (outcome.y + outcome.dispersion) * share * (1.0 - share) * (1.0 - 2.0 * share)
+
+
+def _nb_shape(eta: Array, outcome: Outcome) -> tuple[Array, Array, Array]:
+    y, theta, mu = outcome.y, outcome.dispersion, rate_of(eta)
+    share = mu / (theta + mu)
+    spread = share * (1.0 - share)
+    density = rising(theta, y).first - theta * np.log1p(mu / theta) + (y + theta) * share
+    weight = theta * spread - (y + theta) * spread * (1.0 - 2.0 * share)
+    return density[None], ((y - mu) * spread)[None], weight[None]
+
+
+def _nb_constant(y: Array, trials: Array, dispersion: Array) -> float:
+    return float(rising(dispersion, y).value.sum()) - _factorials(y)
+
+
+def _nb_variance(eta: Array, trials: Array, dispersion: Array) -> Array:
+    mu = rate_of(eta)
+    return np.asarray(mu + mu * mu / dispersion)
+
+
+def _nb_draw(
+    rng: np.random.Generator,
+    eta: Array,
+    trials: Array,
+    dispersion: Array,
+) -> Array:
+    return np.asarray(rng.poisson(rate_of(eta) * rng.gamma(dispersion) / dispersion), dtype=float)
+
+
+NEGATIVE_BINOMIAL = Family(
+    "negative binomial", "log", "counts", _nb_log_density, _nb_slopes, _nb_third,
+    rate_of, rate_of, np.log, _nb_constant, _nb_variance, _nb_draw,
+    Dispersion(
+        "theta", "mu + mu^2 / theta", "poisson", np.inf, lambda mean, _, theta: mean / theta
+    ),
+    _nb_shape,
+)  # fmt: skip
+
+
+# -- negative binomial, variance mu (1 + phi) -----------------------------------------------------
+
+
+def _linear_parts(eta: Array, outcome: Outcome) -> tuple[Array, Array, Rising]:
+    """``mu``, ``mu log(1 + phi) / phi``, and what rises by ``mu / phi``."""
+    mu, phi = rate_of(eta), outcome.dispersion
+    return mu, mu * np.log1p(phi) / phi, rising(mu / phi, outcome.y)
+
+
+def _linear_log_density(eta: Array, outcome: Outcome) -> Array:
+    mu, phi = rate_of(eta), outcome.dispersion
+    value = rising(mu / phi, outcome.y).value
+    return np.asarray(value + outcome.y * eta - mu * np.log1p(phi) / phi)
+
+
+def _linear_slopes(eta: Array, outcome: Outcome) -> tuple[Array, Array, Array]:
+    _, pulled, rise = _linear_parts(eta, outcome)
+    return (
+        rise.value + outcome.y * eta - pulled,
+        rise.first + outcome.y - pulled,
+        pulled - rise.second,
+    )
+
+
+def _linear_third(eta: Array, outcome: Outcome) -> Array:
+    _, pulled, rise = _linear_parts(eta, outcome)
+    return pulled - rise.third
+
+
+def _linear_shape(eta: Array, outcome: Outcome) -> tuple[Array, Array, Array]:
+    mu, pulled, rise = _linear_parts(eta, outcome)
+    phi = outcome.dispersion
+    moved = pulled - mu / (1.0 + phi)
+    density = moved - rise.first - outcome.y * phi / (1.0 + phi)
+    return density[None], (moved - rise.second)[None], (rise.third - moved)[None]
+
+
+def _linear_constant(y: Array, trials: Array, dispersion: Array) -> float:
+    return -float((y * np.log1p(dispersion)).sum()) - _factorials(y)
+
+
+def _linear_variance(eta: Array, trials: Array, dispersion: Array) -> Array:
+    return np.asarray(rate_of(eta) * (1.0 + dispersion))
+
+
+def _linear_draw(
+    rng: np.random.Generator,
+    eta: Array,
+    trials: Array,
+    dispersion: Array,
+) -> Array:
+    rate = rng.gamma(rate_of(eta) / dispersion) * dispersion
+    return np.asarray(rng.poisson(rate), dtype=np.float64)
+
+
+LINEAR_NEGATIVE_BINOMIAL = Family(
+    "linear negative binomial", "log", "counts", _linear_log_density, _linear_slopes,
+    _linear_third, rate_of, rate_of, np.log, _linear_constant, _linear_variance, _linear_draw,
+    Dispersion(
+        "phi", "mu (1 + phi)", "poisson", 0.0, lambda mean, _, phi: phi + 0.0 * mean
+    ),
+    _linear_shape,
+)  # fmt: skip
+
+
+# -- Poisson counts that are at least 1 -----------------------------------------------------------
+
+
+def _positive_log_density(eta: Array, outcome: Outcome) -> Array:
+    mu = rate_of(eta)
+    return np.asarray(outcome.y * eta - mu - np.log(-np.expm1(-mu)))
+
+
+def _positive_slopes(eta: Array, outcome: Outcome) -> tuple[Array, Array, Array]:
+    mu = rate_of(eta)
+    q, excess = event_parts(mu)
+    log_density = outcome.y * eta - mu - np.log(-np.expm1(-mu))
+    return log_density, outcome.y - (mu + q), mu - q * excess
+
+
+def _positive_third(eta: Array, outcome: Outcome) -> Array:
+    mu = rate_of(eta)
+    q, excess = event_parts(mu)
+    return np.asarray(mu - q * (mu - excess * (excess + q)))
+
+
+def _positive_mean(eta: Array) -> Array:
+    mu = rate_of(eta)
+    return np.asarray(mu + event_parts(mu)[0])
+
+
+def _positive_mean_slope(eta: Array) -> Array:
+    mu = rate_of(eta)
+    q, excess = event_parts(mu)
+    return np.asarray(mu - q * excess)
+
+
+def _positive_predictor(mean: Array) -> Array:
+    # mu / (1 - exp(-mu)) = m is solved by mu = m + W(-m exp(-m))
+    return np.asarray(np.log(mean + special.lambertw(-mean * np.exp(-mean)).real))
+
+
+def _positive_variance(eta: Array, trials: Array, dispersion: Array) -> Array:
+    return _positive_mean_slope(eta)
+
+
+def _positive_draw(
+    rng: np.random.Generator,
+    eta: Array,
+    trials: Array,
+    dispersion: Array,
+) -> Array:
+    mu = np.maximum(rate_of(eta), ONE_AT_MOST)
+    above = rng.random(len(mu)) * -np.expm1(-mu)  # what a count's tail must fall to
+    return np.asarray(np.maximum(stats.poisson.isf(above, mu), 1.0))
+
+
+TRUNCATED_POISSON = Family(
+    "truncated poisson", "log", "positive counts", _positive_log_density, _positive_slopes,
+    _positive_third, _positive_mean, _positive_mean_slope, _positive_predictor,
+    _constant, _positive_variance, _positive_draw,
+)  # fmt: skip
