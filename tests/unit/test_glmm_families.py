@@ -201,8 +201,8 @@ def test_shares_of_variance_know_the_dispersion(data):
     assert partition["estimate"].to_numpy()[:2] == pytest.approx(
         np.array([variance, own]) / (variance + own)
     )
-    r2 = r_squared(model).tidy().set_index("term")["estimate"]
-    assert r2.iloc[1] == pytest.approx(variance / (variance + own))
+    r2 = r_squared(model).glance().loc[0, "r2_conditional"]
+    assert r2 == pytest.approx(variance / (variance + own))
     by_arm = glmm("more ~ 1 + (1 | g)", data, family="negative binomial", dispersion="~ arm")
     with pytest.raises(NotIdentifiedError, match="differs between rows"):
         variance_partition(by_arm)
