@@ -36,7 +36,7 @@ from alliance_stats.engine.descent import descend
 from alliance_stats.engine.template import trapezoid
 from alliance_stats.estimates import Array
 
-__all__ = ["Curvature", "covariance_curvature", "curvature"]
+__all__ = ["Curvature", "covariance_curvature", "curvature", "entries_of_terms"]
 
 # Step in M (whose fitted value is I): error of the difference 1e-8, of rounding about 1e-10.
 STEP = 1e-4
@@ -157,6 +157,17 @@ def curvature(
     at_fit = np.concatenate([*(term.at_fit for term in terms), np.zeros(n_eta)])
     scales = np.append(np.ones(k), np.zeros(n_eta))
     return _with_residual_variance(relative, at_fit, scales, problem.n)
+
+
+def entries_of_terms(problem: Problem, Lambda: Sequence[Array]) -> list[list[Array]]:
+    """Return, for each term, what each of its parameters at the boundary adds to D, (q, q)."""
+    return [
+        [
+            np.outer(d.u, d.u) if d.alike else np.outer(d.u, d.v) + np.outer(d.v, d.u)
+            for d in term.directions
+        ]
+        for term in _terms(problem, Lambda, boundary=True)
+    ]
 
 
 def covariance_curvature(problem: Problem, sigma: float) -> Curvature | None:

@@ -22,9 +22,9 @@ from alliance_stats.multilevel.after.latent_shares import LatentPartition
 from alliance_stats.multilevel.after.left_out_clusters import LeaveOneOut, leave_one_out
 from alliance_stats.multilevel.after.likelihood_ratio import (
     LikelihoodRatioTest,
-    compare_models,
     likelihood_ratio_test,
 )
+from alliance_stats.multilevel.after.model_comparison import compare_models
 from alliance_stats.multilevel.after.permuted_clusters import PermutationTest, permutation_test
 from alliance_stats.multilevel.after.r_squared import RSquared, r_squared
 from alliance_stats.multilevel.after.regions import JohnsonNeyman, johnson_neyman

@@ -1,6 +1,5 @@
-"""Which of two models: likelihood-ratio tests that know their boundary; AIC and BIC."""
+"""Which of two models: likelihood-ratio tests that know their boundary."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,21 +12,25 @@ from alliance_stats.design.design import build_design
 from alliance_stats.engine.likelihood_rise import null_likelihood_ratios
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, one_line
-from alliance_stats.formatting import format_number
+from alliance_stats.formatting import format_number, plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import linear_fit
-from alliance_stats.multilevel.after.chi_bar_squared import chi_bar_weights, scalar_terms
-from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel, require_linear
-from alliance_stats.multilevel.model_likelihood import (
-    HasLikelihood,
-    refer_ratio,
-    side_by_side,
+from alliance_stats.multilevel.after.chi_bar_squared import chi_bar
+from alliance_stats.multilevel.after.model_comparison import (
+    by_ml,
+    described,
+    deviance,
+    require_same_rows,
+    span_differs,
+    within,
 )
+from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel, require_linear
+from alliance_stats.multilevel.model_likelihood import HasLikelihood, refer_ratio
 from alliance_stats.multilevel.predictions import simulated
 from alliance_stats.renaming import renamed
 from alliance_stats.seeds import Seed
 
-__all__ = ["LikelihoodRatioTest", "compare_models", "likelihood_ratio_test"]
+__all__ = ["LikelihoodRatioTest", "likelihood_ratio_test"]
 
 # A rise in deviance relatively smaller than this is none: searches end within it.
 DUST = 1e-9
@@ -112,11 +115,6 @@ class LikelihoodRatioTest:
     _repr_html_ = html_of
 
 
-def _by_ml(model: LinearMixedModel) -> LinearMixedModel:
-    """Fit the same model by maximum likelihood."""
-    return LinearMixedModel(linear_fit.ml_refit(model.fit)) if model.reml else model
-
-
 @renamed(bootstrap="n_resamples")
 def likelihood_ratio_test(
     model: LinearMixedModel | HasLikelihood | str,
@@ -150,11 +148,13 @@ def likelihood_ratio_test(
         If the models differ by one random effect (its variance and its k covariances), it is
         referred to the equal mixture of chi-squared with k and k + 1 df (Self & Liang 1987,
         doi:10.1080/01621459.1987.10478472; Stram & Lee 1994, doi:10.2307/2533455); the plain
-        chi-squared would be conservative. If they differ by several variances without covariances,
-        it is referred to the mixture of chi-squared with 0, 1, ... df whose weights the data's
-        information gives (chi-bar-squared; Self & Liang 1987), for many units. With several
-        variances and covariances at once the plain chi-squared is used and called conservative: ask
-        for a bootstrap. A statistic within what a search tells apart is zero, and its p-value 1.
+        chi-squared would be conservative. If they differ by several variances, with or without
+        covariances, it is referred to the mixture of chi-squared distributions (chi-bar-squared)
+        whose weights the data's information and the cone of covariance matrices give (Shapiro
+        1988, doi:10.2307/1403361), for many units; each fixed effect tested beside adds one df to
+        all. Variances and a residual structure tested at once have the plain chi-squared, called
+        conservative: simulate it. A statistic within what a search tells apart is zero, and its
+        p-value 1.
 
     Raises
     ------
@@ -182,19 +182,20 @@ def likelihood_ratio_test(
     model, other = _fitted(model, other)
     if n_resamples < 0:
         raise ValueError(f"n_resamples must be a number of simulated data sets; got {n_resamples}.")
-    small, large = sorted((model, other), key=_n_parameters)
-    _same_rows([small, large])
-    if _n_parameters(small) == _n_parameters(large):
+    small, large = sorted((model, other), key=lambda one: one.fit.n_parameters)
+    require_same_rows([small, large])
+    df = large.fit.n_parameters - small.fit.n_parameters
+    if df == 0:
         raise DataError(
-            f"Both models have {_n_parameters(small)} parameters: neither is larger, so there is "
+            f"Both models have {small.fit.n_parameters} parameters: neither is larger, so there is "
             "nothing to test. compare_models sets their AIC side by side."
         )
     _nested(small, large)
-    fixed_differ = _span_differs(small, large)
+    fixed_differ = span_differs(small, large)
     refitted = (fixed_differ and (small.reml or large.reml)) or small.reml != large.reml
     if refitted:
-        small, large = _by_ml(small), _by_ml(large)
-    statistic = _deviance(small) - _deviance(large)
+        small, large = by_ml(small), by_ml(large)
+    statistic = deviance(small) - deviance(large)
     if statistic < -1e-6 * max(1.0, abs(small.fit.deviance)):
         raise DataError(
             f"{large.formula} has more parameters but fits worse than {small.formula}: "
@@ -202,7 +203,6 @@ def likelihood_ratio_test(
         )
     if statistic <= DUST * max(1.0, abs(small.fit.deviance)):
         statistic = 0.0  # the same likelihood, to what a search tells apart
-    df = _n_parameters(large) - _n_parameters(small)
     if n_resamples:
         null, stopped = _simulated_null(small, large, n_resamples, seed)
         p_value = float((1 + (null >= statistic).sum()) / (1 + n_resamples))
@@ -216,10 +216,10 @@ def likelihood_ratio_test(
         reference = f"exact null distribution, {len(null)} draws"
     else:
         null = np.empty(0)
-        p_value, reference = _refer(statistic, df, small, large, fixed_differ=fixed_differ)
+        p_value, reference = _refer(statistic, df, small, large)
     return LikelihoodRatioTest(
-        _described(small),
-        _described(large),
+        described(small),
+        described(large),
         float(statistic),
         df,
         p_value,
@@ -294,112 +294,6 @@ def _exact_null(small: LinearMixedModel, large: LinearMixedModel, seed: Seed) ->
     )
 
 
-def compare_models(*models: LinearMixedModel | HasLikelihood) -> pd.DataFrame:
-    """Set models of the same rows side by side.
-
-    Returns
-    -------
-    DataFrame
-        A row a model: ``formula`` (with its residual structure), ``n_parameters, log_lik, aic,
-        delta_aic, bic, delta_bic, reml, singular``, best AIC first. REML fits whose fixed effects
-        differ are refitted by maximum likelihood (``reml`` is then False). Hazard models (Cox,
-        Fine-Gray, discrete, competing) have no ``reml`` and ``singular``; the n of a Cox or
-        Fine-Gray model's BIC is that of its events (Volinsky & Raftery 2000,
-        doi:10.1111/j.0006-341X.2000.00256.x).
-
-    Raises
-    ------
-    DataError
-        If there is no model, one was not fitted by ``lmm``, or they used different rows or
-        outcomes.
-
-    Examples
-    --------
-    >>> from alliance_stats import compare_models, example_study, lmm
-    >>> sessions = example_study().sessions
-    >>> line = lmm("alliance ~ session + (1 | person)", sessions)
-    >>> curve = lmm("alliance ~ poly(session, 2) + (1 | person)", sessions)
-    >>> compare_models(line, curve)[["formula", "n_parameters", "delta_aic"]].round(1)
-                                          formula  n_parameters  delta_aic
-    0           alliance ~ session + (1 | person)             4        0.0
-    1  alliance ~ poly(session, 2) + (1 | person)             5        1.9
-    """
-    if not models:
-        raise DataError("compare_models needs fitted models, as in compare_models(one, other).")
-    others = [model for model in models if isinstance(model, HasLikelihood)]
-    if len(others) == len(models):
-        return side_by_side([model.likelihood() for model in others])
-    for model in models:
-        require_linear(model, asked="compare_models compares")
-    linear = [model for model in models if isinstance(model, LinearMixedModel)]
-    _same_rows(linear)
-    differ = any(_span_differs(linear[0], m) for m in linear)
-    mixed = len({m.reml for m in linear}) > 1
-    fits = [_by_ml(m) for m in linear] if differ or mixed else linear
-    table = pd.concat([m.glance().assign(formula=_described(m)) for m in fits], ignore_index=True)
-    for column in ("aic", "bic"):  # on a footing that no coding of the fixed effects changes
-        table[column] += [_deviance(m) - m.fit.deviance for m in fits]
-    table["delta_aic"] = table["aic"] - table["aic"].min()
-    table["delta_bic"] = table["bic"] - table["bic"].min()
-    columns = "formula n_parameters log_lik aic delta_aic bic delta_bic reml singular".split()  # noqa: SIM905
-    return table[columns].sort_values("aic", ignore_index=True)
-
-
-def _described(model: LinearMixedModel) -> str:
-    """Write the formula, and the residual structure that it does not show."""
-    structures = model.fit.structures
-    if not structures:
-        return model.formula
-    written = ", ".join(map(str, structures))
-    return f"{model.formula}, residual={written if len(structures) == 1 else f'[{written}]'}"
-
-
-def _n_parameters(model: LinearMixedModel) -> int:
-    return model.fit.n_parameters
-
-
-def _same_rows(models: Sequence[LinearMixedModel]) -> None:
-    first = models[0]
-    for other in models[1:]:
-        if (
-            not first.design.index.equals(other.design.index)
-            or not np.array_equal(first.design.y, other.design.y)
-            or not np.array_equal(_offset(first), _offset(other))
-        ):
-            raise DataError(
-                f"The models did not use the same rows and outcome: {first.formula} used "
-                f"{first.nobs}, {other.formula} used {other.nobs}. Leave out rows with missing "
-                "predictors first, and fit both to what remains."
-            )
-
-
-def _offset(model: LinearMixedModel) -> Array:
-    offset = model.design.offset
-    return np.zeros(1) if offset is None or not offset.any() else offset
-
-
-def _deviance(model: LinearMixedModel) -> float:
-    """Deviance without ``log|X'X|``, which a restricted likelihood takes from the coding of X."""
-    return model.fit.deviance - (model.design.fixed.log_det if model.reml else 0.0)
-
-
-def _within(inner: Array, outer: Array) -> bool:
-    """Whether the columns that `inner` holds as rows lie in the span of `outer`'s."""
-    if not len(inner):
-        return True
-    if not len(outer):
-        return False
-    fitted = np.linalg.lstsq(outer.T, inner.T, rcond=None)[0]
-    left = inner.T - outer.T @ fitted
-    return bool((np.linalg.norm(left, axis=0) < 1e-7 * np.linalg.norm(inner, axis=1)).all())
-
-
-def _span_differs(model: LinearMixedModel, other: LinearMixedModel) -> bool:
-    """Whether the fixed columns of two models span different spaces, whatever their scale."""
-    Q, other_Q = model.design.Q, other.design.Q
-    return len(Q) != len(other_Q) or not _within(Q, other_Q)
-
-
 def _nested(small: LinearMixedModel, large: LinearMixedModel) -> None:
     """Refuse models of which the smaller is not a special case of the larger."""
     what = None
@@ -408,14 +302,14 @@ def _nested(small: LinearMixedModel, large: LinearMixedModel) -> None:
         small.design.root_weights, large.design.root_weights, rtol=1e-12
     ):
         what = "their weights or known variances differ"
-    elif not _within(small.design.Q, large.design.Q):
+    elif not within(small.design.Q, large.design.Q):
         what = "its fixed effects are not among the larger model's"
     elif len(small.fit.eta) > len(large.fit.eta):
         what = "its residuals have a structure that the larger model's have not"
     else:
         for grouping in small.design.groupings:
             other = large_groups.get(frozenset(grouping.columns))
-            if other is None or not _within(grouping.Z, other.Z):
+            if other is None or not within(grouping.Z, other.Z):
                 what = f"its random effects of '{grouping.name}' are not among the larger model's"
     if what is not None:
         raise DataError(
@@ -425,37 +319,35 @@ def _nested(small: LinearMixedModel, large: LinearMixedModel) -> None:
 
 
 def _refer(
-    statistic: float,
-    df: int,
-    small: LinearMixedModel,
-    large: LinearMixedModel,
-    *,
-    fixed_differ: bool,
+    statistic: float, df: int, small: LinearMixedModel, large: LinearMixedModel
 ) -> tuple[float, str]:
     """p-value and name of the reference distribution."""
     variances = _n_variances(large) - _n_variances(small)
-    if variances == 0 or (fixed_differ and variances == 0):
+    if small.problem.template.n_theta == large.problem.template.n_theta and variances == 0:
         return float(stats.chi2.sf(statistic, df)), f"chi-squared with {df} df"
-    tested = scalar_terms(small, large) if variances > 1 and not fixed_differ else []
-    if len(tested) == variances > 1 and df == variances:
-        weights = chi_bar_weights(small, large, tested)
-        tails = [float(statistic <= 0.0)]
-        tails += [float(stats.chi2.sf(statistic, k)) for k in range(1, len(weights))]
-        shown = ", ".join(format_number(weight, 2) for weight in weights)
+    alike = small.fit.structures == large.fit.structures
+    try:
+        mixture = chi_bar(small, large, df) if alike else None
+    except np.linalg.LinAlgError:  # the data hold no information on what is new
+        mixture = None
+    if mixture is None:
         return (
-            float(weights @ np.array(tails)),
-            f"mixture of chi-squared with 0 to {variances} df (weights {shown})",
+            float(stats.chi2.sf(statistic, df)),
+            f"chi-squared with {df} df, conservative since {plural(variances, 'variance')} at "
+            "the boundary and residual structures are tested at once: n_resamples= simulates it",
         )
-    if variances == 1 and not fixed_differ and len(small.fit.eta) == len(large.fit.eta):
-        k = df - 1
-        upper = stats.chi2.sf(statistic, k) if k else float(statistic <= 0.0)
-        p_value = 0.5 * upper + 0.5 * stats.chi2.sf(statistic, df)
-        return float(p_value), f"equal mixture of chi-squared with {k} and {df} df"
-    return (
-        float(stats.chi2.sf(statistic, df)),
-        f"chi-squared with {df} df, conservative since {variances} variances are tested at their "
-        "boundary",
-    )
+    free, weights = mixture.free, mixture.weights
+    tails = [float(stats.chi2.sf(statistic, free + k)) if free + k else float(statistic <= 0.0)
+             for k in range(len(weights))]  # fmt: skip
+    most = free + len(weights) - 1
+    name = f"mixture of chi-squared with {free} to {most} df"
+    if len(weights) == 1:
+        name = f"chi-squared with {free} df"
+    elif len(weights) == 2:
+        name = f"equal mixture of chi-squared with {free} and {most} df"
+    else:
+        name += f" (weights {', '.join(format_number(weight, 2) for weight in weights)})"
+    return float(weights @ np.array(tails)), name
 
 
 def _n_variances(model: LinearMixedModel) -> int:
