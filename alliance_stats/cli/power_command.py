@@ -12,7 +12,6 @@ from alliance_stats.checks import did_you_mean
 from alliance_stats.cli.terminal import Refusal, heading, refusing, say
 from alliance_stats.errors import DataError
 from alliance_stats.output import write_whole
-from alliance_stats.power import Power
 
 __all__ = ["print_power", "write_plan"]
 
@@ -33,7 +32,11 @@ _ANALYSES: Mapping[str, Callable[..., Any]] = {
         "ThemeDifference",
     )
 }
-_OWN = ("design", "analysis", "vary", "n_studies", "seed", "workers", "alpha", "store")
+_ASKED = ("vary", "sensitivity", "smallest")
+_OWN = (
+    *("design", "analysis", "n_studies", "precision", "seed", "workers", "alpha", "store"),
+    *_ASKED,
+)
 
 
 def write_plan(file: Path) -> int:
@@ -51,13 +54,15 @@ def print_power(file: Path) -> int:
     """Run a plan and print its assumptions and what it would find; return the exit code."""
     try:
         with refusing():
-            found = _run(_read(file))
+            plan = _read(file)
+            found = _run(plan, file.parent)
     except Refusal:
         return 1
     heading("Assumptions")
-    say(found.assumptions().to_string(index=False))
-    heading("Power")
-    say(found.summary())
+    say(found["Power"].assumptions().to_string(index=False))
+    for title, result in found.items():
+        heading(title)
+        say(result.summary())
     return 0
 
 
@@ -80,10 +85,45 @@ def _read(file: Path) -> dict[str, Any]:
     return plan
 
 
-def _run(plan: dict[str, Any]) -> Power:
+def _run(plan: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Run what a plan asks for; its store lies beside its file."""
     design = _made(plan.pop("design"), _DESIGNS, "design")
     analysis = _made(plan.pop("analysis"), _ANALYSES, "analysis")
-    return room.power(design, analysis, progress=True, **plan)
+    if "store" in plan:
+        plan["store"] = folder / str(plan["store"])
+    sensitivity, smallest = plan.pop("sensitivity", None), plan.pop("smallest", None)
+    found: dict[str, Any] = {"Power": room.power(design, analysis, progress=True, **plan)}
+    shared = {k: v for k, v in plan.items() if k not in ("vary", "precision")}
+    if sensitivity is not None:
+        found["Sensitivity"] = room.power_sensitivity(
+            design, analysis, vary=sensitivity, progress=True, **shared
+        )
+    if smallest is not None:
+        _check_known(smallest, room.smallest_design, "smallest", without=shared)
+        found["Smallest design"] = room.smallest_design(
+            design, analysis, progress=True, **{**shared, **smallest}
+        )
+    return found
+
+
+def _check_known(
+    values: object, asked: Callable[..., Any], part: str, *, without: Mapping[str, Any]
+) -> None:
+    """Refuse words that a part of the plan does not have, and one that lacks what it needs."""
+    if not isinstance(values, dict):
+        raise DataError(f"[{part}] is a table of the plan; got {values!r}.")
+    parameters = inspect.signature(asked).parameters
+    known = [name for name in parameters if name not in (*without, "design", "analysis")]
+    for name in values:
+        if name not in known:
+            raise DataError(f"[{part}] has '{name}'. {did_you_mean(name, known)}")
+    needed = [
+        name
+        for name in known
+        if parameters[name].default is inspect.Parameter.empty and name not in values
+    ]
+    if needed:
+        raise DataError(f"[{part}] needs '{needed[0]}'.")
 
 
 def _made(asked: object, kinds: Mapping[str, Callable[..., Any]], part: str) -> Any:
@@ -93,15 +133,5 @@ def _made(asked: object, kinds: Mapping[str, Callable[..., Any]], part: str) -> 
     kind = values.pop("kind")
     if kind not in kinds:
         raise DataError(f"[{part}] has the kind '{kind}'. {did_you_mean(kind, kinds)}")
-    known = list(inspect.signature(kinds[kind]).parameters)
-    for name in values:
-        if name not in known:
-            raise DataError(f"[{part}] of kind {kind} has '{name}'. {did_you_mean(name, known)}")
-    needed = [
-        name
-        for name, parameter in inspect.signature(kinds[kind]).parameters.items()
-        if parameter.default is parameter.empty and name not in values
-    ]
-    if needed:
-        raise DataError(f"[{part}] of kind {kind} needs '{needed[0]}'.")
+    _check_known(values, kinds[kind], part, without={})
     return kinds[kind](**values)

@@ -57,7 +57,9 @@ def wilson(count: int, n: int, *, conf_level: float = 0.95) -> EffectSize:
     p = count / n
     centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
-    return EffectSize(p, max(0.0, centre - half), min(1.0, centre + half), conf_level)
+    low = centre - half if count > 0 else 0.0  # exactly, where rounding leaves 1e-18
+    high = centre + half if count < n else 1.0
+    return EffectSize(p, max(0.0, low), min(1.0, high), conf_level)
 
 
 def newcombe_difference(

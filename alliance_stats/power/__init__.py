@@ -1,5 +1,7 @@
 """Planning a study by simulating it: its families, its therapists, its analysis."""
 
+from alliance_stats.power.assumptions import varied
+from alliance_stats.power.pilot_designs import pilot_design
 from alliance_stats.power.planned_analyses import (
     ArmDifference,
     DropoutEffect,
@@ -9,8 +11,13 @@ from alliance_stats.power.planned_analyses import (
     ModelEffect,
     ThemeDifference,
 )
-from alliance_stats.power.power_by_simulation import Power, SmallestDesign, power, smallest_design
-from alliance_stats.power.study_designs import ClusterTrial, InterviewDesign, StudyDesign
+from alliance_stats.power.power_by_simulation import Power, power
+from alliance_stats.power.power_sensitivity import Sensitivity, power_sensitivity
+from alliance_stats.power.printed_values import PrintedValue, hazard_of_dropout, printed_value
+from alliance_stats.power.smallest_designs import SmallestDesign, smallest_design
+from alliance_stats.power.study_designs import StudyDesign
+from alliance_stats.power.trial_designs import ClusterTrial, InterviewDesign
+from alliance_stats.power.uncertain_designs import UncertainDesign
 
 __all__ = [
     "ArmDifference",
@@ -22,9 +29,17 @@ __all__ = [
     "LevelEffects",
     "ModelEffect",
     "Power",
+    "PrintedValue",
+    "Sensitivity",
     "SmallestDesign",
     "StudyDesign",
     "ThemeDifference",
+    "UncertainDesign",
+    "hazard_of_dropout",
+    "pilot_design",
     "power",
+    "power_sensitivity",
+    "printed_value",
     "smallest_design",
+    "varied",
 ]

@@ -2,19 +2,14 @@
 
 Study i of a cell draws from a stream of its own, made of the seed, the cell's assumptions and i:
 the same studies whatever the number of workers, their order, or what was drawn before. Answers of
-some studies at a time are written to a folder of Parquet files, whole or not at all; a run that
-was stopped goes on with those that are missing.
+some studies at a time are appended to a Parquet data set (a folder of files, each written whole or
+not at all); a run that was stopped goes on with those that are missing.
 """
 
-import hashlib
-import json
 import warnings
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,13 +20,13 @@ from rich.console import Console
 from rich.progress import Progress, TimeRemainingColumn
 
 from alliance_stats.engine.threads import one_blas_thread
-from alliance_stats.errors import AllianceStatsError, AllianceStatsWarning, DataError
-from alliance_stats.output import write_whole
-from alliance_stats.power.study_designs import Design, varied
+from alliance_stats.errors import AllianceStatsWarning, DataError
+from alliance_stats.power.assumptions import Design
+from alliance_stats.power.kept_studies import Analysis, Plan, keep_part, kept_part, written
+from alliance_stats.power.uncertain_designs import settled
 
-__all__ = ["Analysis", "Plan", "Workers", "draw_studies"]
+__all__ = ["Workers", "draw_studies"]
 
-Analysis = Callable[[Any], pd.DataFrame]
 Workers = Any
 """A number of processes, or a Dask client."""
 
@@ -39,54 +34,9 @@ _CHUNK = 10  # studies a task: what is lost, at most, where a worker dies
 _RETRIES = 3  # of a chunk whose worker died
 _NEEDED = ("term", "estimate", "p_value")
 _NUMBERS = ("estimate", "p_value", "conf_low", "conf_high")
+_LONGEST = 200  # characters of a reason
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Plan:
-    """What is drawn and asked.
-
-    Attributes
-    ----------
-    design, analysis
-        The study and its analysis.
-    seed
-        Of all studies.
-    store
-        Folder that keeps the answers, or None.
-    """
-
-    design: Design
-    analysis: Analysis
-    seed: int
-    store: Path | None = None
-
-    def cell(self, changes: Mapping[str, object]) -> Design:
-        """Return the design with some assumptions changed."""
-        return varied(self.design, changes)
-
-    def open_store(self) -> None:
-        """Make the folder, or see that it belongs to this plan.
-
-        Raises
-        ------
-        DataError
-            If the folder holds the studies of another plan.
-        """
-        if self.store is None:
-            return
-        self.store.mkdir(parents=True, exist_ok=True)
-        said = {"design": repr(self.design), "analysis": _named(self.analysis), "seed": self.seed}
-        path = self.store / "plan.json"
-        if not path.exists():
-            write_whole(path, json.dumps(said, indent=1))
-            return
-        held = json.loads(path.read_text(encoding="utf-8"))
-        other = [name for name, value in said.items() if held.get(name) != value]
-        if other:
-            raise DataError(
-                f"The folder '{self.store}' holds studies of another plan: its {other[0]} is "
-                f"{held.get(other[0])}. Choose a folder of its own for this one."
-            )
+_Task = tuple[int, range]
 
 
 def draw_studies(
@@ -103,9 +53,9 @@ def draw_studies(
     Returns
     -------
     DataFrame
-        A row a cell, study and term: the cell's assumptions, ``study, term, parameter, truth,
-        estimate, p_value, conf_low, conf_high, singular, failed``; of a study that failed one row
-        without a term, and why.
+        A row a cell, study and term: ``cell`` (its place), ``study, term, truth, estimate, p_value,
+        conf_low, conf_high, singular, failed``; of a study that failed one row without a term, and
+        why.
     """
     plan.open_store()
     tasks = [
@@ -115,7 +65,9 @@ def draw_studies(
     ]
     designs = [plan.cell(changes) for changes in cells]
     found = {
-        task: kept for task in tasks if (kept := _kept(plan, cells[task[0]], task[1])) is not None
+        task: kept
+        for task in tasks
+        if (kept := kept_part(plan, cells[task[0]], task[1])) is not None
     }
     for _ in range(_RETRIES):
         left = [task for task in tasks if task not in found]
@@ -124,8 +76,8 @@ def draw_studies(
         try:
             for task, frame in _run(plan, designs, cells, left, workers=workers, progress=progress):
                 found[task] = frame
-                _keep(plan, cells[task[0]], task[1], frame)
-        except TerminatedWorkerError:  # a worker was killed: its studies are drawn again
+                keep_part(plan, cells[task[0]], task[1], frame)
+        except _lost(workers):  # a worker was killed: its studies are drawn again
             continue
     left = [task for task in tasks if task not in found]
     if left:
@@ -133,16 +85,18 @@ def draw_studies(
             f"Workers were killed {_RETRIES} times, {len(left)} parts of the plan are missing: is "
             "there too little memory for so many workers? With store= the run goes on where it was."
         )
-    frames = []
-    for task in tasks:
-        frame = found[task]
-        for name, value in reversed(list(cells[task[0]].items())):
-            frame.insert(0, name, value)
-        frames.append(frame)
-    return pd.concat(frames, ignore_index=True)
+    frames = [found[task].assign(cell=task[0]) for task in tasks]
+    drawn = pd.concat(frames, ignore_index=True)
+    return drawn[["cell", *(name for name in drawn.columns if name != "cell")]]
 
 
-_Task = tuple[int, range]
+def _lost(workers: Workers) -> tuple[type[Exception], ...]:
+    """Return what is raised where a worker dies."""
+    if isinstance(workers, int):
+        return (TerminatedWorkerError,)
+    from distributed import KilledWorker  # of the extra that such a client is from
+
+    return (TerminatedWorkerError, KilledWorker)
 
 
 def _run(
@@ -173,21 +127,20 @@ def _run(
 
 
 def _key(seed: int, changes: Mapping[str, object]) -> tuple[int, int]:
-    return seed, zlib.crc32(_written(changes).encode())
-
-
-def _written(changes: Mapping[str, object]) -> str:
-    return json.dumps({name: repr(value) for name, value in sorted(changes.items())})
+    return seed, zlib.crc32(written(changes).encode())
 
 
 def _chunk(
     analysis: Analysis, design: Design, key: tuple[int, int], task: _Task
 ) -> tuple[_Task, pd.DataFrame]:
-    truth, rows = design.truth, []
+    rows = []
     with one_blas_thread(), warnings.catch_warnings():
         warnings.simplefilter("ignore", AllianceStatsWarning)  # boundaries are counted
         for number in task[1]:
-            for answer in _answers(analysis, design, np.random.default_rng([*key, number])):
+            rng = np.random.default_rng([*key, number])
+            own = settled(design, rng)
+            truth = own.truth
+            for answer in _answers(analysis, own.draw(rng)):
                 name = answer.pop("parameter", answer["term"])
                 rows.append({"study": number, "truth": truth.get(str(name), np.nan)} | answer)
     frame = pd.DataFrame(rows)
@@ -200,50 +153,36 @@ def _chunk(
     )
 
 
-def _answers(analysis: Analysis, design: Design, rng: np.random.Generator) -> list[dict[str, Any]]:
-    """Draw one study and ask it; a refusal is an answer of its own."""
+def _answers(analysis: Analysis, study: object) -> list[dict[str, Any]]:
+    """Ask a study; what fails, and a term without a p-value, is an answer of its own."""
     try:
-        answer = analysis(design.draw(rng))
-    except (AllianceStatsError, ArithmeticError, np.linalg.LinAlgError) as refusal:
-        return [{"term": None, "failed": f"{type(refusal).__name__}: {refusal}"}]
+        answer = analysis(study)
+    except Exception as refusal:  # noqa: BLE001  an analysis is anyone's: it is named and counted
+        reason = f"{type(refusal).__name__}: {refusal}"
+        return [{"term": None, "failed": reason[:_LONGEST]}]
+    if not isinstance(answer, pd.DataFrame):
+        raise DataError(
+            f"The analysis returns {type(answer).__name__}; it must return a frame with "
+            f"{', '.join(_NEEDED)}."
+        )
     missing = [name for name in _NEEDED if name not in answer]
     if missing:
         raise DataError(
             f"The analysis gives no column '{missing[0]}'; it must return a frame with "
             f"{', '.join(_NEEDED)}."
         )
+    if answer.empty:
+        return [{"term": None, "failed": "the analysis returned no row"}]
+    twice = answer["term"][answer["term"].duplicated()]
+    if len(twice):
+        raise DataError(f"The analysis gives the term '{twice.iloc[0]}' twice; name each once.")
+    wrong = answer["p_value"].dropna()
+    wrong = wrong[(wrong < 0.0) | (wrong > 1.0)]
+    if len(wrong):
+        raise DataError(f"The analysis gives a p_value of {wrong.iloc[0]}; it lies in [0, 1].")
     known = (*_NEEDED, "parameter", "conf_low", "conf_high", "singular")
     answers: list[dict[str, Any]] = answer[[n for n in known if n in answer]].to_dict("records")
+    for one in answers:
+        if not np.isfinite(one["p_value"]) or not np.isfinite(one["estimate"]):
+            one["failed"] = f"no estimate with a p-value for '{one['term']}'"
     return answers
-
-
-def _named(analysis: Analysis) -> str:
-    """Return what the analysis is called, the same in every run."""
-    if hasattr(analysis, "__qualname__"):
-        return f"{analysis.__module__}.{analysis.__qualname__}"
-    return repr(analysis)
-
-
-def _file(plan: Plan, changes: Mapping[str, object], numbers: range) -> Path:
-    assert plan.store is not None  # asked for only where there is a folder
-    cell = hashlib.sha256(_written(changes).encode()).hexdigest()[:12]
-    return plan.store / f"studies-{cell}-{numbers.start:06d}-{numbers.stop:06d}.parquet"
-
-
-def _kept(plan: Plan, changes: Mapping[str, object], numbers: range) -> pd.DataFrame | None:
-    if plan.store is None or not (path := _file(plan, changes, numbers)).exists():
-        return None
-    return pd.read_parquet(path)
-
-
-def _keep(plan: Plan, changes: Mapping[str, object], numbers: range, frame: pd.DataFrame) -> None:
-    if plan.store is None:
-        return
-    whole = BytesIO()
-    try:
-        frame.to_parquet(whole, index=False)
-    except ImportError as error:
-        raise DataError(
-            "Studies are kept as Parquet, which needs pyarrow: pip install 'alliance-stats[files]'."
-        ) from error
-    write_whole(_file(plan, changes, numbers), whole.getvalue())

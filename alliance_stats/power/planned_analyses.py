@@ -7,9 +7,12 @@ function of a drawn study that returns a frame with ``term, estimate, p_value`` 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import pandas as pd
 
+from alliance_stats.checks import did_you_mean
+from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.groups import compare_groups, compare_themes
 from alliance_stats.multilevel import DfMethod, VarianceBy, lmm, within_between
 from alliance_stats.panel import cross_lagged
@@ -28,6 +31,12 @@ __all__ = [
 ]
 
 _NUMBERS = ["estimate", "p_value", "conf_low", "conf_high"]
+_HAZARD_TRUTHS = {
+    "alliance_running_mean": "dropout.alliance_so_far",
+    "investment": "dropout.investment",
+    "parent_trauma": "dropout.parent_trauma",
+    "therapist_emotion": "dropout.therapist_emotion",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +63,7 @@ class ModelEffect:
     def __call__(self, study: Study) -> pd.DataFrame:
         """Fit the model to a study's sessions."""
         model = lmm(self.formula, study.sessions)
-        found = model.tidy(df_method=self.df_method).set_index("term").loc[[self.term], _NUMBERS]
+        found = _of(model.tidy(df_method=self.df_method), self.term)
         return _rows(found, self.parameter, singular=model.singular)
 
 
@@ -71,14 +80,20 @@ class LevelEffects:
     covariates
         Further fixed effects.
     parameters
-        Pairs of a term (``"within person"``, ``"between person"``) and its true value's name.
+        Pairs of a term (``"within person"``, ``"between person"``) and its true value's name. Means
+        of few ratings pull a between effect towards the within effect: its bias shows how much.
     """
 
     outcome: str = "symptoms"
     predictor: str = "alliance"
     levels: tuple[str, ...] = ("person", "family", "therapist")
     covariates: str | None = "session"
-    parameters: tuple[tuple[str, str], ...] = (("within person", "symptoms.within"),)
+    parameters: tuple[tuple[str, str], ...] = (
+        ("within person", "symptoms.within"),
+        ("between person", "symptoms.between"),
+        ("between family", "symptoms.between"),
+        ("between therapist", "symptoms.between"),
+    )
 
     def __call__(self, study: Study) -> pd.DataFrame:
         """Split the predictor and fit the effects."""
@@ -134,7 +149,7 @@ class LaggedEffect:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DropoutEffect:
-    """What goes with dropping out after a session: a log odds ratio, therapists in the model.
+    """What goes with dropping out after a session, therapists in the model.
 
     Attributes
     ----------
@@ -142,13 +157,18 @@ class DropoutEffect:
         A column of families, or ``"alliance_running_mean"``.
     covariates
         Further predictors.
+    link
+        ``"logit"``: a log odds ratio, of which the design knows the true value. ``"cloglog"``: a
+        log hazard ratio, which is nearer to 0 by a factor of 1 minus the hazard, about.
     parameter
-        Its true value's name.
+        Its true value's name; that of the predictor among the design's, if None, and none with
+        ``"cloglog"``.
     """
 
     predictor: str = "alliance_running_mean"
     covariates: tuple[str, ...] = ("investment", "parent_trauma", "therapist_emotion")
-    parameter: str = "dropout.alliance_so_far"
+    link: Literal["logit", "cloglog"] = "logit"
+    parameter: str | None = None
 
     def __call__(self, study: Study) -> pd.DataFrame:
         """Follow families from session to session."""
@@ -166,12 +186,14 @@ class DropoutEffect:
             session="session",
             event="event",
             unit="family",
-            link="logit",
+            link=self.link,
             baseline="polynomial",
             baseline_df=1,
         )
-        found = model.tidy().set_index("term").loc[[self.predictor], _NUMBERS]
-        return _rows(found, self.parameter, singular=bool(model.glance()["singular"].iloc[0]))
+        known = _HAZARD_TRUTHS.get(self.predictor, "") if self.link == "logit" else ""
+        parameter = known if self.parameter is None else self.parameter
+        singular = bool(model.glance()["singular"].iloc[0])
+        return _rows(_of(model.tidy(), self.predictor), parameter, singular=singular)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,6 +228,8 @@ class GroupDifference:
 class ArmDifference:
     """The difference of a trial's arms by a mixed model; of :class:`ClusterTrial`.
 
+    Clusters vary, and members in them where they were rated several times.
+
     Attributes
     ----------
     partially_nested
@@ -220,12 +244,13 @@ class ArmDifference:
 
     def __call__(self, trial: pd.DataFrame) -> pd.DataFrame:
         """Fit the arms' difference."""
+        members = " + (1 | member)" if "member" in trial else ""
         if self.partially_nested:
-            formula, residual = "outcome ~ treated + (0 + treated | cluster)", VarianceBy("treated")
-            model = lmm(formula, trial, residual=residual)
+            formula = f"outcome ~ treated + (0 + treated | cluster){members}"
+            model = lmm(formula, trial, residual=VarianceBy("treated"))
         else:
-            model = lmm("outcome ~ treated + (1 | cluster)", trial)
-        found = model.tidy(df_method=self.df_method).set_index("term").loc[["treated"], _NUMBERS]
+            model = lmm(f"outcome ~ treated + (1 | cluster){members}", trial)
+        found = _of(model.tidy(df_method=self.df_method), "treated")
         return _rows(found.set_axis(["difference"]), "difference", singular=model.singular)
 
 
@@ -246,6 +271,22 @@ class ThemeDifference:
         found = compare_themes(interviews, themes="theme", group="group", test=self.test).tidy()
         found["p_value"] = found["p_value"].fillna(1.0)
         return _rows(found[_NUMBERS].set_axis(["difference"]), "difference", singular=False)
+
+
+def _of(tidy: pd.DataFrame, term: str) -> pd.DataFrame:
+    """Return a term's row, indexed by term.
+
+    Raises
+    ------
+    NotIdentifiedError
+        If the model has no such term, as where a study's therapists are all alike.
+    """
+    rows = tidy.set_index("term")
+    if term not in rows.index:
+        raise NotIdentifiedError(
+            f"The model has no term '{term}'. {did_you_mean(term, list(rows.index))}"
+        )
+    return rows.loc[[term], _NUMBERS]
 
 
 def _rows(found: pd.DataFrame, parameter: str | Sequence[str], *, singular: bool) -> pd.DataFrame:

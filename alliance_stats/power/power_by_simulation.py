@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,20 +11,24 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from alliance_stats.account import Account, Column, Phrase, Section, html_of, summary_of
+from alliance_stats.account import Account, Column, Section, html_of, summary_of
 from alliance_stats.checks import check_conf_level
 from alliance_stats.effect_sizes import wilson
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import one_line
+from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import format_count, plural
 from alliance_stats.ledger import RowLedger
-from alliance_stats.power.drawn_studies import Analysis, Plan, Workers, draw_studies
-from alliance_stats.power.study_designs import Design
+from alliance_stats.power.assumptions import Design
+from alliance_stats.power.drawn_studies import Workers, draw_studies
+from alliance_stats.power.kept_studies import Analysis, Plan
 
-__all__ = ["Power", "SmallestDesign", "power", "smallest_design"]
+__all__ = ["Power", "answered", "check_plan", "plain_values", "power"]
 
 _FEWEST = 2  # studies
-_SURE = 0.99  # level at which a candidate's power is told from the aim
+_ENOUGH = 1000  # studies from which no note speaks of the Monte Carlo error
+_95 = 1.959963984540054
+_ONE = np.ones(1)
+_DIGITS = re.compile(r"\d+")
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -39,8 +44,8 @@ class Power:
     alpha
         Level of the tests.
     studies
-        A row a cell, study and term: ``study, term, truth, estimate, p_value, conf_low, conf_high,
-        singular, failed``.
+        A row a cell, study and term: ``cell`` (its place in `cells`), ``study, term, truth,
+        estimate, p_value, conf_low, conf_high, singular, failed`` (why there is no answer).
     """
 
     plan: Plan
@@ -56,38 +61,49 @@ class Power:
         return tuple(self.cells[0])
 
     @property
+    def terms(self) -> tuple[str, ...]:
+        """Terms that some study has an answer for."""
+        return tuple(map(str, self.studies["term"].dropna().unique()))
+
+    @property
     def rows(self) -> RowLedger:
         """Studies that were drawn, and those whose analysis failed, by reason."""
-        drawn = self.studies.drop_duplicates([*self.varied, "study"]).reset_index(drop=True)
+        drawn = self.studies.drop_duplicates(["cell", "study"]).reset_index(drop=True)
         ledger = RowLedger.start(drawn)
-        for reason in drawn.loc[drawn["failed"] != "", "failed"].unique():
-            drawn, ledger = ledger.keep(drawn, drawn["failed"] != reason, reason=reason)
+        reasons = drawn["failed"].where(drawn["term"].isna(), "")
+        kinds = reasons.str.replace(_DIGITS, "#", regex=True)  # of those alike the first is told
+        for kind in kinds[kinds != ""].unique():
+            first = str(reasons[kinds == kind].iloc[0])
+            kept = kinds.loc[drawn.index] != kind
+            drawn, ledger = ledger.keep(drawn, kept, reason=first)
         return ledger
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return a row a cell and term.
 
-        The assumptions varied, ``term, what`` (power; type I error where the truth is 0; share
-        rejected where it is not known), ``truth, n_studies, n_failed, n_singular``, ``estimate,
-        conf_low, conf_high``: the share of all studies with p below alpha, a failed study counting
-        as one that found nothing, with Wilson's interval for the Monte Carlo error; ``closed_form``
-        where there is one; of studies with an answer ``bias`` (mean estimate less truth) and
-        ``coverage`` (of their 95% intervals), each with ``_low, _high`` for the Monte Carlo error,
-        ``width`` (mean, of the intervals), and of those with p below alpha ``type_s`` (share with
-        the wrong sign) and ``type_m`` (mean size over the true one; Gelman & Carlin 2014,
-        doi:10.1177/1745691614551642).
+        The assumptions varied, ``term, what`` (power; type I error where the truth is 0; expected
+        power where studies differ in it; share rejected where it is not known), ``truth`` (its mean
+        over the studies), ``n_studies, n_failed`` (without an answer for the term), ``n_singular``,
+        ``estimate, conf_low, conf_high``: the share of all studies with p below alpha, one without
+        an answer counting as one that found nothing; ``closed_form`` where there is one; of studies
+        with an answer ``bias`` (mean of estimate less truth), ``coverage`` (of their 95%
+        intervals), ``width`` (mean, of the intervals), ``singular_share``, and of those with p
+        below alpha ``type_s`` (share with the wrong sign) and ``type_m`` (mean size over that of
+        the truth; Gelman & Carlin 2014, doi:10.1177/1745691614551642); ``failed_share`` of all.
+        Each has ``_low, _high`` for the Monte Carlo error: Wilson's interval of a share, t's of a
+        mean.
         """
         check_conf_level(conf_level)
         rows = []
-        for changes in self.cells:
-            own = self._cell(changes)
+        for place, changes in enumerate(self.cells):
+            own = self.studies[self.studies["cell"] == place]
             closed = self.plan.cell(changes).closed_form(self.alpha)
-            n, n_failed = own["study"].nunique(), int((own["failed"] != "").sum())
-            for term, found in own[own["failed"] == ""].groupby("term", sort=False):
+            n = int(own["study"].nunique())
+            for term in self.terms:
+                found = own[(own["term"] == term) & (own["failed"] == "")]
+                row = _measures(found, n, self.alpha, conf_level)
                 rows.append(
-                    {**changes, "term": term, "n_studies": n, "n_failed": n_failed}
-                    | _measures(found, n, self.alpha, conf_level)
-                    | {"closed_form": closed.get(str(term), math.nan)}
+                    {**changes, "term": term} | row | {"closed_form": closed.get(term, math.nan)}
                 )
         return pd.DataFrame(rows)
 
@@ -105,8 +121,21 @@ class Power:
         )
 
     def assumptions(self) -> pd.DataFrame:
-        """Return the design's assumptions with their sources, for the proposal."""
-        return self.plan.design.assumptions()
+        """Return the design's assumptions with their sources, for the proposal.
+
+        ``assumption, value, source`` (``varied`` for those that were), and ``conf_low, conf_high``
+        of a design whose assumptions are uncertain.
+        """
+        table = self.plan.design.assumptions()
+        values = {
+            name: ", ".join(dict.fromkeys(str(cell[name]) for cell in self.cells))
+            for name in self.varied
+        }
+        own = table["assumption"].map(values)
+        return table.assign(
+            value=own.where(own.notna(), table["value"]),
+            source=table["source"].where(own.isna(), "varied"),
+        )
 
     @property
     def method(self) -> str:
@@ -118,13 +147,33 @@ class Power:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader must know before the shares."""
-        rows = self.rows
-        if not rows.n_set_aside:
-            return ()
-        return (
-            f"{format_count(rows.n_set_aside)} of {plural(rows.n_in, 'study', 'studies')} could "
-            "not be analysed; they count as studies that found nothing.",
-        )
+        rows, said = self.rows, []
+        if rows.n_set_aside:
+            kinds = sorted(
+                self.studies.loc[self.studies["term"].isna(), "failed"]
+                .str.split(":")
+                .str[0]
+                .unique()
+            )
+            share = f"{format_count(rows.n_set_aside)} of {plural(rows.n_in, 'study', 'studies')}"
+            said.append(
+                f"{share} could not be analysed ({', '.join(kinds)}); they count as studies that "
+                "found nothing."
+            )
+        open_terms = self.studies[self.studies["term"].notna() & (self.studies["failed"] != "")]
+        for term, count in open_terms["term"].value_counts(sort=False).items():
+            said.append(
+                f"{plural(int(count), 'study', 'studies')} had no estimate with a p-value for "
+                f"'{term}'; they count as studies that did not find it."
+            )
+        fewest = int(self.studies.groupby("cell")["study"].nunique().min())
+        if fewest < _ENOUGH:
+            half = 100.0 * _95 * math.sqrt(0.25 / fewest)
+            said.append(
+                f"With {format_count(fewest)} studies a design a power of 50% is known to "
+                f"{half:.1f} points either way; {format_count(_ENOUGH)} would make that 3.1."
+            )
+        return tuple(said)
 
     def account(self, *, conf_level: float = 0.95) -> Account:
         """Return power, bias and coverage as data."""
@@ -136,9 +185,9 @@ class Power:
             "n_singular": Column("singular", "count"),
             "bias": Column("bias", "number", "bias_low", "bias_high"),
             "coverage": Column("coverage", "share", "coverage_low", "coverage_high"),
-            "width": Column("width of interval"),
-            "type_s": Column("type S", "share"),
-            "type_m": Column("type M", "ratio"),
+            "width": Column("width of interval", "number", "width_low", "width_high"),
+            "type_s": Column("type S", "share", "type_s_low", "type_s_high"),
+            "type_m": Column("type M", "ratio", "type_m_low", "type_m_high"),
         }
         table = Section(
             "Design" if not self.varied else "",
@@ -155,12 +204,6 @@ class Power:
     summary = summary_of
     _repr_html_ = html_of
 
-    def _cell(self, changes: Mapping[str, object]) -> pd.DataFrame:
-        own = np.ones(len(self.studies), dtype=bool)
-        for name, value in changes.items():
-            own &= (self.studies[name] == value).to_numpy()
-        return self.studies[own]
-
 
 def power(
     design: Design,
@@ -168,6 +211,7 @@ def power(
     *,
     vary: Mapping[str, Sequence[object]] | None = None,
     n_studies: int = 1000,
+    precision: float | None = None,
     seed: int,
     workers: Workers = 1,
     alpha: float = 0.05,
@@ -180,17 +224,22 @@ def power(
     ----------
     design
         What is planned: :class:`~alliance_stats.power.StudyDesign`, ``ClusterTrial``,
-        ``InterviewDesign``, or any record of that kind.
+        ``InterviewDesign``, an ``UncertainDesign`` of one of them (as ``pilot_design`` makes), or
+        any record of that kind.
     analysis
         A function of one drawn study that returns a frame with ``term, estimate, p_value`` and,
         where it has them, ``conf_low, conf_high, singular`` and ``parameter`` (the name of the true
         value in ``design.truth``; the term's own if not given). Several are prepared, such as
-        :class:`~alliance_stats.power.ModelEffect`.
+        :class:`~alliance_stats.power.ModelEffect`. Whatever it raises in a study is counted and
+        named.
     vary
         Assumption -> values: every combination is a cell. ``{"therapists": [10, 15, 30]}``; those
         of a truth behind a point, ``{"alliance.experience": [0, .01, .02]}``.
     n_studies
         Studies a cell. The Monte Carlo error of a power of 80% is 2.5 points at 1,000.
+    precision
+        Aim for the Monte Carlo error: half the width of the 95% interval of a power of 50%, as
+        ``.02``. Fewer studies than it needs are refused.
     seed
         Whole number. Each study has a stream of its own: the numbers do not depend on `workers`.
     workers
@@ -198,7 +247,8 @@ def power(
     alpha
         Level of the tests.
     store
-        Folder in which answers are kept as they come (Parquet); a stopped run goes on there.
+        Folder to which answers are appended as they come (a Parquet data set); a stopped run goes
+        on there.
     progress
         Show a bar with the time left on the error stream.
 
@@ -211,7 +261,8 @@ def power(
     Raises
     ------
     DataError
-        If a design cannot be, has no such assumption, or the folder belongs to another plan.
+        If a design cannot be, has no such assumption, the studies are fewer than `precision` needs,
+        none of them could be analysed, or the folder belongs to another plan.
 
     Examples
     --------
@@ -221,172 +272,77 @@ def power(
     ['power']
     """
     cells = _cells(vary)
-    _check_plan(n_studies, seed, alpha)
+    check_plan(n_studies, seed, alpha, workers)
+    _check_precision(n_studies, precision)
     plan = Plan(design, analysis, seed, None if store is None else Path(store))
     studies = draw_studies(plan, cells, n_studies, workers=workers, progress=progress)
-    return Power(plan, cells, alpha, studies)
+    return answered(Power(plan, cells, alpha, studies))
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class SmallestDesign:
-    """The smallest of some designs that reaches an aim; made by :func:`smallest_design`.
+def answered(found: Power) -> Power:
+    """Return what was found, if some study could be analysed.
 
-    Attributes
-    ----------
-    power
-        What was simulated on the way.
-    name, value
-        The assumption that was varied, and its smallest value that reaches the aim; None where
-        none of those tried does.
-    aim
-        The power aimed at.
-    open
-        Whether the Monte Carlo interval of the value's power still holds the aim.
+    Raises
+    ------
+    DataError
+        If none could, with the commonest reason.
     """
+    if not found.terms:
+        why = found.studies["failed"].value_counts().index[0]
+        raise DataError(
+            f"None of {plural(found.rows.n_in, 'study', 'studies')} could be analysed: {why}"
+        )
+    return found
 
-    power: Power
-    name: str
-    value: object
-    aim: float
-    open: bool
 
-    __repr__ = one_line
+def plain_values(values: Sequence[object], name: str) -> list[object]:
+    """Return the values of an assumption that is varied, as Python's own, each once.
 
-    @property
-    def rows(self) -> RowLedger:
-        """Studies that were drawn."""
-        return self.power.rows
+    Raises
+    ------
+    DataError
+        If there is none, a text stands for a list, or a value stands twice.
+    """
+    if isinstance(values, str) or not hasattr(values, "__iter__"):
+        raise DataError(f"vary= takes a list of values of '{name}'; got {values!r}.")
+    found = [value.item() if isinstance(value, np.generic) else value for value in values]
+    if not found:
+        raise DataError(f"vary= gives no value of '{name}'.")
+    for place, value in enumerate(found):
+        if value in found[:place]:
+            raise DataError(f"vary= gives {value!r} of '{name}' twice.")
+    return found
 
-    def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return what was looked at, as :meth:`Power.tidy` does, smallest design first."""
-        return self.power.tidy(conf_level=conf_level).sort_values(self.name, ignore_index=True)
 
-    def glance(self) -> pd.DataFrame:
-        """Return one row: what was varied, the answer, the aim."""
-        return self.power.glance().assign(varied=self.name, smallest=self.value, aim=self.aim)
+def check_plan(n_studies: int, seed: int, alpha: float, workers: Workers) -> None:
+    """Refuse what cannot be drawn."""
+    if isinstance(n_studies, bool) or not isinstance(n_studies, int) or n_studies < _FEWEST:
+        raise DataError(f"n_studies must be a whole number, at least {_FEWEST}; got {n_studies!r}.")
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise DataError(f"seed must be a whole number from 0 on; got {seed!r}.")
+    if not 0.0 < alpha < 1.0:
+        raise DataError(f"alpha must lie between 0 and 1; got {alpha}.")
+    if isinstance(workers, bool | str | float | None) or workers == 0:
+        raise DataError(f"workers is a number of processes or a Dask client; got {workers!r}.")
 
-    @property
-    def method(self) -> str:
-        """What was looked for, in a phrase."""
-        return f"smallest '{self.name}' with a power of {100 * self.aim:g}%, by adaptive simulation"
 
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What a reader must know before the answer is used."""
-        said = list(self.power.notes)
-        if self.open:
-            said.insert(
-                0,
-                f"The power at {self.name} = {self.value} cannot be told from the aim by the "
-                "studies drawn: ask for more with n_studies=.",
-            )
-        return tuple(said)
-
-    def account(self, *, conf_level: float = 0.95) -> Account:
-        """Return the answer and what was looked at, as data."""
-        inner = self.power.account(conf_level=conf_level)
-        reached = f"reaches {100 * self.aim:g}%."
-        said = f"{{}} = {self.value} is the smallest that {reached}"
-        if self.value is None:
-            said = f"None of the values of {{}} that were tried {reached}"
-        answer = Phrase(said, (self.name,))
-        return Account(
-            self.method, self.notes, inner.sizes, inner.sections, (answer,), self.rows, drawn=True
+def _check_precision(n_studies: int, precision: float | None) -> None:
+    if precision is None:
+        return
+    if not 0.0 < precision < 0.5:
+        raise DataError(f"precision is half the width of a share's interval; got {precision}.")
+    needed = math.ceil(0.25 * (_95 / precision) ** 2)
+    if n_studies < needed:
+        raise DataError(
+            f"A power of 50% is known to {100 * precision:g} points either way from "
+            f"{format_count(needed)} studies on; n_studies = {format_count(n_studies)} is fewer."
         )
 
-    summary = summary_of
-    _repr_html_ = html_of
 
-
-def smallest_design(
-    design: Design,
-    analysis: Analysis,
-    *,
-    vary: Mapping[str, Sequence[object]],
-    aim: float = 0.8,
-    term: str | None = None,
-    n_studies: int = 2000,
-    batch: int = 100,
-    seed: int,
-    workers: Workers = 1,
-    alpha: float = 0.05,
-    store: str | Path | None = None,
-) -> SmallestDesign:
-    """Find the smallest design with enough power, and spend studies where the answer is open.
-
-    The values are halved again and again, power being taken to rise along them; at each value
-    studies are drawn `batch` by `batch` until a 99% interval of the power leaves the aim outside,
-    or `n_studies` are spent. What is not named here is as in :func:`power`.
-
-    Parameters
-    ----------
-    vary
-        One assumption and its values, the smallest first: ``{"families": range(60, 400, 20)}``.
-    aim
-        Power aimed at.
-    term
-        Which of the analysis's terms; needed where it has several.
-    n_studies, batch
-        Most studies a value, and how many at a time.
-    """
-    if len(vary) != 1:
-        raise DataError(f"smallest_design varies one assumption; got {', '.join(vary) or 'none'}.")
-    if not 0.0 < aim < 1.0:
-        raise DataError(f"aim is a power and lies between 0 and 1; got {aim}.")
-    _check_plan(n_studies, seed, alpha)
-    name, values = next((name, list(values)) for name, values in vary.items())
-    if not values:
-        raise DataError(f"vary= gives no value of '{name}'.")
-    plan = Plan(design, analysis, seed, None if store is None else Path(store))
-    looked: dict[int, tuple[Power, float, bool]] = {}
-
-    def reaches(place: int) -> bool:
-        if place not in looked:
-            looked[place] = _look(
-                plan,
-                {name: values[place]},
-                aim=aim,
-                term=term,
-                spend=(n_studies, batch),
-                alpha=alpha,
-                workers=workers,
-            )
-        return looked[place][1] >= aim
-
-    low, high = 0, len(values)  # the answer lies from low on; high stands for none
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if reaches(middle) else (middle + 1, high)
-    cells = tuple({name: values[place]} for place in sorted(looked))
-    every = [looked[place][0].studies for place in sorted(looked)]
-    found = Power(plan, cells, alpha, pd.concat(every, ignore_index=True))
-    answer = values[low] if low < len(values) else None
-    return SmallestDesign(found, name, answer, aim, low in looked and looked[low][2])
-
-
-def _look(
-    plan: Plan,
-    cell: Mapping[str, object],
-    *,
-    aim: float,
-    term: str | None,
-    spend: tuple[int, int],
-    alpha: float,
-    workers: Workers,
-) -> tuple[Power, float, bool]:
-    """Draw studies of a cell until its power is told from the aim, or all are spent."""
-    most, batch = spend
-    parts: list[pd.DataFrame] = []
-    done = 0
-    while True:
-        stop = min(done + batch, most)
-        parts.append(draw_studies(plan, [cell], stop, start=done, workers=workers))
-        done = stop
-        found = Power(plan, (cell,), alpha, pd.concat(parts, ignore_index=True))
-        tidy = found.tidy(conf_level=_SURE)
-        share, low, high = _of_term(tidy, term)
-        if done >= most or not low <= aim <= high:
-            return found, share, low <= aim <= high
+def _cells(vary: Mapping[str, Sequence[object]] | None) -> tuple[Mapping[str, object], ...]:
+    vary = {name: plain_values(values, name) for name, values in (vary or {}).items()}
+    combined = itertools.product(*vary.values())
+    return tuple(dict(zip(vary, values, strict=True)) for values in combined)
 
 
 def _known(column: pd.Series) -> bool:
@@ -395,69 +351,81 @@ def _known(column: pd.Series) -> bool:
     return bool(column.any() if counts else column.notna().any())
 
 
-def _of_term(tidy: pd.DataFrame, term: str | None) -> tuple[float, float, float]:
-    if tidy.empty:
-        return 0.0, 0.0, 0.0  # no study could be analysed
-    terms = tidy["term"].tolist()
-    if term is None and len(terms) > 1:
-        raise DataError(f"The analysis has several terms, {', '.join(terms)}: name one with term=.")
-    if term is not None and term not in terms:
-        raise DataError(f"The analysis has no term '{term}'; it has {', '.join(terms)}.")
-    row = tidy.iloc[0 if term is None else terms.index(term)]
-    return float(row["estimate"]), float(row["conf_low"]), float(row["conf_high"])
-
-
-def _cells(vary: Mapping[str, Sequence[object]] | None) -> tuple[Mapping[str, object], ...]:
-    vary = vary or {}
-    for name, values in vary.items():
-        if not len(values):
-            raise DataError(f"vary= gives no value of '{name}'.")
-    combined = itertools.product(*vary.values())
-    return tuple(dict(zip(vary, values, strict=True)) for values in combined)
-
-
-def _check_plan(n_studies: int, seed: int, alpha: float) -> None:
-    if isinstance(n_studies, bool) or not isinstance(n_studies, int) or n_studies < _FEWEST:
-        raise DataError(f"n_studies must be a whole number, at least {_FEWEST}; got {n_studies!r}.")
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise DataError(f"seed must be a whole number from 0 on; got {seed!r}.")
-    if not 0.0 < alpha < 1.0:
-        raise DataError(f"alpha must lie between 0 and 1; got {alpha}.")
-
-
 def _measures(found: pd.DataFrame, n: int, alpha: float, conf_level: float) -> dict[str, object]:
-    """Return what one term's answers say, with Monte Carlo intervals."""
-    truth = float(found["truth"].iloc[0])
+    """Return what one term's answers in n studies say, with Monte Carlo intervals."""
+    truths, estimates = found["truth"].to_numpy(), found["estimate"].to_numpy()
+    truth = float(truths.mean()) if len(truths) and np.isfinite(truths).all() else math.nan
     rejected = (found["p_value"] < alpha).to_numpy()
-    share = wilson(int(rejected.sum()), n, conf_level=conf_level)
-    error = (found["estimate"] - truth).to_numpy()
-    known = error[np.isfinite(error)]
-    half = math.nan
-    if known.size > 1:
-        half = float(stats.t.isf((1.0 - conf_level) / 2.0, known.size - 1.0))
-        half *= float(known.std(ddof=1)) / math.sqrt(known.size)
-    bias = float(known.mean()) if known.size else math.nan
-    limits = found[["conf_low", "conf_high"]].dropna()
-    covered = ((limits["conf_low"] <= truth) & (truth <= limits["conf_high"])).to_numpy()
-    has = bool(len(limits)) and math.isfinite(truth)
-    cover = wilson(int(covered.sum()), len(limits), conf_level=conf_level) if has else None
-    told = found["estimate"].to_numpy()[rejected]
-    sized = told.size > 0 and math.isfinite(truth) and truth != 0.0
-    names = {0.0: "type I error"}
+    limits = found[["conf_low", "conf_high"]].to_numpy()
+    whole = np.isfinite(limits).all(axis=1)
+    low, high = limits[whole].T
+    covered = (low <= truths[whole]) & (truths[whole] <= high)
+    told, true = estimates[rejected], truths[rejected]
+    sized = math.isfinite(truth) and bool((truths != 0.0).all())
+    n_singular = int(found["singular"].sum())
     return {
-        "what": "share rejected" if math.isnan(truth) else names.get(truth, "power"),
+        "what": _what(truths),
         "truth": truth,
-        "n_singular": int(found["singular"].sum()),
-        "estimate": share.estimate,
-        "conf_low": share.conf_low,
-        "conf_high": share.conf_high,
-        "bias": bias,
-        "bias_low": bias - half,
-        "bias_high": bias + half,
-        "coverage": math.nan if cover is None else cover.estimate,
-        "coverage_low": math.nan if cover is None else cover.conf_low,
-        "coverage_high": math.nan if cover is None else cover.conf_high,
-        "width": float((limits["conf_high"] - limits["conf_low"]).mean()),
-        "type_s": float((np.sign(told) != np.sign(truth)).mean()) if sized else math.nan,
-        "type_m": float(np.abs(told).mean() / abs(truth)) if sized else math.nan,
-    }
+        "n_studies": n,
+        "n_failed": n - len(found),
+        "n_singular": n_singular,
+        **_share("", int(rejected.sum()), n, conf_level),
+        **_mean("bias", estimates - truths, conf_level),
+        **_share(
+            "coverage", int(covered.sum()), len(low) if math.isfinite(truth) else 0, conf_level
+        ),
+        **_mean("width", high - low, conf_level),
+        **_share(
+            "type_s", int((np.sign(told) != np.sign(true)).sum()), len(told) if sized else 0,
+            conf_level,
+        ),
+        **_mean("type_m", np.abs(told), conf_level, over=np.abs(true) if sized else None),
+        **_share("singular_share", n_singular, len(found), conf_level),
+        **_share("failed_share", n - len(found), n, conf_level),
+    }  # fmt: skip
+
+
+def _what(truths: Array) -> str:
+    if not len(truths) or not np.isfinite(truths).all():
+        return "share rejected"
+    if len(np.unique(truths)) > 1:
+        return "expected power"
+    return "type I error" if truths[0] == 0.0 else "power"
+
+
+def _share(name: str, count: int, n: int, conf_level: float) -> dict[str, float]:
+    """Return a share with Wilson's interval; missing of none."""
+    names = _limits(name)
+    if n == 0:
+        return dict.fromkeys(names, math.nan)
+    found = wilson(count, n, conf_level=conf_level)
+    return dict(zip(names, (found.estimate, found.conf_low, found.conf_high), strict=True))
+
+
+def _mean(
+    name: str, values: Array, conf_level: float, *, over: Array | None = _ONE
+) -> dict[str, float]:
+    """Return a mean over another with the t interval of the ratio; missing of none.
+
+    Its standard error is that of ``values - ratio * over``, over the mean of `over` (Cochran 1977,
+    Sampling techniques, ch. 6); without `over` that of the mean.
+    """
+    if over is None or not len(values):
+        return dict.fromkeys(_limits(name), math.nan)
+    below = np.broadcast_to(over, values.shape)
+    whole = np.isfinite(values) & np.isfinite(below)
+    if not whole.any():
+        return dict.fromkeys(_limits(name), math.nan)
+    values, below = values[whole], below[whole]
+    ratio, half = float(values.mean() / below.mean()), math.nan
+    if len(values) > 1:
+        half = float(stats.t.isf((1.0 - conf_level) / 2.0, len(values) - 1.0))
+        half *= float((values - ratio * below).std(ddof=1) / below.mean()) / math.sqrt(len(values))
+    return dict(zip(_limits(name), (ratio, ratio - half, ratio + half), strict=True))
+
+
+def _limits(name: str) -> tuple[str, str, str]:
+    if not name:
+        return "estimate", "conf_low", "conf_high"
+    stem = name.removesuffix("_share")
+    return name, f"{stem}_low", f"{stem}_high"

@@ -1,91 +1,56 @@
-"""What is planned: a study of families and therapists, a trial in clusters, interviews.
-
-A design is a frozen record of assumptions that can draw a study of its kind. What is to be varied
-is named by its field, those of a truth behind a point: ``"therapists"``, ``"alliance.experience"``.
-"""
+"""A study of families and therapists as it is planned, said in the field's words."""
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
-from typing import Any, Protocol, TypeVar
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from alliance_stats.checks import did_you_mean
-from alliance_stats.effect_sizes import noncentral_t_cdf
 from alliance_stats.errors import DataError
+from alliance_stats.power.assumptions import (
+    assumption_table,
+    check_count,
+    check_finite,
+    check_share,
+    varied,
+)
 from alliance_stats.simulate import (
     AllianceTruth,
     EndingTruth,
+    FamilyTruth,
     InterviewTruth,
     SymptomTruth,
     simulate_study,
 )
 from alliance_stats.simulate.naming import truth_of
+from alliance_stats.simulate.truth import COMPOSITIONS
 from alliance_stats.study import Study
 
-__all__ = ["ClusterTrial", "Design", "InterviewDesign", "StudyDesign", "varied"]
+__all__ = ["StudyDesign", "log_odds"]
 
 _ALLIANCE_ICC = {"therapist": 0.1, "family": 0.2, "person": 0.2}
 _SYMPTOMS_ICC = {"therapist": 0.05, "family": 0.2, "person": 0.4}
-_D = TypeVar("_D")
+_LEVELS = ("therapist", "family", "person")
+_SDS = (*(f"sd_{level}" for level in _LEVELS), "sd_residual")
 
-
-class Design(Protocol):
-    """What can be planned: it draws a study and knows what is true in it."""
-
-    @property
-    def truth(self) -> Mapping[str, float]:
-        """Name of a parameter -> its true value."""
-        ...
-
-    def draw(self, rng: np.random.Generator) -> Any:
-        """Draw one study of this design."""
-        ...
-
-    def closed_form(self, alpha: float) -> Mapping[str, float]:
-        """Return the power of terms for which there is a formula."""
-        ...
-
-    def assumptions(self) -> pd.DataFrame:
-        """Return ``assumption, value, source``."""
-        ...
-
-
-def varied(design: _D, changes: Mapping[str, object]) -> _D:
-    """Return the design with other values of some assumptions.
-
-    Raises
-    ------
-    DataError
-        If the design has no such assumption, or cannot be with that value.
-    """
-    for name, value in changes.items():
-        head, _, rest = name.partition(".")
-        own = [one.name for one in fields(design)]  # type: ignore[arg-type]
-        if head not in own:
-            raise DataError(f"The design has no '{name}' to vary. {did_you_mean(name, own)}")
-        held = getattr(design, head)
-        if rest and not is_dataclass(held):
-            raise DataError(f"'{head}' is one value and has no '{rest}'.")
-        design = replace(design, **{head: varied(held, {rest: value}) if rest else value})  # type: ignore[type-var]
-    return design
-
-
-def _assumptions(record: Any, sources: Mapping[str, str], prefix: str = "") -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    for name, value in asdict(record).items():
-        if name == "sources":
-            continue
-        called = f"{prefix}{name}"
-        if is_dataclass(getattr(record, name)):
-            rows += _assumptions(getattr(record, name), sources, f"{called}.")
-            continue
-        source = sources.get(called, sources.get(called.partition(".")[0], "assumed"))
-        rows.append({"assumption": called, "value": value, "source": source})
-    return rows
+# A word of `of_shares` -> the assumptions it sets, for their sources
+_SET_BY: Mapping[str, tuple[str, ...]] = {
+    **{
+        f"{model}_{word}": tuple(f"{model}.{sd}" for sd in _SDS)
+        for model in ("alliance", "symptoms")
+        for word in ("sd", "icc")
+    },
+    "members": ("family.compositions",),
+    "within": ("symptoms.within",),
+    "lagged": ("symptoms.before",),
+    "between": ("symptoms.between",),
+    "dropout": ("endings.dropout", "endings.by_session", "endings.session"),
+    "success": ("interviews.successful",),
+    "split_families": ("alliance.split_probability",),
+    "correlations": ("family.correlations",),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,12 +60,12 @@ class StudyDesign:
     Attributes
     ----------
     therapists, families
-        How many; at least two families a therapist.
+        How many; at least a family a therapist, and two each if there are enough.
     missing_rating
         Chance that a rating after the first session is missing.
-    alliance, symptoms, endings
-        What is taken for true of ratings, symptoms and leaving; see
-        :class:`~alliance_stats.simulate.AllianceTruth` and its like.
+    alliance, symptoms, endings, interviews, family
+        What is taken for true of ratings, symptoms, leaving, the alliance's success, and of who
+        comes together; see :class:`~alliance_stats.simulate.AllianceTruth` and its like.
     sources
         Assumption -> where it is from, for :meth:`assumptions`.
     """
@@ -111,18 +76,20 @@ class StudyDesign:
     alliance: AllianceTruth = field(default_factory=AllianceTruth)
     symptoms: SymptomTruth = field(default_factory=SymptomTruth)
     endings: EndingTruth = field(default_factory=EndingTruth)
+    interviews: InterviewTruth = field(default_factory=InterviewTruth)
+    family: FamilyTruth = field(default_factory=FamilyTruth)
     sources: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse a study that cannot be."""
         for name in ("therapists", "families"):
-            _check_count(name, getattr(self, name), 2)
-        if self.families < 2 * self.therapists:
+            check_count(name, getattr(self, name), 2)
+        if self.families < self.therapists:
             raise DataError(
-                f"A therapist sees two families at least: {self.therapists} therapists need "
-                f"{2 * self.therapists} families; got {self.families}."
+                f"A therapist sees a family at least: {self.therapists} therapists need "
+                f"{self.therapists} families; got {self.families}."
             )
-        _check_share("missing_rating", self.missing_rating)
+        check_share("missing_rating", self.missing_rating)
 
     @classmethod
     def of_shares(
@@ -130,6 +97,7 @@ class StudyDesign:
         *,
         therapists: int = 30,
         families: int = 240,
+        members: int | None = None,
         alliance_sd: float = 0.7,
         alliance_icc: Mapping[str, float] | None = None,
         symptoms_sd: float = 9.0,
@@ -137,15 +105,20 @@ class StudyDesign:
         within: float = -3.0,
         lagged: float = 0.0,
         between: float = -4.5,
-        dropout: float = 0.02,
+        dropout: float | Sequence[float] = 0.02,
+        success: float = 0.8,
         missing_rating: float = 0.08,
         split_families: float = 0.15,
+        correlations: Mapping[str, float] | None = None,
+        also: Mapping[str, object] | None = None,
         sources: Mapping[str, str] | None = None,
     ) -> "StudyDesign":
         """Return a design said in the field's words.
 
         Parameters
         ----------
+        members
+            Members of every family, 1 (a mother alone) to 4; families of several kinds, if None.
         alliance_sd, symptoms_sd
             SD of a rating given the predictors.
         alliance_icc, symptoms_icc
@@ -156,27 +129,67 @@ class StudyDesign:
             Symptom points a point of the alliance's deviation in this session, of that in the
             session before, and of the person's level.
         dropout
-            Hazard of dropping out after a session, of a family with an alliance of 5.
+            Hazard of dropping out after a session, of a family with an alliance of 5 and no
+            barrier: one for all sessions, or one each for sessions 1, 2, ..., the last of them
+            for all further ones.
+        success
+            Share of families with a successful alliance, of those whose parents' level is 5.
         split_families
             Share of families of whom one member stands apart.
+        correlations
+            Of a family's barriers, ``{"investment:parent_trauma": -.3}``.
+        also
+            Any further assumption by its name, ``{"alliance.experience": .03, "alliance.sd_growth":
+            .05}``.
+        sources
+            Assumption, or word of this call -> where it is from. A number from
+            :func:`~alliance_stats.power.printed_value` brings its own.
+
+        Raises
+        ------
+        DataError
+            If a number cannot be, or shares of variance leave nothing within persons.
+
+        Examples
+        --------
+        >>> from alliance_stats.power import StudyDesign
+        >>> design = StudyDesign.of_shares(therapists=15, families=60, dropout=[0.05, 0.04, 0.03])
+        >>> len(design.endings.by_session)
+        3
         """
-        _check_share("dropout", dropout, open_ended=True)
-        a = _sds("alliance", alliance_sd, alliance_icc or _ALLIANCE_ICC)
-        s = _sds("symptoms", symptoms_sd, symptoms_icc or _SYMPTOMS_ICC)
-        return cls(
+        a_icc, s_icc = alliance_icc or _ALLIANCE_ICC, symptoms_icc or _SYMPTOMS_ICC
+        a = _sds("alliance", alliance_sd, a_icc)
+        s = _sds("symptoms", symptoms_sd, s_icc)
+        check_share("success", success, open_ended=True)
+        made = cls(
             therapists=therapists,
             families=families,
             missing_rating=missing_rating,
             alliance=varied(AllianceTruth(split_probability=split_families), a),
             symptoms=varied(SymptomTruth(within=within, before=lagged, between=between), s),
-            endings=EndingTruth(dropout=math.log(dropout / (1.0 - dropout))),
-            sources=dict(sources or {}),
+            endings=_endings(dropout),
+            interviews=InterviewTruth(successful=log_odds(success)),
+            family=FamilyTruth(
+                compositions=_of_size(members), correlations=dict(correlations or {})
+            ),
         )
+        given: dict[str, object] = {
+            "alliance_sd": alliance_sd,
+            "symptoms_sd": symptoms_sd,
+            "within": within,
+        }
+        given |= {"lagged": lagged, "between": between, "dropout": dropout, "success": success}
+        given |= {"missing_rating": missing_rating, "split_families": split_families}
+        given |= {f"alliance_icc.{level}": share for level, share in a_icc.items()}
+        given |= {f"symptoms_icc.{level}": share for level, share in s_icc.items()}
+        given |= dict(also or {})
+        said = {name: str(v.source) for name, v in given.items() if hasattr(v, "source")}
+        return varied(made, {**(also or {}), "sources": _sources({**said, **(sources or {})})})
 
     @property
     def truth(self) -> Mapping[str, float]:
         """Parameter -> true value, named as ``simulate_study(...).truth`` does."""
-        return truth_of(self.alliance, self.symptoms, self.endings, InterviewTruth())
+        return truth_of(self.alliance, self.symptoms, self.endings, self.interviews, self.family)
 
     def draw(self, rng: np.random.Generator) -> Study:
         """Draw one study."""
@@ -188,6 +201,8 @@ class StudyDesign:
             alliance=self.alliance,
             symptoms=self.symptoms,
             endings=self.endings,
+            interviews=self.interviews,
+            families=self.family,
             seed=rng,
         ).study
 
@@ -197,168 +212,71 @@ class StudyDesign:
 
     def assumptions(self) -> pd.DataFrame:
         """Return ``assumption, value, source``: what a proposal has to state."""
-        return pd.DataFrame(_assumptions(self, self.sources))
+        return assumption_table(self, self.sources)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClusterTrial:
-    """A trial of two arms with members in clusters (patients of a therapist, a group, a site).
-
-    Attributes
-    ----------
-    clusters, members
-        Clusters an arm, and members each.
-    icc
-        Share of variance between clusters of an arm.
-    effect
-        Difference of the arms in total SDs of a clustered arm.
-    partially_nested
-        Whether the second arm has no clusters: `clusters` times `members` persons on their own.
-    sources
-        Assumption -> where it is from.
-    """
-
-    clusters: int
-    members: int
-    icc: float = 0.05
-    effect: float = 0.5
-    partially_nested: bool = False
-    sources: Mapping[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        """Refuse a trial that cannot be."""
-        _check_count("clusters", self.clusters, 2)
-        _check_count("members", self.members, 2)
-        _check_share("icc", self.icc)
-        if not math.isfinite(self.effect):
-            raise DataError(f"effect must be finite; got {self.effect}.")
-
-    @property
-    def truth(self) -> Mapping[str, float]:
-        """``difference``: the effect."""
-        return {"difference": self.effect}
-
-    def draw(self, rng: np.random.Generator) -> pd.DataFrame:
-        """Draw ``arm`` (0, 1), ``treated`` (1 in the first arm), ``cluster``, ``outcome``."""
-        k, m = self.clusters, self.members
-        cluster = np.repeat(np.arange(2 * k), m)
-        treated = (cluster < k).astype(np.float64)
-        between = math.sqrt(self.icc) * rng.standard_normal(2 * k)[cluster]
-        within = math.sqrt(1.0 - self.icc) * rng.standard_normal(2 * k * m)
-        if self.partially_nested:  # persons of the second arm: clusters of their own, no effect
-            alone = treated == 0.0
-            between[alone] = 0.0
-            cluster = np.where(alone, k + np.arange(2 * k * m), cluster)
-        outcome = self.effect * treated + between + within
-        return pd.DataFrame({"treated": treated, "cluster": cluster, "outcome": outcome})
-
-    def closed_form(self, alpha: float) -> Mapping[str, float]:
-        """Return the power of the t test of cluster means on ``2 (k - 1)`` df.
-
-        Noncentral t with ``delta / sqrt(2 (icc + (1 - icc) / m) / k)`` (Donner & Klar 2000, Design
-        and analysis of cluster randomization trials, ch. 5); none where an arm has no clusters.
-        """
-        if self.partially_nested:
-            return {}
-        variance = 2.0 * (self.icc + (1.0 - self.icc) / self.members) / self.clusters
-        df = 2.0 * (self.clusters - 1.0)
-        critical = float(stats.t.isf(alpha / 2.0, df))
-        shift = self.effect / math.sqrt(variance)
-        below = noncentral_t_cdf(critical, df, shift) - noncentral_t_cdf(-critical, df, shift)
-        return {"difference": 1.0 - below}
-
-    def assumptions(self) -> pd.DataFrame:
-        """Return ``assumption, value, source``."""
-        return pd.DataFrame(_assumptions(self, self.sources))
+def log_odds(share: float) -> float:
+    """Return ``log(share / (1 - share))``."""
+    return math.log(share / (1.0 - share))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InterviewDesign:
-    """Interviews in two groups, coded for a theme.
+def _endings(dropout: float | Sequence[float]) -> EndingTruth:
+    """Return endings with this hazard of dropping out, the same or session by session."""
+    hazards = [dropout] if isinstance(dropout, float | int) else list(dropout)
+    if not hazards:
+        raise DataError("dropout= needs a hazard, or one for each session.")
+    for place, hazard in enumerate(hazards, start=1):
+        called = "dropout" if len(hazards) == 1 else f"dropout after session {place}"
+        check_share(called, hazard, open_ended=True)
+    first = log_odds(hazards[0])
+    later = tuple(log_odds(hazard) - first for hazard in hazards) if len(hazards) > 1 else ()
+    return EndingTruth(dropout=first, session=0.0, by_session=later)
 
-    Attributes
-    ----------
-    first, second
-        Cases interviewed in each group.
-    shares
-        How often the theme is voiced in each.
-    sources
-        Assumption -> where it is from.
-    """
 
-    first: int = 6
-    second: int = 7
-    shares: tuple[float, float] = (0.85, 0.30)
-    sources: Mapping[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        """Refuse groups of nobody and impossible shares."""
-        _check_count("first", self.first, 1)
-        _check_count("second", self.second, 1)
-        for share in self.shares:
-            _check_share("shares", share, closed=True)
-
-    @property
-    def truth(self) -> Mapping[str, float]:
-        """``difference``: of the two shares."""
-        return {"difference": self.shares[0] - self.shares[1]}
-
-    def draw(self, rng: np.random.Generator) -> pd.DataFrame:
-        """Draw ``group`` (first, second) and ``theme`` (0, 1)."""
-        sizes = (self.first, self.second)
-        voiced = rng.random(sum(sizes)) < np.repeat(self.shares, sizes)
-        return pd.DataFrame(
-            {"group": np.repeat(["first", "second"], sizes), "theme": voiced.astype(np.int64)}
+def _of_size(members: int | None) -> Mapping[tuple[str, ...], float]:
+    """Return the families that have so many members, and how often each kind comes."""
+    if members is None:
+        return COMPOSITIONS
+    check_count("members", members, 1)
+    if members == 1:
+        return {("mother",): 1.0}
+    found = {roles: share for roles, share in COMPOSITIONS.items() if len(roles) == members}
+    if not found:
+        most = max(map(len, COMPOSITIONS))
+        raise DataError(
+            f"members = {members} is more than families have: they have {most} members at most "
+            "(mother, father, partner, child). Leave members= out, or name who comes in family="
+            "FamilyTruth(compositions=...)."
         )
+    return found
 
-    def closed_form(self, alpha: float) -> Mapping[str, float]:
-        """Return the power of Fisher's exact test, over all tables that can come."""
-        rows = np.arange(self.first + 1), np.arange(self.second + 1)
-        chance = np.outer(
-            stats.binom.pmf(rows[0], self.first, self.shares[0]),
-            stats.binom.pmf(rows[1], self.second, self.shares[1]),
-        )
-        rejected = [
-            [
-                stats.fisher_exact([[a, self.first - a], [b, self.second - b]]).pvalue < alpha
-                for b in rows[1]
-            ]
-            for a in rows[0]
-        ]
-        return {"difference": float((chance * np.array(rejected)).sum())}
 
-    def assumptions(self) -> pd.DataFrame:
-        """Return ``assumption, value, source``."""
-        return pd.DataFrame(_assumptions(self, self.sources))
+def _sources(said: Mapping[str, str]) -> dict[str, str]:
+    """Return the sources by the names of the assumptions; words of `of_shares` stand for theirs."""
+    found: dict[str, str] = {}
+    for name, source in said.items():
+        word, _, level = name.partition(".")
+        if word in _SET_BY and word.endswith("_icc") and level:
+            own: tuple[str, ...] = (f"{word.removesuffix('_icc')}.sd_{level}",)
+        else:
+            own = _SET_BY.get(name, (name,))
+        for one in own:
+            found[one] = f"{found[one]}; {source}" if one in found else source
+    return found
 
 
 def _sds(name: str, sd: float, shares: Mapping[str, float]) -> dict[str, float]:
     """Return the SD of each level and of the residual."""
-    levels: Sequence[str] = ("therapist", "family", "person")
+    check_finite(f"{name}_sd", sd, positive=True)
     for level, share in shares.items():
-        if level not in levels:
-            raise DataError(f"{name}_icc has no level '{level}'. {did_you_mean(level, levels)}")
-        _check_share(f"{name}_icc of {level}", share)
+        if level not in _LEVELS:
+            raise DataError(f"{name}_icc has no level '{level}'. {did_you_mean(level, _LEVELS)}")
+        check_share(f"{name}_icc of {level}", share)
     left = 1.0 - sum(shares.values())
     if left <= 0.0:
         raise DataError(
             f"The shares in {name}_icc sum to {sum(shares.values()):g}: nothing is left within "
             "persons. They must sum to less than 1."
         )
-    if not (math.isfinite(sd) and sd > 0.0):
-        raise DataError(f"{name}_sd must be a positive number; got {sd}.")
-    found = {f"sd_{level}": sd * math.sqrt(shares.get(level, 0.0)) for level in levels}
+    found = {f"sd_{level}": sd * math.sqrt(shares.get(level, 0.0)) for level in _LEVELS}
     return found | {"sd_residual": sd * math.sqrt(left)}
-
-
-def _check_count(name: str, value: object, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise DataError(f"{name} must be a whole number, at least {least}; got {value!r}.")
-
-
-def _check_share(
-    name: str, value: float, *, open_ended: bool = False, closed: bool = False
-) -> None:
-    low = value > 0.0 if open_ended else value >= 0.0
-    if not (low and (value <= 1.0 if closed else value < 1.0)):
-        raise DataError(f"{name} is a share and must lie between 0 and 1; got {value}.")

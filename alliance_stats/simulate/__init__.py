@@ -5,6 +5,7 @@ from alliance_stats.simulate.simulated_study import SimulatedStudy, simulate_stu
 from alliance_stats.simulate.truth import (
     AllianceTruth,
     EndingTruth,
+    FamilyTruth,
     InterviewTruth,
     SymptomTruth,
     TherapistRatingTruth,
@@ -14,6 +15,7 @@ __all__ = [
     "TRUTH_SCALES",
     "AllianceTruth",
     "EndingTruth",
+    "FamilyTruth",
     "InterviewTruth",
     "SimulatedStudy",
     "SymptomTruth",

@@ -15,6 +15,7 @@ from alliance_stats.simulate.truth import (
     SCORE_RANGE,
     AllianceTruth,
     EndingTruth,
+    FamilyTruth,
     SymptomTruth,
 )
 
@@ -29,14 +30,20 @@ __all__ = [
 
 
 def draw_therapist_ratings(
-    units: Units, levels: Levels, truth: AllianceTruth, *, n_sessions: int, rng: np.random.Generator
+    units: Units,
+    levels: Levels,
+    truth: AllianceTruth,
+    *,
+    families: FamilyTruth,
+    n_sessions: int,
+    rng: np.random.Generator,
 ) -> Array:
     """Draw the therapist's rating of every member at every session, shape (persons, sessions).
 
     None is missing. Each part of it goes with the part of the members' own alliance at the same
     level as the reciprocities of ``truth.by_therapist`` say.
     """
-    own, members = truth.by_therapist, plain_terms(truth)
+    own, members = truth.by_therapist, plain_terms(truth, families)
     across, within = own.generalized_reciprocity, own.dyadic_reciprocity
     therapist = own.sd_therapist * _returned(
         levels.therapist, members["sd__therapist"], across, rng
@@ -106,6 +113,7 @@ def draw_ratings(
     units: Units,
     truth: AllianceTruth,
     *,
+    families: FamilyTruth,
     n_sessions: int,
     missing_rating: float,
     rng: np.random.Generator,
@@ -119,7 +127,8 @@ def draw_ratings(
     levels = draw_levels(units, truth, rng)
     shape = (len(levels.expected), n_sessions)
     session = np.arange(1, n_sessions + 1)
-    growth = truth.session + truth.sd_growth * rng.standard_normal(shape[0])
+    apart = _returned(levels.person, truth.sd_person, truth.cor_growth, rng)
+    growth = truth.session + truth.sd_growth * apart
     rupture = (rng.random(shape) < truth.rupture_rate) & (session > 1)
     shift = truth.rupture_depth * (truth.rupture_rate * (session > 1) - rupture)
     noise = truth.sd_residual * rng.standard_normal(shape)
@@ -132,7 +141,7 @@ def draw_ratings(
         complete,
         recorded=np.where(missing, np.nan, complete),
         by_therapist=draw_therapist_ratings(
-            units, levels, truth, n_sessions=n_sessions, rng=rng_of_therapists
+            units, levels, truth, families=families, n_sessions=n_sessions, rng=rng_of_therapists
         ),
     )
 
@@ -184,6 +193,8 @@ def draw_courses(
         + truth.session * session
         + truth.alliance_so_far * (so_far - ALLIANCE_CENTRE)
     )
+    if truth.by_session:
+        dropout += np.array(truth.by_session)[np.minimum(session, len(truth.by_session)) - 1]
     planned = np.broadcast_to(truth.planned + truth.planned_session * session, dropout.shape)
     odds = np.exp([dropout, planned, np.full(dropout.shape, truth.transferred)])
     # one uniform number a family and session picks among three endings and going on

@@ -2,15 +2,18 @@
 
 import math
 from collections.abc import Mapping
+from statistics import NormalDist
 from types import MappingProxyType
 
+import numpy as np
+
 from alliance_stats.simulate.truth import (
-    COMPOSITIONS,
     EXPERIENCE_YEARS,
     FRAMEWORK_SHARE,
     TRAUMA_SHARE,
     AllianceTruth,
     EndingTruth,
+    FamilyTruth,
     InterviewTruth,
     SymptomTruth,
 )
@@ -51,16 +54,21 @@ def truth_of(
     symptoms: SymptomTruth,
     endings: EndingTruth,
     interviews: InterviewTruth,
+    families: FamilyTruth,
 ) -> Mapping[str, float]:
     """Name every true parameter as ``model.term``; :data:`TRUTH_SCALES` gives each model's scale.
 
     Terms are those of the fitted models: ``alliance.session`` beside the coefficient ``session`` of
     ``alliance ~ session + ...``, ``alliance.sd__family`` beside the SD of the family effect.
     """
-    named = {f"alliance.{term}": value for term, value in _alliance_terms(alliance).items()}
-    named |= {f"alliance_plain.{term}": value for term, value in plain_terms(alliance).items()}
+    named = {
+        f"alliance.{term}": value for term, value in _alliance_terms(alliance, families).items()
+    }
+    plain = plain_terms(alliance, families)
+    named |= {f"alliance_plain.{term}": value for term, value in plain.items()}
     named |= {f"therapist_alliance.{term}": v for term, v in _therapist_terms(alliance).items()}
-    named |= {f"one_with_many.{term}": v for term, v in _first_ratings_of_mothers(alliance).items()}
+    mothers = _first_ratings_of_mothers(alliance, families)
+    named |= {f"one_with_many.{term}": v for term, v in mothers.items()}
     named |= {
         "symptoms.(Intercept)": symptoms.intercept,
         "symptoms.session": symptoms.session,
@@ -91,10 +99,10 @@ def truth_of(
     return MappingProxyType(named)
 
 
-def _alliance_terms(truth: AllianceTruth) -> dict[str, float]:
+def _alliance_terms(truth: AllianceTruth, families: FamilyTruth) -> dict[str, float]:
     # a member stands apart in a share of families, one member each: mean zero, uncorrelated
     # between members, and on average over persons of variance p * size^2 / members per family
-    split = truth.split_probability * truth.split_size**2 / _mean_family_size()
+    split = truth.split_probability * truth.split_size**2 / families.mean_size
     rupture = truth.rupture_rate * (1.0 - truth.rupture_rate) * truth.rupture_depth**2
     return {
         "(Intercept)": truth.intercept,
@@ -112,11 +120,12 @@ def _alliance_terms(truth: AllianceTruth) -> dict[str, float]:
         "sd__family": truth.sd_family,
         "sd__person": math.sqrt(truth.sd_person**2 + split),
         "sd__growth": truth.sd_growth,
+        **({"cor__growth": truth.cor_growth} if truth.cor_growth else {}),
         "sd__Observation": math.sqrt(truth.sd_residual**2 + rupture),
     }
 
 
-def plain_terms(truth: AllianceTruth) -> dict[str, float]:
+def plain_terms(truth: AllianceTruth, families: FamilyTruth) -> dict[str, float]:
     """Return the terms of ``alliance ~ session + role``, averaged over the predictors left out.
 
     Their means are in the intercept, their variances in the SD of their level.
@@ -124,7 +133,7 @@ def plain_terms(truth: AllianceTruth) -> dict[str, float]:
     low, high = EXPERIENCE_YEARS
     share, trauma = FRAMEWORK_SHARE, TRAUMA_SHARE
     moderation = truth.parent_trauma_by_trauma_informed
-    full = _alliance_terms(truth)
+    full = _alliance_terms(truth, families)
     intercept = (
         truth.intercept
         + truth.experience * (low + high) / 2
@@ -144,6 +153,7 @@ def plain_terms(truth: AllianceTruth) -> dict[str, float]:
         + truth.investment**2
         + truth.therapist_emotion**2
         + trauma * (1 - trauma) * trauma_effects
+        + _shared_by_barriers(truth, families)
     )
     kept = ("session", "role[T.father]", "role[T.child]", "role[T.partner]")
     return {
@@ -154,6 +164,19 @@ def plain_terms(truth: AllianceTruth) -> dict[str, float]:
         "sd__person": full["sd__person"],
         "sd__Observation": full["sd__Observation"],
     }
+
+
+def _shared_by_barriers(truth: AllianceTruth, families: FamilyTruth) -> float:
+    """Return what correlations between barriers add to the variance of families."""
+    if not families.correlations:
+        return 0.0
+    traumatised = truth.parent_trauma + truth.parent_trauma_by_trauma_informed * FRAMEWORK_SHARE
+    # a cut of a normal score at the share p goes with a normal score as r * density at the cut
+    cut = NormalDist()
+    effects = np.array([truth.investment, traumatised, truth.therapist_emotion])
+    effects[1] *= cut.pdf(cut.inv_cdf(TRAUMA_SHARE))
+    apart = families.matrix() - np.eye(len(effects))
+    return float(effects @ apart @ effects)
 
 
 def _therapist_terms(truth: AllianceTruth) -> dict[str, float]:
@@ -170,13 +193,14 @@ def _therapist_terms(truth: AllianceTruth) -> dict[str, float]:
     }
 
 
-def _first_ratings_of_mothers(truth: AllianceTruth) -> dict[str, float]:
+def _first_ratings_of_mothers(truth: AllianceTruth, families: FamilyTruth) -> dict[str, float]:
     """Return what a one-with-many model of one mother a family finds at the first session."""
-    own, plain = truth.by_therapist, plain_terms(truth)
-    mothers = {roles: share for roles, share in COMPOSITIONS.items() if "mother" in roles}
+    own, plain = truth.by_therapist, plain_terms(truth, families)
+    mothers = {r: share for r, share in families.compositions.items() if "mother" in r and share}
     # which member stands apart is drawn evenly, so a mother does in one of as many families as
     # it has members; first ratings hold no rupture
-    apart = sum(share / len(roles) for roles, share in mothers.items()) / sum(mothers.values())
+    asked = sum(mothers.values()) or math.nan
+    apart = sum(share / len(roles) for roles, share in mothers.items()) / asked
     client = (
         plain["sd__family"] ** 2
         + truth.sd_person**2
@@ -197,7 +221,3 @@ def _first_ratings_of_mothers(truth: AllianceTruth) -> dict[str, float]:
         "generalized reciprocity": own.generalized_reciprocity if defined else math.nan,
         "dyadic reciprocity": shared / math.sqrt(client * therapist),
     }
-
-
-def _mean_family_size() -> float:
-    return sum(len(roles) * share for roles, share in COMPOSITIONS.items())

@@ -5,20 +5,21 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy import stats
 
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
 from alliance_stats.simulate.truth import (
-    COMPOSITIONS,
     EXPERIENCE_YEARS,
     FRAMEWORK_SHARE,
     TRAUMA_SHARE,
     AllianceTruth,
+    FamilyTruth,
 )
 
 __all__ = ["Bools", "Ints", "Levels", "Units", "draw_levels", "draw_units"]
 
-_FEWEST_FAMILIES_EACH = 2
+_FEWEST_FAMILIES_EACH = 2  # as far as there are enough
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -48,16 +49,18 @@ class Units:
     family_of: Ints
 
 
-def draw_units(n_therapists: int, n_families: int, rng: np.random.Generator) -> Units:
+def draw_units(
+    n_therapists: int, n_families: int, truth: FamilyTruth, rng: np.random.Generator
+) -> Units:
     """Draw therapists, their families and the families' members."""
-    fewest = _FEWEST_FAMILIES_EACH * n_therapists
-    if n_therapists < 2 or n_families < fewest:
+    if n_therapists < 2 or n_families < n_therapists:
         raise DataError(
-            "A study needs at least 2 therapists and 2 families for each of them; "
+            "A study needs at least 2 therapists and a family for each of them; "
             f"got {n_therapists} therapists and {n_families} families."
         )
-    extra = rng.integers(n_therapists, size=n_families - fewest)
-    every = np.repeat(np.arange(n_therapists), _FEWEST_FAMILIES_EACH)
+    each = min(_FEWEST_FAMILIES_EACH, n_families // n_therapists)
+    extra = rng.integers(n_therapists, size=n_families - each * n_therapists)
+    every = np.repeat(np.arange(n_therapists), each)
     therapist_of = np.sort(np.concatenate([every, extra]))
     informed = np.zeros(n_therapists, dtype=bool)
     informed[: round(FRAMEWORK_SHARE * n_therapists)] = True
@@ -69,22 +72,37 @@ def draw_units(n_therapists: int, n_families: int, rng: np.random.Generator) -> 
             "framework": np.where(rng.permutation(informed), "trauma-informed", "usual"),
         }
     )
-    families = pd.DataFrame(
-        {
-            "family": _ids("F", n_families),
-            "investment": rng.standard_normal(n_families).round(2),
-            "parent_trauma": (rng.random(n_families) < TRAUMA_SHARE).astype(np.int64),
-            "therapist_emotion": rng.standard_normal(n_families).round(2),
-        }
-    )
-    persons, family_of = _draw_persons(families["family"].to_list(), rng)
+    families = _draw_barriers(n_families, truth, rng)
+    persons, family_of = _draw_persons(families["family"].to_list(), truth, rng)
     return Units(therapists, families, persons, therapist_of, family_of)
 
 
-def _draw_persons(families: list[str], rng: np.random.Generator) -> tuple[pd.DataFrame, Ints]:
-    shares = np.array(list(COMPOSITIONS.values()))
-    drawn = rng.choice(len(COMPOSITIONS), size=len(families), p=shares / shares.sum())
-    compositions = list(COMPOSITIONS)
+def _draw_barriers(n_families: int, truth: FamilyTruth, rng: np.random.Generator) -> pd.DataFrame:
+    """Draw the families' barriers; trauma is where a uniform number is small."""
+    investment = rng.standard_normal(n_families)
+    trauma = rng.random(n_families)
+    emotion = rng.standard_normal(n_families)
+    if truth.correlations:
+        apart = np.column_stack([investment, -stats.norm.ppf(trauma), emotion])
+        together = apart @ np.linalg.cholesky(truth.matrix()).T
+        investment, emotion = together[:, 0], together[:, 2]
+        trauma = stats.norm.cdf(-together[:, 1])
+    return pd.DataFrame(
+        {
+            "family": _ids("F", n_families),
+            "investment": investment.round(2),
+            "parent_trauma": (trauma < TRAUMA_SHARE).astype(np.int64),
+            "therapist_emotion": emotion.round(2),
+        }
+    )
+
+
+def _draw_persons(
+    families: list[str], truth: FamilyTruth, rng: np.random.Generator
+) -> tuple[pd.DataFrame, Ints]:
+    shares = np.array(list(truth.compositions.values()))
+    drawn = rng.choice(len(shares), size=len(families), p=shares / shares.sum())
+    compositions = list(truth.compositions)
     members = [
         (position, f"{family}-{role}", role)
         for position, (family, which) in enumerate(zip(families, drawn, strict=True))

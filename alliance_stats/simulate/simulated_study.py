@@ -24,6 +24,7 @@ from alliance_stats.simulate.truth import (
     SCORE_RANGE,
     AllianceTruth,
     EndingTruth,
+    FamilyTruth,
     InterviewTruth,
     SymptomTruth,
 )
@@ -71,6 +72,7 @@ def simulate_study(
     symptoms: SymptomTruth | None = None,
     endings: EndingTruth | None = None,
     interviews: InterviewTruth | None = None,
+    families: FamilyTruth | None = None,
     seed: Seed,
 ) -> SimulatedStudy:
     """Simulate a study of the alliance in family treatment, with known truth.
@@ -85,13 +87,13 @@ def simulate_study(
     Parameters
     ----------
     n_therapists, n_families
-        At least two families each.
+        At least two therapists, and a family for each; two for each, if there are enough.
     n_interviewed
         How many families have one parent interviewed about the alliance, half of them with a
         successful and half with an unsuccessful one as far as there are enough.
     missing_rating
         Chance that an alliance rating after the first session is missing, whatever its value.
-    alliance, symptoms, endings, interviews
+    alliance, symptoms, endings, interviews, families
         The true parameters; the defaults are those of the example study.
     seed
         Seed or generator of everything that is drawn.
@@ -119,13 +121,15 @@ def simulate_study(
     _check_sizes(n_families, n_interviewed, missing_rating)
     alliance, symptoms = alliance or AllianceTruth(), symptoms or SymptomTruth()
     endings, interviews = endings or EndingTruth(), interviews or InterviewTruth()
+    families = families or FamilyTruth()
     rng = np.random.default_rng(seed)
     # a stream of its own: whatever therapists' ratings draw, the rest of the study stays as it is
     of_therapists = rng.spawn(1)[0]
-    units = draw_units(n_therapists, n_families, rng)
+    units = draw_units(n_therapists, n_families, families, rng)
     ratings = draw_ratings(
         units,
         alliance,
+        families=families,
         n_sessions=endings.available_sessions[1],
         missing_rating=missing_rating,
         rng=rng,
@@ -148,7 +152,8 @@ def simulate_study(
         ending="ending",
         score_range=SCORE_RANGE,
     )
-    return SimulatedStudy(study, truth_of(alliance, symptoms, endings, interviews), themes, latent)
+    truth = truth_of(alliance, symptoms, endings, interviews, families)
+    return SimulatedStudy(study, truth, themes, latent)
 
 
 def _check_sizes(n_families: int, n_interviewed: int, missing_rating: float) -> None:

@@ -5,7 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 
+import numpy as np
+
+from alliance_stats.checks import did_you_mean
 from alliance_stats.errors import DataError
+from alliance_stats.estimates import Array
 
 __all__ = [
     "ALLIANCE_CENTRE",
@@ -17,6 +21,7 @@ __all__ = [
     "TRAUMA_SHARE",
     "AllianceTruth",
     "EndingTruth",
+    "FamilyTruth",
     "InterviewTruth",
     "SymptomTruth",
     "TherapistRatingTruth",
@@ -51,6 +56,10 @@ TRAUMA_SHARE = 0.4
 
 FRAMEWORK_SHARE = 0.5
 """Share of therapists who work within a trauma-informed framework."""
+
+
+_ROLES = ("mother", "father", "partner", "child")
+_BARRIERS = ("investment", "parent_trauma", "therapist_emotion")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,11 +97,7 @@ class TherapistRatingTruth:
         """Refuse negative SDs and impossible correlations."""
         _check_fields(self)
         for name in ("generalized_reciprocity", "dyadic_reciprocity"):
-            if not -1.0 <= getattr(self, name) <= 1.0:
-                raise DataError(
-                    f"TherapistRatingTruth.{name} is a correlation and must lie between -1 and 1; "
-                    f"got {getattr(self, name)}."
-                )
+            _check_correlation(f"TherapistRatingTruth.{name}", getattr(self, name))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,8 +105,9 @@ class AllianceTruth:
     """How ratings of the alliance come about, in points of the 1-7 score.
 
     ``alliance = intercept + fixed effects + u_therapist + u_family + u_person + split
-    + (session + g_person) * session number + rupture + e``, all random terms independent and of
-    mean zero. Mother, no experience, usual framework and no barrier are the reference.
+    + (session + g_person) * session number + rupture + e``, all random terms of mean zero and, but
+    for `u_person` and `g_person`, independent. Mother, no experience, usual framework and no
+    barrier are the reference.
 
     Attributes
     ----------
@@ -113,8 +119,8 @@ class AllianceTruth:
         rating; the next rating is back. Ratings are raised by ``rate * depth`` from the second
         session on, so that growth stays the stated line. First ratings, which hold no rupture,
         spread a little less than ``sd__Observation`` says.
-    sd_growth
-        SD between persons of the growth per session.
+    sd_growth, cor_growth
+        SD between persons of the growth per session, and its correlation with `u_person`.
     by_therapist
         How the therapist rates the alliance with each member.
     """
@@ -134,6 +140,7 @@ class AllianceTruth:
     sd_family: float = 0.30
     sd_person: float = 0.30
     sd_growth: float = 0.0
+    cor_growth: float = 0.0
     sd_residual: float = 0.40
     split_probability: float = 0.15
     split_size: float = 1.0
@@ -144,6 +151,7 @@ class AllianceTruth:
     def __post_init__(self) -> None:
         """Refuse negative SDs and impossible probabilities."""
         _check_fields(self, probabilities=("split_probability", "rupture_rate"))
+        _check_correlation("AllianceTruth.cor_growth", self.cor_growth)
 
     def role(self, role: str) -> float:
         """Return the effect of a role against mothers."""
@@ -198,7 +206,8 @@ class EndingTruth:
     the dropout follows a logistic regression with exactly these coefficients. ``alliance_so_far``
     acts on the running mean, over sessions 1..t, of the family's mean recorded rating. A family
     that has come `available_sessions` times is still in treatment when the study ends; that number
-    is drawn evenly from the stated range.
+    is drawn evenly from the stated range. `by_session` adds to the log odds of dropping out after
+    sessions 1, 2, ..., its last number after all further ones: a hazard of any shape.
 
     Published shares of therapists in the variance of dropout as a whole, 5.7% (Zimmermann 2017),
     9.5% (Xiao 2017) and 12.6% (Saxon 2017), are SDs of 0.45 to 0.69 on the logit scale of one
@@ -217,16 +226,84 @@ class EndingTruth:
     planned_session: float = 0.27
     transferred: float = -5.8
     available_sessions: tuple[int, int] = (8, 24)
+    by_session: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse a negative SD and an empty range of sessions."""
         _check_fields(self)
+        if not all(math.isfinite(value) for value in self.by_session):
+            raise DataError(f"EndingTruth.by_session must be finite; got {self.by_session}.")
         low, high = self.available_sessions
         if not 1 <= low <= high:
             raise DataError(
                 "available_sessions must be a range of at least one session, lowest first; "
                 f"got {self.available_sessions}."
             )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FamilyTruth:
+    """Who comes together, and how a family's barriers go with one another.
+
+    Attributes
+    ----------
+    compositions
+        Roles of a family's members -> how often; each with a mother or a father, of mother,
+        father, partner and child, none twice.
+    correlations
+        Pair of ``investment``, ``parent_trauma`` and ``therapist_emotion`` -> correlation, as in
+        ``{"investment:parent_trauma": -0.3}``; pairs not named do not go together. That of
+        `parent_trauma` is the correlation with a normal score that trauma is a cut of.
+    """
+
+    compositions: Mapping[tuple[str, ...], float] = field(default_factory=lambda: COMPOSITIONS)
+    correlations: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __post_init__(self) -> None:
+        """Refuse families that cannot be, and correlations that cannot hold together."""
+        for roles, share in self.compositions.items():
+            if not set(roles) <= set(_ROLES) or len(set(roles)) < len(roles):
+                raise DataError(
+                    f"Members of a family are of {', '.join(_ROLES)}, each once; got "
+                    f"{', '.join(roles)}."
+                )
+            if not {"mother", "father"} & set(roles):
+                raise DataError(f"A family needs a mother or a father; got {', '.join(roles)}.")
+            if not (math.isfinite(share) and share >= 0.0):
+                raise DataError(f"A share of families cannot be {share}.")
+        if not sum(self.compositions.values()) > 0.0:
+            raise DataError("compositions= must name the members of some families.")
+        smallest = float(np.linalg.eigvalsh(self.matrix())[0])
+        if smallest <= 0.0:
+            raise DataError(
+                "correlations= make no correlation matrix: not all of "
+                f"{', '.join(f'{a} = {r:g}' for a, r in self.correlations.items())} can hold "
+                f"(smallest eigenvalue {smallest:.3g}; it must be positive)."
+            )
+
+    def matrix(self) -> Array:
+        """Return the correlations of the three barriers, shape (3, 3)."""
+        found = np.eye(len(_BARRIERS))
+        for pair, correlation in self.correlations.items():
+            names = [name.strip() for name in str(pair).split(":")]
+            for name in names:
+                if name not in _BARRIERS:
+                    raise DataError(
+                        f"correlations= has '{pair}'; a pair is of two barriers, as "
+                        f"'investment:parent_trauma'. {did_you_mean(name, _BARRIERS)}"
+                    )
+            if len(names) != 2 or names[0] == names[1]:
+                raise DataError(f"correlations= are of pairs of two barriers; got '{pair}'.")
+            _check_correlation(f"The correlation of '{pair}'", correlation)
+            a, b = (_BARRIERS.index(name) for name in names)
+            found[a, b] = found[b, a] = correlation
+        return found
+
+    @property
+    def mean_size(self) -> float:
+        """Members of a family, on average."""
+        total = sum(self.compositions.values())
+        return sum(len(roles) * share for roles, share in self.compositions.items()) / total
 
 
 def _default_themes() -> Mapping[str, tuple[float, float]]:
@@ -275,6 +352,11 @@ class InterviewTruth:
 def _check_probability(name: str, value: float) -> None:
     if not 0.0 <= value <= 1.0:
         raise DataError(f"The probability of {name} must lie between 0 and 1; got {value}.")
+
+
+def _check_correlation(name: str, value: float) -> None:
+    if not -1.0 <= value <= 1.0:
+        raise DataError(f"{name} is a correlation and must lie between -1 and 1; got {value}.")
 
 
 def _check_fields(

@@ -20,6 +20,7 @@ from alliance_stats.power import (
     StudyDesign,
     ThemeDifference,
     power,
+    power_sensitivity,
     smallest_design,
 )
 from alliance_stats.sentences import report
@@ -45,6 +46,22 @@ def refuses_some(trial):
     if found["estimate"].item() > 0.8:
         raise NotIdentifiedError("too good to be true")
     return found
+
+
+def breaks_some(trial):
+    found = means(trial)
+    if found["estimate"].item() > 0.8:
+        raise KeyError("no such column")
+    return found
+
+
+def says_nothing_of_some(trial):
+    found = means(trial)
+    return found.assign(p_value=found["p_value"].where(found["estimate"] < 0.8))
+
+
+def always_fails(trial):
+    raise ZeroDivisionError(f"rows: {len(trial)}")
 
 
 def has_no_p(trial):
@@ -108,6 +125,101 @@ def test_failures_are_counted_and_named_and_find_nothing():
         power(TRIAL, has_no_p, n_studies=2, seed=1)
 
 
+@pytest.mark.parametrize("analysis", [breaks_some, says_nothing_of_some])
+def test_whatever_an_analysis_does_not_answer_is_counted(analysis):
+    whole = power(TRIAL, means, n_studies=60, seed=2)
+    failed = int((whole.studies["estimate"] > 0.8).sum())
+    found = power(TRIAL, analysis, n_studies=60, seed=2)
+    row = found.tidy().iloc[0]
+    assert row["n_failed"] == failed > 0
+    assert row["failed_share"] == pytest.approx(failed / 60, rel=BY_HAND)
+    assert row["failed_low"] < row["failed_share"] < row["failed_high"]
+    kept = whole.studies[whole.studies["estimate"] <= 0.8]
+    assert row["estimate"] == pytest.approx((kept["p_value"] < 0.05).sum() / 60, rel=BY_HAND)
+    assert "count as studies that" in found.notes[0]
+
+
+def test_an_analysis_that_never_answers_is_refused_with_its_reason():
+    with pytest.raises(DataError, match="None of 5 studies could be analysed: ZeroDivisionError"):
+        power(TRIAL, always_fails, n_studies=5, seed=1)
+    misspelt = ModelEffect(formula="alliance ~ session + (1 | person)", term="sesion")
+    with pytest.raises(DataError, match="Did you mean 'session'"):
+        power(SMALL, misspelt, n_studies=2, seed=1)
+
+
+def test_every_measure_has_a_monte_carlo_interval():
+    found = power(TRIAL, means_with_limits, n_studies=100, seed=6)
+    row, studies = found.tidy().iloc[0], found.studies
+    told = studies[studies["p_value"] < 0.05]
+    sizes = told["estimate"].abs() / 0.6
+    assert row["type_m"] == pytest.approx(sizes.mean(), rel=BY_HAND)
+    half = stats.t.isf(0.025, len(sizes) - 1) * sizes.std() / math.sqrt(len(sizes))
+    assert row["type_m_high"] - row["type_m"] == pytest.approx(half, rel=1e-9)
+    width = studies["conf_high"] - studies["conf_low"]
+    assert row["width"] == pytest.approx(width.mean(), rel=BY_HAND)
+    assert row["width_high"] - row["width"] == pytest.approx(
+        stats.t.isf(0.025, 99) * width.std() / 10, rel=1e-9
+    )
+    assert row["type_s"] == pytest.approx((told["estimate"] < 0).mean(), rel=BY_HAND)
+    for name in ("bias", "coverage", "width", "type_s", "type_m", "singular_share"):
+        stem = name.removesuffix("_share")
+        assert row[f"{stem}_low"] <= row[name] <= row[f"{stem}_high"], name
+
+
+def means_with_limits(trial):
+    found = means(trial)
+    k = 6
+    error = abs(found["estimate"]) / stats.t.isf(found["p_value"] / 2.0, 2 * k - 2)
+    half = stats.t.isf(0.025, 2 * k - 2) * error
+    return found.assign(conf_low=found["estimate"] - half, conf_high=found["estimate"] + half)
+
+
+def test_values_are_the_same_of_whatever_type(tmp_path):
+    asked = {"n_studies": 4, "seed": 1}
+    plain = power(TRIAL, means, vary={"icc": [0.1, 0.2]}, **asked)
+    numpy = power(TRIAL, means, vary={"icc": np.array([0.1, 0.2])}, **asked)
+    pd.testing.assert_frame_equal(plain.studies, numpy.studies)
+    design = InterviewDesign()
+    pairs = {"shares": [(0.9, 0.1), (0.5, 0.5)]}
+    found = power(design, ThemeDifference(), vary=pairs, **asked, store=tmp_path).tidy()
+    assert found["shares"].tolist() == pairs["shares"]
+    assert found["what"].tolist() == ["power", "type I error"]
+    kept = pd.read_parquet(tmp_path)  # the folder is one data set for any reader of Parquet
+    assert len(kept) == 8
+    assert kept["assumptions"].nunique() == 2
+
+
+def test_a_changed_analysis_is_another_plan(tmp_path):
+    def scaled(by):
+        return lambda trial: means(trial).assign(estimate=lambda d: by * d["estimate"])
+
+    power(TRIAL, scaled(1.0), n_studies=2, seed=1, store=tmp_path)
+    power(TRIAL, scaled(1.0), n_studies=2, seed=1, store=tmp_path)
+    with pytest.raises(DataError, match="its analysis is"):
+        power(TRIAL, scaled(2.0), n_studies=2, seed=1, store=tmp_path)
+    noted = ClusterTrial(clusters=6, members=4, icc=0.1, effect=0.6, sources={"icc": "a pilot"})
+    power(noted, scaled(1.0), n_studies=2, seed=1, store=tmp_path)  # a source moves no digit
+
+
+def test_sensitivity_changes_one_assumption_at_a_time():
+    asked = {"n_studies": 120, "seed": 5}
+    found = power_sensitivity(TRIAL, means, vary={"icc": [0.01, 0.3], "clusters": [12]}, **asked)
+    table = found.tidy()
+    assert table["assumption"].tolist() == ["as planned", "icc", "icc", "clusters"]
+    planned = power(TRIAL, means, **asked).tidy().iloc[0]
+    assert table["estimate"].iloc[0] == planned["estimate"]
+    assert table["power_change"].iloc[0] == 0.0
+    for (name, value), row in zip(
+        [("icc", 0.01), ("icc", 0.3), ("clusters", 12)], table.iloc[1:].itertuples(), strict=True
+    ):
+        changed = ClusterTrial(
+            **{"clusters": 6, "members": 4, "icc": 0.1, "effect": 0.6, name: value}
+        )
+        closed = changed.closed_form(0.05)["difference"] - TRIAL.closed_form(0.05)["difference"]
+        assert row.power_change_low < closed < row.power_change_high
+    assert "One assumption changed" in found.summary().replace("one", "One")
+
+
 @pytest.mark.parametrize(
     "analysis",
     [
@@ -140,7 +252,7 @@ def test_a_partially_nested_trial_has_clusters_in_one_arm():
     assert (sizes["size"] == np.where(sizes["mean"] == 1.0, 4, 1)).all()
     found = power(trial, ArmDifference(partially_nested=True), n_studies=4, seed=1).tidy()
     assert found["n_failed"].item() == 0
-    assert math.isnan(found["closed_form"].item())
+    assert 0.2 < found["closed_form"].item() < 0.3
 
 
 def test_the_smallest_design_is_where_the_closed_form_says():
@@ -181,7 +293,7 @@ def test_assumptions_stand_in_a_table_with_their_sources():
 @pytest.mark.parametrize(
     ("ask", "message"),
     [
-        (lambda: StudyDesign(therapists=30, families=40), "need 60 families; got 40"),
+        (lambda: StudyDesign(therapists=30, families=20), "need 30 families; got 20"),
         (lambda: StudyDesign.of_shares(dropout=1.2), "dropout is a share"),
         (
             lambda: StudyDesign.of_shares(alliance_icc={"therapist": 0.6, "person": 0.5}),
@@ -202,6 +314,26 @@ def test_assumptions_stand_in_a_table_with_their_sources():
         (lambda: power(TRIAL, means, n_studies=1, seed=1), "n_studies must be a whole number"),
         (lambda: power(TRIAL, means, vary={"icc": []}, seed=1), "no value of 'icc'"),
         (lambda: power(TRIAL, means, n_studies=5, seed=None), "seed must be a whole number"),
+        (lambda: power(TRIAL, means, vary={"icc": [0.1, 0.1]}, seed=1), "of 'icc' twice"),
+        (lambda: power(TRIAL, means, vary={"icc": 0.1}, seed=1), "takes a list of values of 'icc'"),
+        (lambda: power(TRIAL, means, n_studies=5, seed=1, workers="2"), "workers is a number"),
+        (
+            lambda: power(TRIAL, means, n_studies=1000, precision=0.02, seed=1),
+            "from 2,401 studies on; n_studies = 1,000 is fewer",
+        ),
+        (lambda: power_sensitivity(TRIAL, means, vary={}, seed=1), "needs vary="),
+        (
+            lambda: smallest_design(TRIAL, means, vary={"clusters": [4, 3, 8]}, seed=1),
+            "must rise or fall",
+        ),
+        (
+            lambda: smallest_design(TRIAL, means, vary={"clusters": [4]}, batch=0, seed=1),
+            "batch must be a whole number",
+        ),
+        (
+            lambda: smallest_design(TRIAL, means, vary={"clusters": [4]}, term="diff", seed=1),
+            "no term 'diff'",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(ask, message):

@@ -45,6 +45,29 @@ def test_the_template_can_be_read_and_is_never_written_over(tmp_path):
     found = run(file)
     assert found.exit_code == 0
     assert "own pilot" in found.output
+    assert "own clinic" in found.output
+
+
+def test_a_plan_asks_for_sensitivity_and_the_smallest_design(tmp_path):
+    file = tmp_path / "plan.toml"
+    more = (
+        "[sensitivity]\nicc = [0.01, 0.3]\n[smallest]\naim = 0.5\n"
+        "vary = { clusters = [2, 20] }\nbatch = 4\n"
+    )
+    file.write_text(PLAN.replace("n_studies = 4", 'n_studies = 4\nstore = "kept"') + more, "utf-8")
+    found = run(file)
+    assert found.exit_code == 0, found.output
+    assert "Power with one assumption changed at a time, 2 changes" in found.output
+    assert "Smallest 'clusters' with a power of 50%" in found.output
+    assert list((tmp_path / "kept").glob("*.parquet"))
+    file.write_text(PLAN + more.replace("aim", "aims"), encoding="utf-8")
+    assert "[smallest] has 'aims'. Did you mean 'aim'?" in run(file).output
+
+
+def test_more_studies_are_asked_for_than_planned(tmp_path):
+    file = tmp_path / "plan.toml"
+    file.write_text(PLAN.replace("seed", "precision = 0.05\nseed"), encoding="utf-8")
+    assert "385 studies on; n_studies = 4 is fewer" in run(file).output
 
 
 @pytest.mark.parametrize(

@@ -329,8 +329,8 @@ def test_nobody_need_be_interviewed():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"n_therapists": 1}, "at least 2 therapists and 2 families for each"),
-        ({"n_families": 59}, "got 30 therapists and 59 families"),
+        ({"n_therapists": 1}, "at least 2 therapists and a family for each"),
+        ({"n_families": 29}, "got 30 therapists and 29 families"),
         ({"missing_rating": 1.0}, r"missing_rating must lie in \[0, 1\); got 1.0"),
         ({"n_interviewed": 241}, "between 0 and 240; got 241"),
     ],

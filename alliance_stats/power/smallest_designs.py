@@ -1,0 +1,241 @@
+"""The smallest design with enough power, found by spending studies where the answer is open."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from alliance_stats.account import Account, Phrase, html_of, summary_of
+from alliance_stats.checks import did_you_mean
+from alliance_stats.errors import DataError
+from alliance_stats.estimates import one_line
+from alliance_stats.ledger import RowLedger
+from alliance_stats.power.assumptions import Design
+from alliance_stats.power.drawn_studies import Workers, draw_studies
+from alliance_stats.power.kept_studies import Analysis, Plan
+from alliance_stats.power.power_by_simulation import Power, answered, check_plan, plain_values
+
+__all__ = ["SmallestDesign", "smallest_design"]
+
+_ERROR = 0.05  # chance to misjudge a candidate, over all looks at it
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class SmallestDesign:
+    """The smallest of some designs that reaches an aim; made by :func:`smallest_design`.
+
+    Attributes
+    ----------
+    power
+        What was simulated on the way.
+    name, value
+        The assumption that was varied, and its smallest value that reaches the aim; None where
+        none of those tried does.
+    aim
+        The power aimed at.
+    open
+        Values, of those looked at, whose power cannot be told from the aim.
+    """
+
+    power: Power
+    name: str
+    value: object
+    aim: float
+    open: tuple[object, ...]
+
+    __repr__ = one_line
+
+    @property
+    def rows(self) -> RowLedger:
+        """Studies that were drawn."""
+        return self.power.rows
+
+    def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return what was looked at, as :meth:`Power.tidy` does, in the order of the values."""
+        return self.power.tidy(conf_level=conf_level)
+
+    def glance(self) -> pd.DataFrame:
+        """Return one row: what was varied, the answer, the aim."""
+        return self.power.glance().assign(varied=self.name, smallest=self.value, aim=self.aim)
+
+    @property
+    def method(self) -> str:
+        """What was looked for, in a phrase."""
+        return f"smallest '{self.name}' with a power of {100 * self.aim:g}%, by adaptive simulation"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know before the answer is used."""
+        said = [note for note in self.power.notes if not note.startswith("With ")]
+        if self.open:
+            values = ", ".join(map(str, self.open))
+            said.insert(
+                0,
+                f"The power at {self.name} = {values} cannot be told from the aim by the "
+                "studies drawn: ask for more with n_studies=.",
+            )
+        return tuple(said)
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return the answer and what was looked at, as data."""
+        inner = self.power.account(conf_level=conf_level)
+        reached = f"reaches {100 * self.aim:g}%."
+        said = f"{{}} = {self.value} is the smallest that {reached}"
+        if self.value is None:
+            said = f"None of the values of {{}} that were tried {reached}"
+        answer = Phrase(said, (self.name,))
+        return Account(
+            self.method, self.notes, inner.sizes, inner.sections, (answer,), self.rows, drawn=True
+        )
+
+    summary = summary_of
+    _repr_html_ = html_of
+
+
+def smallest_design(
+    design: Design,
+    analysis: Analysis,
+    *,
+    vary: Mapping[str, Sequence[object]],
+    aim: float = 0.8,
+    term: str | None = None,
+    n_studies: int = 2000,
+    batch: int = 100,
+    seed: int,
+    workers: Workers = 1,
+    alpha: float = 0.05,
+    store: str | Path | None = None,
+    progress: bool = False,
+) -> SmallestDesign:
+    """Find the smallest design with enough power, and spend studies where the answer is open.
+
+    The values are halved again and again, power being taken to rise along them; at each value
+    studies are drawn `batch` by `batch` until an interval of the power leaves the aim outside, or
+    `n_studies` are spent. The level of the intervals is 1 - .05 / looks, so that a value is judged
+    wrongly with a chance of at most 5% over all looks at it (Bonferroni). What is not named here is
+    as in :func:`power`.
+
+    Parameters
+    ----------
+    vary
+        One assumption and its values, that of the least power first: ``{"families": range(60, 400,
+        20)}``.
+    aim
+        Power aimed at.
+    term
+        Which of the analysis's terms; needed where it has several.
+    n_studies, batch
+        Most studies a value, and how many at a time.
+
+    Returns
+    -------
+    SmallestDesign
+        ``value`` is the answer, ``open`` the values looked at that could not be told from the aim.
+
+    Raises
+    ------
+    DataError
+        As :func:`power`; and if not one assumption is varied, its values do not rise or fall, or
+        the analysis has several terms and none is named.
+
+    Examples
+    --------
+    >>> from alliance_stats.power import ArmDifference, ClusterTrial, smallest_design
+    >>> found = smallest_design(
+    ...     ClusterTrial(clusters=4, members=6, effect=1.2), ArmDifference(),
+    ...     vary={"clusters": [2, 4, 8, 16]}, n_studies=40, batch=20, seed=1,
+    ... )
+    >>> found.value in (4, 8)
+    True
+    """
+    if len(vary) != 1:
+        raise DataError(f"smallest_design varies one assumption; got {', '.join(vary) or 'none'}.")
+    if not 0.0 < aim < 1.0:
+        raise DataError(f"aim is a power and lies between 0 and 1; got {aim}.")
+    check_plan(n_studies, seed, alpha, workers)
+    if isinstance(batch, bool) or not isinstance(batch, int) or not 1 <= batch <= n_studies:
+        raise DataError(f"batch must be a whole number from 1 to n_studies; got {batch!r}.")
+    name, values = next((name, plain_values(values, name)) for name, values in vary.items())
+    _check_order(name, values)
+    plan = Plan(design, analysis, seed, None if store is None else Path(store))
+    looked: dict[int, tuple[Power, float, bool]] = {}
+
+    def reaches(place: int) -> bool:
+        if place not in looked:
+            looked[place] = _look(
+                plan,
+                {name: values[place]},
+                aim=aim,
+                term=term,
+                spend=(n_studies, batch),
+                alpha=alpha,
+                workers=workers,
+                progress=progress,
+            )
+        return looked[place][1] >= aim
+
+    low, high = 0, len(values)  # the answer lies from low on; high stands for none
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if reaches(middle) else (middle + 1, high)
+    order = sorted(looked)
+    cells = tuple({name: values[place]} for place in order)
+    every = [looked[place][0].studies.assign(cell=i) for i, place in enumerate(order)]
+    found = answered(Power(plan, cells, alpha, pd.concat(every, ignore_index=True)))
+    answer = values[low] if low < len(values) else None
+    unsure = tuple(values[place] for place in order if looked[place][2])
+    return SmallestDesign(found, name, answer, aim, unsure)
+
+
+def _check_order(name: str, values: Sequence[object]) -> None:
+    """Refuse numbers that neither rise nor fall: halving needs an order."""
+    if all(isinstance(value, int | float) for value in values):
+        rising = sorted(values)  # type: ignore[type-var]
+        if list(values) not in (rising, rising[::-1]):
+            raise DataError(
+                f"Values of '{name}' must rise or fall, that of the least power first; got "
+                f"{', '.join(map(str, values))}."
+            )
+
+
+def _look(
+    plan: Plan,
+    cell: Mapping[str, object],
+    *,
+    aim: float,
+    term: str | None,
+    spend: tuple[int, int],
+    alpha: float,
+    workers: Workers,
+    progress: bool,
+) -> tuple[Power, float, bool]:
+    """Draw studies of a cell until its power is told from the aim, or all are spent."""
+    most, batch = spend
+    level = 1.0 - _ERROR / -(-most // batch)
+    parts: list[pd.DataFrame] = []
+    done = 0
+    while True:
+        stop = min(done + batch, most)
+        parts.append(
+            draw_studies(plan, [cell], stop, start=done, workers=workers, progress=progress)
+        )
+        done = stop
+        found = Power(plan, (cell,), alpha, pd.concat(parts, ignore_index=True))
+        share, low, high = _of_term(found, term, level)
+        if done >= most or not low <= aim <= high:
+            return found, share, low <= aim <= high
+
+
+def _of_term(found: Power, term: str | None, conf_level: float) -> tuple[float, float, float]:
+    """Return the power of a term with its interval; of no answer at all that of 0 studies."""
+    terms = found.terms
+    if not terms:
+        return 0.0, 0.0, 0.0
+    if term is None and len(terms) > 1:
+        raise DataError(f"The analysis has several terms, {', '.join(terms)}: name one with term=.")
+    if term is not None and term not in terms:
+        raise DataError(f"The analysis has no term '{term}'. {did_you_mean(term, terms)}")
+    tidy = found.tidy(conf_level=conf_level)
+    row = tidy.iloc[0 if term is None else terms.index(term)]
+    return float(row["estimate"]), float(row["conf_low"]), float(row["conf_high"])
