@@ -48,16 +48,37 @@ class LagProblem:
         Levels above persons, innermost first, over the persons of all groups one after another.
     reml
         Whether coefficients are integrated out (restricted likelihood).
+    tying
+        Which of B coefficients each stands for, as 1 in its row: (G (P + M) K, B), in the order
+        group, effect, outcome. A row of zeros is a coefficient that is held where it is. If not
+        given, each is one of its own.
     """
 
     groups: tuple[Ratings, ...]
     levels: tuple[Level, ...]
     reml: bool = False
+    tying: Array | None = None
 
     @property
     def n_seen(self) -> int:
         """How many ratings there are."""
         return int(sum(ratings.seen.sum() for ratings in self.groups))
+
+    def fold(self, values: Array) -> Array:
+        """Add values of all coefficients (..., G (P + M) K) up over what is one: (..., B)."""
+        return values if self.tying is None else np.asarray(values @ self.tying)
+
+    def unfold(self, values: Array) -> Array:
+        """Return for each coefficient the value (..., B) of what it stands for."""
+        return values if self.tying is None else np.asarray(values @ self.tying.T)
+
+    def columns(self, g: int) -> Array:
+        """Return the columns that group `g`'s coefficients multiply: (T, K, B, N)."""
+        own = stacked_columns(self.groups[g])
+        if self.tying is None:
+            return own
+        size = own.shape[2]
+        return np.asarray(np.einsum("tkcn,cb->tkbn", own, self.tying[g * size : (g + 1) * size]))
 
 
 class Evaluation(NamedTuple):
@@ -157,7 +178,7 @@ def _climb(
     for g, ratings in enumerate(problem.groups):
         residual = parameters.residual(theta, g)
         r = ratings.residuals(coefficients[:, g])
-        extra = stacked_columns(ratings) if problem.reml else None
+        extra = problem.columns(g) if problem.reml else None
         kept = forward(ratings, residual, r, extra)
         step = climb(kept.products, _padded(take(theta, parameters.person[g]), kept))
         residuals.append(residual)
@@ -199,16 +220,18 @@ def information_on_means(
 ) -> tuple[Array, Array]:
     """Return ``X'V^-1X`` and ``X'V^-1 r`` of all groups' coefficients at one point.
 
-    Both are in the order group, effect, outcome. With levels above persons, groups share units, so
-    columns of every group stand beside one another there.
+    Both are in the order group, effect, outcome (or of what these are tied to). With levels above
+    persons, groups share units, so columns of every group stand beside one another there.
     """
     q = parameters.person.shape[1]
-    size = coefficients[0, 0].size
-    C = 1 + q + size * len(problem.groups)
+    size, tying = coefficients[0, 0].size, problem.tying
+    C = 1 + q + (size * len(problem.groups) if tying is None else tying.shape[1])
     total, parts = np.zeros((C, C)), []
     for g, ratings in enumerate(problem.groups):
         where = np.r_[0 : 1 + q, 1 + q + g * size : 1 + q + (g + 1) * size]
-        own, thin = _means_of_group(ratings, parameters.residual(theta, g), coefficients[:, g])
+        if tying is not None:
+            where = np.arange(C)
+        own, thin = _means_of_group(problem, g, parameters.residual(theta, g), coefficients[:, g])
         lost = thin_climb(thin, take(theta, parameters.person[g])[0])
         total[np.ix_(where, where)] += own - lost
         part = np.zeros((C, 1 + q, ratings.n_persons))
@@ -225,18 +248,18 @@ def information_on_means(
 
 
 def _means_of_group(
-    ratings: Ratings, residual: Residual, coefficients: Array
+    problem: LagProblem, g: int, residual: Residual, coefficients: Array
 ) -> tuple[Array, Array]:
     """Return products of whitened columns ``[r Z X]``: all summed over persons, and of ``[r Z]``.
 
     The first is (C, C), the second (C, 1 + q, N).
     """
+    ratings, columns = problem.groups[g], problem.columns(g)
     q, K = ratings.loadings.shape[2], ratings.y.shape[1]
-    begins = np.repeat(np.argmax(ratings.basis != 0.0, axis=0), K)
-    begins = np.append(begins, np.zeros(ratings.covariates.shape[1] * K, dtype=np.int64))
+    begins = np.argmax(columns.any(axis=(1, 3)), axis=0)  # nothing but zero before it: no cost
     order = np.argsort(begins, kind="stable")
     begun = np.searchsorted(begins[order], np.arange(len(ratings.y)), side="right")
-    extra = stacked_columns(ratings)[:, :, order]
+    extra = columns[:, :, order]
     kept = forward(ratings, residual, ratings.residuals(coefficients), extra, begun=begun.tolist())
     C = 1 + q + len(order)
     total, thin = np.zeros((C, C)), np.zeros((C, 1 + q, ratings.n_persons))
@@ -276,7 +299,7 @@ def subset(problem: LagProblem, persons: npt.NDArray[np.bool_]) -> LagProblem:
         found, own_codes = np.unique(codes, return_inverse=True)
         levels.append(Level.from_codes(own_codes.astype(np.int64)))
         kept = np.isin(np.arange(len(level.starts)), found)
-    return LagProblem(tuple(groups), tuple(levels), problem.reml)
+    return replace(problem, groups=tuple(groups), levels=tuple(levels))
 
 
 def person_effects(

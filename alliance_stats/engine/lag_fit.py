@@ -118,10 +118,14 @@ class LagFit:
         return np.asarray(out[np.ix_(found, found)])
 
     def vcov_of_coefficients(self) -> Array:
-        """Return the covariance of the coefficients, in the order group, effect, outcome."""
+        """Return the covariance of the coefficients, in the order group, effect, outcome.
+
+        Where they are tied: of those that they are tied to.
+        """
         n = int(self.free.sum())
         if not self.identified:
-            return np.full((self.coefficients.size, self.coefficients.size), np.nan)
+            size = len(self.information) - n
+            return np.full((size, size), np.nan)
         return np.asarray(linalg.inv(self.information)[n:, n:])
 
 
@@ -235,7 +239,7 @@ class _Search:
         self.n_evaluations = 0
         self.unit = np.sqrt(problem.n_seen)
         self.n = int(free.sum())
-        self.size = 0 if problem.reml else coefficients.size
+        self.size = 0 if problem.reml else len(problem.fold(coefficients.ravel()))
         if self.size:
             n = sum(ratings.n_persons for ratings in problem.groups)
             some = np.arange(n) % max(n // ENOUGH, 1) == 0
@@ -251,7 +255,7 @@ class _Search:
         coefficients = self.coefficients
         if self.size:
             move = linalg.solve_triangular(self.half.T, x[self.n :])
-            coefficients = coefficients + move.reshape(coefficients.shape)
+            coefficients = coefficients + self.problem.unfold(move).reshape(coefficients.shape)
         return theta, coefficients
 
     def value(self, x: Array) -> tuple[float, Array]:
@@ -263,9 +267,8 @@ class _Search:
         value = -float(found.log_lik[0])
         g = -found.theta[0][self.free] / self.unit
         if self.size:
-            pulled = linalg.solve_triangular(
-                self.half, -found.coefficients[0].ravel(), lower=True, check_finite=False
-            )
+            slope = -self.problem.fold(found.coefficients[0].ravel())
+            pulled = linalg.solve_triangular(self.half, slope, lower=True, check_finite=False)
             g = np.concatenate([g, pulled])
         if not (np.isfinite(value) and np.isfinite(g).all()):
             return np.inf, g
@@ -365,7 +368,7 @@ def _polished(
         moved[free] += move[:n]
         shifted = coefficients
         if not problem.reml:
-            shifted = coefficients + move[n:].reshape(coefficients.shape)
+            shifted = coefficients + problem.unfold(move[n:]).reshape(coefficients.shape)
         with np.errstate(all="ignore"):
             at = evaluate(problem, parameters, moved[None], shifted[None])
         if not float(at.log_lik[0]) >= log_lik - 1e-9 * abs(log_lik):
@@ -376,7 +379,8 @@ def _polished(
             break
     if problem.reml:  # where coefficients and covariances know nothing of one another
         XX, Xr = information_on_means(problem, parameters, theta[None], coefficients[None])
-        coefficients = coefficients + linalg.solve(XX, Xr).reshape(coefficients.shape)
+        move = problem.unfold(linalg.solve(XX, Xr))
+        coefficients = coefficients + move.reshape(coefficients.shape)
         information = linalg.block_diag(information, XX)
     return LagFit(theta, coefficients, log_lik, free, at_zero, information, slope, count, lowest)
 
@@ -399,8 +403,9 @@ def observed_information(
     points[n + np.arange(n), where] -= WIDTH
     with np.errstate(all="ignore"):  # a point beyond the edge is answered by NaN
         at = evaluate(problem, parameters, points, np.repeat(coefficients[None], 2 * n + 1, axis=0))
-    size = 0 if problem.reml else coefficients.size
-    g = np.concatenate([at.theta[:, where], at.coefficients.reshape(2 * n + 1, -1)[:, :size]], 1)
+    slopes = problem.fold(at.coefficients.reshape(2 * n + 1, -1))
+    size = 0 if problem.reml else slopes.shape[1]
+    g = np.concatenate([at.theta[:, where], slopes[:, :size]], axis=1)
     rows = -(g[:n] - g[n : 2 * n]) / (2.0 * WIDTH)
     out = np.zeros((n + size, n + size))
     out[:n, :n] = 0.5 * (rows[:, :n] + rows[:, :n].T)

@@ -12,10 +12,16 @@ import numpy as np
 import numpy.typing as npt
 from scipy import linalg
 
-from alliance_stats.engine.lag_criterion import LagProblem, evaluate, subset
+from alliance_stats.engine.lag_criterion import (
+    LagProblem,
+    evaluate,
+    information_on_means,
+    subset,
+)
 from alliance_stats.engine.lag_filter import Ratings, Residual
 from alliance_stats.engine.lag_fit import LagFit, fit_lags
-from alliance_stats.engine.lag_parameters import LagParameters, lag_parameters, take
+from alliance_stats.engine.lag_parameters import LagParameters, lag_parameters
+from alliance_stats.engine.lag_starts import first_coefficients, put, start_near, start_of
 from alliance_stats.engine.stacked_levels import Level
 from alliance_stats.estimates import Array, one_line
 
@@ -83,7 +89,7 @@ class LagOptions:
     Attributes
     ----------
     means
-        ``"session"`` (a mean for each) or ``"linear"``.
+        ``"session"`` (a mean for each), ``"linear"``, or ``"none"`` (covariates alone).
     trends
         ``None`` or ``"linear"``: whether persons have slopes of their own.
     start
@@ -102,6 +108,14 @@ class LagOptions:
         Lagged effects (outcome, predictor) that are held at 0.
     reml
         Restricted likelihood; only where nothing carries over.
+    tied
+        For each coefficient, in the order effect, outcome, which number it is, or -1 if it is held
+        at 0; each is one of its own if not given. Outcomes then share one unit.
+    alike, shared
+        Whether outcomes cannot be told apart within persons, and whether effects of levels above
+        are the same for all outcomes (which then share one unit).
+    uncorrelated
+        Where outcomes are uncorrelated: 0 within persons, 1 at the first level above, ...
     """
 
     means: str = "session"
@@ -114,6 +128,15 @@ class LagOptions:
     errors: tuple[float | None, ...] = ()
     zero: tuple[tuple[int, int], ...] = ()
     reml: bool = False
+    tied: tuple[int, ...] = ()
+    alike: bool = False
+    shared: bool = False
+    uncorrelated: tuple[int, ...] = ()
+
+    @property
+    def one_unit(self) -> bool:
+        """Whether all outcomes are divided by the same SD."""
+        return bool(self.tied) or self.alike or self.shared
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -162,7 +185,8 @@ class FittedLags(Generic[Table]):
     def n_parameters(self) -> int:
         """How many parameters were estimated, means among them; boundaries count."""
         held = int(_held(self.parameters, self.options).sum())
-        means = self.coefficients.size - int((np.diag(self.coefficient_vcov) == 0).sum())
+        rated = ~_never_rated(self.problem)
+        means = int((self.problem.fold(rated.astype(np.float64)) > 0.0).sum())
         return self.parameters.size - held + means
 
     def residual(self, theta: Array, g: int) -> Residual:
@@ -188,6 +212,24 @@ class FittedLags(Generic[Table]):
         V = (self.vcov if vcov is None else vcov)[np.ix_(free, free)]
         return value, np.asarray(J.T @ V @ J)
 
+    def small_sample(self) -> tuple[Array, Array, Array]:
+        """Return what Satterthwaite's method needs, for ratings in SDs.
+
+        The covariance of the coefficients (of what they are tied to), its derivatives by the free
+        parameters, and the covariance of these.
+        """
+        free = np.flatnonzero(self.fit.free)
+        steps = WIDTH * np.eye(len(self.fit.theta))[free]
+
+        def covariance(step: Array) -> Array:
+            points = (self.fit.theta + step)[None], self.fit.coefficients[None]
+            found = information_on_means(self.problem, self.scaled, *points)[0]
+            return np.asarray(linalg.inv(found))
+
+        slopes = [(covariance(step) - covariance(-step)) / (2.0 * WIDTH) for step in steps]
+        spread = self.fit.vcov()[np.ix_(free, free)]
+        return covariance(0.0 * self.fit.theta), np.array(slopes), spread
+
     def robust_vcov(self, codes: Index) -> Array:
         """Return the sandwich covariance of the parameters over independent clusters.
 
@@ -199,7 +241,8 @@ class FittedLags(Generic[Table]):
         for code in np.unique(codes):
             part = subset(self.problem, codes == code)
             at = evaluate(part, self.scaled, fit.theta[None], fit.coefficients[None])
-            found.append(np.r_[at.theta[0][fit.free], at.coefficients[0].ravel()])
+            own = part.fold(at.coefficients[0].ravel())
+            found.append(np.r_[at.theta[0][fit.free], own])
         scores = np.array(found)
         n = len(scores)
         half = linalg.solve(fit.information, scores.T)
@@ -214,19 +257,19 @@ def fit_model(
     table: Table, options: LagOptions, *, near: FittedLags[Table] | None = None
 ) -> FittedLags[Table]:
     """Fit by maximum likelihood, from a start of its own or near another fit."""
-    sd, centre = _scales(table.y)
+    sd, centre = _scales(table.y, options)
     problem = _problem(table, options, sd, centre)
     scaled = replace(options, errors=_scaled_errors(options.errors, sd))
     parameters = _parameters(table, scaled)
     free = ~_held(parameters, options)
     if near is not None:
-        starts = [_theta_near(parameters, near)]
+        starts = [start_near(parameters, near.scaled, near.fit.theta)]
         coefficients = near.fit.coefficients
         if coefficients.shape[1] != problem.groups[0].basis.shape[1] + table.covariates.shape[1]:
-            coefficients = _first_coefficients(problem)
+            coefficients = first_coefficients(problem)
     else:
-        starts = [_theta_start(parameters, 0.4, 0.2), _theta_start(parameters, 0.05, 0.5)]
-        coefficients = _first_coefficients(problem)
+        starts = [start_of(parameters, 0.4, 0.2), start_of(parameters, 0.05, 0.5)]
+        coefficients = first_coefficients(problem)
     starts = [np.where(free, start, 0.0) for start in starts]
     fit = fit_lags(problem, parameters, theta=starts[0], coefficients=coefficients, free=free)
     for start in starts[1:]:
@@ -245,6 +288,11 @@ def _held(parameters: LagParameters, options: LagOptions) -> npt.NDArray[np.bool
         held[parameters.phi[:, :, k, j]] = True
     if not options.persons:
         held[parameters.person[parameters.person >= 0]] = True
+    beside = ~np.eye(parameters.error.shape[1], dtype=bool)
+    levels = [parameters.innovation, *parameters.above]
+    for level in options.uncorrelated:
+        index = levels[level][..., beside]
+        held[index[index >= 0]] = True
     return held
 
 
@@ -257,15 +305,18 @@ def _n_groups(table: LagTable) -> int:
     return int(table.group_of.max()) + 1
 
 
-def _scales(y: Array) -> tuple[Array, Array]:
-    """Return each outcome's SD around session means, and its mean."""
+def _scales(y: Array, options: LagOptions) -> tuple[Array, Array]:
+    """Return each outcome's SD around session means, and its mean; of all alike if so asked."""
     seen = np.isfinite(y)
     n = np.maximum(seen.sum(axis=2), 1)
     filled = np.where(seen, y, 0.0)
     session_mean = filled.sum(axis=2) / n
     around = np.where(seen, y - session_mean[:, :, None], 0.0)
     count = seen.sum(axis=(0, 2))
-    return np.sqrt((around**2).sum(axis=(0, 2)) / count), filled.sum(axis=(0, 2)) / count
+    square, total = (around**2).sum(axis=(0, 2)), filled.sum(axis=(0, 2))
+    if options.one_unit:
+        square, total, count = (np.full(len(count), each.sum()) for each in (square, total, count))
+    return np.sqrt(square / count), total / count * (options.means != "none")
 
 
 def _problem(table: LagTable, options: LagOptions, sd: Array, centre: Array) -> LagProblem:
@@ -273,7 +324,11 @@ def _problem(table: LagTable, options: LagOptions, sd: Array, centre: Array) -> 
     seen = np.isfinite(table.y)
     y = np.where(seen, (table.y - centre[:, None]) / sd[:, None], 0.0)
     since = np.arange(T, dtype=np.float64)
-    basis = np.eye(T) if options.means == "session" else np.stack([np.ones(T), since], axis=1)
+    basis = {
+        "session": np.eye(T),
+        "linear": np.stack([np.ones(T), since], axis=1),
+        "none": np.zeros((T, 0)),
+    }[options.means]
     loadings = np.broadcast_to(np.eye(K), (T, K, K))
     if options.trends == "linear":
         loadings = np.concatenate([loadings, since[:, None, None] * loadings], axis=2)
@@ -289,7 +344,10 @@ def _problem(table: LagTable, options: LagOptions, sd: Array, centre: Array) -> 
                 np.ascontiguousarray(table.covariates[..., own]),
             )
         )
-    return LagProblem(tuple(groups), table.levels, options.reml)
+    tying = None
+    if options.tied:
+        tying = (np.array(options.tied)[:, None] == np.arange(max(options.tied) + 1)) * 1.0
+    return LagProblem(tuple(groups), table.levels, options.reml, tying)
 
 
 def _parameters(table: LagTable, options: LagOptions) -> LagParameters:
@@ -304,6 +362,8 @@ def _parameters(table: LagTable, options: LagOptions) -> LagParameters:
         lags_equal=options.lags == "equal",
         groups_equal=options.groups_equal,
         lagged=options.lagged,
+        alike=options.alike,
+        shared=options.shared,
         errors=options.errors,
     )
 
@@ -315,87 +375,17 @@ def _scaled_errors(errors: tuple[float | None, ...], sd: Array) -> tuple[float |
     )
 
 
-def _theta_start(parameters: LagParameters, stable: float, carry: float) -> Array:
-    """Return a start: shares of stable differences and of what carries over, nothing else."""
-    theta = np.zeros(parameters.size)
-    K = parameters.error.shape[1]
-    moving = 0.9 - stable
-    for k in range(K):
-        _put(theta, parameters.phi[:, :, k, k], carry)
-        _put(theta, parameters.innovation[:, :, k, k], np.sqrt(moving * (1 - carry**2)))
-        _put(theta, parameters.first[:, k, k], np.sqrt(moving))
-        _put(theta, parameters.person[:, k, k], np.sqrt(stable))
-        _put(theta, parameters.error[:, k], 0.3)
-        for index in parameters.above:
-            _put(theta, index[k, k], 0.2)
-    for j in range(K, parameters.person.shape[1]):
-        _put(theta, parameters.person[:, j, j], 0.05)
-    return theta
-
-
-def _put(theta: Array, index: Index, value: float | Array) -> None:
-    """Set parameters; what is none (-1) is passed over."""
-    index = np.atleast_1d(index)
-    values = np.broadcast_to(value, index.shape)
-    theta[index[index >= 0]] = values[index >= 0]
-
-
-def _theta_near(parameters: LagParameters, near: FittedLags[Table]) -> Array:
-    """Carry another fit's matrices over, in SDs, away from zero where they stand on it."""
-    theta = _theta_start(parameters, 0.2, 0.2)
-    old, at = near.scaled, near.fit.theta[None]
-    for g in range(parameters.n_groups):
-        found = old.residual(at, g)
-        _put(theta, parameters.phi[g], found.phi[0])
-        _put(theta, parameters.innovation[g], _factor(take(at, old.innovation[g])[0]))
-        first = linalg.cholesky(found.first[0] + 1e-6 * np.eye(found.first.shape[1]), lower=True)
-        _put(theta, parameters.first[g], _factor(first))
-        _put(theta, parameters.pull[g], found.pull[0])
-        _put(theta, parameters.error[g], np.maximum(np.sqrt(found.error[0]), 0.2))
-        q = min(parameters.person.shape[1], old.person.shape[1])
-        person = take(at, old.person[g])[0][:q, :q]
-        _put(theta, parameters.person[g][:q, :q], _factor(person))
-    for new, index in zip(parameters.above, old.above, strict=True):
-        _put(theta, new, _factor(take(at, index)[0]))
-    return theta
-
-
-def _factor(L: Array) -> Array:
-    """Lift diagonals of a factor off zero, from where a search does not start."""
-    where = np.arange(L.shape[-1])
-    L = L.copy()
-    diagonal = L[..., where, where]
-    L[..., where, where] = np.where(np.abs(diagonal) < 0.05, 0.05, diagonal)
-    return L
-
-
-def _first_coefficients(problem: LagProblem) -> Array:
-    """Return each group's session means by least squares, no effect of covariates: (G, M, K)."""
-    found = []
-    for ratings in problem.groups:
-        n = ratings.seen.sum(axis=2)
-        mean = ratings.y.sum(axis=2) / np.maximum(n, 1)
-        basis, M = ratings.basis, ratings.covariates.shape[1]
-        weight = np.sqrt(n)
-        start = np.zeros((basis.shape[1] + M, mean.shape[1]))
-        for k in range(mean.shape[1]):
-            solved = linalg.lstsq(basis * weight[:, k : k + 1], mean[:, k] * weight[:, k])[0]
-            start[: basis.shape[1], k] = solved
-        found.append(start)
-    return np.array(found)
-
-
 def _units(parameters: LagParameters, sd: Array) -> Array:
     """Return what each parameter of ratings in SDs is multiplied with."""
     unit = np.ones(parameters.size)
     ratio = sd[:, None] / sd[None, :]
     for index in (parameters.phi, parameters.pull):
-        _put(unit, index, np.broadcast_to(ratio, index.shape))
+        put(unit, index, np.broadcast_to(ratio, index.shape))
     for index in (parameters.innovation, parameters.first, *parameters.above):
-        _put(unit, index, np.broadcast_to(sd[:, None], index.shape))
-    _put(unit, parameters.error, np.broadcast_to(sd, parameters.error.shape))
+        put(unit, index, np.broadcast_to(sd[:, None], index.shape))
+    put(unit, parameters.error, np.broadcast_to(sd, parameters.error.shape))
     rows = np.tile(sd, parameters.person.shape[1] // len(sd))
-    _put(unit, parameters.person, np.broadcast_to(rows[:, None], parameters.person.shape))
+    put(unit, parameters.person, np.broadcast_to(rows[:, None], parameters.person.shape))
     return unit
 
 
@@ -412,14 +402,18 @@ def _in_units(
     unit = _units(parameters, sd)
     n_seen = sum(ratings.seen.sum(axis=(0, 2)) for ratings in problem.groups)
     coefficients = fit.coefficients * sd
-    n_common = problem.groups[0].basis.shape[1] if options.means == "session" else 1
+    n_common = {"session": len(table.y), "linear": 1, "none": 0}[options.means]
     coefficients[:, :n_common] += centre
     of_coefficient = np.tile(sd, fit.coefficients.size // len(sd))
-    coefficient_vcov = fit.vcov_of_coefficients() * np.outer(of_coefficient, of_coefficient)
+    own = problem.unfold(problem.unfold(fit.vcov_of_coefficients()).T)
+    coefficient_vcov = own * np.outer(of_coefficient, of_coefficient)
     empty = _never_rated(problem)
     coefficient_vcov[empty] = coefficient_vcov[:, empty] = 0.0
+    log_unit = float(n_seen @ np.log(sd))
     if options.reml:  # each coefficient takes the unit of a rating out of the likelihood
-        n_seen = n_seen - (~empty).reshape(-1, len(sd)).sum(axis=0)
+        counted = (~empty).astype(np.float64)
+        units = problem.fold(counted * np.log(of_coefficient))
+        log_unit -= float((units / np.maximum(problem.fold(counted), 1.0)).sum())
     return FittedLags(
         table=table,
         options=options,
@@ -429,7 +423,7 @@ def _in_units(
         vcov=fit.vcov() * np.outer(unit, unit),
         coefficients=coefficients,
         coefficient_vcov=coefficient_vcov,
-        log_lik=fit.log_lik - float(n_seen @ np.log(sd)),
+        log_lik=fit.log_lik - log_unit,
         fit=fit,
         problem=problem,
         unit=unit,

@@ -192,6 +192,8 @@ def lag_parameters(
     residuals_equal: bool = True,
     groups_equal: bool = False,
     lagged: bool = True,
+    alike: bool = False,
+    shared: bool = False,
     errors: Sequence[float | None] = (),
 ) -> LagParameters:
     """Lay the parameters out.
@@ -208,6 +210,10 @@ def lag_parameters(
         Whether the lagged effects are the same in each group.
     lagged
         Whether anything carries over; if not, all sessions have one covariance.
+    alike
+        Whether outcomes cannot be told apart: what is new has one variance and one covariance.
+    shared
+        Whether effects of the levels above are the same for every outcome.
     errors
         For each outcome the variance of its error, or None to estimate it.
     """
@@ -221,7 +227,11 @@ def lag_parameters(
     phi = new((groups, n_lag, K, K), np.full((groups, n_lag, K, K), lagged))
     phi = np.broadcast_to(phi, (G, n_lag, K, K))
     n_new = 1 if residuals_equal else T - 1
-    innovation = new((G, n_new, K, K), np.broadcast_to(lower, (G, n_new, K, K)))
+    if alike:  # a on the diagonal and b beside it: the square has one variance, one covariance
+        pair = new((G, n_new, 2), np.ones((G, n_new, 2), bool))
+        innovation = pair[..., np.where(np.eye(K, dtype=bool), 0, 1)]
+    else:
+        innovation = new((G, n_new, K, K), np.broadcast_to(lower, (G, n_new, K, K)))
     own_first = lagged and start != "stationary"
     first = new((G, K, K), np.broadcast_to(lower & own_first, (G, K, K)))
     if not lagged:
@@ -232,7 +242,11 @@ def lag_parameters(
     known = np.array([value or 0.0 for value in errors] or [0.0] * K)
     q = n_effects
     person = new((G, q, q), np.broadcast_to(np.tri(q, dtype=bool), (G, q, q)))
-    above = tuple(new((K, K), lower) for _ in range(n_above))
+    one = np.eye(1, K, dtype=bool)  # one SD, and so one effect, for all outcomes
+    above = tuple(
+        np.broadcast_to(new((1, K), one), (K, K)) if shared else new((K, K), lower)
+        for _ in range(n_above)
+    )
     return LagParameters(
         phi=np.ascontiguousarray(np.broadcast_to(phi, (G, later, K, K))),
         innovation=np.ascontiguousarray(np.broadcast_to(innovation, (G, later, K, K))),

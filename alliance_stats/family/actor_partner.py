@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,124 +13,24 @@ from alliance_stats.checks import (
     check_conf_level,
     check_frame,
     check_spelling,
-    describe_rows,
     finite_or_missing,
     group_codes,
     require_columns,
-    require_present,
-    units_with_several,
 )
-from alliance_stats.design.formula import Terms, column, formula_of, intercepts
+from alliance_stats.design.rows import complete_rows
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
+from alliance_stats.family.dyad_members import Dyads, read_dyads
 from alliance_stats.family.family_members import Labels
+from alliance_stats.family.paired_ratings import PairedModel, Pairs, fit_pairs, ratio_test
 from alliance_stats.ledger import RowLedger
-from alliance_stats.multilevel import (
-    AR1,
-    DfMethod,
-    LikelihoodRatioTest,
-    LinearMixedModel,
-    VarianceBy,
-    likelihood_ratio_test,
-    lmm,
-)
+from alliance_stats.multilevel import LikelihoodRatioTest
 from alliance_stats.renaming import renamed
 from alliance_stats.seeds import Seed
 
-__all__ = ["APIM", "Dyads", "apim", "read_dyads"]
+__all__ = ["APIM", "apim"]
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Dyads:
-    """Who belongs with whom, row by row.
-
-    Attributes
-    ----------
-    codes
-        Dyad of each row, as a number.
-    position
-        1 for the first and 2 for the second member of a dyad.
-    partner
-        Row of the partner, -1 where the partner has none.
-    roles
-        The two values of the member column, in order, where the dyads are distinguishable.
-    """
-
-    codes: npt.NDArray[np.int64]
-    position: Array
-    partner: npt.NDArray[np.intp]
-    roles: tuple[str, ...]
-
-    def partners(self, values: Array) -> Array:
-        """Return the partner's value, NaN where there is no partner."""
-        return np.where(self.partner >= 0, values[self.partner], np.nan)
-
-
-def read_dyads(
-    data: pd.DataFrame,
-    *,
-    dyad: str,
-    member: str,
-    distinguishable: bool,
-    constant: Sequence[str] = (),
-) -> Dyads:
-    """Find every member's partner.
-
-    Parameters
-    ----------
-    data
-        A row a member of a dyad.
-    dyad, member
-        Ids of the dyad and, in it, of the member (where dyads are distinguishable: the role).
-    distinguishable
-        Whether `member` takes the same two values in every dyad.
-    constant
-        Columns that a dyad has as a whole.
-    """
-    require_present(data, dyad, why="to know who belongs together")
-    require_present(data, member, why="to tell the members of a dyad apart")
-    check_spelling(data[dyad], kind="dyad")
-    check_spelling(data[member], kind="member", within=None if distinguishable else data[dyad])
-    for shared in constant:
-        several = units_with_several(data, unit=dyad, column=shared)
-        if len(several):
-            raise DataError(f"Column '{shared}' differs within '{dyad}' '{several[0]}'.")
-    _refuse_more_than_two(data, dyad=dyad, member=member)
-    codes, _ = group_codes(data[dyad])
-    places, labels = group_codes(data[member].astype(str))
-    roles: tuple[str, ...] = ()
-    if distinguishable:
-        if len(labels) != 2:
-            raise DataError(
-                f"Distinguishable dyads have two values of '{member}'; found "
-                f"{', '.join(repr(v) for v in labels)}. Choose a pair of roles."
-            )
-        roles = (str(labels[0]), str(labels[1]))
-        position = places.astype(np.float64) + 1.0
-    else:
-        position = pd.Series(codes).groupby(codes).cumcount().to_numpy(dtype=np.float64) + 1.0
-    order = np.lexsort([position, codes])
-    together = np.flatnonzero(codes[order][1:] == codes[order][:-1])
-    partner = np.full(len(data), -1, dtype=np.intp)
-    partner[order[together]] = order[together + 1]
-    partner[order[together + 1]] = order[together]
-    return Dyads(codes, position, partner, roles)
-
-
-def _refuse_more_than_two(data: pd.DataFrame, *, dyad: str, member: str) -> None:
-    twice = data.duplicated([dyad, member], keep=False).to_numpy()
-    if twice.any():
-        row = data.loc[twice].iloc[0]
-        raise DataError(
-            f"'{row[dyad]}' has several rows of '{row[member]}' ({describe_rows(twice, data.index)}"
-            "). A dyad has one row a member: choose a session, or make dyad x session the dyad."
-        )
-    sizes = data.groupby(dyad, observed=True)[member].size()
-    if (sizes > 2).any():
-        big = sizes.index[sizes > 2][0]
-        raise DataError(
-            f"'{dyad}' '{big}' has {sizes[big]} members; a dyad has two. Choose a pair."
-        )
+Names = dict[tuple[str, str, str], str]
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -139,9 +40,10 @@ class APIM:
     Attributes
     ----------
     model
-        The mixed model: coefficients ``<effect>`` (indistinguishable) or ``<effect>_<role>``.
-    alternative
-        The same data with the other assumption on distinguishability, where there are two roles.
+        The model of both members' outcomes: coefficients ``<effect>`` (indistinguishable) or
+        ``<effect>_<role>``; its ``tidy(effects="ran_pars")`` has the SDs and the correlation.
+    other
+        The same data under the other assumption on distinguishability, where there are two roles.
     members
         The two roles, or an empty tuple where members cannot be told apart.
     predictors
@@ -152,11 +54,11 @@ class APIM:
         Dyads with at least one row used.
     """
 
-    model: LinearMixedModel
-    alternative: LinearMixedModel | None
+    model: PairedModel
+    other: Pairs | None
     members: tuple[str, ...]
     predictors: tuple[str, ...]
-    names: dict[tuple[str, str, str], str]
+    names: Names
     n_dyads: int
 
     __repr__ = one_line
@@ -169,16 +71,19 @@ class APIM:
     @property
     def residual_correlation(self) -> float:
         """Correlation of the two members' residuals, -1 to 1."""
-        pars = self.model.tidy(effects="ran_pars")
-        return float(pars.loc[pars["term"].str.startswith("phi__"), "estimate"].iloc[0])
+        return self.model.correlation
 
     def tidy(
-        self, *, df_method: DfMethod = "satterthwaite", conf_level: float = 0.95
+        self,
+        *,
+        df_method: Literal["satterthwaite", "normal"] = "satterthwaite",
+        conf_level: float = 0.95,
     ) -> pd.DataFrame:
         """Return actor and partner effects, outcome points a point of the predictor.
 
-        Columns ``effect`` (mean, actor, partner), ``predictor, role``, then those of
-        :meth:`LinearMixedModel.tidy`.
+        Columns ``effect`` (mean, actor, partner), ``predictor, role, term, estimate, std_error,
+        statistic, df, p_value, conf_low, conf_high``; t with Satterthwaite's df, or z
+        (``df_method="normal"``).
         """
         fixed = self.model.tidy(df_method=df_method, conf_level=conf_level)
         fixed = fixed.set_index("term")
@@ -252,17 +157,18 @@ class APIM:
         DataError
             If the dyads have no two roles.
         """
-        if self.alternative is None:
+        if self.other is None:
             raise DataError(
                 "The members of these dyads have no roles that could make a difference: name the "
                 "column of roles with role=."
             )
-        return likelihood_ratio_test(self.model, self.alternative)
+        other = fit_pairs(self.other, reml=self.model.reml)
+        small, large = (other, self.model) if self.members else (self.model, other)
+        return ratio_test(small, large, ("members alike", "members told apart by role"))
 
     def glance(self) -> pd.DataFrame:
         """Return one row: the model's, with dyads and the residual correlation."""
         return self.model.glance().assign(
-            n_dyads=self.n_dyads,
             distinguishable=bool(self.members),
             residual_correlation=self.residual_correlation,
         )
@@ -318,8 +224,8 @@ def apim(
 
     ``y_i = mean + a x_i + p x_j + e_i`` for the two members i, j of a dyad; residuals correlate
     (-1 to 1) and, where members are distinguishable, every effect and the residual variance has a
-    value for each role (Kenny, Kashy & Cook 2006, Dyadic Data Analysis, ch. 7; fitted as
-    generalised least squares, or with a random effect of the therapist).
+    value for each role (Kenny, Kashy & Cook 2006, Dyadic Data Analysis, ch. 7; the two members are
+    two outcomes in one likelihood, with a random effect of the therapist above them if asked for).
 
     Parameters
     ----------
@@ -356,7 +262,8 @@ def apim(
         A dyad with more than two rows or two of one role; more than two roles; a therapist that
         differs in a dyad.
     NotIdentifiedError
-        A predictor that is the same for both members.
+        A predictor that is the same for both members; one therapist, or one dyad a therapist;
+        outcomes that the predictors or the partner's outcome determine.
 
     Examples
     --------
@@ -384,50 +291,102 @@ def apim(
         distinguishable=distinguishable or two_roles,
         constant=[therapist] if therapist is not None else [],
     )
+    own = {x: finite_or_missing(data, x) for x in chosen}
+    shared = _covariate_columns(data, covariates)
+    rows = _used_rows(data, dyads, outcome=outcome, own=own, shared=shared, therapist=therapist)
+    made = {
+        bool(roles): _pairs(dyads, roles, own, shared, rows)
+        for roles in dict.fromkeys([(), dyads.roles])
+    }
+    found, names = made[distinguishable]
+    _refuse_shared(found)
+    model = fit_pairs(found, reml=reml)
+    other = made.get(not distinguishable)
+    return APIM(
+        model, None if other is None else other[0], found.sides, chosen, names, found.y.shape[1]
+    )
+
+
+class _Rows(NamedTuple):
+    """The outcome where a row is used, by member and dyad; the therapists; the ledger."""
+
+    y: Array
+    therapist: str | None
+    units: npt.NDArray[np.int64]
+    ledger: RowLedger
+
+
+def _used_rows(
+    data: pd.DataFrame,
+    dyads: Dyads,
+    *,
+    outcome: str,
+    own: Mapping[str, Array],
+    shared: Mapping[str, Array],
+    therapist: str | None,
+) -> _Rows:
+    """Set rows aside that lack the outcome, a predictor of either member or a covariate."""
     labels = Labels()
-    y, named = labels.new(outcome), finite_or_missing(data, outcome)
-    shared = _covariate_columns(data, covariates, labels)
-    place, pair, role = labels.new("position"), labels.new(dyad), labels.new(member)
-    frame = pd.DataFrame({y: named, **shared, place: dyads.position, pair: dyads.codes})
-    frame[role] = data[member].astype(str).to_numpy(dtype=object)
-    random = []
+    needed = {labels.new(outcome): finite_or_missing(data, outcome)}
+    for x, values in own.items():
+        theirs = dyads.side_by_side(values)[1 - dyads.position, dyads.codes]
+        needed |= {labels.new(x): values, labels.new(f"partner's {x}"): theirs}
+    needed |= {labels.new(name): values for name, values in shared.items()}
+    frame = pd.DataFrame(needed)
+    levels = {}
     if therapist is not None:
         above = labels.new(therapist)
         frame[above] = data[therapist].array
-        random = [intercepts([above])]
-    own = {x: finite_or_missing(data, x) for x in chosen}
-    effects = {x: {"actor": v, "partner": dyads.partners(v)} for x, v in own.items()}
-    apart, apart_names = _by_role(frame[role], effects, dyads.roles, labels)
-    alike, alike_names = _pooled(effects, len(frame), labels)
-
-    def fit(columns: Mapping[str, Array], *, varied: bool) -> LinearMixedModel:
-        fixed = sum(map(column, (*columns, *shared)), Terms(()))
-        correlated = AR1(place, within=pair)
-        return lmm(
-            formula_of(y, fixed, random),
-            frame.assign(**columns),
-            reml=reml,
-            residual=[VarianceBy(role), correlated] if varied else correlated,
-        )
-
-    if distinguishable:
-        model, names = fit(apart, varied=True), apart_names
-        alternative: LinearMixedModel | None = fit(alike, varied=False)
-    else:
-        model, names = fit(alike, varied=False), alike_names
-        alternative = fit(apart, varied=True) if two_roles else None
-    _refuse_shared(model)
-    needed = [named, *shared.values(), *alike.values()]
-    used = np.isfinite(np.column_stack(needed)).all(axis=1)
-    n_dyads = int(np.unique(dyads.codes[used]).size)
-    return APIM(model, alternative, dyads.roles if distinguishable else (), chosen, names, n_dyads)
+        levels = {therapist: (above,)}
+    used, ledger = complete_rows(frame, list(frame), levels)
+    y = dyads.side_by_side(
+        np.where(frame.index.isin(used.index), next(iter(needed.values())), np.nan)
+    )
+    units = np.zeros(y.shape[1], dtype=np.int64)
+    if therapist is not None:
+        units[dyads.codes[used.index]] = group_codes(used[above])[0]
+    return _Rows(y, therapist, units, ledger)
 
 
-def _covariate_columns(
-    data: pd.DataFrame, covariates: Sequence[str], labels: Labels
-) -> dict[str, Array]:
+def _pairs(
+    dyads: Dyads,
+    roles: tuple[str, ...],
+    own: Mapping[str, Array],
+    shared: Mapping[str, Array],
+    rows: _Rows,
+) -> tuple[Pairs, Names]:
+    """Return what is fitted: a mean, an actor and a partner effect for all, or for each role."""
+    labels, names, columns = Labels(), {}, []
+    covariates = [dyads.side_by_side(values) for values in shared.values()]
+    terms = [labels.new(name) for name in shared]
+    effects: list[tuple[str, str, Array]] = [("mean", "", np.ones_like(rows.y))]
+    for x, values in own.items():
+        mine = dyads.side_by_side(values)
+        effects += [("actor", x, mine), ("partner", x, mine[::-1])]
+    for side, role in enumerate(roles or ("",)):
+        mask = (np.arange(2) == side)[:, None] if roles else np.ones((2, 1))
+        for effect, x, values in effects:
+            words = [effect, *([x] if x else []), *([role] if roles else [])]
+            names[effect, x, role] = labels.new("_".join(words) if len(words) > 1 else "mean_")
+            columns.append(np.nan_to_num(values) * mask)
+    kept = np.isfinite(rows.y).any(axis=0)
+    pairs = Pairs(
+        y=rows.y[:, kept],
+        columns=np.array([*columns, *map(np.nan_to_num, covariates)])[:, :, kept],
+        terms=(*names.values(), *terms),
+        sides=roles,
+        above=rows.therapist,
+        units=rows.units[kept],
+        effects=("(Intercept)",),
+        rows=rows.ledger,
+    )
+    return pairs, names
+
+
+def _covariate_columns(data: pd.DataFrame, covariates: Sequence[str]) -> dict[str, Array]:
     """Return covariates as columns: numbers as they are, a category's levels but the first."""
     columns: dict[str, Array] = {}
+    labels = Labels()
     for covariate in dict.fromkeys(covariates):
         values = data[covariate]
         if pd.api.types.is_numeric_dtype(values.dtype):
@@ -441,43 +400,12 @@ def _covariate_columns(
     return columns
 
 
-def _refuse_shared(model: LinearMixedModel) -> None:
+def _refuse_shared(pairs: Pairs) -> None:
     """Refuse a predictor that both members of every dyad share."""
-    if model.design.fixed.aliased:
+    rated = np.isfinite(pairs.y).any(axis=1).all()
+    if rated and pairs.undetermined:
         raise NotIdentifiedError(
-            f"Effects of {', '.join(model.design.fixed.aliased)} cannot be told from others. A "
+            f"Effects of {', '.join(pairs.undetermined)} cannot be told from others. A "
             "predictor that is the same for both members of a dyad has no actor and partner "
             "effect of its own: give it with covariates=."
         )
-
-
-Effects = Mapping[str, Mapping[str, Array]]
-Names = dict[tuple[str, str, str], str]
-
-
-def _by_role(
-    member: pd.Series, effects: Effects, roles: tuple[str, ...], labels: Labels
-) -> tuple[dict[str, Array], Names]:
-    """Return columns that are a role's own and 0 for the other role, and their names."""
-    columns: dict[str, Array] = {}
-    names: Names = {}
-    for role in roles:
-        own: Array = (member == role).to_numpy(dtype=np.float64)
-        names["mean", "", role] = labels.new(f"mean_{role}")
-        columns[names["mean", "", role]] = own
-        for x, kinds in effects.items():
-            for effect, values in kinds.items():
-                names[effect, x, role] = labels.new(f"{effect}_{x}_{role}")
-                columns[names[effect, x, role]] = own * values
-    return columns, names
-
-
-def _pooled(effects: Effects, n: int, labels: Labels) -> tuple[dict[str, Array], Names]:
-    """Return columns with one effect for both roles, and their names."""
-    names: Names = {("mean", "", ""): labels.new("mean_")}
-    columns = {names["mean", "", ""]: np.ones(n)}
-    for x, kinds in effects.items():
-        for effect, values in kinds.items():
-            names[effect, x, ""] = labels.new(f"{effect}_{x}")
-            columns[names[effect, x, ""]] = values
-    return columns, names

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.account import Account, Column, Section, html_of, summary_of
@@ -13,31 +12,20 @@ from alliance_stats.checks import (
     check_spelling,
     describe_rows,
     finite_or_missing,
+    group_codes,
     require_columns,
     require_present,
 )
-from alliance_stats.design.formula import RandomTerm, column, formula_of
-from alliance_stats.door import with_columns
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import one_line
+from alliance_stats.family.paired_ratings import PairedModel, Pairs, fit_pairs, ratio_test
 from alliance_stats.ledger import RowLedger
-from alliance_stats.multilevel import (
-    AR1,
-    Bootstrap,
-    LikelihoodRatioTest,
-    LinearMixedModel,
-    VarianceBy,
-    likelihood_ratio_test,
-    lmm,
-    parametric_bootstrap,
-)
+from alliance_stats.multilevel import Bootstrap, LikelihoodRatioTest, Redrawn, redraw
 from alliance_stats.renaming import renamed
 from alliance_stats.seeds import Seed
 
 __all__ = ["OneWithMany", "one_with_many"]
 
-_SIDES = column("client_rates") + column("therapist_rates")
-_FORMULA = formula_of("rating", _SIDES, [RandomTerm(_SIDES, ("therapist",))])
 _SOURCES = ("client", "therapist")
 _PARTS = {
     ("client", "therapist"): "partner: therapists whom all clients rate alike",
@@ -54,19 +42,13 @@ class OneWithMany:
     Attributes
     ----------
     model
-        The mixed model of both ratings, stacked.
-    stacked
-        Its data: ``rating, source, client_rates, therapist_rates, position`` and the ids.
-    therapist, dyad
-        The caller's columns.
+        The model of both ratings: means ``client_rates`` and ``therapist_rates``; its
+        ``tidy(effects="ran_pars")`` has the SDs and correlations.
     rows
         The row ledger: rows are ratings, two a dyad.
     """
 
-    model: LinearMixedModel
-    stacked: pd.DataFrame
-    therapist: str
-    dyad: str
+    model: PairedModel
 
     __repr__ = one_line
 
@@ -116,35 +98,28 @@ class OneWithMany:
         reciprocity`` and ``dyadic reciprocity``. Draws in which a variance is zero have no
         generalized reciprocity.
         """
-        return parametric_bootstrap(
-            self.model, _parameters, n_resamples=n_resamples, seed=seed, n_jobs=n_jobs
-        )
+        return redraw(
+            _Redraw(self.model), _parameters(self.model), self.rows,
+            n=n_resamples, seed=seed, n_jobs=n_jobs,
+        )  # fmt: skip
 
     def generalized_reciprocity_test(self) -> LikelihoodRatioTest:
         """Test whether therapists' partner and perceiver effects are uncorrelated."""
-        apart = [RandomTerm(column(f"{side}_rates"), ("therapist",)) for side in _SOURCES]
-        without = lmm(
-            formula_of("rating", _SIDES, apart),
-            _table(self.stacked, self.therapist, self.dyad),
-            reml=self.model.reml,
-            residual=[VarianceBy("source"), AR1("position", within="dyad")],
-        )
-        return likelihood_ratio_test(self.model, without)
+        return self._without(1, "therapists")
 
     def dyadic_reciprocity_test(self) -> LikelihoodRatioTest:
         """Test whether the two ratings of a dyad are uncorrelated within therapists."""
-        without = lmm(
-            _FORMULA,
-            _table(self.stacked, self.therapist, self.dyad),
-            reml=self.model.reml,
-            residual=VarianceBy("source"),
-        )
-        return likelihood_ratio_test(self.model, without)
+        return self._without(0, "dyads")
+
+    def _without(self, level: int, of: str) -> LikelihoodRatioTest:
+        model = self.model
+        without = fit_pairs(model.pairs, reml=model.reml, uncorrelated=(level,))
+        words = (f"both sides uncorrelated over {of}", f"correlated over {of}")
+        return ratio_test(without, model, words)
 
     def glance(self) -> pd.DataFrame:
         """Return one row: the model's, with the number of dyads."""
-        used = self.stacked.dropna(subset=["rating"])
-        return self.model.glance().assign(n_dyads=int(used[self.dyad].nunique()))
+        return self.model.glance()
 
     @property
     def method(self) -> str:
@@ -254,44 +229,40 @@ def one_with_many(
             f"({describe_rows(twice, data.index)}). One row a client: choose a session or average "
             "them first; clients of several therapists need another model."
         )
-    stacked = _stacked(data, therapist, client, {"client": by_client, "therapist": by_therapist})
-    model = lmm(
-        _FORMULA,
-        _table(stacked, therapist, client),
-        reml=reml,
-        residual=[VarianceBy("source"), AR1("position", within="dyad")],
+    return OneWithMany(
+        fit_pairs(
+            _pairs(data, therapist, {"client": by_client, "therapist": by_therapist}), reml=reml
+        )
     )
-    return OneWithMany(model, stacked, therapist, client)
 
 
-def _table(stacked: pd.DataFrame, therapist: str, client: str) -> pd.DataFrame:
-    """Return the stacked ratings with ids under the formula's names, whatever the caller's are."""
-    columns = ["rating", "source", "position", "client_rates", "therapist_rates"]
-    return stacked[columns].assign(therapist=stacked[therapist].array, dyad=stacked[client].array)
-
-
-def _stacked(
-    data: pd.DataFrame, therapist: str, client: str, ratings: Mapping[str, str]
-) -> pd.DataFrame:
-    """Lay the two ratings of each dyad below one another, clients' first."""
-    if ratings["client"] == ratings["therapist"]:
+def _pairs(data: pd.DataFrame, therapist: str, given: Mapping[str, str]) -> Pairs:
+    """Lay the two ratings of each dyad side by side, the client's first."""
+    if given["client"] == given["therapist"]:
         raise DataError(
-            f"Column '{ratings['client']}' is named for both sides: give the clients' rating with "
+            f"Column '{given['client']}' is named for both sides: give the clients' rating with "
             "by_client= and the therapists' with by_therapist=."
         )
-    parts = []
-    for position, (source, given) in enumerate(ratings.items(), 1):
-        rating = finite_or_missing(data, given)
-        _require_several(data.loc[np.isfinite(rating), therapist], given, therapist)
-        fixed: dict[str, npt.ArrayLike] = {
-            "source": source,
-            "position": position,
-            "client_rates": float(source == "client"),
-            "therapist_rates": float(source == "therapist"),
-        }
-        own = data[[therapist, client]].reset_index(drop=True)
-        parts.append(with_columns(own, {**fixed, "rating": rating}))
-    return pd.concat(parts, ignore_index=True)
+    ratings = {source: finite_or_missing(data, column) for source, column in given.items()}
+    for source, column in given.items():
+        _require_several(data.loc[np.isfinite(ratings[source]), therapist], column, therapist)
+    y = np.array(list(ratings.values()))
+    stacked = pd.DataFrame({"therapist": [*data[therapist]] * 2, "rating": y.ravel()})
+    ledger = RowLedger.start(stacked, {therapist: ("therapist",)})
+    rated = stacked["rating"].notna().to_numpy()
+    if not rated.all():
+        _, ledger = ledger.keep(stacked, rated, reason="'rating' is missing")
+    kept = np.isfinite(y).any(axis=0)
+    return Pairs(
+        y=y[:, kept],
+        columns=np.broadcast_to(np.eye(2)[:, :, None], (2, 2, int(kept.sum()))),
+        terms=("client_rates", "therapist_rates"),
+        sides=_SOURCES,
+        above=therapist,
+        units=group_codes(data.loc[kept, therapist])[0],
+        effects=("client_rates", "therapist_rates"),
+        rows=ledger,
+    )
 
 
 def _require_several(rated: pd.Series, column: str, therapist: str) -> None:
@@ -310,21 +281,29 @@ def _require_several(rated: pd.Series, column: str, therapist: str) -> None:
         )
 
 
-def _parameters(model: LinearMixedModel) -> Mapping[str, float]:
+@dataclass(frozen=True, slots=True)
+class _Redraw:
+    """Draws new ratings, refits and measures; a class can be sent to workers."""
+
+    model: PairedModel
+
+    def __call__(self, rng: np.random.Generator) -> Redrawn:
+        again = self.model.refit(self.model.simulate(rng))
+        return Redrawn(_parameters(again), again.singular, again.converged)
+
+
+def _parameters(model: PairedModel) -> Mapping[str, float]:
     """Variances, the therapists' shares and the reciprocities of a fit."""
-    between = next(iter(model.covariances().values())).to_numpy()
-    pars = model.tidy(effects="ran_pars")
-    residual = pars[pars["group"] == "Residual"].set_index("level")["estimate"]
-    phi = float(pars.loc[pars["term"].str.startswith("phi__"), "estimate"].iloc[0])
+    between, within = model.between, model.within
     found: dict[str, float] = {}
-    for i, source in enumerate(("client", "therapist")):
+    for i, source in enumerate(_SOURCES):
         found[f"{source}|therapist"] = float(between[i, i])
-        found[f"{source}|dyad"] = float(residual[source] ** 2)
-        found[f"{source}|share"] = float(between[i, i] / (between[i, i] + residual[source] ** 2))
+        found[f"{source}|dyad"] = float(within[i, i])
+        found[f"{source}|share"] = float(between[i, i] / (between[i, i] + within[i, i]))
     scale = np.sqrt(between[0, 0] * between[1, 1])
-    defined = scale > 1e-10 * (residual["client"] * residual["therapist"])
+    defined = scale > 1e-10 * np.sqrt(within[0, 0] * within[1, 1])
     found["generalized reciprocity"] = (
         float(np.clip(between[0, 1] / scale, -1.0, 1.0)) if defined else np.nan
     )
-    found["dyadic reciprocity"] = phi
+    found["dyadic reciprocity"] = model.correlation
     return found

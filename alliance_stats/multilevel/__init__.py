@@ -59,7 +59,7 @@ from alliance_stats.multilevel.model_likelihood import ModelLikelihood
 from alliance_stats.multilevel.model_profiles import Profile
 from alliance_stats.multilevel.ordinal_mixed_model import OrdinalMixedModel, ordinal
 from alliance_stats.multilevel.parameter_tables import all_coefficients, coefficients, tidy_frame
-from alliance_stats.multilevel.refitted_intervals import Bootstrap
+from alliance_stats.multilevel.refitted_intervals import Bootstrap, Redrawn, redraw
 from alliance_stats.multilevel.separation import check_not_separated
 
 __all__ = [
@@ -89,6 +89,7 @@ __all__ = [
     "PermutationTest",
     "Profile",
     "RSquared",
+    "Redrawn",
     "ResponseSurface",
     "SimpleSlopes",
     "StandardisedCoefficients",
@@ -125,6 +126,7 @@ __all__ = [
     "permutation_test",
     "profile",
     "r_squared",
+    "redraw",
     "response_surface",
     "simple_slopes",
     "standardised_coefficients",

@@ -24,7 +24,7 @@ from alliance_stats.multilevel.parameter_tables import named_parameters
 from alliance_stats.multilevel.predictions import simulated
 from alliance_stats.seeds import Seed, whole_seed
 
-__all__ = ["Bootstrap", "Measure", "all_parameters", "bootstrap_fit", "with_intervals"]
+__all__ = ["Bootstrap", "Redrawn", "all_parameters", "bootstrap_fit", "redraw", "with_intervals"]
 
 Measure = Callable[[LinearFit], Mapping[str, float]]
 
@@ -168,6 +168,53 @@ def bootstrap_fit(
 
     See :func:`~alliance_stats.multilevel.parametric_bootstrap`.
     """
+    return redraw(
+        _Refit(fit, measure), measure(fit), fit.design.rows,
+        n=n, seed=seed, n_jobs=n_jobs, progress=progress,
+    )  # fmt: skip
+
+
+class Redrawn(NamedTuple):
+    """Statistics of one simulated data set, and how its refit ended."""
+
+    statistics: Mapping[str, float]
+    singular: bool
+    converged: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Refit:
+    """Draws an outcome, refits and measures; a class can be sent to workers."""
+
+    fit: LinearFit
+    measure: Measure
+
+    def __call__(self, rng: np.random.Generator) -> Redrawn:
+        again = refitted(self.fit, simulated(self.fit, rng))
+        return Redrawn(self.measure(again), again.singular, again.convergence.converged)
+
+
+def redraw(
+    draw: Callable[[np.random.Generator], Redrawn],
+    observed: Mapping[str, float],
+    rows: RowLedger,
+    *,
+    n: int,
+    seed: Seed,
+    n_jobs: int | None = None,
+    progress: bool = False,
+) -> Bootstrap:
+    """Draw many times, each with a random stream of its own.
+
+    Parameters
+    ----------
+    draw
+        Simulates a data set, refits, and returns its statistics; it goes to workers.
+    observed
+        The statistics of the data.
+    rows
+        The fit's row ledger.
+    """
     if not isinstance(n, int) or n < 2:
         raise ValueError(f"n_resamples must be a whole number of data sets, at least 2; got {n!r}.")
     whole = whole_seed(seed)
@@ -182,16 +229,15 @@ def bootstrap_fit(
         task = bar.add_task("Parametric bootstrap", total=n)
         for start in range(0, len(chunks), batch):
             own = chunks[start : start + batch]
-            found += parallel(delayed(_refit_chunk)(fit, measure, chunk) for chunk in own)
+            found += parallel(delayed(_refit_chunk)(draw, chunk) for chunk in own)
             bar.advance(task, sum(len(chunk) for chunk in own))
     draws = pd.DataFrame([row for chunk in found for row in chunk.draws])
-    observed = pd.Series(dict(measure(fit)), dtype=np.float64)[draws.columns]
     return Bootstrap(
-        observed,
+        pd.Series(dict(observed), dtype=np.float64)[draws.columns],
         draws,
         sum(chunk.n_singular for chunk in found),
         sum(chunk.n_unconverged for chunk in found),
-        fit.design.rows,
+        rows,
     )
 
 
@@ -203,16 +249,17 @@ class _Chunk(NamedTuple):
     n_unconverged: int
 
 
-def _refit_chunk(fit: LinearFit, measure: Measure, seeds: list[np.random.SeedSequence]) -> _Chunk:
+def _refit_chunk(
+    draw: Callable[[np.random.Generator], Redrawn], seeds: list[np.random.SeedSequence]
+) -> _Chunk:
     """Refit one chunk of simulated data sets, on one BLAS thread."""
-    draws, singular, unconverged = [], 0, 0
     with one_blas_thread():
-        for seed in seeds:
-            again = refitted(fit, simulated(fit, np.random.default_rng(seed)))
-            draws.append(measure(again))
-            singular += again.singular
-            unconverged += not again.convergence.converged
-    return _Chunk(draws, singular, unconverged)
+        found = [draw(np.random.default_rng(seed)) for seed in seeds]
+    return _Chunk(
+        [again.statistics for again in found],
+        sum(again.singular for again in found),
+        sum(not again.converged for again in found),
+    )
 
 
 def _of(count: int, n: int, what: str) -> str:

@@ -316,9 +316,10 @@ def test_one_column_cannot_stand_for_both_sides(pairs):
         both_sides(pairs, by_therapist="by_c")
 
 
-def test_ids_with_a_name_of_the_stacked_table_are_refused(pairs):
-    with pytest.raises(DataError, match="'position' would be written over"):
-        both_sides(pairs.rename(columns={"therapist": "position"}), therapist="position")
+def test_ids_of_any_name_are_taken(pairs):
+    renamed = pairs.rename(columns={"therapist": "position", "client": "rating"})
+    found = both_sides(renamed, therapist="position", client="rating")
+    pd.testing.assert_frame_equal(found.tidy(), both_sides(pairs).tidy())
 
 
 def test_numbers_of_draws_that_give_nothing_are_refused(data):
