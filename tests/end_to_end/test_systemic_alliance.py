@@ -92,10 +92,9 @@ def test_mothers_stand_for_themselves_and_members_ratings_are_not_the_therapists
     model = therapists_and_mothers(study)
     mothers = study.sessions.query("session == 1 and role == 'mother'")
     assert model.glance()["n_dyads"].item() == len(mothers) == mothers["family"].nunique()
-    ratings = model.stacked.pivot(index="person", columns="source", values="rating")
-    ratings = ratings.loc[mothers["person"]]
-    np.testing.assert_array_equal(ratings["client"], mothers["alliance"])
-    np.testing.assert_array_equal(ratings["therapist"], mothers["therapist_alliance"])
+    by_client, by_therapist = model.model.pairs.y
+    np.testing.assert_array_equal(by_client, mothers["alliance"])
+    np.testing.assert_array_equal(by_therapist, mothers["therapist_alliance"])
 
 
 def periods():
