@@ -34,6 +34,8 @@ __all__ = [
 
 # Parameter points times persons that are looked at in one go: what fits a processor's cache.
 LANES = 6000
+# Half-width of the differences that give derivatives of log|X'V^-1X|.
+WIDTH = 1e-4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,15 +115,49 @@ def evaluate(
         Fixed effects of each group and outcome: (R, G, M, K). Under the restricted likelihood they
         only say from where deviations are counted, and have no derivative.
     """
-    n = sum(ratings.n_persons for ratings in problem.groups)
-    step = max(1, LANES // n)
+    if problem.reml:
+        return _restricted(problem, parameters, theta, coefficients)
     parts = [
-        _evaluate(problem, parameters, theta[i : i + step], coefficients[i : i + step])
-        for i in range(0, len(theta), step)
+        _evaluate(problem, parameters, theta[i], coefficients[i])
+        for i in _lanes(problem, len(theta))
     ]
     if len(parts) == 1:
         return parts[0]
     return Evaluation(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+
+def _lanes(problem: LagProblem, n_points: int) -> list[slice]:
+    """Cut parameter points into parts that are looked at in one go."""
+    n = sum(ratings.n_persons for ratings in problem.groups)
+    step = max(1, LANES // n)
+    return [slice(i, i + step) for i in range(0, n_points, step)]
+
+
+def _restricted(
+    problem: LagProblem, parameters: LagParameters, theta: Array, coefficients: Array
+) -> Evaluation:
+    """Return the restricted log-likelihood: at the best coefficients, less ``log|X'V^-1X| / 2``.
+
+    The derivatives of the first part are exact. Those of the second would cost the cube of the
+    number of sessions with a mean of their own, and differences only its square, times the number
+    of parameters; the recursion over sessions is linear.
+    """
+    R, P = theta.shape
+    step = WIDTH * np.concatenate([np.zeros((1, P)), np.eye(P), -np.eye(P)])
+    points = (theta[:, None] + step).reshape(-1, P)
+    starts = np.repeat(coefficients, 2 * P + 1, axis=0)
+    log_det, moves = [], []
+    for i in _lanes(problem, len(points)):
+        XX, Xr, n_rated = _information(problem, parameters, points[i], starts[i])
+        log_det.append(np.linalg.slogdet(XX)[1])
+        moves.append(np.linalg.solve(XX, Xr[..., None])[..., 0])
+    by_point = np.concatenate(log_det).reshape(R, 2 * P + 1)
+    move = np.concatenate(moves).reshape(R, 2 * P + 1, -1)[:, 0]
+    best = coefficients + problem.unfold(move).reshape(coefficients.shape)
+    found = evaluate(replace(problem, reml=False), parameters, theta, best)
+    slope = (by_point[:, 1 : P + 1] - by_point[:, P + 1 :]) / (2.0 * WIDTH)
+    log_lik = found.log_lik - 0.5 * by_point[:, 0] + 0.5 * n_rated * np.log(2.0 * np.pi)
+    return Evaluation(log_lik, found.theta - 0.5 * slope, np.zeros_like(coefficients))
 
 
 def _evaluate(
@@ -132,22 +168,9 @@ def _evaluate(
     q = parameters.person.shape[1]
     top = np.zeros((R, C))
     top[:, 0] = 1.0
-    log_lik = -0.5 * (problem.n_seen * np.log(2.0 * np.pi) + up.log_det)
-    W = top[:, :, None] * top[:, None]
-    if problem.reml:
-        XX = up.total[:, 1 + q :, 1 + q :].copy()
-        empty = np.flatnonzero(np.einsum("rcc->rc", XX)[0] <= 0.0)  # sessions that nobody rated
-        XX[:, empty, empty] = 1.0
-        beta = np.linalg.solve(XX, up.total[:, 1 + q :, :1])[..., 0]
-        top[:, 1 + q :] = -beta
-        W = top[:, :, None] * top[:, None]
-        W[:, 1 + q :, 1 + q :] += np.linalg.inv(XX)
-        log_lik -= 0.5 * (
-            np.linalg.slogdet(XX)[1] - (beta.shape[1] - len(empty)) * np.log(2.0 * np.pi)
-        )
-    log_lik -= 0.5 * np.einsum("rc,rcd,rd->r", top, up.total, top)
+    log_lik = -0.5 * (problem.n_seen * np.log(2.0 * np.pi) + up.log_det + up.total[:, 0, 0])
     gradients, persons, above = [], [], []
-    W = W[..., None]
+    W = (top[:, :, None] * top[:, None])[..., None]
     for level, step in zip(reversed(problem.levels), reversed(up.above), strict=True):
         K = step.columns.shape[2]
         above.append(factor_gradient(step, W, range(1, 1 + K)))
@@ -163,8 +186,7 @@ def _evaluate(
         down = step_down(up.persons[g], own)
         gradient = backward(ratings, up.residuals[g], up.passes[g], down)
         gradients.append(gradient)
-        if not problem.reml:
-            d_coefficients[:, g] = gradient.coefficients
+        d_coefficients[:, g] = gradient.coefficients
     d_theta = parameters.pull_back(theta, gradients, persons, above[::-1])
     return Evaluation(log_lik, d_theta, d_coefficients)
 
@@ -178,8 +200,7 @@ def _climb(
     for g, ratings in enumerate(problem.groups):
         residual = parameters.residual(theta, g)
         r = ratings.residuals(coefficients[:, g])
-        extra = problem.columns(g) if problem.reml else None
-        kept = forward(ratings, residual, r, extra)
+        kept = forward(ratings, residual, r)
         step = climb(kept.products, _padded(take(theta, parameters.person[g]), kept))
         residuals.append(residual)
         passes.append(kept)
@@ -220,57 +241,75 @@ def information_on_means(
 ) -> tuple[Array, Array]:
     """Return ``X'V^-1X`` and ``X'V^-1 r`` of all groups' coefficients at one point.
 
-    Both are in the order group, effect, outcome (or of what these are tied to). With levels above
-    persons, groups share units, so columns of every group stand beside one another there.
+    Both are in the order group, effect, outcome (or of what these are tied to).
     """
-    q = parameters.person.shape[1]
+    XX, Xr, _ = _information(problem, parameters, theta, coefficients)
+    return XX[0], Xr[0]
+
+
+def _information(
+    problem: LagProblem, parameters: LagParameters, theta: Array, coefficients: Array
+) -> tuple[Array, Array, int]:
+    """Return the same at R points, and how many coefficients ratings speak of.
+
+    With levels above persons, groups share units, so columns of every group stand beside one
+    another. The mean of a session that nobody rated stays where it is, with information 1.
+    """
+    q, R = parameters.person.shape[1], len(theta)
     size, tying = coefficients[0, 0].size, problem.tying
     C = 1 + q + (size * len(problem.groups) if tying is None else tying.shape[1])
-    total, parts = np.zeros((C, C)), []
+    total, parts = np.zeros((R, C, C)), []
     for g, ratings in enumerate(problem.groups):
         where = np.r_[0 : 1 + q, 1 + q + g * size : 1 + q + (g + 1) * size]
         if tying is not None:
             where = np.arange(C)
-        own, thin = _means_of_group(problem, g, parameters.residual(theta, g), coefficients[:, g])
-        lost = thin_climb(thin, take(theta, parameters.person[g])[0])
-        total[np.ix_(where, where)] += own - lost
-        part = np.zeros((C, 1 + q, ratings.n_persons))
-        part[where] = thin
+        own, thin = _means_of_group(problem, parameters, g, theta, coefficients[:, g])
+        lost = thin_climb(thin, take(theta, parameters.person[g]))
+        total[:, where[:, None], where] += own - lost
+        part = np.zeros((R, C, 1 + q, ratings.n_persons))
+        part[:, where] = thin
         parts.append(part)
     thin = np.concatenate(parts, axis=-1)
     for level, index in zip(problem.levels, parameters.above, strict=True):
         thin = level.gather(thin)
-        total -= thin_climb(thin, take(theta, index)[0])
-    XX, Xr = total[1 + q :, 1 + q :], total[1 + q :, 0]
-    empty = np.diag(XX) <= 0.0  # the mean of a session that nobody rated: it stays where it is
-    XX[empty, empty] = 1.0
-    return XX, Xr
+        total -= thin_climb(thin, take(theta, index))
+    XX, Xr = total[:, 1 + q :, 1 + q :], total[:, 1 + q :, 0]
+    empty = np.flatnonzero(np.einsum("rcc->rc", XX)[0] <= 0.0)
+    XX[:, empty, empty] = 1.0
+    return XX, Xr, XX.shape[1] - len(empty)
 
 
 def _means_of_group(
-    problem: LagProblem, g: int, residual: Residual, coefficients: Array
+    problem: LagProblem, parameters: LagParameters, g: int, theta: Array, coefficients: Array
 ) -> tuple[Array, Array]:
     """Return products of whitened columns ``[r Z X]``: all summed over persons, and of ``[r Z]``.
 
-    The first is (C, C), the second (C, 1 + q, N).
+    The first is (R, C, C), the second (R, C, 1 + q, N). A column costs nothing before the session
+    that it begins with, and none but its own session where nothing carries over.
     """
     ratings, columns = problem.groups[g], problem.columns(g)
-    q, K = ratings.loadings.shape[2], ratings.y.shape[1]
-    begins = np.argmax(columns.any(axis=(1, 3)), axis=0)  # nothing but zero before it: no cost
-    order = np.argsort(begins, kind="stable")
-    begun = np.searchsorted(begins[order], np.arange(len(ratings.y)), side="right")
-    extra = columns[:, :, order]
-    kept = forward(ratings, residual, ratings.residuals(coefficients), extra, begun=begun.tolist())
-    C = 1 + q + len(order)
-    total, thin = np.zeros((C, C)), np.zeros((C, 1 + q, ratings.n_persons))
-    for s, n in enumerate(1 + q + begun):
-        for k in range(K):
-            v = kept.innovations[s, k, 0, :n]
-            weighted = v * kept.precisions[s, k, 0]
-            total[:n, :n] += weighted @ v.T
-            thin[:n] += weighted[:, None] * v[: 1 + q]
-    back = np.r_[0 : 1 + q, 1 + q + np.argsort(order)]
-    return total[np.ix_(back, back)], thin[back]
+    residual, r = parameters.residual(theta, g), ratings.residuals(coefficients)
+    T, q = len(ratings.y), ratings.loadings.shape[2]
+    C, N = 1 + q + columns.shape[2], ratings.n_persons
+    total, thin = np.zeros((len(theta), C, C)), np.zeros((len(theta), C, 1 + q, N))
+    live = columns.any(axis=(1, 3))
+    begins = np.argmax(live, axis=0)
+    parts = [(slice(s, s + 1), np.flatnonzero(live[s])) for s in range(T)]
+    if not parameters.unlagged:
+        parts = [(slice(T), np.argsort(begins, kind="stable"))]
+    for sessions, order in parts:
+        begun = np.searchsorted(begins[order], np.arange(T)[sessions], side="right")
+        own = ratings.at(sessions)
+        extra = columns[sessions][:, :, order]
+        kept = forward(own, residual, r[sessions], extra, begun=begun.tolist())
+        where = np.r_[0 : 1 + q, 1 + q + order]
+        for s, n in enumerate(1 + q + begun):
+            for k in range(columns.shape[1]):
+                v = kept.innovations[s, k, :, :n]
+                weighted = v * kept.precisions[s, k][:, None]
+                total[:, where[:n, None], where[:n]] += weighted @ np.swapaxes(v, 1, 2)
+                thin[:, where[:n]] += weighted[:, :, None] * v[:, None, : 1 + q]
+    return total, thin
 
 
 def subset(problem: LagProblem, persons: npt.NDArray[np.bool_]) -> LagProblem:
