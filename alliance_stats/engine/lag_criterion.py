@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from alliance_stats.engine.lag_filter import LagPass, Ratings, Residual, backward, forward
 from alliance_stats.engine.lag_parameters import LagParameters, take
+from alliance_stats.engine.lag_restricted import restricted_part
 from alliance_stats.engine.stacked_levels import (
     Level,
     LevelStep,
@@ -34,8 +35,6 @@ __all__ = [
 
 # Parameter points times persons that are looked at in one go: what fits a processor's cache.
 LANES = 6000
-# Half-width of the differences that give derivatives of log|X'V^-1X|.
-WIDTH = 1e-4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +48,8 @@ class LagProblem:
     levels
         Levels above persons, innermost first, over the persons of all groups one after another.
     reml
-        Whether coefficients are integrated out (restricted likelihood).
+        Whether coefficients are integrated out (restricted likelihood); for one group, where
+        nothing carries over.
     tying
         Which of B coefficients each stands for, as 1 in its row: (G (P + M) K, B), in the order
         group, effect, outcome. A row of zeros is a coefficient that is held where it is. If not
@@ -115,49 +115,35 @@ def evaluate(
         Fixed effects of each group and outcome: (R, G, M, K). Under the restricted likelihood they
         only say from where deviations are counted, and have no derivative.
     """
-    if problem.reml:
-        return _restricted(problem, parameters, theta, coefficients)
+    n = sum(ratings.n_persons for ratings in problem.groups)
+    step = max(1, LANES // n)
+    at = _restricted if problem.reml else _evaluate
     parts = [
-        _evaluate(problem, parameters, theta[i], coefficients[i])
-        for i in _lanes(problem, len(theta))
+        at(problem, parameters, theta[i : i + step], coefficients[i : i + step])
+        for i in range(0, len(theta), step)
     ]
     if len(parts) == 1:
         return parts[0]
     return Evaluation(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
-def _lanes(problem: LagProblem, n_points: int) -> list[slice]:
-    """Cut parameter points into parts that are looked at in one go."""
-    n = sum(ratings.n_persons for ratings in problem.groups)
-    step = max(1, LANES // n)
-    return [slice(i, i + step) for i in range(0, n_points, step)]
-
-
 def _restricted(
     problem: LagProblem, parameters: LagParameters, theta: Array, coefficients: Array
 ) -> Evaluation:
-    """Return the restricted log-likelihood: at the best coefficients, less ``log|X'V^-1X| / 2``.
-
-    The derivatives of the first part are exact. Those of the second would cost the cube of the
-    number of sessions with a mean of their own, and differences only its square, times the number
-    of parameters; the recursion over sessions is linear.
-    """
-    R, P = theta.shape
-    step = WIDTH * np.concatenate([np.zeros((1, P)), np.eye(P), -np.eye(P)])
-    points = (theta[:, None] + step).reshape(-1, P)
-    starts = np.repeat(coefficients, 2 * P + 1, axis=0)
-    log_det, moves = [], []
-    for i in _lanes(problem, len(points)):
-        XX, Xr, n_rated = _information(problem, parameters, points[i], starts[i])
-        log_det.append(np.linalg.slogdet(XX)[1])
-        moves.append(np.linalg.solve(XX, Xr[..., None])[..., 0])
-    by_point = np.concatenate(log_det).reshape(R, 2 * P + 1)
-    move = np.concatenate(moves).reshape(R, 2 * P + 1, -1)[:, 0]
-    best = coefficients + problem.unfold(move).reshape(coefficients.shape)
-    found = evaluate(replace(problem, reml=False), parameters, theta, best)
-    slope = (by_point[:, 1 : P + 1] - by_point[:, P + 1 :]) / (2.0 * WIDTH)
-    log_lik = found.log_lik - 0.5 * by_point[:, 0] + 0.5 * n_rated * np.log(2.0 * np.pi)
-    return Evaluation(log_lik, found.theta - 0.5 * slope, np.zeros_like(coefficients))
+    """Return the likelihood at the best coefficients, less half of ``log|X'V^-1X|``."""
+    if not parameters.unlagged:
+        raise ValueError(
+            "The restricted likelihood is made for models in which nothing carries over."
+        )
+    (ratings,) = problem.groups
+    r = ratings.residuals(coefficients[:1, 0])[:, 0]
+    part = restricted_part(
+        ratings, problem.columns(0), r, levels=problem.levels, parameters=parameters, theta=theta
+    )
+    best = coefficients[:1] + problem.unfold(part.move).reshape(coefficients.shape)
+    found = _evaluate(problem, parameters, theta, best)
+    log_lik = found.log_lik - 0.5 * (part.log_det - part.n_rated * np.log(2.0 * np.pi))
+    return Evaluation(log_lik, found.theta - 0.5 * part.slope, np.zeros_like(coefficients))
 
 
 def _evaluate(
@@ -241,75 +227,57 @@ def information_on_means(
 ) -> tuple[Array, Array]:
     """Return ``X'V^-1X`` and ``X'V^-1 r`` of all groups' coefficients at one point.
 
-    Both are in the order group, effect, outcome (or of what these are tied to).
+    Both are in the order group, effect, outcome (or of what these are tied to). With levels above
+    persons, groups share units, so columns of every group stand beside one another there.
     """
-    XX, Xr, _ = _information(problem, parameters, theta, coefficients)
-    return XX[0], Xr[0]
-
-
-def _information(
-    problem: LagProblem, parameters: LagParameters, theta: Array, coefficients: Array
-) -> tuple[Array, Array, int]:
-    """Return the same at R points, and how many coefficients ratings speak of.
-
-    With levels above persons, groups share units, so columns of every group stand beside one
-    another. The mean of a session that nobody rated stays where it is, with information 1.
-    """
-    q, R = parameters.person.shape[1], len(theta)
+    q = parameters.person.shape[1]
     size, tying = coefficients[0, 0].size, problem.tying
     C = 1 + q + (size * len(problem.groups) if tying is None else tying.shape[1])
-    total, parts = np.zeros((R, C, C)), []
+    total, parts = np.zeros((C, C)), []
     for g, ratings in enumerate(problem.groups):
         where = np.r_[0 : 1 + q, 1 + q + g * size : 1 + q + (g + 1) * size]
         if tying is not None:
             where = np.arange(C)
-        own, thin = _means_of_group(problem, parameters, g, theta, coefficients[:, g])
-        lost = thin_climb(thin, take(theta, parameters.person[g]))
-        total[:, where[:, None], where] += own - lost
-        part = np.zeros((R, C, 1 + q, ratings.n_persons))
-        part[:, where] = thin
+        own, thin = _means_of_group(problem, g, parameters.residual(theta, g), coefficients[:, g])
+        lost = thin_climb(thin, take(theta, parameters.person[g])[0])
+        total[np.ix_(where, where)] += own - lost
+        part = np.zeros((C, 1 + q, ratings.n_persons))
+        part[where] = thin
         parts.append(part)
     thin = np.concatenate(parts, axis=-1)
     for level, index in zip(problem.levels, parameters.above, strict=True):
         thin = level.gather(thin)
-        total -= thin_climb(thin, take(theta, index))
-    XX, Xr = total[:, 1 + q :, 1 + q :], total[:, 1 + q :, 0]
-    empty = np.flatnonzero(np.einsum("rcc->rc", XX)[0] <= 0.0)
-    XX[:, empty, empty] = 1.0
-    return XX, Xr, XX.shape[1] - len(empty)
+        total -= thin_climb(thin, take(theta, index)[0])
+    XX, Xr = total[1 + q :, 1 + q :], total[1 + q :, 0]
+    empty = np.diag(XX) <= 0.0  # the mean of a session that nobody rated: it stays where it is
+    XX[empty, empty] = 1.0
+    return XX, Xr
 
 
 def _means_of_group(
-    problem: LagProblem, parameters: LagParameters, g: int, theta: Array, coefficients: Array
+    problem: LagProblem, g: int, residual: Residual, coefficients: Array
 ) -> tuple[Array, Array]:
     """Return products of whitened columns ``[r Z X]``: all summed over persons, and of ``[r Z]``.
 
-    The first is (R, C, C), the second (R, C, 1 + q, N). A column costs nothing before the session
-    that it begins with, and none but its own session where nothing carries over.
+    The first is (C, C), the second (C, 1 + q, N).
     """
     ratings, columns = problem.groups[g], problem.columns(g)
-    residual, r = parameters.residual(theta, g), ratings.residuals(coefficients)
-    T, q = len(ratings.y), ratings.loadings.shape[2]
-    C, N = 1 + q + columns.shape[2], ratings.n_persons
-    total, thin = np.zeros((len(theta), C, C)), np.zeros((len(theta), C, 1 + q, N))
-    live = columns.any(axis=(1, 3))
-    begins = np.argmax(live, axis=0)
-    parts = [(slice(s, s + 1), np.flatnonzero(live[s])) for s in range(T)]
-    if not parameters.unlagged:
-        parts = [(slice(T), np.argsort(begins, kind="stable"))]
-    for sessions, order in parts:
-        begun = np.searchsorted(begins[order], np.arange(T)[sessions], side="right")
-        own = ratings.at(sessions)
-        extra = columns[sessions][:, :, order]
-        kept = forward(own, residual, r[sessions], extra, begun=begun.tolist())
-        where = np.r_[0 : 1 + q, 1 + q + order]
-        for s, n in enumerate(1 + q + begun):
-            for k in range(columns.shape[1]):
-                v = kept.innovations[s, k, :, :n]
-                weighted = v * kept.precisions[s, k][:, None]
-                total[:, where[:n, None], where[:n]] += weighted @ np.swapaxes(v, 1, 2)
-                thin[:, where[:n]] += weighted[:, :, None] * v[:, None, : 1 + q]
-    return total, thin
+    q, K = ratings.loadings.shape[2], ratings.y.shape[1]
+    begins = np.argmax(columns.any(axis=(1, 3)), axis=0)  # nothing but zero before it: no cost
+    order = np.argsort(begins, kind="stable")
+    begun = np.searchsorted(begins[order], np.arange(len(ratings.y)), side="right")
+    extra = columns[:, :, order]
+    kept = forward(ratings, residual, ratings.residuals(coefficients), extra, begun=begun.tolist())
+    C = 1 + q + len(order)
+    total, thin = np.zeros((C, C)), np.zeros((C, 1 + q, ratings.n_persons))
+    for s, n in enumerate(1 + q + begun):
+        for k in range(K):
+            v = kept.innovations[s, k, 0, :n]
+            weighted = v * kept.precisions[s, k, 0]
+            total[:n, :n] += weighted @ v.T
+            thin[:n] += weighted[:, None] * v[: 1 + q]
+    back = np.r_[0 : 1 + q, 1 + q + np.argsort(order)]
+    return total[np.ix_(back, back)], thin[back]
 
 
 def subset(problem: LagProblem, persons: npt.NDArray[np.bool_]) -> LagProblem:

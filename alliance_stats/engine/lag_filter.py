@@ -13,7 +13,7 @@ one call (R), so that a whole set of differences costs little more than one.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -54,17 +54,6 @@ class Ratings:
     def n_persons(self) -> int:
         """How many persons there are."""
         return int(self.y.shape[2])
-
-    def at(self, sessions: slice) -> "Ratings":
-        """Return the ratings of some sessions."""
-        return replace(
-            self,
-            y=self.y[sessions],
-            seen=self.seen[sessions],
-            loadings=self.loadings[sessions],
-            basis=self.basis[sessions],
-            covariates=self.covariates[sessions],
-        )
 
     def residuals(self, coefficients: Array) -> Array:
         """Return ``y`` minus its mean at (R, P + M, K) coefficients: (T, R, K, N)."""

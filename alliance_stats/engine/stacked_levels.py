@@ -95,23 +95,22 @@ def thin_climb(products: Array, factor: Array) -> Array:
     Parameters
     ----------
     products
-        (R, C, 1 + q, n); changed in place to what is left.
+        (C, 1 + q, n), of one parameter point; changed in place to what is left.
     factor
-        (R, m, m), of effects on the first m columns of Z.
+        (m, m), of effects on the first m columns of Z.
 
     Returns
     -------
     Array
-        What the sum over units of all their products loses: (R, C, C).
+        What the sum over units of all their products loses: (C, C).
     """
-    R, C, thin, _ = products.shape
-    lost, m = np.zeros((R, C, C)), factor.shape[1]
-    for j in range(m):
-        column = factor[:, :, j]
-        slope = np.einsum("rcmn,rm->rcn", products[:, :, 1 : 1 + m], column)
-        scaled = slope / (1.0 + np.einsum("rm,rmn->rn", column, slope[:, 1 : 1 + m]))[:, None]
-        products -= slope[:, :, None] * scaled[:, None, :thin]
-        lost += slope @ np.swapaxes(scaled, 1, 2)
+    lost = np.zeros((len(products), len(products)))
+    thin = products.shape[1]
+    for column in factor.T:
+        slope = np.einsum("cmn,m->cn", products[:, 1 : 1 + len(column)], column)
+        scaled = slope / (1.0 + column @ slope[1 : 1 + len(column)])
+        products -= slope[:, None] * scaled[:thin]
+        lost += slope @ scaled.T
     return lost
 
 

@@ -35,7 +35,13 @@ CASES = {
     },
     "stationary, three outcomes": {"start": "stationary", "K": 3, "levels": 1, "groups": 2},
     "off equilibrium, families in therapists": {"start": "correlated", "levels": 2},
-    "restricted likelihood": {"K": 2, "levels": 2, "reml": True},
+    "restricted likelihood": {
+        "K": 3,
+        "levels": 2,
+        "trends": True,
+        "lagged": False,
+        "reml": True,
+    },
     "one outcome": {"K": 1, "levels": 1},
     "nothing carries over": {"lagged": False, "levels": 1, "reml": True},
 }
