@@ -5,10 +5,12 @@ from alliance_stats.survival.by_session.competing_hazards import competing_hazar
 from alliance_stats.survival.by_session.competing_hazards_model import CompetingHazards
 from alliance_stats.survival.by_session.discrete_hazard import discrete_hazard
 from alliance_stats.survival.by_session.discrete_hazard_model import DiscreteHazard
+from alliance_stats.survival.by_session.firth_discrete_hazard import firth_discrete_hazard
 from alliance_stats.survival.cox.concordance import Concordance, concordance
 from alliance_stats.survival.cox.cox_model import CoxModel
 from alliance_stats.survival.cox.cox_ph import cox_ph
 from alliance_stats.survival.cox.fine_gray import FineGrayModel, fine_gray
+from alliance_stats.survival.cox.firth import FirthHazards, firth_cox
 from alliance_stats.survival.cox.proportional_hazards import (
     ProportionalHazardsTest,
     proportional_hazards_test,
@@ -53,6 +55,7 @@ __all__ = [
     "Endings",
     "FewerSessionsThan",
     "FineGrayModel",
+    "FirthHazards",
     "GrayTest",
     "KaplanMeier",
     "LogRank",
@@ -71,6 +74,8 @@ __all__ = [
     "dropout_sensitivity",
     "endings",
     "fine_gray",
+    "firth_cox",
+    "firth_discrete_hazard",
     "gray_test",
     "kaplan_meier",
     "log_rank",

@@ -160,6 +160,19 @@ MODELS: dict[str, tuple[str, Call]] = {
         "units",
         lambda d: als.adjusted_curves(als.cox_ph("barriers + group", d, **DUE), by="group"),
     ),
+    "firth_cox": ("units", lambda d: als.firth_cox("barriers + group", d, **DUE)),
+    "firth_discrete_hazard": (
+        "periods",
+        lambda d: als.firth_discrete_hazard(
+            "barriers",
+            d,
+            session="session",
+            event="left",
+            unit="unit",
+            baseline="polynomial",
+            baseline_df=1,
+        ),
+    ),
     "cox_ph clusters": (
         "units",
         lambda d: als.cox_ph("barriers", d, **DUE, cluster="therapist"),

@@ -351,7 +351,8 @@ def refuse_without_events(design: CoxDesign, intervals: Intervals) -> None:
                     f"None of {plural(int((values == value).sum()), 'row')} where '{name}' is at "
                     f"its {'higher' if side == '1' else 'lower'} value has the event, of "
                     f"{plural(int(dead.sum()), 'event')} in all: its hazard ratio is without bound."
-                    " Merge the group with another, or leave it out."
+                    " Merge the group with another, leave it out, or ask for firth_cox, whose "
+                    "penalised estimate is finite."
                 )
 
 

@@ -27,7 +27,7 @@ from alliance_stats.survival.rows.hazard_rows import (
 )
 from alliance_stats.survival.rows.time_at_risk import Intervals, read_intervals
 
-__all__ = ["cox_ph"]
+__all__ = ["cox_ph", "cox_rows"]
 
 
 def cox_ph(
@@ -132,29 +132,11 @@ def cox_ph(
             "weights= gives robust standard errors; a frailty and vcov='CR2' are models of rows "
             "that count once. Leave one out."
         )
-    entry, exit_ = _clock(time, start, stop)
-    variables = formula_variables(formula)
-    intervals = read_intervals(
-        data,
-        time=exit_,
-        event=event,
-        entry=entry,
-        strata=strata,
-        cluster=frailty if cluster is None else cluster,
-        also=[column for column in (person, weights) if column is not None],
-    )
-    refuse_outcomes(intervals.frame.columns, variables, outcomes=(exit_, event))
-    if intervals.cluster is not None and intervals.n_clusters < 2:
-        raise DataError(
-            f"Column '{frailty if cluster is None else cluster}' holds one value: clusters and "
-            "frailty groups must be at least two."
-        )
-    if person is not None:
-        refuse_overlaps(intervals, person)
-        refuse_the_future(
-            intervals.frame, variables, person=person, session=exit_, known_before=known_before
-        )
-    design, intervals = cox_design(formula, intervals)
+    design, intervals = cox_rows(
+        formula, data, event=event, clock=(time, start, stop), person=person,
+        known_before=known_before, strata=strata, cluster=frailty if cluster is None else cluster,
+        weights=weights,
+    )  # fmt: skip
     refuse_without_events(design, intervals)
     if frailty is not None:
         return _with_frailty(design, intervals, ties, (str(frailty), frailty_distribution))
@@ -173,6 +155,53 @@ def cox_ph(
     return _model(
         (design, intervals, sets), fit, (covariance, model_covariance), ties=ties, errors=errors
     )
+
+
+def cox_rows(
+    formula: str,
+    data: pd.DataFrame,
+    *,
+    event: Hashable,
+    clock: tuple[Hashable | None, Hashable | None, Hashable | None],
+    person: Hashable | None,
+    known_before: Sequence[Hashable],
+    strata: Hashable | Sequence[Hashable] | None,
+    cluster: Hashable | None = None,
+    weights: Hashable | None = None,
+) -> tuple[CoxDesign, Intervals]:
+    """Read the rows of a hazard model, and hold its covariates to what was known in time.
+
+    Parameters
+    ----------
+    clock
+        Columns `time`, `start` and `stop` of :func:`cox_ph`.
+    cluster
+        Column of clusters or frailty groups.
+    formula, data, event, person, known_before, strata, weights
+        As in :func:`cox_ph`.
+    """
+    entry, exit_ = _clock(*clock)
+    variables = formula_variables(formula)
+    intervals = read_intervals(
+        data,
+        time=exit_,
+        event=event,
+        entry=entry,
+        strata=strata,
+        cluster=cluster,
+        also=[column for column in (person, weights) if column is not None],
+    )
+    refuse_outcomes(intervals.frame.columns, variables, outcomes=(exit_, event))
+    if intervals.cluster is not None and intervals.n_clusters < 2:
+        raise DataError(
+            f"Column '{cluster}' holds one value: clusters and frailty groups must be at least two."
+        )
+    if person is not None:
+        refuse_overlaps(intervals, person)
+        refuse_the_future(
+            intervals.frame, variables, person=person, session=exit_, known_before=known_before
+        )
+    return cox_design(formula, intervals)
 
 
 def _weights(intervals: Intervals, column: Hashable) -> Array:

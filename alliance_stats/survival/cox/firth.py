@@ -1,0 +1,432 @@
+"""Hazards with Firth's penalty: finite estimates where a group has no event, or only events.
+
+What is maximised is ``log L(beta) + log |I(beta)| / 2``, with I the information about all
+coefficients (Firth 1993, doi:10.1093/biomet/80.1.27; for Cox models Heinze & Schemper 2001,
+doi:10.1111/j.0006-341X.2001.00114.x). For partial and logit likelihoods that takes away the first
+order of the estimates' bias; for a complementary log-log link it is Jeffreys' penalty (Kosmidis &
+Firth 2021, doi:10.1093/biomet/asaa052). Tests and intervals are of the profile of the same
+function: near separation it is lopsided, and a Wald interval says nothing.
+"""
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import optimize, stats
+
+from alliance_stats.account import Account, Section, html_of, summary_of
+from alliance_stats.checks import check_choice, check_conf_level
+from alliance_stats.errors import NotIdentifiedError
+from alliance_stats.estimates import LINK_WORDS, Array, one_line
+from alliance_stats.formatting import plural
+from alliance_stats.ledger import RowLedger
+from alliance_stats.survival.cox.cox_fit import refuse_flat
+from alliance_stats.survival.cox.cox_ph import cox_rows
+from alliance_stats.survival.cox.partial_likelihood import (
+    RiskWeights,
+    covariate_sums,
+    derivatives,
+    information,
+    risk_weights,
+)
+from alliance_stats.survival.cox.risk_sets import RiskSets, risk_sets
+
+__all__ = ["FirthHazards", "Penalised", "PenalisedFit", "firth_cox", "maximise_penalised"]
+
+# The Newton decrement, twice the gain still to be had: estimates are then within 1e-6 SE.
+_CONVERGED = 1e-12
+_NEAR = 1e-2  # decrement from which the curvature is learnt from the steps
+_MAX_STEPS = 500
+_MAX_HALVINGS = 40
+_LONGEST = 5.0  # step of a standardised covariate's coefficient
+_DOUBLINGS = 40  # of the distance, in which a limit is looked for
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Penalised:
+    """A penalised log-likelihood at one place: its value, slope (p,) and information (p, p)."""
+
+    value: float
+    slope: Array
+    information: Array
+
+
+Criterion = Callable[[Array], Penalised]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PenalisedFit:
+    """Where a penalised log-likelihood is highest, and how it falls off.
+
+    Attributes
+    ----------
+    criterion
+        (p,) coefficients of the scaled covariates -> what is maximised.
+    beta
+        (p,) the coefficients, scaled.
+    at
+        The evaluation there.
+    scale
+        (p,) what the covariates were divided by.
+    steps
+        How often it was climbed.
+    """
+
+    criterion: Criterion
+    beta: Array
+    at: Penalised
+    scale: Array
+    steps: int
+
+    def drop(self, place: int, value: float, start: Array) -> tuple[float, Array]:
+        """Return twice the fall of the profile where one coefficient has a value, and where."""
+        held = start.copy()
+        held[place] = value
+        free = np.arange(len(held)) != place
+        found, at, _ = maximise_penalised(self.criterion, held, free)
+        return max(2.0 * (self.at.value - at.value), 0.0), found
+
+    def limits(self, place: int, height: float) -> tuple[float, float]:
+        """Return between which values twice the fall stays under `height`, on the own scale."""
+        error = float(np.sqrt(np.linalg.inv(self.at.information)[place, place]))
+        ends = []
+        for sign in (-1.0, 1.0):
+            inside, start = self.beta[place], self.beta
+            reach = sign * error * np.sqrt(height)
+            for _ in range(_DOUBLINGS):
+                outside = inside + reach
+                fall, start = self.drop(place, outside, start)
+                if fall >= height:
+                    break
+                inside, reach = outside, 1.5 * reach
+            else:
+                ends.append(sign * np.inf)
+                continue
+            ends.append(self._root(place, (inside, outside), height, start))
+        return ends[0] / self.scale[place], ends[1] / self.scale[place]
+
+    def _root(self, place: int, between: tuple[float, float], height: float, start: Array) -> float:
+        latest = start
+
+        def excess(value: float) -> float:
+            nonlocal latest
+            fall, latest = self.drop(place, value, latest)
+            return fall - height
+
+        low, high = sorted(between)
+        return float(optimize.brentq(excess, low, high, xtol=1e-7, rtol=1e-9))
+
+
+def maximise_penalised(
+    criterion: Criterion, start: Array, free: npt.NDArray[np.bool_]
+) -> tuple[Array, Penalised, int]:
+    """Climb from `start` in the free coefficients; returns the place, what it is, the steps.
+
+    Raises
+    ------
+    NotIdentifiedError
+        If it does not settle.
+    """
+    beta, now = start, criterion(start)
+    own = np.ix_(free, free)
+    inverse: Array | None = None
+    for steps in range(1, _MAX_STEPS + 1):
+        slope = now.slope[free]
+        if inverse is None:
+            inverse = np.asarray(np.linalg.inv(now.information[own]))
+        move = inverse @ slope
+        gain = float(slope @ move)
+        if gain < _CONVERGED:
+            return beta, now, steps
+        move *= min(1.0, _LONGEST / np.abs(move).max())
+        place, new = beta, now
+        for _ in range(_MAX_HALVINGS):
+            place = beta.copy()
+            place[free] += move
+            new = criterion(place)
+            if new.value >= now.value - 1e-13 * abs(now.value):
+                break
+            move = move / 2.0
+        fall = slope - new.slope[free]
+        # far away the information there is the better curvature, near the end what was met
+        near = gain < _NEAR and fall @ move > 0.0
+        inverse = _updated(inverse, move, fall) if near else None
+        beta, now = place, new
+    raise NotIdentifiedError(
+        f"The penalised likelihood did not settle in {_MAX_STEPS} steps. Leave out covariates that "
+        "nearly repeat one another."
+    )
+
+
+def _updated(inverse: Array, move: Array, fall: Array) -> Array:
+    """Return the inverse curvature that maps this fall of the slope to this move (BFGS)."""
+    rate = 1.0 / float(fall @ move)
+    turn = np.eye(len(move)) - rate * np.outer(move, fall)
+    return np.asarray(turn @ inverse @ turn.T + rate * np.outer(move, move))
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class FirthHazards:
+    """A hazard model with Firth's penalty.
+
+    Attributes
+    ----------
+    terms
+        (p,) names of the coefficients, a baseline's first.
+    n_baseline
+        How many of them are the baseline's (none of a Cox model).
+    fit
+        The penalised maximum.
+    statistic, df
+        Penalised likelihood ratio of all covariates together.
+    kind
+        What model it is, in a phrase.
+    link
+        ``"log"`` (Cox), ``"cloglog"`` or ``"logit"``.
+    n_event
+        Events.
+    rows
+        What happened to the rows.
+    """
+
+    terms: tuple[str, ...]
+    n_baseline: int
+    fit: PenalisedFit
+    statistic: float
+    df: int
+    kind: str
+    link: str
+    n_event: int
+    rows: RowLedger
+
+    __repr__ = one_line
+
+    @property
+    def beta(self) -> Array:
+        """(p,) log hazard (or odds) ratios per unit of the covariates."""
+        return np.asarray(self.fit.beta / self.fit.scale)
+
+    @property
+    def covariance(self) -> Array:
+        """(p, p) the inverse information at the penalised maximum."""
+        inverse = np.linalg.inv(self.fit.at.information)
+        return np.asarray(inverse / np.outer(self.fit.scale, self.fit.scale))
+
+    def vcov(self) -> pd.DataFrame:
+        """Return the inverse information, labelled by term."""
+        return pd.DataFrame(self.covariance, index=self.terms, columns=self.terms)
+
+    def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return one row a coefficient.
+
+        Returns
+        -------
+        DataFrame
+            ``term, estimate, std_error, statistic, df, p_value, conf_low, conf_high``: log ratios;
+            `statistic` is the penalised likelihood ratio (chi-squared) of the coefficient being 0,
+            the limits are those of its profile; `std_error` is of the information and goes with
+            neither.
+        """
+        return self._profiled(range(len(self.terms)), conf_level)
+
+    def _profiled(self, places: range, conf_level: float) -> pd.DataFrame:
+        height = float(stats.chi2.ppf(check_conf_level(conf_level), 1))
+        falls = np.array([self.fit.drop(k, 0.0, self.fit.beta)[0] for k in places])
+        limits = np.array([self.fit.limits(k, height) for k in places])
+        return pd.DataFrame(
+            {
+                "term": [self.terms[k] for k in places],
+                "estimate": self.beta[places],
+                "std_error": np.sqrt(np.diag(self.covariance))[places],
+                "statistic": falls,
+                "df": 1.0,
+                "p_value": stats.chi2.sf(falls, 1),
+                "conf_low": limits[:, 0],
+                "conf_high": limits[:, 1],
+            }
+        )
+
+    def ratios(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return ``term, estimate, conf_low, conf_high, p_value`` of the covariates' ratios.
+
+        Hazard ratios, or odds ratios under a logit link.
+        """
+        return self._ratios(conf_level)[["term", "estimate", "conf_low", "conf_high", "p_value"]]
+
+    def _ratios(self, conf_level: float) -> pd.DataFrame:
+        table = self._profiled(range(self.n_baseline, len(self.terms)), conf_level)
+        columns = ["estimate", "conf_low", "conf_high"]
+        with np.errstate(over="ignore"):
+            return table.assign(**{name: np.exp(table[name]) for name in columns})
+
+    def glance(self) -> pd.DataFrame:
+        """Return ``nobs, n_event, log_lik, statistic, df, p_value, n_steps`` in one row.
+
+        ``log_lik`` is the penalised one, up to a constant of the covariates' scale; the test is of
+        all covariates together.
+        """
+        return pd.DataFrame(
+            {
+                "nobs": [self.rows.n_used],
+                "n_event": [self.n_event],
+                "log_lik": [self.fit.at.value],
+                "statistic": [self.statistic],
+                "df": [float(self.df)],
+                "p_value": [stats.chi2.sf(self.statistic, self.df)],
+                "n_steps": [self.fit.steps],
+            }
+        )
+
+    @property
+    def method(self) -> str:
+        """What was computed, in a phrase."""
+        return f"{self.kind} with Firth's penalty, profile likelihood intervals"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know before any number."""
+        return (
+            "Estimates are penalised: they are finite where a group had no event, and pulled "
+            "towards 0 elsewhere. Rows are taken as independent.",
+        )
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return the ratios, as data."""
+        section = Section(
+            "Predictors",
+            self._ratios(conf_level).drop(columns="std_error"),
+            names=("term",),
+            measure=(LINK_WORDS[self.link].ratio or "") if self.link != "log" else "hazard ratio",
+            kind="ratio",
+            statistic="penalised likelihood ratio",
+            conf_level=conf_level,
+        )
+        sizes = {"rows": self.rows.n_used, "events": self.n_event}
+        return Account(self.method, self.notes, sizes, (section,), rows=self.rows)
+
+    summary = summary_of
+    _repr_html_ = html_of
+
+
+def firth_cox(
+    formula: str,
+    data: pd.DataFrame,
+    *,
+    event: Hashable,
+    time: Hashable | None = None,
+    start: Hashable | None = None,
+    stop: Hashable | None = None,
+    person: Hashable | None = None,
+    known_before: Sequence[Hashable] = (),
+    strata: Hashable | Sequence[Hashable] | None = None,
+    ties: str = "efron",
+) -> FirthHazards:
+    """Fit a Cox model with Firth's penalty: for a group without events, or with few.
+
+    ``log L(beta) + log |I(beta)| / 2`` is maximised, with L the partial likelihood (Heinze &
+    Schemper 2001, doi:10.1111/j.0006-341X.2001.00114.x). Where :func:`cox_ph` refuses a level in
+    which nobody had the event, this gives a finite hazard ratio with a profile interval: ask for it
+    there, and say so.
+
+    Parameters
+    ----------
+    formula, data, event, time, start, stop, person, known_before, strata
+        As in :func:`cox_ph`.
+    ties
+        ``"efron"`` or ``"breslow"`` (which R's ``coxphf`` uses).
+
+    Returns
+    -------
+    FirthHazards
+        Its estimates are log hazard ratios per unit of the covariate.
+
+    Raises
+    ------
+    DataError
+        As in :func:`cox_ph`.
+    NotIdentifiedError
+        No events at all; covariates that do not vary among those at risk.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from alliance_stats import firth_cox
+    >>> families = pd.DataFrame(
+    ...     {"week": [2, 3, 4, 6, 8, 9, 9, 9], "left": [1, 1, 0, 1, 1, 0, 0, 0],
+    ...      "trained": [0, 0, 0, 0, 0, 1, 1, 1]}
+    ... )
+    >>> model = firth_cox("trained", families, time="week", event="left")
+    >>> model.ratios().round(2)
+          term  estimate  conf_low  conf_high  p_value
+    0  trained      0.07       0.0       0.78     0.03
+    """
+    check_choice(ties, ("efron", "breslow"), name="ties")
+    design, intervals = cox_rows(
+        formula, data, event=event, clock=(time, start, stop), person=person,
+        known_before=known_before, strata=strata,
+    )  # fmt: skip
+    n_event = int((intervals.event > 0).sum())
+    if not n_event:
+        raise NotIdentifiedError(
+            f"None of {plural(intervals.rows.n_used, 'row')} has the event: no penalty makes up "
+            "for that."
+        )
+    sets = risk_sets(intervals, ties=ties)
+    X = design.X.take(sets.order, axis=1)
+    p = len(X)
+    refuse_flat(information(X, risk_weights(np.zeros(X.shape[1]), sets), sets), design.terms)
+
+    def criterion(beta: Array) -> Penalised:
+        return _penalised_partial(X, beta, sets)
+
+    beta, at, steps = maximise_penalised(criterion, np.zeros(p), np.ones(p, dtype=bool))
+    fit = PenalisedFit(criterion, beta, at, design.scale, steps)
+    return FirthHazards(
+        terms=design.terms,
+        n_baseline=0,
+        fit=fit,
+        statistic=max(2.0 * (at.value - criterion(np.zeros(p)).value), 0.0),
+        df=p,
+        kind=f"Cox model ({ties.capitalize()}'s ties)",
+        link="log",
+        n_event=n_event,
+        rows=intervals.rows,
+    )
+
+
+def _penalised_partial(X: Array, beta: Array, sets: RiskSets) -> Penalised:
+    """Return the penalised partial likelihood; -inf where it overflows."""
+    p = len(X)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        at = risk_weights(beta @ X, sets)
+        score, curvature = derivatives(X, at, sets)
+    sign, log_det = np.linalg.slogdet(curvature) if np.isfinite(curvature).all() else (0.0, 0.0)
+    if not np.isfinite(at.log_lik) or sign <= 0.0:
+        return Penalised(-np.inf, np.zeros(p), np.eye(p))
+    slope = score + _slope_of_penalty(X, at, sets, np.linalg.inv(curvature))
+    return Penalised(at.log_lik + log_det / 2.0, slope, curvature)
+
+
+def _slope_of_penalty(X: Array, at: RiskWeights, sets: RiskSets, V: Array) -> Array:
+    """Return the slope (p,) of half the log determinant of the information.
+
+    ``sum over steps of tr(V k) / 2`` with k the third central moments of the covariates in the risk
+    set: they are the slopes of their covariance.
+    """
+    p = len(X)
+    q = (X * (V @ X)).sum(axis=0)
+    rows, columns = np.triu_indices(p)
+    moments = np.vstack((np.ones_like(q), X, q, X * q, X[rows] * X[columns]))
+    risk, tied = covariate_sums(moments, at, sets)
+    sums = risk[sets.step_at] - sets.step_share[:, None] * tied[sets.step_at]
+    mean = sums[:, 1:] / sums[:, :1]
+    m, mean_q, mean_xq = mean[:, :p], mean[:, p], mean[:, p + 1 : 2 * p + 1]
+    products = np.empty((len(mean), p, p))
+    products[:, rows, columns] = products[:, columns, rows] = mean[:, 2 * p + 1 :]
+    pulled = m @ V
+    own = np.einsum("sa,sa->s", pulled, m)
+    third = mean_xq - 2.0 * np.einsum("sab,sb->sa", products, pulled)
+    third += (2.0 * own - mean_q)[:, None] * m
+    return np.asarray(third.sum(axis=0) / 2.0)
