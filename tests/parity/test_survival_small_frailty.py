@@ -70,7 +70,8 @@ def test_unlucky_rounding_near_zero_is_not_called_separation(seed: int) -> None:
 def test_the_gamma_penalty_keeps_its_digits_where_frailties_are_tiny() -> None:
     theta = 1e-7
     b = theta * np.array([-3.0, 1.0, 2.0])
-    value, slope, curvature = gamma_penalty(theta)(b)
+    pull = gamma_penalty(theta)(b)
+    value, slope, curvature = pull.value, pull.slope, pull.curvature
     # exp(b) - 1 - b = b^2 / 2 + b^3 / 6 + ...
     assert_allclose(value, (b**2 / 2 + b**3 / 6).sum() / theta, atol=1e-14, rtol=0)
     assert_allclose(slope, (b + b**2 / 2 + b**3 / 6) / theta, rtol=1e-14)

@@ -66,7 +66,7 @@ def test_the_groups_block_is_the_second_derivative() -> None:
 
     def objective(b: np.ndarray) -> float:
         eta = state.beta @ X + sets.to_rows(b[sets.group])
-        return log_likelihood(eta, sets) - penalty(b)[0]
+        return log_likelihood(eta, sets) - penalty(b).value
 
     h = 1e-3
     hessian = np.zeros((3, 3))

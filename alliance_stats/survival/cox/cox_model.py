@@ -18,6 +18,7 @@ from alliance_stats.survival.cox.cluster_errors import ClusterErrors
 from alliance_stats.survival.cox.cox_design import CoxDesign, new_covariates, new_strata
 from alliance_stats.survival.cox.cox_fit import CoxFit
 from alliance_stats.survival.cox.frailty import FrailtyFit, few_groups_warning
+from alliance_stats.survival.cox.nested_frailty import NestedFrailty
 from alliance_stats.survival.cox.partial_likelihood import event_residuals, score_residuals
 from alliance_stats.survival.cox.risk_sets import RiskSets, refuse_weights
 from alliance_stats.survival.cox.term_tests import (
@@ -69,7 +70,7 @@ class CoxModel:
     covariance: Array
     model_covariance: Array
     ties: str
-    frailty: FrailtyFit | None
+    frailty: FrailtyFit | NestedFrailty | None
     errors: ClusterErrors | None
 
     __repr__ = one_line
@@ -94,6 +95,10 @@ class CoxModel:
     def weighted(self) -> bool:
         """Whether rows had weights."""
         return self.sets.case_weight is not None
+
+    @property
+    def _n_spreads(self) -> int:
+        return 0 if self.frailty is None else self.frailty.n_parameters
 
     @property
     def _case_weight(self) -> Array:
@@ -198,12 +203,12 @@ class CoxModel:
             formula=self.design.formula,
             kind=kind,
             log_lik=log_lik,
-            n_parameters=len(self.beta) + (self.frailty is not None),
+            n_parameters=len(self.beta) + self._n_spreads,
             n=int(intervals.event.sum()),
             columns=pd.DataFrame(self.design.X.T, index=intervals.frame.index),
             outcome=(intervals.entry, intervals.exit, intervals.event, intervals.stratum),
             rows=self.rows,
-            n_variances=int(self.frailty is not None),
+            n_variances=self._n_spreads,
             refusal=refusal,
         )
 
@@ -368,7 +373,7 @@ class CoxModel:
         """
         log_lik, n_parameters = self.fit.at.log_lik, float(len(self.beta))
         if self.frailty is not None:
-            log_lik, n_parameters = self.frailty.log_lik, n_parameters + 1
+            log_lik, n_parameters = self.frailty.log_lik, n_parameters + self._n_spreads
         test, statistic, df = self._test(log_lik, n_parameters)
         p_value = stats.chi2.sf(statistic, df) if self.frailty is None else np.nan
         convergence = self.fit.convergence
@@ -456,7 +461,7 @@ class CoxModel:
         if self.n_clusters is not None and (self.errors is None or self.errors.reduced is None):
             yield from few_clusters_warning(self.n_clusters)
         if self.frailty is not None:
-            yield from few_groups_warning(self.frailty)
+            yield from few_groups_warning(self.frailty.group, self.frailty.levels)
         empty = [self.intervals.strata[k] for k in np.flatnonzero(np.diff(self.sets.bounds) == 0)]
         if empty:
             yield (

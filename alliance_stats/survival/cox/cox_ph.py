@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from alliance_stats.checks import check_choice, describe_rows, finite_or_missing
+from alliance_stats.checks import check_choice, check_frame, describe_rows, finite_or_missing
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
 from alliance_stats.survival.cox.cluster_errors import ERRORS, ClusterErrors
@@ -19,13 +19,14 @@ from alliance_stats.survival.cox.cox_fit import (
 )
 from alliance_stats.survival.cox.cox_model import CoxModel
 from alliance_stats.survival.cox.frailty import FrailtyFit, fit_frailty
+from alliance_stats.survival.cox.nested_frailty import NestedFrailty, fit_nested_frailty
 from alliance_stats.survival.cox.risk_sets import RiskSets, risk_sets
 from alliance_stats.survival.rows.hazard_rows import (
     refuse_outcomes,
     refuse_overlaps,
     refuse_the_future,
 )
-from alliance_stats.survival.rows.time_at_risk import Intervals, read_intervals
+from alliance_stats.survival.rows.time_at_risk import Intervals, as_columns, read_intervals
 
 __all__ = ["cox_ph", "cox_rows"]
 
@@ -43,7 +44,7 @@ def cox_ph(
     strata: Hashable | Sequence[Hashable] | None = None,
     cluster: Hashable | None = None,
     vcov: str = "robust",
-    frailty: Hashable | None = None,
+    frailty: Hashable | Sequence[Hashable] | None = None,
     frailty_distribution: str = "gamma",
     ties: str = "efron",
     weights: Hashable | None = None,
@@ -79,7 +80,9 @@ def cox_ph(
         Satterthwaite's degrees of freedom, which holds with few clusters
         (:mod:`alliance_stats.survival.cox.cluster_errors`).
     frailty
-        Column: each of its values multiplies the hazard by a random effect of its own.
+        Column: each of its values multiplies the hazard by a random effect of its own. Two columns,
+        the inner first (``["family", "therapist"]``): families nested in therapists, lognormal
+        (:mod:`alliance_stats.survival.cox.nested_frailty`).
     frailty_distribution
         ``"gamma"`` (mean 1; integrated likelihood) or ``"lognormal"`` (log frailty normal with
         mean 0; restricted maximum likelihood).
@@ -132,14 +135,20 @@ def cox_ph(
             "weights= gives robust standard errors; a frailty and vcov='CR2' are models of rows "
             "that count once. Leave one out."
         )
+    levels = as_columns(check_frame(data), frailty)
+    if len(levels) > 2 or (len(levels) == 2 and frailty_distribution != "lognormal"):
+        raise ValueError(
+            "frailty= takes one level, or two nested ones with frailty_distribution='lognormal'; "
+            f"got {len(levels)} levels and {frailty_distribution!r}."
+        )
     design, intervals = cox_rows(
         formula, data, event=event, clock=(time, start, stop), person=person,
-        known_before=known_before, strata=strata, cluster=frailty if cluster is None else cluster,
-        weights=weights,
+        known_before=known_before, strata=strata, cluster=levels[0] if levels else cluster,
+        also=[column for column in (weights, *levels[1:]) if column is not None],
     )  # fmt: skip
     refuse_without_events(design, intervals)
     if frailty is not None:
-        return _with_frailty(design, intervals, ties, (str(frailty), frailty_distribution))
+        return _with_frailty(design, intervals, ties, levels, frailty_distribution)
     case_weight = None if weights is None else _weights(intervals, weights)
     if case_weight is not None and intervals.cluster is None:
         rows = np.arange(len(case_weight))
@@ -167,7 +176,7 @@ def cox_rows(
     known_before: Sequence[Hashable],
     strata: Hashable | Sequence[Hashable] | None,
     cluster: Hashable | None = None,
-    weights: Hashable | None = None,
+    also: Sequence[Hashable] = (),
 ) -> tuple[CoxDesign, Intervals]:
     """Read the rows of a hazard model, and hold its covariates to what was known in time.
 
@@ -177,7 +186,9 @@ def cox_rows(
         Columns `time`, `start` and `stop` of :func:`cox_ph`.
     cluster
         Column of clusters or frailty groups.
-    formula, data, event, person, known_before, strata, weights
+    also
+        Further columns without which a row is not used.
+    formula, data, event, person, known_before, strata
         As in :func:`cox_ph`.
     """
     entry, exit_ = _clock(*clock)
@@ -189,7 +200,7 @@ def cox_rows(
         entry=entry,
         strata=strata,
         cluster=cluster,
-        also=[column for column in (person, weights) if column is not None],
+        also=[*([] if person is None else [person]), *also],
     )
     refuse_outcomes(intervals.frame.columns, variables, outcomes=(exit_, event))
     if intervals.cluster is not None and intervals.n_clusters < 2:
@@ -232,7 +243,7 @@ def _model(
     covariances: tuple[Array, Array],
     *,
     ties: str,
-    frailty: FrailtyFit | None = None,
+    frailty: FrailtyFit | NestedFrailty | None = None,
     errors: ClusterErrors | None = None,
 ) -> CoxModel:
     design, intervals, sets = arrays
@@ -253,11 +264,22 @@ def _model(
 
 
 def _with_frailty(
-    design: CoxDesign, intervals: Intervals, ties: str, frailty: tuple[str, str]
+    design: CoxDesign,
+    intervals: Intervals,
+    ties: str,
+    levels: tuple[Hashable, ...],
+    distribution: str,
 ) -> CoxModel:
     sets = risk_sets(intervals, ties=ties, group=intervals.cluster)
     X = design.X.take(sets.order, axis=1)
-    fit, covariance, result = fit_frailty(X, sets, intervals, design.terms, frailty)
+    fit: CoxFit
+    result: FrailtyFit | NestedFrailty
+    if len(levels) == 2:
+        both = (str(levels[0]), str(levels[1]))
+        fit, covariance, result = fit_nested_frailty(X, sets, intervals, design.terms, both)
+    else:
+        one = (str(levels[0]), distribution)
+        fit, covariance, result = fit_frailty(X, sets, intervals, design.terms, one)
     return _model(
         (design, intervals, sets), fit, (covariance, covariance), ties=ties, frailty=result
     )

@@ -405,7 +405,8 @@ def _penalised_partial(X: Array, beta: Array, sets: RiskSets) -> Penalised:
     sign, log_det = np.linalg.slogdet(curvature) if np.isfinite(curvature).all() else (0.0, 0.0)
     if not np.isfinite(at.log_lik) or sign <= 0.0:
         return Penalised(-np.inf, np.zeros(p), np.eye(p))
-    slope = score + _slope_of_penalty(X, at, sets, np.linalg.inv(curvature))
+    V: Array = np.asarray(np.linalg.inv(curvature), dtype=np.float64)
+    slope = np.asarray(score + _slope_of_penalty(X, at, sets, V))
     return Penalised(at.log_lik + log_det / 2.0, slope, curvature)
 
 

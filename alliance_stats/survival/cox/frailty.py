@@ -23,7 +23,7 @@ from alliance_stats.survival.cox.frailty_likelihood import (
 from alliance_stats.survival.cox.risk_sets import RiskSets
 from alliance_stats.survival.rows.time_at_risk import Intervals
 
-__all__ = ["FrailtyFit", "few_groups_warning", "fit_frailty"]
+__all__ = ["FrailtyFit", "few_groups_warning", "fit_frailty", "median_hazard_ratio"]
 
 # Below this a spread of groups is little more than a guess (a convention: with 50 groups or fewer
 # the errors of such spreads come out too small even in linear models; Maas & Hox 2005,
@@ -65,6 +65,11 @@ class FrailtyFit:
     problem: FrailtyProblem
 
     __repr__ = one_line
+
+    @property
+    def n_parameters(self) -> int:
+        """Variances."""
+        return 1
 
     def interval(self, *, conf_level: float = 0.95) -> tuple[float, float]:
         """Return the variance's profile-likelihood interval (from 0 where it reaches so far)."""
@@ -146,12 +151,12 @@ class FrailtyFit:
         return f"The frailty against none: {p_phrase(p_value)}."
 
 
-def few_groups_warning(frailty: FrailtyFit) -> Iterator[str]:
+def few_groups_warning(group: str, levels: pd.Index) -> Iterator[str]:
     """Yield a warning where the spread of a frailty rests on few groups."""
-    n = len(frailty.levels)
+    n = len(levels)
     if n < _FEW_GROUPS:
         yield (
-            f"A frailty over {n} groups of {frailty.group}: below about {_FEW_GROUPS} "
+            f"A frailty over {n} groups of {group}: below about {_FEW_GROUPS} "
             "groups their spread is hardly known. With so few, strata= gives each a baseline of "
             "its own."
         )

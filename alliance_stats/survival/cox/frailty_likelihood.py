@@ -31,6 +31,7 @@ __all__ = [
     "FrailtyProblem",
     "FrailtyState",
     "Penalty",
+    "Pull",
     "crossing",
     "gamma_penalty",
     "maximise",
@@ -45,17 +46,38 @@ _CONVERGED = 1e-16
 _MAX_STEPS = 100
 _MAX_HALVINGS = 30
 
-Penalty = Callable[[Array], tuple[float, Array, Array]]
-"""Log frailties (q,) -> penalty, its slope (q,) and curvature (q,)."""
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pull:
+    """A penalty at some log frailties.
+
+    Attributes
+    ----------
+    value, slope
+        The penalty and its slope (q,).
+    curvature, shared
+        Its second derivative: ``diag(curvature) - shared'shared``, (q,) and (t, q); no rows of
+        `shared` where groups are independent.
+    """
+
+    value: float
+    slope: Array
+    curvature: Array
+    shared: Array
+
+
+Penalty = Callable[[Array], Pull]
+"""Log frailties (q,) -> the penalty there."""
 
 
 def gamma_penalty(theta: float) -> Penalty:
     """Return ``sum(exp(b) - 1 - b) / theta``: frailties exp(b) gamma, mean 1, variance theta."""
 
-    def penalty(b: Array) -> tuple[float, Array, Array]:
+    def penalty(b: Array) -> Pull:
         # b shrinks with theta: exp(b) - 1 would lose the digits that the division brings up
         excess = np.expm1(b)
-        return float((excess - b).sum()) / theta, excess / theta, (excess + 1.0) / theta
+        value = float((excess - b).sum()) / theta
+        return Pull(value, excess / theta, (excess + 1.0) / theta, np.empty((0, len(b))))
 
     return penalty
 
@@ -63,8 +85,9 @@ def gamma_penalty(theta: float) -> Penalty:
 def normal_penalty(theta: float) -> Penalty:
     """Return ``sum(b^2) / (2 theta)``: log frailties normal with mean 0 and variance theta."""
 
-    def penalty(b: Array) -> tuple[float, Array, Array]:
-        return float(b @ b) / (2.0 * theta), b / theta, np.full(len(b), 1.0 / theta)
+    def penalty(b: Array) -> Pull:
+        value, curvature = float(b @ b) / (2.0 * theta), np.full(len(b), 1.0 / theta)
+        return Pull(value, b / theta, curvature, np.empty((0, len(b))))
 
     return penalty
 
@@ -137,16 +160,18 @@ def maximise(
     n_groups = len(b)
     n_event = _by_group(sets, sets.cell_sums(dead), n_groups)
     at = risk_weights(_eta(X, sets, beta, b), sets)
-    value, slope, curvature = penalty(b)
+    pull = penalty(b)
     converged = False
     for steps in range(1, _MAX_STEPS + 1):
         expected = _by_group(sets, sets.cell_sums(at.expected), n_groups)
-        arrow = _factor(X, at, sets, expected, curvature)
+        arrow = _factor(X, at, sets, expected, pull)
         score_beta = X @ (dead - at.expected)
-        score_b = n_event - expected - slope
+        score_b = n_event - expected - pull.slope
         gradient = float(max(np.abs(score_beta).max(), np.abs(score_b).max()))
         if converged:
-            return FrailtyState(beta, b, at, value, arrow, n_event, expected, steps - 1, gradient)
+            return FrailtyState(
+                beta, b, at, pull.value, arrow, n_event, expected, steps - 1, gradient
+            )
         step_b = arrow.solve(score_b)
         free = score_beta - arrow.inverse_border.T @ score_b
         step: Array = np.asarray(np.linalg.solve(arrow.schur, free), dtype=np.float64)
@@ -154,8 +179,8 @@ def maximise(
         converged = bool(
             score_beta @ step + score_b @ step_b < _CONVERGED * max(1.0, n_event.sum())
         )
-        beta, b, at, (value, slope, curvature) = _climb(
-            X, sets, penalty, place=(beta, b), step=(step, step_b), current=at.log_lik - value
+        beta, b, at, pull = _climb(
+            X, sets, penalty, place=(beta, b), step=(step, step_b), current=at.log_lik - pull.value
         )
     raise NotIdentifiedError(
         f"The frailty model did not settle in {_MAX_STEPS} Newton steps: a covariate separates "
@@ -175,7 +200,7 @@ def _climb(
     place: tuple[Array, Array],
     step: tuple[Array, Array],
     current: float,
-) -> tuple[Array, Array, RiskWeights, tuple[float, Array, Array]]:
+) -> tuple[Array, Array, RiskWeights, Pull]:
     """Take the step, halved until the penalised likelihood does not fall (beyond rounding)."""
     size = 1.0
     for _ in range(_MAX_HALVINGS):
@@ -184,7 +209,7 @@ def _climb(
         if eta.max() < 500.0 or log_likelihood(eta, sets) > -np.inf:
             at = risk_weights(eta, sets)
             pulled = penalty(b)
-            if at.log_lik - pulled[0] >= current - 1e-12 * abs(current):
+            if at.log_lik - pulled.value >= current - 1e-12 * abs(current):
                 break
         size /= 2.0
     return beta, b, at, pulled
@@ -195,7 +220,7 @@ def _by_group(sets: RiskSets, cell_values: Array, n_groups: int) -> Array:
     return summed.astype(np.float64)
 
 
-def _factor(X: Array, at: RiskWeights, sets: RiskSets, expected: Array, pull: Array) -> Arrow:
+def _factor(X: Array, at: RiskWeights, sets: RiskSets, expected: Array, pull: Pull) -> Arrow:
     """Factor the penalised information; see the module's docstring."""
     n_groups = len(expected)
     risk, tied = covariate_sums(X, at, sets)
@@ -204,8 +229,8 @@ def _factor(X: Array, at: RiskWeights, sets: RiskSets, expected: Array, pull: Ar
     )
     low, low_covariates = _low_rank(at, sets, n_groups, risk, tied)
     border -= low.T @ low_covariates
-    diagonal = expected + pull
-    solve, trace, log_det = _invert(diagonal, low)
+    diagonal = expected + pull.curvature
+    solve, trace, log_det = _invert(diagonal, np.concatenate((low, pull.shared)))
     inverse_border = solve(border)
     schur = information(X, at, sets) - border.T @ inverse_border
     trace += float(np.trace(np.linalg.solve(schur, inverse_border.T @ inverse_border)))
@@ -410,9 +435,17 @@ def peak(profile: Callable[[float], float], near: float) -> float:
 
 
 def crossing(
-    profile: Callable[[float], float], target: float, start: float, factor: float
+    profile: Callable[[float], float],
+    target: float,
+    start: float,
+    factor: float,
+    *,
+    tolerance: float = 1e-8,
 ) -> float:
-    """Return the variance beyond `start` at which the profile falls to `target`."""
+    """Return the variance beyond `start` at which the profile falls to `target`.
+
+    `tolerance` is of its logarithm.
+    """
     here, there = start, start * factor
     while profile(there) > target:
         here, there = there, there * factor
@@ -424,6 +457,6 @@ def crossing(
         lambda log_variance: profile(float(np.exp(log_variance))) - target,
         np.log(min(here, there)),
         np.log(max(here, there)),
-        xtol=1e-8,
+        xtol=tolerance,
     )
     return float(np.exp(root))
