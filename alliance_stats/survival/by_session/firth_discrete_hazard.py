@@ -9,7 +9,8 @@ import pandas as pd
 from alliance_stats.checks import check_choice, check_frame
 from alliance_stats.design.design import build_design
 from alliance_stats.design.formula import formula_of, parse_terms
-from alliance_stats.engine.families import Family, Outcome, family_of
+from alliance_stats.engine.families import family_of
+from alliance_stats.engine.outcomes import Family, Outcome
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array
 from alliance_stats.formatting import plural
