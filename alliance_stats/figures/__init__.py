@@ -77,6 +77,16 @@ from alliance_stats.figures.model_curves import (
     predicted_curves_figure,
 )
 from alliance_stats.figures.panels import panel
+from alliance_stats.figures.power_curves import (
+    draw_power_curves,
+    interval_width_figure,
+    power_figure,
+)
+from alliance_stats.figures.power_maps import (
+    draw_power_map,
+    power_map_figure,
+    power_sensitivity_figure,
+)
 from alliance_stats.figures.raincloud import draw_raincloud, raincloud_figure
 from alliance_stats.figures.report_figure import ReportFigure
 from alliance_stats.figures.residuals import draw_quantiles, draw_residuals, residual_figure
@@ -148,6 +158,8 @@ __all__ = [
     "draw_leave_one_out",
     "draw_mediation_paths",
     "draw_next_deviations",
+    "draw_power_curves",
+    "draw_power_map",
     "draw_quantiles",
     "draw_raincloud",
     "draw_rated",
@@ -173,6 +185,7 @@ __all__ = [
     "hazard_caterpillar_figure",
     "hazard_figure",
     "impulse_response_figure",
+    "interval_width_figure",
     "johnson_neyman_figure",
     "kaplan_meier_figure",
     "lagged_paths_figure",
@@ -183,6 +196,9 @@ __all__ = [
     "meta_funnel_figure",
     "one_with_many_figure",
     "panel",
+    "power_figure",
+    "power_map_figure",
+    "power_sensitivity_figure",
     "predicted_curves_figure",
     "raincloud_figure",
     "reliability_figure",

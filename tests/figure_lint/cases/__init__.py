@@ -14,12 +14,24 @@ from tests.figure_lint.cases import (
     groups,
     models,
     panel,
+    power,
     study,
     survival,
     trajectories,
 )
 
-ROOMS = (across_models, trajectories, survival, groups, models, evidence, study, panel, association)
+ROOMS = (
+    across_models,
+    trajectories,
+    survival,
+    groups,
+    models,
+    evidence,
+    study,
+    panel,
+    association,
+    power,
+)
 BY_FIGURE: Mapping[Callable[..., ReportFigure], Mapping[str, Callable[[], ReportFigure]]] = {
     figure: cases for room in ROOMS for figure, cases in room.CASES.items()
 }
