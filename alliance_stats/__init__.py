@@ -6,6 +6,7 @@ The public names. Figures and tables are imported from their own rooms,
 
 from alliance_stats.archive import from_dict, load_result, save_result, to_dict
 from alliance_stats.association import (
+    HazardOutcome,
     anova,
     correlation_difference,
     correlations,
@@ -140,6 +141,7 @@ __all__ = [
     "ControlChart",
     "DropBelowRunningMean",
     "FewerSessionsThan",
+    "HazardOutcome",
     "MissedLastScheduled",
     "Reliability",
     "Repair",

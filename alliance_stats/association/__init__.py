@@ -9,7 +9,12 @@ from alliance_stats.association.correlation_difference import (
 )
 from alliance_stats.association.correlations import Correlations, correlations
 from alliance_stats.association.lifelines_models import from_lifelines
-from alliance_stats.association.mediation import Mediation, indirect_path, mediation
+from alliance_stats.association.mediation import (
+    HazardOutcome,
+    Mediation,
+    indirect_path,
+    mediation,
+)
 from alliance_stats.association.mixed_anova import MixedAnova, mixed_anova
 from alliance_stats.association.ordered_regression import OrderedRegression
 from alliance_stats.association.regression import regression
@@ -22,6 +27,7 @@ __all__ = [
     "CorrelationDifference",
     "Correlations",
     "GeneralizedRegression",
+    "HazardOutcome",
     "LinearRegression",
     "Mediation",
     "MixedAnova",

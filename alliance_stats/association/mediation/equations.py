@@ -8,41 +8,25 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from alliance_stats.association.mediation.paths import Effect, Paths
+from alliance_stats.association.mediation.asked import Asked
+from alliance_stats.association.mediation.paths import Effect, Part, Paths, times
 from alliance_stats.association.regression import RegressionFamily, regression
 from alliance_stats.association.regression_model import GeneralizedRegression, LinearRegression
 from alliance_stats.design.formula import CONSTANT, Terms, column, formula_of
 from alliance_stats.engine.sandwich import ClusterRobust
+from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array
 
-__all__ = ["Asked", "Equations", "effects_of", "fit_equations"]
+__all__ = [
+    "Equations",
+    "Fitted",
+    "cluster_shares",
+    "effects_of",
+    "equation_terms",
+    "fit_equations",
+]
 
 Fitted = LinearRegression | GeneralizedRegression
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What mediates what.
-
-    Attributes
-    ----------
-    treatment, mediators, outcome, covariates
-        Columns.
-    serial
-        Whether each mediator works on the next.
-    moderator
-        Column that changes paths, or None.
-    moderates
-        Which: ``"a"`` (treatment to mediator), ``"b"`` (mediator to outcome), ``"c"`` (direct).
-    """
-
-    treatment: str
-    mediators: tuple[str, ...]
-    outcome: str
-    covariates: tuple[str, ...]
-    serial: bool
-    moderator: str | None
-    moderates: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,33 +53,37 @@ class Equations:
         design = self.fits[equation].design
         shown = [design.fixed.names[i] for i in design.fixed.kept]
         wanted = {":".join(names), ":".join(reversed(names))}
-        return start + next(i for i, name in enumerate(shown) if name in wanted)
+        found = [i for i, name in enumerate(shown) if name in wanted]
+        if not found:
+            raise NotIdentifiedError(
+                f"The other columns of the equation of '{self.asked.targets[equation]}' tell "
+                f"'{' x '.join(names)}': its path cannot be told from theirs. Leave one out."
+            )
+        return start + found[0]
 
     def table(self) -> pd.DataFrame:
         """Return the paths' places: ``level, from, to, term, place`` of what the model is about."""
         asked, rows = self.asked, []
-        targets = (*asked.mediators, asked.outcome)
-        for i, target in enumerate(targets):
-            sources = [asked.treatment]
-            if target == asked.outcome:
-                sources += asked.mediators
-            elif asked.serial:
-                sources += asked.mediators[:i]
+        for i, target in enumerate(asked.targets[: len(self.fits)]):
+            sources = asked.sources(target)
             rows += [("", source, target, self.place(i, source)) for source in sources]
             for source in sources:
-                if _moderated(asked, source, target):
+                if asked.moderated(source, target):
                     name = f"{source} x {asked.moderator}"
                     place = self.place(i, source, str(asked.moderator))
                     rows.append(("", name, target, place))
         return pd.DataFrame(rows, columns=["level", "from", "to", "place"])
 
-    def resampled(self, counts: Array) -> Array:
-        """Return the coefficients where each row counts so often."""
+    def resampled(self, counts: Array) -> Array | None:
+        """Return the coefficients where each row counts so often; None if these do not tell."""
         found = []
         for fit in self.fits:
             X, y = fit.design.X, fit.design.y
             weighted = X * counts[:, None]
-            found.append(np.linalg.lstsq(weighted.T @ X, weighted.T @ y, rcond=None)[0])
+            b, _, rank, _ = np.linalg.lstsq(weighted.T @ X, weighted.T @ y, rcond=None)
+            if rank < X.shape[1]:
+                return None
+            found.append(b)
         return np.concatenate(found)
 
 
@@ -106,28 +94,34 @@ def fit_equations(
     families: tuple[RegressionFamily, RegressionFamily],
     cluster: str | None,
     interaction: bool,
+    targets: Sequence[str] | None = None,
 ) -> Equations:
-    """Fit each equation to rows that have everything."""
+    """Fit each equation (or those of some targets) to rows that have everything."""
     fits: list[Fitted] = []
-    for i, target in enumerate((*asked.mediators, asked.outcome)):
+    for target in asked.targets if targets is None else targets:
         last = target == asked.outcome
-        sources = [asked.treatment]
-        sources += asked.mediators if last else asked.mediators[:i] if asked.serial else ()
-        terms = CONSTANT
-        for name in (*sources, *asked.covariates):
-            terms = terms + column(name)
-        if asked.moderator is not None:
-            terms = terms + column(asked.moderator)
-            for source in sources:
-                if _moderated(asked, source, target):
-                    terms = terms + _product(source, asked.moderator)
-        if interaction and last:
-            terms = terms + _product(asked.treatment, asked.mediators[0])
+        terms = equation_terms(asked, target, interaction=interaction)
         family = families[1] if last else families[0]
         fit = regression(formula_of(target, terms), data, family=family, cluster=cluster)
         assert isinstance(fit, LinearRegression | GeneralizedRegression)
         fits.append(fit)
     return Equations(asked, tuple(fits), _stacked(fits))
+
+
+def equation_terms(asked: Asked, target: str, *, interaction: bool) -> Terms:
+    """Return the right-hand side of a target's equation."""
+    terms, sources = CONSTANT, asked.sources(target)
+    for name in (*sources, *asked.covariates):
+        terms = terms + column(name)
+    if asked.moderator is not None:
+        terms = terms + column(asked.moderator)
+        for source in sources:
+            if asked.moderated(source, target):
+                terms = terms + _product(source, asked.moderator)
+    if interaction and target == asked.outcome:
+        for mediator in asked.mediators:
+            terms = terms + _product(asked.treatment, mediator)
+    return terms
 
 
 def effects_of(found: Equations, at: Sequence[float]) -> list[Effect]:
@@ -137,9 +131,9 @@ def effects_of(found: Equations, at: Sequence[float]) -> list[Effect]:
         indirect = []
         for way in _ways(asked):
             stops = (asked.treatment, *way, asked.outcome)
-            parts: tuple[tuple[float, tuple[int, ...]], ...] = ((1.0, ()),)
+            parts: tuple[Part, ...] = ((1.0, ()),)
             for source, target in itertools.pairwise(stops):
-                parts = _times(parts, _leg(found, source, target, w))
+                parts = times(parts, _leg(found, source, target, w))
             name = " and ".join(way) if asked.serial and len(way) > 1 else way[0]
             indirect.append(Effect(f"indirect by way of {name}", "", w, parts))
         direct = Effect("direct", "", w, _leg(found, asked.treatment, asked.outcome, w))
@@ -148,24 +142,25 @@ def effects_of(found: Equations, at: Sequence[float]) -> list[Effect]:
         if len(indirect) > 1:
             effects.append(Effect("indirect", "", w, whole))
         effects += [direct, Effect("total", "", w, (*whole, *direct.parts))]
-    if len(at) > 1 and len(set(asked.moderates) & {"a", "b"}) == 1 and len(asked.mediators) == 1:
-        effects.append(_index(found))
+    if asked.moderator is not None and len(set(asked.moderates) & {"a", "b"}) == 1:
+        effects += [] if asked.serial else [_index(found, m) for m in asked.mediators]
     return effects
 
 
-def _index(found: Equations) -> Effect:
+def _index(found: Equations, mediator: str) -> Effect:
     """Index of moderated mediation: how the indirect effect changes per unit of the moderator.
 
     Hayes 2015, doi:10.1080/00273171.2014.962683.
     """
     asked = found.asked
-    x, m, y, w = asked.treatment, asked.mediators[0], asked.outcome, str(asked.moderator)
-    if "a" in asked.moderates:
-        places = (found.place(0, x, w), found.place(1, m))
-    else:
-        places = (found.place(0, x), found.place(1, m, w))
-    del y
-    return Effect("index of moderated mediation", "", np.nan, ((1.0, places),))
+    own, last, w = asked.mediators.index(mediator), len(asked.mediators), str(asked.moderator)
+    by = (w,) if "a" in asked.moderates else ()
+    places = (
+        found.place(own, asked.treatment, *by),
+        found.place(last, mediator, *(() if by else (w,))),
+    )
+    several = f" by way of {mediator}" if len(asked.mediators) > 1 else ""
+    return Effect(f"index of moderated mediation{several}", "", np.nan, ((1.0, places),))
 
 
 def _ways(asked: Asked) -> list[tuple[str, ...]]:
@@ -176,29 +171,13 @@ def _ways(asked: Asked) -> list[tuple[str, ...]]:
     return [tuple(way) for way in sorted(chosen, key=len)]
 
 
-def _leg(
-    found: Equations, source: str, target: str, w: float
-) -> tuple[tuple[float, tuple[int, ...]], ...]:
+def _leg(found: Equations, source: str, target: str, w: float) -> tuple[Part, ...]:
     asked = found.asked
-    equation = (*asked.mediators, asked.outcome).index(target)
-    parts: list[tuple[float, tuple[int, ...]]] = [(1.0, (found.place(equation, source),))]
-    if _moderated(asked, source, target):
+    equation = asked.targets.index(target)
+    parts: list[Part] = [(1.0, (found.place(equation, source),))]
+    if asked.moderated(source, target):
         parts.append((w, (found.place(equation, source, str(asked.moderator)),)))
     return tuple(parts)
-
-
-def _times(
-    one: tuple[tuple[float, tuple[int, ...]], ...], other: tuple[tuple[float, tuple[int, ...]], ...]
-) -> tuple[tuple[float, tuple[int, ...]], ...]:
-    return tuple((u * v, (*i, *j)) for u, i in one for v, j in other)
-
-
-def _moderated(asked: Asked, source: str, target: str) -> bool:
-    if asked.moderator is None:
-        return False
-    if target != asked.outcome:
-        return "a" in asked.moderates and source == asked.treatment
-    return "c" in asked.moderates if source == asked.treatment else "b" in asked.moderates
 
 
 def _product(one: str, other: str) -> Terms:
@@ -213,10 +192,7 @@ def _stacked(fits: Sequence[Fitted]) -> Paths:
     df = np.concatenate([own.df(np.eye(size)) for own, size in zip(found, sizes, strict=True)])
     ends = np.cumsum([0, *sizes])
     V = np.zeros((len(beta), len(beta)))
-    shares = [
-        _shares(own.method, fit) if isinstance(own.method, ClusterRobust) else None
-        for own, fit in zip(found, fits, strict=True)
-    ]
+    shares = [None if fit.clusters is None else cluster_shares(fit) for fit in fits]
     for i, own in enumerate(found):
         V[ends[i] : ends[i + 1], ends[i] : ends[i + 1]] = own.covariance
         for j in range(i):
@@ -246,9 +222,11 @@ def _together(one: Fitted, other: Fitted) -> Array:
     return np.asarray(s * bread[0] @ one.design.X.T @ other.design.X @ bread[1])
 
 
-def _shares(robust: ClusterRobust, fit: Fitted) -> Array:
+def cluster_shares(fit: Fitted) -> Array:
     """Return each cluster's share of the coefficients, (clusters, p): their squares sum to CR2."""
+    robust = fit.inference().method
     assert fit.clusters is not None
+    assert isinstance(robust, ClusterRobust)
     left = _response_residuals(fit)
     codes: npt.NDArray[np.int64] = fit.clusters.codes
     order = np.argsort(codes, kind="stable")

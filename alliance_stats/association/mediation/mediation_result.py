@@ -7,19 +7,25 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.account import Account, Section, html_of, summary_of
-from alliance_stats.association.mediation.equations import Asked
+from alliance_stats.association.mediation.asked import Asked
+from alliance_stats.association.mediation.counterfactuals import NATURAL
+from alliance_stats.association.mediation.paths import Effect, Products
+from alliance_stats.association.mediation.product_profile import Rise, limits, p_value
 from alliance_stats.checks import check_conf_level
-from alliance_stats.errors import NotIdentifiedError
+from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, estimate_columns, one_line
 from alliance_stats.ledger import RowLedger
 
-__all__ = ["NATURAL", "Mediation"]
+__all__ = ["Mediation", "effect_frame"]
 
-NATURAL = ("total", "natural direct", "natural indirect", "share mediated")
 _ASSUMED = (
     "An indirect effect is one of a cause only if nothing that is not in the model moves treatment "
     "and mediator, treatment and outcome, or mediator and outcome; random assignment of the "
     "treatment grants the first two, never the third."
+)
+_NATURAL = (
+    "Natural effects need besides that the treatment moves nothing that moves both mediator and "
+    "outcome, and that both models hold."
 )
 
 
@@ -36,15 +42,16 @@ class Mediation:
     paths
         ``level, from, to, estimate, std_error, df``: the coefficients that the effects are made of.
     effects
-        ``level, term, at, estimate``.
+        ``level, term, at, estimate, null``.
     draws
         (draws, effects) the effects as they would vary: Monte Carlo or bootstrap.
-    delta_errors
-        First-order standard errors of the effects; NaN for natural effects.
-    residual_correlation
-        Of mediator and outcome, both given the treatment and covariates; NaN where not defined.
-    residual_ratio
-        SD of the outcome over that of the mediator, both given those.
+    products
+        The effects as products of paths, with draws of these; None for natural effects.
+    rise
+        How the likelihood falls away from the estimates, where profiles were asked for.
+    errors
+        Correlation of outcome and mediator, both given treatment and covariates, and the ratio of
+        their SDs; NaN where not defined.
     remarks
         What is to be read with the numbers.
     rows
@@ -56,9 +63,9 @@ class Mediation:
     paths: pd.DataFrame
     effects: pd.DataFrame
     draws: Array
-    delta_errors: Array
-    residual_correlation: float
-    residual_ratio: float
+    products: Products | None
+    rise: Rise | None
+    errors: tuple[float, float]
     remarks: tuple[str, ...]
     rows: RowLedger
 
@@ -82,20 +89,50 @@ class Mediation:
         DataFrame
             ``level`` (``within``, ``between`` or empty), ``term, at`` (value of the moderator),
             ``estimate, std_error`` (SD of the draws), ``p_value`` (twice the smaller share of draws
-            on one side of no effect), ``conf_low, conf_high`` (quantiles of the draws).
+            on one side of no effect; of profiles the likelihood-ratio test's), ``conf_low,
+            conf_high`` (quantiles of the draws; of profiles where the likelihood has fallen).
         """
-        alpha = 1.0 - check_conf_level(conf_level)
-        low, high = np.quantile(self.draws, [alpha / 2.0, 1.0 - alpha / 2.0], axis=0)
-        null = self.effects["null"].to_numpy()
-        n = len(self.draws)
-        below = ((self.draws < null).sum(axis=0) + 0.5) / (n + 1.0)
-        p = np.minimum(2.0 * np.minimum(below, 1.0 - below), 1.0)
-        return self.effects.drop(columns="null").assign(
-            std_error=self.draws.std(axis=0, ddof=1),
-            p_value=np.where(np.isnan(null), np.nan, p),
-            conf_low=low,
-            conf_high=high,
+        check_conf_level(conf_level)
+        table = _judged(self.effects, self.draws, conf_level)
+        if self.rise is None or self.products is None:
+            return table
+        found = [_by_profile(self.rise, effect, conf_level) for effect in self.products.effects]
+        return table.assign(
+            **dict(zip(("conf_low", "conf_high", "p_value"), np.array(found).T, strict=True))
         )
+
+    def conditional(self, at: Sequence[float], *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return the effects at other values of the moderator, from the same draws of the paths.
+
+        Parameters
+        ----------
+        at
+            Values of the moderator.
+        conf_level
+            Coverage of each interval by itself.
+
+        Returns
+        -------
+        DataFrame
+            As :meth:`tidy`, a row an effect and value; by draws.
+
+        Raises
+        ------
+        NotIdentifiedError
+            No moderator, or natural effects, which are had by asking mediation for ``at=``.
+        """
+        if self.asked.moderator is None or self.products is None:
+            raise NotIdentifiedError(
+                "Effects at values of a moderator are of products of paths with moderator=; of "
+                "natural effects ask mediation for at=."
+            )
+        values = [float(value) for value in at]
+        if not values or not np.isfinite(values).all():
+            raise DataError("at= is a list of values of the moderator.")
+        found = [e for e in self.products.along(values) if np.isfinite(e.at)]
+        frame = effect_frame(found, self.products.paths.estimate)
+        draws = np.column_stack([e.of(self.products.theta) for e in found])
+        return _judged(frame, draws, conf_level)
 
     def sobel(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return the normal-theory test of the effects, for comparison with old papers.
@@ -104,10 +141,11 @@ class Mediation:
         side and has too little power (MacKinnon, Lockwood & Williams 2004,
         doi:10.1207/s15327906mbr3901_4). ``term, estimate, std_error, statistic, p_value, ...``.
         """
-        if np.isnan(self.delta_errors).all():
+        if self.products is None:
             raise NotIdentifiedError("Natural effects have no Sobel test: they are no products.")
         estimate = self.effects["estimate"].to_numpy()
-        from_delta = estimate_columns(estimate, self.delta_errors, conf_level=conf_level)
+        errors = np.array([e.delta_error(self.products.paths) for e in self.products.effects])
+        from_delta = estimate_columns(estimate, errors, conf_level=conf_level)
         return pd.concat([self.effects[["level", "term", "at"]], from_delta], axis=1)
 
     def sensitivity(self, *, correlations: Sequence[float] = ()) -> pd.DataFrame:
@@ -130,18 +168,18 @@ class Mediation:
         NotIdentifiedError
             Several mediators, a moderator, nested rows, or families that are not linear.
         """
-        if np.isnan(self.residual_correlation):
+        r, ratio = self.errors
+        if np.isnan(r):
             raise NotIdentifiedError(
                 "The correlation of errors is defined for one mediator, linear, on one level, "
                 "without a moderator. For other outcomes see e_value()."
             )
         chosen = tuple(correlations) or tuple(np.round(np.arange(-0.5, 0.51, 0.1), 10))
-        bad = [r for r in chosen if not -1.0 < r < 1.0]
+        bad = [rho for rho in chosen if not -1.0 < rho < 1.0]
         if bad:
             raise ValueError(f"A correlation lies between -1 and 1; got {bad[0]}.")
         table = self.paths.set_index(["from", "to"])["estimate"]
         a = float(table[self.asked.treatment, self.asked.mediators[0]])
-        r, ratio = self.residual_correlation, self.residual_ratio
         rows = []
         for rho in (*chosen, r):
             root = np.sqrt((1.0 - r**2) / (1.0 - rho**2))
@@ -166,13 +204,16 @@ class Mediation:
         own = table[table["term"].isin(NATURAL[:3])]
         near = np.where(own["estimate"] >= 1.0, own["conf_low"], own["conf_high"])
         crosses = (own["conf_low"] <= 1.0) & (own["conf_high"] >= 1.0)
-        return pd.DataFrame(
+        found = pd.DataFrame(
             {
                 "term": own["term"].to_numpy(),
                 "estimate": _e_value(own["estimate"].to_numpy()),
                 "limit": np.where(crosses, 1.0, _e_value(near)),
             }
         )
+        if own["at"].notna().any():  # of a moderator's values
+            found.insert(1, "at", own["at"].to_numpy())
+        return found
 
     def glance(self) -> pd.DataFrame:
         """Return one row: ``nobs, n_mediators, n_resamples``."""
@@ -193,10 +234,44 @@ class Mediation:
             Section("Effect", effects, tuple(names), conf_level=conf_level),
         )
         sizes = {"rows": self.rows.n_used}
-        return Account(self.method, self.notes, sizes, sections, (_ASSUMED,), self.rows)
+        said = (_ASSUMED,) if self.products is not None else (_ASSUMED, _NATURAL)
+        return Account(self.method, self.notes, sizes, sections, said, self.rows)
 
     summary = summary_of
     _repr_html_ = html_of
+
+
+def effect_frame(effects: Sequence[Effect], theta: Array) -> pd.DataFrame:
+    """Return ``level, term, at, estimate, null`` of effects at some paths."""
+    return pd.DataFrame(
+        {
+            "level": [e.level for e in effects],
+            "term": [e.term for e in effects],
+            "at": [e.at for e in effects],
+            "estimate": [float(e.of(theta)) for e in effects],
+            "null": 0.0,
+        }
+    )
+
+
+def _judged(effects: pd.DataFrame, draws: Array, conf_level: float) -> pd.DataFrame:
+    """Add standard errors, tests and limits from draws."""
+    alpha = 1.0 - check_conf_level(conf_level)
+    low, high = np.quantile(draws, [alpha / 2.0, 1.0 - alpha / 2.0], axis=0)
+    null = effects["null"].to_numpy()
+    n = len(draws)
+    below = ((draws < null).sum(axis=0) + 0.5) / (n + 1.0)
+    p = np.minimum(2.0 * np.minimum(below, 1.0 - below), 1.0)
+    return effects.drop(columns="null").assign(
+        std_error=draws.std(axis=0, ddof=1),
+        p_value=np.where(np.isnan(null), np.nan, p),
+        conf_low=low,
+        conf_high=high,
+    )
+
+
+def _by_profile(rise: Rise, effect: Effect, conf_level: float) -> tuple[float, float, float]:
+    return *limits(rise, effect.of, conf_level), p_value(rise, effect.of, 0.0)
 
 
 def _e_value(ratio: Array) -> Array:

@@ -1,5 +1,6 @@
 """Paths of a mediation model and effects made of their products. Arrays only."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,7 +8,10 @@ from scipy import linalg, stats
 
 from alliance_stats.estimates import Array
 
-__all__ = ["Effect", "Paths"]
+__all__ = ["Effect", "Part", "Paths", "Products", "times"]
+
+Part = tuple[float, tuple[int, ...]]
+"""A weight and the places of the paths that are multiplied."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,7 +68,7 @@ class Effect:
     term: str
     level: str
     at: float
-    parts: tuple[tuple[float, tuple[int, ...]], ...]
+    parts: tuple[Part, ...]
 
     def of(self, paths: Array) -> Array:
         """Return the effect for each row of paths, (..., k) -> (...)."""
@@ -73,12 +77,48 @@ class Effect:
             total = total + weight * paths[..., list(places)].prod(axis=-1)
         return np.asarray(total)
 
-    def delta_error(self, paths: Paths) -> float:
-        """Return the first-order standard error (Sobel 1982, doi:10.2307/270723)."""
-        theta = paths.estimate
-        gradient = np.zeros(len(theta))
+    def gradient(self, theta: Array) -> Array:
+        """Return the derivatives by the paths, (k,)."""
+        found = np.zeros(len(theta))
         for weight, places in self.parts:
             for i, place in enumerate(places):
                 others = [other for j, other in enumerate(places) if j != i]
-                gradient[place] += weight * theta[others].prod()
+                found[place] += weight * theta[others].prod()
+        return found
+
+    def delta_error(self, paths: Paths) -> float:
+        """Return the first-order standard error (Sobel 1982, doi:10.2307/270723)."""
+        gradient = self.gradient(paths.estimate)
         return float(np.sqrt(gradient @ paths.covariance @ gradient))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Products:
+    """Effects as products of paths, with draws of the paths.
+
+    Attributes
+    ----------
+    paths
+        The paths.
+    theta
+        (draws, k) the paths as they would vary.
+    along
+        Values of the moderator -> the effects there (one NaN without a moderator).
+    at
+        The values asked for.
+    """
+
+    paths: Paths
+    theta: Array
+    along: Callable[[Sequence[float]], list[Effect]]
+    at: tuple[float, ...]
+
+    @property
+    def effects(self) -> list[Effect]:
+        """The effects at the values asked for."""
+        return self.along(self.at)
+
+
+def times(one: tuple[Part, ...], other: tuple[Part, ...]) -> tuple[Part, ...]:
+    """Multiply two sums of products of paths."""
+    return tuple((u * v, (*i, *j)) for u, i in one for v, j in other)

@@ -15,7 +15,10 @@ from scipy import linalg, optimize
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array
 
-__all__ = ["TwoLevels", "fit_two_levels"]
+__all__ = ["PathsOf", "TwoLevelDeviance", "TwoLevels", "fit_two_levels"]
+
+PathsOf = Callable[[Array, Array, Array], Array]
+"""Functions of the covariances within and between, and of the coefficients."""
 
 _STEP = 2e-4  # of the differences, in units of standardised variables
 _SETTLED = 1e-3  # of the last Newton step, in standard errors
@@ -37,48 +40,72 @@ class TwoLevels:
         (d, d) covariances.
     coefficients
         (q, d): of the units' columns on the variables between.
-    information
-        Observed information of the free parameters, of variables in units of their SDs.
     scale
-        (d,) these SDs.
+        (d,) SDs of the variables; what follows is of variables in these units.
+    deviance
+        -2 log-likelihood as a function of the parameters, without its constant.
+    information
+        Observed information of the free parameters; NaN where errors were not asked for.
     log_lik
         Log-likelihood.
-    sizes
-        Rows of each unit.
     """
 
     within: Array
     between: Array
     coefficients: Array
-    information: Array
     scale: Array
+    deviance: "TwoLevelDeviance"
+    information: Array
     log_lik: float
-    sizes: npt.NDArray[np.int64]
 
-    def delta(self, paths: Callable[[Array, Array, Array], Array]) -> tuple[Array, Array]:
-        """Return functions of within, between and coefficients, and their covariance."""
-        theta = _packed(*self._standardised())
-        d, q = len(self.within), len(self.coefficients)
+    @property
+    def theta(self) -> Array:
+        """The free parameters, of variables in units of their SDs."""
+        return _packed(*self._standardised())
 
-        def at(values: Array) -> Array:
-            W, B, beta = _unpacked(values, d, q)
-            s = self.scale
-            return paths(W * np.outer(s, s), B * np.outer(s, s), beta * s)
+    def at(self, theta: Array, paths: PathsOf) -> Array:
+        """Return functions of within, between and coefficients at other parameters."""
+        W, B, beta = _unpacked(theta, len(self.within), len(self.coefficients))
+        s = self.scale
+        return paths(W * np.outer(s, s), B * np.outer(s, s), beta * s)
 
-        centre = at(theta)
-        J = np.empty((len(centre), len(theta)))
-        for i in range(len(theta)):
-            step = np.zeros(len(theta))
-            step[i] = _STEP
-            J[:, i] = (at(theta + step) - at(theta - step)) / (2.0 * _STEP)
-        return centre, np.asarray(J @ linalg.inv(self.information) @ J.T)
+    def slopes(self, paths: PathsOf) -> Array:
+        """Return the derivatives of such functions by the parameters, (functions, parameters)."""
+        theta = self.theta
+        steps = _STEP * np.eye(len(theta))
+        found = [self.at(theta + h, paths) - self.at(theta - h, paths) for h in steps]
+        return np.array(found).T / (2.0 * _STEP)
+
+    def shares(self, paths: PathsOf, clusters: npt.NDArray[np.int64]) -> Array:
+        """Return each cluster's share of such functions, (clusters, functions).
+
+        Their squares, times ``G / (G - 1)``, sum to the robust covariance: the inverse information
+        times the clusters' scores.
+        """
+        scores = self.deviance.scores(self.theta)
+        summed = np.array([np.bincount(clusters, weights=column) for column in scores.T]).T
+        return np.asarray(summed @ linalg.solve(self.information, self.slopes(paths).T))
+
+    def unbounded(self) -> Array:
+        """Return parameters that may take any value: factors of the covariances, coefficients."""
+        W, B, beta = self._standardised()
+        return np.concatenate([_to_free(W, B), beta.ravel()])
+
+    def at_unbounded(self, values: Array, paths: PathsOf) -> Array:
+        """Return functions of within, between and coefficients at such parameters, (..., k)."""
+        d, s = len(self.within), self.scale
+        W, B = _from_free(values[..., : d * (d + 1)], d)
+        beta = values[..., d * (d + 1) :].reshape(*values.shape[:-1], *self.coefficients.shape)
+        return paths(W * np.outer(s, s), B * np.outer(s, s), beta * s)
 
     def _standardised(self) -> tuple[Array, Array, Array]:
         s = self.scale
         return self.within / np.outer(s, s), self.between / np.outer(s, s), self.coefficients / s
 
 
-def fit_two_levels(Z: Array, units: npt.NDArray[np.int64], columns: Array) -> TwoLevels:
+def fit_two_levels(
+    Z: Array, units: npt.NDArray[np.int64], columns: Array, *, errors: bool = True
+) -> TwoLevels:
     """Fit the model.
 
     Parameters
@@ -89,6 +116,8 @@ def fit_two_levels(Z: Array, units: npt.NDArray[np.int64], columns: Array) -> Tw
         Unit of each row, from 0.
     columns
         (J, q) what is known of each unit, with the constant.
+    errors
+        Whether the information is needed; a resample does without.
 
     Raises
     ------
@@ -106,14 +135,17 @@ def fit_two_levels(Z: Array, units: npt.NDArray[np.int64], columns: Array) -> Tw
     Z = Z / scale
     means = np.column_stack([np.bincount(units, weights=z) / sizes for z in Z.T])
     left = Z - means[units]
-    S = left.T @ left
+    products = np.einsum("ni,nj->nij", left, left)
+    each = np.zeros((J, d, d))
+    np.add.at(each, units, products)
+    S = each.sum(axis=0)
     W0 = S / (len(Z) - J)
     beta0 = linalg.lstsq(columns, means)[0]
     off = means - columns @ beta0
     B0 = off.T @ off / max(J - q, 1) - W0 / len(Z) * J
     values, vectors = linalg.eigh(B0)
     B0 = (vectors * np.maximum(values, 0.05 * np.diag(W0).mean())) @ vectors.T
-    deviance = _Deviance(means, S, sizes, columns, len(Z))
+    deviance = TwoLevelDeviance(means, S, each, sizes, columns, len(Z))
     start = _to_free(W0, B0)
     found = optimize.minimize(
         deviance.free, start, jac=True, method="BFGS",
@@ -124,23 +156,40 @@ def fit_two_levels(Z: Array, units: npt.NDArray[np.int64], columns: Array) -> Tw
     eigenvalues = linalg.eigvalsh(B)
     if eigenvalues.min() < _SINGULAR * max(eigenvalues.max(), 1e-12):
         raise NotIdentifiedError(_NO_BETWEEN)
-    theta, hessian, step = _newton(deviance.packed, _packed(W, B, beta))
-    W, B, beta = _unpacked(theta, d, q)
-    settled = np.isfinite(hessian).all() and linalg.eigvalsh(hessian)[0] > 0 and step < _SETTLED
-    if not settled or linalg.eigvalsh(B)[0] <= 0:
-        raise NotIdentifiedError("The covariances within and between units did not settle.")
+    theta, outer = _packed(W, B, beta), np.outer(scale, scale)
+    hessian = np.full((len(theta), len(theta)), np.nan)
+    if errors:
+        theta, hessian, step = _newton(deviance.packed, theta)
+        W, B, beta = _unpacked(theta, d, q)
+        settled = np.isfinite(hessian).all() and linalg.eigvalsh(hessian)[0] > 0
+        if not settled or step >= _SETTLED or linalg.eigvalsh(B)[0] <= 0:
+            raise NotIdentifiedError("The covariances within and between units did not settle.")
     constant = len(Z) * d * np.log(2.0 * np.pi) + 2.0 * len(Z) * np.log(scale).sum()
     log_lik = -0.5 * (deviance.packed(theta)[0] + constant)
-    outer = np.outer(scale, scale)
-    return TwoLevels(W * outer, B * outer, beta * scale, hessian / 2.0, scale, log_lik, sizes)
+    return TwoLevels(W * outer, B * outer, beta * scale, scale, deviance, hessian / 2.0, log_lik)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Deviance:
-    """-2 log-likelihood of what is sufficient, without the constant."""
+class TwoLevelDeviance:
+    """-2 log-likelihood of what is sufficient, without the constant.
+
+    Attributes
+    ----------
+    means
+        (J, d) of the units.
+    S, each
+        (d, d) products of deviations from them, in all and (J, d, d) of each unit.
+    sizes
+        (J,) rows of the units.
+    columns
+        (J, q) what is known of them.
+    n
+        Rows.
+    """
 
     means: Array
     S: Array
+    each: Array
     sizes: npt.NDArray[np.int64]
     columns: Array
     n: int
@@ -148,34 +197,43 @@ class _Deviance:
     def slopes(self, W: Array, B: Array, beta: Array) -> tuple[float, Array, Array, Array]:
         """Return the deviance and its derivatives by W, B (as matrices) and the coefficients."""
         J, P = len(self.sizes), linalg.inv(W)
-        value = (self.n - J) * _log_det(W) + float((P * self.S).sum())
-        by_W, by_B = (self.n - J) * P - P @ self.S @ P, np.zeros_like(B)
-        by_beta = np.zeros_like(beta)
         off = self.means - self.columns @ beta
-        for size in np.unique(self.sizes):
-            own = self.sizes == size
-            left = off[own]
-            V = B + W / size
-            P = linalg.inv(V)
-            R = left.T @ left
-            value += len(left) * (_log_det(V) + len(W) * np.log(size)) + float((P * R).sum())
-            by_V = len(left) * P - P @ R @ P
-            by_B += by_V
-            by_W += by_V / size
-            by_beta -= 2.0 * self.columns[own].T @ left @ P
-        return value, by_W, by_B, by_beta
+        V = B + W / self.sizes[:, None, None]
+        signs, log_dets = np.linalg.slogdet(V)
+        if (signs <= 0).any():
+            raise np.linalg.LinAlgError("not positive definite")
+        P_V = np.linalg.inv(V)
+        pulled = np.einsum("jab,jb->ja", P_V, off)
+        value = (self.n - J) * _log_det(W) + float((P * self.S).sum())
+        value += float(log_dets.sum() + len(W) * np.log(self.sizes).sum() + (pulled * off).sum())
+        by_V = P_V - pulled[:, :, None] * pulled[:, None, :]
+        by_W = (self.n - J) * P - P @ self.S @ P + (by_V / self.sizes[:, None, None]).sum(axis=0)
+        return value, by_W, by_V.sum(axis=0), -2.0 * self.columns.T @ pulled
 
     def coefficients(self, W: Array, B: Array) -> Array:
         """Return the generalized least-squares coefficients of the units' columns."""
         d, q = len(W), self.columns.shape[1]
-        left, right = np.zeros((q * d, q * d)), np.zeros((q, d))
-        for size in np.unique(self.sizes):
-            own = self.sizes == size
-            P = linalg.inv(B + W / size)
-            X = self.columns[own]
-            left += np.kron(X.T @ X, P)
-            right += X.T @ self.means[own] @ P
+        P = np.linalg.inv(B + W / self.sizes[:, None, None])
+        X = self.columns
+        left = np.einsum("jp,jr,jab->parb", X, X, P).reshape(q * d, q * d)
+        right = np.einsum("jp,jab,jb->pa", X, P, self.means)
         return np.asarray(linalg.solve(left, right.ravel(), assume_a="sym").reshape(q, d))
+
+    def scores(self, theta: Array) -> Array:
+        """Return each unit's slopes of the log-likelihood, (J, parameters)."""
+        d, q = len(self.S), self.columns.shape[1]
+        W, B, beta = _unpacked(theta, d, q)
+        P, off = linalg.inv(W), self.means - self.columns @ beta
+        V = np.linalg.inv(B + W / self.sizes[:, None, None])
+        pulled = np.einsum("jab,jb->ja", V, off)
+        by_B = V - pulled[:, :, None] * pulled[:, None, :]
+        n = self.sizes[:, None, None]
+        by_W = (n - 1) * P - P @ self.each @ P + by_B / n
+        by_beta = -2.0 * self.columns[:, :, None] * pulled[:, None, :]
+        twice = 2.0 * np.ones((d, d)) - np.eye(d)  # an element off the diagonal stands twice
+        rows, columns = np.tril_indices(d)
+        parts = [(by * twice)[:, rows, columns] for by in (by_W, by_B)]
+        return -0.5 * np.concatenate([*parts, by_beta.reshape(len(off), q * d)], axis=1)
 
     def free(self, values: Array) -> tuple[float, Array]:
         """Return the deviance at the best coefficients, and its slopes, in free parameters."""
@@ -185,13 +243,20 @@ class _Deviance:
             value, *slopes, _ = self.slopes(W, B, self.coefficients(W, B))
         except (np.linalg.LinAlgError, ValueError):  # a step to where covariances overflow
             return np.inf, np.zeros(len(values))
-        found = []
-        for part, slope in zip(np.split(values, 2), slopes, strict=True):
-            L = _factor(part, d)
-            by_L = 2.0 * slope @ L
-            by_L[np.diag_indices(d)] *= np.diag(L)  # its diagonal is free in logarithms
-            found.append(by_L[np.tril_indices(d)])
+        found = [_by_factor(f, s) for f, s in zip(np.split(values, 2), slopes, strict=True)]
         return value, np.concatenate(found)
+
+    def unbounded(self, values: Array) -> tuple[float, Array]:
+        """Return the deviance and its slopes in free parameters and coefficients."""
+        d, q = len(self.S), self.columns.shape[1]
+        k = d * (d + 1)
+        W, B = _from_free(values[:k], d)
+        try:
+            value, by_W, by_B, by_beta = self.slopes(W, B, values[k:].reshape(q, d))
+        except (np.linalg.LinAlgError, ValueError):  # a step to where covariances overflow
+            return np.inf, np.zeros(len(values))
+        parts = zip(np.split(values[:k], 2), (by_W, by_B), strict=True)
+        return value, np.concatenate([*(_by_factor(f, s) for f, s in parts), by_beta.ravel()])
 
     def packed(self, theta: Array) -> tuple[float, Array]:
         """Return the deviance and its slopes in covariances and coefficients."""
@@ -209,10 +274,21 @@ def _log_det(S: Array) -> float:
 
 
 def _factor(part: Array, d: int) -> Array:
-    L = np.zeros((d, d))
-    L[np.tril_indices(d)] = part
-    L[np.diag_indices(d)] = np.exp(np.clip(np.diag(L), -20.0, 20.0))
+    L = np.zeros((*part.shape[:-1], d, d))
+    rows, columns = np.tril_indices(d)
+    L[..., rows, columns] = part
+    own = np.arange(d)
+    L[..., own, own] = np.exp(np.clip(L[..., own, own], -20.0, 20.0))
     return L
+
+
+def _by_factor(part: Array, slope: Array) -> Array:
+    """Turn slopes by a covariance into slopes by the free elements of its factor."""
+    d = len(slope)
+    L = _factor(part, d)
+    by_L = 2.0 * slope @ L
+    by_L[np.diag_indices(d)] *= np.diag(L)  # its diagonal is free in logarithms
+    return np.asarray(by_L[np.tril_indices(d)])
 
 
 def _to_free(W: Array, B: Array) -> Array:
@@ -225,8 +301,8 @@ def _to_free(W: Array, B: Array) -> Array:
 
 
 def _from_free(free: Array, d: int) -> tuple[Array, Array]:
-    W, B = (_factor(part, d) for part in np.split(free, 2))
-    return W @ W.T, B @ B.T
+    W, B = (_factor(part, d) for part in np.split(free, 2, axis=-1))
+    return W @ W.swapaxes(-1, -2), B @ B.swapaxes(-1, -2)
 
 
 def _packed(W: Array, B: Array, beta: Array) -> Array:
