@@ -201,7 +201,7 @@ def _natural_result(  # noqa: PLR0917
     remarks: tuple[str, ...] = ()
     if drawn.intervals == "bootstrap":
         n = drawn.fewer(20)
-        draws, lost = resampled(case.frame, refit, by=by, units=unit, n=n, rng=drawn.rng)
+        draws, lost = resampled(case.frame, refit, by=by, units=case.unit, n=n, rng=drawn.rng)
         said = f"bootstrap of {'rows' if by is None else f'whole {by}s'} ({n:,} draws)"
         remarks = said_of_lost(lost, n)
     else:

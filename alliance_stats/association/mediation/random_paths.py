@@ -197,7 +197,7 @@ def _stacked(
     """Build the columns of both equations, in SDs."""
     x, m, y = asked.treatment, asked.mediators[0], asked.outcome
     sd = {name: float(columns[name].std()) for name in (x, m, y)}
-    X, M, Y = (columns[name] / sd[name] for name in (x, m, y))
+    X, M, Y = ((columns[name] - columns[name].mean()) / sd[name] for name in (x, m, y))
     own_x, own_m = (_deviation(values, units) for values in (X, M))
     level: dict[str, Array] = {"x mean": X - own_x}
     for name in asked.covariates:
