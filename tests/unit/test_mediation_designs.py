@@ -5,7 +5,14 @@ import pandas as pd
 import pytest
 from scipy import integrate, stats
 
-from alliance_stats import HazardOutcome, discrete_hazard, mediation, regression
+from alliance_stats import (
+    HazardOutcome,
+    discrete_hazard,
+    from_dict,
+    mediation,
+    regression,
+    to_dict,
+)
 from alliance_stats.errors import DataError, NotIdentifiedError
 
 EXACT = 1e-8
@@ -380,3 +387,15 @@ def test_several_mediators_of_units_share_their_error() -> None:
     left = [m - X @ np.linalg.lstsq(X, m, rcond=None)[0] for m in (m1, m2)]
     bread = np.linalg.inv(X.T @ X)[1, 1]
     assert V[i, j] == pytest.approx(left[0] @ left[1] / (J - 2) * bread, rel=EXACT)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"intervals": "profile"}, {"random_slopes": ("a", "b")}, {"moderator": "w"}],
+)
+def test_results_in_units_are_saved_and_loaded(options: dict[str, object]) -> None:
+    found = mediation(LEVELS, **(NESTED | {"n_resamples": 200} | options))
+    loaded = from_dict(to_dict(found))
+    pd.testing.assert_frame_equal(loaded.tidy(), found.tidy(), rtol=1e-9)
+    if "moderator" in options:
+        pd.testing.assert_frame_equal(loaded.conditional([0.5]), found.conditional([0.5]))

@@ -10,7 +10,12 @@ import pandas as pd
 
 from alliance_stats.association.mediation.asked import Asked, Case, Drawn, Natural, shown_pair
 from alliance_stats.association.mediation.counterfactuals import Counterfactuals, counterfactuals
-from alliance_stats.association.mediation.equations import Equations, effects_of, fit_equations
+from alliance_stats.association.mediation.equations import (
+    Equations,
+    fit_equations,
+    indices_of,
+    ways_of,
+)
 from alliance_stats.association.mediation.hazard_outcome import HazardOutcome, fit_hazard
 from alliance_stats.association.mediation.mediated_levels import (
     MediatedLevels,
@@ -18,8 +23,8 @@ from alliance_stats.association.mediation.mediated_levels import (
     level_design,
 )
 from alliance_stats.association.mediation.mediation_result import Mediation, effect_frame
-from alliance_stats.association.mediation.paths import Effect, Paths, Products
-from alliance_stats.association.mediation.product_profile import Block, Rise, of_blocks, of_levels
+from alliance_stats.association.mediation.paths import Paths, Products
+from alliance_stats.association.mediation.product_profile import Block, Levels, Rise
 from alliance_stats.association.mediation.random_paths import RandomPaths, fit_random_paths
 from alliance_stats.association.mediation.resampled import resampled, said_of_lost
 from alliance_stats.association.regression_model import LinearRegression
@@ -61,9 +66,9 @@ def on_one_level(case: Case, drawn: Drawn, at: Sequence[float] | None) -> Mediat
         rise, said = _profile(found), "profile intervals"
     over = "" if case.cluster is None else f", CR2 errors over clusters of {case.cluster}"
     return _result(
-        case, f"{case.named} by least squares{over}, {said}", found.table(), found.paths,
-        partial(effects_of, found), case.at(at), theta, rise=rise, errors=_errors(asked, found),
-        remarks=remarks,
+        case, f"{case.named} by least squares{over}, {said}", found.table(),
+        Products(found.paths, theta, ways_of(found), indices_of(found), case.at(at)), rise=rise,
+        errors=_errors(asked, found), remarks=remarks,
     )  # fmt: skip
 
 
@@ -117,7 +122,8 @@ def in_units(
     if isinstance(found, RandomPaths):
         remarks += found.remarks
     return _result(
-        case, how, found.table, found.paths, found.effects, case.at(at), theta, rise=rise,
+        case, how, found.table,
+        Products(found.paths, theta, found.ways(), found.indices(), case.at(at)), rise=rise,
         remarks=remarks,
     )  # fmt: skip
 
@@ -221,24 +227,20 @@ def _natural_result(  # noqa: PLR0917
     )  # fmt: skip
 
 
-def _result(  # noqa: PLR0917
+def _result(
     case: Case,
     how: str,
     table: pd.DataFrame,
-    paths: Paths,
-    along: Callable[[Sequence[float]], list[Effect]],
-    at: tuple[float, ...],
-    theta: Array,
+    products: Products,
     *,
     rise: Rise | None = None,
     errors: tuple[float, float] = _NOTHING,
     remarks: tuple[str, ...] = (),
 ) -> Mediation:
-    products = Products(paths, theta, along, at)
     effects = products.effects
-    draws = np.column_stack([e.of(theta) for e in effects])
-    frame = effect_frame(effects, paths.estimate)
-    shown = _shown(table, paths)
+    draws = np.column_stack([e.of(products.theta) for e in effects])
+    frame = effect_frame(effects, products.paths.estimate)
+    shown = _shown(table, products.paths)
     return Mediation(
         case.asked, how, shown, frame, draws, products, rise, errors, remarks, case.rows
     )
@@ -309,7 +311,7 @@ def _profile(found: Equations) -> Rise:
         df = float(fit.nobs - len(fit.fit.beta))
         V = found.paths.covariance[np.ix_(places, places)]
         blocks.append(Block(places, V, fit.nobs, df))
-    return of_blocks(found.paths.estimate, blocks)
+    return Rise(found.paths.estimate, tuple(blocks), None)
 
 
 def _numbers(case: Case) -> tuple[Case, dict[str, Array]]:
@@ -384,4 +386,4 @@ def _profile_of_levels(found: Fitted, cluster: str | None) -> Rise:
         places = tuple(int(p) for p in beside)
         covariance = paths.covariance[np.ix_(beside, beside)]
         blocks.append(Block(places, covariance, J, float(paths.df[beside[0]])))
-    return of_levels(found.model, found.of, found.modelled, paths.estimate, blocks)
+    return Rise(paths.estimate, tuple(blocks), Levels.at(found.model, found.of, found.modelled))

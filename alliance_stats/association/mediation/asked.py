@@ -85,6 +85,11 @@ class Asked:
             return "a" in self.moderates and source == self.treatment
         return ("c" if source == self.treatment else "b") in self.moderates
 
+    def index_term(self, mediator: str) -> str:
+        """Return the name of a mediator's index of moderated mediation."""
+        several = f" by way of {mediator}" if len(self.mediators) > 1 else ""
+        return f"index of moderated mediation{several}"
+
     @property
     def named(self) -> str:
         """The question in a phrase."""

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.association.mediation.asked import Asked
-from alliance_stats.association.mediation.paths import Effect, Part, Paths, times
+from alliance_stats.association.mediation.paths import Effect, Leg, Paths, Way, times
 from alliance_stats.association.regression import RegressionFamily, regression
 from alliance_stats.association.regression_model import GeneralizedRegression, LinearRegression
 from alliance_stats.design.formula import CONSTANT, Terms, column, formula_of
@@ -21,9 +21,10 @@ __all__ = [
     "Equations",
     "Fitted",
     "cluster_shares",
-    "effects_of",
     "equation_terms",
     "fit_equations",
+    "indices_of",
+    "ways_of",
 ]
 
 Fitted = LinearRegression | GeneralizedRegression
@@ -124,43 +125,40 @@ def equation_terms(asked: Asked, target: str, *, interaction: bool) -> Terms:
     return terms
 
 
-def effects_of(found: Equations, at: Sequence[float]) -> list[Effect]:
-    """Return indirect effects by each way, their sum, direct and total, at moderator values."""
-    asked, effects = found.asked, []
-    for w in at:
-        indirect = []
-        for way in _ways(asked):
-            stops = (asked.treatment, *way, asked.outcome)
-            parts: tuple[Part, ...] = ((1.0, ()),)
-            for source, target in itertools.pairwise(stops):
-                parts = times(parts, _leg(found, source, target, w))
-            name = " and ".join(way) if asked.serial and len(way) > 1 else way[0]
-            indirect.append(Effect(f"indirect by way of {name}", "", w, parts))
-        direct = Effect("direct", "", w, _leg(found, asked.treatment, asked.outcome, w))
-        whole = tuple(part for effect in indirect for part in effect.parts)
-        effects += indirect
-        if len(indirect) > 1:
-            effects.append(Effect("indirect", "", w, whole))
-        effects += [direct, Effect("total", "", w, (*whole, *direct.parts))]
-    if asked.moderator is not None and len(set(asked.moderates) & {"a", "b"}) == 1:
-        effects += [] if asked.serial else [_index(found, m) for m in asked.mediators]
-    return effects
+def ways_of(found: Equations) -> tuple[Way, ...]:
+    """Return indirect effects by each way, their sum, direct and total."""
+    asked, indirect = found.asked, []
+    for way in _ways(asked):
+        parts: Leg = ((0, ()),)
+        for source, target in itertools.pairwise((asked.treatment, *way, asked.outcome)):
+            parts = times(parts, _leg(found, source, target))
+        name = " and ".join(way) if asked.serial and len(way) > 1 else way[0]
+        indirect.append(Way(f"indirect by way of {name}", "", parts))
+    whole = tuple(part for way in indirect for part in way.parts)
+    direct = Way("direct", "", _leg(found, asked.treatment, asked.outcome))
+    total = Way("total", "", (*whole, *direct.parts))
+    together = (Way("indirect", "", whole),) if len(indirect) > 1 else ()
+    return (*indirect, *together, direct, total)
 
 
-def _index(found: Equations, mediator: str) -> Effect:
-    """Index of moderated mediation: how the indirect effect changes per unit of the moderator.
+def indices_of(found: Equations) -> tuple[Effect, ...]:
+    """Return each mediator's index of moderated mediation.
 
-    Hayes 2015, doi:10.1080/00273171.2014.962683.
+    How the indirect effect changes per unit of the moderator: Hayes 2015,
+    doi:10.1080/00273171.2014.962683.
     """
     asked = found.asked
-    own, last, w = asked.mediators.index(mediator), len(asked.mediators), str(asked.moderator)
-    by = (w,) if "a" in asked.moderates else ()
-    places = (
-        found.place(own, asked.treatment, *by),
-        found.place(last, mediator, *(() if by else (w,))),
-    )
-    several = f" by way of {mediator}" if len(asked.mediators) > 1 else ""
-    return Effect(f"index of moderated mediation{several}", "", np.nan, ((1.0, places),))
+    if asked.serial or len(set(asked.moderates) & {"a", "b"}) != 1:
+        return ()
+    w, last = str(asked.moderator), len(asked.mediators)
+    own, other = ((w,), ()) if "a" in asked.moderates else ((), (w,))
+    return tuple(
+        Effect(
+            asked.index_term(m), "", np.nan,
+            ((1.0, (found.place(i, asked.treatment, *own), found.place(last, m, *other))),),
+        )
+        for i, m in enumerate(asked.mediators)
+    )  # fmt: skip
 
 
 def _ways(asked: Asked) -> list[tuple[str, ...]]:
@@ -171,13 +169,13 @@ def _ways(asked: Asked) -> list[tuple[str, ...]]:
     return [tuple(way) for way in sorted(chosen, key=len)]
 
 
-def _leg(found: Equations, source: str, target: str, w: float) -> tuple[Part, ...]:
+def _leg(found: Equations, source: str, target: str) -> Leg:
     asked = found.asked
     equation = asked.targets.index(target)
-    parts: list[Part] = [(1.0, (found.place(equation, source),))]
-    if asked.moderated(source, target):
-        parts.append((w, (found.place(equation, source, str(asked.moderator)),)))
-    return tuple(parts)
+    own = (0, (found.place(equation, source),))
+    if not asked.moderated(source, target):
+        return (own,)
+    return (own, (1, (found.place(equation, source, str(asked.moderator)),)))
 
 
 def _product(one: str, other: str) -> Terms:

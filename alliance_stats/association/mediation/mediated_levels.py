@@ -9,7 +9,7 @@ import pandas as pd
 from scipy import linalg
 
 from alliance_stats.association.mediation.asked import Asked
-from alliance_stats.association.mediation.paths import Effect, Part, Paths, times
+from alliance_stats.association.mediation.paths import Effect, Leg, Paths, Way, times
 from alliance_stats.association.mediation.two_levels import TwoLevels, fit_two_levels
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array
@@ -47,46 +47,53 @@ class MediatedLevels:
     of: "_LevelPaths"
     modelled: Index
 
-    def effects(self, at: Sequence[float]) -> list[Effect]:
-        """Return indirect, direct and total effect of each level, at values of the moderator."""
-        asked, effects = self.asked, []
-        place = {(r.level, r[2], r.to): int(r.place) for r in self.table.itertuples()}
-        x, y, w_name = asked.treatment, asked.outcome, asked.moderator
+    def ways(self) -> tuple[Way, ...]:
+        """Return indirect, direct and total effect of each level."""
+        asked, found = self.asked, []
+        x, y = asked.treatment, asked.outcome
+        for level in self._levels:
+            indirect = [
+                Way(f"indirect by way of {m}", level,
+                    times(self._leg(level, x, m), self._leg(level, m, y)))
+                for m in asked.mediators
+            ]  # fmt: skip
+            whole = tuple(part for way in indirect for part in way.parts)
+            direct = self._leg(level, x, y)
+            found += indirect
+            found += [Way("indirect", level, whole)] if len(indirect) > 1 else []
+            found += [Way("direct", level, direct), Way("total", level, (*whole, *direct))]
+        return tuple(found)
 
-        def leg(level: str, source: str, target: str, w: float) -> tuple[Part, ...]:
-            parts: list[Part] = [(1.0, (place[level, source, target],))]
-            if asked.moderated(source, target):
-                parts.append((w, (place[level, f"{source} x {w_name}", target],)))
-            return tuple(parts)
+    def indices(self) -> tuple[Effect, ...]:
+        """Return the indices of moderated mediation (Hayes 2015)."""
+        asked, place = self.asked, self._place
+        if len(set(asked.moderates) & {"a", "b"}) != 1:
+            return ()
+        x, y, w, by_a = asked.treatment, asked.outcome, asked.moderator, "a" in asked.moderates
+        return tuple(
+            Effect(
+                asked.index_term(m), level, np.nan,
+                ((1.0, (place[level, f"{x} x {w}" if by_a else x, m],
+                        place[level, m if by_a else f"{m} x {w}", y])),),
+            )
+            for level in self._levels for m in asked.mediators
+        )  # fmt: skip
 
-        levels = list(dict.fromkeys(self.table.loc[self.table["from"] == x, "level"]))
-        for level in levels:
-            for w in at:
-                ways = [
-                    Effect(f"indirect by way of {m}", level, w,
-                           times(leg(level, x, m, w), leg(level, m, y, w)))
-                    for m in asked.mediators
-                ]  # fmt: skip
-                whole = tuple(part for way in ways for part in way.parts)
-                direct = leg(level, x, y, w)
-                effects += ways
-                if len(ways) > 1:
-                    effects.append(Effect("indirect", level, w, whole))
-                effects.append(Effect("direct", level, w, direct))
-                effects.append(Effect("total", level, w, (*whole, *direct)))
-        if len(set(asked.moderates) & {"a", "b"}) == 1:
-            effects += [self._index(place, level, m) for level in levels for m in asked.mediators]
-        return effects
+    @property
+    def _levels(self) -> list[str]:
+        own = self.table["from"] == self.asked.treatment
+        return list(dict.fromkeys(self.table.loc[own, "level"]))
 
-    def _index(self, place: Mapping[tuple[str, str, str], int], level: str, m: str) -> Effect:
-        """Return the index of moderated mediation (Hayes 2015)."""
-        asked, by_a = self.asked, "a" in self.asked.moderates
-        x, w = asked.treatment, asked.moderator
-        first = place[level, f"{x} x {w}" if by_a else x, m]
-        second = place[level, m if by_a else f"{m} x {w}", asked.outcome]
-        several = f" by way of {m}" if len(asked.mediators) > 1 else ""
-        term = f"index of moderated mediation{several}"
-        return Effect(term, level, np.nan, ((1.0, (first, second)),))
+    @property
+    def _place(self) -> dict[tuple[str, str, str], int]:
+        return {(r.level, r[2], r.to): int(r.place) for r in self.table.itertuples()}
+
+    def _leg(self, level: str, source: str, target: str) -> Leg:
+        place = self._place
+        own = (0, (place[level, source, target],))
+        if not self.asked.moderated(source, target):
+            return (own,)
+        return (own, (1, (place[level, f"{source} x {self.asked.moderator}", target],)))
 
 
 @dataclass(frozen=True, slots=True)

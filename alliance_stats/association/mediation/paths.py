@@ -1,6 +1,6 @@
 """Paths of a mediation model and effects made of their products. Arrays only."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,10 +8,10 @@ from scipy import linalg, stats
 
 from alliance_stats.estimates import Array
 
-__all__ = ["Effect", "Part", "Paths", "Products", "times"]
+__all__ = ["Effect", "Leg", "Paths", "Products", "Way", "times"]
 
-Part = tuple[float, tuple[int, ...]]
-"""A weight and the places of the paths that are multiplied."""
+Leg = tuple[tuple[int, tuple[int, ...]], ...]
+"""Terms of a sum: the power of the moderator, and the places of the paths that are multiplied."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,7 +68,7 @@ class Effect:
     term: str
     level: str
     at: float
-    parts: tuple[Part, ...]
+    parts: tuple[tuple[float, tuple[int, ...]], ...]
 
     def of(self, paths: Array) -> Array:
         """Return the effect for each row of paths, (..., k) -> (...)."""
@@ -92,6 +92,28 @@ class Effect:
         return float(np.sqrt(gradient @ paths.covariance @ gradient))
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """An effect as a function of the moderator.
+
+    Attributes
+    ----------
+    term, level
+        As of :class:`Effect`.
+    parts
+        Power of the moderator and the places of the paths that are multiplied.
+    """
+
+    term: str
+    level: str
+    parts: Leg
+
+    def at(self, w: float) -> Effect:
+        """Return the effect at a value of the moderator; NaN where there is none."""
+        parts = tuple((w**power if power else 1.0, places) for power, places in self.parts)
+        return Effect(self.term, self.level, w, parts)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Products:
     """Effects as products of paths, with draws of the paths.
@@ -102,23 +124,30 @@ class Products:
         The paths.
     theta
         (draws, k) the paths as they would vary.
-    along
-        Values of the moderator -> the effects there (one NaN without a moderator).
-    at
-        The values asked for.
+    ways
+        The effects as functions of the moderator.
+    index
+        Indices of moderated mediation, which hold at all its values.
+    values
+        The values asked for; one NaN without a moderator.
     """
 
     paths: Paths
     theta: Array
-    along: Callable[[Sequence[float]], list[Effect]]
-    at: tuple[float, ...]
+    ways: tuple[Way, ...]
+    index: tuple[Effect, ...]
+    values: tuple[float, ...]
 
     @property
     def effects(self) -> list[Effect]:
-        """The effects at the values asked for."""
-        return self.along(self.at)
+        """The effects at the values asked for, and the indices."""
+        return [*self.along(self.values), *self.index]
+
+    def along(self, values: Sequence[float]) -> list[Effect]:
+        """Return the effects at some values of the moderator."""
+        return [way.at(w) for w in values for way in self.ways]
 
 
-def times(one: tuple[Part, ...], other: tuple[Part, ...]) -> tuple[Part, ...]:
+def times(one: Leg, other: Leg) -> Leg:
     """Multiply two sums of products of paths."""
-    return tuple((u * v, (*i, *j)) for u, i in one for v, j in other)
+    return tuple((u + v, (*i, *j)) for u, i in one for v, j in other)

@@ -6,6 +6,7 @@ the profile interval, found directly. Of a product it is not symmetric, and hold
 as the likelihood-ratio test does. Arrays only.
 """
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ from alliance_stats.association.mediation.two_levels import PathsOf, TwoLevels
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array
 
-__all__ = ["Block", "Rise", "limits", "of_blocks", "of_levels", "p_value"]
+__all__ = ["Block", "Levels", "Rise", "limits", "p_value"]
 
 _MOST_BENT = 8  # coordinates, up to which searches start along curvature too
 _STEP = 1e-5
@@ -45,110 +46,111 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Levels:
+    """A two-level model, in coordinates in which its deviance is nearly a sphere.
+
+    Attributes
+    ----------
+    model, of, modelled
+        The model, its paths, and where they stand among all.
+    centre, half
+        The estimates, and what turns coordinates into steps from them.
+    """
+
+    model: TwoLevels
+    of: PathsOf
+    modelled: npt.NDArray[np.int64]
+    centre: Array
+    half: Array
+
+    @classmethod
+    def at(cls, model: TwoLevels, of: PathsOf, modelled: npt.NDArray[np.int64]) -> "Levels":
+        """Take the estimates as the centre, and the curvature there as the measure."""
+        centre, deviance = model.unbounded(), model.deviance.unbounded
+        steps = _STEP * np.eye(len(centre))
+        H = np.array([deviance(centre + h)[1] - deviance(centre - h)[1] for h in steps])
+        root = linalg.cholesky((H + H.T) / (8.0 * _STEP))
+        half = linalg.solve_triangular(root, np.eye(len(centre)))
+        return cls(model, of, modelled, centre, half)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Rise:
     """How far the deviance rises above its minimum, in coordinates in which it is nearly a sphere.
 
     Attributes
     ----------
-    dimension
-        Number of coordinates.
-    of
-        Coordinates -> the rise and its slopes.
-    paths
-        Coordinates -> the paths.
-    bound
-        Confidence level -> the rise that the interval allows.
-    level_of
-        A rise -> the probability of less.
-    """
-
-    dimension: int
-    of: Callable[[Array], tuple[float, Array]]
-    paths: Callable[[Array], Array]
-    bound: Callable[[float], float]
-    level_of: Callable[[float], float]
-
-
-def of_blocks(estimate: Array, blocks: list[Block]) -> Rise:
-    """Return the rise of independent blocks of least squares.
-
-    The bound is the one at which the limits of a single coefficient are those of t.
-    """
-    halves = [linalg.cholesky(block.covariance, lower=True) for block in blocks]
-    ends = np.cumsum([0, *(len(block.places) for block in blocks)])
-    fewest = min(blocks, key=lambda block: block.df)
-
-    def rise(z: Array) -> tuple[float, Array]:
-        value, slopes = 0.0, np.zeros(len(z))
-        for block, start, stop in zip(blocks, ends[:-1], ends[1:], strict=True):
-            own = z[start:stop]
-            q = float(own @ own) / block.df
-            value += block.n * np.log1p(q)
-            slopes[start:stop] = 2.0 * block.n / block.df * own / (1.0 + q)
-        return value, slopes
-
-    def paths(z: Array) -> Array:
-        found = np.broadcast_to(estimate, (*z.shape[:-1], len(estimate))).copy()
-        for block, half, start, stop in zip(blocks, halves, ends[:-1], ends[1:], strict=True):
-            found[..., list(block.places)] += z[..., start:stop] @ half.T
-        return found
-
-    def bound(conf_level: float) -> float:
-        t = stats.t.ppf(0.5 + conf_level / 2.0, fewest.df)
-        return float(fewest.n * np.log1p(t**2 / fewest.df))
-
-    def level_of(value: float) -> float:
-        t = np.sqrt(np.expm1(value / fewest.n) * fewest.df)
-        return float(2.0 * stats.t.cdf(t, fewest.df) - 1.0)
-
-    return Rise(int(ends[-1]), rise, paths, bound, level_of)
-
-
-def of_levels(
-    model: TwoLevels,
-    of: PathsOf,
-    modelled: npt.NDArray[np.int64],
-    estimate: Array,
-    blocks: list[Block],
-) -> Rise:
-    """Return the rise of a two-level model, and of blocks of least squares of units beside it.
-
-    Parameters
-    ----------
-    model, of, modelled
-        The model, its paths, and where they stand among all.
     estimate
         All paths.
     blocks
-        Of those that are not the model's.
+        Independent blocks of least squares.
+    levels
+        A two-level model beside them, or None.
     """
-    centre = model.unbounded()
-    lowest = model.deviance.unbounded(centre)[0]
-    steps = _STEP * np.eye(len(centre))
-    H = np.array(
-        [model.deviance.unbounded(centre + h)[1] - model.deviance.unbounded(centre - h)[1]
-         for h in steps]
-    ) / (4.0 * _STEP)  # fmt: skip
-    half = linalg.solve_triangular(linalg.cholesky((H + H.T) / 2.0), np.eye(len(centre)))
-    beside, k = of_blocks(estimate, blocks) if blocks else None, len(centre)
 
-    def rise(z: Array) -> tuple[float, Array]:
-        value, slope = model.deviance.unbounded(centre + half @ z[:k])
-        more, own = (0.0, np.zeros(0)) if beside is None else beside.of(z[k:])
-        return value - lowest + more, np.concatenate([half.T @ slope, own])
+    estimate: Array
+    blocks: tuple[Block, ...]
+    levels: Levels | None
 
-    def paths(z: Array) -> Array:
-        found = np.broadcast_to(estimate, (*z.shape[:-1], len(estimate))).copy()
-        if beside is not None:
-            found = beside.paths(z[..., k:])
-        found[..., modelled] = model.at_unbounded(centre + z[..., :k] @ half.T, of)
+    @property
+    def dimension(self) -> int:
+        """Number of coordinates: those of the two-level model first."""
+        return self._first + sum(len(block.places) for block in self.blocks)
+
+    @property
+    def _first(self) -> int:
+        return 0 if self.levels is None else len(self.levels.centre)
+
+    def _parts(self, z: Array) -> list[tuple[Block, Array]]:
+        ends = np.cumsum([self._first, *(len(block.places) for block in self.blocks)])
+        pairs = itertools.pairwise(ends)
+        return [(b, z[..., i:j]) for b, (i, j) in zip(self.blocks, pairs, strict=True)]
+
+    def of(self, z: Array) -> tuple[float, Array]:
+        """Return the rise at coordinates, and its slopes."""
+        value, slopes = 0.0, []
+        if self.levels is not None:
+            own, deviance = self.levels, self.levels.model.deviance.unbounded
+            found, slope = deviance(own.centre + own.half @ z[: self._first])
+            value += found - deviance(own.centre)[0]
+            slopes.append(own.half.T @ slope)
+        for block, part in self._parts(z):
+            q = float(part @ part) / block.df
+            value += block.n * np.log1p(q)
+            slopes.append(2.0 * block.n / block.df * part / (1.0 + q))
+        return value, np.concatenate(slopes)
+
+    def paths(self, z: Array) -> Array:
+        """Return the paths at coordinates, (..., dimension) -> (..., paths)."""
+        found = np.broadcast_to(self.estimate, (*z.shape[:-1], len(self.estimate))).copy()
+        for block, part in self._parts(z):
+            found[..., list(block.places)] += part @ linalg.cholesky(block.covariance)
+        if self.levels is not None:
+            own = self.levels
+            at = own.centre + z[..., : self._first] @ own.half.T
+            found[..., own.modelled] = own.model.at_unbounded(at, own.of)
         return found
 
-    one = stats.chi2(1)
-    dimension = k + (0 if beside is None else beside.dimension)
-    return Rise(
-        dimension, rise, paths, lambda level: float(one.ppf(level)), lambda d: float(one.cdf(d))
-    )
+    def bound(self, conf_level: float) -> float:
+        """Return the rise that an interval allows: a chi-squared quantile.
+
+        Of least squares alone it is the one at which a single coefficient has the limits of t.
+        """
+        if self.levels is not None:
+            return float(stats.chi2.ppf(conf_level, 1))
+        t = stats.t.ppf(0.5 + conf_level / 2.0, self._fewest.df)
+        return float(self._fewest.n * np.log1p(t**2 / self._fewest.df))
+
+    def level_of(self, value: float) -> float:
+        """Return the confidence level whose bound a rise is."""
+        if self.levels is not None:
+            return float(stats.chi2.cdf(value, 1))
+        t = np.sqrt(np.expm1(value / self._fewest.n) * self._fewest.df)
+        return float(2.0 * stats.t.cdf(t, self._fewest.df) - 1.0)
+
+    @property
+    def _fewest(self) -> Block:
+        return min(self.blocks, key=lambda block: block.df)
 
 
 def limits(rise: Rise, effect: Callable[[Array], Array], conf_level: float) -> tuple[float, float]:

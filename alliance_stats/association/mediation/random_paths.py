@@ -17,7 +17,7 @@ import pandas as pd
 from scipy import linalg
 
 from alliance_stats.association.mediation.asked import Asked
-from alliance_stats.association.mediation.paths import Effect, Part, Paths, times
+from alliance_stats.association.mediation.paths import Effect, Leg, Paths, Way, times
 from alliance_stats.association.mediation.stacked_likelihood import (
     StackedDeviance,
     stacked_deviance,
@@ -65,30 +65,31 @@ class RandomPaths:
     spreads: Mapping[str, float]
     correlation: float
 
-    def effects(self, at: Sequence[float]) -> list[Effect]:
-        """Return indirect, direct and total effect within units, at values of the moderator."""
-        asked, places = self.asked, self.places
+    def ways(self) -> tuple[Way, ...]:
+        """Return indirect, direct and total effect within units."""
+        m, places = self.asked.mediators[0], self.places
+        indirect = times(self._leg("m:x"), self._leg("y:m"))
+        if "cov" in places:
+            indirect = (*indirect, (0, (places["cov"],)))
+        direct = self._leg("y:x")
+        return (
+            Way(f"indirect by way of {m}", "within", indirect),
+            Way("direct", "within", direct),
+            Way("total", "within", (*indirect, *direct)),
+        )
 
-        def leg(name: str, w: float) -> tuple[Part, ...]:
-            own: tuple[Part, ...] = ((1.0, (places[name],)),)
-            product = f"{name}:w"
-            return own if product not in places else (*own, (w, (places[product],)))
+    def indices(self) -> tuple[Effect, ...]:
+        """Return the index of moderated mediation (Hayes 2015)."""
+        if len(set(self.asked.moderates) & {"a", "b"}) != 1:
+            return ()
+        pair = ("m:x:w", "y:m") if "a" in self.asked.moderates else ("m:x", "y:m:w")
+        parts = ((1.0, (self.places[pair[0]], self.places[pair[1]])),)
+        term = self.asked.index_term(self.asked.mediators[0])
+        return (Effect(term, "within", np.nan, parts),)
 
-        effects = []
-        m = asked.mediators[0]
-        for w in at:
-            indirect = times(leg("m:x", w), leg("y:m", w))
-            if "cov" in places:
-                indirect = (*indirect, (1.0, (places["cov"],)))
-            direct = leg("y:x", w)
-            effects.append(Effect(f"indirect by way of {m}", "within", w, indirect))
-            effects.append(Effect("direct", "within", w, direct))
-            effects.append(Effect("total", "within", w, (*indirect, *direct)))
-        if len(set(asked.moderates) & {"a", "b"}) == 1:
-            pair = ("m:x:w", "y:m") if "a" in asked.moderates else ("m:x", "y:m:w")
-            parts = ((1.0, (places[pair[0]], places[pair[1]])),)
-            effects.append(Effect("index of moderated mediation", "within", np.nan, parts))
-        return effects
+    def _leg(self, name: str) -> Leg:
+        own, product = (0, (self.places[name],)), self.places.get(f"{name}:w")
+        return (own,) if product is None else (own, (1, (product,)))
 
     @property
     def remarks(self) -> tuple[str, ...]:
