@@ -55,6 +55,8 @@ class Levels:
         The model, its paths, and where they stand among all.
     centre, half
         The estimates, and what turns coordinates into steps from them.
+    lowest
+        The deviance there.
     """
 
     model: TwoLevels
@@ -62,6 +64,7 @@ class Levels:
     modelled: npt.NDArray[np.int64]
     centre: Array
     half: Array
+    lowest: float
 
     @classmethod
     def at(cls, model: TwoLevels, of: PathsOf, modelled: npt.NDArray[np.int64]) -> "Levels":
@@ -71,7 +74,7 @@ class Levels:
         H = np.array([deviance(centre + h)[1] - deviance(centre - h)[1] for h in steps])
         root = linalg.cholesky((H + H.T) / (8.0 * _STEP))
         half = linalg.solve_triangular(root, np.eye(len(centre)))
-        return cls(model, of, modelled, centre, half)
+        return cls(model, of, modelled, centre, half, deviance(centre)[0])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,7 +115,7 @@ class Rise:
         if self.levels is not None:
             own, deviance = self.levels, self.levels.model.deviance.unbounded
             found, slope = deviance(own.centre + own.half @ z[: self._first])
-            value += found - deviance(own.centre)[0]
+            value += found - own.lowest
             slopes.append(own.half.T @ slope)
         for block, part in self._parts(z):
             q = float(part @ part) / block.df
