@@ -30,7 +30,6 @@ from alliance_stats.design.formula import (
     parse_terms,
     variables_of,
 )
-from alliance_stats.design.grammar import Binary
 from alliance_stats.design.rows import complete_rows
 from alliance_stats.door import replaced
 from alliance_stats.engine.families import family_of
@@ -111,11 +110,6 @@ def regression(
     if parsed.random:
         raise FormulaError(
             f"{formula!r} has the random term {parsed.random[0]}: fit it with lmm or glmm."
-        )
-    if isinstance(parsed.outcome, Binary) and parsed.outcome.mark in ("+", "-", "|", "&"):
-        raise FormulaError(
-            f"'{parsed.response}' has two columns: a regression has one outcome. "
-            f"Fit a model for each; their sum or difference as one outcome is I({parsed.response})."
         )
     bound = bound_formula(parsed, list(data.columns))
     if bound.fixed.offset:

@@ -206,6 +206,13 @@ def build_grouping(
         basis, columns_of_term = _term_basis(term, used, root_weights, learn)
         _check_told_apart(basis, columns_of_term, codes)
         q = len(basis.names)
+        if free_residual and n_units == n:
+            raise NotIdentifiedError(
+                f"{term}: each of the {n} rows is a unit of '{name}' by itself. What units differ "
+                "by and the residual are then one and the same: they cannot be told from the "
+                "residual. Leave the term out (the residual holds both), name the column that says "
+                "which rows belong together, or fix the residual variance with known_variance=."
+            )
         if free_residual and q * n_units >= n:
             raise NotIdentifiedError(
                 f"{term} asks for {q * n_units} random effects ({n_units} units of '{name}') "

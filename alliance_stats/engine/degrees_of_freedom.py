@@ -25,6 +25,8 @@ __all__ = [
 
 # Degrees of freedom beyond which t is the normal distribution to double precision.
 LARGE_DF = 1e10
+# Distance from 2 denominator df within which F is not scaled (as in pbkrtest).
+POLE = 1e-2
 # Relative curvature under which a covariance parameter is not determined at all.
 FLAT = 1e-9
 
@@ -135,6 +137,8 @@ class KenwardRoger:
         A2 = float(np.einsum("kl,kpq,lqp->", self.W, TPPP, TPPP))
         if A2 < 2.0 / LARGE_DF:  # the covariance of C beta is known: F is chi-squared over ell
             return 1.0, float("inf")
+        if ell == 1:  # A1 is A2 then: the formulas below come to this, but for their poles
+            return 1.0, 2.0 / A2
         B = (A1 + 6.0 * A2) / (2.0 * ell)
         g = ((ell + 1.0) * A1 - (ell + 4.0) * A2) / ((ell + 2.0) * A2)
         denominator = 3.0 * ell + 2.0 * (1.0 - g)
@@ -143,6 +147,8 @@ class KenwardRoger:
         V = (2.0 / ell) * (1.0 + c1 * B) / ((1.0 - c2 * B) ** 2 * (1.0 - c3 * B))
         rho = V / (2.0 * E**2)
         df = 4.0 + (ell + 2.0) / (ell * rho - 1.0)
+        if abs(df - 2.0) < POLE:  # F has no mean there that could be matched
+            return 1.0, float(df)
         return float(df / (E * (df - 2.0))), float(df)
 
 

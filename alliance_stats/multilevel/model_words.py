@@ -13,6 +13,7 @@ from alliance_stats.design.residual import (
     VariancePower,
 )
 from alliance_stats.formatting import format_df, format_number
+from alliance_stats.multilevel.few_units import few_unit_notes
 from alliance_stats.multilevel.generalized_fit import GeneralizedFit
 from alliance_stats.multilevel.linear_fit import LinearFit
 from alliance_stats.multilevel.linear_functions import inference_on
@@ -37,9 +38,6 @@ __all__ = [
 
 # Share of Satterthwaite's df below which Kenward and Roger's are said beside them.
 MUCH_FEWER = 0.5
-# Units, and how much larger the largest is than the smallest, where Satterthwaite's test of what is
-# constant within them was found to reject too often.
-FEW_UNITS, UNEVEN = 10, 4.0
 
 DF_WORDS = {
     "satterthwaite": "t tests with Satterthwaite df",
@@ -227,37 +225,7 @@ def linear_notes(fit: LinearFit) -> tuple[str, ...]:
             + ". Standard errors and df (Satterthwaite) are those of the model without it."
             + _kept_at_boundary(fit)
         )
-    return (*found, *_aliased(fit.design.fixed.aliased), *_few_and_uneven(fit))
-
-
-def _few_and_uneven(fit: LinearFit) -> list[str]:
-    """Say which test to trust where few units of unequal size carry a coefficient.
-
-    With 6 to 8 therapists of 2 to 20 persons each Satterthwaite's test of a therapist's covariate
-    rejects a true null hypothesis in about 7% (docs/coverage/few_therapists.md).
-    """
-    design = fit.design
-    if not design.groupings or fit.problem.known:
-        return []
-    outer = min(design.groupings, key=lambda g: len(g.labels))
-    rows = np.bincount(outer.codes)
-    if len(rows) > FEW_UNITS or rows.max() < UNEVEN * rows.min():
-        return []
-    first = np.unique(outer.codes, return_index=True)[1]
-    off = np.abs(design.X - design.X[first][outer.codes]).max(axis=0)
-    names = [design.fixed.names[i] for i in design.fixed.kept]
-    own = [
-        name
-        for name, gap, column in zip(names, off, design.X.T, strict=True)
-        if gap == 0.0 and np.ptp(column) > 0.0
-    ]
-    if not own:
-        return []
-    return [
-        f"{', '.join(own)}: a property of {len(rows)} units of {outer.name} of unequal size, where "
-        "Satterthwaite's test at .05 rejects a true null hypothesis in about 7%. "
-        "permutation_test, wild_bootstrap and df_method='kenward-roger' hold it."
-    ]
+    return (*found, *_aliased(fit.design.fixed.aliased), *few_unit_notes(fit))
 
 
 def _kept_at_boundary(fit: LinearFit) -> str:

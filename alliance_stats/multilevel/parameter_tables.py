@@ -124,11 +124,11 @@ def _pairs_of_visits(fit: LinearFit) -> dict[str, tuple[str, str]]:
 
 def _phrases(names: tuple[str, ...]) -> list[tuple[Phrase, str]]:
     """Return SDs and correlations of one term in words, in the order of `_of_one_term`."""
-    found = [(Phrase("SD of {}", (name,)), "number") for name in names]
-    for j in range(len(names)):
-        for i in range(j + 1, len(names)):
-            found.append((Phrase("correlation of {} and {}", (names[j], names[i])), "bounded"))
-    return found
+    # an intercept's SD is no SD of what the fixed intercept stands for: it has words of its own
+    called = ["intercepts" if name == "(Intercept)" else name for name in names]
+    found = [(Phrase("SD of {}", (name,)), "number") for name in called]
+    pairs = itertools.combinations(called, 2)
+    return found + [(Phrase("correlation of {} and {}", pair), "bounded") for pair in pairs]
 
 
 def residual_values(fit: LinearFit) -> tuple[list[str], list[str | None], list[float]]:

@@ -1,10 +1,12 @@
 """Type I errors with few therapists, by method: what ``docs/coverage/few_therapists.md`` holds.
 
-``python -m tests.simulation.few_therapists 500 PATH`` runs 500 studies a cell, and goes on from the
-studies that PATH holds: every study has a seed of its own. A study has therapists with eight
-persons each, or from two to twenty (as many in all), and three sessions a person; the outcome has
-variances .08 (therapist), .40 (person) and .52 (session), and neither a therapist's experience nor
-a person's treatment, drawn within therapists, has an effect.
+``python -m tests.simulation.few_therapists 2000`` runs 2,000 studies a cell into the table of the
+package, and goes on from the studies that it holds: every study has a seed of its own. Then it
+writes the page. A second argument is another file, without a page.
+
+A study has therapists with eight persons each, or from two to twenty (as many in all), and three
+sessions a person; the outcome has variances .08 (therapist), .40 (person) and .52 (session), and
+neither a therapist's experience nor a person's treatment, drawn within therapists, has an effect.
 """
 
 import csv
@@ -17,6 +19,9 @@ import pandas as pd
 
 from alliance_stats import CR2, lmm, permutation_test, wild_bootstrap
 
+ROOT = Path(__file__).parents[2]
+TABLE = ROOT / "alliance_stats" / "multilevel" / "type_one_errors.csv"
+PAGE = ROOT / "docs" / "coverage" / "few_therapists.md"
 THERAPISTS = (6, 8, 15, 30)
 PERSONS, SESSIONS = 8, 3
 DRAWS = 499
@@ -138,4 +143,6 @@ def page(counts: pd.DataFrame) -> str:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]))
+    main(int(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else TABLE)
+    if len(sys.argv) == 2:
+        PAGE.write_text(page(pd.read_csv(TABLE)), encoding="utf-8")

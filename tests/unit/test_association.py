@@ -360,10 +360,11 @@ def test_latent_correlations_of_complete_ratings_have_a_closed_form() -> None:
         correlations(data, ["a", "b"], session="session")
 
 
-def test_two_outcomes_in_one_formula_are_refused_and_their_sum_said() -> None:
-    with pytest.raises(FormulaError, match=r"one outcome.*I\(y \+ x\)"):
-        regression("y + x ~ z", ROWS)
-    assert regression("I(y + x) ~ z", ROWS).nobs == 7
+def test_a_left_hand_side_is_arithmetic_as_in_r() -> None:
+    total = regression("y + x ~ z", ROWS)
+    assert total.nobs == 7
+    same = regression("I(y + x) ~ z", ROWS)
+    np.testing.assert_array_equal(total.tidy()["estimate"], same.tidy()["estimate"])
 
 
 def test_outcomes_that_cannot_be_squared_are_refused():

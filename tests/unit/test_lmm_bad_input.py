@@ -87,7 +87,7 @@ def test_infinite_values_name_their_rows(data):
 
 def test_one_observation_per_unit(data):
     data["row"] = np.arange(60)
-    with pytest.raises(NotIdentifiedError, match=r"\(1 \| row\) asks for 60 random effects"):
+    with pytest.raises(NotIdentifiedError, match=r"\(1 \| row\): each of the 60 rows is a unit"):
         lmm("y ~ x + (1 | row)", data)
     assert lmm("y ~ x + (1 | row)", data, known_variance="weight").sigma == 1.0
 

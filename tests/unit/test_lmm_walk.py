@@ -75,7 +75,9 @@ def test_a_summary_says_which_test_holds_with_few_units_of_unequal_size():
             }
         )
         text = lmm("y ~ experience + session + (1 | therapist)", frame).summary()
-        assert ("experience: a property of 6 units of therapist" in text) is said
+        size = "unequal" if said else "similar"
+        assert f"experience: told by 6 units of therapist of {size} size." in text
+        assert f"session: told within 6 units of therapist of {size} size." in text
         assert "session: a property" not in text
         alone = lmm("y ~ session + (1 | therapist)", frame)
         assert not any("permutation_test" in note for note in alone.notes)

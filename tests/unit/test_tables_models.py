@@ -60,9 +60,11 @@ def interval(row, digits=2):
 
 def test_one_model_has_a_column_for_all_that_is_known(grouped):
     fit = lmm("y ~ x + (1 | group)", grouped)
-    made = table(fit, words={"(Intercept)": "Start", "x": "Slope", "group": "Groups"})
+    made = table(
+        fit, words={"(Intercept)": "Start", "intercepts": "starts", "x": "Slope", "group": "Groups"}
+    )
     assert made.frame["Term"].tolist()[:4] == [
-        "Start", "Slope", "Groups, SD of Start", "residual",
+        "Start", "Slope", "Groups, SD of starts", "residual",
     ]  # fmt: skip
     row = fit.tidy().set_index("term").loc["x"]
     shown = made.frame.set_index("Term").loc["Slope"]
@@ -97,7 +99,7 @@ def test_models_stand_side_by_side():
     random = [term for term, part in zip(made.frame["Term"], made.sections, strict=True)
               if part == "Random effects"]  # fmt: skip
     assert random[-1] == "residual"
-    assert "therapist, correlation of Intercept and session" in random
+    assert "therapist, correlation of intercepts and session" in random
     assert "Empty: Linear mixed model fitted by REML (alliance ~ 1" in made.note
     assert "mixed model fitted by maximum likelihood (alliance ~ session + (1 +" in made.note
     assert "Satterthwaite df" in made.note
@@ -115,7 +117,7 @@ def test_linear_and_generalized_models_stand_side_by_side(grouped, logistic):
     assert shown.loc["(Intercept)", "Left: OR [95% CI]"] == ""
     assert shown.loc["(Intercept)", "Score: b [95% CI]"] != ""
     spread = logistic.tidy(effects="ran_pars")["estimate"].iloc[0]
-    assert shown.loc["group, SD of (Intercept)", "Left: OR [95% CI]"] == format_number(spread)
+    assert shown.loc["group, SD of intercepts", "Left: OR [95% CI]"] == format_number(spread)
     assert shown.loc["residual", "Left: OR [95% CI]"] == ""
     log_lik = format_number(logistic.log_lik)
     assert shown.loc["Log-likelihood", "Left: OR [95% CI]"] == log_lik

@@ -1,0 +1,125 @@
+"""Which test of a coefficient to trust with few units: what simulated studies of the kind found.
+
+``type_one_errors.csv`` holds, by number of therapists, equality of their sizes and level of the
+effect, how often each test rejected a true null hypothesis at .05; it is written by
+``tests/simulation/few_therapists.py``, and shown in ``docs/coverage/few_therapists.md``.
+"""
+
+from collections.abc import Mapping
+from importlib.resources import files
+
+import numpy as np
+import pandas as pd
+
+from alliance_stats.design.groupings import Grouping
+from alliance_stats.formatting import format_count, format_percent
+from alliance_stats.multilevel.linear_fit import LinearFit
+
+__all__ = ["few_unit_notes", "rejection_rates"]
+
+# Units beyond which nothing is said: all tests hold their level with 30; and up to which something
+# is said of effects within units only.
+MOST, FEW = 30, 10
+# How much larger the largest unit is than the smallest in a design of unequal sizes.
+UNEVEN = 4.0
+# Standard errors of a simulated rate above .05 that are chance, and the distance from .05 within
+# which one test is as good as another.
+CHANCE, NEAR = 2.5, 0.015
+
+_CALLED = {
+    "Satterthwaite": "Satterthwaite's",
+    "Kenward-Roger": "Kenward-Roger's",
+    "CR2": "CR2",
+    "wild bootstrap": "wild_bootstrap",
+    "permutation": "permutation_test",
+}
+
+
+def rejection_rates() -> pd.DataFrame:
+    """Return the simulated table: ``therapists, sizes, effect, method, studies, rejected``."""
+    with (files("alliance_stats.multilevel") / "type_one_errors.csv").open(
+        encoding="utf-8"
+    ) as file:
+        return pd.read_csv(file)
+
+
+def few_unit_notes(fit: LinearFit) -> list[str]:
+    """Say which test to trust for the coefficients of few units, and for those within them."""
+    design = fit.design
+    if not design.groupings or fit.problem.known:
+        return []
+    outer = min(design.groupings, key=lambda g: len(g.labels))
+    n = len(outer.labels)
+    if n > MOST:
+        return []
+    sizes = np.bincount(outer.codes, minlength=n)
+    uneven = bool(sizes.max() >= UNEVEN * sizes.min())
+    table = rejection_rates()
+    table = table[
+        (table["sizes"] == ("2 to 20" if uneven else "equal"))
+        & table["method"].isin(_on_offer(fit, outer))
+    ]
+    nearest = min(table["therapists"].unique(), key=lambda known: abs(np.log(known / n)))
+    own, within = _coefficients(fit, outer)
+    kind = f"{n} units of {outer.name} of {'unequal' if uneven else 'similar'} size"
+    found = []
+    if own:
+        fewer = ", fewer than were simulated" if n < table["therapists"].min() else ""
+        cell = table[(table["effect"] == "experience") & (table["therapists"] == nearest)]
+        found.append(
+            f"{', '.join(own)}: told by {kind}{fewer}. "
+            f"{_of_true_nulls(cell, f'of {nearest} such units')}"
+        )
+    if within and (own or n <= FEW):  # the number of units does not tell there
+        cell = table[table["effect"] == "treated"]
+        said = _of_true_nulls(cell, "of 6 to 30 such units")
+        found.append(f"{', '.join(within)}: told within {kind}. {said}")
+    return found
+
+
+def _coefficients(fit: LinearFit, outer: Grouping) -> tuple[list[str], list[str]]:
+    """Names of coefficients whose columns are constant within units, and of those that vary."""
+    X = fit.design.X
+    first = np.unique(outer.codes, return_index=True)[1]
+    off = np.abs(X - X[first][outer.codes]).max(axis=0) > 1e-9 * np.abs(X).max(axis=0)
+    names = [fit.design.fixed.names[i] for i in fit.design.fixed.kept]
+    varies = np.ptp(X, axis=0) > 0.0
+    own = [name for name, out, some in zip(names, off, varies, strict=True) if some and not out]
+    return own, [name for name, out in zip(names, off, strict=True) if out]
+
+
+def _on_offer(fit: LinearFit, outer: Grouping) -> set[str]:
+    """Return the tests that this model can be given."""
+    found = {"Satterthwaite"}
+    if fit.problem.reml and fit.problem.shape is None:
+        found.add("Kenward-Roger")
+    homes = [
+        pd.Series(outer.codes).groupby(other.codes).nunique().max()
+        for other in fit.design.groupings
+    ]
+    return found | ({"CR2", "wild bootstrap", "permutation"} if max(homes) == 1 else set())
+
+
+def _of_true_nulls(cell: pd.DataFrame, of: str) -> str:
+    """Say how often each test rejected true null hypotheses, and which to trust."""
+    sums = cell.groupby("method")[["studies", "rejected"]].sum()
+    rates = {m: float(sums.loc[m, "rejected"] / sums.loc[m, "studies"]) for m in _CALLED
+             if m in sums.index}  # fmt: skip
+    studies = int(sums["studies"].max())
+    told = ", ".join(f"{_CALLED[method]} {format_percent(r, 1)}" for method, r in rates.items())
+    good = _trusted(rates, studies)
+    trusted = "any" if len(good) == len(rates) else " or ".join(_CALLED[m] for m in good)
+    return (
+        f"At .05, true null hypotheses in {format_count(studies)} simulated studies {of} were "
+        f"rejected by {told}: trust {trusted}."
+    )
+
+
+def _trusted(rates: Mapping[str, float], studies: int) -> list[str]:
+    """Return the tests that hold their level and are nearest to it, in the order of the table."""
+    limit = 0.05 + CHANCE * float(np.sqrt(0.05 * 0.95 / studies))
+    holding = {method: rate for method, rate in rates.items() if rate <= limit}
+    if not holding:
+        return [min(rates, key=lambda method: rates[method])]
+    nearest = min(abs(rate - 0.05) for rate in holding.values())
+    return [m for m, rate in holding.items() if abs(rate - 0.05) <= max(NEAR, nearest)]

@@ -1,0 +1,63 @@
+"""What summaries say of designs with few units is what simulated studies of them found."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from alliance_stats import lmm
+from alliance_stats.formatting import format_percent
+from alliance_stats.multilevel.few_units import rejection_rates
+from tests.simulation.few_therapists import PAGE, page, study
+
+# Studies that a rate in print must rest on.
+STUDIES = 1000
+
+
+def notes(data: pd.DataFrame, formula: str = "", **how) -> list[str]:
+    model = lmm(formula or "y ~ experience + treated + (1 | therapist/person)", data, **how)
+    return [note for note in model.notes if "told" in note]
+
+
+@pytest.mark.parametrize(("n", "nearest"), [(4, 6), (7, 8), (12, 15), (30, 30)])
+@pytest.mark.parametrize("balanced", [True, False])
+def test_the_nearest_design_is_quoted(n, nearest, balanced):
+    own, within = notes(study(np.random.default_rng(3), n, balanced=balanced))
+    table = rejection_rates()
+    table = table[table["sizes"] == ("equal" if balanced else "2 to 20")]
+    cell = table[(table["effect"] == "experience") & (table["therapists"] == nearest)]
+    for method, name in (("Satterthwaite", "Satterthwaite's"), ("permutation", "permutation_test")):
+        row = cell[cell["method"] == method].iloc[0]
+        assert f"{name} {format_percent(row['rejected'] / row['studies'], 1)}" in own
+    assert own.startswith(f"experience: told by {n} units of therapist")
+    assert ("fewer than were simulated" in own) is (n < 6)
+    assert within.startswith(f"treated: told within {n} units of therapist")
+
+
+def test_a_test_that_rejects_too_often_is_not_trusted():
+    own, _ = notes(study(np.random.default_rng(3), 6, balanced=False))
+    assert "Satterthwaite's" not in own.split("trust")[1]
+    assert "permutation_test" in own.split("trust")[1]
+
+
+def test_only_tests_on_offer_are_named():
+    data = study(np.random.default_rng(3), 8, balanced=True)
+    assert not any("Kenward" in note for note in notes(data, reml=False))
+    crossed = data.assign(room=np.random.default_rng(1).integers(0, 9, len(data)))
+    found = notes(crossed, "y ~ experience + treated + (1 | therapist) + (1 | room)")
+    assert found
+    assert not any("permutation" in note or "CR2" in note for note in found)
+
+
+def test_many_units_need_no_advice():
+    data = study(np.random.default_rng(3), 31, balanced=True)
+    assert notes(data) == []
+
+
+def test_the_page_shows_the_table():
+    assert PAGE.read_text(encoding="utf-8") == page(rejection_rates())
+
+
+def test_every_rate_rests_on_many_studies():
+    table = rejection_rates()
+    assert table["studies"].min() >= STUDIES
+    assert (table["undefined"] == 0).all()
