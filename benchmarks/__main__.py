@@ -2,6 +2,6 @@
 
 import runpy
 
-for room in ("multilevel", "glmm", "survival", "discrete_hazard", "panel", "reading"):
+for room in ("multilevel", "visits", "glmm", "survival", "discrete_hazard", "panel", "reading"):
     print(f"== {room}")
     runpy.run_module(f"benchmarks.{room}", run_name="__main__")
