@@ -189,3 +189,15 @@ def test_it_speaks_and_refuses() -> None:
     late = cox_ph("age + C(sex)", spells, start="start", stop="stop", event="left")
     with pytest.raises(DataError, match="give data= with one row a person"):
         adjusted_curves(late, by="sex")
+
+
+@pytest.mark.parametrize("strata", [None, "sex"])
+def test_nothing_is_said_behind_the_last_row(strata: str | None) -> None:
+    formula = "age + C(group)" if strata else "age + C(group) + C(sex)"
+    data = LUNG.assign(group=np.resize(["a", "b"], len(LUNG)))
+    fit = cox_ph(formula, data, **WHEN, strata=strata)
+    last = data.groupby("sex")["time"].max().min() if strata else data["time"].max()
+    found = adjusted_curves(fit, by="group", times=[250, last, last + 1]).tidy()
+    assert found["estimate"].isna().tolist() == [False, False, True] * 2
+    assert found["conf_low"].isna().tolist() == [False, False, True] * 2
+    assert adjusted_curves(fit, by="group").tidy()["estimate"].notna().all()

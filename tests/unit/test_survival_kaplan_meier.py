@@ -6,7 +6,7 @@ from pandas.testing import assert_frame_equal
 
 from alliance_stats.account import as_sentences
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.survival import kaplan_meier, log_rank
+from alliance_stats.survival import cumulative_incidence, kaplan_meier, log_rank
 
 FOUR = pd.DataFrame(
     {
@@ -222,3 +222,12 @@ def test_log_rank_refuses() -> None:
     )
     with pytest.raises(ValueError, match="give seed="):
         log_rank(many, **COLUMNS, group="g", cluster="c")
+
+
+def test_events_are_counted_up_to_a_time_behind_the_last_row():
+    data = pd.DataFrame({"time": [1, 2, 2, 5], "event": [1, 1, 0, 0], "state": list("dpnn")})
+    curve = kaplan_meier(data, time="time", event="event").at([1, 9])
+    assert curve["n_event"].tolist() == [1, 1]
+    assert np.isnan(curve["estimate"].iloc[1])
+    ends = cumulative_incidence(data, time="time", event="state", censored="n").at([1, 9])
+    assert ends.groupby("state")["n_event"].apply(list).to_dict() == {"d": [1, 0], "p": [0, 1]}

@@ -20,6 +20,7 @@ from alliance_stats.survival.cox.cox_model import CoxModel
 from alliance_stats.survival.cox.fine_gray import FineGrayModel
 from alliance_stats.survival.cox.risk_sets import refuse_weights
 from alliance_stats.survival.curves.life_table import asked_times, probability_interval
+from alliance_stats.survival.rows.time_at_risk import same_times
 
 __all__ = ["AdjustedCurves", "adjusted_curves"]
 
@@ -325,12 +326,16 @@ def _complete(X: Array) -> Array:
 def _of_cox(model: CoxModel, rows: pd.DataFrame, asked: Array | None) -> tuple[Array, Array, Array]:
     strata = new_strata(model.intervals, rows)
     X = _complete(new_covariates(model.design, rows))
+    numbers, intervals = np.unique(strata), model.intervals
+    # behind the last row of a stratum nothing is known of the average
+    last = min(float(intervals.exit[intervals.stratum == own].max()) for own in numbers)
     times = np.unique(model.sets.time) if asked is None else asked
+    times = same_times(times if asked is not None else times[times <= last], intervals.exit)
     scale = model.design.scale
     beta_root = np.linalg.cholesky(model.covariance * np.outer(scale, scale))
     estimate, by_beta = np.zeros(len(times)), np.zeros((len(times), len(scale)))
     hazard_roots = []
-    for number in np.unique(strata):
+    for number in numbers:
         own = strata == number
         z = (X[own] - model.design.centre[number]) / scale
         base = baseline_at(model.X, model.sets, model.fit.at, int(number), times)
@@ -341,6 +346,7 @@ def _of_cox(model: CoxModel, rows: pd.DataFrame, asked: Array | None) -> tuple[A
         by_beta -= base.cumulative[:, None] * (fall @ z) - fall.sum(axis=1)[:, None] * base.mean
         hazard_roots.append(-fall.sum(axis=1)[:, None] * base.root)
     root = np.hstack([by_beta @ beta_root, *hazard_roots])
+    estimate[times > last] = root[times > last] = np.nan
     return times, estimate[None], root[None]
 
 

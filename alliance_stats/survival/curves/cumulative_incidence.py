@@ -14,6 +14,7 @@ from alliance_stats.survival.curves.life_table import (
     LifeTable,
     asked_times,
     cluster_blocks,
+    events_since,
     life_table,
     n_at_risk,
     places_at,
@@ -144,14 +145,13 @@ class CumulativeIncidence:
                 low, high = probability_interval(
                     estimate, std_error, conf_level=conf_level, conf_type=conf_type
                 )
-                events = np.concatenate(([0], np.cumsum(curve.n_event[number])))
                 table = pd.DataFrame(
                     {
                         "strata": curve.label,
                         "state": state,
                         "time": asked,
                         "n_risk": n_risk,
-                        "n_event": np.diff(events[np.maximum(place, 0)], prepend=0),
+                        "n_event": events_since(curve.n_event[number], place),
                         "estimate": estimate,
                         "std_error": std_error,
                         "conf_low": low,

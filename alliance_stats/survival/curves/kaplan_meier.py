@@ -17,6 +17,7 @@ from alliance_stats.survival.curves.life_table import (
     LifeTable,
     asked_times,
     crossing_time,
+    events_since,
     greenwood,
     life_table,
     n_at_risk,
@@ -157,13 +158,12 @@ class KaplanMeier:
                 survival, std_error, conf_level=conf_level, conf_type=conf_type
             )
             low, high = (np.where(survival == 1.0, 1.0, limit) for limit in (low, high))
-            events = np.concatenate(([0], np.cumsum(curve.table.n_event)))[np.maximum(place, 0)]
             table = pd.DataFrame(
                 {
                     "strata": curve.label,
                     "time": asked,
                     "n_risk": n_at_risk(curve.spells, asked),
-                    "n_event": np.diff(events, prepend=0),
+                    "n_event": events_since(curve.table.n_event, place),
                     "estimate": survival,
                     "std_error": std_error,
                     "conf_low": low,

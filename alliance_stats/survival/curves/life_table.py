@@ -21,6 +21,7 @@ __all__ = [
     "at_risk",
     "cluster_blocks",
     "crossing_time",
+    "events_since",
     "greenwood",
     "life_table",
     "n_at_risk",
@@ -128,6 +129,12 @@ def step_values(values: Array, place: IntArray, *, start: float) -> Array:
     first = np.full((*values.shape[:-1], 1), start)
     found = np.concatenate((first, values), axis=-1)[..., np.maximum(place, 0)]
     return np.asarray(np.where(place < 0, np.nan, found))
+
+
+def events_since(n_event: Array, place: IntArray) -> IntArray:
+    """Return the events (k,) from each place to the next; -1 is behind the last row."""
+    counted = np.concatenate(([0], np.cumsum(n_event))).astype(np.int64)
+    return np.diff(counted[np.where(place < 0, len(n_event), place)], prepend=0)
 
 
 CONF_TYPES = ("log-log", "log", "plain")
