@@ -131,7 +131,7 @@ def step_values(values: Array, place: IntArray, *, start: float) -> Array:
     return np.asarray(np.where(place < 0, np.nan, found))
 
 
-def events_since(n_event: Array, place: IntArray) -> IntArray:
+def events_since(n_event: Array | IntArray, place: IntArray) -> IntArray:
     """Return the events (k,) from each place to the next; -1 is behind the last row."""
     counted = np.concatenate(([0], np.cumsum(n_event))).astype(np.int64)
     return np.diff(counted[np.where(place < 0, len(n_event), place)], prepend=0)
