@@ -1,12 +1,11 @@
 """Cox's proportional-hazards model of time to an ending."""
 
 from collections.abc import Hashable, Sequence
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from alliance_stats.checks import check_choice, check_frame, describe_rows, finite_or_missing
+from alliance_stats.checks import check_choice, check_frame
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
 from alliance_stats.survival.cox.cluster_errors import ERRORS, ClusterErrors
@@ -26,7 +25,12 @@ from alliance_stats.survival.rows.hazard_rows import (
     refuse_overlaps,
     refuse_the_future,
 )
-from alliance_stats.survival.rows.time_at_risk import Intervals, as_columns, read_intervals
+from alliance_stats.survival.rows.time_at_risk import (
+    Intervals,
+    as_columns,
+    read_intervals,
+    weighted_rows,
+)
 
 __all__ = ["cox_ph", "cox_rows"]
 
@@ -149,11 +153,8 @@ def cox_ph(
     refuse_without_events(design, intervals)
     if frailty is not None:
         return _with_frailty(design, intervals, ties, levels, frailty_distribution)
-    case_weight = None if weights is None else _weights(intervals, weights)
-    if case_weight is not None and intervals.cluster is None:
-        rows = np.arange(len(case_weight))
-        intervals = replace(intervals, cluster=rows, n_clusters=len(rows))
-    sets = risk_sets(intervals, ties=ties, weight=case_weight)
+    intervals = weighted_rows(intervals, weights)
+    sets = risk_sets(intervals, ties=ties, weight=intervals.weight)
     X = design.X.take(sets.order, axis=1)
     fit = fit_cox(X, sets, design.terms)
     model_covariance: Array = np.asarray(np.linalg.inv(fit.information), dtype=np.float64)
@@ -213,18 +214,6 @@ def cox_rows(
             intervals.frame, variables, person=person, session=exit_, known_before=known_before
         )
     return cox_design(formula, intervals)
-
-
-def _weights(intervals: Intervals, column: Hashable) -> Array:
-    """Return each row's weight, refusing what is none."""
-    values: Array = finite_or_missing(intervals.frame, column)
-    if (values <= 0.0).any():
-        raise DataError(
-            f"Column '{column}' is not above 0 in "
-            f"{describe_rows(values <= 0.0, intervals.frame.index)}: a weight says how many rows "
-            "one stands for. Leave rows without weight out yourself."
-        )
-    return values
 
 
 def _clock(

@@ -34,6 +34,7 @@ from alliance_stats.survival.rows.time_at_risk import (
     few_clusters_warning,
     read_intervals,
     same_times,
+    weighted_rows,
 )
 
 __all__ = ["FineGrayModel", "fine_gray"]
@@ -250,12 +251,12 @@ class FineGrayModel:
     @property
     def method(self) -> str:
         """What was computed, in a phrase."""
-        clusters = (
-            ""
-            if self.n_clusters is None
-            else (f", standard errors over {plural(self.n_clusters, 'cluster')}")
-        )
-        return f"Fine-Gray model of '{self.cause}'{clusters}"
+        weighted = self.intervals.weight is not None
+        name = f"{'Weighted ' * weighted}Fine-Gray model of '{self.cause}'"
+        if self.n_clusters is None:
+            return name
+        what = "row" if weighted and self.n_clusters == self.rows.n_used else "cluster"
+        return f"{name}, standard errors over {plural(self.n_clusters, what)}"
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -306,6 +307,7 @@ def fine_gray(
     entry: Hashable | None = None,
     cluster: Hashable | None = None,
     person: Hashable | None = None,
+    weights: Hashable | None = None,
 ) -> FineGrayModel:
     """Fit the proportional subdistribution hazards model of Fine & Gray (1999).
 
@@ -337,6 +339,9 @@ def fine_gray(
         Column: units that are not independent.
     person
         Column: whose row it is; a second row of one person is refused.
+    weights
+        Column of positive weights, as in :func:`kaplan_meier`; they count in the chance of being
+        seen as well.
 
     Returns
     -------
@@ -373,6 +378,7 @@ def fine_gray(
         event=event,
         entry=entry,
         cluster=cluster,
+        also=[] if weights is None else [weights],
         competing=True,
         censored=censored,
     )
@@ -385,14 +391,15 @@ def fine_gray(
     if intervals.cluster is not None and intervals.n_clusters < 2:
         raise DataError(f"Column '{cluster}' holds one cluster; at least two are needed.")
     design, intervals = cox_design(formula, intervals)
+    intervals = weighted_rows(intervals, weights)
     number = intervals.states.index(name) + 1
     if not (intervals.event == number).any():
         raise NotIdentifiedError(
             f"None of {plural(len(intervals.event), 'row')} with all variables ended as '{name}'."
         )
-    weights = subdistribution(design.X, intervals, number)
-    fit = climb(weights, design.terms, done=_CONVERGED)
-    influence = np.linalg.solve(fit.information, weights.influence(fit.at))
+    sets = subdistribution(design.X, intervals, number)
+    fit = climb(sets, design.terms, done=_CONVERGED)
+    influence = np.linalg.solve(fit.information, sets.influence(fit.at))
     influence /= design.scale[:, None]
     if intervals.cluster is not None:
         influence = np.stack([np.bincount(intervals.cluster, weights=row) for row in influence])
@@ -404,7 +411,7 @@ def fine_gray(
         fit=fit,
         beta=beta,
         covariance=influence @ influence.T,
-        sets=weights,
+        sets=sets,
     )
 
 

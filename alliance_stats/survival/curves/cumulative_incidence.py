@@ -28,6 +28,7 @@ from alliance_stats.survival.rows.time_at_risk import (
     Spells,
     read_intervals,
     refuse_single_clusters,
+    weighted_rows,
 )
 
 __all__ = ["CumulativeIncidence", "IncidenceCurves", "cumulative_incidence"]
@@ -237,6 +238,7 @@ def cumulative_incidence(
     strata: Hashable | Sequence[Hashable] | None = None,
     cluster: Hashable | None = None,
     censored: object | None = None,
+    weights: Hashable | None = None,
 ) -> CumulativeIncidence:
     """Estimate the probability of each of several endings by each time.
 
@@ -258,6 +260,8 @@ def cumulative_incidence(
     censored
         The value of `event` that means "not ended"; found by itself where it is 0, False,
         ``"ongoing"`` or ``"censored"``.
+    weights
+        Column of positive weights, as in :func:`kaplan_meier`.
 
     Returns
     -------
@@ -286,10 +290,12 @@ def cumulative_incidence(
         entry=entry,
         strata=strata,
         cluster=cluster,
+        also=[] if weights is None else [weights],
         competing=True,
         censored=censored,
     )
     refuse_single_clusters(intervals, cluster)
+    intervals = weighted_rows(intervals, weights)
     n_states = len(intervals.states)
     return CumulativeIncidence(
         states=intervals.states,
@@ -297,7 +303,7 @@ def cumulative_incidence(
             _curves(intervals.spells(number), label, n_states)
             for number, label in enumerate(intervals.strata)
         ),
-        n_clusters=None if cluster is None else intervals.n_clusters,
+        n_clusters=None if intervals.cluster is None else intervals.n_clusters,
         rows=intervals.rows,
     )
 
@@ -313,18 +319,25 @@ def _curves(spells: Spells, label: str, n_states: int) -> IncidenceCurves:
     )
     survival = product_limit(table)
     before = np.concatenate(([1.0], survival[:-1]))
-    hazard = n_event / table.n_risk
+    weight = np.ones(len(position)) if spells.weight is None else spells.weight
+    weighted = np.stack(
+        [
+            np.bincount(position, weights=weight * (spells.event == state), minlength=len(survival))
+            for state in range(1, n_states + 1)
+        ]
+    )
+    hazard = weighted / table.risk
     squares = np.zeros((n_states + 1, len(table.time)))
     units, copies = _units(spells)
     for numbers, n_risk, ended in cluster_blocks(units, table.time, n_states=n_states):
-        weight = copies[numbers]
+        times_alike = copies[numbers]
         lost = survival_steps(n_risk, ended.sum(axis=0), table, survival)
-        squares[0] += weight @ lost**2
+        squares[0] += times_alike @ lost**2
         lost_before = np.concatenate((np.zeros((len(lost), 1)), lost[:, :-1]), axis=1)
         for state in range(n_states):
-            own = before * (ended[state] - n_risk * hazard[state]) / table.n_risk
+            own = before * (ended[state] - n_risk * hazard[state]) / table.risk
             influence = np.cumsum(lost_before * hazard[state] + own, axis=1)
-            squares[state + 1] += weight @ influence**2
+            squares[state + 1] += times_alike @ influence**2
     std_error = np.sqrt(squares)
     return IncidenceCurves(
         label=label,

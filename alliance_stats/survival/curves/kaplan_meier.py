@@ -33,6 +33,7 @@ from alliance_stats.survival.rows.time_at_risk import (
     few_clusters_warning,
     read_intervals,
     refuse_single_clusters,
+    weighted_rows,
 )
 
 __all__ = ["KaplanMeier", "SurvivalCurve", "kaplan_meier"]
@@ -279,7 +280,10 @@ class KaplanMeier:
         """What was computed, in a phrase."""
         if self.n_clusters is None:
             return "Kaplan-Meier estimate, Greenwood standard errors"
-        return f"Kaplan-Meier estimate, standard errors over {plural(self.n_clusters, 'cluster')}"
+        weighted = any(curve.spells.weight is not None for curve in self.curves)
+        what = "row" if weighted and self.n_clusters == self.rows.n_used else "cluster"
+        name = "Weighted Kaplan-Meier" if weighted else "Kaplan-Meier"
+        return f"{name} estimate, standard errors over {plural(self.n_clusters, what)}"
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -344,6 +348,7 @@ def kaplan_meier(
     entry: Hashable | None = None,
     strata: Hashable | Sequence[Hashable] | None = None,
     cluster: Hashable | None = None,
+    weights: Hashable | None = None,
 ) -> KaplanMeier:
     """Estimate the probability of no event by each time.
 
@@ -371,6 +376,10 @@ def kaplan_meier(
         Column or columns: one curve a value.
     cluster
         Column: units that are not independent, such as a therapist's families.
+    weights
+        Column of positive weights, how many rows each stands for (inverse probabilities of being
+        treated, of being seen, of being sampled). Standard errors are then robust, over `cluster`
+        or over the rows; that weights were estimated is not in them. Counts stay counts of rows.
 
     Returns
     -------
@@ -393,15 +402,17 @@ def kaplan_meier(
     2   3.0     217       11     0.878
     """
     intervals = read_intervals(
-        data, time=time, event=event, entry=entry, strata=strata, cluster=cluster
-    )
+        data, time=time, event=event, entry=entry, strata=strata, cluster=cluster,
+        also=[] if weights is None else [weights],
+    )  # fmt: skip
     refuse_single_clusters(intervals, cluster)
+    intervals = weighted_rows(intervals, weights)
     curves = tuple(
         _curve(intervals.spells(number), label) for number, label in enumerate(intervals.strata)
     )
     return KaplanMeier(
         curves=curves,
-        n_clusters=None if cluster is None else intervals.n_clusters,
+        n_clusters=None if intervals.cluster is None else intervals.n_clusters,
         rows=intervals.rows,
     )
 

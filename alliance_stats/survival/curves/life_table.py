@@ -31,6 +31,7 @@ __all__ = [
     "step_values",
     "survival_influence",
     "survival_steps",
+    "weight_at_risk",
 ]
 
 
@@ -46,25 +47,56 @@ class LifeTable:
         (k,) rows with ``entry < time <= exit``.
     n_event, n_censor
         (k,) rows that end at `time` with an event, and without.
+    risk, events
+        (k,) weight at risk, and of those with an event: the counts where rows have no weights.
     """
 
     time: Array
     n_risk: IntArray
     n_event: IntArray
     n_censor: IntArray
+    risk: Array
+    events: Array
 
 
 def life_table(spells: Spells) -> LifeTable:
     """Count rows at risk, with an event and censored at each distinct exit time."""
     time, position = np.unique(spells.exit, return_inverse=True)
     ended = np.bincount(position, minlength=len(time))
-    n_event = np.bincount(position[spells.event > 0], minlength=len(time))
+    dead = spells.event > 0
+    n_event = np.bincount(position[dead], minlength=len(time))
+    n_risk = at_risk(np.sort(spells.entry), np.sort(spells.exit), time)
+    risk, events = n_risk.astype(np.float64), n_event.astype(np.float64)
+    if spells.weight is not None:
+        risk = weight_at_risk(spells, time)
+        weights = spells.weight[dead]
+        events = np.bincount(position[dead], weights, len(time)).astype(np.float64)
     return LifeTable(
         time=time,
-        n_risk=at_risk(np.sort(spells.entry), np.sort(spells.exit), time),
+        n_risk=n_risk,
         n_event=n_event.astype(np.int64),
         n_censor=(ended - n_event).astype(np.int64),
+        risk=risk,
+        events=events,
     )
+
+
+def weight_at_risk(spells: Spells, times: Array) -> Array:
+    """Sum the weights of the spells with ``entry < t <= exit`` for each of `times` above 0.
+
+    From the end backwards, so that without delayed entry nothing is subtracted.
+    """
+    weight = np.ones(len(spells.exit)) if spells.weight is None else spells.weight
+
+    def later(edges: Array, own: Array) -> Array:
+        order = np.argsort(-edges, kind="stable")
+        sums = np.concatenate(([0.0], np.cumsum(own[order])))
+        return sums[len(edges) - np.searchsorted(np.sort(edges), times, side="left")]
+
+    late = spells.entry > 0.0
+    if not late.any():
+        return later(spells.exit, weight)
+    return later(spells.exit, weight) - later(spells.entry[late], weight[late])
 
 
 def at_risk(entries: Array, exits: Array, times: Array) -> IntArray:
@@ -97,7 +129,12 @@ def product_limit(table: LifeTable) -> Array:
     Array
         (k,) survival just after each time of the table.
     """
-    return np.asarray(np.cumprod(1.0 - table.n_event / table.n_risk))
+    return np.asarray(np.cumprod(_left(table) / table.risk))
+
+
+def _left(table: LifeTable) -> Array:
+    """Return the weight (k,) that is left at risk after the events: exactly 0 where all ended."""
+    return np.where(table.n_event == table.n_risk, 0.0, table.risk - table.events)
 
 
 def n_at_risk(spells: Spells, times: Array) -> IntArray:
@@ -220,9 +257,9 @@ def survival_influence(
 
 def survival_steps(n_risk: Array, n_event: Array, table: LifeTable, survival: Array) -> Array:
     """Return the influence (c, k) on S(t) of clusters with `n_risk` and `n_event` (c, k)."""
-    remaining = (table.n_risk - table.n_event).astype(np.float64)
+    remaining = _left(table)
     alive = (remaining > 0) & (survival > 0)
-    step = n_risk * (table.n_event / table.n_risk) - n_event
+    step = n_risk * (table.events / table.risk) - n_event
     step = np.divide(step, remaining, out=np.zeros_like(step), where=alive)
     return np.asarray(np.where(alive, survival, 0.0) * np.cumsum(step, axis=1))
 
@@ -237,8 +274,8 @@ def cluster_blocks(
     Yields
     ------
     clusters, n_risk, n_event
-        The clusters' numbers (c,), and the counts (c, k) at each of the k times. `n_event` is
-        (n_states, c, k) with one slice for each ending number from 1.
+        The clusters' numbers (c,), and the counts, or weights, (c, k) at each of the k times.
+        `n_event` is (n_states, c, k) with one slice for each ending number from 1.
     """
     own = np.arange(len(spells.exit)) if spells.cluster is None else spells.cluster
     present, codes = np.unique(own, return_inverse=True)
@@ -253,17 +290,23 @@ def cluster_blocks(
         event = spells.event[pick]
         leaves = np.searchsorted(time, spells.exit[pick], side="right")
         enters = np.searchsorted(time, spells.entry[pick], side="right")
-        change = _count(row, enters, shape) - _count(row, leaves, shape)
+        own_weight = np.ones(len(pick)) if spells.weight is None else spells.weight[pick]
+        change = _count(row, enters, shape, own_weight) - _count(row, leaves, shape, own_weight)
         n_risk = np.cumsum(change, axis=1)[:, :-1]
         n_event = np.stack(
             [
-                _count(row[event == state], leaves[event == state] - 1, shape)[:, :-1]
+                _count(
+                    row[event == state],
+                    leaves[event == state] - 1,
+                    shape,
+                    own_weight[event == state],
+                )[:, :-1]
                 for state in range(1, n_states + 1)
             ]
         )
         yield present[first:last], n_risk, n_event
 
 
-def _count(row: IntArray, column: IntArray, shape: tuple[int, int]) -> Array:
-    flat = np.bincount(row * shape[1] + column, minlength=shape[0] * shape[1])
+def _count(row: IntArray, column: IntArray, shape: tuple[int, int], weight: Array) -> Array:
+    flat = np.bincount(row * shape[1] + column, weights=weight, minlength=shape[0] * shape[1])
     return flat.reshape(shape).astype(np.float64)

@@ -9,13 +9,13 @@ curve of being uncensored (Fine & Gray 1999, doi:10.1080/01621459.1999.10474144)
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array
-from alliance_stats.survival.curves.life_table import at_risk
 from alliance_stats.survival.rows.time_at_risk import IntArray, Intervals
 
 __all__ = ["Subdistribution", "WeightedSets", "subdistribution"]
@@ -32,7 +32,7 @@ class WeightedSets:
     log_lik
         Log pseudo-likelihood; -inf where it overflows.
     weight
-        (n,) exp(eta).
+        (n,) exp(eta), times what the row stands for.
     share
         (k,) endings over the size of the risk set: the steps of the baseline hazard.
     mean
@@ -54,9 +54,11 @@ class Subdistribution:
     X
         (p, n) covariates, a row a covariate.
     time, n_event
-        (k,) times, and endings at each.
+        (k,) times, and endings (their weights) at each.
     entry, exit
         (n,) every row's times.
+    case
+        (n,) how many each row stands for.
     own, other, censored
         (n,) how the row ended.
     observed
@@ -67,9 +69,10 @@ class Subdistribution:
 
     X: Array
     time: Array
-    n_event: IntArray
+    n_event: Array
     entry: Array
     exit: Array
+    case: Array
     own: Mask
     other: Mask
     censored: Mask
@@ -80,9 +83,11 @@ class Subdistribution:
         """Evaluate the pseudo-likelihood and the sums that its derivatives need."""
         eta = beta @ self.X
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            weight = np.exp(eta)
+            weight = self.case * np.exp(eta)
             total, mean = self._sums(weight)
-            value = float(eta[self.own].sum() - (self.n_event * np.log(total)).sum())
+            value = float(
+                self.case[self.own] @ eta[self.own] - (self.n_event * np.log(total)).sum()
+            )
             share = self.n_event / total
         return WeightedSets(value if np.isfinite(value) else -np.inf, weight, share, mean)
 
@@ -90,7 +95,8 @@ class Subdistribution:
         """Return the score (p,) and minus the second derivative (p, p)."""
         expected = at.weight * self._lived(at.share)
         outer = (at.mean * self.n_event[:, None]).T @ at.mean
-        return self.X @ (self.own - expected), np.asarray((self.X * expected) @ self.X.T - outer)
+        score = self.X @ (self.case * self.own - expected)
+        return score, np.asarray((self.X * expected) @ self.X.T - outer)
 
     def spans(self) -> tuple[tuple[IntArray, IntArray], tuple[IntArray, IntArray]]:
         """Return between which times (n,) each row counts, and who (e,) ended when.
@@ -112,7 +118,7 @@ class Subdistribution:
 
     def residuals(self, at: WeightedSets) -> Array:
         """Return each row's events less those expected of it, at its weight: (n,)."""
-        return np.asarray(self.own - at.weight * self._lived(at.share))
+        return np.asarray(self.case * self.own - at.weight * self._lived(at.share))
 
     def baseline_influence(self, at: WeightedSets, times: Array) -> Array:
         """Return each row's influence (t, n) on the cumulative baseline hazard at `times`.
@@ -130,7 +136,7 @@ class Subdistribution:
         position = np.searchsorted(self.time, self.exit[self.own])
         eta = weight * self._lived(at.share[:, None] * mean).T
         eta -= X * (weight * self._lived(at.share))
-        eta[:, self.own] += X[:, self.own] - mean[position].T
+        eta[:, self.own] += (X[:, self.own] - mean[position].T) * self.case[self.own]
         eta += self._weights_influence(X, at, mean, (self.exit, self.censored, 1.0))
         late = self.entry > 0.0
         if late.any():
@@ -189,8 +195,8 @@ class Subdistribution:
         ahead, ahead_mean = _running(steps), _running(steps[:, None] * mean)
         q = gone[1:] * (ahead[-1] - ahead[first]) - (ahead_mean[-1] - ahead_mean[first]).T * gone[0]
         position = np.searchsorted(times, when[moved])
-        n_moved = np.bincount(position, minlength=len(times))
-        risk = _could(self.entry, self.exit, times, sign)
+        n_moved = np.bincount(position, weights=self.case[moved], minlength=len(times))
+        risk = _could(self.entry, self.exit, self.case, times, sign)
         lost = _running((q * (n_moved / risk**2)).T).T
         began, ended = (
             np.searchsorted(times, edge, side="right" if sign > 0 else "left")
@@ -198,15 +204,20 @@ class Subdistribution:
         )
         psi = lost[:, began] - lost[:, ended]
         psi[:, moved] += (q / risk)[:, position]
-        return sign * np.asarray(psi)
+        return sign * np.asarray(psi * self.case)
 
 
-def _could(entry: Array, exit_: Array, times: Array, sign: float) -> IntArray:
-    """Count rows at risk of being censored: ``entry < t <= exit``; or in: ``entry <= t < exit``."""
-    if sign > 0:
-        return at_risk(np.sort(entry), np.sort(exit_), times)
-    entered = np.searchsorted(np.sort(entry), times, side="right")
-    return np.asarray(entered - np.searchsorted(np.sort(exit_), times, side="right"))
+def _could(entry: Array, exit_: Array, case: Array, times: Array, sign: float) -> Array:
+    """Sum weights at risk of censoring, ``entry < t <= exit``, or in, ``entry <= t < exit``."""
+
+    def later(edges: Array, own: Array) -> Array:
+        order = np.argsort(-edges, kind="stable")
+        sums = np.concatenate(([0.0], np.cumsum(own[order])))
+        side: Literal["left", "right"] = "left" if sign > 0 else "right"
+        return np.asarray(sums[len(edges) - np.searchsorted(np.sort(edges), times, side=side)])
+
+    late = entry > 0.0
+    return later(exit_, case) - later(entry[late], case[late]) if late.any() else later(exit_, case)
 
 
 def subdistribution(X: Array, intervals: Intervals, number: int) -> Subdistribution:
@@ -221,13 +232,16 @@ def subdistribution(X: Array, intervals: Intervals, number: int) -> Subdistribut
     own = intervals.event == number
     censored = intervals.event == 0
     other = ~own & ~censored
-    time, n_event = np.unique(intervals.exit[own], return_counts=True)
     entry, exit_ = intervals.entry, intervals.exit
+    case = np.ones(len(exit_)) if intervals.weight is None else intervals.weight
+    time, place = np.unique(exit_[own], return_inverse=True)
+    n_event = np.bincount(place, weights=case[own], minlength=len(time))
     grid = np.unique(np.concatenate((exit_, entry)))
     # weights depend on what is between the first other ending and the last of this kind
     matters = (grid >= exit_[other].min(initial=np.inf)) & (grid < time[-1])
-    lost = np.where(matters, _share(exit_[censored], entry, exit_, grid, 1.0), 0.0)
-    joined = np.where(matters, _share(entry[entry > 0.0], entry, exit_, grid, -1.0), 0.0)
+    rows = (entry, exit_, case)
+    lost = np.where(matters, _share(exit_, censored, rows, grid, 1.0), 0.0)
+    joined = np.where(matters, _share(entry, entry > 0.0, rows, grid, -1.0), 0.0)
     emptied = (lost == 1.0) | (joined == 1.0)
     if emptied.any():
         raise NotIdentifiedError(
@@ -239,9 +253,10 @@ def subdistribution(X: Array, intervals: Intervals, number: int) -> Subdistribut
     return Subdistribution(
         X=X,
         time=time,
-        n_event=n_event,
+        n_event=n_event.astype(np.float64),
         entry=entry,
         exit=exit_,
+        case=case,
         own=own,
         other=other,
         censored=censored,
@@ -250,11 +265,18 @@ def subdistribution(X: Array, intervals: Intervals, number: int) -> Subdistribut
     )
 
 
-def _share(when: Array, entry: Array, exit_: Array, grid: Array, sign: float) -> Array:
-    """Return which share of those who could be moved at each time of `grid` was."""
-    moved = np.bincount(np.searchsorted(grid, when), minlength=len(grid))
-    risk = _could(entry, exit_, grid, sign)
-    return np.divide(moved, risk, out=np.zeros(len(grid)), where=risk > 0)
+def _share(
+    when: Array, moved: Mask, rows: tuple[Array, Array, Array], grid: Array, sign: float
+) -> Array:
+    """Return which share of those who could be moved at each time of `grid` was: 1 where all."""
+    entry, exit_, case = rows
+    place = np.searchsorted(grid, when[moved])
+    weight = np.bincount(place, weights=case[moved], minlength=len(grid))
+    count = np.bincount(place, minlength=len(grid))
+    risk = _could(entry, exit_, case, grid, sign)
+    n_risk = _could(entry, exit_, np.ones(len(case)), grid, sign)
+    share = np.divide(weight, risk, out=np.zeros(len(grid)), where=risk > 0)
+    return np.where((count == n_risk) & (count > 0), 1.0, share)
 
 
 def _running(steps: Array) -> Array:

@@ -43,6 +43,7 @@ __all__ = [
     "refuse_single_clusters",
     "rows_with_all",
     "same_times",
+    "weighted_rows",
 ]
 
 IntArray = npt.NDArray[np.int64]
@@ -237,12 +238,15 @@ class Spells:
         0 where the spell is censored, else the number of its ending, from 1.
     cluster
         Number of each spell's cluster; None where no clusters were given.
+    weight
+        How many each stands for; None where each is one.
     """
 
     entry: Array
     exit: Array
     event: IntArray
     cluster: IntArray | None
+    weight: Array | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -267,6 +271,8 @@ class Intervals:
         The rows that were kept, with all columns the caller's frame has.
     rows
         What happened to the rows.
+    weight
+        How many each row stands for; None where each is one.
     """
 
     entry: Array
@@ -281,6 +287,7 @@ class Intervals:
     n_clusters: int
     frame: pd.DataFrame
     rows: RowLedger
+    weight: Array | None = None
 
     def where(self, kept: npt.NDArray[np.bool_]) -> "Intervals":
         """Return some of the rows; the ledger stays that of all."""
@@ -291,6 +298,7 @@ class Intervals:
             event=self.event[kept],
             stratum=self.stratum[kept],
             cluster=None if self.cluster is None else self.cluster[kept],
+            weight=None if self.weight is None else self.weight[kept],
             frame=self.frame.loc[kept],
         )
 
@@ -302,6 +310,7 @@ class Intervals:
             exit=self.exit[pick],
             event=self.event[pick],
             cluster=None if self.cluster is None else self.cluster[pick],
+            weight=None if self.weight is None else self.weight[pick],
         )
 
 
@@ -376,6 +385,26 @@ def read_intervals(
         frame=data,
         rows=rows,
     )
+
+
+def weighted_rows(intervals: Intervals, column: Hashable | None) -> Intervals:
+    """Give the rows their weights, refusing what is none; without clusters each row is its own.
+
+    Weights are no counts: standard errors of weighted rows are always robust.
+    """
+    if column is None:
+        return intervals
+    values: Array = finite_or_missing(intervals.frame, column)
+    if (values <= 0.0).any():
+        raise DataError(
+            f"Column '{column}' is not above 0 in "
+            f"{describe_rows(values <= 0.0, intervals.frame.index)}: a weight says how many rows "
+            "one stands for. Leave rows without weight out yourself."
+        )
+    if intervals.cluster is None:
+        rows = np.arange(len(values))
+        return replace(intervals, weight=values, cluster=rows, n_clusters=len(rows))
+    return replace(intervals, weight=values)
 
 
 def rows_with_all(
