@@ -328,7 +328,7 @@ GLOSSARY: Mapping[str, str] = MappingProxyType(
         "cooks_distance": "Cook's distance of a row or a unit",
         "leverage": "diagonal of the hat matrix",
         # dropout
-        "observed": "whether the unit was rated in that session",
+        "observed": "what was observed: a check's statistic; whether a unit was rated in a session",
         "start": "session before the interval, in the caller's unit",
         "stop": "last session of the interval, in the caller's unit",
         "residual_studentised": "residual over its SD estimated without the row",
@@ -336,7 +336,7 @@ GLOSSARY: Mapping[str, str] = MappingProxyType(
         "baseline": "form of the baseline hazard over sessions",
         "deviance_residual": "deviance residual",
         "event": "1 where the event happened",
-        "expected": "events expected of a unit while it was at risk",
+        "expected": "expected by a model: events of a unit at risk, an outcome, a statistic",
         "gradient": "largest element of the score where the optimiser stopped",
         "log_lik_separate": "log-likelihood of outcome and leaving as two models",
         "martingale": "events less expected events of a unit",

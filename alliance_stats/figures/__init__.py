@@ -89,7 +89,12 @@ from alliance_stats.figures.power_maps import (
 )
 from alliance_stats.figures.raincloud import draw_raincloud, raincloud_figure
 from alliance_stats.figures.report_figure import ReportFigure
-from alliance_stats.figures.residuals import draw_quantiles, draw_residuals, residual_figure
+from alliance_stats.figures.residuals import (
+    draw_quantiles,
+    draw_residuals,
+    residual_checks_figure,
+    residual_figure,
+)
 from alliance_stats.figures.rupture_chart import draw_rupture_chart, rupture_chart_figure
 from alliance_stats.figures.session_to_session import (
     deviations_figure,
@@ -202,6 +207,7 @@ __all__ = [
     "predicted_curves_figure",
     "raincloud_figure",
     "reliability_figure",
+    "residual_checks_figure",
     "residual_figure",
     "restricted_mean_figure",
     "rupture_chart_figure",

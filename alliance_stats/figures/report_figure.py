@@ -49,6 +49,7 @@ DRAWN_BY = {
     "Multiverse": "specification_figure",
     "OneWithMany": "one_with_many_figure",
     "Power": "power_figure, interval_width_figure, power_map_figure",
+    "ResidualChecks": "residual_checks_figure",
     "RestrictedMean": "restricted_mean_figure",
     "RowLedger": "flow_figure",
     "Ruptures": "rupture_chart_figure",

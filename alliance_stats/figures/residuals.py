@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy import stats
+from scipy import special, stats
 
 from alliance_stats.association import LinearRegression
 from alliance_stats.checks import check_conf_level, require_kind
@@ -29,9 +29,15 @@ from alliance_stats.figures.style import (
     sheet,
 )
 from alliance_stats.figures.text import in_sentence, wrap
-from alliance_stats.multilevel import LinearMixedModel
+from alliance_stats.multilevel import LinearMixedModel, ResidualChecks
 
-__all__ = ["draw_quantiles", "draw_residuals", "normal_quantiles", "residual_figure"]
+__all__ = [
+    "draw_quantiles",
+    "draw_residuals",
+    "normal_quantiles",
+    "residual_checks_figure",
+    "residual_figure",
+]
 
 _COLUMNS = 3
 _NOT_SO = {
@@ -226,6 +232,76 @@ def _page(
         ax.set_title(heading, loc="left", pad=6, **font(BODY, colour=look(place).text))
     settle(figure)
     return figure
+
+
+@laid_out(FULL_WIDTH)
+def residual_checks_figure(
+    checks: ResidualChecks,
+    *,
+    outcome_label: str = "the outcome",
+    label: str | None = None,
+    width: float | None = None,
+    theme: Theme | None = None,
+    limits: tuple[float, float] | None = None,
+) -> ReportFigure:
+    """Show simulated residuals: their distribution, and whether they hang on what is expected.
+
+    Parameters
+    ----------
+    checks
+        From :func:`~alliance_stats.residual_checks`.
+    outcome_label
+        The outcome and its unit.
+    limits
+        Of the axis of the residuals, in SDs of the normal.
+
+    Returns
+    -------
+    ReportFigure
+        ``data`` has the points of both panels.
+
+    Examples
+    --------
+    >>> from alliance_stats import example_study, glmm, residual_checks
+    >>> from alliance_stats.figures import residual_checks_figure
+    >>> early = example_study().sessions.query("session <= 4")
+    >>> low = early.assign(low=lambda d: 1 * (d["alliance"] < 4))
+    >>> model = glmm("low ~ session + (1 | person)", low)
+    >>> residual_checks_figure(residual_checks(model, n_resamples=40, seed=1)).label
+    'fig-residual-checks'
+    """
+    require_kind(checks, (ResidualChecks,), asked="residual_checks_figure draws residual_checks")
+    rows, n = checks.residuals, len(checks.residuals)
+    quantiles = checks.envelope.assign(estimate=np.sort(rows["residual"].to_numpy()))
+    points = pd.DataFrame(
+        {
+            "part": "residual",
+            "fitted": rows["expected"].to_numpy(),
+            "estimate": special.ndtri(rows["residual"].to_numpy()),
+        }
+    )
+    figure = page(min(194.0, TALLEST), by_hand=False)
+    left, right = figure.subplots(1, 2)
+    draw_quantiles(left, quantiles)
+    dress(left, x_label="Uniform quantile", y_label="Residual's quantile")
+    draw_residuals(right, points["fitted"].to_numpy(), points["estimate"].to_numpy())
+    set_limits(right, limits, axis="y")
+    dress(right, x_label=f"Expected {in_sentence(outcome_label)}", y_label="Residual (normal SD)")
+    settle(figure)
+    told = _outside("Residuals", quantiles)
+    drawn = f"{format_count(checks.n_resamples)} simulated data sets"
+    return ReportFigure(
+        figure,
+        label=label or "fig-residual-checks",
+        caption=f"Checks of the model of {outcome_label} by {drawn}: quantiles of the residuals "
+        "against the uniform's with the band of data that the model makes, and residuals against "
+        f"what is expected (black: means of ten equal parts); {plural(n, 'row')}.",
+        alt=f"Two panels of points: a quantile plot with its band, and residuals against expected "
+        f"values. {told}.",
+        note=f"{checks.formula}, {plural(n, 'row')}. A residual is the place of an outcome among "
+        "those simulated for its row, ties broken at random. Grey: pointwise 95% band.",
+        data=pd.concat([points, quantiles.assign(part="quantile")], ignore_index=True),
+    )
 
 
 def _effects(model: LinearMixedModel, words: Mapping[str, str] | None) -> dict[str, Array]:

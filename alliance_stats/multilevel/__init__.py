@@ -29,6 +29,7 @@ from alliance_stats.multilevel.after.permuted_clusters import PermutationTest, p
 from alliance_stats.multilevel.after.r_squared import RSquared, r_squared
 from alliance_stats.multilevel.after.regions import JohnsonNeyman, johnson_neyman
 from alliance_stats.multilevel.after.resampling import parametric_bootstrap, profile
+from alliance_stats.multilevel.after.residual_checks import ResidualChecks, residual_checks
 from alliance_stats.multilevel.after.response_surface import ResponseSurface, response_surface
 from alliance_stats.multilevel.after.simple_slopes import SimpleSlopes, simple_slopes
 from alliance_stats.multilevel.after.standardised_coefficients import (
@@ -90,6 +91,7 @@ __all__ = [
     "Profile",
     "RSquared",
     "Redrawn",
+    "ResidualChecks",
     "ResponseSurface",
     "SimpleSlopes",
     "StandardisedCoefficients",
@@ -127,6 +129,7 @@ __all__ = [
     "profile",
     "r_squared",
     "redraw",
+    "residual_checks",
     "response_surface",
     "simple_slopes",
     "standardised_coefficients",

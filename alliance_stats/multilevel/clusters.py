@@ -18,6 +18,7 @@ from alliance_stats.engine.threads import one_blas_thread
 from alliance_stats.engine.wild_bootstrap import ClusterSums, cluster_sums
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array
+from alliance_stats.multilevel.generalized_fit import GeneralizedFit
 from alliance_stats.multilevel.linear_fit import LinearFit, make_problem, working_columns
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "cluster_robust",
     "clusters_of",
     "cooks_distances",
+    "part_of",
     "refitted_without",
     "sums_by_cluster",
 ]
@@ -116,7 +118,7 @@ def refitted_without(fit: LinearFit, kept: npt.NDArray[np.bool_]) -> LinearFit:
     numpy.linalg.LinAlgError
         If the rows left do not determine every coefficient.
     """
-    part = _part(fit, kept)
+    part = part_of(fit.design, kept)
     if np.linalg.matrix_rank(part.Q) < len(part.Q):
         raise np.linalg.LinAlgError("The rows left do not determine every coefficient.")
     known, shape = fit.problem.known, _shape_of(fit, kept)
@@ -136,14 +138,13 @@ def _shape_of(fit: LinearFit, kept: npt.NDArray[np.bool_]) -> ResidualShape | No
 
 def _beta_without(fit: LinearFit, kept: npt.NDArray[np.bool_]) -> Array:
     """Coefficients in the working basis from some of the rows, theta held, in the fit's units."""
-    part, shape = _part(fit, kept), _shape_of(fit, kept)
+    part, shape = part_of(fit.design, kept), _shape_of(fit, kept)
     problem = make_problem(part, fit.units, reml=False, known=fit.problem.known, shape=shape)
     return solve(at_eta(problem, fit.eta), fit.minimum.Lambda).beta
 
 
-def _part(fit: LinearFit, kept: npt.NDArray[np.bool_]) -> Design:
+def part_of(design: Design, kept: npt.NDArray[np.bool_]) -> Design:
     """Return the design of some of the rows, in the same working basis."""
-    design = fit.design
     groupings = []
     for g in design.groupings:
         left, codes = np.unique(g.codes[kept], return_inverse=True)
@@ -164,7 +165,7 @@ def _part(fit: LinearFit, kept: npt.NDArray[np.bool_]) -> Design:
     )
 
 
-def _grouping(fit: LinearFit, name: str) -> Grouping:
+def _grouping(fit: LinearFit | GeneralizedFit, name: str) -> Grouping:
     groupings = {g.name: g for g in fit.design.groupings}
     if name not in groupings:
         raise DataError(
@@ -173,8 +174,10 @@ def _grouping(fit: LinearFit, name: str) -> Grouping:
     return groupings[name]
 
 
-def cluster_codes(fit: LinearFit, name: str) -> npt.NDArray[np.int64]:
+def cluster_codes(fit: LinearFit | GeneralizedFit, name: str) -> npt.NDArray[np.int64]:
     """Return the unit of each row, of a grouping factor or of correlated residuals."""
+    if isinstance(fit, GeneralizedFit):
+        return _grouping(fit, name).codes
     shape = fit.problem.shape
     within = {s.within for s in fit.structures if isinstance(s, Correlated)}
     named = [g.name for g in fit.design.groupings]
@@ -188,7 +191,7 @@ def cluster_codes(fit: LinearFit, name: str) -> npt.NDArray[np.int64]:
     return _grouping(fit, name).codes
 
 
-def clusters_of(fit: LinearFit, name: str) -> npt.NDArray[np.int64]:
+def clusters_of(fit: LinearFit | GeneralizedFit, name: str) -> npt.NDArray[np.int64]:
     """Return the cluster of each row; refuse a cluster that does not contain all random effects."""
     codes = cluster_codes(fit, name)
     for other in fit.design.groupings:

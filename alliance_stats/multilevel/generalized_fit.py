@@ -43,6 +43,8 @@ from alliance_stats.multilevel.separation import check_not_separated
 __all__ = [
     "DispersionPart",
     "GeneralizedFit",
+    "check_nodes",
+    "check_not_runaway",
     "fit_generalized",
     "make_generalized_problem",
     "numbers",
@@ -267,7 +269,7 @@ def fit_generalized(
     check_outcome(design, family, trials, weights)
     check_units_vary(design, family, trials)
     if nodes != 1:
-        check_scalar(design, nodes)
+        check_nodes(design, nodes)
     known = np.zeros(len(trials)) if offset is None else numbers(design.frame, offset)
     known = known if design.offset is None else known + design.offset
     problem = make_generalized_problem(design, family, trials, known)
@@ -419,7 +421,7 @@ def check_not_runaway(design: Design, fit: Minimum, nodes: int) -> None:
                 )
 
 
-def check_scalar(design: Design, nodes: int) -> None:
+def check_nodes(design: Design, nodes: int) -> None:
     """Refuse quadrature where there is more than one random effect a unit, or several factors."""
     if not isinstance(nodes, int) or not 1 <= nodes <= MOST_NODES:
         raise ValueError(f"nodes must be a whole number from 1 to {MOST_NODES}; got {nodes!r}.")

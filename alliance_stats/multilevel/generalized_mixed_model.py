@@ -1,6 +1,6 @@
 """What one asks of a fitted generalized linear mixed model."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -16,11 +16,11 @@ from alliance_stats.design.groupings import back_transform
 from alliance_stats.engine.families import Family
 from alliance_stats.engine.laplace import GeneralizedProblem
 from alliance_stats.engine.search import Convergence
-from alliance_stats.errors import DataError
 from alliance_stats.estimates import LINK_WORDS, one_line, wald_interval
 from alliance_stats.ledger import RowLedger
-from alliance_stats.multilevel.generalized_fit import GeneralizedFit, fit_generalized
+from alliance_stats.multilevel.generalized_fit import GeneralizedFit
 from alliance_stats.multilevel.linear_functions import KINDS, anova_table
+from alliance_stats.multilevel.model_likelihood import ModelLikelihood
 from alliance_stats.multilevel.model_profiles import sd_limits
 from alliance_stats.multilevel.model_words import (
     generalized_account,
@@ -41,6 +41,7 @@ from alliance_stats.multilevel.predictions import (
     generalized_simulated,
     linear_predictors,
 )
+from alliance_stats.multilevel.refits import refit
 from alliance_stats.seeds import Seed
 
 __all__ = ["GeneralizedLinearMixedModel", "median_ratio_table"]
@@ -158,6 +159,27 @@ class GeneralizedLinearMixedModel:
         """
         check_choice(kind, KINDS, name="kind")
         return anova_table(self.fit, kind=kind)
+
+    def likelihood(self) -> ModelLikelihood:
+        """Return what ``likelihood_ratio_test`` and ``compare_models`` need.
+
+        Models of what can be observed alike are of one kind: counts may be Poisson or negative
+        binomial, where theta's limit (or phi's) is a boundary as a variance's is.
+        """
+        design, fit = self.design, self.fit
+        nodes = "" if fit.nodes == 1 else f", {fit.nodes} nodes"
+        at_boundary = fit.asked.dispersion is not None and fit.asked.dispersion.limit is not None
+        return ModelLikelihood(
+            formula=f"{self.formula}, {fit.asked.name}",
+            kind=f"mixed model of {fit.family.support} ({fit.family.link} link{nodes})",
+            log_lik=self.log_lik,
+            n_parameters=fit.n_parameters,
+            n=self.nobs,
+            columns=pd.DataFrame(design.X, index=design.index),
+            outcome=(design.index.to_numpy(), design.y, fit.trials),
+            rows=self.rows,
+            n_variances=sum(len(grouping.names) for grouping in design.groupings) + at_boundary,
+        )
 
     def random_effects(self) -> pd.DataFrame:
         """Return the predicted random effects: ``tidy(effects="ran_vals")``."""
@@ -277,20 +299,8 @@ class GeneralizedLinearMixedModel:
 
     def refit(self, y: npt.ArrayLike) -> "GeneralizedLinearMixedModel":
         """Fit the same model to another outcome of the same rows."""
-        values = np.asarray(y, dtype=np.float64)
-        if values.shape != self.design.y.shape:
-            raise DataError(
-                f"The new outcome has shape {values.shape}; the model used {self.nobs} rows."
-            )
-        again = fit_generalized(
-            replace(self.design, y=values),
-            self.fit.asked,
-            self.fit.trials,
-            nodes=self.nodes,
-            weights=self.weights,
-            offset=self.offset,
-            dispersion=self.fit.dispersion,
-        )
+        again = refit(self.fit, np.asarray(y, dtype=np.float64))
+        assert isinstance(again, GeneralizedFit)
         return GeneralizedLinearMixedModel(again)
 
     # -- the result protocol -----------------------------------------------------------------

@@ -23,11 +23,12 @@ from alliance_stats.estimates import Array
 from alliance_stats.formatting import plural
 from alliance_stats.multilevel.generalized_fit import (
     GeneralizedFit,
+    check_nodes,
     check_not_runaway,
     make_generalized_problem,
 )
 
-__all__ = ["OrdinalFit", "fit_ordinal", "read_steps"]
+__all__ = ["OrdinalFit", "fit_ordinal", "fit_steps", "read_steps"]
 
 # A scale of more values is no scale of steps.
 MOST_STEPS = 50
@@ -128,7 +129,9 @@ def read_steps(data: pd.DataFrame, response: Hashable) -> tuple[Array, tuple[Has
     return codes, tuple(int(v) if v == int(v) else float(v) for v in labels)
 
 
-def fit_ordinal(formula: str, data: pd.DataFrame, *, link: str, kind: str) -> OrdinalFit:
+def fit_ordinal(
+    formula: str, data: pd.DataFrame, *, link: str, kind: str, nodes: int = 1
+) -> OrdinalFit:
     """Check what was rated, fit, and look at what came out."""
     data = check_frame(data)
     parsed = bound_formula(parse_formula(formula), list(data.columns))
@@ -151,6 +154,29 @@ def fit_ordinal(formula: str, data: pd.DataFrame, *, link: str, kind: str) -> Or
     steps = tuple(labels[i] for i in used)
     _check_steps(design, steps)
     design = replace(design, y=np.searchsorted(used, design.y).astype(np.float64))
+    unused = tuple(label for i, label in enumerate(labels) if i not in set(used.tolist()))
+    return replace(fit_steps(design, link, kind, steps, nodes=nodes), unused=unused)
+
+
+def fit_steps(
+    design: Design, link: str, kind: str, steps: tuple[Hashable, ...], *, nodes: int
+) -> OrdinalFit:
+    """Fit a design whose outcome counts the steps that were rated from 0.
+
+    Raises
+    ------
+    NotIdentifiedError
+        A step that no row has (its thresholds would be one), a random-effects SD that runs away.
+    """
+    rated = np.bincount(design.y.astype(np.int64), minlength=len(steps)) > 0
+    if not rated.all():
+        missing = next(step for step, has in zip(steps, rated, strict=True) if not has)
+        raise NotIdentifiedError(
+            f"No row is in the step {missing} of '{design.formula.response}': its thresholds "
+            "cannot be told apart."
+        )
+    if nodes != 1:
+        check_nodes(design, nodes)
     J = threshold_basis(len(steps) - 1, kind)
     known = np.zeros(len(design.y)) if design.offset is None else design.offset
     # the first working column is the intercept's; the others have mean zero
@@ -159,31 +185,20 @@ def fit_ordinal(formula: str, data: pd.DataFrame, *, link: str, kind: str) -> Or
     problem = replace(problem, shape=Thresholds(J))
     with one_blas_thread():
         start = np.concatenate(ordered_coefficients(problem))
-        minimum = minimise_jointly(problem, criterion_of(1), start)
-    check_not_runaway(design, minimum, 1)
+        minimum = minimise_jointly(problem, criterion_of(nodes), start)
+    check_not_runaway(design, minimum, nodes)
     if not minimum.convergence.converged:
         warnings.warn(
             f"The fit of {design.formula.text!r} has not converged "
             f"({minimum.convergence.message}); do not use its numbers.",
             ConvergenceWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
     at_end = problem.at(minimum.other[problem.p :])
-    unused = tuple(label for i, label in enumerate(labels) if i not in set(used.tolist()))
     return OrdinalFit(
-        design,
-        at_end,
-        minimum,
-        1,
-        None,
-        None,
-        at_end.family,
-        None,
-        steps=steps,
-        unused=unused,
-        kind=kind,
-        J=J,
-    )
+        design, at_end, minimum, nodes, None, None, at_end.family, None,
+        steps=steps, unused=(), kind=kind, J=J,
+    )  # fmt: skip
 
 
 def threshold_basis(n: int, kind: str) -> Array:

@@ -159,13 +159,20 @@ def residual_values(fit: LinearFit) -> tuple[list[str], list[str | None], list[f
     return terms, levels, values
 
 
-def named_parameters(fit: LinearFit) -> dict[str, float]:
-    """SDs, correlations and the residual's parameters, named ``group|term`` or with a stratum."""
+def named_parameters(fit: Fit) -> dict[str, float]:
+    """SDs, correlations and what residuals have, named ``group|term`` or with a stratum.
+
+    Of a generalized model also the log dispersion's coefficients, ``dispersion|(Intercept)``.
+    """
     values = {}
     for grouping, covariance in zip(fit.design.groupings, fit.covariances, strict=True):
         for term, value in zip(*sds_and_correlations(grouping, covariance), strict=True):
             values[f"{grouping.name}|{term}"] = value
-    if not fit.problem.known:
+    if isinstance(fit, GeneralizedFit):
+        if fit.dispersion is not None:
+            own = fit.log_dispersion[0]
+            values |= zip((f"dispersion|{n}" for n in fit.dispersion.names), own, strict=False)
+    elif not fit.problem.known:
         for term, level, value in zip(*residual_values(fit), strict=True):
             values[f"Residual|{term}" + ("" if level is None else f"|{level}")] = value
     return values

@@ -34,6 +34,7 @@ __all__ = [
     "new_residual_variance",
     "population_mean",
     "predicted",
+    "random_predictor",
     "simulated",
     "step_predictors",
 ]
@@ -322,14 +323,19 @@ def generalized_augmented(fit: GeneralizedFit) -> pd.DataFrame:
     )
 
 
-def generalized_simulated(fit: GeneralizedFit, rng: np.random.Generator) -> Array:
-    """Draw one new outcome for the rows used: (n,)."""
+def random_predictor(fit: GeneralizedFit, rng: np.random.Generator) -> Array:
+    """Return the rows' linear predictors with new random effects: (n,)."""
     design = fit.design
-    eta, trials = fit.fixed_part, fit.trials
+    eta = fit.fixed_part
     for grouping, Lambda in zip(design.groupings, fit.Lambda, strict=True):
         b = Lambda @ rng.standard_normal((len(Lambda), len(grouping.labels)))
         eta += (grouping.Z * b[:, grouping.codes]).sum(axis=0)
-    return fit.family.draw(rng, eta, trials, fit.dispersions)
+    return np.asarray(eta)
+
+
+def generalized_simulated(fit: GeneralizedFit, rng: np.random.Generator) -> Array:
+    """Draw one new outcome for the rows used: (n,)."""
+    return fit.family.draw(rng, random_predictor(fit, rng), fit.trials, fit.dispersions)
 
 
 def _code(fit: GeneralizedFit, newdata: pd.DataFrame, *, with_units: bool) -> NewRows:

@@ -1,9 +1,10 @@
 """Intervals that refit the model: the parametric bootstrap, and limits for its tidy frame."""
 
+import itertools
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,20 +14,27 @@ from rich.progress import Progress
 
 from alliance_stats.account import Account, Column, Section, html_of, summary_of
 from alliance_stats.checks import check_conf_level
+from alliance_stats.design.formula import INTERCEPT
 from alliance_stats.engine.threads import one_blas_thread
-from alliance_stats.errors import AllianceStatsWarning, ConvergenceWarning
+from alliance_stats.errors import (
+    AllianceStatsWarning,
+    ConvergenceWarning,
+    DataError,
+    NotIdentifiedError,
+)
 from alliance_stats.estimates import one_line
 from alliance_stats.formatting import format_count, format_percent
 from alliance_stats.ledger import RowLedger
-from alliance_stats.multilevel.linear_fit import LinearFit, refitted
+from alliance_stats.multilevel.linear_fit import LinearFit
 from alliance_stats.multilevel.model_profiles import profile_fit
+from alliance_stats.multilevel.ordinal_fit import OrdinalFit
 from alliance_stats.multilevel.parameter_tables import named_parameters
-from alliance_stats.multilevel.predictions import simulated
+from alliance_stats.multilevel.refits import Fit, drawn, refit
 from alliance_stats.seeds import Seed, whole_seed
 
 __all__ = ["Bootstrap", "Redrawn", "all_parameters", "bootstrap_fit", "redraw", "with_intervals"]
 
-Measure = Callable[[LinearFit], Mapping[str, float]]
+Measure = Callable[[Any], Mapping[str, float]]
 
 # Draws a task; small enough for the bar to move, large enough to outweigh handing them over.
 CHUNK = 25
@@ -140,23 +148,29 @@ class Bootstrap:
         if not missing:
             return ""
         return (
-            f"undefined in {_of(missing, len(self.draws), 'draw')} (a variance is zero there); the "
-            "interval is over the others"
+            f"undefined in {_of(missing, len(self.draws), 'draw')} (a variance is zero there, or "
+            "the refit failed); the interval is over the others"
         )
 
 
-def all_parameters(fit: LinearFit) -> dict[str, float]:
-    """Return every coefficient, SD and correlation, named ``term`` or ``group|term``."""
+def all_parameters(fit: Fit) -> dict[str, float]:
+    """Return every coefficient, SD and correlation, named ``term`` or ``group|term``.
+
+    Of ratings in steps the thresholds too, of other families the log dispersion's coefficients.
+    """
     design = fit.design
     names = [design.fixed.names[i] for i in design.fixed.kept]
     estimated = dict(zip(names, map(float, fit.beta), strict=True))
-    return {name: estimated.get(name, np.nan) for name in design.fixed.names} | named_parameters(
-        fit
-    )
+    found = {name: estimated.get(name, np.nan) for name in design.fixed.names}
+    if isinstance(fit, OrdinalFit):  # thresholds take the intercept's place
+        del found[INTERCEPT]
+        between = itertools.pairwise(fit.steps)
+        found |= {f"{a}|{b}": float(t) for (a, b), t in zip(between, fit.thresholds, strict=True)}
+    return found | named_parameters(fit)
 
 
 def bootstrap_fit(
-    fit: LinearFit,
+    fit: Fit,
     measure: Measure,
     *,
     n: int,
@@ -186,11 +200,16 @@ class Redrawn(NamedTuple):
 class _Refit:
     """Draws an outcome, refits and measures; a class can be sent to workers."""
 
-    fit: LinearFit
+    fit: Fit
     measure: Measure
 
     def __call__(self, rng: np.random.Generator) -> Redrawn:
-        again = refitted(self.fit, simulated(self.fit, rng))
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)  # the draw says so
+                again = refit(self.fit, drawn(self.fit, rng))
+        except (DataError, NotIdentifiedError):  # all zeros, a step never drawn, separation
+            return Redrawn({}, False, False)
         return Redrawn(self.measure(again), again.singular, again.convergence.converged)
 
 

@@ -215,6 +215,14 @@ FURTHER: dict[str, tuple[str, Callable[[Any], object]]] = {
         "forms",
         lambda d: als.regression("rated ~ before + arm", d, family="ordinal"),
     ),
+    "residual_checks": (
+        "sessions",
+        lambda d: als.residual_checks(
+            als.glmm("missed ~ session + (1 | person)", d, family="poisson"),
+            n_resamples=20,
+            seed=1,
+        ),
+    ),
     "response_surface": (
         "forms",
         lambda d: als.response_surface(

@@ -38,6 +38,15 @@ QUESTIONS: dict[str, tuple[str, Callable[[Any], object]]] = {
             "experience", "therapist", n_resamples=24, seed=1,
         ),
     ),
+    "glmm negative binomial": (
+        "sessions",
+        lambda d: als.glmm(
+            "missed ~ session + (1 | person)", d, family="negative binomial", dispersion="~ role"
+        ),
+    ),
+    "glmm gamma": (
+        "sessions", lambda d: als.glmm("alliance ~ session + (1 | person)", d, family="gamma"),
+    ),
     "leave_one_out": ("sessions", lambda d: als.leave_one_out(_simple(d), "therapist")),
     "unit_ranks": ("sessions", lambda d: als.unit_ranks(
             als.lmm("alliance ~ session + (1 | person)", d), "person", n_resamples=200, seed=1

@@ -38,6 +38,7 @@ def made() -> dict[str, object]:
 
 FIGURES = {
     "caterpillar_figure": ({"group": "h"}, {"LinearMixedModel"}),
+    "residual_checks_figure": ({"outcome_label": "y"}, set()),
     "residual_figure": ({"outcome_label": "y"}, {"LinearMixedModel"}),
     "leave_one_out_figure": ({"term": "x"}, set()),
     "estimation_figure": ({"outcome": "y"}, {"GroupComparison"}),

@@ -12,11 +12,14 @@ from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import estimate_columns, one_line
 from alliance_stats.formatting import format_count
 from alliance_stats.ledger import RowLedger
-from alliance_stats.multilevel.clusters import cluster_codes, refitted_without
-from alliance_stats.multilevel.linear_fit import LinearFit
+from alliance_stats.multilevel.clusters import cluster_codes
+from alliance_stats.multilevel.generalized_mixed_model import GeneralizedLinearMixedModel
 from alliance_stats.multilevel.linear_functions import inference_on
 from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel, require_linear
+from alliance_stats.multilevel.ordinal_fit import OrdinalFit
+from alliance_stats.multilevel.ordinal_mixed_model import OrdinalMixedModel
 from alliance_stats.multilevel.parameter_tables import ran_pars_table
+from alliance_stats.multilevel.refits import Fit, refit_without
 
 __all__ = ["LeaveOneOut", "leave_one_out"]
 
@@ -145,13 +148,15 @@ class LeaveOneOut:
     _repr_html_ = html_of
 
 
-def leave_one_out(model: LinearMixedModel, cluster: str) -> LeaveOneOut:
+def leave_one_out(
+    model: LinearMixedModel | GeneralizedLinearMixedModel | OrdinalMixedModel, cluster: str
+) -> LeaveOneOut:
     """Refit a model without each cluster in turn: variances and coefficients.
 
     Parameters
     ----------
     model
-        A fitted ``lmm``.
+        A fitted ``lmm``, ``glmm`` or ``ordinal``.
     cluster
         A grouping factor of the model. Other random effects may lie within it or cross it: the
         rows of a unit are left out, whoever else they belong to.
@@ -179,7 +184,8 @@ def leave_one_out(model: LinearMixedModel, cluster: str) -> LeaveOneOut:
     0  (Intercept)    4.21     4.30
     1   experience    0.01     0.01
     """
-    require_linear(model, asked="leave_one_out refits")
+    if not isinstance(model, GeneralizedLinearMixedModel | OrdinalMixedModel):
+        require_linear(model, asked="leave_one_out refits")
     fit = model.fit
     codes = cluster_codes(fit, cluster)
     found = [g for g in fit.design.groupings if g.name == cluster]
@@ -193,8 +199,9 @@ def leave_one_out(model: LinearMixedModel, cluster: str) -> LeaveOneOut:
         kept = codes != unit
         who = {"level": label, "n": int((~kept).sum())}
         try:
-            left = refitted_without(fit, kept)
-        except np.linalg.LinAlgError:  # the unit alone determines a coefficient
+            left = refit_without(fit, kept)
+        except (np.linalg.LinAlgError, NotIdentifiedError):
+            # the unit alone determines a coefficient, or alone keeps it finite
             fixed.append(_coefficients(fit, None).assign(**who))
             continue
         fixed.append(_coefficients(fit, left).assign(**who))
@@ -210,7 +217,7 @@ def leave_one_out(model: LinearMixedModel, cluster: str) -> LeaveOneOut:
     )
 
 
-def _coefficients(fit: LinearFit, left: LinearFit | None) -> pd.DataFrame:
+def _coefficients(fit: Fit, left: Fit | None) -> pd.DataFrame:
     """Return a refit's coefficients under the fit's names; NaN where there is no refit."""
     names = [fit.design.fixed.names[i] for i in fit.design.fixed.kept]
     if left is None:
@@ -221,10 +228,12 @@ def _coefficients(fit: LinearFit, left: LinearFit | None) -> pd.DataFrame:
             "std_error": np.sqrt(np.diag(left.vcov)),
             "df": inference_on(left).df(np.eye(len(names))),
         }
-    return pd.DataFrame({"term": names, **values})
+    table = pd.DataFrame({"term": names, **values})
+    # thresholds take the place of an intercept
+    return table.iloc[1:].reset_index(drop=True) if isinstance(fit, OrdinalFit) else table
 
 
-def _variances(left: LinearFit) -> pd.DataFrame:
+def _variances(left: Fit) -> pd.DataFrame:
     table = ran_pars_table(left)
     stratum = [f"[{level}]" if level is not None else "" for level in table["level"]]
     return table[["group", "estimate"]].assign(term=table["term"] + stratum)

@@ -2,18 +2,22 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from alliance_stats.checks import check_choice
-from alliance_stats.multilevel.linear_fit import LinearFit
+from alliance_stats.multilevel.generalized_mixed_model import GeneralizedLinearMixedModel
 from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel, require_linear
 from alliance_stats.multilevel.model_profiles import Profile, profile_fit
+from alliance_stats.multilevel.ordinal_mixed_model import OrdinalMixedModel
+from alliance_stats.multilevel.refits import Fit
 from alliance_stats.multilevel.refitted_intervals import Bootstrap, all_parameters, bootstrap_fit
 from alliance_stats.renaming import renamed
 from alliance_stats.seeds import Seed
 
 __all__ = ["parametric_bootstrap", "profile"]
 
-Statistic = Callable[[LinearMixedModel], Mapping[str, float]]
+Model = LinearMixedModel | GeneralizedLinearMixedModel | OrdinalMixedModel
+Statistic = Callable[[Any], Mapping[str, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +25,20 @@ class _OfModel:
     """A statistic of the model as a measure of its fit; a class can be sent to workers."""
 
     statistic: Statistic
+    kind: type[Any]
 
-    def __call__(self, fit: LinearFit) -> Mapping[str, float]:
-        return self.statistic(LinearMixedModel(fit))
+    def __call__(self, fit: Fit) -> Mapping[str, float]:
+        return self.statistic(self.kind(fit))
+
+
+def _require_model(model: object, *, asked: str) -> None:
+    if not isinstance(model, GeneralizedLinearMixedModel | OrdinalMixedModel):
+        require_linear(model, asked=asked)
 
 
 @renamed(n="n_resamples")
 def parametric_bootstrap(
-    model: LinearMixedModel,
+    model: Model,
     statistic: Statistic | None = None,
     *,
     n_resamples: int = 1000,
@@ -41,7 +51,8 @@ def parametric_bootstrap(
     Parameters
     ----------
     model
-        The fit to simulate from; new random effects are drawn each time.
+        A fit of ``lmm``, ``glmm`` or ``ordinal`` to simulate from; new random effects are drawn
+        each time.
     statistic
         Takes a fitted model and returns named numbers; all coefficients, SDs and correlations if
         not given.
@@ -71,8 +82,8 @@ def parametric_bootstrap(
     0  (Intercept)      4.35
     1      session      0.03
     """
-    require_linear(model, asked="parametric_bootstrap simulates from")
-    measure = all_parameters if statistic is None else _OfModel(statistic)
+    _require_model(model, asked="parametric_bootstrap simulates from")
+    measure = all_parameters if statistic is None else _OfModel(statistic, type(model))
     return bootstrap_fit(
         model.fit, measure, n=n_resamples, seed=seed, n_jobs=n_jobs, progress=progress
     )

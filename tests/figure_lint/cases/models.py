@@ -11,6 +11,7 @@ from alliance_stats.figures import (
     johnson_neyman_figure,
     leave_one_out_figure,
     one_with_many_figure,
+    residual_checks_figure,
     residual_figure,
     slopes_figure,
     variance_partition_figure,
@@ -18,9 +19,11 @@ from alliance_stats.figures import (
 from alliance_stats.multilevel import (
     JohnsonNeyman,
     LinearMixedModel,
+    ResidualChecks,
     johnson_neyman,
     leave_one_out,
     lmm,
+    residual_checks,
 )
 from tests.figure_lint.cases.data import EASTERN, LONG, OTHER_SCRIPTS, ratings
 
@@ -113,6 +116,10 @@ def named(units: str) -> LinearMixedModel:
     )
 
 
+def checked(times: float = 1.0) -> ResidualChecks:
+    return residual_checks(fitted(times=times), n_resamples=40, seed=1)
+
+
 def without_each(
     model: LinearMixedModel, *, term: str = "session", label: str = ""
 ) -> ReportFigure:
@@ -143,6 +150,13 @@ CASES = {
         "left out, eastern names": lambda: without_each(named(EASTERN[0] + "{}"), label=EASTERN[3]),
         "left out, huge": lambda: without_each(fitted(times=1e7)),
         "left out, tiny": lambda: without_each(fitted(times=1e-5)),
+    },
+    residual_checks_figure: {
+        "residual checks": lambda: residual_checks_figure(checked(), outcome_label="alliance"),
+        "residual checks, long label": lambda: residual_checks_figure(
+            checked(), outcome_label=LONG
+        ),
+        "residual checks, huge": lambda: residual_checks_figure(checked(times=1e7)),
     },
     residual_figure: {
         "residuals": lambda: residual_figure(fitted(), outcome_label="alliance (WAI points)"),
