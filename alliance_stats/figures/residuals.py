@@ -270,9 +270,8 @@ def residual_checks_figure(
     >>> residual_checks_figure(residual_checks(model, n_resamples=40, seed=1)).label
     'fig-residual-checks'
     """
-    require_kind(
-        checks, (ResidualChecks,), asked="residual_checks_figure draws a result of residual_checks"
-    )
+    asked = "residual_checks_figure draws a result of residual_checks"
+    require_kind(checks, (ResidualChecks,), asked=asked, instead=DRAWN_BY)
     rows, n = checks.residuals, len(checks.residuals)
     quantiles = checks.envelope.assign(estimate=np.sort(rows["residual"].to_numpy()))
     points = pd.DataFrame(
