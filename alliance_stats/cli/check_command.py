@@ -157,7 +157,7 @@ def check_table(question: Question) -> int:
             if question.wide is None:
                 study = Study.from_frame(frame, **roles, **shared, repeated=question.repeated)
             else:
-                refused = {name: roles.pop(name) for name in ("session", "time", "rater")}
+                refused = {name: roles.pop(name) for name in ("session", "rater")}
                 _refuse_moments({**refused, "repeated": question.repeated_rows or None})
                 study = Study.from_wide(frame, wide=question.wide, **roles, **shared)
     except Refusal:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from alliance_stats.checks import (
     check_choice,
@@ -28,6 +29,7 @@ from alliance_stats.study import Study
 __all__ = ["INSTRUMENTS", "Scale", "instrument", "keyed_answers", "score", "score_study"]
 
 _ANSWERS_FOR_A_RANGE = 100  # fewer answers may miss the top of a scale by chance
+_WORDS_SHOWN = 5
 _FORMS_FOR_A_KEY = 30  # fewer forms may turn a correlation by chance
 
 
@@ -57,6 +59,9 @@ class Scale:
     total_of
         The subscales whose sum is the total, where it is not that of all items; missing where one
         of them is.
+    answers
+        What answers in words or codes stand for, as in ``{"A1": 1, "never": 1}``; numbers stand
+        for themselves.
     """
 
     name: str
@@ -68,6 +73,7 @@ class Scale:
     least_answered: float = 0.8
     whole_numbers: bool = False
     total_of: tuple[str, ...] = ()
+    answers: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_choice(self.total, ("mean", "sum"), name="total")
@@ -106,7 +112,8 @@ def score(data: pd.DataFrame, scale: Scale) -> pd.DataFrame:
     Raises
     ------
     DataError
-        If an item is not there, is no number, or lies outside the scale's limits.
+        If an item is not there, holds words for which `answers` has no number, or lies outside
+        the scale's limits.
 
     Warns
     -----
@@ -218,7 +225,7 @@ def _keyed(answers: Array, scale: Scale) -> Array:
 def _answers(frame: pd.DataFrame, scale: Scale) -> Array:
     """Return the answers, (forms, items), NaN where there is none."""
     low, high = scale.limits
-    answers = np.column_stack([finite_or_missing(frame, item) for item in scale.items])
+    answers = np.column_stack([_numbers(frame, item, scale) for item in scale.items])
     for place, item in enumerate(scale.items):
         outside = (answers[:, place] < low) | (answers[:, place] > high)
         if outside.any():
@@ -229,6 +236,32 @@ def _answers(frame: pd.DataFrame, scale: Scale) -> Array:
                 "or a code for a missing answer? Correct the limits, or set the code to missing."
             )
     return answers
+
+
+def _numbers(frame: pd.DataFrame, item: str, scale: Scale) -> Array:
+    """Return the answers to an item, words and codes replaced by what they stand for."""
+    values = frame[item]
+    if is_numeric_dtype(values.dtype):
+        return finite_or_missing(frame, item)
+    meaning = {word.strip(): float(number) for word, number in scale.answers.items()}
+    cells = values.astype(object)
+    text = np.fromiter((isinstance(v, str) for v in cells), dtype=bool, count=len(cells))
+    words = cells[text].str.strip()
+    numbers = words.map(meaning).fillna(pd.to_numeric(words, errors="coerce"))
+    unknown = np.zeros(len(cells), dtype=bool)
+    unknown[text] = numbers.isna() & (words != "")
+    if unknown.any():
+        shown = list(dict.fromkeys(cells[unknown]))
+        listed = ", ".join(map(repr, shown[:_WORDS_SHOWN])) + ", ..." * (len(shown) > _WORDS_SHOWN)
+        raise DataError(
+            f"Item '{item}' of the scale '{scale.name}' holds {listed} in "
+            f"{describe_rows(unknown, frame.index)}. Say which numbers such answers stand for, as "
+            f"in Scale(..., answers={{{shown[0]!r}: {scale.limits[0]:g}, ...}}), or set them to "
+            "missing."
+        )
+    replaced = cells.where(~text, np.nan)
+    replaced[text] = numbers
+    return finite_or_missing(replaced.infer_objects().to_frame(item), item)
 
 
 def _scored(keyed: Array, scale: Scale) -> Array:
@@ -288,7 +321,9 @@ INSTRUMENTS: tuple[str, ...] = tuple(_registry())
 """The instruments whose whole key was verified: in each file stand edition, source and address."""
 
 
-def instrument(name: str, *, items: Sequence[str]) -> Scale:
+def instrument(
+    name: str, *, items: Sequence[str], answers: Mapping[str, float] | None = None
+) -> Scale:
     """Return the key of a questionnaire for columns that hold its items in the form's order.
 
     Parameters
@@ -298,6 +333,8 @@ def instrument(name: str, *, items: Sequence[str]) -> Scale:
         states; of others, write a :class:`Scale` from your form.
     items
         Columns of the items 1, 2, ... of the form.
+    answers
+        What answers in words or codes stand for, as in :class:`Scale`.
 
     Raises
     ------
@@ -334,4 +371,5 @@ def instrument(name: str, *, items: Sequence[str]) -> Scale:
         least_answered=float(key["least_answered"]),
         whole_numbers=key.get("whole_numbers", False),
         total_of=tuple(key.get("total_of", ())),
+        answers=dict(answers or {}),
     )

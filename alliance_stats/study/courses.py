@@ -17,6 +17,7 @@ from alliance_stats.checks import (
 from alliance_stats.door import replaced
 from alliance_stats.errors import AllianceStatsWarning, DataError
 from alliance_stats.formatting import plural
+from alliance_stats.study.dates import days_for_dates
 from alliance_stats.study.ratings import (
     check_one_rating_each,
     check_order,
@@ -243,15 +244,16 @@ def checked(
     ranges: Mapping[str, tuple[float, float]],
     named: Mapping[str, tuple[float, float] | None],
     local_ids: Sequence[str],
-) -> tuple[pd.DataFrame, pd.DataFrame, tuple[str, ...]]:
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, str], tuple[str, ...]]:
     """Return the frame with plain ids, whole sessions and numeric scores, and notes on changes.
 
     The checks look at a frame in which columns of text are categories: at each label once.
 
     Returns
     -------
-    frame, known, notes
-        The frame; the same with such categories; and what was changed, in sentences.
+    frame, known, roles, notes
+        The frame; the same with such categories; the roles, time that of days where dates were
+        named; and what was changed, in sentences.
     """
     ids = [roles[level] for level in LEVELS if level in roles]
     others = [roles[role] for role in ("role", "rater", "ending") if role in roles]
@@ -261,6 +263,11 @@ def checked(
     for role in ("role", "rater"):
         if role in roles:
             check_spelling(known[roles[role]], kind=role)
+    if "time" in roles:
+        known, column, dated = days_for_dates(
+            known, roles["time"], unit=unit, unit_column=roles[unit]
+        )
+        roles, notes = {**roles, "time": column}, (*notes, *dated)
     known = _checked_ratings(known, roles, ranges, named)
     _check_constant_role(known, roles)
     _check_course(known, roles, unit, list(named))
@@ -268,7 +275,7 @@ def checked(
     for name in ids:
         if is_categorical(known[name]):
             plain[name] = known[name].astype(object)
-    return replaced(known, plain), known, notes
+    return replaced(known, plain), known, dict(roles), notes
 
 
 def _checked_ratings(

@@ -57,11 +57,6 @@ def whole_sessions(frame: pd.DataFrame, column: str) -> pd.Series:
 def check_time(frame: pd.DataFrame, column: str) -> None:
     """Refuse a missing or negative time."""
     require_present(frame, column, why="to know when a row was recorded")
-    if pd.api.types.is_datetime64_any_dtype(frame[column].dtype):
-        raise DataError(
-            f"Column '{column}' holds dates, but time= is a number counted from the first "
-            "assessment. Subtract each unit's first date, as in (date - first_date).dt.days."
-        )
     _refuse(
         frame,
         column,

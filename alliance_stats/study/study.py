@@ -94,7 +94,9 @@ class Study:
             study they are plain values (a column that mixes numbers and text becomes text).
         session, time
             Session number (whole, not negative; 0 is an intake) and continuous time since start
-            (not negative). With neither, each person (and rater) has one row.
+            (not negative). With neither, each person (and rater) has one row. Where `time` names
+            dates (2024-03-31, 31.3.2024), the study counts the days since the first date of the
+            unit that ends treatment, in a column of its own.
         role
             Place in the family (mother, father, child, partner, ...); one per person.
         rater
@@ -164,7 +166,7 @@ class Study:
                 raise DataError("endings= says what endings stand for: name their column, ending=.")
             table, told = recoded_endings(table, roles["ending"], endings)
             recoding = (*recoding, *told)
-        frame, known, notes = checked(
+        frame, known, roles, notes = checked(
             table.copy(),  # what the caller does to a frame later is no matter of the study
             roles,
             unit=settled_unit,
@@ -191,6 +193,7 @@ class Study:
         outcome: str | None = None,
         scores: Mapping[str, tuple[float, float] | None] | None = None,
         role: str | None = None,
+        time: str | None = None,
         ending: str | None = None,
         endings: Mapping[str | int, str] | None = None,
         ending_session: str | None = None,
@@ -213,6 +216,8 @@ class Study:
             scores.
         alliance, outcome, scores
             Names that ``{score}`` (or ``{item}``) stands for, as in ``alliance="wai"``.
+        time
+            Likewise: a session's time or date, ``time="date"`` for ``date_s1, date_s2, ...``.
         person, family, therapist, role, ending, endings, ending_session, unit, score_range, \
         local_ids
             As in :meth:`from_frame`; columns that are not repeated.
@@ -242,6 +247,7 @@ class Study:
             family=family,
             therapist=therapist,
             session="session",
+            time=time,
             role="role" if by_role else role,
             rater="rater" if "rater" in long.keys else None,
             alliance=alliance,
@@ -333,7 +339,7 @@ class Study:
             encoding=encoding,
             header_rows=header_rows,
         )
-        moments = {name: roles.pop(name) for name in ("session", "time", "rater")}
+        moments = {name: roles.pop(name) for name in ("session", "rater")}
         moments["repeated"] = repeated
         shared: dict[str, Any] = {
             **roles,

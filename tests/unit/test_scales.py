@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -74,7 +75,7 @@ def test_what_cannot_be_an_answer_is_refused():
         score(FORMS.assign(q1=[5, 9, 1, 1, 1]), BOND)
     with pytest.raises(DataError, match="no column 'q4'"):
         score(FORMS.drop(columns="q4"), BOND)
-    with pytest.raises(DataError, match=r"of type object, as 'often' in row v"):
+    with pytest.raises(DataError, match=r"holds 'often' in row v. Say which numbers such answers"):
         score(FORMS.assign(q1=["often", 1, 1, 1, 1]), BOND)
     with pytest.raises(DataError, match="A new column 'bond' would be written over"):
         score(FORMS.assign(bond=1), BOND)
@@ -423,3 +424,19 @@ def test_intervals_of_generalizability_depend_on_no_unit_and_hold_at_no_variance
     none = reliability(noise, **named).tidy().query("about == 'generalizability'")
     assert (none["conf_low"] >= 0.0).all()
     assert (none["conf_high"] <= 1.0).all()
+
+
+def test_answers_in_words_and_codes_are_read_as_stated():
+    words = {"nie": 1, "A2": 2, "immer": 5}
+    written = FORMS.assign(q1=["immer ", "nie", None, None, 4], q2=["nie", "4", "A2", None, " "])
+    key = replace(BOND, answers=words)
+    found = score(written.astype({"q2": "category"}), key)
+    np.testing.assert_allclose(found["bond"], score(FORMS, BOND)["bond"])
+    assert found["q1"].tolist() == written["q1"].tolist()
+    with pytest.raises(DataError, match=r"Item 'q1' .* holds 'oft', 'selten' in rows v, z. Say"):
+        score(written.assign(q1=["oft", "nie", None, None, "selten"]), key)
+    with pytest.raises(DataError, match=r"outside 1 to 5 in row w \(9\)"):
+        score(written, replace(BOND, answers={**words, "nie": 9}))
+    lines = ["q1", "q2", "q3", "q4"]
+    marked = FORMS.assign(q1="gut")
+    assert score(marked, instrument("srs", items=lines, answers={"gut": 9}))["srs"].iloc[0] == 18.0

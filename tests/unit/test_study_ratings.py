@@ -1,5 +1,7 @@
 """Ratings that cannot be, each refused with where it is and what to do."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -70,12 +72,58 @@ def test_a_negative_or_missing_time_is_refused(data: pd.DataFrame):
     assert text.startswith("Column 'days' is missing in row 1, but it is needed to know when")
 
 
-def test_dates_are_no_time(data: pd.DataFrame):
-    text = message(data.assign(day=pd.Timestamp("2024-01-01")), session=None, time="day")
-    assert text == (
-        "Column 'day' holds dates, but time= is a number counted from the first assessment. "
-        "Subtract each unit's first date, as in (date - first_date).dt.days."
+DATED = pd.DataFrame(
+    {
+        "family": [1, 1, 1, 2],
+        "person": ["a", "a", "b", "c"],
+        "session": [1, 2, 2, 1],
+        "date": ["1.3.2024", "15.03.2024", "15.03.2024", "29.2.2024"],
+    }
+)
+OF_DATES = {"person": "person", "family": "family", "session": "session", "time": "date"}
+
+
+@pytest.mark.parametrize(
+    "dates",
+    [
+        DATED["date"],
+        ["2024-03-01", "2024-03-15", "2024-03-15 16:30", "2024-02-29T09:00:00"],
+        pd.to_datetime(
+            ["2024-03-01 18:00", "2024-03-15 09:00", "2024-03-15", "2024-02-29"], format="ISO8601"
+        ),
+        pd.Series(pd.to_datetime(DATED["date"], dayfirst=True, format="mixed"), dtype=object),
+    ],
+)
+def test_dates_beside_sessions_give_days_since_the_first_of_the_unit(dates: object):
+    study = Study.from_frame(DATED.assign(date=dates), **OF_DATES)
+    assert study.roles["time"] == "date_days"
+    # b comes later into the family: its time runs from the family's first date
+    assert study.sessions["date_days"].tolist() == [0, 14, 14, 0]
+    assert study.sessions["date"].dt.strftime("%d.%m.").tolist() == [
+        "01.03.", "15.03.", "15.03.", "29.02.",
+    ]  # fmt: skip
+    assert study.notes == (
+        "'date' holds dates: time is counted in days from the first date of each family, in the "
+        "new column 'date_days'.",
     )
+    alone = Study.from_frame(DATED.assign(date=dates), **OF_DATES, unit="person")
+    assert alone.sessions["date_days"].tolist() == [0, 14, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("dates", "message"),
+    [
+        (["3/4/2024"] * 4, "in which day and month cannot be told apart"),
+        (["1.3.2024", "15.3.24", "15.3.2024", "1.3.2024"], "'15.3.24' in row 1, which is no date"),
+        (["1.3.2024", "31.2.2024", "15.3.2024", "1.3.2024"], "'31.2.2024' in row 1, which is no"),
+        (["1.3.2024", None, "15.3.2024", "1.3.2024"], "is missing in row 1"),
+        ([45352, 45366, 45366, 45351], "dates as a spreadsheet counts them"),
+        (["15.3.2024", "1.3.2024", "1.3.2024", "1.3.2024"], "Time runs backwards for 'a'"),
+    ],
+)
+def test_what_is_no_date_is_refused(dates: list[object], message: str):
+    with pytest.raises(DataError, match=re.escape(message)):
+        Study.from_frame(DATED.assign(date=dates), **OF_DATES)
 
 
 def test_time_that_runs_backwards_is_refused(data: pd.DataFrame):

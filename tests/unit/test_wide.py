@@ -322,3 +322,14 @@ def test_a_number_may_tell_the_rows_of_sessions():
     data = pd.DataFrame({"id": [1, 1], "kind": [0.0, 1.0], "s": [NAN, 1], "age": [40, NAN]})
     study = Study.from_frame(data, person="id", session="s", repeated={"kind": 1})
     assert study.sessions["age"].tolist() == [40]
+
+
+def test_dates_repeat_beside_scores():
+    data = pd.DataFrame(
+        {"id": [1], "date_s1": ["2024-01-01"], "date_s2": ["2024-01-09"], "wai_s1": [5.0]}
+    )
+    study = Study.from_wide(
+        data, wide="{score}_s{session}", person="id", alliance="wai", time="date"
+    )
+    # a session that has a date took place, rated or not
+    assert study.sessions[["session", "date_days"]].values.tolist() == [[1, 0], [2, 8]]

@@ -62,7 +62,7 @@ ROLE: str | None = "role"  # None where there are no roles, or only one
 RATER: str | None = None  # the column of who rated, where a session was rated by several, ...
 RATED_BY: str | None = None  # ... and whose ratings the page shows
 SESSION = "session"
-TIME: str | None = None  # a column of time since the start, beside the session numbers
+TIME: str | None = None  # a column of dates, or of time since the start, beside session numbers
 ALLIANCE, ALLIANCE_RANGE, ALLIANCE_LABEL = "alliance", (1, 7), "Alliance, mean item score (1–7)"
 OUTCOME: str | None = "symptoms"  # None where there is none
 OUTCOME_LABEL = "Symptoms (points, higher is worse)"
@@ -163,6 +163,7 @@ def read() -> tuple[Study, dict[str, ScaleReliability], RowLedger | None]:
         **{role: column for role, (column, _) in scored.items()},
         "family": FAMILY,
         "therapist": THERAPIST,
+        "time": TIME,
         "ending": ENDING,
         "endings": ENDINGS if ENDING else None,
         "ending_session": ENDING_SESSION,
@@ -172,7 +173,7 @@ def read() -> tuple[Study, dict[str, ScaleReliability], RowLedger | None]:
     }
     own: dict[str, Any]
     if WIDE is None:
-        own = {"session": SESSION, "time": TIME, "rater": RATER, "repeated": REPEATED}
+        own = {"session": SESSION, "rater": RATER, "repeated": REPEATED}
         data = Study.from_frame(frame, person=PERSON, role=ROLE, **own, **shared)
     else:
         own = {} if "{role}" in WIDE else {"person": PERSON, "role": ROLE}
