@@ -3,7 +3,9 @@
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from numbers import Integral, Number
+from typing import Any
 
+import narwhals as nw
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -77,7 +79,12 @@ def replaced(frame: pd.DataFrame, columns: Mapping[Hashable, object]) -> pd.Data
 def _as_frame(data: object, what: str) -> pd.DataFrame:
     if isinstance(data, pd.DataFrame):
         return data
-    turned = getattr(data, "to_pandas", None)  # polars, Arrow and their like
+    table = nw.from_native(data, pass_through=True)  # polars, Arrow, DuckDB and their like
+    if isinstance(table, nw.LazyFrame):
+        table = table.collect()
+    if isinstance(table, nw.DataFrame):
+        return _in_pandas(table)
+    turned = getattr(data, "to_pandas", None)
     frame = turned() if callable(turned) else None
     if isinstance(frame, pd.DataFrame):
         return frame
@@ -86,6 +93,13 @@ def _as_frame(data: object, what: str) -> pd.DataFrame:
         "A file is read with Study.from_file; a Study gives study.sessions, "
         "study.persons and study.families."
     )
+
+
+def _in_pandas(table: nw.DataFrame[Any]) -> pd.DataFrame:
+    try:
+        return table.to_pandas()
+    except ImportError:  # polars goes by way of pyarrow, which may not be there
+        return pd.DataFrame({name: table[name].to_list() for name in table.columns})
 
 
 def _check_names(names: pd.Index, what: str) -> None:

@@ -66,6 +66,10 @@ def check(
             help="Which rows are sessions: redcap_repeat_instrument=session_form; may be repeated.",
         ),
     ] = None,
+    missing: Annotated[
+        list[float] | None,
+        typer.Option(metavar="NUMBER", help="A number that stands for missing; may be repeated."),
+    ] = None,
     alliance_range: Annotated[Limits, _limits("Limits of the alliance scale.")] = None,
     outcome_range: Annotated[Limits, _limits("Limits of the outcome scale.")] = None,
     unit: Annotated[
@@ -124,6 +128,7 @@ def check(
         ranges={"alliance": alliance_range, "outcome": outcome_range},
         unit=unit,
         local_ids=tuple(local_ids or ()),
+        missing=tuple(missing or ()),
         ending_words=tuple(ending_word or ()),
         written=Written(sheet, separator, decimal, encoding, header_rows),
         families_written=Written(

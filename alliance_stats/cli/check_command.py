@@ -67,6 +67,7 @@ class Question:
     ranges: Mapping[str, tuple[float, float] | None]
     unit: str | None
     local_ids: tuple[str, ...]
+    missing: tuple[float, ...]
     ending_words: tuple[str, ...]
     written: Written
     families_written: Written
@@ -153,6 +154,7 @@ def check_table(question: Question) -> int:
                 "unit": question.unit,
                 "score_range": ranges or None,
                 "local_ids": question.local_ids,
+                "missing": question.missing,
             }
             if question.wide is None:
                 study = Study.from_frame(frame, **roles, **shared, repeated=question.repeated)

@@ -14,12 +14,13 @@ __all__ = ["Refusal", "heading", "in_options", "plain", "print_error", "refusing
 
 _ROLES = (
     "person|family|therapist|session|time|role|rater|alliance|outcome|ending|ending_session|unit|"
-    "sheet|separator|decimal|encoding|header_rows|wide"
+    "sheet|separator|decimal|encoding|header_rows|wide|missing"
 )
 _OF_A_FILE = re.compile(r"--(?=(?:sheet|separator|decimal|encoding)\b)")
 _ENDINGS = re.compile(r"\bendings=\{(?P<quote>['\"]?)(?P<word>.+?)(?P=quote): '(?P<ending>\w+)'\}")
 _LOCAL_IDS = re.compile(r"local_ids=\('(\w+)',\)")
 _KEYWORD = re.compile(rf"\b({_ROLES})=(?!\w)(?P<value>(?=['\"]))?")
+_MISSING = re.compile(r"\bmissing=\(-9, 99\)")
 _RANGE = re.compile(r"\bscore_range\b")
 
 
@@ -70,6 +71,7 @@ def in_options(text: str) -> str:
     """Return a message of the package with its keywords written as options: ``--ending``."""
     text = _ENDINGS.sub(r'--ending-word "\g<word>=\g<ending>"', text)
     text = _LOCAL_IDS.sub(r"--local-ids \1", text)
+    text = _MISSING.sub("--missing -9 --missing 99", text)
     text = _RANGE.sub("--alliance-range or --outcome-range", text)
     return _KEYWORD.sub(_option, text)
 

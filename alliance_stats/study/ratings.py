@@ -1,7 +1,7 @@
 """What a rating may be: when it was given, once per person, session and rater, on which scale."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from numbers import Real
 
 import numpy as np
@@ -9,7 +9,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.checks import describe_rows, finite_or_missing, require_present
+from alliance_stats.door import replaced
 from alliance_stats.errors import DataError
+from alliance_stats.formatting import plural
 
 __all__ = [
     "check_one_rating_each",
@@ -20,9 +22,11 @@ __all__ = [
     "named_ranges",
     "scores",
     "whole_sessions",
+    "without_codes",
 ]
 
 _VALUES_SHOWN = 3
+_COLUMNS_SHOWN = 6
 _NO_SESSION = 1e15  # beyond it whole numbers are no longer told apart as floats
 
 
@@ -137,6 +141,52 @@ def scores(frame: pd.DataFrame, column: str) -> npt.NDArray[np.float64]:
     return finite_or_missing(values.to_frame(), column)
 
 
+def without_codes(
+    frame: pd.DataFrame,
+    codes: Sequence[float],
+    *,
+    kept: Collection[str],
+    ranges: Mapping[str, tuple[float, float]],
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Return the frame with numbers that stand for a missing value set to missing, and a note.
+
+    Parameters
+    ----------
+    codes
+        The numbers, as in ``(-9, 99)``.
+    kept
+        Columns that are left as they are: ids and the like.
+    ranges
+        Score -> its limits, inside which no code may lie.
+    """
+    for code in codes:
+        for name, (low, high) in ranges.items():
+            if low <= code <= high:
+                raise DataError(
+                    f"missing= names {code:g}, which is a score that '{name}' may have "
+                    f"({low:g} to {high:g}). Set it to missing where it is none."
+                )
+    new: dict[Hashable, object] = {}
+    n_values = 0
+    for name in frame.columns.difference(list(kept), sort=False):
+        values = frame[name]
+        if not pd.api.types.is_numeric_dtype(values.dtype) or values.dtype.kind == "b":
+            continue
+        coded = values.isin(codes)
+        if coded.any():
+            new[name] = values.mask(coded)
+            n_values += int(coded.sum())
+    if not new:
+        return frame, ()
+    shown = ", ".join(f"'{name}'" for name in list(new)[:_COLUMNS_SHOWN])
+    more = len(new) - _COLUMNS_SHOWN
+    note = (
+        f"Read as missing, as missing= says: {plural(n_values, 'value')} in "
+        f"{shown}{f' and {more} more' if more > 0 else ''}."
+    )
+    return replaced(frame, new), (note,)
+
+
 def named_ranges(
     score_range: tuple[float, float] | Mapping[str, tuple[float, float]] | None,
     roles: Mapping[str, str],
@@ -172,8 +222,8 @@ def check_range(frame: pd.DataFrame, column: str, *, low: float, high: float) ->
         column,
         (values < low) | (values > high),
         found=f"is outside its declared range {low:g} to {high:g}",
-        advice="Correct them; a code for a missing rating (such as 9, 99 or -99) must be set to "
-        f"missing first, as in data['{column}'].replace(-99, float('nan')).",
+        advice="Correct them; say which numbers are codes for a missing rating, as in "
+        "missing=(-9, 99).",
     )
 
 

@@ -10,29 +10,17 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from alliance_stats.checks import check_frame, require_columns
 from alliance_stats.errors import DataError
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.study.anonymity import IdKey, deidentified
-from alliance_stats.study.courses import (
-    ROLES,
-    check_known_endings,
-    checked,
-    distinct_roles,
-    ending_unit,
-    recoded_endings,
-)
+from alliance_stats.study.courses import ROLES
 from alliance_stats.study.description import MEASURED, StudyDescription, describe_study
-from alliance_stats.study.ratings import named_ranges
+from alliance_stats.study.entry import Range, entered, long_table
 from alliance_stats.study.readers import read_table
-from alliance_stats.study.repeated_rows import session_rows
 from alliance_stats.study.units import LEVELS, one_row_per
-from alliance_stats.study.wide import lengthened
 
 __all__ = ["Study"]
-
-_Range = tuple[float, float] | Mapping[str, tuple[float, float]]
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -79,8 +67,9 @@ class Study:
         endings: Mapping[str | int, str] | None = None,
         ending_session: str | None = None,
         unit: str | None = None,
-        score_range: _Range | None = None,
+        score_range: Range | None = None,
         local_ids: Sequence[str] = (),
+        missing: Sequence[float] = (),
         repeated: Mapping[str, object] | None = None,
     ) -> "Study":
         """Check a long table, one row per person x session (x rater), and keep a copy of it.
@@ -125,6 +114,9 @@ class Study:
             Of ``"family"`` and ``"person"``, those whose ids are numbered anew in each parent
             (family in therapist; person in family, or in therapist where there is no family).
             The study then carries ``"<parent>/<id>"`` in those columns and notes it.
+        missing
+            Numbers that stand for a missing value in scores, items and other numbers without a
+            role, as in ``(-9, 99)``; a note counts them.
         repeated
             Where rows of persons stand among those of sessions, as in REDCap's exports: the column
             that tells them apart and its value in rows of sessions, as in
@@ -150,35 +142,19 @@ class Study:
         """
         given = (person, family, therapist, session, time, role, rater, alliance, outcome, ending,
                  ending_session)  # fmt: skip
-        if person is None:
-            raise DataError("person= is needed: name the column of person ids.")
-        roles = distinct_roles(dict(zip(ROLES, given, strict=True)))
-        table = check_frame(data)
-        recoding: tuple[str, ...] = ()
-        if repeated is not None:
-            table, recoding = session_rows(table, person=person, repeated=repeated, session=session)
-        named = dict(scores or {})
-        require_columns(table, [*roles.values(), *named])
-        settled_unit = ending_unit(unit, roles)
-        ranges = named_ranges(score_range, roles)
-        if endings is not None:
-            if "ending" not in roles:
-                raise DataError("endings= says what endings stand for: name their column, ending=.")
-            table, told = recoded_endings(table, roles["ending"], endings)
-            recoding = (*recoding, *told)
-        frame, known, roles, notes = checked(
-            table.copy(),  # what the caller does to a frame later is no matter of the study
-            roles,
-            unit=settled_unit,
-            ranges=ranges,
-            named=named,
-            local_ids=local_ids,
+        return cls(
+            *entered(
+                data,
+                dict(zip(ROLES, given, strict=True)),
+                scores=scores or {},
+                endings=endings,
+                unit=unit,
+                score_range=score_range,
+                local_ids=local_ids,
+                missing=missing,
+                repeated=repeated,
+            )
         )
-        levels = {level: (roles[level],) for level in LEVELS if level in roles}
-        rows = RowLedger.start(known, levels)
-        declared = {roles[role]: pair for role, pair in ranges.items()}
-        declared |= {name: pair for name, pair in named.items() if pair is not None}
-        return cls(frame, roles, tuple(named), declared, settled_unit, rows, (*recoding, *notes))
 
     @classmethod
     def from_wide(
@@ -198,8 +174,9 @@ class Study:
         endings: Mapping[str | int, str] | None = None,
         ending_session: str | None = None,
         unit: str | None = None,
-        score_range: _Range | None = None,
+        score_range: Range | None = None,
         local_ids: Sequence[str] = (),
+        missing: Sequence[float] = (),
     ) -> "Study":
         """Make a table of a row per person (or family) long, then check it as :meth:`from_frame`.
 
@@ -219,7 +196,7 @@ class Study:
         time
             Likewise: a session's time or date, ``time="date"`` for ``date_s1, date_s2, ...``.
         person, family, therapist, role, ending, endings, ending_session, unit, score_range, \
-        local_ids
+        local_ids, missing
             As in :meth:`from_frame`; columns that are not repeated.
 
         Raises
@@ -227,20 +204,15 @@ class Study:
         DataError
             As :meth:`from_frame`; if no column is named as `wide` says, or a unit has two rows.
         """
-        table = check_frame(data)
         by_role = "{role}" in wide
-        if by_role and (family is None or person is not None or role is not None):
-            raise DataError(
-                f"wide={wide!r} has {{role}}: a row is then a family. Name family=, and leave out "
-                "person= and role=, which the study makes."
-            )
-        if not by_role and person is None:
-            raise DataError("from_wide needs person=, or {role} in wide= and family=.")
-        ids = family if by_role else person
-        require_columns(table, [ids])
-        if ending is not None and ending in table.columns:  # named by the rows of the wide table
-            check_known_endings(recoded_endings(table, ending, endings or {})[0], ending)
-        long = lengthened(table, wide, unit=str(ids), person="person" if by_role else None)
+        long = long_table(
+            data,
+            wide,
+            units={"person": person, "family": family, "therapist": therapist, "role": role},
+            ending=(ending, endings or {}),
+            missing=missing,
+            ranges=(score_range, {"alliance": alliance, "outcome": outcome}, scores or {}),
+        )
         study = cls.from_frame(
             long.frame,
             person="person" if by_role else str(person),
@@ -282,8 +254,9 @@ class Study:
         endings: Mapping[str | int, str] | None = None,
         ending_session: str | None = None,
         unit: str | None = None,
-        score_range: _Range | None = None,
+        score_range: Range | None = None,
         local_ids: Sequence[str] = (),
+        missing: Sequence[float] = (),
         repeated: Mapping[str, object] | None = None,
         sheet: str | None = None,
         separator: str | None = None,
@@ -316,7 +289,7 @@ class Study:
             How many rows name the columns of a text or Excel file: 3 in a Qualtrics export. The
             first has the names, the others are set aside with a note.
         person, family, therapist, session, time, role, rater, alliance, outcome, scores, ending, \
-        endings, ending_session, unit, score_range, local_ids, repeated
+        endings, ending_session, unit, score_range, local_ids, missing, repeated
             As in :meth:`from_frame`.
 
         Raises
@@ -348,6 +321,7 @@ class Study:
             "unit": unit,
             "score_range": score_range,
             "local_ids": local_ids,
+            "missing": missing,
         }
         if wide is None:
             study = cls.from_frame(table.frame, **shared, **moments)

@@ -2,11 +2,13 @@
 
 import re
 
+import narwhals as nw
 import numpy as np
 import pandas as pd
 import pytest
 
 from alliance_stats import checks
+from alliance_stats.door import plain_frame
 from alliance_stats.errors import DataError
 
 
@@ -380,3 +382,17 @@ def test_lists_are_no_labels_and_no_names(frame: pd.DataFrame):
             ask()
     with pytest.raises(DataError, match=r"called by one name; got \['family'\]"):
         checks.require_columns(frame, [["family"]])
+
+
+def test_tables_of_other_libraries_are_taken_at_the_door(monkeypatch: pytest.MonkeyPatch):
+    pa = pytest.importorskip("pyarrow")
+    plain = pd.DataFrame({"id": ["a", "b"], "wai": [4.0, np.nan]})
+    table = pa.Table.from_pandas(plain)
+    for given in (table, nw.from_native(table), nw.from_native(plain).lazy()):
+        pd.testing.assert_frame_equal(plain_frame(given, what="data"), plain)
+
+    def missing(self: object) -> None:
+        raise ModuleNotFoundError("pyarrow")
+
+    monkeypatch.setattr(nw.DataFrame, "to_pandas", missing)
+    pd.testing.assert_frame_equal(plain_frame(table, what="data"), plain)

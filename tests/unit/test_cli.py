@@ -395,6 +395,8 @@ def test_a_wide_export_is_recognised_and_read_as_said(tmp_path):
     assert "3 after the last that has one" in result.stdout
     assert "phq 4 7.50 1.29 6.00 7.50 9.00" in lines_of(result)
     assert "--session and --wide exclude" in refused(check(path, *options, *more, "--session", "x"))
+    coded = check(path, *options, *more, "--missing", "3", "--missing", "-9")
+    assert "Read as missing, as missing= says: 2 values in 'wai_s1', 'wai_s2'." in coded.stdout
 
 
 REDCAP = """record_id,redcap_repeat_instrument,redcap_repeat_instance,gender,wai_c,wai_t

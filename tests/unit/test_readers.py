@@ -202,9 +202,8 @@ def test_words_for_missing_are_counted(tmp_path: Path):
 def test_a_code_for_missing_is_never_guessed(tmp_path: Path):
     path = written(tmp_path, HEADER + "a,1,1,4\nb,1,1,-99\n")
     assert refused(path, score_range=(1, 7)) == (
-        "Column 'alliance' is outside its declared range 1 to 7 in row 3 (-99). Correct them; a "
-        "code for a missing rating (such as 9, 99 or -99) must be set to missing first, as in "
-        "data['alliance'].replace(-99, float('nan'))."
+        "Column 'alliance' is outside its declared range 1 to 7 in row 3 (-99). Correct them; "
+        "say which numbers are codes for a missing rating, as in missing=(-9, 99)."
     )
 
 

@@ -173,9 +173,8 @@ def test_infinite_scores_are_refused(data: pd.DataFrame, role: str):
 
 def test_scores_outside_the_declared_range_are_refused(data: pd.DataFrame):
     assert message(data.assign(wai=[4.0, 99.0, 0.5, np.nan]), score_range=(1, 7)) == (
-        "Column 'wai' is outside its declared range 1 to 7 in rows 1, 2 (99, 0.5). Correct them; a "
-        "code for a missing rating (such as 9, 99 or -99) must be set to missing first, as in "
-        "data['wai'].replace(-99, float('nan'))."
+        "Column 'wai' is outside its declared range 1 to 7 in rows 1, 2 (99, 0.5). Correct them; "
+        "say which numbers are codes for a missing rating, as in missing=(-9, 99)."
     )
     edges = data.assign(wai=[1.0, 7.0, np.nan, 4.0])
     assert Study.from_frame(edges, **ROLES, score_range=(1, 7)).rows.n_used == 4

@@ -333,3 +333,23 @@ def test_dates_repeat_beside_scores():
     )
     # a session that has a date took place, rated or not
     assert study.sessions[["session", "date_days"]].values.tolist() == [[1, 0], [2, 8]]
+
+
+def test_codes_for_missing_are_no_ratings(tmp_path):
+    path = tmp_path / "sosci.csv"
+    path.write_text("id,age,wai_s1,wai_s2\n1,-9,4,-9\n2,30,-1,5\n-9,40,3,-9\n", encoding="utf-8")
+    read = {"wide": "{score}_s{session}", "person": "id", "alliance": "wai"}
+    study = Study.from_file(path, **read, missing=(-9, -1), score_range=(1, 7))
+    assert study.sessions[["id", "session", "wai"]].values.tolist() == [
+        [1, 1, 4], [2, 2, 5], [-9, 1, 3],
+    ]  # fmt: skip
+    assert np.isnan(study.sessions["age"].iloc[0])
+    assert study.notes[0] == (
+        "Read as missing, as missing= says: 4 values in 'age', 'wai_s1', 'wai_s2'."
+    )
+    with pytest.raises(DataError, match=r"missing= names 5, which is a score that 'alliance' may"):
+        Study.from_file(path, **read, missing=(-9, 5), score_range=(1, 7))
+    with pytest.raises(DataError, match=r"missing= names 5, which is a score that 'wai' may"):
+        Study.from_frame(
+            pd.DataFrame({"p": [1], "wai": [5]}), person="p", scores={"wai": (1, 7)}, missing=[5]
+        )

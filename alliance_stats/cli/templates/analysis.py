@@ -56,6 +56,7 @@ REPEATED: dict[str, Any] | None = None
 # Where there are items: {"alliance": Scale(name="wai", items=("i1", ...), limits=(1, 7))}; ALLIANCE
 # (or OUTCOME) is then the name of the scale
 SCALES: dict[str, Scale] = {}
+MISSING: tuple[float, ...] = ()  # numbers that stand for a missing value: (-9, 99)
 PERSON = "person"
 LOCAL_IDS: tuple[str, ...] = ()  # ("person",) where persons are numbered anew in each family
 ROLE: str | None = "role"  # None where there are no roles, or only one
@@ -170,6 +171,7 @@ def read() -> tuple[Study, dict[str, ScaleReliability], RowLedger | None]:
         "unit": UNIT,
         "score_range": {role: limits for role, (_, limits) in scored.items() if limits},
         "local_ids": LOCAL_IDS,
+        "missing": MISSING,
     }
     own: dict[str, Any]
     if WIDE is None:
