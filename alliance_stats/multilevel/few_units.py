@@ -20,6 +20,8 @@ __all__ = ["few_unit_notes", "rejection_rates"]
 # Units beyond which nothing is said: all tests hold their level with 30; and up to which something
 # is said of effects within units only.
 MOST, FEW = 30, 10
+# Coefficients that a note names.
+MOST_NAMED = 3
 # How much larger the largest unit is than the smallest in a design of unequal sizes.
 UNEVEN = 4.0
 # Standard errors of a simulated rate above .05 that are chance, and the distance from .05 within
@@ -67,13 +69,13 @@ def few_unit_notes(fit: LinearFit) -> list[str]:
         fewer = ", fewer than were simulated" if n < table["therapists"].min() else ""
         cell = table[(table["effect"] == "experience") & (table["therapists"] == nearest)]
         found.append(
-            f"{', '.join(own)}: told by {kind}{fewer}. "
+            f"{_listed(own)}: told by {kind}{fewer}. "
             f"{_of_true_nulls(cell, f'of {nearest} such units')}"
         )
     if within and (own or n <= FEW):  # the number of units does not tell there
         cell = table[table["effect"] == "treated"]
         said = _of_true_nulls(cell, "of 6 to 30 such units")
-        found.append(f"{', '.join(within)}: told within {kind}. {said}")
+        found.append(f"{_listed(within)}: told within {kind}. {said}")
     return found
 
 
@@ -98,6 +100,12 @@ def _on_offer(fit: LinearFit, outer: Grouping) -> set[str]:
         for other in fit.design.groupings
     ]
     return found | ({"CR2", "wild bootstrap", "permutation"} if max(homes) == 1 else set())
+
+
+def _listed(names: list[str]) -> str:
+    """Name the first ones, and say how many more there are."""
+    more = len(names) - MOST_NAMED
+    return ", ".join(names) if more <= 1 else f"{', '.join(names[:MOST_NAMED])} and {more} more"
 
 
 def _of_true_nulls(cell: pd.DataFrame, of: str) -> str:

@@ -131,13 +131,15 @@ def page(counts: pd.DataFrame) -> str:
     lines += [
         "",
         "What follows. The studies of a row are the same for all methods, so that a row that is "
-        "high for all (6 therapists of equal size, a person's effect) is so by chance. Of an "
+        "high for all (30 therapists of equal size, a therapist's effect) is so by chance. Of an "
         "effect within therapists every test holds its level, CR2 too cautiously where sizes "
-        "differ. Of an effect of therapists the normal distribution rejects up to twice too "
-        "often with few of them; Satterthwaite's test holds with equal sizes, and with 6 to 8 "
-        "therapists of unequal size rejects in 6 to 7%; Kenward-Roger's is cautious there (2%), "
-        "CR2 less so (3 to 4%); permutation and the wild bootstrap are the nearest to .05 "
-        "throughout, and permutation needs no model of the therapists' distribution.",
+        "differ and therapists are few. Of an effect of therapists the normal distribution rejects "
+        "up to twice too often with few of them; Satterthwaite's test holds with equal sizes and "
+        "from 8 therapists on, and with 6 of unequal size rejects in 7%; Kenward-Roger's (1 to 3%) "
+        "and CR2 (2 to 4%) are cautious with 6 to 8; permutation and the wild bootstrap are the "
+        "nearest to .05 throughout, and permutation needs no model of the therapists' "
+        "distribution. The summary of a model with up to 30 units says what the nearest design "
+        "found.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -10,7 +10,7 @@ from alliance_stats.multilevel.few_units import rejection_rates
 from tests.simulation.few_therapists import PAGE, page, study
 
 # Studies that a rate in print must rest on.
-STUDIES = 1000
+STUDIES = 2000
 
 
 def notes(data: pd.DataFrame, formula: str = "", **how) -> list[str]:

@@ -22,7 +22,8 @@ from alliance_stats.multilevel.after.asked_model import (
     link_of,
     require_fitted,
 )
-from alliance_stats.multilevel.after.estimated_means import ExpectedResponses, Level, Rows, cell
+from alliance_stats.multilevel.after.estimated_means import cell
+from alliance_stats.multilevel.after.expected_responses import ExpectedResponses, Level, Rows
 from alliance_stats.multilevel.after.reference_grid import (
     Predictor,
     label_of,

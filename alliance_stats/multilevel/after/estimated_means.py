@@ -1,20 +1,16 @@
-"""Estimated marginal means over a reference grid, and expected responses averaged over rows."""
+"""Estimated marginal means over a reference grid."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
-from scipy.interpolate import CubicHermiteSpline
 
 from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.checks import check_choice
-from alliance_stats.design.design import all_fixed_columns
 from alliance_stats.design.grammar import Call, Column
 from alliance_stats.design.groupings import random_columns
-from alliance_stats.engine.families import Family
 from alliance_stats.errors import FormulaError, NotIdentifiedError
 from alliance_stats.estimates import LINK_WORDS, Array, one_line
 from alliance_stats.formatting import format_number
@@ -22,7 +18,6 @@ from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.after.asked_model import (
     FittedModel,
     GeneralizedModel,
-    Link,
     caveats,
     infer,
     link_of,
@@ -37,116 +32,8 @@ from alliance_stats.multilevel.after.reference_grid import (
 )
 from alliance_stats.multilevel.linear_functions import DfMethod, Inference, LinearEstimates
 from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel
-from alliance_stats.multilevel.predictions import population_mean
 
-__all__ = ["EstimatedMeans", "ExpectedResponses", "Level", "Rows", "estimated_means"]
-
-Level = Literal["population", "typical"]
-Rows = npt.NDArray[np.bool_]
-
-# Step of the interpolated population curve, on the scale of the link.
-GRID = 0.02
-# Rows times draws that are held at once.
-CHUNK = 2_000_000
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ExpectedResponses:
-    """What a model expects of rows, as a function of its coefficients.
-
-    Attributes
-    ----------
-    X
-        All fixed columns, (n, all).
-    kept
-        Positions of the estimated ones.
-    offset
-        Known part of the linear predictor, (n,).
-    link
-        From linear predictor to response.
-    family, sd
-        At the population level the family, and the SD of each row's random part, (n,).
-    """
-
-    X: Array
-    kept: npt.NDArray[np.int64]
-    offset: Array
-    link: Link
-    family: Family | None
-    sd: Array
-
-    @classmethod
-    def of(
-        cls, model: FittedModel, inference: Inference, frame: pd.DataFrame, level: Level
-    ) -> "ExpectedResponses":
-        """Code the rows of `frame` for `model`."""
-        X, zeros = all_fixed_columns(model.design, frame), np.zeros(len(frame))
-        added = model.design.fixed.coding.offsets(frame)
-        kept, link = inference.design.fixed.kept, link_of(model)
-        if not isinstance(model, GeneralizedModel):
-            return cls(X, kept, added, link, None, zeros)
-        offset = added
-        if model.offset is not None:
-            offset = offset + frame[model.offset].to_numpy(dtype=np.float64)
-        if level == "typical":
-            return cls(X, kept, offset, link, None, zeros)
-        return cls(X, kept, offset, link, model.family, _total_sd(model, frame))
-
-    def mean_and_gradient(self, beta: Array, rows: Rows) -> tuple[float, Array]:
-        """Average the expected responses, and differentiate by all coefficients."""
-        X = self.X[rows]
-        eta = X[:, self.kept] @ beta + self.offset[rows]
-        mean, slope = (
-            (self.link.mean(eta), self.link.mean_slope(eta))
-            if self.family is None
-            else population_mean(self.family, eta, self.sd[rows])
-        )
-        return float(mean.mean()), np.asarray(slope @ X / len(X))
-
-    def sampled(self, betas: Array, rows: Rows) -> Array:
-        """Average the expected responses for each draw of the coefficients."""
-        X, offset, sd = self.X[rows][:, self.kept], self.offset[rows], self.sd[rows]
-        size = max(CHUNK // len(X), 1)
-        found = []
-        for start in range(0, len(betas), size):
-            eta = X @ betas[start : start + size].T + offset[:, None]
-            mean = self.link.mean(eta) if self.family is None else _averaged(self.family, eta, sd)
-            found.append(mean.mean(axis=0))
-        return np.concatenate([np.empty(0), *found])
-
-
-def _averaged(family: Family, eta: Array, sd: Array) -> Array:
-    """Average over random effects at many predictors: rows of one SD share an interpolated curve.
-
-    Cubic Hermite interpolation on steps h has an error of ``h^4 / 384`` fourth derivatives: 1e-9.
-    """
-    mean = np.empty_like(eta)
-    sds, which = np.unique(sd, return_inverse=True)
-    for i, value in enumerate(sds):
-        part = eta[which == i]
-        low, high = float(part.min()), float(part.max())
-        grid = np.linspace(low - GRID, high + GRID, int((high - low) / GRID) + 4)
-        if len(grid) < part.size:
-            curve = CubicHermiteSpline(
-                grid, *population_mean(family, grid, np.full(len(grid), value))
-            )
-            mean[which == i] = curve(part)
-        else:
-            flat = part.ravel()
-            values, _ = population_mean(family, flat, np.full(len(flat), value))
-            mean[which == i] = values.reshape(part.shape)
-    return mean
-
-
-def _total_sd(model: FittedModel, frame: pd.DataFrame) -> Array:
-    """SD of what is random in each row's linear predictor."""
-    total = np.zeros(len(frame))
-    for grouping in model.design.groupings:
-        Z = np.hstack([random_columns(basis, frame) for basis in grouping.terms])
-        covariance = model.covariances()[grouping.name].to_numpy()
-        total += np.einsum("ni,ij,nj->n", Z, covariance, Z)
-    return np.asarray(np.sqrt(total))
-
+__all__ = ["EstimatedMeans", "estimated_means"]
 
 Scale = Literal["link", "response", "median", "mean"]
 
