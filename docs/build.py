@@ -80,6 +80,7 @@ def _run(code: str, path: Path, namespace: dict[str, object]) -> tuple[str, obje
     if statements.body and isinstance(statements.body[-1], ast.Expr):
         last = ast.Expression(statements.body.pop().value)  # type: ignore[attr-defined]
     with (
+        contextlib.chdir(path.parent),  # a page reads the files that stand beside it
         contextlib.redirect_stdout(io.StringIO()) as out,
         pd.option_context(*DISPLAY),
         warnings.catch_warnings(),

@@ -80,6 +80,8 @@ def _write_section(folder: Path) -> None:
     """Execute the pages of one section, and lay its pictures beside them."""
     out = SOURCE / folder.name
     out.mkdir()
+    for data in sorted(folder.glob("*.csv")):
+        shutil.copy(data, out)
     for path in sorted(folder.glob("*.md")):
         page, text = out / path.name, built(path, pictures=out)
         if path.stem == "index":
