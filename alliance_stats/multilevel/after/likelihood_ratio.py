@@ -17,6 +17,7 @@ from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import linear_fit
 from alliance_stats.multilevel.after.chi_bar_squared import chi_bar
 from alliance_stats.multilevel.after.model_comparison import (
+    as_mixed,
     by_ml,
     described,
     deviance,
@@ -128,9 +129,9 @@ def likelihood_ratio_test(
     Parameters
     ----------
     model, other
-        Fits to the same rows, in either order. One of them may be a formula without random terms,
-        ``"alliance ~ session"``: it is fitted to the rows of the other, whose random terms are
-        tested all at once. Or hazard models of one kind (:func:`~alliance_stats.survival.cox_ph`,
+        Fits to the same rows, in either order. The one without random terms may be an ordinary
+        :func:`~alliance_stats.regression`, or its formula, ``"alliance ~ session"``, which is
+        fitted to the rows of the other, whose random terms are tested all at once. Or hazard models of one kind (:func:`~alliance_stats.survival.cox_ph`,
         ``discrete_hazard``, ``competing_hazards``), whose statistic is referred to chi-squared.
     n_resamples
         Simulate the null distribution from the smaller model this many times.
@@ -177,6 +178,7 @@ def likelihood_ratio_test(
        statistic  p_value
     0    108.339      0.0
     """
+    model, other = as_mixed(model), as_mixed(other)
     if isinstance(model, HasLikelihood) and isinstance(other, HasLikelihood):
         return _of_likelihoods(model, other, n_resamples)
     model, other = _fitted(model, other)
@@ -250,7 +252,12 @@ def _fitted(model: object, other: object) -> tuple[LinearMixedModel, LinearMixed
     for one, beside in ((model, other), (other, model)):
         if isinstance(one, str) and isinstance(beside, LinearMixedModel):
             return _without_random_terms(one, beside), beside
-    for one in (model, other):
+    for one, beside in ((model, other), (other, model)):
+        if isinstance(one, HasLikelihood) and isinstance(beside, LinearMixedModel):
+            raise DataError(
+                f"{beside.formula} is a linear model, {one.likelihood().formula} is none: "
+                "likelihoods of different kinds of models cannot be compared."
+            )
         require_linear(one, asked="likelihood_ratio_test compares")
     return model, other  # type: ignore[return-value]  # both were just found to be models
 

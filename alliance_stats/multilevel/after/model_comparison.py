@@ -1,6 +1,7 @@
 """Which of several models: AIC and BIC side by side, of the same rows and on the same footing."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -8,10 +9,14 @@ import pandas as pd
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
 from alliance_stats.multilevel import linear_fit
+from alliance_stats.multilevel.generalized_fit import GeneralizedFit
+from alliance_stats.multilevel.generalized_mixed_model import GeneralizedLinearMixedModel
+from alliance_stats.multilevel.linear_fit import LinearFit
 from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel, require_linear
 from alliance_stats.multilevel.model_likelihood import HasLikelihood, side_by_side
 
 __all__ = [
+    "as_mixed",
     "by_ml",
     "compare_models",
     "described",
@@ -23,7 +28,7 @@ __all__ = [
 
 
 def compare_models(*models: LinearMixedModel | HasLikelihood) -> pd.DataFrame:
-    """Set models of the same rows side by side.
+    """Set models of the same rows side by side: mixed models, ordinary regressions, hazards.
 
     Returns
     -------
@@ -54,6 +59,7 @@ def compare_models(*models: LinearMixedModel | HasLikelihood) -> pd.DataFrame:
     """
     if not models:
         raise DataError("compare_models needs fitted models, as in compare_models(one, other).")
+    models = tuple(as_mixed(model) for model in models)
     others = [model for model in models if isinstance(model, HasLikelihood)]
     if len(others) == len(models):
         return side_by_side([model.likelihood() for model in others])
@@ -71,6 +77,14 @@ def compare_models(*models: LinearMixedModel | HasLikelihood) -> pd.DataFrame:
     table["delta_bic"] = table["bic"] - table["bic"].min()
     columns = "formula n_parameters log_lik aic delta_aic bic delta_bic reml singular".split()  # noqa: SIM905
     return table[columns].sort_values("aic", ignore_index=True)
+
+
+def as_mixed(model: Any) -> Any:
+    """Return an ordinary regression as the mixed model without random terms that it is."""
+    fit = getattr(model, "fit", None)
+    if isinstance(model, HasLikelihood) or not isinstance(fit, LinearFit | GeneralizedFit):
+        return model
+    return LinearMixedModel(fit) if isinstance(fit, LinearFit) else GeneralizedLinearMixedModel(fit)
 
 
 def described(model: LinearMixedModel) -> str:
