@@ -131,8 +131,9 @@ def likelihood_ratio_test(
     model, other
         Fits to the same rows, in either order. The one without random terms may be an ordinary
         :func:`~alliance_stats.regression`, or its formula, ``"alliance ~ session"``, which is
-        fitted to the rows of the other, whose random terms are tested all at once. Or hazard models of one kind (:func:`~alliance_stats.survival.cox_ph`,
-        ``discrete_hazard``, ``competing_hazards``), whose statistic is referred to chi-squared.
+        fitted to the rows of the other, whose random terms are tested all at once. Or hazard models
+        of one kind (:func:`~alliance_stats.survival.cox_ph`, ``discrete_hazard``,
+        ``competing_hazards``), whose statistic is referred to chi-squared.
     n_resamples
         Simulate the null distribution from the smaller model this many times.
     seed
