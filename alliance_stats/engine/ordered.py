@@ -44,20 +44,29 @@ class Steps(Outcome):
     ----------
     thresholds
         (J - 1,), rising.
+    moved
+        By how much each row's own lie higher, (J - 1, n); no columns where none does.
     """
 
     thresholds: Array
+    moved: Array
 
     @classmethod
-    def of(cls, y: Array, thresholds: Array) -> "Steps":
+    def of(cls, y: Array, thresholds: Array, moved: Array | None = None) -> "Steps":
         """Return ratings `y` between `thresholds`."""
-        return cls(y, np.ones(len(y)), np.empty(0, dtype=np.int64), 0.0, np.empty(0), thresholds)
+        nobody, none = np.empty(0, dtype=np.int64), np.empty(0)
+        by_row = np.empty((len(thresholds), 0)) if moved is None else moved
+        return cls(y, np.ones(len(y)), nobody, 0.0, none, thresholds, by_row)
 
     def ends(self, eta: Array) -> tuple[Array, Array]:
         """Return each row's upper and lower threshold less its predictor."""
         step = self.y.astype(np.int64)
         own = np.r_[-np.inf, self.thresholds, np.inf]
         upper, lower = own[step + 1] - eta, own[step] - eta
+        if self.moved.shape[1]:
+            edges = np.zeros((1, len(step)))
+            moved, rows = np.concatenate([edges, self.moved, edges]), np.arange(len(step))
+            upper, lower = upper + moved[step + 1, rows], lower + moved[step, rows]
         lower = np.where(np.isinf(lower), np.minimum(FIRST, upper + FIRST), lower)
         return np.where(np.isinf(upper), np.maximum(LAST, lower + LAST), upper), lower
 
@@ -149,7 +158,7 @@ def quantile(link: str, share: Array) -> Array:
 
 
 def probability(link: str, thresholds: Array, eta: Array) -> Array:
-    """Return the probability of each step: (n, J)."""
+    """Return the probability of each step: (n, J); thresholds (J - 1,), or (n, J - 1) by row."""
     below = cumulative(link, thresholds - eta[:, None])
     whole = np.c_[np.zeros(len(eta)), below, np.ones(len(eta))]
     return np.asarray(np.diff(whole, axis=1))

@@ -27,32 +27,39 @@ SEPARATED = 25.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Thresholds:
-    """Thresholds ``J psi`` between the steps, psi the search's parameters.
+    """Thresholds ``J psi`` between the steps, psi the search's parameters, and what moves them.
 
     Attributes
     ----------
     J
         From parameters to thresholds: (thresholds, m).
+    W
+        Columns with an effect on each threshold, (k, n), in the layout's order. Their effects come
+        after psi, all thresholds of a column together.
     """
 
     J: Array
+    W: Array
 
     @property
     def size(self) -> int:
         """Parameters."""
-        return int(self.J.shape[1])
+        return int(self.J.shape[1] + len(self.W) * len(self.J))
 
     def outcome(self, family: Family, observed: Outcome, values: Array) -> Outcome:  # noqa: ARG002
         """Return the ratings between the thresholds of `values`."""
-        thresholds = self.J @ values
-        if not (np.diff(thresholds) > 0.0).all():
+        m = self.J.shape[1]
+        thresholds = self.J @ values[:m]
+        moved = values[m:].reshape(len(self.W), len(self.J)).T @ self.W
+        if not (np.diff(thresholds[:, None] + moved, axis=0) > 0.0).all():
             raise NotIdentifiedError("Thresholds cross.")
-        return Steps.of(observed.y, thresholds)
+        return Steps.of(observed.y, thresholds, moved if len(self.W) else None)
 
     def gradient(self, outcome: Outcome, by_row: Array) -> Array:
         """Take derivatives in each row's upper and lower threshold to the parameters."""
         assert isinstance(outcome, Steps)
-        return np.asarray(self.J.T @ _by_threshold(outcome, *by_row))
+        own = [_by_threshold(outcome, *(by_row * w)) for w in self.W]
+        return np.concatenate([self.J.T @ _by_threshold(outcome, *by_row), *own])
 
     def scale(self, family: Family, eta: Array, outcome: Outcome, between: float) -> Array:
         """Scale by the information given the effects.
@@ -61,9 +68,14 @@ class Thresholds:
         """
         assert isinstance(outcome, Steps)
         slope = threshold_slopes(family.link, eta, outcome)
-        information = self.J.T @ _threshold_information(outcome, slope) @ self.J
-        along = linalg.lstsq(self.J, np.ones(len(self.J)))[0]
-        covariance = linalg.inv(information) + between * np.outer(along, along)
+        columns = [np.ones(len(eta)), *self.W]
+        whole = np.block(
+            [[_threshold_information(outcome, slope, a * b) for a in columns] for b in columns]
+        )
+        J = linalg.block_diag(self.J, np.eye(len(self.W) * len(self.J)))
+        along = np.zeros(self.size)
+        along[: self.J.shape[1]] = linalg.lstsq(self.J, np.ones(len(self.J)))[0]
+        covariance = linalg.inv(J.T @ whole @ J) + between * np.outer(along, along)
         return np.asarray(linalg.cholesky(covariance / 2.0, lower=True))
 
 
@@ -83,11 +95,12 @@ def _by_threshold(outcome: Steps, upper: Array, lower: Array) -> Array:
     return np.asarray(np.bincount(step, upper, n + 1)[:n] + np.bincount(step, lower, n + 1)[1:])
 
 
-def _threshold_information(outcome: Steps, slope: ThresholdSlopes) -> Array:
+def _threshold_information(outcome: Steps, slope: ThresholdSlopes, weight: Array) -> Array:
     """Return minus the second derivatives in the thresholds, predictors known: tridiagonal."""
     n = len(outcome.thresholds)
-    out = np.diag(_by_threshold(outcome, -slope.second_aa, -slope.second_bb))
-    beside = np.bincount(outcome.y.astype(np.int64), -slope.second_ab, n + 1)[1:n]
+    aa, ab, bb = (-weight * x for x in (slope.second_aa, slope.second_ab, slope.second_bb))
+    out = np.diag(_by_threshold(outcome, aa, bb))
+    beside = np.bincount(outcome.y.astype(np.int64), ab, n + 1)[1:n]
     return np.asarray(out + np.diag(beside, 1) + np.diag(beside, -1))
 
 
@@ -102,7 +115,7 @@ def _whole_information(
     if p:
         out[:p, p:] = -np.array(across) @ J
         out[p:, :p] = out[:p, p:].T
-    out[p:, p:] = J.T @ _threshold_information(outcome, slope) @ J
+    out[p:, p:] = J.T @ _threshold_information(outcome, slope, np.ones(at.n)) @ J
     return out
 
 

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 from scipy import linalg
 
-from alliance_stats.checks import check_frame, finite_or_missing, require_columns
+from alliance_stats.checks import check_frame, did_you_mean, finite_or_missing, require_columns
 from alliance_stats.design.design import Design, build_design
-from alliance_stats.design.formula import INTERCEPT, bound_formula, parse_formula
+from alliance_stats.design.formula import INTERCEPT, bound_formula, parse_formula, parse_terms
+from alliance_stats.design.grammar import written
 from alliance_stats.door import replaced
 from alliance_stats.engine.generalized_search import minimise_jointly
 from alliance_stats.engine.ordered import ordered_family
@@ -48,44 +49,75 @@ class OrdinalFit(GeneralizedFit):
         ``"flexible"``, ``"symmetric"`` or ``"equidistant"`` thresholds.
     J
         From the search's parameters to the thresholds between ratings' centred predictors.
+    nominal
+        Positions among the design's columns of those with an effect on each threshold.
+    R
+        From the coefficients of the other columns to the working ones.
     """
 
     steps: tuple[Hashable, ...]
     unused: tuple[Hashable, ...]
     kind: str
     J: Array
+    nominal: tuple[int, ...]
+    R: Array
+
+    @property
+    def located(self) -> list[int]:
+        """Positions of the columns with one effect, the intercept (0 in the fit) first."""
+        return [i for i in range(self.design.X.shape[1]) if i not in self.nominal]
 
     @cached_property
     def _back(self) -> Array:
-        """From (gamma, psi) to (coefficients without intercept, thresholds)."""
-        R = linalg.inv(self.design.fixed.R)[:, 1:]
-        p, (n, m) = self.problem.p, self.J.shape
-        out = np.zeros((p + n, p + m))
-        out[:p, :p], out[p:, :p], out[p:, p:] = R[1:], -R[0], self.J
+        """From the search's parameters to coefficients without intercept, thresholds and moves."""
+        R = linalg.inv(self.R)[:, 1:]
+        p, (n, m), k = self.problem.p, self.J.shape, len(self.nominal)
+        out = np.zeros((p + n + k * n, p + m + k * n))
+        out[:p, :p], out[p : p + n, :p], out[p : p + n, p : p + m] = R[1:], -R[0], self.J
+        middle, size = _centre_and_size(self.design.X[:, list(self.nominal)])
+        for column in range(k):
+            own, there = slice(p + n + column * n, p + n + (column + 1) * n), p + m + column * n
+            out[own, there : there + n] = np.eye(n) / size[column]
+            out[p : p + n, there : there + n] = -np.eye(n) * middle[column] / size[column]
         return out
+
+    @cached_property
+    def _given(self) -> Array:
+        return np.asarray(self._back @ self.minimum.other)
 
     @property
     def beta(self) -> Array:
-        """Coefficients in the design's columns; the intercept is 0, thresholds take its place."""
-        return np.concatenate([[0.0], (self._back @ self.minimum.other)[: self.problem.p]])
+        """Coefficients in the design's columns; 0 for the intercept and what moves thresholds."""
+        found = np.zeros(self.design.X.shape[1])
+        found[self.located[1:]] = self._given[: self.problem.p]
+        return found
 
     @property
     def thresholds(self) -> Array:
         """Thresholds at predictors of zero."""
-        return np.asarray((self._back @ self.minimum.other)[self.problem.p :])
+        return self._given[self.problem.p :][: len(self.J)]
+
+    @property
+    def moves(self) -> Array:
+        """How much higher the thresholds are for a unit of each nominal column: (k, J - 1)."""
+        return self._given[self.problem.p + len(self.J) :].reshape(len(self.nominal), len(self.J))
+
+    def thresholds_at(self, X: Array) -> Array:
+        """Return the thresholds of rows, (n, J - 1)."""
+        return np.asarray(self.thresholds + X[:, list(self.nominal)] @ self.moves)
 
     @cached_property
     def joint_vcov(self) -> Array:
-        """Covariance of (coefficients without intercept, thresholds)."""
+        """Covariance of (coefficients without intercept, thresholds, moves)."""
         k = self.template.n_theta
         return np.asarray(self._back @ self.minimum.covariance[k:, k:] @ self._back.T)
 
     @cached_property
     def vcov(self) -> Array:
-        """Covariance of the coefficients; zeros for the intercept."""
-        p = self.problem.p
-        out = np.zeros((p + 1, p + 1))
-        out[1:, 1:] = self.joint_vcov[:p, :p]
+        """Covariance of the coefficients; zeros where :attr:`beta` is 0 by definition."""
+        p, own = self.problem.p, self.located[1:]
+        out = np.zeros((self.design.X.shape[1],) * 2)
+        out[np.ix_(own, own)] = self.joint_vcov[:p, :p]
         return out
 
     @property
@@ -130,7 +162,13 @@ def read_steps(data: pd.DataFrame, response: Hashable) -> tuple[Array, tuple[Has
 
 
 def fit_ordinal(
-    formula: str, data: pd.DataFrame, *, link: str, kind: str, nodes: int = 1
+    formula: str,
+    data: pd.DataFrame,
+    *,
+    link: str,
+    kind: str,
+    nodes: int = 1,
+    nominal: str | None = None,
 ) -> OrdinalFit:
     """Check what was rated, fit, and look at what came out."""
     data = check_frame(data)
@@ -155,11 +193,19 @@ def fit_ordinal(
     _check_steps(design, steps)
     design = replace(design, y=np.searchsorted(used, design.y).astype(np.float64))
     unused = tuple(label for i, label in enumerate(labels) if i not in set(used.tolist()))
-    return replace(fit_steps(design, link, kind, steps, nodes=nodes), unused=unused)
+    columns = nominal_columns(design, nominal, kind)
+    fit = fit_steps(design, link, kind, steps, nodes=nodes, nominal=columns)
+    return replace(fit, unused=unused)
 
 
 def fit_steps(
-    design: Design, link: str, kind: str, steps: tuple[Hashable, ...], *, nodes: int
+    design: Design,
+    link: str,
+    kind: str,
+    steps: tuple[Hashable, ...],
+    *,
+    nodes: int,
+    nominal: tuple[int, ...] = (),
 ) -> OrdinalFit:
     """Fit a design whose outcome counts the steps that were rated from 0.
 
@@ -179,13 +225,24 @@ def fit_steps(
         check_nodes(design, nodes)
     J = threshold_basis(len(steps) - 1, kind)
     known = np.zeros(len(design.y)) if design.offset is None else design.offset
+    located = [i for i in range(design.X.shape[1]) if i not in nominal]
+    Q, R = design.Q, design.fixed.R
+    if nominal:
+        Q, R = linalg.qr(design.X[:, located], mode="economic")
+        scale = np.sqrt(len(design.y))
+        Q, R = np.ascontiguousarray(Q.T) * scale, R / scale
     # the first working column is the intercept's; the others have mean zero
-    centred = replace(design, Q=design.Q[1:])
-    problem = make_generalized_problem(centred, ordered_family(link), np.ones(len(design.y)), known)
-    problem = replace(problem, shape=Thresholds(J))
+    problem = make_generalized_problem(
+        replace(design, Q=Q[1:]), ordered_family(link), np.ones(len(design.y)), known
+    )
+    middle, size = _centre_and_size(design.X[:, list(nominal)])
+    W = np.ascontiguousarray(((design.X[:, list(nominal)] - middle) / size).T)
     with one_blas_thread():
-        start = np.concatenate(ordered_coefficients(problem))
-        minimum = minimise_jointly(problem, criterion_of(nodes), start)
+        plain = replace(problem, shape=Thresholds(J, np.empty((0, problem.n))))
+        start = np.concatenate(ordered_coefficients(plain))
+        problem = replace(problem, shape=Thresholds(J, W[:, problem.layout.order]))
+        moves = np.zeros(len(nominal) * len(J))
+        minimum = minimise_jointly(problem, criterion_of(nodes), np.r_[start, moves])
     check_not_runaway(design, minimum, nodes)
     if not minimum.convergence.converged:
         warnings.warn(
@@ -197,8 +254,46 @@ def fit_steps(
     at_end = problem.at(minimum.other[problem.p :])
     return OrdinalFit(
         design, at_end, minimum, nodes, None, None, at_end.family, None,
-        steps=steps, unused=(), kind=kind, J=J,
+        steps=steps, unused=(), kind=kind, J=J, nominal=nominal, R=R,
     )  # fmt: skip
+
+
+def _centre_and_size(columns: Array) -> tuple[Array, Array]:
+    """Return the mean and the SD of each column."""
+    return columns.mean(axis=0), columns.std(axis=0)
+
+
+def nominal_columns(design: Design, nominal: str | None, kind: str) -> tuple[int, ...]:
+    """Return the positions of the columns of the terms named by a right-hand side.
+
+    Raises
+    ------
+    FormulaError
+        A term that is not among the model's, or thresholds that are not flexible.
+    """
+    if nominal is None:
+        return ()
+    if kind != "flexible":
+        raise FormulaError(
+            f"nominal= gives every threshold its own effect, and {kind} thresholds are tied to one "
+            "another: leave thresholds= out."
+        )
+    place = {int(column): i for i, column in enumerate(design.fixed.kept)}
+    terms = {t.name: t for t in design.fixed.coding.terms if t.factors}
+    found: list[int] = []
+    for term in parse_terms(nominal).terms:
+        name = ":".join(map(written, term))
+        if term and name not in terms:
+            raise FormulaError(
+                f"nominal= names {name}, which is no term of {design.formula.text!r}. "
+                f"{did_you_mean(name, list(terms))}"
+            )
+        own = terms[name].columns if term else range(0)
+        columns = range(own.start, own.stop) if isinstance(own, slice) else own
+        found += [place[c] for c in columns if c in place]
+    if not found:
+        raise FormulaError("nominal= names no term; write the terms, as in nominal='~ role'.")
+    return tuple(found)
 
 
 def threshold_basis(n: int, kind: str) -> Array:

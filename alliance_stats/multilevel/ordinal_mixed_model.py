@@ -5,20 +5,21 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import linalg, stats
 
 from alliance_stats.account import Account, Column, Phrase, Section, html_of, summary_of
 from alliance_stats.checks import check_choice, check_conf_level, check_frame
 from alliance_stats.design.design import Design
 from alliance_stats.engine.ordered import ORDERED_LINKS, cumulative, density
 from alliance_stats.engine.search import Convergence
+from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array, Coefficients, one_line
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.linear_functions import KINDS as TERM_KINDS
 from alliance_stats.multilevel.linear_functions import anova_table
 from alliance_stats.multilevel.model_likelihood import ModelLikelihood
-from alliance_stats.multilevel.ordinal_fit import OrdinalFit, fit_ordinal
+from alliance_stats.multilevel.ordinal_fit import OrdinalFit, fit_ordinal, fit_steps
 from alliance_stats.multilevel.parameter_tables import (
     all_coefficients,
     boundary_sentences,
@@ -87,17 +88,70 @@ class OrdinalMixedModel:
 
     @property
     def log_lik(self) -> float:
-        """The Laplace approximation to the log-likelihood."""
+        """Log-likelihood: the Laplace approximation to it, or that of the quadrature."""
         return -self.fit.deviance / 2.0
 
     @property
     def method(self) -> str:
         """How the model was fitted, in a phrase."""
+        moved = ", ".join(dict.fromkeys(self._nominal_terms()))
+        partial = f", effects of {moved} on each threshold" if moved else ""
+        integral = (
+            "the Laplace approximation"
+            if self.fit.nodes == 1
+            else f"adaptive Gauss-Hermite quadrature with {self.fit.nodes} nodes"
+        )
         return (
             f"cumulative link mixed model ({self.fit.family.link} link, {self.fit.kind} "
-            "thresholds) fitted by maximum likelihood with the Laplace approximation "
-            f"({self.formula})"
+            f"thresholds{partial}) fitted by maximum likelihood with {integral} ({self.formula})"
         )
+
+    def _nominal_terms(self) -> list[str]:
+        fixed = self.design.fixed
+        columns = [int(fixed.kept[i]) for i in self.fit.nominal]
+        return [
+            term.name
+            for term in fixed.coding.terms
+            if any(term.columns.start <= c < term.columns.stop for c in columns)
+        ]
+
+    def proportional_odds(self) -> pd.DataFrame:
+        """Test, term by term, whether its effect is the same at every threshold.
+
+        The model is refitted with an effect of the term on each threshold (Brant 1990,
+        doi:10.2307/2532457, tests the same by separate binary models; here by likelihood ratio).
+
+        Returns
+        -------
+        DataFrame
+            ``term, statistic, df, p_value, method``, a row a term that has one effect. NaN where
+            thresholds would cross or a step has no rows in a cell, so that there is no such fit.
+        """
+        fit, design, found = self.fit, self.design, []
+        place = {int(column): i for i, column in enumerate(design.fixed.kept)}
+        for term in design.fixed.coding.terms:
+            own = [place[c] for c in range(term.columns.start, term.columns.stop) if c in place]
+            if not term.factors or not own or set(own) & set(fit.nominal) or len(fit.J) < 2:
+                continue
+            df = len(own) * (len(fit.J) - 1)
+            try:
+                freed = fit_steps(
+                    design, fit.family.link, fit.kind, fit.steps, nodes=fit.nodes,
+                    nominal=(*fit.nominal, *own),
+                )  # fmt: skip
+                statistic = max(fit.deviance - freed.deviance, 0.0)
+            except NotIdentifiedError:
+                statistic = np.nan
+            found.append(
+                {
+                    "term": term.name,
+                    "statistic": statistic,
+                    "df": float(df),
+                    "p_value": float(stats.chi2.sf(statistic, df)),
+                    "method": "likelihood ratio against an effect on each threshold",
+                }
+            )
+        return pd.DataFrame(found, columns=["term", "statistic", "df", "p_value", "method"])
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -127,9 +181,12 @@ class OrdinalMixedModel:
         return tuple(notes)
 
     def vcov(self) -> pd.DataFrame:
-        """Return the covariance of coefficients and thresholds."""
-        names = [*self._kept(), *self._threshold_names()]
-        return pd.DataFrame(self.fit.joint_vcov, index=names, columns=names)
+        """Return the covariance of coefficients, thresholds and effects on single thresholds."""
+        names = [*self._kept(), *self._threshold_names(), *self._moved_names()]
+        sign = np.ones(len(names))
+        sign[len(names) - len(self._moved_names()) :] = -1.0
+        V = self.fit.joint_vcov * np.outer(sign, sign)
+        return pd.DataFrame(V, index=names, columns=names)
 
     def covariances(self) -> dict[str, pd.DataFrame]:
         """Return, for each grouping factor, the covariance of its random effects (as given)."""
@@ -141,15 +198,22 @@ class OrdinalMixedModel:
     def anova(self, *, kind: Literal["III", "II", "I", "marginal"] = "III") -> pd.DataFrame:
         """Return joint Wald tests, one row a term, as :meth:`LinearMixedModel.anova`."""
         check_choice(kind, TERM_KINDS, name="kind")
+        if self.fit.nominal:
+            raise NotIdentifiedError(
+                "Effects on single thresholds are no one effect that a joint test of terms could "
+                "be of: compare models by likelihood_ratio_test."
+            )
         return anova_table(self.fit, kind=kind)
 
     def likelihood(self) -> ModelLikelihood:
         """Return what ``likelihood_ratio_test`` and ``compare_models`` need."""
         design, fit = self.design, self.fit
+        moved = "".join(f", {term} by threshold" for term in dict.fromkeys(self._nominal_terms()))
+        nodes = "" if fit.nodes == 1 else f", {fit.nodes} nodes"
         columns = pd.DataFrame(design.X[:, 1:], index=design.index)
         return ModelLikelihood(
-            formula=f"{self.formula}, {fit.kind} thresholds",
-            kind=f"cumulative link mixed model ({fit.family.link})",
+            formula=f"{self.formula}, {fit.kind} thresholds{moved}",
+            kind=f"cumulative link mixed model ({fit.family.link}{nodes})",
             log_lik=self.log_lik,
             n_parameters=fit.n_parameters,
             n=self.nobs,
@@ -187,16 +251,14 @@ class OrdinalMixedModel:
         if effects == "ran_vals":
             return ran_vals_table(self.fit, conf_level=conf_level)
         p, fit = self.fit.problem.p, self.fit
+        k = p + len(fit.J)
         if effects == "thresholds":
             names, values = self._threshold_names(), fit.thresholds
-            V = fit.joint_vcov[p:, p:]
+            V = fit.joint_vcov[p:k, p:k]
         else:
-            design = self.design
-            names = list(design.fixed.names[1:])
-            values = all_coefficients(design, fit.beta)[1:]
-            V = np.full((len(names), len(names)), np.nan)
-            kept = design.fixed.kept[1:] - 1
-            V[np.ix_(kept, kept)] = fit.joint_vcov[:p, :p]
+            names, values, V = self._effects()
+            names, V = names + self._moved_names(), linalg.block_diag(V, fit.joint_vcov[k:, k:])
+            values = np.concatenate([values, -fit.moves.ravel()])
         if not names:
             return tidy_frame(effect=[], term=[]).astype({"estimate": np.float64})
         table = Coefficients(tuple(names), values, V, np.full(len(names), np.inf)).table(
@@ -239,8 +301,8 @@ class OrdinalMixedModel:
             A column for each step, rows as in `newdata`, each summing to 1.
         """
         check_choice(level, ("population", "typical", "conditional"), name="level")
-        eta, sd, _ = step_predictors(self.fit, newdata, level=level)
-        below, _ = _averaged(self.fit.family.link, self.fit.thresholds, eta, sd)
+        eta, sd, X = step_predictors(self.fit, newdata, level=level)
+        below, _ = _averaged(self.fit.family.link, self.fit.thresholds_at(X), eta, sd)
         whole = np.c_[np.zeros(len(eta)), below, np.ones(len(eta))]
         return pd.DataFrame(
             np.diff(whole, axis=1), index=newdata.index, columns=pd.Index(self.steps, name="step")
@@ -264,13 +326,9 @@ class OrdinalMixedModel:
         check_choice(level, ("population", "typical"), name="level")
         fit = self.fit
         eta, sd, X = step_predictors(fit, newdata, level=level)
-        below, slope = _averaged(fit.family.link, fit.thresholds, eta, sd)
+        below, slope = _averaged(fit.family.link, fit.thresholds_at(X), eta, sd)
         n, k = below.shape
-        # of P(y <= j) in (coefficients without intercept, thresholds)
-        J = np.zeros((n, k + 2, X.shape[1] - 1 + k))
-        J[:, 1:-1, : X.shape[1] - 1] = -slope[:, :, None] * X[:, None, 1:]
-        J[:, np.arange(1, k + 1), X.shape[1] - 1 + np.arange(k)] = slope
-        J = np.diff(J, axis=1)
+        J = np.diff(_below_slopes(fit, X, slope), axis=1)
         estimate = np.diff(np.c_[np.zeros(n), below, np.ones(n)], axis=1)
         error = np.sqrt(np.einsum("njp,pq,njq->nj", J, fit.joint_vcov, J))
         half = stats.norm.isf((1.0 - check_conf_level(conf_level)) / 2.0) * error
@@ -321,7 +379,25 @@ class OrdinalMixedModel:
     _repr_html_ = html_of
 
     def _kept(self) -> list[str]:
-        return [self.design.fixed.names[i] for i in self.design.fixed.kept[1:]]
+        fixed = self.design.fixed
+        return [fixed.names[fixed.kept[i]] for i in self.fit.located[1:]]
+
+    def _effects(self) -> tuple[list[str], Array, Array]:
+        """Return names, values and covariance of the columns with one effect, aliased ones NaN."""
+        fixed, fit = self.design.fixed, self.fit
+        moving = {int(fixed.kept[i]) for i in fit.nominal}
+        shown = [i for i in range(1, len(fixed.names)) if i not in moving]
+        place = {int(column): i for i, column in enumerate(shown)}
+        own = [place[int(fixed.kept[i])] for i in fit.located[1:]]
+        V = np.full((len(shown), len(shown)), np.nan)
+        V[np.ix_(own, own)] = fit.joint_vcov[: len(own), : len(own)]
+        return [fixed.names[i] for i in shown], all_coefficients(self.design, fit.beta)[shown], V
+
+    def _moved_names(self) -> list[str]:
+        """Return the names of effects on single thresholds, ``role[T.mother] at 2|3``."""
+        fixed = self.design.fixed
+        names = [fixed.names[fixed.kept[i]] for i in self.fit.nominal]
+        return [f"{name} at {threshold}" for name in names for threshold in self._threshold_names()]
 
     def _threshold_names(self) -> list[str]:
         return [f"{a}|{b}" for a, b in zip(self.steps[:-1], self.steps[1:], strict=True)]
@@ -336,7 +412,7 @@ def _averaged(link: str, thresholds: Array, eta: Array, sd: Array) -> tuple[Arra
     """Average ``F(t - eta - sd U)`` and its slope in t over standard normal U: (n, thresholds)."""
     x, w = np.polynomial.hermite_e.hermegauss(NODES)
     w = w / w.sum()
-    below, slope = np.zeros((2, len(eta), len(thresholds)))
+    below, slope = np.zeros((2, len(eta), thresholds.shape[-1]))
     if not sd.any():
         x, w = np.zeros(1), np.ones(1)
     for node, weight in zip(x, w, strict=True):
@@ -346,12 +422,30 @@ def _averaged(link: str, thresholds: Array, eta: Array, sd: Array) -> tuple[Arra
     return below, slope
 
 
+def _below_slopes(fit: OrdinalFit, X: Array, slope: Array) -> Array:
+    """Differentiate P(y <= j) in (coefficients without intercept, thresholds, moves).
+
+    With 0 and 1 as first and last: (n, J + 1, parameters).
+    """
+    n, k = slope.shape
+    located = fit.located[1:]
+    p, steps = len(located), np.arange(k)
+    found = np.zeros((n, k + 2, p + k + k * len(fit.nominal)))
+    found[:, 1:-1, :p] = -slope[:, :, None] * X[:, None, located]
+    found[:, 1 + steps, p + steps] = slope
+    for place, column in enumerate(fit.nominal):
+        found[:, 1 + steps, p + (place + 1) * k + steps] = slope * X[:, [column]]
+    return found
+
+
 def ordinal(
     formula: str,
     data: pd.DataFrame,
     *,
     link: Literal["logit", "probit", "cloglog"] = "logit",
     thresholds: Literal["flexible", "symmetric", "equidistant"] = "flexible",
+    nominal: str | None = None,
+    nodes: int = 1,
 ) -> OrdinalMixedModel:
     """Fit a cumulative link mixed model to ratings in steps.
 
@@ -369,6 +463,12 @@ def ordinal(
     thresholds
         ``"flexible"``: each its own. ``"symmetric"``: as far above the middle as below it.
         ``"equidistant"``: the same distance between all.
+    nominal
+        Terms of the formula whose effect differs from threshold to threshold (partial proportional
+        odds): ``"~ role"``. Whether it does says :meth:`OrdinalMixedModel.proportional_odds`.
+    nodes
+        1 for the Laplace approximation; more for adaptive Gauss-Hermite quadrature, with a single
+        grouping factor with a single random effect.
 
     Returns
     -------
@@ -405,4 +505,8 @@ def ordinal(
     """
     check_choice(link, ORDERED_LINKS, name="link")
     check_choice(thresholds, KINDS, name="thresholds")
-    return OrdinalMixedModel(fit_ordinal(formula, check_frame(data), link=link, kind=thresholds))
+    return OrdinalMixedModel(
+        fit_ordinal(
+            formula, check_frame(data), link=link, kind=thresholds, nodes=nodes, nominal=nominal
+        )
+    )

@@ -30,7 +30,7 @@ def drawn(fit: Fit, rng: np.random.Generator) -> Array:
         return simulated(fit, rng)
     if not isinstance(fit, OrdinalFit):
         return generalized_simulated(fit, rng)
-    p = probability(fit.family.link, fit.thresholds, random_predictor(fit, rng))
+    p = probability(fit.family.link, fit.thresholds_at(fit.design.X), random_predictor(fit, rng))
     above = np.cumsum(p[:, :-1], axis=1) < rng.random(len(p))[:, None]
     return np.asarray(above.sum(axis=1), dtype=np.float64)
 
@@ -71,7 +71,9 @@ def _again(fit: GeneralizedFit, kept: npt.NDArray[np.bool_], y: Array) -> Genera
     part = replace(fit.design, y=y)
     part = part if kept.all() else part_of(part, kept)
     if isinstance(fit, OrdinalFit):
-        return fit_steps(part, fit.family.link, fit.kind, fit.steps, nodes=fit.nodes)
+        return fit_steps(
+            part, fit.family.link, fit.kind, fit.steps, nodes=fit.nodes, nominal=fit.nominal
+        )
     dispersion = fit.dispersion
     if dispersion is not None and not kept.all():
         dispersion = DispersionPart(dispersion.coding, dispersion.D[:, kept], dispersion.R)
