@@ -36,6 +36,7 @@ from alliance_stats.multilevel.after.standardised_coefficients import (
     StandardisedCoefficients,
     standardised_coefficients,
 )
+from alliance_stats.multilevel.after.step_means import StepMeans, step_means
 from alliance_stats.multilevel.after.unit_ranks import UnitRanks, unit_ranks
 from alliance_stats.multilevel.after.variance_shares import VariancePartition, variance_partition
 from alliance_stats.multilevel.after.within_between import WithinBetween, within_between
@@ -95,6 +96,7 @@ __all__ = [
     "ResponseSurface",
     "SimpleSlopes",
     "StandardisedCoefficients",
+    "StepMeans",
     "Toeplitz",
     "UnitRanks",
     "Unstructured",
@@ -133,6 +135,7 @@ __all__ = [
     "response_surface",
     "simple_slopes",
     "standardised_coefficients",
+    "step_means",
     "tidy_frame",
     "unit_ranks",
     "variance_partition",

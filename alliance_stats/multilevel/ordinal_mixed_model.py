@@ -8,9 +8,9 @@ import pandas as pd
 from scipy import linalg, stats
 
 from alliance_stats.account import Account, Column, Phrase, Section, html_of, summary_of
-from alliance_stats.checks import check_choice, check_conf_level, check_frame
+from alliance_stats.checks import check_choice, check_frame
 from alliance_stats.design.design import Design
-from alliance_stats.engine.ordered import ORDERED_LINKS, cumulative, density
+from alliance_stats.engine.ordered import ORDERED_LINKS
 from alliance_stats.engine.search import Convergence
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array, Coefficients, one_line
@@ -29,6 +29,7 @@ from alliance_stats.multilevel.parameter_tables import (
     tidy_frame,
 )
 from alliance_stats.multilevel.predictions import step_predictors
+from alliance_stats.multilevel.step_probabilities import averaged, probability_table
 
 __all__ = ["OrdinalMixedModel", "ordinal"]
 
@@ -38,8 +39,6 @@ KINDS = ("flexible", "symmetric", "equidistant")
 RATIOS = {"logit": "odds ratio", "cloglog": "hazard ratio"}
 # Share of rows below which a step says next to nothing on the thresholds beside it.
 RARE = 0.01
-# Nodes of the average over units: right to 1e-8 up to an SD of 5.
-NODES = 60
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -302,7 +301,7 @@ class OrdinalMixedModel:
         """
         check_choice(level, ("population", "typical", "conditional"), name="level")
         eta, sd, X = step_predictors(self.fit, newdata, level=level)
-        below, _ = _averaged(self.fit.family.link, self.fit.thresholds_at(X), eta, sd)
+        below, _ = averaged(self.fit.family.link, self.fit.thresholds_at(X), eta, sd)
         whole = np.c_[np.zeros(len(eta)), below, np.ones(len(eta))]
         return pd.DataFrame(
             np.diff(whole, axis=1), index=newdata.index, columns=pd.Index(self.steps, name="step")
@@ -324,24 +323,7 @@ class OrdinalMixedModel:
             delta method, symmetric on the logit scale, random-effects variances taken as known.
         """
         check_choice(level, ("population", "typical"), name="level")
-        fit = self.fit
-        eta, sd, X = step_predictors(fit, newdata, level=level)
-        below, slope = _averaged(fit.family.link, fit.thresholds_at(X), eta, sd)
-        n, k = below.shape
-        J = np.diff(_below_slopes(fit, X, slope), axis=1)
-        estimate = np.diff(np.c_[np.zeros(n), below, np.ones(n)], axis=1)
-        error = np.sqrt(np.einsum("njp,pq,njq->nj", J, fit.joint_vcov, J))
-        half = stats.norm.isf((1.0 - check_conf_level(conf_level)) / 2.0) * error
-        spread = np.maximum(estimate * (1.0 - estimate), np.finfo(float).tiny)
-        centre = np.log(estimate / (1.0 - estimate))
-        frame = newdata.loc[newdata.index.repeat(k + 1)]
-        return frame.assign(
-            step=np.tile(np.array(self.steps, dtype=object), n),
-            estimate=estimate.ravel(),
-            std_error=error.ravel(),
-            conf_low=cumulative("logit", centre - half / spread).ravel(),
-            conf_high=cumulative("logit", centre + half / spread).ravel(),
-        )
+        return probability_table(self.fit, newdata, level=level, conf_level=conf_level)
 
     def account(self, *, conf_level: float = 0.95) -> Account:
         """Return what the model says, as data; `conf_level` as in `tidy`."""
@@ -406,36 +388,6 @@ class OrdinalMixedModel:
 def _steps_named(steps: tuple[object, ...]) -> str:
     named = ", ".join(str(step) for step in steps)
     return f"{plural(len(steps), 'step')} ({named})" if len(steps) > 1 else f"step {named}"
-
-
-def _averaged(link: str, thresholds: Array, eta: Array, sd: Array) -> tuple[Array, Array]:
-    """Average ``F(t - eta - sd U)`` and its slope in t over standard normal U: (n, thresholds)."""
-    x, w = np.polynomial.hermite_e.hermegauss(NODES)
-    w = w / w.sum()
-    below, slope = np.zeros((2, len(eta), thresholds.shape[-1]))
-    if not sd.any():
-        x, w = np.zeros(1), np.ones(1)
-    for node, weight in zip(x, w, strict=True):
-        at = thresholds - (eta + node * sd)[:, None]
-        below += weight * cumulative(link, at)
-        slope += weight * density(link, at)
-    return below, slope
-
-
-def _below_slopes(fit: OrdinalFit, X: Array, slope: Array) -> Array:
-    """Differentiate P(y <= j) in (coefficients without intercept, thresholds, moves).
-
-    With 0 and 1 as first and last: (n, J + 1, parameters).
-    """
-    n, k = slope.shape
-    located = fit.located[1:]
-    p, steps = len(located), np.arange(k)
-    found = np.zeros((n, k + 2, p + k + k * len(fit.nominal)))
-    found[:, 1:-1, :p] = -slope[:, :, None] * X[:, None, located]
-    found[:, 1 + steps, p + steps] = slope
-    for place, column in enumerate(fit.nominal):
-        found[:, 1 + steps, p + (place + 1) * k + steps] = slope * X[:, [column]]
-    return found
 
 
 def ordinal(

@@ -163,9 +163,13 @@ def all_parameters(fit: Fit) -> dict[str, float]:
     estimated = dict(zip(names, map(float, fit.beta), strict=True))
     found = {name: estimated.get(name, np.nan) for name in design.fixed.names}
     if isinstance(fit, OrdinalFit):  # thresholds take the intercept's place
-        del found[INTERCEPT]
-        between = itertools.pairwise(fit.steps)
-        found |= {f"{a}|{b}": float(t) for (a, b), t in zip(between, fit.thresholds, strict=True)}
+        moving = [names[i] for i in fit.nominal]
+        for name in (INTERCEPT, *moving):
+            del found[name]
+        between = [f"{a}|{b}" for a, b in itertools.pairwise(fit.steps)]
+        found |= zip(between, map(float, fit.thresholds), strict=True)
+        moved = [f"{name} at {threshold}" for name in moving for threshold in between]
+        found |= zip(moved, map(float, -fit.moves.ravel()), strict=True)
     return found | named_parameters(fit)
 
 

@@ -229,8 +229,9 @@ def _coefficients(fit: Fit, left: Fit | None) -> pd.DataFrame:
             "df": inference_on(left).df(np.eye(len(names))),
         }
     table = pd.DataFrame({"term": names, **values})
-    # thresholds take the place of an intercept
-    return table.iloc[1:].reset_index(drop=True) if isinstance(fit, OrdinalFit) else table
+    # thresholds take the place of an intercept, and of effects that differ between them
+    own = fit.located[1:] if isinstance(fit, OrdinalFit) else slice(None)
+    return table.iloc[own].reset_index(drop=True)
 
 
 def _variances(left: Fit) -> pd.DataFrame:

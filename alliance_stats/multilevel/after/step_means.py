@@ -1,0 +1,279 @@
+"""Ratings in steps, level by level of a predictor: probabilities, mean steps and differences."""
+
+import itertools
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from alliance_stats.account import Account, Section, html_of, summary_of
+from alliance_stats.checks import check_choice, did_you_mean
+from alliance_stats.errors import DataError
+from alliance_stats.estimates import Array, estimate_columns, one_line
+from alliance_stats.ledger import RowLedger
+from alliance_stats.multilevel.ordinal_mixed_model import OrdinalMixedModel
+from alliance_stats.multilevel.step_probabilities import cumulative_with_slopes, logit_limits
+
+__all__ = ["StepMeans", "step_means"]
+
+# Different values of a number that are taken as they are.
+MOST_VALUES = 12
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class StepMeans:
+    """Probabilities of steps at values of predictors, made by :func:`step_means`.
+
+    Attributes
+    ----------
+    formula
+        The model's.
+    cells
+        The values of the predictors, a row a cell.
+    steps, scores
+        Labels of the steps, lowest first, and the numbers that a mean step is of.
+    below
+        P(y <= step) of each cell, averaged over rows: (cells, J + 1), from 0 to 1.
+    covariance
+        Of all `below`, cell by cell.
+    level
+        ``"population"`` or ``"typical"``.
+    rows
+        The row ledger.
+    """
+
+    formula: str
+    cells: pd.DataFrame
+    steps: tuple[Hashable, ...]
+    scores: Array
+    below: Array
+    covariance: Array
+    level: str
+    rows: RowLedger
+
+    __repr__ = one_line
+
+    def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return the probability of each step, a row a cell and step.
+
+        Returns
+        -------
+        DataFrame
+            The predictors, ``step, estimate, std_error, conf_low, conf_high``: by the delta method,
+            symmetric on the logit scale, random-effects variances taken as known.
+        """
+        k = len(self.steps)
+        return self._table(np.diff(np.eye(k + 1), axis=0), self.steps, conf_level)
+
+    def cumulative(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return the probability of each step or a lower one, the last left out; as :meth:`tidy`."""
+        k = len(self.steps)
+        return self._table(np.eye(k + 1)[1:-1], self.steps[:-1], conf_level)
+
+    def means(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return the mean step of each cell: the predictors and the columns of estimates.
+
+        Steps count by their numbers, or from 1 where their labels are no numbers.
+        """
+        A = self._in_cells(self._mean_weights()[None])
+        return pd.concat([self.cells, self._linear(A, conf_level)], axis=1)
+
+    def contrasts(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return differences between cells, pair by pair: of each step's probability, and the mean.
+
+        Returns
+        -------
+        DataFrame
+            ``contrast`` (as "A - B"), ``step`` (``"mean"`` for that of the mean step), ``estimate,
+            std_error, statistic, df, p_value, conf_low, conf_high`` (Wald, not adjusted).
+        """
+        k, names = len(self.steps), self._names()
+        rules = np.concatenate([np.diff(np.eye(k + 1), axis=0), self._mean_weights()[None]])
+        each = self._in_cells(rules)
+        labels = [*self.steps, "mean"]
+        pairs = list(itertools.combinations(range(len(names)), 2))
+        A = np.concatenate([each[b * (k + 1) :][: k + 1] - each[a * (k + 1) :][: k + 1]
+                            for a, b in pairs]) if pairs else np.empty((0, each.shape[1]))  # fmt: skip
+        table = self._linear(A, conf_level)
+        table.insert(0, "contrast", [f"{names[b]} - {names[a]}" for a, b in pairs for _ in labels])
+        table.insert(1, "step", np.array(labels * len(pairs), dtype=object))
+        return table
+
+    def glance(self) -> pd.DataFrame:
+        """Return one row: cells, steps and the level of the averages."""
+        row = {"n_cells": len(self.cells), "n_steps": len(self.steps), "level": self.level}
+        return pd.DataFrame([row])
+
+    @property
+    def method(self) -> str:
+        """What was averaged."""
+        unit = "units' effects integrated out" if self.level == "population" else "a typical unit"
+        return (
+            f"probabilities of steps ({unit}), averaged over the rows as observed ({self.formula})"
+        )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Nothing to know beforehand."""
+        return ()
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return the probabilities and the means as data."""
+        by = tuple(map(str, self.cells.columns))
+        chances = Section(
+            "Probabilities",
+            _named(self.tidy(conf_level=conf_level)),
+            names=(*by, "step"),
+            conf_level=conf_level,
+            measure="probability",
+        )
+        means = Section("Mean step", _named(self.means(conf_level=conf_level))[
+            [*by, "estimate", "std_error", "conf_low", "conf_high"]],
+            names=by, conf_level=conf_level, measure="mean")  # fmt: skip
+        return Account(
+            self.method, self.notes, {"rows": self.rows.n_used}, (chances, means), rows=self.rows
+        )
+
+    summary = summary_of
+    _repr_html_ = html_of
+
+    def _mean_weights(self) -> Array:
+        """Return what makes a mean of P(y <= j): summation by parts."""
+        weights = np.zeros(len(self.steps) + 1)
+        weights[1:-1] = -np.diff(self.scores)
+        weights[-1] = self.scores[-1]
+        return weights
+
+    def _in_cells(self, rules: Array) -> Array:
+        return np.kron(np.eye(len(self.cells)), rules)
+
+    def _names(self) -> list[str]:
+        return [", ".join(map(str, row)) for row in self.cells.itertuples(index=False)]
+
+    def _linear(self, A: Array, conf_level: float) -> pd.DataFrame:
+        error = np.sqrt(np.maximum(np.einsum("ip,pq,iq->i", A, self.covariance, A), 0.0))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return estimate_columns(A @ self.below.ravel(), error, conf_level=conf_level)
+
+    def _table(self, rules: Array, steps: Sequence[Hashable], conf_level: float) -> pd.DataFrame:
+        A = self._in_cells(rules)
+        estimate = A @ self.below.ravel()
+        error = np.sqrt(np.maximum(np.einsum("ip,pq,iq->i", A, self.covariance, A), 0.0))
+        low, high = logit_limits(estimate, error, conf_level)
+        frame = self.cells.loc[self.cells.index.repeat(len(steps))].reset_index(drop=True)
+        return frame.assign(
+            step=np.tile(np.array(steps, dtype=object), len(self.cells)),
+            estimate=estimate, std_error=error, conf_low=low, conf_high=high,
+        )  # fmt: skip
+
+
+def _named(table: pd.DataFrame) -> pd.DataFrame:
+    return table.rename(columns=str)
+
+
+def step_means(
+    model: OrdinalMixedModel,
+    by: str | Sequence[str],
+    *,
+    at: Mapping[str, Sequence[object]] | None = None,
+    level: Literal["population", "typical"] = "population",
+) -> StepMeans:
+    """Return probabilities of steps and mean steps, level by level of predictors.
+
+    Parameters
+    ----------
+    model
+        A fit of ``ordinal``.
+    by
+        Predictors, one or several: every combination of their values is a cell.
+    at
+        Values of some of them, as ``{"session": [1, 5, 10]}``; all that occur if not given.
+    level
+        ``"population"``: the mean over units. ``"typical"``: a unit whose effects are zero.
+
+    Returns
+    -------
+    StepMeans
+        With ``tidy()``, ``means()``, ``contrasts()``, ``cumulative()``; drawn by
+        ``figures.step_figure``.
+
+    Raises
+    ------
+    DataError
+        A predictor that the model has not, a number of many values without `at`, no such value.
+
+    Notes
+    -----
+    In every cell all rows of the fit are given the cell's values, all else as observed, and their
+    probabilities are averaged (g-computation; Hanmer & Kalkan 2013,
+    doi:10.1111/j.1540-5907.2012.00602.x). Standard errors are by the delta method.
+
+    Examples
+    --------
+    >>> from alliance_stats import example_study, ordinal, step_means
+    >>> early = example_study().sessions.query("session <= 3")
+    >>> rated = early.assign(rating=early["alliance"].round())
+    >>> model = ordinal("rating ~ role + (1 | family/person)", rated)
+    >>> step_means(model, "role").means()["role"].tolist()
+    ['adolescent', 'father', 'mother', 'partner']
+    """
+    if not isinstance(model, OrdinalMixedModel):
+        raise DataError(f"step_means takes a model fitted by ordinal; got {type(model).__name__}.")
+    check_choice(level, ("population", "typical"), name="level")
+    names = [by] if isinstance(by, str) else list(by)
+    frame, fit = model.design.frame, model.fit
+    values = [_values(model, name, (at or {}).get(name)) for name in names]
+    for name in at or {}:
+        if name not in names:
+            raise DataError(f"at= names '{name}', which by= has not. {did_you_mean(name, names)}")
+    cells = pd.DataFrame(list(itertools.product(*values)), columns=names)
+    below, slopes = [], []
+    for cell in cells.itertuples(index=False):
+        moved = frame.copy()
+        for name, value in zip(names, cell, strict=True):
+            moved[name] = pd.Series([value] * len(frame), frame.index).astype(frame[name].dtype)
+        own, own_slopes = cumulative_with_slopes(fit, moved, level=level)
+        below.append(own.mean(axis=0))
+        slopes.append(own_slopes.mean(axis=0))
+    J = np.concatenate(slopes)
+    return StepMeans(
+        model.formula, cells, fit.steps, _scores(fit.steps), np.array(below),
+        J @ fit.joint_vcov @ J.T, level, model.rows,
+    )  # fmt: skip
+
+
+def _is_coded(column: pd.Series) -> bool:
+    return isinstance(column.dtype, pd.CategoricalDtype)
+
+
+def _values(model: OrdinalMixedModel, name: str, given: Sequence[object] | None) -> list[object]:
+    """Return the values of a predictor that are asked for, or that occur."""
+    known = [str(v) for v in model.design.fixed.coding.variables]
+    if name not in known:
+        raise DataError(f"'{name}' is no predictor of the model. {did_you_mean(name, known)}")
+    column = model.design.frame[name].dropna()
+    if given is not None:
+        numeric = pd.api.types.is_numeric_dtype(column)
+        missing = [v for v in given if not numeric and v not in set(column)]
+        if isinstance(given, str) or not list(given) or missing:
+            raise DataError(
+                f"at= gives '{name}' the values {given!r}; give a list of values that occur"
+                + (f", not {missing[0]!r}." if missing else ".")
+            )
+        return list(given)
+    seen = sorted(column.unique()) if not _is_coded(column) else [
+        c for c in column.cat.categories if (column == c).any()
+    ]  # fmt: skip
+    if len(seen) > MOST_VALUES:
+        raise DataError(
+            f"'{name}' has {len(seen)} different values: say at which of them, "
+            f"at={{'{name}': [{seen[0]}, ..., {seen[-1]}]}}."
+        )
+    return list(seen)
+
+
+def _scores(steps: tuple[Hashable, ...]) -> Array:
+    numeric = all(isinstance(step, int | float) and not isinstance(step, bool) for step in steps)
+    return np.array(steps if numeric else range(1, len(steps) + 1), dtype=np.float64)
