@@ -105,6 +105,7 @@ from alliance_stats.figures.session_to_session import (
     lagged_paths_figure,
     reliability_figure,
 )
+from alliance_stats.figures.steps import draw_stacked_steps, step_figure
 from alliance_stats.figures.study_overview import draw_rated, study_overview_figure
 from alliance_stats.figures.style import Theme, themed
 from alliance_stats.figures.survival_curves import (
@@ -173,6 +174,7 @@ __all__ = [
     "draw_rupture_chart",
     "draw_slopes",
     "draw_split_map",
+    "draw_stacked_steps",
     "draw_steps",
     "draw_themes",
     "draw_tipping_point",
@@ -215,6 +217,7 @@ __all__ = [
     "slopes_figure",
     "specification_figure",
     "split_map_figure",
+    "step_figure",
     "study_overview_figure",
     "theme_figure",
     "themed",

@@ -56,6 +56,7 @@ DRAWN_BY = {
     "Sensitivity": "power_sensitivity_figure",
     "SimpleSlopes": "forest_figure",
     "SplitAlliance": "split_map_figure",
+    "StepMeans": "step_figure",
     "ThemeComparison": "theme_figure",
     "StudyDescription": "study_overview_figure",
     "ThemeTransitions": "transition_figure",

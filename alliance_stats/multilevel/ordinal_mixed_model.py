@@ -10,6 +10,7 @@ from scipy import linalg, stats
 from alliance_stats.account import Account, Column, Phrase, Section, html_of, summary_of
 from alliance_stats.checks import check_choice, check_frame
 from alliance_stats.design.design import Design
+from alliance_stats.engine.families import Family
 from alliance_stats.engine.ordered import ORDERED_LINKS
 from alliance_stats.engine.search import Convergence
 from alliance_stats.errors import NotIdentifiedError
@@ -74,6 +75,29 @@ class OrdinalMixedModel:
     def steps(self) -> tuple[object, ...]:
         """Labels of the steps that were rated, lowest first."""
         return self.fit.steps
+
+    @property
+    def scores(self) -> Array:
+        """Number of each step: its own, or from 1 where labels are no numbers."""
+        steps = self.fit.steps
+        numeric = all(isinstance(s, int | float) and not isinstance(s, bool) for s in steps)
+        return np.array(steps if numeric else range(1, len(steps) + 1), dtype=np.float64)
+
+    @property
+    def family(self) -> Family:
+        """The family with its link; ratings in steps have probabilities, no mean of a family."""
+        return self.fit.family
+
+    @property
+    def offset(self) -> None:
+        """None: an offset stands in the formula."""
+        return
+
+    @property
+    def beta(self) -> pd.Series:
+        """Coefficients on the scale of the link; the intercept is 0, aliased ones are NaN."""
+        values = all_coefficients(self.design, self.fit.beta)
+        return pd.Series(values, index=list(self.design.fixed.names), name="estimate")
 
     @property
     def convergence(self) -> Convergence:

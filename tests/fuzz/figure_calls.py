@@ -70,6 +70,7 @@ FIGURES: dict[str, tuple[str, Draw]] = {
     ),
     "one_with_many_figure": _of("one_with_many", figures.one_with_many_figure),
     "residual_checks_figure": _of("residual_checks", figures.residual_checks_figure),
+    "step_figure": _of("step_means", figures.step_figure),
     "residual_figure": _of("lmm", lambda r: figures.residual_figure(r, outcome_label="symptoms")),
     "residual_figure of a regression": _of(
         "regression", lambda r: figures.residual_figure(r, outcome_label="after")

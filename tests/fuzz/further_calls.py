@@ -223,6 +223,17 @@ FURTHER: dict[str, tuple[str, Callable[[Any], object]]] = {
             seed=1,
         ),
     ),
+    "step_means": (
+        "sessions",
+        lambda d: als.step_means(
+            als.ordinal(
+                "missed ~ role + (1 | person)",
+                d.assign(missed=d["missed"].clip(upper=2)),
+                nominal="~ role",
+            ),
+            "role",
+        ),
+    ),
     "response_surface": (
         "forms",
         lambda d: als.response_surface(

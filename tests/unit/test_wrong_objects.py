@@ -39,6 +39,7 @@ def made() -> dict[str, object]:
 FIGURES = {
     "caterpillar_figure": ({"group": "h"}, {"LinearMixedModel"}),
     "residual_checks_figure": ({"outcome_label": "y"}, set()),
+    "step_figure": ({}, set()),
     "residual_figure": ({"outcome_label": "y"}, {"LinearMixedModel"}),
     "leave_one_out_figure": ({"term": "x"}, set()),
     "estimation_figure": ({"outcome": "y"}, {"GroupComparison"}),

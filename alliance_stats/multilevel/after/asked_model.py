@@ -148,6 +148,11 @@ def implied_variance(model: GeneralizedModel) -> float:
         A family of which no such variance is agreed upon, or a dispersion that differs by rows.
     """
     family, fit = model.family, _fit_of(model)
+    if isinstance(fit, OrdinalFit) and fit.nominal:
+        raise NotIdentifiedError(
+            "Effects that differ from threshold to threshold are on no one scale of the link, so "
+            "that there are no shares of its variance."
+        )
     dispersion = np.empty(0)
     if family.dispersion is not None and isinstance(fit, GeneralizedFit):
         dispersion = np.array([fit.one_dispersion])

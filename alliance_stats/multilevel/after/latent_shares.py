@@ -5,7 +5,7 @@ are in use give different numbers (Goldstein, Browne & Rasbash 2002,
 doi:10.1207/S15328031US0104_02).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,13 +16,20 @@ import pandas as pd
 from alliance_stats.account import Account, Column, Phrase, Section, html_of, summary_of
 from alliance_stats.checks import check_choice, check_conf_level
 from alliance_stats.design.groupings import back_transform, random_columns
+from alliance_stats.engine.ordered import cumulative
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array, one_line, wald_interval
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.after.asked_model import implied_variance
-from alliance_stats.multilevel.generalized_mixed_model import GeneralizedLinearMixedModel
+from alliance_stats.multilevel.generalized_mixed_model import (
+    GeneralizedLinearMixedModel,
+    median_ratio_table,
+)
+from alliance_stats.multilevel.ordinal_mixed_model import OrdinalMixedModel
 
 __all__ = ["LatentPartition", "latent_partition"]
+
+Moment = Callable[[Array], Array]
 
 _NODES = 40
 _MOST_ROWS = 400  # different fixed parts that are integrated; more are taken by their quantiles
@@ -50,7 +57,7 @@ class LatentPartition:
         ``"profile"``, ``"wald"`` or None.
     """
 
-    model: GeneralizedLinearMixedModel
+    model: GeneralizedLinearMixedModel | OrdinalMixedModel
     at: Mapping[str, object]
     variances: pd.Series
     implied: float
@@ -103,6 +110,7 @@ class LatentPartition:
         if self.ci_method is None:
             return nothing, nothing
         if self.ci_method == "profile":
+            assert isinstance(self.model, GeneralizedLinearMixedModel)
             table = self.model.median_ratios(method="profile", conf_level=conf_level)
             # a median ratio is exp(sqrt(2) 0.6745 sd)
             quartile = np.log(table["estimate"]) / np.sqrt(self.variances.to_numpy())
@@ -128,7 +136,7 @@ class LatentPartition:
 
     def median_ratios(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return median odds, hazard or rate ratios of units, as the model's own method does."""
-        return self.model.median_ratios(method="wald", conf_level=conf_level)
+        return median_ratio_table(self.model.fit, method="wald", conf_level=conf_level)
 
     def glance(self) -> pd.DataFrame:
         """Return one row: total latent variance, its implied part, how intervals were made."""
@@ -147,7 +155,8 @@ class LatentPartition:
         """What the shares are of."""
         family = self.model.family
         intervals = f", intervals by {self.ci_method}" if self.ci_method else ""
-        return f"shares of the variance of a {family.name} outcome ({family.link} link){intervals}"
+        name = "an outcome in steps" if family.name == "ordered" else f"a {family.name} outcome"
+        return f"shares of the variance of {name} ({family.link} link){intervals}"
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -175,7 +184,7 @@ class LatentPartition:
 
 
 def latent_partition(
-    model: GeneralizedLinearMixedModel,
+    model: GeneralizedLinearMixedModel | OrdinalMixedModel,
     at: Mapping[str, object],
     ci_method: Literal["profile", "wald"] | None,
 ) -> LatentPartition:
@@ -183,6 +192,8 @@ def latent_partition(
     if ci_method is not None:
         check_choice(ci_method, ("profile", "wald"), name="ci_method")
     fit, design = model.fit, model.design
+    if ci_method == "profile" and isinstance(model, OrdinalMixedModel):
+        raise NotIdentifiedError("Of ratings in steps ask for ci_method='wald'.")
     if ci_method == "profile" and (len(design.groupings) > 1 or len(fit.Lambda[0]) > 1):
         raise NotIdentifiedError(
             "Profiles of shares are for one grouping factor with a random intercept; ask for "
@@ -215,8 +226,34 @@ def latent_partition(
     )  # fmt: skip
 
 
+def _moments(
+    model: GeneralizedLinearMixedModel | OrdinalMixedModel,
+) -> tuple[Moment, Moment]:
+    """Return mean and variance of an outcome as functions of its predictor."""
+    family = model.family
+    if isinstance(model, GeneralizedLinearMixedModel):
+        own = model.fit.dispersions[:1]
+        return family.mean, lambda eta: family.variance(eta, np.ones(1), own)
+    scores, thresholds = model.scores, model.fit.thresholds
+
+    def moment(power: int) -> Moment:
+        rises = np.diff(scores**power)
+        return lambda eta: (
+            scores[-1] ** power
+            - sum(
+                rise * cumulative(family.link, t - eta)
+                for rise, t in zip(rises, thresholds, strict=True)
+            )
+        )
+
+    first, second = moment(1), moment(2)
+    return first, lambda eta: second(eta) - first(eta) ** 2
+
+
 def _observed(
-    model: GeneralizedLinearMixedModel, variances: Array, order: npt.NDArray[np.int64]
+    model: GeneralizedLinearMixedModel | OrdinalMixedModel,
+    variances: Array,
+    order: npt.NDArray[np.int64],
 ) -> Array:
     """Return shares of the outcome's variance, averaged over the rows' fixed parts.
 
@@ -228,7 +265,7 @@ def _observed(
         eta = np.quantile(eta, (np.arange(_MOST_ROWS) + 0.5) / _MOST_ROWS)
     nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
     weights = weights / weights.sum()
-    mean = model.family.mean
+    mean, variance = _moments(model)
 
     def expected(known: float, rest: float) -> Array:
         """Return the mean of squares of ``E(y | known part)`` for each row."""
@@ -238,8 +275,7 @@ def _observed(
 
     total = float(variances.sum())
     p = mean(eta[:, None] + np.sqrt(total) * nodes)
-    own = model.fit.dispersions[:1]
-    chance = model.family.variance(eta[:, None] + np.sqrt(total) * nodes, np.ones(1), own)
+    chance = variance(eta[:, None] + np.sqrt(total) * nodes)
     first = (p @ weights) ** 2
     whole = float(((p**2) @ weights - first + chance @ weights).mean())
     found, known, before = np.zeros(len(variances)), 0.0, first

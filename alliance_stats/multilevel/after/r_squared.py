@@ -28,6 +28,7 @@ from alliance_stats.multilevel.after.asked_model import (
     require_fitted,
 )
 from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel
+from alliance_stats.multilevel.ordinal_mixed_model import OrdinalMixedModel
 
 __all__ = ["RSquared", "r_squared"]
 
@@ -217,7 +218,8 @@ def r_squared(model: FittedModel, *, cluster: str | None = None) -> RSquared:
     3           fv  total     0.028                      Rights & Sterba 2019
     4          fvm  total     0.677                      Rights & Sterba 2019
     """
-    require_fitted(model)
+    if not isinstance(model, OrdinalMixedModel):
+        require_fitted(model)
     if isinstance(model, _ExplainsItself):
         if cluster is not None:
             _cluster((), cluster)

@@ -68,7 +68,7 @@ class StepMeans:
         return self._table(np.diff(np.eye(k + 1), axis=0), self.steps, conf_level)
 
     def cumulative(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return the probability of each step or a lower one, the last left out; as :meth:`tidy`."""
+        """Return the probability of each step or a lower one, without the last; as :meth:`tidy`."""
         k = len(self.steps)
         return self._table(np.eye(k + 1)[1:-1], self.steps[:-1], conf_level)
 
@@ -94,8 +94,8 @@ class StepMeans:
         each = self._in_cells(rules)
         labels = [*self.steps, "mean"]
         pairs = list(itertools.combinations(range(len(names)), 2))
-        A = np.concatenate([each[b * (k + 1) :][: k + 1] - each[a * (k + 1) :][: k + 1]
-                            for a, b in pairs]) if pairs else np.empty((0, each.shape[1]))  # fmt: skip
+        cells = each.reshape(len(names), k + 1, -1)
+        A = np.array([cells[b] - cells[a] for a, b in pairs]).reshape(-1, each.shape[1])
         table = self._linear(A, conf_level)
         table.insert(0, "contrast", [f"{names[b]} - {names[a]}" for a, b in pairs for _ in labels])
         table.insert(1, "step", np.array(labels * len(pairs), dtype=object))
@@ -144,10 +144,10 @@ class StepMeans:
         weights = np.zeros(len(self.steps) + 1)
         weights[1:-1] = -np.diff(self.scores)
         weights[-1] = self.scores[-1]
-        return weights
+        return np.asarray(weights, dtype=np.float64)
 
     def _in_cells(self, rules: Array) -> Array:
-        return np.kron(np.eye(len(self.cells)), rules)
+        return np.asarray(np.kron(np.eye(len(self.cells)), rules), dtype=np.float64)
 
     def _names(self) -> list[str]:
         return [", ".join(map(str, row)) for row in self.cells.itertuples(index=False)]
@@ -239,7 +239,7 @@ def step_means(
         slopes.append(own_slopes.mean(axis=0))
     J = np.concatenate(slopes)
     return StepMeans(
-        model.formula, cells, fit.steps, _scores(fit.steps), np.array(below),
+        model.formula, cells, fit.steps, model.scores, np.array(below),
         J @ fit.joint_vcov @ J.T, level, model.rows,
     )  # fmt: skip
 
@@ -272,8 +272,3 @@ def _values(model: OrdinalMixedModel, name: str, given: Sequence[object] | None)
             f"at={{'{name}': [{seen[0]}, ..., {seen[-1]}]}}."
         )
     return list(seen)
-
-
-def _scores(steps: tuple[Hashable, ...]) -> Array:
-    numeric = all(isinstance(step, int | float) and not isinstance(step, bool) for step in steps)
-    return np.array(steps if numeric else range(1, len(steps) + 1), dtype=np.float64)

@@ -21,6 +21,7 @@ from alliance_stats.multilevel.after.resampling import parametric_bootstrap
 from alliance_stats.multilevel.generalized_mixed_model import GeneralizedLinearMixedModel
 from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel, require_linear
 from alliance_stats.multilevel.model_profiles import Profile, profile_shares
+from alliance_stats.multilevel.ordinal_mixed_model import OrdinalMixedModel
 from alliance_stats.multilevel.predictions import new_residual_variance
 from alliance_stats.multilevel.refitted_intervals import Bootstrap
 from alliance_stats.renaming import renamed
@@ -148,7 +149,7 @@ class _Holds(Protocol):
         ...
 
 
-Partitioned = LinearMixedModel | GeneralizedLinearMixedModel | _Holds
+Partitioned = LinearMixedModel | GeneralizedLinearMixedModel | OrdinalMixedModel | _Holds
 
 
 @overload
@@ -165,7 +166,7 @@ def variance_partition(
 
 @overload
 def variance_partition(
-    model: GeneralizedLinearMixedModel | _Holds,
+    model: GeneralizedLinearMixedModel | OrdinalMixedModel | _Holds,
     *,
     at: Mapping[str, object] | None = ...,
     ci_method: CiMethod | None = ...,
@@ -187,7 +188,7 @@ def variance_partition(
     Parameters
     ----------
     model
-        A fitted linear mixed model, generalized one, or discrete hazard.
+        A fitted linear mixed model, generalized one, one of ratings in steps, or discrete hazard.
     at
         Values of the covariates with random slopes, and of the column of ``VarianceBy``: the
         variance of a level depends on them.
@@ -231,7 +232,9 @@ def variance_partition(
     """
     at = dict(check_at(at) or {})
     held = model if isinstance(model, GeneralizedLinearMixedModel) else getattr(model, "fit", None)
-    if isinstance(held, GeneralizedLinearMixedModel):
+    if isinstance(model, OrdinalMixedModel):
+        held = model
+    if isinstance(held, GeneralizedLinearMixedModel | OrdinalMixedModel):
         if not held.design.groupings:
             raise NotIdentifiedError("The model has no random effects: no level to share with.")
         _check_values(held, at, ())
@@ -281,7 +284,7 @@ def _variances(model: LinearMixedModel, at: Mapping[str, object]) -> pd.Series:
 
 
 def _check_values(
-    model: LinearMixedModel | GeneralizedLinearMixedModel,
+    model: LinearMixedModel | GeneralizedLinearMixedModel | OrdinalMixedModel,
     at: Mapping[str, object],
     strata: tuple[str, ...],
 ) -> None:

@@ -14,16 +14,20 @@ from alliance_stats.figures import (
     residual_checks_figure,
     residual_figure,
     slopes_figure,
+    step_figure,
     variance_partition_figure,
 )
 from alliance_stats.multilevel import (
     JohnsonNeyman,
     LinearMixedModel,
     ResidualChecks,
+    StepMeans,
     johnson_neyman,
     leave_one_out,
     lmm,
+    ordinal,
     residual_checks,
+    step_means,
 )
 from tests.figure_lint.cases.data import EASTERN, LONG, OTHER_SCRIPTS, ratings
 
@@ -120,6 +124,13 @@ def checked(times: float = 1.0) -> ResidualChecks:
     return residual_checks(fitted(times=times), n_resamples=40, seed=1)
 
 
+def stepped(*by: str) -> StepMeans:
+    data = ratings(therapists=8)
+    data["alliance"] = data["alliance"].round().clip(2, 6)
+    model = ordinal("alliance ~ session + role + (1 | person)", data)
+    return step_means(model, list(by) or ["session", "role"])
+
+
 def without_each(
     model: LinearMixedModel, *, term: str = "session", label: str = ""
 ) -> ReportFigure:
@@ -157,6 +168,11 @@ CASES = {
             checked(), outcome_label=LONG
         ),
         "residual checks, huge": lambda: residual_checks_figure(checked(times=1e7)),
+    },
+    step_figure: {
+        "steps": lambda: step_figure(stepped(), outcome_label="Alliance", x_label="Session"),
+        "steps, long label": lambda: step_figure(stepped(), outcome_label=LONG, x_label=LONG),
+        "steps, one panel": lambda: step_figure(stepped("role"), outcome_label="Alliance"),
     },
     residual_figure: {
         "residuals": lambda: residual_figure(fitted(), outcome_label="alliance (WAI points)"),
