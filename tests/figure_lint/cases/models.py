@@ -126,9 +126,11 @@ def checked(times: float = 1.0) -> ResidualChecks:
 
 def stepped(*by: str) -> StepMeans:
     data = ratings(therapists=8)
-    data["alliance"] = data["alliance"].round().clip(2, 6)
+    data["alliance"] = data["alliance"].round().clip(3, 6)
     model = ordinal("alliance ~ session + role + (1 | person)", data)
-    return step_means(model, list(by) or ["session", "role"])
+    if by:
+        return step_means(model, list(by))
+    return step_means(model, ["session", "role"], at={"session": [1, 4, 8, 12, 16]})
 
 
 def without_each(
