@@ -3,7 +3,7 @@
 import re
 import struct
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime, time
 from importlib import import_module
 from pathlib import Path
@@ -392,8 +392,13 @@ def _note_on_labelled_numbers(values: pd.Series, labels: Mapping[object, str]) -
     """Say which numbers carry a label that the others do not, or one that says "missing"."""
     known = set(values.dropna().unique())
     named = {code: word for code, word in labels.items() if code in known}
+    ends = _ends(known, labels)
     partly = len(named) < len(known)
-    told = {code: word for code, word in named.items() if partly or _SAYS_MISSING.search(word)}
+    told = {
+        code: word
+        for code, word in named.items()
+        if (partly and code not in ends) or _SAYS_MISSING.search(word)
+    }
     if not told:
         return
     listed = "; ".join(
@@ -405,6 +410,24 @@ def _note_on_labelled_numbers(values: pd.Series, labels: Mapping[object, str]) -
         f"missing: {listed}. They were read as the numbers that they are; if they stand for a "
         "missing value, declare them so in the file, or set them to missing."
     )
+
+
+def _ends(known: Collection[Any], labels: Mapping[Any, str]) -> tuple[object, ...]:
+    """Return the labelled ends (and middle) of a scale whose other steps have no label.
+
+    The scale is the run of neighbouring numbers around those without a label; nothing is returned
+    where other steps of it are labelled, or an end is not.
+    """
+    plain = set(known) - set(labels)
+    if not plain or any(isinstance(code, str) for code in (*known, *labels)):
+        return ()
+    numbers = np.unique([*known, *labels])
+    apart = np.diff(numbers)
+    runs = np.append(0, np.cumsum(apart > apart.min(initial=np.inf)))
+    run = numbers[runs == runs[numbers == max(plain)][0]]
+    inside = {code for code in labels if run[0] <= code <= run[-1]}
+    ends = {run[0], run[-1]}
+    return tuple(inside) if ends <= inside <= {*ends, (run[0] + run[-1]) / 2} else ()
 
 
 def _with_labels(frame: pd.DataFrame, column: str, labels: dict[object, str]) -> pd.Series:

@@ -665,6 +665,26 @@ def test_two_codes_under_one_label_are_refused(tmp_path: Path):
     assert study.sessions["role"].tolist() == ["mother", "father", "father"]
 
 
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        ({1: "nie", 7: "immer"}, None),
+        ({1: "nie", 4: "teils", 7: "immer"}, None),
+        ({0: "gar nie", 7: "immer"}, None),  # nobody said "gar nie"
+        ({1: "nie", 7: "immer", 9: "?"}, "missing: 9 ('?') in row 8. They"),
+        ({1: "nie", 9: "?"}, "1 ('nie') in row 1; 9 ('?') in row 8. They"),
+        ({1: "nie", 6: "oft", 7: "?"}, "6 ('oft') in row 6; 7 ('?') in row 7. They"),
+    ],
+)
+def test_labelled_ends_of_a_scale_are_no_codes(tmp_path: Path, labels: dict, told: str | None):
+    path = tmp_path / "study.sav"
+    scores = [1.0, 2, 3, 4, 5, 6, 7, 9 if 9 in labels else 5]
+    data = pd.DataFrame({"person": np.arange(8.0), "wai": scores})
+    pyreadstat.write_sav(data, str(path), variable_value_labels={"wai": labels})
+    notes = Study.from_file(path, person="person", alliance="wai").notes
+    assert (notes == ()) if told is None else (told in notes[0])
+
+
 @pytest.mark.parametrize("suffix", [".sav", ".dta"])
 def test_numbers_that_carry_a_label_of_their_own_are_noted(tmp_path: Path, suffix: str):
     path = tmp_path / f"study{suffix}"
