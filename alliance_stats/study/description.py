@@ -71,7 +71,7 @@ class StudyDescription:
         DataFrame
             ``about`` and ``term`` (what is counted), ``n`` (count), ``of`` (out of how many, NaN
             where that makes no sense), ``mean, sd, minimum, median, maximum`` (of sizes and
-            scores; NaN elsewhere; an SD divides by n - 1), ``correlation``, ``role`` and
+            scores; NaN elsewhere; an SD divides by n - 1), ``correlation``, ``role``, ``rater`` and
             ``session``. `about` is one of
 
             - units, size, missing, score, ending;
@@ -81,7 +81,7 @@ class StudyDescription:
             - floor, ceiling: ratings at the ends of the score's range, where one was declared;
             - within persons, between persons: correlations of the scores' deviations from the
               persons' means, and of these means (n: ratings, persons);
-            - missing by role, missing by session: rows of that role or session without the score;
+            - missing by role, missing by rater, missing by session: their rows without the score;
             - rated: how many persons of each role have a value of the score at each session, of
               all persons of that role.
         """
@@ -131,7 +131,7 @@ class StudyDescription:
                 yield Section(title, counted[among], ("term",), columns=_CORRELATION, lead=title)
         if "missing" in counted:
             yield _shares("Missing", counted["missing"].query("n > 0"))
-        for by in ("role", "session"):
+        for by in ("role", "rater", "session"):
             if f"missing by {by}" in counted:
                 gaps = counted[f"missing by {by}"].query("n > 0")
                 more = f", {_MOST_SHOWN} of {len(gaps)}" if len(gaps) > _MOST_SHOWN else ""
@@ -171,7 +171,7 @@ def describe_study(
         *_endings(frame, roles, unit),
         *_rated(frame, measured, roles),
     ]
-    columns = ["about", "term", "n", "of", *_NUMBERS, "correlation", "role", "session"]
+    columns = ["about", "term", "n", "of", *_NUMBERS, "correlation", "role", "rater", "session"]
     table = pd.DataFrame(records, columns=columns)
     return StudyDescription(table, rows, notes, unit)
 
@@ -231,7 +231,7 @@ def _missing_by(
     frame: pd.DataFrame, roles: Mapping[str, str], measured: Mapping[str, str]
 ) -> _Records:
     """Count the rows without a score, role by role and session by session."""
-    for by in ("role", "session"):
+    for by in ("role", "rater", "session"):
         if by not in roles:
             continue
         groups = frame[roles[by]]

@@ -1,16 +1,9 @@
 """Files into frames, with nothing lost on the way and every change said."""
 
 import re
-import struct
-import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from datetime import datetime, time
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any
-from xml.etree import ElementTree
-from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import pandas as pd
@@ -19,8 +12,9 @@ from pandas.api.types import is_numeric_dtype
 from alliance_stats.checks import describe_rows, did_you_mean
 from alliance_stats.errors import DataError
 from alliance_stats.formatting import plural
-from alliance_stats.study.cells import Cells, TableFile, refuse_repeated_names, settled
+from alliance_stats.study.cells import TableFile
 from alliance_stats.study.text_files import SEPARATORS, read_text
+from alliance_stats.study.workbooks import extra, read_excel
 
 __all__ = ["TableFile", "read_table"]
 
@@ -34,29 +28,6 @@ _STATISTICS_PACKAGES = {
 
 _SUFFIXES = (*SEPARATORS, ".xlsx", ".parquet", *_STATISTICS_PACKAGES)
 
-_CELLS_SHOWN = 5
-_MOST_CELLS = 50_000_000
-_MOST_CELLS_A_VALUE = 20  # a sparse table may be wide; one cell in a corner makes it millions
-_NO_WORKBOOK = (  # what a damaged or foreign file makes the zip, XML and workbook readers raise
-    BadZipFile,
-    zlib.error,
-    EOFError,
-    OSError,
-    RuntimeError,
-    ValueError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    IndexError,
-    StopIteration,
-    SyntaxError,
-    struct.error,
-)
-_MERGED = re.compile(r'<(?:\w+:)?mergeCell [^>]*ref="([^"]+)"')
-_WITHOUT_VALUE = re.compile(
-    r'<(?:\w+:)?c r="([A-Z]+[0-9]+)"([^>]*)>\s*<(?:\w+:)?f(?:\s[^>]*)?(?:/>|>[^<]*</(?:\w+:)?f>)\s*'
-    r"(?:<(?:\w+:)?v\s*/>|<(?:\w+:)?v>\s*</(?:\w+:)?v>)?\s*</(?:\w+:)?c>"
-)
 _SAYS_MISSING = re.compile(
     r"(?i)\b(?:miss\w*|no answer|not (?:asked|answered|applicable|available|known)|"
     r"refus\w*|skipped|don.?t know|unknown|n/?a|no response|unanswered|declined|prefer not|"
@@ -146,7 +117,7 @@ def read_table(
             "is none. Leave them out."
         )
     if suffix == ".xlsx":
-        return _read_excel(file, ids=ids, labelled=labelled, sheet=sheet, header_rows=header_rows)
+        return read_excel(file, ids=ids, labelled=labelled, sheet=sheet, header_rows=header_rows)
     if header_rows != 1:
         raise DataError(f"header_rows= is for text files and Excel; '{file.name}' has no header.")
     if suffix == ".parquet":
@@ -174,7 +145,7 @@ def _siblings(file: Path) -> list[str]:
 
 
 def _read_parquet(file: Path) -> pd.DataFrame:
-    _extra("pyarrow", file)
+    extra("pyarrow", file)
     try:
         frame = pd.read_parquet(file, engine="pyarrow")
     except (ValueError, OSError, NotImplementedError) as error:  # of pyarrow's errors, the bases
@@ -183,175 +154,11 @@ def _read_parquet(file: Path) -> pd.DataFrame:
     return frame.reset_index(level=kept) if kept else frame  # row labels that were columns
 
 
-def _extra(module: str, file: Path) -> ModuleType:
-    try:
-        return import_module(module)
-    except ImportError as error:
-        raise ImportError(
-            f"Reading '{file.name}' needs the package {module}, which is not installed. "
-            'Install the extra that brings it: pip install "alliance-stats[files]".'
-        ) from error
-
-
-def _read_excel(
-    file: Path, *, ids: Sequence[str], labelled: Sequence[str], sheet: str | None, header_rows: int
-) -> TableFile:
-    """Read one sheet of a workbook; see ``read_table``."""
-    openpyxl = _extra("openpyxl", file)
-    try:
-        with ZipFile(file) as parts:
-            damaged = parts.testzip()
-            if damaged is not None:
-                raise BadZipFile(f"its part '{damaged}' is damaged")
-            book = openpyxl.load_workbook(file, read_only=True, data_only=True)
-            try:
-                chosen = _sheet([part.title for part in book.worksheets], file, sheet)
-                _refuse_lost_cells(parts, chosen, file)
-                rows = _cells_of_rows(book[chosen])
-            finally:
-                book.close()
-    except DataError:
-        raise
-    except _NO_WORKBOOK as error:
-        raise DataError(
-            f"'{file.name}' cannot be read as an Excel file: {error}. Open it in the program that "
-            "wrote it and save it again as .xlsx, without a password."
-        ) from error
-    if not rows:
-        raise DataError(f"Sheet '{chosen}' of '{file.name}' is empty: it has no header row.")
-    if not rows[0]:
-        raise DataError(
-            f"The first row of sheet '{chosen}' of '{file.name}' is blank. Names of columns stand "
-            "in the first row; delete what is above them."
-        )
-    _refuse_a_stray_cell(rows, chosen, file)
-    names = ["" if name is None else _shown(name) for name in rows[0]]
-    refuse_repeated_names(names, file.name)
-    width = max(map(len, rows))
-    names += [""] * (width - len(names))
-    columns = []
-    for place, name in enumerate(names):
-        cells = [row[place] if place < len(row) else None for row in rows[1:]]
-        values = np.empty(len(cells), dtype=object)
-        values[:] = [np.nan if cell is None else cell for cell in cells]
-        if name or not pd.isna(values).all():
-            columns.append(Cells.mixed(name or f"Unnamed: {place}", values))
-    index = pd.RangeIndex(2, 1 + len(rows))  # the row numbers that a spreadsheet shows
-    return settled(
-        columns,
-        index,
-        ids=ids,
-        labelled=labelled,
-        file_name=file.name,
-        header_rows=header_rows,
-    )
-
-
-def _cells_of_rows(sheet: Any) -> list[tuple[object, ...]]:
-    """Return the values of each row up to its last, blank rows at the end left out."""
-    sheet.reset_dimensions()  # what a file says of its own size may be wrong, or huge
-    rows: list[tuple[object, ...]] = []
-    n_filled = 0
-    for row in sheet.rows:
-        values = [_value(cell) for cell in row]
-        while values and values[-1] is None:
-            values.pop()
-        rows.append(tuple(values))
-        n_filled = len(rows) if values else n_filled
-    return rows[:n_filled]
-
-
-def _value(cell: Any) -> object:
-    value = cell.value
-    if isinstance(value, float) and value.is_integer() and not isinstance(value, bool):
-        return int(value)
-    return None if value == "" else value
-
-
-def _shown(name: object) -> str:
-    """Return the name of a column as a spreadsheet shows it."""
-    if isinstance(name, datetime):
-        return f"{name:%Y-%m-%d}" if name.time() == time() else f"{name:%Y-%m-%d %H:%M:%S}"
-    return str(name)
-
-
-def _refuse_a_stray_cell(rows: list[tuple[object, ...]], sheet: str, file: Path) -> None:
-    """Refuse a table that is huge for a cell far from the others."""
-    width = max(map(len, rows))
-    filled = sum(value is not None for row in rows for value in row)
-    if len(rows) * width <= _MOST_CELLS or len(rows) * width <= filled * _MOST_CELLS_A_VALUE:
-        return
-    far = next(place for place, row in enumerate(rows, start=1) if len(row) == width)
-    raise DataError(
-        f"Sheet '{sheet}' of '{file.name}' has {filled} filled cells in {len(rows)} rows and "
-        f"{width} columns: a cell stands far from the others, in row {far}, column {width} or in "
-        f"the last row, {len(rows)}. Delete what does not belong to the table (at most "
-        f"{_MOST_CELLS} cells are read)."
-    )
-
-
-def _refuse_lost_cells(parts: ZipFile, sheet: str, file: Path) -> None:
-    """Refuse merged cells, of which only the first has a value, and formulas without one."""
-    written = parts.read(_part_of(parts, sheet)).decode("utf-8", errors="replace")
-    merged = _MERGED.findall(written)
-    if merged:
-        rows = sorted(
-            {
-                row
-                for area in merged
-                for first, *last in [[int(n) for n in re.findall(r"\d+", area)]]
-                for row in range(first + 1, (last or [first])[0] + 1)
-            }
-        )
-        listed = ", ".join(merged[:_CELLS_SHOWN]) + (", ..." if len(merged) > _CELLS_SHOWN else "")
-        without = ""
-        if rows:
-            labels = pd.Index(rows)
-            without = f", so that {describe_rows(np.ones(len(rows), bool), labels)} lack it"
-        raise DataError(
-            f"Cells of sheet '{sheet}' of '{file.name}' are merged ({listed}): only the first of "
-            f"them holds the value{without}. Unmerge them and write the value into each cell."
-        )
-    unsaved = [place for place, kind in _WITHOUT_VALUE.findall(written) if 't="str"' not in kind]
-    if unsaved:
-        listed = ", ".join(unsaved[:_CELLS_SHOWN])
-        listed += f" and {len(unsaved) - _CELLS_SHOWN} more" if len(unsaved) > _CELLS_SHOWN else ""
-        raise DataError(
-            f"Sheet '{sheet}' of '{file.name}' holds formulas whose values were not saved: "
-            f"{listed}. Open the file in a spreadsheet program and save it, or write the values "
-            "in the place of the formulas."
-        )
-
-
-def _part_of(parts: ZipFile, sheet: str) -> str:
-    """Return the part of a workbook in which a sheet is written."""
-    listed = ElementTree.fromstring(parts.read("xl/workbook.xml"))
-    relation = next(
-        value
-        for element in listed.iter()
-        if element.tag.endswith("}sheet") and element.get("name") == sheet
-        for key, value in element.attrib.items()
-        if key.endswith("}id")
-    )
-    targets = ElementTree.fromstring(parts.read("xl/_rels/workbook.xml.rels"))
-    target = next(str(e.get("Target")) for e in targets if e.get("Id") == relation)
-    return target.lstrip("/") if target.startswith("/") else f"xl/{target}"
-
-
-def _sheet(names: Sequence[str], file: Path, sheet: str | None) -> str:
-    if sheet is None and len(names) > 1:
-        listed = ", ".join(f"'{name}'" for name in names)
-        raise DataError(f"'{file.name}' has several sheets ({listed}): name one with sheet=.")
-    if sheet is not None and sheet not in names:
-        raise DataError(f"'{file.name}' has no sheet '{sheet}'. {did_you_mean(sheet, names)}")
-    return sheet or names[0]
-
-
 def _read_statistics_package(
     file: Path, *, ids: Sequence[str], labelled: Sequence[str]
 ) -> TableFile:
     """Read a file with its value labels and user-missing codes; see ``read_table``."""
-    pyreadstat = _extra("pyreadstat", file)
+    pyreadstat = extra("pyreadstat", file)
     read: Callable[..., tuple[pd.DataFrame, object]] = getattr(
         pyreadstat, _STATISTICS_PACKAGES[file.suffix.lower()]
     )
