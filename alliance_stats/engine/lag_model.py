@@ -5,8 +5,8 @@ NaN where missing; fixed effects that each outcome has of its own; levels above.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import Generic, Protocol, TypeVar
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,11 +21,20 @@ from alliance_stats.engine.lag_criterion import (
 from alliance_stats.engine.lag_filter import Ratings, Residual
 from alliance_stats.engine.lag_fit import LagFit, fit_lags
 from alliance_stats.engine.lag_parameters import LagParameters, lag_parameters
-from alliance_stats.engine.lag_starts import first_coefficients, put, start_near, start_of
-from alliance_stats.engine.stacked_levels import Level
+from alliance_stats.engine.lag_starts import first_coefficients, start_near, start_of
+from alliance_stats.engine.lag_table import (
+    LagOptions,
+    LagTable,
+    n_common,
+    n_groups,
+    outcome_scales,
+    parameter_units,
+    scaled_errors,
+    standardised,
+)
 from alliance_stats.estimates import Array, one_line
 
-__all__ = ["FittedLags", "LagArrays", "LagOptions", "LagTable", "fit_model", "refit"]
+__all__ = ["FittedLags", "fit_model", "refit"]
 
 Index = npt.NDArray[np.int64]
 
@@ -35,108 +44,7 @@ WIDTH = 1e-5
 DOUBTFUL = 1e-3
 
 
-class LagTable(Protocol):
-    """What is fitted: ratings, covariates, groups, levels, as :class:`LagArrays` has them."""
-
-    @property
-    def y(self) -> Array:
-        """Ratings, NaN where missing: (T, K, N)."""
-
-    @property
-    def covariates(self) -> Array:
-        """Covariates: (T, M, N)."""
-
-    @property
-    def group_of(self) -> Index:
-        """Each person's group, persons of a group side by side: (N,)."""
-
-    @property
-    def levels(self) -> tuple[Level, ...]:
-        """Levels above persons, innermost first."""
-
-
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class LagArrays:
-    """Ratings and all that belongs to them, as arrays.
-
-    Attributes
-    ----------
-    y
-        Ratings, NaN where missing: (T, K, N).
-    covariates
-        Values at a session, with an effect on each outcome: (T, M, N).
-    group_of
-        Each person's group, 0, 1, ..., persons of a group side by side: (N,).
-    levels
-        Levels above persons, innermost first.
-    """
-
-    y: Array
-    covariates: Array
-    group_of: Index
-    levels: tuple[Level, ...] = field(default=())
-
-    __repr__ = one_line
-
-
 Table = TypeVar("Table", bound=LagTable)
-
-
-@dataclass(frozen=True, slots=True)
-class LagOptions:
-    """What is asked for.
-
-    Attributes
-    ----------
-    means
-        ``"session"`` (a mean for each), ``"linear"``, or ``"none"`` (covariates alone).
-    trends
-        ``None`` or ``"linear"``: whether persons have slopes of their own.
-    start
-        ``"free"``, ``"stationary"`` or ``"correlated"``.
-    lags
-        ``"equal"`` over sessions or ``"free"``.
-    groups_equal
-        Whether lagged effects are the same in each group.
-    lagged
-        Whether anything carries over.
-    persons
-        Whether persons have random effects, beside what they have at one session.
-    errors
-        For each outcome the error's variance, or None to estimate it.
-    zero
-        Lagged effects (outcome, predictor) that are held at 0.
-    reml
-        Restricted likelihood; only where nothing carries over.
-    tied
-        For each coefficient, in the order effect, outcome, which number it is, or -1 if it is held
-        at 0; each is one of its own if not given. Outcomes then share one unit.
-    alike, shared
-        Whether outcomes cannot be told apart within persons, and whether effects of levels above
-        are the same for all outcomes (which then share one unit).
-    uncorrelated
-        Where outcomes are uncorrelated: 0 within persons, 1 at the first level above, ...
-    """
-
-    means: str = "session"
-    trends: str | None = None
-    start: str = "free"
-    lags: str = "equal"
-    groups_equal: bool = False
-    lagged: bool = True
-    persons: bool = True
-    errors: tuple[float | None, ...] = ()
-    zero: tuple[tuple[int, int], ...] = ()
-    reml: bool = False
-    tied: tuple[int, ...] = ()
-    alike: bool = False
-    shared: bool = False
-    uncorrelated: tuple[int, ...] = ()
-
-    @property
-    def one_unit(self) -> bool:
-        """Whether all outcomes are divided by the same SD."""
-        return bool(self.tied) or self.alike or self.shared
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -257,9 +165,10 @@ def fit_model(
     table: Table, options: LagOptions, *, near: FittedLags[Table] | None = None
 ) -> FittedLags[Table]:
     """Fit by maximum likelihood, from a start of its own or near another fit."""
-    sd, centre = _scales(table.y, options)
-    problem = _problem(table, options, sd, centre)
-    scaled = replace(options, errors=_scaled_errors(options.errors, sd))
+    sd, centre = outcome_scales(table.y, options)
+    to_given, standard = standardised(table, options)
+    problem = _problem(table, options, (table.y - centre[:, None]) / sd[:, None], standard)
+    scaled = replace(options, errors=scaled_errors(options.errors, sd))
     parameters = _parameters(table, scaled)
     free = ~_held(parameters, options)
     if near is not None:
@@ -278,7 +187,9 @@ def fit_model(
         other = fit_lags(problem, parameters, theta=start, coefficients=coefficients, free=free)
         if other.log_lik > fit.log_lik + 1e-6:
             fit = other
-    return _in_units(table, options, problem, parameters, fit=fit, sd=sd, centre=centre)
+    return _in_units(
+        table, options, problem, parameters, fit=fit, sd=sd, centre=centre, to_given=to_given
+    )
 
 
 def _held(parameters: LagParameters, options: LagOptions) -> npt.NDArray[np.bool_]:
@@ -301,28 +212,10 @@ def refit(model: FittedLags[Table], options: LagOptions) -> FittedLags[Table]:
     return fit_model(model.table, options, near=model)
 
 
-def _n_groups(table: LagTable) -> int:
-    return int(table.group_of.max()) + 1
-
-
-def _scales(y: Array, options: LagOptions) -> tuple[Array, Array]:
-    """Return each outcome's SD around session means, and its mean; of all alike if so asked."""
-    seen = np.isfinite(y)
-    n = np.maximum(seen.sum(axis=2), 1)
-    filled = np.where(seen, y, 0.0)
-    session_mean = filled.sum(axis=2) / n
-    around = np.where(seen, y - session_mean[:, :, None], 0.0)
-    count = seen.sum(axis=(0, 2))
-    square, total = (around**2).sum(axis=(0, 2)), filled.sum(axis=(0, 2))
-    if options.one_unit:
-        square, total, count = (np.full(len(count), each.sum()) for each in (square, total, count))
-    return np.sqrt(square / count), total / count * (options.means != "none")
-
-
-def _problem(table: LagTable, options: LagOptions, sd: Array, centre: Array) -> LagProblem:
+def _problem(table: LagTable, options: LagOptions, given: Array, covariates: Array) -> LagProblem:
     T, K, _ = table.y.shape
-    seen = np.isfinite(table.y)
-    y = np.where(seen, (table.y - centre[:, None]) / sd[:, None], 0.0)
+    seen = np.isfinite(given)
+    y = np.where(seen, given, 0.0)
     since = np.arange(T, dtype=np.float64)
     basis = {
         "session": np.eye(T),
@@ -333,7 +226,7 @@ def _problem(table: LagTable, options: LagOptions, sd: Array, centre: Array) -> 
     if options.trends == "linear":
         loadings = np.concatenate([loadings, since[:, None, None] * loadings], axis=2)
     groups = []
-    for g in range(_n_groups(table)):
+    for g in range(n_groups(table)):
         own = table.group_of == g
         groups.append(
             Ratings(
@@ -341,7 +234,7 @@ def _problem(table: LagTable, options: LagOptions, sd: Array, centre: Array) -> 
                 np.ascontiguousarray(seen[..., own], dtype=np.float64),
                 np.ascontiguousarray(loadings),
                 basis,
-                np.ascontiguousarray(table.covariates[..., own]),
+                np.ascontiguousarray(covariates[..., own]),
             )
         )
     tying = None
@@ -353,7 +246,7 @@ def _problem(table: LagTable, options: LagOptions, sd: Array, centre: Array) -> 
 def _parameters(table: LagTable, options: LagOptions) -> LagParameters:
     T, K, _ = table.y.shape
     return lag_parameters(
-        n_groups=_n_groups(table),
+        n_groups=n_groups(table),
         n_sessions=T,
         n_outcomes=K,
         n_effects=K if options.trends is None else 2 * K,
@@ -368,27 +261,6 @@ def _parameters(table: LagTable, options: LagOptions) -> LagParameters:
     )
 
 
-def _scaled_errors(errors: tuple[float | None, ...], sd: Array) -> tuple[float | None, ...]:
-    return tuple(
-        None if error is None else error / float(s) ** 2
-        for error, s in zip(errors, sd, strict=bool(errors))
-    )
-
-
-def _units(parameters: LagParameters, sd: Array) -> Array:
-    """Return what each parameter of ratings in SDs is multiplied with."""
-    unit = np.ones(parameters.size)
-    ratio = sd[:, None] / sd[None, :]
-    for index in (parameters.phi, parameters.pull):
-        put(unit, index, np.broadcast_to(ratio, index.shape))
-    for index in (parameters.innovation, parameters.first, *parameters.above):
-        put(unit, index, np.broadcast_to(sd[:, None], index.shape))
-    put(unit, parameters.error, np.broadcast_to(sd, parameters.error.shape))
-    rows = np.tile(sd, parameters.person.shape[1] // len(sd))
-    put(unit, parameters.person, np.broadcast_to(rows[:, None], parameters.person.shape))
-    return unit
-
-
 def _in_units(
     table: Table,
     options: LagOptions,
@@ -398,15 +270,16 @@ def _in_units(
     fit: LagFit,
     sd: Array,
     centre: Array,
+    to_given: Array,
 ) -> FittedLags[Table]:
-    unit = _units(parameters, sd)
+    unit = parameter_units(parameters, sd)
     n_seen = sum(ratings.seen.sum(axis=(0, 2)) for ratings in problem.groups)
-    coefficients = fit.coefficients * sd
-    n_common = {"session": len(table.y), "linear": 1, "none": 0}[options.means]
-    coefficients[:, :n_common] += centre
+    coefficients = to_given @ fit.coefficients * sd
+    coefficients[:, : 1 if options.means == "linear" else n_common(table, options)] += centre
     of_coefficient = np.tile(sd, fit.coefficients.size // len(sd))
     own = problem.unfold(problem.unfold(fit.vcov_of_coefficients()).T)
-    coefficient_vcov = own * np.outer(of_coefficient, of_coefficient)
+    back = np.kron(np.eye(len(coefficients)), np.kron(to_given, np.eye(len(sd))))
+    coefficient_vcov = back @ own @ back.T * np.outer(of_coefficient, of_coefficient)
     empty = _never_rated(problem)
     coefficient_vcov[empty] = coefficient_vcov[:, empty] = 0.0
     log_unit = float(n_seen @ np.log(sd))
@@ -414,6 +287,7 @@ def _in_units(
         counted = (~empty).astype(np.float64)
         units = problem.fold(counted * np.log(of_coefficient))
         log_unit -= float((units / np.maximum(problem.fold(counted), 1.0)).sum())
+        log_unit -= len(sd) * float(np.log(np.diag(to_given)).sum())
     return FittedLags(
         table=table,
         options=options,

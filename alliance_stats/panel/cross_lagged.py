@@ -8,13 +8,13 @@ import pandas as pd
 
 from alliance_stats.account import Account, Column, Phrase, Section, html_of, summary_of
 from alliance_stats.checks import check_choice, did_you_mean
-from alliance_stats.engine.lag_model import LagOptions
+from alliance_stats.engine.lag_table import LagOptions
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.ledger import RowLedger
 from alliance_stats.panel import lag_refits, lag_sensitivity, lag_tables
 from alliance_stats.panel.lag_notes import notes_on
-from alliance_stats.panel.session_table import LaggedModel, read_sessions
+from alliance_stats.panel.session_table import LaggedModel, check_consecutive, read_sessions
 from alliance_stats.seeds import Seed
 
 __all__ = ["CrossLagged", "cross_lagged"]
@@ -88,8 +88,10 @@ class CrossLagged:
             "Effect at the next session",
             frame, names=(*keys, "term"), measure="b", statistic="t", conf_level=conf_level,
         )  # fmt: skip
+        stable = self.random_effects()
         together = Section(
-            "Stable differences", self.random_effects(), names=("level", "outcome", "other"),
+            "Stable differences", stable,
+            names=tuple(c for c in ("strata", "level", "outcome", "other") if c in stable),
             measure="covariance", columns={"correlation": Column("r", "bounded")},
         )  # fmt: skip
         table = self.model.table
@@ -407,6 +409,7 @@ def cross_lagged(
         data, outcomes=outcomes, person=person, session=session, nested_in=nested_in,
         group=group, cluster=cluster, covariates=covariates, means=means,
     )  # fmt: skip
+    check_consecutive(table)
     in_order = lag_tables.check_order(order, table.outcomes)
     reliable = lag_refits.check_reliabilities(reliability, table.outcomes)
     if trends == "linear" and len(table.sessions) < 4:

@@ -201,5 +201,6 @@ def _means(model: LaggedModel, g: int) -> Array:
     coefficients = model.coefficients[g]
     n = ratings.basis.shape[1]
     common = ratings.basis @ coefficients[:n]
-    own = np.einsum("tmn,mk->tkn", ratings.covariates, coefficients[n:])
+    X = model.table.covariates[..., model.table.group_of == g]
+    own = np.einsum("tmn,mk->tkn", X, coefficients[n:])
     return np.asarray(common[:, :, None] + own)

@@ -17,17 +17,19 @@ from alliance_stats.checks import (
     require_present,
     units_with_several,
 )
-from alliance_stats.design.design import build_design
-from alliance_stats.design.formula import OwnColumn, formula_of, parse_terms
-from alliance_stats.door import replaced
 from alliance_stats.engine.lag_model import FittedLags
 from alliance_stats.engine.stacked_levels import Level
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
+from alliance_stats.panel.session_covariates import (
+    check_no_rating,
+    check_told_apart,
+    coded_covariates,
+)
 
-__all__ = ["LaggedModel", "SessionTable", "read_sessions"]
+__all__ = ["LaggedModel", "SessionTable", "check_consecutive", "read_sessions"]
 
 Index = npt.NDArray[np.int64]
 
@@ -124,20 +126,25 @@ def read_sessions(
     if not rated.any():
         raise DataError(f"No row has a value of {_listed(outcomes)}.")
     used, ledger = ledger.keep(frame, rated, reason=f"no value of {_listed(outcomes, 'or')}")
-    values = values[:, rated]
+    used, values = used.reset_index(drop=True), values[:, rated]
     X = np.zeros((len(used), 0))
     covariate_names: tuple[str, ...] = ()
     if covariates:
-        X, covariate_names, complete = _coded(used, covariates, outcomes)
-        values = values[:, complete]
-        used, ledger = ledger.keep(used, complete, reason=f"no value of {covariates}")
-        X = X[complete]
+        used, ledger, X, covariate_names = coded_covariates(used, ledger, covariates, outcomes)
+        values = values[:, used.index]
     table = _laid_out(
         used, values, X, covariate_names, ledger,
         outcomes=tuple(outcomes), person=person, session=session,
         nested_in=tuple(nested_in), group=group, cluster=cluster, fewest=fewest,
     )  # fmt: skip
-    _check_told_apart(table, linear=means == "linear")
+    _check_group_sizes(table)
+    rated_at = np.asarray(np.isfinite(table.y).any(axis=1))
+    for g, name in enumerate(table.groups):
+        own = table.group_of == g
+        check_told_apart(
+            table.covariates[..., own], covariate_names, rated_at[:, own],
+            linear=means == "linear", of=f" in group '{name}'" if len(table.groups) > 1 else "",
+        )  # fmt: skip
     return table
 
 
@@ -186,7 +193,7 @@ def _laid_out(
     covariate_values[at] = X
     _check_varies(y, outcomes)
     _check_no_copy(values, outcomes)
-    _check_not_later(covariate_values, covariate_names, y, outcomes)
+    check_no_rating(covariate_values, covariate_names, y, outcomes)
     units, levels, below = {}, [], np.arange(len(persons))
     for column in nested_in:
         own = group_codes(of_person[column])[0][order]
@@ -331,75 +338,37 @@ def _check_no_copy(values: Array, outcomes: Sequence[str]) -> None:
         X = np.column_stack([X, own])
 
 
-def _coded(
-    used: pd.DataFrame, covariates: str, outcomes: Sequence[str]
-) -> tuple[Array, tuple[str, ...], npt.NDArray[np.bool_]]:
-    """Code the covariates' formula: values, names, and which rows have all of them."""
-    row = OwnColumn("row of the table")
-    numbered = replaced(used, {row: np.arange(len(used), dtype=np.float64)})
-    asked = formula_of(row, parse_terms(covariates))
-    design, _ = build_design(asked, numbered, residual_variance=False)
-    own = [outcome for outcome in outcomes if outcome in design.frame.columns]
-    if own:
-        raise DataError(
-            f"'{own[0]}' is an outcome and stands among the covariates, too. What one outcome "
-            "does to another is estimated already; leave it out of covariates=."
-        )
-    dropped = [name for i, name in enumerate(design.fixed.names) if i not in design.fixed.kept]
-    if dropped:
-        raise DataError(
-            f"The covariate '{dropped[0]}' is the same in every row, or follows from the others, "
-            "so it has no effect of its own. Leave it out."
-        )
-    names = [design.fixed.names[i] for i in design.fixed.kept]
-    kept = [i for i, name in enumerate(names) if name != "(Intercept)"]
-    complete = np.zeros(len(used), dtype=bool)
-    where = design.y.astype(np.int64)
-    complete[where] = True
-    X = np.zeros((len(used), len(kept)))
-    X[where] = design.X[:, kept]
-    return X, tuple(names[i] for i in kept), complete
+def check_consecutive(table: SessionTable) -> None:
+    """Refuse sessions of which nobody was rated at two in a row: no lagged effect is seen there.
 
-
-def _check_not_later(
-    values: Array, names: Sequence[str], y: Array, outcomes: Sequence[str]
-) -> None:
-    """Refuse an outcome of the same, the previous or the next session under another name."""
-    when = {0: "at the same session", 1: "of the next session", -1: "of the session before"}
-    T = len(y)
-    for m, name in enumerate(names):
-        for k, outcome in enumerate(outcomes):
-            for shift, words in when.items():
-                mine = values[max(0, -shift) : T - max(0, shift), m]
-                other = y[max(0, shift) : T - max(0, -shift), k]
-                both = np.isfinite(other) & np.isfinite(y[max(0, -shift) : T - max(0, shift), k])
-                if both.sum() > 2 and np.allclose(mine[both], other[both], rtol=1e-9, atol=0.0):
-                    raise DataError(
-                        f"The covariate '{name}' is '{outcome}' {words}. What is rated later "
-                        "cannot explain what came before, and what came before is in the model "
-                        "already; leave it out of covariates=."
-                    )
-
-
-def _check_told_apart(table: SessionTable, *, linear: bool) -> None:
-    """Refuse a covariate that the sessions' means and the covariates before it determine."""
-    rated = np.isfinite(table.y).any(axis=1)
+    What reaches over two sessions is the square of what reaches over one, and has several roots.
+    """
+    seen = np.asarray(np.isfinite(table.y).any(axis=1))
     for g, group in enumerate(table.groups):
-        session, person = np.nonzero(rated & (table.group_of == g))
-        X = np.stack([np.ones(len(session)), session], axis=1)
-        if not linear:
-            X = (session[:, None] == np.arange(len(table.y))).astype(np.float64)
-        for m, name in enumerate(table.covariate_names):
-            own = table.covariates[session, m, person]
-            left = own - X @ np.linalg.lstsq(X, own)[0]
-            if np.abs(left).max() <= 1e-9 * np.abs(own).max():
-                among = f" in group '{group}'" if len(table.groups) > 1 else ""
-                raise DataError(
-                    f"The covariate '{name}' says nothing{among} that the sessions' means and the "
-                    "covariates before it do not: it is the same for everybody at a session, or "
-                    "follows from the others. Leave it out."
-                )
-            X = np.column_stack([X, own])
+        if not (seen[1:] & seen[:-1])[:, table.group_of == g].any():
+            among = f" in group '{group}'" if len(table.groups) > 1 else ""
+            held = table.sessions[seen.any(axis=1)]
+            numbers = ", ".join(map(str, held[:6])) + ("..." if len(held) > 6 else "")
+            raise NotIdentifiedError(
+                f"Nobody{among} was rated at two sessions in a row by the numbers in "
+                f"'{table.names['session']}' ({numbers}). A lagged effect "
+                "reaches from a number to the next: number the sessions 1, 2, 3..., if those in "
+                "between were never to be rated."
+            )
+
+
+def _check_group_sizes(table: SessionTable) -> None:
+    """Refuse a group of so few persons that their covariances can be nothing but zero somewhere."""
+    needed = len(table.outcomes) + 2
+    n = np.bincount(table.group_of)
+    if n.min() < needed:
+        group = table.groups[int(n.argmin())]
+        where = f"Group '{group}' has" if len(n) > 1 else "There are"
+        raise NotIdentifiedError(
+            f"{where} {plural(int(n.min()), 'person')} with ratings. Covariances of "
+            f"{plural(len(table.outcomes), 'outcome')} between persons need {needed} at the least, "
+            "and far more to be worth reading."
+        )
 
 
 def _listed(names: Sequence[str], word: str = "and") -> str:

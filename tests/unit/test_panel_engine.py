@@ -11,13 +11,14 @@ from alliance_stats.engine.lag_criterion import (
     stacked_columns,
 )
 from alliance_stats.engine.lag_filter import Ratings
-from alliance_stats.engine.lag_model import LagArrays, LagOptions, fit_model
+from alliance_stats.engine.lag_model import fit_model
 from alliance_stats.engine.lag_parameters import (
     lag_parameters,
     squares,
     stationary_covariance,
     take,
 )
+from alliance_stats.engine.lag_table import LagArrays, LagOptions
 from alliance_stats.engine.stacked_levels import Level
 
 DENSE = 1e-9  # relative; sums of 200 terms in another order

@@ -1,0 +1,197 @@
+"""What a model of several outcomes is fitted to, what is asked for, and the units of the search.
+
+The search works on ratings in SDs and standardised covariates, so that no start, step or limit
+depends on anybody's units.
+"""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from alliance_stats.engine.lag_parameters import LagParameters
+from alliance_stats.engine.lag_starts import put
+from alliance_stats.engine.stacked_levels import Level
+from alliance_stats.estimates import Array, one_line
+
+__all__ = [
+    "LagArrays",
+    "LagOptions",
+    "LagTable",
+    "n_common",
+    "n_groups",
+    "outcome_scales",
+    "parameter_units",
+    "scaled_errors",
+    "standardised",
+]
+
+Index = npt.NDArray[np.int64]
+
+
+class LagTable(Protocol):
+    """What is fitted: ratings, covariates, groups, levels, as :class:`LagArrays` has them."""
+
+    @property
+    def y(self) -> Array:
+        """Ratings, NaN where missing: (T, K, N)."""
+
+    @property
+    def covariates(self) -> Array:
+        """Covariates: (T, M, N)."""
+
+    @property
+    def group_of(self) -> Index:
+        """Each person's group, persons of a group side by side: (N,)."""
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """Levels above persons, innermost first."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class LagArrays:
+    """Ratings and all that belongs to them, as arrays.
+
+    Attributes
+    ----------
+    y
+        Ratings, NaN where missing: (T, K, N).
+    covariates
+        Values at a session, with an effect on each outcome: (T, M, N).
+    group_of
+        Each person's group, 0, 1, ..., persons of a group side by side: (N,).
+    levels
+        Levels above persons, innermost first.
+    """
+
+    y: Array
+    covariates: Array
+    group_of: Index
+    levels: tuple[Level, ...] = field(default=())
+
+    __repr__ = one_line
+
+
+@dataclass(frozen=True, slots=True)
+class LagOptions:
+    """What is asked for.
+
+    Attributes
+    ----------
+    means
+        ``"session"`` (a mean for each), ``"linear"``, or ``"none"`` (covariates alone).
+    trends
+        ``None`` or ``"linear"``: whether persons have slopes of their own.
+    start
+        ``"free"``, ``"stationary"`` or ``"correlated"``.
+    lags
+        ``"equal"`` over sessions or ``"free"``.
+    groups_equal
+        Whether lagged effects are the same in each group.
+    lagged
+        Whether anything carries over.
+    persons
+        Whether persons have random effects, beside what they have at one session.
+    errors
+        For each outcome the error's variance, or None to estimate it.
+    zero
+        Lagged effects (outcome, predictor) that are held at 0.
+    reml
+        Restricted likelihood; only where nothing carries over.
+    tied
+        For each coefficient, in the order effect, outcome, which number it is, or -1 if it is held
+        at 0; each is one of its own if not given. Outcomes then share one unit.
+    alike, shared
+        Whether outcomes cannot be told apart within persons, and whether effects of levels above
+        are the same for all outcomes (which then share one unit).
+    uncorrelated
+        Where outcomes are uncorrelated: 0 within persons, 1 at the first level above, ...
+    """
+
+    means: str = "session"
+    trends: str | None = None
+    start: str = "free"
+    lags: str = "equal"
+    groups_equal: bool = False
+    lagged: bool = True
+    persons: bool = True
+    errors: tuple[float | None, ...] = ()
+    zero: tuple[tuple[int, int], ...] = ()
+    reml: bool = False
+    tied: tuple[int, ...] = ()
+    alike: bool = False
+    shared: bool = False
+    uncorrelated: tuple[int, ...] = ()
+
+    @property
+    def one_unit(self) -> bool:
+        """Whether all outcomes are divided by the same SD."""
+        return bool(self.tied) or self.alike or self.shared
+
+
+def n_groups(table: LagTable) -> int:
+    """Return how many groups have parameters of their own."""
+    return int(table.group_of.max()) + 1
+
+
+def outcome_scales(y: Array, options: LagOptions) -> tuple[Array, Array]:
+    """Return each outcome's SD around session means, and its mean; of all alike if so asked."""
+    seen = np.isfinite(y)
+    n = np.maximum(seen.sum(axis=2), 1)
+    filled = np.where(seen, y, 0.0)
+    session_mean = filled.sum(axis=2) / n
+    around = np.where(seen, y - session_mean[:, :, None], 0.0)
+    count = seen.sum(axis=(0, 2))
+    square, total = (around**2).sum(axis=(0, 2)), filled.sum(axis=(0, 2))
+    if options.one_unit:
+        square, total, count = (np.full(len(count), each.sum()) for each in (square, total, count))
+    return np.sqrt(square / count), total / count * (options.means != "none")
+
+
+def standardised(table: LagTable, options: LagOptions) -> tuple[Array, Array]:
+    """Return standardised covariates, and what takes coefficients back to the given ones.
+
+    The matrix is (P + M, P + M); coefficients that are tied have covariates left as they are.
+    """
+    X, P = table.covariates, n_common(table, options)
+    M = X.shape[1]
+    to_given = np.eye(P + M)
+    if options.tied or not M:
+        return to_given, X
+    rated = X.transpose(1, 0, 2)[:, np.isfinite(table.y).any(axis=1)]
+    mean = rated.mean(axis=1) * (options.means != "none")
+    sd = rated.std(axis=1)
+    sd = np.where(sd > 0.0, sd, 1.0)
+    constant = [0] if options.means == "linear" else list(range(P))
+    to_given[constant, P:] = -mean / sd
+    to_given[P:, P:] = np.diag(1.0 / sd)
+    return to_given, (X - mean[:, None]) / sd[:, None]
+
+
+def n_common(table: LagTable, options: LagOptions) -> int:
+    """Return how many fixed effects each outcome has beside those of covariates."""
+    return {"session": len(table.y), "linear": 2, "none": 0}[options.means]
+
+
+def scaled_errors(errors: tuple[float | None, ...], sd: Array) -> tuple[float | None, ...]:
+    """Return error variances of ratings in SDs; what is to be estimated stays None."""
+    return tuple(
+        None if error is None else error / float(s) ** 2
+        for error, s in zip(errors, sd, strict=bool(errors))
+    )
+
+
+def parameter_units(parameters: LagParameters, sd: Array) -> Array:
+    """Return what each parameter of ratings in SDs is multiplied with."""
+    unit = np.ones(parameters.size)
+    ratio = sd[:, None] / sd[None, :]
+    for index in (parameters.phi, parameters.pull):
+        put(unit, index, np.broadcast_to(ratio, index.shape))
+    for index in (parameters.innovation, parameters.first, *parameters.above):
+        put(unit, index, np.broadcast_to(sd[:, None], index.shape))
+    put(unit, parameters.error, np.broadcast_to(sd, parameters.error.shape))
+    rows = np.tile(sd, parameters.person.shape[1] // len(sd))
+    put(unit, parameters.person, np.broadcast_to(rows[:, None], parameters.person.shape))
+    return unit
