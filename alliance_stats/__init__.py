@@ -17,6 +17,7 @@ from alliance_stats.association import (
     mixed_anova,
     regression,
 )
+from alliance_stats.cross_check import cross_check
 from alliance_stats.datasets import example_study, example_themes
 from alliance_stats.evidence import (
     compare_with,
@@ -178,6 +179,7 @@ __all__ = [
     "correlation_difference",
     "correlations",
     "cox_ph",
+    "cross_check",
     "cross_lagged",
     "cumulative_incidence",
     "cut_point",

@@ -46,6 +46,7 @@ ROOMS = {
     "tables": "Tables",
     "sentences": "Sentences",
     "archive": "Saved results",
+    "cross_check": "A second engine's answer",
 }
 
 

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +44,28 @@ _NAMES = {
 }
 
 
+class Asked(NamedTuple):
+    """What was correlated, and how.
+
+    Attributes
+    ----------
+    columns
+        The rows used: variables, covariates, and the column of units where there is one.
+    method
+        ``"pearson"``, ``"spearman"`` or ``"kendall"``; ``"model"`` of latent levels.
+    given
+        Covariates held constant.
+    within, cluster
+        The column of units whose levels were kept apart, or that were clusters.
+    """
+
+    columns: pd.DataFrame
+    method: str
+    given: tuple[str, ...]
+    within: str | None
+    cluster: str | None
+
+
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Correlations:
     """Correlations of every pair of some variables, made by :func:`correlations`.
@@ -62,6 +84,8 @@ class Correlations:
         What to know before reading.
     rows
         What happened to the rows.
+    asked
+        What was correlated, and how.
     """
 
     variables: tuple[str, ...]
@@ -70,6 +94,7 @@ class Correlations:
     how: str
     notes: tuple[str, ...]
     rows: RowLedger
+    asked: Asked
 
     __repr__ = one_line
 
@@ -298,7 +323,11 @@ def correlations(
     moments = _moments({name: columns[name] for name in names}, reliability)
     how = _how(method, given, within, cluster)
     notes = _notes(pairs, cluster, codes)
-    return Correlations(tuple(names), tuple(pairs), moments, how, notes, rows)
+    table = pd.DataFrame(columns, index=kept.index)
+    if groups is not None:
+        table = table.assign(**{groups: kept[groups]})
+    asked = Asked(table, method, tuple(given), within, cluster)
+    return Correlations(tuple(names), tuple(pairs), moments, how, notes, rows, asked)
 
 
 def _check_asked(  # noqa: PLR0917
@@ -361,9 +390,9 @@ def _latent(
         f"correlations within and between units of {within} by a mixed model of several outcomes "
         f"(REML, means of each {session})"
     )
-    return Correlations(
-        tuple(names), latent_levels(model, data, within), moments, how, model.notes, model.rows
-    )
+    levels = latent_levels(model, data, within)
+    asked = Asked(data[[*names, within]], "model", (), within, None)
+    return Correlations(tuple(names), levels, moments, how, model.notes, model.rows, asked)
 
 
 def _moments(columns: dict[str, Array], reliability: Mapping[str, float] | None) -> pd.DataFrame:

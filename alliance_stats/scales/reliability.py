@@ -55,6 +55,8 @@ class ScaleReliability:
         How it was computed, in a phrase.
     notes
         What to know before any number.
+    answers
+        (n, items) the complete forms, keyed in one direction.
     """
 
     items: tuple[str, ...]
@@ -65,6 +67,7 @@ class ScaleReliability:
     measurement_error: float
     method: str
     notes: tuple[str, ...]
+    answers: Array
 
     __repr__ = one_line
 
@@ -235,7 +238,7 @@ def reliability(
         return ScaleReliability(
             names, rows, len(answers), found.coefficients, found.sd, found.measurement_error,
             "Reliability of the mean of items in repeated forms: omega at two levels (maximum "
-            "likelihood), generalizability by variance components (REML)", found.notes,
+            "likelihood), generalizability by variance components (REML)", found.notes, answers,
         )  # fmt: skip
     return _single_forms(answers, names, rows)
 
@@ -284,6 +287,7 @@ def _single_forms(answers: Array, names: tuple[str, ...], rows: RowLedger) -> Sc
         names, rows, n, coefficients, sd, sd * float(np.sqrt(max(1.0 - trusted, 0.0))),
         "Reliability of a sum of items: Cronbach's alpha (Feldt) and omega total (one factor)",
         notes,
+        answers,
     )  # fmt: skip
 
 

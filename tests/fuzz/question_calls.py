@@ -78,7 +78,12 @@ QUESTIONS: dict[str, tuple[str, Callable[[Any], object]]] = {
         "units",
         lambda d: als.log_rank(d, **DUE, group="group", weights="tarone-ware"),
     ),
-    "paired": (
+    "cross_check": ("units", lambda d: als.cross_check(als.kaplan_meier(d, **DUE, strata="group"))),
+    "cross_check of a model": (
+        "forms",
+        lambda d: als.cross_check(als.regression("after ~ before + arm", d)),
+    ),
+    "regression with splines": (
         "forms",
         lambda d: als.regression("after ~ bs(before, df=4) + C(site, contr.sum)", d),
     ),

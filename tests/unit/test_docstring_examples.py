@@ -7,6 +7,7 @@ import pytest
 
 import alliance_stats as als
 from alliance_stats import (
+    archive,
     association,
     effect_sizes,
     evidence,
@@ -23,8 +24,8 @@ from alliance_stats import (
 )
 
 ROOMS = (
-    als, association, effect_sizes, evidence, family, figures, groups, panel, scales, simulate,
-    study, survival, tables, transforms,
+    als, archive, association, effect_sizes, evidence, family, figures, groups, panel, scales,
+    simulate, study, survival, tables, transforms,
 )  # fmt: skip
 FUNCTIONS = {
     f"{found.__module__}.{name}": found

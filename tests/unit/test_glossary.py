@@ -10,8 +10,9 @@ from alliance_stats.glossary import GLOSSARY
 from tests.fuzz.frames import frames
 from tests.fuzz.further_calls import FURTHER
 from tests.fuzz.model_calls import MODELS
+from tests.fuzz.question_calls import QUESTIONS
 
-CALLS = {**MODELS, **FURTHER}
+CALLS = {**MODELS, **FURTHER, **QUESTIONS}
 FRAMES = frames()
 # Questions that need more, take long, or answer in the caller's own names.
 UNASKED = {"account", "summary", "profile", "sensitivity", "vcov", "frame"}

@@ -17,6 +17,7 @@ import pandas as pd
 
 from alliance_stats.checks import require_columns
 from alliance_stats.cli.page import Part, write_page
+from alliance_stats.cross_check import cross_check
 from alliance_stats.errors import AllianceStatsError, AllianceStatsWarning
 from alliance_stats.figures.flow import flow_figure
 from alliance_stats.figures.group_values import estimation_figure
@@ -33,7 +34,7 @@ from alliance_stats.study import Study
 from alliance_stats.study.joining import join_families
 from alliance_stats.study.readers import read_table
 from alliance_stats.survival import Endings, KaplanMeier, LogRank, endings, kaplan_meier, log_rank
-from alliance_stats.tables import group_table, model_table
+from alliance_stats.tables import group_table, model_table, tidy_table
 from alliance_stats.transforms import last_session
 
 HERE = Path(__file__).parent
@@ -79,6 +80,7 @@ ENDING_SESSION: str | None = None  # the last attended session, where it may hav
 UNIT = "family"  # who ends treatment: "family", or "person" where members leave one by one
 GROUP: str | None = "parent_alliance"  # the groups of families (or persons) to compare
 
+CHECK = False  # whether statsmodels, lifelines and pingouin are asked the same; takes a minute
 SEED = 1  # of random numbers, where a test draws some
 WORDS: dict[str, str] = {}  # name of a coefficient -> words for it: {"session": "Session"}
 # ----------------------------------------------------------------------------------------------
@@ -100,6 +102,8 @@ UNITS = {  # what the levels of the model are called on the page
     for depth, level in enumerate(LEVELS.split("/"))
 }
 LAST = f"{OUTCOME} in the last session"
+CHECKED = {"term": "Number", "quantity": "Quantity", "estimate": "Ours", "theirs": "Theirs",
+           "library": "Library", "verdict": "Verdict"}  # fmt: skip
 WHO = FAMILY if UNIT == "family" and FAMILY else PERSON
 
 
@@ -357,6 +361,32 @@ def methods(results: Results) -> list[Part]:
     return [methods_paragraph(done, seed=SEED)]
 
 
+def checks(results: Results) -> list[Part]:
+    """Show the numbers beside those of other libraries, if CHECK says so."""
+    if not CHECK:
+        return ["Not asked: CHECK is False in analysis.py."]
+    found: dict[str, Any] = {"model": results.model}
+    if results.dropout is not None:
+        found["curves"] = results.dropout.curves
+        if results.dropout.test is not None:
+            found["test"] = results.dropout.test
+    if results.comparison is not None:
+        found["comparison"] = results.comparison
+    parts: list[Part] = []
+    for name, result in found.items():
+        check = cross_check(result)
+        table = tidy_table(
+            check.tidy(),
+            CHECKED,
+            label=f"tbl-check-{name}",
+            caption=f"The {name} beside other libraries.",
+            note=" ".join(map(str, (*check.notes, f"{check.method}.", *check.account().remarks))),
+            digits=4,
+        )
+        parts += [f"@tbl-check-{name} has the numbers of the {name} beside theirs.", table]
+    return parts
+
+
 def main() -> None:
     """Analyse the study and write the page."""
     results = analyse()
@@ -371,6 +401,7 @@ def main() -> None:
             "Who drops out, and when": dropout(results),
             "The groups compared": groups(results),
             "How it was computed": methods(results),
+            **({"Asked of other libraries": checks(results)} if CHECK else {}),
         },
     )
 

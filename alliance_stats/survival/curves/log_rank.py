@@ -51,8 +51,10 @@ class LogRank:
         Which test.
     permutation
         The permutation test where whole clusters were permuted, else None.
-    rows
-        What happened to the rows.
+    intervals, codes
+        The rows used, and the group of each.
+    weight
+        From those at risk and the events to the weight of each time.
     """
 
     groups: tuple[str, ...]
@@ -63,10 +65,18 @@ class LogRank:
     covariance: Array
     method: str
     permutation: PermutationTest | None
-    rows: RowLedger
-    _pair: Callable[[tuple[int, int]], "LogRank"]
+    intervals: Intervals
+    codes: IntArray
+    weight: Weight
+    _columns: tuple[Hashable, Hashable | None]
+    _permutations: tuple[int, int | None]
 
     __repr__ = one_line
+
+    @property
+    def rows(self) -> RowLedger:
+        """What happened to the rows."""
+        return self.intervals.rows
 
     @property
     def statistic(self) -> float:
@@ -121,7 +131,7 @@ class LogRank:
         """
         check_choice(adjust, ("holm", "bonferroni", "none"), name="adjust")
         pairs = list(combinations(range(len(self.groups)), 2))
-        tests = [self._pair(pair) for pair in pairs]
+        tests = [_of_two(self, a, b) for a, b in pairs]
         p_value = np.array([test.p_value for test in tests])
         adjusted = p_value
         if adjust != "none":
@@ -338,45 +348,27 @@ def _test(
         covariance=covariance,
         method=method if permutation is None else f"{method}, whole clusters permuted",
         permutation=permutation,
-        rows=intervals.rows,
-        _pair=partial(
-            _of_two,
-            intervals,
-            codes,
-            labels,
-            columns,
-            weight=weight,
-            method=method,
-            permutations=(permutations[0], whole_seed(permutations[1])),
-        ),
+        intervals=intervals,
+        codes=codes,
+        weight=weight,
+        _columns=columns,
+        _permutations=(permutations[0], whole_seed(permutations[1])),
     )
 
 
-@named
-def _of_two(
-    intervals: Intervals,
-    codes: IntArray,
-    labels: tuple[str, ...],
-    columns: tuple[Hashable, Hashable | None],
-    pair: tuple[int, int],
-    *,
-    weight: Weight,
-    method: str,
-    permutations: tuple[int, Seed],
-) -> LogRank:
-    a, b = pair
-    own = (codes == a) | (codes == b)
-    rows = intervals.where(own)
+def _of_two(test: LogRank, a: int, b: int) -> LogRank:
+    own = (test.codes == a) | (test.codes == b)
+    rows = test.intervals.where(own)
     if rows.cluster is not None:
         rows = replace(rows, cluster=np.unique(rows.cluster, return_inverse=True)[1])
     return _test(
         rows,
-        (codes[own] == b).astype(np.int64),
-        (labels[a], labels[b]),
-        columns,
-        weight=weight,
-        method=method,
-        permutations=permutations,
+        (test.codes[own] == b).astype(np.int64),
+        (test.groups[a], test.groups[b]),
+        test._columns,
+        weight=test.weight,
+        method=test.method.removesuffix(", whole clusters permuted"),
+        permutations=test._permutations,
     )
 
 

@@ -20,6 +20,7 @@ from alliance_stats.survival.curves.life_table import (
 )
 from alliance_stats.survival.rows.time_at_risk import (
     IntArray,
+    Intervals,
     read_intervals,
     refuse_single_clusters,
     same_times,
@@ -43,8 +44,8 @@ class RestrictedMean:
         clusters that reach over strata).
     until
         The horizon.
-    rows
-        What happened to the rows.
+    intervals
+        The rows used.
     """
 
     strata: tuple[str, ...]
@@ -52,9 +53,14 @@ class RestrictedMean:
     estimate: Array
     covariance: Array
     until: float
-    rows: RowLedger
+    intervals: Intervals
 
     __repr__ = one_line
+
+    @property
+    def rows(self) -> RowLedger:
+        """What happened to the rows."""
+        return self.intervals.rows
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return ``strata, nobs, estimate, std_error, conf_low, conf_high``, a row a stratum.
@@ -236,7 +242,7 @@ def restricted_mean(
         estimate=estimate,
         covariance=covariance,
         until=float(until),
-        rows=intervals.rows,
+        intervals=intervals,
     )
 
 

@@ -1,0 +1,5 @@
+"""The same question put to other libraries: a second engine's answer beside each number."""
+
+from alliance_stats.cross_check.cross_check import CrossCheck, cross_check
+
+__all__ = ["CrossCheck", "cross_check"]

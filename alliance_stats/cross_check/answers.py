@@ -1,0 +1,147 @@
+"""One number of ours beside one of theirs, and what the difference says."""
+
+import math
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import numpy as np
+import pandas as pd
+
+__all__ = [
+    "AGREES",
+    "CLOSED",
+    "DEFINITION",
+    "DIFFERS",
+    "FAULT",
+    "ITERATED",
+    "NOT_ASKED",
+    "Answer",
+    "both",
+    "known_names",
+    "library",
+    "not_asked",
+    "quiet",
+    "widest",
+]
+
+AGREES = "agrees"
+DEFINITION = "differs by definition"
+FAULT = "differs by a fault of theirs"
+NOT_ASKED = "not asked"
+DIFFERS = "differs"
+
+# Two ways through the same closed form part after some ten digits.
+CLOSED = 1e-7
+# Two searches stop at different places of the flat around one maximum: as a share of the standard
+# error, or of the number where it has none.
+ITERATED = 2e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One number, and what another library says.
+
+    Attributes
+    ----------
+    term, measure
+        What the number is of, and which number it is.
+    ours, theirs
+        Both; theirs is NaN where it was not asked.
+    library
+        Who answered, with the version.
+    allowed
+        The largest difference that counts as agreement.
+    kind, reason
+        What a larger difference would be: :data:`DEFINITION`, :data:`FAULT` or :data:`NOT_ASKED`,
+        with the source; empty where none is known.
+    explained
+        The largest difference that the reason can make: a larger one has another.
+    """
+
+    term: str
+    measure: str
+    ours: float
+    theirs: float
+    library: str
+    allowed: float
+    kind: str = ""
+    reason: str = ""
+    explained: float = math.inf
+
+    @property
+    def verdict(self) -> str:
+        """What the difference says."""
+        if self.kind == NOT_ASKED:
+            return NOT_ASKED
+        if self.ours == self.theirs or abs(self.ours - self.theirs) <= self.allowed:
+            return AGREES
+        if math.isnan(self.ours) and math.isnan(self.theirs):
+            return AGREES
+        if not abs(self.ours - self.theirs) <= self.explained:
+            return DIFFERS
+        return self.kind or DIFFERS
+
+
+def both(
+    term: str,
+    measure: str,
+    ours: float,
+    theirs: float,
+    who: str,
+    *,
+    close: float = CLOSED,
+    scale: float | None = None,
+    definition: str = "",
+    explains: float = math.inf,
+    fault: str = "",
+) -> Answer:
+    """Return a number of ours beside theirs.
+
+    They agree within `close` times `scale`: a standard error, or the number's own size. A
+    `definition` explains differences up to `explains` times that, and no larger ones.
+    """
+    ours, theirs = float(ours), float(theirs)
+    size = abs(ours) if scale is None else float(scale)
+    kind = DEFINITION if definition else FAULT if fault else ""
+    allowed = close * size if np.isfinite(size) else 0.0
+    explained = explains * size if np.isfinite(size) and definition else math.inf
+    reason = definition or fault
+    return Answer(term, measure, ours, theirs, who, max(allowed, 1e-12), kind, reason, explained)
+
+
+def not_asked(term: str, measure: str, ours: float, who: str, reason: str) -> Answer:
+    """Return a number that the other library is known to get wrong, or does not have."""
+    return Answer(term, measure, float(ours), math.nan, who, 0.0, NOT_ASKED, reason)
+
+
+def widest(
+    named: tuple[str, str], at: Iterable[float], ours: np.ndarray, theirs: np.ndarray, who: str
+) -> Answer:
+    """Return the point of two curves at which they are furthest apart, with term and measure."""
+    term, measure = named
+    places = list(at)
+    worst = int(np.nanargmax(np.abs(ours - theirs))) if places else 0
+    label = f"{term}, furthest apart of {len(places)} times: {places[worst]:g}"
+    return both(label, measure, ours[worst], theirs[worst], who, scale=1.0)
+
+
+def library(name: str, what: str) -> str:
+    """Return who answered: ``"statsmodels 0.15.0, MixedLM"``."""
+    return f"{name} {version(name)}, {what}"
+
+
+def known_names(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return pingouin's table with the names of its columns as they are since version 0.6."""
+    return frame.rename(columns=lambda name: str(name).replace("-", "_").rstrip("%"))
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the other libraries' warnings and floating-point states to themselves."""
+    # recorded, not filtered: statsmodels puts filters of its own in front when it is imported
+    with warnings.catch_warnings(record=True), np.errstate(all="ignore"):
+        warnings.simplefilter("always")
+        yield

@@ -1,0 +1,293 @@
+"""A result's numbers beside those of the libraries that an analyst knows."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from alliance_stats.account import Account, Column, Section, html_of, summary_of
+from alliance_stats.association.analysis_of_variance import AnalysisOfVariance
+from alliance_stats.association.correlations import Correlations
+from alliance_stats.association.mediation.mediation_result import Mediation
+from alliance_stats.association.ordered_regression import OrderedRegression
+from alliance_stats.association.regression_model import (
+    GeneralizedRegression,
+    LinearRegression,
+)
+from alliance_stats.cross_check import (
+    association_answers,
+    group_answers,
+    model_answers,
+    r_answers,
+    rating_answers,
+    survival_answers,
+)
+from alliance_stats.cross_check.answers import (
+    AGREES,
+    DEFINITION,
+    DIFFERS,
+    FAULT,
+    NOT_ASKED,
+    Answer,
+    quiet,
+)
+from alliance_stats.errors import DataError, WrongObjectError
+from alliance_stats.estimates import one_line
+from alliance_stats.evidence import MetaAnalysis
+from alliance_stats.family import APIM, OneWithMany
+from alliance_stats.formatting import plural
+from alliance_stats.groups import (
+    CoderAgreement,
+    GroupComparison,
+    ThemeComparison,
+    TrajectoryComparison,
+)
+from alliance_stats.ledger import RowLedger
+from alliance_stats.multilevel import (
+    GeneralizedLinearMixedModel,
+    LinearMixedModel,
+    WithinBetween,
+)
+from alliance_stats.scales import ScaleReliability
+from alliance_stats.survival import (
+    CompetingHazards,
+    CoxModel,
+    CumulativeIncidence,
+    DiscreteHazard,
+    KaplanMeier,
+    LogRank,
+    RestrictedMean,
+)
+
+__all__ = ["CHECKS", "CrossCheck", "cross_check"]
+
+CHECKS: Mapping[type, Callable[[Any], Iterator[Answer]]] = {
+    APIM: model_answers.of_inner_model,
+    AnalysisOfVariance: association_answers.of_anova,
+    CoderAgreement: rating_answers.of_coders,
+    CompetingHazards: model_answers.of_competing_hazards,
+    Correlations: association_answers.of_correlations,
+    CoxModel: survival_answers.of_cox,
+    CumulativeIncidence: survival_answers.of_incidence,
+    DiscreteHazard: model_answers.of_discrete_hazard,
+    GeneralizedLinearMixedModel: model_answers.of_generalized_mixed,
+    GeneralizedRegression: association_answers.of_generalized_regression,
+    GroupComparison: group_answers.of_groups,
+    KaplanMeier: survival_answers.of_kaplan_meier,
+    LinearMixedModel: model_answers.of_linear_mixed,
+    LinearRegression: association_answers.of_linear_regression,
+    LogRank: survival_answers.of_log_rank,
+    MetaAnalysis: rating_answers.of_meta_analysis,
+    OneWithMany: model_answers.of_inner_model,
+    OrderedRegression: association_answers.of_ordered_regression,
+    RestrictedMean: survival_answers.of_restricted_mean,
+    ScaleReliability: rating_answers.of_reliability,
+    ThemeComparison: group_answers.of_themes,
+    TrajectoryComparison: model_answers.of_inner_model,
+    WithinBetween: model_answers.of_inner_model,
+}
+"""Class of a result -> what is asked of the other libraries about it."""
+
+WITH_ROWS: Mapping[type, Callable[[Any, pd.DataFrame], Iterator[Answer]]] = {
+    Mediation: association_answers.of_mediation,
+}
+"""Results that do not hold the rows they were made of."""
+
+IN_R: Mapping[type, Callable[[Any], Iterator[Answer]]] = {
+    CoxModel: r_answers.of_cox_in_r,
+    GeneralizedLinearMixedModel: r_answers.of_mixed_in_r,
+    LinearMixedModel: r_answers.of_mixed_in_r,
+    MetaAnalysis: r_answers.of_meta_in_r,
+}
+"""Class of a result -> what is asked of R about it."""
+
+
+_SHOWN = 1e-4  # of a number: what its last digits show
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class CrossCheck:
+    """A result's numbers beside those of other libraries, made by :func:`cross_check`.
+
+    Attributes
+    ----------
+    checked
+        Class of the result that was checked.
+    answers
+        One number of ours and one of theirs each.
+    rows
+        The result's own ledger.
+    """
+
+    checked: str
+    answers: tuple[Answer, ...]
+    rows: RowLedger
+
+    __repr__ = one_line
+
+    @property
+    def agrees(self) -> bool:
+        """Whether every number that was asked agrees or differs for a known reason."""
+        return not self._of(DIFFERS)
+
+    def _of(self, verdict: str) -> list[Answer]:
+        return [answer for answer in self.answers if answer.verdict == verdict]
+
+    def tidy(self) -> pd.DataFrame:
+        """Return one row a number.
+
+        Returns
+        -------
+        DataFrame
+            ``term, quantity, estimate`` (ours), ``theirs, difference`` (ours less theirs),
+            ``library, verdict`` and ``reason`` (of a difference, with its source; empty where the
+            numbers agree).
+        """
+        return pd.DataFrame(
+            [
+                {
+                    "term": answer.term,
+                    "quantity": answer.measure,
+                    "estimate": answer.ours,
+                    "theirs": answer.theirs,
+                    "difference": answer.ours - answer.theirs,
+                    "library": answer.library,
+                    "verdict": answer.verdict,
+                    "reason": "" if answer.verdict in (AGREES, DIFFERS) else answer.reason,
+                }
+                for answer in self.answers
+            ]
+        )
+
+    def glance(self) -> pd.DataFrame:
+        """Return one row: how many numbers agree, differ for which reason, were not asked."""
+        return pd.DataFrame(
+            {
+                "n_numbers": [len(self.answers)],
+                "n_agree": [len(self._of(AGREES))],
+                "n_by_definition": [len(self._of(DEFINITION))],
+                "n_fault_of_theirs": [len(self._of(FAULT))],
+                "n_not_asked": [len(self._of(NOT_ASKED))],
+                "n_differ": [len(self._of(DIFFERS))],
+            }
+        )
+
+    @property
+    def method(self) -> str:
+        """What was compared, in a phrase."""
+        asked = dict.fromkeys(a.library for a in self.answers if a.verdict != NOT_ASKED)
+        who = "; ".join(asked) or "nobody, as nothing could be asked"
+        return f"numbers of {self.checked} beside those of {who}"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Numbers that differ without a known reason."""
+        differ = self._of(DIFFERS)
+        if not differ:
+            return ()
+        named = ", ".join(f"{answer.measure} of {answer.term}" for answer in differ[:4])
+        more = f" and {len(differ) - 4} more" if len(differ) > 4 else ""
+        return (
+            f"DIFFERENT from another library without a known reason: {named}{more}. Use neither "
+            "number before you know why.",
+        )
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return the numbers side by side, and the reasons, as data."""
+        del conf_level  # nothing here has an interval
+        table = self.tidy().drop(columns="reason").rename(columns={"estimate": "ours"})
+        table["spread"] = _SHOWN * table["ours"].abs().clip(lower=_SHOWN)
+        columns = {
+            name: Column(name, spread="spread") for name in ("ours", "theirs", "difference")
+        } | {
+            "library": Column("library", "text"),
+            "verdict": Column("verdict", "text"),
+        }
+        shown = Section("Number", table, names=("term", "quantity"), columns=columns)
+        reasons = dict.fromkeys(
+            f"{answer.verdict}: {answer.reason}."
+            for answer in self.answers
+            if answer.reason and answer.verdict not in (AGREES, DIFFERS)
+        )
+        counted = self.glance().iloc[0]
+        said = (
+            f"Of {plural(counted['n_numbers'], 'number')} {counted['n_agree']} agree, "
+            f"{counted['n_by_definition']} differ by definition, {counted['n_fault_of_theirs']} by "
+            f"a fault of theirs, {counted['n_not_asked']} were not asked, and "
+            f"{counted['n_differ']} differ without a known reason."
+        )
+        remarks = (said, *(f"{text[:1].upper()}{text[1:]}" for text in reasons))
+        sizes = {"numbers": len(self.answers)}
+        return Account(self.method, self.notes, sizes, (shown,), remarks, self.rows)
+
+    summary = summary_of
+    _repr_html_ = html_of
+
+
+def cross_check(
+    result: object, data: pd.DataFrame | None = None, *, ask_r: bool = False
+) -> CrossCheck:
+    """Put the question that a result answers to the libraries that an analyst knows.
+
+    Each number is asked of statsmodels, lifelines or pingouin, and of R on request, on the rows
+    that the result used, in the form that the library is known to get right. What it does not
+    have or is known to get wrong is not asked, and the table says why.
+
+    Parameters
+    ----------
+    result
+        A model, curves, a comparison, correlations, a reliability, a pooled effect.
+    data
+        The rows, for results that do not hold them (a mediation).
+    ask_r
+        Whether R is asked too (lme4, survival, metafor), where ``Rscript`` is on the path.
+
+    Returns
+    -------
+    CrossCheck
+        ``tidy()`` has a row a number: ours, theirs, their difference and the verdict: ``agrees``
+        (closed forms within 1e-7 of the number, searches within 0.002 standard errors), ``differs
+        by definition`` (which, with source), ``differs by a fault of theirs`` (with its address),
+        ``not asked`` (why), or ``differs``: without a known reason, which ``summary()`` opens
+        with.
+
+    Raises
+    ------
+    WrongObjectError
+        A result that none of the libraries has a counterpart of.
+    DataError
+        A result that needs its rows, without `data`; R asked for where there is none.
+
+    Examples
+    --------
+    >>> from alliance_stats import cross_check, endings, example_study, kaplan_meier
+    >>> families = endings(example_study()).units
+    >>> curves = kaplan_meier(families, time="time", event="event", strata="parent_trauma")
+    >>> check = cross_check(curves)
+    >>> bool(check.agrees)
+    True
+    """
+    kind = type(result)
+    if kind not in CHECKS and kind not in WITH_ROWS:
+        names = ", ".join(sorted(one.__name__ for one in (*CHECKS, *WITH_ROWS)))
+        raise WrongObjectError(
+            f"statsmodels, lifelines and pingouin have no counterpart of a {kind.__name__}. "
+            f"cross_check takes: {names}."
+        )
+    if ask_r and not r_answers.r_is_installed():
+        raise DataError("ask_r= needs R: no 'Rscript' is on the path. Install R, or leave it out.")
+    with quiet():
+        if kind in CHECKS:
+            answers = list(CHECKS[kind](result))
+        elif data is None:
+            raise DataError(
+                f"A {kind.__name__} does not hold its rows: cross_check(result, data) with the "
+                "frame that it was made of."
+            )
+        else:
+            answers = list(WITH_ROWS[kind](result, data))
+        if ask_r and kind in IN_R:
+            answers += list(IN_R[kind](result))
+    rows: RowLedger = result.rows  # type: ignore[attr-defined]
+    return CrossCheck(kind.__name__, tuple(answers), rows)
