@@ -201,7 +201,7 @@ def _is_shared(kind: str) -> bool:
     return kind in _NUMBERED or "." in kind
 
 
-_NUMBERED = (*read_columns, "dict", "pairs", "list", "partial")
+_NUMBERED = (*read_columns, "dict", "pairs", "list", "partial", "family")
 
 
 class Reader:

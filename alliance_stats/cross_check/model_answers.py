@@ -42,6 +42,10 @@ _HESSIAN = (
     "doi:10.2307/2529876); theirs is the inverse of the observed Hessian of all parameters"
 )
 _STRUCTURE = "MixedLM has neither weights nor residual structures; R's nlme has"
+_PAIRS = (
+    "MixedLM has no residuals of pairs with two variances and a correlation; R's nlme has (gls, "
+    "with corSymm and varIdent)"
+)
 _CROSSED = "MixedLM holds crossed factors as one dense block and takes hours; R's lme4 has them"
 _SLOPES = (
     "MixedLM has correlated slopes at one level only (its variance components are independent); "
@@ -66,8 +70,13 @@ _BAYES = (
 
 
 def of_inner_model(result: Any) -> Iterator[Answer]:
-    """Check the mixed model that a result rests on."""
-    yield from of_linear_mixed(result.model)
+    """Check the mixed model that a result rests on, where it is one that MixedLM has."""
+    if isinstance(result.model, LinearMixedModel):
+        yield from of_linear_mixed(result.model)
+        return
+    for row in result.tidy().to_dict("records"):
+        who = library("statsmodels", "MixedLM")
+        yield not_asked(str(row["term"]), "estimate", row["estimate"], who, _PAIRS)
 
 
 def of_linear_mixed(model: LinearMixedModel) -> Iterator[Answer]:

@@ -35,6 +35,7 @@ _TIES = (
     "changes with the seed (https://github.com/CamDavidsonPilon/lifelines/issues/1521)"
 )
 _ENTRY = "it knows no late entry"
+_WEIGHTED_ENDINGS = "its curves of several endings take no weights that are not counts"
 _MEAN_ERROR = (
     "its variance is that of min(T, t), not of the mean "
     "(https://github.com/CamDavidsonPilon/lifelines/issues/1682)"
@@ -58,7 +59,9 @@ def of_kaplan_meier(result: KaplanMeier) -> Iterator[Answer]:
     medians = result.medians()
     for place, curve in enumerate(result.curves):
         spells = curve.spells
-        fit = KaplanMeierFitter().fit(spells.exit, spells.event > 0, entry=spells.entry)
+        fit = KaplanMeierFitter().fit(
+            spells.exit, spells.event > 0, entry=spells.entry, weights=spells.weight
+        )
         own = table[table["strata"] == curve.label]
         times = own["time"].to_numpy(dtype=float)
         theirs = fit.survival_function_at_times(times).to_numpy()
@@ -140,8 +143,9 @@ def of_incidence(result: CumulativeIncidence) -> Iterator[Answer]:
 
     for curve in result.curves:
         spells, times = curve.spells, curve.table.time
-        if (spells.entry > 0).any():
-            yield not_asked(curve.label, "estimate", np.nan, "statsmodels, lifelines", _ENTRY)
+        if (spells.entry > 0).any() or spells.weight is not None:
+            reason = _ENTRY if spells.weight is None else _WEIGHTED_ENDINGS
+            yield not_asked(curve.label, "estimate", np.nan, "statsmodels, lifelines", reason)
             continue
         theirs = CumIncidenceRight(spells.exit, spells.event)
         who = library("statsmodels", "CumIncidenceRight")

@@ -144,6 +144,10 @@ CASES: dict[str, tuple[Callable[[], Any], set[str]]] = {
     ),
     "curves": (lambda: als.kaplan_meier(UNITS, **DUE, strata="group"), {AGREES}),
     "curves, late entry": (lambda: als.kaplan_meier(LATE, **DUE, entry="entry"), {AGREES}),
+    "curves, weights": (
+        lambda: als.kaplan_meier(UNITS.assign(w=UNITS["age"] / 40), **DUE, weights="w"),
+        {AGREES, NOT_ASKED},
+    ),
     "means": (
         lambda: als.restricted_mean(UNITS, **DUE, until=5, strata="group"),
         {AGREES, NOT_ASKED},
@@ -299,7 +303,7 @@ def test_every_class_with_a_counterpart_is_checked() -> None:
 
 def test_a_mediation_is_checked_with_its_rows() -> None:
     found = als.mediation(FORMS, treatment="sessions", mediator="before", outcome="after",
-                          n_resamples=50, seed=1)  # fmt: skip
+                          n_resamples=100, seed=1)  # fmt: skip
     with pytest.raises(DataError, match="does not hold its rows"):
         als.cross_check(found)
     table = als.cross_check(found, FORMS).tidy()

@@ -1,6 +1,7 @@
 """Hazards by session with Firth's penalty: for a group, or a session, without events."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -14,6 +15,7 @@ from alliance_stats.engine.outcomes import Family, Outcome
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array
 from alliance_stats.formatting import plural
+from alliance_stats.named import named
 from alliance_stats.survival.by_session.discrete_hazard import hazard_periods
 from alliance_stats.survival.cox.firth import (
     FirthHazards,
@@ -109,9 +111,7 @@ def firth_discrete_hazard(
     Z, family = X / scale, family_of("binomial", link)
     outcome = family.outcome(y, np.ones(len(y)))
 
-    def criterion(beta: Array) -> Penalised:
-        return _penalised_rows(Z, beta, family, outcome)
-
+    criterion = partial(_penalised_rows, Z, family, outcome)
     everything = np.ones(len(scale), dtype=bool)
     beta, at, steps = maximise_penalised(criterion, np.zeros(len(scale)), everything)
     n_baseline = baseline_columns(design, baseline)
@@ -131,7 +131,8 @@ def firth_discrete_hazard(
     )
 
 
-def _penalised_rows(Z: Array, beta: Array, family: Family, outcome: Outcome) -> Penalised:
+@named
+def _penalised_rows(Z: Array, family: Family, outcome: Outcome, beta: Array) -> Penalised:
     """Return the penalised likelihood of rows, its slope, and the expected information."""
     eta = Z @ beta
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):

@@ -10,6 +10,7 @@ function: near separation it is lopsided, and a Wald interval says nothing.
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,7 @@ from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import LINK_WORDS, Array, one_line
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
+from alliance_stats.named import named
 from alliance_stats.survival.cox.cox_fit import refuse_flat
 from alliance_stats.survival.cox.cox_ph import cox_rows
 from alliance_stats.survival.cox.partial_likelihood import (
@@ -378,9 +380,7 @@ def firth_cox(
     p = len(X)
     refuse_flat(information(X, risk_weights(np.zeros(X.shape[1]), sets), sets), design.terms)
 
-    def criterion(beta: Array) -> Penalised:
-        return _penalised_partial(X, beta, sets)
-
+    criterion = partial(_penalised_partial, X, sets)
     beta, at, steps = maximise_penalised(criterion, np.zeros(p), np.ones(p, dtype=bool))
     fit = PenalisedFit(criterion, beta, at, design.scale, steps)
     return FirthHazards(
@@ -396,7 +396,8 @@ def firth_cox(
     )
 
 
-def _penalised_partial(X: Array, beta: Array, sets: RiskSets) -> Penalised:
+@named
+def _penalised_partial(X: Array, sets: RiskSets, beta: Array) -> Penalised:
     """Return the penalised partial likelihood; -inf where it overflows."""
     p = len(X)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
