@@ -43,7 +43,7 @@ __all__ = ["Reader", "Writer", "name_of", "records"]
 
 Json = Any
 _PACKAGE = Path(__file__).parents[1]
-_DRAWN = ("figures", "tables", "cli", "archive", "cross_check")  # rooms that hold no results
+_DRAWN = ("figures", "tables", "cli", "archive")  # rooms that hold no results
 FORMER: Mapping[str, str] = {}
 """Names under which records were saved before they moved -> their names today."""
 
