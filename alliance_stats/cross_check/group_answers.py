@@ -1,6 +1,7 @@
 """Comparisons of groups, put to pingouin and statsmodels."""
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -79,7 +80,8 @@ def _t(one: OutcomeComparison) -> Iterator[Answer]:
     g = hedges_g(x, y)
     theirs = pingouin.compute_effsize(x, y, eftype="hedges")
     yield both(name, "hedges_g", g.estimate, theirs, who, definition=_G, explains=0.02)
-    row = bayes_factor_row(outcome, _PRIOR)  # that of pingouin: the integral is the second engine
+    # ours is that of pingouin: the integral itself is the second engine
+    row: dict[str, Any] = bayes_factor_row(outcome, _PRIOR)
     again = _jzs(float(row["statistic"]), len(x), len(y))
     who = "the integral of Rouder et al. (2009), by scipy"
     yield both(name, "bayes_factor", row["bf10"], again, who, close=1e-5)

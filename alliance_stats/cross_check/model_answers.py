@@ -236,7 +236,8 @@ def _effects(model: LinearMixedModel, name: str) -> list[str]:
 def of_generalized_mixed(model: GeneralizedLinearMixedModel) -> Iterator[Answer]:
     """Check by GEE, which answers another question, where there is one grouping."""
     terms = [model.design.fixed.names[i] for i in model.design.fixed.kept]
-    if len(model.design.groupings) > 1 or model.weights is not None:
+    plain = model.fit.family.name in ("binomial", "poisson") and model.weights is None
+    if len(model.design.groupings) > 1 or not plain:
         for term, b in zip(terms, model.beta, strict=True):
             yield not_asked(term, "estimate", b, library("statsmodels", "GLM"), _BAYES)
         return

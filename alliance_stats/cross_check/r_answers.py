@@ -18,13 +18,14 @@ import pandas as pd
 
 from alliance_stats.cross_check.answers import ITERATED, Answer, both, not_asked
 from alliance_stats.evidence import MetaAnalysis
-from alliance_stats.multilevel import GeneralizedLinearMixedModel, LinearMixedModel
+from alliance_stats.multilevel import LinearMixedModel
 from alliance_stats.survival import CoxModel
 
 __all__ = ["of_cox_in_r", "of_meta_in_r", "of_mixed_in_r", "r_is_installed"]
 
 _SECONDS = 600
 _STRUCTURE = "lme4 has neither residual structures nor known variances; nlme and metafor have"
+_PLAIN = "asked of counts and events by Laplace's approximation, without offset"
 _WRITE = """
 args <- commandArgs(trailingOnly = TRUE)
 d <- read.csv(args[1], check.names = FALSE, colClasses = "numeric")
@@ -103,15 +104,17 @@ def _ask(script: str, frame: pd.DataFrame, *arguments: str) -> dict[str, Any] | 
     return found
 
 
-def of_mixed_in_r(model: LinearMixedModel | GeneralizedLinearMixedModel) -> Iterator[Answer]:
+def of_mixed_in_r(model: Any) -> Iterator[Answer]:
     """Check coefficients, errors, SDs and the log-likelihood by lme4, from the same columns."""
     design, linear = model.design, isinstance(model, LinearMixedModel)
     terms = [str(design.fixed.names[i]) for i in design.fixed.kept]
     beta, errors = np.asarray(model.beta), np.sqrt(np.diag(model.vcov()))
     structured = linear and (model.fit.problem.shape is not None or model.fit.problem.known)
-    many = not linear and model.fit.nodes > 1
+    many = not linear and (
+        model.fit.nodes > 1 or model.fit.family.name not in ("binomial", "poisson")
+    )
     if structured or not design.groupings or design.offset is not None or many:
-        reason = _STRUCTURE if structured else "asked of models with groups and without offset"
+        reason = _STRUCTURE if structured else _PLAIN
         for term, b in zip(terms, beta, strict=True):
             yield not_asked(term, "estimate", b, "R, lme4", reason)
         return
