@@ -23,7 +23,13 @@ from alliance_stats.family import (
     within_family_icc,
 )
 from alliance_stats.figures import forest_figure, kaplan_meier_figure
-from alliance_stats.power import ArmDifference, ClusterTrial, power, smallest_design
+from alliance_stats.power import (
+    ArmDifference,
+    ClusterTrial,
+    power,
+    power_sensitivity,
+    smallest_design,
+)
 from tests.fuzz.frames import frames
 from tests.fuzz.further_calls import FURTHER
 from tests.fuzz.model_calls import MODELS
@@ -84,6 +90,12 @@ def _sessions_calls() -> dict[str, tuple[str, Callable[[Any], object]]]:
         "power": (
             "forms",
             lambda _: power(SMALL, ArmDifference(), n_studies=4, seed=1),
+        ),
+        "power_sensitivity": (
+            "forms",
+            lambda _: power_sensitivity(
+                SMALL, ArmDifference(), vary={"icc": [0.1]}, n_studies=4, seed=1
+            ),
         ),
         "smallest_design": (
             "forms",
