@@ -28,11 +28,14 @@ from alliance_stats.multilevel.generalized_fit import (
     check_not_runaway,
     make_generalized_problem,
 )
+from alliance_stats.multilevel.separation import SUSPICIOUS, check_steps_not_separated
 
 __all__ = ["OrdinalFit", "fit_ordinal", "fit_steps", "read_steps"]
 
 # A scale of more values is no scale of steps.
 MOST_STEPS = 50
+# Predictors or thresholds as far apart as this on the link's scale are looked at for separation.
+FAR = 8.0
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -225,9 +228,10 @@ def fit_steps(
         check_nodes(design, nodes)
     J = threshold_basis(len(steps) - 1, kind)
     known = np.zeros(len(design.y)) if design.offset is None else design.offset
-    located = [i for i in range(design.X.shape[1]) if i not in nominal]
+    located = [i for i in range(design.X.shape[1]) if i not in nominal]  # the intercept first
     Q, R = design.Q, design.fixed.R
     if nominal:
+        check_steps_not_separated(design, located[1:], J, nominal)
         Q, R = linalg.qr(design.X[:, located], mode="economic")
         scale = np.sqrt(len(design.y))
         Q, R = np.ascontiguousarray(Q.T) * scale, R / scale
@@ -243,6 +247,13 @@ def fit_steps(
         problem = replace(problem, shape=Thresholds(J, W[:, problem.layout.order]))
         moves = np.zeros(len(nominal) * len(J))
         minimum = minimise_jointly(problem, criterion_of(nodes), np.r_[start, moves])
+    at_end = problem.at(minimum.other[problem.p :])
+    fit = OrdinalFit(
+        design, at_end, minimum, nodes, None, None, at_end.family, None,
+        steps=steps, unused=(), kind=kind, J=J, nominal=nominal, R=R,
+    )  # fmt: skip
+    if not nominal and (not minimum.convergence.converged or _is_suspicious(fit)):
+        check_steps_not_separated(design, located[1:], J)
     check_not_runaway(design, minimum, nodes)
     if not minimum.convergence.converged:
         warnings.warn(
@@ -251,11 +262,16 @@ def fit_steps(
             ConvergenceWarning,
             stacklevel=4,
         )
-    at_end = problem.at(minimum.other[problem.p :])
-    return OrdinalFit(
-        design, at_end, minimum, nodes, None, None, at_end.family, None,
-        steps=steps, unused=(), kind=kind, J=J, nominal=nominal, R=R,
-    )  # fmt: skip
+    return fit
+
+
+def _is_suspicious(fit: OrdinalFit) -> bool:
+    """Whether the ends of the scale lie far apart, or next to nothing is known of an effect."""
+    if max(np.ptp(fit.fixed_part), np.abs(fit.thresholds).max()) > FAR:
+        return True
+    sizes = np.abs(fit.design.X).max(axis=0)
+    most = np.r_[sizes[fit.located[1:]], np.ones(len(fit.J))]
+    return not (np.sqrt(np.diag(fit.joint_vcov).clip(0.0)) * most < SUSPICIOUS).all()
 
 
 def _centre_and_size(columns: Array) -> tuple[Array, Array]:

@@ -21,7 +21,7 @@ from alliance_stats.engine.laplace import GeneralizedProblem
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array
 
-__all__ = ["check_not_separated"]
+__all__ = ["SUSPICIOUS", "check_not_separated", "check_steps_not_separated"]
 
 # A direction whose standard error exceeds this, for a change of 1 in the predictor of the rows it
 # moves most, is suspicious (a cell of ten rows with one event in 100 comes to about 3).
@@ -53,6 +53,47 @@ def check_not_separated(design: Design, problem: GeneralizedProblem, eta: Array)
     raise NotIdentifiedError(_message(design, direction, all_hit, none_hit))
 
 
+def check_steps_not_separated(
+    design: Design, located: list[int], J: Array, nominal: tuple[int, ...] = ()
+) -> None:
+    """Raise, naming the terms, if the steps of a rating are separated.
+
+    A row in step k says that its predictor lies above threshold k - 1 and below threshold k, and
+    nothing else: two outcomes of yes and no, of which a direction in the coefficients and the
+    thresholds may tell all without error.
+
+    Parameters
+    ----------
+    design
+        The data; its outcome counts steps from 0.
+    located
+        Columns with one effect on all thresholds, the constant left out.
+    J
+        From the search's parameters to the thresholds, (thresholds, m).
+    nominal
+        Columns with an effect on each threshold.
+    """
+    step, n = design.y.astype(np.int64), len(J)
+    above, below = step > 0, step < n
+    at = np.concatenate([step[above] - 1, step[below]])
+    rows = np.concatenate([np.flatnonzero(above), np.flatnonzero(below)])
+    own = [np.eye(n)[at] * design.X[rows, [k]][:, None] for k in nominal]
+    X = np.column_stack([design.X[np.ix_(rows, located)], -J[at], *own])
+    hit = np.arange(len(rows)) < above.sum()
+    direction = _separating_direction(X, hit, ~hit)
+    if direction is None:
+        return
+    moved = np.abs(direction) * np.abs(X).max(axis=0) > MOVED
+    columns = [c for c, own in zip(located, moved, strict=False) if own]
+    names = [design.fixed.names[design.fixed.kept[c]] for c in (*columns, *nominal)]
+    raise NotIdentifiedError(
+        f"Separation: steps of '{design.formula.response}' are told without error by "
+        f"{', '.join(names) or 'the thresholds'}, whose estimates would run to infinity. Look for "
+        "a group whose ratings are all in the lowest, the highest or the same steps; join it with "
+        "another, or leave the term out."
+    )
+
+
 def _is_suspicious(problem: GeneralizedProblem, eta: Array) -> bool:
     _, _, weight = problem.family.slopes(eta, problem.outcome)
     values, vectors = linalg.eigh((problem.Q * weight) @ problem.Q.T)
@@ -66,6 +107,7 @@ def _separating_direction(X: Array, all_hit: np.ndarray, none_hit: np.ndarray) -
     Rows that are alike count once, and columns are scaled to at most 1.
     """
     scale = np.abs(X).max(axis=0)
+    scale = np.where(scale > 0.0, scale, 1.0)
     sign = all_hit.astype(np.float64) - none_hit
     rows = np.unique(np.column_stack([X / scale, sign]), axis=0)
     scaled, sign = rows[:, :-1], rows[:, -1]
