@@ -252,7 +252,8 @@ def glmm(
     if not design.groupings:
         raise FormulaError(
             f"{design.formula.text!r} has no random term such as '(1 | person)'; without one it is "
-            "an ordinary generalized linear model (statsmodels' glm)."
+            "an ordinary generalized linear model (alliance_stats.regression has logistic and "
+            "Poisson ones)."
         )
     trials = np.ones(len(used)) if trials_of is None else numbers(used, trials_of)
     if weights is not None:

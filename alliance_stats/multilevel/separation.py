@@ -78,14 +78,16 @@ def check_steps_not_separated(
     at = np.concatenate([step[above] - 1, step[below]])
     rows = np.concatenate([np.flatnonzero(above), np.flatnonzero(below)])
     own = [np.eye(n)[at] * design.X[rows, [k]][:, None] for k in nominal]
-    X = np.column_stack([design.X[np.ix_(rows, located)], -J[at], *own])
+    X = np.column_stack([design.X[rows][:, located], -J[at], *own])
     hit = np.arange(len(rows)) < above.sum()
     direction = _separating_direction(X, hit, ~hit)
     if direction is None:
         return
     moved = np.abs(direction) * np.abs(X).max(axis=0) > MOVED
-    columns = [c for c, own in zip(located, moved, strict=False) if own]
-    names = [design.fixed.names[design.fixed.kept[c]] for c in (*columns, *nominal)]
+    by_threshold = moved[len(located) + J.shape[1] :].reshape(len(nominal), n).any(axis=1)
+    told = [*moved[: len(located)], *by_threshold]
+    columns = [c for c, tells in zip((*located, *nominal), told, strict=True) if tells]
+    names = [design.fixed.names[design.fixed.kept[c]] for c in columns]
     raise NotIdentifiedError(
         f"Separation: steps of '{design.formula.response}' are told without error by "
         f"{', '.join(names) or 'the thresholds'}, whose estimates would run to infinity. Look for "

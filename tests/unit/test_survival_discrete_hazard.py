@@ -345,3 +345,17 @@ def test_ratios_are_called_what_they_are(link: str, asked: str, other: str) -> N
     fit = discrete_hazard("x", data, **COLUMNS, random=None, link=link)
     with pytest.raises(ValueError, match=f"exponentiated coefficients are {other}"):
         getattr(fit, asked)()
+
+
+@pytest.mark.parametrize("random", ["therapist", "1 + therapist", "x + (1 | therapist)"])
+def test_a_random_term_is_written_as_one(random: str) -> None:
+    data = pd.DataFrame(
+        {
+            "u": list("aabbcc"),
+            "s": [1, 2] * 3,
+            "left": [0, 1, 0, 0, 0, 1],
+            "therapist": list("xxyyzz"),
+        }
+    )
+    with pytest.raises(FormulaError, match="is no random term"):
+        discrete_hazard("1", data, session="s", event="left", unit="u", random=random)

@@ -308,4 +308,12 @@ def _groups(random: str | None) -> list[tuple[str, ...]]:
 
 
 def _random_terms(random: str | None) -> tuple[RandomTerm, ...]:
-    return () if random is None else parse_formula(random, needs_response=False).random
+    if random is None:
+        return ()
+    parsed = parse_formula(random, needs_response=False)
+    if not parsed.random or parsed.fixed.without_intercept().terms:
+        raise FormulaError(
+            f"random={random!r} is no random term: write it as '(1 | therapist)', or give "
+            "random=None for no random effect."
+        )
+    return parsed.random
