@@ -255,9 +255,8 @@ def _numbers(frame: pd.DataFrame, item: str, scale: Scale) -> Array:
         listed = ", ".join(map(repr, shown[:_WORDS_SHOWN])) + ", ..." * (len(shown) > _WORDS_SHOWN)
         raise DataError(
             f"Item '{item}' of the scale '{scale.name}' holds {listed} in "
-            f"{describe_rows(unknown, frame.index)}. Say which numbers such answers stand for, as "
-            f"in Scale(..., answers={{{shown[0]!r}: {scale.limits[0]:g}, ...}}), or set them to "
-            "missing."
+            f"{describe_rows(unknown, frame.index)}. Say which number each such answer stands for, "
+            f"as in Scale(..., answers={{{shown[0]!r}: NUMBER, ...}}), or set them to missing."
         )
     replaced = cells.where(~text, np.nan)
     replaced[text] = numbers

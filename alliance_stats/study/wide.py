@@ -3,8 +3,9 @@
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import permutations
 
 import numpy as np
 import numpy.typing as npt
@@ -111,6 +112,7 @@ def lengthened(
         read = {str(parts[field]): name for name, parts in found.items()}
         kind = "score" if field == "value" else field
         check_spelling(pd.Series([*read], index=[*read.values()], name=pattern), kind=kind)
+    _refuse_split_words(found.values(), [key for key in keys if key != "session"], pattern)
     kept = [name for name in data.columns if name not in found]
     new = [*keys, *names, *([person] if person else [])]
     for name in new:
@@ -213,6 +215,26 @@ def _refuse_near_misses(columns: Iterable[object], reading: re.Pattern[str], pat
                     f"Column '{other}' is not named as wide={pattern!r} says, but nearly so, as "
                     f"'{like}' is. Spell them alike; left as it is, its session would be lost."
                 )
+
+
+def _refuse_split_words(
+    found: Collection[Mapping[str, str]], keys: Iterable[str], pattern: str
+) -> None:
+    """Refuse a role or rater that seems to have been cut in two: ``step_mother``."""
+    for key in keys:
+        names: dict[str, set[str]] = {}
+        for parts in found:
+            names.setdefault(parts[key], set()).add(parts["value"])
+        for (cut, longer), (other, plain) in permutations(names.items(), 2):
+            end = min(plain, key=len)
+            for name in longer:
+                rest = name.removesuffix(end)
+                if rest != name and rest and {rest + value for value in plain} == longer:
+                    raise DataError(
+                        f"As wide={pattern!r} reads the names, {key} '{cut}' has '{name}' where "
+                        f"'{other}' has '{end}': is '{cut}' a part of a longer word? Write that "
+                        f"word without the mark that stands after {{{key}}}."
+                    )
 
 
 def _shape(name: str, start: int, end: int) -> str:

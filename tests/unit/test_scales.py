@@ -75,7 +75,7 @@ def test_what_cannot_be_an_answer_is_refused():
         score(FORMS.assign(q1=[5, 9, 1, 1, 1]), BOND)
     with pytest.raises(DataError, match="no column 'q4'"):
         score(FORMS.drop(columns="q4"), BOND)
-    with pytest.raises(DataError, match=r"holds 'often' in row v. Say which numbers such answers"):
+    with pytest.raises(DataError, match=r"holds 'often' in row v. Say which number each such"):
         score(FORMS.assign(q1=["often", 1, 1, 1, 1]), BOND)
     with pytest.raises(DataError, match="A new column 'bond' would be written over"):
         score(FORMS.assign(bond=1), BOND)

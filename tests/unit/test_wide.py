@@ -353,3 +353,10 @@ def test_codes_for_missing_are_no_ratings(tmp_path):
         Study.from_frame(
             pd.DataFrame({"p": [1], "wai": [5]}), person="p", scores={"wai": (1, 7)}, missing=[5]
         )
+
+
+def test_a_role_of_two_words_is_not_cut():
+    names = [f"{who}_{score}_1" for who in ("step_mother", "father") for score in ("wai", "goal_2")]
+    data = pd.DataFrame([[1, 2, 3, 4, 5]], columns=["fam", *names])
+    with pytest.raises(DataError, match="role 'step' has 'mother_wai' where 'father' has 'wai'"):
+        Study.from_wide(data, wide="{role}_{score}_{session}", family="fam")
