@@ -16,6 +16,10 @@ from alliance_stats.figures.caterpillar import (
     draw_caterpillar,
     hazard_caterpillar_figure,
 )
+from alliance_stats.figures.conditional_effects import (
+    conditional_effects_figure,
+    draw_conditional_effects,
+)
 from alliance_stats.figures.correlation_map import correlation_figure, draw_correlations
 from alliance_stats.figures.curve_contrasts import (
     curve_differences_figure,
@@ -126,6 +130,11 @@ from alliance_stats.figures.turning_points import (
     johnson_neyman_figure,
     tipping_point_figure,
 )
+from alliance_stats.figures.unit_rank_chances import (
+    draw_rank_chances,
+    draw_ranks,
+    ranks_figure,
+)
 
 __all__ = [
     "ReportFigure",
@@ -135,6 +144,7 @@ __all__ = [
     "caterpillar_figure",
     "coefficients_figure",
     "comparison_figure",
+    "conditional_effects_figure",
     "correlation_figure",
     "cumulative_incidence_figure",
     "curve_differences_figure",
@@ -144,6 +154,7 @@ __all__ = [
     "draw_beyond",
     "draw_caterpillar",
     "draw_coefficients",
+    "draw_conditional_effects",
     "draw_correlations",
     "draw_cumulative_incidence",
     "draw_curve_differences",
@@ -168,6 +179,8 @@ __all__ = [
     "draw_power_map",
     "draw_quantiles",
     "draw_raincloud",
+    "draw_rank_chances",
+    "draw_ranks",
     "draw_rated",
     "draw_residuals",
     "draw_risk_table",
@@ -208,6 +221,7 @@ __all__ = [
     "power_sensitivity_figure",
     "predicted_curves_figure",
     "raincloud_figure",
+    "ranks_figure",
     "reliability_figure",
     "residual_checks_figure",
     "residual_figure",

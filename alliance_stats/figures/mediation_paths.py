@@ -209,6 +209,7 @@ def mediation_figure(
     dress(ax, x_label=x_label)
     ax.spines["left"].set_visible(False)
     said = listed(names, numbers, of=plural(len(names), "effect"))
+    at_zero = "" if asked.moderator is None else f"Moderated arrows: where {asked.moderator} is 0."
     return ReportFigure(
         figure,
         label=label or "fig-mediation",
@@ -220,6 +221,7 @@ def mediation_figure(
             [
                 f"{found.method[:1].upper()}{found.method[1:]}.",
                 "Dashed arrows: intervals that hold 0. Hills: how the effects vary over the draws.",
+                *([at_zero] if at_zero else []),
                 *found.notes,
             ]
         ),

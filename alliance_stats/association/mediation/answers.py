@@ -149,7 +149,7 @@ def natural_on_one_level(
     text = (
         f"{case.named}: natural effects on the {what[how.outcome]}, {how.scale}s, "
         f"{case.asked.treatment} from {low} to {high} ({how.mediator} mediator, {how.outcome} "
-        "outcome), averaged over the rows"
+        f"outcome{_crossed(how)}), averaged over the rows"
     )
     pinned = replace(how, values=effects.pair)
 
@@ -181,7 +181,7 @@ def of_hazard(
     text = (
         f"{case.named}: natural effects on the {what}, {how.scale}s, {case.asked.treatment} from "
         f"{low} to {high} ({how.mediator} mediator, discrete-time hazard, {hazard.link} link, "
-        f"{hazard.baseline} baseline), averaged over the units"
+        f"{hazard.baseline} baseline{_crossed(how)}), averaged over the units"
     )
     pinned, own = replace(how, values=effects.pair), replace(hazard, horizon=last)
 
@@ -191,6 +191,10 @@ def of_hazard(
 
     by = case.cluster or hazard.unit
     return _natural_result(case, text, table, effects, drawn, refit, by=by)
+
+
+def _crossed(how: Natural) -> str:
+    return ", treatment and mediator in interaction" if how.interaction else ""
 
 
 def _natural_result(  # noqa: PLR0917

@@ -44,6 +44,11 @@ class UnitRanks:
 
     __repr__ = one_line
 
+    @property
+    def n_extreme(self) -> int:
+        """How many units are the lowest, and how many the highest: `share` of all, rounded down."""
+        return max(int(np.floor(self.share * self.ranks.shape[1] + 1e-9)), 1)
+
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return one row a unit, smallest predicted effect first.
 
@@ -55,8 +60,7 @@ class UnitRanks:
             among the lowest and the highest `share` of units).
         """
         alpha = 1.0 - check_conf_level(conf_level)
-        n = self.ranks.shape[1]
-        few = max(int(np.floor(self.share * n + 1e-9)), 1)
+        n, few = self.ranks.shape[1], self.n_extreme
         low, high = np.quantile(
             self.ranks, [alpha / 2.0, 1.0 - alpha / 2.0], axis=0, method="inverted_cdf"
         )

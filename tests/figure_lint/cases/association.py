@@ -6,7 +6,11 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.association import Correlations, Mediation, correlations, mediation
-from alliance_stats.figures import correlation_figure, mediation_figure
+from alliance_stats.figures import (
+    conditional_effects_figure,
+    correlation_figure,
+    mediation_figure,
+)
 from tests.figure_lint.cases.data import EASTERN
 
 LONG = "alliance as the client rates it after the session"
@@ -66,9 +70,23 @@ CASES = {
             mediated(mediator=("alliance", "hope"), serial=True)
         ),
         "mediation, moderated": lambda: mediation_figure(mediated(moderator="hope")),
+        "mediation, random slopes": lambda: mediation_figure(
+            mediated(nested_in="unit", random_slopes=("a", "b"))
+        ),
+        "mediation, natural": lambda: mediation_figure(mediated(interaction=True)),
         "mediation, huge": lambda: mediation_figure(mediated(1e5)),
         "mediation, tiny": lambda: mediation_figure(mediated(1e-4)),
         "mediation, long names": lambda: mediation_figure(mediated(name=LONG)),
+    },
+    conditional_effects_figure: {
+        "conditional": lambda: conditional_effects_figure(mediated(moderator="hope")),
+        "conditional, natural": lambda: conditional_effects_figure(
+            mediated(moderator="hope", interaction=True)
+        ),
+        "conditional, huge": lambda: conditional_effects_figure(mediated(1e5, moderator="hope")),
+        "conditional, long names": lambda: conditional_effects_figure(
+            mediated(name=LONG, moderator="hope")
+        ),
     },
     correlation_figure: {
         "correlations": lambda: correlation_figure(found()),

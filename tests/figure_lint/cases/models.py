@@ -11,6 +11,7 @@ from alliance_stats.figures import (
     johnson_neyman_figure,
     leave_one_out_figure,
     one_with_many_figure,
+    ranks_figure,
     residual_checks_figure,
     residual_figure,
     slopes_figure,
@@ -28,6 +29,7 @@ from alliance_stats.multilevel import (
     ordinal,
     residual_checks,
     step_means,
+    unit_ranks,
 )
 from tests.figure_lint.cases.data import EASTERN, LONG, OTHER_SCRIPTS, ratings
 
@@ -139,7 +141,16 @@ def without_each(
     return leave_one_out_figure(leave_one_out(model, "therapist"), term=term, effect_label=label)
 
 
+def ranked(model: LinearMixedModel) -> ReportFigure:
+    return ranks_figure(unit_ranks(model, "therapist", n_resamples=500, seed=1))
+
+
 CASES = {
+    ranks_figure: {
+        "ranks": lambda: ranked(fitted()),
+        "ranks, 200 therapists": lambda: ranked(fitted(therapists=200, random="(1 | therapist)")),
+        "ranks, long names": lambda: ranked(named(LONG + " {}")),
+    },
     caterpillar_figure: {
         "caterpillar": lambda: caterpillar_figure(fitted(), group="therapist"),
         "caterpillar, 200 therapists": lambda: caterpillar_figure(
