@@ -10,10 +10,9 @@ from alliance_stats.association import Mediation
 from alliance_stats.checks import check_conf_level, did_you_mean, require_kind
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.figures.axes import dress, one_panel, room_beside, set_limits
-from alliance_stats.figures.numbers import format_level, with_interval
+from alliance_stats.figures.numbers import format_level, format_number, with_interval
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
 from alliance_stats.figures.style import COLUMN_AND_HALF, RULE, Theme, laid_out, look, naming
-from alliance_stats.formatting import format_number
 
 __all__ = ["conditional_effects_figure", "draw_conditional_effects"]
 

@@ -29,13 +29,13 @@ from alliance_stats.figures.style import (
     naming,
     sheet,
 )
-from alliance_stats.figures.text import widest
+from alliance_stats.figures.text import lines_height, widest, wrap
 from alliance_stats.multilevel import UnitRanks
 
 __all__ = ["draw_rank_chances", "draw_ranks", "ranks_figure"]
 
 _NAME_WIDTH = 110.0  # pt
-_ROW, _LEAST_ROW = 13.0, 4.0  # pt
+_ROW = 4.0  # pt, of units without names
 _GAP = 16.0  # pt, between the two parts
 _SURE = 0.95
 
@@ -136,10 +136,10 @@ def ranks_figure(
     table = table.assign(level=[said(name) for name in table["level"]])
     n, few = len(table), format_count(ranks.n_extreme)
     room = sheet().part(_NAME_WIDTH)
-    named = _ROW * n <= TALLEST
+    row = lines_height(max(len(wrap(name, room)) for name in table["level"])) + 4.0
+    named = row * (n + 0.6) <= TALLEST
     left = 16.0 + widest(table["level"], room) if named else 14.0
-    body = max((_ROW if named else max(_LEAST_ROW, min(_ROW, TALLEST / n))) * (n + 0.6), 40.0)
-    body = min(body, TALLEST)
+    body = min(max((row if named else _ROW) * (n + 0.6), 40.0), TALLEST)
     each = (sheet().width - left - _GAP - 12.0) / 2.0
     labels = (f"Rank ({format_level(conf_level)} interval)", f"P(lowest {few}), P(highest {few})")
     figure = page(body + 8.0 + max(room_below(text, each) for text in labels))
