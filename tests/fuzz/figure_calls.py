@@ -68,6 +68,9 @@ FIGURES: dict[str, tuple[str, Draw]] = {
     "leave_one_out_figure": _of(
         "leave_one_out", lambda r: figures.leave_one_out_figure(r, term="session")
     ),
+    "mediation_figure": _of("mediation by arms", figures.mediation_figure),
+    "conditional_effects_figure": _of("mediation, moderated", figures.conditional_effects_figure),
+    "ranks_figure": _of("unit_ranks", figures.ranks_figure),
     "one_with_many_figure": _of("one_with_many", figures.one_with_many_figure),
     "residual_checks_figure": _of("residual_checks", figures.residual_checks_figure),
     "step_figure": _of("step_means", figures.step_figure),

@@ -126,6 +126,48 @@ FURTHER: dict[str, tuple[str, Callable[[Any], object]]] = {
             seed=1,
         ),
     ),
+    "mediation by arms": (
+        "forms",
+        lambda d: als.mediation(
+            d, treatment="arm", mediator="before", outcome="after", n_resamples=200, seed=1
+        ),
+    ),
+    "mediation, moderated": (
+        "forms",
+        lambda d: als.mediation(
+            d,
+            treatment="sessions",
+            mediator="before",
+            outcome="after",
+            moderator="age",
+            n_resamples=200,
+            seed=1,
+        ),
+    ),
+    "mediation in units": (
+        "sessions",
+        lambda d: als.mediation(
+            d,
+            treatment="session",
+            mediator="alliance",
+            outcome="symptoms",
+            nested_in="person",
+            random_slopes=("a",),
+            n_resamples=200,
+            seed=1,
+        ),
+    ),
+    "mediation of a hazard": (
+        "periods",
+        lambda d: als.mediation(
+            d,
+            treatment="group",
+            mediator="barriers",
+            outcome=als.HazardOutcome(event="left", session="session", unit="unit"),
+            n_resamples=2000,
+            seed=1,
+        ),
+    ),
     "unit_ranks": ("sessions", lambda d: als.unit_ranks(_random(d), "person", seed=1)),
     "location_scale": (
         "sessions",

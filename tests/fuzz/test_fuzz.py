@@ -34,7 +34,6 @@ OTHERS = {
 NOT_YET = {
     "coefficients_figure",
     "judged",
-    "mediation_figure",
     "panel",
     "retained",
     "specification_figure",

@@ -5,8 +5,15 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from alliance_stats import discrete_hazard, from_dict, to_dict, unit_ranks, variance_partition
-from alliance_stats.errors import NotIdentifiedError
+from alliance_stats import (
+    cox_ph,
+    discrete_hazard,
+    from_dict,
+    to_dict,
+    unit_ranks,
+    variance_partition,
+)
+from alliance_stats.errors import DataError, NotIdentifiedError, WrongObjectError
 from alliance_stats.figures import ranks_figure
 
 EXACT = 1e-8
@@ -99,3 +106,11 @@ def test_units_of_a_hazard_have_ranks_with_their_chances() -> None:
     assert len(drawn) == 24
     assert max(bar.get_width() for bar in drawn) == pytest.approx(table["highest"].max())
     pd.testing.assert_frame_equal(from_dict(to_dict(ranks)).tidy(), table)
+
+
+def test_what_has_no_units_is_not_ranked() -> None:
+    cox = cox_ph("x", COURSES.drop_duplicates("family"), time="session", event="event")
+    with pytest.raises(WrongObjectError, match="unit_ranks takes a model of lmm, glmm or a hazard"):
+        unit_ranks(cox, "therapist")
+    with pytest.raises((DataError, ValueError), match="random effects"):
+        unit_ranks(_hazard(random=None), "therapist")

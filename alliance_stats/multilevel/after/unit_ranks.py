@@ -1,12 +1,13 @@
 """Where units stand among one another, and how sure that is: never a league table."""
 
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 
 from alliance_stats.account import Account, Column, Section, html_of, summary_of
-from alliance_stats.checks import check_conf_level, did_you_mean
+from alliance_stats.checks import check_conf_level, did_you_mean, require_kind
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.ledger import RowLedger
@@ -15,6 +16,22 @@ from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel
 from alliance_stats.seeds import Seed
 
 __all__ = ["UnitRanks", "unit_ranks"]
+
+
+_MIXED = (LinearMixedModel, GeneralizedLinearMixedModel)
+
+
+class Ranked(Protocol):
+    """A mixed model, or a result that holds one, as a discrete hazard does."""
+
+    @property
+    def rows(self) -> RowLedger:
+        """What happened to the rows."""
+        ...
+
+    def tidy(self, *, effects: Any) -> pd.DataFrame:
+        """Return one row an effect of a unit, asked for ``effects="ran_vals"``."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -110,7 +127,7 @@ class UnitRanks:
 
 
 def unit_ranks(
-    model: LinearMixedModel | GeneralizedLinearMixedModel,
+    model: Ranked,
     group: str,
     *,
     term: str = "(Intercept)",
@@ -123,7 +140,7 @@ def unit_ranks(
     Parameters
     ----------
     model
-        A fitted ``lmm`` or ``glmm``.
+        A fitted ``lmm`` or ``glmm``, or a ``discrete_hazard`` with random effects.
     group
         Grouping factor, ``"therapist"``.
     term
@@ -162,8 +179,13 @@ def unit_ranks(
     """
     if not 0.0 < share <= 0.5:
         raise DataError(f"share is above 0 and at most 0.5; got {share}.")
+    held = model if isinstance(model, _MIXED) else getattr(model, "fit", None)
+    if not isinstance(held, _MIXED):
+        require_kind(model, _MIXED, asked="unit_ranks takes a model of lmm, glmm or a hazard")
     table = model.tidy(effects="ran_vals")
     known = list(dict.fromkeys(table["group"]))
+    if not known:
+        raise DataError("The model has no random effects: there are no units to rank.")
     if group not in known:
         raise DataError(f"'{group}' is no grouping factor. {did_you_mean(group, known)}")
     own = table[table["group"] == group]
