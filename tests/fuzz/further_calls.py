@@ -139,7 +139,7 @@ FURTHER: dict[str, tuple[str, Callable[[Any], object]]] = {
             treatment="sessions",
             mediator="before",
             outcome="after",
-            moderator="age",
+            moderator="q6",
             n_resamples=200,
             seed=1,
         ),
