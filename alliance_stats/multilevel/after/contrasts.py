@@ -1,5 +1,6 @@
 """Contrasts of estimated means and of slopes, adjusted for their number."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.account import Account, Section, html_of, summary_of
-from alliance_stats.checks import check_choice, check_conf_level
+from alliance_stats.checks import check_choice, check_conf_level, did_you_mean
 from alliance_stats.engine.multiple_tests import (
     SIMPLE,
     Adjust,
@@ -82,6 +83,11 @@ class Contrasts:
         return self.means.rows
 
     @property
+    def by(self) -> tuple[str, ...]:
+        """Predictors within whose levels was compared."""
+        return tuple(self.labels.columns[:-1])
+
+    @property
     def not_estimable(self) -> pd.DataFrame:
         """Contrasts that the data do not determine."""
         return self.labels[~self.estimates.estimable].reset_index(drop=True)
@@ -135,7 +141,7 @@ class Contrasts:
             The columns of `by`, ``statistic, df1, df2, p_value`` (F; with the normal method Wald's
             chi-squared over `df1`, with infinite `df2`), ``adjust``, ``df_method``.
         """
-        by, inference, lines = list(map(label_of, _within(self.means))), self.means.inference, []
+        by, inference, lines = self.by, self.means.inference, []
         for family in self.families:
             test = inference.joint_test(self.estimates.L[family])
             lines.append(
@@ -154,7 +160,7 @@ class Contrasts:
     @property
     def method(self) -> str:
         """What was compared, on which scale, and how it was adjusted."""
-        link, by = link_of(self.means.model).name, _within(self.means)
+        link, by = link_of(self.means.model).name, self.by
         slopes = isinstance(self.means, SimpleSlopes)
         return (
             (f"contrasts of {self.means.method}" if slopes else "contrasts of estimated means")
@@ -225,6 +231,7 @@ def contrasts(
     means: EstimatedMeans | SimpleSlopes,
     method: Method = "pairwise",
     *,
+    within: str | Sequence[str] = (),
     reference: object = None,
     adjust: Adjust = "mvt",
 ) -> Contrasts:
@@ -242,6 +249,10 @@ def contrasts(
         "polynomial")``: interaction contrasts, the products of both. Or a mapping name ->
         coefficients, one for each mean in the order of ``means.tidy()`` (within a level of `by`);
         those that do not sum to zero are allowed.
+    within
+        Moderators of slopes within whose levels they are compared, ``"role"`` of
+        ``simple_slopes(model, "session", by=["arm", "role"])``; means have theirs from
+        ``estimated_means(by=...)``. Each level is a family.
     reference
         Level to compare with (a tuple where several predictors are shown); the first by default.
     adjust
@@ -298,9 +309,11 @@ def contrasts(
             "contrasts compares estimated means, as in contrasts(estimated_means(model, 'arm')), "
             f"or slopes, as in contrasts(simple_slopes(...)); got {type(means).__name__}."
         )
-    by = _within(means)
-    n_by, blocks = len(by), _blocks(means.labels, by)
-    shown = means.labels.iloc[: len(blocks[0]), n_by:]
+    by = _within(means, within)
+    n_by, order = len(by), _order(means.labels, by)
+    asked = means.labels[[*by, *(c for c in means.labels if c not in by)]].iloc[order]
+    blocks = _blocks(asked, by)
+    shown = asked.iloc[: len(blocks[0]), n_by:]
     if len(shown) < 2:
         what = "slope" if isinstance(means, SimpleSlopes) else "mean"
         raise DataError(
@@ -314,22 +327,36 @@ def contrasts(
     if adjust == "dunnett" and method != "reference":
         raise FormulaError("adjust='dunnett' is for contrasts with a reference; use 'mvt'.")
     K_matrix = np.array(list(K.values()))
-    L = np.vstack([_combine(K_matrix, means.estimates.L[block]) for block in blocks])
+    L = np.vstack([_combine(K_matrix, means.estimates.L[order[block]]) for block in blocks])
     estimates = means.inference.of(L)
     if not estimates.estimable.any():
         raise NotIdentifiedError(
             "None of these contrasts is determined by the data: " + naming_means(means)
         )
-    by_values = means.labels.iloc[[block[0] for block in blocks], :n_by]
+    by_values = asked.iloc[[block[0] for block in blocks], :n_by]
     labels = by_values.loc[by_values.index.repeat(len(K))].reset_index(drop=True)
     labels["contrast"] = list(K) * len(blocks)
     families = tuple(np.arange(len(K)) + i * len(K) for i in range(len(blocks)))
     return Contrasts(means, labels, families, estimates, adjust)
 
 
-def _within(means: EstimatedMeans | SimpleSlopes) -> tuple[str, ...]:
+def _within(means: EstimatedMeans | SimpleSlopes, asked: str | Sequence[str]) -> tuple[str, ...]:
     """Return the predictors within whose levels is compared."""
-    return means.by if isinstance(means, EstimatedMeans) else ()
+    known = list(means.labels.columns)
+    own = means.by if isinstance(means, EstimatedMeans) else ()
+    more = (asked,) if isinstance(asked, str) else tuple(asked)
+    for name in map(label_of, more):
+        if name not in known:
+            raise FormulaError(f"within= names '{name}'. {did_you_mean(name, known)}")
+    return tuple(dict.fromkeys(map(label_of, [*own, *more])))
+
+
+def _order(labels: pd.DataFrame, by: tuple[str, ...]) -> Rows:
+    """Order rows by the levels of `by`, each in the order in which it comes first."""
+    if not by:
+        return np.arange(len(labels))
+    places = [pd.factorize(labels[name])[0] for name in by]
+    return np.asarray(np.lexsort(places[::-1]), dtype=np.int64)
 
 
 def _check_budget(method: Method, adjust: Adjust, shown: pd.DataFrame, n_blocks: int) -> None:
