@@ -1,6 +1,6 @@
 """Contrasts of estimated means and of slopes, adjusted for their number."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -340,18 +340,20 @@ def contrasts(
     return Contrasts(means, labels, families, estimates, adjust)
 
 
-def _within(means: EstimatedMeans | SimpleSlopes, asked: str | Sequence[str]) -> tuple[str, ...]:
+def _within(
+    means: EstimatedMeans | SimpleSlopes, asked: str | Sequence[str]
+) -> tuple[Hashable, ...]:
     """Return the predictors within whose levels is compared."""
     known = list(means.labels.columns)
     own = means.by if isinstance(means, EstimatedMeans) else ()
     more = (asked,) if isinstance(asked, str) else tuple(asked)
-    for name in map(label_of, more):
-        if name not in known:
+    for name in more:
+        if label_of(name) not in known:
             raise FormulaError(f"within= names '{name}'. {did_you_mean(name, known)}")
-    return tuple(dict.fromkeys(map(label_of, [*own, *more])))
+    return tuple(dict.fromkeys(label_of(name) for name in (*own, *more)))
 
 
-def _order(labels: pd.DataFrame, by: tuple[str, ...]) -> Rows:
+def _order(labels: pd.DataFrame, by: tuple[Hashable, ...]) -> Rows:
     """Order rows by the levels of `by`, each in the order in which it comes first."""
     if not by:
         return np.arange(len(labels))
@@ -381,7 +383,7 @@ def naming_means(means: EstimatedMeans | SimpleSlopes) -> str:
     return " ".join(naming(means.not_estimable, what)) or "all coefficients are zero."
 
 
-def _blocks(labels: pd.DataFrame, by: tuple[str, ...]) -> list[Rows]:
+def _blocks(labels: pd.DataFrame, by: tuple[Hashable, ...]) -> list[Rows]:
     """Row numbers of the means in each level of `by`; the grid has them next to one another."""
     if not by:
         return [np.arange(len(labels))]
