@@ -243,6 +243,7 @@ def residual_checks_figure(
     width: float | None = None,
     theme: Theme | None = None,
     limits: tuple[float, float] | None = None,
+    words: Mapping[str, str] | None = None,
 ) -> ReportFigure:
     """Show simulated residuals: their distribution, and whether they hang on what is expected.
 
@@ -254,6 +255,8 @@ def residual_checks_figure(
         The outcome and its unit.
     limits
         Of the axis of the residuals, in SDs of the normal.
+    words
+        There are no names to replace: refused.
 
     Returns
     -------
@@ -272,6 +275,7 @@ def residual_checks_figure(
     """
     asked = "residual_checks_figure draws a result of residual_checks"
     require_kind(checks, (ResidualChecks,), asked=asked, instead=DRAWN_BY)
+    naming(words, [])
     rows, n = checks.residuals, len(checks.residuals)
     quantiles = checks.envelope.assign(estimate=np.sort(rows["residual"].to_numpy()))
     points = pd.DataFrame(
