@@ -24,6 +24,7 @@ from alliance_stats.engine.laplace import (
     find_mode,
     laplace,
 )
+from alliance_stats.engine.several_quadrature import quadrature_of_two
 from alliance_stats.estimates import Array
 
 __all__ = ["adaptive_quadrature", "criterion_of"]
@@ -37,7 +38,18 @@ def criterion_of(
     nodes: int,
 ) -> Callable[[GeneralizedProblem, Sequence[Array], Array, Sequence[Array]], LaplaceSlopes]:
     """Return the Laplace approximation for one node, quadrature for more."""
-    return laplace if nodes == 1 else adaptive_quadrature(nodes)
+    if nodes == 1:
+        return laplace
+    of_one = adaptive_quadrature(nodes)
+
+    def criterion(
+        problem: GeneralizedProblem, Lambda: Sequence[Array], gamma: Array, start: Sequence[Array]
+    ) -> LaplaceSlopes:
+        if [len(factor) for factor in Lambda] == [1]:
+            return of_one(problem, Lambda, gamma, start)
+        return quadrature_of_two(nodes, problem, Lambda, gamma, start)
+
+    return criterion
 
 
 def adaptive_quadrature(

@@ -5,9 +5,10 @@ everything else is derived.
 """
 
 import warnings
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -30,30 +31,33 @@ from alliance_stats.engine.generalized_search import (
 )
 from alliance_stats.engine.laplace import GeneralizedProblem, find_mode
 from alliance_stats.engine.outcomes import NO_SHAPE, DispersionColumns
-from alliance_stats.engine.quadrature import MOST_NODES, criterion_of
+from alliance_stats.engine.quadrature import criterion_of
 from alliance_stats.engine.row_sums import arrange_rows
 from alliance_stats.engine.search import Convergence, Minimum
 from alliance_stats.engine.template import Template
 from alliance_stats.engine.threads import one_blas_thread
 from alliance_stats.errors import ConvergenceWarning, NotIdentifiedError
 from alliance_stats.estimates import Array
-from alliance_stats.multilevel.outcome_checks import check_outcome, check_units_vary
+from alliance_stats.multilevel.outcome_checks import (
+    check_nodes,
+    check_not_runaway,
+    check_outcome,
+    check_units_vary,
+)
 from alliance_stats.multilevel.separation import check_not_separated
 
 __all__ = [
     "DispersionPart",
     "GeneralizedFit",
-    "check_nodes",
-    "check_not_runaway",
     "fit_generalized",
     "make_generalized_problem",
     "numbers",
+    "warn_not_converged",
+    "with_enough_nodes",
 ]
 
-# A random-effects SD beyond this on the scale of a link says that units hardly vary within.
-LARGEST_SD = 10.0
-# Quadrature nodes to try where the Laplace approximation fails: glmer's 25 gives the same digits.
-NODES_INSTEAD = 25
+# Nodes that are tried in turn, and by how much the log-likelihood may move from one to the next.
+LADDER, STANDS = (9, 15, 25, 41), 1e-4
 # Variance beyond that of the family at the limit of the dispersion (relative), below which that
 # family is fitted too, and the deviance by which it must then be beaten.
 NEAR_LIMIT, BEATEN = 0.05, 1e-6
@@ -255,6 +259,9 @@ class GeneralizedFit:
         return self._in_order(self.problem.offset + self.gamma @ self.problem.Q)
 
 
+Fitted = TypeVar("Fitted", bound=GeneralizedFit)
+
+
 def fit_generalized(
     design: Design,
     family: Family,
@@ -280,12 +287,7 @@ def fit_generalized(
             problem, minimum = _minimise_dispersed(design, problem, dispersion, nodes)
     check_not_runaway(design, minimum, nodes)
     if not minimum.convergence.converged:
-        warnings.warn(
-            f"The fit of {design.formula.text!r} has not converged "
-            f"({minimum.convergence.message}); do not use its numbers.",
-            ConvergenceWarning,
-            stacklevel=3,
-        )
+        warn_not_converged(design, minimum, stacklevel=3)
     return GeneralizedFit(design, problem, minimum, nodes, weights, offset, family, dispersion)
 
 
@@ -389,45 +391,37 @@ def make_generalized_problem(
     )
 
 
-def check_not_runaway(design: Design, fit: Minimum, nodes: int) -> None:
-    """Refuse a random-effects SD that no population has on the scale of a link."""
-    scalar = len(design.groupings) == 1 and len(design.groupings[0].names) == 1
-    if nodes > 1:
-        way_out = ""
-    elif scalar:
-        way_out = (
-            " The Laplace approximation can do so where the integral does not: fit again with "
-            f"nodes={NODES_INSTEAD} first."
-        )
-    else:
-        way_out = (
-            " The Laplace approximation can do so where the integral does not; quadrature "
-            f"(nodes={NODES_INSTEAD}) is offered for one grouping factor with one random effect: "
-            "see whether the SD stays finite with that term alone."
-        )
-    for grouping, Lambda in zip(design.groupings, fit.Lambda, strict=True):
-        start = 0
-        for basis in grouping.terms:
-            own = slice(start, start + len(basis.names))
-            start = own.stop
-            # the working columns have mean square 1, so this is the SD of z'b over the rows
-            sd = float(np.linalg.norm(Lambda[own, own]))
-            if sd > LARGEST_SD:
-                raise NotIdentifiedError(
-                    f"The SD of {basis.term} ran to {sd:.0f} on the scale of the link: the outcome "
-                    f"hardly varies within units of '{grouping.name}', and the likelihood barely "
-                    "holds the variance back. If rows of a unit are copies of one event, keep one; "
-                    "otherwise leave the term out or use a coarser grouping." + way_out
-                )
+def with_enough_nodes(fitted: Callable[[int], Fitted]) -> Fitted:
+    """Fit with more and more nodes until the log-likelihood stands to within 0.0001.
+
+    Raises
+    ------
+    NotIdentifiedError
+        If it does not stand with the most nodes that are tried.
+    """
+    before, moved = None, np.inf
+    for nodes in LADDER:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            now = fitted(nodes)
+        if before is not None:
+            moved = abs(now.deviance - before.deviance) / 2.0
+        if moved < STANDS:
+            if not now.convergence.converged:
+                warn_not_converged(now.design, now.minimum, stacklevel=4)
+            return now
+        before = now
+    raise NotIdentifiedError(
+        f"The log-likelihood still moves by {moved:.2g} from {LADDER[-2]} to {LADDER[-1]} nodes: "
+        "units vary beyond what quadrature can follow. Look for units whose rows are all alike."
+    )
 
 
-def check_nodes(design: Design, nodes: int) -> None:
-    """Refuse quadrature where there is more than one random effect a unit, or several factors."""
-    if not isinstance(nodes, int) or not 1 <= nodes <= MOST_NODES:
-        raise ValueError(f"nodes must be a whole number from 1 to {MOST_NODES}; got {nodes!r}.")
-    terms = [str(basis.term) for g in design.groupings for basis in g.terms]
-    if len(design.groupings) > 1 or len(design.groupings[0].names) > 1:
-        raise ValueError(
-            f"nodes={nodes} is for one grouping factor with one random effect; the formula has "
-            f"{', '.join(terms)}. Use nodes=1 (the Laplace approximation), or leave terms out."
-        )
+def warn_not_converged(design: Design, minimum: Minimum, *, stacklevel: int) -> None:
+    """Warn that a fit's numbers are of no use."""
+    warnings.warn(
+        f"The fit of {design.formula.text!r} has not converged "
+        f"({minimum.convergence.message}); do not use its numbers.",
+        ConvergenceWarning,
+        stacklevel=stacklevel + 1,
+    )

@@ -20,7 +20,12 @@ from alliance_stats.design.residual import ResidualStructure, as_structures, col
 from alliance_stats.engine.families import family_of
 from alliance_stats.errors import DataError, FormulaError
 from alliance_stats.multilevel.generalized_data import pair_of_counts, read_dispersion
-from alliance_stats.multilevel.generalized_fit import fit_generalized, numbers
+from alliance_stats.multilevel.generalized_fit import (
+    GeneralizedFit,
+    fit_generalized,
+    numbers,
+    with_enough_nodes,
+)
 from alliance_stats.multilevel.generalized_mixed_model import GeneralizedLinearMixedModel
 from alliance_stats.multilevel.linear_fit import fit_linear
 from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel
@@ -153,7 +158,7 @@ def glmm(
     *,
     family: FamilyName = "binomial",
     link: Literal["logit", "cloglog", "probit", "log"] | None = None,
-    nodes: int = 1,
+    nodes: int | Literal["enough"] = 1,
     weights: str | None = None,
     offset: str | None = None,
     dispersion: str = "~ 1",
@@ -181,9 +186,10 @@ def glmm(
         Binomial ``"logit"`` (default), ``"cloglog"`` (log hazards of grouped survival times) or
         ``"probit"``; beta and beta-binomial ``"logit"``; counts and gamma ``"log"``.
     nodes
-        1 for the Laplace approximation. More for adaptive Gauss-Hermite quadrature with so many
-        nodes, for a single grouping factor with a single random effect; it corrects what Laplace
-        gets wrong for small units with few events.
+        1 for the Laplace approximation; more for adaptive Gauss-Hermite quadrature with so many
+        nodes an effect, which corrects what Laplace gets wrong for small units with few events: for
+        one or two random effects (9 nodes or more) of one grouping factor, or one of each of two
+        nested ones. ``"enough"`` raises them until the log-likelihood stands to within 0.0001.
     weights
         Column of trials of a binomial or beta-binomial outcome.
     offset
@@ -210,7 +216,7 @@ def glmm(
         outcome without error); a random term whose units have one 0/1 row each or never vary
         within; a random-effects SD that runs away; a dispersion that does so in some rows only.
     ValueError
-        A family or link that does not exist; ``nodes > 1`` with more than one random effect; a
+        A family or link that does not exist; ``nodes`` where it is not defined; a
         `dispersion` of a family that has none.
 
     Notes
@@ -261,13 +267,19 @@ def glmm(
     # prediction and refits need the offset beside the formula's columns
     known = pd.Index([*design.frame.columns, *extra]).unique()
     part = None if chosen.dispersion is None else read_dispersion(terms, used, data)
-    fit = fit_generalized(
-        replace(design, frame=used[known]),
-        chosen,
-        trials,
-        nodes=nodes,
-        weights=None if trials_of is None else str(trials_of),
-        offset=offset,
-        dispersion=part,
+    design = replace(design, frame=used[known])
+
+    def fitted(k: int) -> GeneralizedFit:
+        return fit_generalized(
+            design,
+            chosen,
+            trials,
+            nodes=k,
+            weights=None if trials_of is None else str(trials_of),
+            offset=offset,
+            dispersion=part,
+        )
+
+    return GeneralizedLinearMixedModel(
+        with_enough_nodes(fitted) if nodes == "enough" else fitted(nodes)
     )
-    return GeneralizedLinearMixedModel(fit)

@@ -1,13 +1,12 @@
 """A fitted mixed model of ratings in steps as a record, and what cannot be fitted."""
 
-import warnings
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from scipy import linalg
+from scipy import linalg, stats
 
 from alliance_stats.checks import check_frame, did_you_mean, finite_or_missing, require_columns
 from alliance_stats.design.design import Design, build_design
@@ -19,18 +18,19 @@ from alliance_stats.engine.ordered import ordered_family
 from alliance_stats.engine.ordered_search import Thresholds, ordered_coefficients
 from alliance_stats.engine.quadrature import criterion_of
 from alliance_stats.engine.threads import one_blas_thread
-from alliance_stats.errors import ConvergenceWarning, DataError, FormulaError, NotIdentifiedError
+from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array
 from alliance_stats.formatting import plural
 from alliance_stats.multilevel.generalized_fit import (
     GeneralizedFit,
-    check_nodes,
-    check_not_runaway,
     make_generalized_problem,
+    warn_not_converged,
+    with_enough_nodes,
 )
+from alliance_stats.multilevel.outcome_checks import check_nodes, check_not_runaway
 from alliance_stats.multilevel.separation import SUSPICIOUS, check_steps_not_separated
 
-__all__ = ["OrdinalFit", "fit_ordinal", "fit_steps", "read_steps"]
+__all__ = ["OrdinalFit", "fit_ordinal", "fit_steps", "proportionality_table", "read_steps"]
 
 # A scale of more values is no scale of steps.
 MOST_STEPS = 50
@@ -170,7 +170,7 @@ def fit_ordinal(
     *,
     link: str,
     kind: str,
-    nodes: int = 1,
+    nodes: int | str = 1,
     nominal: str | None = None,
 ) -> OrdinalFit:
     """Check what was rated, fit, and look at what came out."""
@@ -197,7 +197,11 @@ def fit_ordinal(
     design = replace(design, y=np.searchsorted(used, design.y).astype(np.float64))
     unused = tuple(label for i, label in enumerate(labels) if i not in set(used.tolist()))
     columns = nominal_columns(design, nominal, kind)
-    fit = fit_steps(design, link, kind, steps, nodes=nodes, nominal=columns)
+
+    def fitted(k: int) -> OrdinalFit:
+        return fit_steps(design, link, kind, steps, nodes=k, nominal=columns)
+
+    fit = with_enough_nodes(fitted) if nodes == "enough" else fitted(int(nodes))
     return replace(fit, unused=unused)
 
 
@@ -256,12 +260,7 @@ def fit_steps(
         check_steps_not_separated(design, located[1:], J)
     check_not_runaway(design, minimum, nodes)
     if not minimum.convergence.converged:
-        warnings.warn(
-            f"The fit of {design.formula.text!r} has not converged "
-            f"({minimum.convergence.message}); do not use its numbers.",
-            ConvergenceWarning,
-            stacklevel=4,
-        )
+        warn_not_converged(design, minimum, stacklevel=4)
     return fit
 
 
@@ -347,3 +346,32 @@ def _check_steps(design: Design, steps: tuple[Hashable, ...]) -> None:
                 f"Every unit of '{grouping.name}' has one row: its variance cannot be told from "
                 "that of the latent value. Leave the term out."
             )
+
+
+def proportionality_table(fit: OrdinalFit) -> pd.DataFrame:
+    """See :meth:`OrdinalMixedModel.proportional_odds`."""
+    design, found = fit.design, []
+    place = {int(column): i for i, column in enumerate(design.fixed.kept)}
+    for term in design.fixed.coding.terms:
+        own = [place[c] for c in range(term.columns.start, term.columns.stop) if c in place]
+        if not term.factors or not own or set(own) & set(fit.nominal) or len(fit.J) < 2:
+            continue
+        df = len(own) * (len(fit.J) - 1)
+        try:
+            freed = fit_steps(
+                design, fit.family.link, fit.kind, fit.steps, nodes=fit.nodes,
+                nominal=(*fit.nominal, *own),
+            )  # fmt: skip
+            statistic = max(fit.deviance - freed.deviance, 0.0)
+        except NotIdentifiedError:
+            statistic = np.nan
+        found.append(
+            {
+                "term": term.name,
+                "statistic": statistic,
+                "df": float(df),
+                "p_value": float(stats.chi2.sf(statistic, df)),
+                "method": "likelihood ratio against an effect on each threshold",
+            }
+        )
+    return pd.DataFrame(found, columns=["term", "statistic", "df", "p_value", "method"])

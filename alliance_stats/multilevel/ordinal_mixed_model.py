@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from scipy import linalg, stats
+from scipy import linalg
 
 from alliance_stats.account import Account, Column, Phrase, Section, html_of, summary_of
 from alliance_stats.checks import check_choice, check_frame
@@ -20,7 +20,7 @@ from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.linear_functions import KINDS as TERM_KINDS
 from alliance_stats.multilevel.linear_functions import anova_table
 from alliance_stats.multilevel.model_likelihood import ModelLikelihood
-from alliance_stats.multilevel.ordinal_fit import OrdinalFit, fit_ordinal, fit_steps
+from alliance_stats.multilevel.ordinal_fit import OrdinalFit, fit_ordinal, proportionality_table
 from alliance_stats.multilevel.parameter_tables import (
     all_coefficients,
     boundary_sentences,
@@ -150,31 +150,7 @@ class OrdinalMixedModel:
             ``term, statistic, df, p_value, method``, a row a term that has one effect. NaN where
             thresholds would cross or a step has no rows in a cell, so that there is no such fit.
         """
-        fit, design, found = self.fit, self.design, []
-        place = {int(column): i for i, column in enumerate(design.fixed.kept)}
-        for term in design.fixed.coding.terms:
-            own = [place[c] for c in range(term.columns.start, term.columns.stop) if c in place]
-            if not term.factors or not own or set(own) & set(fit.nominal) or len(fit.J) < 2:
-                continue
-            df = len(own) * (len(fit.J) - 1)
-            try:
-                freed = fit_steps(
-                    design, fit.family.link, fit.kind, fit.steps, nodes=fit.nodes,
-                    nominal=(*fit.nominal, *own),
-                )  # fmt: skip
-                statistic = max(fit.deviance - freed.deviance, 0.0)
-            except NotIdentifiedError:
-                statistic = np.nan
-            found.append(
-                {
-                    "term": term.name,
-                    "statistic": statistic,
-                    "df": float(df),
-                    "p_value": float(stats.chi2.sf(statistic, df)),
-                    "method": "likelihood ratio against an effect on each threshold",
-                }
-            )
-        return pd.DataFrame(found, columns=["term", "statistic", "df", "p_value", "method"])
+        return proportionality_table(self.fit)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -421,7 +397,7 @@ def ordinal(
     link: Literal["logit", "probit", "cloglog"] = "logit",
     thresholds: Literal["flexible", "symmetric", "equidistant"] = "flexible",
     nominal: str | None = None,
-    nodes: int = 1,
+    nodes: int | Literal["enough"] = 1,
 ) -> OrdinalMixedModel:
     """Fit a cumulative link mixed model to ratings in steps.
 
@@ -443,8 +419,10 @@ def ordinal(
         Terms of the formula whose effect differs from threshold to threshold (partial proportional
         odds): ``"~ role"``. Whether it does says :meth:`OrdinalMixedModel.proportional_odds`.
     nodes
-        1 for the Laplace approximation; more for adaptive Gauss-Hermite quadrature, with a single
-        grouping factor with a single random effect.
+        1 for the Laplace approximation; more for adaptive Gauss-Hermite quadrature with so many
+        nodes an effect, which corrects what Laplace gets wrong for small units with few events: for
+        one or two random effects (9 nodes or more) of one grouping factor, or one of each of two
+        nested ones. ``"enough"`` raises them until the log-likelihood stands to within 0.0001.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Outcomes that a family cannot have, and units of which nothing can be told."""
+"""Outcomes that a family cannot have, units of which nothing can be told, integrals too many."""
 
 import numpy as np
 import numpy.typing as npt
@@ -6,13 +6,28 @@ import numpy.typing as npt
 from alliance_stats.checks import describe_rows
 from alliance_stats.design.design import Design
 from alliance_stats.engine.families import Family
+from alliance_stats.engine.quadrature import MOST_NODES
+from alliance_stats.engine.search import Minimum
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array
 
-__all__ = ["check_outcome", "check_units_vary", "successes_of"]
+__all__ = [
+    "can_be_integrated",
+    "check_nodes",
+    "check_not_runaway",
+    "check_outcome",
+    "check_units_vary",
+    "successes_of",
+]
 
 # What a share times its trials may be off a whole number: shares are printed to some digits.
 ROUNDED = 1e-3
+# A random-effects SD beyond this on the scale of a link says that units hardly vary within.
+LARGEST_SD = 10.0
+# Quadrature nodes to try where the Laplace approximation fails: glmer's 25 gives the same digits.
+NODES_INSTEAD = 25
+# Nodes from which on slopes taken under the integral are those of its sum.
+LEAST_OF_TWO = 9
 
 
 def successes_of(design: Design, trials: Array, weights: str) -> Array:
@@ -127,3 +142,68 @@ def check_units_vary(design: Design, family: Family, trials: Array) -> None:
                 f"({n_units} units): their variance would grow without end. If the rows of a unit "
                 "are copies of one event, keep one row a unit and leave the term out."
             )
+
+
+def check_not_runaway(design: Design, fit: Minimum, nodes: int) -> None:
+    """Refuse a random-effects SD that no population has on the scale of a link."""
+    if nodes > 1:
+        way_out = ""
+    elif can_be_integrated(design):
+        way_out = (
+            " The Laplace approximation can do so where the integral does not: fit again with "
+            f"nodes={NODES_INSTEAD} first."
+        )
+    else:
+        way_out = (
+            " The Laplace approximation can do so where the integral does not; quadrature "
+            f"(nodes={NODES_INSTEAD}) is offered for one or two random effects of one grouping "
+            "factor, and for one of each of two nested factors: see whether the SD stays finite "
+            "with such terms alone."
+        )
+    for grouping, Lambda in zip(design.groupings, fit.Lambda, strict=True):
+        start = 0
+        for basis in grouping.terms:
+            own = slice(start, start + len(basis.names))
+            start = own.stop
+            # the working columns have mean square 1, so this is the SD of z'b over the rows
+            sd = float(np.linalg.norm(Lambda[own, own]))
+            if sd > LARGEST_SD:
+                raise NotIdentifiedError(
+                    f"The SD of {basis.term} ran to {sd:.0f} on the scale of the link: the outcome "
+                    f"hardly varies within units of '{grouping.name}', and the likelihood barely "
+                    "holds the variance back. If rows of a unit are copies of one event, keep one; "
+                    "otherwise leave the term out or use a coarser grouping." + way_out
+                )
+
+
+def check_nodes(design: Design, nodes: int) -> None:
+    """Refuse quadrature of more than two effects that hang together, or of crossed factors."""
+    if not isinstance(nodes, int) or not 1 <= nodes <= MOST_NODES:
+        raise ValueError(f"nodes must be a whole number from 1 to {MOST_NODES}; got {nodes!r}.")
+    if not can_be_integrated(design):
+        terms = [str(basis.term) for g in design.groupings for basis in g.terms]
+        raise ValueError(
+            f"nodes={nodes} is for one or two random effects of one grouping factor, or one of "
+            f"each of two nested factors; the formula has {', '.join(terms)}. Use nodes=1 (the "
+            "Laplace approximation), or leave terms out."
+        )
+
+    effects = sum(len(g.names) for g in design.groupings)
+    if effects > 1 and nodes < LEAST_OF_TWO:
+        raise ValueError(
+            f"Two effects need nodes={LEAST_OF_TWO} or more, by which the slopes of the deviance "
+            f"are right; got {nodes}. nodes='enough' raises them until they are."
+        )
+
+
+def can_be_integrated(design: Design) -> bool:
+    """Whether quadrature is offered: two effects of a factor, or one each of two nested ones."""
+    sizes = [len(g.names) for g in design.groupings]
+    if len(sizes) == 1:
+        return sizes[0] <= 2
+    if sizes != [1, 1]:
+        return False
+    inner, outer = sorted(design.groupings, key=lambda g: -len(g.labels))
+    home = np.full(len(inner.labels), -1)
+    home[inner.codes] = outer.codes
+    return bool((home[inner.codes] == outer.codes).all())

@@ -160,11 +160,14 @@ def test_copies_of_one_event_let_the_variance_run_away():
         glmm("event ~ session + (1 | family)", data, link="cloglog")
 
 
-def test_quadrature_of_two_factors_is_refused(data):
-    with pytest.raises(ValueError, match=r"nodes=7 is for one grouping factor.*Use nodes=1"):
-        glmm("event ~ x + (1 | therapist/family)", data, nodes=7)
-    with pytest.raises(ValueError, match=r"nodes=7 is for one .* has \(1 \+ x \| therapist\)"):
-        glmm("event ~ x + (1 + x | therapist)", data, nodes=7)
+def test_quadrature_where_it_is_not_defined(data):
+    data["item"], data["trials2"] = data.index % 4, data["hits"] + 0.5
+    with pytest.raises(ValueError, match=r"nodes=9 is for one or two .* has .*item.*Use nodes=1"):
+        glmm("event ~ x + (1 | therapist) + (1 | item)", data, nodes=9)
+    with pytest.raises(ValueError, match=r"nodes=9 is for .* has \(1 \+ x \+ trials2 \| therapist"):
+        glmm("event ~ x + (1 + x + trials2 | therapist)", data, nodes=9)
+    with pytest.raises(ValueError, match="Two effects need nodes=9 or more"):
+        glmm("event ~ x + (1 | therapist/family)", data, nodes=5)
     with pytest.raises(ValueError, match="nodes must be a whole number from 1 to 100; got 0"):
         glmm("event ~ x + (1 | therapist)", data, nodes=0)
 
