@@ -39,6 +39,12 @@ from alliance_stats.figures.family_maps import (
 )
 from alliance_stats.figures.flow import draw_flow, flow_figure
 from alliance_stats.figures.forest import draw_forest, forest_figure
+from alliance_stats.figures.foretold import (
+    calibration_figure,
+    draw_calibration,
+    draw_landmarks,
+    landmark_figure,
+)
 from alliance_stats.figures.funnel import draw_funnel, funnel_figure, meta_funnel_figure
 from alliance_stats.figures.group_trajectories import (
     draw_difference_over_time,
@@ -141,6 +147,7 @@ __all__ = [
     "Theme",
     "actor_partner_figure",
     "adjusted_curves_figure",
+    "calibration_figure",
     "caterpillar_figure",
     "coefficients_figure",
     "comparison_figure",
@@ -152,6 +159,7 @@ __all__ = [
     "draw_band",
     "draw_bands",
     "draw_beyond",
+    "draw_calibration",
     "draw_caterpillar",
     "draw_coefficients",
     "draw_conditional_effects",
@@ -172,6 +180,7 @@ __all__ = [
     "draw_johnson_neyman",
     "draw_kaplan_meier",
     "draw_lagged_paths",
+    "draw_landmarks",
     "draw_leave_one_out",
     "draw_mediation_paths",
     "draw_next_deviations",
@@ -209,6 +218,7 @@ __all__ = [
     "johnson_neyman_figure",
     "kaplan_meier_figure",
     "lagged_paths_figure",
+    "landmark_figure",
     "leave_one_out_figure",
     "martingale_figure",
     "mediation_figure",

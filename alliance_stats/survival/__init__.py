@@ -28,6 +28,10 @@ from alliance_stats.survival.curves.gray_test import GrayTest, gray_test
 from alliance_stats.survival.curves.kaplan_meier import KaplanMeier, kaplan_meier
 from alliance_stats.survival.curves.log_rank import LogRank, log_rank
 from alliance_stats.survival.curves.restricted_mean import RestrictedMean, restricted_mean
+from alliance_stats.survival.foretold.cross_validation import accuracy_of_risks, risk_accuracy
+from alliance_stats.survival.foretold.landmark_chance import landmark_accuracy, landmark_chance
+from alliance_stats.survival.foretold.landmark_model import LandmarkModel
+from alliance_stats.survival.foretold.risk_accuracy import RiskAccuracy
 from alliance_stats.survival.rows.dropout_definitions import (
     BeforeReliableChange,
     CodedEnding,
@@ -58,13 +62,16 @@ __all__ = [
     "FirthHazards",
     "GrayTest",
     "KaplanMeier",
+    "LandmarkModel",
     "LogRank",
     "MissedLastScheduled",
     "PatternMixture",
     "ProportionalHazardsTest",
     "RestrictedMean",
+    "RiskAccuracy",
     "SharedParameterModel",
     "VaryingCoefficient",
+    "accuracy_of_risks",
     "adjusted_curves",
     "competing_hazards",
     "concordance",
@@ -78,10 +85,13 @@ __all__ = [
     "firth_discrete_hazard",
     "gray_test",
     "kaplan_meier",
+    "landmark_accuracy",
+    "landmark_chance",
     "log_rank",
     "pattern_mixture",
     "proportional_hazards_test",
     "restricted_mean",
+    "risk_accuracy",
     "schoenfeld_residuals",
     "shared_parameter",
     "under_definitions",

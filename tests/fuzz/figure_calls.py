@@ -31,6 +31,11 @@ FIGURES: dict[str, tuple[str, Draw]] = {
     "actor_partner_figure": _of(
         "apim", lambda r: figures.actor_partner_figure(r, outcome_label="symptoms")
     ),
+    "calibration_figure": _of("risk_accuracy", figures.calibration_figure),
+    "landmark_figure": _of(
+        "landmark_chance",
+        lambda r: figures.landmark_figure(r, pd.DataFrame({"barriers": [0.0, 1.0]})),
+    ),
     "adjusted_curves_figure": _of("adjusted_curves", figures.adjusted_curves_figure),
     "curve_differences_figure": _of("kaplan_meier", figures.curve_differences_figure),
     "martingale_figure": _of("cox_ph", figures.martingale_figure),

@@ -60,6 +60,13 @@ def _hazard(data: Any, random: str | None = None) -> Any:
     )
 
 
+def _landmarks(data: pd.DataFrame) -> Any:
+    return als.landmark_chance(
+        "barriers", data, session="session", event="left", unit="unit", within=2,
+        form="polynomial", form_df=1,
+    )  # fmt: skip
+
+
 MODELS: dict[str, tuple[str, Call]] = {
     "Study": ("sessions", _study),
     "describe": ("sessions", lambda d: _study(d).describe()),
@@ -160,6 +167,20 @@ MODELS: dict[str, tuple[str, Call]] = {
         "units",
         lambda d: als.adjusted_curves(als.cox_ph("barriers + group", d, **DUE), by="group"),
     ),
+    "risk_accuracy": (
+        "units",
+        lambda d: als.risk_accuracy(
+            als.fine_gray("barriers", d, **CAUSES, cause="dropout"), times=[4]
+        ),
+    ),
+    "accuracy_of_risks": (
+        "units",
+        lambda d: als.accuracy_of_risks(
+            d.assign(risk=0.5), risks={4: "risk"}, **CAUSES, cause="dropout"
+        ),
+    ),
+    "landmark_chance": ("periods", _landmarks),
+    "landmark_accuracy": ("periods", lambda d: als.landmark_accuracy(_landmarks(d))),
     "firth_cox": ("units", lambda d: als.firth_cox("barriers + group", d, **DUE)),
     "firth_discrete_hazard": (
         "periods",

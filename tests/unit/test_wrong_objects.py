@@ -47,6 +47,8 @@ FIGURES = {
     "kaplan_meier_figure": ({}, {"KaplanMeier"}),
     "cumulative_incidence_figure": ({}, set()),
     "adjusted_curves_figure": ({}, set()),
+    "calibration_figure": ({}, set()),
+    "landmark_figure": ({"newdata": None}, set()),
     "predicted_curves_figure": ({"newdata": None}, {"CoxModel"}),
     "curve_differences_figure": ({}, {"KaplanMeier"}),
     "restricted_mean_figure": ({}, set()),

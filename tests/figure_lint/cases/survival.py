@@ -7,11 +7,13 @@ from alliance_stats.datasets import example_study
 from alliance_stats.figures import (
     ReportFigure,
     adjusted_curves_figure,
+    calibration_figure,
     cumulative_incidence_figure,
     curve_differences_figure,
     hazard_caterpillar_figure,
     hazard_figure,
     kaplan_meier_figure,
+    landmark_figure,
     martingale_figure,
     predicted_curves_figure,
     restricted_mean_figure,
@@ -24,6 +26,7 @@ from alliance_stats.survival import (
     CoxModel,
     DiscreteHazard,
     DropoutSensitivity,
+    accuracy_of_risks,
     adjusted_curves,
     competing_hazards,
     cox_ph,
@@ -31,6 +34,7 @@ from alliance_stats.survival import (
     discrete_hazard,
     fine_gray,
     kaplan_meier,
+    landmark_chance,
     restricted_mean,
     varying_coefficient,
 )
@@ -123,6 +127,25 @@ def foretold_by_session() -> ReportFigure:
     return predicted_curves_figure(model, who)
 
 
+def landmarks(names: tuple[str, ...], form: str = "polynomial") -> ReportFigure:
+    rows = person_period(
+        example_study().sessions, unit="family", session="session", ending="ending"
+    )
+    model = landmark_chance(
+        "investment", rows, session="session", event="ending_code", unit="family", within=4,
+        landmarks=range(1, 10), cluster="therapist", form=form,
+    )  # fmt: skip
+    who = pd.DataFrame({"investment": np.linspace(-1.5, 1.5, len(names))}, index=[*names])
+    return landmark_figure(model, who)
+
+
+def calibration(times: tuple[float, ...], *, groups: int = 4) -> ReportFigure:
+    data = with_covariate(("a", "b"))
+    data = data.assign(risk=1.0 / (1.0 + np.exp(-data["x"])))
+    found = accuracy_of_risks(data, risks=dict.fromkeys(times, "risk"), time="time", event="event")
+    return calibration_figure(found, groups=groups)
+
+
 def differences(groups: tuple[str, ...], times: tuple[float, ...] | None = None) -> ReportFigure:
     curves = kaplan_meier(endings(groups), time="time", event="event", strata="group")
     return curve_differences_figure(curves, times=times)
@@ -177,6 +200,17 @@ CASES = {
         "predicted survival, eastern names": lambda: predicted_curves_figure(
             cox(), profiles(EASTERN, "usual")
         ),
+    },
+    landmark_figure: {
+        "landmarks": lambda: landmarks(("little", "middling", "much")),
+        "landmarks, a level each, one profile": lambda: landmarks(("all",), "dummies"),
+        "landmarks, long and other names": lambda: landmarks((LONG, *OTHER_SCRIPTS[:2])),
+        "landmarks, eastern names": lambda: landmarks(EASTERN),
+    },
+    calibration_figure: {
+        "calibration": lambda: calibration((8.0,)),
+        "calibration, six times": lambda: calibration((4.0, 6.0, 8.0, 10.0, 12.0, 14.0)),
+        "calibration, ten parts": lambda: calibration((6.0, 12.0), groups=10),
     },
     curve_differences_figure: {
         "differences at times": lambda: differences(("a", "b"), (4, 8, 12)),

@@ -1,0 +1,135 @@
+"""How near foretold chances come to what happened, where some are censored. Arrays in, arrays out.
+
+Whoever was censored before the horizon t is stood for by those who were not: rows whose ending by
+t is known count ``1 / G``, G being the chance of not having been censored before it (Graf et al.
+1999, doi:10.1002/(SICI)1097-0258(19990915/30)18:17/18<2529::AID-SIM274>3.0.CO;2-5). Endings come
+before censorings of the same time, so that of the n(s) at risk at s those who end then cannot be
+censored then. A case has ended as asked by t; everyone else known is a control, those who ended
+otherwise included (Blanche, Dartigues & Jacqmin-Gadda 2013, doi:10.1002/sim.5958).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from alliance_stats.estimates import Array
+from alliance_stats.survival.rows.time_at_risk import IntArray
+
+__all__ = ["Foretold", "jackknife_error", "measures"]
+
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Foretold:
+    """What was foretold for one horizon, and what happened; arrays of length n.
+
+    Attributes
+    ----------
+    risk, null
+        The foretold chance of ending as asked by the horizon, and the chance that nothing but the
+        others' endings foretells.
+    time, state
+        When each ended, and how: 0 censored, 1 as asked, 2 otherwise.
+    horizon
+        The time by which.
+    group
+        Rows that are censored alike (landmarks); zeros if all are.
+    """
+
+    risk: Array
+    null: Array
+    time: Array
+    state: IntArray
+    horizon: float
+    group: IntArray
+
+    def where(self, kept: Mask) -> "Foretold":
+        """Return some of the rows."""
+        return Foretold(
+            self.risk[kept], self.null[kept], self.time[kept], self.state[kept], self.horizon,
+            self.group[kept],
+        )  # fmt: skip
+
+    @property
+    def case(self) -> Mask:
+        """Who ended as asked by the horizon."""
+        return np.asarray((self.state == 1) & (self.time <= self.horizon))
+
+    @property
+    def weight(self) -> Array:
+        """How many each row stands for; 0 where its ending by the horizon is not known."""
+        found = np.zeros(len(self.time))
+        for group in np.unique(self.group):
+            own = self.group == group
+            found[own] = known_weights(self.time[own], self.state[own], self.horizon)
+        return found
+
+
+def known_weights(time: Array, state: IntArray, horizon: float) -> Array:
+    """Return 1 / G(T-) of who ended by the horizon, 1 / G(horizon) of who was seen beyond it."""
+    times, place = np.unique(time, return_inverse=True)
+    n_ended = np.bincount(place, weights=state > 0, minlength=len(times))
+    n_censored = np.bincount(place, weights=state == 0, minlength=len(times))
+    leaving = n_ended + n_censored
+    at_risk = np.cumsum(leaving[::-1])[::-1] - n_ended
+    share = np.divide(n_censored, at_risk, out=np.zeros(len(times)), where=at_risk > 0)
+    after = np.cumprod(1.0 - share)
+    before = np.concatenate(([1.0], after[:-1]))
+    beyond = np.concatenate(([1.0], after))[np.searchsorted(times, horizon, side="right")]
+    chance = np.where(time > horizon, beyond, before[place])
+    known = (time > horizon) | (state > 0)
+    return np.divide(1.0, chance, out=np.zeros(len(time)), where=known & (chance > 0.0))
+
+
+def measures(foretold: Foretold) -> dict[str, float]:
+    """Return what is asked of chances foretold for one horizon.
+
+    ``auc``: the share of pairs of a case and a control in which the case had the higher chance,
+    ties half. ``brier``: the mean squared difference between chance and ending; ``brier_null`` that
+    of `null`; ``scaled_brier`` one minus their ratio. ``observed``, ``foretold`` and their ratio
+    ``observed_to_foretold``: calibration in the large.
+    """
+    weight, case = foretold.weight, foretold.case
+    n = len(weight)
+    brier, null = (
+        float(weight @ (case - chance) ** 2) / n for chance in (foretold.risk, foretold.null)
+    )
+    observed, mean = float(weight @ case) / n, float(foretold.risk.mean())
+    return {
+        "auc": _area(foretold.risk, weight, case),
+        "brier": brier,
+        "brier_null": null,
+        "scaled_brier": 1.0 - brier / null if null > 0.0 else np.nan,
+        "observed": observed,
+        "foretold": mean,
+        "observed_to_foretold": observed / mean if mean > 0.0 else np.nan,
+    }
+
+
+def _area(risk: Array, weight: Array, case: Mask) -> float:
+    """Return the weighted share of pairs that are in order; NaN without cases or controls."""
+    levels, place = np.unique(risk, return_inverse=True)
+    cases = np.bincount(place, weights=weight * case, minlength=len(levels))
+    controls = np.bincount(place, weights=weight * ~case, minlength=len(levels))
+    pairs = cases.sum() * controls.sum()
+    if pairs == 0.0:
+        return float("nan")
+    below = np.cumsum(controls) - controls
+    return float(cases @ (below + controls / 2.0) / pairs)
+
+
+def jackknife_error(foretold: Foretold, cluster: IntArray) -> dict[str, float]:
+    """Return each measure's standard error by leaving out one cluster after the other.
+
+    The chances stay as they are; who stands for the censored is found anew.
+    """
+    numbers = np.unique(cluster)
+    found = [measures(foretold.where(cluster != number)) for number in numbers]
+    n = len(numbers)
+    return {
+        name: float(np.sqrt((n - 1.0) / n * ((own - own.mean()) ** 2).sum()))
+        for name in found[0]
+        for own in [np.array([each[name] for each in found])]
+    }

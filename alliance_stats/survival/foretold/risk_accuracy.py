@@ -1,0 +1,183 @@
+"""How near foretold chances came to what happened: discrimination, error, calibration."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from alliance_stats.account import Account, Section, html_of, summary_of
+from alliance_stats.checks import check_conf_level
+from alliance_stats.estimates import one_line
+from alliance_stats.ledger import RowLedger
+from alliance_stats.survival.curves.life_table import probability_interval
+from alliance_stats.survival.foretold.accuracy_measures import Foretold, jackknife_error, measures
+from alliance_stats.survival.rows.time_at_risk import IntArray
+
+__all__ = ["RiskAccuracy"]
+
+_WORDS = {
+    "auc": "AUC",
+    "brier": "Brier score",
+    "brier_null": "Brier score without covariates",
+    "scaled_brier": "scaled Brier score",
+    "observed": "share that left",
+    "foretold": "mean chance foretold",
+    "observed_to_foretold": "left, over foretold",
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class RiskAccuracy:
+    """How near foretold chances came to what happened.
+
+    Attributes
+    ----------
+    parts
+        Names of the times (or landmarks), and what was foretold for each.
+    clusters
+        Of each part: which rows the standard errors take as one.
+    how
+        How the chances were made, in words.
+    left_out
+        The column whose values were left out in turn; None where the chances are of models that
+        saw the rows themselves.
+    competing
+        Whether there were other endings.
+    rows
+        What happened to the rows.
+    """
+
+    parts: Mapping[float, Foretold]
+    clusters: Mapping[float, IntArray]
+    how: str
+    left_out: str | None
+    competing: bool
+    rows: RowLedger
+
+    __repr__ = one_line
+
+    def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return one row a time and measure.
+
+        Returns
+        -------
+        DataFrame
+            ``time, term, estimate, std_error, conf_low, conf_high``: `term` is ``auc`` (the share
+            of pairs of one who left by then and one who did not in which the former had the higher
+            chance), ``brier`` (mean squared error; ``brier_null`` without covariates,
+            ``scaled_brier`` one minus their ratio), ``observed`` and ``foretold`` shares and their
+            ratio ``observed_to_foretold``. Jackknife standard errors over clusters, the chances
+            taken as given; normal limits, of the ratio on the log scale.
+        """
+        z = float(stats.norm.isf((1.0 - check_conf_level(conf_level)) / 2.0))
+        records = []
+        for time, part in self.parts.items():
+            found = measures(part)
+            errors = jackknife_error(part, self.clusters[time])
+            for name, value in found.items():
+                half = z * errors[name]
+                low, high = value - half, value + half
+                if name == "observed_to_foretold" and value > 0.0:
+                    low, high = value * np.exp(-half / value), value * np.exp(half / value)
+                records.append((time, name, value, errors[name], low, high))
+        columns = ["time", "term", "estimate", "std_error", "conf_low", "conf_high"]
+        return pd.DataFrame.from_records(records, columns=columns)
+
+    def calibration(self, *, groups: int = 4, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return what happened among those with like chances.
+
+        Parameters
+        ----------
+        groups
+            Parts of about equal size, in order of the chance foretold; equal chances stay together.
+
+        Returns
+        -------
+        DataFrame
+            ``time, group, nobs, foretold, estimate, std_error, conf_low, conf_high``: the mean
+            chance, and the share that left by then (Aalen-Johansen), with log-log limits.
+        """
+        if groups < 2:
+            raise ValueError(f"groups must be 2 or more; got {groups}.")
+        frames = []
+        for time, part in self.parts.items():
+            edges = np.unique(np.quantile(part.risk, np.linspace(0, 1, groups + 1)[1:-1]))
+            place = np.searchsorted(edges, part.risk, side="left")
+            for number, group in enumerate(np.unique(place), start=1):
+                kept = place == group
+                own = part.where(kept)
+                error = jackknife_error(own, self.clusters[time][kept])["observed"]
+                value = np.array([measures(own)["observed"]])
+                low, high = probability_interval(
+                    value, np.array([error]), conf_level=conf_level, conf_type="log-log"
+                )
+                frames.append(
+                    pd.DataFrame(
+                        {
+                            "time": time,
+                            "group": number,
+                            "nobs": int(kept.sum()),
+                            "foretold": own.risk.mean(),
+                            "estimate": value,
+                            "std_error": error,
+                            "conf_low": low,
+                            "conf_high": high,
+                        }
+                    )
+                )
+        return pd.concat(frames, ignore_index=True)
+
+    def glance(self) -> pd.DataFrame:
+        """Return ``nobs, n_event, n_clusters`` in one row; events by the last time."""
+        last = list(self.parts)[-1]
+        return pd.DataFrame(
+            {
+                "nobs": [self.rows.n_used],
+                "n_event": [int(self.parts[last].case.sum())],
+                "n_clusters": [len(np.unique(self.clusters[last]))],
+            }
+        )
+
+    @property
+    def method(self) -> str:
+        """What was computed, in a phrase."""
+        over = (
+            f"each '{self.left_out}' foretold by models that left it out"
+            if self.left_out is not None
+            else "not cross-validated"
+        )
+        return f"accuracy of chances of leaving from {self.how}, {over}"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know before any number."""
+        return tuple(self._warnings())
+
+    def _warnings(self) -> Iterator[str]:
+        if self.left_out is None and not self.how.startswith("given"):
+            yield (
+                "The chances are of a model that saw these rows: it foretells new ones less well. "
+                "Give leave_out= (the therapists, say)."
+            )
+        few = [f"{time:g}" for time, part in self.parts.items() if part.case.sum() < 10]
+        if few:
+            yield f"Fewer than 10 had left by {', '.join(few)}: little can be said of them."
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return the measures, as data."""
+        tidy = self.tidy(conf_level=conf_level)
+        section = Section(
+            "By time",
+            tidy.assign(term=[_WORDS[name] for name in tidy["term"]]),
+            names=("time", "term"),
+            measure="estimate",
+            conf_level=conf_level,
+        )
+        sizes = {"rows": self.rows.n_used}
+        remarks = ("Who was censored before a time is stood for by those who were not.",)
+        return Account(self.method, self.notes, sizes, (section,), remarks, self.rows)
+
+    summary = summary_of
+    _repr_html_ = html_of
