@@ -309,8 +309,15 @@ def _whole_model() -> tuple[Relation, ...]:
     )  # fmt: skip
 
 
-def _any_ratio(_: Box, __: Setting) -> Interval:
-    return Interval(0.0, np.inf)
+def _if_adjusted(allowed: Interval) -> Image:
+    """Return what a model with covariates allows: its odds ratio is not that of the counts."""
+
+    def image(box: Box, setting: Setting) -> Interval:
+        if box["odds_ratio"].meets(_odds_ratio(box, setting)):
+            raise NotIdentifiedError("the odds ratio is that of the counts")
+        return allowed
+
+    return image
 
 
 def _fourfold() -> tuple[Relation, ...]:
@@ -347,16 +354,21 @@ def _fourfold() -> tuple[Relation, ...]:
     return (
         crude,
         loosened(
-            crude, _any_ratio,
-            "the odds ratio was adjusted for covariates, as its interval",
-            name="odds_ratio_adjusted", also=("conf_low", "conf_high"),
+            crude, _if_adjusted(Interval(0.0, np.inf)), _ADJUSTED, name="odds_ratio_adjusted",
+            also=("conf_low", "conf_high"),
         ),
         *chi2,
         *p_value,
         *(stars_twin(r) for r in p_value),
+        *(
+            loosened(r, _if_adjusted(Interval(0.0, 1.0)), _ADJUSTED, name=f"{r.name}_adjusted",
+                     also=("odds_ratio", "conf_low", "conf_high"))
+            for r in (p_value[0], stars_twin(p_value[0]))
+        ),
     )  # fmt: skip
 
 
+_ADJUSTED = "the odds ratio, with its interval and test, was adjusted for covariates"
 _TABLE = ("events1", "n1", "events2", "n2")
 _SHARES = "Newcombe 1998, doi:10.1002/(SICI)1097-0258(19980430)17:8<857::AID-SIM777>3.0.CO;2-E"
 
