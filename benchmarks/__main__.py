@@ -2,6 +2,8 @@
 
 import runpy
 
-for room in ("multilevel", "visits", "glmm", "survival", "discrete_hazard", "panel", "reading"):
+ROOMS = ("multilevel", "visits", "glmm", "survival", "discrete_hazard", "panel", "reading", "power")
+
+for room in ROOMS:
     print(f"== {room}")
     runpy.run_module(f"benchmarks.{room}", run_name="__main__")

@@ -130,6 +130,8 @@ def _canonical(study: Study, roles: Mapping[str, str]) -> pd.DataFrame:
     if missing:
         raise DataError(f"A pilot to plan with needs {', '.join(_NEEDED)}; it has no {missing[0]}.")
     data = pd.DataFrame(held).rename(columns={"outcome": "symptoms"})
+    words = [name for name in ("therapist", "family", "person", "role", "ending") if name in data]
+    data[words] = data[words].astype(object)  # categories would refuse the house's words
     for name in ("experience", *_BARRIERS):
         if name in study.sessions and pd.api.types.is_numeric_dtype(study.sessions[name]):
             data[name] = study.sessions[name].to_numpy(dtype=np.float64)
@@ -143,7 +145,7 @@ def _canonical(study: Study, roles: Mapping[str, str]) -> pd.DataFrame:
                     f"The pilot has the role '{name}': say with roles= which of "
                     f"{', '.join(_ROLES)} it stands for. {did_you_mean(name, _ROLES)}"
                 )
-    return data.reset_index(drop=True)
+    return data.sort_values(["person", "session"], ignore_index=True)  # whatever the rows' order
 
 
 def _differs(data: pd.DataFrame, name: str) -> bool:

@@ -9,6 +9,7 @@ import alliance_stats as als
 from alliance_stats import figures, tables
 from alliance_stats.family import ControlChart
 from alliance_stats.groups import cut_point, reliable_change
+from alliance_stats.power import pilot_design
 from alliance_stats.scales import (
     Scale,
     factor_model,
@@ -41,6 +42,19 @@ def _left(data: Any) -> Any:
             ending="ending",
         )
     )
+
+
+def _piloted(data: Any) -> Any:
+    study = als.Study.from_frame(
+        data,
+        person="person",
+        family="family",
+        therapist="therapist",
+        session="session",
+        alliance="alliance",
+        ending="ending",
+    )
+    return pilot_design(study, therapists=5, families=30, n_sets=2, seed=1).assumptions()
 
 
 def _compared(data: Any) -> Any:
@@ -200,6 +214,7 @@ FURTHER: dict[str, tuple[str, Callable[[Any], object]]] = {
         ),
     ),
     "endings": ("sessions", _left),
+    "pilot_design": ("sessions", _piloted),
     "ruptures": (
         "sessions",
         lambda d: als.ruptures(

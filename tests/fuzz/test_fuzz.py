@@ -26,6 +26,7 @@ def test_the_plain_frame_is_taken(call: str) -> None:
 OTHERS = {
     "compare_with", "comparison_figure", "example_study", "example_themes", "from_lifelines",
     "from_statsmodels", "funnel_figure", "instrument", "published", "recompute",
+    "interval_width_figure", "power_figure", "power_map_figure", "power_sensitivity_figure",
     "from_dict", "load_result", "reliability_figure", "report",
     "reproduce", "save_result", "to_dict", "simulate_study", "slopes_figure", "tidy_table",
 }  # fmt: skip

@@ -65,6 +65,39 @@ def test_groups_against_persons_have_the_published_power(effect, icc, k, m, prin
     assert wide.closed_form(0.05)["difference"] == pytest.approx(normal, abs=0.001)
 
 
+def test_therapists_of_a_longitudinal_trial_have_the_published_power():
+    """Four therapists an arm with 10 patients each, 11 weeks: 58% on 6 df, as powerlmm prints it.
+
+    Its vignette on three-level models (version of 2018-08-12; Magnusson, Andersson & Carlbring
+    2018, doi:10.1037/ccp0000333): half of the variance at baseline between patients, slopes' over
+    residual variance .02, 5% of the slopes' between therapists, d = .8 of baseline SDs at the end.
+    A slope is known from 11 weeks with a variance of 1 / 110 of the residual's.
+    """
+    residual = 1.0
+    slopes = 0.02 * residual
+    between, patients = 0.05 * slopes, 0.95 * slopes + residual / 110
+    a_week = 0.8 * math.sqrt(2.0 * residual) / 10
+    total = between + patients
+    trial = ClusterTrial(
+        clusters=4, members=10, icc=between / total, effect=a_week / math.sqrt(total)
+    )
+    assert trial.closed_form(0.05)["difference"] == pytest.approx(0.58, abs=0.005)
+
+
+# Killip, Mahfoud & Pearce 2004 (doi:10.1370/afm.141), Table 2: physicians in all, half an arm,
+# patients of each, design effect at an ICC of .017, effective sample size as printed
+PHYSICIANS = [(4, 10, 1.153, 34), (4, 20, 1.323, 60), (4, 40, 1.663, 96), (4, 80, 2.343, 136)]
+
+
+@pytest.mark.parametrize(("k", "m", "design_effect", "effective"), PHYSICIANS)
+def test_patients_of_physicians_have_the_published_effective_size(k, m, design_effect, effective):
+    trial = ClusterTrial(clusters=k // 2, members=m, icc=0.017, effect=0.5)
+    variance = variance_of(trial)  # of a difference of two means of `size` independent persons
+    size = 2.0 / variance * 2.0
+    assert size == pytest.approx(k * m / design_effect, rel=1e-3)
+    assert math.floor(size) in (effective, effective - 1)
+
+
 def test_three_levels_are_cluster_means_of_members_means():
     trial = ClusterTrial(clusters=9, members=4, icc=0.1, member_icc=0.3, ratings=5, effect=0.7)
     shift = 0.7 / math.sqrt(2 * (0.1 + (0.3 + 0.6 / 5) / 4) / 9)
