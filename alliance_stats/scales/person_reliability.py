@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special, stats
 
 from alliance_stats.checks import check_spelling, group_codes
 from alliance_stats.errors import DataError, NotIdentifiedError
@@ -62,6 +62,20 @@ def wald_limits(estimate: float, error: float, conf_level: float) -> tuple[float
     """Return ``estimate -+ z SE``."""
     reach = float(stats.norm.ppf(0.5 + conf_level / 2.0)) * error
     return estimate - reach, estimate + reach
+
+
+@named
+def logit_limits(estimate: float, error: float, conf_level: float) -> tuple[float, float]:
+    """Return the limits that are those of a Wald interval on the scale of log odds.
+
+    Near 1 they hold better than ``estimate -+ z SE``, and lie below 1 (Kelley & Pornprasertmanit
+    2016, doi:10.1037/a0040086).
+    """
+    if not 0.0 < estimate < 1.0:
+        return np.nan, np.nan
+    reach = float(stats.norm.ppf(0.5 + conf_level / 2.0)) * error / (estimate * (1.0 - estimate))
+    low, high = special.expit(special.logit(estimate) + np.array([-reach, reach]))
+    return float(low), float(high)
 
 
 @named
@@ -145,7 +159,7 @@ def _omegas(
             )
     found = [
         Coefficient(
-            f"{level} persons", f"omega {level}", value, error, partial(wald_limits, value, error)
+            f"{level} persons", f"omega {level}", value, error, partial(logit_limits, value, error)
         )
         for level, (value, error) in zip(("within", "between"), pairs, strict=True)
     ]

@@ -440,3 +440,16 @@ def test_answers_in_words_and_codes_are_read_as_stated():
     lines = ["q1", "q2", "q3", "q4"]
     marked = FORMS.assign(q1="gut")
     assert score(marked, instrument("srs", items=lines, answers={"gut": 9}))["srs"].iloc[0] == 18.0
+
+
+def test_omega_at_two_levels_has_limits_between_0_and_1():
+    data = repeated(9, 4, 4, seed=2)
+    found = reliability(data, items=["i0", "i1", "i2", "i3"], person="person").tidy()
+    rows = found[found["term"].str.startswith("omega")].set_index("term")
+    assert rows.loc["omega between", "estimate"] + 1.96 * rows.loc["omega between", "std_error"] > 1
+    for row in rows.itertuples():
+        reach = stats.norm.ppf(0.975) * row.std_error / (row.estimate * (1 - row.estimate))
+        odds = row.estimate / (1 - row.estimate)
+        low, high = (odds * np.exp(sign * reach) for sign in (-1, 1))
+        assert row.conf_low == pytest.approx(low / (1 + low), rel=1e-9)
+        assert row.conf_high == pytest.approx(high / (1 + high), rel=1e-9)
