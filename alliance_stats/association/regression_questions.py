@@ -13,7 +13,7 @@ from alliance_stats.association.goodness_of_fit import r_squared_of, spans_const
 from alliance_stats.checks import check_choice, check_conf_level, did_you_mean
 from alliance_stats.design.design import Design, code_new_rows
 from alliance_stats.engine.degrees_of_freedom import ConstantDf
-from alliance_stats.engine.sandwich import ClusterRobust, RowVariances, cr2
+from alliance_stats.engine.sandwich import ClusterRobust, RowVariances, cr2, turned
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, wald_interval
 from alliance_stats.multilevel import (
@@ -360,14 +360,16 @@ def _cluster_robust(fit: Fit, clusters: npt.NDArray[np.int64]) -> ClusterRobust:
     if not isinstance(fit, LinearFit):
         slope = fit.family.mean_slope(fit.fixed_part)
     variance = slope**2 / working.weights
-    columns, left = X * slope[:, None], working.residuals * slope
+    size = np.sqrt((X**2).mean(axis=0))  # so that no unit of measurement is ill-conditioned
+    columns, left = X / size * slope[:, None], working.residuals * slope
     order = np.argsort(clusters, kind="stable")
     rows = np.split(order, np.cumsum(np.bincount(clusters))[:-1])
-    return cr2(
+    robust = cr2(
         [columns[own] for own in rows],
         [left[own] for own in rows],
         [RowVariances(variance[own]) for own in rows],
     )
+    return turned(robust, np.diag(1.0 / size))
 
 
 def _kept_names(design: Design) -> list[str]:

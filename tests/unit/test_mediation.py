@@ -217,3 +217,38 @@ def test_units_are_one_column_by_name_or_in_a_list():
     pd.testing.assert_frame_equal(mediation(sessions, **asked, nested_in=["family"]).tidy(), one)
     with pytest.raises(DataError, match="one level of units apart; got \\['person', 'family'\\]"):
         mediation(sessions, **asked, nested_in=["person", "family"])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"cluster": "therapist"},
+        {"intervals": "bootstrap"},
+        {"intervals": "bootstrap", "cluster": "therapist"},
+        {"intervals": "profile"},
+        {"interaction": True, "values": (0, 1)},
+    ],
+)
+def test_columns_of_very_different_size_are_no_trouble(options: dict[str, object]) -> None:
+    plain = mediation(DATA, **(NAMED | options)).tidy()
+    scaled = DATA.assign(x=DATA["x"] * 1e5, m=DATA["m"] * 1e-4)
+    asked = NAMED | options | ({"values": (0, 1e5)} if "values" in options else {})
+    factor = 1.0 if "values" in options else 1e5
+    other = mediation(scaled, **asked).tidy()
+    for column in ("estimate", "conf_low", "conf_high"):
+        assert other[column].to_numpy() * factor == pytest.approx(
+            plain[column].to_numpy(), rel=1e-4, nan_ok=True
+        )
+
+
+@pytest.mark.parametrize("name", ["m", "hit", "w"])
+def test_words_where_numbers_belong_are_refused_with_how_to_code_them(name: str) -> None:
+    data = DATA.assign(**{name: np.where(DATA["m"] > 0, "yes", "no")})
+    asked = NAMED | {"moderator": "w"} | ({"outcome": "hit"} if name == "hit" else {})
+    with pytest.raises(DataError, match=rf"'{name}' holds words \('no', 'yes'\).*== 'yes'"):
+        mediation(data, **asked)
+
+
+def test_a_treatment_of_one_word_is_no_treatment() -> None:
+    with pytest.raises(NotIdentifiedError, match="'x' is the same in all"):
+        mediation(DATA.assign(x="family"), **NAMED)

@@ -403,3 +403,25 @@ def test_results_in_units_are_saved_and_loaded(options: dict[str, object]) -> No
     pd.testing.assert_frame_equal(loaded.tidy(), found.tidy(), rtol=1e-9)
     if "moderator" in options:
         pd.testing.assert_frame_equal(loaded.conditional([0.5]), found.conditional([0.5]))
+
+
+def test_mediators_of_units_in_very_different_units_of_measurement() -> None:
+    rng = np.random.default_rng(7)
+    unit = np.repeat(np.arange(30), 4)
+    x = rng.normal(size=30)
+    m = 0.4 * x + rng.normal(size=30)
+    y = (0.5 * m)[unit] + rng.normal(size=30)[unit] + rng.normal(size=120)
+    data = pd.DataFrame({"unit": unit, "x": x[unit], "m": m[unit], "y": y})
+    moved = data.assign(x=data["x"] * 1e6, m=data["m"] * 1e-5)
+    one, other = (
+        mediation(d, treatment="x", mediator="m", outcome="y", nested_in="unit", seed=1).tidy()
+        for d in (data, moved)
+    )
+    assert other["conf_high"].to_numpy() * 1e6 == pytest.approx(
+        one["conf_high"].to_numpy(), rel=1e-4
+    )
+
+
+def test_few_clusters_of_units_are_said() -> None:
+    found = mediation(LEVELS, cluster="clinic", **NESTED)
+    assert any("10 clusters of clinic" in note for note in found.notes)

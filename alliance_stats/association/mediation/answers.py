@@ -35,6 +35,7 @@ from alliance_stats.estimates import Array
 __all__ = ["in_units", "natural_on_one_level", "of_hazard", "on_one_level"]
 
 _FEW_UNITS = 30
+_FEW_CLUSTERS = 20
 _NOTHING = (np.nan, np.nan)
 Index = npt.NDArray[np.int64]
 Fitted = MediatedLevels | RandomPaths
@@ -118,6 +119,11 @@ def in_units(
         remarks += (
             f"There are {len(labels)} units of {unit}: what is between so few is told "
             "roughly, and a path of theirs that is not found may be there.",
+        )
+    if clusters is not None and clusters.max() + 1 < _FEW_CLUSTERS:
+        remarks += (
+            f"There are {clusters.max() + 1} clusters of {case.cluster}: robust errors of so few "
+            "are told roughly, even with t.",
         )
     if isinstance(found, RandomPaths):
         remarks += found.remarks

@@ -254,6 +254,8 @@ def read(
     _check_once([*named, *asked.covariates, *groups, *also])
     require_columns(data, [*named, *asked.covariates, *groups, *also, *times.values()])
     data, asked, arms = _coded(data, asked, values)
+    for name in named:
+        _refuse_words(data[name])
     for group in groups:
         check_spelling(data[group], kind=group)
     numbers: dict[Hashable, object] = {name: finite_or_missing(data, name) for name in named}
@@ -282,16 +284,12 @@ def _coded(
     doi:10.1111/bmsp.12028).
     """
     column = data[asked.treatment]
-    words = isinstance(column.dtype, pd.CategoricalDtype) or (
-        pd.api.types.infer_dtype(column, skipna=True) in ("string", "mixed", "mixed-integer")
-    )
-    if not words:
+    if not _in_words(column):
         return data, asked, None
     check_spelling(column, kind=asked.treatment)
-    there = column.dropna()
-    levels = sorted(there.unique(), key=str)
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        levels = [level for level in column.cat.categories if (there == level).any()]
+    levels = _levels(column)
+    if len(levels) < 2:
+        raise NotIdentifiedError(f"'{column.name}' is the same in all {len(data)} rows.")
     if values is None and len(levels) == 2:
         values = (levels[0], levels[1])
     if values is None:
@@ -319,6 +317,32 @@ def _coded(
     coded = data.assign(**{str(name): column for name, column in indicators.items()})
     asked = replace(asked, covariates=(*asked.covariates, *others))
     return coded, asked, (str(low), str(high))
+
+
+def _in_words(column: pd.Series) -> bool:
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return True
+    return pd.api.types.infer_dtype(column, skipna=True) in ("string", "mixed", "mixed-integer")
+
+
+def _levels(column: pd.Series) -> list[object]:
+    """Return the words that occur, categories in their order."""
+    there = column.dropna()
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return [level for level in column.cat.categories if (there == level).any()]
+    return sorted(there.unique(), key=str)
+
+
+def _refuse_words(column: pd.Series) -> None:
+    """Refuse words where a number belongs, and say how a yes or no becomes one."""
+    if not _in_words(column) or pd.api.types.is_numeric_dtype(column.dtype):
+        return
+    levels = _levels(column)
+    if len(levels) == 2 and all(isinstance(level, str) for level in levels):
+        raise DataError(
+            f"'{column.name}' holds words ({', '.join(map(repr, levels))}): numbers belong there. "
+            f"Make it 1 and 0: (data['{column.name}'] == {levels[-1]!r}).astype(int)."
+        )
 
 
 def _check_times(asked: Asked, used: pd.DataFrame, times: Mapping[str, str]) -> None:

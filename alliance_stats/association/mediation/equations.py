@@ -79,12 +79,13 @@ class Equations:
         """Return the coefficients where each row counts so often; None if these do not tell."""
         found = []
         for fit in self.fits:
-            X, y = fit.design.X, fit.design.y
+            scale = np.sqrt((fit.design.X**2).mean(axis=0))
+            X, y = fit.design.X / scale, fit.design.y
             weighted = X * counts[:, None]
             b, _, rank, _ = np.linalg.lstsq(weighted.T @ X, weighted.T @ y, rcond=None)
             if rank < X.shape[1]:
                 return None
-            found.append(b)
+            found.append(b / scale)
         return np.concatenate(found)
 
 

@@ -333,8 +333,9 @@ def _with_units(  # noqa: PLR0917
         names.append(f"{asked.treatment} x {asked.moderator}")
     X = np.column_stack([np.ones(len(columns[names[0]])), *(columns[n] for n in names)])
     Y = np.column_stack([columns[m] for m in asked.mediators])
-    b = linalg.lstsq(X, Y)[0]
-    left, bread = Y - X @ b, linalg.inv(X.T @ X)
+    size = np.sqrt((X**2).mean(axis=0))
+    b = linalg.lstsq(X / size, Y)[0] / size[:, None]
+    left, bread = Y - X @ b, linalg.inv((X / size).T @ (X / size)) / np.outer(size, size)
     df = len(X) - X.shape[1]
     estimate, V, dfs = paths.estimate.copy(), paths.covariance.copy(), paths.df.copy()
     rows = [

@@ -40,8 +40,9 @@ class TwoLevels:
         (d, d) covariances.
     coefficients
         (q, d): of the units' columns on the variables between.
-    scale
-        (d,) SDs of the variables; what follows is of variables in these units.
+    scale, sizes
+        (d,) SDs of the variables and (q,) sizes of the units' columns; what follows is of variables
+        and columns in these units.
     deviance
         -2 log-likelihood as a function of the parameters, without its constant.
     information
@@ -54,6 +55,7 @@ class TwoLevels:
     between: Array
     coefficients: Array
     scale: Array
+    sizes: Array
     deviance: "TwoLevelDeviance"
     information: Array
     log_lik: float
@@ -66,8 +68,7 @@ class TwoLevels:
     def at(self, theta: Array, paths: PathsOf) -> Array:
         """Return functions of within, between and coefficients at other parameters."""
         W, B, beta = _unpacked(theta, len(self.within), len(self.coefficients))
-        s = self.scale
-        return paths(W * np.outer(s, s), B * np.outer(s, s), beta * s)
+        return self._asked(paths, W, B, beta)
 
     def slopes(self, paths: PathsOf) -> Array:
         """Return the derivatives of such functions by the parameters, (functions, parameters)."""
@@ -93,14 +94,20 @@ class TwoLevels:
 
     def at_unbounded(self, values: Array, paths: PathsOf) -> Array:
         """Return functions of within, between and coefficients at such parameters, (..., k)."""
-        d, s = len(self.within), self.scale
+        d = len(self.within)
         W, B = _from_free(values[..., : d * (d + 1)], d)
         beta = values[..., d * (d + 1) :].reshape(*values.shape[:-1], *self.coefficients.shape)
-        return paths(W * np.outer(s, s), B * np.outer(s, s), beta * s)
+        return self._asked(paths, W, B, beta)
+
+    def _asked(self, paths: PathsOf, W: Array, B: Array, beta: Array) -> Array:
+        s = self.scale
+        own = beta * s / self.sizes[:, None]
+        return paths(W * np.outer(s, s), B * np.outer(s, s), own)
 
     def _standardised(self) -> tuple[Array, Array, Array]:
         s = self.scale
-        return self.within / np.outer(s, s), self.between / np.outer(s, s), self.coefficients / s
+        own = self.coefficients / s * self.sizes[:, None]
+        return self.within / np.outer(s, s), self.between / np.outer(s, s), own
 
 
 def fit_two_levels(
@@ -131,8 +138,8 @@ def fit_two_levels(
             f"{J} units with {len(Z)} rows are too few for the covariances of {d} variables within "
             "and between them."
         )
-    scale = Z.std(axis=0)
-    Z = Z / scale
+    scale, wide = Z.std(axis=0), np.sqrt((columns**2).mean(axis=0))
+    Z, columns = Z / scale, columns / wide
     means = np.column_stack([np.bincount(units, weights=z) / sizes for z in Z.T])
     left = Z - means[units]
     products = np.einsum("ni,nj->nij", left, left)
@@ -166,7 +173,10 @@ def fit_two_levels(
             raise NotIdentifiedError("The covariances within and between units did not settle.")
     constant = len(Z) * d * np.log(2.0 * np.pi) + 2.0 * len(Z) * np.log(scale).sum()
     log_lik = -0.5 * (deviance.packed(theta)[0] + constant)
-    return TwoLevels(W * outer, B * outer, beta * scale, scale, deviance, hessian / 2.0, log_lik)
+    return TwoLevels(
+        W * outer, B * outer, beta * scale / wide[:, None], scale, wide, deviance, hessian / 2.0,
+        log_lik,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
