@@ -44,6 +44,10 @@ from alliance_stats.survival.unseen.dropout_sensitivity import (
     dropout_sensitivity,
 )
 from alliance_stats.survival.unseen.pattern_mixture import PatternMixture, pattern_mixture
+from alliance_stats.survival.unseen.reference_imputation import (
+    ReferenceImputation,
+    reference_imputation,
+)
 from alliance_stats.survival.unseen.shared_parameter import SharedParameterModel, shared_parameter
 
 __all__ = [
@@ -67,6 +71,7 @@ __all__ = [
     "MissedLastScheduled",
     "PatternMixture",
     "ProportionalHazardsTest",
+    "ReferenceImputation",
     "RestrictedMean",
     "RiskAccuracy",
     "SharedParameterModel",
@@ -90,6 +95,7 @@ __all__ = [
     "log_rank",
     "pattern_mixture",
     "proportional_hazards_test",
+    "reference_imputation",
     "restricted_mean",
     "risk_accuracy",
     "schoenfeld_residuals",

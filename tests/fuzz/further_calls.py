@@ -83,6 +83,15 @@ def _imputed(data: Any) -> Any:
     )
 
 
+def _as_reference(data: Any) -> Any:
+    model = als.lmm("symptoms ~ session * role + (1 | person)", data)
+    later = frames()["sessions"].query("session == 5").assign(session=6).drop(columns="symptoms")
+    return als.reference_imputation(
+        model, later, term="session", arm="role", reference=later["role"].iloc[0], time="session",
+        unit="person", seed=1, n_imputations=3,
+    )  # fmt: skip
+
+
 def _shared(data: Any) -> Any:
     scores = frames()["periods"].iloc[::-1].reset_index(drop=True)
     rng = np.random.default_rng(5)
@@ -237,6 +246,7 @@ FURTHER: dict[str, tuple[str, Callable[[Any], object]]] = {
         ),
     ),
     "dropout_sensitivity": ("sessions", _imputed),
+    "reference_imputation": ("sessions", _as_reference),
     "shared_parameter": ("periods", _shared),
     # associations
     "correlations": ("forms", _correlated),

@@ -23,7 +23,7 @@ from alliance_stats.renaming import renamed
 from alliance_stats.seeds import Seed
 from alliance_stats.survival.unseen.outcome_imputation import imputations, pool
 
-__all__ = ["DropoutSensitivity", "dropout_sensitivity"]
+__all__ = ["DropoutSensitivity", "check_unseen", "completed_fit", "dropout_sensitivity"]
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -236,15 +236,15 @@ def dropout_sensitivity(
     if term not in terms:
         raise FormulaError(f"The model has no coefficient '{term}'. {did_you_mean(term, terms)}")
     unseen = check_frame(unseen, what="unseen")
-    _check_unseen(model, unseen)
+    check_unseen(model, unseen)
     times = _times_shifted(unseen, shift)
     estimates, variances = np.empty((2, len(grid), n_imputations))
     df_complete = np.empty(len(grid))
     completed: LinearMixedModel | None = None
-    for i, drawn in enumerate(imputations(model, unseen, m=n_imputations, seed=seed)):
+    for i, (drawn, _) in enumerate(imputations(model, unseen, m=n_imputations, seed=seed)):
         for k, delta in enumerate(grid):
             y = np.concatenate([model.design.y, drawn + delta * times])
-            completed = _complete(model, unseen, y) if completed is None else completed.refit(y)
+            completed = completed_fit(model, unseen, y, completed)
             estimates[k, i] = completed.beta[term]
             variances[k, i] = completed.vcov().loc[term, term]
             if i == 0:
@@ -262,7 +262,7 @@ def dropout_sensitivity(
     )
 
 
-def _check_unseen(model: LinearMixedModel, unseen: pd.DataFrame) -> None:
+def check_unseen(model: LinearMixedModel, unseen: pd.DataFrame) -> None:
     """Refuse rows whose outcome is there, and outcomes that have no column to be shifted in."""
     groups = [c for grouping in model.design.groupings for c in grouping.columns]
     require_columns(unseen, groups, what="unseen")
@@ -294,7 +294,12 @@ def _times_shifted(unseen: pd.DataFrame, shift: str | None) -> Array:
     return times
 
 
-def _complete(model: LinearMixedModel, unseen: pd.DataFrame, y: Array) -> LinearMixedModel:
+def completed_fit(
+    model: LinearMixedModel, unseen: pd.DataFrame, y: Array, before: LinearMixedModel | None
+) -> LinearMixedModel:
+    """Fit the model to seen and imputed outcomes, by a refit where there was a fit before."""
+    if before is not None:
+        return before.refit(y)
     columns = list(model.design.frame.columns)
     response = model.design.formula.response
     rest = [column for column in columns if column != response]

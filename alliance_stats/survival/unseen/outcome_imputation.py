@@ -68,8 +68,8 @@ class OutcomeImputer:
         self.columns = columns
         self.products: Array = np.asarray((columns.T @ columns).todense())
 
-    def draw(self, rng: np.random.Generator) -> Array:
-        """Return one outcome for each unseen row."""
+    def draw(self, rng: np.random.Generator) -> tuple[Array, Array]:
+        """Return one outcome for each unseen row, and the coefficients drawn with them."""
         model = self.model
         simulated = model.simulate(rng).to_numpy()[:, 0]
         other = model.refit(simulated)
@@ -83,7 +83,7 @@ class OutcomeImputer:
             own[:, known] = b[f][:, self.units[f][known]]
             own[:, ~known] = drawn[:, fresh]
             y = y + np.einsum("nq,qn->n", self.rows.Z[f], back_transform(grouping.terms) @ own)
-        return np.asarray(y + other.sigma * rng.standard_normal(len(y)))
+        return np.asarray(y + other.sigma * rng.standard_normal(len(y))), beta
 
     def _posterior_draw(
         self, Lambda: tuple[Array, ...], sigma: float, rng: np.random.Generator
@@ -114,8 +114,11 @@ class OutcomeImputer:
 
 def imputations(
     model: LinearMixedModel, unseen: pd.DataFrame, *, m: int, seed: Seed
-) -> Iterator[Array]:
-    """Yield `m` vectors of outcomes of the unseen rows, each from a random stream of its own."""
+) -> Iterator[tuple[Array, Array]]:
+    """Yield `m` times outcomes of the unseen rows and the coefficients that they were drawn with.
+
+    Each from a random stream of its own.
+    """
     imputer = OutcomeImputer(model, unseen)
     for stream in np.random.SeedSequence(whole_seed(seed)).spawn(m):
         yield imputer.draw(np.random.default_rng(stream))
