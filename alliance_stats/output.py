@@ -6,6 +6,7 @@ its name.
 
 import os
 import re
+import threading
 from pathlib import Path
 
 import pandas as pd
@@ -26,7 +27,8 @@ def write_whole(path: Path, content: str | bytes) -> None:
         If the disk is full or the folder cannot be written; what stood there before stays.
     """
     data = content.encode("utf-8") if isinstance(content, str) else content
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    # two runs, or two threads of one, may write the same file: each aside under a name of its own
+    aside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
     try:
         with aside.open("wb") as file:
             file.write(data)

@@ -1,5 +1,6 @@
-"""Run every analysis and put what they show on one page: ``python -m analyses``."""
+"""Run every analysis and put what they show on one page: ``python -m analyses [folder]``."""
 
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from alliance_stats.figures.report_figure import ReportFigure
 from alliance_stats.formatting import format_number, plural
+from alliance_stats.output import write_whole
+from alliance_stats.provenance import record
 from analyses import (
     alliance_outcome,
     beat_the_blues,
@@ -26,6 +29,7 @@ from analyses.page import page_html
 from analyses.variables import write_variables
 
 GENERATED = Path(__file__).parents[1] / "reports" / "generated"
+DATA = tuple(Path(__file__).parents[1] / "data" / name for name in ("example", "published"))
 
 
 class Analysis(NamedTuple):
@@ -64,7 +68,7 @@ ANALYSES = (
 def main(folder: Path = GENERATED, console: Console | None = None) -> Path:
     """Run all analyses into `folder`, write ``index.html`` there and return its path.
 
-    The numbers that the Quarto documents name go beside `folder`, into ``_variables.yml``.
+    The numbers that the Quarto documents name go beside `folder`, into ``_variables.yml``. What each figure, table and number was made of goes into ``log.json``.
     """
     console = console or Console()
     started = time.perf_counter()
@@ -83,14 +87,33 @@ def main(folder: Path = GENERATED, console: Console | None = None) -> Path:
             progress.advance(task)
         progress.update(task, description="page")
         page = folder / "index.html"
-        page.write_text(page_html(chapters), encoding="utf-8", newline="\n")
+        write_whole(page, page_html(chapters))
         write_variables(folder.parent / "_variables.yml", chapters)
+        _record(folder, chapters)
         progress.update(task, advance=1, description="done")
     for chapter in chapters:
         console.print(_summary(chapter), soft_wrap=True, highlight=False)
     seconds = format_number(time.perf_counter() - started, 1)
     console.print(f"{seconds} s. Open [bold]{page}[/bold] in a browser.", soft_wrap=True)
     return page
+
+
+def _record(folder: Path, chapters: list[Chapter]) -> None:
+    """Write the log that ``alliance-stats verify`` reads."""
+    data = [path for where in DATA for path in sorted(where.iterdir())]
+    seeds = {f"{name}.{key}": value for name, module in sorted(sys.modules.items())
+             if name.startswith("analyses.") for key, value in vars(module).items()
+             if key == "SEED"}  # fmt: skip
+    record(
+        folder,
+        [part for chapter in chapters for part in chapter.parts],
+        script="analyses",
+        inputs=[path for path in data if path.is_file()],
+        seed=seeds,
+        numbers={
+            f"{chapter.name}.{n}": x for chapter in chapters for n, x in chapter.numbers.items()
+        },
+    )
 
 
 def _summary(chapter: Chapter) -> str:
@@ -102,4 +125,4 @@ def _summary(chapter: Chapter) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else GENERATED)

@@ -10,6 +10,7 @@ from typing import Literal
 
 from alliance_stats.figures.report_figure import ReportFigure
 from alliance_stats.formatting import to_markdown
+from alliance_stats.output import write_whole
 from alliance_stats.tables import ReportTable
 
 __all__ = ["REFERENCE", "Chapter", "Part", "Section"]
@@ -90,11 +91,11 @@ class Chapter:
                 part.save(out, included_from=out.parents[1])
             else:
                 part.save(out)
-        _write(out / "_source.qmd", _markdown(self.source))
+        write_whole(out / "_source.qmd", _markdown(self.source))
         for section in self.sections:
-            _write(out / f"_{section.label}.qmd", _markdown(section.text))
+            write_whole(out / f"_{section.label}.qmd", _markdown(section.text))
         numbers = {name: _plain(value) for name, value in self.numbers.items()}
-        _write(out / "numbers.json", json.dumps(numbers, indent=1, sort_keys=True) + "\n")
+        write_whole(out / "numbers.json", json.dumps(numbers, indent=1, sort_keys=True) + "\n")
 
 
 def _markdown(text: str) -> str:
@@ -120,7 +121,3 @@ def _plain(value: float) -> float | int | None:
     if not math.isfinite(number):
         return None
     return int(number) if number.is_integer() else number
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8", newline="\n")

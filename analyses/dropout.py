@@ -9,6 +9,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from alliance_stats.formatting import format_interval, format_number
+from alliance_stats.output import write_whole
 from alliance_stats.study import Study
 from analyses import beat_the_blues
 from analyses.chapter import Chapter
@@ -69,5 +70,5 @@ def main(data: Data, out: Path) -> Chapter:
     chapter.save(out)
     if CATERPILLAR not in {part.label for part in chapter.parts}:
         # the document includes it: with therapists all alike there is none
-        (out / f"_{CATERPILLAR}.qmd").write_text("", encoding="utf-8")
+        write_whole(out / f"_{CATERPILLAR}.qmd", "")
     return chapter

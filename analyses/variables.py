@@ -18,6 +18,7 @@ from alliance_stats.formatting import (
     p_phrase,
     to_markdown,
 )
+from alliance_stats.output import write_whole
 from analyses.chapter import Chapter
 
 __all__ = ["in_words", "write_variables"]
@@ -35,7 +36,7 @@ def write_variables(path: Path, chapters: Sequence[Chapter]) -> None:
             f"  {name}: {json.dumps(to_markdown(text), ensure_ascii=False)}"
             for name, text in in_words(chapter.numbers).items()
         ]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+    write_whole(path, "\n".join(lines) + "\n")
 
 
 def in_words(numbers: Mapping[str, float]) -> dict[str, str]:

@@ -46,6 +46,7 @@ ROOMS = {
     "tables": "Tables",
     "sentences": "Sentences",
     "archive": "Saved results",
+    "provenance": "Where numbers come from",
     "cross_check": "A second engine's answer",
 }
 

@@ -167,6 +167,20 @@ def new(
 
 
 @app.command()
+def verify(
+    folder: Annotated[Path, typer.Argument(help="The folder with log.json: generated.")],
+    *,
+    run: Annotated[
+        bool, typer.Option("--run/--no-run", help="Run the report's own script again.")
+    ] = True,
+) -> None:
+    """Compare a report with its log and what its script makes today. Exit code 1 if changed."""
+    from alliance_stats.cli.verify_command import print_verification
+
+    raise typer.Exit(print_verification(folder, run=run))
+
+
+@app.command()
 def power(
     plan: Annotated[Path, typer.Argument(help="A TOML file of design and analysis.")],
     *,

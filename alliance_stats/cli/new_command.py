@@ -6,6 +6,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path, PurePosixPath
 
 from alliance_stats.cli.terminal import heading, print_error, say
+from alliance_stats.output import write_whole
 
 __all__ = ["start_study"]
 
@@ -20,7 +21,7 @@ def start_study(folder: Path) -> int:
         target = folder / path
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(template.read_bytes())
+            write_whole(target, template.read_bytes())
         except OSError as error:
             print_error(f"'{target}' cannot be written: {error.strerror}.")
             return 1

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from alliance_stats.figures.report_figure import ReportFigure
 from alliance_stats.formatting import to_html, to_markdown
-from alliance_stats.output import csv_text
+from alliance_stats.output import csv_text, write_whole
 from alliance_stats.tables import ReportTable
 
 __all__ = [
@@ -147,14 +147,13 @@ def write_page(
         f"<h2>{to_html(heading)}</h2>\n" + "\n".join(_html(part, names) for part in parts)
         for heading, parts in sections.items()
     )
-    path.write_text(
+    html = (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{to_html(title)}</title>\n<style>{_STYLE}{PARTS_STYLE}</style>\n</head>\n<body>\n"
-        f"<h1>{to_html(title)}</h1>\n<p>{to_html(source)}</p>\n{body}\n</body>\n</html>\n",
-        encoding="utf-8",
-        newline="\n",
+        f"<h1>{to_html(title)}</h1>\n<p>{to_html(source)}</p>\n{body}\n</body>\n</html>\n"
     )
+    write_whole(path, html)
 
 
 def markdown(part: Part, folder: Path) -> str:

@@ -4,7 +4,8 @@ Put your own files into `data` and your own column names below. Then run
 
     python analysis.py
 
-which writes page.html; or render report.qmd with Quarto. Both show the same parts.
+which writes page.html, and generated/log.json, by which `alliance-stats verify generated` says
+later what changed; or render report.qmd with Quarto. Both show the same parts.
 """
 
 import sys
@@ -28,6 +29,7 @@ from alliance_stats.formatting import plural
 from alliance_stats.groups import GroupComparison, compare_groups
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import LinearMixedModel, lmm
+from alliance_stats.provenance import record
 from alliance_stats.scales import Scale, ScaleReliability, reliability, score_study
 from alliance_stats.sentences import methods_paragraph, report
 from alliance_stats.study import Study
@@ -387,30 +389,48 @@ def checks(results: Results) -> list[Part]:
     return parts
 
 
-def main() -> None:
-    """Analyse the study and write the page."""
-    results = analyse()
-    write_page(
-        HERE / "page.html",
-        title=TITLE,
-        source=SOURCE,
-        sections={
-            "Who took part": sample(results),
-            "The scales": scales(results),
-            "The alliance over sessions": course(results),
-            "Who drops out, and when": dropout(results),
-            "The groups compared": groups(results),
-            "How it was computed": methods(results),
-            **({"Asked of other libraries": checks(results)} if CHECK else {}),
-        },
+def log(results: Results, parts: list[Part], out: Path = HERE) -> None:
+    """Write generated/log.json: what every figure, table and number was made of."""
+    found: dict[str, Any] = {"model": results.model, **results.scales}
+    if results.dropout is not None:
+        found["curves"] = results.dropout.curves
+        if results.dropout.test is not None:
+            found["dropout by group"] = results.dropout.test
+    if results.comparison is not None:
+        found["last session"] = results.comparison
+    record(
+        out / "generated",
+        parts,
+        script=HERE / "analysis.py",
+        writes="generated",
+        inputs=[path for path in (SESSIONS, FAMILIES) if path is not None],
+        seed=SEED,
+        results=found,
     )
 
 
+def main(out: Path = HERE) -> None:
+    """Analyse the study, write the page and its log."""
+    results = analyse()
+    sections = {
+        "Who took part": sample(results),
+        "The scales": scales(results),
+        "The alliance over sessions": course(results),
+        "Who drops out, and when": dropout(results),
+        "The groups compared": groups(results),
+        "How it was computed": methods(results),
+        **({"Asked of other libraries": checks(results)} if CHECK else {}),
+    }
+    write_page(out / "page.html", title=TITLE, source=SOURCE, sections=sections)
+    log(results, [part for parts in sections.values() for part in parts], out)
+
+
 if __name__ == "__main__":
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else HERE
     try:
-        main()
+        main(folder)
     except AllianceStatsError as error:
         sys.exit(f"Error: {error}")
     except OSError as error:
         sys.exit(f"Error: '{error.filename}' cannot be read or written: {error.strerror}.")
-    sys.stdout.write(f"Wrote {HERE / 'page.html'}.\n")
+    sys.stdout.write(f"Wrote {folder / 'page.html'}.\n")

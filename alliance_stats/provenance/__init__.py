@@ -1,0 +1,6 @@
+"""Where the numbers of a report came from, and whether they still come from there."""
+
+from alliance_stats.provenance.log import record
+from alliance_stats.provenance.verification import Verification, verify
+
+__all__ = ["Verification", "record", "verify"]

@@ -1,0 +1,188 @@
+"""Whether a report still comes from its data, its versions and its script; what changed."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from alliance_stats.errors import DataError
+from alliance_stats.provenance.log import file_hash, read_log, versions
+
+__all__ = ["Verification", "verify"]
+
+_SAME = 1e-7  # of a number: additions in another order
+_SECONDS = 7200
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Verification:
+    """What changed since a report was made.
+
+    Attributes
+    ----------
+    changes
+        ``what`` (data file, version, seed, file, figure, table, number, method, notes, rows, call),
+        ``name, recorded, found``, a row a change; empty where nothing did.
+    recomputed
+        Whether the script was run again.
+    """
+
+    changes: pd.DataFrame
+    recomputed: bool
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether nothing changed."""
+        return len(self.changes) == 0
+
+
+Change = tuple[str, str, str, str]
+
+
+def verify(folder: str | Path, *, run: bool = True) -> Verification:
+    """Compare a report with its log, and with what its script makes today.
+
+    Parameters
+    ----------
+    folder
+        The folder with ``log.json``.
+    run
+        Whether the script of the log is run again (it is the report's own; into a folder that is
+        removed afterwards). Without it data files, versions and saved files are compared.
+
+    Returns
+    -------
+    Verification
+
+    Raises
+    ------
+    DataError
+        A folder without a log, a script that is not there or ends in an error.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from alliance_stats.provenance import record, verify
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     log = record(folder, script="analyses", numbers={"n": 12})
+    ...     verify(folder, run=False).unchanged
+    True
+    """
+    folder = Path(folder)
+    log = read_log(folder)
+    changes = [*_inputs(folder, log), *_versions(log), *_files(folder, log)]
+    if run:
+        changes += _compared(log, _made_again(folder, log))
+    columns = ["what", "name", "recorded", "found"]
+    return Verification(pd.DataFrame(changes, columns=columns), run)
+
+
+def _inputs(folder: Path, log: Mapping[str, Any]) -> Iterator[Change]:
+    for name, recorded in log["inputs"].items():
+        path = folder / name
+        found = file_hash(path) if path.is_file() else ""
+        if found != recorded:
+            yield "data file", name, recorded[:12], found[:12] or "not there"
+
+
+def _versions(log: Mapping[str, Any]) -> Iterator[Change]:
+    today = versions()
+    for name, recorded in log["versions"].items():
+        if today.get(name) != recorded:
+            yield "version", name, recorded, today.get(name, "not installed")
+
+
+def _files(folder: Path, log: Mapping[str, Any]) -> Iterator[Change]:
+    for part in log["parts"].values():
+        for name, recorded in part["files"].items():
+            path = folder / name
+            found = file_hash(path) if path.is_file() else ""
+            if found != recorded:
+                yield "file", name, recorded[:12], found[:12] or "not there"
+
+
+def _made_again(folder: Path, log: Mapping[str, Any]) -> dict[str, Any]:
+    """Run the script into another folder and return the log that it writes."""
+    script = log["script"]
+    with tempfile.TemporaryDirectory() as aside:
+        out = str(Path(aside) / "made")
+        Path(out).mkdir()
+        if "module" in script:
+            command = [sys.executable, "-m", script["module"], out]
+            where = (folder / script["from"]).resolve()
+        else:
+            file = (folder / script["file"]).resolve()
+            if not file.is_file():
+                raise DataError(f"The report was made by '{file}', which is not there.")
+            command, where = [sys.executable, str(file), out], file.parent
+        ran = subprocess.run(
+            command, cwd=where, capture_output=True, text=True, timeout=_SECONDS, check=False,
+            env={**os.environ, "PYTHONHASHSEED": "0"},
+        )  # fmt: skip
+        if ran.returncode:
+            said = (ran.stderr.strip() or ran.stdout.strip()).splitlines()
+            raise DataError(
+                f"'{' '.join(command[1:-1])}' ended in an error: {said[-1] if said else 'no words'}"
+            )
+        return read_log(Path(out) / log["writes"])
+
+
+def _compared(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
+    if old["seed"] != new["seed"]:
+        yield "seed", "", str(old["seed"]), str(new["seed"])
+    yield from _in_both("part", old["parts"], new["parts"])
+    yield from _in_both("result", old["results"], new["results"])
+    for label, was in old["parts"].items():
+        now = new["parts"].get(label)
+        if now is not None:
+            yield from _part(label, was, now)
+    for name, was in old["results"].items():
+        now = new["results"].get(name)
+        if now is not None:
+            yield from _result(name, was, now)
+    yield from _numbers("", old["numbers"], new["numbers"])
+
+
+def _in_both(what: str, old: Mapping[str, object], new: Mapping[str, object]) -> Iterator[Change]:
+    for name in old:
+        if name not in new:
+            yield what, name, "there", "not there"
+    for name in new:
+        if name not in old:
+            yield what, name, "not there", "there"
+
+
+def _part(label: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Change]:
+    if was["data"] != now["data"]:
+        yield str(was["kind"]), label, was["data"][:12], now["data"][:12]
+    for what, key in (("call", "call"), ("rows", "rows"), ("notes", "note"), ("notes", "caption")):
+        if was.get(key, "") != now.get(key, ""):
+            yield what, label, str(was.get(key, "")), str(now.get(key, ""))
+
+
+def _result(name: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Change]:
+    for key in ("method", "notes", "rows"):
+        if was[key] != now[key]:
+            yield key, name, str(was[key]), str(now[key])
+    if was["data"] != now["data"]:
+        told = list(_numbers(f"{name}, ", was["numbers"], now["numbers"]))
+        yield from told or [("number", name, was["data"][:12], now["data"][:12])]
+
+
+def _numbers(
+    of: str, old: Mapping[str, float | None], new: Mapping[str, float | None]
+) -> Iterator[Change]:
+    for name in dict.fromkeys((*old, *new)):
+        was, now = old.get(name), new.get(name)
+        if was is not None and now is not None:
+            if abs(was - now) <= _SAME * max(abs(was), abs(now)):
+                continue
+        elif was is None and now is None and (name in old) == (name in new):
+            continue
+        yield "number", f"{of}{name}", str(was), str(now)
