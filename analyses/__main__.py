@@ -68,7 +68,8 @@ ANALYSES = (
 def main(folder: Path = GENERATED, console: Console | None = None) -> Path:
     """Run all analyses into `folder`, write ``index.html`` there and return its path.
 
-    The numbers that the Quarto documents name go beside `folder`, into ``_variables.yml``. What each figure, table and number was made of goes into ``log.json``.
+    The numbers that the Quarto documents name go beside `folder`, into ``_variables.yml``. What
+    each figure, table and number was made of goes into ``log.json``.
     """
     console = console or Console()
     started = time.perf_counter()
