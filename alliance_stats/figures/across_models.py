@@ -12,7 +12,6 @@ from alliance_stats.checks import did_you_mean, require_kind
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
 from alliance_stats.figures.axes import (
-    LineLabels,
     draw_beyond,
     dress,
     one_panel,
@@ -21,6 +20,7 @@ from alliance_stats.figures.axes import (
     write_rows,
 )
 from alliance_stats.figures.forest import coefficients_of, forest_page, ratio_axis
+from alliance_stats.figures.line_labels import LineLabels
 from alliance_stats.figures.numbers import (
     format_count,
     format_level,

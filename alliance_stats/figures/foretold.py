@@ -10,7 +10,6 @@ from alliance_stats.checks import require_kind
 from alliance_stats.errors import DataError
 from alliance_stats.figures.axes import (
     TALLEST,
-    LineLabels,
     dress,
     integer_ticks,
     one_panel,
@@ -19,6 +18,7 @@ from alliance_stats.figures.axes import (
     set_limits,
     width_in_points,
 )
+from alliance_stats.figures.line_labels import LineLabels
 from alliance_stats.figures.numbers import (
     format_alone,
     format_count,

@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 from alliance_stats.checks import require_kind
 from alliance_stats.figures.axes import (
     TALLEST,
-    LineLabels,
     add_axes,
     dress,
     integer_ticks,
@@ -21,6 +20,7 @@ from alliance_stats.figures.axes import (
     time_ticks,
     width_in_points,
 )
+from alliance_stats.figures.line_labels import LineLabels
 from alliance_stats.figures.numbers import (
     decimal_ticks,
     format_count,

@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 from alliance_stats.checks import check_frame, require_columns, require_present
 from alliance_stats.errors import DataError
 from alliance_stats.figures.axes import (
-    LineLabels,
     draw_band,
     dress,
     one_panel,
@@ -18,6 +17,7 @@ from alliance_stats.figures.axes import (
     set_limits,
     write_rows,
 )
+from alliance_stats.figures.line_labels import LineLabels
 from alliance_stats.figures.numbers import (
     MISSING,
     format_level,

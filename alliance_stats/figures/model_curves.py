@@ -11,7 +11,6 @@ from alliance_stats.errors import DataError
 from alliance_stats.figures.axes import (
     TALLEST,
     Figure,
-    LineLabels,
     add_axes,
     dress,
     page,
@@ -21,6 +20,7 @@ from alliance_stats.figures.axes import (
     time_ticks,
     width_in_points,
 )
+from alliance_stats.figures.line_labels import LineLabels
 from alliance_stats.figures.numbers import decimal_ticks, format_level, interval_of, plural
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure, listed
 from alliance_stats.figures.style import (

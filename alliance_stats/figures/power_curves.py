@@ -13,13 +13,13 @@ from matplotlib.ticker import FixedLocator, MaxNLocator
 from alliance_stats.checks import check_conf_level, did_you_mean, require_kind
 from alliance_stats.errors import DataError
 from alliance_stats.figures.axes import (
-    LineLabels,
     draw_band,
     dress,
     one_panel,
     room_beside,
     set_limits,
 )
+from alliance_stats.figures.line_labels import LineLabels
 from alliance_stats.figures.numbers import (
     Kind,
     decimal_ticks,

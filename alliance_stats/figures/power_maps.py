@@ -10,7 +10,6 @@ from alliance_stats.checks import check_conf_level, require_kind
 from alliance_stats.errors import DataError
 from alliance_stats.figures.axes import (
     TALLEST,
-    LineLabels,
     draw_intervals,
     dress,
     one_panel,
@@ -19,6 +18,7 @@ from alliance_stats.figures.axes import (
     set_limits,
     write_rows,
 )
+from alliance_stats.figures.line_labels import LineLabels
 from alliance_stats.figures.numbers import format_level, format_percent, plural, with_interval
 from alliance_stats.figures.power_curves import (
     all_numbers,

@@ -11,13 +11,13 @@ from alliance_stats.checks import did_you_mean, require_kind
 from alliance_stats.errors import DataError
 from alliance_stats.family import Ruptures
 from alliance_stats.figures.axes import (
-    LineLabels,
     dress,
     integer_ticks,
     one_panel,
     room_beside,
     set_limits,
 )
+from alliance_stats.figures.line_labels import LineLabels
 from alliance_stats.figures.numbers import format_alone, plural
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
 from alliance_stats.figures.style import COLUMN_AND_HALF, INK, Theme, laid_out, look, naming

@@ -8,7 +8,6 @@ from matplotlib.axes import Axes
 
 from alliance_stats.checks import require_kind
 from alliance_stats.figures.axes import (
-    LineLabels,
     add_axes,
     dress,
     page,
@@ -17,6 +16,7 @@ from alliance_stats.figures.axes import (
     time_ticks,
     width_in_points,
 )
+from alliance_stats.figures.line_labels import LineLabels
 from alliance_stats.figures.numbers import (
     decimal_ticks,
     format_count,

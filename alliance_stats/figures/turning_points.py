@@ -9,13 +9,13 @@ from matplotlib.axes import Axes
 from alliance_stats.checks import require_kind
 from alliance_stats.estimates import Array
 from alliance_stats.figures.axes import (
-    LineLabels,
     dress,
     one_panel,
     room_beside,
     set_limits,
     write_above,
 )
+from alliance_stats.figures.line_labels import LineLabels
 from alliance_stats.figures.numbers import (
     format_alone,
     format_count,
