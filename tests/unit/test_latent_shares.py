@@ -11,6 +11,7 @@ from alliance_stats.multilevel.after.latent_shares import LatentPartition
 EXACT = 1e-8
 # 200 x 400 x 400 draws a fixed part
 DRAWN = 0.01
+ENDS = ("conf_low", "conf_high")
 
 
 def _rows(seed: int = 4) -> pd.DataFrame:
@@ -110,3 +111,29 @@ def test_it_speaks_and_refuses() -> None:
         variance_partition(glmm("well ~ x + (1 + x | therapist)", DATA))
     with pytest.raises(DataError, match="no variance of this model depends"):
         _partition(at={"x": 1})
+
+
+def test_limits_of_the_outcomes_share_are_by_the_slope_of_its_closed_form() -> None:
+    """Counts: ``logit(share) = log((exp(v) - 1) exp(b + v / 2))``, b taken as known."""
+    model = glmm("count ~ 1 + (1 | therapist)", DATA, family="poisson")
+    row = variance_partition(model, ci_method="wald").tidy().query("scale == 'observation'").iloc[0]
+    v = float(variance_partition(model).variances.iloc[0])
+    ratio = model.median_ratios(method="wald").iloc[0]
+    sds = [np.log(ratio[end]) / (np.sqrt(2.0) * 0.6744897501960817) for end in ENDS]
+    error = 2.0 * np.log(sds[1] / sds[0]) / (2.0 * 1.959963984540054)  # of log v
+    slope = v * np.exp(v) / (np.exp(v) - 1.0) + v / 2.0
+    share = row["estimate"]
+    for end, sign in zip(ENDS, (-1.0, 1.0), strict=True):
+        logit = np.log(share / (1.0 - share)) + sign * 1.959963984540054 * slope * error
+        assert row[end] == pytest.approx(1.0 / (1.0 + np.exp(-logit)), rel=1e-3)
+
+
+def test_a_profile_of_the_outcomes_share_is_that_of_its_variance() -> None:
+    model = glmm("count ~ 1 + (1 | therapist)", DATA, family="poisson")
+    row = variance_partition(model, ci_method="profile").tidy().iloc[2]
+    ratio = model.median_ratios(method="profile").iloc[0]
+    b = float(model.beta.iloc[0])
+    for end in ENDS:
+        v = (np.log(ratio[end]) / (np.sqrt(2.0) * 0.6744897501960817)) ** 2
+        between = (np.exp(v) - 1.0) * np.exp(2.0 * b + v)
+        assert row[end] == pytest.approx(between / (between + np.exp(b + v / 2.0)), rel=1e-6)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
+from scipy import special, stats
 
 from alliance_stats.account import Account, Column, Phrase, Section, html_of, summary_of
 from alliance_stats.checks import check_choice, check_conf_level
@@ -32,6 +32,7 @@ __all__ = ["LatentPartition", "latent_partition"]
 Moment = Callable[[Array], Array]
 
 _NODES = 40
+_LOG_STEP = 0.02  # of log variances, in the slopes of shares
 _MOST_ROWS = 400  # different fixed parts that are integrated; more are taken by their quantiles
 
 
@@ -81,19 +82,21 @@ class LatentPartition:
             ``scale`` (``latent``: of the linear predictor with the residual variance that the link
             implies, pi^2/3 for logit, pi^2/6 for cloglog, 1 for probit, ``log(1 + 1/mean)`` for
             counts; ``observation``: of the outcome itself, averaged over the rows) ``, group,
-            variance`` (latent only) ``, estimate`` (the share) ``, conf_low, conf_high``.
+            variance`` (latent only) ``, estimate`` (the share) ``, conf_low, conf_high`` (of the
+            observed ones with the fixed parts taken as known).
         """
         check_conf_level(conf_level)
         total = float(self.variances.sum()) + self.implied
         low, high = self._limits(conf_level)
+        k = len(self.variances)
         latent = pd.DataFrame(
             {
                 "scale": "latent",
                 "group": [*self.variances.index, "Residual"],
                 "variance": [*self.variances, self.implied],
                 "estimate": [*(self.variances / total), self.implied / total],
-                "conf_low": [*low, np.nan],
-                "conf_high": [*high, np.nan],
+                "conf_low": [*low[:k], np.nan],
+                "conf_high": [*high[:k], np.nan],
             }
         )
         observed = pd.DataFrame(
@@ -101,38 +104,47 @@ class LatentPartition:
                 "scale": "observation",
                 "group": [*self.observed.index, "Residual"],
                 "estimate": [*self.observed, 1.0 - float(self.observed.sum())],
+                "conf_low": [*low[k:], np.nan],
+                "conf_high": [*high[k:], np.nan],
             }
         )
         return pd.concat([latent, observed], ignore_index=True)
 
     def _limits(self, conf_level: float) -> tuple[Array, Array]:
-        nothing = np.full(len(self.variances), np.nan)
+        """Return limits of the latent shares, then of the observed ones: (2 groups,) each."""
+        k = len(self.variances)
+        nothing = np.full(2 * k, np.nan)
         if self.ci_method is None:
             return nothing, nothing
         if self.ci_method == "profile":
             assert isinstance(self.model, GeneralizedLinearMixedModel)
             table = self.model.median_ratios(method="profile", conf_level=conf_level)
             # a median ratio is exp(sqrt(2) 0.6745 sd)
-            quartile = np.log(table["estimate"]) / np.sqrt(self.variances.to_numpy())
-            squares = [(np.log(table[end]) / quartile) ** 2 for end in ("conf_low", "conf_high")]
-            low, high = (np.asarray(v / (v + self.implied), dtype=np.float64) for v in squares)
+            quartile = np.sqrt(2.0) * stats.norm.ppf(0.75)
+            ends = [np.log(table[end].to_numpy()) / quartile for end in ("conf_low", "conf_high")]
+            low, high = (self._shares(sd**2) for sd in ends)
             return low, high
         v = self.variances.to_numpy()
-        total = v.sum() + self.implied
-        share = v / total
-        # of logit(share_g) = log v_g - log(total - v_g), in the log variances
-        slopes = np.eye(len(v)) - (v[None] * (1.0 - np.eye(len(v)))) / (total - v)[:, None]
         there = v > 0
-        own = slopes[np.ix_(there, there)]
+        shares, both = self._shares(v), np.tile(there, 2)
+
+        def logits(step: Array) -> Array:
+            return np.asarray(special.logit(self._shares(v * np.exp(step))[both]))
+
+        steps = _LOG_STEP * np.eye(k)[there]  # of the log variances
+        slopes = np.array([logits(h) - logits(-h) for h in steps]).T / (2.0 * _LOG_STEP)
         C = self.log_covariance[np.ix_(there, there)]
-        error = np.sqrt(np.einsum("gi,ij,gj->g", own, C, own))
-        middle = np.log(share[there]) - np.log1p(-share[there])
-        for limits, found in zip(
-            wald_interval(middle, error, conf_level=conf_level), ends := (nothing, nothing.copy()),
-            strict=True,
-        ):  # fmt: skip
-            found[there] = 1.0 / (1.0 + np.exp(-limits))
-        return ends
+        error = np.sqrt(np.einsum("gi,ij,gj->g", slopes, C, slopes))
+        middle = special.logit(shares[both])
+        low, high = nothing, nothing.copy()
+        below, above = wald_interval(middle, error, conf_level=conf_level)
+        low[both], high[both] = special.expit(below), special.expit(above)
+        return low, high
+
+    def _shares(self, variances: Array) -> Array:
+        """Return latent and observed shares at some variances, fixed parts as estimated."""
+        latent = variances / (variances.sum() + self.implied)
+        return np.concatenate([latent, _observed(self.model, variances)])
 
     def median_ratios(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return median odds, hazard or rate ratios of units, as the model's own method does."""
@@ -218,8 +230,7 @@ def latent_partition(
         G = np.array(gradients)
         k = G.shape[1]
         covariance[np.ix_(there, there)] = G @ fit.minimum.covariance[:k, :k] @ G.T
-    order = np.argsort([len(grouping.labels) for grouping in design.groupings], kind="stable")
-    observed = _observed(model, variances, order)
+    observed = _observed(model, variances)
     return LatentPartition(
         model, at, pd.Series(variances, index=names), implied_variance(model), covariance,
         pd.Series(observed, index=names), ci_method,
@@ -253,13 +264,13 @@ def _moments(
 def _observed(
     model: GeneralizedLinearMixedModel | OrdinalMixedModel,
     variances: Array,
-    order: npt.NDArray[np.int64],
 ) -> Array:
     """Return shares of the outcome's variance, averaged over the rows' fixed parts.
 
     Larger units first: what a level adds to the variance of the expected outcome, over that of the
     outcome, ``Var E(y|u) + E Var(y|u)``, by Gauss-Hermite quadrature.
     """
+    order = np.argsort([len(g.labels) for g in model.design.groupings], kind="stable")
     eta = np.sort(model.fit.fixed_part)
     if len(eta) > _MOST_ROWS:
         eta = np.quantile(eta, (np.arange(_MOST_ROWS) + 0.5) / _MOST_ROWS)
