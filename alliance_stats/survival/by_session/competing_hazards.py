@@ -35,7 +35,13 @@ from alliance_stats.survival.by_session.ending_logit import (
     MultinomialFit,
     fit_multinomial,
 )
-from alliance_stats.survival.rows.hazard_rows import Periods, baseline_terms, refuse_copies
+from alliance_stats.survival.rows.hazard_rows import (
+    BASELINES,
+    Periods,
+    baseline_terms,
+    check_baseline,
+    refuse_copies,
+)
 
 __all__ = ["competing_hazards"]
 
@@ -137,7 +143,7 @@ def competing_hazards(
     9       planned      0.14       0.22
     14  transferred      0.31       0.77
     """
-    check_choice(baseline, ("dummies", "spline", "polynomial"), name="baseline")
+    check_choice(baseline, BASELINES, name="baseline")
     _check_nesting(cluster, random, nodes)
     group = _grouping(random)
     data = check_frame(data)
@@ -157,6 +163,7 @@ def competing_hazards(
     if group:
         refuse_copies(periods, [group])
     observed = _observed(periods, states)
+    check_baseline(baseline, baseline_df, len(observed))
     if baseline == "dummies":
         periods = periods.without_certain_sessions()
     frame = periods.frame.assign(**{_OUTCOME: periods.frame[_OUTCOME].astype(np.int64)})

@@ -33,8 +33,10 @@ from alliance_stats.survival.by_session.discrete_hazard_model import DiscreteHaz
 from alliance_stats.survival.cox.cluster_errors import ERRORS, ClusterErrors
 from alliance_stats.survival.cox.cox_design import formula_variables
 from alliance_stats.survival.rows.hazard_rows import (
+    BASELINES,
     Periods,
     baseline_terms,
+    check_baseline,
     read_periods,
     refuse_copies,
     refuse_outcomes,
@@ -96,7 +98,8 @@ def discrete_hazard(
     baseline
         ``"dummies"``: each session has a level of its own; sessions after which no one left have
         hazard 0, are set aside and stand in the ledger. ``"spline"`` (natural cubic) or
-        ``"polynomial"``: smooth, with `baseline_df` columns beside the constant.
+        ``"polynomial"``: smooth, with `baseline_df` columns beside the constant. ``"log"``: the
+        logarithm of the session; ``"constant"``: the same hazard after every session.
     baseline_df
         See `baseline`; not used by dummies.
     nodes
@@ -147,9 +150,7 @@ def discrete_hazard(
     4        parent_trauma      0.48       0.24
     """
     check_choice(link, ("cloglog", "logit"), name="link")
-    check_choice(baseline, ("dummies", "spline", "polynomial"), name="baseline")
-    if baseline != "dummies" and baseline_df < 1:
-        raise ValueError(f"df must be at least 1; got {baseline_df}.")
+    check_choice(baseline, BASELINES, name="baseline")
     if random is None and nodes != 1:
         raise ValueError(
             f"nodes={nodes} is for the integral over a random effect, and random=None leaves none: "
@@ -178,11 +179,7 @@ def discrete_hazard(
     )
     refuse_copies(periods, groups)
     n_sessions = len(periods.sessions)
-    if baseline != "dummies" and baseline_df >= n_sessions:
-        raise ValueError(
-            f"baseline_df={baseline_df} columns beside the constant need more than {baseline_df} "
-            f"sessions; there are {n_sessions}. Lower baseline_df, or take baseline='dummies'."
-        )
+    check_baseline(baseline, baseline_df, n_sessions)
     if baseline == "dummies":
         periods = periods.without_certain_sessions()
     terms = (

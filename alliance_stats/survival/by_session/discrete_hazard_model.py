@@ -50,7 +50,7 @@ class DiscreteHazard:
     formula
         The covariates as given.
     baseline
-        ``"dummies"``, ``"spline"`` or ``"polynomial"``.
+        One of :data:`BASELINES`.
     errors
         The covariance over clusters; None without.
     """

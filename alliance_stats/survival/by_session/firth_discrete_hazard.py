@@ -23,7 +23,13 @@ from alliance_stats.survival.cox.firth import (
     PenalisedFit,
     maximise_penalised,
 )
-from alliance_stats.survival.rows.hazard_rows import baseline_columns, baseline_terms, refuse_copies
+from alliance_stats.survival.rows.hazard_rows import (
+    BASELINES,
+    baseline_columns,
+    baseline_terms,
+    check_baseline,
+    refuse_copies,
+)
 
 __all__ = ["firth_discrete_hazard"]
 
@@ -81,18 +87,14 @@ def firth_discrete_hazard(
     0  parent_trauma      1.61      1.02       2.54     0.04
     """
     check_choice(link, ("cloglog", "logit"), name="link")
-    check_choice(baseline, ("dummies", "spline", "polynomial"), name="baseline")
+    check_choice(baseline, BASELINES, name="baseline")
     periods = hazard_periods(
         formula, check_frame(data), session=session, event=event, unit=unit,
         known_before=known_before,
     )  # fmt: skip
     refuse_copies(periods, [])
     n_sessions = len(periods.sessions)
-    if baseline != "dummies" and not 1 <= baseline_df < n_sessions:
-        raise ValueError(
-            f"baseline_df={baseline_df} columns beside the constant need more than {baseline_df} "
-            f"sessions and at least one; there are {n_sessions}."
-        )
+    check_baseline(baseline, baseline_df, n_sessions)
     terms = (
         baseline_terms(baseline, periods, baseline_df) + parse_terms(formula).without_intercept()
     )
@@ -117,14 +119,13 @@ def firth_discrete_hazard(
     n_baseline = baseline_columns(design, baseline)
     of_baseline = np.arange(len(scale)) < n_baseline
     _, without, _ = maximise_penalised(criterion, np.where(of_baseline, beta, 0.0), of_baseline)
-    words = {"dummies": "a level of each session", "spline": "spline", "polynomial": "polynomial"}
     return FirthHazards(
         terms=tuple(design.fixed.names[k] for k in kept),
         n_baseline=n_baseline,
         fit=PenalisedFit(criterion, beta, at, scale, steps),
         statistic=max(2.0 * (at.value - without.value), 0.0),
         df=len(scale) - n_baseline,
-        kind=f"Discrete-time hazard model ({link} link, {words[baseline]})",
+        kind=f"Discrete-time hazard model ({link} link, {baseline} baseline)",
         link=link,
         n_event=int(y.sum()),
         rows=periods.rows,

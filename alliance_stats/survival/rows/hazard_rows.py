@@ -24,9 +24,11 @@ from alliance_stats.survival.rows.time_at_risk import Intervals, rows_with_all
 from alliance_stats.transforms import whole_course_means
 
 __all__ = [
+    "BASELINES",
     "Periods",
     "baseline_columns",
     "baseline_terms",
+    "check_baseline",
     "read_periods",
     "refuse_copies",
     "refuse_outcomes",
@@ -243,6 +245,19 @@ def _check_course(
     )
 
 
+BASELINES = ("dummies", "spline", "polynomial", "log", "constant")
+"""Forms of a hazard's baseline over sessions."""
+
+
+def check_baseline(baseline: str, df: int, n_sessions: int) -> None:
+    """Refuse a smooth baseline with more columns than sessions tell apart."""
+    if baseline in ("spline", "polynomial") and not 1 <= df < n_sessions:
+        raise ValueError(
+            f"baseline_df={df} columns beside the constant need one at least, and more than {df} "
+            f"sessions; there are {n_sessions}. Change baseline_df, or take baseline='dummies'."
+        )
+
+
 def baseline_terms(kind: str, periods: Periods, df: int) -> Terms:
     """Return the terms of a baseline: its columns hold the constant.
 
@@ -250,7 +265,7 @@ def baseline_terms(kind: str, periods: Periods, df: int) -> Terms:
     ----------
     kind
         ``"dummies"`` (a level each session), ``"spline"`` (natural cubic spline) or
-        ``"polynomial"`` (orthogonal).
+        ``"polynomial"`` (orthogonal), ``"log"`` (of the session), ``"constant"``.
     periods
         Rows to be modelled. Of one session there is one level: a constant.
     df
@@ -262,13 +277,22 @@ def baseline_terms(kind: str, periods: Periods, df: int) -> Terms:
         return transformed("C", session) if several else CONSTANT
     if kind == "spline":
         return transformed("cr", session, df=df + 1)
+    if kind == "constant":
+        return CONSTANT
+    if kind == "log":
+        if (periods.frame[session] < 1).any():
+            raise DataError(
+                f"Column '{session}' holds a session before 1, which has no logarithm: take "
+                "another baseline, or count sessions from 1."
+            )
+        return CONSTANT + transformed("log", session)
     return CONSTANT + transformed("poly", session, df)
 
 
 def baseline_columns(design: Design, kind: str) -> int:
     """Return how many leading columns are the baseline's, in a formula that begins with it."""
     terms = design.fixed.coding.terms
-    return int(terms[1 if kind == "polynomial" else 0].columns.stop)
+    return int(terms[1 if kind in ("polynomial", "log") else 0].columns.stop)
 
 
 def term_places(design: Design, n_baseline: int) -> dict[str, list[int]]:
