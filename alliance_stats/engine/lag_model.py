@@ -171,21 +171,22 @@ def fit_model(
     scaled = replace(options, errors=scaled_errors(options.errors, sd))
     parameters = _parameters(table, scaled)
     free = ~_held(parameters, options)
+    starts = [start_of(parameters, 0.4, 0.2), start_of(parameters, 0.05, 0.5)]
     if near is not None:
-        starts = [start_near(parameters, near.scaled, near.fit.theta)]
+        starts = [start_near(parameters, near.scaled, near.fit.theta), *starts]
         coefficients = near.fit.coefficients
         if coefficients.shape[1] != problem.groups[0].basis.shape[1] + table.covariates.shape[1]:
             coefficients = first_coefficients(problem)
     else:
-        starts = [start_of(parameters, 0.4, 0.2), start_of(parameters, 0.05, 0.5)]
         coefficients = first_coefficients(problem)
     starts = [np.where(free, start, 0.0) for start in starts]
     fit = fit_lags(problem, parameters, theta=starts[0], coefficients=coefficients, free=free)
     for start in starts[1:]:
-        if fit.converged and fit.lowest > DOUBTFUL and not fit.at_zero.any():
+        certain = fit.lowest > DOUBTFUL and not fit.at_zero.any()
+        if fit.converged and (certain if near is None else fit.identified):
             break
         other = fit_lags(problem, parameters, theta=start, coefficients=coefficients, free=free)
-        if other.log_lik > fit.log_lik + 1e-6:
+        if not fit.log_lik >= other.log_lik - 1e-6:  # also where the first one is not a number
             fit = other
     return _in_units(
         table, options, problem, parameters, fit=fit, sd=sd, centre=centre, to_given=to_given

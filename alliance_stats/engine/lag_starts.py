@@ -12,6 +12,9 @@ __all__ = ["first_coefficients", "put", "start_near", "start_of"]
 
 Index = npt.NDArray[np.int64]
 
+# Largest root of the lagged effects from which a search for a stationary model starts.
+STEADY = 0.9
+
 
 def start_of(parameters: LagParameters, stable: float, carry: float) -> Array:
     """Return a start: shares of stable differences and of what carries over, nothing else."""
@@ -44,7 +47,11 @@ def start_near(parameters: LagParameters, old: LagParameters, at: Array) -> Arra
     at = at[None]
     for g in range(parameters.n_groups):
         found = old.residual(at, g)
-        put(theta, parameters.phi[g], found.phi[0])
+        phi = found.phi[0]
+        if parameters.stationary:  # what does not die out has no state that it tends to
+            radius = np.abs(np.linalg.eigvals(phi)).max(axis=-1, keepdims=True)[..., None]
+            phi = phi * np.minimum(1.0, STEADY / np.maximum(radius, STEADY))
+        put(theta, parameters.phi[g], phi)
         put(theta, parameters.innovation[g], _factor(take(at, old.innovation[g])[0]))
         first = linalg.cholesky(found.first[0] + 1e-6 * np.eye(found.first.shape[1]), lower=True)
         put(theta, parameters.first[g], _factor(first))

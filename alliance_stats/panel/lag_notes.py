@@ -164,8 +164,12 @@ def _on_sizes(model: LaggedModel) -> list[str]:
         units = len(np.unique(table.units[level]))
         if units < FEW_UNITS:
             notes.append(
-                f"{units} units of {level}: their variances are known poorly, and are estimated "
-                "too small by maximum likelihood."
+                f"{units} units of {level}: their variances are known poorly"
+                + (
+                    "."
+                    if model.options.reml
+                    else ", and are estimated too small by maximum likelihood."
+                )
             )
     return notes
 

@@ -13,7 +13,12 @@ from alliance_stats.engine.lag_model import fit_model, refit
 from alliance_stats.engine.lag_table import LagOptions
 from alliance_stats.engine.likelihood_rise import reach
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.panel.lag_tables import lag_positions, lagged_effects, within_person_variances
+from alliance_stats.panel.lag_tables import (
+    check_grid,
+    lag_positions,
+    lagged_effects,
+    within_person_variances,
+)
 from alliance_stats.panel.session_table import LaggedModel, SessionTable
 
 __all__ = [
@@ -132,6 +137,7 @@ def over_reliabilities(
     model: LaggedModel, reliabilities: Sequence[float], *, conf_level: float
 ) -> pd.DataFrame:
     """Return the lagged effects at each of some reliabilities that all outcomes share."""
+    reliabilities = check_grid(reliabilities, name="reliabilities")
     for value in reliabilities:
         if not 0.0 < value <= 1.0:
             raise DataError(f"A reliability lies above 0 and is at most 1; got {value!r}.")

@@ -10,8 +10,8 @@ import pandas as pd
 from alliance_stats.engine.lag_criterion import person_effects
 from alliance_stats.engine.lag_model import fit_model
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array, two_sided_p, wald_interval
-from alliance_stats.panel.lag_tables import lagged_effects
+from alliance_stats.estimates import Array, estimate_columns
+from alliance_stats.panel.lag_tables import check_grid, lagged_effects
 from alliance_stats.panel.session_table import LaggedModel
 from alliance_stats.seeds import Seed
 
@@ -60,8 +60,8 @@ def over_shifts(
 
     Each session that a person did not reach is drawn from the fitted model given the ratings that
     were made; `outcome` is then shifted, and the model fitted to what results. The estimates of
-    the imputations are pooled by Rubin's rules with normal quantiles. Ratings missing in between
-    stay missing at random.
+    the imputations are pooled by Rubin's rules, t with his degrees of freedom. Ratings missing in
+    between stay missing at random.
     """
     table = model.table
     if outcome not in table.outcomes:
@@ -71,8 +71,9 @@ def over_shifts(
         raise NotIdentifiedError(
             "Everybody was rated to the last session, so there is nobody who left to speak of."
         )
-    if n_imputations < 2:
-        raise DataError(f"n_imputations must be 2 or more; got {n_imputations}.")
+    if not isinstance(n_imputations, int) or n_imputations < 2:
+        raise DataError(f"n_imputations must be a whole number, 2 or more; got {n_imputations!r}.")
+    shifts = check_grid(shifts, name="shifts")
     rng = np.random.default_rng(seed)
     drawn = [_impute(model, gone, rng) for _ in range(n_imputations)]
     k = table.outcomes.index(outcome)
@@ -102,19 +103,16 @@ def _after_the_end(y: Array) -> Bools:
 
 
 def _pooled(estimates: Array, variances: Array, conf_level: float) -> pd.DataFrame:
-    """Pool by Rubin's rules (1987): within plus (1 + 1/m) between."""
+    """Pool by Rubin's rules (1987, doi:10.1002/9780470316696): within plus (1 + 1/m) between.
+
+    df are ``(m - 1) (1 + within / ((1 + 1/m) between))^2``.
+    """
     m = len(estimates)
-    estimate = estimates.mean(axis=0)
-    std_error = np.sqrt(variances.mean(axis=0) + (1 + 1 / m) * estimates.var(axis=0, ddof=1))
-    low, high = wald_interval(estimate, std_error, conf_level=conf_level)
-    return pd.DataFrame(
-        {
-            "estimate": estimate,
-            "std_error": std_error,
-            "p_value": two_sided_p(estimate / std_error),
-            "conf_low": low,
-            "conf_high": high,
-        }
+    within, between = variances.mean(axis=0), (1 + 1 / m) * estimates.var(axis=0, ddof=1)
+    with np.errstate(divide="ignore"):
+        df = (m - 1) * (1.0 + within / between) ** 2
+    return estimate_columns(
+        estimates.mean(axis=0), np.sqrt(within + between), df=df, conf_level=conf_level
     )
 
 

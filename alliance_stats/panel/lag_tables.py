@@ -19,6 +19,7 @@ from alliance_stats.panel.session_table import LaggedModel
 Index = npt.NDArray[np.int64]
 
 __all__ = [
+    "check_grid",
     "check_order",
     "impulse_responses",
     "lag_positions",
@@ -159,6 +160,27 @@ def long_run_effects(model: LaggedModel, *, conf_level: float = 0.95) -> pd.Data
     return with_inference(frame, estimate, V, df=np.inf, conf_level=conf_level)
 
 
+def check_grid(values: Sequence[float], *, name: str) -> list[float]:
+    """Return the numbers of a grid.
+
+    Raises
+    ------
+    TypeError
+        One number, or no numbers, in place of a list of them.
+    DataError
+        No number, or one that is not finite.
+    """
+    try:
+        found = [float(value) for value in values]
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"{name} takes a list of numbers, as [0.0, 0.5]; got {values!r}."
+        ) from error
+    if not found or not np.isfinite(found).all():
+        raise DataError(f"{name} takes one finite number or more; got {found}.")
+    return found
+
+
 def check_order(order: Sequence[str] | None, outcomes: Sequence[str]) -> tuple[str, ...] | None:
     """Return the within-session order if it names every outcome once."""
     if order is None:
@@ -195,8 +217,8 @@ def impulse_responses(
 ) -> pd.DataFrame:
     """Return how each outcome answers, 0 to `horizon` sessions later, a shock of one point."""
     _require_equal_lags(model, "Impulse responses")
-    if horizon < 1:
-        raise ValueError(f"horizon counts sessions after the shock, 1 or more; got {horizon}.")
+    if not isinstance(horizon, int) or horizon < 1:
+        raise ValueError(f"horizon counts sessions after the shock, 1 or more; got {horizon!r}.")
     outcomes, groups = model.table.outcomes, model.table.groups
     K = len(outcomes)
 

@@ -3,10 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.panel import cross_lagged, several_outcomes
-from tests.unit.test_panel_cross_lagged import DATA, NAMES
+from tests.unit.test_panel_cross_lagged import DATA, NAMES, PHI, simulate
 
 # The same model after shifts and scales of up to 1e9, in standard errors and relative.
 SAME = 1e-6
@@ -123,3 +124,76 @@ def test_the_summary_says_of_which_group_stable_differences_are():
     stable = text[text.index("Stable differences") :]
     assert stable.count("new arm") == 3
     assert stable.count("all") >= 3
+
+
+def test_deviations_that_grow_are_tested_against_a_stationary_start():
+    data = simulate(n=200, phi=np.array([[1.05, 0.0], [0.0, 0.4]]), seed=12)
+    tests = cross_lagged(data, **NAMES).tests().set_index("test")
+    still = tests.loc["start in equilibrium (stationary)"]
+    assert still["statistic"] > 50
+    assert still["df"] == 3
+    assert still["p_value"] < 1e-10
+
+
+LEAVERS = DATA[DATA["session"] <= 6 - DATA["person"] % 4]
+
+
+def test_imputations_are_pooled_by_rubins_rules_with_his_df():
+    found = cross_lagged(LEAVERS, **NAMES)
+    asked = {"outcome": "symptoms", "shifts": [0.0], "seed": 3}
+    few = found.sensitivity_to_leaving(n_imputations=2, **asked)
+    many = found.sensitivity_to_leaving(n_imputations=12, **asked)
+    assert (few["df"] > 1.0).all()
+    assert few["df"].median() < many["df"].median()
+    width = stats.t.ppf(0.975, few["df"]) * few["std_error"]
+    np.testing.assert_allclose(few["conf_high"] - few["estimate"], width)
+
+
+@pytest.mark.parametrize(
+    ("ask", "error", "message"),
+    [
+        (lambda m: m.sensitivity(reliabilities=0.8), TypeError, "reliabilities takes a list"),
+        (lambda m: m.sensitivity(reliabilities=[]), DataError, "one finite number or more"),
+        (lambda m: m.sensitivity(reliabilities=["high"]), TypeError, "list of numbers"),
+        (lambda m: left(m, shifts=0.5), TypeError, "shifts takes a list"),
+        (lambda m: left(m, shifts=[np.nan]), DataError, "one finite number"),
+        (lambda m: left(m, shifts=[]), DataError, "one finite number"),
+        (lambda m: left(m, shifts=[0.0], n_imputations=1), DataError, "2 or more; got 1"),
+        (lambda m: left(m, shifts=[0.0], n_imputations=2.5), DataError, "whole number"),
+        (lambda m: m.impulse_responses(horizon=2.5), ValueError, "1 or more; got 2.5"),
+    ],
+)
+def test_grids_that_are_none_are_refused(ask, error, message):
+    with pytest.raises(error, match=message):
+        ask(cross_lagged(LEAVERS, **NAMES))
+
+
+def left(model, **given):
+    return model.sensitivity_to_leaving(outcome="symptoms", seed=1, **given)
+
+
+def noisy(seed: int) -> pd.DataFrame:
+    """200 persons of 25 therapists, who leave one by one, rated with much error."""
+    rng = np.random.default_rng(seed)
+    therapist = rng.integers(0, 25, 200)
+    level = 0.8 * rng.normal(size=(200, 2)) + 0.5 * rng.normal(size=(25, 2))[therapist]
+    rng.normal(size=(200, 2))
+    w, there, parts = rng.normal(size=(200, 2)), np.ones(200, bool), []
+    for session in range(1, 9):
+        if session > 1:
+            w = w @ PHI.T + rng.normal(size=(200, 2))
+        y = level + w + 0.7 * rng.normal(size=(200, 2))
+        y[rng.random(y.shape) < 0.1] = np.nan
+        rows = {"person": np.arange(200), "therapist": therapist, "session": session}
+        parts.append(pd.DataFrame(rows | {"alliance": y[:, 0], "symptoms": y[:, 1]})[there])
+        there = there & (rng.random(200) > 0.05)
+    return pd.concat(parts, ignore_index=True)
+
+
+def test_a_fit_that_says_nothing_is_tried_from_other_starts():
+    found = cross_lagged(
+        noisy(13), reliability="estimate", start="stationary", nested_in=["therapist"], **NAMES
+    )
+    assert found.model.fit.identified
+    assert found.tidy()["std_error"].notna().all()
+    assert "error variance of alliance is zero" in found.notes[0]
