@@ -134,3 +134,19 @@ def test_a_structure_beside_variances_stays_with_the_bootstrap():
     found = likelihood_ratio_test(one, other)
     assert "conservative" in found.reference
     assert "n_resamples=" in found.reference
+
+
+def test_a_mixture_is_called_cautious_with_few_units():
+    data = grown()
+    data["y"] += np.random.default_rng(4).normal(size=60)[data["person"]]
+    one = lmm("y ~ x + (1 | person)", data)
+    few = likelihood_ratio_test(one, lmm("y ~ x + (1 | person) + (1 | clinic)", data))
+    assert "with 15 units of clinic it rejects too rarely" in few.summary()
+    many = likelihood_ratio_test(one, lmm("y ~ x + (1 + x | person)", data))
+    assert many.notes == ()
+    fixed = likelihood_ratio_test(one, lmm("y ~ x + w + (1 | person)", data))
+    assert "rejects too rarely" not in fixed.summary()
+    simulated = likelihood_ratio_test(
+        one, lmm("y ~ x + (1 | person) + (1 | clinic)", data), n_resamples=20, seed=1
+    )
+    assert simulated.notes == ()
