@@ -68,6 +68,7 @@ from alliance_stats.figures.incidence import (
     draw_hazard,
     hazard_figure,
 )
+from alliance_stats.figures.lagged_paths import draw_lagged_paths, lagged_paths_figure
 from alliance_stats.figures.left_out import draw_leave_one_out, leave_one_out_figure
 from alliance_stats.figures.levels import (
     draw_slopes,
@@ -109,10 +110,8 @@ from alliance_stats.figures.rupture_chart import draw_rupture_chart, rupture_cha
 from alliance_stats.figures.session_to_session import (
     deviations_figure,
     draw_bands,
-    draw_lagged_paths,
     draw_next_deviations,
     impulse_response_figure,
-    lagged_paths_figure,
     reliability_figure,
 )
 from alliance_stats.figures.steps import draw_stacked_steps, step_figure

@@ -1,4 +1,4 @@
-"""Session to session: paths, deviations and the next ones, responses to a shock, reliability."""
+"""Session to session: deviations and the next ones, responses to a shock, reliability."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,30 +8,25 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from alliance_stats.checks import require_kind
 from alliance_stats.errors import DataError
 from alliance_stats.figures.axes import (
     add_axes,
     draw_band,
     dress,
-    no_limits,
     page,
     room_below,
     room_beside,
     set_limits,
 )
+from alliance_stats.figures.lagged_paths import effects_in_words, one_table
 from alliance_stats.figures.numbers import (
     format_count,
     format_level,
     interval_of,
-    plural,
-    with_interval,
 )
-from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
+from alliance_stats.figures.report_figure import ReportFigure
 from alliance_stats.figures.style import (
-    BODY,
     COLUMN_AND_HALF,
-    INK,
     RULE,
     SMALL,
     Theme,
@@ -47,16 +42,13 @@ from alliance_stats.panel import CrossLagged
 __all__ = [
     "deviations_figure",
     "draw_bands",
-    "draw_lagged_paths",
     "draw_next_deviations",
     "impulse_response_figure",
-    "lagged_paths_figure",
     "reliability_figure",
 ]
 
 _PANEL = 104.0  # pt, height of one panel
 _WIDE_TICKS = 10.0  # pt, for numbers such as −0.0002
-_GAP = 40.0  # pt, between panels
 _ABOVE = 22.0  # pt, for what a panel is called
 
 
@@ -103,107 +95,6 @@ def draw_next_deviations(ax: Axes, points: pd.DataFrame, effect: pd.Series) -> N
     ax.plot(ends, effect["estimate"] * ends, color=style.text, lw=1.6, zorder=4, gid="estimate")
 
 
-def draw_lagged_paths(ax: Axes, effects: pd.DataFrame) -> None:
-    """Draw outcomes at one session and the next, with an arrow and its estimate for each effect.
-
-    Parameters
-    ----------
-    ax
-        Axes to draw on; its own spines and ticks are taken away.
-    effects
-        ``outcome, predictor, estimate, conf_low, conf_high``; arrows whose interval holds zero are
-        dashed.
-    """
-    names = list(dict.fromkeys(effects["outcome"]))
-    height = {name: float(len(names) - 1 - i) for i, name in enumerate(names)}
-    ax.set_xlim(-0.32, 1.32)
-    ax.set_ylim(-0.6, len(names) - 0.1)
-    ax.set_axis_off()
-    for x, title in ((0.0, "One session"), (1.0, "The next session")):
-        ax.text(x, len(names) - 0.35, title, ha="center", **font(BODY))
-        for name, y in height.items():
-            box = {"boxstyle": "round,pad=0.5", "facecolor": "white", "edgecolor": INK, "lw": 0.8}
-            said = "\n".join(wrap(name, sheet().part(110.0)))
-            ax.text(x, y, said, ha="center", va="center", bbox=box, **font(SMALL))
-    for row in effects.itertuples():
-        start, end = height[str(row.predictor)], height[str(row.outcome)]
-        told = row.conf_low > 0 or row.conf_high < 0
-        ax.annotate(
-            "",
-            xy=(0.82, end),
-            xytext=(0.18, start),
-            arrowprops={
-                "arrowstyle": "-|>",
-                "color": INK,
-                "lw": 1.2,
-                "linestyle": "-" if told else (0, (4, 2)),
-            },
-        )
-        along = 0.5 if start == end else 0.34
-        ax.text(
-            0.18 + 0.64 * along,
-            start + (end - start) * along,
-            with_interval(row.estimate, row.conf_low, row.conf_high),
-            ha="center",
-            va="center",
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},
-            **font(SMALL),
-        )
-
-
-@laid_out(COLUMN_AND_HALF)
-def lagged_paths_figure(
-    result: CrossLagged,
-    *,
-    conf_level: float = 0.95,
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
-) -> ReportFigure:
-    """Show lagged effects as arrows from one session to the next, with their estimates.
-
-    Parameters
-    ----------
-    result
-        From :func:`~alliance_stats.panel.cross_lagged`, one group, lags equal over sessions.
-
-    Examples
-    --------
-    >>> from alliance_stats import cross_lagged, example_study
-    >>> from alliance_stats.figures import lagged_paths_figure
-    >>> sessions = example_study().sessions
-    >>> model = cross_lagged(
-    ...     sessions, outcomes=["alliance", "symptoms"], person="person", session="session"
-    ... )
-    >>> lagged_paths_figure(model).label
-    'fig-lagged-paths'
-    """
-    no_limits(limits)
-    effects = _one_table(result, result.tidy(conf_level=conf_level))
-    said = naming(words, result.outcomes)
-    effects = effects.assign(
-        **{name: [said(x) for x in effects[name]] for name in ("outcome", "predictor")}
-    )
-    names = [said(name) for name in result.outcomes]
-    tall = (72.0 if not sheet().narrow else 92.0) * len(names)
-    figure = page(40.0 + tall)
-    ax = add_axes(figure, 6.0, 4.0, sheet().width - 12.0, 32.0 + tall)
-    draw_lagged_paths(ax, effects)
-    return ReportFigure(
-        figure,
-        label=label or "fig-lagged-paths",
-        caption="Effects of deviations from a person's own level on the next session, per point, "
-        f"with {format_level(conf_level)} confidence intervals "
-        f"(n = {plural(result.rows.n_used, 'row')}).",
-        alt=f"Boxes for {' and '.join(names)} at one session and the next, joined by arrows. "
-        f"{_found(effects)}.",
-        note=f"{result.method[:1].upper()}{result.method[1:]}. Dashed: the interval holds 0.",
-        data=effects,
-    )
-
-
 @laid_out(COLUMN_AND_HALF)
 def deviations_figure(
     result: CrossLagged,
@@ -239,7 +130,7 @@ def deviations_figure(
     >>> deviations_figure(model).label
     'fig-deviations'
     """
-    effects = _one_table(result, result.tidy(conf_level=conf_level))
+    effects = one_table(result, result.tidy(conf_level=conf_level))
     points = _next_deviations(result, effects)
     said = naming(words, result.outcomes)
     effects, points = (
@@ -262,7 +153,7 @@ def deviations_figure(
         f"the lagged effects as lines and {format_level(conf_level)} confidence bands "
         f"(n = {format_count(n)} pairs of sessions).",
         alt=f"{len(panels)} clouds of about {n} points, each with a line through zero. "
-        f"{_found(effects)}.",
+        f"{effects_in_words(effects)}.",
         note="Deviations are from predicted levels, which short series pull towards their own "
         "ratings: the lines are the model's and may be steeper than the clouds. What the other "
         "outcomes of the session before account for is taken out.",
@@ -323,7 +214,7 @@ def impulse_response_figure(
     'fig-impulse-responses'
     """
     responses = result.impulse_responses(horizon=horizon, conf_level=conf_level)
-    responses = _one_table(result, responses)
+    responses = one_table(result, responses)
     said = naming(words, result.outcomes)
     responses = responses.assign(
         **{name: [said(x) for x in responses[name]] for name in ("outcome", "impulse")}
@@ -454,19 +345,3 @@ def _beside_one_another(
         ax.set_title("\n".join(titles[title]), loc="left", pad=4, **font(SMALL))
         made.append(ax)
     return figure, made
-
-
-def _one_table(result: CrossLagged, table: pd.DataFrame) -> pd.DataFrame:
-    require_kind(result, CrossLagged, asked="this figure draws a CrossLagged", instead=DRAWN_BY)
-    if "strata" in table or "session" in table:
-        raise DataError(
-            "The figure is for one group and lags equal over sessions; fit each group by itself."
-        )
-    return table
-
-
-def _found(effects: pd.DataFrame) -> str:
-    return "; ".join(
-        f"{row['predictor']} on {row['outcome']} {interval_of(row)}"
-        for _, row in effects.iterrows()
-    )

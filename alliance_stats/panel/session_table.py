@@ -194,23 +194,27 @@ def _laid_out(
     _check_varies(y, outcomes)
     _check_no_copy(values, outcomes)
     check_no_rating(covariate_values, covariate_names, y, outcomes)
-    units, levels, below = {}, [], np.arange(len(persons))
-    for column in nested_in:
-        own = group_codes(of_person[column])[0][order]
-        units[column] = own
-        parent = np.zeros(int(below.max()) + 1, dtype=np.int64)
-        parent[below] = own
-        levels.append(Level.from_codes(parent))
-        below = own
+    units = {column: group_codes(of_person[column])[0][order] for column in nested_in}
     _check_nested({person: np.arange(len(persons)), **units}, (person, *nested_in))
+    levels = _levels([np.arange(len(persons)), *units.values()])
     if cluster is not None:
         units[cluster] = group_codes(of_person[cluster])[0][order]
     names = {"person": person, "session": session}
     names |= {k: v for k, v in (("group", group), ("cluster", cluster)) if v is not None}
     return SessionTable(
         outcomes, names, nested_in, tuple(groups), sessions, persons[order], group_of[order], y,
-        covariate_values, covariate_names, tuple(levels), units, ledger,
+        covariate_values, covariate_names, levels, units, ledger,
     )  # fmt: skip
+
+
+def _levels(units: Sequence[Index]) -> tuple[Level, ...]:
+    """Return the levels of which `units` has each person's unit, persons themselves first."""
+    levels = []
+    for below, own in pairwise(units):
+        parent = np.zeros(int(below.max()) + 1, dtype=np.int64)
+        parent[below] = own
+        levels.append(Level.from_codes(parent))
+    return tuple(levels)
 
 
 def _check_names(
