@@ -82,9 +82,27 @@ class Rising(NamedTuple):
 def rising(x: Array, y: Array) -> Rising:
     """Return the logarithm of ``x (x + 1) ... (x + y - 1) / x^y`` with its derivatives."""
     large = x >= LARGE
+    if not large.any():
+        return _by_gamma(x, y)
+    if large.all():
+        return _by_stirling(x, y)
     near, far = np.where(large, LARGE, x), np.where(large, x, LARGE)
     low, high = _by_gamma(near, y), _by_stirling(far, y)
     return Rising(*(np.where(large, b, a) for a, b in zip(low, high, strict=True)))
+
+
+def _risen(x: Array, y: Array) -> Array:
+    """Return the value alone, which costs a fraction of its derivatives."""
+    if (x >= LARGE).any():
+        return rising(x, y).value
+    return np.asarray(special.gammaln(x + y) - special.gammaln(x) - y * np.log(x))
+
+
+def _risen_slope(x: Array, y: Array) -> Array:
+    """Return the first derivative alone."""
+    if (x >= LARGE).any():
+        return rising(x, y).first
+    return np.asarray(x * (special.digamma(x + y) - special.digamma(x)) - y)
 
 
 def _by_gamma(x: Array, y: Array) -> Rising:
@@ -135,13 +153,13 @@ def _nb_shape(eta: Array, outcome: Outcome) -> tuple[Array, Array, Array]:
     y, theta, mu = outcome.y, outcome.dispersion, rate_of(eta)
     share = mu / (theta + mu)
     spread = share * (1.0 - share)
-    density = rising(theta, y).first - theta * np.log1p(mu / theta) + (y + theta) * share
+    density = _risen_slope(theta, y) - theta * np.log1p(mu / theta) + (y + theta) * share
     weight = theta * spread - (y + theta) * spread * (1.0 - 2.0 * share)
     return density[None], ((y - mu) * spread)[None], weight[None]
 
 
 def _nb_constant(y: Array, trials: Array, dispersion: Array) -> float:
-    return float(rising(dispersion, y).value.sum()) - _factorials(y)
+    return float(_risen(dispersion, y).sum()) - _factorials(y)
 
 
 def _nb_variance(eta: Array, trials: Array, dispersion: Array) -> Array:

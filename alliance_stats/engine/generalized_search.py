@@ -58,7 +58,7 @@ MAX_HALVINGS = 30
 LEAST_WEIGHT = 0.1
 # Log dispersions that are looked at for a start, and rounds of that and of the coefficients.
 FIRST_DISPERSIONS = (-6.0, 12.0)
-DISPERSION_ROUNDS = 3
+DISPERSION_ROUNDS = 2
 # Fall of the deviance that a last Newton step without random effects still foretells.
 PLAIN_DONE = 1e-20
 
@@ -242,7 +242,9 @@ def dispersed_start(problem: GeneralizedProblem) -> tuple[float, Array]:
             own = at(value).outcome
             return -2.0 * (float(family.log_density(eta, own).sum()) + own.constant)
 
-        found = optimize.minimize_scalar(deviance, bounds=FIRST_DISPERSIONS, method="bounded")
+        found = optimize.minimize_scalar(
+            deviance, bounds=FIRST_DISPERSIONS, method="bounded", options={"xatol": 0.05}
+        )
         best = float(found.x)
     return best, glm_coefficients(at(best))[0]
 

@@ -98,7 +98,7 @@ class ResidualChecks:
         notes = []
         for term in found.index[found["p_value"] < SUSPICIOUS]:
             more = term == SHAPE or bool(found.loc[term, "ratio"] > 1.0)
-            notes.append(_ADVICE[term, more].format(self._instead(term)))
+            notes.append(_ADVICE[term, more].format(self._instead(term) if more else ""))
         return tuple(notes)
 
     def _instead(self, term: str) -> str:
