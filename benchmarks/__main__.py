@@ -2,7 +2,17 @@
 
 import runpy
 
-ROOMS = ("multilevel", "visits", "glmm", "families", "survival", "discrete_hazard", "panel", "reading", "power")
+ROOMS = (
+    "multilevel",
+    "visits",
+    "glmm",
+    "families",
+    "survival",
+    "discrete_hazard",
+    "panel",
+    "reading",
+    "power",
+)
 
 for room in ROOMS:
     print(f"== {room}")

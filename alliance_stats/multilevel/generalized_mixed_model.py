@@ -229,6 +229,7 @@ class GeneralizedLinearMixedModel:
         level: PredictionLevel = "population",
         interval: Literal["confidence"] | None = None,
         conf_level: float = 0.95,
+        new_units: Literal["refuse", "average"] = "refuse",
     ) -> pd.DataFrame:
         """Return the expected probability (or rate) of new rows.
 
@@ -240,14 +241,19 @@ class GeneralizedLinearMixedModel:
         level
             ``"population"``: the mean over units, random effects integrated out; what is seen in
             the share of a population. ``"typical"``: a unit whose random effects are zero, the
-            median unit. ``"conditional"``: the units of the fit, at their predicted effects; an
-            unknown unit is refused. With a curved link the first two differ: with an intercept SD
-            of 1.5 on the logit scale a typical unit's 5% is the population's 10%.
+            median unit. ``"conditional"``: the units of the fit, at their predicted effects. With a
+            curved link the first two differ: with an intercept SD of 1.5 on the logit scale a
+            typical unit's 5% is the population's 10%.
         interval
             ``"confidence"`` for the interval of the expectation (delta method on the scale of the
-            link, random-effects variances taken as known); not at the conditional level.
+            link, random-effects variances taken as known); at the conditional level that of the
+            unit's own expectation, its effect's uncertainty included.
         conf_level
             Coverage of the interval.
+        new_units
+            Of units that the fit has not seen, at the conditional level: ``"refuse"``, or
+            ``"average"`` over what such a unit's effects may be (those of larger units that are
+            known stay); its interval then holds the expectation of one such unit.
 
         Returns
         -------
@@ -264,8 +270,14 @@ class GeneralizedLinearMixedModel:
         check_choice(level, ("population", "typical", "conditional"), name="level")
         if interval is not None:
             check_choice(interval, ("confidence",), name="interval")
+        check_choice(new_units, ("refuse", "average"), name="new_units")
         return generalized_predicted(
-            self.fit, newdata, level=level, interval=interval, conf_level=conf_level
+            self.fit,
+            newdata,
+            level=level,
+            interval=interval,
+            conf_level=conf_level,
+            new_units=new_units,
         )
 
     def linear_predictor(self, newdata: pd.DataFrame) -> pd.DataFrame:

@@ -230,6 +230,8 @@ def dispersion_section(fit: GeneralizedFit, *, conf_level: float) -> Section:
             ratio_low=np.exp(table["conf_low"]),
             ratio_high=np.exp(table["conf_high"]),
         )
+    # that a logarithm of a dispersion is 0 is no hypothesis
+    table = table.drop(columns=["statistic", "df", "p_value"])
     name = dispersion.name if len(table) == 1 else f"{dispersion.name} and its ratios"
     return Section(
         f"Dispersion, log {dispersion.name}",

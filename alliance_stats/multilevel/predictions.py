@@ -160,30 +160,65 @@ def _conditional_variance(fit: LinearFit, rows: NewRows) -> tuple[Array, Array]:
     With M the inverse of Henderson's coefficient matrix, the variance is ``sigma^2 c'Mc`` for
     ``c = (x, z)`` (Henderson 1975, doi:10.2307/2529430). Theta is taken as known.
     """
+    design, whiten = fit.design, _whitener(fit)
+    effects = [whiten(design.Q).T]
+    for grouping, Lambda in zip(design.groupings, fit.Lambda, strict=True):
+        own = Lambda.T @ whiten(grouping.Z)
+        effects.append(_spread(own, grouping.codes, len(grouping.labels)))
+    variance = _error_variance(fit, rows, effects, np.ones(len(design.y)))
+    return fit.sigma**2 * variance, np.full(len(rows.X), np.inf)
+
+
+def _error_variance(
+    fit: LinearFit | GeneralizedFit, rows: NewRows, effects: list[Array], weight: Array
+) -> Array:
+    """Return ``c'Mc`` with M the inverse of Henderson's matrix of weighted columns."""
     design = fit.design
     p = len(design.fixed.kept)
-    widths = [len(g.labels) * len(g.Z) for g in design.groupings]
-    if p + sum(widths) > DENSE_LIMIT:
+    size = p + sum(len(g.labels) * len(g.Z) for g in design.groupings)
+    if size > DENSE_LIMIT:
         raise DataError(
-            f"Conditional intervals need a dense matrix of {p + sum(widths)} effects, more than "
+            f"Conditional intervals need a dense matrix of {size} effects, more than "
             f"{DENSE_LIMIT}. Ask for level='population', or for no interval."
         )
-    whiten = _whitener(fit)
-    effects = [whiten(design.Q).T]
     c = [linalg.solve_triangular(design.fixed.R.T, rows.X.T, lower=True).T]
     for grouping, Lambda, Z, units in zip(
         design.groupings, fit.Lambda, rows.Z, rows.units, strict=True
     ):
-        n_units = len(grouping.labels)
-        working = Z @ back_transform(grouping.terms)
-        effects.append(_spread(Lambda.T @ whiten(grouping.Z), grouping.codes, n_units))
-        c.append(_spread((Lambda.T @ working.T) * (units >= 0), units, n_units))
+        working = Lambda.T @ (Z @ back_transform(grouping.terms)).T
+        c.append(_spread(working * (units >= 0), units, len(grouping.labels)))
     W = np.hstack(effects)
-    coefficient = W.T @ W
+    coefficient = W.T @ (weight[:, None] * W)
     coefficient[np.arange(p, len(coefficient)), np.arange(p, len(coefficient))] += 1.0
     factor = linalg.cholesky(coefficient, lower=True)
     half = linalg.solve_triangular(factor, np.hstack(c).T, lower=True)
-    return fit.sigma**2 * (half**2).sum(axis=0), np.full(len(rows.X), np.inf)
+    return np.asarray((half**2).sum(axis=0))
+
+
+def _generalized_variance(fit: GeneralizedFit, rows: NewRows) -> Array:
+    """Variance of the error of a predictor at predicted effects; variances taken as known.
+
+    As for a linear model with the observed information at the mode as weights (Booth & Hobert 1998,
+    doi:10.1080/01621459.1998.10474121, section 3); an unknown unit adds its whole variance.
+    """
+    design, order = fit.design, fit.problem.layout.order
+    eta = fit.fixed_part
+    for grouping, b in zip(design.groupings, fit.working_effects, strict=True):
+        eta = eta + (grouping.Z * b[:, grouping.codes]).sum(axis=0)
+    weight = np.empty(len(eta))
+    weight[order] = fit.family.slopes(eta[order], fit.problem.outcome)[2]
+    effects = [design.Q.T]
+    for grouping, Lambda in zip(design.groupings, fit.Lambda, strict=True):
+        effects.append(_spread(Lambda.T @ grouping.Z, grouping.codes, len(grouping.labels)))
+    return _error_variance(fit, rows, effects, weight) + _unknown_variance(fit, rows)
+
+
+def _unknown_variance(fit: GeneralizedFit, rows: NewRows) -> Array:
+    """Variance that the effects of units unknown to the fit bring in, (n,)."""
+    found = np.zeros(len(rows.X))
+    for covariance, Z, units in zip(fit.covariances, rows.Z, rows.units, strict=True):
+        found += (units < 0) * np.einsum("ni,ij,nj->n", Z, covariance, Z)
+    return found
 
 
 def _whitener(fit: LinearFit) -> Callable[[Array], Array]:
@@ -249,32 +284,32 @@ def generalized_predicted(
     level: str,
     interval: str | None,
     conf_level: float,
+    new_units: str = "refuse",
 ) -> pd.DataFrame:
     """See :meth:`GeneralizedLinearMixedModel.predict`."""
-    rows = _code(fit, newdata, with_units=level == "conditional")
+    conditional, average = level == "conditional", new_units == "average"
+    rows = _code(fit, newdata, with_units=conditional, new_units=average)
     eta = _fixed_part(fit, rows, newdata)
     family = fit.family
-    if level == "conditional":
-        eta = eta + _unit_part(fit, rows)
+    sd = _total_sd(fit, rows) if level == "population" else np.zeros(len(eta))
+    if conditional:
+        eta, sd = eta + _unit_part(fit, rows), np.sqrt(_unknown_variance(fit, rows))
     mean, slope = (
-        population_mean(family, eta, _total_sd(fit, rows))
-        if level == "population"
-        else (family.mean(eta), family.mean_slope(eta))
+        population_mean(family, eta, sd) if sd.any() else (family.mean(eta), family.mean_slope(eta))
     )
     table = pd.DataFrame({"estimate": mean}, index=newdata.index)
     if interval is None:
         return table
-    if level == "conditional":
-        raise ValueError(
-            "Intervals are offered at the population and the typical level; at the conditional "
-            "level the predicted effects' own uncertainty would have to be added."
-        )
-    error = slope * np.sqrt(np.einsum("np,pq,nq->n", rows.X, fit.vcov, rows.X))
-    # symmetric on the scale of the link, so that the limits stay probabilities (or rates)
-    centre = family.predictor(mean)
-    half = stats.norm.isf((1.0 - check_conf_level(conf_level)) / 2.0) * (
-        error / family.mean_slope(centre)
-    )
+    z = stats.norm.isf((1.0 - check_conf_level(conf_level)) / 2.0)
+    if conditional:
+        error = np.sqrt(_generalized_variance(fit, rows))
+        centre, half = eta, z * error
+        error = family.mean_slope(eta) * error
+    else:
+        error = slope * np.sqrt(np.einsum("np,pq,nq->n", rows.X, fit.vcov, rows.X))
+        # symmetric on the scale of the link, so that the limits stay probabilities (or rates)
+        centre = family.predictor(mean)
+        half = z * error / family.mean_slope(centre)
     return table.assign(
         std_error=error, conf_low=family.mean(centre - half), conf_high=family.mean(centre + half)
     )
@@ -338,11 +373,13 @@ def generalized_simulated(fit: GeneralizedFit, rng: np.random.Generator) -> Arra
     return fit.family.draw(rng, random_predictor(fit, rng), fit.trials, fit.dispersions)
 
 
-def _code(fit: GeneralizedFit, newdata: pd.DataFrame, *, with_units: bool) -> NewRows:
+def _code(
+    fit: GeneralizedFit, newdata: pd.DataFrame, *, with_units: bool, new_units: bool = False
+) -> NewRows:
     check_frame(newdata, what="newdata")
     if fit.offset is not None:
         require_columns(newdata, [fit.offset], what="newdata")
-    return code_new_rows(fit.design, newdata, with_units=with_units)
+    return code_new_rows(fit.design, newdata, with_units=with_units, new_units=new_units)
 
 
 def _fixed_part(fit: GeneralizedFit, rows: NewRows, newdata: pd.DataFrame) -> Array:
@@ -362,7 +399,7 @@ def _fixed_part(fit: GeneralizedFit, rows: NewRows, newdata: pd.DataFrame) -> Ar
 def _unit_part(fit: GeneralizedFit, rows: NewRows) -> Array:
     """Return what the predicted effects of the rows' units add to the linear predictor."""
     parts = [
-        np.einsum("nq,qn->n", Z, b[:, units])
+        np.einsum("nq,qn->n", Z, np.where(units >= 0, b[:, units], 0.0))
         for b, Z, units in zip(effects_as_given(fit), rows.Z, rows.units, strict=True)
     ]
     return np.asarray(np.sum(parts, axis=0))

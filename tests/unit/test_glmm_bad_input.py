@@ -230,8 +230,8 @@ def test_what_cannot_be_asked(data):
         model.median_ratios()
     with pytest.raises(ValueError, match="level must be one of"):
         model.predict(data, level="marginal")
-    with pytest.raises(ValueError, match="Intervals are offered at the population and the typical"):
-        model.predict(data, level="conditional", interval="confidence")
+    with pytest.raises(ValueError, match="new_units must be one of"):
+        model.predict(data, level="conditional", new_units="zero")
     with pytest.raises(DataError, match=r"shape \(3,\); the model used 120 rows"):
         model.refit([0, 1, 0])
 

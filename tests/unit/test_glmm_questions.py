@@ -182,3 +182,46 @@ def test_leaving_one_out_is_fitting_without_it(kind):
     sds = without.tidy(effects="ran_pars")
     sd = sds[sds["level"] == "T 3"]["estimate"].iloc[0]
     assert sd == pytest.approx(direct.tidy(effects="ran_pars").loc[0, "estimate"], abs=1e-5)
+
+
+def nested_counts():
+    rng = np.random.default_rng(2)
+    t, f = np.repeat(np.arange(5), 24), np.repeat(np.arange(20), 6)
+    x = rng.normal(size=120)
+    eta = 0.3 + 0.3 * x + (0.5 * rng.normal(size=5))[t] + (0.4 * rng.normal(size=20))[f]
+    return pd.DataFrame({"t": t, "f": f, "x": x, "y": rng.poisson(np.exp(eta))})
+
+
+def test_intervals_of_units_are_those_of_the_joint_information():
+    data = nested_counts()
+    model = glmm("y ~ x + (1 | t/f)", data, family="poisson")
+    found = model.predict(data, level="conditional", interval="confidence", conf_level=0.9)
+    sd = model.tidy(effects="ran_pars").set_index("group")["estimate"]
+    # minus the second derivatives of the joint log-density in coefficients and effects, by hand
+    A = np.c_[np.ones(120), data["x"], np.eye(5)[data["t"]], np.eye(20)[data["f"]]]
+    eta = model.augment()["linear_predictor"].to_numpy()
+    H = A.T @ (np.exp(eta)[:, None] * A)
+    H[2:, 2:] += np.diag(np.r_[np.full(5, sd["t"] ** -2), np.full(20, sd["t:f"] ** -2)])
+    error = np.sqrt(np.einsum("ip,pq,iq->i", A, np.linalg.inv(H), A))
+    z = stats.norm.ppf(0.95)
+    assert found["estimate"].to_numpy() == pytest.approx(np.exp(eta), rel=1e-8)
+    assert found["conf_low"].to_numpy() == pytest.approx(np.exp(eta - z * error), rel=1e-7)
+    assert found["conf_high"].to_numpy() == pytest.approx(np.exp(eta + z * error), rel=1e-7)
+
+
+def test_new_units_are_averaged_over_and_known_ones_stay():
+    data = nested_counts()
+    model = glmm("y ~ x + (1 | t/f)", data, family="poisson")
+    new = data.iloc[[0, 30]].assign(f=[0, 99])
+    with pytest.raises(DataError, match="not seen"):
+        model.predict(new, level="conditional")
+    found = model.predict(new, level="conditional", interval="confidence", new_units="average")
+    known = model.predict(data.iloc[[0]], level="conditional", interval="confidence")
+    assert found.iloc[0].to_numpy() == pytest.approx(known.iloc[0].to_numpy())
+    table = model.tidy(effects="ran_vals")
+    own = table[(table["group"] == "t") & (table["level"].astype(str) == "1")]["estimate"].iloc[0]
+    sd = model.tidy(effects="ran_pars").set_index("group").loc["t:f", "estimate"]
+    fixed = model.beta["(Intercept)"] + model.beta["x"] * data["x"].iloc[30]
+    assert found["estimate"].iloc[1] == pytest.approx(np.exp(fixed + own + sd**2 / 2.0))
+    width = np.log(found["conf_high"] / found["conf_low"])
+    assert width.iloc[1] > 2 * 1.96 * sd
