@@ -18,8 +18,17 @@ _RUNS = re.compile(r"[=+\-@\t\r]")
 _NUMBER = re.compile(r"[+-]?(\d[\d,]*\.?\d*|\.\d+)([eE][+-]?\d+)?%?")
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
+def write_whole(path: Path, content: str | bytes, *, mode: int = 0o666) -> None:
     """Write a file under its name once all of it is on the disk.
+
+    Parameters
+    ----------
+    path
+        The file.
+    content
+        What to write; text as UTF-8.
+    mode
+        Who may read and write it, from its first byte on; what the user's own mask forbids goes.
 
     Raises
     ------
@@ -30,7 +39,8 @@ def write_whole(path: Path, content: str | bytes) -> None:
     # two runs, or two threads of one, may write the same file: each aside under a name of its own
     aside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
     try:
-        with aside.open("wb") as file:
+        aside.unlink(missing_ok=True)  # of a killed run whose number this one got
+        with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

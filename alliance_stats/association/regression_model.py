@@ -142,6 +142,14 @@ class Regression:
         """
         return questions.joint_test(questions.inference(self.fit, self.clusters, vcov), terms)
 
+    def design_matrix(self) -> pd.DataFrame:
+        """Return the columns of the fixed effects by name, a row a row used."""
+        return self.design.matrix()
+
+    def residuals(self) -> pd.Series:
+        """Return the outcome less what is fitted, in units of the outcome."""
+        return self.augment()["residual"]
+
     def collinearity(self) -> pd.DataFrame:
         """Return ``term, vif, df, vif_per_df``: (generalized) variance inflation of each term.
 

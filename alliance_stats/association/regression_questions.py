@@ -264,8 +264,7 @@ def augmented(fit: Fit) -> pd.DataFrame:
     if isinstance(fit, LinearFit):
         scale = fit.design.root_weights / fit.sigma
         columns["residual_standardised"] = columns["residual"] * scale
-    new = pd.DataFrame(columns, index=fit.design.frame.index)
-    return pd.concat([fit.design.frame, new], axis=1)
+    return fit.design.beside(pd.DataFrame(columns, index=fit.design.index))
 
 
 def method(fit: Fit, clusters: Clusters | None) -> str:

@@ -149,6 +149,19 @@ class Design:
     frame: pd.DataFrame
     offset: Array | None = None
 
+    def matrix(self) -> pd.DataFrame:
+        """Return the estimated fixed columns with their names, indexed as the caller's rows."""
+        names = [self.fixed.names[place] for place in self.fixed.kept]
+        return pd.DataFrame(self.X, index=self.index, columns=names)
+
+    def beside(self, new: pd.DataFrame) -> pd.DataFrame:
+        """Return columns of the rows used, with the caller's columns behind them.
+
+        A column of the caller's that is called as one of the new ones is ``"... (data)"``.
+        """
+        own = self.frame.rename(columns=lambda name: f"{name} (data)" if name in new else name)
+        return pd.concat([new, own.set_axis(new.index)], axis="columns")
+
 
 def build_design(
     formula: str | MixedFormula,

@@ -296,10 +296,19 @@ class GeneralizedLinearMixedModel:
 
         Columns ``outcome``, ``fitted`` (expected outcome at the predicted random effects, in units
         of the outcome: counts where there are trials), ``linear_predictor``, ``residual`` (their
-        difference) and ``residual_pearson`` (over its conditional SD). Indexed as the caller's
-        rows.
+        difference) and ``residual_pearson`` (over its conditional SD); then the columns of the
+        data that the formula names. Indexed as the caller's rows.
         """
         return generalized_augmented(self.fit)
+
+    def design_matrix(self) -> pd.DataFrame:
+        """Return the columns of the fixed effects by name, a row a row used."""
+        return self.design.matrix()
+
+    def residuals(self, kind: Literal["response", "pearson"] = "response") -> pd.Series:
+        """Return the outcome less what is fitted, or that over its conditional SD."""
+        check_choice(kind, ("response", "pearson"), name="kind")
+        return self.augment()["residual" if kind == "response" else "residual_pearson"]
 
     def simulate(self, seed: Seed, *, n: int = 1) -> pd.DataFrame:
         """Draw new outcomes for the rows used, new random effects each time: (rows, n)."""

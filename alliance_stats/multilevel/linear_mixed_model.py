@@ -213,9 +213,25 @@ class LinearMixedModel:
 
         Columns ``outcome, fitted, fitted_marginal, residual, residual_marginal,
         residual_standardised``: fitted with and without the predicted random effects; the
-        standardised residual is the conditional one over its SD. Indexed as the caller's rows.
+        standardised residual is the conditional one over its SD; then the columns of the data that
+        the formula names. Indexed as the caller's rows.
         """
         return augmented(self.fit)
+
+    def design_matrix(self) -> pd.DataFrame:
+        """Return the columns of the fixed effects by name, a row a row used."""
+        return self.design.matrix()
+
+    def residuals(
+        self, kind: Literal["conditional", "marginal", "standardised"] = "conditional"
+    ) -> pd.Series:
+        """Return the outcome less what is fitted with, or without, the random effects.
+
+        ``"standardised"``: the conditional ones over their SDs.
+        """
+        check_choice(kind, ("conditional", "marginal", "standardised"), name="kind")
+        column = {"conditional": "residual"}.get(kind, f"residual_{kind}")
+        return self.augment()[column]
 
     def cooks_distance(self, cluster: str) -> pd.DataFrame:
         """Return how far the coefficients move when a cluster is left out, theta held.

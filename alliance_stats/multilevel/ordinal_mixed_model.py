@@ -222,6 +222,10 @@ class OrdinalMixedModel:
             n_variances=sum(len(grouping.names) for grouping in design.groupings),
         )
 
+    def design_matrix(self) -> pd.DataFrame:
+        """Return the columns of the fixed effects by name, a row a row used."""
+        return self.design.matrix()
+
     def random_effects(self) -> pd.DataFrame:
         """Return the predicted random effects: ``tidy(effects="ran_vals")``."""
         return self.tidy(effects="ran_vals")

@@ -93,7 +93,7 @@ def augmented(fit: LinearFit) -> pd.DataFrame:
     for grouping, b in zip(design.groupings, fit.working_effects, strict=True):
         # Z carries the root weights of the criterion; fitted values are on the outcome's scale
         fitted += (grouping.Z * b[:, grouping.codes]).sum(axis=0) / design.root_weights
-    return pd.DataFrame(
+    found = pd.DataFrame(
         {
             "outcome": design.y,
             "fitted": fitted,
@@ -104,6 +104,7 @@ def augmented(fit: LinearFit) -> pd.DataFrame:
         },
         index=design.index,
     )
+    return design.beside(found)
 
 
 def simulated(fit: LinearFit, rng: np.random.Generator) -> Array:
@@ -346,7 +347,7 @@ def generalized_augmented(fit: GeneralizedFit) -> pd.DataFrame:
     fitted = trials * fit.family.mean(eta)
     spread = fit.family.variance(eta, trials, fit.dispersions)
     residual = design.y - fitted
-    return pd.DataFrame(
+    found = pd.DataFrame(
         {
             "outcome": design.y,
             "fitted": fitted,
@@ -356,6 +357,7 @@ def generalized_augmented(fit: GeneralizedFit) -> pd.DataFrame:
         },
         index=design.index,
     )
+    return design.beside(found)
 
 
 def random_predictor(fit: GeneralizedFit, rng: np.random.Generator) -> Array:

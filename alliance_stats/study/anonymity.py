@@ -4,7 +4,9 @@ Ids are replaced by codes in random order, dates by days since the person's firs
 that could say who someone is is refused by name. The key that leads back stays with its owner.
 """
 
+import datetime
 import json
+import re
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,7 @@ __all__ = ["IdKey", "deidentified"]
 _INITIAL = {"person": "P", "family": "F", "therapist": "T"}
 # A category has few labels and short ones; more or longer ones are somebody's own words.
 _MOST_LABELS, _LONGEST_LABEL = 20, 30
+_DATE = re.compile(r"(\d{4}[-./]\d{1,2}[-./]\d{1,2}|\d{1,2}[-./]\d{1,2}[-./]\d{2,4})([ T].*)?")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,8 +53,8 @@ class IdKey:
             ]
             for level, ids in self.codes.items()
         }
-        write_whole(Path(path), json.dumps(pairs, ensure_ascii=False, indent=1) + "\n")
-        Path(path).chmod(0o600)
+        text = json.dumps(pairs, ensure_ascii=False, indent=1) + "\n"
+        write_whole(Path(path), text, mode=0o600)
 
     @classmethod
     def load(cls, path: str | Path) -> "IdKey":
@@ -66,6 +69,10 @@ def deidentified(
     """Return a coded table, its key, and what was changed, in sentences that name no one."""
     _refuse_telling_columns(data, roles)
     coded, known = data.copy(), {} if key is None else key.codes
+    coded.attrs = {}
+    for name in coded:  # categories that no row has may name someone
+        if isinstance(coded[name].dtype, pd.CategoricalDtype):
+            coded[name] = coded[name].cat.remove_unused_categories()
     rng = np.random.default_rng()  # from the operating system: an order to repeat is one to undo
     codes = {
         level: _codes(data[roles[level]], _INITIAL[level], known.get(level, {}), rng)
@@ -103,17 +110,30 @@ def _codes(
 def _refuse_telling_columns(data: pd.DataFrame, roles: Mapping[str, str]) -> None:
     others = [column for column in data if column not in roles.values()]
     person = data[roles["person"]]
-    texts = [column for column in others if _is_free_text(data[column])]
+    dates = [column for column in others if _holds_dates(data[column])]
+    texts = [c for c in others if c not in dates and _is_free_text(data[c])]
     numbers = [c for c in others if c not in texts and _numbers_persons(data[c], person)]
-    if texts or numbers:
+    if dates or texts or numbers:
         raise DataError(
             "These columns could say who someone is: "
             + "; ".join(
-                [f"'{c}' (free text: many different texts, or long ones)" for c in texts]
+                [f"'{c}' (dates that are no date type: read them as dates first)" for c in dates]
+                + [f"'{c}' (free text: many different texts, or long ones)" for c in texts]
                 + [f"'{c}' (a number of its own for nearly every person)" for c in numbers]
             )
             + ". Drop them or recode them into few categories, then make the study again."
         )
+
+
+def _holds_dates(column: pd.Series) -> bool:
+    """Return whether a column holds days in writing, or as objects that pandas does not count."""
+    if pd.api.types.is_datetime64_any_dtype(column.dtype):
+        return False
+    return any(
+        isinstance(value, datetime.date | pd.Period)
+        or (isinstance(value, str) and bool(_DATE.fullmatch(value.strip())))
+        for value in column.dropna().unique()
+    )
 
 
 def _is_free_text(column: pd.Series) -> bool:
@@ -123,7 +143,10 @@ def _is_free_text(column: pd.Series) -> bool:
 
 def _numbers_persons(column: pd.Series, person: pd.Series) -> bool:
     """Return whether whole numbers stand for persons: constant inside, hardly ever shared."""
-    if not pd.api.types.is_integer_dtype(column.dtype):
+    if not pd.api.types.is_numeric_dtype(column.dtype):
+        return False
+    known = column.dropna().to_numpy(dtype=float)
+    if (known != np.round(known)).any():  # a number with a value missing has decimals, all zero
         return False
     each = column.groupby(person).agg(["nunique", "first"])
     if len(each) < _MOST_LABELS or (each["nunique"] > 1).any():

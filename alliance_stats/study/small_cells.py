@@ -56,7 +56,8 @@ def small_cells(
     -----
     What a cell that is left out can be is bounded by the linear program over all tables with the
     printed cells and totals, where a cell that is left out is at least 1 (zeros are printed); its
-    corners are whole numbers. The cell is worked out where fewer than `k` values are left.
+    corners are whole numbers. A printed larger table bounds it from above. The cell is worked out
+    where fewer than `k` values are left.
     Hundepool et al. (2012), *Statistical Disclosure Control*, doi:10.1002/9781118348239.
 
     Examples
@@ -70,14 +71,14 @@ def small_cells(
     """
     counts = _counts(table, k)
     hidden = _left_out(table, counts, printed)
-    found = [(*told, "totals" if told.hidden else "printed") for told in _told(counts, hidden, k)]
-    for number, group in enumerate(larger, start=1):
-        if not (group.index.equals(table.index) and group.columns.equals(table.columns)):
-            raise DataError(f"Larger table {number} has other rows or columns than the table.")
-        rest = _counts(group, k) - counts
-        if (rest < 0).any():
-            raise DataError(f"Larger table {number} has a smaller count than the table itself.")
-        found += [(*told, f"difference {number}") for told in _told(rest, hidden, k)]
+    groups = [_larger(table, group, counts, k, n) for n, group in enumerate(larger, start=1)]
+    most = np.min([np.full(counts.shape, np.inf), *groups], axis=0)
+    found = [
+        (*told, "totals" if told.hidden else "printed") for told in _told(counts, hidden, k, most)
+    ]
+    for number, group in enumerate(groups, start=1):
+        rest = group - counts
+        found += [(*told, f"difference {number}") for told in _told(rest, hidden, k, most, group)]
     return pd.DataFrame(
         [
             (table.index[i], table.columns[j], count, low, high, where)
@@ -85,6 +86,18 @@ def small_cells(
         ],
         columns=["row", "column", "count", "low", "high", "found"],
     )
+
+
+def _larger(
+    table: pd.DataFrame, group: pd.DataFrame, counts: Counts, k: int, number: int
+) -> Counts:
+    """Return the counts of a larger group, or refuse a table that is of none."""
+    if not (group.index.equals(table.index) and group.columns.equals(table.columns)):
+        raise DataError(f"Larger table {number} has other rows or columns than the table.")
+    whole = _counts(group, k)
+    if (whole < counts).any():
+        raise DataError(f"Larger table {number} has a smaller count than the table itself.")
+    return whole
 
 
 def suppressed(table: pd.DataFrame, *, k: int = 5) -> pd.DataFrame:
@@ -164,17 +177,37 @@ class _Told(NamedTuple):
     hidden: bool
 
 
-def _told(counts: Counts, hidden: Hidden, k: int) -> Iterator[_Told]:
-    """Yield the small cells that are printed or that fewer than k values are left for."""
+def _told(
+    counts: Counts,
+    hidden: Hidden,
+    k: int,
+    most: npt.NDArray[np.float64] | None = None,
+    of: Counts | None = None,
+) -> Iterator[_Told]:
+    """Yield the small cells that are printed or that fewer than k values are left for.
+
+    `most` are the largest counts that larger tables allow; `counts` may be what is left `of` one
+    of them, whose hidden cells are known as well as those of the table itself.
+    """
+    own = counts if of is None else of - counts
     for i, j in np.argwhere((counts > 0) & (counts < k)):
         count = int(counts[i, j])
-        low, high = _bounds(counts, hidden, (i, j)) if hidden[i, j] else (count, count)
+        low = high = count
+        if hidden[i, j]:
+            low, high = _bounds(own, hidden, (i, j), most)
+            if of is not None:
+                low, high = int(of[i, j]) - high, int(of[i, j]) - low
         if high - low + 1 < k:
             yield _Told(int(i), int(j), count, low, high, bool(hidden[i, j]))
 
 
-def _bounds(counts: Counts, hidden: Hidden, cell: tuple[int, int]) -> tuple[int, int]:
-    """Return the least and the largest count of a hidden cell that the totals allow."""
+def _bounds(
+    counts: Counts,
+    hidden: Hidden,
+    cell: tuple[int, int],
+    most: npt.NDArray[np.float64] | None,
+) -> tuple[int, int]:
+    """Return the least and the largest count of a hidden cell that totals and `most` allow."""
     cells = np.argwhere(hidden)
     lines = np.vstack(
         [cells[:, 0] == i for i in range(counts.shape[0])]
@@ -182,8 +215,10 @@ def _bounds(counts: Counts, hidden: Hidden, cell: tuple[int, int]) -> tuple[int,
     ).astype(float)
     sums = lines @ counts[hidden]
     wanted = ((cells == cell).all(axis=1)).astype(float)
+    above = [None] * len(cells) if most is None else [float(x) for x in most[hidden]]
+    bounds = [(1, x) for x in above]
     ends = [
-        linprog(sign * wanted, A_eq=lines, b_eq=sums, bounds=(1, None), method="highs").fun * sign
+        linprog(sign * wanted, A_eq=lines, b_eq=sums, bounds=bounds, method="highs").fun * sign
         for sign in (1.0, -1.0)
     ]
     return round(ends[0]), round(ends[1])

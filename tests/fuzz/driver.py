@@ -72,11 +72,14 @@ def one(call: str, mutation: str, seed: int) -> Outcome:
     try:
         with _limit(SECONDS), warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            filters = warnings.filters[:]
             found = function(data)
             asked(found)
-            if mutation in SAME:
+            if warnings.filters != filters:
+                kind, detail = "changed", "the caller's filters of warnings were changed"
+            if mutation in SAME and kind == "right":
                 detail = differences(tables_of(found), _plain(call), ordered=mutation != "shuffled")
-                kind = "different" if detail else "right"
+                kind = "different" if detail else kind
     except Hang:
         return Outcome(call, mutation, seed, "hang", f"more than {SECONDS} s")
     except (ImportError, MemoryError):

@@ -1,5 +1,8 @@
 """A study without ids, dates and words; tables in which nobody can be found by subtraction."""
 
+import datetime
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -155,3 +158,66 @@ def fillings(truth, shown, free):
 def test_what_is_no_table_of_counts_is_refused(rows, said):
     with pytest.raises(DataError, match=said):
         suppressed(table(rows))
+
+
+def test_a_larger_table_bounds_what_is_left_out():
+    table = pd.DataFrame([[2, 10, 10], [10, 10, 10], [10, 10, 10]], list("abc"), list("xyz"))
+    printed = suppressed(table)
+    assert small_cells(table, printed=printed).empty
+    whole = table + 30
+    assert small_cells(table, printed=printed, larger=[whole]).empty
+    near = whole.copy()
+    near.loc["a", "x"] = 3  # so the cell that was left out is 1, 2 or 3
+    found = small_cells(table, printed=printed, larger=[near])
+    assert found[["low", "high"]].to_numpy().tolist() == [[1, 3], [0, 2]]
+    assert found["found"].tolist() == ["totals", "difference 1"]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_bounds_of_cells_left_out_are_those_of_all_tables_that_there_can_be(seed):
+    rng = np.random.default_rng(seed)
+    table = pd.DataFrame(rng.integers(1, 5, size=(2, 3)), list("ab"), list("xyz"))
+    whole = table + rng.integers(0, 4, size=(2, 3))
+    printed = table.astype("Int64").mask(pd.DataFrame(True, table.index, table.columns))
+    found = small_cells(table, printed=printed, larger=[whole], k=9)
+    grids = [range(1, int(most) + 1) for most in whole.to_numpy().ravel()]
+    tables = np.array(list(itertools.product(*grids))).reshape(-1, 2, 3)
+    fits = (tables.sum(axis=1) == table.to_numpy().sum(axis=0)).all(axis=1) & (
+        tables.sum(axis=2) == table.to_numpy().sum(axis=1)
+    ).all(axis=1)
+    own = found[found["found"] == "totals"].set_index(["row", "column"])
+    for i, row in enumerate("ab"):
+        for j, column in enumerate("xyz"):
+            cells = tables[fits][:, i, j]
+            assert own.loc[(row, column), ["low", "high"]].tolist() == [cells.min(), cells.max()]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["2024-01-03"],
+        ["3.1.2024"],
+        ["03/01/24 10:00"],
+        [datetime.date(2024, 1, 3)],
+        [pd.Period("2024-01")],
+    ],
+    ids=["iso", "points", "slashes", "objects", "periods"],
+)
+def test_dates_that_are_no_date_type_are_refused(values):
+    frame = pd.DataFrame({"person": ["a", "b"], "session": [1, 1], "seen": values * 2})
+    with pytest.raises(DataError, match="'seen' .dates that are no date type"):
+        Study.from_frame(frame, person="person", session="session").deidentify()
+
+
+def test_a_number_of_its_own_with_one_missing_is_refused():
+    numbers = np.append(np.arange(700.0, 729.0), np.nan)
+    frame = pd.DataFrame({"person": [f"p{i}" for i in range(30)], "session": 1, "file": numbers})
+    with pytest.raises(DataError, match="'file' .a number of its own"):
+        Study.from_frame(frame, person="person", session="session").deidentify()
+
+
+def test_categories_that_no_row_has_do_not_stay():
+    kinds = pd.Categorical(["in", "in"], categories=["in", "Anna Muster"])
+    frame = pd.DataFrame({"person": ["a", "b"], "session": [1, 1], "kind": kinds})
+    study, _ = Study.from_frame(frame, person="person", session="session").deidentify()
+    assert "Anna Muster" not in study.sessions["kind"].cat.categories

@@ -15,7 +15,7 @@ from tests.fuzz.question_calls import QUESTIONS
 CALLS = {**MODELS, **FURTHER, **QUESTIONS}
 FRAMES = frames()
 # Questions that need more, take long, or answer in the caller's own names.
-UNASKED = {"account", "summary", "profile", "sensitivity", "vcov", "frame"}
+UNASKED = {"account", "summary", "design_matrix", "profile", "sensitivity", "vcov", "frame"}
 # Columns that carry the caller's own names: of the data, of levels and of terms.
 OWN = {str(column) for frame in FRAMES.values() for column in frame.columns}
 

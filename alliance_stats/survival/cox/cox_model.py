@@ -318,6 +318,11 @@ class CoxModel:
             )
         return pd.concat(frames, ignore_index=True)
 
+    def design_matrix(self) -> pd.DataFrame:
+        """Return the covariates by name, a row a row used, less their means in each stratum."""
+        scaled = (self.design.X * self.design.scale[:, None]).T
+        return pd.DataFrame(scaled, index=self.intervals.frame.index, columns=self.design.terms)
+
     def augment(self) -> pd.DataFrame:
         """Return the rows used, with the model's linear predictor and residuals.
 
