@@ -220,16 +220,16 @@ def test_a_variance_of_zero_opens_the_summary() -> None:
     assert "median hazard ratio 1.00, 95% CI [1.00, " in as_sentences(fit.account())
 
 
-def test_quadrature_is_for_one_random_effect(periods: pd.DataFrame) -> None:
+def test_quadrature_is_as_glmm_takes_it(periods: pd.DataFrame) -> None:
     fit = discrete_hazard("alliance", periods, **COLUMNS, nodes=7)
     assert fit.nodes == 7
     assert "(per session; quadrature with 7 nodes)" in fit.summary()
     with pytest.raises(ValueError, match="random=None leaves none"):
         discrete_hazard("alliance", periods, **COLUMNS, random=None, nodes=7)
-    with pytest.raises(
-        ValueError, match=r"nodes=7 is for one grouping.*\(1 \+ session \| therapist"
-    ):
+    with pytest.raises(ValueError, match="Two effects need nodes=9 or more"):
         discrete_hazard("alliance", periods, **COLUMNS, random="(1 + session | therapist)", nodes=7)
+    enough = discrete_hazard("alliance", periods, **COLUMNS, nodes="enough")
+    assert enough.nodes > 1
     with pytest.raises(ValueError, match="nodes must be a whole number from 1 to 100"):
         discrete_hazard("alliance", periods, **COLUMNS, nodes=0)
 

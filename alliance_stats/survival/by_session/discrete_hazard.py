@@ -61,7 +61,7 @@ def discrete_hazard(
     link: Literal["cloglog", "logit"] = "cloglog",
     baseline: str = "dummies",
     baseline_df: int = 3,
-    nodes: int = 1,
+    nodes: int | Literal["enough"] = 1,
 ) -> DiscreteHazard:
     """Model the hazard of ending after each session.
 
@@ -104,9 +104,8 @@ def discrete_hazard(
         See `baseline`; not used by dummies.
     nodes
         1 for the Laplace approximation, which can misplace the variance of groups with few events;
-        more for adaptive Gauss-Hermite quadrature with so many nodes, for one grouping with one
-        random effect. Estimates that no longer move from, say, 7 nodes to 15 are those of the
-        likelihood itself.
+        more for adaptive Gauss-Hermite quadrature with so many nodes an effect, for one or two
+        effects, as :func:`glmm` takes them; ``"enough"`` raises them until the likelihood stands.
 
     Returns
     -------
@@ -122,7 +121,7 @@ def discrete_hazard(
     NotIdentifiedError
         No events; separation, with the cells; a random effect of groups that end once each.
     ValueError
-        ``nodes`` above 1 without random effects, or with more than one; `cluster` with them.
+        ``nodes`` above 1 without random effects, or with more than two; `cluster` with them.
 
     References
     ----------

@@ -253,8 +253,8 @@ def check_baseline(baseline: str, df: int, n_sessions: int) -> None:
     """Refuse a smooth baseline with more columns than sessions tell apart."""
     if baseline in ("spline", "polynomial") and not 1 <= df < n_sessions:
         raise ValueError(
-            f"baseline_df={df} columns beside the constant need one at least, and more than {df} "
-            f"sessions; there are {n_sessions}. Change baseline_df, or take baseline='dummies'."
+            f"baseline_df={df} columns beside the constant need more than {df} sessions, and one "
+            f"at least; there are {n_sessions}. Change baseline_df, or take baseline='dummies'."
         )
 
 
