@@ -83,6 +83,8 @@ class _Components(NamedTuple):
             return Generalizability(term, ratio, (np.nan, np.nan))
         slopes = E / left, (T + E) / whole, E / left - (T + E) / whole
         of_left, of_whole, of_ratio = (float(s @ self.covariance @ s) for s in slopes)
+        if not min(of_left, of_whole, of_ratio) > 0.0:
+            return Generalizability(term, left / whole, (np.nan, np.nan))
         # the two variances vary together: their df are those that give the ratio its own spread
         df = 2.0 * (of_left + of_whole) / of_ratio / np.array([of_left, of_whole])
         return Generalizability(term, left / whole, (float(df[0]), float(df[1])))
@@ -171,34 +173,47 @@ def _covariance(codes: Sequence[Codes], variances: Sequence[float]) -> Array:
     ``K_i = Z_i Z_i'``, P the projection that takes the mean out (Searle, Casella & McCulloch 1992,
     doi:10.1002/9780470316856, 6.6). Nothing of the size of the data squared is formed.
     """
-    n, residual = len(codes[0]), variances[-1]
+    residual, k = variances[-1], len(variances)
     widths = [int(own.max()) + 1 for own in codes]
     ends = np.cumsum([0, *widths])
     G = np.repeat(variances[:-1], widths)
-    A = np.zeros((ends[-1], ends[-1]))  # Z'Z
-    places = [own + start for own, start in zip(codes, ends, strict=False)]
-    for rows in places:
-        for columns in places:
-            np.add.at(A, (rows, columns), 1.0)
-    B = np.linalg.solve(residual * np.eye(len(A)) + G[:, None] * A, np.diag(G))  # V^-1 = (I-ZBZ')/C
-    D = (np.eye(len(A)) - B @ A) / residual  # V^-1 Z = Z D
-    first, second = A @ D, D.T @ A @ D  # Z'V^-1 Z, Z'V^-2 Z
+    A = _counts(codes, ends)
+    if k == 2:  # one kind of units: all is diagonal
+        D = np.diag(1.0 / (residual + G * np.diag(A)))
+        BA = np.diag(G * np.diag(A) * np.diag(D))
+        first = np.diag(np.diag(A) * np.diag(D))
+    else:
+        # V^-1 = (I - Z B Z') / C, V^-1 Z = Z D
+        BA = np.linalg.solve(residual * np.eye(len(A)) + G[:, None] * A, G[:, None] * A)
+        D = (np.eye(len(A)) - BA) / residual
+        first = A @ D  # Z'V^-1 Z
+    second = np.sum(D * first, axis=0)  # the diagonal of Z'V^-2 Z
     u = np.repeat([1.0, *[0.0] * (len(codes) - 1)], widths)  # Z u = 1
-    s, a, b = u @ first @ u, first @ u, second @ u
+    a, Du = first @ u, D @ u
+    s, b = u @ a, D.T @ a
     P1 = first - np.outer(a, a) / s
-    P2 = second - (np.outer(b, a) + np.outer(a, b)) / s + np.outer(a, a) * (u @ b) / s**2
-    BA = B @ A
-    squared = (n - 2.0 * np.trace(BA) + np.sum(BA * BA.T)) / residual**2
-    squared += (u @ b) ** 2 / s**2 - 2.0 * (u @ D.T @ first @ D @ u) / s
+    P2 = second - 2.0 * a * b / s + a**2 * (u @ b) / s**2
+    own = (len(codes[0]) - 2.0 * np.trace(BA) + np.sum(BA * BA.T)) / residual**2
+    own += (u @ b) ** 2 / s**2 - 2.0 * (Du @ first @ Du) / s
     parts = [slice(start, end) for start, end in pairwise(ends)]
-    k = len(variances)
     information = np.empty((k, k))
     for i, rows in enumerate(parts):
         for j, columns in enumerate(parts):
             information[i, j] = np.sum(P1[rows, columns] ** 2)
-        information[i, -1] = information[-1, i] = np.trace(P2[rows, rows])
-    information[-1, -1] = squared
-    return np.asarray(np.linalg.pinv(information / 2.0))
+        information[i, -1] = information[-1, i] = P2[rows].sum()
+    information[-1, -1] = own
+    scale = np.sqrt(np.outer(np.diag(information), np.diag(information)))
+    return np.asarray(2.0 * np.linalg.pinv(information / scale) / scale)
+
+
+def _counts(codes: Sequence[Codes], ends: npt.NDArray[np.int64]) -> Array:
+    """Return ``Z'Z``: how many rows two units share."""
+    counts = np.zeros((ends[-1], ends[-1]))
+    places = [own + start for own, start in zip(codes, ends, strict=False)]
+    for rows in places:
+        for columns in places:
+            np.add.at(counts, (rows, columns), 1.0)
+    return counts
 
 
 def _with(found: _Components, name: str, value: float, df: float) -> _Components:

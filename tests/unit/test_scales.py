@@ -21,6 +21,7 @@ from alliance_stats.scales import (
     score,
     score_study,
 )
+from alliance_stats.scales.generalizability import _covariance
 from alliance_stats.scales.scale import _registry
 
 NAN = np.nan
@@ -453,3 +454,17 @@ def test_omega_at_two_levels_has_limits_between_0_and_1():
         low, high = (odds * np.exp(sign * reach) for sign in (-1, 1))
         assert row.conf_low == pytest.approx(low / (1 + low), rel=1e-9)
         assert row.conf_high == pytest.approx(high / (1 + high), rel=1e-9)
+
+
+@pytest.mark.parametrize("n_kinds", [1, 2, 3])
+def test_the_covariance_of_variance_components_is_that_of_dense_matrices(n_kinds: int):
+    draw = np.random.default_rng(1)
+    codes = [draw.integers(0, width, 40) for width in (9, 5, 3)][:n_kinds]
+    variances = [*(0.7, 0.2, 0.4)[:n_kinds], 1.3]
+    kinds = [np.equal.outer(own, own).astype(float) for own in codes] + [np.eye(40)]
+    V = sum(variance * kind for variance, kind in zip(variances, kinds, strict=True))
+    inverse, one = np.linalg.inv(V), np.ones((40, 1))
+    P = inverse - inverse @ one @ one.T @ inverse / (one.T @ inverse @ one)
+    information = [[np.trace(P @ a @ P @ b) / 2 for b in kinds] for a in kinds]
+    found = _covariance(codes, variances)
+    np.testing.assert_allclose(found, np.linalg.inv(information), rtol=1e-8)
