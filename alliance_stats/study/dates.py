@@ -80,7 +80,11 @@ def _dates(values: pd.Series) -> pd.Series:
     text = np.array([isinstance(cell, str) for cell in cells])
     dates = pd.Series(pd.NaT, index=values.index, dtype="datetime64[ns]")
     if (~text).any():
-        dates[~text] = pd.to_datetime(cells[~text], errors="coerce").dt.normalize()
+        there = [
+            cell.replace(tzinfo=None) if getattr(cell, "tzinfo", None) else cell
+            for cell in cells[~text]
+        ]
+        dates[~text] = pd.to_datetime(pd.Series(there, dtype=object), errors="coerce").to_numpy()
     for pattern, written in _FORMATS:
         found = cells[text].str.extract(pattern.pattern + "$", expand=False)
         read = pd.to_datetime(found, format=written, errors="coerce").dropna()
@@ -94,4 +98,4 @@ def _dates(values: pd.Series) -> pd.Series:
             f"Column '{values.name}' holds {shown!r} in {describe_rows(unread, values.index)}, "
             f"{why}. Write dates as 2024-03-31 or 31.3.2024."
         )
-    return dates
+    return dates.dt.normalize()

@@ -106,6 +106,8 @@ def _one_row_each(sessions: pd.DataFrame, key: list[str], column: str) -> pd.Dat
     require_columns(sessions, key)
     for name in key:
         require_present(sessions, name, why="to know which rows are one session")
+    odd = [name for name in sessions if sessions[name].dtype.kind == "c"]  # pandas takes no first
+    sessions = sessions.astype(dict.fromkeys(odd, object))
     groups = sessions.groupby(key, sort=False)
     several = groups.nunique().gt(1).drop(columns=column)
     if several.to_numpy().any():

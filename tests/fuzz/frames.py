@@ -93,6 +93,8 @@ def frames(seed: int = 20) -> dict[str, pd.DataFrame]:
     forms["rated"] = np.digitize(trait + rng.normal(size=60), [-0.7, 0.7])
     return {
         "forms": forms,
+        "wide": _wide(rng),
+        "redcap": _redcap(rng),
         "sessions": sessions,
         "units": units,
         "periods": periods,
@@ -100,3 +102,26 @@ def frames(seed: int = 20) -> dict[str, pd.DataFrame]:
         "studies": studies,
         "printed": printed,
     }
+
+
+def _wide(rng: np.random.Generator) -> pd.DataFrame:
+    """Return a row per person, a column per rater, score and session."""
+    data = pd.DataFrame({"id": [f"P{i}" for i in range(12)], "age": rng.integers(20, 60, size=12)})
+    for rater in ("client", "therapist"):
+        for session in (1, 2, 3):
+            data[f"{rater}_date_s{session}"] = f"2024-0{session}-15"
+            data[f"{rater}_wai_s{session}"] = rng.normal(4.0, 1.0, size=12).round(2)
+            data[f"{rater}_phq_s{session}"] = rng.integers(0, 28, size=12)
+    return data
+
+
+def _redcap(rng: np.random.Generator) -> pd.DataFrame:
+    """Return rows of persons and of two forms a session."""
+    rows: list[dict[str, object]] = []
+    for person in range(1, 9):
+        rows.append({"id": person, "sex": "fm"[person % 2]})
+        for session in (1, 2, 3):
+            at = {"id": person, "instance": session, "date": f"{session}.3.2024"}
+            rows.append({**at, "form": "client", "wai": round(rng.normal(4.0, 1.0), 2)})
+            rows.append({**at, "form": "symptoms", "phq": int(rng.integers(0, 28))})
+    return pd.DataFrame(rows)

@@ -21,6 +21,20 @@ from alliance_stats.scales import (
 from tests.fuzz.frames import frames
 
 ITEMS = [f"q{i}" for i in range(1, 7)]
+
+
+def _wide(data: Any) -> als.Study:
+    return als.Study.from_wide(
+        data,
+        wide="{rater}_{item}_s{session}",
+        person="id",
+        alliance="wai",
+        scores={"phq": (0, 27)},
+        time="date",
+        missing=(-9,),
+    )
+
+
 PANEL = {"outcomes": ["alliance", "symptoms"], "person": "person", "session": "session"}
 NAMED = {"label": "tbl-a", "caption": "A table"}
 
@@ -329,6 +343,28 @@ FURTHER: dict[str, tuple[str, Callable[[Any], object]]] = {
     "score": (
         "forms",
         lambda d: score(d, Scale(name="bond", items=tuple(ITEMS), limits=(1, 5), reversed=("q2",))),
+    ),
+    "score in words": (
+        "forms",
+        lambda d: score(
+            d, Scale(name="b", items=tuple(ITEMS), limits=(1, 5), answers={"never": 1, "7": 5})
+        ),
+    ),
+    "Study.from_wide": ("wide", lambda d: _wide(d).describe()),
+    "Study repeated": (
+        "redcap",
+        lambda d: (
+            als.Study.from_frame(
+                d,
+                person="id",
+                session="instance",
+                alliance="wai",
+                scores={"phq": None},
+                time="date",
+                repeated={"form": ["client", "symptoms"]},
+                missing=(-9,),
+            ).sessions
+        ),
     ),
     "reliability": ("forms", lambda d: reliability(d, items=ITEMS)),
     "reliability within": (

@@ -92,6 +92,11 @@ OF_DATES = {"person": "person", "family": "family", "session": "session", "time"
             ["2024-03-01 18:00", "2024-03-15 09:00", "2024-03-15", "2024-02-29"], format="ISO8601"
         ),
         pd.Series(pd.to_datetime(DATED["date"], dayfirst=True, format="mixed"), dtype=object),
+        pd.to_datetime(DATED["date"], dayfirst=True, format="mixed").dt.tz_localize("Asia/Tokyo"),
+        [
+            pd.Timestamp(d, tz="Asia/Tokyo")
+            for d in ("2024-03-01", "2024-03-15", "2024-03-15", "2024-02-29")
+        ],
     ],
 )
 def test_dates_beside_sessions_give_days_since_the_first_of_the_unit(dates: object):
