@@ -158,7 +158,7 @@ def page(counts: pd.DataFrame) -> str:
         f"{error:.3f}); `not 0`: share of intervals that exclude 0, a type I error in all rows but "
         "those of `both`. `not fitted`: studies in which a variance between therapists was "
         "estimated as zero, so that there are no paths between them. "
-        f"{DRAWS:,} draws a study. Made by `tests/simulation/mediation_coverage.py`.",
+        f"{DRAWS:,} draws a study, 1,000 of the bootstrap. Made by `tests/simulation/mediation_coverage.py`.",
         "",
         "| design | paths | units | coverage | not 0 | not fitted |",
         "|---|---|--:|--:|--:|--:|",
@@ -167,6 +167,15 @@ def page(counts: pd.DataFrame) -> str:
         f"| {row.design} | {row.paths} | {row.units} | {row.coverage:.3f} | {row.found:.3f} | "
         f"{row.not_fitted} |"
         for row in rates(counts).itertuples()
+    ]
+    lines += [
+        "",
+        "What follows. Intervals by draws (paths between few units as t) and by profile cover as "
+        "they should with 15 units and with 40, and find what is not there in at most 6%, hardly "
+        "ever where both paths are missing. The bootstrap of whole therapists is a little too "
+        "narrow (93 instead of 95% with 15) and finds more for that reason, also what is not "
+        "there: with few units take the draws. With 15 units an effect of two paths of 0.5 "
+        "between therapists is found in one to three studies of ten.",
     ]
     return "\n".join(lines) + "\n"
 

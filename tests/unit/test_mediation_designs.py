@@ -425,3 +425,27 @@ def test_mediators_of_units_in_very_different_units_of_measurement() -> None:
 def test_few_clusters_of_units_are_said() -> None:
     found = mediation(LEVELS, cluster="clinic", **NESTED)
     assert any("10 clusters of clinic" in note for note in found.notes)
+
+
+def test_a_linear_equation_of_a_yes_or_no_is_said_with_natural_effects_too() -> None:
+    yes = PERIODS.assign(m=(PERIODS["m"] > 0).astype(int))
+    found = mediation(yes, outcome=HazardOutcome(**LEAVING), **HAZARD)
+    assert any("mediator_family='logistic'" in note for note in found.notes)
+    logistic = mediation(
+        yes, outcome=HazardOutcome(**LEAVING), mediator_family="logistic", **HAZARD
+    )
+    assert not logistic.notes
+
+
+def test_one_session_is_attended_whatever_happens() -> None:
+    with pytest.raises(NotIdentifiedError, match="everyone attends session 1"):
+        mediation(
+            PERIODS, outcome=HazardOutcome(**LEAVING, horizon=1, measure="sessions"), **HAZARD
+        )
+
+
+def test_draws_that_are_all_no_effect_tell_nothing() -> None:
+    from alliance_stats.association.mediation.mediation_result import _judged
+
+    effects = pd.DataFrame({"estimate": [0.0], "null": [0.0]})
+    assert _judged(effects, np.zeros((50, 1)), 0.95)["p_value"].iloc[0] == 1.0

@@ -47,7 +47,7 @@ def on_one_level(case: Case, drawn: Drawn, at: Sequence[float] | None) -> Mediat
     found = fit_equations(
         asked, case.frame, families=("linear", "linear"), cluster=case.cluster, interaction=False
     )
-    theta, remarks = found.paths.draws(drawn.n, drawn.rng), _two_values(case)
+    theta, remarks = found.paths.draws(drawn.n, drawn.rng), _two_values(case, asked.targets)
     said = f"Monte Carlo intervals ({drawn.n:,} draws)"
     if drawn.intervals == "bootstrap":
         codes = np.arange(len(case.frame))
@@ -214,12 +214,13 @@ def _natural_result(  # noqa: PLR0917
     by: str | None,
 ) -> Mediation:
     """Draw natural effects, and leave out shares of totals that may be nothing."""
-    remarks: tuple[str, ...] = ()
+    linear = [m for m in case.asked.mediators if effects.models[0].mediator == "linear"]
+    remarks = _two_values(case, linear)
     if drawn.intervals == "bootstrap":
         n = drawn.fewer(20)
         draws, lost = resampled(case.frame, refit, by=by, units=case.unit, n=n, rng=drawn.rng)
         said = f"bootstrap of {'rows' if by is None else f'whole {by}s'} ({n:,} draws)"
-        remarks = said_of_lost(lost, n)
+        remarks = (*said_of_lost(lost, n), *remarks)
     else:
         n = drawn.fewer(10)
         draws, said = effects.draws(n, drawn.rng), f"{n:,} draws of both models"
@@ -276,15 +277,15 @@ def _errors(asked: Asked, found: Equations) -> tuple[float, float]:
     return float(np.corrcoef(m, whole)[0, 1]), float(whole.std() / m.std())
 
 
-def _two_values(case: Case) -> tuple[str, ...]:
+def _two_values(case: Case, linear: Sequence[str]) -> tuple[str, ...]:
     """Say what a linear equation of a yes or no is."""
     found = []
-    families = [(m, "mediator_family") for m in case.asked.mediators]
-    for name, argument in [*families, (case.asked.outcome, "outcome_family")]:
+    for name in linear:
         if set(np.unique(case.frame[name].to_numpy(dtype=np.float64))) == {0.0, 1.0}:
+            which = "outcome" if name == case.asked.outcome else "mediator"
             found.append(
                 f"'{name}' is 0 or 1 and its equation linear: paths to it are differences of "
-                f"probabilities. {argument}='logistic' gives natural effects."
+                f"probabilities. {which}_family='logistic' gives natural effects."
             )
     return tuple(found)
 

@@ -178,6 +178,10 @@ def _course(hazard: HazardOutcome, model: DiscreteHazard) -> Course:
             f"horizon={horizon}: units are seen, and not all gone, from session {first} to "
             f"{reached} only. Ask for a session among these."
         )
+    if hazard.measure == "sessions" and horizon == first:
+        raise NotIdentifiedError(
+            f"Of those who are there everyone attends session {first}: ask for a later horizon=."
+        )
     own = happens[np.searchsorted(numbers, wanted)]
     # a session after which no one left has no level of its own: its columns do not count
     shown = np.where(own, wanted, int(seen.max()))

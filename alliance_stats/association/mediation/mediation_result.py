@@ -260,7 +260,8 @@ def _judged(effects: pd.DataFrame, draws: Array, conf_level: float) -> pd.DataFr
     low, high = np.quantile(draws, [alpha / 2.0, 1.0 - alpha / 2.0], axis=0)
     null = effects["null"].to_numpy()
     n = len(draws)
-    below = ((draws < null).sum(axis=0) + 0.5) / (n + 1.0)
+    below = ((draws < null) + 0.5 * (draws == null)).sum(axis=0)
+    below = (below + 0.5) / (n + 1.0)
     p = np.minimum(2.0 * np.minimum(below, 1.0 - below), 1.0)
     return effects.drop(columns="null").assign(
         std_error=draws.std(axis=0, ddof=1),
