@@ -158,7 +158,8 @@ def page(counts: pd.DataFrame) -> str:
         f"{error:.3f}); `not 0`: share of intervals that exclude 0, a type I error in all rows but "
         "those of `both`. `not fitted`: studies in which a variance between therapists was "
         "estimated as zero, so that there are no paths between them. "
-        f"{DRAWS:,} draws a study, 1,000 of the bootstrap. Made by `tests/simulation/mediation_coverage.py`.",
+        f"{DRAWS:,} draws a study, 1,000 of the bootstrap. Made by "
+        "`tests/simulation/mediation_coverage.py`.",
         "",
         "| design | paths | units | coverage | not 0 | not fitted |",
         "|---|---|--:|--:|--:|--:|",
