@@ -71,7 +71,9 @@ def discrete_hazard(
     Parameters
     ----------
     formula
-        Covariates, as in ``"alliance + parent_trauma"``; ``"1"`` for none.
+        Covariates, as in ``"alliance + parent_trauma"``; ``"1"`` for none. What stands in
+        ``offset(...)`` is added to the linear predictor as it is (the logarithm of the days
+        between two sessions, so that hazards are per day).
     data
         Rows a unit and session: :func:`~alliance_stats.transforms.person_period` or
         ``endings(...).periods()``. What stands in the row of session t must have been known by
@@ -175,6 +177,7 @@ def discrete_hazard(
         unit=unit,
         also=[*groups, *([(cluster,)] if cluster is not None else [])],
         known_before=known_before,
+        offset=True,
     )
     refuse_copies(periods, groups)
     n_sessions = len(periods.sessions)
@@ -203,7 +206,7 @@ def _errors(fit: GeneralizedLinearMixedModel, clusters: pd.Series, vcov: str) ->
         raise DataError(f"Column '{clusters.name}' holds one value: clusters must be at least two.")
     problem = fit.problem
     order = problem.layout.order
-    eta = fit.fit.gamma @ problem.Q
+    eta = problem.offset + fit.fit.gamma @ problem.Q
     mean, slope = problem.family.mean(eta), problem.family.mean_slope(eta)
     variance, own = mean * (1.0 - mean), codes[order]
     X, residual = (problem.Q * slope).T, problem.outcome.y - mean
@@ -248,6 +251,7 @@ def hazard_periods(
     also: Sequence[tuple[str, ...]] = (),
     causes: str | None = None,
     known_before: Sequence[str] = (),
+    offset: bool = False,
 ) -> Periods:
     """Read the rows of a hazard model and hold its covariates to what was known in time.
 
@@ -259,6 +263,8 @@ def hazard_periods(
         Further columns without which a row is not used, a tuple each grouping factor.
     causes
         The caller's column of endings, where `event` holds several, coded from it.
+    offset
+        Whether the formula may have an ``offset()``.
     """
     parsed = parse_formula(formula, needs_response=False)
     if parsed.random:
@@ -271,7 +277,7 @@ def hazard_periods(
             f"The formula {formula!r} has a left-hand side. Write the covariates alone, as in "
             "'alliance + role'; session and event are arguments of their own."
         )
-    named = set() if formula.strip() == "1" else formula_variables(formula)
+    named = set() if formula.strip() == "1" else formula_variables(formula, offset=offset)
     needed = [str(name) for name in data.columns if str(name) in named]
     for group in also:
         needed += [column for column in group if column in data.columns]

@@ -255,7 +255,8 @@ class DiscreteHazard:
             return table
         course = self._course(newdata)
         frame, session = self.periods.frame, self.periods.session
-        keys = [session, *(name for name in formula_variables(self.formula) if name != session)]
+        named = formula_variables(self.formula, offset=True)
+        keys = [session, *(name for name in named if name != session)]
         own, asked = (
             pd.MultiIndex.from_frame(rows[keys].astype(object)) for rows in (frame, course)
         )

@@ -118,9 +118,9 @@ def cox_design(formula: str, intervals: Intervals) -> tuple[CoxDesign, Intervals
     )
 
 
-def formula_variables(formula: str) -> set[str]:
-    """Return the names that a right-hand side refers to."""
-    return set(map(str, variables_of(_covariates(formula))))
+def formula_variables(formula: str, *, offset: bool = False) -> set[str]:
+    """Return the names that a right-hand side refers to; an ``offset()`` only where it is taken."""
+    return set(map(str, variables_of(_covariates(formula, offset=offset))))
 
 
 def new_covariates(design: CoxDesign, newdata: pd.DataFrame) -> Array:
@@ -158,7 +158,7 @@ def new_strata(intervals: Intervals, newdata: pd.DataFrame) -> IntArray:
     return np.array([known[key] for key in groups.keys])[groups.codes]
 
 
-def _covariates(formula: str) -> Terms:
+def _covariates(formula: str, *, offset: bool = False) -> Terms:
     """Read the covariates of a hazard; its baseline stands for the constant, asked for or not."""
     parsed = parse_formula(formula, needs_response=False)
     if parsed.outcome is not None:
@@ -171,8 +171,10 @@ def _covariates(formula: str) -> Terms:
             f"The formula {formula!r} has a bar. A random effect on the hazard is asked for with "
             "frailty='therapist', not with (1 | therapist)."
         )
-    if parsed.fixed.offset:
-        raise FormulaError(f"The formula {formula!r} has an offset(), which hazards do not take.")
+    if parsed.fixed.offset and not offset:
+        raise FormulaError(
+            f"The formula {formula!r} has an offset(), which discrete_hazard alone takes."
+        )
     return CONSTANT + parsed.fixed
 
 

@@ -18,6 +18,7 @@ from alliance_stats.multilevel import LinearMixedModel, lmm
 from alliance_stats.renaming import renamed
 from alliance_stats.survival.by_session.discrete_hazard import discrete_hazard
 from alliance_stats.survival.by_session.discrete_hazard_model import DiscreteHazard
+from alliance_stats.survival.cox.cox_design import formula_variables
 from alliance_stats.survival.unseen.shared_likelihood import (
     SharedData,
     log_likelihoods,
@@ -225,6 +226,7 @@ def shared_parameter(
     data, periods = check_frame(data), check_frame(periods, what="periods")
     require_columns(data, [unit])
     _check_random(outcome, unit)
+    formula_variables(hazard)  # refuses an offset, which the joint likelihood has not
     if not isinstance(nodes, int) or not 1 <= nodes <= _MOST_NODES:
         raise ValueError(f"nodes must be a whole number from 1 to {_MOST_NODES}; got {nodes!r}.")
     growth = lmm(outcome, data, reml=False)

@@ -1,0 +1,103 @@
+"""An offset in hazards by session: beside a library's regression, and what it moves exactly."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.api as sm
+from numpy.testing import assert_allclose
+
+from alliance_stats.errors import FormulaError
+from alliance_stats.survival import (
+    DiscreteHazard,
+    adjusted_curves,
+    competing_hazards,
+    cox_ph,
+    discrete_hazard,
+    shared_parameter,
+)
+
+# Both sides stop where the deviance no longer changes.
+FIT = 1e-6
+
+
+@pytest.fixture(scope="module")
+def rows() -> pd.DataFrame:
+    rng = np.random.default_rng(14)
+    found = []
+    for unit in range(120):
+        x, days = rng.normal(), rng.integers(3, 21)
+        for session in range(1, 8):
+            left = float(rng.random() < 1 - np.exp(-0.02 * days * np.exp(0.4 * x)))
+            found.append((f"F {unit}", f"T {unit % 9}", session, x, float(days), left))
+            if left:
+                break
+    return pd.DataFrame(found, columns=["unit", "therapist", "session", "x", "days", "left"])
+
+
+def fitted(formula: str, rows: pd.DataFrame, **options: object) -> DiscreteHazard:
+    given = {"random": None, "baseline": "log"} | options
+    return discrete_hazard(formula, rows, session="session", event="left", unit="unit", **given)
+
+
+def test_it_equals_statsmodels(rows: pd.DataFrame) -> None:
+    found = fitted("x + offset(np.log(days))", rows).tidy()
+    X = np.column_stack((np.ones(len(rows)), np.log(rows["session"]), rows["x"]))
+    family = sm.families.Binomial(link=sm.families.links.CLogLog())
+    fit = sm.GLM(rows["left"], X, family=family, offset=np.log(rows["days"]))
+    assert_allclose(found["estimate"], fit.fit(tol=1e-12, maxiter=100).params, rtol=FIT)
+
+
+@pytest.mark.parametrize("how", ["model", "robust", "CR2", "therapists"])
+def test_it_moves_a_coefficient_and_nothing_else(rows: pd.DataFrame, how: str) -> None:
+    options = {
+        "model": {},
+        "robust": {"cluster": "therapist"},
+        "CR2": {"cluster": "therapist", "vcov": "CR2"},
+        "therapists": {"random": "(1 | therapist)"},
+    }[how]
+    moved = rows.assign(o=0.3 * rows["x"] - 2.0)
+    plain = fitted("x", rows, **options)
+    other = fitted("x + offset(o)", moved, **options)
+    one, two = plain.tidy().set_index("term"), other.tidy().set_index("term")
+    assert_allclose(two.loc["x", "estimate"], one.loc["x", "estimate"] - 0.3, rtol=1e-4)
+    level = two.loc["(Intercept)", "estimate"] - one.loc["(Intercept)", "estimate"]
+    assert_allclose(level, 2.0, rtol=1e-4)
+    assert_allclose(two["std_error"], one["std_error"], rtol=1e-4)
+    # and courses are the same
+    course = pd.DataFrame({"x": [0.7], "o": [0.3 * 0.7 - 2.0]})
+    columns = ["hazard", "hazard_low", "survival", "survival_high"]
+    assert_allclose(other.curve(course)[columns], plain.curve(course)[columns], rtol=1e-4)
+
+
+def test_averaged_curves_have_it_too(rows: pd.DataFrame) -> None:
+    arm = rows["unit"].str[-1].isin(list("02468")).astype(int)
+    data = rows.assign(arm=arm, o=0.3 * rows["x"])
+    one = adjusted_curves(fitted("x + arm", data), by="arm").tidy()
+    two = adjusted_curves(fitted("x + arm + offset(o)", data), by="arm").tidy()
+    columns = ["estimate", "std_error"]
+    assert_allclose(two[columns], one[columns], rtol=1e-4)
+
+
+def test_rows_without_it_are_set_aside(rows: pd.DataFrame) -> None:
+    first = rows["unit"] == "F 3"
+    holes = rows.assign(days=rows["days"].mask(first))
+    assert fitted("x + offset(days)", holes).rows.n_used == len(rows) - first.sum()
+
+
+def test_other_hazards_refuse_it(rows: pd.DataFrame) -> None:
+    several = rows.assign(code=rows["left"] * (1 + (rows["days"] > 9)))
+    with pytest.raises(FormulaError, match="discrete_hazard alone"):
+        cox_ph("x + offset(days)", rows, time="session", event="left")
+    with pytest.raises(FormulaError, match="discrete_hazard alone"):
+        competing_hazards(
+            "x + offset(days)", several, session="session", event="code", unit="unit", random=None
+        )
+
+
+def test_a_joint_model_refuses_it(rows: pd.DataFrame) -> None:
+    scores = rows.assign(y=np.arange(len(rows)) % 7)
+    with pytest.raises(FormulaError, match="discrete_hazard alone"):
+        shared_parameter(
+            "y ~ session + (1 | unit)", "x + offset(days)", scores, rows, session="session",
+            event="left", unit="unit",
+        )  # fmt: skip
