@@ -252,3 +252,12 @@ def test_words_where_numbers_belong_are_refused_with_how_to_code_them(name: str)
 def test_a_treatment_of_one_word_is_no_treatment() -> None:
     with pytest.raises(NotIdentifiedError, match="'x' is the same in all"):
         mediation(DATA.assign(x="family"), **NAMED)
+
+
+def test_paths_that_mix_two_levels_are_said() -> None:
+    shared = DATA.assign(m=DATA["m"] + 2.0 * np.sin(pd.factorize(DATA["therapist"])[0] * 5.0))
+    found = mediation(shared, cluster="therapist", **NAMED)
+    assert any("Paths of 'm' mix what differs within" in note for note in found.notes)
+    assert mediation(DATA, cluster="therapist", **NAMED).notes == ()  # therapists do not differ
+    own = shared.assign(m=shared.groupby("therapist")["m"].transform("mean"))
+    assert mediation(own, cluster="therapist", **NAMED).notes == ()  # all of it is theirs

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy import stats
 
 from alliance_stats.association.mediation.asked import Asked, Case, Drawn, Natural, shown_pair
 from alliance_stats.association.mediation.counterfactuals import Counterfactuals, counterfactuals
@@ -36,6 +37,8 @@ __all__ = ["in_units", "natural_on_one_level", "of_hazard", "on_one_level"]
 
 _FEW_UNITS = 30
 _FEW_CLUSTERS = 20
+_STILL = 1e-10  # of the sum of squares, within clusters that do not differ inside
+_TOLD = 0.05
 _NOTHING = (np.nan, np.nan)
 Index = npt.NDArray[np.int64]
 Fitted = MediatedLevels | RandomPaths
@@ -47,7 +50,10 @@ def on_one_level(case: Case, drawn: Drawn, at: Sequence[float] | None) -> Mediat
     found = fit_equations(
         asked, case.frame, families=("linear", "linear"), cluster=case.cluster, interaction=False
     )
-    theta, remarks = found.paths.draws(drawn.n, drawn.rng), _two_values(case, asked.targets)
+    theta, remarks = (
+        found.paths.draws(drawn.n, drawn.rng),
+        (*_mixed(case), *_two_values(case, asked.targets)),
+    )
     said = f"Monte Carlo intervals ({drawn.n:,} draws)"
     if drawn.intervals == "bootstrap":
         codes = np.arange(len(case.frame))
@@ -288,6 +294,30 @@ def _two_values(case: Case, linear: Sequence[str]) -> tuple[str, ...]:
                 f"probabilities. {which}_family='logistic' gives natural effects."
             )
     return tuple(found)
+
+
+def _mixed(case: Case) -> tuple[str, ...]:
+    """Say whose paths mix what differs within clusters with what differs between them."""
+    if case.cluster is None:
+        return ()
+    codes = group_codes(case.frame[case.cluster])[0]
+    sizes, found = np.bincount(codes), []
+    df = len(sizes) - 1, len(codes) - len(sizes)
+    for name in (case.asked.treatment, *case.asked.mediators):
+        values = case.frame[name].to_numpy(dtype=np.float64)
+        means = np.bincount(codes, weights=values) / sizes
+        within = float(((values - means[codes]) ** 2).sum())
+        between = float((sizes * (means - values.mean()) ** 2).sum())
+        if df[1] > 0 and within > _STILL * between:
+            ratio = (between / df[0]) / (within / df[1])
+            found += [f"'{name}'"] if stats.f.sf(ratio, *df) < _TOLD else []
+    if not found:
+        return ()
+    return (
+        f"Paths of {' and '.join(found)} mix what differs within units of {case.cluster} with what "
+        f"differs between them, which can have opposite signs: nested_in='{case.cluster}' keeps "
+        "them apart.",
+    )
 
 
 def _counted(found: Equations, codes: Index, drawn: Drawn) -> tuple[Array, int]:
