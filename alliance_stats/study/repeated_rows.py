@@ -103,7 +103,7 @@ def _as_written(cell: object) -> str:
 
 def _one_row_each(sessions: pd.DataFrame, key: list[str], column: str) -> pd.DataFrame:
     """Put the rows of several forms of a session into one, unless two of them disagree."""
-    require_columns(sessions, key)
+    require_columns(sessions, [*key, *sessions.columns])  # cells that can be compared, too
     for name in key:
         require_present(sessions, name, why="to know which rows are one session")
     odd = [name for name in sessions if sessions[name].dtype.kind == "c"]  # pandas takes no first

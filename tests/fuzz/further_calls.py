@@ -353,18 +353,16 @@ FURTHER: dict[str, tuple[str, Callable[[Any], object]]] = {
     "Study.from_wide": ("wide", lambda d: _wide(d).describe()),
     "Study repeated": (
         "redcap",
-        lambda d: (
-            als.Study.from_frame(
-                d,
-                person="id",
-                session="instance",
-                alliance="wai",
-                scores={"phq": None},
-                time="date",
-                repeated={"form": ["client", "symptoms"]},
-                missing=(-9,),
-            ).sessions
-        ),
+        lambda d: als.Study.from_frame(
+            d,
+            person="id",
+            session="instance",
+            alliance="wai",
+            scores={"phq": None},
+            time="date",
+            repeated={"form": ["client", "symptoms"]},
+            missing=(-9,),
+        ).describe(),
     ),
     "reliability": ("forms", lambda d: reliability(d, items=ITEMS)),
     "reliability within": (
