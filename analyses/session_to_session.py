@@ -5,7 +5,7 @@ A part of the chapter on alliance and symptoms.
 
 import pandas as pd
 
-from alliance_stats.figures.session_to_session import lagged_paths_figure
+from alliance_stats.figures.lagged_paths import lagged_paths_figure
 from alliance_stats.formatting import format_interval, format_number
 from alliance_stats.multilevel import lmm
 from alliance_stats.panel import CrossLagged, cross_lagged

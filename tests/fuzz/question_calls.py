@@ -78,6 +78,16 @@ QUESTIONS: dict[str, tuple[str, Callable[[Any], object]]] = {
         "units",
         lambda d: als.log_rank(d, **DUE, group="group", weights="tarone-ware"),
     ),
+    "judged and retained": (
+        "sessions",
+        lambda d: als.classify_many(
+            d,
+            {
+                "stayed": als.retained("ending"),
+                "no rupture": als.judged("rupture", success=[0], failure=[1]),
+            },
+        ),
+    ),
     "cross_check": ("units", lambda d: als.cross_check(als.kaplan_meier(d, **DUE, strata="group"))),
     "cross_check of a model": (
         "forms",

@@ -3,6 +3,7 @@
 import copy
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -283,3 +284,15 @@ def test_only_results_are_saved(tmp_path: Any) -> None:
     file.write_text(file.read_text(encoding="utf-8")[:-40], encoding="utf-8")
     with pytest.raises(DataError, match="no JSON"):
         als.load_result(file)
+
+
+SAVED = sorted((Path(__file__).parent / "saved").glob("*.json"))
+
+
+@pytest.mark.parametrize("path", SAVED, ids=lambda path: path.stem)
+def test_what_was_saved_once_prints_what_it_printed_then(path: Path) -> None:
+    document = json.loads(path.read_text(encoding="utf-8"))
+    loaded = als.load_result(path)
+    assert type(loaded).__name__ == document["class"]
+    assert loaded.summary() == document["summary"]
+    assert len(loaded.tidy()) > 0

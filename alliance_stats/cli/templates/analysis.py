@@ -16,6 +16,7 @@ from typing import Any
 
 import pandas as pd
 
+from alliance_stats.account import method_and_notes
 from alliance_stats.checks import require_columns
 from alliance_stats.cli.page import Part, write_page
 from alliance_stats.cross_check import cross_check
@@ -377,12 +378,13 @@ def checks(results: Results) -> list[Part]:
     parts: list[Part] = []
     for name, result in found.items():
         check = cross_check(result)
+        said = check.account()
         table = tidy_table(
             check.tidy(),
             CHECKED,
             label=f"tbl-check-{name}",
             caption=f"The {name} beside other libraries.",
-            note=" ".join(map(str, (*check.notes, f"{check.method}.", *check.account().remarks))),
+            note=" ".join([method_and_notes(said), *map(str, said.remarks)]),
             digits=4,
         )
         parts += [f"@tbl-check-{name} has the numbers of the {name} beside theirs.", table]
