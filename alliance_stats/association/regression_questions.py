@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
+from scipy import linalg, stats
 
 from alliance_stats.account import Column, Section
 from alliance_stats.association.goodness_of_fit import r_squared_of, spans_constant
@@ -217,7 +217,7 @@ def collinearity(fit: Fit) -> pd.DataFrame:
 def influence(fit: LinearFit) -> pd.DataFrame:
     """Return leverage, deleted studentised residual and Cook's distance of each row."""
     working, design = _working(fit), fit.design
-    leverage = _leverage(design.X, working)
+    leverage = _leverage(fit, working)
     n, p = design.X.shape
     e = working.residuals * np.sqrt(working.weights)
     s2 = fit.sigma**2
@@ -331,9 +331,18 @@ def _working(fit: Fit) -> _Working:
     return _Working(slope**2 / variance, (fit.design.y - mu) / slope, mu, fit.vcov)
 
 
-def _leverage(X: Array, working: _Working) -> Array:
-    half = X * np.sqrt(working.weights)[:, None]
-    return np.asarray(np.einsum("np,pq,nq->n", half, working.bread, half))
+def _basis(fit: Fit) -> Array:
+    """Return the fit's working columns B, (n, p), with ``X = B R``.
+
+    Years and their squares are nearly one column: products of X itself lose the digits that a
+    covariance needs.
+    """
+    return np.asarray((fit.design.Q / fit.design.root_weights).T)
+
+
+def _leverage(fit: Fit, working: _Working) -> Array:
+    U, _ = np.linalg.qr(_basis(fit) * np.sqrt(working.weights)[:, None])
+    return np.asarray((U**2).sum(axis=1))
 
 
 def _hc3(fit: Fit) -> Array:
@@ -341,26 +350,28 @@ def _hc3(fit: Fit) -> Array:
 
     MacKinnon & White 1985, doi:10.1016/0304-4076(85)90158-7.
     """
-    X, working = fit.design.X, _working(fit)
-    leverage = _leverage(X, working)
+    working = _working(fit)
+    root = np.sqrt(working.weights)
+    U, S = np.linalg.qr(_basis(fit) * root[:, None])
+    leverage = (U**2).sum(axis=1)
     if (leverage > _WHOLE).any():
         raise NotIdentifiedError(
             "A row is fitted without error whatever its outcome (its leverage is 1): HC3 is not "
             "defined. Leave out the term that this row alone determines."
         )
-    scores = X * (working.weights * working.residuals / (1.0 - leverage))[:, None]
-    return np.asarray(working.bread @ (scores.T @ scores) @ working.bread)
+    scores = U * (root * working.residuals / (1.0 - leverage))[:, None]
+    turn = linalg.solve_triangular(fit.design.fixed.R, np.linalg.inv(S))
+    return np.asarray(turn @ (scores.T @ scores) @ turn.T)
 
 
 def _cluster_robust(fit: Fit, clusters: npt.NDArray[np.int64]) -> ClusterRobust:
     """Return CR2; of the others than linear on the scale of the outcome, as clubSandwich has it."""
-    X, working = fit.design.X, _working(fit)
-    slope = np.ones(len(X))
+    B, working = _basis(fit), _working(fit)
+    slope = np.ones(len(B))
     if not isinstance(fit, LinearFit):
         slope = fit.family.mean_slope(fit.fixed_part)
     variance = slope**2 / working.weights
-    size = np.sqrt((X**2).mean(axis=0))  # so that no unit of measurement is ill-conditioned
-    columns, left = X / size * slope[:, None], working.residuals * slope
+    columns, left = B * slope[:, None], working.residuals * slope
     order = np.argsort(clusters, kind="stable")
     rows = np.split(order, np.cumsum(np.bincount(clusters))[:-1])
     robust = cr2(
@@ -368,7 +379,8 @@ def _cluster_robust(fit: Fit, clusters: npt.NDArray[np.int64]) -> ClusterRobust:
         [left[own] for own in rows],
         [RowVariances(variance[own]) for own in rows],
     )
-    return turned(robust, np.diag(1.0 / size))
+    R = fit.design.fixed.R
+    return turned(robust, linalg.solve_triangular(R, np.eye(len(R))))
 
 
 def _kept_names(design: Design) -> list[str]:

@@ -1,7 +1,7 @@
 """Correlations, regression, analysis of variance and mediation, put to pingouin and statsmodels."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,7 @@ from alliance_stats.cross_check.answers import (
     not_asked,
 )
 from alliance_stats.cross_check.model_answers import generalized_answers
+from alliance_stats.estimates import Array
 
 __all__ = [
     "of_anova",
@@ -86,29 +87,54 @@ def of_linear_regression(result: LinearRegression) -> Iterator[Answer]:
     terms = [design.fixed.names[i] for i in design.fixed.kept]
     weights = np.asarray(design.root_weights) ** 2
     y = design.y if design.offset is None else design.y - design.offset
-    model = sm.WLS(y, design.X, weights=weights) if np.ptp(weights) else sm.OLS(y, design.X)
+    Z, turn = _centred(design.X, terms)
+    model = sm.WLS(y, Z, weights=weights) if np.ptp(weights) else sm.OLS(y, Z)
     theirs = model.fit()
     who = library("statsmodels", type(model).__name__)
     classical = np.sqrt(np.diag(result.vcov("classical")))
+    found, errors = turn @ theirs.params, _errors(theirs.cov_params(), turn)
     for i, term in enumerate(terms):
-        yield both(term, "estimate", result.beta.iloc[i], theirs.params[i], who, scale=classical[i])
-        yield both(term, "std_error", classical[i], theirs.bse[i], who)
-    if result.clusters is None:
-        robust = np.sqrt(np.diag(result.vcov("HC3")))
-        for i, term in enumerate(terms):
-            yield both(term, "std_error, HC3", robust[i], theirs.HC3_se[i], who)
+        yield both(term, "estimate", result.beta.iloc[i], found[i], who, scale=classical[i])
+        yield both(term, "std_error", classical[i], errors[i], who)
+    clustered = result.clusters is not None
+    kind: Literal["CR2", "HC3"] = "CR2" if clustered else "HC3"
+    own = np.sqrt(np.diag(result.vcov(kind)))
+    if result.clusters is not None:
+        groups = {"groups": result.clusters.codes}
+        errors = _errors(model.fit(cov_type="cluster", cov_kwds=groups).cov_params(), turn)
     else:
-        fit = model.fit(cov_type="cluster", cov_kwds={"groups": result.clusters.codes})
-        own = np.sqrt(np.diag(result.vcov("CR2")))
-        for i, term in enumerate(terms):
-            yield both(
-                term, "std_error, CR2", own[i], fit.bse[i], who, definition=_CR2, explains=1.0
-            )
+        errors = _errors(theirs.cov_HC3, turn)
+    for i, term in enumerate(terms):
+        yield both(
+            term, f"std_error, {kind}", own[i], errors[i], who,
+            definition=_CR2 if clustered else "", explains=1.0,
+        )  # fmt: skip
     glance = result.glance().iloc[0]
     if "(Intercept)" in terms and design.offset is None:
         yield both("model", "r2", glance["r2"], theirs.rsquared, who)
     if not np.ptp(weights):
         yield both("model", "log_lik", glance["log_lik"], theirs.llf, who, scale=1.0)
+
+
+def _centred(X: Array, terms: list[str]) -> tuple[Array, Array]:
+    """Return the columns centred (beside a constant) and of one size, and what turns theirs back.
+
+    statsmodels squares the condition of the columns as they are, and loses digits of its robust
+    errors with years and their squares.
+    """
+    constant = terms.index("(Intercept)") if "(Intercept)" in terms else None
+    middle = X.mean(axis=0) if constant is not None else np.zeros(X.shape[1])
+    size = np.sqrt(((X - middle) ** 2).mean(axis=0))
+    if constant is not None:
+        middle[constant], size[constant] = 0.0, 1.0
+    turn = np.diag(1.0 / size)
+    if constant is not None:
+        turn[constant] -= np.where(np.arange(len(size)) == constant, 0.0, middle / size)
+    return (X - middle) / size, turn
+
+
+def _errors(covariance: Array, turn: Array) -> Array:
+    return np.asarray(np.sqrt(np.diag(turn @ np.asarray(covariance) @ turn.T)))
 
 
 def of_generalized_regression(result: GeneralizedRegression) -> Iterator[Answer]:

@@ -239,6 +239,13 @@ CASES: dict[str, tuple[Callable[[], Any], set[str]]] = {
         {AGREES, NOT_ASKED},
     ),
     "regression": (lambda: als.regression("after ~ before + arm", FORMS), {AGREES}),
+    # robust errors of years and their squares: once wrong in the fourth digit here
+    "regression, years": (
+        lambda: als.regression(
+            "y ~ x + year + I(year^2)", CLIENTS.assign(year=2015 + 2 * CLIENTS["time"])
+        ),
+        {AGREES},
+    ),
     "regression, clusters": (
         lambda: als.regression("after ~ before + arm", FORMS, cluster="site"),
         {AGREES, DEFINITION},
