@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from alliance_stats.checks import check_conf_level, require_kind
 from alliance_stats.errors import DataError
@@ -151,28 +152,10 @@ def power_map_figure(
     names = naming(words, [*found.varied, called])
     cells = table.rename(columns=dict(zip(found.varied, "xy", strict=True)))
     cells[["x", "y"]] = cells[["x", "y"]].astype(np.float64)
-    low, high = float(cells["estimate"].min()), float(cells["estimate"].max())
-    levels = [level for level in sorted({*_LEVELS, aim}) if low < level < high]
-    styles = [look(place) for place in range(len(levels))]
     unsure = bool(((cells["conf_low"] < aim) & (cells["conf_high"] > aim)).any())
     told = f"not told from {format_percent(aim)}"
-    texts = [[f"{format_percent(level)} power"] for level in levels] + [[told]] * unsure
-    labels = LineLabels.of(texts, [*styles, *[_OPEN] * unsure], width=_KEY_WIDTH)
-    x_label, y_label = (capital(names(name)) for name in found.varied)
-    height = max(_HEIGHT, labels.height)
-    figure, ax = one_panel(
-        height, left=room_beside(y_label, height), right=labels.right, above=labels.above,
-        x_label=x_label,
-    )  # fmt: skip
-    draw_power_map(ax, cells, levels, styles, aim=aim)
-    for axis, values in ((ax.xaxis, cells["x"]), (ax.yaxis, cells["y"])):
-        room = 0.05 * float(values.max() - values.min())
-        axis.axes.set(**{f"{axis.axis_name}lim": (values.min() - room, values.max() + room)})
-        round_ticks(axis, values)
-    set_limits(ax, limits, axis="y")
-    dress(ax, x_label=x_label, y_label=y_label)
-    bottom, top = ax.get_ylim()
-    labels.write(ax, list(np.linspace(top, bottom, len(texts) + 2)[1:-1]))
+    called_axes = [capital(names(name)) for name in found.varied]
+    figure = _map(cells, called_axes, aim=aim, told=told if unsure else "", limits=limits)
     first, second = map(names, found.varied)
     where = [
         f"{first} {value_words(row.x)}, {second} {value_words(row.y)}" for row in cells.itertuples()
@@ -185,7 +168,8 @@ def power_map_figure(
         caption=f"Power to find {names(called)} over {names(found.varied[0])} and "
         f"{names(found.varied[1])}, {sizes_words(cells)} simulated studies of each of "
         f"{plural(len(cells), 'design')} (points).{shaded}",
-        alt=f"Map of power from {format_percent(low)} to {format_percent(high)}. "
+        alt=f"Map of power from {format_percent(cells['estimate'].min())} to "
+        f"{format_percent(cells['estimate'].max())}. "
         f"{listed(where, powers, of=plural(len(cells), 'design'))}.",
         note=simulation_note(found, "Lines: linear interpolation between the designs."),
         data=table,
@@ -252,9 +236,62 @@ def power_sensitivity_figure(
         with_interval(row.estimate, row.conf_low, row.conf_high, kind="share")
         for row in table.itertuples()
     ]
+    figure = _rows(shares, rows, numbers, x_label=rejected_label(found.power), limits=limits)
+    return ReportFigure(
+        figure,
+        label=label or "fig-power-sensitivity",
+        caption=f"Power to find {names(called)} with one assumption changed at a time, "
+        f"{sizes_words(table)} simulated studies each, with the {format_level(conf_level)} "
+        "interval of the Monte Carlo error. Line: the study as planned.",
+        alt=f"Power of {plural(len(table), 'design')}. "
+        f"{listed(rows, numbers, of=plural(len(table), 'design'))}.",
+        note=simulation_note(found.power, "Wilson's intervals of shares."),
+        data=table,
+    )
+
+
+def _map(
+    cells: pd.DataFrame,
+    labels: Sequence[str],
+    *,
+    aim: float,
+    told: str,
+    limits: tuple[float, float] | None,
+) -> Figure:
+    """Draw the map on a figure of its own; `told` names what is shaded, if anything is."""
+    low, high = float(cells["estimate"].min()), float(cells["estimate"].max())
+    levels = [level for level in sorted({*_LEVELS, aim}) if low < level < high]
+    styles = [look(place) for place in range(len(levels))]
+    texts = [[f"{format_percent(level)} power"] for level in levels] + [[told]] * bool(told)
+    keys = LineLabels.of(texts, [*styles, *[_OPEN] * bool(told)], width=_KEY_WIDTH)
+    height = max(_HEIGHT, keys.height)
+    figure, ax = one_panel(
+        height, left=room_beside(labels[1], height), right=max(keys.right, 14.0),
+        above=keys.above, x_label=labels[0],
+    )  # fmt: skip
+    draw_power_map(ax, cells, levels, styles, aim=aim)
+    for axis, values in ((ax.xaxis, cells["x"]), (ax.yaxis, cells["y"])):
+        room = 0.05 * float(values.max() - values.min())
+        axis.axes.set(**{f"{axis.axis_name}lim": (values.min() - room, values.max() + room)})
+        round_ticks(axis, values)
+    set_limits(ax, limits, axis="y")
+    dress(ax, x_label=labels[0], y_label=labels[1])
+    bottom, top = ax.get_ylim()
+    keys.write(ax, list(np.linspace(top, bottom, len(texts) + 2)[1:-1]))
+    return figure
+
+
+def _rows(
+    shares: pd.DataFrame,
+    rows: Sequence[str],
+    numbers: Sequence[str],
+    *,
+    x_label: str,
+    limits: tuple[float, float] | None,
+) -> Figure:
+    """Draw a row a power with its name and number on a figure of their own."""
     room, wide = sheet().part(170.0), widest(numbers)
     heights = row_heights(rows, room)
-    x_label = rejected_label(found.power)
     figure, ax = one_panel(
         min(float(heights.sum()) + 8.0, TALLEST), left=14.0 + widest(rows, room),
         right=18.0 + wide, x_label=x_label,
@@ -269,14 +306,4 @@ def power_sensitivity_figure(
     dress(ax, x_label=x_label)
     ax.set_yticks([])
     ax.spines["left"].set_visible(False)
-    return ReportFigure(
-        figure,
-        label=label or "fig-power-sensitivity",
-        caption=f"Power to find {names(called)} with one assumption changed at a time, "
-        f"{sizes_words(table)} simulated studies each, with the {format_level(conf_level)} "
-        "interval of the Monte Carlo error. Line: the study as planned.",
-        alt=f"Power of {plural(len(table), 'design')}. "
-        f"{listed(rows, numbers, of=plural(len(table), 'design'))}.",
-        note=simulation_note(found.power, "Wilson's intervals of shares."),
-        data=table,
-    )
+    return figure

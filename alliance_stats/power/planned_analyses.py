@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 _NUMBERS = ["estimate", "p_value", "conf_low", "conf_high"]
+_LEFT_BY = ("therapist", "family", "session", "alliance", "ending")
 _HAZARD_TRUTHS = {
     "alliance_running_mean": "dropout.alliance_so_far",
     "investment": "dropout.investment",
@@ -172,8 +173,15 @@ class DropoutEffect:
 
     def __call__(self, study: Study) -> pd.DataFrame:
         """Follow families from session to session."""
+        sessions = study.sessions
+        # every further column would be searched for means that know the future
+        asked = {*_LEFT_BY, self.predictor, *self.covariates}
         periods = person_period(
-            study.sessions, unit="family", session="session", ending="ending", scores=["alliance"]
+            sessions[[name for name in sessions.columns if name in asked]],
+            unit="family",
+            session="session",
+            ending="ending",
+            scores=["alliance"],
         )
         periods = running_mean(periods, "alliance", person="family", session="session")
         # against going on: intervals that ended otherwise, or were not seen, say nothing of it
