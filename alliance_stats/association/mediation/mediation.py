@@ -6,12 +6,6 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from alliance_stats.association.mediation.answers import (
-    in_units,
-    natural_on_one_level,
-    of_hazard,
-    on_one_level,
-)
 from alliance_stats.association.mediation.asked import (
     Asked,
     Case,
@@ -24,6 +18,12 @@ from alliance_stats.association.mediation.asked import (
     read,
 )
 from alliance_stats.association.mediation.hazard_outcome import HazardOutcome, read_periods
+from alliance_stats.association.mediation.mediated_effects import (
+    in_units,
+    natural_on_one_level,
+    of_hazard,
+    on_one_level,
+)
 from alliance_stats.association.mediation.mediation_result import Mediation
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.seeds import Seed
