@@ -16,6 +16,7 @@ from alliance_stats.evidence.printed import (
     ratio_relations,
     standardised_relations,
     statistic_relations,
+    variance_relations,
     wald_relations,
 )
 from alliance_stats.evidence.printed.relation import Relation
@@ -29,7 +30,7 @@ CATALOGUE: Mapping[str, Relation] = MappingProxyType(
             statistic_relations.TAILS, wald_relations.RELATIONS, correlation_relations.RELATIONS,
             pooled_relations.RELATIONS,
             statistic_relations.OF_MEANS, standardised_relations.RELATIONS,
-            ratio_relations.RELATIONS, count_relations.RELATIONS,
+            ratio_relations.RELATIONS, count_relations.RELATIONS, variance_relations.RELATIONS,
         )
         for relation in relations
     }

@@ -1,4 +1,4 @@
-"""Counts, proportions, means of whole numbers and R squared."""
+"""Counts, proportions and means of whole numbers."""
 
 from collections.abc import Callable
 
@@ -18,14 +18,12 @@ from alliance_stats.evidence.printed.relation import (
     stars_twin,
     tail_probability,
 )
-from alliance_stats.evidence.printed.statistic_relations import f_tail
 from alliance_stats.evidence.printed.wald_relations import OTHER_INTERVAL, critical_value
 
 __all__ = ["RELATIONS", "exact"]
 
 _GRIM = "Brown & Heathers 2017, doi:10.1177/1948550616673876"
 _DEFINITION = "definition"
-_COHEN = "Cohen et al. 2003, doi:10.4324/9780203774441"
 
 
 def lattice(step: float, near: Interval) -> Interval:
@@ -228,87 +226,6 @@ def _total_share(box: Box, _: Setting) -> Interval:
     return point((a + c) / total)
 
 
-def _f_of_r_squared(box: Box, _: Setting) -> Interval:
-    k, free = exact(box, "k"), _free(box)
-    return corners(lambda r2: (r2 / k) / ((1.0 - r2) / free), box["r_squared"])
-
-
-def _free(box: Box) -> float:
-    n, k = exact(box, "n"), exact(box, "k")
-    if n - k - 1 <= 0:
-        raise NotIdentifiedError(f"n = {n:.0f} and k = {k:.0f} leave no degrees of freedom")
-    return n - k - 1.0
-
-
-def _p_of_r_squared(box: Box, setting: Setting) -> Interval:
-    f = _f_of_r_squared(box, setting)
-    return f_tail(f, point(exact(box, "k")), point(_free(box)))
-
-
-def _f_on_df(box: Box, _: Setting) -> Interval:
-    if box["df1"].low <= 0.0:
-        raise NotIdentifiedError("no degrees of freedom are left")
-    return corners(
-        lambda r2, df1, df2: (r2 / df1) / ((1.0 - r2) / df2),
-        box["r_squared"], box["df1"], box["df2"],
-    )  # fmt: skip
-
-
-def _r_squared_of_f(box: Box, _: Setting) -> Interval:
-    return corners(lambda f, df1, df2: f * df1 / (f * df1 + df2), box["f"], box["df1"], box["df2"])
-
-
-def _p_on_df(box: Box, setting: Setting) -> Interval:
-    return f_tail(_f_on_df(box, setting), box["df1"], box["df2"])
-
-
-def _of_a_step(allowed: Interval) -> Image:
-    """Return what a test of the last step, not of the whole model, allows.
-
-    df1 = k says that it is the whole model's.
-    """
-
-    def image(box: Box, _: Setting) -> Interval:
-        if "k" in box and "df1" in box and box["df1"].meets(box["k"]):
-            raise NotIdentifiedError("df1 = k are those of the whole model")
-        return allowed
-
-    return image
-
-
-def _whole_model() -> tuple[Relation, ...]:
-    """Return F and p of R squared: of the whole model, unless a step was tested."""
-    step = "the test is that of a step, and R2 that of the whole model"
-    said = "F = (R2 / k) / ((1 - R2) / (n - k - 1))"
-    on_df = "F = (R2 / df1) / ((1 - R2) / df2)"
-    f = Relation("f_r_squared", "f", ("r_squared", "k", "n"), _f_of_r_squared, said, _COHEN, "R2")
-    f_df = Relation("f_r_squared_df", "f", ("r_squared", "df1", "df2"), _f_on_df, on_df, _COHEN,
-                    "R2")  # fmt: skip
-    p = Relation("p_r_squared", "p_value", ("r_squared", "k", "n"), _p_of_r_squared,
-                 f"p from {said}", _COHEN, "R2")  # fmt: skip
-    p_df = Relation("p_r_squared_df", "p_value", ("r_squared", "df1", "df2"), _p_on_df,
-                    f"p from {on_df}", _COHEN, "R2")  # fmt: skip
-    back = Relation("r_squared_f", "r_squared", ("f", "df1", "df2"), _r_squared_of_f,
-                    "R2 = F df1 / (F df1 + df2)", _COHEN, "R2")  # fmt: skip
-    df1 = Relation("df1_k", "df1", ("r_squared", "k"), lambda box, _: box["k"], "df1 = k", _COHEN,
-                   path="df1")  # fmt: skip
-    df2 = Relation("df2_n_k", "df2", ("r_squared", "k", "n"), lambda box, _: point(_free(box)),
-                   "df2 = n - k - 1", _COHEN, path="df2")  # fmt: skip
-    firm = (f, f_df, p, p_df, stars_twin(p), stars_twin(p_df), back)
-    ends = {"f": Interval(0.0, np.inf)}
-    return (
-        *firm,
-        *(
-            loosened(r, _of_a_step(ends.get(r.target, Interval(0.0, 1.0))), step,
-                     name=f"{r.name}_step")
-            for r in firm
-        ),
-        df1,
-        loosened(df1, lambda box, _: Interval(0.0, box["k"].high), step, name="df1_step"),
-        df2,
-    )  # fmt: skip
-
-
 def _if_adjusted(allowed: Interval) -> Image:
     """Return what a model with covariates allows: its odds ratio is not that of the counts."""
 
@@ -392,5 +309,4 @@ RELATIONS: tuple[Relation, ...] = (
              _DEFINITION, path="total"),
     *_limits_of_share(),
     *_fourfold(),
-    *_whole_model(),
 )  # fmt: skip
