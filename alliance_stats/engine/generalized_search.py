@@ -291,8 +291,10 @@ def joint_mode(
     depth, p = len(problem.layout.levels), problem.p
     state = _look(problem, factors, gamma, u)
     for step in range(steps + 1):
-        pulls = state.weight * (state.eta - problem.offset) + state.score
-        products = weighted_products(problem.layout, problem.rows, state.weight, pulls, problem.Q)
+        # for a start and a scale, rows of negative information count as none
+        weight = np.maximum(state.weight, 0.0)
+        pulls = weight * (state.eta - problem.offset) + state.score
+        products = weighted_products(problem.layout, problem.rows, weight, pulls, problem.Q)
         up = eliminate(problem.layout, products, factors[:depth], factors[depth:])
         if step == steps:
             break
