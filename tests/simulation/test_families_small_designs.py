@@ -13,7 +13,7 @@ from alliance_stats.multilevel import glmm, ordinal
 
 pytestmark = pytest.mark.slow
 
-DESIGNS = 200
+DESIGNS = 30
 # Two searches end within this of the same minimum.
 SAME = 1e-5
 SIZES, SHIFTS = (0.05, 0.4, 1.5), (-1.5, 0.0, 1.5)
