@@ -391,7 +391,7 @@ GLOSSARY: Mapping[str, str] = MappingProxyType(
         "n_numbers": "numbers compared",
         "theirs": "the other library's answer",
         # planning
-        "what": "power, type I error where the truth is 0, expected power where it differs",
+        "what": "power, type I error where the truth is 0, expected power where it is uncertain",
         "truth": "true value in the drawn studies, or its mean",
         "n_failed": "drawn studies without an answer",
         "closed_form": "power by a formula, where there is one",

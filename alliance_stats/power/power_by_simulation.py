@@ -21,6 +21,7 @@ from alliance_stats.ledger import RowLedger
 from alliance_stats.power.assumptions import Design
 from alliance_stats.power.drawn_studies import Workers, draw_studies
 from alliance_stats.power.kept_studies import Analysis, Plan
+from alliance_stats.power.uncertain_designs import UncertainDesign
 
 __all__ = ["Power", "answered", "check_plan", "plain_values", "power"]
 
@@ -82,10 +83,10 @@ class Power:
         """Return a row a cell and term.
 
         The assumptions varied, ``term, what`` (power; type I error where the truth is 0; expected
-        power where studies differ in it; share rejected where it is not known), ``truth`` (its mean
-        over the studies), ``n_studies, n_failed`` (without an answer for the term), ``n_singular``,
-        ``estimate, conf_low, conf_high``: the share of all studies with p below alpha, one without
-        an answer counting as one that found nothing; ``closed_form`` where there is one; of studies
+        power of an uncertain design; share rejected where the truth is not known), ``truth`` (its
+        mean over the studies), ``n_studies, n_failed`` (without an answer for the term),
+        ``n_singular``, ``estimate, conf_low, conf_high``: the share of all studies with p below
+        alpha, one without an answer counting as one that found nothing; ``closed_form`` where there is one; of studies
         with an answer ``bias`` (mean of estimate less truth), ``coverage`` (of their 95%
         intervals), ``width`` (mean, of the intervals), ``singular_share``, and of those with p
         below alpha ``type_s`` (share with the wrong sign) and ``type_m`` (mean size over that of
@@ -97,11 +98,14 @@ class Power:
         rows = []
         for place, changes in enumerate(self.cells):
             own = self.studies[self.studies["cell"] == place]
-            closed = self.plan.cell(changes).closed_form(self.alpha)
+            design = self.plan.cell(changes)
+            closed = design.closed_form(self.alpha)
             n = int(own["study"].nunique())
             for term in self.terms:
                 found = own[(own["term"] == term) & (own["failed"] == "")]
                 row = _measures(found, n, self.alpha, conf_level)
+                if row["what"] == "power" and isinstance(design, UncertainDesign):
+                    row["what"] = "expected power"
                 rows.append(
                     {**changes, "term": term} | row | {"closed_form": closed.get(term, math.nan)}
                 )

@@ -194,6 +194,7 @@ def test_uncertain_assumptions_are_drawn_anew_for_every_study():
     each = [varied(trial, dict(one)).closed_form(0.05)["difference"] for _, one in sets.iterrows()]
     assert row["closed_form"] == pytest.approx(np.mean(each), rel=BY_HAND)
     known = changed(design, {"effect": 0.5})
+    assert power(known, first_arm, n_studies=4, seed=1).tidy()["what"].item() == "expected power"
     assert list(known.sets) == ["icc"]
     assert changed(design, {"effect": 0.5, "icc": 0.1}) == varied(
         trial, {"effect": 0.5, "icc": 0.1}
