@@ -86,13 +86,13 @@ class Power:
         power of an uncertain design; share rejected where the truth is not known), ``truth`` (its
         mean over the studies), ``n_studies, n_failed`` (without an answer for the term),
         ``n_singular``, ``estimate, conf_low, conf_high``: the share of all studies with p below
-        alpha, one without an answer counting as one that found nothing; ``closed_form`` where there is one; of studies
-        with an answer ``bias`` (mean of estimate less truth), ``coverage`` (of their 95%
-        intervals), ``width`` (mean, of the intervals), ``singular_share``, and of those with p
-        below alpha ``type_s`` (share with the wrong sign) and ``type_m`` (mean size over that of
-        the truth; Gelman & Carlin 2014, doi:10.1177/1745691614551642); ``failed_share`` of all.
-        Each has ``_low, _high`` for the Monte Carlo error: Wilson's interval of a share, t's of a
-        mean.
+        alpha, one without an answer counting as one that found nothing; ``closed_form`` where
+        there is one; of studies with an answer ``bias`` (mean of estimate less truth),
+        ``coverage`` (of their 95% intervals), ``width`` (mean, of the intervals),
+        ``singular_share``, and of those with p below alpha ``type_s`` (share with the wrong sign)
+        and ``type_m`` (mean size over that of the truth; Gelman & Carlin 2014,
+        doi:10.1177/1745691614551642); ``failed_share`` of all. Each has ``_low, _high`` for the
+        Monte Carlo error: Wilson's interval of a share, t's of a mean.
         """
         check_conf_level(conf_level)
         rows = []
