@@ -100,6 +100,10 @@ def test_refusals() -> None:
         firth_cox("x + y", cox_data().assign(y=lambda d: 2 * d["x"]), time="stop", event="left")
     with pytest.raises(DataError, match="no column 'lefft'"):
         firth_cox("x", cox_data(), time="stop", event="lefft")
+    options = {"session": "session", "event": "left", "unit": "id"}
+    with pytest.raises(NotIdentifiedError, match="'one' does not vary"):
+        firth_discrete_hazard("x + one", rows().assign(one=1.0), **options)
+    assert firth_discrete_hazard("1", rows(), **options).ratios().empty
     with pytest.raises(NotIdentifiedError, match="there is no hazard to model"):
         firth_discrete_hazard(
             "x", rows().assign(left=0.0), session="session", event="left", unit="id"

@@ -108,6 +108,11 @@ def firth_discrete_hazard(
             "all rows being alike."
         )
     kept = list(design.fixed.kept)
+    dropped = [name for k, name in enumerate(design.fixed.names) if k not in kept]
+    if dropped:
+        raise NotIdentifiedError(
+            f"'{dropped[0]}' does not vary, or repeats the others: leave it out."
+        )
     X = design.X[:, kept] if design.X.shape[1] > len(kept) else design.X
     scale = np.sqrt((X**2).mean(axis=0))
     Z, family = X / scale, family_of("binomial", link)

@@ -118,7 +118,7 @@ class PenalisedFit:
             return fall - height
 
         low, high = sorted(between)
-        return float(optimize.brentq(excess, low, high, xtol=1e-7, rtol=1e-9))
+        return float(optimize.brentq(excess, low, high, xtol=1e-6, rtol=1e-8))
 
 
 def maximise_penalised(
@@ -236,7 +236,7 @@ class FirthHazards:
     def _profiled(self, places: range, conf_level: float) -> pd.DataFrame:
         height = float(stats.chi2.ppf(check_conf_level(conf_level), 1))
         falls = np.array([self.fit.drop(k, 0.0, self.fit.beta)[0] for k in places])
-        limits = np.array([self.fit.limits(k, height) for k in places])
+        limits = np.array([self.fit.limits(k, height) for k in places]).reshape(-1, 2)
         return pd.DataFrame(
             {
                 "term": [self.terms[k] for k in places],
