@@ -14,7 +14,8 @@ from alliance_stats.association.regression_model import (
     GeneralizedRegression,
     LinearRegression,
 )
-from alliance_stats.cross_check.answers import (
+from alliance_stats.cross_check.model_answers import generalized_answers
+from alliance_stats.cross_check.second_answer import (
     ITERATED,
     Answer,
     both,
@@ -22,7 +23,6 @@ from alliance_stats.cross_check.answers import (
     library,
     not_asked,
 )
-from alliance_stats.cross_check.model_answers import generalized_answers
 from alliance_stats.estimates import Array
 
 __all__ = [

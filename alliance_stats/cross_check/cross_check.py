@@ -23,7 +23,7 @@ from alliance_stats.cross_check import (
     rating_answers,
     survival_answers,
 )
-from alliance_stats.cross_check.answers import (
+from alliance_stats.cross_check.second_answer import (
     AGREES,
     DEFINITION,
     DIFFERS,

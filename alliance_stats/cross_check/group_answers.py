@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import integrate
 
-from alliance_stats.cross_check.answers import (
+from alliance_stats.cross_check.second_answer import (
     Answer,
     both,
     known_names,

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from alliance_stats.cross_check.answers import (
+from alliance_stats.cross_check.second_answer import (
     ITERATED,
     Answer,
     both,

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from alliance_stats.cross_check.answers import ITERATED, Answer, both, not_asked
+from alliance_stats.cross_check.second_answer import ITERATED, Answer, both, not_asked
 from alliance_stats.evidence import MetaAnalysis
 from alliance_stats.multilevel import LinearMixedModel
 from alliance_stats.survival import CoxModel

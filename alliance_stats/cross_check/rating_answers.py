@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from alliance_stats.cross_check.answers import (
+from alliance_stats.cross_check.second_answer import (
     Answer,
     both,
     library,

@@ -11,9 +11,16 @@ import pandas as pd
 import pytest
 
 import alliance_stats as als
-from alliance_stats.cross_check.answers import AGREES, DEFINITION, DIFFERS, FAULT, NOT_ASKED, both
 from alliance_stats.cross_check.cross_check import CHECKS, WITH_ROWS
 from alliance_stats.cross_check.r_answers import r_is_installed
+from alliance_stats.cross_check.second_answer import (
+    AGREES,
+    DEFINITION,
+    DIFFERS,
+    FAULT,
+    NOT_ASKED,
+    both,
+)
 from alliance_stats.errors import DataError, WrongObjectError
 from alliance_stats.scales import reliability
 from tests.fuzz.frames import frames
