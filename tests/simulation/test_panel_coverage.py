@@ -97,9 +97,11 @@ def page(table: pd.DataFrame) -> str:
         "What to take from it. Centred regression is biased however many persons there are, most "
         "for what carries over. The likelihood is not, where ratings are free of error (its Wald "
         "intervals are a little short with 100 persons and four to six sessions); with error "
-        "the true reliability mends it. Started off equilibrium, the usual model is biased with "
-        "few sessions, and the accumulating form is not; but with four sessions its stable "
-        "covariance often lies on the boundary, where Wald intervals take it for known and are too "
-        "short. Profile intervals let it go and cover: `notes` says so where a fit stands there.",
+        "the true reliability mends nearly all of it, and intervals are a little short, since the "
+        "error's variance is worked out from the reliability and then taken for known. Started off "
+        "equilibrium, the usual model is biased with few sessions, and the accumulating form is "
+        "not; but with four sessions its stable covariance often lies on the boundary, "
+        "where Wald intervals take it for known and are too short. Profile intervals let it go and "
+        "cover: `notes` says so where a fit stands there.",
     ]
     return "\n".join([*lines, ""])
