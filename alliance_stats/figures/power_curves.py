@@ -95,6 +95,7 @@ def draw_power_curves(
         if len(known):
             ax.plot(
                 known["x"], known["closed_form"], color=GREY, ls=_FORMULA.dash, lw=1.2,
+                marker="_" if len(known) == 1 else "", ms=12.0, mew=1.2,
                 gid="closed form",
             )  # fmt: skip
 

@@ -40,6 +40,13 @@ def test_curves_bands_and_formula_are_those_of_the_table():
     assert not lines(power_figure(found, aim=None).figure, "aim")
 
 
+def test_one_design_has_its_interval_and_its_formula():
+    made = power_figure(planned(clusters=(6,)))
+    (formula,) = lines(made.figure, "closed form")
+    assert formula.get_marker() == "_"  # a line of one point would not be seen
+    assert [c.get_segments() for c in made.figure.axes[0].collections if hasattr(c, "get_segments")]
+
+
 def test_widths_are_in_units_of_the_estimate():
     found = planned(clusters=(3, 6, 12, 20))
     (line,) = lines(interval_width_figure(found).figure, "estimate")
