@@ -28,6 +28,7 @@ from alliance_stats.groups import (
 from alliance_stats.ledger import RowLedger
 from alliance_stats.simulate import simulate_study
 from alliance_stats.tables import ReportTable
+from alliance_stats.tables.report_table import remembers_call
 from analyses.chapter import Section
 from analyses.simulated import called_simulated
 
@@ -129,6 +130,7 @@ def _exact(value: float) -> str:
     return format_bounded(value, 4)
 
 
+@remembers_call
 def _theme_table(compared: ThemeComparison) -> ReportTable:
     themes = compared.tidy()
     first, second = themes["group_1"].iloc[0], themes["group_2"].iloc[0]

@@ -13,6 +13,7 @@ from alliance_stats.multilevel import LinearMixedModel, WithinBetween, lmm, with
 from alliance_stats.simulate import SymptomTruth
 from alliance_stats.study import Study
 from alliance_stats.tables import ReportTable
+from alliance_stats.tables.report_table import remembers_call
 from alliance_stats.transforms import decompose, lag
 from analyses.chapter import Section
 from analyses.simulated import called_simulated
@@ -158,6 +159,7 @@ def _slopes(effects: WithinBetween) -> ReportFigure:
     )
 
 
+@remembers_call
 def _table(before: WithinBetween, same: WithinBetween, both: pd.DataFrame) -> ReportTable:
     contextual = {f"contextual {level}": f"Contextual, {level}" for level in NESTED}
     known = {name: format_number(TRUTH.between) for name in EFFECTS}

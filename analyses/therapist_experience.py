@@ -34,6 +34,7 @@ from alliance_stats.multilevel import (
 from alliance_stats.simulate import AllianceTruth, SymptomTruth
 from alliance_stats.study import Study
 from alliance_stats.tables import ReportTable, model_table
+from alliance_stats.tables.report_table import remembers_call
 from alliance_stats.transforms import decompose
 from analyses.chapter import Chapter, Section
 from analyses.simulated import LEVELS, ROLES, SOURCE, called_simulated, chance, rated
@@ -207,6 +208,7 @@ def _experience_slopes(fit: LinearMixedModel, slopes: pd.DataFrame) -> ReportFig
     )
 
 
+@remembers_call
 def _slope_table(
     slopes: dict[str, pd.DataFrame], interaction: dict[str, pd.Series], fit: LinearMixedModel
 ) -> ReportTable:

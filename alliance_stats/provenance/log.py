@@ -1,8 +1,8 @@
 """The log of a report: each figure, table and number with what it was made of.
 
 ``log.json`` holds the SHA-256 of the data files and of what each figure and table shows, the
-versions of the libraries, the seed, the call, the notes and the ledger of the rows. Fingerprints of
-frames are of nine digits, so that another order of additions is no change.
+versions of the libraries, the seed, the call, the method, the notes and the ledger of the rows.
+Fingerprints of frames are of nine digits, so that another order of additions is no change.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ import json
 import math
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any
 
 import pandas as pd
 
-from alliance_stats.account import Accountable
+from alliance_stats.account import Account, Accountable
 from alliance_stats.errors import DataError
 from alliance_stats.figures.report_figure import ReportFigure
 from alliance_stats.ledger import RowLedger
@@ -27,7 +27,7 @@ from alliance_stats.tables import ReportTable
 
 __all__ = ["FORMAT", "NAME", "file_hash", "frame_hash", "read_log", "record", "versions"]
 
-FORMAT, NAME = 1, "log.json"
+FORMAT, NAME = 2, "log.json"
 _LIBRARIES = (
     "alliance-stats", "numpy", "scipy", "pandas", "statsmodels", "pingouin", "lifelines",
     "matplotlib", "formulaic",
@@ -43,7 +43,7 @@ def record(
     writes: str | Path | None = None,
     inputs: Sequence[str | Path] = (),
     seed: int | Mapping[str, int] | None = None,
-    numbers: Mapping[str, float] | None = None,
+    numbers: Mapping[str, float | tuple[float, Accountable]] | None = None,
     results: Mapping[str, Accountable] | None = None,
 ) -> Path:
     """Write ``log.json`` into a report's folder, whole or not at all.
@@ -64,7 +64,8 @@ def record(
     seed
         Of random numbers; by name where there are several.
     numbers
-        Name -> a number that the text is made of.
+        Name -> a number that the text is made of, or ``(number, result)``: with the result that it
+        was read from, its method, notes and ledger are written too.
     results
         Name -> a result: its method, notes, ledger and numbers are written.
 
@@ -76,7 +77,7 @@ def record(
     Raises
     ------
     DataError
-        Two parts of one label, or an input that is not there.
+        Two parts of one label, an input that is not there, or a number that is none.
     OSError
         If the folder cannot be written.
 
@@ -107,7 +108,7 @@ def record(
         "seed": seed,
         "inputs": {_beside(folder, Path(path)): _input(Path(path)) for path in inputs},
         "parts": {part.label: _part(part, folder) for part in shown},
-        "numbers": {name: _plain(value) for name, value in (numbers or {}).items()},
+        "numbers": {name: _number(name, value) for name, value in (numbers or {}).items()},
         "results": {name: _result(result) for name, result in (results or {}).items()},
     }
     text = json.dumps(document, ensure_ascii=False, indent=1, allow_nan=False)
@@ -179,25 +180,40 @@ def _part(part: ReportFigure | ReportTable, folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = {"kind": "table", "caption": part.caption, "note": part.note}
     if isinstance(part, ReportFigure):
         found |= {"kind": "figure", "data": frame_hash(part.data)}
-        found |= _drawn_by(part.again)
     else:
         found |= {"data": frame_hash(part.frame)}
+    found |= _made_by(part.again)
     files = sorted(folder.rglob(f"{part.label}.*")) + sorted(folder.rglob(f"_{part.label}.qmd"))
     return found | {"files": {_beside(folder, path): file_hash(path) for path in files}}
 
 
-def _drawn_by(again: object) -> dict[str, str]:
-    """Return the call that drew a figure, and the ledger and method of the result drawn."""
+def _made_by(again: object) -> dict[str, str]:
+    """Return the call that made a figure or table, and method and ledger of what it shows."""
     if not isinstance(again, partial):
         return {}
     given = [_said(value) for value in again.args]
     given += [f"{name}={_said(value)}" for name, value in again.keywords.items()]
-    found = {"call": f"{getattr(again.func, '__name__', 'figure')}({', '.join(given)})"}
-    for value in again.args:
+    found = {"call": f"{getattr(again.func, '__name__', 'part')}({', '.join(given)})"}
+    shown = [one for value in (*again.args, *again.keywords.values()) for one in _shown(value)]
+    for key, said in dict.fromkeys(shown):
+        found[key] = f"{found[key]} | {said}" if key in found else said
+    return found
+
+
+def _shown(value: object, name: str = "") -> Iterator[tuple[str, str]]:
+    """Yield method and ledger of the results in an argument, each with its name in front."""
+    if isinstance(value, Mapping):
+        for key, one in value.items():
+            yield from _shown(one, f"{key}: ")
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from _shown(one, name)
+    else:
+        if isinstance(value, Accountable) and hasattr(value, "method"):
+            yield "method", f"{name}{value.method}"
         rows = value if isinstance(value, RowLedger) else getattr(value, "rows", None)
         if isinstance(rows, RowLedger):
-            found["rows"] = str(rows)
-    return found
+            yield "rows", f"{name}{rows}"
 
 
 def _said(value: object) -> str:
@@ -205,21 +221,33 @@ def _said(value: object) -> str:
         return f"DataFrame of {value.shape[0]} rows ({frame_hash(value)[:12]})"
     if isinstance(value, Accountable):
         return type(value).__name__
+    if isinstance(value, Mapping) and any(isinstance(one, Accountable) for one in value.values()):
+        return "{" + ", ".join(f"{key!r}: {_said(one)}" for key, one in value.items()) + "}"
     text = repr(value)
-    return text if len(text) <= 80 else type(value).__name__
+    return text if len(text) <= 80 and " at 0x" not in text else type(value).__name__
+
+
+def _number(name: str, value: float | tuple[float, Accountable]) -> dict[str, Any]:
+    if not isinstance(value, tuple):
+        return {"value": _plain(value)}
+    if len(value) != 2 or not isinstance(value[1], Accountable):
+        raise DataError(f"The number '{name}' is a number or (number, result); got {value!r}.")
+    return {"value": _plain(value[0])} | _origin(value[1].account())
+
+
+def _origin(account: Account) -> dict[str, Any]:
+    return {
+        "method": str(account.method),
+        "notes": list(account.notes),
+        "rows": "" if account.rows is None else str(account.rows),
+    }
 
 
 def _result(result: Accountable) -> dict[str, Any]:
     account = result.account()
     tidy = getattr(result, "tidy", None)
     table = tidy() if callable(tidy) else pd.DataFrame()
-    found = {
-        "class": type(result).__name__,
-        "method": str(account.method),
-        "notes": list(account.notes),
-        "rows": "" if account.rows is None else str(account.rows),
-        "data": frame_hash(table),
-    }
+    found = {"class": type(result).__name__, **_origin(account), "data": frame_hash(table)}
     return found | {"numbers": _numbers(table)}
 
 

@@ -18,6 +18,8 @@ __all__ = ["Verification", "verify"]
 
 _SAME = 1e-7  # of a number: additions in another order
 _SECONDS = 7200
+_WORDS = {"call": "call", "method": "method", "rows": "rows", "notes": "notes",
+          "note": "notes", "caption": "notes"}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,7 +148,10 @@ def _compared(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change
         now = new["results"].get(name)
         if now is not None:
             yield from _result(name, was, now)
-    yield from _numbers("", old["numbers"], new["numbers"])
+    values = [{name: one["value"] for name, one in log["numbers"].items()} for log in (old, new)]
+    yield from _numbers("", *values)
+    for name, was in old["numbers"].items():
+        yield from _words(name, was, new["numbers"].get(name, was))
 
 
 def _in_both(what: str, old: Mapping[str, object], new: Mapping[str, object]) -> Iterator[Change]:
@@ -161,15 +166,19 @@ def _in_both(what: str, old: Mapping[str, object], new: Mapping[str, object]) ->
 def _part(label: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Change]:
     if was["data"] != now["data"]:
         yield str(was["kind"]), label, was["data"][:12], now["data"][:12]
-    for what, key in (("call", "call"), ("rows", "rows"), ("notes", "note"), ("notes", "caption")):
-        if was.get(key, "") != now.get(key, ""):
-            yield what, label, str(was.get(key, "")), str(now.get(key, ""))
+    yield from _words(label, was, now)
+
+
+def _words(name: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Change]:
+    """Yield what else is said now of how something was made."""
+    for key, what in _WORDS.items():
+        before, after = was.get(key, ""), now.get(key, "")
+        if before != after:
+            yield what, name, str(before), str(after)
 
 
 def _result(name: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Change]:
-    for key in ("method", "notes", "rows"):
-        if was[key] != now[key]:
-            yield key, name, str(was[key]), str(now[key])
+    yield from _words(name, was, now)
     if was["data"] != now["data"]:
         told = list(_numbers(f"{name}, ", was["numbers"], now["numbers"]))
         yield from told or [("number", name, was["data"][:12], now["data"][:12])]

@@ -15,13 +15,14 @@ from alliance_stats.formatting import (
     format_number,
     format_p,
 )
-from alliance_stats.tables.report_table import PRINTED_BY, ReportTable
+from alliance_stats.tables.report_table import PRINTED_BY, ReportTable, remembers_call
 
 __all__ = ["correlation_table"]
 
 _STARS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
 
 
+@remembers_call
 def correlation_table(
     found: Correlations,
     *,

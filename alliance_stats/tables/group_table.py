@@ -19,11 +19,12 @@ from alliance_stats.formatting import (
     with_interval,
 )
 from alliance_stats.groups import GroupComparison
-from alliance_stats.tables.report_table import PRINTED_BY, ReportTable
+from alliance_stats.tables.report_table import PRINTED_BY, ReportTable, remembers_call
 
 __all__ = ["group_table"]
 
 
+@remembers_call
 def group_table(
     comparison: GroupComparison,
     *,

@@ -24,7 +24,7 @@ from alliance_stats.formatting import (
     localised,
 )
 from alliance_stats.multilevel import GeneralizedLinearMixedModel, LinearMixedModel
-from alliance_stats.tables.report_table import PRINTED_BY, ReportTable
+from alliance_stats.tables.report_table import PRINTED_BY, ReportTable, remembers_call
 
 __all__ = ["model_table"]
 
@@ -92,6 +92,7 @@ class _Model:
         return [s for s in self.account.sections if s is not self.section and "estimate" in s.frame]
 
 
+@remembers_call
 def model_table(
     models: Accountable | Mapping[str, Accountable],
     *,

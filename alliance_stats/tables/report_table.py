@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial, wraps
 from pathlib import Path
+from typing import ParamSpec
 
 import pandas as pd
 
@@ -13,7 +15,7 @@ from alliance_stats.formatting import is_blank, to_html, to_markdown
 from alliance_stats.output import csv_text, write_whole
 from alliance_stats.tables.table_files import Cells, latex, word
 
-__all__ = ["FORMATS", "PRINTED_BY", "ReportTable"]
+__all__ = ["FORMATS", "PRINTED_BY", "ReportTable", "remembers_call"]
 
 FORMATS = ("html", "csv", "md", "tex", "docx")
 
@@ -55,6 +57,10 @@ class ReportTable:
     sections
         Name of the section each row stands in (one per row), or empty for none. A heading row is
         printed where the section changes.
+    again
+        Makes it anew, with other options: ``table.again(digits=3)``. It holds the call and the
+        results that the table was made of, which the log of a report writes; None of a table whose
+        cells were written by hand.
     """
 
     frame: pd.DataFrame
@@ -62,6 +68,7 @@ class ReportTable:
     caption: str
     note: str
     sections: tuple[str, ...] = ()
+    again: Callable[..., "ReportTable"] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if not _LABEL.fullmatch(self.label):
@@ -243,6 +250,19 @@ class ReportTable:
         spare, wanted = _LINE - sum(least), sum(full) - sum(least)
         share = 1.0 if spare >= wanted or wanted == 0 else max(spare, 0) / wanted
         return [a + int(share * (b - a)) for a, b in zip(least, full, strict=True)]
+
+
+P = ParamSpec("P")
+
+
+def remembers_call(function: Callable[P, ReportTable]) -> Callable[P, ReportTable]:
+    """Let the tables that a function makes know the call that made them, as figures do."""
+
+    @wraps(function)
+    def made(*args: P.args, **kwargs: P.kwargs) -> ReportTable:
+        return replace(function(*args, **kwargs), again=partial(made, *args, **kwargs))
+
+    return made
 
 
 def _words(texts: Sequence[str]) -> list[str]:

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 
 from alliance_stats.checks import require_kind
 from alliance_stats.groups import TableOne
-from alliance_stats.tables.report_table import PRINTED_BY, ReportTable
+from alliance_stats.tables.report_table import PRINTED_BY, ReportTable, remembers_call
 
 __all__ = ["sample_table"]
 
 
+@remembers_call
 def sample_table(
     described: TableOne,
     *,

@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 
 import pandas as pd
 
+from alliance_stats.account import Accountable
 from alliance_stats.checks import require_kind
-from alliance_stats.errors import DataError
+from alliance_stats.errors import DataError, WrongObjectError
 from alliance_stats.formatting import (
     MISSING,
     format_count,
@@ -13,11 +14,12 @@ from alliance_stats.formatting import (
     format_number,
     format_p,
 )
-from alliance_stats.tables.report_table import PRINTED_BY, ReportTable
+from alliance_stats.tables.report_table import PRINTED_BY, ReportTable, remembers_call
 
 __all__ = ["tidy_table"]
 
 
+@remembers_call
 def tidy_table(
     tidy: pd.DataFrame,
     headings: Mapping[str, str],
@@ -26,6 +28,7 @@ def tidy_table(
     caption: str,
     note: str,
     digits: int = 2,
+    source: Accountable | Mapping[str, Accountable] | None = None,
 ) -> ReportTable:
     """Print some columns of a tidy frame, each in the way its name asks for.
 
@@ -38,6 +41,9 @@ def tidy_table(
         ``[conf_low, conf_high]``.
     digits
         Decimals of estimates, standard errors, statistics and limits.
+    source
+        The result that the frame came from, or name -> result: a frame does not know it, and the
+        log of a report writes its method and ledger.
 
     Returns
     -------
@@ -49,6 +55,8 @@ def tidy_table(
     ------
     DataError
         If a column is not there.
+    WrongObjectError
+        If `source` is no result.
 
     Examples
     --------
@@ -62,6 +70,12 @@ def tidy_table(
     0  session  0.12
     """
     require_kind(tidy, pd.DataFrame, asked="tidy_table prints a frame", instead=PRINTED_BY)
+    for result in source.values() if isinstance(source, Mapping) else (source,):
+        if result is not None and not isinstance(result, Accountable):
+            raise WrongObjectError(
+                "source is the result that the frame came from (or name -> result); got "
+                f"{type(result).__name__}."
+            )
     missing = [name for name in headings if name not in tidy.columns]
     if missing:
         raise DataError(f"The tidy frame has no column '{missing[0]}': {list(tidy.columns)}.")

@@ -7,6 +7,7 @@ from alliance_stats.family import FamilyBalance, family_balance
 from alliance_stats.formatting import format_number, p_phrase
 from alliance_stats.study import Study
 from alliance_stats.tables import ReportTable
+from alliance_stats.tables.report_table import remembers_call
 from analyses.chapter import Section
 from analyses.simulated import ROLES, chance
 from analyses.systemic.wording import points, with_limits
@@ -72,6 +73,7 @@ def balance(data: Study) -> tuple[Section, dict[str, float]]:
     return Section("sec-systemic-balance", title, text, (_spread_table(fits),)), numbers
 
 
+@remembers_call
 def _spread_table(fits: dict[str, FamilyBalance]) -> ReportTable:
     rows = [
         {

@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 import alliance_stats as als
 from alliance_stats.cli import app
 from alliance_stats.cli.new_command import start_study
-from alliance_stats.errors import DataError
+from alliance_stats.errors import DataError, WrongObjectError
 from alliance_stats.figures import kaplan_meier_figure
 from alliance_stats.provenance import record, verify
-from alliance_stats.tables import tidy_table
+from alliance_stats.tables import ReportTable, group_table, model_table, tidy_table
 from tests.fuzz.frames import frames
 
 SCRIPT = """
@@ -26,7 +26,7 @@ import pandas as pd
 import alliance_stats as als
 from alliance_stats.figures import kaplan_meier_figure
 from alliance_stats.provenance import record
-from alliance_stats.tables import tidy_table
+from alliance_stats.tables import group_table, tidy_table
 
 HERE = Path(__file__).parent
 SEED = 1
@@ -39,12 +39,14 @@ def main(out):
                                n_resamples=200, seed=SEED)
     figure = kaplan_meier_figure(curves)
     table = tidy_table(curves.tidy(), {"time": "Time", "estimate": "S"}, label="tbl-s",
-                       caption="Curve", note="Kaplan-Meier.")
-    for part in (figure, table):
+                       caption="Curve", note="Kaplan-Meier.", source=curves)
+    ages = group_table(means, label="tbl-ages", caption="Ages")
+    for part in (figure, table, ages):
         part.save(out / "generated")
-    record(out / "generated", [figure, table, "a text"], script=HERE / "analysis.py",
+    record(out / "generated", [figure, table, ages, "a text"], script=HERE / "analysis.py",
            writes="generated", inputs=[HERE / "units.csv"], seed=SEED,
-           numbers={"p": means.tidy()["p_value"].item()}, results={"curves": curves})
+           numbers={"p": (means.tidy()["p_value"].item(), means), "two": 2},
+           results={"curves": curves})
 
 
 main(Path(sys.argv[1]) if len(sys.argv) > 1 else HERE)
@@ -71,14 +73,25 @@ def test_the_log_says_what_everything_was_made_of(study: Path) -> None:
     assert figure["call"] == "kaplan_meier_figure(KaplanMeier)"
     assert "40 rows came in" in figure["rows"]
     assert set(figure["files"]) >= {"fig-kaplan-meier.svg", "fig-kaplan-meier.csv"}
-    assert log["parts"]["tbl-s"]["kind"] == "table"
+    table = log["parts"]["tbl-s"]
+    assert table["kind"] == "table"
+    assert table["call"].startswith("tidy_table(DataFrame of ")
+    assert table["rows"] == figure["rows"] == log["results"]["curves"]["rows"]
+    assert table["method"] == figure["method"] == log["results"]["curves"]["method"]
+    ages = log["parts"]["tbl-ages"]
+    assert ages["call"] == "group_table(GroupComparison, label='tbl-ages', caption='Ages')"
+    assert "40 rows came in" in ages["rows"]
+    assert "permutation" in ages["method"]
     assert log["seed"] == 1
     assert list(log["inputs"]) == ["../units.csv"]
     assert log["versions"]["alliance-stats"] == als.__version__
     curves = log["results"]["curves"]
     assert "40 used" in curves["rows"]
     assert curves["numbers"]["1 early: estimate"] > 0.5
-    assert 0.0 < log["numbers"]["p"] <= 1.0
+    p = log["numbers"]["p"]
+    assert 0.0 < p["value"] <= 1.0
+    assert (p["method"], p["rows"]) == (ages["method"], ages["rows"])
+    assert log["numbers"]["two"] == {"value": 2}
 
 
 def test_nothing_changed_is_found_as_nothing(study: Path) -> None:
@@ -113,7 +126,32 @@ def test_a_changed_seed_is_found(study: Path) -> None:
     script.write_text(text, encoding="utf-8")
     found = _found(study)
     assert found["seed"] == [""]
-    assert set(found) <= {"seed", "number"}
+    assert set(found) <= {"seed", "number", "table"}
+    assert found.get("table", ["tbl-ages"]) == ["tbl-ages"]  # of the test by permutation
+
+
+def test_a_changed_ledger_of_a_table_and_a_number_is_found(study: Path) -> None:
+    """Rows that are set aside change ledgers, though no printed cell or number is another."""
+    data = study / "units.csv"
+    lines = data.read_text(encoding="utf-8").splitlines()
+    names = lines[0].split(",")
+    cells = dict(zip(names, lines[1].split(","), strict=True)) | {"time": "", "age": ""}
+    data.write_text("\n".join([*lines, ",".join(cells.values())]) + "\n", encoding="utf-8")
+    changes = verify(study / "generated").changes
+    rows = changes[changes["what"] == "rows"].set_index("name")
+    assert set(rows.index) == {"fig-kaplan-meier", "tbl-s", "tbl-ages", "p", "curves"}
+    assert rows["recorded"].str.contains("40 rows came in").all()
+    assert rows["found"].str.contains("41 rows came in").all()
+    assert "tbl-s" not in set(changes.loc[changes["what"] == "table", "name"])
+
+
+def test_a_changed_method_of_a_table_and_a_number_is_found(study: Path) -> None:
+    script = study / "analysis.py"
+    text = script.read_text(encoding="utf-8")
+    script.write_text(text.replace("n_resamples=200", "n_resamples=300"), encoding="utf-8")
+    found = _found(study)
+    assert {"tbl-ages", "p"} <= set(found["method"])
+    assert "tbl-s" not in found["method"]
 
 
 def test_an_edited_file_and_a_lost_one_are_found(study: Path) -> None:
@@ -179,6 +217,40 @@ def test_a_study_folder_can_be_verified(tmp_path: Path, monkeypatch: pytest.Monk
     sessions.write_text("\n".join(lines[:-1]) + "\n", encoding="utf-8")
     changes = verify(folder / "generated").changes
     assert {"data file", "rows", "number"} <= set(changes["what"])
+
+
+def test_a_table_of_several_models_has_the_ledger_of_each(tmp_path: Path) -> None:
+    sessions = als.example_study().sessions
+    models = {
+        "All": als.lmm("alliance ~ session + (1 | person)", sessions),
+        "Early": als.lmm("alliance ~ session + (1 | person)", sessions.query("session <= 4")),
+    }
+    table = model_table(models, label="tbl-two", caption="Two")
+    assert table.again is not None
+    assert table.again(digits=3).label == "tbl-two"
+    log = json.loads(record(tmp_path, [table], script="analyses").read_text(encoding="utf-8"))
+    part = log["parts"]["tbl-two"]
+    assert part["rows"] == " | ".join(f"{name}: {model.rows}" for name, model in models.items())
+    assert "{'All': LinearMixedModel, 'Early': LinearMixedModel}" in part["call"]
+
+
+def test_the_source_of_a_table_or_number_must_be_a_result(tmp_path: Path) -> None:
+    frame = frames()["units"]
+    with pytest.raises(WrongObjectError, match=r"source is the result .* got DataFrame"):
+        tidy_table(
+            frame, {"age": "Age"}, label="tbl-a", caption="A", note="B.", source=frame  # type: ignore[arg-type]
+        )  # fmt: skip
+    with pytest.raises(DataError, match="The number 'p'"):
+        record(tmp_path, script="analyses", numbers={"p": (0.5, "a test")})  # type: ignore[dict-item]
+
+
+def test_a_table_written_by_hand_has_no_call(tmp_path: Path) -> None:
+    table = ReportTable(group_table(
+        als.compare_groups(frames()["units"], outcomes=["age"], group="group"),
+        label="tbl-a", caption="A",
+    ).frame, "tbl-a", "A", "B.")  # fmt: skip
+    log = json.loads(record(tmp_path, [table], script="analyses").read_text(encoding="utf-8"))
+    assert "call" not in log["parts"]["tbl-a"]
 
 
 def test_a_table_of_the_log_needs_no_figure(tmp_path: Path) -> None:

@@ -386,6 +386,7 @@ def checks(results: Results) -> list[Part]:
             caption=f"The {name} beside other libraries.",
             note=" ".join([method_and_notes(said), *map(str, said.remarks)]),
             digits=4,
+            source=check,
         )
         parts += [f"@tbl-check-{name} has the numbers of the {name} beside theirs.", table]
     return parts
