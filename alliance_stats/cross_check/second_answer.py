@@ -122,8 +122,10 @@ def widest(
 ) -> Answer:
     """Return the point of two curves at which they are furthest apart, with term and measure."""
     term, measure = named
-    places = list(at)
-    worst = int(np.nanargmax(np.abs(ours - theirs))) if places else 0
+    places, apart = list(at), np.abs(np.asarray(ours) - np.asarray(theirs))
+    if np.isnan(apart).all():
+        return not_asked(term, measure, math.nan, who, "there is no time at which both have it")
+    worst = int(np.nanargmax(apart))
     label = f"{term}, furthest apart of {len(places)} times: {places[worst]:g}"
     return both(label, measure, ours[worst], theirs[worst], who, scale=1.0)
 
