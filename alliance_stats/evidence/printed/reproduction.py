@@ -180,7 +180,7 @@ def reproduce(
     >>> from alliance_stats import reproduce
     >>> reproduce().glance().iloc[:, :2]
        n_records  n_printed
-    0        110        377
+    0        113        384
     """
     conventions = conventions_of(rounding)
     records = _chosen(load_registry(folder), name)

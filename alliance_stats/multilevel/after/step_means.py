@@ -217,7 +217,7 @@ def step_means(
     >>> rated = early.assign(rating=early["alliance"].round())
     >>> model = ordinal("rating ~ role + (1 | family/person)", rated)
     >>> step_means(model, "role").means()["role"].tolist()
-    ['adolescent', 'father', 'mother', 'partner']
+    ['child', 'father', 'mother', 'partner']
     """
     if not isinstance(model, OrdinalMixedModel):
         raise DataError(f"step_means takes a model fitted by ordinal; got {type(model).__name__}.")
