@@ -253,7 +253,8 @@ def decimals_for(
     if kind in ("number", "count", "time"):
         # numbers in the thousands and more need no decimals
         least = 2 if spread < 100 or not math.isfinite(spread) else 1 if spread < 1000 else 0
-        return decimals_needed(numbers, at_least=max(least, needed))
+        digits = max(least, needed)
+        return decimals_needed(numbers, at_least=digits, at_most=max(6, digits + 2))
     if kind == "ratio":
         known = [x for x in numbers if math.isfinite(x) and x > 0.0]
         shown = [10.0**-_MOST_OF_RATIOS <= max(x, estimate) < math.inf for x in (low, high)]

@@ -50,7 +50,7 @@ class Generalizability(NamedTuple):
 def ratio_limits(
     ratio: float, df_error: float, df_whole: float, conf_level: float
 ) -> tuple[float, float]:
-    """Return ``1 - ratio / F`` at two quantiles of F, not below 0.
+    """Return ``1 - ratio / F`` at two quantiles of F, not below 0; NaN where both would be.
 
     The ratio is taken for one of mean squares, as Feldt (1965, doi:10.1007/BF02289499) has it of
     1 - alpha, whose df give the logarithms of the two variances the spread that they have
@@ -61,7 +61,9 @@ def ratio_limits(
     tail = (1.0 - conf_level) / 2.0
     low, high = stats.f.ppf([tail, 1.0 - tail], df_error, df_whole)
     least = 1.0 - ratio / low if low > 0.0 else 0.0
-    return max(least, 0.0), max(1.0 - ratio / high, 0.0)
+    if not 1.0 - ratio / high > 0.0:
+        return np.nan, np.nan
+    return max(least, 0.0), 1.0 - ratio / high
 
 
 class _Components(NamedTuple):

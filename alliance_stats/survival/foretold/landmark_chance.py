@@ -259,18 +259,23 @@ def _chosen(
 
 def _fit(X: Array, y: Array, weight: Array) -> tuple[Array, Array]:
     """Maximise the weighted logit likelihood; returns coefficients and the inverse information."""
-    beta = np.zeros(X.shape[1])
+    # in an orthonormal basis: what is identified does not depend on the covariates' units
+    sizes = np.sqrt((X**2).mean(axis=0))
+    Q, R = np.linalg.qr(X / np.where(sizes > 0.0, sizes, 1.0))
+    Q, R = Q * np.sqrt(len(X)), R * sizes / np.sqrt(len(X))
+    gamma = np.zeros(X.shape[1])
     for _ in range(_MAX_STEPS):
-        chance = special.expit(X @ beta)
-        information = (X * (weight * chance * (1.0 - chance))[:, None]).T @ X
-        score = X.T @ (weight * (y - chance))
+        chance = special.expit(Q @ gamma)
+        information = (Q * (weight * chance * (1.0 - chance))[:, None]).T @ Q
+        score = Q.T @ (weight * (y - chance))
         size = np.linalg.eigvalsh(information)
-        if size[0] <= 1e-12 * size[-1] or np.abs(X @ beta).max() > _FAR:
+        if size[0] <= 1e-12 * size[-1] or np.abs(Q @ gamma).max() > _FAR:
             break
         step = np.linalg.solve(information, score)
         if score @ step < _CONVERGED:
-            return beta, np.asarray(np.linalg.inv(information))
-        beta = beta + step * min(1.0, 5.0 / max(float(np.abs(X @ step).max()), 1e-300))
+            back = np.linalg.inv(R)
+            return back @ gamma, np.asarray(back @ np.linalg.inv(information) @ back.T)
+        gamma = gamma + step * min(1.0, 5.0 / max(float(np.abs(Q @ step).max()), 1e-300))
     raise NotIdentifiedError(
         "A combination of the covariates separates those who left from those who did not: its odds "
         "ratio is without bound. Merge groups, leave out a covariate, choose other landmarks, or "
