@@ -10,7 +10,7 @@ from docs import build
 
 PAGES = sorted(build.PAGES.glob("*.md"))
 SITE_PAGES = [page for folder in build.sections() for page in sorted(folder.glob("*.md"))]
-ROOMS = (alliance_stats, scales, survival)
+ROOMS = (alliance_stats, figures, scales, survival)
 IN_FORMULAS = {"C", "Treatment", "poly", "cr", "scale"}
 INDEX = build.METHODS / "README.md"
 
