@@ -165,14 +165,14 @@ class FamilyBalance:
             frames.append(found.loc[1:, numbers].assign(term=kind, contrast=contrasts))
         return pd.concat(frames, ignore_index=True)[["term", "contrast", *numbers]]
 
-    @renamed(n="n_resamples")
+    @renamed(n="n_resamples", n_jobs="workers")
     def bootstrap(
-        self, *, seed: Seed, n_resamples: int = 1000, n_jobs: int | None = None
+        self, *, seed: Seed, n_resamples: int = 1000, workers: int | None = None
     ) -> Bootstrap:
         """Draw and refit: percentile intervals of the SDs and their ratios (``term|level``)."""
         measure = partial(_spreads, strata=self.strata, person=self.person)
         return parametric_bootstrap(
-            self.model, measure, n_resamples=n_resamples, seed=seed, n_jobs=n_jobs
+            self.model, measure, n_resamples=n_resamples, seed=seed, workers=workers
         )
 
     def glance(self) -> pd.DataFrame:

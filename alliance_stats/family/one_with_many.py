@@ -88,9 +88,9 @@ class OneWithMany:
         frame = pd.DataFrame(rows)
         return frame.assign(boundary=self.model.singular & (frame["level"] == "therapist"))
 
-    @renamed(n="n_resamples")
+    @renamed(n="n_resamples", n_jobs="workers")
     def bootstrap(
-        self, *, seed: Seed, n_resamples: int = 1000, n_jobs: int | None = None
+        self, *, seed: Seed, n_resamples: int = 1000, workers: int | None = None
     ) -> Bootstrap:
         """Draw and refit: intervals of variances, shares and reciprocities (percentile).
 
@@ -100,7 +100,7 @@ class OneWithMany:
         """
         return redraw(
             _Redraw(self.model), _parameters(self.model), self.rows,
-            n=n_resamples, seed=seed, n_jobs=n_jobs,
+            n=n_resamples, seed=seed, workers=workers,
         )  # fmt: skip
 
     def generalized_reciprocity_test(self) -> LikelihoodRatioTest:

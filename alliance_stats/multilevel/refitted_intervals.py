@@ -179,7 +179,7 @@ def bootstrap_fit(
     *,
     n: int,
     seed: Seed,
-    n_jobs: int | None = None,
+    workers: int | None = None,
     progress: bool = False,
 ) -> Bootstrap:
     """Simulate from a fit, refit, and keep a measure each time.
@@ -188,7 +188,7 @@ def bootstrap_fit(
     """
     return redraw(
         _Refit(fit, measure), measure(fit), fit.design.rows,
-        n=n, seed=seed, n_jobs=n_jobs, progress=progress,
+        n=n, seed=seed, workers=workers, progress=progress,
     )  # fmt: skip
 
 
@@ -224,7 +224,7 @@ def redraw(
     *,
     n: int,
     seed: Seed,
-    n_jobs: int | None = None,
+    workers: int | None = None,
     progress: bool = False,
 ) -> Bootstrap:
     """Draw many times, each with a random stream of its own.
@@ -245,7 +245,7 @@ def redraw(
         raise TypeError(f"seed must be a whole number; got {seed!r}.")
     seeds = np.random.SeedSequence(whole).spawn(n)
     chunks = [seeds[i : i + CHUNK] for i in range(0, n, CHUNK)]
-    parallel = Parallel(n_jobs=n_jobs)
+    parallel = Parallel(workers=workers)
     batch = max(1, len(chunks) // 20) if progress else max(1, len(chunks))
     found: list[_Chunk] = []
     with Progress(console=Console(stderr=True), disable=not progress, transient=True) as bar:

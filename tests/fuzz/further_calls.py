@@ -143,7 +143,7 @@ FURTHER: dict[str, tuple[str, Callable[[Any], object]]] = {
     "parametric_bootstrap": (
         "sessions",
         lambda d: als.parametric_bootstrap(
-            als.lmm("symptoms ~ session + (1 | person)", d), n_resamples=3, seed=1, n_jobs=1
+            als.lmm("symptoms ~ session + (1 | person)", d), n_resamples=3, seed=1, workers=1
         ),
     ),
     "leave_one_out": ("sessions", lambda d: als.leave_one_out(_random(d), "person")),

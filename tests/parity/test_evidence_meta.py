@@ -8,7 +8,7 @@ import pytest
 
 from alliance_stats.evidence.meta.meta_analysis import (
     funnel_asymmetry,
-    leave_one_out,
+    leave_one_study_out,
     meta_analysis,
     robust_tests,
 )
@@ -114,7 +114,7 @@ def test_meta_regression_on_a_factor() -> None:
 
 @pytest.mark.parametrize("name", TWO_LEVEL)
 def test_each_study_left_out(name: str) -> None:
-    found = leave_one_out(fitted(name, "REML knha"))
+    found = leave_one_study_out(fitted(name, "REML knha"))
     expected = REFERENCE[name]["sensitivity"]["leave_one_out"]
     theirs = {"estimate": "estimate", "std_error": "se", "statistic": "tval", "p_value": "pval",
               "conf_low": "ci.lb", "conf_high": "ci.ub", "q": "Q", "q_p": "Qp", "tau2": "tau2",

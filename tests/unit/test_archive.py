@@ -163,8 +163,8 @@ def test_a_loaded_model_takes_every_further_question() -> None:
         als.estimated_means(loaded, "role").tidy(), als.estimated_means(model, "role").tidy()
     )
     pd.testing.assert_frame_equal(
-        als.parametric_bootstrap(loaded, n_resamples=3, seed=1, n_jobs=1).draws,
-        als.parametric_bootstrap(model, n_resamples=3, seed=1, n_jobs=1).draws,
+        als.parametric_bootstrap(loaded, n_resamples=3, seed=1, workers=1).draws,
+        als.parametric_bootstrap(model, n_resamples=3, seed=1, workers=1).draws,
     )
 
 

@@ -31,7 +31,7 @@ def draws(model):
 
 def test_the_same_draws_for_any_number_of_workers(model, draws):
     for workers in (1, 2):
-        again = parametric_bootstrap(model, n_resamples=60, seed=7, n_jobs=workers)
+        again = parametric_bootstrap(model, n_resamples=60, seed=7, workers=workers)
         np.testing.assert_array_equal(again.draws, draws.draws)
     other = parametric_bootstrap(model, n_resamples=60, seed=8)
     assert not np.array_equal(other.draws, draws.draws)
@@ -111,8 +111,11 @@ def test_refits_that_failed_and_numbers_that_do_not_exist_are_counted(model):
     found = Bootstrap(observed, draws, 2, 1, model.rows)
     table = found.tidy().set_index("term")
     assert table["n_resamples"].to_dict() == {"sigma": 4, "cor": 2}
-    note = "undefined in 2 of 4 draws (50.0%) (a variance is zero there); the interval is over the "
-    assert table["note"].to_dict() == {"sigma": "", "cor": note + "others"}
+    note = (
+        "undefined in 2 of 4 draws (50.0%) (a variance is zero there, or the refit failed); "
+        "the interval is over the others"
+    )
+    assert table["note"].to_dict() == {"sigma": "", "cor": note}
     assert found.glance().iloc[0].to_dict() == {
         "n_resamples": 4, "n_singular": 2, "n_unconverged": 1,
     }  # fmt: skip

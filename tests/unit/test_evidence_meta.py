@@ -11,7 +11,7 @@ from alliance_stats.account import Result
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.evidence.meta.meta_analysis import (
     funnel_asymmetry,
-    leave_one_out,
+    leave_one_study_out,
     meta_analysis,
     robust_tests,
 )
@@ -61,7 +61,7 @@ def test_labels_are_kept_where_rows_and_effects_are_left_out() -> None:
     assert model.effects.labels == ("Ng 1998", "Ng 1998", "Øst 2004")
     assert model.augment()["label"].tolist() == ["Ng 1998", "Ng 1998", "Øst 2004"]
     assert model.effects.without(1).labels == ("Ng 1998", "Øst 2004")
-    assert leave_one_out(model)["label"].tolist() == ["Ng 1998", "Ng 1998", "Øst 2004"]
+    assert leave_one_study_out(model)["label"].tolist() == ["Ng 1998", "Ng 1998", "Øst 2004"]
     plain = meta_analysis(data, estimate="y", variance="v")
     pd.testing.assert_frame_equal(model.tidy(), plain.tidy())
     assert "label" not in plain.augment()
@@ -80,7 +80,7 @@ def test_the_result_speaks_the_house_language() -> None:
     ]  # fmt: skip
     assert list(model.augment().index) == ["w", "x", "y", "z"]
     assert model.augment()["weight"].sum() == pytest.approx(100.0)
-    assert list(leave_one_out(model).index) == ["w", "x", "y", "z"]
+    assert list(leave_one_study_out(model).index) == ["w", "x", "y", "z"]
 
 
 def test_summary_of_correlations() -> None:
@@ -241,7 +241,7 @@ def test_what_needs_a_pooled_estimate_says_so() -> None:
     with pytest.raises(NotIdentifiedError, match="A prediction interval needs one pooled estimate"):
         model.prediction()
     with pytest.raises(NotIdentifiedError, match="Leaving one out needs a pooled estimate"):
-        leave_one_out(model)
+        leave_one_study_out(model)
     with pytest.raises(NotIdentifiedError, match="Only a meta-analysis of r= and n= can be turned"):
         pooled().tidy(on="r")
     with pytest.raises(NotIdentifiedError, match="A fixed-effect model has no effects of other"):

@@ -64,7 +64,7 @@ def test_covariates_of_a_cox_model_by_name():
 
 def test_draws_of_a_bootstrap_are_a_frame():
     model = als.lmm("symptoms ~ alliance + (1 | person)", SESSIONS)
-    draws = als.parametric_bootstrap(model, n_resamples=4, seed=1, n_jobs=1).draws
+    draws = als.parametric_bootstrap(model, n_resamples=4, seed=1, workers=1).draws
     assert isinstance(draws, pd.DataFrame)
     assert draws.shape[0] == 4
     assert "alliance" in draws

@@ -7,7 +7,7 @@ from alliance_stats.evidence.meta.beside_published import (
 )
 from alliance_stats.evidence.meta.meta_analysis import (
     funnel_asymmetry,
-    leave_one_out,
+    leave_one_study_out,
     meta_analysis,
     robust_tests,
 )
@@ -18,7 +18,7 @@ __all__ = [
     "MetaAnalysis",
     "compare_with",
     "funnel_asymmetry",
-    "leave_one_out",
+    "leave_one_study_out",
     "meta_analysis",
     "published_effects",
     "robust_tests",

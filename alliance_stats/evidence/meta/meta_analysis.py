@@ -20,7 +20,7 @@ __all__ = [
     "TESTS",
     "fit_effects",
     "funnel_asymmetry",
-    "leave_one_out",
+    "leave_one_study_out",
     "marginal",
     "meta_analysis",
     "robust_tests",
@@ -203,7 +203,7 @@ def estimate_components(effects: Effects) -> tuple[dict[str, float], bool]:
     return components, fit.convergence.converged
 
 
-def leave_one_out(
+def leave_one_study_out(
     model: MetaAnalysis, *, conf_level: float = 0.95, on: str = "fitted"
 ) -> pd.DataFrame:
     """Fit again without each effect in turn.
@@ -223,9 +223,9 @@ def leave_one_out(
     --------
     >>> import pandas as pd
     >>> from alliance_stats import meta_analysis
-    >>> from alliance_stats.evidence import leave_one_out
+    >>> from alliance_stats.evidence import leave_one_study_out
     >>> studies = pd.DataFrame({"r": [0.2, 0.3, 0.25, 0.4], "n": [50, 80, 120, 60]})
-    >>> leave_one_out(meta_analysis(studies, r="r", n="n"))["estimate"].round(3).tolist()
+    >>> leave_one_study_out(meta_analysis(studies, r="r", n="n"))["estimate"].round(3).tolist()
     [0.31, 0.288, 0.318, 0.262]
     """
     if not model.is_pooled:

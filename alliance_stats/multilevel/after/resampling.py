@@ -36,14 +36,14 @@ def _require_model(model: object, *, asked: str) -> None:
         require_linear(model, asked=asked)
 
 
-@renamed(n="n_resamples")
+@renamed(n="n_resamples", n_jobs="workers")
 def parametric_bootstrap(
     model: Model,
     statistic: Statistic | None = None,
     *,
     n_resamples: int = 1000,
     seed: Seed,
-    n_jobs: int | None = None,
+    workers: int | None = None,
     progress: bool = False,
 ) -> Bootstrap:
     """Simulate from the fit, refit, and keep a statistic each time.
@@ -61,7 +61,7 @@ def parametric_bootstrap(
     seed
         Every data set has its own random stream (children of this seed), so the draws do not
         depend on the number of workers or on the joblib backend.
-    n_jobs
+    workers
         Workers; None takes what ``joblib.parallel_config`` says, one by default.
     progress
         Show a bar on the error stream.
@@ -85,7 +85,7 @@ def parametric_bootstrap(
     _require_model(model, asked="parametric_bootstrap simulates from")
     measure = all_parameters if statistic is None else _OfModel(statistic, type(model))
     return bootstrap_fit(
-        model.fit, measure, n=n_resamples, seed=seed, n_jobs=n_jobs, progress=progress
+        model.fit, measure, n=n_resamples, seed=seed, workers=workers, progress=progress
     )
 
 

@@ -160,7 +160,7 @@ def variance_partition(
     ci_method: CiMethod | None = ...,
     n_resamples: int = ...,
     seed: Seed = ...,
-    n_jobs: int | None = ...,
+    workers: int | None = ...,
 ) -> VariancePartition: ...
 
 
@@ -173,7 +173,7 @@ def variance_partition(
 ) -> LatentPartition: ...
 
 
-@renamed(n="n_resamples")
+@renamed(n="n_resamples", n_jobs="workers")
 def variance_partition(
     model: Partitioned,
     *,
@@ -181,7 +181,7 @@ def variance_partition(
     ci_method: CiMethod | None = None,
     n_resamples: int = 1000,
     seed: Seed = None,
-    n_jobs: int | None = None,
+    workers: int | None = None,
 ) -> VariancePartition | LatentPartition:
     """Split the variance that the fixed effects leave among the levels.
 
@@ -197,7 +197,7 @@ def variance_partition(
         ``"bootstrap"`` (parametric, percentile intervals; for any model). Of a generalized model
         ``"profile"`` (one grouping factor with a random intercept) or ``"wald"`` (symmetric on the
         logit of the share).
-    n_resamples, seed, n_jobs
+    n_resamples, seed, workers
         Of the bootstrap.
 
     Returns
@@ -259,7 +259,7 @@ def variance_partition(
             raise ValueError("A bootstrap needs seed=, so that it can be repeated.")
         shares = partial(_shares, at=at)
         intervals = parametric_bootstrap(
-            model, shares, n_resamples=n_resamples, seed=seed, n_jobs=n_jobs
+            model, shares, n_resamples=n_resamples, seed=seed, workers=workers
         )
     weighted = bool(np.ptp(model.design.root_weights) > 0)
     return VariancePartition(variances, at, intervals, weighted, model.rows)
