@@ -5,12 +5,12 @@ import re
 import pytest
 
 import alliance_stats
-from alliance_stats import figures, scales, survival
+from alliance_stats import figures, power, scales, survival, tables
 from docs import build
 
 PAGES = sorted(build.PAGES.glob("*.md"))
 SITE_PAGES = [page for folder in build.sections() for page in sorted(folder.glob("*.md"))]
-ROOMS = (alliance_stats, figures, scales, survival)
+ROOMS = (alliance_stats, figures, power, scales, survival, tables)
 IN_FORMULAS = {"C", "Treatment", "poly", "cr", "scale"}
 INDEX = build.METHODS / "README.md"
 

@@ -121,7 +121,7 @@ def test_refits_that_failed_and_numbers_that_do_not_exist_are_counted(model):
     }  # fmt: skip
     text = found.summary()
     assert text.startswith("NOT CONVERGED: 1 of 4 refits (25.0%) stopped before the optimum")
-    assert f"cor: {note}others." in text
+    assert f"cor: {note}." in text
     assert "4 simulated data sets, 2 of 4 refits (50.0%) on a boundary" in text
 
 

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -28,13 +29,17 @@ def means(trial):
     return pd.DataFrame({"term": ["difference"], "estimate": difference, "p_value": found.pvalue})
 
 
-def killed_once(trial):
-    """Kill the worker the first time that a mark is not there; then analyse."""
-    mark = Path(os.environ["KILLED_ONCE"])
-    if not mark.exists():
-        mark.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return means(trial)
+@dataclass(frozen=True)
+class KilledOnce:
+    """Kill the worker while a mark is not there; then analyse."""
+
+    mark: str
+
+    def __call__(self, trial):
+        if not Path(self.mark).exists():
+            Path(self.mark).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return means(trial)
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +48,8 @@ def whole():
 
 
 @pytest.mark.filterwarnings("ignore:A worker stopped:UserWarning")
-def test_a_killed_worker_costs_time_and_no_digit(whole, tmp_path, monkeypatch):
-    monkeypatch.setenv("KILLED_ONCE", str(tmp_path / "mark"))
-    found = power(TRIAL, killed_once, workers=2, **ASKED)
+def test_a_killed_worker_costs_time_and_no_digit(whole, tmp_path):
+    found = power(TRIAL, KilledOnce(str(tmp_path / "mark")), workers=2, **ASKED)
     assert (tmp_path / "mark").exists()
     pd.testing.assert_frame_equal(found.studies, whole.studies)
 
@@ -98,16 +102,21 @@ def test_a_dask_cluster_gives_the_same_digits(whole):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
-def test_a_killed_worker_of_a_dask_cluster_costs_no_digit(whole, tmp_path, monkeypatch):
+def test_a_killed_worker_of_a_dask_cluster_costs_no_digit(whole, tmp_path):
     distributed = pytest.importorskip("distributed", reason=DASK)
-    monkeypatch.setenv("KILLED_ONCE", str(tmp_path / "mark"))
     with (
         distributed.LocalCluster(
             n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
         ) as cluster,
         distributed.Client(cluster) as client,
     ):
-        found = power(TRIAL, killed_once, workers=client, store=tmp_path / "kept", **ASKED)
+        found = power(
+            TRIAL,
+            KilledOnce(str(tmp_path / "mark")),
+            workers=client,
+            store=tmp_path / "kept",
+            **ASKED,
+        )
     assert (tmp_path / "mark").exists()
     pd.testing.assert_frame_equal(found.studies, whole.studies)
     assert np.isfinite(found.tidy()["estimate"]).all()

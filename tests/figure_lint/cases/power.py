@@ -72,5 +72,18 @@ CASES = {
                 seed=2,
             )
         ),
+        "power sensitivity, long names": lambda: power_sensitivity_figure(
+            power_sensitivity(
+                ClusterTrial(clusters=6, members=5, effect=0.8),
+                ArmDifference(),
+                vary={"icc": [0.0, 0.2], "members": [3, 10], "effect": [0.5]},
+                n_studies=24,
+                seed=2,
+            ),
+            words={
+                "members": WORDS["members"],
+                "icc": "share of variance between therapists of the trial that is planned",
+            },
+        ),
     },
 }
