@@ -15,9 +15,10 @@ import pandas as pd
 from formulaic.transforms.contrasts import Contrasts, CustomContrasts, TreatmentContrasts
 
 from alliance_stats.checks import describe_rows, did_you_mean
-from alliance_stats.design.expressions import CONTRASTS, States, as_numbers, constant, evaluate
+from alliance_stats.design.expressions import States, as_numbers, constant, evaluate
 from alliance_stats.design.formula import printed, variables_of
 from alliance_stats.design.grammar import Call, Expression, Listed
+from alliance_stats.design.named_functions import CONTRASTS
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.estimates import Array
 

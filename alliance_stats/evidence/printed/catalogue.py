@@ -12,6 +12,7 @@ import numpy as np
 from alliance_stats.evidence.printed import (
     correlation_relations,
     count_relations,
+    mean_relations,
     pooled_relations,
     ratio_relations,
     standardised_relations,
@@ -27,10 +28,10 @@ CATALOGUE: Mapping[str, Relation] = MappingProxyType(
     {
         relation.name: relation
         for relations in (
-            statistic_relations.TAILS, wald_relations.RELATIONS, correlation_relations.RELATIONS,
-            pooled_relations.RELATIONS,
-            statistic_relations.OF_MEANS, standardised_relations.RELATIONS,
-            ratio_relations.RELATIONS, count_relations.RELATIONS, variance_relations.RELATIONS,
+            statistic_relations.RELATIONS, wald_relations.RELATIONS,
+            correlation_relations.RELATIONS, pooled_relations.RELATIONS, mean_relations.RELATIONS,
+            standardised_relations.RELATIONS, ratio_relations.RELATIONS, count_relations.RELATIONS,
+            variance_relations.RELATIONS,
         )
         for relation in relations
     }

@@ -7,6 +7,16 @@ from scipy import stats
 
 from alliance_stats.effect_sizes import hedges_correction
 from alliance_stats.errors import NotIdentifiedError
+from alliance_stats.evidence.printed.mean_relations import (
+    GROUPS,
+    MOMENTS,
+    change_sd,
+    difference,
+    over,
+    pooled_df,
+    pooled_sd,
+    size,
+)
 from alliance_stats.evidence.printed.relation import (
     Box,
     Image,
@@ -17,16 +27,6 @@ from alliance_stats.evidence.printed.relation import (
     loosened,
     point,
     quotient,
-)
-from alliance_stats.evidence.printed.statistic_relations import (
-    GROUPS,
-    MOMENTS,
-    change_sd,
-    difference,
-    over,
-    pooled_df,
-    pooled_sd,
-    size,
 )
 
 __all__ = ["RELATIONS"]
