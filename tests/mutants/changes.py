@@ -220,21 +220,14 @@ CHANGES = (
         '"cloglog": np.pi**2 / 6.0',
         '"cloglog": np.pi**2 / 3.0',
         AFTER,
-        "r_squared.py",
+        "asked_model.py",
     ),
     _c(
         "latent variance of logit",
         '"logit": np.pi**2 / 3.0',
         '"logit": np.pi**2 / 6.0',
         AFTER,
-        "r_squared.py",
-    ),
-    _c(
-        "latent share of logit",
-        '"logit": np.pi**2 / 3.0',
-        '"logit": np.pi**2 / 6.0',
-        ("tests/unit/test_latent_shares.py",),
-        "latent_shares.py",
+        "asked_model.py",
     ),
     _c(
         "mean of a log link",
@@ -259,8 +252,8 @@ CHANGES = (
     # curves
     _c(
         "Kaplan-Meier",
-        "np.cumprod(1.0 - table.n_event / table.n_risk)",
-        "np.cumprod(1.0 - table.n_event / (table.n_risk + 1))",
+        "np.cumprod(_left(table) / table.risk)",
+        "np.cumprod(_left(table) / (table.risk + 1))",
         CURVES,
     ),
     _c(
@@ -289,7 +282,7 @@ CHANGES = (
         COMPETING,
     ),
     # Cox, frailty, Fine-Gray
-    _c("Efron's powers", "over_steps(f**power * inverse**2)", "over_steps(f * inverse**2)", COX),
+    _c("Efron's powers", "w * f**power * inverse**2", "w * f * inverse**2", COX),
     _c("concordance of ties", "(better + tied / 2.0).sum()", "(better + tied).sum()", COX),
     _c("test of a frailty", "stats.chi2.sf(gain, 1)) / 2.0", "stats.chi2.sf(gain, 1))", FRAILTY),
     _c(
@@ -385,7 +378,7 @@ CHANGES = (
     ),
     # session to session
     _c("lagged likelihood", "np.log(variances).sum(axis=(0, 1, 3))", "0.0", PANEL),
-    _c("likelihood's scale", "fit.log_lik - float(n_seen @ np.log(sd))", "fit.log_lik", PANEL),
+    _c("likelihood's scale", "float(n_seen @ np.log(sd))", "float(n_seen @ sd)", PANEL),
     # families
     _c("control chart", "step / math.sqrt(1.0 - self.auto", "step / (1.0 - self.auto", FAMILY),
     _c("foretelling", "stretch = np.sqrt(1.0 + 1.0 / n)", "stretch = np.sqrt(1.0)", FAMILY),
