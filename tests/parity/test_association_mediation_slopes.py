@@ -71,7 +71,11 @@ def test_moderated_levels_as_lavaan(case: str, mediator: str, moderates: tuple[s
 
 
 def test_therapy_and_satisfaction_as_published() -> None:
-    """Preacher & Hayes 2004, doi:10.3758/BF03206553: 30 persons, paths to four decimals."""
+    """Preacher & Hayes 2004, doi:10.3758/BF03206553, data of 30 persons as R's psych has them.
+
+    Of their numbers the introduction to psych (Revelle) prints the total effect, .76, and the
+    indirect one, .33; the further decimals and the paths are those of R's ``lm``.
+    """
     data = pd.DataFrame(REFERENCE["sobel"])
     found = mediation(data, treatment="therapy", mediator="attrib", outcome="satis", seed=1)
     paths = found.paths.set_index(["from", "to"])["estimate"]

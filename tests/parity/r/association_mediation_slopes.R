@@ -69,7 +69,8 @@ of <- function(model) {
 }
 lev211 <- "level: 1\n y ~ bw*m\n m ~~ m\nlevel: 2\n m ~ a*x + w + aw*xw\n y ~ b*m + c*x + w + cw*xw\n at0 := a*b\n at1 := (a+aw)*b\n index := aw*b"
 lev221 <- "level: 1\n y ~~ y\nlevel: 2\n m2 ~ a*x + w + aw*xw\n y ~ b*m2 + c*x + w\n at0 := a*b\n at1 := (a+aw)*b\n index := aw*b"
-# Preacher & Hayes 2004, doi:10.3758/BF03206553: satisfaction, therapy, attributional positivity
+# Preacher & Hayes 2004, doi:10.3758/BF03206553, from the help page of psych::mediate: satisfaction,
+# therapy, attributional positivity; lm(attrib ~ therapy), lm(satis ~ therapy + attrib)
 sobel <- list(
   satis = c(-.59, 1.3, .02, .01, .79, -.35, -.03, 1.75, -.8, -1.2, -1.27, .7, -1.59, .68, -.39, 1.33,
             -1.59, 1.34, .1, .05, .66, .56, .85, .88, .14, -.72, .84, -1.13, -.13, .2),
