@@ -104,37 +104,17 @@ def anova(
     require_columns(data, [outcome, *b, *w, *c, person])
     for name in (*b, *w, *([person] if person else [])):
         check_spelling(data[name], kind="level")
-    rows = RowLedger.start(data, {person: (person,)} if person else None)
-    used = data
-    numbers = {name: finite_or_missing(data, name) for name in (outcome, *c)}
-    for name in dict.fromkeys([*([person] if person else []), *b, *w, *c, outcome]):
-        missing = used[name].isna().to_numpy()
-        used, rows = rows.keep(used, ~missing, reason=f"'{name}' is missing")
-        numbers = {key: values[~missing] for key, values in numbers.items()}
-    if len(used) == 0:
-        raise DataError(f"No row has all that is needed: {rows}")
-    _check_levels(used, (*b, *w))
-    long = used[list(dict.fromkeys([*([person] if person else []), *b, *w, *c]))]
-    long = replaced(long, {outcome: numbers[outcome]})
+    for name in c:
+        finite_or_missing(data, name)  # refuses what is no number
+    long, rows = _complete(data, outcome, person, [*b, *w, *c])
+    _check_levels(long, (*b, *w))
     if w:
-        used, Y, cells, rows = _wide(used, numbers[outcome], b, w, c, str(person), rows)
+        used, Y, cells, rows = _wide(long, outcome, b, w, c, str(person), rows)
     else:
-        if person is not None and used[person].duplicated().any():
-            twice = used[person].duplicated(keep=False).to_numpy()
-            raise DataError(
-                f"'{person}' has several rows ({describe_rows(twice, used.index)}); name the "
-                "factor that tells them apart in within=, or keep one row a person."
-            )
-        Y, cells = numbers[outcome][:, None], pd.DataFrame(index=[0])
+        _check_once(long, person)
+        used, Y, cells = long, long[outcome].to_numpy()[:, None], pd.DataFrame(index=[0])
     _check_levels(used, b)
-    if np.ptp(Y) == 0.0:
-        raise NotIdentifiedError(f"'{outcome}' is {Y.flat[0]:g} everywhere: it has no variance.")
-    scale = float(np.abs(Y - Y.mean()).max())
-    if not _SQUARED[0] < scale < _SQUARED[1]:
-        raise DataError(
-            f"'{outcome}' has values too far from its mean, or too near, to be squared (up to "
-            f"{scale:.3g}). Give it in another unit."
-        )
+    scale = _scale(Y, outcome)
     columns = between_columns(
         [(name, *_codes(used[name])) for name in b],
         [(name, used[name].to_numpy(dtype=np.float64)) for name in c],
@@ -148,6 +128,42 @@ def anova(
     return AnalysisOfVariance(
         outcome, b, w, c, seen, kind, effects, table, Y, cells, groups, person, long, notes, rows
     )
+
+
+def _complete(
+    data: pd.DataFrame, outcome: str, person: str | None, others: list[str]
+) -> tuple[pd.DataFrame, RowLedger]:
+    """Return the columns asked for on the rows that have them all, the outcome as a number."""
+    rows = RowLedger.start(data, {person: (person,)} if person else None)
+    names = [*([person] if person else []), *others, outcome]
+    used = replaced(data[names], {outcome: finite_or_missing(data, outcome)})
+    for name in used.columns:
+        used, rows = rows.keep(used, used[name].notna().to_numpy(), reason=f"'{name}' is missing")
+    if len(used) == 0:
+        raise DataError(f"No row has all that is needed: {rows}")
+    return used, rows
+
+
+def _check_once(used: pd.DataFrame, person: str | None) -> None:
+    if person is not None and used[person].duplicated().any():
+        twice = used[person].duplicated(keep=False).to_numpy()
+        raise DataError(
+            f"'{person}' has several rows ({describe_rows(twice, used.index)}); name the "
+            "factor that tells them apart in within=, or keep one row a person."
+        )
+
+
+def _scale(Y: Array, outcome: str) -> float:
+    """Return the largest distance from the mean, in units of which squares are taken."""
+    if np.ptp(Y) == 0.0:
+        raise NotIdentifiedError(f"'{outcome}' is {Y.flat[0]:g} everywhere: it has no variance.")
+    scale = float(np.abs(Y - Y.mean()).max())
+    if not _SQUARED[0] < scale < _SQUARED[1]:
+        raise DataError(
+            f"'{outcome}' has values too far from its mean, or too near, to be squared (up to "
+            f"{scale:.3g}). Give it in another unit."
+        )
+    return scale
 
 
 def _listed(names: str | Sequence[str]) -> tuple[str, ...]:
@@ -186,7 +202,7 @@ def _check_levels(used: pd.DataFrame, factors: Sequence[str]) -> None:
 
 def _wide(  # noqa: PLR0917
     used: pd.DataFrame,
-    values: Array,
+    outcome: str,
     b: tuple[str, ...],
     w: tuple[str, ...],
     c: tuple[str, ...],
@@ -211,8 +227,7 @@ def _wide(  # noqa: PLR0917
     cells = pd.DataFrame(list(itertools.product(*levels)), columns=list(w))
     complete = used.groupby(person, observed=True)[w[0]].transform("size") == len(cells)
     reason = f"'{person}' lacks a cell of {' x '.join(w)}"
-    kept = complete.to_numpy(dtype=bool)
-    used, rows = rows.keep(used, kept, reason=reason)
+    used, rows = rows.keep(used, complete.to_numpy(dtype=bool), reason=reason)
     if used[person].nunique() < 2:
         raise NotIdentifiedError(
             f"Fewer than two of '{person}' have all {len(cells)} cells of {' x '.join(w)}. A mixed "
@@ -222,7 +237,7 @@ def _wide(  # noqa: PLR0917
     for name, labels in zip(w, levels, strict=True):
         codes = codes * len(labels) + labels.get_indexer(used[name])
     order = np.lexsort([codes, pd.factorize(used[person])[0]])
-    Y = values[kept][order].reshape(-1, len(cells))
+    Y = used[outcome].to_numpy()[order].reshape(-1, len(cells))
     return used.iloc[order[:: len(cells)]], Y, cells, rows
 
 

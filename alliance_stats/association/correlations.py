@@ -28,6 +28,7 @@ from alliance_stats.checks import (
     group_codes,
     require_columns,
 )
+from alliance_stats.engine.multiple_tests import holm
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.ledger import RowLedger
@@ -134,8 +135,8 @@ class Correlations:
             )
         table = pd.DataFrame(found)
         place = list(table.columns).index("p_value") + 1
-        holm = table.groupby("level")["p_value"].transform(_holm)
-        table.insert(place, "p_holm", holm)
+        of_level = table.groupby("level")["p_value"]
+        table.insert(place, "p_holm", of_level.transform(lambda p: holm(p.to_numpy())))
         return table.drop(columns="level") if (table["level"] == "").all() else table
 
     def matrix(self, *, level: str | None = None) -> pd.DataFrame:
@@ -159,16 +160,13 @@ class Correlations:
 
     def glance(self) -> pd.DataFrame:
         """Return one row: ``nobs, n_variables, n_pairs, n_least`` (pairs of the sparsest one)."""
-        return pd.DataFrame(
-            [
-                {
-                    "nobs": self.rows.n_used,
-                    "n_variables": len(self.variables),
-                    "n_pairs": len(self.pairs),
-                    "n_least": min(pair[3].n for pair in self.pairs),
-                }
-            ]
-        )
+        row = {
+            "nobs": self.rows.n_used,
+            "n_variables": len(self.variables),
+            "n_pairs": len(self.pairs),
+            "n_least": min(pair[3].n for pair in self.pairs),
+        }
+        return pd.DataFrame([row])
 
     @property
     def method(self) -> str:
@@ -196,11 +194,7 @@ class Correlations:
             columns=columns,
             conf_level=conf_level,
         )
-        described = {
-            "n": Column("n", "count"),
-            "mean": Column("M"),
-            "sd": Column("SD"),
-        }
+        described = {"n": Column("n", "count"), "mean": Column("M"), "sd": Column("SD")}
         if self.moments["reliability"].notna().any():
             described["reliability"] = Column("reliability", "bounded")
         moments = Section("Variable", self.moments, names=("term",), columns=described)
@@ -284,50 +278,60 @@ def correlations(
     require_columns(data, [*names, *given, within, cluster, session])
     if within is not None and session is not None:
         return _latent(data, names, within, session, reliability)
+    kept, columns, rows = _used(data, names, given, groups=within or cluster, missing=missing)
+    asked = Asked(kept, method, tuple(given), within, cluster)
+    codes = None if (groups := within or cluster) is None else group_codes(kept[groups])[0]
+    pairs = _pairs(columns, names, asked, method, codes)
+    moments = _moments({name: columns[name] for name in names}, reliability)
+    how, notes = _how(method, given, within, cluster), _notes(pairs, cluster, codes)
+    return Correlations(tuple(names), pairs, moments, how, notes, rows, asked)
+
+
+def _used(
+    data: pd.DataFrame, names: list[str], given: list[str], *, groups: str | None, missing: Missing
+) -> tuple[pd.DataFrame, dict[str, Array], RowLedger]:
+    """Return the rows used, their numbers by column, and what became of the others."""
     columns = {name: finite_or_missing(data, name) for name in (*names, *given)}
-    groups = within or cluster
+    needed = given if missing == "pairwise" else [*names, *given]
     present = np.ones(len(data), dtype=bool)
-    for name in given if missing == "pairwise" else (*names, *given):
+    for name in needed:
         present &= ~np.isnan(columns[name])
-    levels = {} if groups is None else {groups: (groups,)}
-    used, rows = data, RowLedger.start(data, levels)
+    known = np.ones(len(data), dtype=bool)
+    rows = RowLedger.start(data, {} if groups is None else {groups: (groups,)})
+    used = data
     if groups is not None:
         check_spelling(data[groups], kind="unit")
         known = data[groups].notna().to_numpy()
         used, rows = rows.keep(used, known, reason=f"'{groups}' is missing")
-        present = present[known]
-        columns = {name: values[known] for name, values in columns.items()}
-    _, rows = (
-        rows.keep(
-            used,
-            present,
-            reason="a variable is missing" if missing == "listwise" else "no covariate",
-        )
-        if not present.all()
-        else (used, rows)
-    )
-    kept = used[present]
-    columns = {name: values[present] for name, values in columns.items()}
-    codes = None if groups is None else group_codes(kept[groups])[0]
+    reason = "a variable is missing" if missing == "listwise" else "no covariate"
+    if not present[known].all():
+        used, rows = rows.keep(used, present[known], reason=reason)
+    columns = {name: values[known & present] for name, values in columns.items()}
+    table = pd.DataFrame(columns, index=used.index)
+    return table if groups is None else table.assign(**{groups: used[groups]}), columns, rows
+
+
+def _pairs(
+    columns: dict[str, Array],
+    names: list[str],
+    asked: Asked,
+    method: Method,
+    codes: npt.NDArray[np.int64] | None,
+) -> tuple[tuple[str, str, str, CorrelationEstimate], ...]:
+    """Correlate each pair on the rows that have both, within and between units if so asked."""
     pairs: list[tuple[str, str, str, CorrelationEstimate]] = []
     for one, other in itertools.combinations(names, 2):
         both = ~(np.isnan(columns[one]) | np.isnan(columns[other]))
         x, y = columns[one][both], columns[other][both]
         check_pair(x, y, one, other)
         own = None if codes is None else pd.factorize(codes[both])[0].astype(np.int64)
-        if within is not None and own is not None:
-            pairs += observed_levels(x, y, own, one, other, within)
+        if asked.within is not None and own is not None:
+            pairs += observed_levels(x, y, own, one, other, asked.within)
             continue
-        held = np.column_stack([columns[name][both] for name in given]) if given else None
-        pairs.append(("", one, other, _one(x, y, held, method, own)))
-    moments = _moments({name: columns[name] for name in names}, reliability)
-    how = _how(method, given, within, cluster)
-    notes = _notes(pairs, cluster, codes)
-    table = pd.DataFrame(columns, index=kept.index)
-    if groups is not None:
-        table = table.assign(**{groups: kept[groups]})
-    asked = Asked(table, method, tuple(given), within, cluster)
-    return Correlations(tuple(names), tuple(pairs), moments, how, notes, rows, asked)
+        held = [columns[name][both] for name in asked.given]
+        estimate = _one(x, y, np.column_stack(held) if held else None, method, own)
+        pairs.append(("", one, other, estimate))
+    return tuple(pairs)
 
 
 def _check_asked(  # noqa: PLR0917
@@ -353,7 +357,11 @@ def _check_asked(  # noqa: PLR0917
 
 
 def _one(
-    x: Array, y: Array, held: Array | None, method: Method, clusters: npt.NDArray[np.int64] | None
+    x: Array,
+    y: Array,
+    held: Array | None,
+    method: Method,
+    clusters: npt.NDArray[np.int64] | None,
 ) -> CorrelationEstimate:
     if held is None:
         return correlation(x, y, method=method, clusters=clusters)
@@ -367,13 +375,8 @@ def _one(
         raise NotIdentifiedError(
             "partial= determines a variable without error: nothing of it is left to correlate."
         )
-    return correlation(
-        left[:, 0],
-        left[:, 1],
-        method=method,
-        given=held.shape[1],
-        clusters=clusters,
-    )
+    x, y = left.T
+    return correlation(x, y, method=method, given=held.shape[1], clusters=clusters)
 
 
 def _latent(
@@ -446,10 +449,3 @@ def _notes(
             "variation within; with few rows a unit they are drawn towards the one within."
         )
     return tuple(found)
-
-
-def _holm(p: pd.Series) -> pd.Series:
-    order = p.rank(method="first")
-    adjusted = (p * (p.notna().sum() + 1 - order)).clip(upper=1.0)
-    by_size = adjusted.iloc[np.argsort(order.to_numpy())].cummax()
-    return by_size.reindex(p.index)

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import permutations
 
@@ -99,13 +99,7 @@ def lengthened(
         hint = f" The columns look like {near!r}." if near else ""
         raise DataError(f"No column is named as wide={pattern!r} says.{hint}")
     _refuse_near_misses(data.columns, reading, pattern)
-    require_present(data, unit, why="to know whose row it is")
-    twice = data[unit].duplicated(keep=False).to_numpy()
-    if twice.any():
-        raise DataError(
-            f"'{data.loc[twice, unit].iloc[0]}' has several rows in a table that is said to have a "
-            f"row per '{unit}' (wide={pattern!r}). Keep one of them."
-        )
+    _check_one_row_each(data, unit, pattern)
     keys = tuple(field for field in _KEYS if field in fields)
     names = tuple(dict.fromkeys(parts["value"] for parts in found.values()))
     for field in ("value", *(key for key in keys if key != "session")):
@@ -114,13 +108,7 @@ def lengthened(
         check_spelling(pd.Series([*read], index=[*read.values()], name=pattern), kind=kind)
     _refuse_split_words(found.values(), [key for key in keys if key != "session"], pattern)
     kept = [name for name in data.columns if name not in found]
-    new = [*keys, *names, *([person] if person else [])]
-    for name in new:
-        if name in kept or new.count(name) > 1:
-            raise DataError(
-                f"Made long, the table would have two columns '{name}': one is there already, or "
-                f"two fields of wide={pattern!r} give it. Rename one."
-            )
+    _check_new_names([*keys, *names, *([person] if person else [])], kept, pattern)
     blocks = _blocks(data, found, keys)
     frame = pd.concat(
         [_block(data[kept], key, columns, keys, names) for key, columns in blocks.items()],
@@ -139,6 +127,25 @@ def lengthened(
     if not len(left):
         raise DataError(f"The columns that wide={pattern!r} names hold no value at all.")
     return LongTable(left, keys, names, notes)
+
+
+def _check_one_row_each(data: pd.DataFrame, unit: str, pattern: str) -> None:
+    require_present(data, unit, why="to know whose row it is")
+    twice = data[unit].duplicated(keep=False).to_numpy()
+    if twice.any():
+        raise DataError(
+            f"'{data.loc[twice, unit].iloc[0]}' has several rows in a table that is said to have a "
+            f"row per '{unit}' (wide={pattern!r}). Keep one of them."
+        )
+
+
+def _check_new_names(new: list[str], kept: list[Hashable], pattern: str) -> None:
+    for name in new:
+        if name in kept or new.count(name) > 1:
+            raise DataError(
+                f"Made long, the table would have two columns '{name}': one is there already, or "
+                f"two fields of wide={pattern!r} give it. Rename one."
+            )
 
 
 def _note_on_unobserved(

@@ -94,21 +94,12 @@ def in_units(
     fit = partial(_fit_units, case.asked, design, slopes)
     clusters = _clusters_of_units(case)
     found = fit(columns, codes, clusters=clusters)
-    theta, lost = found.paths.draws(drawn.n, drawn.rng), 0
-    said = f"Monte Carlo intervals ({drawn.n:,} draws)"
-    rise = None
+    lost, rise = 0, None
     if drawn.intervals == "bootstrap":
-        n = drawn.fewer(20)
-        names = list(columns)
-
-        def refit(frame: pd.DataFrame) -> Array:
-            own = {name: frame[name].to_numpy(dtype=np.float64) for name in names}
-            return fit(own, group_codes(frame[unit])[0], errors=False).paths.estimate
-
-        by = case.cluster or unit
-        frame = case.frame.assign(**columns)
-        theta, lost = resampled(frame, refit, by=by, units=unit, n=n, rng=drawn.rng)
-        said = f"bootstrap of whole {by}s ({n:,} draws)"
+        theta, lost, said = _units_resampled(case, columns, fit, drawn)
+    else:
+        theta = found.paths.draws(drawn.n, drawn.rng)
+        said = f"Monte Carlo intervals ({drawn.n:,} draws)"
     if drawn.intervals == "profile":
         rise, said = _profile_of_levels(found, case.cluster), "profile intervals"
     over = "" if case.cluster is None else f", robust errors over clusters of {case.cluster}"
@@ -120,17 +111,8 @@ def in_units(
         f"{case.named}, {design} in {len(labels)} units of {unit}: {model}, maximum "
         f"likelihood{over}, {said}"
     )
-    remarks = said_of_lost(lost, drawn.fewer(20))
-    if len(labels) < _FEW_UNITS:
-        remarks += (
-            f"There are {len(labels)} units of {unit}: what is between so few is told "
-            "roughly, and a path of theirs that is not found may be there.",
-        )
-    if clusters is not None and clusters.max() + 1 < _FEW_CLUSTERS:
-        remarks += (
-            f"There are {clusters.max() + 1} clusters of {case.cluster}: robust errors of so few "
-            "are told roughly, even with t.",
-        )
+    n_clusters = None if clusters is None else int(clusters.max()) + 1
+    remarks = said_of_lost(lost, drawn.fewer(20)) + _said_of_few(case, len(labels), n_clusters)
     if isinstance(found, RandomPaths):
         remarks += found.remarks
     return _result(
@@ -138,6 +120,37 @@ def in_units(
         Products(found.paths, theta, found.ways(), found.indices(), case.at(at)), rise=rise,
         remarks=remarks,
     )  # fmt: skip
+
+
+def _units_resampled(
+    case: Case, columns: dict[str, Array], fit: Callable[..., Fitted], drawn: Drawn
+) -> tuple[Array, int, str]:
+    """Return estimates of resamples of whole units, how many were lost, and what was done."""
+    unit, n = str(case.unit), drawn.fewer(20)
+
+    def refit(frame: pd.DataFrame) -> Array:
+        own = {name: frame[name].to_numpy(dtype=np.float64) for name in columns}
+        return fit(own, group_codes(frame[unit])[0], errors=False).paths.estimate
+
+    by = case.cluster or unit
+    frame = case.frame.assign(**columns)
+    theta, lost = resampled(frame, refit, by=by, units=unit, n=n, rng=drawn.rng)
+    return theta, lost, f"bootstrap of whole {by}s ({n:,} draws)"
+
+
+def _said_of_few(case: Case, n_units: int, n_clusters: int | None) -> tuple[str, ...]:
+    remarks: tuple[str, ...] = ()
+    if n_units < _FEW_UNITS:
+        remarks += (
+            f"There are {n_units} units of {case.unit}: what is between so few is told "
+            "roughly, and a path of theirs that is not found may be there.",
+        )
+    if n_clusters is not None and n_clusters < _FEW_CLUSTERS:
+        remarks += (
+            f"There are {n_clusters} clusters of {case.cluster}: robust errors of so few "
+            "are told roughly, even with t.",
+        )
+    return remarks
 
 
 def natural_on_one_level(

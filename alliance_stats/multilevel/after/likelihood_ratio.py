@@ -212,14 +212,7 @@ def likelihood_ratio_test(
     refitted = (fixed_differ and (small.reml or large.reml)) or small.reml != large.reml
     if refitted:
         small, large = by_ml(small), by_ml(large)
-    statistic = deviance(small) - deviance(large)
-    if statistic < -1e-6 * max(1.0, abs(small.fit.deviance)):
-        raise DataError(
-            f"{large.formula} has more parameters but fits worse than {small.formula}: "
-            "the models are not nested."
-        )
-    if statistic <= DUST * max(1.0, abs(small.fit.deviance)):
-        statistic = 0.0  # the same likelihood, to what a search tells apart
+    statistic = _statistic(small, large)
     few = ""
     if n_resamples:
         null, stopped = _simulated_null(small, large, n_resamples, seed)
@@ -248,6 +241,18 @@ def likelihood_ratio_test(
         small.rows,
         few,
     )
+
+
+def _statistic(small: LinearMixedModel, large: LinearMixedModel) -> float:
+    """Return by how much the larger model's deviance is less; zero within a search's precision."""
+    size = max(1.0, abs(small.fit.deviance))
+    statistic = deviance(small) - deviance(large)
+    if statistic < -1e-6 * size:
+        raise DataError(
+            f"{large.formula} has more parameters but fits worse than {small.formula}: "
+            "the models are not nested."
+        )
+    return 0.0 if statistic <= DUST * size else statistic
 
 
 def _of_likelihoods(
