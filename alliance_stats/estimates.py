@@ -4,7 +4,7 @@ The column names are broom's in snake_case. A column means the same thing wherev
 :data:`GLOSSARY` says what, and on which scale.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -26,6 +26,7 @@ __all__ = [
     "Coefficients",
     "LinkWords",
     "estimate_columns",
+    "named_covariance",
     "one_line",
     "snapped",
     "two_sided_p",
@@ -133,6 +134,27 @@ def estimate_columns(
             "conf_high": high,
         }
     )
+
+
+def named_covariance(covariance: Array, *keys: Iterable[object]) -> pd.DataFrame:
+    """Return a covariance (k, k) whose rows and columns have the names of the estimates.
+
+    Parameters
+    ----------
+    covariance
+        NaN where an estimate has none.
+    *keys
+        What names an estimate, (k,) each: its term, or its ending and its term, joined by ``:``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> named_covariance(np.eye(1), ["dropout"], ["alliance"])
+                      dropout:alliance
+    dropout:alliance               1.0
+    """
+    names = pd.Index([":".join(map(str, key)) for key in zip(*keys, strict=True)])
+    return pd.DataFrame(covariance, index=names, columns=names)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,7 +15,7 @@ from alliance_stats.design.design import Design, code_new_rows
 from alliance_stats.engine.degrees_of_freedom import ConstantDf
 from alliance_stats.engine.search import Convergence
 from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.estimates import Array, Coefficients, one_line
+from alliance_stats.estimates import Array, Coefficients, named_covariance, one_line
 from alliance_stats.ledger import LedgerStep, RowLedger
 from alliance_stats.multilevel import Inference, Link, RSquared
 from alliance_stats.named import named
@@ -103,8 +103,7 @@ class BroughtModel:
 
     def vcov(self) -> pd.DataFrame:
         """Return the covariance of the coefficients."""
-        terms = list(self.estimates.terms)
-        return pd.DataFrame(self.estimates.vcov, index=terms, columns=terms)
+        return named_covariance(self.estimates.vcov, self.estimates.terms)
 
     def covariances(self) -> dict[str, pd.DataFrame]:
         """Return nothing: random effects stay with the library."""

@@ -26,7 +26,7 @@ from alliance_stats.design.design import Design, all_fixed_columns, code_new_row
 from alliance_stats.engine.sandwich import ClusterRobust, turned
 from alliance_stats.engine.search import Convergence
 from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.estimates import Array, Coefficients, one_line
+from alliance_stats.estimates import Array, Coefficients, named_covariance, one_line
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import Inference, Link, RSquared
 
@@ -100,9 +100,8 @@ class OrderedRegression:
         return Link("logit", _no_one_response, _no_one_response, "cumulative odds ratio")
 
     def vcov(self, kind: str | None = None) -> pd.DataFrame:
-        """Return the covariance of coefficients and thresholds; `kind` as in :meth:`tidy`."""
-        terms = [*self._names, *self._threshold_names]
-        return pd.DataFrame(self._covariance(kind)[0], index=terms, columns=terms)
+        """Return the covariance of coefficients and thresholds; `kind` as `vcov` of `tidy`."""
+        return named_covariance(self._covariance(kind)[0], [*self._names, *self._threshold_names])
 
     def covariances(self) -> dict[str, pd.DataFrame]:
         """Return nothing: there are no random effects."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +41,54 @@ __all__ = ["RegressionFamily", "regression"]
 RegressionFamily = Literal["linear", "logistic", "poisson", "ordinal"]
 _MOST_CATEGORIES = 30
 _FAMILIES = ("linear", "logistic", "poisson", "ordinal")
+
+
+@overload
+def regression(
+    formula: str | MixedFormula,
+    data: pd.DataFrame,
+    *,
+    family: Literal["linear"] = ...,
+    cluster: str | None = ...,
+    steps: Sequence[str] | None = ...,
+    weights: str | None = ...,
+) -> LinearRegression: ...
+
+
+@overload
+def regression(
+    formula: str | MixedFormula,
+    data: pd.DataFrame,
+    *,
+    family: Literal["logistic", "poisson"],
+    cluster: str | None = ...,
+    steps: Sequence[str] | None = ...,
+    weights: str | None = ...,
+) -> GeneralizedRegression: ...
+
+
+@overload
+def regression(
+    formula: str | MixedFormula,
+    data: pd.DataFrame,
+    *,
+    family: Literal["ordinal"],
+    cluster: str | None = ...,
+    steps: Sequence[str] | None = ...,
+    weights: str | None = ...,
+) -> OrderedRegression: ...
+
+
+@overload
+def regression(
+    formula: str | MixedFormula,
+    data: pd.DataFrame,
+    *,
+    family: RegressionFamily,
+    cluster: str | None = ...,
+    steps: Sequence[str] | None = ...,
+    weights: str | None = ...,
+) -> LinearRegression | GeneralizedRegression | OrderedRegression: ...
 
 
 def regression(

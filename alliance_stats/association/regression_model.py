@@ -12,7 +12,7 @@ from alliance_stats.association.regression_questions import Clusters, Fit
 from alliance_stats.design.design import Design
 from alliance_stats.engine.families import Family
 from alliance_stats.engine.search import Convergence
-from alliance_stats.estimates import LINK_WORDS, one_line
+from alliance_stats.estimates import LINK_WORDS, named_covariance, one_line
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import (
     GeneralizedFit,
@@ -81,10 +81,11 @@ class Regression:
         return pd.Series(values, index=list(self.design.fixed.names), name="estimate")
 
     def vcov(self, kind: Vcov | None = None) -> pd.DataFrame:
-        """Return the covariance of the estimated coefficients; `kind` as in :meth:`tidy`."""
+        """Return the covariance of the coefficients; `kind` is what :meth:`tidy` calls `vcov`."""
         names = [self.design.fixed.names[i] for i in self.design.fixed.kept]
-        covariance = questions.inference(self.fit, self.clusters, kind).covariance
-        return pd.DataFrame(covariance, index=names, columns=names)
+        return named_covariance(
+            questions.inference(self.fit, self.clusters, kind).covariance, names
+        )
 
     def covariances(self) -> dict[str, pd.DataFrame]:
         """Return nothing: there are no random effects."""
@@ -168,8 +169,8 @@ class Regression:
         newdata
             The formula's columns.
         interval
-            None, ``"mean"`` (limits of the linear predictor, turned back) or, of a linear
-            regression, ``"new"`` (of a new row's outcome).
+            None, ``"confidence"`` (limits of the linear predictor, turned back) or, of a linear
+            regression, ``"prediction"`` (of a new row's outcome).
         conf_level
             Coverage.
 

@@ -237,7 +237,7 @@ def predicted(
     """Return expected outcomes of new rows, with limits if asked for."""
     check_conf_level(conf_level)
     linear = isinstance(fit, LinearFit)
-    allowed = ("mean", "new") if linear else ("mean",)
+    allowed = ("confidence", "prediction") if linear else ("confidence",)
     if interval is not None:
         check_choice(interval, allowed, name="interval")
     C = code_new_rows(fit.design, newdata, with_units=False).X
@@ -247,7 +247,7 @@ def predicted(
     if interval is None:
         return table
     variance = found.variances(C)
-    if interval == "new":
+    if interval == "prediction":
         variance = variance + fit.sigma**2
     error = np.sqrt(variance)
     low, high = wald_interval(eta, error, df=found.df(C), conf_level=conf_level)

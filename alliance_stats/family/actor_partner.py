@@ -100,6 +100,11 @@ class APIM:
         ]
         return pd.DataFrame(rows)
 
+    def vcov(self) -> pd.DataFrame:
+        """Return the covariance of means and effects, labelled by ``term``."""
+        terms = list(self.names.values())
+        return self.model.vcov().loc[terms, terms]
+
     @renamed(draws="n_resamples")
     def k(
         self,

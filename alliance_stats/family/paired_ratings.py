@@ -20,7 +20,7 @@ from alliance_stats.engine.lag_parameters import squares, take
 from alliance_stats.engine.lag_table import LagArrays, LagOptions
 from alliance_stats.engine.stacked_levels import Level
 from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.estimates import Array, Coefficients, one_line
+from alliance_stats.estimates import Array, Coefficients, named_covariance, one_line
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import LikelihoodRatioTest, tidy_frame
@@ -178,10 +178,7 @@ class PairedModel:
     def vcov(self) -> pd.DataFrame:
         """Return the covariance of the coefficients, ``(X'V^-1X)^-1``."""
         covariance = self.fitted.small_sample()[0] * self.fitted.sd[0] ** 2
-        names = list(self.pairs.terms)
-        return pd.DataFrame(
-            self.to_given @ covariance @ self.to_given.T, index=names, columns=names
-        )
+        return named_covariance(self.to_given @ covariance @ self.to_given.T, self.pairs.terms)
 
     def tidy(
         self,

@@ -151,7 +151,7 @@ def landmark_figure(
     who = newdata.index.repeat(len(model.landmarks))
     every = newdata.loc[who].reset_index(drop=True)
     every = every.assign(**{model.session: model.landmarks * len(newdata)})
-    found = model.chance(every, conf_level=conf_level)
+    found = model.predict(every, conf_level=conf_level)
     found.insert(0, "row", who)
     chances = found.assign(line=[said(name) for name in found["row"]])
     ahead = plural(model.within, "session")

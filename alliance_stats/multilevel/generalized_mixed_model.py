@@ -16,7 +16,7 @@ from alliance_stats.design.groupings import back_transform
 from alliance_stats.engine.families import Family
 from alliance_stats.engine.laplace import GeneralizedProblem
 from alliance_stats.engine.search import Convergence
-from alliance_stats.estimates import LINK_WORDS, one_line, wald_interval
+from alliance_stats.estimates import LINK_WORDS, named_covariance, one_line, wald_interval
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.generalized_fit import GeneralizedFit
 from alliance_stats.multilevel.linear_functions import KINDS, anova_table
@@ -143,7 +143,7 @@ class GeneralizedLinearMixedModel:
         where the information is not positive definite (the fit has then not converged).
         """
         names = [self.design.fixed.names[i] for i in self.design.fixed.kept]
-        return pd.DataFrame(self.fit.vcov, index=names, columns=names)
+        return named_covariance(self.fit.vcov, names)
 
     def covariances(self) -> dict[str, pd.DataFrame]:
         """Return, for each grouping factor, the covariance of its random effects (as given)."""

@@ -13,7 +13,7 @@ from alliance_stats.design.design import Design
 from alliance_stats.engine.criterion import Problem
 from alliance_stats.engine.search import Convergence
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import one_line
+from alliance_stats.estimates import named_covariance, one_line
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.clusters import CR2, cooks_distances
 from alliance_stats.multilevel.linear_fit import LinearFit, refitted
@@ -118,7 +118,7 @@ class LinearMixedModel:
     def vcov(self) -> pd.DataFrame:
         """Return the covariance matrix of the estimated coefficients, ``sigma^2 (X'V^-1X)^-1``."""
         names = [self.design.fixed.names[i] for i in self.design.fixed.kept]
-        return pd.DataFrame(self.fit.vcov, index=names, columns=names)
+        return named_covariance(self.fit.vcov, names)
 
     def covariances(self) -> dict[str, pd.DataFrame]:
         """Return, for each grouping factor, the covariance of its random effects (as given)."""

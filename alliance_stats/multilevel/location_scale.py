@@ -10,7 +10,7 @@ from scipy import linalg
 from alliance_stats.account import Account, Column, Phrase, Section, html_of, summary_of
 from alliance_stats.checks import check_conf_level, check_frame
 from alliance_stats.design.coding import Coding, code_terms, independent_columns
-from alliance_stats.design.design import Design, build_design
+from alliance_stats.design.design import Design, build_design, code_new_rows
 from alliance_stats.design.formula import (
     INTERCEPT,
     MixedFormula,
@@ -26,7 +26,7 @@ from alliance_stats.engine.location_scale_likelihood import (
     fit_location_scale,
 )
 from alliance_stats.errors import FormulaError, NotIdentifiedError
-from alliance_stats.estimates import Array, estimate_columns, one_line
+from alliance_stats.estimates import Array, estimate_columns, named_covariance, one_line
 from alliance_stats.ledger import RowLedger
 
 __all__ = ["LocationScaleModel", "location_scale"]
@@ -106,6 +106,27 @@ class LocationScaleModel:
             table[name] = np.where(scale, np.exp(np.where(scale, table[column], 0.0)), np.nan)
         return table
 
+    def predict(self, newdata: pd.DataFrame) -> pd.DataFrame:
+        """Return mean and SD within units of new rows, for a unit whose random effects are 0.
+
+        Parameters
+        ----------
+        newdata
+            Rows with the columns of both formulas.
+
+        Returns
+        -------
+        DataFrame
+            ``estimate`` (the mean) and ``sd`` (within a unit), in units of the outcome, under the
+            rows' own labels.
+        """
+        newdata = check_frame(newdata, what="newdata")
+        X = code_new_rows(self.design, newdata, with_units=False).X
+        W = self.scale.columns(columns_as_read(newdata, list(self.scale.variables)))
+        return pd.DataFrame(
+            {"estimate": X @ self.beta, "sd": np.exp(W @ self.tau)}, index=newdata.index
+        )
+
     def spreads(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return how units differ: SDs and their correlation.
 
@@ -146,9 +167,9 @@ class LocationScaleModel:
         p, q = self._sizes
         back = linalg.block_diag(self.unit * linalg.inv(self.design.fixed.R), np.eye(q))
         names = [self.design.fixed.names[i] for i in self.design.fixed.kept]
-        names += [f"scale.{name}" for name in self.scale.names]
+        names += [f"scale:{name}" for name in self.scale.names]
         covariance = back @ self.minimum.covariance[: p + q, : p + q] @ back.T
-        return pd.DataFrame(covariance, index=names, columns=names)
+        return named_covariance(covariance, names)
 
     @property
     def beta(self) -> Array:

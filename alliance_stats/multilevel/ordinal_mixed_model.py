@@ -14,7 +14,7 @@ from alliance_stats.engine.families import Family
 from alliance_stats.engine.ordered import ORDERED_LINKS
 from alliance_stats.engine.search import Convergence
 from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.estimates import Array, Coefficients, one_line
+from alliance_stats.estimates import Array, Coefficients, named_covariance, one_line
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.linear_functions import KINDS as TERM_KINDS
@@ -184,8 +184,7 @@ class OrdinalMixedModel:
         names = [*self._kept(), *self._threshold_names(), *self._moved_names()]
         sign = np.ones(len(names))
         sign[len(names) - len(self._moved_names()) :] = -1.0
-        V = self.fit.joint_vcov * np.outer(sign, sign)
-        return pd.DataFrame(V, index=names, columns=names)
+        return named_covariance(self.fit.joint_vcov * np.outer(sign, sign), names)
 
     def covariances(self) -> dict[str, pd.DataFrame]:
         """Return, for each grouping factor, the covariance of its random effects (as given)."""

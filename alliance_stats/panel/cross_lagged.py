@@ -10,7 +10,7 @@ from alliance_stats.account import Account, Column, Phrase, Section, html_of, su
 from alliance_stats.checks import check_choice, did_you_mean
 from alliance_stats.engine.lag_table import LagOptions
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array, one_line
+from alliance_stats.estimates import Array, named_covariance, one_line
 from alliance_stats.ledger import RowLedger
 from alliance_stats.panel import lag_refits, lag_sensitivity, lag_tables
 from alliance_stats.panel.lag_notes import notes_on
@@ -268,13 +268,12 @@ class CrossLagged:
         return pd.DataFrame([row])
 
     def vcov(self, *, cluster: str | None = None) -> pd.DataFrame:
-        """Return the covariance of the lagged effects, rows as in ``tidy()``."""
+        """Return the covariance of the lagged effects, named ``outcome:predictor``."""
         own, _ = self._vcov(cluster)
         frame = lag_tables.lagged_effects(self.model)
         keys = [c for c in ("strata", "session", "outcome", "predictor") if c in frame]
-        names = [" ".join(str(value) for value in row) for row in frame[keys].to_numpy()]
         _, V = self.model.delta(lambda theta: lag_tables.lags_flat(self.model, theta), own)
-        return pd.DataFrame(V, index=names, columns=names)
+        return named_covariance(V, *(frame[key] for key in keys))
 
     def _vcov(self, cluster: str | None) -> tuple[Array | None, float]:
         if cluster is None:

@@ -12,13 +12,16 @@ from alliance_stats.engine.lag_model import fit_model
 from alliance_stats.engine.lag_parameters import squares, take
 from alliance_stats.engine.lag_table import LagOptions
 from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.estimates import Array, one_line, two_sided_p, wald_interval
+from alliance_stats.estimates import Array, named_covariance, one_line, two_sided_p, wald_interval
 from alliance_stats.ledger import RowLedger
 from alliance_stats.panel import lag_tables
 from alliance_stats.panel.lag_notes import notes_on
 from alliance_stats.panel.session_table import LaggedModel, read_sessions
 
 __all__ = ["SeveralOutcomes", "several_outcomes"]
+
+
+_Place = tuple[lag_tables.Index, int, int]  # covariance, and which of its elements
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -78,19 +81,40 @@ class SeveralOutcomes:
         Standard errors and intervals are by Fisher's z and observed information; where a variance
         is zero there is no correlation, and the row says so by missing values.
         """
+        return pd.DataFrame(
+            [
+                {"level": level, "outcome": outcome, "other": other}
+                | _correlation(self.model, place, conf_level)
+                for (level, outcome, other), place in self._places().items()
+            ]
+        )
+
+    def _places(self) -> dict[tuple[str, str, str], _Place]:
+        """Return where each correlation lies, by level and its two outcomes."""
         model, table = self.model, self.model.table
         parts = [(f"within {table.names['person']}", model.parameters.innovation[0, 0])]
         parts += [(table.names["person"], model.parameters.person[0])]
         parts += list(zip(table.nested_in, model.parameters.above, strict=True))
         names = list(self.outcomes) + [f"{name} per session" for name in self.outcomes]
-        rows = []
-        for level, index in parts:
-            m = len(index)
-            for i in range(m):
-                for j in range(i):
-                    row = {"level": level, "outcome": names[i], "other": names[j]}
-                    rows.append(row | _correlation(model, index, (i, j), conf_level))
-        return pd.DataFrame(rows)
+        return {
+            (level, names[i], names[j]): (index, i, j)
+            for level, index in parts
+            for i in range(len(index))
+            for j in range(i)
+        }
+
+    def vcov(self) -> pd.DataFrame:
+        """Return the covariance of the correlations, labelled ``level:outcome:other``.
+
+        By the delta method, of the correlations that have a standard error.
+        """
+        table = self.tidy()
+        known = table["std_error"].notna().to_numpy()
+        places = [place for place, has in zip(self._places().values(), known, strict=True) if has]
+        _, V = self.model.delta(lambda theta: _fisher(theta, places))
+        slope = 1.0 - table["estimate"].to_numpy()[known] ** 2
+        keys = table.loc[known, ["level", "outcome", "other"]]
+        return named_covariance(V * np.outer(slope, slope), *(keys[name] for name in keys))
 
     def random_effects(self) -> pd.DataFrame:
         """Return covariances of random intercepts (and slopes): ``level, outcome, other, ...``."""
@@ -122,17 +146,18 @@ class SeveralOutcomes:
         return pd.DataFrame([row])
 
 
-def _correlation(
-    model: LaggedModel, index: lag_tables.Index, pair: tuple[int, int], conf_level: float
-) -> dict[str, float]:
-    """Return one correlation with its interval by Fisher's z."""
-    i, j = pair
-
-    def fisher(theta: Array) -> Array:
+def _fisher(theta: Array, places: Sequence[_Place]) -> Array:
+    """Return Fisher's z of the correlations, (R, m), of parameter points (R, P)."""
+    columns = []
+    for index, i, j in places:
         S = squares(take(theta, index))
-        r = S[:, i, j] / np.sqrt(S[:, i, i] * S[:, j, j])
-        return np.asarray(np.arctanh(r)[:, None])
+        columns.append(np.arctanh(S[:, i, j] / np.sqrt(S[:, i, i] * S[:, j, j])))
+    return np.stack(columns, axis=1)
 
+
+def _correlation(model: LaggedModel, place: _Place, conf_level: float) -> dict[str, float]:
+    """Return one correlation with its interval by Fisher's z."""
+    index, i, j = place
     S = squares(take(model.theta[None], index))[0]
     nowhere = dict.fromkeys(
         ("estimate", "std_error", "statistic", "p_value", "conf_low", "conf_high"), np.nan
@@ -142,7 +167,7 @@ def _correlation(
     r = float(S[i, j] / np.sqrt(S[i, i] * S[j, j]))
     if abs(r) > 1.0 - 1e-9:
         return nowhere | {"estimate": r}
-    z, V = model.delta(fisher)
+    z, V = model.delta(lambda theta: _fisher(theta, [place]))
     se = float(np.sqrt(V[0, 0]))
     low, high = wald_interval(z[0], se, conf_level=conf_level)
     return {

@@ -16,7 +16,7 @@ from alliance_stats.checks import (
     require_columns,
 )
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array, estimate_columns, one_line
+from alliance_stats.estimates import Array, estimate_columns, named_covariance, one_line
 from alliance_stats.formatting import p_phrase
 from alliance_stats.ledger import RowLedger
 from alliance_stats.scales.factor_structure import (
@@ -46,7 +46,7 @@ class FactorModel:
         What each parameter is, group by group (or level by level).
     fit
         The maximum of the likelihood.
-    vcov
+    covariance
         (k, k) covariance of the parameters.
     measures
         How well the model fits.
@@ -61,7 +61,7 @@ class FactorModel:
     factors: Factors
     parameters: tuple[Parameter, ...]
     fit: MomentFit
-    vcov: Array
+    covariance: Array
     measures: FitMeasures
     components: tuple[str, ...]
     moments: ItemMoments
@@ -84,7 +84,7 @@ class FactorModel:
         found = []
         if not self.fit.converged:
             found.append("WARNING: the search did not end in a flat place of the likelihood.")
-        if (np.diag(self.vcov) <= 0.0).any():
+        if (np.diag(self.covariance) <= 0.0).any():
             found.append(
                 "WARNING: the likelihood is not curved in all directions; some standard errors "
                 "are not known. Does each level, or group, vary at all?"
@@ -111,12 +111,20 @@ class FactorModel:
             shares; NaN elsewhere).
         """
         at = [p.number for p in self.parameters]
-        error = _root(np.diag(self.vcov))[at]
+        error = _root(np.diag(self.covariance))[at]
         table = estimate_columns(self.fit.theta[at], error, conf_level=conf_level)
         table.insert(0, "about", [p.about for p in self.parameters])
         table.insert(1, "term", [p.term for p in self.parameters])
         table.insert(2, "group", [self.components[p.component] for p in self.parameters])
         return table.assign(standardized=[self._standardized(p) for p in self.parameters])
+
+    def vcov(self) -> pd.DataFrame:
+        """Return the covariance of the rows of ``tidy()``, ``about:term`` (and ``:group``)."""
+        at = [p.number for p in self.parameters]
+        keys = [[p.about for p in self.parameters], [p.term for p in self.parameters]]
+        if len(self.components) > 1:
+            keys.append([self.components[p.component] for p in self.parameters])
+        return named_covariance(self.covariance[np.ix_(at, at)], *keys)
 
     def glance(self) -> pd.DataFrame:
         """Return one row about the fit.

@@ -182,5 +182,5 @@ def _omega(model: FactorModel, place: int) -> tuple[float, float]:
     gradient = np.zeros(len(model.fit.theta))
     gradient[L_at.ravel()] = 2.0 * common * own / whole
     gradient[np.diag(T_at)] = -(common**2) / whole
-    variance = float(gradient @ model.vcov @ gradient)
+    variance = float(gradient @ model.covariance @ gradient)
     return common**2 / (common**2 + own), float(np.sqrt(variance)) if variance > 0.0 else np.nan

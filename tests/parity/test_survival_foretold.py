@@ -170,7 +170,7 @@ def test_without_censoring_it_is_the_logistic_regression_of_each_landmark() -> N
         assert_allclose(share, left.mean(), rtol=ROUNDING)
     # the score of each landmark's level is 0: foretold and observed shares agree
     at = rows.query("session <= 3")
-    chance = model.chance(at)
+    chance = model.predict(at)
     means = chance.groupby("time")["estimate"].mean()
     assert_allclose(means, shares["estimate"], rtol=1e-6)
 
@@ -212,6 +212,6 @@ def test_refusals_name_what_is_wrong() -> None:
     with pytest.raises(DataError, match="nobody with all variables was there"):
         landmark_chance("x", rows, within=2, landmarks=[900], **options)
     with pytest.raises(DataError, match="was no landmark"):
-        landmark_chance("x", rows, within=2, landmarks=[1, 3, 4, 5], **options).chance(
+        landmark_chance("x", rows, within=2, landmarks=[1, 3, 4, 5], **options).predict(
             pd.DataFrame({"session": [40], "x": [0.0]})
         )

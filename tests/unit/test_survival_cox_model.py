@@ -103,7 +103,7 @@ def test_few_events_and_strata_without_events_are_warned_of() -> None:
 def test_prediction_needs_the_columns_and_known_strata() -> None:
     fit = cox_ph("alliance + role", PERSONS, **COLUMNS, strata="site")
     lone = PERSONS.iloc[[0]]
-    assert_allclose(fit.predict(lone, scale="hazard_ratio"), np.exp(fit.predict(lone)), rtol=1e-15)
+    assert_allclose(fit.predict(lone, scale="ratio"), np.exp(fit.predict(lone)), rtol=1e-15)
     assert fit.predict(lone.assign(alliance=np.nan))["estimate"].isna().all()
     survival = fit.survival(lone, times=[0, 5])
     assert survival["estimate"].iloc[0] == 1.0

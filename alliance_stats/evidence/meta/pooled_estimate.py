@@ -2,15 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from alliance_stats.account import Account, Phrase, Section, html_of, summary_of
-from alliance_stats.checks import check_choice, check_conf_level
-from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.estimates import Array, Coefficients, one_line, wald_interval
+from alliance_stats.checks import check_choice, check_conf_level, check_frame, require_columns
+from alliance_stats.design.rows import columns_as_read
+from alliance_stats.errors import DataError, NotIdentifiedError
+from alliance_stats.estimates import Array, Coefficients, named_covariance, one_line, wald_interval
 from alliance_stats.evidence.meta.pooling import (
     ESTIMATORS,
     Gls,
@@ -85,8 +87,12 @@ class MetaAnalysis:
         """Whether the model has an intercept only, so that there is one pooled estimate."""
         return self.effects.terms == ("(Intercept)",)
 
-    def vcov(self) -> Array:
-        """Return the covariance of the coefficients, (p, p)."""
+    def vcov(self) -> pd.DataFrame:
+        """Return the covariance of the coefficients, labelled by term."""
+        return named_covariance(self._covariance, self.effects.terms)
+
+    @property
+    def _covariance(self) -> Array:
         return np.asarray(self.factor * self.fit.vcov)
 
     def tidy(self, *, conf_level: float = 0.95, on: str = "fitted") -> pd.DataFrame:
@@ -106,7 +112,7 @@ class MetaAnalysis:
             ``term, estimate, std_error, statistic, df, p_value, conf_low, conf_high``. A pooled
             estimate has the term ``(Intercept)``.
         """
-        found = Coefficients(self.effects.terms, self.fit.beta, self.vcov(), self.df)
+        found = Coefficients(self.effects.terms, self.fit.beta, self._covariance, self.df)
         return self._turned_back(found.table(conf_level=conf_level), on)
 
     def prediction(self, *, conf_level: float = 0.95, on: str = "fitted") -> pd.DataFrame:
@@ -130,9 +136,61 @@ class MetaAnalysis:
         self._require_pooled("A prediction interval")
         if self.estimator == "fixed":
             raise NotIdentifiedError("A fixed-effect model has no effects of other studies.")
-        spread = np.sqrt(self.vcov()[0, 0] + self.tau2)
+        spread = np.sqrt(self._covariance[0, 0] + self.tau2)
         low, high = wald_interval(self.fit.beta, spread, df=self.df, conf_level=conf_level)
         frame = pd.DataFrame({"estimate": self.fit.beta, "conf_low": low, "conf_high": high})
+        return self._turned_back(frame, on)
+
+    def predict(
+        self,
+        newdata: pd.DataFrame,
+        *,
+        interval: Literal["confidence", "prediction"] = "confidence",
+        conf_level: float = 0.95,
+        on: str = "fitted",
+    ) -> pd.DataFrame:
+        """Return the mean effect of studies with given moderators.
+
+        Parameters
+        ----------
+        newdata
+            A row for each set of moderators; without moderators any rows.
+        interval
+            ``"confidence"``: of the mean effect. ``"prediction"``: in which the true effect of a
+            new study is expected, as by :meth:`prediction`.
+        conf_level, on
+            As in :meth:`tidy`.
+
+        Returns
+        -------
+        DataFrame
+            ``estimate, std_error, conf_low, conf_high`` under the rows' own labels.
+
+        Raises
+        ------
+        NotIdentifiedError
+            A prediction interval of fixed effects.
+        """
+        check_choice(interval, ("confidence", "prediction"), name="interval")
+        if interval == "prediction" and self.estimator == "fixed":
+            raise NotIdentifiedError("A fixed-effect model has no effects of other studies.")
+        newdata, coding = check_frame(newdata, what="newdata"), self.effects.coding
+        if coding is None:
+            raise DataError(
+                "This result was saved by a version that did not keep how moderators are coded. "
+                "Fit it anew to predict."
+            )
+        require_columns(newdata, list(coding.variables), what="newdata")
+        X = coding.columns(columns_as_read(newdata, list(coding.variables)))
+        estimate = X @ self.fit.beta
+        variance = np.einsum("np,pq,nq->n", X, self._covariance, X)
+        error = np.sqrt(variance)
+        spread = np.sqrt(variance + self.tau2) if interval == "prediction" else error
+        low, high = wald_interval(estimate, spread, df=self.df, conf_level=conf_level)
+        frame = pd.DataFrame(
+            {"estimate": estimate, "std_error": error, "conf_low": low, "conf_high": high},
+            index=newdata.index,
+        )
         return self._turned_back(frame, on)
 
     def heterogeneity(self, *, conf_level: float = 0.95) -> pd.DataFrame:
@@ -333,7 +391,7 @@ class MetaAnalysis:
         tested = [j for j, term in enumerate(self.effects.terms) if term != "(Intercept)"]
         if not tested:
             return dict.fromkeys(("qm", "qm_df1", "qm_df2", "qm_p"), np.nan)
-        beta, covariance = self.fit.beta[tested], self.vcov()[np.ix_(tested, tested)]
+        beta, covariance = self.fit.beta[tested], self._covariance[np.ix_(tested, tested)]
         wald, m = float(beta @ np.linalg.solve(covariance, beta)), len(tested)
         if np.isinf(self.df):
             return {

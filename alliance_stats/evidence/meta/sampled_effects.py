@@ -63,6 +63,8 @@ class Effects:
         ``"fisher_z"`` for correlations given as r and n, else ``"estimate"``.
     rows
         What happened to the frame's rows.
+    coding
+        How moderators become columns; None in a result that an older version saved.
     """
 
     y: Array
@@ -75,6 +77,7 @@ class Effects:
     study_labels: tuple[object, ...]
     measure: str
     rows: RowLedger
+    coding: Coding | None = None
 
     def without(self, left_out: int) -> "Effects":
         """Return the effects without one of them (its ledger is that of the whole)."""
@@ -120,6 +123,7 @@ def read_effects(data: pd.DataFrame, columns: Columns) -> Effects:
         v=v,
         X=X,
         terms=terms,
+        coding=coding,
         index=used.index,
         labels=_labels(used, columns.label),
         studies=codes,

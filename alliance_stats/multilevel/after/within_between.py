@@ -21,7 +21,7 @@ from alliance_stats.design.formula import (
     variables_of,
 )
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import Array, Coefficients, one_line
+from alliance_stats.estimates import Array, Coefficients, named_covariance, one_line
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.linear_functions import inference_on
 from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel
@@ -75,6 +75,11 @@ class WithinBetween:
         ).table(conf_level=conf_level)
         found.insert(0, "effect", kinds)
         return found
+
+    def vcov(self) -> pd.DataFrame:
+        """Return the covariance of the effects, labelled by term."""
+        C, names, _ = self._contrasts()
+        return named_covariance(C @ self.model.fit.vcov @ C.T, names)
 
     def glance(self) -> pd.DataFrame:
         """Return the model's one row."""

@@ -10,10 +10,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.account import Account, Column, Section, html_of, summary_of
-from alliance_stats.checks import check_choice
+from alliance_stats.checks import check_choice, check_frame, require_columns
 from alliance_stats.design.design import Design, code_new_rows
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import Array, estimate_columns, one_line
+from alliance_stats.estimates import Array, estimate_columns, named_covariance, one_line
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import ModelLikelihood, tidy_frame
@@ -103,6 +103,11 @@ class CompetingHazards:
         columns = [column for column in table if column != "state"]
         columns.insert(columns.index("term"), "state")
         return table[columns]
+
+    def vcov(self) -> pd.DataFrame:
+        """Return the covariance of the log odds ratios, labelled ``ending:term``."""
+        known = self._fixed(0.95).dropna(subset="std_error")
+        return named_covariance(self.covariance, known["state"], known["term"])
 
     def _fixed(self, conf_level: float) -> pd.DataFrame:
         fixed = self.design.fixed
@@ -263,6 +268,39 @@ class CompetingHazards:
         found = incidence(eta, shares, modelled, spread)
         by_beta = np.einsum("tksj,sp->tkjp", found.slope, X)
         return found, by_beta[:, :, ~np.isnan(self.beta)]
+
+    def predict(self, newdata: pd.DataFrame) -> pd.DataFrame:
+        """Return the hazard of each ending, a column for each, of rows in their sessions.
+
+        The probability of ending so in the session, of those still there, for groups whose random
+        effects are 0, under the rows' own labels. Over a course, with intervals: :meth:`curve`.
+
+        Parameters
+        ----------
+        newdata
+            Rows with the session and the covariates.
+        """
+        session = self.periods.session
+        newdata = check_frame(newdata, what="newdata")
+        require_columns(newdata, [session], what="newdata")
+        counts = self.observed.set_index("session")
+        shares = counts[list(self.states)].div(counts["n_risk"], axis=0)
+        modelled = np.ones(len(newdata), dtype=bool)
+        if self.baseline == "dummies":
+            unknown = ~newdata[session].isin(counts.index)
+            if unknown.any():
+                raise DataError(
+                    f"Nobody was at risk in session {newdata[session][unknown].iloc[0]}."
+                )
+            modelled = newdata[session].isin(self.periods.frame[session]).to_numpy()
+        X = code_new_rows(self.design, newdata[modelled], with_units=False).X
+        odds = np.exp(X @ np.nan_to_num(self.beta).T)
+        if self.baseline == "dummies":
+            odds[counts.loc[newdata[session][modelled], list(self.states)].to_numpy() == 0] = 0.0
+        found = np.empty((len(newdata), len(self.states)))
+        found[modelled] = odds / (1.0 + odds.sum(axis=1, keepdims=True))
+        found[~modelled] = shares.reindex(newdata[session][~modelled]).to_numpy()
+        return pd.DataFrame(found, index=newdata.index, columns=list(self.states))
 
     def _courses(
         self, newdata: pd.DataFrame | None

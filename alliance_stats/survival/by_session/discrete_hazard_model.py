@@ -7,10 +7,17 @@ import pandas as pd
 from scipy import special, stats
 
 from alliance_stats.account import Account, Section, html_of, summary_of
-from alliance_stats.checks import check_choice, check_conf_level, require_columns
+from alliance_stats.checks import check_choice, check_conf_level, check_frame, require_columns
 from alliance_stats.design.design import code_new_rows
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import LINK_WORDS, Array, Coefficients, one_line, wald_interval
+from alliance_stats.estimates import (
+    LINK_WORDS,
+    Array,
+    Coefficients,
+    named_covariance,
+    one_line,
+    wald_interval,
+)
 from alliance_stats.formatting import format_number, plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import (
@@ -92,6 +99,11 @@ class DiscreteHazard:
     def covariance(self) -> Array:
         """Covariance of the estimated coefficients: over clusters where there are any."""
         return self.fit.vcov().to_numpy() if self.errors is None else self.errors.covariance
+
+    def vcov(self) -> pd.DataFrame:
+        """Return the covariance of the coefficients, labelled by term: over clusters, if any."""
+        fixed = self.fit.design.fixed
+        return named_covariance(self.covariance, [fixed.names[k] for k in fixed.kept])
 
     @property
     def n_event(self) -> int:
@@ -318,20 +330,78 @@ class DiscreteHazard:
 
     def whole_course(self, newdata: pd.DataFrame | None, *, level: str) -> tuple[Curve, Array]:
         """Return a course's hazard and survival, and its columns (k, p), 0 where all is certain."""
-        table, course = self.periods.sessions, self._course(newdata)
+        eta, X, predictors = self._linear(self._course(newdata))
+        sd = self._kept_sd(predictors) if level == "population" else 0.0
+        return population_curve(self.fit.family, eta, sd), X
+
+    def _linear(self, rows: pd.DataFrame) -> tuple[Array, Array, pd.DataFrame]:
+        """Return predictors (n,) and columns (n, p) of rows, and `linear_predictor` of uncertain.
+
+        A session whose units all left, or none did, is certain under dummies: an infinite
+        predictor, and columns of 0.
+        """
         certain = {
             session: (-np.inf if events == 0 else np.inf)
-            for session, risk, events in table.itertuples(index=False)
+            for session, risk, events in self.periods.sessions.itertuples(index=False)
             if self.baseline == "dummies" and events in (0, risk)
         }
-        uncertain = ~table["session"].isin(list(certain)).to_numpy()
-        predictors = self.fit.linear_predictor(course.loc[uncertain])
-        eta = np.array([certain.get(session, np.nan) for session in table["session"]])
+        sessions = rows[self.periods.session]
+        uncertain = ~sessions.isin(list(certain)).to_numpy()
+        eta = np.array([certain.get(session, np.nan) for session in sessions])
+        X = np.zeros((len(eta), len(self.fit.design.fixed.kept)))
+        predictors = self.fit.linear_predictor(rows[uncertain])
         eta[uncertain] = predictors["estimate"]
-        sd = self._kept_sd(predictors) if level == "population" else 0.0
-        X = np.zeros((len(eta), len(self.fit.vcov())))
-        X[uncertain] = code_new_rows(self.fit.design, course.loc[uncertain], with_units=False).X
-        return population_curve(self.fit.family, eta, sd), X
+        X[uncertain] = code_new_rows(self.fit.design, rows[uncertain], with_units=False).X
+        return eta, X, predictors
+
+    def predict(
+        self, newdata: pd.DataFrame, *, scale: str = "response", conf_level: float = 0.95
+    ) -> pd.DataFrame:
+        """Return the hazard of new rows in their sessions, for units whose random effects are 0.
+
+        Survival over a course, and what is seen in a population: :meth:`curve`.
+
+        Parameters
+        ----------
+        newdata
+            Rows with the session and the covariates.
+        scale
+            ``"response"``: the probability of the event in the session, of those still there.
+            ``"link"``: the linear predictor.
+        conf_level
+            Coverage of the intervals.
+
+        Returns
+        -------
+        DataFrame
+            ``estimate, std_error, conf_low, conf_high`` under the rows' own labels: by the delta
+            method, limits of a hazard on the logit scale as those of :meth:`curve`. A hazard of
+            exactly 0 or 1 (dummies) has no interval.
+        """
+        check_choice(scale, ("link", "response"), name="scale")
+        check_conf_level(conf_level)
+        newdata = check_frame(newdata, what="newdata")
+        require_columns(newdata, [self.periods.session], what="newdata")
+        eta, X, _ = self._linear(newdata)
+        error = np.sqrt(np.einsum("np,pq,nq->n", X, self.covariance, X))
+        if scale == "link":
+            low, high = wald_interval(eta, error, conf_level=conf_level)
+            found = eta
+        else:
+            found = self.fit.family.mean(eta)
+            slope = np.where(np.isfinite(eta), self.fit.family.mean_slope(eta), 0.0)
+            low, high = _limits(found, slope[:, None] * X, self.covariance, "logit", conf_level)
+            error = error * np.abs(slope)
+        known = np.isfinite(eta)
+        return pd.DataFrame(
+            {
+                "estimate": found,
+                "std_error": np.where(known, error, np.nan),
+                "conf_low": np.where(known, low, np.nan),
+                "conf_high": np.where(known, high, np.nan),
+            },
+            index=newdata.index,
+        )
 
     def _kept_sd(self, predictors: pd.DataFrame) -> float:
         """SD of what a unit keeps over all sessions."""

@@ -133,6 +133,7 @@ def firth_discrete_hazard(
         kind=f"Discrete-time hazard model ({link} link, {baseline} baseline)",
         link=link,
         n_event=int(y.sum()),
+        design=design,
         rows=periods.rows,
     )
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from alliance_stats.checks import did_you_mean
+from alliance_stats.checks import check_choice, check_frame, did_you_mean
 from alliance_stats.design.coding import Coding, code_terms, independent_columns
 from alliance_stats.design.formula import (
     CONSTANT,
@@ -25,7 +25,14 @@ from alliance_stats.survival.rows.time_at_risk import (
     rows_with_all,
 )
 
-__all__ = ["CoxDesign", "cox_design", "formula_variables", "new_covariates", "new_strata"]
+__all__ = [
+    "CoxDesign",
+    "cox_design",
+    "formula_variables",
+    "new_covariates",
+    "new_strata",
+    "predicted_ratios",
+]
 
 # A covariate whose spread within strata is below this share of its size is constant there, up to
 # the rounding of its own mean.
@@ -137,6 +144,18 @@ def new_covariates(design: CoxDesign, newdata: pd.DataFrame) -> Array:
         frame = columns_as_read(newdata.loc[known], variables)
         X[known] = design.coding.columns(frame)[:, list(design.columns)]
     return X
+
+
+def predicted_ratios(
+    design: CoxDesign, beta: Array, newdata: pd.DataFrame, *, scale: str
+) -> pd.DataFrame:
+    """Return each row's (log) hazard ratio against a row of zeros, in a column ``estimate``."""
+    check_choice(scale, ("link", "ratio"), name="scale")
+    newdata = check_frame(newdata, what="newdata")
+    linear: Array = np.asarray(new_covariates(design, newdata) @ beta)
+    with np.errstate(over="ignore"):
+        values = linear if scale == "link" else np.exp(linear)
+    return pd.DataFrame({"estimate": values}, index=newdata.index)
 
 
 def new_strata(intervals: Intervals, newdata: pd.DataFrame) -> IntArray:

@@ -9,13 +9,18 @@ from scipy import stats
 
 from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.checks import check_choice, check_frame
-from alliance_stats.estimates import Array, Coefficients, one_line
+from alliance_stats.estimates import Array, Coefficients, named_covariance, one_line
 from alliance_stats.formatting import format_number, plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import ModelLikelihood
 from alliance_stats.survival.cox.baseline_hazard import baseline_at
 from alliance_stats.survival.cox.cluster_errors import ClusterErrors
-from alliance_stats.survival.cox.cox_design import CoxDesign, new_covariates, new_strata
+from alliance_stats.survival.cox.cox_design import (
+    CoxDesign,
+    new_covariates,
+    new_strata,
+    predicted_ratios,
+)
 from alliance_stats.survival.cox.cox_fit import CoxFit
 from alliance_stats.survival.cox.frailty import FrailtyFit, few_groups_warning
 from alliance_stats.survival.cox.nested_frailty import NestedFrailty
@@ -107,7 +112,7 @@ class CoxModel:
 
     def vcov(self) -> pd.DataFrame:
         """Return the covariance of the log hazard ratios, labelled by term."""
-        return pd.DataFrame(self.covariance, index=self.design.terms, columns=self.design.terms)
+        return named_covariance(self.covariance, self.design.terms)
 
     def tidy(self, *, effects: str = "fixed", conf_level: float = 0.95) -> pd.DataFrame:
         """Return one row an estimate.
@@ -212,8 +217,8 @@ class CoxModel:
             refusal=refusal,
         )
 
-    def predict(self, newdata: pd.DataFrame, *, scale: str = "linear") -> pd.DataFrame:
-        """Return each row's log hazard ratio against a row of zeros (``"linear"``), or the ratio.
+    def predict(self, newdata: pd.DataFrame, *, scale: str = "link") -> pd.DataFrame:
+        """Return each row's log hazard ratio against a row of zeros (``"link"``), or the ratio.
 
         In a column ``estimate``, under the rows' own labels.
 
@@ -222,13 +227,9 @@ class CoxModel:
         newdata
             Rows with the formula's columns; NaN is returned where one is missing.
         scale
-            ``"linear"`` or ``"hazard_ratio"``. A frailty is not in it.
+            ``"link"`` or ``"ratio"``. A frailty is not in it.
         """
-        check_choice(scale, ("linear", "hazard_ratio"), name="scale")
-        newdata = check_frame(newdata, what="newdata")
-        linear: Array = np.asarray(new_covariates(self.design, newdata) @ self.beta)
-        values = linear if scale == "linear" else np.exp(linear)
-        return pd.DataFrame({"estimate": values}, index=newdata.index)
+        return predicted_ratios(self.design, self.beta, newdata, scale=scale)
 
     def survival(
         self,

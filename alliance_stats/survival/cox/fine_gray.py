@@ -14,7 +14,7 @@ from alliance_stats.checks import (
     require_columns,
 )
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array, Coefficients, one_line
+from alliance_stats.estimates import Array, Coefficients, named_covariance, one_line
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import ModelLikelihood
@@ -23,6 +23,7 @@ from alliance_stats.survival.cox.cox_design import (
     cox_design,
     formula_variables,
     new_covariates,
+    predicted_ratios,
 )
 from alliance_stats.survival.cox.cox_fit import CoxFit, climb
 from alliance_stats.survival.cox.term_tests import containing, test_table, wald_terms
@@ -99,7 +100,7 @@ class FineGrayModel:
 
     def vcov(self) -> pd.DataFrame:
         """Return the covariance of the estimates, labelled by term."""
-        return pd.DataFrame(self.covariance, index=self.design.terms, columns=self.design.terms)
+        return named_covariance(self.covariance, self.design.terms)
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return one row a term.
@@ -116,6 +117,20 @@ class FineGrayModel:
         found.insert(0, "effect", "fixed")
         found.insert(1, "state", self.cause)
         return found
+
+    def predict(self, newdata: pd.DataFrame, *, scale: str = "link") -> pd.DataFrame:
+        """Return each row's log subdistribution hazard ratio against a row of zeros, or the ratio.
+
+        In a column ``estimate``, under the rows' own labels; probabilities: :meth:`incidence`.
+
+        Parameters
+        ----------
+        newdata
+            Rows with the formula's columns; NaN is returned where one is missing.
+        scale
+            ``"link"`` or ``"ratio"``.
+        """
+        return predicted_ratios(self.design, self.beta, newdata, scale=scale)
 
     def incidence(
         self,

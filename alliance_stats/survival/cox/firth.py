@@ -18,12 +18,15 @@ import pandas as pd
 from scipy import optimize, stats
 
 from alliance_stats.account import Account, Section, html_of, summary_of
-from alliance_stats.checks import check_choice, check_conf_level
+from alliance_stats.checks import check_choice, check_conf_level, check_frame
+from alliance_stats.design.design import Design, code_new_rows
+from alliance_stats.engine.families import family_of
 from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.estimates import LINK_WORDS, Array, one_line
+from alliance_stats.estimates import LINK_WORDS, Array, named_covariance, one_line
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.named import named
+from alliance_stats.survival.cox.cox_design import CoxDesign, predicted_ratios
 from alliance_stats.survival.cox.cox_fit import refuse_flat
 from alliance_stats.survival.cox.cox_ph import cox_rows
 from alliance_stats.survival.cox.partial_likelihood import (
@@ -189,6 +192,8 @@ class FirthHazards:
         ``"log"`` (Cox), ``"cloglog"`` or ``"logit"``.
     n_event
         Events.
+    design
+        How the covariates were coded.
     rows
         What happened to the rows.
     """
@@ -201,6 +206,7 @@ class FirthHazards:
     kind: str
     link: str
     n_event: int
+    design: CoxDesign | Design
     rows: RowLedger
 
     __repr__ = one_line
@@ -218,7 +224,7 @@ class FirthHazards:
 
     def vcov(self) -> pd.DataFrame:
         """Return the inverse information, labelled by term."""
-        return pd.DataFrame(self.covariance, index=self.terms, columns=self.terms)
+        return named_covariance(self.covariance, self.terms)
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return one row a coefficient.
@@ -262,6 +268,27 @@ class FirthHazards:
         columns = ["estimate", "conf_low", "conf_high"]
         with np.errstate(over="ignore"):
             return table.assign(**{name: np.exp(table[name]) for name in columns})
+
+    def predict(self, newdata: pd.DataFrame, *, scale: str = "link") -> pd.DataFrame:
+        """Return what the model expects of new rows, in a column ``estimate``.
+
+        Parameters
+        ----------
+        newdata
+            Rows with the formula's columns, and the session of a discrete-time hazard.
+        scale
+            ``"link"``: the log hazard ratio against a row of zeros, or the log (-log) odds of a
+            discrete-time hazard. ``"ratio"`` (Cox): the hazard ratio. ``"response"`` (discrete
+            time): the probability of the event in the session, of those still there.
+        """
+        if isinstance(self.design, CoxDesign):
+            return predicted_ratios(self.design, self.beta, newdata, scale=scale)
+        check_choice(scale, ("link", "response"), name="scale")
+        newdata = check_frame(newdata, what="newdata")
+        columns = code_new_rows(self.design, newdata, with_units=False).X
+        eta = columns[:, list(self.design.fixed.kept)] @ self.beta
+        values = eta if scale == "link" else family_of("binomial", self.link).mean(eta)
+        return pd.DataFrame({"estimate": values}, index=newdata.index)
 
     def glance(self) -> pd.DataFrame:
         """Return ``nobs, n_event, log_lik, statistic, df, p_value, n_steps`` in one row.
@@ -392,6 +419,7 @@ def firth_cox(
         kind=f"Cox model ({ties.capitalize()}'s ties)",
         link="log",
         n_event=n_event,
+        design=design,
         rows=intervals.rows,
     )
 

@@ -118,7 +118,7 @@ def landmark_chance(
     ...     unit="family", within=3, landmarks=range(1, 11), cluster="therapist",
     ... )
     >>> now = pd.DataFrame({"session": [4, 4], "alliance_running_mean": [3.0, 6.0]})
-    >>> model.chance(now)[["estimate", "conf_low", "conf_high"]].round(2)
+    >>> model.predict(now)[["estimate", "conf_low", "conf_high"]].round(2)
        estimate  conf_low  conf_high
     0      0.26      0.16       0.40
     1      0.03      0.01       0.08

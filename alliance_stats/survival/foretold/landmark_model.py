@@ -11,7 +11,7 @@ from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.checks import check_frame, finite_or_missing, require_columns
 from alliance_stats.design.design import Design, code_new_rows
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import Array, Coefficients, one_line, wald_interval
+from alliance_stats.estimates import Array, Coefficients, named_covariance, one_line, wald_interval
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.foretold.accuracy_measures import Mask
@@ -106,8 +106,7 @@ class LandmarkModel:
 
     def vcov(self) -> pd.DataFrame:
         """Return the covariance of the log odds ratios, labelled by term."""
-        names = list(self._coefficients.terms)
-        return pd.DataFrame(self.covariance, index=names, columns=names)
+        return named_covariance(self.covariance, self._coefficients.terms)
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return ``term, estimate, std_error, statistic, df, p_value, conf_low, conf_high``.
@@ -122,7 +121,7 @@ class LandmarkModel:
         own = table.iloc[baseline_columns(self.design, self.form) :].reset_index(drop=True)
         return own[["term", "estimate", "conf_low", "conf_high", "p_value"]]
 
-    def chance(self, newdata: pd.DataFrame, *, conf_level: float = 0.95) -> pd.DataFrame:
+    def predict(self, newdata: pd.DataFrame, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return the chance of leaving within the horizon, of each row of `newdata`.
 
         Parameters

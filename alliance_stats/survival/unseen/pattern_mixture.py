@@ -21,7 +21,7 @@ from alliance_stats.design.formula import (
 )
 from alliance_stats.door import replaced
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array, Coefficients, one_line
+from alliance_stats.estimates import Array, Coefficients, named_covariance, one_line
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import LinearMixedModel, lmm
 from alliance_stats.renaming import renamed
@@ -98,6 +98,10 @@ class PatternMixture:
         quantiles.
         """
         return Coefficients(self.terms, self.estimate, self.covariance).table(conf_level=conf_level)
+
+    def vcov(self) -> pd.DataFrame:
+        """Return the covariance of the averaged coefficients, labelled by term."""
+        return named_covariance(self.covariance, self.terms)
 
     def by_pattern(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return the coefficients of each pattern, a row a pattern and term."""

@@ -12,7 +12,7 @@ from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.checks import check_frame, require_columns
 from alliance_stats.design.formula import parse_formula
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array, estimate_columns, one_line
+from alliance_stats.estimates import Array, estimate_columns, named_covariance, one_line
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import LinearMixedModel, lmm
 from alliance_stats.renaming import renamed
@@ -91,13 +91,23 @@ class SharedParameterModel:
         ``"association"`` (change of the hazard on the scale of the link per unit of the effect: of
         a deviation of one outcome unit, or one outcome unit per unit of time).
         """
-        keep = [k for k, (part, _) in enumerate(self.names) if part != "spread"]
+        keep = self._shown
         estimate = self.parameters[keep]
         std_error = np.sqrt(np.diag(self.covariance))[keep]
         found = estimate_columns(estimate, std_error, conf_level=conf_level)
         found.insert(0, "part", [self.names[k][0] for k in keep])
         found.insert(1, "term", [self.names[k][1] for k in keep])
         return found
+
+    @property
+    def _shown(self) -> list[int]:
+        return [k for k, (part, _) in enumerate(self.names) if part != "spread"]
+
+    def vcov(self) -> pd.DataFrame:
+        """Return the covariance of the rows of ``tidy()``, named ``part:term``."""
+        shown = self._shown
+        covariance = self.covariance[np.ix_(shown, shown)]
+        return named_covariance(covariance, *zip(*(self.names[k] for k in shown), strict=True))
 
     def glance(self) -> pd.DataFrame:
         """Return one row: sizes, likelihoods, and the test of no association."""
