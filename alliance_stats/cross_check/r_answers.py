@@ -60,9 +60,10 @@ x <- as.matrix(d[, grep("^x", names(d)), drop = FALSE])
 s <- Surv(d$start, d$stop, d$event)
 control <- coxph.control(eps = 1e-11, iter.max = 100)
 if ("cluster" %in% names(d)) {
-  m <- coxph(s ~ x + strata(stratum), d, weights = w, ties = args[2], cluster = cluster,
+  m <- coxph(s ~ x + offset(o) + strata(stratum), d, weights = w, ties = args[2],
+    cluster = cluster, control = control)
+} else m <- coxph(s ~ x + offset(o) + strata(stratum), d, weights = w, ties = args[2],
     control = control)
-} else m <- coxph(s ~ x + strata(stratum), d, weights = w, ties = args[2], control = control)
 say(beta = unname(coef(m)), se = unname(sqrt(diag(vcov(m)))), log_lik = m$loglik[2],
   version = version("survival"))
 """
@@ -178,6 +179,7 @@ def of_cox_in_r(result: CoxModel) -> Iterator[Answer]:
     if result.sets.case_weight is not None:
         weights[result.sets.order] = result.sets.case_weight
     columns["w"] = weights
+    columns["o"] = np.zeros(len(weights)) if intervals.offset is None else intervals.offset
     if intervals.cluster is not None:
         columns["cluster"] = intervals.cluster
     found = _ask(_COX, pd.DataFrame(columns), result.ties)

@@ -47,6 +47,7 @@ _ROBUST = (
 )
 _FRAILTY = "lifelines and statsmodels have no shared frailty"
 _BRESLOW = "lifelines has Efron's handling of ties only"
+_OFFSET = "lifelines has no offset"
 _WEIGHTED = "statsmodels' PHReg ignores weights, and robust errors of lifelines are off with ties"
 
 
@@ -188,6 +189,7 @@ def of_cox(result: CoxModel) -> Iterator[Answer]:
     refused = (
         _FRAILTY if result.frailty is not None
         else _WEIGHTED if result.weighted
+        else _OFFSET if result.intervals.offset is not None
         else ""
     )  # fmt: skip
     if refused:

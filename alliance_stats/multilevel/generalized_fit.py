@@ -254,6 +254,11 @@ class GeneralizedFit:
         return self._in_order(self.problem.outcome.trials)
 
     @property
+    def known_part(self) -> Array:
+        """What the offset adds to the linear predictor of each row used."""
+        return self._in_order(self.problem.offset)
+
+    @property
     def fixed_part(self) -> Array:
         """Linear predictor without random effects of each row used, the offset included."""
         return self._in_order(self.problem.offset + self.gamma @ self.problem.Q)
@@ -271,15 +276,23 @@ def fit_generalized(
     weights: str | None,
     offset: str | None,
     dispersion: DispersionPart | None = None,
+    case_weight: Array | None = None,
 ) -> GeneralizedFit:
-    """Check what was observed, fit, and look at what came out."""
+    """Check what was observed, fit, and look at what came out.
+
+    `case_weight` (n,) says how many rows each row of a 0/1 outcome stands for: so many trials.
+    """
     check_outcome(design, family, trials, weights)
     check_units_vary(design, family, trials)
     if nodes != 1:
         check_nodes(design, nodes)
     known = np.zeros(len(trials)) if offset is None else numbers(design.frame, offset)
     known = known if design.offset is None else known + design.offset
-    problem = make_generalized_problem(design, family, trials, known)
+    if case_weight is None:
+        problem = make_generalized_problem(design, family, trials, known)
+    else:
+        weighted = replace(design, y=design.y * case_weight)
+        problem = make_generalized_problem(weighted, family, case_weight, known)
     with one_blas_thread():
         if dispersion is None:
             problem, minimum = _minimise(design, problem, nodes)

@@ -178,6 +178,7 @@ class GeneralizedLinearMixedModel:
             columns=pd.DataFrame(design.X, index=design.index),
             outcome=(design.index.to_numpy(), design.y, fit.trials),
             rows=self.rows,
+            offset=fit.known_part,
             n_variances=sum(len(grouping.names) for grouping in design.groupings) + at_boundary,
         )
 

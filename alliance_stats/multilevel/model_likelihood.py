@@ -40,6 +40,8 @@ class ModelLikelihood:
         0 or 1): counted only beside a model without them.
     n_variances
         Variances of random effects among the parameters.
+    offset
+        (n,) what was added to the linear predictors as it is; None without.
     refusal
         Why likelihoods of this model cannot be compared by a test; empty where they can.
     rows
@@ -56,6 +58,7 @@ class ModelLikelihood:
     rows: RowLedger
     n_boundary: int = 0
     n_variances: int = 0
+    offset: Array | None = None
     refusal: str = ""
 
 
@@ -173,11 +176,21 @@ def _nested(small: ModelLikelihood, large: ModelLikelihood) -> None:
             f"{small.formula} is not nested in {large.formula}: its columns are not among the "
             "larger model's. compare_models sets models that are not nested side by side."
         )
+    if not _same_offset(small.offset, large.offset):
+        raise DataError(
+            f"{small.formula} is not nested in {large.formula}: what offset() adds is not the same "
+            "in both. compare_models sets models that are not nested side by side."
+        )
     if small.n_variances > large.n_variances:
         raise DataError(
             f"{small.formula} is not nested in {large.formula}: it has random effects that the "
             "larger model has not."
         )
+
+
+def _same_offset(one: Array | None, other: Array | None) -> bool:
+    first, second = (np.zeros(1) if given is None else given for given in (one, other))
+    return bool(np.allclose(first, second, rtol=1e-12, atol=0.0))
 
 
 def _within(inner: Array, outer: Array) -> bool:

@@ -13,6 +13,7 @@ import csv
 import itertools
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +21,15 @@ import pandas as pd
 
 from alliance_stats import cox_ph, discrete_hazard
 from alliance_stats.errors import AllianceStatsWarning, NotIdentifiedError
+from alliance_stats.survival.by_session.discrete_hazard import covariance_over
+from alliance_stats.survival.cox.cox_fit import cluster_errors
 
 TABLE = Path(__file__).with_suffix(".csv")
 PAGE = Path(__file__).parents[2] / "docs" / "coverage" / "hazards_few_therapists.md"
 THERAPISTS = (10, 15, 30)
 FAMILIES, SESSIONS, SD = 8, 12, 0.5
 COLUMNS = ("therapists", "sizes", "effect", "model", "method", "studies", "rejected", "undefined")
+EFFECTS = ("experience", "treated")
 METHODS = ("independent", "robust", "CR2", "random effect")
 
 
@@ -57,32 +61,44 @@ def p_values(data: pd.DataFrame) -> dict[tuple[str, str, str], float]:
     rows["session"] = rows.groupby("family").cumcount() + 1
     rows["left"] = (rows["event"] == 1) & (rows["session"] == rows["time"])
     rows["left"] = rows["left"].astype(float)
-    by_session = {"session": "session", "event": "left", "unit": "family"}
-    asked = {
-        ("Cox", "independent"): lambda: cox_ph(formula, data, **clock),
-        ("Cox", "robust"): lambda: cox_ph(formula, data, **clock, cluster="therapist"),
-        ("Cox", "CR2"): lambda: cox_ph(formula, data, **clock, cluster="therapist", vcov="CR2"),
-        ("Cox", "random effect"): lambda: cox_ph(formula, data, **clock, frailty="therapist"),
-        ("discrete", "independent"): lambda: discrete_hazard(
-            formula, rows, **by_session, random=None
-        ),
-        ("discrete", "robust"): lambda: discrete_hazard(
-            formula, rows, **by_session, random=None, cluster="therapist"
-        ),
-        ("discrete", "CR2"): lambda: discrete_hazard(
-            formula, rows, **by_session, random=None, cluster="therapist", vcov="CR2"
-        ),
-        ("discrete", "random effect"): lambda: discrete_hazard(formula, rows, **by_session),
-    }
+    known = {"known_before": ["experience", "treated"]}
+    by_session = {"session": "session", "event": "left", "unit": "family", **known}
     found = {}
-    for (model, method), fit in asked.items():
+    for model, fit, mixed in (
+        ("Cox", _cox, lambda: cox_ph(formula, data, **clock, frailty="therapist")),
+        ("discrete", _discrete, lambda: discrete_hazard(formula, rows, **by_session)),
+    ):
+        asked = fit(formula, data if model == "Cox" else rows, clock, by_session)
         try:
-            table = fit().tidy().set_index("term")["p_value"]
+            asked["random effect"] = mixed().tidy()
         except NotIdentifiedError:
-            table = pd.Series({"experience": np.nan, "treated": np.nan})
-        for effect in ("experience", "treated"):
-            found[effect, model, method] = float(table[effect])
+            asked["random effect"] = pd.DataFrame({"term": EFFECTS, "p_value": np.nan})
+        for method, table in asked.items():
+            for effect in EFFECTS:
+                p = table.loc[table["term"] == effect, "p_value"].iloc[0]
+                found[effect, model, method] = float(p)
     return found
+
+
+def _cox(formula: str, data: pd.DataFrame, clock: dict, _: dict) -> dict[str, pd.DataFrame]:
+    """Return the tables of one fit by its three covariances."""
+    model = cox_ph(formula, data, **clock, cluster="therapist")
+    reduced = cluster_errors(
+        model.X, model.fit, model.sets, model.intervals.cluster, model.intervals.n_clusters,
+        vcov="CR2",
+    )  # fmt: skip
+    unscale = np.outer(model.design.scale, model.design.scale)
+    own = replace(model, covariance=model.model_covariance, errors=None)
+    other = replace(model, covariance=reduced.covariance / unscale, errors=reduced)
+    return {"independent": own.tidy(), "robust": model.tidy(), "CR2": other.tidy()}
+
+
+def _discrete(formula: str, rows: pd.DataFrame, _: dict, asked: dict) -> dict[str, pd.DataFrame]:
+    """Return the tables of one fit by its three covariances."""
+    model = discrete_hazard(formula, rows, **asked, random=None, cluster="therapist")
+    reduced = covariance_over(model.fit, model.periods.frame["therapist"], "CR2")
+    own, other = replace(model, errors=None), replace(model, errors=reduced)
+    return {"independent": own.tidy(), "robust": model.tidy(), "CR2": other.tidy()}
 
 
 def main(n: int) -> None:

@@ -11,7 +11,6 @@ from alliance_stats.survival import (
     DiscreteHazard,
     adjusted_curves,
     competing_hazards,
-    cox_ph,
     discrete_hazard,
     shared_parameter,
 )
@@ -84,11 +83,9 @@ def test_rows_without_it_are_set_aside(rows: pd.DataFrame) -> None:
     assert fitted("x + offset(days)", holes).rows.n_used == len(rows) - first.sum()
 
 
-def test_other_hazards_refuse_it(rows: pd.DataFrame) -> None:
+def test_competing_hazards_refuse_it(rows: pd.DataFrame) -> None:
     several = rows.assign(code=rows["left"] * (1 + (rows["days"] > 9)))
-    with pytest.raises(FormulaError, match="discrete_hazard alone"):
-        cox_ph("x + offset(days)", rows, time="session", event="left")
-    with pytest.raises(FormulaError, match="discrete_hazard alone"):
+    with pytest.raises(FormulaError, match="this model does not take"):
         competing_hazards(
             "x + offset(days)", several, session="session", event="code", unit="unit", random=None
         )
@@ -96,7 +93,7 @@ def test_other_hazards_refuse_it(rows: pd.DataFrame) -> None:
 
 def test_a_joint_model_refuses_it(rows: pd.DataFrame) -> None:
     scores = rows.assign(y=np.arange(len(rows)) % 7)
-    with pytest.raises(FormulaError, match="discrete_hazard alone"):
+    with pytest.raises(FormulaError, match="this model does not take"):
         shared_parameter(
             "y ~ session + (1 | unit)", "x + offset(days)", scores, rows, session="session",
             event="left", unit="unit",

@@ -15,7 +15,7 @@ from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.by_session.competing_hazards_model import CompetingHazards
 from alliance_stats.survival.by_session.discrete_hazard_model import DiscreteHazard
 from alliance_stats.survival.cox.baseline_hazard import baseline_at
-from alliance_stats.survival.cox.cox_design import new_covariates, new_strata
+from alliance_stats.survival.cox.cox_design import new_covariates, new_offset, new_strata
 from alliance_stats.survival.cox.cox_model import CoxModel
 from alliance_stats.survival.cox.fine_gray import FineGrayModel
 from alliance_stats.survival.cox.risk_sets import refuse_weights
@@ -280,6 +280,11 @@ def _states(model: Hazards) -> tuple[str, ...]:
 
 def _own_rows(model: Hazards) -> pd.DataFrame:
     """Return the model's rows, one a unit."""
+    if isinstance(model, DiscreteHazard) and model.weights is not None:
+        raise DataError(
+            "The model's rows stand for unlike numbers of people: give data= with one row a person "
+            "of those to be averaged over."
+        )
     if isinstance(model, DiscreteHazard | CompetingHazards):
         frame = model.periods.frame.sort_values(model.periods.session, kind="stable")
         return frame.drop_duplicates(model.periods.unit).sort_index()
@@ -310,7 +315,8 @@ def _averaged(
     if isinstance(model, FineGrayModel):
         X = _complete(new_covariates(model.design, rows))
         times = model.time if asked is None else asked
-        estimate, root = model.averaged((X - model.design.centre[0]) / model.design.scale, times)
+        Z = (X - model.design.centre[0]) / model.design.scale
+        estimate, root = model.averaged(Z, times, offset=new_offset(model.design, rows))
         return times, estimate[None], root[None]
     return _by_session(model, rows, asked)
 
@@ -325,7 +331,7 @@ def _complete(X: Array) -> Array:
 
 def _of_cox(model: CoxModel, rows: pd.DataFrame, asked: Array | None) -> tuple[Array, Array, Array]:
     strata = new_strata(model.intervals, rows)
-    X = _complete(new_covariates(model.design, rows))
+    X, offset = _complete(new_covariates(model.design, rows)), new_offset(model.design, rows)
     numbers, intervals = np.unique(strata), model.intervals
     # behind the last row of a stratum nothing is known of the average
     last = min(float(intervals.exit[intervals.stratum == own].max()) for own in numbers)
@@ -339,7 +345,7 @@ def _of_cox(model: CoxModel, rows: pd.DataFrame, asked: Array | None) -> tuple[A
         own = strata == number
         z = (X[own] - model.design.centre[number]) / scale
         base = baseline_at(model.X, model.sets, model.fit.at, int(number), times)
-        ratio = np.exp(z @ model.fit.beta)
+        ratio = np.exp(z @ model.fit.beta + offset[own])
         survival = np.exp(-base.cumulative[:, None] * ratio) / len(rows)
         fall = survival * ratio
         estimate += survival.sum(axis=1)

@@ -42,8 +42,9 @@ from alliance_stats.survival.rows.hazard_rows import (
     refuse_outcomes,
     refuse_the_future,
 )
+from alliance_stats.survival.rows.time_at_risk import read_weights
 
-__all__ = ["discrete_hazard", "hazard_periods"]
+__all__ = ["covariance_over", "discrete_hazard", "hazard_periods"]
 
 
 @renamed(df="baseline_df")
@@ -62,6 +63,7 @@ def discrete_hazard(
     baseline: str = "dummies",
     baseline_df: int = 3,
     nodes: int | Literal["enough"] = 1,
+    weights: str | None = None,
 ) -> DiscreteHazard:
     """Model the hazard of ending after each session.
 
@@ -108,6 +110,12 @@ def discrete_hazard(
         1 for the Laplace approximation, which can misplace the variance of groups with few events;
         more for adaptive Gauss-Hermite quadrature with so many nodes an effect, for one or two
         effects, as :func:`glmm` takes them; ``"enough"`` raises them until the likelihood stands.
+    weights
+        With ``random=None``. Column of positive weights: how many rows each stands for (inverse
+        probabilities of being treated, of being seen, of being sampled), brought to mean 1 as
+        R's ``survey::svyglm`` does. Standard errors are then robust, over `cluster` or over the
+        units, times ``G / (G - 1)``, for weights are no counts (Binder 1983,
+        doi:10.2307/1402588); that weights were estimated is not in them.
 
     Returns
     -------
@@ -123,7 +131,8 @@ def discrete_hazard(
     NotIdentifiedError
         No events; separation, with the cells; a random effect of groups that end once each.
     ValueError
-        ``nodes`` above 1 without random effects, or with more than two; `cluster` with them.
+        ``nodes`` above 1 without random effects, or with more than two; `cluster` or `weights`
+        with them.
 
     References
     ----------
@@ -165,8 +174,13 @@ def discrete_hazard(
         )
     if vcov != "robust" and cluster is None:
         raise ValueError(f"vcov={vcov!r} is a covariance over clusters: give cluster= as well.")
+    if weights is not None and (random is not None or vcov != "robust"):
+        raise ValueError(
+            "weights= gives robust standard errors; random effects and vcov='CR2' are models of "
+            "rows that count once. Give random=None with it, and leave vcov out."
+        )
     data = check_frame(data)
-    require_columns(data, [cluster])
+    require_columns(data, [cluster, weights])
     groups = _groups(random)
     _check_groups(data, groups)
     periods = hazard_periods(
@@ -175,7 +189,7 @@ def discrete_hazard(
         session=session,
         event=event,
         unit=unit,
-        also=[*groups, *([(cluster,)] if cluster is not None else [])],
+        also=[*groups, *((column,) for column in (cluster, weights) if column is not None)],
         known_before=known_before,
         offset=True,
     )
@@ -189,15 +203,18 @@ def discrete_hazard(
     )
     whole = formula_of(event, terms, _random_terms(random))
     fit = (
-        _without_effects(whole, periods.frame, link)
+        _without_effects(whole, periods.frame, link, weights)
         if random is None
         else glmm(whole, periods.frame, family="binomial", link=link, nodes=nodes)
     )
-    errors = None if cluster is None else _errors(fit, periods.frame[cluster], vcov)
-    return DiscreteHazard(fit, periods, formula, baseline, errors)
+    over = cluster if weights is None or cluster is not None else unit
+    errors = None if over is None else covariance_over(fit, periods.frame[over], vcov)
+    return DiscreteHazard(fit, periods, formula, baseline, errors, weights)
 
 
-def _errors(fit: GeneralizedLinearMixedModel, clusters: pd.Series, vcov: str) -> ClusterErrors:
+def covariance_over(
+    fit: GeneralizedLinearMixedModel, clusters: pd.Series, vcov: str
+) -> ClusterErrors:
     """Return the covariance over clusters, from the expected information as in R's sandwich."""
     check_spelling(clusters, kind="cluster")
     codes, labels = group_codes(clusters)
@@ -208,8 +225,8 @@ def _errors(fit: GeneralizedLinearMixedModel, clusters: pd.Series, vcov: str) ->
     order = problem.layout.order
     eta = problem.offset + fit.fit.gamma @ problem.Q
     mean, slope = problem.family.mean(eta), problem.family.mean_slope(eta)
-    variance, own = mean * (1.0 - mean), codes[order]
-    X, residual = (problem.Q * slope).T, problem.outcome.y - mean
+    variance, own, weight = mean * (1.0 - mean), codes[order], problem.outcome.trials
+    X, residual = (problem.Q * slope).T, problem.outcome.y - weight * mean
     rows = [np.flatnonzero(own == k) for k in range(n)]
     back = linalg.inv(fit.design.fixed.R)
     if vcov == "CR2":  # on the scale of the outcome, as clubSandwich has it
@@ -224,19 +241,21 @@ def _errors(fit: GeneralizedLinearMixedModel, clusters: pd.Series, vcov: str) ->
         return ClusterErrors(reduced.vcov, reduced.df(np.eye(len(back))), n, reduced)
     weighted = X / variance[:, None]
     scores = np.stack([residual[k] @ weighted[k] for k in rows], axis=1)
-    influence = back @ linalg.solve(weighted.T @ X, scores, assume_a="pos")
+    information = (weighted * weight[:, None]).T @ X
+    influence = back @ linalg.solve(information, scores, assume_a="pos")
     covariance = influence @ influence.T * n / (n - 1.0)
     return ClusterErrors(np.asarray(covariance), np.full(len(back), np.inf), n, None)
 
 
 def _without_effects(
-    formula: MixedFormula, frame: pd.DataFrame, link: str
+    formula: MixedFormula, frame: pd.DataFrame, link: str, weights: str | None
 ) -> GeneralizedLinearMixedModel:
     design, used = build_design(formula, frame, residual_variance=False)
+    weight = None if weights is None else read_weights(frame, weights)
     return GeneralizedLinearMixedModel(
         fit_generalized(
             design, family_of("binomial", link), np.ones(len(used)), nodes=1, weights=None,
-            offset=None,
+            offset=None, case_weight=None if weight is None else weight / weight.mean(),
         )
     )  # fmt: skip
 

@@ -59,7 +59,9 @@ class DiscreteHazard:
     baseline
         One of :data:`BASELINES`.
     errors
-        The covariance over clusters; None without.
+        The covariance over clusters, or over units where rows have weights; None without.
+    weights
+        Column of how many rows each stands for; None without.
     """
 
     fit: GeneralizedLinearMixedModel
@@ -67,6 +69,7 @@ class DiscreteHazard:
     formula: str
     baseline: str
     errors: ClusterErrors | None = None
+    weights: str | None = None
 
     __repr__ = one_line
 
@@ -235,6 +238,7 @@ class DiscreteHazard:
             columns=pd.DataFrame(design.X, index=design.index),
             outcome=tuple(table.to_numpy(dtype=np.float64).T),
             rows=self.rows,
+            offset=design.offset,
             n_boundary=int(certain.sum()) if self.baseline == "dummies" else 0,
             n_variances=self.fit.fit.problem.template.n_theta,
             refusal="" if self.errors is None else OVER_CLUSTERS,
@@ -465,11 +469,15 @@ class DiscreteHazard:
         """What was computed, in a phrase."""
         clusters = ""
         if self.errors is not None:
-            number = plural(self.errors.n_clusters, "cluster")
+            units = self.weights is not None and self.n_clusters == self.rows.units(
+                self.periods.unit
+            )
+            number = plural(self.errors.n_clusters, "unit" if units else "cluster")
             clusters = f", standard errors over {number}{self.errors.words}"
+        weighted = "" if self.weights is None else "weighted "
         return (
-            f"discrete-time hazard of '{self.periods.event}' ({self.link} link, {self.baseline} "
-            f"baseline){clusters}"
+            f"{weighted}discrete-time hazard of '{self.periods.event}' ({self.link} link, "
+            f"{self.baseline} baseline){clusters}"
         )
 
     @property

@@ -30,9 +30,11 @@ class Baseline:
     mean: Array
     root: Array
 
-    def survival(self, z: Array, beta: Array, covariance: Array) -> tuple[Array, Array]:
+    def survival(
+        self, z: Array, beta: Array, covariance: Array, *, offset: float = 0.0
+    ) -> tuple[Array, Array]:
         """Return the survival (t,) of one standardised row, and its standard error."""
-        relative = float(np.exp(z @ beta))
+        relative = float(np.exp(z @ beta + offset))
         slope = self.cumulative[:, None] * z - self.mean
         variance = (self.root**2).sum(axis=1)
         variance = variance + np.einsum("kp,pq,kq->k", slope, covariance, slope)

@@ -114,6 +114,8 @@ def concordance(model: CoxModel) -> Concordance:
     refuse_weights(model.sets, "Concordance")
     intervals = model.intervals
     score = model.fit.beta @ model.design.X
+    if intervals.offset is not None:
+        score = score + intervals.offset
     if model.frailty is not None:
         score = score + model.frailty.b[intervals.cluster]
     n = len(score)

@@ -30,6 +30,7 @@ __all__ = [
     "cox_design",
     "formula_variables",
     "new_covariates",
+    "new_offset",
     "new_strata",
     "predicted_ratios",
 ]
@@ -93,13 +94,15 @@ def cox_design(formula: str, intervals: Intervals) -> tuple[CoxDesign, Intervals
     NotIdentifiedError
         A covariate that does not vary within strata, or is a combination of others.
     """
-    parsed = _covariates(formula)
+    parsed = _covariates(formula, offset=True)
     terms = bound_terms(parsed, list(intervals.frame.columns))
     variables = variables_of(terms)
     learn = intervals.frame
     intervals = _keep_complete(intervals, variables)
     frame = columns_as_read(intervals.frame, variables)
     coding, matrix = code_terms(terms, frame, learn=learn)
+    if coding.offset:
+        intervals = replace(intervals, offset=coding.offsets(frame))
     columns = _columns_beside_the_baseline(coding, matrix)
     if not columns:
         raise FormulaError(
@@ -153,9 +156,22 @@ def predicted_ratios(
     check_choice(scale, ("link", "ratio"), name="scale")
     newdata = check_frame(newdata, what="newdata")
     linear: Array = np.asarray(new_covariates(design, newdata) @ beta)
+    linear = linear + new_offset(design, newdata)
     with np.errstate(over="ignore"):
         values = linear if scale == "link" else np.exp(linear)
     return pd.DataFrame({"estimate": values}, index=newdata.index)
+
+
+def new_offset(design: CoxDesign, newdata: pd.DataFrame) -> Array:
+    """Return what the formula's ``offset()`` adds for new rows (n,): 0 without, NaN if missing."""
+    found = np.zeros(len(newdata))
+    if not design.coding.offset:
+        return found
+    variables = list(design.coding.variables)
+    known = newdata[variables].notna().all(axis=1).to_numpy()
+    found[known] = design.coding.offsets(columns_as_read(newdata.loc[known], variables))
+    found[~known] = np.nan
+    return found
 
 
 def new_strata(intervals: Intervals, newdata: pd.DataFrame) -> IntArray:
@@ -192,7 +208,8 @@ def _covariates(formula: str, *, offset: bool = False) -> Terms:
         )
     if parsed.fixed.offset and not offset:
         raise FormulaError(
-            f"The formula {formula!r} has an offset(), which discrete_hazard alone takes."
+            f"The formula {formula!r} has an offset(), which this model does not take: what is "
+            "added to a log hazard as it is belongs into cox_ph, fine_gray or discrete_hazard."
         )
     return CONSTANT + parsed.fixed
 

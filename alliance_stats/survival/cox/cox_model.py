@@ -18,6 +18,7 @@ from alliance_stats.survival.cox.cluster_errors import ClusterErrors
 from alliance_stats.survival.cox.cox_design import (
     CoxDesign,
     new_covariates,
+    new_offset,
     new_strata,
     predicted_ratios,
 )
@@ -213,6 +214,7 @@ class CoxModel:
             columns=pd.DataFrame(self.design.X.T, index=intervals.frame.index),
             outcome=(intervals.entry, intervals.exit, intervals.event, intervals.stratum),
             rows=self.rows,
+            offset=intervals.offset,
             n_variances=self._n_spreads,
             refusal=refusal,
         )
@@ -260,7 +262,7 @@ class CoxModel:
                 "ratios."
             )
         newdata = check_frame(newdata, what="newdata")
-        X = new_covariates(self.design, newdata)
+        X, offset = new_covariates(self.design, newdata), new_offset(self.design, newdata)
         covariance = self.covariance * np.outer(self.design.scale, self.design.scale)
         frames = []
         for row, number in enumerate(new_strata(self.intervals, newdata)):
@@ -269,7 +271,9 @@ class CoxModel:
             at = same_times(own if times is None else np.asarray(times, dtype=np.float64), seen)
             z = (X[row] - self.design.centre[number]) / self.design.scale
             base = baseline_at(self.X, self.sets, self.fit.at, int(number), at)
-            survival, std_error = base.survival(z, self.fit.beta, covariance)
+            survival, std_error = base.survival(
+                z, self.fit.beta, covariance, offset=float(offset[row])
+            )
             survival[at > seen.max()] = std_error[at > seen.max()] = np.nan
             low, high = probability_interval(
                 survival, std_error, conf_level=conf_level, conf_type=conf_type
@@ -339,6 +343,8 @@ class CoxModel:
         expected[self.sets.order] = self.fit.at.expected / self._case_weight
         martingale, deviance = event_residuals(intervals.event, expected)
         centred = design.X.T @ self.fit.beta + (design.centre @ self.beta)[intervals.stratum]
+        if intervals.offset is not None:
+            centred = centred + intervals.offset
         return intervals.frame.assign(
             linear_predictor=centred,
             expected=expected,

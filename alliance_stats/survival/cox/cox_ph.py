@@ -58,7 +58,8 @@ def cox_ph(
     Parameters
     ----------
     formula
-        The covariates, as in ``"alliance + role"``.
+        The covariates, as in ``"alliance + role"``. What stands in ``offset(...)`` is added to
+        the log hazard as it is.
     data
         A row a unit (with `time`), or a row an interval ``(start, stop]`` (with `start` and
         `stop`), on which the covariates are constant; a unit may have several, and several events.
@@ -193,7 +194,7 @@ def cox_rows(
         As in :func:`cox_ph`.
     """
     entry, exit_ = _clock(*clock)
-    variables = formula_variables(formula)
+    variables = formula_variables(formula, offset=True)
     intervals = read_intervals(
         data,
         time=exit_,

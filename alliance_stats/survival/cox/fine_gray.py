@@ -23,6 +23,7 @@ from alliance_stats.survival.cox.cox_design import (
     cox_design,
     formula_variables,
     new_covariates,
+    new_offset,
     predicted_ratios,
 )
 from alliance_stats.survival.cox.cox_fit import CoxFit, climb
@@ -162,8 +163,9 @@ class FineGrayModel:
         asked = self.time if times is None else asked_times(times)
         Z = (X - self.design.centre[0]) / self.design.scale
         frames = []
-        for label, z in zip(newdata.index, Z, strict=True):
-            estimate, root = self.averaged(z[None], asked)
+        offsets = new_offset(self.design, newdata)
+        for label, z, offset in zip(newdata.index, Z, offsets, strict=True):
+            estimate, root = self.averaged(z[None], asked, offset=offset[None])
             std_error = np.sqrt((root**2).sum(axis=1))
             low, high = probability_interval(
                 estimate, std_error, conf_level=conf_level, conf_type=conf_type
@@ -182,14 +184,17 @@ class FineGrayModel:
             )
         return pd.concat(frames, ignore_index=True)
 
-    def averaged(self, Z: Array, times: Array) -> tuple[Array, Array]:
-        """Return the mean incidence (t,) of standardised rows (n, p), and its influences (t, c)."""
+    def averaged(self, Z: Array, times: Array, *, offset: Array) -> tuple[Array, Array]:
+        """Return the mean incidence (t,) of standardised rows (n, p), and its influences (t, c).
+
+        `offset` (n,) is what is added to each row's linear predictor.
+        """
         at, intervals = self.fit.at, self.intervals
         times = same_times(times, intervals.exit)
         place = np.searchsorted(self.time, times, side="right")
         H = np.concatenate(([0.0], np.cumsum(at.share)))[place][:, None]
         M = np.vstack((np.zeros(len(self.beta)), np.cumsum(at.share[:, None] * at.mean, axis=0)))
-        ratio = np.exp(Z @ self.fit.beta)
+        ratio = np.exp(Z @ self.fit.beta + offset)
         left = np.exp(-H * ratio) * ratio
         by_beta = np.stack([left @ Z[:, k] for k in range(Z.shape[1])], axis=1) / len(Z) * H
         by_beta -= left.mean(axis=1)[:, None] * M[place]
@@ -228,6 +233,7 @@ class FineGrayModel:
             columns=pd.DataFrame(self.design.X.T, index=intervals.frame.index),
             outcome=(intervals.entry, intervals.exit, intervals.event),
             rows=self.rows,
+            offset=intervals.offset,
             refusal=(
                 "a Fine-Gray model has a pseudo-likelihood, whose weights are estimated: its ratio "
                 "has no known distribution. Test terms by anova()."
@@ -339,7 +345,8 @@ def fine_gray(
     Parameters
     ----------
     formula
-        The covariates, as in ``"alliance + role"``.
+        The covariates, as in ``"alliance + role"``. What stands in ``offset(...)`` is added to the
+        log subdistribution hazard as it is.
     data
         A row a unit.
     time, event, censored
@@ -397,7 +404,9 @@ def fine_gray(
         competing=True,
         censored=censored,
     )
-    refuse_outcomes(intervals.frame.columns, formula_variables(formula), outcomes=(time, event))
+    refuse_outcomes(
+        intervals.frame.columns, formula_variables(formula, offset=True), outcomes=(time, event)
+    )
     name = str(int(cause)) if isinstance(cause, float) and cause.is_integer() else str(cause)
     if name not in intervals.states:
         raise DataError(

@@ -58,14 +58,16 @@ class RiskWeights:
 def log_likelihood(eta: Array, sets: RiskSets) -> float:
     """Return the log partial likelihood at the linear predictor eta (r,), -inf if it overflows."""
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        weight = _weighted(eta, sets)
+        eta, weight = _weighted(eta, sets)
         value = _log_lik(eta, -np.log(_denominators(weight, sets)), sets)
     return float(value) if np.isfinite(value) else -np.inf
 
 
-def _weighted(eta: Array, sets: RiskSets) -> Array:
+def _weighted(eta: Array, sets: RiskSets) -> tuple[Array, Array]:
+    """Return the whole linear predictor (r,), offset included, and each row's weight (r,)."""
+    eta = eta if sets.offset is None else eta + sets.offset
     weight = np.exp(eta)
-    return weight if sets.case_weight is None else weight * sets.case_weight
+    return eta, (weight if sets.case_weight is None else weight * sets.case_weight)
 
 
 def _log_lik(eta: Array, steps: Array, sets: RiskSets) -> float:
@@ -82,7 +84,7 @@ def _denominators(weight: Array, sets: RiskSets) -> Array:
 
 def risk_weights(eta: Array, sets: RiskSets) -> RiskWeights:
     """Evaluate the partial likelihood and the sums its derivatives need at eta (r,)."""
-    weight = _weighted(eta, sets)
+    eta, weight = _weighted(eta, sets)
     inverse = 1.0 / _denominators(weight, sets)
     f, w = sets.step_share, sets.step_weight
 

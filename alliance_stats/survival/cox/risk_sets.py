@@ -55,6 +55,8 @@ class RiskSets:
         (r,) how many rows each stands for; None where each is one.
     step_weight
         (e,) mean of these over the tied events of a step.
+    offset
+        (r,) what is added to the linear predictor of each row as it is; None without.
     """
 
     order: IntArray
@@ -74,6 +76,7 @@ class RiskSets:
     step_share: Array
     case_weight: Array | None
     step_weight: Array
+    offset: Array | None
 
     def cell_sums(self, values: Array) -> Array:
         """Sum ``(..., r)`` row values over cells, giving ``(..., m)``."""
@@ -204,6 +207,7 @@ def risk_sets(
         step_share=share,
         case_weight=case_weight,
         step_weight=step_weight,
+        offset=None if intervals.offset is None else intervals.offset[order],
     )
 
 

@@ -309,6 +309,7 @@ def _cut_at_events(model: CoxModel, q: int) -> tuple[Intervals, IntArray]:
             event=np.where(is_last, intervals.event[row], 0) * (exit_ == intervals.exit[row]),
             stratum=intervals.stratum[row],
             cluster=None if intervals.cluster is None else intervals.cluster[row],
+            offset=None if intervals.offset is None else intervals.offset[row],
         ),
         row,
     )

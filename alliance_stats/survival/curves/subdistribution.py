@@ -65,6 +65,8 @@ class Subdistribution:
         (k,) W(t) at each time.
     observed_at_exit
         (n,) W(T) at each row's own time.
+    offset
+        (n,) what is added to each linear predictor as it is; None without.
     """
 
     X: Array
@@ -78,10 +80,13 @@ class Subdistribution:
     censored: Mask
     observed: Array
     observed_at_exit: Array
+    offset: Array | None
 
     def at(self, beta: Array) -> WeightedSets:
         """Evaluate the pseudo-likelihood and the sums that its derivatives need."""
         eta = beta @ self.X
+        if self.offset is not None:
+            eta = eta + self.offset
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             weight = self.case * np.exp(eta)
             total, mean = self._sums(weight)
@@ -262,6 +267,7 @@ def subdistribution(X: Array, intervals: Intervals, number: int) -> Subdistribut
         censored=censored,
         observed=curve[np.searchsorted(grid, time, side="left")],
         observed_at_exit=curve[np.searchsorted(grid, exit_, side="left")],
+        offset=intervals.offset,
     )
 
 

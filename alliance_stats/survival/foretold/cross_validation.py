@@ -15,7 +15,7 @@ from alliance_stats.checks import (
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array
 from alliance_stats.survival.cox.baseline_hazard import baseline_at
-from alliance_stats.survival.cox.cox_design import cox_design, new_covariates
+from alliance_stats.survival.cox.cox_design import cox_design, new_covariates, new_offset
 from alliance_stats.survival.cox.cox_fit import climb, fit_cox
 from alliance_stats.survival.cox.cox_model import CoxModel
 from alliance_stats.survival.cox.fine_gray import FineGrayModel
@@ -286,13 +286,13 @@ def _cox_chance(model: CoxModel, seen: Intervals, new: Intervals, times: Array) 
     sets = risk_sets(seen, ties=model.ties)
     X = design.X.take(sets.order, axis=1)
     fit = fit_cox(X, sets, design.terms)
-    Z = new_covariates(design, new.frame)
+    Z, offset = new_covariates(design, new.frame), new_offset(design, new.frame)
     risk = np.empty((len(times), len(Z)))
     for number in np.unique(new.stratum):
         own = new.stratum == number
         z = (Z[own] - design.centre[number]) / design.scale
         base = baseline_at(X, sets, fit.at, int(number), times)
-        risk[:, own] = -np.expm1(-base.cumulative[:, None] * np.exp(z @ fit.beta))
+        risk[:, own] = -np.expm1(-base.cumulative[:, None] * np.exp(z @ fit.beta + offset[own]))
     return risk
 
 
@@ -301,9 +301,10 @@ def _fine_gray_chance(model: FineGrayModel, seen: Intervals, new: Intervals, tim
     sets = subdistribution(design.X, seen, seen.states.index(model.cause) + 1)
     fit = climb(sets, design.terms)
     z = (new_covariates(design, new.frame) - design.centre[0]) / design.scale
+    eta = z @ fit.beta + new_offset(design, new.frame)
     place = np.searchsorted(sets.time, times, side="right")
     steps = np.concatenate(([0.0], np.cumsum(fit.at.share)))[place]
-    return np.asarray(-np.expm1(-steps[:, None] * np.exp(z @ fit.beta)))
+    return np.asarray(-np.expm1(-steps[:, None] * np.exp(eta)))
 
 
 def _clusters(intervals: Intervals, leave_out: Hashable | None) -> IntArray:

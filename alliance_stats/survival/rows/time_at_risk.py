@@ -40,6 +40,7 @@ __all__ = [
     "read_intervals",
     "read_labels",
     "read_times",
+    "read_weights",
     "refuse_single_clusters",
     "rows_with_all",
     "same_times",
@@ -273,6 +274,8 @@ class Intervals:
         What happened to the rows.
     weight
         How many each row stands for; None where each is one.
+    offset
+        What is added to each row's linear predictor as it is; None without.
     """
 
     entry: Array
@@ -288,6 +291,7 @@ class Intervals:
     frame: pd.DataFrame
     rows: RowLedger
     weight: Array | None = None
+    offset: Array | None = None
 
     def where(self, kept: npt.NDArray[np.bool_]) -> "Intervals":
         """Return some of the rows; the ledger stays that of all."""
@@ -299,6 +303,7 @@ class Intervals:
             stratum=self.stratum[kept],
             cluster=None if self.cluster is None else self.cluster[kept],
             weight=None if self.weight is None else self.weight[kept],
+            offset=None if self.offset is None else self.offset[kept],
             frame=self.frame.loc[kept],
         )
 
@@ -394,17 +399,22 @@ def weighted_rows(intervals: Intervals, column: Hashable | None) -> Intervals:
     """
     if column is None:
         return intervals
-    values: Array = finite_or_missing(intervals.frame, column)
-    if (values <= 0.0).any():
-        raise DataError(
-            f"Column '{column}' is not above 0 in "
-            f"{describe_rows(values <= 0.0, intervals.frame.index)}: a weight says how many rows "
-            "one stands for. Leave rows without weight out yourself."
-        )
+    values = read_weights(intervals.frame, column)
     if intervals.cluster is None:
         rows = np.arange(len(values))
         return replace(intervals, weight=values, cluster=rows, n_clusters=len(rows))
     return replace(intervals, weight=values)
+
+
+def read_weights(frame: pd.DataFrame, column: Hashable) -> Array:
+    """Return how many rows each row stands for, refusing what is no such number."""
+    values: Array = finite_or_missing(frame, column)
+    if (values <= 0.0).any():
+        raise DataError(
+            f"Column '{column}' is not above 0 in {describe_rows(values <= 0.0, frame.index)}: a "
+            "weight says how many rows one stands for. Leave rows without weight out yourself."
+        )
+    return values
 
 
 def rows_with_all(
