@@ -102,9 +102,9 @@ from alliance_stats.scales import (
     score,
     score_study,
 )
-from alliance_stats.sentences import methods_paragraph, report
+from alliance_stats.sentences import bibliography, methods_paragraph, report
 from alliance_stats.simulate import simulate_study
-from alliance_stats.study import Study
+from alliance_stats.study import Study, participant_flow
 from alliance_stats.survival import (
     BeforeReliableChange,
     CodedEnding,
@@ -169,6 +169,7 @@ __all__ = [
     "adjusted_curves",
     "anova",
     "apim",
+    "bibliography",
     "classify",
     "classify_many",
     "coder_agreement",
@@ -230,6 +231,7 @@ __all__ = [
     "one_with_many",
     "ordinal",
     "parametric_bootstrap",
+    "participant_flow",
     "pattern_mixture",
     "permutation_test",
     "person_period",

@@ -34,9 +34,11 @@ In the class body::
   can be given for the names in it. So is a remark: ``Phrase("From {} {} on.", ("session", 4.0))``.
 - Sizes: the keys of :data:`NOUNS` are nouns ("1 row", "1,240 rows"), any other key is a column
   whose units were counted ("6 units of therapist").
+- `sources` names the publications of the method, by their keys in ``references.bib``.
 - `lead` joins a section's rows into one sentence ("Random effects: therapist, SD of ... 0.42.").
 """
 
+from alliance_stats.account.references import REFERENCES, entries_of
 from alliance_stats.account.rendering import (
     Accountable,
     Result,
@@ -54,6 +56,7 @@ from alliance_stats.account.speaker import Speaker
 
 __all__ = [
     "NOUNS",
+    "REFERENCES",
     "Account",
     "Accountable",
     "Column",
@@ -64,6 +67,7 @@ __all__ = [
     "as_html",
     "as_sentences",
     "as_text",
+    "entries_of",
     "html_of",
     "method_and_notes",
     "section_cells",

@@ -168,6 +168,8 @@ class Account:
         The ledger, where the result has one.
     drawn
         Whether the numbers rest on random draws, so that a seed belongs to them.
+    sources
+        Keys of the methods' publications, as in :data:`~alliance_stats.account.REFERENCES`.
     """
 
     method: str
@@ -177,3 +179,4 @@ class Account:
     remarks: tuple[str | Phrase, ...] = ()
     rows: RowLedger | None = None
     drawn: bool = False
+    sources: tuple[str, ...] = ()

@@ -183,7 +183,15 @@ class AnalysisOfVariance:
             else ()
         )
         sizes = {"rows": self.rows.n_used, "persons": len(self.scores)}
-        return Account(self.method, self.notes, sizes, (cells, effects), remarks, self.rows)
+        return Account(
+            self.method,
+            self.notes,
+            sizes,
+            (cells, effects),
+            remarks,
+            self.rows,
+            sources=("maxwell2018", "olejnik2003"),
+        )
 
     summary = summary_of
     _repr_html_ = html_of

@@ -199,7 +199,14 @@ class Correlations:
             described["reliability"] = Column("reliability", "bounded")
         moments = Section("Variable", self.moments, names=("term",), columns=described)
         sizes = {"rows": self.rows.n_used}
-        return Account(self.method, self.notes, sizes, (moments, pairs), rows=self.rows)
+        return Account(
+            self.method,
+            self.notes,
+            sizes,
+            (moments, pairs),
+            rows=self.rows,
+            sources=("bonett2000",) if self.asked.within is None else ("bakdash2017",),
+        )
 
     summary = summary_of
     _repr_html_ = html_of

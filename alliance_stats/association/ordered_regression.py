@@ -252,7 +252,16 @@ class OrderedRegression:
             coefficient_section(own, ratio=ratio, conf_level=conf_level),
             Section("Threshold", thresholds, ("term",), measure="log odds"),
         )
-        return Account(self.method, self.notes, sizes, sections, rows=self.rows)
+        return Account(
+            self.method,
+            self.notes,
+            sizes,
+            sections,
+            rows=self.rows,
+            sources=("mccullagh1980",)
+            if self.clusters is None
+            else ("mccullagh1980", "pustejovsky2018"),
+        )
 
     summary = summary_of
     _repr_html_ = html_of

@@ -273,7 +273,14 @@ class LinearRegression(Regression):
             steps = Section("Step", self.step_table(), ("step",), statistic="F", columns=shown)
             sections.append(steps)
         sizes = questions.sizes(self.fit, self.clusters)
-        return Account(self.method, self.notes, sizes, tuple(sections), rows=self.rows)
+        return Account(
+            self.method,
+            self.notes,
+            sizes,
+            tuple(sections),
+            rows=self.rows,
+            sources=("cohen2003",) if self.clusters is None else ("cohen2003", "pustejovsky2018"),
+        )
 
     summary = summary_of
     _repr_html_ = html_of
@@ -338,7 +345,14 @@ class GeneralizedRegression(Regression):
         if self.steps:
             sections.append(Section("Step", self.step_table(), ("step",), statistic="chi-squared"))
         sizes = questions.sizes(self.fit, self.clusters)
-        return Account(self.method, self.notes, sizes, tuple(sections), rows=self.rows)
+        return Account(
+            self.method,
+            self.notes,
+            sizes,
+            tuple(sections),
+            rows=self.rows,
+            sources=("cohen2003",) if self.clusters is None else ("cohen2003", "pustejovsky2018"),
+        )
 
     summary = summary_of
     _repr_html_ = html_of

@@ -207,7 +207,15 @@ class APIM:
         )
         correlation = Phrase("Residual correlation {}.", ((self.residual_correlation, "bounded"),))
         sizes = {"rows": self.rows.n_used, "pairs": self.n_dyads}
-        return Account(self.method, self.notes, sizes, (effects,), (correlation,), self.rows)
+        return Account(
+            self.method,
+            self.notes,
+            sizes,
+            (effects,),
+            (correlation,),
+            self.rows,
+            sources=("cook2005",),
+        )
 
     summary = summary_of
     _repr_html_ = html_of

@@ -233,7 +233,9 @@ class FamilyBalance:
         tested = Section("Test", equal, names=("term",), statistic="chi-squared")
         sizes = {"rows": self.rows.n_used, "families": int(self.ids["family"].nunique())}
         sections = (spreads, tested, deviations, fixed)
-        return Account(self.method, self.notes, sizes, sections, rows=self.rows)
+        return Account(
+            self.method, self.notes, sizes, sections, rows=self.rows, sources=("brown1974",)
+        )
 
     summary = summary_of
     _repr_html_ = html_of

@@ -95,7 +95,9 @@ class WithinFamilyICC:
             undefined="not defined",
         )
         sizes = {"sessions": len(self.squares)}
-        return Account(self.method, self.notes, sizes, (table,), rows=self.rows)
+        return Account(
+            self.method, self.notes, sizes, (table,), rows=self.rows, sources=("shrout1979",)
+        )
 
     summary = summary_of
     _repr_html_ = html_of

@@ -163,7 +163,15 @@ class RuleAgreement:
             undefined="kappa not defined",
         )
         sizes = {"pairs": len(tidy)}
-        return Account(self.method, self.notes, sizes, (pairs,), rows=self.rows, drawn=True)
+        return Account(
+            self.method,
+            self.notes,
+            sizes,
+            (pairs,),
+            rows=self.rows,
+            drawn=True,
+            sources=("cohen1960",),
+        )
 
     summary = summary_of
     _repr_html_ = html_of

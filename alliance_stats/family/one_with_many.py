@@ -153,7 +153,14 @@ class OneWithMany:
             undefined="not defined",
         )
         sizes = {"rows": self.rows.n_used}
-        return Account(self.method, self.notes, sizes, (variances, correlations), rows=self.rows)
+        return Account(
+            self.method,
+            self.notes,
+            sizes,
+            (variances, correlations),
+            rows=self.rows,
+            sources=("kenny2006",),
+        )
 
     summary = summary_of
     _repr_html_ = html_of

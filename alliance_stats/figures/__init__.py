@@ -88,6 +88,7 @@ from alliance_stats.figures.model_curves import (
     predicted_curves_figure,
 )
 from alliance_stats.figures.panels import panel
+from alliance_stats.figures.participants import draw_participants, participant_flow_figure
 from alliance_stats.figures.power_curves import (
     draw_power_curves,
     interval_width_figure,
@@ -183,6 +184,7 @@ __all__ = [
     "draw_leave_one_out",
     "draw_mediation_paths",
     "draw_next_deviations",
+    "draw_participants",
     "draw_power_curves",
     "draw_power_map",
     "draw_quantiles",
@@ -225,6 +227,7 @@ __all__ = [
     "meta_funnel_figure",
     "one_with_many_figure",
     "panel",
+    "participant_flow_figure",
     "power_figure",
     "power_map_figure",
     "power_sensitivity_figure",

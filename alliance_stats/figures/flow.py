@@ -33,16 +33,16 @@ from alliance_stats.figures.style import (
 from alliance_stats.figures.text import lines_height, text_width, wrap
 from alliance_stats.ledger import LedgerStep, RowLedger
 
-__all__ = ["draw_flow", "flow_figure", "flow_height"]
+__all__ = ["GAP", "Box", "arrow", "box_of", "draw_flow", "flow_figure", "flow_height", "put_box"]
 
 _PAD = 6.0  # pt, between a box and its text
-_GAP = 12.0  # pt, least distance between boxes
+GAP = 12.0  # pt, least distance between boxes
 _MOST_LINES = 6  # of a reason
 _MAIN, _ASIDE = 0.44, 0.46  # shares of the width
 
 
 @dataclass(frozen=True, slots=True)
-class _Box:
+class Box:
     """A box with its heading and lines; all lengths in points, `top` from the upper edge."""
 
     heading: tuple[str, ...]
@@ -53,15 +53,18 @@ class _Box:
 
     @property
     def height(self) -> float:
+        """How high heading and lines make it."""
         heading = lines_height(len(self.heading), BODY)
         return heading + lines_height(len(self.lines)) + 2 * _PAD
 
     @property
     def bottom(self) -> float:
+        """Where it ends."""
         return self.top + self.height
 
     @property
     def middle(self) -> float:
+        """Where its middle stands, from the left."""
         return self.left + self.width / 2
 
 
@@ -91,14 +94,14 @@ def draw_flow(ax: Axes, rows: RowLedger) -> None:
     ax.set_ylim(height, 0.0)
     ax.set_axis_off()
     for above, below in pairwise(main):
-        _arrow(ax, (above.middle, above.bottom), (below.middle, below.top))
+        arrow(ax, (above.middle, above.bottom), (below.middle, below.top))
     for above, side in zip(main, aside, strict=False):  # none where nothing was set aside
         turn = side.top + side.height / 2
-        _arrow(ax, (above.middle, turn), (side.left, turn))
+        arrow(ax, (above.middle, turn), (side.left, turn))
     for box in main:
-        _draw_box(ax, box, edge=INK)
+        put_box(ax, box, edge=INK)
     for box in aside:
-        _draw_box(ax, box, edge=RULE)
+        put_box(ax, box, edge=RULE)
 
 
 @laid_out(COLUMN_AND_HALF)
@@ -177,7 +180,7 @@ def _asides(rows: RowLedger) -> list[LedgerStep]:
     return [step for step in rows.steps[1:] if step.rows_set_aside]
 
 
-def _boxes(rows: RowLedger, width: float) -> tuple[list[_Box], list[_Box]]:
+def _boxes(rows: RowLedger, width: float) -> tuple[list[Box], list[Box]]:
     """Place the boxes: one below the other at the left, what was set aside between at the right.
 
     Where nothing was, the rows used stand right below those that came in.
@@ -185,38 +188,39 @@ def _boxes(rows: RowLedger, width: float) -> tuple[list[_Box], list[_Box]]:
     wide, narrow = _MAIN * width, _ASIDE * width
     steps = [rows.steps[0], *_asides(rows)]
     main = [_state_box("Came in", steps[0], wide, top=1.0)]
-    aside: list[_Box] = []
+    aside: list[Box] = []
     for before, step in pairwise(steps):
         side = _aside_box(
-            before, step, narrow, left=width - narrow - 1.0, top=main[-1].bottom + _GAP
+            before, step, narrow, left=width - narrow - 1.0, top=main[-1].bottom + GAP
         )
         name = "Used" if step is steps[-1] else "Remaining"
-        main.append(_state_box(name, step, wide, top=side.bottom + _GAP))
+        main.append(_state_box(name, step, wide, top=side.bottom + GAP))
         aside.append(side)
     if not aside:
-        main.append(_state_box("Used", steps[0], wide, top=main[0].bottom + 2 * _GAP))
+        main.append(_state_box("Used", steps[0], wide, top=main[0].bottom + 2 * GAP))
     return main, aside
 
 
-def _state_box(name: str, step: LedgerStep, width: float, *, top: float) -> _Box:
+def _state_box(name: str, step: LedgerStep, width: float, *, top: float) -> Box:
     heading = f"{name}: {plural(step.rows_left, 'row')}"
     units = [f"{level}: {format_count(count)}" for level, count in step.units_left.items()]
-    return _box(heading, units, left=1.0, width=width, top=top)
+    return box_of(heading, units, left=1.0, width=width, top=top)
 
 
 def _aside_box(
     before: LedgerStep, step: LedgerStep, width: float, *, left: float, top: float
-) -> _Box:
+) -> Box:
     lost = {level: count - step.units_left[level] for level, count in before.units_left.items()}
     units = [f"{level}: −{format_count(count)}" for level, count in lost.items() if count]
     heading = f"Set aside: {plural(step.rows_set_aside, 'row')}"
-    return _box(heading, [step.reason, *units], left=left, width=width, top=top)
+    return box_of(heading, [step.reason, *units], left=left, width=width, top=top)
 
 
-def _box(heading: str, lines: Sequence[str], *, left: float, width: float, top: float) -> _Box:
+def box_of(heading: str, lines: Sequence[str], *, left: float, width: float, top: float) -> Box:
+    """Return a box whose words are wrapped to its width."""
     room = width - 2 * _PAD
     wrapped = [piece for line in lines for piece in _at_most(line, room)]
-    return _Box(tuple(wrap(heading, room, BODY)), tuple(wrapped), left, width, top)
+    return Box(tuple(wrap(heading, room, BODY)), tuple(wrapped), left, width, top)
 
 
 def _at_most(text: str, room: float) -> list[str]:
@@ -230,7 +234,8 @@ def _at_most(text: str, room: float) -> list[str]:
     return [*lines[: _MOST_LINES - 1], f"{last.rstrip()} …"]
 
 
-def _draw_box(ax: Axes, box: _Box, *, edge: str) -> None:
+def put_box(ax: Axes, box: Box, *, edge: str) -> None:
+    """Draw a box with its words; the heights of `ax` run downwards, in points."""
     ax.add_patch(
         Rectangle(
             (box.left, box.top), box.width, box.height, facecolor="white", edgecolor=edge, lw=0.8
@@ -245,7 +250,8 @@ def _draw_box(ax: Axes, box: _Box, *, edge: str) -> None:
         top += lines_height(1)
 
 
-def _arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
+def arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """Draw an arrow from one point to another."""
     ax.annotate(
         "",
         end,

@@ -49,6 +49,7 @@ DRAWN_BY = {
     "MetaAnalysis": "meta_forest_figure, meta_funnel_figure",
     "Multiverse": "specification_figure",
     "OneWithMany": "one_with_many_figure",
+    "ParticipantFlow": "participant_flow_figure",
     "Power": "power_figure, interval_width_figure, power_map_figure",
     "ResidualChecks": "residual_checks_figure",
     "RiskAccuracy": "calibration_figure",

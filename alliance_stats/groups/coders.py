@@ -119,7 +119,15 @@ class CoderAgreement:
         )
         sizes = {"cases": len(self.ratings), "coders": len(self.coders)}
         drawn = bool(self.draws)
-        return Account(self.method, self.notes, sizes, (table,), rows=self.rows, drawn=drawn)
+        return Account(
+            self.method,
+            self.notes,
+            sizes,
+            (table,),
+            rows=self.rows,
+            drawn=drawn,
+            sources=("cohen1960",) if self.measurement != "interval" else ("mcgraw1996",),
+        )
 
     summary = summary_of
     _repr_html_ = html_of

@@ -123,7 +123,15 @@ class TableOne:
         columns["smd"] = Column("SMD", "text", named=True)
         cells = pd.DataFrame(lines, columns=["variable", *columns], dtype=object)
         table = Section("Variable", cells, names=("variable",), columns=columns)
-        return Account(self.method, self.notes, {}, (table,), self._remarks(), self.rows)
+        return Account(
+            self.method,
+            self.notes,
+            {},
+            (table,),
+            self._remarks(),
+            self.rows,
+            sources=("austin2009",),
+        )
 
     summary = summary_of
     _repr_html_ = html_of

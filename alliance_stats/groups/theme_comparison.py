@@ -20,6 +20,7 @@ from alliance_stats.effect_sizes import clopper_pearson
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import one_line
 from alliance_stats.formatting import plural
+from alliance_stats.groups.comparing.choice_of_test import sources_of
 from alliance_stats.groups.comparing.comparison_rows import drawn_tables, worth_saying
 from alliance_stats.groups.comparing.finding import TestOptions
 from alliance_stats.groups.comparing.group_comparison import (
@@ -120,7 +121,15 @@ class ThemeComparison:
         sizes = {"cases": self.rows.n_used, "groups": len(self.comparison.labels)}
         sections = (shares, self._tests(conf_level))
         drawn = drawn_tables(self.method)
-        return Account(self.method, self.notes, sizes, sections, rows=self.rows, drawn=drawn)
+        return Account(
+            self.method,
+            self.notes,
+            sizes,
+            sections,
+            rows=self.rows,
+            drawn=drawn,
+            sources=sources_of(c.finding.test for c in self.comparison.comparisons),
+        )
 
     summary = summary_of
     _repr_html_ = html_of

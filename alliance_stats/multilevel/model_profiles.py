@@ -128,7 +128,12 @@ class Profile:
         table = self.tidy(conf_level=conf_level)
         found = Section("", table, names=("term",), conf_level=conf_level)
         return Account(
-            self.method, self.notes, {"rows": self.rows.n_used}, (found,), rows=self.rows
+            self.method,
+            self.notes,
+            {"rows": self.rows.n_used},
+            (found,),
+            rows=self.rows,
+            sources=("venzon1988",),
         )
 
     summary = summary_of

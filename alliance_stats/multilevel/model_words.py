@@ -82,6 +82,12 @@ def _glance(
     )
 
 
+_DF_SOURCES = {
+    "satterthwaite": ("kuznetsova2017",),
+    "kenward-roger": ("kenward1997",),
+}
+
+
 def linear_account(fit: LinearFit, *, df_method: str, conf_level: float) -> Account:
     """Return what the model says: coefficients, random effects, sizes, likelihood."""
     table = fixed_table(fit, df_method=df_method, conf_level=conf_level)
@@ -93,6 +99,7 @@ def linear_account(fit: LinearFit, *, df_method: str, conf_level: float) -> Acco
         table,
         fitted,
         conf_level=conf_level,
+        sources=("bates2015", *_DF_SOURCES.get(df_method, ())),
     )
 
 
@@ -106,7 +113,14 @@ def generalized_account(fit: GeneralizedFit, *, conf_level: float) -> Account:
     if fit.family.support == "positive":
         ratio = "ratio of means"
     return _account(
-        fit, method, generalized_notes(fit), table, "Log", conf_level=conf_level, ratio=ratio
+        fit,
+        method,
+        generalized_notes(fit),
+        table,
+        "Log",
+        conf_level=conf_level,
+        sources=("bates2015", "tierney1986"),
+        ratio=ratio,
     )
 
 
@@ -132,6 +146,7 @@ def _account(
     fitted: str,
     *,
     conf_level: float,
+    sources: tuple[str, ...],
     ratio: str = "",
 ) -> Account:
     also = {"ratio": Column(ratio, "ratio", "ratio_low", "ratio_high")} if ratio else {}
@@ -149,6 +164,7 @@ def _account(
         tuple(sections),
         (Phrase(f"{fitted}-likelihood {{}}, AIC {{}}.", ((-fit.deviance / 2.0, 2), (aic, 2))),),
         fit.design.rows,
+        sources=sources,
     )
 
 

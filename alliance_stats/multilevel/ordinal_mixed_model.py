@@ -357,7 +357,13 @@ class OrdinalMixedModel:
         said = Phrase("Log-likelihood {}, AIC {}.", ((self.log_lik, 2), (aic, 2)))
         sections = (fixed, thresholds) if len(table) else (thresholds,)
         return Account(
-            self.method, self.notes, sizes, (*sections, random_section(fit)), (said,), self.rows
+            self.method,
+            self.notes,
+            sizes,
+            (*sections, random_section(fit)),
+            (said,),
+            self.rows,
+            sources=("mccullagh1980", "hedeker1994"),
         )
 
     summary = summary_of

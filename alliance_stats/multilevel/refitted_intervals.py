@@ -138,7 +138,15 @@ class Bootstrap:
             conf_level=conf_level,
         )
         sizes = {"rows": self.rows.n_used}
-        return Account(self.method, self.notes, sizes, (found,), rows=self.rows, drawn=True)
+        return Account(
+            self.method,
+            self.notes,
+            sizes,
+            (found,),
+            rows=self.rows,
+            drawn=True,
+            sources=("davison1997",),
+        )
 
     summary = summary_of
     _repr_html_ = html_of

@@ -103,7 +103,13 @@ class CrossLagged:
             ((self.model.log_lik, 2), (self.model.n_parameters, 0)),
         )
         return Account(
-            self.method, self.notes, sizes, (lags, together), remarks=(fit,), rows=self.rows
+            self.method,
+            self.notes,
+            sizes,
+            (lags, together),
+            remarks=(fit,),
+            rows=self.rows,
+            sources=("hamaker2015",),
         )
 
     summary = summary_of

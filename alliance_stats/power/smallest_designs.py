@@ -86,7 +86,14 @@ class SmallestDesign:
             said = f"None of the values of {{}} that were tried {reached}"
         answer = Phrase(said, (self.name,))
         return Account(
-            self.method, self.notes, inner.sizes, inner.sections, (answer,), self.rows, drawn=True
+            self.method,
+            self.notes,
+            inner.sizes,
+            inner.sections,
+            (answer,),
+            self.rows,
+            drawn=True,
+            sources=("morris2019",),
         )
 
     summary = summary_of

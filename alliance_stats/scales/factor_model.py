@@ -159,7 +159,15 @@ class FactorModel:
             ),
         )  # fmt: skip
         sizes = {"rows": self.measures.nobs}
-        return Account(self.method, self.notes, sizes, tuple(sections), (said,), self.rows)
+        return Account(
+            self.method,
+            self.notes,
+            sizes,
+            tuple(sections),
+            (said,),
+            self.rows,
+            sources=("joreskog1969", "muthen1994") if self.moments.levels else ("joreskog1969",),
+        )
 
     summary = summary_of
     _repr_html_ = html_of

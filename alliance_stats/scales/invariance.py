@@ -115,7 +115,15 @@ class Invariance:
             Section("Held equal", table.iloc[1:][["model", *changes]], ("model",), columns=changes),
         ]
         sizes = {"rows": int(self.glance()["nobs"].iloc[0])}
-        return Account(self.method, self.notes, sizes, tuple(sections), (), self.rows)
+        return Account(
+            self.method,
+            self.notes,
+            sizes,
+            tuple(sections),
+            (),
+            self.rows,
+            sources=("meredith1993",),
+        )
 
     summary = summary_of
     _repr_html_ = html_of

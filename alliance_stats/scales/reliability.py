@@ -135,7 +135,23 @@ class ScaleReliability:
             )
             for about in dict.fromkeys(table["about"])
         )
-        return Account(self.method, self.notes, {"rows": self.n_forms}, sections, (), self.rows)
+        return Account(
+            self.method,
+            self.notes,
+            {"rows": self.n_forms},
+            sections,
+            (),
+            self.rows,
+            sources=self._sources(),
+        )
+
+    def _sources(self) -> tuple[str, ...]:
+        kinds = " ".join(c.about for c in self.coefficients)
+        return (
+            "feldt1965",
+            "zinbarg2005",
+            *(("geldhof2014", "cranford2006") if "within" in kinds else ()),
+        )
 
     summary = summary_of
     _repr_html_ = html_of

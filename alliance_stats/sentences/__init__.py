@@ -3,7 +3,7 @@
 Every number is the result's own, written by :mod:`alliance_stats.formatting`.
 """
 
-from alliance_stats.sentences.methods import methods_paragraph
+from alliance_stats.sentences.methods import bibliography, methods_paragraph
 from alliance_stats.sentences.report import report
 
-__all__ = ["methods_paragraph", "report"]
+__all__ = ["bibliography", "methods_paragraph", "report"]

@@ -1,17 +1,22 @@
-"""How results were computed: the methods paragraph."""
+"""How results were computed: the methods paragraph, and the publications of the methods."""
 
 import platform
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import get_args
 
-from alliance_stats.account import Account, Accountable
+from alliance_stats.account import Account, Accountable, entries_of
 from alliance_stats.checks import check_choice, require_kind
 from alliance_stats.multilevel import DfMethod, LinearMixedModel
 
-__all__ = ["methods_paragraph"]
+__all__ = ["bibliography", "methods_paragraph"]
 
-_PACKAGES = ("alliance-stats", "numpy", "scipy", "pandas")
+_PACKAGES = {
+    "alliance-stats": "",
+    "numpy": "harris2020",
+    "scipy": "virtanen2020",
+    "pandas": "mckinney2010",
+}
 
 
 def methods_paragraph(
@@ -19,6 +24,7 @@ def methods_paragraph(
     *,
     df_method: DfMethod = "satterthwaite",
     seed: int | None = None,
+    cited: bool = False,
 ) -> str:
     """Say how results were computed: software with versions, methods, rows, seed.
 
@@ -30,6 +36,9 @@ def methods_paragraph(
         As was given to :func:`report` for the linear mixed models.
     seed
         Seed of the random numbers; needed where a result drew some.
+    cited
+        Whether citations as Pandoc and Quarto read them (``[@bates2015]``) stand behind software
+        and methods; :func:`bibliography` writes their references.
 
     Raises
     ------
@@ -52,10 +61,10 @@ def methods_paragraph(
     drew = [name for name, account in accounts.items() if account.drawn]
     if drew and seed is None:
         raise ValueError(f"{drew[0]} rests on random numbers; give the seed= it was run with.")
-    versions = ", ".join(f"{package} {version(package)}" for package in _PACKAGES)
-    said = [f"Analyses were run in Python {platform.python_version()} with {versions}."]
+    said = [f"Analyses were run in Python {platform.python_version()} with {_software(cited)}."]
     said += [
-        f"{name}: {account.method}. {account.rows or ''}".strip()
+        f"{name}: {account.method}{_citation(account.sources) if cited else ''}. "
+        f"{account.rows or ''}".strip()
         for name, account in accounts.items()
     ]
     if seed is not None:
@@ -68,3 +77,47 @@ def account_of(result: Accountable, df_method: DfMethod = "satterthwaite") -> Ac
     if isinstance(result, LinearMixedModel):
         return result.account(df_method=df_method)
     return result.account()
+
+
+def bibliography(
+    results: Mapping[str, Accountable], *, df_method: DfMethod = "satterthwaite"
+) -> str:
+    """Return the publications of the results' methods, and of the software, as BibTeX.
+
+    Parameters
+    ----------
+    results
+        What each was for -> result, as for :func:`methods_paragraph`.
+    df_method
+        As was given to :func:`report` for the linear mixed models.
+
+    Returns
+    -------
+    str
+        The text of a ``.bib`` file, an entry for each key that
+        ``methods_paragraph(..., cited=True)`` cites, in the order of the keys.
+
+    Examples
+    --------
+    >>> from alliance_stats import bibliography, endings, example_study, kaplan_meier
+    >>> families = endings(example_study()).units
+    >>> curves = kaplan_meier(families, time="time", event="event")
+    >>> [line for line in bibliography({"leaving": curves}).splitlines() if "kaplan" in line]
+    ['@article{kaplan1958,']
+    """
+    require_kind(results, Mapping, asked="bibliography takes a mapping, {'Alliance': model}")
+    for result in results.values():
+        require_kind(result, Accountable, asked="bibliography takes results of this package")
+    keys = [key for result in results.values() for key in account_of(result, df_method).sources]
+    return entries_of([*keys, *(key for key in _PACKAGES.values() if key)])
+
+
+def _software(cited: bool) -> str:
+    return ", ".join(
+        f"{package} {version(package)}{_citation((key,)) if cited and key else ''}"
+        for package, key in _PACKAGES.items()
+    )
+
+
+def _citation(keys: tuple[str, ...]) -> str:
+    return f" [{'; '.join(f'@{key}' for key in keys)}]" if keys else ""

@@ -223,6 +223,7 @@ FURTHER: dict[str, tuple[str, Callable[[Any], object]]] = {
     ),
     "variance_partition": ("sessions", lambda d: als.variance_partition(_random(d))),
     "methods_paragraph": ("sessions", lambda d: als.methods_paragraph({"model": _random(d)})),
+    "bibliography": ("sessions", lambda d: als.bibliography({"model": _random(d)})),
     # families, sessions and endings
     "person_period": (
         "sessions",

@@ -69,6 +69,7 @@ def _landmarks(data: pd.DataFrame) -> Any:
 
 MODELS: dict[str, tuple[str, Call]] = {
     "Study": ("sessions", _study),
+    "participant_flow": ("sessions", lambda d: als.participant_flow(_study(d), group="ending")),
     "describe": ("sessions", lambda d: _study(d).describe()),
     "decompose": ("sessions", lambda d: als.decompose(d, "alliance", levels=["person"])),
     "running_mean": (

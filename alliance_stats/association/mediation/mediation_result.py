@@ -235,7 +235,15 @@ class Mediation:
         )
         sizes = {"rows": self.rows.n_used}
         said = (_ASSUMED,) if self.products is not None else (_ASSUMED, _NATURAL)
-        return Account(self.method, self.notes, sizes, sections, said, self.rows)
+        return Account(
+            self.method,
+            self.notes,
+            sizes,
+            sections,
+            said,
+            self.rows,
+            sources=("imai2010",) if self.products is None else ("mackinnon2004",),
+        )
 
     summary = summary_of
     _repr_html_ = html_of

@@ -365,7 +365,15 @@ class MetaAnalysis:
                 (float(glance["q"]), 2), p_phrase(glance["q_p"]),
             ),
         )  # fmt: skip
-        return Account(self.method, self.notes, sizes, tuple(sections), (spread,), rows=self.rows)
+        return Account(
+            self.method,
+            self.notes,
+            sizes,
+            tuple(sections),
+            (spread,),
+            rows=self.rows,
+            sources=("viechtbauer2007", "knapp2003", "higgins2009"),
+        )
 
     summary = summary_of
     _repr_html_ = html_of

@@ -125,7 +125,16 @@ class FalseAlarms:
         sizes = {"sessions": self.of}
         how = f"False alarms expected from measurement error alone ({self.method})"
         drawn = self.method == "Monte Carlo"
-        return Account(how, self.notes, sizes, (table,), (said,), self.rows, drawn=drawn)
+        return Account(
+            how,
+            self.notes,
+            sizes,
+            (table,),
+            (said,),
+            self.rows,
+            drawn=drawn,
+            sources=("phipson2010",),
+        )
 
     summary = summary_of
     _repr_html_ = html_of
@@ -330,7 +339,16 @@ class FamilyRuptures:
             ((float(found["expected"]), 1),),
         )
         tables = (patterns, together)
-        return Account(self.method, self.notes, sizes, tables, (said,), self.rows, drawn=True)
+        return Account(
+            self.method,
+            self.notes,
+            sizes,
+            tables,
+            (said,),
+            self.rows,
+            drawn=True,
+            sources=("phipson2010",),
+        )
 
     summary = summary_of
     _repr_html_ = html_of

@@ -4,7 +4,7 @@ The default follows from the outcome's type and the design, never from a test of
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -28,7 +28,7 @@ from alliance_stats.groups.comparing.group_samples import Design, Kind, Outcome
 from alliance_stats.groups.comparing.means_and_ranks import adjusted_means, mann_whitney, welch_df
 from alliance_stats.multilevel import infer
 
-__all__ = ["TESTS", "GroupTest", "choose_test", "pairwise_table"]
+__all__ = ["TESTS", "GroupTest", "choose_test", "pairwise_table", "sources_of"]
 
 
 _MOST_PAIRS = 5_000  # of 100 groups: some seconds to half a minute
@@ -281,6 +281,26 @@ _DEFAULTS: Mapping[tuple[Design, Kind, bool], str] = {
     ("clustered", "ordinal", False): "permutation",
     ("clustered", "binary", False): "cluster_robust",
 }
+
+
+_SOURCES: Mapping[str, tuple[str, ...]] = {
+    "welch": ("welch1947", "hedges1981"),
+    "student": ("hedges1981",),
+    "mann_whitney": ("mann1947",),
+    "boschloo": ("boschloo1970",),
+    "fisher_mid_p": ("fagerland2013",),
+    "welch_anova": ("welch1951", "games1976"),
+    "kruskal_wallis": ("kruskal1952",),
+    "permutation": ("phipson2010",),
+    "mcnemar_mid_p": ("fagerland2013",),
+    "mixed_model": ("kenward1997", "hedges2007"),
+    "cluster_robust": ("pustejovsky2018", "hedges2007"),
+}
+
+
+def sources_of(tests: Iterable[str]) -> tuple[str, ...]:
+    """Return the keys of the publications of these tests, each once."""
+    return tuple(dict.fromkeys(key for test in tests for key in _SOURCES.get(test, ())))
 
 
 def choose_test(outcome: Outcome, asked: str) -> tuple[str, GroupTest]:

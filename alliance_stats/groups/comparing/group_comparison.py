@@ -11,7 +11,7 @@ from alliance_stats.account import Account, html_of, summary_of
 from alliance_stats.checks import check_conf_level, did_you_mean
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import one_line
-from alliance_stats.groups.comparing.choice_of_test import choose_test, pairwise_table
+from alliance_stats.groups.comparing.choice_of_test import choose_test, pairwise_table, sources_of
 from alliance_stats.groups.comparing.comparison_rows import (
     comparison_row,
     comparison_sections,
@@ -209,7 +209,15 @@ class GroupComparison:
         clusters = self.rows.steps[-1].units_left.get(CLUSTERS)
         sizes |= {} if clusters is None else {"clusters": clusters}
         drawn = drawn_tables(self.method)
-        return Account(self.method, self.notes, sizes, sections, rows=self.rows, drawn=drawn)
+        return Account(
+            self.method,
+            self.notes,
+            sizes,
+            sections,
+            rows=self.rows,
+            drawn=drawn,
+            sources=sources_of(c.finding.test for c in self.comparisons),
+        )
 
     summary = summary_of
     _repr_html_ = html_of

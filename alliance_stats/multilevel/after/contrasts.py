@@ -39,6 +39,12 @@ Rows = npt.NDArray[np.int64]
 MOST_CONTRASTS = 5000
 MOST_JOINT = 500
 ADJUSTMENTS = ("mvt", "tukey", "dunnett", "holm", "bonferroni", "sidak", "fdr", "none")
+_SOURCES = {  # of an adjustment
+    "mvt": ("hothorn2008",),
+    "dunnett": ("hothorn2008",),
+    "holm": ("holm1979",),
+    "fdr": ("benjamini1995",),
+}
 _IN_WORDS = {
     "mvt": "adjusted jointly by the multivariate t distribution",
     "tukey": "adjusted by Tukey's range",
@@ -184,7 +190,14 @@ class Contrasts:
             conf_level=conf_level,
         )
         sizes = {"rows": self.rows.n_used}
-        return Account(self.method, self.notes, sizes, (found,), rows=self.rows)
+        return Account(
+            self.method,
+            self.notes,
+            sizes,
+            (found,),
+            rows=self.rows,
+            sources=("searle1980", *_SOURCES.get(self.adjust, ())),
+        )
 
     summary = summary_of
     _repr_html_ = html_of

@@ -156,7 +156,14 @@ class EstimatedMeans:
             conf_level=conf_level,
         )
         notes = (*self.notes, *naming(self.not_estimable, "mean"))
-        return Account(self.method, notes, {"rows": self.rows.n_used}, (means,), rows=self.rows)
+        return Account(
+            self.method,
+            notes,
+            {"rows": self.rows.n_used},
+            (means,),
+            rows=self.rows,
+            sources=("searle1980",),
+        )
 
     summary = summary_of
     _repr_html_ = html_of

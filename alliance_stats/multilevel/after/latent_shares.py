@@ -189,7 +189,15 @@ class LatentPartition:
             )
         )
         sizes = {"rows": self.rows.n_used}
-        return Account(self.method, self.notes, sizes, (shares,), tuple(remarks), self.rows)
+        return Account(
+            self.method,
+            self.notes,
+            sizes,
+            (shares,),
+            tuple(remarks),
+            self.rows,
+            sources=("goldstein2002",),
+        )
 
     summary = summary_of
     _repr_html_ = html_of

@@ -124,7 +124,15 @@ class LikelihoodRatioTest:
         test = Section("", self.tidy(), names=("term",), statistic="chi-squared")
         sizes = {"rows": self.rows.n_used}
         drawn = len(self.null) > 0
-        return Account(self.method, self.notes, sizes, (test,), rows=self.rows, drawn=drawn)
+        return Account(
+            self.method,
+            self.notes,
+            sizes,
+            (test,),
+            rows=self.rows,
+            drawn=drawn,
+            sources=("self1987", "stram1994") if "mixture of" in self.reference else (),
+        )
 
     summary = summary_of
     _repr_html_ = html_of

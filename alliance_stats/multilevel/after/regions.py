@@ -246,7 +246,9 @@ class JohnsonNeyman:
             f"{format_number(self.support[0])} to {format_number(self.support[-1])}"
         )
         sizes = {"rows": self.rows.n_used}
-        return Account(method, self.notes, sizes, (), tuple(remarks), self.rows)
+        return Account(
+            method, self.notes, sizes, (), tuple(remarks), self.rows, sources=("bauer2005",)
+        )
 
     summary = summary_of
     _repr_html_ = html_of

@@ -130,7 +130,7 @@ class ResidualChecks:
         )
         return Account(
             self.method, self.notes, {"rows": len(self.residuals)}, (checks,), rows=self.rows,
-            drawn=True,
+            drawn=True, sources=("dunn1996",),
         )  # fmt: skip
 
     summary = summary_of

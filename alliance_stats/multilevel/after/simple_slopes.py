@@ -131,7 +131,14 @@ class SimpleSlopes:
         )
         empty = naming(self.not_estimable, "slope")
         notes = (*self.notes, *empty)
-        return Account(self.method, notes, {"rows": self.rows.n_used}, (slopes,), rows=self.rows)
+        return Account(
+            self.method,
+            notes,
+            {"rows": self.rows.n_used},
+            (slopes,),
+            rows=self.rows,
+            sources=("bauer2005",),
+        )
 
     summary = summary_of
     _repr_html_ = html_of

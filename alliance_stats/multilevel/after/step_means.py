@@ -133,7 +133,12 @@ class StepMeans:
             [*by, "estimate", "std_error", "conf_low", "conf_high"]],
             names=by, conf_level=conf_level, measure="mean")  # fmt: skip
         return Account(
-            self.method, self.notes, {"rows": self.rows.n_used}, (chances, means), rows=self.rows
+            self.method,
+            self.notes,
+            {"rows": self.rows.n_used},
+            (chances, means),
+            rows=self.rows,
+            sources=("hanmer2013",),
         )
 
     summary = summary_of

@@ -133,7 +133,14 @@ class VariancePartition:
         sizes = {"rows": self.rows.n_used}
         drawn = isinstance(self.intervals, Bootstrap)
         return Account(
-            self.method, self.notes, sizes, (shares,), tuple(remarks), self.rows, drawn=drawn
+            self.method,
+            self.notes,
+            sizes,
+            (shares,),
+            tuple(remarks),
+            self.rows,
+            drawn=drawn,
+            sources=("goldstein2002",),
         )
 
     summary = summary_of

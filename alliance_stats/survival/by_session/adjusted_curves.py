@@ -173,7 +173,12 @@ class AdjustedCurves:
                 )
             )
         return Account(
-            self.method, self.notes, {"rows": self.rows.n_used}, tuple(sections), rows=self.rows
+            self.method,
+            self.notes,
+            {"rows": self.rows.n_used},
+            tuple(sections),
+            rows=self.rows,
+            sources=("chang1982",),
         )
 
     summary = summary_of

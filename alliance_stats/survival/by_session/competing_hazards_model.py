@@ -405,6 +405,7 @@ class CompetingHazards:
             tuple(sections),
             remarks,
             self.rows,
+            sources=("tutz2016",),
         )
 
     summary = summary_of

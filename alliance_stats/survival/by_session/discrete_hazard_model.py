@@ -533,7 +533,14 @@ class DiscreteHazard:
         }
         if self.has_effects:
             sizes |= {group.name: len(group.labels) for group in self.fit.design.groupings}
-        return Account(self.method, self.notes, sizes, tuple(sections), rows=self.rows)
+        return Account(
+            self.method,
+            self.notes,
+            sizes,
+            tuple(sections),
+            rows=self.rows,
+            sources=("prentice1978", "singer1993"),
+        )
 
     summary = summary_of
     _repr_html_ = html_of

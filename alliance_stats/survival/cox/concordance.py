@@ -86,7 +86,12 @@ class Concordance:
             conf_level=conf_level,
         )
         return Account(
-            self.method, self.notes, {"rows": self.rows.n_used}, (section,), rows=self.rows
+            self.method,
+            self.notes,
+            {"rows": self.rows.n_used},
+            (section,),
+            rows=self.rows,
+            sources=("harrell1982", "therneau2000"),
         )
 
     summary = summary_of

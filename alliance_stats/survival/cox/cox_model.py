@@ -459,7 +459,20 @@ class CoxModel:
             sections.append(self.frailty.section(conf_level=conf_level))
             remarks.append(self.frailty.verdict())
         sizes = {"rows": self.rows.n_used, "events": int(self.intervals.event.sum())}
-        return Account(self.method, self.notes, sizes, tuple(sections), tuple(remarks), self.rows)
+        return Account(
+            self.method,
+            self.notes,
+            sizes,
+            tuple(sections),
+            tuple(remarks),
+            self.rows,
+            sources=self._sources(),
+        )
+
+    def _sources(self) -> tuple[str, ...]:
+        ties = ("efron1977",) if self.ties == "efron" else ()
+        errors = () if self.n_clusters is None else ("lin1989",)
+        return ("cox1972", *ties, *errors, *(() if self.frailty is None else ("therneau2003",)))
 
     summary = summary_of
     _repr_html_ = html_of

@@ -79,7 +79,12 @@ class ProportionalHazardsTest:
         del conf_level
         tests = Section("Term", self.tidy(), names=("term",), statistic="chi-squared")
         return Account(
-            self.method, self.notes, {"rows": self.rows.n_used}, (tests,), rows=self.rows
+            self.method,
+            self.notes,
+            {"rows": self.rows.n_used},
+            (tests,),
+            rows=self.rows,
+            sources=("grambsch1994",),
         )
 
     summary = summary_of

@@ -161,7 +161,12 @@ class VaryingCoefficient:
             statistic=f"{self.test} chi-squared",
         )
         return Account(
-            self.method, self.notes, {"rows": self.rows.n_used}, (at, test), rows=self.rows
+            self.method,
+            self.notes,
+            {"rows": self.rows.n_used},
+            (at, test),
+            rows=self.rows,
+            sources=("cox1972", "therneau2000"),
         )
 
     summary = summary_of

@@ -209,7 +209,13 @@ class CumulativeIncidence:
             for curve in self.curves
         )
         return Account(
-            self.method, self.notes, {"rows": self.rows.n_used}, (section,), not_ended, self.rows
+            self.method,
+            self.notes,
+            {"rows": self.rows.n_used},
+            (section,),
+            not_ended,
+            self.rows,
+            sources=("aalen1978",),
         )
 
     summary = summary_of

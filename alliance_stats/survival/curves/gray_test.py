@@ -113,7 +113,15 @@ class GrayTest:
         tests = Section("Ending", self.tidy(), names=("state",), statistic="chi-squared")
         sizes = {"rows": self.rows.n_used, "groups": len(self.groups)}
         remarks = (str(self.permutations[0]),) if self.permutations else ()
-        return Account(self.method, self.notes, sizes, (tests,), remarks, self.rows)
+        return Account(
+            self.method,
+            self.notes,
+            sizes,
+            (tests,),
+            remarks,
+            self.rows,
+            sources=("gray1988", "phipson2010") if self.permutations else ("gray1988",),
+        )
 
     summary = summary_of
     _repr_html_ = html_of

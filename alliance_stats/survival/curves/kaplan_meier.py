@@ -322,7 +322,15 @@ class KaplanMeier:
                 "event."
             )
         sizes = {"rows": self.rows.n_used, "events": int(medians["n_event"].sum())}
-        return Account(self.method, self.notes, sizes, (section,), tuple(remarks), self.rows)
+        return Account(
+            self.method,
+            self.notes,
+            sizes,
+            (section,),
+            tuple(remarks),
+            self.rows,
+            sources=("kaplan1958", "brookmeyer1982"),
+        )
 
     summary = summary_of
     _repr_html_ = html_of

@@ -191,7 +191,14 @@ class LogRank:
         remarks = () if self.permutation is None else (str(self.permutation),)
         drawn = self.permutation is not None and not self.permutation.exact
         return Account(
-            self.method, self.notes, sizes, (counted, tested), remarks, self.rows, drawn=drawn
+            self.method,
+            self.notes,
+            sizes,
+            (counted, tested),
+            remarks,
+            self.rows,
+            drawn=drawn,
+            sources=("mantel1966",) if self.permutation is None else ("mantel1966", "phipson2010"),
         )
 
     summary = summary_of

@@ -156,7 +156,12 @@ class RestrictedMean:
                 )
             )
         return Account(
-            self.method, self.notes, {"rows": self.rows.n_used}, tuple(sections), rows=self.rows
+            self.method,
+            self.notes,
+            {"rows": self.rows.n_used},
+            tuple(sections),
+            rows=self.rows,
+            sources=("royston2013",),
         )
 
     summary = summary_of

@@ -149,7 +149,16 @@ class DropoutSensitivity:
         tips = self.tipping_points(conf_level=conf_level).to_numpy().tolist()
         sizes = {"outcomes": self.n_seen, "unseen outcomes": self.n_unseen}
         remarks = tuple(_tip_in_words(*row) for row in tips)
-        return Account(self.method, self.notes, sizes, (section,), remarks, self.rows, drawn=True)
+        return Account(
+            self.method,
+            self.notes,
+            sizes,
+            (section,),
+            remarks,
+            self.rows,
+            drawn=True,
+            sources=("carpenter2013book", "rubin1987", "barnard1999"),
+        )
 
     summary = summary_of
     _repr_html_ = html_of

@@ -136,6 +136,7 @@ class PatternMixture:
                 ),
             ),
             rows=self.rows,
+            sources=("little1993",),
         )
 
     summary = summary_of

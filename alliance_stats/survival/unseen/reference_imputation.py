@@ -117,7 +117,16 @@ class ReferenceImputation:
         )
         sizes = {"outcomes": self.n_seen, "unseen outcomes": self.n_unseen}
         moved = f"{plural(self.n_moved, 'unseen outcome')} of other arms than the reference."
-        return Account(self.method, self.notes, sizes, (section,), (moved,), self.rows, drawn=True)
+        return Account(
+            self.method,
+            self.notes,
+            sizes,
+            (section,),
+            (moved,),
+            self.rows,
+            drawn=True,
+            sources=("carpenter2013", "rubin1987"),
+        )
 
     summary = summary_of
     _repr_html_ = html_of

@@ -154,7 +154,9 @@ class SharedParameterModel:
         )
         sizes = {"outcomes": self.outcome.nobs, "events": self.hazard.n_event}
         remarks = (f"Hazard: {self.hazard.rows}",)
-        return Account(self.method, self.notes, sizes, (section,), remarks, self.rows)
+        return Account(
+            self.method, self.notes, sizes, (section,), remarks, self.rows, sources=("wu1988",)
+        )
 
     summary = summary_of
     _repr_html_ = html_of

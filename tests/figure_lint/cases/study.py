@@ -3,9 +3,10 @@
 import numpy as np
 import pandas as pd
 
-from alliance_stats import Study, example_study
-from alliance_stats.figures import flow_figure, study_overview_figure
+from alliance_stats import Study, example_study, participant_flow
+from alliance_stats.figures import flow_figure, participant_flow_figure, study_overview_figure
 from alliance_stats.study.description import StudyDescription
+from alliance_stats.study.participant_flow import ParticipantFlow
 from tests.figure_lint.cases.data import EASTERN, LONG, OTHER_SCRIPTS, ledger
 
 
@@ -30,7 +31,35 @@ def one_role() -> StudyDescription:
     return Study.from_frame(frame, person="who", session="s", alliance="wai").describe()
 
 
+def flowing(arms: tuple[str, ...], *, n: int = 240) -> ParticipantFlow:
+    """Return the flow of invented families, by arm if there are any."""
+    draw = np.random.default_rng(3)
+    family = np.arange(n)
+    frame = pd.DataFrame({"family": family, "person": family, "session": 1})
+    frame["arm"] = draw.choice(np.array(arms or ("",), dtype=object), n)
+    frame["ending"] = draw.choice(["dropout", "planned", "transferred", "ongoing"], n)
+    frame["wai"] = draw.choice([np.nan, 4.0], n)
+    study = Study.from_frame(
+        frame.assign(therapist=family // 9), person="person", family="family",
+        therapist="therapist", session="session", alliance="wai", ending="ending",
+    )  # fmt: skip
+    return participant_flow(
+        study, group="arm" if arms else None, excluded={"no consent": 12, LONG: 3}
+    )
+
+
 CASES = {
+    participant_flow_figure: {
+        "participants": lambda: participant_flow_figure(flowing(("new", "usual"))),
+        "participants, no arms": lambda: participant_flow_figure(flowing(())),
+        "participants, four arms": lambda: participant_flow_figure(
+            flowing(tuple("abcd")), width=183.0
+        ),
+        "participants, long names": lambda: participant_flow_figure(
+            flowing((LONG, OTHER_SCRIPTS[2]))
+        ),
+        "participants, eastern names": lambda: participant_flow_figure(flowing(EASTERN[:2])),
+    },
     flow_figure: {
         "flow": lambda: flow_figure(ledger("no rating", "after the planned ending")),
         "flow, nothing set aside": lambda: flow_figure(ledger()),

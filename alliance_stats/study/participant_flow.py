@@ -1,0 +1,289 @@
+"""Families and persons through a study, arm by arm, as CONSORT and STROBE ask for it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from alliance_stats.account import Account, Column, Section, html_of, summary_of
+from alliance_stats.checks import check_conf_level, describe_rows, require_columns
+from alliance_stats.errors import DataError
+from alliance_stats.estimates import one_line
+from alliance_stats.formatting import plural
+from alliance_stats.ledger import RowLedger
+from alliance_stats.study.courses import ENDINGS
+from alliance_stats.study.study import Study
+
+__all__ = ["STAGES", "ParticipantFlow", "participant_flow"]
+
+STAGES = ("screened", "excluded", "entered", "group not known", "in group", "left", "stayed",
+          "analysed", "not analysed")  # fmt: skip
+"""The stages of a flow, in their order; a study has those that it can count."""
+
+_LEFT = ("dropout", "transferred")
+_PLURALS = {"family": "families", "person": "persons", "therapist": "therapists"}
+_COUNTED = tuple(f"n_{name}" for name in _PLURALS.values())
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class ParticipantFlow:
+    """Families, persons and therapists at each stage; made by :func:`participant_flow`.
+
+    Attributes
+    ----------
+    table
+        What :meth:`tidy` returns.
+    groups
+        The arms in their order; empty where none were asked for.
+    unit
+        ``"family"`` or ``"person"``: who enters, is in an arm, and ends treatment.
+    levels
+        Which of family, person and therapist the study tells.
+    rated
+        The score whose ratings make a unit one that is analysed; empty without one.
+    rows
+        The study's row ledger.
+    """
+
+    table: pd.DataFrame
+    groups: tuple[str, ...]
+    unit: str
+    levels: tuple[str, ...]
+    rated: str
+    rows: RowLedger
+
+    __repr__ = one_line
+
+    def tidy(self) -> pd.DataFrame:
+        """Return one row a stage, arm and reason.
+
+        Columns: ``stage`` (of :data:`STAGES`), ``group`` (empty for all arms together), ``term``
+        (how treatment ended, or why not; else empty), ``n_families``, ``n_persons``,
+        ``n_therapists`` (NaN where the study has no such level, or only totals were given).
+        """
+        return self.table.copy()
+
+    def glance(self) -> pd.DataFrame:
+        """Return one row: how many entered, were analysed, and how many arms there are."""
+        of = f"n_{_PLURALS[self.unit]}"
+        sums = self.table.groupby("stage")[of].sum()
+        return pd.DataFrame(
+            [
+                {
+                    "unit": self.unit,
+                    "n_groups": len(self.groups),
+                    "n_entered": int(sums["entered"]),
+                    "n_analysed": int(sums.get("analysed", np.nan)) if self.rated else np.nan,
+                }
+            ]
+        )
+
+    @property
+    def method(self) -> str:
+        """What was counted, in a phrase."""
+        return f"Flow of {_PLURALS[self.unit]} through the study"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What does not add up across arms, and why."""
+        return tuple(self._notes())
+
+    def _notes(self) -> Iterator[str]:
+        here = self.table[self.table["stage"] == "in group"]
+        whole = self.table[self.table["stage"] == "entered"].iloc[0]
+        others = [level for level in self.levels if level != self.unit]
+        twice = [
+            _PLURALS[level]
+            for level in others
+            if len(self.groups) > 1 and here[f"n_{_PLURALS[level]}"].sum() > _known(whole, level)
+        ]
+        if twice:
+            yield f"Some {' and '.join(twice)} are in more than one arm, and counted in each."
+
+    def account(self, *, conf_level: float = 0.95) -> Account:
+        """Return the counts as data; there is no interval that `conf_level` could set."""
+        check_conf_level(conf_level)
+        columns = {
+            f"n_{_PLURALS[level]}": Column(_PLURALS[level], "count") for level in self.levels
+        }
+        table = self.table.copy()
+        names = ("stage", "group", "term") if self.groups else ("stage", "term")
+        sizes = {_PLURALS[level]: self.rows.units(level) for level in self.levels}
+        section = Section("Stage", table, names, columns=columns)
+        sources = ("schulz2010", "vonelm2007")
+        return Account(self.method, self.notes, sizes, (section,), rows=self.rows, sources=sources)
+
+    summary = summary_of
+    _repr_html_ = html_of
+
+
+def participant_flow(
+    study: Study,
+    *,
+    group: str | None = None,
+    screened: int | None = None,
+    excluded: Mapping[str, int] | None = None,
+) -> ParticipantFlow:
+    """Count who entered a study, was in which arm, left for which reason, and was analysed.
+
+    Parameters
+    ----------
+    study
+        A validated study. Its unit (family or person) is what flows.
+    group
+        Column of the arm (a trial) or of the group that is compared (a cohort); the same in all
+        rows of a unit.
+    screened
+        How many units were assessed for eligibility; the data hold only those that entered.
+    excluded
+        Why a screened unit did not enter -> how many; they must add up to what is missing.
+
+    Returns
+    -------
+    ParticipantFlow
+        Units left by their endings (dropout, transferred) where the study tells them, and analysed
+        if at least one of its members has a rating of the alliance (or of the outcome, where there
+        is no alliance).
+
+    Raises
+    ------
+    DataError
+        If the arm varies within a unit, or screened and excluded do not add up to who entered.
+
+    Notes
+    -----
+    Stages are those of CONSORT 2010 (Schulz, Altman & Moher 2010, doi:10.1136/bmj.c332) and STROBE
+    (von Elm et al. 2007, doi:10.1136/bmj.39335.541782.AD).
+
+    Examples
+    --------
+    >>> from alliance_stats import example_study, participant_flow
+    >>> flow = participant_flow(example_study(), group="framework")
+    >>> flow.tidy().query("stage == 'in group'")[["group", "n_families", "n_persons"]]
+    """
+    frame, roles = study.sessions, study.roles
+    unit = study.unit
+    arm = _arms(frame, group, roles[unit])
+    levels = tuple(level for level in _PLURALS if level in roles)
+    count = _Counting(frame, {level: roles[level] for level in levels})
+    everybody = np.ones(len(frame), dtype=bool)
+    entered = count("entered", everybody)
+    rows = [*_before(entered, unit, screened, excluded), entered]
+    names = [] if arm is None else _labels(frame[group])
+    if arm is not None and (arm == "").any():
+        rows.append(count("group not known", arm == ""))
+    rated = next((role for role in ("alliance", "outcome") if role in roles), "")
+    for name in names or [""]:
+        inside = everybody if arm is None else arm == name
+        if names:
+            rows.append(count("in group", inside, group=name))
+        if "ending" in roles:
+            rows += _endings(count, frame[roles["ending"]], inside, name)
+        if rated:
+            rows += _analysed(count, frame[roles[rated]].notna(), inside, name)
+    return ParticipantFlow(
+        pd.DataFrame(rows, columns=["stage", "group", "term", *_COUNTED]).astype(
+            dict.fromkeys(_COUNTED, np.float64)
+        ),
+        tuple(names),
+        unit,
+        levels,
+        roles.get(rated, ""),
+        study.rows,
+    )
+
+
+Row = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class _Counting:
+    frame: pd.DataFrame
+    columns: Mapping[str, str]
+
+    def __call__(
+        self, stage: str, inside: npt.NDArray[np.bool_], *, group: str = "", term: str = ""
+    ) -> Row:
+        counts = {
+            f"n_{_PLURALS[level]}": self.frame.loc[inside, column].nunique()
+            for level, column in self.columns.items()
+        }
+        unknown = dict.fromkeys(_COUNTED, np.nan)
+        return {"stage": stage, "group": group, "term": term, **unknown, **counts}
+
+
+def _labels(values: pd.Series) -> list[str]:
+    known = values.dropna()
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        present = set(known.astype(object))
+        return [str(label) for label in values.cat.categories if label in present]
+    return [str(label) for label in sorted(known.unique(), key=lambda x: (str(type(x)), x))]
+
+
+def _arms(frame: pd.DataFrame, group: str | None, unit: str) -> npt.NDArray[np.object_] | None:
+    """Return the arm of each row in words, empty where it is not known."""
+    if group is None:
+        return None
+    require_columns(frame, [group])
+    arms = frame[group].astype(object)
+    several = arms.groupby(frame[unit], sort=False).nunique()
+    if (several > 1).any():
+        name = several.index[several > 1][0]
+        where = describe_rows((frame[unit] == name).to_numpy(), frame.index)
+        raise DataError(
+            f"Column '{group}' varies within '{unit}' {name!r} ({where}): an arm belongs to a "
+            f"whole {unit}. Give a column that is the same in all its rows."
+        )
+    first = arms.groupby(frame[unit], sort=False).transform("first")  # one known row tells it
+    return np.array(["" if pd.isna(value) else str(value) for value in first], dtype=object)
+
+
+def _before(
+    entered: Row, unit: str, screened: int | None, excluded: Mapping[str, int] | None
+) -> Iterator[Row]:
+    """Yield the stages that the data do not hold."""
+    if screened is None and excluded is None:
+        return
+    of = f"n_{_PLURALS[unit]}"
+    out = sum((excluded or {}).values())
+    n = int(str(entered[of]))
+    if screened is None:
+        screened = n + out
+    if screened - out != n:
+        raise DataError(
+            f"{plural(screened, unit, _PLURALS[unit])} screened, less {out} excluded, make "
+            f"{screened - out}; the study has {n}. Give every reason with its count in excluded=."
+        )
+    unknown: dict[str, object] = dict.fromkeys(_COUNTED, np.nan)
+    yield {"stage": "screened", "group": "", "term": "", **unknown, of: screened}
+    for reason, number in (excluded or {}).items():
+        yield {"stage": "excluded", "group": "", "term": reason, **unknown, of: number}
+
+
+def _endings(
+    count: _Counting, endings: pd.Series, inside: npt.NDArray[np.bool_], group: str
+) -> Iterator[Row]:
+    said = endings.astype(object).where(endings.notna(), "not known").to_numpy()
+    for ending in (*_LEFT, *(name for name in ENDINGS if name not in _LEFT), "not known"):
+        here = inside & (said == ending)
+        if here.any():
+            stage = "left" if ending in _LEFT else "stayed"
+            yield count(stage, here, group=group, term=ending)
+
+
+def _analysed(
+    count: _Counting, known: pd.Series, inside: npt.NDArray[np.bool_], group: str
+) -> Iterator[Row]:
+    """Yield how many were rated at all, and how many of each level were not."""
+    rated = count("analysed", inside & known.to_numpy(dtype=bool), group=group)
+    yield rated
+    everybody = count("", inside)
+    missing = {name: everybody[name] - rated[name] for name in _COUNTED}  # type: ignore[operator]
+    if any(n > 0 for n in missing.values()):
+        yield rated | {"stage": "not analysed", "term": f"no rating of {known.name}"} | missing
+
+
+def _known(row: pd.Series, level: str) -> float:
+    return float(row[f"n_{_PLURALS[level]}"])
