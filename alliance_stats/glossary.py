@@ -293,7 +293,7 @@ GLOSSARY: Mapping[str, str] = MappingProxyType(
         "within_data": "whether a boundary lies inside the range of the data",
         "axis_intercept": "where the first principal axis of a response surface begins",
         "axis_slope": "slope of the first principal axis of a response surface",
-        "stage": "stage of the flow through a study: entered, in group, left, analysed ...",
+        "stage": "stage of the flow through a study (entered, in group, left, analysed, ...)",
         "stationary_x": "first coordinate of a surface's stationary point",
         "stationary_y": "second coordinate of a surface's stationary point",
         "meaning": "what a parameter stands for, in words",

@@ -83,7 +83,7 @@ def _glance(
 
 
 _DF_SOURCES = {
-    "satterthwaite": ("kuznetsova2017",),
+    "satterthwaite": ("satterthwaite1946", "kuznetsova2017"),
     "kenward-roger": ("kenward1997",),
 }
 

@@ -162,6 +162,9 @@ def participant_flow(
     >>> from alliance_stats import example_study, participant_flow
     >>> flow = participant_flow(example_study(), group="framework")
     >>> flow.tidy().query("stage == 'in group'")[["group", "n_families", "n_persons"]]
+                 group  n_families  n_persons
+    1  trauma-informed       133.0      344.0
+    7            usual       107.0      277.0
     """
     frame, roles = study.sessions, study.roles
     unit = study.unit

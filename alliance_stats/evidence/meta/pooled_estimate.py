@@ -365,6 +365,7 @@ class MetaAnalysis:
                 (float(glance["q"]), 2), p_phrase(glance["q_p"]),
             ),
         )  # fmt: skip
+        levels = () if self.effects.studies is None else ("konstantopoulos2011",)
         return Account(
             self.method,
             self.notes,
@@ -372,7 +373,7 @@ class MetaAnalysis:
             tuple(sections),
             (spread,),
             rows=self.rows,
-            sources=("viechtbauer2007", "knapp2003", "higgins2009"),
+            sources=("viechtbauer2007", "knapp2003", "higgins2009", *levels),
         )
 
     summary = summary_of
