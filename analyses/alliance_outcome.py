@@ -23,8 +23,9 @@ from alliance_stats.formatting import (
     format_percent,
 )
 from alliance_stats.multilevel import LinearMixedModel, lmm, variance_partition
+from alliance_stats.provenance import numbers_from
 from alliance_stats.study import Study
-from analyses.chapter import Chapter, Section
+from analyses.chapter import Chapter, Numbers, Section
 from analyses.session_before import BEFORE, alliance_before, effect_of, with_the_session_before
 from analyses.session_to_session import session_to_session
 from analyses.simulated import LEVELS, ROLES, SOURCE, SYMPTOMS, called_simulated
@@ -50,6 +51,7 @@ def main(data: Study, out: Path) -> Chapter:
         parts=(called_simulated(flow_figure(rows, label="fig-outcome-flow")), *effect.parts),
     )
     lags, lag_numbers = session_to_session(data)
+    counted = numbers_from(rows, {"rows": rows.n_used})
     chapter = Chapter(
         name=NAME,
         title="The alliance and symptoms from session to session",
@@ -59,7 +61,7 @@ def main(data: Study, out: Path) -> Chapter:
             "not the one before; what is found about the session before is a matter of method."
         ),
         sections=(course, effect, lags, checks(before.model)),
-        numbers={**course_numbers, **effect_numbers, **lag_numbers, "rows": rows.n_used},
+        numbers={**course_numbers, **effect_numbers, **lag_numbers, **counted},
         headline=(
             "symptoms per point of alliance at the session before, within persons: "
             f"{format_number(effect_numbers['before_within'])} where 0 was built in and centring "
@@ -79,11 +81,12 @@ def level_model(data: Study) -> LinearMixedModel:
     )
 
 
-def symptoms_over_sessions(data: Study) -> tuple[Section, dict[str, float]]:
+def symptoms_over_sessions(data: Study) -> tuple[Section, Numbers]:
     """Show the course of symptoms and split what lies around it among the levels."""
     fit = level_model(data)
     slope = fit.tidy().set_index("term").loc["session"]
-    shares = variance_partition(fit, ci_method="bootstrap", n_resamples=DRAWS, seed=SEED).tidy()
+    partition = variance_partition(fit, ci_method="bootstrap", n_resamples=DRAWS, seed=SEED)
+    shares = partition.tidy()
     shares["group"] = shares["group"].map(LEVELS)
     share = shares.set_index("group")
     first, *others = (
@@ -100,6 +103,7 @@ def symptoms_over_sessions(data: Study) -> tuple[Section, dict[str, float]]:
         "prediction is drawn towards the average as far as the therapist’s families tell little "
         "about it."
     )
+    seen = data.sessions["symptoms"].notna().to_numpy()
     trajectories = trajectory_figure(
         data.sessions.assign(
             role=lambda d: pd.Categorical(d["role"].map(ROLES), list(ROLES.values()))
@@ -125,15 +129,20 @@ def symptoms_over_sessions(data: Study) -> tuple[Section, dict[str, float]]:
         effect_label="Deviation in symptoms (points)",
         label="fig-outcome-therapists",
     )
-    numbers = {
-        "symptoms_per_session": slope["estimate"],
-        **{
+    numbers = numbers_from(fit, {"symptoms_per_session": slope["estimate"]}) | numbers_from(
+        partition,
+        {
             f"share_{level.split()[0].lower()}{end}": row[name]
             for level, row in share.iterrows()
             for end, name in (("", "estimate"), ("_low", "conf_low"), ("_high", "conf_high"))
         },
-    }
-    figures = tuple(called_simulated(figure) for figure in (trajectories, variance, caterpillar))
+        seed=SEED,
+    )
+    figures = (
+        called_simulated(trajectories, data.keep(seen, reason="symptoms not rated")),
+        called_simulated(variance, partition, seed=SEED),
+        called_simulated(caterpillar),
+    )
     return Section("sec-outcome-course", "Between whom symptoms differ", text, figures), numbers
 
 

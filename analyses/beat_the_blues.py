@@ -6,6 +6,7 @@ months; its successor HSAUR3 holds the same scores under 2, 3, 5 and 8 months, w
 a treatment of two months and 1, 3 and 6 months after it. The corrected months are used here.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -23,9 +24,10 @@ from alliance_stats.formatting import (
 )
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import LinearMixedModel, lmm
+from alliance_stats.provenance import numbers_from
 from alliance_stats.survival import kaplan_meier, log_rank
 from alliance_stats.tables import model_table
-from analyses.chapter import Chapter, Section
+from analyses.chapter import Chapter, Numbers, Section
 
 NAME = "beat_the_blues"
 MONTHS = {"bdi.pre": 0, "bdi.2m": 2, "bdi.4m": 3, "bdi.6m": 5, "bdi.8m": 8}
@@ -100,13 +102,14 @@ def model(data: pd.DataFrame, *, month: int = END) -> LinearMixedModel:
     return lmm(FORMULA, seen.assign(since=seen["month"] - month))
 
 
-def depression(data: pd.DataFrame) -> tuple[Section, dict[str, float]]:
+def depression(data: pd.DataFrame) -> tuple[Section, Numbers]:
     """Model depression over the follow-up."""
     _, rows = follow_up(data)
     fit = model(data)
     fixed = fit.tidy().set_index("term")
     arm = fixed.loc["treatment[T.Beat the Blues]"]
-    early = model(data, month=2).tidy().set_index("term").loc["treatment[T.Beat the Blues]"]
+    at_two = model(data, month=2)
+    early = at_two.tidy().set_index("term").loc["treatment[T.Beat the Blues]"]
     faster = fixed.loc["since:treatment[T.Beat the Blues]"]
     text = (
         f"Given the same score before, patients on Beat the Blues differed from those on usual "
@@ -147,15 +150,22 @@ def depression(data: pd.DataFrame) -> tuple[Section, dict[str, float]]:
         note="Points of the Beck Depression Inventory II. Month counts from 8, "
         "so that the treatment row is the difference at the end.",
     )
-    numbers = {
-        "difference_after_treatment": early["estimate"],
+    at_end = {
         "difference_at_end": arm["estimate"],
         "difference_low": arm["conf_low"],
         "difference_high": arm["conf_high"],
         "difference_per_month": faster["estimate"],
-        "visits_missing": rows.n_set_aside,
     }
-    parts = (flow_figure(rows, label="fig-blues-flow"), figure, table)
+    numbers = {
+        **numbers_from(at_two, {"difference_after_treatment": early["estimate"]}),
+        **numbers_from(fit, at_end),
+        **numbers_from(rows, {"visits_missing": rows.n_set_aside}),
+    }
+    planned = visits(data)
+    _, seen = RowLedger.start(planned, {"patient": ("patient",)}).keep(
+        planned, planned["bdi"].notna(), reason="no score at that visit"
+    )
+    parts = (flow_figure(rows, label="fig-blues-flow"), replace(figure, sources=(seen,)), table)
     return Section("sec-blues-course", "Depression over eight months", text, parts), numbers
 
 
@@ -181,7 +191,7 @@ def last_seen(data: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def dropout(data: pd.DataFrame) -> tuple[Section, dict[str, float]]:
+def dropout(data: pd.DataFrame) -> tuple[Section, Numbers]:
     """Follow patients to their last visit, by treatment."""
     patients = last_seen(data)
     curves = kaplan_meier(patients, time="month", event="left", strata="treatment")
@@ -205,9 +215,7 @@ def dropout(data: pd.DataFrame) -> tuple[Section, dict[str, float]]:
         label="fig-blues-dropout",
     )
     numbers = {
-        "left": int(patients["left"].sum()),
-        "patients": len(patients),
-        "log_rank_statistic": test.statistic,
-        "log_rank_p": test.p_value,
+        **numbers_from(patients, {"left": int(patients["left"].sum()), "patients": len(patients)}),
+        **numbers_from(test, {"log_rank_statistic": test.statistic, "log_rank_p": test.p_value}),
     }
     return Section("sec-blues-dropout", "Who leaves the trial", text, (figure,)), numbers

@@ -8,14 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import pandas as pd
+
 from alliance_stats.figures.report_figure import ReportFigure
 from alliance_stats.formatting import to_markdown
 from alliance_stats.output import write_whole
+from alliance_stats.provenance import Number
 from alliance_stats.tables import ReportTable
 
-__all__ = ["REFERENCE", "Chapter", "Part", "Section"]
+__all__ = ["REFERENCE", "Chapter", "Numbers", "Part", "Section", "with_limits"]
 
 Part = ReportFigure | ReportTable
+Numbers = dict[str, Number]
 
 REFERENCE = re.compile(r"@((?:fig|tbl)-[a-z0-9]+(?:-[a-z0-9]+)*)")
 """A cross-reference in a section's text, as Quarto writes it: ``@fig-dropout``."""
@@ -60,8 +64,9 @@ class Chapter:
     sections
         What was done and found.
     numbers
-        Name -> every number the text is made of. The name says how it is printed where a Quarto
-        document asks for it (see :func:`analyses.variables.in_words`).
+        Name -> every number the text is made of, with what it was read from (:func:`~alliance_stats
+        .provenance.numbers_from`). The name says how it is printed where a Quarto document asks for
+        it (see :func:`analyses.variables.in_words`).
     headline
         One sentence for the terminal.
     """
@@ -71,13 +76,18 @@ class Chapter:
     data: Literal["simulated", "real", "published"]
     source: str
     sections: tuple[Section, ...]
-    numbers: Mapping[str, float]
+    numbers: Mapping[str, Number]
     headline: str
 
     @property
     def parts(self) -> Iterator[Part]:
         """Every figure and table, in order."""
         return (part for section in self.sections for part in section.parts)
+
+    @property
+    def values(self) -> dict[str, float]:
+        """Name -> every number, a count as a whole number."""
+        return {name: number.value for name, number in self.numbers.items()}
 
     def save(self, out: Path) -> None:
         """Write every part, the texts as Quarto fragments and ``numbers.json`` into `out`.
@@ -94,8 +104,17 @@ class Chapter:
         write_whole(out / "_source.qmd", _markdown(self.source))
         for section in self.sections:
             write_whole(out / f"_{section.label}.qmd", _markdown(section.text))
-        numbers = {name: _plain(value) for name, value in self.numbers.items()}
+        numbers = {name: _plain(value) for name, value in self.values.items()}
         write_whole(out / "numbers.json", json.dumps(numbers, indent=1, sort_keys=True) + "\n")
+
+
+def with_limits(name: str, row: pd.Series) -> dict[str, float]:
+    """Return an estimate and its limits as numbers of a chapter."""
+    return {
+        name: row["estimate"],
+        f"{name}_low": row["conf_low"],
+        f"{name}_high": row["conf_high"],
+    }
 
 
 def _markdown(text: str) -> str:

@@ -25,10 +25,11 @@ from alliance_stats.formatting import (
 from alliance_stats.groups import compare_groups
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import LinearMixedModel, lmm
+from alliance_stats.provenance import numbers_from
 from alliance_stats.study import Study
 from alliance_stats.survival import LogRank, cumulative_incidence, endings, kaplan_meier, log_rank
 from alliance_stats.tables import ReportTable, model_table, tidy_table
-from analyses.chapter import Chapter, Section
+from analyses.chapter import Chapter, Numbers, Section
 from analyses.simulated import (
     ALLIANCE,
     LEVELS,
@@ -77,7 +78,8 @@ def main(data: Study, out: Path) -> Chapter:
 
 def sample(data: Study) -> Section:
     """Say who took part."""
-    counts = data.describe().tidy()
+    described = data.describe()
+    counts = described.tidy()
     units = counts[counts["about"] == "units"].set_index("term")["n"]
     sizes = counts[counts["about"] == "size"]
     table = tidy_table(
@@ -94,6 +96,7 @@ def sample(data: Study) -> Section:
         caption="Sessions, members and families of the simulated study.",
         note="n counts the units that the mean is taken over.",
         digits=1,
+        source=described,
     )
     text = (
         f"{plural(int(units['therapists']), 'therapist')} saw "
@@ -115,7 +118,7 @@ def growth_model(data: Study) -> LinearMixedModel:
     )
 
 
-def alliance_growth(data: Study) -> tuple[Section, dict[str, float]]:
+def alliance_growth(data: Study) -> tuple[Section, Numbers]:
     """Model the alliance over sessions, by role."""
     fit = growth_model(data)
     fixed = fit.tidy().set_index("term")
@@ -135,14 +138,15 @@ def alliance_growth(data: Study) -> tuple[Section, dict[str, float]]:
         f"therapist, {format_percent(share['therapist:family:person'])} between the members of a "
         f"family and {format_percent(share['Residual'])} between the sessions of a person."
     )
-    numbers = {
+    found = {
         "growth_per_session": slope["estimate"],
         "growth_low": slope["conf_low"],
         "growth_high": slope["conf_high"],
         "child_against_mother": child["estimate"],
         **{f"share_{LEVELS[group].split()[0].lower()}": part for group, part in share.items()},
     }
-    parts = (called_simulated(_trajectories(data)), _growth_table(fit))
+    numbers = numbers_from(fit, found)
+    parts = (called_simulated(_trajectories(data), rated(data)), _growth_table(fit))
     return Section("sec-alliance-growth", "The alliance over sessions", text, parts), numbers
 
 
@@ -178,7 +182,7 @@ def _growth_table(fit: LinearMixedModel) -> ReportTable:
     )
 
 
-def dropout(data: Study) -> tuple[Section, dict[str, float]]:
+def dropout(data: Study) -> tuple[Section, Numbers]:
     """Follow families to their ending; families of a therapist are not independent."""
     families, rows = at_risk(data)
     curves = kaplan_meier(
@@ -209,12 +213,12 @@ def dropout(data: Study) -> tuple[Section, dict[str, float]]:
     )
     flow = flow_figure(rows, label="fig-alliance-families")
     numbers = {
-        "families_at_risk": rows.n_used,
-        "dropout_by_end": end["estimate"],
-        "last_session": int(end["time"]),
-        "one_minus_kaplan_meier": 1 - pooled,
-        "log_rank_statistic": test.statistic,
-        "log_rank_p": test.p_value,
+        **numbers_from(rows, {"families_at_risk": rows.n_used}),
+        **numbers_from(
+            competing, {"dropout_by_end": end["estimate"], "last_session": int(end["time"])}
+        ),
+        **numbers_from(together, {"one_minus_kaplan_meier": 1 - pooled}),
+        **numbers_from(test, {"log_rank_statistic": test.statistic, "log_rank_p": test.p_value}),
     }
     incidences = cumulative_incidence_figure(
         competing,
@@ -252,7 +256,7 @@ def _comparison_words(test: LogRank) -> str:
     )
 
 
-def last_alliance(data: Study) -> tuple[Section, dict[str, float]]:
+def last_alliance(data: Study) -> tuple[Section, Numbers]:
     """Compare the alliance that families with and without a traumatised parent ended with."""
     comparison = compare_groups(
         families_of(data), outcomes="last_alliance", group="barrier", cluster="therapist"
@@ -273,11 +277,10 @@ def last_alliance(data: Study) -> tuple[Section, dict[str, float]]:
         outcome_label="Alliance in the last session, mean item score (1–7)",
         label="fig-alliance-last",
     )
-    numbers = {
-        "last_alliance_difference": found["estimate"],
-        "last_alliance_low": found["conf_low"],
-        "last_alliance_high": found["conf_high"],
-    }
+    limits = {"difference": "estimate", "low": "conf_low", "high": "conf_high"}
+    numbers = numbers_from(
+        comparison, {f"last_alliance_{end}": found[name] for end, name in limits.items()}
+    )
     title = "How families with and without parental trauma end"
     return Section("sec-alliance-last", title, text, (called_simulated(figure),)), numbers
 

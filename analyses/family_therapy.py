@@ -17,8 +17,9 @@ from alliance_stats.figures.raincloud import raincloud_figure
 from alliance_stats.formatting import format_interval, format_number, p_phrase, plural
 from alliance_stats.groups import GroupComparison, compare_groups
 from alliance_stats.ledger import RowLedger
+from alliance_stats.provenance import numbers_from
 from alliance_stats.tables import ReportTable, tidy_table
-from analyses.chapter import Chapter, Section
+from analyses.chapter import Chapter, Numbers, Section
 
 NAME = "family_therapy"
 ARMS = {"FT": "Family therapy", "CBT": "CBT", "Cont": "Control"}
@@ -72,15 +73,15 @@ def against_control(data: pd.DataFrame, arm: str, baseline: str | None = None) -
     return compare_groups(pair, outcomes=outcome, group="treatment", baseline=baseline)
 
 
-def weight_change(data: pd.DataFrame) -> tuple[Section, dict[str, float]]:
+def weight_change(data: pd.DataFrame) -> tuple[Section, Numbers]:
     """Compare the change in weight, as it is and given the weight before."""
+    made = {
+        (arm, baseline): against_control(data, ARMS[arm], baseline)
+        for arm in ("FT", "CBT")
+        for baseline in (None, "weight_before")
+    }
     rows = pd.concat(
-        [
-            against_control(data, ARMS[arm], baseline).tidy().assign(arm=arm)
-            for arm in ("FT", "CBT")
-            for baseline in (None, "weight_before")
-        ],
-        ignore_index=True,
+        [found.tidy().assign(arm=arm) for (arm, _), found in made.items()], ignore_index=True
     )
     every = compare_groups(data, outcomes="change", group="treatment")
     weighed = RowLedger.start(data, {"patient": ("patient",)})
@@ -106,23 +107,25 @@ def weight_change(data: pd.DataFrame) -> tuple[Section, dict[str, float]]:
     figure = estimation_figure(
         every, outcome="change", outcome_label=CHANGE, label="fig-anorexia-change"
     )
-    numbers = {
+    gained = {
         "family_therapy_difference": family["estimate"],
         "family_therapy_low": family["conf_low"],
         "family_therapy_high": family["conf_high"],
         "family_therapy_g": family["hedges_g"],
         "family_therapy_p": family["p_value"],
-        "cbt_difference": cognitive["estimate"],
-        "cbt_p": cognitive["p_value"],
     }
+    numbers = numbers_from(made["FT", None], gained) | numbers_from(
+        made["CBT", None],
+        {"cbt_difference": cognitive["estimate"], "cbt_p": cognitive["p_value"]},
+    )
     spread = raincloud_figure(
         every, outcome="change", outcome_label=CHANGE, label="fig-anorexia-spread"
     )
-    parts = (flow_figure(weighed, label="fig-anorexia-flow"), figure, spread, _table(rows))
+    parts = (flow_figure(weighed, label="fig-anorexia-flow"), figure, spread, _table(rows, made))
     return Section("sec-anorexia-change", "Weight before and after", text, parts), numbers
 
 
-def _table(rows: pd.DataFrame) -> ReportTable:
+def _table(rows: pd.DataFrame, made: dict[tuple[str, str | None], GroupComparison]) -> ReportTable:
     outcomes = {"change": "Change", "weight_after": "After, given weight before"}
     table = tidy_table(
         rows.assign(outcome=rows["outcome"].map(outcomes)),
@@ -139,6 +142,10 @@ def _table(rows: pd.DataFrame) -> ReportTable:
         caption="Weight in family therapy and CBT against the control condition, in pounds.",
         note=f"{_methods(rows)} g is Hedges’ standardised difference. Each p-value stands for "
         "itself; none is corrected for there being four.",
+        source={
+            f"{arm}{' given ' + baseline if baseline else ''}": found
+            for (arm, baseline), found in made.items()
+        },
     )
     return replace(table, sections=tuple(f"{ARMS[arm]} − control" for arm in rows["arm"]))
 

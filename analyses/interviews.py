@@ -4,6 +4,8 @@ Part of the analysis of successful alliances, on simulated interviews. What so f
 show at all is part of the answer.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
@@ -26,10 +28,11 @@ from alliance_stats.groups import (
     theme_transitions,
 )
 from alliance_stats.ledger import RowLedger
+from alliance_stats.provenance import numbers_from
 from alliance_stats.simulate import simulate_study
 from alliance_stats.tables import ReportTable
 from alliance_stats.tables.report_table import remembers_call
-from analyses.chapter import Section
+from analyses.chapter import Numbers, Section
 from analyses.simulated import called_simulated
 
 __all__ = ["GROUP", "followed_up", "interviews", "seen_again"]
@@ -63,7 +66,7 @@ def seen_again(parents: pd.DataFrame) -> tuple[pd.DataFrame, RowLedger]:
     return rows.keep(parents, parents["again"] == 1, reason="not interviewed again")
 
 
-def followed_up() -> tuple[Section, dict[str, float]]:
+def followed_up() -> tuple[Section, Numbers]:
     """Compare themes by group where there are thirteen families."""
     parents = interviews()
     again, rows = seen_again(parents)
@@ -103,23 +106,22 @@ def followed_up() -> tuple[Section, dict[str, float]]:
         f"{p_phrase(test['p_value'])} (exact test; the least it could give was "
         f"{_exact(test['p_smallest'])})."
     )
-    parts = (
-        called_simulated(flow_figure(rows, label="fig-small-flow")),
-        called_simulated(theme_figure(compared, unit="parents", label="fig-small-themes")),
-        _theme_table(compared),
-        called_simulated(
-            transition_figure(became, early_label=EARLY.lower(), label="fig-small-transitions")
-        ),
+    figures = (
+        flow_figure(rows, label="fig-small-flow"),
+        theme_figure(compared, unit="parents", label="fig-small-themes"),
+        transition_figure(became, early_label=EARLY.lower(), label="fig-small-transitions"),
     )
-    numbers = {
+    flow, shown, changed = (called_simulated(figure, seed=SEED) for figure in figures)
+    parts = (flow, shown, replace(_theme_table(compared), seed=SEED), changed)
+    counted = {
         "interviewed": rows.n_in,
         "interviewed_again": rows.n_used,
         "retention": kept.estimate,
         "retention_low": kept.conf_low,
         "retention_high": kept.conf_high,
-        "transition_p": test["p_value"],
-        "transition_p_smallest": test["p_smallest"],
     }
+    changes = {"transition_p": test["p_value"], "transition_p_smallest": test["p_smallest"]}
+    numbers = numbers_from(rows, counted, seed=SEED) | numbers_from(became, changes, seed=SEED)
     return Section("sec-success-small", "Thirteen families followed up", text, parts), numbers
 
 

@@ -5,6 +5,7 @@ speak of relations between numbers: not of authors.
 """
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -20,8 +21,10 @@ from alliance_stats.formatting import (
     format_interval,
     plural,
 )
+from alliance_stats.provenance import numbers_from
 from alliance_stats.tables import ReportTable
-from analyses.chapter import Chapter, Section
+from alliance_stats.tables.report_table import remembers_call
+from analyses.chapter import Chapter, Numbers, Section
 
 NAME = "published_comparisons"
 FAMILIES = {
@@ -86,7 +89,7 @@ def effects() -> pd.DataFrame:
     return found.loc[list(FAMILIES)].reset_index(drop=True)
 
 
-def alliance_in_families() -> tuple[Section, dict[str, float]]:
+def alliance_in_families() -> tuple[Section, Numbers]:
     """Set level, split and change of the alliance in families beside other meta-analyses."""
     found = effects().set_index("label")
     split, other = found.loc["welmers2018/split"], found.loc["friedlander2018/split"]
@@ -108,12 +111,12 @@ def alliance_in_families() -> tuple[Section, dict[str, float]]:
         f"{format_count(without.sum())} of the {format_count(len(found))} estimates: how far they "
         "could be off is not known from it."
     )
-    numbers = {
+    printed = {
         f"{label.replace('/', '_')}{end}": row[name]
         for label, row in found.iterrows()
         for end, name in (("", "estimate"), ("_low", "conf_low"), ("_high", "conf_high"))
     }
-    numbers["split_contains_the_other"] = int(inside)
+    numbers = numbers_from(found.reset_index(), printed | {"split_contains_the_other": int(inside)})
     title = "Level, split and change of the alliance in families"
     parts = (_forest(found.reset_index()), _effect_table(found.reset_index()))
     return Section("sec-published-families", title, text, parts), numbers
@@ -146,6 +149,7 @@ def _forest(found: pd.DataFrame) -> ReportFigure:
     )
 
 
+@remembers_call
 def _effect_table(found: pd.DataFrame) -> ReportTable:
     return ReportTable(
         pd.DataFrame(
@@ -163,7 +167,7 @@ def _effect_table(found: pd.DataFrame) -> ReportTable:
     )
 
 
-def registry(data: Reproduction) -> tuple[Section, dict[str, float]]:
+def registry(data: Reproduction) -> tuple[Section, Numbers]:
     """Say which numbers of the registry follow from those printed beside them."""
     verdicts, counts = data.tidy(), data.glance().iloc[0]
     failed = verdicts[verdicts["verdict"] == NOT_REPRODUCED]
@@ -178,17 +182,14 @@ def registry(data: Reproduction) -> tuple[Section, dict[str, float]]:
         "them, or they are what others are computed from. @tbl-published-registry gives each "
         "number with what its verdict rests on."
     )
-    numbers = {
-        "records": counts["n_records"],
-        "printed": counts["n_printed"],
-        "reproduced": counts["n_reproduced"],
-        "not_reproduced": counts["n_not_reproduced"],
-        "not_checkable": counts["n_not_checkable"],
-    }
-    parts = (_source_table(data, verdicts), _failed_table(failed), _registry_table(verdicts))
+    names = ("records", "printed", "reproduced", "not_reproduced", "not_checkable")
+    numbers = numbers_from(data, {name: counts[f"n_{name}"] for name in names})
+    tables = (_source_table(data, verdicts), _failed_table(failed), _registry_table(verdicts))
+    parts = tuple(replace(table, sources=(data,)) for table in tables)
     return Section("sec-published-registry", "The registry", text, parts), numbers
 
 
+@remembers_call
 def _source_table(data: Reproduction, verdicts: pd.DataFrame) -> ReportTable:
     sources = {record.source.key: record.source for record in data.records}
     keys = verdicts["record"].str.split("/").str[0]
@@ -222,6 +223,7 @@ def _cited(source: Source, *, place: bool) -> str:
     return f"{source.citation}{where}{doi}"
 
 
+@remembers_call
 def _failed_table(failed: pd.DataFrame) -> ReportTable:
     return ReportTable(
         pd.DataFrame(
@@ -244,6 +246,7 @@ def _failed_table(failed: pd.DataFrame) -> ReportTable:
     )
 
 
+@remembers_call
 def _registry_table(verdicts: pd.DataFrame) -> ReportTable:
     because = [
         f"{_reason(row.reason)}{f' (assumed: {row.because})' if row.because else ''}"

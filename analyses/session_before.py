@@ -10,12 +10,13 @@ from alliance_stats.figures.report_figure import ReportFigure
 from alliance_stats.formatting import format_df, format_interval, format_number, format_p
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import LinearMixedModel, WithinBetween, lmm, within_between
+from alliance_stats.provenance import numbers_from
 from alliance_stats.simulate import SymptomTruth
 from alliance_stats.study import Study
 from alliance_stats.tables import ReportTable
 from alliance_stats.tables.report_table import remembers_call
 from alliance_stats.transforms import decompose, lag
-from analyses.chapter import Section
+from analyses.chapter import Numbers, Section, with_limits
 from analyses.simulated import called_simulated
 
 NESTED = ["person", "family", "therapist"]
@@ -86,10 +87,11 @@ def centring_bias(n_ratings: pd.Series, effect: float) -> float:
 
 def alliance_before(
     data: Study, sessions: pd.DataFrame, before: WithinBetween
-) -> tuple[Section, dict[str, float]]:
+) -> tuple[Section, Numbers]:
     """Set the effect of the alliance at the previous session beside that of the same session."""
     same = effect_of(data.sessions, "alliance")
-    both = both_sessions(sessions).tidy().set_index("term")
+    both_model = both_sessions(sessions)
+    both = both_model.tidy().set_index("term")
     lagged, now = before.tidy().set_index("term"), same.tidy().set_index("term")
     within, person = lagged.loc["within person"], lagged.loc["between person"]
     n_ratings = sessions.groupby("person").size()
@@ -116,20 +118,18 @@ def alliance_before(
         f"{format_number(reliable['therapist'])} for therapists. "
         "@fig-outcome-flow counts the sessions that have one before them."
     )
-    parts = (called_simulated(_slopes(before)), _table(before, same, both))
+    parts = (called_simulated(_slopes(before), before), _table(before, same, both_model))
     numbers = {
-        "before_within": within["estimate"],
-        "before_within_low": within["conf_low"],
-        "before_within_high": within["conf_high"],
-        "before_between_members": person["estimate"],
-        "same_within": now.loc["within person", "estimate"],
-        "same_within_low": now.loc["within person", "conf_low"],
-        "same_within_high": now.loc["within person", "conf_high"],
-        "before_beside_same": alone["estimate"],
-        "before_beside_same_low": alone["conf_low"],
-        "before_beside_same_high": alone["conf_high"],
-        "centring_bias": bias,
-        "ratings_per_person": float(n_ratings.mean()),
+        **numbers_from(
+            before,
+            with_limits("before_within", within) | {"before_between_members": person["estimate"]},
+        ),
+        **numbers_from(same, with_limits("same_within", now.loc["within person"])),
+        **numbers_from(both_model, with_limits("before_beside_same", alone)),
+        **numbers_from(
+            sessions,
+            {"centring_bias": bias, "ratings_per_person": float(n_ratings.mean())},
+        ),
     }
     title = "The alliance at the session before"
     return Section("sec-outcome-alliance", title, text, parts), numbers
@@ -160,7 +160,7 @@ def _slopes(effects: WithinBetween) -> ReportFigure:
 
 
 @remembers_call
-def _table(before: WithinBetween, same: WithinBetween, both: pd.DataFrame) -> ReportTable:
+def _table(before: WithinBetween, same: WithinBetween, both: LinearMixedModel) -> ReportTable:
     contextual = {f"contextual {level}": f"Contextual, {level}" for level in NESTED}
     known = {name: format_number(TRUTH.between) for name in EFFECTS}
     beyond = dict.fromkeys(contextual, format_number(0))
@@ -178,7 +178,7 @@ def _table(before: WithinBetween, same: WithinBetween, both: pd.DataFrame) -> Re
             known | {"within person": format_number(TRUTH.within)},
         ),
         "Both sessions in one model": (
-            both,
+            both.tidy().set_index("term"),
             {
                 "alliance_within_person": "Within persons, same session",
                 f"{BEFORE}_within_person": "Within persons, session before",

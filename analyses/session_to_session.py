@@ -3,30 +3,35 @@
 A part of the chapter on alliance and symptoms.
 """
 
+from dataclasses import replace
+
 import pandas as pd
 
 from alliance_stats.figures.lagged_paths import lagged_paths_figure
 from alliance_stats.formatting import format_interval, format_number
-from alliance_stats.multilevel import lmm
+from alliance_stats.multilevel import LinearMixedModel, lmm
 from alliance_stats.panel import CrossLagged, cross_lagged
+from alliance_stats.provenance import numbers_from
 from alliance_stats.simulate import AllianceTruth, SymptomTruth, simulate_study
 from alliance_stats.study import Study
 from alliance_stats.tables import ReportTable
+from alliance_stats.tables.report_table import remembers_call
 from alliance_stats.transforms import decompose, lag
-from analyses.chapter import Section
+from analyses.chapter import Numbers, Section, with_limits
 from analyses.simulated import called_simulated
 
 BUILT_IN = SymptomTruth(before=-2.0, carried=0.4)
 SESSIONS = 8
 SEED = 16
 OUTCOMES = ["alliance", "symptoms"]
+CENTRED = "_lag1_within_person"  # ends the names of deviations from a person's observed mean
 FROM_BEFORE = {
     "alliance": "Alliance of the session before (per point)",
     "symptoms": "Symptoms of the session before (per point)",
 }
 
 
-def session_to_session(data: Study) -> tuple[Section, dict[str, float]]:
+def session_to_session(data: Study) -> tuple[Section, Numbers]:
     """Set lagged effects by likelihood beside the truth and regressions on centred scores."""
     example = _likelihood(data.sessions)
     known = simulate_study(
@@ -34,14 +39,15 @@ def session_to_session(data: Study) -> tuple[Section, dict[str, float]]:
     ).study.sessions
     known = known[known["session"] <= SESSIONS]
     found = _likelihood(known)
-    rows = {
-        "Likelihood (families and therapists kept)": _on_symptoms(found),
-        "Mixed model on centred scores, with the last symptoms": _centred(known, OUTCOMES),
+    centred = _centred(known, OUTCOMES)
+    made: dict[str, CrossLagged | LinearMixedModel] = {
+        "Likelihood (families and therapists kept)": found,
+        "Mixed model on centred scores, with the last symptoms": centred,
         "Mixed model on centred scores, without them": _centred(known, ["alliance"]),
     }
     truth = {"alliance": BUILT_IN.before, "symptoms": BUILT_IN.carried}
     none = _on_symptoms(example).loc["alliance"]
-    effect = rows["Likelihood (families and therapists kept)"].loc["alliance"]
+    effect = _on_symptoms(found).loc["alliance"]
     text = (
         "The likelihood of all sessions together needs no centring. On the example study, where "
         "nothing of the session before was built in, a point of alliance above a member’s own "
@@ -53,22 +59,17 @@ def session_to_session(data: Study) -> tuple[Section, dict[str, float]]:
         "effects are drawn towards zero unless the error is in the model."
     )
     figure = lagged_paths_figure(found, label="fig-outcome-paths")
+    carried = _on_symptoms(centred).loc["symptoms", "estimate"]
     numbers = {
-        "example_before": none["estimate"],
-        "example_before_low": none["conf_low"],
-        "example_before_high": none["conf_high"],
-        "lagged": effect["estimate"],
-        "lagged_low": effect["conf_low"],
-        "lagged_high": effect["conf_high"],
-        "carried_centred": rows["Mixed model on centred scores, with the last symptoms"].loc[
-            "symptoms", "estimate"
-        ],
+        **numbers_from(example, with_limits("example_before", none)),
+        **numbers_from(found, with_limits("lagged", effect), seed=SEED),
+        **numbers_from(centred, {"carried_centred": carried}, seed=SEED),
     }
     section = Section(
         "sec-outcome-lags",
         "From session to session, by likelihood",
         text,
-        (called_simulated(figure), _table(rows, truth)),
+        (called_simulated(figure, found, seed=SEED), replace(_table(made, truth), seed=SEED)),
     )
     return section, numbers
 
@@ -84,12 +85,15 @@ def _likelihood(sessions: pd.DataFrame) -> CrossLagged:
     )
 
 
-def _on_symptoms(found: CrossLagged) -> pd.DataFrame:
+def _on_symptoms(found: CrossLagged | LinearMixedModel) -> pd.DataFrame:
     table = found.tidy()
+    if isinstance(found, LinearMixedModel):
+        terms = {f"{name}{CENTRED}": name for name in OUTCOMES}
+        return table.assign(term=table["term"].replace(terms)).set_index("term")
     return table[table["outcome"] == "symptoms"].set_index("predictor")
 
 
-def _centred(sessions: pd.DataFrame, predictors: list[str]) -> pd.DataFrame:
+def _centred(sessions: pd.DataFrame, predictors: list[str]) -> LinearMixedModel:
     """Regress symptoms on deviations of the session before from persons' observed means."""
     split = sessions
     for name in predictors:
@@ -97,10 +101,8 @@ def _centred(sessions: pd.DataFrame, predictors: list[str]) -> pd.DataFrame:
     split = split.dropna(subset=[f"{name}_lag1" for name in predictors])
     for name in predictors:
         split = decompose(split, f"{name}_lag1", levels=["person"])
-    terms = {f"{name}_lag1_within_person": name for name in predictors}
-    formula = f"symptoms ~ {' + '.join(terms)} + C(session) + (1 | therapist/family/person)"
-    table = lmm(formula, split).tidy().set_index("term")
-    return table.loc[list(terms)].rename(index=terms)
+    terms = " + ".join(f"{name}{CENTRED}" for name in predictors)
+    return lmm(f"symptoms ~ {terms} + C(session) + (1 | therapist/family/person)", split)
 
 
 def _points(row: pd.Series) -> str:
@@ -108,7 +110,9 @@ def _points(row: pd.Series) -> str:
     return f"{format_number(row['estimate'])} points, 95% CI {interval}"
 
 
-def _table(rows: dict[str, pd.DataFrame], truth: dict[str, float]) -> ReportTable:
+@remembers_call
+def _table(made: dict[str, CrossLagged | LinearMixedModel], truth: dict[str, float]) -> ReportTable:
+    rows = {method: _on_symptoms(model) for method, model in made.items()}
     frame = pd.DataFrame(
         [
             {

@@ -50,9 +50,15 @@ def built_in(model: str) -> pd.Series:
     return own.rename(lambda name: name.removeprefix(f"{model}."))
 
 
-def called_simulated(figure: ReportFigure) -> ReportFigure:
-    """Return the figure with "Simulated data." in front of its caption."""
-    return replace(figure, caption=f"Simulated data. {figure.caption}")
+def called_simulated(
+    figure: ReportFigure, *sources: object, seed: int | None = None
+) -> ReportFigure:
+    """Return the figure with "Simulated data." in front of its caption.
+
+    Where it was drawn from frames, `sources` are the results that they came from.
+    """
+    caption = f"Simulated data. {figure.caption}"
+    return replace(figure, caption=caption, sources=sources, seed=seed)
 
 
 def chance(*rows: pd.Series, nothing: float = 0.0) -> str:

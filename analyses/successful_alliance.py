@@ -35,9 +35,11 @@ from alliance_stats.groups import (
     retained,
     table_one,
 )
+from alliance_stats.provenance import numbers_from
 from alliance_stats.study import Study
 from alliance_stats.tables import ReportTable, sample_table
-from analyses.chapter import Chapter, Part, Section
+from alliance_stats.tables.report_table import remembers_call
+from analyses.chapter import Chapter, Numbers, Part, Section
 from analyses.interviews import GROUP, followed_up
 from analyses.simulated import SOURCE, SYMPTOMS, called_simulated, families_of
 
@@ -101,7 +103,7 @@ def main(data: Study, out: Path) -> Chapter:
     return chapter
 
 
-def whole_study(data: Study) -> tuple[Section, dict[str, float]]:
+def whole_study(data: Study) -> tuple[Section, Numbers]:
     """Compare families of the whole study: at the start, over sessions, and in the end."""
     families = families_of(data).rename(columns={"parent_alliance": GROUP})
     first = table_one(
@@ -149,7 +151,6 @@ def whole_study(data: Study) -> tuple[Section, dict[str, float]]:
     )
     outcome = "Symptom score in the last session (points)"
     figures = (
-        _balance(first),
         group_trajectory_figure(course, outcome_label=SYMPTOMS, label="fig-success-course"),
         estimation_figure(
             comparison, outcome="last_symptoms", outcome_label=outcome, label="fig-success-last"
@@ -161,15 +162,19 @@ def whole_study(data: Study) -> tuple[Section, dict[str, float]]:
             label="fig-success-raincloud",
         ),
     )
-    numbers = {
+    last = {
         "last_symptoms_difference": found["estimate"],
         "last_symptoms_low": found["conf_low"],
         "last_symptoms_high": found["conf_high"],
-        "slope_difference": slope["estimate"],
-        "largest_smd": first.glance()["largest_smd"].iloc[0],
+    }
+    numbers = {
+        **numbers_from(comparison, last),
+        **numbers_from(course, {"slope_difference": slope["estimate"]}),
+        **numbers_from(first, {"largest_smd": first.glance()["largest_smd"].iloc[0]}),
     }
     parts: tuple[Part, ...] = (
         _first_table(first),
+        called_simulated(_balance(first), first),
         *(called_simulated(figure) for figure in figures),
     )
     return Section("sec-success-whole", "The whole study", text, parts), numbers
@@ -209,7 +214,7 @@ def under_rules(data: Study) -> tuple[Multiverse, pd.DataFrame, pd.DataFrame]:
     return found, agreement.counts().set_index("rule"), agreement.tidy()
 
 
-def several_rules(data: Study) -> tuple[Section, dict[str, float]]:
+def several_rules(data: Study) -> tuple[Section, Numbers]:
     """Run the same comparison under several definitions of success."""
     comparisons, counts, agreement = under_rules(data)
     found = comparisons.tidy()
@@ -235,6 +240,19 @@ def several_rules(data: Study) -> tuple[Section, dict[str, float]]:
         scale="difference",
         label="fig-success-rules",
     )
+    parts = (called_simulated(figure, comparisons), _rule_table(comparisons, counts, method))
+    spread = {
+        "rules": len(found),
+        "rule_estimate_min": found["estimate"].min(),
+        "rule_estimate_max": found["estimate"].max(),
+    }
+    numbers = numbers_from(comparisons, spread)
+    return Section("sec-success-rules", "What counts as success", text, parts), numbers
+
+
+@remembers_call
+def _rule_table(comparisons: Multiverse, counts: pd.DataFrame, method: str) -> ReportTable:
+    found = comparisons.tidy()
     table = pd.DataFrame(
         {
             "Rule": found["rule"],
@@ -251,21 +269,12 @@ def several_rules(data: Study) -> tuple[Section, dict[str, float]]:
             "p": [format_p(value) for value in found["p_value"]],
         }
     )
-    parts = (
-        called_simulated(figure),
-        ReportTable(
-            table,
-            label="tbl-success-rules",
-            caption="Symptoms in the last session under several rules of success in the "
-            "simulated study.",
-            note=f"{method}; points, higher is worse. Families that a rule "
-            "cannot place (transferred; alliance not rated in the last session) are undecided. "
-            "Nothing is corrected over rules.",
-        ),
+    return ReportTable(
+        table,
+        label="tbl-success-rules",
+        caption="Symptoms in the last session under several rules of success in the "
+        "simulated study.",
+        note=f"{method}; points, higher is worse. Families that a rule "
+        "cannot place (transferred; alliance not rated in the last session) are undecided. "
+        "Nothing is corrected over rules.",
     )
-    numbers = {
-        "rules": len(found),
-        "rule_estimate_min": found["estimate"].min(),
-        "rule_estimate_max": found["estimate"].max(),
-    }
-    return Section("sec-success-rules", "What counts as success", text, parts), numbers

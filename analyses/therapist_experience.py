@@ -31,12 +31,13 @@ from alliance_stats.multilevel import (
     lmm,
     simple_slopes,
 )
+from alliance_stats.provenance import numbers_from
 from alliance_stats.simulate import AllianceTruth, SymptomTruth
 from alliance_stats.study import Study
 from alliance_stats.tables import ReportTable, model_table
 from alliance_stats.tables.report_table import remembers_call
 from alliance_stats.transforms import decompose
-from analyses.chapter import Chapter, Section
+from analyses.chapter import Chapter, Numbers, Section, with_limits
 from analyses.simulated import LEVELS, ROLES, SOURCE, called_simulated, chance, rated
 
 NAME = "therapist_experience"
@@ -129,13 +130,12 @@ def _coded(sessions: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def experience_and_family(data: Study) -> tuple[Section, dict[str, float]]:
+def experience_and_family(data: Study) -> tuple[Section, Numbers]:
     """Ask whether what goes with the family's and the members' alliance depends on experience."""
     fit = shared_model(data)
     fixed = fit.tidy().set_index("term")
-    slopes = {
-        part: simple_slopes(fit, part, by="experience", unit="therapist").tidy() for part in PARTS
-    }
+    made = {part: simple_slopes(fit, part, by="experience", unit="therapist") for part in PARTS}
+    slopes = {part: found.tidy() for part, found in made.items()}
     interaction = {part: fixed.loc[f"{part}:experience"] for part in PARTS}
     few, many = slopes["shared"].iloc[0], slopes["shared"].iloc[-1]
     text = (
@@ -158,7 +158,7 @@ def experience_and_family(data: Study) -> tuple[Section, dict[str, float]]:
         "between them: whether it does is what the interaction says."
     )
     parts = (
-        called_simulated(_experience_slopes(fit, slopes["shared"])),
+        called_simulated(_experience_slopes(fit, slopes["shared"]), made["shared"]),
         called_simulated(
             johnson_neyman_figure(
                 johnson_neyman(fit, "shared", moderator="experience", unit="therapist"),
@@ -170,18 +170,10 @@ def experience_and_family(data: Study) -> tuple[Section, dict[str, float]]:
         ),
         _slope_table(slopes, interaction, fit),
     )
-    numbers = {
-        name: value
-        for part in PARTS
-        for name, value in (
-            (f"{part}_interaction", interaction[part]["estimate"]),
-            (f"{part}_interaction_low", interaction[part]["conf_low"]),
-            (f"{part}_interaction_high", interaction[part]["conf_high"]),
-            (f"{part}_at_mean", slopes[part]["estimate"].iloc[1]),
-            (f"{part}_at_mean_low", slopes[part]["conf_low"].iloc[1]),
-            (f"{part}_at_mean_high", slopes[part]["conf_high"].iloc[1]),
-        )
-    }
+    numbers: Numbers = {}
+    for part, found in made.items():
+        numbers |= numbers_from(fit, with_limits(f"{part}_interaction", interaction[part]))
+        numbers |= numbers_from(found, with_limits(f"{part}_at_mean", slopes[part].iloc[1]))
     title = "Experience and the family’s alliance"
     return Section("sec-experience-family", title, text, parts), numbers
 
@@ -254,7 +246,7 @@ def _boundary(fit: LinearMixedModel) -> str:
     return f"The variance between therapists was estimated as zero for: {said}. "
 
 
-def barriers_and_framework(data: Study) -> tuple[Section, dict[str, float]]:
+def barriers_and_framework(data: Study) -> tuple[Section, Numbers]:
     """Ask whether a trauma-informed framework weakens what barriers do to the alliance."""
     fit = barrier_model(data)
     fixed = fit.tidy().set_index("term")
@@ -289,20 +281,17 @@ def barriers_and_framework(data: Study) -> tuple[Section, dict[str, float]]:
         label="fig-barrier-region",
     )
     parts = (
-        called_simulated(_barrier_forest(slopes)),
+        called_simulated(_barrier_forest(slopes), slopes),
         called_simulated(region),
         _barrier_table(fit),
     )
-    numbers = {
-        name: value
-        for barrier, row in interaction.items()
-        for name, value in (
-            (f"{barrier}_interaction", row["estimate"]),
-            (f"{barrier}_interaction_low", row["conf_low"]),
-            (f"{barrier}_interaction_high", row["conf_high"]),
-        )
-    }
-    numbers |= {"trauma_usual": usual["estimate"], "trauma_informed": informed["estimate"]}
+    numbers: Numbers = {}
+    for barrier, row in interaction.items():
+        numbers |= numbers_from(fit, with_limits(f"{barrier}_interaction", row))
+    numbers |= numbers_from(
+        slopes["parent_trauma"],
+        {"trauma_usual": usual["estimate"], "trauma_informed": informed["estimate"]},
+    )
     title = "Barriers and a trauma-informed framework"
     return Section("sec-experience-barriers", title, text, parts), numbers
 

@@ -34,7 +34,7 @@ def write_variables(path: Path, chapters: Sequence[Chapter]) -> None:
         # A quoted string of JSON is one of YAML
         lines += [
             f"  {name}: {json.dumps(to_markdown(text), ensure_ascii=False)}"
-            for name, text in in_words(chapter.numbers).items()
+            for name, text in in_words(chapter.values).items()
         ]
     write_whole(path, "\n".join(lines) + "\n")
 

@@ -112,6 +112,9 @@ class ReportFigure:
         Every number drawn, tidy.
     again
         Draws it anew, on another sheet: ``figure.again(width=89)``.
+    sources, seed
+        Results that the numbers were read from, where the call was given frames, and the seed of
+        what was drawn; for the log of a report.
     """
 
     figure: Figure
@@ -121,6 +124,8 @@ class ReportFigure:
     note: str
     data: pd.DataFrame
     again: Callable[..., "ReportFigure"] | None = None
+    sources: tuple[object, ...] = ()
+    seed: int | None = None
 
     def __post_init__(self) -> None:
         if not _LABEL.fullmatch(self.label):

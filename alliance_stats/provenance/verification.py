@@ -12,14 +12,21 @@ from typing import Any
 import pandas as pd
 
 from alliance_stats.errors import DataError
-from alliance_stats.provenance.log import file_hash, read_log, versions
+from alliance_stats.provenance.log import (
+    NAME,
+    file_hash,
+    files_in,
+    input_of,
+    read_log,
+    versions,
+)
 
 __all__ = ["Verification", "verify"]
 
 _SAME = 1e-7  # of a number: additions in another order
 _SECONDS = 7200
-_WORDS = {"call": "call", "method": "method", "rows": "rows", "notes": "notes",
-          "note": "notes", "caption": "notes"}  # fmt: skip
+_TEXTS = (".qmd", ".md")
+_WORDS = ("call", "seed", "method", "rows", "notes")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,7 +36,8 @@ class Verification:
     Attributes
     ----------
     changes
-        ``what`` (data file, version, seed, file, figure, table, number, method, notes, rows, call),
+        ``what`` (data file, version, file, and by what the script makes today: file made by the
+        script, text, seed, part, figure, table, result, number, source, call, method, rows, notes),
         ``name, recorded, found``, a row a change; empty where nothing did.
     recomputed
         Whether the script was run again.
@@ -78,9 +86,15 @@ def verify(folder: str | Path, *, run: bool = True) -> Verification:
     """
     folder = Path(folder)
     log = read_log(folder)
-    changes = [*_inputs(folder, log), *_versions(log), *_files(folder, log)]
-    if run:
-        changes += _compared(log, _made_again(folder, log))
+    try:
+        changes = [*_inputs(folder, log), *_versions(log), *_files(folder, log)]
+        if run:
+            changes += _compared(log, _made_again(folder, log))
+    except (KeyError, TypeError, AttributeError) as reason:
+        raise DataError(
+            f"'{folder / NAME}' is not as record() wrote it ({type(reason).__name__}: {reason}): "
+            "parts of it are missing or were changed by hand. Make the report again."
+        ) from reason
     columns = ["what", "name", "recorded", "found"]
     return Verification(pd.DataFrame(changes, columns=columns), run)
 
@@ -88,9 +102,23 @@ def verify(folder: str | Path, *, run: bool = True) -> Verification:
 def _inputs(folder: Path, log: Mapping[str, Any]) -> Iterator[Change]:
     for name, recorded in log["inputs"].items():
         path = folder / name
-        found = file_hash(path) if path.is_file() else ""
-        if found != recorded:
-            yield "data file", name, recorded[:12], found[:12] or "not there"
+        if not path.is_file():
+            yield "data file", name, recorded["sha256"][:12], "not there"
+        elif file_hash(path) != recorded["sha256"]:
+            yield "data file", name, *_changed(recorded, input_of(path))
+
+
+def _changed(was: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what was and is now of a data file: columns, number of rows, their order, cells."""
+    if "header" not in was or "header" not in now:
+        return was["sha256"][:12], now["sha256"][:12]
+    if was["header"] != now["header"]:
+        return f"columns {was['header']}", f"columns {now['header']}"
+    if was["rows"] != now["rows"]:
+        return f"{was['rows']} rows", f"{now['rows']} rows"
+    if was["in_any_order"] == now["in_any_order"]:
+        return "rows in one order", "the same rows in another order"
+    return f"cells {was['sha256'][:12]}", f"cells {now['sha256'][:12]}"
 
 
 def _versions(log: Mapping[str, Any]) -> Iterator[Change]:
@@ -101,12 +129,22 @@ def _versions(log: Mapping[str, Any]) -> Iterator[Change]:
 
 
 def _files(folder: Path, log: Mapping[str, Any]) -> Iterator[Change]:
-    for part in log["parts"].values():
-        for name, recorded in part["files"].items():
-            path = folder / name
-            found = file_hash(path) if path.is_file() else ""
-            if found != recorded:
-                yield "file", name, recorded[:12], found[:12] or "not there"
+    recorded, there = _recorded(log), files_in(folder)
+    for name, was in recorded.items():
+        # a part's file may lie outside of what is listed, as one that begins with a dot
+        path = there.pop(name, folder / name)
+        found = file_hash(path) if path.is_file() else ""
+        if found != was:
+            yield "file", name, was[:12], found[:12] or "not there"
+    for name, path in there.items():
+        if name != NAME:
+            yield "file", name, "not in the log", file_hash(path)[:12]
+
+
+def _recorded(log: Mapping[str, Any]) -> dict[str, str]:
+    """Return the report's files with their fingerprints: of the parts, and all others."""
+    own = {name: was for part in log["parts"].values() for name, was in part["files"].items()}
+    return {**own, **log["files"]}
 
 
 def _made_again(folder: Path, log: Mapping[str, Any]) -> dict[str, Any]:
@@ -138,6 +176,8 @@ def _made_again(folder: Path, log: Mapping[str, Any]) -> dict[str, Any]:
 def _compared(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
     if old["seed"] != new["seed"]:
         yield "seed", "", str(old["seed"]), str(new["seed"])
+    yield from _in_both("file made by the script", _recorded(old), _recorded(new))
+    yield from _texts(old["files"], new["files"])
     yield from _in_both("part", old["parts"], new["parts"])
     yield from _in_both("result", old["results"], new["results"])
     for label, was in old["parts"].items():
@@ -149,9 +189,22 @@ def _compared(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change
         if now is not None:
             yield from _result(name, was, now)
     values = [{name: one["value"] for name, one in log["numbers"].items()} for log in (old, new)]
-    yield from _numbers("", *values)
+    told = list(_numbers("", *values))
+    yield from told
+    changed = {name for _, name, _, _ in told}
     for name, was in old["numbers"].items():
-        yield from _words(name, was, new["numbers"].get(name, was))
+        now = new["numbers"].get(name, was)
+        yield from _words(name, was, now)
+        if name not in changed and was.get("data") != now.get("data"):
+            yield "source", name, str(was.get("data"))[:12], str(now.get("data"))[:12]
+
+
+def _texts(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[Change]:
+    """Yield the texts that read otherwise today."""
+    for name, was in old.items():
+        now = new.get(name, was)
+        if name.endswith(_TEXTS) and was != now:
+            yield "text", name, was[:12], now[:12]
 
 
 def _in_both(what: str, old: Mapping[str, object], new: Mapping[str, object]) -> Iterator[Change]:
@@ -171,8 +224,8 @@ def _part(label: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterato
 
 def _words(name: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Change]:
     """Yield what else is said now of how something was made."""
-    for key, what in _WORDS.items():
-        before, after = was.get(key, ""), now.get(key, "")
+    for what in _WORDS:
+        before, after = was.get(what, ""), now.get(what, "")
         if before != after:
             yield what, name, str(before), str(after)
 

@@ -61,6 +61,9 @@ class ReportTable:
         Makes it anew, with other options: ``table.again(digits=3)``. It holds the call and the
         results that the table was made of, which the log of a report writes; None of a table whose
         cells were written by hand.
+    sources, seed
+        Results that the numbers were read from, where the call was given frames, and the seed of
+        what was drawn; for the log of a report.
     """
 
     frame: pd.DataFrame
@@ -69,6 +72,8 @@ class ReportTable:
     note: str
     sections: tuple[str, ...] = ()
     again: Callable[..., "ReportTable"] | None = field(default=None, repr=False)
+    sources: tuple[object, ...] = field(default=(), repr=False)
+    seed: int | None = None
 
     def __post_init__(self) -> None:
         if not _LABEL.fullmatch(self.label):

@@ -9,16 +9,19 @@ from alliance_stats.formatting import (
     p_phrase,
     plural,
 )
+from alliance_stats.provenance import numbers_from
 from alliance_stats.study import Study
 from alliance_stats.survival import cumulative_incidence, endings, kaplan_meier, log_rank
-from analyses.chapter import Section
+from analyses.chapter import Numbers, Section
 from analyses.leaving.wording import CLOCK
 from analyses.simulated import called_simulated
 
 __all__ = ["who_leaves"]
 
+SEED = 2024
 
-def who_leaves(study: Study) -> tuple[Section, dict[str, float]]:
+
+def who_leaves(study: Study) -> tuple[Section, Numbers]:
     """Follow families to their endings; who was first seen late is at risk from then on."""
     found = endings(study)
     words = {"trauma-informed": "Trauma-informed therapist", "usual": "Usual framework"}
@@ -29,7 +32,7 @@ def who_leaves(study: Study) -> tuple[Section, dict[str, float]]:
     # a framework is the therapist's: families of one therapist are not independent
     test = log_rank(
         units, time="time", event="event", entry="entry", group="framework",
-        cluster="therapist", seed=2024,
+        cluster="therapist", seed=SEED,
     )  # fmt: skip
     incidence = cumulative_incidence(
         units, time="time", event="ending", entry="entry", cluster="therapist"
@@ -52,10 +55,10 @@ def who_leaves(study: Study) -> tuple[Section, dict[str, float]]:
             cumulative_incidence_figure(incidence, time_label=CLOCK, label="fig-dropout-incidence")
         ),
     )
+    counted = {"families": len(units), "dropouts": int(units["event"].sum())}
     numbers = {
-        "families": len(units),
-        "dropouts": int(units["event"].sum()),
-        "incidence_at_end": end["estimate"],
-        "log_rank_p": test.p_value,
+        **numbers_from(found, counted),
+        **numbers_from(incidence, {"incidence_at_end": end["estimate"]}),
+        **numbers_from(test, {"log_rank_p": test.p_value}, seed=SEED),
     }
     return Section("sec-dropout-curves", "Who leaves, and when", text, parts), numbers

@@ -5,15 +5,17 @@ import pandas as pd
 from alliance_stats.figures.turning_points import tipping_point_figure
 from alliance_stats.formatting import format_count, format_interval, format_number, plural
 from alliance_stats.multilevel import LinearMixedModel, lmm
+from alliance_stats.provenance import numbers_from
 from alliance_stats.study import Study
 from alliance_stats.survival import dropout_sensitivity
 from alliance_stats.transforms import baseline
-from analyses.chapter import Section
+from analyses.chapter import Numbers, Section
 from analyses.leaving.wording import in_words, tips
 from analyses.simulated import called_simulated
 
 __all__ = ["LAST", "does_the_finding_hold", "early_alliance"]
 
+SEED = 2024
 LAST = 12  # sessions over which the outcome is followed, seen or not
 
 
@@ -41,11 +43,11 @@ def early_alliance(study: Study) -> tuple[LinearMixedModel, pd.DataFrame]:
     return model, pd.concat(unseen)[columns].dropna().reset_index(drop=True)
 
 
-def does_the_finding_hold(study: Study) -> tuple[Section, dict[str, float]]:
+def does_the_finding_hold(study: Study) -> tuple[Section, Numbers]:
     """Ask what the unseen outcomes would have to be to overturn the alliance-outcome finding."""
     model, unseen = early_alliance(study)
     found = dropout_sensitivity(
-        model, unseen, term="early", deltas=range(-30, 31, 10), seed=2024, n_imputations=20
+        model, unseen, term="early", deltas=range(-30, 31, 10), seed=SEED, n_imputations=20
     )
     at_zero = found.tidy().query("delta == 0").iloc[0]
     interval = format_interval(found.seen["conf_low"], found.seen["conf_high"])
@@ -67,18 +69,18 @@ def does_the_finding_hold(study: Study) -> tuple[Section, dict[str, float]]:
         shift_label="Shift of symptoms after dropout (points; positive: worse)",
         label="fig-dropout-tipping",
     )
-    numbers = {
-        "early_seen": found.seen["estimate"],
-        "early_imputed": at_zero["estimate"],
-        "unseen_scores": found.n_unseen,
-        **{
-            f"tipping_{row.direction[:5]}": row.delta for row in found.tipping_points().itertuples()
-        },
+    tipping = {
+        f"tipping_{row.direction[:5]}": row.delta for row in found.tipping_points().itertuples()
     }
+    numbers = numbers_from(model, {"early_seen": found.seen["estimate"]}) | numbers_from(
+        found,
+        {"early_imputed": at_zero["estimate"], "unseen_scores": found.n_unseen, **tipping},
+        seed=SEED,
+    )
     section = Section(
         "sec-dropout-tipping",
         "Does the alliance-outcome finding hold?",
         text,
-        (called_simulated(figure),),
+        (called_simulated(figure, found, seed=SEED),),
     )
     return section, numbers

@@ -5,10 +5,11 @@ import pandas as pd
 from alliance_stats.figures.forest import forest_figure
 from alliance_stats.figures.incidence import hazard_figure
 from alliance_stats.formatting import format_count, p_phrase, plural
+from alliance_stats.provenance import numbers_from
 from alliance_stats.study import Study
 from alliance_stats.survival import DiscreteHazard, discrete_hazard, endings
 from alliance_stats.transforms import running_mean
-from analyses.chapter import Section
+from analyses.chapter import Numbers, Section
 from analyses.leaving.wording import CLOCK, TERMS, in_words
 from analyses.simulated import called_simulated
 
@@ -47,7 +48,7 @@ def hazard_of(
     )
 
 
-def what_foretells(table: pd.DataFrame, full: DiscreteHazard) -> tuple[Section, dict[str, float]]:
+def what_foretells(table: pd.DataFrame, full: DiscreteHazard) -> tuple[Section, Numbers]:
     """Show the hazard by session, and what `full` says of barriers and the alliance so far."""
     smooth = hazard_of(table, "1", kind="spline")
     ratios = full.hazard_ratios()
@@ -85,14 +86,15 @@ def what_foretells(table: pd.DataFrame, full: DiscreteHazard) -> tuple[Section, 
     hazard = hazard_figure(
         smooth, time_label=CLOCK, event_label="dropping out", label="fig-dropout-hazard"
     )
-    numbers = {
+    found = {
         "ratio_level": level["estimate"],
         "ratio_level_low": level["conf_low"],
         "ratio_level_high": level["conf_high"],
         "ratio_change": change["estimate"],
         "ratio_interaction": both["estimate"],
     }
-    parts = (called_simulated(hazard), called_simulated(forest))
+    numbers = numbers_from(full, found)
+    parts = (called_simulated(hazard), called_simulated(forest, full))
     return Section("sec-dropout-hazard", "What foretells leaving", text, parts), numbers
 
 

@@ -7,10 +7,11 @@ from alliance_stats.figures.forest import forest_figure
 from alliance_stats.figures.report_figure import ReportFigure
 from alliance_stats.formatting import format_count, format_number, plural
 from alliance_stats.multilevel import GeneralizedLinearMixedModel
+from alliance_stats.provenance import numbers_from
 from alliance_stats.study import Study
 from alliance_stats.survival import CompetingHazards, DiscreteHazard, competing_hazards
 from alliance_stats.transforms import ENDING_CODES, person_period, running_mean
-from analyses.chapter import Section
+from analyses.chapter import Numbers, Section
 from analyses.leaving.hazards import FORMULA, hazard_of
 from analyses.leaving.wording import in_words
 from analyses.simulated import called_simulated
@@ -27,7 +28,7 @@ NODES = 7  # with more, neither the spread nor the likelihood moves in these dat
 
 def what_lies_with_therapists(
     study: Study, table: pd.DataFrame, laplace: DiscreteHazard
-) -> tuple[Section, dict[str, float]]:
+) -> tuple[Section, Numbers]:
     """Compare therapists' hazards, and ask which endings they differ in.
 
     Where the variance is estimated as zero there is no order of therapists, and no picture of one.
@@ -68,13 +69,16 @@ def what_lies_with_therapists(
         f"{format_number(_median_ratio(laplace))}. {picture}\n\n"
         + _endings_in_words(ratios, medians)
     )
-    numbers = {
+    found = {
         "median_hazard_ratio": ratio["estimate"],
         "median_hazard_ratio_low": ratio["conf_low"],
         "median_hazard_ratio_high": ratio["conf_high"],
+    }
+    odds = {
         **{f"odds_ratio_level_{state}": row["estimate"] for state, row in ratios.iterrows()},
         **{f"median_odds_ratio_{state}": row["estimate"] for state, row in medians.iterrows()},
     }
+    numbers = numbers_from(exact, found) | numbers_from(competing, odds)
     title = "How much lies with therapists"
     return Section("sec-dropout-therapists", title, text, tuple(parts)), numbers
 
@@ -116,7 +120,7 @@ def _endings_figure(model: CompetingHazards) -> ReportFigure:
         ),
         label="fig-dropout-endings",
     )
-    return called_simulated(figure)
+    return called_simulated(figure, model)
 
 
 def _endings_in_words(ratios: pd.DataFrame, medians: pd.DataFrame) -> str:

@@ -8,13 +8,15 @@ from alliance_stats.figures.incidence import hazard_figure
 from alliance_stats.figures.report_figure import ReportFigure
 from alliance_stats.figures.turning_points import tipping_point_figure
 from alliance_stats.formatting import format_count, format_percent, plural
+from alliance_stats.provenance import numbers_from
 from alliance_stats.survival import discrete_hazard, dropout_sensitivity
 from analyses import beat_the_blues
-from analyses.chapter import Section
+from analyses.chapter import Numbers, Section
 from analyses.leaving.wording import in_words, tips
 
 __all__ = ["in_the_trial", "trial_periods"]
 
+SEED = 2024
 BLUES_TERM = "treatment[T.Beat the Blues]"
 
 
@@ -36,7 +38,7 @@ def trial_periods(trial: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def in_the_trial(trial: pd.DataFrame) -> tuple[Section, dict[str, float]]:
+def in_the_trial(trial: pd.DataFrame) -> tuple[Section, Numbers]:
     """Model who leaves the trial, and what the scores not seen could have been."""
     fit = discrete_hazard(
         "treatment + last_score",
@@ -55,7 +57,7 @@ def in_the_trial(trial: pd.DataFrame) -> tuple[Section, dict[str, float]]:
     )
     unseen = unseen.assign(treated=unseen["treated"].astype(float)).drop(columns="bdi")
     found = dropout_sensitivity(
-        model, unseen, term=BLUES_TERM, deltas=range(-12, 13, 4), seed=2024, n_imputations=50,
+        model, unseen, term=BLUES_TERM, deltas=range(-12, 13, 4), seed=SEED, n_imputations=50,
         shift="treated",
     )  # fmt: skip
     end = fit.curve(_course()).iloc[-1]
@@ -85,13 +87,14 @@ def in_the_trial(trial: pd.DataFrame) -> tuple[Section, dict[str, float]]:
         shift_label="Shift of unseen scores of Beat the Blues (points; positive: worse)",
         label="fig-dropout-trial-tipping",
     )
-    numbers = {
+    leaving = {
         "trial_left": fit.n_event,
         "trial_ratio_arm": arm["estimate"],
         "trial_ratio_score": score["estimate"],
-        "trial_difference": found.seen["estimate"],
     }
-    parts = (_by_visit(_real(hazard)), _real(figure))
+    seen = {"trial_difference": found.seen["estimate"]}
+    numbers = numbers_from(fit, leaving) | numbers_from(model, seen)
+    parts = (_by_visit(_real(hazard)), replace(_real(figure), seed=SEED))
     return Section("sec-dropout-trial", "Leaving a trial: Beat the Blues", text, parts), numbers
 
 

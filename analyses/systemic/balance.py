@@ -5,12 +5,13 @@ import pandas as pd
 
 from alliance_stats.family import FamilyBalance, family_balance
 from alliance_stats.formatting import format_number, p_phrase
+from alliance_stats.provenance import numbers_from
 from alliance_stats.study import Study
 from alliance_stats.tables import ReportTable
 from alliance_stats.tables.report_table import remembers_call
-from analyses.chapter import Section
+from analyses.chapter import Numbers, Section, with_limits
 from analyses.simulated import ROLES, chance
-from analyses.systemic.wording import points, with_limits
+from analyses.systemic.wording import points
 
 __all__ = ["BARRIERS", "FRAMEWORKS", "balance", "balance_model"]
 
@@ -40,7 +41,7 @@ def balance_model(data: Study, *, spread_by: str) -> FamilyBalance:
     )
 
 
-def balance(data: Study) -> tuple[Section, dict[str, float]]:
+def balance(data: Study) -> tuple[Section, Numbers]:
     """Ask whether experience or framework go with level and balance of families' alliances."""
     fits = {by: balance_model(data, spread_by=by) for by in (STRATA, "framework")}
     deviations = {by: fit.deviations().set_index("term") for by, fit in fits.items()}
@@ -61,14 +62,17 @@ def balance(data: Study) -> tuple[Section, dict[str, float]]:
         f"{p_phrase(test.p_value)}; it takes ratings for normal, which ruptures and split families "
         "are not, and rejects too often."
     )
-    numbers = {
+    by_experience = {
         **with_limits("experience_level", level),
         **with_limits("experience_gap", child),
         "spread_experience_p": test.p_value,
         **with_limits("lasting_experience", lasting),
         **with_limits("momentary_experience", momentary),
-        "momentary_framework": deviations["framework"].loc["momentary", "estimate"],
     }
+    momentary = deviations["framework"].loc["momentary", "estimate"]
+    numbers = numbers_from(fits[STRATA], by_experience) | numbers_from(
+        fits["framework"], {"momentary_framework": momentary}
+    )
     title = "Level and balance"
     return Section("sec-systemic-balance", title, text, (_spread_table(fits),)), numbers
 

@@ -11,17 +11,18 @@ from alliance_stats.formatting import (
     p_phrase,
     plural,
 )
+from alliance_stats.provenance import numbers_from
 from alliance_stats.study import Study
-from analyses.chapter import Section
+from analyses.chapter import Numbers, Section, with_limits
 from analyses.simulated import built_in, called_simulated, chance
-from analyses.systemic.wording import points, with_limits
+from analyses.systemic.wording import points
 
 __all__ = ["each_other", "therapists_and_mothers", "two_members"]
 
-DRAWS = 200
+DRAWS, SEED = 200, 7
 
 
-def two_members(data: Study) -> tuple[Section, dict[str, float]]:
+def two_members(data: Study) -> tuple[Section, Numbers]:
     """Ask whether symptoms go with one's own and with the other's alliance."""
     sessions = data.sessions
     first = sessions[(sessions["session"] == 1) & sessions["role"].isin(["mother", "child"])]
@@ -50,12 +51,13 @@ def two_members(data: Study) -> tuple[Section, dict[str, float]]:
         model, outcome_label="Symptom points per alliance point", label="fig-systemic-dyads"
     )
     numbers = {
-        "actor_child": own["estimate"],
-        **with_limits("partner_child", partner),
-        "distinguishable_p": test.p_value,
+        **numbers_from(
+            model, {"actor_child": own["estimate"], **with_limits("partner_child", partner)}
+        ),
+        **numbers_from(test, {"distinguishable_p": test.p_value}),
     }
     title = "Mother and child"
-    return Section("sec-systemic-dyads", title, text, (called_simulated(figure),)), numbers
+    return Section("sec-systemic-dyads", title, text, (called_simulated(figure, model),)), numbers
 
 
 def therapists_and_mothers(data: Study) -> OneWithMany:
@@ -73,10 +75,10 @@ def therapists_and_mothers(data: Study) -> OneWithMany:
     )
 
 
-def each_other(data: Study) -> tuple[Section, dict[str, float]]:
+def each_other(data: Study) -> tuple[Section, Numbers]:
     """Ask what of an alliance is the therapist's, and whether both sides see the same."""
     model = therapists_and_mothers(data)
-    intervals = model.bootstrap(seed=7, n_resamples=DRAWS)
+    intervals = model.bootstrap(seed=SEED, n_resamples=DRAWS)
     found = intervals.tidy().set_index("term")
     tests = {
         "generalized reciprocity": model.generalized_reciprocity_test(),
@@ -106,17 +108,18 @@ def each_other(data: Study) -> tuple[Section, dict[str, float]]:
         f"is the dyadic reciprocity, {said['dyadic reciprocity']}."
     )
     figure = one_with_many_figure(model, intervals=intervals, label="fig-systemic-one-with-many")
-    numbers = {
+    shares = {
         **with_limits("therapists_share_client", found.loc["client|share"]),
         **with_limits("therapists_share_therapist", found.loc["therapist|share"]),
         **with_limits("generalized_reciprocity", found.loc["generalized reciprocity"]),
         **with_limits("dyadic_reciprocity", found.loc["dyadic reciprocity"]),
-        "generalized_reciprocity_p": tests["generalized reciprocity"].p_value,
-        "dyadic_reciprocity_p": tests["dyadic reciprocity"].p_value,
     }
+    numbers = numbers_from(intervals, shares, seed=SEED)
+    for kind, test in tests.items():
+        numbers |= numbers_from(test, {f"{kind.replace(' ', '_')}_p": test.p_value})
     title = "Therapist and mothers"
-    section = Section("sec-systemic-each-other", title, text, (called_simulated(figure),))
-    return section, numbers
+    parts = (called_simulated(figure, model, intervals, seed=SEED),)
+    return Section("sec-systemic-each-other", title, text, parts), numbers
 
 
 def _share(row: pd.Series) -> str:

@@ -1,19 +1,23 @@
 """From parental trauma by way of the alliance to dropout, under each framework."""
 
+from dataclasses import replace
+from typing import Any
+
 import pandas as pd
 
 import alliance_stats as als
 from alliance_stats.formatting import format_count, format_number
 from alliance_stats.multilevel import LinearMixedModel, lmm
+from alliance_stats.provenance import numbers_from
 from alliance_stats.survival import DiscreteHazard
 from alliance_stats.tables import ReportTable, tidy_table
-from analyses.chapter import Section
+from analyses.chapter import Numbers, Section, with_limits
 from analyses.systemic.balance import BARRIERS, FRAMEWORKS
-from analyses.systemic.wording import limits, with_limits
+from analyses.systemic.wording import limits
 
 __all__ = ["indirect_effects", "indirect_path", "mediator"]
 
-DRAWS = 50_000
+DRAWS, SEED = 50_000, 5
 TRAUMA = ["parent_trauma", "parent_trauma:framework[T.trauma-informed]"]
 
 
@@ -49,9 +53,11 @@ def indirect_effects(
     return pd.DataFrame(rows)
 
 
-def indirect_path(periods: pd.DataFrame, fit: DiscreteHazard) -> tuple[Section, dict[str, float]]:
+def indirect_path(periods: pd.DataFrame, fit: DiscreteHazard) -> tuple[Section, Numbers]:
     """Show the path from parental trauma by way of the alliance to dropout."""
-    indirect = indirect_effects(mediator(periods), fit, seed=5)
+    first = mediator(periods)
+    models = {"trauma to alliance": first, "alliance to dropout": fit}
+    indirect = indirect_effects(first, fit, seed=SEED)
     usual, informed = (row for _, row in indirect.iterrows())
     text = (
         "Parental trauma may lower the alliance, and a lower alliance raise the hazard of dropout: "
@@ -60,15 +66,15 @@ def indirect_path(periods: pd.DataFrame, fit: DiscreteHazard) -> tuple[Section, 
         f"{limits(informed)}, under the trauma-informed one (@tbl-systemic-indirect). It is a path "
         "of a model: that nothing else moves alliance and dropout both is assumed, not shown."
     )
-    numbers = {
-        **with_limits("indirect_usual", usual),
-        **with_limits("indirect_informed", informed),
-    }
+    found = {**with_limits("indirect_usual", usual), **with_limits("indirect_informed", informed)}
+    numbers = numbers_from(models, found, seed=SEED)
     title = "From parental trauma by way of the alliance"
-    return Section("sec-systemic-indirect", title, text, (_table(indirect),)), numbers
+    return Section(
+        "sec-systemic-indirect", title, text, (replace(_table(indirect, models), seed=SEED),)
+    ), numbers
 
 
-def _table(indirect: pd.DataFrame) -> ReportTable:
+def _table(indirect: pd.DataFrame, models: dict[str, Any]) -> ReportTable:
     return tidy_table(
         indirect.assign(term=indirect["term"].str.capitalize()),
         {
@@ -82,4 +88,5 @@ def _table(indirect: pd.DataFrame) -> ReportTable:
         note="Trauma → alliance: points of the family’s mean alliance so far (linear mixed model). "
         "Indirect: that times the log hazard ratio of dropout per point of alliance; Monte Carlo "
         f"interval of {format_count(DRAWS)} draws, both models’ errors taken as independent.",
+        source=models,
     )

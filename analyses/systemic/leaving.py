@@ -7,13 +7,14 @@ from alliance_stats.figures.forest import forest_figure
 from alliance_stats.figures.report_figure import ReportFigure
 from alliance_stats.formatting import format_count, plural
 from alliance_stats.multilevel import LinearMixedModel, lmm
+from alliance_stats.provenance import numbers_from
 from alliance_stats.study import Study
 from alliance_stats.survival import DiscreteHazard, discrete_hazard, endings
 from alliance_stats.transforms import running_mean
-from analyses.chapter import Section
+from analyses.chapter import Numbers, Section, with_limits
 from analyses.simulated import called_simulated, chance
 from analyses.systemic.balance import BARRIERS, FRAMEWORKS
-from analyses.systemic.wording import points, times, with_limits
+from analyses.systemic.wording import points, times
 
 __all__ = ["SO_FAR", "hazard", "leaving", "outcome_model", "periods_of"]
 
@@ -65,13 +66,12 @@ def outcome_model(data: Study, periods: pd.DataFrame) -> LinearMixedModel:
     )
 
 
-def leaving(
-    data: Study, periods: pd.DataFrame, fit: DiscreteHazard
-) -> tuple[Section, dict[str, float]]:
+def leaving(data: Study, periods: pd.DataFrame, fit: DiscreteHazard) -> tuple[Section, Numbers]:
     """Ask what dropout and symptoms follow."""
     ratios = fit.hazard_ratios().set_index("term")
     level, split, rupture = (ratios.loc[term] for term in SO_FAR)
-    outcome = outcome_model(data, periods).tidy().set_index("term")
+    model = outcome_model(data, periods)
+    outcome = model.tidy().set_index("term")
     text = (
         "Each predictor of @fig-systemic-leaving was known at the session before the interval in "
         "which a family left. A point more of mean alliance so far went with "
@@ -84,14 +84,17 @@ def leaving(
         f"{points(outcome.loc['split_so_far'])} after a split and by "
         f"{points(outcome.loc['rupture_so_far'])} after a rupture."
     )
-    numbers = {
+    hazards = {
         **with_limits("alliance_hazard_ratio", level),
         **with_limits("split_hazard_ratio", split),
         **with_limits("rupture_hazard_ratio", rupture),
+    }
+    symptoms = {
         "symptoms_split": outcome.loc["split_so_far", "estimate"],
         "symptoms_rupture": outcome.loc["rupture_so_far", "estimate"],
     }
-    figure = called_simulated(_hazard_figure(fit))
+    numbers = numbers_from(fit, hazards) | numbers_from(model, symptoms)
+    figure = called_simulated(_hazard_figure(fit), fit)
     return Section("sec-systemic-leaving", "What families leave after", text, (figure,)), numbers
 
 

@@ -12,14 +12,16 @@ from alliance_stats.family import (
 )
 from alliance_stats.figures.rupture_chart import rupture_chart_figure
 from alliance_stats.formatting import format_count, format_number, format_percent, p_phrase, plural
+from alliance_stats.provenance import numbers_from
 from alliance_stats.study import Study
-from analyses.chapter import Section
+from analyses.chapter import Numbers, Section
 from analyses.simulated import ALLIANCE, called_simulated
 from analyses.systemic.splits import RELIABILITY
 
 __all__ = ["rupture_and_repair", "ruptures_of"]
 
 RULE = DropBelowRunningMean(k=2.0, sd="within", min_before=2)
+SEED = 1
 REPAIR = Repair(share=0.75, within=3)
 
 
@@ -36,12 +38,13 @@ def ruptures_of(data: Study) -> Ruptures:
     )
 
 
-def rupture_and_repair(found: Ruptures) -> tuple[Section, dict[str, float]]:
+def rupture_and_repair(found: Ruptures) -> tuple[Section, Numbers]:
     """Show how often ratings fell below a person's own course, and whether they came back."""
     shares = found.tidy().set_index("term")
     error = float(np.asarray(RELIABILITY.sd)) * np.sqrt(1 - float(np.asarray(RELIABILITY.value)))
     alarms = expected_false_alarms(found, error=error)
-    together = family_ruptures(found, seed=1).glance().iloc[0]
+    shared = family_ruptures(found, seed=SEED)
+    together = shared.glance().iloc[0]
     sessions, repaired = shares.loc["sessions"], shares.loc["repaired"]
     text = (
         f"A rupture is a rating {RULE.words}: {format_count(sessions['n'])} of "
@@ -62,11 +65,16 @@ def rupture_and_repair(found: Ruptures) -> tuple[Section, dict[str, float]]:
         found, person=person, score_label=ALLIANCE, label="fig-systemic-rupture"
     )
     numbers = {
-        "rupture_share": sessions["estimate"],
-        "false_alarms_share": alarms.expected / alarms.of,
-        "repaired_share": repaired["estimate"],
-        "together": together["n_together"],
-        "together_expected": together["expected"],
+        **numbers_from(
+            found,
+            {"rupture_share": sessions["estimate"], "repaired_share": repaired["estimate"]},
+        ),
+        **numbers_from(alarms, {"false_alarms_share": alarms.expected / alarms.of}),
+        **numbers_from(
+            shared,
+            {"together": together["n_together"], "together_expected": together["expected"]},
+            seed=SEED,
+        ),
     }
     title = "Rupture and repair"
     return Section("sec-systemic-ruptures", title, text, (called_simulated(figure),)), numbers

@@ -13,13 +13,15 @@ from alliance_stats.family import (
 )
 from alliance_stats.figures.family_maps import family_strips_figure, split_map_figure
 from alliance_stats.formatting import format_bounded, format_percent
+from alliance_stats.provenance import numbers_from
 from alliance_stats.study import Study
-from analyses.chapter import Section
-from analyses.simulated import ALLIANCE, OF_ROLES, ROLES, called_simulated
+from analyses.chapter import Numbers, Section
+from analyses.simulated import ALLIANCE, OF_ROLES, ROLES, called_simulated, rated
 
 __all__ = ["RELIABILITY", "split_families", "split_of"]
 
 # invented, as the study is: a scale of this reliability in a sample of this SD
+SEED = 1
 RELIABILITY = Reliability(0.85, sd=0.8, seed=11)
 
 
@@ -36,13 +38,14 @@ def split_of(data: Study, *, sd: Literal["sample", "within"] = "sample") -> Spli
     return split_alliance(indices, threshold=1.0, sd=sd)
 
 
-def split_families(data: Study, splits: SplitAlliance) -> tuple[Section, dict[str, float]]:
+def split_families(data: Study, splits: SplitAlliance) -> tuple[Section, Numbers]:
     """Show which families were split, and how many measurement error alone would split."""
     shares = splits.tidy().set_index("term")
     observed = shares.loc["split"]
     by_error = shares.loc["expected from measurement error", "estimate"]
     other = split_of(data, sd="within")
-    agreement = rule_agreement(splits, other, seed=1).tidy().iloc[0]
+    rules = rule_agreement(splits, other, seed=SEED)
+    agreement = rules.tidy().iloc[0]
     text = (
         "A family counts as split at a session where two of its members lie at least one SD of "
         f"all ratings so far apart: {format_percent(observed['estimate'])} of the family sessions "
@@ -74,14 +77,18 @@ def split_families(data: Study, splits: SplitAlliance) -> tuple[Section, dict[st
         words={role: ROLES[role] for role in data.sessions["role"].unique()},
     )
     parts = (
-        called_simulated(split_map_figure(splits, label="fig-systemic-splits")),
-        called_simulated(strips),
+        called_simulated(
+            split_map_figure(splits, label="fig-systemic-splits"), splits, seed=RELIABILITY.seed
+        ),
+        called_simulated(strips, rated(data)),
     )
-    numbers = {
+    shares = {
         "split_share": observed["estimate"],
         "split_share_low": observed["conf_low"],
         "split_share_high": observed["conf_high"],
         "split_by_error_share": by_error,
-        "split_kappa": agreement["estimate"],
     }
+    numbers = numbers_from(splits, shares, seed=RELIABILITY.seed) | numbers_from(
+        rules, {"split_kappa": agreement["estimate"]}, seed=SEED
+    )
     return Section("sec-systemic-splits", "Split alliances", text, parts), numbers

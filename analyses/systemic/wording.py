@@ -4,7 +4,7 @@ import pandas as pd
 
 from alliance_stats.formatting import format_interval, format_number, p_phrase
 
-__all__ = ["limits", "points", "times", "with_limits"]
+__all__ = ["limits", "points", "times"]
 
 
 def points(row: pd.Series, digits: int = 2) -> str:
@@ -21,12 +21,3 @@ def times(row: pd.Series) -> str:
 def limits(row: pd.Series, digits: int = 2) -> str:
     """Say an interval."""
     return f"95% CI {format_interval(row['conf_low'], row['conf_high'], digits)}"
-
-
-def with_limits(name: str, row: pd.Series) -> dict[str, float]:
-    """Return an estimate and its limits as numbers of a chapter."""
-    return {
-        name: row["estimate"],
-        f"{name}_low": row["conf_low"],
-        f"{name}_high": row["conf_high"],
-    }

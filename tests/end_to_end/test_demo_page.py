@@ -7,7 +7,9 @@ from html.parser import HTMLParser
 import pandas as pd
 import pytest
 
+from alliance_stats.provenance.log import read_log
 from alliance_stats.tables import ReportTable
+from analyses.__main__ import ANALYSES
 from analyses.chapter import Chapter, Section
 from analyses.page import page_html
 from tests.end_to_end.fragments import REPORTS
@@ -169,3 +171,33 @@ def test_a_long_table_is_folded_and_a_short_one_is_not():
     long = replace(table(), frame=pd.DataFrame({"a": ["1"] * 41}))
     assert "<details><summary>Show 41 rows</summary>" in page_html([chapter(long)])
     assert "<details>" not in page_html([chapter(table())])
+
+
+def test_every_figure_table_and_number_is_logged_with_what_it_was_made_of(demo):
+    log = read_log(demo.folder)
+    entries = {**log["parts"], **log["numbers"]}
+    chapters = {name.split(".")[0] for name in log["numbers"]}
+    assert chapters == {analysis.name for analysis in ANALYSES}
+    assert len(log["numbers"]) > 150
+    assert set(log["parts"]) == set(re.findall(r'<figure id="([^"]+)"', demo.html))
+    for name, entry in entries.items():
+        assert re.fullmatch("[0-9a-f]{64}", entry["data"]), name
+        assert all(entry[field].strip() for field in ("call", "method", "rows")), name
+        assert "came in" in entry["rows"], name
+        assert "written by hand" not in entry["call"], name
+        assert isinstance(entry["notes"], list), name
+        assert entry["seed"] is not None or not entry["drawn"], name
+
+
+def test_what_is_drawn_at_random_has_the_seed_of_its_chapter(demo):
+    """The call that draws is in the chapter's own code; the log must have its seed."""
+    log = read_log(demo.folder)
+    said = ("draws", "permut", "bootstrap", "imputed")
+    entries = {**log["parts"], **log["numbers"]}
+    drawn = {
+        name
+        for name, entry in entries.items()
+        if any(word in entry["method"].lower() for word in said)
+    }
+    assert len(drawn) > 20
+    assert {name for name in drawn if entries[name]["seed"] is None} == set()

@@ -2,8 +2,10 @@
 
 import json
 import runpy
-import textwrap
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -13,7 +15,8 @@ from alliance_stats.cli import app
 from alliance_stats.cli.new_command import start_study
 from alliance_stats.errors import DataError, WrongObjectError
 from alliance_stats.figures import kaplan_meier_figure
-from alliance_stats.provenance import record, verify
+from alliance_stats.provenance import numbers_from, record, verification, verify
+from alliance_stats.provenance.log import read_log, versions
 from alliance_stats.tables import ReportTable, group_table, model_table, tidy_table
 from tests.fuzz.frames import frames
 
@@ -41,8 +44,10 @@ def main(out):
     table = tidy_table(curves.tidy(), {"time": "Time", "estimate": "S"}, label="tbl-s",
                        caption="Curve", note="Kaplan-Meier.", source=curves)
     ages = group_table(means, label="tbl-ages", caption="Ages")
-    for part in (figure, table, ages):
+    figure.save(out / "generated", formats=("svg",))
+    for part in (table, ages):
         part.save(out / "generated")
+    (out / "generated" / "_text.qmd").write_text("Two groups were compared.", encoding="utf-8")
     record(out / "generated", [figure, table, ages, "a text"], script=HERE / "analysis.py",
            writes="generated", inputs=[HERE / "units.csv"], seed=SEED,
            numbers={"p": (means.tidy()["p_value"].item(), means), "two": 2},
@@ -53,13 +58,36 @@ main(Path(sys.argv[1]) if len(sys.argv) > 1 else HERE)
 """
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("made")
+    frames()["units"].to_csv(folder / "units.csv", index=False)
+    (folder / "analysis.py").write_text(SCRIPT, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["analysis.py"])
+        runpy.run_path(str(folder / "analysis.py"), run_name="made")
+    return folder
+
+
 @pytest.fixture
-def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    frames()["units"].to_csv(tmp_path / "units.csv", index=False)
-    (tmp_path / "analysis.py").write_text(SCRIPT, encoding="utf-8")
-    monkeypatch.setattr("sys.argv", ["analysis.py"])
-    runpy.run_path(str(tmp_path / "analysis.py"), run_name="made")
-    return tmp_path
+def study(made: Path, tmp_path: Path) -> Path:
+    """A report of one's own to be changed."""
+    return shutil.copytree(made, tmp_path / "study")
+
+
+def _run_here(folder: Path, log: dict[str, Any]) -> dict[str, Any]:
+    """Run the script as verify does, in this process, which has imported everything already."""
+    script = (folder / log["script"]["file"]).resolve()
+    out = folder.parent / "made again"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", [str(script), str(out)])
+        runpy.run_path(str(script), run_name="made")
+    return read_log(out / log["writes"])
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verification, "_made_again", _run_here)
 
 
 def _found(study: Path, *, run: bool = True) -> dict[str, list[str]]:
@@ -100,6 +128,7 @@ def test_nothing_changed_is_found_as_nothing(study: Path) -> None:
     assert found.unchanged, found.changes.to_string()
 
 
+@pytest.mark.usefixtures("here")
 def test_a_changed_data_file_is_found_with_the_numbers_that_it_changes(study: Path) -> None:
     data = (study / "units.csv").read_text(encoding="utf-8").splitlines()
     cells = data[1].split(",")
@@ -112,24 +141,144 @@ def test_a_changed_data_file_is_found_with_the_numbers_that_it_changes(study: Pa
     assert any(name.startswith("curves, ") for name in found["number"])
 
 
-def test_a_changed_version_is_found(study: Path) -> None:
+@pytest.mark.parametrize("name", ["alliance-stats", "pandas", "python"])
+def test_a_changed_version_is_found(
+    study: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = versions() | {name: "0.0.1"}
+    monkeypatch.setattr(verification, "versions", lambda: other)
+    changes = verify(study / "generated", run=False).changes
+    assert changes.to_numpy().tolist() == [["version", name, versions()[name], "0.0.1"]]
+
+
+def _rewrite(path: Path, change: Callable[[list[str]], list[str]]) -> None:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    path.write_text("\n".join(change(lines)) + "\n", encoding="utf-8")
+
+
+# what is done to the data file -> how it was and is said to be
+OF_DATA: dict[str, tuple[Callable[[list[str]], list[str]], str, str]] = {
+    "another order": (
+        lambda lines: [lines[0], *lines[:0:-1]],
+        "rows in one order",
+        "the same rows in another order",
+    ),
+    "a column more": (
+        lambda lines: [f"{line},{'new' if i == 0 else i}" for i, line in enumerate(lines)],
+        "columns unit,",
+        ",new",
+    ),
+    "a row less": (lambda lines: lines[:-1], "40 rows", "39 rows"),
+    "a cell": (lambda lines: [lines[0], lines[1].replace("early", "late"), *lines[2:]],
+               "cells ", "cells "),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("change", OF_DATA)
+def test_what_changed_in_a_data_file_is_said(study: Path, change: str) -> None:
+    how, was, now = OF_DATA[change]
+    _rewrite(study / "units.csv", how)
+    ((what, name, recorded, found),) = verify(study / "generated", run=False).changes.to_numpy()
+    assert (what, name) == ("data file", "../units.csv")
+    assert was in recorded
+    assert now in found
+    assert recorded != found
+
+
+@pytest.mark.usefixtures("here")
+def test_another_order_of_rows_and_a_further_column_change_no_number(study: Path) -> None:
+    _rewrite(study / "units.csv", OF_DATA["another order"][0])
+    _rewrite(study / "units.csv", OF_DATA["a column more"][0])
+    assert _found(study) == {"data file": ["../units.csv"]}
+
+
+@pytest.mark.usefixtures("here")
+def test_an_edited_text_is_found_in_the_folder_and_in_the_script(study: Path) -> None:
+    text = study / "generated" / "_text.qmd"
+    text.write_text("Three groups were compared.", encoding="utf-8")
+    assert _found(study, run=False) == {"file": ["_text.qmd"]}
+    script = (study / "analysis.py").read_text(encoding="utf-8")
+    (study / "analysis.py").write_text(script.replace("Two groups", "Some groups"), "utf-8")
+    assert _found(study) == {"file": ["_text.qmd"], "text": ["_text.qmd"]}
+
+
+def test_files_that_are_lost_foreign_or_no_longer_made_are_found(study: Path) -> None:
+    folder = study / "generated"
+    (folder / "tbl-ages.html").unlink()
+    (folder / "_text.qmd").unlink()
+    (folder / "old" / "deep").mkdir(parents=True)
+    (folder / "old" / "deep" / "fig-foreign.svg").write_text("<svg/>", encoding="utf-8")
+    (folder / ".fig-kaplan-meier.svg.123-456").write_text(
+        "<sv", encoding="utf-8"
+    )  # of a killed run
+    changes = verify(folder, run=False).changes.set_index("name")
+    assert set(changes["what"]) == {"file"}
+    assert changes["found"].to_dict() | {"old/deep/fig-foreign.svg": ""} == {
+        "tbl-ages.html": "not there", "_text.qmd": "not there", "old/deep/fig-foreign.svg": "",
+    }  # fmt: skip
+    assert changes.loc["old/deep/fig-foreign.svg", "recorded"] == "not in the log"
+
+
+def test_a_log_changed_by_hand_is_refused_in_words(study: Path) -> None:
     path = study / "generated" / "log.json"
     log = json.loads(path.read_text(encoding="utf-8"))
-    log["versions"]["numpy"] = "1.0.0"
+    del log["parts"]["tbl-s"]["files"]
     path.write_text(json.dumps(log), encoding="utf-8")
-    assert _found(study, run=False) == {"version": ["numpy"]}
+    with pytest.raises(DataError, match=r"not as record\(\) wrote it"):
+        verify(study / "generated", run=False)
+    path.write_text(json.dumps(log | {"format": 2}), encoding="utf-8")
+    with pytest.raises(DataError, match="no log that this version"):
+        verify(study / "generated", run=False)
 
 
+FIELDS = {"call", "data", "seed", "method", "notes", "rows", "drawn"}
+
+
+def test_every_entry_has_its_origin(study: Path) -> None:
+    log = json.loads((study / "generated" / "log.json").read_text(encoding="utf-8"))
+    for entry in (*log["parts"].values(), *log["results"].values(), log["numbers"]["p"]):
+        assert set(entry) >= FIELDS
+    assert log["parts"]["tbl-ages"]["seed"] == log["numbers"]["p"]["seed"] == 1
+    assert log["parts"]["tbl-s"]["seed"] is None  # nothing is drawn for it
+
+
+def test_numbers_remember_what_they_were_read_from(tmp_path: Path) -> None:
+    units = frames()["units"]
+    curves = als.kaplan_meier(units, time="time", event="event", strata="group")
+    model = als.lmm("symptoms ~ session + (1 | person)", frames()["sessions"])
+    counted = numbers_from(curves.rows, {"units": curves.rows.n_used})
+    both = numbers_from({"curves": curves, "model": model}, {"x": 0.5}, seed=3)
+    log = json.loads(
+        record(tmp_path, script="analyses", numbers=counted | both).read_text(encoding="utf-8")
+    )["numbers"]
+    assert counted["units"] == 40
+    assert counted["units"].value == 40
+    assert log["units"]["value"] == 40
+    assert log["units"]["rows"] == str(curves.rows)
+    assert "curves: 40 rows came in" in log["x"]["rows"]
+    assert "model: " in log["x"]["rows"]
+    assert "LinearMixedModel(formula='symptoms ~ session + (1 | person)')" in log["x"]["call"]
+    assert log["x"]["seed"] == 3
+    # of a bare frame it is known what came in, and not what was used
+    assert numbers_from(units, {"n": 40})["n"].origin.rows == "40 rows came in."
+    with pytest.raises(WrongObjectError, match="read from a result"):
+        numbers_from("a result", {"x": 1.0})
+    with pytest.raises(WrongObjectError, match="read from a result"):
+        numbers_from((), {"x": 1.0})
+
+
+@pytest.mark.usefixtures("here")
 def test_a_changed_seed_is_found(study: Path) -> None:
     script = study / "analysis.py"
     text = script.read_text(encoding="utf-8").replace("SEED = 1", "SEED = 2")
     script.write_text(text, encoding="utf-8")
     found = _found(study)
-    assert found["seed"] == [""]
+    assert found["seed"] == ["", "tbl-ages", "p"]  # of the report, and of what was drawn with it
     assert set(found) <= {"seed", "number", "table"}
     assert found.get("table", ["tbl-ages"]) == ["tbl-ages"]  # of the test by permutation
 
 
+@pytest.mark.usefixtures("here")
 def test_a_changed_ledger_of_a_table_and_a_number_is_found(study: Path) -> None:
     """Rows that are set aside change ledgers, though no printed cell or number is another."""
     data = study / "units.csv"
@@ -145,6 +294,7 @@ def test_a_changed_ledger_of_a_table_and_a_number_is_found(study: Path) -> None:
     assert "tbl-s" not in set(changes.loc[changes["what"] == "table", "name"])
 
 
+@pytest.mark.usefixtures("here")
 def test_a_changed_method_of_a_table_and_a_number_is_found(study: Path) -> None:
     script = study / "analysis.py"
     text = script.read_text(encoding="utf-8")
@@ -157,10 +307,11 @@ def test_a_changed_method_of_a_table_and_a_number_is_found(study: Path) -> None:
 def test_an_edited_file_and_a_lost_one_are_found(study: Path) -> None:
     table = study / "generated" / "tbl-s.csv"
     table.write_text(table.read_text(encoding="utf-8").replace("0.9", "0.8", 1), encoding="utf-8")
-    (study / "generated" / "fig-kaplan-meier.pdf").unlink()
-    assert _found(study, run=False) == {"file": ["fig-kaplan-meier.pdf", "tbl-s.csv"]}
+    (study / "generated" / "fig-kaplan-meier.svg").unlink()
+    assert _found(study, run=False) == {"file": ["fig-kaplan-meier.svg", "tbl-s.csv"]}
 
 
+@pytest.mark.usefixtures("here")
 def test_a_changed_call_note_and_part_are_found(study: Path) -> None:
     script = study / "analysis.py"
     text = script.read_text(encoding="utf-8")
@@ -205,6 +356,7 @@ def test_what_cannot_be_verified_is_refused(study: Path, tmp_path: Path) -> None
         record(tmp_path, [figure, figure], script="analyses")
 
 
+@pytest.mark.usefixtures("here")
 def test_a_study_folder_can_be_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "study"
     assert start_study(folder) == 0
@@ -215,8 +367,9 @@ def test_a_study_folder_can_be_verified(tmp_path: Path, monkeypatch: pytest.Monk
     sessions = folder / "data" / "sessions.csv"
     lines = sessions.read_text(encoding="utf-8").splitlines()
     sessions.write_text("\n".join(lines[:-1]) + "\n", encoding="utf-8")
-    changes = verify(folder / "generated").changes
-    assert {"data file", "rows", "number"} <= set(changes["what"])
+    ((what, name, was, now),) = verify(folder / "generated", run=False).changes.to_numpy()
+    assert (what, name) == ("data file", "../data/sessions.csv")
+    assert int(was.removesuffix(" rows")) == int(now.removesuffix(" rows")) + 1
 
 
 def test_a_table_of_several_models_has_the_ledger_of_each(tmp_path: Path) -> None:
@@ -244,13 +397,13 @@ def test_the_source_of_a_table_or_number_must_be_a_result(tmp_path: Path) -> Non
         record(tmp_path, script="analyses", numbers={"p": (0.5, "a test")})  # type: ignore[dict-item]
 
 
-def test_a_table_written_by_hand_has_no_call(tmp_path: Path) -> None:
+def test_a_table_written_by_hand_says_so(tmp_path: Path) -> None:
     table = ReportTable(group_table(
         als.compare_groups(frames()["units"], outcomes=["age"], group="group"),
         label="tbl-a", caption="A",
     ).frame, "tbl-a", "A", "B.")  # fmt: skip
     log = json.loads(record(tmp_path, [table], script="analyses").read_text(encoding="utf-8"))
-    assert "call" not in log["parts"]["tbl-a"]
+    assert log["parts"]["tbl-a"]["call"] == "tbl-a, written by hand"
 
 
 def test_a_table_of_the_log_needs_no_figure(tmp_path: Path) -> None:
@@ -258,4 +411,4 @@ def test_a_table_of_the_log_needs_no_figure(tmp_path: Path) -> None:
     table = tidy_table(curves.tidy(), {"time": "Time"}, label="tbl-a", caption="A", note="B.")
     log = json.loads(record(tmp_path, [table], script="analyses").read_text(encoding="utf-8"))
     assert log["parts"]["tbl-a"]["files"] == {}
-    assert textwrap.shorten(log["parts"]["tbl-a"]["note"], 20) == "B."
+    assert log["parts"]["tbl-a"]["notes"] == ["A", "B."]
