@@ -81,7 +81,7 @@ def _run_here(folder: Path, log: dict[str, Any]) -> dict[str, Any]:
     out = folder.parent / "made again"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.argv", [str(script), str(out)])
-        runpy.run_path(str(script), run_name="made")
+        runpy.run_path(str(script), run_name="__main__")
     return read_log(out / log["writes"])
 
 
