@@ -79,6 +79,7 @@ def _run_here(folder: Path, log: dict[str, Any]) -> dict[str, Any]:
     """Run the script as verify does, in this process, which has imported everything already."""
     script = (folder / log["script"]["file"]).resolve()
     out = folder.parent / "made again"
+    out.mkdir()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.argv", [str(script), str(out)])
         runpy.run_path(str(script), run_name="__main__")
@@ -356,6 +357,7 @@ def test_what_cannot_be_verified_is_refused(study: Path, tmp_path: Path) -> None
         record(tmp_path, [figure, figure], script="analyses")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("here")
 def test_a_study_folder_can_be_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "study"
