@@ -110,7 +110,7 @@ GLOSSARY: Mapping[str, str] = MappingProxyType(
         "lag": "how many sessions the predictor stands before the outcome",
         "session": "number of the session that a row speaks of",
         "other": "second of the two variables whose covariance a row has",
-        "part": "what a covariance within persons belongs to",
+        "part": "what an estimate belongs to: outcome, hazard, association; within persons",
         "correlation": "covariance over the product of the two SDs",
         "impulse": "outcome that the shock of one point strikes",
         "sessions_after": "sessions since the shock",
@@ -347,6 +347,9 @@ GLOSSARY: Mapping[str, str] = MappingProxyType(
         "expected": "expected by a model: events of a unit at risk, an outcome, a statistic",
         "gradient": "largest element of the score where the optimiser stopped",
         "log_lik_separate": "log-likelihood of outcome and leaving as two models",
+        "log_lik_moved": "change of the log-likelihood when quadrature nodes are doubled",
+        "estimates_moved": "largest change of an estimate, or of the information on an association,"
+        " when quadrature nodes are doubled, in standard errors",
         "martingale": "events less expected events of a unit",
         "pattern": "pattern of leaving",
         "ties": "how tied events are treated",

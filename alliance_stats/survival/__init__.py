@@ -48,7 +48,8 @@ from alliance_stats.survival.unseen.reference_imputation import (
     ReferenceImputation,
     reference_imputation,
 )
-from alliance_stats.survival.unseen.shared_parameter import SharedParameterModel, shared_parameter
+from alliance_stats.survival.unseen.shared_parameter import shared_parameter
+from alliance_stats.survival.unseen.shared_parameter_model import SharedParameterModel
 
 __all__ = [
     "AdjustedCurves",

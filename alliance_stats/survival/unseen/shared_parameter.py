@@ -1,165 +1,50 @@
 """A shared-parameter model: growth of the outcome and the hazard of leaving share unit effects."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
-from scipy import linalg, optimize, stats
 
-from alliance_stats.account import Account, Section, html_of, summary_of
-from alliance_stats.checks import check_frame, require_columns
-from alliance_stats.design.formula import parse_formula
-from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array, estimate_columns, named_covariance, one_line
-from alliance_stats.ledger import RowLedger
+from alliance_stats.checks import (
+    check_choice,
+    check_frame,
+    did_you_mean,
+    finite_or_missing,
+    group_codes,
+    require_columns,
+    require_present,
+    units_with_several,
+)
+from alliance_stats.design.design import code_new_rows
+from alliance_stats.design.formula import (
+    CONSTANT,
+    MixedFormula,
+    RandomTerm,
+    formula_of,
+    parse_formula,
+)
+from alliance_stats.design.groupings import back_transform
+from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
+from alliance_stats.estimates import Array
 from alliance_stats.multilevel import LinearMixedModel, lmm
 from alliance_stats.renaming import renamed
 from alliance_stats.survival.by_session.discrete_hazard import discrete_hazard
 from alliance_stats.survival.by_session.discrete_hazard_model import DiscreteHazard
 from alliance_stats.survival.cox.cox_design import formula_variables
-from alliance_stats.survival.unseen.shared_likelihood import (
-    SharedData,
-    log_likelihoods,
-    shared_data,
-)
+from alliance_stats.survival.unseen.shared_likelihood import Channel, SharedData
+from alliance_stats.survival.unseen.shared_parameter_model import SharedParameterModel, of_units
+from alliance_stats.survival.unseen.shared_search import MOST_NODES, maximise
 
-__all__ = ["SharedParameterModel", "shared_parameter"]
+__all__ = ["shared_parameter"]
 
-_STEP = 1e-4  # of central differences, on parameters of about unit scale
-# How far, in standard errors, estimates may move (and errors change, of themselves) from so many
-# nodes to twice as many: a hundredth of what sampling moves them.
-_MOVED = 0.02
-_MOST_NODES = 129  # an effect
-_MOST_POINTS = 5000  # of all effects together
-_FLAT = 1e-3  # largest slope of the log-likelihood, in standard errors, of a converged fit
+IntArray = npt.NDArray[np.int64]
+Association = Literal["effects", "unit effects", "value", "slope", "value + slope"]
 
-
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class SharedParameterModel:
-    """Outcome and leaving, fitted together.
-
-    Attributes
-    ----------
-    outcome, hazard
-        The separate fits from which the joint one started.
-    names
-        (part, term) of each parameter.
-    parameters
-        Estimates: outcome coefficients; the Cholesky factor of the effects' covariance, its
-        diagonal in logarithms; log residual SD; hazard coefficients; one association an effect.
-    covariance
-        Inverse observed information.
-    log_lik, log_lik_separate
-        Log-likelihood, and that with no association (at its own maximum).
-    gradient
-        Largest slope left, per standard error.
-    nodes
-        Quadrature nodes per effect with which the answer stands, or the most that were tried.
-    quadrature
-        Says so where it does not stand.
-    """
-
-    outcome: LinearMixedModel
-    hazard: DiscreteHazard
-    names: tuple[tuple[str, str], ...]
-    parameters: Array
-    covariance: Array
-    log_lik: float
-    log_lik_separate: float
-    gradient: float
-    nodes: int
-    quadrature: tuple[str, ...]
-
-    __repr__ = one_line
-
-    @property
-    def rows(self) -> RowLedger:
-        """What happened to the outcome's rows; ``hazard.rows`` tells of the others."""
-        return self.outcome.rows
-
-    @property
-    def converged(self) -> bool:
-        """Whether the likelihood was flat where the search stopped."""
-        return self.gradient < _FLAT
-
-    def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return ``part, term, estimate, std_error, statistic, df, p_value, conf_low, conf_high``.
-
-        ``part`` is ``"outcome"`` (units of the outcome), ``"hazard"`` (scale of the link) or
-        ``"association"`` (change of the hazard on the scale of the link per unit of the effect: of
-        a deviation of one outcome unit, or one outcome unit per unit of time).
-        """
-        keep = self._shown
-        estimate = self.parameters[keep]
-        std_error = np.sqrt(np.diag(self.covariance))[keep]
-        found = estimate_columns(estimate, std_error, conf_level=conf_level)
-        found.insert(0, "part", [self.names[k][0] for k in keep])
-        found.insert(1, "term", [self.names[k][1] for k in keep])
-        return found
-
-    @property
-    def _shown(self) -> list[int]:
-        return [k for k, (part, _) in enumerate(self.names) if part != "spread"]
-
-    def vcov(self) -> pd.DataFrame:
-        """Return the covariance of the rows of ``tidy()``, named ``part:term``."""
-        shown = self._shown
-        covariance = self.covariance[np.ix_(shown, shown)]
-        return named_covariance(covariance, *zip(*(self.names[k] for k in shown), strict=True))
-
-    def glance(self) -> pd.DataFrame:
-        """Return one row: sizes, likelihoods, and the test of no association."""
-        q = sum(part == "association" for part, _ in self.names)
-        statistic = 2.0 * (self.log_lik - self.log_lik_separate)
-        return pd.DataFrame(
-            {
-                "nobs": [self.outcome.nobs],
-                "n_units": [len(self.outcome.design.groupings[0].labels)],
-                "n_event": [self.hazard.n_event],
-                "log_lik": [self.log_lik],
-                "log_lik_separate": [self.log_lik_separate],
-                "statistic": [statistic],
-                "df": [float(q)],
-                "p_value": [stats.chi2.sf(statistic, q)],
-                "converged": [self.converged],
-                "gradient": [self.gradient],
-                "nodes": [self.nodes],
-            }
-        )
-
-    @property
-    def method(self) -> str:
-        """What was computed, in a phrase."""
-        return (
-            "outcome and leaving modelled with shared effects, hazard and association on the "
-            f"{self.hazard.link} scale"
-        )
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What to know before any number."""
-        failed = () if self.converged else ("The fit did not converge.",)
-        return (*failed, *self.quadrature)
-
-    def account(self, *, conf_level: float = 0.95) -> Account:
-        """Return the coefficients of outcome and hazard and the associations, as data."""
-        section = Section(
-            "Part",
-            self.tidy(conf_level=conf_level),
-            names=("part", "term"),
-            measure="b",
-            conf_level=conf_level,
-        )
-        sizes = {"outcomes": self.outcome.nobs, "events": self.hazard.n_event}
-        remarks = (f"Hazard: {self.hazard.rows}",)
-        return Account(
-            self.method, self.notes, sizes, (section,), remarks, self.rows, sources=("wu1988",)
-        )
-
-    summary = summary_of
-    _repr_html_ = html_of
+_ASSOCIATIONS = ("effects", "unit effects", "value", "slope", "value + slope")
+_EXACT = 1e-8  # of a constant that columns span
+_NO_EFFECT = 1e-8  # of a variance, in residual variances
+_CLOCK_STEP = 1e-4  # of the clock's range, for the slope of its columns
 
 
 @renamed(df="baseline_df")
@@ -172,35 +57,53 @@ def shared_parameter(
     session: str,
     event: str,
     unit: str,
+    association: Association = "effects",
+    time: str | None = None,
+    random: str | None = None,
+    link: Literal["cloglog", "logit"] = "cloglog",
     baseline: str = "polynomial",
     baseline_df: int = 2,
     nodes: int = 9,
 ) -> SharedParameterModel:
     """Fit the outcome's growth and the discrete hazard of leaving in one likelihood.
 
-    ``y = X beta + Z b + e`` and ``cloglog h(t) = baseline(t) + w gamma + alpha'b`` with the same
-    effects ``b ~ N(0, D)`` of each unit: units whose outcome starts worse, or gets better more
-    slowly, may leave earlier. Given b, outcomes and leaving are independent: that is the assumption
-    in place of missing at random, and it cannot be tested.
+    ``y = X beta + Z b + v + e`` and ``g h(t) = baseline(t) + W gamma + alpha' s(t) + w``, with
+    effects ``b ~ N(0, D)`` of each unit. What is shared, s, is the effects (b, and v), or the
+    outcome's own course without its errors: its current value ``m(t) = x(t) beta + z(t) b + v``, or
+    its slope ``dm / dt``. Units whose outcome starts worse, or gets better more slowly, may leave
+    earlier. Given s, outcomes and leaving are independent: that is the assumption in place of
+    missing at random, and it cannot be tested.
 
     Parameters
     ----------
     outcome
-        A linear mixed model with one random term of `unit`: ``"y ~ time * arm + (1 + time | id)"``.
+        A linear mixed model with one random term of `unit`, and perhaps an intercept v of the
+        therapist: ``"y ~ time * arm + (1 + time | id) + (1 | therapist)"``.
     hazard
         Covariates of the hazard; ``"1"`` for none.
     data
-        Rows with outcomes.
+        Rows with outcomes. A unit may miss any of them, or all.
     periods
-        Rows a unit and session at risk (see :func:`discrete_hazard`).
+        Rows a unit and session at risk (see :func:`discrete_hazard`); for a current value or slope
+        with the columns of `outcome`'s formula as they stood at that session.
     session, event, unit
         Columns of `periods`; `unit` is in both frames.
+    association
+        What the hazard shares with the outcome. ``"effects"``: all random effects, also the
+        therapist's. ``"unit effects"``: those of the unit alone. ``"value"``, ``"slope"``,
+        ``"value + slope"``: where the outcome stands and goes at that session.
+    time
+        The clock of `outcome`'s formula, for a slope.
+    random
+        A therapist's effect w in the hazard, independent of v: ``"(1 | therapist)"``.
+    link
+        ``"cloglog"`` (log hazard ratios) or ``"logit"`` (log odds ratios of leaving).
     baseline, baseline_df
         As in :func:`discrete_hazard`; smooth ones keep the number of parameters small.
     nodes
-        Gauss-Hermite nodes per effect to begin with, set at each unit's effects given its outcomes.
-        They are doubled until twice as many leave estimates and standard errors where they are, or
-        the summary says that they do not.
+        Gauss-Hermite nodes per effect to begin with, about the mode of each unit's effects. They
+        are doubled until twice as many move the log-likelihood by less than 0.02, and estimates
+        and information by less than 0.02 standard errors, or the summary says that they do not.
 
     Returns
     -------
@@ -209,17 +112,17 @@ def shared_parameter(
     Raises
     ------
     DataError
-        Units in one frame only; another random term than one of `unit`.
+        Units at risk none of which has an outcome; other random terms than those named; a unit of
+        several therapists; a current value whose columns are not known at a session at risk.
     NotIdentifiedError
-        As the separate models.
+        As the separate models: no events, separation, an effect on its boundary.
 
     Notes
     -----
-    ``L_i = f(y_i) E[prod_t p(t | b) | y_i]``: the first factor is the mixed model's likelihood in
-    closed form, and the expectation is over the normal distribution of b given y_i, for which the
-    nodes are exact (Rizopoulos 2012, doi:10.1016/j.csda.2011.09.007). There are no further levels:
-    therapists do not enter. Source: Wu & Carroll 1988, doi:10.2307/2531905; Follmann & Wu 1995,
-    doi:10.2307/2533322.
+    Each unit's integral over its effects is by adaptive quadrature given outcomes and leaving
+    (Pinheiro & Bates 1995, doi:10.1080/10618600.1995.10474663), nested in one over the therapist's
+    effects. Sources: Wu & Carroll 1988, doi:10.2307/2531905; Follmann & Wu 1995,
+    doi:10.2307/2533322 (effects); Rizopoulos 2012, doi:10.1201/b12208 (current value, slope).
 
     Examples
     --------
@@ -235,199 +138,255 @@ def shared_parameter(
     0  (Intercept)      57.1
     1      session      -0.7
     """
-    data, periods = check_frame(data), check_frame(periods, what="periods")
+    check_choice(association, _ASSOCIATIONS, name="association")
+    if not isinstance(nodes, int) or not 1 <= nodes <= MOST_NODES:
+        raise ValueError(f"nodes must be a whole number from 1 to {MOST_NODES}; got {nodes!r}.")
+    if (time is not None) != ("slope" in association):
+        raise ValueError(
+            "association='slope' needs time=, the clock of the outcome's formula, and nothing else "
+            f"does; got association={association!r}, time={time!r}."
+        )
+    data, periods = check_frame(data), check_frame(periods, what="periods").reset_index(drop=True)
     require_columns(data, [unit])
-    _check_random(outcome, unit)
+    growth_formula, cluster = _read_random(outcome, unit, random)
     formula_variables(hazard)  # refuses an offset, which the joint likelihood has not
-    if not isinstance(nodes, int) or not 1 <= nodes <= _MOST_NODES:
-        raise ValueError(f"nodes must be a whole number from 1 to {_MOST_NODES}; got {nodes!r}.")
-    growth = lmm(outcome, data, reml=False)
+    growth = lmm(growth_formula, data, reml=False)
     leaving = discrete_hazard(
         hazard,
         periods,
         session=session,
         event=event,
         unit=unit,
-        random=None,
+        random=random,
+        link=link,
         baseline=baseline,
         baseline_df=baseline_df,
+        nodes=1 if random is None else "enough",
     )
-    start = _start(growth, leaving)
-    found, notes = _until_it_stands(
-        start, _scales(start, growth, leaving), nodes, partial(shared_data, growth, leaving, unit)
+    units, codes, at_risk = _units(growth, leaving, unit)
+    grouping = of_units(growth, unit)
+    arrays = SharedData(
+        growth.design.y,
+        growth.design.X,
+        # the working columns are an invertible mixture of those given
+        np.asarray(np.linalg.solve(back_transform(grouping.terms).T, grouping.Z).T, dtype=float),
+        codes,
+        leaving.fit.design.X,
+        leaving.fit.design.y,
+        at_risk,
+        link,
+        _channels(growth, leaving, association, unit, time),
+        _clusters(units, data, periods, unit, cluster),
+        len(growth.design.groupings) > 1,
+        random is not None,
+        len(units),
     )
+    start, scale = _start(growth, leaving, arrays, unit)
+    found = maximise(start, scale, arrays, nodes)
+    moved = _constant_moved(arrays)
     return SharedParameterModel(
         outcome=growth,
         hazard=leaving,
-        names=_names(growth, leaving),
-        parameters=found.parameters,
-        covariance=found.covariance,
-        log_lik=found.log_lik,
-        log_lik_separate=found.log_lik_separate,
-        gradient=found.gradient,
-        nodes=found.nodes,
-        quadrature=notes,
+        association=association,
+        names=_names(growth, leaving, arrays, unit),
+        parameters=moved @ found.parameters,
+        covariance=moved @ found.covariance @ moved.T,
+        data=arrays,
+        found=found,
+        n_unrated=len(units) - len(np.unique(codes)),
+        n_never_at_risk=len(units) - len(np.unique(at_risk)),
     )
 
 
-def _check_random(outcome: str, unit: str) -> None:
-    random = parse_formula(outcome).random
-    if len(random) != 1 or random[0].grouping != (unit,):
+def _read_random(outcome: str, unit: str, random: str | None) -> tuple[MixedFormula, str | None]:
+    """Return the outcome's formula, its units by their own column, and the clusters' column."""
+    parsed = parse_formula(outcome)
+    own = [term for term in parsed.random if term.grouping[-1] == unit]
+    above = [term for term in parsed.random if term.grouping[-1] != unit]
+    if len(own) != 1 or len(above) > 1:
         raise DataError(
             f"The outcome needs one random term, of '{unit}', whose effects are shared with the "
-            f"hazard; {outcome!r} has {', '.join(map(str, random)) or 'none'}."
+            f"hazard, and at most an intercept of the therapist beside it; {outcome!r} has "
+            f"{', '.join(map(str, parsed.random)) or 'none'}."
         )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Maximum:
-    """Where the joint likelihood is largest: parameters, inverse information, slope left."""
-
-    parameters: Array
-    covariance: Array
-    log_lik: float
-    log_lik_separate: float
-    gradient: float
-    nodes: int
-
-
-def _until_it_stands(
-    start: Array, scale: Array, nodes: int, arrays_of: Callable[[int], SharedData]
-) -> tuple[_Maximum, tuple[str, ...]]:
-    """Maximise with more and more nodes until twice as many leave the answer where it is."""
-    arrays = arrays_of(nodes)
-    found, separate = _maximise(start, start, scale, arrays, nodes), start
-    while True:
-        more = 2 * found.nodes - 1 if found.nodes > 1 else 5
-        if more > _MOST_NODES or more**arrays.n_effects > _MOST_POINTS:
-            return found, (
-                "The integral over the shared effects has not settled: with "
-                f"{found.nodes} nodes an effect the estimates still move by more than "
-                f"{_MOVED:g} standard errors. Do not rely on the association.",
-            )
-        arrays = arrays_of(more)
-        if _stands(found, scale, arrays):
-            return found, ()
-        found = _maximise(found.parameters, separate, scale, arrays, more)
-
-
-def _stands(found: _Maximum, scale: Array, arrays: SharedData) -> bool:
-    """Tell whether the maximum and its errors are those of a finer integral too."""
-
-    def minus(at: Array) -> float:
-        return -float(log_likelihoods(found.parameters + scale * at, arrays).sum())
-
-    origin = np.zeros(len(scale))
-    inverse = _inverse(_hessian(minus, origin))
-    if inverse is None:
-        return False
-    errors = np.sqrt(np.diag(inverse)) * scale
-    moved = np.abs(scale * (inverse @ _slope(minus, origin))) / errors
-    wider = np.abs(errors / np.sqrt(np.diag(found.covariance)) - 1.0)
-    return bool(max(moved.max(), wider.max()) < _MOVED)
-
-
-def _maximise(
-    start: Array, separate: Array, scale: Array, arrays: SharedData, nodes: int
-) -> _Maximum:
-    """Climb from `start`, with about a standard error as the unit of each parameter."""
-
-    def minus(at: Array) -> float:
-        return -float(log_likelihoods(start + scale * at, arrays).sum())
-
-    found = optimize.minimize(
-        minus, np.zeros(len(start)), jac=lambda at: _slope(minus, at), method="BFGS",
-        options={"gtol": 1e-4, "maxiter": 200},
-    )  # fmt: skip
-    inverse = _inverse(_hessian(minus, found.x))
-    if inverse is None:
-        raise NotIdentifiedError(
-            "The joint likelihood has no maximum here: its information is not positive definite. "
-            "Take fewer random effects or a simpler baseline."
+    of_hazard = () if random is None else parse_formula(random, needs_response=False).random
+    columns = {term.grouping for term in (*above, *of_hazard)}
+    outer = own[0].grouping[:-1]
+    bad = [str(term) for term in (*above, *of_hazard) if term.terms != CONSTANT]
+    if bad or len(columns) > 1 or any(len(c) > 1 for c in columns) or outer not in {(), *columns}:
+        raise DataError(
+            "Above the unit there may be one level with an intercept, the same in outcome and "
+            f"hazard, as in '(1 | therapist)'; found {', '.join(map(str, (*above, *of_hazard)))} "
+            f"beside {own[0]}."
         )
-    slope = _slope(minus, found.x)
-    return _Maximum(
-        parameters=start + scale * found.x,
-        covariance=inverse * np.outer(scale, scale),
-        log_lik=-float(found.fun),
-        log_lik_separate=float(log_likelihoods(separate, arrays).sum()),
-        gradient=float(np.sqrt(np.maximum(slope @ inverse @ slope, 0.0))),
-        nodes=nodes,
-    )
+    random_terms = [RandomTerm(own[0].terms, (unit,), own[0].text), *above]
+    cluster = str(next(iter(columns))[0]) if columns else None
+    return formula_of(parsed.outcome or "", parsed.fixed, random_terms), cluster
 
 
-def _inverse(H: Array) -> Array | None:
-    try:
-        inverse: Array = linalg.cho_solve(linalg.cho_factor(H), np.eye(len(H)))
-    except linalg.LinAlgError:
+def _units(
+    growth: LinearMixedModel, leaving: DiscreteHazard, unit: str
+) -> tuple[pd.Index, IntArray, IntArray]:
+    """Return all units, and those of the outcome's rows and of the rows at risk."""
+    grouping = of_units(growth, unit)
+    ids = _rows_at_risk(leaving)[unit].astype(object)
+    known = grouping.keys.astype(object)
+    unrated = pd.Index(ids[~ids.isin(known)].unique(), dtype=object)
+    if len(unrated) == ids.nunique():
+        raise DataError(
+            f"No unit at risk has an outcome: '{unit}' is {ids.iloc[0]!r} in periods and "
+            f"{known[0]!r} in data. The ids must be the same, and of the same type."
+        )
+    units = known.append(unrated)
+    return units, grouping.codes, units.get_indexer(ids).astype(np.int64)
+
+
+def _rows_at_risk(leaving: DiscreteHazard) -> pd.DataFrame:
+    return leaving.periods.frame.loc[leaving.fit.design.index]
+
+
+def _clusters(
+    units: pd.Index, data: pd.DataFrame, periods: pd.DataFrame, unit: str, cluster: str | None
+) -> IntArray | None:
+    """Return each unit's cluster; refuse a unit of several, or of none."""
+    if cluster is None:
         return None
-    return inverse
+    for frame, what in ((data, "data"), (periods, "periods")):
+        require_columns(frame, [cluster], what=what)
+        require_present(frame, cluster, why="to know who treats the unit")
+    both = pd.concat([frame[[unit, cluster]].astype(object) for frame in (data, periods)])
+    several = units_with_several(both, unit=unit, column=cluster)
+    if len(several):
+        raise DataError(
+            f"'{several[0]}' has several values of '{cluster}': a unit's effects are shared under "
+            "one therapist."
+        )
+    codes, labels = group_codes(both.drop_duplicates(unit).set_index(unit)[cluster].loc[units])
+    if len(labels) < 2:
+        raise NotIdentifiedError(
+            f"Column '{cluster}' holds one value, {labels[0]!r}: how such clusters differ cannot "
+            "be told. Leave the term out."
+        )
+    return codes
 
 
-def _start(growth: LinearMixedModel, leaving: DiscreteHazard) -> Array:
-    """Return the separate fits' parameters, associations 0."""
-    covariance = next(iter(growth.covariances().values())).to_numpy()
-    if np.linalg.eigvalsh(covariance).min() <= 1e-8 * growth.sigma**2:
+def _channels(
+    growth: LinearMixedModel,
+    leaving: DiscreteHazard,
+    association: Association,
+    unit: str,
+    time: str | None,
+) -> tuple[Channel, ...]:
+    """Return what of the outcome bears on the hazard, in the rows at risk."""
+    rows, p = _rows_at_risk(leaving), growth.design.X.shape[1]
+    names = of_units(growth, unit).names
+    if "effects" in association:
+        own = [
+            Channel(
+                name, np.zeros((len(rows), p)), np.tile(np.eye(len(names))[k], (len(rows), 1)), 0.0
+            )
+            for k, name in enumerate(names)
+        ]
+        above = [str(g.name) for g in growth.design.groupings if g.columns != (unit,)]
+        nothing = (np.zeros((len(rows), p)), np.zeros((len(rows), len(names))))
+        shared = above if association == "effects" else []
+        return (*own, *(Channel(name, *nothing, 1.0) for name in shared))
+    _check_known(growth, rows, unit)
+
+    def columns(at: pd.DataFrame) -> tuple[Array, Array]:
+        new = code_new_rows(growth.design, at, with_units=False)
+        return new.X, new.Z[growth.design.groupings.index(of_units(growth, unit))]
+
+    found = []
+    if "value" in association:
+        ones = np.ones(len(rows))
+        W = leaving.fit.design.X
+        spanned = np.abs(W @ np.linalg.lstsq(W, ones, rcond=None)[0] - ones).max() < _EXACT
+        centre = float(growth.design.y.mean()) if spanned else 0.0
+        found.append(Channel("value", *columns(rows), 1.0, centre))
+    if time is not None:
+        if time not in rows.columns or time not in map(str, growth.design.frame.columns):
+            raise FormulaError(
+                f"time='{time}' must be the clock of the outcome's formula, and a column of both "
+                f"frames. {did_you_mean(time, growth.design.frame.columns)}"
+            )
+        clock = finite_or_missing(rows, time)
+        step = _CLOCK_STEP * (np.ptp(finite_or_missing(growth.design.frame, time)) or 1.0)
+        ahead, behind = (columns(rows.assign(**{time: clock + way * step})) for way in (1, -1))
+        slopes = [(a - b) / (2.0 * step) for a, b in zip(ahead, behind, strict=True)]
+        found.append(Channel("slope", slopes[0], slopes[1], 0.0))
+    return tuple(found)
+
+
+def _check_known(growth: LinearMixedModel, rows: pd.DataFrame, unit: str) -> None:
+    """Refuse a current value where what the outcome's formula needs is not known."""
+    codings = [
+        growth.design.fixed.coding, *(basis.coding for basis in of_units(growth, unit).terms)
+    ]  # fmt: skip
+    for name in dict.fromkeys(str(name) for coding in codings for name in coding.variables):
+        require_columns(rows, [name], what="periods")
+        require_present(rows, name, why="for the outcome's course at that session")
+
+
+def _start(
+    growth: LinearMixedModel, leaving: DiscreteHazard, data: SharedData, unit: str
+) -> tuple[Array, Array]:
+    """Return the separate fits' parameters, associations 0, and about a standard error of each."""
+    spread = growth.covariances()
+    D = spread.pop(of_units(growth, unit).name).to_numpy()
+    if np.linalg.eigvalsh(D / growth.sigma**2).min() <= _NO_EFFECT:
         raise NotIdentifiedError(
             "The outcome model's random effects are on their boundary: there is no effect to "
             "share. Leave the random slope out."
         )
-    L = np.linalg.cholesky(covariance)
+    L, sds = np.linalg.cholesky(D), np.sqrt(np.diag(D))
     q = len(L)
-    packed = L[np.tril_indices(q)].copy()
-    packed[[k * (k + 3) // 2 for k in range(q)]] = np.log(np.diag(L))
-    return np.concatenate(
-        [
-            growth.beta.dropna().to_numpy(),
-            packed,
-            [np.log(growth.sigma)],
-            leaving.fit.beta.dropna().to_numpy(),
-            np.zeros(q),
-        ]
-    )
+    packed, of_packed = L.copy(), 0.1 * np.tile(sds[:, None], q)
+    packed[np.diag_indices(q)] = np.log(np.diag(L))
+    of_packed[np.diag_indices(q)] = 0.1
+    tau = [np.sqrt(own.to_numpy()[0, 0]) or 0.1 * growth.sigma for own in spread.values()]
+    omega = [np.sqrt(own.to_numpy()[0, 0]) or 0.1 for own in leaving.fit.covariances().values()]
+    alpha = [np.sqrt(((c.Z @ L) ** 2).sum(axis=1).mean()) or tau[0] for c in data.channels]
+    lower = np.tril_indices(q)
+    start: list[npt.ArrayLike] = [
+        growth.beta.dropna(), packed[lower], [np.log(growth.sigma)], tau,
+        leaving.fit.beta.dropna(), np.zeros(len(alpha)), omega,
+    ]  # fmt: skip
+    scale: list[npt.ArrayLike] = [
+        np.sqrt(np.diag(growth.vcov())), of_packed[lower], [0.1], 0.1 * np.array(tau),
+        np.sqrt(np.diag(leaving.fit.vcov())), 0.1 / np.array(alpha), 0.1 * np.array(omega),
+    ]  # fmt: skip
+    return _joined(start), _joined(scale)
 
 
-def _scales(start: Array, growth: LinearMixedModel, leaving: DiscreteHazard) -> Array:
-    """Return about a standard error of each parameter."""
-    scale = np.full(len(start), 0.1)
-    p, h = len(growth.vcov()), len(leaving.fit.vcov())
-    sds = np.sqrt(np.diag(next(iter(growth.covariances().values()))))
-    q = len(sds)
-    scale[:p] = np.sqrt(np.diag(growth.vcov()))
-    scale[len(start) - q - h : len(start) - q] = np.sqrt(np.diag(leaving.fit.vcov()))
-    scale[len(start) - q :] = 0.1 / sds
-    for row in range(q):
-        for column in range(row):
-            scale[p + row * (row + 1) // 2 + column] = 0.1 * sds[row]
-    return scale
+def _joined(parts: list[npt.ArrayLike]) -> Array:
+    return np.concatenate([np.asarray(part, dtype=np.float64) for part in parts])
 
 
-def _names(growth: LinearMixedModel, leaving: DiscreteHazard) -> tuple[tuple[str, str], ...]:
-    effects = growth.design.groupings[0].names
-    spread = [f"chol__{i}.{j}" for i in range(len(effects)) for j in range(i + 1)]
+def _constant_moved(data: SharedData) -> Array:
+    """Return the matrix that takes the hazard's constant back to an outcome value of zero."""
+    ends = np.cumsum(data.sizes)
+    found = np.eye(ends[-1])
+    unit_vector = np.linalg.lstsq(data.W, np.ones(len(data.W)), rcond=None)[0]
+    for k, channel in enumerate(data.channels):
+        found[ends[3] : ends[4], ends[4] + k] -= channel.centre * unit_vector
+    return found
+
+
+def _names(
+    growth: LinearMixedModel, leaving: DiscreteHazard, data: SharedData, unit: str
+) -> tuple[tuple[str, str], ...]:
+    effects = of_units(growth, unit).names
+    chol = [
+        f"chol__{effects[i]}.{effects[j]}"
+        for i, j in zip(*np.tril_indices(len(effects)), strict=True)
+    ]
     return (
         *(("outcome", str(name)) for name in growth.beta.dropna().index),
-        *(("spread", name) for name in spread),
+        *(("spread", name) for name in chol),
         ("spread", "log_sigma"),
+        *[("spread", "tau")] * data.in_outcome,
         *(("hazard", str(name)) for name in leaving.fit.beta.dropna().index),
-        *(("association", str(name)) for name in effects),
+        *(("association", channel.name) for channel in data.channels),
+        *[("spread", "omega")] * data.in_hazard,
     )
-
-
-def _slope(function: Callable[[Array], float], at: Array) -> Array:
-    slope = np.empty(len(at))
-    for k in range(len(at)):
-        step = np.zeros(len(at))
-        step[k] = _STEP
-        slope[k] = (function(at + step) - function(at - step)) / (2 * _STEP)
-    return slope
-
-
-def _hessian(function: Callable[[Array], float], at: Array) -> Array:
-    step = 1e-2
-    H = np.empty((len(at), len(at)))
-    for k in range(len(at)):
-        move = np.zeros(len(at))
-        move[k] = step
-        H[k] = (_slope(function, at + move) - _slope(function, at - move)) / (2 * step)
-    return np.asarray((H + H.T) / 2)
