@@ -216,10 +216,9 @@ def alliance_so_far(recorded: Array, family_of: Ints, n_families: int) -> Array:
     far; sessions that no member rated do not count. Shape (families, sessions).
     """
     rated = np.isfinite(recorded)
-    total = np.zeros((n_families, recorded.shape[1]))
-    count = np.zeros_like(total)
-    np.add.at(total, family_of, np.where(rated, recorded, 0.0))
-    np.add.at(count, family_of, rated)
+    first = np.searchsorted(family_of, np.arange(n_families))  # members stand together
+    total = np.add.reduceat(np.where(rated, recorded, 0.0), first)
+    count = np.add.reduceat(rated, first, dtype=np.float64)
     mean = np.divide(total, count, out=np.zeros_like(total), where=count > 0)
     so_far: Array = mean.cumsum(axis=1) / (count > 0).cumsum(axis=1)
     return so_far

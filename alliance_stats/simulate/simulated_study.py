@@ -9,6 +9,7 @@ import pandas as pd
 
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
+from alliance_stats.ledger import LedgerStep, RowLedger
 from alliance_stats.seeds import Seed
 from alliance_stats.simulate.draws import (
     Courses,
@@ -18,7 +19,7 @@ from alliance_stats.simulate.draws import (
     draw_symptoms,
 )
 from alliance_stats.simulate.naming import truth_of
-from alliance_stats.simulate.participants import Units, draw_units
+from alliance_stats.simulate.participants import Ints, Units, draw_units
 from alliance_stats.simulate.truth import (
     ALLIANCE_CENTRE,
     SCORE_RANGE,
@@ -29,10 +30,13 @@ from alliance_stats.simulate.truth import (
     SymptomTruth,
 )
 from alliance_stats.study import Study
+from alliance_stats.study.entry import Entered
 
 __all__ = ["SimulatedStudy", "simulate_study"]
 
 _PARENTS = ("mother", "father")
+_ROLES = {"session": "session", "role": "role", "alliance": "alliance", "outcome": "symptoms",
+          "ending": "ending"}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,18 +144,7 @@ def simulate_study(
     parent_alliance = _draw_parent_alliance(units, ratings, interviews, rng)
     themes = _draw_themes(units, parent_alliance, n_interviewed, interviews, rng)
     sessions, latent = _assemble(units, ratings, scores, courses, parent_alliance)
-    study = Study.from_frame(
-        sessions,
-        person="person",
-        family="family",
-        therapist="therapist",
-        session="session",
-        role="role",
-        alliance="alliance",
-        outcome="symptoms",
-        ending="ending",
-        score_range=SCORE_RANGE,
-    )
+    study = Study(*_known_to_be_right(sessions, units))
     truth = truth_of(alliance, symptoms, endings, interviews, families)
     return SimulatedStudy(study, truth, themes, latent)
 
@@ -174,12 +167,8 @@ def _assemble(
     row = np.repeat(np.arange(len(n_sessions)), n_sessions)
     column = np.arange(len(row)) - np.repeat(np.cumsum(n_sessions) - n_sessions, n_sessions)
     family = units.family_of[row]
-    families = units.families.assign(
-        ending=courses.ending, parent_alliance=parent_alliance.to_numpy()
-    )
-    of_therapist = units.therapists.iloc[units.therapist_of[family]].reset_index(drop=True)
-    of_family = families.iloc[family].reset_index(drop=True)
-    of_person = units.persons.iloc[row].reset_index(drop=True)
+    of_therapist = _at(units.therapists, units.therapist_of[family])
+    of_family, of_person = _at(units.families, family), _at(units.persons, row)
     keys = {"family": of_family["family"], "person": of_person["person"], "session": column + 1}
     sessions = pd.DataFrame(
         {
@@ -190,13 +179,13 @@ def _assemble(
             "session": keys["session"],
             "alliance": ratings.recorded[row, column],
             "symptoms": scores[row, column],
-            "ending": of_family["ending"],
+            "ending": courses.ending.astype(object)[family],
             "experience": of_therapist["experience"],
             "framework": of_therapist["framework"],
             "investment": of_family["investment"],
             "parent_trauma": of_family["parent_trauma"],
             "therapist_emotion": of_family["therapist_emotion"],
-            "parent_alliance": of_family["parent_alliance"],
+            "parent_alliance": parent_alliance.to_numpy()[family],
             "therapist_alliance": ratings.by_therapist[row, column],
         }
     )
@@ -210,6 +199,21 @@ def _assemble(
         }
     )
     return sessions, latent
+
+
+def _at(units: pd.DataFrame, place: Ints) -> dict[str, npt.NDArray[np.generic]]:
+    """Return the columns of units, each value where its unit stands."""
+    return {str(name): units[name].to_numpy()[place] for name in units}
+
+
+def _known_to_be_right(sessions: pd.DataFrame, units: Units) -> Entered:
+    """Return what ``Study.from_frame`` makes of the rows; its checks cannot find anything."""
+    frames = {"person": units.persons, "family": units.families, "therapist": units.therapists}
+    levels = {level: (level,) for level in frames}
+    came = LedgerStep("came in", 0, len(sessions), {level: len(f) for level, f in frames.items()})
+    roles = {**{level: level for level in frames}, **_ROLES}
+    ledger = RowLedger(levels, (came,))
+    return Entered(sessions, roles, (), {"alliance": SCORE_RANGE}, "family", ledger, ())
 
 
 def _draw_parent_alliance(
@@ -231,20 +235,20 @@ def _draw_themes(
     rng: np.random.Generator,
 ) -> pd.DataFrame:
     """Interview one parent in some families, as evenly over the two groups as can be."""
-    order = pd.Series(rng.permutation(len(parent_alliance)))
-    groups = parent_alliance.to_numpy()[order.to_numpy()]
+    groups = parent_alliance.to_numpy()
+    order = rng.permutation(len(groups))
+    successes = groups[order] == "successful"
     # the k-th of either group is asked before the (k+1)-th of the other
-    turn = order.groupby(groups).cumcount()
-    chosen = np.sort(order.iloc[np.argsort(turn, kind="stable")[:n_interviewed]].to_numpy())
-    parents = units.persons.assign(family_of=units.family_of)
-    parents = parents[parents["role"].isin(_PARENTS)].drop_duplicates("family_of")
-    asked = parents.set_index("family_of").loc[chosen]
-    group = parent_alliance.to_numpy()[chosen]
+    turn = np.where(successes, successes.cumsum(), (~successes).cumsum())
+    chosen = np.sort(order[np.argsort(turn, kind="stable")[:n_interviewed]])
+    parents = np.flatnonzero(units.persons["role"].isin(_PARENTS))
+    first = parents[np.searchsorted(units.family_of[parents], chosen)]
+    group = groups[chosen]
     voiced = _voice(truth.themes, group == "successful", rng)
     return pd.DataFrame(
         {
             "family": units.families["family"].to_numpy()[chosen],
-            "person": asked["person"].to_numpy(),
+            "person": units.persons["person"].to_numpy()[first],
             "parent_alliance": group,
             **{f"theme_{theme}": values.astype(np.int64) for theme, values in voiced.items()},
         }

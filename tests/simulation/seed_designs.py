@@ -20,7 +20,7 @@ from alliance_stats.power.assumptions import assumption_table
 from alliance_stats.simulate.truth import EXPERIENCE_YEARS
 
 TABLE = Path(__file__).parents[2] / "docs" / "coverage" / "seed_designs.md"
-STUDIES = 400
+STUDIES = 1000
 MEAN_YEARS = sum(EXPERIENCE_YEARS) / 2
 NUMBERS = ["estimate", "p_value", "conf_low", "conf_high"]
 RATING = ModelEffect(

@@ -388,10 +388,10 @@ def refuse_the_future(
     """
     require_columns(frame, list(known_before))
     variables = variables - {str(name) for name in known_before}
-    if not frame[person].duplicated().any():
+    if not variables or not frame[person].duplicated().any():
         return
-    means = whole_course_means(frame, unit=str(person), session=str(session))
-    leaks = sorted(variables.intersection(means))
+    unit = str(person)
+    leaks = sorted(whole_course_means(frame, unit=unit, session=str(session), columns=variables))
     if leaks:
         raise DataError(
             f"Covariate '{leaks[0]}' is, or comes from, a mean over all rows of each '{person}': "
@@ -400,28 +400,36 @@ def refuse_the_future(
             "last attended session and the deviation from it (running_mean). If it was fixed by "
             f"design before treatment began, say known_before=['{leaks[0]}']."
         )
-    persons = frame[person]
+    persons = pd.factorize(frame[person])[0]
     for column in sorted(variables):
         if column in frame and pd.api.types.is_numeric_dtype(frame[column].dtype):
-            _refuse_centred(frame[column].astype(np.float64), persons)
+            _refuse_centred(frame[column], persons, unit)
 
 
-def _refuse_centred(values: pd.Series, persons: pd.Series) -> None:
-    if len(values.unique()) <= _DESIGNED:
+def _refuse_centred(column: pd.Series, persons: npt.NDArray[np.int64], person: str) -> None:
+    """Refuse a column that sums to zero over the rows of each person (codes, -1 for none)."""
+    floats = column.to_numpy(dtype=np.float64)
+    known = ~np.isnan(floats) & (persons >= 0)
+    values, codes = floats[known], persons[known]
+    if not len(values) or len(pd.unique(floats)) <= _DESIGNED:
         return
-    by_person = values.groupby(persons.to_numpy())
-    changing = by_person.max() > by_person.min()
-    size = values.abs().groupby(persons.to_numpy()).sum()
-    exactly = (by_person.sum().abs() <= _ZERO * size).all()
-    between = (by_person.sum() ** 2 / by_person.count())[changing].sum()
-    squares = (values**2).groupby(persons.to_numpy()).sum()[changing].sum()
+    counts, sums, sizes, squares = (
+        np.bincount(codes, weights) for weights in (None, values, np.abs(values), values**2)
+    )
+    low, high = np.full(len(counts), np.inf), np.full(len(counts), -np.inf)
+    np.minimum.at(low, codes, values)
+    np.maximum.at(high, codes, values)
+    changing = high > low
+    exactly = (np.abs(sums) <= _ZERO * sizes).all()
+    between = (sums[changing] ** 2 / counts[changing]).sum()
+    squares = squares[changing].sum()
     if (changing.sum() >= _PERSONS_NEEDED and exactly) or (
         changing.sum() >= _PERSONS_NEEDED_ROUNDED and between <= _ROUNDED * squares
     ):
         raise DataError(
-            f"Covariate '{values.name}' sums to zero over the rows of each '{persons.name}': it is "
+            f"Covariate '{column.name}' sums to zero over the rows of each '{person}': it is "
             "a deviation from a mean over the whole course, which is known only once the course "
             "has ended. Use the deviation from the running mean (running_mean), or the change "
             "since the first session (baseline). If it was fixed by design before treatment began, "
-            f"say known_before=['{values.name}']."
+            f"say known_before=['{column.name}']."
         )
