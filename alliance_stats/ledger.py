@@ -4,7 +4,7 @@ A ledger is a value. It starts from a frame and grows by one step at a time; eve
 the ledger of its own rows as ``result.rows``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -140,9 +140,21 @@ def _units_in_words(units: Mapping[str, int]) -> str:
 
 
 def _count_units(data: pd.DataFrame, levels: Mapping[str, tuple[str, ...]]) -> Mapping[str, int]:
-    return {
-        level: data[columns[0]].nunique()
-        if len(columns) == 1
-        else int((~data[list(columns)].dropna().duplicated()).sum())
-        for level, columns in levels.items()
+    columns = dict.fromkeys(column for named in levels.values() for column in named)
+    codes = {
+        column: data[column].cat.codes.to_numpy(dtype=np.int64)
+        if isinstance(data[column].dtype, pd.CategoricalDtype)
+        else pd.factorize(data[column])[0]
+        for column in columns
     }
+    return {level: _n_distinct([codes[column] for column in named])
+            for level, named in levels.items()}  # fmt: skip
+
+
+def _n_distinct(codes: Sequence[npt.NDArray[np.int64]]) -> int:
+    """Return how many combinations of codes there are; -1 stands for a missing value."""
+    known = np.logical_and.reduce([own >= 0 for own in codes])
+    pairs, *further = (own[known] for own in codes)
+    for own in further:
+        pairs = pd.factorize(pairs)[0] * (own.max(initial=0) + 1) + own
+    return len(pd.unique(pairs))

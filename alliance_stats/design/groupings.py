@@ -147,8 +147,14 @@ def unit_labels(
     parts = [_own_numbers(column, data, known) for column in columns]
     first = np.empty(codes.max() + 1, dtype=np.int64)
     first[codes[::-1]] = np.arange(len(codes))[::-1]
-    keys = pd.MultiIndex.from_arrays([names[own[first]] for own, names in parts], names=columns)
-    labels = pd.Index([":".join(map(str, key)) for key in keys])
+    keys = pd.MultiIndex(
+        [names for _, names in parts],
+        [own[first] for own, _ in parts],
+        names=columns,
+        verify_integrity=False,
+    )
+    told = [names.map(str)[own[first]] for own, names in parts]
+    labels = pd.Index([":".join(key) for key in zip(*told, strict=True)])
     return codes, labels, keys
 
 

@@ -24,6 +24,8 @@ Index = npt.NDArray[np.int64]
 
 __all__ = ["Elimination", "eliminate", "multiply"]
 
+_NOTHING_CROSSED = sparse.csr_array((0, 0))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Elimination:
@@ -172,6 +174,8 @@ def _root_after_chain(layout: Layout, products: CrossProducts, chain: _Chain) ->
 
 def multiply(left: Array, right: Array) -> Array:
     """Matrix product for every unit: (i, j, n) times (j, k, n) -> (i, k, n)."""
+    if len(right) == 1:
+        return left * right
     return np.asarray(np.einsum("ijn,jkn->ikn", left, right))
 
 
@@ -210,7 +214,7 @@ def _subtract_sparse_leaf(R: Array, crossing: Crossing, G: Array, root: Array) -
 def _block_diagonal(layout: Layout, crossed_Lambda: Sequence[Array]) -> sparse.csr_array:
     """Covariance factor of all crossed effects: each factor's, once a unit."""
     if not layout.crossed:
-        return sparse.csr_array((0, 0))
+        return _NOTHING_CROSSED
     indices, indptr = _block_pattern(tuple(layout.crossed_q), tuple(layout.crossed_n))
     data = np.concatenate(
         [

@@ -6,7 +6,7 @@ Intervals are counted from the study's first session number, 0 where any session
 else 1: whoever left after it has its event in interval 1.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
@@ -22,7 +22,6 @@ from alliance_stats.checks import (
     finite_or_missing,
     require_columns,
     require_present,
-    units_with_several,
 )
 from alliance_stats.door import replaced, require_new
 from alliance_stats.errors import DataError
@@ -106,7 +105,28 @@ def last_session(
     1   F002             12  ongoing      0
     2   F003             19  planned      0
     """
-    data = check_frame(data)
+    return _last_sessions(
+        check_frame(data),
+        unit=unit,
+        session=session,
+        ending=ending,
+        event=event,
+        ending_session=ending_session,
+        attended=attended,
+    )
+
+
+def _last_sessions(
+    data: pd.DataFrame,
+    *,
+    unit: str,
+    session: str,
+    ending: str | None,
+    event: str,
+    ending_session: str | None,
+    attended: str | None,
+) -> pd.DataFrame:
+    """Return what :func:`last_session` does, of a frame that was checked."""
     frame, went = _course(
         data,
         unit=unit,
@@ -116,34 +136,56 @@ def last_session(
         attended=attended,
     )
     check_choice(event, ENDINGS[1:], name="event")
+    codes, labels = pd.factorize(data[unit])
+    first_row = np.full(len(labels), -1)
+    first_row[codes[::-1]] = np.arange(len(data))[::-1]
     kept = [
         name
         for name in data.columns
-        if name not in (session, attended) and (name == unit or _constant(data, name, unit=unit))
+        if name not in (session, attended)
+        and (name == unit or _constant(data[name], codes, first_row))
     ]
     new = ["first_session", "last_session", "n_sessions"]
     new += ["event", "ending_code", "last_interval"] if ending else []
     require_new(data[kept], new)
-    by_unit = frame[went].groupby(unit, observed=True, sort=False)[session]
-    found = by_unit.agg(first_session="min", last_session="max", n_sessions="nunique")
+    found = _first_and_last(codes[went], frame[session].to_numpy()[went])
     if ending_session is not None:
-        stated = frame.groupby(unit, observed=True, sort=False)[ending_session].first()
-        found["last_session"] = stated.fillna(found["last_session"]).astype(np.int64)
-    units = data.drop_duplicates(unit)[kept].merge(
-        found, left_on=unit, right_index=True, how="left", validate="one_to_one"
-    )
+        stated = frame.groupby(codes)[ending_session].first()
+        found[1] = stated.fillna(pd.Series(found[1])).to_numpy(dtype=np.int64)
+    units = data.iloc[first_row][kept].reset_index(drop=True)
+    units = replaced(units, dict(zip(new[:3], found, strict=True)))
     if ending is not None:
         units["event"] = (units[ending] == event).astype(np.int64)
         units["ending_code"] = units[ending].astype(object).map(ENDING_CODES).astype(np.int64)
-        origin = session_origin(data, session)
-        interval = units["last_session"] - origin + 1
+        interval = units["last_session"] - _origin(frame[session]) + 1
         units["last_interval"] = interval - (units["ending_code"] == 0)
-    return units.reset_index(drop=True)
+    return units
 
 
-def _constant(data: pd.DataFrame, name: str, *, unit: str) -> bool:
+def _constant(
+    values: pd.Series, units: npt.NDArray[np.int64], first_row: npt.NDArray[np.int64]
+) -> bool:
     """Tell whether a column has one value in each unit; lists and dicts have none to compare."""
-    return comparable(data[name]) and not len(units_with_several(data, unit=unit, column=name))
+    if not comparable(values):
+        return False
+    codes = (
+        values.cat.codes.to_numpy()
+        if isinstance(values.dtype, pd.CategoricalDtype)
+        else pd.factorize(values)[0]
+    )
+    return bool((codes == codes[first_row[units]]).all())
+
+
+def _first_and_last(
+    units: npt.NDArray[np.int64], sessions: npt.NDArray[np.int64]
+) -> list[npt.NDArray[np.int64]]:
+    """Return the first and the last session of each unit, and how many different ones it has."""
+    order = np.lexsort((sessions, units))
+    own, ordered = units[order], sessions[order]
+    starts = np.flatnonzero(np.append(True, own[1:] != own[:-1]))
+    ends = np.append(starts[1:], len(own)) - 1
+    another = np.append(True, (own[1:] != own[:-1]) | (ordered[1:] != ordered[:-1]))
+    return [ordered[starts], ordered[ends], np.add.reduceat(another.astype(np.int64), starts)]
 
 
 def session_origin(data: pd.DataFrame, session: str) -> int:
@@ -159,7 +201,11 @@ def session_origin(data: pd.DataFrame, session: str) -> int:
     >>> session_origin(pd.DataFrame({"session": [1, 2, 3]}), "session")
     1
     """
-    return 0 if bool((whole_sessions(data, session) == 0).any()) else 1
+    return _origin(whole_sessions(data, session))
+
+
+def _origin(sessions: pd.Series) -> int:
+    return 0 if bool((sessions == 0).any()) else 1
 
 
 def person_period(
@@ -235,7 +281,7 @@ def person_period(
     """
     data = check_frame(data)
     require_columns(data, [unit, session, ending, *scores])
-    units = last_session(
+    units = _last_sessions(
         data,
         unit=unit,
         session=session,
@@ -246,12 +292,10 @@ def person_period(
     )
     n_rows = (units["last_session"] - units["first_session"] + 1).to_numpy()
     _refuse_endless_courses(units, n_rows, unit=unit, session=session)
-    repeated = np.repeat(np.arange(len(units)), n_rows)
-    within = np.arange(n_rows.sum()) - np.repeat(np.cumsum(n_rows) - n_rows, n_rows)
-    periods = units.iloc[repeated].reset_index(drop=True)
-    moments = (periods["first_session"] + within).to_numpy()
-
-    ratings = _ratings(data, unit=unit, session=session, scores=scores)
+    before = np.cumsum(n_rows) - n_rows
+    periods = units.iloc[np.repeat(np.arange(len(units)), n_rows)].reset_index(drop=True)
+    moments = periods["first_session"].to_numpy() + np.arange(len(periods))
+    moments -= np.repeat(before, n_rows)
     last = moments == periods["last_session"].to_numpy()
     unobserved = last & (periods["ending_code"] == 0).to_numpy()
     outcome = {
@@ -266,12 +310,13 @@ def person_period(
     refuse_the_future(data, [*constant, *scores], unit=unit, session=session)
     counts = [f"{score}_n" for score in scores]
     require_new(data[[*constant, session, *scores]], [*counts, "observed", *outcome])
-    table = replaced(periods[constant], {session: moments}).merge(
-        ratings, left_on=[unit, session], right_index=True, how="left", validate="one_to_one"
-    )
-    table["observed"] = table["observed"].notna()
-    table[counts] = table[counts].fillna(0).astype(np.int64)
-    return table.assign(**outcome)
+    codes = pd.factorize(data[unit])[0]
+    since = whole_sessions(data, session).to_numpy() - units["first_session"].to_numpy()[codes]
+    place = np.where((since >= 0) & (since < n_rows[codes]), before[codes] + since, -1)
+    ratings = _ratings(data, place, len(periods), scores)
+    if isinstance(data[unit].dtype, pd.CategoricalDtype):
+        periods[unit] = periods[unit].astype(object)
+    return replaced(periods[constant], {session: moments, **ratings, **outcome})
 
 
 def _refuse_endless_courses(
@@ -288,20 +333,25 @@ def _refuse_endless_courses(
         )
 
 
-def _ratings(data: pd.DataFrame, *, unit: str, session: str, scores: Sequence[str]) -> pd.DataFrame:
-    """Return mean and number of ratings per unit x session."""
-    numbers = pd.DataFrame(
-        {score: finite_or_missing(data, score) for score in scores}, index=range(len(data))
-    )
-    numbers["observed"] = True
-    cells = [data[unit].to_numpy(dtype=object), whole_sessions(data, session).to_numpy()]
-    grouped = numbers.groupby(cells, sort=False)
-    columns = {"observed": grouped["observed"].first()}
-    for score in scores:
-        columns[score] = grouped[score].mean()
-        columns[f"{score}_n"] = grouped[score].count()
-    order = [name for score in scores for name in (score, f"{score}_n")]
-    return pd.DataFrame(columns)[[*order, "observed"]]
+def _ratings(
+    data: pd.DataFrame, place: npt.NDArray[np.int64], n_periods: int, scores: Sequence[str]
+) -> dict[Hashable, npt.NDArray[np.generic]]:
+    """Return mean and number of ratings, and whether there was any row, of each period.
+
+    `place` is the period that a row belongs to, -1 for none.
+    """
+    numbers = pd.DataFrame({score: finite_or_missing(data, score) for score in scores})
+    inside = place >= 0
+    observed = np.zeros(n_periods, dtype=bool)
+    observed[place[inside]] = True
+    found: dict[Hashable, npt.NDArray[np.generic]] = {}
+    if scores:
+        grouped = numbers[inside].groupby(place[inside])
+        means = grouped.mean().reindex(range(n_periods))
+        counts = grouped.count().reindex(range(n_periods), fill_value=0)
+        for score in scores:
+            found |= {score: means[score].to_numpy(), f"{score}_n": counts[score].to_numpy()}
+    return {**found, "observed": observed}
 
 
 def _course(

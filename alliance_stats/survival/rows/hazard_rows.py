@@ -165,7 +165,7 @@ def refuse_copies(periods: Periods, groups: Sequence[tuple[str, ...]]) -> None:
     for columns in groups:
         require_columns(frame, list(columns))
         name = ":".join(columns)
-        last = frame.sort_values(periods.session).groupby(unit, sort=False).tail(1)
+        last = frame.iloc[_last_rows(frame, unit, periods.session)]
         by_group = last.groupby(list(columns), sort=False, observed=True)
         sizes = by_group.size()
         if sizes.max() == 1:
@@ -183,6 +183,13 @@ def refuse_copies(periods: Periods, groups: Sequence[tuple[str, ...]]) -> None:
                 f"each of {len(together)}: they are copies of one event and would be counted as "
                 f"many. Keep one row a '{name}' and session, with unit='{name}'."
             )
+
+
+def _last_rows(frame: pd.DataFrame, unit: str, session: str) -> npt.NDArray[np.int64]:
+    """Return where each unit's last session stands."""
+    codes = pd.factorize(frame[unit])[0]
+    order = np.lexsort((frame[session].to_numpy(), codes))
+    return order[np.append(codes[order][1:] != codes[order][:-1], True)]
 
 
 def _happened(data: pd.DataFrame, event: str, *, causes: bool) -> Array:
