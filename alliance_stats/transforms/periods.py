@@ -316,7 +316,7 @@ def person_period(
     ratings = _ratings(data, place, len(periods), scores)
     if isinstance(data[unit].dtype, pd.CategoricalDtype):
         periods[unit] = periods[unit].astype(object)
-    return replaced(periods[constant], {session: moments, **ratings, **outcome})
+    return replaced(periods[constant], {session: moments, **ratings}).assign(**outcome)
 
 
 def _refuse_endless_courses(

@@ -189,7 +189,7 @@ def _last_rows(frame: pd.DataFrame, unit: str, session: str) -> npt.NDArray[np.i
     """Return where each unit's last session stands."""
     codes = pd.factorize(frame[unit])[0]
     order = np.lexsort((frame[session].to_numpy(), codes))
-    return order[np.append(codes[order][1:] != codes[order][:-1], True)]
+    return np.asarray(order[np.append(codes[order][1:] != codes[order][:-1], True)])
 
 
 def _happened(data: pd.DataFrame, event: str, *, causes: bool) -> Array:
