@@ -29,6 +29,7 @@ __all__ = [
     "did_you_mean",
     "finite_or_missing",
     "group_codes",
+    "only_used",
     "require_columns",
     "require_kind",
     "require_present",
@@ -258,6 +259,12 @@ def _check_comparable(values: pd.Series) -> None:
         )
 
 
+def only_used(values: pd.Series) -> pd.Series:
+    """Return a column of categories without those that no row has; the same where all occur."""
+    counts = np.bincount(values.cat.codes.to_numpy() + 1, minlength=len(values.cat.categories) + 1)
+    return values if counts[1:].all() else values.cat.remove_unused_categories()
+
+
 def group_codes(values: pd.Series) -> tuple[npt.NDArray[np.int64], pd.Index]:
     """Give each group of a column its number in sorted order, -1 where the value is missing.
 
@@ -269,7 +276,7 @@ def group_codes(values: pd.Series) -> tuple[npt.NDArray[np.int64], pd.Index]:
         ``labels[codes]`` gives the values back.
     """
     if isinstance(values.dtype, pd.CategoricalDtype):
-        values = values.cat.remove_unused_categories()
+        values = only_used(values)
     _check_comparable(values)
     try:
         codes, labels = pd.factorize(values, sort=True)
@@ -305,7 +312,7 @@ def check_spelling(
         return
     _check_comparable(values)
     if isinstance(values.dtype, pd.CategoricalDtype):
-        own = values.cat.remove_unused_categories().cat
+        own = only_used(values).cat
         codes, distinct = own.codes.to_numpy(), own.categories.to_numpy(dtype=object)
     else:
         codes, distinct = pd.factorize(values.to_numpy(dtype=object))  # a label, one look

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 from formulaic.transforms.contrasts import Contrasts, CustomContrasts, TreatmentContrasts
 
-from alliance_stats.checks import describe_rows, did_you_mean
+from alliance_stats.checks import describe_rows, did_you_mean, only_used
 from alliance_stats.design.expressions import States, as_numbers, constant, evaluate
 from alliance_stats.design.formula import printed, variables_of
 from alliance_stats.design.grammar import Call, Expression, Listed
@@ -158,7 +158,7 @@ def _with_levels(factor: Factor, levels: tuple[Hashable, ...], contrasts: Contra
 
 def _levels_of(values: pd.Series) -> tuple[Hashable, ...]:
     """Return the categories that occur, in their own order or sorted."""
-    return tuple(values.astype("category").cat.remove_unused_categories().cat.categories)
+    return tuple(only_used(values.astype("category")).cat.categories)
 
 
 def _as_series(value: Any, used: pd.DataFrame) -> pd.Series:

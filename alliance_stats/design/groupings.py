@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import linalg
 
-from alliance_stats.checks import check_spelling, group_codes
+from alliance_stats.checks import check_spelling, group_codes, only_used
 from alliance_stats.design.coding import Coding, code_terms, independent_columns
 from alliance_stats.design.formula import INTERCEPT, RandomTerm
 from alliance_stats.errors import FormulaError, NotIdentifiedError
@@ -165,7 +165,7 @@ def _own_numbers(
     if column not in known:
         values = data[column]
         if isinstance(values.dtype, pd.CategoricalDtype):
-            own = values.cat.remove_unused_categories().cat
+            own = only_used(values).cat
             known[column] = own.codes.to_numpy(dtype=np.int64), pd.Index(own.categories)
         else:
             known[column] = group_codes(values)

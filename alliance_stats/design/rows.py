@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from alliance_stats.checks import check_spelling, describe_rows
+from alliance_stats.checks import check_spelling, describe_rows, only_used
 from alliance_stats.door import replaced
 from alliance_stats.errors import AllianceStatsWarning, DataError
 from alliance_stats.ledger import RowLedger
@@ -34,7 +34,18 @@ def looked_up(data: pd.DataFrame, names: Sequence[Hashable]) -> tuple[pd.DataFra
     ]
     if not text:
         return data, text
-    return replaced(data, {name: data[name].astype("category") for name in text}), text
+    return replaced(data, {name: _sorted_categories(data[name]) for name in text}), text
+
+
+def _sorted_categories(values: pd.Series) -> pd.Series:
+    """Return text as categories in sorted order."""
+    codes, labels = pd.factorize(values.to_numpy())
+    order = np.argsort(labels)
+    place = np.empty(len(labels) + 1, dtype=np.int64)
+    place[order], place[-1] = np.arange(len(labels)), -1
+    kind = pd.CategoricalDtype(pd.Index(labels[order], dtype=object))
+    own = pd.Categorical.from_codes(place[codes], dtype=kind, validate=False)
+    return pd.Series(own, index=values.index, name=values.name)
 
 
 def text_again(used: pd.DataFrame, text: Sequence[Hashable]) -> pd.DataFrame:
@@ -69,7 +80,7 @@ def columns_as_read(
         if column.dtype != used[name].dtype:
             changed[name] = column
         if isinstance(column.dtype, pd.CategoricalDtype):
-            changed[name] = column.cat.remove_unused_categories()
+            changed[name] = only_used(column)
             if name in text:
                 _check_not_numbers_as_text(changed[name])
             check_spelling(changed[name], kind="category")

@@ -299,7 +299,8 @@ def row_variances(layout: Layout, up: Elimination, rows: Rows) -> Array:
     """Posterior variance of each row's random part, given the coefficients, (n,)."""
     K, K_cross, dense_K = _joint_covariance(layout, up)
     F = np.concatenate(rows.factors)
-    at_leaf = np.einsum("ai,abn,bj->ijn", F, K, F, optimize=True)
+    half = np.tensordot(F.T, K, axes=1)
+    at_leaf = np.tensordot(F.T, half.swapaxes(0, 1), axes=1).swapaxes(0, 1)
     out = np.zeros(len(rows.leaf))
     for i, base in enumerate(rows.bases):
         part = at_leaf[i].copy()

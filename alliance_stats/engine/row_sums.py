@@ -34,8 +34,8 @@ class Rows:
         Distinct columns of the chain, (n,) each; ``None`` stands for a column of ones.
     factors
         For each level of the chain, (q, bases): its columns are ``factor @ bases``.
-    counts
-        Rows of each leaf unit.
+    counts, starts
+        Rows of each leaf unit, and where they begin.
     leaf
         Leaf unit of each row.
     ancestors
@@ -48,21 +48,15 @@ class Rows:
     bases: tuple[Array | None, ...]
     factors: tuple[Array, ...]
     counts: Index
+    starts: Index
     leaf: Index
     ancestors: tuple[Index, ...]
     crossed: tuple[tuple[Index, Array], ...]
 
-    @property
-    def starts(self) -> Index:
-        """First row of each leaf unit."""
-        return np.cumsum(self.counts) - self.counts
-
     def sums(self, values: Array) -> Array:
         """Sum ``base * values`` over the rows of each leaf unit: (bases, leaf units)."""
-        starts = self.starts
-        return np.stack(
-            [np.add.reduceat(_times(base, values), starts, axis=-1) for base in self.bases]
-        )
+        sums = [np.add.reduceat(_times(b, values), self.starts, axis=-1) for b in self.bases]
+        return np.array(sums)
 
     def pair_sums(self, values: Array) -> Array:
         """Sum ``base * base * values``: (bases, bases, leaf units)."""
@@ -76,10 +70,11 @@ class Rows:
 
     def spread(self, coefficients: Array) -> Array:
         """``sum_i base_i * coefficients_i`` of each row, from (bases, leaf units)."""
-        out = np.zeros(len(self.leaf))
-        for base, values in zip(self.bases, coefficients, strict=True):
-            out += _times(base, np.repeat(values, self.counts))
-        return out
+        parts = [
+            _times(base, np.repeat(values, self.counts))
+            for base, values in zip(self.bases, coefficients, strict=True)
+        ]
+        return np.asarray(sum(parts[1:], start=parts[0]) if parts else np.zeros(len(self.leaf)))
 
 
 def arrange_rows(layout: Layout, Z: Sequence[Array], codes: Sequence[Index], n_rows: int) -> Rows:
@@ -119,6 +114,7 @@ def arrange_rows(layout: Layout, Z: Sequence[Array], codes: Sequence[Index], n_r
         tuple(bases),
         tuple(wide),
         counts,
+        starts,
         np.repeat(np.arange(len(starts)), counts),
         tuple(ancestors),
         tuple(crossed),
@@ -168,21 +164,19 @@ def weighted_products(
             x if k == 0 else np.add.reduceat(x, layout.levels[0].starts_above[k - 1], axis=-1)
             for x in (pairs, sums, dense)
         )
-        half = np.tensordot(factor, own_pairs, axes=1)
-        wide = [np.tensordot(other, half.swapaxes(0, 1), axes=1).swapaxes(0, 1)
-                for other in rows.factors[k:]]  # fmt: skip
+        half = _in_columns(factor, own_pairs).swapaxes(0, 1)
+        wide = [_in_columns(other, half).swapaxes(0, 1) for other in rows.factors[k:]]
         A.append(wide[0])
-        C.append(
-            np.concatenate(
-                [
-                    *wide[1:],
-                    np.tensordot(factor, own_dense, axes=1),
-                    np.tensordot(factor, own_sums, axes=1),
-                ],
-                axis=1,
-            )
-        )
+        beside = [_in_columns(factor, sums_of) for sums_of in (own_dense, own_sums)]
+        C.append(np.concatenate([*wide[1:], *beside], axis=1))
     return CrossProducts(tuple(A), tuple(C), _root(rows, weight, columns, X, c))
+
+
+def _in_columns(factor: Array, sums: Array) -> Array:
+    """Return sums of a level's columns from those of the bases, (bases, ..., units)."""
+    if factor.size == 1:
+        return np.asarray(factor[0, 0] * sums)
+    return np.tensordot(factor, sums, axes=1)
 
 
 def _root(rows: Rows, weight: Array, columns: Array, X: Array | None, c: int) -> Array:

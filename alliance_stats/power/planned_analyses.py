@@ -194,14 +194,14 @@ class DropoutEffect:
             session="session",
             event="event",
             unit="family",
+            known_before=list(terms),  # person_period has looked for means that know the future
             link=self.link,
             baseline="polynomial",
             baseline_df=1,
         )
         known = _HAZARD_TRUTHS.get(self.predictor, "") if self.link == "logit" else ""
         parameter = known if self.parameter is None else self.parameter
-        singular = bool(model.glance()["singular"].iloc[0])
-        return _rows(_of(model.tidy(), self.predictor), parameter, singular=singular)
+        return _rows(_of(model.tidy(), self.predictor), parameter, singular=model.fit.singular)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

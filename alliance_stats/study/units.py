@@ -12,6 +12,7 @@ from alliance_stats.checks import (
     check_spelling,
     comparable,
     describe_rows,
+    only_used,
     require_present,
     units_with_several,
 )
@@ -94,7 +95,7 @@ def _is_known_text(values: pd.Series) -> bool:
     """Say whether a column of categories holds a text that is not blank in every row."""
     if not is_categorical(values) or values.isna().any():
         return False
-    labels = values.cat.remove_unused_categories().cat.categories.to_series()
+    labels = only_used(values).cat.categories.to_series()
     return _all_text(labels) and all(map(str.strip, labels))
 
 

@@ -316,7 +316,8 @@ def person_period(
     ratings = _ratings(data, place, len(periods), scores)
     if isinstance(data[unit].dtype, pd.CategoricalDtype):
         periods[unit] = periods[unit].astype(object)
-    return replaced(periods[constant], {session: moments, **ratings}).assign(**outcome)
+    fixed = {name: periods[name] for name in constant}
+    return pd.DataFrame({**fixed, session: moments, **ratings, **outcome})
 
 
 def _refuse_endless_courses(

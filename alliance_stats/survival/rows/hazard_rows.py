@@ -37,6 +37,7 @@ __all__ = [
     "term_places",
 ]
 
+_GROUP = "\0group"  # no column is called so
 # Groups in which all units end together before it cannot be chance.
 _GROUPS_NEEDED = 3
 
@@ -167,7 +168,8 @@ def refuse_copies(periods: Periods, groups: Sequence[tuple[str, ...]]) -> None:
         name = ":".join(columns)
         last = frame.iloc[_last_rows(frame, unit, periods.session)]
         by_group = last.groupby(list(columns), sort=False, observed=True)
-        sizes = by_group.size()
+        of_group = by_group.ngroup().to_numpy()
+        sizes = np.bincount(of_group[of_group >= 0])
         if sizes.max() == 1:
             raise NotIdentifiedError(
                 f"Each '{name}' ends once: a variance between them cannot be "
@@ -175,8 +177,9 @@ def refuse_copies(periods: Periods, groups: Sequence[tuple[str, ...]]) -> None:
                 "convergence). Leave the term out; a coarser grouping, such as the therapist, can "
                 "have one."
             )
-        endings = by_group[[periods.session, periods.event]].nunique()
-        together = (endings <= 1).all(axis=1)[sizes > 1]
+        own = last.assign(**{_GROUP: of_group})[of_group >= 0]
+        different = own.drop_duplicates([_GROUP, periods.session, periods.event])[_GROUP]
+        together = np.bincount(different)[sizes > 1] == 1
         if len(together) >= _GROUPS_NEEDED and together.all():
             raise DataError(
                 f"All '{unit}' rows of a '{name}' end in the same session and in the same way, in "
