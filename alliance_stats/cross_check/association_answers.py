@@ -19,6 +19,7 @@ from alliance_stats.cross_check.second_answer import (
     ITERATED,
     Answer,
     both,
+    by_definition,
     known_names,
     library,
     not_asked,
@@ -107,7 +108,7 @@ def of_linear_regression(result: LinearRegression) -> Iterator[Answer]:
     for i, term in enumerate(terms):
         yield both(
             term, f"std_error, {kind}", own[i], errors[i], who,
-            definition=_CR2 if clustered else "", explains=1.0,
+            known=by_definition(_CR2 if clustered else "", explains=1.0),
         )  # fmt: skip
     glance = result.glance().iloc[0]
     if "(Intercept)" in terms and design.offset is None:
@@ -156,7 +157,12 @@ def of_generalized_regression(result: GeneralizedRegression) -> Iterator[Answer]
     who = library("statsmodels", "GEE")
     for i, term in enumerate(design.fixed.names[j] for j in design.fixed.kept):
         yield both(
-            term, "std_error, CR2", own[i], theirs.bse[i], who, definition=_CR2, explains=1.0
+            term,
+            "std_error, CR2",
+            own[i],
+            theirs.bse[i],
+            who,
+            known=by_definition(_CR2, explains=1.0),
         )
 
 

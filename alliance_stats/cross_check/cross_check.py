@@ -10,6 +10,7 @@ from alliance_stats.account import Account, Column, Section, html_of, summary_of
 from alliance_stats.association.analysis_of_variance import AnalysisOfVariance
 from alliance_stats.association.correlations import Correlations
 from alliance_stats.association.mediation.mediation_result import Mediation
+from alliance_stats.association.mixed_anova import MixedAnova
 from alliance_stats.association.ordered_regression import OrderedRegression
 from alliance_stats.association.regression_model import (
     GeneralizedRegression,
@@ -32,6 +33,7 @@ from alliance_stats.cross_check.second_answer import (
     Answer,
     quiet,
 )
+from alliance_stats.cross_check.without_counterpart import why_not
 from alliance_stats.errors import DataError, WrongObjectError
 from alliance_stats.estimates import one_line
 from alliance_stats.evidence import MetaAnalysis
@@ -65,6 +67,7 @@ __all__ = ["CHECKS", "CrossCheck", "cross_check"]
 CHECKS: Mapping[type, Callable[[Any], Iterator[Answer]]] = {
     APIM: model_answers.of_inner_model,
     AnalysisOfVariance: association_answers.of_anova,
+    MixedAnova: lambda result: association_answers.of_anova(result.analysis),
     CoderAgreement: rating_answers.of_coders,
     CompetingHazards: model_answers.of_competing_hazards,
     Correlations: association_answers.of_correlations,
@@ -271,9 +274,10 @@ def cross_check(
     kind = type(result)
     if kind not in CHECKS and kind not in WITH_ROWS:
         names = ", ".join(sorted(one.__name__ for one in (*CHECKS, *WITH_ROWS)))
+        reason = why_not().get(kind.__name__)
         raise WrongObjectError(
-            f"statsmodels, lifelines and pingouin have no counterpart of a {kind.__name__}. "
-            f"cross_check takes: {names}."
+            f"statsmodels, lifelines and pingouin have no counterpart of a {kind.__name__}"
+            f"{f', because {reason}' if reason else ''}. cross_check takes: {names}."
         )
     if ask_r and not r_answers.r_is_installed():
         raise DataError("ask_r= needs R: no 'Rscript' is on the path. Install R, or leave it out.")

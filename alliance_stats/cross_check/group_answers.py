@@ -10,6 +10,7 @@ from scipy import integrate
 from alliance_stats.cross_check.second_answer import (
     Answer,
     both,
+    by_definition,
     known_names,
     library,
     not_asked,
@@ -79,7 +80,7 @@ def _t(one: OutcomeComparison) -> Iterator[Answer]:
 
     g = hedges_g(x, y)
     theirs = pingouin.compute_effsize(x, y, eftype="hedges")
-    yield both(name, "hedges_g", g.estimate, theirs, who, definition=_G, explains=0.02)
+    yield both(name, "hedges_g", g.estimate, theirs, who, known=by_definition(_G, explains=0.02))
     # ours is that of pingouin: the integral itself is the second engine
     row: dict[str, Any] = bayes_factor_row(outcome, _PRIOR)
     again = _jzs(float(row["statistic"]), len(x), len(y))
@@ -147,7 +148,7 @@ def _ranks(one: OutcomeComparison) -> Iterator[Answer]:
     yield both(outcome.name, "cliffs_delta", finding.estimate, _delta(x, y), "counted pair by pair")
     yield both(
         outcome.name, "p_value", finding.p_value, found["p_val"], who, close=_P,
-        definition=_EXACT_RANKS if tied else "", scale=1.0, explains=0.1,
+        scale=1.0, known=by_definition(_EXACT_RANKS if tied else "", explains=0.1),
     )  # fmt: skip
 
 
@@ -164,8 +165,8 @@ def _signed(one: OutcomeComparison) -> Iterator[Answer]:
     found = known_names(pingouin.wilcoxon(x, y, method="exact" if plain else "approx")).iloc[0]
     yield both(
         one.outcome.name, "p_value", one.finding.p_value, found["p_val"],
-        library("pingouin", "wilcoxon"), close=_P, definition="" if plain else _EXACT_RANKS,
-        scale=1.0, explains=0.1,
+        library("pingouin", "wilcoxon"), close=_P, scale=1.0,
+        known=by_definition("" if plain else _EXACT_RANKS, explains=0.1),
     )  # fmt: skip
 
 
@@ -193,8 +194,7 @@ def _shares(one: OutcomeComparison) -> Iterator[Answer]:
             found.estimate,
             theirs.oddsratio,
             who,
-            definition=_ODDS,
-            explains=0.5,
+            known=by_definition(_ODDS, explains=0.5),
         )
 
 
@@ -212,7 +212,7 @@ def _pairs(one: OutcomeComparison) -> Iterator[Answer]:
     yield both(
         one.outcome.name, "p_value", one.finding.p_value, theirs,
         library("statsmodels", "mcnemar"), close=_P, scale=1.0,
-        definition=definition if mid else "", explains=0.25,
+        known=by_definition(definition if mid else "", explains=0.25),
     )  # fmt: skip
 
 
@@ -230,7 +230,12 @@ def _robust(one: OutcomeComparison) -> Iterator[Answer]:
     who = library("statsmodels", "OLS")
     yield both(outcome.name, "estimate", finding.estimate, fit.params[1], who)
     yield both(
-        outcome.name, "std_error", finding.std_error, fit.bse[1], who, definition=_CR2, explains=1.0
+        outcome.name,
+        "std_error",
+        finding.std_error,
+        fit.bse[1],
+        who,
+        known=by_definition(_CR2, explains=1.0),
     )
 
 

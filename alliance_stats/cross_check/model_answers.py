@@ -12,6 +12,8 @@ from alliance_stats.cross_check.second_answer import (
     ITERATED,
     Answer,
     both,
+    by_definition,
+    by_fault,
     library,
     not_asked,
 )
@@ -99,16 +101,25 @@ def of_linear_mixed(model: LinearMixedModel) -> Iterator[Answer]:
     if own - theirs.log_lik > _SAME_OPTIMUM:
         fault = _LOWER.format(own - theirs.log_lik)
     for i, term in enumerate(terms):
-        asked = {"close": ITERATED, "scale": errors[i], "fault": fault}
-        yield both(term, "estimate", fit.beta[i], theirs.beta[i], who, **asked)
+        yield both(
+            term, "estimate", fit.beta[i], theirs.beta[i], who,
+            close=ITERATED, scale=errors[i], known=by_fault(fault),
+        )  # fmt: skip
         yield both(
             term, "std_error", errors[i], theirs.errors[i], who,
-            close=ITERATED, definition="" if fault else _HESSIAN,
-            explains=0.3, fault=fault,
+            close=ITERATED,
+            known=by_fault(fault) if fault else by_definition(_HESSIAN, explains=0.3),
         )  # fmt: skip
     yield from _spreads(model, theirs, who, fault)
     yield both(
-        "model", "log_lik", own, theirs.log_lik, who, close=_SAME_OPTIMUM, scale=1.0, fault=fault
+        "model",
+        "log_lik",
+        own,
+        theirs.log_lik,
+        who,
+        close=_SAME_OPTIMUM,
+        scale=1.0,
+        known=by_fault(fault),
     )
 
 
@@ -217,9 +228,9 @@ def _spreads(model: LinearMixedModel, theirs: _Theirs, who: str, fault: str) -> 
             scale = max(sd, 0.1 * sigma / max(1.0, _largest(model, name, i)))
             yield both(
                 f"{name}, {effect}", "sd", sd, found, who, close=_SPREAD, scale=scale,
-                fault=fault,
+                known=by_fault(fault),
             )  # fmt: skip
-    yield both("Residual", "sd", sigma, theirs.sigma, who, close=ITERATED, fault=fault)
+    yield both("Residual", "sd", sigma, theirs.sigma, who, close=ITERATED, known=by_fault(fault))
 
 
 def _largest(model: LinearMixedModel, name: str, place: int) -> float:
@@ -253,7 +264,7 @@ def of_generalized_mixed(model: GeneralizedLinearMixedModel) -> Iterator[Answer]
     for i, term in enumerate(terms):
         yield both(
             term, "estimate", np.asarray(model.beta)[i], fit.params[i], who,
-            close=ITERATED, definition=_MARGINAL, explains=1.0,
+            close=ITERATED, known=by_definition(_MARGINAL, explains=1.0),
             scale=max(errors[i], abs(np.asarray(model.beta)[i])),
         )  # fmt: skip
 
@@ -295,8 +306,7 @@ def generalized_answers(fit: GeneralizedFit, covariance: np.ndarray) -> Iterator
             theirs.bse[i],
             who,
             close=ITERATED,
-            definition=observed,
-            explains=0.3,
+            known=by_definition(observed, explains=0.3),
         )  # fmt: skip
     yield both("model", "log_lik", -fit.deviance / 2.0, theirs.llf, who, close=1e-5, scale=1.0)
 

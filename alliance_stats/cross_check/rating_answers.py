@@ -5,12 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from alliance_stats.cross_check.second_answer import (
-    Answer,
-    both,
-    library,
-    not_asked,
-)
+from alliance_stats.cross_check.second_answer import Answer, both, by_definition, library, not_asked
 from alliance_stats.evidence import MetaAnalysis
 from alliance_stats.groups import CoderAgreement
 from alliance_stats.scales import ScaleReliability
@@ -60,7 +55,7 @@ def of_meta_analysis(result: MetaAnalysis) -> Iterator[Answer]:
     if asked is not None:
         yield both("variance between studies", "tau2", result.tau2, found.tau2, who,
                    close=1e-5, scale=max(result.tau2, float(effects.v.mean())),
-                   definition=_BELOW_ZERO if found.tau2 < 0.0 else "")  # fmt: skip
+                   known=by_definition(_BELOW_ZERO if found.tau2 < 0.0 else ""))  # fmt: skip
     q = result.glance().iloc[0]
     if "q" in q:
         yield both("heterogeneity", "q", q["q"], found.q, who)

@@ -19,7 +19,10 @@ __all__ = [
     "ITERATED",
     "NOT_ASKED",
     "Answer",
+    "Known",
     "both",
+    "by_definition",
+    "by_fault",
     "known_names",
     "library",
     "not_asked",
@@ -85,6 +88,33 @@ class Answer:
         return self.kind or DIFFERS
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Why another library's number may differ, and by how much at most.
+
+    Attributes
+    ----------
+    kind, reason
+        :data:`DEFINITION` or :data:`FAULT`, with the source; both empty where nothing is known.
+    explains
+        The largest difference that it explains, as a multiple of the number's scale.
+    """
+
+    kind: str = ""
+    reason: str = ""
+    explains: float = math.inf
+
+
+def by_definition(reason: str, *, explains: float = math.inf) -> Known:
+    """Return a difference of definitions; none where `reason` is empty."""
+    return Known(DEFINITION, reason, explains) if reason else Known()
+
+
+def by_fault(reason: str) -> Known:
+    """Return a documented fault of theirs; none where `reason` is empty."""
+    return Known(FAULT, reason) if reason else Known()
+
+
 def both(
     term: str,
     measure: str,
@@ -94,22 +124,18 @@ def both(
     *,
     close: float = CLOSED,
     scale: float | None = None,
-    definition: str = "",
-    explains: float = math.inf,
-    fault: str = "",
+    known: Known = Known(),
 ) -> Answer:
     """Return a number of ours beside theirs.
 
-    They agree within `close` times `scale`: a standard error, or the number's own size. A
-    `definition` explains differences up to `explains` times that, and no larger ones.
+    They agree within `close` times `scale`: a standard error, or the number's own size. What is
+    `known` of a difference explains it up to its own limit, and no larger one.
     """
     ours, theirs = float(ours), float(theirs)
     size = abs(ours) if scale is None else float(scale)
-    kind = DEFINITION if definition else FAULT if fault else ""
-    allowed = close * size if np.isfinite(size) else 0.0
-    explained = explains * size if np.isfinite(size) and definition else math.inf
-    reason = definition or fault
-    return Answer(term, measure, ours, theirs, who, max(allowed, 1e-12), kind, reason, explained)
+    allowed = max(close * size, 1e-12) if np.isfinite(size) else 1e-12
+    explained = known.explains * size if np.isfinite(size) else math.inf
+    return Answer(term, measure, ours, theirs, who, allowed, known.kind, known.reason, explained)
 
 
 def not_asked(term: str, measure: str, ours: float, who: str, reason: str) -> Answer:

@@ -2,8 +2,10 @@
 
 import dataclasses
 import random
+import re
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,10 +22,13 @@ from alliance_stats.cross_check.second_answer import (
     FAULT,
     NOT_ASKED,
     both,
+    by_definition,
 )
+from alliance_stats.cross_check.without_counterpart import why_not
 from alliance_stats.errors import DataError, WrongObjectError
 from alliance_stats.scales import reliability
 from tests.fuzz.frames import frames
+from tests.unit.test_result_contract import _results
 
 F = frames(seed=4)
 UNITS, FORMS, THEMES, SESSIONS = F["units"], F["forms"], F["themes"], F["sessions"]
@@ -274,6 +279,12 @@ CASES: dict[str, tuple[Callable[[], Any], set[str]]] = {
         ),
         {AGREES},
     ),
+    "anova beside its model": (
+        lambda: als.mixed_anova(
+            als.anova(SESSIONS, outcome="alliance", within="session", person="person")
+        ),
+        {AGREES},
+    ),
     "alpha": (
         lambda: reliability(FORMS, items=[f"q{i}" for i in range(1, 7)]),
         {AGREES, NOT_ASKED},
@@ -375,7 +386,7 @@ def test_a_wrong_number_is_found(wrong: str) -> None:
 
 
 def test_a_definition_explains_no_more_than_it_can() -> None:
-    said = {"definition": "by another formula", "explains": 0.1}
+    said = {"known": by_definition("by another formula", explains=0.1)}
     assert both("t", "e", 1.0, 1.05, "x", **said).verdict == DEFINITION
     assert both("t", "e", 1.0, 1.2, "x", **said).verdict == DIFFERS
     assert both("t", "e", 1.0, np.nan, "x").verdict == DIFFERS
@@ -383,9 +394,24 @@ def test_a_definition_explains_no_more_than_it_can() -> None:
     assert both("t", "e", 0.0, 0.0, "x").verdict == AGREES
 
 
+def test_every_result_class_has_a_counterpart_or_a_reason_why_not() -> None:
+    taken = {kind.__name__ for kind in (*CHECKS, *WITH_ROWS)}
+    left = why_not()
+    assert taken | set(left) == {kind.__name__ for kind in _results()}
+    assert taken & set(left) == set()
+    assert all(len(reason) > 30 for reason in left.values())
+
+
+def test_the_page_names_every_class() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "methods" / "cross_check.md").read_text("utf-8")
+    named = set(re.findall(r"\w+", page))
+    assert {kind.__name__ for kind in (*CHECKS, *WITH_ROWS)} - named == set()
+    assert set(why_not()) - named == set()
+
+
 def test_what_has_no_counterpart_is_refused() -> None:
     gray = als.gray_test(UNITS, time="time", event="state", censored="none", group="group")
-    with pytest.raises(WrongObjectError, match="no counterpart of a GrayTest"):
+    with pytest.raises(WrongObjectError, match="no counterpart of a GrayTest, because .*cmprsk"):
         als.cross_check(gray)
     with pytest.raises(WrongObjectError, match="no counterpart of a DataFrame"):
         als.cross_check(UNITS)

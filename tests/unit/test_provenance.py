@@ -359,11 +359,21 @@ def test_what_cannot_be_verified_is_refused(study: Path, tmp_path: Path) -> None
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("here")
-def test_a_study_folder_can_be_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_study_folder_with_the_switch_for_other_libraries_can_be_verified(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "study"
     assert start_study(folder) == 0
+    script = folder / "analysis.py"
+    assert script.read_text(encoding="utf-8").count("CHECK = False") == 1
+    switched = script.read_text(encoding="utf-8").replace("CHECK = False", "CHECK = True")
+    script.write_text(switched, encoding="utf-8")
     monkeypatch.setattr("sys.argv", ["analysis.py"])
     runpy.run_path(str(folder / "analysis.py"), run_name="__main__")
+    page = (folder / "page.html").read_text(encoding="utf-8")
+    for told in ("Asked of other libraries", "MixedLM", "lifelines", "agrees"):
+        assert told in page
+    assert "without a known reason" not in page.replace("0 differ without a known reason", "")
     found = verify(folder / "generated")
     assert found.unchanged, found.changes.to_string()
     sessions = folder / "data" / "sessions.csv"
