@@ -183,6 +183,7 @@ GLOSSARY: Mapping[str, str] = MappingProxyType(
         "n_analysed": "units with at least one rating",
         "n_averaged": "rows of covariates that a curve was averaged over",
         "n_groups": "groups compared, or units of each grouping factor",
+        "n_holds_only_if": "printed numbers that hold under a condition that is not said",
         "n_imputations": "completed data sets behind a pooled estimate",
         "n_items": "items of a scale",
         "n_judged": "sessions that the rule can judge",
@@ -388,7 +389,8 @@ GLOSSARY: Mapping[str, str] = MappingProxyType(
         "row": "row of the printed table",
         "tau": "SD of true effects between studies",
         "tau2": "variance of true effects between studies",
-        "verdict": "what a check found: reproduced, agrees, differs, not checkable, not asked",
+        "verdict": "what a check found: reproduced, holds only if, agrees, differs, not checkable, "
+        "not asked",
         "weight": "share of a study in the pooled estimate",
         # a study beside published ones
         "difference_high": "upper limit of the difference",

@@ -13,7 +13,12 @@ from alliance_stats.evidence import reproduce
 __all__ = ["print_reproduction"]
 
 _WIDTH_IN_A_FILE = 200  # a record's name stays on one line
-_STYLES = {"reproduced": "green", "not reproduced": "bold red", "not checkable": "dim"}
+_STYLES = {
+    "reproduced": "green",
+    "holds only if": "yellow",
+    "not reproduced": "bold red",
+    "not checkable": "dim",
+}
 
 
 def print_reproduction(name: str | None, *, strict: bool, folder: Path | None) -> int:
@@ -35,11 +40,12 @@ def _print_verdicts(verdicts: pd.DataFrame) -> None:
         table.add_column(column, overflow="fold")
     for row in verdicts.to_dict("records"):
         verdict = str(row["verdict"])
+        conditional = verdict == "holds only if"
         cells = [plain(str(row[name] or "")) for name in ("record", "quantity", "printed")]
         table.add_row(
             *(Text(cell) for cell in cells),
             Text(verdict, style=_STYLES.get(verdict, "")),
-            Text(plain(str(row["relation"] or row["reason"]))),
+            Text(plain(str(row["reason"] if conditional else row["relation"] or row["reason"]))),
         )
     console = Console()
     if not console.is_terminal:

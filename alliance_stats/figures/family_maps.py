@@ -277,7 +277,7 @@ def _ratings(
             "family": data[names["family"]].to_numpy(dtype=object),
             "person": data[names["person"]].astype(str).to_numpy(),
             "role": data[names["role"]].astype(str).to_numpy(),
-            "session": data[names["session"]].to_numpy(),
+            "session": finite_or_missing(data, names["session"]),
             "score": finite_or_missing(data, score),
         }
     ).dropna(subset=["score"])
@@ -285,7 +285,7 @@ def _ratings(
     if twice.any():
         row = rated[twice].iloc[0]
         raise DataError(
-            f"'{row['person']}' has several ratings of session {row['session']}, and a line can "
+            f"'{row['person']}' has several ratings of session {row['session']:g}, and a line can "
             "show one: choose one rater, or average them first."
         )
     for name in families:

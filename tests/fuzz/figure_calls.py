@@ -31,6 +31,24 @@ FIGURES: dict[str, tuple[str, Draw]] = {
     "actor_partner_figure": _of(
         "apim", lambda r: figures.actor_partner_figure(r, outcome_label="symptoms")
     ),
+    "coefficients_figure": (
+        MODELS["lmm"][0],
+        lambda d: figures.coefficients_figure(
+            {"one": MODELS["lmm"][1](d), "two": MODELS["lmm"][1](d)}
+        ),
+    ),
+    "panel": _of(
+        "lmm",
+        lambda r: figures.panel(
+            [figures.residual_figure(r, outcome_label="symptoms")] * 2, layout="AB"
+        ),
+    ),
+    "specification_figure": (
+        FURTHER["classify_many"][0],
+        lambda d: figures.specification_figure(
+            FURTHER["classify_many"][1](d).compare(outcomes=["before"]), outcome="before"
+        ),
+    ),
     "calibration_figure": _of("risk_accuracy", figures.calibration_figure),
     "landmark_figure": _of(
         "landmark_chance",

@@ -481,6 +481,10 @@ KEPT = {
     "r_beside_coefficient": {"df", "n"}, "second_minus_first": {"mean1", "mean2"},
     "adjusted_odds_ratio": {"odds_ratio", "conf_low", "conf_high"},
     "paired_sizes_twice": {"df"}, "one_tailed": {"tails"}, "whole_scores": {"n", "items"},
+    "larger_table": {"n"}, "adjusted_p_said": {"tests"},
+    "of_those_who_answered": {"proportion1", "proportion2"}, "exact_ranks": {"n", "n1", "n2"},
+    "adjusted_r_squared": {"f", "df1", "df2"},
+    "glass_beside_t": {"mean1", "sd1", "n1", "mean2", "sd2", "n2"},
 }  # fmt: skip
 
 

@@ -33,8 +33,11 @@ def test_each_printed_value_has_a_row_with_its_verdict() -> None:
     assert tidy.loc[0, "reason"] == "taken as given: p_value can be computed from it"
     assert found.not_read == ("term",)
     assert found.glance().to_dict("records") == [
-        {"n_printed": 4, "n_reproduced": 1, "n_not_reproduced": 0, "n_not_checkable": 3}
-    ]
+        {
+            "n_printed": 4, "n_reproduced": 1, "n_holds_only_if": 0, "n_not_reproduced": 0,
+            "n_not_checkable": 3,
+        }
+    ]  # fmt: skip
     assert found.summary().split("\n\n") == [
         "Printed numbers recomputed from those printed beside them.",
         "Verdict         numbers\n"

@@ -239,3 +239,108 @@ def test_another_test_than_that_of_the_numbers_beside_it_is_not_accused(row):
 )
 def test_what_the_row_determines_is_still_found(row):
     assert "not reproduced" in set(consistency_check(pd.DataFrame([row])).tidy()["verdict"])
+
+
+# Right if something uncommon was done that the row does not say: the values are those of R 4.4,
+# pf(), fisher.test(), chisq.test(), mcnemar.exact by binom.test(), p.adjust(), ptukey()
+# and wilcox.test(exact = TRUE).
+HOLDS_ONLY_IF = [
+    # F(2, 58) with epsilon .81 of Greenhouse and Geisser; the lower bound; an interaction
+    ({"f": "4.90", "df1": "2", "df2": "58", "p_value": ".016"}, "non-sphericity"),
+    ({"f": "3.33", "df1": "2", "df2": "160", "p_value": ".072"}, "non-sphericity"),
+    ({"f": "3.10", "df1": "6", "df2": "174", "n": "60", "p_value": ".023"}, "non-sphericity"),
+    # chi-squared of 3/15 and 9/17, and Fisher's p: with their sizes, their total, neither
+    ({"chi2": "3.69", "df": "1", "n1": "15", "n2": "17", "p_value": ".076"}, "Fisher's exact"),
+    ({"chi2": "3.69", "df": "1", "n": "32", "p_value": ".076"}, "Fisher's exact"),
+    ({"chi2": "3.69", "df": "1", "p_value": ".076"}, "Fisher's exact"),
+    ({"chi2": "3.69", "df": "1", "n": "32", "p_value": ".120"}, "Yates' correction"),
+    ({"chi2": "5.00", "df": "1", "n": "80", "p_value": ".041"}, "exact"),
+    ({"chi2": "11.20", "df": "6", "n": "48", "p_value": ".079"}, "Monte Carlo"),
+    # three times the p of t; its Sidak and Tukey twins
+    ({"t": "2.61", "df": "87", "p_value": ".032"}, "adjusted for 3 tests"),
+    ({"z": "2.31", "p_value": ".042"}, "adjusted for 2 tests"),
+    ({"t": "2.48", "df": "87", "p_value": ".040"}, "pairs of 3 groups (Tukey)"),
+    ({"z": "-2.02", "n": "6", "p_value": ".063"}, "exact p of a rank test"),
+    # 31 of the 79 who answered
+    ({"events": "31", "n": "84", "proportion": "39.2%"}, "those who answered"),
+    ({"t": "-2.48", "df": "80", "n1": "40", "n2": "42", "d": "0.55"}, "without its sign"),
+]
+
+
+@pytest.mark.parametrize(("row", "words"), HOLDS_ONLY_IF, ids=lambda case: str(case)[:60])
+def test_a_row_that_holds_under_a_condition_is_told_and_not_accused(
+    row: dict[str, str], words: str
+) -> None:
+    found = consistency_check(pd.DataFrame([row]))
+    tidy = found.tidy()
+    assert not (tidy["verdict"] == "not reproduced").any()
+    told = tidy[tidy["verdict"] == "holds only if"]
+    assert len(told) == 1
+    assert words in told.iloc[0]["reason"]
+    assert "holds only if" in told.iloc[0]["reason"]
+    assert f"Row 0, {told.iloc[0]['reason']}" in found.summary().replace(
+        f"{told.iloc[0]['quantity']} {told.iloc[0]['printed']}: ", ""
+    )
+    assert found.glance().loc[0, "n_holds_only_if"] == 1
+
+
+# What no such condition allows stays a finding.
+STILL_WRONG = [
+    # df of F that no within factor has; df that are n - 1 - df1; beyond the lower bound
+    {"f": "4.90", "df1": "2", "df2": "57", "p_value": ".016"},
+    {"f": "4.90", "df1": "2", "df2": "58", "n": "61", "p_value": ".016"},
+    {"f": "4.90", "df1": "2", "df2": "58", "p_value": ".009"},
+    {"f": "4.90", "df1": "1", "df2": "58", "p_value": ".040"},
+    # no table of 32 persons has this p; beyond every table; the counts say which table it is
+    {"chi2": "3.69", "df": "1", "n": "32", "p_value": ".094"},
+    {"chi2": "3.69", "df": "1", "p_value": ".600"},
+    {"events1": "3", "n1": "15", "events2": "9", "n2": "17", "chi2": "3.69", "df": "1",
+     "p_value": ".090"},
+    {"chi2": "11.20", "df": "6", "p_value": ".079"},
+    # less than the p of t, or much more, or by no whole factor
+    {"t": "2.61", "df": "87", "p_value": ".004"},
+    {"t": "2.61", "df": "87", "p_value": ".11"},
+    {"t": "2.61", "df": "87", "p_value": ".016"},
+    {"t": "2.61", "df": "87", "p_value": ".03"},  # of one figure too many p are a multiple
+    {"events": "31", "n": "84", "proportion": "35.2%"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("row", STILL_WRONG, ids=lambda row: " ".join(f"{k}={row[k]}" for k in row))
+def test_no_condition_excuses_what_it_does_not_allow(row: dict[str, str]) -> None:
+    assert len(findings(row)) == 1
+
+
+def test_the_number_of_tests_can_be_said() -> None:
+    row = {"t": "2.61", "df": "87", "p_value": ".016"}  # 3/2 of .0107: Benjamini and Hochberg
+    found = check({**row, "tests": "3"}).loc["p_value"]
+    assert found["verdict"] == "reproduced"
+    assert "adjusted for 3 tests (Benjamini and Hochberg)" in found["reason"]
+    assert findings({"t": "2.61", "df": "87", "p_value": ".22", "tests": "21"}) == []
+    assert findings({"t": "2.61", "df": "87", "p_value": ".09", "tests": "3"}) == ["p_value"]
+    with pytest.raises(DataError, match="Row 0, field 'tests': 'three' is not a number of tests"):
+        check({**row, "tests": "three"})
+
+
+def test_d_by_the_sd_of_one_group_is_not_measured_by_its_t() -> None:
+    row = {"mean1": "5.43", "sd1": "0.91", "n1": "34", "mean2": "4.87", "sd2": "1.35", "n2": "29",
+           "t": "1.95", "df": "61", "d": "0.41"}  # fmt: skip
+    assert check(row).loc["d", "verdict"] == "reproduced"
+    assert findings({**row, "d": "0.46"}) == ["d"]
+
+
+@pytest.mark.parametrize(("share", "said"), [(".15", "adjusted R2"), (".151", "omega squared")])
+def test_a_shrunken_share_of_variance_follows_from_f(share: str, said: str) -> None:
+    row = {"f": "6.21", "df1": "3", "df2": "84", "k": "3", "n": "88"}
+    found = check({**row, "r_squared": share}).loc["r_squared"]
+    assert found["verdict"] == "reproduced"
+    assert said in found["reason"]
+    assert len(findings({**row, "r_squared": ".25"})) == 1
+
+
+def test_the_conditional_odds_ratio_stands_beside_fishers_test() -> None:
+    """R 4.4: fisher.test of 3/15 and 9/17, odds ratio 0.2335046, p 0.0758677; crude 0.2222."""
+    counts = {"events1": "3", "n1": "15", "events2": "9", "n2": "17"}
+    found = check({**counts, "odds_ratio": ".2335", "p_value": ".076"})
+    assert set(found["verdict"]) <= {"reproduced", "not checkable"}
+    assert findings({**counts, "odds_ratio": ".251"}) == ["odds_ratio"]

@@ -39,8 +39,8 @@ def test_a_record_is_added_without_touching_code(tmp_path: Path) -> None:
     assert listed.loc[0, "printed"] == "r = .30, n = 103, p_value = .002"
     found = reproduce(folder=folder)
     assert found.glance().to_dict("records") == [
-        {"n_records": 1, "n_printed": 3, "n_reproduced": 1, "n_not_reproduced": 0,
-         "n_not_checkable": 2}
+        {"n_records": 1, "n_printed": 3, "n_reproduced": 1, "n_holds_only_if": 0,
+         "n_not_reproduced": 0, "n_not_checkable": 2}
     ]  # fmt: skip
     assert found.all_follow
     assert found.summary().split("\n\n") == [

@@ -16,6 +16,15 @@ from tests.figure_lint.cases.trajectories import chart, members, split, strips
 from tests.figure_lint.lint import lint
 
 
+def test_strips_refuse_a_session_that_is_no_number():
+    """Bytes among sessions were met in numpy: '<=' not supported between int and bytes."""
+    data = members()
+    odd = data.assign(session=data["session"].astype(object))
+    odd.loc[odd.index[0], "session"] = b"1"
+    with pytest.raises(DataError, match="Column 'session' must be numeric"):
+        strips(odd, ["F03"])
+
+
 def test_strips_draw_every_rating_of_every_member():
     data = members()
     ax = strips(data, ["F03"]).figure.axes[0]

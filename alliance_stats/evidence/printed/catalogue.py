@@ -12,6 +12,7 @@ import numpy as np
 from alliance_stats.evidence.printed import (
     correlation_relations,
     count_relations,
+    exact_relations,
     mean_relations,
     pooled_relations,
     ratio_relations,
@@ -31,7 +32,7 @@ CATALOGUE: Mapping[str, Relation] = MappingProxyType(
             statistic_relations.RELATIONS, wald_relations.RELATIONS,
             correlation_relations.RELATIONS, pooled_relations.RELATIONS, mean_relations.RELATIONS,
             standardised_relations.RELATIONS, ratio_relations.RELATIONS, count_relations.RELATIONS,
-            variance_relations.RELATIONS,
+            variance_relations.RELATIONS, exact_relations.RELATIONS,
         )
         for relation in relations
     }
@@ -155,6 +156,8 @@ SETTINGS: Mapping[str, str] = MappingProxyType(
         "conf_level": "coverage of the row's interval, as .95 or 95%",
         "interval_of": "the quantity the row's interval belongs to",
         "interval_from": "'se': the interval is the estimate -+ q SE (Wald); empty: not said",
+        "tests": "for how many tests the row's p was adjusted (Bonferroni, Holm, Sidak); empty: "
+        "not said",
         "relation": "names of the relations to check, parted by blanks; empty for all that apply",
     }
 )

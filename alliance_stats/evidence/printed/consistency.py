@@ -25,14 +25,14 @@ from alliance_stats.evidence.printed.numerals import (
     admissible_legends,
     read_cell,
 )
-from alliance_stats.evidence.printed.printed_row import TAILS, Rules, cells_of, readings
-from alliance_stats.evidence.printed.verdicts import (
-    NOT_CHECKABLE,
+from alliance_stats.evidence.printed.path_verdicts import (
+    HOLDS_ONLY_IF,
     NOT_REPRODUCED,
-    REPRODUCED,
+    VERDICTS,
     Verdict,
-    judge_row,
 )
+from alliance_stats.evidence.printed.printed_row import TAILS, Rules, cells_of, readings
+from alliance_stats.evidence.printed.verdicts import judge_row
 from alliance_stats.ledger import RowLedger
 
 __all__ = [
@@ -108,7 +108,7 @@ class ConsistencyCheck:
         remarks = [
             f"Row {label}, {finding(verdict)}"
             for label, verdict in zip(self.labels, self.verdicts, strict=True)
-            if verdict.verdict == NOT_REPRODUCED
+            if verdict.verdict in (NOT_REPRODUCED, HOLDS_ONLY_IF)
         ]
         if self.not_read:
             remarks.append(f"Columns without a known quantity: {', '.join(self.not_read)}.")
@@ -158,24 +158,26 @@ def verdict_columns(verdict: Verdict) -> dict[str, object]:
 
 
 def count_verdicts(verdicts: Sequence[Verdict]) -> dict[str, int]:
-    """Return ``n_printed, n_reproduced, n_not_reproduced, n_not_checkable``."""
+    """Return ``n_printed`` and, for each verdict, ``n_reproduced``, ``n_holds_only_if``, ..."""
     counts = {
         f"n_{kind.replace(' ', '_')}": sum(verdict.verdict == kind for verdict in verdicts)
-        for kind in (REPRODUCED, NOT_REPRODUCED, NOT_CHECKABLE)
+        for kind in VERDICTS
     }
     return {"n_printed": len(verdicts), **counts}
 
 
 def verdict_section(verdicts: Sequence[Verdict]) -> Section:
-    """Return how many numbers have each verdict."""
-    kinds = (REPRODUCED, NOT_REPRODUCED, NOT_CHECKABLE)
-    counted = [sum(verdict.verdict == kind for verdict in verdicts) for kind in kinds]
-    frame = pd.DataFrame({"verdict": kinds, "n": counted})
+    """Return how many numbers have each verdict; a condition is named where there is one."""
+    given = [verdict.verdict for verdict in verdicts]
+    kinds = [kind for kind in VERDICTS if kind != HOLDS_ONLY_IF or kind in given]
+    frame = pd.DataFrame({"verdict": kinds, "n": [given.count(kind) for kind in kinds]})
     return Section("Verdict", frame, names=("verdict",), columns={"n": Column("numbers", "count")})
 
 
 def finding(verdict: Verdict) -> str:
-    """Return what is said of a number that does not follow."""
+    """Return what is said of a number that does not follow, or only under a condition."""
+    if verdict.verdict == HOLDS_ONLY_IF:
+        return f"{verdict.quantity} {verdict.printed}: {verdict.reason}."
     return (
         f"{verdict.quantity} {verdict.printed}: not reproduced under {verdict.relation}. "
         f"{verdict.reason}"
@@ -209,7 +211,8 @@ def consistency_check(
         columns are not read, and are listed in the summary. Cells that are empty or hold ``"NA"``
         or a dash were not printed; a number printed without a star has ``"none"`` in `stars`.
         ``".036*"``, ``"0.42 (0.15)"`` and ``"ns"`` are read as they are meant. The columns `tails`,
-        `conf_level`, `interval_of`, `interval_from` and `relation` set how a row is read.
+        `conf_level`, `interval_of`, `interval_from`, `tests` (for how many tests the row's p was
+        adjusted) and `relation` set how a row is read.
         `statistic` is F beside df1 and df2, t beside df, else z or t.
     assumed
         Columns that were not printed but are supposed; they serve as inputs and get no verdict.
@@ -248,9 +251,12 @@ def consistency_check(
     ones satisfy it. *Not reproduced* says that none do under any admissible reading of the row
     (one tail or two, partial or simple correlation, the legend of the stars, shares in per cent,
     which mean was subtracted, df that are not printed or were rounded); the reading under which a
-    number holds is named where it is not the usual one. Feasible sets are exact where the formula
-    is monotone in each input, and otherwise enclose the exact set, so rounding alone never makes a
-    number "not reproduced". A misprint in a row is one finding: the number whose removal settles
+    number holds is named where it is not the usual one. *Holds only if* accuses nobody, and is told
+    in the summary: p follows only if something uncommon was done that the row does not say (F on df
+    corrected for non-sphericity; Fisher's exact, Yates' or a Monte Carlo p beside chi-squared; an
+    adjustment for up to six tests). Feasible sets are exact where the formula is monotone in each
+    input, and otherwise enclose the exact set, so rounding alone never makes a number "not
+    reproduced". A misprint in a row is one finding: the number whose removal settles
     every relation that fails. The idea of recomputing p from t and df is that of Nuijten et al.
     (2016, doi:10.3758/s13428-015-0664-2).
 

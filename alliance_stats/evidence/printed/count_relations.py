@@ -1,6 +1,7 @@
 """Counts, proportions and means of whole numbers."""
 
 from collections.abc import Callable
+from itertools import product
 
 import numpy as np
 from scipy import special, stats
@@ -20,7 +21,7 @@ from alliance_stats.evidence.printed.relation import (
 )
 from alliance_stats.evidence.printed.wald_relations import OTHER_INTERVAL, critical_value
 
-__all__ = ["RELATIONS", "exact"]
+__all__ = ["RELATIONS", "Cells", "cells_of_box", "exact", "fisher_p", "pearson"]
 
 _GRIM = "Brown & Heathers 2017, doi:10.1177/1948550616673876"
 _DEFINITION = "definition"
@@ -75,7 +76,11 @@ def _some_count(box: Box, _: Setting) -> Interval:
     return _fraction_of(n, box["proportion"], f"a count among {n:.0f}")
 
 
-def _cells(box: Box) -> tuple[float, float, float, float]:
+Cells = tuple[float, float, float, float]
+
+
+def cells_of_box(box: Box) -> Cells:
+    """Return events and others of the first group, then of the second."""
     a, n1, c, n2 = (exact(box, name) for name in ("events1", "n1", "events2", "n2"))
     if a > n1 or c > n2:
         raise NotIdentifiedError("more events than members in a group")
@@ -83,20 +88,72 @@ def _cells(box: Box) -> tuple[float, float, float, float]:
 
 
 def _odds_ratio(box: Box, _: Setting) -> Interval:
-    a, b, c, d = _cells(box)
+    a, b, c, d = cells_of_box(box)
     if b * c == 0.0:
         raise NotIdentifiedError("an empty cell leaves the odds ratio without a value")
     return point(a * d / (b * c))
 
 
-def _pearson(*, yates: bool) -> Image:
+def _conditional_odds_ratio(box: Box, _: Setting) -> Interval:
+    """Return the odds ratio of highest likelihood given both margins, as beside Fisher's test."""
+    cells = cells_of_box(box)
+    if min(cells) == 0.0 or max(cells) > _LARGEST_CONDITIONAL:
+        raise NotIdentifiedError("the conditional odds ratio is not computed for these counts")
+    table = np.array(cells, dtype=np.int64).reshape(2, 2)
+    return point(float(stats.contingency.odds_ratio(table, kind="conditional").statistic))
+
+
+_LARGEST_CONDITIONAL = 2_000  # beyond, it is the crude one to the printed digits
+
+
+def _of_those_who_answered(name: str, events_name: str, n_name: str) -> Image:
+    """Return the share among some of the n, at least half of them, nearest to the printed one."""
+
     def image(box: Box, _: Setting) -> Interval:
-        return point(_chi_squared(_cells(box), yates=yates))
+        events, n = exact(box, events_name), exact(box, n_name)
+        if not 0.0 < events <= n:
+            raise NotIdentifiedError("a share of nothing is nothing, whoever answered")
+        shares = events / np.arange(max(events, np.ceil(n / 2.0)), n)
+        near = box[name]
+        inside = shares[(shares >= near.low) & (shares <= near.high)]
+        if len(inside):
+            return Interval(float(inside.min()), float(inside.max()))
+        if not len(shares):
+            return point(events / n)
+        middle = (near.low + near.high) / 2.0
+        return point(float(shares[np.argmin(np.abs(shares - middle))]))
 
     return image
 
 
-def _chi_squared(cells: tuple[float, float, float, float], *, yates: bool) -> float:
+def _shares() -> tuple[Relation, ...]:
+    found: list[Relation] = []
+    for end in ("", "1", "2"):
+        name, events, n = (f"{stem}{end}" for stem in ("proportion", "events", "n"))
+        of_all = Relation(
+            name, name, (events, n), _proportion(events, n), "proportion = events / n",
+            _DEFINITION, path="proportion",
+        )  # fmt: skip
+        found += [
+            of_all,
+            loosened(
+                of_all, _of_those_who_answered(name, events, n),
+                f"it is a share of those who answered, fewer than {n}", name=f"{name}_answered",
+                is_exception=True,
+            ),
+        ]  # fmt: skip
+    return tuple(found)
+
+
+def _pearson(*, yates: bool) -> Image:
+    def image(box: Box, _: Setting) -> Interval:
+        return point(pearson(cells_of_box(box), yates=yates))
+
+    return image
+
+
+def pearson(cells: Cells, *, yates: bool) -> float:
+    """Return chi-squared of a 2 x 2 table, with or without the correction for continuity."""
     a, b, c, d = cells
     total, margins = a + b + c + d, (a + b) * (c + d) * (a + c) * (b + d)
     if margins == 0.0:
@@ -107,7 +164,7 @@ def _chi_squared(cells: tuple[float, float, float, float], *, yates: bool) -> fl
 
 
 def _likelihood_ratio(box: Box, _: Setting) -> Interval:
-    cells = np.array(_cells(box)).reshape(2, 2)
+    cells = np.array(cells_of_box(box)).reshape(2, 2)
     if not (cells.sum(axis=0) > 0.0).all() or not (cells.sum(axis=1) > 0.0).all():
         raise NotIdentifiedError("an empty margin leaves chi-squared without a value")
     expected = np.outer(cells.sum(axis=1), cells.sum(axis=0)) / cells.sum()
@@ -125,17 +182,33 @@ def _p_of_counts(chi_squared: Image) -> Image:
 
 
 def _fisher_exact(box: Box, setting: Setting) -> Interval:
-    a, b, c, d = _cells(box)
-    first, second = a + b, c + d
-    if max(first, second) > _LARGEST_TABLE:
+    a, b, c, d = cells_of_box(box)
+    if max(a + b, c + d) > _LARGEST_TABLE:
         raise NotIdentifiedError("Fisher's p is not computed for groups of this size")
+    return point(fisher_p((a, b, c, d), setting.tails))
+
+
+def _mid_p(box: Box, setting: Setting) -> Interval:
+    """Return Fisher's p with half the chance of the table itself."""
+    cells = cells_of_box(box)
+    a, b, c, d = cells
+    if max(a + b, c + d) > _LARGEST_TABLE:
+        raise NotIdentifiedError("Fisher's p is not computed for groups of this size")
+    own = float(stats.hypergeom.pmf(a, a + b + c + d, a + c, a + b))
+    return point(fisher_p(cells, setting.tails) - own / 2.0)
+
+
+def fisher_p(cells: Cells, tails: str) -> float:
+    """Return Fisher's exact p of a 2 x 2 table: of both tails, the smaller or the larger one."""
+    a, b, c, d = cells
+    first, second = a + b, c + d
     events = np.arange(max(0.0, a + c - second), min(first, a + c) + 1)
     shares = stats.hypergeom.pmf(events, first + second, a + c, first)
-    if setting.tails == "two":
+    if tails == "two":
         own = shares[np.flatnonzero(events == a)[0]]
-        return point(float(min(1.0, shares[shares <= own * (1.0 + 1e-7)].sum())))
+        return float(min(1.0, shares[shares <= own * (1.0 + 1e-7)].sum()))
     sides = float(shares[events <= a].sum()), float(shares[events >= a].sum())
-    return point(min(1.0, min(sides) if setting.tails == "one" else max(sides)))
+    return min(1.0, min(sides) if tails == "one" else max(sides))
 
 
 # With more in a group Fisher's p and Pearson's agree to the printed digits.
@@ -219,7 +292,7 @@ def _sum_of(total: str, first: str, second: str) -> Image:
 
 
 def _total_share(box: Box, _: Setting) -> Interval:
-    a, b, c, d = _cells(box)
+    a, b, c, d = cells_of_box(box)
     total = a + b + c + d
     if "n" in box and not box["n"].meets(point(total)):
         raise NotIdentifiedError("n1 and n2 do not make up n")
@@ -235,6 +308,29 @@ def _if_adjusted(allowed: Interval) -> Image:
         return allowed
 
     return image
+
+
+def _if_fewer_answered(image: Image) -> Image:
+    """Return what a table of those who answered gives, whose shares are printed."""
+
+    def of_them(box: Box, setting: Setting) -> Interval:
+        groups = [
+            [
+                point(n)
+                for n in np.arange(max(exact(box, f"events{i}"), 1.0), exact(box, f"n{i}") + 1.0)
+                if point(exact(box, f"events{i}") / n).meets(box[f"proportion{i}"])
+            ]
+            for i in (1, 2)
+        ]
+        found = [image({**box, "n1": n1, "n2": n2}, setting) for n1, n2 in product(*groups)]
+        if not found or len(found) > _MOST_PAIRS:
+            raise NotIdentifiedError("the shares do not say how many answered")
+        return Interval(min(one.low for one in found), max(one.high for one in found))
+
+    return of_them
+
+
+_MOST_PAIRS = 400
 
 
 def _fourfold() -> tuple[Relation, ...]:
@@ -270,13 +366,25 @@ def _fourfold() -> tuple[Relation, ...]:
     )
     return (
         crude,
+        Relation(
+            "odds_ratio_conditional", "odds_ratio", _TABLE, _conditional_odds_ratio,
+            "the conditional odds ratio", "Fisher 1935, doi:10.2307/2342435", path="counts",
+        ),
         loosened(
             crude, _if_adjusted(Interval(0.0, np.inf)), _ADJUSTED, name="odds_ratio_adjusted",
             also=("conf_low", "conf_high"),
         ),
         *chi2,
         *p_value,
+        *(
+            loosened(r, _if_fewer_answered(r.image), "it is of those who answered, fewer than n",
+                     name=f"{r.name}_answered", also=("proportion1", "proportion2"),
+                     is_exception=True)
+            for r in (crude, *chi2, *p_value)
+        ),
         *(stars_twin(r) for r in p_value),
+        loosened(p_value[-1], _mid_p, "it is Fisher's mid-p", name="p_counts_mid",
+                 is_exception=True),
         *(
             loosened(r, _if_adjusted(Interval(0.0, 1.0)), _ADJUSTED, name=f"{r.name}_adjusted",
                      also=("odds_ratio", "conf_low", "conf_high"))
@@ -292,12 +400,7 @@ _SHARES = "Newcombe 1998, doi:10.1002/(SICI)1097-0258(19980430)17:8<857::AID-SIM
 RELATIONS: tuple[Relation, ...] = (
     Relation("grim", "mean", ("mean", "n", "items"), _grim,
              "mean of n x items whole numbers", _GRIM, path="grim"),
-    Relation("proportion", "proportion", ("events", "n"), _proportion("events", "n"),
-             "proportion = events / n", _DEFINITION, path="proportion"),
-    Relation("proportion1", "proportion1", ("events1", "n1"), _proportion("events1", "n1"),
-             "proportion = events / n", _DEFINITION, path="proportion"),
-    Relation("proportion2", "proportion2", ("events2", "n2"), _proportion("events2", "n2"),
-             "proportion = events / n", _DEFINITION, path="proportion"),
+    *_shares(),
     Relation("proportion_total", "proportion", _TABLE, _total_share,
              "proportion of both groups together", _DEFINITION, path="total"),
     Relation("proportion_grim", "proportion", ("proportion", "n"), _some_count,

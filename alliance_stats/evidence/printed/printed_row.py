@@ -104,6 +104,8 @@ class PrintedRow:
         from the standard error.
     relations
         Names of the relations to check; empty for all.
+    tests
+        For how many tests the row's p is said to be adjusted; 0 where nothing is said.
     reading
         What of the reading is not the usual one, in words.
     """
@@ -117,6 +119,7 @@ class PrintedRow:
     interval_of: tuple[str, ...]
     interval_from: str
     relations: tuple[str, ...]
+    tests: int
     reading: str
 
 
@@ -324,6 +327,7 @@ def _row(
         interval_of=_owners(cells, texts, where),
         interval_from=rules.interval_from,
         relations=_relations(cells, where),
+        tests=_tests(cells, where),
         reading=reading.said,
     )
 
@@ -446,6 +450,16 @@ def _owners(cells: Mapping[str, str], texts: Mapping[str, str], where: str) -> t
             f"{did_you_mean(stated, OWNERS)}"
         )
     return (stated,)
+
+
+def _tests(cells: Mapping[str, str], where: str) -> int:
+    text = cells.get("tests", "").strip()
+    if text and not (text.isdecimal() and int(text) > 0):
+        raise DataError(
+            f"{where}, field 'tests': {text!r} is not a number of tests that the row's p was "
+            "adjusted for; write '3', or leave it empty."
+        )
+    return int(text or 0)
 
 
 def _relations(cells: Mapping[str, str], where: str) -> tuple[str, ...]:

@@ -286,6 +286,9 @@ class Relation:
         Quantities that must not be printed, because they would settle what is left open.
     about_interval
         Whether what is left open is how the interval was made.
+    is_exception
+        Whether the printed number holds under it only if something uncommon was done that is not
+        said (corrected degrees of freedom, an exact p beside chi-squared): the reader is told.
     """
 
     name: str
@@ -300,6 +303,7 @@ class Relation:
     leaves_open: Callable[[Box, Setting], str] | None = None
     unless: tuple[str, ...] = ()
     about_interval: bool = False
+    is_exception: bool = False
 
     @property
     def is_firm(self) -> bool:
@@ -316,6 +320,7 @@ def loosened(
     also: tuple[str, ...] = (),
     unless: tuple[str, ...] = (),
     about_interval: bool = False,
+    is_exception: bool = False,
 ) -> Relation:
     """Return a relation in which something is left open, said in words.
 
@@ -333,6 +338,8 @@ def loosened(
         Quantities that must be printed too, and that must not be.
     about_interval
         Whether it is the making of the interval that is left open.
+    is_exception
+        Whether the reader is told of it as of a condition under which alone the number holds.
     """
     return replace(
         relation,
@@ -343,10 +350,12 @@ def loosened(
         exact=False,
         fallback=False,
         leaves_open=lambda box, setting: (  # noqa: ARG005
-            f"it does not follow under {relation.formula}; it could if {said}"
+            f"it does not follow under {relation.formula}; "
+            f"it {'holds only' if is_exception else 'could'} if {said}"
         ),
         unless=unless,
         about_interval=about_interval,
+        is_exception=is_exception,
     )
 
 

@@ -19,8 +19,9 @@ from alliance_stats.evidence.printed.consistency import (
     verdict_columns,
     verdict_section,
 )
+from alliance_stats.evidence.printed.path_verdicts import HOLDS_ONLY_IF, NOT_REPRODUCED, Verdict
 from alliance_stats.evidence.printed.published_records import PublishedRecord, load_registry
-from alliance_stats.evidence.printed.verdicts import NOT_REPRODUCED, Verdict, judge_row
+from alliance_stats.evidence.printed.verdicts import judge_row
 from alliance_stats.ledger import RowLedger
 
 __all__ = ["Reproduction", "published", "reproduce"]
@@ -85,12 +86,12 @@ class Reproduction:
     notes: ClassVar[tuple[str, ...]] = ()
 
     def account(self, *, conf_level: float = 0.95) -> Account:  # noqa: ARG002
-        """Return the verdicts as data, each number that does not follow with its source."""
+        """Return the verdicts as data, each number that does not simply follow with its source."""
         remarks = [
             f"{record.key}, {finding(verdict)} ({record.source.citation}; {record.source.where})"
             for record, verdicts in zip(self.records, self.verdicts, strict=True)
             for verdict in verdicts
-            if verdict.verdict == NOT_REPRODUCED
+            if verdict.verdict in (NOT_REPRODUCED, HOLDS_ONLY_IF)
         ]
         verdicts = self._flat()
         sizes = {"records": len(self.records), "numbers": len(verdicts)}

@@ -1,5 +1,6 @@
 """Test statistics: their p, their stars and their squares."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -19,8 +20,9 @@ from alliance_stats.evidence.printed.relation import (
     stars_twin,
     tail_probability,
 )
+from alliance_stats.formatting import format_interval
 
-__all__ = ["RELATIONS", "chi2_tail", "f_tail"]
+__all__ = ["P_OF_CHI2", "P_OF_Z", "RELATIONS", "chi2_tail", "f_tail"]
 
 _SOURCE = "distribution function"
 
@@ -55,6 +57,49 @@ def f_tail(f: Interval, df1: Interval, df2: Interval) -> Interval:
 
 def _f(box: Box, _: Setting) -> Interval:
     return f_tail(box["f"], box["df1"], box["df2"])
+
+
+_EPSILONS = 201
+
+
+def _epsilons(box: Box) -> np.ndarray:
+    """Return the corrections for non-sphericity that whole df allow, from 1 to the lower bound.
+
+    The df of a within factor of m + 1 levels are multiples of m, those of its error too.
+    """
+    df1, df2 = box["df1"].low, box["df2"].low
+    whole = all(df.low == df.high and df.low.is_integer() for df in (box["df1"], box["df2"]))
+    levels = math.gcd(int(df1), int(df2)) if whole else 1
+    if levels < _LEAST_WITHIN or ("n" in box and box["n"].meets(point(df1 + df2 + 1.0))):
+        raise NotIdentifiedError("F is not one of repeated measures")
+    return np.linspace(1.0 / levels, 1.0, _EPSILONS)
+
+
+_LEAST_WITHIN = 2  # on one df within persons there is nothing to correct
+
+
+def _corrected(box: Box) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return epsilon, and the least and greatest p under it."""
+    epsilon = _epsilons(box)
+    df1, df2 = epsilon * box["df1"].low, epsilon * box["df2"].low
+    low, high = (special.fdtrc(df1, df2, f) for f in (box["f"].high, box["f"].low))
+    return epsilon, low, high
+
+
+def _f_corrected(box: Box, _: Setting) -> Interval:
+    _, low, high = _corrected(box)
+    return Interval(float(low.min()), float(high.max()))
+
+
+def _which_epsilon(box: Box, setting: Setting) -> str:  # noqa: ARG001
+    epsilon, low, high = _corrected(box)
+    p_value = box.get("p_value", box.get("stars", Interval(0.0, 1.0)))
+    agree = epsilon[(high >= p_value.low) & (low <= p_value.high)]
+    among = f", epsilon {format_interval(agree[0], agree[-1], 2)}" if len(agree) else ""
+    return (
+        "it does not follow from F on the printed df; it holds only if they were corrected for "
+        f"non-sphericity (Greenhouse-Geisser, Huynh-Feldt or the lower bound{among})"
+    )
 
 
 def chi2_tail(chi2: Interval, df: Interval) -> Interval:
@@ -155,11 +200,27 @@ def _another(
     return loosened(firm, lambda box, setting: _ALL, said, name=name, also=also, unless=unless)  # noqa: ARG005
 
 
+_P_F = _p_and_stars("p_f", ("f", "df1", "df2"), _f, "p from F on df1 and df2 degrees of freedom")
+P_OF_Z = _p_and_stars("p_z", ("z",), _z, "p from z")
+P_OF_CHI2 = _p_and_stars(
+    "p_chi2", ("chi2", "df"), _chi2, "p from chi-squared on df degrees of freedom"
+)
+_NO_REPEATED_MEASURES = ("k", "std_error")
+
 RELATIONS: tuple[Relation, ...] = (
     *_p_and_stars("p_t", ("t", "df"), _t, "p from t on df degrees of freedom"),
-    *_p_and_stars("p_z", ("z",), _z, "p from z"),
-    *_p_and_stars("p_f", ("f", "df1", "df2"), _f, "p from F on df1 and df2 degrees of freedom"),
-    *_p_and_stars("p_chi2", ("chi2", "df"), _chi2, "p from chi-squared on df degrees of freedom"),
+    *P_OF_Z,
+    *_P_F,
+    *(
+        replace(
+            loosened(r, _f_corrected, "df were corrected for non-sphericity",
+                     name=f"{r.name}_corrected", unless=_NO_REPEATED_MEASURES, is_exception=True),
+            source="Greenhouse & Geisser 1959, doi:10.1007/BF02289823",
+            leaves_open=_which_epsilon,
+        )
+        for r in _P_F
+    ),
+    *P_OF_CHI2,
     *(
         replace(relation, path=path)
         for relation, path in zip(

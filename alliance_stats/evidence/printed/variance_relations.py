@@ -1,5 +1,8 @@
 """Shares of variance: R squared with its F and p, of a whole model or of its last step."""
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 
 from alliance_stats.errors import NotIdentifiedError
@@ -52,6 +55,45 @@ def _r_squared_of_f(box: Box, _: Setting) -> Interval:
     return corners(lambda f, df1, df2: f * df1 / (f * df1 + df2), box["f"], box["df1"], box["df2"])
 
 
+def _adjusted_of_f(box: Box, _: Setting) -> Interval:
+    """Return adjusted R squared, which is epsilon squared of the F test as well."""
+    return corners(
+        lambda f, df1, df2: max(1.0 - (df1 + df2) / (f * df1 + df2), 0.0),
+        box["f"], box["df1"], box["df2"],
+    )  # fmt: skip
+
+
+def _omega_of_f(box: Box, _: Setting) -> Interval:
+    return corners(
+        lambda f, df1, df2: max(df1 * (f - 1.0) / (df1 * (f - 1.0) + df1 + df2 + 1.0), 0.0),
+        box["f"], box["df1"], box["df2"],
+    )  # fmt: skip
+
+
+def _plain_of_adjusted(share: float, df1: float, df2: float) -> float:
+    return 1.0 - (1.0 - share) * df2 / (df1 + df2)
+
+
+def _plain_of_omega(share: float, df1: float, df2: float) -> float:
+    f = 1.0 + share * (df1 + df2 + 1.0) / (df1 * (1.0 - share))
+    return f * df1 / (f * df1 + df2)
+
+
+def _if_shrunk(image: Image, plain_of: Callable[[float, float, float], float]) -> Image:
+    """Return F or p from a share of variance that was shrunk: 0 for each F of at most 1."""
+
+    def of_plain(box: Box, setting: Setting) -> Interval:
+        if {"df1", "df2"} <= set(box):
+            df1, df2 = box["df1"], box["df2"]
+        else:
+            df1, df2 = point(exact(box, "k")), point(_free(box))
+        plain = corners(plain_of, box["r_squared"], df1, df2)
+        low = 0.0 if box["r_squared"].low <= 0.0 else plain.low
+        return image({**box, "r_squared": Interval(low, min(plain.high, 1.0))}, setting)
+
+    return of_plain
+
+
 def _p_on_df(box: Box, setting: Setting) -> Interval:
     return f_tail(_f_on_df(box, setting), box["df1"], box["df2"])
 
@@ -88,7 +130,21 @@ def _whole_model() -> tuple[Relation, ...]:
                    path="df1")  # fmt: skip
     df2 = Relation("df2_n_k", "df2", ("r_squared", "k", "n"), lambda box, _: point(_free(box)),
                    "df2 = n - k - 1", _COHEN, path="df2")  # fmt: skip
-    firm = (f, f_df, p, p_df, stars_twin(p), stars_twin(p_df), back)
+    of_plain = (f, f_df, p, p_df, stars_twin(p), stars_twin(p_df))
+    shrunk = (
+        *(
+            replace(r, name=f"{r.name}_{law}", image=_if_shrunk(r.image, plain_of),
+                    formula=f"{r.formula}, R2 from {said}", exact=False)
+            for law, said, plain_of in (("adjusted", "the adjusted one", _plain_of_adjusted),
+                                        ("omega", "omega squared", _plain_of_omega))
+            for r in of_plain
+        ),
+        replace(back, name="r_squared_f_adjusted", image=_adjusted_of_f, exact=False,
+                formula="adjusted R2 or epsilon squared = 1 - (df1 + df2) / (F df1 + df2)"),
+        replace(back, name="omega_squared_f", image=_omega_of_f, exact=False,
+                formula="omega squared = df1 (F - 1) / (df1 (F - 1) + df1 + df2 + 1)"),
+    )  # fmt: skip
+    firm = (*of_plain, back, *shrunk)
     ends = {"f": Interval(0.0, np.inf)}
     return (
         *firm,

@@ -7,77 +7,44 @@ and not as many as there are relations with it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from decimal import Decimal
-from itertools import combinations
+from itertools import chain, combinations
 
-from alliance_stats.errors import NotIdentifiedError
-from alliance_stats.evidence.printed.catalogue import QUANTITIES, YIELDING
-from alliance_stats.evidence.printed.printed_row import OWNERS, PrintedRow
-from alliance_stats.evidence.printed.relation import Interval, Relation, point
-from alliance_stats.formatting import format_interval, format_number
+from alliance_stats.evidence.printed.catalogue import YIELDING
+from alliance_stats.evidence.printed.path_verdicts import (
+    HOLDS_ONLY_IF,
+    LIMITS,
+    NOT_CHECKABLE,
+    NOT_REPRODUCED,
+    OF_A_TEST,
+    REPRODUCED,
+    Rules,
+    Verdict,
+    applicable,
+    judge_path,
+    unchecked,
+)
+from alliance_stats.evidence.printed.printed_row import PrintedRow
+from alliance_stats.evidence.printed.relation import Relation
 
-__all__ = ["NOT_CHECKABLE", "NOT_REPRODUCED", "REPRODUCED", "Verdict", "judge_row"]
+__all__ = ["judge_row"]
 
-REPRODUCED = "reproduced"
-NOT_REPRODUCED = "not reproduced"
-NOT_CHECKABLE = "not checkable"
-
-_LIMITS = {"conf_low", "conf_high"}
-_MAYBE = "Transcription, rounding of the inputs or an unstated method may be the reason."
-# digits beyond the printed ones with which a feasible set is told in words
-_MORE_DIGITS, _USUAL_UNIT = 2, Decimal("0.01")
 # A p belongs to one of the tests in its row; inputs tell which.
 _TESTS = (
     ("f", "df1", "r_squared"),
     ("chi2",),
-    ("q",),
+    ("q", "i_squared"),
     ("r", "r1", "r12"),
     ("mean1",),
     ("events1",),
     ("d", "g"),
 )
-_OF_A_TEST = {"p_value", "stars"}
+# d by the SD of one group, of both or of change are different numbers of the same name
+_IN_UNITS_OF_AN_SD = {"d", "g"}
 # df and sizes go with any test
 _SIZES = {"df", "df2", "n", "n1", "n2", "k", "n_effects", "k_studies", "conf_low", "conf_high"}
 # more findings in a row than this are not sought for the fewest numbers that explain them
 _MOST_NAMES = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What became of one printed number.
-
-    Attributes
-    ----------
-    quantity, printed
-        Where it stood and its text.
-    relation
-        The relation that yields it; empty where none does.
-    stands_for, feasible
-        What the text stands for, and what the relation allows; ``None`` where neither is known.
-    rounding
-        The convention under which they were compared.
-    verdict, reason
-        One of the three verdicts, and on what it rests.
-    """
-
-    quantity: str
-    printed: str
-    relation: str
-    stands_for: Interval | None
-    feasible: Interval | None
-    rounding: str
-    verdict: str
-    reason: str
-
-    @property
-    def gap(self) -> float:
-        """Distance between what was printed and what is feasible, 0 where they meet."""
-        if self.stands_for is None or self.feasible is None:
-            return float("nan")
-        return self.stands_for.gap(self.feasible)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +77,9 @@ def judge_row(
 ) -> list[Verdict]:
     """Return a verdict for each printed number of a row that is not `assumed`.
 
+    Where something fails in every reading, exceptions are tried: what is uncommon and not said
+    (corrected df, an adjusted or an exact p). They stand where they leave less to accuse.
+
     Parameters
     ----------
     ways
@@ -118,8 +88,12 @@ def judge_row(
         The conventions of rounding that are admitted.
     """
     best: _Judged | None = None
-    for row in ways:
-        judged = _judged(row, conventions, assumed)
+    read: list[PrintedRow] = []
+    usual, generous = (Rules(tuple(conventions), exceptions) for exceptions in (False, True))
+    for row, rules in chain(((row, usual) for row in ways), ((row, generous) for row in read)):
+        if rules is usual:
+            read.append(row)
+        judged = _judged(row, rules, assumed)
         if best is None or len(judged.blamed) < len(best.blamed):
             best = judged
         if not best.blamed:
@@ -128,9 +102,9 @@ def judge_row(
     return [_settled(best, name) for name in best.row.texts if best.row.shown[name] not in assumed]
 
 
-def _judged(row: PrintedRow, conventions: Sequence[str], assumed: Sequence[str]) -> _Judged:
+def _judged(row: PrintedRow, rules: Rules, assumed: Sequence[str]) -> _Judged:
     constraints = {
-        name: tuple(_constraints(row, name, conventions))
+        name: tuple(_constraints(row, name, rules))
         for name in row.texts
         if row.shown[name] not in assumed
     }
@@ -139,7 +113,9 @@ def _judged(row: PrintedRow, conventions: Sequence[str], assumed: Sequence[str])
         constraint
         for found in constraints.values()
         for constraint in found
-        if constraint.fails and not _of_another_test(constraint, found, linked)
+        if constraint.fails
+        and not _of_another_test(constraint, found, linked)
+        and not _defined_otherwise(constraint, found)
     )
     impossible = tuple(name for name in row.impossible if name in constraints)
     confirmed = {
@@ -168,7 +144,7 @@ def _linked(constraints: Mapping[str, Sequence[_Constraint]]) -> dict[str, str]:
 
     for found in constraints.values():
         for constraint in found:
-            if constraint.verdict.verdict == REPRODUCED and constraint.target not in _OF_A_TEST:
+            if constraint.verdict.verdict == REPRODUCED and constraint.target not in OF_A_TEST:
                 tests = [root(_test_of({name})) for name in constraint.names - _SIZES]
                 same |= dict.fromkeys(tests, tests[0]) if tests else {}
     return {test: root(test) for test in (*(names[0] for names in _TESTS), "estimate")}
@@ -178,11 +154,18 @@ def _of_another_test(
     constraint: _Constraint, found: Sequence[_Constraint], linked: Mapping[str, str]
 ) -> bool:
     """Say whether a p that fails by one test of the row follows from another."""
-    if constraint.target not in _OF_A_TEST:
+    if constraint.target not in OF_A_TEST:
         return False
     failing = {linked[other.test] for other in found if other.fails}
     return any(
         other.verdict.verdict == REPRODUCED and linked[other.test] not in failing for other in found
+    )
+
+
+def _defined_otherwise(constraint: _Constraint, found: Sequence[_Constraint]) -> bool:
+    """Say whether a difference in units of one SD, which fails, follows in units of another."""
+    return constraint.target in _IN_UNITS_OF_AN_SD and any(
+        other.verdict.verdict == REPRODUCED for other in found
     )
 
 
@@ -203,7 +186,7 @@ def _explained(
         key=lambda name: (
             confirmed[name],
             name not in targets,
-            name in _LIMITS,
+            name in LIMITS,
             -order.index(name),
         ),
     )
@@ -217,12 +200,12 @@ def _explained(
 def _settled(judged: _Judged, name: str) -> Verdict:
     row, own = judged.row, judged.constraints[name]
     if name in row.impossible:
-        found = _unchecked(row, name, row.impossible[name])
+        found = unchecked(row, name, row.impossible[name])
         return replace(found, relation="possible values", verdict=NOT_REPRODUCED)
     representatives = _representatives(judged)
     if name in representatives:
         return _finding(judged, representatives[name], name)
-    for wanted in (REPRODUCED, NOT_CHECKABLE):
+    for wanted in (REPRODUCED, HOLDS_ONLY_IF, NOT_CHECKABLE):
         for constraint in own:
             if constraint.verdict.verdict == wanted:
                 return _read(constraint.verdict, row)
@@ -233,7 +216,7 @@ def _settled(judged: _Judged, name: str) -> Verdict:
             f"it does not follow under {failed.relation}; what is said of {other} explains that"
         )
         return replace(failed, verdict=NOT_CHECKABLE, reason=reason)
-    return _unchecked(row, name, _why_nothing_applies(row, name))
+    return unchecked(row, name, _why_nothing_applies(row, name))
 
 
 def _representatives(judged: _Judged) -> dict[str, _Constraint]:
@@ -271,20 +254,20 @@ def _read(verdict: Verdict, row: PrintedRow) -> Verdict:
     return replace(verdict, reason=f"{verdict.reason}{said}")
 
 
-def _constraints(row: PrintedRow, target: str, conventions: Sequence[str]) -> Iterator[_Constraint]:
+def _constraints(row: PrintedRow, target: str, rules: Rules) -> Iterator[_Constraint]:
     """Yield what each path says of a number; within a path relations are alternatives."""
     if target in row.impossible:
         return
     paths: dict[str, list[Relation]] = {}
-    for relation in _applicable(row, target):
-        shared = len(row.interval_of) > 1 and _LIMITS & {target, *relation.inputs}
+    for relation in applicable(row, target, rules):
+        shared = len(row.interval_of) > 1 and LIMITS & {target, *relation.inputs}
         paths.setdefault("whose interval" if shared else relation.path, []).append(relation)
     for path in paths.values():
         firm = [relation for relation in path if relation.is_firm] or path
         named = set.intersection(*(set(relation.inputs) for relation in firm))
         yield _Constraint(
             target,
-            _judge_path(row, target, path, conventions),
+            judge_path(row, target, path, rules),
             frozenset({target, *named}),
             _test_of(set(firm[0].inputs)),
         )
@@ -294,145 +277,13 @@ def _test_of(names: set[str]) -> str:
     return next((known[0] for known in _TESTS if names & set(known)), "estimate")
 
 
-def _applicable(row: PrintedRow, target: str) -> Iterator[Relation]:
-    possible = row.boxes["nearest"]
-    fitting = [
-        relation
-        for relation in YIELDING.get(target, ())
-        if all(name in possible for name in relation.inputs)
-        and not any(name in row.texts for name in relation.unless)
-        and (not row.relations or relation.name in row.relations)
-        and not (relation.about_interval and row.interval_from)
-        and _about_the_interval(row, relation)
-    ]
-    firm = [relation for relation in fitting if not relation.fallback]
-    yield from firm or fitting
-
-
-def _about_the_interval(row: PrintedRow, relation: Relation) -> bool:
-    """Say whether a relation with an interval in it speaks of the interval's owner."""
-    names = {relation.target, *relation.inputs}
-    if not names & _LIMITS:
-        return True
-    owner = names & set(OWNERS)
-    several = relation.target in OWNERS and len(row.interval_of) > 1
-    return not owner or (not several and owner <= set(row.interval_of))
-
-
-def _judge_path(
-    row: PrintedRow, target: str, alternatives: Sequence[Relation], conventions: Sequence[str]
-) -> Verdict:
-    """Return the first verdict that is not "not reproduced", firm relations before open ones."""
-    failed: Verdict | None = None
-    refused, open_if_cut = "", False
-    computed: set[str] = set()
-    ordered = sorted(alternatives, key=lambda relation: not relation.is_firm)
-    for rounding, relation in (
-        (rounding, relation)
-        for firm in (True, False)
-        for rounding in conventions
-        for relation in ordered
-        if relation.is_firm is firm
-    ):
-        try:
-            verdict = _compare(row, target, relation, rounding)
-        except NotIdentifiedError as refusal:
-            if relation.is_firm:
-                refused = refused or str(refusal)
-                open_if_cut |= relation.name in computed
-            continue
-        computed.add(relation.name)
-        if verdict.verdict != NOT_REPRODUCED:
-            return verdict
-        failed = failed or verdict
-    if open_if_cut:
-        refused = "it does not follow if digits were rounded; if they were cut off, it is left open"
-    if failed is None or open_if_cut:
-        return replace(_unchecked(row, target, refused), relation=ordered[0].name)
-    hint = _hint(row, target, ordered, failed.rounding)
-    others = [r.formula for r in ordered if r.is_firm and r.name in computed - {failed.relation}]
-    also = f" Neither under {'; '.join(others)}." if others else ""
-    return replace(failed, reason=f"{failed.reason}{also}{hint} {_MAYBE}")
-
-
-def _compare(row: PrintedRow, target: str, relation: Relation, rounding: str) -> Verdict:
-    box = row.boxes[rounding]
-    feasible = relation.image(box, row.setting)
-    # whole df are exact as inputs, but Welch's may have been rounded to whole ones for print
-    printed = row.numbers["df"].stands_for(rounding) if target == "df" else box[target]
-    verdict = Verdict(
-        quantity=row.shown[target],
-        printed=row.texts[target],
-        relation=relation.name,
-        stands_for=printed,
-        feasible=feasible,
-        rounding=rounding,
-        verdict=REPRODUCED,
-        reason=relation.formula,
-    )
-    if not printed.meets(feasible):
-        reason = _how_far(row, target, relation, (printed, feasible))
-        return replace(verdict, verdict=NOT_REPRODUCED, reason=reason)
-    if relation.leaves_open is not None:
-        return replace(
-            verdict, verdict=NOT_CHECKABLE, reason=relation.leaves_open(box, row.setting)
-        )
-    whole = QUANTITIES[target]
-    if feasible.low <= whole.low and feasible.high >= whole.high:
-        reason = f"the printed digits are too few: {relation.formula} allows any value"
-        return replace(verdict, verdict=NOT_CHECKABLE, reason=reason)
-    if rounding == "truncated":
-        return replace(verdict, reason=f"{relation.formula}, if digits were cut off, not rounded")
-    return verdict
-
-
-def _how_far(
-    row: PrintedRow, target: str, relation: Relation, sets: tuple[Interval, Interval]
-) -> str:
-    printed, feasible = sets
-    unit = row.numbers[target].unit if target in row.numbers else _USUAL_UNIT
-    digits = _MORE_DIGITS + max(0, -int(unit.as_tuple().exponent))
-    stands = format_interval(printed.low, printed.high, digits)
-    allows = format_interval(feasible.low, feasible.high, digits)
-    return (
-        f"{row.texts[target]} stands for {stands}; {relation.formula} allows {allows}, "
-        f"{format_number(printed.gap(feasible), digits)} away."
-    )
-
-
-def _hint(row: PrintedRow, target: str, alternatives: Sequence[Relation], rounding: str) -> str:
-    """Say where the other number of tails than the one that was stated would give the number."""
-    if target not in _OF_A_TEST:
-        return ""
-    other = "one" if row.setting.tails == "two" else "two"
-    box, setting = row.boxes[rounding], replace(row.setting, tails=other)
-    for relation in alternatives:
-        with suppress(NotIdentifiedError):
-            if relation.is_firm and box[target].meets(relation.image(box, setting)):
-                return f" It would be as a {other}-tailed p."
-    return ""
-
-
-def _unchecked(row: PrintedRow, target: str, reason: str) -> Verdict:
-    return Verdict(
-        quantity=row.shown[target],
-        printed=row.texts[target],
-        relation="",
-        stands_for=row.boxes["nearest"].get(target, point(float("nan"))),
-        feasible=None,
-        rounding="nearest",
-        verdict=NOT_CHECKABLE,
-        reason=reason,
-    )
-
-
 def _why_nothing_applies(row: PrintedRow, target: str) -> str:
-    if target in _LIMITS and not row.interval_of:
+    if target in LIMITS and not row.interval_of:
         return "an interval is printed without the estimate it belongs to"
     follow = [
         row.shown[other]
         for other in row.texts
-        if any(target in r.inputs for r in _applicable(row, other) if r.is_firm)
+        if any(target in r.inputs for r in applicable(row, other) if r.is_firm)
     ]
     if follow:
         return f"taken as given: {', '.join(follow)} can be computed from it"

@@ -60,7 +60,8 @@ def parametric_bootstrap(
         Number of simulated data sets.
     seed
         Every data set has its own random stream (children of this seed), so the draws do not
-        depend on the number of workers or on the joblib backend.
+        depend on the number of workers or on the joblib backend. They are taken row by row: the
+        same rows in another order give other draws.
     workers
         Workers; None takes what ``joblib.parallel_config`` says, one by default.
     progress

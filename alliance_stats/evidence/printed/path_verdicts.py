@@ -1,0 +1,301 @@
+"""What the relations of one path say of a printed number.
+
+Within a path relations are alternatives: one that reproduces the number is enough. Those that leave
+nothing open go first. What is uncommon and not said is supposed only as an exception.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from itertools import product
+
+from alliance_stats.errors import NotIdentifiedError
+from alliance_stats.evidence.printed.adjusted_p import adjustments
+from alliance_stats.evidence.printed.catalogue import QUANTITIES, YIELDING
+from alliance_stats.evidence.printed.printed_row import OWNERS, PrintedRow
+from alliance_stats.evidence.printed.relation import Interval, Relation, magnitude, point
+from alliance_stats.formatting import format_interval, format_number
+
+__all__ = [
+    "HOLDS_ONLY_IF",
+    "LIMITS",
+    "NOT_CHECKABLE",
+    "NOT_REPRODUCED",
+    "OF_A_TEST",
+    "REPRODUCED",
+    "USUAL",
+    "VERDICTS",
+    "Rules",
+    "Verdict",
+    "applicable",
+    "judge_path",
+    "unchecked",
+]
+
+REPRODUCED = "reproduced"
+HOLDS_ONLY_IF = "holds only if"
+NOT_REPRODUCED = "not reproduced"
+NOT_CHECKABLE = "not checkable"
+VERDICTS = (REPRODUCED, HOLDS_ONLY_IF, NOT_REPRODUCED, NOT_CHECKABLE)
+
+LIMITS = {"conf_low", "conf_high"}
+OF_A_TEST = {"p_value", "stars"}
+_MAYBE = "Transcription, rounding of the inputs or an unstated method may be the reason."
+# digits beyond the printed ones with which a feasible set is told in words
+_MORE_DIGITS, _USUAL_UNIT = 2, Decimal("0.01")
+# The p of a variance on the boundary, half of another, is not adjusted for several tests.
+_NEVER_ADJUSTED = {"p_chi2_boundary", "stars_from_p_chi2_boundary"}
+_SIZED = {"d", "g"}  # often printed without a sign
+# A p of these is not one of a difference of two means, which Tukey's range needs.
+_NO_PAIRS = {"f", "chi2", "q", "wald", "r", "r_squared", "events1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of one printed number.
+
+    Attributes
+    ----------
+    quantity, printed
+        Where it stood and its text.
+    relation
+        The relation that yields it; empty where none does.
+    stands_for, feasible
+        What the text stands for, and what the relation allows; ``None`` where neither is known.
+    rounding
+        The convention under which they were compared.
+    verdict, reason
+        One of the four verdicts, and on what it rests.
+    """
+
+    quantity: str
+    printed: str
+    relation: str
+    stands_for: Interval | None
+    feasible: Interval | None
+    rounding: str
+    verdict: str
+    reason: str
+
+    @property
+    def gap(self) -> float:
+        """Distance between what was printed and what is feasible, 0 where they meet."""
+        if self.stands_for is None or self.feasible is None:
+            return float("nan")
+        return self.stands_for.gap(self.feasible)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The conventions of rounding, and whether what is uncommon and not said may be supposed."""
+
+    conventions: tuple[str, ...] = ()
+    exceptions: bool = False
+
+
+USUAL = Rules()
+
+
+def applicable(row: PrintedRow, target: str, rules: Rules = USUAL) -> Iterator[Relation]:
+    """Yield the relations that yield a number of a row from what else is printed in it."""
+    possible = row.boxes["nearest"]
+    fitting = [
+        relation
+        for relation in YIELDING.get(target, ())
+        if all(name in possible for name in relation.inputs)
+        and not any(name in row.texts for name in relation.unless)
+        and (not row.relations or relation.name in row.relations)
+        and not (relation.about_interval and row.interval_from)
+        and (not relation.is_exception or (rules.exceptions and not row.reading))
+        and _about_the_interval(row, relation)
+    ]
+    firm = [relation for relation in fitting if not relation.fallback]
+    yield from firm or fitting
+
+
+def _about_the_interval(row: PrintedRow, relation: Relation) -> bool:
+    """Say whether a relation with an interval in it speaks of the interval's owner."""
+    names = {relation.target, *relation.inputs}
+    if not names & LIMITS:
+        return True
+    owner = names & set(OWNERS)
+    several = relation.target in OWNERS and len(row.interval_of) > 1
+    return not owner or (not several and owner <= set(row.interval_of))
+
+
+def judge_path(
+    row: PrintedRow, target: str, alternatives: Sequence[Relation], rules: Rules
+) -> Verdict:
+    """Return the first verdict that is not "not reproduced", firm relations before open ones."""
+    failed: Verdict | None = None
+    refused, open_if_cut = "", False
+    computed: set[str] = set()
+    ordered = sorted(alternatives, key=lambda relation: not relation.is_firm)
+    for rounding, relation in (
+        (rounding, relation)
+        for firm in (True, False)
+        for rounding in rules.conventions
+        for relation in ordered
+        if relation.is_firm is firm
+    ):
+        try:
+            verdict = _compare(row, target, relation, rounding)
+        except NotIdentifiedError as refusal:
+            if relation.is_firm:
+                refused = refused or str(refusal)
+                open_if_cut |= relation.name in computed
+            continue
+        computed.add(relation.name)
+        if verdict.verdict != NOT_REPRODUCED:
+            return verdict
+        failed = failed or verdict
+    if open_if_cut:
+        refused = "it does not follow if digits were rounded; if they were cut off, it is left open"
+    elif (excepted := _excepted(row, target, ordered, rules)) is not None:
+        return excepted
+    if failed is None or open_if_cut:
+        return replace(unchecked(row, target, refused), relation=ordered[0].name)
+    hint = _hint(row, target, ordered, failed.rounding)
+    others = [r.formula for r in ordered if r.is_firm and r.name in computed - {failed.relation}]
+    also = f" Neither under {'; '.join(others)}." if others else ""
+    return replace(failed, reason=f"{failed.reason}{also}{hint} {_MAYBE}")
+
+
+def _compare(row: PrintedRow, target: str, relation: Relation, rounding: str) -> Verdict:
+    box = row.boxes[rounding]
+    feasible = relation.image(box, row.setting)
+    # whole df are exact as inputs, but Welch's may have been rounded to whole ones for print
+    printed = row.numbers["df"].stands_for(rounding) if target == "df" else box[target]
+    verdict = Verdict(
+        quantity=row.shown[target],
+        printed=row.texts[target],
+        relation=relation.name,
+        stands_for=printed,
+        feasible=feasible,
+        rounding=rounding,
+        verdict=REPRODUCED,
+        reason=relation.formula,
+    )
+    if not printed.meets(feasible):
+        reason = _how_far(row, target, relation, (printed, feasible))
+        return replace(verdict, verdict=NOT_REPRODUCED, reason=reason)
+    if relation.leaves_open is not None:
+        left = HOLDS_ONLY_IF if relation.is_exception else NOT_CHECKABLE
+        return replace(verdict, verdict=left, reason=relation.leaves_open(box, row.setting))
+    whole = QUANTITIES[target]
+    if feasible.low <= whole.low and feasible.high >= whole.high:
+        reason = f"the printed digits are too few: {relation.formula} allows any value"
+        return replace(verdict, verdict=NOT_CHECKABLE, reason=reason)
+    if rounding == "truncated":
+        return replace(verdict, reason=f"{relation.formula}, if digits were cut off, not rounded")
+    return verdict
+
+
+def _excepted(
+    row: PrintedRow, target: str, alternatives: Sequence[Relation], rules: Rules
+) -> Verdict | None:
+    """Return the verdict on a p that was adjusted for several tests, or on a d without its sign."""
+    if target in OF_A_TEST:
+        return _adjusted(row, target, alternatives, rules)
+    if target not in _SIZED or row.reading or not rules.exceptions:
+        return None
+    for rounding, relation in product(rules.conventions, alternatives):
+        box = row.boxes[rounding]
+        with suppress(NotIdentifiedError):
+            found = magnitude(relation.image(box, row.setting))
+            if relation.is_firm and box[target].meets(found):
+                said = f"{target} was printed without its sign"
+                return _conditional(row, target, relation, rounding, (said, found))
+    return None
+
+
+def _adjusted(
+    row: PrintedRow, target: str, alternatives: Sequence[Relation], rules: Rules
+) -> Verdict | None:
+    """Return the verdict on a p that is the one expected, adjusted for several tests."""
+    if target not in OF_A_TEST or not (row.tests or (rules.exceptions and not row.reading)):
+        return None
+    for rounding, relation in product(rules.conventions, alternatives):
+        if relation.is_exception or relation.name in _NEVER_ADJUSTED:
+            continue
+        box = row.boxes[rounding]
+        with suppress(NotIdentifiedError):
+            plain = relation.image(box, row.setting)
+            df = box["df"] if "df" in relation.inputs else None
+            of_t = not _NO_PAIRS & set(relation.inputs)
+            for said, found in adjustments(plain, row.tests, df, of_t=of_t):
+                if box[target].meets(found) and (row.tests or _has_two_figures(box[target])):
+                    under = f"the p was adjusted for {said}", found
+                    return _conditional(row, target, relation, rounding, under)
+    return None
+
+
+def _has_two_figures(p: Interval) -> bool:
+    """Say whether a p is printed so closely that a multiple of another p is no chance agreement."""
+    return p.high == 1.0 or p.high - p.low <= _TWO_FIGURES * p.high
+
+
+_TWO_FIGURES = 0.11  # .0095 to .0105, at the least
+
+
+def _conditional(
+    row: PrintedRow, target: str, relation: Relation, rounding: str, under: tuple[str, Interval]
+) -> Verdict:
+    said, found = under
+    holds = f"it does not follow under {relation.formula}; it holds only if {said}"
+    return Verdict(
+        quantity=row.shown[target],
+        printed=row.texts[target],
+        relation=relation.name,
+        stands_for=row.boxes[rounding][target],
+        feasible=found,
+        rounding=rounding,
+        verdict=REPRODUCED if row.tests and target in OF_A_TEST else HOLDS_ONLY_IF,
+        reason=f"{relation.formula}; {said}" if row.tests and target in OF_A_TEST else holds,
+    )
+
+
+def _how_far(
+    row: PrintedRow, target: str, relation: Relation, sets: tuple[Interval, Interval]
+) -> str:
+    printed, feasible = sets
+    unit = row.numbers[target].unit if target in row.numbers else _USUAL_UNIT
+    digits = _MORE_DIGITS + max(0, -int(unit.as_tuple().exponent))
+    stands = format_interval(printed.low, printed.high, digits)
+    allows = format_interval(feasible.low, feasible.high, digits)
+    return (
+        f"{row.texts[target]} stands for {stands}; {relation.formula} allows {allows}, "
+        f"{format_number(printed.gap(feasible), digits)} away."
+    )
+
+
+def _hint(row: PrintedRow, target: str, alternatives: Sequence[Relation], rounding: str) -> str:
+    """Say under which other number of tails, or adjusted for how many tests, a p would follow."""
+    if target not in OF_A_TEST:
+        return ""
+    other = "one" if row.setting.tails == "two" else "two"
+    box, setting = row.boxes[rounding], replace(row.setting, tails=other)
+    for relation in alternatives:
+        with suppress(NotIdentifiedError):
+            if relation.is_firm and box[target].meets(relation.image(box, setting)):
+                return f" It would be as a {other}-tailed p."
+            plain = relation.image(box, row.setting)
+            for said, found in adjustments(plain, row.tests, None, of_t=False):
+                if relation.is_firm and not row.tests and box[target].meets(found):
+                    return f" It may be adjusted for {said}: say so in a column 'tests'."
+    return ""
+
+
+def unchecked(row: PrintedRow, target: str, reason: str) -> Verdict:
+    """Return the verdict on a number that no relation speaks of, for a reason in words."""
+    return Verdict(
+        quantity=row.shown[target],
+        printed=row.texts[target],
+        relation="",
+        stands_for=row.boxes["nearest"].get(target, point(float("nan"))),
+        feasible=None,
+        rounding="nearest",
+        verdict=NOT_CHECKABLE,
+        reason=reason,
+    )
