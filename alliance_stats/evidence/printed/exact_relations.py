@@ -90,7 +90,7 @@ def _of_so_many(box: Box, setting: Setting) -> Interval:
     if n > _MOST_PERSONS:
         return _bounds(box, setting)
     tables = _tables_with(box["chi2"], n, first)
-    found = [p for cells in tables for p in _p_of(tuple(map(float, cells)), setting)]
+    found = [p for a, b, c, d in tables.tolist() for p in _p_of((a, b, c, d), setting)]
     found += [] if first else _mcnemar(box["chi2"], n, setting)
     if not found:
         raise NotIdentifiedError(f"no 2 x 2 table of {n} persons has this chi-squared")

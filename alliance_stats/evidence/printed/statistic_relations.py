@@ -86,7 +86,7 @@ def _corrected(box: Box) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return epsilon, low, high
 
 
-def _f_corrected(box: Box, _: Setting) -> Interval:
+def _f_corrected(box: Box, setting: Setting) -> Interval:  # noqa: ARG001
     _, low, high = _corrected(box)
     return Interval(float(low.min()), float(high.max()))
 
