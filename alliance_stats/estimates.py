@@ -116,7 +116,7 @@ def estimate_columns(
     -------
     DataFrame
         ``estimate, std_error, statistic`` (their quotient), ``df, p_value`` (of a zero estimate)
-        and ``conf_low, conf_high``, a row an estimate, on the scale of the estimate.
+        and ``conf_low, conf_high``, a row per estimate, on the scale of the estimate.
     """
     centre = np.asarray(estimate, dtype=np.float64)
     error = np.asarray(std_error, dtype=np.float64)
@@ -184,7 +184,7 @@ class Coefficients:
         return np.asarray(np.sqrt(np.diag(self.vcov)))
 
     def table(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return ``term`` and the columns of :func:`estimate_columns`, a row a coefficient."""
+        """Return ``term`` and the columns of :func:`estimate_columns`, a row per coefficient."""
         found = estimate_columns(self.estimate, self.std_error, df=self.df, conf_level=conf_level)
         found.insert(0, "term", list(self.terms))
         return found

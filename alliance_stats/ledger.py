@@ -105,7 +105,7 @@ class RowLedger:
         return self.steps[-1].units_left[level]
 
     def tidy(self) -> pd.DataFrame:
-        """Return one row a step: ``reason, rows_set_aside, rows_left, n_<level>...``."""
+        """Return one row per step: ``reason, rows_set_aside, rows_left, n_<level>...``."""
         return pd.DataFrame(
             [
                 {

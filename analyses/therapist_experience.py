@@ -85,7 +85,7 @@ def main(data: Study, out: Path) -> Chapter:
         sections=(experience, barriers),
         numbers={**experience_numbers, **barrier_numbers},
         headline=(
-            "parental trauma and the alliance, trauma-informed less usual: "
+            "parental trauma and the alliance, trauma-informed minus usual: "
             f"{format_number(barrier_numbers['parent_trauma_interaction'])}, 95% CI "
             + format_interval(
                 barrier_numbers["parent_trauma_interaction_low"],

@@ -130,7 +130,7 @@ def run(command: list[str]) -> tuple[str, float]:
 
 
 def main(cases: list[str]) -> None:
-    """Print one line a case: our seconds, R's, their ratio, and the difference in deviance."""
+    """Print one line per case: our seconds, R's, their ratio, and the difference in deviance."""
     rscript = shutil.which("Rscript")
     print(
         f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "

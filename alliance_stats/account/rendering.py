@@ -53,8 +53,8 @@ class Accountable(Protocol):
 class Result(Protocol):
     """What every result of this package can do.
 
-    ``tidy`` has a row an estimate, ``glance`` a row a fit, ``summary`` is text that opens with any
-    warning, and ``rows`` tells what happened to the data's rows.
+    ``tidy`` has a row per estimate, ``glance`` a row per fit, ``summary`` is text that opens with
+    any warning, and ``rows`` tells what happened to the data's rows.
     """
 
     @property
@@ -115,7 +115,7 @@ def as_text(account: Account, *, words: Mapping[str, str] | None = None, decimal
 def as_sentences(
     account: Account, *, words: Mapping[str, str] | None = None, decimal: str = "."
 ) -> str:
-    """Return what ``report()`` says: notes, method with sizes, a sentence a row, remarks."""
+    """Return what ``report()`` says: notes, method with sizes, a sentence per row, remarks."""
     speaker = Speaker.of(account, words, decimal, terms_as_code=False)
     said = [printable(note) for note in account.notes]
     sizes = sizes_in_words(account, speaker)

@@ -95,7 +95,7 @@ class Section:
     title
         Heads the table ("Fixed effects").
     frame
-        A row an estimate, a count or a test; columns as the glossary names them.
+        A row per estimate, a count or a test; columns as the glossary names them.
     names
         The columns that name a row. Numbers among them are told with their column: "session = 3".
     measure
@@ -109,7 +109,7 @@ class Section:
     conf_level
         Level of ``conf_low`` and ``conf_high``.
     lead
-        In sentences, the words before all rows as one sentence; empty for a sentence a row.
+        In sentences, the words before all rows as one sentence; empty for a sentence per row.
     undefined
         What is said of an estimate that is missing.
     """

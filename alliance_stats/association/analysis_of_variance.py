@@ -86,7 +86,7 @@ class AnalysisOfVariance:
     def tidy(
         self, *, correction: str = "greenhouse-geisser", conf_level: float = 0.95
     ) -> pd.DataFrame:
-        """Return one row an effect.
+        """Return one row per effect.
 
         Parameters
         ----------

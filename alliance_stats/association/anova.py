@@ -53,7 +53,7 @@ def anova(
     Parameters
     ----------
     data
-        One row a person, or (with `within`) one row a person and cell.
+        One row per person, or (with `within`) one row per person and cell.
     outcome
         Numeric column.
     between
@@ -149,7 +149,7 @@ def _check_once(used: pd.DataFrame, person: str | None) -> None:
         twice = used[person].duplicated(keep=False).to_numpy()
         raise DataError(
             f"'{person}' has several rows ({describe_rows(twice, used.index)}); name the "
-            "factor that tells them apart in within=, or keep one row a person."
+            "factor that tells them apart in within=, or keep one row per person."
         )
 
 
@@ -209,7 +209,7 @@ def _wide(  # noqa: PLR0917
     person: str,
     rows: RowLedger,
 ) -> tuple[pd.DataFrame, Array, pd.DataFrame, RowLedger]:
-    """Return a row a complete person, their cells, and what each cell is."""
+    """Return a row per complete person, their cells, and what each cell is."""
     for name in (*b, *c):
         varying = units_with_several(used, unit=person, column=name)
         if len(varying):

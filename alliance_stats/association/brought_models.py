@@ -139,7 +139,7 @@ class BroughtModel:
         return explained(share, (share, 1.0 - share), named, self.rows, "its own scale")
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return one row a coefficient: ``term`` and the columns of every table of estimates.
+        """Return one row per coefficient: ``term`` and the columns of every table of estimates.
 
         On the scale of the link, with the library's standard errors and df.
         """

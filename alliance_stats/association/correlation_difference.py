@@ -155,7 +155,7 @@ def correlation_difference(
     Parameters
     ----------
     data
-        One row a case; rows without a needed value are set aside and counted.
+        One row per case; rows without a needed value are set aside and counted.
     first
         Two variables.
     second

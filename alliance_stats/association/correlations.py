@@ -78,7 +78,7 @@ class Correlations:
     pairs
         Level (``""``, or within and between), two variables, and their correlation.
     moments
-        A row a variable: ``term, n, mean, sd`` and, where given, ``reliability``.
+        A row per variable: ``term, n, mean, sd`` and, where given, ``reliability``.
     how
         What was computed, in a phrase.
     notes
@@ -100,7 +100,7 @@ class Correlations:
     __repr__ = one_line
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return one row a pair.
+        """Return one row per pair.
 
         Returns
         -------
@@ -229,7 +229,7 @@ def correlations(
     Parameters
     ----------
     data
-        One row a case (a person; with `within`, a person-session).
+        One row per case (a person; with `within`, a person-session).
     variables
         Two or more numeric columns.
     method

@@ -70,7 +70,7 @@ class MixedAnova:
         return self.model.notes
 
     def tidy(self) -> pd.DataFrame:
-        """Return one row an effect and way.
+        """Return one row per effect and way.
 
         Returns
         -------

@@ -155,7 +155,7 @@ class OrderedRegression:
         return np.asarray(V), np.full(len(bread), n - 1.0)
 
     def tidy(self, *, vcov: str | None = None, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return one row a coefficient, then one a threshold.
+        """Return one row per coefficient, then one per threshold.
 
         Parameters
         ----------
@@ -204,7 +204,7 @@ class OrderedRegression:
         )
 
     def predict(self, newdata: pd.DataFrame) -> pd.DataFrame:
-        """Return the probability of each category, a column a category, for new rows."""
+        """Return the probability of each category, a column per category, for new rows."""
         names = list(self.design.fixed.names)
         coded = code_new_rows(self.design, newdata, with_units=False)
         del coded  # refuses what the fit has not seen

@@ -108,7 +108,7 @@ def regression(
         ``"symptoms ~ alliance * experience"``, without random terms (``lmm`` and ``glmm`` have
         those). Transforms, ``C()``, interactions, ``poly`` as there.
     data
-        One row a case. Rows in which a needed column is missing are set aside and counted.
+        One row per case. Rows in which a needed column is missing are set aside and counted.
     family
         ``"linear"``; ``"logistic"`` (an outcome of 0 and 1); ``"poisson"`` (counts); ``"ordinal"``
         (proportional odds of categories that have an order: numbers, or an ordered categorical).

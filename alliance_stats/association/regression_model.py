@@ -97,7 +97,7 @@ class Regression:
         return questions.inference(self.fit, self.clusters, None)
 
     def tidy(self, *, vcov: Vcov | None = None, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return one row a coefficient.
+        """Return one row per coefficient.
 
         Parameters
         ----------
@@ -144,11 +144,11 @@ class Regression:
         return questions.joint_test(questions.inference(self.fit, self.clusters, vcov), terms)
 
     def design_matrix(self) -> pd.DataFrame:
-        """Return the columns of the fixed effects by name, a row a row used."""
+        """Return the columns of the fixed effects by name, a row for each row used."""
         return self.design.matrix()
 
     def residuals(self) -> pd.Series:
-        """Return the outcome less what is fitted, in units of the outcome."""
+        """Return the outcome minus what is fitted, in units of the outcome."""
         return self.augment()["residual"]
 
     def collinearity(self) -> pd.DataFrame:
@@ -183,7 +183,7 @@ class Regression:
         return questions.predicted(self.fit, found, newdata, interval, conf_level)
 
     def augment(self) -> pd.DataFrame:
-        """Return the columns used with ``fitted`` (expected) and ``residual``, a row a row used.
+        """Return the columns used with ``fitted`` (expected) and ``residual``, for each row used.
 
         A linear regression has ``residual_standardised`` too, in residual SDs.
         """
@@ -247,7 +247,7 @@ class LinearRegression(Regression):
         return questions.influence(self.fit)
 
     def step_table(self) -> pd.DataFrame:
-        """Return one row a step: ``step, r2, r2_change, statistic`` (F), ``df1, df2, p_value``.
+        """Return one row per step: ``step, r2, r2_change, statistic`` (F), ``df1, df2, p_value``.
 
         F of the change against the residual variance of the step's own model; classical, also
         where there are clusters.
@@ -328,7 +328,7 @@ class GeneralizedRegression(Regression):
         return goodness_of_fit.generalized_explained(self.fit)
 
     def step_table(self) -> pd.DataFrame:
-        """Return one row a step: ``step, log_lik, statistic`` (likelihood ratio), ``df, p_value``.
+        """Return a row per step: ``step, log_lik, statistic`` (likelihood ratio), ``df, p_value``.
 
         Raises
         ------

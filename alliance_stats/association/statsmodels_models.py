@@ -51,7 +51,7 @@ def from_statsmodels(results: object) -> BroughtModel:
     ----------
     results
         What ``.fit()`` returned: OLS, WLS, GLS, RLM, GLM, GEE, Logit, Probit, Poisson, negative
-        binomial, ordered, mixed linear, proportional hazards and others with one coefficient a
+        binomial, ordered, mixed linear, proportional hazards and others with one coefficient per
         column.
 
     Returns

@@ -138,12 +138,12 @@ class CrossCheck:
         return [answer for answer in self.answers if answer.verdict == verdict]
 
     def tidy(self) -> pd.DataFrame:
-        """Return one row a number.
+        """Return one row per number.
 
         Returns
         -------
         DataFrame
-            ``term, quantity, estimate`` (ours), ``theirs, difference`` (ours less theirs),
+            ``term, quantity, estimate`` (ours), ``theirs, difference`` (ours minus theirs),
             ``library, verdict`` and ``reason`` (of a difference, with its source; empty where the
             numbers agree).
         """
@@ -249,7 +249,7 @@ def cross_check(
     Returns
     -------
     CrossCheck
-        ``tidy()`` has a row a number: ours, theirs, their difference and the verdict: ``agrees``
+        ``tidy()`` has a row per number: ours, theirs, their difference and the verdict: ``agrees``
         (closed forms within 1e-7 of the number, searches within 0.002 standard errors), ``differs
         by definition`` (which, with source), ``differs by a fault of theirs`` (with its address),
         ``not asked`` (why), or ``differs``: without a known reason, which ``summary()`` opens

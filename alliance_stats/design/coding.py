@@ -221,7 +221,7 @@ def numeric_values(
     learn: pd.DataFrame | None = None,
     states: States | None = None,
 ) -> Array:
-    """Evaluate an outcome or an offset: one number a row.
+    """Evaluate an outcome or an offset: one number per row.
 
     Raises
     ------

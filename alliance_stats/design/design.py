@@ -133,7 +133,7 @@ class Design:
         The columns that the formula names, on the rows used, as the caller gave them.
     offset
         What the formula's ``offset()`` adds to the linear predictor, (n,); None without one. The
-        residual is of the outcome less the offset.
+        residual is of the outcome minus the offset.
     """
 
     formula: MixedFormula
@@ -179,7 +179,7 @@ def build_design(
     formula
         lme4's language.
     data
-        One row an observation.
+        One row per observation.
     weights
         Column of row weights.
     known_variance

@@ -80,7 +80,7 @@ def evaluate(tree: Expression, frame: pd.DataFrame, learn: pd.DataFrame, states:
     Returns
     -------
     Series, array, number or dict
-        A column as it is, or what was computed: (n,), (n, k), or a column a field.
+        A column as it is, or what was computed: (n,), (n, k), or a column per field.
     """
     match tree:
         case Column(name):

@@ -70,7 +70,7 @@ class Grouping:
     columns
         The columns that name a unit together.
     labels
-        One label a unit; joined by ``":"`` where several columns name it.
+        One label per unit; joined by ``":"`` where several columns name it.
     keys
         What identifies each unit: its value, or the tuple of its values.
     codes
@@ -254,8 +254,8 @@ def check_distinct(groupings: tuple[Grouping, ...]) -> None:
 def check_not_fixed(groupings: Sequence[Grouping], Q: Array, root_weights: Array) -> None:
     """Refuse a grouping whose every unit has a fixed effect: no variance is left between units.
 
-    Effects drawn at random, one a unit and column, stand for all: what the fixed effects explain of
-    these they explain of any, but for a set of draws of probability 0.
+    Effects drawn at random, one per unit and column, stand for all: what the fixed effects explain
+    of these they explain of any, but for a set of draws of probability 0.
     """
     random = np.random.default_rng(_SEED)
     for grouping in groupings:

@@ -85,7 +85,7 @@ _SPELLED: Mapping[str, Callable[..., Any]] = {
     "where": _ifelse, "clip": _clip, "log": _of_one(np.log), "round": _np_round,
 }  # fmt: skip
 
-# One number a row from the numbers of the same row; NumPy's names also as ``np.log``.
+# One number per row from the numbers of the same row; NumPy's names also as ``np.log``.
 ELEMENTWISE: Mapping[str, Callable[..., Any]] = {
     **_PLAIN,
     **{f"np.{name}": function for name, function in {**_PLAIN, **_SPELLED}.items()},

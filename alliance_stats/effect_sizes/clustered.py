@@ -101,7 +101,7 @@ def cluster_corrected_g(
     Parameters
     ----------
     values, groups, clusters
-        One entry a member: outcome, group (0 for the first, 1 for the second) and cluster.
+        One entry per member: outcome, group (0 for the first, 1 for the second) and cluster.
         A cluster lies in one group.
     icc
         Intraclass correlation; estimated with :func:`anova_icc` if not given.

@@ -248,7 +248,7 @@ def hedges_g_paired(x: npt.ArrayLike, y: npt.ArrayLike, *, conf_level: float = 0
     first, second = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     if first.shape != second.shape:
         raise DataError(
-            f"Paired samples must have one value a pair; got {first.size} and {second.size} values."
+            f"Paired samples must have one value per pair; got {first.size} and {second.size}."
         )
     mean, sd, n = _moments(first - second, "the differences")
     if sd <= DUST * float(max(np.abs(first).max(), np.abs(second).max())):

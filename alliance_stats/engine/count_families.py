@@ -116,7 +116,7 @@ def _by_gamma(x: Array, y: Array) -> Rising:
 def _by_stirling(x: Array, y: Array) -> Rising:
     z = x + y
     grown, lost = np.log1p(y / x), -y / z  # log(z / x), and x / z - 1
-    # each inverse power of z less that of x, times the power of x that makes it 1
+    # each inverse power of z minus that of x, times the power of x that makes it 1
     drop = [np.expm1(-k * grown) for k in range(10)]
     value = (z - 0.5) * grown - y
     value += drop[1] / (12.0 * x) - drop[3] / (360.0 * x**3) + drop[5] / (1260.0 * x**5)

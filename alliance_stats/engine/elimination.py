@@ -212,7 +212,7 @@ def _subtract_sparse_leaf(R: Array, crossing: Crossing, G: Array, root: Array) -
 
 
 def _block_diagonal(layout: Layout, crossed_Lambda: Sequence[Array]) -> sparse.csr_array:
-    """Covariance factor of all crossed effects: each factor's, once a unit."""
+    """Covariance factor of all crossed effects: each factor's, once per unit."""
     if not layout.crossed:
         return _NOTHING_CROSSED
     indices, indptr = _block_pattern(tuple(layout.crossed_q), tuple(layout.crossed_n))

@@ -167,7 +167,7 @@ def null_likelihood_ratios(
     X
         (Weighted) fixed columns of the larger model, (n, p).
     Z
-        Columns of its random effects, one a unit, (n, units).
+        Columns of its random effects, one per unit, (n, units).
     reml
         Whether the likelihoods are restricted.
     n_fixed

@@ -59,7 +59,7 @@ class Steps(Outcome):
         return cls(y, np.ones(len(y)), nobody, 0.0, none, thresholds, by_row)
 
     def ends(self, eta: Array) -> tuple[Array, Array]:
-        """Return each row's upper and lower threshold less its predictor."""
+        """Return each row's upper and lower threshold minus its predictor."""
         step = self.y.astype(np.int64)
         own = np.r_[-np.inf, self.thresholds, np.inf]
         upper, lower = own[step + 1] - eta, own[step] - eta

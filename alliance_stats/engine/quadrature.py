@@ -1,4 +1,4 @@
-"""Adaptive Gauss-Hermite quadrature for one random effect a unit.
+"""Adaptive Gauss-Hermite quadrature for one random effect per unit.
 
 For each unit the integral over its effect u is taken at nodes placed around the mode and scaled by
 the curvature there (Pinheiro & Bates 1995, doi:10.1080/10618600.1995.10474663; Pinheiro & Chao
@@ -72,7 +72,7 @@ def adaptive_quadrature(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Integral:
-    """Sums over nodes, a value a unit.
+    """Sums over nodes, a value per unit.
 
     Attributes
     ----------

@@ -8,7 +8,7 @@ A cluster's adjustment ``A`` solves ``A (V - X M X') A = V``. Where rows have a 
 own and share few effects, ``V = diag(v) + U U'``, it is the identity on what no column of X and U,
 cut at rows of equal variance, reaches: the matrices are then as large as those columns are many,
 and not as the cluster has rows. Rows of unequal variances without effects need the inverse square
-root of a diagonal less a few columns, which is an integral of resolvents.
+root of a diagonal minus a few columns, which is an integral of resolvents.
 """
 
 from collections.abc import Sequence

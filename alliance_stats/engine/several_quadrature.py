@@ -186,7 +186,7 @@ class _Inner:
     score, shape
         Of each row.
     sum
-        Of the outer column times the scores, a value an inner unit.
+        Of the outer column times the scores, a value per inner unit.
     square, weight
         Of the squared sums of inner and outer column times scores, and of their information.
     """

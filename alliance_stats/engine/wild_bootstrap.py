@@ -71,7 +71,7 @@ def cluster_sums(Xy: Array, pulled: Array, clusters: npt.NDArray[np.int64]) -> C
 
 
 def cluster_weights(n_clusters: int, n: int, kind: str, rng: np.random.Generator) -> Array:
-    """Return weights, a row a draw and a column a cluster.
+    """Return weights, a row per draw and a column per cluster.
 
     ``"rademacher"``: signs; all their combinations, each once, where these are no more than `n`.
     ``"webb"``: six points (Webb 2023, doi:10.1111/caje.12661).

@@ -79,7 +79,7 @@ class APIM:
         df_method: Literal["satterthwaite", "normal"] = "satterthwaite",
         conf_level: float = 0.95,
     ) -> pd.DataFrame:
-        """Return actor and partner effects, outcome points a point of the predictor.
+        """Return actor and partner effects, outcome points per point of the predictor.
 
         Columns ``effect`` (mean, actor, partner), ``predictor, role, term, estimate, std_error,
         statistic, df, p_value, conf_low, conf_high``; t with Satterthwaite's df, or z
@@ -243,7 +243,7 @@ def apim(
     Parameters
     ----------
     data
-        Long table, a row a member of a dyad; not changed.
+        Long table, a row per member of a dyad; not changed.
     dyad
         Column of the dyad (unique over therapists).
     member

@@ -96,7 +96,7 @@ class FamilyBalance:
         return self.person is not None
 
     def tidy(self) -> pd.DataFrame:
-        """Return a row a kind of spread and stratum: ``term, level, estimate``.
+        """Return a row per kind of spread and stratum: ``term, level, estimate``.
 
         ``lasting``: SD of members' own levels around their family's, over the whole course.
         ``momentary``: SD of a member's rating around that level (with measurement error). Both in
@@ -141,7 +141,7 @@ class FamilyBalance:
         Returns
         -------
         DataFrame
-            ``term`` (lasting, momentary), ``contrast`` (stratum less the first), ``estimate``
+            ``term`` (lasting, momentary), ``contrast`` (stratum minus the first), ``estimate``
             (difference of mean absolute deviations, points), ``std_error, statistic, df, p_value,
             conf_low, conf_high``.
         """
@@ -264,7 +264,7 @@ def family_balance(
         Outcome and fixed effects: ``"alliance ~ session + role * experience"``. Role belongs in it:
         lasting differences between roles are otherwise counted as spread.
     data
-        Long table, a row a member (x session); not changed.
+        Long table, a row per member (x session); not changed.
     family, person
         Id columns.
     spread_by
@@ -280,7 +280,7 @@ def family_balance(
     FamilyBalance
         ``model`` with its ``tidy()``, and ``tidy()``, ``test()``, ``bootstrap(seed=)`` of the
         spread. Persons with several rows have a level of their own, so that lasting and momentary
-        spread are told apart; with one row a person there is one spread.
+        spread are told apart; with one row per person there is one spread.
 
     Raises
     ------

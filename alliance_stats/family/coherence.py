@@ -23,7 +23,7 @@ class WithinFamilyICC:
     Attributes
     ----------
     squares
-        A row a session: ``session, n_families, n_members, size`` (n0), ``between, within`` (mean
+        A row per session: ``session, n_families, n_members, size`` (n0), ``between, within`` (mean
         squares) and ``df1, df2``.
     balanced
         Whether all families had one size in every session and no role was taken out: the interval
@@ -121,7 +121,7 @@ def within_family_icc(
         As in :func:`~alliance_stats.family.family_indices`, one kind of rater.
     role
         Column of roles, whose means in a session are taken out first (the degrees of freedom
-        within families shrink by the number of roles less one).
+        within families shrink by the number of roles minus one).
     min_families
         Fewest families with two rated members; sessions with fewer are NaN, as are those in which
         no two members of a family differ.

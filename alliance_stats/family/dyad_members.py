@@ -58,7 +58,7 @@ def read_dyads(
     Parameters
     ----------
     data
-        A row a member of a dyad.
+        A row per member of a dyad.
     dyad, member
         Ids of the dyad and, in it, of the member (where dyads are distinguishable: the role).
     distinguishable
@@ -94,7 +94,7 @@ def _refuse_more_than_two(data: pd.DataFrame, *, dyad: str, member: str) -> None
         row = data.loc[twice].iloc[0]
         raise DataError(
             f"'{row[dyad]}' has several rows of '{row[member]}' ({describe_rows(twice, data.index)}"
-            "). A dyad has one row a member: choose a session, or make dyad x session the dyad."
+            "). A dyad has one row per member: choose a session, or make dyad x session the dyad."
         )
     sizes = data.groupby(dyad, observed=True)[member].size()
     if (sizes > 2).any():

@@ -60,7 +60,7 @@ class OneWithMany:
     def tidy(self) -> pd.DataFrame:
         """Return variances and reciprocities.
 
-        A row a source and level: ``source`` (whose ratings), ``level`` (therapist or dyad),
+        A row per source and level: ``source`` (whose ratings), ``level`` (therapist or dyad),
         ``term`` (what the variance is of), ``estimate`` (variance, points squared) and ``share`` of
         the source's variance; then ``generalized reciprocity`` (correlation over therapists of how
         they are rated with how they rate) and ``dyadic reciprocity`` (correlation over dyads of the
@@ -186,7 +186,7 @@ def one_with_many(
     Parameters
     ----------
     data
-        A row a client with both ratings; NaN where one is missing, which sets that rating aside
+        A row per client with both ratings; NaN where one is missing, which sets that rating aside
         and keeps the other. Clients are taken as independent given their therapist: of a family,
         one member or the family's mean.
     therapist, client
@@ -233,8 +233,8 @@ def one_with_many(
     if twice.any():
         raise DataError(
             f"'{data.loc[twice, client].iloc[0]}' (column '{client}') has several rows "
-            f"({describe_rows(twice, data.index)}). One row a client: choose a session or average "
-            "them first; clients of several therapists need another model."
+            f"({describe_rows(twice, data.index)}). One row per client is needed: choose a session "
+            "or average them first; clients of several therapists need another model."
         )
     return OneWithMany(
         fit_pairs(

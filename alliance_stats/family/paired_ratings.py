@@ -1,4 +1,4 @@
-"""Two ratings a pair in one likelihood, with a level above the pairs: what dyads stand on.
+"""Two ratings per pair in one likelihood, with a level above the pairs: what dyads stand on.
 
 The pair is the unit of the engine's model of several outcomes, its two ratings are the outcomes of
 one session: unstructured within the pair (or alike for both), random effects above.
@@ -85,7 +85,7 @@ class Pairs:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class PairedModel:
-    """A fitted model of two ratings a pair.
+    """A fitted model of two ratings per pair.
 
     Attributes
     ----------
@@ -187,7 +187,7 @@ class PairedModel:
         df_method: Literal["satterthwaite", "normal"] = "satterthwaite",
         conf_level: float = 0.95,
     ) -> pd.DataFrame:
-        """Return a row an estimate: coefficients (``fixed``), or SDs and correlations."""
+        """Return a row per estimate: coefficients (``fixed``), or SDs and correlations."""
         check_choice(effects, ("fixed", "ran_pars"), name="effects")
         check_choice(df_method, ("satterthwaite", "normal"), name="df_method")
         if effects == "ran_pars":

@@ -31,7 +31,7 @@ class SplitAlliance:
     Attributes
     ----------
     table
-        A row a family x session (x kind of rater): the caller's family and session columns,
+        A row per family x session (x kind of rater): the caller's family and session columns,
         ``rater, pair`` (whose distance it is; None for a difference between roles), ``width`` and
         ``limit`` (points), ``split`` (1, 0, NaN where it could not be said), ``split_so_far`` (1
         from the first split on), ``chance`` (that measurement error alone would split a family
@@ -200,7 +200,7 @@ def split_alliance(
     ... )
     >>> split_alliance(indices, threshold=1.0, sd="sample").glance().iloc[:, :3].round(3)
                                                     rule  n_families  n_ever_split
-    0  highest less lowest: the most discrepant pair ...         240           215
+    0  highest minus lowest: the most discrepant pair ...         240           215
     """
     _check_rule(indices, threshold=threshold, sd=sd, norm_sd=norm_sd, on=on, reference=reference)
     table = indices.table

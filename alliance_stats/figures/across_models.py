@@ -50,7 +50,7 @@ _LANE = 11.0  # pt, of a model within a row
 def draw_coefficients(
     ax: Axes, estimates: pd.DataFrame, *, ratios: bool = False, styles: Mapping[str, Look]
 ) -> None:
-    """Draw a row a coefficient, in it a mark with its interval for each model.
+    """Draw a row per coefficient, in it a mark with its interval for each model.
 
     Parameters
     ----------
@@ -222,7 +222,7 @@ def specification_figure(
     Returns
     -------
     ReportFigure
-        ``data``: a row a rule, ``term, estimate, conf_low, conf_high, p_value``, in order.
+        ``data``: a row per rule, ``term, estimate, conf_low, conf_high, p_value``, in order.
 
     Raises
     ------

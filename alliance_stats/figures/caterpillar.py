@@ -64,7 +64,7 @@ def draw_caterpillar(
     ax
         Axes to draw on; names stand at its left.
     effects
-        ``level, estimate, conf_low, conf_high``, a row a unit.
+        ``level, estimate, conf_low, conf_high``, a row per unit.
     names
         ``"all"`` or ``"none"``.
     limits
@@ -319,7 +319,7 @@ def hazard_caterpillar_figure(
         limits=limits,
     )
     many = _plural(len(ratios), said(group))
-    median = model.fit.median_ratios(method="wald").set_index("group").loc[group]
+    median = model.fit.median_ratios(ci_method="wald").set_index("group").loc[group]
     between = (
         f"{median['term']} between two drawn at random {format_alone(median['estimate'], 'ratio')}"
     )

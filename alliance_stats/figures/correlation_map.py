@@ -1,4 +1,4 @@
-"""A map of correlations: a cell a pair, its tint the size and sign, its number written in it."""
+"""A map of correlations: a cell per pair, its tint the size and sign, its number written in it."""
 
 from collections.abc import Mapping, Sequence
 

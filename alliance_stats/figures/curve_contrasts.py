@@ -202,7 +202,7 @@ def _stacked(
     y_label: str,
     limits: tuple[float, float] | None,
 ) -> Figure:
-    """Return a panel a contrast, one above the other, on one scale."""
+    """Return a panel per contrast, one above the other, on one scale."""
     height = _PANEL_HEIGHT if len(names) > 1 else 1.4 * _PANEL_HEIGHT
     left, right = room_beside(y_label, height), 12.0
     wide = sheet().width - left - right

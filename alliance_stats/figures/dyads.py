@@ -109,14 +109,15 @@ def _whose(effect: str, predictor: str, role: str | None, members: tuple[str, ..
 
 
 def draw_variance_bars(ax: Axes, shares: pd.DataFrame) -> None:
-    """Draw a bar a source, from 0 to 1, split into its parts; whiskers on the first part.
+    """Draw a bar per source, from 0 to 1, split into its parts; whiskers on the first part.
 
     Parameters
     ----------
     ax
         Axes to draw on.
     shares
-        A row a source: ``share`` (the therapists' part), ``conf_low, conf_high`` (may be missing).
+        A row per source: ``share`` (the therapists' part), ``conf_low, conf_high`` (may be
+        missing).
     """
     first, second = look(0), look(1)
     for place, row in enumerate(shares.itertuples()):
@@ -224,7 +225,7 @@ def one_with_many_figure(
         alt=f"Two bars, one for clients’ and one for therapists’ ratings, each split at the "
         f"therapists’ share: {told}. {reciprocity}.",
         note=f"Reciprocal one-with-many model of {plural(n, 'dyad')}. {how} The rest holds "
-        "relationship and error, which one rating a dyad cannot tell apart.",
+        "relationship and error, which one rating per dyad cannot tell apart.",
         data=shares,
     )
 

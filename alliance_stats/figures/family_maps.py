@@ -62,7 +62,7 @@ _LEAST = 62.0  # pt, the width of a strip
 def draw_family_strip(
     ax: Axes, ratings: pd.DataFrame, styles: dict[str, Look], *, first: float, last: float
 ) -> None:
-    """Draw one family: a line a member, the band between lowest and highest.
+    """Draw one family: a line per member, the band between lowest and highest.
 
     Parameters
     ----------
@@ -113,12 +113,12 @@ def family_strips_figure(
     limits: tuple[float, float] | None = None,
     words: Mapping[str, str] | None = None,
 ) -> ReportFigure:
-    """Show the alliances of all members of some families, a strip a family.
+    """Show the alliances of all members of some families, a strip per family.
 
     Parameters
     ----------
     data
-        Long table, a row a member x session.
+        Long table, a row per member x session.
     family, person, session, score, role
         Columns; missing scores are left out.
     families
@@ -170,8 +170,8 @@ def family_strips_figure(
         caption=f"{score_label} of the members of {plural(len(families), 'family', 'families')} "
         f"over sessions; grey: between the lowest and the highest "
         "member.",
-        alt=f"{score_label}: {plural(len(families), 'panel')}, one a family, with a line a member ("
-        f"{', '.join(roles)}) over sessions {first:.0f} to {last:.0f}.{apart}",
+        alt=f"{score_label}: {plural(len(families), 'panel')}, one per family, with a line per "
+        f"member ({', '.join(roles)}) over sessions {first:.0f} to {last:.0f}.{apart}",
         note="Grey: between the lowest and the highest member rated at the session. Lines run "
         "across sessions without a rating.",
         data=rated.rename(columns={"score": "estimate"}),
@@ -224,7 +224,7 @@ def _draw_panels(
     styles: dict[str, Look],
     limits: tuple[float, float] | None,
 ) -> None:
-    """Draw a strip a family, all on the same two axes."""
+    """Draw a strip per family, all on the same two axes."""
     low, high = rated["score"].min(), rated["score"].max()
     pad = 0.06 * (high - low) or 0.5
     first, last = float(rated["session"].min()), float(rated["session"].max())
@@ -339,7 +339,7 @@ _WORDS = {0.0: "not split", 1.0: "split", -1.0: "could not be judged"}
 
 
 def draw_split_map(ax: Axes, states: pd.DataFrame) -> None:
-    """Draw a row a family and a column a session: split, not split, could not be judged.
+    """Draw a row per family and a column per session: split, not split, could not be judged.
 
     Parameters
     ----------
@@ -449,7 +449,7 @@ def split_map_figure(
         figure,
         label=label or "fig-split-map",
         caption=f"Split alliances by family and session: {told}",
-        alt=f"Map of {plural(n, 'row')}, one a family, over sessions {sessions[0]} to "
+        alt=f"Map of {plural(n, 'row')}, one per family, over sessions {sessions[0]} to "
         f"{sessions[-1]}; dark cells are split. {told}{error}",
         note=f"Rule: {split.rule}. Crosses: fewer members rated than the rule needs; no cell: no "
         "session.",

@@ -1,4 +1,4 @@
-"""Forest plots: a row an estimate, its interval around a line, numbers beside it."""
+"""Forest plots: a row per estimate, its interval around a line, numbers beside it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -80,7 +80,7 @@ def draw_forest(
     numbers: Sequence[str] | None = None,
     limits: tuple[float, float] | None = None,
 ) -> None:
-    """Draw a row an estimate, from the top down; names at the left, numbers at the right.
+    """Draw a row per estimate, from the top down; names at the left, numbers at the right.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What is foretold: the chance of leaving from here on, and how near such chances come."""
+"""Predicted dropout: the probability from here on, and how well such predictions hold."""
 
 from collections.abc import Mapping
 
@@ -99,14 +99,14 @@ def landmark_figure(
     limits: tuple[float, float] | None = None,
     words: Mapping[str, str] | None = None,
 ) -> ReportFigure:
-    """Show the chance of leaving within the next sessions at each landmark, of chosen profiles.
+    """Show the probability of dropping out within the next sessions, landmark by landmark.
 
     Parameters
     ----------
     model
         From :func:`~alliance_stats.survival.landmark_chance`.
     newdata
-        A row a profile with the model's covariates (a session column is not needed: all landmarks
+        A row per profile with the model's covariates (a session column is not needed: all landmarks
         are drawn); its index names the lines.
     time_label
         The clock.
@@ -132,7 +132,7 @@ def landmark_figure(
     ... )
     >>> model = landmark_chance(
     ...     "parent_trauma", periods, session="session", event="ending_code", unit="family",
-    ...     within=4, landmarks=range(1, 9), cluster="therapist",
+    ...     horizon=4, landmarks=range(1, 9), cluster="therapist",
     ... )
     >>> who = pd.DataFrame({"parent_trauma": [0, 1]}, index=["no trauma", "trauma"])
     >>> landmark_figure(model, who).label
@@ -154,7 +154,7 @@ def landmark_figure(
     found = model.predict(every, conf_level=conf_level)
     found.insert(0, "row", who)
     chances = found.assign(line=[said(name) for name in found["row"]])
-    ahead = plural(model.within, "session")
+    ahead = plural(model.horizon, "session")
     y_label = f"Chance of {event_label} within the next {ahead} (0–1)"
     labels = _labels(chances)
     height = max(_HEIGHT, labels.height)
@@ -243,7 +243,7 @@ def calibration_figure(
     limits: tuple[float, float] | None = None,
     words: Mapping[str, str] | None = None,
 ) -> ReportFigure:
-    """Show how many of those with like chances left, a panel a horizon (or landmark).
+    """Show how many of those with like chances left, a panel per horizon (or landmark).
 
     Parameters
     ----------

@@ -131,7 +131,7 @@ def funnel_figure(
     Parameters
     ----------
     studies
-        ``estimate, std_error``, a row a study, on the scale the pooling was done on.
+        ``estimate, std_error``, a row per study, on the scale the pooling was done on.
     pooled
         The pooled effect on that scale.
     effect_label

@@ -109,7 +109,7 @@ def draw_differences(ax: Axes, differences: pd.DataFrame, *, name_width: float =
     Parameters
     ----------
     differences
-        ``contrast, estimate, conf_low, conf_high``, a row a contrast.
+        ``contrast, estimate, conf_low, conf_high``, a row per contrast.
     name_width
         Points that a contrast's name may take before it is wrapped.
     """

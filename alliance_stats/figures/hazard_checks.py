@@ -320,7 +320,7 @@ def martingale_figure(
     over
         Column of numbers of the model's data; the linear predictor if None.
     residual
-        ``"martingale"`` (events less expected events) or ``"deviance"`` (nearly symmetric).
+        ``"martingale"`` (events minus expected events) or ``"deviance"`` (nearly symmetric).
     limits
         Of the axis of the residual.
     words
@@ -329,7 +329,7 @@ def martingale_figure(
     Returns
     -------
     ReportFigure
-        ``data`` has what is on the axes, a row a row used.
+        ``data`` has what is on the axes, a row for each row used.
 
     Examples
     --------

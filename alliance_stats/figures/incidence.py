@@ -116,7 +116,7 @@ def cumulative_incidence_figure(
     limits: tuple[float, float] | None = None,
     words: Mapping[str, str] | None = None,
 ) -> ReportFigure:
-    """Show the probability of each ending by each time, a panel a group.
+    """Show the probability of each ending by each time, a panel per group.
 
     Parameters
     ----------
@@ -183,7 +183,7 @@ def cumulative_incidence_figure(
         label=label or "fig-cumulative-incidence",
         caption=f"Cumulative incidence of competing endings by {in_sentence(time_label)}, with "
         f"pointwise {format_level(conf_level)} confidence bands. {sizes}.",
-        alt=f"{plural(len(groups), 'panel')} of step curves that rise from 0, one an ending. "
+        alt=f"{plural(len(groups), 'panel')} of step curves that rise from 0, one per ending. "
         f"{found}.",
         note=_note(result, conf_level),
         data=curves,

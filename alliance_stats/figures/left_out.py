@@ -60,7 +60,7 @@ def draw_leave_one_out(
     ax
         Axes to draw on.
     estimates
-        ``estimate, conf_low, conf_high``, a row a unit left out.
+        ``estimate, conf_low, conf_high``, a row per unit left out.
     whole
         The same of the model of all rows: a line and a band.
     limits
@@ -122,7 +122,7 @@ def leave_one_out_figure(
     Returns
     -------
     ReportFigure
-        ``data``: a row a unit left out, ``level, n, term, estimate, std_error, statistic, df,
+        ``data``: a row per unit left out, ``level, n, term, estimate, std_error, statistic, df,
         p_value, conf_low, conf_high, change``, in the order drawn, from the bottom.
 
     Raises

@@ -53,7 +53,7 @@ _HEIGHT = 190.0  # pt
 
 
 def draw_variance_partition(ax: Axes, shares: pd.DataFrame) -> None:
-    """Draw a bar a level from 0 to its share, with its interval; numbers stand at the right.
+    """Draw a bar per level from 0 to its share, with its interval; numbers stand at the right.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def variance_partition_figure(
     ----------
     shares
         From :func:`~alliance_stats.multilevel.variance_partition`; or a frame ``group, estimate,
-        conf_low, conf_high``: proportions of the total variance that add up to 1, a row a level
+        conf_low, conf_high``: proportions of the total variance that add up to 1, a row per level
         (limits may be missing).
     outcome_label
         Whose variance it is.

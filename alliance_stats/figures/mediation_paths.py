@@ -99,7 +99,7 @@ def draw_effect_draws(ax: Axes, effects: pd.DataFrame, draws: np.ndarray) -> Non
     ax
         Axes to draw on.
     effects
-        ``name, estimate, conf_low, conf_high, null``, a row an effect, from the top down.
+        ``name, estimate, conf_low, conf_high, null``, a row per effect, from the top down.
     draws
         (draws, effects).
     """

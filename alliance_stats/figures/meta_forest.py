@@ -1,4 +1,4 @@
-"""Forest plots of evidence: a meta-analysis and its subgroups; an own estimate beside others."""
+"""Forest plots of evidence: a meta-analysis and its subgroups; an estimate beside others."""
 
 from collections.abc import Mapping
 
@@ -23,6 +23,7 @@ from alliance_stats.figures.numbers import (
 )
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure, listed
 from alliance_stats.figures.style import FULL_WIDTH, Theme, laid_out, look, naming
+from alliance_stats.renaming import renamed
 
 __all__ = [
     "check_pooled",
@@ -60,13 +61,14 @@ _TESTS = {
 
 
 @laid_out(FULL_WIDTH)
+@renamed(on="scale")
 def meta_forest_figure(
     meta: MetaAnalysis,
     *,
     names: pd.Series | None = None,
     subgroups: Mapping[str, MetaAnalysis] | None = None,
     effect_label: str = "",
-    on: str = "fitted",
+    scale: str = "fitted",
     conf_level: float = 0.95,
     label: str | None = None,
     width: float | None = None,
@@ -89,7 +91,7 @@ def meta_forest_figure(
         own, the whole's below them all.
     effect_label
         The effect and its scale in words.
-    on
+    scale
         ``"fitted"``: the scale that was pooled. ``"r"``: Fisher z turned back into correlations.
         ``"ratio"``: the estimates are logarithms of ratios, and ratios are drawn.
     conf_level
@@ -122,21 +124,23 @@ def meta_forest_figure(
     'fig-meta-forest'
     """
     check_pooled(meta)
-    check_choice(on, _ON, name="on")
+    check_choice(scale, _ON, name="scale")
     check_conf_level(conf_level)
-    frame = _meta_rows(meta, names, on, conf_level)
+    frame = _meta_rows(meta, names, scale, conf_level)
     if subgroups:
-        frame = _with_subgroups(frame, meta, subgroups, names=names, on=on, conf_level=conf_level)
+        frame = _with_subgroups(
+            frame, meta, subgroups, names=names, on=scale, conf_level=conf_level
+        )
     said = naming(words, [*frame["term"]])
     frame = frame.assign(term=[said(name) for name in frame["term"]])
-    scale: Scale = "ratio" if on == "ratio" else "difference"
-    numbers = [_meta_words(row, on) for _, row in frame.iterrows()]
-    level, what = format_level(conf_level), effect_label or effect_in_words(meta, on)
+    form: Scale = "ratio" if scale == "ratio" else "difference"
+    numbers = [_meta_words(row, scale) for _, row in frame.iterrows()]
+    level, what = format_level(conf_level), effect_label or effect_in_words(meta, scale)
     figure = forest_page(
         frame,
         numbers,
         heading=f"Estimate [{level} CI]",
-        scale=scale,
+        scale=form,
         x_label=what,
         limits=limits,
     )
@@ -147,7 +151,7 @@ def meta_forest_figure(
         if row["kind"] in ("pooled", "prediction")
     )
     counted = plural(len(single), "estimate") + _of_studies(meta)
-    least, most = (number_on(single["estimate"].agg(end), on) for end in ("min", "max"))
+    least, most = (number_on(single["estimate"].agg(end), scale) for end in ("min", "max"))
     overall = next(
         told
         for told, kind in zip(numbers[::-1], frame["kind"][::-1], strict=True)
@@ -158,7 +162,7 @@ def meta_forest_figure(
         label=label or "fig-meta-forest",
         caption=f"{what}: forest plot of {counted} with {level} CI; pooled {overall}.",
         alt=f"Forest plot of {counted}, from {least} to {most}, with a line at "
-        f"{1 if scale == 'ratio' else 0} and a diamond for each pooled estimate. "
+        f"{1 if form == 'ratio' else 0} and a diamond for each pooled estimate. "
         f"{found}.",
         note=_meta_note(meta, conf_level),
         data=frame,
@@ -273,14 +277,14 @@ def _meta_rows(
 ) -> pd.DataFrame:
     """Return the rows drawn, on the scale drawn."""
     if on == "ratio" and meta.effects.measure == "fisher_z":
-        raise NotIdentifiedError("Fisher z are no logarithms of ratios; draw them on='r'.")
+        raise NotIdentifiedError("Fisher z are no logarithms of ratios; draw them with scale='r'.")
     source = "r" if on == "r" else "fitted"
-    single = meta.augment(conf_level=conf_level, on=source)
+    single = meta.augment(conf_level=conf_level, scale=source)
     single = single.assign(term=effect_names(meta, names), kind="study")
-    pooled = meta.tidy(conf_level=conf_level, on=source).assign(term="Pooled", kind="pooled")
+    pooled = meta.tidy(conf_level=conf_level, scale=source).assign(term="Pooled", kind="pooled")
     parts = [single, pooled.assign(weight=single["weight"].sum())]
     if meta.estimator != "fixed":
-        expected = meta.prediction(conf_level=conf_level, on=source)
+        expected = meta.prediction(conf_level=conf_level, scale=source)
         parts.append(expected.assign(term="Prediction interval", kind="prediction", weight=np.nan))
     columns = ["term", "kind", "estimate", "conf_low", "conf_high", "weight"]
     frame = pd.concat([part[columns] for part in parts], ignore_index=True)
@@ -351,7 +355,7 @@ def comparison_figure(
     limits: tuple[float, float] | None = None,
     words: Mapping[str, str] | None = None,
 ) -> ReportFigure:
-    """Show an own estimate beside published ones on one effect-size scale.
+    """Show an estimate of your own beside published ones on one effect-size scale.
 
     Parameters
     ----------
@@ -410,7 +414,7 @@ def comparison_figure(
         figure,
         label=label or "fig-comparison",
         caption=f"{_SCALES[on]}: {own['label']} ({numbers[0]}, {level} CI) beside {counted}.",
-        alt=f"Forest plot of an own estimate (a circle, on top) and {counted}, with a line at "
+        alt=f"Forest plot of your own estimate (a circle, on top) and {counted}, with a line at "
         f"{1 if scale == 'ratio' else 0}. {found}.",
         note=_comparison_note(on, level),
         data=frame.drop(columns="term"),
@@ -450,7 +454,7 @@ def _comparison_words(row: pd.Series, on: str, digits: int) -> str:
 
 
 def _mark_own(ax: Axes) -> None:
-    """Tell the own estimate, in the first row, by colour and marker."""
+    """Tell your own estimate, in the first row, by colour and marker."""
     style = look(0)
     for gid in ("interval", "estimate"):
         line = next((line for line in ax.lines if line.get_gid() == gid), None)

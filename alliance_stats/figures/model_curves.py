@@ -111,7 +111,7 @@ def adjusted_curves_figure(
     limits: tuple[float, float] | None = None,
     words: Mapping[str, str] | None = None,
 ) -> ReportFigure:
-    """Show a model's curves averaged over its covariates, a line a group, a panel an ending.
+    """Show a model's curves averaged over its covariates, a line per group, a panel per ending.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ def adjusted_curves_figure(
     >>> from alliance_stats.figures import adjusted_curves_figure
     >>> families = endings(example_study()).units
     >>> model = cox_ph("parent_trauma + investment", families, time="time", event="event")
-    >>> adjusted_curves_figure(adjusted_curves(model, by="parent_trauma")).label
+    >>> adjusted_curves_figure(adjusted_curves(model, variable="parent_trauma")).label
     'fig-adjusted-curves'
     """
     asked = "adjusted_curves_figure draws a result of adjusted_curves"
@@ -155,8 +155,8 @@ def adjusted_curves_figure(
     return ReportFigure(
         figure,
         label=label or "fig-adjusted-curves",
-        caption=f"{what} by {in_sentence(time_label)}, each group of '{result.by}' as if it were "
-        f"made of the same {plural(result.n_averaged, 'row')}, with pointwise "
+        caption=f"{what} by {in_sentence(time_label)}, each group of '{result.variable}' as if it "
+        f"were made of the same {plural(result.n_averaged, 'row')}, with pointwise "
         f"{format_level(conf_level)} confidence bands.",
         alt=f"{plural(len(result.groups), 'step curve')} "
         f"{'rising from 0' if rises else 'falling from 1'}"
@@ -183,10 +183,10 @@ def predicted_curves_figure(
     limits: tuple[float, float] | None = None,
     words: Mapping[str, str] | None = None,
 ) -> ReportFigure:
-    """Show what a model predicts for chosen people, a line a row of `newdata`.
+    """Show what a model predicts for chosen people, a line per row of `newdata`.
 
     Survival from a Cox model or a hazard by session, cumulative incidence from a Fine-Gray model or
-    competing hazards (a panel an ending).
+    competing hazards (a panel per ending).
 
     Parameters
     ----------
@@ -194,7 +194,7 @@ def predicted_curves_figure(
         From :func:`cox_ph`, :func:`fine_gray`, :func:`discrete_hazard` or
         :func:`competing_hazards`.
     newdata
-        A row a person, whose covariates stay as they are; its index names the lines.
+        A row per person, whose covariates stay as they are; its index names the lines.
     times
         At which the curves step, for Cox and Fine-Gray models; all event times if None.
     time_label
@@ -308,7 +308,7 @@ def _panels(
     event_label: str,
     limits: tuple[float, float] | None,
 ) -> Figure:
-    """Return a panel an ending, one above the other."""
+    """Return a panel per ending, one above the other."""
     names = [*dict.fromkeys(curves["panel"])]
     own = {name: curves.loc[curves["panel"] == name] for name in names}
     labels = {name: _labels(own[name]) for name in names}

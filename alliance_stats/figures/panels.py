@@ -46,8 +46,8 @@ def panel(
     figures
         What figure functions of this package returned, in the order of their letters.
     layout
-        Rows parted by ``/``, a letter a column: ``"AB/CC"`` sets the third below the first two, as
-        wide as both.
+        Rows parted by ``/``, a letter per column: ``"AB/CC"`` sets the third below the first two,
+        as wide as both.
     caption
         What the whole shows; each part's own caption follows after its letter, if it is not given.
     width

@@ -289,7 +289,7 @@ def _rows(
     x_label: str,
     limits: tuple[float, float] | None,
 ) -> Figure:
-    """Draw a row a power with its name and number on a figure of their own."""
+    """Draw a row per power with its name and number on a figure of their own."""
     room, wide = sheet().part(170.0), widest(numbers)
     heights = row_heights(rows, room)
     figure, ax = one_panel(

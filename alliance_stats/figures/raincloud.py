@@ -49,7 +49,7 @@ _FEWEST = 5  # values a density is drawn from
 
 
 def draw_raincloud(ax: Axes, outcome: Outcome) -> None:
-    """Draw a row a group: density above, box of quartiles on the line, values below.
+    """Draw a row per group: density above, box of quartiles on the line, values below.
 
     Parameters
     ----------

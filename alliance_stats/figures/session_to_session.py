@@ -162,7 +162,7 @@ def deviations_figure(
 
 
 def _next_deviations(result: CrossLagged, effects: pd.DataFrame) -> pd.DataFrame:
-    """Return pairs of deviations one session apart, a row a pair, outcome and predictor."""
+    """Return pairs of deviations one session apart, a row per pair, outcome and predictor."""
     names = result.model.table.names
     person, session, outcomes = names["person"], names["session"], list(result.outcomes)
     now = result.deviations().set_index([person, session])[outcomes].dropna()

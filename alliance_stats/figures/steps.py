@@ -48,7 +48,7 @@ def draw_stacked_steps(
     cumulative
         ``step, estimate, conf_low, conf_high`` of P(rating <= step), cell by cell.
     tints
-        A colour a step, the lowest first.
+        A colour per step, the lowest first.
     """
     borders = [own for _, own in cumulative.groupby("step", sort=False)]
     values = [np.zeros(len(across)), *(b["estimate"].to_numpy() for b in borders)]

@@ -108,7 +108,7 @@ def study_overview_figure(
     Returns
     -------
     ReportFigure
-        ``data`` has a row a cell: ``term`` (score), ``role, session_from, session_to, share``: of
+        ``data`` has a row per cell: ``term`` (score), ``role, session_from, session_to, share``: of
         all persons of the role, how many have a value (the mean over the sessions of a cell).
 
     Raises

@@ -84,7 +84,7 @@ def draw_risk_table(
     heading: str,
     limits: tuple[float, float],
 ) -> None:
-    """Write the risk table on `ax`, its columns at the times, a row a stratum.
+    """Write the risk table on `ax`, its columns at the times, a row per stratum.
 
     Parameters
     ----------

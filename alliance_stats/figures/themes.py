@@ -58,7 +58,7 @@ _WORDS_WIDTH = 130.0  # pt, group and count at the right
 
 
 def draw_themes(ax: Axes, prevalence: pd.DataFrame) -> None:
-    """Draw a row a theme, in it a dot with its interval for each group; counts at the right.
+    """Draw a row per theme, in it a dot with its interval for each group; counts at the right.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ def theme_figure(
     ----------
     prevalence
         From :func:`~alliance_stats.groups.compare_themes`; or a frame ``theme, group, count, n,
-        estimate, conf_low, conf_high``, a row a theme and group, in the order to draw.
+        estimate, conf_low, conf_high``, a row per theme and group, in the order to draw.
     method
         By which method the intervals were made: ``"Clopper-Pearson"``. Needed for a frame.
     unit

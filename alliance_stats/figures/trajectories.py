@@ -1,4 +1,4 @@
-"""Trajectories over sessions: a thin line a person, the mean and its interval, n a session."""
+"""Trajectories over sessions: a thin line per person, the mean and its interval, n a session."""
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -171,7 +171,7 @@ def draw_trajectories(
     ax
         Axes to draw on; nothing else is touched.
     data
-        Ratings, a row a person x session; rows without a score break no line.
+        Ratings, a row per person x session; rows without a score break no line.
     means
         From :func:`session_means`.
     most_ticks
@@ -202,7 +202,7 @@ def draw_trajectories(
 
 
 def _draw_persons(ax: Axes, rated: pd.DataFrame, style: Look) -> None:
-    """Draw a line a person, a dot where there is one rating; columns person, session, score."""
+    """Draw a line per person, a dot where there is one rating; columns person, session, score."""
     person, session, _ = rated.columns
     rated = rated.sort_values([person, session], kind="stable")
     # one split of the sorted rows: a loop over groups is slow for thousands of persons
@@ -233,17 +233,17 @@ def trajectory_figure(
     limits: tuple[float, float] | None = None,
     words: Mapping[str, str] | None = None,
 ) -> ReportFigure:
-    """Show how a score runs over sessions, a panel a role.
+    """Show how a score runs over sessions, a panel per role.
 
     Parameters
     ----------
     data
-        A study, whose columns are known; or a frame, a row a person x session.
+        A study, whose columns are known; or a frame, a row per person x session.
     session, score, person
         Columns; missing scores are left out and counted in the note. Of a study: its sessions,
         alliance and persons, if not given.
     role
-        Column that says which panel a row belongs to; one panel without it. Panels stand in the
+        Column that says which panel per row belongs to; one panel without it. Panels stand in the
         order of the theme's groups, of categories, or of names ("role 10" after "role 2"). A
         column of persons gives small multiples.
     cluster

@@ -256,7 +256,7 @@ def _note(result: JohnsonNeyman, units: str, conf_level: float) -> str:
     method = _METHODS.get(result.inference.df_method, result.inference.df_method)
     which = (
         "false discovery rate controlled over the observed values of the moderator"
-        if result.control == "fdr"
+        if result.adjust == "fdr"
         else "each value for itself"
     )
     beyond = int((~result.boundaries(conf_level=conf_level)["within_data"]).sum())

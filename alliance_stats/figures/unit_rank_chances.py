@@ -65,7 +65,7 @@ def draw_ranks(ax: Axes, table: pd.DataFrame, *, limits: tuple[float, float] | N
 
 
 def draw_rank_chances(ax: Axes, table: pd.DataFrame) -> None:
-    """Draw the chances of being among the lowest (leftwards) and the highest (rightwards).
+    """Draw the probabilities of being among the lowest (leftwards) and the highest (rightwards).
 
     Parameters
     ----------

@@ -183,7 +183,7 @@ class Classifications:
         return start.keep(self.data, decided.any(axis=1), reason="undecided by every rule")[1]
 
     def counts(self) -> pd.DataFrame:
-        """Return one row a rule: its words, and how many it calls what."""
+        """Return one row per rule: its words, and how many it calls what."""
         rows = []
         for short, one in self.classifications.items():
             counted = one.tidy().set_index("label")["n"]
@@ -191,7 +191,7 @@ class Classifications:
         return pd.DataFrame(rows)
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return one row a pair of rules: their 2 x 2 table, share agreed and Cohen's kappa.
+        """Return one row per pair of rules: their 2 x 2 table, share agreed and Cohen's kappa.
 
         Over the cases that both decide: ``rule_1, rule_2, n, both, first_only, second_only,
         neither, agreement, kappa, kappa_low, kappa_high``. Kappa is NaN where a rule calls all
@@ -306,7 +306,7 @@ class Multiverse:
         return frame[["rule", *(c for c in frame.columns if c != "rule")]]
 
     def glance(self) -> pd.DataFrame:
-        """Return one row an outcome: the range of its estimate over rules, and how many p < .05."""
+        """Return one row per outcome: its range over the rules, and how many have p < .05."""
         grouped = self.tidy().groupby("outcome", sort=False)
         return pd.DataFrame(
             {

@@ -69,7 +69,7 @@ class CoderAgreement:
     __repr__ = one_line
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return one row a coefficient: ``term, coders, n, estimate, conf_low, conf_high, method``.
+        """Return a row per coefficient: ``term, coders, n, estimate, conf_low, conf_high, method``.
 
         ``n`` are the cases it could use: the kappas need both (all) coders' codes, alpha and the
         intraclass correlations two of any. ``method`` names the interval.
@@ -227,7 +227,7 @@ def coder_agreement(
     Parameters
     ----------
     data
-        One row a case, one column a coder; missing codes are legal.
+        One row per case, one column per coder; missing codes are legal.
     coders
         The coders' columns.
     measurement

@@ -12,6 +12,7 @@ from alliance_stats.checks import check_choice, describe_rows, finite_or_missing
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import snapped
 from alliance_stats.formatting import decimals_of_spread, format_number, plural
+from alliance_stats.renaming import renamed
 
 __all__ = ["SuccessRule", "cut_point", "judged", "reliable_change", "retained"]
 
@@ -96,6 +97,7 @@ def cut_point(column: str, at: float, *, better: str, inclusive: bool = True) ->
     return SuccessRule(f"{column} {sign} {at:g}", (column,), decide)
 
 
+@renamed(cut="cut_off")
 def reliable_change(
     before: str,
     after: str,
@@ -103,10 +105,10 @@ def reliable_change(
     reliability: float,
     better: str,
     method: str = "jacobson-truax",
-    cut: float | None = None,
+    cut_off: float | None = None,
     reference: ChangeReference | None = None,
 ) -> SuccessRule:
-    """Return the rule "reliably better" - with `cut`, also across it from the clinical side.
+    """Return the rule "reliably better" - with `cut_off`, also across it from the clinical side.
 
     The index and its critical value are those of
     :func:`alliance_stats.change.reliable_change_index`; cut-offs a, b and c come from
@@ -137,15 +139,15 @@ def reliable_change(
             y,
             reliability=reliability,
             better=better,
-            cut=cut,
+            cut=cut_off,
             reference=reference,
             method=method,
         )
-        words = ["recovered"] if cut is not None else ["improved", "recovered"]
+        words = ["recovered"] if cut_off is not None else ["improved", "recovered"]
         success = pd.Series(change).isin(words).to_numpy()
         return _verdicts(success, ~np.isnan(x + y), data.index)
 
-    crossing = "" if cut is None else f" across {cut:g}"
+    crossing = "" if cut_off is None else f" across {cut_off:g}"
     return SuccessRule(
         f"reliably better {after} than {before} ({method}){crossing}",
         (before, after),

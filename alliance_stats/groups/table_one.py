@@ -47,7 +47,7 @@ class TableOne:
     labels, sizes
         Groups and how many units each has.
     statistics
-        One row a variable, level and group; see :meth:`tidy`.
+        One row per variable, level and group; see :meth:`tidy`.
     rows
         Ledger of the caller's rows, down to units.
     """
@@ -61,7 +61,7 @@ class TableOne:
     __repr__ = one_line
 
     def tidy(self) -> pd.DataFrame:
-        """Return one row a variable, level and group.
+        """Return one row per variable, level and group.
 
         ``variable, kind`` (continuous | binary | categorical), ``level`` (of a categorical one),
         ``group, n`` (units with a value), ``n_missing, mean, sd, median, q1, q3, count``, ``share``
@@ -84,7 +84,7 @@ class TableOne:
         )
 
     def frame(self, *, words: Mapping[str, str] | None = None) -> pd.DataFrame:
-        """Return the table as it is printed: strings, a row a variable or level, a column a group.
+        """Return the table as printed: strings, a row per variable or level, a column per group.
 
         Continuous variables as mean (SD), the others as count (percentage); the last column
         is the standardised difference. `words` for variables, levels and groups.
@@ -170,7 +170,7 @@ def table_one(
     Parameters
     ----------
     data
-        One row a unit; or, with `unit`, one row a member of a unit.
+        One row per unit; or, with `unit`, one row per member of a unit.
     variables
         Numeric columns (mean and SD; counts where they hold 0 and 1 only) or text, categories and
         booleans (counts). A numeric column that stands for categories must be made one.

@@ -61,7 +61,7 @@ class ThemeComparison:
         return self.comparison.rows
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return one row a theme.
+        """Return one row per theme.
 
         Columns: ``theme``, then per group ``group_i, count_i, n_i, missing_i, prevalence_i`` with
         exact limits ``prevalence_i_low, prevalence_i_high``; with two groups ``contrast, estimate,
@@ -73,7 +73,7 @@ class ThemeComparison:
         return pd.DataFrame([self._row(row, conf_level) for _, row in tidy.iterrows()])
 
     def prevalence(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return a row a theme and group: ``theme, group, count, n, estimate`` and exact limits."""
+        """Return a row per theme and group: ``theme, group, count, n, estimate``, exact limits."""
         check_conf_level(conf_level)
         described = self.comparison.describe()
         rows = []
@@ -190,7 +190,7 @@ def compare_themes(
     Parameters
     ----------
     data
-        One row an interviewed case.
+        One row per interviewed case.
     themes
         Columns of 0 and 1 (or booleans); missing where a case was not coded.
     group
@@ -262,7 +262,7 @@ def check_one_row_a_unit(data: pd.DataFrame, unit: str, *, within: Sequence[str]
     more = f" ({plural(len(units), 'such unit')} in all)" if len(units) > 1 else ""
     raise DataError(
         f"'{unit}' {units[0]} stands in {describe_rows(first, data.index)}{more}, and the exact "
-        "tests take every row for another case. Keep one row a unit (as one parent a family), or "
+        "tests take every row for another case. Keep one row per unit (as one parent a family), or "
         "code each theme as present where any of the unit's rows has it."
     )
 

@@ -63,7 +63,7 @@ class ThemeTransitions:
     __repr__ = one_line
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return one row a group, early state and later state.
+        """Return one row per group, early state and later state.
 
         ``group, early`` (whether the early theme was there), ``later, count, n`` (cases of that
         group and early state), ``estimate, conf_low, conf_high``: the share of n, exact limits.
@@ -92,7 +92,7 @@ class ThemeTransitions:
         return pd.DataFrame(rows)
 
     def glance(self) -> pd.DataFrame:
-        """Return one row an early state: cases, and the exact test that groups do not differ.
+        """Return one row per early state: cases, and the exact test that groups do not differ.
 
         ``early, n, p_value, p_smallest, method``: Fisher's exact test of groups by later states
         (Freeman & Halton 1951, doi:10.1093/biomet/38.1-2.141), by drawn tables where there are too
@@ -172,7 +172,7 @@ def theme_transitions(
     Parameters
     ----------
     data
-        One row a case.
+        One row per case.
     early
         0/1 column of the early theme, as a problem early on.
     later

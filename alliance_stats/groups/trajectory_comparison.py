@@ -206,7 +206,7 @@ def compare_trajectories(
     Parameters
     ----------
     data
-        One row a person x time.
+        One row per person x time.
     outcome, time, group, person
         Columns; the group is constant in a person. Differences are first minus second group.
     nested_in
@@ -310,7 +310,7 @@ def _check_one_row_a_time(kept: pd.DataFrame, frame: pd.DataFrame, time: str) ->
     if twice.any():
         raise DataError(
             f"A person has several rows at one '{time}' ({describe_rows(twice, kept.index)} repeat "
-            "an earlier one). Keep or average one a person and time; for several raters fit lmm "
+            "an earlier one). Keep or average one per person and time; for several raters fit lmm "
             "with a random effect for them."
         )
 

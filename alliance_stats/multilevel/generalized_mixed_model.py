@@ -42,6 +42,7 @@ from alliance_stats.multilevel.predictions import (
     linear_predictors,
 )
 from alliance_stats.multilevel.refits import refit
+from alliance_stats.renaming import renamed
 from alliance_stats.seeds import Seed
 
 __all__ = ["GeneralizedLinearMixedModel", "median_ratio_table"]
@@ -153,7 +154,7 @@ class GeneralizedLinearMixedModel:
         }
 
     def anova(self, *, kind: Literal["III", "II", "I", "marginal"] = "III") -> pd.DataFrame:
-        """Return joint Wald tests, one row a term, as :meth:`LinearMixedModel.anova`.
+        """Return joint Wald tests, one row per term, as :meth:`LinearMixedModel.anova`.
 
         The statistic is Wald's chi-squared divided by ``df1``; ``df2`` is infinite.
         """
@@ -186,8 +187,9 @@ class GeneralizedLinearMixedModel:
         """Return the predicted random effects: ``tidy(effects="ran_vals")``."""
         return self.tidy(effects="ran_vals")
 
+    @renamed(method="ci_method")
     def median_ratios(
-        self, *, method: Literal["profile", "wald"] = "profile", conf_level: float = 0.95
+        self, *, ci_method: Literal["profile", "wald"] = "profile", conf_level: float = 0.95
     ) -> pd.DataFrame:
         """Return how much units differ, as a ratio of odds, hazards or rates.
 
@@ -199,7 +201,7 @@ class GeneralizedLinearMixedModel:
 
         Parameters
         ----------
-        method
+        ci_method
             ``"profile"``: limits of the SD's profile likelihood, for grouping factors with a single
             random effect; it takes some refits, and has an upper limit where the SD is estimated as
             zero too. ``"wald"``: symmetric on the log SD (as glmmTMB); NaN where the SD is zero.
@@ -209,8 +211,8 @@ class GeneralizedLinearMixedModel:
         Returns
         -------
         DataFrame
-            ``group, term, estimate, conf_low, conf_high``, a row a random intercept (``term`` says
-            of which ratio it is the median). In a term with slopes the intercept is the unit's
+            ``group, term, estimate, conf_low, conf_high``, a row per random intercept (``term``
+            says of which ratio it is the median). In a term with slopes the intercept is the unit's
             effect where the slopes' variables are zero.
 
         Raises
@@ -218,8 +220,8 @@ class GeneralizedLinearMixedModel:
         ValueError
             If the link has no ratio (probit), or profile limits are asked for with slopes.
         """
-        check_choice(method, ("profile", "wald"), name="method")
-        return median_ratio_table(self.fit, method=method, conf_level=conf_level)
+        check_choice(ci_method, ("profile", "wald"), name="ci_method")
+        return median_ratio_table(self.fit, method=ci_method, conf_level=conf_level)
 
     # -- predictions -------------------------------------------------------------------------
 
@@ -303,11 +305,11 @@ class GeneralizedLinearMixedModel:
         return generalized_augmented(self.fit)
 
     def design_matrix(self) -> pd.DataFrame:
-        """Return the columns of the fixed effects by name, a row a row used."""
+        """Return the columns of the fixed effects by name, a row for each row used."""
         return self.design.matrix()
 
     def residuals(self, kind: Literal["response", "pearson"] = "response") -> pd.Series:
-        """Return the outcome less what is fitted, or that over its conditional SD."""
+        """Return the outcome minus what is fitted, or that over its conditional SD."""
         check_choice(kind, ("response", "pearson"), name="kind")
         return self.augment()["residual" if kind == "response" else "residual_pearson"]
 
@@ -328,7 +330,7 @@ class GeneralizedLinearMixedModel:
     # -- the result protocol -----------------------------------------------------------------
 
     def tidy(self, *, effects: Effects = "fixed", conf_level: float = 0.95) -> pd.DataFrame:
-        """Return one row an estimate.
+        """Return one row per estimate.
 
         Parameters
         ----------

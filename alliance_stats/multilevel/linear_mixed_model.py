@@ -133,7 +133,7 @@ class LinearMixedModel:
         kind: Literal["III", "II", "I", "marginal"] = "III",
         df_method: DfMethod = "satterthwaite",
     ) -> pd.DataFrame:
-        """Return joint F tests, one row a term.
+        """Return joint F tests, one row per term.
 
         Parameters
         ----------
@@ -219,13 +219,13 @@ class LinearMixedModel:
         return augmented(self.fit)
 
     def design_matrix(self) -> pd.DataFrame:
-        """Return the columns of the fixed effects by name, a row a row used."""
+        """Return the columns of the fixed effects by name, a row for each row used."""
         return self.design.matrix()
 
     def residuals(
         self, kind: Literal["conditional", "marginal", "standardised"] = "conditional"
     ) -> pd.Series:
-        """Return the outcome less what is fitted with, or without, the random effects.
+        """Return the outcome minus what is fitted with, or without, the random effects.
 
         ``"standardised"``: the conditional ones over their SDs.
         """
@@ -244,7 +244,7 @@ class LinearMixedModel:
         Returns
         -------
         DataFrame
-            ``group, level, n, cooks_distance``, a row a cluster. The distance is
+            ``group, level, n, cooks_distance``, a row per cluster. The distance is
             ``d' V(beta)^-1 d / p`` for the change ``d`` (Demidenko & Stukel 2005,
             doi:10.1002/sim.1974).
         """
@@ -287,7 +287,7 @@ class LinearMixedModel:
         conf_level: float = 0.95,
         seed: Seed = None,
     ) -> pd.DataFrame:
-        """Return one row an estimate.
+        """Return one row per estimate.
 
         Parameters
         ----------

@@ -77,7 +77,7 @@ class LocationScaleModel:
         return -self.minimum.deviance / 2.0 - len(self.design.y) * float(np.log(self.unit))
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return one row a coefficient.
+        """Return one row per coefficient.
 
         Returns
         -------
@@ -277,7 +277,7 @@ def location_scale(
     formula
         Of the mean, with one random intercept: ``"alliance ~ session + (1 | person)"``.
     data
-        One row an observation. Rows in which a needed column is missing are set aside.
+        One row per observation. Rows in which a needed column is missing are set aside.
     scale
         Right-hand side of the log SD within units: ``"session + role"``.
     varying

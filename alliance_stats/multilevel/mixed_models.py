@@ -68,7 +68,7 @@ def lmm(
         splines learn (mean, SD, knots) they learn, as in R, from all rows in which their column
         is there, also those set aside for another. Any other name goes between back-ticks.
     data
-        One row an observation. Rows in which a needed column is missing are set aside and counted
+        One row per observation. Rows in which a needed column is missing are set aside and counted
         in ``result.rows``.
     reml
         Restricted (default) or ordinary maximum likelihood.
@@ -172,7 +172,7 @@ def glmm(
         ``"event ~ session + alliance + (1 | therapist/family)"``. Successes and failures are
         a pair on the left: ``"cbind(kept, missed) ~ ..."``.
     data
-        One row an observation. Rows in which a needed column is missing are set aside and counted
+        One row per observation. Rows in which a needed column is missing are set aside and counted
         in ``result.rows``.
     family
         ``"binomial"``: the outcome is 0/1, or a count of successes (or their share) with `weights`

@@ -122,7 +122,7 @@ def refer_ratio(
 
 
 def side_by_side(models: Sequence[ModelLikelihood]) -> pd.DataFrame:
-    """Return a row a model, best AIC first; see :func:`compare_models`."""
+    """Return a row per model, best AIC first; see :func:`compare_models`."""
     _comparable(models)
     counted = np.array(_parameters(models))
     log_lik = np.array([model.log_lik for model in models])

@@ -90,7 +90,7 @@ class Profile:
         return np.array([self.curves[term].rise(float(value)) for value in values])
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return ``term, estimate, conf_low, conf_high, method``, a row a parameter."""
+        """Return ``term, estimate, conf_low, conf_high, method``, a row per parameter."""
         bound = float(stats.chi2.ppf(check_conf_level(conf_level), 1))
         ends = [
             [

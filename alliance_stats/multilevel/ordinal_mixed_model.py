@@ -147,7 +147,7 @@ class OrdinalMixedModel:
         Returns
         -------
         DataFrame
-            ``term, statistic, df, p_value, method``, a row a term that has one effect. NaN where
+            ``term, statistic, df, p_value, method``, a row per term that has one effect. NaN where
             thresholds would cross or a step has no rows in a cell, so that there is no such fit.
         """
         return proportionality_table(self.fit)
@@ -194,7 +194,7 @@ class OrdinalMixedModel:
         }
 
     def anova(self, *, kind: Literal["III", "II", "I", "marginal"] = "III") -> pd.DataFrame:
-        """Return joint Wald tests, one row a term, as :meth:`LinearMixedModel.anova`."""
+        """Return joint Wald tests, one row per term, as :meth:`LinearMixedModel.anova`."""
         check_choice(kind, TERM_KINDS, name="kind")
         if self.fit.nominal:
             raise NotIdentifiedError(
@@ -222,7 +222,7 @@ class OrdinalMixedModel:
         )
 
     def design_matrix(self) -> pd.DataFrame:
-        """Return the columns of the fixed effects by name, a row a row used."""
+        """Return the columns of the fixed effects by name, a row for each row used."""
         return self.design.matrix()
 
     def random_effects(self) -> pd.DataFrame:
@@ -230,7 +230,7 @@ class OrdinalMixedModel:
         return self.tidy(effects="ran_vals")
 
     def tidy(self, *, effects: Effects = "fixed", conf_level: float = 0.95) -> pd.DataFrame:
-        """Return one row an estimate.
+        """Return one row per estimate.
 
         Parameters
         ----------
@@ -317,7 +317,7 @@ class OrdinalMixedModel:
         level: Literal["population", "typical"] = "population",
         conf_level: float = 0.95,
     ) -> pd.DataFrame:
-        """Return the probability of each step with its interval, a row a row and step.
+        """Return the probability of each step with its interval, a row for each row and step.
 
         Returns
         -------
@@ -416,7 +416,7 @@ def ordinal(
         lme4's language: ``"rating ~ session + role + (1 | therapist/family/person)"``; several
         terms, nested or crossed, with slopes. Thresholds take the place of the intercept.
     data
-        One row a rating. The outcome is an ordered categorical, or numbers whose order is that of
+        One row per rating. The outcome is an ordered categorical, or numbers whose order is that of
         the steps; what they are apart does not matter.
     link
         ``"logit"`` (proportional odds), ``"probit"`` or ``"cloglog"`` (proportional hazards of

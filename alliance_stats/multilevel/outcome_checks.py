@@ -140,7 +140,7 @@ def check_units_vary(design: Design, family: Family, trials: Array) -> None:
             raise NotIdentifiedError(
                 f"'{design.formula.response}' never varies within a unit of '{grouping.name}' "
                 f"({n_units} units): their variance would grow without end. If the rows of a unit "
-                "are copies of one event, keep one row a unit and leave the term out."
+                "are copies of one event, keep one row per unit and leave the term out."
             )
 
 

@@ -51,7 +51,7 @@ class Bootstrap:
     observed
         The statistics of the data, by name.
     draws
-        A row a simulated data set, a column a statistic.
+        A row per simulated data set, a column per statistic.
     n_singular
         How many refits ended on a boundary (they count like the others).
     n_unconverged
@@ -70,7 +70,7 @@ class Bootstrap:
     __repr__ = one_line
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return one row a statistic.
+        """Return one row per statistic.
 
         Returns
         -------

@@ -15,6 +15,7 @@ from alliance_stats.ledger import RowLedger
 from alliance_stats.panel import lag_refits, lag_sensitivity, lag_tables
 from alliance_stats.panel.lag_notes import notes_on
 from alliance_stats.panel.session_table import LaggedModel, check_consecutive, read_sessions
+from alliance_stats.renaming import renamed
 from alliance_stats.seeds import Seed
 
 __all__ = ["CrossLagged", "cross_lagged"]
@@ -201,19 +202,20 @@ class CrossLagged:
         """
         return lag_refits.likelihood_ratio_tests(self.model)
 
-    def profile(self, *, on: str | None = None, conf_level: float = 0.95) -> pd.DataFrame:
+    @renamed(on="outcome")
+    def profile(self, *, outcome: str | None = None, conf_level: float = 0.95) -> pd.DataFrame:
         """Return the lagged effects with profile-likelihood intervals.
 
         They are right where a variance stands at zero, too, which Wald intervals take for known.
 
         Parameters
         ----------
-        on
+        outcome
             An outcome: the effects on it alone; all effects if not given.
         """
-        if on is not None and on not in self.outcomes:
-            raise DataError(f"on names '{on}'. {did_you_mean(on, self.outcomes)}")
-        return lag_refits.profile_intervals(self.model, on=on, conf_level=conf_level)
+        if outcome is not None and outcome not in self.outcomes:
+            raise DataError(f"outcome names '{outcome}'. {did_you_mean(outcome, self.outcomes)}")
+        return lag_refits.profile_intervals(self.model, on=outcome, conf_level=conf_level)
 
     def with_and_without_trends(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return the lagged effects without and with persons' own linear trends."""
@@ -331,7 +333,7 @@ def cross_lagged(
     Parameters
     ----------
     data
-        Long table, a row a person and session; not changed. A missing rating, a missed session
+        Long table, a row per person and session; not changed. A missing rating, a missed session
         and an early end need no row.
     outcomes
         Columns of one or more outcomes, such as ``["alliance", "symptoms"]``.

@@ -253,8 +253,8 @@ def _check_sessions(frame: pd.DataFrame, person: str, session: str) -> None:
         same = ((frame[person] == who) & (frame[session] == when)).to_numpy()
         raise DataError(
             f"Person '{who}' has {int(same.sum())} rows at session {when:g} "
-            f"({describe_rows(same, frame.index)}). Keep one row a person and session; an id that "
-            "is used again in another family needs a name of its own."
+            f"({describe_rows(same, frame.index)}). Keep one row per person and session; an id "
+            "that is used again in another family needs a name of its own."
         )
 
 

@@ -199,7 +199,7 @@ def several_outcomes(
     Parameters
     ----------
     data
-        Long table, a row a person and session; any rating may be missing; not changed.
+        Long table, a row per person and session; any rating may be missing; not changed.
     outcomes
         Two or more numeric columns.
     person, session, nested_in

@@ -73,7 +73,7 @@ def _changed(held: object, head: str, rest: str, value: object) -> object:
 
 
 def assumption_table(record: Any, sources: Mapping[str, str]) -> pd.DataFrame:
-    """Return ``assumption, value, source``, a row a field of the record and of the truths in it.
+    """Return ``assumption, value, source``, a row per field of the record and of the truths in it.
 
     Raises
     ------

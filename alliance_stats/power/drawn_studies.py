@@ -53,9 +53,9 @@ def draw_studies(
     Returns
     -------
     DataFrame
-        A row a cell, study and term: ``cell`` (its place), ``study, term, truth, estimate, p_value,
-        conf_low, conf_high, singular, failed``; of a study that failed one row without a term, and
-        why.
+        A row per cell, study and term: ``cell`` (its place), ``study, term, truth, estimate,
+        p_value, conf_low, conf_high, singular, failed``; of a study that failed one row without a
+        term, and why.
     """
     plan.open_store()
     tasks = [

@@ -98,7 +98,7 @@ def pilot_design(
     --------
     >>> from alliance_stats.power import pilot_design
     >>> from alliance_stats.simulate import simulate_study
-    >>> pilot = simulate_study(seed=1, n_therapists=6, n_families=24, n_interviewed=0).study
+    >>> pilot = simulate_study(seed=1, therapists=6, families=24, interviewed=0).study
     >>> design = pilot_design(pilot, therapists=15, families=90, n_sets=4, seed=1)
     >>> design.sets.shape[0]
     4

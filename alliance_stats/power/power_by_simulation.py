@@ -45,7 +45,7 @@ class Power:
     alpha
         Level of the tests.
     studies
-        A row a cell, study and term: ``cell`` (its place in `cells`), ``study, term, truth,
+        A row per cell, study and term: ``cell`` (its place in `cells`), ``study, term, truth,
         estimate, p_value, conf_low, conf_high, singular, failed`` (why there is no answer).
     """
 
@@ -80,14 +80,14 @@ class Power:
         return ledger
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return a row a cell and term.
+        """Return a row per cell and term.
 
         The assumptions varied, ``term, what`` (power; type I error where the truth is 0; expected
         power of an uncertain design; share rejected where the truth is not known), ``truth`` (its
         mean over the studies), ``n_studies, n_failed`` (without an answer for the term),
         ``n_singular``, ``estimate, conf_low, conf_high``: the share of all studies with p below
         alpha, one without an answer counting as one that found nothing; ``closed_form`` where
-        there is one; of studies with an answer ``bias`` (mean of estimate less truth),
+        there is one; of studies with an answer ``bias`` (mean of estimate minus truth),
         ``coverage`` (of their 95% intervals), ``width`` (mean, of the intervals),
         ``singular_share``, and of those with p below alpha ``type_s`` (share with the wrong sign)
         and ``type_m`` (mean size over that of the truth; Gelman & Carlin 2014,
@@ -174,7 +174,7 @@ class Power:
         if fewest < _ENOUGH:
             half = 100.0 * _95 * math.sqrt(0.25 / fewest)
             said.append(
-                f"With {format_count(fewest)} studies a design a power of 50% is known to "
+                f"With {format_count(fewest)} studies per design a power of 50% is known to "
                 f"{half:.1f} points either way; {format_count(_ENOUGH)} would make that 3.1."
             )
         return tuple(said)

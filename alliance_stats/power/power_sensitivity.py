@@ -42,7 +42,7 @@ class Sensitivity:
         return self.power.rows
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return a row a value and term, those of the study as planned first.
+        """Return a row per value and term, those of the study as planned first.
 
         ``assumption, value, term, what, truth, n_studies, n_failed, estimate, conf_low,
         conf_high`` (the power, with Wilson's interval for the Monte Carlo error), ``power_change``

@@ -194,15 +194,15 @@ class StudyDesign:
     def draw(self, rng: np.random.Generator) -> Study:
         """Draw one study."""
         return simulate_study(
-            n_therapists=self.therapists,
-            n_families=self.families,
-            n_interviewed=0,
+            therapists=self.therapists,
+            families=self.families,
+            interviewed=0,
             missing_rating=self.missing_rating,
             alliance=self.alliance,
             symptoms=self.symptoms,
             endings=self.endings,
             interviews=self.interviews,
-            families=self.family,
+            family=self.family,
             seed=rng,
         ).study
 

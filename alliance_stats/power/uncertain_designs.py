@@ -29,7 +29,7 @@ class UncertainDesign:
     design
         The design at the best guess.
     sets
-        A row a set, a column an assumption by its name, as ``"alliance.sd_therapist"``.
+        A row per set, a column per assumption by its name, as ``"alliance.sd_therapist"``.
 
     Raises
     ------

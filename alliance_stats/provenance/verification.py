@@ -38,7 +38,7 @@ class Verification:
     changes
         ``what`` (data file, version, file, and by what the script makes today: file made by the
         script, text, seed, part, figure, table, result, number, source, call, method, rows, notes),
-        ``name, recorded, found``, a row a change; empty where nothing did.
+        ``name, recorded, found``, a row per change; empty where nothing did.
     recomputed
         Whether the script was run again.
     """

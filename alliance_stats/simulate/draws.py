@@ -197,7 +197,7 @@ def draw_courses(
         dropout += np.array(truth.by_session)[np.minimum(session, len(truth.by_session)) - 1]
     planned = np.broadcast_to(truth.planned + truth.planned_session * session, dropout.shape)
     odds = np.exp([dropout, planned, np.full(dropout.shape, truth.transferred)])
-    # one uniform number a family and session picks among three endings and going on
+    # one uniform number per family and session picks among three endings and going on
     limits = np.cumsum(odds / (1.0 + odds.sum(axis=0)), axis=0)
     which = (rng.random(dropout.shape) >= limits).sum(axis=0)
     available = rng.integers(low, high + 1, size=n_families)

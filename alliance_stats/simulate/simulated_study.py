@@ -10,6 +10,7 @@ import pandas as pd
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
 from alliance_stats.ledger import LedgerStep, RowLedger
+from alliance_stats.renaming import renamed
 from alliance_stats.seeds import Seed
 from alliance_stats.simulate.draws import (
     Courses,
@@ -46,15 +47,15 @@ class SimulatedStudy:
     Attributes
     ----------
     study
-        The study as an analyst gets it: a row a person and session.
+        The study as an analyst gets it: a row per person and session.
     truth
         Parameter name (``model.term``) -> true value; scales in
         :data:`~alliance_stats.simulate.TRUTH_SCALES`.
     themes
-        A row an interviewed parent: ``family, person, parent_alliance`` and ``theme_*`` columns
+        A row per interviewed parent: ``family, person, parent_alliance`` and ``theme_*`` columns
         of 0 and 1.
     latent
-        A row a person and session, as in ``study.sessions``, of what no analyst sees:
+        A row per person and session, as in ``study.sessions``, of what no analyst sees:
         ``family, person, session, level`` (expected rating at session 0), ``alliance`` (the rating
         before it may have gone missing), ``apart`` (whether the person stands apart from a split
         family) and ``rupture``.
@@ -66,17 +67,18 @@ class SimulatedStudy:
     latent: pd.DataFrame
 
 
+@renamed(n_therapists="therapists", n_families="families", n_interviewed="interviewed")
 def simulate_study(
     *,
-    n_therapists: int = 30,
-    n_families: int = 240,
-    n_interviewed: int = 26,
+    therapists: int = 30,
+    families: int = 240,
+    interviewed: int = 26,
     missing_rating: float = 0.08,
     alliance: AllianceTruth | None = None,
     symptoms: SymptomTruth | None = None,
     endings: EndingTruth | None = None,
     interviews: InterviewTruth | None = None,
-    families: FamilyTruth | None = None,
+    family: FamilyTruth | None = None,
     seed: Seed,
 ) -> SimulatedStudy:
     """Simulate a study of the alliance in family treatment, with known truth.
@@ -90,14 +92,14 @@ def simulate_study(
 
     Parameters
     ----------
-    n_therapists, n_families
+    therapists, families
         At least two therapists, and a family for each; two for each, if there are enough.
-    n_interviewed
+    interviewed
         How many families have one parent interviewed about the alliance, half of them with a
         successful and half with an unsuccessful one as far as there are enough.
     missing_rating
         Chance that an alliance rating after the first session is missing, whatever its value.
-    alliance, symptoms, endings, interviews, families
+    alliance, symptoms, endings, interviews, family
         The true parameters; the defaults are those of the example study.
     seed
         Seed or generator of everything that is drawn.
@@ -118,22 +120,22 @@ def simulate_study(
     Examples
     --------
     >>> from alliance_stats import simulate_study
-    >>> simulated = simulate_study(seed=1, n_therapists=5, n_families=40, n_interviewed=8)
+    >>> simulated = simulate_study(seed=1, therapists=5, families=40, interviewed=8)
     >>> simulated.study.families["therapist"].nunique()
     5
     """
-    _check_sizes(n_families, n_interviewed, missing_rating)
+    _check_sizes(families, interviewed, missing_rating)
     alliance, symptoms = alliance or AllianceTruth(), symptoms or SymptomTruth()
     endings, interviews = endings or EndingTruth(), interviews or InterviewTruth()
-    families = families or FamilyTruth()
+    family = family or FamilyTruth()
     rng = np.random.default_rng(seed)
     # a stream of its own: whatever therapists' ratings draw, the rest of the study stays as it is
     of_therapists = rng.spawn(1)[0]
-    units = draw_units(n_therapists, n_families, families, rng)
+    units = draw_units(therapists, families, family, rng)
     ratings = draw_ratings(
         units,
         alliance,
-        families=families,
+        families=family,
         n_sessions=endings.available_sessions[1],
         missing_rating=missing_rating,
         rng=rng,
@@ -142,19 +144,21 @@ def simulate_study(
     scores = draw_symptoms(units, ratings, symptoms, rng)
     courses = draw_courses(units, ratings, endings, rng)
     parent_alliance = _draw_parent_alliance(units, ratings, interviews, rng)
-    themes = _draw_themes(units, parent_alliance, n_interviewed, interviews, rng)
+    themes = _draw_themes(units, parent_alliance, interviewed, interviews, rng)
     sessions, latent = _assemble(units, ratings, scores, courses, parent_alliance)
     study = Study(*_known_to_be_right(sessions, units))
-    truth = truth_of(alliance, symptoms, endings, interviews, families)
+    truth = truth_of(alliance, symptoms, endings, interviews, family)
     return SimulatedStudy(study, truth, themes, latent)
 
 
 def _check_sizes(n_families: int, n_interviewed: int, missing_rating: float) -> None:
+    if isinstance(n_families, FamilyTruth):
+        raise TypeError("families= is how many families there are: the FamilyTruth is family= now.")
     if not 0.0 <= missing_rating < 1.0:
         raise DataError(f"missing_rating must lie in [0, 1); got {missing_rating}.")
     if not 0 <= n_interviewed <= n_families:
         raise DataError(
-            "n_interviewed families are chosen among the n_families, so it must lie between 0 and "
+            "The interviewed families are chosen among all, so `interviewed` lies between 0 and "
             f"{n_families}; got {n_interviewed}."
         )
 
@@ -162,7 +166,7 @@ def _check_sizes(n_families: int, n_interviewed: int, missing_rating: float) -> 
 def _assemble(
     units: Units, ratings: Ratings, scores: Array, courses: Courses, parent_alliance: pd.Series
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Lay out a row a person and attended session: what is recorded, and what lies behind it."""
+    """Lay out a row per person and attended session: what is recorded, and what lies behind it."""
     n_sessions = courses.n_sessions[units.family_of]
     row = np.repeat(np.arange(len(n_sessions)), n_sessions)
     column = np.arange(len(row)) - np.repeat(np.cumsum(n_sessions) - n_sessions, n_sessions)

@@ -201,7 +201,7 @@ class SymptomTruth:
 class EndingTruth:
     """How treatments end, as competing log odds against going on after an attended session.
 
-    After session t the chances of dropout, planned ending, transfer and going on are
+    After session t the probabilities of dropout, planned ending, transfer and going on are
     ``exp(eta_k) / (1 + sum exp(eta))``, so that among families that either dropped out or went on
     the dropout follows a logistic regression with exactly these coefficients. ``alliance_so_far``
     acts on the running mean, over sessions 1..t, of the family's mean recorded rating. A family

@@ -57,7 +57,7 @@ class ParticipantFlow:
     __repr__ = one_line
 
     def tidy(self) -> pd.DataFrame:
-        """Return one row a stage, arm and reason.
+        """Return one row per stage, arm and reason.
 
         Columns: ``stage`` (of :data:`STAGES`), ``group`` (empty for all arms together), ``term``
         (how treatment ended, or why not; else empty), ``n_families``, ``n_persons``,

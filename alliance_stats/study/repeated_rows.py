@@ -69,7 +69,7 @@ def session_rows(
             )
         sessions = _one_row_each(sessions, [person, session], column)
         notes.append(
-            f"Rows of {', '.join(map(repr, values))} were put into one a session: "
+            f"Rows of {', '.join(map(repr, values))} were put into one per session: "
             f"{plural(int(is_session.sum()), 'row')} into {len(sessions)}."
         )
     filled, more = _of_persons(sessions, others, person=person, column=column)

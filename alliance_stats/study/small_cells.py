@@ -28,7 +28,7 @@ def small_cells(
     Parameters
     ----------
     table
-        The true counts, a row and a column a category, without totals. Row, column and grand
+        The true counts, a row and a column per category, without totals. Row, column and grand
         totals are taken to be printed beside it.
     k
         Smallest count that may be printed, other than 0.
@@ -37,14 +37,14 @@ def small_cells(
         :func:`suppressed` makes it. By default every cell is printed.
     larger
         Printed tables with the same rows and columns of larger groups that contain these people,
-        such as the whole clinic: such a table less this one is a table of its own.
+        such as the whole clinic: such a table minus this one is a table of its own.
 
     Returns
     -------
     DataFrame
-        A row a small cell: `row`, `column`, `count`, `low` and `high` (least and largest count
+        A row per small cell: `row`, `column`, `count`, `low` and `high` (least and largest count
         that the printed numbers leave possible), `found` (``"printed"``, ``"totals"``: worked out
-        from the totals, or ``"difference 1"``: in the first larger table less this one).
+        from the totals, or ``"difference 1"``: in the first larger table minus this one).
 
     Raises
     ------

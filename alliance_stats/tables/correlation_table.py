@@ -49,7 +49,7 @@ def correlation_table(
     Returns
     -------
     ReportTable
-        A row a variable, numbered; reliabilities stand in the diagonal where they were given.
+        A row per variable, numbered; reliabilities stand in the diagonal where they were given.
 
     Examples
     --------

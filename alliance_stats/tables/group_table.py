@@ -48,7 +48,7 @@ def group_table(
     Returns
     -------
     ReportTable
-        A row an outcome; with two groups the difference and Hedges' g with intervals.
+        A row per outcome; with two groups the difference and Hedges' g with intervals.
 
     Examples
     --------

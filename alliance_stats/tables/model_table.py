@@ -215,7 +215,7 @@ def _read(
 
 
 def _printed(one: _Model, read: Sequence[_Model]) -> Iterator[_Printed]:
-    """Yield a model's columns: one, or one an ending."""
+    """Yield a model's columns: one, or one per ending."""
     found = one.section.frame["state"] if "state" in one.section.names else [None]
     states = list(dict.fromkeys(found))
     several = len(states) > 1

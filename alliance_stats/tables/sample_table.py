@@ -32,8 +32,8 @@ def sample_table(
     Returns
     -------
     ReportTable
-        A row a variable (mean and SD, or count and percentage) or a level of one
-        (``"role: mother"``), a column a group with its size, and the standardised difference.
+        A row per variable (mean and SD, or count and percentage) or a level of one
+        (``"role: mother"``), a column per group with its size, and the standardised difference.
 
     Examples
     --------

@@ -35,7 +35,7 @@ def tidy_table(
     Parameters
     ----------
     tidy
-        A row an estimate, columns named as in :data:`alliance_stats.estimates.GLOSSARY`.
+        A row per estimate, columns named as in :data:`alliance_stats.estimates.GLOSSARY`.
     headings
         Column -> heading, in the order to print. The name ``"conf_low"`` stands for the interval
         ``[conf_low, conf_high]``.

@@ -206,7 +206,7 @@ class _Score:
 
 
 def _constants(rows: _Rows) -> dict[str, Array]:
-    """Return the columns that are constant within units, a value a unit."""
+    """Return the columns that are constant within units, a value per unit."""
     order, starts = _groups(rows.units)
     values = rows.values[:, order]
     least, most = (bound.reduceat(values, starts, axis=1) for bound in (np.fmin, np.fmax))

@@ -36,7 +36,7 @@ def running_mean(
     column
         Numeric score.
     person, session
-        Id column and column of whole session numbers. `person` may be any unit with one row a
+        Id column and column of whole session numbers. `person` may be any unit with one row per
         session, such as the family in a :func:`person_period` table.
     rater
         Where a session was rated by several, the column that tells them apart; each rater's

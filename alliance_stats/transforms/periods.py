@@ -25,6 +25,7 @@ from alliance_stats.checks import (
 )
 from alliance_stats.door import replaced, require_new
 from alliance_stats.errors import DataError
+from alliance_stats.renaming import renamed
 from alliance_stats.study.courses import ENDINGS, check_endings, check_rows_after
 from alliance_stats.study.ratings import whole_sessions
 from alliance_stats.transforms.future import refuse_the_future
@@ -39,13 +40,14 @@ ENDING_CODES: Mapping[str, int] = MappingProxyType(
 """Ending -> its code as a competing event: ongoing 0, dropout 1, planned 2, transferred 3."""
 
 
+@renamed(event="cause")
 def last_session(
     data: pd.DataFrame,
     *,
     unit: str,
     session: str,
     ending: str | None = None,
-    event: str = "dropout",
+    cause: str = "dropout",
     ending_session: str | None = None,
     attended: str | None = None,
 ) -> pd.DataFrame:
@@ -68,7 +70,7 @@ def last_session(
         Column of whole session numbers. A row is an attended session, rated or not.
     ending
         Column of endings (ongoing, dropout, planned, transferred), the same in all rows of a unit.
-    event
+    cause
         The ending that counts as the event; every other is not the event.
     ending_session
         Column with the last session that the unit attended, where it may be later than its last
@@ -110,7 +112,7 @@ def last_session(
         unit=unit,
         session=session,
         ending=ending,
-        event=event,
+        cause=cause,
         ending_session=ending_session,
         attended=attended,
     )
@@ -122,7 +124,7 @@ def _last_sessions(
     unit: str,
     session: str,
     ending: str | None,
-    event: str,
+    cause: str,
     ending_session: str | None,
     attended: str | None,
 ) -> pd.DataFrame:
@@ -135,7 +137,7 @@ def _last_sessions(
         ending_session=ending_session,
         attended=attended,
     )
-    check_choice(event, ENDINGS[1:], name="event")
+    check_choice(cause, ENDINGS[1:], name="cause")
     codes, labels = pd.factorize(data[unit])
     first_row = np.full(len(labels), -1)
     first_row[codes[::-1]] = np.arange(len(data))[::-1]
@@ -155,7 +157,7 @@ def _last_sessions(
     units = data.iloc[first_row][kept].reset_index(drop=True)
     units = replaced(units, dict(zip(new[:3], found, strict=True)))
     if ending is not None:
-        units["event"] = (units[ending] == event).astype(np.int64)
+        units["event"] = (units[ending] == cause).astype(np.int64)
         units["ending_code"] = units[ending].astype(object).map(ENDING_CODES).astype(np.int64)
         interval = units["last_session"] - _origin(frame[session]) + 1
         units["last_interval"] = interval - (units["ending_code"] == 0)
@@ -208,13 +210,14 @@ def _origin(sessions: pd.Series) -> int:
     return 0 if bool((sessions == 0).any()) else 1
 
 
+@renamed(event="cause")
 def person_period(
     data: pd.DataFrame,
     *,
     unit: str,
     session: str,
     ending: str,
-    event: str = "dropout",
+    cause: str = "dropout",
     scores: Sequence[str] = (),
     ending_session: str | None = None,
     attended: str | None = None,
@@ -225,12 +228,12 @@ def person_period(
     its first to its last attended one, also where it has no row of a session in between: it was
     still in treatment then.
 
-    Running means of a family are taken on this table, which has one row a family x session:
+    Running means of a family are taken on this table, which has one row per family x session:
     ``running_mean(periods, "alliance", person="family", session="session")``.
 
     Parameters
     ----------
-    data, unit, session, ending, event, ending_session, attended
+    data, unit, session, ending, cause, ending_session, attended
         As in :func:`last_session`.
     scores
         Numeric columns that change from session to session and shall be carried; each is the mean
@@ -247,7 +250,7 @@ def person_period(
         ``observed``
             whether the unit has a row of that session;
         ``event``
-            1.0 if the ending named by `event` came in the interval after the session, else 0.0
+            1.0 if the ending named by `cause` came in the interval after the session, else 0.0
             (planned endings and transfers are not dropout). At the last session of a unit that is
             still in treatment it is NaN: that interval has not been observed, and a model leaves
             the row out and counts it.
@@ -286,7 +289,7 @@ def person_period(
         unit=unit,
         session=session,
         ending=ending,
-        event=event,
+        cause=cause,
         ending_session=ending_session,
         attended=attended,
     )

@@ -26,7 +26,7 @@ SAID = {
 
 
 def periods(study: Study) -> pd.DataFrame:
-    """Return a row a family and session, with the alliance so far and the deviation from it."""
+    """Return a row per family and session, with the alliance so far and the deviation from it."""
     table = endings(study).periods(("alliance",))
     table = running_mean(table, "alliance", person="family", session="session")
     return table.assign(framework=pd.Categorical(table["framework"], ["trauma-informed", "usual"]))

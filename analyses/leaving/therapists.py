@@ -141,4 +141,4 @@ def _endings_in_words(ratios: pd.DataFrame, medians: pd.DataFrame) -> str:
 def _median_ratio(model: DiscreteHazard) -> float:
     """Return the median hazard ratio between two therapists, without its interval."""
     assert isinstance(model.fit, GeneralizedLinearMixedModel)
-    return float(model.fit.median_ratios(method="wald")["estimate"].iloc[0])
+    return float(model.fit.median_ratios(ci_method="wald")["estimate"].iloc[0])

@@ -21,7 +21,7 @@ BLUES_TERM = "treatment[T.Beat the Blues]"
 
 
 def trial_periods(trial: pd.DataFrame) -> pd.DataFrame:
-    """Return a row a patient and visit attended up to the last one, with the score known then.
+    """Return a row per patient and visit attended up to the last one, with the score known then.
 
     Visits are numbered 1 (start) to 5 (month 8); who was seen last at visit t left after it.
     """
@@ -83,7 +83,7 @@ def in_the_trial(trial: pd.DataFrame) -> tuple[Section, Numbers]:
     )
     figure = tipping_point_figure(
         found,
-        estimate_label="Beat the Blues less usual treatment, month 2 (points)",
+        estimate_label="Beat the Blues minus usual treatment, month 2 (points)",
         shift_label="Shift of unseen scores of Beat the Blues (points; positive: worse)",
         label="fig-dropout-trial-tipping",
     )

@@ -11,7 +11,7 @@ __all__ = ["CLOCK", "TERMS", "in_words", "tips"]
 CLOCK = "Session after which a family left"
 TERMS = {
     "alliance_running_mean": "Alliance, mean so far (per point)",
-    "alliance_deviation": "Alliance, last session less mean so far (per point)",
+    "alliance_deviation": "Alliance, last session minus mean so far (per point)",
     "parent_trauma": "Parental trauma, trauma-informed therapist",
     "framework[T.usual]": "Usual framework, no parental trauma",
     "parent_trauma:framework[T.usual]": "Parental trauma × usual framework (ratio of ratios)",

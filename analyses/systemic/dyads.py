@@ -63,7 +63,7 @@ def two_members(data: Study) -> tuple[Section, Numbers]:
 def therapists_and_mothers(data: Study) -> OneWithMany:
     """Model how mothers and their therapists rate one another at the first session.
 
-    One member a family: members of one family would not be independent given the therapist.
+    One member per family: members of one family would not be independent given the therapist.
     """
     sessions = data.sessions
     return one_with_many(

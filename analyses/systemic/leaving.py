@@ -29,7 +29,7 @@ TERMS = {
 
 
 def periods_of(data: Study, splits: SplitAlliance, found: Ruptures) -> pd.DataFrame:
-    """Return a row a family and session, with what was known by then of its alliance."""
+    """Return a row per family and session, with what was known by then of its alliance."""
     periods = endings(data).periods(("alliance",))
     periods = running_mean(periods, "alliance", person="family", session="session")
     keys = ["family", "session"]

@@ -44,7 +44,7 @@ WORDS = {
 
 @pytest.fixture(scope="module")
 def tables():
-    data = simulate_study(n_therapists=14, n_families=60, seed=99).study.sessions
+    data = simulate_study(therapists=14, families=60, seed=99).study.sessions
     data = data[data["role"] != "partner"]
     number = data["family"].map({name: i for i, name in enumerate(data["family"].unique(), 1)})
     data = data.assign(

@@ -101,7 +101,7 @@ def _as_reference(data: Any) -> Any:
     model = als.lmm("symptoms ~ session * role + (1 | person)", data)
     later = frames()["sessions"].query("session == 5").assign(session=6).drop(columns="symptoms")
     return als.reference_imputation(
-        model, later, term="session", arm="role", reference=later["role"].iloc[0], time="session",
+        model, later, term="session", group="role", reference=later["role"].iloc[0], time="session",
         unit="person", seed=1, n_imputations=3,
     )  # fmt: skip
 
@@ -228,13 +228,13 @@ FURTHER: dict[str, tuple[str, Callable[[Any], object]]] = {
     "person_period": (
         "sessions",
         lambda d: als.person_period(
-            d, unit="family", session="session", ending="ending", event="dropout"
+            d, unit="family", session="session", ending="ending", cause="dropout"
         ),
     ),
     "last_session": (
         "sessions",
         lambda d: als.last_session(
-            d, unit="family", session="session", ending="ending", event="dropout"
+            d, unit="family", session="session", ending="ending", cause="dropout"
         ),
     ),
     "endings": ("sessions", _left),

@@ -62,7 +62,7 @@ def _hazard(data: Any, random: str | None = None) -> Any:
 
 def _landmarks(data: pd.DataFrame) -> Any:
     return als.landmark_chance(
-        "barriers", data, session="session", event="left", unit="unit", within=2,
+        "barriers", data, session="session", event="left", unit="unit", horizon=2,
         form="polynomial", form_df=1,
     )  # fmt: skip
 
@@ -166,7 +166,7 @@ MODELS: dict[str, tuple[str, Call]] = {
     ),
     "adjusted_curves": (
         "units",
-        lambda d: als.adjusted_curves(als.cox_ph("barriers + group", d, **DUE), by="group"),
+        lambda d: als.adjusted_curves(als.cox_ph("barriers + group", d, **DUE), variable="group"),
     ),
     "risk_accuracy": (
         "units",

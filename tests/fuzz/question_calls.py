@@ -23,7 +23,7 @@ def _ordered(data: Any) -> Any:
 
 
 QUESTIONS: dict[str, tuple[str, Callable[[Any], object]]] = {
-    "adjusted_curves": ("units", lambda d: als.adjusted_curves(_hazards(d), by="group")),
+    "adjusted_curves": ("units", lambda d: als.adjusted_curves(_hazards(d), variable="group")),
     "concordance": ("units", lambda d: als.concordance(_hazards(d))),
     "proportional_hazards_test": ("units", lambda d: als.proportional_hazards_test(_hazards(d))),
     "standardised_coefficients": ("sessions", lambda d: als.standardised_coefficients(_simple(d))),

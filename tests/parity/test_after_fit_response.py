@@ -103,7 +103,7 @@ def _compared(case, model, compare):
         case["column"],
         values=(case["a"], case["b"]),
         level=case["level"],
-        compare=compare,
+        scale=compare,
     )
     return found.tidy().iloc[0]
 

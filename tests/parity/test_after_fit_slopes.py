@@ -24,7 +24,7 @@ def model():
 @pytest.mark.parametrize("table", REFERENCE["tables"], ids=lambda t: f"{t['ddf']} {t['adjust']}")
 def test_slopes_within_levels_as_emmeans_compares_them(model, table, order):
     slopes = simple_slopes(model, "visit", by=order, df_method=table["ddf"])
-    found = contrasts(slopes, FAMILIES[table["family"]], within="sex", adjust=table["adjust"])
+    found = contrasts(slopes, FAMILIES[table["family"]], by="sex", adjust=table["adjust"])
     ours = found.tidy()
     assert list(ours["sex"]) == table["sex"]
     # emmeans signs consecutive differences as these are: later minus earlier

@@ -111,7 +111,7 @@ def test_a_profile_is_the_one_of_a_grid() -> None:
     """One mediator: ``min over a of n log(1 + t_a^2 / df) + n log(1 + t_(d/a)^2 / df)``."""
     data = pd.DataFrame(REFERENCE["sobel"])
     found = mediation(
-        data, treatment="therapy", mediator="attrib", outcome="satis", intervals="profile", seed=1
+        data, treatment="therapy", mediator="attrib", outcome="satis", ci_method="profile", seed=1
     )
     paths = found.paths.set_index(["from", "to"])
     a, b = paths.loc[("therapy", "attrib")], paths.loc[("attrib", "satis")]

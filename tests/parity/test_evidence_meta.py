@@ -86,7 +86,7 @@ def test_correlations_are_pooled_as_fisher_z() -> None:
     model = meta_analysis(data_of("molloy2014"), r="r", n="n")
     expected = REFERENCE["molloy2014"]["fits"]["REML knha"]
     check_fit(model, expected, ITERATED)
-    back = model.tidy(on="r").iloc[0]
+    back = model.tidy(scale="r").iloc[0]
     close(back["estimate"], np.tanh(expected["coefficients"]), ITERATED)
     close(back["conf_low"], np.tanh(expected["conf_low"]), ITERATED)
 

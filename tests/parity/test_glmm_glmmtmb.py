@@ -152,9 +152,9 @@ def test_median_ratio_limits_are_those_of_the_sd(case):
     # glmmTMB's Wald interval of each SD, taken on the log scale, carried over to the ratio
     model, limits = fitted(case), REFERENCE[case]["sd_limits"]
     reference = np.atleast_1d(REFERENCE[case]["ran_pars"]["group"])
-    order = [list(reference).index(group) for group in model.median_ratios(method="wald").group]
+    order = [list(reference).index(group) for group in model.median_ratios(ci_method="wald").group]
     low, high = (np.atleast_1d(limits[side])[order] for side in ("low", "high"))
-    table = model.median_ratios(method="wald")
+    table = model.median_ratios(ci_method="wald")
     unit = np.sqrt(2.0) * stats.norm.ppf(0.75)
     assert np.log(table.conf_low.to_numpy()) / unit == pytest.approx(low, abs=SD_LIMIT)
     assert np.log(table.conf_high.to_numpy()) / unit == pytest.approx(high, abs=SD_LIMIT)

@@ -105,7 +105,7 @@ def test_analyses_of_variance_are_base_rs(anorexia, test):
 @pytest.mark.parametrize("method", ["holm", "fdr"])
 def test_adjusted_p_is_p_adjust(method):
     reference = REFERENCE["p_adjust"]
-    ours = adjusted_p([*reference["p"], np.nan], method=method)
+    ours = adjusted_p([*reference["p"], np.nan], adjust=method)
     np.testing.assert_allclose(ours[:-1], reference[method], rtol=CLOSED_FORM)
     assert np.isnan(ours[-1])
 

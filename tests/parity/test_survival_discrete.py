@@ -47,7 +47,7 @@ def test_mixed_hazard_equals_glmmtmb(link: str) -> None:
         np.log(r["sd"]) + np.array([-half, half]),
         atol=0.15,
     )
-    wald = fit.fit.median_ratios(method="wald").iloc[0]
+    wald = fit.fit.median_ratios(ci_method="wald").iloc[0]
     limits = np.log(np.log([wald["conf_low"], wald["conf_high"]]))
     assert_allclose(np.diff(limits), 2 * half, atol=1e-3)  # differenced twice on both sides
     assert "no one left: hazard 0" in fit.rows.steps[-1].reason

@@ -134,7 +134,7 @@ def periods(data: pd.DataFrame) -> pd.DataFrame:
 def test_one_landmark_equals_binreg(name: str) -> None:
     data = sample(name)
     model = landmark_chance(
-        "x", periods(data), session="session", event="code", unit="unit", within=4, landmarks=[1]
+        "x", periods(data), session="session", event="code", unit="unit", horizon=4, landmarks=[1]
     )
     reference = REFERENCE["landmark"][name]
     assert_allclose(model.beta, reference["coef"], rtol=FIT)
@@ -148,7 +148,13 @@ def test_an_interval_not_seen_to_its_end_is_one_less() -> None:
     rows = periods(sample("one"))
     last = rows["session"] == rows["time"]
     unknown = rows.assign(code=rows["code"].mask(last & (rows["state"] == 0)))
-    options = {"session": "session", "event": "code", "unit": "unit", "within": 4, "landmarks": [1]}
+    options = {
+        "session": "session",
+        "event": "code",
+        "unit": "unit",
+        "horizon": 4,
+        "landmarks": [1],
+    }
     # who came back from no interval says nothing, beyond standing for nobody
     shorter = rows[~(last & (rows["state"] == 0))]
     one, other = (landmark_chance("x", each, **options) for each in (unknown, shorter))
@@ -160,7 +166,7 @@ def test_without_censoring_it_is_the_logistic_regression_of_each_landmark() -> N
     data = sample("one").query("state > 0").reset_index(drop=True)
     rows = periods(data)
     model = landmark_chance(
-        "x", rows, session="session", event="code", unit="unit", within=2, landmarks=[1, 2, 3],
+        "x", rows, session="session", event="code", unit="unit", horizon=2, landmarks=[1, 2, 3],
         form="dummies",
     )  # fmt: skip
     shares = model.observed_shares()
@@ -178,7 +184,7 @@ def test_without_censoring_it_is_the_logistic_regression_of_each_landmark() -> N
 def test_landmarks_left_out_by_hand() -> None:
     rows = periods(with_therapists())
     options = {
-        "session": "session", "event": "code", "unit": "unit", "within": 3, "landmarks": [1, 2, 4],
+        "session": "session", "event": "code", "unit": "unit", "horizon": 3, "landmarks": [1, 2, 4],
         "form": "dummies", "cluster": "therapist",
     }  # fmt: skip
     model = landmark_chance("x", rows, **options)
@@ -206,12 +212,12 @@ def test_refusals_name_what_is_wrong() -> None:
     rows = periods(data)
     options = {"session": "session", "event": "code", "unit": "unit"}
     with pytest.raises(ValueError, match="whole number"):
-        landmark_chance("x", rows, within=0, **options)
+        landmark_chance("x", rows, horizon=0, **options)
     with pytest.raises(NotIdentifiedError, match="No unit's course ends with 7"):
-        landmark_chance("x", rows, within=2, cause=7, **options)
+        landmark_chance("x", rows, horizon=2, cause=7, **options)
     with pytest.raises(DataError, match="nobody with all variables was there"):
-        landmark_chance("x", rows, within=2, landmarks=[900], **options)
+        landmark_chance("x", rows, horizon=2, landmarks=[900], **options)
     with pytest.raises(DataError, match="was no landmark"):
-        landmark_chance("x", rows, within=2, landmarks=[1, 3, 4, 5], **options).predict(
+        landmark_chance("x", rows, horizon=2, landmarks=[1, 3, 4, 5], **options).predict(
             pd.DataFrame({"session": [40], "x": [0.0]})
         )

@@ -94,7 +94,7 @@ def test_it_moves_a_coefficient_and_nothing_else(kind: str) -> None:
     if kind == "frailty":
         return
     columns = ["estimate", "std_error"]
-    curves = [adjusted_curves(m, by="arm", times=[3, 6]).tidy()[columns] for m in (one, two)]
+    curves = [adjusted_curves(m, variable="arm", times=[3, 6]).tidy()[columns] for m in (one, two)]
     assert_allclose(*curves, rtol=1e-5)
     left_out = {"times": [4], "leave_out": "therapist", "n_folds": 3}
     assert_allclose(
@@ -145,7 +145,7 @@ def test_what_weights_by_session_cannot_do_is_refused() -> None:
     with pytest.raises(DataError, match="'w' is not above 0 in row 3"):
         by_session("x", case, ROWS.assign(w=ROWS["w"].where(ROWS.index != 3, -1.0)))
     with pytest.raises(DataError, match="unlike numbers of people"):
-        adjusted_curves(by_session("x + therapist", case), by="therapist", values=[1, 2])
+        adjusted_curves(by_session("x + therapist", case), variable="therapist", values=[1, 2])
 
 
 def test_models_with_other_offsets_are_not_nested() -> None:

@@ -63,7 +63,7 @@ def test_what_weights_are_not_is_refused() -> None:
     for question in (
         lambda: concordance(fit),
         lambda: fit.survival(LUNG.iloc[[0]]),
-        lambda: adjusted_curves(fit, by="sex"),
+        lambda: adjusted_curves(fit, variable="sex"),
     ):
         with pytest.raises(ValueError, match=r"is not offered for a model with weights="):
             question()

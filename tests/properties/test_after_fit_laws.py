@@ -70,8 +70,8 @@ def test_units_of_a_covariate_do_not_matter(seed, shift, scale):
     np.testing.assert_allclose(
         slope_one["estimate"], scale * slope_two["estimate"], rtol=1e-4, atol=1e-4
     )
-    left = johnson_neyman(one, "role", moderator="x", levels=("child", "mother")).boundaries()
-    right = johnson_neyman(two, "role", moderator="x", levels=("child", "mother")).boundaries()
+    left = johnson_neyman(one, "role", moderator="x", values=("child", "mother")).boundaries()
+    right = johnson_neyman(two, "role", moderator="x", values=("child", "mother")).boundaries()
     inside, same = left.query("within_data"), right.query("within_data")
     np.testing.assert_allclose(
         shift + scale * inside["value"], same["value"], rtol=1e-3, atol=1e-3 * scale
@@ -163,8 +163,8 @@ def test_comparisons_flip_with_their_values(seed):
     assert up["estimate"] == pytest.approx(-down["estimate"])
     assert up["conf_low"] == pytest.approx(-down["conf_high"])
     assert -1 < up["estimate"] < 1
-    ratio = comparisons(model, "role", values=("mother", "child"), compare="ratio").tidy().iloc[0]
-    back = comparisons(model, "role", values=("child", "mother"), compare="ratio").tidy().iloc[0]
+    ratio = comparisons(model, "role", values=("mother", "child"), scale="ratio").tidy().iloc[0]
+    back = comparisons(model, "role", values=("child", "mother"), scale="ratio").tidy().iloc[0]
     assert ratio["estimate"] * back["estimate"] == pytest.approx(1.0)
     assert ratio["conf_low"] * back["conf_high"] == pytest.approx(1.0)
 

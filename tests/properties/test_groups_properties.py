@@ -121,7 +121,7 @@ def test_superiority_stays_inside_its_bounds(x, y):
 @SETTINGS
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_corrections_never_shrink_a_p(p_values):
-    holm, fdr = adjusted_p(p_values, method="holm"), adjusted_p(p_values, method="fdr")
+    holm, fdr = adjusted_p(p_values, adjust="holm"), adjusted_p(p_values, adjust="fdr")
     assert (holm >= np.array(p_values) - ROUNDING).all()
     assert (fdr >= np.array(p_values) - ROUNDING).all()
     assert (fdr <= holm + ROUNDING).all()

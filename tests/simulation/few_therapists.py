@@ -1,11 +1,11 @@
 """Type I errors with few therapists, by method: what ``docs/coverage/few_therapists.md`` holds.
 
-``python -m tests.simulation.few_therapists 2000`` runs 2,000 studies a cell into the table of the
+``python -m tests.simulation.few_therapists 2000`` runs 2,000 studies per cell into the table of the
 package, and goes on from the studies that it holds: every study has a seed of its own. Then it
 writes the page. A second argument is another file, without a page.
 
 A study has therapists with eight persons each, or from two to twenty (as many in all), and three
-sessions a person; the outcome has variances .08 (therapist), .40 (person) and .52 (session), and
+sessions per person; the outcome has variances .08 (therapist), .40 (person) and .52 (session), and
 neither a therapist's experience nor a person's treatment, drawn within therapists, has an effect.
 """
 
@@ -112,7 +112,7 @@ def page(counts: pd.DataFrame) -> str:
         "",
         f"{n:,} simulated studies a row: therapists with 8 persons each, or from 2 to 20 (as many "
         "in all), 3 sessions a person, shares of variance .08 (therapists), .40 (persons) and .52 "
-        "(sessions); neither the therapist's experience (one value a therapist) nor the person's "
+        "(sessions); neither the therapist's experience (one value per therapist) nor the person's "
         "treatment (half of each therapist's persons) has an effect. Share of p < .05; Monte Carlo "
         f"standard error {(0.05 * 0.95 / n) ** 0.5:.3f}. {DRAWS} draws of the wild bootstrap "
         "(six-point weights below 12 therapists, signs above) and of the permutation. Written by "

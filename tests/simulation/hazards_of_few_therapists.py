@@ -1,6 +1,6 @@
 """Type I errors of clustered hazard models, by method: ``docs/coverage/hazards_few_therapists.md``.
 
-``python -m tests.simulation.hazards_of_few_therapists 1000`` runs 1,000 studies a cell into the
+``python -m tests.simulation.hazards_of_few_therapists 1000`` runs 1,000 studies per cell into the
 table beside this file, and goes on from the studies that it holds: every study has a seed of its
 own. Then it writes the page.
 
@@ -34,7 +34,7 @@ METHODS = ("independent", "robust", "CR2", "random effect")
 
 
 def study(rng: np.random.Generator, n_therapists: int, *, balanced: bool) -> pd.DataFrame:
-    """Draw one study under the null hypothesis, a row a family."""
+    """Draw one study under the null hypothesis, a row per family."""
     shares = np.ones(n_therapists) if balanced else np.geomspace(1.0, 10.0, n_therapists)
     sizes = np.maximum(np.round(shares / shares.sum() * FAMILIES * n_therapists), 2).astype(int)
     therapist = np.repeat(np.arange(n_therapists), sizes)

@@ -80,10 +80,10 @@ def _product(a: float, b: float) -> float:
 
 DESIGNS: dict[str, Asked] = {
     "persons, Monte Carlo": (persons, {}, "", lambda a, b: 2.0 * a * b),
-    "persons, profile": (persons, {"intervals": "profile"}, "", lambda a, b: 2.0 * a * b),
+    "persons, profile": (persons, {"ci_method": "profile"}, "", lambda a, b: 2.0 * a * b),
     "clusters, Monte Carlo": (clustered, {"cluster": "unit"}, "", _product),
     "clusters, bootstrap": (
-        clustered, {"cluster": "unit", "intervals": "bootstrap", "n_resamples": 1000}, "",
+        clustered, {"cluster": "unit", "ci_method": "bootstrap", "n_resamples": 1000}, "",
         _product,
     ),
     "2-1-1, between": (two_levels, {"treatment": "x2", "nested_in": "unit"}, "between", _product),

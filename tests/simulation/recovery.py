@@ -76,7 +76,7 @@ def _observed_parts(sessions: pd.DataFrame) -> dict[str, pd.Series]:
 
 
 def _both_sides(sessions: pd.DataFrame) -> pd.DataFrame:
-    """Fit one with many to mothers' and therapists' first ratings: one member a family."""
+    """Fit one with many to mothers' and therapists' first ratings: one member per family."""
     fit = one_with_many(
         sessions[(sessions["session"] == 1) & (sessions["role"] == "mother")],
         therapist="therapist",
@@ -110,7 +110,7 @@ def _dropout(sessions: pd.DataFrame) -> pd.DataFrame:
 
 
 def recover(seeds: Iterable[int], alliance: AllianceTruth | None = None) -> pd.DataFrame:
-    """Simulate and fit once a seed; return one row a parameter.
+    """Simulate and fit once a seed; return one row per parameter.
 
     Columns ``parameter, truth, n`` (estimates; a correlation at a variance of zero is none),
     ``mean, median, bias, bias_error`` (Monte Carlo SE of the bias), ``sd`` (of the estimates),

@@ -62,7 +62,7 @@ def test_intervals_of_a_hazard_model_cover():
 
 
 def test_laplace_misplaces_the_sd_of_small_units_and_quadrature_does_not():
-    # two rows a unit: Laplace's known weakness (Joe 2008, doi:10.1016/j.csda.2008.05.002)
+    # two rows per unit: Laplace's known weakness (Joe 2008, doi:10.1016/j.csda.2008.05.002)
     rng = np.random.default_rng(21)
     laplace, quadrature = [], []
     for _ in range(20):

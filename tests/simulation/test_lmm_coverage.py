@@ -40,7 +40,7 @@ def study(rng: np.random.Generator, n_therapist: int) -> pd.DataFrame:
 
 
 def rejections(n_therapist: int, replicates: int, seed: int) -> pd.DataFrame:
-    """One row a replicate: whether each method rejects the true null at .05, and its df."""
+    """One row per replicate: whether each method rejects the true null at .05, and its df."""
     rows = []
     for child in np.random.SeedSequence([seed, n_therapist]).spawn(replicates):
         model = lmm(

@@ -29,7 +29,7 @@ ALLOWED = 0.018
 
 
 def study(rng: np.random.Generator, n_therapist: int, share: float, *, nested: bool):
-    """One rating a person in therapists, or 2 to 6 a family in therapists; x has no effect."""
+    """One rating per person in therapists, or 2 to 6 a family in therapists; x has no effect."""
     if nested:
         home = np.repeat(np.arange(n_therapist), rng.integers(3, 10, n_therapist))
         family = np.repeat(np.arange(len(home)), rng.integers(2, 7, len(home)))
@@ -67,7 +67,7 @@ def p_values(model: LinearMixedModel, n_therapist: int) -> dict[str, float]:
 def replicates(
     n_therapist: int, share: float, *, nested: bool, n: int = REPLICATES
 ) -> pd.DataFrame:
-    """One row a replicate."""
+    """One row per replicate."""
     rows = []
     seeds = np.random.SeedSequence([5, n_therapist, int(share * 100), nested]).spawn(n)
     for child in seeds:

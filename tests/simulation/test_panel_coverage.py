@@ -43,7 +43,7 @@ def test_lagged_effects_are_unbiased_and_their_intervals_cover(tmp_path: Path) -
 
 
 def summarised(found: pd.DataFrame) -> pd.DataFrame:
-    """Return bias, SD and coverage with their Monte Carlo errors, a row a cell, effect, method.
+    """Return bias, SD and coverage with their Monte Carlo errors, a row per cell, effect, method.
 
     A fit without standard errors counts as one that does not cover.
     """

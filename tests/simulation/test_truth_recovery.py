@@ -134,7 +134,7 @@ PREAMBLE = """\
 
 {n} studies simulated with `simulate_study(seed=1...{n})` (30 therapists, 240 families, about 650
 persons and 6,000 rows each), fitted as an analyst would, beside what was built in. `bias (MCSE)`:
-mean estimate less truth and its Monte Carlo standard error; `SD`: of the estimates; `SE`: mean
+mean estimate minus truth and its Monte Carlo standard error; `SD`: of the estimates; `SE`: mean
 reported standard error; `coverage`: of 95% intervals (binomial SE {se:.3f}).
 
 - `alliance_plain`: `alliance ~ session + role + (1 | therapist/family/person)`; `alliance`: with

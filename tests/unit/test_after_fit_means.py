@@ -361,7 +361,7 @@ def test_a_linear_comparison_is_the_coefficient(model, balanced):
             assert table[column][i] == pytest.approx(row[column], rel=1e-8)
     means = balanced.groupby("role")["rating"].mean()
     np.testing.assert_allclose(table["expected_from"], means["child"], rtol=1e-9)
-    ratio = comparisons(model, "role", compare="ratio", values=("child", "mother")).tidy()
+    ratio = comparisons(model, "role", scale="ratio", values=("child", "mother")).tidy()
     assert ratio["contrast"][0] == "mother / child"
     assert ratio["estimate"][0] == pytest.approx(means["mother"] / means["child"], rel=1e-9)
     assert ratio["conf_low"][0] < ratio["estimate"][0] < ratio["conf_high"][0]
@@ -394,7 +394,7 @@ def test_counts_with_an_offset():
     rate = np.exp(0.3 + 0.5 * (frame["arm"] == "b") + frame["log_time"])
     frame["y"] = rng.poisson(rate * np.exp(0.3 * rng.normal(size=40))[frame["g"]])
     model = glmm("y ~ arm + (1 | g)", frame, family="poisson", offset="log_time")
-    row = comparisons(model, "arm", compare="ratio").tidy().iloc[0]
+    row = comparisons(model, "arm", scale="ratio").tidy().iloc[0]
     b = model.tidy().set_index("term").loc["arm[T.b]"]
     # a log link with no interaction: the ratio is exp(b), whatever is averaged over
     assert row["estimate"] == pytest.approx(np.exp(b["estimate"]), rel=1e-8)
@@ -422,7 +422,7 @@ def test_what_comparisons_refuse(model, holed):
         comparisons(
             lmm("rating ~ role + (1 | person)", _balanced().assign(rating=lambda d: d.rating - 20)),
             "role",
-            compare="ratio",
+            scale="ratio",
         )
     with pytest.raises(ValueError, match="needs a seed= and at least 100 draws"):
         comparisons(model, "role", n_resamples=500)

@@ -75,8 +75,8 @@ def test_bounds_of_a_difference_between_levels(model):
 
 
 def test_reversing_the_levels_keeps_the_bounds_and_flips_the_sign(model):
-    one = johnson_neyman(model, "framework", moderator="experience", levels=("usual", "informed"))
-    two = johnson_neyman(model, "framework", moderator="experience", levels=("informed", "usual"))
+    one = johnson_neyman(model, "framework", moderator="experience", values=("usual", "informed"))
+    two = johnson_neyman(model, "framework", moderator="experience", values=("informed", "usual"))
     np.testing.assert_allclose(one.boundaries()["value"], two.boundaries()["value"], rtol=1e-8)
     np.testing.assert_allclose(one.band()["estimate"], -two.band()["estimate"], rtol=1e-9)
 
@@ -138,7 +138,7 @@ def test_band_is_that_of_the_simple_slopes(model, data):
 
 def test_false_discovery_rate(model, data):
     region = johnson_neyman(
-        model, "barrier", moderator="experience", unit="therapist", control="fdr"
+        model, "barrier", moderator="experience", unit="therapist", adjust="fdr"
     )
     values = np.unique(data["experience"])
     p = np.sort(
@@ -160,7 +160,7 @@ def test_false_discovery_rate(model, data):
         lmm("alliance ~ barrier * experience + (1 | therapist)", _null(data)),
         "barrier",
         moderator="experience",
-        control="fdr",
+        adjust="fdr",
     )
     assert none.alpha() == pytest.approx(0.05 / m)
 
@@ -258,7 +258,7 @@ def test_what_a_region_refuses(model, data):
     with pytest.raises(FormulaError, match="it cannot be the predictor too"):
         johnson_neyman(model, "experience", moderator="experience")
     with pytest.raises(FormulaError, match=r"two of the levels of 'framework' \(informed, usual\)"):
-        johnson_neyman(model, "framework", moderator="experience", levels=("usual", "none"))
+        johnson_neyman(model, "framework", moderator="experience", values=("usual", "none"))
     with pytest.raises(DataError, match="'experience' varies within 'room'"):
         johnson_neyman(
             lmm(
@@ -269,8 +269,8 @@ def test_what_a_region_refuses(model, data):
             moderator="experience",
             unit="room",
         )
-    with pytest.raises(ValueError, match="control must be one of 'none', 'fdr'"):
-        johnson_neyman(model, "barrier", moderator="experience", control="bonferroni")
+    with pytest.raises(ValueError, match="adjust must be one of 'none', 'fdr'"):
+        johnson_neyman(model, "barrier", moderator="experience", adjust="bonferroni")
     three = data.assign(kind=np.resize(["a", "b", "c"], len(data)))
     with pytest.raises(FormulaError, match=r"'kind' has 3 levels \(a, b, c\): say which two"):
         johnson_neyman(

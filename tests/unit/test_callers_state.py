@@ -38,7 +38,7 @@ CALLS: dict[str, Callable[[Path], object]] = {
     "reproduce": lambda _: als.reproduce(als.published()["record"].iloc[0]),
     "recompute": lambda _: als.recompute("p_t", {"t": "2.00", "df": "30"}),
     "simulate_study": lambda _: als.simulate_study(
-        n_therapists=3, n_families=9, n_interviewed=4, seed=1
+        therapists=3, families=9, interviewed=4, seed=1
     ),
     "from_statsmodels": lambda _: als.from_statsmodels(smf.ols("after ~ before", FORMS).fit()),
     "from_lifelines": lambda _: als.from_lifelines(

@@ -217,7 +217,7 @@ def test_cluster_corrected_g_is_hedges_2007_with_equal_clusters():
             DataError,
             "cannot be negative",
         ),
-        (lambda: hedges_g_paired([1, 2], [1, 2, 3]), DataError, "one value a pair; got 2 and 3"),
+        (lambda: hedges_g_paired([1, 2], [1, 2, 3]), DataError, "one value per pair; got 2 and 3"),
         (lambda: hedges_g_paired([1, 2], [0, 1]), NotIdentifiedError, "differences are equal"),
         (lambda: hedges_correction(1.0), NotIdentifiedError, "more than 1 degree of freedom"),
         (lambda: probability_of_superiority([], [1]), DataError, "a value in each group"),

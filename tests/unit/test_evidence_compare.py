@@ -1,4 +1,4 @@
-"""An own estimate among published ones."""
+"""An estimate of your own among published ones."""
 
 from dataclasses import dataclass
 

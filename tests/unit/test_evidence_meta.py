@@ -243,11 +243,11 @@ def test_what_needs_a_pooled_estimate_says_so() -> None:
     with pytest.raises(NotIdentifiedError, match="Leaving one out needs a pooled estimate"):
         leave_one_study_out(model)
     with pytest.raises(NotIdentifiedError, match="Only a meta-analysis of r= and n= can be turned"):
-        pooled().tidy(on="r")
+        pooled().tidy(scale="r")
     with pytest.raises(NotIdentifiedError, match="A fixed-effect model has no effects of other"):
         pooled(method="fixed").prediction()
-    with pytest.raises(ValueError, match="on must be one of 'fitted', 'r'"):
-        pooled().tidy(on="d")
+    with pytest.raises(ValueError, match="scale must be one of 'fitted', 'r'"):
+        pooled().tidy(scale="d")
 
 
 def test_a_funnel_needs_different_standard_errors_and_independent_effects() -> None:
@@ -295,7 +295,7 @@ def test_which_estimator_gives_the_printed_correlations(file, printed) -> None:
     half_a_unit = 0.005 + 1e-4
     for column, text in zip(("estimate", "conf_low", "conf_high"), printed, strict=True):
         assert text is None or abs(row[column] - float(text)) <= half_a_unit
-    fisher = meta_analysis(data, r="r_reported", n="n_reported", test="normal").tidy(on="r")
+    fisher = meta_analysis(data, r="r_reported", n="n_reported", test="normal").tidy(scale="r")
     assert abs(fisher["estimate"].iloc[0] - float(printed[0])) > half_a_unit
 
 

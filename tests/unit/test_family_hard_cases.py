@@ -303,7 +303,7 @@ def test_raters_from_another_family_are_refused(data):
         ),
         (lambda p: p[p["therapist"] == 0], NotIdentifiedError, "are of one 'therapist'"),
         (lambda p: p.assign(by_t=np.nan), DataError, "Column 'by_t' has no rating"),
-        (lambda p: p.assign(client=p["client"] % 4), DataError, "One row a client"),
+        (lambda p: p.assign(client=p["client"] % 4), DataError, "One row per client"),
     ],
 )
 def test_one_with_many_needs_several_clients_of_several_therapists(pairs, change, error, message):

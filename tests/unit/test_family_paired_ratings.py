@@ -1,4 +1,4 @@
-"""Two ratings a pair: the likelihood against one dense normal distribution; what is refused."""
+"""Two ratings per pair: the likelihood against one dense normal distribution; what is refused."""
 
 import numpy as np
 import pandas as pd

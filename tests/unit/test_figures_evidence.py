@@ -135,11 +135,11 @@ def test_prediction_interval_is_a_bar_of_its_own_and_in_words() -> None:
 
 
 def test_ratios_and_correlations_are_turned_back() -> None:
-    ratios, logs = meta_forest_figure(bcg(), on="ratio"), meta_forest_figure(bcg())
+    ratios, logs = meta_forest_figure(bcg(), scale="ratio"), meta_forest_figure(bcg())
     limits = ["estimate", "conf_low", "conf_high"]
     np.testing.assert_allclose(ratios.data[limits], np.exp(logs.data[limits]))
     assert ratios.figure.axes[0].get_xscale() == "log"
-    back = meta_forest_figure(correlations(), on="r").data
+    back = meta_forest_figure(correlations(), scale="r").data
     np.testing.assert_allclose(back["estimate"][:4], [0.2, 0.4, 0.1, 0.6])
 
 
@@ -182,11 +182,11 @@ def test_meta_figures_refuse(draw: Any) -> None:
 
 def test_forest_refuses_scales_that_do_not_fit() -> None:
     with pytest.raises(NotIdentifiedError, match="Only a meta-analysis of r= and n="):
-        meta_forest_figure(bcg(), on="r")
+        meta_forest_figure(bcg(), scale="r")
     with pytest.raises(NotIdentifiedError, match="Fisher z are no logarithms"):
-        meta_forest_figure(correlations(), on="ratio")
-    with pytest.raises(ValueError, match="on must be one of 'fitted', 'r', 'ratio'"):
-        meta_forest_figure(bcg(), on="exp")
+        meta_forest_figure(correlations(), scale="ratio")
+    with pytest.raises(ValueError, match="scale must be one of 'fitted', 'r', 'ratio'"):
+        meta_forest_figure(bcg(), scale="exp")
 
 
 def test_funnel_draws_estimates_against_errors_downwards_with_metafors_egger_test() -> None:

@@ -43,7 +43,7 @@ def test_the_rug_holds_every_unit_and_the_counts_are_said() -> None:
 
 def test_the_control_is_named() -> None:
     assert "each value for itself" in figure(RESULT).note
-    assert "false discovery rate" in figure(moderated(control="fdr")).note
+    assert "false discovery rate" in figure(moderated(adjust="fdr")).note
 
 
 @pytest.mark.parametrize("interaction", [0.5, 0.0, 3.0])

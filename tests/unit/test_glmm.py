@@ -68,7 +68,7 @@ def test_one_unit_of_many_rows_is_a_plain_mean_where_units_agree():
     expected = 6 * stats.binom.logpmf(3, 10, 0.3)
     assert model.log_lik == pytest.approx(expected, abs=1e-8)
     assert model.summary().startswith("Boundary (singular) fit: the variance is zero")
-    wald = model.median_ratios(method="wald").iloc[0]
+    wald = model.median_ratios(ci_method="wald").iloc[0]
     assert (wald.estimate, np.isnan(wald.conf_low)) == (1.0, True)
     profile = model.median_ratios().iloc[0]
     assert (profile.estimate, profile.conf_low) == (1.0, 1.0)
@@ -101,7 +101,7 @@ def test_poisson_rate_with_exposure():
 def test_median_ratio(sessions):
     model = glmm("dropout ~ alliance + (1 | therapist)", sessions)
     sd = model.tidy(effects="ran_pars").estimate[0]
-    row = model.median_ratios(method="wald").iloc[0]
+    row = model.median_ratios(ci_method="wald").iloc[0]
     assert row.term == "median odds ratio"
     assert row.estimate == pytest.approx(np.exp(0.67449 * np.sqrt(2 * sd**2)), rel=1e-5)
     assert 1.0 < row.conf_low < row.estimate < row.conf_high

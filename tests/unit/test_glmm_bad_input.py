@@ -240,4 +240,4 @@ def test_profile_limits_of_a_term_with_slopes(data):
     model = glmm("event ~ x + (1 + x | therapist)", data)
     with pytest.raises(ValueError, match="with slopes use method='wald'"):
         model.median_ratios()
-    assert len(model.median_ratios(method="wald")) == 1
+    assert len(model.median_ratios(ci_method="wald")) == 1

@@ -246,7 +246,7 @@ BAD = {
     "one trial a row": (
         "yes ~ x + (1 | g)", {"family": "beta-binomial"}, NotIdentifiedError, "one trial",
     ),
-    "one row a unit": (
+    "one row per unit": (
         "calm ~ x + (1 | row)", {"family": "negative binomial"}, NotIdentifiedError, "one row",
     ),
     "dependent columns": (

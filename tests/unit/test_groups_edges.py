@@ -212,7 +212,9 @@ def test_a_mean_of_items_at_the_cut_off_is_at_the_cut_off():
     )
     assert words.tolist() == ["improved"]
     data = pd.DataFrame({"b": [0.8, 0.7 + 0.1], "a": [1.5, 1.5]})
-    rule = reliable_change("b", "a", reliability=0.9, better="higher", cut=0.8, reference=reference)
+    rule = reliable_change(
+        "b", "a", reliability=0.9, better="higher", cut_off=0.8, reference=reference
+    )
     assert rule(data).tolist() == [False, False]
     assert cut_point("b", 0.8, better="higher")(data).tolist() == [True, True]
 

@@ -62,7 +62,7 @@ def test_reliable_change_follows_direction_and_cut(families):
     # least reliable change: 1.96 * 7.5 * sqrt(2 * .2) = 9.30
     assert verdicts(rule, families) == [False, True, True, False, False, True, None, False]
     across = reliable_change(
-        "before", "after", reliability=0.8, better="lower", cut=46.0, reference=reference
+        "before", "after", reliability=0.8, better="lower", cut_off=46.0, reference=reference
     )
     assert verdicts(across, families) == [False, True, True, False, False, False, None, False]
     assert across.name == "reliably better after than before (jacobson-truax) across 46"

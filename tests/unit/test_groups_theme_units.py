@@ -26,7 +26,7 @@ def twice(interviews) -> pd.DataFrame:
     return interviews.assign(family=["F1", "F1", "F3", "F4", "F5", "F6"])
 
 
-MESSAGE = r"'family' F1 stands in rows 0, 1.*one row a unit"
+MESSAGE = r"'family' F1 stands in rows 0, 1.*one row per unit"
 
 
 def test_themes_refuse_a_unit_that_stands_twice(twice):

@@ -83,7 +83,7 @@ def test_intervals_of_a_hazards_shares_are_those_of_its_sd() -> None:
     model = _hazard()
     for method in ("profile", "wald"):
         row = variance_partition(model, ci_method=method).tidy().iloc[0]
-        ratio = model.fit.median_ratios(method=method).iloc[0]
+        ratio = model.fit.median_ratios(ci_method=method).iloc[0]
         for end in ("conf_low", "conf_high"):
             v = (np.log(ratio[end]) / QUARTILE) ** 2
             assert row[end] == pytest.approx(v / (v + IMPLIED["cloglog"]), rel=1e-6)

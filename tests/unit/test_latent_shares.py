@@ -73,7 +73,7 @@ def test_shares_of_counts_have_a_closed_form() -> None:
 def test_a_profile_turns_the_limits_of_the_sd() -> None:
     model = glmm("well ~ x + (1 | therapist)", DATA)
     found = variance_partition(model, ci_method="profile").tidy().iloc[0]
-    ratio = model.median_ratios(method="profile").iloc[0]
+    ratio = model.median_ratios(ci_method="profile").iloc[0]
     q = np.sqrt(2.0) * 0.6744897501960817
     for end in ("conf_low", "conf_high"):
         v = (np.log(ratio[end]) / q) ** 2
@@ -84,7 +84,7 @@ def test_a_profile_turns_the_limits_of_the_sd() -> None:
 def test_wald_limits_of_one_level_are_those_of_its_log_sd() -> None:
     model = glmm("well ~ x + (1 | therapist)", DATA)
     found = variance_partition(model, ci_method="wald").tidy().iloc[0]
-    ratio = model.median_ratios(method="wald").iloc[0]
+    ratio = model.median_ratios(ci_method="wald").iloc[0]
     q = np.sqrt(2.0) * 0.6744897501960817
     v = (np.log(ratio["conf_low"]) / q) ** 2
     assert found["conf_low"] == pytest.approx(v / (v + np.pi**2 / 3.0), rel=1e-6)
@@ -118,7 +118,7 @@ def test_limits_of_the_outcomes_share_are_by_the_slope_of_its_closed_form() -> N
     model = glmm("count ~ 1 + (1 | therapist)", DATA, family="poisson")
     row = variance_partition(model, ci_method="wald").tidy().query("scale == 'observation'").iloc[0]
     v = float(variance_partition(model).variances.iloc[0])
-    ratio = model.median_ratios(method="wald").iloc[0]
+    ratio = model.median_ratios(ci_method="wald").iloc[0]
     sds = [np.log(ratio[end]) / (np.sqrt(2.0) * 0.6744897501960817) for end in ENDS]
     error = 2.0 * np.log(sds[1] / sds[0]) / (2.0 * 1.959963984540054)  # of log v
     slope = v * np.exp(v) / (np.exp(v) - 1.0) + v / 2.0
@@ -131,7 +131,7 @@ def test_limits_of_the_outcomes_share_are_by_the_slope_of_its_closed_form() -> N
 def test_a_profile_of_the_outcomes_share_is_that_of_its_variance() -> None:
     model = glmm("count ~ 1 + (1 | therapist)", DATA, family="poisson")
     row = variance_partition(model, ci_method="profile").tidy().iloc[2]
-    ratio = model.median_ratios(method="profile").iloc[0]
+    ratio = model.median_ratios(ci_method="profile").iloc[0]
     b = float(model.beta.iloc[0])
     for end in ENDS:
         v = (np.log(ratio[end]) / (np.sqrt(2.0) * 0.6744897501960817)) ** 2

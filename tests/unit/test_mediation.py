@@ -81,7 +81,7 @@ def test_clusters_widen_what_therapists_share() -> None:
 
 def test_the_bootstrap_agrees_with_monte_carlo_where_both_hold() -> None:
     monte_carlo = mediation(DATA, **NAMED).tidy()
-    bootstrap = mediation(DATA, intervals="bootstrap", **NAMED).tidy()
+    bootstrap = mediation(DATA, ci_method="bootstrap", **NAMED).tidy()
     for column in ("conf_low", "conf_high"):
         assert bootstrap[column].to_numpy() == pytest.approx(
             monte_carlo[column].to_numpy(), abs=0.12
@@ -180,8 +180,8 @@ def test_it_speaks() -> None:
             {"mediator": ["hit", "m"], "mediator_family": "logistic"},
         ),
         (NotIdentifiedError, "linear, without", {"nested_in": "therapist", "interaction": True}),
-        (NotIdentifiedError, "no profile", {"interaction": True, "intervals": "profile"}),
-        (NotIdentifiedError, "independent rows", {"cluster": "therapist", "intervals": "profile"}),
+        (NotIdentifiedError, "no profile", {"interaction": True, "ci_method": "profile"}),
+        (NotIdentifiedError, "independent rows", {"cluster": "therapist", "ci_method": "profile"}),
         (ValueError, "among 'a', 'b' and 'c'", {"nested_in": "therapist", "random_slopes": "d"}),
         (DataError, "give nested_in", {"random_slopes": "a"}),
         (DataError, "of natural effects", {"scale": "ratio"}),
@@ -223,9 +223,9 @@ def test_units_are_one_column_by_name_or_in_a_list():
     "options",
     [
         {"cluster": "therapist"},
-        {"intervals": "bootstrap"},
-        {"intervals": "bootstrap", "cluster": "therapist"},
-        {"intervals": "profile"},
+        {"ci_method": "bootstrap"},
+        {"ci_method": "bootstrap", "cluster": "therapist"},
+        {"ci_method": "profile"},
         {"interaction": True, "values": (0, 1)},
     ],
 )

@@ -274,7 +274,7 @@ def test_clusters_of_units_change_errors_and_nothing_else() -> None:
 @pytest.mark.parametrize("slopes", [(), pytest.param(("a", "b"), marks=pytest.mark.slow)])
 def test_the_bootstrap_draws_whole_units(slopes: tuple[str, ...]) -> None:
     asked = NESTED | {"random_slopes": slopes, "n_resamples": 4000}  # of the bootstrap a twentieth
-    boot = mediation(LEVELS, intervals="bootstrap", **asked)
+    boot = mediation(LEVELS, ci_method="bootstrap", **asked)
     drawn = mediation(LEVELS, **asked)
     assert "bootstrap of whole units (200 draws)" in boot.method
     one, other = (f.tidy().query("level == 'within'").iloc[0] for f in (boot, drawn))
@@ -284,7 +284,7 @@ def test_the_bootstrap_draws_whole_units(slopes: tuple[str, ...]) -> None:
 
 
 def test_profiles_of_levels_are_near_the_draws_and_say_what_the_likelihood_says() -> None:
-    found = mediation(LEVELS, intervals="profile", **NESTED)
+    found = mediation(LEVELS, ci_method="profile", **NESTED)
     drawn = mediation(LEVELS, **NESTED).tidy()
     table = found.tidy()
     size = drawn["std_error"].to_numpy()
@@ -391,7 +391,7 @@ def test_several_mediators_of_units_share_their_error() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"intervals": "profile"}, {"random_slopes": ("a", "b")}, {"moderator": "w"}],
+    [{"ci_method": "profile"}, {"random_slopes": ("a", "b")}, {"moderator": "w"}],
 )
 def test_results_in_units_are_saved_and_loaded(options: dict[str, object]) -> None:
     found = mediation(LEVELS, **(NESTED | {"n_resamples": 200} | options))

@@ -98,11 +98,11 @@ def test_a_predicted_effect_of_studies_is_the_pooled_one():
     for scale in ("fitted", "r"):
         limits = ["estimate", "conf_low", "conf_high"]
         pd.testing.assert_frame_equal(
-            pooled.predict(anything, on=scale)[limits], pooled.tidy(on=scale)[limits]
+            pooled.predict(anything, scale=scale)[limits], pooled.tidy(scale=scale)[limits]
         )
         pd.testing.assert_frame_equal(
-            pooled.predict(anything, interval="prediction", on=scale)[limits],
-            pooled.prediction(on=scale)[limits],
+            pooled.predict(anything, interval="prediction", scale=scale)[limits],
+            pooled.prediction(scale=scale)[limits],
         )
 
 

@@ -99,7 +99,7 @@ def test_groups_have_lags_of_their_own_and_a_test_whether_they_are_equal():
     assert equal["p_value"] > 0.01
     zero = tests.loc["alliance -> symptoms zero"]
     assert zero["df"] == 2
-    assert len(apart.profile(on="symptoms")) == 4
+    assert len(apart.profile(outcome="symptoms")) == 4
     assert set(apart.impulse_responses()["strata"]) == {"one", "two"}
 
 
@@ -237,7 +237,7 @@ def test_wald_intervals_at_a_boundary_are_said_to_be_short_and_profiles_let_it_g
     assert found.glance()["singular"].item()
     assert "profile()" in found.notes[0]
     wald = found.tidy().iloc[3]
-    profile = found.profile(on="symptoms").iloc[1]
+    profile = found.profile(outcome="symptoms").iloc[1]
     assert wald["conf_low"] > 0.5  # the truth is .4
     assert profile["conf_low"] < 0.42
     assert profile["conf_high"] == pytest.approx(wald["conf_high"], abs=0.01)

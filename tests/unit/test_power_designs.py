@@ -131,9 +131,9 @@ def test_drawn_clusters_have_the_stated_variances_and_sizes():
 def test_a_large_pilot_gives_back_what_it_was_made_from():
     pilot = simulate_study(
         seed=11,
-        n_therapists=80,
-        n_families=700,
-        n_interviewed=0,
+        therapists=80,
+        families=700,
+        interviewed=0,
         alliance=AllianceTruth(split_probability=0.0, rupture_rate=0.0),
         endings=EndingTruth(planned=-4.5, planned_session=0.1),
     ).study
@@ -158,7 +158,7 @@ def test_a_large_pilot_gives_back_what_it_was_made_from():
 
 
 def test_a_pilot_of_other_words_and_fewer_columns_is_read():
-    sessions = simulate_study(seed=2, n_therapists=5, n_families=20, n_interviewed=0).study.sessions
+    sessions = simulate_study(seed=2, therapists=5, families=20, interviewed=0).study.sessions
     other = sessions.rename(columns={"alliance": "WAI", "person": "who"}).drop(
         columns=["experience", "symptoms", "ending", "framework"]
     )

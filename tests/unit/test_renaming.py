@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 import alliance_stats as als
-from alliance_stats import family, groups
+from alliance_stats import evidence, family, groups
 from alliance_stats.renaming import renamed
 
 OLD = [
@@ -28,6 +28,23 @@ OLD = [
     (als.competing_hazards, "df", "baseline_df"),
     (als.discrete_hazard, "df", "baseline_df"),
     (als.shared_parameter, "df", "baseline_df"),
+    (als.reference_imputation, "arm", "group"),
+    (als.unit_ranks, "group", "unit"),
+    (als.contrasts, "within", "by"),
+    (als.adjusted_curves, "by", "variable"),
+    (als.johnson_neyman, "levels", "values"),
+    (als.johnson_neyman, "control", "adjust"),
+    (groups.adjusted_p, "method", "adjust"),
+    (als.mediation, "intervals", "ci_method"),
+    (als.comparisons, "compare", "scale"),
+    (evidence.leave_one_study_out, "on", "scale"),
+    (als.landmark_chance, "within", "horizon"),
+    (als.person_period, "event", "cause"),
+    (als.last_session, "event", "cause"),
+    (als.reliable_change, "cut", "cut_off"),
+    (als.simulate_study, "n_families", "families"),
+    (als.simulate_study, "n_therapists", "therapists"),
+    (als.simulate_study, "n_interviewed", "interviewed"),
 ]
 
 

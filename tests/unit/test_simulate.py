@@ -36,7 +36,7 @@ def one_a_family(sessions: pd.DataFrame) -> pd.DataFrame:
 
 def dropout_share(**changes: float) -> float:
     endings = EndingTruth(planned=NEVER, transferred=NEVER, **changes)
-    sessions = simulate_study(n_families=400, endings=endings, seed=1).study.sessions
+    sessions = simulate_study(families=400, endings=endings, seed=1).study.sessions
     return float((one_a_family(sessions)["ending"] == "dropout").mean())
 
 
@@ -145,7 +145,7 @@ def test_the_hazard_responds_to_its_intercept():
 
 def test_the_hazard_responds_to_the_alliance_so_far():
     endings = EndingTruth(alliance_so_far=-3.0, planned=NEVER, transferred=NEVER)
-    sessions = simulate_study(n_families=400, endings=endings, seed=4).study.sessions
+    sessions = simulate_study(families=400, endings=endings, seed=4).study.sessions
     first = sessions[sessions["session"] == 1].groupby("family")["alliance"].mean()
     left = one_a_family(sessions)["ending"] == "dropout"
     assert first[left].mean() < first[~left].mean() - 0.3
@@ -153,7 +153,7 @@ def test_the_hazard_responds_to_the_alliance_so_far():
 
 def test_the_hazard_responds_to_a_barrier():
     endings = EndingTruth(alliance_so_far=0.0, parent_trauma=3.0)
-    sessions = simulate_study(n_families=400, endings=endings, seed=5).study.sessions
+    sessions = simulate_study(families=400, endings=endings, seed=5).study.sessions
     families = sessions.groupby("family").agg(
         trauma=("parent_trauma", "first"), ending=("ending", "first")
     )
@@ -213,7 +213,7 @@ def test_ratings_have_the_stated_spread_and_growth():
     )
     truth = AllianceTruth(intercept=4.0)
     simulated = simulate_study(
-        n_therapists=100, n_families=2000, alliance=truth, endings=endings, seed=6
+        therapists=100, families=2000, alliance=truth, endings=endings, seed=6
     )
     latent = simulated.latent
     residual = latent["alliance"] - latent["level"] - truth.session * latent["session"]
@@ -247,7 +247,7 @@ def test_therapists_rate_every_member_at_every_session_on_the_same_scale(simulat
 def many_therapists(alliance: AllianceTruth) -> tuple[pd.DataFrame, dict[str, float]]:
     endings = EndingTruth(available_sessions=(2, 2))
     made = simulate_study(
-        n_therapists=1500, n_families=6000, alliance=alliance, endings=endings, seed=11
+        therapists=1500, families=6000, alliance=alliance, endings=endings, seed=11
     )
     return made.study.sessions.query("session == 1 and role == 'mother'"), dict(made.truth)
 
@@ -309,7 +309,7 @@ def test_interviewed_parents_come_from_both_groups_evenly(simulated):
 
 
 def test_an_early_problem_becomes_at_most_one_thing():
-    themes = simulate_study(n_interviewed=200, seed=9).themes
+    themes = simulate_study(interviewed=200, seed=9).themes
     became = themes["theme_became_rupture"] + themes["theme_became_strength"]
     assert became.max() == 1
     assert (became <= themes["theme_early_problem"]).all()
@@ -323,16 +323,16 @@ def test_themes_are_voiced_as_often_as_stated():
 
 
 def test_nobody_need_be_interviewed():
-    assert simulate_study(n_interviewed=0, seed=1).themes.empty
+    assert simulate_study(interviewed=0, seed=1).themes.empty
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"n_therapists": 1}, "at least 2 therapists and a family for each"),
-        ({"n_families": 29}, "got 30 therapists and 29 families"),
+        ({"therapists": 1}, "at least 2 therapists and a family for each"),
+        ({"families": 29}, "got 30 therapists and 29 families"),
         ({"missing_rating": 1.0}, r"missing_rating must lie in \[0, 1\); got 1.0"),
-        ({"n_interviewed": 241}, "between 0 and 240; got 241"),
+        ({"interviewed": 241}, "between 0 and 240; got 241"),
     ],
 )
 def test_impossible_sizes_are_refused(arguments, message):

@@ -30,7 +30,7 @@ DIFFERENCES = 1e-5
 
 def test_averages_of_a_cox_model_are_those_of_survfit() -> None:
     fit = cox_ph("age + C(sex) + `ph.karno`", LUNG, **WHEN)
-    found = adjusted_curves(fit, by="sex", times=TIMES).tidy()
+    found = adjusted_curves(fit, variable="sex", times=TIMES).tidy()
     assert found["level"].tolist() == [1, 1, 1, 2, 2, 2]
     assert_allclose(found["estimate"], np.ravel(REFERENCE["adjusted"]), rtol=ROUNDING)
 
@@ -38,7 +38,7 @@ def test_averages_of_a_cox_model_are_those_of_survfit() -> None:
 def test_of_one_row_it_is_that_rows_survival() -> None:
     fit = cox_ph("age + C(sex)", LUNG, **WHEN, cluster="inst")
     row = pd.DataFrame({"age": [60.0], "sex": [1]})
-    found = adjusted_curves(fit, by="sex", data=row, values=[1], times=TIMES).tidy()
+    found = adjusted_curves(fit, variable="sex", data=row, values=[1], times=TIMES).tidy()
     own = fit.survival(row, times=TIMES)
     for column in ("estimate", "std_error", "conf_low", "conf_high"):
         assert_allclose(found[column], own[column], rtol=ROUNDING)
@@ -76,7 +76,7 @@ def test_errors_are_those_of_the_whole_likelihood() -> None:
             ],
             axis=1,
         )
-    found = adjusted_curves(fit, by="sex", times=TIMES)
+    found = adjusted_curves(fit, variable="sex", times=TIMES)
     tidy = found.tidy()
     for sex, G in slopes.items():
         errors = np.sqrt(np.diag(G @ covariance @ G.T))
@@ -89,7 +89,7 @@ def test_errors_are_those_of_the_whole_likelihood() -> None:
 def test_strata_keep_their_baselines() -> None:
     data = LUNG.dropna(subset=["inst"]).assign(big=lambda d: d["inst"] > 11)
     fit = cox_ph("age + C(sex)", data, **WHEN, strata="big")
-    found = adjusted_curves(fit, by="sex", times=TIMES).tidy()
+    found = adjusted_curves(fit, variable="sex", times=TIMES).tidy()
     for sex in (1, 2):
         each = fit.survival(data.assign(sex=sex), times=TIMES)
         own = each.groupby("time")["estimate"].mean()
@@ -117,7 +117,7 @@ def test_averages_of_a_discrete_hazard_are_those_of_its_courses(
     fit = discrete_hazard(
         "x + arm", data, **COLUMNS, random=random, baseline="polynomial", baseline_df=1
     )
-    found = adjusted_curves(fit, by="arm")
+    found = adjusted_curves(fit, variable="arm")
     units = data.drop_duplicates("family")
     for g, arm in enumerate(("a", "b")):
         each = [
@@ -125,7 +125,7 @@ def test_averages_of_a_discrete_hazard_are_those_of_its_courses(
             for x in units["x"]
         ]
         assert_allclose(found.estimate[g, 0], np.mean(each, axis=0), rtol=ROUNDING)
-    one = adjusted_curves(fit, by="arm", data=units.iloc[[0]], values=["a"]).tidy()
+    one = adjusted_curves(fit, variable="arm", data=units.iloc[[0]], values=["a"]).tidy()
     own = fit.curve(units.iloc[[0]].assign(arm="a"))
     assert_allclose(one["conf_low"], own["survival_low"], rtol=ROUNDING)
     assert_allclose(one["conf_high"], own["survival_high"], rtol=ROUNDING)
@@ -154,9 +154,9 @@ def test_slopes_of_competing_incidences_are_their_differences(
     curve = fit.curve(row)
     assert (curve["conf_low"] < curve["estimate"]).all()
     assert (curve["estimate"] < curve["conf_high"]).all()
-    averaged = adjusted_curves(fit, by="arm").tidy()
+    averaged = adjusted_curves(fit, variable="arm").tidy()
     assert averaged["state"].unique().tolist() == list(fit.states)
-    whole = adjusted_curves(fit, by="arm", data=row, values=["b"]).tidy()
+    whole = adjusted_curves(fit, variable="arm", data=row, values=["b"]).tidy()
     assert_allclose(whole["std_error"], curve["std_error"], rtol=ROUNDING)
 
 
@@ -164,14 +164,14 @@ def test_incidences_of_a_fine_gray_model_are_averaged(periods: pd.DataFrame) -> 
     units = periods.groupby("family").tail(1)
     fit = fine_gray("x + arm", units, time="session", event="ending", cause="dropout",
                     censored="none")  # fmt: skip
-    found = adjusted_curves(fit, by="arm", times=[2, 4]).tidy()
+    found = adjusted_curves(fit, variable="arm", times=[2, 4]).tidy()
     each = fit.incidence(units.assign(arm="b"), times=[2, 4]).groupby("time")["estimate"].mean()
     assert_allclose(found.loc[found["level"] == "b", "estimate"], each, rtol=ROUNDING)
 
 
 def test_it_speaks_and_refuses() -> None:
     fit = cox_ph("age + C(sex)", LUNG, **WHEN)
-    found = adjusted_curves(fit, by="sex", times=TIMES)
+    found = adjusted_curves(fit, variable="sex", times=TIMES)
     text = found.summary()
     assert (
         "survival by 'sex' from a Cox model, averaged over the covariates of" in text.lower()
@@ -180,15 +180,15 @@ def test_it_speaks_and_refuses() -> None:
     assert "Difference" in text
     assert found.glance()["n_groups"].item() == 2
     with pytest.raises(DataError, match="formula has no 'inst'"):
-        adjusted_curves(fit, by="inst")
+        adjusted_curves(fit, variable="inst")
     with pytest.raises(DataError, match="has no column 'sx'. Did you mean 'sex'"):
-        adjusted_curves(fit, by="sx")
+        adjusted_curves(fit, variable="sx")
     with pytest.raises(DataError, match="say which to compare"):
-        adjusted_curves(fit, by="age")
+        adjusted_curves(fit, variable="age")
     spells = LUNG.assign(start=1.0, stop=LUNG["time"] + 1.0)
     late = cox_ph("age + C(sex)", spells, start="start", stop="stop", event="left")
-    with pytest.raises(DataError, match="give data= with one row a person"):
-        adjusted_curves(late, by="sex")
+    with pytest.raises(DataError, match="give data= with one row per person"):
+        adjusted_curves(late, variable="sex")
 
 
 @pytest.mark.parametrize("strata", [None, "sex"])
@@ -197,7 +197,7 @@ def test_nothing_is_said_behind_the_last_row(strata: str | None) -> None:
     data = LUNG.assign(group=np.resize(["a", "b"], len(LUNG)))
     fit = cox_ph(formula, data, **WHEN, strata=strata)
     last = data.groupby("sex")["time"].max().min() if strata else data["time"].max()
-    found = adjusted_curves(fit, by="group", times=[250, last, last + 1]).tidy()
+    found = adjusted_curves(fit, variable="group", times=[250, last, last + 1]).tidy()
     assert found["estimate"].isna().tolist() == [False, False, True] * 2
     assert found["conf_low"].isna().tolist() == [False, False, True] * 2
-    assert adjusted_curves(fit, by="group").tidy()["estimate"].notna().all()
+    assert adjusted_curves(fit, variable="group").tidy()["estimate"].notna().all()

@@ -125,8 +125,8 @@ def test_refusals() -> None:
         endings(study(), FewerSessionsThan(1))
     with pytest.raises(ValueError, match="reliability between 0 and 1"):
         endings(study("person"), BeforeReliableChange(10.0, 1.0))
-    with pytest.raises(ValueError, match="improvement must be"):
-        endings(study("person"), BeforeReliableChange(10.0, 0.9, improvement="down"))
+    with pytest.raises(ValueError, match="better must be"):
+        endings(study("person"), BeforeReliableChange(10.0, 0.9, better="down"))
     frame = study().sessions.drop(columns="ending")
     bare = Study.from_frame(frame, person="person", family="family", session="session")
     with pytest.raises(DataError, match="has no ending column: give ending="):
@@ -245,7 +245,7 @@ def test_no_word_of_late_entry_where_all_begin_together() -> None:
 
 
 def melted(last_rated: dict[str, int], waves: int) -> pd.DataFrame:
-    """A wide file turned to rows: one a person and wave, empty after the person left."""
+    """A wide file turned to rows: one per person and wave, empty after the person left."""
     return pd.DataFrame(
         [
             (person, wave, 5.0 if wave <= last else np.nan, True, "dropout")

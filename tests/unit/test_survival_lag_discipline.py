@@ -230,7 +230,7 @@ def test_what_is_known_of_single_sessions_is_no_mean_over_a_course() -> None:
 
 
 def crossover() -> pd.DataFrame:
-    """Two rows a person, under one condition and the other; and a score a person was centred on."""
+    """Two rows per person, under one condition and the other, and a score that was centred."""
     rng = np.random.default_rng(7)
     person = np.repeat(np.arange(40), 2)
     first = np.tile([0, 1], 40)

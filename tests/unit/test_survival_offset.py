@@ -71,8 +71,8 @@ def test_it_moves_a_coefficient_and_nothing_else(rows: pd.DataFrame, how: str) -
 def test_averaged_curves_have_it_too(rows: pd.DataFrame) -> None:
     arm = rows["unit"].str[-1].isin(list("02468")).astype(int)
     data = rows.assign(arm=arm, o=0.3 * rows["x"])
-    one = adjusted_curves(fitted("x + arm", data), by="arm").tidy()
-    two = adjusted_curves(fitted("x + arm + offset(o)", data), by="arm").tidy()
+    one = adjusted_curves(fitted("x + arm", data), variable="arm").tidy()
+    two = adjusted_curves(fitted("x + arm + offset(o)", data), variable="arm").tidy()
     columns = ["estimate", "std_error"]
     assert_allclose(two[columns], one[columns], rtol=1e-4)
 

@@ -44,7 +44,7 @@ def model(frames: tuple[pd.DataFrame, pd.DataFrame]) -> LinearMixedModel:
 
 def asked(model: LinearMixedModel, unseen: pd.DataFrame, **changed: object) -> ReferenceImputation:
     options = {
-        "term": TERM, "arm": "arm", "reference": "usual", "time": "time", "unit": "person",
+        "term": TERM, "group": "arm", "reference": "usual", "time": "time", "unit": "person",
         "seed": 3, "n_imputations": 30,
     }  # fmt: skip
     return reference_imputation(model, unseen, **(options | changed))
@@ -119,7 +119,7 @@ def test_refusals(model, frames) -> None:
     with pytest.raises(FormulaError, match="no coefficient 'arm'"):
         asked(model, unseen, term="arm")
     with pytest.raises(FormulaError, match="no 'clinic'"):
-        asked(model, unseen.assign(clinic=1), arm="clinic")
+        asked(model, unseen.assign(clinic=1), group="clinic")
     crossed = unseen.copy()
     crossed["arm"] = crossed["arm"].cat.rename_categories({"usual": "new arm", "new arm": "usual"})
     with pytest.raises(DataError, match="several values of 'arm'"):

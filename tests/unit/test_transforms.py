@@ -278,13 +278,13 @@ def test_person_period_by_hand(treatment: pd.DataFrame):
 
 
 def test_another_ending_may_be_the_event(treatment: pd.DataFrame):
-    periods = person_period(treatment, **ROLES, event="planned")
+    periods = person_period(treatment, **ROLES, cause="planned")
     np.testing.assert_array_equal(periods["event"], [0, 0, 0, 0, 1, 0, NAN])
-    assert last_session(treatment, **ROLES, event="planned")["event"].tolist() == [0, 1, 0]
+    assert last_session(treatment, **ROLES, cause="planned")["event"].tolist() == [0, 1, 0]
     with pytest.raises(
-        ValueError, match="event must be one of 'dropout', 'planned', 'transferred'"
+        ValueError, match="cause must be one of 'dropout', 'planned', 'transferred'"
     ):
-        person_period(treatment, **ROLES, event="ongoing")
+        person_period(treatment, **ROLES, cause="ongoing")
 
 
 def test_codes_of_the_endings():

@@ -40,9 +40,9 @@ def test_each_draw_ranks_every_unit_once() -> None:
 
 @pytest.mark.parametrize(
     ("match", "asked"),
-    [("no grouping factor", {"group": "unti"}), ("no effect of", {"term": "x"}),
+    [("no grouping factor", {"unit": "unti"}), ("no effect of", {"term": "x"}),
      ("at most 0.5", {"share": 0.8})],
 )  # fmt: skip
 def test_what_cannot_be_ranked(match: str, asked: dict[str, object]) -> None:
     with pytest.raises(DataError, match=match):
-        unit_ranks(_model(), **({"group": "unit"} | asked))
+        unit_ranks(_model(), **({"unit": "unit"} | asked))

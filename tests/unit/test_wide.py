@@ -309,7 +309,7 @@ def test_forms_of_one_session_are_put_into_one_row():
     assert found["gender"].tolist() == [2, 1]
     assert (
         study.notes[0]
-        == "Rows of 'client', 'therapist' were put into one a session: 3 rows into 2."
+        == "Rows of 'client', 'therapist' were put into one per session: 3 rows into 2."
     )
     again = pd.concat([forms, forms.iloc[[2]].assign(wai_t=3)], ignore_index=True)
     with pytest.raises(DataError, match=r"say different things in column 'wai_t', rows 1, 2, 5"):

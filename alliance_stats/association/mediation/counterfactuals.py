@@ -151,7 +151,7 @@ def counterfactuals(  # noqa: PLR0917
     paths
         Coefficients of all equations.
     frame
-        A row a unit.
+        A row per unit.
     at
         Values of the moderator.
     course

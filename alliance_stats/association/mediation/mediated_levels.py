@@ -150,7 +150,7 @@ def level_design(asked: Asked, columns: Mapping[str, Array], units: Index, unit:
     still = {name: _still(columns[name], units) for name in (x, *asked.targets)}
     if still[y]:
         raise DataError(
-            f"'{y}' is the same in all rows of a '{unit}': it belongs to the units. Keep a row a "
+            f"'{y}' is the same in all rows of a '{unit}': it belongs to the units. Keep a row per "
             f"unit and leave nested_in out."
         )
     up = [m for m in asked.mediators if still[m] and not still[x]]
@@ -326,7 +326,7 @@ def _with_units(  # noqa: PLR0917
     model: TwoLevels,
     modelled: Index,
 ) -> Paths:
-    """Add the paths to mediators of the units: least squares, a row a unit, the same columns."""
+    """Add the paths to mediators of the units: least squares, a row per unit, the same columns."""
     names = [asked.treatment, *covariates]
     names += [] if asked.moderator is None else [asked.moderator]
     if "a" in asked.moderates:

@@ -26,11 +26,13 @@ from alliance_stats.association.mediation.mediated_effects import (
 )
 from alliance_stats.association.mediation.mediation_result import Mediation
 from alliance_stats.errors import DataError, NotIdentifiedError
+from alliance_stats.renaming import renamed
 from alliance_stats.seeds import Seed
 
 __all__ = ["mediation"]
 
 
+@renamed(intervals="ci_method")
 def mediation(
     data: pd.DataFrame,
     *,
@@ -51,7 +53,7 @@ def mediation(
     values: tuple[object, object] | None = None,
     scale: Scale = "difference",
     times: Mapping[str, str] | None = None,
-    intervals: Intervals = "monte_carlo",
+    ci_method: Intervals = "monte_carlo",
     n_resamples: int = 20_000,
     seed: Seed = None,
 ) -> Mediation:
@@ -60,8 +62,8 @@ def mediation(
     Parameters
     ----------
     data
-        One row a case; with `nested_in` one row a case of a unit (a session of a person, a person
-        of a therapist). Rows without all that is needed are set aside and counted.
+        One row per case; with `nested_in` one row per case of a unit (a session of a person, a
+        person of a therapist). Rows without all that is needed are set aside and counted.
     treatment
         Column of numbers (0 and 1, or a quantity) or of words. Of two words the first in order is
         the reference; of three arms or more `values` says which two are compared, and the others
@@ -111,7 +113,7 @@ def mediation(
     times
         Column of treatment, mediators or outcome -> column that says when it was measured. A
         mediator that was measured after the outcome, or before the treatment, is refused.
-    intervals
+    ci_method
         ``"monte_carlo"``: draws of all paths with their joint covariance (t where df are few;
         MacKinnon, Lockwood & Williams 2004, doi:10.1207/s15327906mbr3901_4), of which quantiles
         are taken. ``"bootstrap"``: rows, or whole clusters or units, are drawn anew and all fitted
@@ -154,7 +156,7 @@ def mediation(
         treatment, listed(mediator), event, listed(covariates), serial, moderator, moderated
     )
     how = Natural(mediator_family, outcome_family, interaction, values, scale)
-    drawn = Drawn(intervals, n_resamples, np.random.default_rng(seed))
+    drawn = Drawn(ci_method, n_resamples, np.random.default_rng(seed))
     unit, slopes, when = _unit(nested_in), listed(random_slopes), dict(times or {})
     _check_levels(asked, how, unit, slopes, hazard)
     _check_natural(asked, how, drawn, at, natural=hazard is not None or how.wanted)

@@ -82,7 +82,7 @@ class Mediation:
         return self.remarks
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return one row an effect.
+        """Return one row per effect.
 
         Returns
         -------
@@ -114,7 +114,7 @@ class Mediation:
         Returns
         -------
         DataFrame
-            As :meth:`tidy`, a row an effect and value; by draws.
+            As :meth:`tidy`, a row per effect and value; by draws.
 
         Raises
         ------

@@ -21,7 +21,7 @@ class Tabled(Protocol):
     """A fitted model with a table of coefficients."""
 
     def tidy(self) -> pd.DataFrame:
-        """Return one row a coefficient."""
+        """Return one row per coefficient."""
         ...
 
     def vcov(self) -> pd.DataFrame:

@@ -75,7 +75,7 @@ def resampled(
     if lost > _MOST_LOST * n:
         raise NotIdentifiedError(
             f"{format_count(lost)} of {format_count(n)} resamples could not be fitted: a bootstrap "
-            "has nothing to stand on. Ask for intervals='monte_carlo'."
+            "has nothing to stand on. Ask for ci_method='monte_carlo'."
         )
     return np.array(found), lost
 

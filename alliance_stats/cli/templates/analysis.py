@@ -238,7 +238,7 @@ def by_role(data: Study) -> pd.DataFrame:
 
 
 def units_of(data: Study) -> pd.DataFrame:
-    """Return a row a unit: how it ended, and its members' mean outcome in its last session."""
+    """Return a row per unit: how it ended, and its members' mean outcome in its last session."""
     units = last_session(data.sessions, unit=WHO, session=SESSION, ending=ENDING)
     if OUTCOME is None:
         return units

@@ -97,14 +97,14 @@ class Comparison:
     __repr__ = one_line
 
     def tidy(self) -> pd.DataFrame:
-        """Return a row for each estimate, the own one first.
+        """Return a row for each estimate, your own first.
 
         Returns
         -------
         DataFrame
             ``label, origin`` ("own" or "published"), ``about, sample, design``, then ``estimate,
             conf_low, conf_high`` on the scale of the comparison, ``interval`` (whether one was
-            printed) and ``doi``; ``difference, difference_low, difference_high`` are the own
+            printed) and ``doi``; ``difference, difference_low, difference_high`` are your own
             estimate minus the published one, on Fisher's z scale (log for hazard ratios), with
             the interval of two independent estimates, NaN where no interval was printed.
         """
@@ -121,13 +121,13 @@ class Comparison:
     @property
     def method(self) -> str:
         """What was compared, in a phrase."""
-        return "an own estimate beside published ones"
+        return "an estimate of your own beside published ones"
 
     notes: ClassVar[tuple[str, ...]] = ()
 
     @property
     def rows(self) -> RowLedger:
-        """One row an estimate; none is set aside."""
+        """One row per estimate; none is set aside."""
         return RowLedger.start(self.frame)
 
     def account(self, *, conf_level: float | None = None) -> Account:
@@ -243,7 +243,7 @@ def compare_with(
     folder: str | Path | None = None,
     conf_level: float = 0.95,
 ) -> Comparison:
-    """Set an own estimate beside published ones, on one effect-size scale.
+    """Set an estimate of your own beside published ones, on one effect-size scale.
 
     Parameters
     ----------
@@ -257,7 +257,7 @@ def compare_with(
     on
         The scale of the comparison.
     label
-        What to call the own estimate.
+        What to call your own estimate.
     records, folder
         As in :func:`published_effects`.
     conf_level
@@ -370,7 +370,7 @@ def _value(record: PublishedRecord, name: str) -> float:
 
 
 def _with_differences(frame: pd.DataFrame, on: str, conf_level: float) -> pd.DataFrame:
-    """Add the own estimate minus each published one, both taken as independent and normal.
+    """Add your own estimate minus each published one, both taken as independent and normal.
 
     Standard errors come from the widths of the intervals on the stable scale.
     """

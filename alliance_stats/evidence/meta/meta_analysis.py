@@ -15,6 +15,7 @@ from alliance_stats.evidence.meta.pooled_estimate import MetaAnalysis
 from alliance_stats.evidence.meta.pooling import ESTIMATORS, fit_gls, reml
 from alliance_stats.evidence.meta.sampled_effects import Columns, Effects, read_effects
 from alliance_stats.multilevel import fit_linear
+from alliance_stats.renaming import renamed
 
 __all__ = [
     "TESTS",
@@ -47,13 +48,13 @@ def meta_analysis(
     Parameters
     ----------
     data
-        A row an estimate. Rows in which a needed column is missing are set aside and counted.
+        A row per estimate. Rows in which a needed column is missing are set aside and counted.
     estimate, variance
         Columns of estimates (on a scale where they are near normal: Fisher's z, d, log odds) and
         of their sampling variances.
     r, n
         Instead: columns of correlations and sample sizes. They are pooled on Fisher's z scale,
-        with variance ``1/(n - 3)``; ``tidy(on="r")`` turns the pooled value back.
+        with variance ``1/(n - 3)``; ``tidy(scale="r")`` turns the pooled value back.
     study
         Column naming the study of each estimate. Given, the model has three levels: estimates
         within studies share what is theirs (Konstantopoulos 2011, doi:10.1002/jrsm.35).
@@ -203,8 +204,9 @@ def estimate_components(effects: Effects) -> tuple[dict[str, float], bool]:
     return components, fit.convergence.converged
 
 
+@renamed(on="scale")
 def leave_one_study_out(
-    model: MetaAnalysis, *, conf_level: float = 0.95, on: str = "fitted"
+    model: MetaAnalysis, *, conf_level: float = 0.95, scale: str = "fitted"
 ) -> pd.DataFrame:
     """Fit again without each effect in turn.
 
@@ -234,7 +236,7 @@ def leave_one_study_out(
     for position in range(len(model.effects.y)):
         again = fit_effects(model.effects.without(position), model.estimator, model.test)
         told = again.glance().iloc[0][["tau2", "i_squared", "q", "q_p"]]
-        rows.append({**again.tidy(conf_level=conf_level, on=on).iloc[0], **told})
+        rows.append({**again.tidy(conf_level=conf_level, scale=scale).iloc[0], **told})
     frame = pd.DataFrame(rows, index=model.effects.index).drop(columns="term")
     if model.effects.labels:
         frame.insert(0, "label", model.effects.labels)

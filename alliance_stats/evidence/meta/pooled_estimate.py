@@ -23,6 +23,7 @@ from alliance_stats.evidence.meta.pooling import (
 from alliance_stats.evidence.meta.sampled_effects import Effects
 from alliance_stats.formatting import p_phrase
 from alliance_stats.ledger import RowLedger
+from alliance_stats.renaming import renamed
 
 __all__ = ["MetaAnalysis"]
 
@@ -95,14 +96,15 @@ class MetaAnalysis:
     def _covariance(self) -> Array:
         return np.asarray(self.factor * self.fit.vcov)
 
-    def tidy(self, *, conf_level: float = 0.95, on: str = "fitted") -> pd.DataFrame:
+    @renamed(on="scale")
+    def tidy(self, *, conf_level: float = 0.95, scale: str = "fitted") -> pd.DataFrame:
         """Return a row for each coefficient.
 
         Parameters
         ----------
         conf_level
             Coverage of the intervals.
-        on
+        scale
             ``"fitted"``: the scale that was pooled. ``"r"``: a pooled Fisher z turned back into a
             correlation; ``std_error`` is then NaN, as the interval is not symmetric.
 
@@ -113,9 +115,10 @@ class MetaAnalysis:
             estimate has the term ``(Intercept)``.
         """
         found = Coefficients(self.effects.terms, self.fit.beta, self._covariance, self.df)
-        return self._turned_back(found.table(conf_level=conf_level), on)
+        return self._turned_back(found.table(conf_level=conf_level), scale)
 
-    def prediction(self, *, conf_level: float = 0.95, on: str = "fitted") -> pd.DataFrame:
+    @renamed(on="scale")
+    def prediction(self, *, conf_level: float = 0.95, scale: str = "fitted") -> pd.DataFrame:
         """Return the interval in which the true effect of a new study is expected.
 
         ``estimate -+ q sqrt(SE^2 + tau2)``, q normal or t on the model's df as for the interval
@@ -139,7 +142,7 @@ class MetaAnalysis:
         spread = np.sqrt(self._covariance[0, 0] + self.tau2)
         low, high = wald_interval(self.fit.beta, spread, df=self.df, conf_level=conf_level)
         frame = pd.DataFrame({"estimate": self.fit.beta, "conf_low": low, "conf_high": high})
-        return self._turned_back(frame, on)
+        return self._turned_back(frame, scale)
 
     def predict(
         self,
@@ -147,7 +150,7 @@ class MetaAnalysis:
         *,
         interval: Literal["confidence", "prediction"] = "confidence",
         conf_level: float = 0.95,
-        on: str = "fitted",
+        scale: str = "fitted",
     ) -> pd.DataFrame:
         """Return the mean effect of studies with given moderators.
 
@@ -158,7 +161,7 @@ class MetaAnalysis:
         interval
             ``"confidence"``: of the mean effect. ``"prediction"``: in which the true effect of a
             new study is expected, as by :meth:`prediction`.
-        conf_level, on
+        conf_level, scale
             As in :meth:`tidy`.
 
         Returns
@@ -191,7 +194,7 @@ class MetaAnalysis:
             {"estimate": estimate, "std_error": error, "conf_low": low, "conf_high": high},
             index=newdata.index,
         )
-        return self._turned_back(frame, on)
+        return self._turned_back(frame, scale)
 
     def heterogeneity(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return how much the true effects differ, level by level.
@@ -270,7 +273,8 @@ class MetaAnalysis:
             ]
         )
 
-    def augment(self, *, conf_level: float = 0.95, on: str = "fitted") -> pd.DataFrame:
+    @renamed(on="scale")
+    def augment(self, *, conf_level: float = 0.95, scale: str = "fitted") -> pd.DataFrame:
         """Return a row for each effect, as a forest plot shows them.
 
         Returns
@@ -300,7 +304,7 @@ class MetaAnalysis:
             frame.insert(0, "study", np.array(effects.study_labels, dtype=object)[effects.studies])
         if effects.labels:
             frame.insert(0, "label", effects.labels)
-        return self._turned_back(frame, on)
+        return self._turned_back(frame, scale)
 
     @property
     def method(self) -> str:
@@ -337,9 +341,11 @@ class MetaAnalysis:
         expected = self.is_pooled and self.estimator != "fixed"
         turned_back = self.is_pooled and self.effects.measure == "fisher_z"
         for on in ("fitted", *(("r",) if turned_back else ())):
-            rows = [] if on == "fitted" else [("pooled", self.tidy(conf_level=conf_level, on=on))]
+            rows = (
+                [] if on == "fitted" else [("pooled", self.tidy(conf_level=conf_level, scale=on))]
+            )
             if expected:
-                rows.append(("a new effect", self.prediction(conf_level=conf_level, on=on)))
+                rows.append(("a new effect", self.prediction(conf_level=conf_level, scale=on)))
             if rows:
                 parts = [
                     part[["estimate", "conf_low", "conf_high"]].assign(of=of) for of, part in rows
@@ -420,9 +426,9 @@ class MetaAnalysis:
         without = ESTIMATORS[self.estimator](effects.y, effects.v, np.ones((len(effects.y), 1)))
         return max(0.0, 100.0 * (1.0 - self.tau2 / without)) if without > 0.0 else np.nan
 
-    def _turned_back(self, frame: pd.DataFrame, on: str) -> pd.DataFrame:
-        check_choice(on, _SCALES, name="on")
-        if on == "fitted":
+    def _turned_back(self, frame: pd.DataFrame, scale: str) -> pd.DataFrame:
+        check_choice(scale, _SCALES, name="scale")
+        if scale == "fitted":
             return frame
         if self.effects.measure != "fisher_z":
             raise NotIdentifiedError(

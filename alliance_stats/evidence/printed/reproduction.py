@@ -116,8 +116,8 @@ def published(*, folder: str | Path | None = None) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row a record: ``record`` (source/name), ``about``, ``sample``, ``design``, ``effect`` (the
-        quantity that is its effect size), ``printed`` (all its printed numbers), ``citation``,
+        A row per record: ``record`` (source/name), ``about``, ``sample``, ``design``, ``effect``
+        (the quantity that is its effect size), ``printed`` (all its printed numbers), ``citation``,
         ``doi``, ``edition``, ``where``, ``note``, ``file``.
 
     Raises

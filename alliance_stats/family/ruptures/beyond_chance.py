@@ -210,7 +210,7 @@ def expected_false_alarms(
 
 
 def _simulate(found: Ruptures, error: float, rng: np.random.Generator, draws: int) -> Array:
-    """Return how many flags all persons' errors give, a number a draw."""
+    """Return how many flags all persons' errors give, a number per draw."""
     scores, shared = found.scores, found.shared
     rated = np.isfinite(scores)
     some = rated.any(axis=1)
@@ -242,7 +242,7 @@ class FamilyRuptures:
     Attributes
     ----------
     table
-        A row a family x session: the caller's columns, ``n_judged``, ``n_ruptured``, ``who`` and
+        A row per family x session: the caller's columns, ``n_judged``, ``n_ruptured``, ``who`` and
         ``pattern`` (:data:`PATTERNS`). Nothing in a row depends on a later session.
     null
         Sessions with ruptures together in each shuffle.
@@ -425,7 +425,7 @@ def family_ruptures(found: Ruptures, *, seed: Seed, n_resamples: int = 1000) -> 
 def _shuffled(
     persons: np.ndarray, hit: np.ndarray, cells: np.ndarray, rng: np.random.Generator, n: int
 ) -> Array:
-    """Cells with two or more flags, a number a shuffle of the flags within (sorted) persons."""
+    """Cells with two or more flags, a number per shuffle of the flags within (sorted) persons."""
     codes = pd.factorize(persons)[0]
     _, cells = np.unique(cells, return_inverse=True)
     found = np.empty(n)

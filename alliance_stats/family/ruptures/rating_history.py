@@ -1,6 +1,6 @@
-"""Series of ratings: one a person, a column a session, and what was known before each session.
+"""Series of ratings: one per person, a column per session, and what was known before each session.
 
-Arrays are series x sessions, a column a session number, NaN where there is no rating. Of the
+Arrays are series x sessions, a column per session number, NaN where there is no rating. Of the
 history, nothing in a column of a result depends on that column or a later one.
 """
 
@@ -135,7 +135,7 @@ def own_sd_before(scores: Array) -> Array:
 
 
 def shared_sd_before(scores: Array, kind: Literal["within", "between"]) -> Array:
-    """Return an SD of all series' ratings before each session; one value a column.
+    """Return an SD of all series' ratings before each session; one value per column.
 
     ``"within"``: of ratings around the own mean of their series, pooled (n - 1 a series).
     ``"between"``: of the series' means.

@@ -116,7 +116,7 @@ def check_positive(value: float, name: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class DropBelowRunningMean:
-    """A score at least `k` SDs below the mean of the own ratings before it.
+    """A score at least `k` SDs below the mean of the person's earlier ratings.
 
     With n ratings before, errors of SD s and a constant true score, the chance of a false alarm is
     ``Phi(-k SD / (s sqrt(1 + 1/n)))`` for an SD in points, and ``P(t(n - 1) < -k / sqrt(1 + 1/n))``
@@ -276,7 +276,7 @@ class VShape:
 
 @dataclass(frozen=True, slots=True)
 class ControlChart:
-    """A score below the lower limit of an individuals chart of the own ratings before it.
+    """A score below the lower limit of an individuals chart of the person's earlier ratings.
 
     ``mean - multiplier MR / sqrt(1 - phi)`` with MR the mean absolute step between successive
     ratings: 2.66 is 3 / 1.128, three SDs as steps of independent ratings estimate them (Shewhart's

@@ -35,7 +35,7 @@ _MOST_PAIRS = 5_000  # of 100 groups: some seconds to half a minute
 
 
 def pairwise_table(outcome: Outcome, finding: Finding, conf_level: float) -> pd.DataFrame:
-    """Return one row a pair of groups, by the method that goes with the test of all groups.
+    """Return one row per pair of groups, by the method that goes with the test of all groups.
 
     Welch's analysis of variance: Games & Howell (1976), doi:10.3102/10769986001002113. Analysis of
     (co)variance: Tukey-Kramer. Kruskal-Wallis and permutation: Mann-Whitney, Fisher for 0/1
@@ -61,7 +61,7 @@ def pairwise_table(outcome: Outcome, finding: Finding, conf_level: float) -> pd.
     frame = pd.DataFrame(rows)
     if "p_holm" not in frame:
         return frame
-    return frame.assign(p_holm=adjusted_p(frame["p_value"], method="holm"))
+    return frame.assign(p_holm=adjusted_p(frame["p_value"], adjust="holm"))
 
 
 def _games_howell(outcome: Outcome, conf_level: float) -> list[dict[str, object]]:

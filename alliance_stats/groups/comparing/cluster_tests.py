@@ -135,7 +135,7 @@ def fit_mixed_model(outcome: Outcome) -> LinearMixedModel:
     if (spread == 0).all():
         raise NotIdentifiedError(
             f"Outcome '{outcome.name}' is the same for all members of every cluster: keep one row "
-            "a cluster and leave cluster= out."
+            "per cluster and leave cluster= out."
         )
     last = len(outcome.labels) - 1
     fixed = {f"group{g}": (outcome.group == g).astype(float) for g in range(last)}

@@ -14,6 +14,7 @@ from alliance_stats.effect_sizes import ClusteredEffect
 from alliance_stats.engine.multiple_tests import holm
 from alliance_stats.estimates import Array, wald_interval
 from alliance_stats.named import named
+from alliance_stats.renaming import renamed
 from alliance_stats.seeds import Seed
 
 __all__ = [
@@ -116,7 +117,8 @@ def not_tested(estimand: str, estimate: float, note: str) -> Finding:
     return Finding("none", "not tested", estimand, estimate, note=note)
 
 
-def adjusted_p(p_values: npt.ArrayLike, *, method: str = "holm") -> Array:
+@renamed(method="adjust")
+def adjusted_p(p_values: npt.ArrayLike, *, adjust: str = "holm") -> Array:
     """Return p-values corrected over all that are not NaN; NaN stays NaN and is not counted.
 
     ``"holm"`` holds the familywise error rate (Holm 1979), ``"fdr"`` the false discovery rate
@@ -125,12 +127,12 @@ def adjusted_p(p_values: npt.ArrayLike, *, method: str = "holm") -> Array:
     Examples
     --------
     >>> from alliance_stats.groups import adjusted_p
-    >>> adjusted_p([0.01, 0.03, 0.04], method="holm").round(3)
+    >>> adjusted_p([0.01, 0.03, 0.04], adjust="holm").round(3)
     array([0.03, 0.06, 0.06])
     """
-    check_choice(method, ("holm", "fdr"), name="method")
+    check_choice(adjust, ("holm", "fdr"), name="adjust")
     p = np.asarray(p_values, dtype=np.float64)
-    if method == "holm":
+    if adjust == "holm":
         return holm(p)
     corrected = np.full(p.shape, np.nan)
     tested = ~np.isnan(p)

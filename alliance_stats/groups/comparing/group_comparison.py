@@ -102,7 +102,7 @@ class GroupComparison:
         )
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return one row an outcome.
+        """Return one row per outcome.
 
         Columns: ``outcome, contrast, estimand, estimate, std_error, conf_low, conf_high,
         interval_method, method, statistic_name, statistic, df, df1, df2, p_value, p_holm, p_fdr,
@@ -118,12 +118,12 @@ class GroupComparison:
         )
         p = frame["p_value"].to_numpy()
         after = int(frame.columns.get_indexer(["p_value"])[0]) + 1
-        frame.insert(after, "p_holm", adjusted_p(p, method="holm"))
-        frame.insert(after + 1, "p_fdr", adjusted_p(p, method="fdr"))
+        frame.insert(after, "p_holm", adjusted_p(p, adjust="holm"))
+        frame.insert(after + 1, "p_fdr", adjusted_p(p, adjust="fdr"))
         return frame
 
     def describe(self) -> pd.DataFrame:
-        """Return one row an outcome and group.
+        """Return one row per outcome and group.
 
         ``outcome, kind, group, n, n_missing, mean, sd, median, q1, q3, minimum, maximum, count,
         n_clusters``:
@@ -139,7 +139,7 @@ class GroupComparison:
         )
 
     def ledgers(self) -> pd.DataFrame:
-        """Return one row an outcome and step: ``outcome, reason, rows_set_aside, rows_left``...
+        """Return one row per outcome and step: ``outcome, reason, rows_set_aside, rows_left``...
 
         Each outcome uses its own complete cases (complete pairs, where they are matched).
         """
@@ -148,7 +148,7 @@ class GroupComparison:
         return frame[["outcome", *(c for c in frame.columns if c != "outcome")]]
 
     def pairwise(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return one row an outcome and pair of groups, for more than two groups.
+        """Return one row per outcome and pair of groups, for more than two groups.
 
         Games-Howell after Welch's analysis of variance, Tukey-Kramer after analysis of variance
         and covariance: ``p_value`` and interval hold for all pairs together. Else Mann-Whitney,
@@ -251,7 +251,7 @@ def compare_groups(
     Parameters
     ----------
     data
-        One row a case (a member where `cluster` is given). It is not changed.
+        One row per case (a member where `cluster` is given). It is not changed.
     outcomes
         Numeric columns (continuous; binary where they hold 0 and 1 only) or ordered categories.
         Each outcome uses its own complete cases.

@@ -105,7 +105,7 @@ class Outcome:
     ----------
     values, group, places
         Outcome (category numbers where ordinal, 0/1 where binary), group, and place among the
-        sample's rows, one entry a row. In a paired design rows are sorted by pair, each pair's
+        sample's rows, one entry per row. In a paired design rows are sorted by pair, each pair's
         first group first.
     n_missing
         Per group, rows without this outcome (or without its baseline).
@@ -175,7 +175,7 @@ class Outcome:
 
     @property
     def differences(self) -> Array:
-        """First group less second within pairs; equal ones are equal to the last digit."""
+        """First group minus second within pairs; equal ones are equal to the last digit."""
         apart: Array = self.of(0) - self.of(1)
         sizes = tied(np.append(np.abs(apart), 0.0), dust=self.dust)
         return np.copysign(sizes[:-1], apart)

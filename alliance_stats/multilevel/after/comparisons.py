@@ -53,7 +53,7 @@ class Comparisons:
         Its coefficients and df method.
     labels
         The columns of `by`, ``term`` and ``contrast``.
-    compare
+    scale
         ``"difference"`` or ``"ratio"``.
     level
         ``"population"`` or ``"typical"``.
@@ -68,7 +68,7 @@ class Comparisons:
     model: FittedModel
     inference: Inference
     labels: pd.DataFrame
-    compare: Compare
+    scale: Compare
     level: Level
     expected: Array
     gradient: Array
@@ -82,7 +82,7 @@ class Comparisons:
         return self.model.rows
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return one row a comparison.
+        """Return one row per comparison.
 
         Returns
         -------
@@ -95,7 +95,7 @@ class Comparisons:
             test.
         """
         before, after = self.expected.T
-        estimate = after - before if self.compare == "difference" else after / before
+        estimate = after - before if self.scale == "difference" else after / before
         table = self.labels.assign(expected_from=before, expected_to=after, estimate=estimate)
         alpha = 1.0 - check_conf_level(conf_level)
         if self.draws.shape[1]:
@@ -110,7 +110,7 @@ class Comparisons:
             )
         found = self.inference.of(self.gradient)
         error, df = found.std_error, found.df
-        ratio = self.compare == "ratio"
+        ratio = self.scale == "ratio"
         centre = np.log(estimate) if ratio else estimate
         half = stats.t.isf(alpha / 2.0, df) * error
         low, high = centre - half, centre + half
@@ -131,7 +131,7 @@ class Comparisons:
             [
                 {
                     "n_comparisons": len(self.labels),
-                    "compare": self.compare,
+                    "scale": self.scale,
                     "level": self.level,
                     "n_resamples": self.draws.shape[1],
                     "df_method": self.inference.df_method,
@@ -143,7 +143,7 @@ class Comparisons:
     @property
     def method(self) -> str:
         """What was compared, at which level, and how uncertainty was got."""
-        sort = {"difference": "differences", "ratio": "ratios"}[self.compare]
+        sort = {"difference": "differences", "ratio": "ratios"}[self.scale]
         how = f"{self.draws.shape[1]} simulated draws" if self.draws.shape[1] else "delta method"
         linear = link_of(self.model).name == "identity"
         where = "" if linear else f" at the {self.level} level"
@@ -160,7 +160,7 @@ class Comparisons:
             "",
             self.tidy(conf_level=conf_level),
             names=tuple(self.labels.columns),
-            measure=self.compare,
+            measure=self.scale,
             columns={"expected_from": Column("from"), "expected_to": Column("to")},
             conf_level=conf_level,
         )
@@ -180,14 +180,14 @@ class Comparisons:
     _repr_html_ = html_of
 
 
-@renamed(draws="n_resamples")
+@renamed(draws="n_resamples", compare="scale")
 def comparisons(
     model: FittedModel,
     variable: str,
     *,
     values: tuple[object, object] | None = None,
     by: str | Sequence[str] | None = None,
-    compare: Compare = "difference",
+    scale: Compare = "difference",
     level: Level = "population",
     df_method: DfMethod | None = None,
     n_resamples: int = 0,
@@ -209,7 +209,7 @@ def comparisons(
         numeric predictor each row's own value with one unit more.
     by
         Columns of the model within whose groups one averages.
-    compare
+    scale
         ``"difference"`` (b minus a) or ``"ratio"`` (b over a) of the averages.
     level
         ``"population"``: random effects integrated out, as in ``glmm``'s predictions (what is seen
@@ -256,7 +256,7 @@ def comparisons(
       contrast  estimate  conf_low  conf_high
     0       +1     0.029     0.026      0.032
     """
-    check_choice(compare, ("difference", "ratio"), name="compare")
+    check_choice(scale, ("difference", "ratio"), name="scale")
     check_choice(level, ("population", "typical"), name="level")
     rng = _rng(n_resamples, seed)
     require_fitted(model)
@@ -275,7 +275,7 @@ def comparisons(
                 *(arm.mean_and_gradient(inference.beta, rows) for arm in arms), strict=True
             )
             sampled = [arm.sampled(betas, rows) for arm in arms]
-            if compare == "ratio":
+            if scale == "ratio":
                 if min(means) <= 0:
                     raise DataError(
                         f"The expected responses {means[0]:g} and {means[1]:g} have no ratio: both "
@@ -287,12 +287,12 @@ def comparisons(
                 gradient.append(slopes[1] - slopes[0])
                 simulated.append(sampled[1] - sampled[0])
             expected.append(means)
-            lines.append({**label, "term": variable, "contrast": _named(name, compare)})
+            lines.append({**label, "term": variable, "contrast": _named(name, scale)})
     return Comparisons(
         model,
         inference,
         pd.DataFrame(lines),
-        compare,
+        scale,
         level,
         np.array(expected),
         np.array(gradient),

@@ -50,7 +50,7 @@ def coefficients_of(method: Method, labels: pd.DataFrame, reference: object) -> 
     method
         See :func:`~alliance_stats.multilevel.contrasts`.
     labels
-        A row a mean, a column a predictor shown.
+        A row per mean, a column per predictor shown.
     reference
         Level to compare with.
     """

@@ -29,6 +29,7 @@ from alliance_stats.multilevel.after.estimated_means import EstimatedMeans, nami
 from alliance_stats.multilevel.after.reference_grid import label_of
 from alliance_stats.multilevel.after.simple_slopes import SimpleSlopes
 from alliance_stats.multilevel.linear_functions import LinearEstimates, f_p_value
+from alliance_stats.renaming import renamed
 
 __all__ = ["Contrasts", "contrasts"]
 
@@ -99,7 +100,7 @@ class Contrasts:
         return self.labels[~self.estimates.estimable].reset_index(drop=True)
 
     def tidy(self, *, scale: Scale = "link", conf_level: float = 0.95) -> pd.DataFrame:
-        """Return one row a contrast.
+        """Return one row per contrast.
 
         Parameters
         ----------
@@ -139,7 +140,7 @@ class Contrasts:
         return pd.concat([self.labels, table], axis=1)
 
     def glance(self) -> pd.DataFrame:
-        """Return the joint test that all contrasts are zero, one row a level of `by`.
+        """Return the joint test that all contrasts are zero, one row per level of `by`.
 
         Returns
         -------
@@ -240,11 +241,12 @@ class Contrasts:
         )
 
 
+@renamed(within="by")
 def contrasts(
     means: EstimatedMeans | SimpleSlopes,
     method: Method = "pairwise",
     *,
-    within: str | Sequence[str] = (),
+    by: str | Sequence[str] = (),
     reference: object = None,
     adjust: Adjust = "mvt",
 ) -> Contrasts:
@@ -262,7 +264,7 @@ def contrasts(
         "polynomial")``: interaction contrasts, the products of both. Or a mapping name ->
         coefficients, one for each mean in the order of ``means.tidy()`` (within a level of `by`);
         those that do not sum to zero are allowed.
-    within
+    by
         Moderators of slopes within whose levels they are compared, ``"role"`` of
         ``simple_slopes(model, "session", by=["arm", "role"])``; means have theirs from
         ``estimated_means(by=...)``. Each level is a family.
@@ -322,10 +324,10 @@ def contrasts(
             "contrasts compares estimated means, as in contrasts(estimated_means(model, 'arm')), "
             f"or slopes, as in contrasts(simple_slopes(...)); got {type(means).__name__}."
         )
-    by = _within(means, within)
-    n_by, order = len(by), _order(means.labels, by)
-    asked = means.labels[[*by, *(c for c in means.labels if c not in by)]].iloc[order]
-    blocks = _blocks(asked, by)
+    kept = _within(means, by)
+    n_by, order = len(kept), _order(means.labels, kept)
+    asked = means.labels[[*kept, *(c for c in means.labels if c not in kept)]].iloc[order]
+    blocks = _blocks(asked, kept)
     shown = asked.iloc[: len(blocks[0]), n_by:]
     if len(shown) < 2:
         what = "slope" if isinstance(means, SimpleSlopes) else "mean"
@@ -344,7 +346,7 @@ def contrasts(
     estimates = means.inference.of(L)
     if not estimates.estimable.any():
         raise NotIdentifiedError(
-            "None of these contrasts is determined by the data: " + naming_means(means)
+            "None of these contrasts is determined kept the data: " + naming_means(means)
         )
     by_values = asked.iloc[[block[0] for block in blocks], :n_by]
     labels = by_values.loc[by_values.index.repeat(len(K))].reset_index(drop=True)
@@ -362,7 +364,7 @@ def _within(
     more = (asked,) if isinstance(asked, str) else tuple(asked)
     for name in more:
         if label_of(name) not in known:
-            raise FormulaError(f"within= names '{name}'. {did_you_mean(name, known)}")
+            raise FormulaError(f"by= names '{name}'. {did_you_mean(name, known)}")
     return tuple(dict.fromkeys(label_of(name) for name in (*own, *more)))
 
 

@@ -59,7 +59,7 @@ class EstimatedMeans:
     inference
         Its coefficients and df method.
     labels
-        What each mean is of: a column a predictor shown, those of `by` first.
+        What each mean is of: a column per predictor shown, those of `by` first.
     by
         The predictors within whose levels one compares.
     estimates
@@ -92,7 +92,7 @@ class EstimatedMeans:
         return self.labels[~self.estimates.estimable].reset_index(drop=True)
 
     def tidy(self, *, scale: Scale = "link", conf_level: float = 0.95) -> pd.DataFrame:
-        """Return one row a mean.
+        """Return one row per mean.
 
         Parameters
         ----------

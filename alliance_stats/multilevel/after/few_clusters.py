@@ -49,7 +49,7 @@ class WildBootstrap:
     sums
         What each cluster adds to the normal equations.
     weights
-        The weights of the clusters, a row a draw.
+        The weights of the clusters, a row per draw.
     kind
         Which weights they are.
     """
@@ -69,7 +69,7 @@ class WildBootstrap:
         return self.fit.design.rows
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return one row a coefficient.
+        """Return one row per coefficient.
 
         Returns
         -------

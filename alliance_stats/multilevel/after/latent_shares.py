@@ -74,7 +74,7 @@ class LatentPartition:
         return self.model.rows
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return one row a level and scale.
+        """Return one row per level and scale.
 
         Returns
         -------
@@ -118,7 +118,7 @@ class LatentPartition:
             return nothing, nothing
         if self.ci_method == "profile":
             assert isinstance(self.model, GeneralizedLinearMixedModel)
-            table = self.model.median_ratios(method="profile", conf_level=conf_level)
+            table = self.model.median_ratios(ci_method="profile", conf_level=conf_level)
             # a median ratio is exp(sqrt(2) 0.6745 sd)
             quartile = np.sqrt(2.0) * stats.norm.ppf(0.75)
             ends = [np.log(table[end].to_numpy()) / quartile for end in ("conf_low", "conf_high")]

@@ -56,7 +56,7 @@ class LeaveOneOut:
     def tidy(
         self, *, effects: Literal["fixed", "ran_pars"] = "fixed", conf_level: float = 0.95
     ) -> pd.DataFrame:
-        """Return one row a cluster and estimate.
+        """Return one row per cluster and estimate.
 
         Parameters
         ----------
@@ -89,7 +89,7 @@ class LeaveOneOut:
         return pd.concat([own[["level", "n", "term"]], table], axis=1)
 
     def glance(self) -> pd.DataFrame:
-        """Return one row a coefficient: the range of its estimates, and who changes it most."""
+        """Return one row per coefficient: the range of its estimates, and who changes it most."""
         found = []
         for term, own in self.tidy().groupby("term", sort=False):
             known = own.dropna(subset="change")
@@ -164,7 +164,7 @@ def leave_one_out(
     Returns
     -------
     LeaveOneOut
-        With ``tidy()`` (a row a cluster and coefficient), ``tidy(effects="ran_pars")`` and
+        With ``tidy()`` (a row per cluster and coefficient), ``tidy(effects="ran_pars")`` and
         ``glance()`` (who changes most); drawn by ``figures.leave_one_out_figure``.
 
     Raises

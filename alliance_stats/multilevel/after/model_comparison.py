@@ -33,7 +33,7 @@ def compare_models(*models: LinearMixedModel | HasLikelihood) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row a model: ``formula`` (with its residual structure), ``n_parameters, log_lik, aic,
+        A row per model: ``formula`` (with its residual structure), ``n_parameters, log_lik, aic,
         delta_aic, bic, delta_bic, reml, singular``, best AIC first. REML fits whose fixed effects
         differ are refitted by maximum likelihood (``reml`` is then False). Hazard models (Cox,
         Fine-Gray, discrete, competing) have no ``reml`` and ``singular``; the n of a Cox or

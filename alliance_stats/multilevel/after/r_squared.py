@@ -73,7 +73,7 @@ class RSquared:
     __repr__ = one_line
 
     def tidy(self) -> pd.DataFrame:
-        """Return one row a measure.
+        """Return one row per measure.
 
         Returns
         -------
@@ -103,7 +103,7 @@ class RSquared:
         return pd.DataFrame(found, columns=["measure", "scope", "estimate", "method"])
 
     def partition(self) -> pd.DataFrame:
-        """Return one row a source: ``source, group, scope, variance, share``.
+        """Return one row per source: ``source, group, scope, variance, share``.
 
         ``share`` is of the total model-implied variance; the shares sum to 1.
         """

@@ -88,7 +88,7 @@ class ReferenceGrid:
     Attributes
     ----------
     frame
-        A row a combination, a column a predictor.
+        A row per combination, a column per predictor.
     shown
         The predictors that are told apart; over the others one averages.
     labels

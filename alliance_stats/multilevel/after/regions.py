@@ -47,6 +47,7 @@ from alliance_stats.multilevel.after.simple_slopes import (
 )
 from alliance_stats.multilevel.linear_functions import DfMethod, Inference, LinearEstimates
 from alliance_stats.named import named
+from alliance_stats.renaming import renamed
 
 __all__ = ["JohnsonNeyman", "johnson_neyman"]
 
@@ -77,10 +78,10 @@ class JohnsonNeyman:
     straight
         Whether the effect is a straight line in the moderator.
     support
-        The moderator's observed values, sorted: one a unit (or a row, if no unit was named).
+        The moderator's observed values, sorted: one per unit (or a row, if no unit was named).
     unit
         What each of them belongs to.
-    control
+    adjust
         ``"none"`` (each value by itself) or ``"fdr"``.
     within
         Where bounds are looked for: one data range to either side of the data, where the formula
@@ -95,7 +96,7 @@ class JohnsonNeyman:
     straight: bool
     support: Array
     unit: str
-    control: Control
+    adjust: Control
     within: tuple[float, float]
 
     __repr__ = one_line
@@ -114,7 +115,7 @@ class JohnsonNeyman:
         doi:10.1177/0010414017730080), and at least 1.
         """
         alpha = 1.0 - check_conf_level(conf_level)
-        if self.control == "none":
+        if self.adjust == "none":
             return alpha
         values = np.unique(self.support)
         p = np.sort(self.inference.of(self.effect(values)).columns(conf_level=0.95)["p_value"])
@@ -145,7 +146,7 @@ class JohnsonNeyman:
         return pd.DataFrame({"value": roots, "within_data": (roots >= low) & (roots <= high)})
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return one row a region of the moderator within the data, from low to high.
+        """Return one row per region of the moderator within the data, from low to high.
 
         Returns
         -------
@@ -199,7 +200,7 @@ class JohnsonNeyman:
                     "data_low": self.support[0],
                     "data_high": self.support[-1],
                     "n": len(self.support),
-                    "control": self.control,
+                    "adjust": self.adjust,
                     "df_method": self.inference.df_method,
                     "link": link_of(self.model).name,
                 }
@@ -211,7 +212,7 @@ class JohnsonNeyman:
         """Which effect is followed along what."""
         link = link_of(self.model).name
         scale = "" if link == "identity" else f" ({link} scale)"
-        controlled = ", false discovery rate controlled" if self.control == "fdr" else ""
+        controlled = ", false discovery rate controlled" if self.adjust == "fdr" else ""
         return f"effect of {self.effect_name} along {self.moderator}{scale}{controlled}"
 
     @property
@@ -220,7 +221,7 @@ class JohnsonNeyman:
         return caveats(self.model)
 
     def account(self, *, conf_level: float = 0.95) -> Account:
-        """Return the regions as data, a sentence a region."""
+        """Return the regions as data, a sentence per region."""
         units = Phrase("the rows")
         if self.unit != "row":
             units = Phrase("the units of '{}'", (self.unit,))
@@ -254,17 +255,18 @@ class JohnsonNeyman:
     _repr_html_ = html_of
 
 
+@renamed(levels="values", control="adjust")
 def johnson_neyman(
     model: FittedModel,
     variable: str,
     *,
     moderator: str,
-    levels: tuple[object, object] | None = None,
+    values: tuple[object, object] | None = None,
     unit: str | None = None,
     at: At | None = None,
     weights: Weights = "equal",
     df_method: DfMethod | None = None,
-    control: Control = "none",
+    adjust: Control = "none",
 ) -> JohnsonNeyman:
     """Find for which values of a numeric moderator an effect can be told from zero.
 
@@ -276,7 +278,7 @@ def johnson_neyman(
         A numeric predictor (its slope is followed) or a factor (a difference of two levels is).
     moderator
         A numeric predictor.
-    levels
+    values
         For a factor the two levels ``(a, b)`` of the difference ``a - b``; by default the second
         minus the first where it has two.
     unit
@@ -287,7 +289,7 @@ def johnson_neyman(
     df_method
         See :func:`estimated_means`. Satterthwaite's and Kenward and Roger's df change along the
         moderator and are followed.
-    control
+    adjust
         ``"fdr"`` controls the false discovery rate over the distinct observed values of the
         moderator (Esarey & Sumner 2018, doi:10.1177/0010414017730080).
 
@@ -316,7 +318,7 @@ def johnson_neyman(
        value  within_data
     0   2.12         True
     """
-    check_choice(control, ("none", "fdr"), name="control")
+    check_choice(adjust, ("none", "fdr"), name="adjust")
     require_fitted(model)
     known = predictors(model.design)
     focal = require_predictor(variable, known)
@@ -325,7 +327,7 @@ def johnson_neyman(
         raise FormulaError(
             f"'{moderator}' is the moderator: it cannot be the predictor too, or stand in at=."
         )
-    pair = None if focal.numeric else _pair(focal, levels)
+    pair = None if focal.numeric else _pair(focal, values)
     effect = _effect(model.design, focal, pair, Elsewhere(moderator, dict(at or {}), weights))
     support = np.sort(values_by_unit(model.design, moderator, unit))
     ends = np.array([support[0], (support[0] + support[-1]) / 2.0, support[-1]])
@@ -346,7 +348,7 @@ def johnson_neyman(
         straight,
         support,
         unit or "row",
-        control,
+        adjust,
         _defined(effect, float(support[0]), float(support[-1])),
     )
 
@@ -423,18 +425,18 @@ def _line(low: float, width: float, first: Array, last: Array, values: Array) ->
     return np.asarray((1.0 - u) * first + u * last)
 
 
-def _pair(focal: Predictor, levels: tuple[object, object] | None) -> tuple[object, object]:
+def _pair(focal: Predictor, values: tuple[object, object] | None) -> tuple[object, object]:
     found = focal.levels or ()
-    if levels is None:
+    if values is None:
         if len(found) == 2:
             return found[1], found[0]
         raise FormulaError(
             f"'{focal.name}' has {len(found)} levels ({', '.join(map(str, found))}): say which two "
-            "to compare with levels=(a, b)."
+            "to compare with values=(a, b)."
         )
-    if len(set(levels)) != 2 or not set(levels) <= set(found):
+    if len(set(values)) != 2 or not set(values) <= set(found):
         raise FormulaError(
-            f"levels= must name two of the levels of '{focal.name}' "
-            f"({', '.join(map(str, found))}); got {levels!r}."
+            f"values= must name two of the levels of '{focal.name}' "
+            f"({', '.join(map(str, found))}); got {values!r}."
         )
-    return levels
+    return values

@@ -37,7 +37,7 @@ class ResidualChecks:
     formula
         The model's.
     residuals
-        A row a row used: ``outcome``, ``expected`` (mean of the simulated outcomes), ``residual``
+        A row per row used: ``outcome``, ``expected`` (mean of the simulated outcomes), ``residual``
         (the quantile of the outcome among them, uniform on 0 to 1 if the model is right), indexed
         as the caller's rows.
     envelope
@@ -63,7 +63,7 @@ class ResidualChecks:
     __repr__ = one_line
 
     def tidy(self) -> pd.DataFrame:
-        """Return one row a check.
+        """Return one row per check.
 
         Returns
         -------
@@ -140,7 +140,7 @@ class ResidualChecks:
 _ADVICE = {
     (SCATTER, True): "Overdispersion: rows scatter more within units than the model says, and its "
     "standard errors are too small. Try {}.",
-    (SCATTER, False): "Underdispersion: rows scatter less within units than the model says, and "
+    (SCATTER, False): "Underdispersion: rows scatter minus within units than the model says, and "
     "its standard errors are too large.",
     (ZEROS, True): "Excess zeros: more than the model says. {}"
     "If not doing it at all is another matter than how often, fit whether it is done "

@@ -71,7 +71,7 @@ class ResponseSurface:
         return f"response surface of {self.first} and {self.second} at {self.origin:g}{scale}"
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return one row a parameter.
+        """Return one row per parameter.
 
         Returns
         -------

@@ -79,7 +79,7 @@ class SimpleSlopes:
         return self.labels[~self.estimates.estimable].reset_index(drop=True)
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return one row a slope.
+        """Return one row per slope.
 
         Returns
         -------
@@ -253,7 +253,7 @@ def numeric_predictor(known: dict[str, Predictor], name: str) -> Predictor:
 
 
 def values_by_unit(design: Design, name: str, unit: str | None) -> Array:
-    """Return a numeric column's values: one a row used, or one a unit of a grouping column.
+    """Return a numeric column's values: one per row used, or one per unit of a grouping column.
 
     Raises
     ------

@@ -55,7 +55,7 @@ class StandardisedCoefficients:
     def tidy(
         self, *, df_method: DfMethod = "satterthwaite", conf_level: float = 0.95
     ) -> pd.DataFrame:
-        """Return one row a coefficient.
+        """Return one row per coefficient.
 
         Returns
         -------

@@ -31,7 +31,7 @@ class StepMeans:
     formula
         The model's.
     cells
-        The values of the predictors, a row a cell.
+        The values of the predictors, a row per cell.
     steps, scores
         Labels of the steps, lowest first, and the numbers that a mean step is of.
     below
@@ -56,7 +56,7 @@ class StepMeans:
     __repr__ = one_line
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return the probability of each step, a row a cell and step.
+        """Return the probability of each step, a row per cell and step.
 
         Returns
         -------

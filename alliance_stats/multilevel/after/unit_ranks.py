@@ -13,6 +13,7 @@ from alliance_stats.estimates import Array, one_line
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.generalized_mixed_model import GeneralizedLinearMixedModel
 from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel
+from alliance_stats.renaming import renamed
 from alliance_stats.seeds import Seed
 
 __all__ = ["UnitRanks", "unit_ranks"]
@@ -30,7 +31,7 @@ class Ranked(Protocol):
         ...
 
     def tidy(self, *, effects: Any) -> pd.DataFrame:
-        """Return one row an effect of a unit, asked for ``effects="ran_vals"``."""
+        """Return one row per effect of a unit, asked for ``effects="ran_vals"``."""
         ...
 
 
@@ -67,7 +68,7 @@ class UnitRanks:
         return max(int(np.floor(self.share * self.ranks.shape[1] + 1e-9)), 1)
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return one row a unit, smallest predicted effect first.
+        """Return one row per unit, smallest predicted effect first.
 
         Returns
         -------
@@ -134,9 +135,10 @@ class UnitRanks:
     _repr_html_ = html_of
 
 
+@renamed(group="unit")
 def unit_ranks(
     model: Ranked,
-    group: str,
+    unit: str,
     *,
     term: str = "(Intercept)",
     share: float = 1.0 / 3.0,
@@ -149,7 +151,7 @@ def unit_ranks(
     ----------
     model
         A fitted ``lmm`` or ``glmm``, or a ``discrete_hazard`` with random effects.
-    group
+    unit
         Grouping factor, ``"therapist"``.
     term
         The random effect that is ranked.
@@ -194,19 +196,19 @@ def unit_ranks(
     known = list(dict.fromkeys(table["group"]))
     if not known:
         raise DataError("The model has no random effects: there are no units to rank.")
-    if group not in known:
-        raise DataError(f"'{group}' is no grouping factor. {did_you_mean(group, known)}")
-    own = table[table["group"] == group]
+    if unit not in known:
+        raise DataError(f"'{unit}' is no grouping factor. {did_you_mean(unit, known)}")
+    own = table[table["group"] == unit]
     if term not in set(own["term"]):
         terms = list(dict.fromkeys(own["term"]))
-        raise DataError(f"'{term}' is no effect of '{group}'. {did_you_mean(term, terms)}")
+        raise DataError(f"'{term}' is no effect of '{unit}'. {did_you_mean(term, terms)}")
     units = own.loc[own["term"] == term, ["level", "estimate", "std_error"]].reset_index(drop=True)
     centre, sd = units["estimate"].to_numpy(float), units["std_error"].to_numpy(float)
     if not np.ptp(centre) > 0.0:
         raise NotIdentifiedError(
-            f"Units of '{group}' do not differ in {term} by this model: there is nothing to rank."
+            f"Units of '{unit}' do not differ in {term} by this model: there is nothing to rank."
         )
     rng = np.random.default_rng(seed)
     drawn = centre + sd * rng.standard_normal((n_resamples, len(units)))
     ranks = drawn.argsort(axis=1).argsort(axis=1) + 1.0
-    return UnitRanks(group, term, units, ranks, share, model.rows)
+    return UnitRanks(unit, term, units, ranks, share, model.rows)

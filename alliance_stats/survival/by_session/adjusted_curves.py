@@ -12,6 +12,7 @@ from alliance_stats.checks import check_frame, require_columns, require_kind
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, estimate_columns, one_line
 from alliance_stats.ledger import RowLedger
+from alliance_stats.renaming import renamed
 from alliance_stats.survival.by_session.competing_hazards_model import CompetingHazards
 from alliance_stats.survival.by_session.discrete_hazard_model import DiscreteHazard
 from alliance_stats.survival.cox.baseline_hazard import baseline_at
@@ -32,11 +33,11 @@ _FEW = 6
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class AdjustedCurves:
-    """Averaged curves, one a group (and ending).
+    """Averaged curves, one per group (and ending).
 
     Attributes
     ----------
-    by, groups
+    variable, groups
         The column, and its values that were compared.
     states
         The endings whose incidence the curves are; none where they are survival.
@@ -54,7 +55,7 @@ class AdjustedCurves:
         The model's row ledger.
     """
 
-    by: str
+    variable: str
     groups: tuple[object, ...]
     states: tuple[str, ...]
     time: Array
@@ -67,7 +68,7 @@ class AdjustedCurves:
     __repr__ = one_line
 
     def tidy(self, *, conf_level: float = 0.95, conf_type: str = "log-log") -> pd.DataFrame:
-        """Return a row a group, (ending) and time.
+        """Return a row per group, (ending) and time.
 
         Returns
         -------
@@ -107,7 +108,9 @@ class AdjustedCurves:
             conf_high`` on the probability scale, normal theory.
         """
         if len(self.groups) < 2:
-            raise DataError(f"Column '{self.by}' has one value here: nothing is to be compared.")
+            raise DataError(
+                f"Column '{self.variable}' has one value here: nothing is to be compared."
+            )
         frames = []
         for a, b in combinations(range(len(self.groups)), 2):
             for k in range(self.estimate.shape[1]):
@@ -135,7 +138,7 @@ class AdjustedCurves:
         """What was computed, in a phrase."""
         what = "cumulative incidence" if self.states else "survival"
         return (
-            f"{what} by '{self.by}' from a {self.model}, averaged over the covariates of "
+            f"{what} by '{self.variable}' from a {self.model}, averaged over the covariates of "
             f"{self.n_averaged} rows"
         )
 
@@ -144,7 +147,7 @@ class AdjustedCurves:
         """What the averages take for granted."""
         return (
             "The covariates averaged over are taken as given: they stand for people whose "
-            f"'{self.by}' could have been any of these values.",
+            f"'{self.variable}' could have been any of these values.",
         )
 
     def account(self, *, conf_level: float = 0.95) -> Account:
@@ -185,10 +188,11 @@ class AdjustedCurves:
     _repr_html_ = html_of
 
 
+@renamed(by="variable")
 def adjusted_curves(
     model: Hazards,
     *,
-    by: str,
+    variable: str,
     values: Sequence[object] | None = None,
     data: pd.DataFrame | None = None,
     times: Sequence[float] | None = None,
@@ -205,13 +209,13 @@ def adjusted_curves(
     ----------
     model
         A model of :func:`cox_ph`, :func:`fine_gray`, :func:`discrete_hazard` or
-        :func:`competing_hazards`, with `by` in its formula.
-    by
+        :func:`competing_hazards`, with `variable` in its formula.
+    variable
         Column of the groups.
     values
         Its values to be compared; all that occur, in sorted order, if None.
     data
-        Rows with the formula's columns, over which is averaged, one a person with what is known
+        Rows with the formula's columns, over which is averaged, one per person with what is known
         before the first session; if None, the model's own rows (the first of each unit of a
         discrete model).
     times
@@ -224,7 +228,7 @@ def adjusted_curves(
     Raises
     ------
     DataError
-        `by` is not in the formula; a model of intervals (start, stop] without `data`.
+        `variable` is not in the formula; a model of intervals (start, stop] without `data`.
 
     Examples
     --------
@@ -232,7 +236,7 @@ def adjusted_curves(
     >>> from alliance_stats.survival import adjusted_curves
     >>> families = endings(example_study()).units
     >>> model = cox_ph("parent_trauma + investment", families, time="time", event="event")
-    >>> curves = adjusted_curves(model, by="parent_trauma", times=[4, 8])
+    >>> curves = adjusted_curves(model, variable="parent_trauma", times=[4, 8])
     >>> curves.tidy().shape[0]
     4
     """
@@ -245,19 +249,19 @@ def adjusted_curves(
     if isinstance(model, CoxModel):
         refuse_weights(model.sets, "An average over covariates")
     own = _own_rows(model) if data is None else check_frame(data)
-    require_columns(own, [by])
-    _check_by(model, by)
+    require_columns(own, [variable])
+    _check_variable(model, variable)
     if values is None:
-        values = sorted(own[by].dropna().unique().tolist())
+        values = sorted(own[variable].dropna().unique().tolist())
         if len(values) > _FEW:
             raise DataError(
-                f"Column '{by}' has {len(values)} values: say which to compare, as in "
+                f"Column '{variable}' has {len(values)} values: say which to compare, as in "
                 f"values={values[:2]!r}."
             )
     asked = None if times is None else asked_times(times)
-    found = [_averaged(model, own.assign(**{by: value}), asked) for value in values]
+    found = [_averaged(model, own.assign(**{variable: value}), asked) for value in values]
     return AdjustedCurves(
-        by=by,
+        variable=variable,
         groups=tuple(values),
         states=_states(model),
         time=found[0][0],
@@ -284,31 +288,31 @@ def _states(model: Hazards) -> tuple[str, ...]:
 
 
 def _own_rows(model: Hazards) -> pd.DataFrame:
-    """Return the model's rows, one a unit."""
+    """Return the model's rows, one per unit."""
     if isinstance(model, DiscreteHazard) and model.weights is not None:
         raise DataError(
-            "The model's rows stand for unlike numbers of people: give data= with one row a person "
-            "of those to be averaged over."
+            "The model's rows stand for unlike numbers of people: give data= with one row per "
+            "person of those to be averaged over."
         )
     if isinstance(model, DiscreteHazard | CompetingHazards):
         frame = model.periods.frame.sort_values(model.periods.session, kind="stable")
         return frame.drop_duplicates(model.periods.unit).sort_index()
     if (model.intervals.entry > 0.0).any():
         raise DataError(
-            "The model's rows are intervals (start, stop], several a person: give data= with one "
-            "row a person, holding what is to be averaged over."
+            "The model's rows are intervals (start, stop], several per person: give data= with one "
+            "row per person, holding what is to be averaged over."
         )
     return model.intervals.frame
 
 
-def _check_by(model: Hazards, by: str) -> None:
+def _check_variable(model: Hazards, variable: str) -> None:
     coding = (
         model.design.coding
         if isinstance(model, CoxModel | FineGrayModel)
         else (model.fit.design if isinstance(model, DiscreteHazard) else model.design).fixed.coding
     )
-    if by not in coding.variables:
-        raise DataError(f"The model's formula has no '{by}': its groups do not differ in it.")
+    if variable not in coding.variables:
+        raise DataError(f"The model's formula has no '{variable}': its groups do not differ in it.")
 
 
 def _averaged(

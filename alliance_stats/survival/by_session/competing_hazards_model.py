@@ -45,7 +45,7 @@ class CompetingHazards:
     periods
         Rows used.
     observed
-        ``session, n_risk`` and a count for each ending, a row a session.
+        ``session, n_risk`` and a count for each ending, a row per session.
     formula, baseline, n_clusters
         As given, and how many clusters.
     effects
@@ -72,7 +72,7 @@ class CompetingHazards:
         return self.periods.rows
 
     def tidy(self, *, effects: str = "fixed", conf_level: float = 0.95) -> pd.DataFrame:
-        """Return one row an estimate, on the scale of log odds against no ending.
+        """Return one row per estimate, on the scale of log odds against no ending.
 
         Parameters
         ----------

@@ -120,7 +120,7 @@ class DiscreteHazard:
         return int(table.loc[table["n_event"] == table["n_risk"], "n_event"].sum())
 
     def tidy(self, *, effects: str = "fixed", conf_level: float = 0.95) -> pd.DataFrame:
-        """Return one row an estimate, on the scale of the link.
+        """Return one row per estimate, on the scale of the link.
 
         Parameters
         ----------
@@ -255,10 +255,12 @@ class DiscreteHazard:
         if not self.has_effects:
             raise ValueError("The model has no random effects: units do not differ in it.")
         scalar = all(len(grouping.names) == 1 for grouping in self.fit.design.groupings)
-        return self.fit.median_ratios(method="profile" if scalar else "wald", conf_level=conf_level)
+        return self.fit.median_ratios(
+            ci_method="profile" if scalar else "wald", conf_level=conf_level
+        )
 
     def observed(self, newdata: pd.DataFrame | None = None) -> pd.DataFrame:
-        """Return who was at risk and who left: ``time, n_risk, n_event``, a row a session.
+        """Return who was at risk and who left: ``time, n_risk, n_event``, a row per session.
 
         Parameters
         ----------
@@ -294,8 +296,8 @@ class DiscreteHazard:
         Parameters
         ----------
         newdata
-            Covariates of the course: one row that holds at every session, or a row a session (with
-            the session column). Not needed by a model without covariates.
+            Covariates of the course: one row that holds at every session, or a row per session
+            (with the session column). Not needed by a model without covariates.
         level
             ``"population"``: over all units of the groupings, each of which keeps its effect over
             the whole course (comparable with Kaplan-Meier: the hazard is that of those still
@@ -308,7 +310,7 @@ class DiscreteHazard:
         -------
         DataFrame
             ``time, n_risk, n_event, hazard, hazard_low, hazard_high, survival, survival_low,
-            survival_high``, a row a session at which units were at risk; probabilities.
+            survival_high``, a row per session at which units were at risk; probabilities.
             A hazard of exactly 0 or 1 (dummies) has no interval.
         """
         check_choice(level, ("population", "typical"), name="level")
@@ -427,7 +429,7 @@ class DiscreteHazard:
             if self.formula.strip() != "1":
                 raise DataError(
                     f"The hazard depends on {self.formula!r}: give newdata= with the covariates of "
-                    "the course, one row, or a row a session."
+                    "the course, one row, or a row per session."
                 )
             return pd.DataFrame({session: numbers})
         if len(newdata) == 1:

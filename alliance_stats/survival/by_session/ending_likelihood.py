@@ -239,7 +239,7 @@ class _Integral:
     log
         (groups,) log of the integral.
     residual
-        (endings, n) what came less its probability.
+        (endings, n) what came minus its probability.
     pull
         (groups, q) slope of the log integrand.
     stretch

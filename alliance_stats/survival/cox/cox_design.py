@@ -57,7 +57,7 @@ class CoxDesign:
     term_columns
         Formula term -> the columns it makes (several for a factor).
     X
-        (p, n) covariates, a row a covariate, centred within strata and scaled to SD 1.
+        (p, n) covariates, a row per covariate, centred within strata and scaled to SD 1.
     centre, scale
         (strata, p) what was subtracted, and (p,) what the columns were divided by.
     variables

@@ -116,7 +116,7 @@ class CoxModel:
         return named_covariance(self.covariance, self.design.terms)
 
     def tidy(self, *, effects: str = "fixed", conf_level: float = 0.95) -> pd.DataFrame:
-        """Return one row an estimate.
+        """Return one row per estimate.
 
         Parameters
         ----------
@@ -166,9 +166,9 @@ class CoxModel:
         Returns
         -------
         DataFrame
-            ``term, statistic, df, p_value, method``, chi-squared, a row a term of the formula. NaN
-            where there are fewer clusters than coefficients. Wald's tests under CR2 are F tests of
-            each term given all others, with ``df2`` beside ``df``.
+            ``term, statistic, df, p_value, method``, chi-squared, a row per term of the formula.
+            NaN where there are fewer clusters than coefficients. Wald's tests under CR2 are F tests
+            of each term given all others, with ``df2`` beside ``df``.
 
         Raises
         ------
@@ -301,7 +301,7 @@ class CoxModel:
         Returns
         -------
         DataFrame
-            ``strata, time, n_event, hazard, cumulative_hazard, survival``, a row an event time.
+            ``strata, time, n_event, hazard, cumulative_hazard, survival``, a row per event time.
         """
         frames = []
         bounds = self.sets.bounds
@@ -324,7 +324,7 @@ class CoxModel:
         return pd.concat(frames, ignore_index=True)
 
     def design_matrix(self) -> pd.DataFrame:
-        """Return the covariates by name, a row a row used, less their means in each stratum."""
+        """Return the covariates of the rows used, less their means in each stratum."""
         scaled = (self.design.X * self.design.scale[:, None]).T
         return pd.DataFrame(scaled, index=self.intervals.frame.index, columns=self.design.terms)
 
@@ -358,7 +358,7 @@ class CoxModel:
         Returns
         -------
         DataFrame
-            A row a row used (indexed as the caller's frame), a column a term.
+            A row per row used (indexed as the caller's frame), a column per term.
         """
         if self.frailty is not None:
             raise ValueError(
@@ -370,7 +370,7 @@ class CoxModel:
         return pd.DataFrame(change, index=self.intervals.frame.index, columns=self.design.terms)
 
     def glance(self) -> pd.DataFrame:
-        """Return one row a fit.
+        """Return one row per fit.
 
         Returns
         -------

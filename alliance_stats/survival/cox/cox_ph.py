@@ -61,7 +61,7 @@ def cox_ph(
         The covariates, as in ``"alliance + role"``. What stands in ``offset(...)`` is added to
         the log hazard as it is.
     data
-        A row a unit (with `time`), or a row an interval ``(start, stop]`` (with `start` and
+        A row per unit (with `time`), or a row per interval ``(start, stop]`` (with `start` and
         `stop`), on which the covariates are constant; a unit may have several, and several events.
     event
         Column: 1 or True where the row ends with the event.
@@ -69,7 +69,7 @@ def cox_ph(
         Columns; either `time` alone, or both others. Who starts at t is not at risk at t.
     person
         Column: whose rows they are. With it, overlapping rows of one person and covariates that
-        know the future (a mean over the whole course) are refused. In a table of one row a unit
+        know the future (a mean over the whole course) are refused. In a table of one row per unit
         such a mean looks like any fixed covariate: there,
         :func:`~alliance_stats.transforms.whole_course_means` has to be asked of the sessions.
     known_before
@@ -224,7 +224,7 @@ def _clock(
         return None, time
     if time is None and start is not None and stop is not None:
         return start, stop
-    raise ValueError("Give either time=, for a row a unit, or start= and stop=, for intervals.")
+    raise ValueError("Give either time=, for a row per unit, or start= and stop=, for intervals.")
 
 
 def _model(

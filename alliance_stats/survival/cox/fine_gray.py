@@ -104,7 +104,7 @@ class FineGrayModel:
         return named_covariance(self.covariance, self.design.terms)
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return one row a term.
+        """Return one row per term.
 
         Returns
         -------
@@ -350,7 +350,7 @@ def fine_gray(
         The covariates, as in ``"alliance + role"``. What stands in ``offset(...)`` is added to the
         log subdistribution hazard as it is.
     data
-        A row a unit.
+        A row per unit.
     time, event, censored
         As in :func:`cumulative_incidence`.
     cause
@@ -364,8 +364,8 @@ def fine_gray(
     person
         Column: whose row it is; a second row of one person is refused.
     weights
-        Column of positive weights, as in :func:`kaplan_meier`; they count in the chance of being
-        seen as well.
+        Column of positive weights, as in :func:`kaplan_meier`; they count in the probability of
+        being seen as well.
 
     Returns
     -------

@@ -227,7 +227,7 @@ class FirthHazards:
         return named_covariance(self.covariance, self.terms)
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return one row a coefficient.
+        """Return one row per coefficient.
 
         Returns
         -------

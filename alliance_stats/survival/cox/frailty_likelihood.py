@@ -387,7 +387,7 @@ def _gamma_correction(d: Array, nu: float) -> float:
 
 
 def _before(d: Array) -> Array:
-    """Return 0, 1, ..., the largest of the counts d less one."""
+    """Return 0, 1, ..., the largest of the counts d minus one."""
     return np.arange(d.max(), dtype=np.float64)
 
 

@@ -137,7 +137,7 @@ def information(
     Parameters
     ----------
     X
-        (p, r) covariates, a row a covariate.
+        (p, r) covariates, a row per covariate.
     at, sets
         The evaluation and the risk sets.
     per_time

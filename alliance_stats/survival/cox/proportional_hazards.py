@@ -45,7 +45,7 @@ class ProportionalHazardsTest:
     __repr__ = one_line
 
     def tidy(self) -> pd.DataFrame:
-        """Return ``term, statistic, df, p_value``, a row a term and one for all together."""
+        """Return ``term, statistic, df, p_value``, a row per term and one for all together."""
         return pd.DataFrame(
             {
                 "term": self.terms,
@@ -160,7 +160,7 @@ def schoenfeld_residuals(model: CoxModel, *, transform: str = "km") -> pd.DataFr
     DataFrame
         ``strata, time, transformed_time, term, residual, scaled``: `residual` is the covariate less
         its risk-set mean; `scaled` is residual times events times covariance, plus the coefficient,
-        an estimate of the log hazard ratio at that time. A row an event and term; the index names
+        an estimate of the log hazard ratio at that time. A row per event and term; the index names
         the caller's rows.
 
     Examples

@@ -78,7 +78,7 @@ class VaryingCoefficient:
         return float(stats.chi2.sf(self.statistic, self.df))
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return one row a coefficient.
+        """Return one row per coefficient.
 
         Returns
         -------

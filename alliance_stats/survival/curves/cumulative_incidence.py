@@ -88,7 +88,7 @@ class CumulativeIncidence:
     __repr__ = one_line
 
     def tidy(self, *, conf_level: float = 0.95, conf_type: str = "log-log") -> pd.DataFrame:
-        """Return one row a stratum, ending and time.
+        """Return one row per stratum, ending and time.
 
         Returns
         -------
@@ -258,7 +258,7 @@ def cumulative_incidence(
     Parameters
     ----------
     data
-        A row a unit that can end (or, with `entry`, a row an interval at risk).
+        A row per unit that can end (or, with `entry`, a row per interval at risk).
     time, entry, strata, cluster
         Columns, as in :func:`kaplan_meier`.
     event

@@ -54,7 +54,7 @@ class GrayTest:
     __repr__ = one_line
 
     def tidy(self) -> pd.DataFrame:
-        """Return ``state, statistic, df, p_value``, a row an ending; chi-squared statistics.
+        """Return ``state, statistic, df, p_value``, a row per ending; chi-squared statistics.
 
         With clusters, statistics and p-values are those of permuted clusters.
         """
@@ -152,7 +152,7 @@ def gray_test(
     Parameters
     ----------
     data
-        A row a unit that can end (or, with `entry`, a row an interval at risk).
+        A row per unit that can end (or, with `entry`, a row per interval at risk).
     time, event, entry, censored
         As in :func:`cumulative_incidence`.
     group
@@ -163,7 +163,7 @@ def gray_test(
         Exponent of the weights, 0 or above.
     cluster, n_resamples, seed
         As in :func:`log_rank`: the groups belong to whole clusters, whose labels are permuted. What
-        a row adds to its group's score is then its endings less those expected of it, were there
+        a row adds to its group's score is then its endings minus those expected of it, were there
         one subdistribution hazard for all (the score of :func:`fine_gray` at no difference); with
         rho 0 and without strata.
 

@@ -65,7 +65,7 @@ class SurvivalCurve:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class KaplanMeier:
-    """Kaplan-Meier curves, one a stratum.
+    """Kaplan-Meier curves, one per stratum.
 
     Attributes
     ----------
@@ -84,7 +84,7 @@ class KaplanMeier:
     __repr__ = one_line
 
     def tidy(self, *, conf_level: float = 0.95, conf_type: str = "log-log") -> pd.DataFrame:
-        """Return one row a stratum and time at which a row ended.
+        """Return one row per stratum and time at which a row ended.
 
         Parameters
         ----------
@@ -113,7 +113,7 @@ class KaplanMeier:
         Returns
         -------
         DataFrame
-            ``strata, time, n_risk``, a row a stratum and time.
+            ``strata, time, n_risk``, a row per stratum and time.
         """
         ticks = np.asarray(times, dtype=np.float64)
         return pd.concat(
@@ -372,7 +372,7 @@ def kaplan_meier(
     Parameters
     ----------
     data
-        A row a unit that can end (or, with `entry`, a row an interval at risk).
+        A row per unit that can end (or, with `entry`, a row per interval at risk).
     time
         Column: time of the event or of the last observation, above 0.
     event
@@ -381,7 +381,7 @@ def kaplan_meier(
         Column: time from which the row was at risk (delayed entry); who enters at t is not at risk
         at t.
     strata
-        Column or columns: one curve a value.
+        Column or columns: one curve per value.
     cluster
         Column: units that are not independent, such as a therapist's families.
     weights

@@ -100,7 +100,7 @@ class LogRank:
         return float(stats.chi2.sf(self.statistic, self.df))
 
     def tidy(self) -> pd.DataFrame:
-        """Return ``level, nobs, n_event, n_expected``, a row a group."""
+        """Return ``level, nobs, n_event, n_expected``, a row per group."""
         return pd.DataFrame(
             {
                 "level": self.groups,
@@ -121,7 +121,7 @@ class LogRank:
         Returns
         -------
         DataFrame
-            ``contrast, statistic, df, p_value, p_adjusted``, a row a pair. With clusters those of
+            ``contrast, statistic, df, p_value, p_adjusted``, a row per pair. With clusters those of
             the two groups are permuted.
 
         Raises
@@ -237,7 +237,7 @@ def log_rank(
     Parameters
     ----------
     data
-        A row a unit that can end (or, with `entry`, a row an interval at risk).
+        A row per unit that can end (or, with `entry`, a row per interval at risk).
     time, event, entry
         Columns, as in :func:`kaplan_meier`.
     group

@@ -63,7 +63,7 @@ class RestrictedMean:
         return self.intervals.rows
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return ``strata, nobs, estimate, std_error, conf_low, conf_high``, a row a stratum.
+        """Return ``strata, nobs, estimate, std_error, conf_low, conf_high``, a row per stratum.
 
         Intervals are normal, in the caller's time unit.
         """
@@ -188,7 +188,7 @@ def restricted_mean(
     Parameters
     ----------
     data
-        A row a unit that can end (or, with `entry`, a row an interval at risk).
+        A row per unit that can end (or, with `entry`, a row per interval at risk).
     time, event, entry, strata, cluster
         Columns, as in :func:`kaplan_meier`.
     until

@@ -52,7 +52,7 @@ class Subdistribution:
     Attributes
     ----------
     X
-        (p, n) covariates, a row a covariate.
+        (p, n) covariates, a row per covariate.
     time, n_event
         (k,) times, and endings (their weights) at each.
     entry, exit
@@ -122,7 +122,7 @@ class Subdistribution:
         return self._influence(self.X, at, at.mean)
 
     def residuals(self, at: WeightedSets) -> Array:
-        """Return each row's events less those expected of it, at its weight: (n,)."""
+        """Return each row's events minus those expected of it, at its weight: (n,)."""
         return np.asarray(self.case * self.own - at.weight * self._lived(at.share))
 
     def baseline_influence(self, at: WeightedSets, times: Array) -> Array:

@@ -59,7 +59,7 @@ def risk_accuracy(
     Parameters
     ----------
     model
-        Of :func:`cox_ph` or :func:`fine_gray`, a row a unit, without weights, frailty or late
+        Of :func:`cox_ph` or :func:`fine_gray`, a row per unit, without weights, frailty or late
         entry. In a Cox model other endings were censored: its chance is that of leaving if nobody
         ended otherwise. Where there are other endings take :func:`fine_gray`.
     times
@@ -107,8 +107,8 @@ def risk_accuracy(
             raise ValueError("The accuracy of a frailty model is not offered: use cluster=.")
     if (intervals.entry > 0.0).any():
         raise DataError(
-            "The model's rows are intervals (start, stop]: give a model of a row a unit, with what "
-            "was known at the start, or landmark_chance for what was known later."
+            "The model's rows are intervals (start, stop]: give a model of a row per unit, with "
+            "what was known at the start, or landmark_chance for what was known later."
         )
     asked = asked_times(times)
     cause = _cause(model)
@@ -144,7 +144,7 @@ def accuracy_of_risks(
     Parameters
     ----------
     data
-        A row a unit.
+        A row per unit.
     risks
         Horizon -> column of the chance to have left by then (0 to 1).
     time, event, censored

@@ -1,4 +1,4 @@
-"""The chance of leaving within the next sessions, given the alliance so far."""
+"""The probability of dropping out within the next sessions, given the alliance so far."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,6 +22,7 @@ from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
+from alliance_stats.renaming import renamed
 from alliance_stats.survival.by_session.discrete_hazard import hazard_periods
 from alliance_stats.survival.cox.cox_design import formula_variables
 from alliance_stats.survival.foretold.accuracy_measures import Foretold, Mask, known_weights
@@ -41,6 +42,7 @@ _CONVERGED = 1e-12  # Newton decrement
 _FAR = 30.0  # log odds beyond which a fit is on its way to infinity
 
 
+@renamed(within="horizon")
 def landmark_chance(
     formula: str,
     data: pd.DataFrame,
@@ -48,7 +50,7 @@ def landmark_chance(
     session: str,
     event: str,
     unit: str,
-    within: int,
+    horizon: int,
     cause: object = 1,
     landmarks: Sequence[int] | None = None,
     cluster: str | None = None,
@@ -56,10 +58,10 @@ def landmark_chance(
     form_df: int = 2,
     known_before: Sequence[str] = (),
 ) -> LandmarkModel:
-    """Model the chance of leaving within the next sessions from what is known so far.
+    """Model the probability of dropping out within the next sessions from what is known so far.
 
     At each landmark session s stand the units that are still there, with their covariates as they
-    are then; the log odds of leaving within the next `within` sessions are ``g(s) + x_i(s) beta``
+    are then; the log odds of leaving within the next `horizon` sessions are ``g(s) + x_i(s) beta``
     (landmark models: van Houwelingen 2007, doi:10.1111/j.1467-9469.2006.00529.x). Who is not known
     to have come back is stood for by the others at that landmark, by inverse probability of
     censoring weights (Blanche, Holt & Scheike 2023, Lifetime Data Analysis 29:441-482). Who ended
@@ -76,7 +78,7 @@ def landmark_chance(
     session, event, unit
         Columns: session number; what happened in the interval after it: 0 it came back, `cause` it
         left, another code it ended otherwise, NaN not known yet; and what ends.
-    within
+    horizon
         Sessions ahead: 1 is leaving right after this one.
     cause
         The code of leaving.
@@ -115,7 +117,7 @@ def landmark_chance(
     >>> history = running_mean(periods, "alliance", person="family", session="session")
     >>> model = landmark_chance(
     ...     "alliance_running_mean", history, session="session", event="ending_code",
-    ...     unit="family", within=3, landmarks=range(1, 11), cluster="therapist",
+    ...     unit="family", horizon=3, landmarks=range(1, 11), cluster="therapist",
     ... )
     >>> now = pd.DataFrame({"session": [4, 4], "alliance_running_mean": [3.0, 6.0]})
     >>> model.predict(now)[["estimate", "conf_low", "conf_high"]].round(2)
@@ -124,8 +126,8 @@ def landmark_chance(
     1      0.03      0.01       0.08
     """
     check_choice(form, ("polynomial", "dummies"), name="form")
-    if not isinstance(within, int | np.integer) or within < 1:
-        raise ValueError(f"within must be a whole number of sessions, 1 or more; got {within!r}.")
+    if not isinstance(horizon, int | np.integer) or horizon < 1:
+        raise ValueError(f"horizon must be a whole number of sessions, 1 or more; got {horizon!r}.")
     data = check_frame(data)
     require_columns(data, [cluster])
     periods = hazard_periods(
@@ -136,7 +138,7 @@ def landmark_chance(
     needed = [*(str(name) for name in data.columns if str(name) in named)]
     needed += [] if cluster is None else [cluster]
     rows, ledger = _landmark_rows(
-        data, (session, event, unit), needed, (int(within), cause, landmarks)
+        data, (session, event, unit), needed, (int(horizon), cause, landmarks)
     )
     n_landmarks = len(rows.frame[session].unique())
     kind = "dummies" if n_landmarks == 1 else form
@@ -176,7 +178,7 @@ def landmark_chance(
         session=session,
         event=event,
         unit=unit,
-        within=int(within),
+        horizon=int(horizon),
         n_clusters=n,
         clusters_of=of,
         rows=ledger,
@@ -305,7 +307,7 @@ def landmark_accuracy(
     ... )
     >>> model = landmark_chance(
     ...     "parent_trauma", periods, session="session", event="ending_code", unit="family",
-    ...     within=4, landmarks=[1, 4, 8], form="dummies",
+    ...     horizon=4, landmarks=[1, 4, 8], form="dummies",
     ... )
     >>> landmark_accuracy(model, leave_out="therapist").glance()["n_clusters"].item()
     30
@@ -339,7 +341,7 @@ def landmark_accuracy(
     for s in model.landmarks:
         own = (at == s) & ~np.isnan(null[0])
         part = Foretold(
-            risk[0, own], null[0, own], rows.time[own], rows.state[own], float(model.within),
+            risk[0, own], null[0, own], rows.time[own], rows.state[own], float(model.horizon),
             np.zeros(int(own.sum()), dtype=np.int64),
         )  # fmt: skip
         if part.case.any() and (part.weight[~part.case] > 0.0).any():
@@ -347,7 +349,7 @@ def landmark_accuracy(
     return RiskAccuracy(
         parts=parts,
         clusters=clusters,
-        how=f"a landmark model of the next {plural(model.within, 'session')}",
+        how=f"a landmark model of the next {plural(model.horizon, 'session')}",
         left_out=leave_out,
         competing=bool((rows.state == 2).any()),
         rows=model.rows,

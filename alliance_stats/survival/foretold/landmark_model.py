@@ -25,7 +25,7 @@ _FEW_EVENTS = 10
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LandmarkRows:
-    """A row a unit and landmark at which it was still there, arrays of length n.
+    """A row per unit and landmark at which it was still there, arrays of length n.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ class LandmarkModel:
         The covariates as given, and how landmarks differ.
     session, event, unit
         Columns.
-    within
+    horizon
         The horizon, in sessions.
     n_clusters, clusters_of
         Clusters behind the standard errors, and of which column.
@@ -87,7 +87,7 @@ class LandmarkModel:
     session: str
     event: str
     unit: str
-    within: int
+    horizon: int
     n_clusters: int
     clusters_of: str
     rows: RowLedger
@@ -122,7 +122,7 @@ class LandmarkModel:
         return own[["term", "estimate", "conf_low", "conf_high", "p_value"]]
 
     def predict(self, newdata: pd.DataFrame, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return the chance of leaving within the horizon, of each row of `newdata`.
+        """Return the probability of dropping out within the horizon, of each row of `newdata`.
 
         Parameters
         ----------
@@ -203,7 +203,7 @@ class LandmarkModel:
     def method(self) -> str:
         """What was computed, in a phrase."""
         return (
-            f"chance of leaving within the next {plural(self.within, 'session')}, at "
+            f"probability of dropping out within the next {plural(self.horizon, 'session')}, at "
             f"{plural(len(self.landmarks), 'landmark')}; logistic regression, weighted for "
             f"censoring, standard errors over {plural(self.n_clusters, 'cluster')} of "
             f"{self.clusters_of}"
@@ -242,7 +242,7 @@ class LandmarkModel:
         )
         shares = self.observed_shares().assign(conf_low=np.nan, conf_high=np.nan)
         left = Section(
-            f"Left within {self.within}",
+            f"Left within {self.horizon}",
             shares.drop(columns=["conf_low", "conf_high"]),
             names=("time",),
             measure="share",

@@ -59,7 +59,7 @@ class RiskAccuracy:
     __repr__ = one_line
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return one row a time and measure.
+        """Return one row per time and measure.
 
         Returns
         -------
@@ -148,7 +148,7 @@ class RiskAccuracy:
             if self.left_out is not None
             else "not cross-validated"
         )
-        return f"accuracy of chances of leaving from {self.how}, {over}"
+        return f"accuracy of probabilities of dropping out from {self.how}, {over}"
 
     @property
     def notes(self) -> tuple[str, ...]:

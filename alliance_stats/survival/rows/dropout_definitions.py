@@ -25,7 +25,7 @@ def ended(units: pd.DataFrame, study: Study) -> "pd.Series[bool]":
 
 
 class Definition(Protocol):
-    """What counts as dropout: adds the column ``dropout`` (bool) to one row a unit."""
+    """What counts as dropout: adds the column ``dropout`` (bool) to one row per unit."""
 
     def __call__(self, units: pd.DataFrame, study: Study, unit: str) -> "pd.Series[bool]":
         """Return, for each row of `units`, whether it dropped out."""
@@ -41,16 +41,16 @@ class Definition(Protocol):
 class CodedEnding:
     """Dropout is what the study's ending column calls so (a therapist's judgement, as a rule)."""
 
-    ending: str = "dropout"
+    cause: str = "dropout"
 
     @property
     def words(self) -> str:
         """The definition as a sentence's end."""
-        return f"the ending is coded '{self.ending}'"
+        return f"the ending is coded '{self.cause}'"
 
     def __call__(self, units: pd.DataFrame, study: Study, unit: str) -> "pd.Series[bool]":  # noqa: ARG002
         """Return whether each unit's ending is the one named."""
-        return units[study.roles["ending"]] == self.ending
+        return units[study.roles["ending"]] == self.cause
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class BeforeReliableChange:
     ----------
     sd_before, reliability
         Of the outcome, before treatment.
-    improvement
+    better
         ``"lower"`` where lower outcomes are better (symptoms), else ``"higher"``.
     criterion
         1.96 for a 5% two-sided error.
@@ -120,7 +120,7 @@ class BeforeReliableChange:
 
     sd_before: float
     reliability: float
-    improvement: str = "lower"
+    better: str = "lower"
     criterion: float = 1.96
 
     @property
@@ -143,7 +143,7 @@ class BeforeReliableChange:
         data = data[data[roles["outcome"]].notna()]
         scores = data.groupby(unit, observed=True)[roles["outcome"]]
         change = scores.last() - scores.first()
-        gain = -change if self.improvement == "lower" else change
+        gain = -change if self.better == "lower" else change
         least = self.criterion * self.sd_before * np.sqrt(2.0 * (1.0 - self.reliability))
         improved = units[unit].map(gain > least).fillna(value=False).astype(bool)
         return ended(units, study) & ~improved
@@ -154,5 +154,5 @@ class BeforeReliableChange:
                 "sd_before must be above 0 and reliability between 0 and 1; got "
                 f"{self.sd_before} and {self.reliability}."
             )
-        if self.improvement not in ("lower", "higher"):
-            raise ValueError(f"improvement must be 'lower' or 'higher'; got {self.improvement!r}.")
+        if self.better not in ("lower", "higher"):
+            raise ValueError(f"better must be 'lower' or 'higher'; got {self.better!r}.")

@@ -1,4 +1,4 @@
-"""Rows of a hazard: one a unit and session, and what they may know of the future: nothing."""
+"""Rows of a hazard: one per unit and session, and what they may know of the future: nothing."""
 
 from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass, replace
@@ -53,7 +53,7 @@ class Periods:
     session, event, unit
         Names of the columns.
     sessions
-        ``session, n_risk, n_event``, a row a session with rows at risk, ascending.
+        ``session, n_risk, n_event``, a row per session with rows at risk, ascending.
     rows
         The ledger.
     """
@@ -105,7 +105,7 @@ def read_periods(
     Parameters
     ----------
     data
-        One row a unit and session, as ``person_period`` and ``endings(...).periods()`` make them.
+        One row per unit and session, as ``person_period`` and ``endings(...).periods()`` make them.
     session, event, unit
         Columns: session number, 1 where the unit ended in the interval after it (NaN where that
         interval has not been observed), and the id of what ends.
@@ -235,7 +235,7 @@ def _check_course(
     refuse(
         same & (step == 0),
         f"has several rows of one '{session}'",
-        "A unit ends once: keep one row a unit and session (person_period makes such rows; where "
+        "A unit ends once: keep one row per unit and session (person_period makes such rows; where "
         "members end together, the family is the unit).",
     )
     refuse(

@@ -336,7 +336,7 @@ def read_intervals(
     Parameters
     ----------
     data
-        A row an interval.
+        A row per interval.
     time, event, entry, strata, cluster
         Columns; `strata` may be several.
     also

@@ -1,4 +1,4 @@
-"""Who ended, when, and what counts as dropout: one row a unit, under a stated definition."""
+"""Who ended, when, and what counts as dropout: one row per unit, under a stated definition."""
 
 import warnings
 from collections.abc import Callable, Mapping
@@ -35,7 +35,7 @@ _NOUNS = {"family": ("family", "families"), "person": ("person", "persons")}
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Endings:
-    """One row a unit: when it ended, and whether that was dropout as defined.
+    """One row per unit: when it ended, and whether that was dropout as defined.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class Endings:
             the last attended session T for a unit that ended, T - 1 for one still in treatment
             (whether it comes back after T is not known yet). The clock of curves and hazards;
         ``entry``
-            time from which the unit was seen: its first session's number less the study's first.
+            time from which the unit was seen: its first session's number minus the study's first.
             Above 0, it could not have been seen to leave before: give ``entry="entry"`` (Cox:
             ``start="entry", stop="time"``);
         ``event``
@@ -75,7 +75,7 @@ class Endings:
     __repr__ = one_line
 
     def tidy(self) -> pd.DataFrame:
-        """Return ``state, n, share``, a row a state (the share is not a rate: see curves)."""
+        """Return ``state, n, share``, a row per state (the share is not a rate: see curves)."""
         counts = (
             self.units["state"]
             .value_counts()

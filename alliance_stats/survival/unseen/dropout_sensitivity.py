@@ -61,7 +61,7 @@ class DropoutSensitivity:
     __repr__ = one_line
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return one row a shift.
+        """Return one row per shift.
 
         Returns
         -------

@@ -91,7 +91,7 @@ class PatternMixture:
         return ", ".join(map(str, self.group))
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return the averaged coefficients, a row a term.
+        """Return the averaged coefficients, a row per term.
 
         ``term, estimate, std_error, statistic, df, p_value, conf_low, conf_high``. The standard
         error counts that the patterns' shares are estimated, as from independent units; normal
@@ -104,7 +104,7 @@ class PatternMixture:
         return named_covariance(self.covariance, self.terms)
 
     def by_pattern(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return the coefficients of each pattern, a row a pattern and term."""
+        """Return the coefficients of each pattern, a row per pattern and term."""
         names, terms = self.patterns["pattern"], list(self.terms)
         found = Coefficients(terms * len(names), self.within.ravel(), self.within_covariance).table(
             conf_level=conf_level
@@ -313,7 +313,7 @@ def _codes(frame: pd.DataFrame, arms: tuple[Hashable, ...]) -> npt.NDArray[np.in
 
 
 def _keys(units: pd.DataFrame, arms: tuple[Hashable, ...]) -> pd.DataFrame:
-    """Return the values that make each group, a row a group."""
+    """Return the values that make each group, a row per group."""
     if not arms:
         return pd.DataFrame(index=[0])
     return units.groupby(list(arms), observed=True).size().index.to_frame(index=False)
@@ -327,7 +327,7 @@ def _counts(patterns: pd.Series, cells: npt.NDArray[np.int64], names: Sequence[s
 
 
 def _shares(counts: Array, names: Sequence[str], keys: pd.DataFrame) -> pd.DataFrame:
-    """Return each group's units and shares by pattern, a row a group and pattern."""
+    """Return each group's units and shares by pattern, a row per group and pattern."""
     table = keys.loc[np.repeat(keys.index, len(names))].reset_index(drop=True)
     return table.assign(
         pattern=np.tile(names, len(keys)),

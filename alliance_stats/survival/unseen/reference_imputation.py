@@ -22,6 +22,7 @@ from alliance_stats.estimates import Array, estimate_columns, one_line
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import LinearMixedModel
+from alliance_stats.renaming import renamed
 from alliance_stats.seeds import Seed
 from alliance_stats.survival.unseen.dropout_sensitivity import check_unseen, completed_fit
 from alliance_stats.survival.unseen.outcome_imputation import imputations, pool
@@ -37,8 +38,8 @@ class ReferenceImputation:
 
     Attributes
     ----------
-    term, arm, reference
-        The coefficient, the column of the arms, and the arm that is followed.
+    term, group, reference
+        The coefficient, the column of the groups (arms), and the arm that is followed.
     estimates, variances
         (methods, m) coefficient and squared standard error of each completed data set.
     df_complete
@@ -50,7 +51,7 @@ class ReferenceImputation:
     """
 
     term: str
-    arm: str
+    group: str
     reference: object
     estimates: Array
     variances: Array
@@ -63,7 +64,7 @@ class ReferenceImputation:
     __repr__ = one_line
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return one row a method: missing at random, copy increments, jump to reference.
+        """Return one row per method: missing at random, copy increments, jump to reference.
 
         Returns
         -------
@@ -94,7 +95,7 @@ class ReferenceImputation:
         """What was computed, in a phrase."""
         return (
             f"estimates of '{self.term}' where outcomes after leaving follow "
-            f"{self.arm} = {self.reference}, imputed {self.estimates.shape[1]} times"
+            f"{self.group} = {self.reference}, imputed {self.estimates.shape[1]} times"
         )
 
     @property
@@ -132,12 +133,13 @@ class ReferenceImputation:
     _repr_html_ = html_of
 
 
+@renamed(arm="group")
 def reference_imputation(
     model: LinearMixedModel,
     unseen: pd.DataFrame,
     *,
     term: str,
-    arm: str,
+    group: str,
     reference: object,
     time: str,
     unit: str,
@@ -154,14 +156,14 @@ def reference_imputation(
     Parameters
     ----------
     model
-        Fitted to the outcomes seen, with `arm` in its formula; it imputes and is the analysis.
+        Fitted to the outcomes seen, with `group` in its formula; it imputes and is the analysis.
     unseen
         As for :func:`dropout_sensitivity`: the rows whose outcome was not seen because the unit had
         left.
     term
         The coefficient in question.
-    arm, reference
-        Column of the arms, and the one that leavers follow.
+    group, reference
+        Column of the groups (arms), and the one that leavers follow.
     time, unit
         Columns: the clock of the formula, and whose outcomes they are; of a unit with no outcome
         seen both methods jump.
@@ -194,7 +196,7 @@ def reference_imputation(
     >>> unseen = study.persons.merge(families[["family", "last_session"]], on="family")
     >>> unseen = unseen.assign(session=unseen["last_session"] + 1)
     >>> found = reference_imputation(
-    ...     model, unseen, term="session:framework[T.usual]", arm="framework", reference="usual",
+    ...     model, unseen, term="session:framework[T.usual]", group="framework", reference="usual",
     ...     time="session", unit="person", n_imputations=5, seed=1,
     ... )
     >>> found.tidy()["method"].tolist()
@@ -207,8 +209,8 @@ def reference_imputation(
         raise FormulaError(f"The model has no coefficient '{term}'. {did_you_mean(term, terms)}")
     unseen = check_frame(unseen, what="unseen")
     check_unseen(model, unseen)
-    _check_columns(model, unseen, arm, time, unit)
-    moves, moved = _moves(model, unseen, (arm, reference), time, unit)
+    _check_columns(model, unseen, group, time, unit)
+    moves, moved = _moves(model, unseen, (group, reference), time, unit)
     estimates, variances = np.empty((2, len(_METHODS), n_imputations))
     df_complete = np.empty(len(_METHODS))
     completed: LinearMixedModel | None = None
@@ -222,7 +224,7 @@ def reference_imputation(
                 df_complete[k] = completed.tidy().set_index("term").loc[term, "df"]
     return ReferenceImputation(
         term=term,
-        arm=arm,
+        group=group,
         reference=reference,
         estimates=estimates,
         variances=variances,

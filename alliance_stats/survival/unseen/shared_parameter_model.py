@@ -105,7 +105,7 @@ class SharedParameterModel:
     def tidy(
         self, *, effects: Literal["fixed", "ran_pars"] = "fixed", conf_level: float = 0.95
     ) -> pd.DataFrame:
-        """Return one row an estimate.
+        """Return one row per estimate.
 
         Parameters
         ----------

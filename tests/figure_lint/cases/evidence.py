@@ -59,7 +59,7 @@ def in_subgroups() -> ReportFigure:
         name: meta_analysis(data[mask], r="r", n="n")
         for name, mask in (("Individual therapy", own), ("Family therapy", ~own))
     }
-    return meta_forest_figure(meta_analysis(data, r="r", n="n"), subgroups=parts, on="r")
+    return meta_forest_figure(meta_analysis(data, r="r", n="n"), subgroups=parts, scale="r")
 
 
 def studies_of_alliance(n: int = 12) -> pd.DataFrame:
@@ -162,9 +162,9 @@ CASES = {
         ),
     },
     meta_forest_figure: {
-        "meta-analysis": lambda: meta_forest_figure(pooled(12), on="r"),
+        "meta-analysis": lambda: meta_forest_figure(pooled(12), scale="r"),
         "meta-analysis, subgroups": in_subgroups,
-        "meta-analysis, 120 studies": lambda: meta_forest_figure(pooled(120), on="r"),
+        "meta-analysis, 120 studies": lambda: meta_forest_figure(pooled(120), scale="r"),
         "meta-analysis, 40 studies and long names": lambda: meta_forest_figure(
             pooled(40), names=long_names(40), effect_label=LONG
         ),
@@ -172,7 +172,9 @@ CASES = {
             pooled(12), names=long_names(12, EASTERN[1:])
         ),
         "meta-analysis, three levels": lambda: meta_forest_figure(pooled(16, study="study")),
-        "meta-analysis, one study": lambda: meta_forest_figure(pooled(1, method="fixed"), on="r"),
+        "meta-analysis, one study": lambda: meta_forest_figure(
+            pooled(1, method="fixed"), scale="r"
+        ),
     },
     meta_funnel_figure: {
         "meta-analysis, funnel": lambda: meta_funnel_figure(pooled(12)),

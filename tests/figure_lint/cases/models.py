@@ -65,7 +65,7 @@ def slopes(*terms: str, times: float = 1.0) -> ReportFigure:
 
 
 def moderated(
-    interaction: float = 0.5, *, control: str = "none", times: float = 1.0
+    interaction: float = 0.5, *, adjust: str = "none", times: float = 1.0
 ) -> JohnsonNeyman:
     """Return where an invented effect can be told from zero, its moderator multiplied."""
     rng = np.random.default_rng(4)
@@ -75,7 +75,7 @@ def moderated(
     y = interaction * x * m + rng.normal(size=24)[unit] + rng.normal(size=len(unit))
     data = pd.DataFrame({"y": y, "x": x, "m": times * m, "unit": unit})
     fit = lmm("y ~ x * m + (1 | unit)", data)
-    return johnson_neyman(fit, "x", moderator="m", unit="unit", control=control)
+    return johnson_neyman(fit, "x", moderator="m", unit="unit", adjust=adjust)
 
 
 def regions(result: JohnsonNeyman, moderator: str = "Experience (years)") -> ReportFigure:
@@ -88,7 +88,7 @@ def regions(result: JohnsonNeyman, moderator: str = "Experience (years)") -> Rep
 
 
 def therapists(n: int = 12) -> pd.DataFrame:
-    """Return invented ratings by clients and their therapists, a row a dyad."""
+    """Return invented ratings by clients and their therapists, a row per dyad."""
     rng = np.random.default_rng(2)
     t = rng.multivariate_normal([0, 0], [[0.5, 0.2], [0.2, 0.5]], n)
     y = 5 + t[:, None] + rng.normal(0, 1, (n, 4, 2)) + rng.normal(0, 0.6, (n, 4, 1))
@@ -212,7 +212,7 @@ CASES = {
     johnson_neyman_figure: {
         "regions": lambda: regions(moderated()),
         "regions, none": lambda: regions(moderated(0.0)),
-        "regions, strong": lambda: regions(moderated(3.0, control="fdr")),
+        "regions, strong": lambda: regions(moderated(3.0, adjust="fdr")),
         "regions, long name": lambda: regions(moderated(), LONG),
         "regions, eastern name": lambda: regions(moderated(3.0), EASTERN[3]),
         "regions, huge": lambda: regions(moderated(times=1e7)),

@@ -65,7 +65,7 @@ def hazard(baseline: str = "dummies") -> DiscreteHazard:
 def courses(
     n_therapists: int = 20, *, sd: float = 0.9, names: tuple[str, ...] = ()
 ) -> pd.DataFrame:
-    """Return invented courses of eight families a therapist, a row a family and session."""
+    """Return invented courses of eight families a therapist, a row per family and session."""
     rng = np.random.default_rng(8)
     rows = []
     for t in range(n_therapists):
@@ -100,7 +100,7 @@ def cox(groups: tuple[str, ...] = ("trauma-informed", "usual"), *, times: float 
 
 
 def adjusted(groups: tuple[str, ...]) -> ReportFigure:
-    return adjusted_curves_figure(adjusted_curves(cox(groups), by="group"))
+    return adjusted_curves_figure(adjusted_curves(cox(groups), variable="group"))
 
 
 def profiles(names: tuple[str, ...], group: str) -> pd.DataFrame:
@@ -132,7 +132,7 @@ def landmarks(names: tuple[str, ...], form: str = "polynomial") -> ReportFigure:
         example_study().sessions, unit="family", session="session", ending="ending"
     )
     model = landmark_chance(
-        "investment", rows, session="session", event="ending_code", unit="family", within=4,
+        "investment", rows, session="session", event="ending_code", unit="family", horizon=4,
         landmarks=range(1, 10), cluster="therapist", form=form,
     )  # fmt: skip
     who = pd.DataFrame({"investment": np.linspace(-1.5, 1.5, len(names))}, index=[*names])
@@ -217,7 +217,7 @@ CASES = {
         "differences all along": lambda: differences(("a", "b")),
         "differences of three groups": lambda: differences((LONG, *EASTERN[:2])),
         "differences of adjusted curves": lambda: curve_differences_figure(
-            adjusted_curves(cox(), by="group")
+            adjusted_curves(cox(), variable="group")
         ),
     },
     restricted_mean_figure: {

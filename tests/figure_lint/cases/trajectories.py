@@ -67,7 +67,7 @@ def groups(comparison: TrajectoryComparison) -> ReportFigure:
 
 
 def members(n_families: int = 12, roles: tuple[str, ...] = ("child", "mother")) -> pd.DataFrame:
-    """Return invented ratings of families, a row a member x session."""
+    """Return invented ratings of families, a row per member x session."""
     rng = np.random.default_rng(8)
     rows = [
         (f"F{f:02d}", f"F{f:02d}-{role}", role, session)
