@@ -2,7 +2,6 @@
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -10,7 +9,7 @@ import pandas as pd
 from alliance_stats.account import Account, Column, Section, html_of, summary_of
 from alliance_stats.checks import check_frame, require_columns, require_kind
 from alliance_stats.errors import DataError
-from alliance_stats.estimates import Array, estimate_columns, one_line
+from alliance_stats.estimates import Array, one_line
 from alliance_stats.ledger import RowLedger
 from alliance_stats.renaming import renamed
 from alliance_stats.survival.by_session.competing_hazards_model import CompetingHazards
@@ -20,7 +19,11 @@ from alliance_stats.survival.cox.cox_design import new_covariates, new_offset, n
 from alliance_stats.survival.cox.cox_model import CoxModel
 from alliance_stats.survival.cox.fine_gray import FineGrayModel
 from alliance_stats.survival.cox.risk_sets import refuse_weights
-from alliance_stats.survival.curves.life_table import asked_times, probability_interval
+from alliance_stats.survival.curves.life_table import (
+    asked_times,
+    pairwise_differences,
+    probability_interval,
+)
 from alliance_stats.survival.rows.time_at_risk import same_times
 
 __all__ = ["AdjustedCurves", "adjusted_curves"]
@@ -111,18 +114,9 @@ class AdjustedCurves:
             raise DataError(
                 f"Column '{self.variable}' has one value here: nothing is to be compared."
             )
-        frames = []
-        for a, b in combinations(range(len(self.groups)), 2):
-            for k in range(self.estimate.shape[1]):
-                error = np.sqrt(((self.root[b, k] - self.root[a, k]) ** 2).sum(axis=-1))
-                columns = estimate_columns(
-                    self.estimate[b, k] - self.estimate[a, k], error, conf_level=conf_level
-                )
-                columns.insert(0, "contrast", f"{self.groups[b]} - {self.groups[a]}")
-                columns.insert(1, "state", self.states[k] if self.states else None)
-                columns.insert(2, "time", self.time)
-                frames.append(columns.drop(columns="df"))
-        return self._without_state(pd.concat(frames, ignore_index=True))
+        return pairwise_differences(
+            self.groups, self.states, self.time, self.estimate, self.root, conf_level=conf_level
+        )
 
     def _without_state(self, table: pd.DataFrame) -> pd.DataFrame:
         return table if self.states else table.drop(columns="state")

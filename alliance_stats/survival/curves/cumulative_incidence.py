@@ -17,6 +17,8 @@ from alliance_stats.survival.curves.life_table import (
     events_since,
     life_table,
     n_at_risk,
+    own_roots,
+    pairwise_differences,
     places_at,
     probability_interval,
     product_limit,
@@ -31,7 +33,13 @@ from alliance_stats.survival.rows.time_at_risk import (
     weighted_rows,
 )
 
-__all__ = ["CumulativeIncidence", "IncidenceCurves", "cumulative_incidence"]
+__all__ = [
+    "CumulativeIncidence",
+    "IncidenceCurves",
+    "cumulative_incidence",
+    "incidence_curves",
+    "incidence_influence",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,8 +52,8 @@ class IncidenceCurves:
         The stratum's name.
     table
         Counts at each of k times, all endings together.
-    n_event
-        (states, k) events of each ending.
+    n_event, hazard
+        (states, k) events of each ending, and their share of those at risk.
     incidence, std_error
         (states, k) probability of having ended so by each time, and its standard error.
     survival, survival_std_error
@@ -57,6 +65,7 @@ class IncidenceCurves:
     label: str
     table: LifeTable
     n_event: IntArray
+    hazard: Array
     incidence: Array
     std_error: Array
     survival: Array
@@ -161,6 +170,38 @@ class CumulativeIncidence:
                 )
                 found.append(table)
         return pd.concat(found, ignore_index=True)
+
+    def differences(self, times: Sequence[float], *, conf_level: float = 0.95) -> pd.DataFrame:
+        """Return how far the incidences of every two strata lie apart at chosen times.
+
+        Returns
+        -------
+        DataFrame
+            ``contrast, state, time, estimate, std_error, statistic, p_value, conf_low, conf_high``:
+            the later stratum in sorted order minus the earlier, as :meth:`KaplanMeier.differences`.
+        """
+        asked = asked_times(times)
+        places = [places_at(c.table.time, c.survival, asked) for c in self.curves]
+        pairs = list(zip(self.curves, places, strict=True))
+        values = np.stack([step_values(c.incidence, at, start=0.0) for c, at in pairs])
+        if self.n_clusters is None:
+            root = own_roots(np.stack([step_values(c.std_error, p, start=0.0) for c, p in pairs]))
+        else:
+            root = np.stack([self._influence_at(c, p, self.n_clusters) for c, p in pairs])
+        names = [curve.label for curve in self.curves]
+        return pairwise_differences(
+            names, self.states, asked, values, root, conf_level=conf_level
+        )
+
+    def _influence_at(self, curve: IncidenceCurves, place: IntArray, n_clusters: int) -> Array:
+        """Return each cluster's influence (states, times, clusters) on a curve."""
+        own = np.zeros((len(self.states), len(place), n_clusters))
+        for clusters, _, _, part in incidence_influence(
+            curve.spells, curve.table, curve.survival, curve.hazard
+        ):
+            own[:, :, clusters] = step_values(part, place, start=0.0).transpose(0, 2, 1)
+        own[:, place < 0] = np.nan
+        return own
 
     def glance(self) -> pd.DataFrame:
         """Return ``nobs, n_event, n_states, n_strata, n_clusters`` in one row."""
@@ -306,7 +347,7 @@ def cumulative_incidence(
     return CumulativeIncidence(
         states=intervals.states,
         curves=tuple(
-            _curves(intervals.spells(number), label, n_states)
+            incidence_curves(intervals.spells(number), label, n_states)
             for number, label in enumerate(intervals.strata)
         ),
         n_clusters=None if intervals.cluster is None else intervals.n_clusters,
@@ -314,7 +355,8 @@ def cumulative_incidence(
     )
 
 
-def _curves(spells: Spells, label: str, n_states: int) -> IncidenceCurves:
+def incidence_curves(spells: Spells, label: str, n_states: int) -> IncidenceCurves:
+    """Estimate one stratum's incidences, with their standard errors."""
     table = life_table(spells)
     position = np.searchsorted(table.time, spells.exit)
     n_event = np.stack(
@@ -334,27 +376,50 @@ def _curves(spells: Spells, label: str, n_states: int) -> IncidenceCurves:
     )
     hazard = weighted / table.risk
     squares = np.zeros((n_states + 1, len(table.time)))
-    units, copies = _units(spells)
-    for numbers, n_risk, ended in cluster_blocks(units, table.time, n_states=n_states):
-        times_alike = copies[numbers]
-        lost = survival_steps(n_risk, ended.sum(axis=0), table, survival)
-        squares[0] += times_alike @ lost**2
-        lost_before = np.concatenate((np.zeros((len(lost), 1)), lost[:, :-1]), axis=1)
-        for state in range(n_states):
-            own = before * (ended[state] - n_risk * hazard[state]) / table.risk
-            influence = np.cumsum(lost_before * hazard[state] + own, axis=1)
-            squares[state + 1] += times_alike @ influence**2
+    for numbers, copies, lost, influence in incidence_influence(spells, table, survival, hazard):
+        del numbers
+        squares[0] += copies @ lost**2
+        squares[1:] += np.einsum("c,sck->sk", copies, influence**2)
     std_error = np.sqrt(squares)
     return IncidenceCurves(
         label=label,
         table=table,
         n_event=n_event,
+        hazard=hazard,
         incidence=np.cumsum(before * hazard, axis=1),
         std_error=std_error[1:],
         survival=survival,
         survival_std_error=std_error[0],
         spells=spells,
     )
+
+
+def incidence_influence(
+    spells: Spells, table: LifeTable, survival: Array, hazard: Array
+) -> Iterator[tuple[IntArray, Array, Array, Array]]:
+    """Yield the derivatives of S(t) and F(t) in the weight of each cluster, in blocks.
+
+    Parameters
+    ----------
+    spells, table, survival
+        The rows, their counts, and S (k,).
+    hazard
+        (states, k) of each ending.
+
+    Yields
+    ------
+    clusters, copies, lost, influence
+        (c,) numbers, and how many alike each stands for (1 with clusters); (c, k) derivatives of S;
+        (states, c, k) of the incidences.
+    """
+    units, copies = _units(spells)
+    before = np.concatenate(([1.0], survival[:-1]))
+    for numbers, n_risk, ended in cluster_blocks(units, table.time, n_states=len(hazard)):
+        lost = survival_steps(n_risk, ended.sum(axis=0), table, survival)
+        lost_before = np.concatenate((np.zeros((len(lost), 1)), lost[:, :-1]), axis=1)
+        own = before * (ended - n_risk * hazard[:, None]) / table.risk
+        influence = np.cumsum(lost_before * hazard[:, None] + own, axis=2)
+        yield numbers, copies[numbers], lost, influence
 
 
 def _units(spells: Spells) -> tuple[Spells, Array]:

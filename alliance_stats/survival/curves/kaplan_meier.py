@@ -2,15 +2,13 @@
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from numbers import Real
 
 import numpy as np
 import pandas as pd
 
 from alliance_stats.account import Account, Column, Section, html_of, summary_of
-from alliance_stats.errors import DataError
-from alliance_stats.estimates import Array, estimate_columns, one_line
+from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.curves.life_table import (
@@ -21,6 +19,8 @@ from alliance_stats.survival.curves.life_table import (
     greenwood,
     life_table,
     n_at_risk,
+    own_roots,
+    pairwise_differences,
     places_at,
     probability_interval,
     product_limit,
@@ -185,43 +185,26 @@ class KaplanMeier:
             theory. With clusters, those that reach over both strata are allowed for. NaN where a
             curve is not known.
         """
-        if len(self.curves) < 2:
-            raise DataError("There is one stratum: a difference needs strata= with two or more.")
         asked = asked_times(times)
         places = [places_at(c.table.time, c.survival, asked) for c in self.curves]
-        values = [
-            step_values(c.survival, at, start=1.0)
-            for c, at in zip(self.curves, places, strict=True)
-        ]
-        influence = self._influence_at(places)
-        found = []
-        for a, b in combinations(range(len(self.curves)), 2):
-            if influence is None:
-                errors = [
-                    step_values(self.curves[k].std_error, places[k], start=0.0) for k in (a, b)
-                ]
-                std_error = np.hypot(*errors)
-            else:
-                std_error = np.sqrt(((influence[b] - influence[a]) ** 2).sum(axis=0))
-            columns = estimate_columns(values[b] - values[a], std_error, conf_level=conf_level)
-            columns.insert(0, "contrast", f"{self.curves[b].label} - {self.curves[a].label}")
-            columns.insert(1, "time", asked)
-            found.append(columns.drop(columns="df"))
-        return pd.concat(found, ignore_index=True)
-
-    def _influence_at(self, places: Sequence[IntArray]) -> list[Array] | None:
-        """Return each cluster's influence (clusters, times) on each curve; None without."""
+        pairs = list(zip(self.curves, places, strict=True))
+        values = np.stack([step_values(c.survival, at, start=1.0) for c, at in pairs])
         if self.n_clusters is None:
-            return None
-        found = []
-        for curve, place in zip(self.curves, places, strict=True):
-            own = np.zeros((self.n_clusters, len(place)))
-            for clusters, part in survival_influence(curve.spells, curve.table, curve.survival):
-                padded = np.concatenate((np.zeros((len(part), 1)), part), axis=1)
-                own[clusters] = padded[:, np.maximum(place, 0)]
-            own[:, place < 0] = np.nan
-            found.append(own)
-        return found
+            root = own_roots(np.stack([step_values(c.std_error, p, start=0.0) for c, p in pairs]))
+        else:
+            root = np.stack([self._influence_at(c, p, self.n_clusters) for c, p in pairs])
+        names = [curve.label for curve in self.curves]
+        return pairwise_differences(
+            names, (), asked, values[:, None], root[:, None], conf_level=conf_level
+        )
+
+    def _influence_at(self, curve: SurvivalCurve, place: IntArray, n_clusters: int) -> Array:
+        """Return each cluster's influence (times, clusters) on a curve."""
+        own = np.zeros((len(place), n_clusters))
+        for clusters, part in survival_influence(curve.spells, curve.table, curve.survival):
+            own[:, clusters] = step_values(part, place, start=0.0).T
+        own[place < 0] = np.nan
+        return own
 
     def quantiles(
         self, probability: float = 0.5, *, conf_level: float = 0.95, conf_type: str = "log-log"

@@ -6,12 +6,15 @@ a curve, and what each cluster contributes to it (infinitesimal jackknife).
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 from alliance_stats.checks import check_choice, check_conf_level
-from alliance_stats.estimates import Array
+from alliance_stats.errors import DataError
+from alliance_stats.estimates import Array, estimate_columns
 from alliance_stats.survival.rows.time_at_risk import IntArray, Spells, same_times
 
 __all__ = [
@@ -23,8 +26,11 @@ __all__ = [
     "crossing_time",
     "events_since",
     "greenwood",
+    "group_pairs",
     "life_table",
     "n_at_risk",
+    "own_roots",
+    "pairwise_differences",
     "places_at",
     "probability_interval",
     "product_limit",
@@ -231,6 +237,59 @@ def crossing_time(time: Array, curve: Array, level: float) -> float:
         if len(below):
             return float((time[first] + time[below[0]]) / 2.0)
     return float(time[first])
+
+
+def group_pairs(names: Sequence[object], *, what: str) -> list[tuple[int, int]]:
+    """Return every two groups, the earlier first; refuse one that stands alone."""
+    if len(names) < 2:
+        raise DataError(f"There is one stratum: a {what} needs strata= with two or more.")
+    return list(combinations(range(len(names)), 2))
+
+
+def pairwise_differences(
+    names: Sequence[object],
+    states: Sequence[str],
+    time: Array,
+    estimate: Array,
+    root: Array,
+    *,
+    conf_level: float,
+) -> pd.DataFrame:
+    """Return how far every two groups' curves lie apart at chosen times, later minus earlier.
+
+    Parameters
+    ----------
+    names, states
+        Of the g groups, and of their endings; no states where each has one curve.
+    time, estimate
+        (t,) times, and (g, max(states, 1), t) values there.
+    root
+        (g, max(states, 1), t, m) of which the products are covariances.
+
+    Returns
+    -------
+    DataFrame
+        ``contrast, (state,) time, estimate, std_error, statistic, p_value, conf_low, conf_high``;
+        normal theory.
+    """
+    found = []
+    for a, b in group_pairs(names, what="difference"):
+        for k in range(estimate.shape[1]):
+            std_error = np.sqrt(((root[b, k] - root[a, k]) ** 2).sum(axis=-1))
+            apart = estimate[b, k] - estimate[a, k]
+            columns = estimate_columns(apart, std_error, conf_level=conf_level)
+            columns.insert(0, "contrast", f"{names[b]} - {names[a]}")
+            if states:
+                columns.insert(1, "state", states[k])
+            columns.insert(columns.columns.get_loc("estimate"), "time", time)
+            found.append(columns.drop(columns="df"))
+    return pd.concat(found, ignore_index=True)
+
+
+def own_roots(std_error: Array) -> Array:
+    """Return roots (g, ..., g) of groups' curves (g, ...) that have nothing in common."""
+    own = np.eye(len(std_error)).reshape(len(std_error), *[1] * (std_error.ndim - 1), -1)
+    return np.asarray(std_error[..., None] * own)
 
 
 # Cells of a clusters-by-times table held at once while a robust variance is summed.

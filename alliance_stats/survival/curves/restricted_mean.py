@@ -1,19 +1,24 @@
-"""Mean time until an ending, up to a horizon that everyone could have reached."""
+"""Mean time until an ending, or lost to one, up to a horizon that everyone could have reached."""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 import pandas as pd
 
 from alliance_stats.account import Account, Section, html_of, summary_of
+from alliance_stats.checks import did_you_mean
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, Coefficients, estimate_columns, one_line
 from alliance_stats.ledger import RowLedger
+from alliance_stats.survival.curves.cumulative_incidence import (
+    incidence_curves,
+    incidence_influence,
+)
 from alliance_stats.survival.curves.life_table import (
     LifeTable,
     greenwood,
+    group_pairs,
     life_table,
     product_limit,
     survival_influence,
@@ -21,9 +26,11 @@ from alliance_stats.survival.curves.life_table import (
 from alliance_stats.survival.rows.time_at_risk import (
     IntArray,
     Intervals,
+    Spells,
     read_intervals,
     refuse_single_clusters,
     same_times,
+    weighted_rows,
 )
 
 __all__ = ["RestrictedMean", "restricted_mean"]
@@ -31,7 +38,7 @@ __all__ = ["RestrictedMean", "restricted_mean"]
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class RestrictedMean:
-    """Area under each stratum's Kaplan-Meier curve up to a horizon.
+    """Area under each stratum's Kaplan-Meier (or cumulative incidence) curve up to a horizon.
 
     Attributes
     ----------
@@ -46,6 +53,8 @@ class RestrictedMean:
         The horizon.
     intervals
         The rows used.
+    cause
+        The ending that the time is lost to; None where it is the time until the event.
     """
 
     strata: tuple[str, ...]
@@ -54,6 +63,7 @@ class RestrictedMean:
     covariance: Array
     until: float
     intervals: Intervals
+    cause: str | None
 
     __repr__ = one_line
 
@@ -83,9 +93,7 @@ class RestrictedMean:
             ``contrast, estimate, std_error, statistic, p_value, conf_low, conf_high``; normal
             theory.
         """
-        if len(self.strata) < 2:
-            raise DataError("There is one stratum: a difference needs strata= with two or more.")
-        pairs = list(combinations(range(len(self.strata)), 2))
+        pairs = group_pairs(self.strata, what="difference")
         first, second = np.array(pairs).T
         estimate = self.estimate[second] - self.estimate[first]
         variance = np.diag(self.covariance)
@@ -105,10 +113,14 @@ class RestrictedMean:
             ``contrast, estimate, std_error, statistic, p_value, conf_low, conf_high``: the ratio,
             its delta-method standard error, and the test and limits of its logarithm (normal).
         """
-        if len(self.strata) < 2:
-            raise DataError("There is one stratum: a ratio needs strata= with two or more.")
-        pairs = list(combinations(range(len(self.strata)), 2))
+        pairs = group_pairs(self.strata, what="ratio")
         L = np.zeros((len(pairs), len(self.strata)))
+        empty = [name for name, mean in zip(self.strata, self.estimate, strict=True) if mean == 0.0]
+        if empty:
+            raise DataError(
+                f"No time is lost in stratum '{empty[0]}': a ratio to 0 has no logarithm. Ask for "
+                "differences()."
+            )
         for row, (a, b) in enumerate(pairs):
             L[row, [a, b]] = -1.0 / self.estimate[a], 1.0 / self.estimate[b]
         logs = np.log(self.estimate)
@@ -128,7 +140,10 @@ class RestrictedMean:
     @property
     def method(self) -> str:
         """What was computed, in a phrase."""
-        return f"mean time up to {self.until:g} (area under the Kaplan-Meier curve)"
+        area = "the Kaplan-Meier curve" if self.cause is None else "its cumulative incidence"
+        lost = "" if self.cause is None else f" lost to '{self.cause}'"
+        weighted = "weighted " * (self.intervals.weight is not None)
+        return f"{weighted}mean time{lost} up to {self.until:g} (area under {area})"
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -141,7 +156,7 @@ class RestrictedMean:
             "Curve",
             self.tidy(conf_level=conf_level),
             names=("strata",),
-            measure="mean",
+            measure="mean" if self.cause is None else "mean lost",
             conf_level=conf_level,
         )
         sections = [means]
@@ -177,8 +192,15 @@ def restricted_mean(
     entry: Hashable | None = None,
     strata: Hashable | Sequence[Hashable] | None = None,
     cluster: Hashable | None = None,
+    cause: object | None = None,
+    censored: object | None = None,
+    weights: Hashable | None = None,
 ) -> RestrictedMean:
     """Estimate the mean of ``min(T, until)``: sessions attended out of the first so many, say.
+
+    With `cause`, the mean time lost to one of several endings before `until`: the area under its
+    cumulative incidence (Andersen 2013, doi:10.1002/sim.5903); the times lost to all endings and
+    the time attended add up to `until`.
 
     The area under the Kaplan-Meier curve from 0 to `until`. Its variance is ``sum over t <= until
     of A(t)^2 d(t) / (n(t) (n(t) - d(t)))`` with A(t) the area from t on (Irwin 1949; Royston &
@@ -193,6 +215,11 @@ def restricted_mean(
         Columns, as in :func:`kaplan_meier`.
     until
         The horizon, in the unit of `time`; the same for all strata.
+    cause, censored
+        The ending that time is lost to, a value of `event`, which then tells several endings apart,
+        and the value that means "not ended", as in :func:`cumulative_incidence`.
+    weights
+        Column of positive weights, as in :func:`kaplan_meier`.
 
     Returns
     -------
@@ -201,7 +228,7 @@ def restricted_mean(
     Raises
     ------
     DataError
-        If a stratum's curve is not known up to `until`.
+        If a stratum's curve is not known up to `until`; a cause that `event` does not hold.
 
     Examples
     --------
@@ -218,27 +245,26 @@ def restricted_mean(
     if not 0.0 < until < np.inf:
         raise ValueError(f"until must be above 0 and finite; got {until}.")
     intervals = read_intervals(
-        data, time=time, event=event, entry=entry, strata=strata, cluster=cluster
-    )
+        data, time=time, event=event, entry=entry, strata=strata, cluster=cluster,
+        also=[] if weights is None else [weights], competing=cause is not None, censored=censored,
+    )  # fmt: skip
+    number = None if cause is None else _number(intervals, event, cause)
     refuse_single_clusters(intervals, cluster)
+    intervals = weighted_rows(intervals, weights)
     until = float(same_times(np.array([until]), intervals.exit)[0])
     n_strata = len(intervals.strata)
     estimate = np.zeros(n_strata)
     covariance = np.zeros((n_strata, n_strata))
     influence = np.zeros((n_strata, intervals.n_clusters))
-    for number, label in enumerate(intervals.strata):
-        spells = intervals.spells(number)
-        table = life_table(spells)
-        survival = product_limit(table)
-        _refuse_beyond(until, label, table, survival)
-        widths, first = _widths(table.time, until)
-        areas = survival * widths
-        estimate[number] = first + areas.sum()
-        if spells.cluster is None:
-            covariance[number, number] = _variance(table, areas, until)
-            continue
-        for clusters, part in survival_influence(spells, table, survival):
-            influence[number, clusters] = part @ widths
+    for k, label in enumerate(intervals.strata):
+        spells = intervals.spells(k)
+        if number is None:
+            found = _attended(spells, label, until)
+        else:
+            found = _lost(spells, label, until, len(intervals.states), number)
+        estimate[k], covariance[k, k], by_cluster = found
+        if intervals.cluster is not None:
+            influence[k, : len(by_cluster)] = by_cluster
     if intervals.cluster is not None:
         covariance = influence @ influence.T
     return RestrictedMean(
@@ -248,7 +274,52 @@ def restricted_mean(
         covariance=covariance,
         until=float(until),
         intervals=intervals,
+        cause=None if number is None else intervals.states[number],
     )
+
+
+def _number(intervals: Intervals, event: Hashable, cause: object) -> int:
+    """Return the place of an ending among those of the rows."""
+    name = str(int(cause)) if isinstance(cause, float) and cause.is_integer() else str(cause)
+    if name not in intervals.states:
+        raise DataError(
+            f"Column '{event}' has no ending {cause!r}. {did_you_mean(name, intervals.states)}"
+        )
+    return intervals.states.index(name)
+
+
+def _attended(spells: Spells, label: str, until: float) -> tuple[float, float, Array]:
+    """Return the area under S, its variance without clusters, and each cluster's influence."""
+    table = life_table(spells)
+    survival = product_limit(table)
+    _refuse_beyond(until, label, table, survival)
+    widths, first = _widths(table.time, until)
+    areas = survival * widths
+    by_cluster = np.zeros(0 if spells.cluster is None else int(spells.cluster.max()) + 1)
+    if spells.cluster is not None:
+        for clusters, part in survival_influence(spells, table, survival):
+            by_cluster[clusters] = part @ widths
+    return first + float(areas.sum()), _variance(table, areas, until), by_cluster
+
+
+def _lost(
+    spells: Spells, label: str, until: float, n_states: int, number: int
+) -> tuple[float, float, Array]:
+    """Return the area under F of one ending, its variance, and each cluster's influence."""
+    curve = incidence_curves(spells, label, n_states)
+    table, survival = curve.table, curve.survival
+    _refuse_beyond(until, label, table, survival)
+    widths, _ = _widths(table.time, until)
+    by_cluster = np.zeros(0 if spells.cluster is None else int(spells.cluster.max()) + 1)
+    variance = 0.0
+    for clusters, copies, _, influence in incidence_influence(
+        spells, table, survival, curve.hazard
+    ):
+        own = influence[number] @ widths
+        variance += float(copies @ own**2)
+        if spells.cluster is not None:
+            by_cluster[clusters] = own
+    return float(curve.incidence[number] @ widths), variance, by_cluster
 
 
 def _widths(time: Array, until: float) -> tuple[Array, float]:
