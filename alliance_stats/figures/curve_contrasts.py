@@ -37,7 +37,12 @@ from alliance_stats.figures.style import (
     sheet,
 )
 from alliance_stats.figures.text import in_sentence, lines_height, text_width, widest, wrap
-from alliance_stats.survival import AdjustedCurves, KaplanMeier, RestrictedMean
+from alliance_stats.survival import (
+    AdjustedCurves,
+    CumulativeIncidence,
+    KaplanMeier,
+    RestrictedMean,
+)
 
 __all__ = ["curve_differences_figure", "draw_curve_differences", "restricted_mean_figure"]
 
@@ -86,7 +91,7 @@ def draw_curve_differences(
 
 @laid_out(FULL_WIDTH)
 def curve_differences_figure(
-    result: KaplanMeier | AdjustedCurves,
+    result: KaplanMeier | CumulativeIncidence | AdjustedCurves,
     *,
     times: Sequence[float] | None = None,
     time_label: str = "Sessions since start",
@@ -103,11 +108,11 @@ def curve_differences_figure(
     Parameters
     ----------
     result
-        From :func:`~alliance_stats.survival.kaplan_meier` with `strata`, or from
+        From :func:`~alliance_stats.survival.kaplan_meier` or
+        :func:`~alliance_stats.survival.cumulative_incidence` with `strata`, or from
         :func:`~alliance_stats.survival.adjusted_curves`.
     times
-        At which curves of :func:`kaplan_meier` are compared; their event times if None. Adjusted
-        curves have their own.
+        At which curves are compared; their event times if None. Adjusted curves have their own.
     time_label
         The clock and its unit.
     event_label
@@ -138,8 +143,9 @@ def curve_differences_figure(
     """
     require_kind(
         result,
-        (KaplanMeier, AdjustedCurves),
-        asked="curve_differences_figure draws a result of kaplan_meier or adjusted_curves",
+        (KaplanMeier, CumulativeIncidence, AdjustedCurves),
+        asked="curve_differences_figure draws a result of kaplan_meier, cumulative_incidence or "
+        "adjusted_curves",
         instead=DRAWN_BY,
     )
     differences = _differences(result, times, conf_level)
@@ -178,7 +184,9 @@ def curve_differences_figure(
 
 
 def _differences(
-    result: KaplanMeier | AdjustedCurves, times: Sequence[float] | None, conf_level: float
+    result: KaplanMeier | CumulativeIncidence | AdjustedCurves,
+    times: Sequence[float] | None,
+    conf_level: float,
 ) -> pd.DataFrame:
     if isinstance(result, AdjustedCurves):
         if times is not None:
@@ -276,12 +284,15 @@ def restricted_mean_figure(
     several = len(result.strata) > 1
     apart = result.differences(conf_level=conf_level) if several else means[:0]
     apart = apart.rename(columns={"contrast": "term"})
-    said = naming(words, [*means["term"], *apart["term"]])
+    causes = [] if result.cause is None else [result.cause]
+    said = naming(words, [*means["term"], *apart["term"], *causes])
     parts = [part.assign(term=[said(name) for name in part["term"]]) for part in (means, apart)]
+    lost = "" if result.cause is None else f" lost to {said(result.cause)}"
     labels = (
-        f"{time_label} up to {result.until:g}, mean",
-        f"{time_label} up to {result.until:g}, difference (0: none)",
+        f"{time_label}{lost} up to {result.until:g}, mean",
+        f"{time_label}{lost} up to {result.until:g}, difference (0: none)",
     )
+    area = "Kaplan-Meier curve" if result.cause is None else "cumulative incidence"
     figure = _rows_of_means(parts if several else parts[:1], labels, limits)
     told = [
         listed(part["term"], [interval_of(row) for _, row in part.iterrows()], of="rows")
@@ -292,14 +303,14 @@ def restricted_mean_figure(
     return ReportFigure(
         figure,
         label=label or "fig-restricted-mean",
-        caption=f"Mean {in_sentence(time_label)} up to {result.until:g} of "
+        caption=f"Mean {in_sentence(time_label)}{lost} up to {result.until:g} of "
         f"{plural(len(means), 'group')}"
         + (f", and {plural(len(apart), 'difference')}" if several else "")
         + f", with {level} CI.",
         alt=f"{plural(len(means), 'mean')} with intervals"
         + (f", under them {plural(len(apart), 'difference')} around a line at 0" if several else "")
         + f". {'. '.join(told)}.",
-        note=f"Mean time up to {result.until:g}: the area under the Kaplan-Meier curve; "
+        note=f"Mean time{lost} up to {result.until:g}: the area under the {area}; "
         f"{plural(int(result.nobs.sum()), 'row')}. Normal {level} CI"
         + ("; later group minus earlier, not corrected for their number." if several else "."),
         data=pd.concat(

@@ -154,6 +154,10 @@ MODELS: dict[str, tuple[str, Call]] = {
     ),
     "kaplan_meier": ("units", lambda d: als.kaplan_meier(d, **DUE, strata="group")),
     "log_rank": ("units", lambda d: als.log_rank(d, **DUE, group="group")),
+    "restricted_mean_lost": (
+        "units",
+        lambda d: als.restricted_mean(d, **CAUSES, cause="dropout", until=5, strata="group"),
+    ),
     "restricted_mean": ("units", lambda d: als.restricted_mean(d, **DUE, until=5, strata="group")),
     "cox_ph": ("units", lambda d: als.cox_ph("barriers + group", d, **DUE)),
     "varying_coefficient": (

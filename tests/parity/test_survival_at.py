@@ -1,4 +1,4 @@
-"""Curves at chosen times, their differences and areas equal survfit's: ties, late entry, weights."""
+"""Curves at chosen times, their differences and areas equal those of survfit, on six data sets."""
 
 import functools
 

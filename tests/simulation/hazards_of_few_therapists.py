@@ -101,13 +101,16 @@ def _discrete(formula: str, rows: pd.DataFrame, _: dict, asked: dict) -> dict[st
     return {"independent": own.tidy(), "robust": model.tidy(), "CR2": other.tidy()}
 
 
-def main(n: int) -> None:
-    """Run all cells, a block of studies at a time, and write the counts after each block."""
+def main(n: int, first: int = 0) -> None:
+    """Run all cells, a block of studies at a time, and write the counts after each block.
+
+    Studies `first` to `n`: tables of several processes add up.
+    """
     counts: dict[tuple[object, ...], list[int]] = {}
     if TABLE.exists():
         for row in pd.read_csv(TABLE).itertuples(index=False):
             counts[tuple(row[:5])] = list(row[5:])
-    done, block = max((cell[0] for cell in counts.values()), default=0), 10
+    done, block = first + max((cell[0] for cell in counts.values()), default=0), 10
     for start in range(done, n, block):
         for J, balanced in itertools.product(THERAPISTS, (True, False)):
             sizes = "equal" if balanced else "2 to 20"
@@ -162,5 +165,5 @@ def page(counts: pd.DataFrame) -> str:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(*map(int, sys.argv[1:3]))
     PAGE.write_text(page(pd.read_csv(TABLE)), encoding="utf-8")

@@ -189,9 +189,7 @@ class CumulativeIncidence:
         else:
             root = np.stack([self._influence_at(c, p, self.n_clusters) for c, p in pairs])
         names = [curve.label for curve in self.curves]
-        return pairwise_differences(
-            names, self.states, asked, values, root, conf_level=conf_level
-        )
+        return pairwise_differences(names, self.states, asked, values, root, conf_level=conf_level)
 
     def _influence_at(self, curve: IncidenceCurves, place: IntArray, n_clusters: int) -> Array:
         """Return each cluster's influence (states, times, clusters) on a curve."""

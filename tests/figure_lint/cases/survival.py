@@ -216,6 +216,12 @@ CASES = {
         "differences at times": lambda: differences(("a", "b"), (4, 8, 12)),
         "differences all along": lambda: differences(("a", "b")),
         "differences of three groups": lambda: differences((LONG, *EASTERN[:2])),
+        "differences of each ending": lambda: curve_differences_figure(
+            cumulative_incidence(
+                competing(("a", LONG)), time="time", event="ending", strata="group"
+            ),
+            times=[4, 8, 12],
+        ),
         "differences of adjusted curves": lambda: curve_differences_figure(
             adjusted_curves(cox(), variable="group")
         ),
@@ -224,6 +230,16 @@ CASES = {
         "mean times": lambda: mean_times(endings(("trauma-informed", "usual"))),
         "mean times, one group": lambda: mean_times(endings(("all",))),
         "mean times, long and other names": lambda: mean_times(endings(FOUR)),
+        "mean times lost to an ending": lambda: restricted_mean_figure(
+            restricted_mean(
+                competing(FOUR),
+                time="time",
+                event="ending",
+                cause="dropout",
+                until=12,
+                strata="group",
+            )
+        ),
         "mean times, eastern names": lambda: mean_times(endings(EASTERN)),
         "mean times, long clock": lambda: mean_times(
             endings(("a", "b")).assign(time=lambda d: d.time * 10000), 120000.0
