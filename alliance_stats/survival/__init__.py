@@ -9,7 +9,8 @@ from alliance_stats.survival.by_session.firth_discrete_hazard import firth_discr
 from alliance_stats.survival.cox.concordance import Concordance, concordance
 from alliance_stats.survival.cox.cox_model import CoxModel
 from alliance_stats.survival.cox.cox_ph import cox_ph
-from alliance_stats.survival.cox.fine_gray import FineGrayModel, fine_gray
+from alliance_stats.survival.cox.fine_gray import fine_gray
+from alliance_stats.survival.cox.fine_gray_model import FineGrayModel
 from alliance_stats.survival.cox.firth import FirthHazards, firth_cox
 from alliance_stats.survival.cox.proportional_hazards import (
     ProportionalHazardsTest,

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
+from scipy import optimize
 
 from alliance_stats.errors import DataError
 from alliance_stats.multilevel import compare_models, likelihood_ratio_test
@@ -15,6 +16,8 @@ REFERENCE = load_reference("survival_comparing")
 TOLERANCE = 1e-7
 # nnet stops once its value moves by less than 1e-14 of itself, or at its own gradient.
 MULTINOM = 1e-5
+# A censoring curve's variation has 1 / Y where that of a product limit has 1 / (Y - c).
+CENSORED = 0.01
 WHEN = {"time": "time", "event": "status"}
 FORMULAS = {"veteran": "karno + age + celltype", "interaction": "C(trt) * karno + age"}
 ROWS = pd.DataFrame(REFERENCE["rows"])
@@ -138,6 +141,210 @@ def test_competing_hazards_have_the_likelihood_of_multinom() -> None:
     # Wald's and the ratio's statistics agree to their second order
     assert_allclose(both["statistic"], found.statistic, rtol=0.15)
     assert both["df"] == 4
+
+
+@pytest.mark.parametrize("link", ["cloglog", "logit"])
+def test_terms_by_session_are_tested_as_glm_does(link: str) -> None:
+    fit = discrete_hazard("x + g", ROWS, **HAZARD, link=link)
+    rao, reference = fit.anova(test="score").set_index("term"), REFERENCE["rao"][link]
+    assert_allclose(rao["statistic"], [reference["x"], reference["g"]], rtol=TOLERANCE)
+    assert rao["df"].tolist() == [1.0, 2.0]
+    crossed = discrete_hazard("x * g", ROWS, **HAZARD, link=link).anova(test="score")
+    # type II: main effects without the interaction that contains them
+    assert_allclose(
+        crossed["statistic"], [reference["x"], reference["g"], reference["both"]], rtol=TOLERANCE
+    )
+    ratios = fit.anova(test="likelihood-ratio").set_index("term")["statistic"]
+    if link == "cloglog":
+        lr = REFERENCE["discrete"]["dummies"]["lr"]
+        expected = dict(zip(lr["term"], lr["statistic"], strict=True))
+        assert_allclose(ratios[["x", "g"]], [expected["x"], expected["g"]], rtol=1e-6)
+
+
+def test_endings_are_tested_together_as_multinom_does() -> None:
+    fit = competing_hazards("x + g", ROWS, **COMPETING)
+    found = fit.anova(test="likelihood-ratio")
+    whole = found[found["state"].isna()].set_index("term")["statistic"]
+    logs = [r["loglik"] for r in (*REFERENCE["competing"].values(), REFERENCE["without_x"])]
+    assert_allclose(whole["g"], 2.0 * (logs[1] - logs[0]), rtol=1e-3)
+    assert_allclose(whole["x"], 2.0 * (logs[1] - logs[2]), rtol=1e-3)
+
+
+def log_lik_by_hand(beta: np.ndarray, X: np.ndarray, ending: np.ndarray) -> float:
+    """Return the multinomial log-likelihood, a column of coefficients an ending."""
+    eta = np.column_stack([np.zeros(len(X)), X @ beta.reshape(2, -1).T])
+    return float((eta[np.arange(len(X)), ending] - np.log(np.exp(eta).sum(axis=1))).sum())
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_one_ending_is_tested_by_hand(weighted: bool) -> None:
+    """By maximising and differentiating the likelihood that is written out."""
+    rows = ROWS[ROWS["session"] <= 4].assign(w=1.0 + (ROWS["id"] % 3) * weighted)
+    given = COMPETING | {"baseline": "constant"} | ({"weights": "w"} if weighted else {})
+    fit = competing_hazards("x", rows, **given)
+    x, ending = rows["x"].to_numpy(), rows["ending"].to_numpy()
+    X, n = np.column_stack([np.ones(len(x)), x]), len(x)
+    weight = (rows["w"] / rows["w"].mean()).to_numpy()
+    copies = np.repeat(np.arange(n), (rows["w"]).astype(int)) if weighted else np.arange(n)
+    share = weight[0] / rows["w"].iloc[0] if weighted else 1.0
+
+    def minus(free: np.ndarray) -> float:
+        beta = np.array([free[0], 0.0, free[1], free[2]])  # no effect of x on the first ending
+        return -share * log_lik_by_hand(beta, X[copies], ending[copies])
+
+    small = optimize.minimize(minus, np.array([-2.0, -2.0, 0.0]), method="BFGS", tol=1e-10)
+    beta = np.array([small.x[0], 0.0, small.x[1], small.x[2]])
+    P = np.exp(np.column_stack([np.zeros(n), X @ beta.reshape(2, -1).T]))
+    P /= P.sum(axis=1, keepdims=True)
+    scores = np.column_stack(
+        [X * ((ending == k) - P[:, k])[:, None] * weight[:, None] for k in (1, 2)]
+    )
+    information = np.zeros((4, 4))
+    for j in (0, 1):
+        for k in (0, 1):
+            own = weight * P[:, j + 1] * ((j == k) - P[:, k + 1])
+            information[2 * j : 2 * j + 2, 2 * k : 2 * k + 2] = (X * own[:, None]).T @ X
+    others = [0, 2, 3]
+    taken = information[1, others] @ np.linalg.inv(information[np.ix_(others, others)])
+    if weighted:
+        units = pd.DataFrame(scores).groupby(rows["id"].to_numpy()).sum().to_numpy()
+        spread = ((units[:, 1] - units[:, others] @ taken) ** 2).sum()
+    else:
+        spread = information[1, 1] - taken @ information[others, 1]
+    expected = scores[:, 1].sum() ** 2 / spread
+    found = fit.anova(test="score").iloc[0]
+    assert found["method"] == ("robust score" if weighted else "score")
+    assert_allclose(found["statistic"], expected, rtol=1e-4)
+    if not weighted:
+        ratio = fit.anova(test="likelihood-ratio").iloc[0]["statistic"]
+        assert_allclose(ratio, 2.0 * (fit.log_lik + small.fun), rtol=1e-6)
+
+
+def test_fine_gray_scores_are_those_of_survival_where_nobody_was_censored() -> None:
+    ended = pd.DataFrame(REFERENCE["ended"]).assign(ending=lambda d: d["ending"].astype(int))
+    given = {"time": "session", "event": "ending", "cause": 1, "censored": ()}
+    for formula in ("x", "g"):
+        found = fine_gray(formula, ended, **given).anova(test="score").iloc[0]
+        assert_allclose(found["statistic"], REFERENCE["fine_score"][formula], rtol=TOLERANCE)
+    over = fine_gray("g", ended, **given, cluster="site").anova(test="score").iloc[0]
+    assert_allclose(over["statistic"], REFERENCE["fine_score"]["clustered"], rtol=TOLERANCE)
+    assert over["method"] == "robust score"
+
+
+def test_fine_gray_scores_allow_for_estimated_weights() -> None:
+    """By a little more weight of each row: its part in the restricted fit and in the weights."""
+    last = ROWS.groupby("id").tail(1).head(36).assign(k=1.0).reset_index(drop=True)
+    last.loc[::5, "ending"] = 0
+    given = {"time": "session", "event": "ending", "cause": 1}
+
+    def slope(weight: np.ndarray) -> float:
+        small = fine_gray("x", last.assign(k=weight), weights="k", **given)
+        whole = fine_gray(
+            "x + g2", last.assign(k=weight, g2=last["g"] == "b"), weights="k", **given
+        )
+        beta = np.array([small.beta[0] * whole.design.scale[0], 0.0])
+        return float(whole.sets.derivatives(whole.sets.at(beta))[0][1] / whole.design.scale[1])
+
+    step, moved = 1e-4, []
+    for row in range(len(last)):
+        aside = step * (np.arange(len(last)) == row)
+        moved.append((slope(1.0 + aside) - slope(1.0 - aside)) / (2.0 * step))
+    plain = slope(np.ones(len(last)))
+    fit = fine_gray("x + g2", last.assign(g2=last["g"] == "b"), **given)
+    found = fit.anova(test="score").set_index("term").loc["g2", "statistic"]
+    assert_allclose(found, plain**2 / (np.array(moved) ** 2).sum(), rtol=CENSORED)
+
+
+def test_robust_scores_by_session_are_those_of_clusters_by_hand() -> None:
+    data = ROWS.assign(site=ROWS["id"] % 23)
+    fit = discrete_hazard("x + g", data, **HAZARD, baseline="log", link="logit", cluster="site")
+    small = discrete_hazard("g", data, **HAZARD, baseline="log", link="logit")
+    b, c = (data["g"] == level for level in "bc")
+    X = np.column_stack([np.ones(len(data)), np.log(data["session"]), b, c, data["x"]])
+    p = 1.0 / (1.0 + np.exp(-X[:, :4] @ small.fit.beta.to_numpy()))
+    scores = X * (data["event"].to_numpy() - p)[:, None]
+    information = (X * (p * (1.0 - p))[:, None]).T @ X
+    sites = pd.DataFrame(scores).groupby(data["site"].to_numpy()).sum().to_numpy()
+    own = sites[:, 4] - sites[:, :4] @ np.linalg.solve(information[:4, :4], information[:4, 4])
+    expected = scores[:, 4].sum() ** 2 / (own**2).sum()
+    found = fit.anova(test="score").set_index("term")
+    assert_allclose(found.loc["x", "statistic"], expected, rtol=1e-6)
+
+
+# What is asked of each kind of model, and what it answers: a test, or words.
+ASKED = ("wald", "likelihood-ratio", "score", "likelihood_ratio_test", "compare_models")
+RATIO = "test='wald' or test='score'"
+ANSWERS = {
+    "Cox": (True, True, True, True, True),
+    "Cox, strata": (True, True, True, True, True),
+    "Cox, clusters": (True, RATIO, True, "over clusters", True),
+    "Cox, CR2": (True, RATIO, True, "over clusters", True),
+    "Cox, weights": (True, RATIO, True, "over clusters", True),
+    "Cox, gamma frailty": (True, "With a frailty", "With a frailty", True, True),
+    "Cox, lognormal frailty": (
+        True, "With a frailty", "With a frailty", "restricted likelihood", True,
+    ),
+    "Fine-Gray": (True, "weights are estimated", True, "pseudo-likelihood", True),
+    "Fine-Gray, clusters": (True, "weights are estimated", True, "pseudo-likelihood", True),
+    "discrete": (True, True, True, True, True),
+    "discrete, clusters": (True, RATIO, True, "over clusters", True),
+    "discrete, CR2": (True, RATIO, True, "over clusters", True),
+    "discrete, weights": (True, RATIO, True, "over clusters", True),
+    "discrete, therapists": (
+        True, "With random effects", "With random effects", True, True,
+    ),
+    "competing": (True, True, True, True, True),
+    "competing, clusters": (True, RATIO, True, "over clusters", True),
+    "competing, weights": (True, RATIO, True, "over clusters", True),
+    "competing, therapists": (
+        True, "With random effects", "With random effects", True, True,
+    ),
+}  # fmt: skip
+
+
+def of_kind(kind: str, formula: str):
+    """Return a model of a kind, on data that all kinds share."""
+    rows = ROWS[ROWS["id"] < 120].assign(site=lambda d: d["id"] % 13, w=lambda d: 1.0 + d["id"] % 2)
+    last = rows.groupby("id").tail(1)
+    model, _, how = kind.partition(", ")
+    given = {
+        "clusters": {"cluster": "site"}, "weights": {"weights": "w"}, "strata": {"strata": "w"},
+        "CR2": {"cluster": "site", "vcov": "CR2"}, "gamma frailty": {"frailty": "site"},
+        "lognormal frailty": {"frailty": "site", "frailty_distribution": "lognormal"},
+        "therapists": {"random": "(1 | site)"},
+    }.get(how, {})  # fmt: skip
+    if model == "Cox":
+        return cox_ph(formula, last, time="session", event="event", **given)
+    if model == "Fine-Gray":
+        return fine_gray(formula, last, time="session", event="ending", cause=1, **given)
+    if model == "discrete":
+        return discrete_hazard(formula, rows, **(HAZARD | {"baseline": "log"} | given))
+    return competing_hazards(formula, rows, **COMPETING, baseline="log", **given)
+
+
+@pytest.mark.filterwarnings("ignore::alliance_stats.errors.AllianceStatsWarning")
+@pytest.mark.parametrize("kind", list(ANSWERS))
+def test_each_question_is_answered_or_refused_in_words(kind: str) -> None:
+    small, large = of_kind(kind, "x"), of_kind(kind, "x + g")
+    ask = {test: lambda test=test: large.anova(test=test) for test in ASKED[:3]}
+    ask["likelihood_ratio_test"] = lambda: likelihood_ratio_test(small, large)
+    ask["compare_models"] = lambda: compare_models(small, large)
+    for question, answer in zip(ASKED, ANSWERS[kind], strict=True):
+        if answer is not True:
+            with pytest.raises(DataError, match=answer):
+                ask[question]()
+            continue
+        found = ask[question]()
+        if question in ASKED[:3]:
+            tests = found[found["term"] == "g"]
+            assert tests["p_value"].between(0.0, 1.0).all(), question
+            assert (tests["statistic"] >= 0.0).all()
+        elif question == "compare_models":
+            for model, row in ((small, "x"), (large, "x + g")):
+                glance = model.glance().iloc[0]
+                own = found[[f.split(" (")[0] == row for f in found["formula"]]].iloc[0]
+                # AIC by hand: glance and the comparison count parameters alike
+                assert_allclose(own["aic"] - glance["aic"], 0.0, atol=1e-6, err_msg=kind)
 
 
 def test_wald_tests_of_one_coefficient_are_its_z() -> None:

@@ -399,6 +399,6 @@ def test_errors_over_clusters_by_hand() -> None:
     """Scores 3 and -1 of two clusters: meat (9 + 1) 2 / 1, between covariances of 1/2."""
     fit = cast("Any", SimpleNamespace(scores=np.array([[1.0, 2.0, -1.0]]), covariance=[[0.5]]))
     fit.covariance = np.array(fit.covariance)
-    found, n = _robust(fit, pd.DataFrame({"therapist": ["a", "a", "b"]}), "therapist")
-    assert n == 2
+    found, codes = _robust(fit, pd.DataFrame({"therapist": ["a", "a", "b"]}), "therapist")
+    assert codes.tolist() == [0, 0, 1]
     assert_allclose(found, [[5.0]])

@@ -2,9 +2,9 @@
 
 import warnings
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.checks import (
@@ -35,6 +35,7 @@ from alliance_stats.survival.by_session.ending_logit import (
     MultinomialFit,
     fit_multinomial,
 )
+from alliance_stats.survival.cox.cluster_errors import cluster_sums
 from alliance_stats.survival.rows.hazard_rows import (
     BASELINES,
     Periods,
@@ -42,6 +43,7 @@ from alliance_stats.survival.rows.hazard_rows import (
     check_baseline,
     refuse_copies,
 )
+from alliance_stats.survival.rows.time_at_risk import IntArray, read_weights
 
 __all__ = ["competing_hazards"]
 
@@ -66,6 +68,7 @@ def competing_hazards(
     nodes: int = 1,
     baseline: str = "dummies",
     baseline_df: int = 3,
+    weights: str | None = None,
 ) -> CompetingHazards:
     """Model the hazards of competing endings in discrete time, in one multinomial likelihood.
 
@@ -107,6 +110,9 @@ def competing_hazards(
         As in :func:`discrete_hazard`. With dummies an ending has hazard 0 after sessions in which
         it did not come; sessions after which nothing, or everything, ended are set aside and stand
         in the ledger.
+    weights
+        Without `random`. Column of positive weights, as in :func:`discrete_hazard`: standard errors
+        are robust, over `cluster` or over the units.
 
     Returns
     -------
@@ -118,7 +124,7 @@ def competing_hazards(
         As :func:`discrete_hazard`; and if fewer than two endings occur, or `random` has fewer than
         two units or ones that end once each.
     ValueError
-        `cluster` together with `random`; `nodes` without `random`.
+        `cluster` or `weights` together with `random`; `nodes` without `random`.
 
     References
     ----------
@@ -144,12 +150,13 @@ def competing_hazards(
     14  transferred      0.31       0.77
     """
     check_choice(baseline, BASELINES, name="baseline")
-    _check_nesting(cluster, random, nodes)
+    _check_nesting(cluster, random, nodes, weights)
     group = _grouping(random)
     data = check_frame(data)
-    require_columns(data, [event, cluster, *group])
+    require_columns(data, [event, cluster, weights, *group])
     coded, states = _coded(data, event, censored, labels or {})
-    also = [columns for columns in ((cluster,) if cluster else (), group) if columns]
+    also = [group] if group else []
+    also += [(column,) for column in (cluster, weights) if column is not None]
     periods = hazard_periods(
         formula,
         coded,
@@ -174,13 +181,18 @@ def competing_hazards(
         formula_of(_OUTCOME, terms, [intercepts([unit])]), frame, residual_variance=False
     )
     rows = _rows(design.X, frame, session, observed, states, smooth=baseline != "dummies")
+    if weights is not None:
+        weight = read_weights(frame, weights)
+        rows = replace(rows, weight=weight / weight.mean())
     names = [design.fixed.names[i] for i in design.fixed.kept]
     named = [f"{states[k]}: {names[j]}" for k, j in np.argwhere(rows.counts)]
     plain = fit_multinomial(rows, names=named)
     beta, covariance, log_lik, n_clusters = plain.beta, plain.covariance, plain.log_lik, None
     effects: EndingEffects | None = None
-    if cluster is not None:
-        covariance, n_clusters = _robust(plain, frame, cluster)
+    codes, over = None, unit if cluster is None and weights is not None else cluster
+    if over is not None:
+        covariance, codes = _robust(plain, frame, over)
+        n_clusters = int(codes.max()) + 1
     if random is not None:
         effects = _effects(
             rows, plain, frame, group=group, unit=unit, states=states, nodes=nodes,
@@ -189,11 +201,18 @@ def competing_hazards(
         beta, covariance, log_lik = effects.fit.beta, effects.coefficients, effects.fit.log_lik
     return CompetingHazards(
         states, design, beta, covariance, log_lik, periods, observed, formula, baseline,
-        n_clusters, effects,
+        n_clusters, effects, rows, codes, weights,
     )  # fmt: skip
 
 
-def _check_nesting(cluster: str | None, random: str | None, nodes: int) -> None:
+def _check_nesting(
+    cluster: str | None, random: str | None, nodes: int, weights: str | None
+) -> None:
+    if weights is not None and random is not None:
+        raise ValueError(
+            "weights= gives robust standard errors of a model without effects; random= effects are "
+            "of rows that count once: give one of them."
+        )
     if cluster is not None and random is not None:
         raise ValueError(
             "cluster= gives robust standard errors of a model without effects, random= effects "
@@ -293,18 +312,17 @@ def _rows(
     return EndingRows(X, frame[_OUTCOME].to_numpy(dtype=np.int64), counts, possible)
 
 
-def _robust(
-    fit: MultinomialFit, frame: pd.DataFrame, cluster: str
-) -> tuple[npt.NDArray[np.float64], int]:
+def _robust(fit: MultinomialFit, frame: pd.DataFrame, cluster: str) -> tuple[Array, IntArray]:
+    """Return the covariance over clusters, and the number of each row's cluster."""
     require_present(frame, cluster, why="for robust standard errors")
     check_spelling(frame[cluster], kind="cluster")
     codes, labels = pd.factorize(frame[cluster])
     n = len(labels)
     if n < 2:
         raise DataError(f"Column '{cluster}' holds one value: clusters must be at least two.")
-    summed = np.stack([np.bincount(codes, weights=row, minlength=n) for row in fit.scores])
+    summed = cluster_sums(codes, fit.scores)
     meat = summed @ summed.T * n / (n - 1.0)
-    return np.asarray(fit.covariance @ meat @ fit.covariance), n
+    return np.asarray(fit.covariance @ meat @ fit.covariance), codes
 
 
 def _effects(

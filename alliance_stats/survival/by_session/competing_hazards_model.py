@@ -18,10 +18,21 @@ from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import ModelLikelihood, tidy_frame
 from alliance_stats.survival.by_session.ending_effects import EndingEffects
+from alliance_stats.survival.by_session.ending_logit import EndingRows
+from alliance_stats.survival.by_session.session_terms import EndingTerms
 from alliance_stats.survival.by_session.whole_courses import Incidence, incidence
-from alliance_stats.survival.cox.term_tests import OVER_CLUSTERS, containing, test_table, wald_terms
+from alliance_stats.survival.cox.term_tests import (
+    OVER_CLUSTERS,
+    containing,
+    likelihood_terms,
+    refuse_test,
+    test_table,
+    test_words,
+    wald_terms,
+)
 from alliance_stats.survival.curves.life_table import probability_interval
 from alliance_stats.survival.rows.hazard_rows import Periods, baseline_columns, term_places
+from alliance_stats.survival.rows.time_at_risk import IntArray, few_clusters_warning
 
 __all__ = ["CompetingHazards"]
 
@@ -47,9 +58,13 @@ class CompetingHazards:
     observed
         ``session, n_risk`` and a count for each ending, a row per session.
     formula, baseline, n_clusters
-        As given, and how many clusters.
+        As given, and how many clusters (or units, of rows with weights).
     effects
         What groups add to each ending, if anything.
+    ending_rows, cluster
+        The data as arrays, and (n,) the number of each row's cluster; None without clusters.
+    weights
+        Column of how many rows each stands for; None without.
     """
 
     states: tuple[str, ...]
@@ -63,6 +78,9 @@ class CompetingHazards:
     baseline: str
     n_clusters: int | None
     effects: EndingEffects | None
+    ending_rows: EndingRows
+    cluster: IntArray | None
+    weights: str | None
 
     __repr__ = one_line
 
@@ -137,26 +155,44 @@ class CompetingHazards:
             **{column: np.exp(table[column]) for column in columns}
         )
 
-    def anova(self) -> pd.DataFrame:
-        """Test each covariate's term, in each ending and in all together, by Wald's chi-squared.
+    def anova(self, *, test: str = "wald") -> pd.DataFrame:
+        """Test each covariate's term, in each ending and in all together.
 
-        ``state, term, statistic, df, p_value, method``: given all terms that do not contain it, and
-        the other endings'; ``state`` is None for all endings together. Robust with clusters.
+        Parameters
+        ----------
+        test
+            ``"wald"``, ``"likelihood-ratio"`` or ``"score"``, as :meth:`DiscreteHazard.anova`.
+
+        Returns
+        -------
+        DataFrame
+            ``state, term, statistic, df, p_value, method``, chi-squared: given all terms that do
+            not contain it, and the other endings' terms; ``state`` is None for all endings
+            together.
         """
+        clustered = self.n_clusters is not None
+        refuse_test(test, clustered=clustered, effects="random effects" if self.effects else "")
         counts = ~np.isnan(self.beta)
         place = np.full(counts.shape, -1)
         place[counts] = np.arange(int(counts.sum()))
         own = term_places(self.design, baseline_columns(self.design, self.baseline))
         above = containing(self.design.fixed.coding.terms)
-        method = "Wald" if self.n_clusters is None else "robust Wald"
         found = []
         for state, rows in [*zip(self.states, place[:, None], strict=True), (None, place)]:
             columns = {
                 term: [int(k) for k in rows[:, list(at)].ravel() if k >= 0]
                 for term, at in own.items()
             }
-            tests = wald_terms(columns, above, self.beta[counts], self.covariance)
-            found.append(test_table(tests, method).assign(state=state))
+            if test == "wald":
+                tests = wald_terms(columns, above, self.beta[counts], self.covariance)
+            else:
+                named = {k for at in columns.values() for k in at}
+                always = [k for k in range(int(counts.sum())) if k not in named]
+                likelihood = EndingTerms(self.ending_rows, self.cluster)
+                tests = likelihood_terms(likelihood, (columns, above), always, test=test)
+            found.append(
+                test_table(tests, test_words(test, clustered=clustered)).assign(state=state)
+            )
         table = pd.concat(found, ignore_index=True)
         return table[["state", *table.columns.drop("state")]]
 
@@ -354,20 +390,22 @@ class CompetingHazards:
     @property
     def method(self) -> str:
         """What was computed, in a phrase."""
-        clusters = (
-            ""
-            if self.n_clusters is None
-            else (f", standard errors over {plural(self.n_clusters, 'cluster')}")
-        )
+        clusters = ""
+        if self.n_clusters is not None:
+            units = self.weights and self.n_clusters == self.rows.units(self.periods.unit)
+            number = plural(self.n_clusters, "unit" if units else "cluster")
+            clusters = f", standard errors over {number}"
+        weighted = "" if self.weights is None else "weighted "
         return (
-            "hazards of competing endings in discrete time, in one likelihood (multinomial logit)"
-            f"{clusters}"
+            f"{weighted}hazards of competing endings in discrete time, in one likelihood "
+            f"(multinomial logit){clusters}"
         )
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What to know before any number: convergence, a boundary."""
-        return () if self.effects is None else tuple(self.effects.doubts())
+        """What to know before any number: convergence, a boundary, few clusters."""
+        few = () if self.n_clusters is None else few_clusters_warning(self.n_clusters)
+        return (*few, *([] if self.effects is None else self.effects.doubts()))
 
     def account(self, *, conf_level: float = 0.95) -> Account:
         """Return events by ending, odds ratios, and differences between groups, as data."""

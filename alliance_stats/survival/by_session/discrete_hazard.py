@@ -238,13 +238,13 @@ def covariance_over(
             ),
             back,
         )
-        return ClusterErrors(reduced.vcov, reduced.df(np.eye(len(back))), n, reduced)
+        return ClusterErrors(reduced.vcov, reduced.df(np.eye(len(back))), n, codes, reduced)
     weighted = X / variance[:, None]
     scores = np.stack([residual[k] @ weighted[k] for k in rows], axis=1)
     information = (weighted * weight[:, None]).T @ X
     influence = back @ linalg.solve(information, scores, assume_a="pos")
     covariance = influence @ influence.T * n / (n - 1.0)
-    return ClusterErrors(np.asarray(covariance), np.full(len(back), np.inf), n, None)
+    return ClusterErrors(np.asarray(covariance), np.full(len(back), np.inf), n, codes, None)
 
 
 def _without_effects(

@@ -26,14 +26,18 @@ from alliance_stats.multilevel import (
     all_coefficients,
     tidy_frame,
 )
+from alliance_stats.survival.by_session.session_terms import RegressionTerms
 from alliance_stats.survival.by_session.whole_courses import Curve, population_curve
 from alliance_stats.survival.cox.cluster_errors import ClusterErrors
 from alliance_stats.survival.cox.cox_design import formula_variables
 from alliance_stats.survival.cox.term_tests import (
     OVER_CLUSTERS,
     containing,
+    likelihood_terms,
     reduced_terms,
+    refuse_test,
     test_table,
+    test_words,
     wald_terms,
 )
 from alliance_stats.survival.rows.hazard_rows import Periods, baseline_columns, term_places
@@ -205,20 +209,39 @@ class DiscreteHazard:
         ratios[columns] = np.exp(table[columns])
         return ratios
 
-    def anova(self) -> pd.DataFrame:
-        """Test each covariate's term given all terms that do not contain it, by Wald's chi-squared.
+    def anova(self, *, test: str = "wald") -> pd.DataFrame:
+        """Test each covariate's term given all terms that do not contain it (type II).
 
-        ``term, statistic, df, p_value, method``; the baseline is not among the terms. Robust with
-        clusters; under CR2 an F test of each term given all others.
+        Parameters
+        ----------
+        test
+            ``"wald"``, ``"likelihood-ratio"`` or ``"score"`` (Rao's, of the expected information);
+            with clusters or weights Wald and score tests are robust, and there is no likelihood
+            ratio; with random effects there is Wald's alone.
+
+        Returns
+        -------
+        DataFrame
+            ``term, statistic, df, p_value, method``, chi-squared; the baseline is not among the
+            terms. Wald's tests under CR2 are F tests of each term given all others, with ``df2``
+            beside ``df``.
         """
-        design = self.fit.design
+        design, clustered = self.fit.design, self.errors is not None
+        refuse_test(test, clustered=clustered, effects="random effects" if self.has_effects else "")
+        n_baseline = baseline_columns(design, self.baseline)
+        columns, above = term_places(design, n_baseline), containing(design.fixed.coding.terms)
         beta = self.fit.beta.dropna().to_numpy()
-        columns = term_places(design, baseline_columns(design, self.baseline))
-        if self.errors is not None and self.errors.reduced is not None:
+        if test == "wald" and self.errors is not None and self.errors.reduced is not None:
             return reduced_terms(columns, beta, self.errors.reduced)
-        above = containing(design.fixed.coding.terms)
-        method = "Wald" if self.errors is None else "robust Wald"
-        return test_table(wald_terms(columns, above, beta, self.covariance), method)
+        if test == "wald":
+            found = wald_terms(columns, above, beta, self.covariance)
+        else:
+            cluster = None if self.errors is None else self.errors.cluster
+            named = {k for own in columns.values() for k in own}
+            always = [k for k in range(len(beta)) if k not in named]
+            likelihood = RegressionTerms(self.fit.problem, design.X, cluster)
+            found = likelihood_terms(likelihood, (columns, above), always, test=test)
+        return test_table(found, test_words(test, clustered=clustered))
 
     def likelihood(self) -> ModelLikelihood:
         """Return what `likelihood_ratio_test` and `compare_models` need.

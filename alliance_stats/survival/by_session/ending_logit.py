@@ -9,12 +9,20 @@ from scipy import linalg, optimize, special
 
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array
+from alliance_stats.survival.cox.cox_fit import Ascent, ascend
 
-__all__ = ["EndingRows", "MultinomialFit", "fit_multinomial", "probabilities"]
+__all__ = [
+    "EndingLikelihood",
+    "EndingRows",
+    "EndingsAt",
+    "MultinomialFit",
+    "fit_multinomial",
+    "highest",
+    "probabilities",
+    "row_scores",
+]
 
 
-_STEPS = 60
-_HALVINGS = 40
 # Squared length of a Newton step in standard errors after which the next is rounding.
 _DONE = 1e-20
 # A coefficient per SD of its column whose standard error exceeds this may be running to infinity.
@@ -37,12 +45,15 @@ class EndingRows:
         (endings, p): whether the ending has a coefficient of that column.
     possible
         (n, endings): whether that ending can come in that row; its probability is 0 otherwise.
+    weight
+        (n,) how many each row stands for; None where each is one.
     """
 
     X: Array
     ending: npt.NDArray[np.int64]
     counts: npt.NDArray[np.bool_]
     possible: npt.NDArray[np.bool_]
+    weight: Array | None = None
 
     @property
     def came(self) -> Array:
@@ -104,50 +115,75 @@ def fit_multinomial(rows: EndingRows, *, names: Sequence[str]) -> MultinomialFit
     NotIdentifiedError
         Separation, with the coefficients; or no maximum.
     """
-    beta, log_lik, found = _newton(rows)
-    P = probabilities(rows.X, beta, rows.possible)
-    free = rows.counts.ravel()
-    covariance = _inverse(_information(rows.X, P[:, 1:])[np.ix_(free, free)]) if found else None
+    found = highest(rows)
+    covariance = _inverse(found.curvature) if found.converged else None
     if covariance is None or _suspicious(rows, covariance):
         _refuse_separation(rows, names)
     if covariance is None:
         raise NotIdentifiedError(
-            f"The likelihood of the competing endings did not reach its maximum in {_STEPS} Newton "
-            "steps. Leave a term out, or make it coarser."
+            f"The likelihood of the competing endings did not reach its maximum in {found.steps} "
+            "Newton steps. Leave a term out, or make it coarser."
         )
-    off = (rows.came - P)[:, 1:]
-    scores = np.concatenate([(column[:, None] * rows.X).T for column in off.T])[free]
-    return MultinomialFit(np.where(rows.counts, beta, np.nan), covariance, scores, log_lik)
+    beta = np.full(rows.counts.shape, np.nan)
+    beta[rows.counts] = found.beta
+    return MultinomialFit(beta, covariance, row_scores(rows, found.at), found.at.log_lik)
 
 
-def _newton(rows: EndingRows) -> tuple[Array, float, bool]:
-    """Return coefficients, log-likelihood, and whether they are the maximum."""
-    free, came = rows.counts.ravel(), rows.came
-    each = np.arange(len(came))
-    beta = np.zeros(rows.counts.shape)
+@dataclass(frozen=True, slots=True, eq=False)
+class EndingsAt:
+    """The log-likelihood at some coefficients, and the probabilities (n, endings + 1) there."""
 
-    def log_likelihood(at: Array) -> tuple[float, Array]:
-        P = probabilities(rows.X, at, rows.possible)
-        return float(np.log(P[each, rows.ending]).sum()), P
+    log_lik: float
+    P: Array
 
-    value, P = log_likelihood(beta)
-    for _ in range(_STEPS):
-        slope = ((came - P)[:, 1:].T @ rows.X).ravel()[free]
-        inverse = _inverse(_information(rows.X, P[:, 1:])[np.ix_(free, free)])
-        if inverse is None:
-            return beta, value, False
-        step = np.zeros(beta.size)
-        step[free] = inverse @ slope
-        share = 1.0
-        for _ in range(_HALVINGS):
-            new, new_P = log_likelihood(beta + share * step.reshape(beta.shape))
-            if new >= value - 1e-12 * (1.0 + abs(value)):
-                break
-            share /= 2.0
-        beta, value, P = beta + share * step.reshape(beta.shape), new, new_P
-        if float(step[free] @ slope) < _DONE:
-            return beta, value, True
-    return beta, value, False
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EndingLikelihood:
+    """The likelihood of the (m,) coefficients that count, ending by ending."""
+
+    rows: EndingRows
+
+    def at(self, beta: Array) -> EndingsAt:
+        """Evaluate."""
+        rows = self.rows
+        each = np.zeros(rows.counts.shape)
+        each[rows.counts] = beta
+        P = probabilities(rows.X, each, rows.possible)
+        with np.errstate(divide="ignore"):
+            logs = np.log(P[np.arange(len(P)), rows.ending])
+        return EndingsAt(float(logs.sum() if rows.weight is None else rows.weight @ logs), P)
+
+    def derivatives(self, at: EndingsAt) -> tuple[Array, Array]:
+        """Return the score (m,) and the information (m, m)."""
+        rows, free = self.rows, self.rows.counts.ravel()
+        off, weight = _off(rows, at), rows.weight
+        X = rows.X if weight is None else rows.X * weight[:, None]
+        n_endings, p = rows.counts.shape
+        whole = np.empty((n_endings * p, n_endings * p))
+        P = at.P[:, 1:]
+        for j in range(n_endings):
+            for k in range(n_endings):
+                own = P[:, j] * ((j == k) - P[:, k])
+                block = (X * own[:, None]).T @ rows.X
+                whole[j * p : (j + 1) * p, k * p : (k + 1) * p] = block
+        return (off.T @ rows.X).ravel()[free], whole[np.ix_(free, free)]
+
+
+def highest(rows: EndingRows) -> Ascent:
+    """Climb to the maximum of the likelihood, from coefficients of 0."""
+    return ascend(EndingLikelihood(rows), np.zeros(int(rows.counts.sum())), done=_DONE)
+
+
+def row_scores(rows: EndingRows, at: EndingsAt) -> Array:
+    """Return each row's score (m, n)."""
+    each = [(column[:, None] * rows.X).T for column in _off(rows, at).T]
+    return np.asarray(np.concatenate(each)[rows.counts.ravel()])
+
+
+def _off(rows: EndingRows, at: EndingsAt) -> Array:
+    """Return what came less its probability (n, endings), times what the row stands for."""
+    off = (rows.came - at.P)[:, 1:]
+    return off if rows.weight is None else off * rows.weight[:, None]
 
 
 def _inverse(information: Array) -> Array | None:
@@ -157,16 +193,6 @@ def _inverse(information: Array) -> Array | None:
         )
     except linalg.LinAlgError:
         return None
-
-
-def _information(X: Array, P: Array) -> Array:
-    n_endings, p = P.shape[1], X.shape[1]
-    whole = np.empty((n_endings * p, n_endings * p))
-    for j in range(n_endings):
-        for k in range(n_endings):
-            weight = P[:, j] * ((j == k) - P[:, k])
-            whole[j * p : (j + 1) * p, k * p : (k + 1) * p] = (X * weight[:, None]).T @ X
-    return whole
 
 
 def _suspicious(rows: EndingRows, covariance: Array) -> bool:

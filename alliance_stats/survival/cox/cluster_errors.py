@@ -17,8 +17,9 @@ from scipy import linalg
 
 from alliance_stats.engine.sandwich import ClusterRobust, cr2
 from alliance_stats.estimates import Array
+from alliance_stats.survival.rows.time_at_risk import IntArray
 
-__all__ = ["ERRORS", "ClusterErrors", "bias_reduced"]
+__all__ = ["ERRORS", "ClusterErrors", "bias_reduced", "cluster_sums"]
 
 ERRORS = ("robust", "CR2")
 # Eigenvalues of a cluster's information under this share of the largest are none.
@@ -37,6 +38,8 @@ class ClusterErrors:
         (p,) degrees of freedom of each; infinite for the robust covariance.
     n_clusters
         Clusters.
+    cluster
+        (n,) number of each row's cluster, in the order of the fit's frame.
     reduced
         What joint tests of CR2 need; None for the robust covariance.
     """
@@ -44,6 +47,7 @@ class ClusterErrors:
     covariance: Array
     df: Array
     n_clusters: int
+    cluster: IntArray
     reduced: ClusterRobust | None
 
     @property
@@ -73,3 +77,11 @@ def bias_reduced(scores: Array, informations: Array, information: Array) -> Clus
             residuals.append((vectors[:, kept] / np.sqrt(values[kept])).T @ score)
             spreads.append(np.eye(int(kept.sum())))
     return cr2(columns, residuals, spreads)
+
+
+def cluster_sums(cluster: IntArray | None, rows: Array) -> Array:
+    """Sum (k, n) over clusters, giving (k, c); without clusters each row is its own."""
+    if cluster is None:
+        return rows
+    summed = [np.bincount(cluster, weights=row) for row in rows]
+    return np.asarray(np.stack(summed), dtype=np.float64)

@@ -25,16 +25,23 @@ from alliance_stats.survival.cox.cluster_errors import ClusterErrors, bias_reduc
 from alliance_stats.survival.cox.cox_design import CoxDesign
 from alliance_stats.survival.cox.partial_likelihood import (
     PartialLikelihood,
+    RiskWeights,
     cluster_information,
+    information,
     score_sums,
 )
 from alliance_stats.survival.cox.risk_sets import RiskSets
+from alliance_stats.survival.cox.term_tests import Score
 from alliance_stats.survival.rows.time_at_risk import IntArray, Intervals
 
 __all__ = [
+    "Ascent",
     "Convergence",
     "CoxFit",
+    "CoxTerms",
     "Watch",
+    "ascend",
+    "climb",
     "cluster_errors",
     "fit_cox",
     "is_definite",
@@ -233,13 +240,8 @@ class CoxFit:
     convergence: Convergence
 
 
-class Likelihood(Protocol):
-    """A log-likelihood of (p,) coefficients that Newton's method can climb."""
-
-    @property
-    def X(self) -> Array:
-        """Covariates (p, n), at SD 1."""
-        ...
+class Climbable(Protocol):
+    """A concave log-likelihood of (p,) coefficients that Newton's method can climb."""
 
     def at(self, beta: Array) -> Any:
         """Return an evaluation, whose ``log_lik`` is -inf where it overflows."""
@@ -247,6 +249,15 @@ class Likelihood(Protocol):
 
     def derivatives(self, at: Any) -> tuple[Array, Array]:
         """Return the score (p,) and the information (p, p) there."""
+        ...
+
+
+class Likelihood(Climbable, Protocol):
+    """A log-likelihood of who ended when, of whose rise for ever can be known."""
+
+    @property
+    def X(self) -> Array:
+        """Covariates (p, n), at SD 1."""
         ...
 
     def spans(self) -> tuple[tuple[IntArray, IntArray], tuple[IntArray, IntArray]]:
@@ -270,13 +281,50 @@ def climb(likelihood: Likelihood, terms: tuple[str, ...], *, done: float = _CONV
         If the likelihood rises for ever in some direction (separation).
     """
     X = likelihood.X
-    beta = np.zeros(len(X))
-    at = likelihood.at(beta)
-    log_lik_null = at.log_lik
+    at = likelihood.at(np.zeros(len(X)))
     score, curvature = likelihood.derivatives(at)
     refuse_flat(curvature, terms)
-    steps, converged = 0, False
     watch = Watch(X, likelihood.spans, score, terms)
+    found = ascend(likelihood, np.zeros(len(X)), done=done, look=watch.at)
+    watch.at(found.beta, end=True, converged=found.converged)
+    refuse_indefinite(found.curvature, terms)
+    convergence = Convergence(found.steps, float(np.abs(found.score).max()), found.converged)
+    return CoxFit(found.beta, found.curvature, found.at, at.log_lik, convergence)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ascent:
+    """Where Newton's method ended: coefficients, evaluation, score, information, steps taken."""
+
+    beta: Array
+    at: Any
+    score: Array
+    curvature: Array
+    steps: int
+    converged: bool
+
+
+def ascend(
+    likelihood: Climbable,
+    beta: Array,
+    *,
+    done: float,
+    look: Callable[[Array], None] | None = None,
+) -> Ascent:
+    """Climb a concave likelihood by Newton's method with halved steps.
+
+    Parameters
+    ----------
+    likelihood, beta
+        What is maximised, and from where.
+    done
+        Newton decrement at which the maximum is reached.
+    look
+        Is shown the coefficients after each step.
+    """
+    at = likelihood.at(beta)
+    score, curvature = likelihood.derivatives(at)
+    steps, converged = 0, False
     while not converged and steps < _MAX_STEPS and is_definite(curvature):
         steps += 1
         step: Array = np.asarray(np.linalg.solve(curvature, score), dtype=np.float64)
@@ -288,13 +336,10 @@ def climb(likelihood: Likelihood, terms: tuple[str, ...], *, done: float = _CONV
                 beta, at = beta + step, new
                 break
             step = step / 2.0
-        watch.at(beta)
+        if look is not None:
+            look(beta)
         score, curvature = likelihood.derivatives(at)
-    converged = converged and is_definite(curvature)
-    watch.at(beta, end=True, converged=converged)
-    refuse_indefinite(curvature, terms)
-    gradient = float(np.abs(score).max())
-    return CoxFit(beta, curvature, at, log_lik_null, Convergence(steps, gradient, converged))
+    return Ascent(beta, at, score, curvature, steps, converged and is_definite(curvature))
 
 
 def fit_cox(X: Array, sets: RiskSets, terms: tuple[str, ...]) -> CoxFit:
@@ -371,7 +416,48 @@ def cluster_errors(
     if vcov == "robust":
         influence = np.linalg.solve(fit.information, scores)
         covariance = np.asarray(influence @ influence.T)
-        return ClusterErrors(covariance, np.full(len(X), np.inf), n_clusters, None)
+        return ClusterErrors(covariance, np.full(len(X), np.inf), n_clusters, cluster, None)
     informations = cluster_information(X, fit.at, sets, own, n_clusters)
     reduced = bias_reduced(scores, informations, fit.information)
-    return ClusterErrors(reduced.vcov, reduced.df(np.eye(len(X))), n_clusters, reduced)
+    return ClusterErrors(reduced.vcov, reduced.df(np.eye(len(X))), n_clusters, cluster, reduced)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CoxTerms:
+    """The partial likelihood as tests of terms ask for it.
+
+    Attributes
+    ----------
+    X, sets, terms
+        Standardised covariates (p, r), risk sets, and names of the columns.
+    cluster, n_clusters
+        (n,) number of each row's cluster; None where rows are independent.
+    """
+
+    X: Array
+    sets: RiskSets
+    terms: tuple[str, ...]
+    cluster: IntArray | None
+    n_clusters: int
+
+    def _restricted(self, keep: list[int]) -> tuple[Array, RiskWeights]:
+        """Return the coefficients of the model with some of the columns, and the evaluation."""
+        if not keep:
+            return np.zeros(0), PartialLikelihood(self.X[:0], self.sets).at(np.zeros(0))
+        fit = fit_cox(self.X[keep], self.sets, tuple(self.terms[k] for k in keep))
+        return fit.beta, fit.at
+
+    def log_lik(self, columns: list[int]) -> float:
+        """Return the maximum over the coefficients of these columns."""
+        return float(self._restricted(columns)[1].log_lik)
+
+    def score(self, others: list[int], tested: list[int]) -> Score:
+        """Return the slopes at the maximum over the others."""
+        X = self.X[[*others, *tested]]
+        at = self._restricted(others)[1]
+        slope, _ = PartialLikelihood(X, self.sets).derivatives(at)
+        by_cluster = None
+        if self.cluster is not None:
+            own = self.cluster[self.sets.order]
+            by_cluster = score_sums(X, at, self.sets, own, self.n_clusters)
+        return Score(slope, information(X, at, self.sets), by_cluster)

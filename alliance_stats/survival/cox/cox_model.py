@@ -22,7 +22,7 @@ from alliance_stats.survival.cox.cox_design import (
     new_strata,
     predicted_ratios,
 )
-from alliance_stats.survival.cox.cox_fit import CoxFit
+from alliance_stats.survival.cox.cox_fit import CoxFit, CoxTerms
 from alliance_stats.survival.cox.frailty import FrailtyFit, few_groups_warning
 from alliance_stats.survival.cox.nested_frailty import NestedFrailty
 from alliance_stats.survival.cox.partial_likelihood import event_residuals, score_residuals
@@ -30,10 +30,11 @@ from alliance_stats.survival.cox.risk_sets import RiskSets, refuse_weights
 from alliance_stats.survival.cox.term_tests import (
     OVER_CLUSTERS,
     containing,
-    cox_terms,
+    likelihood_terms,
     reduced_terms,
     refuse_test,
     test_table,
+    test_words,
     wald_terms,
 )
 from alliance_stats.survival.curves.life_table import probability_interval
@@ -176,21 +177,20 @@ class CoxModel:
             A likelihood ratio with clusters; any but Wald's with a frailty.
         """
         clustered = self.n_clusters is not None
-        refuse_test(test, clustered=clustered, frailty=self.frailty is not None)
+        reduced = None if self.errors is None else self.errors.reduced
+        refuse_test(test, clustered=clustered, effects="a frailty" if self.frailty else "")
         columns, above = self.design.term_columns, containing(self.design.coding.terms)
-        method = f"{'robust ' * clustered}{test.replace('-', ' ').replace('wald', 'Wald')}"
-        if test == "wald" and self.errors is not None and self.errors.reduced is not None:
-            return reduced_terms(columns, self.fit.beta, self.errors.reduced)
+        if test == "wald" and reduced is not None:
+            return reduced_terms(columns, self.fit.beta, reduced)
         if test == "wald":
-            return test_table(wald_terms(columns, above, self.beta, self.covariance), method)
-        cluster = None
-        if clustered and self.intervals.cluster is not None:
-            cluster = (self.intervals.cluster, self.intervals.n_clusters)
-        found = cox_terms(
-            self.fit, self.X, self.sets, self.design.terms, (columns, above), test=test,
-            cluster=cluster,
-        )  # fmt: skip
-        return test_table(found, method)
+            found = wald_terms(columns, above, self.beta, self.covariance)
+        else:
+            cluster = self.intervals.cluster if clustered else None
+            likelihood = CoxTerms(
+                self.X, self.sets, self.design.terms, cluster, self.intervals.n_clusters
+            )
+            found = likelihood_terms(likelihood, (columns, above), (), test=test)
+        return test_table(found, test_words(test, clustered=clustered))
 
     def likelihood(self) -> ModelLikelihood:
         """Return what `likelihood_ratio_test` and `compare_models` need."""

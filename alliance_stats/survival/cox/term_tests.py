@@ -1,6 +1,8 @@
-"""Tests of a hazard model's terms: Wald's for any model, likelihood ratio and score for Cox's."""
+"""Tests of a hazard model's terms: Wald's, likelihood ratio and score."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -11,23 +13,18 @@ from alliance_stats.design.coding import CodedTerm
 from alliance_stats.engine.sandwich import ClusterRobust
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
-from alliance_stats.survival.cox.cox_fit import CoxFit, fit_cox
-from alliance_stats.survival.cox.partial_likelihood import (
-    PartialLikelihood,
-    information,
-    score_sums,
-)
-from alliance_stats.survival.cox.risk_sets import RiskSets
-from alliance_stats.survival.rows.time_at_risk import IntArray
 
 __all__ = [
     "OVER_CLUSTERS",
     "TESTS",
+    "Score",
+    "TermLikelihood",
     "containing",
-    "cox_terms",
+    "likelihood_terms",
     "reduced_terms",
     "refuse_test",
     "test_table",
+    "test_words",
     "wald_terms",
 ]
 
@@ -115,95 +112,107 @@ def _unit(covariance: Array) -> Array:
     return np.asarray(covariance / np.outer(sizes, sizes))
 
 
-def cox_terms(
-    fit: CoxFit,
-    X: Array,
-    sets: RiskSets,
-    terms: tuple[str, ...],
+@dataclass(frozen=True, slots=True, eq=False)
+class Score:
+    """A likelihood's slopes where it is highest with the tested coefficients at 0.
+
+    Attributes
+    ----------
+    score, information
+        (p,) and (p, p): of the other coefficients first, then of those that are tested.
+    by_cluster
+        (p, c) the score of each cluster; None where rows are independent.
+    """
+
+    score: Array
+    information: Array
+    by_cluster: Array | None
+
+
+class TermLikelihood(Protocol):
+    """A likelihood that can be maximised over some of a model's columns."""
+
+    def log_lik(self, columns: list[int]) -> float:
+        """Return its maximum over the coefficients of these columns, the others at 0."""
+        ...
+
+    def score(self, others: list[int], tested: list[int]) -> Score:
+        """Return its slopes at the maximum over the others."""
+        ...
+
+
+def likelihood_terms(
+    likelihood: TermLikelihood,
     places: tuple[Mapping[str, Sequence[int]], Mapping[str, Sequence[str]]],
+    always: Sequence[int],
     *,
     test: str,
-    cluster: tuple[IntArray, int] | None,
 ) -> list[tuple[str, float, float]]:
     """Return each term's likelihood-ratio or score statistic, and its df.
 
+    The score test is ``U'V^-1 U``, the others' estimation allowed for; with clusters it is robust,
+    from scores summed over them (Lin & Wei 1989, doi:10.1080/01621459.1989.10478874; Boos 1992,
+    doi:10.1080/00031305.1992.10475921).
+
     Parameters
     ----------
-    fit, X, sets, terms
-        The model, its standardised covariates (p, r), risk sets and names of columns.
+    likelihood
+        What is maximised.
     places
         Term -> its columns, and term -> the terms that contain it: they are left out of both
         models that are compared.
+    always
+        Columns of no term that every model keeps: a baseline's, or other endings'.
     test
         ``"likelihood-ratio"`` or ``"score"``.
-    cluster
-        (r,) number of each row's cluster, and how many: the score test is then robust, from scores
-        summed over clusters (Lin & Wei 1989, doi:10.1080/01621459.1989.10478874; Boos 1992,
-        doi:10.1080/00031305.1992.10475921).
     """
     columns, above = places
     check_choice(test, TESTS[1:], name="test")
+    everything = [*always, *(k for own in columns.values() for k in own)]
     found = []
     for term, own in columns.items():
         higher = {k for other in above[term] for k in columns.get(other, ())}
-        large = [k for k in range(len(X)) if k not in higher]
-        small = [k for k in large if k not in own]
-        below = _restricted(X, sets, terms, small)
+        others = [k for k in everything if k not in higher and k not in own]
         if test == "score":
-            beta = np.zeros(len(large))
-            beta[[large.index(k) for k in small]] = below.beta
-            tested = [large.index(k) for k in own]
-            statistic = _score(PartialLikelihood(X[large], sets), beta, tested, cluster)
+            statistic = _score(likelihood.score(others, list(own)), len(others))
         else:
-            full = fit if not higher else _restricted(X, sets, terms, large)
-            statistic = 2.0 * (full.at.log_lik - below.at.log_lik)
+            large = likelihood.log_lik([*others, *own])
+            statistic = 2.0 * (large - likelihood.log_lik(others))
         found.append((term, max(statistic, 0.0), float(len(own))))
     return found
 
 
-def _restricted(X: Array, sets: RiskSets, terms: tuple[str, ...], keep: list[int]) -> CoxFit:
-    """Fit the model with some of the columns."""
-    if keep:
-        return fit_cox(X[keep], sets, tuple(terms[k] for k in keep))
-    nothing = PartialLikelihood(X[:0], sets)
-    at = nothing.at(np.zeros(0))
-    return CoxFit(np.zeros(0), np.zeros((0, 0)), at, at.log_lik, None)  # type: ignore[arg-type]
-
-
-def _score(
-    likelihood: PartialLikelihood,
-    beta: Array,
-    tested: list[int],
-    cluster: tuple[IntArray, int] | None,
-) -> float:
-    """Return ``U'V^-1 U`` of the tested coefficients' score, the others' estimation allowed for."""
-    X, sets = likelihood.X, likelihood.sets
-    at = likelihood.at(beta)
-    score, _ = likelihood.derivatives(at)
-    curvature = information(X, at, sets)
-    others = [k for k in range(len(X)) if k not in tested]
-    taken = curvature[np.ix_(tested, others)] @ np.linalg.pinv(curvature[np.ix_(others, others)])
-    if cluster is None:
-        spread = curvature[np.ix_(tested, tested)] - taken @ curvature[np.ix_(others, tested)]
+def _score(found: Score, n_others: int) -> float:
+    """Return the statistic of the coefficients that stand behind the others."""
+    other, tested = slice(0, n_others), slice(n_others, None)
+    curvature = found.information
+    taken = curvature[tested, other] @ np.linalg.pinv(curvature[other, other])
+    if found.by_cluster is None:
+        spread = curvature[tested, tested] - taken @ curvature[other, tested]
     else:
-        summed = score_sums(X, at, sets, cluster[0][sets.order], cluster[1])
-        own = summed[tested] - taken @ summed[others]
+        own = found.by_cluster[tested] - taken @ found.by_cluster[other]
         spread = own @ own.T
-        if np.linalg.matrix_rank(spread, hermitian=True) < len(tested):
-            return float("nan")
-    return float(score[tested] @ np.linalg.solve(spread, score[tested]))
+        if np.linalg.matrix_rank(_unit(spread), hermitian=True) < len(spread):
+            return float("nan")  # fewer clusters than coefficients
+    slope = found.score[tested]
+    return float(slope @ np.linalg.solve(spread, slope))
 
 
-def refuse_test(test: str, *, clustered: bool, frailty: bool) -> None:
-    """Refuse a test that the model has not."""
+def refuse_test(test: str, *, clustered: bool, effects: str = "") -> None:
+    """Refuse a test that the model has not; `effects` says which random effects it has."""
     check_choice(test, TESTS, name="test")
     if test == "likelihood-ratio" and clustered:
         raise DataError(
-            "With cluster= the likelihood takes rows as independent, and its ratio has no known "
-            "distribution. Ask for test='wald' or test='score', which are robust."
+            "With cluster= or weights= the likelihood takes rows as independent and alike, and its "
+            "ratio has no known distribution. Ask for test='wald' or test='score', which are "
+            "robust."
         )
-    if test != "wald" and frailty:
+    if test != "wald" and effects:
         raise DataError(
-            "With a frailty ask for test='wald', or compare models by likelihood_ratio_test (gamma "
-            "frailties)."
+            f"With {effects} ask for test='wald', or compare models by likelihood_ratio_test."
         )
+
+
+def test_words(test: str, *, clustered: bool) -> str:
+    """Return what a test is called in a table."""
+    return f"{'robust ' * clustered}{test.replace('-', ' ').replace('wald', 'Wald')}"

@@ -51,6 +51,26 @@ glm_of <- function(formula) {
   list(loglik = as.numeric(logLik(fit)), aic = AIC(fit), bic = BIC(fit),
        lr = table_of(fit, type = 2, test.statistic = "LR"))
 }
+rao_of <- function(link, small, large) {
+  fit <- function(f) do.call(glm, list(f, family = binomial(link), data = quote(rows),
+                                       control = glm.control(epsilon = 1e-14, maxit = 100)))
+  anova(fit(small), fit(large), test = "Rao")[2, "Rao"]
+}
+by_link <- function(link) {
+  list(x = rao_of(link, event ~ factor(session) + g, event ~ factor(session) + x + g),
+       g = rao_of(link, event ~ factor(session) + x, event ~ factor(session) + x + g),
+       both = rao_of(link, event ~ factor(session) + x + g, event ~ factor(session) + x * g))
+}
+# nobody was censored: all weights of Fine and Gray's are 1
+ended <- do.call(rbind, lapply(split(rows, rows$id), function(d) d[nrow(d), ]))
+ended <- ended[ended$ending > 0, ]
+ended$site <- ended$id %% 19
+fine <- finegray(Surv(session, factor(ending, 0:2)) ~ ., ended, etype = 1)
+fine_score <- function(formula, cluster) {
+  fit <- do.call(coxph, list(formula, data = quote(fine), weights = quote(fgwt), ties = "breslow",
+                             cluster = cluster, control = quote(tight)))
+  unname(summary(fit)$robscore["test"])
+}
 multi <- function(formula) {
   fit <- multinom(formula, data = rows, trace = FALSE, maxit = 2000, reltol = 1e-14)
   list(loglik = as.numeric(logLik(fit)), aic = AIC(fit), bic = BIC(fit))
@@ -67,6 +87,13 @@ write_reference(list(
   rows = rows,
   discrete = list(dummies = glm_of(event ~ factor(session) + x + g),
                   linear = glm_of(event ~ session + x + g)),
+  rao = list(cloglog = by_link("cloglog"), logit = by_link("logit")),
+  ended = ended[, c("id", "session", "x", "g", "ending", "site")],
+  fine_score = list(
+    x = fine_score(Surv(fgstart, fgstop, fgstatus) ~ x, quote(id)),
+    g = fine_score(Surv(fgstart, fgstop, fgstatus) ~ g, quote(id)),
+    clustered = fine_score(Surv(fgstart, fgstop, fgstatus) ~ g, quote(site))),
   competing = list(small = multi(ending ~ factor(session) + x),
-                   large = multi(ending ~ factor(session) + x + g))
+                   large = multi(ending ~ factor(session) + x + g)),
+  without_x = multi(ending ~ factor(session) + g)
 ), c("survival", "car", "nnet"))
