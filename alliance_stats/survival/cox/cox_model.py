@@ -22,13 +22,14 @@ from alliance_stats.survival.cox.cox_design import (
     new_strata,
     predicted_ratios,
 )
-from alliance_stats.survival.cox.cox_fit import CoxFit, CoxTerms
+from alliance_stats.survival.cox.cox_fit import CoxFit
 from alliance_stats.survival.cox.frailty import FrailtyFit, few_groups_warning
 from alliance_stats.survival.cox.nested_frailty import NestedFrailty
 from alliance_stats.survival.cox.partial_likelihood import event_residuals, score_residuals
 from alliance_stats.survival.cox.risk_sets import RiskSets, refuse_weights
 from alliance_stats.survival.cox.term_tests import (
     OVER_CLUSTERS,
+    CoxTerms,
     containing,
     likelihood_terms,
     reduced_terms,

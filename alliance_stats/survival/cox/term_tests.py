@@ -13,10 +13,20 @@ from alliance_stats.design.coding import CodedTerm
 from alliance_stats.engine.sandwich import ClusterRobust
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
+from alliance_stats.survival.cox.cox_fit import fit_cox
+from alliance_stats.survival.cox.partial_likelihood import (
+    PartialLikelihood,
+    RiskWeights,
+    information,
+    score_sums,
+)
+from alliance_stats.survival.cox.risk_sets import RiskSets
+from alliance_stats.survival.rows.time_at_risk import IntArray
 
 __all__ = [
     "OVER_CLUSTERS",
     "TESTS",
+    "CoxTerms",
     "Score",
     "TermLikelihood",
     "containing",
@@ -216,3 +226,44 @@ def refuse_test(test: str, *, clustered: bool, effects: str = "") -> None:
 def test_words(test: str, *, clustered: bool) -> str:
     """Return what a test is called in a table."""
     return f"{'robust ' * clustered}{test.replace('-', ' ').replace('wald', 'Wald')}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CoxTerms:
+    """The partial likelihood as tests of terms ask for it.
+
+    Attributes
+    ----------
+    X, sets, terms
+        Standardised covariates (p, r), risk sets, and names of the columns.
+    cluster, n_clusters
+        (n,) number of each row's cluster; None where rows are independent.
+    """
+
+    X: Array
+    sets: RiskSets
+    terms: tuple[str, ...]
+    cluster: IntArray | None
+    n_clusters: int
+
+    def _restricted(self, keep: list[int]) -> tuple[Array, RiskWeights]:
+        """Return the coefficients of the model with some of the columns, and the evaluation."""
+        if not keep:
+            return np.zeros(0), PartialLikelihood(self.X[:0], self.sets).at(np.zeros(0))
+        fit = fit_cox(self.X[keep], self.sets, tuple(self.terms[k] for k in keep))
+        return fit.beta, fit.at
+
+    def log_lik(self, columns: list[int]) -> float:
+        """Return the maximum over the coefficients of these columns."""
+        return float(self._restricted(columns)[1].log_lik)
+
+    def score(self, others: list[int], tested: list[int]) -> Score:
+        """Return the slopes at the maximum over the others."""
+        X = self.X[[*others, *tested]]
+        at = self._restricted(others)[1]
+        slope, _ = PartialLikelihood(X, self.sets).derivatives(at)
+        by_cluster = None
+        if self.cluster is not None:
+            own = self.cluster[self.sets.order]
+            by_cluster = score_sums(X, at, self.sets, own, self.n_clusters)
+        return Score(slope, information(X, at, self.sets), by_cluster)
