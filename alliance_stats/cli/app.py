@@ -159,11 +159,18 @@ def reproduce(
 @app.command()
 def new(
     folder: Annotated[Path, typer.Argument(help="Folder to make; it must be new or empty.")],
+    *,
+    report: Annotated[
+        Name,
+        typer.Option(
+            metavar="KIND", help="apa: a manuscript too, also into a study folder that is there."
+        ),
+    ] = None,
 ) -> None:
     """Make a study folder: two data files to replace, an analysis, a report."""
     from alliance_stats.cli.new_command import start_study
 
-    raise typer.Exit(start_study(folder))
+    raise typer.Exit(start_study(folder, report))
 
 
 @app.command()

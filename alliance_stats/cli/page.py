@@ -25,6 +25,9 @@ __all__ = [
 Part = str | ReportFigure | ReportTable
 """A paragraph, a figure or a table."""
 
+_LEFT = re.compile(  # for Quarto to resolve: cross-references, and citations
+    r"(@(?:fig|tbl)-[a-z0-9]+(?:-[a-z0-9]+)*|\[@[a-z]+\w*(?:; @[a-z]+\w*)*\])"
+)
 _REFERENCE = re.compile(r"@((?:fig|tbl)-[a-z0-9]+(?:-[a-z0-9]+)*)")
 PARTS_STYLE = """
 svg { display: block; max-width: 100%; height: auto; margin: 0 auto; }
@@ -207,12 +210,10 @@ def _linked(text: str, names: Mapping[str, str]) -> Iterator[str]:
 
 
 def _text(text: str) -> str:
-    """Return text as Markdown, its references left for Quarto to resolve."""
-    pieces = _REFERENCE.split(text)
-    first, rest = pieces[0], pieces[1:]
+    """Return text as Markdown, its references and citations left for Quarto to resolve."""
+    first, *rest = _LEFT.split(text)
     return _between(first, to_markdown) + "".join(
-        f"@{piece}" if i % 2 == 0 else _between(piece, _markdown_within)
-        for i, piece in enumerate(rest)
+        piece if i % 2 == 0 else _between(piece, _markdown_within) for i, piece in enumerate(rest)
     )
 
 

@@ -39,6 +39,7 @@ _SYMBOL = re.compile(r"(?<![\w.*])(SD|SE|df|[bdgkMNnprtUzF])(?![\w.'’:*-])")
 _LINE = 84  # characters of print on a line of a page
 _GUTTER = 4  # characters that a cell's margins take
 _BREAKS = re.compile(r"[\s/–-]+")
+_BESIDE = re.compile(r" (?=[\[(])")  # between an estimate and its interval, a mean and its SD
 _NUMERIC_CELL = re.compile(r"[<> −–∞.,%\[\]()\d]*")
 
 
@@ -243,15 +244,19 @@ class ReportTable:
 
         Pandoc gives a table that is wider than 72 characters the whole page and divides it by
         these. Numbers must not break: their columns have what they need, and columns of words
-        share the rest of the line, never less than their longest word.
+        share the rest of the line, never less than their longest word. Where that is more than a
+        line holds, an interval or an SD may stand below its estimate.
         """
-        full, least = [], []
+        full, least, tight = [], [], []
         for i, name in enumerate(self.frame.columns):
             cells = [" ".join(cell.split()) for cell in self.frame.iloc[:, i]]
             words = _words([str(name), *(self.sections if i == 0 else ())])
-            words += cells if right[i] else _words(cells)
-            least.append(_GUTTER + max(map(len, words), default=0))
+            parts = [part for cell in cells for part in _BESIDE.split(cell)]
+            tight.append(_GUTTER + max(map(len, [*words, *(parts if right[i] else _words(cells))])))
+            least.append(_GUTTER + max(map(len, [*words, *(cells if right[i] else _words(cells))])))
             full.append(max(least[i], _GUTTER + max(len(text) for text in (str(name), *cells))))
+        if sum(least) > _LINE:
+            least = tight
         spare, wanted = _LINE - sum(least), sum(full) - sum(least)
         share = 1.0 if spare >= wanted or wanted == 0 else max(spare, 0) / wanted
         return [a + int(share * (b - a)) for a, b in zip(least, full, strict=True)]

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,8 @@ _DIV = re.compile(r"^::: \{#((fig|tbl)-[^\s}]+)[^}]*\}\n(.*?)^:::[ \t]*$", re.MU
 _IMAGE = re.compile(r"!\[((?:[^\]\\]|\\.)*)\]\(([^)]*)\)(?:\{([^}]*)\})?")
 _ALT = re.compile(r'fig-alt="((?:[^"\\]|\\.)*)"')
 _REFERENCE = re.compile(r"(?<![\\\w])@((?:fig|tbl|sec|eq|lst)-[\w-]*\w)")
+_CITED = re.compile(r"(?<![\\\w])@(?!fig-|tbl-|sec-|eq-|lst-)([a-zA-Z]\w*)")
+_BIB_KEY = re.compile(r"^@\w+\{([^,\s]+),", re.MULTILINE)
 _HEADING_LABEL = re.compile(r"^#+ .*\{#(sec-[\w-]+)", re.MULTILINE)
 _ESCAPED = re.compile(r"&(?:amp;)?(?:lt|gt);|&amp;(?:lt|gt);|\\\\[<>]")
 _HTML = re.compile(r"<(table|figure|svg|p|div)\b.*?</\1>", re.DOTALL)
@@ -54,6 +56,8 @@ def check_document(path: Path) -> Checked:
     text = _ELSEWHERE.sub(r"\1", _IN_WORD.sub("", text))
     problems += _divs(text, path.parent)
     problems += _references(text)
+    problems += _citations(text, document.settings, path.parent)
+    problems += ["a shortcode is left as it was"] if "{{<" in _CODE.sub("", text) else []
     problems += _escapes(text)
     return Checked(tuple(problems), text)
 
@@ -125,6 +129,23 @@ def _references(text: str) -> Iterator[str]:
             yield f"'@{name}' refers to nothing"
     if "?@" in prose:
         yield "'?@' stands in the text"
+
+
+def _citations(text: str, settings: Mapping[str, object], folder: Path) -> Iterator[str]:
+    """Yield citations without a reference, and bibliographies that are not there or repeat keys."""
+    named = settings.get("bibliography", [])
+    files = [named] if isinstance(named, str) else list(named)  # type: ignore[call-overload]
+    keys: list[str] = []
+    for name in files:
+        if (folder / name).is_file():
+            keys += _BIB_KEY.findall((folder / name).read_text(encoding="utf-8"))
+        else:
+            yield f"the bibliography '{name}' is not there"
+    yield from (f"'{key}' has {n} references" for key, n in Counter(keys).items() if n > 1)
+    prose = _IMAGE.sub("", _CODE.sub("", text))
+    for key in dict.fromkeys(_CITED.findall(prose)):
+        if key not in keys:
+            yield f"'@{key}' cites nothing"
 
 
 def _escapes(text: str) -> Iterator[str]:

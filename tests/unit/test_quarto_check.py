@@ -55,6 +55,27 @@ def test_each_fault_is_found(tmp_path, old, new, problem):
     assert any(found.startswith(problem) for found in problems), problems
 
 
+CITING = "---\ntitle: x\nbibliography: refs.bib\n---\n\nAs fitted [@a2001; @b2002].\n"
+BIB = "@article{a2001,\n}\n@book{b2002,\n}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "bib", "problem"),
+    [
+        (CITING, BIB, ""),
+        (CITING, BIB.replace("b2002", "c2003"), "'@b2002' cites nothing"),
+        (CITING, BIB + BIB, "'a2001' has 2 references"),
+        (CITING, None, "the bibliography 'refs.bib' is not there"),
+        (CITING.replace("As", "{{< pagebreak >}} as"), BIB, "a shortcode is left as it was"),
+    ],
+)
+def test_citations_resolve_and_no_shortcode_is_left(tmp_path, text, bib, problem):
+    if bib is not None:
+        (tmp_path / "refs.bib").write_text(bib, encoding="utf-8")
+    found = check(tmp_path, text).problems
+    assert found == () if not problem else problem in found
+
+
 def test_an_escaped_at_sign_and_code_are_no_references(tmp_path):
     text = SOUND.replace("See ", "Write `@fig-none` or name\\@fig-none. <!-- @fig-none --> ")
     assert check(tmp_path, text).problems == ()

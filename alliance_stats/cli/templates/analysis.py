@@ -90,20 +90,7 @@ WORDS: dict[str, str] = {}  # name of a coefficient -> words for it: {"session":
 
 # The model names columns by their roles, whatever they are called in the files
 FIXED = "session + role" if ROLE else "session"
-LEVELS = "/".join(
-    level
-    for level, column in (("therapist", THERAPIST), ("family", FAMILY), ("person", PERSON))
-    if column
-)
-MODEL = f"alliance ~ {FIXED} + (1 | {LEVELS})"
-UNITS = {  # what the levels of the model are called on the page
-    ":".join(LEVELS.split("/")[: depth + 1]): {
-        "therapist": "therapists",
-        "family": "families",
-        "person": "persons",
-    }[level]
-    for depth, level in enumerate(LEVELS.split("/"))
-}
+CALLED = {"therapist": "therapists", "family": "families", "person": "persons"}
 LAST = f"{OUTCOME} in the last session"
 CHECKED = {"term": "Number", "quantity": "Quantity", "estimate": "Ours", "theirs": "Theirs",
            "library": "Library", "verdict": "Verdict"}  # fmt: skip
@@ -125,6 +112,7 @@ class Results:
     """What was computed: the data, and one result a question; None where it was not asked."""
 
     data: Study
+    everyone: Study  # the ratings of all raters
     rated: Study
     scales: dict[str, ScaleReliability]
     model: LinearMixedModel
@@ -134,7 +122,8 @@ class Results:
 
 def analyse() -> Results:
     """Read the files, check everything, and compute what the page shows."""
-    data, scales, rows = read()
+    everyone, rows = read()
+    data, scales = rated_by(everyone)
     rated = data.keep(data.sessions[ALLIANCE].notna(), reason="alliance not rated")
     treated = None
     if ENDING is not None:
@@ -142,20 +131,45 @@ def analyse() -> Results:
         if GROUP is not None:
             require_columns(treated, [GROUP], what="The table of families")
     comparison = None
-    if treated is not None and OUTCOME is not None and GROUP is not None:
-        comparison = compare_groups(treated, outcomes=LAST, group=GROUP, cluster=THERAPIST)
+    if treated is not None and OUTCOME is not None and are_groups(treated):
+        cluster = therapists(treated)
+        comparison = compare_groups(treated, outcomes=LAST, group=GROUP, cluster=cluster)
+    model = f"alliance ~ {FIXED} + (1 | {'/'.join(levels(rated.sessions))})"
     return Results(
         data=data,
+        everyone=everyone,
         rated=rated,
         scales=scales,
-        model=lmm(MODEL, by_role(rated)),
+        model=lmm(model, by_role(rated)),
         dropout=None if treated is None else dropout_of(data, treated, rows),
         comparison=comparison,
     )
 
 
-def read() -> tuple[Study, dict[str, ScaleReliability], RowLedger | None]:
-    """Read, join and score; return the checked study, its scales and the ledger of the families."""
+def therapists(frame: pd.DataFrame) -> str | None:
+    """Return the column of therapists, if there are several: one alone has no variance."""
+    return THERAPIST if THERAPIST and len(frame[THERAPIST].unique()) > 1 else None
+
+
+def levels(frame: pd.DataFrame) -> list[str]:
+    """Return the levels that the ratings are nested in, the outermost first."""
+    columns = {"therapist": therapists(frame), "family": FAMILY, "person": PERSON}
+    return [level for level, column in columns.items() if column]
+
+
+def units(results: Results) -> dict[str, str]:
+    """Return what the levels of the model are called on the page."""
+    found = levels(results.rated.sessions)
+    return {":".join(found[: i + 1]): CALLED[level] for i, level in enumerate(found)}
+
+
+def are_groups(frame: pd.DataFrame) -> bool:
+    """Say whether there are groups to compare."""
+    return GROUP is not None and len(frame[GROUP].dropna().unique()) > 1
+
+
+def read() -> tuple[Study, RowLedger | None]:
+    """Read, join and score; return the checked study and the ledger of the families."""
     ids = [name for name in (PERSON, FAMILY, THERAPIST) if name]
     labelled = [name for name in (ROLE, RATER, ENDING) if name]
     frame = read_table(SESSIONS, ids=ids, labelled=labelled, **SESSIONS_WRITTEN).frame
@@ -189,6 +203,11 @@ def read() -> tuple[Study, dict[str, ScaleReliability], RowLedger | None]:
         data = Study.from_wide(frame, wide=WIDE, **own, **shared)
     for role, scale in SCALES.items():
         data = score_study(data, scale, role=role)
+    return data, rows
+
+
+def rated_by(data: Study) -> tuple[Study, dict[str, ScaleReliability]]:
+    """Return the ratings that the page shows, and how reliable their scales are."""
     if RATER is not None:
         of_rater = (data.sessions[RATER] == RATED_BY).to_numpy(dtype=bool)
         data = data.keep(of_rater, reason=f"not rated by {RATED_BY}")
@@ -196,7 +215,7 @@ def read() -> tuple[Study, dict[str, ScaleReliability], RowLedger | None]:
         scale.name: reliability(data.sessions, items=scale, person=PERSON, session=SESSION)
         for scale in SCALES.values()
     }
-    return data, scales, rows
+    return data, scales
 
 
 def dropout_of(data: Study, treated: pd.DataFrame, rows: RowLedger | None) -> Dropout:
@@ -216,9 +235,14 @@ def dropout_of(data: Study, treated: pd.DataFrame, rows: RowLedger | None) -> Dr
         families=rows,
         late=int((at_risk["entry"] > 0).sum()),
         curves=kaplan_meier(
-            at_risk, time="time", event="event", entry="entry", strata=GROUP, cluster=THERAPIST
+            at_risk,
+            time="time",
+            event="event",
+            entry="entry",
+            strata=GROUP,
+            cluster=therapists(at_risk),
         ),
-        test=None if GROUP is None else dropout_test(at_risk),
+        test=dropout_test(at_risk) if are_groups(at_risk) and at_risk["event"].any() else None,
     )
 
 
@@ -249,15 +273,16 @@ def units_of(data: Study) -> pd.DataFrame:
 
 def dropout_test(families: pd.DataFrame) -> LogRank:
     """Compare dropout: within therapists, or by whole therapists where each has one group."""
-    whole = THERAPIST is not None and families.groupby(THERAPIST)[GROUP].nunique().max() == 1
+    therapist = therapists(families)
+    whole = therapist is not None and families.groupby(therapist)[GROUP].nunique().max() == 1
     return log_rank(
         families,
         time="time",
         event="event",
         entry="entry",
         group=GROUP,
-        strata=None if whole else THERAPIST,
-        cluster=THERAPIST if whole else None,
+        strata=None if whole else therapist,
+        cluster=therapist if whole else None,
         seed=SEED if whole else None,
     )
 
@@ -285,14 +310,14 @@ def scales(results: Results) -> list[Part]:
 
 def course(results: Results, *, conf_level: float = 0.95) -> list[Part]:
     """Show the alliance over sessions and its model."""
-    said = report(results.model, words={**UNITS, **WORDS}, conf_level=conf_level)
+    said = report(results.model, words={**units(results), **WORDS}, conf_level=conf_level)
     figure = trajectory_figure(
         results.data.sessions,
         session=SESSION,
         score=ALLIANCE,
         person=PERSON,
         role=ROLE,
-        cluster=THERAPIST,
+        cluster=therapists(results.data.sessions),
         score_label=ALLIANCE_LABEL,
         conf_level=conf_level,
         label="fig-trajectories",
@@ -301,7 +326,7 @@ def course(results: Results, *, conf_level: float = 0.95) -> list[Part]:
         results.model,
         label="tbl-model",
         caption="Linear mixed model of the alliance.",
-        words={**UNITS, **WORDS},
+        words={**units(results), **WORDS},
         conf_level=conf_level,
     )
     return [f"@fig-trajectories shows every rating, @tbl-model the model. {said}", figure, model]
@@ -320,7 +345,8 @@ def dropout(results: Results, *, conf_level: float = 0.95) -> list[Part]:
     )
     test = "" if found.test is None else report(found.test)
     curves = report(found.curves, conf_level=conf_level)
-    said = f"@fig-dropout shows the curves. {curves} {test}".rstrip()
+    nobody = "" if found.curves.tidy()["n_event"].any() else " Nobody dropped out."
+    said = f"@fig-dropout shows the curves.{nobody} {curves} {test}".rstrip()
     if found.late:
         said += (
             f" {plural(found.late, 'family', 'families')} first seen after the first session of "
@@ -352,8 +378,8 @@ def groups(results: Results, *, conf_level: float = 0.95) -> list[Part]:
     return [f"@fig-groups shows every family, @tbl-groups the comparison. {said}", figure, compared]
 
 
-def methods(results: Results) -> list[Part]:
-    """Say how it was computed."""
+def used(results: Results) -> dict[str, Any]:
+    """Return what each result was for -> the result."""
     done: dict[str, Any] = {"Alliance": results.model}
     if results.dropout is not None:
         done["Dropout curves"] = results.dropout.curves
@@ -361,7 +387,12 @@ def methods(results: Results) -> list[Part]:
             done["Dropout by group"] = results.dropout.test
     if results.comparison is not None:
         done["Last session"] = results.comparison
-    return [methods_paragraph(done, seed=SEED)]
+    return done
+
+
+def methods(results: Results) -> list[Part]:
+    """Say how it was computed."""
+    return [methods_paragraph(used(results), seed=SEED)]
 
 
 def checks(results: Results) -> list[Part]:
