@@ -131,7 +131,7 @@ def analyse() -> Results:
         if GROUP is not None:
             require_columns(treated, [GROUP], what="The table of families")
     comparison = None
-    if treated is not None and OUTCOME is not None and are_groups(treated):
+    if treated is not None and OUTCOME is not None and GROUP and are_groups(treated):
         cluster = therapists(treated)
         comparison = compare_groups(treated, outcomes=LAST, group=GROUP, cluster=cluster)
     model = f"alliance ~ {FIXED} + (1 | {'/'.join(levels(rated.sessions))})"

@@ -131,7 +131,8 @@ class Paper:
         if self.raters is not None:
             found["Raters"] = self.raters
         found |= {f"Scale {name}": scale for name, scale in self.results.scales.items()}
-        return found | analysis.used(self.results)
+        found |= analysis.used(self.results)
+        return found
 
     def statistics(self, folder: Path = HERE) -> list[Part]:
         """Say how it was computed, and write the references of that."""
@@ -140,15 +141,18 @@ class Paper:
 
     def course(self) -> list[Part]:
         """Show the alliance over sessions and its model."""
-        return analysis.course(self.results, conf_level=self.conf_level)
+        parts: list[Part] = analysis.course(self.results, conf_level=self.conf_level)
+        return parts
 
     def dropout(self) -> list[Part]:
         """Show after which session they left."""
-        return analysis.dropout(self.results, conf_level=self.conf_level)
+        parts: list[Part] = analysis.dropout(self.results, conf_level=self.conf_level)
+        return parts
 
     def groups(self) -> list[Part]:
         """Compare the groups in their last session."""
-        return analysis.groups(self.results, conf_level=self.conf_level)
+        parts: list[Part] = analysis.groups(self.results, conf_level=self.conf_level)
+        return parts
 
 
 def at_the_beginning(data: Study, group: str) -> TableOne | None:
