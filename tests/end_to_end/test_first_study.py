@@ -4,6 +4,7 @@ import re
 import runpy
 import subprocess
 import sys
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -81,7 +82,8 @@ def folder(tmp_path, tables):
 
 
 def page_of(folder) -> str:
-    runpy.run_path(str(folder / "analysis.py"), run_name="__main__")
+    with patch.object(sys, "argv", ["analysis.py"]):
+        runpy.run_path(str(folder / "analysis.py"), run_name="__main__")
     return (folder / "page.html").read_text(encoding="utf-8")
 
 

@@ -2,6 +2,7 @@
 
 import re
 import runpy
+import sys
 from pathlib import Path
 
 from typer.testing import CliRunner
@@ -30,6 +31,7 @@ def test_the_documented_commands_run_as_written(tmp_path, monkeypatch):
         if name == "cd":
             monkeypatch.chdir(words[0])
         elif name == "python":
+            monkeypatch.setattr(sys, "argv", words)
             runpy.run_path(words[0], run_name="__main__")
         else:
             result = CliRunner().invoke(app, words)
