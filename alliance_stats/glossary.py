@@ -38,7 +38,7 @@ GLOSSARY: Mapping[str, str] = MappingProxyType(
         "n_event": "units with the event at `time`",
         "n_censor": "units censored at `time`",
         "transform": "function of time that a hazard ratio is tested against",
-        "foretold": "mean chance that was foretold",
+        "predicted": "mean probability that was predicted",
         "n_expected": "events expected in a group were all hazards equal",
         "n_clusters": "clusters behind the standard errors; missing where each row is its own",
         "cumulative_hazard": "hazard summed up to `time`; survival is exp of its negative",

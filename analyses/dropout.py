@@ -1,4 +1,4 @@
-"""Who leaves, after which session, what foretells it, and what the leaving does to a finding.
+"""Who leaves, after which session, what predicts it, and what the leaving does to a finding.
 
 On the example study, which is simulated, and on the trial of Beat the Blues, which is real.
 """
@@ -15,7 +15,7 @@ from analyses import beat_the_blues
 from analyses.chapter import Chapter
 from analyses.leaving.curves import who_leaves
 from analyses.leaving.finding import does_the_finding_hold
-from analyses.leaving.hazards import FORMULA, hazard_of, periods, what_foretells
+from analyses.leaving.hazards import FORMULA, hazard_of, periods, what_predicts
 from analyses.leaving.therapists import CATERPILLAR, what_lies_with_therapists
 from analyses.leaving.trial import in_the_trial
 from analyses.simulated import SOURCE
@@ -43,7 +43,7 @@ def main(data: Data, out: Path) -> Chapter:
     full = hazard_of(table, FORMULA)
     parts = (
         who_leaves(data.study),
-        what_foretells(table, full),
+        what_predicts(table, full),
         what_lies_with_therapists(data.study, table, full),
         does_the_finding_hold(data.study),
         in_the_trial(data.trial),

@@ -59,7 +59,7 @@ LEAST_WEIGHT = 0.1
 # Log dispersions that are looked at for a start, and rounds of that and of the coefficients.
 FIRST_DISPERSIONS = (-6.0, 12.0)
 DISPERSION_ROUNDS = 2
-# Fall of the deviance that a last Newton step without random effects still foretells.
+# Fall of the deviance that a last Newton step without random effects still predicts.
 PLAIN_DONE = 1e-20
 
 

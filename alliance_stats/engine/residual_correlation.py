@@ -1,7 +1,7 @@
 """Correlation of residuals within a unit: fading with distance, or by the visits of a trial.
 
 Both bring rows to independent ones. Serial correlation ``phi^|t - t'|`` subtracts what the row
-before foretells. By visits every unit's rows have the correlation ``C[v, v']`` of their visits: it
+before predicts. By visits every unit's rows have the correlation ``C[v, v']`` of their visits: it
 is factored once for each pattern of visits that occurs, however many units share it. Parameters are
 free numbers whatever ``C`` must fulfil: an unstructured C is ``M M'`` scaled to a unit diagonal,
 with M unit lower triangular; Toeplitz correlations are those of partial autocorrelations
@@ -78,24 +78,24 @@ class Serial:
 
     def log_det(self, eta: Array) -> float:
         """Return ``log|C|``."""
-        return float(np.log1p(-(self._foretold(eta) ** 2)).sum())
+        return float(np.log1p(-(self._predicted(eta) ** 2)).sum())
 
     def whiten(self, columns: Array, eta: Array) -> Array:
         """Bring columns (m, n) to independent rows."""
-        foretold = self._foretold(eta)
-        # the first row of a unit has nothing before it: foretold is 0 there
+        predicted = self._predicted(eta)
+        # the first row of a unit has nothing before it: predicted is 0 there
         return np.asarray(
-            (columns - foretold * columns[:, self.before]) / np.sqrt(1.0 - foretold**2)
+            (columns - predicted * columns[:, self.before]) / np.sqrt(1.0 - predicted**2)
         )
 
     def colour(self, white: Array, eta: Array) -> Array:
         """Give independent draws (n,) the correlation: the inverse of whitening."""
-        coloured, foretold = np.asarray(white, dtype=np.float64).copy(), self._foretold(eta)
+        coloured, predicted = np.asarray(white, dtype=np.float64).copy(), self._predicted(eta)
         for row in np.lexsort([self.times, self.units]):
             if self.before[row] >= 0:
                 coloured[row] = (
-                    foretold[row] * coloured[self.before[row]]
-                    + np.sqrt(1.0 - foretold[row] ** 2) * white[row]
+                    predicted[row] * coloured[self.before[row]]
+                    + np.sqrt(1.0 - predicted[row] ** 2) * white[row]
                 )
         return coloured
 
@@ -116,7 +116,7 @@ class Serial:
             before=np.where(before >= 0, position[before], -1),
         )
 
-    def _foretold(self, eta: Array) -> Array:
+    def _predicted(self, eta: Array) -> Array:
         """Correlation of each row with the row before it, 0 where there is none."""
         gap = np.where(self.before >= 0, self.times - self.times[self.before], 1.0)
         phi = self.phi(eta)
@@ -289,8 +289,8 @@ def _autocorrelations(partial: Array) -> Array:
     """Return the autocorrelations at lags 0, 1, ... from partial ones (Durbin's recursion)."""
     r, weights = np.ones(len(partial) + 1), np.empty(0)
     for k, own in enumerate(partial, start=1):
-        foretold = float(weights @ r[1:k][::-1])
+        predicted = float(weights @ r[1:k][::-1])
         left = 1.0 - float(weights @ r[1:k])
-        r[k] = foretold + own * left
+        r[k] = predicted + own * left
         weights = np.append(weights - own * weights[::-1], own)
     return r

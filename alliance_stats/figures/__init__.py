@@ -39,12 +39,6 @@ from alliance_stats.figures.family_maps import (
 )
 from alliance_stats.figures.flow import draw_flow, flow_figure
 from alliance_stats.figures.forest import draw_forest, forest_figure
-from alliance_stats.figures.foretold import (
-    calibration_figure,
-    draw_calibration,
-    draw_landmarks,
-    landmark_figure,
-)
 from alliance_stats.figures.funnel import draw_funnel, funnel_figure, meta_funnel_figure
 from alliance_stats.figures.group_trajectories import (
     draw_difference_over_time,
@@ -98,6 +92,12 @@ from alliance_stats.figures.power_maps import (
     draw_power_map,
     power_map_figure,
     power_sensitivity_figure,
+)
+from alliance_stats.figures.prediction import (
+    calibration_figure,
+    draw_calibration,
+    draw_landmarks,
+    landmark_figure,
 )
 from alliance_stats.figures.raincloud import draw_raincloud, raincloud_figure
 from alliance_stats.figures.report_figure import ReportFigure

@@ -1,4 +1,4 @@
-"""Time to an ending: who leaves, when, and what foretells it."""
+"""Time to an ending: who drops out, when, and what predicts it."""
 
 from alliance_stats.survival.by_session.adjusted_curves import AdjustedCurves, adjusted_curves
 from alliance_stats.survival.by_session.competing_hazards import competing_hazards
@@ -29,10 +29,10 @@ from alliance_stats.survival.curves.gray_test import GrayTest, gray_test
 from alliance_stats.survival.curves.kaplan_meier import KaplanMeier, kaplan_meier
 from alliance_stats.survival.curves.log_rank import LogRank, log_rank
 from alliance_stats.survival.curves.restricted_mean import RestrictedMean, restricted_mean
-from alliance_stats.survival.foretold.cross_validation import accuracy_of_risks, risk_accuracy
-from alliance_stats.survival.foretold.landmark_chance import landmark_accuracy, landmark_chance
-from alliance_stats.survival.foretold.landmark_model import LandmarkModel
-from alliance_stats.survival.foretold.risk_accuracy import RiskAccuracy
+from alliance_stats.survival.prediction.cross_validation import accuracy_of_risks, risk_accuracy
+from alliance_stats.survival.prediction.landmark_chance import landmark_accuracy, landmark_chance
+from alliance_stats.survival.prediction.landmark_model import LandmarkModel
+from alliance_stats.survival.prediction.risk_accuracy import RiskAccuracy
 from alliance_stats.survival.rows.dropout_definitions import (
     BeforeReliableChange,
     CodedEnding,

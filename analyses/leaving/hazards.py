@@ -1,4 +1,4 @@
-"""What foretells leaving: the hazard by session, barriers and the alliance so far."""
+"""What predicts leaving: the hazard by session, barriers and the alliance so far."""
 
 import pandas as pd
 
@@ -13,7 +13,7 @@ from analyses.chapter import Numbers, Section
 from analyses.leaving.wording import CLOCK, TERMS, in_words
 from analyses.simulated import called_simulated
 
-__all__ = ["FORMULA", "hazard_of", "periods", "what_foretells"]
+__all__ = ["FORMULA", "hazard_of", "periods", "what_predicts"]
 
 FORMULA = (
     "alliance_running_mean + alliance_deviation + parent_trauma * framework + investment"
@@ -48,7 +48,7 @@ def hazard_of(
     )
 
 
-def what_foretells(table: pd.DataFrame, full: DiscreteHazard) -> tuple[Section, Numbers]:
+def what_predicts(table: pd.DataFrame, full: DiscreteHazard) -> tuple[Section, Numbers]:
     """Show the hazard by session, and what `full` says of barriers and the alliance so far."""
     smooth = hazard_of(table, "1", kind="spline")
     ratios = full.hazard_ratios()
@@ -95,7 +95,7 @@ def what_foretells(table: pd.DataFrame, full: DiscreteHazard) -> tuple[Section, 
     }
     numbers = numbers_from(full, found)
     parts = (called_simulated(hazard), called_simulated(forest, full))
-    return Section("sec-dropout-hazard", "What foretells leaving", text, parts), numbers
+    return Section("sec-dropout-hazard", "What predicts dropout", text, parts), numbers
 
 
 def _said(reason: str) -> str:

@@ -12,7 +12,7 @@ from alliance_stats.survival import endings, log_rank
 from analyses import beat_the_blues, dropout
 from analyses.leaving.curves import who_leaves
 from analyses.leaving.finding import LAST, early_alliance
-from analyses.leaving.hazards import FORMULA, hazard_of, periods, what_foretells
+from analyses.leaving.hazards import FORMULA, hazard_of, periods, what_predicts
 from analyses.leaving.therapists import CATERPILLAR, what_lies_with_therapists
 from analyses.leaving.trial import trial_periods
 from tests.end_to_end.fragments import check_document, check_figures, numbers_of, rows_of
@@ -159,7 +159,7 @@ def test_dropouts_lost_to_missing_ratings_are_said() -> None:
     table = periods(example_study())
     last = table.index[table["event"] == 1][:4]
     table.loc[last, "alliance_deviation"] = np.nan
-    section, _ = what_foretells(table, hazard_of(table, FORMULA))
+    section, _ = what_predicts(table, hazard_of(table, FORMULA))
     assert (
         "no rating of the alliance at that session (4 of them the last of a dropout); 98, after"
         in (section.text)

@@ -178,11 +178,11 @@ CHANGES = (
         "df = 4.0 + (ell + 1.0) / (ell * rho - 1.0)",
         (*LMM, *AFTER),
     ),
-    _c("AR(1) whitening", "np.sqrt(1.0 - foretold**2)\n", "np.sqrt(1.0 + foretold**2)\n", SHAPES),
+    _c("AR(1) whitening", "np.sqrt(1.0 - predicted**2)\n", "np.sqrt(1.0 + predicted**2)\n", SHAPES),
     _c(
         "AR(1) determinant",
-        "log1p(-(self._foretold(eta) ** 2))",
-        "log1p(-self._foretold(eta))",
+        "log1p(-(self._predicted(eta) ** 2))",
+        "log1p(-self._predicted(eta))",
         SHAPES,
     ),
     # generalized models
@@ -382,7 +382,7 @@ CHANGES = (
     _c("likelihood's scale", "float(n_seen @ np.log(sd))", "float(n_seen @ sd)", PANEL),
     # families
     _c("control chart", "step / math.sqrt(1.0 - self.auto", "step / (1.0 - self.auto", FAMILY),
-    _c("foretelling", "stretch = np.sqrt(1.0 + 1.0 / n)", "stretch = np.sqrt(1.0)", FAMILY),
+    _c("prediction", "stretch = np.sqrt(1.0 + 1.0 / n)", "stretch = np.sqrt(1.0)", FAMILY),
     # meta-analysis
     _c("I2 of fixed effects", "100.0 * (q - q_df) / q", "100.0 * (q - q_df - 1) / q", META),
     _c("I2", "100.0 * self.tau2 / (self.tau2 + typical)", "100.0 * self.tau2 / typical", META),

@@ -122,7 +122,7 @@ def test_cumulative_incidence_covers_over_therapists() -> None:
 
 
 def test_why_means_over_the_whole_course_are_refused() -> None:
-    """A drifting alliance that foretells nothing: its full-course mean 'foretells' leaving."""
+    """A drifting alliance that predicts nothing: its full-course mean 'predicts' leaving."""
     leaky = honest = 0
     repeats = 20
     for seed in range(repeats):

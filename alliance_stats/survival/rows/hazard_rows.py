@@ -389,7 +389,7 @@ def refuse_the_future(
     """Refuse a covariate that is a person's mean over the whole course, or centred on one.
 
     How long the course lasted is the outcome: a mean over it is known only once it has ended, and
-    with a drifting alliance it foretells leaving although nothing does. Both are found by value: a
+    with a drifting alliance it predicts dropout although nothing does. Both are found by value: a
     covariate that is every person's mean of a column that changes over the person's rows, as it is
     or rescaled (:func:`~alliance_stats.transforms.whole_course_means`), or that changes over them
     and sums to zero for everyone (within what rounding to two decimals leaves). Columns in

@@ -108,14 +108,14 @@ def profiles(names: tuple[str, ...], group: str) -> pd.DataFrame:
     return pd.DataFrame({"x": x, "group": group}, index=[*names])
 
 
-def foretold(ending: str = "dropout") -> ReportFigure:
+def predicted(ending: str = "dropout") -> ReportFigure:
     data = competing(("a", "b"), (ending, "planned"))
     model = fine_gray("group", data, time="time", event="ending", cause=ending, censored="ongoing")
     who = pd.DataFrame({"group": ["a", "b"]}, index=["of group a", LONG])
     return predicted_curves_figure(model, who)
 
 
-def foretold_by_session() -> ReportFigure:
+def predicted_by_session() -> ReportFigure:
     rows = person_period(
         example_study().sessions, unit="family", session="session", ending="ending"
     )
@@ -194,9 +194,9 @@ CASES = {
         "predicted survival": lambda: predicted_curves_figure(
             cox(), profiles(("low", "middle", "high"), "usual")
         ),
-        "predicted incidence": foretold,
-        "predicted incidence, long ending": lambda: foretold(LONG),
-        "predicted incidence by session": foretold_by_session,
+        "predicted incidence": predicted,
+        "predicted incidence, long ending": lambda: predicted(LONG),
+        "predicted incidence by session": predicted_by_session,
         "predicted survival, eastern names": lambda: predicted_curves_figure(
             cox(), profiles(EASTERN, "usual")
         ),

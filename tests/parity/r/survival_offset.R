@@ -27,7 +27,7 @@ change <- coxph(Surv(time, event) ~ x + trained + tt(x) + offset(log(days)), tie
 weighted <- finegray(Surv(time, factor(state, 0:2)) ~ ., d, etype = 1)
 fine <- coxph(Surv(fgstart, fgstop, fgstatus) ~ x + trained + offset(log(days)), weighted,
               weights = fgwt, ties = "breslow", control = tight)
-foretold <- summary(survfit(fine, new), times = c(2, 5))$surv
+predicted <- summary(survfit(fine, new), times = c(2, 5))$surv
 
 rows <- do.call(rbind, lapply(1:90, function(u) {
   x <- rnorm(1); w <- runif(1, .3, 4); out <- NULL
@@ -65,7 +65,7 @@ write_reference(list(
   concordance = c(concordance(strata)$concordance, sqrt(concordance(strata)$var)),
   change = list(coef = unname(coef(change)), se = unname(sqrt(diag(change$var)))),
   fine_gray = list(coef = unname(coef(fine)), loglik = fine$loglik,
-                   incidence = as.vector(1 - foretold)),
+                   incidence = as.vector(1 - predicted)),
   by_session = lapply(seq_len(nrow(cases)), function(i) {
     do.call(by_session, as.list(cases[i, ]))
   })

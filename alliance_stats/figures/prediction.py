@@ -54,7 +54,7 @@ _MOST_PANELS = 6
 def draw_landmarks(
     ax: Axes, chances: pd.DataFrame, *, limits: tuple[float, float] | None = None
 ) -> None:
-    """Draw chances foretold at each landmark, a line with its band a profile, labelled at its end.
+    """Draw predictions at each landmark: a line with its band per profile, labelled at its end.
 
     Parameters
     ----------
@@ -155,7 +155,7 @@ def landmark_figure(
     found.insert(0, "row", who)
     chances = found.assign(line=[said(name) for name in found["row"]])
     ahead = plural(model.horizon, "session")
-    y_label = f"Chance of {event_label} within the next {ahead} (0–1)"
+    y_label = f"Probability of {event_label} within the next {ahead} (0–1)"
     labels = _labels(chances)
     height = max(_HEIGHT, labels.height)
     figure, ax = one_panel(
@@ -177,7 +177,7 @@ def landmark_figure(
     return ReportFigure(
         figure,
         label=label or "fig-landmarks",
-        caption=f"Chance of {event_label} within the next {ahead}, of those still there, by "
+        caption=f"Probability of {event_label} within the next {ahead}, of those still there, by "
         f"{in_sentence(time_label)}, with pointwise {format_level(conf_level)} confidence bands.",
         alt=f"{plural(len(last), 'line')} with bands over {plural(len(model.landmarks), 'session')}"
         f". {told}.",
@@ -200,28 +200,28 @@ def _labels(chances: pd.DataFrame) -> LineLabels:
 def draw_calibration(
     ax: Axes, groups: pd.DataFrame, *, limits: tuple[float, float] | None = None
 ) -> None:
-    """Draw the share that left against the chance foretold, around the line of equality.
+    """Draw the observed share against the predicted probability, around the line of equality.
 
     Parameters
     ----------
     ax
         Axes to draw on.
     groups
-        ``foretold, estimate, conf_low, conf_high`` of one time, as
+        ``predicted, estimate, conf_low, conf_high`` of one time, as
         :meth:`RiskAccuracy.calibration` gives them.
     limits
         Of both axes.
     """
     style = look(0)
-    top = float(np.nanmax(groups[["foretold", "estimate", "conf_high"]].to_numpy(dtype=float)))
+    top = float(np.nanmax(groups[["predicted", "estimate", "conf_high"]].to_numpy(dtype=float)))
     low, high = limits or (0.0, min(1.0, 1.06 * top) or 1.0)
     ax.plot([low, high], [low, high], color=RULE, lw=0.9, dashes=(3, 2), zorder=1, gid="equality")
     ax.vlines(
-        groups["foretold"], groups["conf_low"], groups["conf_high"], color=style.colour, lw=1.3,
+        groups["predicted"], groups["conf_low"], groups["conf_high"], color=style.colour, lw=1.3,
         gid="intervals",
     )  # fmt: skip
     ax.plot(
-        groups["foretold"], groups["estimate"], ls="", marker="o", ms=4.5, color=style.text,
+        groups["predicted"], groups["estimate"], ls="", marker="o", ms=4.5, color=style.text,
         gid="groups",
     )  # fmt: skip
     set_limits(ax, (low, high), axis="y")
@@ -250,7 +250,7 @@ def calibration_figure(
     result
         From :func:`~alliance_stats.survival.risk_accuracy` and its like.
     groups
-        Parts of about equal size, in order of the chance foretold.
+        Parts of about equal size, in order of the predicted probability.
     event_label
         The event, in the past tense.
     limits
@@ -293,11 +293,11 @@ def calibration_figure(
         spare.remove()
     for ax, time in zip(axes.flat, times, strict=False):
         draw_calibration(ax, table.loc[table["time"] == time], limits=limits)
-        dress(ax, x_label="Chance foretold (0–1)", y_label=f"Share that {event_label} (0–1)")
+        dress(ax, x_label="Predicted probability (0–1)", y_label=f"Share that {event_label} (0–1)")
         ax.set_title(said(f"{time:g}"), loc="left", pad=6, **font(BODY))
     settle(figure)
     names = [
-        f"{said(f'{row.time:g}')}, foretold {format_alone(row.foretold, 'bounded')}"
+        f"{said(f'{row.time:g}')}, predicted {format_alone(row.predicted, 'bounded')}"
         for row in table.itertuples()
     ]
     numbers = [interval_of(row, kind="bounded") for _, row in table.iterrows()]
@@ -306,8 +306,8 @@ def calibration_figure(
     return ReportFigure(
         figure,
         label=label or "fig-calibration",
-        caption=f"Share that {event_label} among those with like chances, in {groups} parts of "
-        f"equal size, with {level} CI, against the chance foretold; n = {n}. Dashed: as foretold.",
+        caption=f"Share that {event_label} against its predicted probability, in {groups} "
+        f"groups of equal size, with {level} CI; n = {n}. Dashed: as predicted.",
         alt=f"{plural(len(times), 'panel')} of points with intervals around a line of equality. "
         f"{listed(names, numbers, of=plural(len(names), 'part'))}.",
         note=f"{result.method[:1].upper()}{result.method[1:]}. Shares by Aalen-Johansen, jackknife "

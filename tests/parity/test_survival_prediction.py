@@ -1,4 +1,4 @@
-"""Foretold chances against riskRegression, mets, models refitted by hand, and pairs counted."""
+"""Predicted chances against riskRegression, mets, models refitted by hand, and pairs counted."""
 
 import itertools
 
@@ -19,7 +19,7 @@ from alliance_stats.survival import (
 )
 from tests.parity.reference import load_reference
 
-REFERENCE = load_reference("survival_foretold")
+REFERENCE = load_reference("survival_prediction")
 # The same sums in another order.
 ROUNDING = 1e-9
 # A jackknife over rows beside riskRegression's influence functions: apart by about 1 / n.
@@ -76,7 +76,7 @@ def with_therapists(name: str = "one") -> pd.DataFrame:
     return data.assign(therapist=[f"T {k % 9}" for k in range(len(data))])
 
 
-def test_left_out_therapists_are_foretold_by_the_others() -> None:
+def test_left_out_therapists_are_predicted_by_the_others() -> None:
     data = with_therapists().assign(left=lambda d: (d["state"] == 1).astype(int))
     model = cox_ph("x", data, time="time", event="left")
     found = risk_accuracy(model, times=[4], leave_out="therapist")
@@ -89,7 +89,7 @@ def test_left_out_therapists_are_foretold_by_the_others() -> None:
         data.assign(risk=risk), risks={4: "risk"}, time="time", event="left", cluster="therapist"
     ).tidy()
     own = found.tidy()
-    for term in ("auc", "brier", "observed_to_foretold"):
+    for term in ("auc", "brier", "observed_to_predicted"):
         one, other = (t.loc[t["term"] == term].iloc[0] for t in (own, by_hand))
         assert_allclose(one["estimate"], other["estimate"], rtol=1e-6)
         assert_allclose(one["std_error"], other["std_error"], rtol=1e-6)
@@ -117,7 +117,7 @@ def test_chances_of_the_rows_themselves_say_so() -> None:
     assert_allclose(found.parts[3.0].risk, risk, rtol=1e-6)
     groups = found.calibration(groups=3)
     assert groups["nobs"].sum() == len(data)
-    assert groups["foretold"].is_monotonic_increasing
+    assert groups["predicted"].is_monotonic_increasing
 
 
 def periods(data: pd.DataFrame) -> pd.DataFrame:
@@ -174,7 +174,7 @@ def test_without_censoring_it_is_the_logistic_regression_of_each_landmark() -> N
         there = data[data["time"] >= s]
         left = (there["state"] == 1) & (there["time"] < s + 2)
         assert_allclose(share, left.mean(), rtol=ROUNDING)
-    # the score of each landmark's level is 0: foretold and observed shares agree
+    # the score of each landmark's level is 0: predicted and observed shares agree
     at = rows.query("session <= 3")
     chance = model.predict(at)
     means = chance.groupby("time")["estimate"].mean()

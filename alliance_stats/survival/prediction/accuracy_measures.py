@@ -1,4 +1,4 @@
-"""How near foretold chances come to what happened, where some are censored. Arrays in, arrays out.
+"""How close predicted probabilities come to what happened, some being censored. Arrays only.
 
 Whoever was censored before the horizon t is stood for by those who were not: rows whose ending by
 t is known count ``1 / G``, G being the chance of not having been censored before it (Graf et al.
@@ -16,20 +16,20 @@ import numpy.typing as npt
 from alliance_stats.estimates import Array
 from alliance_stats.survival.rows.time_at_risk import IntArray
 
-__all__ = ["Foretold", "jackknife_error", "measures"]
+__all__ = ["Predicted", "jackknife_error", "measures"]
 
 Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Foretold:
-    """What was foretold for one horizon, and what happened; arrays of length n.
+class Predicted:
+    """What was predicted for one horizon, and what happened; arrays of length n.
 
     Attributes
     ----------
     risk, null
-        The foretold chance of ending as asked by the horizon, and the chance that nothing but the
-        others' endings foretells.
+        The predicted probability of ending as asked by the horizon, and the probability that the
+        others' endings alone predict.
     time, state
         When each ended, and how: 0 censored, 1 as asked, 2 otherwise.
     horizon
@@ -45,9 +45,9 @@ class Foretold:
     horizon: float
     group: IntArray
 
-    def where(self, kept: Mask) -> "Foretold":
+    def where(self, kept: Mask) -> "Predicted":
         """Return some of the rows."""
-        return Foretold(
+        return Predicted(
             self.risk[kept], self.null[kept], self.time[kept], self.state[kept], self.horizon,
             self.group[kept],
         )  # fmt: skip
@@ -83,28 +83,28 @@ def known_weights(time: Array, state: IntArray, horizon: float) -> Array:
     return np.divide(1.0, chance, out=np.zeros(len(time)), where=known & (chance > 0.0))
 
 
-def measures(foretold: Foretold) -> dict[str, float]:
-    """Return what is asked of chances foretold for one horizon.
+def measures(predicted: Predicted) -> dict[str, float]:
+    """Return the accuracy of the predictions for one horizon.
 
     ``auc``: the share of pairs of a case and a control in which the case had the higher chance,
     ties half. ``brier``: the mean squared difference between chance and ending; ``brier_null`` that
-    of `null`; ``scaled_brier`` one minus their ratio. ``observed``, ``foretold`` and their ratio
-    ``observed_to_foretold``: calibration in the large.
+    of `null`; ``scaled_brier`` one minus their ratio. ``observed``, ``predicted`` and their ratio
+    ``observed_to_predicted``: calibration in the large.
     """
-    weight, case = foretold.weight, foretold.case
+    weight, case = predicted.weight, predicted.case
     n = len(weight)
     brier, null = (
-        float(weight @ (case - chance) ** 2) / n for chance in (foretold.risk, foretold.null)
+        float(weight @ (case - chance) ** 2) / n for chance in (predicted.risk, predicted.null)
     )
-    observed, mean = float(weight @ case) / n, float(foretold.risk.mean())
+    observed, mean = float(weight @ case) / n, float(predicted.risk.mean())
     return {
-        "auc": _area(foretold.risk, weight, case),
+        "auc": _area(predicted.risk, weight, case),
         "brier": brier,
         "brier_null": null,
         "scaled_brier": 1.0 - brier / null if null > 0.0 else np.nan,
         "observed": observed,
-        "foretold": mean,
-        "observed_to_foretold": observed / mean if mean > 0.0 else np.nan,
+        "predicted": mean,
+        "observed_to_predicted": observed / mean if mean > 0.0 else np.nan,
     }
 
 
@@ -120,13 +120,13 @@ def _area(risk: Array, weight: Array, case: Mask) -> float:
     return float(cases @ (below + controls / 2.0) / pairs)
 
 
-def jackknife_error(foretold: Foretold, cluster: IntArray) -> dict[str, float]:
+def jackknife_error(predicted: Predicted, cluster: IntArray) -> dict[str, float]:
     """Return each measure's standard error by leaving out one cluster after the other.
 
     The chances stay as they are; who stands for the censored is found anew.
     """
     numbers = np.unique(cluster)
-    found = [measures(foretold.where(cluster != number)) for number in numbers]
+    found = [measures(predicted.where(cluster != number)) for number in numbers]
     n = len(numbers)
     return {
         name: float(np.sqrt((n - 1.0) / n * ((own - own.mean()) ** 2).sum()))

@@ -1,4 +1,4 @@
-"""How well leaving by a time is foretold, by models that never saw the therapists concerned."""
+"""How well dropout by a time is predicted, by models that never saw the therapists concerned."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 
@@ -22,12 +22,12 @@ from alliance_stats.survival.cox.fine_gray_model import FineGrayModel
 from alliance_stats.survival.cox.risk_sets import refuse_weights, risk_sets
 from alliance_stats.survival.curves.life_table import asked_times
 from alliance_stats.survival.curves.subdistribution import subdistribution
-from alliance_stats.survival.foretold.accuracy_measures import (
-    Foretold,
+from alliance_stats.survival.prediction.accuracy_measures import (
     Mask,
+    Predicted,
     known_weights,
 )
-from alliance_stats.survival.foretold.risk_accuracy import RiskAccuracy
+from alliance_stats.survival.prediction.risk_accuracy import RiskAccuracy
 from alliance_stats.survival.rows.time_at_risk import IntArray, Intervals, read_intervals
 
 __all__ = [
@@ -48,7 +48,7 @@ def risk_accuracy(
     leave_out: Hashable | None = None,
     n_folds: int | None = None,
 ) -> RiskAccuracy:
-    """Ask how well a model foretells who has left by each of `times`.
+    """Assess how well a model predicts who has left by each of `times`.
 
     Discrimination (time-dependent AUC), mean squared error (Brier score) and calibration, with
     inverse probability of censoring weights; endings of other kinds are endings without leaving
@@ -139,7 +139,7 @@ def accuracy_of_risks(
     censored: object | None = None,
     cluster: Hashable | None = None,
 ) -> RiskAccuracy:
-    """Ask how well given chances foretold who left, whoever made them.
+    """Assess how well given probabilities predicted who left, wherever they come from.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ def accuracy_of_risks(
     time, event, censored
         As in :func:`cumulative_incidence`; without `cause`, `event` is 0 or 1.
     cause
-        The ending that was foretold, a value of `event`, where there are several.
+        The ending that was predicted, a value of `event`, where there are several.
     cluster
         Column: units that are not independent.
 
@@ -196,15 +196,15 @@ def accuracy_of_risks(
     )
 
 
-def _part(risk: Array, null: Array, time: Array, state: IntArray, horizon: float) -> Foretold:
-    """Return what was foretold for a horizon, refusing one of which nothing can be said."""
+def _part(risk: Array, null: Array, time: Array, state: IntArray, horizon: float) -> Predicted:
+    """Return what was predicted for a horizon; refuse one that nothing can be said about."""
     if horizon > time.max():
         raise DataError(
             f"{horizon:g} lies beyond the last time at which anybody was seen ({time.max():g})."
         )
-    part = Foretold(risk, null, time, state, horizon, np.zeros(len(time), dtype=np.int64))
+    part = Predicted(risk, null, time, state, horizon, np.zeros(len(time), dtype=np.int64))
     if not part.case.any():
-        raise DataError(f"Nobody had left by {horizon:g}: there is nothing to foretell.")
+        raise DataError(f"Nobody had left by {horizon:g}: there is nothing to predict.")
     return part
 
 
@@ -238,14 +238,14 @@ def folds_of(frame: pd.DataFrame, column: Hashable, n_folds: int | None) -> IntA
 
 
 def left_out(
-    folds: IntArray, foretell: Callable[[Mask, Mask], tuple[Array, Array]]
+    folds: IntArray, predict: Callable[[Mask, Mask], tuple[Array, Array]]
 ) -> tuple[Array, Array]:
     """Return chances (t, n), and those without covariates, each part's from the others."""
     risk, null = np.empty(0), np.empty(0)
     for fold in np.unique(folds):
         held = folds == fold
         try:
-            own, plain = foretell(~held, held)
+            own, plain = predict(~held, held)
         except NotIdentifiedError as error:
             raise NotIdentifiedError(f"Without one part of the rows: {error}") from error
         if not len(risk):
@@ -262,7 +262,7 @@ def _chances(
 ) -> tuple[Array, Array]:
     intervals, cause = model.intervals, _cause(model)
 
-    def foretell(train: Mask, test: Mask) -> tuple[Array, Array]:
+    def predict(train: Mask, test: Mask) -> tuple[Array, Array]:
         seen, new = intervals.where(train), intervals.where(test)
         state = _ended(seen, cause)
         null = np.array([_marginal(seen.exit, state, float(t)) for t in times])
@@ -272,13 +272,13 @@ def _chances(
 
     if leave_out is None:
         everyone = np.ones(len(intervals.exit), dtype=bool)
-        risk, null = foretell(everyone, everyone)
+        risk, null = predict(everyone, everyone)
         return risk, np.repeat(null, len(everyone), axis=1)
     if leave_out in intervals.strata_columns:
         raise DataError(
             f"The model has a baseline for each '{leave_out}': of one left out it knows none."
         )
-    return left_out(folds_of(intervals.frame, leave_out, n_folds), foretell)
+    return left_out(folds_of(intervals.frame, leave_out, n_folds), predict)
 
 
 def _cox_chance(model: CoxModel, seen: Intervals, new: Intervals, times: Array) -> Array:

@@ -25,10 +25,10 @@ from alliance_stats.ledger import RowLedger
 from alliance_stats.renaming import renamed
 from alliance_stats.survival.by_session.discrete_hazard import hazard_periods
 from alliance_stats.survival.cox.cox_design import formula_variables
-from alliance_stats.survival.foretold.accuracy_measures import Foretold, Mask, known_weights
-from alliance_stats.survival.foretold.cross_validation import folds_of, left_out
-from alliance_stats.survival.foretold.landmark_model import LandmarkModel, LandmarkRows
-from alliance_stats.survival.foretold.risk_accuracy import RiskAccuracy
+from alliance_stats.survival.prediction.accuracy_measures import Mask, Predicted, known_weights
+from alliance_stats.survival.prediction.cross_validation import folds_of, left_out
+from alliance_stats.survival.prediction.landmark_model import LandmarkModel, LandmarkRows
+from alliance_stats.survival.prediction.risk_accuracy import RiskAccuracy
 from alliance_stats.survival.rows.hazard_rows import baseline_terms
 from alliance_stats.survival.rows.time_at_risk import (
     IntArray,
@@ -83,8 +83,8 @@ def landmark_chance(
     cause
         The code of leaving.
     landmarks
-        Sessions at which is foretold; all at which somebody left within the horizon and somebody
-        did not, if None.
+        Sessions at which predictions are made; if None, all at which some left within the horizon
+        and others did not.
     cluster
         Column of what is not independent, such as the therapist; the unit if None.
     form
@@ -242,7 +242,7 @@ def _chosen(
         if not both:
             raise NotIdentifiedError(
                 f"At no session some left within {within} and others did not: there is nothing to "
-                "foretell."
+                "predict."
             )
         return both
     asked = sorted({int(s) for s in landmarks})
@@ -288,7 +288,7 @@ def _fit(X: Array, y: Array, weight: Array) -> tuple[Array, Array]:
 def landmark_accuracy(
     model: LandmarkModel, *, leave_out: str | None = None, n_folds: int | None = None
 ) -> RiskAccuracy:
-    """Ask how well the chances of a landmark model foretell who leaves, landmark by landmark.
+    """Assess how well a landmark model predicts who leaves, landmark by landmark.
 
     As :func:`risk_accuracy`; in the result's tables ``time`` is the landmark.
 
@@ -316,7 +316,7 @@ def landmark_accuracy(
     rows, session = model.observed, model.session
     at = rows.frame[session].to_numpy()
 
-    def foretell(train: Mask, test: Mask) -> tuple[Array, Array]:
+    def predict(train: Mask, test: Mask) -> tuple[Array, Array]:
         known = rows.where(train & (rows.weight > 0.0))
         X = _columns(model, known.frame)
         beta, _ = _fit(X, known.left, known.weight)
@@ -332,15 +332,15 @@ def landmark_accuracy(
 
     everyone = np.ones(len(at), dtype=bool)
     if leave_out is None:
-        risk, null = foretell(everyone, everyone)
+        risk, null = predict(everyone, everyone)
     else:
-        risk, null = left_out(folds_of(rows.frame, leave_out, n_folds), foretell)
+        risk, null = left_out(folds_of(rows.frame, leave_out, n_folds), predict)
     of = model.clusters_of if leave_out is None else leave_out
     cluster = group_codes(rows.frame[of])[0]
     parts, clusters = {}, {}
     for s in model.landmarks:
         own = (at == s) & ~np.isnan(null[0])
-        part = Foretold(
+        part = Predicted(
             risk[0, own], null[0, own], rows.time[own], rows.state[own], float(model.horizon),
             np.zeros(int(own.sum()), dtype=np.int64),
         )  # fmt: skip

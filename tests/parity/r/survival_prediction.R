@@ -1,4 +1,4 @@
-# Foretold chances: riskRegression's Score with ties, censoring and competing endings; mets'
+# Predicted chances: riskRegression's Score with ties, censoring and competing endings; mets'
 # logitIPCW for one landmark. Censored times stand a little after the events of the same time.
 source("common.R")
 suppressPackageStartupMessages({library(riskRegression); library(survival); library(prodlim); library(mets)})

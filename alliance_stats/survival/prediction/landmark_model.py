@@ -14,7 +14,7 @@ from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, Coefficients, named_covariance, one_line, wald_interval
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
-from alliance_stats.survival.foretold.accuracy_measures import Mask
+from alliance_stats.survival.prediction.accuracy_measures import Mask
 from alliance_stats.survival.rows.hazard_rows import baseline_columns
 from alliance_stats.survival.rows.time_at_risk import IntArray, few_clusters_warning
 
@@ -96,7 +96,7 @@ class LandmarkModel:
 
     @property
     def landmarks(self) -> list[int]:
-        """Sessions at which is foretold."""
+        """Sessions at which predictions are made."""
         return sorted(self.observed.frame[self.session].unique().tolist())
 
     @property
@@ -127,7 +127,7 @@ class LandmarkModel:
         Parameters
         ----------
         newdata
-            Rows with the session at which it is foretold, and what is known by then.
+            Rows with the session at which the prediction is made, and what is known by then.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""How near foretold chances came to what happened: discrimination, error, calibration."""
+"""How close predictions came to what happened: discrimination, error, calibration."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,7 +12,11 @@ from alliance_stats.checks import check_conf_level
 from alliance_stats.estimates import one_line
 from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.curves.life_table import probability_interval
-from alliance_stats.survival.foretold.accuracy_measures import Foretold, jackknife_error, measures
+from alliance_stats.survival.prediction.accuracy_measures import (
+    Predicted,
+    jackknife_error,
+    measures,
+)
 from alliance_stats.survival.rows.time_at_risk import IntArray
 
 __all__ = ["RiskAccuracy"]
@@ -23,19 +27,19 @@ _WORDS = {
     "brier_null": "Brier score without covariates",
     "scaled_brier": "scaled Brier score",
     "observed": "share that left",
-    "foretold": "mean chance foretold",
-    "observed_to_foretold": "left, over foretold",
+    "predicted": "mean predicted probability",
+    "observed_to_predicted": "observed over predicted",
 }
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class RiskAccuracy:
-    """How near foretold chances came to what happened.
+    """How close predicted probabilities came to what happened.
 
     Attributes
     ----------
     parts
-        Names of the times (or landmarks), and what was foretold for each.
+        Names of the times (or landmarks), and what was predicted for each.
     clusters
         Of each part: which rows the standard errors take as one.
     how
@@ -49,7 +53,7 @@ class RiskAccuracy:
         What happened to the rows.
     """
 
-    parts: Mapping[float, Foretold]
+    parts: Mapping[float, Predicted]
     clusters: Mapping[float, IntArray]
     how: str
     left_out: str | None
@@ -67,8 +71,8 @@ class RiskAccuracy:
             ``time, term, estimate, std_error, conf_low, conf_high``: `term` is ``auc`` (the share
             of pairs of one who left by then and one who did not in which the former had the higher
             chance), ``brier`` (mean squared error; ``brier_null`` without covariates,
-            ``scaled_brier`` one minus their ratio), ``observed`` and ``foretold`` shares and their
-            ratio ``observed_to_foretold``. Jackknife standard errors over clusters, the chances
+            ``scaled_brier`` one minus their ratio), ``observed`` and ``predicted`` shares and their
+            ratio ``observed_to_predicted``. Jackknife standard errors over clusters, the chances
             taken as given; normal limits, of the ratio on the log scale.
         """
         z = float(stats.norm.isf((1.0 - check_conf_level(conf_level)) / 2.0))
@@ -79,7 +83,7 @@ class RiskAccuracy:
             for name, value in found.items():
                 half = z * errors[name]
                 low, high = value - half, value + half
-                if name == "observed_to_foretold" and value > 0.0:
+                if name == "observed_to_predicted" and value > 0.0:
                     low, high = value * np.exp(-half / value), value * np.exp(half / value)
                 records.append((time, name, value, errors[name], low, high))
         columns = ["time", "term", "estimate", "std_error", "conf_low", "conf_high"]
@@ -91,12 +95,12 @@ class RiskAccuracy:
         Parameters
         ----------
         groups
-            Parts of about equal size, in order of the chance foretold; equal chances stay together.
+            Parts of about equal size, in order of the predicted probability; ties stay together.
 
         Returns
         -------
         DataFrame
-            ``time, group, nobs, foretold, estimate, std_error, conf_low, conf_high``: the mean
+            ``time, group, nobs, predicted, estimate, std_error, conf_low, conf_high``: the mean
             chance, and the share that left by then (Aalen-Johansen), with log-log limits.
         """
         if groups < 2:
@@ -119,7 +123,7 @@ class RiskAccuracy:
                             "time": time,
                             "group": number,
                             "nobs": int(kept.sum()),
-                            "foretold": own.risk.mean(),
+                            "predicted": own.risk.mean(),
                             "estimate": value,
                             "std_error": error,
                             "conf_low": low,
@@ -144,7 +148,7 @@ class RiskAccuracy:
     def method(self) -> str:
         """What was computed, in a phrase."""
         over = (
-            f"each '{self.left_out}' foretold by models that left it out"
+            f"each '{self.left_out}' predicted by models that left it out"
             if self.left_out is not None
             else "not cross-validated"
         )
@@ -158,7 +162,7 @@ class RiskAccuracy:
     def _warnings(self) -> Iterator[str]:
         if self.left_out is None and not self.how.startswith("given"):
             yield (
-                "The chances are of a model that saw these rows: it foretells new ones less well. "
+                "The model saw these rows, and predicts new ones less well than these. "
                 "Give leave_out= (the therapists, say)."
             )
         few = [f"{time:g}" for time, part in self.parts.items() if part.case.sum() < 10]

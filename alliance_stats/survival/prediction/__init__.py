@@ -1,0 +1,1 @@
+"""How well dropout is predicted, and the probability of it from here on."""
