@@ -132,6 +132,7 @@ from alliance_stats.survival import (
     reference_imputation,
     restricted_mean,
     risk_accuracy,
+    sensitivity_by_group,
     shared_parameter,
     varying_coefficient,
 )
@@ -256,6 +257,7 @@ __all__ = [
     "save_result",
     "score",
     "score_study",
+    "sensitivity_by_group",
     "several_outcomes",
     "shared_parameter",
     "simple_slopes",

@@ -44,7 +44,7 @@ GLOSSARY: Mapping[str, str] = MappingProxyType(
         "cumulative_hazard": "hazard summed up to `time`; survival is exp of its negative",
         "hazard": "probability to end in the interval after `time`, of those still there",
         "survival": "probability to be there still after the interval of `time`",
-        "delta": "shift of the outcomes not seen, in units of the outcome",
+        "delta": "shift of the outcomes not seen: in units of the outcome, in SDs, or a factor",
         "missing_information": "share of the information on the estimate that missing values took",
         "log_lik_null": "log-likelihood with all coefficients 0",
         "p_smallest": "smallest p-value that the exact test of this design can reach",
@@ -346,6 +346,8 @@ GLOSSARY: Mapping[str, str] = MappingProxyType(
         "expected": "expected by a model: events of a unit at risk, an outcome, a statistic",
         "gradient": "largest element of the score where the optimiser stopped",
         "log_lik_separate": "log-likelihood of outcome and leaving as two models",
+        "held": "shift of the other arm's unseen outcomes meanwhile",
+        "overturned": "whether the interval no longer says what it says without a shift",
         "log_lik_moved": "change of the log-likelihood when quadrature nodes are doubled",
         "estimates_moved": "largest change of an estimate, or of the information on an association,"
         " when quadrature nodes are doubled, in standard errors",

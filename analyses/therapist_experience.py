@@ -13,9 +13,9 @@ import pandas as pd
 
 from alliance_stats.datasets import example_study
 from alliance_stats.figures.forest import forest_figure
+from alliance_stats.figures.johnson_neyman import johnson_neyman_figure
 from alliance_stats.figures.levels import slopes_figure
 from alliance_stats.figures.report_figure import ReportFigure
-from alliance_stats.figures.turning_points import johnson_neyman_figure
 from alliance_stats.formatting import (
     format_count,
     format_df,

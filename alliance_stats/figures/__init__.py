@@ -62,6 +62,7 @@ from alliance_stats.figures.incidence import (
     draw_hazard,
     hazard_figure,
 )
+from alliance_stats.figures.johnson_neyman import draw_johnson_neyman, johnson_neyman_figure
 from alliance_stats.figures.lagged_paths import draw_lagged_paths, lagged_paths_figure
 from alliance_stats.figures.left_out import draw_leave_one_out, leave_one_out_figure
 from alliance_stats.figures.levels import (
@@ -129,13 +130,13 @@ from alliance_stats.figures.themes import (
     theme_figure,
     transition_figure,
 )
-from alliance_stats.figures.trajectories import draw_trajectories, trajectory_figure
-from alliance_stats.figures.turning_points import (
-    draw_johnson_neyman,
+from alliance_stats.figures.tipping_points import (
     draw_tipping_point,
-    johnson_neyman_figure,
+    draw_tipping_region,
     tipping_point_figure,
+    tipping_region_figure,
 )
+from alliance_stats.figures.trajectories import draw_trajectories, trajectory_figure
 from alliance_stats.figures.unit_rank_chances import (
     draw_rank_chances,
     draw_ranks,
@@ -201,6 +202,7 @@ __all__ = [
     "draw_steps",
     "draw_themes",
     "draw_tipping_point",
+    "draw_tipping_region",
     "draw_trajectories",
     "draw_transitions",
     "draw_variance_bars",
@@ -248,6 +250,7 @@ __all__ = [
     "theme_figure",
     "themed",
     "tipping_point_figure",
+    "tipping_region_figure",
     "trajectory_figure",
     "transition_figure",
     "variance_partition_figure",

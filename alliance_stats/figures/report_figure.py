@@ -37,6 +37,7 @@ DRAWN_BY = {
     "CumulativeIncidence": "cumulative_incidence_figure",
     "DiscreteHazard": "hazard_figure, hazard_caterpillar_figure",
     "DropoutSensitivity": "tipping_point_figure",
+    "SensitivityByGroup": "tipping_region_figure",
     "FineGrayModel": "forest_figure, predicted_curves_figure",
     "GeneralizedLinearMixedModel": "caterpillar_figure",
     "GroupComparison": "estimation_figure, raincloud_figure",

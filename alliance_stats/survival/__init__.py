@@ -49,6 +49,7 @@ from alliance_stats.survival.unseen.reference_imputation import (
     ReferenceImputation,
     reference_imputation,
 )
+from alliance_stats.survival.unseen.sensitivity_by_group import SensitivityByGroup, sensitivity_by_group
 from alliance_stats.survival.unseen.shared_parameter import shared_parameter
 from alliance_stats.survival.unseen.shared_parameter_model import SharedParameterModel
 
@@ -76,6 +77,7 @@ __all__ = [
     "ReferenceImputation",
     "RestrictedMean",
     "RiskAccuracy",
+    "SensitivityByGroup",
     "SharedParameterModel",
     "VaryingCoefficient",
     "accuracy_of_risks",
@@ -101,6 +103,7 @@ __all__ = [
     "restricted_mean",
     "risk_accuracy",
     "schoenfeld_residuals",
+    "sensitivity_by_group",
     "shared_parameter",
     "under_definitions",
     "varying_coefficient",

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from alliance_stats.figures.turning_points import tipping_point_figure
+from alliance_stats.figures.tipping_points import tipping_point_figure
 from alliance_stats.formatting import format_count, format_interval, format_number, plural
 from alliance_stats.multilevel import LinearMixedModel, lmm
 from alliance_stats.provenance import numbers_from
@@ -56,8 +56,9 @@ def does_the_finding_hold(study: Study) -> tuple[Section, Numbers]:
         f"{format_number(abs(found.seen['estimate']))} points "
         f"{'lower' if found.seen['estimate'] < 0 else 'higher'} over the first {LAST} sessions, "
         f"95% CI {interval}, from the "
-        f"{format_count(found.n_seen)} scores that were seen. After dropping "
-        f"out, {plural(found.n_unseen, 'score')} of these sessions were not. Imputed under the "
+        f"{format_count(found.completed.n_seen)} scores that were seen. After dropping "
+        f"out, {plural(found.completed.n_unseen, 'score')} of these sessions were not. Imputed "
+        "under the "
         "same model (therapists, families and persons with their own effects), with the alliance "
         f"of the first rating, which is known of all, the estimate is {in_words(at_zero)}: that is "
         "the assumption that those who left went on as others with their history. "
@@ -74,7 +75,11 @@ def does_the_finding_hold(study: Study) -> tuple[Section, Numbers]:
     }
     numbers = numbers_from(model, {"early_seen": found.seen["estimate"]}) | numbers_from(
         found,
-        {"early_imputed": at_zero["estimate"], "unseen_scores": found.n_unseen, **tipping},
+        {
+            "early_imputed": at_zero["estimate"],
+            "unseen_scores": found.completed.n_unseen,
+            **tipping,
+        },
         seed=SEED,
     )
     section = Section(

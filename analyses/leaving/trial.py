@@ -6,7 +6,7 @@ import pandas as pd
 
 from alliance_stats.figures.incidence import hazard_figure
 from alliance_stats.figures.report_figure import ReportFigure
-from alliance_stats.figures.turning_points import tipping_point_figure
+from alliance_stats.figures.tipping_points import tipping_point_figure
 from alliance_stats.formatting import format_count, format_percent, plural
 from alliance_stats.provenance import numbers_from
 from alliance_stats.survival import discrete_hazard, dropout_sensitivity

@@ -117,6 +117,12 @@ FIGURES: dict[str, tuple[str, Draw]] = {
             r, estimate_label="slope", shift_label="shift in points"
         ),
     ),
+    "tipping_region_figure": _of(
+        "sensitivity_by_group",
+        lambda r: figures.tipping_region_figure(
+            r, estimate_label="slope", shift_label="shift in points"
+        ),
+    ),
     "transition_figure": _of(
         "theme_transitions", lambda r: figures.transition_figure(r, early_label="early")
     ),

@@ -97,6 +97,15 @@ def _imputed(data: Any) -> Any:
     )
 
 
+def _by_arm(data: Any) -> Any:
+    model = als.lmm("symptoms ~ session * role + (1 | person)", data)
+    later = frames()["sessions"].query("session == 5").assign(session=6).drop(columns="symptoms")
+    return als.sensitivity_by_group(
+        model, later, term="session", group="role", seed=1, n_imputations=2,
+        deltas={role: [2.0] for role in later["role"].unique()[:2]},
+    )  # fmt: skip
+
+
 def _as_reference(data: Any) -> Any:
     model = als.lmm("symptoms ~ session * role + (1 | person)", data)
     later = frames()["sessions"].query("session == 5").assign(session=6).drop(columns="symptoms")
@@ -262,6 +271,7 @@ FURTHER: dict[str, tuple[str, Callable[[Any], object]]] = {
     ),
     "dropout_sensitivity": ("sessions", _imputed),
     "reference_imputation": ("sessions", _as_reference),
+    "sensitivity_by_group": ("sessions", _by_arm),
     "shared_parameter": ("periods", _shared),
     # associations
     "correlations": ("forms", _correlated),

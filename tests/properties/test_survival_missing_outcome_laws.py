@@ -54,8 +54,12 @@ def test_imputed_estimates_follow_the_outcomes_unit_and_origin(
     moved = data.assign(y=data["y"] * factor + shift)
     other = sensitivity(moved, [-factor, 2.0 * factor])
     assert_allclose(other.deltas, one.deltas * factor)
-    assert_allclose(other.estimates, one.estimates * factor, rtol=IMPUTED, atol=IMPUTED)
-    assert_allclose(other.variances, one.variances * factor**2, rtol=100 * IMPUTED)
+    assert_allclose(
+        other.completed.estimates, one.completed.estimates * factor, rtol=IMPUTED, atol=IMPUTED
+    )
+    assert_allclose(
+        other.completed.variances, one.completed.variances * factor**2, rtol=100 * IMPUTED
+    )
 
 
 @settings(deadline=None, max_examples=6)
@@ -63,7 +67,7 @@ def test_imputed_estimates_follow_the_outcomes_unit_and_origin(
 def test_higher_unseen_outcomes_raise_the_mean_in_every_imputation(seed: int) -> None:
     found = sensitivity(courses(seed), [-6.0, -3.0, 3.0, 6.0])
     # those who left are unseen late: higher outcomes there make the slope over time steeper
-    assert (np.diff(found.estimates, axis=0) > 0).all()
+    assert (np.diff(found.completed.estimates, axis=0) > 0).all()
     assert (np.diff(found.tidy()["estimate"]) > 0).all()
 
 
@@ -73,7 +77,7 @@ def test_names_that_keep_their_order_change_no_imputation(seed: int) -> None:
     data = courses(seed)
     renamed = data.assign(person="Zoë " + data["person"])
     one, other = sensitivity(data, [1.0]), sensitivity(renamed, [1.0])
-    assert_allclose(one.estimates, other.estimates, rtol=1e-12)
+    assert_allclose(one.completed.estimates, other.completed.estimates, rtol=1e-12)
 
 
 def shuffled_and_renamed(data: pd.DataFrame, seed: int) -> pd.DataFrame:

@@ -9,8 +9,9 @@ from alliance_stats.design.groupings import back_transform
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.multilevel import AR1, LinearMixedModel, lmm
 from alliance_stats.survival import dropout_sensitivity, pattern_mixture
-from alliance_stats.survival.unseen.dropout_sensitivity import DropoutSensitivity, _first_crossing
-from alliance_stats.survival.unseen.outcome_imputation import OutcomeImputer, imputations, pool
+from alliance_stats.survival.unseen.completed_analyses import pool
+from alliance_stats.survival.unseen.dropout_sensitivity import DropoutSensitivity, first_crossing
+from alliance_stats.survival.unseen.outcome_imputation import OutcomeImputer, imputations
 from tests.parity.reference import load_reference
 
 MICE = load_reference("survival_pooling")["pooled"]
@@ -65,7 +66,17 @@ def test_effects_are_drawn_from_their_exact_posterior(
 ) -> None:
     imputer = OutcomeImputer(model, unseen)
     rng = np.random.default_rng(1)
-    draws = [imputer._posterior_draw(model.fit.Lambda, model.sigma, rng) for _ in range(1500)]
+
+    def drawn() -> tuple[np.ndarray, list[np.ndarray]]:
+        counts = [len(grouping.labels) for grouping in model.design.groupings]
+        prior = [
+            model.sigma * L @ rng.standard_normal((len(L), n))
+            for L, n in zip(model.fit.Lambda, counts, strict=True)
+        ]
+        noise = model.sigma * rng.standard_normal(len(model.design.y))
+        return imputer._solved(model.fit.Lambda, prior, noise)
+
+    draws = [drawn() for _ in range(1500)]
     beta = np.array([b for b, _ in draws])
     errors = np.sqrt(np.diag(model.vcov()))
     # 4 Monte Carlo standard errors
@@ -90,7 +101,7 @@ def test_effects_are_drawn_from_their_exact_posterior(
 def test_imputations_are_seeded_and_hold_the_residual(
     model: LinearMixedModel, unseen: pd.DataFrame
 ) -> None:
-    first, again = ([y for y, _ in imputations(model, unseen, m=m, seed=5)] for m in (3, 2))
+    first, again = ([d.y for d in imputations(model, unseen, m=m, seed=5)] for m in (3, 2))
     assert_allclose(first[:2], again)
     assert np.abs(first[0] - first[1]).mean() > 0.5
 
@@ -99,7 +110,7 @@ def test_a_unit_that_was_never_seen_gets_an_effect_of_its_own(model: LinearMixed
     new = pd.DataFrame(
         {"therapist": "T0", "person": ["new"] * 2 + ["other"] * 2, "arm": 0, "time": [0, 1] * 2}
     )
-    drawn = np.array([y for y, _ in imputations(model, new, m=120, seed=1)])
+    drawn = np.array([d.y for d in imputations(model, new, m=120, seed=1)])
     same = np.corrcoef(drawn[:, 0], drawn[:, 1])[0, 1]
     between = np.corrcoef(drawn[:, 0], drawn[:, 2])[0, 1]
     assert same > between + 0.2
@@ -107,10 +118,11 @@ def test_a_unit_that_was_never_seen_gets_an_effect_of_its_own(model: LinearMixed
 
 def test_without_a_shift_it_is_the_complete_likelihood(found: DropoutSensitivity) -> None:
     at_zero = found.tidy().query("delta == 0").iloc[0]
-    monte_carlo = np.sqrt(found.estimates[found.deltas == 0].var(ddof=1) / found.estimates.shape[1])
+    estimates = found.completed.estimates[found.deltas == 0]
+    monte_carlo = np.sqrt(estimates.var(ddof=1) / estimates.shape[1])
     assert abs(at_zero["estimate"] - found.seen["estimate"]) < 3 * monte_carlo
     assert_allclose(at_zero["std_error"], found.seen["std_error"], rtol=0.12)
-    assert at_zero["df"] < found.df_complete[found.deltas == 0].item()
+    assert at_zero["df"] < found.completed.df[found.deltas == 0].item()
     assert 0 < at_zero["missing_information"] < 1
 
 
@@ -165,8 +177,8 @@ def test_pooling_equals_mice() -> None:
 
 
 def test_crossings_by_hand() -> None:
-    assert _first_crossing(np.array([0.0, 1.0, 2.0]), np.array([2.0, 1.0, -1.0])) == 1.5
-    assert np.isnan(_first_crossing(np.array([0.0, -1.0]), np.array([2.0, 1.0])))
+    assert first_crossing(np.array([0.0, 1.0, 2.0]), np.array([2.0, 1.0, -1.0])) == 1.5
+    assert np.isnan(first_crossing(np.array([0.0, -1.0]), np.array([2.0, 1.0])))
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,17 @@ from numpy.testing import assert_allclose
 from alliance_stats.errors import DataError, FormulaError
 from alliance_stats.multilevel import LinearMixedModel, lmm
 from alliance_stats.survival import ReferenceImputation, reference_imputation
-from alliance_stats.survival.unseen.outcome_imputation import imputations
-from alliance_stats.survival.unseen.reference_imputation import _moves
+from alliance_stats.survival.unseen.completed_analyses import _of_means
+from alliance_stats.survival.unseen.outcome_imputation import OutcomeImputer, imputations
+from alliance_stats.survival.unseen.reference_imputation import _assumptions
 
 DRAWS = 400
 # 4 Monte Carlo standard errors of a mean of that many draws, in their SDs.
 MONTE_CARLO = 4.0 / np.sqrt(DRAWS)
+# Dense inverses of small, well-conditioned matrices.
+EXACT = 1e-8
+# Each leave-one-out fit stops within about 1e-6 of its variances.
+SEARCH = 1e-4
 TERM = "time:arm[T.new arm]"
 
 
@@ -50,44 +55,115 @@ def asked(model: LinearMixedModel, unseen: pd.DataFrame, **changed: object) -> R
     return reference_imputation(model, unseen, **(options | changed))
 
 
-def test_drawn_outcomes_have_the_means_of_the_normal_formulas(model, frames) -> None:
-    """E(unseen | seen) = reference mean + V_us V_ss^-1 (seen - own mean), by a dense inverse."""
-    seen, unseen = frames
-    moves, _ = _moves(model, unseen, ("arm", "usual"), "time", "person")
-    draws = list(imputations(model, unseen, m=DRAWS, seed=8))
-    beta = model.beta.to_numpy()
-    variance = model.fit.Lambda[0][0, 0] ** 2 * model.sigma**2
+def by_dense_algebra(
+    model: LinearMixedModel, seen: pd.DataFrame, unseen: pd.DataFrame
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (4, n) means of the unseen given the seen, and the coefficients of data so completed.
+
+    ``E(unseen | seen) = mean + V_us V_ss^-1 (seen - mean)``, by a dense inverse a person.
+    """
+    beta, s2 = model.beta.to_numpy(), model.sigma**2
+    variance = model.fit.Lambda[0][0, 0] ** 2 * s2
 
     def mean(frame: pd.DataFrame, arm: object) -> np.ndarray:
         new = np.broadcast_to(np.asarray(arm) == "new arm", len(frame)).astype(float)
         t = frame["time"].to_numpy()
         return beta[0] + beta[1] * t + beta[2] * new + beta[3] * t * new
 
-    expected = np.empty((2, len(unseen)))
+    expected = np.empty((4, len(unseen)))
     for person, rows in unseen.groupby("person"):
         own = seen[seen["person"] == person]
-        V = np.full((len(own), len(own)), variance) + np.eye(len(own)) * model.sigma**2
-        pull = (
-            variance
-            * np.ones((len(rows), len(own)))
-            @ np.linalg.solve(V, own["y"].to_numpy() - mean(own, own["arm"]))
-        )
+        V = np.full((len(own), len(own)), variance) + np.eye(len(own)) * s2
+        weight = variance * np.ones((len(rows), len(own))) @ np.linalg.inv(V)
+        pull = weight @ (own["y"].to_numpy() - mean(own, own["arm"]))
         at = own.tail(1)
         parted = mean(at, at["arm"]) - mean(at, "usual")
-        expected[0, rows.index] = mean(rows, "usual") + parted + pull
-        expected[1, rows.index] = mean(rows, "usual") + pull
-    for k, move in enumerate(moves[1:]):
-        values = np.array([y + move @ b for y, b in draws])
+        usual = mean(rows, "usual")
+        expected[0, rows.index] = mean(rows, rows["arm"]) + pull
+        expected[1, rows.index] = usual + parted + pull
+        expected[2, rows.index] = usual + weight @ (own["y"].to_numpy() - mean(own, "usual"))
+        expected[3, rows.index] = usual + pull
+    whole = pd.concat([seen, unseen], ignore_index=True)
+    new = (whole["arm"] == "new arm").to_numpy(dtype=float)
+    t = whole["time"].to_numpy()
+    X = np.column_stack([np.ones(len(whole)), t, new, t * new])
+    same = whole["person"].to_numpy()[:, None] == whole["person"].to_numpy()
+    W = np.linalg.inv(variance * same + s2 * np.eye(len(whole)))
+    y = np.array([np.concatenate([seen["y"], e]) for e in expected])
+    return expected, np.linalg.solve(X.T @ W @ X, X.T @ W @ y.T).T
+
+
+def test_conditional_means_and_the_estimate_are_those_of_dense_algebra(model, frames) -> None:
+    seen, unseen = frames
+    expected, beta = by_dense_algebra(model, seen, unseen)
+    means = OutcomeImputer(model, unseen).expected()
+    for k, assumption in enumerate(_assumptions(model, unseen, ("arm", "usual"), "time", "person")):
+        assert_allclose(assumption.outcomes(means), expected[k], rtol=EXACT)
+    found = _of_means(
+        model, unseen, lambda m, u: _assumptions(m, u, ("arm", "usual"), "time", "person"), TERM
+    )
+    assert_allclose(found, beta[:, 3], rtol=EXACT)
+    # at random, what is imputed adds nothing to what was seen
+    assert_allclose(found[0], model.beta[TERM], rtol=EXACT)
+
+
+def test_drawn_outcomes_have_the_means_of_the_normal_formulas(model, frames) -> None:
+    seen, unseen = frames
+    expected, _ = by_dense_algebra(model, seen, unseen)
+    draws = list(imputations(model, unseen, m=DRAWS, seed=8))
+    for k, assumption in enumerate(_assumptions(model, unseen, ("arm", "usual"), "time", "person")):
+        values = np.array([assumption.outcomes(drawn) for drawn in draws])
         apart = (values.mean(axis=0) - expected[k]) / values.std(axis=0)
         assert_allclose(apart, 0.0, atol=1.3 * MONTE_CARLO)
 
 
+def test_the_jackknife_is_that_of_persons_left_out() -> None:
+    seen, unseen = drawn(24)
+    model = lmm("y ~ time * arm + (1 | person)", seen)
+    found = asked(model, unseen, variance="conditional mean")
+    others = []
+    for person in seen["person"].unique():
+        rest = [f[f["person"] != person].reset_index(drop=True) for f in (seen, unseen)]
+        again = lmm("y ~ time * arm + (1 | person)", rest[0])
+        others.append(by_dense_algebra(again, *rest)[1][:, 3])
+    spread = np.array(others)
+    expected = np.sqrt(23 / 24 * ((spread - spread.mean(axis=0)) ** 2).sum(axis=0))
+    table = found.tidy()
+    assert_allclose(table["std_error"], expected, rtol=SEARCH)
+    assert (table["df"] == 23).all()
+    assert table["missing_information"].isna().all()
+    assert "a jackknife's, over 24 values of 'person'" in found.summary()
+
+
+def test_an_arm_that_nobody_left_changes_nothing(model, frames) -> None:
+    unseen = frames[1][frames[1]["arm"] == "usual"]
+    found = asked(model, unseen, n_imputations=2)
+    assert found.n_moved == 0
+    assert found.notes[1].startswith("Nothing is unseen but in arm = usual")
+    assert_allclose(found.tidy()["estimate"], found.tidy()["estimate"][0])
+
+
+def test_who_was_never_rated_jumps_by_every_method(model, frames) -> None:
+    """Nothing was seen of them, so that there is no lead to keep, and no own course."""
+    never = pd.DataFrame({"person": ["new"] * 3, "arm": "new arm", "time": [0.0, 1.0, 2.0]})
+    never["arm"] = never["arm"].astype(frames[0]["arm"].dtype)
+    means = OutcomeImputer(model, never).expected()
+    found = [
+        assumption.outcomes(means)
+        for assumption in _assumptions(model, never, ("arm", "usual"), "time", "person")
+    ]
+    usual = model.beta["(Intercept)"] + model.beta["time"] * np.arange(3.0)
+    for outcomes in found[1:]:
+        assert_allclose(outcomes, usual, rtol=EXACT)
+
+
 def test_the_reference_arm_stays_at_random(model, frames) -> None:
-    moves, moved = _moves(model, frames[1], ("arm", "usual"), "time", "person")
     usual = (frames[1]["arm"] == "usual").to_numpy()
-    assert not moved[usual].any()
-    for move in moves:
-        assert_allclose(move[usual], 0.0)
+    found = _assumptions(model, frames[1], ("arm", "usual"), "time", "person")
+    for assumption in found[1:]:
+        assert_allclose(assumption.moves[usual], 0.0)
+    swapped = (frames[0]["arm"] == "usual").to_numpy()
+    assert_allclose(found[2].swapped[swapped], 0.0)
 
 
 def test_of_an_effect_that_left_only_part_stays(model, frames) -> None:

@@ -2,28 +2,44 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from alliance_stats.account import Account, Phrase, Section, html_of, summary_of
-from alliance_stats.checks import (
-    check_frame,
-    describe_rows,
-    did_you_mean,
-    finite_or_missing,
-    require_columns,
-    require_present,
-)
-from alliance_stats.errors import DataError, FormulaError
-from alliance_stats.estimates import Array, estimate_columns, one_line
+from alliance_stats.checks import check_choice, check_frame, finite_or_missing, require_columns
+from alliance_stats.errors import DataError
+from alliance_stats.estimates import Array, one_line
+from alliance_stats.formatting import format_number
 from alliance_stats.ledger import RowLedger
-from alliance_stats.multilevel import LinearMixedModel, lmm
+from alliance_stats.multilevel import LinearMixedModel
 from alliance_stats.renaming import renamed
 from alliance_stats.seeds import Seed
-from alliance_stats.survival.unseen.outcome_imputation import imputations, pool
+from alliance_stats.survival.unseen.completed_analyses import (
+    Assumption,
+    CompletedAnalyses,
+    Variance,
+    completed_analyses,
+)
 
-__all__ = ["DropoutSensitivity", "check_unseen", "completed_fit", "dropout_sensitivity"]
+__all__ = [
+    "SOURCES",
+    "DropoutSensitivity",
+    "Scale",
+    "crossings",
+    "dropout_sensitivity",
+    "finding_margin",
+    "first_crossing",
+    "grid_of",
+    "shifted",
+    "told_shift",
+]
+
+Scale = Literal["points", "sd", "factor"]
+
+SOURCES = ("carpenter2013book", "rubin1987", "barnard1999")
+_SCALES = ("points", "sd", "factor")
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -32,33 +48,40 @@ class DropoutSensitivity:
 
     Attributes
     ----------
-    term
-        The coefficient.
     deltas
-        (k,) shifts, ascending, in units of the outcome.
-    estimates, variances
-        (k, m) coefficient and squared standard error of each completed data set.
-    df_complete
-        (k,) Satterthwaite's degrees of freedom of a completed data set.
+        (k,) shifts, ascending.
+    scale
+        What they are: ``"points"``, ``"sd"`` or ``"factor"``.
+    sd
+        Standard deviation of the outcomes seen.
+    completed
+        The analyses of the completed data.
     seen
         The coefficient of the model fitted to the outcomes seen (``tidy``'s columns).
-    n_seen, n_unseen
-        Rows.
-    rows
-        The ledger of the model.
     """
 
-    term: str
     deltas: Array
-    estimates: Array
-    variances: Array
-    df_complete: Array
+    scale: Scale
+    sd: float
+    completed: CompletedAnalyses
     seen: pd.Series
-    n_seen: int
-    n_unseen: int
-    rows: RowLedger
 
     __repr__ = one_line
+
+    @property
+    def term(self) -> str:
+        """The coefficient."""
+        return self.completed.term
+
+    @property
+    def rows(self) -> RowLedger:
+        """The ledger of the model."""
+        return self.completed.rows
+
+    @property
+    def no_shift(self) -> float:
+        """The delta that leaves outcomes as they are at random: 0, or 1 for a factor."""
+        return 1.0 if self.scale == "factor" else 0.0
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return one row per shift.
@@ -69,73 +92,41 @@ class DropoutSensitivity:
             ``term, delta, estimate, std_error, statistic, df, p_value, conf_low, conf_high,
             missing_information``; the estimate in units of the coefficient.
         """
-        pooled = pool(self.estimates, self.variances, self.df_complete)
-        found = estimate_columns(
-            pooled.estimate, pooled.std_error, df=pooled.df, conf_level=conf_level
-        )
-        found.insert(0, "term", self.term)
+        found = self.completed.table(conf_level=conf_level)
         found.insert(1, "delta", self.deltas)
-        return found.assign(missing_information=pooled.missing_information)
+        return found
 
     def tipping_points(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return the shifts, nearest to 0 on either side, at which the finding is overturned.
+        """Return the shifts, nearest to none on either side, at which the finding is overturned.
 
-        The finding is whether the interval at shift 0 excludes 0, and on which side. The same
+        The finding is whether the interval without a shift excludes 0, and on which side. The same
         imputations are shifted throughout, so that the limits move evenly with the shift; between
         two shifts of the grid the place is interpolated linearly.
 
         Returns
         -------
         DataFrame
-            ``direction`` ("below 0", "above 0"), ``delta`` (NaN where the grid ends before the
-            finding is overturned) and ``searched_to``, the grid's end (0 where no shift of that
-            direction was asked for).
+            ``direction`` ("below 0", "above 0"; of a factor 1), ``delta`` (NaN where the grid ends
+            before the finding is overturned) and ``searched_to``, the grid's end (no shift where
+            none of that direction was asked for).
         """
-        table = self.tidy(conf_level=conf_level)
-        at_zero = int(np.flatnonzero(self.deltas == 0.0)[0])
-        low, high = table["conf_low"].to_numpy(), table["conf_high"].to_numpy()
-        if low[at_zero] > 0:
-            margin = low
-        elif high[at_zero] < 0:
-            margin = -high
-        else:  # not significant: overturned once the interval excludes 0
-            margin = np.minimum(-low, high)
-        rows = []
-        for direction, order in (
-            ("below 0", np.arange(at_zero, -1, -1)),
-            ("above 0", np.arange(at_zero, len(self.deltas))),
-        ):
-            rows.append(
-                {
-                    "direction": direction,
-                    "delta": _first_crossing(self.deltas[order], margin[order]),
-                    "searched_to": self.deltas[order[-1]],
-                }
-            )
-        return pd.DataFrame(rows)
+        at_none = int(np.flatnonzero(self.deltas == self.no_shift)[0])
+        margin = finding_margin(self.tidy(conf_level=conf_level), at_none)
+        return crossings(self.deltas, margin, at_none)
 
     def glance(self) -> pd.DataFrame:
         """Return ``n_seen, n_unseen, n_imputations`` in one row."""
-        return pd.DataFrame(
-            {
-                "n_seen": [self.n_seen],
-                "n_unseen": [self.n_unseen],
-                "n_imputations": [self.estimates.shape[1]],
-            }
-        )
+        return self.completed.glance()
 
     @property
     def method(self) -> str:
         """What was computed, in a phrase."""
-        return (
-            f"estimates of '{self.term}' under shifted unseen outcomes, imputed "
-            f"{self.estimates.shape[1]} times"
-        )
+        return f"estimates of '{self.term}' under shifted unseen outcomes, {self.completed.how}"
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Nothing to know beforehand."""
-        return ()
+        """What the numbers stand on."""
+        return (told_shift(self.scale, self.sd), self.completed.note)
 
     def account(self, *, conf_level: float = 0.95) -> Account:
         """Return the estimate at each shift and the tipping points, as data."""
@@ -147,8 +138,8 @@ class DropoutSensitivity:
             conf_level=conf_level,
         )
         tips = self.tipping_points(conf_level=conf_level).to_numpy().tolist()
-        sizes = {"outcomes": self.n_seen, "unseen outcomes": self.n_unseen}
-        remarks = tuple(_tip_in_words(*row) for row in tips)
+        sizes = {"outcomes": self.completed.n_seen, "unseen outcomes": self.completed.n_unseen}
+        remarks = tuple(_tip_in_words(*row, none=self.no_shift) for row in tips)
         return Account(
             self.method,
             self.notes,
@@ -156,8 +147,8 @@ class DropoutSensitivity:
             (section,),
             remarks,
             self.rows,
-            drawn=True,
-            sources=("carpenter2013book", "rubin1987", "barnard1999"),
+            drawn=self.completed.variance == "rubin",
+            sources=SOURCES,
         )
 
     summary = summary_of
@@ -174,13 +165,16 @@ def dropout_sensitivity(
     seed: Seed,
     n_imputations: int = 50,
     shift: str | None = None,
+    scale: Scale = "points",
+    variance: Variance = "rubin",
 ) -> DropoutSensitivity:
     """Impute the outcome after leaving, shift it over a grid, and pool.
 
     Without a shift, the outcomes of those who left are taken to go on as the model says of units
     with their history (missing at random). With shift delta, each unseen outcome lies delta higher
     than that. The smallest shift that overturns the finding is the tipping point: whether it is
-    plausible is a judgement, not a test.
+    plausible is a judgement, not a test. Shifts of their own for two arms:
+    :func:`sensitivity_by_group`.
 
     Parameters
     ----------
@@ -193,7 +187,7 @@ def dropout_sensitivity(
     term
         The coefficient whose finding is in question.
     deltas
-        Shifts, in units of the outcome; 0 is added.
+        Shifts; none at all (0, or a factor of 1) is added.
     seed
         Of the imputations; the same are shifted throughout.
     n_imputations
@@ -201,6 +195,13 @@ def dropout_sensitivity(
     shift
         Column of `unseen` by which the shift is multiplied: months since leaving, or 0/1 for the
         arm whose leavers are in doubt. 1 throughout if None.
+    scale
+        What a delta is: ``"points"``, units of the outcome; ``"sd"``, multiples of the standard
+        deviation of the outcomes seen; ``"factor"``, a multiple of the imputed outcome itself (for
+        outcomes with a true zero; 1 is at random).
+    variance
+        ``"rubin"``: imputations, pooled. ``"conditional mean"``: no draws, and the jackknife over
+        the model's outermost units (:mod:`alliance_stats.survival.unseen.completed_analyses`).
 
     Returns
     -------
@@ -218,7 +219,8 @@ def dropout_sensitivity(
     ----------
     Rubin (1987), doi:10.1002/9780470316696. Barnard & Rubin (1999), doi:10.1093/biomet/86.4.948.
     Carpenter & Kenward (2013), doi:10.1002/9781119942283, chapter 10 (delta adjustment). Crameri
-    et al. (2015), doi:10.1080/10503307.2014.963730 (nested psychotherapy outcomes).
+    et al. (2015), doi:10.1080/10503307.2014.963730 (nested psychotherapy outcomes). Wolbers et al.
+    (2022), doi:10.1002/pst.2234 (conditional means and the jackknife).
 
     Examples
     --------
@@ -236,60 +238,83 @@ def dropout_sensitivity(
     0    0.0     -0.70
     1   10.0     -0.65
     """
-    if n_imputations < 2:
-        raise ValueError(f"m must be at least 2 imputations; got {n_imputations}.")
-    grid = np.unique([0.0, *(float(delta) for delta in deltas)])
+    check_choice(scale, _SCALES, name="scale")
+    grid = grid_of(deltas, scale)
+    unseen = check_frame(unseen, what="unseen")
+    sd = float(np.std(model.design.y, ddof=1))
+
+    def assumptions(_: LinearMixedModel, rows: pd.DataFrame) -> list[Assumption]:
+        times = _times_shifted(rows, shift)
+        return [shifted(delta * times, scale, sd, times) for delta in grid]
+
+    completed = completed_analyses(
+        model, unseen, assumptions, term=term, seed=seed, n_imputations=n_imputations,
+        variance=variance,
+    )  # fmt: skip
+    return DropoutSensitivity(grid, scale, sd, completed, model.tidy().set_index("term").loc[term])
+
+
+def grid_of(deltas: Sequence[float], scale: Scale) -> Array:
+    """Return the shifts in order, with none at all among them."""
+    none = 1.0 if scale == "factor" else 0.0
+    grid = np.unique([none, *(float(delta) for delta in deltas)])
     if not np.isfinite(grid).all():
         raise ValueError("deltas must be finite.")
-    terms = list(model.beta.index[model.beta.notna()])
-    if term not in terms:
-        raise FormulaError(f"The model has no coefficient '{term}'. {did_you_mean(term, terms)}")
-    unseen = check_frame(unseen, what="unseen")
-    check_unseen(model, unseen)
-    times = _times_shifted(unseen, shift)
-    estimates, variances = np.empty((2, len(grid), n_imputations))
-    df_complete = np.empty(len(grid))
-    completed: LinearMixedModel | None = None
-    for i, (drawn, _) in enumerate(imputations(model, unseen, m=n_imputations, seed=seed)):
-        for k, delta in enumerate(grid):
-            y = np.concatenate([model.design.y, drawn + delta * times])
-            completed = completed_fit(model, unseen, y, completed)
-            estimates[k, i] = completed.beta[term]
-            variances[k, i] = completed.vcov().loc[term, term]
-            if i == 0:
-                df_complete[k] = completed.tidy().set_index("term").loc[term, "df"]
-    return DropoutSensitivity(
-        term=term,
-        deltas=grid,
-        estimates=estimates,
-        variances=variances,
-        df_complete=df_complete,
-        seen=model.tidy().set_index("term").loc[term],
-        n_seen=model.nobs,
-        n_unseen=len(unseen),
-        rows=model.rows,
+    return np.asarray(grid, dtype=np.float64)
+
+
+def shifted(by: Array, scale: Scale, sd: float, times: Array) -> Assumption:
+    """Return the assumption that outcomes lie `by` off, on this scale, in rows that count `times`.
+
+    A factor delta acts as ``1 + times (delta - 1)``.
+    """
+    if scale == "factor":
+        return Assumption(factor=1.0 + by - times)
+    return Assumption(shift=by * (sd if scale == "sd" else 1.0))
+
+
+def told_shift(scale: Scale, sd: float) -> str:
+    """Return what the numbers of a shift stand on."""
+    off = {
+        "points": "lie that many points higher than",
+        "sd": f"lie that many SDs (of the outcomes seen: {format_number(sd)}) higher than",
+        "factor": "are that many times",
+    }[scale]
+    return (
+        f"Each number stands on its shift: outcomes after leaving {off} what the model says of "
+        "units with their history. The data cannot tell which shift is true."
     )
 
 
-def check_unseen(model: LinearMixedModel, unseen: pd.DataFrame) -> None:
-    """Refuse rows whose outcome is there, and outcomes that have no column to be shifted in."""
-    groups = [c for grouping in model.design.groupings for c in grouping.columns]
-    require_columns(unseen, groups, what="unseen")
-    for column in groups:
-        require_present(unseen, column, why="to know whose outcome it is")
-    response = model.design.formula.response
-    if response not in model.design.frame.columns:
-        raise FormulaError(
-            f"The outcome '{response}' is computed in the formula: make it a column of its own, so "
-            "that a shift is in its units."
-        )
-    if response in unseen.columns and unseen[response].notna().any():
-        known = unseen[response].notna().to_numpy()
-        raise DataError(
-            f"unseen: the outcome '{response}' is there in {describe_rows(known, unseen.index)}; "
-            "only rows without it are imputed."
-        )
-    _refuse_seen(model, unseen, response)
+def finding_margin(table: pd.DataFrame, at_none: int) -> Array:
+    """Return how far each interval is from overturning the finding of the one without a shift."""
+    low, high = table["conf_low"].to_numpy(), table["conf_high"].to_numpy()
+    if low[at_none] > 0:
+        return np.asarray(low)
+    if high[at_none] < 0:
+        return np.asarray(-high)
+    return np.asarray(
+        np.minimum(-low, high)
+    )  # not significant: overturned once the interval excludes 0
+
+
+def crossings(deltas: Array, margin: Array, at_none: int) -> pd.DataFrame:
+    """Return where the margin is first used up on either side of no shift."""
+    none = deltas[at_none]
+    sides = (
+        (f"below {none:g}", np.arange(at_none, -1, -1)),
+        (f"above {none:g}", np.arange(at_none, len(deltas))),
+    )
+    return pd.DataFrame(
+        [
+            {
+                "direction": direction,
+                "delta": first_crossing(deltas[order], margin[order]),
+                "searched_to": deltas[order[-1]],
+            }
+            for direction, order in sides
+        ]
+    )
 
 
 def _times_shifted(unseen: pd.DataFrame, shift: str | None) -> Array:
@@ -303,44 +328,18 @@ def _times_shifted(unseen: pd.DataFrame, shift: str | None) -> Array:
     return times
 
 
-def completed_fit(
-    model: LinearMixedModel, unseen: pd.DataFrame, y: Array, before: LinearMixedModel | None
-) -> LinearMixedModel:
-    """Fit the model to seen and imputed outcomes, by a refit where there was a fit before."""
-    if before is not None:
-        return before.refit(y)
-    columns = list(model.design.frame.columns)
-    response = model.design.formula.response
-    rest = [column for column in columns if column != response]
-    frame = pd.concat([model.design.frame[rest], unseen[rest]], ignore_index=True)
-    return lmm(model.formula, frame.assign(**{response: y}), reml=model.reml)
-
-
-def _refuse_seen(model: LinearMixedModel, unseen: pd.DataFrame, response: str) -> None:
-    """Refuse rows that equal one whose outcome was seen, where rows can be told apart."""
-    columns = [column for column in model.design.frame.columns if column != response]
-    require_columns(unseen, columns, what="unseen")
-    seen = pd.MultiIndex.from_frame(model.design.frame[columns].astype(object))
-    if not seen.is_unique:
-        return
-    twice = pd.MultiIndex.from_frame(unseen[columns].astype(object)).isin(seen)
-    if twice.any():
-        raise DataError(
-            f"unseen: {describe_rows(twice, unseen.index)} equal rows whose outcome was seen; only "
-            "what was not seen is imputed."
-        )
-
-
-def _tip_in_words(direction: str, delta: float, searched_to: float) -> Phrase:
-    if searched_to == 0.0:
+def _tip_in_words(direction: str, delta: float, searched_to: float, *, none: float) -> Phrase:
+    if searched_to == none:
         return Phrase(f"Shifts {direction}: none was tried.")
     if np.isnan(delta):
         return Phrase(f"Shifts {direction}: not overturned up to {{}}.", (float(searched_to),))
     return Phrase(f"Shifts {direction}: overturned from {{}}.", (float(delta),))
 
 
-def _first_crossing(deltas: Array, margin: Array) -> float:
-    """Return where `margin`, positive at the start, first reaches 0."""
+def first_crossing(deltas: Array, margin: Array) -> float:
+    """Return where `margin` first reaches 0: at the start, if it begins there; NaN for nowhere."""
+    if margin[0] <= 0.0:
+        return float(deltas[0])
     for a in range(len(deltas) - 1):
         if margin[a + 1] <= 0.0:
             share = margin[a] / (margin[a] - margin[a + 1])

@@ -13,10 +13,11 @@ For each imputation, in this order:
 Imputations that left out step 1 or 2 would be too much alike (Rubin 1987,
 doi:10.1002/9780470316696, chapter 4; Carpenter & Kenward 2013, doi:10.1002/9781119942283).
 
-Pooling analyses of imputed data sets. Arrays in, arrays out.
+:meth:`OutcomeImputer.expected` has the means of such draws, given the fit's own variances. Arrays
+in, arrays out.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,10 +32,29 @@ from alliance_stats.estimates import Array
 from alliance_stats.multilevel import LinearMixedModel
 from alliance_stats.seeds import Seed, whole_seed
 
-__all__ = ["OutcomeImputer", "Pooled", "imputations", "pool"]
-
+__all__ = ["Imputed", "OutcomeImputer", "imputations"]
 
 _DENSE_LIMIT = 6000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Imputed:
+    """Outcomes of the unseen rows, and what they were made with.
+
+    Attributes
+    ----------
+    y
+        (n,) outcomes.
+    beta
+        (p,) coefficients.
+    pull
+        How (N,) differences of the seen rows' residuals would move the (n,) unseen outcomes, by
+        what they say of the random effects.
+    """
+
+    y: Array
+    beta: Array
+    pull: Callable[[Array], Array]
 
 
 class OutcomeImputer:
@@ -68,57 +88,124 @@ class OutcomeImputer:
         self.columns = columns
         self.products: Array = np.asarray((columns.T @ columns).todense())
 
-    def draw(self, rng: np.random.Generator) -> tuple[Array, Array]:
-        """Return one outcome for each unseen row, and the coefficients drawn with them."""
+    def draw(self, rng: np.random.Generator) -> Imputed:
+        """Draw the outcomes of the unseen rows."""
         model = self.model
         simulated = model.simulate(rng).to_numpy()[:, 0]
         other = model.refit(simulated)
-        beta, b = self._posterior_draw(other.fit.Lambda, other.sigma, rng)
-        y = self.rows.X @ beta
-        for f, grouping in enumerate(model.design.groupings):
-            Lambda, known = other.fit.Lambda[f], self.units[f] >= 0
-            fresh, n_new = self.new_units[f]
-            drawn = other.sigma * Lambda @ rng.standard_normal((len(Lambda), n_new))
-            own = np.empty((len(Lambda), len(y)))
-            own[:, known] = b[f][:, self.units[f][known]]
-            own[:, ~known] = drawn[:, fresh]
-            y = y + np.einsum("nq,qn->n", self.rows.Z[f], back_transform(grouping.terms) @ own)
-        return np.asarray(y + other.sigma * rng.standard_normal(len(y))), beta
-
-    def _posterior_draw(
-        self, Lambda: tuple[Array, ...], sigma: float, rng: np.random.Generator
-    ) -> tuple[Array, list[Array]]:
-        """Draw coefficients and working random effects given the variances."""
-        design = self.model.design
-        p = design.X.shape[1]
-        counts = [len(grouping.labels) for grouping in design.groupings]
+        Lambda, sigma = other.fit.Lambda, other.sigma
+        counts = [len(grouping.labels) for grouping in model.design.groupings]
         prior = [
             sigma * L @ rng.standard_normal((len(L), n))
             for L, n in zip(Lambda, counts, strict=True)
         ]
+        noise = sigma * rng.standard_normal(len(model.design.y))
+        beta, b = self._solved(Lambda, prior, noise)
+        fresh = [
+            sigma * L @ rng.standard_normal((len(L), n))
+            for L, (_, n) in zip(Lambda, self.new_units, strict=True)
+        ]
+        y = self.rows.X @ beta + self._effects(b, fresh)
+        y += sigma * rng.standard_normal(len(y))
+        return Imputed(y, beta, self._pull(Lambda))
+
+    def expected(self) -> Imputed:
+        """Return the conditional means of the unseen outcomes, at the fit's own variances."""
+        Lambda = self.model.fit.Lambda
+        nothing = [
+            np.zeros((len(L), len(grouping.labels)))
+            for L, grouping in zip(Lambda, self.model.design.groupings, strict=True)
+        ]
+        beta, b = self._solved(Lambda, nothing, np.zeros(len(self.model.design.y)))
+        fresh = [np.zeros((len(L), n)) for L, (_, n) in zip(Lambda, self.new_units, strict=True)]
+        return Imputed(self.rows.X @ beta + self._effects(b, fresh), beta, self._pull(Lambda))
+
+    def completed(self) -> tuple[Array, sparse.csr_matrix]:
+        """Return X (n, p) and ``Z Lambda`` of the seen rows and the unseen ones, as one sample."""
+        design, blocks = self.model.design, []
+        for f, (grouping, L) in enumerate(
+            zip(design.groupings, self.model.fit.Lambda, strict=True)
+        ):
+            fresh, n_new = self.new_units[f]
+            codes = self.units[f].copy()
+            codes[codes < 0] = len(grouping.labels) + fresh
+            Z = np.hstack([grouping.Z, (self.rows.Z[f] @ back_transform(grouping.terms)).T])
+            n = len(grouping.labels) + n_new
+            own = _indicator(Z, np.concatenate([grouping.codes, codes]), n)
+            blocks.append(own @ sparse.kron(sparse.eye(n), L))
+        return np.vstack([design.X, self.rows.X]), sparse.hstack(blocks, format="csr")
+
+    def _solved(
+        self, Lambda: Sequence[Array], prior: list[Array], noise: Array
+    ) -> tuple[Array, list[Array]]:
+        """Solve the mixed-model equations for what prior effects and noise leave of the outcomes.
+
+        With draws of both it is a draw of coefficients and working effects given the variances;
+        with zeros, their estimates and predictions.
+        """
+        p = len(self.products) - self.effects.shape[1]
         flat = np.concatenate([effects.T.ravel() for effects in prior])
-        seen = design.y - self.effects @ flat - sigma * rng.standard_normal(len(design.y))
+        left = self.model.design.y - self.effects @ flat - noise
+        scale, C = self._equations(Lambda, p)
+        found = scale @ linalg.cho_solve(
+            linalg.cho_factor(C, lower=True), scale.T @ (self.columns.T @ left)
+        )
+        own = _apart(found[p:], Lambda, [effects.shape[1] for effects in prior])
+        return np.asarray(found[:p]), [a + b for a, b in zip(prior, own, strict=True)]
+
+    def _equations(self, Lambda: Sequence[Array], p: int) -> tuple[sparse.csr_matrix, Array]:
+        """Return the scale and the matrix of the equations, with the last p of X or none of it."""
+        counts = [len(grouping.labels) for grouping in self.model.design.groupings]
         factors = (sparse.kron(sparse.eye(n), L) for L, n in zip(Lambda, counts, strict=True))
-        scale = sparse.block_diag([sparse.eye(p), *factors], format="csr")
-        C = scale.T @ (scale.T @ self.products.T).T
+        scale = sparse.block_diag([sparse.eye(p), *factors] if p else [*factors], format="csr")
+        products = (
+            self.products
+            if p
+            else self.products[-self.effects.shape[1] :][:, -self.effects.shape[1] :]
+        )
+        C = scale.T @ (scale.T @ products.T).T
         C[np.arange(p, len(C)), np.arange(p, len(C))] += 1.0
-        right = scale.T @ (self.columns.T @ seen)
-        found = scale @ linalg.cho_solve(linalg.cho_factor(C, lower=True), right)
-        b, start = [], p
-        for L, n, effects in zip(Lambda, counts, prior, strict=True):
-            own = found[start : start + n * len(L)].reshape(n, len(L)).T
-            b.append(effects + own)
-            start += n * len(L)
-        return np.asarray(found[:p]), b
+        return scale, C
+
+    def _effects(self, b: Sequence[Array], fresh: Sequence[Array]) -> Array:
+        """Return what effects, of known units and of new ones, add to the unseen rows."""
+        y = np.zeros(len(self.rows.X))
+        for f, grouping in enumerate(self.model.design.groupings):
+            known = self.units[f] >= 0
+            own = np.empty((len(b[f]), len(y)))
+            own[:, known] = b[f][:, self.units[f][known]]
+            own[:, ~known] = fresh[f][:, self.new_units[f][0]]
+            y += np.einsum("nq,qn->n", self.rows.Z[f], back_transform(grouping.terms) @ own)
+        return y
+
+    def _pull(self, Lambda: Sequence[Array]) -> Callable[[Array], Array]:
+        def pull(differences: Array) -> Array:
+            scale, C = self._equations(Lambda, 0)
+            found = scale @ linalg.cho_solve(
+                linalg.cho_factor(C, lower=True), scale.T @ (self.effects.T @ differences)
+            )
+            counts = [len(grouping.labels) for grouping in self.model.design.groupings]
+            fresh = [
+                np.zeros((len(L), n)) for L, (_, n) in zip(Lambda, self.new_units, strict=True)
+            ]
+            return self._effects(_apart(found, Lambda, counts), fresh)
+
+        return pull
+
+
+def _apart(flat: Array, Lambda: Sequence[Array], counts: Sequence[int]) -> list[Array]:
+    """Return each grouping's effects (q, units) of all of them in one."""
+    found, start = [], 0
+    for L, n in zip(Lambda, counts, strict=True):
+        found.append(flat[start : start + n * len(L)].reshape(n, len(L)).T)
+        start += n * len(L)
+    return found
 
 
 def imputations(
     model: LinearMixedModel, unseen: pd.DataFrame, *, m: int, seed: Seed
-) -> Iterator[tuple[Array, Array]]:
-    """Yield `m` times outcomes of the unseen rows and the coefficients that they were drawn with.
-
-    Each from a random stream of its own.
-    """
+) -> Iterator[Imputed]:
+    """Yield `m` times outcomes of the unseen rows, each from a random stream of its own."""
     imputer = OutcomeImputer(model, unseen)
     for stream in np.random.SeedSequence(whole_seed(seed)).spawn(m):
         yield imputer.draw(np.random.default_rng(stream))
@@ -141,54 +228,3 @@ def _number_new(
         return np.empty(0, dtype=np.int64), 0
     codes, labels, _ = unit_labels(tuple(columns), fresh)
     return codes, len(labels)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Pooled:
-    """Pooled estimates, one an analysis.
-
-    Attributes
-    ----------
-    estimate, std_error, df
-        Estimate, its standard error and degrees of freedom.
-    missing_information
-        Share of the information on the estimate that the missing values took:
-        ``(r + 2 / (df + 3)) / (r + 1)`` with r the relative increase in variance.
-    """
-
-    estimate: Array
-    std_error: Array
-    df: Array
-    missing_information: Array
-
-
-def pool(estimates: Array, variances: Array, df_complete: Array) -> Pooled:
-    """Pool by Rubin's rules with the degrees of freedom of Barnard & Rubin.
-
-    Total variance ``T = W + (1 + 1/m) B`` from the mean variance W within imputations and the
-    variance B between their estimates (Rubin 1987, doi:10.1002/9780470316696, chapter 3). With
-    ``lambda = (1 + 1/m) B / T``, ``df = 1 / (1/old + 1/observed)``, ``old = (m - 1) / lambda^2``,
-    ``observed = (c + 1) / (c + 3) c (1 - lambda)`` for c the degrees of freedom had nothing been
-    missing (Barnard & Rubin 1999, doi:10.1093/biomet/86.4.948): never more than c.
-
-    Parameters
-    ----------
-    estimates, variances
-        (analyses, m), squared standard errors.
-    df_complete
-        (analyses,) degrees of freedom of a complete data set; may be infinite.
-    """
-    m = estimates.shape[1]
-    within = variances.mean(axis=1)
-    between = (1.0 + 1.0 / m) * estimates.var(axis=1, ddof=1)
-    total = within + between
-    share = between / total
-    with np.errstate(divide="ignore"):
-        old = (m - 1.0) / share**2
-        infinite = np.isinf(df_complete)
-        c = np.where(infinite, 1.0, df_complete)
-        observed = np.where(infinite, np.inf, (c + 1.0) / (c + 3.0) * c * (1.0 - share))
-        df = 1.0 / (1.0 / old + 1.0 / observed)
-    increase = between / within
-    information = (increase + 2.0 / (df + 3.0)) / (increase + 1.0)
-    return Pooled(estimates.mean(axis=1), np.sqrt(total), df, information)

@@ -1,35 +1,39 @@
-"""Outcomes after leaving as those of a reference arm: jump to reference, copy increments.
+"""Outcomes after leaving as those of a reference arm: jump to it, copy it, copy its increments.
 
-Whoever left an arm is taken to go on without what that arm gave: from the mean of the reference arm
-at once (jump to reference), or parallel to it from where they were (copy increments in reference),
-in either case as far from the mean as their own history says (Carpenter, Roger & Kenward 2013,
-doi:10.1080/10543406.2013.834911). The means are those of the model; each imputation moves them by
-its own draw of the coefficients.
+Whoever left an arm is taken to go on without what that arm gave (Carpenter, Roger & Kenward 2013,
+doi:10.1080/10543406.2013.834911): from the mean of the reference arm at once (jump to reference),
+or parallel to it from where they were (copy increments in reference), in either case as far from
+the mean as their own history says; or as if they had been in the reference arm all along, so that
+their own history, too, is told from its mean (copy reference). The means are those of the model;
+each imputation moves them by its own draw of the coefficients.
 """
 
 from collections.abc import Hashable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.checks import check_frame, did_you_mean, finite_or_missing, require_columns
 from alliance_stats.design.design import code_new_rows
 from alliance_stats.errors import DataError, FormulaError
-from alliance_stats.estimates import Array, estimate_columns, one_line
+from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import LinearMixedModel
 from alliance_stats.renaming import renamed
 from alliance_stats.seeds import Seed
-from alliance_stats.survival.unseen.dropout_sensitivity import check_unseen, completed_fit
-from alliance_stats.survival.unseen.outcome_imputation import imputations, pool
+from alliance_stats.survival.unseen.completed_analyses import (
+    Assumption,
+    CompletedAnalyses,
+    Variance,
+    completed_analyses,
+)
 
 __all__ = ["ReferenceImputation", "reference_imputation"]
 
-_METHODS = ("missing at random", "copy increments", "jump to reference")
+_METHODS = ("missing at random", "copy increments", "copy reference", "jump to reference")
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -38,73 +42,69 @@ class ReferenceImputation:
 
     Attributes
     ----------
-    term, group, reference
-        The coefficient, the column of the groups (arms), and the arm that is followed.
-    estimates, variances
-        (methods, m) coefficient and squared standard error of each completed data set.
-    df_complete
-        (methods,) Satterthwaite's degrees of freedom of a completed data set.
-    n_seen, n_unseen, n_moved
-        Outcomes seen, unseen, and of these those that follow another arm than their own.
-    rows
-        The ledger of the model.
+    group, reference
+        The column of the groups (arms), and the arm that is followed.
+    completed
+        The analyses of the completed data, in the order of ``tidy()``.
+    n_moved
+        Unseen outcomes that follow another arm than their own.
     """
 
-    term: str
     group: str
     reference: object
-    estimates: Array
-    variances: Array
-    df_complete: Array
-    n_seen: int
-    n_unseen: int
+    completed: CompletedAnalyses
     n_moved: int
-    rows: RowLedger
 
     __repr__ = one_line
 
+    @property
+    def term(self) -> str:
+        """The coefficient."""
+        return self.completed.term
+
+    @property
+    def rows(self) -> RowLedger:
+        """The ledger of the model."""
+        return self.completed.rows
+
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return one row per method: missing at random, copy increments, jump to reference.
+        """Return one row per method.
 
         Returns
         -------
         DataFrame
-            ``method, term, estimate, std_error, statistic, df, p_value, conf_low, conf_high,
-            missing_information``, by Rubin's rules with the degrees of freedom of Barnard & Rubin.
+            ``method`` (missing at random, copy increments, copy reference, jump to reference),
+            ``term, estimate, std_error, statistic, df, p_value, conf_low, conf_high,
+            missing_information`` (NaN for conditional means).
         """
-        pooled = pool(self.estimates, self.variances, self.df_complete)
-        found = estimate_columns(
-            pooled.estimate, pooled.std_error, df=pooled.df, conf_level=conf_level
-        )
+        found = self.completed.table(conf_level=conf_level)
         found.insert(0, "method", _METHODS)
-        found.insert(1, "term", self.term)
-        return found.assign(missing_information=pooled.missing_information)
+        return found
 
     def glance(self) -> pd.DataFrame:
         """Return ``n_seen, n_unseen, n_imputations`` in one row."""
-        return pd.DataFrame(
-            {
-                "n_seen": [self.n_seen],
-                "n_unseen": [self.n_unseen],
-                "n_imputations": [self.estimates.shape[1]],
-            }
-        )
+        return self.completed.glance()
 
     @property
     def method(self) -> str:
         """What was computed, in a phrase."""
         return (
             f"estimates of '{self.term}' where outcomes after leaving follow "
-            f"{self.group} = {self.reference}, imputed {self.estimates.shape[1]} times"
+            f"{self.group} = {self.reference}, {self.completed.how}"
         )
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What Rubin's rules do here."""
+        """What the numbers stand on, and what their standard errors hold."""
+        idle = (
+            f"Nothing is unseen but in {self.group} = {self.reference}: no outcome follows another "
+            "arm than its own, and all rows are as at random."
+        )
         return (
-            "Rubin's rules keep the information that was lost by leaving as it is at random: the "
-            "standard errors are those of an analysis so informed, and larger than the spread of "
-            "such estimates over repeated studies.",
+            "Each row stands on what it says of the outcomes after leaving; the data cannot tell "
+            "which is true.",
+            *([] if self.n_moved else [idle]),
+            self.completed.note,
         )
 
     def account(self, *, conf_level: float = 0.95) -> Account:
@@ -116,7 +116,7 @@ class ReferenceImputation:
             measure="b",
             conf_level=conf_level,
         )
-        sizes = {"outcomes": self.n_seen, "unseen outcomes": self.n_unseen}
+        sizes = {"outcomes": self.completed.n_seen, "unseen outcomes": self.completed.n_unseen}
         moved = f"{plural(self.n_moved, 'unseen outcome')} of other arms than the reference."
         return Account(
             self.method,
@@ -125,7 +125,7 @@ class ReferenceImputation:
             (section,),
             (moved,),
             self.rows,
-            drawn=True,
+            drawn=self.completed.variance == "rubin",
             sources=("carpenter2013", "rubin1987"),
         )
 
@@ -143,15 +143,17 @@ def reference_imputation(
     reference: object,
     time: str,
     unit: str,
-    seed: Seed,
+    seed: Seed = None,
     n_imputations: int = 50,
+    variance: Variance = "rubin",
 ) -> ReferenceImputation:
     """Impute outcomes after leaving from a reference arm, and pool, beside missing at random.
 
     **Jump to reference**: from leaving on, the mean is the reference arm's. **Copy increments**:
-    from the own arm's mean at the last outcome seen, the mean moves as the reference arm's does.
-    A person's distance from the mean stays as the history says. The three methods share their
-    draws, so that what parts them is the assumption alone.
+    from the own arm's mean at the last outcome seen, the mean moves as the reference arm's does. In
+    both, a person's distance from the mean stays as the history says. **Copy reference**: the mean
+    is the reference arm's before leaving too, so that who did better than it keeps that lead. All
+    share their draws, so that what parts them is the assumption alone.
 
     Parameters
     ----------
@@ -166,9 +168,13 @@ def reference_imputation(
         Column of the groups (arms), and the one that leavers follow.
     time, unit
         Columns: the clock of the formula, and whose outcomes they are; of a unit with no outcome
-        seen both methods jump.
+        seen all methods jump.
     seed, n_imputations
-        As in :func:`dropout_sensitivity`.
+        As in :func:`dropout_sensitivity`; nothing is drawn for conditional means.
+    variance
+        ``"rubin"``: the information that leaving took stays as at random. ``"conditional mean"``:
+        the spread of the estimate over repeated studies, by a jackknife over the model's outermost
+        units (:mod:`alliance_stats.survival.unseen.completed_analyses`).
 
     Returns
     -------
@@ -185,7 +191,8 @@ def reference_imputation(
     References
     ----------
     Carpenter, Roger & Kenward (2013), doi:10.1080/10543406.2013.834911. Cro, Carpenter & Kenward
-    (2019), doi:10.1111/rssa.12423 (what Rubin's rules keep).
+    (2019), doi:10.1111/rssa.12423 (what Rubin's rules keep). Wolbers et al. (2022),
+    doi:10.1002/pst.2234 (conditional means).
 
     Examples
     --------
@@ -200,40 +207,20 @@ def reference_imputation(
     ...     time="session", unit="person", n_imputations=5, seed=1,
     ... )
     >>> found.tidy()["method"].tolist()
-    ['missing at random', 'copy increments', 'jump to reference']
+    ['missing at random', 'copy increments', 'copy reference', 'jump to reference']
     """
-    if n_imputations < 2:
-        raise ValueError(f"n_imputations must be at least 2; got {n_imputations}.")
-    terms = list(model.beta.index[model.beta.notna()])
-    if term not in terms:
-        raise FormulaError(f"The model has no coefficient '{term}'. {did_you_mean(term, terms)}")
     unseen = check_frame(unseen, what="unseen")
-    check_unseen(model, unseen)
     _check_columns(model, unseen, group, time, unit)
-    moves, moved = _moves(model, unseen, (group, reference), time, unit)
-    estimates, variances = np.empty((2, len(_METHODS), n_imputations))
-    df_complete = np.empty(len(_METHODS))
-    completed: LinearMixedModel | None = None
-    for i, (drawn, beta) in enumerate(imputations(model, unseen, m=n_imputations, seed=seed)):
-        for k, move in enumerate(moves):
-            y = np.concatenate([model.design.y, drawn + move @ beta])
-            completed = completed_fit(model, unseen, y, completed)
-            estimates[k, i] = completed.beta[term]
-            variances[k, i] = completed.vcov().loc[term, term]
-            if i == 0:
-                df_complete[k] = completed.tidy().set_index("term").loc[term, "df"]
-    return ReferenceImputation(
-        term=term,
-        group=group,
-        reference=reference,
-        estimates=estimates,
-        variances=variances,
-        df_complete=df_complete,
-        n_seen=model.nobs,
-        n_unseen=len(unseen),
-        n_moved=int(moved.sum()),
-        rows=model.rows,
-    )
+
+    def assumptions(fit: LinearMixedModel, rows: pd.DataFrame) -> list[Assumption]:
+        return _assumptions(fit, rows, (group, reference), time, unit)
+
+    completed = completed_analyses(
+        model, unseen, assumptions, term=term, seed=seed, n_imputations=n_imputations,
+        variance=variance,
+    )  # fmt: skip
+    moved = int((unseen[group] != reference).sum())
+    return ReferenceImputation(group, reference, completed, moved)
 
 
 def _check_columns(
@@ -258,16 +245,17 @@ def _check_columns(
         )
 
 
-def _moves(
+def _assumptions(
     model: LinearMixedModel,
     unseen: pd.DataFrame,
     arms: tuple[str, object],
     time: str,
     unit: str,
-) -> tuple[list[Array], npt.NDArray[np.bool_]]:
-    """Return, for each method, the columns (n, p) by which each unseen mean moves, and whose."""
+) -> list[Assumption]:
+    """Return what each method takes the unseen outcomes for."""
     arm, reference = arms
-    levels: list[Hashable] = model.design.frame[arm].unique().tolist()
+    seen = model.design.frame
+    levels: list[Hashable] = seen[arm].unique().tolist()
     if reference not in levels:
         raise DataError(
             f"Column '{arm}' has no {reference!r} among the outcomes seen. "
@@ -277,15 +265,23 @@ def _moves(
     def columns(frame: pd.DataFrame) -> Array:
         return code_new_rows(model.design, frame, with_units=False).X
 
-    there = unseen.assign(**{arm: reference})
-    if model.design.frame[arm].dtype == unseen[arm].dtype:
-        there[arm] = there[arm].astype(unseen[arm].dtype)
-    own, jumped = columns(unseen), columns(there)
-    last = unseen[unit].map(model.design.frame.groupby(unit)[time].max())
+    def there(frame: pd.DataFrame) -> pd.DataFrame:
+        other = frame.assign(**{arm: reference})
+        if seen[arm].dtype == frame[arm].dtype:
+            other[arm] = other[arm].astype(frame[arm].dtype)
+        return other
+
+    jump = columns(there(unseen)) - columns(unseen)
+    last = unseen[unit].map(seen.groupby(unit)[time].max())
     known = last.notna().to_numpy()
-    at_last = pd.Series(np.where(known, last, finite_or_missing(unseen, time)), unseen.index)
-    parted = columns(unseen.assign(**{time: at_last})) - columns(there.assign(**{time: at_last}))
-    jump = jumped - own
-    copy = jump + parted * known[:, None]
-    moved = np.asarray(unseen[arm] != reference, dtype=bool)
-    return [np.zeros_like(jump), copy, jump], moved
+    at_last = unseen.assign(
+        **{time: pd.Series(np.where(known, last, finite_or_missing(unseen, time)), unseen.index)}
+    )
+    parted = columns(at_last) - columns(there(at_last))
+    left = seen[unit].isin(unseen[unit]).to_numpy()[:, None]
+    return [
+        Assumption(),
+        Assumption(moves=jump + parted * known[:, None]),
+        Assumption(moves=jump, swapped=(columns(seen) - columns(there(seen))) * left),
+        Assumption(moves=jump),
+    ]

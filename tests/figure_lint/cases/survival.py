@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.datasets import example_study
+from alliance_stats.estimates import Array
 from alliance_stats.figures import (
     ReportFigure,
     adjusted_curves_figure,
@@ -19,6 +20,7 @@ from alliance_stats.figures import (
     restricted_mean_figure,
     schoenfeld_figure,
     tipping_point_figure,
+    tipping_region_figure,
     varying_coefficient_figure,
 )
 from alliance_stats.ledger import RowLedger
@@ -26,6 +28,7 @@ from alliance_stats.survival import (
     CoxModel,
     DiscreteHazard,
     DropoutSensitivity,
+    SensitivityByGroup,
     accuracy_of_risks,
     adjusted_curves,
     competing_hazards,
@@ -39,6 +42,7 @@ from alliance_stats.survival import (
     varying_coefficient,
 )
 from alliance_stats.survival import endings as endings_of
+from alliance_stats.survival.unseen.completed_analyses import CompletedAnalyses
 from alliance_stats.transforms import person_period
 from tests.figure_lint.cases.data import EASTERN, LONG, OTHER_SCRIPTS, competing, endings
 
@@ -163,15 +167,45 @@ def sensitivity(slope: float = 0.1, *, times: float = 1.0) -> DropoutSensitivity
     deltas = np.array([-10.0, -5.0, 0.0, 5.0, 10.0])
     rng = np.random.default_rng(1)
     return DropoutSensitivity(
-        term="arm",
         deltas=deltas,
-        estimates=times * (-1.0 + slope * deltas[:, None] + rng.normal(0, 0.1, 20)),
-        variances=np.full((5, 20), 0.09) * times**2,
-        df_complete=np.full(5, 60.0),
+        scale="points",
+        sd=8.0,
+        completed=completed(
+            times * (-1.0 + slope * deltas[:, None] + rng.normal(0, 0.1, 20)), times
+        ),
         seen=pd.Series({"estimate": -1.0 * times}),
+    )
+
+
+def completed(estimates: Array, times: float = 1.0) -> CompletedAnalyses:
+    """Return invented analyses of imputed data."""
+    return CompletedAnalyses(
+        term="arm",
+        variance="rubin",
+        estimates=estimates,
+        variances=np.full(estimates.shape, 0.09) * times**2,
+        df=np.full(len(estimates), 60.0),
         n_seen=200,
         n_unseen=40,
+        left_out=("", 0),
         rows=RowLedger.start(pd.DataFrame({"x": [1]})),
+    )
+
+
+def by_arm(
+    arms: tuple[str, str] = ("usual", "new"), *, slope: float = 0.15, times: float = 1.0
+) -> ReportFigure:
+    """Draw an invented sensitivity analysis of two arms."""
+    deltas = np.array([-10.0, -5.0, 0.0, 5.0, 10.0])
+    rng = np.random.default_rng(1)
+    first, second = (grid.ravel()[:, None] for grid in np.meshgrid(deltas, deltas, indexing="ij"))
+    estimates = times * (-1.0 + slope * (second - 0.7 * first) + rng.normal(0, 0.1, 20))
+    result = SensitivityByGroup(
+        group="arm", arms=arms, deltas=(deltas, deltas), scale="points", sd=8.0,
+        completed=completed(estimates, times), n_unseen=(18, 22),
+    )  # fmt: skip
+    return tipping_region_figure(
+        result, estimate_label="Arms apart (points)", shift_label="Shift of unseen scores (points)"
     )
 
 
@@ -316,6 +350,13 @@ CASES = {
         "hazards, eastern names": lambda: hazards(courses(names=EASTERN)),
         "hazards of six therapists": lambda: hazards(courses(6)),
         "hazards of too many to name": lambda: hazards(courses(46)),
+    },
+    tipping_region_figure: {
+        "tipping region": by_arm,
+        "no tipping region": lambda: by_arm(slope=0.01),
+        "tipping region, long names": lambda: by_arm((LONG, OTHER_SCRIPTS[0])),
+        "tipping region, tiny": lambda: by_arm(times=1e-5),
+        "tipping region, huge": lambda: by_arm(EASTERN[:2], times=1e7),
     },
     tipping_point_figure: {
         "tipping point": lambda: tipping(sensitivity()),

@@ -1,4 +1,4 @@
-"""Where a finding is overturned: along a moderator (Johnson-Neyman), along shifts of the unseen."""
+"""For which values of a moderator an effect can be told from zero (Johnson-Neyman)."""
 
 from collections.abc import Mapping
 
@@ -38,14 +38,8 @@ from alliance_stats.figures.style import (
 )
 from alliance_stats.figures.text import in_sentence, lines_height
 from alliance_stats.multilevel import JohnsonNeyman
-from alliance_stats.survival import DropoutSensitivity
 
-__all__ = [
-    "draw_johnson_neyman",
-    "draw_tipping_point",
-    "johnson_neyman_figure",
-    "tipping_point_figure",
-]
+__all__ = ["draw_johnson_neyman", "johnson_neyman_figure"]
 
 _KEY_WIDTH = 84.0  # pt
 _HEIGHT = 200.0  # pt
@@ -266,141 +260,3 @@ def _note(result: JohnsonNeyman, units: str, conf_level: float) -> str:
         f"Johnson-Neyman: {method}, {which}. Ticks at the bottom: observed values of the "
         f"moderator, {units} (n = {format_count(len(result.support))}).{outside}{boundary}"
     )
-
-
-_TIP_HEIGHT = 190.0  # pt
-
-
-def draw_tipping_point(
-    ax: Axes,
-    table: pd.DataFrame,
-    tips: pd.DataFrame,
-    *,
-    limits: tuple[float, float] | None = None,
-) -> None:
-    """Draw the estimate and its band along the shifts, lines at 0 and at the tipping points.
-
-    Parameters
-    ----------
-    ax
-        Axes to draw on; tipping points are written above.
-    table, tips
-        :meth:`DropoutSensitivity.tidy` and :meth:`DropoutSensitivity.tipping_points`.
-    limits
-        Of the axis of the estimate.
-    """
-    style = look(0)
-    delta = table["delta"].to_numpy(dtype=float)
-    low, high = (table[name].to_numpy(dtype=float) for name in ("conf_low", "conf_high"))
-    ax.axhline(0.0, color=RULE, lw=0.8, zorder=1)
-    ax.fill_between(delta, low, high, color=style.colour, alpha=0.18, lw=0)
-    ax.plot(delta, table["estimate"], color=style.colour, lw=1.6, gid="estimate")
-    at_zero = table.loc[table["delta"] == 0.0, "estimate"]
-    ax.scatter([0.0], at_zero, s=26, color=style.colour, zorder=3, gid="no shift")
-    ax.set_xlim(delta[0], delta[-1])
-    bottom, top = min(low.min(), 0.0), max(high.max(), 0.0)
-    room = 0.06 * (top - bottom)
-    ax.set_ylim(bottom - room, top + room)
-    set_limits(ax, limits, axis="y")
-    found = [float(tip) for tip in tips["delta"].dropna()]
-    for tip in found:
-        ax.axvline(tip, color=GREY, lw=0.9, ls=(0, (1, 1.5)), zorder=1, gid="tipping point")
-    write_above(ax, found, [format_alone(tip, "time") for tip in found])
-
-
-@laid_out(COLUMN_AND_HALF)
-def tipping_point_figure(
-    result: DropoutSensitivity,
-    *,
-    estimate_label: str,
-    shift_label: str,
-    conf_level: float = 0.95,
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
-) -> ReportFigure:
-    """Show how a coefficient moves as the unseen outcomes are shifted.
-
-    Parameters
-    ----------
-    result
-        From :func:`~alliance_stats.survival.dropout_sensitivity`.
-    estimate_label
-        What the coefficient is, with its unit.
-    shift_label
-        What is shifted, and its unit: ``"Shift of symptoms after leaving (points)"``.
-
-    Returns
-    -------
-    ReportFigure
-        ``data`` is ``result.tidy()``.
-
-    Examples
-    --------
-    >>> from alliance_stats import dropout_sensitivity, endings, example_study, lmm
-    >>> from alliance_stats.figures import tipping_point_figure
-    >>> study = example_study()
-    >>> model = lmm("symptoms ~ session + (1 | family/person)", study.sessions)
-    >>> families = endings(study).units.query("state == 'dropout'")
-    >>> unseen = study.persons.merge(families[["family", "last_session"]], on="family")
-    >>> unseen = unseen.assign(session=unseen["last_session"] + 1)
-    >>> shifted = dropout_sensitivity(
-    ...     model, unseen, term="session", deltas=[5.0, 10.0], n_imputations=5, seed=1
-    ... )
-    >>> figure = tipping_point_figure(
-    ...     shifted, estimate_label="Change a session", shift_label="Shift of unseen symptoms"
-    ... )
-    >>> figure.label
-    'fig-tipping-point'
-    """
-    asked = "tipping_point_figure draws a result of dropout_sensitivity"
-    require_kind(result, DropoutSensitivity, asked=asked, instead=DRAWN_BY)
-    table = result.tidy(conf_level=conf_level)
-    tips = result.tipping_points(conf_level=conf_level)
-    naming(words, [])
-    figure, ax = one_panel(
-        _TIP_HEIGHT,
-        left=max(62.0, room_beside(estimate_label, _TIP_HEIGHT)),
-        right=18.0,
-        above=20.0,
-        x_label=shift_label,
-    )
-    draw_tipping_point(ax, table, tips, limits=limits)
-    dress(ax, x_label=shift_label, y_label=estimate_label)
-    row = table.loc[table["delta"] == 0.0].iloc[0]
-    at_rest = write_estimate(row["estimate"], row["conf_low"], row["conf_high"])
-    zero_in = row["conf_low"] <= 0.0 <= row["conf_high"]
-    found = (
-        f"Without a shift it is {at_rest.estimate}, "
-        f"{format_level(conf_level)} CI {at_rest.interval}, which "
-        f"{'holds' if zero_in else 'leaves out'} 0; " + _tips_in_words(tips)
-    )
-    m = result.estimates.shape[1]
-    first, last = (format_alone(table["delta"].iloc[end], "time") for end in (0, -1))
-    return ReportFigure(
-        figure,
-        label=label or "fig-tipping-point",
-        caption=f"{estimate_label} by {in_sentence(shift_label)}, with the "
-        f"{format_level(conf_level)} confidence band; without a shift {at_rest.estimate} "
-        f"{at_rest.interval}. Dotted: where the finding is overturned.",
-        alt=f"A line with its band over shifts from {first} to {last}, and a line at 0. {found}.",
-        note=f"{plural(result.n_unseen, 'unseen outcome')} imputed {format_count(m)} times under "
-        f"the mixed model fitted to {plural(result.n_seen, 'seen one')}, shifted, analysed with "
-        "the same model and pooled by Rubin’s rules, Barnard-Rubin df. Dotted: where the "
-        "finding is overturned.",
-        data=table,
-    )
-
-
-def _tips_in_words(tips: pd.DataFrame) -> str:
-    parts = []
-    for row in tips.itertuples():
-        sign = "downwards" if row.direction == "below 0" else "upwards"
-        searched, found = (format_alone(x, "time") for x in (row.searched_to, row.delta))
-        if np.isnan(row.delta):
-            parts.append(f"no shift {sign} to {searched} overturns that")
-        else:
-            parts.append(f"a shift {sign} of {found} overturns that")
-    return "; ".join(parts)
