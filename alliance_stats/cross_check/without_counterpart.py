@@ -63,7 +63,7 @@ _WHY: Mapping[str, tuple[str, ...]] = {
     "it is made of counts too few for more than an exact test, which is scipy's own": (
         "ThemeTransitions",
     ),
-    _UNSEEN: ("DropoutSensitivity", "PatternMixture", "ReferenceImputation"),
+    _UNSEEN: ("DropoutSensitivity", "PatternMixture", "ReferenceImputation", "SensitivityByGroup"),
     _OF_FAMILIES: (
         "FalseAlarms",
         "FamilyIndices",

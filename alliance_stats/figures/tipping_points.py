@@ -205,8 +205,8 @@ def draw_tipping_region(
     ax
         Axes to draw on: the first arm's shifts across, the second's upwards.
     deltas, margin
-        Of :class:`SensitivityByGroup`: its ``deltas`` and ``margin()``; between shifts the margin is
-        interpolated linearly.
+        Of :class:`SensitivityByGroup`: its ``deltas`` and ``margin()``; between shifts the margin
+        is interpolated linearly.
     no_shift
         The shift that is none: 0, or 1 for a factor.
     """

@@ -49,7 +49,10 @@ from alliance_stats.survival.unseen.reference_imputation import (
     ReferenceImputation,
     reference_imputation,
 )
-from alliance_stats.survival.unseen.sensitivity_by_group import SensitivityByGroup, sensitivity_by_group
+from alliance_stats.survival.unseen.sensitivity_by_group import (
+    SensitivityByGroup,
+    sensitivity_by_group,
+)
 from alliance_stats.survival.unseen.shared_parameter import shared_parameter
 from alliance_stats.survival.unseen.shared_parameter_model import SharedParameterModel
 
