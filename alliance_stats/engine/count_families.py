@@ -1,13 +1,19 @@
-"""Counts: Poisson, the two negative binomials, and Poisson counts of which 0 is not seen.
+"""Counts: Poisson, the two negative binomials, and each of them where 0 is not seen.
 
 With ``mu = exp(eta)`` the negative binomial has the variance ``mu + mu^2 / theta`` (quadratic), or
 ``mu (1 + phi)`` (linear: Hardin & Hilbe 2007, ISBN 978-1-59718-014-6; a Poisson rate that is gamma
 with shape theta, or with shape ``mu / phi``). In both the log-density is written by
 ``log Gamma(x + y) - log Gamma(x) - y log x`` with its derivatives in ``log x``, which keep their
 digits at the Poisson limit, where x is infinite.
+
+Where 0 is not seen the density is that of the family over ``1 - exp(-c)``, c minus the logarithm of
+its probability of 0: mu, ``theta log(1 + mu / theta)`` or ``mu log(1 + phi) / phi`` (Grogger &
+Carson 1991, doi:10.1002/jae.3950060302).
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import special, stats
@@ -16,12 +22,21 @@ from alliance_stats.engine.binomial_families import event_parts, rate_of
 from alliance_stats.engine.outcomes import Dispersion, Family, Outcome
 from alliance_stats.estimates import Array
 
-__all__ = ["LINEAR_NEGATIVE_BINOMIAL", "NEGATIVE_BINOMIAL", "POISSON", "TRUNCATED_POISSON"]
+__all__ = [
+    "LINEAR_NEGATIVE_BINOMIAL",
+    "NEGATIVE_BINOMIAL",
+    "POISSON",
+    "TRUNCATED_LINEAR_NEGATIVE_BINOMIAL",
+    "TRUNCATED_NEGATIVE_BINOMIAL",
+    "TRUNCATED_POISSON",
+]
 
 # From here on Stirling's series of log Gamma is exact to the last digit with four terms.
 LARGE = 30.0
 # Below this rate of positive counts all that are drawn are 1.
 ONE_AT_MOST = 1e-12
+# Newton steps to the predictor of a mean of positive counts, from anywhere.
+NEWTON_STEPS = 60
 
 
 def _factorials(y: Array) -> float:
@@ -251,60 +266,164 @@ LINEAR_NEGATIVE_BINOMIAL = Family(
 )  # fmt: skip
 
 
-# -- Poisson counts that are at least 1 -----------------------------------------------------------
+# -- counts that are at least 1 --------------------------------------------------------------------
 
 
-def _positive_log_density(eta: Array, outcome: Outcome) -> Array:
-    mu = rate_of(eta)
-    return np.asarray(outcome.y * eta - mu - np.log(-np.expm1(-mu)))
+class _Unseen(NamedTuple):
+    """``c = -log`` of the probability of 0, and its derivatives over c.
+
+    `once`, `twice`, `thrice` are those in the predictor; `moved` is that in the log dispersion,
+    `moved_once`, `moved_twice` those in both.
+    """
+
+    c: Array
+    once: Array
+    twice: Array
+    thrice: Array
+    moved: Array
+    moved_once: Array
+    moved_twice: Array
 
 
-def _positive_slopes(eta: Array, outcome: Outcome) -> tuple[Array, Array, Array]:
-    mu = rate_of(eta)
-    q, excess = event_parts(mu)
-    log_density = outcome.y * eta - mu - np.log(-np.expm1(-mu))
-    return log_density, outcome.y - (mu + q), mu - q * excess
+def _unseen(mu: Array) -> _Unseen:
+    one, none = np.ones_like(mu), np.zeros_like(mu)
+    return _Unseen(mu, one, one, one, none, none, none)
 
 
-def _positive_third(eta: Array, outcome: Outcome) -> Array:
-    mu = rate_of(eta)
-    q, excess = event_parts(mu)
-    return np.asarray(mu - q * (mu - excess * (excess + q)))
+def _nb_unseen(mu: Array, theta: Array) -> _Unseen:
+    share, log = mu / (theta + mu), np.log1p(mu / theta)
+    slope, spread = share / log, (1.0 - share) * share / log
+    return _Unseen(
+        theta * log, slope, spread, spread * (1.0 - 2.0 * share),
+        1.0 - slope, slope * share, 2.0 * spread * share,
+    )  # fmt: skip
 
 
-def _positive_mean(eta: Array) -> Array:
-    mu = rate_of(eta)
-    return np.asarray(mu + event_parts(mu)[0])
+def _linear_unseen(mu: Array, phi: Array) -> _Unseen:
+    pull = np.log1p(phi) / phi
+    one, moved = np.ones_like(mu), np.broadcast_to(1.0 / (1.0 + phi) / pull - 1.0, mu.shape)
+    return _Unseen(mu * pull, one, one, one, moved, moved, moved)
 
 
-def _positive_mean_slope(eta: Array) -> Array:
-    mu = rate_of(eta)
-    q, excess = event_parts(mu)
-    return np.asarray(mu - q * excess)
+class _Whole(NamedTuple):
+    """A family of counts, zeros included, and how its probability of 0 comes about."""
+
+    family: Family
+    unseen: Callable[..., _Unseen]
+    counts: Callable[[Array, Array], Any]
+
+    def at(self, eta: Array, dispersion: Array) -> _Unseen:
+        """Return what is not seen, at rates that are above 0."""
+        own = (dispersion,) if self.family.dispersion is not None else ()
+        return self.unseen(np.maximum(rate_of(eta), np.finfo(np.float64).tiny), *own)
+
+    def log_density(self, eta: Array, outcome: Outcome) -> Array:
+        at = self.at(eta, outcome.dispersion)
+        return np.asarray(self.family.log_density(eta, outcome) - np.log(-np.expm1(-at.c)))
+
+    def slopes(self, eta: Array, outcome: Outcome) -> tuple[Array, Array, Array]:
+        log_density, score, weight = self.family.slopes(eta, outcome)
+        at = self.at(eta, outcome.dispersion)
+        q, excess = event_parts(at.c)
+        return (
+            log_density - np.log(-np.expm1(-at.c)),
+            score - q * at.once,
+            weight + q * (at.twice - (1.0 + excess) * at.once**2),
+        )
+
+    def third(self, eta: Array, outcome: Outcome) -> Array:
+        at = self.at(eta, outcome.dispersion)
+        q, excess = event_parts(at.c)
+        grown = 1.0 + excess
+        own = grown * (grown + q) * at.once**3 - 3.0 * grown * at.once * at.twice + at.thrice
+        return np.asarray(self.family.third(eta, outcome) + q * own)
+
+    def shape_slopes(self, eta: Array, outcome: Outcome) -> tuple[Array, Array, Array]:
+        assert self.family.shape_slopes is not None
+        density, score, weight = self.family.shape_slopes(eta, outcome)
+        at = self.at(eta, outcome.dispersion)
+        q, excess = event_parts(at.c)
+        grown = 1.0 + excess
+        own = grown * (grown + q) * at.once**2 * at.moved + at.moved_twice
+        own -= grown * (2.0 * at.once * at.moved_once + at.moved * at.twice)
+        return (
+            density - q * at.moved,
+            score + q * (grown * at.once * at.moved - at.moved_once),
+            weight + q * own,
+        )
+
+    def mean(self, eta: Array, dispersion: Array) -> Array:
+        at = self.at(eta, dispersion)
+        return np.asarray(rate_of(eta) / -np.expm1(-at.c))
+
+    def mean_slope(self, eta: Array, dispersion: Array) -> Array:
+        at = self.at(eta, dispersion)
+        return self.mean(eta, dispersion) * (1.0 - event_parts(at.c)[0] * at.once)
+
+    def predictor(self, mean: Array, dispersion: Array) -> Array:
+        """Solve by Newton's steps in the logarithm of what the mean is above 1."""
+        above = np.asarray(mean, dtype=np.float64) - 1.0
+        with np.errstate(divide="ignore", invalid="ignore"):
+            eta = np.log(above)
+            for _ in range(NEWTON_STEPS):
+                now = self.mean(eta, dispersion) - 1.0
+                step = np.log(above / now) * now / self.mean_slope(eta, dispersion)
+                eta = np.where(np.isfinite(step), eta + step, eta)
+        return eta
+
+    def variance(self, eta: Array, trials: Array, dispersion: Array) -> Array:
+        mean, rate = self.mean(eta, dispersion), rate_of(eta)
+        whole = self.family.variance(eta, trials, dispersion) + rate**2
+        return np.asarray(whole * mean / rate - mean**2)
+
+    def draw(self, rng: np.random.Generator, eta: Array, trials: Array, dispersion: Array) -> Array:
+        mu = np.maximum(rate_of(eta), ONE_AT_MOST)
+        # what a count's tail must fall to
+        above = rng.random(len(mu)) * -np.expm1(-self.at(np.log(mu), dispersion).c)
+        return np.asarray(np.maximum(self.counts(mu, dispersion).isf(above), 1.0))
+
+    def truncated(self, dispersion: Dispersion | None) -> Family:
+        """Return the family of the counts that are seen, its mean at a dispersion to be given."""
+
+        def at(value: float) -> Family:
+            own = np.array(value)
+            return replace(
+                found,
+                mean=lambda eta: self.mean(eta, own),
+                mean_slope=lambda eta: self.mean_slope(eta, own),
+                predictor=lambda mean: self.predictor(mean, own),
+            )
+
+        found = Family(
+            f"truncated {self.family.name}", "log", "positive counts", self.log_density,
+            self.slopes, self.third, _of_no_dispersion, _of_no_dispersion, _of_no_dispersion,
+            self.family.constant, self.variance, self.draw, dispersion,
+            None if dispersion is None else self.shape_slopes,
+            None if dispersion is None else at,
+        )  # fmt: skip
+        return at(np.nan) if dispersion is None else found
 
 
-def _positive_predictor(mean: Array) -> Array:
-    # mu / (1 - exp(-mu)) = m is solved by mu = m + W(-m exp(-m))
-    return np.asarray(np.log(mean + special.lambertw(-mean * np.exp(-mean)).real))
+def _of_no_dispersion(values: Array) -> Array:
+    """Return NaN: a mean of truncated counts depends on the dispersion (:attr:`Family.settled`)."""
+    return np.full_like(values, np.nan, dtype=np.float64)
 
 
-def _positive_variance(eta: Array, trials: Array, dispersion: Array) -> Array:
-    return _positive_mean_slope(eta)
-
-
-def _positive_draw(
-    rng: np.random.Generator,
-    eta: Array,
-    trials: Array,
-    dispersion: Array,
-) -> Array:
-    mu = np.maximum(rate_of(eta), ONE_AT_MOST)
-    above = rng.random(len(mu)) * -np.expm1(-mu)  # what a count's tail must fall to
-    return np.asarray(np.maximum(stats.poisson.isf(above, mu), 1.0))
-
-
-TRUNCATED_POISSON = Family(
-    "truncated poisson", "log", "positive counts", _positive_log_density, _positive_slopes,
-    _positive_third, _positive_mean, _positive_mean_slope, _positive_predictor,
-    _constant, _positive_variance, _positive_draw,
+TRUNCATED_POISSON = _Whole(POISSON, _unseen, lambda mu, _: stats.poisson(mu)).truncated(None)
+TRUNCATED_NEGATIVE_BINOMIAL = _Whole(
+    NEGATIVE_BINOMIAL, _nb_unseen, lambda mu, theta: stats.nbinom(theta, theta / (theta + mu))
+).truncated(
+    Dispersion(
+        "theta", "mu + mu^2 / theta before zeros are left out", "truncated poisson", np.inf,
+        lambda mean, _, theta: mean / theta,
+    )
+)  # fmt: skip
+TRUNCATED_LINEAR_NEGATIVE_BINOMIAL = _Whole(
+    LINEAR_NEGATIVE_BINOMIAL, _linear_unseen,
+    lambda mu, phi: stats.nbinom(mu / phi, 1.0 / (1.0 + phi)),
+).truncated(
+    Dispersion(
+        "phi", "mu (1 + phi) before zeros are left out", "truncated poisson", 0.0,
+        lambda mean, _, phi: phi + 0.0 * mean,
+    )
 )  # fmt: skip

@@ -110,6 +110,8 @@ class Family:
     shape_slopes
         ``(eta, outcome)`` -> derivatives of log-density, score and observed information in further
         parameters of each row's density, each (k, n): in the logarithm of the dispersion.
+    settled
+        Dispersion -> the same family with its mean, if that depends on the dispersion.
     """
 
     name: str
@@ -126,6 +128,7 @@ class Family:
     draw: Callable[[np.random.Generator, Array, Array, Array], Array]
     dispersion: Dispersion | None = None
     shape_slopes: Callable[[Array, Outcome], tuple[Array, Array, Array]] | None = None
+    settled: Callable[[float], "Family"] | None = None
 
     def outcome(self, y: Array, trials: Array, dispersion: Array | None = None) -> Outcome:
         """Prepare what was observed."""

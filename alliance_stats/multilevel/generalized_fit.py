@@ -61,6 +61,8 @@ LADDER, STANDS = (9, 15, 25, 41), 1e-4
 # Variance beyond that of the family at the limit of the dispersion (relative), below which that
 # family is fitted too, and the deviance by which it must then be beaten.
 NEAR_LIMIT, BEATEN = 0.05, 1e-6
+# Share of all counts, zeros included, that must be seen for the rest to be told.
+LEAST_SEEN = 1e-3
 # Such an excess in some rows only is none.
 NO_EXCESS = 1e-6
 
@@ -123,7 +125,7 @@ class GeneralizedFit:
     @property
     def at_limit(self) -> bool:
         """Whether the dispersion ran to its limit, where another family is."""
-        return self.asked is not self.family
+        return self.asked.name != self.family.name
 
     @property
     def log_dispersion(self) -> tuple[Array, Array]:
@@ -326,7 +328,8 @@ def _minimise_dispersed(
     problem = replace(problem, shape=shape)
     check_not_separated(design, problem.at(psi), problem.offset + gamma @ problem.Q)
     minimum = minimise_jointly(problem, criterion_of(nodes), np.r_[gamma, psi])
-    at_end = problem.at(minimum.other[problem.p :])
+    at_end = _settled(problem.at(minimum.other[problem.p :]))
+    _check_zeros_told(design, at_end, minimum)
     excess = _excess(at_end, minimum)
     if excess is None:
         return at_end, minimum
@@ -338,6 +341,27 @@ def _minimise_dispersed(
     if (excess < NO_EXCESS).any():
         raise NotIdentifiedError(_no_excess(design, problem, excess))
     return at_end, minimum
+
+
+def _settled(problem: GeneralizedProblem) -> GeneralizedProblem:
+    """Give a family its mean where that depends on the (one) dispersion."""
+    settled = problem.family.settled
+    if settled is None:
+        return problem
+    return replace(problem, family=settled(float(problem.outcome.dispersion[0])))
+
+
+def _check_zeros_told(design: Design, at_end: GeneralizedProblem, minimum: Minimum) -> None:
+    """Refuse a rate that runs to 0, where counts of 1 and more are a logarithmic series."""
+    if at_end.family.settled is None:
+        return
+    eta = at_end.offset + minimum.other[: at_end.p] @ at_end.Q
+    if (np.exp(eta) / at_end.family.mean(eta)).max() < LEAST_SEEN:
+        raise NotIdentifiedError(
+            f"The counts of '{design.formula.response}' that are seen do not tell how many zeros "
+            "are not: the rate runs to 0, and the dispersion away with it (what is left is a "
+            'logarithmic series). Use family="truncated poisson", or a model of another kind.'
+        )
 
 
 def _excess(at_end: GeneralizedProblem, minimum: Minimum) -> Array | None:

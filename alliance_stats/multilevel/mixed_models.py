@@ -41,6 +41,8 @@ FamilyName = Literal[
     "negative binomial",
     "linear negative binomial",
     "truncated poisson",
+    "truncated negative binomial",
+    "truncated linear negative binomial",
     "gamma",
     "beta",
 ]
@@ -179,7 +181,9 @@ def glmm(
         as trials. ``"beta-binomial"``: the same, where trials of a row hang together, of variance
         ``n p (1 - p) (phi + n) / (phi + 1)``. ``"poisson"``: counts. ``"negative binomial"``:
         counts of variance ``mu + mu^2 / theta``; ``"linear negative binomial"``: of
-        ``mu (1 + phi)``. ``"truncated poisson"``: counts of at least 1, where zeros are not seen.
+        ``mu (1 + phi)``. ``"truncated poisson"``, ``"truncated negative binomial"``, ``"truncated
+        linear negative binomial"``: counts of at least 1, where zeros are not seen; coefficients
+        are of the rate with zeros included, means and predictions of what is seen.
         ``"gamma"``: times and amounts above 0, of variance ``mu^2 / nu``. ``"beta"``: shares
         strictly between 0 and 1, of variance ``mu (1 - mu) / (1 + phi)``.
     link
@@ -251,6 +255,11 @@ def glmm(
     terms = bound_terms(parse_terms(dispersion), list(data.columns))
     if terms != CONSTANT and chosen.dispersion is None:
         raise ValueError(f"The {family} family has no dispersion parameter: leave dispersion= out.")
+    if terms != CONSTANT and chosen.settled is not None:
+        raise ValueError(
+            f"dispersion= is not offered for the {family} family, whose mean would depend on it: "
+            "leave it out."
+        )
     formula, data, trials_of = pair_of_counts(formula, data, chosen, weights)
     also = [*(str(v) for v in variables_of(terms)), *([] if offset is None else [offset])]
     extra = also if trials_of is None else [*also, trials_of]

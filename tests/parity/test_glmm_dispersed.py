@@ -24,6 +24,8 @@ NESTED = "x + session + role + (1 | therapist/family)"
 OWLS = "calls ~ food * sex + offset(log_brood) + (1 | nest)"
 FOOD = "calls ~ food + offset(log_brood) + (1 | nest)"
 NB2, NB1 = {"family": "negative binomial"}, {"family": "linear negative binomial"}
+TNB2 = {"family": "truncated negative binomial"}
+TNB1 = {"family": "truncated linear negative binomial"}
 
 
 def _families() -> pd.DataFrame:
@@ -68,6 +70,10 @@ CASES = {
     "beta_crossed": ("share ~ age + (1 | person) + (1 | item)", _crossed, {"family": "beta"}),
     "beta_dispersion": (f"share ~ {NESTED}", _families, {"family": "beta", "dispersion": "~ role"}),
     "trunc_nested": (f"named ~ {NESTED}", _families, {"family": "truncated poisson"}),
+    "tnb2_nested": (f"heard ~ {NESTED}", _families, TNB2),
+    "tnb1_nested": (f"told ~ {NESTED}", _families, TNB1),
+    "tnb2_owls": (OWLS, lambda: _owls().query("calls > 0"), TNB2),
+    "tnb1_owls": (OWLS, lambda: _owls().query("calls > 0"), TNB1),
     "trunc_owls": (OWLS, lambda: _owls().query("calls > 0"), {"family": "truncated poisson"}),
 }
 

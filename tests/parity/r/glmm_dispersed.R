@@ -31,6 +31,9 @@ families <- function(seed) {
   d$share <- pmin(pmax(round(rbeta(n, phi * p, phi * (1 - p)), 4), 0.0005), 0.9995)
   d$named <- qpois(runif(n, dpois(0, exp(eta)), 1), exp(eta))
   d$calm <- rpois(n, exp(eta))
+  d$heard <- qnbinom(runif(n, dnbinom(0, 1.4, mu = exp(eta)), 1), 1.4, mu = exp(eta))
+  size <- exp(eta) / 0.8
+  d$told <- qnbinom(runif(n, dnbinom(0, size, mu = exp(eta)), 1), size, mu = exp(eta))
   d
 }
 d <- families(5)
@@ -101,6 +104,10 @@ out <- list(
   beta_dispersion = describe(share ~ x + session + role + (1 | therapist/family), d, beta_family(), ~ role),
   trunc_nested = describe(named ~ x + session + role + (1 | therapist/family), d, truncated_poisson()),
   trunc_owls = describe(calls ~ food * sex + offset(log_brood) + (1 | nest), subset(owls, calls > 0), truncated_poisson()),
+  tnb2_nested = describe(heard ~ x + session + role + (1 | therapist/family), d, truncated_nbinom2()),
+  tnb1_nested = describe(told ~ x + session + role + (1 | therapist/family), d, truncated_nbinom1()),
+  tnb2_owls = describe(calls ~ food * sex + offset(log_brood) + (1 | nest), subset(owls, calls > 0), truncated_nbinom2()),
+  tnb1_owls = describe(calls ~ food * sex + offset(log_brood) + (1 | nest), subset(owls, calls > 0), truncated_nbinom1()),
   poisson_calm = describe(calm ~ x + (1 | therapist/family), d, poisson())
 )
 write_reference(out, packages = c("glmmTMB", "lme4"))
