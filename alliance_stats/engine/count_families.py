@@ -376,7 +376,13 @@ class _Whole(NamedTuple):
         whole = self.family.variance(eta, trials, dispersion) + rate**2
         return np.asarray(whole * mean / rate - mean**2)
 
-    def draw(self, rng: np.random.Generator, eta: Array, trials: Array, dispersion: Array) -> Array:
+    def draw(
+        self,
+        rng: np.random.Generator,
+        eta: Array,
+        trials: Array,  # noqa: ARG002  (as all families)
+        dispersion: Array,
+    ) -> Array:
         mu = np.maximum(rate_of(eta), ONE_AT_MOST)
         # what a count's tail must fall to
         above = rng.random(len(mu)) * -np.expm1(-self.at(np.log(mu), dispersion).c)

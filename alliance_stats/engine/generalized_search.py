@@ -59,6 +59,8 @@ LEAST_WEIGHT = 0.1
 # Log dispersions that are looked at for a start, and rounds of that and of the coefficients.
 FIRST_DISPERSIONS = (-6.0, 12.0)
 DISPERSION_ROUNDS = 2
+# Log dispersion at which counts without zeros have a finite rate, whatever they are.
+LITTLE = -1.0
 # Fall of the deviance that a last Newton step without random effects still predicts.
 PLAIN_DONE = 1e-20
 
@@ -234,6 +236,9 @@ def dispersed_start(problem: GeneralizedProblem) -> tuple[float, Array]:
         own = np.full(problem.n, np.exp(log_dispersion))
         return replace(problem, outcome=family.outcome(outcome.y, outcome.trials, own))
 
+    if family.settled is not None:
+        # of counts without zeros, at a dispersion too large for them, the rate would run to 0
+        return LITTLE, glm_coefficients(at(LITTLE))[0]
     best = 0.0
     for _ in range(DISPERSION_ROUNDS):
         eta = glm_coefficients(at(best))[1]

@@ -104,36 +104,37 @@ def reach(
 
 @dataclass(slots=True)
 class HeldProfile:
-    """The deviance minimised over all but one entry of theta, warm from its last minimum.
+    """The deviance minimised where linear functions have values, warm from its last minimum.
 
     Attributes
     ----------
     criterion
         The deviance.
-    entry
-        Which entry of theta is held.
+    directions
+        The functions of (theta, other), (m, k); of an SD that is an entry of theta, 1 there.
     Lambda, other, memory
         Where the last minimum was.
     """
 
     criterion: Criterion
-    entry: int
+    directions: Array
     Lambda: Sequence[Array]
     other: Array
     memory: Any
 
-    def deviance(self, size: float) -> float:
-        """Return the lowest deviance with the entry at `size`."""
+    def deviance(self, value: float) -> float:
+        """Return the lowest deviance with every function at `value`."""
         template = self.criterion.template
-        theta = template.theta(self.Lambda)
+        theta, n_theta = template.theta(self.Lambda), template.n_theta
         diagonal = template.entries[:, 1] == template.entries[:, 2]
         theta = np.where(diagonal & (np.abs(theta) < AWAY_FROM_ZERO), AWAY_FROM_ZERO, theta)
-        theta[self.entry] = size
-        lowest, Lambda = np.inf, template.factors(theta)
-        other, memory = self.other, self.memory
+        C, start = self.directions, np.r_[theta, self.other]
+        start = start + linalg.lstsq(C, value - C @ start)[0]
+        other, memory = start[n_theta:], self.memory
+        lowest, Lambda = np.inf, template.factors(start[:n_theta])
         while True:  # again where a search ended at a step too far
             begin = self.criterion.coordinates(template, Lambda, other, memory)
-            stop = run(self.criterion, begin.holding(self.entry), options=OPTIONS)
+            stop = run(self.criterion, begin.holding(C), options=OPTIONS)
             Lambda, other, memory = list(stop.Lambda), stop.other, stop.slopes.memory
             if lowest - stop.deviance < AGAIN:
                 break

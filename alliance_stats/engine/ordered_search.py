@@ -8,6 +8,7 @@ deviance follows by the rule that serves every further parameter of a density
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy import linalg
 
 from alliance_stats.engine.laplace import GeneralizedProblem
@@ -54,6 +55,10 @@ class Thresholds:
         if not (np.diff(thresholds[:, None] + moved, axis=0) > 0.0).all():
             raise NotIdentifiedError("Thresholds cross.")
         return Steps.of(observed.y, thresholds, moved if len(self.W) else None)
+
+    def of_rows_at(self, places: npt.NDArray[np.int64]) -> "Thresholds":
+        """Return the same of some rows."""
+        return Thresholds(self.J, self.W[:, places])
 
     def gradient(self, outcome: Outcome, by_row: Array) -> Array:
         """Take derivatives in each row's upper and lower threshold to the parameters."""

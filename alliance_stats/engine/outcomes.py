@@ -181,6 +181,10 @@ class Shape(Protocol):
         """
         ...
 
+    def of_rows_at(self, places: npt.NDArray[np.int64]) -> "Shape":
+        """Return the same of some rows."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class NoShape:
@@ -202,6 +206,10 @@ class NoShape:
     def scale(self, family: Family, eta: Array, outcome: Outcome, between: float) -> Array:  # noqa: ARG002
         """Return nothing."""
         return np.empty((0, 0))
+
+    def of_rows_at(self, places: npt.NDArray[np.int64]) -> "NoShape":  # noqa: ARG002
+        """Return it as it is."""
+        return self
 
 
 NO_SHAPE = NoShape()
@@ -245,3 +253,7 @@ class DispersionColumns:
         information = (self.D * np.maximum(slope**2, LEAST_INFORMATION)) @ self.D.T
         factor = np.linalg.cholesky(2.0 * information)
         return np.asarray(np.linalg.inv(factor).T)
+
+    def of_rows_at(self, places: npt.NDArray[np.int64]) -> "DispersionColumns":
+        """Return the same of some rows."""
+        return DispersionColumns(self.D[:, places])

@@ -126,11 +126,9 @@ class Coordinates:
         """Return the deviance's gradient in these coordinates."""
         return np.asarray(self.scale.T @ np.r_[self.template.theta(slopes.Lambda), slopes.other])
 
-    def holding(self, entry: int) -> "Coordinates":
-        """Return the same coordinates with one value held."""
-        scale = self.scale.copy()
-        scale[entry] = 0.0
-        return replace(self, scale=np.delete(scale, entry, axis=1))
+    def holding(self, directions: Array) -> "Coordinates":
+        """Return the same coordinates with linear functions of the values, (m, k), held."""
+        return replace(self, scale=self.scale @ linalg.null_space(directions @ self.scale))
 
 
 class Criterion(Protocol):

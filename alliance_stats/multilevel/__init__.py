@@ -56,10 +56,10 @@ from alliance_stats.multilevel.linear_functions import (
 )
 from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel
 from alliance_stats.multilevel.location_scale import LocationScaleModel, location_scale
-from alliance_stats.multilevel.mixed_models import glmm, lmm
+from alliance_stats.multilevel.mixed_models import glmm, lmm, ordinal
 from alliance_stats.multilevel.model_likelihood import ModelLikelihood
 from alliance_stats.multilevel.model_profiles import Profile
-from alliance_stats.multilevel.ordinal_mixed_model import OrdinalMixedModel, ordinal
+from alliance_stats.multilevel.ordinal_mixed_model import OrdinalMixedModel
 from alliance_stats.multilevel.parameter_tables import all_coefficients, coefficients, tidy_frame
 from alliance_stats.multilevel.refitted_intervals import Bootstrap, Redrawn, redraw
 from alliance_stats.multilevel.separation import check_not_separated

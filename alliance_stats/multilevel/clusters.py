@@ -1,10 +1,12 @@
 """What clusters decide: robust standard errors (CR2), and how far one moves the estimates."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy import linalg
 
 from alliance_stats.checks import did_you_mean
 from alliance_stats.design.design import Design
@@ -12,25 +14,34 @@ from alliance_stats.design.groupings import Grouping
 from alliance_stats.design.residual import Correlated
 from alliance_stats.engine.array_door import sorted_rows
 from alliance_stats.engine.criterion import at_eta, minimise, pulled_rows, solve
+from alliance_stats.engine.generalized_search import GeneralizedCriterion, joint_mode
+from alliance_stats.engine.laplace import GeneralizedProblem
 from alliance_stats.engine.residual_shape import ResidualShape
-from alliance_stats.engine.sandwich import ClusterRobust, RowVariances, cr2
+from alliance_stats.engine.sandwich import ClusterRobust, RowVariances, cr2, turned
 from alliance_stats.engine.threads import one_blas_thread
 from alliance_stats.engine.wild_bootstrap import ClusterSums, cluster_sums
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array
-from alliance_stats.multilevel.generalized_fit import GeneralizedFit
+from alliance_stats.multilevel.generalized_fit import GeneralizedFit, make_generalized_problem
 from alliance_stats.multilevel.linear_fit import LinearFit, make_problem, working_columns
 
 __all__ = [
     "CR2",
     "cluster_codes",
     "cluster_robust",
+    "cluster_scores",
     "clusters_of",
     "cooks_distances",
+    "generalized_robust",
     "part_of",
+    "problem_of",
     "refitted_without",
     "sums_by_cluster",
 ]
+
+
+# Least share of the information that a cluster is taken to have of any direction.
+LEAST_SHARE = 1e-10
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +77,81 @@ def cluster_robust(fit: LinearFit, request: CR2) -> ClusterRobust:
             [residual[own] for own in rows],
             [_covariance(fit, own) for own in rows],
         )
+
+
+def cluster_scores(fit: GeneralizedFit, cluster: str) -> tuple[Array, Array]:
+    """Return what each cluster adds to the score of a generalized fit, and to its information.
+
+    Returns
+    -------
+    scores
+        Derivatives of the cluster's log-likelihood in theta and the other parameters of the search,
+        (clusters, k); they sum to 0.
+    information
+        Expected information of coefficients at the mode; of the rest the clusters' equal shares:
+        (clusters, k, k).
+    """
+    codes = clusters_of(fit, cluster)
+    template, n_clusters = fit.template, int(codes.max()) + 1
+    t, p = template.n_theta, fit.problem.p
+    share = linalg.inv(fit.minimum.covariance) / n_clusters
+    scores, information = [], []
+    for unit in range(n_clusters):
+        own = problem_of(fit, codes == unit)
+        criterion = GeneralizedCriterion(own, fit.approximation)
+        slopes = criterion.evaluate(fit.Lambda, fit.minimum.other, own.no_effects())
+        scores.append(-0.5 * np.r_[template.theta(slopes.Lambda), slopes.other])
+        at = own.at(fit.minimum.other[p:])
+        mode = joint_mode(at, fit.Lambda, fit.gamma, slopes.memory, steps=0)
+        block = share.copy()
+        block[t : t + p, :] = block[:, t : t + p] = 0.0
+        block[t : t + p, t : t + p] = mode.XX
+        information.append(block)
+    return np.array(scores), np.array(information)
+
+
+def problem_of(
+    fit: GeneralizedFit,
+    kept: npt.NDArray[np.bool_],
+    groupings: Mapping[int, Grouping] | None = None,
+) -> GeneralizedProblem:
+    """Return what the deviance needs of some rows, in the fit's working basis.
+
+    Of some grouping factors with other columns, if these are given by their positions.
+    """
+    whole, n = fit.problem, len(kept)
+    order = whole.layout.order
+    Q, offset, place = np.empty((whole.p, n)), np.empty(n), np.empty(n, dtype=np.int64)
+    Q[:, order], offset[order], place[order] = whole.Q, whole.offset, np.arange(n)
+    part = replace(part_of(fit.design, kept), Q=Q[:, kept])
+    chosen = [(groupings or {}).get(f, grouping) for f, grouping in enumerate(part.groupings)]
+    own = make_generalized_problem(
+        replace(part, groupings=tuple(chosen)), fit.family, fit.trials[kept], offset[kept]
+    )
+    return replace(own, shape=whole.shape.of_rows_at(place[kept][own.layout.order]))
+
+
+def generalized_robust(fit: GeneralizedFit, request: CR2) -> ClusterRobust:
+    """Compute CR2 of a generalized fit's coefficients (of ratings in steps, thresholds too).
+
+    In coordinates in which the covariance is the identity, a cluster with the share H of the
+    information has scores of covariance H (I - H) at the estimates, so that
+    ``(I - H)^(-1/2)`` makes them right (Kauermann & Carroll 2001,
+    doi:10.1198/016214501753382309); df are Satterthwaite's under that model.
+    """
+    scores, information = cluster_scores(fit, request.cluster)
+    root = linalg.cholesky(fit.minimum.covariance, lower=True)
+    shares = root.T @ information @ root
+    values, vectors = linalg.eigh(shares.sum(axis=0))
+    even = (vectors / np.sqrt(values)) @ vectors.T
+    columns, left = [], []
+    for score, share in zip(scores @ root, even @ shares @ even, strict=True):
+        values, vectors = linalg.eigh(share)
+        half = np.sqrt(np.maximum(values, LEAST_SHARE))
+        columns.append((vectors * half) @ vectors.T)
+        left.append((vectors / half) @ vectors.T @ score)
+    found = cr2(columns, left, [np.eye(len(root))] * len(columns))
+    return turned(found, fit.from_search @ root)
 
 
 def cooks_distances(fit: LinearFit, cluster: str) -> pd.DataFrame:

@@ -226,6 +226,14 @@ class GeneralizedFit:
         return np.asarray(back @ self.minimum.covariance[own, own] @ back.T)
 
     @property
+    def from_search(self) -> Array:
+        """Linear map from theta and the search's other parameters to :attr:`beta`: (p, k)."""
+        back = np.zeros((self.problem.p, len(self.minimum.covariance)))
+        start = self.template.n_theta
+        back[:, start : start + self.problem.p] = linalg.inv(self.design.fixed.R)
+        return back
+
+    @property
     def covariances(self) -> tuple[Array, ...]:
         """Covariance of each grouping factor's random effects, in the columns as given."""
         halves = [

@@ -18,10 +18,11 @@ from alliance_stats.engine.laplace import GeneralizedProblem
 from alliance_stats.engine.search import Convergence
 from alliance_stats.estimates import LINK_WORDS, named_covariance, one_line, wald_interval
 from alliance_stats.ledger import RowLedger
+from alliance_stats.multilevel.clusters import CR2
 from alliance_stats.multilevel.generalized_fit import GeneralizedFit
+from alliance_stats.multilevel.generalized_profiles import likelihood_ratio_anova, sd_limits
 from alliance_stats.multilevel.linear_functions import KINDS, anova_table
 from alliance_stats.multilevel.model_likelihood import ModelLikelihood
-from alliance_stats.multilevel.model_profiles import sd_limits
 from alliance_stats.multilevel.model_words import (
     generalized_account,
     generalized_glance,
@@ -42,6 +43,12 @@ from alliance_stats.multilevel.predictions import (
     linear_predictors,
 )
 from alliance_stats.multilevel.refits import refit
+from alliance_stats.multilevel.refitted_intervals import (
+    CI_METHODS,
+    CiMethod,
+    check_one_inference,
+    with_intervals,
+)
 from alliance_stats.renaming import renamed
 from alliance_stats.seeds import Seed
 
@@ -49,6 +56,7 @@ __all__ = ["GeneralizedLinearMixedModel", "median_ratio_table"]
 
 Effects = Literal["fixed", "dispersion", "ran_pars", "ran_vals"]
 PredictionLevel = Literal["population", "typical", "conditional"]
+TESTS = ("wald", "likelihood ratio")
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -153,13 +161,23 @@ class GeneralizedLinearMixedModel:
             for grouping, D in zip(self.design.groupings, self.fit.covariances, strict=True)
         }
 
-    def anova(self, *, kind: Literal["III", "II", "I", "marginal"] = "III") -> pd.DataFrame:
-        """Return joint Wald tests, one row per term, as :meth:`LinearMixedModel.anova`.
+    def anova(
+        self,
+        *,
+        kind: Literal["III", "II", "I", "marginal"] = "III",
+        test: Literal["wald", "likelihood ratio"] = "wald",
+    ) -> pd.DataFrame:
+        """Return joint tests, one row per term, of the kinds of :meth:`LinearMixedModel.anova`.
 
-        The statistic is Wald's chi-squared divided by ``df1``; ``df2`` is infinite.
+        The statistic is the test's chi-squared divided by ``df1``; ``df2`` is infinite. The
+        likelihood ratio is against the same model with the term's functions of the coefficients
+        held at zero, all else estimated anew.
         """
         check_choice(kind, KINDS, name="kind")
-        return anova_table(self.fit, kind=kind)
+        check_choice(test, TESTS, name="test")
+        if test == "wald":
+            return anova_table(self.fit, kind=kind)
+        return likelihood_ratio_anova(self.fit, kind=kind)
 
     def likelihood(self) -> ModelLikelihood:
         """Return what ``likelihood_ratio_test`` and ``compare_models`` need.
@@ -329,7 +347,15 @@ class GeneralizedLinearMixedModel:
 
     # -- the result protocol -----------------------------------------------------------------
 
-    def tidy(self, *, effects: Effects = "fixed", conf_level: float = 0.95) -> pd.DataFrame:
+    def tidy(
+        self,
+        *,
+        effects: Effects = "fixed",
+        conf_level: float = 0.95,
+        vcov: CR2 | None = None,
+        ci_method: CiMethod = "wald",
+        seed: Seed = None,
+    ) -> pd.DataFrame:
         """Return one row per estimate.
 
         Parameters
@@ -341,22 +367,42 @@ class GeneralizedLinearMixedModel:
             ``"ran_vals"``: predicted random effects (modes) with their conditional SDs (given theta
             and beta, as lme4's ``condVar``).
         conf_level
-            Coverage of the Wald intervals.
+            Coverage of the intervals.
+        vcov
+            ``CR2("therapist")`` for cluster-robust standard errors of coefficients, with
+            Satterthwaite df for few clusters (Kauermann & Carroll 2001,
+            doi:10.1198/016214501753382309).
+        ci_method
+            ``"wald"``; ``"profile"``: limits of the profile likelihood, of SDs too;
+            ``"bootstrap"``: percentiles of 1,000 data sets drawn from the model. Tests stay Wald's.
+        seed
+            Of the bootstrap.
 
         Returns
         -------
         DataFrame
             Columns ``effect, group, level, term, estimate, std_error, statistic, df, p_value,
             conf_low, conf_high``, on the scale of the link (log odds, log hazards, log rates).
+
+        Raises
+        ------
+        ValueError
+            An unknown choice, or one that does not go with another.
         """
         check_choice(effects, ("fixed", "dispersion", "ran_pars", "ran_vals"), name="effects")
+        check_choice(ci_method, CI_METHODS, name="ci_method")
+        check_one_inference(effects, ci_method, vcov=vcov)
+        if effects == "ran_vals":
+            return ran_vals_table(self.fit, conf_level=conf_level)
         if effects == "fixed":
-            return fixed_table(self.fit, conf_level=conf_level)
-        if effects == "dispersion":
-            return dispersion_table(self.fit, conf_level=conf_level)
-        if effects == "ran_pars":
-            return ran_pars_table(self.fit)
-        return ran_vals_table(self.fit, conf_level=conf_level)
+            table = fixed_table(self.fit, vcov=vcov, conf_level=conf_level)
+        elif effects == "dispersion":
+            table = dispersion_table(self.fit, conf_level=conf_level)
+        else:
+            table = ran_pars_table(self.fit)
+        if ci_method == "wald" or not len(table):
+            return table
+        return with_intervals(self.fit, table, ci_method, conf_level=conf_level, seed=seed)
 
     def glance(self) -> pd.DataFrame:
         """Return one row: sizes, fit statistics, convergence."""

@@ -39,17 +39,19 @@ from alliance_stats.engine.degrees_of_freedom import (
 from alliance_stats.engine.sandwich import ClusterRobust
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array, estimate_columns
-from alliance_stats.multilevel.clusters import CR2, cluster_robust
+from alliance_stats.multilevel.clusters import CR2, cluster_robust, generalized_robust
 from alliance_stats.multilevel.generalized_fit import GeneralizedFit
 from alliance_stats.multilevel.linear_fit import LinearFit
 
 __all__ = [
+    "ANOVA_COLUMNS",
     "KINDS",
     "DfMethod",
     "Inference",
     "LinearEstimates",
     "anova_table",
     "f_p_value",
+    "hypotheses",
     "inference_on",
     "require_covariance",
 ]
@@ -236,6 +238,9 @@ def inference_on(
                 f"df_method={df_method!r} is defined for linear mixed models; a generalized one "
                 "has Wald tests on infinite degrees of freedom: leave df_method out."
             )
+        if vcov is not None:
+            robust = generalized_robust(fit, vcov)
+            return Inference("CR2", robust, design, beta, robust.vcov, 1.0)
         return Inference("normal", None, design, beta, fit.vcov, 1.0)
     if vcov is not None:
         robust = cluster_robust(fit, vcov)
@@ -296,7 +301,7 @@ RANK = 1e-9
 # Of a column beside those before it, in units of the largest entry.
 PIVOT = 1e-6
 
-COLUMNS = ["term", "statistic", "df1", "df2", "p_value", "method"]
+ANOVA_COLUMNS = ["term", "statistic", "df1", "df2", "p_value", "method"]
 METHODS = {"satterthwaite": "Satterthwaite", "kenward-roger": "Kenward-Roger", "normal": "Wald"}
 
 
@@ -307,7 +312,7 @@ def anova_table(
     design, inference = fit.design, inference_on(fit, df_method)
     named = "marginal" if kind == "marginal" else f"type {kind}"
     found = []
-    for term, C in _hypotheses(design, kind):
+    for term, C in hypotheses(design, kind):
         if not len(C):
             continue
         test = inference.f_test(C)
@@ -321,10 +326,10 @@ def anova_table(
                 "method": f"{named} F, {METHODS[inference.df_method]}",
             }
         )
-    return pd.DataFrame(found, columns=COLUMNS)
+    return pd.DataFrame(found, columns=ANOVA_COLUMNS)
 
 
-def _hypotheses(design: Design, kind: str) -> list[tuple[CodedTerm, Array]]:
+def hypotheses(design: Design, kind: str) -> list[tuple[CodedTerm, Array]]:
     """For each term but the constant, functions of the estimated coefficients to be zero."""
     terms = [term for term in design.fixed.coding.terms if term.factors]
     if kind == "III":

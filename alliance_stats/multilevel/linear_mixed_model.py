@@ -32,7 +32,7 @@ from alliance_stats.multilevel.parameter_tables import (
     ran_vals_table,
 )
 from alliance_stats.multilevel.predictions import augmented, predicted, simulated
-from alliance_stats.multilevel.refitted_intervals import with_intervals
+from alliance_stats.multilevel.refitted_intervals import check_one_inference, with_intervals
 from alliance_stats.seeds import Seed
 
 __all__ = ["LinearMixedModel", "require_linear"]
@@ -330,7 +330,7 @@ class LinearMixedModel:
         check_choice(effects, ("fixed", "ran_pars", "ran_vals"), name="effects")
         check_choice(ci_method, ("wald", "profile", "bootstrap"), name="ci_method")
         check_conf_level(conf_level)
-        _check_one_inference(effects, df_method, vcov, ci_method)
+        check_one_inference(effects, ci_method, vcov=vcov, df_method=df_method)
         if effects == "ran_vals":
             return ran_vals_table(self.fit, conf_level=conf_level)
         table = (
@@ -376,24 +376,3 @@ def require_linear(model: object, *, asked: str) -> None:
         f"{asked} a model fitted by lmm; got {type(model).__name__}."
         + (" Give the models one by one, or as *models." if several else "")
     )
-
-
-def _check_one_inference(effects: str, df_method: str, vcov: CR2 | None, ci_method: str) -> None:
-    """Refuse a row whose test and whose interval would rest on different inferences."""
-    if vcov is not None and not isinstance(vcov, CR2):
-        raise ValueError(f"vcov takes CR2('therapist'), naming the cluster; got {vcov!r}.")
-    if vcov is not None and effects != "fixed":
-        raise ValueError(f"vcov=CR2(...) is defined for effects='fixed', not {effects!r}.")
-    if ci_method == "wald":
-        return
-    if effects == "ran_vals":
-        raise ValueError(
-            f"ci_method={ci_method!r} is not defined for predicted random effects, which have "
-            "their conditional SD only: leave ci_method out."
-        )
-    other = "vcov=CR2(...)" if vcov is not None else f"df_method={df_method!r}"
-    if effects == "fixed" and (vcov is not None or df_method == "kenward-roger"):
-        raise ValueError(
-            f"ci_method={ci_method!r} and {other} are two inferences: the interval would be of "
-            "the likelihood, the standard error and the test of another. Ask for one at a time."
-        )

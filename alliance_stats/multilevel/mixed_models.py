@@ -1,4 +1,4 @@
-"""Linear and generalized linear mixed models: from a formula and a frame to a fit."""
+"""Linear, generalized and ordinal mixed models: from a formula and a frame to a fit."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from alliance_stats.checks import check_frame
+from alliance_stats.checks import check_choice, check_frame
 from alliance_stats.design.design import build_design, check_column_names
 from alliance_stats.design.formula import (
     CONSTANT,
@@ -18,6 +18,7 @@ from alliance_stats.design.formula import (
 )
 from alliance_stats.design.residual import ResidualStructure, as_structures, columns_of
 from alliance_stats.engine.families import family_of
+from alliance_stats.engine.ordered import ORDERED_LINKS
 from alliance_stats.errors import DataError, FormulaError
 from alliance_stats.multilevel.generalized_data import pair_of_counts, read_dispersion
 from alliance_stats.multilevel.generalized_fit import (
@@ -29,10 +30,12 @@ from alliance_stats.multilevel.generalized_fit import (
 from alliance_stats.multilevel.generalized_mixed_model import GeneralizedLinearMixedModel
 from alliance_stats.multilevel.linear_fit import fit_linear
 from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel
+from alliance_stats.multilevel.ordinal_fit import fit_ordinal
+from alliance_stats.multilevel.ordinal_mixed_model import KINDS, OrdinalMixedModel
 from alliance_stats.multilevel.outcome_checks import successes_of
 from alliance_stats.multilevel.residual_structure import read_structure
 
-__all__ = ["FamilyName", "glmm", "lmm"]
+__all__ = ["FamilyName", "glmm", "lmm", "ordinal"]
 
 FamilyName = Literal[
     "binomial",
@@ -291,4 +294,80 @@ def glmm(
 
     return GeneralizedLinearMixedModel(
         with_enough_nodes(fitted) if nodes == "enough" else fitted(nodes)
+    )
+
+
+def ordinal(
+    formula: str,
+    data: pd.DataFrame,
+    *,
+    link: Literal["logit", "probit", "cloglog"] = "logit",
+    thresholds: Literal["flexible", "symmetric", "equidistant"] = "flexible",
+    nominal: str | None = None,
+    nodes: int | Literal["enough"] = 1,
+) -> OrdinalMixedModel:
+    """Fit a cumulative link mixed model to ratings in steps.
+
+    Parameters
+    ----------
+    formula
+        lme4's language: ``"rating ~ session + role + (1 | therapist/family/person)"``; several
+        terms, nested or crossed, with slopes. Thresholds take the place of the intercept.
+    data
+        One row per rating. The outcome is an ordered categorical, or numbers whose order is that of
+        the steps; what they are apart does not matter.
+    link
+        ``"logit"`` (proportional odds), ``"probit"`` or ``"cloglog"`` (proportional hazards of
+        stopping at a step).
+    thresholds
+        ``"flexible"``: each its own. ``"symmetric"``: as far above the middle as below it.
+        ``"equidistant"``: the same distance between all.
+    nominal
+        Terms of the formula whose effect differs from threshold to threshold (partial proportional
+        odds): ``"~ role"``. Whether it does says :meth:`OrdinalMixedModel.proportional_odds`.
+    nodes
+        1 for the Laplace approximation; more for adaptive Gauss-Hermite quadrature with so many
+        nodes an effect, which corrects what Laplace gets wrong for small units with few events: for
+        one or two random effects (9 nodes or more) of one grouping factor, or one of each of two
+        nested ones. ``"enough"`` raises them until the log-likelihood stands to within 0.0001.
+
+    Returns
+    -------
+    OrdinalMixedModel
+        With ``tidy()``, ``glance()``, ``summary()``, ``predict()``, ``step_probabilities()`` ...
+
+    Raises
+    ------
+    FormulaError
+        The formula cannot be read, has no random term or no intercept.
+    DataError
+        Categories without an order, text, an outcome of two steps or of too many values.
+    NotIdentifiedError
+        An outcome that never varies, units of one row, predictors that tell steps without error, a
+        random-effects SD that runs away.
+
+    Notes
+    -----
+    ``P(y <= j) = F(t_j - X beta - Z b)`` with b normal (McCullagh 1980,
+    doi:10.1111/j.2517-6161.1980.tb01109.x; Hedeker & Gibbons 1994, doi:10.2307/2533433). The
+    likelihood is the Laplace approximation, on the observed information, minimised over thresholds,
+    coefficients and covariances together; standard errors are from the Hessian in all of them. A
+    step that no row has is kept out of the fit and said in ``notes``.
+
+    Examples
+    --------
+    >>> from alliance_stats import example_study
+    >>> from alliance_stats.multilevel import ordinal
+    >>> sessions = example_study().sessions
+    >>> rated = sessions.assign(rating=sessions["alliance"].round())
+    >>> model = ordinal("rating ~ session + role + (1 | family/person)", rated)
+    >>> model.tidy()["term"].tolist()
+    ['session', 'role[T.father]', 'role[T.mother]', 'role[T.partner]']
+    """
+    check_choice(link, ORDERED_LINKS, name="link")
+    check_choice(thresholds, KINDS, name="thresholds")
+    return OrdinalMixedModel(
+        fit_ordinal(
+            formula, check_frame(data), link=link, kind=thresholds, nodes=nodes, nominal=nominal
+        )
     )

@@ -3,7 +3,6 @@
 SDs and correlations are profiled on their own scale, so an interval may end at zero or at -1 or 1.
 """
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,18 +17,15 @@ from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.checks import check_conf_level, did_you_mean
 from alliance_stats.design.groupings import back_transform
 from alliance_stats.engine.criterion import solve
-from alliance_stats.engine.generalized_search import GeneralizedCriterion
-from alliance_stats.engine.laplace import laplace
-from alliance_stats.engine.likelihood_rise import HeldProfile, reach
-from alliance_stats.errors import AllianceStatsWarning, DataError, NotIdentifiedError
+from alliance_stats.engine.likelihood_rise import reach
+from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, one_line
 from alliance_stats.ledger import RowLedger
-from alliance_stats.multilevel.generalized_fit import GeneralizedFit
 from alliance_stats.multilevel.linear_fit import LinearFit, in_units, ml_refit
 from alliance_stats.multilevel.parameter_tables import named_parameters
 from alliance_stats.named import named
 
-__all__ = ["Curve", "Profile", "profile_fit", "profile_shares", "sd_limits"]
+__all__ = ["Curve", "Profile", "profile_fit", "profile_shares"]
 
 # A share is followed to within this of 0 or 1, where theta would be infinite.
 EDGE = 1e-6
@@ -37,10 +33,6 @@ EDGE = 1e-6
 AWAY = 0.5
 # An SD at zero has this share of the residual SD as its scale.
 SMALL_SHARE = 0.05
-# Beyond this relative SD of a generalized model there is no upper limit to speak of.
-LARGEST = 20.0
-# By how much a profile may dip under the minimum before the fit was not the minimum.
-LOWER = 1e-5
 
 
 class Curve(NamedTuple):
@@ -54,12 +46,15 @@ class Curve(NamedTuple):
         The range of values that it can take.
     unit
         Its own scale, for steps.
+    furthest
+        Distance from zero beyond which there is no end to speak of.
     """
 
     rise: Callable[[float], float]
     low: float
     high: float
     unit: float
+    furthest: float = np.inf
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -94,7 +89,14 @@ class Profile:
         bound = float(stats.chi2.ppf(check_conf_level(conf_level), 1))
         ends = [
             [
-                reach(curve.rise, float(self.estimates[term]), end, bound=bound, unit=curve.unit)
+                reach(
+                    curve.rise,
+                    float(self.estimates[term]),
+                    end,
+                    bound=bound,
+                    unit=curve.unit,
+                    furthest=curve.furthest,
+                )
                 for end in (curve.low, curve.high)
             ]
             for term, curve in self.curves.items()
@@ -358,76 +360,3 @@ def _share_rise(fit: LinearFit, unit: Array, sds: Array, place: int, share: floa
         for start in (fitted, np.maximum(fitted, AWAY))
     ]
     return max(float(min(ends)) - fit.deviance, 0.0)
-
-
-def sd_limits(fit: GeneralizedFit, factor: int, *, conf_level: float) -> tuple[float, float]:
-    """Return the limits of a grouping factor's single relative SD in a generalized model.
-
-    Raises
-    ------
-    ValueError
-        If the factor has more than one random effect.
-    NotIdentifiedError
-        If the profile shows a lower deviance than the fit.
-
-    Warns
-    -----
-    AllianceStatsWarning
-        If it does so above the estimate, under the Laplace approximation: with few units of extreme
-        outcomes that has a second minimum at large SDs, which the integral itself has not.
-    """
-    template = fit.problem.template
-    if sum(template.blocks[factor]) != 1:
-        raise ValueError(
-            "Profile limits are for a grouping factor with a single random effect; with slopes "
-            "use method='wald'."
-        )
-    entry = int(np.flatnonzero(template.entries[:, 0] == factor)[0])
-    estimate = abs(float(fit.Lambda[factor][0, 0]))
-    bound = float(stats.chi2.ppf(check_conf_level(conf_level), 1))
-    lowest = (fit.deviance, estimate)
-
-    def rises() -> Callable[[float], float]:
-        criterion = GeneralizedCriterion(fit.problem, fit.approximation, joint_steps=0)
-        warm = HeldProfile(
-            criterion, entry, list(fit.Lambda), fit.minimum.other, fit.minimum.memory
-        )
-
-        def rise(size: float) -> float:
-            nonlocal lowest
-            value = warm.deviance(size)
-            if value < fit.deviance - LOWER:
-                if fit.approximation is not laplace or size < estimate:
-                    raise NotIdentifiedError(
-                        f"The profile found a deviance {fit.deviance - value:.1e} under that of "
-                        "the fit; do not use the fit."
-                    )
-                lowest = min(lowest, (value, size))
-            return max(value - fit.deviance, 0.0)
-
-        return rise
-
-    low = 0.0
-    if estimate > 0.0:
-        low = reach(rises(), estimate, 0.0, bound=bound, unit=1.0, stride=estimate)
-    high = reach(
-        rises(),
-        estimate,
-        np.inf,
-        bound=bound,
-        unit=1.0,
-        stride=max(0.5 * estimate, 0.2),
-        furthest=LARGEST,
-    )
-    if lowest[1] > estimate:
-        warnings.warn(_second_minimum(estimate, fit.deviance, lowest), AllianceStatsWarning, 2)
-    return low, high
-
-
-def _second_minimum(estimate: float, deviance: float, lowest: tuple[float, float]) -> str:
-    value, size = lowest
-    return (
-        f"The Laplace deviance at an SD of {size:.1f} is {deviance - value:.2f} below that of the "
-        f"fit (SD {estimate:.2f}): few units with extreme outcomes are more than the approximation "
-        "can tell apart. The interval holds both; fit again with nodes=15 before you use the SD."
-    )

@@ -71,7 +71,7 @@ class OrdinalFit(GeneralizedFit):
         return [i for i in range(self.design.X.shape[1]) if i not in self.nominal]
 
     @cached_property
-    def _back(self) -> Array:
+    def back(self) -> Array:
         """From the search's parameters to coefficients without intercept, thresholds and moves."""
         R = linalg.inv(self.R)[:, 1:]
         p, (n, m), k = self.problem.p, self.J.shape, len(self.nominal)
@@ -86,7 +86,7 @@ class OrdinalFit(GeneralizedFit):
 
     @cached_property
     def _given(self) -> Array:
-        return np.asarray(self._back @ self.minimum.other)
+        return np.asarray(self.back @ self.minimum.other)
 
     @property
     def beta(self) -> Array:
@@ -113,7 +113,14 @@ class OrdinalFit(GeneralizedFit):
     def joint_vcov(self) -> Array:
         """Covariance of (coefficients without intercept, thresholds, moves)."""
         k = self.template.n_theta
-        return np.asarray(self._back @ self.minimum.covariance[k:, k:] @ self._back.T)
+        return np.asarray(self.back @ self.minimum.covariance[k:, k:] @ self.back.T)
+
+    @property
+    def from_search(self) -> Array:
+        """Linear map from theta and the search's other parameters to :attr:`beta`."""
+        back = np.zeros((self.design.X.shape[1], len(self.minimum.covariance)))
+        back[self.located[1:], self.template.n_theta :] = self.back[: self.problem.p]
+        return back
 
     @cached_property
     def vcov(self) -> Array:

@@ -8,19 +8,20 @@ import pandas as pd
 from scipy import linalg
 
 from alliance_stats.account import Account, Column, Phrase, Section, html_of, summary_of
-from alliance_stats.checks import check_choice, check_frame
+from alliance_stats.checks import check_choice
 from alliance_stats.design.design import Design
 from alliance_stats.engine.families import Family
-from alliance_stats.engine.ordered import ORDERED_LINKS
 from alliance_stats.engine.search import Convergence
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array, Coefficients, named_covariance, one_line
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
+from alliance_stats.multilevel.clusters import CR2
+from alliance_stats.multilevel.generalized_profiles import likelihood_ratio_anova
 from alliance_stats.multilevel.linear_functions import KINDS as TERM_KINDS
-from alliance_stats.multilevel.linear_functions import anova_table
+from alliance_stats.multilevel.linear_functions import anova_table, inference_on
 from alliance_stats.multilevel.model_likelihood import ModelLikelihood
-from alliance_stats.multilevel.ordinal_fit import OrdinalFit, fit_ordinal, proportionality_table
+from alliance_stats.multilevel.ordinal_fit import OrdinalFit, proportionality_table
 from alliance_stats.multilevel.parameter_tables import (
     all_coefficients,
     boundary_sentences,
@@ -30,9 +31,16 @@ from alliance_stats.multilevel.parameter_tables import (
     tidy_frame,
 )
 from alliance_stats.multilevel.predictions import step_predictors
+from alliance_stats.multilevel.refitted_intervals import (
+    CI_METHODS,
+    CiMethod,
+    check_one_inference,
+    with_intervals,
+)
 from alliance_stats.multilevel.step_probabilities import averaged, probability_table
+from alliance_stats.seeds import Seed
 
-__all__ = ["OrdinalMixedModel", "ordinal"]
+__all__ = ["KINDS", "OrdinalMixedModel"]
 
 Effects = Literal["fixed", "thresholds", "ran_pars", "ran_vals"]
 Level = Literal["population", "typical", "conditional"]
@@ -193,15 +201,23 @@ class OrdinalMixedModel:
             for grouping, D in zip(self.design.groupings, self.fit.covariances, strict=True)
         }
 
-    def anova(self, *, kind: Literal["III", "II", "I", "marginal"] = "III") -> pd.DataFrame:
-        """Return joint Wald tests, one row per term, as :meth:`LinearMixedModel.anova`."""
+    def anova(
+        self,
+        *,
+        kind: Literal["III", "II", "I", "marginal"] = "III",
+        test: Literal["wald", "likelihood ratio"] = "wald",
+    ) -> pd.DataFrame:
+        """Return joint tests, one row per term, as :meth:`GeneralizedLinearMixedModel.anova`."""
         check_choice(kind, TERM_KINDS, name="kind")
+        check_choice(test, ("wald", "likelihood ratio"), name="test")
         if self.fit.nominal:
             raise NotIdentifiedError(
                 "Effects on single thresholds are no one effect that a joint test of terms could "
                 "be of: compare models by likelihood_ratio_test."
             )
-        return anova_table(self.fit, kind=kind)
+        if test == "wald":
+            return anova_table(self.fit, kind=kind)
+        return likelihood_ratio_anova(self.fit, kind=kind)
 
     def likelihood(self) -> ModelLikelihood:
         """Return what ``likelihood_ratio_test`` and ``compare_models`` need."""
@@ -229,7 +245,15 @@ class OrdinalMixedModel:
         """Return the predicted random effects: ``tidy(effects="ran_vals")``."""
         return self.tidy(effects="ran_vals")
 
-    def tidy(self, *, effects: Effects = "fixed", conf_level: float = 0.95) -> pd.DataFrame:
+    def tidy(
+        self,
+        *,
+        effects: Effects = "fixed",
+        conf_level: float = 0.95,
+        vcov: CR2 | None = None,
+        ci_method: CiMethod = "wald",
+        seed: Seed = None,
+    ) -> pd.DataFrame:
         """Return one row per estimate.
 
         Parameters
@@ -238,8 +262,9 @@ class OrdinalMixedModel:
             ``"fixed"``: coefficients, positive where higher steps become likelier, with z tests.
             ``"thresholds"``: on the scale of the link at predictors of zero. ``"ran_pars"``: SDs
             and correlations. ``"ran_vals"``: predicted random effects with conditional SDs.
-        conf_level
-            Coverage of the Wald intervals.
+        conf_level, vcov, ci_method, seed
+            As in :meth:`GeneralizedLinearMixedModel.tidy`; `vcov` where no effect differs from
+            threshold to threshold.
 
         Returns
         -------
@@ -248,10 +273,19 @@ class OrdinalMixedModel:
             conf_high``, on the scale of the link (log cumulative odds for the logit).
         """
         check_choice(effects, ("fixed", "thresholds", "ran_pars", "ran_vals"), name="effects")
-        if effects == "ran_pars":
-            return ran_pars_table(self.fit)
+        check_choice(ci_method, CI_METHODS, name="ci_method")
+        check_one_inference(effects, ci_method, vcov=vcov)
         if effects == "ran_vals":
             return ran_vals_table(self.fit, conf_level=conf_level)
+        table = ran_pars_table(self.fit) if effects == "ran_pars" else self._estimates(
+            effects, conf_level, vcov
+        )  # fmt: skip
+        if ci_method == "wald" or not len(table):
+            return table
+        return with_intervals(self.fit, table, ci_method, conf_level=conf_level, seed=seed)
+
+    def _estimates(self, effects: Effects, conf_level: float, vcov: CR2 | None) -> pd.DataFrame:
+        """Coefficients or thresholds in the shared columns."""
         p, fit = self.fit.problem.p, self.fit
         k = p + len(fit.J)
         if effects == "thresholds":
@@ -263,10 +297,27 @@ class OrdinalMixedModel:
             values = np.concatenate([values, -fit.moves.ravel()])
         if not names:
             return tidy_frame(effect=[], term=[]).astype({"estimate": np.float64})
-        table = Coefficients(tuple(names), values, V, np.full(len(names), np.inf)).table(
-            conf_level=conf_level
-        )
+        df = np.full(len(names), np.inf)
+        if vcov is not None:
+            V, df = self._robust(vcov)
+        table = Coefficients(tuple(names), values, V, df).table(conf_level=conf_level)
         return tidy_frame(effect=effects, **{name: table[name].to_numpy() for name in table})
+
+    def _robust(self, vcov: CR2) -> tuple[Array, Array]:
+        """Return covariance and df of the coefficients over clusters, NaN of aliased ones."""
+        if self.fit.nominal:
+            raise NotIdentifiedError(
+                "vcov=CR2(...) is offered where every term has one effect for all thresholds; fit "
+                "without nominal=, or ask parametric_bootstrap."
+            )
+        fixed, own = self.design.fixed, self.fit.located[1:]
+        found = inference_on(self.fit, vcov=vcov)
+        place = fixed.kept[own] - 1
+        n = len(fixed.names) - 1
+        V, df = np.full((n, n), np.nan), np.full(n, np.nan)
+        V[np.ix_(place, place)] = found.covariance[np.ix_(own, own)]
+        df[place] = found.df(np.eye(len(found.beta))[own])
+        return V, df
 
     def glance(self) -> pd.DataFrame:
         """Return one row: sizes, fit statistics, convergence."""
@@ -286,7 +337,13 @@ class OrdinalMixedModel:
         }
         return pd.DataFrame([row])
 
-    def predict(self, newdata: pd.DataFrame, *, level: Level = "population") -> pd.DataFrame:
+    def predict(
+        self,
+        newdata: pd.DataFrame,
+        *,
+        level: Level = "population",
+        new_units: Literal["refuse", "average"] = "refuse",
+    ) -> pd.DataFrame:
         """Return the probability of each step for new rows.
 
         Parameters
@@ -296,6 +353,10 @@ class OrdinalMixedModel:
         level
             ``"population"``: the mean over units, random effects integrated out. ``"typical"``: a
             unit whose random effects are zero. ``"conditional"``: the units of the fit.
+        new_units
+            Of units that the fit has not seen, at the conditional level: ``"refuse"``, or
+            ``"average"`` over what such a unit's effects may be (those of larger units that are
+            known stay).
 
         Returns
         -------
@@ -303,7 +364,8 @@ class OrdinalMixedModel:
             A column for each step, rows as in `newdata`, each summing to 1.
         """
         check_choice(level, ("population", "typical", "conditional"), name="level")
-        eta, sd, X = step_predictors(self.fit, newdata, level=level)
+        check_choice(new_units, ("refuse", "average"), name="new_units")
+        eta, sd, X = step_predictors(self.fit, newdata, level=level, new_units=new_units)
         below, _ = averaged(self.fit.family.link, self.fit.thresholds_at(X), eta, sd)
         whole = np.c_[np.zeros(len(eta)), below, np.ones(len(eta))]
         return pd.DataFrame(
@@ -314,19 +376,27 @@ class OrdinalMixedModel:
         self,
         newdata: pd.DataFrame,
         *,
-        level: Literal["population", "typical"] = "population",
+        level: Level = "population",
         conf_level: float = 0.95,
+        new_units: Literal["refuse", "average"] = "refuse",
     ) -> pd.DataFrame:
         """Return the probability of each step with its interval, a row for each row and step.
+
+        `level` and `new_units` are as in :meth:`predict`.
 
         Returns
         -------
         DataFrame
             The columns of `newdata`, ``step, estimate, std_error, conf_low, conf_high``: by the
-            delta method, symmetric on the logit scale, random-effects variances taken as known.
+            delta method, symmetric on the logit scale, random-effects variances taken as known. At
+            the conditional level the interval is of the unit's own probabilities, its effects'
+            uncertainty included; of an unknown unit it holds the probabilities of one such unit.
         """
-        check_choice(level, ("population", "typical"), name="level")
-        return probability_table(self.fit, newdata, level=level, conf_level=conf_level)
+        check_choice(level, ("population", "typical", "conditional"), name="level")
+        check_choice(new_units, ("refuse", "average"), name="new_units")
+        return probability_table(
+            self.fit, newdata, level=level, conf_level=conf_level, new_units=new_units
+        )
 
     def account(self, *, conf_level: float = 0.95) -> Account:
         """Return what the model says, as data; `conf_level` as in `tidy`."""
@@ -397,79 +467,3 @@ class OrdinalMixedModel:
 def _steps_named(steps: tuple[object, ...]) -> str:
     named = ", ".join(str(step) for step in steps)
     return f"{plural(len(steps), 'step')} ({named})" if len(steps) > 1 else f"step {named}"
-
-
-def ordinal(
-    formula: str,
-    data: pd.DataFrame,
-    *,
-    link: Literal["logit", "probit", "cloglog"] = "logit",
-    thresholds: Literal["flexible", "symmetric", "equidistant"] = "flexible",
-    nominal: str | None = None,
-    nodes: int | Literal["enough"] = 1,
-) -> OrdinalMixedModel:
-    """Fit a cumulative link mixed model to ratings in steps.
-
-    Parameters
-    ----------
-    formula
-        lme4's language: ``"rating ~ session + role + (1 | therapist/family/person)"``; several
-        terms, nested or crossed, with slopes. Thresholds take the place of the intercept.
-    data
-        One row per rating. The outcome is an ordered categorical, or numbers whose order is that of
-        the steps; what they are apart does not matter.
-    link
-        ``"logit"`` (proportional odds), ``"probit"`` or ``"cloglog"`` (proportional hazards of
-        stopping at a step).
-    thresholds
-        ``"flexible"``: each its own. ``"symmetric"``: as far above the middle as below it.
-        ``"equidistant"``: the same distance between all.
-    nominal
-        Terms of the formula whose effect differs from threshold to threshold (partial proportional
-        odds): ``"~ role"``. Whether it does says :meth:`OrdinalMixedModel.proportional_odds`.
-    nodes
-        1 for the Laplace approximation; more for adaptive Gauss-Hermite quadrature with so many
-        nodes an effect, which corrects what Laplace gets wrong for small units with few events: for
-        one or two random effects (9 nodes or more) of one grouping factor, or one of each of two
-        nested ones. ``"enough"`` raises them until the log-likelihood stands to within 0.0001.
-
-    Returns
-    -------
-    OrdinalMixedModel
-        With ``tidy()``, ``glance()``, ``summary()``, ``predict()``, ``step_probabilities()`` ...
-
-    Raises
-    ------
-    FormulaError
-        The formula cannot be read, has no random term or no intercept.
-    DataError
-        Categories without an order, text, an outcome of two steps or of too many values.
-    NotIdentifiedError
-        An outcome that never varies, units of one row, predictors that tell steps without error, a
-        random-effects SD that runs away.
-
-    Notes
-    -----
-    ``P(y <= j) = F(t_j - X beta - Z b)`` with b normal (McCullagh 1980,
-    doi:10.1111/j.2517-6161.1980.tb01109.x; Hedeker & Gibbons 1994, doi:10.2307/2533433). The
-    likelihood is the Laplace approximation, on the observed information, minimised over thresholds,
-    coefficients and covariances together; standard errors are from the Hessian in all of them. A
-    step that no row has is kept out of the fit and said in ``notes``.
-
-    Examples
-    --------
-    >>> from alliance_stats import example_study
-    >>> from alliance_stats.multilevel import ordinal
-    >>> sessions = example_study().sessions
-    >>> rated = sessions.assign(rating=sessions["alliance"].round())
-    >>> model = ordinal("rating ~ session + role + (1 | family/person)", rated)
-    >>> model.tidy()["term"].tolist()
-    ['session', 'role[T.father]', 'role[T.mother]', 'role[T.partner]']
-    """
-    check_choice(link, ORDERED_LINKS, name="link")
-    check_choice(thresholds, KINDS, name="thresholds")
-    return OrdinalMixedModel(
-        fit_ordinal(
-            formula, check_frame(data), link=link, kind=thresholds, nodes=nodes, nominal=nominal
-        )
-    )

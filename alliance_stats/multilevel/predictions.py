@@ -26,6 +26,7 @@ from alliance_stats.multilevel.linear_functions import inference_on
 from alliance_stats.multilevel.parameter_tables import effects_as_given
 
 __all__ = [
+    "DENSE_LIMIT",
     "augmented",
     "generalized_augmented",
     "generalized_predicted",
@@ -36,7 +37,9 @@ __all__ = [
     "predicted",
     "random_predictor",
     "simulated",
+    "spread",
     "step_predictors",
+    "unknown_variance",
 ]
 
 # Henderson's matrix is kept dense for conditional intervals.
@@ -165,7 +168,7 @@ def _conditional_variance(fit: LinearFit, rows: NewRows) -> tuple[Array, Array]:
     effects = [whiten(design.Q).T]
     for grouping, Lambda in zip(design.groupings, fit.Lambda, strict=True):
         own = Lambda.T @ whiten(grouping.Z)
-        effects.append(_spread(own, grouping.codes, len(grouping.labels)))
+        effects.append(spread(own, grouping.codes, len(grouping.labels)))
     variance = _error_variance(fit, rows, effects, np.ones(len(design.y)))
     return fit.sigma**2 * variance, np.full(len(rows.X), np.inf)
 
@@ -187,7 +190,7 @@ def _error_variance(
         design.groupings, fit.Lambda, rows.Z, rows.units, strict=True
     ):
         working = Lambda.T @ (Z @ back_transform(grouping.terms)).T
-        c.append(_spread(working * (units >= 0), units, len(grouping.labels)))
+        c.append(spread(working * (units >= 0), units, len(grouping.labels)))
     W = np.hstack(effects)
     coefficient = W.T @ (weight[:, None] * W)
     coefficient[np.arange(p, len(coefficient)), np.arange(p, len(coefficient))] += 1.0
@@ -210,11 +213,11 @@ def _generalized_variance(fit: GeneralizedFit, rows: NewRows) -> Array:
     weight[order] = fit.family.slopes(eta[order], fit.problem.outcome)[2]
     effects = [design.Q.T]
     for grouping, Lambda in zip(design.groupings, fit.Lambda, strict=True):
-        effects.append(_spread(Lambda.T @ grouping.Z, grouping.codes, len(grouping.labels)))
-    return _error_variance(fit, rows, effects, weight) + _unknown_variance(fit, rows)
+        effects.append(spread(Lambda.T @ grouping.Z, grouping.codes, len(grouping.labels)))
+    return _error_variance(fit, rows, effects, weight) + unknown_variance(fit, rows)
 
 
-def _unknown_variance(fit: GeneralizedFit, rows: NewRows) -> Array:
+def unknown_variance(fit: GeneralizedFit, rows: NewRows) -> Array:
     """Variance that the effects of units unknown to the fit bring in, (n,)."""
     found = np.zeros(len(rows.X))
     for covariance, Z, units in zip(fit.covariances, rows.Z, rows.units, strict=True):
@@ -235,7 +238,7 @@ def _whitener(fit: LinearFit) -> Callable[[Array], Array]:
     return whiten
 
 
-def _spread(Z: Array, units: npt.NDArray[np.int64], n_units: int) -> Array:
+def spread(Z: Array, units: npt.NDArray[np.int64], n_units: int) -> Array:
     """Spherical random-effects columns, one block a unit: (n, q * units)."""
     q, n = Z.shape
     out = np.zeros((n, n_units, q))
@@ -294,7 +297,7 @@ def generalized_predicted(
     family = fit.family
     sd = _total_sd(fit, rows) if level == "population" else np.zeros(len(eta))
     if conditional:
-        eta, sd = eta + _unit_part(fit, rows), np.sqrt(_unknown_variance(fit, rows))
+        eta, sd = eta + _unit_part(fit, rows), np.sqrt(unknown_variance(fit, rows))
     mean, slope = (
         population_mean(family, eta, sd) if sd.any() else (family.mean(eta), family.mean_slope(eta))
     )
@@ -324,16 +327,17 @@ def linear_predictors(fit: GeneralizedFit, newdata: pd.DataFrame) -> pd.DataFram
 
 
 def step_predictors(
-    fit: GeneralizedFit, newdata: pd.DataFrame, *, level: str
+    fit: GeneralizedFit, newdata: pd.DataFrame, *, level: str, new_units: str = "refuse"
 ) -> tuple[Array, Array, Array]:
     """Return predictors of new rows, the SD of what is random in them, and the fixed columns.
 
-    The SD is zero at the typical and the conditional level, where the units' effects are added.
+    At the conditional level the units' effects are added, and the SD is that of unknown units.
     """
-    rows = _code(fit, newdata, with_units=level == "conditional")
+    average = new_units == "average"
+    rows = _code(fit, newdata, with_units=level == "conditional", new_units=average)
     eta = _fixed_part(fit, rows, newdata)
     if level == "conditional":
-        eta = eta + _unit_part(fit, rows)
+        return eta + _unit_part(fit, rows), np.sqrt(unknown_variance(fit, rows)), rows.X
     sd = _total_sd(fit, rows) if level == "population" else np.zeros(len(eta))
     return eta, sd, rows.X
 

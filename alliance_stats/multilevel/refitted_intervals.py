@@ -4,7 +4,7 @@ import itertools
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -25,15 +25,29 @@ from alliance_stats.errors import (
 from alliance_stats.estimates import one_line
 from alliance_stats.formatting import format_count, format_percent
 from alliance_stats.ledger import RowLedger
-from alliance_stats.multilevel.linear_fit import LinearFit
+from alliance_stats.multilevel.clusters import CR2
+from alliance_stats.multilevel.generalized_fit import GeneralizedFit
+from alliance_stats.multilevel.generalized_profiles import profile_generalized
 from alliance_stats.multilevel.model_profiles import profile_fit
 from alliance_stats.multilevel.ordinal_fit import OrdinalFit
 from alliance_stats.multilevel.parameter_tables import named_parameters
 from alliance_stats.multilevel.refits import Fit, drawn, refit
 from alliance_stats.seeds import Seed, whole_seed
 
-__all__ = ["Bootstrap", "Redrawn", "all_parameters", "bootstrap_fit", "redraw", "with_intervals"]
+__all__ = [
+    "CI_METHODS",
+    "Bootstrap",
+    "CiMethod",
+    "Redrawn",
+    "all_parameters",
+    "bootstrap_fit",
+    "check_one_inference",
+    "redraw",
+    "with_intervals",
+]
 
+CiMethod = Literal["wald", "profile", "bootstrap"]
+CI_METHODS = ("wald", "profile", "bootstrap")
 Measure = Callable[[Any], Mapping[str, float]]
 
 # Draws a task; small enough for the bar to move, large enough to outweigh handing them over.
@@ -299,8 +313,31 @@ def _of(count: int, n: int, what: str) -> str:
     return f"{format_count(count)} of {format_count(n)} {what}s ({share})"
 
 
+def check_one_inference(
+    effects: str, ci_method: str, *, vcov: CR2 | None, df_method: str | None = None
+) -> None:
+    """Refuse a row whose test and whose interval would rest on different inferences."""
+    if vcov is not None and not isinstance(vcov, CR2):
+        raise ValueError(f"vcov takes CR2('therapist'), naming the cluster; got {vcov!r}.")
+    if vcov is not None and effects != "fixed":
+        raise ValueError(f"vcov=CR2(...) is defined for effects='fixed', not {effects!r}.")
+    if ci_method == "wald":
+        return
+    if effects == "ran_vals":
+        raise ValueError(
+            f"ci_method={ci_method!r} is not defined for predicted random effects, which have "
+            "their conditional SD only: leave ci_method out."
+        )
+    other = "vcov=CR2(...)" if vcov is not None else f"df_method={df_method!r}"
+    if effects == "fixed" and (vcov is not None or df_method == "kenward-roger"):
+        raise ValueError(
+            f"ci_method={ci_method!r} and {other} are two inferences: the interval would be of "
+            "the likelihood, the standard error and the test of another. Ask for one at a time."
+        )
+
+
 def with_intervals(
-    fit: LinearFit,
+    fit: Fit,
     table: pd.DataFrame,
     ci_method: str,
     *,
@@ -311,9 +348,12 @@ def with_intervals(
     names = [_name(row) for row in table.itertuples(index=False)]
     if ci_method == "profile":
         terms = [n for n, value in zip(names, table["estimate"], strict=True) if pd.notna(value)]
-        fixed = bool((table["effect"] == "fixed").all())
-        likelihood = "ML" if fixed or not fit.problem.reml else "REML"
-        found = profile_fit(fit, terms=terms, likelihood=likelihood).tidy(conf_level=conf_level)
+        if isinstance(fit, GeneralizedFit):
+            found = profile_generalized(fit, terms=terms).tidy(conf_level=conf_level)
+        else:
+            fixed = bool((table["effect"] == "fixed").all())
+            likelihood = "ML" if fixed or not fit.problem.reml else "REML"
+            found = profile_fit(fit, terms=terms, likelihood=likelihood).tidy(conf_level=conf_level)
     else:
         if seed is None:
             raise ValueError("A bootstrap needs seed=, so that it can be repeated.")
@@ -337,6 +377,8 @@ def _warn(draws: Bootstrap, notes: pd.Series) -> None:
 def _name(row: object) -> str:
     """Name of a parameter in profiles and bootstraps."""
     effect, group, level, term = (getattr(row, x) for x in ("effect", "group", "level", "term"))
-    if effect == "fixed":
+    if effect in ("fixed", "thresholds"):
         return str(term)
+    if effect == "dispersion":
+        return f"dispersion|{term}"
     return f"{group}|{term}" + ("" if level is None else f"|{level}")

@@ -8,11 +8,18 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.checks import check_choice, did_you_mean
+from alliance_stats.engine.multiple_tests import (
+    SIMPLE,
+    JointT,
+    adjusted_p,
+    bonferroni_critical,
+    simple_critical,
+)
 from alliance_stats.errors import DataError, FormulaError
-from alliance_stats.estimates import Array
+from alliance_stats.estimates import Array, two_sided_p
 from alliance_stats.multilevel.after.estimated_means import cell
 
-__all__ = ["Family", "Method", "coefficients_of", "mean_name", "n_contrasts"]
+__all__ = ["Family", "Method", "adjusted", "coefficients_of", "mean_name", "n_contrasts"]
 
 Family = Literal["pairwise", "reference", "consecutive", "polynomial"]
 Method = Family | Mapping[str, Sequence[float]] | Sequence[Family]
@@ -168,3 +175,32 @@ def _custom(given: Mapping[str, Sequence[float]], names: list[str]) -> dict[str,
     if not found:
         raise FormulaError("The mapping of contrasts is empty.")
     return found
+
+
+def adjusted(
+    how: str, part: pd.DataFrame, covariance: Array, conf_level: float
+) -> tuple[Array, Array]:
+    """Return p-values and critical values of a family, each at its contrast's own df.
+
+    Parameters
+    ----------
+    how
+        ``"none"``, one of :data:`SIMPLE`, or anything else for the joint distribution.
+    part
+        Its contrasts' ``statistic`` and ``df``.
+    covariance
+        Of its estimates.
+    """
+    t, df = part["statistic"].to_numpy(), part["df"].to_numpy()
+    known = np.flatnonzero(np.isfinite(t))
+    if how == "none" or len(known) < 2:
+        return two_sided_p(t, df=df), bonferroni_critical(df, 1, conf_level)
+    if how in SIMPLE:
+        p = two_sided_p(t, df=df)
+        return adjusted_p(p, how), simple_critical(how, df, len(known), conf_level)
+    own = covariance[np.ix_(known, known)]
+    scale = np.sqrt(np.diag(own))
+    joint = JointT.of(own / np.outer(scale, scale))
+    p = np.array([joint.p_value(a, b) for a, b in zip(t, df, strict=True)])
+    values = {v: joint.critical(v, conf_level) for v in np.unique(df[known])}
+    return p, np.array([values.get(v, np.nan) for v in df])

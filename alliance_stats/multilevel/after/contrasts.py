@@ -11,20 +11,20 @@ import pandas as pd
 from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.checks import check_choice, check_conf_level, did_you_mean
 from alliance_stats.engine.multiple_tests import (
-    SIMPLE,
     Adjust,
-    JointT,
-    adjusted_p,
-    bonferroni_critical,
-    simple_critical,
     tukey_critical,
     tukey_p,
 )
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
-from alliance_stats.estimates import Array, one_line, two_sided_p
+from alliance_stats.estimates import Array, one_line
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.after.asked_model import link_of
-from alliance_stats.multilevel.after.contrast_families import Method, coefficients_of, n_contrasts
+from alliance_stats.multilevel.after.contrast_families import (
+    Method,
+    adjusted,
+    coefficients_of,
+    n_contrasts,
+)
 from alliance_stats.multilevel.after.estimated_means import EstimatedMeans, naming
 from alliance_stats.multilevel.after.reference_grid import label_of
 from alliance_stats.multilevel.after.simple_slopes import SimpleSlopes
@@ -206,24 +206,11 @@ class Contrasts:
     def _adjusted(self, family: Rows, part: pd.DataFrame, conf_level: float) -> tuple[Array, Array]:
         """P-values and critical values of one family, each at its contrast's own df."""
         t, df = part["statistic"].to_numpy(), part["df"].to_numpy()
-        known = np.flatnonzero(np.isfinite(t))
-        if self.adjust == "none" or len(known) < 2:
-            return two_sided_p(t, df=df), bonferroni_critical(df, 1, conf_level)
-        if self.adjust in SIMPLE:
-            p = two_sided_p(t, df=df)
-            return adjusted_p(p, self.adjust), simple_critical(
-                self.adjust, df, len(known), conf_level
-            )
-        if self.adjust == "tukey":
+        if self.adjust == "tukey" and np.isfinite(t).sum() >= 2:
             n_means = len(self.means.labels) // len(self.families)
             return tukey_p(t, df, n_means), tukey_critical(df, n_means, conf_level)
-        rows = family[known]
-        covariance = self.estimates.covariance[np.ix_(rows, rows)]
-        scale = np.sqrt(np.diag(covariance))
-        joint = JointT.of(covariance / np.outer(scale, scale))
-        p = np.array([joint.p_value(a, b) for a, b in zip(t, df, strict=True)])
-        values = {v: joint.critical(v, conf_level) for v in np.unique(df[known])}
-        return p, np.array([values.get(v, np.nan) for v in df])
+        covariance = self.estimates.covariance[np.ix_(family, family)]
+        return adjusted(self.adjust, part, covariance, conf_level)
 
     def _as_ratios(self, table: pd.DataFrame) -> pd.DataFrame:
         link = link_of(self.means.model)

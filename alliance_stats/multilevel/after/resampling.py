@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from alliance_stats.checks import check_choice
+from alliance_stats.errors import DataError
 from alliance_stats.multilevel.generalized_mixed_model import GeneralizedLinearMixedModel
+from alliance_stats.multilevel.generalized_profiles import profile_generalized
 from alliance_stats.multilevel.linear_mixed_model import LinearMixedModel, require_linear
 from alliance_stats.multilevel.model_profiles import Profile, profile_fit
 from alliance_stats.multilevel.ordinal_mixed_model import OrdinalMixedModel
@@ -91,7 +93,7 @@ def parametric_bootstrap(
 
 
 def profile(
-    model: LinearMixedModel,
+    model: Model,
     *,
     terms: Sequence[str] | None = None,
     likelihood: str | None = None,
@@ -101,15 +103,17 @@ def profile(
     Parameters
     ----------
     model
-        A fitted linear mixed model without residual structure.
+        A fitted ``lmm`` without residual structure, ``glmm`` or ``ordinal``.
     terms
         Names of parameters: coefficients as in ``tidy()``; random parameters as
-        ``"group|sd__(Intercept)"``, the residual SD as ``"Residual|sd__Observation"``. All that
-        can be profiled if not given.
+        ``"group|sd__(Intercept)"``, the residual SD as ``"Residual|sd__Observation"``; of other
+        families the coefficients of the log dispersion as ``"dispersion|(Intercept)"``, of ratings
+        in steps the thresholds as ``"2|3"``. All that can be profiled if not given.
     likelihood
         ``"ML"`` or ``"REML"``. By default the fit's own for random parameters; coefficients have an
         ML profile only (the restricted likelihood is free of them), and a REML fit is refitted by
-        ML for them. (lme4's ``profile`` of a REML fit is the ML profile.)
+        ML for them. (lme4's ``profile`` of a REML fit is the ML profile.) Of ``glmm`` and
+        ``ordinal`` it is the likelihood that was maximised: Laplace's, or that of the quadrature.
 
     Returns
     -------
@@ -122,7 +126,8 @@ def profile(
         An unknown parameter; a coefficient under REML.
     NotIdentifiedError
         A model with a residual structure, known variances, or a term of three or more correlated
-        effects: ask for a parametric bootstrap.
+        effects; a correlation of a generalized model, or a dispersion at its limit: ask for a
+        parametric bootstrap. A profile that finds a better fit.
 
     Examples
     --------
@@ -135,9 +140,13 @@ def profile(
     1  family:person|sd__(Intercept)      0.44      0.40       0.47
     2       Residual|sd__Observation      0.44      0.43       0.44
     """
-    require_linear(model, asked="profile takes")
+    _require_model(model, asked="profile takes")
     if likelihood is not None:
         check_choice(likelihood, ("ML", "REML"), name="likelihood")
     if isinstance(terms, str):
         raise TypeError(f"terms takes a list of names, as [{terms!r}]; got {terms!r}.")
-    return profile_fit(model.fit, terms=terms, likelihood=likelihood)
+    if isinstance(model, LinearMixedModel):
+        return profile_fit(model.fit, terms=terms, likelihood=likelihood)
+    if likelihood == "REML":
+        raise DataError("There is no restricted likelihood of a generalized model: leave it out.")
+    return profile_generalized(model.fit, terms=terms)

@@ -278,12 +278,15 @@ def _at_modes(fit: GeneralizedFit, y: Array) -> tuple[float, float]:
     problem, old = fit.problem, fit.problem.outcome
     family, own = problem.family, old.dispersion if len(old.dispersion) else None
     at = replace(problem, outcome=family.outcome(y, old.trials, own))
-    mode = find_mode(at, at.arranged(fit.Lambda), fit.gamma, fit.minimum.memory)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # of steps too far
+        mode = find_mode(at, at.arranged(fit.Lambda), fit.gamma, fit.minimum.memory)
     mean = old.trials * family.mean(mode.eta)
     variance = family.variance(mode.eta, old.trials, old.dispersion)
-    none = family.outcome(np.zeros(len(y)), old.trials, own)
-    # of a count of 0 the log-density has no constant
-    zeros = np.exp(family.log_density(mode.eta, none)).sum() if family.support == "counts" else 1.0
+    zeros = 1.0
+    if family.support == "counts":
+        none = family.outcome(np.zeros(len(y)), old.trials, own)
+        # of a count of 0 the log-density has no constant
+        zeros = np.exp(family.log_density(mode.eta, none)).sum()
     return float(((y - mean) ** 2 / variance).sum()), float(zeros)
 
 

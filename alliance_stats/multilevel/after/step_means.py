@@ -10,9 +10,11 @@ import pandas as pd
 
 from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.checks import check_choice, did_you_mean
+from alliance_stats.engine.multiple_tests import SIMPLE
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, estimate_columns, one_line
 from alliance_stats.ledger import RowLedger
+from alliance_stats.multilevel.after.contrast_families import adjusted
 from alliance_stats.multilevel.ordinal_mixed_model import OrdinalMixedModel
 from alliance_stats.multilevel.step_probabilities import cumulative_with_slopes, logit_limits
 
@@ -80,15 +82,31 @@ class StepMeans:
         A = self._in_cells(self._mean_weights()[None])
         return pd.concat([self.cells, self._linear(A, conf_level)], axis=1)
 
-    def contrasts(self, *, conf_level: float = 0.95) -> pd.DataFrame:
+    def contrasts(
+        self,
+        *,
+        adjust: Literal["none", "mvt", "holm", "bonferroni", "sidak", "fdr"] = "none",
+        conf_level: float = 0.95,
+    ) -> pd.DataFrame:
         """Return differences between cells, pair by pair: of each step's probability, and the mean.
+
+        Parameters
+        ----------
+        adjust
+            For the number of pairs, the pairs of a step (and those of the mean) a family:
+            ``"mvt"`` jointly by the multivariate normal distribution, ``"holm"`` (intervals by
+            Bonferroni's), ``"bonferroni"``, ``"sidak"``, ``"fdr"`` (intervals not).
+        conf_level
+            Joint coverage within a family, unless ``adjust="none"``.
 
         Returns
         -------
         DataFrame
             ``contrast`` (as "A - B"), ``step`` (``"mean"`` for that of the mean step), ``estimate,
-            std_error, statistic, df, p_value, conf_low, conf_high`` (Wald, not adjusted).
+            std_error, statistic, df, p_value, conf_low, conf_high`` (Wald; p-values and limits
+            adjusted, the statistic each pair's own).
         """
+        check_choice(adjust, ("none", "mvt", *SIMPLE), name="adjust")
         k, names = len(self.steps), self._names()
         rules = np.concatenate([np.diff(np.eye(k + 1), axis=0), self._mean_weights()[None]])
         each = self._in_cells(rules)
@@ -97,6 +115,15 @@ class StepMeans:
         cells = each.reshape(len(names), k + 1, -1)
         A = np.array([cells[b] - cells[a] for a, b in pairs]).reshape(-1, each.shape[1])
         table = self._linear(A, conf_level)
+        for place in range(k + 1):
+            own = np.arange(place, len(table), k + 1)
+            p, critical = adjusted(
+                adjust, table.iloc[own], A[own] @ self.covariance @ A[own].T, conf_level
+            )
+            half = critical * table.loc[own, "std_error"]
+            table.loc[own, "p_value"] = p
+            table.loc[own, "conf_low"] = table.loc[own, "estimate"] - half
+            table.loc[own, "conf_high"] = table.loc[own, "estimate"] + half
         table.insert(0, "contrast", [f"{names[b]} - {names[a]}" for a, b in pairs for _ in labels])
         table.insert(1, "step", np.array(labels * len(pairs), dtype=object))
         return table

@@ -207,7 +207,10 @@ def _held(fit: EffectsFit, ending: int) -> HeldProfile:
     )
     independent = len(template.blocks[0]) > 1
     Lambda = fit.Lambda[np.ix_(order, order)] if independent else trapezoid(fit.Lambda[order])
-    return HeldProfile(criterion, 0, [Lambda], fit.minimum.other[moved], np.zeros_like(fit.u))
+    direction = np.eye(1, template.n_theta + len(moved))
+    return HeldProfile(
+        criterion, direction, [Lambda], fit.minimum.other[moved], np.zeros_like(fit.u)
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
