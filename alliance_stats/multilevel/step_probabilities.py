@@ -7,7 +7,7 @@ from scipy import linalg, stats
 from alliance_stats.checks import check_conf_level
 from alliance_stats.design.design import code_new_rows
 from alliance_stats.design.groupings import back_transform
-from alliance_stats.engine.ordered import cumulative, density, threshold_slopes
+from alliance_stats.engine.ordered import Steps, cumulative, density, threshold_slopes
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
 from alliance_stats.multilevel.ordinal_fit import OrdinalFit
@@ -86,7 +86,9 @@ def unit_covariance(fit: OrdinalFit, newdata: pd.DataFrame, slopes: Array, slope
     eta = fit.problem.offset + fit.gamma @ fit.problem.Q
     for grouping, b in zip(design.groupings, fit.working_effects, strict=True):
         eta = eta + (grouping.Z * b[:, grouping.codes]).sum(axis=0)[order]
-    own = threshold_slopes(fit.family.link, eta, fit.problem.outcome)
+    outcome = fit.problem.outcome
+    assert isinstance(outcome, Steps)
+    own = threshold_slopes(fit.family.link, eta, outcome)
     aa, ab, bb = np.empty((3, len(eta)))
     aa[order], ab[order], bb[order] = -own.second_aa, -own.second_ab, -own.second_bb
     edges = below_slopes(fit, design.X, np.ones((len(eta), len(fit.J)))) @ fit.back
