@@ -102,8 +102,8 @@ def shared_parameter(
         As in :func:`discrete_hazard`; smooth ones keep the number of parameters small.
     nodes
         Gauss-Hermite nodes per effect to begin with, about the mode of each unit's effects. They
-        are doubled until twice as many move the log-likelihood by less than 0.02, and estimates
-        and information by less than 0.02 standard errors, or the summary says that they do not.
+        are doubled until twice as many move the log-likelihood by less than 0.01, and estimates
+        and information by less than 0.01 standard errors, or the summary says that they do not.
 
     Returns
     -------
