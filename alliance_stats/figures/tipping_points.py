@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from scipy.interpolate import interpn
 
 from alliance_stats.checks import require_kind
 from alliance_stats.errors import DataError
@@ -43,6 +44,7 @@ __all__ = [
 _HEIGHT = 190.0  # pt
 _KEY_WIDTH = 90.0  # pt
 _SHADE = "#d9d9d9"
+_FINE = 101  # places along an axis at which limits are interpolated
 
 
 def draw_tipping_point(
@@ -196,7 +198,7 @@ def _completed(found: CompletedAnalyses) -> str:
 
 
 def draw_tipping_region(
-    ax: Axes, deltas: tuple[Array, Array], margin: Array, *, no_shift: float = 0.0
+    ax: Axes, deltas: tuple[Array, Array], margins: Array, *, no_shift: float = 0.0
 ) -> None:
     """Shade the pairs of shifts that overturn the finding, and draw their edge.
 
@@ -204,20 +206,20 @@ def draw_tipping_region(
     ----------
     ax
         Axes to draw on: the first arm's shifts across, the second's upwards.
-    deltas, margin
-        Of :class:`SensitivityByGroup`: its ``deltas`` and ``margin()``; between shifts the margin
+    deltas, margins
+        Of :class:`SensitivityByGroup`: its ``deltas`` and ``margins()``; between shifts each limit
         is interpolated linearly.
     no_shift
         The shift that is none: 0, or 1 for a factor.
     """
     first, second = deltas
-    if margin.min() < 0.0:
-        low = float(margin.min()) - 1.0
-        ax.contourf(first, second, margin.T, levels=[low, 0.0], colors=[_SHADE], zorder=0.5)
-        style = look(0)
-        ax.contour(
-            first, second, margin.T, levels=[0.0], colors=[style.colour], linewidths=1.6, zorder=2
-        )
+    if margins.min() < 0.0:
+        fine = [np.unique([*np.linspace(d[0], d[-1], _FINE), *d]) for d in deltas]
+        places = np.stack(np.meshgrid(*fine), axis=-1)
+        margin = np.min([interpn(deltas, own, places) for own in margins], axis=0)
+        low, style = float(margin.min()) - 1.0, look(0)
+        ax.contourf(*fine, margin, levels=[low, 0.0], colors=[_SHADE], zorder=0.5)
+        ax.contour(*fine, margin, levels=[0.0], colors=[style.colour], linewidths=1.6, zorder=2)
     for line in (ax.axvline, ax.axhline):
         line(no_shift, color=RULE, lw=0.8, zorder=1)
     across, up = np.meshgrid(first, second)
@@ -291,7 +293,7 @@ def tipping_region_figure(
         raise DataError("Each arm needs a shift beside none for its tipping points to be drawn.")
     called = naming(words, list(map(str, result.arms)))
     across, up = (f"{shift_label}, {called(str(arm))}" for arm in result.arms)
-    margin, table = result.margin(conf_level=conf_level), result.tidy(conf_level=conf_level)
+    margins, table = result.margins(conf_level=conf_level), result.tidy(conf_level=conf_level)
     turned = bool(table["overturned"].any())
     keys = {"overturned": Look(_SHADE, GREY, "-", ""), "tipping points": look(0)} if turned else {}
     labels = LineLabels.of([[key] for key in keys], [*keys.values()], width=_KEY_WIDTH)
@@ -299,7 +301,7 @@ def tipping_region_figure(
         _HEIGHT, left=room_beside(up, _HEIGHT), right=labels.right, above=8.0 + labels.above,
         x_label=across,
     )  # fmt: skip
-    draw_tipping_region(ax, result.deltas, margin, no_shift=result.no_shift)
+    draw_tipping_region(ax, result.deltas, margins, no_shift=result.no_shift)
     dress(ax, x_label=across, y_label=up)
     set_limits(ax, limits, axis="y")
     low, high = ax.get_ylim()

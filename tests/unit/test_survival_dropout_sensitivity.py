@@ -8,9 +8,19 @@ from numpy.testing import assert_allclose
 from alliance_stats.design.groupings import back_transform
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.multilevel import AR1, LinearMixedModel, lmm
-from alliance_stats.survival import dropout_sensitivity, pattern_mixture
+from alliance_stats.survival import (
+    SensitivityByGroup,
+    dropout_sensitivity,
+    pattern_mixture,
+    sensitivity_by_group,
+)
 from alliance_stats.survival.unseen.completed_analyses import pool
-from alliance_stats.survival.unseen.dropout_sensitivity import DropoutSensitivity, first_crossing
+from alliance_stats.survival.unseen.dropout_sensitivity import (
+    DropoutSensitivity,
+    crossings,
+    finding_margins,
+    first_crossing,
+)
 from alliance_stats.survival.unseen.outcome_imputation import OutcomeImputer, imputations
 from tests.parity.reference import load_reference
 
@@ -179,6 +189,89 @@ def test_pooling_equals_mice() -> None:
 def test_crossings_by_hand() -> None:
     assert first_crossing(np.array([0.0, 1.0, 2.0]), np.array([2.0, 1.0, -1.0])) == 1.5
     assert np.isnan(first_crossing(np.array([0.0, -1.0]), np.array([2.0, 1.0])))
+
+
+def test_each_limit_is_interpolated_by_itself() -> None:
+    """A finding that is not significant is overturned where a limit is 0, on any grid."""
+
+    def tips(deltas: np.ndarray) -> list[float]:  # limits 0.1 delta - 1 and 0.1 delta + 0.4
+        table = pd.DataFrame({"conf_low": 0.1 * deltas - 1.0, "conf_high": 0.1 * deltas + 0.4})
+        at_none = int(np.flatnonzero(deltas == 0)[0])
+        return crossings(deltas, finding_margins(table, at_none), at_none)["delta"].tolist()
+
+    assert_allclose(tips(np.array([-20.0, 0.0, 20.0])), [-4.0, 10.0])
+    assert_allclose(tips(np.arange(-20.0, 21.0, 2.0)), [-4.0, 10.0])
+
+
+def test_a_shift_in_sds_and_one_by_a_factor(model, unseen) -> None:
+    options = {"term": "time:arm", "seed": 7, "n_imputations": 3, "shift": "arm"}
+    sd = float(model.design.y.std(ddof=1))
+    points = dropout_sensitivity(model, unseen, deltas=[0.5 * sd], **options)
+    sds = dropout_sensitivity(model, unseen, deltas=[0.5], scale="sd", **options)
+    assert_allclose(sds.completed.estimates, points.completed.estimates)
+    assert "SDs (of the outcomes seen: " in sds.notes[0]
+    # a factor in the arm alone: its outcomes, and those of no one else
+    factor = dropout_sensitivity(model, unseen, deltas=[1.25], scale="factor", **options)
+    drawn = [d.y for d in imputations(model, unseen, m=3, seed=7)]
+    by_hand = []
+    for y in drawn:
+        whole = pd.concat([model.design.frame, unseen], ignore_index=True)
+        times = np.where(unseen["arm"] == 1, 1.25, 1.0)
+        whole["y"] = np.concatenate([model.design.y, y * times])
+        by_hand.append(lmm(FORMULA, whole).beta["time:arm"])
+    assert_allclose(factor.completed.estimates[1], by_hand, rtol=1e-4)  # two optimisers
+    assert factor.tipping_points()["direction"].tolist() == ["below 1", "above 1"]
+
+
+@pytest.fixture(scope="module")
+def by_arm(model: LinearMixedModel, unseen: pd.DataFrame) -> SensitivityByGroup:
+    return sensitivity_by_group(
+        model, unseen, term="time:arm", group="arm", deltas={0: [-3.0, 3.0], 1: [-8.0, 8.0]},
+        seed=7, n_imputations=5,
+    )  # fmt: skip
+
+
+def test_two_arms_with_shifts_of_their_own(by_arm, model, unseen) -> None:
+    table = by_arm.tidy()
+    assert len(table) == 9
+    alone = dropout_sensitivity(
+        model, unseen, term="time:arm", deltas=[-8.0, 8.0], seed=7, n_imputations=5, shift="arm"
+    )
+    held = table[table["delta[0]"] == 0.0]
+    assert_allclose(held["delta[1]"], alone.deltas)
+    assert_allclose(held["estimate"], alone.tidy()["estimate"], rtol=1e-5)
+    tips = by_arm.tipping_points()
+    own = tips[(tips["group"] == 1) & (tips["held"] == 0.0)].reset_index(drop=True)
+    pd.testing.assert_frame_equal(
+        own[["direction", "delta", "searched_to"]], alone.tipping_points(), rtol=1e-4
+    )
+    assert f"Unseen: {by_arm.n_unseen[0]} outcomes of 0" in by_arm.summary()
+
+
+def test_arms_that_are_not_there_and_arms_that_nobody_left(model, unseen) -> None:
+    options = {"term": "time:arm", "group": "arm", "seed": 1, "n_imputations": 2}
+    with pytest.raises(DataError, match="Column 'arm' has no 2 among the outcomes seen"):
+        sensitivity_by_group(model, unseen, deltas={0: [1.0], 2: [1.0]}, **options)
+    with pytest.raises(ValueError, match="shifts of two arms"):
+        sensitivity_by_group(model, unseen, deltas={0: [1.0]}, **options)
+    of_one = unseen[unseen["arm"] == 1]
+    found = sensitivity_by_group(model, of_one, deltas={0: [1.0], 1: [1.0]}, **options)
+    assert found.notes[1] == "Nothing is unseen in arm = 0: its shifts change nothing."
+    nobody = unseen.iloc[:0]
+    with pytest.raises(DataError, match="unseen has no rows"):
+        sensitivity_by_group(model, nobody, deltas={0: [1.0], 1: [1.0]}, **options)
+
+
+def test_a_conditional_mean_without_a_shift_is_the_likelihoods_own(model, unseen) -> None:
+    found = dropout_sensitivity(
+        model, unseen, term="time:arm", deltas=[2.0], seed=1, variance="conditional mean"
+    )
+    row = found.tidy().iloc[0]
+    assert_allclose(row["estimate"], model.beta["time:arm"], rtol=1e-8)
+    # twelve therapists know an SD within a fifth
+    assert_allclose(row["std_error"], found.seen["std_error"], rtol=0.4)
+    assert row["df"] == 11
+    assert "jackknife's, over 12 values of 'therapist'" in found.notes[1]
 
 
 @pytest.mark.parametrize(

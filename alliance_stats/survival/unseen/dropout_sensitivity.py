@@ -29,7 +29,7 @@ __all__ = [
     "Scale",
     "crossings",
     "dropout_sensitivity",
-    "finding_margin",
+    "finding_margins",
     "first_crossing",
     "grid_of",
     "shifted",
@@ -101,7 +101,7 @@ class DropoutSensitivity:
 
         The finding is whether the interval without a shift excludes 0, and on which side. The same
         imputations are shifted throughout, so that the limits move evenly with the shift; between
-        two shifts of the grid the place is interpolated linearly.
+        two shifts of the grid the place where a limit is 0 is interpolated linearly.
 
         Returns
         -------
@@ -111,8 +111,8 @@ class DropoutSensitivity:
             none of that direction was asked for).
         """
         at_none = int(np.flatnonzero(self.deltas == self.no_shift)[0])
-        margin = finding_margin(self.tidy(conf_level=conf_level), at_none)
-        return crossings(self.deltas, margin, at_none)
+        margins = finding_margins(self.tidy(conf_level=conf_level), at_none)
+        return crossings(self.deltas, margins, at_none)
 
     def glance(self) -> pd.DataFrame:
         """Return ``n_seen, n_unseen, n_imputations`` in one row."""
@@ -286,35 +286,33 @@ def told_shift(scale: Scale, sd: float) -> str:
     )
 
 
-def finding_margin(table: pd.DataFrame, at_none: int) -> Array:
-    """Return how far each interval is from overturning the finding of the one without a shift."""
+def finding_margins(table: pd.DataFrame, at_none: int) -> Array:
+    """Return (limits, k) how far limits are from overturning the finding of the one without shift.
+
+    One limit keeps a finding on its side of 0; both keep one that is not significant, which is
+    overturned once the interval excludes 0. Limits move evenly with the shift, the nearer of two
+    does not: each is interpolated by itself.
+    """
     low, high = table["conf_low"].to_numpy(), table["conf_high"].to_numpy()
     if low[at_none] > 0:
-        return np.asarray(low)
+        return np.array([low])
     if high[at_none] < 0:
-        return np.asarray(-high)
-    return np.asarray(
-        np.minimum(-low, high)
-    )  # not significant: overturned once the interval excludes 0
+        return np.array([-high])
+    return np.array([-low, high])
 
 
-def crossings(deltas: Array, margin: Array, at_none: int) -> pd.DataFrame:
-    """Return where the margin is first used up on either side of no shift."""
+def crossings(deltas: Array, margins: Array, at_none: int) -> pd.DataFrame:
+    """Return where a margin (limits, k) is first used up on either side of no shift."""
     none = deltas[at_none]
-    sides = (
+    rows = []
+    for direction, order in (
         (f"below {none:g}", np.arange(at_none, -1, -1)),
         (f"above {none:g}", np.arange(at_none, len(deltas))),
-    )
-    return pd.DataFrame(
-        [
-            {
-                "direction": direction,
-                "delta": first_crossing(deltas[order], margin[order]),
-                "searched_to": deltas[order[-1]],
-            }
-            for direction, order in sides
-        ]
-    )
+    ):
+        found = [first_crossing(deltas[order], margin[order]) for margin in margins]
+        nearest = min(found, key=lambda at: np.inf if np.isnan(at) else abs(at - none))
+        rows.append({"direction": direction, "delta": nearest, "searched_to": deltas[order[-1]]})
+    return pd.DataFrame(rows)
 
 
 def _times_shifted(unseen: pd.DataFrame, shift: str | None) -> Array:

@@ -24,7 +24,7 @@ from alliance_stats.survival.unseen.dropout_sensitivity import (
     SOURCES,
     Scale,
     crossings,
-    finding_margin,
+    finding_margins,
     grid_of,
     shifted,
     told_shift,
@@ -95,22 +95,19 @@ class SensitivityByGroup:
         first, second = np.meshgrid(*self.deltas, indexing="ij")
         found.insert(1, self.columns[0], first.ravel())
         found.insert(2, self.columns[1], second.ravel())
-        margin = finding_margin(found, int(np.flatnonzero(self._at_none.ravel())[0]))
-        return found.assign(overturned=margin <= 0.0)
+        margins = self.margins(conf_level=conf_level)
+        return found.assign(overturned=(margins <= 0.0).any(axis=0).ravel())
 
-    @property
-    def _at_none(self) -> Array:
-        first, second = np.meshgrid(*self.deltas, indexing="ij")
-        return np.asarray((first == self.no_shift) & (second == self.no_shift))
+    def margins(self, *, conf_level: float = 0.95) -> Array:
+        """Return (limits, first arm's, second arm's shifts) how far limits are from overturning.
 
-    def margin(self, *, conf_level: float = 0.95) -> Array:
-        """Return (first arm's, second arm's shifts) how far each interval is from overturning.
-
-        Negative where the finding is overturned; in units of the coefficient.
+        One limit of the interval keeps a finding on its side of 0; both keep one that is not
+        significant. Negative where the finding is overturned; in units of the coefficient.
         """
-        at_none = int(np.flatnonzero(self._at_none.ravel())[0])
-        margin = finding_margin(self.completed.table(conf_level=conf_level), at_none)
-        return margin.reshape(len(self.deltas[0]), len(self.deltas[1]))
+        first, second = np.meshgrid(*self.deltas, indexing="ij")
+        none = ((first == self.no_shift) & (second == self.no_shift)).ravel()
+        table = self.completed.table(conf_level=conf_level)
+        return finding_margins(table, int(np.flatnonzero(none)[0])).reshape(-1, *first.shape)
 
     def tipping_points(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return, for each shift of one arm, the other's at which the finding is overturned.
@@ -122,11 +119,12 @@ class SensitivityByGroup:
             ``direction``, ``delta`` (no shift, where `held` overturns the finding by itself; NaN
             where the grid ends before) and ``searched_to``.
         """
-        margin, parts = self.margin(conf_level=conf_level), []
-        for moved, table in ((1, margin), (0, margin.T)):
+        margins, parts = self.margins(conf_level=conf_level), []
+        for moved in (1, 0):
             at_none = int(np.flatnonzero(self.deltas[moved] == self.no_shift)[0])
-            for held, row in zip(self.deltas[1 - moved], table, strict=True):
-                part = crossings(self.deltas[moved], row, at_none)
+            for k, held in enumerate(self.deltas[1 - moved]):
+                own = np.take(margins, k, axis=2 - moved)
+                part = crossings(self.deltas[moved], own, at_none)
                 part.insert(0, "group", self.arms[moved])
                 part.insert(1, "held", held)
                 parts.append(part)
