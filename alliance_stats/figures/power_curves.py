@@ -166,7 +166,8 @@ def power_figure(
         curves, axis, capital(across), y_label=rejected_label(found),
         aim=None if aim is None else 100.0 * aim, limits=limits or _WHOLE,
     )  # fmt: skip
-    formula = " Dotted: by formula." if drawn["closed_form"].notna().any() else ""
+    has_formula = drawn["closed_form"].notna().any()
+    formula = f" Dotted: by formula ({found.plan.closed_form_name})." if has_formula else ""
     reach = "" if aim is None else f" Line: {format_percent(aim)}."
     return ReportFigure(
         figure,

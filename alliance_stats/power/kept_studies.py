@@ -68,6 +68,23 @@ class Plan:
         """Return the design with some assumptions changed."""
         return changed(self.design, changes)
 
+    def closed_form(self, changes: Mapping[str, object], alpha: float) -> Mapping[str, float]:
+        """Return the power of terms for which the analysis, or else the design, has a formula."""
+        design = self.cell(changes)
+        own = getattr(self.analysis, "closed_form", None)
+        if own is None:
+            return design.closed_form(alpha)
+        if isinstance(design, UncertainDesign):
+            return design.mean_over_sets(lambda at: own(at, alpha))
+        found: Mapping[str, float] = own(design, alpha)
+        return found
+
+    @property
+    def closed_form_name(self) -> str:
+        """What the closed form is."""
+        has = self.analysis if hasattr(self.analysis, "closed_form") else self.design
+        return str(getattr(has, "closed_form_name", "by formula"))
+
     def open_store(self) -> None:
         """Make the folder, or see that it belongs to this plan.
 

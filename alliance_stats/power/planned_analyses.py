@@ -3,9 +3,11 @@
 A row has ``term, parameter, estimate, p_value, conf_low, conf_high, singular``: `parameter` names
 the true value among the design's, empty where there is none to hold the estimate against. Any
 function of a drawn study that returns a frame with ``term, estimate, p_value`` will do as well.
+One that has ``closed_form(design, alpha)``, term -> power by formula, and ``closed_form_name``, has
+that beside the simulated power.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,6 +18,8 @@ from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.groups import compare_groups, compare_themes
 from alliance_stats.multilevel import DfMethod, VarianceBy, lmm, within_between
 from alliance_stats.panel import cross_lagged
+from alliance_stats.power.formula_powers import therapist_effect_power, within_effect_power
+from alliance_stats.power.study_designs import StudyDesign
 from alliance_stats.study import Study
 from alliance_stats.survival import discrete_hazard
 from alliance_stats.transforms import person_period, running_mean
@@ -67,6 +71,15 @@ class ModelEffect:
         found = _of(model.tidy(df_method=self.df_method), self.term)
         return _rows(found, self.parameter, singular=model.singular)
 
+    closed_form_name = "noncentral t of therapists' means"
+
+    def closed_form(self, design: object, alpha: float) -> Mapping[str, float]:
+        """Return the power of experience or framework by formula; nothing of other terms."""
+        if not isinstance(design, StudyDesign):
+            return {}
+        normal = self.df_method == "normal"
+        return therapist_effect_power(design, self.formula, self.term, alpha, normal=normal)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LevelEffects:
@@ -109,6 +122,15 @@ class LevelEffects:
         named = tidy[tidy["effect"] != "contextual"].set_index("term")[_NUMBERS]
         parameters = [dict(self.parameters).get(str(term), "") for term in named.index]
         return _rows(named, parameters, singular=found.model.singular)
+
+    closed_form_name = "noncentral t of deviations from persons' means"
+
+    def closed_form(self, design: object, alpha: float) -> Mapping[str, float]:
+        """Return the power of the effect within persons by formula."""
+        asked = (self.outcome, self.predictor, self.levels[0])
+        if not isinstance(design, StudyDesign) or asked != ("symptoms", "alliance", "person"):
+            return {}
+        return within_effect_power(design, "within person", alpha)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

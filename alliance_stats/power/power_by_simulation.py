@@ -99,7 +99,7 @@ class Power:
         for place, changes in enumerate(self.cells):
             own = self.studies[self.studies["cell"] == place]
             design = self.plan.cell(changes)
-            closed = design.closed_form(self.alpha)
+            closed = self.plan.closed_form(changes, self.alpha)
             n = int(own["study"].nunique())
             for term in self.terms:
                 found = own[(own["term"] == term) & (own["failed"] == "")]
@@ -177,6 +177,8 @@ class Power:
                 f"With {format_count(fewest)} studies per design a power of 50% is known to "
                 f"{half:.1f} points either way; {format_count(_ENOUGH)} would make that 3.1."
             )
+        if set(self.plan.closed_form(self.cells[0], self.alpha)) & set(self.terms):
+            said.append(f"Closed form: {self.plan.closed_form_name}.")
         return tuple(said)
 
     def account(self, *, conf_level: float = 0.95) -> Account:

@@ -60,9 +60,17 @@ class SmallestDesign:
         return self.power.glance().assign(varied=self.name, smallest=self.value, aim=self.aim)
 
     @property
+    def _extreme(self) -> str:
+        """What the answer is among the values: power rises along them, falling as they may be."""
+        first, last = (cell[self.name] for cell in (self.power.cells[0], self.power.cells[-1]))
+        numbers = isinstance(first, int | float) and isinstance(last, int | float)
+        return "largest" if numbers and first > last else "smallest"  # type: ignore[operator]
+
+    @property
     def method(self) -> str:
         """What was looked for, in a phrase."""
-        return f"smallest '{self.name}' with a power of {100 * self.aim:g}%, by adaptive simulation"
+        aim = f"with a power of {100 * self.aim:g}%, by adaptive simulation"
+        return f"{self._extreme} '{self.name}' {aim}"
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -81,7 +89,7 @@ class SmallestDesign:
         """Return the answer and what was looked at, as data."""
         inner = self.power.account(conf_level=conf_level)
         reached = f"reaches {100 * self.aim:g}%."
-        said = f"{{}} = {self.value} is the smallest that {reached}"
+        said = f"{{}} = {self.value} is the {self._extreme} that {reached}"
         if self.value is None:
             said = f"None of the values of {{}} that were tried {reached}"
         answer = Phrase(said, (self.name,))
@@ -127,7 +135,8 @@ def smallest_design(
     ----------
     vary
         One assumption and its values, that of the least power first: ``{"families": range(60, 400,
-        20)}``.
+        20)}``; any assumption: the smallest effect, ``{"alliance.experience": [.01, .02, .03]}``,
+        or the largest share of variance between therapists, ``{"icc": [.3, .2, .1, .05]}``.
     aim
         Power aimed at.
     term

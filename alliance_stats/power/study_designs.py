@@ -207,7 +207,7 @@ class StudyDesign:
         ).study
 
     def closed_form(self, alpha: float) -> Mapping[str, float]:  # noqa: ARG002  as designs are asked
-        """Nothing: families that leave have no formula."""
+        """Nothing: the analysis says what has a formula, as ``ModelEffect.closed_form``."""
         return {}
 
     def assumptions(self) -> pd.DataFrame:

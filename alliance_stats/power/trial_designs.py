@@ -18,7 +18,18 @@ from alliance_stats.power.assumptions import (
     check_share,
 )
 
-__all__ = ["ClusterTrial", "InterviewDesign"]
+__all__ = ["ClusterTrial", "InterviewDesign", "power_of_t"]
+
+
+def power_of_t(effect: float, variance: float, df: float, alpha: float) -> float:
+    """Return the power of a two-sided t test: noncentral t with ``effect / sqrt(variance)``."""
+    shift = effect / math.sqrt(variance)
+    if math.isinf(df):
+        critical = float(stats.norm.isf(alpha / 2.0))
+        return float(stats.norm.cdf(shift - critical) + stats.norm.cdf(-shift - critical))
+    critical = float(stats.t.isf(alpha / 2.0, df))
+    below = noncentral_t_cdf(critical, df, shift) - noncentral_t_cdf(-critical, df, shift)
+    return 1.0 - below
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +117,12 @@ class ClusterTrial:
         parts = {"treated": treated[member], "cluster": cluster[member], "member": member}
         return pd.DataFrame({**parts, "outcome": outcome})
 
+    @property
+    def closed_form_name(self) -> str:
+        """What the closed form is."""
+        welch = ", Welch's df" if self.partially_nested else ""
+        return f"noncentral t of cluster means{welch}"
+
     def closed_form(self, alpha: float) -> Mapping[str, float]:
         """Return the power of the t test of cluster means.
 
@@ -126,10 +143,7 @@ class ClusterTrial:
             df = (clustered + other) ** 2 / (
                 clustered**2 / (k - 1.0) + other**2 / max(k * m - 1.0, 1.0)
             )
-        critical = float(stats.t.isf(alpha / 2.0, df))
-        shift = self.effect / math.sqrt(clustered + other)
-        below = noncentral_t_cdf(critical, df, shift) - noncentral_t_cdf(-critical, df, shift)
-        return {"difference": 1.0 - below}
+        return {"difference": power_of_t(self.effect, clustered + other, df, alpha)}
 
     def assumptions(self) -> pd.DataFrame:
         """Return ``assumption, value, source``."""
@@ -184,6 +198,8 @@ class InterviewDesign:
         return pd.DataFrame(
             {"group": np.repeat(["first", "second"], sizes), "theme": voiced.astype(np.int64)}
         )
+
+    closed_form_name = "Fisher's test over all tables"
 
     def closed_form(self, alpha: float) -> Mapping[str, float]:
         """Return the power of Fisher's exact test, over all tables that can come."""

@@ -1,7 +1,7 @@
 """A design whose assumptions are themselves uncertain: each study draws a set of its own."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,12 +79,19 @@ class UncertainDesign:
         """Draw one study, of a set of its own."""
         return self.settle(rng).draw(rng)
 
+    @property
+    def closed_form_name(self) -> str:
+        """What the closed form is."""
+        return f"{getattr(self.design, 'closed_form_name', '')}, mean over the sets"
+
     def closed_form(self, alpha: float) -> Mapping[str, float]:
         """Return the mean over the sets of the power by formula."""
-        found = pd.DataFrame(
-            [self._at(place).closed_form(alpha) for place in range(len(self.sets))]
-        )
-        return {str(term): float(power) for term, power in found.mean().items()}
+        return self.mean_over_sets(lambda design: design.closed_form(alpha))
+
+    def mean_over_sets(self, power: Callable[[Design], Mapping[str, float]]) -> Mapping[str, float]:
+        """Return the mean over the sets of what a function says of the design at each."""
+        found = pd.DataFrame([power(self._at(place)) for place in range(len(self.sets))])
+        return {str(term): float(value) for term, value in found.mean().items()}
 
     def assumptions(self) -> pd.DataFrame:
         """Return ``assumption, value, source, conf_low, conf_high``.

@@ -17,17 +17,21 @@ from alliance_stats.power import (
     LaggedEffect,
     LevelEffects,
     ModelEffect,
+    Power,
     StudyDesign,
     ThemeDifference,
     power,
     power_sensitivity,
     smallest_design,
+    varied,
 )
+from alliance_stats.power.kept_studies import Plan
 from alliance_stats.sentences import report
 
 TRIAL = ClusterTrial(clusters=6, members=4, icc=0.1, effect=0.6)
 SMALL = StudyDesign(therapists=6, families=30)
 BY_HAND = 1e-12  # the same arithmetic
+FINE_GRID = 2e-3  # 20,000 quantiles stand for the distribution
 SPEED = 4.0  # Monte Carlo standard errors: beyond by chance once in 16,000
 
 
@@ -69,8 +73,8 @@ def has_no_p(trial):
 
 
 def test_simulated_power_is_that_of_the_closed_form():
-    found = power(TRIAL, means, vary={"effect": [0.0, 0.6, 1.0]}, n_studies=800, seed=3).tidy()
-    error = np.sqrt(found["closed_form"] * (1 - found["closed_form"]) / 800)
+    found = power(TRIAL, means, vary={"effect": [0.0, 0.6, 1.0]}, n_studies=500, seed=3).tidy()
+    error = np.sqrt(found["closed_form"] * (1 - found["closed_form"]) / 500)
     assert (abs(found["estimate"] - found["closed_form"]) < SPEED * error).all()
     assert found["what"].tolist() == ["type I error", "power", "power"]
     assert found["closed_form"].iloc[0] == pytest.approx(0.05, abs=1e-9)
@@ -87,12 +91,13 @@ def test_power_of_fishers_test_runs_through_all_tables():
     assert 0.0 < null < 0.05  # an exact test is never too liberal
 
 
-def test_two_workers_give_the_digits_of_one(tmp_path):
+@pytest.mark.parametrize("workers", [2, pytest.param(4, marks=pytest.mark.slow)])
+def test_several_workers_give_the_digits_of_one(tmp_path, workers):
     asked = {"vary": {"clusters": [4, 6]}, "n_studies": 24, "seed": 8}
     one = power(TRIAL, ArmDifference(), **asked)
-    two = power(TRIAL, ArmDifference(), workers=2, store=tmp_path / "kept", **asked)
-    pd.testing.assert_frame_equal(one.studies, two.studies)
-    pd.testing.assert_frame_equal(one.tidy(), two.tidy())
+    many = power(TRIAL, ArmDifference(), workers=workers, store=tmp_path / "kept", **asked)
+    pd.testing.assert_frame_equal(one.studies, many.studies)
+    pd.testing.assert_frame_equal(one.tidy(), many.tidy())
 
 
 def test_a_stopped_run_goes_on_where_it_was(tmp_path):
@@ -271,6 +276,46 @@ def test_the_smallest_design_is_where_the_closed_form_says():
     none = smallest_design(TRIAL, means, vary={"clusters": [2, 3]}, n_studies=100, seed=4)
     assert none.value is None
     assert "None of the values of clusters" in none.summary()
+
+
+def test_the_smallest_effect_is_looked_for_like_any_assumption():
+    effects = [0.3, 0.6, 0.9, 1.2, 1.5]
+    found = smallest_design(TRIAL, means, vary={"effect": effects}, n_studies=200, seed=4)
+    closed = {e: varied(TRIAL, {"effect": e}).closed_form(0.05)["difference"] for e in effects}
+    assert found.value == min(e for e, share in closed.items() if share >= 0.8)
+    assert f"effect = {found.value} is the smallest that reaches 80%." in found.summary()
+    # power falls as the ICC rises: the least power first, so that the answer is the largest ICC
+    iccs = [0.4, 0.2, 0.05, 0.0]
+    large = varied(TRIAL, {"effect": 1.1})
+    best = smallest_design(large, means, vary={"icc": iccs}, n_studies=200, seed=4)
+    closed = [varied(large, {"icc": icc}).closed_form(0.05)["difference"] for icc in iccs]
+    assert best.value == next(i for i, share in zip(iccs, closed, strict=True) if share >= 0.8)
+    assert f"icc = {best.value} is the largest that reaches 80%." in best.summary()
+
+
+def test_errors_of_sign_and_size_are_those_of_a_normal_estimate():
+    """Gelman & Carlin 2014, doi:10.1177/1745691614551642: an effect of a third of its error."""
+    n, ratio = 20_000, 1.0 / 3.0
+    z = stats.norm.ppf((np.arange(n) + 0.5) / n) + ratio
+    studies = pd.DataFrame(
+        {
+            "cell": 0, "study": np.arange(n), "term": "difference", "truth": ratio, "estimate": z,
+            "p_value": 2 * stats.norm.sf(abs(z)), "conf_low": z - 1.96, "conf_high": z + 1.96,
+            "singular": False, "failed": "",
+        }
+    )  # fmt: skip
+    row = Power(Plan(TRIAL, means, 1), ({},), 0.05, studies).tidy().iloc[0]
+    limit = stats.norm.isf(0.025)
+    wrong, right = stats.norm.cdf(-limit - ratio), stats.norm.sf(limit - ratio)
+    assert row["estimate"] == pytest.approx(wrong + right, rel=FINE_GRID)
+    assert row["type_s"] == pytest.approx(wrong / (wrong + right), rel=FINE_GRID)
+    above = ratio * right + stats.norm.pdf(limit - ratio)
+    below = -ratio * wrong + stats.norm.pdf(limit + ratio)
+    size = (above + below) / (wrong + right) / ratio
+    assert row["type_m"] == pytest.approx(size, rel=FINE_GRID)
+    assert row["type_s_low"] < row["type_s"] < row["type_s_high"]
+    assert row["coverage"] == pytest.approx(0.95, abs=1e-3)
+    assert row["bias"] == pytest.approx(0.0, abs=1e-9)
 
 
 def test_assumptions_stand_in_a_table_with_their_sources():

@@ -20,6 +20,8 @@ ASKED = {"vary": {"clusters": [4, 6]}, "n_studies": 30, "seed": 8}
 PATIENCE = 120.0  # s, until a run has something to show
 DASK = "the extra [dask] is not installed"
 
+pytestmark = pytest.mark.slow  # processes are started, killed and started again
+
 
 def means(trial):
     """Test cluster means by t."""
