@@ -11,13 +11,13 @@ average alliance, with what families and therapists differ in integrated out.
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 from scipy import special, stats
 
 from alliance_stats.design.formula import parse_formula, printed, variables_of
 from alliance_stats.estimates import Array
+from alliance_stats.power.assumptions import varied
 from alliance_stats.power.study_designs import StudyDesign
 from alliance_stats.power.trial_designs import power_of_t
 from alliance_stats.simulate.naming import plain_terms
@@ -106,7 +106,7 @@ def _variance_of_years() -> float:
 def _weight_of_therapist(design: StudyDesign, included: set[str]) -> float:
     """Return the mean weight of a therapist's mean rating: the reciprocal of its variance."""
     left_out = {own: 0.0 for name, own in _OF_TRUTH.items() if name in included}
-    truth = replace(design.alliance, **left_out)
+    truth = varied(design.alliance, left_out)
     sds = plain_terms(truth, design.family)
     ratings, chances = _ratings_of_person(design)
     middle = (1.0 + float(chances @ ratings)) / 2.0  # session up to which persons have grown
@@ -164,4 +164,5 @@ def _ratings_of_person(design: StudyDesign) -> tuple[Array, Array]:
     available = np.clip((high + 1.0 - session) / (high + 1.0 - low), 0.0, 1.0)
     at_least = going_on * available  # still there for this session, and it can take place
     chances = at_least - np.append(at_least[1:], 0.0)
-    return 1.0 + (1.0 - design.missing_rating) * (session - 1.0), chances
+    ratings: Array = 1.0 + (1.0 - design.missing_rating) * (session - 1.0)
+    return ratings, np.asarray(chances, dtype=np.float64)
