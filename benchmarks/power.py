@@ -1,10 +1,13 @@
 """Planned studies beside the same plan in R: CPU seconds a study.
 
-Run as ``python -m benchmarks.power [STUDIES [STUDIES_IN_R]]``; 200 and 20 if not told otherwise. A
-study has 30 therapists and 240 families, about 5,900 rows: it is simulated, analysed by ``lmm``
-with Satterthwaite's df and by ``discrete_hazard``. R reads the same studies (simulated by ours,
-which costs R nothing) and fits lmerTest and glmmTMB. CPU seconds on one thread, one after the
-other; starting either language is not counted. R is left out where Rscript is not installed.
+Run as ``python -m benchmarks.power [STUDIES [IN_R [IN_R_BY_KENWARD_ROGER]]]``; 200, 20 and none if
+not told otherwise. A study has 30 therapists and 240 families, about 5,900 rows: it is simulated,
+analysed by ``lmm`` with df and by ``discrete_hazard`` of its person-periods. R has the same studies
+(simulated by ours, whose seconds count for both), lays out the person-periods itself, and fits
+lmerTest and glmmTMB. What is compared are Satterthwaite's df on both sides, lmerTest's own choice;
+Kenward and Roger's take pbkrtest minutes a study and are timed where asked for. CPU seconds on one
+thread, one after the other; starting either language and reading files are not counted. R is left
+out where Rscript is not installed.
 """
 
 import json
@@ -15,6 +18,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,21 +36,38 @@ RATING = ModelEffect(
     parameter="alliance.experience",
 )
 LEAVING = DropoutEffect()
-SIZES = (200, 20)
+DESIGN = StudyDesign(therapists=30, families=240)
+SIZES = (200, 20, 0)
 R_SCRIPT = """
 suppressPackageStartupMessages({library(lme4); library(lmerTest); library(glmmTMB)})
-a <- commandArgs(TRUE); n <- as.integer(a[2]); p <- numeric(n); h <- numeric(n)
-d <- lapply(seq_len(n) - 1, function(i) list(
-  s = read.csv(sprintf("%s/s%d.csv", a[1], i)), h = read.csv(sprintf("%s/h%d.csv", a[1], i))))
-t <- system.time(for (i in seq_len(n)) {
-  m <- suppressMessages(lmerTest::lmer(alliance ~ session + role + experience + framework +
-    investment + parent_trauma + therapist_emotion + (1 | therapist/family/person), d[[i]]$s))
-  p[i] <- coef(summary(m))["experience", "Pr(>|t|)"]
+a <- commandArgs(TRUE); n <- as.integer(a[2]); n_kr <- as.integer(a[3])
+d <- lapply(seq_len(n) - 1, function(i) read.csv(sprintf("%s/s%d.csv", a[1], i)))
+periods_of <- function(s) {
+  g <- s[!duplicated(s$family), c("family", "therapist", "ending", "investment", "parent_trauma",
+                                  "therapist_emotion")]
+  n <- tapply(s$session, s$family, max)
+  d <- g[rep(seq_len(nrow(g)), n[g$family]), ]
+  d$session <- sequence(n[g$family])
+  d$alliance <- tapply(s$alliance, list(s$family, s$session), mean, na.rm = TRUE)[
+    cbind(d$family, d$session)]
+  seen <- !is.na(d$alliance)
+  d$alliance_running_mean <- ave(ifelse(seen, d$alliance, 0), d$family, FUN = cumsum) /
+    ave(as.numeric(seen), d$family, FUN = cumsum)
+  last <- d$session == n[d$family]
+  d$event <- as.numeric(last & d$ending == "dropout")
+  d[!(last & d$ending != "dropout"), ]
+}
+rating <- function(s) suppressMessages(lmerTest::lmer(alliance ~ session + role + experience +
+  framework + investment + parent_trauma + therapist_emotion + (1 | therapist/family/person), s))
+plan <- function(s) {
+  p <- coef(summary(rating(s)))["experience", "Pr(>|t|)"]
   g <- glmmTMB(event ~ session + alliance_running_mean + investment + parent_trauma +
-    therapist_emotion + (1 | therapist), data = d[[i]]$h, family = binomial)
-  h[i] <- coef(summary(g))$cond["alliance_running_mean", 1]
-}, gcFirst = TRUE)
-cat(jsonlite::toJSON(list(seconds = sum(t[1:2]), p = p, h = h,
+    therapist_emotion + (1 | therapist), data = periods_of(s), family = binomial)
+  c(p, coef(summary(g))$cond["alliance_running_mean", 1])
+}
+t <- system.time(found <- sapply(d, plan), gcFirst = TRUE)
+kr <- system.time(for (s in head(d, n_kr)) coef(summary(rating(s), ddf = "Kenward-Roger")))
+cat(jsonlite::toJSON(list(seconds = sum(t[1:2]), kr = sum(kr[1:2]), p = found[1, ], h = found[2, ],
   version = sprintf("R %s.%s, lme4 %s, lmerTest %s, glmmTMB %s", R.version$major, R.version$minor,
     packageVersion("lme4"), packageVersion("lmerTest"), packageVersion("glmmTMB"))),
   auto_unbox = TRUE, digits = NA))
@@ -61,45 +83,68 @@ def periods_of(sessions: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["event"].notna() & ~(rows["event"].eq(0) & rows["ending_code"].ne(0))]
 
 
-def main(n: int, n_in_r: int) -> None:
+def seconds(n: int) -> tuple[np.ndarray, np.ndarray, float]:
+    """Return CPU seconds of simulation, rating, its second df and leaving; answers; mean rows."""
+    found, clock, rows = [], [], []
+    for place in range(n):
+        at = [time.process_time()]
+        study = DESIGN.draw(np.random.default_rng([1, place]))
+        at.append(time.process_time())
+        p = RATING(study)["p_value"].iloc[0]
+        at.append(time.process_time())
+        log_odds = LEAVING(study)["estimate"].iloc[0]
+        at.append(time.process_time())
+        replace(RATING, df_method="kenward-roger")(study)
+        at.append(time.process_time())
+        clock.append(np.diff(at))
+        found.append((p, log_odds))
+        rows.append(len(study.sessions))
+    return np.array(clock), np.array(found), float(np.mean(rows))
+
+
+def main(n: int, n_in_r: int, n_kr: int) -> None:
     """Print our seconds a study, what 10,000 take, and R's."""
     print(
         f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, "
         f"Python {platform.python_version()}, numpy {np.__version__}"
     )
-    design = StudyDesign(therapists=30, families=240)
-    found, rows, clock = [], [], []
     with threadpool_limits(1):
-        for place in range(n):
-            start = time.process_time()
-            study = design.draw(np.random.default_rng([1, place]))
-            found.append((RATING(study)["p_value"].iloc[0], LEAVING(study)["estimate"].iloc[0]))
-            clock.append(time.process_time() - start)
-            rows.append(len(study.sessions))
-    each = float(np.mean(clock))
-    print(f"{n} studies of {np.mean(rows):,.0f} rows: {each:.3f} CPU s each")
+        clock, found, rows = seconds(n)
+    draw, rating, leaving, kr = clock.mean(axis=0)
+    each = draw + rating + leaving
+    print(
+        f"{n} studies of {rows:,.0f} rows: {each:.3f} CPU s each (simulation {draw:.3f}, lmm with "
+        f"Satterthwaite's df {rating:.3f}, with Kenward and Roger's {kr:.3f}, person-periods and "
+        f"discrete_hazard {leaving:.3f})"
+    )
     print(f"10,000 of them: {10_000 * each / 3600 / 2:.2f} h on two cores")
     if shutil.which("Rscript"):
-        in_r(design, n_in_r, each_of_ours=float(np.mean(clock[:n_in_r])), ours=np.array(found))
+        in_r(clock[:n_in_r].mean(axis=0), found, n_in_r, n_kr)
 
 
-def in_r(design: StudyDesign, n: int, *, each_of_ours: float, ours: np.ndarray) -> None:
+def in_r(clock: Sequence[float], ours: np.ndarray, n: int, n_kr: int) -> None:
     """Print R's seconds a study for the same studies, the ratio, and how far answers are apart."""
     with tempfile.TemporaryDirectory() as folder:
         for place in range(n):
-            sessions = design.draw(np.random.default_rng([1, place])).sessions
+            sessions = DESIGN.draw(np.random.default_rng([1, place])).sessions
             sessions.to_csv(Path(folder) / f"s{place}.csv", index=False)
-            periods_of(sessions).to_csv(Path(folder) / f"h{place}.csv", index=False)
         script = Path(folder) / "plan.R"
         script.write_text(R_SCRIPT, encoding="utf-8")
         said = subprocess.run(
-            ["Rscript", str(script), folder, str(n)], capture_output=True, text=True, check=True,
-            env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+            ["Rscript", str(script), folder, str(n), str(n_kr)], capture_output=True, text=True,
+            check=True, env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
         ).stdout  # fmt: skip
     theirs = json.loads(said)
-    seconds = theirs["seconds"] / n
+    draw, rating, leaving, kr = clock
+    in_all = theirs["seconds"] / n + draw
+    print(
+        f"{theirs['version']}: {in_all:.2f} CPU s each, our simulation among them, "
+        f"{in_all / (draw + rating + leaving):.1f} times ours (Satterthwaite's df on both sides)"
+    )
+    if n_kr:
+        slow = theirs["kr"] / n_kr
+        print(f"Kenward and Roger's df: {slow:.1f} CPU s each, {slow / kr:.0f} times ours")
     gaps = np.abs(ours[:n] - np.column_stack([theirs["p"], theirs["h"]])).max(axis=0)
-    print(f"{theirs['version']}: {seconds:.2f} CPU s each, {seconds / each_of_ours:.0f} times ours")
     print(f"largest gaps: p {gaps[0]:.1e}, log odds ratio {gaps[1]:.1e}")
 
 

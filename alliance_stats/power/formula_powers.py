@@ -164,5 +164,5 @@ def _ratings_of_person(design: StudyDesign) -> tuple[Array, Array]:
     available = np.clip((high + 1.0 - session) / (high + 1.0 - low), 0.0, 1.0)
     at_least = going_on * available  # still there for this session, and it can take place
     chances = at_least - np.append(at_least[1:], 0.0)
-    ratings: Array = 1.0 + (1.0 - design.missing_rating) * (session - 1.0)
-    return ratings, np.asarray(chances, dtype=np.float64)
+    ratings = 1.0 + (1.0 - design.missing_rating) * (session - 1.0)
+    return np.asarray(ratings, dtype=np.float64), np.asarray(chances, dtype=np.float64)
