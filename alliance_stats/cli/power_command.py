@@ -32,6 +32,7 @@ _ANALYSES: Mapping[str, Callable[..., Any]] = {
         "ThemeDifference",
     )
 }
+_WIDEST = 60  # letters of a value or a source; the whole is in assumptions()
 _ASKED = ("vary", "sensitivity", "smallest")
 _OWN = (
     *("design", "analysis", "n_studies", "precision", "seed", "workers", "alpha", "store"),
@@ -59,7 +60,7 @@ def print_power(file: Path) -> int:
     except Refusal:
         return 1
     heading("Assumptions")
-    say(found["Power"].assumptions().to_string(index=False))
+    say(found["Power"].assumptions().to_string(index=False, max_colwidth=_WIDEST))
     for title, result in found.items():
         heading(title)
         say(result.summary())
@@ -92,14 +93,15 @@ def _run(plan: dict[str, Any], folder: Path) -> dict[str, Any]:
     if "store" in plan:
         plan["store"] = folder / str(plan["store"])
     sensitivity, smallest = plan.pop("sensitivity", None), plan.pop("smallest", None)
-    found: dict[str, Any] = {"Power": room.power(design, analysis, progress=True, **plan)}
     shared = {k: v for k, v in plan.items() if k not in ("vary", "precision")}
+    if smallest is not None:  # before hours are spent on the rest
+        _check_known(smallest, room.smallest_design, "smallest", given=shared)
+    found: dict[str, Any] = {"Power": room.power(design, analysis, progress=True, **plan)}
     if sensitivity is not None:
         found["Sensitivity"] = room.power_sensitivity(
             design, analysis, vary=sensitivity, progress=True, **shared
         )
     if smallest is not None:
-        _check_known(smallest, room.smallest_design, "smallest", without=shared)
         found["Smallest design"] = room.smallest_design(
             design, analysis, progress=True, **{**shared, **smallest}
         )
@@ -107,20 +109,20 @@ def _run(plan: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _check_known(
-    values: object, asked: Callable[..., Any], part: str, *, without: Mapping[str, Any]
+    values: object, asked: Callable[..., Any], part: str, *, given: Mapping[str, Any]
 ) -> None:
     """Refuse words that a part of the plan does not have, and one that lacks what it needs."""
     if not isinstance(values, dict):
         raise DataError(f"[{part}] is a table of the plan; got {values!r}.")
     parameters = inspect.signature(asked).parameters
-    known = [name for name in parameters if name not in (*without, "design", "analysis")]
+    known = [name for name in parameters if name not in ("design", "analysis", "progress")]
     for name in values:
         if name not in known:
             raise DataError(f"[{part}] has '{name}'. {did_you_mean(name, known)}")
     needed = [
         name
         for name in known
-        if parameters[name].default is inspect.Parameter.empty and name not in values
+        if parameters[name].default is inspect.Parameter.empty and name not in {**given, **values}
     ]
     if needed:
         raise DataError(f"[{part}] needs '{needed[0]}'.")
@@ -133,5 +135,5 @@ def _made(asked: object, kinds: Mapping[str, Callable[..., Any]], part: str) -> 
     kind = values.pop("kind")
     if kind not in kinds:
         raise DataError(f"[{part}] has the kind '{kind}'. {did_you_mean(kind, kinds)}")
-    _check_known(values, kinds[kind], part, without={})
+    _check_known(values, kinds[kind], part, given={})
     return kinds[kind](**values)

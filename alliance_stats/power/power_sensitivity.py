@@ -20,6 +20,10 @@ from alliance_stats.power.power_by_simulation import Power, answered, check_plan
 __all__ = ["Sensitivity", "power_sensitivity"]
 
 _PLANNED = "as planned"
+_COLUMNS = {
+    "closed_form": Column("closed form", "share"),
+    "power_change": Column("change", "bounded", "power_change_low", "power_change_high"),
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -45,7 +49,8 @@ class Sensitivity:
         """Return a row per value and term, those of the study as planned first.
 
         ``assumption, value, term, what, truth, n_studies, n_failed, estimate, conf_low,
-        conf_high`` (the power, with Wilson's interval for the Monte Carlo error), ``power_change``
+        conf_high`` (the power, with Wilson's interval for the Monte Carlo error), ``closed_form``
+        where there is one, ``power_change``
         from the study as planned, with ``power_change_low, power_change_high``
         (Newcombe's interval of the difference of two shares).
         """
@@ -53,7 +58,7 @@ class Sensitivity:
         for place, changes in enumerate(inner.cells):
             one = Power(
                 inner.plan,
-                ({},),
+                (changes,),
                 inner.alpha,
                 inner.studies[inner.studies["cell"] == place].assign(cell=0),
             )
@@ -72,7 +77,7 @@ class Sensitivity:
         names = ["power_change", "power_change_low", "power_change_high"]
         table[names] = pd.DataFrame(moved, index=table.index)
         kept = ["assumption", "value", "term", "what", "truth", "n_studies", "n_failed"]
-        return table[[*kept, "estimate", "conf_low", "conf_high", *names]]
+        return table[[*kept, "estimate", "conf_low", "conf_high", "closed_form", *names]]
 
     def glance(self) -> pd.DataFrame:
         """Return one row: designs, studies, failures, level, seed."""
@@ -101,9 +106,7 @@ class Sensitivity:
             names=("assumption", "value", "term"),
             measure="what",
             kind="share",
-            columns={
-                "power_change": Column("change", "bounded", "power_change_low", "power_change_high")
-            },
+            columns={name: c for name, c in _COLUMNS.items() if tidy[name].notna().any()},
             conf_level=conf_level,
         )
         sizes = {"studies": self.rows.n_in}

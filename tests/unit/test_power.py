@@ -220,7 +220,8 @@ def test_sensitivity_changes_one_assumption_at_a_time():
         changed = ClusterTrial(
             **{"clusters": 6, "members": 4, "icc": 0.1, "effect": 0.6, name: value}
         )
-        closed = changed.closed_form(0.05)["difference"] - TRIAL.closed_form(0.05)["difference"]
+        assert row.closed_form == changed.closed_form(0.05)["difference"]
+        closed = row.closed_form - TRIAL.closed_form(0.05)["difference"]
         assert row.power_change_low < closed < row.power_change_high
     assert "One assumption changed" in found.summary().replace("one", "One")
 

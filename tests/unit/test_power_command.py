@@ -52,7 +52,7 @@ def test_a_plan_asks_for_sensitivity_and_the_smallest_design(tmp_path):
     file = tmp_path / "plan.toml"
     more = (
         "[sensitivity]\nicc = [0.01, 0.3]\n[smallest]\naim = 0.5\n"
-        "vary = { clusters = [2, 20] }\nbatch = 4\n"
+        "vary = { clusters = [2, 20] }\nbatch = 4\nn_studies = 8\n"
     )
     file.write_text(PLAN.replace("n_studies = 4", 'n_studies = 4\nstore = "kept"') + more, "utf-8")
     found = run(file)
