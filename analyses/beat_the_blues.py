@@ -196,7 +196,7 @@ def dropout(data: pd.DataFrame) -> tuple[Section, Numbers]:
     patients = last_seen(data)
     curves = kaplan_meier(patients, time="month", event="left", strata="treatment")
     test = log_rank(patients, time="month", event="left", group="treatment")
-    observed = test.tidy().set_index("level")
+    observed = test.tidy().set_index("group")
     shares = " and ".join(
         f"{format_percent(row['n_event'] / row['nobs'])} of the {format_count(row['nobs'])} "
         f"patients on {name if name == ARMS['BtheB'] else name.lower()}"

@@ -242,7 +242,7 @@ def _at_risk_words(data: Study, rows: RowLedger) -> str:
 
 
 def _comparison_words(test: LogRank) -> str:
-    observed = test.tidy().set_index("level")
+    observed = test.tidy().set_index("group")
     left = observed["n_event"] / observed["nobs"]
     return (
         "@fig-alliance-dropout compares families with and without a traumatised parent: "

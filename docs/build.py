@@ -21,6 +21,7 @@ import io
 import json
 import re
 import sys
+import textwrap
 import warnings
 from pathlib import Path
 
@@ -35,6 +36,7 @@ PARITY = FOLDER.parent / "tests" / "parity"
 BLOCK = re.compile(r"^```python\n(.*?)^```\n", flags=re.M | re.S)
 MARK = re.compile(r"\[\[([a-z0-9_/]+)(?:\.([A-Z0-9_]+)|#(\d))?\]\]")
 TABLE = re.compile(r"(?:^\|.*\n)+", flags=re.M)
+WIDTH = 100  # of printed sentences
 # Printed frames must not depend on the terminal.
 DISPLAY = (
     "display.width", 110, "display.max_columns", 20, "display.max_rows", 40,
@@ -89,8 +91,16 @@ def _run(code: str, path: Path, namespace: dict[str, object]) -> tuple[str, obje
         warnings.simplefilter("error")
         exec(compile(statements, str(path), "exec"), namespace)
         value = eval(compile(last, str(path), "eval"), namespace) if last else None
-    printed = "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n")
+    printed = "\n".join(map(_wrapped, out.getvalue().splitlines())).strip("\n")
     return printed, value
+
+
+def _wrapped(line: str) -> str:
+    """Return a printed line; a sentence wrapped, a row of a table (two spaces together) as it is."""
+    line = line.rstrip()
+    if len(line) <= WIDTH or "  " in line.lstrip():
+        return line
+    return textwrap.fill(line, WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
 def _proof(mark: re.Match[str]) -> str:

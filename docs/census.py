@@ -449,7 +449,7 @@ def main() -> None:
     uses = Counter(code for codes in studies for code in codes)
     complete = sum(codes <= held for codes in studies)
     lines = [
-        "# What the field computes, and what is held here",
+        "# Statistics used in the field, and where they are here",
         "",
         f"Of 100 quantitative studies of the alliance (2005-2026; `data/census/studies.csv`), "
         f"{complete} use only methods that are held here. Most were read as abstracts, so that "

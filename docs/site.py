@@ -21,10 +21,10 @@ from alliance_stats.estimates import GLOSSARY
 from docs.build import FOLDER, built, sections
 
 SOURCE, SITE = FOLDER / "_source", FOLDER / "_site"
-KEPT = ("index.md", "r_dictionary.md", "benchmarks.md", "census.md", "first_study.md")
+KEPT = ("index.md", "names.md", "r_dictionary.md", "benchmarks.md", "census.md", "first_study.md")
 # A link from a page to a file beside the documentation, which the site does not hold.
 OUTSIDE = re.compile(r"\[([^\]]+)\]\((?:\.\./)*(?:\.\./data|data|tests|analyses)/[^)]*\)")
-COVERAGE = """# Measured: are the intervals honest?
+COVERAGE = """# Simulation results: coverage and type I error
 
 Each table comes from simulated studies with known truth, made by the tests that are marked slow.
 """
@@ -32,7 +32,7 @@ ROOMS = {
     "study": "The table, and files",
     "scales": "Items, scores, reliability",
     "transforms": "New columns: levels, lags, periods",
-    "multilevel": "Multilevel models, and questions to them",
+    "multilevel": "Multilevel models, and what follows a fit",
     "panel": "Session to session",
     "survival": "Dropout",
     "groups": "Groups, success, themes",
@@ -46,8 +46,8 @@ ROOMS = {
     "tables": "Tables",
     "sentences": "Sentences",
     "archive": "Saved results",
-    "provenance": "Where numbers come from",
-    "cross_check": "A second engine's answer",
+    "provenance": "Provenance of reports",
+    "cross_check": "The same question to other libraries",
 }
 
 

@@ -145,7 +145,7 @@ def adjusted_curves_figure(
     said = naming(words, [*result.groups, *result.states])
     tidy = result.tidy(conf_level=conf_level)
     curves = tidy.assign(
-        line=[said(name) for name in tidy["level"]],
+        line=[said(name) for name in tidy["group"]],
         panel=[said(name) for name in tidy["state"]] if result.states else "",
     )
     rises = bool(result.states)

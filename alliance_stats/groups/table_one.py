@@ -47,7 +47,7 @@ class TableOne:
     labels, sizes
         Groups and how many units each has.
     statistics
-        One row per variable, level and group; see :meth:`tidy`.
+        One row per variable, category and group; see :meth:`tidy`.
     rows
         Ledger of the caller's rows, down to units.
     """
@@ -61,9 +61,9 @@ class TableOne:
     __repr__ = one_line
 
     def tidy(self) -> pd.DataFrame:
-        """Return one row per variable, level and group.
+        """Return one row per variable, category and group.
 
-        ``variable, kind`` (continuous | binary | categorical), ``level`` (of a categorical one),
+        ``variable, kind`` (continuous | binary | categorical), ``category`` (of a categorical one),
         ``group, n`` (units with a value), ``n_missing, mean, sd, median, q1, q3, count``, ``share``
         (of n), and
         ``smd``: the variable's standardised difference, the largest over pairs of groups, in SDs
@@ -352,8 +352,8 @@ def _categorical(
     return pd.DataFrame(rows).assign(smd=_largest(moments))
 
 
-def _row(variable: str, kind: str, level: str, group: str) -> dict[str, object]:
-    return {"variable": variable, "kind": kind, "level": level, "group": group}
+def _row(variable: str, kind: str, category: str, group: str) -> dict[str, object]:
+    return {"variable": variable, "kind": kind, "category": category, "group": group}
 
 
 def _largest(moments: list[tuple[Array, Array]]) -> float:
@@ -376,8 +376,8 @@ def _lines(variable: object, rows: pd.DataFrame) -> Iterator[list[object]]:
         yield [head, *map(cell, rows.to_dict("records")), smd]
         return
     yield [head, *[""] * rows["group"].nunique(), smd]
-    for level, part in rows.groupby("level", sort=False):
-        yield [Phrase("{}: {}", (variable, level)), *map(cell, part.to_dict("records")), ""]
+    for category, part in rows.groupby("category", sort=False):
+        yield [Phrase("{}: {}", (variable, category)), *map(cell, part.to_dict("records")), ""]
 
 
 def _mean_cell(row: dict[str, float]) -> Phrase | None:

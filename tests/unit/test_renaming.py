@@ -1,6 +1,8 @@
 """Old names of arguments are refused with the new one in the message."""
 
+import ast
 import importlib
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -75,3 +77,22 @@ def test_no_two_public_classes_share_a_name():
             if isinstance(getattr(module, name), type):
                 named.setdefault(name, set()).add(getattr(module, name))
     assert [name for name, classes in named.items() if len(classes) > 1] == []
+
+
+def _renamed() -> list[tuple[str, str, str]]:
+    """Return (function, old name, new name) of every decorator in the package."""
+    found = []
+    for path in sorted(Path(als.__file__).parent.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            for made in getattr(node, "decorator_list", ()):
+                if isinstance(made, ast.Call) and getattr(made.func, "id", "") == "renamed":
+                    found += [(node.name, word.arg, word.value.value) for word in made.keywords]
+    return found
+
+
+@pytest.mark.parametrize(("function", "old", "new"), _renamed())
+def test_the_page_of_names_lists_every_changed_name(function, old, new):
+    page = Path(__file__).parents[2] / "docs" / "names.md"
+    rows = [row.split("|") for row in page.read_text(encoding="utf-8").splitlines()]
+    listed = [row for row in rows if len(row) == 5 and function in row[1]]
+    assert any(f"`{old}=`" in row[2] and f"`{new}=`" in row[3] for row in listed)

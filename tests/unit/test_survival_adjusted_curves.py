@@ -31,7 +31,7 @@ DIFFERENCES = 1e-5
 def test_averages_of_a_cox_model_are_those_of_survfit() -> None:
     fit = cox_ph("age + C(sex) + `ph.karno`", LUNG, **WHEN)
     found = adjusted_curves(fit, variable="sex", times=TIMES).tidy()
-    assert found["level"].tolist() == [1, 1, 1, 2, 2, 2]
+    assert found["group"].tolist() == [1, 1, 1, 2, 2, 2]
     assert_allclose(found["estimate"], np.ravel(REFERENCE["adjusted"]), rtol=ROUNDING)
 
 
@@ -80,7 +80,7 @@ def test_errors_are_those_of_the_whole_likelihood() -> None:
     tidy = found.tidy()
     for sex, G in slopes.items():
         errors = np.sqrt(np.diag(G @ covariance @ G.T))
-        assert_allclose(tidy.loc[tidy["level"] == sex, "std_error"], errors, rtol=DIFFERENCES)
+        assert_allclose(tidy.loc[tidy["group"] == sex, "std_error"], errors, rtol=DIFFERENCES)
     G = slopes[2] - slopes[1]
     errors = np.sqrt(np.diag(G @ covariance @ G.T))
     assert_allclose(found.differences()["std_error"], errors, rtol=DIFFERENCES)
@@ -93,7 +93,7 @@ def test_strata_keep_their_baselines() -> None:
     for sex in (1, 2):
         each = fit.survival(data.assign(sex=sex), times=TIMES)
         own = each.groupby("time")["estimate"].mean()
-        assert_allclose(found.loc[found["level"] == sex, "estimate"], own, rtol=ROUNDING)
+        assert_allclose(found.loc[found["group"] == sex, "estimate"], own, rtol=ROUNDING)
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +166,7 @@ def test_incidences_of_a_fine_gray_model_are_averaged(periods: pd.DataFrame) -> 
                     censored="none")  # fmt: skip
     found = adjusted_curves(fit, variable="arm", times=[2, 4]).tidy()
     each = fit.incidence(units.assign(arm="b"), times=[2, 4]).groupby("time")["estimate"].mean()
-    assert_allclose(found.loc[found["level"] == "b", "estimate"], each, rtol=ROUNDING)
+    assert_allclose(found.loc[found["group"] == "b", "estimate"], each, rtol=ROUNDING)
 
 
 def test_it_speaks_and_refuses() -> None:

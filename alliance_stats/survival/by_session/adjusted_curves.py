@@ -76,7 +76,7 @@ class AdjustedCurves:
         Returns
         -------
         DataFrame
-            ``level, (state,) time, estimate, std_error, conf_low, conf_high`` on the probability
+            ``group, (state,) time, estimate, std_error, conf_low, conf_high`` on the probability
             scale: not to have ended by then or, with ``state``, to have ended so.
         """
         std_error = np.sqrt((self.root**2).sum(axis=-1))
@@ -89,7 +89,7 @@ class AdjustedCurves:
                 frames.append(
                     pd.DataFrame(
                         {
-                            "level": group,
+                            "group": group,
                             "state": self.states[k] if self.states else None,
                             "time": self.time,
                             "estimate": self.estimate[g, k],
@@ -146,7 +146,7 @@ class AdjustedCurves:
 
     def account(self, *, conf_level: float = 0.95) -> Account:
         """Return the curves at their last time, and the differences there, as data."""
-        names = ("level", "state") if self.states else ("level",)
+        names = ("group", "state") if self.states else ("group",)
         columns = {"time": Column("by time", "time")}
         ends = self.tidy(conf_level=conf_level).groupby(list(names), sort=False).tail(1)
         what = "ended so" if self.states else "not ended"

@@ -100,10 +100,10 @@ class LogRank:
         return float(stats.chi2.sf(self.statistic, self.df))
 
     def tidy(self) -> pd.DataFrame:
-        """Return ``level, nobs, n_event, n_expected``, a row per group."""
+        """Return ``group, nobs, n_event, n_expected``, a row per group."""
         return pd.DataFrame(
             {
-                "level": self.groups,
+                "group": self.groups,
                 "nobs": self.nobs,
                 "n_event": self.observed.astype(np.int64),
                 "n_expected": self.expected,
@@ -273,7 +273,7 @@ def log_rank(
     >>> families = endings(example_study()).units
     >>> test = log_rank(families, time="time", event="event", group="parent_trauma")
     >>> test.tidy().round(3)
-      level  nobs  n_event  n_expected
+      group  nobs  n_event  n_expected
     0     0   145       38       46.47
     1     1    95       36       27.53
     """
