@@ -96,7 +96,7 @@ def _run(code: str, path: Path, namespace: dict[str, object]) -> tuple[str, obje
 
 
 def _wrapped(line: str) -> str:
-    """Return a printed line; a sentence wrapped, a row of a table (two spaces together) as it is."""
+    """Return a printed line; a sentence wrapped, a row of a table (two spaces together) not."""
     line = line.rstrip()
     if len(line) <= WIDTH or "  " in line.lstrip():
         return line
