@@ -1,6 +1,7 @@
 """One finding under several models or rules: coefficients side by side, specification curves."""
 
 from collections.abc import Mapping, Sequence
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from alliance_stats.figures.axes import (
     width_in_points,
     write_rows,
 )
+from alliance_stats.figures.common import Common, laid_out
 from alliance_stats.figures.forest import coefficients_of, forest_page, ratio_axis
 from alliance_stats.figures.line_labels import LineLabels
 from alliance_stats.figures.numbers import (
@@ -28,16 +30,7 @@ from alliance_stats.figures.numbers import (
     plural,
 )
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure, listed
-from alliance_stats.figures.style import (
-    FULL_WIDTH,
-    RULE,
-    Look,
-    Theme,
-    laid_out,
-    looks,
-    naming,
-    sheet,
-)
+from alliance_stats.figures.style import FULL_WIDTH, RULE, Look, looks, naming, sheet
 from alliance_stats.figures.text import lines_height, widest, wrap
 from alliance_stats.groups import Multiverse
 
@@ -97,11 +90,7 @@ def coefficients_figure(
     terms: Sequence[str] | None = None,
     estimate_label: str | None = None,
     conf_level: float = 0.95,
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show the coefficients of several models side by side, intercepts left out.
 
@@ -154,7 +143,7 @@ def coefficients_figure(
                 raise DataError(f"No model has a coefficient '{term}'. {near}")
         table = table[table["term"].isin(list(terms))]
         table = table.sort_values("term", key=lambda c: c.map(list(terms).index), kind="stable")
-    said = naming(words, [*table["term"], *models])
+    said = naming(common["words"], [*table["term"], *models])
     table = table.assign(term=table["term"].map(said), model=table["model"].map(said))
     styles = looks([said(name) for name in models])
     first = next(iter(found.values()))
@@ -170,7 +159,7 @@ def coefficients_figure(
         x_label=x_label,
     )
     draw_coefficients(ax, table, ratios=first.scale == "ratio", styles=styles)
-    set_limits(ax, limits, axis="x")
+    set_limits(ax, common["limits"], axis="x")
     labels.write(ax, [height * (0.08 + 0.12 * i) for i in range(len(styles))])
     dress(ax, x_label=x_label)
     ax.spines["left"].set_visible(False)
@@ -178,7 +167,7 @@ def coefficients_figure(
     numbers = [interval_of(row, kind=first.kind) for _, row in table.iterrows()]
     return ReportFigure(
         figure,
-        label=label or "fig-coefficients",
+        label=common["label"] or "fig-coefficients",
         caption=f"{estimate_label or first.label} of {plural(len(rows), 'predictor')} in "
         f"{plural(len(styles), 'model')}, with {format_level(conf_level)} confidence intervals.",
         alt=f"{plural(len(rows), 'row')} of marks with intervals, one for each of "
@@ -195,11 +184,7 @@ def specification_figure(
     outcome: str,
     outcome_label: str = "",
     conf_level: float = 0.95,
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show one comparison under every rule of success, from the smallest difference to the largest.
 
@@ -255,7 +240,7 @@ def specification_figure(
     if own.empty:
         raise DataError(f"No rule gave an estimate of '{outcome}': there is nothing to draw.")
     own = own.sort_values("estimate", kind="stable").reset_index(drop=True)
-    said = naming(words, [*own["rule"], outcome])
+    said = naming(common["words"], [*own["rule"], outcome])
     columns = ["estimate", "conf_low", "conf_high", "p_value"]
     rows = own[columns].assign(term=own["rule"].map(said))
     numbers = [interval_of(row) for _, row in rows.iterrows()]
@@ -264,13 +249,13 @@ def specification_figure(
     x_label = f"{estimand[:1].upper()}{estimand[1:]}, {called}"
     level = f"{format_level(conf_level)} CI"
     figure = forest_page(
-        rows, numbers, scale="difference", x_label=x_label, level=level, limits=limits
+        rows, numbers, scale="difference", x_label=x_label, level=level, limits=common["limits"]
     )
     apart = int(((rows["conf_low"] > 0) | (rows["conf_high"] < 0)).sum())
     n = len(rows)
     return ReportFigure(
         figure,
-        label=label or "fig-specifications",
+        label=common["label"] or "fig-specifications",
         caption=f"{x_label}, under {plural(n, 'rule')} of success, from the smallest to the "
         f"largest, with {level}; {format_count(apart)} of {format_count(n)} intervals leave out 0.",
         alt=f"Rows of {estimand}s in {called} in ascending order around a line at 0. "

@@ -1,6 +1,6 @@
 """Caterpillar plots: what each therapist adds to the average, with its interval, in order."""
 
-from collections.abc import Mapping
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ from alliance_stats.figures.axes import (
     set_limits,
     write_rows,
 )
+from alliance_stats.figures.common import Common, laid_out
 from alliance_stats.figures.forest import forest_page
 from alliance_stats.figures.numbers import (
     Kind,
@@ -27,15 +28,7 @@ from alliance_stats.figures.numbers import (
     plural,
 )
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
-from alliance_stats.figures.style import (
-    COLUMN_AND_HALF,
-    FULL_WIDTH,
-    Theme,
-    laid_out,
-    look,
-    naming,
-    sheet,
-)
+from alliance_stats.figures.style import COLUMN_AND_HALF, FULL_WIDTH, look, naming, sheet
 from alliance_stats.figures.text import lines_height, widest, wrap
 from alliance_stats.multilevel import GeneralizedLinearMixedModel, LinearMixedModel
 from alliance_stats.survival import DiscreteHazard
@@ -99,11 +92,7 @@ def caterpillar_figure(
     term: str = "(Intercept)",
     effect_label: str = "Deviation from the average",
     conf_level: float = 0.95,
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show the predicted random effects of a grouping factor, in order.
 
@@ -145,7 +134,7 @@ def caterpillar_figure(
     kinds = (LinearMixedModel, GeneralizedLinearMixedModel)
     require_kind(model, kinds, asked=asked, instead=DRAWN_BY)
     effects = _effects(model, group, term, conf_level)
-    said = naming(words, [group, *effects["level"]])
+    said = naming(common["words"], [group, *effects["level"]])
     effects = effects.assign(level=[said(name) for name in effects["level"]])
     room = sheet().part(_NAME_WIDTH)
     lines = [wrap(name, room) for name in effects["level"]]
@@ -156,7 +145,7 @@ def caterpillar_figure(
     x_label = f"{effect_label}, {format_level(conf_level)} interval"
     height = max(row * (len(effects) + 0.6), 40.0)
     figure, ax = one_panel(height, left=left, right=14.0, x_label=x_label)
-    draw_caterpillar(ax, effects, names="all" if named else "none", limits=limits)
+    draw_caterpillar(ax, effects, names="all" if named else "none", limits=common["limits"])
     units = _plural(len(effects), said(group))
     dress(ax, x_label=x_label, y_label="" if named else f"{units}, lowest to highest")
     ax.spines["left"].set_visible(not named)
@@ -165,7 +154,7 @@ def caterpillar_figure(
     between = f"estimated SD between them {format_alone(sd.iloc[0])}"
     return ReportFigure(
         figure,
-        label=label or "fig-caterpillar",
+        label=common["label"] or "fig-caterpillar",
         caption=f"{effect_label} of {units}, in order, with {format_level(conf_level)} "
         f"intervals; {between}.",
         alt=f"Caterpillar plot of {units} around a line at 0; {between}. {_ends(effects, 0.0)}",
@@ -244,11 +233,7 @@ def hazard_caterpillar_figure(
     event_label: str = "leaving",
     units_label: str = "units",
     conf_level: float = 0.95,
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show how the hazard of each therapist's families compares with the average therapist's.
 
@@ -300,7 +285,7 @@ def hazard_caterpillar_figure(
     asked = "hazard_caterpillar_figure draws a model of discrete_hazard"
     require_kind(model, DiscreteHazard, asked=asked, instead=DRAWN_BY)
     ratios = _ratios(model, group, conf_level)
-    said = naming(words, [group, *ratios["level"]])
+    said = naming(common["words"], [group, *ratios["level"]])
     ratios["level"] = [said(name) for name in ratios["level"]]
     ratios["term"] = [
         f"{row.level} ({row.n_event} of {row.n_units})" for row in ratios.itertuples()
@@ -316,7 +301,7 @@ def hazard_caterpillar_figure(
         scale="ratio",
         x_label=f"{what} against the average {of}",
         level=level,
-        limits=limits,
+        limits=common["limits"],
     )
     many = _plural(len(ratios), said(group))
     median = model.fit.median_ratios(ci_method="wald").set_index("group").loc[group]
@@ -325,7 +310,7 @@ def hazard_caterpillar_figure(
     )
     return ReportFigure(
         figure,
-        label=label or "fig-hazard-caterpillar",
+        label=common["label"] or "fig-hazard-caterpillar",
         caption=f"{what} of {many} against the average one, in order, with {level}s; in brackets, "
         f"how many of its {units_label} left{_not_counted(model)}; {between}.",
         alt=f"Caterpillar plot of {many} around a line at 1, on a log axis; {between}. "

@@ -1,6 +1,6 @@
 """Indirect effects along a moderator: with their band, and where they can be told from zero."""
 
-from collections.abc import Mapping
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
@@ -10,9 +10,10 @@ from alliance_stats.association import Mediation
 from alliance_stats.checks import check_conf_level, did_you_mean, require_kind
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.figures.axes import dress, one_panel, room_beside, set_limits
+from alliance_stats.figures.common import Common, laid_out
 from alliance_stats.figures.numbers import format_level, format_number, with_interval
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
-from alliance_stats.figures.style import COLUMN_AND_HALF, RULE, Theme, laid_out, look, naming
+from alliance_stats.figures.style import COLUMN_AND_HALF, RULE, look, naming
 
 __all__ = ["conditional_effects_figure", "draw_conditional_effects"]
 
@@ -63,11 +64,7 @@ def conditional_effects_figure(
     term: str | None = None,
     level: str | None = None,
     conf_level: float = 0.95,
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show how an indirect effect changes along its moderator.
 
@@ -117,12 +114,12 @@ def conditional_effects_figure(
     if asked.moderator is None:
         raise NotIdentifiedError("This mediation has no moderator: see mediation_figure.")
     term, level, band = _band(found, term, level, conf_level)
-    known = naming(words, (asked.treatment, *asked.targets, asked.moderator))
+    known = naming(common["words"], (asked.treatment, *asked.targets, asked.moderator))
     null = 1.0 if (found.effects["null"] == 1.0).any() else 0.0
     name = _said(term, level, asked.mediators, known)
     x_label, y_label = known(asked.moderator), f"{name[:1].upper()}{name[1:]}"
     figure, ax = one_panel(_HEIGHT, left=room_beside(y_label, _HEIGHT), right=14.0, x_label=x_label)
-    draw_conditional_effects(ax, band, null=null, limits=limits)
+    draw_conditional_effects(ax, band, null=null, limits=common["limits"])
     dress(ax, x_label=x_label, y_label=y_label)
     ends = " and ".join(
         f"{with_interval(row.estimate, row.conf_low, row.conf_high)} at "
@@ -132,7 +129,7 @@ def conditional_effects_figure(
     what = f"{y_label} of {known(asked.treatment)} on {known(asked.outcome)} along {x_label}"
     return ReportFigure(
         figure,
-        label=label or "fig-conditional-effects",
+        label=common["label"] or "fig-conditional-effects",
         caption=f"{what}, with {format_level(conf_level)} intervals at each value: {ends}.",
         alt=f"A line with its band against {x_label}: {ends}."
         if len(band) >= _POINTS

@@ -1,6 +1,7 @@
 """A map of correlations: a cell per pair, its tint the size and sign, its number written in it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from matplotlib.patches import Rectangle
 from alliance_stats.association import Correlations
 from alliance_stats.checks import check_conf_level, require_kind
 from alliance_stats.figures.axes import add_axes, no_limits, page, width_in_points
+from alliance_stats.figures.common import Common, laid_out
 from alliance_stats.figures.numbers import (
     format_bounded,
     format_count,
@@ -24,9 +26,7 @@ from alliance_stats.figures.style import (
     INK,
     RULE,
     SMALL,
-    Theme,
     font,
-    laid_out,
     look,
     naming,
     sheet,
@@ -86,11 +86,7 @@ def correlation_figure(
     found: Correlations,
     *,
     conf_level: float = 0.95,
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show correlations as a map.
 
@@ -123,8 +119,8 @@ def correlation_figure(
     asked = "correlation_figure draws correlations"
     require_kind(found, Correlations, asked=asked, instead=DRAWN_BY)
     check_conf_level(conf_level)
-    no_limits(limits)
-    known, room = naming(words, found.variables), sheet().part(_NAME_WIDTH)
+    no_limits(common["limits"])
+    known, room = naming(common["words"], found.variables), sheet().part(_NAME_WIDTH)
     names = [known(name) for name in found.variables]
     cells, numbered = _cells(found, conf_level), [f"{i + 1}. {n}" for i, n in enumerate(names)]
     k, left = len(names), 14.0 + widest(numbered, room)
@@ -146,7 +142,7 @@ def correlation_figure(
     sizes = " to ".join(dict.fromkeys(format_count(size) for size in (n[0], n[-1])))
     return ReportFigure(
         figure,
-        label=label or "fig-correlations",
+        label=common["label"] or "fig-correlations",
         caption=f"{found.method}, n = {sizes}.{where}",
         alt=f"Map of correlations of {plural(k, 'variable')}. {said}.",
         note=" ".join(

@@ -1,6 +1,7 @@
 """How far groups' courses lie apart: curves at chosen times, and mean times."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
@@ -23,19 +24,10 @@ from alliance_stats.figures.axes import (
     width_in_points,
     write_rows,
 )
+from alliance_stats.figures.common import Common, laid_out
 from alliance_stats.figures.numbers import decimal_ticks, format_level, interval_of, plural
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure, listed
-from alliance_stats.figures.style import (
-    BODY,
-    FULL_WIDTH,
-    RULE,
-    Theme,
-    font,
-    laid_out,
-    look,
-    naming,
-    sheet,
-)
+from alliance_stats.figures.style import BODY, FULL_WIDTH, RULE, font, look, naming, sheet
 from alliance_stats.figures.text import in_sentence, lines_height, text_width, widest, wrap
 from alliance_stats.survival import (
     AdjustedCurves,
@@ -97,11 +89,7 @@ def curve_differences_figure(
     time_label: str = "Sessions since start",
     event_label: str = "ended",
     conf_level: float = 0.95,
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show how far groups' curves lie apart, a panel every two groups (and ending).
 
@@ -150,7 +138,7 @@ def curve_differences_figure(
     )
     differences = _differences(result, times, conf_level)
     states = [*differences["state"].unique()] if "state" in differences else []
-    said = naming(words, [*differences["contrast"].unique(), *states])
+    said = naming(common["words"], [*differences["contrast"].unique(), *states])
     headings = [said(name) for name in differences["contrast"]]
     if len(states) > 1:
         named = zip(headings, differences["state"], strict=True)
@@ -158,7 +146,7 @@ def curve_differences_figure(
     drawn = differences.assign(panel=headings)
     names = [*dict.fromkeys(headings)]
     y_label = "Difference in incidence" if states else f"Difference in not having {event_label}"
-    figure = _stacked(drawn, names, time_label, y_label, limits)
+    figure = _stacked(drawn, names, time_label, y_label, common["limits"])
     each = [drawn.loc[drawn["panel"] == name].dropna(subset=["estimate"]) for name in names]
     told = listed(
         names,
@@ -171,7 +159,7 @@ def curve_differences_figure(
     n_times = differences["time"].nunique()
     return ReportFigure(
         figure,
-        label=label or "fig-curve-differences",
+        label=common["label"] or "fig-curve-differences",
         caption=f"Differences between groups by {in_sentence(time_label)}, at "
         f"{plural(n_times, 'time')}, with pointwise {format_level(conf_level)} CI around a line at "
         "0.",
@@ -243,11 +231,7 @@ def restricted_mean_figure(
     *,
     time_label: str = "Sessions",
     conf_level: float = 0.95,
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show each group's mean time up to the horizon and, under them, how far groups lie apart.
 
@@ -285,7 +269,7 @@ def restricted_mean_figure(
     apart = result.differences(conf_level=conf_level) if several else means[:0]
     apart = apart.rename(columns={"contrast": "term"})
     causes = [] if result.cause is None else [result.cause]
-    said = naming(words, [*means["term"], *apart["term"], *causes])
+    said = naming(common["words"], [*means["term"], *apart["term"], *causes])
     parts = [part.assign(term=[said(name) for name in part["term"]]) for part in (means, apart)]
     lost = "" if result.cause is None else f" lost to {said(result.cause)}"
     labels = (
@@ -293,7 +277,7 @@ def restricted_mean_figure(
         f"{time_label}{lost} up to {result.until:g}, difference (0: none)",
     )
     area = "Kaplan-Meier curve" if result.cause is None else "cumulative incidence"
-    figure = _rows_of_means(parts if several else parts[:1], labels, limits)
+    figure = _rows_of_means(parts if several else parts[:1], labels, common["limits"])
     told = [
         listed(part["term"], [interval_of(row) for _, row in part.iterrows()], of="rows")
         for part in parts
@@ -302,7 +286,7 @@ def restricted_mean_figure(
     level = format_level(conf_level)
     return ReportFigure(
         figure,
-        label=label or "fig-restricted-mean",
+        label=common["label"] or "fig-restricted-mean",
         caption=f"Mean {in_sentence(time_label)}{lost} up to {result.until:g} of "
         f"{plural(len(means), 'group')}"
         + (f", and {plural(len(apart), 'difference')}" if several else "")

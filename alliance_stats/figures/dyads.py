@@ -1,6 +1,7 @@
 """Dyads: actor and partner effects, and whose variance the alliance is."""
 
 from collections.abc import Mapping, Sequence
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ from matplotlib.axes import Axes
 from alliance_stats.checks import require_kind
 from alliance_stats.family import APIM, OneWithMany
 from alliance_stats.figures.axes import dress, one_panel, set_limits, write_rows
+from alliance_stats.figures.common import Common, laid_out
 from alliance_stats.figures.forest import forest_figure
 from alliance_stats.figures.numbers import (
     format_bounded,
@@ -17,16 +19,7 @@ from alliance_stats.figures.numbers import (
     plural,
 )
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
-from alliance_stats.figures.style import (
-    FULL_WIDTH,
-    INK,
-    Theme,
-    font,
-    laid_out,
-    look,
-    naming,
-    sheet,
-)
+from alliance_stats.figures.style import FULL_WIDTH, INK, Theme, font, look, naming, sheet
 from alliance_stats.figures.text import lines_height, text_width, widest, wrap
 from alliance_stats.multilevel import Bootstrap
 
@@ -151,11 +144,7 @@ def one_with_many_figure(
     *,
     intervals: Bootstrap | None = None,
     conf_level: float = 0.95,
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show which share of either side's ratings belongs to the therapist.
 
@@ -186,7 +175,7 @@ def one_with_many_figure(
     require_kind(found, OneWithMany, asked=asked, instead=DRAWN_BY)
     tidy = found.tidy()
     shares = _shares(tidy, intervals, conf_level)
-    room, said = sheet().part(_NAME_WIDTH), naming(words, _SOURCES)
+    room, said = sheet().part(_NAME_WIDTH), naming(common["words"], _SOURCES)
     names = [
         f"{source.capitalize()}s’ ratings" if said(source) == source else said(source)
         for source in _SOURCES
@@ -198,7 +187,7 @@ def one_with_many_figure(
     x_label = "Share of the variance of the ratings"
     figure, ax = one_panel(2 * row, left=left, right=12.0, x_label=x_label)
     draw_variance_bars(ax, shares)
-    set_limits(ax, limits, axis="x")
+    set_limits(ax, common["limits"], axis="x")
     write_rows(ax, names, np.array([0.0, 1.0]), x=-8.0, ha="right", width=room)
     _write_parts(ax, parts)
     dress(ax, x_label=x_label)
@@ -220,7 +209,7 @@ def one_with_many_figure(
     n = int(found.glance()["n_dyads"].iloc[0])
     return ReportFigure(
         figure,
-        label=label or "fig-one-with-many",
+        label=common["label"] or "fig-one-with-many",
         caption=f"Share of the alliance that belongs to therapists: {told}.",
         alt=f"Two bars, one for clients’ and one for therapists’ ratings, each split at the "
         f"therapists’ share: {told}. {reciprocity}.",

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
@@ -32,6 +33,7 @@ from alliance_stats.figures.axes import (
     set_limits,
     size_in_points,
 )
+from alliance_stats.figures.common import Common, laid_out
 from alliance_stats.figures.numbers import format_alone, format_percent, plural
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure, require_frame
 from alliance_stats.figures.style import (
@@ -40,9 +42,7 @@ from alliance_stats.figures.style import (
     INK,
     RULE,
     Look,
-    Theme,
     font,
-    laid_out,
     looks,
     naming,
     natural,
@@ -107,11 +107,7 @@ def family_strips_figure(
     role: str,
     families: Sequence[object],
     score_label: str,
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show the alliances of all members of some families, a strip per family.
 
@@ -151,7 +147,7 @@ def family_strips_figure(
     require_frame(data, asked="family_strips_figure draws a frame of ratings")
     names = {"family": family, "person": person, "session": session, "role": role}
     rated = _ratings(data, names, score=score, families=families)
-    said = naming(words, [*rated["role"], *map(str, families)])
+    said = naming(common["words"], [*rated["role"], *map(str, families)])
     rated["role"] = [said(name) for name in rated["role"]]
     roles = sorted(rated["role"].unique(), key=natural)
     if len(roles) > _MOST_ROLES:
@@ -160,13 +156,13 @@ def family_strips_figure(
     grid = _grid([said(name) for name in families], _key_lines(roles))
     figure = page(grid.height)
     _write_key(figure, grid.key_lines, styles)
-    _draw_panels(figure, grid, rated, families=families, styles=styles, limits=limits)
+    _draw_panels(figure, grid, rated, families=families, styles=styles, limits=common["limits"])
     _write_sides(figure, grid, score_label)
     first, last = rated["session"].min(), rated["session"].max()
     apart = _distances(rated, families)
     return ReportFigure(
         figure,
-        label=label or "fig-family-strips",
+        label=common["label"] or "fig-family-strips",
         caption=f"{score_label} of the members of {plural(len(families), 'family', 'families')} "
         f"over sessions; grey: between the lowest and the highest "
         "member.",
@@ -374,12 +370,7 @@ def draw_split_map(ax: Axes, states: pd.DataFrame) -> None:
 @laid_out(FULL_WIDTH)
 def split_map_figure(
     split: SplitAlliance,
-    *,
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show which families were split at which session.
 
@@ -419,8 +410,8 @@ def split_map_figure(
     wide = _states(split)
     sessions, n = wide.columns, len(wide)
     height = float(np.clip(9.0 * n, 60.0, 420.0))
-    no_limits(limits)
-    said = naming(words, [*_WORDS.values()])
+    no_limits(common["limits"])
+    said = naming(common["words"], [*_WORDS.values()])
     keys = _key_rows({state: said(word) for state, word in _WORDS.items()})
     above = 11.0 + 15.0 * len(keys)
     figure, ax = one_panel(height, left=44.0, right=12.0, above=above, x_label="Session")
@@ -447,7 +438,7 @@ def split_map_figure(
     )
     return ReportFigure(
         figure,
-        label=label or "fig-split-map",
+        label=common["label"] or "fig-split-map",
         caption=f"Split alliances by family and session: {told}",
         alt=f"Map of {plural(n, 'row')}, one per family, over sessions {sessions[0]} to "
         f"{sessions[-1]}; dark cells are split. {told}{error}",

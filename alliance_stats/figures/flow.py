@@ -1,8 +1,9 @@
 """Participant flow: what came in, what was set aside and why, what was used."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Unpack
 
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
@@ -15,6 +16,7 @@ from alliance_stats.figures.axes import (
     page,
     width_in_points,
 )
+from alliance_stats.figures.common import Common, laid_out
 from alliance_stats.figures.numbers import format_count, plural
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
 from alliance_stats.figures.style import (
@@ -24,9 +26,7 @@ from alliance_stats.figures.style import (
     INK,
     RULE,
     SMALL,
-    Theme,
     font,
-    laid_out,
     naming,
     sheet,
 )
@@ -107,12 +107,7 @@ def draw_flow(ax: Axes, rows: RowLedger) -> None:
 @laid_out(COLUMN_AND_HALF)
 def flow_figure(
     rows: RowLedger,
-    *,
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show a row ledger as a participant flow; steps that set nothing aside are passed over.
 
@@ -141,9 +136,9 @@ def flow_figure(
     """
     asked = "flow_figure draws a row ledger (result.rows)"
     require_kind(rows, RowLedger, asked=asked, instead=DRAWN_BY)
-    no_limits(limits)
+    no_limits(common["limits"])
     known = [step.reason for step in rows.steps] + [*rows.steps[0].units_left]
-    shown = _in_words(rows, naming(words, known))
+    shown = _in_words(rows, naming(common["words"], known))
     height = 72.0 * flow_height(shown, (sheet().width - 7.2) / 72.0)
     figure = page(height + 7.2)
     draw_flow(add_axes(figure, 3.6, 3.6, sheet().width - 7.2, height), shown)
@@ -152,7 +147,7 @@ def flow_figure(
     lost = plural(rows.n_set_aside, "row") if aside else "none"
     return ReportFigure(
         figure,
-        label=label or "fig-flow",
+        label=common["label"] or "fig-flow",
         caption=f"Flow of rows and units: {share}, {lost} set aside.",
         alt=f"Flow chart from top to bottom. {shown}",
         note=(

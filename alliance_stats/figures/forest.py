@@ -1,8 +1,8 @@
 """Forest plots: a row per estimate, its interval around a line, numbers beside it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,7 @@ from alliance_stats.figures.axes import (
     width_in_points,
     write_rows,
 )
+from alliance_stats.figures.common import Common, laid_out
 from alliance_stats.figures.numbers import (
     Kind,
     format_level,
@@ -40,7 +41,7 @@ from alliance_stats.figures.numbers import (
     with_interval,
 )
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure, listed, require_frame
-from alliance_stats.figures.style import FULL_WIDTH, INK, RULE, Theme, laid_out, naming, sheet
+from alliance_stats.figures.style import FULL_WIDTH, INK, RULE, naming, sheet
 from alliance_stats.figures.text import text_width, widest
 
 __all__ = [
@@ -171,11 +172,7 @@ def forest_figure(
     scale: Scale | None = None,
     kind: Kind | None = None,
     conf_level: float = 0.95,
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show the estimates of a result with their intervals, a row each.
 
@@ -233,7 +230,7 @@ def forest_figure(
         raise DataError("A frame does not say what it holds: give estimate_label= and method=.")
     scale = scale or "ratio"
     _check(estimates, scale)
-    said = naming(words, [*estimates["term"]])
+    said = naming(common["words"], [*estimates["term"]])
     estimates = estimates.assign(term=[said(name) for name in estimates["term"]])
     numbers = _numbers(estimates, scale, kind)
     drawn = bool(estimates["conf_low"].notna().any())
@@ -244,7 +241,7 @@ def forest_figure(
         scale=scale,
         x_label=estimate_label,
         level=level if drawn else "",
-        limits=limits,
+        limits=common["limits"],
     )
     n = int((_kinds(estimates) == "study").sum())
     named = _Rows.of(estimates).named
@@ -253,12 +250,12 @@ def forest_figure(
     shown = f"{plural(n, 'estimate')} of " if n > 1 else ""
     return ReportFigure(
         figure,
-        label=label or "fig-forest",
+        label=common["label"] or "fig-forest",
         caption=f"{shown}{estimate_label} with {level}"
         + (f". {told}." if n <= 2 else f", around a line at {line}."),
         alt=f"Forest plot of {plural(len(numbers), 'row')} on the scale of {estimate_label}, with "
         f"a line at {line}. {told}.",
-        note=_note(estimates, method, named=named, limits=limits),
+        note=_note(estimates, method, named=named, limits=common["limits"]),
         data=estimates.reset_index(drop=True),
     )
 

@@ -1,6 +1,6 @@
 """Funnel plots: estimates against their standard errors, with Egger's test of a meta-analysis."""
 
-from collections.abc import Mapping
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,7 @@ from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.evidence.meta.meta_analysis import funnel_asymmetry
 from alliance_stats.evidence.meta.pooled_estimate import MetaAnalysis
 from alliance_stats.figures.axes import draw_beyond, dress, one_panel, room_beside
+from alliance_stats.figures.common import Common, laid_out
 from alliance_stats.figures.meta_forest import (
     check_pooled,
     effect_in_words,
@@ -33,7 +34,7 @@ from alliance_stats.figures.numbers import (
     t_phrase,
 )
 from alliance_stats.figures.report_figure import ReportFigure, require_frame
-from alliance_stats.figures.style import COLUMN_AND_HALF, GREY, Theme, laid_out, look, naming
+from alliance_stats.figures.style import COLUMN_AND_HALF, GREY, look, naming
 
 __all__ = ["draw_funnel", "funnel_figure", "meta_funnel_figure"]
 
@@ -120,11 +121,7 @@ def funnel_figure(
     method: str,
     contours: bool = True,
     conf_level: float = 0.95,
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show whether small studies differ from large ones, where no meta-analysis of ours is at hand.
 
@@ -165,7 +162,7 @@ def funnel_figure(
         finite_or_missing(studies, column)
     if (studies["std_error"] <= 0).any():
         raise DataError("Column 'std_error' must be above 0 in every study.")
-    naming(words, [])
+    naming(common["words"], [])
     half = stats.norm.isf((1.0 - conf_level) / 2.0) * studies["std_error"].to_numpy()
     outside = int((np.abs(studies["estimate"].to_numpy() - pooled) > half).sum())
     found = _found(pooled, outside, plural(len(studies), "study", "studies"), conf_level)
@@ -177,9 +174,9 @@ def funnel_figure(
             noun="studies",
             contours=contours,
             conf_level=conf_level,
-            limits=limits,
+            limits=common["limits"],
         ),
-        label=label or "fig-funnel",
+        label=common["label"] or "fig-funnel",
         caption=f"Funnel plot of {effect_label}. {found}",
         alt=f"Points of studies around a vertical line, precise ones on top. {found}",
         note=f"{method.rstrip('.')}. {_note(contours)}",
@@ -195,11 +192,7 @@ def meta_funnel_figure(
     effect_label: str = "",
     contours: bool = True,
     conf_level: float = 0.95,
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show estimates against their standard errors, precise ones on top, on the pooled scale.
 
@@ -244,7 +237,7 @@ def meta_funnel_figure(
     check_pooled(meta)
     check_conf_level(conf_level)
     data = _points(meta, names, conf_level)
-    said = naming(words, [*data["term"]])
+    said = naming(common["words"], [*data["term"]])
     data = data.assign(term=[said(name) for name in data["term"]])
     pooled = float(data["pooled"].iloc[0])
     what = effect_label or effect_in_words(meta, "fitted")
@@ -258,9 +251,9 @@ def meta_funnel_figure(
             noun="estimates",
             contours=contours,
             conf_level=conf_level,
-            limits=limits,
+            limits=common["limits"],
         ),
-        label=label or "fig-meta-funnel",
+        label=common["label"] or "fig-meta-funnel",
         caption=f"{what}: funnel plot. {found}",
         alt=f"Points of estimates around a vertical line at {format_alone(pooled)}, within a "
         f"triangle of limits, precise ones on top. {found}",

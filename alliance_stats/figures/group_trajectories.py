@@ -1,6 +1,6 @@
 """Trajectories of two groups: their model means, and their difference with a simultaneous band."""
 
-from collections.abc import Mapping
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
@@ -9,6 +9,7 @@ from matplotlib.lines import Line2D
 
 from alliance_stats.checks import require_kind
 from alliance_stats.figures.axes import dress, integer_ticks, page, set_limits
+from alliance_stats.figures.common import Common, laid_out
 from alliance_stats.figures.numbers import (
     format_count,
     format_level,
@@ -24,9 +25,7 @@ from alliance_stats.figures.style import (
     INK,
     RULE,
     SMALL,
-    Theme,
     font,
-    laid_out,
     looks,
     naming,
     points,
@@ -92,11 +91,7 @@ def group_trajectory_figure(
     outcome_label: str,
     time_label: str = "Session number",
     conf_level: float = 0.95,
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show how two groups change, and from when on they differ.
 
@@ -132,7 +127,7 @@ def group_trajectory_figure(
     asked = "group_trajectory_figure draws a result of compare_trajectories"
     require_kind(comparison, TrajectoryComparison, asked=asked, instead=DRAWN_BY)
     means = comparison.means(times=comparison.times, conf_level=conf_level)
-    said = naming(words, comparison.labels)
+    said = naming(common["words"], comparison.labels)
     means = means.assign(group=[said(name) for name in means["group"]])
     differences = comparison.differences(conf_level=conf_level)
     sizes = {said(name): n for name, n in _persons(comparison).items()}
@@ -141,7 +136,7 @@ def group_trajectory_figure(
     left, right = figure.subplots(*((1, 2) if beside else (2, 1)))
     draw_group_means(left, means)
     draw_difference_over_time(right, differences)
-    set_limits(left, limits, axis="y")
+    set_limits(left, common["limits"], axis="y")
     dress(left, x_label=time_label, y_label=outcome_label, grid="y")
     dress(right, x_label=time_label, y_label=f"Difference ({' − '.join(sizes)})")
     most = 6 if beside else 8
@@ -156,7 +151,7 @@ def group_trajectory_figure(
     level = format_level(conf_level)
     return ReportFigure(
         figure,
-        label=label or "fig-group-trajectories",
+        label=common["label"] or "fig-group-trajectories",
         caption=f"{outcome_label} of two groups over time, model means with pointwise {level} CI, "
         f"and their difference with its simultaneous {level} band (grey) around the pointwise CI "
         f"(dashed). {counts}.",

@@ -1,8 +1,9 @@
 """Estimation plot: every value, and beside it the difference with its interval."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from alliance_stats.figures.axes import (
     set_limits,
     swarm,
 )
+from alliance_stats.figures.common import Common, laid_out
 from alliance_stats.figures.numbers import (
     decimals_of_spread,
     format_alone,
@@ -27,18 +29,7 @@ from alliance_stats.figures.numbers import (
     write_estimate,
 )
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
-from alliance_stats.figures.style import (
-    FULL_WIDTH,
-    INK,
-    RULE,
-    Look,
-    Theme,
-    laid_out,
-    looks,
-    naming,
-    settle,
-    sheet,
-)
+from alliance_stats.figures.style import FULL_WIDTH, INK, RULE, Look, looks, naming, settle, sheet
 from alliance_stats.figures.text import in_sentence, wrap
 from alliance_stats.groups.comparing.choice_of_test import pairwise_table
 from alliance_stats.groups.comparing.finding import Finding
@@ -129,11 +120,7 @@ def estimation_figure(
     outcome: str,
     outcome_label: str = "",
     conf_level: float = 0.95,
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show every value of each group and, beside them, the difference with its interval.
 
@@ -181,7 +168,7 @@ def estimation_figure(
     require_kind(comparison, GroupComparison, asked=asked, instead=DRAWN_BY)
     record = comparison[outcome]
     values = record.outcome
-    said = naming(words, [*values.labels, outcome])
+    said = naming(common["words"], [*values.labels, outcome])
     values = replace(values, labels=tuple(said(name) for name in values.labels))
     record = replace(record, outcome=values)
     differences = _differences(record, conf_level)
@@ -204,15 +191,15 @@ def estimation_figure(
     unit = f", {in_sentence(called)}" if values.kind == "continuous" else ""
     dress(right, y_label=f"{estimand[:1].upper()}{estimand[1:]}{unit}")
     if beside and len(values.labels) == 2 and values.kind != "ordinal":
-        _align(left, right, values, differences, limits)
+        _align(left, right, values, differences, common["limits"])
     else:
-        set_limits(left, limits, axis="y")
+        set_limits(left, common["limits"], axis="y")
     settle(figure)
     groups = _groups(values)
     found = _phrases(groups, differences, conf_level)
     return ReportFigure(
         figure,
-        label=label or "fig-estimation",
+        label=common["label"] or "fig-estimation",
         caption=f"{called} by {comparison.group}: every value, and the {estimand} with its "
         f"{format_level(conf_level)} confidence interval. {_sizes(groups, differences)}",
         alt=f"Strips of points of {called} for {plural(len(values.labels), 'group')}; beside them "

@@ -1,6 +1,6 @@
 """Checks of a Cox model: residuals over time and over a covariate, a coefficient that changes."""
 
-from collections.abc import Mapping
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ from alliance_stats.figures.axes import (
     time_ticks,
     width_in_points,
 )
+from alliance_stats.figures.common import Common, laid_out
 from alliance_stats.figures.numbers import (
     decimal_ticks,
     format_alone,
@@ -33,9 +34,7 @@ from alliance_stats.figures.style import (
     FULL_WIDTH,
     INK,
     RULE,
-    Theme,
     font,
-    laid_out,
     look,
     naming,
     settle,
@@ -133,11 +132,7 @@ def varying_coefficient_figure(
     *,
     time_label: str = "Sessions since start",
     conf_level: float = 0.95,
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show a coefficient of a Cox model as it changes with time.
 
@@ -168,19 +163,19 @@ def varying_coefficient_figure(
     """
     asked = "varying_coefficient_figure draws a result of varying_coefficient"
     require_kind(result, VaryingCoefficient, asked=asked, instead=DRAWN_BY)
-    said = naming(words, [result.term])
+    said = naming(common["words"], [result.term])
     curve = _fine_curve(result, conf_level)
     y_label = f"Log hazard ratio of {said(result.term)}"
     figure = page(_HEIGHT + 40.0, by_hand=False)
     ax = figure.subplots()
-    draw_varying_coefficient(ax, curve, limits=limits)
+    draw_varying_coefficient(ax, curve, limits=common["limits"])
     dress(ax, x_label=time_label, y_label=y_label)
     settle(figure)
     found = _at_the_ends(curve)
     level = format_level(conf_level)
     return ReportFigure(
         figure,
-        label=label or "fig-varying-coefficient",
+        label=common["label"] or "fig-varying-coefficient",
         caption=f"Log hazard ratio of {said(result.term)} by {in_sentence(time_label)}, with its "
         f"pointwise {level} confidence band. No change over time: {p_phrase(result.p_value)}.",
         alt=f"A line with its band over {plural(len(result.time), 'event time')}, and a line at "
@@ -198,11 +193,7 @@ def schoenfeld_figure(
     time_label: str = "Sessions since start",
     form_df: int = 3,
     conf_level: float = 0.95,
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show scaled Schoenfeld residuals over time under the coefficient as a smooth function of it.
 
@@ -245,7 +236,7 @@ def schoenfeld_figure(
             f"The model has {len(terms)} coefficients; {_MOST_PANELS} panels fit on a page. Fit it "
             "with fewer, or look at one by varying_coefficient_figure."
         )
-    said = naming(words, terms)
+    said = naming(common["words"], terms)
     residuals = schoenfeld_residuals(model)
     curves = {
         term: _fine_curve(
@@ -262,7 +253,9 @@ def schoenfeld_figure(
         spare.remove()
     for ax, beta, (term, curve) in zip(axes.flat, model.beta, curves.items(), strict=False):
         own = residuals.loc[residuals["term"] == term]
-        draw_varying_coefficient(ax, curve, residuals=own, constant=float(beta), limits=limits)
+        draw_varying_coefficient(
+            ax, curve, residuals=own, constant=float(beta), limits=common["limits"]
+        )
         dress(ax, x_label=time_label, y_label="Log hazard ratio")
         heading = wrap(said(term), sheet().width / columns - 60.0, BODY)
         ax.set_title("\n".join(heading), loc="left", pad=6, **font(BODY))
@@ -275,7 +268,7 @@ def schoenfeld_figure(
     )
     return ReportFigure(
         figure,
-        label=label or "fig-schoenfeld",
+        label=common["label"] or "fig-schoenfeld",
         caption=f"Scaled Schoenfeld residuals of {plural(n, 'event')} by {in_sentence(time_label)}"
         f", under each coefficient as a smooth function of time with its pointwise {level} band; "
         f"dashed, the coefficient if it stays the same. All together: "
@@ -301,11 +294,7 @@ def martingale_figure(
     *,
     over: str | None = None,
     residual: str = "martingale",
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show a Cox model's residuals over a covariate, in the model or not, or its own predictor.
 
@@ -353,7 +342,7 @@ def martingale_figure(
     known = ~np.isnan(across)
     if np.unique(across[known]).size < 2:
         raise DataError(f"Column '{own}' holds one value: there is nothing to look over.")
-    said = naming(words, [own])
+    said = naming(common["words"], [own])
     name = "Linear predictor (log hazard ratio)" if over is None else said(own)
     y_label = f"{residual.capitalize()} residual"
     figure = page(_HEIGHT + 40.0, by_hand=False)
@@ -369,7 +358,7 @@ def martingale_figure(
     )  # fmt: skip
     ax.vlines(middle, low, high, color=INK, lw=1.2, gid="intervals")
     ax.plot(middle, mean, color=INK, lw=1.4, marker="s", ms=3.5, gid="means")
-    set_limits(ax, limits, axis="y")
+    set_limits(ax, common["limits"], axis="y")
     ax.locator_params(axis="x", nbins=max(int(width_in_points(ax) / 50.0), 2))
     dress(ax, x_label=name, y_label=y_label)
     settle(figure)
@@ -377,7 +366,7 @@ def martingale_figure(
     aside = int((~known).sum())
     return ReportFigure(
         figure,
-        label=label or "fig-martingale",
+        label=common["label"] or "fig-martingale",
         caption=f"{y_label}s of a Cox model over {in_sentence(name)}; n = "
         f"{format_count(known.sum())}. Squares: means of {plural(len(middle), 'part')} of equal "
         "size, with 95% CI.",

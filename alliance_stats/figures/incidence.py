@@ -1,6 +1,7 @@
 """How often endings come: cumulative incidence of competing ones, hazards by session."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from alliance_stats.figures.axes import (
     time_ticks,
     width_in_points,
 )
+from alliance_stats.figures.common import Common, laid_out
 from alliance_stats.figures.line_labels import LineLabels
 from alliance_stats.figures.numbers import (
     decimal_ticks,
@@ -35,9 +37,7 @@ from alliance_stats.figures.style import (
     FULL_WIDTH,
     GREY,
     Look,
-    Theme,
     font,
-    laid_out,
     look,
     looks,
     naming,
@@ -110,11 +110,7 @@ def cumulative_incidence_figure(
     *,
     time_label: str = "Sessions since start",
     conf_level: float = 0.95,
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show the probability of each ending by each time, a panel per group.
 
@@ -146,7 +142,7 @@ def cumulative_incidence_figure(
     asked = "cumulative_incidence_figure draws a result of cumulative_incidence"
     require_kind(result, CumulativeIncidence, asked=asked, instead=DRAWN_BY)
     curves = result.tidy(conf_level=conf_level)
-    said = naming(words, [*curves["strata"].unique(), *result.states])
+    said = naming(common["words"], [*curves["strata"].unique(), *result.states])
     curves = curves.assign(
         strata=[said(name) for name in curves["strata"]],
         state=[said(name) for name in curves["state"]],
@@ -172,7 +168,7 @@ def cumulative_incidence_figure(
     top = 0.0
     for group, heading, above in zip(groups, headings, tops, strict=True):
         ax = add_axes(figure, left, top + above, wide, height)
-        draw_cumulative_incidence(ax, own[group], limits=limits)
+        draw_cumulative_incidence(ax, own[group], limits=common["limits"])
         dress(ax, x_label=clock, y_label=y_label)
         ax.set_title("\n".join(heading), loc="left", pad=labels[group].above - 3.0, **font(BODY))
         top += above + height + below
@@ -180,7 +176,7 @@ def cumulative_incidence_figure(
     sizes = "; ".join(_sized(own[group], group) for group in groups)
     return ReportFigure(
         figure,
-        label=label or "fig-cumulative-incidence",
+        label=common["label"] or "fig-cumulative-incidence",
         caption=f"Cumulative incidence of competing endings by {in_sentence(time_label)}, with "
         f"pointwise {format_level(conf_level)} confidence bands. {sizes}.",
         alt=f"{plural(len(groups), 'panel')} of step curves that rise from 0, one per ending. "
@@ -324,11 +320,7 @@ def hazard_figure(
     event_label: str = "leaving",
     of: str = "",
     conf_level: float = 0.95,
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show the population's hazard by session, beside the shares observed.
 
@@ -375,7 +367,7 @@ def hazard_figure(
     any_seen = bool(seen["n_risk"].any())
     x_label = f"{time_label}; under it, number at risk" if any_seen else time_label
     y_label = f"Hazard of {event_label} (0–1)"
-    naming(words, [])
+    naming(common["words"], [])
     labels = _keys(any_seen=any_seen)
     figure, ax = one_panel(
         _HEIGHT,
@@ -385,7 +377,7 @@ def hazard_figure(
         x_label=x_label,
         tick_lines=2 if any_seen else 1,
     )
-    draw_hazard(ax, curve, limits=limits)
+    draw_hazard(ax, curve, limits=common["limits"])
     dress(ax, x_label=x_label, y_label=y_label)
     found = _hazard_found(curve)
     whose = f" of {of}" if of else ""
@@ -396,7 +388,7 @@ def hazard_figure(
     aside = plural(model.rows.n_set_aside, "row")
     return ReportFigure(
         figure,
-        label=label or "fig-hazard",
+        label=common["label"] or "fig-hazard",
         caption=f"Hazard of {event_label}{whose} by session, with the pointwise "
         f"{format_level(conf_level)} confidence band; "
         f"{plural(model.n_event, 'event')} in {plural(model.rows.n_used, 'row')}.",

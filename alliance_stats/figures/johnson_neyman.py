@@ -1,6 +1,6 @@
 """For which values of a moderator an effect can be told from zero (Johnson-Neyman)."""
 
-from collections.abc import Mapping
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from alliance_stats.figures.axes import (
     set_limits,
     write_above,
 )
+from alliance_stats.figures.common import Common, laid_out
 from alliance_stats.figures.line_labels import LineLabels
 from alliance_stats.figures.numbers import (
     format_alone,
@@ -26,16 +27,7 @@ from alliance_stats.figures.numbers import (
     write_estimate,
 )
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
-from alliance_stats.figures.style import (
-    COLUMN_AND_HALF,
-    GREY,
-    RULE,
-    Look,
-    Theme,
-    laid_out,
-    look,
-    naming,
-)
+from alliance_stats.figures.style import COLUMN_AND_HALF, GREY, RULE, Look, look, naming
 from alliance_stats.figures.text import in_sentence, lines_height
 from alliance_stats.multilevel import JohnsonNeyman
 
@@ -113,11 +105,7 @@ def johnson_neyman_figure(
     moderator_label: str,
     units: str = "",
     conf_level: float = 0.95,
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show for which values of a moderator an effect can be told from zero.
 
@@ -155,7 +143,7 @@ def johnson_neyman_figure(
     require_kind(result, JohnsonNeyman, asked=asked, instead=DRAWN_BY)
     band = result.band(points=_POINTS, conf_level=conf_level)
     regions = result.tidy(conf_level=conf_level)
-    naming(words, [])
+    naming(common["words"], [])
     labels = _keys(regions)
     above = labels.above + _bounds_room(regions)
     figure, ax = one_panel(
@@ -165,7 +153,7 @@ def johnson_neyman_figure(
         above=above,
         x_label=moderator_label,
     )
-    draw_johnson_neyman(ax, band, regions, result.support, limits=limits)
+    draw_johnson_neyman(ax, band, regions, result.support, limits=common["limits"])
     dress(ax, x_label=moderator_label, y_label=effect_label)
     units = units or ("rows" if result.unit == "row" else f"units of '{result.unit}'")
     found = "; ".join(_region_words(row, units) for _, row in regions.iterrows())
@@ -176,7 +164,7 @@ def johnson_neyman_figure(
     ]
     return ReportFigure(
         figure,
-        label=label or "fig-johnson-neyman",
+        label=common["label"] or "fig-johnson-neyman",
         caption=f"{effect_label} along {in_sentence(moderator_label)}, with its "
         f"{format_level(conf_level)} confidence band; ticks: "
         f"{format_count(len(result.support))} {units}. {_where_told(regions)}",

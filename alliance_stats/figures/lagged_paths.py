@@ -1,6 +1,6 @@
 """Session to session as paths: what an outcome does to the others at the next session."""
 
-from collections.abc import Mapping
+from typing import Unpack
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -8,19 +8,10 @@ from matplotlib.axes import Axes
 from alliance_stats.checks import require_kind
 from alliance_stats.errors import DataError
 from alliance_stats.figures.axes import add_axes, no_limits, page
+from alliance_stats.figures.common import Common, laid_out
 from alliance_stats.figures.numbers import format_level, interval_of, plural, with_interval
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
-from alliance_stats.figures.style import (
-    BODY,
-    COLUMN_AND_HALF,
-    INK,
-    SMALL,
-    Theme,
-    font,
-    laid_out,
-    naming,
-    sheet,
-)
+from alliance_stats.figures.style import BODY, COLUMN_AND_HALF, INK, SMALL, font, naming, sheet
 from alliance_stats.figures.text import wrap
 from alliance_stats.panel import CrossLagged
 
@@ -80,11 +71,7 @@ def lagged_paths_figure(
     result: CrossLagged,
     *,
     conf_level: float = 0.95,
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show lagged effects as arrows from one session to the next, with their estimates.
 
@@ -104,9 +91,9 @@ def lagged_paths_figure(
     >>> lagged_paths_figure(model).label
     'fig-lagged-paths'
     """
-    no_limits(limits)
+    no_limits(common["limits"])
     effects = one_table(result, result.tidy(conf_level=conf_level))
-    said = naming(words, result.outcomes)
+    said = naming(common["words"], result.outcomes)
     effects = effects.assign(
         **{name: [said(x) for x in effects[name]] for name in ("outcome", "predictor")}
     )
@@ -117,7 +104,7 @@ def lagged_paths_figure(
     draw_lagged_paths(ax, effects)
     return ReportFigure(
         figure,
-        label=label or "fig-lagged-paths",
+        label=common["label"] or "fig-lagged-paths",
         caption="Effects of deviations from a person's own level on the next session, per point, "
         f"with {format_level(conf_level)} confidence intervals "
         f"(n = {plural(result.rows.n_used, 'row')}).",

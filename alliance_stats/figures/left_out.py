@@ -1,6 +1,7 @@
 """A coefficient without each therapist in turn, beside that of the whole model."""
 
 from collections.abc import Mapping
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from alliance_stats.figures.axes import (
     set_limits,
     write_rows,
 )
+from alliance_stats.figures.common import Common, laid_out
 from alliance_stats.figures.numbers import (
     decimals_of_spread,
     format_count,
@@ -26,16 +28,7 @@ from alliance_stats.figures.numbers import (
     plural,
 )
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
-from alliance_stats.figures.style import (
-    COLUMN_AND_HALF,
-    RULE,
-    Theme,
-    laid_out,
-    look,
-    naming,
-    natural,
-    sheet,
-)
+from alliance_stats.figures.style import COLUMN_AND_HALF, RULE, look, naming, natural, sheet
 from alliance_stats.figures.text import lines_height, text_width, widest, wrap
 from alliance_stats.multilevel import LeaveOneOut
 
@@ -98,11 +91,7 @@ def leave_one_out_figure(
     term: str,
     effect_label: str = "",
     conf_level: float = 0.95,
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show a coefficient without each cluster in turn, from the lowest to the highest.
 
@@ -146,7 +135,7 @@ def leave_one_out_figure(
     check_conf_level(conf_level)
     own = _in_order(result, term, conf_level)
     whole = _of_all(result, term, conf_level)
-    said = naming(words, [result.cluster, term, *own["level"]])
+    said = naming(common["words"], [result.cluster, term, *own["level"]])
     names = [said(name) for name in own["level"]]
     digits = decimals_of_spread(float(own["std_error"].median()))
     numbers = [_number(row, digits) for row in own.to_dict("records")]
@@ -160,7 +149,7 @@ def leave_one_out_figure(
     height = max(row * (len(own) + 0.6), 40.0)
     right = beside if numbered else 14.0
     figure, ax = one_panel(height, left=left, right=right, x_label=x_label)
-    draw_leave_one_out(ax, own, whole=whole, limits=limits)
+    draw_leave_one_out(ax, own, whole=whole, limits=common["limits"])
     places = np.arange(len(own), dtype=float)
     if named:
         write_rows(ax, names, places, x=-8.0, ha="right", width=room)
@@ -173,7 +162,7 @@ def leave_one_out_figure(
     all_rows = _number(whole, digits)
     return ReportFigure(
         figure,
-        label=label or "fig-leave-one-out",
+        label=common["label"] or "fig-leave-one-out",
         caption=f"{what} in {many}, {without}, in order, with {level} intervals; line and band: "
         f"nobody left out, {all_rows}.",
         alt=f"{many}, {without}, around a line at {all_rows} of the whole model. "

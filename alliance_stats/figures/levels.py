@@ -1,6 +1,6 @@
 """What lies at which level: shares of the variance, and slopes on one scale."""
 
-from collections.abc import Mapping
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ from alliance_stats.figures.axes import (
     set_limits,
     write_rows,
 )
+from alliance_stats.figures.common import Common, laid_out
 from alliance_stats.figures.line_labels import LineLabels
 from alliance_stats.figures.numbers import (
     MISSING,
@@ -26,16 +27,7 @@ from alliance_stats.figures.numbers import (
     plural,
 )
 from alliance_stats.figures.report_figure import ReportFigure, listed, require_frame
-from alliance_stats.figures.style import (
-    COLUMN_AND_HALF,
-    INK,
-    RULE,
-    Theme,
-    laid_out,
-    looks,
-    naming,
-    sheet,
-)
+from alliance_stats.figures.style import COLUMN_AND_HALF, INK, RULE, looks, naming, sheet
 from alliance_stats.figures.text import text_width, widest
 from alliance_stats.multilevel import VariancePartition, WithinBetween
 
@@ -91,11 +83,7 @@ def variance_partition_figure(
     outcome_label: str = "the outcome",
     method: str | None = None,
     conf_level: float = 0.95,
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show the share of variance at each level.
 
@@ -146,7 +134,7 @@ def variance_partition_figure(
             f"The shares add up to {total:.4g}; shares of one variance are not below 0 and add up "
             "to 1. Divide each level's variance by their sum, the residual's included."
         )
-    said = naming(words, [*shares["group"]])
+    said = naming(common["words"], [*shares["group"]])
     shares = shares.assign(group=[said(name) for name in shares["group"]])
     names, numbers, room = [*shares["group"]], _numbers(shares), sheet().part(_NAME_WIDTH)
     left, right = 14.0 + widest(names, room), 18.0 + max(map(text_width, numbers))
@@ -156,12 +144,12 @@ def variance_partition_figure(
     x_label = f"Share of variance ({interval})" if interval else "Share of variance"
     figure, ax = one_panel(height, left=left, right=right, x_label=x_label)
     draw_variance_partition(ax, shares)
-    set_limits(ax, limits, axis="x")
+    set_limits(ax, common["limits"], axis="x")
     dress(ax, x_label=x_label)
     found = listed(names, numbers, of=plural(len(names), "level"))
     return ReportFigure(
         figure,
-        label=label or "fig-variance",
+        label=common["label"] or "fig-variance",
         caption=f"Share of the variance of {outcome_label} at "
         f"{plural(len(names), 'level')}" + (f", with {interval}." if interval else "."),
         alt=f"Bars of the share of variance at {plural(len(names), 'level')}. {found}.",
@@ -228,11 +216,7 @@ def slopes_figure(
     outcome_label: str | None = None,
     method: str | None = None,
     conf_level: float = 0.95,
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show what the same difference in a predictor goes with at each level.
 
@@ -283,7 +267,7 @@ def slopes_figure(
         require_present(slopes, column, why="to draw the slope")
     if (slopes["reach"] <= 0).any():
         raise DataError("Column 'reach' must be above 0: how far the predictor is drawn.")
-    said = naming(words, [*slopes["term"]])
+    said = naming(common["words"], [*slopes["term"]])
     slopes = slopes.assign(term=[said(name) for name in slopes["term"]])
     labels = _labels(slopes)
     x_label, y_label = f"Difference in {predictor_label}", f"Difference in {outcome_label}"
@@ -292,13 +276,13 @@ def slopes_figure(
     figure, ax = one_panel(
         height, left=left, right=labels.right, above=labels.above + 8.0, x_label=x_label
     )
-    draw_slopes(ax, slopes, limits=limits)
+    draw_slopes(ax, slopes, limits=common["limits"])
     dress(ax, x_label=x_label, y_label=y_label)
     numbers = [interval_of(row) for _, row in slopes.iterrows()]
     found = listed(slopes["term"], numbers, of=plural(len(slopes), "slope"))
     return ReportFigure(
         figure,
-        label=label or "fig-slopes",
+        label=common["label"] or "fig-slopes",
         caption=f"{outcome_label[:1].upper()}{outcome_label[1:]} per unit of {predictor_label}, "
         f"at {plural(len(slopes), 'level')}, with {format_level(conf_level)} confidence bands.",
         alt=f"{plural(len(slopes), 'line')} through the origin: {outcome_label} per unit of "

@@ -1,6 +1,7 @@
 """Mediation: the paths with their estimates, and how the effects would vary."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,7 @@ from alliance_stats.figures.axes import (
     width_in_points,
     write_rows,
 )
+from alliance_stats.figures.common import Common, laid_out
 from alliance_stats.figures.numbers import format_level, format_number, plural, with_interval
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure, listed
 from alliance_stats.figures.style import (
@@ -29,9 +31,7 @@ from alliance_stats.figures.style import (
     INK,
     RULE,
     SMALL,
-    Theme,
     font,
-    laid_out,
     look,
     naming,
     sheet,
@@ -137,11 +137,7 @@ def mediation_figure(
     found: Mediation,
     *,
     conf_level: float = 0.95,
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show the paths of a mediation, and the effects with their distributions.
 
@@ -177,7 +173,7 @@ def mediation_figure(
     check_conf_level(conf_level)
     asked = found.asked
     variables = (asked.treatment, *asked.mediators, asked.outcome)
-    known = naming(words, variables)
+    known = naming(common["words"], variables)
     effects = _effects(found, known, conf_level)
     names = [str(name) for name in effects["name"]]
     numbers = [with_interval(r.estimate, r.conf_low, r.conf_high) for r in effects.itertuples()]
@@ -205,14 +201,14 @@ def mediation_figure(
     ax = add_axes(figure, left, top, wide, below)
     own = found.effects["null"].notna().to_numpy()
     draw_effect_draws(ax, effects, found.draws[:, own])
-    set_limits(ax, limits, axis="x")
+    set_limits(ax, common["limits"], axis="x")
     dress(ax, x_label=x_label)
     ax.spines["left"].set_visible(False)
     said = listed(names, numbers, of=plural(len(names), "effect"))
     at_zero = "" if asked.moderator is None else f"Moderated arrows: where {asked.moderator} is 0."
     return ReportFigure(
         figure,
-        label=label or "fig-mediation",
+        label=common["label"] or "fig-mediation",
         caption=f"{known(asked.treatment)} on {known(asked.outcome)} by way of "
         f"{' and '.join(map(known, asked.mediators))}. {said}.",
         alt=f"Diagram of {plural(len(variables), 'variable')} with arrows for the paths, above "

@@ -1,6 +1,7 @@
 """Forest plots of evidence: a meta-analysis and its subgroups; an estimate beside others."""
 
 from collections.abc import Mapping
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from alliance_stats.checks import check_choice, check_conf_level, describe_rows,
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.evidence.meta.beside_published import NO_INTERVAL, OWN, Comparison
 from alliance_stats.evidence.meta.pooled_estimate import MetaAnalysis
+from alliance_stats.figures.common import Common, laid_out
 from alliance_stats.figures.forest import Scale, forest_page
 from alliance_stats.figures.numbers import (
     format_bounded,
@@ -22,7 +24,7 @@ from alliance_stats.figures.numbers import (
     with_interval,
 )
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure, listed
-from alliance_stats.figures.style import FULL_WIDTH, Theme, laid_out, look, naming
+from alliance_stats.figures.style import FULL_WIDTH, look, naming
 from alliance_stats.renaming import renamed
 
 __all__ = [
@@ -70,11 +72,7 @@ def meta_forest_figure(
     effect_label: str = "",
     scale: str = "fitted",
     conf_level: float = 0.95,
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show a meta-analysis as journals do: estimates with weights, pooled estimate, prediction.
 
@@ -131,7 +129,7 @@ def meta_forest_figure(
         frame = _with_subgroups(
             frame, meta, subgroups, names=names, on=scale, conf_level=conf_level
         )
-    said = naming(words, [*frame["term"]])
+    said = naming(common["words"], [*frame["term"]])
     frame = frame.assign(term=[said(name) for name in frame["term"]])
     form: Scale = "ratio" if scale == "ratio" else "difference"
     numbers = [_meta_words(row, scale) for _, row in frame.iterrows()]
@@ -142,7 +140,7 @@ def meta_forest_figure(
         heading=f"Estimate [{level} CI]",
         scale=form,
         x_label=what,
-        limits=limits,
+        limits=common["limits"],
     )
     single = frame[frame["kind"] == "study"]
     found = "; ".join(
@@ -159,7 +157,7 @@ def meta_forest_figure(
     )
     return ReportFigure(
         figure,
-        label=label or "fig-meta-forest",
+        label=common["label"] or "fig-meta-forest",
         caption=f"{what}: forest plot of {counted} with {level} CI; pooled {overall}.",
         alt=f"Forest plot of {counted}, from {least} to {most}, with a line at "
         f"{1 if form == 'ratio' else 0} and a diamond for each pooled estimate. "
@@ -349,11 +347,7 @@ def comparison_figure(
     comparison: Comparison,
     *,
     digits: int = 3,
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show an estimate of your own beside published ones on one effect-size scale.
 
@@ -396,12 +390,17 @@ def comparison_figure(
     scale: Scale = "ratio" if on in _RATIOS else "difference"
     _check_places(frame, scale)
     names = [_name(row) for _, row in frame.iterrows()]
-    said = naming(words, names)
+    said = naming(common["words"], names)
     frame.insert(0, "term", [said(name) for name in names])
     numbers = [_comparison_words(row, on, digits) for _, row in frame.iterrows()]
     level, own = format_level(comparison.conf_level), frame.iloc[0]
     figure = forest_page(
-        frame, numbers, heading="Estimate [CI]", scale=scale, x_label=_SCALES[on], limits=limits
+        frame,
+        numbers,
+        heading="Estimate [CI]",
+        scale=scale,
+        x_label=_SCALES[on],
+        limits=common["limits"],
     )
     _mark_own(figure.axes[0])
     others = frame[frame["origin"] != OWN]
@@ -412,7 +411,7 @@ def comparison_figure(
     found = listed(frame["term"], numbers, of=plural(len(frame), "estimate"))
     return ReportFigure(
         figure,
-        label=label or "fig-comparison",
+        label=common["label"] or "fig-comparison",
         caption=f"{_SCALES[on]}: {own['label']} ({numbers[0]}, {level} CI) beside {counted}.",
         alt=f"Forest plot of your own estimate (a circle, on top) and {counted}, with a line at "
         f"{1 if scale == 'ratio' else 0}. {found}.",

@@ -1,6 +1,7 @@
 """Curves that a model of endings gives: averaged over covariates, or of chosen people."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
@@ -20,19 +21,11 @@ from alliance_stats.figures.axes import (
     time_ticks,
     width_in_points,
 )
+from alliance_stats.figures.common import Common, laid_out
 from alliance_stats.figures.line_labels import LineLabels
 from alliance_stats.figures.numbers import decimal_ticks, format_level, interval_of, plural
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure, listed
-from alliance_stats.figures.style import (
-    BODY,
-    FULL_WIDTH,
-    Theme,
-    font,
-    laid_out,
-    looks,
-    naming,
-    sheet,
-)
+from alliance_stats.figures.style import BODY, FULL_WIDTH, font, looks, naming, sheet
 from alliance_stats.figures.text import in_sentence, lines_height, wrap
 from alliance_stats.survival import (
     AdjustedCurves,
@@ -105,11 +98,7 @@ def adjusted_curves_figure(
     time_label: str = "Sessions since start",
     event_label: str = "ended",
     conf_level: float = 0.95,
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show a model's curves averaged over its covariates, a line per group, a panel per ending.
 
@@ -142,19 +131,19 @@ def adjusted_curves_figure(
     """
     asked = "adjusted_curves_figure draws a result of adjusted_curves"
     require_kind(result, AdjustedCurves, asked=asked, instead=DRAWN_BY)
-    said = naming(words, [*result.groups, *result.states])
+    said = naming(common["words"], [*result.groups, *result.states])
     tidy = result.tidy(conf_level=conf_level)
     curves = tidy.assign(
         line=[said(name) for name in tidy["group"]],
         panel=[said(name) for name in tidy["state"]] if result.states else "",
     )
     rises = bool(result.states)
-    figure = _panels(curves, rises, time_label, event_label, limits)
+    figure = _panels(curves, rises, time_label, event_label, common["limits"])
     found = _found(curves)
     what = "Cumulative incidence" if rises else f"Probability of not having {event_label}"
     return ReportFigure(
         figure,
-        label=label or "fig-adjusted-curves",
+        label=common["label"] or "fig-adjusted-curves",
         caption=f"{what} by {in_sentence(time_label)}, each group of '{result.variable}' as if it "
         f"were made of the same {plural(result.n_averaged, 'row')}, with pointwise "
         f"{format_level(conf_level)} confidence bands.",
@@ -177,11 +166,7 @@ def predicted_curves_figure(
     time_label: str = "Sessions since start",
     event_label: str = "ended",
     conf_level: float = 0.95,
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show what a model predicts for chosen people, a line per row of `newdata`.
 
@@ -240,17 +225,17 @@ def predicted_curves_figure(
     _check_lines(newdata)
     tidy = _predicted(model, newdata, times, conf_level)
     states = [*tidy["state"].unique()] if "state" in tidy else []
-    said = naming(words, [*newdata.index, *states])
+    said = naming(common["words"], [*newdata.index, *states])
     curves = tidy.assign(
         line=[said(name) for name in tidy["row"]],
         panel=[said(name) for name in tidy["state"]] if states else "",
     ).dropna(subset=["estimate"])
     rises = bool(states)
-    figure = _panels(curves, rises, time_label, event_label, limits)
+    figure = _panels(curves, rises, time_label, event_label, common["limits"])
     what = "cumulative incidence" if rises else f"probability of not having {event_label}"
     return ReportFigure(
         figure,
-        label=label or "fig-predicted-curves",
+        label=common["label"] or "fig-predicted-curves",
         caption=f"Predicted {what} by {in_sentence(time_label)} of "
         f"{plural(len(newdata), 'profile')}, with pointwise {format_level(conf_level)} confidence "
         f"bands, from a model of {plural(model.rows.n_used, 'row')}.",

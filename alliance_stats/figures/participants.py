@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, pairwise
-from typing import Any
+from typing import Any, Unpack
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -19,19 +19,11 @@ from alliance_stats.figures.axes import (
     page,
     width_in_points,
 )
+from alliance_stats.figures.common import Common, laid_out
 from alliance_stats.figures.flow import GAP, Box, arrow, box_of, put_box
 from alliance_stats.figures.numbers import format_count, plural
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
-from alliance_stats.figures.style import (
-    COLUMN_AND_HALF,
-    INK,
-    RULE,
-    Theme,
-    laid_out,
-    naming,
-    points,
-    sheet,
-)
+from alliance_stats.figures.style import COLUMN_AND_HALF, INK, RULE, naming, points, sheet
 from alliance_stats.study import ParticipantFlow
 
 __all__ = ["draw_participants", "participant_flow_figure"]
@@ -99,12 +91,7 @@ def draw_participants(ax: Axes, flow: ParticipantFlow, said: Said = str) -> None
 @laid_out(COLUMN_AND_HALF)
 def participant_flow_figure(
     flow: ParticipantFlow,
-    *,
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show who entered, was in which arm, left for which reason and was analysed, arms abreast.
 
@@ -137,9 +124,9 @@ def participant_flow_figure(
     """
     asked = "participant_flow_figure draws a result of participant_flow"
     require_kind(flow, ParticipantFlow, asked=asked, instead=DRAWN_BY)
-    no_limits(limits)
+    no_limits(common["limits"])
     data = flow.tidy()
-    said = naming(words, [*flow.groups, *dict.fromkeys(data["term"][data["term"] != ""])])
+    said = naming(common["words"], [*flow.groups, *dict.fromkeys(data["term"][data["term"] != ""])])
     inside = sheet().width - 7.2
     height = _placed(flow, inside, said).height + 2.0
     if height > TALLEST + 7.2:
@@ -153,7 +140,7 @@ def participant_flow_figure(
     counted = ", ".join(_PLURALS[level] for level in flow.levels)
     return ReportFigure(
         figure,
-        label=label or "fig-participants",
+        label=common["label"] or "fig-participants",
         caption=_caption(flow),
         alt=f"Flow chart from top to bottom. {told}",
         note=" ".join([f"Counted at each stage: {counted}.", *_rule(flow), *flow.notes]),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from alliance_stats.figures.axes import (
     room_beside,
     set_limits,
 )
+from alliance_stats.figures.common import Common, laid_out
 from alliance_stats.figures.line_labels import LineLabels
 from alliance_stats.figures.numbers import (
     Kind,
@@ -30,17 +32,7 @@ from alliance_stats.figures.numbers import (
     with_interval,
 )
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure, listed
-from alliance_stats.figures.style import (
-    COLUMN_AND_HALF,
-    GREY,
-    RULE,
-    Look,
-    Theme,
-    laid_out,
-    look,
-    naming,
-    sheet,
-)
+from alliance_stats.figures.style import COLUMN_AND_HALF, GREY, RULE, Look, look, naming, sheet
 from alliance_stats.power import Power
 
 __all__ = [
@@ -108,11 +100,7 @@ def power_figure(
     along: str | None = None,
     aim: float | None = 0.8,
     conf_level: float = 0.95,
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show power along an assumption that was varied, with bands for the Monte Carlo error.
 
@@ -159,19 +147,19 @@ def power_figure(
     shares = ["estimate", "conf_low", "conf_high", "closed_form"]
     drawn = table.assign(**{name: 100.0 * table[name] for name in shares})
     called = str(table["term"].iloc[0])
-    names = naming(words, [*found.varied, called])
+    names = naming(common["words"], [*found.varied, called])
     axis, curves = _curves(found, drawn, along, names)
     across = names(axis)
     figure = _draw(
         curves, axis, capital(across), y_label=rejected_label(found),
-        aim=None if aim is None else 100.0 * aim, limits=limits or _WHOLE,
+        aim=None if aim is None else 100.0 * aim, limits=common["limits"] or _WHOLE,
     )  # fmt: skip
     has_formula = drawn["closed_form"].notna().any()
     formula = f" Dotted: by formula ({found.plan.closed_form_name})." if has_formula else ""
     reach = "" if aim is None else f" Line: {format_percent(aim)}."
     return ReportFigure(
         figure,
-        label=label or "fig-power",
+        label=common["label"] or "fig-power",
         caption=f"Share of {sizes_words(table)} simulated studies of each design that find "
         f"{names(called)}, along {across}, with the {format_level(conf_level)} interval of the "
         f"Monte Carlo error.{formula}{reach}",
@@ -189,11 +177,7 @@ def interval_width_figure(
     term: str | None = None,
     along: str | None = None,
     conf_level: float = 0.95,
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show how wide the planned analysis's 95% intervals are along an assumption.
 
@@ -237,15 +221,19 @@ def interval_width_figure(
     own = dict(zip(["estimate", "conf_low", "conf_high"], widths, strict=True))
     drawn = table.assign(**{name: table[width] for name, width in own.items()})
     called = str(table["term"].iloc[0])
-    names = naming(words, [*found.varied, called])
+    names = naming(common["words"], [*found.varied, called])
     axis, curves = _curves(found, drawn.drop(columns="closed_form"), along, names)
     across = names(axis)
     figure = _draw(
-        curves, axis, capital(across), y_label="Mean width of the 95% interval", limits=limits
+        curves,
+        axis,
+        capital(across),
+        y_label="Mean width of the 95% interval",
+        limits=common["limits"],
     )
     return ReportFigure(
         figure,
-        label=label or "fig-interval-width",
+        label=common["label"] or "fig-interval-width",
         caption=f"Mean width of the 95% interval of {names(called)} in {sizes_words(table)} "
         f"simulated studies of each design, along {across}, with the {format_level(conf_level)} "
         "interval of the Monte Carlo error.",

@@ -1,6 +1,7 @@
 """Power over two assumptions that were varied, and with one changed at a time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from alliance_stats.figures.axes import (
     set_limits,
     write_rows,
 )
+from alliance_stats.figures.common import Common, laid_out
 from alliance_stats.figures.line_labels import LineLabels
 from alliance_stats.figures.numbers import format_level, format_percent, plural, with_interval
 from alliance_stats.figures.power_curves import (
@@ -33,16 +35,7 @@ from alliance_stats.figures.power_curves import (
     value_words,
 )
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure, listed
-from alliance_stats.figures.style import (
-    COLUMN_AND_HALF,
-    GREY,
-    Look,
-    Theme,
-    laid_out,
-    look,
-    naming,
-    sheet,
-)
+from alliance_stats.figures.style import COLUMN_AND_HALF, GREY, Look, look, naming, sheet
 from alliance_stats.figures.text import widest
 from alliance_stats.power import Power, Sensitivity
 
@@ -95,11 +88,7 @@ def power_map_figure(
     term: str | None = None,
     aim: float = 0.8,
     conf_level: float = 0.95,
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show lines of equal power over two assumptions, as over therapists and families.
 
@@ -149,13 +138,13 @@ def power_map_figure(
     if not 0.0 < aim < 1.0:
         raise DataError(f"aim is a power and lies between 0 and 1; got {aim}.")
     called = str(table["term"].iloc[0])
-    names = naming(words, [*found.varied, called])
+    names = naming(common["words"], [*found.varied, called])
     cells = table.rename(columns=dict(zip(found.varied, "xy", strict=True)))
     cells[["x", "y"]] = cells[["x", "y"]].astype(np.float64)
     unsure = bool(((cells["conf_low"] < aim) & (cells["conf_high"] > aim)).any())
     told = f"not told from {format_percent(aim)}"
     called_axes = [capital(names(name)) for name in found.varied]
-    figure = _map(cells, called_axes, aim=aim, told=told if unsure else "", limits=limits)
+    figure = _map(cells, called_axes, aim=aim, told=told if unsure else "", limits=common["limits"])
     first, second = map(names, found.varied)
     where = [
         f"{first} {value_words(row.x)}, {second} {value_words(row.y)}" for row in cells.itertuples()
@@ -164,7 +153,7 @@ def power_map_figure(
     shaded = f" Shaded: {told} by its {format_level(conf_level)} interval." if unsure else ""
     return ReportFigure(
         figure,
-        label=label or "fig-power-map",
+        label=common["label"] or "fig-power-map",
         caption=f"Power to find {names(called)} over {names(found.varied[0])} and "
         f"{names(found.varied[1])}, {sizes_words(cells)} simulated studies of each of "
         f"{plural(len(cells), 'design')} (points).{shaded}",
@@ -182,11 +171,7 @@ def power_sensitivity_figure(
     *,
     term: str | None = None,
     conf_level: float = 0.95,
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show what each assumption does to power, beside the study as it is planned.
 
@@ -225,7 +210,7 @@ def power_sensitivity_figure(
     table = found.tidy(conf_level=conf_level)
     table = table[table["term"] == one_term(found.power, term)].reset_index(drop=True)
     called = str(table["term"].iloc[0])
-    names = naming(words, [*table["assumption"], called])
+    names = naming(common["words"], [*table["assumption"], called])
     rows = [
         names(row.assumption) + ("" if row.value is None else f" = {value_words(row.value)}")
         for row in table.itertuples()
@@ -236,10 +221,12 @@ def power_sensitivity_figure(
         with_interval(row.estimate, row.conf_low, row.conf_high, kind="share")
         for row in table.itertuples()
     ]
-    figure = _rows(shares, rows, numbers, x_label=rejected_label(found.power), limits=limits)
+    figure = _rows(
+        shares, rows, numbers, x_label=rejected_label(found.power), limits=common["limits"]
+    )
     return ReportFigure(
         figure,
-        label=label or "fig-power-sensitivity",
+        label=common["label"] or "fig-power-sensitivity",
         caption=f"Power to find {names(called)} with one assumption changed at a time, "
         f"{sizes_words(table)} simulated studies each, with the {format_level(conf_level)} "
         "interval of the Monte Carlo error. Line: the study as planned.",

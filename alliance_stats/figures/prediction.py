@@ -1,6 +1,6 @@
 """Predicted dropout: the probability from here on, and how well such predictions hold."""
 
-from collections.abc import Mapping
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ from alliance_stats.figures.axes import (
     set_limits,
     width_in_points,
 )
+from alliance_stats.figures.common import Common, laid_out
 from alliance_stats.figures.line_labels import LineLabels
 from alliance_stats.figures.numbers import (
     format_alone,
@@ -31,9 +32,7 @@ from alliance_stats.figures.style import (
     BODY,
     FULL_WIDTH,
     RULE,
-    Theme,
     font,
-    laid_out,
     look,
     looks,
     naming,
@@ -93,11 +92,7 @@ def landmark_figure(
     time_label: str = "Session",
     event_label: str = "leaving",
     conf_level: float = 0.95,
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show the probability of dropping out within the next sessions, landmark by landmark.
 
@@ -147,7 +142,7 @@ def landmark_figure(
             f"newdata takes up to {_MOST_LINES} rows with names of their own in its index: they "
             "name the lines."
         )
-    said = naming(words, [*newdata.index])
+    said = naming(common["words"], [*newdata.index])
     who = newdata.index.repeat(len(model.landmarks))
     every = newdata.loc[who].reset_index(drop=True)
     every = every.assign(**{model.session: model.landmarks * len(newdata)})
@@ -165,7 +160,7 @@ def landmark_figure(
         above=labels.above,
         x_label=time_label,
     )
-    draw_landmarks(ax, chances, limits=limits)
+    draw_landmarks(ax, chances, limits=common["limits"])
     dress(ax, x_label=time_label, y_label=y_label)
     names = dict.fromkeys(chances["line"])
     last = [chances.loc[chances["line"] == name].iloc[-1] for name in names]
@@ -176,7 +171,7 @@ def landmark_figure(
     )
     return ReportFigure(
         figure,
-        label=label or "fig-landmarks",
+        label=common["label"] or "fig-landmarks",
         caption=f"Probability of {event_label} within the next {ahead}, of those still there, by "
         f"{in_sentence(time_label)}, with pointwise {format_level(conf_level)} confidence bands.",
         alt=f"{plural(len(last), 'line')} with bands over {plural(len(model.landmarks), 'session')}"
@@ -237,11 +232,7 @@ def calibration_figure(
     groups: int = 4,
     event_label: str = "left",
     conf_level: float = 0.95,
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show how many of those with like chances left, a panel per horizon (or landmark).
 
@@ -283,7 +274,7 @@ def calibration_figure(
         raise DataError(
             f"{plural(len(times), 'time')} do not fit on a page: ask for {_MOST_PANELS} or fewer."
         )
-    said = naming(words, [f"{time:g}" for time in times])
+    said = naming(common["words"], [f"{time:g}" for time in times])
     columns = min(len(times), max(int(sheet().width / 150.0), 1))
     down = -(-len(times) // columns)
     each = min(_HEIGHT + 40.0, sheet().width / columns + 20.0, TALLEST / down)
@@ -292,7 +283,7 @@ def calibration_figure(
     for spare in axes.flat[len(times) :]:
         spare.remove()
     for ax, time in zip(axes.flat, times, strict=False):
-        draw_calibration(ax, table.loc[table["time"] == time], limits=limits)
+        draw_calibration(ax, table.loc[table["time"] == time], limits=common["limits"])
         dress(ax, x_label="Predicted probability (0–1)", y_label=f"Share that {event_label} (0–1)")
         ax.set_title(said(f"{time:g}"), loc="left", pad=6, **font(BODY))
     settle(figure)
@@ -305,7 +296,7 @@ def calibration_figure(
     level = format_level(conf_level)
     return ReportFigure(
         figure,
-        label=label or "fig-calibration",
+        label=common["label"] or "fig-calibration",
         caption=f"Share that {event_label} against its predicted probability, in {groups} "
         f"groups of equal size, with {level} CI; n = {n}. Dashed: as predicted.",
         alt=f"{plural(len(times), 'panel')} of points with intervals around a line of equality. "

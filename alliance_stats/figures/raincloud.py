@@ -1,7 +1,7 @@
 """Rainclouds: the density of each group, its quartiles, and every value."""
 
-from collections.abc import Mapping
 from dataclasses import replace
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ from alliance_stats.figures.axes import (
     set_limits,
     swarm,
 )
+from alliance_stats.figures.common import Common, laid_out
 from alliance_stats.figures.numbers import (
     decimals_of_spread,
     format_count,
@@ -25,18 +26,7 @@ from alliance_stats.figures.numbers import (
     plural,
 )
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
-from alliance_stats.figures.style import (
-    FULL_WIDTH,
-    RULE,
-    SMALL,
-    Look,
-    Theme,
-    font,
-    laid_out,
-    looks,
-    naming,
-    sheet,
-)
+from alliance_stats.figures.style import FULL_WIDTH, RULE, SMALL, Look, font, looks, naming, sheet
 from alliance_stats.figures.text import lines_height, widest, wrap
 from alliance_stats.groups.comparing.group_comparison import GroupComparison
 from alliance_stats.groups.comparing.group_samples import Outcome
@@ -106,11 +96,7 @@ def raincloud_figure(
     *,
     outcome: str,
     outcome_label: str = "",
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show how a numeric outcome is distributed in each group.
 
@@ -151,7 +137,7 @@ def raincloud_figure(
             f"Outcome '{outcome}' is {values.kind}; a density needs a continuous one. "
             "estimation_figure shows others."
         )
-    said = naming(words, [*values.labels, outcome])
+    said = naming(common["words"], [*values.labels, outcome])
     called = outcome_label or said(outcome)
     names = tuple(said(name) for name in values.labels)
     room = sheet().part(_NAME_WIDTH)
@@ -161,7 +147,7 @@ def raincloud_figure(
     height = min(sum(rows), TALLEST)
     figure, ax = one_panel(height, left=left, right=16.0, x_label=called)
     draw_raincloud(ax, replace(values, labels=names))
-    set_limits(ax, limits, axis="x")
+    set_limits(ax, common["limits"], axis="x")
     dress(ax, x_label=called)
     ax.spines["left"].set_visible(False)
     table = comparison.describe()
@@ -178,7 +164,7 @@ def raincloud_figure(
     drawn = pd.DataFrame({"part": "value", "label": labels, "value": values.values})
     return ReportFigure(
         figure,
-        label=label or "fig-raincloud",
+        label=common["label"] or "fig-raincloud",
         caption=f"Distribution of {called} by {comparison.group}: density, quartiles, every value "
         f"(n = {format_count(sum(values.n))}).",
         alt=f"For {plural(len(values.labels), 'group')} the density, the quartiles and every "

@@ -1,6 +1,7 @@
 """Checks of a linear model, mixed or not: residuals against fitted values, and quantile plots."""
 
 from collections.abc import Mapping
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from alliance_stats.checks import check_conf_level, require_kind
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.estimates import Array
 from alliance_stats.figures.axes import TALLEST, dress, page, set_limits
+from alliance_stats.figures.common import Common, laid_out
 from alliance_stats.figures.numbers import format_count, format_percent, plural
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
 from alliance_stats.figures.style import (
@@ -20,9 +22,7 @@ from alliance_stats.figures.style import (
     FULL_WIDTH,
     RULE,
     Look,
-    Theme,
     font,
-    laid_out,
     look,
     naming,
     settle,
@@ -128,11 +128,7 @@ def residual_figure(
     model: LinearMixedModel | LinearRegression,
     *,
     outcome_label: str = "the outcome",
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show whether residuals and random effects of a model look as the model takes them to be.
 
@@ -176,15 +172,15 @@ def residual_figure(
     fitted = rows["fitted"].to_numpy(dtype=float)
     values = {"Residuals": _standardised(residual)}
     if isinstance(model, LinearMixedModel):
-        values |= _effects(model, words)
+        values |= _effects(model, common["words"])
     else:
-        naming(words, [])
+        naming(common["words"], [])
     quantiles = {name: normal_quantiles(own) for name, own in values.items()}
     told = "; ".join(_outside(name, own) for name, own in quantiles.items())
     residuals = pd.DataFrame({"part": "residual", "fitted": fitted, "estimate": residual})
     return ReportFigure(
-        _page(fitted, residual, quantiles, outcome_label=outcome_label, limits=limits),
-        label=label or "fig-residuals",
+        _page(fitted, residual, quantiles, outcome_label=outcome_label, limits=common["limits"]),
+        label=common["label"] or "fig-residuals",
         caption=f"Checks of the model of {outcome_label}: residuals against fitted values (black: "
         f"means of ten equal parts), and quantiles against the normal's with their 95% band; "
         f"{plural(model.nobs, 'row')}.",
@@ -239,11 +235,7 @@ def residual_checks_figure(
     checks: ResidualChecks,
     *,
     outcome_label: str = "the outcome",
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show simulated residuals: their distribution, and whether they hang on what is expected.
 
@@ -275,7 +267,7 @@ def residual_checks_figure(
     """
     asked = "residual_checks_figure draws a result of residual_checks"
     require_kind(checks, (ResidualChecks,), asked=asked, instead=DRAWN_BY)
-    naming(words, [])
+    naming(common["words"], [])
     rows, n = checks.residuals, len(checks.residuals)
     quantiles = checks.envelope.assign(estimate=np.sort(rows["residual"].to_numpy()))
     points = pd.DataFrame(
@@ -290,14 +282,14 @@ def residual_checks_figure(
     draw_quantiles(left, quantiles)
     dress(left, x_label="Uniform quantile", y_label="Residual's quantile")
     draw_residuals(right, points["fitted"].to_numpy(), points["estimate"].to_numpy())
-    set_limits(right, limits, axis="y")
+    set_limits(right, common["limits"], axis="y")
     dress(right, x_label=f"Expected {in_sentence(outcome_label)}", y_label="Residual (normal SD)")
     settle(figure)
     told = _outside("Residuals", quantiles)
     drawn = f"{format_count(checks.n_resamples)} simulated data sets"
     return ReportFigure(
         figure,
-        label=label or "fig-residual-checks",
+        label=common["label"] or "fig-residual-checks",
         caption=f"Checks of the model of {outcome_label} by {drawn}: quantiles of the residuals "
         "against the uniform's with the band of data that the model makes, and residuals against "
         f"what is expected (black: means of ten equal parts); {plural(n, 'row')}.",

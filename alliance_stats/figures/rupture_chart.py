@@ -1,6 +1,6 @@
 """The control chart of one person's alliance: ratings, own level, limit, ruptures and repair."""
 
-from collections.abc import Mapping
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
@@ -17,10 +17,11 @@ from alliance_stats.figures.axes import (
     room_beside,
     set_limits,
 )
+from alliance_stats.figures.common import Common, laid_out
 from alliance_stats.figures.line_labels import LineLabels
 from alliance_stats.figures.numbers import format_alone, plural
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
-from alliance_stats.figures.style import COLUMN_AND_HALF, INK, Theme, laid_out, look, naming
+from alliance_stats.figures.style import COLUMN_AND_HALF, INK, look, naming
 
 __all__ = ["draw_rupture_chart", "rupture_chart_figure"]
 
@@ -78,11 +79,7 @@ def rupture_chart_figure(
     *,
     person: object,
     score_label: str,
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show one person's ratings as a control chart.
 
@@ -131,8 +128,8 @@ def rupture_chart_figure(
     if not ratings["limit"].notna().any():
         ratings[["level", "limit"]] = np.nan  # rules without a limit have no running level either
     episodes = found.episodes[found.episodes[found.person] == person]
-    said = naming(words, [person])
-    figure = _page(ratings, episodes, score_label, limits)
+    said = naming(common["words"], [person])
+    figure = _page(ratings, episodes, score_label, common["limits"])
     first, last = int(ratings["session"].min()), int(ratings["session"].max())
     flagged = ratings.loc[ratings["rupture"] == 1.0, "session"]
     judged = int(ratings["rupture"].notna().sum())
@@ -152,7 +149,7 @@ def rupture_chart_figure(
     known = ", with the own level and limit known before each" if limited else ""
     return ReportFigure(
         figure,
-        label=label or "fig-rupture-chart",
+        label=common["label"] or "fig-rupture-chart",
         caption=f"{score_label} of {said(person)} over {sessions}{known}: "
         f"{plural(len(flagged), 'rupture')} in {plural(judged, 'session')} that could be judged.",
         alt=f"{score_label} of one person over sessions {first} to {last} as a control chart: "

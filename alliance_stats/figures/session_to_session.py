@@ -1,6 +1,7 @@
 """Session to session: deviations and the next ones, responses to a shock, reliability."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from alliance_stats.figures.axes import (
     room_beside,
     set_limits,
 )
+from alliance_stats.figures.common import Common, laid_out
 from alliance_stats.figures.lagged_paths import effects_in_words, one_table
 from alliance_stats.figures.numbers import (
     format_count,
@@ -25,17 +27,7 @@ from alliance_stats.figures.numbers import (
     interval_of,
 )
 from alliance_stats.figures.report_figure import ReportFigure
-from alliance_stats.figures.style import (
-    COLUMN_AND_HALF,
-    RULE,
-    SMALL,
-    Theme,
-    font,
-    laid_out,
-    look,
-    naming,
-    sheet,
-)
+from alliance_stats.figures.style import COLUMN_AND_HALF, RULE, SMALL, font, look, naming, sheet
 from alliance_stats.figures.text import lines_height, wrap
 from alliance_stats.panel import CrossLagged
 
@@ -100,11 +92,7 @@ def deviations_figure(
     result: CrossLagged,
     *,
     conf_level: float = 0.95,
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show each deviation against that of the session before, with the lagged effect as a line.
 
@@ -132,7 +120,7 @@ def deviations_figure(
     """
     effects = one_table(result, result.tidy(conf_level=conf_level))
     points = _next_deviations(result, effects)
-    said = naming(words, result.outcomes)
+    said = naming(common["words"], result.outcomes)
     effects, points = (
         frame.assign(**{name: frame[name].map(said) for name in ("outcome", "predictor")})
         for frame in (effects, points)
@@ -144,11 +132,11 @@ def deviations_figure(
     clouds = points.groupby(["outcome", "predictor"], sort=False)
     for ax, (_, own), (_, effect) in zip(panels, clouds, effects.iterrows(), strict=True):
         draw_next_deviations(ax, own, effect)
-        set_limits(ax, limits, axis="y")
+        set_limits(ax, common["limits"], axis="y")
     n = len(points) // len(effects)
     return ReportFigure(
         figure,
-        label=label or "fig-deviations",
+        label=common["label"] or "fig-deviations",
         caption="Deviations from a person's own level against those of the session before, with "
         f"the lagged effects as lines and {format_level(conf_level)} confidence bands "
         f"(n = {format_count(n)} pairs of sessions).",
@@ -187,11 +175,7 @@ def impulse_response_figure(
     *,
     horizon: int = 6,
     conf_level: float = 0.95,
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show how each outcome answers a shock of one point, session by session.
 
@@ -215,7 +199,7 @@ def impulse_response_figure(
     """
     responses = result.impulse_responses(horizon=horizon, conf_level=conf_level)
     responses = one_table(result, responses)
-    said = naming(words, result.outcomes)
+    said = naming(common["words"], result.outcomes)
     responses = responses.assign(
         **{name: [said(x) for x in responses[name]] for name in ("outcome", "impulse")}
     )
@@ -229,8 +213,8 @@ def impulse_response_figure(
         panels,
         across="sessions_after",
         labels=("Sessions after", "Response (points)"),
-        label=label or "fig-impulse-responses",
-        limits=limits,
+        label=common["label"] or "fig-impulse-responses",
+        limits=common["limits"],
         told=(
             "Responses to a shock of one point, with "
             f"{format_level(conf_level)} confidence bands, each for its own session.",
@@ -244,11 +228,7 @@ def reliability_figure(
     curve: pd.DataFrame,
     *,
     conf_level: float = 0.95,
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show lagged effects over a grid of reliabilities.
 
@@ -275,7 +255,7 @@ def reliability_figure(
             "reliability_figure draws what sensitivity() of one group with equal lags gives: "
             f"columns {', '.join(sorted(needed))}."
         )
-    said = naming(words, [*curve["outcome"], *curve["predictor"]])
+    said = naming(common["words"], [*curve["outcome"], *curve["predictor"]])
     panels = {
         f"{said(predictor)} on {said(outcome)}": part
         for (outcome, predictor), part in curve.groupby(["outcome", "predictor"], sort=False)
@@ -284,8 +264,8 @@ def reliability_figure(
         panels,
         across="reliability",
         labels=("Within-person reliability", "Lagged effect"),
-        label=label or "fig-reliability",
-        limits=limits,
+        label=common["label"] or "fig-reliability",
+        limits=common["limits"],
         told=(
             "Lagged effects were the ratings' within-person reliability what the axis says, with "
             f"{format_level(conf_level)} confidence bands.",

@@ -1,6 +1,7 @@
 """Probabilities of steps over a predictor, stacked on one another."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
@@ -12,20 +13,10 @@ from alliance_stats.checks import check_conf_level, require_kind
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
 from alliance_stats.figures.axes import TALLEST, dress, no_limits, page, time_ticks
+from alliance_stats.figures.common import Common, laid_out
 from alliance_stats.figures.numbers import format_percent, plural
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
-from alliance_stats.figures.style import (
-    BODY,
-    FULL_WIDTH,
-    INK,
-    Theme,
-    font,
-    laid_out,
-    look,
-    naming,
-    settle,
-    sheet,
-)
+from alliance_stats.figures.style import BODY, FULL_WIDTH, INK, font, look, naming, settle, sheet
 from alliance_stats.figures.text import in_sentence, wrap
 from alliance_stats.multilevel import StepMeans
 
@@ -70,11 +61,7 @@ def step_figure(
     outcome_label: str = "Rating",
     x_label: str = "",
     conf_level: float = 0.95,
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show how likely each step of a rating is, over a predictor.
 
@@ -110,7 +97,7 @@ def step_figure(
     require_kind(
         means, (StepMeans,), asked="step_figure draws a result of step_means", instead=DRAWN_BY
     )
-    no_limits(limits)
+    no_limits(common["limits"])
     check_conf_level(conf_level)
     cells, n_panels = means.cells.rename(columns=str), len(_panels(means))
     if n_panels > MOST_PANELS or len(cells) == n_panels:
@@ -120,7 +107,7 @@ def step_figure(
             "most. Ask step_means for fewer, by at=."
         )
     shown = [*map(str, means.steps), *(str(v) for column in cells for v in cells[column].unique())]
-    said = naming(words, shown)
+    said = naming(common["words"], shown)
     over = x_label or str(cells.columns[0])
     probabilities = means.tidy(conf_level=conf_level)
     borders = means.cumulative(conf_level=conf_level).rename(columns=str)
@@ -132,7 +119,7 @@ def step_figure(
     )
     return ReportFigure(
         figure,
-        label=label or "fig-steps",
+        label=common["label"] or "fig-steps",
         caption=f"Probability of each step of {in_sentence(outcome_label)} over "
         f"{in_sentence(over)}, stacked from the lowest at the bottom; grey bands: "
         f"{format_percent(conf_level)} intervals of the borders between steps; "

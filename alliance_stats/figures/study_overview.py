@@ -1,7 +1,7 @@
 """A study at a glance: whose ratings are there, by score, role and session."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Unpack
 
 import numpy as np
 import pandas as pd
@@ -12,18 +12,10 @@ from matplotlib.patches import Rectangle
 from alliance_stats.checks import require_kind
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.figures.axes import add_axes, no_limits, page
+from alliance_stats.figures.common import Common, laid_out
 from alliance_stats.figures.numbers import format_count, format_percent, plural
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
-from alliance_stats.figures.style import (
-    FULL_WIDTH,
-    SMALL,
-    Theme,
-    font,
-    laid_out,
-    look,
-    naming,
-    sheet,
-)
+from alliance_stats.figures.style import FULL_WIDTH, SMALL, font, look, naming, sheet
 from alliance_stats.figures.text import lines_height, text_width, wrap
 from alliance_stats.study.description import RATED, StudyDescription
 
@@ -87,12 +79,7 @@ def draw_rated(
 @laid_out(FULL_WIDTH)
 def study_overview_figure(
     description: StudyDescription,
-    *,
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show how many persons were rated at each session, by score and role.
 
@@ -131,8 +118,8 @@ def study_overview_figure(
         raise NotIdentifiedError(
             "The study has no rating at any session: name session= and a score when it is made."
         )
-    no_limits(limits)
-    known = naming(words, [*rated["term"].unique(), *rated["role"].unique()])
+    no_limits(common["limits"])
+    known = naming(common["words"], [*rated["term"].unique(), *rated["role"].unique()])
     rows = _rows(rated, known)
     names = [text_width(line, bold=not row.of) for row in rows for line in row.lines]
     left = 14.0 + max(*names, text_width("Session"))
@@ -155,7 +142,7 @@ def study_overview_figure(
     shown = said if len(cells["term"].unique()) <= _SCORES_TOLD else ""
     return ReportFigure(
         figure,
-        label=label or "fig-study-overview",
+        label=common["label"] or "fig-study-overview",
         caption=f"Persons with a rating, in per cent, by session.{shown}",
         alt=f"Map with a row for each score and role and {plural(len(blocks), 'column')} of "
         f"sessions.{said}",

@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from functools import partial, wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.style
@@ -32,6 +31,7 @@ __all__ = [
     "FULL_WIDTH",
     "GREY",
     "INK",
+    "PER_MM",
     "RULE",
     "SINGLE_COLUMN",
     "SMALL",
@@ -40,7 +40,6 @@ __all__ = [
     "Theme",
     "font",
     "house_style",
-    "laid_out",
     "look",
     "looks",
     "naming",
@@ -63,7 +62,7 @@ SINGLE_COLUMN = 89.0  # mm
 COLUMN_AND_HALF = 127.0
 FULL_WIDTH = 165.1  # 6.5 in, the text of a letter page
 _NARROW = 100.0  # mm; text of narrower figures is a point smaller
-_PER_MM = 72.0 / 25.4
+PER_MM = 72.0 / 25.4
 _CONTRAST = 4.5
 
 _LEFT_TO_RIGHT_MARK = "\u200e"
@@ -178,18 +177,18 @@ class Sheet:
     """What a figure is laid out on: theme, width in pt, the panel it is part of and its width."""
 
     theme: Theme = field(default_factory=Theme)
-    width: float = FULL_WIDTH * _PER_MM
+    width: float = FULL_WIDTH * PER_MM
     parent: Any = None  # a SubFigure, which does what a Figure does
     whole: float | None = None
 
     @property
     def narrow(self) -> bool:
         """Whether it is as narrow as one column of a journal."""
-        return self.width < _NARROW * _PER_MM
+        return self.width < _NARROW * PER_MM
 
     def part(self, points: float) -> float:
         """Return `points` of a full page's width, in proportion less on a narrower sheet."""
-        return points * min(1.0, self.width / (FULL_WIDTH * _PER_MM))
+        return points * min(1.0, self.width / (FULL_WIDTH * PER_MM))
 
 
 _SHEET: ContextVar[Sheet] = ContextVar("sheet", default=Sheet())  # noqa: B039  (it is frozen)
@@ -231,35 +230,11 @@ def themed(theme: Theme) -> Iterator[Theme]:
         _SHEET.reset(token)
 
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def laid_out(width: float) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Run a figure's function on a sheet of its ``theme=`` and ``width=`` (mm), or of `width`."""
-
-    def decorated(function: Callable[P, R]) -> Callable[P, R]:
-        @wraps(function)
-        def on_its_sheet(*args: P.args, **kwargs: P.kwargs) -> R:
-            given: dict[str, Any] = dict(kwargs)
-            theme = given.get("theme") or sheet().theme
-            wide = given.get("width") or theme.width or width
-            Theme(width=wide)  # refuses a width that is none
-            with on_sheet(Sheet(theme, wide * _PER_MM, sheet().parent, sheet().whole)):
-                made = function(*args, **kwargs)
-            again: Any = partial(on_its_sheet, *args, **kwargs)
-            return replace(made, again=again) if hasattr(made, "again") else made  # type: ignore[type-var]
-
-        return on_its_sheet
-
-    return decorated
-
-
 def points(size: str | float) -> float:
     """Return the size of a kind of text in pt, or the size itself."""
     this = sheet()
     known = {BODY: this.theme.body, SMALL: this.theme.small}
-    narrow = (this.whole or this.width) < _NARROW * _PER_MM
+    narrow = (this.whole or this.width) < _NARROW * PER_MM
     return known[size] - narrow if isinstance(size, str) else float(size)
 
 

@@ -1,6 +1,7 @@
 """Time to an ending: Kaplan-Meier curves over their own aligned risk table."""
 
 from collections.abc import Mapping, Sequence
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from alliance_stats.figures.axes import (
     time_ticks,
     width_in_points,
 )
+from alliance_stats.figures.common import Common, laid_out
 from alliance_stats.figures.line_labels import LineLabels
 from alliance_stats.figures.numbers import (
     decimal_ticks,
@@ -31,9 +33,7 @@ from alliance_stats.figures.style import (
     RULE,
     SMALL,
     Look,
-    Theme,
     font,
-    laid_out,
     looks,
     naming,
     sheet,
@@ -184,11 +184,7 @@ def kaplan_meier_figure(
     event_label: str = "dropped out",
     times: Sequence[float] | None = None,
     conf_level: float = 0.95,
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show Kaplan-Meier curves with pointwise intervals over their risk table.
 
@@ -225,7 +221,7 @@ def kaplan_meier_figure(
     """
     asked = "kaplan_meier_figure draws a result of kaplan_meier"
     require_kind(result, KaplanMeier, asked=asked, instead=DRAWN_BY)
-    said = naming(words, [*result.tidy()["strata"].unique()])
+    said = naming(common["words"], [*result.tidy()["strata"].unique()])
     curves, medians = (
         frame.assign(strata=[said(name) for name in frame["strata"]])
         for frame in (result.tidy(conf_level=conf_level), result.medians(conf_level=conf_level))
@@ -245,7 +241,7 @@ def kaplan_meier_figure(
     axis_room = room_below(time_label, wide)
     figure = page(labels.above + curve_height + axis_room + table_height + 6.0)
     ax = add_axes(figure, left, labels.above, wide, curve_height)
-    draw_kaplan_meier(ax, curves, medians, styles=styles, limits=limits)
+    draw_kaplan_meier(ax, curves, medians, styles=styles, limits=common["limits"])
     dress(ax, x_label=time_label, y_label=f"Probability of not having {event_label} (0–1)")
     ax.set_xticks(times, [decimal_ticks(f"{time:g}") for time in times])
     below = add_axes(figure, left, labels.above + curve_height + axis_room, wide, table_height)
@@ -254,7 +250,7 @@ def kaplan_meier_figure(
     each = _each(medians, curves, event_label)
     return ReportFigure(
         figure,
-        label=label or "fig-kaplan-meier",
+        label=common["label"] or "fig-kaplan-meier",
         caption=f"Kaplan-Meier probability of not having {event_label}, by "
         f"{in_sentence(time_label)}, with pointwise {format_level(conf_level)} confidence bands; "
         f"ticks are censored units. {_sizes(medians, event_label)}.",

@@ -1,6 +1,7 @@
 """Themes of interviews: how many of each group voiced one, and what an early one turned into."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,7 @@ from alliance_stats.figures.axes import (
     width_in_points,
     write_rows,
 )
+from alliance_stats.figures.common import Common, laid_out
 from alliance_stats.figures.numbers import (
     format_count,
     format_level,
@@ -41,9 +43,7 @@ from alliance_stats.figures.style import (
     FULL_WIDTH,
     INK,
     SMALL,
-    Theme,
     font,
-    laid_out,
     looks,
     naming,
     sheet,
@@ -121,11 +121,7 @@ def theme_figure(
     method: str | None = None,
     unit: str = "cases",
     conf_level: float = 0.95,
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show how often each theme was voiced in each group.
 
@@ -176,7 +172,7 @@ def theme_figure(
     share = prevalence["count"] / prevalence["n"]
     if not np.allclose(share, prevalence["estimate"], rtol=0, atol=1e-9):
         raise DataError("Column 'estimate' is not 'count' divided by 'n'.")
-    said = naming(words, [*prevalence["theme"], *prevalence["group"]])
+    said = naming(common["words"], [*prevalence["theme"], *prevalence["group"]])
     prevalence = prevalence.assign(
         **{name: [said(x) for x in prevalence[name]] for name in ("theme", "group")}
     )
@@ -189,13 +185,13 @@ def theme_figure(
     x_label = f"Share of {unit} who voiced the theme ({format_level(conf_level)} CI)"
     figure, ax = one_panel(height, left=left, right=right, x_label=x_label)
     draw_themes(ax, prevalence)
-    set_limits(ax, limits, axis="x")
+    set_limits(ax, common["limits"], axis="x")
     dress(ax, x_label=x_label)
     ax.spines["left"].set_visible(False)
     found = "; ".join(_theme_words(prevalence, theme) for theme in themes)
     return ReportFigure(
         figure,
-        label=label or "fig-themes",
+        label=common["label"] or "fig-themes",
         caption=f"Share of {unit} who voiced each of {plural(len(themes), 'theme')}, by group, "
         f"with {format_level(conf_level)} CI ({method.rstrip('.')}).",
         alt=f"Dots of the share of {unit} for {plural(len(themes), 'theme')} in "
@@ -307,11 +303,7 @@ def transition_figure(
     transitions: ThemeTransitions,
     *,
     early_label: str,
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show what an early theme turned into in each group.
 
@@ -344,9 +336,9 @@ def transition_figure(
     """
     asked = "transition_figure draws a result of theme_transitions"
     require_kind(transitions, ThemeTransitions, asked=asked, instead=DRAWN_BY)
-    no_limits(limits)
+    no_limits(common["limits"])
     counts = transitions.counts[:, ::-1, :]  # the early theme first
-    said = naming(words, [*transitions.labels, *transitions.states])
+    said = naming(common["words"], [*transitions.labels, *transitions.states])
     names, states = (early_label, f"no {early_label}"), [said(x) for x in transitions.states]
     room = sheet().part(_SIDE) - _LABEL_GAP
     tall = max(
@@ -367,7 +359,7 @@ def transition_figure(
     found = _found(transitions, early_label, said)
     return ReportFigure(
         figure,
-        label=label or "fig-transitions",
+        label=common["label"] or "fig-transitions",
         caption=f"What became of cases with {early_label}, and of the others, by group: ribbons "
         f"are as wide as their counts (n = {format_count(counts.sum())}).",
         alt=f"{plural(n_groups, 'panel')} of ribbons from {early_label} or none to "

@@ -1,6 +1,6 @@
 """Where a finding is overturned: along shifts of the unseen outcomes, of all or by arm."""
 
-from collections.abc import Mapping
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,7 @@ from alliance_stats.checks import require_kind
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
 from alliance_stats.figures.axes import dress, one_panel, room_beside, set_limits, write_above
+from alliance_stats.figures.common import Common, laid_out
 from alliance_stats.figures.line_labels import LineLabels
 from alliance_stats.figures.numbers import (
     format_alone,
@@ -20,16 +21,7 @@ from alliance_stats.figures.numbers import (
     write_estimate,
 )
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
-from alliance_stats.figures.style import (
-    COLUMN_AND_HALF,
-    GREY,
-    RULE,
-    Look,
-    Theme,
-    laid_out,
-    look,
-    naming,
-)
+from alliance_stats.figures.style import COLUMN_AND_HALF, GREY, RULE, Look, look, naming
 from alliance_stats.figures.text import in_sentence
 from alliance_stats.survival import DropoutSensitivity, SensitivityByGroup
 from alliance_stats.survival.unseen.completed_analyses import CompletedAnalyses
@@ -94,11 +86,7 @@ def tipping_point_figure(
     estimate_label: str,
     shift_label: str,
     conf_level: float = 0.95,
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show how a coefficient moves as the unseen outcomes are shifted.
 
@@ -138,7 +126,7 @@ def tipping_point_figure(
     require_kind(result, DropoutSensitivity, asked=asked, instead=DRAWN_BY)
     table = result.tidy(conf_level=conf_level)
     tips = result.tipping_points(conf_level=conf_level)
-    naming(words, [])
+    naming(common["words"], [])
     figure, ax = one_panel(
         _HEIGHT,
         left=max(62.0, room_beside(estimate_label, _HEIGHT)),
@@ -146,7 +134,7 @@ def tipping_point_figure(
         above=20.0,
         x_label=shift_label,
     )
-    draw_tipping_point(ax, table, tips, no_shift=result.no_shift, limits=limits)
+    draw_tipping_point(ax, table, tips, no_shift=result.no_shift, limits=common["limits"])
     dress(ax, x_label=shift_label, y_label=estimate_label)
     row = table.loc[table["delta"] == result.no_shift].iloc[0]
     at_rest = write_estimate(row["estimate"], row["conf_low"], row["conf_high"])
@@ -159,7 +147,7 @@ def tipping_point_figure(
     first, last = (format_alone(table["delta"].iloc[end], "time") for end in (0, -1))
     return ReportFigure(
         figure,
-        label=label or "fig-tipping-point",
+        label=common["label"] or "fig-tipping-point",
         caption=f"{estimate_label} by {in_sentence(shift_label)}, with the "
         f"{format_level(conf_level)} confidence band; without a shift {at_rest.estimate} "
         f"{at_rest.interval}. Dotted: where the finding is overturned.",
@@ -241,11 +229,7 @@ def tipping_region_figure(
     estimate_label: str,
     shift_label: str,
     conf_level: float = 0.95,
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show which shifts of two arms' unseen outcomes overturn a finding.
 
@@ -291,7 +275,7 @@ def tipping_region_figure(
     require_kind(result, SensitivityByGroup, asked=asked, instead=DRAWN_BY)
     if min(map(len, result.deltas)) < 2:
         raise DataError("Each arm needs a shift beside none for its tipping points to be drawn.")
-    called = naming(words, list(map(str, result.arms)))
+    called = naming(common["words"], list(map(str, result.arms)))
     across, up = (f"{shift_label}, {called(str(arm))}" for arm in result.arms)
     margins, table = result.margins(conf_level=conf_level), result.tidy(conf_level=conf_level)
     turned = bool(table["overturned"].any())
@@ -303,7 +287,7 @@ def tipping_region_figure(
     )  # fmt: skip
     draw_tipping_region(ax, result.deltas, margins, no_shift=result.no_shift)
     dress(ax, x_label=across, y_label=up)
-    set_limits(ax, limits, axis="y")
+    set_limits(ax, common["limits"], axis="y")
     low, high = ax.get_ylim()
     labels.write(ax, [high - 0.12 * (k + 0.5) * (high - low) for k in range(len(keys))])
     none = table[(table[list(result.columns)] == result.no_shift).all(axis=1)].iloc[0]
@@ -312,7 +296,7 @@ def tipping_region_figure(
     share = f"{format_count(table['overturned'].sum())} of {plural(len(table), 'pair')} of shifts"
     return ReportFigure(
         figure,
-        label=label or "fig-tipping-region",
+        label=common["label"] or "fig-tipping-region",
         caption=f"{estimate_label} where the unseen outcomes of two arms are shifted; without a "
         f"shift (large dot) {rest.estimate} {rest.interval}. "
         + ("Shaded: the finding is overturned." if turned else "No pair overturns the finding."),

@@ -1,7 +1,8 @@
 """Trajectories over sessions: a thin line per person, the mean and its interval, n a session."""
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ from alliance_stats.figures.axes import (
     set_limits,
     width_in_points,
 )
+from alliance_stats.figures.common import Common, laid_out
 from alliance_stats.figures.numbers import (
     decimals_for,
     format_count,
@@ -38,9 +40,7 @@ from alliance_stats.figures.style import (
     BODY,
     FULL_WIDTH,
     Look,
-    Theme,
     font,
-    laid_out,
     look,
     looks,
     naming,
@@ -227,11 +227,7 @@ def trajectory_figure(
     score_label: str = "Score",
     session_label: str = "Session",
     conf_level: float = 0.95,
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show how a score runs over sessions, a panel per role.
 
@@ -289,7 +285,7 @@ def trajectory_figure(
         raise DataError("A frame does not say its columns: give session=, score= and person=.")
     rated = _rated(data, session=session, score=score, person=person, role=role, cluster=cluster)
     parts = {"": rated} if role is None else dict(iter(rated.groupby("role", observed=True)))
-    said = naming(words, [*parts])
+    said = naming(common["words"], [*parts])
     panels = [
         Panel(
             name=said(name),
@@ -306,8 +302,14 @@ def trajectory_figure(
     ]
     told = Words(score_label, session_label, conf_level)
     return ReportFigure(
-        _page(panels, rated, score_label=score_label, session_label=session_label, limits=limits),
-        label=label or "fig-trajectories",
+        _page(
+            panels,
+            rated,
+            score_label=score_label,
+            session_label=session_label,
+            limits=common["limits"],
+        ),
+        label=common["label"] or "fig-trajectories",
         caption=told.caption(panels),
         alt=told.alt(panels),
         note=told.note(cluster=cluster, n_left_out=len(data) - len(rated)),

@@ -1,6 +1,6 @@
 """Caterpillars of ranks: where units may stand, and how likely among the lowest or the highest."""
 
-from collections.abc import Mapping
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
@@ -17,18 +17,10 @@ from alliance_stats.figures.axes import (
     set_limits,
     write_rows,
 )
+from alliance_stats.figures.common import Common, laid_out
 from alliance_stats.figures.numbers import format_count, format_level, plural
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
-from alliance_stats.figures.style import (
-    COLUMN_AND_HALF,
-    GREY,
-    RULE,
-    Theme,
-    laid_out,
-    look,
-    naming,
-    sheet,
-)
+from alliance_stats.figures.style import COLUMN_AND_HALF, GREY, RULE, look, naming, sheet
 from alliance_stats.figures.text import lines_height, widest, wrap
 from alliance_stats.multilevel import UnitRanks
 
@@ -97,11 +89,7 @@ def ranks_figure(
     ranks: UnitRanks,
     *,
     conf_level: float = 0.95,
-    label: str | None = None,
-    width: float | None = None,
-    theme: Theme | None = None,
-    limits: tuple[float, float] | None = None,
-    words: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> ReportFigure:
     """Show how sure the ranks of units are: never a league table.
 
@@ -132,7 +120,7 @@ def ranks_figure(
     require_kind(ranks, UnitRanks, asked="ranks_figure draws ranks of units", instead=DRAWN_BY)
     check_conf_level(conf_level)
     table = ranks.tidy(conf_level=conf_level)
-    said = naming(words, [ranks.group, *table["level"]])
+    said = naming(common["words"], [ranks.group, *table["level"]])
     table = table.assign(level=[said(name) for name in table["level"]])
     n, few = len(table), format_count(ranks.n_extreme)
     room = sheet().part(_NAME_WIDTH)
@@ -144,7 +132,7 @@ def ranks_figure(
     labels = (f"Rank ({format_level(conf_level)} interval)", f"P(lowest {few}), P(highest {few})")
     figure = page(body + 8.0 + max(room_below(text, each) for text in labels))
     first = add_axes(figure, left, 4.0, each, body)
-    draw_ranks(first, table, limits=limits)
+    draw_ranks(first, table, limits=common["limits"])
     if named:
         write_rows(
             first, [*table["level"].astype(str)], np.arange(n, dtype=float), x=-8.0, ha="right",
@@ -164,7 +152,7 @@ def ranks_figure(
     units = plural(n, f"unit of {said(ranks.group)}", f"units of {said(ranks.group)}")
     return ReportFigure(
         figure,
-        label=label or "fig-ranks",
+        label=common["label"] or "fig-ranks",
         caption=f"Ranks of {units} by predicted effect, rank 1 the smallest, with their "
         f"{format_level(conf_level)} intervals; right: probabilities of being among the lowest and "
         f"the highest {few}. {found}.",

@@ -3,6 +3,7 @@
 import re
 import warnings
 from pathlib import Path
+from typing import Unpack
 
 import matplotlib as mpl
 import pandas as pd
@@ -12,8 +13,9 @@ from matplotlib.font_manager import fontManager
 from alliance_stats.errors import AllianceStatsWarning
 from alliance_stats.figures import ReportFigure, fonts
 from alliance_stats.figures.axes import add_axes, dress
+from alliance_stats.figures.common import Common, laid_out
 from alliance_stats.figures.fonts import FAMILY, families, glyphless
-from alliance_stats.figures.style import font, laid_out, new_figure
+from alliance_stats.figures.style import font, new_figure
 from alliance_stats.figures.text import text_width
 from tests.figure_lint.squares import write_square_font
 
@@ -22,7 +24,8 @@ SQUARES = "Squares of a test"
 
 
 @laid_out(127.0)
-def named(name: str = NAME) -> ReportFigure:
+def named(name: str = NAME, **common: Unpack[Common]) -> ReportFigure:
+    assert set(common) == {"label", "width", "theme", "limits", "words"}
     figure = new_figure(3.5, 2.5, placed_by_hand=True)
     ax = add_axes(figure, 50, 20, 180, 110)
     ax.set_xticks([0, 1], ["a", name])

@@ -1,7 +1,9 @@
 """Looks, widths and places of text."""
 
+import inspect
 import itertools
 import re
+from typing import Unpack
 
 import matplotlib as mpl
 import numpy as np
@@ -10,7 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 
 from alliance_stats.figures.axes import integer_ticks
-from alliance_stats.figures.style import SMALL, laid_out, look, new_figure, plain, points
+from alliance_stats.figures.common import Common, laid_out
+from alliance_stats.figures.style import SMALL, look, new_figure, plain, points
 from alliance_stats.figures.text import in_sentence, spread, text_width, wrap
 from tests.figure_lint.lint import contrast_ratio
 
@@ -176,8 +179,9 @@ def test_labels_inside_of_sentences(label: str, inside: str) -> None:
 
 def test_the_style_holds_within_a_function_and_leaves_the_callers_alone() -> None:
     @laid_out(127.0)
-    def family() -> list[str]:
+    def family(**common: Unpack[Common]) -> list[str]:
         """Return the family."""
+        assert common["width"] is None
         return list(mpl.rcParams["font.family"])
 
     with mpl.rc_context({"font.family": "serif"}):
@@ -185,4 +189,14 @@ def test_the_style_holds_within_a_function_and_leaves_the_callers_alone() -> Non
         assert family()[0] == "DejaVu Sans"  # and once more
         assert mpl.rcParams["font.family"] == ["serif"]
     assert family.__name__ == "family"
-    assert family.__doc__ == "Return the family."
+    assert family.__doc__ is not None
+    assert family.__doc__.startswith("Return the family.\n\nParameters\n----------\nlabel\n")
+    assert list(inspect.signature(family).parameters) == [
+        "label",
+        "width",
+        "theme",
+        "limits",
+        "words",
+    ]
+    with pytest.raises(TypeError, match=r"family\(\) got an unexpected keyword argument 'lable'"):
+        family(lable="fig-x")  # type: ignore[call-arg]
