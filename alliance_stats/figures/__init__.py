@@ -31,12 +31,8 @@ from alliance_stats.figures.dyads import (
     draw_variance_bars,
     one_with_many_figure,
 )
-from alliance_stats.figures.family_maps import (
-    draw_family_strip,
-    draw_split_map,
-    family_strips_figure,
-    split_map_figure,
-)
+from alliance_stats.figures.family_maps import draw_split_map, split_map_figure
+from alliance_stats.figures.family_strips import draw_family_strip, family_strips_figure
 from alliance_stats.figures.flow import draw_flow, flow_figure
 from alliance_stats.figures.forest import draw_forest, forest_figure
 from alliance_stats.figures.funnel import draw_funnel, funnel_figure, meta_funnel_figure

@@ -15,13 +15,14 @@ from alliance_stats.estimates import Array
 from alliance_stats.figures.axes import (
     draw_beyond,
     dress,
+    log_axis,
     one_panel,
     set_limits,
     width_in_points,
     write_rows,
 )
 from alliance_stats.figures.common import Common, laid_out
-from alliance_stats.figures.forest import coefficients_of, forest_page, ratio_axis
+from alliance_stats.figures.forest import coefficients_of, forest_page, limits_of
 from alliance_stats.figures.line_labels import LineLabels
 from alliance_stats.figures.numbers import (
     format_count,
@@ -60,7 +61,7 @@ def draw_coefficients(
     centres = np.cumsum(heights) - heights / 2.0
     values = estimates[["estimate", "conf_low", "conf_high"]].to_numpy(dtype=float)
     if ratios:
-        ratio_axis(ax, values)
+        _ratio_axis(ax, values)
     else:
         low, high = min(values.min(), 0.0), max(values.max(), 0.0)
         pad = 0.05 * (high - low) or 0.5
@@ -272,3 +273,11 @@ def _rows(estimates: pd.DataFrame, n_models: int) -> tuple[list[str], Array]:
     room = sheet().part(_NAMES)
     names = [lines_height(len(wrap(term, room))) for term in terms]
     return terms, np.array([max(name, n_models * _LANE) + 8.0 for name in names])
+
+
+def _ratio_axis(ax: Axes, values: Array) -> None:
+    """Give `ax` a log axis of ratios that shows estimates and limits (rows x 3), and 1."""
+    frame = pd.DataFrame(values, columns=["estimate", "conf_low", "conf_high"])
+    low, high = limits_of(frame, "ratio")
+    log_axis(ax, low, high)
+    ax.set_xlim(low, high)

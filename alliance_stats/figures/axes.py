@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import Formatter, MaxNLocator
+from matplotlib.ticker import FixedLocator, Formatter, MaxNLocator, NullFormatter, NullLocator
 
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
@@ -37,6 +37,7 @@ __all__ = [
     "dress",
     "height_in_points",
     "integer_ticks",
+    "log_axis",
     "no_limits",
     "one_panel",
     "page",
@@ -53,6 +54,14 @@ __all__ = [
 ]
 
 TALLEST = 612.0  # pt, 8.5 in: what a page leaves beside a caption
+_TICKS = (  # from fine to coarse
+    (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.4, 1.6),
+    (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0),
+    (0.06, 0.12, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0),
+    tuple(round(m * 10.0**power, 9) for power in range(-4, 5) for m in (1, 2, 5)),
+    tuple(10.0**power for power in range(-9, 10)),
+)
+_TICK_ROOM = 24.0  # pt, between labels of ticks
 _OFFSET = 26.0  # pt, what a power of ten takes
 
 
@@ -151,6 +160,29 @@ def time_ticks(time: Array, most: int) -> list[float]:
     fits = [step for step in allowed if last / step < max(most, 2)]
     step = min(fits, default=last)
     return [step * count for count in range(int(last / step + 1e-9) + 1)]
+
+
+def log_axis(ax: Axes, low: float, high: float) -> None:
+    """Give `ax` a log axis of ratios with ticks at round ones."""
+    ax.set_xscale("log")
+    ax.xaxis.set_major_locator(FixedLocator(_ratio_ticks(low, high, width_in_points(ax))))
+    ax.xaxis.set_major_formatter(lambda value, _: f"{value:.4g}")
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _ratio_ticks(low: float, high: float, width: float) -> Sequence[float]:
+    """Return the finest round ratios that span the axis and can be read."""
+    if high / low < 1.5:
+        near = MaxNLocator(nbins=5, steps=[1, 2, 5, 10]).tick_values(low, high)
+        return [float(tick) for tick in near if low <= tick <= high]
+    for ticks in _TICKS:
+        inside = [tick for tick in ticks if low <= tick <= high]
+        apart = np.diff(np.log(inside)) / np.log(high / low) * width
+        spans = ticks[0] / 1.3 <= low and high <= ticks[-1] * 1.3
+        if spans and len(inside) > 1 and apart.min() >= _TICK_ROOM:
+            return inside
+    return [1.0]
 
 
 def set_limits(ax: Axes, limits: tuple[float, float] | None, *, axis: str) -> None:

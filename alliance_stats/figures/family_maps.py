@@ -1,7 +1,6 @@
-"""Families as systems: the alliances of all their members, and which were split when."""
+"""Which families were split when: a row a family, a column a session."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Unpack
 
 import numpy as np
@@ -13,322 +12,32 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from alliance_stats.checks import (
-    check_frame,
-    did_you_mean,
-    finite_or_missing,
-    require_columns,
     require_kind,
-    require_present,
 )
 from alliance_stats.errors import DataError
 from alliance_stats.family import SplitAlliance
 from alliance_stats.figures.axes import (
-    add_axes,
     dress,
     height_in_points,
     integer_ticks,
     no_limits,
     one_panel,
-    page,
-    set_limits,
     size_in_points,
 )
 from alliance_stats.figures.common import Common, laid_out
-from alliance_stats.figures.numbers import format_alone, format_percent, plural
-from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure, require_frame
+from alliance_stats.figures.numbers import format_percent, plural
+from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
 from alliance_stats.figures.style import (
-    BODY,
     FULL_WIDTH,
     INK,
     RULE,
-    Look,
     font,
-    looks,
     naming,
-    natural,
     sheet,
 )
-from alliance_stats.figures.text import lines_height, text_width, wrap
+from alliance_stats.figures.text import text_width
 
-__all__ = ["draw_family_strip", "draw_split_map", "family_strips_figure", "split_map_figure"]
-
-_COLUMNS = 3
-_MOST_FAMILIES = 12
-_MOST_ROLES = 12
-_LEFT, _GAP, _PANEL, _BETWEEN = 48.0, 14.0, 92.0, 16.0  # pt
-_LEAST = 62.0  # pt, the width of a strip
-
-
-def draw_family_strip(
-    ax: Axes, ratings: pd.DataFrame, styles: dict[str, Look], *, first: float, last: float
-) -> None:
-    """Draw one family: a line per member, the band between lowest and highest.
-
-    Parameters
-    ----------
-    ax
-        Axes to draw on.
-    ratings
-        ``session, role, person, score`` of one family, none missing.
-    styles
-        Role -> its look.
-    first, last
-        Sessions that the axis spans.
-    """
-    by = ratings.groupby("session")["score"]
-    band = pd.DataFrame({"low": by.min(), "high": by.max(), "n": by.size()})
-    band = band[band["n"] > 1]
-    ax.fill_between(band.index, band["low"], band["high"], color="#e3e3e3", lw=0, zorder=0.5)
-    if len(band) == 1:
-        ax.vlines(band.index, band["low"], band["high"], color="#d0d0d0", lw=4, zorder=0.5)
-    for (role, _), own in ratings.sort_values("session").groupby(["role", "person"], sort=True):
-        style = styles[str(role)]
-        ax.plot(
-            own["session"],
-            own["score"],
-            color=style.colour,
-            ls=style.dash,
-            lw=1.2,
-            marker=style.marker,
-            markersize=2.6,
-            gid="member",
-        )
-    ax.set_xlim(first - 0.5, last + 0.5)
-
-
-@laid_out(FULL_WIDTH)
-def family_strips_figure(
-    data: pd.DataFrame,
-    *,
-    family: str,
-    person: str,
-    session: str,
-    score: str,
-    role: str,
-    families: Sequence[object],
-    score_label: str,
-    **common: Unpack[Common],
-) -> ReportFigure:
-    """Show the alliances of all members of some families, a strip per family.
-
-    Parameters
-    ----------
-    data
-        Long table, a row per member x session.
-    family, person, session, score, role
-        Columns; missing scores are left out.
-    families
-        Which families to draw, in order; at most twelve.
-    score_label
-        Quantity, unit and range.
-    limits
-        Of the axis of the score.
-    words
-        Role or family -> words for it.
-
-    Raises
-    ------
-    DataError
-        If a column is missing, a family is not there or has no rating, there are too many, or a
-        member has several ratings of one session.
-
-    Examples
-    --------
-    >>> from alliance_stats import example_study
-    >>> from alliance_stats.figures import family_strips_figure
-    >>> sessions = example_study().sessions
-    >>> figure = family_strips_figure(
-    ...     sessions, family="family", person="person", session="session", score="alliance",
-    ...     role="role", families=["F001", "F002"], score_label="Alliance (1-7)",
-    ... )
-    >>> figure.label
-    'fig-family-strips'
-    """
-    require_frame(data, asked="family_strips_figure draws a frame of ratings")
-    names = {"family": family, "person": person, "session": session, "role": role}
-    rated = _ratings(data, names, score=score, families=families)
-    said = naming(common["words"], [*rated["role"], *map(str, families)])
-    rated["role"] = [said(name) for name in rated["role"]]
-    roles = sorted(rated["role"].unique(), key=natural)
-    if len(roles) > _MOST_ROLES:
-        raise DataError(f"{len(roles)} roles cannot be told apart; at most {_MOST_ROLES}.")
-    styles = looks(roles)
-    grid = _grid([said(name) for name in families], _key_lines(roles))
-    figure = page(grid.height)
-    _write_key(figure, grid.key_lines, styles)
-    _draw_panels(figure, grid, rated, families=families, styles=styles, limits=common["limits"])
-    _write_sides(figure, grid, score_label)
-    first, last = rated["session"].min(), rated["session"].max()
-    apart = _distances(rated, families)
-    return ReportFigure(
-        figure,
-        label=common["label"] or "fig-family-strips",
-        caption=f"{score_label} of the members of {plural(len(families), 'family', 'families')} "
-        f"over sessions; grey: between the lowest and the highest "
-        "member.",
-        alt=f"{score_label}: {plural(len(families), 'panel')}, one per family, with a line per "
-        f"member ({', '.join(roles)}) over sessions {first:.0f} to {last:.0f}.{apart}",
-        note="Grey: between the lowest and the highest member rated at the session. Lines run "
-        "across sessions without a rating.",
-        data=rated.rename(columns={"score": "estimate"}),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Grid:
-    """Where the panels stand, in points from the figure's upper left corner."""
-
-    columns: int
-    width: float
-    headings: list[list[str]]
-    above: float
-    key_lines: list[list[tuple[str, str]]]
-
-    @property
-    def rows(self) -> int:
-        return -(-len(self.headings) // self.columns)
-
-    @property
-    def top(self) -> float:
-        return 6.0 + 15.0 * len(self.key_lines)
-
-    @property
-    def height(self) -> float:
-        below = 40.0
-        return self.top + self.rows * (_PANEL + self.above) + (self.rows - 1) * _BETWEEN + below
-
-    def corner(self, place: int) -> tuple[float, float]:
-        down, across = divmod(place, self.columns)
-        left = _LEFT + across * (self.width + _GAP)
-        return left, self.top + self.above + down * (_PANEL + self.above + _BETWEEN)
-
-
-def _grid(families: Sequence[str], key_lines: list[list[tuple[str, str]]]) -> _Grid:
-    columns = min(_COLUMNS, len(families), max(int((sheet().width - _LEFT) / _LEAST), 1))
-    width = (sheet().width - _LEFT - columns * _GAP) / columns
-    headings = [wrap(name, width - 8, BODY, bold=True) for name in families]
-    above = lines_height(max(len(lines) for lines in headings), BODY) + 6.0
-    return _Grid(columns, width, headings, above, key_lines)
-
-
-def _draw_panels(
-    figure: Figure,
-    grid: _Grid,
-    rated: pd.DataFrame,
-    *,
-    families: Sequence[object],
-    styles: dict[str, Look],
-    limits: tuple[float, float] | None,
-) -> None:
-    """Draw a strip per family, all on the same two axes."""
-    low, high = rated["score"].min(), rated["score"].max()
-    pad = 0.06 * (high - low) or 0.5
-    first, last = float(rated["session"].min()), float(rated["session"].max())
-    for place, name in enumerate(families):
-        ax = add_axes(figure, *grid.corner(place), grid.width, _PANEL)
-        draw_family_strip(ax, rated[rated["family"] == name], styles, first=first, last=last)
-        ax.set_ylim(low - pad, high + pad)
-        set_limits(ax, limits, axis="y")
-        ax.set_xticks(integer_ticks(first, last, most=6))
-        dress(ax, grid="y")
-        if place % grid.columns:
-            ax.set_yticklabels([])
-        heading = "\n".join(grid.headings[place])
-        ax.set_title(heading, loc="left", pad=4, **font(BODY, bold=True))
-
-
-def _write_sides(figure: Figure, grid: _Grid, score_label: str) -> None:
-    """Name the two axes once for all panels."""
-    wide, height = sheet().width, grid.height
-    middle = (_LEFT + 0.5 * (wide - _LEFT)) / wide
-    figure.supxlabel("Session", x=middle, y=8.0 / height, ha="center", va="bottom", **font(BODY))
-    side = "\n".join(wrap(score_label, height - grid.top - 40.0, BODY))
-    centre = 1 - (grid.top + (height - grid.top - 30.0) / 2) / height
-    figure.supylabel(side, x=6.0 / wide, y=centre, ha="left", va="center", **font(BODY))
-
-
-def _distances(rated: pd.DataFrame, families: Sequence[object]) -> str:
-    """Say how far the members of each family lie apart on average."""
-    ranges = rated.groupby(["family", "session"])["score"].agg(["min", "max", "size"])
-    several = ranges[ranges["size"] > 1]
-    spread = (several["max"] - several["min"]).groupby("family").mean()
-    found = "; ".join(
-        f"{name}: {format_alone(spread[name])}" for name in families if name in spread.index
-    )
-    return f" Mean distance between highest and lowest member: {found}." if found else ""
-
-
-def _ratings(
-    data: pd.DataFrame, names: dict[str, str], *, score: str, families: Sequence[object]
-) -> pd.DataFrame:
-    """Return the families' ratings as ``family, person, role, session, score``."""
-    check_frame(data)
-    require_columns(data, [*names.values(), score])
-    for column in names.values():
-        require_present(data, column, why="to place a rating in the figure")
-    if not 0 < len(families) <= _MOST_FAMILIES:
-        raise DataError(f"From 1 to {_MOST_FAMILIES} families can be drawn; got {len(families)}.")
-    rated = pd.DataFrame(
-        {
-            "family": data[names["family"]].to_numpy(dtype=object),
-            "person": data[names["person"]].astype(str).to_numpy(),
-            "role": data[names["role"]].astype(str).to_numpy(),
-            "session": finite_or_missing(data, names["session"]),
-            "score": finite_or_missing(data, score),
-        }
-    ).dropna(subset=["score"])
-    twice = rated.duplicated(["family", "person", "session"])
-    if twice.any():
-        row = rated[twice].iloc[0]
-        raise DataError(
-            f"'{row['person']}' has several ratings of session {row['session']:g}, and a line can "
-            "show one: choose one rater, or average them first."
-        )
-    for name in families:
-        if name not in set(rated["family"]):
-            near = did_you_mean(name, rated["family"].unique())
-            raise DataError(f"No rating of '{names['family']}' '{name}'. {near}")
-    return rated[rated["family"].isin(list(families))].reset_index(drop=True)
-
-
-def _key_lines(roles: Sequence[str]) -> list[list[tuple[str, str]]]:
-    """Break the key of roles into lines: ``(role, words)`` side by side."""
-    lines: list[list[tuple[str, str]]] = [[]]
-    x = _LEFT
-    for role in roles:
-        words = wrap(role, min(360.0, sheet().width - _LEFT - 30.0))[0]
-        room = 24.0 + text_width(words) + 16.0
-        if lines[-1] and x + room > sheet().width:
-            lines.append([])
-            x = _LEFT
-        lines[-1].append((role, words))
-        x += room
-    return lines
-
-
-def _write_key(
-    figure: Figure, lines: Sequence[Sequence[tuple[str, str]]], styles: dict[str, Look]
-) -> None:
-    wide, high = size_in_points(figure)
-    for row, line in enumerate(lines):
-        x, y = _LEFT, 1 - (9.0 + 15.0 * row) / high
-        for role, words in line:
-            style = styles[role]
-            key = Line2D(
-                [x / wide, (x + 10) / wide, (x + 20) / wide],
-                [y, y, y],
-                color=style.colour,
-                ls=style.dash,
-                lw=1.2,
-                marker=style.marker,
-                markersize=3,
-                markevery=[1],
-            )
-            key.set_transform(figure.transSubfigure)
-            figure.add_artist(key)
-            figure.text((x + 24) / wide, y, words, va="center", **font(colour=style.text))
-            x += 24.0 + text_width(words) + 16.0
-
+__all__ = ["draw_split_map", "split_map_figure"]
 
 _STATES = {0.0: "#d9d9d9", 1.0: "#B84A00", -1.0: "#ffffff"}
 _WORDS = {0.0: "not split", 1.0: "split", -1.0: "could not be judged"}

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
-from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import MaxNLocator
 
 from alliance_stats.account import Accountable, Phrase, Speaker, method_and_notes
 from alliance_stats.checks import (
@@ -26,6 +26,7 @@ from alliance_stats.figures.axes import (
     draw_beyond,
     draw_intervals,
     dress,
+    log_axis,
     one_panel,
     row_heights,
     set_limits,
@@ -51,7 +52,7 @@ __all__ = [
     "draw_forest",
     "forest_figure",
     "forest_page",
-    "ratio_axis",
+    "limits_of",
 ]
 
 Scale = Literal["ratio", "difference"]
@@ -62,14 +63,6 @@ _GAP = 12.0  # pt, between columns
 _LEAST_AXIS = 76.0  # pt; narrower, the column of weights gives way
 _WIDEST_RATIO = 64.0  # the axis goes no further than this from 1; longer intervals end in arrows
 _WIDEST_DIFFERENCE = 5.0  # median intervals that it goes beyond the estimates
-_TICKS = (  # from fine to coarse
-    (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.4, 1.6),
-    (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0),
-    (0.06, 0.12, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0),
-    tuple(round(m * 10.0**power, 9) for power in range(-4, 5) for m in (1, 2, 5)),
-    tuple(10.0**power for power in range(-9, 10)),
-)
-_TICK_ROOM = 24.0  # pt, between labels of ticks
 _KINDS = ("study", "pooled", "prediction", "heading")
 
 
@@ -100,9 +93,9 @@ def draw_forest(
         Of the axis; what leaves it ends in an arrow.
     """
     rows = _Rows.of(estimates)
-    low, high = limits or _limits(estimates, scale)
+    low, high = limits or limits_of(estimates, scale)
     if scale == "ratio":
-        _log_axis(ax, low, high)
+        log_axis(ax, low, high)
     else:
         ax.xaxis.set_major_locator(MaxNLocator(max(int(width_in_points(ax) / 34.0), 2)))
     ax.set_xlim(low, high)
@@ -125,22 +118,6 @@ def draw_forest(
     write_rows(ax, names, rows.centres, x=-8.0, ha="right", width=rows.names)
     words = numbers or _numbers(estimates, scale, None)
     write_rows(ax, words, rows.centres, x=10.0, ha="left", width=200.0)
-
-
-def ratio_axis(ax: Axes, values: Array) -> None:
-    """Give `ax` a log axis of ratios that shows estimates and limits (rows x 3), and 1."""
-    frame = pd.DataFrame(values, columns=["estimate", "conf_low", "conf_high"])
-    low, high = _limits(frame, "ratio")
-    _log_axis(ax, low, high)
-    ax.set_xlim(low, high)
-
-
-def _log_axis(ax: Axes, low: float, high: float) -> None:
-    ax.set_xscale("log")
-    ax.xaxis.set_major_locator(FixedLocator(_ratio_ticks(low, high, width_in_points(ax))))
-    ax.xaxis.set_major_formatter(lambda value, _: f"{value:.4g}")
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_minor_formatter(NullFormatter())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -389,7 +366,7 @@ def _kinds(estimates: pd.DataFrame) -> npt.NDArray[np.str_]:
     return np.array(kinds)
 
 
-def _limits(estimates: pd.DataFrame, scale: Scale) -> tuple[float, float]:
+def limits_of(estimates: pd.DataFrame, scale: Scale) -> tuple[float, float]:
     """Return limits that show every estimate, and the intervals that are not out of proportion."""
     values = estimates[["estimate", "conf_low", "conf_high"]].to_numpy(dtype=float)
     if scale == "ratio":
@@ -410,20 +387,6 @@ def _limits(estimates: pd.DataFrame, scale: Scale) -> tuple[float, float]:
     high = max(min(finite.max(), centres.max() + room), 0.0)
     pad = 0.06 * (high - low) or 0.5
     return float(low - pad), float(high + pad)
-
-
-def _ratio_ticks(low: float, high: float, width: float) -> Sequence[float]:
-    """Return the finest round ratios that span the axis and can be read."""
-    if high / low < 1.5:
-        near = MaxNLocator(nbins=5, steps=[1, 2, 5, 10]).tick_values(low, high)
-        return [float(tick) for tick in near if low <= tick <= high]
-    for ticks in _TICKS:
-        inside = [tick for tick in ticks if low <= tick <= high]
-        apart = np.diff(np.log(inside)) / np.log(high / low) * width
-        spans = ticks[0] / 1.3 <= low and high <= ticks[-1] * 1.3
-        if spans and len(inside) > 1 and apart.min() >= _TICK_ROOM:
-            return inside
-    return [1.0]
 
 
 def _sides(estimates: pd.DataFrame) -> Array:

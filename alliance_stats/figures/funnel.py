@@ -11,6 +11,7 @@ from scipy import stats
 from alliance_stats.checks import (
     check_conf_level,
     check_frame,
+    describe_rows,
     finite_or_missing,
     require_columns,
     require_present,
@@ -20,15 +21,10 @@ from alliance_stats.evidence.meta.meta_analysis import funnel_asymmetry
 from alliance_stats.evidence.meta.pooled_estimate import MetaAnalysis
 from alliance_stats.figures.axes import draw_beyond, dress, one_panel, room_beside
 from alliance_stats.figures.common import Common, laid_out
-from alliance_stats.figures.meta_forest import (
-    check_pooled,
-    effect_in_words,
-    effect_names,
-    pooling_in_words,
-)
 from alliance_stats.figures.numbers import (
     format_alone,
     format_count,
+    format_df,
     format_level,
     plural,
     t_phrase,
@@ -36,8 +32,26 @@ from alliance_stats.figures.numbers import (
 from alliance_stats.figures.report_figure import ReportFigure, require_frame
 from alliance_stats.figures.style import COLUMN_AND_HALF, GREY, look, naming
 
-__all__ = ["draw_funnel", "funnel_figure", "meta_funnel_figure"]
+__all__ = [
+    "check_pooled",
+    "draw_funnel",
+    "effect_in_words",
+    "effect_names",
+    "funnel_figure",
+    "meta_funnel_figure",
+    "pooling_in_words",
+]
 
+_METHODS = {
+    "REML": "Random effects, variance by REML",
+    "DL": "Random effects, variance by DerSimonian and Laird",
+    "PM": "Random effects, variance by Paule and Mandel",
+    "fixed": "Fixed effect",
+}
+_TESTS = {
+    "knapp-hartung": "Knapp-Hartung",
+    "knapp-hartung-adhoc": "Knapp-Hartung, never narrower than the normal interval",
+}
 _FEW = 10  # fewer effects leave the test next to no power (Sterne et al. 2011)
 _CONTOURS = ((0.9, "#ffffff"), (0.95, "#e9e9e9"), (0.99, "#d2d2d2"))  # level -> shade beyond it
 _HEIGHT = 200.0  # pt
@@ -325,3 +339,69 @@ def _egger(meta: MetaAnalysis) -> str:
     k = len(meta.effects.y)
     few = f" With {plural(k, 'estimate')} this test has little power." if k < _FEW else ""
     return f"Egger's test: slope on the standard error {slope}, {tested}.{few}"
+
+
+def check_pooled(meta: MetaAnalysis) -> None:
+    """Refuse what is no meta-analysis, or has moderators and so no one pooled estimate.
+
+    Raises
+    ------
+    DataError, NotIdentifiedError
+    """
+    if not isinstance(meta, MetaAnalysis):
+        raise DataError(f"meta must be what meta_analysis() returns; got {type(meta).__name__}.")
+    if not meta.is_pooled:
+        raise NotIdentifiedError(
+            "The figure needs one pooled estimate; this model has moderators "
+            f"({', '.join(meta.effects.terms)}). Fit without moderators=."
+        )
+
+
+def effect_names(meta: MetaAnalysis, names: pd.Series | None) -> list[str]:
+    """Return what to call each estimate: a name, its label, or study and row label of the data.
+
+    Raises
+    ------
+    DataError
+        If `names` is no Series indexed as the data, or lacks a name.
+    """
+    effects = meta.effects
+    if names is not None:
+        if not isinstance(names, pd.Series) or not names.index.is_unique:
+            raise DataError("names must be a Series indexed as the data, as data['author'].")
+        found = names.reindex(effects.index)
+        missing = found.isna().to_numpy()
+        if missing.any():
+            where = describe_rows(missing, found.index)
+            raise DataError(f"names has none for the estimate in {where}.")
+        return [str(name) for name in found]
+    if effects.labels:
+        return list(effects.labels)
+    if effects.studies is None:
+        bare = pd.api.types.is_numeric_dtype(effects.index)
+        return [f"row {i}" if bare else str(i) for i in effects.index]
+    studies = [effects.study_labels[code] for code in effects.studies]
+    return [f"{study} (row {i})" for study, i in zip(studies, effects.index, strict=True)]
+
+
+def effect_in_words(meta: MetaAnalysis, on: str) -> str:
+    """Return the scale that is drawn, in words."""
+    if on == "fitted":
+        fisher = meta.effects.measure == "fisher_z"
+        return "Correlation (Fisher z)" if fisher else "Estimate, on the scale that was pooled"
+    return "Correlation (r)" if on == "r" else "Ratio"
+
+
+def pooling_in_words(meta: MetaAnalysis) -> str:
+    """Return how the estimates were pooled, anything to beware of first, rows set aside last."""
+    how = (
+        _METHODS[meta.estimator]
+        if meta.effects.studies is None
+        else "Estimates in studies, by REML"
+    )
+    used = "normal" if np.isinf(meta.df) else f"t with {format_df(meta.df)} df"
+    if meta.test in _TESTS:
+        used = f"{_TESTS[meta.test]}, {used}"
+    aside = meta.rows.n_set_aside
+    left_out = f" {plural(aside, 'row')} set aside." if aside else ""
+    return " ".join([*meta.notes, f"{how}; interval of the pooled estimate: {used}.{left_out}"])

@@ -7,12 +7,18 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from alliance_stats.checks import check_choice, check_conf_level, describe_rows, require_kind
+from alliance_stats.checks import check_choice, check_conf_level, require_kind
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.evidence.meta.beside_published import NO_INTERVAL, OWN, Comparison
 from alliance_stats.evidence.meta.pooled_estimate import MetaAnalysis
 from alliance_stats.figures.common import Common, laid_out
 from alliance_stats.figures.forest import Scale, forest_page
+from alliance_stats.figures.funnel import (
+    check_pooled,
+    effect_in_words,
+    effect_names,
+    pooling_in_words,
+)
 from alliance_stats.figures.numbers import (
     format_bounded,
     format_df,
@@ -28,13 +34,9 @@ from alliance_stats.figures.style import FULL_WIDTH, look, naming
 from alliance_stats.renaming import renamed
 
 __all__ = [
-    "check_pooled",
     "comparison_figure",
-    "effect_in_words",
-    "effect_names",
     "meta_forest_figure",
     "number_on",
-    "pooling_in_words",
 ]
 
 _SCALES = {
@@ -50,16 +52,6 @@ _SCALES = {
 }
 _RATIOS = ("odds_ratio", "hazard_ratio", "exp_b")
 _ON = ("fitted", "r", "ratio")
-_METHODS = {
-    "REML": "Random effects, variance by REML",
-    "DL": "Random effects, variance by DerSimonian and Laird",
-    "PM": "Random effects, variance by Paule and Mandel",
-    "fixed": "Fixed effect",
-}
-_TESTS = {
-    "knapp-hartung": "Knapp-Hartung",
-    "knapp-hartung-adhoc": "Knapp-Hartung, never narrower than the normal interval",
-}
 
 
 @laid_out(FULL_WIDTH)
@@ -202,72 +194,6 @@ def _with_subgroups(
         weights = shares.reindex(effect_names(own, names)).sum()
         joined.loc[joined["term"] == f"{name}, pooled", "weight"] = weights
     return joined
-
-
-def check_pooled(meta: MetaAnalysis) -> None:
-    """Refuse what is no meta-analysis, or has moderators and so no one pooled estimate.
-
-    Raises
-    ------
-    DataError, NotIdentifiedError
-    """
-    if not isinstance(meta, MetaAnalysis):
-        raise DataError(f"meta must be what meta_analysis() returns; got {type(meta).__name__}.")
-    if not meta.is_pooled:
-        raise NotIdentifiedError(
-            "The figure needs one pooled estimate; this model has moderators "
-            f"({', '.join(meta.effects.terms)}). Fit without moderators=."
-        )
-
-
-def effect_names(meta: MetaAnalysis, names: pd.Series | None) -> list[str]:
-    """Return what to call each estimate: a name, its label, or study and row label of the data.
-
-    Raises
-    ------
-    DataError
-        If `names` is no Series indexed as the data, or lacks a name.
-    """
-    effects = meta.effects
-    if names is not None:
-        if not isinstance(names, pd.Series) or not names.index.is_unique:
-            raise DataError("names must be a Series indexed as the data, as data['author'].")
-        found = names.reindex(effects.index)
-        missing = found.isna().to_numpy()
-        if missing.any():
-            where = describe_rows(missing, found.index)
-            raise DataError(f"names has none for the estimate in {where}.")
-        return [str(name) for name in found]
-    if effects.labels:
-        return list(effects.labels)
-    if effects.studies is None:
-        bare = pd.api.types.is_numeric_dtype(effects.index)
-        return [f"row {i}" if bare else str(i) for i in effects.index]
-    studies = [effects.study_labels[code] for code in effects.studies]
-    return [f"{study} (row {i})" for study, i in zip(studies, effects.index, strict=True)]
-
-
-def effect_in_words(meta: MetaAnalysis, on: str) -> str:
-    """Return the scale that is drawn, in words."""
-    if on == "fitted":
-        fisher = meta.effects.measure == "fisher_z"
-        return "Correlation (Fisher z)" if fisher else "Estimate, on the scale that was pooled"
-    return "Correlation (r)" if on == "r" else "Ratio"
-
-
-def pooling_in_words(meta: MetaAnalysis) -> str:
-    """Return how the estimates were pooled, anything to beware of first, rows set aside last."""
-    how = (
-        _METHODS[meta.estimator]
-        if meta.effects.studies is None
-        else "Estimates in studies, by REML"
-    )
-    used = "normal" if np.isinf(meta.df) else f"t with {format_df(meta.df)} df"
-    if meta.test in _TESTS:
-        used = f"{_TESTS[meta.test]}, {used}"
-    aside = meta.rows.n_set_aside
-    left_out = f" {plural(aside, 'row')} set aside." if aside else ""
-    return " ".join([*meta.notes, f"{how}; interval of the pooled estimate: {used}.{left_out}"])
 
 
 def _meta_rows(

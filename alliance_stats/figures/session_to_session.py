@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from alliance_stats.errors import DataError
 from alliance_stats.figures.axes import (
     add_axes,
     draw_band,
@@ -225,8 +224,9 @@ def impulse_response_figure(
 
 @laid_out(COLUMN_AND_HALF)
 def reliability_figure(
-    curve: pd.DataFrame,
+    model: CrossLagged,
     *,
+    reliabilities: Sequence[float] = (1.0, 0.9, 0.8, 0.7, 0.6),
     conf_level: float = 0.95,
     **common: Unpack[Common],
 ) -> ReportFigure:
@@ -234,8 +234,16 @@ def reliability_figure(
 
     Parameters
     ----------
-    curve
-        From :meth:`~alliance_stats.panel.CrossLagged.sensitivity`, one group.
+    model
+        From :func:`~alliance_stats.panel.cross_lagged`, one group with equal lags.
+    reliabilities
+        Of the ratings within persons; at each, the effects are those of
+        :meth:`~alliance_stats.panel.CrossLagged.sensitivity`.
+
+    Raises
+    ------
+    DataError
+        If the model has several groups, or lags of their own at each session.
 
     Examples
     --------
@@ -245,16 +253,11 @@ def reliability_figure(
     >>> model = cross_lagged(
     ...     sessions, outcomes=["alliance", "symptoms"], person="person", session="session"
     ... )
-    >>> curve = model.sensitivity()
-    >>> reliability_figure(curve).label
+    >>> reliability_figure(model, reliabilities=(1.0, 0.8)).label
     'fig-reliability'
     """
-    needed = {"reliability", "outcome", "predictor", "estimate", "conf_low", "conf_high"}
-    if not needed <= set(curve.columns) or "strata" in curve or "session" in curve:
-        raise DataError(
-            "reliability_figure draws what sensitivity() of one group with equal lags gives: "
-            f"columns {', '.join(sorted(needed))}."
-        )
+    one_table(model, model.tidy() if isinstance(model, CrossLagged) else pd.DataFrame())
+    curve = model.sensitivity(reliabilities=reliabilities, conf_level=conf_level)
     said = naming(common["words"], [*curve["outcome"], *curve["predictor"]])
     panels = {
         f"{said(predictor)} on {said(outcome)}": part

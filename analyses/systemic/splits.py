@@ -64,12 +64,7 @@ def split_families(data: Study, splits: SplitAlliance) -> tuple[Section, Numbers
         splits.table.groupby("family")["split"].sum().sort_values(ascending=False, kind="stable")
     )
     strips = family_strips_figure(
-        data.sessions,
-        family="family",
-        person="person",
-        session="session",
-        score="alliance",
-        role="role",
+        data,
         families=list(often.index[:6]),
         score_label=ALLIANCE,
         label="fig-systemic-strips",

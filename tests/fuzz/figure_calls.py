@@ -69,6 +69,9 @@ FIGURES: dict[str, tuple[str, Draw]] = {
     "correlation_figure": _of("correlations", figures.correlation_figure),
     "deviations_figure": _of("cross_lagged", figures.deviations_figure),
     "lagged_paths_figure": _of("cross_lagged", figures.lagged_paths_figure),
+    "reliability_figure": _of(
+        "cross_lagged", lambda r: figures.reliability_figure(r, reliabilities=(1.0, 0.9))
+    ),
     "impulse_response_figure": _of("cross_lagged", figures.impulse_response_figure),
     "forest_figure": _of("cox_ph", _forest),
     "group_trajectory_figure": _of(

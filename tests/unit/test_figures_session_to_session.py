@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from alliance_stats.errors import DataError
+from alliance_stats.errors import DataError, WrongObjectError
 from alliance_stats.figures import (
     deviations_figure,
     impulse_response_figure,
@@ -58,7 +58,7 @@ def test_responses_are_drawn_as_they_are(found):
 
 
 def test_the_curve_goes_over_the_reliabilities(found):
-    figure = reliability_figure(found.sensitivity(reliabilities=[1.0, 0.8]))
+    figure = reliability_figure(found, reliabilities=[1.0, 0.8])
     assert len(figure.figure.axes) == 4
     assert sorted(figure.data["reliability"].unique()) == [0.8, 1.0]
 
@@ -67,5 +67,7 @@ def test_groups_and_free_lags_have_no_single_figure(found):
     free = cross_lagged(DATA, lags="free", **NAMES)
     with pytest.raises(DataError, match="one group"):
         lagged_paths_figure(free)
-    with pytest.raises(DataError, match=r"sensitivity\(\)"):
+    with pytest.raises(DataError, match="one group and lags equal"):
+        reliability_figure(free, reliabilities=[1.0, 0.9])
+    with pytest.raises(WrongObjectError, match="draws a CrossLagged"):
         reliability_figure(found.tidy())

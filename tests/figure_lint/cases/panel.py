@@ -48,11 +48,9 @@ CASES = {
         "impulse responses, far": lambda: impulse_response_figure(lagged(), horizon=12),
     },
     reliability_figure: {
-        "reliabilities": lambda: reliability_figure(
-            lagged().sensitivity(reliabilities=(1.0, 0.9, 0.8))
-        ),
+        "reliabilities": lambda: reliability_figure(lagged(), reliabilities=(1.0, 0.9, 0.8)),
         "reliabilities, long names": lambda: reliability_figure(
-            lagged(LONGER).sensitivity(reliabilities=(1.0, 0.9))
+            lagged(LONGER), reliabilities=(1.0, 0.9)
         ),
     },
 }
