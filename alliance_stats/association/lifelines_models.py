@@ -21,7 +21,7 @@ _UNASKED = (
 
 
 def from_lifelines(fitter: object) -> BroughtModel:
-    """Bring a regression that lifelines fitted, so that tables, figures and sentences take it.
+    """Import a regression fitted by lifelines, for use in tables, figures and sentences.
 
     Parameters
     ----------

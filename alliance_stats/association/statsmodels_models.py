@@ -45,7 +45,7 @@ _NO_FORMULA = (
 
 
 def from_statsmodels(results: object) -> BroughtModel:
-    """Bring a model that statsmodels fitted, so that tables, figures and sentences take it.
+    """Import a model fitted by statsmodels, for use in tables, figures and sentences.
 
     Parameters
     ----------

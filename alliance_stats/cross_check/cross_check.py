@@ -231,7 +231,7 @@ class CrossCheck:
 def cross_check(
     result: object, data: pd.DataFrame | None = None, *, ask_r: bool = False
 ) -> CrossCheck:
-    """Put the question that a result answers to the libraries that an analyst knows.
+    """Have other libraries answer the question that a result answers.
 
     Each number is asked of statsmodels, lifelines or pingouin, and of R on request, on the rows
     that the result used, in the form that the library is known to get right. What it does not

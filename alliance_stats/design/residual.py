@@ -110,7 +110,7 @@ class CAR1:
 
 @dataclass(frozen=True, slots=True)
 class CompoundSymmetry:
-    """One correlation of all residuals of a unit, negative ones too (nlme's ``corCompSymm``).
+    """One correlation for all residuals of a unit, possibly negative (nlme's ``corCompSymm``).
 
     Attributes
     ----------
@@ -139,7 +139,7 @@ class Toeplitz:
 
 @dataclass(frozen=True, slots=True)
 class Unstructured:
-    """An SD for each visit and a correlation for each pair: a trial's mixed model, MMRM.
+    """An SD for each visit and a correlation for each pair of visits (MMRM).
 
     nlme's ``corSymm`` with ``varIdent`` (Mallinckrodt et al. 2008,
     doi:10.1177/009286150804200402).

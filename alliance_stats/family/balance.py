@@ -251,7 +251,7 @@ def family_balance(
     therapist: str | None = None,
     reml: bool = True,
 ) -> FamilyBalance:
-    """Model members' ratings, with a within-family spread of its own in every stratum.
+    """Model members' ratings with a separate within-family variance in every stratum.
 
     The cross-level effect of experience on the level is its coefficient in `fixed`, that on the
     balance between roles is its product with role, and that on the spread between members is told

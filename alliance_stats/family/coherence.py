@@ -113,7 +113,7 @@ def within_family_icc(
     role: str | None = None,
     min_families: int = 3,
 ) -> WithinFamilyICC:
-    """Return how alike the members of a family are at each session.
+    """Return how similar the members of a family are at each session.
 
     Parameters
     ----------

@@ -36,7 +36,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class RoleDifference:
-    """First less second role, signed and absolute.
+    """First minus second role, signed and absolute.
 
     Attributes
     ----------
@@ -271,7 +271,7 @@ def family_indices(
     reliability: Reliability | None = None,
     min_members: int = 2,
 ) -> FamilyIndices:
-    """Return the alliance of each family at each session as a system's.
+    """Return indices of the family as a system, for each family and session.
 
     Parameters
     ----------

@@ -155,7 +155,7 @@ def split_alliance(
     on: str = "range",
     reference: Literal["so far", "course"] = "so far",
 ) -> SplitAlliance:
-    """Say which families were split: members at least `threshold` SDs apart.
+    """Flag families that are split: members at least `threshold` SDs apart.
 
     Published rules call a family split from 1 SD on, with three or more members by the most
     discrepant pair; which SD is meant differs, so both must be said.

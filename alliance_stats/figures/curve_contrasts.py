@@ -91,7 +91,7 @@ def curve_differences_figure(
     conf_level: float = 0.95,
     **common: Unpack[Common],
 ) -> ReportFigure:
-    """Show how far groups' curves lie apart, a panel every two groups (and ending).
+    """Show how far apart groups' curves are, a panel per pair of groups (and ending).
 
     Parameters
     ----------
@@ -233,7 +233,7 @@ def restricted_mean_figure(
     conf_level: float = 0.95,
     **common: Unpack[Common],
 ) -> ReportFigure:
-    """Show each group's mean time up to the horizon and, under them, how far groups lie apart.
+    """Show each group's mean time up to the horizon and, below, how far apart groups are.
 
     Parameters
     ----------

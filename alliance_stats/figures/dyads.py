@@ -146,7 +146,7 @@ def one_with_many_figure(
     conf_level: float = 0.95,
     **common: Unpack[Common],
 ) -> ReportFigure:
-    """Show which share of either side's ratings belongs to the therapist.
+    """Show the therapists' share of the variance in either side's ratings.
 
     Parameters
     ----------

@@ -109,7 +109,7 @@ def flow_figure(
     rows: RowLedger,
     **common: Unpack[Common],
 ) -> ReportFigure:
-    """Show a row ledger as a participant flow; steps that set nothing aside are passed over.
+    """Show a row ledger as a participant flow; steps that set nothing aside are skipped.
 
     Parameters
     ----------

@@ -137,7 +137,7 @@ def funnel_figure(
     conf_level: float = 0.95,
     **common: Unpack[Common],
 ) -> ReportFigure:
-    """Show whether small studies differ from large ones, where no meta-analysis of ours is at hand.
+    """Show whether small studies differ from large ones, from estimates and their errors.
 
     Parameters
     ----------

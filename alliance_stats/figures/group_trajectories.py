@@ -93,7 +93,7 @@ def group_trajectory_figure(
     conf_level: float = 0.95,
     **common: Unpack[Common],
 ) -> ReportFigure:
-    """Show how two groups change, and from when on they differ.
+    """Show how two groups change, and from which time on they differ.
 
     Parameters
     ----------

@@ -107,7 +107,7 @@ def johnson_neyman_figure(
     conf_level: float = 0.95,
     **common: Unpack[Common],
 ) -> ReportFigure:
-    """Show for which values of a moderator an effect can be told from zero.
+    """Show at which values of a moderator an effect differs from zero.
 
     Parameters
     ----------

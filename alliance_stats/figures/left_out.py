@@ -93,7 +93,7 @@ def leave_one_out_figure(
     conf_level: float = 0.95,
     **common: Unpack[Common],
 ) -> ReportFigure:
-    """Show a coefficient without each cluster in turn, from the lowest to the highest.
+    """Show a coefficient with each cluster left out in turn, from the lowest to the highest.
 
     Parameters
     ----------

@@ -218,7 +218,7 @@ def slopes_figure(
     conf_level: float = 0.95,
     **common: Unpack[Common],
 ) -> ReportFigure:
-    """Show what the same difference in a predictor goes with at each level.
+    """Show the slope of a predictor at each level.
 
     Parameters
     ----------

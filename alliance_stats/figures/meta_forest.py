@@ -275,7 +275,7 @@ def comparison_figure(
     digits: int = 3,
     **common: Unpack[Common],
 ) -> ReportFigure:
-    """Show an estimate of your own beside published ones on one effect-size scale.
+    """Show your own estimate beside published ones on one effect-size scale.
 
     Parameters
     ----------

@@ -130,7 +130,7 @@ def residual_figure(
     outcome_label: str = "the outcome",
     **common: Unpack[Common],
 ) -> ReportFigure:
-    """Show whether residuals and random effects of a model look as the model takes them to be.
+    """Show whether residuals and random effects look as the model assumes.
 
     Parameters
     ----------
@@ -237,7 +237,7 @@ def residual_checks_figure(
     outcome_label: str = "the outcome",
     **common: Unpack[Common],
 ) -> ReportFigure:
-    """Show simulated residuals: their distribution, and whether they hang on what is expected.
+    """Show simulated residuals: their distribution, and whether they depend on the expectation.
 
     Parameters
     ----------

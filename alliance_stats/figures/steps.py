@@ -63,7 +63,7 @@ def step_figure(
     conf_level: float = 0.95,
     **common: Unpack[Common],
 ) -> ReportFigure:
-    """Show how likely each step of a rating is, over a predictor.
+    """Show the probability of each step of a rating over a predictor.
 
     Parameters
     ----------

@@ -229,7 +229,7 @@ def trajectory_figure(
     conf_level: float = 0.95,
     **common: Unpack[Common],
 ) -> ReportFigure:
-    """Show how a score runs over sessions, a panel per role.
+    """Show the course of a score over sessions, a panel per role.
 
     Parameters
     ----------

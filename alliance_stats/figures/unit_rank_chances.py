@@ -91,7 +91,7 @@ def ranks_figure(
     conf_level: float = 0.95,
     **common: Unpack[Common],
 ) -> ReportFigure:
-    """Show how sure the ranks of units are: never a league table.
+    """Show how certain the ranks of units are: not a league table.
 
     Parameters
     ----------

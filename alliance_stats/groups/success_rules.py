@@ -178,7 +178,7 @@ def retained(
     left: Collection[Hashable] = ("dropout",),
     undecided: Collection[Hashable] = ("transferred",),
 ) -> SuccessRule:
-    """Return the rule "did not drop out"; who was transferred is undecided.
+    """Return the rule "did not drop out"; a transfer is undecided.
 
     Examples
     --------
@@ -196,7 +196,7 @@ def judged(
     failure: Collection[Hashable] = (False,),
     undecided: Collection[Hashable] = (),
 ) -> SuccessRule:
-    """Return the rule "`column` says so": a judgement, or a finding such as all ruptures resolved.
+    """Return the rule "`column` says so": a judgement, or a finding ("all ruptures resolved").
 
     A value that is in none of the three collections is an error: a rule never guesses.
 

@@ -327,7 +327,7 @@ class GeneralizedLinearMixedModel:
         return self.design.matrix()
 
     def residuals(self, kind: Literal["response", "pearson"] = "response") -> pd.Series:
-        """Return the outcome minus what is fitted, or that over its conditional SD."""
+        """Return the outcome minus its fitted value, or that over its conditional SD."""
         check_choice(kind, ("response", "pearson"), name="kind")
         return self.augment()["residual" if kind == "response" else "residual_pearson"]
 

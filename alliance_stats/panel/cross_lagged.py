@@ -239,7 +239,7 @@ class CrossLagged:
         n_imputations: int = 20,
         conf_level: float = 0.95,
     ) -> pd.DataFrame:
-        """Return the lagged effects had those who left been `delta` points off what is expected.
+        """Return the lagged effects if those who left were `delta` points off what is expected.
 
         Sessions after a person's last are drawn from the model given the ratings made, `outcome` is
         shifted by each of `shifts` (points), and the fits are pooled by Rubin's rules. A shift of

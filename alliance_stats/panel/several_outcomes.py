@@ -194,7 +194,7 @@ def several_outcomes(
     covariates: str | None = None,
     reml: bool = True,
 ) -> SeveralOutcomes:
-    """Fit several outcomes together and split how they correlate among the levels.
+    """Fit several outcomes together and split their correlations among the levels.
 
     Parameters
     ----------

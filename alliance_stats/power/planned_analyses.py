@@ -46,7 +46,7 @@ _HAZARD_TRUTHS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelEffect:
-    """A coefficient of a linear mixed model, as of what therapists differ in.
+    """A coefficient of a linear mixed model, such as that of a therapist-level predictor.
 
     Attributes
     ----------
@@ -83,7 +83,7 @@ class ModelEffect:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LevelEffects:
-    """What an outcome goes with within and between persons.
+    """Associations of an outcome within and between persons.
 
     Attributes
     ----------
@@ -135,7 +135,7 @@ class LevelEffects:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaggedEffect:
-    """What one outcome does to another from a session to the next, within persons.
+    """The effect of one outcome on another from one session to the next, within persons.
 
     Attributes
     ----------
@@ -172,7 +172,7 @@ class LaggedEffect:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DropoutEffect:
-    """What goes with dropping out after a session, therapists in the model.
+    """What predicts dropout after a session, with therapists in the model.
 
     Attributes
     ----------
@@ -228,7 +228,7 @@ class DropoutEffect:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupDifference:
-    """The difference of two groups in the last session.
+    """The difference between two groups in the last session.
 
     Attributes
     ----------
@@ -256,7 +256,7 @@ class GroupDifference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmDifference:
-    """The difference of a trial's arms by a mixed model; of :class:`ClusterTrial`.
+    """The difference between a trial's arms by a mixed model; for :class:`ClusterTrial`.
 
     Clusters vary, and members in them where they were rated several times.
 

@@ -34,7 +34,7 @@ _DIGITS = re.compile(r"\d+")
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Power:
-    """What drawn studies found; made by :func:`power`.
+    """What simulated studies found; made by :func:`power`.
 
     Attributes
     ----------
@@ -232,7 +232,7 @@ def power(
     store: str | Path | None = None,
     progress: bool = False,
 ) -> Power:
-    """Simulate a planned study and its planned analysis, and count what would be found.
+    """Simulate a planned study with its planned analysis, and count what would be found.
 
     Parameters
     ----------

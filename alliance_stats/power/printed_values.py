@@ -77,7 +77,7 @@ def printed_value(record: str, quantity: str) -> PrintedValue:
 
 
 def hazard_of_dropout(share: float, *, sessions: int) -> PrintedValue:
-    """Return the hazard a session that leads to a share of dropouts over so many sessions.
+    """Return the hazard per session that gives a share of dropouts over so many sessions.
 
     ``1 - (1 - share)^(1 / sessions)``: of families of which none leaves otherwise.
 

@@ -52,7 +52,7 @@ class SmallestDesign:
         return self.power.rows
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return what was looked at, as :meth:`Power.tidy` does, in the order of the values."""
+        """Return the values tried, as :meth:`Power.tidy` does, in their order."""
         return self.power.tidy(conf_level=conf_level)
 
     def glance(self) -> pd.DataFrame:
@@ -123,7 +123,7 @@ def smallest_design(
     store: str | Path | None = None,
     progress: bool = False,
 ) -> SmallestDesign:
-    """Find the smallest design with enough power, and spend studies where the answer is open.
+    """Find the smallest design with enough power, simulating most where the answer is open.
 
     The values are halved again and again, power being taken to rise along them; at each value
     studies are drawn `batch` by `batch` until an interval of the power leaves the aim outside, or

@@ -1,4 +1,4 @@
-"""Does a scale measure the same? Factor models in which more and more is held equal."""
+"""Does a scale measure the same? Factor models with more and more equality constraints."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -31,7 +31,7 @@ _MEASURES = {
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Invariance:
-    """Factor models in which more and more is held equal.
+    """Factor models with more and more equality constraints.
 
     Attributes
     ----------

@@ -323,7 +323,7 @@ INSTRUMENTS: tuple[str, ...] = tuple(_registry())
 def instrument(
     name: str, *, items: Sequence[str], answers: Mapping[str, float] | None = None
 ) -> Scale:
-    """Return the key of a questionnaire for columns that hold its items in the form's order.
+    """Return the scoring key of a questionnaire, for columns with its items in the form's order.
 
     Parameters
     ----------

@@ -26,7 +26,7 @@ def methods_paragraph(
     seed: int | None = None,
     cited: bool = False,
 ) -> str:
-    """Say how results were computed: software with versions, methods, rows, seed.
+    """Describe how results were computed: software with versions, methods, rows, seed.
 
     Parameters
     ----------

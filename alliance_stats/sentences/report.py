@@ -19,7 +19,7 @@ def report(
     conf_level: float = 0.95,
     decimal: str = ".",
 ) -> str:
-    """Put a result into sentences: warnings, what was fitted to how many, every estimate.
+    """Write a result as sentences: warnings, what was fitted to how many rows, every estimate.
 
     Parameters
     ----------

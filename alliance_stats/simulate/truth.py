@@ -102,7 +102,7 @@ class TherapistRatingTruth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AllianceTruth:
-    """How ratings of the alliance come about, in points of the 1-7 score.
+    """How ratings of the alliance arise, in points of the 1-7 score.
 
     ``alliance = intercept + fixed effects + u_therapist + u_family + u_person + split
     + (session + g_person) * session number + rupture + e``, all random terms of mean zero and, but
@@ -243,7 +243,7 @@ class EndingTruth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FamilyTruth:
-    """Who comes together, and how a family's barriers go with one another.
+    """Who comes together, and how a family's barriers are correlated.
 
     Attributes
     ----------

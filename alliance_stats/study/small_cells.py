@@ -23,7 +23,7 @@ def small_cells(
     printed: pd.DataFrame | None = None,
     larger: Sequence[pd.DataFrame] = (),
 ) -> pd.DataFrame:
-    """Return the cells of a table of counts that would tell too few people apart.
+    """Return the cells of a table of counts that would identify too few people.
 
     Parameters
     ----------

@@ -392,7 +392,7 @@ class Study:
         return replace(self, _data=frame, rows=rows)
 
     def deidentify(self, *, key: IdKey | None = None) -> tuple["Study", IdKey]:
-        """Return a study whose families cannot be told by ids, dates or words, and the key.
+        """Return a study whose families cannot be recognised by ids, dates or words, and the key.
 
         Parameters
         ----------
@@ -428,7 +428,7 @@ class Study:
         return replace(self, _data=data, rows=self.rows, notes=notes), made
 
     def describe(self) -> StudyDescription:
-        """Return a first look: units, sizes, what is missing, scores and how they go together."""
+        """Return a first overview: units, sizes, missing values, scores and their correlations."""
         return describe_study(
             self._data,
             self._roles,

@@ -30,7 +30,7 @@ def tidy_table(
     digits: int = 2,
     source: Accountable | Mapping[str, Accountable] | None = None,
 ) -> ReportTable:
-    """Print some columns of a tidy frame, each in the way its name asks for.
+    """Print some columns of a tidy frame, each in the format that its name calls for.
 
     Parameters
     ----------

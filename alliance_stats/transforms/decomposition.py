@@ -25,7 +25,7 @@ __all__ = ["decompose"]
 def decompose(
     data: pd.DataFrame, column: str, *, levels: Sequence[str], mean_of: str = "rows"
 ) -> pd.DataFrame:
-    """Split a score into its deviation within the innermost level and the means of the levels.
+    """Split a score into its deviation from the innermost level's mean and the means of the levels.
 
     For ``levels=["person", "family", "therapist"]``::
 

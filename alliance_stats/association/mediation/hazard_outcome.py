@@ -38,7 +38,7 @@ __all__ = ["HazardOutcome", "fit_hazard", "read_periods"]
 
 @dataclass(frozen=True, slots=True)
 class HazardOutcome:
-    """The outcome of :func:`mediation` where what ends, ends between sessions.
+    """The outcome of :func:`mediation` where it is an ending between sessions.
 
     The data are rows a unit and session (``person_period``, ``endings(...).periods()``); treatment,
     mediator and covariates are the unit's own, known before the first session that counts.

@@ -57,7 +57,7 @@ def mediation(
     n_resamples: int = 20_000,
     seed: Seed = None,
 ) -> Mediation:
-    """Estimate how much of an effect goes by way of a mediator, or of several.
+    """Estimate how much of an effect passes through one or several mediators.
 
     Parameters
     ----------

@@ -149,7 +149,7 @@ class Mediation:
         return pd.concat([self.effects[["level", "term", "at"]], from_delta], axis=1)
 
     def sensitivity(self, *, correlations: Sequence[float] = ()) -> pd.DataFrame:
-        """Return the indirect effect had an unmeasured cause of mediator and outcome been at work.
+        """Return the indirect effect under an unmeasured common cause of mediator and outcome.
 
         Parameters
         ----------

@@ -39,7 +39,7 @@ def indirect_path(
     n_resamples: int = 50_000,
     seed: Seed = None,
 ) -> pd.DataFrame:
-    """Multiply the path to a mediator in one model by the path from it in another.
+    """Multiply the path to a mediator in one model by the path from it in another model.
 
     Parameters
     ----------

@@ -243,7 +243,7 @@ def compare_with(
     folder: str | Path | None = None,
     conf_level: float = 0.95,
 ) -> Comparison:
-    """Set an estimate of your own beside published ones, on one effect-size scale.
+    """Compare your own estimate with published ones, on one effect-size scale.
 
     Parameters
     ----------

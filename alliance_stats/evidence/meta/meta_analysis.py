@@ -246,7 +246,7 @@ def leave_one_study_out(
 def funnel_asymmetry(
     model: MetaAnalysis, *, method: str = "egger", conf_level: float = 0.95
 ) -> pd.DataFrame:
-    """Test whether effects go with their standard errors, as they do when small ones are missing.
+    """Test whether effects depend on their standard errors, as they do when small ones are missing.
 
     Parameters
     ----------

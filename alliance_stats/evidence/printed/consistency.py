@@ -201,7 +201,7 @@ def consistency_check(
     star_levels: Mapping[str, float] | None = None,
     decimal: str = ".",
 ) -> ConsistencyCheck:
-    """Say of every printed number whether it follows from the numbers printed beside it.
+    """Check every printed number against the numbers printed beside it.
 
     Parameters
     ----------
@@ -374,7 +374,7 @@ def recompute(
     conf_level: float = 0.95,
     decimal: str = ".",
 ) -> Recomputed:
-    """Return what a relation allows, given the printed numbers it starts from.
+    """Return the values that a relation allows, given the printed numbers.
 
     Parameters
     ----------

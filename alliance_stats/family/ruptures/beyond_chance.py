@@ -144,7 +144,7 @@ class FalseAlarms:
 def expected_false_alarms(
     found: Ruptures, *, error: float, seed: Seed = None, n_resamples: int = 500
 ) -> FalseAlarms:
-    """Return how many flags a constant alliance, measured with error, would have given.
+    """Return how many flags a constant alliance, measured with error, would give.
 
     Each person's true alliance is held constant, at the person's mean, over the sessions that were
     rated; the error is normal and independent from session to session; SDs that all persons share
@@ -356,7 +356,7 @@ class FamilyRuptures:
 
 @renamed(shuffles="n_resamples")
 def family_ruptures(found: Ruptures, *, seed: Seed, n_resamples: int = 1000) -> FamilyRuptures:
-    """Say for each family and session who ruptured, alone or together.
+    """Return who ruptured in each family and session, alone or together.
 
     Parameters
     ----------

@@ -276,7 +276,7 @@ class VShape:
 
 @dataclass(frozen=True, slots=True)
 class ControlChart:
-    """A score below the lower limit of an individuals chart of the person's earlier ratings.
+    """A score below the lower limit of a control chart of the person's earlier ratings.
 
     ``mean - multiplier MR / sqrt(1 - phi)`` with MR the mean absolute step between successive
     ratings: 2.66 is 3 / 1.128, three SDs as steps of independent ratings estimate them (Shewhart's

@@ -99,7 +99,7 @@ class SuddenGain(_SuddenChange):
 
 @dataclass(frozen=True, slots=True)
 class SuddenLoss(_SuddenChange):
-    """A large, lasting worsening from one session to the next: :class:`SuddenGain` turned round.
+    """A large, lasting worsening from one session to the next: :class:`SuddenGain` reversed.
 
     The second criterion asks for a worsening of at least `share` of the score before.
 

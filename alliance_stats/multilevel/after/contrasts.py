@@ -91,7 +91,7 @@ class Contrasts:
 
     @property
     def by(self) -> tuple[str, ...]:
-        """Predictors within whose levels was compared."""
+        """Predictors within whose levels comparisons are made."""
         return tuple(self.labels.columns[:-1])
 
     @property

@@ -151,7 +151,7 @@ class LeaveOneOut:
 def leave_one_out(
     model: LinearMixedModel | GeneralizedLinearMixedModel | OrdinalMixedModel, cluster: str
 ) -> LeaveOneOut:
-    """Refit a model without each cluster in turn: variances and coefficients.
+    """Refit a model with each cluster left out in turn: variances and coefficients.
 
     Parameters
     ----------

@@ -28,7 +28,7 @@ __all__ = [
 
 
 def compare_models(*models: LinearMixedModel | HasLikelihood) -> pd.DataFrame:
-    """Set models of the same rows side by side: mixed models, ordinary regressions, hazards.
+    """Compare models of the same rows: mixed models, ordinary regressions, hazards.
 
     Returns
     -------

@@ -169,7 +169,7 @@ class _ExplainsItself(Protocol):
 
 
 def r_squared(model: FittedModel, *, cluster: str | None = None) -> RSquared:
-    """Say how much variance a model explains, by whom and from which source.
+    """Return the share of variance that a model explains, by definition and source.
 
     Parameters
     ----------

@@ -268,7 +268,7 @@ def johnson_neyman(
     df_method: DfMethod | None = None,
     adjust: Control = "none",
 ) -> JohnsonNeyman:
-    """Find for which values of a numeric moderator an effect can be told from zero.
+    """Find the values of a numeric moderator at which an effect differs from zero.
 
     Parameters
     ----------

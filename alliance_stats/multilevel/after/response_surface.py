@@ -141,7 +141,7 @@ def response_surface(
     origin: float = 0.0,
     df_method: DfMethod | None = None,
 ) -> ResponseSurface:
-    """Describe a surface of the second degree in two predictors on one scale.
+    """Describe a second-degree surface in two predictors on the same scale.
 
     Parameters
     ----------

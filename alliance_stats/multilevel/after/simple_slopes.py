@@ -154,7 +154,7 @@ def simple_slopes(
     weights: Weights = "equal",
     df_method: DfMethod | None = None,
 ) -> SimpleSlopes:
-    """Estimate how steep a numeric predictor is at values of its moderators.
+    """Estimate the slope of a numeric predictor at values of its moderators.
 
     Parameters
     ----------

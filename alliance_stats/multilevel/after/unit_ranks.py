@@ -145,7 +145,7 @@ def unit_ranks(
     n_resamples: int = 10_000,
     seed: Seed = None,
 ) -> UnitRanks:
-    """Say how sure it is that a unit is among the best or the worst.
+    """Estimate how certain the ranks of units are: who is among the best, or the worst.
 
     Parameters
     ----------

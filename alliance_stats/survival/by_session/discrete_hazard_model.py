@@ -283,7 +283,7 @@ class DiscreteHazard:
         )
 
     def observed(self, newdata: pd.DataFrame | None = None) -> pd.DataFrame:
-        """Return who was at risk and who left: ``time, n_risk, n_event``, a row per session.
+        """Return the numbers at risk and leaving: ``time, n_risk, n_event``, a row per session.
 
         Parameters
         ----------

@@ -359,7 +359,7 @@ def firth_cox(
     strata: Hashable | Sequence[Hashable] | None = None,
     ties: str = "efron",
 ) -> FirthHazards:
-    """Fit a Cox model with Firth's penalty: for a group without events, or with few.
+    """Fit a Cox model with Firth's penalty, for a group with few or no events.
 
     ``log L(beta) + log |I(beta)| / 2`` is maximised, with L the partial likelihood (Heinze &
     Schemper 2001, doi:10.1111/j.0006-341X.2001.00114.x). Where :func:`cox_ph` refuses a level in

@@ -175,7 +175,7 @@ class KaplanMeier:
         return pd.concat(found, ignore_index=True)
 
     def differences(self, times: Sequence[float], *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return how far the curves of every two strata lie apart at chosen times.
+        """Return how far apart the curves of each pair of strata are at chosen times.
 
         Returns
         -------

@@ -89,7 +89,7 @@ class LogRank:
 
     @property
     def df(self) -> int:
-        """Groups less one."""
+        """Groups minus one."""
         return len(self.groups) - 1
 
     @property

@@ -39,7 +39,7 @@ class Definition(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CodedEnding:
-    """Dropout is what the study's ending column calls so (a therapist's judgement, as a rule)."""
+    """Dropout is what the study's ending column says (as a rule, the therapist's judgement)."""
 
     cause: str = "dropout"
 
@@ -55,7 +55,7 @@ class CodedEnding:
 
 @dataclass(frozen=True, slots=True)
 class FewerSessionsThan:
-    """Dropout is to have ended, however it is coded, before the session numbered `sessions`.
+    """Dropout means having ended, however it is coded, before the session numbered `sessions`.
 
     Sessions are counted by their numbers, not by the rows of the table: where every fourth session
     is rated, rows 1, 5, 9, 13 are thirteen sessions. An intake numbered 0 is not one of them.
@@ -77,7 +77,7 @@ class FewerSessionsThan:
 
 @dataclass(frozen=True, slots=True)
 class MissedLastScheduled:
-    """Dropout is to have ended with a scheduled session that was missed.
+    """Dropout means having missed the last scheduled session.
 
     Attributes
     ----------
@@ -102,7 +102,7 @@ class MissedLastScheduled:
 
 @dataclass(frozen=True, slots=True)
 class BeforeReliableChange:
-    """Dropout is to have ended before the outcome had improved reliably.
+    """Dropout means having ended before the outcome improved reliably.
 
     The improvement from the first to the last rating is reliable where it is larger than
     ``criterion * sd_before * sqrt(2 (1 - reliability))`` (Jacobson & Truax 1991,

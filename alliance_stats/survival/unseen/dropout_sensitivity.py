@@ -168,7 +168,7 @@ def dropout_sensitivity(
     scale: Scale = "points",
     variance: Variance = "rubin",
 ) -> DropoutSensitivity:
-    """Impute the outcome after leaving, shift it over a grid, and pool.
+    """Impute the outcome after dropout, shift it over a grid, and pool.
 
     Without a shift, the outcomes of those who left are taken to go on as the model says of units
     with their history (missing at random). With shift delta, each unseen outcome lies delta higher

@@ -152,7 +152,7 @@ def pattern_mixture(
     unit: str,
     group: Hashable | Sequence[Hashable] | None = None,
 ) -> PatternMixture:
-    """Fit an outcome model whose fixed effects differ between times of leaving, and average.
+    """Fit an outcome model whose fixed effects differ by time of dropout, and average them.
 
     Within pattern k the mean is ``x beta_k``; the mean of group a over all its units is
     ``x sum_k pi_ka beta_k``, with pi_ka the share of a's units that left in pattern k (Hedeker &

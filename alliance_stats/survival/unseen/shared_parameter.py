@@ -65,7 +65,7 @@ def shared_parameter(
     baseline_df: int = 2,
     nodes: int = 9,
 ) -> SharedParameterModel:
-    """Fit the outcome's growth and the discrete hazard of leaving in one likelihood.
+    """Fit the outcome's growth and the discrete-time hazard of dropout in one likelihood.
 
     ``y = X beta + Z b + v + e`` and ``g h(t) = baseline(t) + W gamma + alpha' s(t) + w``, with
     effects ``b ~ N(0, D)`` of each unit. What is shared, s, is the effects (b, and v), or the
