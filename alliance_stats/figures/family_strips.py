@@ -100,7 +100,7 @@ def family_strips_figure(
     score_label: str | None = None,
     **common: Unpack[Common],
 ) -> ReportFigure:
-    """Show the alliances of all members of some families, a strip per family.
+    """Show the alliance of every member of some families, a strip per family.
 
     Parameters
     ----------
