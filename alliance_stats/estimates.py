@@ -26,6 +26,7 @@ __all__ = [
     "Coefficients",
     "LinkWords",
     "estimate_columns",
+    "link_words",
     "named_covariance",
     "one_line",
     "snapped",
@@ -226,6 +227,8 @@ class LinkWords:
     @property
     def ratio(self) -> str | None:
         """What ``exp`` of a coefficient is: ``"odds ratio"``; None where it is nothing."""
+        if self.quantity == "mean":
+            return "ratio of means"
         return None if self.quantity is None else f"{self.quantity} ratio"
 
 
@@ -238,3 +241,13 @@ LINK_WORDS: Mapping[str, LinkWords] = MappingProxyType(
         "probit": LinkWords("probit"),
     }
 )
+
+_OF_SUPPORT = {
+    ("log", "positive"): LinkWords("log mean", "mean", "RoM"),
+    ("log", "trials"): LinkWords("log risk", "risk", "RR"),
+}
+
+
+def link_words(link: str, support: str) -> LinkWords:
+    """Return the words of a link for what can be observed: the log of times is that of a mean."""
+    return _OF_SUPPORT.get((link, support), LINK_WORDS[link])

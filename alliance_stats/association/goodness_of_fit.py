@@ -11,6 +11,9 @@ from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import GeneralizedFit, LinearFit, RSquared, ml_refit
 
+# Newton's steps to the constant of a null model, and where they end.
+_NULL_STEPS, _NULL_DONE = 50, 1e-12
+
 __all__ = [
     "explained",
     "generalized_explained",
@@ -187,13 +190,20 @@ def spans_constant(design: Design) -> bool:
 
 
 def _null_log_lik(fit: GeneralizedFit) -> float:
-    y, n = fit.design.y, len(fit.design.y)
-    if not spans_constant(fit.design):
+    """Log-likelihood of the constant alone, beside the offset if there is one."""
+    design, family, outcome = fit.design, fit.family, fit.problem.outcome
+    if not spans_constant(design):
         raise NotIdentifiedError("Without a constant there is no null model to compare with.")
-    if fit.family.name == "binomial":
-        share = y.mean()
-        return float(n * (share * np.log(share) + (1.0 - share) * np.log1p(-share)))
-    return float(stats.poisson.logpmf(y, y.mean()).sum())
+    known = np.zeros(len(design.y)) if design.offset is None else design.offset
+    level = float(family.predictor(np.array([design.y.mean()]))[0]) - float(known.mean())
+    order = fit.problem.layout.order
+    for _ in range(_NULL_STEPS):
+        log_density, score, weight = family.slopes(known[order] + level, outcome)
+        step = float(score.sum() / weight.sum())
+        level += step
+        if abs(step) < _NULL_DONE:
+            break
+    return float(log_density.sum() + outcome.constant)
 
 
 def _require_steps(steps: Sequence[object]) -> None:

@@ -106,7 +106,8 @@ def regression(
     ----------
     formula
         ``"symptoms ~ alliance * experience"``, without random terms (``lmm`` and ``glmm`` have
-        those). Transforms, ``C()``, interactions, ``poly`` as there.
+        those). Transforms, ``C()``, interactions, ``poly`` as there; of logistic and Poisson
+        regression ``offset(log_weeks)`` too: rates per week from counts of some weeks.
     data
         One row per case. Rows in which a needed column is missing are set aside and counted.
     family
@@ -160,10 +161,10 @@ def regression(
             f"{formula!r} has the random term {parsed.random[0]}: fit it with lmm or glmm."
         )
     bound = bound_formula(parsed, list(data.columns))
-    if bound.fixed.offset:
+    if bound.fixed.offset and family not in ("logistic", "poisson"):
         raise FormulaError(
-            "regression takes no offset(): its R2, null model and predictions leave it out. "
-            "Subtract it from a linear outcome, or model rates with glmm."
+            f"offset() is for logistic and Poisson regression; this one is {family}. Subtract it "
+            "from a linear outcome."
         )
     used = [*variables_of(bound.outcome), *variables_of(bound.fixed)]
     also = tuple(dict.fromkeys([*map(str, used), *([] if cluster is None else [cluster])]))
@@ -238,7 +239,7 @@ def _models(
         raise FormulaError(f"steps= is a list of blocks, as ['age', 'alliance']; got {steps!r}.")
     outcome, whole = parsed.outcome, parsed.fixed
     assert outcome is not None  # parse_formula has asked for one
-    start = Terms(((),)) if whole.has_intercept else Terms(())
+    start = Terms(((),) if whole.has_intercept else (), whole.offset)
     found: list[tuple[str, MixedFormula]] = []
     for block in steps:
         added = bound_terms(parse_terms(block), columns).without_intercept()

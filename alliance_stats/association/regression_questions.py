@@ -240,8 +240,8 @@ def predicted(
     allowed = ("confidence", "prediction") if linear else ("confidence",)
     if interval is not None:
         check_choice(interval, allowed, name="interval")
-    C = code_new_rows(fit.design, newdata, with_units=False).X
-    eta = C @ fit.beta
+    rows = code_new_rows(fit.design, newdata, with_units=False)
+    C, eta = rows.X, rows.X @ fit.beta + rows.offset
     mean = eta if isinstance(fit, LinearFit) else fit.family.mean(eta)
     table = pd.DataFrame({"estimate": mean}, index=newdata.index)
     if interval is None:

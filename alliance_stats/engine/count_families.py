@@ -37,6 +37,8 @@ LARGE = 30.0
 ONE_AT_MOST = 1e-12
 # Newton steps to the predictor of a mean of positive counts, from anywhere.
 NEWTON_STEPS = 60
+# Times that zeros are drawn again.
+DRAWN_AGAIN = 30
 
 
 def _factorials(y: Array) -> float:
@@ -380,13 +382,22 @@ class _Whole(NamedTuple):
         self,
         rng: np.random.Generator,
         eta: Array,
-        trials: Array,  # noqa: ARG002  (as all families)
+        trials: Array,
         dispersion: Array,
     ) -> Array:
-        mu = np.maximum(rate_of(eta), ONE_AT_MOST)
-        # what a count's tail must fall to
-        above = rng.random(len(mu)) * -np.expm1(-self.at(np.log(mu), dispersion).c)
-        return np.asarray(np.maximum(self.counts(mu, dispersion).isf(above), 1.0))
+        found = self.family.draw(rng, eta, trials, dispersion)
+        own = dispersion if len(dispersion) else np.empty((len(eta), 0))
+        for _ in range(DRAWN_AGAIN):  # zeros are not seen
+            zero = np.flatnonzero(found == 0.0)
+            if not len(zero):
+                return found
+            found[zero] = self.family.draw(rng, eta[zero], trials[zero], own[zero])
+        zero = np.flatnonzero(found == 0.0)
+        mu = np.maximum(rate_of(eta[zero]), ONE_AT_MOST)
+        # what a count's tail must fall to, where hardly any is seen
+        above = rng.random(len(mu)) * -np.expm1(-self.at(np.log(mu), own[zero]).c)
+        found[zero] = np.maximum(self.counts(mu, own[zero]).isf(above), 1.0)
+        return found
 
     def truncated(self, dispersion: Dispersion | None) -> Family:
         """Return the family of the counts that are seen, its mean at a dispersion to be given."""

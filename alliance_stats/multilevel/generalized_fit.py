@@ -61,8 +61,9 @@ LADDER, STANDS = (9, 15, 25, 41), 1e-4
 # Variance beyond that of the family at the limit of the dispersion (relative), below which that
 # family is fitted too, and the deviance by which it must then be beaten.
 NEAR_LIMIT, BEATEN = 0.05, 1e-6
-# Share of all counts, zeros included, that must be seen for the rest to be told.
-LEAST_SEEN = 1e-3
+# Share of all counts, zeros included, that must be seen for the rest to be told; and under which
+# a search that does not end is on its way to none.
+LEAST_SEEN, HALF_SEEN = 1e-3, 0.5
 # Such an excess in some rows only is none.
 NO_EXCESS = 1e-6
 
@@ -364,7 +365,8 @@ def _check_zeros_told(design: Design, at_end: GeneralizedProblem, minimum: Minim
     if at_end.family.settled is None:
         return
     eta = at_end.offset + minimum.other[: at_end.p] @ at_end.Q
-    if (np.exp(eta) / at_end.family.mean(eta)).max() < LEAST_SEEN:
+    seen = float((np.exp(eta) / at_end.family.mean(eta)).max())
+    if seen < (LEAST_SEEN if minimum.convergence.converged else HALF_SEEN):
         raise NotIdentifiedError(
             f"The counts of '{design.formula.response}' that are seen do not tell how many zeros "
             "are not: the rate runs to 0, and the dispersion away with it (what is left is a "

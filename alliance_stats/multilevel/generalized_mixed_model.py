@@ -16,7 +16,7 @@ from alliance_stats.design.groupings import back_transform
 from alliance_stats.engine.families import Family
 from alliance_stats.engine.laplace import GeneralizedProblem
 from alliance_stats.engine.search import Convergence
-from alliance_stats.estimates import LINK_WORDS, named_covariance, one_line, wald_interval
+from alliance_stats.estimates import link_words, named_covariance, one_line, wald_interval
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.clusters import CR2
 from alliance_stats.multilevel.generalized_fit import GeneralizedFit
@@ -429,7 +429,7 @@ class GeneralizedLinearMixedModel:
 def median_ratio_table(fit: GeneralizedFit, *, method: str, conf_level: float) -> pd.DataFrame:
     """See :meth:`GeneralizedLinearMixedModel.median_ratios`."""
     link = fit.family.link
-    ratio = LINK_WORDS[link].ratio
+    ratio = link_words(link, fit.family.support).ratio
     if ratio is None:
         raise ValueError(
             f"The {link} link has no ratio between units; median ratios are defined for logit "

@@ -12,6 +12,7 @@ from alliance_stats.design.residual import (
     VarianceExponential,
     VariancePower,
 )
+from alliance_stats.estimates import link_words
 from alliance_stats.formatting import format_df, format_number
 from alliance_stats.multilevel.few_units import few_unit_notes
 from alliance_stats.multilevel.generalized_fit import GeneralizedFit
@@ -107,11 +108,7 @@ def generalized_account(fit: GeneralizedFit, *, conf_level: float) -> Account:
     """Return what the model says: coefficients, random effects, sizes, likelihood."""
     table = _with_ratios(fixed_table(fit, conf_level=conf_level))
     method = f"{generalized_method(fit)}, Wald z tests"
-    ratio = _RATIOS.get(fit.family.link, "")
-    if fit.family.link == "log" and fit.family.support == "trials":
-        ratio = "risk ratio"
-    if fit.family.support == "positive":
-        ratio = "ratio of means"
+    ratio = link_words(fit.family.link, fit.family.support).ratio or ""
     return _account(
         fit,
         method,
@@ -122,9 +119,6 @@ def generalized_account(fit: GeneralizedFit, *, conf_level: float) -> Account:
         sources=("bates2015", "tierney1986"),
         ratio=ratio,
     )
-
-
-_RATIOS = {"logit": "odds ratio", "cloglog": "hazard ratio", "log": "rate ratio"}
 
 
 def _with_ratios(table: pd.DataFrame) -> pd.DataFrame:

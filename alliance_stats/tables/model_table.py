@@ -12,7 +12,7 @@ from alliance_stats.account import NOUNS, Account, Accountable, Section, Speaker
 from alliance_stats.account.speaker import as_float, is_missing
 from alliance_stats.checks import check_choice
 from alliance_stats.errors import DataError, WrongObjectError
-from alliance_stats.estimates import LINK_WORDS
+from alliance_stats.estimates import LINK_WORDS, link_words
 from alliance_stats.formatting import (
     MISSING,
     format_bounded,
@@ -41,6 +41,7 @@ _SHORT = {words.ratio: words.short for words in LINK_WORDS.values() if words.rat
     "subdistribution hazard ratio": "SHR",
     "cumulative odds ratio": "OR",
     "risk ratio": "RR",
+    "ratio of means": "RoM",
 }
 
 
@@ -351,7 +352,8 @@ def _link_scale(one: _Model) -> str:
     own = getattr(getattr(one.model, "link", None), "name", "identity")
     link = getattr(getattr(one.model, "family", None), "link", own)
     known = isinstance(link, str) and link != "identity" and one.measure == "b"
-    return LINK_WORDS[link].scale if known and link in LINK_WORDS else ""
+    support = getattr(getattr(one.model, "family", None), "support", "")
+    return link_words(link, support).scale if known and link in LINK_WORDS else ""
 
 
 def _spread(one: _Model) -> bool:

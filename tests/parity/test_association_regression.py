@@ -113,6 +113,40 @@ def test_standardised_partial_influence_and_collinearity() -> None:
     assert list(vif["df"]) == REFERENCE["vif"]["df"]
 
 
+@pytest.mark.parametrize(
+    ("name", "formula", "family"),
+    [
+        ("rate_poisson", "visits ~ x + arm + offset(log_weeks)", "poisson"),
+        ("rate_logistic", "came ~ x + arm + offset(known)", "logistic"),
+    ],
+)
+def test_offsets_are_those_of_glm(name: str, formula: str, family: Any) -> None:
+    data, expected = pd.DataFrame(REFERENCE["rates"]), REFERENCE[name]
+    model = regression(formula, data, family=family)
+    table = model.tidy()
+    assert table["estimate"].to_numpy() == pytest.approx(expected["estimate"], rel=SEARCHED)
+    assert table["std_error"].to_numpy() == pytest.approx(expected["se"], rel=SEARCHED)
+    hc3 = model.tidy(vcov="HC3")["std_error"].to_numpy()
+    assert hc3 == pytest.approx(expected["hc3"], rel=SEARCHED)
+    glance = model.glance().iloc[0]
+    assert glance["log_lik"] == pytest.approx(expected["log_lik"], rel=SEARCHED)
+    assert glance["log_lik_null"] == pytest.approx(expected["null"], rel=SEARCHED)
+    new = pd.DataFrame(
+        {"x": [0.0, 1.0], "arm": ["a", "b"], "log_weeks": np.log([10.0, 2.0]), "known": [1.0, -1.0]}
+    )
+    found = model.predict(new, interval="confidence")
+    eta, se = np.array(expected["eta"]), np.array(expected["eta_se"])
+    mean = np.exp if family == "poisson" else lambda x: 1.0 / (1.0 + np.exp(-x))
+    assert found["estimate"].to_numpy() == pytest.approx(mean(eta), rel=SEARCHED)
+    high = mean(eta + 1.959963984540054 * se)
+    assert found["conf_high"].to_numpy() == pytest.approx(high, rel=SEARCHED)
+    # each step keeps the offset
+    steps = regression(formula, data, family=family, steps=["x"]).step_table()
+    assert steps["log_lik"].iloc[-1] == pytest.approx(expected["log_lik"], rel=SEARCHED)
+    first = regression(formula.replace(" + arm", ""), data, family=family)
+    assert steps["log_lik"].iloc[0] == pytest.approx(first.glance().loc[0, "log_lik"])
+
+
 def test_statsmodels_gives_the_same_tables() -> None:
     X = sm.add_constant(DATA[["alliance", "experience"]])
     theirs = sm.OLS(DATA["symptoms"], X).fit()

@@ -5,11 +5,12 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from alliance_stats import r_squared, variance_partition
+from alliance_stats import estimated_means, r_squared, variance_partition
 from alliance_stats.engine.count_families import rising
 from alliance_stats.engine.families import FAMILIES, family_of
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
 from alliance_stats.multilevel import glmm
+from alliance_stats.tables import model_table
 
 # Central differences with half-width 1e-5 of numbers of order 1 to 1e4.
 DIFFERENCES = 1e-6
@@ -242,6 +243,10 @@ BAD = {
     "infinite offset": (
         "calm ~ x + (1 | g)", {"family": "poisson", "offset": "far"}, DataError, "in row 3",
     ),
+    "truncated by columns": (
+        "all ~ x + (1 | g)", {"family": "truncated negative binomial", "dispersion": "~ x"},
+        ValueError, "not offered",
+    ),
     "no dispersion": (
         "calm ~ x + (1 | g)", {"family": "poisson", "dispersion": "~ x"}, ValueError, "leave",
     ),
@@ -288,3 +293,15 @@ def test_what_is_refused(data, case):
     )  # fmt: skip
     with pytest.raises(error, match=words):
         glmm(formula, more, **options)
+
+
+def test_a_log_link_of_times_is_of_their_mean(data):
+    data = data.assign(time=np.random.default_rng(5).gamma(2.0, size=len(data)) + 0.01)
+    model = glmm("time ~ x + (1 | g)", data, family="gamma")
+    means = estimated_means(model, ["x"], at={"x": [0.0]})
+    assert "mean log mean" in means.summary()
+    assert "ratio of means" in model.summary()
+    note = model_table(model, label="tbl-x", caption="Times").note
+    assert "b of a model with a link: log mean." in note
+    ratios = model_table(model, label="tbl-y", caption="Times", scale="ratio").note
+    assert "RoM: ratio of means." in ratios

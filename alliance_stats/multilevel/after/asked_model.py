@@ -11,7 +11,7 @@ from alliance_stats.design.design import Design
 from alliance_stats.engine.families import Family
 from alliance_stats.engine.search import Convergence
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import LINK_WORDS, Array
+from alliance_stats.estimates import Array, link_words
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.generalized_fit import GeneralizedFit
 from alliance_stats.multilevel.linear_fit import LinearFit
@@ -107,15 +107,18 @@ class Link:
         ``eta`` -> expected response, and its derivative.
     ratio
         What ``exp`` of a difference in ``eta`` is (``"odds ratio"``); ``None`` if nothing.
+    scale
+        What ``eta`` is (``"log odds"``).
     """
 
     name: str
     mean: Callable[[Array], Array]
     mean_slope: Callable[[Array], Array]
     ratio: str | None
+    scale: str
 
 
-IDENTITY = Link("identity", np.asarray, np.ones_like, None)
+IDENTITY = Link("identity", np.asarray, np.ones_like, None, "the outcome")
 
 
 def link_of(model: FittedModel) -> Link:
@@ -126,8 +129,8 @@ def link_of(model: FittedModel) -> Link:
     if not isinstance(model, GeneralizedModel):
         return IDENTITY
     family = model.family
-    ratio = "ratio of means" if family.support == "positive" else LINK_WORDS[family.link].ratio
-    return Link(family.link, family.mean, family.mean_slope, ratio)
+    words = link_words(family.link, family.support)
+    return Link(family.link, family.mean, family.mean_slope, words.ratio, words.scale)
 
 
 IMPLIED = {"logit": np.pi**2 / 3.0, "probit": 1.0, "cloglog": np.pi**2 / 6.0}

@@ -12,7 +12,7 @@ from alliance_stats.checks import check_choice
 from alliance_stats.design.grammar import Call, Column
 from alliance_stats.design.groupings import random_columns
 from alliance_stats.errors import FormulaError, NotIdentifiedError
-from alliance_stats.estimates import LINK_WORDS, Array, one_line
+from alliance_stats.estimates import Array, one_line
 from alliance_stats.formatting import format_number
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.after.asked_model import (
@@ -147,12 +147,12 @@ class EstimatedMeans:
     def account(self, *, conf_level: float = 0.95) -> Account:
         """Return the means as data, opening with what is not estimable or extrapolated."""
         names = tuple(self.labels.columns)
-        link = link_of(self.model).name
+        link = link_of(self.model)
         means = Section(
             "" if names else "Overall mean",
             self.tidy(conf_level=conf_level),
             names=names,
-            measure="mean" if link == "identity" else f"mean {LINK_WORDS[link].scale}",
+            measure="mean" if link.name == "identity" else f"mean {link.scale}",
             conf_level=conf_level,
         )
         notes = (*self.notes, *naming(self.not_estimable, "mean"))

@@ -49,7 +49,27 @@ htz <- function(m, which, precision = NULL) {
   list(f = w$Fstat, df1 = w$df_num, df2 = w$df_denom, p = w$p_val)
 }
 latent <- as.data.frame(emmeans::emmeans(po, "role", mode = "latent"))
+# rates: counts of visits over some weeks each, and yes or no, with a known part
+set.seed(17)
+e <- data.frame(x = round(rnorm(90), 3), weeks = sample(1:30, 90, TRUE), arm = rep(c("a", "b"), 45))
+e$log_weeks <- log(e$weeks)
+e$visits <- rpois(90, exp(-1 + 0.3 * e$x + 0.4 * (e$arm == "b") + e$log_weeks))
+e$known <- round(rnorm(90, 0.5), 3)
+e$came <- rbinom(90, 1, plogis(0.4 * e$x + e$known))
+rates <- function(m) {
+  p <- predict(m, data.frame(x = c(0, 1), arm = c("a", "b"), log_weeks = log(c(10, 2)), known = c(1, -1)),
+               se.fit = TRUE)
+  cf <- coef(summary(m))
+  list(estimate = unname(cf[, 1]), se = unname(cf[, 2]), log_lik = as.numeric(logLik(m)),
+       null = as.numeric(logLik(update(m, . ~ 1 + offset(off)))), eta = unname(p$fit), eta_se = unname(p$se.fit),
+       hc3 = unname(sqrt(diag(vcovHC(m, "HC3")))))
+}
+e$off <- e$log_weeks
+rate_p <- rates(glm(visits ~ x + arm + offset(log_weeks), poisson, e, control = list(epsilon = 1e-14)))
+e$off <- e$known
+rate_b <- rates(glm(came ~ x + arm + offset(known), binomial, e, control = list(epsilon = 1e-14)))
 write_reference(list(
+  rates = e[c("x", "weeks", "arm", "log_weeks", "visits", "known", "came")], rate_poisson = rate_p, rate_logistic = rate_b,
   joint = list(linear = htz(m1, 4:5), linear_three = htz(m1, c(2, 3, 6)), weighted = htz(mw, 2:3, d$w), logistic = htz(g1, 4:5)),
   latent = list(role = as.character(latent$role), mean = latent$emmean, se = latent$SE),
   data = transform(d, role = as.character(role)),
