@@ -125,9 +125,8 @@ def test_counts_that_hardly_vary_are_those_of_the_family_at_the_limit(family):
     assert len(said) == ("negative" in family)
 
 
-@pytest.mark.parametrize(("share", "seed"), [(0.9, 9), (0.6, 2)])
-def test_counts_of_a_logarithmic_series_do_not_tell_their_zeros(share, seed):
-    y = np.random.default_rng(seed).logseries(share, 600).astype(float)
+def test_counts_of_a_logarithmic_series_do_not_tell_their_zeros():
+    y = np.random.default_rng(2).logseries(0.6, 600).astype(float)
     data = pd.DataFrame({"unit": np.repeat(range(20), 30), "y": y})
     with pytest.raises(NotIdentifiedError, match="logarithmic series"):
         fit("truncated linear negative binomial", data, "y ~ 1 + (1 | unit)")
