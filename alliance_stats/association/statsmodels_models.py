@@ -206,7 +206,7 @@ def _link(fitted: Any, model: Any, kind: str) -> tuple[Link, str]:
         said = f"its link or its kind ({kind}) has no expected response here"
         return Link("its own", no_one_response, no_one_response, None), said
     del fitted
-    return Link(name, *own, LINK_WORDS[name].ratio, LINK_WORDS[name].scale), ""
+    return Link(name, *own, LINK_WORDS[name].ratio), ""
 
 
 @named

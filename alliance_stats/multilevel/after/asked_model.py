@@ -11,7 +11,7 @@ from alliance_stats.design.design import Design
 from alliance_stats.engine.families import Family
 from alliance_stats.engine.search import Convergence
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array, link_words
+from alliance_stats.estimates import LINK_WORDS, Array, link_words
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.generalized_fit import GeneralizedFit
 from alliance_stats.multilevel.linear_fit import LinearFit
@@ -107,18 +107,24 @@ class Link:
         ``eta`` -> expected response, and its derivative.
     ratio
         What ``exp`` of a difference in ``eta`` is (``"odds ratio"``); ``None`` if nothing.
-    scale
-        What ``eta`` is (``"log odds"``).
+    called
+        What ``eta`` is, where that is not said by the link alone.
     """
 
     name: str
     mean: Callable[[Array], Array]
     mean_slope: Callable[[Array], Array]
     ratio: str | None
-    scale: str
+    called: str | None = None
+
+    @property
+    def scale(self) -> str:
+        """What ``eta`` is: ``"log odds"``; that of the link's name where it has no word."""
+        words = LINK_WORDS.get(self.name)
+        return self.called or (self.name if words is None else words.scale)
 
 
-IDENTITY = Link("identity", np.asarray, np.ones_like, None, "the outcome")
+IDENTITY = Link("identity", np.asarray, np.ones_like, None)
 
 
 def link_of(model: FittedModel) -> Link:
