@@ -4,7 +4,7 @@ The public names. Figures and tables are imported from their own rooms,
 ``alliance_stats.figures`` and ``alliance_stats.tables``, since drawing needs matplotlib.
 """
 
-from alliance_stats.archive import from_dict, load_result, save_result, to_dict
+from alliance_stats.archive import from_dict, load_result, opened, save_result, to_dict
 from alliance_stats.association import (
     HazardOutcome,
     anova,
@@ -230,6 +230,7 @@ __all__ = [
     "methods_paragraph",
     "mixed_anova",
     "one_with_many",
+    "opened",
     "ordinal",
     "parametric_bootstrap",
     "participant_flow",

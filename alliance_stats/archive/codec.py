@@ -209,6 +209,8 @@ class Reader:
 
     def __init__(self) -> None:
         self._made: list[object] = []
+        self.defaults: list[str] = []
+        """Fields that the document does not have, for which the default stands."""
 
     def __call__(self, document: Json) -> Any:
         """Return the value that JSON stands for."""
@@ -238,13 +240,34 @@ class Reader:
             )
         own = records()[name]
         given = {field: self(one) for field, one in document["of"].items()}
-        try:
-            return own(**given)
-        except TypeError as reason:
+        self._refuse_other_fields(own, given)
+        return own(**given)
+
+    def _refuse_other_fields(self, own: type, given: Mapping[str, object]) -> None:
+        """Refuse fields that today's record does not have or cannot do without; note new ones."""
+        required, optional = _fields_of(own)
+        unknown = [name for name in given if name not in required | optional]
+        lost = sorted(required - set(given))
+        if unknown or lost:
+            said = [f"'{name}' is not known here" for name in unknown]
+            said += [f"'{name}' is missing" for name in lost]
             raise DataError(
                 f"A saved {own.__name__} has other fields than that of this version "
-                f"({version('alliance-stats')}): {reason}. Load it with the version that saved it."
-            ) from reason
+                f"({version('alliance-stats')}): {', '.join(said)}. Load it with the version that "
+                "saved it."
+            )
+        self.defaults += [f"{own.__name__}.{name}" for name in sorted(optional - set(given))]
+
+
+def _fields_of(own: type) -> tuple[set[str], set[str]]:
+    """Return the fields that a record needs, and those that have a default."""
+    if not dataclasses.is_dataclass(own):
+        optional = set(getattr(own, "_field_defaults", {}))
+        return set(getattr(own, "_fields", ())) - optional, optional
+    fields = [field for field in dataclasses.fields(own) if field.init]
+    none = dataclasses.MISSING
+    optional = {f.name for f in fields if f.default is not none or f.default_factory is not none}
+    return {field.name for field in fields} - optional, optional
 
 
 def _function(reader: Reader, document: Mapping[str, Json]) -> Any:

@@ -1,8 +1,10 @@
 """A saved result: one JSON document that says what it is and which versions made it."""
 
+import hashlib
 import json
 import platform
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import scipy
 
 from alliance_stats.account import Accountable
 from alliance_stats.archive.codec import Reader, Writer
-from alliance_stats.errors import DataError, WrongObjectError
+from alliance_stats.errors import AllianceStatsWarning, DataError, WrongObjectError
 from alliance_stats.output import write_whole
 
 __all__ = ["FORMAT", "from_dict", "load_result", "save_result", "to_dict"]
@@ -38,7 +40,8 @@ def to_dict(result: object) -> dict[str, Any]:
     -------
     dict
         ``format``, ``class``, ``versions`` (of alliance_stats, Python, numpy, scipy and pandas),
-        ``method``, ``summary`` (what was printed when it was saved) and ``result``.
+        ``sha256`` (of ``result``, by which a change by hand is found), ``method``, ``summary``
+        (what was printed when it was saved) and ``result``.
 
     Raises
     ------
@@ -67,13 +70,8 @@ def to_dict(result: object) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "class": type(result).__name__,
-        "versions": {
-            "alliance_stats": version("alliance-stats"),
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "scipy": scipy.__version__,
-            "pandas": pd.__version__,
-        },
+        "versions": _versions(),
+        "sha256": _fingerprint(written),
         "method": str(account.method),
         "summary": str(result.summary()),  # type: ignore[attr-defined]
         "result": written,
@@ -99,6 +97,12 @@ def from_dict(document: Mapping[str, Any]) -> Any:
         or no saved result at all. Nothing that a document names is imported or run but classes
         and marked functions of this package.
 
+    Warns
+    -----
+    AllianceStatsWarning
+        A result that was changed after it was saved, that was saved without a field that has a
+        default today, or that prints otherwise under the versions of today.
+
     Examples
     --------
     >>> from alliance_stats import cox_ph, endings, example_study, from_dict, to_dict
@@ -117,8 +121,9 @@ def from_dict(document: Mapping[str, Any]) -> Any:
             f"The document has format {written}, and this version of alliance_stats "
             f"({version('alliance-stats')}) reads {FORMAT}. Update alliance_stats."
         )
+    reader = Reader()
     try:
-        found = Reader()(document["result"])
+        found = reader(document["result"])
     except (KeyError, IndexError, AttributeError) as reason:
         raise DataError(
             f"The document is not as to_dict wrote it ({type(reason).__name__}: {reason}); parts "
@@ -126,7 +131,47 @@ def from_dict(document: Mapping[str, Any]) -> Any:
         ) from reason
     if not isinstance(found, Accountable):
         raise DataError("The document holds no result of alliance_stats.")
+    for doubt in _doubts(document, found, reader.defaults):
+        warnings.warn(doubt, AllianceStatsWarning, stacklevel=2)
     return found
+
+
+def _doubts(document: Mapping[str, Any], found: Any, defaults: Sequence[str]) -> Iterator[str]:
+    """Yield why a loaded result may not be what was saved."""
+    kind, today = type(found).__name__, _versions()
+    saved = document.get("versions", {})
+    if "sha256" in document and document["sha256"] != _fingerprint(document["result"]):
+        yield f"The {kind} was changed after it was saved: its numbers are not those computed."
+    if defaults:
+        yield (
+            f"The saved {kind} was written by alliance_stats {saved.get('alliance_stats', '?')}, "
+            f"which had no {', '.join(defaults)}: the default of this version stands there."
+        )
+    if saved != today and document.get("summary", found.summary()) != found.summary():
+        changed = ", ".join(
+            f"{name} {saved.get(name, '?')} (now {now})"
+            for name, now in today.items()
+            if saved.get(name) != now
+        )
+        yield (
+            f"The loaded {kind} prints otherwise than when it was saved by {changed}. What was "
+            "printed then stands in the document under 'summary'."
+        )
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "alliance_stats": version("alliance-stats"),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
+        "pandas": pd.__version__,
+    }
+
+
+def _fingerprint(written: object) -> str:
+    text = json.dumps(written, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8", errors="surrogatepass")).hexdigest()
 
 
 def save_result(result: object, path: str | Path) -> Path:

@@ -27,7 +27,8 @@ OTHERS = {
     "compare_with", "comparison_figure", "example_study", "example_themes", "from_lifelines",
     "from_statsmodels", "funnel_figure", "instrument", "published", "recompute",
     "interval_width_figure", "power_figure", "power_map_figure", "power_sensitivity_figure",
-    "from_dict", "themed", "load_result", "reliability_figure", "report",
+    "from_dict", "load_result", "opened", "reliability_figure", "report",
+    "themed",
     "reproduce", "save_result", "to_dict", "simulate_study", "slopes_figure", "tidy_table",
 }  # fmt: skip
 

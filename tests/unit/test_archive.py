@@ -2,6 +2,8 @@
 
 import copy
 import json
+import re
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,10 @@ import pytest
 import statsmodels.formula.api as smf
 
 import alliance_stats as als
-from alliance_stats.archive.codec import Reader, Writer
+from alliance_stats.archive.codec import Reader, Writer, _fields_of, records
 from alliance_stats.archive.documents import FORMAT
-from alliance_stats.errors import DataError, WrongObjectError
+from alliance_stats.design.formula import OwnColumn
+from alliance_stats.errors import AllianceStatsWarning, DataError, WrongObjectError
 from alliance_stats.family import (
     ControlChart,
     DropBelowRunningMean,
@@ -115,7 +118,7 @@ def _own(trial: pd.DataFrame) -> pd.DataFrame:
     return ArmDifference()(trial)
 
 
-def _check(result: Any) -> None:
+def _check(result: Any) -> set[str]:
     text = json.dumps(als.to_dict(result), allow_nan=False)
     loaded = als.from_dict(json.loads(text))
     assert type(loaded) is type(result)
@@ -127,23 +130,74 @@ def _check(result: Any) -> None:
             found, asked = getattr(loaded, name)(), getattr(result, name)()
             pd.testing.assert_frame_equal(found, asked, rtol=SAME, atol=1e-12)
     assert json.dumps(als.to_dict(loaded), allow_nan=False) == text
+    return _opened_alike(result, loaded)
+
+
+def _opened_alike(result: Any, loaded: Any) -> set[str]:
+    """Open both; return what they answer, having been refused the rest in words."""
+    answered = set()
+    for what in ("design_matrix", "augment", "residuals", "random_effects", "draws"):
+        try:
+            frame = als.opened(result, what)
+        except WrongObjectError as refused:
+            said = str(refused)
+            assert re.fullmatch(rf"{type(result).__name__} has no [a-z ]+: .{{12,}}\.", said), said
+            with pytest.raises(WrongObjectError):
+                als.opened(loaded, what)
+            continue
+        assert len(frame) > 0, (type(result), what)
+        assert not any(isinstance(name, OwnColumn) for name in frame.columns), type(result)
+        again = als.opened(loaded, what)
+        pd.testing.assert_frame_equal(again, frame, rtol=SAME, atol=1e-12)
+        answered.add(what)
+    return answered
+
+
+X, ROWS, LEFT, UNITS, DRAWS = "design_matrix", "augment", "residuals", "random_effects", "draws"
+MIXED = {X, ROWS, LEFT, UNITS}
+# what a class can be asked for; every other class refuses all of it in words
+OPENED = {
+    kind: asked
+    for asked, kinds in (
+        (MIXED, "LinearMixedModel GeneralizedLinearMixedModel EstimatedMeans SimpleSlopes "
+                "Comparisons WithinBetween TrajectoryComparison FamilyBalance JohnsonNeyman "
+                "StandardisedCoefficients PatternMixture SharedParameterModel MixedAnova "
+                "LatentPartition DiscreteHazard"),
+        ({X, ROWS, LEFT}, "LinearRegression GeneralizedRegression ResponseSurface CoxModel"),
+        ({X, ROWS}, "LandmarkModel CompetingHazards LocationScaleModel OrderedRegression "
+                    "BroughtModel FirthHazards"),
+        ({X}, "FineGrayModel"),
+        ({X, ROWS, UNITS}, "OrdinalMixedModel"),
+        ({ROWS, LEFT}, "MetaAnalysis"),
+        ({UNITS}, "CrossLagged SeveralOutcomes"),
+        ({LEFT}, "ResidualChecks"),
+        ({DRAWS}, "Bootstrap Mediation CoderAgreement RuleAgreement"),
+    )
+    for kind in kinds.split()
+}  # fmt: skip
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_every_result_class_answers_after_loading_as_when_it_was_saved() -> None:
     tables = frames()
     saved, wrong = set(), {}
+    answered: dict[str, set[str]] = {}
     for call, (base, function) in CALLS.items():
         result: Any = function(tables[base])
         if not hasattr(result, "account"):
             continue
         saved.add(type(result))
         try:
-            _check(result)
+            asked = answered.setdefault(type(result).__name__, set())
+            asked |= _check(result)
         except (AssertionError, DataError) as reason:
             wrong[call] = str(reason)[:300]
     # a result holds data and named functions (alliance_stats.named), no closures
     assert wrong == {}
+    # what some call of the class has: a hazard has random effects only where it was given some
+    found = {kind: asked for kind, asked in answered.items() if asked}
+    assert {k: v ^ OPENED.get(k, set()) for k, v in found.items() if v != OPENED.get(k)} == {}
+    assert set(OPENED) == set(found)
     # a new result class needs a call, here or in tests/fuzz
     assert {kind.__name__ for kind in set(_results()) - saved} == set()
 
@@ -274,6 +328,114 @@ def test_a_document_with_other_fields_is_refused() -> None:
         als.from_dict({})
 
 
+def _curves_document() -> dict[str, Any]:
+    curves = als.kaplan_meier(frames()["units"], time="time", event="event", strata="group")
+    found: dict[str, Any] = json.loads(json.dumps(als.to_dict(curves)))
+    return found
+
+
+def test_what_was_changed_by_hand_is_said() -> None:
+    document = _curves_document()
+    document["result"]["of"]["curves"][0]["of"]["survival"]["of"][2] = 0.99
+    with pytest.warns(AllianceStatsWarning, match="KaplanMeier was changed after it was saved"):
+        als.from_dict(document)
+
+
+def test_a_field_that_an_older_version_did_not_have_is_said() -> None:
+    document = als.to_dict(_lmm())
+    document["versions"] = {**document["versions"], "alliance_stats": "0.0.1"}
+    lost = _without_an_optional_field(document["result"])
+    assert lost
+    del document["sha256"]  # as older versions wrote
+    with pytest.warns(AllianceStatsWarning, match=f"written by alliance_stats 0.0.1.*{lost}"):
+        als.from_dict(document)
+
+
+def _without_an_optional_field(document: Any) -> str:
+    """Take out the first optional field of a record in a document; return its name."""
+    if isinstance(document, list):
+        return next(filter(None, map(_without_an_optional_field, document)), "")
+    if not isinstance(document, dict):
+        return ""
+    kind = records().get(str(document.get("is")))
+    if kind is not None:
+        for name in sorted(_fields_of(kind)[1] & set(document["of"])):
+            if document["of"][name] in (None, [], False, ""):  # nothing else refers into it
+                del document["of"][name]
+                return f"{kind.__name__}.{name}"
+    return next(filter(None, map(_without_an_optional_field, document.values())), "")
+
+
+def test_a_result_that_prints_otherwise_under_other_versions_is_said() -> None:
+    document = _curves_document()
+    document["versions"]["pandas"] = "1.0"
+    als.from_dict(document)  # prints the same: nothing to say
+    document["summary"] += " More."
+    with pytest.warns(AllianceStatsWarning, match=r"prints otherwise .* pandas 1\.0 \(now"):
+        als.from_dict(document)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda of: of.update(colour=1), "'colour' is not known here"),
+        (lambda of: of.pop("curves"), "'curves' is missing"),
+    ],
+)
+def test_a_field_too_many_or_too_few_is_named(change: Callable[[Any], Any], says: str) -> None:
+    document = _curves_document()
+    change(document["result"]["of"])
+    with pytest.raises(DataError, match=says):
+        als.from_dict(document)
+
+
+def test_ids_dates_and_counts_of_a_result_come_back() -> None:
+    """Text, categorical and number ids, dates, missing and infinite values in a model's rows."""
+    data = frames()["sessions"].assign(
+        seen=pd.date_range("2024-01-01", periods=len(frames()["sessions"])),
+        person=lambda d: pd.Categorical(d["person"]),
+        small=lambda d: d["session"].astype(np.int8),
+        odd=np.where(np.arange(len(frames()["sessions"])) % 2, np.nan, np.inf),
+    )
+    model = als.lmm("symptoms ~ small + (1 | person)", data)
+    loaded = als.from_dict(json.loads(json.dumps(als.to_dict(model), allow_nan=False)))
+    pd.testing.assert_frame_equal(loaded.augment(), model.augment(), check_exact=True)
+    assert loaded.random_effects()["level"].dtype == model.random_effects()["level"].dtype
+    moments = pd.Series(data["seen"], index=data.index)
+    pd.testing.assert_series_equal(_through(moments), moments)
+    pd.testing.assert_frame_equal(_through(data), data, check_freq=False)
+    for value in (np.int64(3), np.float32(0.1), np.bool_(True), pd.NaT, float("inf"), np.nan):
+        assert repr(_through(value)) == repr(value)
+
+
+def test_a_file_is_of_a_reasonable_size() -> None:
+    data = frames()["sessions"]
+    text = json.dumps(als.to_dict(als.lmm("symptoms ~ session + (1 | person)", data)))
+    assert len(text) < 8 * len(data.to_csv()) + 40_000
+
+
+def test_what_is_opened_is_what_the_class_gives_itself() -> None:
+    model = _lmm()
+    pd.testing.assert_frame_equal(als.opened(model, X), model.design_matrix())
+    assert als.opened(model, LEFT)["residual"].equals(model.residuals().rename("residual"))
+    steps = als.ordinal("rated ~ before + (1 | site)", frames()["forms"])
+    rows = als.opened(steps, ROWS)
+    assert rows["before"].equals(frames()["forms"].loc[rows.index, "before"])
+    assert np.allclose(rows[[0, 1, 2]].sum(axis=1), 1.0)
+    fixed = als.discrete_hazard(
+        "barriers", frames()["periods"], session="session", event="left", unit="unit",
+        random=None, baseline="polynomial",
+    )  # fmt: skip
+    with pytest.raises(WrongObjectError, match="DiscreteHazard has no random effects: none are"):
+        als.opened(fixed, UNITS)
+    with pytest.raises(WrongObjectError, match="OrdinalMixedModel has no residuals: its outcome"):
+        als.opened(steps, LEFT)
+    with pytest.raises(WrongObjectError, match="got DataFrame"):
+        als.opened(rows, X)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="what"):
+        als.opened(model, "resid")  # type: ignore[arg-type]
+
+
 def test_only_results_are_saved(tmp_path: Any) -> None:
     with pytest.raises(WrongObjectError, match="got DataFrame"):
         als.to_dict(frames()["units"])
@@ -292,7 +454,11 @@ SAVED = sorted((Path(__file__).parent / "saved").glob("*.json"))
 @pytest.mark.parametrize("path", SAVED, ids=lambda path: path.stem)
 def test_what_was_saved_once_prints_what_it_printed_then(path: Path) -> None:
     document = json.loads(path.read_text(encoding="utf-8"))
-    loaded = als.load_result(path)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        loaded = als.load_result(path)
+    # fields that came later have their default; what is printed is what was printed then
+    assert all("the default of this version" in str(one.message) for one in said)
     assert type(loaded).__name__ == document["class"]
     assert loaded.summary() == document["summary"]
     assert len(loaded.tidy()) > 0
