@@ -98,7 +98,7 @@ def _as_frame(data: object, what: str) -> pd.DataFrame:
 def _in_pandas(table: nw.DataFrame[Any]) -> pd.DataFrame:
     try:
         return table.to_pandas()
-    except ImportError:  # polars goes by way of pyarrow, which may not be there
+    except ImportError:  # polars goes through pyarrow, which may not be there
         return pd.DataFrame({name: table[name].to_list() for name in table.columns})
 
 

@@ -170,6 +170,6 @@ def _said(term: str, level: str, mediators: tuple[str, ...], known: object) -> s
     assert callable(known)
     for mediator in sorted(mediators, key=len, reverse=True):
         term = term.replace(mediator, known(mediator))
-    effect = "indirect effect by way of" if term.startswith("indirect by") else f"{term} effect"
-    text = term.replace("indirect by way of", effect) if "by way of" in term else effect
+    effect = "indirect effect through" if term.startswith("indirect by") else f"{term} effect"
+    text = term.replace("indirect through", effect) if "through" in term else effect
     return f"{text}, {level}" if level else text

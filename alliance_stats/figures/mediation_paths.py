@@ -209,7 +209,7 @@ def mediation_figure(
     return ReportFigure(
         figure,
         label=common["label"] or "fig-mediation",
-        caption=f"{known(asked.treatment)} on {known(asked.outcome)} by way of "
+        caption=f"{known(asked.treatment)} on {known(asked.outcome)} through "
         f"{' and '.join(map(known, asked.mediators))}. {said}.",
         alt=f"Diagram of {plural(len(variables), 'variable')} with arrows for the paths, above "
         f"{plural(len(names), 'distribution')} of effects. {said}.",

@@ -104,7 +104,7 @@ class ScaleReliability:
             persons | generalizability | means), ``term`` (alpha, omega, RkF ..., or the item),
             ``estimate``, ``std_error`` (of omega, by the delta method; NaN elsewhere), ``conf_low,
             conf_high`` (alpha: Feldt's exact interval for items with equal true scores; omega:
-            estimate -+ z SE, as lavaan gives it, within and between persons by way of log odds;
+            estimate -+ z SE, as lavaan gives it, within and between persons on the log-odds scale;
             items: Fisher's z; generalizability and means: as Feldt's, with Satterthwaite's df of
             the variances; NaN where there is none).
         """

@@ -1,4 +1,4 @@
-"""From parental trauma by way of the alliance to dropout, under each framework."""
+"""From parental trauma through the alliance to dropout, under each framework."""
 
 from dataclasses import replace
 from typing import Any
@@ -54,7 +54,7 @@ def indirect_effects(
 
 
 def indirect_path(periods: pd.DataFrame, fit: DiscreteHazard) -> tuple[Section, Numbers]:
-    """Show the path from parental trauma by way of the alliance to dropout."""
+    """Show the path from parental trauma through the alliance to dropout."""
     first = mediator(periods)
     models = {"trauma to alliance": first, "alliance to dropout": fit}
     indirect = indirect_effects(first, fit, seed=SEED)
@@ -68,7 +68,7 @@ def indirect_path(periods: pd.DataFrame, fit: DiscreteHazard) -> tuple[Section, 
     )
     found = {**with_limits("indirect_usual", usual), **with_limits("indirect_informed", informed)}
     numbers = numbers_from(models, found, seed=SEED)
-    title = "From parental trauma by way of the alliance"
+    title = "From parental trauma through the alliance"
     return Section(
         "sec-systemic-indirect", title, text, (replace(_table(indirect, models), seed=SEED),)
     ), numbers

@@ -33,7 +33,7 @@ def test_one_mediator_as_lavaan() -> None:
         # lavaan divides by n, least squares by its df
         assert row.std_error == pytest.approx(lavaan["se"] * np.sqrt(N / row.df), rel=EXACT)
     table = found.tidy().set_index("term")["estimate"]
-    assert table["indirect by way of m1"] == pytest.approx(
+    assert table["indirect through m1"] == pytest.approx(
         expected.loc[("indirect", "a*b"), "estimate"], rel=EXACT
     )
     assert table["total"] == pytest.approx(expected.loc[("total", "a*b+c"), "estimate"], rel=EXACT)
@@ -42,9 +42,9 @@ def test_one_mediator_as_lavaan() -> None:
 @pytest.mark.parametrize(
     ("case", "serial", "names"),
     [
-        ("parallel", False, {"one": "indirect by way of m1", "two": "indirect by way of m2",
+        ("parallel", False, {"one": "indirect through m1", "two": "indirect through m2",
                              "both": "indirect"}),
-        ("serial", True, {"long": "indirect by way of m1 and m2", "all": "indirect"}),
+        ("serial", True, {"long": "indirect through m1 and m2", "all": "indirect"}),
     ],
 )  # fmt: skip
 def test_several_mediators_as_lavaan(case: str, serial: bool, names: dict[str, str]) -> None:
@@ -76,7 +76,7 @@ def test_two_levels_as_lavaan(case: str, treatment: str) -> None:
         assert row.estimate == pytest.approx(lavaan["estimate"], rel=TWO_LEVEL)
         assert row.std_error == pytest.approx(lavaan["se"], rel=TWO_LEVEL_SE)
     table = found.sobel().set_index(["level", "term"])
-    names = {"iw": ("within", "indirect by way of m"), "ib": ("between", "indirect by way of m")}
+    names = {"iw": ("within", "indirect through m"), "ib": ("between", "indirect through m")}
     for row in expected[expected["op"] == ":="].itertuples():
         ours = table.loc[names[row.lhs]]
         assert ours["estimate"] == pytest.approx(row.estimate, rel=TWO_LEVEL)

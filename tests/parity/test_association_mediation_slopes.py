@@ -41,7 +41,7 @@ def test_random_slopes_as_the_stacked_model(case: str, options: dict[str, object
         assert row.std_error == pytest.approx(error[name], rel=STACKED_SE)
     nlme = dict(zip(expected["names"], expected["nlme"], strict=True))
     assert found.paths["estimate"].iloc[0] == pytest.approx(nlme["a"], rel=NLME)
-    indirect = found.tidy().query("term == 'indirect by way of m'")["estimate"].to_numpy()
+    indirect = found.tidy().query("term == 'indirect through m'")["estimate"].to_numpy()
     a = estimate["a"] + np.array(options.get("at", [0.0])) * estimate.get("aw", 0.0)
     assert indirect == pytest.approx(a * estimate["b"] + estimate["cov"], rel=STACKED)
 
@@ -61,7 +61,7 @@ def test_moderated_levels_as_lavaan(case: str, mediator: str, moderates: tuple[s
     own = table[table["level"] == "between"]
     rows = {"at0": own[own["at"] == 0.0], "at1": own[own["at"] == 1.0]}
     for name, part in rows.items():
-        row = part[part["term"] == f"indirect by way of {mediator}"].iloc[0]
+        row = part[part["term"] == f"indirect through {mediator}"].iloc[0]
         assert row["estimate"] == pytest.approx(defined.loc[name, "estimate"], abs=TWO_LEVEL)
     index = own[own["term"] == "index of moderated mediation"].iloc[0]
     assert index["estimate"] == pytest.approx(defined.loc["index", "estimate"], abs=TWO_LEVEL)
@@ -84,7 +84,7 @@ def test_therapy_and_satisfaction_as_published() -> None:
     assert paths["therapy", "satis"] == pytest.approx(0.4334, abs=PRINTED)
     effects = found.tidy().set_index("term")["estimate"]
     assert effects["total"] == pytest.approx(0.7640, abs=PRINTED)
-    assert effects["indirect by way of attrib"] == pytest.approx(0.3306, abs=PRINTED)
+    assert effects["indirect through attrib"] == pytest.approx(0.3306, abs=PRINTED)
 
 
 def test_random_slopes_are_recovered_by_simulation() -> None:

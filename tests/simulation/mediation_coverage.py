@@ -108,7 +108,7 @@ def one(design: str, paths: str, units: int, seed: int) -> tuple[bool, bool] | N
         table = found.tidy()
     except NotIdentifiedError:
         return None
-    own = table[(table["term"] == "indirect by way of m") & (table["level"] == level)].iloc[0]
+    own = table[(table["term"] == "indirect through m") & (table["level"] == level)].iloc[0]
     low, high = float(own["conf_low"]), float(own["conf_high"])
     return low <= truth(a, b) <= high, not low <= 0.0 <= high
 

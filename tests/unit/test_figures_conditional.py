@@ -23,12 +23,12 @@ def test_the_band_is_that_of_the_result() -> None:
     found = mediation(_data(), moderator="w", at=[-1.0, 1.0], **ASKED)
     figure = conditional_effects_figure(found, words={"w": "Hope", "m": "alliance"})
     along = found.conditional([-1.0, 0.0, 1.0])
-    expected = along[along["term"] == "indirect by way of m"].set_index("at")
+    expected = along[along["term"] == "indirect through m"].set_index("at")
     drawn = figure.data.set_index("at")
     for at in (-1.0, 0.0, 1.0):
         for column in ("estimate", "conf_low", "conf_high"):
             assert drawn.loc[at, column] == pytest.approx(expected.loc[at, column])
-    assert figure.caption.startswith("Indirect effect by way of alliance of x on y along Hope")
+    assert figure.caption.startswith("Indirect effect through alliance of x on y along Hope")
     assert "where w is 0" in mediation_figure(found).note
 
 

@@ -41,7 +41,7 @@ def test_direct_and_indirect_add_up_to_the_effect_without_the_mediator() -> None
     table = mediation(DATA, **NAMED).tidy().set_index("term")["estimate"]
     total = regression("y ~ x", DATA).beta["x"]
     assert table["total"] == pytest.approx(total, rel=1e-10)
-    assert table["direct"] + table["indirect by way of m"] == pytest.approx(total, rel=1e-10)
+    assert table["direct"] + table["indirect through m"] == pytest.approx(total, rel=1e-10)
 
 
 @pytest.mark.parametrize("factor", [1e-4, 1e5])
@@ -65,7 +65,7 @@ def test_moderated_effects_are_the_products_at_the_moderators_values() -> None:
     b = regression("y ~ x + m + w", DATA).beta["m"]
     table = found.tidy().set_index(["term", "at"])["estimate"]
     for w in (0.0, 2.0):
-        assert table["indirect by way of m", w] == pytest.approx((a["x"] + w * a["x:w"]) * b)
+        assert table["indirect through m", w] == pytest.approx((a["x"] + w * a["x:w"]) * b)
     index = found.tidy().query("term == 'index of moderated mediation'")["estimate"].iloc[0]
     assert index == pytest.approx(a["x:w"] * b, rel=1e-10)
 
@@ -155,7 +155,7 @@ def test_the_path_of_two_models_is_their_product() -> None:
 
 def test_it_speaks() -> None:
     found = mediation(DATA, **NAMED)
-    assert "indirect by way of m" in report(found)
+    assert "indirect through m" in report(found)
     assert "never the third" in found.summary()
 
 

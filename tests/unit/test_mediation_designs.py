@@ -327,9 +327,9 @@ def test_moderators_and_covariates_in_units() -> None:
     paths = found.paths.set_index(["from", "to"])["estimate"]
     table = found.tidy().set_index(["term", "at"])["estimate"]
     expected = (paths["x", "m"] + paths["x x w", "m"]) * (paths["m", "y"] + paths["m x w", "y"])
-    assert table["indirect by way of m", 1.0] == pytest.approx(expected, rel=EXACT)
+    assert table["indirect through m", 1.0] == pytest.approx(expected, rel=EXACT)
     again = found.conditional([1.0]).set_index("term")
-    assert again.loc["indirect by way of m", "estimate"] == pytest.approx(expected, rel=EXACT)
+    assert again.loc["indirect through m", "estimate"] == pytest.approx(expected, rel=EXACT)
     with pytest.raises(DataError, match="varies within 'unit'"):
         mediation(LEVELS.assign(w=np.arange(len(LEVELS)) % 7), moderator="w", **NESTED)
     still = LEVELS.assign(x=LEVELS.groupby("unit")["x"].transform("mean"))

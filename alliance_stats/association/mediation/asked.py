@@ -87,7 +87,7 @@ class Asked:
 
     def index_term(self, mediator: str) -> str:
         """Return the name of a mediator's index of moderated mediation."""
-        several = f" by way of {mediator}" if len(self.mediators) > 1 else ""
+        several = f" through {mediator}" if len(self.mediators) > 1 else ""
         return f"index of moderated mediation{several}"
 
     @property

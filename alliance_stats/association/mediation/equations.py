@@ -134,7 +134,7 @@ def ways_of(found: Equations) -> tuple[Way, ...]:
         for source, target in itertools.pairwise((asked.treatment, *way, asked.outcome)):
             parts = times(parts, _leg(found, source, target))
         name = " and ".join(way) if asked.serial and len(way) > 1 else way[0]
-        indirect.append(Way(f"indirect by way of {name}", "", parts))
+        indirect.append(Way(f"indirect through {name}", "", parts))
     whole = tuple(part for way in indirect for part in way.parts)
     direct = Way("direct", "", _leg(found, asked.treatment, asked.outcome))
     total = Way("total", "", (*whole, *direct.parts))

@@ -53,7 +53,7 @@ class MediatedLevels:
         x, y = asked.treatment, asked.outcome
         for level in self._levels:
             indirect = [
-                Way(f"indirect by way of {m}", level,
+                Way(f"indirect through {m}", level,
                     times(self._leg(level, x, m), self._leg(level, m, y)))
                 for m in asked.mediators
             ]  # fmt: skip
@@ -157,7 +157,7 @@ def level_design(asked: Asked, columns: Mapping[str, Array], units: Index, unit:
     if up:
         raise DataError(
             f"'{up[0]}' is the same in all rows of a '{unit}', but '{x}' varies within: within "
-            f"units nothing can go by way of it. Average '{x}' over each '{unit}' first."
+            f"units nothing can go through it. Average '{x}' over each '{unit}' first."
         )
     if len({still[m] for m in asked.mediators}) > 1:
         raise DataError(f"Of the mediators some vary within '{unit}' and some do not: fit each.")

@@ -100,7 +100,7 @@ def mediation(
         ``"linear"``, ``"logistic"`` (0/1) or ``"poisson"`` (counts). If one is not linear, or with
         `interaction`, effects are natural direct and indirect ones on the scale of the outcome
         (mean, probability, expected count), averaged over the rows (Imai, Keele & Tingley 2010,
-        doi:10.1037/a0020761), of several linear mediators by way of all. The share mediated is
+        doi:10.1037/a0020761), of several linear mediators through all. The share mediated is
         given where the total can be told from none.
     interaction
         Whether the treatment changes what the mediator does (their product in the outcome's
@@ -147,7 +147,7 @@ def mediation(
     ...     cluster="therapist",
     ... )
     >>> list(found.tidy()["term"])
-    ['indirect by way of alliance', 'direct', 'total']
+    ['indirect through alliance', 'direct', 'total']
     """
     hazard = outcome if isinstance(outcome, HazardOutcome) else None
     event = outcome.event if isinstance(outcome, HazardOutcome) else outcome

@@ -3,7 +3,7 @@
 The expected outcome had the treatment been x and the mediator what it would be under x', averaged
 over the units: the mediator's distribution is summed or integrated out, its coefficients and the
 outcome's drawn (Imai, Keele & Tingley 2010, doi:10.1037/a0020761). Of several linear mediators the
-effect is that by way of all of them (VanderWeele & Vansteelandt 2014, doi:10.1515/em-2012-0010).
+effect is that through all of them (VanderWeele & Vansteelandt 2014, doi:10.1515/em-2012-0010).
 Arrays only.
 """
 

@@ -56,7 +56,7 @@ class Effect:
     Attributes
     ----------
     term
-        What it is: ``"indirect by way of alliance"``.
+        What it is: ``"indirect through alliance"``.
     level
         ``"within"``, ``"between"`` or empty.
     at

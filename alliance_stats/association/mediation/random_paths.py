@@ -73,7 +73,7 @@ class RandomPaths:
             indirect = (*indirect, (0, (places["cov"],)))
         direct = self._leg("y:x")
         return (
-            Way(f"indirect by way of {m}", "within", indirect),
+            Way(f"indirect through {m}", "within", indirect),
             Way("direct", "within", direct),
             Way("total", "within", (*indirect, *direct)),
         )
