@@ -1,5 +1,6 @@
 """Indirect effects along a moderator: with their band, and where they can be told from zero."""
 
+import re
 from typing import Unpack
 
 import numpy as np
@@ -168,8 +169,10 @@ def _band(
 def _said(term: str, level: str, mediators: tuple[str, ...], known: object) -> str:
     """Return the effect's name in the reader's words."""
     assert callable(known)
+    kind, through, which = term.partition(" through ")
     for mediator in sorted(mediators, key=len, reverse=True):
-        term = term.replace(mediator, known(mediator))
-    effect = "indirect effect through" if term.startswith("indirect by") else f"{term} effect"
-    text = term.replace("indirect through", effect) if "through" in term else effect
+        which = re.sub(
+            rf"(?<!\w){re.escape(mediator)}(?!\w)", lambda _, m=mediator: known(m), which
+        )
+    text = f"{kind} effect{through}{which}"
     return f"{text}, {level}" if level else text
