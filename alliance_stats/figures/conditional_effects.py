@@ -1,6 +1,7 @@
 """Indirect effects along a moderator: with their band, and where they can be told from zero."""
 
 import re
+from collections.abc import Callable
 from typing import Unpack
 
 import numpy as np
@@ -166,13 +167,10 @@ def _band(
     return term, level, own[["at", "estimate", "conf_low", "conf_high"]]
 
 
-def _said(term: str, level: str, mediators: tuple[str, ...], known: object) -> str:
+def _said(term: str, level: str, mediators: tuple[str, ...], known: Callable[[str], str]) -> str:
     """Return the effect's name in the reader's words."""
-    assert callable(known)
     kind, through, which = term.partition(" through ")
-    for mediator in sorted(mediators, key=len, reverse=True):
-        which = re.sub(
-            rf"(?<!\w){re.escape(mediator)}(?!\w)", lambda _, m=mediator: known(m), which
-        )
+    names = "|".join(map(re.escape, sorted(mediators, key=len, reverse=True)))
+    which = re.sub(rf"(?<!\w)(?:{names})(?!\w)", lambda name: str(known(name[0])), which)
     text = f"{kind} effect{through}{which}"
     return f"{text}, {level}" if level else text
