@@ -223,6 +223,12 @@ def test_refusals(both) -> None:
     options = COLUMNS | {"association": "slope", "time": "tim"}
     with pytest.raises(FormulaError, match="time='tim' must be the clock"):
         shared_parameter(LEVEL, "1", outcomes, periods, **options)
+    options = COLUMNS | {"association": "slope", "time": "time"}
+    with pytest.raises(NotIdentifiedError, match="all units of one kind have the same slope"):
+        shared_parameter(LEVEL, "1", outcomes, periods, **options)
+    options = COLUMNS | {"association": "value"}
+    with pytest.raises(FormulaError, match="an offset"):
+        shared_parameter("y ~ offset(time) + (1 | id)", "1", outcomes, periods, **options)
     certain = periods.assign(x=(periods["event"] == 1.0) * 1.0)
     with pytest.raises(NotIdentifiedError):  # whoever has x leaves at once
         shared_parameter(LEVEL, "x", outcomes, certain, **COLUMNS)

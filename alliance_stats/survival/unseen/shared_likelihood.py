@@ -192,17 +192,15 @@ class Places:
 
 
 def _cloglog(eta: Array, event: Array) -> tuple[Array, Array, Array]:
-    """Return log-density, its slope, and minus its curvature."""
-    rate = rate_of(eta)
-    q, excess = event_parts(rate)
+    """Return log-density, its slope, and minus its curvature; most rows have no event."""
+    rate, hit = rate_of(eta), np.flatnonzero(event == 1.0)
+    log_density, slope, weight = -rate, -rate, rate
+    at = rate[hit]
+    q, excess = event_parts(at)
     with np.errstate(divide="ignore"):
-        log_event = np.log(-np.expm1(-rate))
-    left = event == 1.0
-    return (
-        np.where(left, log_event, -rate),
-        np.where(left, q, -rate),
-        np.where(left, q * excess, rate),
-    )
+        log_density[hit] = np.log(-np.expm1(-at))
+    slope[hit], weight[hit] = q, q * excess
+    return log_density, slope, weight
 
 
 def _logit(eta: Array, event: Array) -> tuple[Array, Array, Array]:
@@ -261,8 +259,11 @@ class _Units:
         off = u - centre[:, :, None]
         exponent = self.over_risk @ log_p + self.rule.log_weights
         exponent -= 0.5 * np.einsum("iaj,iab,ibj->ij", off, self.A, off)
-        total = special.logsumexp(exponent, axis=1)
-        share = np.exp(exponent - total[:, None])
+        top = exponent.max(axis=1)
+        share = np.exp(exponent - top[:, None])
+        total = share.sum(axis=1)
+        share /= total[:, None]
+        total = top + np.log(total)
         log_diagonal = np.log(np.diagonal(root, axis1=1, axis2=2)).sum(axis=1)
         weighted = share[at_risk] * slope
         scores, in_v, in_w = self._scores(

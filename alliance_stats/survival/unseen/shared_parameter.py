@@ -292,6 +292,11 @@ def _channels(
         shared = above if association == "effects" else []
         return (*own, *(Channel(name, *nothing, 1.0) for name in shared))
     _check_known(growth, rows, unit)
+    if growth.design.formula.fixed.offset:
+        raise FormulaError(
+            "The outcome's current value is that of its coefficients: an offset() in the outcome's "
+            "formula is not in it. Take it off the outcome yourself, or share effects."
+        )
 
     def columns(at: pd.DataFrame) -> tuple[Array, Array]:
         new = code_new_rows(growth.design, at, with_units=False)
@@ -310,10 +315,25 @@ def _channels(
                 f"time='{time}' must be the clock of the outcome's formula, and a column of both "
                 f"frames. {did_you_mean(time, growth.design.frame.columns)}"
             )
-        clock = finite_or_missing(rows, time)
-        step = _CLOCK_STEP * (np.ptp(finite_or_missing(growth.design.frame, time)) or 1.0)
-        ahead, behind = (columns(rows.assign(**{time: clock + way * step})) for way in (1, -1))
-        slopes = [(a - b) / (2.0 * step) for a, b in zip(ahead, behind, strict=True)]
+        clock, seen = (finite_or_missing(f, time) for f in (rows, growth.design.frame))
+        ends = min(clock.min(), seen.min()), max(clock.max(), seen.max())
+        step = _CLOCK_STEP * ((ends[1] - ends[0]) or 1.0)
+        # one-sided at the ends, beyond which splines may not be defined
+        ahead, behind = np.minimum(clock + step, ends[1]), np.maximum(clock - step, ends[0])
+        slopes = [
+            (a - b) / (ahead - behind)[:, None]
+            for a, b in zip(
+                columns(rows.assign(**{time: ahead})),
+                columns(rows.assign(**{time: behind})),
+                strict=True,
+            )
+        ]
+        if not np.abs(slopes[1]).max() > 0.0:
+            raise NotIdentifiedError(
+                f"No random effect of '{unit}' changes with '{time}': all units of one kind have "
+                f"the same slope. Let it differ, as in '(1 + {time} | {unit})', or take "
+                "association='value'."
+            )
         found.append(Channel("slope", slopes[0], slopes[1], 0.0))
     return tuple(found)
 

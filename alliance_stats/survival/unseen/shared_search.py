@@ -27,8 +27,10 @@ MOST_NODES = 129  # an effect
 _MOST_POINTS = 5000  # of all effects of a unit, or of a cluster, together
 _STEP = 1e-4  # of central differences of the slopes, in about a standard error
 _FURTHEST = 60.0  # of a step of the search, in about standard errors
+_WORST = 1e12  # where there is no likelihood: more than any deviance
 _SETTLED = 1e-5  # of the log-likelihood, from one placing of a cluster's nodes to the next
 _MOST_PLACINGS = 12
+_ENOUGH_UNITS = 5  # a parameter, for products of their scores to stand in for the information
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -169,7 +171,10 @@ def _climbed(start: Array, scale: Array, data: SharedData, nodes: int) -> Maximu
 
 def _turn(surface: _Surface, at: Array, scale: Array) -> Array:
     """Return coordinates in which the surface is about round."""
-    for measured in (_Surface.information, _outer_products):
+    data = surface.data
+    n = data.n_units if data.cluster is None else int(data.cluster.max()) + 1
+    ways = (_Surface.information, _outer_products)  # the second is cheaper, and needs many units
+    for measured in ways if n < _ENOUGH_UNITS * len(at) else ways[::-1]:
         try:
             root = np.linalg.cholesky(measured(surface, at, scale))
         except np.linalg.LinAlgError:
@@ -192,7 +197,13 @@ def _bounded(surface: _Surface, at: Array, turn: Array) -> Callable[[Array], tup
     def function(x: Array) -> tuple[float, Array]:
         size = float(np.linalg.norm(x))
         inside = x if size <= _FURTHEST else x * (_FURTHEST / size)
-        value, slope = surface.at(at + turn @ inside)
+        try:
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                value, slope = surface.at(at + turn @ inside)
+        except np.linalg.LinAlgError:
+            value, slope = np.inf, x
+        if not (np.isfinite(value) and np.isfinite(slope).all()):
+            return _WORST + size, x / max(size, 1.0)
         if size > _FURTHEST:
             return value + (size - _FURTHEST) ** 2, 2.0 * (size - _FURTHEST) * x / size
         return value, turn.T @ slope
