@@ -73,10 +73,10 @@ class ChangeReference:
         both = ~(np.isnan(x) | np.isnan(y))
         x, y = x[both], y[both]
         if x.size < 3 or np.ptp(x) == 0:
+            spread = f", SD before {float(x.std(ddof=1)):g}" if x.size > 1 else ""
             raise NotIdentifiedError(
-                f"{x.size} cases with both scores, SD before "
-                f"{float(x.std(ddof=1)) if x.size > 1 else math.nan:g}: too little to take the "
-                "reference moments from. Give reference= from a larger sample."
+                f"{x.size} case{'' if x.size == 1 else 's'} with both scores{spread}: too little "
+                "to take the reference moments from. Give reference= from a larger sample."
             )
         varies = np.ptp(y) > 0
         return cls(

@@ -362,7 +362,8 @@ def martingale_figure(
     ax.locator_params(axis="x", nbins=max(int(width_in_points(ax) / 50.0), 2))
     dress(ax, x_label=name, y_label=y_label)
     settle(figure)
-    ends = [f"{format_alone(mean[k])} at {format_alone(middle[k])}" for k in (0, len(middle) - 1)]
+    told = np.where(np.abs(mean) > _DUST * np.abs(value[known]).max(initial=0.0), mean, 0.0)
+    ends = [f"{format_alone(told[k])} at {format_alone(middle[k])}" for k in (0, len(middle) - 1)]
     aside = int((~known).sum())
     return ReportFigure(
         figure,
@@ -377,6 +378,9 @@ def martingale_figure(
         + (f" {plural(aside, 'row')} without '{own}' not drawn." if aside else ""),
         data=pd.DataFrame({own: across[known], column: value[known]}, index=frame.index[known]),
     )
+
+
+_DUST = 1e-12  # residuals that add up to zero do so to rounding
 
 
 def _local_means(across: Array, value: Array) -> tuple[Array, Array, Array, Array]:

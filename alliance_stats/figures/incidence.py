@@ -205,7 +205,7 @@ def _labels(curves: pd.DataFrame) -> LineLabels:
 def _found(own: pd.DataFrame, group: str, states: Sequence[str]) -> str:
     told = ", ".join(
         f"{state} {interval_of(_last(own, state), kind='bounded')} "
-        f"({format_count(own.loc[own['state'] == state, 'n_event'].sum())} units)"
+        f"({plural(int(own.loc[own['state'] == state, 'n_event'].sum()), 'unit')})"
         for state in states
     )
     return f"{_sized(own, group)}, by {own['time'].max():g}: {told}"

@@ -32,6 +32,14 @@ from alliance_stats.ledger import RowLedger
 __all__ = ["LocationScaleModel", "location_scale"]
 
 
+# spreads between units, and their words
+_SPREADS = {
+    "sd__(Intercept)": "SD of means",
+    "sd__log_sd": "SD of log SDs",
+    "cor__(Intercept).log_sd": "correlation of means and log SDs",
+}
+
+
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class LocationScaleModel:
     """A location-scale model, made by :func:`location_scale`.
@@ -147,7 +155,7 @@ class LocationScaleModel:
             lambda x: self.unit * float(np.exp(x)), lambda x: float(np.exp(x)),
             lambda x: float(np.tanh(x)),
         ]  # fmt: skip
-        terms = ["sd__(Intercept)", "sd__log_sd", "cor__(Intercept).log_sd"]
+        terms = list(_SPREADS)
         return pd.DataFrame(
             [
                 {
@@ -239,6 +247,7 @@ class LocationScaleModel:
         scale = table[table["effect"] == "scale"].drop(columns="effect")
         (grouping,) = self.design.groupings
         between = self.spreads(conf_level=conf_level)
+        between["term"] = between["term"].map(_SPREADS)
         ratio = {"ratio": Column("SD ratio", "ratio", "ratio_low", "ratio_high")}
         scale = scale.reset_index(drop=True)
         sections = (

@@ -83,6 +83,16 @@ def _texts(result: object) -> Iterator[str]:
             yield als.report(result)
 
 
+# rounding dust beside numbers of 1e-8 and more, a name in two pairs of brackets, one of several
+UNREADABLE = (
+    re.compile(r"× 10⁻1\d"),
+    re.compile(r"\(\([^()]*\)\)"),
+    re.compile(
+        r"(?<![\d.,−])1 (rows|units|cases|persons|families|sessions|events|studies|groups)\b"
+    ),
+)
+
+
 def _decimals(number: str) -> int:
     return len(number.partition(".")[2])
 
@@ -100,6 +110,9 @@ def _faults(text: str) -> Iterator[str]:
     for estimate, low in WITH_ESTIMATE.findall(text):
         if _decimals(estimate) != _decimals(low):
             yield f"{estimate} has other decimals than its limit {low}"
+    for pattern in UNREADABLE:
+        if found := pattern.search(text):
+            yield f"'{found[0]}' is not to be read"
     if ALONE.search(text):
         yield "an interval without its estimate"
 

@@ -360,7 +360,7 @@ def test_names_of_several_parts_or_half_characters_are_refused(frame: pd.DataFra
             pd.DataFrame([[1]], columns=pd.Index(["a\ud800"], dtype=object))  # no text of Arrow
         )
     with pytest.raises(DataError, match=r"'arm' holds half a character.*\(row 1\)"):
-        checks.check_spelling(pd.Series(["x", "\udc80"], name="arm"))
+        checks.check_spelling(pd.Series(["x", "\udc80"], name="arm", dtype=object))
 
 
 def test_a_column_that_is_the_index_is_pointed_to(course: pd.DataFrame):
@@ -386,7 +386,7 @@ def test_lists_are_no_labels_and_no_names(frame: pd.DataFrame):
 
 def test_tables_of_other_libraries_are_taken_at_the_door(monkeypatch: pytest.MonkeyPatch):
     pa = pytest.importorskip("pyarrow")
-    plain = pd.DataFrame({"id": ["a", "b"], "wai": [4.0, np.nan]})
+    plain = pd.DataFrame({"id": ["a", "b"], "wai": [4.0, np.nan]}).astype({"id": object})
     table = pa.Table.from_pandas(plain)
     for given in (table, nw.from_native(table), nw.from_native(plain).lazy()):
         pd.testing.assert_frame_equal(plain_frame(given, what="data"), plain)

@@ -256,6 +256,9 @@ HOLDS_ONLY_IF = [
     ({"chi2": "3.69", "df": "1", "n": "32", "p_value": ".120"}, "Yates' correction"),
     ({"chi2": "5.00", "df": "1", "n": "80", "p_value": ".041"}, "exact"),
     ({"chi2": "11.20", "df": "6", "n": "48", "p_value": ".079"}, "Monte Carlo"),
+    ({"events1": "3", "n1": "15", "events2": "9", "n2": "17", "p_value": ".0514"}, "mid-p"),
+    # Sidak's p of three tests, where it is not Bonferroni's: 1 - (1 - .2)^3
+    ({"z": "1.2816", "p_value": ".4880"}, "adjusted for 3 tests"),
     # three times the p of t; its Sidak and Tukey twins
     ({"t": "2.61", "df": "87", "p_value": ".032"}, "adjusted for 3 tests"),
     ({"z": "2.31", "p_value": ".042"}, "adjusted for 2 tests"),
@@ -290,6 +293,7 @@ STILL_WRONG = [
     {"f": "4.90", "df1": "2", "df2": "57", "p_value": ".016"},
     {"f": "4.90", "df1": "2", "df2": "58", "n": "61", "p_value": ".016"},
     {"f": "4.90", "df1": "2", "df2": "58", "p_value": ".009"},
+    {"f": "4.90", "df1": "2", "df2": "58", "p_value": ".041"},
     {"f": "4.90", "df1": "1", "df2": "58", "p_value": ".040"},
     # no table of 32 persons has this p; beyond every table; the counts say which table it is
     {"chi2": "3.69", "df": "1", "n": "32", "p_value": ".094"},

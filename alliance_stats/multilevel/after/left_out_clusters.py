@@ -132,8 +132,8 @@ class LeaveOneOut:
         """Return the range of each coefficient, and who changes it most."""
         found = Section(
             "Coefficients without one",
-            self.glance(),
-            names=("term", "most_by"),
+            self.glance().rename(columns={"most_by": "changed most without"}),
+            names=("term", "changed most without"),
             columns={
                 "lowest": Column("lowest"),
                 "highest": Column("highest"),

@@ -101,7 +101,7 @@ class UnitRanks:
     @property
     def method(self) -> str:
         """What is ranked."""
-        return f"ranks of units of {self.group} by their predicted effect ({self.term})"
+        return f"ranks of units of {self.group} by their predicted effect, {self.term}"
 
     @property
     def notes(self) -> tuple[str, ...]:
