@@ -8,7 +8,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.collections import LineCollection, PathCollection
-from matplotlib.colors import to_rgba
+from matplotlib.colors import to_hex, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -19,7 +19,7 @@ from matplotlib.transforms import Bbox
 
 from alliance_stats.figures.fonts import families, glyphless
 from alliance_stats.figures.report_figure import ReportFigure
-from alliance_stats.figures.style import house_style
+from alliance_stats.figures.style import Theme, house_style
 
 SMALLEST, LARGEST = 8.0, 14.0  # pt at print width
 NARROW, SMALLEST_NARROW = 283.5, 7.0  # pt: one column of a journal, and its smallest text
@@ -45,6 +45,8 @@ def lint(report: ReportFigure) -> list[str]:
         *struck(texts, figure),
         *contrast(texts, figure),
         *axis_labels(figure),
+        *told_by_colour(figure),
+        *ground(figure),
     ]
 
 
@@ -252,6 +254,28 @@ def _background(text: Text, filled: list[Patch], figure: Figure) -> object:
             face = np.array(other.get_facecolor())
             found.append((extent.width * extent.height, tuple(face[3] * face[:3] + 1 - face[3])))
     return min(found, default=(0.0, figure.get_facecolor()), key=lambda item: item[0])[1]
+
+
+def told_by_colour(figure: Figure) -> Iterator[str]:
+    """Find curves of one axes, in colours of groups, that differ in nothing but these."""
+    groups = {colour.lower() for colour in Theme().colours[:-1]}  # black is no group's alone
+    for axes in figure.findobj(Axes):
+        seen: dict[object, str] = {}
+        for line in axes.lines:
+            colour = to_hex(line.get_color())
+            drawn_as_curve = line.get_linestyle() not in {"None", "", " "}
+            if colour not in groups or not drawn_as_curve or len(line.get_xdata()) < 3:
+                continue
+            look = (line.get_linestyle(), str(line._dash_pattern), line.get_marker())
+            if seen.setdefault(look, colour) != colour:
+                yield "curves are told apart by colour alone"
+                break
+
+
+def ground(figure: Figure) -> Iterator[str]:
+    """Find a figure without a ground of its own, which a dark page would show through."""
+    if to_rgba(figure.get_facecolor())[3] < 1.0:
+        yield "the ground is see-through"
 
 
 def contrast_ratio(one: np.ndarray, other: np.ndarray) -> float:
