@@ -11,7 +11,8 @@ from alliance_stats.family import (
     rule_agreement,
     split_alliance,
 )
-from alliance_stats.figures.family_maps import family_strips_figure, split_map_figure
+from alliance_stats.figures.family_maps import split_map_figure
+from alliance_stats.figures.family_strips import family_strips_figure
 from alliance_stats.formatting import format_bounded, format_percent
 from alliance_stats.provenance import numbers_from
 from alliance_stats.study import Study
