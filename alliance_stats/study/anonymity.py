@@ -23,7 +23,14 @@ __all__ = ["IdKey", "deidentified"]
 _INITIAL = {"person": "P", "family": "F", "therapist": "T"}
 # A category has few labels and short ones; more or longer ones are somebody's own words.
 _MOST_LABELS, _LONGEST_LABEL = 20, 30
-_DATE = re.compile(r"(\d{4}[-./]\d{1,2}[-./]\d{1,2}|\d{1,2}[-./]\d{1,2}[-./]\d{2,4})([ T].*)?")
+_MONTHS = "jan feb mar mär apr may mai jun jul aug sep oct okt nov dec dez"
+_DATE = re.compile(  # anywhere in a text: 2024-01-03, 3.1.24, 2024-01, 01/2024, 3 March 2024
+    r"(?<!\d)(\d{4}[-./]\d{1,2}([-./]\d{1,2})?|\d{1,2}[-./]\d{1,2}[-./]\d{2,4}|\d{1,2}[-./]\d{4})(?!\d)"
+    rf"|\b({_MONTHS.replace(' ', '|')})[a-zäé]*\.?,? *(\d{{1,2}}(st|nd|rd|th)?,? *)?\d{{4}}\b",
+    re.IGNORECASE,
+)
+_FEWEST_NAMED = 5  # units of which each has a text of its own before it counts as their name
+_RARE = 5  # persons: fewer of a category may tell who someone is
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,9 +93,15 @@ def deidentified(
         first = data.groupby(roles["person"])[column].transform("min")
         coded[column] = (data[column] - first).dt.days
     order = [roles[name] for name in ("therapist", "family", "person", "session") if name in roles]
+    rare = [c for c in coded if c not in roles.values() and _rare(coded[c], coded[roles["person"]])]
     notes = (
         f"Ids of {', '.join(codes)} are codes, given in random order; rows stand in their order.",
         *(f"'{column}' holds days since the person's first date there." for column in dates),
+        *(
+            f"'{column}' has a category of fewer than {_RARE} persons: with what else is known it "
+            "may tell who someone is. Join categories."
+            for column in rare
+        ),
     )
     return coded.sort_values(order).reset_index(drop=True), IdKey(codes), notes
 
@@ -108,47 +121,106 @@ def _codes(
 
 
 def _refuse_telling_columns(data: pd.DataFrame, roles: Mapping[str, str]) -> None:
-    others = [column for column in data if column not in roles.values()]
-    person = data[roles["person"]]
-    dates = [column for column in others if _holds_dates(data[column])]
-    texts = [c for c in others if c not in dates and _is_free_text(data[c])]
-    numbers = [c for c in others if c not in texts and _numbers_persons(data[c], person)]
-    if dates or texts or numbers:
+    """Refuse every column that could say who someone is, each once and by its worst fault."""
+    units = [data[roles[level]] for level in LEVELS if level in roles]
+    ids = [roles[level] for level in LEVELS if level in roles]
+    measured = [roles[name] for name in roles if name not in ("role", "rater")]
+    others = [column for column in data if column not in (*measured, *ids)]
+    faults = (
+        (_holds_dates, "dates that are no date type: read them as dates first"),
+        (_is_free_text, "free text: many different texts, or long ones"),
+        (lambda column: any(_holds_ids(column, unit) for unit in units), "ids within its texts"),
+        (
+            lambda column: any(_numbers_units(column, unit) for unit in units),
+            "a number of its own for nearly every person, family or therapist",
+        ),
+        (
+            lambda column: any(_names_units(column, unit) for unit in units),
+            "a text of its own for every person, family or therapist, such as initials",
+        ),
+    )
+    worst = {
+        column: next((why for is_so, why in faults if is_so(data[column])), None)
+        for column in others
+    }
+    found = [f"'{column}' ({why})" for column, why in worst.items() if why is not None]
+    if found:
         raise DataError(
-            "These columns could say who someone is: "
-            + "; ".join(
-                [f"'{c}' (dates that are no date type: read them as dates first)" for c in dates]
-                + [f"'{c}' (free text: many different texts, or long ones)" for c in texts]
-                + [f"'{c}' (a number of its own for nearly every person)" for c in numbers]
-            )
-            + ". Drop them or recode them into few categories, then make the study again."
+            f"These columns could say who someone is: {'; '.join(found)}. Drop them or recode them "
+            "into few categories, then make the study again."
         )
+
+
+def _texts(column: pd.Series) -> list[str]:
+    return [value for value in column.dropna().unique() if isinstance(value, str)]
 
 
 def _holds_dates(column: pd.Series) -> bool:
     """Return whether a column holds days in writing, or as objects that pandas does not count."""
     if pd.api.types.is_datetime64_any_dtype(column.dtype):
         return False
-    return any(
-        isinstance(value, datetime.date | pd.Period)
-        or (isinstance(value, str) and bool(_DATE.fullmatch(value.strip())))
-        for value in column.dropna().unique()
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        return _is_of_eight_digits(column)
+    values = column.dropna().unique()
+    return any(isinstance(value, datetime.date | pd.Period) for value in values) or any(
+        _DATE.search(text) or _is_of_eight_digits(pd.Series([text])) for text in _texts(column)
     )
 
 
+def _is_of_eight_digits(column: pd.Series) -> bool:
+    """Return whether all values are days as 20240103."""
+    digits = pd.to_numeric(column, errors="coerce").dropna()
+    if not len(digits) or not digits.between(19000101, 21001231).all():
+        return False
+    written = digits.astype(np.int64).astype(str)
+    return bool(pd.to_datetime(written, format="%Y%m%d", errors="coerce").notna().all())
+
+
 def _is_free_text(column: pd.Series) -> bool:
-    words = [value for value in column.dropna().unique() if isinstance(value, str)]
+    words = _texts(column)
     return len(words) > _MOST_LABELS or any(len(word) > _LONGEST_LABEL for word in words)
 
 
-def _numbers_persons(column: pd.Series, person: pd.Series) -> bool:
-    """Return whether whole numbers stand for persons: constant inside, hardly ever shared."""
+def _holds_ids(column: pd.Series, unit: pd.Series) -> bool:
+    """Return whether a text has an id in it that is more than a digit or two."""
+    names = {name for name in map(str, unit.dropna().unique()) if len(name) > 2}
+    return any(
+        text in names or not names.isdisjoint(re.findall(r"[^\W_]+(?:-[^\W_]+)*", text))
+        for text in _texts(column)
+    )
+
+
+def _each_its_own(column: pd.Series, unit: pd.Series) -> tuple[int, float]:
+    """Return how many units there are, and the share of different values; 0 if one has several."""
+    each = column.groupby(unit, observed=True).agg(["nunique", "first"])
+    if not len(each) or (each["nunique"] > 1).any():
+        return len(each), 0.0
+    return len(each), each["first"].nunique() / len(each)
+
+
+def _numbers_units(column: pd.Series, unit: pd.Series) -> bool:
+    """Return whether whole numbers stand for units: constant inside, hardly ever shared."""
     if not pd.api.types.is_numeric_dtype(column.dtype):
         return False
     known = column.dropna().to_numpy(dtype=float)
     if (known != np.round(known)).any():  # a number with a value missing has decimals, all zero
         return False
-    each = column.groupby(person).agg(["nunique", "first"])
-    if len(each) < _MOST_LABELS or (each["nunique"] > 1).any():
+    units, share = _each_its_own(column, unit)
+    return units >= _MOST_LABELS and share > 0.9
+
+
+def _names_units(column: pd.Series, unit: pd.Series) -> bool:
+    """Return whether every unit has a text of its own."""
+    if not _texts(column):
         return False
-    return bool(each["first"].nunique() > 0.9 * len(each))
+    units, share = _each_its_own(column.astype(object), unit)
+    return units >= _FEWEST_NAMED and share == 1.0
+
+
+def _rare(column: pd.Series, person: pd.Series) -> bool:
+    """Return whether some category is that of very few persons."""
+    texts = bool(_texts(column)) or isinstance(column.dtype, pd.CategoricalDtype)
+    if not texts and not pd.api.types.is_bool_dtype(column.dtype):
+        return False
+    persons = person.groupby(column.astype(object)).nunique()
+    return bool(((persons > 0) & (persons < _RARE)).any())

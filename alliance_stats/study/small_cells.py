@@ -49,11 +49,21 @@ def small_cells(
     Raises
     ------
     DataError
-        If a count is negative or no whole number, if `k` is below 2, or if another table has other
-        rows and columns or other counts than it can have.
+        If a count is negative or no whole number, if `k` is below 2, if another table has other
+        rows and columns or other counts than it can have, if rows or columns have several levels
+        (a table of three ways, whose sub-totals are not looked at), or if one of them is a total.
 
     Notes
     -----
+    Looked at are the cells, the row, column and grand totals, and the differences from `larger`
+    tables: of a second release (give it as `larger`, the first as `table`), of the group that a
+    subgroup lies within, of the sum of several layers. Give the true counts of a larger table:
+    it is taken to be printed in full, which is the worst case. NOT looked at are other tables with
+    a margin in common with this one, percentages or means beside a count (a percentage of a printed
+    total is the count; the mean of all less those of the others is that of a cell left out), what
+    everybody of a row has in common (a row with one cell that is not 0 tells it of each of them),
+    and what a reader knows of single people.
+
     What a cell that is left out can be is bounded by the linear program over all tables with the
     printed cells and totals, where a cell that is left out is at least 1 (zeros are printed); its
     corners are whole numbers. A printed larger table bounds it from above. The cell is worked out
@@ -229,10 +239,35 @@ def _counts(table: pd.DataFrame, k: int) -> Counts:
         raise DataError(f"k is the smallest count that may be printed, 2 or more; got {k}.")
     if table.empty:
         raise DataError("The table has no cells.")
+    for lines, labels in (("rows", table.index), ("columns", table.columns)):
+        if isinstance(labels, pd.MultiIndex):
+            raise DataError(
+                f"The {lines} have several levels: of a table of three ways the sub-totals tell "
+                "more than is looked at here. Give each layer by itself, with their sum "
+                "as larger=, or join the levels into one."
+            )
+        if not labels.is_unique:
+            raise DataError(f"Two {lines} are called alike: {list(labels[labels.duplicated()])}.")
     values: npt.NDArray[np.float64] = table.to_numpy(dtype=float, na_value=np.nan)
     if not (values >= 0).all() or (values != np.round(values)).any():
         raise DataError("The table holds counts: whole numbers of 0 and more, none missing.")
-    return values.astype(np.int64)
+    counts = values.astype(np.int64)
+    _refuse_totals(counts, table.index, "row")
+    _refuse_totals(counts.T, table.columns, "column")
+    return counts
+
+
+def _refuse_totals(counts: Counts, labels: pd.Index, line: str) -> None:
+    """Refuse a first or last row that is the sum of the others: totals are taken to be printed."""
+    if len(labels) < 3 or not counts.any():
+        return
+    whole = counts.sum(axis=0)
+    for place in (0, len(labels) - 1):
+        if (2 * counts[place] == whole).all():
+            raise DataError(
+                f"The {line} '{labels[place]}' is the sum of the others: give the table without "
+                f"totals, which are taken to be printed. If it is none, put it between two others."
+            )
 
 
 def _left_out(table: pd.DataFrame, counts: Counts, printed: pd.DataFrame | None) -> Hidden:

@@ -409,13 +409,17 @@ class Study:
         Raises
         ------
         DataError
-            If a column without a role holds free text (more than 20 different texts, or one of
-            more than 30 characters), or a whole number of its own for nearly every person.
+            If a column without a role, or that of roles or raters, holds dates in writing (also
+            within a text, or as 20240103), free text (more than 20 different texts, or one of more
+            than 30 characters), an id within a text, or a text or whole number of its own for
+            (nearly) every person, family or therapist, such as initials or file numbers.
 
         Notes
         -----
-        A rare mixture of values can still tell a family: look at tables of what others know with
-        :func:`alliance_stats.study.small_cells`.
+        ``notes`` name the columns with a category of fewer than five persons. What is not looked
+        at: dates as day counts of another calendar (numbers of a spreadsheet), exact ages and
+        measures that others know, and mixtures of values, rare though each of them is common: look
+        at tables of what others know with :func:`alliance_stats.study.small_cells`.
 
         Examples
         --------

@@ -221,3 +221,114 @@ def test_categories_that_no_row_has_do_not_stay():
     frame = pd.DataFrame({"person": ["a", "b"], "session": [1, 1], "kind": kinds})
     study, _ = Study.from_frame(frame, person="person", session="session").deidentify()
     assert "Anna Muster" not in study.sessions["kind"].cat.categories
+
+
+@pytest.mark.parametrize(
+    ("column", "says"),
+    [
+        (["seen 3.1.2024", "late"], "dates"),
+        (["March 2024", "later"], "dates"),
+        (["3 Mär 2024", "-"], "dates"),
+        (["01/2024", "02/2024"], "dates"),
+        (["20240103", "20240110"], "dates"),
+        ([20240103, 20231231], "dates"),
+        (["mother of p07", "a child"], "ids within its texts"),
+        (["p07", "none"], "ids within its texts"),
+    ],
+)
+def test_dates_and_ids_within_texts_and_numbers_are_refused(column, says):
+    frame = pd.DataFrame({"person": [f"p{i:02d}" for i in range(12)], "session": 1})
+    frame["said"] = (column * 12)[:12]
+    with pytest.raises(DataError, match=f"'said' .*{says}"):
+        Study.from_frame(frame, person="person", session="session").deidentify()
+
+
+@pytest.mark.parametrize("level", ["person", "family", "therapist"])
+def test_initials_and_file_numbers_of_any_level_are_refused(level):
+    n = 48
+    frame = pd.DataFrame({"person": [f"p{i:02d}" for i in range(n)], "session": 1})
+    frame["family"] = [f"fam{i // 2:02d}" for i in range(n)]
+    frame["therapist"] = [f"th{i // 8}" for i in range(n)]
+    roles = {"person": "person", "family": "family", "therapist": "therapist"}
+    codes = frame[level].factorize()[0]
+    few = frame[frame["family"] < "fam06"] if level != "therapist" else frame
+    initials = few.assign(
+        short=[f"{chr(65 + c % 26)}.{chr(90 - c // 26)}." for c in codes[few.index]]
+    )
+    with pytest.raises(DataError, match="'short' .a text of its own for every"):
+        Study.from_frame(initials, **roles).deidentify()
+    if level != "therapist":  # of fewer than 20 units numbers are no file numbers
+        with pytest.raises(DataError, match="'file' .a number of its own"):
+            Study.from_frame(frame.assign(file=codes + 7000), **roles).deidentify()
+
+
+def test_names_of_raters_are_refused_and_their_roles_are_not():
+    frame = pd.DataFrame({"person": [f"p{i // 2}" for i in range(24)], "session": 1})
+    roles = {"person": "person", "session": "session", "rater": "rater"}
+    plain = frame.assign(rater=["client", "therapist"] * 12)
+    assert Study.from_frame(plain, **roles).deidentify()[0].sessions["rater"].nunique() == 2
+    names = frame.assign(rater=[f"Dr. A{chr(97 + i)}" for i in range(24)])
+    with pytest.raises(DataError, match="'rater' .free text"):
+        Study.from_frame(names, **roles).deidentify()
+
+
+def test_rare_categories_are_named_by_their_column():
+    frame = pd.DataFrame({"person": [f"p{i:02d}" for i in range(40)], "session": 1})
+    frame = frame.assign(faith=["common"] * 37 + ["rare"] * 3, arm=["a", "b"] * 20)
+    study, _ = Study.from_frame(frame, person="person", session="session").deidentify()
+    rare = [note for note in study.notes if "fewer than 5 persons" in note]
+    assert len(rare) == 1
+    assert rare[0].startswith("'faith'")
+    assert "rare" not in rare[0].removeprefix("'faith'")
+
+
+def test_tables_that_are_not_protected_are_refused():
+    rows = pd.MultiIndex.from_product([["girls", "boys"], ["a", "b"]])
+    three = pd.DataFrame([[9, 6], [8, 7], [9, 9], [6, 8]], index=rows, columns=["x", "y"])
+    for what in (small_cells, suppressed):
+        with pytest.raises(DataError, match="several levels"):
+            what(three)
+        with pytest.raises(DataError, match="several levels"):
+            what(three.T)
+    plain = table([[12, 6, 20], [9, 2, 14]])
+    for with_totals in (
+        pd.concat([plain, plain.sum().to_frame("All").T]),
+        plain.assign(All=plain.sum(axis=1)),
+    ):
+        with pytest.raises(DataError, match="'All' is the sum of the others"):
+            suppressed(with_totals)
+    with pytest.raises(DataError, match="called alike"):
+        suppressed(pd.concat([plain, plain]))
+
+
+def test_totals_and_rows_with_zeros_give_nothing_away_or_are_refused():
+    assert suppressed(table([[0, 7, 0], [9, 0, 8], [0, 9, 9]])).notna().all(axis=None)
+    with pytest.raises(DataError, match="cannot be hidden"):
+        suppressed(table([[0, 3, 0], [9, 8, 8], [7, 9, 9]]))
+    left = suppressed(table([[0, 3, 9], [9, 8, 8], [7, 9, 9]]))
+    assert left.iloc[0, 0] == 0
+    assert small_cells(table([[0, 3, 9], [9, 8, 8], [7, 9, 9]]), printed=left).empty
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_two_releases_and_nested_subgroups_are_found_by_their_difference(seed):
+    """Every small cell that is left between two printed ones is named, and no large one."""
+    rng = np.random.default_rng(seed)
+    first = table((2 + rng.poisson(7, size=(3, 3))).tolist())
+    second = first + rng.choice([0, 0, 1, 7], size=(3, 3))
+    printed = suppressed(first, k=4)
+    found = small_cells(first, k=4, printed=printed, larger=[second])
+    rest = second - first
+    told = found[found["found"] == "difference 1"]
+    told = set(zip(told["row"], told["column"], strict=True))
+    for row, column in itertools.product(rest.index, rest.columns):
+        small = 0 < rest.loc[row, column] < 4
+        if small and pd.notna(printed.loc[row, column]):  # both are printed: so is the difference
+            assert (row, column) in told
+        assert small or (row, column) not in told
+
+
+def test_layers_are_found_by_the_sum_of_them():
+    girls, boys = table([[9, 6], [8, 7]]), table([[9, 3], [8, 9]])
+    found = small_cells(girls, larger=[girls + boys])
+    assert found[["row", "column", "count"]].to_numpy().tolist() == [["r0", "c1", 3]]
