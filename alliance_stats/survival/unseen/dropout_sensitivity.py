@@ -11,7 +11,7 @@ from alliance_stats.account import Account, Phrase, Section, html_of, summary_of
 from alliance_stats.checks import check_choice, check_frame, finite_or_missing, require_columns
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array, one_line
-from alliance_stats.formatting import format_number
+from alliance_stats.formatting import format_alone
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import LinearMixedModel
 from alliance_stats.renaming import renamed
@@ -277,7 +277,7 @@ def told_shift(scale: Scale, sd: float) -> str:
     """Return what the numbers of a shift stand on."""
     off = {
         "points": "lie that many points higher than",
-        "sd": f"lie that many SDs (of the outcomes seen: {format_number(sd)}) higher than",
+        "sd": f"lie that many SDs (of the outcomes seen: {format_alone(sd)}) higher than",
         "factor": "are that many times",
     }[scale]
     return (

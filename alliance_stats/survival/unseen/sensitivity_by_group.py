@@ -259,10 +259,10 @@ def sensitivity_by_group(
     """
     check_choice(scale, ("points", "sd", "factor"), name="scale")
     unseen = check_frame(unseen, what="unseen")
-    if len(deltas) != 2:
+    if not isinstance(deltas, Mapping) or len(deltas) != 2:
         raise ValueError(
-            f"deltas must hold the shifts of two arms, as in {{'usual': [0, 4], 'new': [0, 4]}}; "
-            f"got {len(deltas)}."
+            "deltas must hold the shifts of two arms, as in {'usual': [0, 4], 'new': [0, 4]}; got "
+            f"{deltas!r}."
         )
     require_columns(unseen, [group], what="unseen")
     require_columns(model.design.frame, [group], what="the model's data")
