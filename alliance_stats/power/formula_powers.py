@@ -73,8 +73,9 @@ def therapist_effect_power(
         effect = truth.trauma_informed + TRAUMA_SHARE * truth.parent_trauma_by_trauma_informed
         squares = informed * (k - informed) / k
     squares *= (k - n_of_therapists) / (k - 1.0)  # what the other one leaves of it
-    weight = _weight_of_therapist(design, included)
-    if squares <= 0.0:
+    with np.errstate(divide="ignore"):  # of ratings without any variance
+        weight = _weight_of_therapist(design, included)
+    if squares <= 0.0 or math.isinf(weight):
         return {}
     return {term: power_of_t(effect, 1.0 / (weight * squares), df, alpha)}
 
@@ -92,7 +93,7 @@ def within_effect_power(design: StudyDesign, term: str, alpha: float) -> Mapping
     persons = design.families * design.family.mean_size
     beyond = persons * float(chances @ (ratings - 1.0))
     spread = plain_terms(design.alliance, design.family)["sd__Observation"] ** 2
-    if beyond <= 1.0 or spread == 0.0:
+    if beyond <= 1.0 or spread == 0.0 or own.sd_residual == 0.0:
         return {}
     variance = own.sd_residual**2 / (beyond * spread)
     return {term: power_of_t(own.within, variance, beyond - 1.0, alpha)}

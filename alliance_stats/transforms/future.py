@@ -236,7 +236,7 @@ def _scores(rows: _Rows, part: npt.NDArray[np.bool_], n_units: int) -> list[_Sco
     if not len(own) or not len(rows.names):
         return []
     own = own[np.lexsort((rows.sessions[own], rows.units[own]))]
-    values, units, sessions = rows.values[:, own], rows.units[own], rows.sessions[own]
+    values, units, sessions = rows.values.take(own, axis=1), rows.units[own], rows.sessions[own]
     firsts, cells = _starts(units), np.union1d(_starts(units), _starts(sessions))
     by_session = _means(values, cells)
     of_cell = _starts(units[cells])
@@ -284,6 +284,11 @@ def _means(values: Array, starts: Codes) -> Array:
     return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0.0)
 
 
+def _whole(numbers: pd.Series) -> bool:
+    floats = numbers.to_numpy(dtype=np.float64)
+    return bool(((floats == np.floor(floats)) | np.isnan(floats)).all())
+
+
 def _labels_of_members(data: pd.DataFrame, units: Codes, cells: Codes) -> dict[Hashable, Codes]:
     """Return the columns that tell a unit's members apart, coded: roles, ids as text or numbers.
 
@@ -293,14 +298,18 @@ def _labels_of_members(data: pd.DataFrame, units: Codes, cells: Codes) -> dict[H
     if not len(cells) or cells.max() + 1 == (cells >= 0).sum():
         return {}
     found = {}
+    first = np.zeros(units.max() + 2, dtype=np.int64)
+    first[units[::-1]] = np.arange(len(units))[::-1]
     for name in data:
         values = data[name]
         number = pd.api.types.is_numeric_dtype(values.dtype)
-        if number and (values.dtype.kind in "bc" or (values.dropna() % 1 != 0).any()):
+        if number and (values.dtype.kind in "bc" or not _whole(values)):
             continue
         if not comparable(values):
             continue
         codes = pd.factorize(values)[0]
+        if (codes == codes[first[units]]).all():  # the same for all members
+            continue
         known = (codes >= 0) & (cells >= 0)
         members, of_cells = _pairs(units, codes), _pairs(cells, codes)
         n_members, n_cells = members.max() + 1, of_cells.max() + 1
