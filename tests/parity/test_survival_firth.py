@@ -117,3 +117,32 @@ def test_one_event_is_enough() -> None:
     found = firth_cox("x", data, time="stop", event="left").tidy().iloc[0]
     assert np.isfinite(found[["estimate", "conf_low", "conf_high"]].astype(float)).all()
     assert found["conf_low"] < found["estimate"] < found["conf_high"]
+
+
+def test_terms_are_tested_by_the_fall_of_the_same_function() -> None:
+    data = cox_data().assign(kind=lambda d: np.arange(len(d)) % 3)
+    model = firth_cox("C(kind)", data, time="stop", event="left")
+    found = model.anova().iloc[0]
+    assert_allclose(found["statistic"], model.glance()["statistic"][0], rtol=1e-8)
+    assert found["df"] == 2.0
+    both = firth_cox("C(kind) + x", data.assign(x=data.index % 5), time="stop", event="left")
+    tests = both.anova().set_index("term")["statistic"]
+    assert_allclose(tests["x"], both.tidy().set_index("term").loc["x", "statistic"], rtol=1e-8)
+    by_session = firth_discrete_hazard(
+        "C(kind)", rows().assign(kind=lambda d: pd.factorize(d["id"])[0] % 3), session="session",
+        event="left", unit="id",
+    )  # fmt: skip
+    assert_allclose(by_session.anova()["statistic"], by_session.glance()["statistic"], rtol=1e-8)
+
+
+def test_the_penalty_is_the_slope_of_half_the_log_determinant() -> None:
+    rng = np.random.default_rng(4)
+    data = pd.DataFrame({"clinic": rng.integers(0, 9, 80), "x": rng.normal(size=80)})
+    data["time"], data["event"] = rng.integers(1, 9, 80), rng.integers(0, 2, 80)
+    model = firth_cox("x + C(clinic)", data, time="time", event="event")
+    at = 0.3 * rng.normal(size=len(model.beta))
+    step = 1e-5 * np.eye(len(at))
+    numerical = [
+        (model.fit.criterion(at + e).value - model.fit.criterion(at - e).value) / 2e-5 for e in step
+    ]
+    assert_allclose(model.fit.criterion(at).slope, numerical, rtol=1e-5, atol=1e-6)

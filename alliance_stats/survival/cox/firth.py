@@ -8,14 +8,14 @@ Firth 2021, doi:10.1093/biomet/asaa052). Tests and intervals are of the profile 
 function: near separation it is lopsided, and a Wald interval says nothing.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
-from scipy import optimize, stats
+from scipy import stats
 
 from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.checks import check_choice, check_conf_level, check_frame
@@ -36,140 +36,17 @@ from alliance_stats.survival.cox.partial_likelihood import (
     information,
     risk_weights,
 )
+from alliance_stats.survival.cox.penalised_fit import (
+    Penalised,
+    PenalisedFit,
+    maximise_penalised,
+)
 from alliance_stats.survival.cox.risk_sets import RiskSets, risk_sets
+from alliance_stats.survival.cox.term_tests import test_table
+from alliance_stats.survival.rows.hazard_rows import term_places
+from alliance_stats.survival.rows.time_at_risk import IntArray
 
-__all__ = ["FirthHazards", "Penalised", "PenalisedFit", "firth_cox", "maximise_penalised"]
-
-# The Newton decrement, twice the gain still to be had: estimates are then within 1e-6 SE.
-_CONVERGED = 1e-12
-_NEAR = 1e-2  # decrement from which the curvature is learnt from the steps
-_MAX_STEPS = 500
-_MAX_HALVINGS = 40
-_LONGEST = 5.0  # step of a standardised covariate's coefficient
-_DOUBLINGS = 40  # of the distance, in which a limit is looked for
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Penalised:
-    """A penalised log-likelihood at one place: its value, slope (p,) and information (p, p)."""
-
-    value: float
-    slope: Array
-    information: Array
-
-
-Criterion = Callable[[Array], Penalised]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PenalisedFit:
-    """Where a penalised log-likelihood is highest, and how it falls off.
-
-    Attributes
-    ----------
-    criterion
-        (p,) coefficients of the scaled covariates -> what is maximised.
-    beta
-        (p,) the coefficients, scaled.
-    at
-        The evaluation there.
-    scale
-        (p,) what the covariates were divided by.
-    steps
-        How often it was climbed.
-    """
-
-    criterion: Criterion
-    beta: Array
-    at: Penalised
-    scale: Array
-    steps: int
-
-    def drop(self, place: int, value: float, start: Array) -> tuple[float, Array]:
-        """Return twice the fall of the profile where one coefficient has a value, and where."""
-        held = start.copy()
-        held[place] = value
-        free = np.arange(len(held)) != place
-        found, at, _ = maximise_penalised(self.criterion, held, free)
-        return max(2.0 * (self.at.value - at.value), 0.0), found
-
-    def limits(self, place: int, height: float) -> tuple[float, float]:
-        """Return between which values twice the fall stays under `height`, on the own scale."""
-        error = float(np.sqrt(np.linalg.inv(self.at.information)[place, place]))
-        ends = []
-        for sign in (-1.0, 1.0):
-            inside, start = self.beta[place], self.beta
-            reach = sign * error * np.sqrt(height)
-            for _ in range(_DOUBLINGS):
-                outside = inside + reach
-                fall, start = self.drop(place, outside, start)
-                if fall >= height:
-                    break
-                inside, reach = outside, 1.5 * reach
-            else:
-                ends.append(sign * np.inf)
-                continue
-            ends.append(self._root(place, (inside, outside), height, start))
-        return ends[0] / self.scale[place], ends[1] / self.scale[place]
-
-    def _root(self, place: int, between: tuple[float, float], height: float, start: Array) -> float:
-        latest = start
-
-        def excess(value: float) -> float:
-            nonlocal latest
-            fall, latest = self.drop(place, value, latest)
-            return fall - height
-
-        low, high = sorted(between)
-        return float(optimize.brentq(excess, low, high, xtol=1e-6, rtol=1e-8))
-
-
-def maximise_penalised(
-    criterion: Criterion, start: Array, free: npt.NDArray[np.bool_]
-) -> tuple[Array, Penalised, int]:
-    """Climb from `start` in the free coefficients; returns the place, what it is, the steps.
-
-    Raises
-    ------
-    NotIdentifiedError
-        If it does not settle.
-    """
-    beta, now = start, criterion(start)
-    own = np.ix_(free, free)
-    inverse: Array | None = None
-    for steps in range(1, _MAX_STEPS + 1):
-        slope = now.slope[free]
-        if inverse is None:
-            inverse = np.asarray(np.linalg.inv(now.information[own]))
-        move = inverse @ slope
-        gain = float(slope @ move)
-        if gain < _CONVERGED:
-            return beta, now, steps
-        move *= min(1.0, _LONGEST / np.abs(move).max())
-        place, new = beta, now
-        for _ in range(_MAX_HALVINGS):
-            place = beta.copy()
-            place[free] += move
-            new = criterion(place)
-            if new.value >= now.value - 1e-13 * abs(now.value):
-                break
-            move = move / 2.0
-        fall = slope - new.slope[free]
-        # far away the information there is the better curvature, near the end what was met
-        near = gain < _NEAR and fall @ move > 0.0
-        inverse = _updated(inverse, move, fall) if near else None
-        beta, now = place, new
-    raise NotIdentifiedError(
-        f"The penalised likelihood did not settle in {_MAX_STEPS} steps. Leave out covariates that "
-        "nearly repeat one another."
-    )
-
-
-def _updated(inverse: Array, move: Array, fall: Array) -> Array:
-    """Return the inverse curvature that maps this fall of the slope to this move (BFGS)."""
-    rate = 1.0 / float(fall @ move)
-    turn = np.eye(len(move)) - rate * np.outer(move, fall)
-    return np.asarray(turn @ inverse @ turn.T + rate * np.outer(move, move))
+__all__ = ["FirthHazards", "firth_cox"]
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -241,7 +118,7 @@ class FirthHazards:
 
     def _profiled(self, places: range, conf_level: float) -> pd.DataFrame:
         height = float(stats.chi2.ppf(check_conf_level(conf_level), 1))
-        falls = np.array([self.fit.drop(k, 0.0, self.fit.beta)[0] for k in places])
+        falls = np.array([self.fit.drop([k]) for k in places])
         limits = np.array([self.fit.limits(k, height) for k in places]).reshape(-1, 2)
         return pd.DataFrame(
             {
@@ -289,6 +166,18 @@ class FirthHazards:
         eta = columns[:, list(self.design.fixed.kept)] @ self.beta
         values = eta if scale == "link" else family_of("binomial", self.link).mean(eta)
         return pd.DataFrame({"estimate": values}, index=newdata.index)
+
+    def anova(self) -> pd.DataFrame:
+        """Test each term given all others, by the penalised likelihood ratio.
+
+        ``term, statistic, df, p_value, method``, chi-squared: twice the fall of the penalised
+        likelihood where all coefficients of the term are 0 (Heinze & Schemper 2002,
+        doi:10.1002/sim.1047); of an interaction's main effects too, given the interaction.
+        """
+        design, n = self.design, self.n_baseline
+        places = design.term_columns if isinstance(design, CoxDesign) else term_places(design, n)
+        found = [(term, self.fit.drop(own), float(len(own))) for term, own in places.items()]
+        return test_table(found, "penalised likelihood ratio")
 
     def glance(self) -> pd.DataFrame:
         """Return ``nobs, n_event, log_lik, statistic, df, p_value, n_steps`` in one row.
@@ -452,18 +341,30 @@ def _slope_of_penalty(X: Array, at: RiskWeights, sets: RiskSets, V: Array) -> Ar
     ``sum over steps of tr(V k) / 2`` with k the third central moments of the covariates in the risk
     set: they are the slopes of their covariance.
     """
-    p = len(X)
+    p, k = len(X), len(sets.time)
     q = (X * (V @ X)).sum(axis=0)
-    rows, columns = np.triu_indices(p)
-    moments = np.vstack((np.ones_like(q), X, q, X * q, X[rows] * X[columns]))
-    risk, tied = covariate_sums(moments, at, sets)
-    sums = risk[sets.step_at] - sets.step_share[:, None] * tied[sets.step_at]
-    mean = sums[:, 1:] / sums[:, :1]
-    m, mean_q, mean_xq = mean[:, :p], mean[:, p], mean[:, p + 1 : 2 * p + 1]
-    products = np.empty((len(mean), p, p))
-    products[:, rows, columns] = products[:, columns, rows] = mean[:, 2 * p + 1 :]
+    risk, tied = covariate_sums(np.vstack((np.ones_like(q), X, q, X * q)), at, sets)
+    share, step_at = sets.step_share[:, None], sets.step_at
+    size = risk[step_at, :1] - share * tied[step_at, :1]
+    mean = (risk[step_at, 1:] - share * tied[step_at, 1:]) / size
+    m, mean_q, mean_xq = mean[:, :p], mean[:, p], mean[:, p + 1 :]
+    edges = np.append(sets.cell_start, len(sets.order))
+    cells = _products(X, at.weight, edges).reshape(-1, p * p)
+    at_risk = sets.at_risk(cells).reshape(k, p, p)
+    order = sets.dead[np.argsort(sets.dead_at, kind="stable")]
+    steps = np.concatenate(([0], np.cumsum(sets.n_event)))
+    ended = _products(X[:, order], at.weight[order], steps)
     pulled = m @ V
-    own = np.einsum("sa,sa->s", pulled, m)
-    third = mean_xq - 2.0 * np.einsum("sab,sb->sa", products, pulled)
-    third += (2.0 * own - mean_q)[:, None] * m
+    turned = np.empty_like(pulled)
+    for t, (start, stop) in enumerate(pairwise(steps)):
+        own = pulled[start:stop]
+        turned[start:stop] = own @ at_risk[t] - share[start:stop] * (own @ ended[t])
+    third = mean_xq - 2.0 * turned / size
+    third += (2.0 * np.einsum("sa,sa->s", pulled, m) - mean_q)[:, None] * m
     return np.asarray(third.sum(axis=0) / 2.0)
+
+
+def _products(X: Array, weight: Array, edges: IntArray) -> Array:
+    """Return the weighted sums of products (m, p, p) of the columns between m + 1 edges."""
+    weighted = X * weight
+    return np.stack([weighted[:, a:b] @ X[:, a:b].T for a, b in pairwise(edges)])

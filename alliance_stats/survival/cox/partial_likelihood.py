@@ -183,8 +183,7 @@ def covariate_sums(X: Array, at: RiskWeights, sets: RiskSets) -> tuple[Array, Ar
     """Return weighted covariate sums (k, p) over the risk sets and over the tied events."""
     risk = sets.at_risk(sets.weighted_cell_sums(X, at.weight).T)
     dead = X[:, sets.dead] * at.weight[sets.dead]
-    tied = np.stack([sets.dead_sums(row) for row in dead], axis=1)
-    return risk, tied
+    return risk, sets.dead_sums(dead).T
 
 
 def score_residuals(X: Array, at: RiskWeights, sets: RiskSets) -> Array:

@@ -139,9 +139,13 @@ class RiskSets:
         return np.ones(len(self.dead)) if self.case_weight is None else self.case_weight[self.dead]
 
     def dead_sums(self, values: Array) -> Array:
-        """Sum values (e,) of the event rows over each event time, giving (k,)."""
-        summed = np.bincount(self.dead_at, weights=values, minlength=len(self.time))
-        return summed.astype(np.float64)
+        """Sum values (e,) or (p, e) of the event rows over each event time: (k,) or (p, k)."""
+        if values.ndim == 1:
+            summed = np.bincount(self.dead_at, weights=values, minlength=len(self.time))
+            return summed.astype(np.float64)
+        order = np.argsort(self.dead_at, kind="stable")
+        starts = np.searchsorted(self.dead_at[order], np.arange(len(self.time)))
+        return np.asarray(np.add.reduceat(values[:, order], starts, axis=1))
 
 
 def risk_sets(

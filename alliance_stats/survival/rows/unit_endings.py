@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from alliance_stats.account import Account, Phrase, html_of, summary_of
-from alliance_stats.checks import finite_or_missing, require_columns
+from alliance_stats.checks import check_choice, finite_or_missing, require_columns
 from alliance_stats.design.formula import OwnColumn
 from alliance_stats.door import replaced, with_columns
 from alliance_stats.errors import AllianceStatsWarning, DataError
@@ -16,6 +16,11 @@ from alliance_stats.estimates import one_line
 from alliance_stats.formatting import format_count, plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.study import Study
+from alliance_stats.survival.rows.calendar_clock import (
+    CLOCKS,
+    clock_words,
+    on_the_calendar,
+)
 from alliance_stats.survival.rows.dropout_definitions import (
     BeforeReliableChange,
     CodedEnding,
@@ -62,12 +67,15 @@ class Endings:
         What counted as dropout, in words.
     rows
         What happened to the units.
+    clock
+        ``"sessions"``, ``"days"`` or ``"weeks"``: what ``time`` and ``entry`` count.
     """
 
     units: pd.DataFrame
     unit: str
     definition: str
     rows: RowLedger
+    clock: str
     _study: Study
     _sessions: pd.DataFrame
     _attended: str | None
@@ -122,6 +130,12 @@ class Endings:
         study = self._study
         roles = study.roles
         column = roles[self.unit]
+        if self.clock != "sessions":
+            raise DataError(
+                f"These endings are counted in {self.clock}; rows per session are intervals of the "
+                "clock of sessions. Make them from endings(study), or give the days between "
+                "sessions to discrete_hazard as offset(np.log(days))."
+            )
         table = person_period(
             self._sessions,
             unit=column,
@@ -149,7 +163,8 @@ class Endings:
     @property
     def method(self) -> str:
         """What was computed, in a phrase."""
-        return f"dropout: {self.definition}"
+        counted = clock_words(self.clock)
+        return f"dropout: {self.definition}{f'; {counted}' if counted else ''}"
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -157,7 +172,7 @@ class Endings:
         found = []
         if self.unit == "person" and self._study.unit == "family":
             found.append("Members of a family share its ending; give cluster= the family's column.")
-        late = _late_entry(self.units, self.unit)
+        late = _late_entry(self.units, self.unit, self.clock)
         return (*found, f"{late}") if late else tuple(found)
 
     def account(self, *, conf_level: float = 0.95) -> Account:
@@ -181,6 +196,7 @@ def endings(
     *,
     unit: str | None = None,
     attended: str | None = None,
+    clock: str = "sessions",
 ) -> Endings:
     """Return when each unit ended and whether that was dropout, under a stated definition.
 
@@ -199,6 +215,13 @@ def endings(
         last session with a score (alliance or outcome), for a wide file melted to rows has rows of
         sessions to which nobody came; a study made with ``ending_session=`` says it itself, and a
         unit without any score is taken to have attended all its rows.
+    clock
+        ``"sessions"``, or ``"days"`` or ``"weeks"`` of a study with ``time=`` (dates, or days since
+        the start of treatment): ``time`` counts each day (week) that was begun, from 1, up to the
+        last attended session; of units still in treatment, those that were over. Endings in one
+        week are tied (Efron's or Breslow's method in :func:`cox_ph`). Sessions are what a
+        treatment is made of, days what a clinic plans with: rates on the two clocks answer two
+        questions.
 
     Returns
     -------
@@ -229,6 +252,7 @@ def endings(
     """
     definition = CodedEnding() if definition is None else definition
     unit = study.unit if unit is None else unit
+    check_choice(clock, CLOCKS, name="clock")
     _check_unit(study, unit, definition)
     sessions, went = _attendance(study, unit, definition, attended)
     units = _last_sessions(study, sessions, unit, went)
@@ -236,9 +260,16 @@ def endings(
     state = np.where(ended(units, study), "other ending", "ongoing")
     state = np.where(dropped, "dropout", state)
     origin = session_origin(study.sessions, study.roles["session"])
+    entry = units["first_session"].to_numpy(np.float64) - origin
+    time = units["last_interval"].to_numpy(np.float64)
+    seen = (state != "ongoing") | (units["last_session"] > units["first_session"]).to_numpy()
+    if clock != "sessions":
+        entry, time, seen = on_the_calendar(
+            sessions, units, study.roles, study.roles[unit], clock=clock, attended=went
+        )
     new = {
-        "entry": units["first_session"].astype(np.float64) - origin,
-        "time": units["last_interval"].astype(np.float64),
+        "entry": entry,
+        "time": time,
         "event": dropped.astype(np.int64),
         "state": state,
     }
@@ -246,18 +277,19 @@ def endings(
     rows = RowLedger.start(units, {unit: (study.roles[unit],)})
     units, rows = rows.keep(
         units,
-        (state != "ongoing") | (units["last_session"] > units["first_session"]),
-        reason="still in treatment after the first session, no interval observed yet",
+        seen,
+        reason=f"still in treatment after the first {clock.removesuffix('s')}, no interval "
+        "observed yet",
     )
     if not len(units):
         raise DataError(
-            "Every unit is still in treatment after its first session: whether any left is not "
-            f"known yet. {rows}"
+            f"Every unit is still in treatment after its first {clock.removesuffix('s')}: whether "
+            f"any left is not known yet. {rows}"
         )
-    if late := _late_entry(units, unit):
+    if late := _late_entry(units, unit, clock):
         warnings.warn(late, AllianceStatsWarning, stacklevel=2)
     units = units.reset_index(drop=True)
-    return Endings(units, unit, definition.words, rows, study, sessions, went)
+    return Endings(units, unit, definition.words, rows, clock, study, sessions, went)
 
 
 def _check_unit(study: Study, unit: str, definition: Definition) -> None:
@@ -337,15 +369,18 @@ def _last_sessions(
     return units
 
 
-def _late_entry(units: pd.DataFrame, unit: str) -> str:
+def _late_entry(units: pd.DataFrame, unit: str, clock: str) -> str:
     """Return what to say of units that were first seen later than others, if any."""
     first = units["first_session"]
     late = int((first > first.min()).sum())
+    if clock != "sessions":
+        late = int((units["entry"] > 0.0).sum())
     if not late:
         return ""
+    after = f"session {first.min()}" if clock == "sessions" else f"the first {clock[:-1]}"
     return (
-        f"{late} of {plural(len(units), *_NOUNS[unit])} were first seen after session "
-        f"{first.min()}, and could not have been seen to leave before: give entry='entry' (Cox: "
+        f"{late} of {plural(len(units), *_NOUNS[unit])} were first seen after {after}, "
+        f"and could not have been seen to leave before: give entry='entry' (Cox: "
         "start='entry', stop='time'), or they count as at risk from the start."
     )
 
@@ -357,6 +392,7 @@ def under_definitions(
     *,
     unit: str | None = None,
     attended: str | None = None,
+    clock: str = "sessions",
 ) -> pd.DataFrame:
     """Run one analysis under several definitions of dropout, into one table.
 
@@ -369,7 +405,7 @@ def under_definitions(
     analysis
         From :attr:`Endings.units` to a frame, such as ``lambda units: cox_ph("experience", units,
         time="time", event="event").tidy()``.
-    unit, attended
+    unit, attended, clock
         As in :func:`endings`.
 
     Returns
@@ -392,7 +428,7 @@ def under_definitions(
     """
     frames = []
     for name, definition in definitions.items():
-        found = endings(study, definition, unit=unit, attended=attended)
+        found = endings(study, definition, unit=unit, attended=attended, clock=clock)
         table = analysis(found.units)
         table.insert(0, "definition", name)
         table.insert(1, "n_units", len(found.units))

@@ -1,0 +1,122 @@
+"""When units were first and last seen, in days or weeks under treatment instead of sessions.
+
+Days and weeks are counted as sessions are: from 1, each whole one that was begun. Day 1 is the day
+on which the clock stands at 0, week 1 the first seven days. A unit that ended has as many as it
+had begun when it was last seen; of one that is still in treatment, the last one is not over: it
+was seen to stay through all before it.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from alliance_stats.checks import check_choice, describe_rows
+from alliance_stats.errors import DataError
+from alliance_stats.estimates import Array
+from alliance_stats.formatting import plural
+
+__all__ = ["CLOCKS", "clock_words", "on_the_calendar"]
+
+CLOCKS = ("sessions", "days", "weeks")
+_DAYS = {"days": 1.0, "weeks": 7.0}
+# A time this little (relatively) under a whole day or week is that one.
+_DUST = 1e-9
+
+
+def clock_words(clock: str) -> str:
+    """Return what the clock counts, as a sentence's end; nothing for sessions."""
+    return {
+        "sessions": "",
+        "days": "time in days from the first, each one that was begun",
+        "weeks": "time in weeks from the first day, each one that was begun (endings in one week "
+        "are tied)",
+    }[clock]
+
+
+def on_the_calendar(
+    sessions: pd.DataFrame,
+    units: pd.DataFrame,
+    roles: Mapping[str, str],
+    column: str,
+    *,
+    clock: str,
+    attended: str | None,
+) -> tuple[Array, Array, Array]:
+    """Return entry, last interval and whether any was seen, of each unit (n,).
+
+    Parameters
+    ----------
+    sessions, roles
+        The study's rows, with a time (dates, or days since the start of treatment), and its roles.
+    units
+        One row per unit: `column`, ``first_session``, ``last_session`` and the study's ending.
+    column
+        The units' ids.
+    clock
+        ``"days"`` or ``"weeks"``.
+    attended
+        Column of true/false of the study's sessions; None where all rows were attended.
+
+    Returns
+    -------
+    entry, time, seen
+        Days (weeks) that were over when the unit was first seen; those it had begun when it ended,
+        less one for units still in treatment; and whether that leaves any time at risk.
+
+    Raises
+    ------
+    DataError
+        A study without time; sessions of which no time is known; units that were first seen later
+        than others, on dates, which do not say when they had begun.
+    """
+    check_choice(clock, CLOCKS, name="clock")
+    if "time" not in roles:
+        raise DataError(
+            f"clock={clock!r} needs to know when sessions took place: give time= when the study is "
+            "made (dates, or days since the start of treatment)."
+        )
+    session, time = roles["session"], roles["time"]
+    went = sessions if attended is None else sessions[sessions[attended].astype(bool)]
+    days = [
+        _day_of(went, units, (column, session, time), which, latest=which == "last_session")
+        for which in ("first_session", "last_session")
+    ]
+    origin = units["first_session"].min()
+    late = (units["first_session"] > origin).to_numpy() & (days[0] == 0.0)
+    if late.any():
+        raise DataError(
+            f"'{units[column].to_numpy()[late][0]}' (column '{column}') was first seen at session "
+            f"{units['first_session'].to_numpy()[late][0]}, and its time begins there: "
+            f"{plural(int(late.sum()), 'unit')} of whom it is not known when they began. Give "
+            "time= as days since the start of treatment, or take clock='sessions'."
+        )
+    size = _DAYS[clock]
+    first, last = (np.floor(day / size * (1.0 + _DUST) + _DUST) for day in days)
+    ongoing = (units[roles["ending"]].astype(object) == "ongoing").to_numpy()
+    stop = last + 1.0 - ongoing
+    return first, stop, stop > first
+
+
+def _day_of(
+    went: pd.DataFrame,
+    units: pd.DataFrame,
+    columns: tuple[str, str, str],
+    which: str,
+    *,
+    latest: bool,
+) -> Array:
+    """Return the time of each unit's first or last session, of several rows the outermost."""
+    column, session, time = columns
+    wanted = units.set_index(column)[which]
+    own = went[went[session].to_numpy() == went[column].map(wanted).to_numpy(dtype=np.float64)]
+    by_unit = own.groupby(column, observed=True)[time]
+    found = (by_unit.max() if latest else by_unit.min()).reindex(wanted.index)
+    unknown = found.isna().to_numpy()
+    if unknown.any():
+        raise DataError(
+            f"When '{wanted.index[unknown][0]}' had its session {wanted.to_numpy()[unknown][0]} is "
+            f"not known (column '{time}'; {describe_rows(unknown, units.index)} of the units): "
+            "give the time of that session, or take clock='sessions'."
+        )
+    return found.to_numpy(dtype=np.float64)
