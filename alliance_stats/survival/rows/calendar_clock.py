@@ -119,4 +119,4 @@ def _day_of(
             f"not known (column '{time}'; {describe_rows(unknown, units.index)} of the units): "
             "give the time of that session, or take clock='sessions'."
         )
-    return found.to_numpy(dtype=np.float64)
+    return np.asarray(found, dtype=np.float64)
