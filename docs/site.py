@@ -74,8 +74,9 @@ def main() -> int:
 
 
 def _add_contents(page: Path, text: str) -> None:
-    """Write a section's first page, with a list of the section's other pages beneath."""
-    page.write_text(f"{text}\n\n```{{toctree}}\n:glob:\n\n*\n```\n", encoding="utf-8")
+    """Write a section's first page, with a list of the other pages, unless its text links them."""
+    shown = ":hidden:\n" if "](" in text else ""
+    page.write_text(f"{text}\n\n```{{toctree}}\n:glob:\n{shown}\n*\n```\n", encoding="utf-8")
 
 
 def _write_section(folder: Path) -> None:

@@ -114,6 +114,15 @@ def test_a_meta_regression_predicts_its_line():
     assert found["std_error"] == pytest.approx(np.sqrt(x @ vcov @ x))
 
 
+def test_a_meta_regression_of_correlations_predicts_correlations():
+    found = als.meta_analysis(FRAMES["studies"], r="r", n="n", moderators="year")
+    new = pd.DataFrame({"year": [2001, 2020]})
+    z, r = found.predict(new), found.predict(new, scale="r")
+    for column in ("estimate", "conf_low", "conf_high"):
+        np.testing.assert_allclose(r[column], np.tanh(z[column]))
+    assert r["std_error"].isna().all()
+
+
 def test_ratios_are_exponentials_and_a_hazard_is_a_probability():
     units, periods = FRAMES["units"], FRAMES["periods"]
     for fit in (als.firth_cox, als.cox_ph):

@@ -194,7 +194,7 @@ class MetaAnalysis:
             {"estimate": estimate, "std_error": error, "conf_low": low, "conf_high": high},
             index=newdata.index,
         )
-        return self._turned_back(frame, scale)
+        return self._turned_back(frame, scale, pooled=False)
 
     def heterogeneity(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return how much the true effects differ, level by level.
@@ -426,7 +426,8 @@ class MetaAnalysis:
         without = ESTIMATORS[self.estimator](effects.y, effects.v, np.ones((len(effects.y), 1)))
         return max(0.0, 100.0 * (1.0 - self.tau2 / without)) if without > 0.0 else np.nan
 
-    def _turned_back(self, frame: pd.DataFrame, scale: str) -> pd.DataFrame:
+    def _turned_back(self, frame: pd.DataFrame, scale: str, *, pooled: bool = True) -> pd.DataFrame:
+        """Return correlations where asked for: of one pooled estimate, or of predicted rows."""
         check_choice(scale, _SCALES, name="scale")
         if scale == "fitted":
             return frame
@@ -434,7 +435,8 @@ class MetaAnalysis:
             raise NotIdentifiedError(
                 "Only a meta-analysis of r= and n= can be turned back into correlations."
             )
-        self._require_pooled("A correlation")
+        if pooled:
+            self._require_pooled("A correlation")
         turned = [c for c in ("estimate", "conf_low", "conf_high", "fitted") if c in frame]
         frame = frame.assign(**{column: np.tanh(frame[column]) for column in turned})
         for column in ("std_error", "residual"):
