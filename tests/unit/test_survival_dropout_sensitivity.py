@@ -418,7 +418,8 @@ def test_pattern_mixture_says_where_arms_cannot_be_averaged_apart() -> None:
     with pytest.raises(NotIdentifiedError, match="does not cross every term"):
         pattern_mixture(formula, frame, pattern="when", unit="id", group="arm")
     found = pattern_mixture(formula, frame, pattern="when", unit="id")
-    assert found.summary().startswith("Shares are pooled")
+    assert found.notes[0].startswith("The averages stand on an assumption")
+    assert found.notes[1].startswith("Shares are pooled")
 
 
 def test_pattern_mixture_counts_the_rows_that_came_in() -> None:

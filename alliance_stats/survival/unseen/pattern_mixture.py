@@ -34,6 +34,10 @@ _PATTERN = OwnColumn("time_of_leaving")  # the column that the formula is crosse
 _FEW = 6
 # What a least-squares solution may leave of means that it should give exactly, in their own unit.
 _EXACT = 1e-8
+_CARRIED_ON = (
+    "The averages stand on an assumption that the data cannot test: each pattern's course is "
+    "carried on, as the formula draws it, beyond its time of leaving."
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -237,11 +241,58 @@ def pattern_mixture(
     stacked = np.vstack(maps)
     within = (stacked @ fit.beta.to_numpy()).reshape(len(names), -1)
     within_covariance: Array = stacked @ fit.vcov().to_numpy() @ stacked.T
-    units = frame.assign(**{pattern: labels}).drop_duplicates(unit)
+    average = _average(
+        simple,
+        frame.assign(**{pattern: labels}),
+        (within, within_covariance),
+        (pattern, unit),
+        arms,
+    )
+    return PatternMixture(
+        fit=fit,
+        terms=tuple(str(term) for term in simple.beta.index[simple.beta.notna()]),
+        patterns=_shares(average.counts.sum(axis=0, keepdims=True), names, pd.DataFrame(index=[0])),
+        group=average.group,
+        shares=_shares(average.counts, names, average.keys),
+        estimate=average.estimate,
+        covariance=average.covariance,
+        within=within,
+        within_covariance=within_covariance,
+        notes=(_CARRIED_ON, *average.notes),
+        rows=simple.rows,
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Average:
+    """Coefficients averaged by shares: units by group and pattern, of which groups, and notes."""
+
+    estimate: Array
+    covariance: Array
+    counts: Array
+    group: tuple[Hashable, ...]
+    keys: pd.DataFrame
+    notes: tuple[str, ...]
+
+
+def _average(
+    simple: LinearMixedModel,
+    frame: pd.DataFrame,
+    within: tuple[Array, Array],
+    columns: tuple[str, str],
+    arms: tuple[Hashable, ...] | None,
+) -> _Average:
+    """Average by each group's shares, or by pooled ones where the formula does not part groups.
+
+    `frame` has the patterns' labels; `columns` are those of pattern and unit.
+    """
+    pattern, unit = columns
+    units = frame.drop_duplicates(unit)
+    names = sorted(frame[pattern].unique())
     asked = arms if arms is not None else _groupings(simple, frame, unit)
     cells = _codes(frame, asked)
     counts = _counts(units[pattern], _codes(units, asked), names)
-    averaged = _averaged(simple.design.X, cells, counts, within, within_covariance)
+    averaged = _averaged(simple.design.X, cells, counts, *within)
     notes: tuple[str, ...] = ()
     if averaged is None:
         crossing = ", ".join(f"'{name}'" for name in asked)
@@ -258,22 +309,9 @@ def pattern_mixture(
         )
         asked, cells = (), np.zeros(len(frame), dtype=np.int64)
         counts = counts.sum(axis=0, keepdims=True)
-        averaged = _averaged(simple.design.X, cells, counts, within, within_covariance)
+        averaged = _averaged(simple.design.X, cells, counts, *within)
         assert averaged is not None  # one share a pattern: the coefficients' own average
-    pooled = counts.sum(axis=0)
-    return PatternMixture(
-        fit=fit,
-        terms=tuple(str(term) for term in simple.beta.index[simple.beta.notna()]),
-        patterns=_shares(pooled[None], names, pd.DataFrame(index=[0])),
-        group=asked,
-        shares=_shares(counts, names, _keys(units, asked)),
-        estimate=averaged[0],
-        covariance=averaged[1],
-        within=within,
-        within_covariance=within_covariance,
-        notes=notes,
-        rows=simple.rows,
-    )
+    return _Average(*averaged, counts, asked, _keys(units, asked), notes)
 
 
 def _check_units(data: pd.DataFrame, *, pattern: str, unit: str, arms: Sequence[Hashable]) -> None:

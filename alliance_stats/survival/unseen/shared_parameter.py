@@ -1,5 +1,6 @@
 """A shared-parameter model: growth of the outcome and the hazard of leaving share unit effects."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -138,14 +139,7 @@ def shared_parameter(
     0  (Intercept)      57.1
     1      session      -0.7
     """
-    check_choice(association, _ASSOCIATIONS, name="association")
-    if not isinstance(nodes, int) or not 1 <= nodes <= MOST_NODES:
-        raise ValueError(f"nodes must be a whole number from 1 to {MOST_NODES}; got {nodes!r}.")
-    if (time is not None) != ("slope" in association):
-        raise ValueError(
-            "association='slope' needs time=, the clock of the outcome's formula, and nothing else "
-            f"does; got association={association!r}, time={time!r}."
-        )
+    _check_asked(association, time, nodes)
     data, periods = check_frame(data), check_frame(periods, what="periods").reset_index(drop=True)
     require_columns(data, [unit])
     growth_formula, cluster = _read_random(outcome, unit, random)
@@ -163,24 +157,8 @@ def shared_parameter(
         baseline_df=baseline_df,
         nodes=1 if random is None else "enough",
     )
-    units, codes, at_risk = _units(growth, leaving, unit)
-    grouping = of_units(growth, unit)
-    arrays = SharedData(
-        growth.design.y,
-        growth.design.X,
-        # the working columns are an invertible mixture of those given
-        np.asarray(np.linalg.solve(back_transform(grouping.terms).T, grouping.Z).T, dtype=float),
-        codes,
-        leaving.fit.design.X,
-        leaving.fit.design.y,
-        at_risk,
-        link,
-        _channels(growth, leaving, association, unit, time),
-        _clusters(units, data, periods, unit, cluster),
-        len(growth.design.groupings) > 1,
-        random is not None,
-        len(units),
-    )
+    channels = _channels(growth, leaving, association, unit, time)
+    arrays = _arrays(growth, leaving, channels, (data, periods), (unit, cluster))
     start, scale = _start(growth, leaving, arrays, unit)
     found = maximise(start, scale, arrays, nodes)
     moved = _constant_moved(arrays)
@@ -193,8 +171,48 @@ def shared_parameter(
         covariance=moved @ found.covariance @ moved.T,
         data=arrays,
         found=found,
-        n_unrated=len(units) - len(np.unique(codes)),
-        n_never_at_risk=len(units) - len(np.unique(at_risk)),
+        n_unrated=arrays.n_units - len(np.unique(arrays.unit)),
+        n_never_at_risk=arrays.n_units - len(np.unique(arrays.at_risk)),
+    )
+
+
+def _check_asked(association: str, time: str | None, nodes: int) -> None:
+    check_choice(association, _ASSOCIATIONS, name="association")
+    if not isinstance(nodes, int) or not 1 <= nodes <= MOST_NODES:
+        raise ValueError(f"nodes must be a whole number from 1 to {MOST_NODES}; got {nodes!r}.")
+    if (time is not None) != ("slope" in association):
+        raise ValueError(
+            "association='slope' needs time=, the clock of the outcome's formula, and nothing else "
+            f"does; got association={association!r}, time={time!r}."
+        )
+
+
+def _arrays(
+    growth: LinearMixedModel,
+    leaving: DiscreteHazard,
+    channels: tuple[Channel, ...],
+    frames: tuple[pd.DataFrame, pd.DataFrame],
+    columns: tuple[str, str | None],
+) -> SharedData:
+    """Put both models' rows side by side."""
+    unit, cluster = columns
+    units, codes, at_risk = _units(growth, leaving, unit)
+    grouping = of_units(growth, unit)
+    return SharedData(
+        growth.design.y,
+        growth.design.X,
+        # the working columns are an invertible mixture of those given
+        np.asarray(np.linalg.solve(back_transform(grouping.terms).T, grouping.Z).T, dtype=float),
+        codes,
+        leaving.fit.design.X,
+        leaving.fit.design.y,
+        at_risk,
+        leaving.link,
+        channels,
+        _clusters(units, *frames, unit, cluster),
+        len(growth.design.groupings) > 1,
+        bool(leaving.fit.design.groupings),
+        len(units),
     )
 
 
@@ -270,6 +288,10 @@ def _clusters(
     return codes
 
 
+Columns = Callable[[pd.DataFrame], tuple[Array, Array]]
+"""What codes rows as the outcome's: its fixed columns, and those of the unit's effects."""
+
+
 def _channels(
     growth: LinearMixedModel,
     leaving: DiscreteHazard,
@@ -278,64 +300,69 @@ def _channels(
     time: str | None,
 ) -> tuple[Channel, ...]:
     """Return what of the outcome bears on the hazard, in the rows at risk."""
-    rows, p = _rows_at_risk(leaving), growth.design.X.shape[1]
-    names = of_units(growth, unit).names
+    rows = _rows_at_risk(leaving)
     if "effects" in association:
-        own = [
-            Channel(
-                name, np.zeros((len(rows), p)), np.tile(np.eye(len(names))[k], (len(rows), 1)), 0.0
-            )
-            for k, name in enumerate(names)
-        ]
-        above = [str(g.name) for g in growth.design.groupings if g.columns != (unit,)]
-        nothing = (np.zeros((len(rows), p)), np.zeros((len(rows), len(names))))
-        shared = above if association == "effects" else []
-        return (*own, *(Channel(name, *nothing, 1.0) for name in shared))
+        return _effects_shared(growth, len(rows), unit, whole=association == "effects")
     _check_known(growth, rows, unit)
     if growth.design.formula.fixed.offset:
         raise FormulaError(
             "The outcome's current value is that of its coefficients: an offset() in the outcome's "
             "formula is not in it. Take it off the outcome yourself, or share effects."
         )
+    place = growth.design.groupings.index(of_units(growth, unit))
 
     def columns(at: pd.DataFrame) -> tuple[Array, Array]:
         new = code_new_rows(growth.design, at, with_units=False)
-        return new.X, new.Z[growth.design.groupings.index(of_units(growth, unit))]
+        return new.X, new.Z[place]
 
     found = []
     if "value" in association:
-        ones = np.ones(len(rows))
-        W = leaving.fit.design.X
+        ones, W = np.ones(len(rows)), leaving.fit.design.X
         spanned = np.abs(W @ np.linalg.lstsq(W, ones, rcond=None)[0] - ones).max() < _EXACT
         centre = float(growth.design.y.mean()) if spanned else 0.0
         found.append(Channel("value", *columns(rows), 1.0, centre))
     if time is not None:
-        if time not in rows.columns or time not in map(str, growth.design.frame.columns):
-            raise FormulaError(
-                f"time='{time}' must be the clock of the outcome's formula, and a column of both "
-                f"frames. {did_you_mean(time, growth.design.frame.columns)}"
-            )
-        clock, seen = (finite_or_missing(f, time) for f in (rows, growth.design.frame))
-        ends = min(clock.min(), seen.min()), max(clock.max(), seen.max())
-        step = _CLOCK_STEP * ((ends[1] - ends[0]) or 1.0)
-        # one-sided at the ends, beyond which splines may not be defined
-        ahead, behind = np.minimum(clock + step, ends[1]), np.maximum(clock - step, ends[0])
-        slopes = [
-            (a - b) / (ahead - behind)[:, None]
-            for a, b in zip(
-                columns(rows.assign(**{time: ahead})),
-                columns(rows.assign(**{time: behind})),
-                strict=True,
-            )
-        ]
-        if not np.abs(slopes[1]).max() > 0.0:
-            raise NotIdentifiedError(
-                f"No random effect of '{unit}' changes with '{time}': all units of one kind have "
-                f"the same slope. Let it differ, as in '(1 + {time} | {unit})', or take "
-                "association='value'."
-            )
-        found.append(Channel("slope", slopes[0], slopes[1], 0.0))
+        found.append(Channel("slope", *_slopes(growth, rows, columns, unit, time), 0.0))
     return tuple(found)
+
+
+def _effects_shared(
+    growth: LinearMixedModel, n: int, unit: str, *, whole: bool
+) -> tuple[Channel, ...]:
+    """Return each of the unit's effects, and the cluster's, if the `whole` of them is shared."""
+    names, X = of_units(growth, unit).names, np.zeros((n, growth.design.X.shape[1]))
+    own = [
+        Channel(name, X, np.tile(row, (n, 1)), 0.0)
+        for name, row in zip(names, np.eye(len(names)), strict=True)
+    ]
+    above = [str(g.name) for g in growth.design.groupings if g.columns != (unit,)]
+    nothing = np.zeros((n, len(names)))
+    return (*own, *(Channel(name, X, nothing, 1.0) for name in above if whole))
+
+
+def _slopes(
+    growth: LinearMixedModel, rows: pd.DataFrame, columns: Columns, unit: str, time: str
+) -> tuple[Array, Array]:
+    """Differentiate the outcome's columns in the clock, by differences."""
+    if time not in rows.columns or time not in map(str, growth.design.frame.columns):
+        raise FormulaError(
+            f"time='{time}' must be the clock of the outcome's formula, and a column of both "
+            f"frames. {did_you_mean(time, growth.design.frame.columns)}"
+        )
+    clock, seen = (finite_or_missing(f, time) for f in (rows, growth.design.frame))
+    ends = min(clock.min(), seen.min()), max(clock.max(), seen.max())
+    step = _CLOCK_STEP * ((ends[1] - ends[0]) or 1.0)
+    # one-sided at the ends, beyond which splines may not be defined
+    ahead, behind = np.minimum(clock + step, ends[1]), np.maximum(clock - step, ends[0])
+    after, before = (columns(rows.assign(**{time: at})) for at in (ahead, behind))
+    apart = (ahead - behind)[:, None]
+    if not np.abs(after[1] - before[1]).max() > 0.0:
+        raise NotIdentifiedError(
+            f"No random effect of '{unit}' changes with '{time}': all units of one kind have the "
+            f"same slope. Let it differ, as in '(1 + {time} | {unit})', or take "
+            "association='value'."
+        )
+    return (after[0] - before[0]) / apart, (after[1] - before[1]) / apart
 
 
 def _check_known(growth: LinearMixedModel, rows: pd.DataFrame, unit: str) -> None:
