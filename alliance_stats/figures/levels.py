@@ -15,6 +15,7 @@ from alliance_stats.figures.axes import (
     room_beside,
     row_heights,
     set_limits,
+    width_in_points,
     write_rows,
 )
 from alliance_stats.figures.common import Common, laid_out
@@ -42,6 +43,7 @@ _NAME_WIDTH = 126.0  # pt, on a full page
 _ROW_GAP = 12.0  # pt
 _LABEL_WIDTH = 104.0  # pt, on a page of one and a half columns
 _HEIGHT = 190.0  # pt
+_THREE_TICKS = 72.0  # pt, that three percentages take
 
 
 def draw_variance_partition(ax: Axes, shares: pd.DataFrame) -> None:
@@ -70,7 +72,8 @@ def draw_variance_partition(ax: Axes, shares: pd.DataFrame) -> None:
     ax.set_xlim(0.0, 1.0)
     ax.set_ylim(float(heights.sum()), 0.0)
     ax.set_yticks([])
-    ticks = np.linspace(0, 1, 3 if sheet().narrow else 6)
+    wide = width_in_points(ax)
+    ticks = np.linspace(0, 1, 2 if wide < _THREE_TICKS else 3 if sheet().narrow else 6)
     ax.set_xticks(ticks, [format_percent(tick) for tick in ticks])
     write_rows(ax, names, centres, x=-8.0, ha="right", width=room)
     write_rows(ax, _numbers(shares), centres, x=10.0, ha="left", width=200.0)

@@ -28,7 +28,7 @@ from alliance_stats.study import ParticipantFlow
 
 __all__ = ["draw_participants", "participant_flow_figure"]
 
-_LEAST = 13.0  # times the size of small text: the least width of an arm's column
+_LEAST = (13.0, 10.0, 8.0)  # times the size of small text: the least width of an arm's column
 _PLURALS = {"family": "families", "person": "persons", "therapist": "therapists"}
 _STAGES = (("in group", "In group"), ("left", "Left early"), ("stayed", "Stayed"),
            ("analysed", "Analysed"))  # fmt: skip
@@ -183,7 +183,12 @@ def _counts(row: Mapping[str, Any], flow: ParticipantFlow) -> list[str]:
 
 def _placed(flow: ParticipantFlow, width: float, said: Said) -> _Placed:
     """Place the boxes of all above, and the arms' columns abreast, as many as the width holds."""
-    rail, wide, abreast = _columns(flow, width)
+    placed = [_with_columns(flow, width, said, least) for least in _LEAST]
+    return next((one for one in placed if one.height <= TALLEST), placed[-1])
+
+
+def _with_columns(flow: ParticipantFlow, width: float, said: Said, least: float) -> _Placed:
+    rail, wide, abreast = _columns(flow, width, least)
     room = (rail, wide if abreast == 2 else 0.48 * width)
     above, aside = _before_arms(flow, width, said, room)
     top = max([above[-1].bottom, *(side.bottom for _, side in aside)]) + 2 * GAP
@@ -204,11 +209,11 @@ def _placed(flow: ParticipantFlow, width: float, said: Said) -> _Placed:
     return _Placed(above, aside, columns, 2.0)
 
 
-def _columns(flow: ParticipantFlow, width: float) -> tuple[float, float, int]:
+def _columns(flow: ParticipantFlow, width: float, least: float) -> tuple[float, float, int]:
     """Return where the first column begins, how wide columns are, and how many stand abreast."""
     if not flow.groups:
         return 1.0, 0.48 * width, 1
-    most = int((width + GAP) // (_LEAST * points("small") + GAP))
+    most = int((width + GAP) // (least * points("small") + GAP))
     abreast = max(1, min(len(flow.groups), most))
     rail = 9.0 if abreast < len(flow.groups) else 1.0
     return rail, (width - rail - 1.0 - GAP * (abreast - 1)) / abreast, abreast

@@ -25,6 +25,8 @@ __all__ = ["draw_stacked_steps", "step_figure"]
 # Lightest and darkest step, as shares of the house's first colour on white.
 LIGHTEST, DARKEST = 0.12, 0.95
 MOST_PANELS = 6
+_LEAST = 80.0  # pt, of a panel
+_AXIS, _TICK = 16.0, 16.0  # pt, what the numbers beside a panel and those below it take
 
 
 def draw_stacked_steps(
@@ -149,7 +151,7 @@ def _page(
 ) -> Figure:
     tints, panels = _tints(len(means.steps)), _panels(means)
     first, *others = [str(c) for c in means.cells.columns]
-    columns = min(len(panels), 3)
+    columns = min(len(panels), 3, max(1, int(sheet().width * 0.75 / _LEAST)))
     down = -(-len(panels) // columns)
     figure = page(min(200.0, TALLEST / down) * down, by_hand=False)
     axes = figure.subplots(down, columns, squeeze=False, sharey=True)
@@ -165,7 +167,8 @@ def _page(
         numeric = all(isinstance(v, int | float | np.number) for v in values)
         across = np.array(values, dtype=float) if numeric else np.arange(len(values), dtype=float)
         draw_stacked_steps(ax, across, part, tints)
-        ax.set_xticks(time_ticks(across, 6) if numeric else across)
+        most = min(6, int((room - _AXIS) / _TICK))
+        ax.set_xticks(time_ticks(across, most) if numeric else across)
         if not numeric:
             ax.set_xticklabels(["\n".join(wrap(said(str(v)), room / len(values))) for v in values])
         dress(ax, x_label=x_label, y_label="Probability")

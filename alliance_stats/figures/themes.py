@@ -48,7 +48,7 @@ from alliance_stats.figures.style import (
     naming,
     sheet,
 )
-from alliance_stats.figures.text import lines_height, spread, widest, wrap
+from alliance_stats.figures.text import lines_height, spread, text_width, widest, wrap
 from alliance_stats.groups import ThemeComparison, ThemeTransitions
 
 __all__ = ["draw_themes", "draw_transitions", "theme_figure", "transition_figure"]
@@ -264,7 +264,9 @@ def draw_transitions(
     ax.set_xlim(0.0, wide)
     ax.set_ylim(high, 0.0)
     ax.set_axis_off()
-    n_gaps, side = max(counts.shape) - 1, sheet().part(_SIDE)
+    counted = [line for k in range(counts.shape[1]) for line in _from_each(counts, k)]
+    side = max(sheet().part(_SIDE), max(map(text_width, counted)) + _LABEL_GAP + 2.0)
+    n_gaps = max(counts.shape) - 1
     per_case = (high - n_gaps * _GAP) / max(counts.sum(), 1.0)
     left = _stack(counts.sum(axis=1) * per_case, high)
     right = _stack(counts.sum(axis=0) * per_case, high)
