@@ -139,7 +139,7 @@ def curve_differences_figure(
     differences = _differences(result, times, conf_level)
     states = [*differences["state"].unique()] if "state" in differences else []
     said = naming(common["words"], [*differences["contrast"].unique(), *states])
-    headings = [said(name) for name in differences["contrast"]]
+    headings = [_minus(said(name)) for name in differences["contrast"]]
     if len(states) > 1:
         named = zip(headings, differences["state"], strict=True)
         headings = [f"{name}: {said(state)}" for name, state in named]
@@ -270,7 +270,9 @@ def restricted_mean_figure(
     apart = apart.rename(columns={"contrast": "term"})
     causes = [] if result.cause is None else [result.cause]
     said = naming(common["words"], [*means["term"], *apart["term"], *causes])
-    parts = [part.assign(term=[said(name) for name in part["term"]]) for part in (means, apart)]
+    parts = [
+        part.assign(term=[_minus(said(name)) for name in part["term"]]) for part in (means, apart)
+    ]
     lost = "" if result.cause is None else f" lost to {said(result.cause)}"
     labels = (
         f"{time_label}{lost} up to {result.until:g}, mean",
@@ -355,3 +357,8 @@ def _ends(
             raise DataError(f"limits= takes two numbers, the lower first; got {limits!r}.")
         middle, half = (limits[0] + limits[1]) / 2.0, (limits[1] - limits[0]) / 2.0
     return [(middle - half, middle + half), (-half, half)]
+
+
+def _minus(contrast: str) -> str:
+    """Return the name of a difference with the sign of print."""
+    return contrast.replace(" - ", " \N{MINUS SIGN} ")

@@ -47,6 +47,7 @@ _COLUMNS = 3
 _MOST_FAMILIES = 12
 _MOST_ROLES = 12
 _LEFT, _GAP, _PANEL, _BETWEEN = 48.0, 14.0, 92.0, 16.0  # pt
+_NARROW = 90.0  # pt, a strip with fewer ticks
 _LEAST = 62.0  # pt, the width of a strip
 
 
@@ -228,7 +229,7 @@ def _draw_panels(
         draw_family_strip(ax, rated[rated["family"] == name], styles, first=first, last=last)
         ax.set_ylim(low - pad, high + pad)
         set_limits(ax, limits, axis="y")
-        ax.set_xticks(integer_ticks(first, last, most=6))
+        ax.set_xticks(integer_ticks(first, last, most=4 if grid.width < _NARROW else 6))
         dress(ax, grid="y")
         if place % grid.columns:
             ax.set_yticklabels([])

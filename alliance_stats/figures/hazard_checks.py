@@ -1,11 +1,13 @@
 """Checks of a Cox model: residuals over time and over a covariate, a coefficient that changes."""
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Unpack
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from alliance_stats.account import Speaker
 from alliance_stats.checks import check_choice, did_you_mean, finite_or_missing, require_kind
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import Array
@@ -163,7 +165,7 @@ def varying_coefficient_figure(
     """
     asked = "varying_coefficient_figure draws a result of varying_coefficient"
     require_kind(result, VaryingCoefficient, asked=asked, instead=DRAWN_BY)
-    said = naming(common["words"], [result.term])
+    said = _terms(common["words"], [result.term])
     curve = _fine_curve(result, conf_level)
     y_label = f"Log hazard ratio of {said(result.term)}"
     figure = page(_HEIGHT + 40.0, by_hand=False)
@@ -236,7 +238,7 @@ def schoenfeld_figure(
             f"The model has {len(terms)} coefficients; {_MOST_PANELS} panels fit on a page. Fit it "
             "with fewer, or look at one by varying_coefficient_figure."
         )
-    said = naming(common["words"], terms)
+    said = _terms(common["words"], terms)
     residuals = schoenfeld_residuals(model)
     curves = {
         term: _fine_curve(
@@ -420,3 +422,9 @@ def _cut(curve: pd.DataFrame, ax: Axes) -> str:
     low, high = ax.get_ylim()
     beyond = (curve["conf_low"] < low) | (curve["conf_high"] > high)
     return " Where the band leaves the axis it is cut." if beyond.any() else ""
+
+
+def _terms(words: Mapping[str, str] | None, known: Sequence[object]) -> Callable[[object], str]:
+    """Return what names a coefficient: the caller's words, or ``role[T.father]`` in print."""
+    said, speaker = naming(words, known), Speaker(terms_as_code=False)
+    return lambda term: said(term) if said(term) != str(term) else speaker.term(term)

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 
 from alliance_stats.checks import require_kind
 from alliance_stats.errors import DataError
-from alliance_stats.figures.axes import add_axes, no_limits, page
+from alliance_stats.figures.axes import add_axes, no_limits, page, width_in_points
 from alliance_stats.figures.common import Common, laid_out
 from alliance_stats.figures.numbers import format_level, interval_of, plural, with_interval
 from alliance_stats.figures.report_figure import DRAWN_BY, ReportFigure
@@ -16,6 +16,8 @@ from alliance_stats.figures.text import wrap
 from alliance_stats.panel import CrossLagged
 
 __all__ = ["draw_lagged_paths", "effects_in_words", "lagged_paths_figure", "one_table"]
+
+_ONE_LINE = 200.0  # pt, that estimates need to stand beside their intervals
 
 
 def draw_lagged_paths(ax: Axes, effects: pd.DataFrame) -> None:
@@ -55,10 +57,13 @@ def draw_lagged_paths(ax: Axes, effects: pd.DataFrame) -> None:
             },
         )
         along = 0.5 if start == end else 0.34
+        said = with_interval(row.estimate, row.conf_low, row.conf_high)
+        if width_in_points(ax) < _ONE_LINE:
+            said = said.replace(" [", "\n[", 1)
         ax.text(
             0.18 + 0.64 * along,
             start + (end - start) * along,
-            with_interval(row.estimate, row.conf_low, row.conf_high),
+            said,
             ha="center",
             va="center",
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},

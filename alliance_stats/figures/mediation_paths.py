@@ -112,7 +112,7 @@ def draw_effect_draws(ax: Axes, effects: pd.DataFrame, draws: np.ndarray) -> Non
     ax.set_xlim(low - pad, high + pad)
     ax.set_ylim(float(heights.sum()), 0.0)
     ax.set_yticks([])
-    ax.xaxis.set_major_locator(MaxNLocator(max(int(width_in_points(ax) / 40.0), 2)))
+    ax.xaxis.set_major_locator(MaxNLocator(max(int(width_in_points(ax) / 40.0), 1)))
     null = float(np.nanmax(effects["null"]))
     ax.axvline(null, color=RULE, lw=0.8, zorder=1)
     style = look(0)

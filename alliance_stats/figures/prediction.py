@@ -275,6 +275,8 @@ def calibration_figure(
             f"{plural(len(times), 'time')} do not fit on a page: ask for {_MOST_PANELS} or fewer."
         )
     said = naming(common["words"], [f"{time:g}" for time in times])
+    own = {time: said(f"{time:g}") for time in times}
+    called = {time: f"Time {name}" if name == f"{time:g}" else name for time, name in own.items()}
     columns = min(len(times), max(int(sheet().width / 150.0), 1))
     down = -(-len(times) // columns)
     each = min(_HEIGHT + 40.0, sheet().width / columns + 20.0, TALLEST / down)
@@ -285,10 +287,10 @@ def calibration_figure(
     for ax, time in zip(axes.flat, times, strict=False):
         draw_calibration(ax, table.loc[table["time"] == time], limits=common["limits"])
         dress(ax, x_label="Predicted probability (0–1)", y_label=f"Share that {event_label} (0–1)")
-        ax.set_title(said(f"{time:g}"), loc="left", pad=6, **font(BODY))
+        ax.set_title(called[time], loc="left", pad=6, **font(BODY))
     settle(figure)
     names = [
-        f"{said(f'{row.time:g}')}, predicted {format_alone(row.predicted, 'bounded')}"
+        f"{called[row.time]}, predicted {format_alone(row.predicted, 'bounded')}"
         for row in table.itertuples()
     ]
     numbers = [interval_of(row, kind="bounded") for _, row in table.iterrows()]
