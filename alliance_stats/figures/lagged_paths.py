@@ -17,7 +17,7 @@ from alliance_stats.panel import CrossLagged
 
 __all__ = ["draw_lagged_paths", "effects_in_words", "lagged_paths_figure", "one_table"]
 
-_ONE_LINE = 200.0  # pt, that estimates need to stand beside their intervals
+_ONE_LINE = 260.0  # pt, that estimates need to stand beside their intervals
 
 
 def draw_lagged_paths(ax: Axes, effects: pd.DataFrame) -> None:
@@ -67,6 +67,7 @@ def draw_lagged_paths(ax: Axes, effects: pd.DataFrame) -> None:
             ha="center",
             va="center",
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},
+            zorder=5,  # over arrows that are drawn later
             **font(SMALL),
         )
 

@@ -316,7 +316,7 @@ def _reasons(rows: pd.DataFrame, flow: ParticipantFlow, said: Said) -> list[str]
     for row in rows.to_dict("records"):
         n = _counts(row, flow)[0]
         persons = flow.unit == "family" and "person" in flow.levels
-        also = f", {plural(int(row['n_persons']), 'person', 'persons')}" if persons else ""
+        also = f" ({plural(int(row['n_persons']), 'person', 'persons')})" if persons else ""
         found.append(f"{said(row['term'])}: {n.split()[0]}{also}")
     return found
 
