@@ -113,7 +113,7 @@ def test_the_figure_says_the_counts_and_its_boxes_stay_apart():
         report = participant_flow_figure(flow, width=width, words={"dropout": "left early"})
         (ax,) = report.figure.axes
         words = {text.get_text() for text in ax.texts}
-        assert {"Screened: 9 families", "x: 2 families", "left early: 1, 2 persons"} <= words
+        assert {"Screened: 9 families", "x: 2 families", "left early: 1 (2 persons)"} <= words
         boxes = [p.get_bbox() for p in ax.patches if isinstance(p, Rectangle)]
         for i, one in enumerate(boxes):
             for other in boxes[i + 1 :]:
