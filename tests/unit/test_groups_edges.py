@@ -321,3 +321,9 @@ def test_a_variable_that_nobody_has_does_not_take_table_one_along():
     found = table_one(data, variables=["x", "y"], group="g")
     assert found.frame()["a (n = 2)"].tolist() == ["–", "1.50 (0.71)"]
     assert "x: missing for 2 in a, 2 in b" in found.summary()
+
+
+def test_an_outcome_of_two_words_is_refused_with_the_way_to_make_it_0_and_1():
+    data = pd.DataFrame({"g": ["a", "b"] * 4, "ok": ["yes", "no", "no", "yes"] * 2})
+    with pytest.raises(DataError, match=r"0/1 column: \(data\['ok'\] == 'yes'\).astype\(int\)"):
+        compare_groups(data, outcomes="ok", group="g")

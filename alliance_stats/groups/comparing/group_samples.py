@@ -279,9 +279,11 @@ def _read_values(data: pd.DataFrame, name: str) -> tuple[Array, Kind, tuple[str,
         codes[codes < 0] = np.nan
         return codes, "ordinal", tuple(str(label) for label in column.cat.categories)
     if not _holds_numbers(column):
+        words = sorted(map(str, column.dropna().unique()))
+        one = f": (data['{name}'] == '{words[-1]}').astype(int)" if len(words) == 2 else ""
         raise DataError(
             f"Outcome '{name}' is not numeric; its values are of type {column.dtype}. Give a "
-            "numeric column, a 0/1 column, or an ordered category "
+            f"numeric column, a 0/1 column{one}, or an ordered category "
             "(pandas.Categorical(..., ordered=True))."
         )
     values = finite_or_missing(data, name)
