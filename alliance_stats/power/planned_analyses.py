@@ -14,6 +14,8 @@ from typing import Literal
 import pandas as pd
 
 from alliance_stats.checks import did_you_mean
+from alliance_stats.design.formula import parse_formula, variables_of
+from alliance_stats.door import replaced
 from alliance_stats.errors import NotIdentifiedError
 from alliance_stats.groups import compare_groups, compare_themes
 from alliance_stats.multilevel import DfMethod, VarianceBy, lmm, within_between
@@ -35,6 +37,7 @@ __all__ = [
 ]
 
 _NUMBERS = ["estimate", "p_value", "conf_low", "conf_high"]
+_IDS = ("therapist", "family")
 _LEFT_BY = ("therapist", "family", "session", "alliance", "ending")
 _HAZARD_TRUTHS = {
     "alliance_running_mean": "dropout.alliance_so_far",
@@ -67,7 +70,7 @@ class ModelEffect:
 
     def __call__(self, study: Study) -> pd.DataFrame:
         """Fit the model to a study's sessions."""
-        model = lmm(self.formula, study.sessions)
+        model = lmm(self.formula, _read_by(self.formula, study.sessions))
         found = _of(model.tidy(df_method=self.df_method), self.term)
         return _rows(found, self.parameter, singular=model.singular)
 
@@ -197,9 +200,13 @@ class DropoutEffect:
         """Follow families from session to session."""
         sessions = study.sessions
         # every further column would be searched for means that know the future
-        asked = {*_LEFT_BY, self.predictor, *self.covariates}
+        terms = dict.fromkeys([self.predictor, *self.covariates])
+        asked = {*_LEFT_BY, *terms}
         periods = person_period(
-            sessions[[name for name in sessions.columns if name in asked]],
+            _numbered(
+                sessions[[name for name in sessions.columns if name in asked]],
+                [name for name in _IDS if name not in terms],
+            ),
             unit="family",
             session="session",
             ending="ending",
@@ -209,7 +216,6 @@ class DropoutEffect:
         # against going on: intervals that ended otherwise, or were not seen, say nothing of it
         other = periods["event"].eq(0) & periods["ending_code"].ne(0)
         periods = periods[periods["event"].notna() & ~other]
-        terms = dict.fromkeys([self.predictor, *self.covariates])
         model = discrete_hazard(
             " + ".join(terms),
             periods,
@@ -301,6 +307,24 @@ class ThemeDifference:
         found = compare_themes(interviews, themes="theme", group="group", test=self.test).tidy()
         found["p_value"] = found["p_value"].fillna(1.0)
         return _rows(found[_NUMBERS].set_axis(["difference"]), "difference", singular=False)
+
+
+def _read_by(formula: str, sessions: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns that a formula reads, ids numbered; all of them, if one is not there."""
+    parsed = parse_formula(formula)
+    parts = [parsed.outcome, parsed.fixed, *(random.terms for random in parsed.random)]
+    read = {str(column) for part in parts for column in variables_of(part)}
+    ids = {str(column) for random in parsed.random for column in random.grouping} - read
+    if not read | ids <= set(sessions.columns):
+        return sessions
+    known = sessions[[name for name in sessions.columns if name in read | ids]]
+    return _numbered(known, sorted(ids))
+
+
+def _numbered(frame: pd.DataFrame, ids: Sequence[str]) -> pd.DataFrame:
+    """Return the frame with ids as numbers, in order of appearance: each is looked up once."""
+    codes = {name: pd.factorize(frame[name])[0] for name in ids if name in frame}
+    return replaced(frame, {name: own for name, own in codes.items() if (own >= 0).all()})
 
 
 def _of(tidy: pd.DataFrame, term: str) -> pd.DataFrame:
