@@ -200,7 +200,7 @@ def split_alliance(
     ... )
     >>> split_alliance(indices, threshold=1.0, sd="sample").glance().iloc[:, :3].round(3)
                                                     rule  n_families  n_ever_split
-    0  highest minus lowest: the most discrepant pair ...         240           215
+    0  highest minus lowest: the most discrepant pair...         240           215
     """
     _check_rule(indices, threshold=threshold, sd=sd, norm_sd=norm_sd, on=on, reference=reference)
     table = indices.table

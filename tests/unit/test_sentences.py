@@ -179,7 +179,7 @@ def test_a_log_rank_test_is_said_with_events_by_group(endings):
     printed(found[1], test.statistic)
     assert found[2] == p_phrase(test.p_value)
     for row in test.tidy().itertuples():
-        counts = re.search(rf"{row.level}: {N} rows, {N} events, expected = {N}\.", text).groups()
+        counts = re.search(rf"{row.group}: {N} rows, {N} events, expected = {N}\.", text).groups()
         for part, value in zip(counts, (row.nobs, row.n_event, row.n_expected), strict=True):
             printed(part, value)
 
