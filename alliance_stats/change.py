@@ -132,7 +132,7 @@ def reliable_change_index(
     check_choice(method, list(CRITICAL_VALUES), name="method")
     x, y = _scores(before, "before"), _scores(after, "after")
     if x.shape != y.shape:
-        raise DataError(f"before has {x.size} scores and after {y.size}; one of each a case.")
+        raise DataError(f"before has {x.size} scores and after {y.size}; one of each per case.")
     r = _check_reliability(reliability)
     moments = reference or ChangeReference.from_sample(x, y)
     s, mean = moments.sd_before, moments.mean_before

@@ -137,7 +137,7 @@ def check_frame(data: object, *, what: str = "data") -> pd.DataFrame:
     Raises
     ------
     DataError
-        If it is no table, has no rows, its columns have several levels of names, or a name stands
+        If it is no table, has no rows, its columns have several levels of names, or a name appears
         twice or cannot be written as text.
     """
     return check_not_empty(plain_frame(data, what=what), what=what)

@@ -111,7 +111,9 @@ def _check_names(names: pd.Index, what: str) -> None:
         )
     twice = names[names.duplicated()]
     if len(twice):
-        raise DataError(f"Column '{twice[0]}' stands more than once in {what}; rename one of them.")
+        raise DataError(
+            f"Column '{twice[0]}' appears more than once in {what}; rename one of them."
+        )
     for name in names:
         if isinstance(name, str) and not name.isascii() and has_surrogate(name):
             raise DataError(

@@ -220,7 +220,7 @@ def _wide(  # noqa: PLR0917
     twice = used.duplicated([person, *w], keep=False).to_numpy()
     if twice.any():
         raise DataError(
-            f"A '{person}' stands twice in a cell of {', '.join(w)}: "
+            f"A '{person}' appears twice in a cell of {', '.join(w)}: "
             f"{describe_rows(twice, used.index)}. Average such rows first, or fit a mixed model."
         )
     levels = [group_codes(used[name])[1] for name in w]

@@ -358,7 +358,7 @@ def _check_asked(  # noqa: PLR0917
     if within is not None and (method != "pearson" or given or cluster is not None):
         raise DataError("within= is for Pearson correlations, without partial= or cluster=.")
     if session is not None and within is None:
-        raise DataError("session= goes with within=, the column of persons.")
+        raise DataError("session= needs within=, the column of persons.")
     if method == "kendall" and (given or cluster is not None):
         raise DataError("Kendall's tau has no partial= or cluster= here; use 'spearman'.")
 

@@ -301,7 +301,7 @@ def fit_ordered(
     if np.abs(gradient).max() > _FLAT * len(codes) ** 0.5 or np.abs(b).max() > _RAN_OFF:
         raise NotIdentifiedError(
             "The regression on ordered categories did not settle: a coefficient runs off. Is the "
-            "order of the outcome told without error by a predictor?"
+            "order of the outcome predicted without error by a predictor?"
         )
     p = X.shape[1]
     # from standardised columns back: eta = tau - (x - c)'b/s

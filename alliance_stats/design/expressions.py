@@ -111,7 +111,7 @@ def evaluate(tree: Expression, frame: pd.DataFrame, learn: pd.DataFrame, states:
             positional = values[: len(arguments)]
             further = dict(zip(names, values[len(arguments) :], strict=True))
             return _called(tree, lambda: call(*positional, **further))
-    raise FormulaError(f"'{written(tree)}' does not belong where it stands in the formula.")
+    raise FormulaError(f"'{written(tree)}' does not belong where it is in the formula.")
 
 
 def as_numbers(value: Any, where: Expression) -> Any:

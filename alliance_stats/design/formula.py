@@ -253,7 +253,7 @@ def parse_formula(formula: str | MixedFormula, *, needs_response: bool = True) -
     random = tuple(term for bar in reader.bars for term in _expanded(bar, formula))
     clashes = {str(t) for t in random if [str(u) for u in random].count(str(t)) > 1}
     if clashes:
-        raise FormulaError(f"The random term {min(clashes)} stands twice in {formula!r}.")
+        raise FormulaError(f"The random term {min(clashes)} appears twice in {formula!r}.")
     return MixedFormula(formula, outcome, fixed, random)
 
 

@@ -194,7 +194,7 @@ class _Reader:
         if self._next.text == ")":
             raise FormulaError(f"A ')' in {self.formula!r} closes nothing.")
         if self._next.kind != "end":
-            raise self._unreadable(f"'{self._next.text}' does not belong where it stands")
+            raise self._unreadable(f"'{self._next.text}' does not belong where it is")
         return tree
 
     def _tokens(self) -> list[_Token]:
@@ -284,7 +284,7 @@ class _Reader:
             opened = "(" if mark == ")" else "["
             raise FormulaError(f"A '{opened}' in {self.formula!r} is not closed.")
         if token != ("mark", mark):
-            raise self._unreadable(f"'{token.text}' does not belong where it stands")
+            raise self._unreadable(f"'{token.text}' does not belong where it is")
 
     def _named(self, name: str) -> Expression:
         if self._next == ("mark", "("):
@@ -316,5 +316,5 @@ class _Reader:
             self._take()
         self._close(end)
         if len(dict(named)) < len(named):
-            raise self._unreadable("an argument stands twice")
+            raise self._unreadable("an argument appears twice")
         return arguments, named

@@ -54,7 +54,7 @@ class RoleDifference:
         check_choice(self.several, ("refuse", "mean"), name="several")
         both = set(self.sides[0]) & set(self.sides[1])
         if both:
-            raise DataError(f"Role '{min(both)}' stands on both sides of a difference.")
+            raise DataError(f"Role '{min(both)}' is on both sides of a difference.")
 
     @property
     def sides(self) -> tuple[tuple[str, ...], tuple[str, ...]]:

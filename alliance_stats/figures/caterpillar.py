@@ -335,7 +335,7 @@ def _ratios(model: DiscreteHazard, group: str, conf_level: float) -> pd.DataFram
     if sd.iloc[0] == 0.0:
         raise DataError(
             f"The variance between units of '{group}' is estimated as zero: their predicted "
-            "effects are all alike, and an order of them would be one of chance. Report the upper "
+            "effects are all alike, and their order would be arbitrary. Report the upper "
             "limit of the median ratio instead."
         )
     frame = model.periods.frame

@@ -142,7 +142,7 @@ def theme_figure(
     Raises
     ------
     DataError
-        If a column is missing, a theme stands twice for a group, or a proportion is not count/n.
+        If a column is missing, a theme appears twice for a group, or a proportion is not count/n.
 
     Examples
     --------
@@ -168,7 +168,7 @@ def theme_figure(
     for column in ("theme", "group", "count", "n"):
         require_present(prevalence, column, why="to place a dot")
     if prevalence.duplicated(["theme", "group"]).any():
-        raise DataError("A theme stands more than once for the same group.")
+        raise DataError("A theme appears more than once for the same group.")
     share = prevalence["count"] / prevalence["n"]
     if not np.allclose(share, prevalence["estimate"], rtol=0, atol=1e-9):
         raise DataError("Column 'estimate' is not 'count' divided by 'n'.")

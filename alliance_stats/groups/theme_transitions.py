@@ -192,7 +192,7 @@ def theme_transitions(
     Raises
     ------
     DataError
-        If a theme is not 0/1, a unit stands more than once, or a column is not there.
+        If a theme is not 0/1, a unit appears more than once, or a column is not there.
 
     Examples
     --------

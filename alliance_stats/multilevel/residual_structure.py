@@ -45,7 +45,7 @@ def read_structure(
     Raises
     ------
     DataError
-        Times that are missing, not whole (AR1, Toeplitz) or stand twice in a unit; a unit whose
+        Times that are missing, not whole (AR1, Toeplitz) or appear twice in a unit; a unit whose
         rows lie in several units of a grouping factor; a power of zero.
     NotIdentifiedError
         A stratum with a single row, a covariate of one value, units for correlation that never

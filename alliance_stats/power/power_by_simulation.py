@@ -315,7 +315,7 @@ def plain_values(values: Sequence[object], name: str) -> list[object]:
     Raises
     ------
     DataError
-        If there is none, a text stands for a list, or a value stands twice.
+        If there is none, a text stands for a list, or a value appears twice.
     """
     if isinstance(values, str) or not hasattr(values, "__iter__"):
         raise DataError(f"vary= takes a list of values of '{name}'; got {values!r}.")

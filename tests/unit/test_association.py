@@ -112,7 +112,7 @@ def test_a_person_without_a_cell_is_set_aside_whole_and_said() -> None:
         (DataError, "need person=", {"within": "time"}),
         (DataError, "two parts", {"within": "time", "between": "time", "person": "person"}),
         (DataError, "several rows", {"between": "group", "person": "person"}),
-        (DataError, "stands twice", {"within": "group", "person": "group2"}),
+        (DataError, "appears twice", {"within": "group", "person": "group2"}),
         (NotIdentifiedError, "one level", {"between": "one"}),
     ],
 )

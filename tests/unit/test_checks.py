@@ -53,7 +53,7 @@ def test_what_is_not_a_frame_is_refused():
 
 
 def test_a_column_that_stands_twice_is_refused():
-    with pytest.raises(DataError, match="Column 'a' stands more than once in data; rename one"):
+    with pytest.raises(DataError, match="Column 'a' appears more than once in data; rename one"):
         checks.check_frame(pd.DataFrame([[1, 2]], columns=["a", "a"]))
 
 

@@ -180,7 +180,7 @@ def test_cells_are_read_as_they_are_meant(column, text, parts) -> None:
 def test_parentheses_beside_an_estimate_can_hold_a_t() -> None:
     found = check({"estimate": "0.42 (2.80)", "p_value": ".009"})
     assert (found["verdict"] != "not reproduced").all()
-    with pytest.raises(DataError, match=r"field 'r': what stands in parentheses in '.45 \(.02\)'"):
+    with pytest.raises(DataError, match=r"field 'r': what is in parentheses in '.45 \(.02\)'"):
         check({"r": ".45 (.02)", "n": "20"})
 
 

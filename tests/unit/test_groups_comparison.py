@@ -259,7 +259,7 @@ def test_several_outcomes_with_a_baseline_count_the_rows_used():
 
 
 def test_pairs_that_match_nothing_are_refused(four):
-    with pytest.raises(DataError, match="No value of 'id' stands in both groups"):
+    with pytest.raises(DataError, match="No value of 'id' is in both groups"):
         compare_groups(four.assign(id=range(4)), outcomes="score", group="group", paired="id")
 
 

@@ -1,4 +1,4 @@
-"""Themes count interviewed cases: a unit that stands twice is refused where unit= is named."""
+"""Themes count interviewed cases: a unit that appears twice is refused where unit= is named."""
 
 import pandas as pd
 import pytest

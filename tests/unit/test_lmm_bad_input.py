@@ -39,7 +39,7 @@ FORMULAS = {
     "y ~ x + (1 | g": "is not closed",
     "y ~ x + 1 | g": "needs brackets: '(1 | group)'",
     "y ~ x * (1 | g)": "must be joined by '+'",
-    "y ~ x + (1 | g) + (1 | g)": "stands twice",
+    "y ~ x + (1 | g) + (1 | g)": "appears twice",
     "y x + (1 | g)": "needs an outcome, a '~' and a right-hand side",
     "y ~ x + (0 | g)": "has no random effect",
 }

@@ -131,7 +131,7 @@ def test_frames_that_are_none(data):
     several.columns = pd.MultiIndex.from_product([["a"], data.columns])
     with pytest.raises(DataError, match=r"names of 2 parts, as \('a', 'y'\)"):
         lmm(FORMULA, several)
-    with pytest.raises(DataError, match="'x' stands more than once"):
+    with pytest.raises(DataError, match="'x' appears more than once"):
         lmm(FORMULA, pd.concat([data, data[["x"]]], axis=1))
     with pytest.raises(DataError, match="no rows"):
         lmm(FORMULA, pd.DataFrame())

@@ -374,7 +374,7 @@ def _check_times(asked: Asked, used: pd.DataFrame, times: Mapping[str, str]) -> 
             if wrong.any():
                 raise DataError(
                     f"'{before}' was measured after '{after}' in {describe_rows(wrong, used.index)}"
-                    f" ('{times[before]}' > '{times[after]}'): what comes later mediates nothing."
+                    f" ('{times[before]}' > '{times[after]}'): what comes later cannot mediate."
                 )
 
 

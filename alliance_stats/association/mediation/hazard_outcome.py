@@ -119,7 +119,7 @@ def read_periods(
         if late.any():
             raise DataError(
                 f"'{name}' was not known yet in {describe_rows(late, case.frame.index)} "
-                f"('{when}' > '{hazard.session}'): what comes later mediates nothing. Start where "
+                f"('{when}' > '{hazard.session}'): what comes later cannot mediate. Start where "
                 "it is known, first_session=."
             )
     return case

@@ -240,7 +240,7 @@ class TwoLevelDeviance:
         n = self.sizes[:, None, None]
         by_W = (n - 1) * P - P @ self.each @ P + by_B / n
         by_beta = -2.0 * self.columns[:, :, None] * pulled[:, None, :]
-        twice = 2.0 * np.ones((d, d)) - np.eye(d)  # an element off the diagonal stands twice
+        twice = 2.0 * np.ones((d, d)) - np.eye(d)  # an element off the diagonal appears twice
         rows, columns = np.tril_indices(d)
         parts = [(by * twice)[:, rows, columns] for by in (by_W, by_B)]
         return -0.5 * np.concatenate([*parts, by_beta.reshape(len(off), q * d)], axis=1)
@@ -272,7 +272,7 @@ class TwoLevelDeviance:
         """Return the deviance and its slopes in covariances and coefficients."""
         d, q = len(self.S), self.columns.shape[1]
         value, by_W, by_B, by_beta = self.slopes(*_unpacked(theta, d, q))
-        twice = 2.0 * np.ones((d, d)) - np.eye(d)  # an element off the diagonal stands twice
+        twice = 2.0 * np.ones((d, d)) - np.eye(d)  # an element off the diagonal appears twice
         return value, _packed(by_W * twice, by_B * twice, by_beta)
 
 

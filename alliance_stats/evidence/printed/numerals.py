@@ -273,7 +273,7 @@ def read_cell(name: str, text: str, *, decimal: str = ".") -> dict[str, str]:
     Raises
     ------
     DataError
-        If a part of the cell is not a number, or what stands in parentheses has no known meaning.
+        If a part of the cell is not a number, or what is in parentheses has no known meaning.
     """
     plain = text.strip()
     if plain.lower() in NOTHING:
@@ -317,6 +317,6 @@ def _inside(name: str, inside: str, text: str, decimal: str) -> dict[str, str]:
     if len(parts) == 1 and name in COMPANIONS:
         return {COMPANIONS[name]: parts[0]}
     raise DataError(
-        f"what stands in parentheses in {text!r} has no known meaning beside '{name}'. Give it a "
+        f"what is in parentheses in {text!r} has no known meaning beside '{name}'. Give it a "
         "column of its own."
     )

@@ -5,7 +5,7 @@ value it takes while each input runs through its interval. Where the formula is 
 input while the others are held (at any values), its least and greatest value lie at corners of the
 box of inputs, and :func:`corners` is exact. Elsewhere :func:`enclose` gives a set that is never too
 narrow, by interval arithmetic: each operation of a formula is done on whole spans at once (Moore
-1966), so the result holds every value the formula takes. It is too wide where an input stands more
+1966), so the result holds every value the formula takes. It is too wide where an input appears more
 than once; cutting the box of inputs into small cells and joining the cells' results makes the
 excess shrink with the cell size. It is too wide by about a hundredth of its width where
 correlations are printed with two decimals, by a fifth where they hardly fit together.

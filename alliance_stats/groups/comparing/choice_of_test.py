@@ -46,7 +46,7 @@ def pairwise_table(outcome: Outcome, finding: Finding, conf_level: float) -> pd.
     check_conf_level(conf_level)
     if len(outcome.labels) < 3:
         raise DataError(
-            f"Outcome '{outcome.name}' has two groups: its one pair stands in tidy() already."
+            f"Outcome '{outcome.name}' has two groups: its one pair is in tidy() already."
         )
     if finding.test == "none":
         raise DataError(f"Outcome '{outcome.name}': {finding.note}.")

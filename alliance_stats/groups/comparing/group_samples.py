@@ -376,7 +376,7 @@ def _in_whole_pairs(
     whole: npt.NDArray[np.bool_] = (np.bincount(pairs) == 2)[pairs]
     if not whole.any():
         raise DataError(
-            f"No value of '{paired}' stands in both groups, so nothing is matched. Give both cases "
+            f"No value of '{paired}' is in both groups, so nothing is matched. Give both cases "
             "of a pair the same value, or leave paired= out."
         )
     return whole

@@ -219,7 +219,7 @@ def grid_columns(design: Design, grid: ReferenceGrid) -> Array:
 
 
 def names_of(given: str | Sequence[str] | None) -> tuple[str, ...]:
-    """Read one name or several; refuse one that stands twice."""
+    """Read one name or several; refuse one that appears twice."""
     names = (given,) if isinstance(given, str) else tuple(given or ())
     for name in names:
         if names.count(name) > 1:

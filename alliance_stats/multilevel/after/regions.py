@@ -325,7 +325,7 @@ def johnson_neyman(
     numeric_predictor(known, moderator)
     if moderator == variable or moderator in (check_at(at) or {}):
         raise FormulaError(
-            f"'{moderator}' is the moderator: it cannot be the predictor too, or stand in at=."
+            f"'{moderator}' is the moderator: it cannot be the predictor too, or be in at=."
         )
     pair = None if focal.numeric else _pair(focal, values)
     effect = _effect(model.design, focal, pair, Elsewhere(moderator, dict(at or {}), weights))
