@@ -262,7 +262,7 @@ def check_one_row_a_unit(data: pd.DataFrame, unit: str, *, within: Sequence[str]
     more = f" ({plural(len(units), 'such unit')} in all)" if len(units) > 1 else ""
     raise DataError(
         f"'{unit}' {units[0]} stands in {describe_rows(first, data.index)}{more}, and the exact "
-        "tests take every row for another case. Keep one row per unit (as one parent per family), or "
+        "tests take every row for another case. Keep one row per unit (one parent per family), or "
         "code each theme as present where any of the unit's rows has it."
     )
 

@@ -356,7 +356,7 @@ def test_latent_correlations_of_complete_ratings_have_a_closed_form() -> None:
     r = found.tidy().set_index("level")["estimate"]
     for level_name, S in (("within person", W), ("between person", B)):
         assert r[level_name] == pytest.approx(S[0, 1] / np.sqrt(S[0, 0] * S[1, 1]), abs=1e-5)
-    with pytest.raises(DataError, match="goes with within"):
+    with pytest.raises(DataError, match="needs within="):
         correlations(data, ["a", "b"], session="session")
 
 

@@ -223,7 +223,7 @@ def test_bad_differences_are_refused():
         )
     with pytest.raises(DataError, match="name the column of roles"):
         family_indices(four_rows(), differences=[RoleDifference("mother", "child")], **NAMES)
-    with pytest.raises(DataError, match="'child' stands on both sides"):
+    with pytest.raises(DataError, match="'child' is on both sides"):
         RoleDifference(("mother", "child"), "child")
     siblings = four_rows(role=["mother", "father", "child", "child"])
     with pytest.raises(DataError, match=r"several members in the role 'child'.*several='mean'"):
