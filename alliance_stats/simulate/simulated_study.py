@@ -141,7 +141,12 @@ def simulate_study(
         rng=rng,
         rng_of_therapists=of_therapists,
     )
-    scores = draw_symptoms(units, ratings, symptoms, rng)
+    with np.errstate(over="ignore", invalid="ignore"):
+        scores = draw_symptoms(units, ratings, symptoms, rng)
+    if not np.isfinite(scores).all():
+        raise DataError(
+            "The symptoms run beyond all numbers: make SDs and effects in symptoms= smaller."
+        )
     courses = draw_courses(units, ratings, endings, rng)
     parent_alliance = _draw_parent_alliance(units, ratings, interviews, rng)
     themes = _draw_themes(units, parent_alliance, interviewed, interviews, rng)

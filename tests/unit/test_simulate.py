@@ -17,6 +17,7 @@ from alliance_stats.simulate import (
     simulate_study,
 )
 from alliance_stats.simulate.draws import alliance_so_far
+from alliance_stats.study import Study
 from data.make_example import FOLDER, SEED, frames, main
 
 NEVER = -40.0  # log odds at which an ending does not happen in any study
@@ -57,6 +58,25 @@ def test_another_seed_another_study(simulated):
     other = simulate_study(seed=8)
     mine, theirs = simulated.study.sessions["alliance"], other.study.sessions["alliance"]
     assert not mine.head(100).equals(theirs.head(100))
+
+
+def test_a_simulated_study_is_what_the_checks_of_a_frame_make_of_it(simulated):
+    study = simulated.study
+    checked = Study.from_frame(
+        study.sessions, person="person", family="family", therapist="therapist",
+        session="session", role="role", alliance="alliance", outcome="symptoms", ending="ending",
+        score_range=(1.0, 7.0),
+    )  # fmt: skip
+    pd.testing.assert_frame_equal(study.sessions, checked.sessions)
+    for name in ("roles", "unit", "rows", "notes", "_limits", "_scores"):
+        assert getattr(study, name) == getattr(checked, name)
+
+
+def test_symptoms_beyond_all_numbers_are_refused():
+    with pytest.raises(DataError, match="run beyond all numbers"):
+        simulate_study(seed=1, therapists=2, families=4, interviewed=0,
+                       symptoms=SymptomTruth(sd_person=1e308, sd_family=1e308, sd_residual=1e308,
+                                             within=-1e308))  # fmt: skip
 
 
 def test_units_are_as_many_as_asked_for(simulated):

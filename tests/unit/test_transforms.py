@@ -408,6 +408,8 @@ def test_components_of_decompose_are_recognised_by_name(courses: pd.DataFrame):
 def test_a_mean_of_the_callers_own_is_recognised_by_its_values(courses: pd.DataFrame):
     own = courses.assign(level=courses.groupby("fam")["wai"].transform("mean"))
     assert whole_course_means(own, unit="fam", session="s") == ["level"]
+    assert whole_course_means(own, unit="fam", session="s", columns=["score"]) == []
+    assert whole_course_means(own, unit="fam", session="s", columns=["level"]) == ["level"]
     assert refused(person_period, own, **ROLES).startswith(f"Column 'level' {FUTURE}")
 
 
