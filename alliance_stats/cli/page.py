@@ -35,6 +35,7 @@ svg { display: block; max-width: 100%; height: auto; margin: 0 auto; }
 .drawing.narrow { display: none; }
 .frame { overflow-x: auto; }
 .at-hand { font-size: .8125rem; } .at-hand summary { cursor: pointer; }
+.at-hand code { overflow-wrap: anywhere; }
 td, th { overflow-wrap: break-word; }
 @media (max-width: 40rem) {
   .drawing.wide { display: none; }
@@ -44,7 +45,7 @@ td, th { overflow-wrap: break-word; }
   tr { border-top: 1px solid currentColor; padding: .375rem 0; }
   tr:first-child { border-top: 0; }
   td, td[style] { display: flex; justify-content: space-between; gap: 1rem; padding: .125rem 0; }
-  td { text-align: right; }
+  td { text-align: right; overflow-wrap: anywhere; }
   td::before { content: attr(data-label); text-align: left; font-weight: 600; }
   td:first-child { font-weight: 600; text-align: left; }
   td:first-child::before, td:empty { display: none; }
@@ -102,12 +103,28 @@ def at_hand(figure: ReportFigure) -> str:
             f'<a download="{figure.label}.csv" href="data:text/csv;base64,{coded}">'
             f"Data ({figure.label}.csv)</a>."
         )
-    made = getattr(figure.again, "func", None)
-    by = f" Drawn by <code>{made.__name__}</code>." if made is not None else ""
+    code = _code(figure.again)
+    by = f"<p>Drawn by <code>{to_html(code)}</code>.</p>\n" if code else ""
     return (
-        f'<details class="at-hand"><summary>Description and data</summary>\n'
-        f"<p>{to_html(figure.alt)}</p>\n<p>{numbers}{by}</p>\n</details>"
+        f'<details class="at-hand"><summary>Description, data and code</summary>\n'
+        f"<p>{to_html(figure.alt)}</p>\n<p>{numbers}</p>\n{by}</details>"
     )
+
+
+def _code(again: object) -> str:
+    """Return the call that draws a figure: what it is of stands by its kind, options as given."""
+    if not isinstance(again, partial):
+        return ""
+    options = {
+        name: value
+        for name, value in again.keywords.items()
+        if isinstance(value, str | int | float | tuple | list | dict) and name != "words"
+    }
+    given = [
+        *(type(part).__name__ for part in again.args),
+        *(f"{name}={value!r}" for name, value in options.items()),
+    ]
+    return f"{again.func.__name__}({', '.join(given)})"
 
 
 def with_labels(html: str, table: ReportTable) -> str:

@@ -1,5 +1,6 @@
 """A new study folder: what is in it, and that its page and Markdown hold together."""
 
+from html import unescape
 from pathlib import Path
 
 import pandas as pd
@@ -92,7 +93,7 @@ def test_the_page_numbers_its_parts_links_to_them_and_escapes_text(tmp_path):
     assert text.count('class="drawing narrow"') == 1
     assert '<td data-label="Term">a</td>' in text
     assert 'download="fig-flow.csv"' in text
-    assert "Drawn by <code>flow_figure</code>." in text
+    assert "Drawn by <code>flow_figure(RowLedger, label='fig-flow')</code>." in unescape(text)
     assert "@media (prefers-color-scheme: dark)" in text
     assert "src=" not in text
 
