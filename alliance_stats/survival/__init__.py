@@ -1,6 +1,7 @@
 """Time to an ending: who drops out, when, and what predicts it."""
 
 from alliance_stats.survival.by_session.adjusted_curves import AdjustedCurves, adjusted_curves
+from alliance_stats.survival.by_session.coefficients_over_sessions import varying_coefficient
 from alliance_stats.survival.by_session.competing_hazards import competing_hazards
 from alliance_stats.survival.by_session.competing_hazards_model import CompetingHazards
 from alliance_stats.survival.by_session.discrete_hazard import discrete_hazard
@@ -17,10 +18,7 @@ from alliance_stats.survival.cox.proportional_hazards import (
     proportional_hazards_test,
     schoenfeld_residuals,
 )
-from alliance_stats.survival.cox.varying_coefficient import (
-    VaryingCoefficient,
-    varying_coefficient,
-)
+from alliance_stats.survival.cox.varying_coefficient import VaryingCoefficient
 from alliance_stats.survival.curves.cumulative_incidence import (
     CumulativeIncidence,
     cumulative_incidence,

@@ -45,7 +45,7 @@ from alliance_stats.survival.rows.hazard_rows import (
 )
 from alliance_stats.survival.rows.time_at_risk import IntArray, read_weights
 
-__all__ = ["competing_hazards"]
+__all__ = ["clustered_covariance", "competing_hazards"]
 
 _OUTCOME = "ending in the interval"
 # Points of the product rule beyond which an integral takes minutes.
@@ -320,9 +320,15 @@ def _robust(fit: MultinomialFit, frame: pd.DataFrame, cluster: str) -> tuple[Arr
     n = len(labels)
     if n < 2:
         raise DataError(f"Column '{cluster}' holds one value: clusters must be at least two.")
+    return clustered_covariance(fit, codes), codes
+
+
+def clustered_covariance(fit: MultinomialFit, codes: IntArray) -> Array:
+    """Return the covariance from scores summed over clusters, times ``G / (G - 1)``."""
+    n = int(codes.max()) + 1
     summed = cluster_sums(codes, fit.scores)
     meat = summed @ summed.T * n / (n - 1.0)
-    return np.asarray(fit.covariance @ meat @ fit.covariance), codes
+    return np.asarray(fit.covariance @ meat @ fit.covariance)
 
 
 def _effects(

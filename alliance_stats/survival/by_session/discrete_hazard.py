@@ -44,7 +44,7 @@ from alliance_stats.survival.rows.hazard_rows import (
 )
 from alliance_stats.survival.rows.time_at_risk import read_weights
 
-__all__ = ["covariance_over", "discrete_hazard", "hazard_periods"]
+__all__ = ["covariance_over", "discrete_hazard", "hazard_periods", "without_effects"]
 
 
 @renamed(df="baseline_df")
@@ -203,7 +203,7 @@ def discrete_hazard(
     )
     whole = formula_of(event, terms, _random_terms(random))
     fit = (
-        _without_effects(whole, periods.frame, link, weights)
+        without_effects(whole, periods.frame, link, weights)
         if random is None
         else glmm(whole, periods.frame, family="binomial", link=link, nodes=nodes)
     )
@@ -247,9 +247,10 @@ def covariance_over(
     return ClusterErrors(np.asarray(covariance), np.full(len(back), np.inf), n, codes, None)
 
 
-def _without_effects(
+def without_effects(
     formula: MixedFormula, frame: pd.DataFrame, link: str, weights: str | None
 ) -> GeneralizedLinearMixedModel:
+    """Fit the regression of rows that are independent, each as many as its weight says."""
     design, used = build_design(formula, frame, residual_variance=False)
     weight = None if weights is None else read_weights(frame, weights)
     return GeneralizedLinearMixedModel(

@@ -9,29 +9,48 @@ import pandas as pd
 from scipy import stats
 
 from alliance_stats.account import Account, Section, html_of, summary_of
-from alliance_stats.checks import check_choice, did_you_mean, require_kind
+from alliance_stats.checks import check_choice, did_you_mean
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import Array, Coefficients, one_line
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.named import named
-from alliance_stats.survival.cox.cox_fit import CoxFit, cluster_errors, fit_cox
+from alliance_stats.survival.cox.cluster_errors import cluster_sums
+from alliance_stats.survival.cox.cox_fit import (
+    CoxFit,
+    ascend,
+    cluster_errors,
+    fit_cox,
+    refuse_indefinite,
+)
 from alliance_stats.survival.cox.cox_model import CoxModel
+from alliance_stats.survival.cox.fine_gray_model import FineGrayModel
 from alliance_stats.survival.cox.risk_sets import RiskSets, refuse_weights, risk_sets
+from alliance_stats.survival.cox.varying_subdistribution import VaryingSubdistribution
 from alliance_stats.survival.curves.life_table import asked_times
 from alliance_stats.survival.rows.time_at_risk import IntArray, Intervals
 
-__all__ = ["VaryingCoefficient", "varying_coefficient"]
+__all__ = [
+    "FORMS",
+    "VaryingCoefficient",
+    "basis_of",
+    "change_names",
+    "read_term",
+    "robust_wald",
+    "varying_in_cox",
+    "varying_in_fine_gray",
+]
 
 Basis = Callable[[Array], Array]
 
-_FORMS = ("log", "linear", "spline")
-_MOST = 4e7  # numbers in the rows split at every event time
+FORMS = ("log", "linear", "spline")
+MOST = 4e7  # numbers in the rows split at every event time
+_CONVERGED = 1e-16
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class VaryingCoefficient:
-    """A Cox model in which one coefficient is a function of time.
+    """A hazard model in which one coefficient is a function of time.
 
     Attributes
     ----------
@@ -54,6 +73,10 @@ class VaryingCoefficient:
         Clusters behind the standard errors; None without.
     rows
         What happened to the rows.
+    kind, ratio
+        What model it is, and what its exponentiated coefficients are, in a phrase.
+    state
+        The ending whose coefficient it is; None of a model of one event.
     """
 
     term: str
@@ -69,6 +92,9 @@ class VaryingCoefficient:
     test: str
     n_clusters: int | None
     rows: RowLedger
+    kind: str
+    ratio: str
+    state: str | None
 
     __repr__ = one_line
 
@@ -132,7 +158,7 @@ class VaryingCoefficient:
             "spline": f"is a natural spline of time ({self.df} columns beside the constant)",
         }[self.form]
         over = "" if self.n_clusters is None else f", over {plural(self.n_clusters, 'cluster')}"
-        return f"Cox model in which the coefficient of '{self.term}' {change}{over}"
+        return f"{self.kind} in which the coefficient of '{self.term}' {change}{over}"
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -150,7 +176,7 @@ class VaryingCoefficient:
             "Over time",
             ratios[["time", *columns]],
             names=("time",),
-            measure=f"hazard ratio of {self.term}",
+            measure=f"{self.ratio} of {self.term}",
             kind="ratio",
             conf_level=conf_level,
         )
@@ -173,64 +199,19 @@ class VaryingCoefficient:
     _repr_html_ = html_of
 
 
-def varying_coefficient(
-    model: CoxModel, *, term: str, form: str = "log", form_df: int = 3
-) -> VaryingCoefficient:
-    """Let one coefficient of a Cox model change with time: ``beta(t) = b0 + g(t) b``.
-
-    The model is fitted anew with ``x g(t)`` beside its covariates, each row cut at every event time
-    (Therneau & Grambsch 2000, section 6.5, doi:10.1007/978-1-4757-3294-8): what R's ``coxph`` does
-    for ``tt(x)``. Where :func:`proportional_hazards_test` finds that a ratio does not stay the
-    same, this says what it is when.
-
-    Parameters
-    ----------
-    model
-        From :func:`cox_ph`, without weights or frailty; its clusters, strata and ties are kept.
-    term
-        The coefficient, by its name in ``model.tidy()``.
-    form
-        g(t): ``"log"``, ``"linear"`` or ``"spline"`` (natural cubic, knots at quantiles of the
-        times of events).
-    form_df
-        Columns of the spline beside the constant.
-
-    Returns
-    -------
-    VaryingCoefficient
-
-    Raises
-    ------
-    DataError
-        A term that the model does not have; too many rows to be cut at every event time.
-    NotIdentifiedError
-        Events at fewer times than the function needs; separation.
-
-    Examples
-    --------
-    >>> from alliance_stats import cox_ph, endings, example_study, varying_coefficient
-    >>> families = endings(example_study()).units
-    >>> model = cox_ph("parent_trauma + investment", families, time="time", event="event")
-    >>> found = varying_coefficient(model, term="investment")
-    >>> found.curve([2, 8]).round(2)[["time", "estimate", "conf_low", "conf_high"]]
-       time  estimate  conf_low  conf_high
-    0   2.0     -0.51     -0.82      -0.19
-    1   8.0      0.09     -0.22       0.41
-    """
-    require_kind(model, CoxModel, asked="varying_coefficient takes a model of cox_ph")
-    check_choice(form, _FORMS, name="form")
-    refuse_weights(model.sets, "A coefficient that changes with time")
-    if model.frailty is not None:
-        raise ValueError("The model has a frailty; fit it with cluster= instead.")
-    terms = model.design.terms
+def read_term(term: str, terms: Sequence[str], form: str, form_df: int) -> None:
+    """Refuse a coefficient that the model has not, and a function of time that is none."""
+    check_choice(form, FORMS, name="form")
     if term not in terms:
         raise DataError(f"The model has no coefficient '{term}'. {did_you_mean(term, terms)}")
     if form == "spline" and form_df < 2:
         raise ValueError(f"form_df must be 2 or more for a spline; got {form_df}.")
-    sets = model.sets
-    event_times = np.sort(np.repeat(sets.time, sets.n_event))
+
+
+def basis_of(form: str, event_times: Array, form_df: int) -> tuple[Basis, Array]:
+    """Return the function's columns, and the times of events; refuse too few of them."""
     times = np.unique(event_times)
-    basis = _basis(form, event_times, form_df)
+    basis = _basis(form, np.sort(event_times), form_df)
     columns = basis(times)
     q = columns.shape[1] - 1
     if len(times) <= q or np.linalg.matrix_rank(columns) <= q:
@@ -238,6 +219,25 @@ def varying_coefficient(
             f"There are events at {plural(len(times), 'time')}: a coefficient that changes in "
             f"{plural(q, 'way')} needs more."
         )
+    return basis, times
+
+
+def robust_wald(change: Array, covariance: Array) -> float:
+    """Return the statistic of no change; NaN with fewer clusters than changes."""
+    if np.linalg.matrix_rank(covariance, hermitian=True) < len(change):
+        return float("nan")
+    return float(change @ np.linalg.solve(covariance, change))
+
+
+def varying_in_cox(model: CoxModel, *, term: str, form: str, form_df: int) -> VaryingCoefficient:
+    """Fit a Cox model anew, each row cut at every event time."""
+    refuse_weights(model.sets, "A coefficient that changes with time")
+    if model.frailty is not None:
+        raise ValueError("The model has a frailty; fit it with cluster= instead.")
+    terms, sets = model.design.terms, model.sets
+    read_term(term, terms, form, form_df)
+    basis, times = basis_of(form, np.repeat(sets.time, sets.n_event), form_df)
+    q = basis(times).shape[1] - 1
     cut, row = _cut_at_events(model, q)
     split = risk_sets(cut, ties=model.ties)
     own = terms.index(term)
@@ -245,7 +245,7 @@ def varying_coefficient(
     changes = (basis(cut.exit)[:, 1:] * x[row][:, None]).T
     X = np.vstack((model.design.X[:, row], changes))
     centre, scale = X.mean(axis=1), X.std(axis=1)
-    names = (*terms, *_names(term, form, q))
+    names = (*terms, *change_names(term, form, q))
     ordered = ((X - centre[:, None]) / scale[:, None]).take(split.order, axis=1)
     fit = fit_cox(ordered, split, names)
     scale[: len(terms)] *= model.design.scale
@@ -264,6 +264,62 @@ def varying_coefficient(
         test=test,
         n_clusters=model.n_clusters,
         rows=model.rows,
+        kind="Cox model",
+        ratio="hazard ratio",
+        state=None,
+    )
+
+
+def varying_in_fine_gray(
+    model: FineGrayModel, *, term: str, form: str, form_df: int
+) -> VaryingCoefficient:
+    """Fit a Fine-Gray model anew, with the covariate's value at each time of the ending."""
+    sets, terms = model.sets, model.design.terms
+    read_term(term, terms, form, form_df)
+    basis, times = basis_of(form, np.repeat(sets.time, sets.counted), form_df)
+    G = basis(times)[:, 1:]
+    p, q, own = len(terms), G.shape[1], terms.index(term)
+    if sets.X.shape[1] * len(times) * (p + q) > MOST:
+        raise DataError(
+            f"{plural(sets.X.shape[1], 'row')} at {plural(len(times), 'time')} of the ending are "
+            "too many. Take a random part of the rows, or group the clock into whole weeks."
+        )
+    spread = G.std(axis=0)
+    # centred columns; what that takes away is part of the constant coefficient
+    whole = VaryingSubdistribution(sets, sets.X[own], (G - G.mean(axis=0)) / spread)
+    found = ascend(whole, np.concatenate((model.fit.beta, np.zeros(q))), done=_CONVERGED)
+    names = (*terms, *change_names(term, form, q))
+    if not found.converged:
+        refuse_indefinite(found.curvature, names)
+        raise NotIdentifiedError(
+            f"The coefficient of '{term}' did not settle as a function of time: too few endings "
+            "tell how it changes."
+        )
+    influence = np.linalg.solve(found.curvature, whole.influence(found.at))
+    back = np.eye(p + q)
+    back[own, p:] = -G.mean(axis=0) / spread
+    back[p:, p:] /= spread[:, None]
+    scale = np.concatenate((model.design.scale, np.full(q, model.design.scale[own])))
+    back /= scale[:, None]
+    rows = cluster_sums(model.intervals.cluster, np.asarray(back @ influence, dtype=np.float64))
+    beta, covariance = back @ found.beta, rows @ rows.T
+    return VaryingCoefficient(
+        term=term,
+        form=form,
+        basis=basis,
+        names=names,
+        beta=beta,
+        covariance=covariance,
+        place=np.array([own, *range(p, p + q)]),
+        time=times,
+        statistic=robust_wald(beta[p:], covariance[p:, p:]),
+        df=q,
+        test="robust Wald",
+        n_clusters=model.n_clusters,
+        rows=model.rows,
+        kind=f"Fine-Gray model of '{model.cause}'",
+        ratio="subdistribution hazard ratio",
+        state=model.cause,
     )
 
 
@@ -276,13 +332,11 @@ def _errors(
         rise = 2.0 * (fit.at.log_lik - model.fit.at.log_lik)
         return np.asarray(np.linalg.inv(fit.information)), "likelihood ratio", max(rise, 0.0)
     covariance = cluster_errors(X, fit, sets, cut.cluster, cut.n_clusters, vcov="robust").covariance
-    change, own = fit.beta[-q:], covariance[-q:, -q:]
-    if np.linalg.matrix_rank(own, hermitian=True) < q:
-        return covariance, "robust Wald", float("nan")
-    return covariance, "robust Wald", float(change @ np.linalg.solve(own, change))
+    return covariance, "robust Wald", robust_wald(fit.beta[-q:], covariance[-q:, -q:])
 
 
-def _names(term: str, form: str, q: int) -> list[str]:
+def change_names(term: str, form: str, q: int) -> list[str]:
+    """Return what the coefficients of the changes are called."""
     if form == "spline":
         return [f"{term}:spline(time)[{k + 1}]" for k in range(q)]
     return [f"{term}:log(time)" if form == "log" else f"{term}:time"]
@@ -293,7 +347,7 @@ def _cut_at_events(model: CoxModel, q: int) -> tuple[Intervals, IntArray]:
     sets, intervals = model.sets, model.intervals
     first, last = sets.to_rows(sets.first), sets.to_rows(sets.last)
     pieces = last - first
-    if pieces.sum() * (len(model.beta) + q) > _MOST:
+    if pieces.sum() * (len(model.beta) + q) > MOST:
         raise DataError(
             f"Cut at every event time, {plural(len(pieces), 'row')} make "
             f"{plural(int(pieces.sum()), 'row')}: too many. Take a random part of the rows, or "

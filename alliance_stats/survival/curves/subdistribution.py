@@ -82,6 +82,12 @@ class Subdistribution:
     observed_at_exit: Array
     offset: Array | None
 
+    @property
+    def counted(self) -> IntArray:
+        """(k,) rows that ended so at each time, whatever their weight."""
+        place = np.searchsorted(self.time, self.exit[self.own])
+        return np.bincount(place, minlength=len(self.time)).astype(np.int64)
+
     def at(self, beta: Array) -> WeightedSets:
         """Evaluate the pseudo-likelihood and the sums that its derivatives need."""
         eta = beta @ self.X
@@ -199,6 +205,11 @@ class Subdistribution:
         first = np.searchsorted(self.time, times, side="right" if sign < 0 else "left")
         ahead, ahead_mean = _running(steps), _running(steps[:, None] * mean)
         q = gone[1:] * (ahead[-1] - ahead[first]) - (ahead_mean[-1] - ahead_mean[first]).T * gone[0]
+        return self.of_moves(q, times, moves)
+
+    def of_moves(self, q: Array, times: Array, moves: tuple[Array, Mask, float]) -> Array:
+        """Return psi (p, n) from what a move at each of `times` would change, q (p, times)."""
+        when, moved, sign = moves
         position = np.searchsorted(times, when[moved])
         n_moved = np.bincount(position, weights=self.case[moved], minlength=len(times))
         risk = _could(self.entry, self.exit, self.case, times, sign)
