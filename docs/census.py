@@ -9,7 +9,7 @@ its call runs on the example study; a study is complete if all its methods are h
 import csv
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from alliance_stats.errors import AllianceStatsError
 from alliance_stats.family import DropBelowRunningMean
 from alliance_stats.figures import caterpillar_figure
 from alliance_stats.groups import cut_point, reliable_change
+from alliance_stats.multilevel import LinearMixedModel
 from alliance_stats.scales import factor_model, measurement_invariance, reliability
 
 FOLDER = Path(__file__).parent
@@ -32,7 +33,7 @@ last = sessions.sort_values("session").groupby("person").tail(1)
 MIXED = "symptoms ~ alliance * experience + session + (1 | therapist/person)"
 
 
-def _model() -> object:
+def _model() -> LinearMixedModel:
     return als.lmm(MIXED, sessions)
 
 
@@ -51,7 +52,7 @@ def _surface(*, mixed: bool = False) -> object:
     return als.response_surface(model, "alliance", "therapist_alliance", origin=4)
 
 
-def _meta(**options: object) -> object:
+def _meta(*, moderators: str | None = None, study: str | None = None) -> object:
     rng = np.random.default_rng(1)
     table = pd.DataFrame(
         {
@@ -61,7 +62,9 @@ def _meta(**options: object) -> object:
             "year": np.arange(2000, 2012),
         }
     )
-    return als.meta_analysis(table, estimate="estimate", variance="variance", **options)
+    return als.meta_analysis(
+        table, estimate="estimate", variance="variance", moderators=moderators, study=study
+    )
 
 
 def _dyads() -> object:
@@ -89,82 +92,69 @@ def _items() -> pd.DataFrame:
 
 FACTORS = {"task": ["i1", "i2", "i3"], "bond": ["i4", "i5", "i6"]}
 
-CALLS: dict[str, tuple[str, str, Callable[[], object]]] = {
-    "LMM": ("linear mixed model", "lmm", _model),
+CALLS: dict[str, tuple[str, Callable[[], object]]] = {
+    "LMM": ("lmm", _model),
     "CORR": (
-        "correlations",
         "correlations",
         lambda: als.correlations(last, ["alliance", "symptoms", "experience"]),
     ),
     "PARTCORR": (
-        "partial correlation",
         "correlations(partial=)",
         lambda: als.correlations(last, ["alliance", "symptoms"], partial="experience"),
     ),
     "FISHERZ": (
-        "comparison of correlations",
         "correlation_difference",
         lambda: als.correlation_difference(
             last, ("alliance", "symptoms"), ("therapist_alliance", "symptoms")
         ),
     ),
     "OLS": (
-        "ordinary linear regression",
         "regression",
         lambda: als.regression("symptoms ~ alliance * experience", last),
     ),
     "LOGIT": (
-        "ordinary logistic regression",
         'regression(family="logistic")',
         lambda: als.regression("well ~ alliance", _binary(), family="logistic"),
     ),
     "HIERREG": (
-        "hierarchical regression, change in R2",
         "regression(steps=)",
         lambda: als.regression(
             "symptoms ~ experience + alliance", last, steps=["experience"]
         ).step_table(),
     ),
     "VIF": (
-        "collinearity",
         "collinearity()",
         lambda: als.regression("symptoms ~ alliance + experience", last).collinearity(),
     ),
     "SIMPLESLOPES": (
-        "simple slopes",
         "simple_slopes",
         lambda: als.simple_slopes(
             als.regression("symptoms ~ alliance * experience", last), "alliance", by="experience"
         ),
     ),
     "ANOVA": (
-        "analysis of variance, also repeated",
         "anova",
         lambda: als.anova(
             _three_sessions(), outcome="alliance", between="role", within="session", person="person"
         ),
     ),
-    "RSA": ("response surface", "response_surface", _surface),
+    "RSA": ("response_surface", _surface),
     "RSAML": (
-        "response surface in a mixed model",
         "response_surface(lmm(...))",
         lambda: _surface(mixed=True),
     ),
     "MOD": (
-        "moderation in a mixed model",
         "simple_slopes, johnson_neyman",
         lambda: als.johnson_neyman(_model(), "alliance", moderator="experience"),
     ),
     "MREG": (
-        "moderators of effects",
         "meta_analysis(moderators=)",
         lambda: _meta(moderators="year"),
     ),
-    "META": ("random-effects meta-analysis", "meta_analysis", _meta),
-    "META3": ("three-level meta-analysis", "meta_analysis(study=)", lambda: _meta(study="study")),
-    "NONINF": ("non-inferiority of a pooled effect", "meta_analysis", _meta),
+    "META": ("meta_analysis", _meta),
+    "META3": ("meta_analysis(study=)", lambda: _meta(study="study")),
+    "NONINF": ("meta_analysis", _meta),
     "MEDIATION": (
-        "mediation, indirect effect",
         "mediation",
         lambda: als.mediation(
             last,
@@ -176,7 +166,6 @@ CALLS: dict[str, tuple[str, str, Callable[[], object]]] = {
         ),
     ),
     "MODMED": (
-        "moderated mediation",
         "mediation(moderator=)",
         lambda: als.mediation(
             last,
@@ -188,27 +177,22 @@ CALLS: dict[str, tuple[str, str, Callable[[], object]]] = {
         ),
     ),
     "VPCG": (
-        "therapist share of variance in a yes/no outcome",
         "variance_partition(glmm(...))",
         lambda: als.variance_partition(als.glmm("well ~ 1 + (1 | therapist)", _binary())),
     ),
     "ALPHA": (
-        "internal consistency",
         "reliability",
         lambda: reliability(_items(), items=FACTORS["task"]),
     ),
     "CFA": (
-        "confirmatory factor analysis",
         "factor_model",
         lambda: factor_model(_items(), FACTORS),
     ),
     "INVAR": (
-        "measurement invariance",
         "measurement_invariance",
         lambda: measurement_invariance(_items(), FACTORS, group="group"),
     ),
     "ICCR": (
-        "agreement of coders",
         "coder_agreement",
         lambda: als.coder_agreement(
             last.assign(a=last["alliance"].round(), b=last["therapist_alliance"].round()).dropna(
@@ -221,35 +205,30 @@ CALLS: dict[str, tuple[str, str, Callable[[], object]]] = {
         ),
     ),
     "VPC": (
-        "share of variance between therapists",
         "variance_partition",
         lambda: als.variance_partition(
             als.lmm("symptoms ~ session + (1 | therapist/person)", sessions)
         ),
     ),
     "WB": (
-        "effects within and between persons",
         "within_between",
         lambda: als.within_between(
             sessions, outcome="symptoms", predictor="alliance", levels=["person"]
         ),
     ),
     "WBT": (
-        "effects within and between therapists",
         "within_between",
         lambda: als.within_between(
             sessions, outcome="symptoms", predictor="alliance", levels=["therapist"]
         ),
     ),
     "TTEST": (
-        "t test",
         "compare_groups",
         lambda: als.compare_groups(
             last[last["role"].isin(["mother", "father"])], outcomes=["symptoms"], group="role"
         ),
     ),
     "MWU": (
-        "Mann-Whitney",
         'compare_groups(test="mann_whitney")',
         lambda: als.compare_groups(
             last[last["role"].isin(["mother", "father"])],
@@ -259,7 +238,6 @@ CALLS: dict[str, tuple[str, str, Callable[[], object]]] = {
         ),
     ),
     "CHI": (
-        "chi-squared, Fisher",
         "compare_groups",
         lambda: als.compare_groups(
             _binary()[last["role"].isin(["mother", "father"]).to_numpy()],
@@ -268,7 +246,6 @@ CALLS: dict[str, tuple[str, str, Callable[[], object]]] = {
         ),
     ),
     "LAG": (
-        "time-lagged mixed model",
         "lag, lmm",
         lambda: als.lmm(
             "symptoms ~ alliance_lag1 + (1 | person)",
@@ -276,12 +253,10 @@ CALLS: dict[str, tuple[str, str, Callable[[], object]]] = {
         ),
     ),
     "COVADJ": (
-        "covariate adjustment",
         "formula",
         lambda: als.regression("symptoms ~ alliance + experience", last),
     ),
     "AICCMP": (
-        "model comparison",
         "compare_models",
         lambda: als.compare_models(
             *(
@@ -291,7 +266,6 @@ CALLS: dict[str, tuple[str, str, Callable[[], object]]] = {
         ),
     ),
     "LRT": (
-        "likelihood-ratio test",
         "likelihood_ratio_test",
         lambda: als.likelihood_ratio_test(
             *(
@@ -301,23 +275,19 @@ CALLS: dict[str, tuple[str, str, Callable[[], object]]] = {
         ),
     ),
     "MLOGIT": (
-        "multilevel logistic",
         "glmm",
         lambda: als.glmm("well ~ alliance + (1 | therapist)", _binary()),
     ),
     "GROWTH": (
-        "growth curve",
         "lmm",
         lambda: als.lmm("alliance ~ session + (1 + session | person)", sessions),
     ),
     "RANDSLOPE": (
-        "random slope across therapists",
         "lmm",
         lambda: als.lmm("symptoms ~ session + (1 + session | therapist)", sessions),
     ),
-    "APIM": ("actor-partner model", "apim", _dyads),
+    "APIM": ("apim", _dyads),
     "CARRES": (
-        "residual correlation decaying in time",
         "CAR1",
         lambda: als.lmm(
             "symptoms ~ session + (1 | person)",
@@ -326,7 +296,6 @@ CALLS: dict[str, tuple[str, str, Callable[[], object]]] = {
         ),
     ),
     "OWM": (
-        "one with many",
         "one_with_many",
         lambda: als.one_with_many(
             last.dropna(subset=["alliance", "therapist_alliance"]),
@@ -337,26 +306,22 @@ CALLS: dict[str, tuple[str, str, Callable[[], object]]] = {
         ),
     ),
     "COX": (
-        "Cox model",
         "cox_ph",
         lambda: als.cox_ph("investment", als.endings(study).units, time="time", event="event"),
     ),
     "MLSURV": (
-        "survival with a therapist level",
         "cox_ph(frailty=)",
         lambda: als.cox_ph(
             "investment", als.endings(study).units, time="time", event="event", frailty="therapist"
         ),
     ),
     "CATERPILLAR": (
-        "caterpillar of therapists",
         "caterpillar_figure",
         lambda: caterpillar_figure(
             als.lmm("symptoms ~ session + (1 | therapist/person)", sessions), group="therapist"
         ),
     ),
     "DROPRULE": (
-        "drop of the alliance as a rule",
         "ruptures",
         lambda: als.ruptures(
             sessions.dropna(subset=["alliance"]),
@@ -367,21 +332,18 @@ CALLS: dict[str, tuple[str, str, Callable[[], object]]] = {
         ),
     ),
     "RCI": (
-        "reliable change",
         "classify(reliable_change(...))",
         lambda: als.classify(
             _before_and_after(), reliable_change("before", "after", reliability=0.9, better="lower")
         ),
     ),
     "SENS": (
-        "sensitivity analyses",
         "classify_many",
         lambda: als.classify_many(
             last, {str(cut): cut_point("symptoms", cut, better="lower") for cut in (45, 50, 55)}
         ),
     ),
     "RICLPM": (
-        "random-intercept cross-lagged panel model",
         "cross_lagged",
         lambda: als.cross_lagged(
             sessions[sessions["session"] <= 6],
@@ -432,12 +394,12 @@ def _before_and_after() -> pd.DataFrame:
 
 def main() -> None:
     """Try every call and write the table."""
-    held, failed = set(), {}
-    for code, (_, _, call) in CALLS.items():
+    held: set[str] = set()
+    for code, (_, tried) in CALLS.items():
         try:
-            call()
+            tried()
         except AllianceStatsError as refused:
-            failed[code] = str(refused).splitlines()[0]
+            sys.stderr.write(f"{code}: {str(refused).splitlines()[0]}\n")
         else:
             held.add(code)
     with STUDIES.open(encoding="utf-8", newline="") as file:
@@ -447,9 +409,21 @@ def main() -> None:
     with METHODS.open(encoding="utf-8", newline="") as file:
         names = {row["code"]: row["method"] for row in csv.DictReader(file)}
     uses = Counter(code for codes in studies for code in codes)
+    silent = sorted(set(uses) - held - {code for codes in WHY_NOT.values() for code in codes})
+    if silent:
+        sys.stderr.write(f"no reason is given for {', '.join(silent)}\n")
     complete = sum(codes <= held for codes in studies)
-    lines = [
-        "# Statistics used in the field, and where they are here",
+    lines = [*_table(held, uses, names, complete), *_reasons(held, uses, names)]
+    (FOLDER / "census.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    sys.stdout.write(f"{complete} of {len(studies)} studies complete\n")
+
+
+def _table(
+    held: set[str], uses: Counter[str], names: dict[str, str], complete: int
+) -> Iterator[str]:
+    """Yield the page's opening and a line a method, the most used ones first."""
+    yield from (
+        "# What the field computes, and what is held here",
         "",
         f"Of 100 quantitative studies of the alliance (2005-2026; `data/census/studies.csv`), "
         f"{complete} use only methods that are held here. Most were read as abstracts, so that "
@@ -458,24 +432,10 @@ def main() -> None:
         "",
         "| method | studies | held | call |",
         "|---|--:|---|---|",
-    ]
+    )
     for code, count in sorted(uses.items(), key=lambda item: (-item[1], item[0])):
-        name = names[code]
-        call = CALLS[code][1] if code in CALLS else ""
-        lines.append(
-            f"| {name} | {count} | yes | `{call}` |"
-            if code in held
-            else f"| {name} | {count} | no | |"
-        )
-    said = {code for codes in WHY_NOT.values() for code in codes}
-    silent = sorted(set(uses) - held - said)
-    if silent:
-        sys.stderr.write(f"no reason is given for {', '.join(silent)}\n")
-    lines += _reasons(held, uses, names)
-    (FOLDER / "census.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    for code, why in failed.items():
-        sys.stderr.write(f"{code}: {why}\n")
-    sys.stdout.write(f"{complete} of {len(studies)} studies complete\n")
+        told = f"yes | `{CALLS[code][0]}` |" if code in held else "no | |"
+        yield f"| {names[code]} | {count} | {told}"
 
 
 if __name__ == "__main__":

@@ -2,17 +2,20 @@
 
 import shlex
 import warnings
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from alliance_stats.checks import require_columns
+from alliance_stats.cli.check_settings import CheckSettings, Written
 from alliance_stats.cli.terminal import Refusal, heading, print_error, refusing, say
-from alliance_stats.formatting import plural
+from alliance_stats.errors import DataError
+from alliance_stats.formatting import format_count, format_percent, plural
 from alliance_stats.ledger import RowLedger
+from alliance_stats.scales import Scale, reliability, score_study
 from alliance_stats.study import ENDINGS, Study
 from alliance_stats.study.courses import ROLES
 from alliance_stats.study.joining import join_families
@@ -20,7 +23,7 @@ from alliance_stats.study.readers import TableFile, read_table
 from alliance_stats.study.text_files import SEPARATORS
 from alliance_stats.study.wide import recognised_pattern
 
-__all__ = ["Question", "Written", "check_table"]
+__all__ = ["check_table"]
 
 _COLUMNS_SHOWN = 20
 _REDCAP = "redcap_repeat_instrument"
@@ -28,153 +31,162 @@ _IDS = ("person", "family", "therapist")
 _WORDS = ("role", "rater", "ending")
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
-    """How a file is written; None where it was not said."""
-
-    sheet: str | None
-    separator: str | None
-    decimal: str | None
-    encoding: str | None
-    header_rows: int
-
-    def options(self) -> dict[str, Any]:
-        """Return what was said as the keywords of ``read_table``."""
-        separator = None if self.separator is None else self.separator.replace("\\t", "\t")
-        said = {
-            "sheet": self.sheet,
-            "separator": separator,
-            "decimal": self.decimal,
-            "encoding": self.encoding,
-        }
-        return {
-            **{name: value for name, value in said.items() if value is not None},
-            "header_rows": self.header_rows,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What is to be checked: the files, and role -> column (None where the table has no such)."""
-
-    file: Path
-    families: Path | None
-    person: str | None
-    roles: Mapping[str, str | None]
-    scores: tuple[str, ...]
-    wide: str | None
-    repeated_rows: tuple[str, ...]
-    ranges: Mapping[str, tuple[float, float] | None]
-    unit: str | None
-    local_ids: tuple[str, ...]
-    missing: tuple[float, ...]
-    ending_words: tuple[str, ...]
-    written: Written
-    families_written: Written
-
-    @property
-    def columns(self) -> dict[str, str]:
-        """Role -> column, for the roles that were named."""
-        named = {"person": self.person, **self.roles}
-        return {role: column for role, column in named.items() if column is not None}
-
-    @property
-    def endings(self) -> dict[str | int, str] | None:
-        """What endings stand for, as ``WORD=ENDING`` says; None where nothing does."""
-        pairs = [text.rpartition("=") for text in self.ending_words]
-        for text, (word, _, ending) in zip(self.ending_words, pairs, strict=True):
-            if not word or ending not in ENDINGS:
-                print_error(
-                    f"--ending-word {text} is no WORD=ENDING, where ENDING is one of "
-                    f"{', '.join(ENDINGS)}."
-                )
-                raise Refusal
-        return {word: ending for word, _, ending in pairs} or None
-
-    @property
-    def repeated(self) -> dict[str, list[str]] | None:
-        """Which rows are sessions, as ``COLUMN=VALUE`` says; None where nothing does."""
-        found: dict[str, list[str]] = {}
-        for text in self.repeated_rows:
-            column, _, value = text.partition("=")
-            found.setdefault(column, []).append(value)
-            if not column or not value or len(found) > 1:
-                print_error(
-                    f"--repeated {text} is no COLUMN=VALUE of the one column that tells sessions "
-                    "from other rows, such as redcap_repeat_instrument=session_form."
-                )
-                raise Refusal
-        return found or None
-
-    @property
-    def written_by_file(self) -> tuple[Written, Written]:
-        """How each of the two files is written.
-
-        What was said of one table only, and can only be meant for the other, goes there; what was
-        said of the sessions' text file holds for the families' too, unless said otherwise.
-        """
-        own, other = self.written, self.families_written
-        if self.families is None:
-            return own, other
-        texts = [path.suffix.lower() in SEPARATORS for path in (self.file, self.families)]
-        sheets = [path.suffix.lower() == ".xlsx" for path in (self.file, self.families)]
-        if texts[1]:
-            other = replace(
-                other,
-                separator=other.separator or own.separator,
-                decimal=other.decimal or own.decimal,
-                encoding=other.encoding or own.encoding,
+def _endings(settings: CheckSettings) -> dict[str | int, str] | None:
+    """Return what endings stand for, as ``WORD=ENDING`` says; None where nothing does."""
+    texts = settings.ending_word or []
+    pairs = [text.rpartition("=") for text in texts]
+    for text, (word, _, ending) in zip(texts, pairs, strict=True):
+        if not word or ending not in ENDINGS:
+            print_error(
+                f"--ending-word {text} is no WORD=ENDING, where ENDING is one of "
+                f"{', '.join(ENDINGS)}."
             )
-            own = own if texts[0] else replace(own, separator=None, decimal=None, encoding=None)
-        if sheets[1] and not sheets[0]:
-            other = replace(other, sheet=other.sheet or own.sheet)
-            own = replace(own, sheet=None)
+            raise Refusal
+    return {word: ending for word, _, ending in pairs} or None
+
+
+def _repeated(settings: CheckSettings) -> dict[str, list[str]] | None:
+    """Return which rows are sessions, as ``COLUMN=VALUE`` says; None where nothing does."""
+    found: dict[str, list[str]] = {}
+    for text in settings.repeated or []:
+        column, _, value = text.partition("=")
+        found.setdefault(column, []).append(value)
+        if not column or not value or len(found) > 1:
+            print_error(
+                f"--repeated {text} is no COLUMN=VALUE of the one column that tells sessions "
+                "from other rows, such as redcap_repeat_instrument=session_form."
+            )
+            raise Refusal
+    return found or None
+
+
+def _scales(settings: CheckSettings) -> list[Scale]:
+    """Return the scales, as ``NAME=ITEM,ITEM`` says."""
+    found, used = [], set()
+    for text in settings.scale or []:
+        name, _, listed = text.partition("=")
+        items = tuple(item.strip() for item in listed.split(","))
+        if not name or not all(items):
+            print_error(f"--scale {text} is no NAME=ITEM,ITEM, such as wai=i1,i2,i3.")
+            raise Refusal
+        if settings.item_range is None:
+            print_error("--scale needs --item-range LOW HIGH: the lowest and the highest answer.")
+            raise Refusal
+        own = tuple(item for item in settings.reverse or [] if item in items)
+        used |= {*own}
+        found.append(Scale(name=name, items=items, limits=settings.item_range, reversed=own))
+    other = [item for item in settings.reverse or [] if item not in used]
+    if other:
+        print_error(f"--reverse {other[0]} is no item of a --scale.")
+        raise Refusal
+    return found
+
+
+def _written_by_file(settings: CheckSettings) -> tuple[Written, Written]:
+    """Return how each of the two files is written.
+
+    What was said of one table only, and can only be meant for the other, goes there; what was
+    said of the sessions' text file holds for the families' too, unless said otherwise.
+    """
+    own, other = settings.written, settings.families_written
+    if settings.families is None:
         return own, other
+    texts = [path.suffix.lower() in SEPARATORS for path in (settings.file, settings.families)]
+    sheets = [path.suffix.lower() == ".xlsx" for path in (settings.file, settings.families)]
+    if texts[1]:
+        other = replace(
+            other,
+            separator=other.separator or own.separator,
+            decimal=other.decimal or own.decimal,
+            encoding=other.encoding or own.encoding,
+        )
+        own = own if texts[0] else replace(own, separator=None, decimal=None, encoding=None)
+    if sheets[1] and not sheets[0]:
+        other = replace(other, sheet=other.sheet or own.sheet)
+        own = replace(own, sheet=None)
+    return own, other
 
 
-def check_table(question: Question) -> int:
+def check_table(settings: CheckSettings) -> int:
     """Print the ledger, the description and notes, or the error; return the exit code."""
     try:
         with refusing(), warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            own, other = question.written_by_file
-            sessions = _read(question, question.file, own)
-            if question.person is None and question.wide is None:
-                _ask_for_roles(question, sessions.frame)
+            own, other = _written_by_file(settings)
+            sessions = _read(settings, settings.file, own)
+            if settings.person is None and settings.wide is None:
+                _ask_for_roles(settings, sessions.frame)
                 return 1
-            if _is_wide(question, sessions.frame) or _has_forms(question, sessions.frame):
+            if _is_wide(settings, sessions.frame) or _has_forms(settings, sessions.frame):
                 return 1
-            frame, joined, more = _joined(question, sessions.frame, other)
-            ranges = {name: pair for name, pair in question.ranges.items() if pair is not None}
-            roles: dict[str, Any] = dict(question.roles)
-            shared: dict[str, Any] = {
-                "person": question.person,
-                "scores": dict.fromkeys(question.scores),
-                "endings": question.endings,
-                "unit": question.unit,
-                "score_range": ranges or None,
-                "local_ids": question.local_ids,
-                "missing": question.missing,
-            }
-            if question.wide is None:
-                study = Study.from_frame(frame, **roles, **shared, repeated=question.repeated)
-            else:
-                refused = {name: roles.pop(name) for name in ("session", "rater")}
-                _refuse_moments({**refused, "repeated": question.repeated_rows or None})
-                study = Study.from_wide(frame, wide=question.wide, **roles, **shared)
+            frame, joined, more = _joined(settings, sessions.frame, other)
+            scales = _scales(settings)
+            study = _study(settings, frame)
+            for scale in scales:
+                as_role = {settings.alliance: "alliance", settings.outcome: "outcome"}
+                study = score_study(study, scale, role=as_role.get(scale.name))
+            forms = [_form(settings, study.sessions, scale) for scale in scales]
     except Refusal:
         return 1
-    _print_study(study, (*sessions.notes, *more), joined)
+    _print_study(study, (*sessions.notes, *more), joined, scales)
+    for scale, told in zip(scales, forms, strict=True):
+        heading(f"Scale {scale.name}")
+        for line in told:
+            say(line)
     for warning in caught:
         say(f"Warning: {warning.message}", style="yellow")
     return 0
 
 
+def _study(settings: CheckSettings, frame: pd.DataFrame) -> Study:
+    """Return the checked study; the total of a scale is scored afterwards."""
+    roles: dict[str, Any] = {
+        role: column if column in settings.columns.values() else None
+        for role, column in settings.roles.items()
+    }
+    scored = [role for role in settings.ranges if roles[role] is not None]
+    shared: dict[str, Any] = {
+        "person": settings.person,
+        "scores": dict.fromkeys(settings.score or []),
+        "endings": _endings(settings),
+        "unit": settings.unit,
+        "score_range": {role: settings.ranges[role] for role in scored} or None,
+        "local_ids": tuple(settings.local_ids or ()),
+        "missing": tuple(settings.missing or ()),
+    }
+    if settings.wide is None:
+        return Study.from_frame(frame, **roles, **shared, repeated=_repeated(settings))
+    refused = {name: roles.pop(name) for name in ("session", "rater")}
+    _refuse_moments({**refused, "repeated": settings.repeated})
+    return Study.from_wide(frame, wide=settings.wide, **roles, **shared)
+
+
+def _form(settings: CheckSettings, sessions: pd.DataFrame, scale: Scale) -> list[str]:
+    """Return what is said of a scale: reliability, missing answers, rows without a score."""
+    person, session = settings.columns.get("person", "person"), settings.session or "session"
+    complete = sessions.dropna(subset=list(scale.items))
+    repeated = complete[person].duplicated().any()
+    who = {"person": person, "session": session} if repeated else {}
+    try:
+        told = reliability(sessions, items=scale, **who).summary()
+    except DataError as reason:  # the table can be used all the same
+        told = f"No reliability: {reason}"
+    gaps = sessions[list(scale.items)].isna().sum()
+    listed = ", ".join(f"{item}: {format_count(n)}" for item, n in gaps.items())
+    without = int(sessions[scale.name].isna().sum())
+    return [
+        told,
+        f"Missing answers of {plural(len(sessions), 'row')}: {listed}.",
+        f"{plural(without, 'row')} without a score: fewer than "
+        f"{format_percent(scale.least_answered, 0)} of the items were answered.",
+    ]
+
+
 def _read(
-    question: Question, path: Path, written: Written, *, of_families: bool = False
+    settings: CheckSettings, path: Path, written: Written, *, of_families: bool = False
 ) -> TableFile:
     """Read a table; what is not there as a mark or an encoding is refused as data are."""
-    columns = question.columns
+    columns = settings.columns
     try:
         return read_table(
             path,
@@ -188,45 +200,45 @@ def _read(
 
 
 def _joined(
-    question: Question, sessions: pd.DataFrame, written: Written
+    settings: CheckSettings, sessions: pd.DataFrame, written: Written
 ) -> tuple[pd.DataFrame, RowLedger | None, tuple[str, ...]]:
     """Return the sessions with the families' columns, the families' ledger and their notes."""
-    if question.families is None and question.wide is not None:
+    if settings.families is None and settings.wide is not None:
         return sessions, None, ()
-    if question.families is None:
-        require_columns(sessions, list(question.columns.values()), what=f"'{question.file.name}'")
+    if settings.families is None:
+        require_columns(sessions, list(settings.columns.values()), what=f"'{settings.file.name}'")
         return sessions, None, ()
-    if question.roles["family"] is None:
+    if settings.roles["family"] is None:
         print_error("--families needs --family: name the column of family ids in both files.")
         raise Refusal
-    families = _read(question, question.families, written, of_families=True)
+    families = _read(settings, settings.families, written, of_families=True)
     frame, rows = join_families(
         sessions,
         families.frame,
-        family=question.roles["family"],
-        therapist=question.roles["therapist"],
-        ending=question.roles["ending"],
-        endings=question.endings,
+        family=settings.roles["family"],
+        therapist=settings.roles["therapist"],
+        ending=settings.roles["ending"],
+        endings=_endings(settings),
     )
-    if question.wide is not None:
+    if settings.wide is not None:
         return frame, rows, families.notes
-    both = f"'{question.file.name}' with '{question.families.name}'"
-    require_columns(frame, list(question.columns.values()), what=both)
+    both = f"'{settings.file.name}' with '{settings.families.name}'"
+    require_columns(frame, list(settings.columns.values()), what=both)
     return frame, rows, families.notes
 
 
-def _is_wide(question: Question, frame: pd.DataFrame) -> bool:
+def _is_wide(settings: CheckSettings, frame: pd.DataFrame) -> bool:
     """Say what to do with a table that has a column per session, if this is one."""
-    named = (question.roles["session"], question.roles["time"], question.wide)
+    named = (settings.roles["session"], settings.roles["time"], settings.wide)
     pattern = recognised_pattern(map(str, frame.columns))
-    person = question.person
+    person = settings.person
     if any(named) or pattern is None or person is None or person not in frame.columns:
         return False
     if frame[person].duplicated().any():
         return False
     who = "{rater} may be {role}" if "{rater}" in pattern else "with {role} or {rater} in it"
     print_error(
-        f"'{question.file.name}' has a row per '{person}' and columns that repeat, as "
+        f"'{settings.file.name}' has a row per '{person}' and columns that repeat, as "
         f"'{pattern}' says. If they are sessions, pass --wide '{pattern}' ({who} where those stand "
         "in the names) and name the scores, as in --alliance and --score; if they are items of "
         "one questionnaire, name the session with --session."
@@ -234,16 +246,16 @@ def _is_wide(question: Question, frame: pd.DataFrame) -> bool:
     return True
 
 
-def _has_forms(question: Question, frame: pd.DataFrame) -> bool:
+def _has_forms(settings: CheckSettings, frame: pd.DataFrame) -> bool:
     """Say what to do with an export of REDCap in which rows of persons stand among sessions."""
-    if question.repeated_rows or _REDCAP not in frame.columns:
+    if settings.repeated or _REDCAP not in frame.columns:
         return False
     forms = list(frame[_REDCAP].dropna().unique())
     if not forms:
         return False
     listed = " or ".join(f"--repeated {_REDCAP}={form}" for form in forms[:_COLUMNS_SHOWN])
     print_error(
-        f"'{question.file.name}' has rows of repeated forms among those of persons, as REDCap "
+        f"'{settings.file.name}' has rows of repeated forms among those of persons, as REDCap "
         f"writes them. Say which are sessions: {listed} (both, if a session has several forms), "
         "and which column counts them, as in --session redcap_repeat_instance."
     )
@@ -257,24 +269,26 @@ def _refuse_moments(given: Mapping[str, object]) -> None:
             raise Refusal
 
 
-def _ask_for_roles(question: Question, frame: pd.DataFrame) -> None:
+def _ask_for_roles(settings: CheckSettings, frame: pd.DataFrame) -> None:
     """Say which columns there are; columns named like a role make a proposal, never a guess."""
     columns = ", ".join(f"'{name}'" for name in frame.columns[:_COLUMNS_SHOWN])
     more = len(frame.columns) - _COLUMNS_SHOWN
     columns += f" and {more} more" if more > 0 else ""
     print_error(
         "Nothing says which column holds the person: name it with --person, and each other role "
-        f"that the table has with its own option. '{question.file.name}' has the columns {columns}."
+        f"that the table has with its own option. '{settings.file.name}' has the columns {columns}."
     )
     like = [role for role in ROLES if role in frame.columns]
     if like:
         options = " ".join(f"--{role.replace('_', '-')} {role}" for role in like)
         person = "" if "person" in like else "--person COLUMN "
         say("If the columns are what their names say, ask:")
-        say(f"  alliance-stats check {shlex.quote(str(question.file))} {person}{options}")
+        say(f"  alliance-stats check {shlex.quote(str(settings.file))} {person}{options}")
 
 
-def _print_study(study: Study, notes: tuple[str, ...], joined: RowLedger | None) -> None:
+def _print_study(
+    study: Study, notes: tuple[str, ...], joined: RowLedger | None, scales: Sequence[Scale]
+) -> None:
     say("The table can be used.", style="bold green")
     heading("Rows")
     say(str(study.rows))
@@ -284,17 +298,18 @@ def _print_study(study: Study, notes: tuple[str, ...], joined: RowLedger | None)
     for note in notes:
         say(f"Note: {note}")
     say(study.describe().summary())
-    lines = list(_unasked(study))
+    lines = list(_unasked(study, scales))
     if lines:
         heading("To know")
         for line in lines:
             say(line)
 
 
-def _unasked(study: Study) -> Iterator[str]:
+def _unasked(study: Study, scales: Sequence[Scale]) -> Iterator[str]:
     """Yield what no error says, but an analysis would trip over."""
     frame = study.sessions
     given = {*study.roles.values(), *study.scores}
+    given |= {name for scale in scales for name in (*scale.items, f"{scale.name}_answered")}
     others = [f"'{name}'" for name in frame.columns if name not in given]
     if others:
         yield f"{plural(len(others), 'column')} without a role, not checked: {', '.join(others)}."

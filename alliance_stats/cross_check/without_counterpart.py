@@ -88,5 +88,12 @@ _WHY: Mapping[str, tuple[str, ...]] = {
 
 
 def why_not() -> dict[str, str]:
-    """Return class of a result -> why the other libraries have no counterpart of it."""
+    """Return class of a result -> why the other libraries have no counterpart of it.
+
+    Examples
+    --------
+    >>> from alliance_stats.cross_check import why_not
+    >>> why_not()["GrayTest"]
+    'of the libraries named here only R has it (cmprsk)'
+    """
     return {name: reason for reason, names in _WHY.items() for name in names}

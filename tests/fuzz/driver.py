@@ -7,6 +7,10 @@ prints what a run finds, ``python -m tests.fuzz.driver 500 0 1000`` what the 500
 from the 1,000th on find.
 """
 
+import decimal
+import locale
+import logging
+import os
 import random
 import signal
 import sys
@@ -72,7 +76,7 @@ def one(call: str, mutation: str, seed: int) -> Outcome:
     except (TypeError, ValueError, NotImplementedError) as impossible:  # not for such a column
         return Outcome(call, mutation, seed, "right", f"no such frame: {impossible}")
     given = _written(data)
-    before = _settings()
+    before = settings()
     kind, detail = "right", ""
     try:
         with _limit(SECONDS), warnings.catch_warnings():
@@ -97,8 +101,9 @@ def one(call: str, mutation: str, seed: int) -> Outcome:
         kind, detail = ("refused" if own else "raw"), _told(error)
         if kind == "refused" and mutation in SAME:
             kind = "different"
-    if _settings() != before:
-        return Outcome(call, mutation, seed, "changed", "the caller's settings were changed")
+    other = changed_settings(before, settings())
+    if other:
+        return Outcome(call, mutation, seed, "changed", f"settings were changed: {list(other)}")
     if _written(data) != given:
         return Outcome(call, mutation, seed, "changed", "the caller's frame was changed")
     return Outcome(call, mutation, seed, kind, detail)
@@ -111,20 +116,37 @@ def _plain(call: str) -> list[pd.DataFrame]:
     return tables_of(function(frames()[base]))
 
 
-def _settings() -> tuple[object, ...]:
+def settings() -> dict[str, object]:
     """Return what a library must leave as the caller has set it."""
     drawn = np.random.get_state()  # noqa: NPY002
-    return (
-        np.geterr(),
-        warnings.filters[:],
-        dict(mpl.rcParams),
-        plt.get_fignums(),
-        (drawn[1].sum(), drawn[2]),
-        random.getstate(),
-        pd.get_option("display.precision"),
-        pd.get_option("mode.chained_assignment"),
-        [pool["num_threads"] for pool in threadpool_info()],
-    )
+    return {
+        "np.errstate": np.geterr(),
+        "np.printoptions": repr(np.get_printoptions()),
+        "warnings": warnings.filters[:],
+        "rcParams": dict(mpl.rcParams),
+        "open figures": plt.get_fignums(),
+        "numpy's random state": (drawn[1].tobytes(), drawn[2]),
+        "random's state": random.getstate(),
+        "pandas options": repr(pd.core.config_init.cf._global_config),
+        "threads": [pool["num_threads"] for pool in threadpool_info()],
+        "locale": locale.setlocale(locale.LC_ALL),
+        "folder": Path.cwd(),
+        "environment": {k: v for k, v in os.environ.items() if k != "PYTEST_CURRENT_TEST"},
+        "decimal": (decimal.getcontext().prec, decimal.getcontext().rounding),
+        "recursion": sys.getrecursionlimit(),
+        "logging": logging.root.level,
+    }
+
+
+def changed_settings(before: dict[str, object], after: dict[str, object]) -> dict[str, object]:
+    """Return what is another now than it was; libraries that were first loaded add threads."""
+    pools = [len(list(at["threads"])) for at in (before, after)]  # type: ignore[call-overload]
+    loaded = pools[0] < pools[1]
+    return {
+        name: (was, after[name])
+        for name, was in before.items()
+        if was != after[name] and not (loaded and name == "threads")
+    }
 
 
 def _written(data: object) -> object:

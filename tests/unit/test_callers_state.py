@@ -1,7 +1,8 @@
 """What is the caller's stays as it was: frames, random state, warnings, settings.
 
-``tests/fuzz`` holds it for every public function that takes a frame; here for those that take
-something else, and for figures, tables and files.
+``tests/fuzz`` holds it for every public function that takes a frame, ``test_docstring_examples``
+for every public function at all; here frames too stay as they were for those that take something
+else, and for figures, tables and files.
 """
 
 import io
@@ -19,8 +20,9 @@ from lifelines import CoxPHFitter
 import alliance_stats as als
 from alliance_stats import figures, tables
 from alliance_stats.family import rule_agreement
-from alliance_stats.provenance import record, verify
-from tests.fuzz.driver import _settings, _written
+from alliance_stats.provenance import numbers_from, record, verify
+from alliance_stats.study import small_cells, suppressed
+from tests.fuzz.driver import _written, changed_settings, settings
 from tests.fuzz.frames import frames
 
 F = frames()
@@ -29,6 +31,13 @@ UNITS, FORMS, SESSIONS = F["units"], F["forms"], F["sessions"]
 
 def _curves() -> object:
     return als.kaplan_meier(UNITS, time="time", event="event", strata="group")
+
+
+COUNTS = pd.DataFrame([[12, 6, 20], [9, 2, 14], [30, 11, 8]], list("abc"), list("xyz"))
+
+
+def _curves_model() -> object:
+    return als.cox_ph("barriers", UNITS, time="time", event="event")
 
 
 CALLS: dict[str, Callable[[Path], object]] = {
@@ -61,6 +70,9 @@ CALLS: dict[str, Callable[[Path], object]] = {
     "cross_check of groups": lambda _: als.cross_check(
         als.compare_groups(FORMS, outcomes=["before", "well"], group="arm")
     ),
+    "opened": lambda _: als.opened(_curves_model(), "augment"),
+    "numbers_from": lambda _: numbers_from((_curves(), UNITS), {"n": 40}),
+    "small_cells": lambda _: small_cells(COUNTS, printed=suppressed(COUNTS), larger=[COUNTS + 9]),
     "deidentify": lambda _: als.Study.from_frame(
         SESSIONS, person="person", session="session", family="family"
     ).deidentify(),
@@ -84,11 +96,11 @@ def test_the_callers_state_stays(call: str, tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         CALLS[call](tmp_path)  # what is imported on the first call may set up itself
-        before, filters = _settings(), warnings.filters[:]
+        before, filters = settings(), warnings.filters[:]
         with redirect_stdout(said), redirect_stderr(said):
             CALLS[call](tmp_path)
         assert warnings.filters == filters
-        assert _settings() == before
+        assert changed_settings(before, settings()) == {}
     assert said.getvalue() == ""
     for name, frame in F.items():
         pd.testing.assert_frame_equal(frame, given[name])

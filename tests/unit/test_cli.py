@@ -257,7 +257,11 @@ def test_the_help_loads_no_room_beyond_the_package_itself():
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.split() == ["alliance_stats.cli", "alliance_stats.cli.app"]
+    assert done.stdout.split() == [
+        "alliance_stats.cli",
+        "alliance_stats.cli.app",
+        "alliance_stats.cli.check_settings",
+    ]
 
 
 def test_check_reads_excel(folder):
@@ -428,3 +432,54 @@ def test_forms_that_redcap_repeats_are_recognised_and_read_as_said(tmp_path):
     assert "--repeated client is no COLUMN=VALUE" in said
     said = refused(check(path, *options[:2], *forms, "--wide", "{score}_{session}"))
     assert "--repeated and --wide exclude each other" in said
+
+
+ITEMS = """\
+person,session,i1,i2,i3,i4
+a,1,5,4,2,5
+b,1,6,6,1,6
+c,1,3,3,5,4
+d,1,2,3,6,2
+e,1,7,6,1,7
+f,1,4,,,4
+g,1,5,5,3,
+h,1,,,,2
+"""
+SCALE = [
+    *("--person", "person", "--session", "session", "--scale", "wai=i1,i2,i3,i4"),
+    *("--reverse", "i3", "--item-range", "1", "7", "--alliance", "wai"),
+]
+
+
+def test_a_scale_is_scored_and_its_reliability_and_gaps_are_said(tmp_path):
+    path = tmp_path / "items.csv"
+    path.write_text(ITEMS, encoding="utf-8")
+    told = check(path, *SCALE)
+    assert told.exit_code == 0, told.output
+    lines = lines_of(told)
+    frame = pd.read_csv(path).dropna()
+    items = frame.assign(i3=8 - frame["i3"])[["i1", "i2", "i3", "i4"]]
+    spread, whole = items.var().sum(), items.sum(axis=1).var()
+    alpha = 4 / 3 * (1 - spread / whole)
+    assert any(line.startswith(f"alpha {alpha:.3f}".replace("0.", ".")) for line in lines)
+    assert any(line.startswith("omega") for line in lines)
+    assert "Missing answers of 8 rows: i1: 1, i2: 2, i3: 2, i4: 1." in lines
+    assert "3 rows without a score: fewer than 80% of the items were answered." in lines
+    assert not any("without a role" in line and "i1" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--scale", "wai=i1,i2"], "--scale needs --item-range"),
+        (["--scale", "wai=i1,,i2", "--item-range", "1", "7"], "no NAME=ITEM,ITEM"),
+        (["--scale", "wai=i1,i9", "--item-range", "1", "7"], "no column 'i9'"),
+        (["--scale", "wai=i1,i2", "--item-range", "1", "5"], "outside 1 to 5 in rows"),
+        (["--reverse", "i3"], "--reverse i3 is no item"),
+    ],
+)
+def test_a_scale_that_is_none_is_refused(tmp_path, options, says):
+    path = tmp_path / "items.csv"
+    path.write_text(ITEMS, encoding="utf-8")
+    told = check(path, "--person", "person", "--session", "session", *options)
+    assert says in " ".join(refused(told).split())

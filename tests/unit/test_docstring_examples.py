@@ -1,6 +1,10 @@
-"""Every public function has a short example in its docstring, and it prints what it says."""
+"""Every public function has a short example in its docstring, and it prints what it says.
+
+It leaves the caller's settings as they were: random states, warnings, locale, folder and the rest.
+"""
 
 import doctest
+import importlib
 import inspect
 
 import pytest
@@ -15,6 +19,7 @@ from alliance_stats import (
     figures,
     groups,
     panel,
+    provenance,
     scales,
     simulate,
     study,
@@ -22,10 +27,13 @@ from alliance_stats import (
     tables,
     transforms,
 )
+from tests.fuzz.driver import changed_settings, settings
 
+# as an attribute of the package it is the function of the same name
+cross_check = importlib.import_module("alliance_stats.cross_check")
 ROOMS = (
-    als, archive, association, effect_sizes, evidence, family, figures, groups, panel, scales,
-    simulate, study, survival, tables, transforms,
+    als, archive, association, cross_check, effect_sizes, evidence, family, figures, groups, panel,
+    provenance, scales, simulate, study, survival, tables, transforms,
 )  # fmt: skip
 FUNCTIONS = {
     f"{found.__module__}.{name}": found
@@ -42,5 +50,7 @@ def test_the_example_runs(name):
     (found,) = doctest.DocTestFinder(recurse=False).find(function, name, globs={})
     assert found.examples, f"{name} has no example"
     said: list[str] = []
+    before = settings()
     doctest.DocTestRunner(verbose=False).run(found, out=said.append)
     assert not said, "".join(said)
+    assert changed_settings(before, settings()) == {}

@@ -25,6 +25,7 @@ from tests.figure_lint.cases import BY_FIGURE, CASES
 from tests.figure_lint.cases.data import EASTERN
 from tests.figure_lint.lint import lint
 from tests.figure_lint.squares import write_square_font
+from tests.fuzz.driver import changed_settings, settings
 
 COMMON = {"label": None, "width": None, "theme": None, "limits": None, "words": None}
 GREY = Theme(grey=True, decimal=",", width=89.0)
@@ -42,7 +43,9 @@ def eastern_font(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", CASES)
 def test_figure_has_no_finding(name: str) -> None:
+    before = settings()
     report = CASES[name]()
+    assert changed_settings(before, settings()) == {}
     assert lint(report) == []
 
 

@@ -99,3 +99,88 @@ def test_every_writer_writes_whole() -> None:
         if any(writer in line for writer in WRITERS)
     }
     assert found == set()
+
+
+KILLS = 20
+
+# One process that has imported everything, whose children are killed: no test waits for imports.
+SERVER = """
+import os, random, signal, sys, time
+from pathlib import Path
+
+import alliance_stats as als
+from alliance_stats.figures import kaplan_meier_figure
+from alliance_stats.provenance import numbers_from, record, verify
+from alliance_stats.tables import tidy_table
+from tests.fuzz.frames import frames
+
+home, kills = Path(sys.argv[1]), int(sys.argv[2])
+curves = als.kaplan_meier(frames()["units"], time="time", event="event", strata="group")
+figure = kaplan_meier_figure(curves)
+table = tidy_table(curves.tidy(), {"time": "Time", "estimate": "S"}, label="tbl-s",
+                   caption="Curve", note="Kaplan-Meier.", source=curves)
+
+
+def write(out):
+    figure.save(out, formats=("svg",))
+    table.save(out, formats=("html", "csv", "tex"))
+    als.save_result(curves, out / "curves.json")
+    record(out, [figure, table], script="analyses", results={"curves": curves},
+           numbers=numbers_from(curves, {"n": curves.rows.n_used}))
+
+
+def child(out, rounds):
+    pid = os.fork()
+    if pid:
+        return pid
+    for _ in range(rounds):
+        write(out)
+    os._exit(0)
+
+
+def visible(out):
+    return {path.name: path.read_bytes() for path in out.iterdir() if path.name[0] != "."}
+
+
+start = time.perf_counter()
+write(home / "whole")
+took = time.perf_counter() - start
+whole, draw, partial = visible(home / "whole"), random.Random(1), 0
+for kill in range(kills):
+    out = home / f"killed {kill % 4}"  # later runs find what earlier ones have left
+    out.mkdir(exist_ok=True)
+    pid = child(out, 50)
+    time.sleep(draw.uniform(0.0, took))
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    found = visible(out)
+    for name, content in found.items():
+        # the log lists the files that were there, so it is of this run or of an earlier one
+        if name != "log.json":
+            assert content == whole[name], f"{name} is not whole after kill {kill}"
+    partial += 0 < len(found) < len(whole)
+    if "log.json" in found:
+        als.provenance.log.read_log(out)
+print("kills with some files written and others not:", partial)
+assert partial > 0, "no run was killed in the middle"
+both = home / "both"
+both.mkdir()
+pids = [child(both, 3), child(both, 3)]
+assert [os.waitpid(pid, 0)[1] for pid in pids] == [0, 0]
+assert visible(both).keys() == whole.keys()
+changes = verify(both, run=False).changes
+assert changes.empty, changes.to_string()
+assert not [path for path in both.iterdir() if path.name[0] == "."]
+for left in (home / f"killed {k}" for k in range(4)):  # a later whole run mends the folder
+    write(left)
+    assert verify(left, run=False).unchanged, verify(left, run=False).changes.to_string()
+"""
+
+
+@pytest.mark.slow
+def test_killed_runs_and_two_at_once_leave_whole_files(tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "ignore", "-c", SERVER, str(tmp_path), str(KILLS)]
+    ran = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2]
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
