@@ -140,10 +140,13 @@ def _column(values: Any, code: Code) -> Json:
         stamps = values.asi8.tolist()
         return {"is": "moments", "of": stamps, "unit": dtype.unit, "zone": str(dtype.tz)}
     if isinstance(dtype, pd.StringDtype) or isinstance(values, pd.core.arrays.BaseMaskedArray):
-        listed = [None if value is pd.NA else value for value in values.tolist()]
+        text = isinstance(dtype, pd.StringDtype)
+        listed = [None if x is pd.NA or (text and x != x) else x for x in values.tolist()]  # noqa: PLR0124
         if dtype.kind == "f":
             listed = [x if x is None or np.isfinite(x) else str(x) for x in listed]
-        storage = {"storage": dtype.storage} if isinstance(dtype, pd.StringDtype) else {}
+        storage = {"storage": dtype.storage} if text else {}
+        if text and dtype.na_value is not pd.NA:  # the text of pandas 3
+            storage["missing"] = "nan"
         return {"is": "nullable", "dtype": dtype.name, "of": listed} | storage
     if is_extension_array_dtype(dtype) and not isinstance(
         values, pd.arrays.NumpyExtensionArray | pd.arrays.DatetimeArray | pd.arrays.TimedeltaArray
@@ -164,7 +167,11 @@ def _values(document: Mapping[str, Json], decode: Code) -> Any:
         stamps = np.array(document["of"], dtype=np.int64).view(f"M8[{document['unit']}]")
         return pd.DatetimeIndex(stamps).tz_localize("UTC").tz_convert(document["zone"]).array
     dtype = document["dtype"]
-    own = pd.StringDtype(document["storage"]) if "storage" in document else dtype
+    own = dtype
+    if "missing" in document:
+        own = pd.StringDtype(document["storage"], na_value=np.nan)
+    elif "storage" in document:
+        own = pd.StringDtype(document["storage"])
     listed = [_ODD[x] if dtype.startswith("Float") and isinstance(x, str) else x
               for x in document["of"]]  # fmt: skip
     return pd.array([pd.NA if x is None else x for x in listed], dtype=own)

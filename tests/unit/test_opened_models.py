@@ -22,7 +22,8 @@ def test_the_columns_of_a_model_give_what_it_fits():
     b = model.tidy().set_index("term")["estimate"]
     np.testing.assert_allclose(X @ b, rows["fitted_marginal"], atol=EXACT)
     for column in ("alliance", "role", "person", "symptoms"):
-        assert rows[column].equals(SESSIONS.loc[rows.index, column])
+        own = SESSIONS.loc[rows.index, column]
+        assert rows[column].equals(own.astype(rows[column].dtype))
     np.testing.assert_allclose(model.residuals(), rows["symptoms"] - rows["fitted"], atol=EXACT)
     np.testing.assert_allclose(model.residuals("marginal"), rows["symptoms"] - X @ b, atol=EXACT)
     assert model.residuals("standardised").std() == pytest.approx(1.0, abs=0.3)
