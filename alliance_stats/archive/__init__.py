@@ -1,4 +1,4 @@
-"""Results as plain JSON that others can open, and that prints tomorrow what it prints today."""
+"""Results as plain JSON that others can open, and that print tomorrow what they print today."""
 
 from alliance_stats.archive.documents import from_dict, load_result, save_result, to_dict
 from alliance_stats.archive.opened import opened

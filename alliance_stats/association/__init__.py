@@ -1,4 +1,4 @@
-"""What goes with what: correlations, regression, analysis of variance."""
+"""Correlations, regression, analysis of variance, mediation."""
 
 from alliance_stats.association.analysis_of_variance import AnalysisOfVariance
 from alliance_stats.association.anova import anova

@@ -1,4 +1,4 @@
-"""Two or more groups: effects before tests, and what the design can show at all."""
+"""Two or more groups: effect sizes before tests, and what the design can detect at all."""
 
 from alliance_stats.groups.agreement_coefficients import cohen_kappa, krippendorff_alpha
 from alliance_stats.groups.classification import (

@@ -1,7 +1,4 @@
-"""Multilevel models: fits of arrays, questions to a fit, results, and what is asked after.
-
-This is the face that other rooms import.
-"""
+"""Multilevel models: fitting them, and everything that follows a fit."""
 
 from alliance_stats.design.residual import (
     AR1,

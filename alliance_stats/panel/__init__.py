@@ -1,4 +1,4 @@
-"""Session to session: several outcomes, what carries over, and what one does to another."""
+"""Session to session: lagged effects between outcomes, and several outcomes at once."""
 
 from alliance_stats.panel.cross_lagged import CrossLagged, cross_lagged
 from alliance_stats.panel.several_outcomes import SeveralOutcomes, several_outcomes

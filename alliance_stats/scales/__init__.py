@@ -1,4 +1,4 @@
-"""Questionnaires: items into scores, by a key that is stated; reliability and factor models."""
+"""Questionnaires: scores from items, by a stated key; reliability and factor models."""
 
 from alliance_stats.scales.factor_model import FactorModel, factor_model
 from alliance_stats.scales.invariance import Invariance, measurement_invariance

@@ -1,4 +1,4 @@
-"""The door: data come in as a checked long table that knows its roles, and leave without names."""
+"""Data are read and checked here: a long table that knows its roles; and leave without names."""
 
 from alliance_stats.study.anonymity import IdKey
 from alliance_stats.study.courses import ENDINGS

@@ -1,4 +1,4 @@
-"""New columns and new shapes of a long table: plain frames in, a new frame out."""
+"""New columns and new shapes of a long table: data frames in, a new data frame out."""
 
 from alliance_stats.transforms.decomposition import decompose
 from alliance_stats.transforms.future import whole_course_means
