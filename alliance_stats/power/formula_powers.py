@@ -46,8 +46,8 @@ def therapist_effect_power(
 ) -> Mapping[str, float]:
     """Return the power of ``experience`` or ``framework`` in a mixed model of the alliance.
 
-    Nothing for other terms, for models without therapists, and where the term's variable stands in
-    an interaction.
+    Nothing for other terms, for models without therapists or with predictors that go with the
+    rating itself (symptoms), and where the term's variable stands in an interaction.
     """
     parsed = parse_formula(formula)
     variable = term.partition("[")[0]
@@ -58,9 +58,9 @@ def therapist_effect_power(
         return {}
     if [[printed(tree) for tree in one] for one in itself] != [[variable]]:
         return {}
-    if "therapist" not in groups:
-        return {}
     included = set().union(*of_fixed)
+    if "therapist" not in groups or not included <= {*_OF_TRUTH, "session", "role"}:
+        return {}
     k = design.therapists
     n_of_therapists = len(included & {"experience", "framework"})
     df = math.inf if normal else k - 1.0 - n_of_therapists

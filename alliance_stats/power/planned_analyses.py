@@ -130,8 +130,9 @@ class LevelEffects:
 
     def closed_form(self, design: object, alpha: float) -> Mapping[str, float]:
         """Return the power of the effect within persons by formula."""
-        asked = (self.outcome, self.predictor, self.levels[0])
-        if not isinstance(design, StudyDesign) or asked != ("symptoms", "alliance", "person"):
+        asked = (self.outcome, self.predictor, self.covariates, self.levels[0])
+        known = ("symptoms", "alliance", "session", "person")
+        if not isinstance(design, StudyDesign) or asked != known:
             return {}
         return within_effect_power(design, "within person", alpha)
 

@@ -85,6 +85,8 @@ def test_two_groups_of_therapists_are_known_by_their_numbers():
         ("alliance ~ session + experience + (1 | family)", "experience"),
         ("symptoms ~ session + experience + (1 | therapist)", "experience"),
         ("alliance ~ session + experience + (1 | therapist)", "session"),
+        ("alliance ~ symptoms + experience + (1 | therapist)", "experience"),
+        ("alliance ~ parent_alliance + experience + (1 | therapist)", "experience"),
         ("alliance ~ session + log(experience) + (1 | therapist)", "experience"),
     ],
 )
@@ -101,7 +103,8 @@ def test_effects_within_persons_are_known_by_their_deviations():
     assert found == {"within person": pytest.approx(expected, abs=BY_HAND)}
     carried = varied(design, {"symptoms": SymptomTruth(before=-1.0)})
     assert LevelEffects().closed_form(carried, 0.05) == {}
-    assert LevelEffects(predictor="investment").closed_form(design, 0.05) == {}
+    for other in ({"predictor": "investment"}, {"covariates": None}, {"levels": ("family",)}):
+        assert LevelEffects(**other).closed_form(design, 0.05) == {}
 
 
 @pytest.mark.parametrize(
