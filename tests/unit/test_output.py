@@ -1,10 +1,11 @@
 """Files are written whole or not at all: by runs that are killed, and by two at once."""
 
-import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,18 @@ while True:
 """
 
 
-def _writer(path: Path, letter: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-c", WRITER, str(path), letter, str(SIZE)])
+@contextmanager
+def _writing(path: Path, letters: str) -> Iterator[None]:
+    """Let a process a letter write the file over and over, once it is there, and kill them all."""
+    command = [sys.executable, "-c", WRITER, str(path)]
+    runs = [subprocess.Popen([*command, letter, str(SIZE)]) for letter in letters]
+    try:
+        _wait_for(path)
+        yield
+    finally:
+        for run in runs:
+            run.kill()
+            run.wait()
 
 
 def _wait_for(path: Path) -> None:
@@ -37,11 +48,8 @@ def _wait_for(path: Path) -> None:
 @pytest.mark.parametrize("wait", [0.0, 0.013, 0.05])
 def test_a_killed_run_leaves_nothing_that_looks_whole(tmp_path: Path, wait: float) -> None:
     path = tmp_path / "page.html"
-    run = _writer(path, "a")
-    _wait_for(path)
-    time.sleep(wait)
-    run.send_signal(signal.SIGKILL)
-    run.wait()
+    with _writing(path, "a"):
+        time.sleep(wait)
     assert path.read_text(encoding="utf-8") == "a" * SIZE
     others = [other.name for other in tmp_path.iterdir() if other != path]
     assert all(name.startswith(".page.html.") for name in others)
@@ -49,16 +57,10 @@ def test_a_killed_run_leaves_nothing_that_looks_whole(tmp_path: Path, wait: floa
 
 def test_two_runs_at_once_leave_one_whole_file(tmp_path: Path) -> None:
     path = tmp_path / "page.html"
-    runs = [_writer(path, letter) for letter in "ab"]
-    _wait_for(path)
-    try:
+    with _writing(path, "ab"):
         for _ in range(15):
             seen = path.read_text(encoding="utf-8")
             assert seen in ("a" * SIZE, "b" * SIZE)
-    finally:
-        for run in runs:
-            run.kill()
-            run.wait()
 
 
 def test_two_threads_write_aside_under_names_of_their_own(tmp_path: Path) -> None:
