@@ -8,7 +8,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from alliance_stats.account import Account, Column, Section, html_of, summary_of
-from alliance_stats.checks import check_conf_level, describe_rows, require_columns
+from alliance_stats.checks import (
+    check_conf_level,
+    check_spelling,
+    describe_rows,
+    group_codes,
+    require_columns,
+)
 from alliance_stats.errors import DataError
 from alliance_stats.estimates import one_line
 from alliance_stats.formatting import plural
@@ -168,19 +174,18 @@ def participant_flow(
     """
     frame, roles = study.sessions, study.roles
     unit = study.unit
-    arm = _arms(frame, group, roles[unit])
+    arm, names = (None, ("",)) if group is None else _arms(frame, group, roles[unit])
     levels = tuple(level for level in _PLURALS if level in roles)
     count = _Counting(frame, {level: roles[level] for level in levels})
     everybody = np.ones(len(frame), dtype=bool)
     entered = count("entered", everybody)
     rows = [*_before(entered, unit, screened, excluded), entered]
-    names = [] if arm is None else _labels(frame[group])
-    if arm is not None and (arm == "").any():
-        rows.append(count("group not known", arm == ""))
+    if arm is not None and (arm < 0).any():
+        rows.append(count("group not known", arm < 0))
     rated = next((role for role in ("alliance", "outcome") if role in roles), "")
-    for name in names or [""]:
-        inside = everybody if arm is None else arm == name
-        if names:
+    for place, name in enumerate(names):
+        inside = everybody if arm is None else arm == place
+        if arm is not None:
             rows.append(count("in group", inside, group=name))
         if "ending" in roles:
             rows += _endings(count, frame[roles["ending"]], inside, name)
@@ -190,7 +195,7 @@ def participant_flow(
         pd.DataFrame(rows, columns=["stage", "group", "term", *_COUNTED]).astype(
             dict.fromkeys(_COUNTED, np.float64)
         ),
-        tuple(names),
+        () if arm is None else names,
         unit,
         levels,
         roles.get(rated, ""),
@@ -217,21 +222,16 @@ class _Counting:
         return {"stage": stage, "group": group, "term": term, **unknown, **counts}
 
 
-def _labels(values: pd.Series) -> list[str]:
-    known = values.dropna()
-    if isinstance(values.dtype, pd.CategoricalDtype):
-        present = set(known.astype(object))
-        return [str(label) for label in values.cat.categories if label in present]
-    return [str(label) for label in sorted(known.unique(), key=lambda x: (str(type(x)), x))]
-
-
-def _arms(frame: pd.DataFrame, group: str | None, unit: str) -> npt.NDArray[np.object_] | None:
-    """Return the arm of each row in words, empty where it is not known."""
-    if group is None:
-        return None
+def _arms(
+    frame: pd.DataFrame, group: str, unit: str
+) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
+    """Return the number of each row's arm, -1 where its unit's is not known, and their names."""
     require_columns(frame, [group])
-    arms = frame[group].astype(object)
-    several = arms.groupby(frame[unit], sort=False).nunique()
+    check_spelling(frame[group], kind="group")
+    codes, labels = group_codes(frame[group])
+    known = pd.Series(codes, index=frame.index).where(codes >= 0)
+    of_unit = known.groupby(frame[unit], sort=False)
+    several = of_unit.nunique()
     if (several > 1).any():
         name = several.index[several > 1][0]
         where = describe_rows((frame[unit] == name).to_numpy(), frame.index)
@@ -239,8 +239,11 @@ def _arms(frame: pd.DataFrame, group: str | None, unit: str) -> npt.NDArray[np.o
             f"Column '{group}' varies within '{unit}' {name!r} ({where}): an arm belongs to a "
             f"whole {unit}. Give a column that is the same in all its rows."
         )
-    first = arms.groupby(frame[unit], sort=False).transform("first")  # one known row tells it
-    return np.array(["" if pd.isna(value) else str(value) for value in first], dtype=object)
+    if not len(labels):
+        raise DataError(f"Column '{group}' is missing in every row.")
+    first = of_unit.transform("first").fillna(-1)  # one row that knows it tells it of all
+    names = [f"{label:g}" if isinstance(label, float) else str(label) for label in labels]
+    return first.to_numpy(dtype=np.int64), tuple(names)
 
 
 def _before(

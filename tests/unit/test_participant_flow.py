@@ -102,6 +102,22 @@ def test_an_arm_that_varies_within_a_family_is_refused():
         participant_flow(study(frame), group="arm")
 
 
+@pytest.mark.parametrize("arms", [[1, "1"], ["a", "a "], ["", "b"]])
+def test_arms_that_cannot_be_told_apart_are_refused(arms):
+    frame = FRAME.assign(arm=FRAME["family"].map(lambda name: arms[int(name[1]) % 2]))
+    with pytest.raises(DataError, match="arm"):
+        participant_flow(study(frame), group="arm")
+
+
+def test_numbers_and_categories_name_arms_in_their_order():
+    arms = pd.Categorical(FRAME["arm"], categories=["y", "x", "z"])
+    assert participant_flow(study(FRAME.assign(arm=arms)), group="arm").groups == ("y", "x")
+    numbered = FRAME.assign(arm=FRAME["arm"].map({"x": 10.0, "y": 2.0}))
+    assert participant_flow(study(numbered), group="arm").groups == ("2", "10")
+    with pytest.raises(DataError, match="missing in every row"):
+        participant_flow(study(FRAME.assign(arm=None)), group="arm")
+
+
 def test_screened_and_excluded_must_make_those_who_entered():
     with pytest.raises(DataError, match="less 3 excluded, make 7; the study has 5"):
         participant_flow(study(), screened=10, excluded={"no consent": 3})
