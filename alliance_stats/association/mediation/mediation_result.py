@@ -13,7 +13,7 @@ from alliance_stats.association.mediation.paths import Effect, Products
 from alliance_stats.association.mediation.product_profile import Rise, limits, p_value
 from alliance_stats.checks import check_conf_level
 from alliance_stats.errors import DataError, NotIdentifiedError
-from alliance_stats.estimates import Array, estimate_columns, one_line
+from alliance_stats.estimates import Array, estimate_columns, named_covariance, one_line
 from alliance_stats.ledger import RowLedger
 
 __all__ = ["Mediation", "effect_frame"]
@@ -100,6 +100,24 @@ class Mediation:
         return table.assign(
             **dict(zip(("conf_low", "conf_high", "p_value"), np.array(found).T, strict=True))
         )
+
+    def vcov(self) -> pd.DataFrame:
+        """Return the covariance of the effects over the draws, labelled ``level:term:at``.
+
+        Of these only what the effects have: ``term`` alone on one level without a moderator.
+        """
+        effects = self.effects
+        keys = [
+            effects[name]
+            for name, has in (
+                ("level", (effects["level"] != "").any()),
+                ("term", True),
+                ("at", effects["at"].notna().any()),
+            )
+            if has
+        ]
+        covariance = np.atleast_2d(np.cov(self.draws, rowvar=False))
+        return named_covariance(covariance, *keys)
 
     def conditional(self, at: Sequence[float], *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return the effects at other values of the moderator, from the same draws of the paths.
