@@ -3,6 +3,9 @@
 ``type_one_errors.csv`` holds, by number of therapists, equality of their sizes and level of the
 effect, how often each test rejected a true null hypothesis at .05; it is written by
 ``tests/simulation/few_therapists.py``, and shown in ``docs/coverage/few_therapists.md``.
+``family_coverage.csv`` holds how often intervals of generalized models held the truth; it is
+written by ``tests/simulation/family_coverage.py``, and shown in
+``docs/coverage/families_of_few_therapists.md``.
 """
 
 from collections.abc import Mapping
@@ -13,13 +16,16 @@ import pandas as pd
 
 from alliance_stats.design.groupings import Grouping
 from alliance_stats.formatting import format_count, format_percent
+from alliance_stats.multilevel.generalized_fit import GeneralizedFit
 from alliance_stats.multilevel.linear_fit import LinearFit
 
-__all__ = ["few_unit_notes", "rejection_rates"]
+__all__ = ["covered", "few_unit_notes", "generalized_few_unit_notes", "rejection_rates"]
 
 # Units beyond which nothing is said: all tests hold their level with 30; and up to which something
 # is said of effects within units only.
 MOST, FEW = 30, 10
+# Units of a generalized model beyond which nothing is said.
+FEW_OF_LINKS = 20
 # Coefficients that a note names.
 MOST_NAMED = 3
 # How much larger the largest unit is than the smallest in a design of unequal sizes.
@@ -79,7 +85,46 @@ def few_unit_notes(fit: LinearFit) -> list[str]:
     return found
 
 
-def _coefficients(fit: LinearFit, outer: Grouping) -> tuple[list[str], list[str]]:
+def covered() -> pd.DataFrame:
+    """Return the simulated table of :func:`generalized_few_unit_notes`, a row a family and effect.
+
+    ``family, therapists, effect, studies, refused, held_0.95, held_0.97, held_0.98, held_0.99``.
+    """
+    with (files("alliance_stats.multilevel") / "family_coverage.csv").open(
+        encoding="utf-8"
+    ) as file:
+        return pd.read_csv(file)
+
+
+def generalized_few_unit_notes(fit: GeneralizedFit) -> list[str]:
+    """Say how far intervals of effects of few units, and of their SD, are to be trusted."""
+    if not fit.design.groupings:
+        return []
+    outer = min(fit.design.groupings, key=lambda g: len(g.labels))
+    n = len(outer.labels)
+    if n > FEW_OF_LINKS:
+        return []
+    own = _coefficients(fit, outer)[0]
+    table = covered()
+    sums = table.groupby("effect").sum(numeric_only=True)
+    known = int(table["therapists"].iloc[0])
+
+    def held(effect: str, level: str) -> str:
+        share = sums.loc[effect, f"held_{level}"] / sums.loc[effect, "studies"]
+        return format_percent(float(share), 0)
+
+    effects = "" if not own else (
+        f"95% intervals of an effect of units ({_listed(own)}) held the truth in "
+        f"{held('between', '0.95')}, those of conf_level=0.98 in {held('between', '0.98')}; "
+    )  # fmt: skip
+    return [
+        f"{n} units of {outer.name}: in {format_count(int(sums.loc['sd', 'studies']))} simulated "
+        f"studies of {known} units, all families together, {effects}95% profile intervals of the "
+        f"SD held it in {held('sd', '0.95')}, those of 0.98 in {held('sd', '0.98')}."
+    ]
+
+
+def _coefficients(fit: LinearFit | GeneralizedFit, outer: Grouping) -> tuple[list[str], list[str]]:
     """Names of coefficients whose columns are constant within units, and of those that vary."""
     X = fit.design.X
     first = np.unique(outer.codes, return_index=True)[1]

@@ -14,7 +14,7 @@ from alliance_stats.design.residual import (
 )
 from alliance_stats.estimates import link_words
 from alliance_stats.formatting import format_df, format_number
-from alliance_stats.multilevel.few_units import few_unit_notes
+from alliance_stats.multilevel.few_units import few_unit_notes, generalized_few_unit_notes
 from alliance_stats.multilevel.generalized_fit import GeneralizedFit
 from alliance_stats.multilevel.linear_fit import LinearFit
 from alliance_stats.multilevel.linear_functions import inference_on
@@ -216,7 +216,7 @@ def generalized_notes(fit: GeneralizedFit) -> tuple[str, ...]:
             f"{fit.family.name} model, and these are its numbers (with one parameter more counted "
             "in the AIC)."
         )
-    return (*found, *_aliased(fit.design.fixed.aliased))
+    return (*found, *_aliased(fit.design.fixed.aliased), *generalized_few_unit_notes(fit))
 
 
 def linear_notes(fit: LinearFit) -> tuple[str, ...]:

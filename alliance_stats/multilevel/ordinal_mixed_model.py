@@ -17,6 +17,7 @@ from alliance_stats.estimates import Array, Coefficients, named_covariance, one_
 from alliance_stats.formatting import plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.clusters import CR2
+from alliance_stats.multilevel.few_units import generalized_few_unit_notes
 from alliance_stats.multilevel.generalized_profiles import likelihood_ratio_anova
 from alliance_stats.multilevel.linear_functions import KINDS as TERM_KINDS
 from alliance_stats.multilevel.linear_functions import anova_table, inference_on
@@ -185,7 +186,7 @@ class OrdinalMixedModel:
                 f"Less than 1% of the rows are in {_steps_named(tuple(rare))}: thresholds beside "
                 "it are known poorly."
             )
-        return tuple(notes)
+        return (*notes, *generalized_few_unit_notes(fit))
 
     def vcov(self) -> pd.DataFrame:
         """Return the covariance of coefficients, thresholds and effects on single thresholds."""

@@ -155,7 +155,7 @@ def probability_table(
     error = np.sqrt(np.maximum(variance, 0.0))
     low, high = logit_limits(estimate, error, conf_level)
     n, k = estimate.shape
-    frame = newdata.loc[newdata.index.repeat(k)]
+    frame = newdata.iloc[np.repeat(np.arange(n), k)]
     return frame.assign(
         step=np.tile(np.array(fit.steps, dtype=object), n),
         estimate=estimate.ravel(),

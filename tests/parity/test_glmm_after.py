@@ -1,4 +1,4 @@
-"""After a generalized fit, against glmmTMB: profile limits, and the sandwich of therapists' scores."""
+"""After a generalized fit, against glmmTMB: profile limits, the sandwich of therapists' scores."""
 
 import functools
 

@@ -134,5 +134,99 @@ def main(folder: Path, n: int) -> int:
     return 0
 
 
+LEVELS = (0.95, 0.97, 0.98, 0.99)
+EFFECTS = {"within": "z_x", "between": "z_own", "sd": "rise_sd"}
+PACKAGE = Path(__file__).parents[2] / "alliance_stats" / "multilevel" / "family_coverage.csv"
+PAGE = Path(__file__).parents[2] / "docs" / "coverage" / "families_of_few_therapists.md"
+
+
+def held(folder: Path) -> pd.DataFrame:
+    """Count, family by family, in how many studies each interval held the truth."""
+    rows = []
+    for family in FAMILIES:
+        table = (
+            pd.read_csv(folder / f"{family}.csv") if (folder / f"{family}.csv").exists() else None
+        )
+        if table is None:
+            continue
+        own = table.dropna()
+        for effect, column in EFFECTS.items():
+            squared = own[column] if effect == "sd" else own[column] ** 2
+            counts = {
+                f"held_{level:g}": int((squared <= stats.chi2.ppf(level, 1)).sum())
+                for level in LEVELS
+            }
+            rows.append(
+                {"family": family, "therapists": THERAPISTS, "effect": effect,
+                 "studies": len(own), "refused": len(table) - len(own), **counts}
+            )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def page(counts: pd.DataFrame, folder: Path) -> str:
+    """Write the page: a row a family, all families, and the robust errors."""
+    lines = [
+        "# Intervals of every family with few therapists",
+        "",
+        f"Simulated studies of {THERAPISTS} therapists with {ROWS} rows each: a predictor that "
+        f"varies within therapists ({WITHIN:g}), one of therapists ({BETWEEN:g}), and an SD of "
+        f"therapists of {SD:g}, on the scale of the link. Share of 95% intervals that held the "
+        "truth: Wald intervals of the two effects, profile intervals of the SD; in brackets the "
+        "Monte Carlo standard error. Written by `tests/simulation/family_coverage.py`, which goes "
+        "on where it stopped.",
+        "",
+        "| family | studies | within therapists | of therapists | SD |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    sums = counts.groupby("effect")[["studies", *(c for c in counts if "held" in c)]].sum()
+    for family, own in [*counts.groupby("family", sort=False), ("all", sums.reset_index())]:
+        cells = own.set_index("effect")
+        shown = [_share(cells.loc[e, "held_0.95"], cells.loc[e, "studies"]) for e in EFFECTS]
+        n = int(cells["studies"].iloc[0])
+        lines.append(f"| {family} | {n:,} | {' | '.join(shown)} |")
+    lines += ["", "Over all families, intervals of other levels held the truth in:", ""]
+    lines += ["| level | within therapists | of therapists | SD |", "|---|--:|--:|--:|"]
+    for level in LEVELS:
+        shown = [_share(sums.loc[e, f"held_{level:g}"], sums.loc[e, "studies"]) for e in EFFECTS]
+        lines.append(f"| {level:g} | {' | '.join(shown)} |")
+    return "\n".join([*lines, *_robust_lines(folder)]) + "\n"
+
+
+def _robust_lines(folder: Path) -> list[str]:
+    kinds = ("model", "CR0", "CR1", "CR2")
+    lines = [
+        "",
+        "Share of true null hypotheses rejected at .05, by covariance (`model`: that of the "
+        "likelihood, z; CR0: z; CR1: t on one less than the therapists; CR2: `vcov=CR2(...)`), "
+        f"{', '.join(ROBUST)} together:",
+        "",
+        f"| effect | therapists | studies | {' | '.join(kinds)} |",
+        "|---|--:|--:|--:|--:|--:|--:|",
+    ]
+    for term, effect in (("own", "of therapists"), ("x", "within therapists")):
+        for size in SIZES:
+            paths = [folder / f"robust {family} {size}.csv" for family in ROBUST]
+            tables = [pd.read_csv(path) for path in paths if path.exists()]
+            if not tables:
+                continue
+            whole = pd.concat(tables)
+            shown = [_share((whole[f"{k}_{term}"] < 0.05).sum(), len(whole)) for k in kinds]
+            lines.append(f"| {effect} | {size} | {len(whole)} | {' | '.join(shown)} |")
+    return lines if len(lines) > 6 else []
+
+
+def _share(held: float, n: float) -> str:
+    share = held / n
+    return f"{share:.3f} ({np.sqrt(share * (1.0 - share) / n):.3f})"
+
+
+def keep(folder: Path) -> int:
+    counts = held(folder)
+    counts.to_csv(PACKAGE, index=False)
+    PAGE.write_text(page(counts, folder), encoding="utf-8")
+    return 0
+
+
 if __name__ == "__main__":
-    raise SystemExit(main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else STUDIES))
+    there, what = Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else str(STUDIES)
+    raise SystemExit(keep(there) if what == "--keep" else main(there, int(what)))

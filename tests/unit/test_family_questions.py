@@ -106,6 +106,8 @@ def test_units_of_the_fit_and_new_ones(asked):
         assert found["estimate"].to_numpy() == pytest.approx(wide.to_numpy().ravel())
         unseen = model.predict(rows).iloc[1].to_numpy()
         assert wide.iloc[1].to_numpy() == pytest.approx(unseen)
+        twice = model.step_probabilities(rows.set_axis([7, 7]), **known)  # rows of one label
+        assert twice["estimate"].to_numpy() == pytest.approx(found["estimate"].to_numpy())
     else:
         found = model.predict(rows, interval="confidence", **known)
         unseen = model.predict(rows)["estimate"].iloc[1]

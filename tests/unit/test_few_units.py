@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from alliance_stats import lmm
+from alliance_stats import glmm, lmm, ordinal
 from alliance_stats.formatting import format_percent
-from alliance_stats.multilevel.few_units import rejection_rates
+from alliance_stats.multilevel.few_units import covered, rejection_rates
+from tests.simulation.family_coverage import study as family_study
 from tests.simulation.few_therapists import PAGE, page, study
 
 # Studies that a rate in print must rest on.
@@ -61,3 +62,25 @@ def test_every_rate_rests_on_many_studies():
     table = rejection_rates()
     assert table["studies"].min() >= STUDIES
     assert (table["undefined"] == 0).all()
+
+
+def test_generalized_models_of_few_units_say_what_was_simulated():
+    data = family_study("poisson", 9, 4)
+    model = glmm("y ~ x + own + (1 | unit)", data, family="poisson")
+    counts = covered()
+    own = counts[counts["effect"] == "between"].sum(numeric_only=True)
+    note = model.notes[-1]
+    assert note.startswith(f"9 units of unit: in {own['studies']:,} simulated studies of 15 units")
+    assert "of an effect of units (own) held the truth in " in note
+    assert f"in {100 * own['held_0.95'] / own['studies']:.0f}%, those of conf_level=0.98" in note
+    alone = glmm("y ~ x + (1 | unit)", data, family="poisson")
+    assert "effect of units" not in alone.notes[-1]
+    steps = ordinal("y ~ x + own + (1 | unit)", family_study("ordinal", 9, 4))
+    assert steps.notes[-1] == note
+    many = glmm("y ~ x + own + (1 | unit)", family_study("poisson", 21, 4), family="poisson")
+    assert not any("simulated" in said for said in many.notes)
+    assert (
+        (counts[["held_0.95", "held_0.97", "held_0.98", "held_0.99"]].diff(axis=1) >= 0)
+        .iloc[:, 1:]
+        .all(axis=None)
+    )

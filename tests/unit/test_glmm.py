@@ -192,6 +192,8 @@ def test_result_protocol_and_columns(sessions):
 
 def test_summary_text(sessions):
     text = glmm("dropout ~ alliance + (1 | therapist)", sessions, nodes=9).summary()
+    notes, _, text = text.partition("\n\n")
+    assert notes.startswith("12 units of therapist: in ")
     assert text.startswith(
         "Generalized linear mixed model (binomial, logit link) fitted by maximum likelihood with "
         "adaptive Gauss-Hermite quadrature with 9 nodes (dropout ~ alliance + (1 | therapist)), "

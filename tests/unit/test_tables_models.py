@@ -122,7 +122,8 @@ def test_linear_and_generalized_models_stand_side_by_side(grouped, logistic):
     log_lik = format_number(logistic.log_lik)
     assert shown.loc["Log-likelihood", "Left: OR [95% CI]"] == log_lik
     assert "Linear mixed model fitted by REML" in made.note
-    assert "Left: Generalized linear mixed model (binomial, logit link)" in made.note
+    assert "Left: 12 units of group: in " in made.note
+    assert "Generalized linear mixed model (binomial, logit link)" in made.note
     assert "OR: odds ratio. Intercepts, which are no ratios, are left out." in made.note
     assert "Ratios are for units with the same random effects." in made.note
 
