@@ -136,7 +136,7 @@ def varying_coefficient_figure(
     conf_level: float = 0.95,
     **common: Unpack[Common],
 ) -> ReportFigure:
-    """Show a coefficient of a Cox model as it changes with time.
+    """Show a coefficient of a hazard model as it changes with time.
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ def varying_coefficient_figure(
     require_kind(result, VaryingCoefficient, asked=asked, instead=DRAWN_BY)
     said = _terms(common["words"], [result.term])
     curve = _fine_curve(result, conf_level)
-    y_label = f"Log hazard ratio of {said(result.term)}"
+    y_label = f"Log {result.ratio} of {said(result.term)}"
     figure = page(_HEIGHT + 40.0, by_hand=False)
     ax = figure.subplots()
     draw_varying_coefficient(ax, curve, limits=common["limits"])
@@ -178,7 +178,7 @@ def varying_coefficient_figure(
     return ReportFigure(
         figure,
         label=common["label"] or "fig-varying-coefficient",
-        caption=f"Log hazard ratio of {said(result.term)} by {in_sentence(time_label)}, with its "
+        caption=f"{y_label} by {in_sentence(time_label)}, with its "
         f"pointwise {level} confidence band. No change over time: {p_phrase(result.p_value)}.",
         alt=f"A line with its band over {plural(len(result.time), 'event time')}, and a line at "
         f"0: {found}.",

@@ -24,7 +24,9 @@ from alliance_stats.errors import AllianceStatsWarning, NotIdentifiedError
 from alliance_stats.survival.by_session.discrete_hazard import covariance_over
 from alliance_stats.survival.cox.cox_fit import cluster_errors
 
-TABLE = Path(__file__).with_suffix(".csv")
+TABLE = (
+    Path(__file__).parents[2] / "alliance_stats" / "survival" / "cox" / "hazard_type_one_errors.csv"
+)
 PAGE = Path(__file__).parents[2] / "docs" / "coverage" / "hazards_few_therapists.md"
 THERAPISTS = (10, 15, 30)
 FAMILIES, SESSIONS, SD = 8, 12, 0.5
@@ -135,20 +137,22 @@ def main(n: int, first: int = 0) -> None:
 
 def page(counts: pd.DataFrame) -> str:
     """Return the page of the docs that holds the shares of rejected null hypotheses."""
-    n = int(counts["studies"].min())
+    fewest, most = int(counts["studies"].min()), int(counts["studies"].max())
+    studies = f"{fewest:,}" if fewest == most else f"{fewest:,} to {most:,}"
     keys = ["effect", "model", "therapists", "sizes", "method"]
     rates = (counts["rejected"] / (counts["studies"] - counts["undefined"])).set_axis(
         pd.MultiIndex.from_frame(counts[keys])
     )
+    errors = [(0.05 * 0.95 / n) ** 0.5 for n in (most, fewest)]
     lines = [
         "# Type I errors of hazard models with few therapists",
         "",
-        f"{n:,} simulated studies a row: therapists with 8 families each, or from 2 to 20 (as many "
-        f"in all), who leave after one of up to {SESSIONS} sessions, about half of them while they "
-        f"are seen; therapists' log hazards have SD {SD}. Neither the therapist's experience nor "
-        "the family's treatment (half of each therapist's families) has an effect. Share of p < "
-        f".05; Monte Carlo standard error {(0.05 * 0.95 / n) ** 0.5:.3f}. The random effect is a "
-        "gamma frailty (Cox) or normal (discrete, Laplace). Written by "
+        f"Each share is of {studies} simulated studies: therapists with 8 families each, or from 2 "
+        f"to 20 (as many in all), who leave after one of up to {SESSIONS} sessions, about half of "
+        f"them while they are seen; therapists' log hazards have SD {SD}. Neither the therapist's "
+        "experience nor the family's treatment (half of each therapist's families) has an effect. "
+        f"Share of p < .05; Monte Carlo standard error {errors[0]:.3f} to {errors[1]:.3f}. The "
+        "random effect is a gamma frailty (Cox) or normal (discrete, Laplace). Written by "
         "`tests/simulation/hazards_of_few_therapists.py`.",
         "",
         "| effect | model | therapists | families each | " + " | ".join(METHODS) + " |",

@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from alliance_stats import cox_ph
 from alliance_stats.errors import AllianceStatsWarning
+from alliance_stats.survival.cox.cluster_errors import rejection_rates
 from tests.simulation.hazards_of_few_therapists import COLUMNS, METHODS, p_values, page, study
 
 
@@ -28,3 +30,32 @@ def test_the_page_holds_a_row_a_cell() -> None:
     text = page(counts)
     assert text.count("| 0.050 |") > 0
     assert sum(line.startswith(("| therapist's", "| family's")) for line in text.splitlines()) == 24
+
+
+def fitted(n: int, **options: object):
+    data = study(np.random.default_rng(n), n, balanced=options.pop("balanced", True))
+    given = {"time": "time", "event": "event", "cluster": "therapist"} | options
+    return cox_ph("experience + treated", data, **given)
+
+
+def test_notes_say_what_was_simulated() -> None:
+    table = rejection_rates().set_index(["therapists", "sizes", "effect", "model", "method"])
+    own = table.loc[(10, "equal", "experience", "Cox", "robust")]
+    note = fitted(11).notes[0]
+    share = 100.0 * own["rejected"] / own["studies"]
+    assert note.startswith("Standard errors over 11 clusters: below about 40 they tend to be too")
+    assert f"At .05 {share:.1f}% of tests of clusters' own covariates" in note
+    assert f"in {own['studies']:,} simulated studies of 10 clusters of equal size" in note
+    assert "of 10 clusters of unequal size" in fitted(10, balanced=False).notes[0]
+    assert fitted(12, vcov="CR2").notes[0].startswith("Under CR2 ")
+    assert not [note for note in fitted(60, vcov="CR2").notes if "clusters" in note]
+    assert "simulated" not in " ".join(fitted(35).notes)
+
+
+def test_robust_errors_reject_too_often_and_reduced_ones_do_not() -> None:
+    table = rejection_rates()
+    sums = table.groupby(["effect", "method"])[["studies", "rejected"]].sum()
+    rates = sums["rejected"] / sums["studies"]
+    assert rates["experience", "robust"] > 0.08
+    assert rates["experience", "CR2"] < 0.06
+    assert (table.groupby("method")["studies"].min() >= 200).all()

@@ -28,7 +28,7 @@ from alliance_stats.multilevel import (
 )
 from alliance_stats.survival.by_session.session_terms import RegressionTerms
 from alliance_stats.survival.by_session.whole_courses import Curve, population_curve
-from alliance_stats.survival.cox.cluster_errors import ClusterErrors
+from alliance_stats.survival.cox.cluster_errors import ClusterErrors, few_cluster_notes
 from alliance_stats.survival.cox.cox_design import formula_variables
 from alliance_stats.survival.cox.term_tests import (
     OVER_CLUSTERS,
@@ -41,7 +41,6 @@ from alliance_stats.survival.cox.term_tests import (
     wald_terms,
 )
 from alliance_stats.survival.rows.hazard_rows import Periods, baseline_columns, term_places
-from alliance_stats.survival.rows.time_at_risk import few_clusters_warning
 
 __all__ = ["DiscreteHazard"]
 
@@ -513,8 +512,8 @@ class DiscreteHazard:
             found.append(f"The fit did not converge ({self.fit.convergence.message}).")
         if self.fit.singular:
             found.append("A variance of random effects is at zero (boundary fit).")
-        if self.errors is not None and self.errors.reduced is None:
-            found += few_clusters_warning(self.errors.n_clusters)
+        if self.errors is not None:
+            found += few_cluster_notes(self.errors, "discrete")
         n_covariates = len(self.fit.vcov()) - baseline_columns(self.fit.design, self.baseline)
         if n_covariates > 0 and self.n_event / n_covariates < _FEW_EVENTS:
             few = format_number(self.n_event / n_covariates, 1)

@@ -10,18 +10,31 @@ Pustejovsky & Tipton 2018, doi:10.1080/07350015.2016.1247004; for Cox models, wi
 means in place of coefficients of time, Wang, Turner & Li 2023, doi:10.1002/bimj.202200113).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.resources import files
 
 import numpy as np
+import pandas as pd
 from scipy import linalg
 
 from alliance_stats.engine.sandwich import ClusterRobust, cr2
 from alliance_stats.estimates import Array
-from alliance_stats.survival.rows.time_at_risk import IntArray
+from alliance_stats.formatting import format_count, format_percent
+from alliance_stats.survival.rows.time_at_risk import IntArray, few_clusters_warning
 
-__all__ = ["ERRORS", "ClusterErrors", "bias_reduced", "cluster_sums"]
+__all__ = [
+    "ERRORS",
+    "ClusterErrors",
+    "bias_reduced",
+    "cluster_sums",
+    "few_cluster_notes",
+    "rejection_rates",
+]
 
 ERRORS = ("robust", "CR2")
+# Clusters beyond which nothing was simulated, and how much larger the largest of unequal ones is.
+MOST, UNEVEN = 30, 4.0
 # Eigenvalues of a cluster's information under this share of the largest are none.
 _RANK = 1e-12
 
@@ -54,6 +67,58 @@ class ClusterErrors:
     def words(self) -> str:
         """What the errors are, as a phrase's end."""
         return "" if self.reduced is None else ", bias-reduced (CR2) with Satterthwaite df"
+
+
+def rejection_rates() -> pd.DataFrame:
+    """Return the simulated table, a row per cell.
+
+    ``therapists, sizes, effect, model, method, studies, rejected, undefined``: how often tests at
+    .05 rejected a true null hypothesis, of a therapist's covariate (``experience``) and of one
+    within therapists (``treated``); written by ``tests/simulation/hazards_of_few_therapists.py``.
+    """
+    table = files("alliance_stats.survival.cox") / "hazard_type_one_errors.csv"
+    with table.open(encoding="utf-8") as file:
+        return pd.read_csv(file)
+
+
+def few_cluster_notes(errors: ClusterErrors, model: str) -> Iterator[str]:
+    """Say what tests over few clusters are worth, by simulated studies of such a number.
+
+    Parameters
+    ----------
+    errors
+        The covariance over clusters.
+    model
+        ``"Cox"`` or ``"discrete"``.
+    """
+    n, reduced = errors.n_clusters, errors.reduced is not None
+    plain = "" if reduced else " ".join(few_clusters_warning(n))
+    if n > MOST:
+        yield from [plain] if plain else []
+        return
+    sizes = np.bincount(errors.cluster, minlength=n)
+    uneven = bool(sizes.max() >= UNEVEN * sizes.min())
+    table = rejection_rates()
+    table = table[
+        (table["model"] == model) & (table["sizes"] == ("2 to 20" if uneven else "equal"))
+    ]
+    nearest = min(table["therapists"].unique(), key=lambda known: abs(np.log(known / n)))
+    cells = table[table["therapists"] == nearest].set_index(["method", "effect"])
+    rates = cells["rejected"] / (cells["studies"] - cells["undefined"])
+
+    def told(method: str) -> str:
+        own, within = (format_percent(rates[method, e], 1) for e in ("experience", "treated"))
+        return f"{own} of tests of clusters' own covariates and {within} of those within them"
+
+    studies = format_count(int(cells.loc["robust", "studies"].min()))
+    of = f"{studies} simulated studies of {nearest} clusters of {'un' * uneven}equal size"
+    if reduced:
+        yield f"Under CR2 {told('CR2')} rejected true null hypotheses at .05 in {of}."
+    else:
+        yield (
+            f"{plain} At .05 {told('robust')} rejected true null hypotheses in {of}; under "
+            f"vcov='CR2' {told('CR2')}.".strip()
+        )
 
 
 def bias_reduced(scores: Array, informations: Array, information: Array) -> ClusterRobust:

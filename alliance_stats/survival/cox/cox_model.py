@@ -14,7 +14,7 @@ from alliance_stats.formatting import format_number, plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel import ModelLikelihood
 from alliance_stats.survival.cox.baseline_hazard import baseline_at
-from alliance_stats.survival.cox.cluster_errors import ClusterErrors
+from alliance_stats.survival.cox.cluster_errors import ClusterErrors, few_cluster_notes
 from alliance_stats.survival.cox.cox_design import (
     CoxDesign,
     new_covariates,
@@ -41,7 +41,6 @@ from alliance_stats.survival.cox.term_tests import (
 from alliance_stats.survival.curves.life_table import probability_interval
 from alliance_stats.survival.rows.time_at_risk import (
     Intervals,
-    few_clusters_warning,
     same_times,
 )
 
@@ -484,8 +483,8 @@ class CoxModel:
                 "The fit did not converge; the largest slope left is "
                 f"{self.fit.convergence.gradient:.2g}."
             )
-        if self.n_clusters is not None and (self.errors is None or self.errors.reduced is None):
-            yield from few_clusters_warning(self.n_clusters)
+        if self.errors is not None:
+            yield from few_cluster_notes(self.errors, "Cox")
         if self.frailty is not None:
             yield from few_groups_warning(self.frailty.group, self.frailty.levels)
         empty = [self.intervals.strata[k] for k in np.flatnonzero(np.diff(self.sets.bounds) == 0)]

@@ -288,7 +288,8 @@ def cumulative_incidence(
     """Estimate the probability of each of several endings by each time.
 
     ``F_j(t) = sum over s <= t of S(s-) d_j(s) / n(s)`` with S the probability of not having ended
-    at all (Aalen & Johansen 1978, doi:10.2307/4615704). One minus Kaplan-Meier with the other
+    at all (Aalen & Johansen 1978, Scandinavian Journal of Statistics
+    5:141-150). One minus Kaplan-Meier with the other
     endings censored answers another question: what if nobody ended otherwise.
 
     The standard errors are those of the infinitesimal jackknife, the summed squared influence of

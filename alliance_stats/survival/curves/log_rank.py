@@ -116,7 +116,8 @@ class LogRank:
         Parameters
         ----------
         adjust
-            ``"holm"`` (1979, doi:10.2307/4615733), ``"bonferroni"`` or ``"none"``, over the pairs.
+            ``"holm"`` (1979, Scandinavian Journal of Statistics 6:65-70), ``"bonferroni"`` or
+            ``"none"``, over the pairs.
 
         Returns
         -------

@@ -64,7 +64,7 @@ def landmark_chance(
     are then; the log odds of leaving within the next `horizon` sessions are ``g(s) + x_i(s) beta``
     (landmark models: van Houwelingen 2007, doi:10.1111/j.1467-9469.2006.00529.x). Who is not known
     to have come back is stood for by the others at that landmark, by inverse probability of
-    censoring weights (Blanche, Holt & Scheike 2023, Lifetime Data Analysis 29:441-482). Who ended
+    censoring weights (Blanche, Holt & Scheike 2023, doi:10.1007/s10985-022-09564-6). Who ended
     otherwise within them did not leave. Standard errors are over clusters, for a unit stands at
     many landmarks; that the weights were estimated is not in them.
 
