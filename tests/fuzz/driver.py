@@ -40,7 +40,12 @@ PACKAGE = Path(__file__).parents[2] / "alliance_stats"
 # waits so much longer, whatever else the machine has to do.
 SECONDS, WAITING = 20, 600
 # Draws of residuals follow the rows: in another order they are others, as is said there.
-DRAWN_ROW_BY_ROW = {"parametric_bootstrap"}
+DRAWN_ROW_BY_ROW = {
+    "parametric_bootstrap",
+    "dropout_sensitivity",
+    "reference_imputation",
+    "sensitivity_by_group",
+}
 
 
 @dataclass(frozen=True, slots=True)

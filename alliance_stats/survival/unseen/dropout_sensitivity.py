@@ -189,7 +189,8 @@ def dropout_sensitivity(
     deltas
         Shifts; none at all (0, or a factor of 1) is added.
     seed
-        Of the imputations; the same are shifted throughout.
+        Of the imputations; the same are shifted throughout. Draws follow the rows: in another order
+        they are others.
     n_imputations
         Imputations, at least 2.
     shift
