@@ -26,6 +26,7 @@ CHANGE = ("tests/unit/test_change.py",)
 LMM = ("tests/parity/test_lmm_*.py", "tests/unit/test_lmm_*.py", "tests/unit/test_elimination.py")
 GLMM = ("tests/parity/test_glmm_*.py", "tests/unit/test_glmm*.py")
 AFTER = ("tests/unit/test_after_fit_*.py", "tests/parity/test_after_fit_*.py")
+POWER = ("tests/unit/test_power_formulas.py", "tests/unit/test_power_designs.py")
 CURVES = ("tests/unit/test_survival_kaplan_meier.py", "tests/parity/test_survival_curves.py")
 COX = ("tests/unit/test_survival_cox_model.py", "tests/parity/test_survival_cox.py")
 FRAILTY = (
@@ -432,4 +433,7 @@ CHANGES = (
     _c("shares by units", ".drop_duplicates(unit)", "", UNSEEN, "pattern_mixture.py"),
     _c("SMD", "np.asarray(cov_2)) / 2.0", "np.asarray(cov_2))", TABLE_ONE),
     _c("SMD of categories", "np.sum(along[known] ** 2 /", "np.max(along[known] ** 2 /", TABLE_ONE),
+    _c("power of therapists' means", "of_person[:, None] / sizes", "of_person[:, None]", POWER),
+    _c("df of therapists' means", "else k - 1.0 - n_of_therapists", "else k - 1.0", POWER),
+    _c("power of cluster means", "of_member / m) / k", "of_member) / k", POWER),
 )
