@@ -23,13 +23,14 @@ WITH_COVARIANCE = [
     "cross_lagged", "several_outcomes", "within_between", "apim", "factor_model",
     "factor_model nested", "meta_analysis", "meta_analysis r", "pattern_mixture",
     "shared_parameter", "mediation", "mediation by arms", "mediation, moderated",
-    "mediation in units",
+    "mediation in units", "estimated_means", "contrasts", "simple_slopes",
 ]  # fmt: skip
 # Those whose rows can be predicted from covariates.
 WITHOUT_PREDICTION = {
     "cross_lagged", "several_outcomes", "within_between", "apim", "factor_model",
     "factor_model nested", "pattern_mixture", "shared_parameter", "mediation",
     "mediation by arms", "mediation, moderated", "mediation in units",
+    "estimated_means", "contrasts", "simple_slopes",
 }  # fmt: skip
 BY_CATEGORY = {"ordinal", "regression ordinal", "competing_hazards"}
 

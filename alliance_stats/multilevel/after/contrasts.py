@@ -16,7 +16,7 @@ from alliance_stats.engine.multiple_tests import (
     tukey_p,
 )
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
-from alliance_stats.estimates import Array, one_line
+from alliance_stats.estimates import Array, named_covariance, one_line
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.after.asked_model import link_of
 from alliance_stats.multilevel.after.contrast_families import (
@@ -138,6 +138,11 @@ class Contrasts:
         if scale == "ratio":
             table = self._as_ratios(table)
         return pd.concat([self.labels, table], axis=1)
+
+    def vcov(self) -> pd.DataFrame:
+        """Return the covariance of the contrasts, on the scale of the link, named as their rows."""
+        labels = self.labels
+        return named_covariance(self.estimates.covariance, *(labels[name] for name in labels))
 
     def glance(self) -> pd.DataFrame:
         """Return the joint test that all contrasts are zero, one row per level of `by`.

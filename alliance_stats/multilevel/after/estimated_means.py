@@ -12,7 +12,7 @@ from alliance_stats.checks import check_choice
 from alliance_stats.design.grammar import Call, Column
 from alliance_stats.design.groupings import random_columns
 from alliance_stats.errors import FormulaError, NotIdentifiedError
-from alliance_stats.estimates import Array, one_line
+from alliance_stats.estimates import Array, named_covariance, one_line
 from alliance_stats.formatting import format_number
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.after.asked_model import (
@@ -122,6 +122,11 @@ class EstimatedMeans:
             table = _on_response_scale(self.model, table)
         shown = ["estimate", "std_error", "df", "conf_low", "conf_high"]
         return pd.concat([self.labels, table[shown]], axis=1)
+
+    def vcov(self) -> pd.DataFrame:
+        """Return the covariance of the means, on the scale of the link, named as their rows."""
+        labels = self.labels
+        return named_covariance(self.estimates.covariance, *(labels[name] for name in labels))
 
     def glance(self) -> pd.DataFrame:
         """Return one row: how many means, how many not estimable, the df method, the scale."""

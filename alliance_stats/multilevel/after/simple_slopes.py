@@ -10,7 +10,7 @@ from alliance_stats.account import Account, Section, html_of, summary_of
 from alliance_stats.checks import require_columns, units_with_several
 from alliance_stats.design.design import Design, all_fixed_columns
 from alliance_stats.errors import DataError, FormulaError, NotIdentifiedError
-from alliance_stats.estimates import Array, one_line
+from alliance_stats.estimates import Array, named_covariance, one_line
 from alliance_stats.ledger import RowLedger
 from alliance_stats.multilevel.after.asked_model import (
     FittedModel,
@@ -96,6 +96,11 @@ class SimpleSlopes:
         """Every slope minus every later one: the interaction, in the order of pairs."""
         i, j = np.triu_indices(len(self.labels), k=1)
         return self.inference.of(self.estimates.L[i] - self.estimates.L[j])
+
+    def vcov(self) -> pd.DataFrame:
+        """Return the covariance of the slopes, on the scale of the link, named as their rows."""
+        labels = self.labels
+        return named_covariance(self.estimates.covariance, *(labels[name] for name in labels))
 
     def glance(self) -> pd.DataFrame:
         """Return one row: how many slopes, how many not estimable, the df method, the scale."""
