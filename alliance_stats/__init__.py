@@ -54,6 +54,7 @@ from alliance_stats.groups import (
     judged,
     reliable_change,
     retained,
+    stage_transitions,
     table_one,
     theme_transitions,
 )
@@ -264,6 +265,7 @@ __all__ = [
     "simple_slopes",
     "simulate_study",
     "split_alliance",
+    "stage_transitions",
     "standardised_coefficients",
     "step_means",
     "table_one",

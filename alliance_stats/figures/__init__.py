@@ -112,6 +112,7 @@ from alliance_stats.figures.session_to_session import (
     impulse_response_figure,
     reliability_figure,
 )
+from alliance_stats.figures.stages import draw_stages, stage_figure
 from alliance_stats.figures.steps import draw_stacked_steps, step_figure
 from alliance_stats.figures.study_overview import draw_rated, study_overview_figure
 from alliance_stats.figures.style import Theme, themed
@@ -195,6 +196,7 @@ __all__ = [
     "draw_slopes",
     "draw_split_map",
     "draw_stacked_steps",
+    "draw_stages",
     "draw_steps",
     "draw_themes",
     "draw_tipping_point",
@@ -241,6 +243,7 @@ __all__ = [
     "slopes_figure",
     "specification_figure",
     "split_map_figure",
+    "stage_figure",
     "step_figure",
     "study_overview_figure",
     "theme_figure",

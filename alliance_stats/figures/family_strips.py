@@ -296,7 +296,8 @@ def _key_lines(roles: Sequence[str]) -> list[list[tuple[str, str]]]:
     lines: list[list[tuple[str, str]]] = [[]]
     x = _LEFT
     for role in roles:
-        words = wrap(role, min(360.0, sheet().width - _LEFT - 30.0))[0]
+        first, *more = wrap(role, min(360.0, sheet().width - _LEFT - 30.0))
+        words = f"{first} …" if more else first
         room = 24.0 + text_width(words) + 16.0
         if lines[-1] and x + room > sheet().width:
             lines.append([])

@@ -62,6 +62,7 @@ DRAWN_BY = {
     "Sensitivity": "power_sensitivity_figure",
     "SimpleSlopes": "forest_figure",
     "SplitAlliance": "split_map_figure",
+    "StageTransitions": "stage_figure",
     "StepMeans": "step_figure",
     "ThemeComparison": "theme_figure",
     "StudyDescription": "study_overview_figure",

@@ -51,7 +51,7 @@ from alliance_stats.figures.style import (
 from alliance_stats.figures.text import lines_height, spread, text_width, widest, wrap
 from alliance_stats.groups import ThemeComparison, ThemeTransitions
 
-__all__ = ["draw_themes", "draw_transitions", "theme_figure", "transition_figure"]
+__all__ = ["draw_themes", "draw_transitions", "ribbon_between", "theme_figure", "transition_figure"]
 
 _NAME_WIDTH = 150.0  # pt
 _WORDS_WIDTH = 130.0  # pt, group and count at the right
@@ -275,7 +275,7 @@ def draw_transitions(
     for early, state in np.ndindex(*counts.shape):
         room = float(counts[early, state] * per_case)
         if room > 0:
-            ribbon = _ribbon((start, float(begun[early])), (end, float(ended[state])), room)
+            ribbon = ribbon_between((start, float(begun[early])), (end, float(ended[state])), room)
             style = styles[states[state]]
             ax.add_patch(PathPatch(ribbon, facecolor=style.colour, alpha=0.35, lw=0, gid="ribbon"))
         begun[early] += room
@@ -378,7 +378,8 @@ def _stack(heights: Array, total: float) -> Array:
     return np.asarray(tops + (total - used) / 2.0)
 
 
-def _ribbon(start: tuple[float, float], end: tuple[float, float], room: float) -> Path:
+def ribbon_between(start: tuple[float, float], end: tuple[float, float], room: float) -> Path:
+    """Return a ribbon `room` high that swings from one place to another."""
     (x0, y0), (x1, y1) = start, end
     middle = (x0 + x1) / 2.0
     upper = [(x0, y0), (middle, y0), (middle, y1), (x1, y1)]

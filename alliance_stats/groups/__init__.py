@@ -18,6 +18,7 @@ from alliance_stats.groups.comparing import (
     detectable_h,
     smallest_p_of_design,
 )
+from alliance_stats.groups.stage_transitions import StageTransitions, stage_transitions
 from alliance_stats.groups.success_rules import (
     SuccessRule,
     cut_point,
@@ -37,6 +38,7 @@ __all__ = [
     "GroupComparison",
     "Multiverse",
     "OutcomeComparison",
+    "StageTransitions",
     "SuccessRule",
     "TableOne",
     "ThemeComparison",
@@ -58,6 +60,7 @@ __all__ = [
     "reliable_change",
     "retained",
     "smallest_p_of_design",
+    "stage_transitions",
     "table_one",
     "theme_transitions",
 ]

@@ -64,6 +64,7 @@ FIGURES: dict[str, tuple[str, Draw]] = {
     "restricted_mean_figure": _of("restricted_mean", figures.restricted_mean_figure),
     "schoenfeld_figure": _of("cox_ph", figures.schoenfeld_figure),
     "varying_coefficient_figure": _of("varying_coefficient", figures.varying_coefficient_figure),
+    "stage_figure": _of("stage_transitions", figures.stage_figure),
     "participant_flow_figure": _of("participant_flow", figures.participant_flow_figure),
     "study_overview_figure": _of("describe", figures.study_overview_figure),
     "correlation_figure": _of("correlations", figures.correlation_figure),

@@ -232,6 +232,10 @@ FURTHER: dict[str, tuple[str, Callable[[Any], object]]] = {
     ),
     "variance_partition": ("sessions", lambda d: als.variance_partition(_random(d))),
     "methods_paragraph": ("sessions", lambda d: als.methods_paragraph({"model": _random(d)})),
+    "stage_transitions": (
+        "forms",
+        lambda d: als.stage_transitions(d, stages=["site", "well"], group="arm"),
+    ),
     "bibliography": ("sessions", lambda d: als.bibliography({"model": _random(d)})),
     # families, sessions and endings
     "person_period": (

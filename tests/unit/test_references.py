@@ -23,6 +23,7 @@ WITHOUT = {
     "family/ruptures/finding_ruptures.py",
     "family/splits.py",
     "groups/classification.py",
+    "groups/stage_transitions.py",
     "groups/theme_transitions.py",
     "multilevel/after/left_out_clusters.py",
     "multilevel/after/standardised_coefficients.py",

@@ -8,10 +8,17 @@ from alliance_stats.figures import (
     ReportFigure,
     estimation_figure,
     raincloud_figure,
+    stage_figure,
     theme_figure,
     transition_figure,
 )
-from alliance_stats.groups import ThemeTransitions, compare_groups, theme_transitions
+from alliance_stats.groups import (
+    StageTransitions,
+    ThemeTransitions,
+    compare_groups,
+    stage_transitions,
+    theme_transitions,
+)
 from tests.figure_lint.cases.data import EASTERN, LONG, OTHER_SCRIPTS, WAI, scores
 
 FOUR = ("a", LONG, "usual", OTHER_SCRIPTS[0])
@@ -81,7 +88,31 @@ def transitions(
     return transition_figure(turned(cases, states=states), early_label=name)
 
 
+def staged(
+    stages: tuple[str, ...], states: tuple[str, ...], groups: tuple[str, ...] = ()
+) -> StageTransitions:
+    """Return invented courses of 60 cases over some stages."""
+    draw = np.random.default_rng(6)
+    frame = pd.DataFrame({stage: draw.choice(np.array(states, object), 60) for stage in stages})
+    if groups:
+        frame["arm"] = draw.choice(np.array(groups, object), 60)
+    return stage_transitions(frame, stages=list(stages), group="arm" if groups else None)
+
+
+THREE = ("first", "middle", "last")
+
 CASES = {
+    stage_figure: {
+        "stages": lambda: stage_figure(staged(THREE, ("improved", "same", "worse"))),
+        "stages, two groups": lambda: stage_figure(staged(THREE, ("a", "b"), ("new", "usual"))),
+        "stages, seven": lambda: stage_figure(
+            staged(tuple(f"session {k}" for k in range(1, 8)), tuple("abcde"))
+        ),
+        "stages, long names": lambda: stage_figure(
+            staged((LONG, *OTHER_SCRIPTS), (LONG * 2, OTHER_SCRIPTS[2]), (LONG,))
+        ),
+        "stages, eastern names": lambda: stage_figure(staged(EASTERN[:3], EASTERN[:3])),
+    },
     estimation_figure: {
         "estimation": lambda: estimation(scores(("successful", "unsuccessful"))),
         "estimation, pairs": lambda: estimation(scores(("first", "last"), 13), paired="pair"),
