@@ -71,7 +71,7 @@ def draw_stages(
         ax.add_patch(Rectangle(box, node, tall, facecolor=style.colour, lw=0, gid="state"))
         if tall >= lines_height(1):
             ax.text(
-                box[0] + node / 2, box[1] + tall / 2, format_count(counts[k, i]), ha="center",
+                box[0] + node / 2, box[1] + tall / 2, format_count(int(counts[k, i])), ha="center",
                 va="center", bbox={"facecolor": "white", "lw": 0, "pad": 1.0}, **font(),
             )  # fmt: skip
     room = wide / n_stages - 6.0
