@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from alliance_stats.estimates import Array
+from alliance_stats.simulate.drawn_units import Bools, Ints, Levels, Units, draw_levels
 from alliance_stats.simulate.naming import plain_terms
-from alliance_stats.simulate.participants import Bools, Ints, Levels, Units, draw_levels
 from alliance_stats.simulate.truth import (
     ALLIANCE_CENTRE,
     SCORE_DECIMALS,

@@ -12,6 +12,7 @@ from alliance_stats.estimates import Array
 from alliance_stats.ledger import LedgerStep, RowLedger
 from alliance_stats.renaming import renamed
 from alliance_stats.seeds import Seed
+from alliance_stats.simulate.drawn_units import Ints, Units, draw_units
 from alliance_stats.simulate.draws import (
     Courses,
     Ratings,
@@ -20,7 +21,6 @@ from alliance_stats.simulate.draws import (
     draw_symptoms,
 )
 from alliance_stats.simulate.naming import truth_of
-from alliance_stats.simulate.participants import Ints, Units, draw_units
 from alliance_stats.simulate.truth import (
     ALLIANCE_CENTRE,
     SCORE_RANGE,
