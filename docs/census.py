@@ -423,7 +423,7 @@ def _table(
 ) -> Iterator[str]:
     """Yield the page's opening and a line a method, the most used ones first."""
     yield from (
-        "# What the field computes, and what is held here",
+        "# Statistics used in the field, and where they are here",
         "",
         f"Of 100 quantitative studies of the alliance (2005-2026; `data/census/studies.csv`), "
         f"{complete} use only methods that are held here. Most were read as abstracts, so that "
