@@ -367,12 +367,15 @@ class LinearMixedModel:
     _repr_html_ = html_of
 
 
-def require_linear(model: object, *, asked: str) -> None:
-    """Refuse what was not fitted by ``lmm``; `asked` begins the sentence with what was asked."""
+def require_linear(model: object, *, asked: str, fitted: str = "lmm") -> None:
+    """Refuse what is no linear mixed model.
+
+    The message begins with what was `asked`, and says by what a model of use is `fitted`.
+    """
     if isinstance(model, LinearMixedModel):
         return
     several = isinstance(model, list | tuple)
     raise DataError(
-        f"{asked} a model fitted by lmm; got {type(model).__name__}."
+        f"{asked} a model fitted by {fitted}; got {type(model).__name__}."
         + (" Give the models one by one, or as *models." if several else "")
     )

@@ -128,7 +128,7 @@ def test_checks_take_every_mixed_model_and_their_seed():
         assert one.tidy().iloc[-1]["p_value"] > 0.05
     with pytest.raises(ValueError, match="at least 20"):
         residual_checks(fits[0], n_resamples=3, seed=1)
-    with pytest.raises(DataError, match="residual_checks takes a model fitted by lmm"):
+    with pytest.raises(DataError, match="residual_checks takes a model fitted by lmm, glmm"):
         residual_checks(DATA, seed=1)
 
 

@@ -185,7 +185,7 @@ def leave_one_out(
     1   experience    0.01     0.01
     """
     if not isinstance(model, GeneralizedLinearMixedModel | OrdinalMixedModel):
-        require_linear(model, asked="leave_one_out refits")
+        require_linear(model, asked="leave_one_out refits", fitted="lmm, glmm or ordinal")
     fit = model.fit
     codes = cluster_codes(fit, cluster)
     found = [g for g in fit.design.groupings if g.name == cluster]

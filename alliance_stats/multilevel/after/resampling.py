@@ -35,7 +35,7 @@ class _OfModel:
 
 def _require_model(model: object, *, asked: str) -> None:
     if not isinstance(model, GeneralizedLinearMixedModel | OrdinalMixedModel):
-        require_linear(model, asked=asked)
+        require_linear(model, asked=asked, fitted="lmm, glmm or ordinal")
 
 
 @renamed(n="n_resamples", n_jobs="workers")

@@ -200,7 +200,7 @@ def residual_checks(
     ['scatter within units', 'distance from uniform']
     """
     if not isinstance(model, GeneralizedLinearMixedModel | OrdinalMixedModel):
-        require_linear(model, asked="residual_checks takes")
+        require_linear(model, asked="residual_checks takes", fitted="lmm, glmm or ordinal")
     if not isinstance(n_resamples, int) or n_resamples < 20:
         raise ValueError(
             f"n_resamples must be a whole number of data sets, at least 20; got {n_resamples!r}."

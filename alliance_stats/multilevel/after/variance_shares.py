@@ -246,7 +246,7 @@ def variance_partition(
             raise NotIdentifiedError("The model has no random effects: no level to share with.")
         _check_values(held, at, ())
         return latent_partition(held, at, ci_method)  # type: ignore[arg-type]
-    require_linear(model, asked="variance_partition takes")
+    require_linear(model, asked="variance_partition takes", fitted="lmm, glmm or ordinal")
     assert isinstance(model, LinearMixedModel)
     if model.problem.known:
         raise DataError(
