@@ -212,7 +212,7 @@ class AnalysisOfVariance:
         weights
             Name of a contrast -> level -> weight; levels left out weigh 0. Weights sum to 0.
         conf_level
-            Coverage of each interval by itself.
+            Coverage of each interval separately.
 
         Returns
         -------

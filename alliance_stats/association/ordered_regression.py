@@ -164,7 +164,7 @@ class OrderedRegression:
             working linear model; the default where ``cluster=`` was given) or ``"CR1"`` (sums of
             scores over clusters times ``G/(G - 1)``, with G - 1 df: too small with few clusters).
         conf_level
-            Coverage of each interval by itself.
+            Coverage of each interval separately.
 
         Returns
         -------

@@ -106,7 +106,7 @@ class Regression:
             Satterthwaite df; of other than linear ones of the working linear model); by default CR2
             where ``cluster=`` was given, else classical.
         conf_level
-            Coverage of each interval by itself.
+            Coverage of each interval separately.
 
         Returns
         -------

@@ -104,7 +104,7 @@ class ClusterRobust:
         if not left > 0.0:
             raise NotIdentifiedError(
                 f"{len(self.X)} clusters (worth {eta:.1f} for these functions) are too few to test "
-                f"{q} functions at once. Ask for each by itself, adjusted for their number."
+                f"{q} functions at once. Ask for each separately, adjusted for their number."
             )
         estimate = C @ beta
         wald = float(estimate @ linalg.solve(C @ self.vcov @ C.T, estimate, assume_a="sym"))

@@ -286,7 +286,7 @@ def family_indices(
         member's id is a rating by a ``"member"``, anything else is a kind of its own
         (``"observer"``). Without it every row is a self-rating.
     raters
-        Kinds to use, each for itself; needed as soon as there are several, since self-ratings and
+        Kinds to use, each separately; needed as soon as there are several, since self-ratings and
         observers are never mixed.
     differences
         Differences between named roles.

@@ -134,7 +134,7 @@ def coefficients_figure(
     scales = dict.fromkeys(one.label for one in found.values())
     if len(scales) > 1:
         raise DataError(
-            f"The models are on different scales ({', '.join(scales)}): draw each kind by itself."
+            f"The models are on different scales ({', '.join(scales)}): draw each kind separately."
         )
     table = pd.concat([one.frame.assign(model=name) for name, one in found.items()])
     if terms is not None:

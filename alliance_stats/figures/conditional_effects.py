@@ -77,7 +77,7 @@ def conditional_effects_figure(
     term, level
         Which effect, as ``tidy()`` names it: by default the first indirect one.
     conf_level
-        Coverage of the band at each value by itself.
+        Coverage of the band at each value separately.
     limits
         Of the axis of the effect.
     words

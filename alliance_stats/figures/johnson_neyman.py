@@ -239,7 +239,7 @@ def _note(result: JohnsonNeyman, units: str, conf_level: float) -> str:
     which = (
         "false discovery rate controlled over the observed values of the moderator"
         if result.adjust == "fdr"
-        else "each value for itself"
+        else "each value separately"
     )
     beyond = int((~result.boundaries(conf_level=conf_level)["within_data"]).sum())
     outside = f" {plural(beyond, 'further bound')} outside of the data not drawn." if beyond else ""

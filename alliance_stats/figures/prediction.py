@@ -234,7 +234,7 @@ def calibration_figure(
     conf_level: float = 0.95,
     **common: Unpack[Common],
 ) -> ReportFigure:
-    """Show how many of those with like chances left, a panel per horizon (or landmark).
+    """Show how many of those with similar probabilities left, a panel per horizon (or landmark).
 
     Parameters
     ----------

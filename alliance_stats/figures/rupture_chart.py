@@ -146,7 +146,7 @@ def rupture_chart_figure(
     rule = found.rule + (f"; repair: {found.repair.words}" if found.repair else "")
     sessions = plural(int(ratings["score"].notna().sum()), "rated session")
     limited = bool(ratings["limit"].notna().any())
-    known = ", with the own level and limit known before each" if limited else ""
+    known = ", with the person's own level and limit known before each" if limited else ""
     return ReportFigure(
         figure,
         label=common["label"] or "fig-rupture-chart",

@@ -80,7 +80,7 @@ def test_the_summary_speaks_of_the_difference() -> None:
     own = next(line for line in text.splitlines() if line.startswith("This study"))
     assert own.split()[2:5] == [".197", "[.004,", ".377]"]
     assert (
-        "friedlander2018/split: none on the page that was read; the own interval contains it."
+        "friedlander2018/split: none on the page that was read; your own interval contains it."
         in text
     )
     assert "is no sign that they differ" in text

@@ -42,7 +42,7 @@ def test_the_rug_holds_every_unit_and_the_counts_are_said() -> None:
 
 
 def test_the_control_is_named() -> None:
-    assert "each value for itself" in figure(RESULT).note
+    assert "each value separately" in figure(RESULT).note
     assert "false discovery rate" in figure(moderated(adjust="fdr")).note
 
 

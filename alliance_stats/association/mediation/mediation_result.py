@@ -127,7 +127,7 @@ class Mediation:
         at
             Values of the moderator.
         conf_level
-            Coverage of each interval by itself.
+            Coverage of each interval separately.
 
         Returns
         -------

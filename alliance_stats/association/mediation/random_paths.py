@@ -170,7 +170,7 @@ def fit_random_paths(
     if len(asked.mediators) > 1:
         raise NotIdentifiedError(
             "Random slopes and moderators of paths within units are here for one mediator: fit "
-            "each by itself."
+            "each separately."
         )
     stack = _stacked(asked, columns, units, slopes)
     J = int(units.max()) + 1

@@ -85,7 +85,7 @@ class Comparison:
     on
         The scale on which all are shown.
     conf_level
-        Of the own interval and of the differences.
+        Of your own interval and of the differences.
     frame
         What :meth:`tidy` returns.
     """
@@ -160,7 +160,7 @@ class Comparison:
             conf_level=self.conf_level,
         )  # fmt: skip
         remarks = [
-            f"{label}: {NO_INTERVAL}; the own interval "
+            f"{label}: {NO_INTERVAL}; your own interval "
             f"{'contains' if inside else 'does not contain'} it."
             for label, interval, inside in zip(
                 self.frame["label"], self.frame["interval"], self._inside(), strict=True
@@ -180,7 +180,7 @@ class Comparison:
     _repr_html_ = html_of
 
     def _inside(self) -> list[bool]:
-        """Say of each estimate whether the own interval contains it."""
+        """Say of each estimate whether your own interval contains it."""
         own = self.frame.iloc[0]
         return list(self.frame["estimate"].between(own["conf_low"], own["conf_high"]))
 
@@ -261,7 +261,7 @@ def compare_with(
     records, folder
         As in :func:`published_effects`.
     conf_level
-        Of the own interval and of the difference. Printed intervals are taken as 95%.
+        Of your own interval and of the difference. Printed intervals are taken as 95%.
 
     Returns
     -------

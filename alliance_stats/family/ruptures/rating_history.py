@@ -137,7 +137,7 @@ def own_sd_before(scores: Array) -> Array:
 def shared_sd_before(scores: Array, kind: Literal["within", "between"]) -> Array:
     """Return an SD of all series' ratings before each session; one value per column.
 
-    ``"within"``: of ratings around the own mean of their series, pooled (n - 1 a series).
+    ``"within"``: of ratings around the person's own mean of their series, pooled (n - 1 a series).
     ``"between"``: of the series' means.
     """
     n, total, squares = _sums_before(scores)

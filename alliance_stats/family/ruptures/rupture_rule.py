@@ -120,18 +120,18 @@ class DropBelowRunningMean:
 
     With n ratings before, errors of SD s and a constant true score, the chance of a false alarm is
     ``Phi(-k SD / (s sqrt(1 + 1/n)))`` for an SD in points, and ``P(t(n - 1) < -k / sqrt(1 + 1/n))``
-    for the own SD.
+    for the person's own SD.
 
     Attributes
     ----------
     k
         How many SDs.
     sd
-        ``"own"`` (of the own ratings before), ``"within"`` (of all persons' ratings before that
-        session around their own means, pooled), ``"between"`` (of all persons' means before it),
-        or a number of points, such as a norm's.
+        ``"own"`` (of the person's own ratings before), ``"within"`` (of all persons' ratings before
+        that session around their own means, pooled), ``"between"`` (of all persons' means before
+        it), or a number of points, such as a norm's.
     min_before
-        Fewest own ratings before; at least 1, with the own SD at least 2.
+        Fewest own ratings before; at least 1, with the person's own SD at least 2.
     """
 
     k: float
@@ -146,7 +146,7 @@ class DropBelowRunningMean:
     @property
     def words(self) -> str:
         """The rule in words."""
-        return f"at least {self.k:g} {_sd_words(self.sd)} below the own running mean"
+        return f"at least {self.k:g} {_sd_words(self.sd)} below the person's own running mean"
 
     @property
     def sign(self) -> int:
@@ -286,8 +286,9 @@ class ControlChart:
     Attributes
     ----------
     autocorrelation
-        phi, the correlation of successive ratings of a person around the own level, below 1; 0 for
-        none. An :func:`~alliance_stats.multilevel.lmm` with ``AR1`` residuals estimates it.
+        phi, the correlation of successive ratings of a person around the person's own level, below
+        1; 0 for none. An :func:`~alliance_stats.multilevel.lmm` with ``AR1`` residuals estimates
+        it.
     min_before
         Fewest own ratings before; at least 2.
     multiplier
@@ -310,7 +311,7 @@ class ControlChart:
     def words(self) -> str:
         """The rule in words."""
         return (
-            f"below the own mean by more than {self.multiplier:g} mean moving ranges"
+            f"below the person's own mean by more than {self.multiplier:g} mean moving ranges"
             + f" / √(1 − {self.autocorrelation:g})" * (self.autocorrelation != 0)
         )
 

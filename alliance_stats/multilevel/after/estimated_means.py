@@ -106,7 +106,7 @@ class EstimatedMeans:
             effects and the residual besides: ``exp(eta + v / 2)`` for a logarithm, ``eta^2 + v``
             for a root (normal on the model's scale; v taken as known in the standard error).
         conf_level
-            Coverage of each interval by itself.
+            Coverage of each interval separately.
 
         Returns
         -------

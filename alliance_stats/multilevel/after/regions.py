@@ -82,7 +82,7 @@ class JohnsonNeyman:
     unit
         What each of them belongs to.
     adjust
-        ``"none"`` (each value by itself) or ``"fdr"``.
+        ``"none"`` (each value separately) or ``"fdr"``.
     within
         Where bounds are looked for: one data range to either side of the data, where the formula
         has a value there (``log(m)`` has none below zero).

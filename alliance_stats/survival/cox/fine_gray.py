@@ -50,7 +50,7 @@ def fine_gray(
 
     ``1 - F(t | x) = (1 - F0(t))^exp(x beta)`` for the cumulative incidence F of one ending
     (doi:10.1080/01621459.1999.10474144): who ended otherwise stays at risk, with the probability of
-    being uncensored by t given that at the own ending. Standard errors allow for that weight's
+    being uncensored by t given that at the ending itself. Standard errors allow for that weight's
     estimation; with `cluster` the contributions are summed over clusters first (Zhou et al. 2012,
     doi:10.1093/biostatistics/kxr032). Ties are Breslow's, as in R's ``cmprsk::crr``.
 

@@ -69,7 +69,7 @@ def risk_accuracy(
         for the chances of the model itself, which look better than they are.
     n_folds
         With `leave_out`: its values are left out in so many parts (every so-manieth value in
-        sorted order); each by itself if None.
+        sorted order); each separately if None.
 
     Returns
     -------

@@ -90,7 +90,7 @@ class RiskAccuracy:
         return pd.DataFrame.from_records(records, columns=columns)
 
     def calibration(self, *, groups: int = 4, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return what happened among those with like chances.
+        """Return what happened among those with similar probabilities.
 
         Parameters
         ----------

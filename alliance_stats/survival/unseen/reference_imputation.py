@@ -150,10 +150,10 @@ def reference_imputation(
     """Impute outcomes after leaving from a reference arm, and pool, beside missing at random.
 
     **Jump to reference**: from leaving on, the mean is the reference arm's. **Copy increments**:
-    from the own arm's mean at the last outcome seen, the mean moves as the reference arm's does. In
-    both, a person's distance from the mean stays as the history says. **Copy reference**: the mean
-    is the reference arm's before leaving too, so that who did better than it keeps that lead. All
-    share their draws, so that what parts them is the assumption alone.
+    from their own arm's mean at the last outcome seen, the mean moves as the reference arm's does.
+    In both, a person's distance from the mean stays as the history says. **Copy reference**: the
+    mean is the reference arm's before leaving too, so that who did better than it keeps that lead.
+    All share their draws, so that what parts them is the assumption alone.
 
     Parameters
     ----------
