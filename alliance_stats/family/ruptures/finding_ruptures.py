@@ -374,7 +374,7 @@ def ruptures(
     ... )
     >>> found.glance().iloc[:, :3]
                                                     rule  n_persons  n_sessions
-    0  at least 2 within-person SDs below the person's own run...        621        5947
+    0  at least 2 within-person SDs below the person'...        621        5947
     """
     frame, rows = read_series(data, person=person, session=session, score=score, family=family)
     codes, labels = pd.factorize(frame[person].to_numpy(dtype=object))
