@@ -252,7 +252,7 @@ def test_one_row_a_unit_with_its_last_session(treatment: pd.DataFrame):
             "last_interval": [3, 2, 1],  # whether O comes back after session 2 is not known
         }
     )
-    pd.testing.assert_frame_equal(last_session(treatment, **ROLES), expected)
+    pd.testing.assert_frame_equal(last_session(treatment, **ROLES), expected, check_dtype=False)
 
 
 def test_last_session_without_endings(treatment: pd.DataFrame):
@@ -274,7 +274,9 @@ def test_person_period_by_hand(treatment: pd.DataFrame):
             "ending_code": [0.0, 0.0, 1.0, 0.0, 2.0, 0.0, NAN],
         }
     )
-    pd.testing.assert_frame_equal(person_period(treatment, **ROLES, scores=["wai"]), expected)
+    pd.testing.assert_frame_equal(
+        person_period(treatment, **ROLES, scores=["wai"]), expected, check_dtype=False
+    )
 
 
 def test_another_ending_may_be_the_event(treatment: pd.DataFrame):

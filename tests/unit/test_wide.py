@@ -42,7 +42,7 @@ def test_repeated_columns_become_rows_and_what_was_never_observed_is_counted():
             "phq": [10.0, NAN, 12.0, 11.0],
         }
     )
-    pd.testing.assert_frame_equal(study.sessions, expected)
+    pd.testing.assert_frame_equal(study.sessions, expected, check_dtype=False)
     assert study.notes == (
         "Made long as wide='{score}_s{session}' says: columns 'wai_3', 'phq'; sessions 1, 2, 10.",
         "Made long: 5 sessions without a value made no row, 1 after the last that has one, 1 "
