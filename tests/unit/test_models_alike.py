@@ -153,3 +153,12 @@ def test_location_scale_predicts_mean_and_sd():
         beta[e, "(Intercept)"] + 3.0 * beta[e, "session"] for e in ("location", "scale")
     )
     assert found.tolist() == pytest.approx([mean, np.exp(log_sd)])
+
+
+def test_a_subdistribution_ratio_raises_the_share_that_stays_to_its_power():
+    _, call = CALLS["fine_gray"]
+    model = call(FRAMES["units"])
+    new = pd.DataFrame({"barriers": [0.0, 1.5]})
+    stays = 1.0 - model.incidence(new).pivot(index="time", columns="row", values="estimate")
+    ratio = model.predict(new, scale="ratio")["estimate"].iloc[1]
+    np.testing.assert_allclose(stays[1], stays[0] ** ratio)
