@@ -40,6 +40,8 @@ __all__ = [
 
 # Beyond this relative SD of a generalized model there is no upper limit to speak of.
 LARGEST = 20.0
+# A logarithm of a dispersion beyond which the family is that at the limit.
+AT_LIMIT = 12.0
 # By how much a profile may dip under the minimum before the fit was not the minimum.
 LOWER = 1e-5
 # An SD at zero has this as its scale, and every SD at least this share of it.
@@ -61,9 +63,10 @@ def profile_generalized(fit: GeneralizedFit, *, terms: Sequence[str] | None = No
             )
         if term not in known:
             raise DataError(f"No parameter '{term}'. {did_you_mean(term, known)}")
-    held = {term: _linear_plane(fit, linear[term][1]) for term in chosen if term in linear}
     curves = {
-        term: _linear_curve(fit, held[term]) if term in held else _sd_curve(fit, term, random[term])
+        term: _linear_curve(fit, term, linear[term][1])
+        if term in linear
+        else _sd_curve(fit, term, random[term])
         for term in chosen
     }
     values = {**random, **{term: value for term, (value, _) in linear.items()}}
@@ -123,8 +126,11 @@ def _linear_plane(fit: GeneralizedFit, row: Array) -> _Plane:
     return _Plane(direction, float(row @ fit.minimum.other), move, float(np.sqrt(variance)))
 
 
-def _linear_curve(fit: GeneralizedFit, plane: _Plane) -> Curve:
-    return Curve(partial(_rise_at, fit, plane), -np.inf, np.inf, plane.unit)
+def _linear_curve(fit: GeneralizedFit, term: str, row: Array) -> Curve:
+    """Rise in deviance along a linear function; a dispersion may run to its limit without any."""
+    plane = _linear_plane(fit, row)
+    furthest = AT_LIMIT if term.startswith("dispersion|") else np.inf
+    return Curve(partial(_rise_at, fit, plane), -np.inf, np.inf, plane.unit, furthest)
 
 
 @named

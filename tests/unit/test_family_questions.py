@@ -183,3 +183,17 @@ def test_limits_in_the_tidy_frame_are_those_of_the_profile():
     wald = model.tidy(effects="dispersion").loc[0, ends].tolist()
     assert table.loc[0, ends].tolist() == pytest.approx(wald, abs=0.5)
     assert pd.isna(model.tidy(effects="ran_pars")[ends]).all(axis=None)
+
+
+def test_counts_near_poisson_have_no_upper_limit_of_theta():
+    data = study("poisson", 7, 4)
+    data["y"] = np.random.default_rng(1).poisson(2.0, len(data))
+    data.loc[::9, "y"] += 1
+    model = glmm("y ~ x + (1 | unit)", data, family="negative binomial")
+    if model.fit.at_limit:
+        with pytest.raises(NotIdentifiedError, match="a dispersion at its limit"):
+            profile(model, terms=["dispersion|(Intercept)"])
+        return
+    row = profile(model, terms=["dispersion|(Intercept)"]).tidy().iloc[0]
+    assert row["conf_low"] < row["estimate"]
+    assert row["conf_high"] == np.inf
