@@ -232,7 +232,7 @@ def _factor(X: Array, at: RiskWeights, sets: RiskSets, expected: Array, pull: Pu
     diagonal = expected + pull.curvature
     solve, trace, log_det = _invert(diagonal, np.concatenate((low, pull.shared)))
     inverse_border = solve(border)
-    schur = information(X, at, sets) - border.T @ inverse_border
+    schur = information(X, at, sets, sums=(risk, tied)) - border.T @ inverse_border
     trace += float(np.trace(np.linalg.solve(schur, inverse_border.T @ inverse_border)))
     return Arrow(inverse_border, schur, trace, log_det, solve)
 

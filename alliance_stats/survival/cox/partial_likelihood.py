@@ -130,7 +130,12 @@ class PartialLikelihood:
 
 
 def information(
-    X: Array, at: RiskWeights, sets: RiskSets, *, per_time: Array | None = None
+    X: Array,
+    at: RiskWeights,
+    sets: RiskSets,
+    *,
+    per_time: Array | None = None,
+    sums: tuple[Array, Array] | None = None,
 ) -> Array:
     """Return minus the second derivative (p, p) of the log partial likelihood.
 
@@ -142,6 +147,8 @@ def information(
         The evaluation and the risk sets.
     per_time
         (k,) factor on each event time's share (for tests of proportional hazards); ones if None.
+    sums
+        What :func:`covariate_sums` gives, where it is known.
     """
     expected, squares = at.expected, at.squares
     if per_time is not None:
@@ -149,7 +156,7 @@ def information(
         lived[sets.dead] -= (per_time * at.tied_hazard)[sets.dead_at]
         expected, squares = at.weight * lived, squares * per_time
     _, gram = _expected_moments(X, expected, sets)
-    return gram - _between_means(X, at, sets, squares)
+    return gram - _between_means(squares, *(sums or covariate_sums(X, at, sets)))
 
 
 def derivatives(X: Array, at: RiskWeights, sets: RiskSets) -> tuple[Array, Array]:
@@ -158,7 +165,7 @@ def derivatives(X: Array, at: RiskWeights, sets: RiskSets) -> tuple[Array, Array
     events = X[:, sets.dead]
     seen = events.sum(axis=1) if sets.case_weight is None else events @ sets.dead_weight
     score = seen - total
-    return score, gram - _between_means(X, at, sets, at.squares)
+    return score, gram - _between_means(at.squares, *covariate_sums(X, at, sets))
 
 
 def _expected_moments(X: Array, expected: Array, sets: RiskSets) -> tuple[Array, Array]:
@@ -171,9 +178,8 @@ def _expected_moments(X: Array, expected: Array, sets: RiskSets) -> tuple[Array,
     return total, gram
 
 
-def _between_means(X: Array, at: RiskWeights, sets: RiskSets, squares: Array) -> Array:
+def _between_means(squares: Array, risk: Array, tied: Array) -> Array:
     """Return the steps' sum of outer products (p, p) of risk-set means."""
-    risk, tied = covariate_sums(X, at, sets)
     outer = (risk * squares[0][:, None]).T @ risk + (tied * squares[2][:, None]).T @ tied
     cross = (risk * squares[1][:, None]).T @ tied
     return np.asarray(outer - cross - cross.T)
