@@ -107,6 +107,29 @@ def test_conditional_means_and_the_estimate_are_those_of_dense_algebra(model, fr
     assert_allclose(found[0], model.beta[TERM], rtol=EXACT)
 
 
+def test_with_random_slopes_a_copied_reference_is_that_of_dense_algebra() -> None:
+    seen, unseen = drawn(80)
+    # slopes that differ, so that they are not estimated as zero
+    tilt = seen["person"].str[2:].astype(int) % 7 - 3.0
+    seen = seen.assign(y=seen["y"] + tilt * seen["time"])
+    model = lmm("y ~ time * arm + (1 + time | person)", seen)
+    D, beta = model.covariances()["person"].to_numpy(), model.beta.to_numpy()
+
+    def usual(frame: pd.DataFrame) -> np.ndarray:
+        return beta[0] + beta[1] * frame["time"].to_numpy()
+
+    expected = np.empty(len(unseen))
+    for person, rows in unseen.groupby("person"):
+        own = seen[seen["person"] == person]
+        Z, Z_new = (np.column_stack([np.ones(len(f)), f["time"]]) for f in (own, rows))
+        V = Z @ D @ Z.T + model.sigma**2 * np.eye(len(own))
+        lead = np.linalg.solve(V, own["y"].to_numpy() - usual(own))
+        expected[rows.index] = usual(rows) + Z_new @ D @ Z.T @ lead
+    copied = _assumptions(model, unseen, ("arm", "usual"), "time", "person")[2]
+    found = copied.outcomes(OutcomeImputer(model, unseen).expected())
+    assert_allclose(found, expected, rtol=EXACT)
+
+
 def test_drawn_outcomes_have_the_means_of_the_normal_formulas(model, frames) -> None:
     seen, unseen = frames
     expected, _ = by_dense_algebra(model, seen, unseen)
