@@ -77,6 +77,7 @@ _WHY: Mapping[str, tuple[str, ...]] = {
         "Classification",
         "Endings",
         "ParticipantFlow",
+        "StageTransitions",
         "StudyDescription",
         "TableOne",
     ),

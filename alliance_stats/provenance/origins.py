@@ -78,6 +78,10 @@ class Number(float):
         number.value, number.origin = value, origin
         return number
 
+    def __getnewargs__(self) -> tuple[float, Origin]:  # type: ignore[override]
+        """Let it be copied and sent to workers."""
+        return self.value, self.origin
+
 
 def numbers_from(
     source: object, numbers: Mapping[str, float], *, seed: int | None = None

@@ -1,5 +1,6 @@
 """The log of a report, and what verify finds when data, versions, seeds or files change."""
 
+import copy
 import json
 import runpy
 import shutil
@@ -253,6 +254,7 @@ def test_numbers_remember_what_they_were_read_from(tmp_path: Path) -> None:
         record(tmp_path, script="analyses", numbers=counted | both).read_text(encoding="utf-8")
     )["numbers"]
     assert counted["units"] == 40
+    assert copy.deepcopy(counted)["units"].origin == counted["units"].origin
     assert counted["units"].value == 40
     assert log["units"]["value"] == 40
     assert log["units"]["rows"] == str(curves.rows)
