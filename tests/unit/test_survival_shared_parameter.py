@@ -236,6 +236,18 @@ def test_refusals(both) -> None:
         shared_parameter(LEVEL, "1", outcomes, periods.assign(event=0.0), **COLUMNS)
 
 
+def test_a_therapist_of_the_hazard_may_stand_in_the_periods_alone(both) -> None:
+    outcomes, periods = both
+    options = COLUMNS | {"random": "(1 | therapist)", "nodes": 5}
+    whole = shared_parameter(LEVEL, "1", outcomes, periods, **options)
+    bare = outcomes.drop(columns="therapist")
+    assert_allclose(
+        shared_parameter(LEVEL, "1", bare, periods, **options).log_lik, whole.log_lik, rtol=1e-12
+    )
+    with pytest.raises(DataError, match="'P 00' has outcomes and no row at risk"):
+        shared_parameter(LEVEL, "1", bare, periods[periods["id"] != "P 00"], **options)
+
+
 @pytest.mark.parametrize("where", ["outcome", "hazard"])
 def test_one_therapist_tells_nothing_of_therapists(both, where) -> None:
     outcomes, periods = (frame.assign(therapist="T 1") for frame in both)

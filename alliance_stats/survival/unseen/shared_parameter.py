@@ -269,17 +269,24 @@ def _clusters(
     """Return each unit's cluster; refuse a unit of several, or of none."""
     if cluster is None:
         return None
-    for frame, what in ((data, "data"), (periods, "periods")):
-        require_columns(frame, [cluster], what=what)
+    require_columns(periods, [cluster], what="periods")
+    frames = [frame for frame in (data, periods) if cluster in frame.columns]
+    for frame in frames:
         require_present(frame, cluster, why="to know who treats the unit")
-    both = pd.concat([frame[[unit, cluster]].astype(object) for frame in (data, periods)])
+    both = pd.concat([frame[[unit, cluster]].astype(object) for frame in frames])
     several = units_with_several(both, unit=unit, column=cluster)
     if len(several):
         raise DataError(
             f"'{several[0]}' has several values of '{cluster}': a unit's effects are shared under "
             "one therapist."
         )
-    codes, labels = group_codes(both.drop_duplicates(unit).set_index(unit)[cluster].loc[units])
+    own = both.drop_duplicates(unit).set_index(unit)[cluster].reindex(units)
+    if own.isna().any():
+        raise DataError(
+            f"'{units[own.isna()][0]}' has outcomes and no row at risk, and data has no column "
+            f"'{cluster}': add it to data, so that every unit's is known."
+        )
+    codes, labels = group_codes(own)
     if len(labels) < 2:
         raise NotIdentifiedError(
             f"Column '{cluster}' holds one value, {labels[0]!r}: how such clusters differ cannot "
