@@ -21,7 +21,7 @@ OF_STUDIES = pd.DataFrame(STUDIES["cells"])
 
 # Monte Carlo standard errors of a difference of two shares: beyond by chance once in 16,000
 APART = 4.0
-N_STUDIES = 150
+N_STUDIES = 80
 N_SLOW = 400
 # where a variance is often zero, the mixed model's df are more than the closed form's; and what
 # therapists differ in is drawn anew in each study, where the formula takes its variance as known
