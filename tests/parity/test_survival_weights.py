@@ -6,7 +6,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from alliance_stats.errors import DataError
-from alliance_stats.survival import adjusted_curves, concordance, cox_ph
+from alliance_stats.survival import adjusted_curves, concordance, cox_ph, fine_gray
 from tests.parity.reference import load_reference
 
 REFERENCE = load_reference("survival_weights")
@@ -52,6 +52,21 @@ def test_whole_weights_are_copies_of_rows_in_one_cluster() -> None:
         rtol=TOLERANCE,
     )  # fmt: skip
     assert "Weighted Cox model" in weighted.summary()
+
+
+@pytest.mark.parametrize("size", [1e-12, 1e12])
+def test_the_size_of_weights_changes_nothing_but_the_likelihood(size: float) -> None:
+    moved = LUNG.assign(w=LUNG["w"] * size)
+    one, other = (cox_ph("age + sex", d, **WHEN, weights="w") for d in (LUNG, moved))
+    assert_allclose(other.beta, one.beta, rtol=1e-9)
+    assert_allclose(other.covariance, one.covariance, rtol=1e-9)
+    assert_allclose(
+        other.anova(test="score")["statistic"], one.anova(test="score")["statistic"], rtol=1e-8
+    )
+    ending = {"time": "time", "event": "left", "cause": 1}
+    fine = [fine_gray("age + sex", d, **ending, weights="w") for d in (LUNG, moved)]
+    assert_allclose(fine[1].beta, fine[0].beta, rtol=1e-7)
+    assert_allclose(fine[1].covariance, fine[0].covariance, rtol=1e-7)
 
 
 def test_what_weights_are_not_is_refused() -> None:

@@ -12,7 +12,7 @@ each risk set. A penalty on frailties leaves all this as it is, for it bounds th
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -339,8 +339,18 @@ def ascend(
 
 
 def fit_cox(X: Array, sets: RiskSets, terms: tuple[str, ...]) -> CoxFit:
-    """Maximise the partial likelihood over (p, r) standardised covariates; see :func:`climb`."""
-    return climb(PartialLikelihood(X, sets), terms)
+    """Maximise the partial likelihood over (p, r) standardised covariates; see :func:`climb`.
+
+    Case weights are climbed at mean 1, so that their size does not say when the maximum is reached.
+    """
+    whole = PartialLikelihood(X, sets)
+    if sets.case_weight is None:
+        return climb(whole, terms)
+    size = sets.case_weight.mean()
+    even = replace(sets, case_weight=sets.case_weight / size, step_weight=sets.step_weight / size)
+    found = climb(PartialLikelihood(X, even), terms)
+    at, null = whole.at(found.beta), whole.at(np.zeros(len(X)))
+    return replace(found, at=at, information=whole.derivatives(at)[1], log_lik_null=null.log_lik)
 
 
 def is_definite(curvature: Array) -> bool:

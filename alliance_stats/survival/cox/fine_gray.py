@@ -138,7 +138,7 @@ def fine_gray(
             f"None of {plural(len(intervals.event), 'row')} with all variables ended as '{name}'."
         )
     sets = subdistribution(design.X, intervals, number)
-    fit = climb(sets, design.terms, done=_CONVERGED)
+    fit = climb(sets, design.terms, done=_CONVERGED * float(sets.case.mean()))
     own = np.linalg.solve(fit.information, sets.influence(fit.at)) / design.scale[:, None]
     influence = cluster_sums(intervals.cluster, np.asarray(own, dtype=np.float64))
     beta = fit.beta / design.scale
