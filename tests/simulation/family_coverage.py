@@ -31,7 +31,8 @@ FAMILIES = (
 )  # fmt: skip
 # Families and numbers of therapists with which robust standard errors are tried.
 ROBUST, SIZES = ("binomial", "negative binomial", "ordinal"), (10, 15, 30)
-LIMIT = float(stats.chi2.ppf(0.95, 1))
+# Studies below which a rate is not printed.
+LEAST = 100
 
 
 def study(family: str, therapists: int, seed: int) -> pd.DataFrame:
@@ -207,12 +208,12 @@ def _robust_lines(folder: Path) -> list[str]:
         for size in SIZES:
             paths = [folder / f"robust {family} {size}.csv" for family in ROBUST]
             tables = [pd.read_csv(path) for path in paths if path.exists()]
-            if not tables:
+            whole = pd.concat(tables) if tables else pd.DataFrame()
+            if len(whole) < LEAST:
                 continue
-            whole = pd.concat(tables)
             shown = [_share((whole[f"{k}_{term}"] < 0.05).sum(), len(whole)) for k in kinds]
             lines.append(f"| {effect} | {size} | {len(whole)} | {' | '.join(shown)} |")
-    return lines if len(lines) > 6 else []
+    return lines if "| of" in lines[-1] or "| within" in lines[-1] else []
 
 
 def _share(held: float, n: float) -> str:
