@@ -221,3 +221,49 @@ def test_refusals_name_what_is_wrong() -> None:
         landmark_chance("x", rows, horizon=2, landmarks=[1, 3, 4, 5], **options).predict(
             pd.DataFrame({"session": [40], "x": [0.0]})
         )
+
+
+def written_out(time: np.ndarray, state: np.ndarray, risk: np.ndarray, t: float):
+    """Return AUC and Brier score by loops over all pairs and an own censoring curve."""
+
+    def uncensored(moment: float) -> float:
+        """Return the chance of not having been censored before a moment; endings go first."""
+        kept = 1.0
+        for s in sorted(set(time[(state == 0) & (time < moment)])):
+            there = np.sum(time >= s) - np.sum((time == s) & (state > 0))
+            kept *= 1.0 - np.sum((time == s) & (state == 0)) / there
+        return kept
+
+    weight = np.zeros(len(time))
+    for i, (own, how) in enumerate(zip(time, state, strict=True)):
+        if how > 0 and own <= t:
+            weight[i] = 1.0 / uncensored(own)
+        elif own > t:  # stands for those censored at t as well
+            weight[i] = 1.0 / uncensored(t + 1e-9)
+    case = (state == 1) & (time <= t)
+    above = total = 0.0
+    for i in np.flatnonzero(case):
+        for j in np.flatnonzero(~case):
+            pair = weight[i] * weight[j]
+            above += pair * ((risk[i] > risk[j]) + 0.5 * (risk[i] == risk[j]))
+            total += pair
+    return above / total, float(np.mean(weight * (case - risk) ** 2))
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_uneven_clinics_and_tied_times_equal_loops_over_pairs(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n = 90
+    clinic = np.repeat([f"clinic {k}" for k in range(6)], [50, 20, 10, 6, 3, 1])
+    data = pd.DataFrame({"clinic": clinic, "time": rng.integers(1, 13, n).astype(float)})
+    data["state"] = rng.choice([0, 1, 2], n, p=[0.35, 0.4, 0.25])
+    data["risk"] = np.round(rng.uniform(size=n), 1)  # ties among chances
+    for t in (4.0, 7.5):
+        found = accuracy_of_risks(
+            data, risks={t: "risk"}, time="time", event="state", cause=1, cluster="clinic"
+        ).tidy()
+        expected = written_out(
+            data["time"].to_numpy(), data["state"].to_numpy(), data["risk"].to_numpy(), t
+        )
+        got = found.set_index("term")["estimate"]
+        assert_allclose([got["auc"], got["brier"]], expected, rtol=1e-10)
