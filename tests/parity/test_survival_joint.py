@@ -22,7 +22,8 @@ ASKED: dict[str, tuple[str, dict[str, object]]] = {
     "value": (LEVEL + THERAPISTS, {"association": "value", "link": "logit"}),
     "shared": (LEVEL + THERAPISTS, {}),
     "hazard": (LEVEL, {"random": "(1 | therapist)"}),
-    "correlated": (LEVEL + THERAPISTS, {"random": "(1 | therapist)", "nodes": 7}),
+    "boundary": (LEVEL, {"random": "(1 | therapist)"}),
+    "correlated": (LEVEL + THERAPISTS, {"random": "(1 | therapist)", "nodes": 5}),
 }
 
 
@@ -35,7 +36,7 @@ def fitted(name: str) -> SharedParameterModel:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["plain", "sparse", "value", "shared", "hazard"])
+@pytest.mark.parametrize("name", ["plain", "sparse", "value", "shared", "boundary", "hazard"])
 def test_the_maximum_and_its_errors_are_those_of_dense_integration(name: str) -> None:
     model, reference = fitted(name), REFERENCE[name]
     assert model.converged
@@ -56,7 +57,9 @@ def test_the_maximum_and_its_errors_are_those_of_dense_integration(name: str) ->
     spread = model.tidy(effects="ran_pars").set_index(["part", "group"])["estimate"]
     if name in ("value", "shared"):
         assert_allclose(spread["outcome", "therapist"], abs(reference["par"][9]), rtol=ERROR)
-    if name == "hazard":  # both find the boundary
+    if name == "hazard":
+        assert_allclose(spread["hazard", "therapist"], abs(reference["par"][9]), rtol=ERROR)
+    if name == "boundary":  # both find it
         assert_allclose([spread["hazard", "therapist"], reference["par"][9]], 0.0, atol=1e-4)
         assert any("is estimated as zero, its boundary" in note for note in model.notes)
 

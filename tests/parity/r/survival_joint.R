@@ -72,7 +72,8 @@ studies <- list(
   sparse = list(data = drawn(9, 70, 6, 1.2, times = c(0, 4)), what = list(association = "effects", link = "logit", v = FALSE, w = FALSE, lambda = FALSE)),
   value = list(data = drawn(5, 60, 8, .5), what = list(association = "value", link = "logit", v = TRUE, w = FALSE, lambda = FALSE)),
   shared = list(data = drawn(6, 60, 8, .6), what = list(association = "effects", link = "cloglog", v = TRUE, w = FALSE, lambda = TRUE)),
-  hazard = list(data = drawn(7, 60, 8, .5, omega = .9), what = list(association = "effects", link = "cloglog", v = FALSE, w = TRUE, lambda = FALSE)))
+  boundary = list(data = drawn(7, 60, 8, .5, omega = .9), what = list(association = "effects", link = "cloglog", v = FALSE, w = TRUE, lambda = FALSE)),
+  hazard = list(data = drawn(10, 80, 8, .5, omega = 1.3), what = list(association = "effects", link = "cloglog", v = FALSE, w = TRUE, lambda = FALSE)))
 told <- lapply(studies, function(s) {
   more <- c(if (s$what$v) .7, if (s$what$lambda) .3, if (s$what$w) .7)
   c(list(data = s$data), climbed(s$data, s$what, c(start, more)))
