@@ -301,6 +301,8 @@ STILL_WRONG = [
     {"events1": "3", "n1": "15", "events2": "9", "n2": "17", "chi2": "3.69", "df": "1",
      "p_value": ".090"},
     {"chi2": "11.20", "df": "6", "p_value": ".079"},
+    {"chi2": "4.10", "df": "1", "n": "1", "p_value": ".900"},
+    {"chi2": "14.10", "df": "6", "n": "30", "p_value": ".0001"},
     # less than the p of t, or much more, or by no whole factor
     {"t": "2.61", "df": "87", "p_value": ".004"},
     {"t": "2.61", "df": "87", "p_value": ".11"},

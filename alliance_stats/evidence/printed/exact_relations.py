@@ -6,6 +6,7 @@ right, though p is not that of chi-squared: it holds only if one of these was us
 """
 
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 from scipy import special, stats
@@ -35,7 +36,7 @@ from alliance_stats.evidence.printed.statistic_relations import P_OF_CHI2, P_OF_
 __all__ = ["RELATIONS"]
 
 # All tables of so many persons are gone through; beyond, the bounds of tables of any size serve.
-_MOST_PERSONS = 200
+_LEAST_PERSONS, _MOST_PERSONS = 2, 120
 # Monte Carlo samples have at least so many tables, and a p lies within so many standard errors.
 _TABLES, _ERRORS = 1_000, 3.5
 # Of 140,000 2 x 2 tables of 4 to 2,000 persons with expected counts of at least 1, Fisher's and
@@ -87,14 +88,24 @@ def _of_so_many(box: Box, setting: Setting) -> Interval:
         raise NotIdentifiedError("the counts say which table it is")
     first = int(exact(box, "n1")) if {"n1", "n2"} <= set(box) else 0
     n = int(first + exact(box, "n2")) if first else int(exact(box, "n"))
+    if n < _LEAST_PERSONS:
+        raise NotIdentifiedError("a 2 x 2 table of one person has no chi-squared")
     if n > _MOST_PERSONS:
         return _bounds(box, setting)
-    tables = _tables_with(box["chi2"], n, first)
-    found = [p for a, b, c, d in tables.tolist() for p in _p_of((a, b, c, d), setting)]
-    found += [] if first else _mcnemar(box["chi2"], n, setting)
-    if not found:
+    found = _exact_p(box["chi2"].low, box["chi2"].high, n, first, setting.tails)
+    if not len(found):
         raise NotIdentifiedError(f"no 2 x 2 table of {n} persons has this chi-squared")
-    return _nearest(box, np.array(found))
+    return _nearest(box, found)
+
+
+@lru_cache(maxsize=64)  # p and stars of a row, in each rounding, ask for the same tables
+def _exact_p(low: float, high: float, n: int, first: int, tails: str) -> Array:
+    """Return the exact p of all tables of n persons with this chi-squared."""
+    chi2, setting = Interval(low, high), Setting(tails=tails)
+    tables = _tables_with(chi2, n, first).tolist()
+    found = [p for a, b, c, d in tables for p in _p_of((a, b, c, d), setting)]
+    found += [] if first else _mcnemar(chi2, n, setting)
+    return np.array(found)
 
 
 def _mcnemar(chi2: Interval, n: int, setting: Setting) -> list[float]:
@@ -158,7 +169,7 @@ def _of_a_sample(box: Box, _: Setting) -> Interval:
     p = chi2_tail(box["chi2"], box["df"])
     least = special.ndtr(special.ndtri(p.low) - _PROBITS)
     most = special.ndtr(special.ndtri(p.high) + _PROBITS)
-    return Interval(max(_sampled(least, -1), 0.0), _sampled(most, 1))
+    return Interval(max(_sampled(least, -1), 1.0 / _TABLES), _sampled(most, 1))
 
 
 def _sampled(p: float, side: int) -> float:
