@@ -1,6 +1,7 @@
 """Counts, proportions and means of whole numbers."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import product
 
 import numpy as np
@@ -303,7 +304,11 @@ def _if_adjusted(allowed: Interval) -> Image:
     """Return what a model with covariates allows: its odds ratio is not that of the counts."""
 
     def image(box: Box, setting: Setting) -> Interval:
-        if box["odds_ratio"].meets(_odds_ratio(box, setting)):
+        own = [_odds_ratio(box, setting)]
+        with suppress(NotIdentifiedError):
+            own.append(_conditional_odds_ratio(box, setting))
+        turned = corners(lambda ratio: 1.0 / ratio, box["odds_ratio"])  # of the second to the first
+        if any(one.meets(ratio) for ratio in own for one in (box["odds_ratio"], turned)):
             raise NotIdentifiedError("the odds ratio is that of the counts")
         return allowed
 
