@@ -45,6 +45,7 @@ from alliance_stats.figures.style import (
 from alliance_stats.figures.text import in_sentence, wrap
 from alliance_stats.survival import (
     CoxModel,
+    FineGrayModel,
     VaryingCoefficient,
     proportional_hazards_test,
     schoenfeld_residuals,
@@ -292,13 +293,13 @@ def schoenfeld_figure(
 
 @laid_out(FULL_WIDTH)
 def martingale_figure(
-    model: CoxModel,
+    model: CoxModel | FineGrayModel,
     *,
     over: str | None = None,
     residual: str = "martingale",
     **common: Unpack[Common],
 ) -> ReportFigure:
-    """Show a Cox model's residuals over a covariate, in the model or not, or its own predictor.
+    """Show residuals of a Cox or Fine-Gray model over a covariate, in it or not, or its predictor.
 
     A mean that bends over a covariate asks for another form of it (a spline, a logarithm); over one
     that is not in the model, for the covariate (Therneau, Grambsch & Fleming 1990,
@@ -307,7 +308,8 @@ def martingale_figure(
     Parameters
     ----------
     model
-        From :func:`~alliance_stats.survival.cox_ph`.
+        From :func:`~alliance_stats.survival.cox_ph` or
+        :func:`~alliance_stats.survival.fine_gray`.
     over
         Column of numbers of the model's data; the linear predictor if None.
     residual
@@ -332,7 +334,10 @@ def martingale_figure(
     'fig-martingale'
     """
     require_kind(
-        model, CoxModel, asked="martingale_figure draws a model of cox_ph", instead=DRAWN_BY
+        model,
+        (CoxModel, FineGrayModel),
+        asked="martingale_figure draws a model of cox_ph or fine_gray",
+        instead=DRAWN_BY,
     )
     check_choice(residual, ("martingale", "deviance"), name="residual")
     frame = model.augment()
@@ -345,7 +350,9 @@ def martingale_figure(
     if np.unique(across[known]).size < 2:
         raise DataError(f"Column '{own}' holds one value: there is nothing to look over.")
     said = naming(common["words"], [own])
-    name = "Linear predictor (log hazard ratio)" if over is None else said(own)
+    cox = isinstance(model, CoxModel)
+    ratio = "hazard ratio" if cox else "subdistribution hazard ratio"
+    name = f"Linear predictor (log {ratio})" if over is None else said(own)
     y_label = f"{residual.capitalize()} residual"
     figure = page(_HEIGHT + 40.0, by_hand=False)
     ax = figure.subplots()
@@ -370,8 +377,8 @@ def martingale_figure(
     return ReportFigure(
         figure,
         label=common["label"] or "fig-martingale",
-        caption=f"{y_label}s of a Cox model over {in_sentence(name)}; n = "
-        f"{format_count(known.sum())}. Squares: means of {plural(len(middle), 'part')} of equal "
+        caption=f"{y_label}s of a {'Cox' if cox else 'Fine-Gray'} model over {in_sentence(name)}; "
+        f"n = {format_count(known.sum())}. Squares: means of {plural(len(middle), 'part')} of equal "
         "size, with 95% CI.",
         alt=f"{format_count(known.sum())} points around a line at 0 and their mean in "
         f"{plural(len(middle), 'part')}: {ends[0]}, {ends[-1]}.",

@@ -7,7 +7,13 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from alliance_stats.survival import cumulative_incidence, gray_test, restricted_mean
+from alliance_stats.survival import (
+    cox_ph,
+    cumulative_incidence,
+    fine_gray,
+    gray_test,
+    restricted_mean,
+)
 from tests.parity.reference import load_reference
 
 REFERENCE = load_reference("survival_competing")
@@ -100,3 +106,17 @@ def test_restricted_mean_over_clusters_equals_summed_influence() -> None:
     contrast = np.array([-1.0, 1.0])
     assert_allclose(difference["std_error"], np.sqrt(contrast @ covariance @ contrast))
     assert difference["contrast"] == "2 - 1"
+
+
+def test_residuals_of_fine_gray_are_those_of_cox_where_nothing_competes() -> None:
+    rng = np.random.default_rng(3)
+    data = pd.DataFrame({"x": rng.normal(size=70), "time": rng.integers(1, 9, 70)})
+    data["event"] = rng.integers(0, 2, 70)
+    fine = fine_gray("x", data, time="time", event="event", cause=1).augment()
+    cox = cox_ph("x", data, time="time", event="event", ties="breslow").augment()
+    columns = ["linear_predictor", "expected", "martingale", "deviance_residual"]
+    assert_allclose(fine[columns], cox[columns], atol=1e-7)
+    data["state"] = data["event"] * rng.integers(1, 3, 70)
+    mixed = fine_gray("x", data, time="time", event="state", cause=1).augment()
+    assert_allclose(mixed["martingale"].sum(), 0.0, atol=1e-9)
+    assert (mixed["expected"] > 0.0).sum() > 60

@@ -23,6 +23,7 @@ from alliance_stats.survival.cox.cox_design import (
     predicted_ratios,
 )
 from alliance_stats.survival.cox.cox_fit import CoxFit, climb
+from alliance_stats.survival.cox.partial_likelihood import event_residuals
 from alliance_stats.survival.cox.term_tests import (
     Score,
     containing,
@@ -261,6 +262,30 @@ class FineGrayModel:
             rows=self.rows,
             offset=intervals.offset,
             refusal=_PSEUDO,
+        )
+
+    def augment(self) -> pd.DataFrame:
+        """Return the rows used, with the model's linear predictor and residuals.
+
+        Returns
+        -------
+        DataFrame
+            The caller's columns and ``linear_predictor``, ``expected`` (endings of the modelled
+            kind expected of the row, which counts on after another ending), ``martingale`` and
+            ``deviance_residual``, as of :meth:`CoxModel.augment`.
+        """
+        sets, design = self.sets, self.design
+        ended = sets.own.astype(np.int64)
+        expected = ended - sets.residuals(self.fit.at) / sets.case
+        martingale, deviance = event_residuals(ended, expected)
+        linear = design.X.T @ self.fit.beta + design.centre[0] @ self.beta
+        if self.intervals.offset is not None:
+            linear = linear + self.intervals.offset
+        return self.intervals.frame.assign(
+            linear_predictor=linear,
+            expected=expected,
+            martingale=martingale,
+            deviance_residual=deviance,
         )
 
     @property
