@@ -378,8 +378,8 @@ def martingale_figure(
         figure,
         label=common["label"] or "fig-martingale",
         caption=f"{y_label}s of a {'Cox' if cox else 'Fine-Gray'} model over {in_sentence(name)}; "
-        f"n = {format_count(known.sum())}. Squares: means of {plural(len(middle), 'part')} of equal "
-        "size, with 95% CI.",
+        f"n = {format_count(known.sum())}. Squares: means of {plural(len(middle), 'part')} of "
+        "equal size, with 95% CI.",
         alt=f"{format_count(known.sum())} points around a line at 0 and their mean in "
         f"{plural(len(middle), 'part')}: {ends[0]}, {ends[-1]}.",
         note=f"{model.method}. Intervals of the means take residuals as independent and of equal "
