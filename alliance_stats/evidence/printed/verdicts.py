@@ -41,7 +41,6 @@ _TESTS = (
 )
 # d by the SD of one group, of both or of change are different numbers of the same name
 _IN_UNITS_OF_AN_SD = {"d", "g"}
-_BY_ANOTHER_SD = {"d_sd1", "d_sd2", "d_change"}
 # df and sizes go with any test
 _SIZES = {"df", "df2", "n", "n1", "n2", "k", "n_effects", "k_studies", "conf_low", "conf_high"}
 # more findings in a row than this are not sought for the fewest numbers that explain them
@@ -166,8 +165,7 @@ def _of_another_test(
 def _defined_otherwise(constraint: _Constraint, found: Sequence[_Constraint]) -> bool:
     """Say whether a difference in units of one SD, which fails, follows in units of another."""
     return constraint.target in _IN_UNITS_OF_AN_SD and any(
-        other.verdict.verdict == REPRODUCED and other.verdict.relation in _BY_ANOTHER_SD
-        for other in found
+        other.verdict.verdict == REPRODUCED for other in found
     )
 
 
