@@ -112,6 +112,8 @@ def main(n: int, first: int = 0) -> None:
     if TABLE.exists():
         for row in pd.read_csv(TABLE).itertuples(index=False):
             counts[tuple(row[:5])] = list(row[5:])
+    if len({cell[0] for cell in counts.values()}) > 1:
+        raise SystemExit(f"Cells of {TABLE.name} hold unlike numbers of studies: begin afresh.")
     done, block = first + max((cell[0] for cell in counts.values()), default=0), 10
     for start in range(done, n, block):
         for J, balanced in itertools.product(THERAPISTS, (True, False)):
