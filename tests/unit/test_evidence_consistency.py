@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from alliance_stats.errors import DataError, NotIdentifiedError
+from alliance_stats.evidence.printed.catalogue import quantity_named
 from alliance_stats.evidence.printed.consistency import consistency_check, recompute, relations
 
 
@@ -281,3 +282,36 @@ def test_every_relation_is_listed_with_its_source() -> None:
     listed = relations()
     assert listed["relation"].is_unique
     assert (listed[["formula", "source"]] != "").all(axis=None)
+
+
+def test_columns_under_the_names_of_tables_are_read_and_told() -> None:
+    printed = pd.DataFrame(
+        {"Predictor": ["a"], "B": ["0.11"], "SE": ["0.06"], "T": ["1.83"], "DF": ["28"],
+         "p": [".008"], "beta": [".20"]}
+    )  # fmt: skip
+    found = consistency_check(printed)
+    assert found.glance()["n_not_reproduced"].item() == 1
+    assert found.read_as == {
+        "B": "estimate", "SE": "std_error", "T": "t", "DF": "df", "p": "p_value"
+    }  # fmt: skip
+    assert found.not_read == ("Predictor", "beta")
+    unread, named = found.notes
+    assert unread.startswith("NOT READ, and so not checked: beta. Name the quantity, one of est")
+    assert "'p' as p_value" in named
+    # what is supposed goes by either name
+    assert "p_value" not in set(consistency_check(printed, assumed=["p"]).tidy()["quantity"])
+
+
+@pytest.mark.parametrize(
+    ("column", "quantity"),
+    [("R2", "r_squared"), ("r2", "r2"), ("P-Value", "p_value"), ("conf.low", "conf_low"),
+     ("95% CI", None), ("R", None), ("Odds Ratio", "odds_ratio"), ("χ²", "chi2"), ("beta", None)],
+)  # fmt: skip
+def test_the_quantity_that_a_name_stands_for(column: str, quantity: str | None) -> None:
+    assert quantity_named(column) == quantity
+
+
+def test_two_columns_of_one_quantity_are_refused() -> None:
+    printed = pd.DataFrame({"p": [".04"], "p_value": [".04"], "t": ["2.1"], "df": ["30"]})
+    with pytest.raises(DataError, match=r"mean one quantity: 'p' \(p_value\), 'p_value'"):
+        consistency_check(printed)

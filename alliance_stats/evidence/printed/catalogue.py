@@ -3,6 +3,7 @@
 A column of a table, or a field of a record, with one of these names holds printed numbers.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -23,7 +24,7 @@ from alliance_stats.evidence.printed import (
 )
 from alliance_stats.evidence.printed.relation import Relation
 
-__all__ = ["CATALOGUE", "QUANTITIES", "SETTINGS", "YIELDING", "Quantity"]
+__all__ = ["CATALOGUE", "QUANTITIES", "SETTINGS", "YIELDING", "Quantity", "quantity_named"]
 
 CATALOGUE: Mapping[str, Relation] = MappingProxyType(
     {
@@ -148,6 +149,56 @@ QUANTITIES: Mapping[str, Quantity] = MappingProxyType(
         "proportion2": _share("share of the second group that had the event"),
     }
 )
+
+# Other names that tables in use give to these quantities, without case, blanks, dots and strokes.
+# "beta" is not among them: it may be standardised, and is then not what the standard error is of.
+_OTHER_NAMES: Mapping[str, str] = MappingProxyType(
+    {
+        other: name
+        for name, others in {
+            "estimate": "b coef coefficient est",
+            "std_error": "se seb stderr standarderror",
+            "t": "t tvalue tstat tstatistic",
+            "z": "z zvalue zstat zstatistic",
+            "f": "f fvalue fstat fstatistic",
+            "chi2": "chisq chisquare chisquared x2 x² χ2 χ²",
+            "df": "df",
+            "df1": "dfnum numdf dfbetween",
+            "df2": "dfden dendf dfwithin",
+            "p_value": "p pval sig significance",
+            "conf_low": "ll lcl lci cilow cill lower lowerci cilower lowerlimit",
+            "conf_high": "ul ucl uci cihigh ciul upper upperci ciupper upperlimit",
+            "n": "n samplesize",
+            "i_squared": "i2 i²",
+            "d": "cohend cohensd",
+            "g": "hedgeg hedgesg",
+            "odds_ratio": "or",
+            "hazard_ratio": "hr",
+            "r_squared": "rsq r²",
+            "mean": "m",
+            "sd": "sd",
+            "mean1": "m1",
+            "mean2": "m2",
+        }.items()
+        for other in others.split()
+    }
+)
+
+
+def quantity_named(column: object) -> str | None:
+    """Return the quantity that a column's name stands for; None where it stands for none.
+
+    ``R2`` is read as R squared and ``r2`` as the second sample's correlation.
+    """
+    name = str(column)
+    if name in QUANTITIES:
+        return name
+    if name.strip() == "R2":
+        return "r_squared"
+    bare = re.sub(r"[\s._-]", "", name).casefold()
+    whole = {quantity.replace("_", ""): quantity for quantity in QUANTITIES if len(quantity) > 2}
+    return _OTHER_NAMES.get(bare) or whole.get(bare)
+
 
 # Columns that say how a row's numbers are to be read.
 SETTINGS: Mapping[str, str] = MappingProxyType(

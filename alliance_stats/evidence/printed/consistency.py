@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -18,7 +17,12 @@ from alliance_stats.checks import (
 )
 from alliance_stats.errors import DataError, NotIdentifiedError
 from alliance_stats.estimates import one_line
-from alliance_stats.evidence.printed.catalogue import CATALOGUE, QUANTITIES, SETTINGS
+from alliance_stats.evidence.printed.catalogue import (
+    CATALOGUE,
+    QUANTITIES,
+    SETTINGS,
+    quantity_named,
+)
 from alliance_stats.evidence.printed.numerals import (
     CONVENTIONS,
     DECIMALS,
@@ -61,6 +65,10 @@ class ConsistencyCheck:
         A verdict for each printed number, row by row.
     not_read
         Columns that hold no quantity known here.
+    numbers_not_read
+        Those of them that hold digits.
+    read_as
+        The quantities that columns of another name were read as.
     rows
         How many rows came in and held a printed number.
     """
@@ -69,6 +77,8 @@ class ConsistencyCheck:
     verdicts: tuple[Verdict, ...]
     not_read: tuple[str, ...]
     rows: RowLedger
+    numbers_not_read: tuple[str, ...] = ()
+    read_as: Mapping[str, str] = field(default_factory=dict)
 
     __repr__ = one_line
 
@@ -101,7 +111,19 @@ class ConsistencyCheck:
         """What was done, in a phrase."""
         return METHOD
 
-    notes: ClassVar[tuple[str, ...]] = ()
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Which columns were not read, and which were read under another name."""
+        found = []
+        if self.numbers_not_read:
+            found.append(
+                f"NOT READ, and so not checked: {', '.join(self.numbers_not_read)}. Name the "
+                f"quantity, one of {', '.join(QUANTITIES)}."
+            )
+        if self.read_as:
+            pairs = ", ".join(f"'{name}' as {quantity}" for name, quantity in self.read_as.items())
+            found.append(f"Read under another name: {pairs}.")
+        return tuple(found)
 
     def account(self, *, conf_level: float = 0.95) -> Account:  # noqa: ARG002
         """Return the verdicts as data, each number that does not follow with its relation."""
@@ -207,8 +229,9 @@ def consistency_check(
     ----------
     table
         Printed numbers as text, a row for each set that belongs together. Columns go by the names
-        of the quantities (`estimate`, `std_error`, `p_value`, `conf_low`, `r`, `n`, ...); other
-        columns are not read, and are listed in the summary. Cells that are empty or hold ``"NA"``
+        of the quantities (`estimate`, `std_error`, `p_value`, `conf_low`, `r`, `n`, ...) or by
+        what tables often call them (``B``, ``SE``, ``p``, ``LL``), which the notes tell; other
+        columns are not read, and the notes list them. Cells that are empty or hold ``"NA"``
         or a dash were not printed; a number printed without a star has ``"none"`` in `stars`.
         ``".036*"``, ``"0.42 (0.15)"`` and ``"ns"`` are read as they are meant. The columns `tails`,
         `conf_level`, `interval_of`, `interval_from`, `tests` (for how many tests the row's p was
@@ -276,6 +299,9 @@ def consistency_check(
     table = check_frame(table, what="table")
     require_columns(table, list(assumed), what="table")
     conventions = conventions_of(rounding)
+    read_as = _other_names(table)
+    not_read = [n for n in table.columns if n not in (*QUANTITIES, *SETTINGS, *read_as)]
+    table, assumed = table.rename(columns=read_as), [read_as.get(name, name) for name in assumed]
     known = _known_columns(table)
     text = table[known].astype(object)
     check_choice(tails, TAILS, name="tails")
@@ -299,8 +325,29 @@ def consistency_check(
         found = judge_row(ways, conventions=conventions, assumed=assumed)
         labels += [label] * len(found)
         verdicts += found
-    not_read = tuple(str(name) for name in table.columns if name not in known)
-    return ConsistencyCheck(tuple(labels), tuple(verdicts), not_read, rows)
+    digits = [name for name in not_read if table[name].astype(str).str.contains(r"\d").any()]
+    return ConsistencyCheck(
+        tuple(labels), tuple(verdicts), tuple(map(str, not_read)), rows,
+        tuple(map(str, digits)), read_as,
+    )  # fmt: skip
+
+
+def _other_names(table: pd.DataFrame) -> dict[str, str]:
+    """Return the columns that stand for a quantity of another name, where none has it already."""
+    meant = {name: quantity_named(name) for name in table.columns}
+    named = [quantity for quantity in meant.values() if quantity is not None]
+    twice = [
+        f"'{name}' ({quantity})"
+        for name, quantity in meant.items()
+        if quantity is not None and named.count(quantity) > 1
+    ]
+    if twice:
+        raise DataError(f"Columns that mean one quantity: {', '.join(twice)}. Rename all but one.")
+    return {
+        name: quantity
+        for name, quantity in meant.items()
+        if quantity is not None and name != quantity
+    }
 
 
 def _legends(text: pd.DataFrame, decimal: str) -> tuple[Mapping[str, float], ...]:
