@@ -357,7 +357,8 @@ def refuse_the_future(
     leaks = whole_course_means(data, unit=unit, session=session, columns=carried)
     if leaks:
         raise DataError(
-            f"Column '{leaks[0]}' comes from a mean over the whole course. It knows when the unit "
-            "left, and would predict that in a model of these intervals though nothing else did. "
-            "Leave it out; running_mean and baseline use only what was known by a session."
+            f"Column '{leaks[0]}' comes from a mean over the whole course, or from its length. It "
+            "knows when the unit left, and would predict that in a model of these intervals though "
+            "nothing else did. Leave it out; running_mean and baseline use only what was known by "
+            "a session. A last session attended is given as ending_session= when a study is made."
         )

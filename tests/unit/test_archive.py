@@ -163,10 +163,10 @@ OPENED = {
                 "Comparisons WithinBetween TrajectoryComparison FamilyBalance JohnsonNeyman "
                 "StandardisedCoefficients PatternMixture SharedParameterModel MixedAnova "
                 "LatentPartition DiscreteHazard"),
-        ({X, ROWS, LEFT}, "LinearRegression GeneralizedRegression ResponseSurface CoxModel"),
+        ({X, ROWS, LEFT}, "LinearRegression GeneralizedRegression ResponseSurface CoxModel "
+                          "FineGrayModel"),
         ({X, ROWS}, "LandmarkModel CompetingHazards LocationScaleModel OrderedRegression "
                     "BroughtModel FirthHazards"),
-        ({X}, "FineGrayModel"),
         ({X, ROWS, UNITS}, "OrdinalMixedModel"),
         ({ROWS, LEFT}, "MetaAnalysis"),
         ({UNITS}, "CrossLagged SeveralOutcomes"),

@@ -3,9 +3,11 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
+from alliance_stats.provenance import numbers_from
 from analyses.chapter import Chapter
 from analyses.variables import in_words, write_variables
 
@@ -47,7 +49,8 @@ def test_names_say_how_numbers_are_printed() -> None:
 
 
 def test_the_file_is_yaml_of_escaped_text(tmp_path) -> None:
-    chapter = Chapter("one", "One", "simulated", "A source.", (), NUMBERS, "A headline")
+    numbers = numbers_from(pd.DataFrame({"slope": [1.0]}), NUMBERS)
+    chapter = Chapter("one", "One", "simulated", "A source.", (), numbers, "A headline")
     write_variables(tmp_path / "_variables.yml", [chapter])
     read = yaml.safe_load((tmp_path / "_variables.yml").read_text(encoding="utf-8"))
     assert list(read) == ["one"]

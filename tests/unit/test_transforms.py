@@ -390,7 +390,7 @@ def courses() -> pd.DataFrame:
     )
 
 
-FUTURE = "comes from a mean over the whole course. It knows when the unit left"
+FUTURE = "comes from a mean over the whole course, or from its length. It knows when the unit left"
 
 
 def test_components_of_decompose_are_recognised_by_name(courses: pd.DataFrame):

@@ -62,9 +62,10 @@ def _of_cases(outcome: Outcome, options: TestOptions) -> Finding:
 def _of_clusters(outcome: Outcome, options: TestOptions) -> Finding:
     assert outcome.cluster is not None  # the design is clustered
     if outcome.clusters_cross:
+        instead = "" if outcome.kind == "binary" else "test='mixed_model' or "
         raise DataError(
             f"Outcome '{outcome.name}': a cluster lies in both groups, so whole clusters cannot be "
-            "permuted. Use test='mixed_model' or test='cluster_robust'."
+            f"permuted. Use {instead}test='cluster_robust'."
         )
     if outcome.baseline is not None or len(outcome.labels) > 2:
         raise DataError(

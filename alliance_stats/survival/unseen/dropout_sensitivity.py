@@ -130,16 +130,19 @@ class DropoutSensitivity:
 
     def account(self, *, conf_level: float = 0.95) -> Account:
         """Return the estimate at each shift and the tipping points, as data."""
+        table = self.tidy(conf_level=conf_level)
         section = Section(
             "Shift",
-            self.tidy(conf_level=conf_level).rename(columns={"delta": "shift"}),
+            table.rename(columns={"delta": "shift"}),
             names=("shift",),
             measure="b",
             conf_level=conf_level,
         )
         tips = self.tipping_points(conf_level=conf_level).to_numpy().tolist()
         sizes = {"outcomes": self.completed.n_seen, "unseen outcomes": self.completed.n_unseen}
-        remarks = tuple(_tip_in_words(*row, none=self.no_shift) for row in tips)
+        at_none = table.loc[table["delta"] == self.no_shift]
+        found = bool(((at_none["conf_low"] > 0.0) | (at_none["conf_high"] < 0.0)).all())
+        remarks = tuple(_tip_in_words(*row, none=self.no_shift, found=found) for row in tips)
         return Account(
             self.method,
             self.notes,
@@ -327,12 +330,16 @@ def _times_shifted(unseen: pd.DataFrame, shift: str | None) -> Array:
     return times
 
 
-def _tip_in_words(direction: str, delta: float, searched_to: float, *, none: float) -> Phrase:
+def _tip_in_words(
+    direction: str, delta: float, searched_to: float, *, none: float, found: bool
+) -> Phrase:
     if searched_to == none:
         return Phrase(f"Shifts {direction}: none was tried.")
     if np.isnan(delta):
-        return Phrase(f"Shifts {direction}: not overturned up to {{}}.", (float(searched_to),))
-    return Phrase(f"Shifts {direction}: overturned from {{}}.", (float(delta),))
+        kept = "not overturned" if found else "the interval includes 0"
+        return Phrase(f"Shifts {direction}: {kept} up to {{}}.", (float(searched_to),))
+    moved = "overturned" if found else "the interval excludes 0"
+    return Phrase(f"Shifts {direction}: {moved} from {{}}.", (float(delta),))
 
 
 def first_crossing(deltas: Array, margin: Array) -> float:
