@@ -151,8 +151,9 @@ def _looked_at(call: str, data: pd.DataFrame) -> list[str]:
     return found
 
 
-# a scale has limits: numbers of another size are refused
-LIMITED = {("score_study", 1e5)}
+# a scale has limits: numbers of another size are refused;
+# a rule of success in points finds nobody or everybody in other units
+LIMITED = {("score_study", 1e5), ("specification_figure", 1e-4), ("specification_figure", 1e5)}
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -165,8 +166,12 @@ def test_numbers_of_any_size_are_read_in_print(call: str, scale: float) -> None:
     assert not found, "\n".join(found)
 
 
-# nobody had the event: the mean time is the limit asked for, without error
-CERTAIN = {("restricted_mean", "no event"), ("restricted_mean_figure", "no event")}
+# nobody of a group had the event: the mean time is the limit asked for, without error
+CERTAIN = {
+    ("restricted_mean", "no event"),
+    ("restricted_mean_figure", "no event"),
+    ("restricted_mean_lost", "twelve groups"),
+}
 
 
 @pytest.mark.parametrize("call", CALLS)
