@@ -56,7 +56,7 @@ __all__ = ["GeneralizedLinearMixedModel"]
 
 Effects = Literal["fixed", "dispersion", "ran_pars", "ran_vals"]
 PredictionLevel = Literal["population", "typical", "conditional"]
-TESTS = ("wald", "likelihood ratio")
+TESTS = ("wald", "likelihood-ratio")
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -165,7 +165,7 @@ class GeneralizedLinearMixedModel:
         self,
         *,
         kind: Literal["III", "II", "I", "marginal"] = "III",
-        test: Literal["wald", "likelihood ratio"] = "wald",
+        test: Literal["wald", "likelihood-ratio"] = "wald",
     ) -> pd.DataFrame:
         """Return joint tests, one row per term, of the kinds of :meth:`LinearMixedModel.anova`.
 

@@ -206,11 +206,11 @@ class OrdinalMixedModel:
         self,
         *,
         kind: Literal["III", "II", "I", "marginal"] = "III",
-        test: Literal["wald", "likelihood ratio"] = "wald",
+        test: Literal["wald", "likelihood-ratio"] = "wald",
     ) -> pd.DataFrame:
         """Return joint tests, one row per term, as :meth:`GeneralizedLinearMixedModel.anova`."""
         check_choice(kind, TERM_KINDS, name="kind")
-        check_choice(test, ("wald", "likelihood ratio"), name="test")
+        check_choice(test, ("wald", "likelihood-ratio"), name="test")
         if self.fit.nominal:
             raise NotIdentifiedError(
                 "Effects on single thresholds are no one effect that a joint test of terms could "

@@ -55,7 +55,7 @@ def test_profiles_are_refits_with_the_coefficient_held(asked):
 
 def test_likelihood_ratios_of_terms_are_those_of_models_without_them(asked):
     family, data, model = asked
-    table = model.anova(test="likelihood ratio").set_index("term")
+    table = model.anova(test="likelihood-ratio").set_index("term")
     assert table["method"].tolist() == ["type III, likelihood ratio"] * 2
     for term, other in (("x", "own"), ("own", "x")):
         fewer = again(family, f"y ~ {other} + (1 | unit)", data)
@@ -153,7 +153,7 @@ def test_effects_by_threshold_say_what_cannot_be_asked():
     with pytest.raises(NotIdentifiedError, match="one effect for all thresholds"):
         model.tidy(vcov=CR2("unit"))
     with pytest.raises(NotIdentifiedError, match="single thresholds"):
-        model.anova(test="likelihood ratio")
+        model.anova(test="likelihood-ratio")
     held = profile(model, terms=["x at 1|2"])
     value = held.estimates["x at 1|2"]
     assert held.rise("x at 1|2", [value])[0] == pytest.approx(0.0, abs=1e-6)
