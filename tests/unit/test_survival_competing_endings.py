@@ -110,3 +110,14 @@ def test_gray_summary() -> None:
     assert lines[0] == "Gray's test of equal cumulative incidence in a, b."
     assert lines[2].split() == ["Ending", "df", "chi-squared", "p"]
     assert lines[3].split()[:2] == ["dropout", "1"]
+
+
+def test_a_last_time_at_which_all_at_risk_ended_is_told() -> None:
+    data = pd.DataFrame(
+        {"time": [1, 2, 3, 3, 4, 4], "event": ["drop", "no", "no", "no", "done", "drop"]}
+    )
+    found = cumulative_incidence(data, time="time", event="event", censored="no")
+    assert found.notes == (
+        "All 2 of 'all' still at risk at time 4 ended then, after 3 whose ending is not known had "
+        "left the risk set: read the curves up to the time before.",
+    )

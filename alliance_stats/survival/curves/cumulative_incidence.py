@@ -8,7 +8,7 @@ import pandas as pd
 
 from alliance_stats.account import Account, Column, Phrase, Section, html_of, summary_of
 from alliance_stats.estimates import Array, one_line
-from alliance_stats.formatting import plural
+from alliance_stats.formatting import format_count, plural
 from alliance_stats.ledger import RowLedger
 from alliance_stats.survival.curves.life_table import (
     LifeTable,
@@ -271,6 +271,13 @@ class CumulativeIncidence:
                     f"All of '{curve.label}' at risk at time "
                     f"{curve.table.time[emptied[0]]:g} ended then: the curves stay flat although "
                     "others enter later."
+                )
+            elif len(emptied) and curve.table.n_censor.sum() > 0 and curve.table.n_risk[-1] > 1:
+                yield (
+                    f"All {format_count(int(curve.table.n_risk[-1]))} of '{curve.label}' still at "
+                    f"risk at time {curve.table.time[-1]:g} ended then, after "
+                    f"{format_count(int(curve.table.n_censor.sum()))} whose ending is not known "
+                    "had left the risk set: read the curves up to the time before."
                 )
 
 
