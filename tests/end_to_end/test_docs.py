@@ -11,7 +11,7 @@ from docs import build
 PAGES = sorted(build.PAGES.glob("*.md"))
 SITE_PAGES = [page for folder in build.sections() for page in sorted(folder.glob("*.md"))]
 ROOMS = (alliance_stats, figures, power, scales, survival, tables)
-IN_FORMULAS = {"C", "Treatment", "poly", "cr", "scale"}
+IN_FORMULAS = {"C", "Treatment", "poly", "cr", "scale", "offset"}
 INDEX = build.METHODS / "README.md"
 
 

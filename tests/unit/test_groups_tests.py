@@ -286,7 +286,7 @@ def test_pairs_of_three_groups(members):
         assert pairs["contrast"].tolist() == ["a - b", "a - c", "b - c"]
         assert (pairs["method"] == method).all()
         assert ("p_holm" in pairs) == (outcome != "score")
-    with pytest.raises(DataError, match="has two groups: its one pair stands in tidy"):
+    with pytest.raises(DataError, match=r"has two groups: its one pair is in tidy\(\)"):
         compare_groups(members, outcomes="score", group="group").pairwise()
 
 
