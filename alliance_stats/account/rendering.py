@@ -83,7 +83,7 @@ def summary_of(
     Parameters
     ----------
     words
-        Name of a coefficient, level, group or column -> words for it; one that names nothing in
+        Name of a coefficient, level, group or column -> label to print; one that names nothing in
         the result is refused.
     decimal
         The decimal sign, ``"."`` or ``","``.

@@ -47,10 +47,10 @@ def opened(result: object, what: What) -> pd.DataFrame:
     result
         Any result.
     what
-        ``"design_matrix"``: the columns of the predictors by name, a row a row used; of several
+        ``"design_matrix"``: the columns of the predictors by name, one row per row used; of several
         outcomes' models as they were stacked. ``"augment"``: the rows used with the caller's
         columns and the fitted values. ``"residuals"``: one column. ``"random_effects"``: predicted
-        effects of the units. ``"draws"``: a row a draw of a bootstrap or a simulation.
+        effects of the units. ``"draws"``: one row per draw of a bootstrap or a simulation.
 
     Returns
     -------

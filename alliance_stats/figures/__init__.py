@@ -2,7 +2,7 @@
 
 ``x_figure(result, ..., label=)`` returns a :class:`ReportFigure`: the picture with its label,
 caption, text alternative, note and the numbers drawn. ``draw_x(ax, ...)`` puts the same marks on
-Axes of the caller's own and returns nothing. Importing this room loads matplotlib.
+the caller's Axes and returns nothing. Importing this room loads matplotlib.
 """
 
 from alliance_stats.figures.across_models import (

@@ -44,16 +44,16 @@ _LANE = 11.0  # pt, of a model within a row
 def draw_coefficients(
     ax: Axes, estimates: pd.DataFrame, *, ratios: bool = False, styles: Mapping[str, Look]
 ) -> None:
-    """Draw a row per coefficient, in it a mark with its interval for each model.
+    """Draw one row per coefficient, with a mark and interval for each model.
 
     Parameters
     ----------
     ax
-        Axes to draw on; names stand at its left.
+        Axes to draw on; names are written to the left.
     estimates
         ``model, term, estimate, conf_low, conf_high``; a model without a coefficient has no row.
     ratios
-        Whether they are ratios, which stand on a log axis with a line at 1.
+        Whether they are ratios, which are drawn on a log axis with a line at 1.
     styles
         Model -> its look, in the order of the lanes.
     """
@@ -98,15 +98,15 @@ def coefficients_figure(
     Parameters
     ----------
     models
-        Name -> model, all on one scale (coefficients, or one kind of ratio).
+        Name -> model, all on the same scale (coefficients, or one kind of ratio).
     terms
-        Which coefficients, in order; all, if not given.
+        Which coefficients, in order; all by default.
     estimate_label
-        What they are; what the accounts call them, if not given.
+        What they are; by default, what the accounts call them.
     limits
-        Of the axis; intervals that leave it end in arrows.
+        Axis limits; intervals that extend beyond them end in arrows.
     words
-        Coefficient or model -> words for it.
+        Coefficient or model -> label to print.
 
     Returns
     -------
@@ -116,7 +116,7 @@ def coefficients_figure(
     Raises
     ------
     DataError
-        If there is no model, they are on different scales, or a term is in none.
+        If there is no model, they are on different scales, or a term is in none of them.
 
     Examples
     --------
@@ -199,11 +199,11 @@ def specification_figure(
     outcome
         Which of its outcomes.
     outcome_label
-        Quantity and unit; the column's name, if not given.
+        Quantity and unit; the column's name by default.
     limits
-        Of the axis; intervals that leave it end in arrows.
+        Axis limits; intervals that extend beyond them end in arrows.
     words
-        Rule -> words for it.
+        Rule -> label to print.
 
     Returns
     -------

@@ -66,15 +66,15 @@ _OFFSET = 26.0  # pt, what a power of ten takes
 
 
 def dress(ax: Axes, *, x_label: str = "", y_label: str = "", grid: str = "") -> None:
-    """Give `ax` the house's spines, ticks and labels.
+    """Give `ax` the house style of spines, ticks and labels.
 
     Parameters
     ----------
     x_label, y_label
-        Quantity, unit and scale range in words, as in ``"WAI mean item score (1–7)"``; broken
-        into lines where longer than the axis.
+        Quantity, unit and scale range in words, as in ``"WAI mean item score (1–7)"``; wrapped
+        where longer than the axis.
     grid
-        ``"x"`` or ``"y"`` for faint lines along that axis' ticks; empty for none.
+        ``"x"`` or ``"y"`` for faint lines at the ticks of that axis; empty for none.
     """
     ax.set_facecolor("white")
     ax.grid(visible=False)
@@ -312,7 +312,7 @@ def draw_intervals(
 ) -> None:
     """Draw each estimate as a square with its interval, around a line at `reference`.
 
-    What leaves the axis ends in an arrow at its edge. Set the axis' limits first.
+    What extends beyond the axis ends in an arrow at its edge. Set the axis' limits first.
 
     Parameters
     ----------
@@ -382,10 +382,10 @@ def write_rows(
 
 
 def swarm(values: Array, *, bins: int = 40, widest: float = 0.3) -> Array:
-    """Return sideways offsets that set near values side by side instead of over one another.
+    """Return sideways offsets that place close values side by side, not on top of each other.
 
-    Values are taken in `bins` bands of their range; in each band they stand symmetrically around
-    0, the fullest band reaching at most `widest` to either side. Nothing is random.
+    Values are taken in `bins` bands of their range; in each band they are placed symmetrically
+    around 0, the fullest band reaching at most `widest` to either side. Nothing is random.
     """
     offsets = np.zeros(len(values))
     if len(values) == 0:

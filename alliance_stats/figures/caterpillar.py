@@ -55,13 +55,13 @@ def draw_caterpillar(
     Parameters
     ----------
     ax
-        Axes to draw on; names stand at its left.
+        Axes to draw on; names are written to the left.
     effects
         ``level, estimate, conf_low, conf_high``, a row per unit.
     names
         ``"all"`` or ``"none"``.
     limits
-        Of the axis; intervals that leave it end in arrows.
+        Axis limits; intervals that extend beyond them end in arrows.
     """
     ordered = effects.sort_values(["estimate", "level"], kind="stable", key=_sortable)
     values = ordered[["conf_low", "conf_high"]].to_numpy(dtype=float)
@@ -107,9 +107,9 @@ def caterpillar_figure(
     effect_label
         What the effect is, with its unit: ``"Therapist's deviation (WAI points)"``.
     limits
-        Of the axis; intervals that leave it end in arrows.
+        Axis limits; intervals that extend beyond them end in arrows.
     words
-        Unit or grouping factor -> words for it.
+        Unit or grouping factor -> label to print.
 
     Returns
     -------
@@ -246,13 +246,13 @@ def hazard_caterpillar_figure(
     event_label
         The event as a noun: ``"dropping out"``.
     units_label
-        What leaves, in the plural: ``"families"``.
+        What drops out, in the plural: ``"families"``.
     conf_level
         Coverage of the intervals.
     limits
-        Of the axis; intervals that leave it end in arrows.
+        Axis limits; intervals that extend beyond them end in arrows.
     words
-        Unit or grouping factor -> words for it.
+        Unit or grouping factor -> label to print.
 
     Returns
     -------
@@ -266,7 +266,7 @@ def hazard_caterpillar_figure(
     ------
     DataError
         If the model has no such random intercept, or its variance is estimated as zero: the
-        predicted effects are then all alike, and an order of groups would be one of chance.
+        predicted effects are then all equal, and any order of groups would be arbitrary.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What every figure takes, and the sheet that it is laid out on."""
+"""What every figure takes, and the sheet it is laid out on."""
 
 import inspect
 import re
@@ -16,7 +16,7 @@ R = TypeVar("R")
 
 
 class Common(TypedDict, total=False):
-    """What every figure takes beside its own arguments; :func:`laid_out` tells readers of it."""
+    """What every figure takes besides its own arguments; :func:`laid_out` documents it."""
 
     label: str | None
     width: float | None

@@ -1,4 +1,4 @@
-"""Indirect effects along a moderator: with their band, and where they can be told from zero."""
+"""Indirect effects along a moderator: with their band, and where they differ from zero."""
 
 import re
 from collections.abc import Callable
@@ -35,9 +35,9 @@ def draw_conditional_effects(
     band
         ``at, estimate, conf_low, conf_high``, in order of ``at``; few values are points.
     null
-        The value that is no effect.
+        The value that means no effect.
     limits
-        Of the axis of the effect.
+        Limits of the axis of the effect.
     """
     style = look(0)
     ax.axhline(null, color=RULE, lw=0.8, zorder=1)
@@ -77,24 +77,24 @@ def conditional_effects_figure(
     term, level
         Which effect, as ``tidy()`` names it: by default the first indirect one.
     conf_level
-        Coverage of the band at each value separately.
+        Pointwise coverage of the band.
     limits
-        Of the axis of the effect.
+        Limits of the axis of the effect.
     words
-        Variable -> words for it.
+        Variable -> label to print.
 
     Returns
     -------
     ReportFigure
-        ``data``: ``at, estimate, conf_low, conf_high`` along the values asked for; of natural
-        effects at these values alone.
+        ``data``: ``at, estimate, conf_low, conf_high`` along the values asked for; for natural
+        effects at these values only.
 
     Raises
     ------
     NotIdentifiedError
-        A mediation without a moderator, or natural effects at one value of it.
+        If the mediation has no moderator, or natural effects at only one value of it.
     DataError
-        An effect that the result does not have.
+        If the result does not have the effect.
 
     Examples
     --------

@@ -46,10 +46,10 @@ def draw_correlations(ax: Axes, cells: pd.DataFrame, names: Sequence[str]) -> No
     Parameters
     ----------
     ax
-        Axes to draw on; the first variable stands at the top left.
+        Axes to draw on; the first variable is at the top left.
     cells
         ``row, column`` (places from 0), ``estimate, conf_low, conf_high``. Those whose interval
-        holds 0 are written in grey.
+        includes 0 are written in grey.
     names
         What the variables are called, by place; written at the left, numbered at the top.
     """
@@ -93,14 +93,15 @@ def correlation_figure(
     Parameters
     ----------
     found
-        From :func:`~alliance_stats.association.correlations`. Of correlations within and between
-        units, those within stand below the diagonal and those between above it; of one kind, below.
+        From :func:`~alliance_stats.association.correlations`. With correlations within and between
+        units, those within are below the diagonal and those between above it; a single kind is
+        below.
     conf_level
-        Of the intervals that decide which numbers stand back.
+        Level of the intervals that decide which numbers are greyed.
     limits
-        There is no axis of values: refused.
+        Refused: there is no axis of values.
     words
-        Variable -> words for it.
+        Variable -> label to print.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""How far groups' courses lie apart: curves at chosen times, and mean times."""
+"""How far apart groups' courses are: curves at chosen times, and mean times."""
 
 from collections.abc import Sequence
 from typing import Unpack
@@ -55,7 +55,7 @@ def draw_curve_differences(
     differences
         ``time, estimate, conf_low, conf_high`` of one contrast.
     limits
-        Of the axis of the difference.
+        Limits of the axis of the difference.
     """
     style, known = look(0), differences.dropna(subset=["estimate"])
     time, estimate, low, high = (
@@ -100,15 +100,16 @@ def curve_differences_figure(
         :func:`~alliance_stats.survival.cumulative_incidence` with `strata`, or from
         :func:`~alliance_stats.survival.adjusted_curves`.
     times
-        At which curves are compared; their event times if None. Adjusted curves have their own.
+        Times at which curves are compared; their event times if None. Adjusted curves bring
+        their own.
     time_label
         The clock and its unit.
     event_label
-        The event, as a past participle, of curves of one ending.
+        The event, as a past participle, for curves of one ending.
     limits
-        Of the axis of the difference.
+        Limits of the axis of the difference.
     words
-        Contrast or ending -> words for it.
+        Contrast or ending -> label to print.
 
     Returns
     -------
@@ -118,7 +119,7 @@ def curve_differences_figure(
     Raises
     ------
     DataError
-        One group, or more contrasts than a page holds.
+        If there is one group, or more contrasts than fit on a page.
 
     Examples
     --------
@@ -242,9 +243,9 @@ def restricted_mean_figure(
     time_label
         The unit of the clock.
     limits
-        Of the axis of the means; the differences have as wide a one, around 0.
+        Limits of the axis of the means; the axis of the differences is equally wide, around 0.
     words
-        Group or contrast -> words for it.
+        Group or contrast -> label to print.
 
     Returns
     -------

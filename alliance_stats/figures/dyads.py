@@ -1,4 +1,4 @@
-"""Dyads: actor and partner effects, and whose variance the alliance is."""
+"""Dyads: actor and partner effects, and whose variance the alliance reflects."""
 
 from collections.abc import Mapping, Sequence
 from typing import Unpack
@@ -48,11 +48,11 @@ def actor_partner_figure(
     model
         From :func:`~alliance_stats.family.apim`.
     outcome_label
-        What an effect is in, ``"Symptom points per alliance point"``.
+        Unit of an effect, ``"Symptom points per alliance point"``.
     limits
-        Of the axis; intervals that leave it end in arrows.
+        Axis limits; intervals that extend beyond them end in arrows.
     words
-        Row -> words for it.
+        Row -> label to print.
 
     Examples
     --------
@@ -153,11 +153,11 @@ def one_with_many_figure(
     found
         From :func:`~alliance_stats.family.one_with_many`.
     intervals
-        ``found.bootstrap(seed=...)``; without it the bars have no whiskers, and the note says so.
+        ``found.bootstrap(seed=...)``; without it the bars have no whiskers, as the note says.
     limits
-        Of the axis of shares.
+        Limits of the axis of shares.
     words
-        ``"client"`` or ``"therapist"`` -> words for whose ratings they are.
+        ``"client"`` or ``"therapist"`` -> label for whose ratings they are.
 
     Examples
     --------

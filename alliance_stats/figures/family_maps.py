@@ -1,4 +1,4 @@
-"""Which families were split when: a row a family, a column a session."""
+"""Which families were split when: one row per family, one column per session."""
 
 from collections.abc import Mapping, Sequence
 from typing import Unpack
@@ -88,9 +88,9 @@ def split_map_figure(
     split
         From :func:`~alliance_stats.family.split_alliance`, of one kind of rater.
     limits
-        There is no axis of values: refused.
+        Refused: there is no axis of values.
     words
-        A state (``"split"``, ``"not split"``, ``"could not be judged"``) -> words for it.
+        A state (``"split"``, ``"not split"``, ``"could not be judged"``) -> label to print.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The alliances of all members of some families, a strip a family."""
+"""The alliances of all members of some families, one strip per family."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -114,15 +114,15 @@ def family_strips_figure(
     score_label
         Quantity, unit and range.
     limits
-        Of the axis of the score.
+        Limits of the axis of the score.
     words
-        Role or family -> words for it.
+        Role or family -> label to print.
 
     Raises
     ------
     DataError
-        If a column is missing, a family is not there or has no rating, there are too many, or a
-        member has several ratings of one session.
+        If a column is missing, a family is absent or has no rating, there are too many families, or
+        a member has several ratings of one session.
 
     Examples
     --------

@@ -116,9 +116,9 @@ def flow_figure(
     rows
         ``result.rows`` of any result, or a study's.
     limits
-        There is no axis: refused.
+        Refused: there is no axis.
     words
-        Reason or unit -> words for it.
+        Reason or unit -> label to print.
 
     Returns
     -------

@@ -88,9 +88,9 @@ def draw_forest(
     scale
         ``"ratio"``: logarithmic axis, line at 1. ``"difference"``: line at 0.
     numbers
-        What stands at the right of each row; the estimate with its interval, if not given.
+        What stands at the right of each row; the estimate with its interval by default.
     limits
-        Of the axis; what leaves it ends in an arrow.
+        Axis limits; what extends beyond them ends in an arrow.
     """
     rows = _Rows.of(estimates)
     low, high = limits or limits_of(estimates, scale)
@@ -165,15 +165,15 @@ def forest_figure(
     method
         What model and interval they come from, for the note. Needed for a frame.
     scale
-        ``"ratio"`` or ``"difference"``; for a frame ``"ratio"``, if not given.
+        ``"ratio"`` or ``"difference"``; for a frame ``"ratio"`` by default.
     kind
         How numbers are written: ``"bounded"`` for correlations.
     conf_level
         Coverage of the intervals.
     limits
-        Of the axis; intervals that leave it end in arrows.
+        Axis limits; intervals that extend beyond them end in arrows.
     words
-        Row -> words for it.
+        Row -> label to print.
 
     Returns
     -------

@@ -80,7 +80,7 @@ def draw_funnel(
         doi:10.1016/j.jclinepi.2007.11.010): studies that are missing where nothing is significant
         point to publication, those missing elsewhere to other reasons.
     limits
-        Of the axis of effects; studies beyond it stand as arrows at its edge.
+        Limits of the axis of effects; studies beyond them are arrows at the edge.
     """
     lowest = 1.08 * float(studies["std_error"].max())
     half = stats.norm.isf((1.0 - conf_level) / 2.0) * lowest
@@ -152,7 +152,7 @@ def funnel_figure(
     contours
         See :func:`draw_funnel`.
     limits
-        Of the axis of effects.
+        Limits of the axis of effects.
 
     Raises
     ------
@@ -223,7 +223,7 @@ def meta_funnel_figure(
     conf_level
         Of the pseudo limits, ``pooled -+ z * std_error``.
     limits
-        Of the axis of effects.
+        Limits of the axis of effects.
 
     Returns
     -------
@@ -235,9 +235,9 @@ def meta_funnel_figure(
     Raises
     ------
     DataError
-        If `meta` is something else, or a name is missing.
+        If `meta` is not a meta-analysis, or a name is missing.
     NotIdentifiedError
-        If there are moderators: the funnel has no one centre then.
+        If there are moderators: the funnel then has no single centre.
 
     Examples
     --------
@@ -342,7 +342,7 @@ def _egger(meta: MetaAnalysis) -> str:
 
 
 def check_pooled(meta: MetaAnalysis) -> None:
-    """Refuse what is no meta-analysis, or has moderators and so no one pooled estimate.
+    """Refuse anything but a meta-analysis without moderators, which has one pooled estimate.
 
     Raises
     ------

@@ -104,9 +104,9 @@ def group_trajectory_figure(
     time_label
         The clock and its unit.
     limits
-        Of the axis of the outcome.
+        Limits of the axis of the outcome.
     words
-        Group -> words for it.
+        Group -> label to print.
 
     Returns
     -------

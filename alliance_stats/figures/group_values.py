@@ -136,11 +136,11 @@ def estimation_figure(
     outcome
         Which of its outcomes.
     outcome_label
-        Quantity, unit and range; the column's name, if not given.
+        Quantity, unit and range; the column's name by default.
     limits
-        Of the axis of the values.
+        Limits of the axis of the values.
     words
-        Group or outcome -> words for it.
+        Group or outcome -> label to print.
 
     Returns
     -------

@@ -84,7 +84,7 @@ def draw_varying_coefficient(
     constant
         The coefficient if it did not change: a dashed line.
     limits
-        Of the axis of the coefficient.
+        Limits of the axis of the coefficient.
     """
     style = look(0)
     ax.axhline(0.0, color=RULE, lw=0.8, zorder=1)
@@ -146,9 +146,9 @@ def varying_coefficient_figure(
     time_label
         The clock and its unit.
     limits
-        Of the axis of the log hazard ratio.
+        Limits of the axis of the log hazard ratio.
     words
-        The term -> words for it.
+        The term -> label to print.
 
     Returns
     -------
@@ -212,9 +212,9 @@ def schoenfeld_figure(
     form_df
         Columns of the spline beside the constant, see :func:`varying_coefficient`.
     limits
-        Of the axes of the log hazard ratio.
+        Limits of the axes of the log hazard ratio.
     words
-        Term -> words for it.
+        Term -> label to print.
 
     Returns
     -------
@@ -315,9 +315,9 @@ def martingale_figure(
     residual
         ``"martingale"`` (events minus expected events) or ``"deviance"`` (nearly symmetric).
     limits
-        Of the axis of the residual.
+        Limits of the axis of the residual.
     words
-        The column -> words for it.
+        The column -> label to print.
 
     Returns
     -------

@@ -69,7 +69,7 @@ def draw_cumulative_incidence(
     curves
         One stratum of :meth:`CumulativeIncidence.tidy`.
     limits
-        Of the axis of the incidence.
+        Limits of the axis of the incidence.
     """
     states = list(dict.fromkeys(curves["state"]))
     styles = looks(states)
@@ -121,9 +121,9 @@ def cumulative_incidence_figure(
     time_label
         The clock and its unit.
     limits
-        Of the axis of the incidence.
+        Limits of the axis of the incidence.
     words
-        Ending or group -> words for it.
+        Ending or group -> label to print.
 
     Returns
     -------
@@ -265,11 +265,11 @@ def draw_hazard(
     Parameters
     ----------
     ax
-        Axes to draw on; keys stand at its right.
+        Axes to draw on; keys are written to the right.
     curve
         As :meth:`DiscreteHazard.curve` gives it.
     limits
-        Of the axis of the hazard.
+        Limits of the axis of the hazard.
     """
     time = curve["time"].to_numpy(dtype=float)
     style = look(0)
@@ -336,7 +336,7 @@ def hazard_figure(
     of
         Whose hazard it is, where `newdata` is given: ``"a family at the mean alliance"``.
     limits
-        Of the axis of the hazard.
+        Limits of the axis of the hazard.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""For which values of a moderator an effect can be told from zero (Johnson-Neyman)."""
+"""For which values of a moderator an effect differs from zero (Johnson-Neyman)."""
 
 from typing import Unpack
 
@@ -65,7 +65,7 @@ def draw_johnson_neyman(
     support
         The moderator's observed values.
     limits
-        Of the axis of the effect.
+        Limits of the axis of the effect.
     """
     ax.axhline(0.0, color=RULE, lw=0.8, zorder=1)
     for row in regions.itertuples():
@@ -118,7 +118,7 @@ def johnson_neyman_figure(
     moderator_label
         The moderator and its unit: ``"Therapist's experience (years)"``.
     units
-        Whom the moderator belongs to, in the plural: ``"therapists"``.
+        Units the moderator belongs to, in the plural: ``"therapists"``.
 
     Returns
     -------

@@ -26,10 +26,10 @@ def draw_lagged_paths(ax: Axes, effects: pd.DataFrame) -> None:
     Parameters
     ----------
     ax
-        Axes to draw on; its own spines and ticks are taken away.
+        Axes to draw on; their spines and ticks are removed.
     effects
-        ``outcome, predictor, estimate, conf_low, conf_high``; arrows whose interval holds zero are
-        dashed.
+        ``outcome, predictor, estimate, conf_low, conf_high``; arrows whose interval includes zero
+        are dashed.
     """
     names = list(dict.fromkeys(effects["outcome"]))
     height = {name: float(len(names) - 1 - i) for i, name in enumerate(names)}

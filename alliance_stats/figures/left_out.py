@@ -57,7 +57,7 @@ def draw_leave_one_out(
     whole
         The same of the model of all rows: a line and a band.
     limits
-        Of the axis; intervals that leave it end in arrows.
+        Axis limits; intervals that extend beyond them end in arrows.
     """
     ends = ["estimate", "conf_low", "conf_high"]
     values = np.append(estimates[ends].to_numpy(dtype=float).ravel(), [whole[end] for end in ends])
@@ -104,9 +104,9 @@ def leave_one_out_figure(
     effect_label
         What it is, with its unit: ``"Alliance (points) per year of experience"``.
     limits
-        Of the axis; intervals that leave it end in arrows.
+        Axis limits; intervals that extend beyond them end in arrows.
     words
-        Unit, cluster or coefficient -> words for it.
+        Unit, cluster or coefficient -> label to print.
 
     Returns
     -------
@@ -119,7 +119,7 @@ def leave_one_out_figure(
     DataError
         If the model has no such coefficient, or leaving any cluster out loses it.
     WrongObjectError
-        If `result` is something else.
+        If `result` is of another class.
 
     Examples
     --------

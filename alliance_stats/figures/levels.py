@@ -97,13 +97,13 @@ def variance_partition_figure(
         conf_low, conf_high``: proportions of the total variance that add up to 1, a row per level
         (limits may be missing).
     outcome_label
-        Whose variance it is.
+        The quantity whose variance it is.
     method
         The model, and by which method the intervals were made; needed for a frame.
     limits
-        Of the axis of shares.
+        Limits of the axis of shares.
     words
-        Level -> words for it.
+        Level -> label to print.
 
     Raises
     ------
@@ -185,7 +185,7 @@ def draw_slopes(
         predictor, and how far from its mean the predictor is drawn to either side (one SD of that
         level's part of it shows how much there is of it).
     limits
-        Of the axis of the outcome.
+        Limits of the axis of the outcome.
     """
     ax.axhline(0.0, color=RULE, lw=0.7, zorder=1)
     ax.axvline(0.0, color=RULE, lw=0.7, zorder=1)
@@ -233,9 +233,9 @@ def slopes_figure(
     method
         The model and its intervals. Needed for a frame.
     limits
-        Of the axis of the outcome.
+        Limits of the axis of the outcome.
     words
-        Slope -> words for it.
+        Slope -> label to print.
 
     Raises
     ------

@@ -54,9 +54,9 @@ def draw_mediation_paths(ax: Axes, paths: pd.DataFrame, names: tuple[str, ...]) 
     Parameters
     ----------
     ax
-        Axes to draw on; its own spines and ticks are taken away.
+        Axes to draw on; their spines and ticks are removed.
     paths
-        ``from, to, estimate, conf_low, conf_high``; arrows whose interval holds zero are dashed.
+        ``from, to, estimate, conf_low, conf_high``; arrows whose interval includes zero are dashed.
     names
         Treatment, mediators in order, outcome.
     """
@@ -148,9 +148,9 @@ def mediation_figure(
     conf_level
         Coverage of the intervals.
     limits
-        Of the axis of effects.
+        Limits of the axis of effects.
     words
-        Variable -> words for it.
+        Variable -> label to print.
 
     Returns
     -------

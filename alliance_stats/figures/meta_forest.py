@@ -77,8 +77,8 @@ def meta_forest_figure(
         labels of the meta-analysis, or else row labels of the data (after the study, if there are
         studies).
     subgroups
-        Name -> meta-analysis of its estimates: each stands under its name with a diamond of its
-        own, the whole's below them all.
+        Name -> meta-analysis of its estimates: each is shown under its name with its own diamond,
+        and the overall one below them all.
     effect_label
         The effect and its scale in words.
     scale
@@ -87,9 +87,9 @@ def meta_forest_figure(
     conf_level
         Of all intervals.
     limits
-        Of the axis; intervals that leave it end in arrows.
+        Axis limits; intervals that extend beyond them end in arrows.
     words
-        Row -> words for it.
+        Row -> label to print.
 
     Returns
     -------
@@ -100,7 +100,7 @@ def meta_forest_figure(
     Raises
     ------
     DataError
-        If `meta` is something else, or a name is missing.
+        If `meta` is not a meta-analysis, or a name is missing.
     NotIdentifiedError
         If there are moderators, or the estimates cannot be shown on that scale.
 
@@ -284,9 +284,9 @@ def comparison_figure(
     digits
         Decimals of the numbers; correlations of this field are printed with two or three.
     limits
-        Of the axis; intervals that leave it end in arrows.
+        Axis limits; intervals that extend beyond them end in arrows.
     words
-        Record -> words for it.
+        Record -> label to print.
 
     Returns
     -------
@@ -299,7 +299,7 @@ def comparison_figure(
     DataError
         If an estimate has no place on the axis.
     WrongObjectError
-        If `comparison` is something else.
+        If `comparison` is of another class.
 
     Examples
     --------

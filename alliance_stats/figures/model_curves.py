@@ -54,13 +54,13 @@ def draw_steps(
     Parameters
     ----------
     ax
-        Axes to draw on; the labels stand outside, at its right.
+        Axes to draw on; the labels are written outside, to the right.
     curves
         ``line, time, estimate, conf_low, conf_high``, probabilities.
     start
         Their value at time 0: 1 for survival, 0 for incidence.
     limits
-        Of the axis of the probability.
+        Limits of the axis of the probability.
     """
     names = [*dict.fromkeys(curves["line"])]
     styles = looks(names)
@@ -109,11 +109,11 @@ def adjusted_curves_figure(
     time_label
         The clock and its unit.
     event_label
-        The event, as a past participle, of a model of one ending.
+        The event, as a past participle, for a model of one ending.
     limits
-        Of the axis of the probability.
+        Limits of the axis of the probability.
     words
-        Group or ending -> words for it.
+        Group or ending -> label to print.
 
     Returns
     -------
@@ -185,11 +185,11 @@ def predicted_curves_figure(
     time_label
         The clock and its unit.
     event_label
-        The event, as a past participle, of a model of one ending.
+        The event, as a past participle, for a model of one ending.
     limits
-        Of the axis of the probability.
+        Limits of the axis of the probability.
     words
-        Row or ending -> words for it.
+        Row or ending -> label to print.
 
     Returns
     -------
@@ -199,7 +199,7 @@ def predicted_curves_figure(
     Raises
     ------
     DataError
-        No rows, more than can be told apart, or two of one name.
+        If there are no rows, more than can be distinguished, or two with the same name.
 
     Examples
     --------

@@ -53,7 +53,7 @@ def panel(
     width
         In mm; 183 where the theme has none.
     theme
-        For all of them; that of each, if not given.
+        For all of them; that of each by default.
     words
         Letter -> heading beside it.
 

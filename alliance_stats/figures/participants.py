@@ -1,4 +1,4 @@
-"""Families and persons through a study, arms side by side, as CONSORT and STROBE ask for it."""
+"""Families and persons through a study, arms side by side, as CONSORT and STROBE require."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -100,9 +100,9 @@ def participant_flow_figure(
     flow
         From :func:`~alliance_stats.participant_flow`.
     limits
-        There is no axis: refused.
+        Refused: there is no axis.
     words
-        Arm, ending or reason -> words for it.
+        Arm, ending or reason -> label to print.
 
     Returns
     -------
@@ -112,7 +112,7 @@ def participant_flow_figure(
     Raises
     ------
     DataError
-        If there are more arms than a page holds at this width.
+        If there are more arms than fit on a page of this width.
 
     Examples
     --------

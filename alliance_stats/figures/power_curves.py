@@ -111,16 +111,16 @@ def power_figure(
     term
         Which of the analysis's terms; needed where it has several.
     along
-        Which assumption stands on the axis, the first that was varied if None; each combination of
-        the others has a curve.
+        Assumption on the axis, the first varied one if None; each combination of the others has a
+        curve.
     aim
         Power to reach, a share: a line. None for none.
     conf_level
         Of the bands.
     limits
-        Of the axis of power, in per cent.
+        Limits of the axis of power, in per cent.
     words
-        Assumption -> words for it.
+        Assumption -> label to print.
 
     Returns
     -------
@@ -130,7 +130,7 @@ def power_figure(
     Raises
     ------
     DataError
-        If nothing was varied, or the term or assumption is not there.
+        If nothing was varied, or the term or assumption does not exist.
 
     Examples
     --------
@@ -181,14 +181,14 @@ def interval_width_figure(
 ) -> ReportFigure:
     """Show how wide the planned analysis's 95% intervals are along an assumption.
 
-    What is not named here is as in :func:`power_figure`.
+    Other parameters and errors are as in :func:`power_figure`.
 
     Parameters
     ----------
     found
         From :func:`~alliance_stats.power.power`; its analysis must give intervals.
     limits
-        Of the axis of the width, in units of the estimate.
+        Limits of the axis of the width, in units of the estimate.
 
     Returns
     -------

@@ -62,7 +62,7 @@ def draw_power_map(
         The powers that have a line, and how each looks; between designs the power is interpolated
         linearly.
     aim
-        The power of which the part that cannot be told from it is shaded.
+        Power to reach; where the power cannot be distinguished from it, the map is shaded.
     """
     grid = {
         name: cells.pivot_table(index="y", columns="x", values=name)
@@ -95,18 +95,18 @@ def power_map_figure(
     Parameters
     ----------
     found
-        From :func:`~alliance_stats.power.power`, with two numbers varied, the first of which stands
-        on the horizontal axis.
+        From :func:`~alliance_stats.power.power`, with two numbers varied, the first of which is on
+        the horizontal axis.
     term
         Which of the analysis's terms; needed where it has several.
     aim
-        Power to reach, a share. Where the Monte Carlo interval holds it the map is shaded.
+        Power to reach, a share. Where the Monte Carlo interval includes it the map is shaded.
     conf_level
         Of that interval.
     limits
-        Of the vertical axis.
+        Limits of the vertical axis.
     words
-        Assumption -> words for it.
+        Assumption -> label to print.
 
     Returns
     -------
@@ -184,9 +184,9 @@ def power_sensitivity_figure(
     conf_level
         Of the intervals.
     limits
-        Of the axis of power, in per cent.
+        Limits of the axis of power, in per cent.
     words
-        Assumption -> words for it.
+        Assumption -> label to print.
 
     Returns
     -------

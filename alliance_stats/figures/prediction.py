@@ -1,4 +1,4 @@
-"""Predicted dropout: the probability from here on, and how well such predictions hold."""
+"""Predicted dropout: the probability from now on, and how accurate such predictions are."""
 
 from typing import Unpack
 
@@ -58,11 +58,11 @@ def draw_landmarks(
     Parameters
     ----------
     ax
-        Axes to draw on; the labels stand outside, at its right.
+        Axes to draw on; the labels are written outside, to the right.
     chances
         ``line, time, estimate, conf_low, conf_high``.
     limits
-        Of the axis of the chance.
+        Limits of the axis of the probability.
     """
     styles = looks([*dict.fromkeys(chances["line"])])
     for name, style in styles.items():
@@ -108,14 +108,14 @@ def landmark_figure(
     event_label
         The event, as a gerund.
     limits
-        Of the axis of the chance.
+        Limits of the axis of the probability.
     words
-        Profile -> words for it.
+        Profile -> label to print.
 
     Returns
     -------
     ReportFigure
-        ``data`` has the chances, ``row`` naming the profile.
+        ``data`` has the probabilities, ``row`` naming the profile.
 
     Examples
     --------
@@ -205,7 +205,7 @@ def draw_calibration(
         ``predicted, estimate, conf_low, conf_high`` of one time, as
         :meth:`RiskAccuracy.calibration` gives them.
     limits
-        Of both axes.
+        Limits of both axes.
     """
     style = look(0)
     top = float(np.nanmax(groups[["predicted", "estimate", "conf_high"]].to_numpy(dtype=float)))
@@ -234,7 +234,7 @@ def calibration_figure(
     conf_level: float = 0.95,
     **common: Unpack[Common],
 ) -> ReportFigure:
-    """Show how many of those with similar probabilities left, a panel per horizon (or landmark).
+    """Show how many of those with similar probabilities dropped out, per horizon (or landmark).
 
     Parameters
     ----------
@@ -245,9 +245,9 @@ def calibration_figure(
     event_label
         The event, in the past tense.
     limits
-        Of all axes.
+        Limits of all axes.
     words
-        Time -> words for its panel.
+        Time -> label of its panel.
 
     Returns
     -------

@@ -44,7 +44,7 @@ def draw_raincloud(ax: Axes, outcome: Outcome) -> None:
     Parameters
     ----------
     ax
-        Axes to draw on; names stand at its left.
+        Axes to draw on; names are written to the left.
     outcome
         Complete cases of one outcome. Densities are Gaussian kernel estimates with Scott's (1992)
         bandwidth, cut at the smallest and largest value, all of the same area per value.
@@ -107,11 +107,11 @@ def raincloud_figure(
     outcome
         Which of its outcomes.
     outcome_label
-        Quantity, unit and range; the column's name, if not given. Matched pairs are joined.
+        Quantity, unit and range; the column's name by default. Matched pairs are joined.
     limits
-        Of the axis of the values.
+        Limits of the axis of the values.
     words
-        Group or outcome -> words for it.
+        Group or outcome -> label to print.
 
     Raises
     ------

@@ -246,7 +246,7 @@ class ReportFigure:
         Parameters
         ----------
         folder
-            Where to; made if it is not there.
+            Where to; created if it does not exist.
         formats
             Which files of the picture, of :data:`FORMATS`. The fragment shows the first of SVG,
             PNG, TIFF that is written, in Word the PNG with its alternative text.

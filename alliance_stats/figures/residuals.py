@@ -139,7 +139,7 @@ def residual_figure(
     outcome_label
         The outcome and its unit: ``"alliance (WAI points)"``.
     limits
-        Of the axis of the residuals.
+        Limits of the axis of the residuals.
     words
         What to call the groupings: ``{"therapist:family": "Families of a therapist"}``. Those not
         named are called "family of therapist".
@@ -246,9 +246,9 @@ def residual_checks_figure(
     outcome_label
         The outcome and its unit.
     limits
-        Of the axis of the residuals, in SDs of the normal.
+        Limits of the axis of the residuals, in SDs of the normal.
     words
-        There are no names to replace: refused.
+        Refused: there are no names to replace.
 
     Returns
     -------

@@ -92,14 +92,14 @@ def rupture_chart_figure(
     score_label
         Quantity, unit and range.
     limits
-        Of the axis of the score.
+        Limits of the axis of the score.
     words
-        The person -> words for it.
+        The person -> label to print.
 
     Raises
     ------
     DataError
-        If the person is not there or has no rating.
+        If the person is absent or has no rating.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""States over any number of stages: who went from where to where, a panel a group."""
+"""States over any number of stages: who went from where to where, one panel per group."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Unpack
@@ -89,7 +89,7 @@ def stage_figure(
     conf_level: float = 0.95,
     **common: Unpack[Common],
 ) -> ReportFigure:
-    """Show who went from which state to which over several stages, a panel a group.
+    """Show who went from which state to which over several stages, one panel per group.
 
     Parameters
     ----------
@@ -98,9 +98,9 @@ def stage_figure(
     conf_level
         Coverage of the intervals in the data.
     limits
-        There is no axis: refused.
+        Refused: there is no axis.
     words
-        Group, stage or state -> words for it.
+        Group, stage or state -> label to print.
 
     Returns
     -------
@@ -110,7 +110,7 @@ def stage_figure(
     Raises
     ------
     DataError
-        If there are more states than can be told apart, or more groups than a page holds.
+        If there are more states than can be distinguished, or more groups than fit on a page.
 
     Examples
     --------

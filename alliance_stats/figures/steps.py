@@ -77,7 +77,7 @@ def step_figure(
     conf_level
         Of the bands around the borders between steps.
     limits
-        There is no axis of values to limit: refused.
+        Refused: there is no axis of values to limit.
     words
         What to call values of the predictors and steps: ``{"mother": "Mothers"}``.
 

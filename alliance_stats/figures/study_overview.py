@@ -45,7 +45,7 @@ def draw_rated(
     Parameters
     ----------
     ax
-        Axes to draw on; the first line stands at the top.
+        Axes to draw on; the first line is at the top.
     cells
         ``row, column`` (places from 0) and ``share``.
     heights
@@ -88,9 +88,9 @@ def study_overview_figure(
     description
         ``study.describe()`` of a study with sessions and scores.
     limits
-        There is no axis of values: refused.
+        Refused: there is no axis of values.
     words
-        Score or role -> words for it.
+        Score or role -> label to print.
 
     Returns
     -------

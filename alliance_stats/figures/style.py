@@ -131,7 +131,7 @@ class Theme:
     decimal
         Decimal sign, ``"."`` or ``","``.
     words
-        Name of a group, role or term -> words for it.
+        Name of a group, role or term -> label to print.
     own_rc
         Leave the caller's rcParams in force for what the house does not name.
     """

@@ -149,15 +149,15 @@ def draw_kaplan_meier(
     Parameters
     ----------
     ax
-        Axes to draw on; the labels stand outside, at its right.
+        Axes to draw on; the labels are written outside, to the right.
     curves
         As :meth:`KaplanMeier.tidy` gives them.
     medians
         As :meth:`KaplanMeier.medians` gives them.
     styles
-        Look of each stratum; in order of appearance, if not given.
+        Look of each stratum; in order of appearance by default.
     limits
-        Of the axis of the probability.
+        Limits of the axis of the probability.
     """
     names = list(dict.fromkeys(curves["strata"]))
     styles = styles or looks(names)
@@ -198,11 +198,11 @@ def kaplan_meier_figure(
         The event, as a past participle: "still without having <event_label>".
     times
         At which the table counts (as KMunicate, Morris et al. 2019,
-        doi:10.1136/bmjopen-2019-030215, asks for); as many as fit, if not given.
+        doi:10.1136/bmjopen-2019-030215, asks for); as many as fit by default.
     limits
-        Of the axis of the probability.
+        Limits of the axis of the probability.
     words
-        Stratum -> words for it.
+        Stratum -> label to print.
 
     Returns
     -------

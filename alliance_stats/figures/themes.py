@@ -58,7 +58,7 @@ _WORDS_WIDTH = 130.0  # pt, group and count at the right
 
 
 def draw_themes(ax: Axes, prevalence: pd.DataFrame) -> None:
-    """Draw a row per theme, in it a dot with its interval for each group; counts at the right.
+    """Draw one row per theme, with a dot and interval for each group; counts at the right.
 
     Parameters
     ----------
@@ -135,9 +135,9 @@ def theme_figure(
     unit
         Who was counted, in the plural: ``"parents"``.
     limits
-        Of the axis of shares.
+        Limits of the axis of shares.
     words
-        Theme or group -> words for it.
+        Theme or group -> label to print.
 
     Raises
     ------
@@ -252,7 +252,7 @@ def draw_transitions(
     Parameters
     ----------
     ax
-        Axes to draw on; the words stand inside, at its sides.
+        Axes to draw on; the words are written inside, at the sides.
     counts
         (early theme there / not there, states) cases; a ribbon is as wide as its count.
     names
@@ -316,9 +316,9 @@ def transition_figure(
     early_label
         The early theme in words: ``"early problem"``.
     limits
-        There is no axis: refused.
+        Refused: there is no axis.
     words
-        Group or later state -> words for it.
+        Group or later state -> label to print.
 
     Returns
     -------

@@ -56,9 +56,9 @@ def draw_tipping_point(
     table, tips
         :meth:`DropoutSensitivity.tidy` and :meth:`DropoutSensitivity.tipping_points`.
     no_shift
-        The shift that is none: 0, or 1 for a factor.
+        The shift that changes nothing: 0, or 1 for a factor.
     limits
-        Of the axis of the estimate.
+        Limits of the axis of the estimate.
     """
     style = look(0)
     delta = table["delta"].to_numpy(dtype=float)
@@ -198,7 +198,7 @@ def draw_tipping_region(
         Of :class:`SensitivityByGroup`: its ``deltas`` and ``margins()``; between shifts each limit
         is interpolated linearly.
     no_shift
-        The shift that is none: 0, or 1 for a factor.
+        The shift that changes nothing: 0, or 1 for a factor.
     """
     first, second = deltas
     if margins.min() < 0.0:
@@ -242,9 +242,9 @@ def tipping_region_figure(
     shift_label
         What is shifted, and its unit; the arm is written after it.
     limits
-        Of the vertical axis.
+        Limits of the vertical axis.
     words
-        Arm -> words for it.
+        Arm -> label to print.
 
     Returns
     -------

@@ -250,9 +250,9 @@ def trajectory_figure(
     session_label
         What column `session` counts, as a noun in the singular: ``"Month"``.
     limits
-        Of the axis of the score.
+        Limits of the axis of the score.
     words
-        Role -> words for it.
+        Role -> label to print.
 
     Returns
     -------

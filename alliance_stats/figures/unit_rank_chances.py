@@ -42,7 +42,7 @@ def draw_ranks(ax: Axes, table: pd.DataFrame, *, limits: tuple[float, float] | N
     table
         ``rank, conf_low, conf_high``, from the lowest predicted effect up.
     limits
-        Of the axis of ranks.
+        Limits of the axis of ranks.
     """
     n = len(table)
     ax.set_xlim(0.5, n + 0.5)
@@ -100,9 +100,9 @@ def ranks_figure(
     conf_level
         Coverage of the intervals of ranks.
     limits
-        Of the axis of ranks.
+        Limits of the axis of ranks.
     words
-        Unit or grouping factor -> words for it.
+        Unit or grouping factor -> label to print.
 
     Returns
     -------

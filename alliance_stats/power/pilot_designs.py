@@ -56,8 +56,8 @@ def pilot_design(
 ) -> UncertainDesign:
     """Return the design of a larger study like the pilot, with the pilot's uncertainty.
 
-    Ratings, symptoms and leaving are estimated from the pilot; a set of assumptions is a parametric
-    bootstrap of both mixed models and, for leaving, a draw from the estimates' normal distribution.
+    Ratings, symptoms and endings are estimated from the pilot; a set of assumptions is a parametric
+    bootstrap of both mixed models and, for endings, a draw from the estimates' normal distribution.
     Each simulated study takes one of the sets, so that its power is the expected one.
 
     Parameters
@@ -153,7 +153,7 @@ def _differs(data: pd.DataFrame, name: str) -> bool:
 
 
 def _ratings(found: _Found, data: pd.DataFrame, source: str, *, n_sets: int, seed: int) -> None:
-    """Add what is estimated of the alliance."""
+    """Add the estimates of the alliance."""
     data = data.copy()
     present = [role for role in _ROLES if "role" in data and data["role"].eq(role).any()]
     for role in present[1:]:
@@ -175,7 +175,7 @@ def _ratings(found: _Found, data: pd.DataFrame, source: str, *, n_sets: int, see
 
 
 def _symptoms(found: _Found, data: pd.DataFrame, source: str, *, n_sets: int, seed: int) -> None:
-    """Add what is estimated of symptoms, the effect of the level corrected for unreliable means."""
+    """Add the estimates of symptoms, the effect of the level corrected for unreliable means."""
     own = data.dropna(subset=["alliance", "symptoms"]).copy()
     rating = own["alliance"] - found.values["alliance.session"] * own["session"]
     persons = rating.groupby(own["person"])
@@ -251,7 +251,7 @@ def _levels(data: pd.DataFrame) -> list[str]:
 
 
 def _endings(found: _Found, data: pd.DataFrame, source: str, *, n_sets: int, seed: int) -> None:
-    """Add what is estimated of leaving."""
+    """Add the estimates of endings."""
     courses = data.groupby("family").agg(last=("session", "max"), ending=("ending", "first"))
     staying = courses.loc[courses["ending"].eq("ongoing") | courses["ending"].isna(), "last"]
     seen = staying if len(staying) else courses["last"]

@@ -150,7 +150,7 @@ class Power:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader must know before the shares."""
+        """What a reader must know before reading the shares."""
         rows, said = self.rows, []
         if rows.n_set_aside:
             kinds = sorted(

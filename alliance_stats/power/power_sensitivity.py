@@ -93,7 +93,7 @@ class Sensitivity:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader must know before the shares."""
+        """What a reader must know before reading the shares."""
         return self.power.notes
 
     def account(self, *, conf_level: float = 0.95) -> Account:
@@ -138,7 +138,7 @@ def power_sensitivity(
 ) -> Sensitivity:
     """Change one assumption at a time, and see what that does to power.
 
-    What is not named here is as in :func:`power`.
+    Other parameters and errors are as in :func:`power`.
 
     Parameters
     ----------

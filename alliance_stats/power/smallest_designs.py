@@ -74,7 +74,7 @@ class SmallestDesign:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader must know before the answer is used."""
+        """What a reader must know before using the answer."""
         said = [note for note in self.power.notes if not note.startswith("With ")]
         if self.open:
             values = ", ".join(map(str, self.open))
@@ -128,8 +128,8 @@ def smallest_design(
     The values are halved again and again, power being taken to rise along them; at each value
     studies are drawn `batch` by `batch` until an interval of the power leaves the aim outside, or
     `n_studies` are spent. The level of the intervals is 1 - .05 / looks, so that a value is judged
-    wrongly with a chance of at most 5% over all looks at it (Bonferroni). What is not named here is
-    as in :func:`power`.
+    wrongly with a probability of at most 5% over all looks at it (Bonferroni). Other parameters and
+    errors are as in :func:`power`.
 
     Parameters
     ----------

@@ -62,10 +62,10 @@ class StudyDesign:
     therapists, families
         How many; at least a family a therapist, and two each if there are enough.
     missing_rating
-        Chance that a rating after the first session is missing.
+        Probability that a rating after the first session is missing.
     alliance, symptoms, endings, interviews, family
-        What is taken for true of ratings, symptoms, leaving, the alliance's success, and of who
-        comes together; see :class:`~alliance_stats.simulate.AllianceTruth` and its like.
+        True parameters of ratings, symptoms, endings, the alliance's success, and family
+        composition; see :class:`~alliance_stats.simulate.AllianceTruth` and its like.
     sources
         Assumption -> where it is from, for :meth:`assumptions`.
     """

@@ -72,7 +72,7 @@ class UncertainDesign:
         return self.design.truth
 
     def settle(self, rng: np.random.Generator) -> Design:
-        """Return the design at one of the sets, drawn with equal chance."""
+        """Return the design at one of the sets, drawn with equal probability."""
         return self._at(int(rng.integers(len(self.sets))))
 
     def draw(self, rng: np.random.Generator) -> Any:

@@ -77,7 +77,7 @@ def record(
     Raises
     ------
     DataError
-        Two parts of one label, an input that is not there, or a number that is none.
+        Two parts of one label, a missing input, or a number that is not one.
     OSError
         If the folder cannot be written.
 

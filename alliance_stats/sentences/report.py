@@ -26,8 +26,8 @@ def report(
     result
         Any result of this package that gives an account of itself (``result.account()``).
     words
-        Name of a coefficient, level, stratum, group or outcome -> words for it; others stand under
-        their own names, so that none is left out. A name that the result does not have is refused.
+        Name of a coefficient, level, stratum, group or outcome -> label to print; others keep their
+        own names, so that none is omitted. A name that the result does not have is refused.
     df_method
         Of a linear mixed model, as in :meth:`LinearMixedModel.tidy`; others have none to choose.
     conf_level

@@ -121,8 +121,8 @@ def draw_ratings(
 ) -> Ratings:
     """Draw the alliance of every person over `n_sessions` sessions, as `truth` says.
 
-    A first rating is never missing; each later one is, with chance `missing_rating`, whatever its
-    value.
+    A first rating is never missing; each later one is, with probability `missing_rating`, whatever
+    its value.
     """
     levels = draw_levels(units, truth, rng)
     shape = (len(levels.expected), n_sessions)

@@ -98,7 +98,7 @@ def simulate_study(
         How many families have one parent interviewed about the alliance, half of them with a
         successful and half with an unsuccessful one as far as there are enough.
     missing_rating
-        Chance that an alliance rating after the first session is missing, whatever its value.
+        Probability that an alliance rating after the first session is missing, whatever its value.
     alliance, symptoms, endings, interviews, family
         The true parameters; the defaults are those of the example study.
     seed

@@ -113,9 +113,9 @@ class AllianceTruth:
     ----------
     split_probability, split_size
         Share of families in which one member, drawn at random, stands apart from the others for
-        the whole course, and by how much (up or down with equal chance).
+        the whole course, and by how much (up or down with equal probability).
     rupture_rate, rupture_depth
-        Chance of a rupture at each session from the second on, and the drop of that session's
+        Probability of a rupture at each session from the second on, and the drop of that session's
         rating; the next rating is back. Ratings are raised by ``rate * depth`` from the second
         session on, so that growth stays the stated line. First ratings, which hold no rupture,
         spread a little less than ``sd__Observation`` says.

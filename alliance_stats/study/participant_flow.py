@@ -1,4 +1,4 @@
-"""Families and persons through a study, arm by arm, as CONSORT and STROBE ask for it."""
+"""Flow of families and persons through a study, arm by arm, as CONSORT and STROBE require."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

@@ -88,7 +88,7 @@ def read_table(
     Raises
     ------
     DataError
-        If the file is not there, is empty, names a column twice, is not what its suffix says or
+        If the file does not exist, is empty, names a column twice, is not what its suffix says or
         not in the declared encoding, or holds numbers that can be read in two ways (``1.234``
         under ``decimal=","``, ``4,5`` or ``1,234`` under ``decimal="."``).
     ValueError

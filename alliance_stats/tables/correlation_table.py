@@ -37,12 +37,12 @@ def correlation_table(
     Parameters
     ----------
     found
-        From :func:`~alliance_stats.association.correlations`. Of correlations within and between
-        units, those within stand below the diagonal and those between above it.
+        From :func:`~alliance_stats.association.correlations`. With correlations within and between
+        units, those within are below the diagonal and those between above it.
     note
         What to say beside the method, n and the meaning of stars, which are always said.
     words
-        Variable -> words for it.
+        Variable -> label to print.
     p_values
         ``"stars"`` (of .05, .01 and .001) or ``"exact"`` (in brackets).
 

@@ -43,7 +43,7 @@ def group_table(
     note
         What to say beside the methods, which are always said.
     words
-        Outcome or group -> words for it; others stand under their own names.
+        Outcome or group -> label to print; others keep their own names.
 
     Returns
     -------

@@ -121,8 +121,8 @@ def model_table(
         What to say beside each model's method and notes and what its ratios are, which are always
         said.
     words
-        Name of a coefficient, a grouping factor, a unit or an ending -> words for it; others stand
-        under their own names, so that none is left out.
+        Name of a coefficient, a grouping factor, a unit or an ending -> label to print; others keep
+        their own names, so that none is omitted.
     df_method
         Of linear mixed models, as in :meth:`LinearMixedModel.tidy`.
     digits
@@ -131,7 +131,7 @@ def model_table(
     scale
         Of models with a link: ``"link"`` for coefficients (log odds, log rates); ``"ratio"`` for
         their exponentials with intervals. An intercept is no ratio and is then left out. Models of
-        leaving are always printed as ratios.
+        endings are always printed as ratios.
     decimal
         The decimal sign, ``"."`` or ``","``.
 

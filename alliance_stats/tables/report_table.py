@@ -159,7 +159,7 @@ class ReportTable:
         Parameters
         ----------
         folder
-            Where to; made if it is not there.
+            Where to; created if it does not exist.
         formats
             Which files beside the fragment: ``"html"``, ``"csv"``, ``"md"`` (for Pandoc), ``"tex"``
             (LaTeX) and ``"docx"`` (Word, by python-docx: ``pip install 'alliance-stats[word]'``).

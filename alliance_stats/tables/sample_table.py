@@ -27,7 +27,7 @@ def sample_table(
     note
         What to say beside the unit, what was missing and what the SMD is, which are always said.
     words
-        Variable, level or group -> words for it; others stand under their own names.
+        Variable, level or group -> label to print; others keep their own names.
 
     Returns
     -------

@@ -54,7 +54,7 @@ def tidy_table(
     Raises
     ------
     DataError
-        If a column is not there.
+        If a column does not exist.
     WrongObjectError
         If `source` is no result.
 

@@ -70,7 +70,7 @@ def decompose(
     Raises
     ------
     DataError
-        If a column is not there, an id is missing, levels are not nested in the order given, or a
+        If a column does not exist, an id is missing, levels are not nested in the order given, or a
         new column would write over an old one.
 
     References

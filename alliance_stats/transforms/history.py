@@ -52,7 +52,7 @@ def running_mean(
     Raises
     ------
     DataError
-        If a column is not there, an id or session is missing, or a session appears twice.
+        If a column does not exist, an id or session is missing, or a session appears twice.
 
     Examples
     --------
