@@ -1,4 +1,4 @@
-"""An analysis of variance as papers print it: tests, effect sizes, planned contrasts."""
+"""Analysis of variance as papers report it: tests, effect sizes, planned contrasts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,36 +21,36 @@ CORRECTIONS = ("greenhouse-geisser", "huynh-feldt", "none")
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class AnalysisOfVariance:
-    """An analysis of variance, made by :func:`anova`.
+    """An analysis of variance, returned by :func:`anova`.
 
     Attributes
     ----------
     outcome
-        The outcome's column.
+        Column of the outcome.
     between, within, covariates
         The columns of the design.
     observed
-        Factors that were observed, not manipulated: they count in generalized eta squared.
+        Factors that were observed, not manipulated: they enter generalized eta squared.
     kind
-        Sums of squares, ``"I"``, ``"II"`` or ``"III"``.
+        Type of sums of squares: ``"I"``, ``"II"`` or ``"III"``.
     effects
-        The lines of the analysis.
+        The rows of the analysis-of-variance table.
     cells
         ``n``, ``mean`` and ``sd`` of each combination of factors, over the persons used.
     scores
-        (persons, cells) outcomes used, cells in the order of `within_cells`.
+        Outcomes used, (persons, cells), cells in the order of `within_cells`.
     within_cells
         Levels of the within factors of each column of `scores`.
     groups
         Combination of the between factors of each person.
     person
-        The column of persons; None where none was named.
+        Column of persons; None if none was given.
     long
-        The rows with all that is needed, also of persons who lack a cell.
+        All complete rows, including those of persons who lack a cell.
     notes
-        What to know before reading.
+        What the reader should know first.
     rows
-        What happened to the rows.
+        Ledger of the rows used and set aside.
     """
 
     outcome: str
@@ -91,7 +91,7 @@ class AnalysisOfVariance:
         Parameters
         ----------
         correction
-            Of effects within persons that have more than one contrast: ``"greenhouse-geisser"``,
+            For within-person effects with more than one contrast: ``"greenhouse-geisser"``,
             ``"huynh-feldt"`` or ``"none"``. Both df are multiplied by epsilon.
         conf_level
             Coverage of the intervals of partial eta squared.
@@ -203,7 +203,7 @@ class AnalysisOfVariance:
         *,
         conf_level: float = 0.95,
     ) -> pd.DataFrame:
-        """Return planned contrasts of one factor's means, others averaged with equal weights.
+        """Return planned contrasts of one factor's means, averaged equally over the others.
 
         Parameters
         ----------
@@ -212,14 +212,14 @@ class AnalysisOfVariance:
         weights
             Name of a contrast -> level -> weight; levels left out weigh 0. Weights sum to 0.
         conf_level
-            Coverage of each interval separately.
+            Coverage of each interval taken separately.
 
         Returns
         -------
         DataFrame
             ``contrast, estimate, std_error, statistic`` (t), ``df, p_value, conf_low, conf_high``,
-            in units of the outcome. A contrast within persons has the error of its own scores, so
-            that it needs no sphericity. Covariates are not adjusted for.
+            in units of the outcome. A within-person contrast uses the error of its own scores and
+            so does not assume sphericity. Covariates are not adjusted for.
 
         Raises
         ------

@@ -48,7 +48,7 @@ def anova(
     observed: str | Sequence[str] = (),
     kind: Kind = "III",
 ) -> AnalysisOfVariance:
-    """Analyse the variance of an outcome: one- and two-way, repeated, mixed, with covariates.
+    """Run an analysis of variance: one- or two-way, repeated-measures, mixed, with covariates.
 
     Parameters
     ----------
@@ -59,17 +59,17 @@ def anova(
     between
         Factors between persons, crossed with one another.
     within
-        Factors within persons, crossed; a person lacking a cell is set aside whole and counted. A
-        mixed model (``lmm``) keeps such persons and needs no sphericity.
+        Factors within persons, crossed; a person who lacks a cell is excluded entirely and counted.
+        A mixed model (``lmm``) keeps such persons and does not assume sphericity.
     person
-        Column of persons; needed with `within`.
+        Column of persons; required with `within`.
     covariates
         Numeric columns, constant within persons, centred at their mean.
     observed
         Factors that were observed, not manipulated, for generalized eta squared.
     kind
         Sums of squares ``"I"``, ``"II"`` or ``"III"`` (with factors coded to sum to zero), which
-        differ where groups differ in size. I takes covariates first, then factors as given.
+        differ where groups differ in size. Type I enters covariates first, then factors as given.
 
     Returns
     -------
@@ -79,7 +79,7 @@ def anova(
     Raises
     ------
     DataError
-        A column that does not exist or is not numeric; a person twice in a cell; a factor between
+        A column that does not exist or is not numeric; a person twice in a cell; a between factor
         that varies within a person.
     NotIdentifiedError
         A factor with one level, a constant outcome, a combination of factors without a person, too
@@ -87,7 +87,7 @@ def anova(
 
     Notes
     -----
-    Sums of squares as those of R's ``car::Anova`` (types II and III) and ``aov`` (type I).
+    Sums of squares are those of R's ``car::Anova`` (types II and III) and ``aov`` (type I).
 
     Examples
     --------
@@ -133,7 +133,7 @@ def anova(
 def _complete(
     data: pd.DataFrame, outcome: str, person: str | None, others: list[str]
 ) -> tuple[pd.DataFrame, RowLedger]:
-    """Return the columns asked for on the rows that have them all, the outcome as a number."""
+    """Return the requested columns on complete rows, the outcome as a number."""
     rows = RowLedger.start(data, {person: (person,)} if person else None)
     names = [*([person] if person else []), *others, outcome]
     used = replaced(data[names], {outcome: finite_or_missing(data, outcome)})
@@ -154,7 +154,7 @@ def _check_once(used: pd.DataFrame, person: str | None) -> None:
 
 
 def _scale(Y: Array, outcome: str) -> float:
-    """Return the largest distance from the mean, in units of which squares are taken."""
+    """Return the largest distance from the mean, the unit in which squares are taken."""
     if np.ptp(Y) == 0.0:
         raise NotIdentifiedError(f"'{outcome}' is {Y.flat[0]:g} everywhere: it has no variance.")
     scale = float(np.abs(Y - Y.mean()).max())
@@ -209,7 +209,7 @@ def _wide(  # noqa: PLR0917
     person: str,
     rows: RowLedger,
 ) -> tuple[pd.DataFrame, Array, pd.DataFrame, RowLedger]:
-    """Return a row per complete person, their cells, and what each cell is."""
+    """Return one row per complete person, their cells, and what each cell is."""
     for name in (*b, *c):
         varying = units_with_several(used, unit=person, column=name)
         if len(varying):

@@ -1,4 +1,4 @@
-"""Models fitted by other libraries, brought into the house with their own numbers."""
+"""Models fitted by other libraries, imported with their own numbers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,14 +24,14 @@ __all__ = ["BroughtModel", "Reading", "ledger_of", "no_one_response"]
 
 
 class Reading(NamedTuple):
-    """A brought model in this package's columns.
+    """An imported model in this package's columns.
 
     Attributes
     ----------
     design
         Its formula and frame, read here.
     beta, covariance
-        Its coefficients of those columns, (p,) and (p, p).
+        Its coefficients for those columns, (p,) and (p, p).
     """
 
     design: Design
@@ -41,17 +41,17 @@ class Reading(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class BroughtModel:
-    """A model that another library fitted; every number is that library's.
+    """A model fitted by another library; every number is that library's.
 
     Attributes
     ----------
     library, kind
-        Who fitted it and what it is: ``"statsmodels 0.14.4"``, ``"OLS"``.
+        The library and the kind of model: ``"statsmodels 0.14.4"``, ``"OLS"``.
     formula
         The formula, or the name of the outcome.
     errors
-        What the standard errors are, in the library's word: ``"HC3"``, ``"cluster"``; empty where
-        they are the usual ones.
+        Type of the standard errors, in the library's term: ``"HC3"``, ``"cluster"``; empty for the
+        usual ones.
     estimates
         The coefficients with their covariance and df.
     others
@@ -59,15 +59,15 @@ class BroughtModel:
     link
         From the linear predictor to the response.
     facts
-        Name of a column of ``glance()`` -> what the library says.
+        Column of ``glance()`` -> value reported by the library.
     reading
-        The model in this package's columns; None where nothing can be asked of it.
+        The model in this package's columns; None where no further inference is possible.
     unasked
-        Why not.
+        Why no further inference is possible.
     convergence
-        Whether its search ended.
+        Whether its optimisation converged.
     rows
-        What happened to the rows.
+        Ledger of the rows used and set aside.
     """
 
     library: str
@@ -110,7 +110,7 @@ class BroughtModel:
         return {}
 
     def inference(self, df_method: str | None = None) -> Inference:
-        """Prepare what is asked after the fit, by the library's covariance and df."""
+        """Prepare inference after the fit, with the library's covariance and df."""
         refuse_df_method(df_method)
         read, df = self._read(), float(np.max(self.estimates.df))
         name, method = ("residual", ConstantDf(df)) if np.isfinite(df) else ("normal", None)
@@ -146,12 +146,12 @@ class BroughtModel:
         return self.estimates.table(conf_level=conf_level)
 
     def ratios(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return the exponentials of the coefficients but the intercept: odds, hazard, rate ratios.
+        """Return exponentiated coefficients except the intercept: odds, hazard, rate ratios.
 
         Raises
         ------
         NotIdentifiedError
-            Where the exponential of a coefficient is nothing (a linear model).
+            Where exponentiated coefficients have no meaning (a linear model).
         """
         if self.link.ratio is None:
             raise NotIdentifiedError(f"The coefficients of {self.kind} are no logs of ratios.")
@@ -159,7 +159,7 @@ class BroughtModel:
         return table[table["term"] != "(Intercept)"].reset_index(drop=True)
 
     def glance(self) -> pd.DataFrame:
-        """Return one row: ``nobs, converged`` and what the library says of the fit."""
+        """Return one row: ``nobs, converged`` and what the library reports about the fit."""
         row = {"nobs": self.nobs, **self.facts, "converged": self.convergence.converged}
         return pd.DataFrame([row])
 
@@ -178,7 +178,7 @@ class BroughtModel:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What must be known before reading, worst first."""
+        """What the reader must know, most serious first."""
         if self.convergence.converged:
             return ()
         return (f"NOT CONVERGED, says {self.library}: do not use the numbers.",)
@@ -198,7 +198,7 @@ class BroughtModel:
 
 
 def ledger_of(used: int, dropped: int) -> RowLedger:
-    """Return the ledger of a model of which only the counts of rows are known."""
+    """Return the ledger of a model for which only the counts of rows are known."""
     came = LedgerStep("came in", 0, used + dropped, {})
     lost = LedgerStep("a value is missing", dropped, used, {})
     return RowLedger({}, (came, lost) if dropped else (came,))

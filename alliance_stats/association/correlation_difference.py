@@ -1,4 +1,4 @@
-"""The difference of two correlations: of two groups, or of two pairs of one sample."""
+"""The difference of two correlations: between two groups, or between two pairs in one sample."""
 
 from dataclasses import dataclass
 
@@ -31,7 +31,7 @@ __all__ = ["CorrelationDifference", "correlation_difference"]
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class CorrelationDifference:
-    """The difference of two correlations, made by :func:`correlation_difference`.
+    """The difference of two correlations, returned by :func:`correlation_difference`.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class CorrelationDifference:
     how
         What was computed, in a phrase.
     rows
-        What happened to the rows.
+        Ledger of the rows used and set aside.
     """
 
     first: str
@@ -64,7 +64,7 @@ class CorrelationDifference:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What to know before reading."""
+        """What the reader should know first."""
         return ()
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
@@ -159,9 +159,9 @@ def correlation_difference(
     first
         Two variables.
     second
-        Two variables of the same cases, one of which may be of the first pair.
+        Two variables of the same cases, one of which may belong to the first pair.
     group
-        Column with two groups, whose correlations of the first pair are compared instead.
+        Column with two groups, in which correlations of the first pair are compared instead.
 
     Returns
     -------
@@ -171,7 +171,7 @@ def correlation_difference(
     Raises
     ------
     DataError
-        Both or none of `second` and `group`; more or fewer than two groups.
+        Both or neither of `second` and `group`; more or fewer than two groups.
     NotIdentifiedError
         A variable without variance, or fewer than four cases.
 

@@ -41,7 +41,7 @@ class CorrelationEstimate:
     z_error
         Standard error of ``atanh(r)``.
     df
-        Degrees of freedom of the interval on that scale; infinite but with clusters.
+        Degrees of freedom of the interval on that scale; infinite unless there are clusters.
     statistic, statistic_df, p_value
         The test of no correlation: t with its df (Pearson, Spearman), z (Kendall, clusters).
     """
@@ -55,7 +55,7 @@ class CorrelationEstimate:
     p_value: float
 
     def interval(self, conf_level: float) -> tuple[float, float]:
-        """Return the limits of r: those of Fisher's z turned back."""
+        """Return the limits of r, back-transformed from Fisher's z."""
         if not np.isfinite(self.z_error):
             return np.nan, np.nan
         half = float(stats.t.isf((1.0 - conf_level) / 2.0, self.df)) * self.z_error
@@ -64,7 +64,7 @@ class CorrelationEstimate:
 
 
 def check_pair(x: Array, y: Array, one: str, other: str) -> None:
-    """Refuse two columns that are too short or do not vary, by their names."""
+    """Refuse two columns that are too short or do not vary, naming them."""
     if len(x) < 4:
         raise NotIdentifiedError(
             f"'{one}' and '{other}' have {len(x)} complete pairs; a correlation with an interval "
@@ -131,7 +131,7 @@ def correlation(
 
 
 def residuals_given(columns: Array, given: Array) -> Array:
-    """Return what a regression on `given` (n, k) and a constant leaves of columns (n, m)."""
+    """Return residuals of columns (n, m) regressed on `given` (n, k) and a constant."""
     X = np.column_stack([np.ones(len(given)), given])
     Q = linalg.orth(X / np.maximum(np.abs(X).max(axis=0), 1e-300))
     return np.asarray(columns - Q @ (Q.T @ columns))
@@ -164,7 +164,7 @@ def difference_dependent(
     R
         Correlations of the variables, each once.
     first, second
-        Which two correlations: places in `R`; the pairs may have a variable in common.
+        Which two correlations: positions in `R`; the pairs may have a variable in common.
     n
         Cases.
 

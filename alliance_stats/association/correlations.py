@@ -1,4 +1,4 @@
-"""Correlations of several variables, as papers print them."""
+"""Correlations of several variables, as papers report them."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -53,11 +53,11 @@ class Asked(NamedTuple):
     columns
         The rows used: variables, covariates, and the column of units where there is one.
     method
-        ``"pearson"``, ``"spearman"`` or ``"kendall"``; ``"model"`` of latent levels.
+        ``"pearson"``, ``"spearman"`` or ``"kendall"``; ``"model"`` for latent levels.
     given
         Covariates held constant.
     within, cluster
-        The column of units whose levels were kept apart, or that were clusters.
+        Column of units whose levels were separated, or that served as clusters.
     """
 
     columns: pd.DataFrame
@@ -69,7 +69,7 @@ class Asked(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Correlations:
-    """Correlations of every pair of some variables, made by :func:`correlations`.
+    """Correlations of every pair of some variables, returned by :func:`correlations`.
 
     Attributes
     ----------
@@ -78,13 +78,13 @@ class Correlations:
     pairs
         Level (``""``, or within and between), two variables, and their correlation.
     moments
-        A row per variable: ``term, n, mean, sd`` and, where given, ``reliability``.
+        One row per variable: ``term, n, mean, sd`` and, where given, ``reliability``.
     how
         What was computed, in a phrase.
     notes
-        What to know before reading.
+        What the reader should know first.
     rows
-        What happened to the rows.
+        Ledger of the rows used and set aside.
     asked
         What was correlated, and how.
     """
@@ -140,12 +140,12 @@ class Correlations:
         return table.drop(columns="level") if (table["level"] == "").all() else table
 
     def matrix(self, *, level: str | None = None) -> pd.DataFrame:
-        """Return the correlations as a square frame, ones in the diagonal.
+        """Return the correlations as a square frame, ones on the diagonal.
 
         Parameters
         ----------
         level
-            Of correlations within and between: which of the two; not needed otherwise.
+            Which of the correlations within and between; not needed otherwise.
         """
         levels = list(dict.fromkeys(pair[0] for pair in self.pairs))
         chosen = levels[0] if level is None and len(levels) == 1 else level
@@ -235,7 +235,7 @@ def correlations(
     method
         ``"pearson"``, ``"spearman"`` or ``"kendall"`` (tau-b).
     partial
-        Numeric columns to hold constant: the correlation of what regressions on them leave (of the
+        Numeric columns to hold constant: residuals from regressions on them are correlated (of the
         ranks for Spearman's; not for Kendall's).
     within
         Column of persons (or other units) with several rows each: the correlation of deviations
@@ -245,15 +245,15 @@ def correlations(
     session
         Column of sessions, with `within`: both correlations are then those of the model of
         :func:`~alliance_stats.several_outcomes`, around the sessions' means. Its correlation
-        between persons is that of their true levels, which observed means draw towards the one
-        within; every rating counts, missing ones and all.
+        between persons is that of their true levels, whereas observed means pull it towards the one
+        within; every rating counts, even where others are missing.
     cluster
-        Column of therapists or families: errors, tests and intervals allow for cases of one cluster
-        being alike. Pearson and Spearman only.
+        Column of therapists or families: errors, tests and intervals allow for similarity of cases
+        within a cluster. Pearson and Spearman only.
     reliability
         Variable -> its reliability (0 to 1): `tidy` then has the correlation of true scores.
     missing
-        ``"pairwise"``: each pair on its own complete rows (its n stands beside it), or
+        ``"pairwise"``: each pair on its own complete rows (its n is given), or
         ``"listwise"``: all on the rows that have every variable.
 
     Returns
@@ -325,7 +325,7 @@ def _pairs(
     method: Method,
     codes: npt.NDArray[np.int64] | None,
 ) -> tuple[tuple[str, str, str, CorrelationEstimate], ...]:
-    """Correlate each pair on the rows that have both, within and between units if so asked."""
+    """Correlate each pair on the rows that have both, within and between units if requested."""
     pairs: list[tuple[str, str, str, CorrelationEstimate]] = []
     for one, other in itertools.combinations(names, 2):
         both = ~(np.isnan(columns[one]) | np.isnan(columns[other]))

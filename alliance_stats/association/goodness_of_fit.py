@@ -1,4 +1,4 @@
-"""How well a regression fits: R2 and pseudo-R2, tests of the whole, and of steps."""
+"""How well a regression fits: R2 and pseudo-R2, tests of the whole model and of its steps."""
 
 from collections.abc import Sequence
 
@@ -28,7 +28,7 @@ __all__ = [
 
 
 def linear_explained(fit: LinearFit) -> RSquared:
-    """Return R2 and adjusted R2, and the outcome's variance parted by them."""
+    """Return R2 and adjusted R2, and the outcome's variance partitioned by them."""
     whole = linear_glance(fit).iloc[0]
     r2, total = float(whole["r2"]), float(fit.design.y.var(ddof=1))
     named = (
@@ -170,7 +170,7 @@ def generalized_steps(steps: Sequence[tuple[str, GeneralizedFit]]) -> pd.DataFra
 
 
 def r_squared_of(fit: LinearFit) -> tuple[float, float, float]:
-    """Return R2, the df of the coefficients beside the constant, and the residual df."""
+    """Return R2, the df of the coefficients besides the constant, and the residual df."""
     design = fit.design
     w = design.root_weights**2
     n, p = design.X.shape
@@ -183,14 +183,14 @@ def r_squared_of(fit: LinearFit) -> tuple[float, float, float]:
 
 
 def spans_constant(design: Design) -> bool:
-    """Tell whether the (weighted) columns hold a constant."""
+    """Tell whether the (weighted) columns contain a constant."""
     ones = design.root_weights
     left = ones - design.Q.T @ (design.Q @ ones) / len(ones)
     return bool(np.linalg.norm(left) <= 1e-8 * np.linalg.norm(ones))
 
 
 def _null_log_lik(fit: GeneralizedFit) -> float:
-    """Log-likelihood of the constant alone, beside the offset if there is one."""
+    """Log-likelihood of the constant alone, with the offset if there is one."""
     design, family, outcome = fit.design, fit.family, fit.problem.outcome
     if not spans_constant(design):
         raise NotIdentifiedError("Without a constant there is no null model to compare with.")

@@ -1,4 +1,4 @@
-"""Models fitted by lifelines: what is taken from them."""
+"""Import of models fitted by lifelines."""
 
 from typing import Any
 
@@ -33,13 +33,13 @@ def from_lifelines(fitter: object) -> BroughtModel:
     -------
     BroughtModel
         ``tidy()`` has the coefficients (log hazard ratios, or log time ratios) with lifelines'
-        standard errors, ``ratios()`` their exponentials. Questions after a fit are refused with
+        standard errors, ``ratios()`` their exponentials. Inference after the fit is refused with
         the reason.
 
     Raises
     ------
     WrongObjectError
-        What is no fitted regression of lifelines.
+        Not a fitted lifelines regression.
     DataError
         A fitter that estimates curves, or was not fitted.
 

@@ -66,7 +66,7 @@ class MixedAnova:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What to know before reading."""
+        """What the reader should know first."""
         return self.model.notes
 
     def tidy(self) -> pd.DataFrame:

@@ -38,7 +38,7 @@ _RAN_OFF = 15.0  # log odds per SD of a column that no data bear out
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class OrderedRegression:
-    """A proportional-odds regression, made by :func:`regression` with ``family="ordinal"``.
+    """A proportional-odds regression, returned by :func:`regression` with ``family="ordinal"``.
 
     Attributes
     ----------
@@ -81,7 +81,7 @@ class OrderedRegression:
 
     @property
     def rows(self) -> RowLedger:
-        """What happened to the rows."""
+        """Ledger of the rows used and set aside."""
         return self.design.rows
 
     @property
@@ -164,7 +164,7 @@ class OrderedRegression:
             working linear model; the default where ``cluster=`` was given) or ``"CR1"`` (sums of
             scores over clusters times ``G/(G - 1)``, with G - 1 df: too small with few clusters).
         conf_level
-            Coverage of each interval separately.
+            Coverage of each interval taken separately.
 
         Returns
         -------
@@ -236,7 +236,7 @@ class OrderedRegression:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What must be known before reading, worst first."""
+        """What the reader must know, most serious first."""
         return few_clusters(self.clusters)
 
     def account(self, *, conf_level: float = 0.95) -> Account:

@@ -114,7 +114,7 @@ def regression(
         ``"linear"``; ``"logistic"`` (an outcome of 0 and 1); ``"poisson"`` (counts); ``"ordinal"``
         (proportional odds of categories that have an order: numbers, or an ordered categorical).
     cluster
-        Column of therapists or families: errors then allow for cases of one cluster being alike
+        Column of therapists or families: errors then allow for similarity of cases within a cluster
         (CR2 of Pustejovsky & Tipton 2018, doi:10.1080/07350015.2016.1247004, with Satterthwaite
         df). For logistic and Poisson regression it is that of the working linear model.
     steps

@@ -31,7 +31,7 @@ _R2 = Column("R²", "bounded")
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Regression:
-    """What regressions have in common, made by :func:`regression`.
+    """What regressions have in common, returned by :func:`regression`.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class Regression:
 
     @property
     def rows(self) -> RowLedger:
-        """What happened to the rows."""
+        """Ledger of the rows used and set aside."""
         return self.design.rows
 
     @property
@@ -106,7 +106,7 @@ class Regression:
             Satterthwaite df; of other than linear ones of the working linear model); by default CR2
             where ``cluster=`` was given, else classical.
         conf_level
-            Coverage of each interval separately.
+            Coverage of each interval taken separately.
 
         Returns
         -------
@@ -196,13 +196,13 @@ class Regression:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What must be known before reading, worst first."""
+        """What the reader must know, most serious first."""
         return questions.notes(self.fit, self.clusters)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class LinearRegression(Regression):
-    """A linear regression, made by :func:`regression`; attributes as of :class:`Regression`."""
+    """A linear regression, returned by :func:`regression`; attributes as of :class:`Regression`."""
 
     fit: LinearFit
     steps: tuple[tuple[str, LinearFit], ...]

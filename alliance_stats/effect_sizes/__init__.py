@@ -1,7 +1,7 @@
 """Closed-form effect sizes and their intervals.
 
-Every function takes samples, summaries or counts and gives back an :class:`EffectSize`. The first
-argument minus the second: a positive effect means that the first group is higher.
+Every function takes samples, summaries or counts and returns an :class:`EffectSize`. Effects are
+the first argument minus the second: a positive effect means that the first group is higher.
 """
 
 from alliance_stats.effect_sizes.clustered import (

@@ -1,4 +1,4 @@
-"""Standardised differences where members are nested in clusters: by sums of squares, by a model."""
+"""Standardised differences of members nested in clusters, from sums of squares or from a model."""
 
 import math
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class ClusteredEffect(EffectSize):
     std_error
         Standard error of g, in SDs.
     icc
-        Intraclass correlation within groups that it was corrected with, in [0, 1].
+        Intraclass correlation within groups used for the correction, in [0, 1].
     df
         Degrees of freedom of the interval's t quantile: clusters - 2.
     """
@@ -205,8 +205,8 @@ def model_based_g(
     ``d = b / S`` with ``S^2`` the sum of the variances between and within clusters, ``g = J(h) d``
     and, by the delta method, ``se^2 = J^2 (se(b)^2 / S^2 + d^2 / (2 h))``, ``h`` being the degrees
     of freedom of ``S^2`` (:func:`total_variance_df`); the interval uses t with the df of ``b``.
-    With equal clusters d is that of Hedges (2007), doi:10.3102/1076998606298043; the same ratio
-    stands in Taylor, Pigott & Williams (2022), doi:10.3102/0013189X211051319.
+    With equal clusters d is that of Hedges (2007), doi:10.3102/1076998606298043; the same ratio is
+    used by Taylor, Pigott & Williams (2022), doi:10.3102/0013189X211051319.
 
     Parameters
     ----------
@@ -254,7 +254,7 @@ def total_variance_df(
     clusters
         Number of each row's cluster, (n,).
     between, within
-        The fitted variances; one between clusters of 0 still counts as estimated.
+        The fitted variances; a between-cluster variance of 0 still counts as estimated.
 
     Examples
     --------

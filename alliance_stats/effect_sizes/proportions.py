@@ -167,8 +167,8 @@ def odds_ratio(
 ) -> EffectSize:
     """Return the conditional maximum-likelihood odds ratio with its exact interval.
 
-    The estimate and interval of R's ``fisher.test`` (0 or infinity where a cell is empty; NaN where
-    a margin is empty: no odds to compare).
+    Estimate and interval are those of R's ``fisher.test`` (0 or infinity where a cell is empty; NaN
+    where a margin is empty: no odds to compare).
 
     Examples
     --------
@@ -227,8 +227,8 @@ def probability_of_superiority(
 
     The limits solve ``|estimate - theta| = z sqrt(V(theta))`` with
     ``V = theta (1 - theta) [1 + N (1 - theta)/(2 - theta) + N theta/(1 + theta)] / (n_1 n_2)`` and
-    ``N = (n_1 + n_2)/2 - 1``; they stay inside [0, 1] and have width where the samples do not
-    overlap (Newcombe 2006, doi:10.1002/sim.2324).
+    ``N = (n_1 + n_2)/2 - 1``; they stay inside [0, 1] and have positive width where the samples do
+    not overlap (Newcombe 2006, doi:10.1002/sim.2324).
 
     Examples
     --------

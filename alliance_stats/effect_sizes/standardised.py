@@ -1,4 +1,4 @@
-"""What an effect size is, and differences of means in standard deviations."""
+"""The effect-size class, and differences of means in standard deviations."""
 
 import math
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class EffectSize:
     estimate, conf_low, conf_high
         Point estimate and the limits of its confidence interval.
     conf_level
-        Coverage that the interval was made for.
+        Nominal coverage of the interval.
     """
 
     estimate: float
@@ -101,7 +101,7 @@ def noncentral_t_interval(
 ) -> tuple[float, float]:
     """Return the interval of the noncentrality parameter given an observed t.
 
-    The limits are those noncentralities under which the observed t is the upper and the lower
+    The limits are the noncentralities at which the observed t is the upper and the lower
     ``(1 - conf_level)/2`` quantile (Steiger & Fouladi 1997; Cumming & Finch 2001,
     doi:10.1177/0013164401614002).
 
@@ -214,7 +214,7 @@ def hedges_g_from_summary(
     n_2: int,
     conf_level: float = 0.95,
 ) -> EffectSize:
-    """Return Hedges' g from printed means, SDs and group sizes, as :func:`hedges_g`.
+    """Return Hedges' g from reported means, SDs and group sizes, as :func:`hedges_g`.
 
     Examples
     --------

@@ -65,7 +65,7 @@ class APIM:
 
     @property
     def rows(self) -> RowLedger:
-        """What happened to the rows."""
+        """Ledger of the rows used and set aside."""
         return self.model.rows
 
     @property
@@ -243,7 +243,7 @@ def apim(
     Parameters
     ----------
     data
-        Long table, a row per member of a dyad; not changed.
+        Long table, one row per member of a dyad; not changed.
     dyad
         Column of the dyad (unique over therapists).
     member

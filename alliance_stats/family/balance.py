@@ -87,7 +87,7 @@ class FamilyBalance:
 
     @property
     def rows(self) -> RowLedger:
-        """What happened to the rows."""
+        """Ledger of the rows used and set aside."""
         return self.model.rows
 
     @property
@@ -96,7 +96,7 @@ class FamilyBalance:
         return self.person is not None
 
     def tidy(self) -> pd.DataFrame:
-        """Return a row per kind of spread and stratum: ``term, level, estimate``.
+        """Return one row per kind of spread and stratum: ``term, level, estimate``.
 
         ``lasting``: SD of members' own levels around their family's, over the whole course.
         ``momentary``: SD of a member's rating around that level (with measurement error). Both in
@@ -264,7 +264,7 @@ def family_balance(
         Outcome and fixed effects: ``"alliance ~ session + role * experience"``. Role belongs in it:
         lasting differences between roles are otherwise counted as spread.
     data
-        Long table, a row per member (x session); not changed.
+        Long table, one row per member (x session); not changed.
     family, person
         Id columns.
     spread_by

@@ -23,8 +23,8 @@ class WithinFamilyICC:
     Attributes
     ----------
     squares
-        A row per session: ``session, n_families, n_members, size`` (n0), ``between, within`` (mean
-        squares) and ``df1, df2``.
+        One row per session: ``session, n_families, n_members, size`` (n0), ``between, within``
+        (mean squares) and ``df1, df2``.
     balanced
         Whether all families had one size in every session and no role was taken out: the interval
         is exact then.

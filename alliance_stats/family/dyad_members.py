@@ -58,7 +58,7 @@ def read_dyads(
     Parameters
     ----------
     data
-        A row per member of a dyad.
+        One row per member of a dyad.
     dyad, member
         Ids of the dyad and, in it, of the member (where dyads are distinguishable: the role).
     distinguishable

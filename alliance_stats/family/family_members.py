@@ -60,7 +60,7 @@ class Labels:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MemberTable:
-    """Checked ratings under fixed names, a row per member x session x kind of rater.
+    """Checked ratings under fixed names, one row per member x session x kind of rater.
 
     Attributes
     ----------
@@ -198,7 +198,7 @@ def _refuse_twice(frame: pd.DataFrame, *, rater: str | None) -> None:
 
 
 def cell_codes(frame: pd.DataFrame) -> tuple[npt.NDArray[np.int64], pd.DataFrame]:
-    """Return each row's cell of rater x family x session, and a row per cell, in order."""
+    """Return each row's cell of rater x family x session, and one row per cell, in order."""
     keys = ["rater", "family", "session"]
     grouped = frame.groupby(keys, sort=True)
     cells = grouped.size().reset_index()[keys]

@@ -90,7 +90,7 @@ class RuleAgreement:
     Attributes
     ----------
     pairs
-        A row per pair: ``first, second, of, n_first, n_second, n_both, agreement, estimate``.
+        One row per pair: ``first, second, of, n_first, n_second, n_both, agreement, estimate``.
     draws
         Bootstrap values of kappa, pairs x draws.
     rows
@@ -104,7 +104,7 @@ class RuleAgreement:
     __repr__ = one_line
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return a row per pair of rules: the counts, ``agreement`` and kappa as ``estimate``.
+        """Return one row per pair of rules: the counts, ``agreement`` and kappa as ``estimate``.
 
         The percentile interval resamples whole clusters; draws in which a rule flags all or nothing
         have no kappa and are left out.
@@ -243,7 +243,7 @@ def rule_agreement(*results: Flagged, seed: Seed, n_resamples: int = 2000) -> Ru
 
 
 def _counts(first: Flagged, second: Flagged) -> Array:
-    """Both, first only, second only, neither: a row per cluster."""
+    """Both, first only, second only, neither: one row per cluster."""
     a, b = first.flags.set_index(_KEYS), second.flags.set_index(_KEYS)
     if len(a) != len(b) or not a.index.isin(b.index).all():
         raise DataError(

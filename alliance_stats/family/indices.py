@@ -144,11 +144,11 @@ class FamilyIndices:
     Attributes
     ----------
     table
-        A row per family x session (x kind of rater), in the score's points: the caller's family and
-        session columns, ``rater``, ``members`` (who is in the indices), ``n_members``, ``changed``
-        (others present than at the family's last rated session), ``n_absent`` (seen before, not
-        present now), the indices, ``pair`` (lowest and highest member), and ``<index>_se`` where a
-        reliability was given. Nothing in a row depends on a later session.
+        One row per family x session (x kind of rater), in the score's points: the caller's family
+        and session columns, ``rater``, ``members`` (who is in the indices), ``n_members``,
+        ``changed`` (others present than at the family's last rated session), ``n_absent`` (seen
+        before, not present now), the indices, ``pair`` (lowest and highest member), and
+        ``<index>_se`` where a reliability was given. Nothing in a row depends on a later session.
     scores, errors
         Members' ratings and their standard errors of measurement, cells x members sorted within a
         cell; NaN beyond the last member.
@@ -175,7 +175,7 @@ class FamilyIndices:
     __repr__ = one_line
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return a row per family x session x index.
+        """Return one row per family x session x index.
 
         Columns: family, session, ``rater, term, rule, members, n_members, changed, estimate,
         std_error, conf_low, conf_high``. The normal interval is for what measurement error leaves
@@ -276,7 +276,7 @@ def family_indices(
     Parameters
     ----------
     data
-        Long table, a row per member x session (x rater), in any order; not changed.
+        Long table, one row per member x session (x rater), in any order; not changed.
     family, person, session, score
         Id columns, whole session numbers, and the rating (NaN where missing).
     role

@@ -60,7 +60,7 @@ class OneWithMany:
     def tidy(self) -> pd.DataFrame:
         """Return variances and reciprocities.
 
-        A row per source and level: ``source`` (whose ratings), ``level`` (therapist or dyad),
+        One row per source and level: ``source`` (whose ratings), ``level`` (therapist or dyad),
         ``term`` (what the variance is of), ``estimate`` (variance, points squared) and ``share`` of
         the source's variance; then ``generalized reciprocity`` (correlation over therapists of how
         they are rated with how they rate) and ``dyadic reciprocity`` (correlation over dyads of the
@@ -186,7 +186,7 @@ def one_with_many(
     Parameters
     ----------
     data
-        A row per client with both ratings; NaN where one is missing, which sets that rating aside
+        One row per client with both ratings; NaN where one is missing, which sets that rating aside
         and keeps the other. Clients are taken as independent given their therapist: of a family,
         one member or the family's mean.
     therapist, client

@@ -56,7 +56,7 @@ class Pairs:
     effects
         Names of its random effects: one for both sides, or one each.
     rows
-        What happened to the rows.
+        Ledger of the rows used and set aside.
     """
 
     y: Array
@@ -110,7 +110,7 @@ class PairedModel:
 
     @property
     def rows(self) -> RowLedger:
-        """What happened to the rows."""
+        """Ledger of the rows used and set aside."""
         return self.pairs.rows
 
     @property
@@ -187,7 +187,7 @@ class PairedModel:
         df_method: Literal["satterthwaite", "normal"] = "satterthwaite",
         conf_level: float = 0.95,
     ) -> pd.DataFrame:
-        """Return a row per estimate: coefficients (``fixed``), or SDs and correlations."""
+        """Return one row per estimate: coefficients (``fixed``), or SDs and correlations."""
         check_choice(effects, ("fixed", "ran_pars"), name="effects")
         check_choice(df_method, ("satterthwaite", "normal"), name="df_method")
         if effects == "ran_pars":

@@ -31,7 +31,7 @@ class SplitAlliance:
     Attributes
     ----------
     table
-        A row per family x session (x kind of rater): the caller's family and session columns,
+        One row per family x session (x kind of rater): the caller's family and session columns,
         ``rater, pair`` (whose distance it is; None for a difference between roles), ``width`` and
         ``limit`` (points), ``split`` (1, 0, NaN where it could not be said), ``split_so_far`` (1
         from the first split on), ``chance`` (that measurement error alone would split a family

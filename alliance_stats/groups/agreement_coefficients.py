@@ -38,7 +38,7 @@ def cohen_kappa(
     categories: npt.ArrayLike | None = None,
     conf_level: float = 0.95,
 ) -> EffectSize:
-    """Return Cohen's kappa of two coders, weighted by distance of categories if asked.
+    """Return Cohen's kappa of two coders, weighted by distance of categories if requested.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def cohen_kappa(
     EffectSize
         The interval is normal with the large-sample error of Fleiss, Cohen & Everitt (1969),
         doi:10.1037/h0028106, cut at 1; NaN where the cases show no sampling variance (all agree).
-        All is NaN where both coders use one and the same code throughout.
+        Everything is NaN where both coders use the same code throughout.
 
     Examples
     --------
@@ -113,9 +113,10 @@ def fleiss_kappa(codes: npt.NDArray[np.int64]) -> float:
 def krippendorff_alpha(ratings: Array, *, measurement: str = "nominal") -> float:
     """Return Krippendorff's alpha of cases x coders, NaN where a case was not coded.
 
-    ``1 - D_o / D_e`` over all pairs of codes within and between cases; cases with one code add
-    nothing. `measurement` is ``"nominal"``, ``"ordinal"`` or ``"interval"`` and sets the difference
-    of two codes (Krippendorff 2019, Content Analysis, 4th ed., ch. 12). NaN where all are alike.
+    ``1 - D_o / D_e`` over all pairs of codes within and between cases; cases with one code
+    contribute nothing. `measurement` is ``"nominal"``, ``"ordinal"`` or ``"interval"`` and sets the
+    difference of two codes (Krippendorff 2019, Content Analysis, 4th ed., ch. 12). NaN where all
+    codes are equal.
 
     Examples
     --------
@@ -179,8 +180,9 @@ _TWO_WAY = formula_of("rating", CONSTANT, [intercepts(["case"]), intercepts(["co
 def variance_components(ratings: Array) -> Components:
     """Return (case, error) of the one-way and (case, coder, error) of the two-way random model.
 
-    By analysis of variance where every case has every rating (it may then be negative for cases or
-    coders, as McGraw & Wong's coefficients need it), by REML with `lmm` where some are missing.
+    By analysis of variance where every case has every rating (components of cases or coders may
+    then be negative, as McGraw & Wong's coefficients require), by REML with `lmm` where some are
+    missing.
     """
     if np.isnan(ratings).any():
         return _one_way(_fit(_ONE_WAY, ratings)), _two_way(_fit(_TWO_WAY, ratings))

@@ -31,7 +31,7 @@ LABELS = ("successful", "unsuccessful")
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Classification:
-    """Cases sorted by a rule; made by :func:`classify`.
+    """Cases sorted by a rule; returned by :func:`classify`.
 
     Attributes
     ----------
@@ -40,9 +40,9 @@ class Classification:
     column
         A categorical column, the success label first; undecided cases are missing in it.
     rows
-        The undecided are set aside here, with the rule as the reason.
+        Undecided cases are set aside here, with the rule as the reason.
     remarks
-        What the rule says of these data beyond its verdicts.
+        What the rule says about these data beyond its verdicts.
     """
 
     rule: str
@@ -86,7 +86,7 @@ class Classification:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader must know before the counts."""
+        """What a reader must know before using the counts."""
         undecided = int(self.column.isna().sum())
         first = [f"Warning: the rule leaves {plural(undecided, 'case')} undecided."]
         return (*(first if undecided else []), *(f"Note: {remark}." for remark in self.remarks))
@@ -160,7 +160,7 @@ def classify(
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Classifications:
-    """The same cases under several rules; made by :func:`classify_many`.
+    """The same cases under several rules; returned by :func:`classify_many`.
 
     Attributes
     ----------
@@ -183,7 +183,7 @@ class Classifications:
         return start.keep(self.data, decided.any(axis=1), reason="undecided by every rule")[1]
 
     def counts(self) -> pd.DataFrame:
-        """Return one row per rule: its words, and how many it calls what."""
+        """Return one row per rule: its wording, and how many cases get each label."""
         rows = []
         for short, one in self.classifications.items():
             counted = one.tidy().set_index("label")["n"]
@@ -194,8 +194,8 @@ class Classifications:
         """Return one row per pair of rules: their 2 x 2 table, share agreed and Cohen's kappa.
 
         Over the cases that both decide: ``rule_1, rule_2, n, both, first_only, second_only,
-        neither, agreement, kappa, kappa_low, kappa_high``. Kappa is NaN where a rule calls all
-        alike.
+        neither, agreement, kappa, kappa_low, kappa_high``. Kappa is NaN where a rule gives all
+        cases one label.
         """
         check_conf_level(conf_level)
         pairs = itertools.combinations(self.classifications.items(), 2)
@@ -204,7 +204,7 @@ class Classifications:
         )
 
     def glance(self) -> pd.DataFrame:
-        """Return one row: rules, cases, and cases that all rules call alike."""
+        """Return one row: rules, cases, and cases that all rules classify alike."""
         codes = np.column_stack([c.column.cat.codes for c in self.classifications.values()])
         alike = (codes == codes[:, :1]).all(axis=1) & (codes[:, 0] >= 0)
         return pd.DataFrame(
@@ -218,7 +218,7 @@ class Classifications:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the rules themselves say of these data."""
+        """What the rules themselves say about these data."""
         said = [note for one in self.classifications.values() for note in one.remarks]
         return tuple(f"Note: {note}." for note in dict.fromkeys(said))
 
@@ -295,8 +295,8 @@ class Multiverse:
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return the rows of every comparison, ``rule`` first.
 
-        ``p_holm`` and ``p_fdr`` correct over the outcomes under one rule; over rules nothing is
-        corrected, for they are not several hypotheses but several definitions of one.
+        ``p_holm`` and ``p_fdr`` correct over the outcomes under one rule; there is no correction
+        over rules, which are several definitions of one hypothesis, not several hypotheses.
         """
         tables = [
             one.tidy(conf_level=conf_level).assign(rule=short)
@@ -324,7 +324,7 @@ class Multiverse:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader must know of each rule's comparison."""
+        """What a reader must know about each rule's comparison."""
         return tuple(
             f"Rule {s}: {note}" for s, one in self.comparisons.items() for note in one.notes
         )
@@ -350,8 +350,8 @@ def classify_many(
     Returns
     -------
     Classifications
-        ``tidy()`` has agreement and kappa of each pair, ``counts()`` what each rule calls what,
-        ``compare(outcomes=...)`` runs one comparison under each.
+        ``tidy()`` has agreement and kappa of each pair, ``counts()`` each rule's count of each
+        label, ``compare(outcomes=...)`` runs one comparison under each.
 
     Examples
     --------

@@ -43,7 +43,7 @@ _LEVELS = ("nominal", "ordinal", "interval")
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class CoderAgreement:
-    """Agreement of coders; made by :func:`coder_agreement`.
+    """Agreement of coders; returned by :func:`coder_agreement`.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class CoderAgreement:
     categories
         Codes that could be given, in order: those declared, else those in use.
     draws
-        Coefficient -> its bootstrap values, for the coefficients without a closed interval.
+        Coefficient -> its bootstrap values, for the coefficients without a closed-form interval.
     rows
         Cases with fewer than two codes are set aside here.
     """
@@ -69,10 +69,10 @@ class CoderAgreement:
     __repr__ = one_line
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return a row per coefficient: ``term, coders, n, estimate, conf_low, conf_high, method``.
+        """Return rows of coefficients: ``term, coders, n, estimate, conf_low, conf_high, method``.
 
-        ``n`` are the cases it could use: the kappas need both (all) coders' codes, alpha and the
-        intraclass correlations two of any. ``method`` names the interval.
+        ``n`` is the number of cases it could use: the kappas need both (all) coders' codes, alpha
+        and the intraclass correlations any two. ``method`` names the interval.
         """
         check_conf_level(conf_level)
         rows = [self._observed(), *self._cohen(conf_level)]
@@ -227,17 +227,17 @@ def coder_agreement(
     Parameters
     ----------
     data
-        One row per case, one column per coder; missing codes are legal.
+        One row per case, one column per coder; missing codes are allowed.
     coders
         The coders' columns.
     measurement
         ``"nominal"`` (Cohen and Fleiss kappa, Krippendorff alpha), ``"ordinal"`` (weighted kappas
         and intraclass correlations too) or ``"interval"`` (alpha and intraclass correlations).
-        Ordinal words come as ordered categories; nominal codes may be anything.
+        Ordinal words must be ordered categories; nominal codes may be anything.
     n_resamples, seed
         Resamples of cases for the intervals of Fleiss' kappa and alpha; draws from the fitted
-        mixed models for intraclass correlations of incomplete ratings (some 0.1 s each). With
-        ``n_resamples=0`` these intervals are left out.
+        mixed models for intraclass correlations of incomplete ratings (about 0.1 s each). With
+        ``n_resamples=0`` these intervals are omitted.
 
     Raises
     ------
@@ -287,10 +287,10 @@ def coder_agreement(
 
 
 def _numbers(data: pd.DataFrame, coders: Sequence[str], level: str) -> tuple[Array, Array | None]:
-    """Return the codes as numbers, and all codes that could have been given where it is declared.
+    """Return the codes as numbers, and all codes that could have been given, where declared.
 
-    Numbers are themselves (those that floating-point dust parts made one), ordered categories their
-    ranks, nominal words numbered.
+    Numbers are themselves (those that differ only by rounding error are merged), ordered categories
+    their ranks, nominal words numbered.
     """
     columns = [data[coder] for coder in coders]
     ordered = [
@@ -329,7 +329,7 @@ def _fleiss(ratings: Array) -> float:
 def _bootstrap(
     ratings: Array, level: str, n_resamples: int, rng: np.random.Generator
 ) -> dict[str, Array]:
-    """Return bootstrap values of the coefficients that have no closed interval.
+    """Return bootstrap values of the coefficients that have no closed-form interval.
 
     Cases are drawn in the order of their codes, so that the rows' order does not matter.
     """

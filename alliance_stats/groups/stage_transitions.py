@@ -18,7 +18,7 @@ __all__ = ["StageTransitions", "stage_transitions"]
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class StageTransitions:
-    """Counts of states at several stages; made by :func:`stage_transitions`.
+    """Counts of states at several stages; returned by :func:`stage_transitions`.
 
     Attributes
     ----------

@@ -38,7 +38,7 @@ _ROUNDING = 1e-12  # shares of the largest number that floating point alone make
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class TableOne:
-    """Baseline characteristics by group; made by :func:`table_one`.
+    """Baseline characteristics by group; returned by :func:`table_one`.
 
     Attributes
     ----------
@@ -84,7 +84,7 @@ class TableOne:
         )
 
     def frame(self, *, words: Mapping[str, str] | None = None) -> pd.DataFrame:
-        """Return the table as printed: strings, a row per variable or level, a column per group.
+        """Return the table as printed: strings, one row per variable or level, a column per group.
 
         Continuous variables as mean (SD), the others as count (percentage); the last column
         is the standardised difference. `words` for variables, levels and groups.

@@ -43,7 +43,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ThemeComparison:
-    """Themes compared between groups; made by :func:`compare_themes`.
+    """Themes compared between groups; returned by :func:`compare_themes`.
 
     Attributes
     ----------

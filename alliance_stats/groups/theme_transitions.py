@@ -35,7 +35,7 @@ __all__ = ["ThemeTransitions", "theme_transitions"]
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ThemeTransitions:
-    """Transitions from an early theme to later states; made by :func:`theme_transitions`.
+    """Transitions from an early theme to later states; returned by :func:`theme_transitions`.
 
     Attributes
     ----------

@@ -43,7 +43,7 @@ __all__ = ["TrajectoryComparison", "compare_trajectories"]
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class TrajectoryComparison:
-    """Straight trajectories of two groups; made by :func:`compare_trajectories`.
+    """Straight trajectories of two groups; returned by :func:`compare_trajectories`.
 
     Attributes
     ----------

@@ -57,7 +57,7 @@ class CrossLagged:
 
     @property
     def rows(self) -> RowLedger:
-        """What happened to the rows."""
+        """Ledger of the rows used and set aside."""
         return self.model.table.rows
 
     @property
@@ -75,7 +75,7 @@ class CrossLagged:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What must be known before a number is read, the worst first."""
+        """What the reader must know, most serious first."""
         return notes_on(self.model, reliability=self.reliability, order=self.order)
 
     def account(self, *, conf_level: float = 0.95) -> Account:
@@ -117,12 +117,12 @@ class CrossLagged:
     _repr_html_ = html_of
 
     def tidy(self, *, cluster: str | None = None, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return a row for each lagged effect.
+        """Return one row per lagged effect.
 
         ``outcome, predictor, lag, estimate, std_error, statistic, df, p_value, conf_low,
-        conf_high``: points of the outcome at a session per point that the predictor stood above
-        the person's own level at the session before, all other outcomes of that session held.
-        With lags free there is a row for each later session, with groups for each group.
+        conf_high``: points of the outcome at a session per point of the predictor above the
+        person's own level at the previous session, all other outcomes of that session held
+        constant. With free lags there is one row per later session, with groups one per group.
 
         Parameters
         ----------
@@ -148,7 +148,7 @@ class CrossLagged:
         return lag_tables.random_effects(self.model)
 
     def residual_covariances(self) -> pd.DataFrame:
-        """Return covariances of what is new at a session, at the first one, and of errors."""
+        """Return covariances of innovations, of the first session, and of errors."""
         return lag_tables.residual_covariances(self.model)
 
     def means(self, *, conf_level: float = 0.95) -> pd.DataFrame:
@@ -156,7 +156,7 @@ class CrossLagged:
         return lag_tables.session_means(self.model, conf_level=conf_level)
 
     def long_run(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return ``(I - Phi)^-1``: the sum of all that a push of one point sets off.
+        """Return ``(I - Phi)^-1``: the total effect of a push of one point.
 
         Raises
         ------
@@ -168,9 +168,9 @@ class CrossLagged:
     def impulse_responses(self, *, horizon: int = 6, conf_level: float = 0.95) -> pd.DataFrame:
         """Return how outcomes answer a shock of one point, at 0 to `horizon` sessions after it.
 
-        ``impulse, outcome, sessions_after, estimate, std_error, conf_low, conf_high``, bands by
-        the delta method, each for its own point. With ``order=`` a shock also moves what is rated
-        after it in the same session, as the covariance of what is new says; without, it moves one
+        ``impulse, outcome, sessions_after, estimate, std_error, conf_low, conf_high``, with
+        pointwise bands by the delta method. With ``order=`` a shock also moves what is rated after
+        it in the same session, as the covariance of innovations implies; without, it moves one
         outcome alone.
         """
         return lag_tables.impulse_responses(
@@ -198,7 +198,7 @@ class CrossLagged:
         Lagged effects equal over sessions and in groups, each direction zero, no linear trends,
         the first deviations uncorrelated with the random intercepts (against the accumulating
         form, K squared degrees of freedom) and stationary. Where `boundary` is true a variance
-        lies on the edge of what it can be, and the p-value is too large rather than too small.
+        lies on the boundary of its range, and the p-value is too large rather than too small.
         """
         return lag_refits.likelihood_ratio_tests(self.model)
 
@@ -206,7 +206,7 @@ class CrossLagged:
     def profile(self, *, outcome: str | None = None, conf_level: float = 0.95) -> pd.DataFrame:
         """Return the lagged effects with profile-likelihood intervals.
 
-        They are right where a variance stands at zero, too, which Wald intervals take for known.
+        They are also valid where a variance is zero, which Wald intervals treat as known.
 
         Parameters
         ----------
@@ -239,11 +239,11 @@ class CrossLagged:
         n_imputations: int = 20,
         conf_level: float = 0.95,
     ) -> pd.DataFrame:
-        """Return the lagged effects if those who left were `delta` points off what is expected.
+        """Return the lagged effects if those who dropped out were `delta` points off expectation.
 
         Sessions after a person's last are drawn from the model given the ratings made, `outcome` is
         shifted by each of `shifts` (points), and the fits are pooled by Rubin's rules. A shift of
-        0 is missing at random; what is far from it says what leaving for worse would do.
+        0 is missing at random; shifts far from it show what dropout of those doing worse would do.
         """
         return lag_sensitivity.over_shifts(
             self.model, shifts, outcome=outcome, n_imputations=n_imputations, seed=seed,
@@ -328,18 +328,18 @@ def cross_lagged(
     covariates: str | None = None,
     cluster: str | None = None,
 ) -> CrossLagged:
-    """Estimate what outcomes do to one another from session to session, within persons.
+    """Estimate how outcomes affect one another from session to session, within persons.
 
     Parameters
     ----------
     data
-        Long table, a row per person and session; not changed. A missing rating, a missed session
+        Long table, one row per person and session; not changed. A missing rating, a missed session
         and an early end need no row.
     outcomes
         Columns of one or more outcomes, such as ``["alliance", "symptoms"]``.
     person, session
         Columns of the person's id and of the session's number, in whole numbers. A lagged effect
-        reaches from a number to the next; a number that a person skips is a missing session.
+        runs from one number to the next; a number that a person skips is a missing session.
     nested_in
         Columns of the levels above persons, innermost first: ``["family", "therapist"]``.
     means
@@ -349,15 +349,15 @@ def cross_lagged(
         ``"linear"`` gives each person a slope of their own, correlated with the intercepts.
     start
         Covariance of the first session's deviations: ``"free"``; ``"stationary"``, the one that
-        later sessions tend to; ``"correlated"``, free and correlated with the random intercepts
-        (the accumulating form: people enter off their own equilibrium).
+        later sessions converge to; ``"correlated"``, free and correlated with the random intercepts
+        (the accumulating form: people enter away from their own equilibrium).
     lags
         ``"equal"`` over sessions, or ``"free"``.
     group
-        Column of groups that are compared: parameters of their own, effects of levels above
-        persons in common.
+        Column of groups to compare: separate parameters, but common effects of levels above
+        persons.
     order
-        The outcomes in the order in which they are rated within a session. It decides impulse
+        The outcomes in the order in which they are rated within a session. It determines impulse
         responses and ``same_session()``, not the lagged effects.
     reliability
         Within-person reliability: the share of an outcome's variance from session to session,
@@ -366,7 +366,7 @@ def cross_lagged(
     covariates
         Fixed effects on the level of every outcome, as a formula's right-hand side.
     cluster
-        Column of independent clusters, for ``tidy(cluster=...)``, where no level of `nested_in`.
+        Column of independent clusters, for ``tidy(cluster=...)``, if not a level of `nested_in`.
 
     Returns
     -------
@@ -386,8 +386,8 @@ def cross_lagged(
     ``e ~ N(0, Sigma)``, with w at the first session uncorrelated with b: the random-intercept
     cross-lagged panel model (Hamaker, Kuiper and Grasman 2015, doi:10.1037/a0038889), with linear
     trends the latent curve model with structured residuals (Curran et al. 2014,
-    doi:10.1037/a0035297), here with families and therapists above. The likelihood takes missing
-    ratings as missing at random. A fixed reliability sets an error variance of (1 - reliability)
+    doi:10.1037/a0035297), here with families and therapists above. The likelihood assumes that
+    ratings are missing at random. A fixed reliability sets an error variance of (1 - reliability)
     times the within-person variance of the model without error, averaged over sessions.
 
     Examples

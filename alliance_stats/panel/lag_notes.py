@@ -1,4 +1,4 @@
-"""What a model of session to session cannot say: whole sentences, the worst first."""
+"""What a session-to-session model cannot show, in full sentences, most serious first."""
 
 from collections.abc import Mapping, Sequence
 
@@ -81,10 +81,10 @@ def _on_the_fit(model: LaggedModel) -> list[str]:
 
 
 def _inflation(model: LaggedModel) -> float:
-    """Return how much not knowing persons' covariance raises a lagged effect's variance, at most.
+    """Return how much, at most, not knowing persons' covariance raises a lagged effect's variance.
 
     From the information at the fit: variances of the lagged effects over those with the parameters
-    of persons' covariance held.
+    of persons' covariance held fixed.
     """
     free, parameters = model.fit.free, model.parameters
     lags = np.unique(parameters.phi[parameters.phi >= 0])
@@ -102,7 +102,7 @@ def _inflation(model: LaggedModel) -> float:
 
 
 def _zeros(model: LaggedModel) -> list[str]:
-    """Name what stands at zero."""
+    """Name what is estimated as zero."""
     parameters, table = model.parameters, model.table
     zero = set(np.flatnonzero(model.fit.at_zero).tolist())
     found = []

@@ -84,7 +84,7 @@ def _row(name: str, restricted: LaggedModel, wider: LaggedModel) -> dict[str, ob
 
 
 def with_and_without_trends(model: LaggedModel, *, conf_level: float) -> pd.DataFrame:
-    """Return the lagged effects without and with linear trends of persons, one under the other."""
+    """Return the lagged effects without and with linear trends of persons, stacked."""
     parts = []
     for trends, name in ((None, "none"), ("linear", "linear")):
         options: LagOptions = replace(model.options, trends=trends)
@@ -101,7 +101,7 @@ def aic(model: LaggedModel) -> float:
 
 
 def profile_intervals(model: LaggedModel, *, on: str | None, conf_level: float) -> pd.DataFrame:
-    """Return lagged effects with intervals that end where the deviance has risen enough."""
+    """Return lagged effects with profile-likelihood intervals."""
     bound = float(stats.chi2.ppf(check_conf_level(conf_level), 1))
     if model.options.groups_equal:
         raise NotIdentifiedError("Profiles are made for lagged effects that no group shares.")
@@ -115,7 +115,7 @@ def profile_intervals(model: LaggedModel, *, on: str | None, conf_level: float) 
 
 
 def _ends(model: LaggedModel, position: int, bound: float) -> tuple[float, float]:
-    """Return the interval's ends; NaN for an effect that is held, infinite where there is none."""
+    """Return the interval's limits; NaN for a fixed effect, infinite where there is none."""
     if not model.fit.free[position]:
         return np.nan, np.nan
     unit, centre = model.unit[position], float(model.fit.theta[position])

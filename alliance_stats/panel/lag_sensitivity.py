@@ -1,4 +1,4 @@
-"""Deviations from persons' levels, and lagged effects had those who left fared worse."""
+"""Deviations from persons' levels, and lagged effects had those who dropped out fared worse."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -56,7 +56,7 @@ def over_shifts(
     seed: Seed,
     conf_level: float,
 ) -> pd.DataFrame:
-    """Return the lagged effects had those who left been `shift` points off what is expected.
+    """Return the lagged effects had those who dropped out been `shift` points off expectation.
 
     Each session that a person did not reach is drawn from the fitted model given the ratings that
     were made; `outcome` is then shifted, and the model fitted to what results. The estimates of
@@ -117,11 +117,11 @@ def _pooled(estimates: Array, variances: Array, conf_level: float) -> pd.DataFra
 
 
 def _impute(model: LaggedModel, gone: Bools, rng: np.random.Generator) -> Array:
-    """Draw sessions after the last rating, given a person's ratings; parameters drawn, too.
+    """Draw sessions after the last rating, given a person's ratings; parameters are drawn, too.
 
     Persons are drawn one pattern at a time from their own normal distribution; what families and
     therapists share enters by its variance, as if each person had families and therapists of
-    their own, which leaves a person's own distribution what it is.
+    their own, which leaves a person's own distribution unchanged.
     """
     drawn = _drawn_parameters(model, rng)
     out = model.table.y.copy()

@@ -1,4 +1,4 @@
-"""Tables of a model of session to session: pure functions of the fit.
+"""Tables of a session-to-session model: pure functions of the fit.
 
 Every standard error comes from the covariance of the parameters, carried over by the delta method
 where a number is a function of them.
@@ -57,7 +57,7 @@ def with_inference(
 
 
 def _rows_of_lags(model: LaggedModel) -> pd.DataFrame:
-    """Return who acts on whom, in the order group, session, outcome, predictor."""
+    """Return which outcome acts on which, in the order group, session, outcome, predictor."""
     table = model.table
     later = table.sessions[1:] if model.options.lags == "free" else [None]
     rows = [
@@ -74,7 +74,7 @@ def _rows_of_lags(model: LaggedModel) -> pd.DataFrame:
 
 
 def lag_positions(model: LaggedModel) -> Index:
-    """Return where the lagged effects stand among the parameters, in the order of their table."""
+    """Return the positions of the lagged effects among the parameters, in table order."""
     phi = model.parameters.phi
     return np.asarray((phi if model.options.lags == "free" else phi[:, :1]).ravel())
 
@@ -93,7 +93,7 @@ def lags_flat(model: LaggedModel, theta: Array) -> Array:
 def lagged_effects(
     model: LaggedModel, *, vcov: Array | None = None, df: float = np.inf, conf_level: float = 0.95
 ) -> pd.DataFrame:
-    """Return a row for each lagged effect."""
+    """Return one row per lagged effect."""
     estimate, V = model.delta(lambda theta: lags_flat(model, theta), vcov)
     return with_inference(_rows_of_lags(model), estimate, V, df=df, conf_level=conf_level)
 
@@ -142,7 +142,7 @@ def _require_equal_lags(model: LaggedModel, asked: str) -> None:
 
 
 def long_run_effects(model: LaggedModel, *, conf_level: float = 0.95) -> pd.DataFrame:
-    """Return ``(I - Phi)^-1``: where a push of one point at every session ends."""
+    """Return ``(I - Phi)^-1``: where a push of one point at every session leads."""
     _require_equal_lags(model, "Long-run effects")
     root = largest_root(model)
     if (root >= 1.0).any():
@@ -258,7 +258,7 @@ def same_session_effects(
 ) -> pd.DataFrame:
     """Return what an outcome does to those rated after it in the same session (lag 0).
 
-    Beside it stand the effects of the session before, given what was rated earlier in this one.
+    It also gives the effects of the previous session, given what was rated earlier in this one.
     """
     _require_equal_lags(model, "Same-session effects")
     outcomes, groups = model.table.outcomes, model.table.groups
@@ -293,7 +293,7 @@ def _covariance_rows(
     names: Sequence[str],
     fixed: dict[str, object],
 ) -> pd.DataFrame:
-    """Return a row for each element of the covariances that (R, P) points make: (R, m, m)."""
+    """Return one row per element of the covariances that (R, P) points make: (R, m, m)."""
     m = len(names)
     pairs = [(i, j) for i in range(m) for j in range(i + 1)]
     i_of, j_of = np.array(pairs).T
@@ -314,7 +314,7 @@ def _covariance_rows(
 
 
 def _of_factor(index: Index) -> Callable[[Array], Array]:
-    """Return what makes covariances of the factor whose elements stand at `index`."""
+    """Return what makes covariances of the factor whose elements are at `index`."""
     return lambda theta: squares(take(theta, index))
 
 
@@ -342,7 +342,7 @@ def random_effects(model: LaggedModel) -> pd.DataFrame:
 
 
 def residual_covariances(model: LaggedModel) -> pd.DataFrame:
-    """Return covariances of what is new at a session, of the first session, and error variances."""
+    """Return covariances of innovations, of the first session, and error variances."""
     table, parameters = model.table, model.parameters
     names = list(table.outcomes)
     parts = []

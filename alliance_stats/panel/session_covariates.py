@@ -1,4 +1,4 @@
-"""Covariates of a table of sessions: coded, and none that an outcome of any session gives away."""
+"""Covariates of a session table, coded; those that copy an outcome of any session are refused."""
 
 from collections.abc import Sequence
 
@@ -26,7 +26,7 @@ COPY = 1e-9
 def coded_covariates(
     used: pd.DataFrame, ledger: RowLedger, covariates: str, outcomes: Sequence[str]
 ) -> tuple[pd.DataFrame, RowLedger, Array, tuple[str, ...]]:
-    """Code the formula: the rows that have all of it, the ledger, columns (rows, M) and names.
+    """Code the formula: the complete rows, the ledger, columns (rows, M) and names.
 
     Raises
     ------
@@ -116,7 +116,7 @@ def _when(shift: int) -> str:
 
 
 def _copies(x: Array, rating: Array, rated: Bools, *, few: bool) -> bool:
-    """Whether x is a straight line of the rating (or, with few of them, the rating itself)."""
+    """Whether x is a linear function of the rating (or, with few of them, the rating itself)."""
     both = rated & np.isfinite(rating)
     x, rating = x[both], rating[both]
     if few and len(x) > 2 and np.allclose(x, rating, rtol=1e-9, atol=0.0):

@@ -1,4 +1,4 @@
-"""From a long table to ratings by session, outcome and person: the room's one door."""
+"""From a long table to ratings by session, outcome and person: the room's only entry point."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -68,7 +68,7 @@ class SessionTable:
     units
         For each level above persons, and ``cluster`` if given, each person's unit: (N,).
     rows
-        What happened to the rows.
+        Ledger of the rows used and set aside.
     """
 
     outcomes: tuple[str, ...]
@@ -105,13 +105,13 @@ def read_sessions(
     """Check a long table once and lay it out by session, outcome and person.
 
     Session numbers are taken as they are: a number that a person skips is a session without a
-    rating, and a lagged effect reaches from a number to the next.
+    rating, and a lagged effect runs from one number to the next.
 
     Raises
     ------
     DataError
         A missing column, a person twice at one session or in two units, a session that is not a
-        whole number, an outcome that varies within nobody or is its own covariate.
+        whole number, an outcome that does not vary within any person or is its own covariate.
     NotIdentifiedError
         Fewer than `fewest` sessions; a level with one unit, or as many as the level below.
     """
@@ -343,9 +343,9 @@ def _check_no_copy(values: Array, outcomes: Sequence[str]) -> None:
 
 
 def check_consecutive(table: SessionTable) -> None:
-    """Refuse sessions of which nobody was rated at two in a row: no lagged effect is seen there.
+    """Refuse sessions if nobody was rated at two in a row: no lagged effect is observed there.
 
-    What reaches over two sessions is the square of what reaches over one, and has several roots.
+    An effect over two sessions is the square of one over a single session; it has several roots.
     """
     seen = np.asarray(np.isfinite(table.y).any(axis=1))
     for g, group in enumerate(table.groups):
@@ -362,7 +362,7 @@ def check_consecutive(table: SessionTable) -> None:
 
 
 def _check_group_sizes(table: SessionTable) -> None:
-    """Refuse a group of so few persons that their covariances can be nothing but zero somewhere."""
+    """Refuse a group of so few persons that their covariances must be zero somewhere."""
     needed = len(table.outcomes) + 2
     n = np.bincount(table.group_of)
     if n.min() < needed:

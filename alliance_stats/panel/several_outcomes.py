@@ -26,7 +26,7 @@ _Place = tuple[lag_tables.Index, int, int]  # covariance, and which of its eleme
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class SeveralOutcomes:
-    """Outcomes that persons, families and therapists differ in together.
+    """Several outcomes modelled jointly over persons, families and therapists.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class SeveralOutcomes:
 
     @property
     def rows(self) -> RowLedger:
-        """What happened to the rows."""
+        """Ledger of the rows used and set aside."""
         return self.model.table.rows
 
     @property
@@ -57,7 +57,7 @@ class SeveralOutcomes:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What must be known before a number is read, the worst first."""
+        """What the reader must know, most serious first."""
         return notes_on(self.model, reliability={}, order=self.outcomes)
 
     def account(self, *, conf_level: float = 0.95) -> Account:
@@ -79,9 +79,9 @@ class SeveralOutcomes:
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
         """Return correlations at each level: ``level, outcome, other, estimate, ...``.
 
-        Rows ``within <person>`` (of what is new at a session), then persons, families, therapists.
+        Rows ``within <person>`` (of a session's residuals), then persons, families, therapists.
         Standard errors and intervals are by Fisher's z and observed information; where a variance
-        is zero there is no correlation, and the row says so by missing values.
+        is zero there is no correlation, and the row has missing values.
         """
         return pd.DataFrame(
             [
@@ -199,7 +199,7 @@ def several_outcomes(
     Parameters
     ----------
     data
-        Long table, a row per person and session; any rating may be missing; not changed.
+        Long table, one row per person and session; any rating may be missing; not changed.
     outcomes
         Two or more numeric columns.
     person, session, nested_in
@@ -213,7 +213,7 @@ def several_outcomes(
         Fixed effects on the level of every outcome, as a formula's right-hand side.
     reml
         Restricted maximum likelihood (the means are free of the covariances' parameters here); it
-        takes two to three times as long as maximum likelihood, in proportion to sessions alike.
+        takes two to three times as long as maximum likelihood, both in proportion to sessions.
 
     Returns
     -------

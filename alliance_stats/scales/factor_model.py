@@ -98,7 +98,7 @@ class FactorModel:
         return tuple(found)
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return a row for each parameter of each group (or level).
+        """Return one row per parameter of each group (or level).
 
         Returns
         -------
@@ -220,7 +220,7 @@ def factor_model(
     Parameters
     ----------
     data
-        A row per form.
+        One row per form.
     factors
         Factor -> its items, as in ``{"task": ["i1", "i2", "i3"], "bond": ["i4", "i5", "i6"]}``.
     group

@@ -54,7 +54,7 @@ class Invariance:
 
     @property
     def rows(self) -> RowLedger:
-        """What happened to the rows."""
+        """Ledger of the rows used and set aside."""
         return next(iter(self.models.values())).rows
 
     @property
@@ -68,7 +68,7 @@ class Invariance:
         return tuple(found)
 
     def tidy(self) -> pd.DataFrame:
-        """Return a row for each model.
+        """Return one row per model.
 
         Returns
         -------
@@ -142,13 +142,13 @@ def measurement_invariance(
     Parameters
     ----------
     data
-        A row per form.
+        One row per form.
     factors
         Factor -> its items. Without `group` the factors are one at several times, or of several
         members of a family, all in a row: their k-th items are the same item.
     group
         Column of groups of independent rows. Of rows that belong together (members of a family)
-        name the family as `cluster`; where each family has each member, a row per family and a
+        name the family as `cluster`; where each family has each member, one row per family and a
         factor per member says more.
     free
         Partial invariance: ``{"intercepts": ["i3"]}`` are never held equal.

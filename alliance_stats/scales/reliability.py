@@ -95,7 +95,7 @@ class ScaleReliability:
         return known[term]
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return a row per coefficient.
+        """Return one row per coefficient.
 
         Returns
         -------
@@ -170,7 +170,7 @@ def reliability(
     Parameters
     ----------
     data
-        A row per form. Without `person` the forms stand alone, one per person: of repeated
+        One row per form. Without `person` the forms stand alone, one per person: of repeated
         sessions keep one (the first), or name the person.
     items
         A :class:`Scale`, whose reversed items are turned; or two or more columns of items that

@@ -99,7 +99,7 @@ def score(data: pd.DataFrame, scale: Scale) -> pd.DataFrame:
     Parameters
     ----------
     data
-        A row per form; not changed.
+        One row per form; not changed.
     scale
         The key.
 

@@ -1,4 +1,4 @@
-"""Mediation: indirect and direct effects, on one level and on two, and natural ones."""
+"""Mediation: indirect and direct effects, on one level and on two, and natural effects."""
 
 from alliance_stats.association.mediation.hazard_outcome import HazardOutcome
 from alliance_stats.association.mediation.mediation import mediation

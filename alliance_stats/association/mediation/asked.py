@@ -1,4 +1,4 @@
-"""What is asked of a mediation, and the rows that can answer it."""
+"""The specification of a mediation, and the rows that it uses."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -41,9 +41,9 @@ class Asked:
     treatment, mediators, outcome, covariates
         Columns.
     serial
-        Whether each mediator works on the next.
+        Whether each mediator affects the next.
     moderator
-        Column that changes paths, or None.
+        Column that moderates paths, or None.
     moderates
         Which: ``"a"`` (treatment to mediator), ``"b"`` (mediator to outcome), ``"c"`` (direct).
     """
@@ -67,18 +67,18 @@ class Asked:
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """What has an equation: the mediators, then the outcome."""
+        """Variables with an equation: the mediators, then the outcome."""
         return (*self.mediators, self.outcome)
 
     def sources(self, target: str) -> tuple[str, ...]:
-        """Return what works on a target: the treatment, and the mediators before it."""
+        """Return what affects a target: the treatment, and the mediators before it."""
         if target == self.outcome:
             return (self.treatment, *self.mediators)
         before = self.mediators[: self.mediators.index(target)] if self.serial else ()
         return (self.treatment, *before)
 
     def moderated(self, source: str, target: str) -> bool:
-        """Tell whether the moderator changes this path."""
+        """Return whether the moderator affects this path."""
         if self.moderator is None:
             return False
         if target != self.outcome:
@@ -107,7 +107,7 @@ class Natural:
     mediator, outcome
         Families of the two equations.
     interaction
-        Whether the treatment changes what the mediator does.
+        Whether treatment and mediator interact.
     values
         The two values of the treatment, or None for the usual ones.
     scale
@@ -127,11 +127,11 @@ class Natural:
 
     @property
     def wanted(self) -> bool:
-        """Whether a product of coefficients would be no effect on the outcome."""
+        """Whether a product of coefficients would not be an effect on the outcome."""
         return self.interaction or (self.mediator, self.outcome) != ("linear", "linear")
 
     def pair(self, x: Array) -> tuple[float, float]:
-        """Return the two values: 0 and 1 where there are only these, else the mean and an SD up."""
+        """Return the two values: 0 and 1 if there are no others, else the mean and one SD above."""
         if self.values is not None:
             low, high = (float(value) for value in self.values)  # type: ignore[arg-type]
             return low, high
@@ -142,16 +142,16 @@ class Natural:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """How intervals are made.
+    """How intervals are computed.
 
     Attributes
     ----------
     intervals
         ``"monte_carlo"``, ``"bootstrap"`` or ``"profile"``.
     n
-        Draws of paths; a tenth of natural effects, a twentieth of refitted models.
+        Draws of paths; a tenth of them for natural effects, a twentieth for refitted models.
     rng
-        Draws from it.
+        Random number generator.
     """
 
     intervals: Intervals
@@ -164,7 +164,7 @@ class Drawn:
             raise ValueError(f"n_resamples must be at least {_FEWEST}; got {self.n}.")
 
     def fewer(self, part: int) -> int:
-        """Return a part of the draws, not fewer than 200."""
+        """Return a fraction of the draws, at least 200."""
         return max(self.n // part, 200)
 
 
@@ -177,13 +177,13 @@ class Case:
     asked
         What mediates what, in columns of `frame`.
     frame
-        Rows that have everything; treatment, mediators, outcome and moderator are numbers.
+        Complete rows; treatment, mediators, outcome and moderator are numbers.
     rows
         The ledger.
     unit, cluster
         Columns of units and of clusters, or None.
     arms
-        The two values that are compared of a treatment in words.
+        The two compared values of a treatment given in words.
     """
 
     asked: Asked
@@ -232,12 +232,12 @@ def read(
     times: Mapping[str, str],
     also: Sequence[str] = (),
 ) -> Case:
-    """Read the columns, code a treatment in words, and keep the rows that have everything.
+    """Read the columns, code a treatment in words, and keep the complete rows.
 
     Parameters
     ----------
     data, asked
-        The caller's frame, and what is asked of it.
+        The caller's frame, and what is requested of it.
     unit, cluster
         Columns, or None.
     values
@@ -277,9 +277,9 @@ def _check_once(names: Sequence[str]) -> None:
 def _coded(
     data: pd.DataFrame, asked: Asked, values: tuple[object, object] | None
 ) -> tuple[pd.DataFrame, Asked, tuple[str, str] | None]:
-    """Return a treatment in words as 0 and 1, further arms as covariates of their own.
+    """Return a treatment in words as 0 and 1, further arms as covariates.
 
-    With three arms or more, all rows stay and the other arms are told apart by indicators: the
+    With three arms or more, all rows stay and the other arms are represented by indicators: the
     effects are those of one arm relative to the reference (Hayes & Preacher 2014,
     doi:10.1111/bmsp.12028).
     """

@@ -1,4 +1,4 @@
-"""Fitted equations asked for natural effects: on one level, and of a hazard session by session."""
+"""Natural effects from fitted equations: on one level, and of a hazard session by session."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ NATURAL = ("total", "natural direct", "natural indirect", "share mediated")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Course:
-    """What a hazard adds: its sessions, and what is asked of them.
+    """What a hazard adds: its sessions, and what is requested of them.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class Counterfactuals:
     Attributes
     ----------
     at
-        Values of the moderator; one NaN without one.
+        Values of the moderator; a single NaN without one.
     models
         The counterfactual means at each.
     paths
@@ -143,7 +143,7 @@ def counterfactuals(  # noqa: PLR0917
     Parameters
     ----------
     case, how
-        The rows, and what is asked.
+        The rows, and what is requested.
     found
         The mediators' equations (and the outcome's, on one level).
     outcome
@@ -151,7 +151,7 @@ def counterfactuals(  # noqa: PLR0917
     paths
         Coefficients of all equations.
     frame
-        A row per unit.
+        One row per unit.
     at
         Values of the moderator.
     course

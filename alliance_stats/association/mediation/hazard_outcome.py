@@ -128,7 +128,7 @@ def read_periods(
 def fit_hazard(
     case: Case, hazard: HazardOutcome, how: Natural, at: Sequence[float]
 ) -> tuple[Equations, Counterfactuals, pd.DataFrame]:
-    """Fit the mediators on a row per unit and the hazard on a row per session.
+    """Fit the mediators on one row per unit and the hazard on one row per session.
 
     Returns
     -------

@@ -326,7 +326,7 @@ def _with_units(  # noqa: PLR0917
     model: TwoLevels,
     modelled: Index,
 ) -> Paths:
-    """Add the paths to mediators of the units: least squares, a row per unit, the same columns."""
+    """Add the paths to unit-level mediators: least squares, one row per unit, the same columns."""
     names = [asked.treatment, *covariates]
     names += [] if asked.moderator is None else [asked.moderator]
     if "a" in asked.moderates:

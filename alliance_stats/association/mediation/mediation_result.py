@@ -31,7 +31,7 @@ _NATURAL = (
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Mediation:
-    """Indirect and direct effects, made by :func:`mediation`.
+    """Indirect and direct effects, returned by :func:`mediation`.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class Mediation:
     remarks
         What is to be read with the numbers.
     rows
-        What happened to the rows.
+        Ledger of the rows used and set aside.
     """
 
     asked: Asked
@@ -78,7 +78,7 @@ class Mediation:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What to know before reading."""
+        """What the reader should know first."""
         return self.remarks
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
@@ -127,12 +127,12 @@ class Mediation:
         at
             Values of the moderator.
         conf_level
-            Coverage of each interval separately.
+            Coverage of each interval taken separately.
 
         Returns
         -------
         DataFrame
-            As :meth:`tidy`, a row per effect and value; by draws.
+            As :meth:`tidy`, one row per effect and value; by draws.
 
         Raises
         ------

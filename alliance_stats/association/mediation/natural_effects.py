@@ -27,7 +27,7 @@ _MOST = 12.0  # of log rates of a mediator that is a count
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Columns:
-    """The columns of all equations had the treatment one value, a row per unit.
+    """The columns of all equations had the treatment one value, one row per unit.
 
     Attributes
     ----------

@@ -97,7 +97,7 @@ class Comparison:
     __repr__ = one_line
 
     def tidy(self) -> pd.DataFrame:
-        """Return a row for each estimate, your own first.
+        """Return one row per estimate, your own first.
 
         Returns
         -------

@@ -48,7 +48,7 @@ def meta_analysis(
     Parameters
     ----------
     data
-        A row per estimate. Rows in which a needed column is missing are set aside and counted.
+        One row per estimate. Rows in which a needed column is missing are set aside and counted.
     estimate, variance
         Columns of estimates (on a scale where they are near normal: Fisher's z, d, log odds) and
         of their sampling variances.

@@ -98,7 +98,7 @@ class MetaAnalysis:
 
     @renamed(on="scale")
     def tidy(self, *, conf_level: float = 0.95, scale: str = "fitted") -> pd.DataFrame:
-        """Return a row for each coefficient.
+        """Return one row per coefficient.
 
         Parameters
         ----------
@@ -275,7 +275,7 @@ class MetaAnalysis:
 
     @renamed(on="scale")
     def augment(self, *, conf_level: float = 0.95, scale: str = "fitted") -> pd.DataFrame:
-        """Return a row for each effect, as a forest plot shows them.
+        """Return one row per effect, as a forest plot shows them.
 
         Returns
         -------

@@ -83,7 +83,7 @@ class ConsistencyCheck:
     __repr__ = one_line
 
     def tidy(self) -> pd.DataFrame:
-        """Return a row for each printed number.
+        """Return one row per printed number.
 
         Returns
         -------

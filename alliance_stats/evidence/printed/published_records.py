@@ -3,7 +3,7 @@
 Every ``*.toml`` file of the folder holds sources (papers, tables) and their records (comparisons).
 A record holds printed numbers as text; what follows from what is for :func:`reproduce` to find,
 so there is no field for a verdict. A source with many like records can keep them in a CSV file
-that it names as its ``table``: a row per record, columns named as the fields.
+that it names as its ``table``: one row per record, columns named as the fields.
 """
 
 import csv

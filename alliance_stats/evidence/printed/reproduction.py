@@ -53,7 +53,7 @@ class Reproduction:
         return not any(verdict.verdict == NOT_REPRODUCED for verdict in self._flat())
 
     def tidy(self) -> pd.DataFrame:
-        """Return a row for each printed number.
+        """Return one row per printed number.
 
         Returns
         -------
@@ -116,7 +116,7 @@ def published(*, folder: str | Path | None = None) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row per record: ``record`` (source/name), ``about``, ``sample``, ``design``, ``effect``
+        One row per record: ``record`` (source/name), ``about``, ``sample``, ``design``, ``effect``
         (the quantity that is its effect size), ``printed`` (all its printed numbers), ``citation``,
         ``doi``, ``edition``, ``where``, ``note``, ``file``.
 

@@ -242,8 +242,8 @@ class FamilyRuptures:
     Attributes
     ----------
     table
-        A row per family x session: the caller's columns, ``n_judged``, ``n_ruptured``, ``who`` and
-        ``pattern`` (:data:`PATTERNS`). Nothing in a row depends on a later session.
+        One row per family x session: the caller's columns, ``n_judged``, ``n_ruptured``, ``who``
+        and ``pattern`` (:data:`PATTERNS`). Nothing in a row depends on a later session.
     null
         Sessions with ruptures together in each shuffle.
     rule

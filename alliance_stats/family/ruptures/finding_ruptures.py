@@ -65,7 +65,7 @@ class Repair:
 def find_episodes(
     scores: Array, scan: Scan, *, sign: int, repair: Repair | None, last: npt.NDArray[np.int64]
 ) -> pd.DataFrame:
-    """Return a row per episode, sessions as columns of `scores`.
+    """Return one row per episode, sessions as columns of `scores`.
 
     An episode begins at an onset. With a criterion of repair it lasts until it is fulfilled, or
     until the criterion's time is over; without one as long as the next rating is flagged too.
@@ -158,13 +158,13 @@ class Ruptures:
     Attributes
     ----------
     table
-        A row per person x session as given: the caller's person and session columns (and the
+        One row per person x session as given: the caller's person and session columns (and the
         family's), the score, ``rupture`` (1, 0, NaN where the rule cannot be applied),
         ``ruptures_so_far`` (flags up to and including the session), ``onset`` (session of the shift
         that is recognised here), ``level`` and ``limit`` (points). Nothing in a row depends on a
         later session: `rupture` and `ruptures_so_far` may predict dropout.
     episodes
-        A row per episode, which looks back over the whole course: it describes, and predicts
+        One row per episode, which looks back over the whole course: it describes, and predicts
         nothing. Person (and family), ``onset``, ``known_at`` (session at which it was recognised;
         NaN where that would have been after the last), ``end, length`` (sessions from the onset
         until repair, or until the last one that belongs to it), ``n_flagged, level, extreme,
@@ -337,7 +337,7 @@ def ruptures(
     Parameters
     ----------
     data
-        Long table, a row per person x session, in any order; not changed.
+        Long table, one row per person x session, in any order; not changed.
     person, session, score
         Id column, whole session numbers, rating (NaN where missing).
     rule

@@ -140,7 +140,7 @@ def _sudden(scores: Array, sign: int, cut_off: float, share: float) -> Scan:
 
 
 def _moments(values: Array) -> tuple[Array, Array, Array]:
-    """Count, mean and sum of squares around it, a row per series."""
+    """Count, mean and sum of squares around it, one row per series."""
     known = np.isfinite(values)
     n = known.sum(axis=1)
     mean = np.where(known, values, 0.0).sum(axis=1) / np.maximum(n, 1)

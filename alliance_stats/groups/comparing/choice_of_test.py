@@ -1,4 +1,4 @@
-"""Which tests there are, which one a design gets, and how pairs of groups are compared after it.
+"""The available tests, each design's default, and how pairs of groups are compared afterwards.
 
 The default follows from the outcome's type and the design, never from a test of normality.
 """
@@ -39,9 +39,9 @@ def pairwise_table(outcome: Outcome, finding: Finding, conf_level: float) -> pd.
 
     Welch's analysis of variance: Games & Howell (1976), doi:10.3102/10769986001002113. Analysis of
     (co)variance: Tukey-Kramer. Kruskal-Wallis and permutation: Mann-Whitney, Fisher for 0/1
-    outcomes; the mixed model: its own contrasts. Of the latter three, ``p_value`` and the interval
-    are those of one pair and ``p_holm`` is corrected over the outcome's pairs; of the former,
-    both hold for all pairs together and there is no ``p_holm``. `method` says which.
+    outcomes; the mixed model: its own contrasts. For the latter three, ``p_value`` and the interval
+    are those of one pair and ``p_holm`` is corrected over the outcome's pairs; for the former, both
+    hold for all pairs jointly and there is no ``p_holm``. `method` says which.
     """
     check_conf_level(conf_level)
     if len(outcome.labels) < 3:
@@ -140,7 +140,7 @@ def _by_mixed_model(outcome: Outcome, conf_level: float) -> list[dict[str, objec
 def _studentised(
     outcome: Outcome, found: list[tuple[float, float, float]], name: str, conf_level: float
 ) -> list[dict[str, object]]:
-    """Return differences (with error and df) held against the studentised range of all."""
+    """Return differences (with error and df) referred to the studentised range of all."""
     difference, error, df = np.array(found).T
     k = len(outcome.labels)
     p_values = tukey_p(difference / error, df, k)
@@ -205,9 +205,9 @@ class GroupTest:
     run
         The test itself.
     kinds
-        Outcome types that it takes.
+        Outcome types that it accepts.
     designs
-        Designs that it honours.
+        Designs that it takes into account.
     groups
         ``"two"``, ``"many"`` (more than two) or ``"any"``.
     """

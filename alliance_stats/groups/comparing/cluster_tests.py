@@ -48,7 +48,7 @@ def cluster_robust_difference(outcome: Outcome) -> ClusterRobustFit | None:
 
     CR2 of Bell & McCaffrey (2002) with identity working model and Satterthwaite df, as in
     clubSandwich (Pustejovsky & Tipton 2018, doi:10.1080/07350015.2016.1247004). None where the
-    clusters hold no information on the error.
+    clusters carry no information about the error.
     """
     assert outcome.cluster is not None  # asked for only where the design is clustered
     columns = [(outcome.group == 0).astype(float), np.ones(outcome.values.size)]
@@ -74,7 +74,7 @@ def mixed_model(outcome: Outcome, options: TestOptions) -> Finding:  # noqa: ARG
 
     More than two groups are tested jointly by F.
     Standard error and df of Kenward & Roger (1997), doi:10.2307/2533558. A cluster with members in
-    both groups is compared within itself too, and the row says so. The row's g is
+    both groups also contributes a comparison within itself, and the row says so. The row's g is
     this difference in total SDs of the model. Means weigh members, the model weighs clusters:
     where the differences are of opposite sign or more than a quarter of the
     larger apart, the row's note gives both.

@@ -1,4 +1,4 @@
-"""The rows of a comparison's tables, and how they are said: test, groups, effect sizes, design."""
+"""The rows of a comparison's tables, and their wording: test, groups, effect sizes, design."""
 
 import math
 from collections.abc import Mapping
@@ -46,8 +46,8 @@ def effect_columns(
 ) -> Mapping[str, float | str]:
     """Return g, probability of superiority, odds ratio and detectable effect of two groups.
 
-    What the outcome's type or the design does not support is NaN: no interval that takes the
-    members of a cluster for independent is ever given.
+    What the outcome's type or the design does not support is NaN: no interval ever treats the
+    members of a cluster as independent.
     """
     g, scale, icc = _g(outcome, finding, conf_level)
     superiority = _superiority(outcome, conf_level)
@@ -189,7 +189,7 @@ def comparison_row(outcome: Outcome, finding: Finding, conf_level: float) -> dic
 
 
 def describe_group(outcome: Outcome, group: int) -> dict[str, object]:
-    """Return what one group looks like on one outcome."""
+    """Describe one group on one outcome."""
     values = outcome.of(group)
     n = values.size
     quartiles = np.quantile(values, [0.25, 0.5, 0.75]) if n else np.full(3, math.nan)
@@ -304,7 +304,7 @@ def _effect_sizes(tidy: pd.DataFrame, names: tuple[str, ...], conf_level: float)
 
 
 def _design(tidy: pd.DataFrame, names: tuple[str, ...]) -> Section:
-    """Return what the design detects, and the p below which no exact test of it can go."""
+    """Return what the design detects, and the smallest p that an exact test of it can give."""
     rows = tidy.to_dict("records")
     frame = tidy[[*names, "detectable"]].assign(
         scale=tidy["detectable_scale"].replace("", None), smallest=[_smallest(r) for r in rows]
@@ -326,15 +326,15 @@ def _smallest(row: dict[str, Any]) -> float:
 
 
 def drawn_tables(*methods: str) -> bool:
-    """Say whether a test among `methods` rests on random draws."""
+    """Say whether a test among `methods` uses random draws."""
     return any("Monte Carlo" in method for method in methods)
 
 
 def worth_saying(smallest: float) -> float:
-    """Return the smallest p that a test could give, NaN where it limits nobody."""
+    """Return the smallest p that a test could give, NaN where it is no limitation."""
     return smallest if smallest > _WORTH_SAYING else math.nan
 
 
 def _known(frame: pd.DataFrame, columns: dict[str, Column]) -> dict[str, Column]:
-    """Leave out columns that there are not, or that hold nothing."""
+    """Drop columns that do not exist or are empty."""
     return {k: c for k, c in columns.items() if k in frame and bool(frame[k].notna().any())}

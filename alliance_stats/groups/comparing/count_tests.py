@@ -276,7 +276,7 @@ class TableTest:
 def table_test(table: Array, options: TestOptions) -> TableTest:
     """Test a table of counts exactly where that takes a second or so, else by drawing tables.
 
-    The exact test is :func:`freeman_halton_p`. Where it would be too long, tables are drawn with
+    The exact test is :func:`freeman_halton_p`. Where it would take too long, tables are drawn with
     the observed margins and ``p = (b + 1) / (m + 1)`` with b of m draws as improbable as the
     observed one (Phipson & Smyth 2010, doi:10.2202/1544-6115.1585); the method names the draws and
     the seed, which is :data:`TABLES_SEED` where none was given.
@@ -298,7 +298,7 @@ def freeman_halton_p(table: Array) -> tuple[float, float] | None:
     The p-value sums the probabilities of all tables with the observed margins that are no more
     probable than the observed one (Freeman & Halton 1951, doi:10.1093/biomet/38.1-2.141). Tables
     are built up column by column; those that leave the same row totals and are equally probable so
-    far go on as one. None where even so there are too many of them.
+    far are merged. None where there are still too many.
     """
     table = np.asarray(table)
     if table.shape[0] > table.shape[1]:
@@ -338,7 +338,7 @@ def freeman_halton_p(table: Array) -> tuple[float, float] | None:
 
 
 def _merged(parts: list[tuple[Array, Array]]) -> tuple[Array, Array]:
-    """Return sums and ways, equal sums as one."""
+    """Return sums and ways, with equal sums merged."""
     sums, ways = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.argsort(sums)
     sums, ways = sums[order], ways[order]

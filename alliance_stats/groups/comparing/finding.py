@@ -1,4 +1,4 @@
-"""What a test hands back, what it may be told, and corrections for several tests."""
+"""Results and options of tests, and corrections for several tests."""
 
 import math
 from collections.abc import Callable
@@ -29,7 +29,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class TestOptions:
-    """What the tests may be told beyond the data.
+    """Options of the tests.
 
     Attributes
     ----------
@@ -121,7 +121,7 @@ def not_tested(estimand: str, estimate: float, note: str) -> Finding:
 def adjusted_p(p_values: npt.ArrayLike, *, adjust: str = "holm") -> Array:
     """Return p-values corrected over all that are not NaN; NaN stays NaN and is not counted.
 
-    ``"holm"`` holds the familywise error rate (Holm 1979), ``"fdr"`` the false discovery rate
+    ``"holm"`` controls the familywise error rate (Holm 1979), ``"fdr"`` the false discovery rate
     (Benjamini & Hochberg 1995, doi:10.1111/j.2517-6161.1995.tb02031.x).
 
     Examples

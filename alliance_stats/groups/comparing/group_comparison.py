@@ -55,14 +55,14 @@ class OutcomeComparison:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class GroupComparison:
-    """Groups compared on several outcomes; made by :func:`compare_groups`.
+    """Groups compared on several outcomes; returned by :func:`compare_groups`.
 
     Attributes
     ----------
     group, labels
         The grouping column and its groups in order; differences are first minus second.
     comparisons
-        A record an outcome.
+        One record per outcome.
     rows
         With one outcome its ledger; with several, the rows that any of them uses: each outcome's
         own steps are in :meth:`ledgers`.
@@ -225,7 +225,7 @@ class GroupComparison:
 
 @dataclass(frozen=True, slots=True)
 class Roles:
-    """Which column plays which part."""
+    """The role of each column."""
 
     group: str
     cluster: str | Sequence[str] | None = None
@@ -257,15 +257,16 @@ def compare_groups(
         Each outcome uses its own complete cases.
     group
         Column of group labels. Differences are first minus second in sorted order; a categorical
-        column's order is kept, so that is how to turn a contrast round.
+        column's order is kept, so use one to reverse a contrast.
     cluster
         Column of the cluster (family) that members are nested in; or several, outermost first
         (``["therapist", "family"]``), inner ids being read within outer ones. The mixed model has
-        an intercept for each; all else goes by the outermost, and g is given for one level only.
+        an intercept for each; everything else uses the outermost, and g is given for one level
+        only.
     baseline
         Numeric column of the outcome's baseline: analysis of covariance.
     paired
-        Column that says which two cases are matched.
+        Column that identifies matched pairs.
     test
         ``"auto"``, the name of a test, or a mapping from outcome to name. The default follows
         from the outcome's type and the design and is named in the row.
@@ -282,8 +283,9 @@ def compare_groups(
         If a column is missing or of the wrong type, there are fewer than two groups, labels look
         alike or are blank, the only outcome is constant, or the test does not fit.
     NotIdentifiedError
-        If the data hold no information on what the test of the only outcome needs, as a variance.
-        Among several outcomes such a one is described, and its row says why it was not tested.
+        If the data hold no information on what the test of the only outcome needs, such as a
+        variance. Among several outcomes, such an outcome is described, and its row says why it was
+        not tested.
 
     Examples
     --------
