@@ -1,4 +1,4 @@
-"""Curves of groups as if each were made of the same people: averaged over covariates."""
+"""Adjusted curves of groups, as if each had the same people: averaged over covariates."""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -41,17 +41,17 @@ class AdjustedCurves:
     Attributes
     ----------
     variable, groups
-        The column, and its values that were compared.
+        The grouping column, and the values compared.
     states
-        The endings whose incidence the curves are; none where they are survival.
+        The endings whose incidence is shown; empty for survival curves.
     time
         (t,) times.
     estimate
         (groups, max(states, 1), t) probabilities.
     root
-        (groups, max(states, 1), t, m) of which the products are covariances.
+        (groups, max(states, 1), t, m); its products are the covariances.
     n_averaged
-        Rows averaged over.
+        Number of rows averaged over.
     model
         What kind of model it was.
     rows
@@ -71,13 +71,13 @@ class AdjustedCurves:
     __repr__ = one_line
 
     def tidy(self, *, conf_level: float = 0.95, conf_type: str = "log-log") -> pd.DataFrame:
-        """Return a row per group, (ending) and time.
+        """Return one row per group, (ending) and time.
 
         Returns
         -------
         DataFrame
             ``group, (state,) time, estimate, std_error, conf_low, conf_high`` on the probability
-            scale: not to have ended by then or, with ``state``, to have ended so.
+            scale: of not having ended by then or, with ``state``, of having ended in that way.
         """
         std_error = np.sqrt((self.root**2).sum(axis=-1))
         frames = []
@@ -102,7 +102,7 @@ class AdjustedCurves:
         return self._without_state(pd.concat(frames, ignore_index=True))
 
     def differences(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return every two groups' difference at each time, later minus earlier in sorted order.
+        """Return all pairwise differences at each time, later minus earlier group in sorted order.
 
         Returns
         -------
@@ -138,7 +138,7 @@ class AdjustedCurves:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the averages take for granted."""
+        """What the averages assume."""
         return (
             "The covariates averaged over are taken as given: they stand for people whose "
             f"'{self.variable}' could have been any of these values.",
@@ -197,7 +197,7 @@ def adjusted_curves(
     1982, doi:10.1016/0021-9681(82)90063-6): groups are compared as if each were made of the same
     people. Cox and discrete hazards give survival, Fine-Gray and competing hazards cumulative
     incidence. Standard errors are by the delta method, with robust covariances where the model has
-    them; random effects are integrated out, and their spreads taken as known.
+    them; random effects are integrated out, with their variances taken as known.
 
     Parameters
     ----------
@@ -205,11 +205,11 @@ def adjusted_curves(
         A model of :func:`cox_ph`, :func:`fine_gray`, :func:`discrete_hazard` or
         :func:`competing_hazards`, with `variable` in its formula.
     variable
-        Column of the groups.
+        Grouping column.
     values
-        Its values to be compared; all that occur, in sorted order, if None.
+        Values to compare; if None, all that occur, in sorted order.
     data
-        Rows with the formula's columns, over which is averaged, one per person with what is known
+        Rows to average over, with the formula's columns: one per person, with what is known
         before the first session; if None, the model's own rows (the first of each unit of a
         discrete model).
     times
@@ -362,7 +362,7 @@ def _of_cox(model: CoxModel, rows: pd.DataFrame, asked: Array | None) -> tuple[A
 def _by_session(
     model: DiscreteHazard | CompetingHazards, rows: pd.DataFrame, asked: Array | None
 ) -> tuple[Array, Array, Array]:
-    """Average whole courses; rows that are alike are looked at once."""
+    """Average whole courses, computing identical rows only once."""
     session = model.periods.session
     if isinstance(model, DiscreteHazard):
         coding, covariance = model.fit.design.fixed.coding, model.covariance

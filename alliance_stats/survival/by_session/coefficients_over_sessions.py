@@ -41,12 +41,12 @@ def varying_coefficient(
 ) -> VaryingCoefficient:
     """Let one coefficient of a hazard model change with time: ``beta(t) = b0 + g(t) b``.
 
-    The model is fitted anew with ``x g(t)`` beside its covariates. A Cox model's rows are cut at
-    every event time (Therneau & Grambsch 2000, section 6.5, doi:10.1007/978-1-4757-3294-8): what
-    R's ``coxph`` does for ``tt(x)``. In a Fine-Gray model who ended otherwise goes on with a value
-    at each time, as under ``tf`` of ``cmprsk::crr``; by session, g is of the session's number.
-    Where :func:`proportional_hazards_test` finds that a ratio does not stay the
-    same, this says what it is when.
+    The model is refitted with ``x g(t)`` added to its covariates. A Cox model's rows are cut at
+    every event time (Therneau & Grambsch 2000, section 6.5, doi:10.1007/978-1-4757-3294-8), as
+    R's ``coxph`` does for ``tt(x)``. In a Fine-Gray model, units with a competing ending stay in
+    with a value at each time, as with ``tf`` of ``cmprsk::crr``; by session, g is a function of
+    the session number. Where :func:`proportional_hazards_test` finds that a ratio changes, this
+    shows what it is at each time.
 
     Parameters
     ----------
@@ -60,9 +60,9 @@ def varying_coefficient(
         g(t): ``"log"``, ``"linear"`` or ``"spline"`` (natural cubic, knots at quantiles of the
         times of events).
     form_df
-        Columns of the spline beside the constant.
+        Columns of the spline, not counting the constant.
     state
-        The ending, of a model of competing hazards: the other endings' coefficients stay constant.
+        For competing hazards, the ending; the other endings' coefficients stay constant.
 
     Returns
     -------
@@ -71,7 +71,7 @@ def varying_coefficient(
     Raises
     ------
     DataError
-        A term that the model does not have; too many rows to be cut at every event time.
+        A term that is not in the model; too many rows to cut at every event time.
     NotIdentifiedError
         Events at fewer times than the function needs; separation.
 
@@ -106,7 +106,7 @@ def varying_coefficient(
 def _of_one_ending(
     model: DiscreteHazard, *, term: str, form: str, form_df: int
 ) -> VaryingCoefficient:
-    """Fit hazards of one ending anew, with the covariate times functions of the session."""
+    """Refit the hazards of one ending, with the covariate times functions of the session."""
     design, periods = model.fit.design, model.periods
     names = [design.fixed.names[k] for k in design.fixed.kept]
     read_term(term, names, form, form_df)
@@ -157,7 +157,7 @@ def _of_one_ending(
 def _of_competing(
     model: CompetingHazards, *, term: str, form: str, form_df: int, state: str | None
 ) -> VaryingCoefficient:
-    """Fit competing endings anew, one ending's coefficient changing with the session."""
+    """Refit competing endings, one ending's coefficient changing with the session."""
     if model.effects is not None:
         raise ValueError(
             "The model has random effects: fit it with cluster= instead, or give the formula the "

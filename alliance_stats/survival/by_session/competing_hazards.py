@@ -73,43 +73,44 @@ def competing_hazards(
     """Model the hazards of competing endings in discrete time, in one multinomial likelihood.
 
     ``log(h_k / (1 - sum h)) = baseline_k(t) + x beta_k + b_k`` for each ending k: the hazards of
-    one session sum to at most 1, which separate binary models do not see to. Therapists come in by
-    `random` (an effect ``b_k`` of each on each ending) or, without effects, by `cluster`.
+    one session sum to at most 1, which separate binary models do not ensure. Therapists enter by
+    `random` (with an effect ``b_k`` on each ending) or, without effects, by `cluster`.
 
     Parameters
     ----------
     formula
         Covariates; ``"1"`` for none.
     data
-        Rows a unit and session, as for :func:`discrete_hazard`.
+        One row per unit and session, as for :func:`discrete_hazard`.
     session, unit
         Columns.
     known_before
         As in :func:`discrete_hazard`.
     event
-        Column: which ending came in the interval after the session; `censored` where none did,
-        missing where that is not known yet (``ending_code`` of :func:`person_period`).
+        Column: which ending occurred in the interval after the session; `censored` where none did,
+        missing where that is not yet known (``ending_code`` of :func:`person_period`).
     censored
-        The value that says that no ending came.
+        The value for no ending.
     labels
-        Words for the values of `event`, as in ``{1: "dropout", 2: "planned"}``; else the values.
+        Labels for the values of `event`, as in ``{1: "dropout", 2: "planned"}``; by default the
+        values themselves.
     cluster
         Column: standard errors are robust, from scores summed over its values, times
         ``G / (G - 1)``.
     random
         ``"(1 | therapist)"``: each therapist has an effect on each ending, with a variance for each
-        ending and a correlation for each pair. Whether those who lose many families also end few as
-        planned is a question about therapists, and the cumulative incidence depends on it: it is
-        asked of the data. ``"(1 || therapist)"``: the effects are independent, which is assumed;
-        with few therapists, or an ending that is rare, a correlation is hardly known, or runs to
-        its limit (the summary says so), and this is the model to fall back on.
+        ending and a correlation for each pair. Whether therapists who lose many families also end
+        few as planned affects the cumulative incidence, so it is estimated from the data.
+        ``"(1 || therapist)"``: the effects are assumed to be independent. With few therapists or
+        a rare ending, a correlation is poorly estimated or runs to its limit (the summary says
+        so), and this is the model to fall back on.
     nodes
-        1 for the Laplace approximation, more for adaptive Gauss-Hermite quadrature with so many
-        nodes for each ending.
+        1 for the Laplace approximation; more for adaptive Gauss-Hermite quadrature with that many
+        nodes per ending.
     baseline, baseline_df
-        As in :func:`discrete_hazard`. With dummies an ending has hazard 0 after sessions in which
-        it did not come; sessions after which nothing, or everything, ended are set aside and stand
-        in the ledger.
+        As in :func:`discrete_hazard`. With dummies an ending has hazard 0 after sessions at which
+        it did not occur; sessions after which no unit, or every unit, ended are set aside and
+        listed in the ledger.
     weights
         Without `random`. Column of positive weights, as in :func:`discrete_hazard`: standard errors
         are robust, over `cluster` or over the units.
@@ -121,8 +122,8 @@ def competing_hazards(
     Raises
     ------
     DataError, FormulaError, NotIdentifiedError
-        As :func:`discrete_hazard`; and if fewer than two endings occur, or `random` has fewer than
-        two units or ones that end once each.
+        As in :func:`discrete_hazard`; also if fewer than two endings occur, or `random` has
+        fewer than two units or ones that end once each.
     ValueError
         `cluster` or `weights` together with `random`; `nodes` without `random`.
 
@@ -300,7 +301,7 @@ def _rows(
     *,
     smooth: bool,
 ) -> EndingRows:
-    """Say which columns count for which ending, and which endings can come in which row."""
+    """Say which columns count for which ending, and which endings are possible in which row."""
     counts = np.ones((len(states), X.shape[1]), dtype=bool)
     possible = np.ones((len(X), len(states)), dtype=bool)
     if not smooth:

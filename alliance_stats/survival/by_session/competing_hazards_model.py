@@ -1,4 +1,4 @@
-"""Fitted hazards of competing endings, and what one asks of them.
+"""Fitted hazards of competing endings, and their summaries.
 
 From the log odds of endings by session to hazards and cumulative incidences.
 """
@@ -56,15 +56,15 @@ class CompetingHazards:
     periods
         Rows used.
     observed
-        ``session, n_risk`` and a count for each ending, a row per session.
+        ``session, n_risk`` and a count for each ending, one row per session.
     formula, baseline, n_clusters
         As given, and how many clusters (or units, of rows with weights).
     effects
-        What groups add to each ending, if anything.
+        Effects of groups on each ending, if any.
     ending_rows, cluster
         The data as arrays, and (n,) the number of each row's cluster; None without clusters.
     weights
-        Column of how many rows each stands for; None without.
+        Column of weights; None without.
     """
 
     states: tuple[str, ...]
@@ -95,7 +95,7 @@ class CompetingHazards:
         Parameters
         ----------
         effects
-            ``"fixed"``: log odds ratios, the baseline's terms first in each state. ``"ran_pars"``:
+            ``"fixed"``: log odds ratios, the baseline terms first in each state. ``"ran_pars"``:
             the SD of groups' effects on each ending (``state``), with limits of its profile
             likelihood, and their correlations (``cor__dropout.planned``), with limits by Fisher's z
             (NaN on the boundary). ``"ran_vals"``: predicted effects of each group on each ending,
@@ -161,14 +161,14 @@ class CompetingHazards:
         Parameters
         ----------
         test
-            ``"wald"``, ``"likelihood-ratio"`` or ``"score"``, as :meth:`DiscreteHazard.anova`.
+            ``"wald"``, ``"likelihood-ratio"`` or ``"score"``, as in :meth:`DiscreteHazard.anova`.
 
         Returns
         -------
         DataFrame
             ``state, term, statistic, df, p_value, method``, chi-squared: given all terms that do
-            not contain it, and the other endings' terms; ``state`` is None for all endings
-            together.
+            not contain it, and the other endings' terms; ``state`` is None for the joint test
+            of all endings.
         """
         clustered = self.n_clusters is not None
         refuse_test(test, clustered=clustered, effects="random effects" if self.effects else "")
@@ -199,7 +199,7 @@ class CompetingHazards:
     def likelihood(self) -> ModelLikelihood:
         """Return what `likelihood_ratio_test` and `compare_models` need.
 
-        As :meth:`DiscreteHazard.likelihood`.
+        As in :meth:`DiscreteHazard.likelihood`.
         """
         counted = ~np.isnan(self.beta)
         refusal = ""
@@ -252,21 +252,20 @@ class CompetingHazards:
         newdata
             One row of covariates that hold at every session; not needed without covariates.
         level
-            ``"population"``: over all groups, each of which keeps its effects over the whole course
-            (the hazard is that of those still there). ``"typical"``: a group whose effects are 0.
-            The same without random effects.
+            ``"population"``: averaged over all groups, each keeping its effects over the whole
+            course (the hazard is that of those still in treatment). ``"typical"``: a group whose
+            effects are 0. The two agree without random effects.
         conf_level
-            Coverage of the pointwise intervals, by the log-log transformation; delta method, the
-            spreads of random effects and hazards of exactly 0 or 1 taken as known.
+            Coverage of the pointwise intervals, by the log-log transformation; delta method, with
+            the variances of random effects and hazards of exactly 0 or 1 taken as known.
 
         Returns
         -------
         DataFrame
             ``state, time, n_risk, n_event, hazard, estimate, std_error, conf_low, conf_high``: the
-            probability to end so in the
-            interval of those still there, and to have ended so by then (cumulative incidence). At
-            each session the hazards sum to at most 1, and the cumulative incidences with the share
-            still there to 1.
+            probability of ending in this way in the interval, for those still in treatment, and
+            of having done so by then (cumulative incidence). At each session the hazards sum to
+            at most 1; the cumulative incidences and the share still in treatment sum to 1.
         """
         check_choice(level, ("population", "typical"), name="level")
         found, by_beta = self.course(newdata, level=level)
@@ -306,10 +305,11 @@ class CompetingHazards:
         return found, by_beta[:, :, ~np.isnan(self.beta)]
 
     def predict(self, newdata: pd.DataFrame) -> pd.DataFrame:
-        """Return the hazard of each ending, a column for each, of rows in their sessions.
+        """Return the hazard of each ending, one column per ending, for rows at their sessions.
 
-        The probability of ending so in the session, of those still there, for groups whose random
-        effects are 0, under the rows' own labels. Over a course, with intervals: :meth:`curve`.
+        The probability of ending in this way at the session, for those still in treatment in groups
+        whose random effects are 0, under the rows' own labels. For a whole course, with intervals,
+        see :meth:`curve`.
 
         Parameters
         ----------
@@ -403,7 +403,7 @@ class CompetingHazards:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What to know before any number: convergence, a boundary, few clusters."""
+        """What to know before reading any number: convergence, a boundary, few clusters."""
         few = () if self.n_clusters is None else few_clusters_warning(self.n_clusters)
         return (*few, *([] if self.effects is None else self.effects.doubts()))
 

@@ -1,4 +1,4 @@
-"""Hazards in discrete time: the probability to leave after each session, of those still there."""
+"""Hazards in discrete time: the probability of leaving after each session, if still there."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -68,27 +68,27 @@ def discrete_hazard(
     """Model the hazard of ending after each session.
 
     ``g(h_it) = baseline(t) + x_it beta + u``, where ``h_it`` is the probability that unit i ends in
-    the interval after session t given that it was still there, and u are random effects.
+    the interval after session t given that it was still in treatment, and u are random effects.
 
     Parameters
     ----------
     formula
-        Covariates, as in ``"alliance + parent_trauma"``; ``"1"`` for none. What stands in
-        ``offset(...)`` is added to the linear predictor as it is (the logarithm of the days
+        Covariates, as in ``"alliance + parent_trauma"``; ``"1"`` for none. A term in
+        ``offset(...)`` is added to the linear predictor unchanged (the logarithm of the days
         between two sessions, so that hazards are per day).
     data
-        Rows a unit and session: :func:`~alliance_stats.transforms.person_period` or
-        ``endings(...).periods()``. What stands in the row of session t must have been known by
+        One row per unit and session: :func:`~alliance_stats.transforms.person_period` or
+        ``endings(...).periods()``. The values in the row of session t must have been known by
         session t.
     session, event
         Columns: session number; 1 where the unit ended in the interval after it, 0 where it came
-        back, NaN where that is not known yet (set aside and counted).
+        back, NaN where that is not yet known (set aside and counted).
     unit
-        Column: id of what ends. The family, where its members leave together; the person, where
-        they leave one by one.
+        Column: id of the unit that ends: the family, where its members leave together; the person,
+        where they leave one by one.
     known_before
         Columns fixed by design before treatment began (the order of conditions, a planned dose):
-        they are not held to know the future, whatever they add up to.
+        they are never taken to know the future, whatever they add up to.
     random
         Random terms, as in ``"(1 | therapist)"``; None for none.
     cluster, vcov
@@ -100,22 +100,22 @@ def discrete_hazard(
         ``"cloglog"``: coefficients are log hazard ratios, those of a Cox model whose times were
         grouped by session (Prentice & Gloeckler 1978). ``"logit"``: log odds ratios of leaving.
     baseline
-        ``"dummies"``: each session has a level of its own; sessions after which no one left have
-        hazard 0, are set aside and stand in the ledger. ``"spline"`` (natural cubic) or
-        ``"polynomial"``: smooth, with `baseline_df` columns beside the constant. ``"log"``: the
+        ``"dummies"``: each session has its own level; sessions after which no one left have
+        hazard 0, are set aside and are listed in the ledger. ``"spline"`` (natural cubic) or
+        ``"polynomial"``: smooth, with `baseline_df` columns plus the constant. ``"log"``: the
         logarithm of the session; ``"constant"``: the same hazard after every session.
     baseline_df
         See `baseline`; not used by dummies.
     nodes
         1 for the Laplace approximation, which can misplace the variance of groups with few events;
-        more for adaptive Gauss-Hermite quadrature with so many nodes an effect, for one or two
-        effects, as :func:`glmm` takes them; ``"enough"`` raises them until the likelihood stands.
+        more for adaptive Gauss-Hermite quadrature with that many nodes per effect, for one or two
+        effects, as in :func:`glmm`; ``"enough"`` adds nodes until the likelihood is stable.
     weights
         With ``random=None``. Column of positive weights: how many rows each stands for (inverse
         probabilities of being treated, of being seen, of being sampled), brought to mean 1 as
         R's ``survey::svyglm`` does. Standard errors are then robust, over `cluster` or over the
-        units, times ``G / (G - 1)``, for weights are no counts (Binder 1983,
-        doi:10.2307/1402588); that weights were estimated is not in them.
+        units, times ``G / (G - 1)``, because weights are not counts (Binder 1983,
+        doi:10.2307/1402588); they do not allow for the estimation of the weights.
 
     Returns
     -------
@@ -124,7 +124,7 @@ def discrete_hazard(
     Raises
     ------
     FormulaError
-        A formula that cannot be read, or that holds an outcome or a random term.
+        A formula that cannot be read, or that contains an outcome or a random term.
     DataError
         Impossible courses; covariates that know the future (a mean over the whole course); rows
         that are copies of one ending.
@@ -250,7 +250,7 @@ def covariance_over(
 def without_effects(
     formula: MixedFormula, frame: pd.DataFrame, link: str, weights: str | None
 ) -> GeneralizedLinearMixedModel:
-    """Fit the regression of rows that are independent, each as many as its weight says."""
+    """Fit the regression of independent rows, each counted as often as its weight says."""
     design, used = build_design(formula, frame, residual_variance=False)
     weight = None if weights is None else read_weights(frame, weights)
     return GeneralizedLinearMixedModel(
@@ -273,14 +273,14 @@ def hazard_periods(
     known_before: Sequence[str] = (),
     offset: bool = False,
 ) -> Periods:
-    """Read the rows of a hazard model and hold its covariates to what was known in time.
+    """Read the rows of a hazard model and check that its covariates were known in time.
 
     Parameters
     ----------
     formula, data, session, event, unit, known_before
         As in :func:`discrete_hazard`.
     also
-        Further columns without which a row is not used, a tuple each grouping factor.
+        Further columns that a row needs to be used, one tuple per grouping factor.
     causes
         The caller's column of endings, where `event` holds several, coded from it.
     offset
@@ -314,7 +314,7 @@ def hazard_periods(
 
 
 def _check_groups(data: pd.DataFrame, groups: Sequence[tuple[str, ...]]) -> None:
-    """Refuse a grouping that is no column, naming the default where it was not asked for."""
+    """Refuse a grouping that is not a column, naming the default where none was requested."""
     columns = [str(column) for group in groups for column in group]
     if columns == ["therapist"] and "therapist" not in data.columns:
         raise DataError(

@@ -1,4 +1,4 @@
-"""A fitted hazard in discrete time, and what one asks of it."""
+"""A fitted hazard in discrete time, and its summaries."""
 
 from dataclasses import dataclass
 
@@ -51,9 +51,9 @@ class DiscreteHazard:
     Attributes
     ----------
     fit
-        The generalized model, which has no groupings where there are no random effects.
+        The generalized model, without groupings where there are no random effects.
     periods
-        The rows and what was observed at each session.
+        The rows, and what was observed at each session.
     formula
         The covariates as given.
     baseline
@@ -61,7 +61,7 @@ class DiscreteHazard:
     errors
         The covariance over clusters, or over units where rows have weights; None without.
     weights
-        Column of how many rows each stands for; None without.
+        Column of weights; None without.
     """
 
     fit: GeneralizedLinearMixedModel
@@ -125,7 +125,7 @@ class DiscreteHazard:
         Parameters
         ----------
         effects
-            ``"fixed"``: coefficients, the baseline's first. ``"ran_pars"``: SDs of the random
+            ``"fixed"``: coefficients, baseline first. ``"ran_pars"``: SDs of the random
             effects, with the intervals of :meth:`median_ratios` for intercepts (NaN otherwise).
             ``"ran_vals"``: predicted effects of each unit, with their intervals.
         conf_level
@@ -164,25 +164,25 @@ class DiscreteHazard:
         return table
 
     def hazard_ratios(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return the covariates' hazard ratios, of a complementary log-log link.
+        """Return the covariates' hazard ratios, for a complementary log-log link.
 
         ``term, estimate, conf_low, conf_high, p_value``, for units with the same random effects.
 
         Raises
         ------
         ValueError
-            Of a model with a logit link, whose ratios are of odds: :meth:`odds_ratios`.
+            If the link is the logit, whose ratios are of odds: :meth:`odds_ratios`.
         """
         self._refuse_link("logit", "odds_ratios")
         return self._ratios(conf_level)
 
     def odds_ratios(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return the covariates' odds ratios, of a logit link: columns as of `hazard_ratios`.
+        """Return the covariates' odds ratios, for a logit link: columns as in `hazard_ratios`.
 
         Raises
         ------
         ValueError
-            Of a model with another link, whose ratios are of hazards: :meth:`hazard_ratios`.
+            If the link is another, whose ratios are of hazards: :meth:`hazard_ratios`.
         """
         self._refuse_link("cloglog", "hazard_ratios")
         return self._ratios(conf_level)
@@ -211,9 +211,9 @@ class DiscreteHazard:
         Parameters
         ----------
         test
-            ``"wald"``, ``"likelihood-ratio"`` or ``"score"`` (Rao's, of the expected information);
-            with clusters or weights Wald and score tests are robust, and there is no likelihood
-            ratio; with random effects there is Wald's alone.
+            ``"wald"``, ``"likelihood-ratio"`` or ``"score"`` (Rao's, by the expected information).
+            With clusters or weights, Wald and score tests are robust, and there is no likelihood
+            ratio; with random effects there is only Wald's.
 
         Returns
         -------
@@ -242,8 +242,8 @@ class DiscreteHazard:
     def likelihood(self) -> ModelLikelihood:
         """Return what `likelihood_ratio_test` and `compare_models` need.
 
-        Sessions with hazard 0 or 1 under dummies count as parameters at their limit beside a smooth
-        baseline, which has none: their rows add nothing to the log-likelihood.
+        In comparisons with a smooth baseline, which has none, sessions with hazard 0 or 1 under
+        dummies count as parameters at their limit: their rows add nothing to the log-likelihood.
         """
         design, table = self.fit.design, self.periods.sessions
         certain = (table["n_event"] == 0) | (table["n_event"] == table["n_risk"])
@@ -268,7 +268,7 @@ class DiscreteHazard:
 
         ``exp(.6745 sqrt(2) SD)`` (Larsen & Merlo 2005, doi:10.1093/aje/kwi017), with limits of the
         SD's profile likelihood (of a Wald interval of its logarithm where a grouping has slopes).
-        The variance is per session: it is not on one footing with that of a model of the final
+        The variance is per session: it is not comparable with that of a model of the final
         outcome.
         """
         if not self.has_effects:
@@ -279,13 +279,13 @@ class DiscreteHazard:
         )
 
     def observed(self, newdata: pd.DataFrame | None = None) -> pd.DataFrame:
-        """Return the numbers at risk and leaving: ``time, n_risk, n_event``, a row per session.
+        """Return the numbers at risk and leaving: ``time, n_risk, n_event``, one row per session.
 
         Parameters
         ----------
         newdata
-            Covariates of the course, as of :meth:`curve`: only rows with exactly these count. All
-            rows if None.
+            Covariates of the course, as in :meth:`curve`: only rows with exactly these values
+            count. All rows if None.
         """
         if newdata is None:
             return self.periods.sessions.rename(columns={"session": "time"})
@@ -303,10 +303,10 @@ class DiscreteHazard:
         Parameters
         ----------
         newdata
-            Covariates of the course: one row that holds at every session, or a row per session
-            (with the session column). Not needed by a model without covariates.
+            Covariates of the course: one row that holds at every session, or one row per
+            session (with the session column). Not needed for a model without covariates.
         level
-            ``"population"``: over all units of the groupings, each of which keeps its effect over
+            ``"population"``: averaged over all units of the groupings, each keeping its effect over
             the whole course (comparable with Kaplan-Meier: the hazard is that of those still
             there). ``"typical"``: a unit whose random effects are 0.
         conf_level
@@ -317,7 +317,7 @@ class DiscreteHazard:
         -------
         DataFrame
             ``time, n_risk, n_event, hazard, hazard_low, hazard_high, survival, survival_low,
-            survival_high``, a row per session at which units were at risk; probabilities.
+            survival_high``, one row per session at which units were at risk; probabilities.
             A hazard of exactly 0 or 1 (dummies) has no interval.
         """
         check_choice(level, ("population", "typical"), name="level")
@@ -335,16 +335,16 @@ class DiscreteHazard:
     def predict(
         self, newdata: pd.DataFrame, *, scale: str = "response", conf_level: float = 0.95
     ) -> pd.DataFrame:
-        """Return the hazard of new rows in their sessions, for units whose random effects are 0.
+        """Return the hazard of new rows at their sessions, for units whose random effects are 0.
 
-        Survival over a course, and what is seen in a population: :meth:`curve`.
+        For survival over a course, and for a population, see :meth:`curve`.
 
         Parameters
         ----------
         newdata
             Rows with the session and the covariates.
         scale
-            ``"response"``: the probability of the event in the session, of those still there.
+            ``"response"``: the probability of the event at the session, for those still there.
             ``"link"``: the linear predictor.
         conf_level
             Coverage of the intervals.
@@ -353,7 +353,7 @@ class DiscreteHazard:
         -------
         DataFrame
             ``estimate, std_error, conf_low, conf_high`` under the rows' own labels: by the delta
-            method, limits of a hazard on the logit scale as those of :meth:`curve`. A hazard of
+            method, with limits of a hazard on the logit scale as in :meth:`curve`. A hazard of
             exactly 0 or 1 (dummies) has no interval.
         """
         check_choice(scale, ("link", "response"), name="scale")
@@ -399,7 +399,7 @@ class DiscreteHazard:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What to know before any number: convergence, a boundary, few events."""
+        """What to know before reading any number: convergence, a boundary, few events."""
         found = []
         if not self.fit.convergence.converged:
             found.append(f"The fit did not converge ({self.fit.convergence.message}).")

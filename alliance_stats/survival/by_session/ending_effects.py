@@ -1,8 +1,8 @@
-"""What groups add to each of several endings: spreads, correlations, predicted effects.
+"""Effects of groups on each of several endings: SDs, correlations, predicted effects.
 
-The deviance of groups' effects on several endings is a criterion as any other: a block of several
-linear predictors a row, with one covariance factor. Boundaries, restarts and the last Newton steps
-are those of :mod:`alliance_stats.engine.search`, profiles of
+The deviance of groups' effects on several endings is a criterion like any other: a block of
+several linear predictors per row, with one covariance factor. Boundaries, restarts and the last
+Newton steps are those of :mod:`alliance_stats.engine.search`, profiles of
 :mod:`alliance_stats.engine.likelihood_rise`.
 """
 
@@ -54,7 +54,7 @@ _LOWER = 1e-4
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EffectsFit:
-    """The maximum of the likelihood, and the criterion that it is the maximum of."""
+    """The maximum of the likelihood, and the criterion it maximises."""
 
     criterion: EndingCriterion
     minimum: Minimum
@@ -88,7 +88,7 @@ class EffectsFit:
 
     @property
     def convergence(self) -> Convergence:
-        """How it was found."""
+        """How the maximum was found."""
         return self.minimum.convergence
 
 
@@ -109,14 +109,14 @@ def minimise_effects(
     plain
         The fit without effects: where the search begins.
     nodes
-        Quadrature nodes a dimension.
+        Quadrature nodes per dimension.
     correlated
         Whether the effects on different endings may be correlated.
 
     Raises
     ------
     NotIdentifiedError
-        A spread that runs away.
+        A variance that diverges.
     """
     k = len(rows.counts)
     template = Template.full([[k] if correlated else [1] * k])
@@ -226,7 +226,7 @@ class EndingEffects:
     group
         Name of the grouping, and `labels` of its groups.
     n_units
-        (groups,) how many units of each are in the rows used.
+        (groups,) number of units of each in the rows used.
     unit
         Column of the units.
     """
@@ -245,7 +245,7 @@ class EndingEffects:
 
     @property
     def coefficients(self) -> Array:
-        """Covariance of the coefficients, which owns up to the spreads being estimated."""
+        """Covariance of the coefficients, which allows for the estimation of the variances."""
         k = self.fit.minimum.template.n_theta
         return self.fit.covariance[k:, k:]
 
@@ -354,7 +354,7 @@ class EndingEffects:
         return pd.concat(frames, ignore_index=True)
 
     def doubts(self) -> list[str]:
-        """Say what has not converged, or sits on its boundary."""
+        """Say what has not converged, or is on its boundary."""
         found = []
         if not self.fit.convergence.converged:
             found.append(f"The fit did not converge ({self.fit.convergence.message}).")

@@ -1,6 +1,6 @@
 """The likelihood of competing endings whose groups differ in each, with its gradient.
 
-A group has one effect an ending, ``b = Lambda u`` with ``u ~ N(0, I)``, and row i of it
+A group has one effect per ending, ``b = Lambda u`` with ``u ~ N(0, I)``, and its row i has
 
     log P(k) / P(none) = x_i beta_k + b_k.
 
@@ -58,9 +58,9 @@ class GroupedRows:
     X
         (n, p).
     came
-        (endings, n): 1 where the ending came.
+        (endings, n): 1 where the ending occurred.
     blocked
-        (endings, n): added to the log odds; 0 where the ending can come.
+        (endings, n): added to the log odds; 0 where the ending is possible.
     starts, sizes
         (groups,) first row and number of rows of each.
     """
@@ -193,7 +193,7 @@ class EndingSlopes:
 
 @functools.cache
 def rule_of(nodes: int, dimensions: int) -> Rule:
-    """Return the product rule with so many nodes a dimension."""
+    """Return the product rule with the given number of nodes per dimension."""
     x, w = special.roots_hermitenorm(nodes)
     log_weight = np.log(w / w.sum()) + x**2 / 2.0
     points = np.array(list(itertools.product(x, repeat=dimensions))).reshape(
@@ -217,7 +217,7 @@ def deviance(rows: GroupedRows, beta: Array, Lambda: Array, u: Array, nodes: int
     u
         (groups, endings) where to begin the search of the modes.
     nodes
-        A dimension; 1 for the Laplace approximation.
+        Nodes per dimension; 1 for the Laplace approximation.
     """
     own = np.flatnonzero(Lambda.any(axis=0))
     L = Lambda[:, own]
@@ -340,7 +340,7 @@ class EndingCriterion:
     scale
         Root of half the coefficients' covariance, near which the deviance curves like |x|^2 / 2.
     nodes
-        Quadrature nodes a dimension; 1 for the Laplace approximation.
+        Quadrature nodes per dimension; 1 for the Laplace approximation.
     template
         Which entries of the factor are free, at full rank.
     """

@@ -44,9 +44,9 @@ class EndingRows:
     counts
         (endings, p): whether the ending has a coefficient of that column.
     possible
-        (n, endings): whether that ending can come in that row; its probability is 0 otherwise.
+        (n, endings): whether that ending is possible in that row; its probability is 0 otherwise.
     weight
-        (n,) how many each row stands for; None where each is one.
+        (n,) weight of each row; None where each is 1.
     """
 
     X: Array
@@ -57,7 +57,7 @@ class EndingRows:
 
     @property
     def came(self) -> Array:
-        """(n, endings + 1): 1 where it came so, none first."""
+        """(n, endings + 1): 1 for the ending that occurred, none first."""
         return np.asarray(np.eye(len(self.counts) + 1)[self.ending])
 
 
@@ -70,7 +70,7 @@ class MultinomialFit:
     beta
         (endings, p) coefficients, NaN where a column does not count for an ending.
     covariance
-        (m, m) inverse information of the coefficients that do, ending by ending.
+        (m, m) inverse information of the coefficients that count, ending by ending.
     scores
         (m, n) each row's score.
     log_lik
@@ -84,7 +84,7 @@ class MultinomialFit:
 
 
 def probabilities(X: Array, beta: Array, possible: npt.NDArray[np.bool_]) -> Array:
-    """Return (n, endings + 1) probabilities, of no ending first: they sum to 1.
+    """Return probabilities (n, endings + 1), no ending first; they sum to 1.
 
     Parameters
     ----------

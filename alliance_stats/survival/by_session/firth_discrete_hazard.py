@@ -51,8 +51,8 @@ def firth_discrete_hazard(
     ``log L(beta) + log |I(beta)| / 2`` is maximised over baseline and covariates, with I the
     expected information (Firth 1993, doi:10.1093/biomet/80.1.27; Heinze & Schemper 2002,
     doi:10.1002/sim.1047). Where :func:`discrete_hazard` refuses a level in which nobody left, this
-    gives a finite ratio with a profile interval: ask for it there, and say so. Rows are taken as
-    independent: there are no random effects, and no clusters.
+    gives a finite ratio with a profile interval: use it there, and report it. Rows are taken as
+    independent: there are no random effects or clusters.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a hazard in discrete time expects: of rows in their sessions, and of whole courses."""
+"""Expectations of a hazard in discrete time: for rows at their sessions and whole courses."""
 
 from dataclasses import dataclass
 
@@ -28,7 +28,7 @@ class SessionCourses:
     fit
         The generalized model.
     periods
-        The rows and what was observed at each session.
+        The rows, and what was observed at each session.
     formula
         The covariates as given.
     baseline
@@ -132,7 +132,7 @@ class SessionCourses:
         )
 
     def _kept_sd(self, predictors: pd.DataFrame) -> float:
-        """SD of what a unit keeps over all sessions."""
+        """SD of the effects that a unit keeps over all sessions."""
         sds = predictors.drop(columns="estimate").to_numpy()
         total = np.sqrt((sds**2).sum(axis=1))
         slopes = [g.name for g in self.fit.design.groupings if g.names != ("(Intercept)",)]

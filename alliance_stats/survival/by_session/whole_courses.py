@@ -1,4 +1,4 @@
-"""What a whole course comes to, over units that keep their effects: one ending, or several."""
+"""Survival and incidence over whole courses, for units that keep their effects."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ _POINTS_OF = (61, 31, 21, 13)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Incidence:
-    """What a course comes to.
+    """Hazards and incidences over a course.
 
     Attributes
     ----------
@@ -109,7 +109,7 @@ class Curve:
     Attributes
     ----------
     hazard, survival
-        (k,) probability to end in the interval, of those still there, and to be there after it.
+        (k,) probability of ending in the interval, if still there, and of being there after it.
     hazard_slope, survival_slope
         (k, k) derivatives: row t in the linear predictor of interval s.
     """
@@ -123,8 +123,8 @@ class Curve:
 def population_curve(family: Family, eta: Array, sd: float) -> Curve:
     """Integrate each unit's whole curve over a normal effect that it keeps throughout.
 
-    ``S(t) = E prod_{s <= t} (1 - h_s(b))`` and ``h(t) = 1 - S(t) / S(t-1)``: who is still there is
-    of low hazard, so that a population's hazard falls away from that of its typical unit.
+    ``S(t) = E prod_{s <= t} (1 - h_s(b))`` and ``h(t) = 1 - S(t) / S(t-1)``: those still there
+    have low hazards, so that a population's hazard falls away from that of its typical unit.
 
     Parameters
     ----------

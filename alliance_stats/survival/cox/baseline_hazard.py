@@ -1,4 +1,4 @@
-"""The cumulative baseline hazard of a Cox model, and what its error comes from. Arrays only."""
+"""The cumulative baseline hazard of a Cox model, and the sources of its error. Arrays only."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ class Baseline:
     mean
         (t, p) minus its slope in the coefficients: the risk sets' means, summed over the hazard.
     root
-        (t, k) of which the products are the covariances at given coefficients (Tsiatis 1981,
+        (t, k) whose products are the covariances at given coefficients (Tsiatis 1981,
         doi:10.1214/aos/1176345335).
     """
 

@@ -1,4 +1,4 @@
-"""Standard errors over clusters of hazard models, and what makes them honest with few clusters.
+"""Cluster-robust standard errors of hazard models, and their correction for few clusters.
 
 A hazard model's score is a sum over clusters, ``U = sum U_c``, and so is its information, ``I = sum
 I_c``. The robust covariance is ``I^-1 sum U_c U_c' I^-1`` (Lin & Wei 1989,
@@ -70,7 +70,7 @@ class ClusterErrors:
 
 
 def rejection_rates() -> pd.DataFrame:
-    """Return the simulated table, a row per cell.
+    """Return the simulated table, one row per cell.
 
     ``therapists, sizes, effect, model, method, studies, rejected, undefined``: how often tests at
     .05 rejected a true null hypothesis, of a therapist's covariate (``experience``) and of one
@@ -82,7 +82,7 @@ def rejection_rates() -> pd.DataFrame:
 
 
 def few_cluster_notes(errors: ClusterErrors, model: str) -> Iterator[str]:
-    """Say what tests over few clusters are worth, by simulated studies of such a number.
+    """Say how reliable tests with few clusters are, by simulated studies with as many.
 
     Parameters
     ----------

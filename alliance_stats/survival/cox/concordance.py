@@ -1,4 +1,4 @@
-"""How well a risk score orders who ends first: Harrell's C for intervals, strata and clusters."""
+"""How well a risk score orders endings: Harrell's C for intervals, strata and clusters."""
 
 from dataclasses import dataclass
 
@@ -27,12 +27,12 @@ class Concordance:
     Attributes
     ----------
     estimate
-        ``(concordant + tied / 2) / comparable`` pairs: the chance that of two at risk together the
-        one that ended first had the higher predicted hazard.
+        ``(concordant + tied / 2) / comparable`` pairs: the probability that of two at risk together
+        the one that ended first had the higher predicted hazard.
     std_error
         From the summed influence of each row or cluster (infinitesimal jackknife).
     concordant, discordant, tied
-        Pairs; `tied` pairs have one predicted hazard.
+        Pairs; `tied` pairs have equal predicted hazards.
     rows
         What happened to the rows.
     """
@@ -72,7 +72,7 @@ class Concordance:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Nothing to know beforehand."""
+        """No notes."""
         return ()
 
     def account(self, *, conf_level: float = 0.95) -> Account:

@@ -57,13 +57,13 @@ class CoxDesign:
     term_columns
         Formula term -> the columns it makes (several for a factor).
     X
-        (p, n) covariates, a row per covariate, centred within strata and scaled to SD 1.
+        (p, n) covariates, one row per covariate, centred within strata and scaled to SD 1.
     centre, scale
         (strata, p) what was subtracted, and (p,) what the columns were divided by.
     variables
         Columns of the frame that the formula names.
     coding
-        How the formula's terms were coded, and new data are.
+        How the formula's terms, and new data, are coded.
     columns
         Which of its columns are the covariates.
     """

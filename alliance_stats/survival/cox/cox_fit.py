@@ -1,14 +1,14 @@
-"""Newton's method for the partial likelihood, and what it refuses to call an estimate.
+"""Newton's method for the partial likelihood, with a check that a maximum exists.
 
 A partial likelihood has no maximum where some combination ``d`` of the covariates is, at every
 event, at least as high in whoever has it as in all who are at risk, and somewhere higher (Bryson &
 Johnson 1981, doi:10.1080/00401706.1981.10487683; Jacobsen 1989): along d the likelihood rises for
-ever, whatever an iteration says that stops on its way. Such a d is looked for by a linear programme
+ever, whatever an iteration that stops on the way reports. Such a d is sought by a linear programme
 
     maximise score(0) d    subject to    (x_i - x_j) d >= 0  for every event i and j at risk,
 
-of whose constraints only those are written down that a solution so far breaks: the riskiest row of
-each risk set. A penalty on frailties leaves all this as it is, for it bounds them.
+with only those constraints added that the solution so far breaks: the riskiest row of
+each risk set. A penalty on frailties changes nothing here, because it bounds them.
 """
 
 from collections.abc import Callable
@@ -249,7 +249,7 @@ class Climbable(Protocol):
 
 
 class Likelihood(Climbable, Protocol):
-    """A log-likelihood of who ended when, of whose rise for ever can be known."""
+    """A log-likelihood of times to an ending that can be checked for an endless rise."""
 
     @property
     def X(self) -> Array:

@@ -1,4 +1,4 @@
-"""What a fitted Cox model can say: ratios, tests, baseline hazard, survival, residuals."""
+"""Summaries of a fitted Cox model: ratios, tests, baseline hazard, survival, residuals."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -161,20 +161,20 @@ class CoxModel:
         Parameters
         ----------
         test
-            ``"wald"``, ``"likelihood-ratio"`` or ``"score"``; with clusters Wald and score tests
+            ``"wald"``, ``"likelihood-ratio"`` or ``"score"``; with clusters, Wald and score tests
             are robust, and there is no likelihood ratio.
 
         Returns
         -------
         DataFrame
-            ``term, statistic, df, p_value, method``, chi-squared, a row per term of the formula.
+            ``term, statistic, df, p_value, method``, chi-squared, one row per term of the formula.
             NaN where there are fewer clusters than coefficients. Wald's tests under CR2 are F tests
             of each term given all others, with ``df2`` beside ``df``.
 
         Raises
         ------
         DataError
-            A likelihood ratio with clusters; any but Wald's with a frailty.
+            A likelihood ratio with clusters; any test but Wald's with a frailty.
         """
         clustered = self.n_clusters is not None
         reduced = None if self.errors is None else self.errors.reduced
@@ -229,7 +229,7 @@ class CoxModel:
         newdata
             Rows with the formula's columns; NaN is returned where one is missing.
         scale
-            ``"link"`` or ``"ratio"``. A frailty is not in it.
+            ``"link"`` or ``"ratio"``. Frailties are not included.
         """
         return predicted_ratios(self.design, self.beta, newdata, scale=scale)
 
@@ -251,8 +251,8 @@ class CoxModel:
         -------
         DataFrame
             ``row, time, estimate, std_error, conf_low, conf_high`` on the probability scale, at
-            `times` (or all event times) for each row of `newdata`; NaN later than the last row
-            of its stratum was seen.
+            `times` (or all event times) for each row of `newdata`; NaN after the last
+            time observed in its stratum.
         """
         refuse_weights(self.sets, "The standard error of a predicted survival")
         if self.frailty is not None:
@@ -301,7 +301,7 @@ class CoxModel:
         Returns
         -------
         DataFrame
-            ``strata, time, n_event, hazard, cumulative_hazard, survival``, a row per event time.
+            ``strata, time, n_event, hazard, cumulative_hazard, survival``, one row per event time.
         """
         frames = []
         bounds = self.sets.bounds
@@ -353,12 +353,12 @@ class CoxModel:
         )
 
     def dfbeta(self) -> pd.DataFrame:
-        """Return how much each log hazard ratio would change, about, without each row.
+        """Return approximately how much each log hazard ratio would change without each row.
 
         Returns
         -------
         DataFrame
-            A row per row used (indexed as the caller's frame), a column per term.
+            One row per row used (indexed as the caller's frame), one column per term.
         """
         if self.frailty is not None:
             raise ValueError(
@@ -377,10 +377,10 @@ class CoxModel:
         DataFrame
             ``nobs, n_event, n_clusters, ties, log_lik, log_lik_null, test, statistic, df, p_value,
             aic, bic, converged, n_steps, gradient``. ``log_lik`` is the log partial likelihood
-            (integrated over a frailty where there is one). ``test`` says how the covariates are
-            tested together: by the likelihood ratio; with clusters, whose likelihood is not that of
-            the rows, by the robust Wald statistic (NaN where there are too few clusters for it);
-            with a frailty the ratio has no known distribution, and no p-value. ``gradient`` is the
+            (integrated over a frailty where there is one). ``test`` names the joint test of the
+            covariates: the likelihood ratio, or with clusters (where the rows are dependent) the
+            robust Wald statistic (NaN where there are too few clusters for it). With a frailty
+            the ratio has no known distribution, and no p-value. ``gradient`` is the
             largest slope left, per covariate SD.
         """
         log_lik, n_parameters = self.fit.at.log_lik, float(len(self.beta))
@@ -440,7 +440,7 @@ class CoxModel:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What to know before any number."""
+        """What to know before reading any number."""
         return tuple(self._warnings())
 
     def account(self, *, conf_level: float = 0.95) -> Account:

@@ -58,25 +58,25 @@ def cox_ph(
     Parameters
     ----------
     formula
-        The covariates, as in ``"alliance + role"``. What stands in ``offset(...)`` is added to
-        the log hazard as it is.
+        The covariates, as in ``"alliance + role"``. A term in ``offset(...)`` is added to
+        the log hazard unchanged.
     data
-        A row per unit (with `time`), or a row per interval ``(start, stop]`` (with `start` and
+        One row per unit (with `time`), or one per interval ``(start, stop]`` (with `start` and
         `stop`), on which the covariates are constant; a unit may have several, and several events.
     event
         Column: 1 or True where the row ends with the event.
     time, start, stop
-        Columns; either `time` alone, or both others. Who starts at t is not at risk at t.
+        Columns: either `time` alone, or both others. A row that starts at t is not at risk at t.
     person
-        Column: whose rows they are. With it, overlapping rows of one person and covariates that
+        Column: the person of each row. With it, overlapping rows of one person and covariates that
         know the future (a mean over the whole course) are refused. In a table of one row per unit
         such a mean looks like any fixed covariate: there,
-        :func:`~alliance_stats.transforms.whole_course_means` has to be asked of the sessions.
+        :func:`~alliance_stats.transforms.whole_course_means` has to be run on the sessions.
     known_before
         Columns fixed by design before treatment began (the order of conditions, a planned dose):
-        they are not held to know the future, whatever they add up to.
+        they are never taken to know the future, whatever they add up to.
     strata
-        Column or columns: each value has a baseline hazard of its own.
+        Column or columns: each value has its own baseline hazard.
     cluster
         Column: standard errors are robust, from score residuals summed over its values
         (Lin & Wei 1989).
@@ -85,7 +85,7 @@ def cox_ph(
         Satterthwaite's degrees of freedom, which holds with few clusters
         (:mod:`alliance_stats.survival.cox.cluster_errors`).
     frailty
-        Column: each of its values multiplies the hazard by a random effect of its own. Two columns,
+        Column: each of its values multiplies the hazard by its own random effect. Two columns,
         the inner first (``["family", "therapist"]``): families nested in therapists, lognormal
         (:mod:`alliance_stats.survival.cox.nested_frailty`).
     frailty_distribution
@@ -96,8 +96,8 @@ def cox_ph(
     weights
         Column of positive weights: how many rows each stands for (inverse probabilities of being
         treated, of being seen, of being sampled). Standard errors are then robust, over `cluster`
-        or over the rows, for weights are no counts (Lin & Wei 1989; Binder 1992,
-        doi:10.1093/biomet/79.1.139); that weights were estimated is not in them.
+        or over the rows, because weights are not counts (Lin & Wei 1989; Binder 1992,
+        doi:10.1093/biomet/79.1.139); they do not allow for the estimation of the weights.
 
     Returns
     -------
@@ -180,7 +180,7 @@ def cox_rows(
     cluster: Hashable | None = None,
     also: Sequence[Hashable] = (),
 ) -> tuple[CoxDesign, Intervals]:
-    """Read the rows of a hazard model, and hold its covariates to what was known in time.
+    """Read the rows of a hazard model, and check that its covariates were known in time.
 
     Parameters
     ----------
@@ -189,7 +189,7 @@ def cox_rows(
     cluster
         Column of clusters or frailty groups.
     also
-        Further columns without which a row is not used.
+        Further columns that a row needs to be used.
     formula, data, event, person, known_before, strata
         As in :func:`cox_ph`.
     """

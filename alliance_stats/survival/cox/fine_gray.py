@@ -49,37 +49,38 @@ def fine_gray(
     """Fit the proportional subdistribution hazards model of Fine & Gray (1999).
 
     ``1 - F(t | x) = (1 - F0(t))^exp(x beta)`` for the cumulative incidence F of one ending
-    (doi:10.1080/01621459.1999.10474144): who ended otherwise stays at risk, with the probability of
-    being uncensored by t given that at the ending itself. Standard errors allow for that weight's
-    estimation; with `cluster` the contributions are summed over clusters first (Zhou et al. 2012,
-    doi:10.1093/biostatistics/kxr032). Ties are Breslow's, as in R's ``cmprsk::crr``.
+    (doi:10.1080/01621459.1999.10474144): units with another ending stay at risk, weighted by
+    the probability of being uncensored at t given that they were at their ending. Standard errors
+    allow for that weight's estimation; with `cluster` the contributions are summed over clusters
+    first (Zhou et al. 2012, doi:10.1093/biostatistics/kxr032). Ties are Breslow's, as in R's
+    ``cmprsk::crr``.
 
     Covariates must be fixed: after an ending, a time-varying one (the alliance of this session)
-    would need values that do not exist, yet whoever ended otherwise is still counted as at risk.
+    would need values that do not exist, yet units with another ending still count as at risk.
     Use the value of the first session here, or :func:`cox_ph` for the hazard of the ending.
 
     Parameters
     ----------
     formula
-        The covariates, as in ``"alliance + role"``. What stands in ``offset(...)`` is added to the
-        log subdistribution hazard as it is.
+        The covariates, as in ``"alliance + role"``. A term in ``offset(...)`` is added to the
+        log subdistribution hazard unchanged.
     data
-        A row per unit.
+        One row per unit.
     time, event, censored
         As in :func:`cumulative_incidence`.
     cause
         The ending to model, a value of `event`.
     entry
-        Column: time from which the row was at risk (delayed entry), as in :func:`kaplan_meier`. Who
-        ended otherwise is then weighted by the chance of having entered as well (Geskus 2011,
-        doi:10.1111/j.1541-0420.2010.01420.x), as in R's ``survival::finegray``.
+        Column: time from which the row was at risk (delayed entry), as in :func:`kaplan_meier`.
+        Units with another ending are then also weighted by the probability of having entered
+        (Geskus 2011, doi:10.1111/j.1541-0420.2010.01420.x), as in R's ``survival::finegray``.
     cluster
         Column: units that are not independent.
     person
-        Column: whose row it is; a second row of one person is refused.
+        Column: the person of each row; a second row of one person is refused.
     weights
-        Column of positive weights, as in :func:`kaplan_meier`; they count in the probability of
-        being seen as well.
+        Column of positive weights, as in :func:`kaplan_meier`; they also enter the probability
+        of being observed.
 
     Returns
     -------
@@ -93,7 +94,7 @@ def fine_gray(
         covariate that is the outcome itself (as in :func:`cox_ph`).
     NotIdentifiedError
         No ending of this cause, separation, covariates that do not vary; with `entry`, a time at
-        which nobody was left under observation who had been there before.
+        which nobody observed earlier was still under observation.
 
     Examples
     --------

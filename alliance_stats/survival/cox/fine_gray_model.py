@@ -1,4 +1,4 @@
-"""A fitted Fine-Gray model, and what one asks of it."""
+"""A fitted Fine-Gray model, and its summaries."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -129,7 +129,8 @@ class FineGrayModel:
     def predict(self, newdata: pd.DataFrame, *, scale: str = "link") -> pd.DataFrame:
         """Return each row's log subdistribution hazard ratio against a row of zeros, or the ratio.
 
-        In a column ``estimate``, under the rows' own labels; probabilities: :meth:`incidence`.
+        In a column ``estimate``, under the rows' own labels; for probabilities, see
+        :meth:`incidence`.
 
         Parameters
         ----------
@@ -163,8 +164,8 @@ class FineGrayModel:
         -------
         DataFrame
             ``row, time, estimate, std_error, conf_low, conf_high`` on the probability scale; NaN
-            later than the last row was seen. The standard error is that of the summed influence of
-            each row (or cluster) on coefficients and baseline, the weights' estimation allowed for.
+            after the last time observed. The standard error is from the summed influence of each
+            row (or cluster) on coefficients and baseline, allowing for estimation of the weights.
         """
         X = new_covariates(self.design, check_frame(newdata, what="newdata"))
         asked = self.time if times is None else asked_times(times)
@@ -194,7 +195,7 @@ class FineGrayModel:
     def averaged(self, Z: Array, times: Array, *, offset: Array) -> tuple[Array, Array]:
         """Return the mean incidence (t,) of standardised rows (n, p), and its influences (t, c).
 
-        `offset` (n,) is what is added to each row's linear predictor.
+        `offset` (n,) is added to each row's linear predictor.
         """
         at, intervals = self.fit.at, self.intervals
         times = same_times(times, intervals.exit)
@@ -220,8 +221,8 @@ class FineGrayModel:
         Parameters
         ----------
         test
-            ``"wald"`` or ``"score"``: of the slopes where the other terms alone are fitted, over
-            rows or clusters, the weights' estimation allowed for.
+            ``"wald"`` or ``"score"``: from the slopes where only the other terms are fitted, over
+            rows or clusters, allowing for estimation of the weights.
 
         Returns
         -------
@@ -270,9 +271,9 @@ class FineGrayModel:
         Returns
         -------
         DataFrame
-            The caller's columns and ``linear_predictor``, ``expected`` (endings of the modelled
-            kind expected of the row, which counts on after another ending), ``martingale`` and
-            ``deviance_residual``, as of :meth:`CoxModel.augment`.
+            The caller's columns and ``linear_predictor``, ``expected`` (expected endings of the
+            modelled kind, with the row counting on after another ending), ``martingale`` and
+            ``deviance_residual``, as in :meth:`CoxModel.augment`.
         """
         sets, design = self.sets, self.design
         ended = sets.own.astype(np.int64)
@@ -297,7 +298,8 @@ class FineGrayModel:
         """Return one row.
 
         ``nobs, n_event, n_competing, n_clusters, log_lik, log_lik_null, aic, bic, converged,
-        n_steps, gradient``; AIC and BIC of the pseudo-likelihood, the n of BIC that of the events.
+        n_steps, gradient``; AIC and BIC of the pseudo-likelihood, with the number of events as the
+        n of BIC.
         """
         number = self.intervals.states.index(self.cause) + 1
         event = self.intervals.event
@@ -329,7 +331,7 @@ class FineGrayModel:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What to know before any number."""
+        """What to know before reading any number."""
         return tuple(self._warnings())
 
     def account(self, *, conf_level: float = 0.95) -> Account:
@@ -369,7 +371,7 @@ class FineGrayModel:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PseudoTerms:
-    """The pseudo-likelihood as tests of terms ask for it; clusters None where rows are own."""
+    """The pseudo-likelihood for tests of terms; clusters None where rows are independent."""
 
     sets: Subdistribution
     terms: tuple[str, ...]

@@ -1,11 +1,11 @@
 """Hazards with Firth's penalty: finite estimates where a group has no event, or only events.
 
-What is maximised is ``log L(beta) + log |I(beta)| / 2``, with I the information about all
+The fit maximises ``log L(beta) + log |I(beta)| / 2``, with I the information about all
 coefficients (Firth 1993, doi:10.1093/biomet/80.1.27; for Cox models Heinze & Schemper 2001,
-doi:10.1111/j.0006-341X.2001.00114.x). For partial and logit likelihoods that takes away the first
-order of the estimates' bias; for a complementary log-log link it is Jeffreys' penalty (Kosmidis &
-Firth 2021, doi:10.1093/biomet/asaa052). Tests and intervals are of the profile of the same
-function: near separation it is lopsided, and a Wald interval says nothing.
+doi:10.1111/j.0006-341X.2001.00114.x). For partial and logit likelihoods this removes the
+first-order bias of the estimates; for a complementary log-log link it is Jeffreys' penalty
+(Kosmidis & Firth 2021, doi:10.1093/biomet/asaa052). Tests and intervals are from the profile of the
+same function: near separation it is asymmetric, and a Wald interval is worthless.
 """
 
 from collections.abc import Hashable, Sequence
@@ -56,15 +56,15 @@ class FirthHazards:
     Attributes
     ----------
     terms
-        (p,) names of the coefficients, a baseline's first.
+        (p,) names of the coefficients, those of a baseline first.
     n_baseline
-        How many of them are the baseline's (none of a Cox model).
+        How many of them belong to the baseline (none in a Cox model).
     fit
         The penalised maximum.
     statistic, df
         Penalised likelihood ratio of all covariates together.
     kind
-        What model it is, in a phrase.
+        The type of model, in a phrase.
     link
         ``"log"`` (Cox), ``"cloglog"`` or ``"logit"``.
     n_event
@@ -111,7 +111,7 @@ class FirthHazards:
         DataFrame
             ``term, estimate, std_error, statistic, df, p_value, conf_low, conf_high``: log ratios;
             `statistic` is the penalised likelihood ratio (chi-squared) of the coefficient being 0,
-            the limits are those of its profile; `std_error` is of the information and goes with
+            with limits from its profile; `std_error` is from the information and matches
             neither.
         """
         return self._profiled(range(len(self.terms)), conf_level)
@@ -147,7 +147,7 @@ class FirthHazards:
             return table.assign(**{name: np.exp(table[name]) for name in columns})
 
     def predict(self, newdata: pd.DataFrame, *, scale: str = "link") -> pd.DataFrame:
-        """Return what the model expects of new rows, in a column ``estimate``.
+        """Return predictions for new rows, in a column ``estimate``.
 
         Parameters
         ----------
@@ -156,7 +156,7 @@ class FirthHazards:
         scale
             ``"link"``: the log hazard ratio against a row of zeros, or the log (-log) odds of a
             discrete-time hazard. ``"ratio"`` (Cox): the hazard ratio. ``"response"`` (discrete
-            time): the probability of the event in the session, of those still there.
+            time): the probability of the event at the session, for those still there.
         """
         if isinstance(self.design, CoxDesign):
             return predicted_ratios(self.design, self.beta, newdata, scale=scale)
@@ -172,7 +172,7 @@ class FirthHazards:
 
         ``term, statistic, df, p_value, method``, chi-squared: twice the fall of the penalised
         likelihood where all coefficients of the term are 0 (Heinze & Schemper 2002,
-        doi:10.1002/sim.1047); of an interaction's main effects too, given the interaction.
+        doi:10.1002/sim.1047); main effects, too, are tested given their interaction.
         """
         design, n = self.design, self.n_baseline
         places = design.term_columns if isinstance(design, CoxDesign) else term_places(design, n)
@@ -182,7 +182,7 @@ class FirthHazards:
     def glance(self) -> pd.DataFrame:
         """Return ``nobs, n_event, log_lik, statistic, df, p_value, n_steps`` in one row.
 
-        ``log_lik`` is the penalised one, up to a constant of the covariates' scale; the test is of
+        ``log_lik`` is penalised, up to a constant of the covariates' scale; the test is of
         all covariates together.
         """
         return pd.DataFrame(
@@ -204,7 +204,7 @@ class FirthHazards:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What to know before any number."""
+        """What to know before reading any number."""
         return (
             "Estimates are penalised: they are finite where a group had no event, and pulled "
             "towards 0 elsewhere. Rows are taken as independent.",
@@ -252,8 +252,8 @@ def firth_cox(
 
     ``log L(beta) + log |I(beta)| / 2`` is maximised, with L the partial likelihood (Heinze &
     Schemper 2001, doi:10.1111/j.0006-341X.2001.00114.x). Where :func:`cox_ph` refuses a level in
-    which nobody had the event, this gives a finite hazard ratio with a profile interval: ask for it
-    there, and say so.
+    which nobody had the event, this gives a finite hazard ratio with a profile interval: use it
+    there, and report it.
 
     Parameters
     ----------

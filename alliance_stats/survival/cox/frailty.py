@@ -51,7 +51,7 @@ class FrailtyFit:
     log_lik_without
         Log partial likelihood without frailty.
     problem
-        Whose profile makes the intervals: the gamma log-likelihood, or the restricted Laplace
+        Gives the profile for the intervals: the gamma log-likelihood, or the restricted Laplace
         log-likelihood, up to a constant.
     """
 
@@ -72,7 +72,7 @@ class FrailtyFit:
         return 1
 
     def interval(self, *, conf_level: float = 0.95) -> tuple[float, float]:
-        """Return the variance's profile-likelihood interval (from 0 where it reaches so far)."""
+        """Return the variance's profile-likelihood interval (from 0 if it extends so far)."""
         drop = stats.chi2.isf(1.0 - check_conf_level(conf_level), 1) / 2.0
         best = max(self.variance, 10.0 * SMALLEST)
         if self.distribution == "lognormal" or self.variance == 0.0:
@@ -89,9 +89,9 @@ class FrailtyFit:
         -------
         DataFrame
             ``effect, group, term, estimate, conf_low, conf_high``: ``var__frailty`` (gamma) or
-            ``sd__(Intercept)`` of the log hazard (lognormal), and ``median_hazard_ratio``: of two
-            units alike from two groups drawn at random, the median ratio of the higher hazard to
-            the lower.
+            ``sd__(Intercept)`` of the log hazard (lognormal), and ``median_hazard_ratio``: for two
+            otherwise equal units from two groups drawn at random, the median ratio of the higher
+            hazard to the lower.
         """
         low, high = self.interval(conf_level=conf_level)
         values = np.array([self.variance, low, high])
@@ -152,7 +152,7 @@ class FrailtyFit:
 
 
 def few_groups_warning(group: str, levels: pd.Index) -> Iterator[str]:
-    """Yield a warning where the spread of a frailty rests on few groups."""
+    """Yield a warning where a frailty's variance is estimated from few groups."""
     n = len(levels)
     if n < _FEW_GROUPS:
         yield (

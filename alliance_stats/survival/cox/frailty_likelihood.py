@@ -4,7 +4,7 @@ The curvature is an arrow: a diagonal over groups, less a part of low rank (two 
 time), bordered by the covariates. It is solved by Woodbury's identity where the event times are
 few (sessions), and by a dense Cholesky factor over groups where they are many.
 
-The likelihood of a frailty's variance: its slope, its profile, and where it is highest.
+The likelihood of a frailty's variance: its slope, profile and maximum.
 """
 
 from collections.abc import Callable
@@ -424,7 +424,7 @@ def solve_variance(problem: FrailtyProblem) -> float:
 
 
 def peak(profile: Callable[[float], float], near: float) -> float:
-    """Return the variance at which the profile is highest, looked for around `near`."""
+    """Return the variance at which the profile is highest, searched for around `near`."""
     found = optimize.minimize_scalar(
         lambda log_variance: -profile(float(np.exp(log_variance))),
         bounds=(max(np.log(near) - 6.0, np.log(SMALLEST)), np.log(max(near, 0.1)) + 3.0),

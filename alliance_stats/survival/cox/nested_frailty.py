@@ -146,7 +146,7 @@ class NestedFrailty:
     heights
         Restricted log-likelihood at the estimate, and where the inner, the outer spread is 0.
     problem
-        What profiles are made of.
+        What profiles are computed from.
     """
 
     groups: tuple[str, str]
@@ -172,7 +172,7 @@ class NestedFrailty:
 
     @property
     def levels(self) -> pd.Index:
-        """The outer groups, on whose number the outer spread rests."""
+        """The outer groups, from which the outer variance is estimated."""
         return self.labels[1]
 
     @property
@@ -186,7 +186,7 @@ class NestedFrailty:
         return self.effects[0] + self.effects[1][self.above]
 
     def interval(self, place: int, *, conf_level: float = 0.95) -> tuple[float, float]:
-        """Return a variance's profile-likelihood interval (from 0 where it reaches so far)."""
+        """Return a variance's profile-likelihood interval (from 0 if it extends so far)."""
         drop = stats.chi2.isf(1.0 - check_conf_level(conf_level), 1) / 2.0
         near = self.variances[1 - place]
 
@@ -201,10 +201,10 @@ class NestedFrailty:
         return low, crossing(profile, target, start, FACTOR, tolerance=_LOG_TOLERANCE)
 
     def tidy_spread(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return ``effect, group, term, estimate, conf_low, conf_high``, two rows a level.
+        """Return ``effect, group, term, estimate, conf_low, conf_high``, two rows per level.
 
-        ``sd__(Intercept)`` of the log hazard, and ``median_hazard_ratio`` of two units alike whose
-        groups of that level differ (for families: of one therapist).
+        ``sd__(Intercept)`` of the log hazard, and ``median_hazard_ratio`` of two otherwise equal
+        units from different groups of that level (for families: of one therapist).
         """
         frames = []
         for place, group in enumerate(self.groups):

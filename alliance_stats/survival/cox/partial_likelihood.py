@@ -40,7 +40,7 @@ class RiskWeights:
     weight
         (r,) exp(eta), times the case weight.
     expected
-        (r,) events expected of each row: its weight times the hazard it lived through.
+        (r,) events expected of each row: its weight times its cumulative hazard.
     hazard, tied_hazard
         (k,) sums over steps of 1 / denominator, and of f / denominator.
     squares
@@ -142,7 +142,7 @@ def information(
     Parameters
     ----------
     X
-        (p, r) covariates, a row per covariate.
+        (p, r) covariates, one row per covariate.
     at, sets
         The evaluation and the risk sets.
     per_time
@@ -253,7 +253,7 @@ def score_sums(
 
 
 def event_residuals(event: IntArray, expected: Array) -> tuple[Array, Array]:
-    """Return martingale and deviance residuals (n,) from events and what was expected."""
+    """Return martingale and deviance residuals (n,) from observed and expected events."""
     seen = event.astype(np.float64)
     martingale = seen - expected
     log_part = seen * np.log(np.where(seen > 0, expected, 1.0))

@@ -1,4 +1,4 @@
-"""A penalised likelihood's maximum and profile: tests and limits where Wald's say nothing."""
+"""A penalised likelihood's maximum and profile: tests and limits where Wald's fail."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ _Place = tuple[float, float, Array, Penalised]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PenalisedFit:
-    """Where a penalised log-likelihood is highest, and how it falls off.
+    """The maximum of a penalised log-likelihood, and its profile.
 
     Attributes
     ----------
@@ -134,14 +134,14 @@ def maximise_penalised(
     done: float = _CONVERGED,
     now: Penalised | None = None,
 ) -> tuple[Array, Penalised, int]:
-    """Climb from `start` in the free coefficients; returns the place, what it is, the steps.
+    """Climb from `start` in the free coefficients; returns place, evaluation and steps.
 
     `done` is the Newton decrement at which the maximum is reached, `now` the evaluation at `start`.
 
     Raises
     ------
     NotIdentifiedError
-        If it does not settle.
+        If it does not converge.
     """
     beta, now = start, criterion(start) if now is None else now
     own = np.ix_(free, free)

@@ -45,7 +45,7 @@ class ProportionalHazardsTest:
     __repr__ = one_line
 
     def tidy(self) -> pd.DataFrame:
-        """Return ``term, statistic, df, p_value``, a row per term and one for all together."""
+        """Return ``term, statistic, df, p_value``, one row per term and one for all together."""
         return pd.DataFrame(
             {
                 "term": self.terms,
@@ -71,11 +71,11 @@ class ProportionalHazardsTest:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Nothing to know beforehand."""
+        """No notes."""
         return ()
 
     def account(self, *, conf_level: float = 0.95) -> Account:
-        """Return the tests as data; there are no intervals to have a level."""
+        """Return the tests as data; there are no intervals."""
         del conf_level
         tests = Section("Term", self.tidy(), names=("term",), statistic="chi-squared")
         return Account(
@@ -92,7 +92,7 @@ class ProportionalHazardsTest:
 
 
 def proportional_hazards_test(model: CoxModel, *, transform: str = "km") -> ProportionalHazardsTest:
-    """Test each term's ``x * g(t)`` by the score at no such effect (Grambsch & Therneau 1994).
+    """Test each term's ``x * g(t)`` by a score test of no such effect (Grambsch & Therneau 1994).
 
     The exact score test of R's ``survival::cox.zph`` from version 3 on
     (doi:10.1093/biomet/81.3.515), with the information under the model.
@@ -160,8 +160,8 @@ def schoenfeld_residuals(model: CoxModel, *, transform: str = "km") -> pd.DataFr
     DataFrame
         ``strata, time, transformed_time, term, residual, scaled``: `residual` is the covariate less
         its risk-set mean; `scaled` is residual times events times covariance, plus the coefficient,
-        an estimate of the log hazard ratio at that time. A row per event and term; the index names
-        the caller's rows.
+        an estimate of the log hazard ratio at that time. One row per event and term; the index
+        is that of the caller's rows.
 
     Examples
     --------

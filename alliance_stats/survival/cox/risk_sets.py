@@ -35,7 +35,7 @@ class RiskSets:
     order
         (r,) the rows that are at risk at some event time, sorted by cell.
     cell_start, cell_size
-        (m,) where each cell's rows begin among these, and how many they are.
+        (m,) where each cell's rows begin among these, and how many there are.
     first, last
         (m,) a cell is at risk at the event times ``first <= k < last``.
     group, stratum
@@ -52,11 +52,11 @@ class RiskSets:
         (e,) or fewer: Efron's steps, one for each tied event: number of the time, and the share
         of the tied events' weight that has left the risk set (0 throughout for Breslow).
     case_weight
-        (r,) how many rows each stands for; None where each is one.
+        (r,) case weight of each row; None where each is 1.
     step_weight
         (e,) mean of these over the tied events of a step.
     offset
-        (r,) what is added to the linear predictor of each row as it is; None without.
+        (r,) added to the linear predictor of each row; None without.
     """
 
     order: IntArray
@@ -119,7 +119,7 @@ class RiskSets:
         return np.repeat(cell_values, self.cell_size, axis=0)
 
     def spans(self) -> tuple[tuple[IntArray, IntArray], tuple[IntArray, IntArray]]:
-        """Return between which event times each row (r,) is at risk, and who (e,) ended when."""
+        """Return the event times at which each row (r,) is at risk, and who (e,) ended when."""
         return (self.to_rows(self.first), self.to_rows(self.last)), (self.dead, self.dead_at)
 
     def over_time(self, increments: Array) -> Array:

@@ -74,9 +74,9 @@ def wald_terms(
 ) -> list[tuple[str, float, float]]:
     """Return each term's Wald statistic given all terms that do not contain it, and its df.
 
-    What containing terms (interactions) add is taken off: ``W(term and above) - W(above)``, the
-    statistic of type II (Fox & Weisberg 2019, ISBN 9781544336473, section 6.4), which no coding of
-    factors changes.
+    The part due to containing terms (interactions) is subtracted: ``W(term and above) - W(above)``,
+    the statistic of type II (Fox & Weisberg 2019, ISBN 9781544336473, section 6.4), which no coding
+    of factors changes.
 
     Parameters
     ----------
@@ -124,12 +124,12 @@ def _unit(covariance: Array) -> Array:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Score:
-    """A likelihood's slopes where it is highest with the tested coefficients at 0.
+    """A likelihood's slopes at its maximum with the tested coefficients at 0.
 
     Attributes
     ----------
     score, information
-        (p,) and (p, p): of the other coefficients first, then of those that are tested.
+        (p,) and (p, p): the other coefficients first, then those tested.
     by_cluster
         (p, c) the score of each cluster; None where rows are independent.
     """
@@ -160,19 +160,19 @@ def likelihood_terms(
 ) -> list[tuple[str, float, float]]:
     """Return each term's likelihood-ratio or score statistic, and its df.
 
-    The score test is ``U'V^-1 U``, the others' estimation allowed for; with clusters it is robust,
-    from scores summed over them (Lin & Wei 1989, doi:10.1080/01621459.1989.10478874; Boos 1992,
-    doi:10.1080/00031305.1992.10475921).
+    The score test is ``U'V^-1 U``, allowing for estimation of the others; with clusters it is
+    robust, from scores summed over them (Lin & Wei 1989, doi:10.1080/01621459.1989.10478874; Boos
+    1992, doi:10.1080/00031305.1992.10475921).
 
     Parameters
     ----------
     likelihood
         What is maximised.
     places
-        Term -> its columns, and term -> the terms that contain it: they are left out of both
-        models that are compared.
+        Term -> its columns, and term -> the terms that contain it, which are left out of both
+        models compared.
     always
-        Columns of no term that every model keeps: a baseline's, or other endings'.
+        Columns outside all terms that every model keeps: a baseline's, or other endings'.
     test
         ``"likelihood-ratio"`` or ``"score"``.
     """
@@ -209,7 +209,7 @@ def _score(found: Score, n_others: int) -> float:
 
 
 def refuse_test(test: str, *, clustered: bool, effects: str = "") -> None:
-    """Refuse a test that the model has not; `effects` says which random effects it has."""
+    """Refuse a test that the model lacks; `effects` says which random effects it has."""
     check_choice(test, TESTS, name="test")
     if test == "likelihood-ratio" and clustered:
         raise DataError(
@@ -224,13 +224,13 @@ def refuse_test(test: str, *, clustered: bool, effects: str = "") -> None:
 
 
 def test_words(test: str, *, clustered: bool) -> str:
-    """Return what a test is called in a table."""
+    """Return the name of a test in a table."""
     return f"{'robust ' * clustered}{test.replace('-', ' ').replace('wald', 'Wald')}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CoxTerms:
-    """The partial likelihood as tests of terms ask for it.
+    """The partial likelihood for tests of terms.
 
     Attributes
     ----------

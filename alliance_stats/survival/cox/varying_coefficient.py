@@ -1,4 +1,4 @@
-"""A hazard ratio that changes as time goes on: how it changes, and whether it does."""
+"""A hazard ratio that changes over time: how it changes, and whether it does."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -57,26 +57,26 @@ class VaryingCoefficient:
     term
         The coefficient that changes.
     form, basis
-        What function of time it is: its name, and times (t,) -> its columns (t, 1 + q), the
-        constant first.
+        The function of time: its name, and times (t,) -> its columns (t, 1 + q), the constant
+        first.
     names
-        Names of all coefficients: those of the model and, behind them, the q changes over time.
+        Names of all coefficients: those of the model, then the q changes over time.
     beta, covariance
         (p + q,) log hazard ratios, and their covariance.
     place
-        Where the term's coefficients stand among them: its constant, then its changes.
+        Positions of the term's coefficients: its constant, then its changes.
     time
         (k,) event times.
     statistic, df, p_value, test
-        Of no change over time: the likelihood ratio; with clusters the robust Wald statistic.
+        Test of no change over time: likelihood ratio, or with clusters the robust Wald statistic.
     n_clusters
         Clusters behind the standard errors; None without.
     rows
         What happened to the rows.
     kind, ratio
-        What model it is, and what its exponentiated coefficients are, in a phrase.
+        The type of model, and of its exponentiated coefficients, in a phrase.
     state
-        The ending whose coefficient it is; None of a model of one event.
+        The ending whose coefficient it is; None for a model of one event.
     """
 
     term: str
@@ -100,7 +100,7 @@ class VaryingCoefficient:
 
     @property
     def p_value(self) -> float:
-        """Of no change over time."""
+        """P-value of no change over time."""
         return float(stats.chi2.sf(self.statistic, self.df))
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
@@ -124,7 +124,7 @@ class VaryingCoefficient:
         DataFrame
             ``time, estimate, std_error, statistic, p_value, conf_low, conf_high``: the log hazard
             ratio per unit of the covariate at that time, with pointwise limits. NaN outside the
-            event times, where nothing was seen.
+            event times, where nothing was observed.
         """
         asked = self.time if times is None else asked_times(times)
         seen = (asked >= self.time[0]) & (asked <= self.time[-1])
@@ -162,7 +162,7 @@ class VaryingCoefficient:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Nothing to know beforehand."""
+        """No notes."""
         return ()
 
     def account(self, *, conf_level: float = 0.95) -> Account:
@@ -200,7 +200,7 @@ class VaryingCoefficient:
 
 
 def read_term(term: str, terms: Sequence[str], form: str, form_df: int) -> None:
-    """Refuse a coefficient that the model has not, and a function of time that is none."""
+    """Refuse a coefficient that is not in the model, and an unknown function of time."""
     check_choice(form, FORMS, name="form")
     if term not in terms:
         raise DataError(f"The model has no coefficient '{term}'. {did_you_mean(term, terms)}")
@@ -230,7 +230,7 @@ def robust_wald(change: Array, covariance: Array) -> float:
 
 
 def varying_in_cox(model: CoxModel, *, term: str, form: str, form_df: int) -> VaryingCoefficient:
-    """Fit a Cox model anew, each row cut at every event time."""
+    """Refit a Cox model with each row cut at every event time."""
     refuse_weights(model.sets, "A coefficient that changes with time")
     if model.frailty is not None:
         raise ValueError("The model has a frailty; fit it with cluster= instead.")
@@ -273,7 +273,7 @@ def varying_in_cox(model: CoxModel, *, term: str, form: str, form_df: int) -> Va
 def varying_in_fine_gray(
     model: FineGrayModel, *, term: str, form: str, form_df: int
 ) -> VaryingCoefficient:
-    """Fit a Fine-Gray model anew, with the covariate's value at each time of the ending."""
+    """Refit a Fine-Gray model, with the covariate's value at each time of the ending."""
     sets, terms = model.sets, model.design.terms
     read_term(term, terms, form, form_df)
     basis, times = basis_of(form, np.repeat(sets.time, sets.counted), form_df)
@@ -336,7 +336,7 @@ def _errors(
 
 
 def change_names(term: str, form: str, q: int) -> list[str]:
-    """Return what the coefficients of the changes are called."""
+    """Return the names of the coefficients of the changes."""
     if form == "spline":
         return [f"{term}:spline(time)[{k + 1}]" for k in range(q)]
     return [f"{term}:log(time)" if form == "log" else f"{term}:time"]

@@ -1,7 +1,7 @@
 """The Fine-Gray pseudo-likelihood with a coefficient that changes with time. Arrays only.
 
-Who ended otherwise stays at risk with covariates that are fixed: times a function of time they have
-a value at each time of the ending, which the sums over risk sets take one by one.
+Units with another ending stay at risk with fixed covariates: multiplied by a function of time these
+have a value at each time of the ending, which the sums over risk sets take one by one.
 """
 
 from dataclasses import dataclass
@@ -79,7 +79,7 @@ class VaryingSubdistribution:
         return seen - sets.n_event @ at.mean, np.asarray(gram - outer)
 
     def influence(self, at: WeightedSets) -> Array:
-        """Return each row's share (p + q, n) of the score, the weights' estimation allowed for."""
+        """Return each row's share (p + q, n) of the score, allowing for estimated weights."""
         sets, (own, place) = self.sets, self._own()
         expected = at.share[:, None] * at.weight
         eta = at.mean.T @ expected

@@ -21,7 +21,7 @@ _SAME_STATISTIC = 1e-9
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PermutationTest:
-    """Where the observed statistic stands among those of permuted clusters.
+    """The observed statistic compared with those of permuted clusters.
 
     Attributes
     ----------
@@ -29,11 +29,11 @@ class PermutationTest:
         ``(C - 1) / sum_c a_c^2 * sum_g A_g^2 / m_g`` with a_c a cluster's score, A_g the sum over
         the m_g clusters of group g: chi-squared with groups - 1 df for many clusters.
     p_value
-        Share of allocations with a statistic at least as large, the observed one among them.
+        Share of allocations with a statistic at least as large, including the observed one.
     n_allocations
-        Allocations compared.
+        Number of allocations compared.
     exact
-        Whether these were all that exist.
+        Whether these were all possible allocations.
     n_clusters
         Clusters permuted.
     """

@@ -55,11 +55,11 @@ class IncidenceCurves:
     n_event, hazard
         (states, k) events of each ending, and their share of those at risk.
     incidence, std_error
-        (states, k) probability of having ended so by each time, and its standard error.
+        (states, k) probability of each ending by each time, and its standard error.
     survival, survival_std_error
         (k,) probability of not having ended at all.
     spells
-        The rows, for what is asked at other times.
+        The rows, for estimates at other times.
     """
 
     label: str
@@ -141,8 +141,8 @@ class CumulativeIncidence:
         -------
         DataFrame
             ``strata, state, time, n_risk, n_event, estimate, std_error, conf_low, conf_high``, as
-            :meth:`KaplanMeier.at`; NaN later than the last row of a stratum was seen, unless all
-            had ended.
+            in :meth:`KaplanMeier.at`; NaN after the last time observed in a stratum, unless
+            all had ended.
         """
         asked = asked_times(times)
         found = []
@@ -172,13 +172,14 @@ class CumulativeIncidence:
         return pd.concat(found, ignore_index=True)
 
     def differences(self, times: Sequence[float], *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return how far the incidences of every two strata lie apart at chosen times.
+        """Return differences in incidence between pairs of strata at chosen times.
 
         Returns
         -------
         DataFrame
             ``contrast, state, time, estimate, std_error, statistic, p_value, conf_low, conf_high``:
-            the later stratum in sorted order minus the earlier, as :meth:`KaplanMeier.differences`.
+            the later stratum in sorted order minus the earlier, as in
+            :meth:`KaplanMeier.differences`.
         """
         asked = asked_times(times)
         places = [places_at(c.table.time, c.survival, asked) for c in self.curves]
@@ -225,11 +226,11 @@ class CumulativeIncidence:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What to know before any number."""
+        """What to know before reading any number."""
         return tuple(self._warnings())
 
     def account(self, *, conf_level: float = 0.95) -> Account:
-        """Return each ending by the last time, as data."""
+        """Return the incidence of each ending by the last time, as data."""
         tidy = self.tidy(conf_level=conf_level)
         groups = ["strata", "state"]
         ends = tidy.groupby(groups, sort=False).tail(1).drop(columns="n_event")
@@ -295,9 +296,9 @@ def cumulative_incidence(
     """Estimate the probability of each of several endings by each time.
 
     ``F_j(t) = sum over s <= t of S(s-) d_j(s) / n(s)`` with S the probability of not having ended
-    at all (Aalen & Johansen 1978, Scandinavian Journal of Statistics
-    5:141-150). One minus Kaplan-Meier with the other
-    endings censored answers another question: what if nobody ended otherwise.
+    at all (Aalen & Johansen 1978, Scandinavian Journal of Statistics 5:141-150). One minus
+    Kaplan-Meier with the other endings censored answers another question: what would happen if
+    there were no other endings.
 
     The standard errors are those of the infinitesimal jackknife, the summed squared influence of
     each row, or with `cluster` of each cluster, as in R's ``survival::survfit``.
@@ -305,13 +306,13 @@ def cumulative_incidence(
     Parameters
     ----------
     data
-        A row per unit that can end (or, with `entry`, a row per interval at risk).
+        One row per unit that can end (or, with `entry`, per interval at risk).
     time, entry, strata, cluster
         Columns, as in :func:`kaplan_meier`.
     event
         Column: numbers, 0 for censored, or labels of the endings.
     censored
-        The value of `event` that means "not ended"; found by itself where it is 0, False,
+        The value of `event` that means "not ended"; detected where it is 0, False,
         ``"ongoing"`` or ``"censored"``.
     weights
         Column of positive weights, as in :func:`kaplan_meier`.
@@ -323,7 +324,7 @@ def cumulative_incidence(
     Raises
     ------
     DataError
-        Impossible times, labels of which none is known to mean "not ended", no ending at all.
+        Impossible times, labels none of which is known to mean "not ended", no ending at all.
 
     Examples
     --------

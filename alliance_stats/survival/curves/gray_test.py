@@ -54,7 +54,7 @@ class GrayTest:
     __repr__ = one_line
 
     def tidy(self) -> pd.DataFrame:
-        """Return ``state, statistic, df, p_value``, a row per ending; chi-squared statistics.
+        """Return ``state, statistic, df, p_value``, one row per ending; chi-squared statistics.
 
         With clusters, statistics and p-values are those of permuted clusters.
         """
@@ -108,7 +108,7 @@ class GrayTest:
         return tuple(self.permutations[0].warnings()) if self.permutations else ()
 
     def account(self, *, conf_level: float = 0.95) -> Account:
-        """Return the tests as data; there are no intervals to have a level."""
+        """Return the tests as data; there are no intervals."""
         del conf_level
         tests = Section("Ending", self.tidy(), names=("state",), statistic="chi-squared")
         sizes = {"rows": self.rows.n_used, "groups": len(self.groups)}
@@ -144,15 +144,15 @@ def gray_test(
     """Test, for each ending, whether groups share one cumulative incidence.
 
     The k-sample test of Gray (1988, doi:10.1214/aos/1176350951), with weights ``(1 - F(t-))^rho``
-    and tied endings treated as in his ``cmprsk``. With late entry, who is at risk at t are those
-    who had entered: in ``Y(t) (1 - F(t-)) / S(t-)``, the size of Gray's risk set, both curves and
+    and tied endings treated as in his ``cmprsk``. With late entry, those at risk at t are those
+    who have entered: in ``Y(t) (1 - F(t-)) / S(t-)``, the size of Gray's risk set, both curves and
     the count then allow for it, and so does the martingale variance (Andersen, Borgan, Gill &
     Keiding 1993, doi:10.1007/978-1-4612-4348-9, section III.3).
 
     Parameters
     ----------
     data
-        A row per unit that can end (or, with `entry`, a row per interval at risk).
+        One row per unit that can end (or, with `entry`, per interval at risk).
     time, event, entry, censored
         As in :func:`cumulative_incidence`.
     group
@@ -162,9 +162,9 @@ def gray_test(
     rho
         Exponent of the weights, 0 or above.
     cluster, n_resamples, seed
-        As in :func:`log_rank`: the groups belong to whole clusters, whose labels are permuted. What
-        a row adds to its group's score is then its endings minus those expected of it, were there
-        one subdistribution hazard for all (the score of :func:`fine_gray` at no difference); with
+        As in :func:`log_rank`: the groups belong to whole clusters, whose labels are permuted. A
+        row then adds to its group's score its endings minus those expected under one common
+        subdistribution hazard (the score of :func:`fine_gray` at no difference); only with
         rho 0 and without strata.
 
     Returns
@@ -177,8 +177,8 @@ def gray_test(
         Fewer than two groups, impossible times, no ending at all; a cluster whose members are in
         several groups.
     NotIdentifiedError
-        An ending for which the groups were never at risk together; a group of which all who were at
-        risk ended before others of it entered.
+        An ending for which the groups were never at risk together; a group in which all at
+        risk ended before its other members entered.
 
     Examples
     --------

@@ -53,7 +53,7 @@ class SurvivalCurve:
         (k,) S(t) and its standard error, both on the probability scale; the error is NaN once S
         is 0 (without clusters), where Greenwood's formula has no value.
     spells
-        The rows, for what is asked at other times.
+        The rows, for estimates at other times.
     """
 
     label: str
@@ -108,12 +108,12 @@ class KaplanMeier:
     def at_risk(self, times: Sequence[float]) -> pd.DataFrame:
         """Return the risk table: rows with ``entry < t <= exit`` at each of `times`.
 
-        At a time of :meth:`tidy` this is its ``n_risk``; at 0, all who were there from the start.
+        At a time of :meth:`tidy` this is its ``n_risk``; at 0, all rows at risk from the start.
 
         Returns
         -------
         DataFrame
-            ``strata, time, n_risk``, a row per stratum and time.
+            ``strata, time, n_risk``, one row per stratum and time.
         """
         ticks = np.asarray(times, dtype=np.float64)
         return pd.concat(
@@ -147,7 +147,7 @@ class KaplanMeier:
         DataFrame
             ``strata, time, n_risk, n_event, estimate, std_error, conf_low, conf_high``: `n_event`
             counts events since the time before it in the list (the first: since the start). NaN
-            later than the last row of a stratum was seen, unless its curve had fallen to 0.
+            after the last time observed in a stratum, unless its curve had fallen to 0.
         """
         asked = asked_times(times)
         found = []
@@ -182,8 +182,8 @@ class KaplanMeier:
         DataFrame
             ``contrast, time, estimate, std_error, statistic, p_value, conf_low, conf_high``: the
             later stratum in sorted order minus the earlier, on the probability scale, normal
-            theory. With clusters, those that reach over both strata are allowed for. NaN where a
-            curve is not known.
+            theory. Clusters that span both strata are allowed for. NaN where a curve
+            is not known.
         """
         asked = asked_times(times)
         places = [places_at(c.table.time, c.survival, asked) for c in self.curves]
@@ -212,7 +212,7 @@ class KaplanMeier:
         """Return the time by which `probability` of each stratum has ended.
 
         The limits are the times at which the curve's pointwise limits cross ``1 - probability``
-        (Brookmeyer & Crowley 1982, doi:10.2307/2530286). Where a curve runs flat on that level,
+        (Brookmeyer & Crowley 1982, doi:10.2307/2530286). Where a curve is flat at that level,
         the middle of the flat piece is given. NaN: never reached.
 
         Returns
@@ -270,11 +270,11 @@ class KaplanMeier:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What to know before any number."""
+        """What to know before reading any number."""
         return tuple(self._warnings())
 
     def account(self, *, conf_level: float = 0.95) -> Account:
-        """Return medians and what is left at the end of each curve, as data."""
+        """Return medians and the survival at the end of each curve, as data."""
         medians = self.medians(conf_level=conf_level)
         ends = self.tidy(conf_level=conf_level).groupby("strata", sort=False).tail(1)
         curves = medians.assign(
@@ -343,9 +343,9 @@ def kaplan_meier(
 ) -> KaplanMeier:
     """Estimate the probability of no event by each time.
 
-    Censored rows are treated as if they could still have the event. Where some ended otherwise
-    (planned endings, when the event is dropout), the curve speaks of a world in which no one could:
-    the share that does have the event is :func:`cumulative_incidence`'s.
+    Censored rows are treated as if they could still have the event. With other endings
+    (planned ones, when the event is dropout), the curve describes a world in which these cannot
+    happen; :func:`cumulative_incidence` estimates the share that does have the event.
 
     ``S(t) = prod over s <= t of (1 - d(s) / n(s))`` with d(s) events among n(s) at risk (Kaplan &
     Meier 1958, doi:10.1080/01621459.1958.10501452). The standard error is Greenwood's, or, with
@@ -355,14 +355,14 @@ def kaplan_meier(
     Parameters
     ----------
     data
-        A row per unit that can end (or, with `entry`, a row per interval at risk).
+        One row per unit that can end (or, with `entry`, per interval at risk).
     time
         Column: time of the event or of the last observation, above 0.
     event
         Column: 1 or True for the event, 0 or False for censored.
     entry
-        Column: time from which the row was at risk (delayed entry); who enters at t is not at risk
-        at t.
+        Column: time from which the row was at risk (delayed entry); a row that enters at t is not
+        at risk at t.
     strata
         Column or columns: one curve per value.
     cluster
@@ -370,7 +370,7 @@ def kaplan_meier(
     weights
         Column of positive weights, how many rows each stands for (inverse probabilities of being
         treated, of being seen, of being sampled). Standard errors are then robust, over `cluster`
-        or over the rows; that weights were estimated is not in them. Counts stay counts of rows.
+        or over the rows, without allowing for estimation of the weights. Counts are of rows.
 
     Returns
     -------
@@ -379,7 +379,7 @@ def kaplan_meier(
     Raises
     ------
     DataError
-        Impossible times, an event that is not 0 or 1, a column that is not there.
+        Impossible times, an event that is not 0 or 1, a missing column.
 
     Examples
     --------

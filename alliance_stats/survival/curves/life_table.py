@@ -108,7 +108,7 @@ def weight_at_risk(spells: Spells, times: Array) -> Array:
 def at_risk(entries: Array, exits: Array, times: Array) -> IntArray:
     """Count rows with ``entry < t <= exit`` for each of `times`, from sorted entries and exits.
 
-    Who enters at 0 is there from the start, so that the count at 0 is the count that began.
+    Rows that enter at 0 are there from the start, so the count at 0 is the count that began.
     """
     entered = np.searchsorted(entries, times, side="left")
     entered = np.maximum(entered, np.searchsorted(entries, 0.0, side="right"))
@@ -144,13 +144,13 @@ def _left(table: LifeTable) -> Array:
 
 
 def n_at_risk(spells: Spells, times: Array) -> IntArray:
-    """Count the spells at risk at each of `times`, told apart from an end by more than dust."""
+    """Count the spells at risk at each of `times`, ignoring rounding errors at their ends."""
     exits = np.sort(spells.exit)
     return at_risk(np.sort(spells.entry), exits, same_times(times, exits))
 
 
 def asked_times(times: Sequence[float]) -> Array:
-    """Return times that were asked for, refusing what is no time."""
+    """Return the requested times, refusing what is not a time."""
     asked = np.atleast_1d(np.asarray(times, dtype=np.float64))
     if asked.ndim != 1 or not len(asked) or not (np.isfinite(asked) & (asked >= 0.0)).all():
         raise ValueError(f"times must be numbers, 0 or later, in one list; got {times!r}.")
@@ -225,7 +225,7 @@ def probability_interval(
 def crossing_time(time: Array, curve: Array, level: float) -> float:
     """Return the first time at which a falling curve lies below `level`, NaN if it never does.
 
-    Where the curve runs flat on the level, the middle of the flat piece is returned; a NaN in the
+    Where the curve is flat at the level, the middle of the flat piece is returned; a NaN in the
     curve (an undefined limit) is passed over.
     """
     low = np.flatnonzero(curve < level + _ON_THE_LEVEL)
@@ -240,7 +240,7 @@ def crossing_time(time: Array, curve: Array, level: float) -> float:
 
 
 def group_pairs(names: Sequence[object], *, what: str) -> list[tuple[int, int]]:
-    """Return every two groups, the earlier first; refuse one that stands alone."""
+    """Return all pairs of groups, the earlier first; refuse a single group."""
     if len(names) < 2:
         raise DataError(f"There is one stratum: a {what} needs strata= with two or more.")
     return list(combinations(range(len(names)), 2))
@@ -255,7 +255,7 @@ def pairwise_differences(
     *,
     conf_level: float,
 ) -> pd.DataFrame:
-    """Return how far every two groups' curves lie apart at chosen times, later minus earlier.
+    """Return differences between all pairs of groups' curves at chosen times, later minus earlier.
 
     Parameters
     ----------
@@ -264,7 +264,7 @@ def pairwise_differences(
     time, estimate
         (t,) times, and (g, max(states, 1), t) values there.
     root
-        (g, max(states, 1), t, m) of which the products are covariances.
+        (g, max(states, 1), t, m) whose products are covariances.
 
     Returns
     -------

@@ -54,7 +54,7 @@ class LogRank:
     intervals, codes
         The rows used, and the group of each.
     weight
-        From those at risk and the events to the weight of each time.
+        Function from the numbers at risk and of events to the weight of each time.
     """
 
     groups: tuple[str, ...]
@@ -100,7 +100,7 @@ class LogRank:
         return float(stats.chi2.sf(self.statistic, self.df))
 
     def tidy(self) -> pd.DataFrame:
-        """Return ``group, nobs, n_event, n_expected``, a row per group."""
+        """Return ``group, nobs, n_event, n_expected``, one row per group."""
         return pd.DataFrame(
             {
                 "group": self.groups,
@@ -111,7 +111,7 @@ class LogRank:
         )
 
     def pairwise(self, *, adjust: str = "holm") -> pd.DataFrame:
-        """Test every two groups by themselves, in the rows of these two.
+        """Test each pair of groups, using only the rows of these two.
 
         Parameters
         ----------
@@ -122,8 +122,8 @@ class LogRank:
         Returns
         -------
         DataFrame
-            ``contrast, statistic, df, p_value, p_adjusted``, a row per pair. With clusters those of
-            the two groups are permuted.
+            ``contrast, statistic, df, p_value, p_adjusted``, one row per pair. With clusters, those
+            of the two groups are permuted.
 
         Raises
         ------
@@ -167,7 +167,7 @@ class LogRank:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What to know before any number."""
+        """What to know before reading any number."""
         return () if self.permutation is None else tuple(self.permutation.warnings())
 
     def account(self, *, conf_level: float = 0.95) -> Account:
@@ -233,12 +233,12 @@ def log_rank(
     With `cluster`, the groups belong to whole clusters (the framework of a therapist, say), whose
     members are not independent: the p-value comes from permuting the group labels of whole
     clusters, all allocations where they are at most `n_resamples`, else `n_resamples` random
-    ones with the observed one counted in.
+    ones, including the observed one.
 
     Parameters
     ----------
     data
-        A row per unit that can end (or, with `entry`, a row per interval at risk).
+        One row per unit that can end (or, with `entry`, per interval at risk).
     time, event, entry
         Columns, as in :func:`kaplan_meier`.
     group
@@ -248,9 +248,9 @@ def log_rank(
     rho, gamma
         Exponents of the weights, 0 or above.
     weights
-        ``"fleming-harrington"`` (by `rho` and `gamma`), ``"gehan-breslow"`` (how many are at risk:
+        ``"fleming-harrington"`` (by `rho` and `gamma`), ``"gehan-breslow"`` (the number at risk:
         early differences count most; Breslow 1970, doi:10.1093/biomet/57.3.579) or
-        ``"tarone-ware"`` (the root of that; Tarone & Ware 1977, doi:10.1093/biomet/64.1.156). The
+        ``"tarone-ware"`` (its square root; Tarone & Ware 1977, doi:10.1093/biomet/64.1.156). The
         last two depend on who is censored when.
     cluster
         Column: whole clusters are permuted.

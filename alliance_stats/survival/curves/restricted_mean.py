@@ -48,13 +48,13 @@ class RestrictedMean:
         (s,) rows of each.
     estimate, covariance
         (s,) means, in the caller's time unit, and their (s, s) covariance (diagonal without
-        clusters that reach over strata).
+        clusters that span strata).
     until
         The horizon.
     intervals
         The rows used.
     cause
-        The ending that the time is lost to; None where it is the time until the event.
+        The ending to which time is lost; None for the time until the event.
     """
 
     strata: tuple[str, ...]
@@ -73,7 +73,7 @@ class RestrictedMean:
         return self.intervals.rows
 
     def tidy(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return ``strata, nobs, estimate, std_error, conf_low, conf_high``, a row per stratum.
+        """Return ``strata, nobs, estimate, std_error, conf_low, conf_high``, one row per stratum.
 
         Intervals are normal, in the caller's time unit.
         """
@@ -85,7 +85,7 @@ class RestrictedMean:
         return found
 
     def differences(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return the difference of every pair of strata, later minus earlier in sorted order.
+        """Return the difference between each pair of strata, later minus earlier in sorted order.
 
         Returns
         -------
@@ -105,7 +105,7 @@ class RestrictedMean:
         return found
 
     def ratios(self, *, conf_level: float = 0.95) -> pd.DataFrame:
-        """Return the ratio of every pair of strata's means, later over earlier in sorted order.
+        """Return the ratio of means for each pair of strata, later over earlier in sorted order.
 
         Returns
         -------
@@ -147,7 +147,7 @@ class RestrictedMean:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Nothing to know beforehand."""
+        """No notes."""
         return ()
 
     def account(self, *, conf_level: float = 0.95) -> Account:
@@ -196,7 +196,7 @@ def restricted_mean(
     censored: object | None = None,
     weights: Hashable | None = None,
 ) -> RestrictedMean:
-    """Estimate the mean of ``min(T, until)``: sessions attended out of the first so many, say.
+    """Estimate the mean of ``min(T, until)``: such as sessions attended out of a fixed number.
 
     With `cause`, the mean time lost to one of several endings before `until`: the area under its
     cumulative incidence (Andersen 2013, doi:10.1002/sim.5903); the times lost to all endings and
@@ -210,14 +210,14 @@ def restricted_mean(
     Parameters
     ----------
     data
-        A row per unit that can end (or, with `entry`, a row per interval at risk).
+        One row per unit that can end (or, with `entry`, per interval at risk).
     time, event, entry, strata, cluster
         Columns, as in :func:`kaplan_meier`.
     until
         The horizon, in the unit of `time`; the same for all strata.
     cause, censored
-        The ending that time is lost to, a value of `event`, which then tells several endings apart,
-        and the value that means "not ended", as in :func:`cumulative_incidence`.
+        The ending to which time is lost, a value of `event`, which then distinguishes several
+        endings, and the value that means "not ended", as in :func:`cumulative_incidence`.
     weights
         Column of positive weights, as in :func:`kaplan_meier`.
 
@@ -228,7 +228,7 @@ def restricted_mean(
     Raises
     ------
     DataError
-        If a stratum's curve is not known up to `until`; a cause that `event` does not hold.
+        If a stratum's curve is not known up to `until`; a cause that does not occur in `event`.
 
     Examples
     --------

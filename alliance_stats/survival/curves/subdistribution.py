@@ -1,7 +1,7 @@
 """Weighted risk sets of the Fine-Gray model. Arrays in, arrays out.
 
-At each time t of the ending, those under observation without any ending yet count 1, and those who
-ended otherwise at T < t count W(t) / W(T): the probability of being under observation at t given
+At each time t of the ending, those under observation without any ending yet count 1, and those with
+another ending at T < t count W(t) / W(T): the probability of being under observation at t given
 that at T. ``W(t) = prod over s < t of (1 - c(s) / Y(s)) / (1 - e(s) / R(s))``: of the Y(s) at risk
 at s, c(s) are censored; of the R(s) under observation just after s, e(s) entered then (Geskus 2011,
 doi:10.1111/j.1541-0420.2010.01420.x). Where all were seen from the start, W is the Kaplan-Meier
@@ -32,7 +32,7 @@ class WeightedSets:
     log_lik
         Log pseudo-likelihood; -inf where it overflows.
     weight
-        (n,) exp(eta), times what the row stands for.
+        (n,) exp(eta), times the row's weight.
     share
         (k,) endings over the size of the risk set: the steps of the baseline hazard.
     mean
@@ -52,13 +52,13 @@ class Subdistribution:
     Attributes
     ----------
     X
-        (p, n) covariates, a row per covariate.
+        (p, n) covariates, one row per covariate.
     time, n_event
         (k,) times, and endings (their weights) at each.
     entry, exit
         (n,) every row's times.
     case
-        (n,) how many each row stands for.
+        (n,) weight of each row.
     own, other, censored
         (n,) how the row ended.
     observed
@@ -66,7 +66,7 @@ class Subdistribution:
     observed_at_exit
         (n,) W(T) at each row's own time.
     offset
-        (n,) what is added to each linear predictor as it is; None without.
+        (n,) added to each linear predictor; None without.
     """
 
     X: Array
@@ -84,7 +84,7 @@ class Subdistribution:
 
     @property
     def counted(self) -> IntArray:
-        """(k,) rows that ended so at each time, whatever their weight."""
+        """(k,) unweighted number of rows with the ending at each time."""
         place = np.searchsorted(self.time, self.exit[self.own])
         return np.bincount(place, minlength=len(self.time)).astype(np.int64)
 
@@ -110,9 +110,9 @@ class Subdistribution:
         return score, np.asarray((self.X * expected) @ self.X.T - outer)
 
     def spans(self) -> tuple[tuple[IntArray, IntArray], tuple[IntArray, IntArray]]:
-        """Return between which times (n,) each row counts, and who (e,) ended when.
+        """Return the times (n,) between which each row counts, and who (e,) ended when.
 
-        Who ended otherwise counts to the end.
+        Rows with another ending count to the end.
         """
         last = np.searchsorted(self.time, self.exit, side="right")
         dead = np.flatnonzero(self.own)
@@ -120,7 +120,7 @@ class Subdistribution:
         return (np.searchsorted(self.time, self.entry, side="right"), until), (dead, last[dead] - 1)
 
     def influence(self, at: WeightedSets) -> Array:
-        """Return each row's share (p, n) of the score, the estimated weights allowed for.
+        """Return each row's share (p, n) of the score, allowing for estimation of the weights.
 
         eta_i + psi_i of Fine & Gray (1999), section 3 and appendix; with late entry, the same for
         the distribution of entering, whose product runs backwards in time.
@@ -243,7 +243,7 @@ def subdistribution(X: Array, intervals: Intervals, number: int) -> Subdistribut
     ------
     NotIdentifiedError
         If at some time after an ending of another kind all under observation had just entered:
-        there is no telling how likely those before them were to be seen then.
+        the probability that earlier ones would be seen then is unknown.
     """
     own = intervals.event == number
     censored = intervals.event == 0
